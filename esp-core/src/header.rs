@@ -1,0 +1,33 @@
+//! ```text
+//! |          Security Parameters Index (SPI)      |
+//! |                Sequence Number                |
+//! |  IV, payload, padding .. | pad length | next header |
+//! |                      ICV                      |
+//! ```
+
+use ipsec_packet::TooShort;
+
+/// Octets of SPI and sequence number (RFC 4303 2).
+pub(crate) const HEADER: usize = 8;
+
+/// What anyone can read of an ESP packet without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peek {
+    /// The SPI as it stands there, reserved values included.
+    pub spi: u32,
+    /// The low half of the sequence number, or all of it without ESN.
+    pub seq_low: u32,
+    /// Octets from the SPI to the end of the ICV.
+    pub len: usize,
+}
+
+/// Reads SPI and sequence number of a packet that begins with the ESP header, to find its SA or to show it.
+///
+/// # Errors
+/// [`TooShort`] below 8 octets.
+pub fn peek(esp: &[u8]) -> Result<Peek, TooShort> {
+    let &[s0, s1, s2, s3, n0, n1, n2, n3] =
+        esp.first_chunk::<HEADER>().ok_or(TooShort { needed: HEADER, available: esp.len() })?;
+    let (spi, seq_low) = (u32::from_be_bytes([s0, s1, s2, s3]), u32::from_be_bytes([n0, n1, n2, n3]));
+    Ok(Peek { spi, seq_low, len: esp.len() })
+}

@@ -1,0 +1,46 @@
+//! ESP (RFC 2406, RFC 4303): packets sealed and opened in place, in the caller's bytes.
+//!
+//! What it is: the pure functions [`seal_with`] and [`open_with`], and the two structs that guard what must not be
+//! forgotten: [`Outbound`] (suite and counter) and [`Inbound`] (suite and window).
+//! What it is not: tunnel and transport mode and UDP encapsulation (IP surgery, see `ipsec-packet`), or lifetimes and
+//! policies (see `ipsec-engine`).
+//!
+//! ```
+//! use esp_core::{Inbound, Outbound};
+//! use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
+//! use ipsec_packet::{IpProto, PacketBuf, SeqWidth, Spi};
+//!
+//! let suite = || EncryptThenMac::new(Aes128Cbc::new(&[1; 16]), HmacSha1_96::new(&[2; 20]));
+//! let spi = Spi::new(0x1001)?;
+//! let (mut tx, mut rx) = (Outbound::new(spi, suite(), SeqWidth::Bits32), Inbound::new(spi, suite(), SeqWidth::Bits32));
+//! let mut bytes = [0u8; 128]; // 24 octets of headroom, a payload of 20, tailroom
+//! let mut packet = PacketBuf::with_headroom(&mut bytes, 24, 20)?;
+//! tx.seal(&mut packet, IpProto::IPV4, &mut |_, iv: &mut [u8]| iv.fill(7))?; // a constant IV: only for an example
+//! let opened = rx.open(&mut packet)?;
+//! assert_eq!((opened.next_header, packet.data()), (IpProto::IPV4, &[0u8; 20][..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Security notes: the ICV is verified, in constant time, before anything is decrypted; the window is consulted before it
+//! and written after it; a refused packet leaves buffer, counter and window as they were, but for bad padding, which only
+//! an authenticated packet can have and whose plaintext is wiped. In-place opening writes to the caller's buffer: bytes
+//! that others can see or change meanwhile (shared rings, mapped pages) want [`Inbound::open_into`].
+#![no_std]
+
+mod header;
+mod iv;
+mod null_esp;
+mod open;
+mod padding;
+mod sa;
+mod seal;
+mod size;
+
+pub use header::{Peek, peek};
+pub use iv::{EncryptedCounterIv, IvSource, RngIv};
+pub use null_esp::{NullEsp, null_esp_heuristic};
+pub use open::{OpenError, Opened, open_with};
+pub use padding::{PadCheck, Padding};
+pub use sa::{Inbound, Outbound, Resync};
+pub use seal::{Envelope, SealError, seal_with};
+pub use size::{Overhead, largest_payload, overhead};

@@ -1,0 +1,227 @@
+use ipsec_crypto::{IvRule, Suite};
+use ipsec_packet::{
+    AntiReplay, IpProto, NoRoom, PacketBuf, ReplayWindow, Seq, SeqCounter, SeqRun, SeqWidth, Spi, StateError,
+};
+
+use crate::open::{decrypt, strip};
+use crate::{
+    Envelope, IvSource, OpenError, Opened, Overhead, PadCheck, Padding, SealError, header, overhead, seal_with, size,
+};
+
+/// The sending half of an SA: a suite and the counter that never repeats under its keys.
+#[derive(Debug)]
+pub struct Outbound<S> {
+    spi: Spi,
+    suite: S,
+    counter: SeqCounter,
+    padding: Padding,
+}
+
+impl<S: Suite> Outbound<S> {
+    /// A new SA: numbers from 1, the least padding.
+    pub const fn new(spi: Spi, suite: S, width: SeqWidth) -> Self {
+        Self { spi, suite, counter: SeqCounter::new(width), padding: Padding::MINIMAL }
+    }
+
+    /// Pads the packets that follow like this.
+    pub fn set_padding(&mut self, padding: Padding) {
+        self.padding = padding;
+    }
+
+    /// What sealing a payload of so many octets adds to it.
+    pub fn overhead(&self, payload: usize) -> Overhead {
+        overhead(self.suite.layout(), self.padding, payload)
+    }
+
+    /// The largest payload that fits into `room` octets once sealed; `None` when none does.
+    pub fn largest_payload(&self, room: usize) -> Option<usize> {
+        size::largest_payload(self.suite.layout(), self.padding, room)
+    }
+
+    /// Seals one packet in place under the next number (RFC 4303 3.3). The IV comes from `iv` for suites that want it
+    /// unpredictable, and is the number itself for those that want it unique.
+    ///
+    /// # Errors
+    /// [`SealError`]; neither packet nor counter have changed.
+    pub fn seal(
+        &mut self,
+        packet: &mut PacketBuf<'_>,
+        next_header: IpProto,
+        iv: &mut impl IvSource,
+    ) -> Result<Seq, SealError> {
+        let seq = self.counter.peek()?;
+        let layout = self.suite.layout();
+        let mut octets = [0; 16];
+        let octets = octets.get_mut(..layout.iv).unwrap_or_default();
+        match layout.iv_rule {
+            IvRule::None => {}
+            IvRule::Unpredictable => iv.fill(seq, octets),
+            IvRule::Unique => octets.iter_mut().zip(seq.get().to_be_bytes()).for_each(|(to, from)| *to = from),
+        }
+        let envelope = Envelope { spi: self.spi, seq, width: self.counter.width(), next_header, padding: self.padding };
+        seal_with(&self.suite, &envelope, octets, packet)?;
+        self.counter.advance()?;
+        Ok(seq)
+    }
+
+    /// Takes `n` numbers for somebody else to seal with [`seal_with`] and [`suite`](Self::suite): a hardware engine, a
+    /// worker. For suites with [`IvRule::Unique`] the number must be the IV there, too.
+    ///
+    /// # Errors
+    /// [`SealError::SequenceExhausted`] when fewer are left; none is taken.
+    pub fn reserve(&mut self, n: u32) -> Result<SeqRun, SealError> {
+        Ok(self.counter.reserve(n)?)
+    }
+
+    /// The SA's number.
+    pub const fn spi(&self) -> Spi {
+        self.spi
+    }
+
+    /// Its suite.
+    pub const fn suite(&self) -> &S {
+        &self.suite
+    }
+
+    /// Its counter, to be asked how much is left or to be exported.
+    pub const fn counter(&self) -> &SeqCounter {
+        &self.counter
+    }
+
+    /// Moves the counter on to an exported one, so that after a restart no number and no IV repeats.
+    ///
+    /// # Errors
+    /// [`StateError`]; the counter is unchanged.
+    pub fn import(&mut self, state: &[u8]) -> Result<(), StateError> {
+        self.counter.import(state)
+    }
+}
+
+/// The receiving half of an SA: a suite and the window that remembers what was received.
+#[derive(Debug)]
+pub struct Inbound<S, W = ReplayWindow<2>> {
+    spi: Spi,
+    suite: S,
+    width: SeqWidth,
+    window: W,
+    check: PadCheck,
+    resync: Option<Resync>,
+    forged_in_a_row: u32,
+}
+
+/// How a receiver of extended numbers finds its place again after 2^32 and more packets were lost in a row (RFC 4303
+/// appendix A3): when so many packets failed in a row, each further one is tried with the next high halves, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resync {
+    /// Failures in a row before it starts.
+    pub after: u32,
+    /// High halves to try for each packet: the work an attacker can cause with one packet.
+    pub tries: u8,
+}
+
+impl<S: Suite> Inbound<S> {
+    /// A new SA with a window of 64 packets (RFC 4303 3.4.3).
+    pub const fn new(spi: Spi, suite: S, width: SeqWidth) -> Self {
+        Self::with_window(spi, suite, width, ReplayWindow::new())
+    }
+}
+
+impl<S, W> Inbound<S, W> {
+    /// An SA with a window of its own size or start, or [`ipsec_packet::NoReplay`].
+    pub const fn with_window(spi: Spi, suite: S, width: SeqWidth, window: W) -> Self {
+        Self { spi, suite, width, window, check: PadCheck::Full, resync: None, forged_in_a_row: 0 }
+    }
+
+    /// Checks padding like this.
+    pub const fn set_pad_check(&mut self, check: PadCheck) {
+        self.check = check;
+    }
+
+    /// Tries to find its place again after a long loss; without ESN there is nothing to find.
+    pub const fn set_resync(&mut self, resync: Option<Resync>) {
+        self.resync = resync;
+    }
+
+    /// The SA's number.
+    pub const fn spi(&self) -> Spi {
+        self.spi
+    }
+
+    /// Its suite.
+    pub const fn suite(&self) -> &S {
+        &self.suite
+    }
+
+    /// Its window, to be exported.
+    pub const fn window(&self) -> &W {
+        &self.window
+    }
+
+    /// Its window, to be imported into.
+    pub const fn window_mut(&mut self) -> &mut W {
+        &mut self.window
+    }
+}
+
+impl<S: Suite, W: AntiReplay> Inbound<S, W> {
+    /// Authenticates and decrypts one packet in place.
+    ///
+    /// The window is consulted before the ICV and updated only after it (RFC 4303 3.4.3), so a forged packet cannot move
+    /// it, and a replayed one costs no cryptography.
+    ///
+    /// # Errors
+    /// [`OpenError`]; packet and window are unchanged, but for [`OpenError::BadPadLength`] and
+    /// [`OpenError::BadPadding`]: those packets were authentic, so their number counts as received, and their plaintext
+    /// was wiped.
+    pub fn open(&mut self, packet: &mut PacketBuf<'_>) -> Result<Opened, OpenError> {
+        let found = header::peek(packet.data()).map_err(|_| OpenError::TooShort)?;
+        if found.spi != self.spi.get() {
+            return Err(OpenError::WrongSpi { expected: self.spi, found: found.spi });
+        }
+        let seq = self.whole(found.seq_low);
+        self.window.check(seq)?;
+        let seq = match decrypt(&self.suite, seq, self.width, packet) {
+            Ok(()) => seq,
+            Err(OpenError::Forged) => self.resynchronise(seq, packet)?,
+            Err(e) => return Err(e),
+        };
+        self.forged_in_a_row = 0;
+        self.window.record(seq);
+        strip(self.suite.layout(), seq, self.check, packet)
+    }
+
+    /// As [`open`](Self::open), for bytes that are not ours to write: `received` is only read, and the payload is given as
+    /// a part of `out`, which must be as long as `received`.
+    ///
+    /// # Errors
+    /// [`OpenError`]; `out` then holds no plaintext.
+    pub fn open_into<'o>(&mut self, received: &[u8], out: &'o mut [u8]) -> Result<(Opened, &'o [u8]), OpenError> {
+        let (needed, available) = (received.len(), out.len());
+        let copy = out.get_mut(..needed).ok_or(OpenError::NoRoom(NoRoom::Back { needed, available }))?;
+        copy.iter_mut().zip(received).for_each(|(to, from)| *to = *from);
+        let mut packet = PacketBuf::received(copy);
+        let opened = self.open(&mut packet)?;
+        Ok((opened, packet.into_data()))
+    }
+
+    fn whole(&self, low: u32) -> Seq {
+        match self.width {
+            SeqWidth::Bits32 => Seq::new(low.into()),
+            SeqWidth::Extended64 => self.window.reconstruct(low),
+        }
+    }
+
+    /// RFC 4303 appendix A3, with the first guess having failed.
+    fn resynchronise(&mut self, guess: Seq, packet: &mut PacketBuf<'_>) -> Result<Seq, OpenError> {
+        self.forged_in_a_row = self.forged_in_a_row.saturating_add(1);
+        let resync = self.resync.filter(|r| self.width == SeqWidth::Extended64 && self.forged_in_a_row > r.after);
+        let Some(Resync { tries, .. }) = resync else { return Err(OpenError::Forged) };
+        for ahead in 1..=u64::from(tries) {
+            let Some(seq) = guess.get().checked_add(ahead << 32).map(Seq::new) else { break };
+            if decrypt(&self.suite, seq, self.width, packet).is_ok() {
+                return Ok(seq);
+            }
+        }
+        Err(OpenError::Forged)
+    }
+}

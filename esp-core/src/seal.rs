@@ -1,0 +1,123 @@
+use core::fmt;
+
+use ipsec_crypto::{Misfit, Parts, Suite};
+use ipsec_packet::{Exhausted, IpProto, NoRoom, PacketBuf, Seq, SeqWidth, Spi};
+
+use crate::size::overhead;
+use crate::{Padding, padding};
+
+/// What the envelope of one packet says.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope {
+    /// The SA.
+    pub spi: Spi,
+    /// The number of this packet, never used before under the SA's keys.
+    pub seq: Seq,
+    /// Whether the high half of the number is authenticated, too.
+    pub width: SeqWidth,
+    /// What the payload is.
+    pub next_header: IpProto,
+    /// How it is padded.
+    pub padding: Padding,
+}
+
+/// Seals one packet in place: what was data becomes the payload of an ESP packet (RFC 4303 3.3.2).
+///
+/// Pure: the caller answers for the number and the IV. [`crate::Outbound`] is the one that cannot repeat them.
+///
+/// # Errors
+/// [`SealError::NoRoom`] when head- or tailroom is smaller than [`overhead`] says, [`SealError::IvLength`],
+/// [`SealError::TooLong`] when ESP would exceed 65535 octets. The packet is unchanged.
+pub fn seal_with<S: Suite + ?Sized>(
+    suite: &S,
+    envelope: &Envelope,
+    iv: &[u8],
+    packet: &mut PacketBuf<'_>,
+) -> Result<(), SealError> {
+    let layout = suite.layout();
+    let payload = packet.len();
+    let room = overhead(layout, envelope.padding, payload);
+    let total = payload.saturating_add(room.total());
+    if iv.len() != layout.iv {
+        return Err(SealError::IvLength { needed: layout.iv, given: iv.len() });
+    }
+    if total > usize::from(u16::MAX) {
+        return Err(SealError::TooLong(total));
+    }
+    packet.room_for(room.front, room.back)?;
+
+    packet.prepend(iv)?;
+    packet.prepend(&envelope.seq.low())?;
+    packet.prepend(&envelope.spi.to_be_bytes())?;
+    packet.push_back(envelope.padding.tfc(payload))?.fill(0);
+    let tfc_end = payload.saturating_add(envelope.padding.tfc(payload));
+    let pad = envelope.padding.len(layout, tfc_end);
+    padding::write(packet.push_back(pad.into())?);
+    packet.append(&[pad, envelope.next_header.0])?;
+    packet.push_back(layout.icv)?;
+    let seq_high = high_half(envelope.seq, envelope.width);
+    match Parts::split(layout, packet.data_mut(), seq_high) {
+        Ok(mut parts) => suite.seal(&mut parts),
+        Err(misfit) => {
+            // Only a suite whose layout contradicts itself gets here; its plaintext must not leave.
+            packet.data_mut().fill(0);
+            return Err(SealError::Layout(misfit));
+        }
+    }
+    Ok(())
+}
+
+/// The half of the number that is authenticated without being sent.
+pub(crate) fn high_half(seq: Seq, width: SeqWidth) -> Option<[u8; 4]> {
+    match width {
+        SeqWidth::Bits32 => None,
+        SeqWidth::Extended64 => Some(seq.high()),
+    }
+}
+
+/// Why a packet was not sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SealError {
+    /// Every number of the SA was used: a new SA is due (RFC 4303 3.3.3).
+    SequenceExhausted,
+    /// The buffer has too little room around the packet.
+    NoRoom(NoRoom),
+    /// The ESP packet would have so many octets, more than IP can carry.
+    TooLong(usize),
+    /// The IV has the wrong length, in octets.
+    IvLength {
+        /// What the suite asks for.
+        needed: usize,
+        /// What was given.
+        given: usize,
+    },
+    /// The suite's layout contradicts itself, as no suite of `ipsec-crypto` does; the packet was wiped.
+    Layout(Misfit),
+}
+
+impl From<NoRoom> for SealError {
+    fn from(e: NoRoom) -> Self {
+        Self::NoRoom(e)
+    }
+}
+
+impl From<Exhausted> for SealError {
+    fn from(_: Exhausted) -> Self {
+        Self::SequenceExhausted
+    }
+}
+
+impl fmt::Display for SealError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SequenceExhausted => f.write_str("sequence numbers exhausted"),
+            Self::NoRoom(e) => e.fmt(f),
+            Self::TooLong(octets) => write!(f, "esp packet of {octets} octets"),
+            Self::IvLength { needed, given } => write!(f, "iv of {given} octets, {needed} needed"),
+            Self::Layout(e) => write!(f, "the suite's layout contradicts itself: {e}"),
+        }
+    }
+}
+
+impl core::error::Error for SealError {}

@@ -1,0 +1,167 @@
+//! The AEADs: AES-GCM (RFC 4106), AES-CCM (RFC 4309), ChaCha20-Poly1305 (RFC 7634).
+//!
+//! All carry an explicit IV of 8 octets, which follows the salt of the SA in the nonce and never repeats.
+
+use core::fmt;
+
+use ::aead::inout::InOutBuf;
+use ::aead::{AeadCore, AeadInOut, Tag as AeadTag};
+use cipher::KeyInit;
+use cipher::array::{Array, ArraySize};
+use zeroize::Zeroize;
+
+use crate::{Forged, IvRule, Layout, Parts, Suite};
+
+fn layout(icv: usize) -> Layout {
+    Layout { iv: 8, align: 4, icv, iv_rule: IvRule::Unique }
+}
+
+/// The nonce: the salt of the SA, then the IV of the packet.
+fn nonce<N: ArraySize>(salt: &[u8], parts: &Parts<'_>) -> Array<u8, N> {
+    let mut nonce = Array::default();
+    nonce.iter_mut().zip(salt.iter().chain(&parts.iv())).for_each(|(to, from)| *to = *from);
+    nonce
+}
+
+fn seal<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut Parts<'_>) {
+    let (nonce, aad) = (nonce(salt, parts), parts.aad());
+    let sealed = aead.encrypt_inout_detached(&nonce, aad.as_slice(), InOutBuf::from(parts.body()));
+    match sealed {
+        Ok(tag) => parts.set_icv(&tag),
+        // Only for bodies of gigabytes, which no packet has; were it otherwise, nothing may leave in clear.
+        Err(_) => parts.body().zeroize(),
+    }
+}
+
+fn open<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut Parts<'_>) -> Result<(), Forged> {
+    let tag = AeadTag::<A>::try_from(parts.icv()).map_err(|_| Forged)?;
+    let (nonce, aad) = (nonce(salt, parts), parts.aad());
+    let body = InOutBuf::from(parts.body());
+    aead.decrypt_inout_detached(&nonce, aad.as_slice(), body, &tag).map_err(|_| Forged)
+}
+
+macro_rules! suite {
+    ($(#[$doc:meta])* $name:ident, $text:literal, $salt:literal, $feature:literal) => {
+        $(#[$doc])*
+        #[cfg(feature = $feature)]
+        pub struct $name<A> {
+            aead: A,
+            salt: [u8; $salt],
+        }
+
+        #[cfg(feature = $feature)]
+        impl<A: AeadInOut> Suite for $name<A> {
+            fn layout(&self) -> Layout {
+                layout(<<A as AeadCore>::TagSize as cipher::typenum::Unsigned>::USIZE)
+            }
+
+            fn seal(&self, parts: &mut Parts<'_>) {
+                seal(&self.aead, &self.salt, parts);
+            }
+
+            fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+                open(&self.aead, &self.salt, parts)
+            }
+        }
+
+        #[cfg(feature = $feature)]
+        impl<A> Drop for $name<A> {
+            fn drop(&mut self) {
+                self.salt.zeroize();
+            }
+        }
+
+        #[cfg(feature = $feature)]
+        impl<A> fmt::Debug for $name<A> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!($text, "(..)"))
+            }
+        }
+    };
+}
+
+macro_rules! keyed {
+    ($($name:ident = $generic:ident<$inner:ty>, $key:literal, $salt:literal;)*) => {$(
+        #[doc = concat!("[`", stringify!($generic), "`] with a key of ", $key, " octets.")]
+        pub type $name = $generic<$inner>;
+
+        impl $name {
+            /// From the key and the salt of the SA, which are negotiated as one.
+            pub fn new(key: &[u8; $key], salt: [u8; $salt]) -> Self {
+                Self { aead: <$inner>::new(&Array(*key)), salt }
+            }
+        }
+    )*};
+}
+
+suite!(
+    /// AES-GCM (RFC 4106), with an ICV of 8, 12 or 16 octets.
+    Gcm, "Gcm", 4, "aes-gcm"
+);
+suite!(
+    /// AES-CCM (RFC 4309), with an ICV of 8, 12 or 16 octets.
+    Ccm, "Ccm", 3, "aes-ccm"
+);
+suite!(
+    /// ChaCha20-Poly1305 (RFC 7634).
+    ChaCha, "ChaCha", 4, "chacha20-poly1305"
+);
+
+#[cfg(feature = "aes-gcm")]
+mod gcm {
+    use super::{Array, Gcm, KeyInit};
+    use aes::{Aes128, Aes192, Aes256};
+    use aes_gcm::AesGcm;
+    use cipher::consts::{U8, U12, U16};
+
+    keyed! {
+        Aes128Gcm8 = Gcm<AesGcm<Aes128, U12, U8>>, 16, 4;
+        Aes128Gcm12 = Gcm<AesGcm<Aes128, U12, U12>>, 16, 4;
+        Aes128Gcm16 = Gcm<AesGcm<Aes128, U12, U16>>, 16, 4;
+        Aes192Gcm8 = Gcm<AesGcm<Aes192, U12, U8>>, 24, 4;
+        Aes192Gcm12 = Gcm<AesGcm<Aes192, U12, U12>>, 24, 4;
+        Aes192Gcm16 = Gcm<AesGcm<Aes192, U12, U16>>, 24, 4;
+        Aes256Gcm8 = Gcm<AesGcm<Aes256, U12, U8>>, 32, 4;
+        Aes256Gcm12 = Gcm<AesGcm<Aes256, U12, U12>>, 32, 4;
+        Aes256Gcm16 = Gcm<AesGcm<Aes256, U12, U16>>, 32, 4;
+    }
+}
+#[cfg(feature = "aes-gcm")]
+pub use gcm::{
+    Aes128Gcm8, Aes128Gcm12, Aes128Gcm16, Aes192Gcm8, Aes192Gcm12, Aes192Gcm16, Aes256Gcm8, Aes256Gcm12, Aes256Gcm16,
+};
+
+#[cfg(feature = "aes-ccm")]
+mod ccm {
+    use super::{Array, Ccm, KeyInit};
+    use ::ccm::Ccm as Inner;
+    use aes::{Aes128, Aes192, Aes256};
+    use cipher::consts::{U8, U11, U12, U16};
+
+    keyed! {
+        Aes128Ccm8 = Ccm<Inner<Aes128, U8, U11>>, 16, 3;
+        Aes128Ccm12 = Ccm<Inner<Aes128, U12, U11>>, 16, 3;
+        Aes128Ccm16 = Ccm<Inner<Aes128, U16, U11>>, 16, 3;
+        Aes192Ccm8 = Ccm<Inner<Aes192, U8, U11>>, 24, 3;
+        Aes192Ccm12 = Ccm<Inner<Aes192, U12, U11>>, 24, 3;
+        Aes192Ccm16 = Ccm<Inner<Aes192, U16, U11>>, 24, 3;
+        Aes256Ccm8 = Ccm<Inner<Aes256, U8, U11>>, 32, 3;
+        Aes256Ccm12 = Ccm<Inner<Aes256, U12, U11>>, 32, 3;
+        Aes256Ccm16 = Ccm<Inner<Aes256, U16, U11>>, 32, 3;
+    }
+}
+#[cfg(feature = "aes-ccm")]
+pub use ccm::{
+    Aes128Ccm8, Aes128Ccm12, Aes128Ccm16, Aes192Ccm8, Aes192Ccm12, Aes192Ccm16, Aes256Ccm8, Aes256Ccm12, Aes256Ccm16,
+};
+
+#[cfg(feature = "chacha20-poly1305")]
+mod chacha {
+    use super::{Array, ChaCha, KeyInit};
+
+    keyed! {
+        ChaCha20Poly1305 = ChaCha<chacha20poly1305::ChaCha20Poly1305>, 32, 4;
+    }
+}
+#[cfg(feature = "chacha20-poly1305")]
+pub use chacha::ChaCha20Poly1305;

@@ -1,0 +1,364 @@
+//! Algorithms chosen at run time: an enum over whatever features enable. The only place with dispatch by value.
+
+use core::fmt;
+
+use crate::{
+    Cipher, CipherAlgorithm, EncryptThenMac, EncryptWithoutIntegrity, Forged, Icv, IntegrityAlgorithm, Iv, IvRule,
+    KeyError, Layout, Parts, Suite, SuiteKeys, Tag,
+};
+
+/// Splits key material into the key and the salt at its end.
+#[cfg(any(feature = "aes-ctr", feature = "aes-gcm", feature = "aes-ccm", feature = "chacha20-poly1305"))]
+fn salted<const K: usize, const S: usize>(keys: &[u8]) -> Option<(&[u8; K], [u8; S])> {
+    let (key, salt) = keys.split_first_chunk::<K>()?;
+    Some((key, salt.try_into().ok()?))
+}
+
+/// Delegates a method to whatever variant there is.
+macro_rules! each {
+    ($self:ident, $($(#[$cfg:meta])* $variant:ident),* ; $inner:ident => $call:expr) => {
+        match $self { $($(#[$cfg])* Self::$variant($inner) => $call,)* }
+    };
+}
+
+/// A cipher chosen at run time.
+#[derive(Debug)]
+#[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // there is no heap to put Blowfish on
+pub enum AnyCipher {
+    /// NULL.
+    #[cfg(feature = "null")]
+    Null(crate::Null),
+    /// DES-CBC.
+    #[cfg(feature = "des")]
+    DesCbc(crate::DesCbc),
+    /// 3DES-CBC.
+    #[cfg(feature = "des")]
+    TripleDesCbc(crate::TripleDesCbc),
+    /// Blowfish-CBC.
+    #[cfg(feature = "blowfish")]
+    BlowfishCbc(crate::BlowfishCbc),
+    /// CAST-128-CBC.
+    #[cfg(feature = "cast128")]
+    Cast128Cbc(crate::Cast128Cbc),
+    /// AES-128-CBC.
+    #[cfg(feature = "aes-cbc")]
+    Aes128Cbc(crate::Aes128Cbc),
+    /// AES-192-CBC.
+    #[cfg(feature = "aes-cbc")]
+    Aes192Cbc(crate::Aes192Cbc),
+    /// AES-256-CBC.
+    #[cfg(feature = "aes-cbc")]
+    Aes256Cbc(crate::Aes256Cbc),
+    /// AES-128-CTR.
+    #[cfg(feature = "aes-ctr")]
+    Aes128Ctr(crate::Aes128Ctr),
+    /// AES-192-CTR.
+    #[cfg(feature = "aes-ctr")]
+    Aes192Ctr(crate::Aes192Ctr),
+    /// AES-256-CTR.
+    #[cfg(feature = "aes-ctr")]
+    Aes256Ctr(crate::Aes256Ctr),
+}
+
+macro_rules! each_cipher {
+    ($self:ident, $inner:ident => $call:expr) => {
+        each!($self, #[cfg(feature = "null")] Null, #[cfg(feature = "des")] DesCbc,
+            #[cfg(feature = "des")] TripleDesCbc, #[cfg(feature = "blowfish")] BlowfishCbc,
+            #[cfg(feature = "cast128")] Cast128Cbc, #[cfg(feature = "aes-cbc")] Aes128Cbc,
+            #[cfg(feature = "aes-cbc")] Aes192Cbc, #[cfg(feature = "aes-cbc")] Aes256Cbc,
+            #[cfg(feature = "aes-ctr")] Aes128Ctr, #[cfg(feature = "aes-ctr")] Aes192Ctr,
+            #[cfg(feature = "aes-ctr")] Aes256Ctr; $inner => $call)
+    };
+}
+
+impl AnyCipher {
+    /// Sets up a cipher; AEADs are no ciphers here.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    #[allow(unused_variables, clippy::match_single_binding)] // without any cipher feature
+    pub fn new(algorithm: CipherAlgorithm, key: &[u8]) -> Result<Self, KeyError> {
+        let row = algorithm.row().ok_or(KeyError::Unsupported)?;
+        row.keys.check(key)?;
+        match algorithm {
+            #[cfg(feature = "null")]
+            CipherAlgorithm::Null => Ok(Self::Null(crate::Null)),
+            #[cfg(feature = "des")]
+            CipherAlgorithm::DesCbc => crate::DesCbc::from_slice(key).map(Self::DesCbc),
+            #[cfg(feature = "des")]
+            CipherAlgorithm::TripleDesCbc => crate::TripleDesCbc::from_slice(key).map(Self::TripleDesCbc),
+            #[cfg(feature = "blowfish")]
+            CipherAlgorithm::BlowfishCbc => crate::BlowfishCbc::from_slice(key).map(Self::BlowfishCbc),
+            #[cfg(feature = "cast128")]
+            CipherAlgorithm::Cast128Cbc => crate::Cast128Cbc::from_slice(key).map(Self::Cast128Cbc),
+            #[cfg(feature = "aes-cbc")]
+            CipherAlgorithm::AesCbc => match key.len() {
+                16 => key.try_into().map(|key| Self::Aes128Cbc(crate::Aes128Cbc::new(key))),
+                24 => key.try_into().map(|key| Self::Aes192Cbc(crate::Aes192Cbc::new(key))),
+                _ => key.try_into().map(|key| Self::Aes256Cbc(crate::Aes256Cbc::new(key))),
+            }
+            .map_err(|_| KeyError::length(row.keys, key)),
+            #[cfg(feature = "aes-ctr")]
+            CipherAlgorithm::AesCtr => match key.len() {
+                20 => salted(key).map(|(key, nonce)| Self::Aes128Ctr(crate::Aes128Ctr::new(key, nonce))),
+                28 => salted(key).map(|(key, nonce)| Self::Aes192Ctr(crate::Aes192Ctr::new(key, nonce))),
+                _ => salted(key).map(|(key, nonce)| Self::Aes256Ctr(crate::Aes256Ctr::new(key, nonce))),
+            }
+            .ok_or(KeyError::length(row.keys, key)),
+            _ => Err(KeyError::Unsupported),
+        }
+    }
+}
+
+impl Cipher for AnyCipher {
+    fn iv_len(&self) -> usize {
+        each_cipher!(self, c => c.iv_len())
+    }
+
+    fn block(&self) -> usize {
+        each_cipher!(self, c => c.block())
+    }
+
+    fn iv_rule(&self) -> IvRule {
+        each_cipher!(self, c => c.iv_rule())
+    }
+
+    fn encrypt(&self, iv: &Iv, body: &mut [u8]) {
+        each_cipher!(self, c => c.encrypt(iv, body))
+    }
+
+    fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
+        each_cipher!(self, c => c.decrypt(iv, body))
+    }
+}
+
+/// An integrity algorithm chosen at run time.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AnyIcv {
+    /// HMAC-MD5-96.
+    #[cfg(feature = "hmac-md5")]
+    HmacMd5_96(crate::HmacMd5_96),
+    /// HMAC-SHA1-96.
+    #[cfg(feature = "hmac-sha1")]
+    HmacSha1_96(crate::HmacSha1_96),
+    /// HMAC-SHA2-256 cut to 96 bits.
+    #[cfg(feature = "hmac-sha2")]
+    HmacSha2_256_96(crate::HmacSha2_256_96),
+    /// HMAC-SHA2-256-128.
+    #[cfg(feature = "hmac-sha2")]
+    HmacSha2_256_128(crate::HmacSha2_256_128),
+    /// HMAC-SHA2-384-192.
+    #[cfg(feature = "hmac-sha2")]
+    HmacSha2_384_192(crate::HmacSha2_384_192),
+    /// HMAC-SHA2-512-256.
+    #[cfg(feature = "hmac-sha2")]
+    HmacSha2_512_256(crate::HmacSha2_512_256),
+    /// HMAC-RIPEMD-160-96.
+    #[cfg(feature = "hmac-ripemd160")]
+    HmacRipemd160_96(crate::HmacRipemd160_96),
+    /// AES-XCBC-MAC-96.
+    #[cfg(feature = "aes-xcbc")]
+    AesXcbcMac96(crate::AesXcbcMac96),
+    /// AES-CMAC-96.
+    #[cfg(feature = "aes-cmac")]
+    AesCmac96(crate::AesCmac96),
+}
+
+macro_rules! each_icv {
+    ($self:ident, $inner:ident => $call:expr) => {
+        each!($self, #[cfg(feature = "hmac-md5")] HmacMd5_96, #[cfg(feature = "hmac-sha1")] HmacSha1_96,
+            #[cfg(feature = "hmac-sha2")] HmacSha2_256_96, #[cfg(feature = "hmac-sha2")] HmacSha2_256_128,
+            #[cfg(feature = "hmac-sha2")] HmacSha2_384_192, #[cfg(feature = "hmac-sha2")] HmacSha2_512_256,
+            #[cfg(feature = "hmac-ripemd160")] HmacRipemd160_96, #[cfg(feature = "aes-xcbc")] AesXcbcMac96,
+            #[cfg(feature = "aes-cmac")] AesCmac96; $inner => $call)
+    };
+}
+
+impl AnyIcv {
+    /// Sets up an integrity algorithm; AES-GMAC, which needs an IV, is none here.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    #[allow(unused_variables, clippy::match_single_binding)] // without any integrity feature
+    pub fn new(algorithm: IntegrityAlgorithm, key: &[u8]) -> Result<Self, KeyError> {
+        let row = algorithm.row().ok_or(KeyError::Unsupported)?;
+        row.keys.check(key)?;
+        let length = KeyError::length(row.keys, key);
+        match algorithm {
+            #[cfg(feature = "hmac-md5")]
+            IntegrityAlgorithm::HmacMd5_96 => crate::HmacMd5_96::from_slice(key).map(Self::HmacMd5_96),
+            #[cfg(feature = "hmac-sha1")]
+            IntegrityAlgorithm::HmacSha1_96 => crate::HmacSha1_96::from_slice(key).map(Self::HmacSha1_96),
+            #[cfg(feature = "hmac-sha2")]
+            IntegrityAlgorithm::HmacSha2_256_96 => crate::HmacSha2_256_96::from_slice(key).map(Self::HmacSha2_256_96),
+            #[cfg(feature = "hmac-sha2")]
+            IntegrityAlgorithm::HmacSha2_256_128 => {
+                crate::HmacSha2_256_128::from_slice(key).map(Self::HmacSha2_256_128)
+            }
+            #[cfg(feature = "hmac-sha2")]
+            IntegrityAlgorithm::HmacSha2_384_192 => {
+                crate::HmacSha2_384_192::from_slice(key).map(Self::HmacSha2_384_192)
+            }
+            #[cfg(feature = "hmac-sha2")]
+            IntegrityAlgorithm::HmacSha2_512_256 => {
+                crate::HmacSha2_512_256::from_slice(key).map(Self::HmacSha2_512_256)
+            }
+            #[cfg(feature = "hmac-ripemd160")]
+            IntegrityAlgorithm::HmacRipemd160_96 => {
+                crate::HmacRipemd160_96::from_slice(key).map(Self::HmacRipemd160_96)
+            }
+            #[cfg(feature = "aes-xcbc")]
+            IntegrityAlgorithm::AesXcbcMac96 => {
+                key.try_into().map(|key| Self::AesXcbcMac96(crate::AesXcbcMac96::new(key))).map_err(|_| length)
+            }
+            #[cfg(feature = "aes-cmac")]
+            IntegrityAlgorithm::AesCmac96 => {
+                key.try_into().map(|key| Self::AesCmac96(crate::AesCmac96::new(key))).map_err(|_| length)
+            }
+            _ => Err(KeyError::Unsupported),
+        }
+    }
+}
+
+impl Icv for AnyIcv {
+    fn icv_len(&self) -> usize {
+        each_icv!(self, i => i.icv_len())
+    }
+
+    fn compute(&self, segments: &[&[u8]]) -> Tag {
+        each_icv!(self, i => i.compute(segments))
+    }
+}
+
+/// A suite chosen at run time.
+pub struct AnySuite(Any);
+
+macro_rules! any_suite {
+    ($($(#[$cfg:meta])* $name:ident: $algorithm:ident, $octets:literal;)*) => {
+        #[allow(clippy::large_enum_variant)] // as AnyCipher
+        enum Any {
+            EncryptThenMac(EncryptThenMac<AnyCipher, AnyIcv>),
+            EncryptWithoutIntegrity(EncryptWithoutIntegrity<AnyCipher>),
+            $($(#[$cfg])* $name(crate::$name),)*
+        }
+
+        /// An AEAD by algorithm and length of its key material, salt included.
+        #[allow(unused_variables)] // without any AEAD feature
+        fn any_aead(algorithm: CipherAlgorithm, keys: &[u8]) -> Option<Any> {
+            match (algorithm, keys.len()) {
+                $($(#[$cfg])* (CipherAlgorithm::$algorithm, $octets) => {
+                    salted(keys).map(|(key, salt)| Any::$name(crate::$name::new(key, salt)))
+                })*
+                _ => None,
+            }
+        }
+
+        impl Suite for AnySuite {
+            fn layout(&self) -> Layout {
+                match &self.0 {
+                    Any::EncryptThenMac(suite) => suite.layout(),
+                    Any::EncryptWithoutIntegrity(suite) => suite.layout(),
+                    $($(#[$cfg])* Any::$name(suite) => suite.layout(),)*
+                }
+            }
+
+            fn seal(&self, parts: &mut Parts<'_>) {
+                match &self.0 {
+                    Any::EncryptThenMac(suite) => suite.seal(parts),
+                    Any::EncryptWithoutIntegrity(suite) => suite.seal(parts),
+                    $($(#[$cfg])* Any::$name(suite) => suite.seal(parts),)*
+                }
+            }
+
+            fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+                match &self.0 {
+                    Any::EncryptThenMac(suite) => suite.open(parts),
+                    Any::EncryptWithoutIntegrity(suite) => suite.open(parts),
+                    $($(#[$cfg])* Any::$name(suite) => suite.open(parts),)*
+                }
+            }
+        }
+    };
+}
+
+#[rustfmt::skip]
+any_suite! {
+    #[cfg(feature = "aes-gcm")] Aes128Gcm8: AesGcm8, 20;
+    #[cfg(feature = "aes-gcm")] Aes192Gcm8: AesGcm8, 28;
+    #[cfg(feature = "aes-gcm")] Aes256Gcm8: AesGcm8, 36;
+    #[cfg(feature = "aes-gcm")] Aes128Gcm12: AesGcm12, 20;
+    #[cfg(feature = "aes-gcm")] Aes192Gcm12: AesGcm12, 28;
+    #[cfg(feature = "aes-gcm")] Aes256Gcm12: AesGcm12, 36;
+    #[cfg(feature = "aes-gcm")] Aes128Gcm16: AesGcm16, 20;
+    #[cfg(feature = "aes-gcm")] Aes192Gcm16: AesGcm16, 28;
+    #[cfg(feature = "aes-gcm")] Aes256Gcm16: AesGcm16, 36;
+    #[cfg(feature = "aes-ccm")] Aes128Ccm8: AesCcm8, 19;
+    #[cfg(feature = "aes-ccm")] Aes192Ccm8: AesCcm8, 27;
+    #[cfg(feature = "aes-ccm")] Aes256Ccm8: AesCcm8, 35;
+    #[cfg(feature = "aes-ccm")] Aes128Ccm12: AesCcm12, 19;
+    #[cfg(feature = "aes-ccm")] Aes192Ccm12: AesCcm12, 27;
+    #[cfg(feature = "aes-ccm")] Aes256Ccm12: AesCcm12, 35;
+    #[cfg(feature = "aes-ccm")] Aes128Ccm16: AesCcm16, 19;
+    #[cfg(feature = "aes-ccm")] Aes192Ccm16: AesCcm16, 27;
+    #[cfg(feature = "aes-ccm")] Aes256Ccm16: AesCcm16, 35;
+    #[cfg(feature = "chacha20-poly1305")] ChaCha20Poly1305: ChaCha20Poly1305, 36;
+    #[cfg(feature = "aes-gcm")] Aes128Gmac: NullAesGmac, 20;
+    #[cfg(feature = "aes-gcm")] Aes192Gmac: NullAesGmac, 28;
+    #[cfg(feature = "aes-gcm")] Aes256Gmac: NullAesGmac, 36;
+}
+
+impl AnySuite {
+    /// Sets up the suite of an SA.
+    ///
+    /// # Errors
+    /// [`KeyError`]: among others for encryption without integrity, which is [`without_integrity`](Self::without_integrity).
+    pub fn from_keys(keys: &SuiteKeys) -> Result<Self, KeyError> {
+        Self::from_slices(keys.cipher, keys.cipher_key.expose(), keys.integrity, keys.integrity_key.expose())
+    }
+
+    /// As [`from_keys`](Self::from_keys), from borrowed keys of any length.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn from_slices(
+        cipher: CipherAlgorithm,
+        cipher_key: &[u8],
+        integrity: IntegrityAlgorithm,
+        integrity_key: &[u8],
+    ) -> Result<Self, KeyError> {
+        let row = cipher.row().ok_or(KeyError::Unsupported)?;
+        match (row.icv, cipher, integrity) {
+            (0, CipherAlgorithm::Null, IntegrityAlgorithm::None) => Err(KeyError::NullWithoutIntegrity),
+            (0, _, IntegrityAlgorithm::None) => Err(KeyError::NoIntegrity),
+            (0, _, _) => {
+                let (cipher, icv) = (AnyCipher::new(cipher, cipher_key)?, AnyIcv::new(integrity, integrity_key)?);
+                Ok(Self(Any::EncryptThenMac(EncryptThenMac::new(cipher, icv))))
+            }
+            (_, _, IntegrityAlgorithm::None) => {
+                row.keys.check(cipher_key)?;
+                any_aead(cipher, cipher_key).map(Self).ok_or(KeyError::Unsupported)
+            }
+            _ => Err(KeyError::IntegrityTwice),
+        }
+    }
+
+    /// Encryption that anyone on the wire can tamper with: see [`EncryptWithoutIntegrity`].
+    ///
+    /// # Errors
+    /// [`KeyError::NullWithoutIntegrity`] for NULL, and whatever is wrong with the key.
+    pub fn without_integrity(cipher: CipherAlgorithm, key: &[u8]) -> Result<Self, KeyError> {
+        match cipher {
+            CipherAlgorithm::Null => Err(KeyError::NullWithoutIntegrity),
+            _ => AnyCipher::new(cipher, key)
+                .map(|cipher| Self(Any::EncryptWithoutIntegrity(EncryptWithoutIntegrity::of_any(cipher)))),
+        }
+    }
+}
+
+impl fmt::Debug for AnySuite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnySuite(..)")
+    }
+}

@@ -1,0 +1,55 @@
+use crate::IvRule;
+
+/// An initialization vector, left-aligned; a cipher reads as many octets of it as its layout says.
+pub type Iv = [u8; 16];
+
+/// A cipher without integrity, as half of [`crate::EncryptThenMac`].
+///
+/// Both directions work in place on a body whose length is a multiple of [`block`](Self::block); [`crate::Parts`] sees
+/// to that.
+pub trait Cipher {
+    /// Octets of IV in each packet.
+    fn iv_len(&self) -> usize;
+
+    /// Octets of a block; 1 for stream ciphers.
+    fn block(&self) -> usize;
+
+    /// What the IV must be.
+    fn iv_rule(&self) -> IvRule;
+
+    /// Encrypts the body.
+    fn encrypt(&self, iv: &Iv, body: &mut [u8]);
+
+    /// Decrypts the body.
+    fn decrypt(&self, iv: &Iv, body: &mut [u8]);
+}
+
+/// A [`Cipher`] that hides the body: every one but `Null`.
+pub trait Confidential: Cipher {}
+
+/// A block cipher in CBC mode: what an encrypted-counter IV can be made with.
+pub trait Cbc: Confidential {}
+
+/// NULL encryption (RFC 2410): the body stays as it is. Only with integrity.
+#[cfg(feature = "null")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Null;
+
+#[cfg(feature = "null")]
+impl Cipher for Null {
+    fn iv_len(&self) -> usize {
+        0
+    }
+
+    fn block(&self) -> usize {
+        1
+    }
+
+    fn iv_rule(&self) -> IvRule {
+        IvRule::None
+    }
+
+    fn encrypt(&self, _: &Iv, _: &mut [u8]) {}
+
+    fn decrypt(&self, _: &Iv, _: &mut [u8]) {}
+}

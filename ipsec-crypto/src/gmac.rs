@@ -1,0 +1,123 @@
+//! AES-GMAC (RFC 4543): GCM with nothing to encrypt.
+
+use core::fmt;
+
+use aes::{Aes128, Aes192, Aes256};
+use cipher::array::Array;
+use cipher::consts::U16;
+use cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit};
+use ghash::GHash;
+use ghash::universal_hash::UniversalHash;
+use zeroize::Zeroize;
+
+use crate::{Forged, IvRule, Layout, Parts, Suite, Tag};
+
+/// AES-GMAC with the key size of `A`: as ESP suite NULL with AES-GMAC, and for AH.
+pub struct AesGmac<A> {
+    cipher: A,
+    ghash: GHash,
+    salt: [u8; 4],
+}
+
+/// AES-128-GMAC.
+pub type Aes128Gmac = AesGmac<Aes128>;
+/// AES-192-GMAC.
+pub type Aes192Gmac = AesGmac<Aes192>;
+/// AES-256-GMAC.
+pub type Aes256Gmac = AesGmac<Aes256>;
+
+macro_rules! sizes {
+    ($($aes:ty, $octets:literal;)*) => {$(
+        impl AesGmac<$aes> {
+            /// From the key and the salt of the SA, which are negotiated as one.
+            pub fn new(key: &[u8; $octets], salt: [u8; 4]) -> Self {
+                let cipher = <$aes>::new(&Array(*key));
+                let mut hash_key = Array::default();
+                cipher.encrypt_block(&mut hash_key);
+                let ghash = GHash::new(&hash_key);
+                hash_key.zeroize();
+                Self { cipher, ghash, salt }
+            }
+        }
+    )*};
+}
+sizes! { Aes128, 16; Aes192, 24; Aes256, 32; }
+
+impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> AesGmac<A> {
+    /// The MAC over the segments, as if they were one string, under an IV that is never used twice (RFC 4543 3).
+    pub fn compute(&self, iv: [u8; 8], segments: &[&[u8]]) -> Tag {
+        let mut hash = self.ghash.clone();
+        let octets = absorb(&mut hash, segments);
+        // The lengths in bits of what is authenticated only, and of what is encrypted: nothing.
+        let [a, b, c, d, e, f, g, h] = octets.wrapping_mul(8).to_be_bytes();
+        hash.update(&[Array([a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0])]);
+        let ([s0, s1, s2, s3], [i0, i1, i2, i3, i4, i5, i6, i7]) = (self.salt, iv);
+        let mut mask = Array([s0, s1, s2, s3, i0, i1, i2, i3, i4, i5, i6, i7, 0, 0, 0, 1]);
+        self.cipher.encrypt_block(&mut mask);
+        let mut tag = hash.finalize();
+        tag.iter_mut().zip(mask).for_each(|(t, m)| *t ^= m);
+        Tag::truncated(&tag, 16)
+    }
+
+    fn tag(&self, parts: &Parts<'_>) -> Tag {
+        let [a, b, c, d, e, f, g, h, ..] = parts.iv();
+        self.compute([a, b, c, d, e, f, g, h], &[parts.aad().as_slice(), parts.iv_and_body()])
+    }
+}
+
+/// Hashes the segments as one string, padded with zeros, and returns its length.
+fn absorb(hash: &mut GHash, segments: &[&[u8]]) -> u64 {
+    let mut block = Array::<u8, U16>::default();
+    let (mut filled, mut octets) = (0usize, 0u64);
+    for mut rest in segments.iter().copied() {
+        octets = octets.saturating_add(u64::try_from(rest.len()).unwrap_or(u64::MAX));
+        if filled > 0 {
+            let free = block.get_mut(filled..).unwrap_or_default();
+            let taken = free.len().min(rest.len());
+            free.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            filled = filled.saturating_add(taken);
+            rest = rest.get(taken..).unwrap_or_default();
+            if filled < 16 {
+                continue;
+            }
+            hash.update(&[block]);
+        }
+        let (blocks, tail) = Array::slice_as_chunks(rest);
+        hash.update(blocks);
+        block = Array::default();
+        block.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
+        filled = tail.len();
+    }
+    if filled > 0 {
+        block.iter_mut().skip(filled).for_each(|octet| *octet = 0);
+        hash.update(&[block]);
+    }
+    octets
+}
+
+impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> Suite for AesGmac<A> {
+    fn layout(&self) -> Layout {
+        Layout { iv: 8, align: 4, icv: 16, iv_rule: IvRule::Unique }
+    }
+
+    fn seal(&self, parts: &mut Parts<'_>) {
+        let tag = self.tag(parts);
+        parts.set_icv(tag.as_slice());
+    }
+
+    fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+        self.tag(parts).verify(parts.icv())
+    }
+}
+
+impl<A> Drop for AesGmac<A> {
+    fn drop(&mut self) {
+        self.salt.zeroize();
+    }
+}
+
+impl<A> fmt::Debug for AesGmac<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AesGmac(..)")
+    }
+}

@@ -1,0 +1,89 @@
+//! The ciphers, MACs and suites of ESP, AH and IKE.
+//!
+//! What it is: the only crate of the workspace that touches keys. A [`Suite`] encrypts and authenticates the [`Parts`] of
+//! one packet in place; [`EncryptThenMac`] and the AEADs are chosen at compile time, [`AnySuite`] at run time.
+//! What it is not: implementations of ciphers and hashes (those are RustCrypto's), or packet formats (see `esp-core`).
+//!
+//! ```
+//! # #[cfg(all(feature = "aes-cbc", feature = "hmac-sha1"))] {
+//! use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96, Layout, Suite};
+//!
+//! let suite = EncryptThenMac::new(Aes128Cbc::new(&[1; 16]), HmacSha1_96::new(&[2; 20]));
+//! assert_eq!((suite.layout().iv, suite.layout().icv), (16, 12));
+//! # }
+//! ```
+//!
+//! Features: one per algorithm, grouped as `modern` and `legacy`; `any` for [`AnySuite`]. All are additive.
+//!
+//! Security notes: keys and schedules are wiped on drop and never printed. ICVs are compared in constant time and before
+//! anything is decrypted. AES and the hashes are constant-time; DES, 3DES, Blowfish and CAST-128 look up tables at
+//! secret indices and are **not**. Legacy algorithms are here for peers that have nothing better: 64-bit blocks leak after
+//! 2^32 of them, single DES is broken by search, and MD5 survives only inside HMAC.
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(any(feature = "aes-gcm", feature = "aes-ccm", feature = "chacha20-poly1305"))]
+mod aead;
+#[cfg(feature = "any")]
+mod any;
+mod cbc;
+mod cipher;
+mod ct;
+#[cfg(feature = "aes-ctr")]
+mod ctr;
+#[cfg(feature = "aes-gcm")]
+mod gmac;
+mod icv;
+mod key;
+mod registry;
+mod suite;
+#[cfg(feature = "des")]
+mod weak;
+#[cfg(feature = "aes-xcbc")]
+mod xcbc;
+
+#[cfg(feature = "aes-ccm")]
+pub use aead::{
+    Aes128Ccm8, Aes128Ccm12, Aes128Ccm16, Aes192Ccm8, Aes192Ccm12, Aes192Ccm16, Aes256Ccm8, Aes256Ccm12, Aes256Ccm16,
+    Ccm,
+};
+#[cfg(feature = "aes-gcm")]
+pub use aead::{
+    Aes128Gcm8, Aes128Gcm12, Aes128Gcm16, Aes192Gcm8, Aes192Gcm12, Aes192Gcm16, Aes256Gcm8, Aes256Gcm12, Aes256Gcm16,
+    Gcm,
+};
+#[cfg(feature = "chacha20-poly1305")]
+pub use aead::{ChaCha, ChaCha20Poly1305};
+#[cfg(feature = "any")]
+pub use any::{AnyCipher, AnyIcv, AnySuite};
+#[cfg(feature = "blowfish")]
+pub use cbc::BlowfishCbc;
+#[cfg(feature = "cast128")]
+pub use cbc::Cast128Cbc;
+#[cfg(feature = "aes-cbc")]
+pub use cbc::{Aes128Cbc, Aes192Cbc, Aes256Cbc, AesCbc};
+#[cfg(feature = "des")]
+pub use cbc::{DesCbc, TripleDesCbc};
+#[cfg(feature = "null")]
+pub use cipher::Null;
+pub use cipher::{Cbc, Cipher, Confidential, Iv};
+#[cfg(feature = "aes-ctr")]
+pub use ctr::{Aes128Ctr, Aes192Ctr, Aes256Ctr, AesCtr};
+#[cfg(feature = "aes-gcm")]
+pub use gmac::{Aes128Gmac, Aes192Gmac, Aes256Gmac, AesGmac};
+#[cfg(feature = "aes-cmac")]
+pub use icv::AesCmac96;
+#[cfg(feature = "hmac-md5")]
+pub use icv::HmacMd5_96;
+#[cfg(feature = "hmac-ripemd160")]
+pub use icv::HmacRipemd160_96;
+#[cfg(feature = "hmac-sha1")]
+pub use icv::HmacSha1_96;
+pub use icv::{HmacIcv, Icv, MAX_ICV, Tag};
+#[cfg(feature = "hmac-sha2")]
+pub use icv::{HmacSha2_256_96, HmacSha2_256_128, HmacSha2_384_192, HmacSha2_512_256};
+pub use key::{KeyError, KeyLengths, Secret, SuiteKeys};
+pub use registry::{CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow};
+pub use suite::{Aad, EncryptThenMac, EncryptWithoutIntegrity, Forged, IvRule, Layout, Misfit, Parts, Suite};
+#[cfg(feature = "aes-xcbc")]
+pub use xcbc::AesXcbcMac96;

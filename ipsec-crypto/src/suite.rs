@@ -1,0 +1,246 @@
+use core::fmt;
+
+use crate::{Cipher, Confidential, Icv, Iv};
+
+/// The lengths that a suite adds to a packet, in octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// IV carried in each packet, at most 16.
+    pub iv: usize,
+    /// What the encrypted body is padded to: the cipher's block, but at least 4 (RFC 4303 2.4).
+    pub align: usize,
+    /// ICV at the end.
+    pub icv: usize,
+    /// What the IV must be.
+    pub iv_rule: IvRule,
+}
+
+/// What a suite asks of its IVs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IvRule {
+    /// There is none.
+    None,
+    /// Nobody may foretell it: CBC (RFC 3602 2.1, RFC 2405 4).
+    Unpredictable,
+    /// It must never repeat under one key: counter modes (RFC 3686 3.1, RFC 4106 2, RFC 7634 2).
+    Unique,
+}
+
+/// Encrypts and authenticates packets in place. What an SA holds; a hardware engine can be one, too.
+pub trait Suite {
+    /// The lengths it adds.
+    fn layout(&self) -> Layout;
+
+    /// Encrypts the body and writes the ICV. Header and IV are there already.
+    fn seal(&self, parts: &mut Parts<'_>);
+
+    /// Verifies the ICV, in constant time, and only then decrypts the body.
+    ///
+    /// # Errors
+    /// [`Forged`] when the ICV does not hold; nothing was changed.
+    fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged>;
+}
+
+/// The ICV is not what the packet and the key give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forged;
+
+impl fmt::Display for Forged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("icv does not hold")
+    }
+}
+
+impl core::error::Error for Forged {}
+
+/// One ESP packet, taken apart by the layout of a suite. It can only be made by [`Parts::split`], so its lengths agree
+/// with each other and a suite has nothing left to refuse.
+///
+/// ```text
+/// | SPI (4) | number (4) | IV | body: payload, padding, pad length, next header | ICV |
+/// |<------------------- authenticated, then the high half of ESN ------------->|
+/// ```
+#[derive(Debug)]
+pub struct Parts<'a> {
+    authenticated: &'a mut [u8],
+    icv: &'a mut [u8],
+    iv_len: usize,
+    seq_high: Option<[u8; 4]>,
+}
+
+/// Octets of SPI and sequence number.
+const HEADER: usize = 8;
+
+impl<'a> Parts<'a> {
+    /// Takes a packet apart. `seq_high` is the half of an extended sequence number that is not on the wire.
+    ///
+    /// # Errors
+    /// [`Misfit`] when the packet is too short for the layout, or its body is not a multiple of the alignment.
+    pub fn split(layout: Layout, packet: &'a mut [u8], seq_high: Option<[u8; 4]>) -> Result<Self, Misfit> {
+        let front = HEADER.saturating_add(layout.iv);
+        let rest = packet.len().checked_sub(layout.icv).ok_or(Misfit::TooShort)?;
+        let body = rest.checked_sub(front).filter(|&body| body > 0).ok_or(Misfit::TooShort)?;
+        if body.checked_rem(layout.align) != Some(0) {
+            return Err(Misfit::Unaligned);
+        }
+        let (authenticated, icv) = packet.split_at_mut_checked(rest).ok_or(Misfit::TooShort)?;
+        Ok(Self { authenticated, icv, iv_len: layout.iv, seq_high })
+    }
+
+    /// SPI and the low half of the sequence number.
+    pub fn header(&self) -> [u8; HEADER] {
+        self.authenticated.first_chunk().copied().unwrap_or_default()
+    }
+
+    /// The IV, left-aligned.
+    pub fn iv(&self) -> Iv {
+        let mut iv = [0; 16];
+        let carried = self.authenticated.get(HEADER..).unwrap_or_default();
+        iv.iter_mut().zip(carried).take(self.iv_len).for_each(|(to, from)| *to = *from);
+        iv
+    }
+
+    /// What is encrypted.
+    pub fn body(&mut self) -> &mut [u8] {
+        self.authenticated.get_mut(HEADER.saturating_add(self.iv_len)..).unwrap_or_default()
+    }
+
+    /// What a separate integrity algorithm covers: header, IV and body, and behind it the high half of ESN or nothing
+    /// (RFC 4303 2.8).
+    pub fn integrity_input(&self) -> [&[u8]; 2] {
+        [self.authenticated, self.seq_high.as_ref().map_or(&[], |high| high)]
+    }
+
+    /// What an AEAD takes as additional data: SPI and the whole sequence number (RFC 4106 5).
+    pub fn aad(&self) -> Aad {
+        let [s0, s1, s2, s3, l0, l1, l2, l3] = self.header();
+        match self.seq_high {
+            None => Aad { octets: [s0, s1, s2, s3, l0, l1, l2, l3, 0, 0, 0, 0], len: 8 },
+            Some([h0, h1, h2, h3]) => Aad { octets: [s0, s1, s2, s3, h0, h1, h2, h3, l0, l1, l2, l3], len: 12 },
+        }
+    }
+
+    /// IV and body, which an AEAD that does not encrypt covers behind the additional data (RFC 4543 3.3).
+    pub fn iv_and_body(&self) -> &[u8] {
+        self.authenticated.get(HEADER..).unwrap_or_default()
+    }
+
+    /// The ICV of the packet.
+    pub fn icv(&self) -> &[u8] {
+        self.icv
+    }
+
+    /// Writes the ICV.
+    pub fn set_icv(&mut self, icv: &[u8]) {
+        self.icv.iter_mut().zip(icv).for_each(|(to, from)| *to = *from);
+    }
+}
+
+/// The additional data of an AEAD.
+#[derive(Clone, Copy, Debug)]
+pub struct Aad {
+    octets: [u8; 12],
+    len: usize,
+}
+
+impl Aad {
+    /// 8 octets, or 12 with ESN.
+    pub fn as_slice(&self) -> &[u8] {
+        self.octets.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// A packet that does not fit the layout of a suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// Shorter than header, IV, one octet of body and ICV.
+    TooShort,
+    /// The body is not a multiple of the alignment.
+    Unaligned,
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooShort => "packet too short for the suite",
+            Self::Unaligned => "encrypted body is not whole blocks",
+        })
+    }
+}
+
+impl core::error::Error for Misfit {}
+
+/// A cipher and an integrity algorithm over its output: the classic ESP suite (RFC 4303 3.2.1, 3.2.2).
+#[derive(Debug)]
+pub struct EncryptThenMac<C, I> {
+    cipher: C,
+    icv: I,
+}
+
+impl<C: Cipher, I: Icv> EncryptThenMac<C, I> {
+    /// Of a keyed cipher and a keyed MAC.
+    pub const fn new(cipher: C, icv: I) -> Self {
+        Self { cipher, icv }
+    }
+}
+
+impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
+    fn layout(&self) -> Layout {
+        cipher_layout(&self.cipher, self.icv.icv_len())
+    }
+
+    fn seal(&self, parts: &mut Parts<'_>) {
+        self.cipher.encrypt(&parts.iv(), parts.body());
+        let tag = self.icv.compute(&parts.integrity_input());
+        parts.set_icv(tag.as_slice());
+    }
+
+    fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+        self.icv.compute(&parts.integrity_input()).verify(parts.icv())?;
+        self.cipher.decrypt(&parts.iv(), parts.body());
+        Ok(())
+    }
+}
+
+/// Encryption without integrity (RFC 2406 allows it, RFC 4303 3.2 advises against it).
+///
+/// Whoever can change packets on the wire can read and alter what such an SA carries (Paterson and Yau 2006,
+/// Degabriele and Paterson 2007): only for peers that know nothing else, under a transport that authenticates.
+#[derive(Debug)]
+pub struct EncryptWithoutIntegrity<C> {
+    cipher: C,
+}
+
+impl<C: Confidential> EncryptWithoutIntegrity<C> {
+    /// Of a keyed cipher.
+    pub const fn new(cipher: C) -> Self {
+        Self { cipher }
+    }
+}
+
+#[cfg(feature = "any")]
+impl EncryptWithoutIntegrity<crate::AnyCipher> {
+    /// Of a cipher that the caller knows not to be NULL.
+    pub(crate) const fn of_any(cipher: crate::AnyCipher) -> Self {
+        Self { cipher }
+    }
+}
+
+impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
+    fn layout(&self) -> Layout {
+        cipher_layout(&self.cipher, 0)
+    }
+
+    fn seal(&self, parts: &mut Parts<'_>) {
+        self.cipher.encrypt(&parts.iv(), parts.body());
+    }
+
+    fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+        self.cipher.decrypt(&parts.iv(), parts.body());
+        Ok(())
+    }
+}
+
+fn cipher_layout(cipher: &impl Cipher, icv: usize) -> Layout {
+    Layout { iv: cipher.iv_len(), align: cipher.block().max(4), icv, iv_rule: cipher.iv_rule() }
+}

@@ -1,0 +1,162 @@
+//! BEET mode: tunnel semantics in transport format. The SA knows the inner addresses, so the inner header is not sent.
+//!
+//! ```text
+//! inner IPv4 header | options | payload         before
+//! outer header | ESP | [BEET header | pad | options] | payload
+//! ```
+//!
+//! The BEET header (protocol 94) carries IPv4 options: next header, length in units of 8 octets beyond the first 8,
+//! octets of padding, reserved; then the padding (NOPs) and the options.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use zerocopy::IntoBytes;
+
+use crate::{Ip, IpError, IpProto, Ipv4Header, Ipv6Header, OuterSeen, PacketBuf, TooShort, ipv4, ipv6, set_length};
+
+/// The inner addresses of a BEET SA, as seen from the local end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beet {
+    inner: Inner,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inner {
+    V4 { local: Ipv4Addr, remote: Ipv4Addr },
+    V6 { local: Ipv6Addr, remote: Ipv6Addr },
+}
+
+const PSEUDO_HEADER: usize = 4;
+const NOP: u8 = 1;
+
+impl Beet {
+    /// IPv4 inside.
+    pub const fn v4(local: Ipv4Addr, remote: Ipv4Addr) -> Self {
+        Self { inner: Inner::V4 { local, remote } }
+    }
+
+    /// IPv6 inside.
+    pub const fn v6(local: Ipv6Addr, remote: Ipv6Addr) -> Self {
+        Self { inner: Inner::V6 { local, remote } }
+    }
+
+    /// Takes the inner header off an outgoing packet, whose addresses must be those of the SA, and says what the payload
+    /// begins with. The outer header is [`crate::Tunnel::outer_for`] of the packet before this call.
+    ///
+    /// # Errors
+    /// [`BeetError`]; the packet is unchanged.
+    pub fn strip(&self, packet: &mut PacketBuf<'_>) -> Result<IpProto, BeetError> {
+        let ip = Ip::parse(packet.data())?;
+        let (local, remote): (IpAddr, IpAddr) = match self.inner {
+            Inner::V4 { local, remote } => (local.into(), remote.into()),
+            Inner::V6 { local, remote } => (local.into(), remote.into()),
+        };
+        if ip.source() != local || ip.destination() != remote {
+            return Err(BeetError::WrongInner);
+        }
+        let len = ip.packet().len();
+        match ip {
+            Ip::V6(ip) => {
+                let next = ip.header().next_header();
+                packet.truncate(len);
+                packet.pull_front(ipv6::HEADER)?;
+                Ok(next)
+            }
+            Ip::V4(ip) if ip.header().is_fragment() => Err(IpError::Fragment.into()),
+            Ip::V4(ip) => {
+                let (next, options) = (ip.header().protocol(), ip.options().len());
+                packet.truncate(len);
+                packet.pull_front(ipv4::HEADER)?;
+                if options == 0 { Ok(next) } else { push_pseudo_header(packet, next, options) }
+            }
+        }
+    }
+
+    /// Puts the inner header back in front of a received payload, with the hop limit and class of the outer one.
+    ///
+    /// # Errors
+    /// [`BeetError`]; the payload must not be delivered.
+    pub fn restore(&self, outer: &OuterSeen, next: IpProto, packet: &mut PacketBuf<'_>) -> Result<(), BeetError> {
+        match self.inner {
+            Inner::V4 { local, remote } => {
+                let (next, options) = if next == IpProto::BEET { pull_pseudo_header(packet)? } else { (next, 0) };
+                let mut header = Ipv4Header::new(remote, local, next, outer.hop_limit);
+                header.set_options_len(options);
+                header.set_tos(outer.traffic_class);
+                header.set_identification(outer.identification);
+                header.set_dont_fragment(outer.dont_fragment);
+                packet.prepend(header.as_bytes()).map_err(IpError::from)?;
+            }
+            Inner::V6 { local, remote } => {
+                let mut header = Ipv6Header::new(remote, local, next, outer.hop_limit);
+                header.set_traffic_class(outer.traffic_class);
+                packet.prepend(header.as_bytes()).map_err(IpError::from)?;
+            }
+        }
+        Ok(set_length(packet.data_mut())?)
+    }
+}
+
+/// The options are in front of the packet; the pseudo header and its padding go into the room of the old header.
+fn push_pseudo_header(packet: &mut PacketBuf<'_>, next: IpProto, options: usize) -> Result<IpProto, BeetError> {
+    let pad = if options & 4 == 0 { 4 } else { 0 };
+    let units = u8::try_from(options >> 3).map_err(|_| IpError::NotFound)?;
+    if pad == 4 {
+        packet.prepend(&[NOP; 4]).map_err(IpError::from)?;
+    }
+    packet.prepend(&[next.0, units, pad, 0]).map_err(IpError::from)?;
+    Ok(IpProto::BEET)
+}
+
+/// Leaves the options in front of the packet and says how many octets they are.
+fn pull_pseudo_header(packet: &mut PacketBuf<'_>) -> Result<(IpProto, usize), BeetError> {
+    let available = packet.len();
+    let Some(&[next, units, pad, _]) = packet.data().first_chunk::<PSEUDO_HEADER>() else {
+        return Err(IpError::from(TooShort { needed: PSEUDO_HEADER, available }).into());
+    };
+    let total = usize::from(units).saturating_add(1).saturating_mul(8);
+    let front = PSEUDO_HEADER.saturating_add(pad.into());
+    let options = total.checked_sub(front).filter(|o| *o <= 40 && o % 4 == 0).ok_or(BeetError::PseudoHeader)?;
+    if total > available {
+        return Err(IpError::from(TooShort { needed: total, available }).into());
+    }
+    packet.pull_front(front)?;
+    Ok((IpProto(next), options))
+}
+
+/// A packet that does not fit a BEET SA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BeetError {
+    /// It is no IP packet that can be worked with.
+    Ip(IpError),
+    /// Its addresses are not the inner addresses of the SA.
+    WrongInner,
+    /// The lengths in its BEET header contradict each other.
+    PseudoHeader,
+}
+
+impl From<IpError> for BeetError {
+    fn from(e: IpError) -> Self {
+        Self::Ip(e)
+    }
+}
+
+impl From<TooShort> for BeetError {
+    fn from(e: TooShort) -> Self {
+        Self::Ip(e.into())
+    }
+}
+
+impl fmt::Display for BeetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(e) => e.fmt(f),
+            Self::WrongInner => f.write_str("addresses are not the inner addresses of the sa"),
+            Self::PseudoHeader => f.write_str("malformed beet header"),
+        }
+    }
+}
+
+impl core::error::Error for BeetError {}

@@ -1,0 +1,233 @@
+use core::cell::Cell;
+use core::fmt;
+
+/// The caller's bytes and a movable window over them: `headroom | data | tailroom`.
+///
+/// Headers are pushed and pulled at the front, trailers at the back; nothing is allocated and the payload never moves.
+#[derive(Debug)]
+pub struct PacketBuf<'a> {
+    bytes: &'a mut [u8],
+    start: usize, // start <= end <= bytes.len(), kept by every method
+    end: usize,
+}
+
+impl<'a> PacketBuf<'a> {
+    /// A packet as it was received: all of `bytes` is data, there is no room around it.
+    pub fn received(bytes: &'a mut [u8]) -> Self {
+        let end = bytes.len();
+        Self { bytes, start: 0, end }
+    }
+
+    /// A packet of `len` octets that begins `headroom` octets into `bytes`; what follows it is tailroom.
+    ///
+    /// # Errors
+    /// [`NoRoom::Back`] when `headroom + len` exceeds `bytes`.
+    pub fn with_headroom(bytes: &'a mut [u8], headroom: usize, len: usize) -> Result<Self, NoRoom> {
+        let available = bytes.len().saturating_sub(headroom);
+        match headroom.checked_add(len) {
+            Some(end) if end <= bytes.len() => Ok(Self { bytes, start: headroom, end }),
+            _ => Err(NoRoom::Back { needed: len, available }),
+        }
+    }
+
+    /// The packet.
+    pub fn data(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The packet, to be changed in place.
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The packet, for as long as the buffer lives.
+    pub fn into_data(self) -> &'a mut [u8] {
+        self.bytes.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Octets in the packet.
+    pub fn len(&self) -> usize {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// Whether the packet has no octets.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Octets that can still be pushed at the front.
+    pub fn headroom(&self) -> usize {
+        self.start
+    }
+
+    /// Octets that can still be pushed at the back.
+    pub fn tailroom(&self) -> usize {
+        self.bytes.len().saturating_sub(self.end)
+    }
+
+    /// Checks that `front` and `back` octets can be pushed, without pushing them.
+    ///
+    /// # Errors
+    /// [`NoRoom`] naming the side that is too small.
+    pub fn room_for(&self, front: usize, back: usize) -> Result<(), NoRoom> {
+        if front > self.headroom() {
+            return Err(NoRoom::Front { needed: front, available: self.headroom() });
+        }
+        if back > self.tailroom() {
+            return Err(NoRoom::Back { needed: back, available: self.tailroom() });
+        }
+        Ok(())
+    }
+
+    /// Grows the packet by `n` octets at the front and gives them to be written; they hold what was there before.
+    ///
+    /// # Errors
+    /// [`NoRoom::Front`]; the packet is unchanged.
+    pub fn push_front(&mut self, n: usize) -> Result<&mut [u8], NoRoom> {
+        let old = self.start;
+        let new = old.checked_sub(n).ok_or(NoRoom::Front { needed: n, available: old })?;
+        self.start = new;
+        Ok(self.bytes.get_mut(new..old).unwrap_or_default())
+    }
+
+    /// Grows the packet by `n` octets at the back and gives them to be written; they hold what was there before.
+    ///
+    /// # Errors
+    /// [`NoRoom::Back`]; the packet is unchanged.
+    pub fn push_back(&mut self, n: usize) -> Result<&mut [u8], NoRoom> {
+        let (old, available) = (self.end, self.tailroom());
+        let new = old.checked_add(n).filter(|_| n <= available).ok_or(NoRoom::Back { needed: n, available })?;
+        self.end = new;
+        Ok(self.bytes.get_mut(old..new).unwrap_or_default())
+    }
+
+    /// Writes `bytes` in front of the packet.
+    ///
+    /// # Errors
+    /// [`NoRoom::Front`]; the packet is unchanged.
+    pub fn prepend(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
+        fill(self.push_front(bytes.len())?, bytes);
+        Ok(())
+    }
+
+    /// Writes `bytes` behind the packet.
+    ///
+    /// # Errors
+    /// [`NoRoom::Back`]; the packet is unchanged.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
+        fill(self.push_back(bytes.len())?, bytes);
+        Ok(())
+    }
+
+    /// Takes `n` octets off the front; they become headroom and keep their contents.
+    ///
+    /// # Errors
+    /// [`TooShort`]; the packet is unchanged.
+    pub fn pull_front(&mut self, n: usize) -> Result<(), TooShort> {
+        let new = self.start.checked_add(n).filter(|&s| s <= self.end);
+        self.start = new.ok_or(TooShort { needed: n, available: self.len() })?;
+        Ok(())
+    }
+
+    /// Takes `n` octets off the back; they become tailroom and keep their contents.
+    ///
+    /// # Errors
+    /// [`TooShort`]; the packet is unchanged.
+    pub fn pull_back(&mut self, n: usize) -> Result<(), TooShort> {
+        let new = self.end.checked_sub(n).filter(|&e| e >= self.start);
+        self.end = new.ok_or(TooShort { needed: n, available: self.len() })?;
+        Ok(())
+    }
+
+    /// Cuts the packet to its first `len` octets; a packet that is not longer stays as it is.
+    pub fn truncate(&mut self, len: usize) {
+        self.end = self.end.min(self.start.saturating_add(len));
+    }
+
+    /// Puts a gap of `size` octets behind the first `head` octets, which move to the front: `head | gap | rest`.
+    ///
+    /// # Errors
+    /// [`NoRoom`] when the headroom is smaller than `size` or the packet shorter than `head`; nothing has moved.
+    pub fn open_gap(&mut self, head: usize, size: usize) -> Result<(), NoRoom> {
+        if head > self.len() {
+            return Err(NoRoom::Back { needed: head, available: self.len() });
+        }
+        self.push_front(size)?;
+        let cells = Cell::from_mut(self.data_mut()).as_slice_of_cells();
+        let moved = cells.get(size..).unwrap_or_default();
+        for (to, from) in cells.iter().zip(moved).take(head) {
+            to.set(from.get());
+        }
+        Ok(())
+    }
+
+    /// Removes the `size` octets behind the first `head` octets, which move to the back: `head | rest`.
+    ///
+    /// # Errors
+    /// [`TooShort`] when the packet is shorter than `head + size`; nothing has moved.
+    pub fn close_gap(&mut self, head: usize, size: usize) -> Result<(), TooShort> {
+        let available = self.len();
+        let both = head.checked_add(size).filter(|&n| n <= available);
+        let both = both.ok_or(TooShort { needed: head.saturating_add(size), available })?;
+        let cells = Cell::from_mut(self.data_mut()).as_slice_of_cells();
+        let (from, to) = (cells.get(..head).unwrap_or_default(), cells.get(size..both).unwrap_or_default());
+        for (to, from) in to.iter().zip(from).rev() {
+            to.set(from.get());
+        }
+        self.pull_front(size)
+    }
+}
+
+fn fill(slot: &mut [u8], bytes: &[u8]) {
+    for (to, from) in slot.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+}
+
+/// The buffer around a packet is too small for what was to be pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoom {
+    /// Not enough headroom.
+    Front {
+        /// Octets asked for.
+        needed: usize,
+        /// Octets there.
+        available: usize,
+    },
+    /// Not enough tailroom.
+    Back {
+        /// Octets asked for.
+        needed: usize,
+        /// Octets there.
+        available: usize,
+    },
+}
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (side, needed, available) = match self {
+            Self::Front { needed, available } => ("in front of", needed, available),
+            Self::Back { needed, available } => ("behind", needed, available),
+        };
+        write!(f, "no room {side} the packet: {needed} octets needed, {available} there")
+    }
+}
+
+impl core::error::Error for NoRoom {}
+
+/// A packet has fewer octets than its headers ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooShort {
+    /// Octets needed.
+    pub needed: usize,
+    /// Octets there.
+    pub available: usize,
+}
+
+impl fmt::Display for TooShort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "packet too short: {} octets needed, {} there", self.needed, self.available)
+    }
+}
+
+impl core::error::Error for TooShort {}

@@ -1,0 +1,254 @@
+use core::net::Ipv6Addr;
+
+use zerocopy::byteorder::network_endian::{U16, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::{IpError, IpProto, TooShort};
+
+/// The fixed IPv6 header (RFC 8200 3).
+///
+/// ```text
+///  0                   1                   2                   3
+/// |Version| Traffic Class |           Flow Label                  |
+/// |         Payload Length        |  Next Header  |   Hop Limit   |
+/// |                  Source Address (16 octets)                   |
+/// |                Destination Address (16 octets)                |
+/// ```
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct Ipv6Header {
+    version_class_flow: U32,
+    payload_length: U16,
+    next_header: u8,
+    hop_limit: u8,
+    source: [u8; 16],
+    destination: [u8; 16],
+}
+
+pub(crate) const HEADER: usize = 40;
+const NEXT_HEADER_OFFSET: usize = 6;
+const FLOW_LABEL: u32 = 0x000f_ffff;
+
+/// Extension headers that are followed in one packet before it is refused.
+pub const MAX_EXTENSION_HEADERS: usize = 16;
+
+impl Ipv6Header {
+    /// A header with class, flow label and length 0, to be filled in.
+    pub fn new(source: Ipv6Addr, destination: Ipv6Addr, next_header: IpProto, hop_limit: u8) -> Self {
+        Self {
+            version_class_flow: U32::new(6 << 28),
+            payload_length: U16::ZERO,
+            next_header: next_header.0,
+            hop_limit,
+            source: source.octets(),
+            destination: destination.octets(),
+        }
+    }
+
+    fn version(&self) -> u8 {
+        self.version_class_flow.as_bytes().first().map_or(0, |first| first >> 4)
+    }
+
+    /// DSCP and ECN.
+    pub fn traffic_class(&self) -> u8 {
+        let [a, b, ..] = self.version_class_flow.to_bytes();
+        (a << 4) | (b >> 4)
+    }
+
+    /// Sets DSCP and ECN.
+    pub fn set_traffic_class(&mut self, class: u8) {
+        let rest = self.version_class_flow.get() & !(0xff << 20);
+        self.version_class_flow.set(rest | (u32::from(class) << 20));
+    }
+
+    /// The 20-bit flow label (RFC 6437).
+    pub fn flow_label(&self) -> u32 {
+        self.version_class_flow.get() & FLOW_LABEL
+    }
+
+    /// Sets the flow label; bits above 20 are dropped.
+    pub fn set_flow_label(&mut self, label: u32) {
+        let rest = self.version_class_flow.get() & !FLOW_LABEL;
+        self.version_class_flow.set(rest | (label & FLOW_LABEL));
+    }
+
+    /// Octets behind this header.
+    pub fn payload_length(&self) -> usize {
+        self.payload_length.get().into()
+    }
+
+    /// Sets the octets behind this header.
+    pub fn set_payload_length(&mut self, octets: u16) {
+        self.payload_length.set(octets);
+    }
+
+    /// What follows this header.
+    pub fn next_header(&self) -> IpProto {
+        IpProto(self.next_header)
+    }
+
+    /// Sets what follows this header.
+    pub fn set_next_header(&mut self, next: IpProto) {
+        self.next_header = next.0;
+    }
+
+    /// Hop limit.
+    pub fn hop_limit(&self) -> u8 {
+        self.hop_limit
+    }
+
+    /// Sets the hop limit.
+    pub fn set_hop_limit(&mut self, hops: u8) {
+        self.hop_limit = hops;
+    }
+
+    /// Source address.
+    pub fn source(&self) -> Ipv6Addr {
+        self.source.into()
+    }
+
+    /// Destination address.
+    pub fn destination(&self) -> Ipv6Addr {
+        self.destination.into()
+    }
+}
+
+/// An IPv6 packet whose header was checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Ipv6<'a> {
+    packet: &'a [u8],
+    header: &'a Ipv6Header,
+}
+
+impl<'a> Ipv6<'a> {
+    /// Checks version and payload length. A payload length of 0 means no payload: jumbograms are not supported.
+    ///
+    /// # Errors
+    /// [`IpError`] naming the field.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, IpError> {
+        let available = bytes.len();
+        let (header, _) = Ipv6Header::ref_from_prefix(bytes).map_err(|_| TooShort { needed: HEADER, available })?;
+        if header.version() != 6 {
+            return Err(IpError::Version(header.version()));
+        }
+        let claimed = header.payload_length().saturating_add(HEADER);
+        let packet = bytes.get(..claimed).ok_or(IpError::Length { claimed, available })?;
+        Ok(Self { packet, header })
+    }
+
+    /// The fixed header.
+    pub fn header(&self) -> &'a Ipv6Header {
+        self.header
+    }
+
+    /// The whole packet, as long as its header says.
+    pub fn packet(&self) -> &'a [u8] {
+        self.packet
+    }
+
+    /// Follows the extension headers (RFC 8200 4) until `stop` says so or the upper layer begins.
+    ///
+    /// Hop-by-hop, routing, fragment and destination options headers and AH are extension headers; ESP is not: what is
+    /// behind it cannot be read. At most [`MAX_EXTENSION_HEADERS`] are followed.
+    ///
+    /// # Errors
+    /// [`IpError::Extension`] when a header is cut off, [`IpError::TooManyExtensions`] when there are too many.
+    pub fn walk(&self, mut stop: impl FnMut(Extension) -> bool) -> Result<ChainLink, IpError> {
+        let mut chain = self.chain();
+        loop {
+            match chain.next_extension()? {
+                Some(extension) if !stop(extension) => {}
+                Some(extension) => return Ok(extension.link),
+                None => return Ok(chain.link),
+            }
+        }
+    }
+
+    /// The extension headers, one by one.
+    pub fn chain(&self) -> Chain<'a> {
+        let link = ChainLink { kind: self.header.next_header(), named_at: NEXT_HEADER_OFFSET, offset: HEADER };
+        Chain { packet: self.packet, link, followed: 0 }
+    }
+}
+
+/// A walk along the extension headers of a packet.
+#[derive(Clone, Debug)]
+pub struct Chain<'a> {
+    packet: &'a [u8],
+    link: ChainLink,
+    followed: usize,
+}
+
+/// A place in the chain of headers: what begins there, and which octet says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainLink {
+    /// What begins at `offset`.
+    pub kind: IpProto,
+    /// The offset of the next-header octet that names it.
+    pub named_at: usize,
+    /// Where it begins, counted from the IPv6 header.
+    pub offset: usize,
+}
+
+/// One extension header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// What it is and where.
+    pub link: ChainLink,
+    /// Octets of it.
+    pub len: usize,
+    /// What follows it.
+    pub next: IpProto,
+}
+
+impl Chain<'_> {
+    /// The next extension header, or `None` where the upper layer (or ESP) begins, which [`Chain::link`] then names.
+    ///
+    /// # Errors
+    /// As [`Ipv6::walk`].
+    pub fn next_extension(&mut self) -> Result<Option<Extension>, IpError> {
+        let link = self.link;
+        if !is_extension(link.kind) {
+            return Ok(None);
+        }
+        if self.followed >= MAX_EXTENSION_HEADERS {
+            return Err(IpError::TooManyExtensions);
+        }
+        let malformed = IpError::Extension { offset: link.offset };
+        let rest = self.packet.get(link.offset..).ok_or(malformed)?;
+        let [next, units, ..] = *rest else { return Err(malformed) };
+        let len = extension_len(link.kind, units);
+        let end = link.offset.checked_add(len).filter(|_| len <= rest.len()).ok_or(malformed)?;
+        self.link = ChainLink { kind: IpProto(next), named_at: link.offset, offset: end };
+        self.followed = self.followed.saturating_add(1);
+        Ok(Some(Extension { link, len, next: IpProto(next) }))
+    }
+
+    /// Where the walk stands: the next header that it has not followed.
+    pub fn link(&self) -> ChainLink {
+        self.link
+    }
+}
+
+const fn is_extension(kind: IpProto) -> bool {
+    matches!(
+        kind,
+        IpProto::HOP_BY_HOP | IpProto::ROUTING | IpProto::FRAGMENT | IpProto::DESTINATION_OPTIONS | IpProto::AH
+    )
+}
+
+/// Octets of an extension header: AH counts in words of 4 beyond the first two (RFC 4302 2.2), the others in units of
+/// 8 beyond the first; a fragment header has 8.
+fn extension_len(kind: IpProto, units: u8) -> usize {
+    match kind {
+        IpProto::FRAGMENT => 8,
+        IpProto::AH => usize::from(units).saturating_add(2).saturating_mul(4),
+        _ => usize::from(units).saturating_add(1).saturating_mul(8),
+    }
+}
+
+pub(crate) fn header_mut(packet: &mut [u8]) -> Result<&mut Ipv6Header, IpError> {
+    let available = packet.len();
+    let (header, _) = Ipv6Header::mut_from_prefix(packet).map_err(|_| TooShort { needed: HEADER, available })?;
+    Ok(header)
+}

@@ -1,0 +1,55 @@
+//! The bytes and numbers that ESP, AH and IPComp share.
+//!
+//! What it is: packet buffers with head and tail room, SPIs, sequence numbers and replay windows, IPv4 and IPv6 header
+//! views, the walk of IPv6 extension headers, the surgery of tunnel, transport and BEET mode, UDP encapsulation.
+//! What it is not: cryptography (see `ipsec-crypto`), the transforms themselves (see `esp-core`), or a database of SAs.
+//!
+//! ```
+//! use ipsec_packet::PacketBuf;
+//!
+//! let mut frame = [0u8; 128];
+//! let mut packet = PacketBuf::with_headroom(&mut frame, 40, 20)?;
+//! packet.push_front(8)?.copy_from_slice(b"ESP head");
+//! assert_eq!(packet.data().len(), 28);
+//! # Ok::<(), ipsec_packet::NoRoom>(())
+//! ```
+//!
+//! Security notes: every length that comes from the wire is checked once, where it is read; nothing here panics,
+//! allocates or uses `unsafe`. Outer header checksums belong to the IP layer below and are not verified here.
+#![no_std]
+
+mod beet;
+mod buf;
+mod checksum;
+mod ecn;
+mod ip;
+mod ipv4;
+mod ipv6;
+mod mss;
+mod proto;
+mod replay;
+mod seq;
+mod spi;
+mod state;
+mod transport;
+mod transport_checksum;
+mod tunnel;
+mod udp_encap;
+
+pub use beet::{Beet, BeetError};
+pub use buf::{NoRoom, PacketBuf, TooShort};
+pub use checksum::{Checksum, adjust_checksum};
+pub use ecn::EcnMode;
+pub use ip::{Ip, IpError, set_length};
+pub use ipv4::{Ipv4, Ipv4Header};
+pub use ipv6::{Chain, ChainLink, Extension, Ipv6, Ipv6Header, MAX_EXTENSION_HEADERS};
+pub use mss::{clamp_tcp_mss, tcp_mss};
+pub use proto::IpProto;
+pub use replay::{AntiReplay, NoReplay, Replay, ReplayWindow};
+pub use seq::{Exhausted, Seq, SeqCounter, SeqRun, SeqWidth};
+pub use spi::{Cpi, ReservedCpi, ReservedSpi, Spi};
+pub use state::StateError;
+pub use transport::{DestinationOptions, Placement, close_gap, locate, open_gap, placement};
+pub use transport_checksum::{ChecksumRepair, OriginalAddresses, repair_checksum};
+pub use tunnel::{DfPolicy, DscpPolicy, FlowPolicy, HopLimitPolicy, Outer, OuterSeen, Tunnel, TunnelError};
+pub use udp_encap::{Datagram, Marker, Ports, UDP_HEADER, UdpChecksum, UdpError, classify, pop_udp, push_udp};

@@ -1,0 +1,70 @@
+//! The TCP maximum segment size through a tunnel.
+
+use crate::{DestinationOptions, Ip, IpError, IpProto, adjust_checksum, placement};
+
+/// The TCP MSS for inner packets of at most `inner_mtu` octets: without IP and TCP header (RFC 6691 2).
+pub const fn tcp_mss(inner_mtu: usize, version: u8) -> usize {
+    let headers = if version == 6 { 40 + 20 } else { 20 + 20 };
+    inner_mtu.saturating_sub(headers)
+}
+
+const TCP_HEADER: usize = 20;
+const FLAGS: usize = 13;
+const SYN: u8 = 0x02;
+const CHECKSUM: usize = 16;
+const OPTION_END: u8 = 0;
+const OPTION_NOP: u8 = 1;
+const OPTION_MSS: u8 = 2;
+
+/// Lowers the MSS option of a TCP SYN to `mss`, so that the segments fit into the tunnel. Says whether it changed
+/// anything; every other packet, fragments included, is left alone.
+///
+/// # Errors
+/// [`IpError`] when the IP header is malformed; the packet is unchanged.
+pub fn clamp_tcp_mss(packet: &mut [u8], mss: u16) -> Result<bool, IpError> {
+    Ip::parse(packet)?;
+    let place = match placement(packet, DestinationOptions::InFront) {
+        Err(IpError::Fragment) => return Ok(false),
+        place => place?,
+    };
+    if place.next != IpProto::TCP {
+        return Ok(false);
+    }
+    Ok(clamp_segment(packet.get_mut(place.at..).unwrap_or_default(), mss).is_some())
+}
+
+fn clamp_segment(segment: &mut [u8], mss: u16) -> Option<()> {
+    let data_offset = usize::from(segment.get(12)? >> 4).saturating_mul(4);
+    if segment.get(FLAGS)? & SYN == 0 {
+        return None;
+    }
+    let at = find_mss(segment.get(TCP_HEADER..data_offset)?)?.checked_add(TCP_HEADER)?;
+    let offered: [u8; 2] = *segment.get(at..)?.first_chunk()?;
+    if u16::from_be_bytes(offered) <= mss {
+        return None;
+    }
+    let checksum: [u8; 2] = *segment.get(CHECKSUM..)?.first_chunk()?;
+    // The option may begin at an odd offset; then its octets count swapped (RFC 1071 2 B).
+    let (old, new) = match at & 1 {
+        0 => (offered, mss.to_be_bytes()),
+        _ => (u16::from_be_bytes(offered).to_le_bytes(), mss.to_le_bytes()),
+    };
+    let checksum = adjust_checksum(u16::from_be_bytes(checksum), &old, &new);
+    *segment.get_mut(at..)?.first_chunk_mut()? = mss.to_be_bytes();
+    *segment.get_mut(CHECKSUM..)?.first_chunk_mut()? = checksum.to_be_bytes();
+    Some(())
+}
+
+/// Where the value of the MSS option begins.
+fn find_mss(options: &[u8]) -> Option<usize> {
+    let mut at = 0usize;
+    loop {
+        match *options.get(at..)? {
+            [OPTION_END, ..] | [] => return None,
+            [OPTION_NOP, ..] => at = at.checked_add(1)?,
+            [OPTION_MSS, 4, _, _, ..] => return at.checked_add(2),
+            [_, len, ..] if len >= 2 => at = at.checked_add(len.into())?,
+            _ => return None,
+        }
+    }
+}

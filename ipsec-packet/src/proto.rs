@@ -1,0 +1,76 @@
+use core::fmt;
+
+/// An IP protocol number (the IANA registry that IPv4 `protocol` and IPv6 `next header` share).
+///
+/// Unknown values are kept as they are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IpProto(pub u8);
+
+macro_rules! protocols {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $text:literal;)*) => {
+        impl IpProto {
+            $($(#[$doc])* pub const $name: Self = Self($number);)*
+
+            /// The usual name, where there is one.
+            pub const fn name(self) -> Option<&'static str> {
+                match self.0 { $($number => Some($text),)* _ => None }
+            }
+        }
+    };
+}
+
+protocols! {
+    /// IPv6 hop-by-hop options (RFC 8200 4.3).
+    HOP_BY_HOP = 0, "hopopt";
+    /// ICMP (RFC 792).
+    ICMP = 1, "icmp";
+    /// IPv4 in IP (RFC 2003), `ipencap` in setkey(8).
+    IPV4 = 4, "ipencap";
+    /// TCP.
+    TCP = 6, "tcp";
+    /// UDP (RFC 768).
+    UDP = 17, "udp";
+    /// IPv6 in IP (RFC 2473).
+    IPV6 = 41, "ipv6";
+    /// IPv6 routing header (RFC 8200 4.4).
+    ROUTING = 43, "ipv6-route";
+    /// IPv6 fragment header (RFC 8200 4.5).
+    FRAGMENT = 44, "ipv6-frag";
+    /// GRE.
+    GRE = 47, "gre";
+    /// ESP (RFC 4303).
+    ESP = 50, "esp";
+    /// AH (RFC 4302).
+    AH = 51, "ah";
+    /// ICMPv6.
+    ICMPV6 = 58, "ipv6-icmp";
+    /// No next header: on ESP a dummy packet (RFC 4303 2.6).
+    NO_NEXT = 59, "ipv6-nonxt";
+    /// IPv6 destination options (RFC 8200 4.6).
+    DESTINATION_OPTIONS = 60, "ipv6-opts";
+    /// BEET pseudo header for IPv4 options.
+    BEET = 94, "beetph";
+    /// IPComp (RFC 3173).
+    IPCOMP = 108, "ipcomp";
+    /// VRRP.
+    VRRP = 112, "vrrp";
+    /// SCTP.
+    SCTP = 132, "sctp";
+    /// Mobility header (RFC 6275).
+    MOBILITY = 135, "mobility-header";
+}
+
+impl fmt::Debug for IpProto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for IpProto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => write!(f, "proto-{}", self.0),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+use core::fmt;
+use core::num::{NonZeroU16, NonZeroU32};
+
+/// A Security Parameters Index (RFC 4303 2.1): never 0, and 1 to 255 only by [`Spi::reserved`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Spi(NonZeroU32);
+
+impl Spi {
+    /// An SPI that may be negotiated or configured: 256 and above.
+    ///
+    /// # Errors
+    /// [`ReservedSpi`] for 0 to 255, which IANA reserves (RFC 4303 2.1).
+    pub const fn new(value: u32) -> Result<Self, ReservedSpi> {
+        match NonZeroU32::new(value) {
+            Some(spi) if value > 255 => Ok(Self(spi)),
+            _ => Err(ReservedSpi(value)),
+        }
+    }
+
+    /// Any SPI but 0, for test vectors and peers that use the reserved numbers 1 to 255.
+    ///
+    /// # Errors
+    /// [`ReservedSpi`] for 0, which never goes onto the wire (RFC 4303 2.1).
+    pub const fn reserved(value: u32) -> Result<Self, ReservedSpi> {
+        match NonZeroU32::new(value) {
+            Some(spi) => Ok(Self(spi)),
+            None => Err(ReservedSpi(value)),
+        }
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    /// As carried on the wire.
+    pub const fn to_be_bytes(self) -> [u8; 4] {
+        self.get().to_be_bytes()
+    }
+}
+
+impl fmt::Debug for Spi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Spi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{:08x}", self.get())
+    }
+}
+
+/// An SPI in the range 0 to 255 where it must not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReservedSpi(pub u32);
+
+impl fmt::Display for ReservedSpi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "spi {} is reserved", self.0)
+    }
+}
+
+impl core::error::Error for ReservedSpi {}
+
+/// A Compression Parameter Index (RFC 3173 3.3), 16 bits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cpi(NonZeroU16);
+
+impl Cpi {
+    /// The proprietary transform of an organisation, well-known.
+    pub const OUI: Self = Self::well_known(1);
+    /// DEFLATE (RFC 2394), well-known.
+    pub const DEFLATE: Self = Self::well_known(2);
+    /// LZS (RFC 2395), well-known.
+    pub const LZS: Self = Self::well_known(3);
+    /// LZJH (RFC 3051), well-known.
+    pub const LZJH: Self = Self::well_known(4);
+
+    /// A CPI of the well-known (1 to 63), negotiated (256 to 61439) or private (61440 and above) range.
+    ///
+    /// # Errors
+    /// [`ReservedCpi`] for 0 and for 64 to 255.
+    pub const fn new(value: u16) -> Result<Self, ReservedCpi> {
+        match NonZeroU16::new(value) {
+            Some(cpi) if value < 64 || value > 255 => Ok(Self(cpi)),
+            _ => Err(ReservedCpi(value)),
+        }
+    }
+
+    const fn well_known(value: u16) -> Self {
+        match NonZeroU16::new(value) {
+            Some(cpi) => Self(cpi),
+            None => Self(NonZeroU16::MIN),
+        }
+    }
+
+    /// The number.
+    pub const fn get(self) -> u16 {
+        self.0.get()
+    }
+
+    /// Whether the number itself names the algorithm (RFC 3173 3.3: 0 to 63).
+    pub const fn is_well_known(self) -> bool {
+        self.get() < 64
+    }
+
+    /// Whether the number was negotiated between the peers (256 to 61439).
+    pub const fn is_negotiated(self) -> bool {
+        self.get() >= 256 && self.get() < 61440
+    }
+
+    /// Whether the number is for private use (61440 and above).
+    pub const fn is_private(self) -> bool {
+        self.get() >= 61440
+    }
+}
+
+impl fmt::Debug for Cpi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Cpi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{:04x}", self.get())
+    }
+}
+
+/// A CPI that RFC 3173 3.3 reserves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReservedCpi(pub u16);
+
+impl fmt::Display for ReservedCpi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cpi {} is reserved", self.0)
+    }
+}
+
+impl core::error::Error for ReservedCpi {}

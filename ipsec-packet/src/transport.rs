@@ -1,0 +1,129 @@
+//! Transport mode: where ESP, AH or IPComp goes behind the IP header, and the gap it goes into (RFC 4303 3.1.1).
+//!
+//! ```text
+//!             headroom | IP header | upper layer
+//! open_gap    IP header |  gap     | upper layer
+//! ```
+
+use crate::{Extension, Ip, IpError, IpProto, Ipv4, Ipv6, PacketBuf, ipv4, set_length};
+
+/// Where destination options that do not precede a routing header go (RFC 4303 3.1.1: before or after ESP, or both).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DestinationOptions {
+    /// Behind the IPsec header: with ESP they are encrypted.
+    #[default]
+    Protected,
+    /// In front of it: routers and the peer's stack can read them in clear.
+    InFront,
+}
+
+/// A place for an IPsec header in a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Octets in front of it: the IP header with its options or extension headers.
+    pub at: usize,
+    /// The offset of the octet that names what comes there.
+    pub named_at: usize,
+    /// What comes there now: what the IPsec header will name as its next header.
+    pub next: IpProto,
+}
+
+/// Finds where an IPsec header is to be inserted: behind the IPv4 options; behind the hop-by-hop, routing and fragment
+/// headers of IPv6, and destination options by choice.
+///
+/// # Errors
+/// [`IpError::Fragment`] for a fragment: transport mode covers whole packets only (RFC 4303 3.3.4). Otherwise what is
+/// wrong with the packet.
+pub fn placement(packet: &[u8], options: DestinationOptions) -> Result<Placement, IpError> {
+    match Ip::parse(packet)? {
+        Ip::V4(ip) => ipv4_placement(&ip),
+        Ip::V6(ip) => ipv6_placement(&ip, options),
+    }
+}
+
+fn ipv4_placement(ip: &Ipv4<'_>) -> Result<Placement, IpError> {
+    let header = ip.header();
+    if header.is_fragment() {
+        return Err(IpError::Fragment);
+    }
+    Ok(Placement { at: header.header_len(), named_at: ipv4::PROTOCOL_OFFSET, next: header.protocol() })
+}
+
+fn ipv6_placement(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<Placement, IpError> {
+    let mut chain = ip.chain();
+    let mut place = chain.link();
+    while let Some(extension) = chain.next_extension()? {
+        match extension.link.kind {
+            IpProto::AH => break,
+            IpProto::FRAGMENT if is_fragment(ip.packet(), extension) => return Err(IpError::Fragment),
+            // A routing header takes the destination options in front of it along (RFC 8200 4.1, note 1).
+            IpProto::HOP_BY_HOP | IpProto::ROUTING | IpProto::FRAGMENT => place = chain.link(),
+            IpProto::DESTINATION_OPTIONS if options == DestinationOptions::InFront => place = chain.link(),
+            _ => {}
+        }
+    }
+    Ok(Placement { at: place.offset, named_at: place.named_at, next: place.kind })
+}
+
+/// Finds the header `wanted` (ESP, AH or IPComp) in a received packet. Its own next-header field is not read: `next` of
+/// the result is `wanted`.
+///
+/// # Errors
+/// [`IpError::NotFound`] when something else follows the IP header and its extension headers, [`IpError::Fragment`] for
+/// a fragment, otherwise what is wrong with the packet.
+pub fn locate(packet: &[u8], wanted: IpProto) -> Result<Placement, IpError> {
+    match Ip::parse(packet)? {
+        Ip::V4(ip) => {
+            let place = ipv4_placement(&ip)?;
+            if place.next == wanted { Ok(place) } else { Err(IpError::NotFound) }
+        }
+        Ip::V6(ip) => {
+            let mut fragment = false;
+            let link = ip.walk(|extension| {
+                fragment |= is_fragment(ip.packet(), extension);
+                fragment || extension.link.kind == wanted || extension.link.kind == IpProto::AH
+            })?;
+            if fragment {
+                return Err(IpError::Fragment);
+            }
+            let place = Placement { at: link.offset, named_at: link.named_at, next: link.kind };
+            if link.kind == wanted { Ok(place) } else { Err(IpError::NotFound) }
+        }
+    }
+}
+
+/// Whether a fragment header makes the packet a piece of one; an atomic fragment (RFC 6946) is whole.
+fn is_fragment(packet: &[u8], extension: Extension) -> bool {
+    let Extension { link, .. } = extension;
+    let body = packet.get(link.offset..).unwrap_or_default();
+    match *body {
+        [_, _, high, low, ..] => link.kind == IpProto::FRAGMENT && (high, low & 0b1111_1001) != (0, 0),
+        _ => false,
+    }
+}
+
+/// Opens a gap of `size` octets at `place` and names `header` as what comes there. Length fields and checksum follow
+/// when the packet is complete, by [`set_length`].
+///
+/// # Errors
+/// [`IpError::NoRoom`] when the headroom is too small; the packet is unchanged.
+pub fn open_gap(packet: &mut PacketBuf<'_>, place: Placement, size: usize, header: IpProto) -> Result<(), IpError> {
+    packet.open_gap(place.at, size)?;
+    name(packet, place, header)
+}
+
+/// Closes a gap of `size` octets at `place`, names `next` as what comes there, and sets length and checksum.
+///
+/// # Errors
+/// [`IpError::TooShort`] when the packet is shorter than the gap; it is unchanged.
+pub fn close_gap(packet: &mut PacketBuf<'_>, place: Placement, size: usize, next: IpProto) -> Result<(), IpError> {
+    packet.close_gap(place.at, size)?;
+    name(packet, place, next)?;
+    set_length(packet.data_mut())
+}
+
+fn name(packet: &mut PacketBuf<'_>, place: Placement, kind: IpProto) -> Result<(), IpError> {
+    let octet = packet.data_mut().get_mut(place.named_at).ok_or(IpError::NotFound)?;
+    *octet = kind.0;
+    Ok(())
+}

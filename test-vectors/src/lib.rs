@@ -1,0 +1,53 @@
+//! The vectors of the IPsec workspace, and the one loader that tests and tools read them with.
+//!
+//! Two kinds: records in JSON lines ([`Record`], the format of packets, replay sequences and messages), and the
+//! publishers' own formats of cipher and MAC vectors ([`cavp`], [`rfc`]).
+
+mod hex;
+mod nist;
+mod record;
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+pub use hex::{Hex, from_hex, to_hex};
+pub use nist::cavp;
+pub use record::{
+    Expected, IpcompRecord, Located, PacketRecord, Record, ReplayPacket, ReplayRecord, UdpPorts, parse_line, read_file,
+};
+
+/// The directory of the vectors, where this crate was built.
+pub fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
+}
+
+/// A file of vectors in the JSON that transcribes an RFC.
+///
+/// # Panics
+/// When the file is not there or is not JSON: vectors that cannot be read must not pass for vectors that hold.
+pub fn rfc(name: &str) -> Vec<serde_json::Value> {
+    let path = data().join("rfc").join(name);
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The record files below a path: the path itself if it is a file, else every `.jsonl` in it, sorted.
+///
+/// # Errors
+/// When the path cannot be read.
+pub fn record_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(record_files(&path)?);
+        } else if path.extension().is_some_and(|e| e == "jsonl") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
