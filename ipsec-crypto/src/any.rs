@@ -1,4 +1,5 @@
 //! Algorithms chosen at run time: an enum over whatever features enable. The only place with dispatch by value.
+#![allow(unused_variables)] // where no feature gives an enum a variant, its methods use nothing
 
 use core::fmt;
 
@@ -17,7 +18,7 @@ fn salted<const K: usize, const S: usize>(keys: &[u8]) -> Option<(&[u8; K], [u8;
 /// Delegates a method to whatever variant there is.
 macro_rules! each {
     ($self:ident, $($(#[$cfg:meta])* $variant:ident),* ; $inner:ident => $call:expr) => {
-        match $self { $($(#[$cfg])* Self::$variant($inner) => $call,)* }
+        match *$self { $($(#[$cfg])* Self::$variant(ref $inner) => $call,)* }
     };
 }
 
@@ -77,7 +78,7 @@ impl AnyCipher {
     ///
     /// # Errors
     /// [`KeyError`].
-    #[allow(unused_variables, clippy::match_single_binding)] // without any cipher feature
+    #[allow(clippy::match_single_binding)] // without any cipher feature
     pub fn new(algorithm: CipherAlgorithm, key: &[u8]) -> Result<Self, KeyError> {
         let row = algorithm.row().ok_or(KeyError::Unsupported)?;
         row.keys.check(key)?;
@@ -181,7 +182,7 @@ impl AnyIcv {
     ///
     /// # Errors
     /// [`KeyError`].
-    #[allow(unused_variables, clippy::match_single_binding)] // without any integrity feature
+    #[allow(clippy::match_single_binding)] // without any integrity feature
     pub fn new(algorithm: IntegrityAlgorithm, key: &[u8]) -> Result<Self, KeyError> {
         let row = algorithm.row().ok_or(KeyError::Unsupported)?;
         row.keys.check(key)?;
@@ -245,7 +246,6 @@ macro_rules! any_suite {
         }
 
         /// An AEAD by algorithm and length of its key material, salt included.
-        #[allow(unused_variables)] // without any AEAD feature
         fn any_aead(algorithm: CipherAlgorithm, keys: &[u8]) -> Option<Any> {
             match (algorithm, keys.len()) {
                 $($(#[$cfg])* (CipherAlgorithm::$algorithm, $octets) => {

@@ -24,15 +24,24 @@
 
 #[cfg(any(feature = "aes-gcm", feature = "aes-ccm", feature = "chacha20-poly1305"))]
 mod aead;
+#[cfg(feature = "aes-cbc")]
+mod aes_cbc;
 #[cfg(feature = "any")]
 mod any;
+#[cfg(any(feature = "aes-cbc", feature = "des", feature = "blowfish", feature = "cast128"))]
 mod cbc;
+#[cfg(any(feature = "des", feature = "blowfish", feature = "cast128"))]
+mod cbc64;
 mod cipher;
+#[cfg(feature = "aes-cmac")]
+mod cmac;
 mod ct;
 #[cfg(feature = "aes-ctr")]
 mod ctr;
 #[cfg(feature = "aes-gcm")]
 mod gmac;
+#[cfg(any(feature = "hmac-md5", feature = "hmac-sha1", feature = "hmac-sha2", feature = "hmac-ripemd160"))]
+mod hmac;
 mod icv;
 mod key;
 mod registry;
@@ -54,34 +63,36 @@ pub use aead::{
 };
 #[cfg(feature = "chacha20-poly1305")]
 pub use aead::{ChaCha, ChaCha20Poly1305};
+#[cfg(feature = "aes-cbc")]
+pub use aes_cbc::{Aes128Cbc, Aes192Cbc, Aes256Cbc, AesCbc};
 #[cfg(feature = "any")]
 pub use any::{AnyCipher, AnyIcv, AnySuite};
 #[cfg(feature = "blowfish")]
-pub use cbc::BlowfishCbc;
+pub use cbc64::BlowfishCbc;
 #[cfg(feature = "cast128")]
-pub use cbc::Cast128Cbc;
-#[cfg(feature = "aes-cbc")]
-pub use cbc::{Aes128Cbc, Aes192Cbc, Aes256Cbc, AesCbc};
+pub use cbc64::Cast128Cbc;
 #[cfg(feature = "des")]
-pub use cbc::{DesCbc, TripleDesCbc};
+pub use cbc64::{DesCbc, TripleDesCbc};
 #[cfg(feature = "null")]
 pub use cipher::Null;
 pub use cipher::{Cbc, Cipher, Confidential, Iv};
+#[cfg(feature = "aes-cmac")]
+pub use cmac::AesCmac96;
 #[cfg(feature = "aes-ctr")]
 pub use ctr::{Aes128Ctr, Aes192Ctr, Aes256Ctr, AesCtr};
 #[cfg(feature = "aes-gcm")]
 pub use gmac::{Aes128Gmac, Aes192Gmac, Aes256Gmac, AesGmac};
-#[cfg(feature = "aes-cmac")]
-pub use icv::AesCmac96;
+#[cfg(any(feature = "hmac-md5", feature = "hmac-sha1", feature = "hmac-sha2", feature = "hmac-ripemd160"))]
+pub use hmac::HmacIcv;
 #[cfg(feature = "hmac-md5")]
-pub use icv::HmacMd5_96;
+pub use hmac::HmacMd5_96;
 #[cfg(feature = "hmac-ripemd160")]
-pub use icv::HmacRipemd160_96;
+pub use hmac::HmacRipemd160_96;
 #[cfg(feature = "hmac-sha1")]
-pub use icv::HmacSha1_96;
-pub use icv::{HmacIcv, Icv, MAX_ICV, Tag};
+pub use hmac::HmacSha1_96;
 #[cfg(feature = "hmac-sha2")]
-pub use icv::{HmacSha2_256_96, HmacSha2_256_128, HmacSha2_384_192, HmacSha2_512_256};
+pub use hmac::{HmacSha2_256_96, HmacSha2_256_128, HmacSha2_384_192, HmacSha2_512_256};
+pub use icv::{Icv, MAX_ICV, Tag};
 pub use key::{KeyError, KeyLengths, Secret, SuiteKeys};
 pub use registry::{CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow};
 pub use suite::{Aad, EncryptThenMac, EncryptWithoutIntegrity, Forged, IvRule, Layout, Misfit, Parts, Suite};

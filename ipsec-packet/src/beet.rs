@@ -73,7 +73,8 @@ impl Beet {
         }
     }
 
-    /// Puts the inner header back in front of a received payload, with the hop limit and class of the outer one.
+    /// Puts the inner header back in front of a received payload; what the SA does not know (hop limit, class, flow label,
+    /// identification, DF) comes from the outer header, which therefore copies it on the way out.
     ///
     /// # Errors
     /// [`BeetError`]; the payload must not be delivered.
@@ -91,6 +92,7 @@ impl Beet {
             Inner::V6 { local, remote } => {
                 let mut header = Ipv6Header::new(remote, local, next, outer.hop_limit);
                 header.set_traffic_class(outer.traffic_class);
+                header.set_flow_label(outer.flow_label);
                 packet.prepend(header.as_bytes()).map_err(IpError::from)?;
             }
         }

@@ -1,4 +1,4 @@
-//! TCP and UDP checksums of transport mode behind a NAT (RFC 3948 3.1.2).
+//! TCP and UDP checksums of transport mode behind a NAT (RFC 3948 3.1.2); ICMPv6 covers the addresses, too.
 
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -26,7 +26,7 @@ pub struct OriginalAddresses {
     pub destination: IpAddr,
 }
 
-/// Repairs the checksum of a TCP or UDP packet that came out of a transport-mode SA behind a NAT. Other protocols, and
+/// Repairs the checksum of a TCP, UDP or ICMPv6 packet that came out of a transport-mode SA behind a NAT. Other protocols, and
 /// a UDP checksum of 0 over IPv4 (none was computed), are left alone.
 ///
 /// # Errors
@@ -37,6 +37,7 @@ pub fn repair_checksum(packet: &mut [u8], repair: ChecksumRepair) -> Result<(), 
     let field = match place.next {
         IpProto::TCP => 16,
         IpProto::UDP => 6,
+        IpProto::ICMPV6 => 2,
         _ => return Ok(()),
     };
     let segment = ip.packet().get(place.at..).unwrap_or_default();

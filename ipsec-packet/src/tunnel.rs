@@ -295,14 +295,15 @@ pub struct OuterSeen {
     pub(crate) hop_limit: u8,
     pub(crate) identification: u16,
     pub(crate) dont_fragment: bool,
+    pub(crate) flow_label: u32,
 }
 
 impl OuterSeen {
     /// Reads the header in front of a packet.
     pub fn read(ip: &Ip<'_>) -> Self {
-        let (identification, dont_fragment) = match ip {
-            Ip::V4(ip) => (ip.header().identification(), ip.header().dont_fragment()),
-            Ip::V6(_) => (0, true),
+        let (identification, dont_fragment, flow_label) = match ip {
+            Ip::V4(ip) => (ip.header().identification(), ip.header().dont_fragment(), 0),
+            Ip::V6(ip) => (0, true, ip.header().flow_label()),
         };
         Self {
             source: ip.source(),
@@ -311,6 +312,7 @@ impl OuterSeen {
             hop_limit: ip.hop_limit(),
             identification,
             dont_fragment,
+            flow_label,
         }
     }
 }

@@ -1,0 +1,60 @@
+use core::fmt;
+
+use cipher::array::Array;
+use cipher::consts::U16;
+use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
+
+use crate::{Cbc, Cipher, Confidential, Iv, IvRule, cbc};
+
+/// AES-CBC (RFC 3602) with the key size of `A`.
+pub struct AesCbc<A>(A);
+
+/// AES-128-CBC.
+pub type Aes128Cbc = AesCbc<aes::Aes128>;
+/// AES-192-CBC.
+pub type Aes192Cbc = AesCbc<aes::Aes192>;
+/// AES-256-CBC.
+pub type Aes256Cbc = AesCbc<aes::Aes256>;
+
+macro_rules! sizes {
+    ($($aes:ty, $octets:literal;)*) => {$(
+        impl AesCbc<$aes> {
+            /// From a key of the right size.
+            pub fn new(key: &[u8; $octets]) -> Self {
+                Self(<$aes>::new(&Array(*key)))
+            }
+        }
+    )*};
+}
+sizes! { aes::Aes128, 16; aes::Aes192, 24; aes::Aes256, 32; }
+
+impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>> Cipher for AesCbc<A> {
+    fn iv_len(&self) -> usize {
+        16
+    }
+
+    fn block(&self) -> usize {
+        16
+    }
+
+    fn iv_rule(&self) -> IvRule {
+        IvRule::Unpredictable
+    }
+
+    fn encrypt(&self, iv: &Iv, body: &mut [u8]) {
+        cbc::encrypt(&self.0, &Array(*iv), body);
+    }
+
+    fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
+        cbc::decrypt(&self.0, &Array(*iv), body);
+    }
+}
+
+impl<A> Confidential for AesCbc<A> where Self: Cipher {}
+impl<A> Cbc for AesCbc<A> where Self: Cipher {}
+
+impl<A> fmt::Debug for AesCbc<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AesCbc(..)")
+    }
+}

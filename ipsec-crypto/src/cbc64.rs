@@ -1,0 +1,143 @@
+//! The ciphers of 64-bit blocks in CBC mode: RFC 2405 (DES), RFC 2451 (3DES, Blowfish, CAST-128).
+
+use core::fmt;
+
+use cipher::KeyInit;
+use cipher::array::Array;
+
+use crate::cbc::{decrypt, encrypt};
+use crate::{Cbc, Cipher, Confidential, Iv, IvRule, KeyError, KeyLengths};
+
+fn first_half(iv: &Iv) -> Array<u8, cipher::consts::U8> {
+    let &[a, b, c, d, e, f, g, h, ..] = iv;
+    Array([a, b, c, d, e, f, g, h])
+}
+
+macro_rules! cbc {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $block:literal, $text:literal, $iv:expr) => {
+        $(#[$doc])*
+        pub struct $name($inner);
+
+        impl Cipher for $name {
+            fn iv_len(&self) -> usize {
+                $block
+            }
+
+            fn block(&self) -> usize {
+                $block
+            }
+
+            fn iv_rule(&self) -> IvRule {
+                IvRule::Unpredictable
+            }
+
+            fn encrypt(&self, iv: &Iv, body: &mut [u8]) {
+                encrypt(&self.0, &$iv(iv), body);
+            }
+
+            fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
+                decrypt(&self.0, &$iv(iv), body);
+            }
+        }
+
+        impl Confidential for $name {}
+        impl Cbc for $name {}
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!($text, "(..)"))
+            }
+        }
+    };
+}
+
+#[cfg(feature = "des")]
+cbc!(
+    /// DES-CBC (RFC 2405). **Legacy**: 56 bits of key can be searched. Not constant-time.
+    DesCbc(des::Des), 8, "DesCbc", first_half
+);
+
+#[cfg(feature = "des")]
+impl DesCbc {
+    /// From 64 bits of key, whose parity bits are ignored.
+    ///
+    /// # Errors
+    /// [`KeyError::WeakDes`] and [`KeyError::SemiWeakDes`] (RFC 2405 4.1).
+    pub fn new(key: &[u8; 8]) -> Result<Self, KeyError> {
+        crate::weak::check_des(key)?;
+        Ok(Self(des::Des::new(&Array(*key))))
+    }
+
+    /// As [`new`](Self::new), from a slice.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn from_slice(key: &[u8]) -> Result<Self, KeyError> {
+        Self::new(key.try_into().map_err(|_| KeyError::length(KeyLengths::exactly(8), key))?)
+    }
+}
+
+#[cfg(feature = "des")]
+cbc!(
+    /// 3DES-CBC (RFC 2451), encrypt-decrypt-encrypt with three keys. **Legacy**: slow, with 64-bit blocks. Not constant-time.
+    TripleDesCbc(des::TdesEde3), 8, "TripleDesCbc", first_half
+);
+
+#[cfg(feature = "des")]
+impl TripleDesCbc {
+    /// From three keys of 64 bits, whose parity bits are ignored.
+    ///
+    /// # Errors
+    /// [`KeyError::DegenerateTripleDes`] when two neighbours are equal, which leaves single DES (RFC 2451 2.1).
+    pub fn new(key: &[u8; 24]) -> Result<Self, KeyError> {
+        crate::weak::check_triple_des(key)?;
+        Ok(Self(des::TdesEde3::new(&Array(*key))))
+    }
+
+    /// As [`new`](Self::new), from a slice.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn from_slice(key: &[u8]) -> Result<Self, KeyError> {
+        Self::new(key.try_into().map_err(|_| KeyError::length(KeyLengths::exactly(24), key))?)
+    }
+}
+
+#[cfg(feature = "blowfish")]
+cbc!(
+    /// Blowfish-CBC (RFC 2451). **Legacy**: 64-bit blocks, a schedule of 4168 octets. Not constant-time.
+    BlowfishCbc(blowfish::Blowfish), 8, "BlowfishCbc", first_half
+);
+
+#[cfg(feature = "blowfish")]
+impl BlowfishCbc {
+    /// From a key of 40 to 448 bits in steps of 8; 128 where nothing was negotiated (RFC 2451 2.2).
+    ///
+    /// # Errors
+    /// [`KeyError::Length`].
+    pub fn from_slice(key: &[u8]) -> Result<Self, KeyError> {
+        let allowed = KeyLengths { min: 5, max: 56, step: 1 };
+        allowed.check(key)?;
+        blowfish::Blowfish::new_from_slice(key).map(Self).map_err(|_| KeyError::length(allowed, key))
+    }
+}
+
+#[cfg(feature = "cast128")]
+cbc!(
+    /// CAST-128-CBC (RFC 2451, 2144). **Legacy**: 64-bit blocks. Not constant-time.
+    Cast128Cbc(cast5::Cast5), 8, "Cast128Cbc", first_half
+);
+
+#[cfg(feature = "cast128")]
+impl Cast128Cbc {
+    /// From a key of 40 to 128 bits in steps of 8; 128 where nothing was negotiated (RFC 2451 2.2). Keys up to 80 bits
+    /// use 12 rounds (RFC 2144 2.5).
+    ///
+    /// # Errors
+    /// [`KeyError::Length`].
+    pub fn from_slice(key: &[u8]) -> Result<Self, KeyError> {
+        let allowed = KeyLengths { min: 5, max: 16, step: 1 };
+        allowed.check(key)?;
+        cast5::Cast5::new_from_slice(key).map(Self).map_err(|_| KeyError::length(allowed, key))
+    }
+}

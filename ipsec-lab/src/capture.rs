@@ -1,0 +1,73 @@
+//! Capture files: packets from the IP header on, with their times.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fs::File;
+use std::io::{BufWriter, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use pcap_file::pcap::{PcapHeader, PcapPacket, PcapReader, PcapWriter};
+use pcap_file::{DataLink, Endianness, TsResolution};
+
+/// A packet and when it was seen.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    /// Since the epoch.
+    pub time: Duration,
+    /// From the IP header on.
+    pub packet: Vec<u8>,
+}
+
+/// Reads a capture of raw IP or Ethernet; frames that are not IP are left out.
+pub fn read(source: impl Read) -> Result<Vec<Captured>, Box<dyn Error>> {
+    let mut reader = PcapReader::new(source)?;
+    let link = reader.header().datalink;
+    let mut packets = Vec::new();
+    while let Some(packet) = reader.next_packet() {
+        let packet = packet?;
+        if let Some(ip) = strip_link(link, &packet.data)? {
+            packets.push(Captured { time: packet.timestamp, packet: ip.to_vec() });
+        }
+    }
+    Ok(packets)
+}
+
+/// The IP packet in a frame, if there is one.
+fn strip_link(link: DataLink, frame: &[u8]) -> Result<Option<&[u8]>, Box<dyn Error>> {
+    match link {
+        // Some writers give raw IP the number of their system's DLT_RAW instead of LINKTYPE_RAW.
+        DataLink::RAW | DataLink::IPV4 | DataLink::IPV6 | DataLink::Unknown(12 | 14) => Ok(Some(frame)),
+        DataLink::ETHERNET => Ok(match frame {
+            [_, _, _, _, _, _, _, _, _, _, _, _, 0x08, 0x00, ip @ ..] => Some(ip),
+            [_, _, _, _, _, _, _, _, _, _, _, _, 0x86, 0xdd, ip @ ..] => Some(ip),
+            _ => None,
+        }),
+        other => Err(format!("captures of link type {} are not read", u32::from(other)).into()),
+    }
+}
+
+/// A capture file being written, as raw IP.
+pub struct Writer(PcapWriter<BufWriter<File>>);
+
+impl Writer {
+    /// Begins a file.
+    pub fn create(path: &Path) -> Result<Self, Box<dyn Error>> {
+        let header = PcapHeader {
+            datalink: DataLink::RAW,
+            snaplen: 65535,
+            ts_resolution: TsResolution::MicroSecond,
+            endianness: Endianness::Little,
+            ..PcapHeader::default()
+        };
+        let file = File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(Self(PcapWriter::with_header(BufWriter::new(file), header)?))
+    }
+
+    /// Writes one packet.
+    pub fn write(&mut self, time: Duration, packet: &[u8]) -> Result<(), Box<dyn Error>> {
+        let orig_len = u32::try_from(packet.len())?;
+        self.0.write_packet(&PcapPacket { timestamp: time, orig_len, data: Cow::Borrowed(packet) })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! Runs vector files through the public interfaces of the libraries.
+
+mod packet;
+mod replay;
+mod sa;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::json;
+use test_vectors::{Record, read_file, record_files};
+
+/// Run vector files and say which records do not hold.
+///
+/// Files are JSON lines; a directory stands for every .jsonl below it. A record that holds prints nothing, one that does
+/// not prints `FAIL id: expected X, got Y`. A record of an unknown type or algorithm fails. The exit status is 0 only when
+/// at least one record ran and none failed.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Vector files, or directories of them.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Run only the records of this type, such as `packet` or `replay`.
+    #[arg(long, value_name = "TYPE")]
+    only: Option<String>,
+    /// Print one JSON object for each record that fails, and one at the end.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a record does not hold.
+pub struct Failure {
+    /// What the record asks for.
+    pub expected: String,
+    /// What came of it.
+    pub got: String,
+}
+
+impl Failure {
+    /// A failure of these two.
+    pub fn new(expected: impl Into<String>, got: impl ToString) -> Self {
+        Self { expected: expected.into(), got: got.to_string() }
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
+    let (mut passed, mut failed) = (0u64, 0u64);
+    for path in &args.paths {
+        for file in record_files(path).map_err(|e| format!("{}: {e}", path.display()))? {
+            let records = read_file(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+            for located in records {
+                if args.only.as_deref().is_some_and(|only| only != located.record.kind()) {
+                    continue;
+                }
+                match check(&located.record) {
+                    Ok(()) => passed += 1,
+                    Err(failure) => {
+                        failed += 1;
+                        let id = match name(&located.record) {
+                            "" => format!("{}:{}", file.display(), located.line),
+                            id => id.to_owned(),
+                        };
+                        if args.json {
+                            println!("{}", json!({"id": id, "expected": failure.expected, "got": failure.got}));
+                        } else {
+                            println!("FAIL {id}: expected {}, got {}", failure.expected, failure.got);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    if args.json {
+        println!("{}", json!({"passed": passed, "failed": failed}));
+    } else {
+        println!("{passed} passed, {failed} failed");
+    }
+    Ok(if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn check(record: &Record) -> Result<(), Failure> {
+    match record {
+        Record::Packet(record) => packet::check(record),
+        Record::Replay(record) => replay::check(record),
+        Record::Ipcomp(_) => Err(Failure::new("a record of a known type", "type ipcomp")),
+        Record::Unknown { kind, problem, .. } => {
+            Err(Failure::new("a record of a known type", format!("{problem} ({kind:?})")))
+        }
+    }
+}
+
+fn name(record: &Record) -> &str {
+    match record {
+        Record::Packet(record) => &record.id,
+        Record::Replay(record) => &record.id,
+        Record::Ipcomp(record) => &record.id,
+        Record::Unknown { id, .. } => id,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_open_packet_and_replay_record_holds() {
+        let mut ran = 0;
+        for file in record_files(&test_vectors::data().join("packets")).unwrap() {
+            for located in read_file(&file).unwrap() {
+                if let Err(failure) = check(&located.record) {
+                    panic!("{}: expected {}, got {}", name(&located.record), failure.expected, failure.got);
+                }
+                ran += 1;
+            }
+        }
+        assert!(ran > 130, "{ran} records");
+    }
+
+    #[test]
+    fn a_record_that_is_not_understood_fails() {
+        for line in [r#"{"type":"packet","id":"x"}"#, r#"{"type":"riddle","id":"x"}"#, "{", r#"{"id":"x"}"#] {
+            assert!(check(&test_vectors::parse_line(line)).is_err(), "{line}");
+        }
+    }
+}

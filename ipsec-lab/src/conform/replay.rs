@@ -1,0 +1,61 @@
+//! Records of type `replay`.
+
+use esp_core::Inbound;
+use ipsec_packet::{AntiReplay, Ip, PacketBuf, ReplayWindow, Seq};
+use test_vectors::{Expected, ReplayRecord, to_hex};
+
+use super::{Failure, sa};
+use crate::road::{Received, Receiver};
+
+/// Feeds the packets in order to one receiver.
+pub fn check(record: &ReplayRecord) -> Result<(), Failure> {
+    match record.window {
+        32 => with_window(record, ReplayWindow::<1>::with_top(Seq::new(record.initial_top))),
+        64 => with_window(record, ReplayWindow::<2>::with_top(Seq::new(record.initial_top))),
+        96 => with_window(record, ReplayWindow::<3>::with_top(Seq::new(record.initial_top))),
+        128 => with_window(record, ReplayWindow::<4>::with_top(Seq::new(record.initial_top))),
+        256 => with_window(record, ReplayWindow::<8>::with_top(Seq::new(record.initial_top))),
+        512 => with_window(record, ReplayWindow::<16>::with_top(Seq::new(record.initial_top))),
+        1024 => with_window(record, ReplayWindow::<32>::with_top(Seq::new(record.initial_top))),
+        2048 => with_window(record, ReplayWindow::<64>::with_top(Seq::new(record.initial_top))),
+        4096 => with_window(record, ReplayWindow::<128>::with_top(Seq::new(record.initial_top))),
+        65536 => with_window(record, ReplayWindow::<2048>::with_top(Seq::new(record.initial_top))),
+        other => Err(Failure::new("a window of 32 to 65536 packets", other)),
+    }
+}
+
+fn with_window<W: AntiReplay>(record: &ReplayRecord, window: W) -> Result<(), Failure> {
+    let described = sa::Sa {
+        cipher: &record.cipher,
+        cipher_key: &record.enc_key,
+        salt: &record.salt,
+        integrity: &record.auth,
+        integrity_key: &record.auth_key,
+        icv_len: record.icv_len,
+    };
+    if record.proto != "esp" {
+        return Err(Failure::new("protocol esp", &record.proto));
+    }
+    let spi = sa::spi(record.spi).ok_or_else(|| Failure::new("an spi", "0"))?;
+    let first = record.packets.first().and_then(|p| Ip::parse(&p.wire_packet).ok());
+    let mode = sa::mode(&record.mode, first.as_ref())?;
+    let esp = Inbound::with_window(spi, described.suite()?, sa::width(record.esn), window);
+    let mut receiver = Receiver { esp, mode, encap: sa::encap(record.udp_encap), check_ends: false };
+    for (number, sent) in record.packets.iter().enumerate() {
+        let mut bytes = sent.wire_packet.to_vec();
+        let mut packet = PacketBuf::received(&mut bytes);
+        let received = receiver.receive(&mut packet);
+        let at = format!("packet {number}, number {}", sent.seq);
+        match (sent.expected, received) {
+            (Expected::Any, _) | (Expected::Reject, Err(_)) => {}
+            (Expected::Accept, Ok(Received::Packet)) if packet.data() == &*sent.plain_packet => {}
+            (Expected::Accept, Ok(Received::Packet)) => {
+                return Err(Failure::new(format!("{at}: {}", to_hex(&sent.plain_packet)), to_hex(packet.data())));
+            }
+            (Expected::Accept, Ok(other)) => return Err(Failure::new(format!("{at}: accept"), format!("{other:?}"))),
+            (Expected::Accept, Err(refused)) => return Err(Failure::new(format!("{at}: accept"), refused)),
+            (Expected::Reject, Ok(_)) => return Err(Failure::new(format!("{at}: reject"), "accept")),
+        }
+    }
+    Ok(())
+}

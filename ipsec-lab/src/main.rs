@@ -1,0 +1,38 @@
+//! The command line tool of the IPsec workspace.
+
+mod capture;
+mod conform;
+mod road;
+mod suites;
+mod vpn;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// IPsec without a kernel: packets in, packets out, on files.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Vpn(vpn::Args),
+
+    Conform(conform::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Vpn(args) => vpn::run(&args),
+
+        Command::Conform(args) => conform::run(&args),
+    };
+    done.unwrap_or_else(|problem| {
+        eprintln!("ipsec-lab: {problem}");
+        ExitCode::from(2)
+    })
+}

@@ -1,0 +1,244 @@
+//! The two roads of one SA: IP surgery and ESP in the order of RFC 4301 5.
+
+use std::fmt;
+
+use esp_core::{Inbound, IvSource, OpenError, Opened, Outbound, Overhead, SealError};
+use ipsec_crypto::AnySuite;
+use ipsec_packet::{
+    AntiReplay, Beet, BeetError, Datagram, DestinationOptions, Ip, IpError, IpProto, Marker, OuterSeen, PacketBuf,
+    Placement, Ports, Replay, Tunnel, TunnelError, UDP_HEADER, UdpChecksum, UdpError, classify, close_gap, locate,
+    open_gap, placement, pop_udp, push_udp, set_length,
+};
+
+/// How an SA changes the IP header.
+#[derive(Clone, Copy, Debug)]
+pub enum Mode {
+    /// ESP behind the packet's own header.
+    Transport(DestinationOptions),
+    /// The whole packet behind a new header.
+    Tunnel(Tunnel),
+    /// The payload behind a new header; the SA knows the old one.
+    Beet(Beet, Tunnel),
+}
+
+/// ESP in UDP.
+#[derive(Clone, Copy, Debug)]
+pub struct Encap {
+    /// Ports of outgoing packets.
+    pub ports: Ports,
+    /// RFC 3948 or the drafts before it.
+    pub marker: Marker,
+}
+
+impl Encap {
+    fn overhead(self) -> usize {
+        UDP_HEADER + self.marker.esp_offset()
+    }
+
+    fn push(self, packet: &mut PacketBuf<'_>) -> Result<(), Refused> {
+        Ok(push_udp(packet, self.ports, self.marker, UdpChecksum::Zero)?)
+    }
+}
+
+/// The sending half of an SA.
+pub struct Sender {
+    /// Suite and counter.
+    pub esp: Outbound<AnySuite>,
+    /// Which headers it makes.
+    pub mode: Mode,
+    /// Whether UDP is between.
+    pub encap: Option<Encap>,
+}
+
+impl Sender {
+    /// Protects one IP packet in place. `id` is the identification of an outer IPv4 header.
+    pub fn send(&mut self, packet: &mut PacketBuf<'_>, iv: &mut impl IvSource, mut id: u16) -> Result<(), Refused> {
+        let ip = Ip::parse(packet.data())?;
+        let own_length = ip.packet().len();
+        if let (Mode::Beet(..), Ip::V4(inner)) = (&self.mode, &ip) {
+            id = inner.header().identification();
+        }
+        packet.truncate(own_length);
+        let (outer, next) = match &self.mode {
+            Mode::Transport(options) => {
+                let (place, payload) = (placement(packet.data(), *options)?, own_length);
+                let overhead = self.esp.overhead(payload);
+                return transport(packet, place, self.encap, overhead, |packet, next| {
+                    self.esp.seal(packet, next, iv).map(drop)
+                });
+            }
+            Mode::Tunnel(tunnel) => tunnel.outer_for(packet.data_mut())?,
+            Mode::Beet(inner, tunnel) => {
+                let (outer, _) = tunnel.outer_for(packet.data_mut())?;
+                (outer, inner.strip(packet)?)
+            }
+        };
+        self.esp.seal(packet, next, iv)?;
+        if let Some(encap) = self.encap {
+            encap.push(packet)?;
+        }
+        let proto = if self.encap.is_some() { IpProto::UDP } else { IpProto::ESP };
+        Ok(outer.push(packet, proto, id)?)
+    }
+}
+
+/// Puts ESP, and UDP where asked for, behind the header of the packet. A refused seal leaves the packet as it was.
+pub fn transport(
+    packet: &mut PacketBuf<'_>,
+    place: Placement,
+    encap: Option<Encap>,
+    overhead: Overhead,
+    seal: impl FnOnce(&mut PacketBuf<'_>, IpProto) -> Result<(), SealError>,
+) -> Result<(), Refused> {
+    let gap = overhead.front + encap.map_or(0, Encap::overhead);
+    let total = packet.len() + overhead.total() + encap.map_or(0, Encap::overhead);
+    if total > usize::from(u16::MAX) {
+        return Err(IpError::TooLong(total).into());
+    }
+    let proto = if encap.is_some() { IpProto::UDP } else { IpProto::ESP };
+    open_gap(packet, place, gap, proto)?;
+    let head = place.at + gap;
+    packet.pull_front(head).map_err(IpError::from)?;
+    if let Err(refused) = seal(packet, place.next) {
+        packet.push_front(head).map_err(IpError::from)?;
+        close_gap(packet, place, gap, place.next)?;
+        return Err(refused.into());
+    }
+    if let Some(encap) = encap {
+        encap.push(packet)?;
+    }
+    packet.push_front(place.at).map_err(IpError::from)?;
+    Ok(set_length(packet.data_mut())?)
+}
+
+/// The receiving half of an SA.
+pub struct Receiver<W> {
+    /// Suite and window.
+    pub esp: Inbound<AnySuite, W>,
+    /// Which headers it expects.
+    pub mode: Mode,
+    /// Whether UDP is between.
+    pub encap: Option<Encap>,
+    /// Whether the outer addresses must be the tunnel's.
+    pub check_ends: bool,
+}
+
+/// What came of a packet that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// An IP packet, in the buffer.
+    Packet,
+    /// A dummy, to be dropped in silence.
+    Dummy,
+    /// Nothing for ESP: IKE or a keep-alive.
+    NotEsp,
+}
+
+impl<W: AntiReplay> Receiver<W> {
+    /// Takes one IP packet from the wire and leaves what it protected.
+    pub fn receive(&mut self, packet: &mut PacketBuf<'_>) -> Result<Received, Refused> {
+        let outer = Ip::parse(packet.data())?;
+        let (seen, own_length) = (OuterSeen::read(&outer), outer.packet().len());
+        packet.truncate(own_length);
+        if let (Mode::Tunnel(tunnel) | Mode::Beet(_, tunnel), true) = (&self.mode, self.check_ends) {
+            tunnel.check_ends(&seen)?;
+        }
+        let proto = if self.encap.is_some() { IpProto::UDP } else { IpProto::ESP };
+        let place = locate(packet.data(), proto)?;
+        packet.pull_front(place.at).map_err(IpError::from)?;
+        if let Some(encap) = self.encap {
+            pop_udp(packet)?;
+            match classify(packet.data(), encap.marker) {
+                Datagram::Esp(_) => packet.pull_front(encap.marker.esp_offset()).map_err(IpError::from)?,
+                Datagram::Ike(_) | Datagram::KeepAlive => return Ok(Received::NotEsp),
+                Datagram::Runt => return Err(OpenError::TooShort.into()),
+            }
+        }
+        let before = packet.headroom();
+        let opened: Opened = self.esp.open(packet)?;
+        // An IP packet that has no next header itself goes through transport mode with nothing to protect; a dummy has
+        // something, which means nothing (RFC 4303 2.6).
+        let bare = matches!(self.mode, Mode::Transport(_)) && packet.is_empty();
+        if opened.is_dummy() && !bare {
+            return Ok(Received::Dummy);
+        }
+        match &self.mode {
+            Mode::Tunnel(tunnel) => tunnel.accept(&seen, opened.next_header, packet)?,
+            Mode::Beet(inner, _) => inner.restore(&seen, opened.next_header, packet)?,
+            Mode::Transport(_) => {
+                let esp_front = packet.headroom() - before;
+                let gap = esp_front + self.encap.map_or(0, Encap::overhead);
+                packet.push_front(place.at + gap).map_err(IpError::from)?;
+                close_gap(packet, place, gap, opened.next_header)?;
+            }
+        }
+        Ok(Received::Packet)
+    }
+}
+
+/// Why a packet was not sent or not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The IP header or what surrounds it.
+    Ip(IpError),
+    /// The tunnel.
+    Tunnel(TunnelError),
+    /// BEET mode.
+    Beet(BeetError),
+    /// UDP encapsulation.
+    Udp(UdpError),
+    /// ESP, on the way out.
+    Seal(SealError),
+    /// ESP, on the way in.
+    Open(OpenError),
+}
+
+impl Refused {
+    /// The name of its counter.
+    pub fn counter(&self) -> &'static str {
+        match self {
+            Self::Open(OpenError::Forged) => "icv does not hold",
+            Self::Open(OpenError::Replayed(Replay::Duplicate)) => "replayed: seen before",
+            Self::Open(OpenError::Replayed(Replay::TooOld)) => "replayed: below the window",
+            Self::Open(OpenError::Replayed(_)) => "replayed: number zero",
+            Self::Open(OpenError::TooShort) => "esp too short",
+            Self::Open(OpenError::Unaligned) => "esp not whole blocks",
+            Self::Open(OpenError::WrongSpi { .. }) => "no such spi",
+            Self::Open(_) => "esp padding",
+            Self::Ip(IpError::Length { .. }) => "ip length field",
+            Self::Ip(IpError::Fragment) => "fragment",
+            Self::Ip(IpError::TooShort(_)) => "ip header cut off",
+            Self::Ip(_) => "ip header",
+            Self::Tunnel(_) => "tunnel",
+            Self::Beet(_) => "beet",
+            Self::Udp(_) => "udp header",
+            Self::Seal(_) => "not sealed",
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(e) => e.fmt(f),
+            Self::Tunnel(e) => e.fmt(f),
+            Self::Beet(e) => e.fmt(f),
+            Self::Udp(e) => e.fmt(f),
+            Self::Seal(e) => e.fmt(f),
+            Self::Open(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+macro_rules! from {
+    ($($error:ident => $variant:ident,)*) => {$(
+        impl From<$error> for Refused {
+            fn from(e: $error) -> Self {
+                Self::$variant(e)
+            }
+        }
+    )*};
+}
+from! { IpError => Ip, TunnelError => Tunnel, BeetError => Beet, UdpError => Udp, SealError => Seal, OpenError => Open, }

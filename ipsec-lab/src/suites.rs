@@ -1,0 +1,135 @@
+//! Suites by name, in the manner of strongSwan: `aes128-sha1`, `3des-md5`, `aes256gcm16`.
+
+use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm, KeyError};
+use rand::Rng;
+
+/// The algorithms of an SA and the length of the cipher key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuiteName {
+    /// The cipher.
+    pub cipher: CipherAlgorithm,
+    /// Octets of its key, salt included.
+    pub cipher_key: usize,
+    /// The integrity algorithm.
+    pub integrity: IntegrityAlgorithm,
+}
+
+/// What `--help` shows of them.
+pub const HELP: &str = "Cipher, key bits where they vary, then integrity:\n\
+    null des 3des blowfish[40..448] cast[40..128] aes[128|192|256] aes128ctr,\n\
+    with -md5 -sha1 -sha256_96 -sha256 -sha384 -sha512 -ripemd160 -xcbc -cmac;\n\
+    or alone: aes128gcm8|12|16 aes128ccm8|12|16 aes128gmac chacha20poly1305";
+
+const CIPHERS: &[(&str, &str, CipherAlgorithm)] = &[
+    // prefix, suffix behind the key bits
+    ("null", "", CipherAlgorithm::Null),
+    ("des", "", CipherAlgorithm::DesCbc),
+    ("3des", "", CipherAlgorithm::TripleDesCbc),
+    ("blowfish", "", CipherAlgorithm::BlowfishCbc),
+    ("cast", "", CipherAlgorithm::Cast128Cbc),
+    ("aes", "", CipherAlgorithm::AesCbc),
+    ("aes", "ctr", CipherAlgorithm::AesCtr),
+    ("aes", "gcm8", CipherAlgorithm::AesGcm8),
+    ("aes", "gcm12", CipherAlgorithm::AesGcm12),
+    ("aes", "gcm16", CipherAlgorithm::AesGcm16),
+    ("aes", "ccm8", CipherAlgorithm::AesCcm8),
+    ("aes", "ccm12", CipherAlgorithm::AesCcm12),
+    ("aes", "ccm16", CipherAlgorithm::AesCcm16),
+    ("aes", "gmac", CipherAlgorithm::NullAesGmac),
+    ("chacha20poly1305", "", CipherAlgorithm::ChaCha20Poly1305),
+];
+
+const INTEGRITY: &[(&str, IntegrityAlgorithm)] = &[
+    ("md5", IntegrityAlgorithm::HmacMd5_96),
+    ("sha1", IntegrityAlgorithm::HmacSha1_96),
+    ("sha256_96", IntegrityAlgorithm::HmacSha2_256_96),
+    ("sha256", IntegrityAlgorithm::HmacSha2_256_128),
+    ("sha384", IntegrityAlgorithm::HmacSha2_384_192),
+    ("sha512", IntegrityAlgorithm::HmacSha2_512_256),
+    ("ripemd160", IntegrityAlgorithm::HmacRipemd160_96),
+    ("xcbc", IntegrityAlgorithm::AesXcbcMac96),
+    ("cmac", IntegrityAlgorithm::AesCmac96),
+];
+
+impl std::str::FromStr for SuiteName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let (cipher, integrity) = name.split_once('-').unwrap_or((name, ""));
+        let (cipher, cipher_key) = parse_cipher(cipher).ok_or_else(|| format!("unknown cipher in {name:?}\n{HELP}"))?;
+        let integrity = match integrity {
+            "" => Some(IntegrityAlgorithm::None),
+            name => INTEGRITY.iter().find(|row| row.0 == name).map(|row| row.1),
+        };
+        let integrity = integrity.ok_or_else(|| format!("unknown integrity algorithm in {name:?}\n{HELP}"))?;
+        let suite = Self { cipher, cipher_key, integrity };
+        suite.keyed(&suite.random_keys(&mut rand::rng())).map_err(|e| format!("{name}: {e}"))?;
+        Ok(suite)
+    }
+}
+
+fn parse_cipher(name: &str) -> Option<(CipherAlgorithm, usize)> {
+    CIPHERS.iter().find_map(|&(prefix, suffix, algorithm)| {
+        let bits = name.strip_prefix(prefix)?.strip_suffix(suffix)?;
+        let row = algorithm.row()?;
+        let octets = match bits {
+            "" => row.default_key,
+            _ => bits.parse::<usize>().ok().filter(|bits| bits % 8 == 0)? / 8 + row.salt,
+        };
+        (row.keys.min != row.keys.max || bits.is_empty()).then_some((algorithm, octets))
+    })
+}
+
+/// The keys of one SA. The tool shows them to their owner, in `esp_sa`.
+#[derive(Clone)]
+pub struct Keys {
+    /// For the cipher, salt at the end.
+    pub cipher: Vec<u8>,
+    /// For the integrity algorithm.
+    pub integrity: Vec<u8>,
+}
+
+impl SuiteName {
+    /// Keys of the right lengths.
+    pub fn random_keys(&self, rng: &mut impl Rng) -> Keys {
+        let integrity = self.integrity.row().map_or(0, |row| row.default_key);
+        let mut keys = Keys { cipher: vec![0; self.cipher_key], integrity: vec![0; integrity] };
+        rng.fill_bytes(&mut keys.cipher);
+        rng.fill_bytes(&mut keys.integrity);
+        keys
+    }
+
+    /// The suite under these keys.
+    pub fn keyed(&self, keys: &Keys) -> Result<AnySuite, KeyError> {
+        AnySuite::from_slices(self.cipher, &keys.cipher, self.integrity, &keys.integrity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_cipher_key_bits_and_integrity() {
+        let table = [
+            ("aes128-sha1", CipherAlgorithm::AesCbc, 16, IntegrityAlgorithm::HmacSha1_96),
+            ("aes-sha256", CipherAlgorithm::AesCbc, 16, IntegrityAlgorithm::HmacSha2_256_128),
+            ("blowfish448-md5", CipherAlgorithm::BlowfishCbc, 56, IntegrityAlgorithm::HmacMd5_96),
+            ("3des-xcbc", CipherAlgorithm::TripleDesCbc, 24, IntegrityAlgorithm::AesXcbcMac96),
+            ("null-cmac", CipherAlgorithm::Null, 0, IntegrityAlgorithm::AesCmac96),
+            ("aes256gcm16", CipherAlgorithm::AesGcm16, 36, IntegrityAlgorithm::None),
+            ("aes192ccm8", CipherAlgorithm::AesCcm8, 27, IntegrityAlgorithm::None),
+            ("chacha20poly1305", CipherAlgorithm::ChaCha20Poly1305, 36, IntegrityAlgorithm::None),
+        ];
+        for (name, cipher, cipher_key, integrity) in table {
+            assert_eq!(name.parse(), Ok(SuiteName { cipher, cipher_key, integrity }), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_protect_nothing_or_mean_nothing_are_refused() {
+        for name in ["null", "aes128", "aes128gcm16-sha1", "aes100-sha1", "des64-sha1", "rot13-sha1", "aes-crc32", ""] {
+            assert!(name.parse::<SuiteName>().is_err(), "{name}");
+        }
+    }
+}

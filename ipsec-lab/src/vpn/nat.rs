@@ -1,0 +1,100 @@
+//! A NAT in front of gateway A: it hides one address behind another, and moves the port of ESP in UDP.
+
+use std::net::IpAddr;
+
+use ipsec_packet::{DestinationOptions, IpProto, adjust_checksum, locate, placement};
+
+/// What it translates.
+#[derive(Clone, Copy)]
+pub struct Nat {
+    /// The address behind it.
+    pub inside: IpAddr,
+    /// The address it shows instead.
+    pub outside: IpAddr,
+    /// The port it shows instead of 4500.
+    pub port: u16,
+}
+
+const ESP_PORT: u16 = 4500;
+
+impl Nat {
+    /// A UDP packet on its way out.
+    pub fn outwards(self, packet: &mut [u8]) {
+        readdress(packet, Which::Source, self.inside, self.outside);
+        move_port(packet, 0, self.port);
+    }
+
+    /// A UDP packet on its way in.
+    pub fn inwards(self, packet: &mut [u8]) {
+        readdress(packet, Which::Destination, self.outside, self.inside);
+        move_port(packet, 2, ESP_PORT);
+    }
+
+    /// A packet in clear as hosts beyond the NAT see it: checksums follow.
+    pub fn hide_source(self, packet: &mut [u8]) {
+        readdress(packet, Which::Source, self.inside, self.outside);
+        follow(packet, self.inside, self.outside);
+    }
+
+    /// A packet in clear as hosts beyond the NAT send it: checksums follow.
+    pub fn hide_destination(self, packet: &mut [u8]) {
+        readdress(packet, Which::Destination, self.inside, self.outside);
+        follow(packet, self.inside, self.outside);
+    }
+}
+
+enum Which {
+    Source,
+    Destination,
+}
+
+/// Replaces an address in the IP header, if it is there. A packet cut short by somebody is left alone.
+fn readdress(packet: &mut [u8], which: Which, from: IpAddr, to: IpAddr) {
+    let (from, to) = (octets(from), octets(to));
+    let at = match (from.len(), which) {
+        (4, Which::Source) => 12,
+        (4, Which::Destination) => 16,
+        (_, Which::Source) => 8,
+        (_, Which::Destination) => 24,
+    };
+    match packet.get_mut(at..at + from.len()) {
+        Some(slot) if *slot == *from => slot.copy_from_slice(&to),
+        _ => return,
+    }
+    if from.len() == 4 {
+        let sum = u16::from_be_bytes([packet[10], packet[11]]);
+        packet[10..12].copy_from_slice(&adjust_checksum(sum, &from, &to).to_be_bytes());
+    }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+/// Writes a port of the UDP header; its checksum is 0.
+fn move_port(packet: &mut [u8], field: usize, port: u16) {
+    let Ok(place) = locate(packet, IpProto::UDP) else { return };
+    let udp = place.at + field;
+    if let Some(slot) = packet.get_mut(udp..udp + 2) {
+        slot.copy_from_slice(&port.to_be_bytes());
+    }
+}
+
+/// Lets the TCP, UDP or ICMPv6 checksum follow a changed address.
+fn follow(packet: &mut [u8], from: IpAddr, to: IpAddr) {
+    let Ok(place) = placement(packet, DestinationOptions::InFront) else { return };
+    let field = match place.next {
+        IpProto::TCP => 16,
+        IpProto::UDP => 6,
+        IpProto::ICMPV6 => 2,
+        _ => return,
+    };
+    let start = place.at;
+    if let Some(slot) = packet.get_mut(start + field..start + field + 2) {
+        let sum = adjust_checksum(u16::from_be_bytes([slot[0], slot[1]]), &octets(from), &octets(to));
+        slot.copy_from_slice(&sum.to_be_bytes());
+    }
+}

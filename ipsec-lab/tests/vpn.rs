@@ -1,0 +1,109 @@
+//! The main job, run as a user runs it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn vpn(name: &str, args: &[&str]) -> (Output, PathBuf) {
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let ran = Command::new(env!("CARGO_BIN_EXE_ipsec-lab"))
+        .args(["vpn", "--seed", "7", "--out"])
+        .arg(&out)
+        .args(args)
+        .output()
+        .expect("the tool runs");
+    (ran, out)
+}
+
+/// Octets of the packets of a capture, without its headers.
+fn packets(path: &Path) -> Vec<Vec<u8>> {
+    let bytes = std::fs::read(path).expect("a capture");
+    let mut rest = &bytes[24..];
+    let mut packets = Vec::new();
+    while rest.len() >= 16 {
+        let len = u32::from_le_bytes([rest[8], rest[9], rest[10], rest[11]]) as usize;
+        packets.push(rest[16..16 + len].to_vec());
+        rest = &rest[16 + len..];
+    }
+    packets
+}
+
+#[test]
+fn every_variant_delivers_what_entered_and_nothing_else() {
+    let variants: &[(&str, &[&str])] = &[
+        ("plain", &[]),
+        ("no-attack", &["--attack", "false"]),
+        ("transport", &["--mode", "transport"]),
+        ("beet", &["--mode", "beet"]),
+        ("nat", &["--nat"]),
+        ("nat-beet", &["--nat", "--mode", "beet"]),
+        ("v6", &["--ipv6"]),
+        ("v6-nat", &["--ipv6", "--nat"]),
+        ("v6-transport", &["--ipv6", "--mode", "transport"]),
+        ("v6-beet", &["--ipv6", "--mode", "beet"]),
+        ("esn", &["--esn", "--suite", "aes256-sha512"]),
+        ("3des", &["--suite", "3des-md5"]),
+        ("blowfish", &["--suite", "blowfish448-sha1"]),
+        ("cast", &["--suite", "cast40-sha384"]),
+        ("gcm", &["--suite", "aes256gcm8", "--nat"]),
+        ("ccm", &["--suite", "aes192ccm12", "--esn"]),
+        ("chacha", &["--suite", "chacha20poly1305"]),
+    ];
+    for (name, args) in variants {
+        let (ran, out) = vpn(name, args);
+        assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stdout));
+        let (entered, delivered) = (packets(&out.join("lan-a.pcap")), packets(&out.join("lan-b.pcap")));
+        assert!(entered.len() > 50, "{name}");
+        assert_eq!(entered, delivered, "{name}");
+        assert_eq!(packets(&out.join("wan.pcap")).len(), entered.len(), "{name}");
+    }
+}
+
+#[test]
+fn nat_in_transport_mode_changes_the_address_and_keeps_the_checksums() {
+    for (name, args) in
+        [("nat-t", &["--nat", "--mode", "transport"][..]), ("nat-t6", &["--ipv6", "--nat", "--mode", "transport"])]
+    {
+        let (ran, out) = vpn(name, args);
+        assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stdout));
+        let (entered, delivered) = (packets(&out.join("lan-a.pcap")), packets(&out.join("lan-b.pcap")));
+        assert_eq!(entered.len(), delivered.len(), "{name}");
+        assert_ne!(entered, delivered, "{name}");
+    }
+}
+
+#[test]
+fn nothing_on_the_wire_shows_what_was_inside() {
+    let (_, out) = vpn("hidden", &[]);
+    let clear = packets(&out.join("lan-a.pcap"));
+    assert!(clear.iter().any(|p| p.windows(8).any(|w| w == b"HTTP/1.0")));
+    for packet in packets(&out.join("wan.pcap")).iter().chain(&packets(&out.join("attack.pcap"))) {
+        assert!(!packet.windows(4).any(|w| w == b"HTTP"));
+    }
+}
+
+#[test]
+fn attacks_are_counted_by_reason() {
+    let (ran, out) = vpn("attacked", &[]);
+    let text = String::from_utf8(ran.stdout).expect("text");
+    for reason in ["icv does not hold", "replayed: seen before", "not whole blocks"] {
+        assert!(text.contains(reason), "{reason} in {text}");
+    }
+    let injected = packets(&out.join("attack.pcap")).len();
+    assert!(injected > 20 && text.contains(&format!("{injected} packets injected")), "{injected} in {text}");
+    assert!(text.contains("    0 of them delivered"), "{text}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_wire() {
+    let ((_, one), (_, two)) = (vpn("seed-1", &[]), vpn("seed-2", &[]));
+    assert_eq!(packets(&one.join("wan.pcap")), packets(&two.join("wan.pcap")));
+}
+
+#[test]
+fn a_suite_that_protects_nothing_is_refused_with_a_reason() {
+    for (suite, reason) in [("null", "null encryption without integrity"), ("aes128", "encryption without integrity")] {
+        let (ran, _) = vpn("refused", &["--suite", suite]);
+        assert!(!ran.status.success());
+        assert!(String::from_utf8_lossy(&ran.stderr).contains(reason), "{suite}");
+    }
+}
