@@ -1,6 +1,6 @@
-//! The AEADs: AES-GCM (RFC 4106), AES-CCM (RFC 4309), ChaCha20-Poly1305 (RFC 7634).
+//! AES-GCM (RFC 4106) and ChaCha20-Poly1305 (RFC 7634).
 //!
-//! All carry an explicit IV of 8 octets, which follows the salt of the SA in the nonce and never repeats.
+//! Both carry an explicit IV of 8 octets, which follows the salt of the SA in the nonce and never repeats.
 
 use core::fmt;
 
@@ -12,12 +12,12 @@ use zeroize::Zeroize;
 
 use crate::{Forged, IvRule, Layout, Parts, Suite};
 
-fn layout(icv: usize) -> Layout {
+pub(crate) fn layout(icv: usize) -> Layout {
     Layout { iv: 8, align: 4, icv, iv_rule: IvRule::Unique }
 }
 
 /// The nonce: the salt of the SA, then the IV of the packet.
-fn nonce<N: ArraySize>(salt: &[u8], parts: &Parts<'_>) -> Array<u8, N> {
+pub(crate) fn nonce<N: ArraySize>(salt: &[u8], parts: &Parts<'_>) -> Array<u8, N> {
     let mut nonce = Array::default();
     nonce.iter_mut().zip(salt.iter().chain(&parts.iv())).for_each(|(to, from)| *to = *from);
     nonce
@@ -99,10 +99,6 @@ suite!(
     Gcm, "Gcm", 4, "aes-gcm"
 );
 suite!(
-    /// AES-CCM (RFC 4309), with an ICV of 8, 12 or 16 octets.
-    Ccm, "Ccm", 3, "aes-ccm"
-);
-suite!(
     /// ChaCha20-Poly1305 (RFC 7634).
     ChaCha, "ChaCha", 4, "chacha20-poly1305"
 );
@@ -129,30 +125,6 @@ mod gcm {
 #[cfg(feature = "aes-gcm")]
 pub use gcm::{
     Aes128Gcm8, Aes128Gcm12, Aes128Gcm16, Aes192Gcm8, Aes192Gcm12, Aes192Gcm16, Aes256Gcm8, Aes256Gcm12, Aes256Gcm16,
-};
-
-#[cfg(feature = "aes-ccm")]
-mod ccm {
-    use super::{Array, Ccm, KeyInit};
-    use ::ccm::Ccm as Inner;
-    use aes::{Aes128, Aes192, Aes256};
-    use cipher::consts::{U8, U11, U12, U16};
-
-    keyed! {
-        Aes128Ccm8 = Ccm<Inner<Aes128, U8, U11>>, 16, 3;
-        Aes128Ccm12 = Ccm<Inner<Aes128, U12, U11>>, 16, 3;
-        Aes128Ccm16 = Ccm<Inner<Aes128, U16, U11>>, 16, 3;
-        Aes192Ccm8 = Ccm<Inner<Aes192, U8, U11>>, 24, 3;
-        Aes192Ccm12 = Ccm<Inner<Aes192, U12, U11>>, 24, 3;
-        Aes192Ccm16 = Ccm<Inner<Aes192, U16, U11>>, 24, 3;
-        Aes256Ccm8 = Ccm<Inner<Aes256, U8, U11>>, 32, 3;
-        Aes256Ccm12 = Ccm<Inner<Aes256, U12, U11>>, 32, 3;
-        Aes256Ccm16 = Ccm<Inner<Aes256, U16, U11>>, 32, 3;
-    }
-}
-#[cfg(feature = "aes-ccm")]
-pub use ccm::{
-    Aes128Ccm8, Aes128Ccm12, Aes128Ccm16, Aes192Ccm8, Aes192Ccm12, Aes192Ccm16, Aes256Ccm8, Aes256Ccm12, Aes256Ccm16,
 };
 
 #[cfg(feature = "chacha20-poly1305")]

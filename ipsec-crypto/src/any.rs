@@ -4,8 +4,8 @@
 use core::fmt;
 
 use crate::{
-    Cipher, CipherAlgorithm, EncryptThenMac, EncryptWithoutIntegrity, Forged, Icv, IntegrityAlgorithm, Iv, IvRule,
-    KeyError, Layout, Parts, Suite, SuiteKeys, Tag,
+    AhIntegrity, Cipher, CipherAlgorithm, EncryptThenMac, EncryptWithoutIntegrity, Forged, Icv, IntegrityAlgorithm, Iv,
+    IvRule, KeyError, KeyLengths, Layout, Parts, Suite, SuiteKeys, Tag,
 };
 
 /// Splits key material into the key and the salt at its end.
@@ -228,8 +228,67 @@ impl Icv for AnyIcv {
         each_icv!(self, i => i.icv_len())
     }
 
-    fn compute(&self, segments: &[&[u8]]) -> Tag {
-        each_icv!(self, i => i.compute(segments))
+    fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
+        each_icv!(self, i => i.compute_over(feed))
+    }
+}
+
+/// The integrity algorithm of an AH SA, chosen at run time.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AnyAhIntegrity {
+    /// Every algorithm but AES-GMAC.
+    Icv(AnyIcv),
+    /// AES-128-GMAC.
+    #[cfg(feature = "aes-gcm")]
+    Aes128Gmac(crate::Aes128Gmac),
+    /// AES-192-GMAC.
+    #[cfg(feature = "aes-gcm")]
+    Aes192Gmac(crate::Aes192Gmac),
+    /// AES-256-GMAC.
+    #[cfg(feature = "aes-gcm")]
+    Aes256Gmac(crate::Aes256Gmac),
+}
+
+macro_rules! each_ah {
+    ($self:ident, $inner:ident => $call:expr) => {
+        each!($self, Icv, #[cfg(feature = "aes-gcm")] Aes128Gmac, #[cfg(feature = "aes-gcm")] Aes192Gmac,
+            #[cfg(feature = "aes-gcm")] Aes256Gmac; $inner => $call)
+    };
+}
+
+impl AnyAhIntegrity {
+    /// Sets up an integrity algorithm; the key of AES-GMAC has its salt at the end.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn new(algorithm: IntegrityAlgorithm, key: &[u8]) -> Result<Self, KeyError> {
+        match (algorithm, key.len()) {
+            (IntegrityAlgorithm::None, _) => Err(KeyError::NoIntegrity),
+            #[cfg(feature = "aes-gcm")]
+            (IntegrityAlgorithm::AesGmac, octets) => match octets {
+                20 => salted(key).map(|(key, salt)| Self::Aes128Gmac(crate::Aes128Gmac::new(key, salt))),
+                28 => salted(key).map(|(key, salt)| Self::Aes192Gmac(crate::Aes192Gmac::new(key, salt))),
+                36 => salted(key).map(|(key, salt)| Self::Aes256Gmac(crate::Aes256Gmac::new(key, salt))),
+                _ => None,
+            }
+            .ok_or(KeyError::length(KeyLengths { min: 20, max: 36, step: 8 }, key)),
+            _ => AnyIcv::new(algorithm, key).map(Self::Icv),
+        }
+    }
+}
+
+impl AhIntegrity for AnyAhIntegrity {
+    fn iv_len(&self) -> usize {
+        each_ah!(self, i => i.iv_len())
+    }
+
+    fn field_len(&self) -> usize {
+        each_ah!(self, i => i.field_len())
+    }
+
+    fn authenticate(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
+        each_ah!(self, i => i.authenticate(iv, feed))
     }
 }
 
@@ -338,6 +397,7 @@ impl AnySuite {
             }
             (_, _, IntegrityAlgorithm::None) => {
                 row.keys.check(cipher_key)?;
+                KeyLengths::exactly(0).check(integrity_key)?;
                 any_aead(cipher, cipher_key).map(Self).ok_or(KeyError::Unsupported)
             }
             _ => Err(KeyError::IntegrityTwice),

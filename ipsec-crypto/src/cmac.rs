@@ -22,11 +22,9 @@ impl Icv for AesCmac96 {
         12
     }
 
-    fn compute(&self, segments: &[&[u8]]) -> Tag {
+    fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
         let mut mac = self.0.clone();
-        for segment in segments {
-            mac.update(segment);
-        }
+        feed(&mut |piece| mac.update(piece));
         Tag::truncated(&mac.finalize_fixed(), 12)
     }
 }

@@ -10,7 +10,7 @@ use ghash::GHash;
 use ghash::universal_hash::UniversalHash;
 use zeroize::Zeroize;
 
-use crate::{Forged, IvRule, Layout, Parts, Suite, Tag};
+use crate::{AhIntegrity, Forged, IvRule, Layout, Parts, Suite, Tag};
 
 /// AES-GMAC with the key size of `A`: as ESP suite NULL with AES-GMAC, and for AH.
 pub struct AesGmac<A> {
@@ -44,60 +44,87 @@ macro_rules! sizes {
 sizes! { Aes128, 16; Aes192, 24; Aes256, 32; }
 
 impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> AesGmac<A> {
-    /// The MAC over the segments, as if they were one string, under an IV that is never used twice (RFC 4543 3).
-    pub fn compute(&self, iv: [u8; 8], segments: &[&[u8]]) -> Tag {
-        let mut hash = self.ghash.clone();
-        let octets = absorb(&mut hash, segments);
-        // The lengths in bits of what is authenticated only, and of what is encrypted: nothing.
-        let [a, b, c, d, e, f, g, h] = octets.wrapping_mul(8).to_be_bytes();
-        hash.update(&[Array([a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0])]);
+    /// The MAC over what is fed, under an IV that is never used twice (RFC 4543 3).
+    fn mac(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
+        let mut hash = Absorber { hash: self.ghash.clone(), block: Array::default(), filled: 0, octets: 0 };
+        feed(&mut |piece| hash.absorb(piece));
+        let mut tag = hash.finish();
         let ([s0, s1, s2, s3], [i0, i1, i2, i3, i4, i5, i6, i7]) = (self.salt, iv);
         let mut mask = Array([s0, s1, s2, s3, i0, i1, i2, i3, i4, i5, i6, i7, 0, 0, 0, 1]);
         self.cipher.encrypt_block(&mut mask);
-        let mut tag = hash.finalize();
         tag.iter_mut().zip(mask).for_each(|(t, m)| *t ^= m);
-        Tag::truncated(&tag, 16)
+        Tag::truncated(&tag, ICV)
     }
 
     fn tag(&self, parts: &Parts<'_>) -> Tag {
         let [a, b, c, d, e, f, g, h, ..] = parts.iv();
-        self.compute([a, b, c, d, e, f, g, h], &[parts.aad().as_slice(), parts.iv_and_body()])
+        self.mac([a, b, c, d, e, f, g, h], |absorb| {
+            absorb(parts.aad().as_slice());
+            absorb(parts.iv_and_body());
+        })
     }
 }
 
-/// Hashes the segments as one string, padded with zeros, and returns its length.
-fn absorb(hash: &mut GHash, segments: &[&[u8]]) -> u64 {
-    let mut block = Array::<u8, U16>::default();
-    let (mut filled, mut octets) = (0usize, 0u64);
-    for mut rest in segments.iter().copied() {
-        octets = octets.saturating_add(u64::try_from(rest.len()).unwrap_or(u64::MAX));
-        if filled > 0 {
-            let free = block.get_mut(filled..).unwrap_or_default();
+const ICV: usize = 16;
+
+/// GHASH over pieces of any length as if they were one string, padded with zeros.
+struct Absorber {
+    hash: GHash,
+    block: Array<u8, U16>,
+    filled: usize,
+    octets: u64,
+}
+
+impl Absorber {
+    fn absorb(&mut self, piece: &[u8]) {
+        self.octets = self.octets.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+        let mut rest = piece;
+        if self.filled > 0 {
+            let free = self.block.get_mut(self.filled..).unwrap_or_default();
             let taken = free.len().min(rest.len());
             free.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            filled = filled.saturating_add(taken);
+            self.filled = self.filled.saturating_add(taken);
             rest = rest.get(taken..).unwrap_or_default();
-            if filled < 16 {
-                continue;
+            if self.filled < 16 {
+                return;
             }
-            hash.update(&[block]);
+            self.hash.update(&[self.block]);
         }
         let (blocks, tail) = Array::slice_as_chunks(rest);
-        hash.update(blocks);
-        block = Array::default();
-        block.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
-        filled = tail.len();
+        self.hash.update(blocks);
+        self.block = Array::default();
+        self.block.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
+        self.filled = tail.len();
     }
-    if filled > 0 {
-        block.iter_mut().skip(filled).for_each(|octet| *octet = 0);
-        hash.update(&[block]);
+
+    fn finish(mut self) -> Array<u8, U16> {
+        if self.filled > 0 {
+            self.hash.update(&[self.block]);
+        }
+        // The lengths in bits of what is authenticated only, and of what is encrypted: nothing.
+        let [a, b, c, d, e, f, g, h] = self.octets.wrapping_mul(8).to_be_bytes();
+        self.hash.update(&[Array([a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0])]);
+        self.hash.finalize()
     }
-    octets
+}
+
+impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> AhIntegrity for AesGmac<A> {
+    fn iv_len(&self) -> usize {
+        8
+    }
+
+    fn field_len(&self) -> usize {
+        24
+    }
+
+    fn authenticate(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
+        self.mac(iv, feed)
+    }
 }
 
 impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> Suite for AesGmac<A> {
     fn layout(&self) -> Layout {
-        Layout { iv: 8, align: 4, icv: 16, iv_rule: IvRule::Unique }
+        Layout { iv: 8, align: 4, icv: ICV, iv_rule: IvRule::Unique }
     }
 
     fn seal(&self, parts: &mut Parts<'_>) {

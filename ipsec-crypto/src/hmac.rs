@@ -64,11 +64,9 @@ where
         ICV
     }
 
-    fn compute(&self, segments: &[&[u8]]) -> Tag {
+    fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
         let mut mac = self.keyed.clone();
-        for segment in segments {
-            mac.update(segment);
-        }
+        feed(&mut |piece| mac.update(piece));
         Tag::truncated(&mac.finalize_fixed(), ICV)
     }
 }

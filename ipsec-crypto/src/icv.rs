@@ -45,6 +45,38 @@ pub trait Icv {
     /// Octets of the ICV.
     fn icv_len(&self) -> usize;
 
+    /// The ICV over everything that `feed` passes to its argument, piece by piece, as if it were one string.
+    fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag;
+
     /// The ICV over the segments, as if they were one string.
-    fn compute(&self, segments: &[&[u8]]) -> Tag;
+    fn compute(&self, segments: &[&[u8]]) -> Tag {
+        self.compute_over(|absorb| segments.iter().for_each(|segment| absorb(segment)))
+    }
+}
+
+/// An integrity algorithm as AH uses it: every [`Icv`], and AES-GMAC, which sends an IV in front of its ICV.
+pub trait AhIntegrity {
+    /// Octets of IV at the beginning of the ICV field; 0 or 8.
+    fn iv_len(&self) -> usize;
+
+    /// Octets of the ICV field, IV included.
+    fn field_len(&self) -> usize;
+
+    /// The ICV, without the IV, over everything that `feed` passes to its argument. An IV must never repeat under one key;
+    /// where there is none it is ignored.
+    fn authenticate(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag;
+}
+
+impl<I: Icv> AhIntegrity for I {
+    fn iv_len(&self) -> usize {
+        0
+    }
+
+    fn field_len(&self) -> usize {
+        self.icv_len()
+    }
+
+    fn authenticate(&self, _: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
+        self.compute_over(feed)
+    }
 }

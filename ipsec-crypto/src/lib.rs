@@ -32,6 +32,8 @@ mod any;
 mod cbc;
 #[cfg(any(feature = "des", feature = "blowfish", feature = "cast128"))]
 mod cbc64;
+#[cfg(feature = "aes-ccm")]
+mod ccm;
 mod cipher;
 #[cfg(feature = "aes-cmac")]
 mod cmac;
@@ -51,11 +53,6 @@ mod weak;
 #[cfg(feature = "aes-xcbc")]
 mod xcbc;
 
-#[cfg(feature = "aes-ccm")]
-pub use aead::{
-    Aes128Ccm8, Aes128Ccm12, Aes128Ccm16, Aes192Ccm8, Aes192Ccm12, Aes192Ccm16, Aes256Ccm8, Aes256Ccm12, Aes256Ccm16,
-    Ccm,
-};
 #[cfg(feature = "aes-gcm")]
 pub use aead::{
     Aes128Gcm8, Aes128Gcm12, Aes128Gcm16, Aes192Gcm8, Aes192Gcm12, Aes192Gcm16, Aes256Gcm8, Aes256Gcm12, Aes256Gcm16,
@@ -66,13 +63,18 @@ pub use aead::{ChaCha, ChaCha20Poly1305};
 #[cfg(feature = "aes-cbc")]
 pub use aes_cbc::{Aes128Cbc, Aes192Cbc, Aes256Cbc, AesCbc};
 #[cfg(feature = "any")]
-pub use any::{AnyCipher, AnyIcv, AnySuite};
+pub use any::{AnyAhIntegrity, AnyCipher, AnyIcv, AnySuite};
 #[cfg(feature = "blowfish")]
 pub use cbc64::BlowfishCbc;
 #[cfg(feature = "cast128")]
 pub use cbc64::Cast128Cbc;
 #[cfg(feature = "des")]
 pub use cbc64::{DesCbc, TripleDesCbc};
+#[cfg(feature = "aes-ccm")]
+pub use ccm::{
+    Aes128Ccm8, Aes128Ccm12, Aes128Ccm16, Aes192Ccm8, Aes192Ccm12, Aes192Ccm16, Aes256Ccm8, Aes256Ccm12, Aes256Ccm16,
+    Ccm,
+};
 #[cfg(feature = "null")]
 pub use cipher::Null;
 pub use cipher::{Cbc, Cipher, Confidential, Iv};
@@ -92,7 +94,7 @@ pub use hmac::HmacRipemd160_96;
 pub use hmac::HmacSha1_96;
 #[cfg(feature = "hmac-sha2")]
 pub use hmac::{HmacSha2_256_96, HmacSha2_256_128, HmacSha2_384_192, HmacSha2_512_256};
-pub use icv::{Icv, MAX_ICV, Tag};
+pub use icv::{AhIntegrity, Icv, MAX_ICV, Tag};
 pub use key::{KeyError, KeyLengths, Secret, SuiteKeys};
 pub use registry::{CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow};
 pub use suite::{Aad, EncryptThenMac, EncryptWithoutIntegrity, Forged, IvRule, Layout, Misfit, Parts, Suite};

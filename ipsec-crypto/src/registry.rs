@@ -145,7 +145,7 @@ impl CipherAlgorithm {
         AesCcm8,          "aes-ccm-8",         None,                                         4309, 19..35/8, 19,     3,   8, 8,  false;
         AesCcm12,         "aes-ccm-12",        None,                                         4309, 19..35/8, 19,     3,   8, 12, false;
         AesCcm16,         "aes-ccm-16",        None,                                         4309, 19..35/8, 19,     3,   8, 16, false;
-        ChaCha20Poly1305, "chacha20-poly1305", None,                                         7634, 36..36/1, 36,     4,   8, 16, false;
+        ChaCha20Poly1305, "chacha20-poly1305", Some("ChaCha20 with Poly1305 [RFC7634]"),     7634, 36..36/1, 36,     4,   8, 16, false;
         NullAesGmac,      "null-aes-gmac",     None,                                         4543, 20..36/8, 20,     4,   8, 16, false;
     };
 

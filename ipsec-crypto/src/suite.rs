@@ -2,7 +2,7 @@ use core::fmt;
 
 use crate::{Cipher, Confidential, Icv, Iv};
 
-/// The lengths that a suite adds to a packet, in octets.
+/// The lengths that a suite adds to a packet, in octets. A suite is only given packets taken apart by its own layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// IV carried in each packet, at most 16.
@@ -60,7 +60,6 @@ impl core::error::Error for Forged {}
 /// | SPI (4) | number (4) | IV | body: payload, padding, pad length, next header | ICV |
 /// |<------------------- authenticated, then the high half of ESN ------------->|
 /// ```
-#[derive(Debug)]
 pub struct Parts<'a> {
     authenticated: &'a mut [u8],
     icv: &'a mut [u8],
@@ -133,6 +132,13 @@ impl<'a> Parts<'a> {
     /// Writes the ICV.
     pub fn set_icv(&mut self, icv: &[u8]) {
         self.icv.iter_mut().zip(icv).for_each(|(to, from)| *to = *from);
+    }
+}
+
+/// Lengths only: the body may be plaintext.
+impl fmt::Debug for Parts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Parts({} + {} octets)", self.authenticated.len(), self.icv.len())
     }
 }
 

@@ -31,11 +31,12 @@ impl AesXcbcMac96 {
         keyed
     }
 
-    /// The whole MAC of 128 bits over the segments, as if they were one string (RFC 3566 4).
-    pub(crate) fn mac(&self, segments: &[&[u8]]) -> [u8; 16] {
+    /// The whole MAC of 128 bits (RFC 3566 4).
+    fn mac(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; 16] {
         let mut chain = [0u8; 16]; // E[i-1] xor the octets of M[i] that are there
         let mut filled = 0usize;
-        for mut rest in segments.iter().copied() {
+        feed(&mut |piece| {
+            let mut rest = piece;
             while !rest.is_empty() {
                 // A full block is only encrypted once another octet shows that it is not the last.
                 if filled == 16 {
@@ -49,7 +50,7 @@ impl AesXcbcMac96 {
                 filled = filled.saturating_add(taken);
                 rest = later;
             }
-        }
+        });
         if filled == 16 {
             xor(&mut chain, &self.k2);
         } else {
@@ -76,8 +77,8 @@ impl Icv for AesXcbcMac96 {
         12
     }
 
-    fn compute(&self, segments: &[&[u8]]) -> Tag {
-        Tag::truncated(&self.mac(segments), 12)
+    fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
+        Tag::truncated(&self.mac(feed), 12)
     }
 }
 

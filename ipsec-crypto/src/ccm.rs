@@ -1,0 +1,123 @@
+//! AES-CCM (RFC 4309).
+//!
+//! CCM authenticates the plaintext, so a receiver has to decrypt before it can tell whether a packet is forged. Here it
+//! encrypts again before it compares: a forged packet is left as it came, and its plaintext never leaves this file.
+//!
+//! ```text
+//! nonce:          salt (3, from the key)  |  IV (8, from the packet)
+//! counter block:  3  |  nonce (11)  |  block counter (4), from 1
+//! ```
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use ::aead::inout::InOutBuf;
+use ::aead::{AeadInOut, Tag as AeadTag};
+use ::ccm::{Ccm as Inner, TagSize};
+use aes::{Aes128, Aes192, Aes256};
+use cipher::array::{Array, ArraySize};
+use cipher::consts::{U8, U11, U12, U16};
+use cipher::{BlockCipherEncrypt, BlockSizeUser, InnerIvInit, KeyInit, StreamCipherCore};
+use zeroize::Zeroize;
+
+use crate::aead::{layout, nonce};
+use crate::{Forged, Layout, Parts, Suite, ct};
+
+/// AES-CCM (RFC 4309), with an ICV of 8, 12 or 16 octets.
+pub struct Ccm<A, M> {
+    cipher: A,
+    salt: [u8; 3],
+    icv: PhantomData<M>,
+}
+
+macro_rules! keyed {
+    ($($name:ident = $aes:ty, $icv:ty, $key:literal;)*) => {$(
+        #[doc = concat!("[`Ccm`] with a key of ", $key, " octets.")]
+        pub type $name = Ccm<$aes, $icv>;
+
+        impl $name {
+            /// From the key and the salt of the SA, which are negotiated as one.
+            pub fn new(key: &[u8; $key], salt: [u8; 3]) -> Self {
+                Self { cipher: <$aes>::new(&Array(*key)), salt, icv: PhantomData }
+            }
+        }
+    )*};
+}
+
+keyed! {
+    Aes128Ccm8 = Aes128, U8, 16;
+    Aes128Ccm12 = Aes128, U12, 16;
+    Aes128Ccm16 = Aes128, U16, 16;
+    Aes192Ccm8 = Aes192, U8, 24;
+    Aes192Ccm12 = Aes192, U12, 24;
+    Aes192Ccm16 = Aes192, U16, 24;
+    Aes256Ccm8 = Aes256, U8, 32;
+    Aes256Ccm12 = Aes256, U12, 32;
+    Aes256Ccm16 = Aes256, U16, 32;
+}
+
+impl<A, M> Ccm<A, M>
+where
+    A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>,
+    M: ArraySize + TagSize,
+{
+    /// Encrypts the body and gives the ICV; `None` only for bodies of gigabytes.
+    fn encrypt(&self, parts: &mut Parts<'_>) -> Option<AeadTag<Inner<&A, M, U11>>> {
+        let (nonce, aad) = (nonce(&self.salt, parts), parts.aad());
+        let ccm = Inner::<&A, M, U11>::from(&self.cipher);
+        ccm.encrypt_inout_detached(&nonce, aad.as_slice(), InOutBuf::from(parts.body())).ok()
+    }
+
+    /// Turns ciphertext into plaintext, or the reverse.
+    fn apply_keystream(&self, parts: &mut Parts<'_>) {
+        let ([s0, s1, s2], [a, b, c, d, e, f, g, h, ..]) = (self.salt, parts.iv());
+        let start = Array([3, s0, s1, s2, a, b, c, d, e, f, g, h, 0, 0, 0, 1]);
+        ctr::CtrCore::<&A, ctr::flavors::Ctr32BE>::inner_iv_init(&self.cipher, &start)
+            .apply_keystream_partial(parts.body().into());
+    }
+}
+
+impl<A, M> Suite for Ccm<A, M>
+where
+    A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>,
+    M: ArraySize + TagSize,
+{
+    fn layout(&self) -> Layout {
+        layout(M::USIZE)
+    }
+
+    fn seal(&self, parts: &mut Parts<'_>) {
+        match self.encrypt(parts) {
+            Some(tag) => parts.set_icv(&tag),
+            // Were it ever too long, nothing may leave in clear.
+            None => parts.body().zeroize(),
+        }
+    }
+
+    fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+        self.apply_keystream(parts);
+        match self.encrypt(parts) {
+            Some(tag) if !ct::equal(&tag, parts.icv()) => Err(Forged),
+            Some(_) => {
+                self.apply_keystream(parts);
+                Ok(())
+            }
+            None => {
+                self.apply_keystream(parts);
+                Err(Forged)
+            }
+        }
+    }
+}
+
+impl<A, M> Drop for Ccm<A, M> {
+    fn drop(&mut self) {
+        self.salt.zeroize();
+    }
+}
+
+impl<A, M> fmt::Debug for Ccm<A, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ccm(..)")
+    }
+}

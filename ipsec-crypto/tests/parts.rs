@@ -1,0 +1,82 @@
+//! One packet taken apart, and the ICVs compared.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+
+use ipsec_crypto::{IvRule, Layout, MAX_ICV, Misfit, Parts, Tag};
+
+#[test]
+fn split_takes_exactly_what_fits_the_layout() {
+    // Every layout of a suite is among these.
+    let mut layouts = Vec::new();
+    for iv in [0, 8, 16] {
+        for align in [4, 8, 16] {
+            layouts.extend([0, 8, 12, 16, 24, 32].map(|icv| Layout { iv, align, icv, iv_rule: IvRule::Unique }));
+        }
+    }
+    let mut fitting = 0;
+    for layout in layouts {
+        for length in 0..=200 {
+            let mut packet: Vec<u8> = (0..=u8::MAX).take(length).collect();
+            let whole = packet.clone();
+            let front = 8 + layout.iv;
+            let wanted = match length.checked_sub(front + layout.icv) {
+                None | Some(0) => Some(Misfit::TooShort),
+                Some(body) if body % layout.align > 0 => Some(Misfit::Unaligned),
+                Some(_) => None,
+            };
+            let parts = Parts::split(layout, &mut packet, Some([0xa1, 0xa2, 0xa3, 0xa4]));
+            assert_eq!(parts.as_ref().err().copied(), wanted, "{length} octets, {layout:?}");
+            let Ok(mut parts) = parts else { continue };
+            let (rest, mut iv) = (length - layout.icv, whole[8..front].to_vec());
+            iv.resize(16, 0);
+            assert_eq!((&parts.header()[..], &parts.iv()[..]), (&whole[..8], &iv[..]));
+            assert_eq!(parts.body(), &whole[front..rest]);
+            assert_eq!(parts.icv(), &whole[rest..]);
+            assert_eq!(parts.integrity_input(), [&whole[..rest], &[0xa1, 0xa2, 0xa3, 0xa4]]);
+            assert_eq!(parts.aad().as_slice(), [0, 1, 2, 3, 0xa1, 0xa2, 0xa3, 0xa4, 4, 5, 6, 7]);
+            assert_eq!(parts.iv_and_body(), &whole[8..rest]);
+            fitting += 1;
+        }
+    }
+    assert_eq!(fitting, 1322);
+}
+
+#[test]
+fn split_refuses_layouts_that_no_packet_fits() {
+    let rule = IvRule::Unique;
+    #[rustfmt::skip]
+    let layouts = [
+        (Layout { iv: 8, align: 0, icv: 16, iv_rule: rule },          Misfit::Unaligned),
+        (Layout { iv: usize::MAX, align: 4, icv: 16, iv_rule: rule }, Misfit::TooShort),
+        (Layout { iv: 8, align: 4, icv: usize::MAX, iv_rule: rule },  Misfit::TooShort),
+        (Layout { iv: 8, align: usize::MAX, icv: 16, iv_rule: rule }, Misfit::Unaligned),
+    ];
+    for (layout, misfit) in layouts {
+        assert_eq!(Parts::split(layout, &mut [0; 64], None).err(), Some(misfit), "{layout:?}");
+    }
+}
+
+#[test]
+fn parts_without_esn_authenticate_what_is_on_the_wire() {
+    let layout = Layout { iv: 8, align: 4, icv: 12, iv_rule: IvRule::Unique };
+    let mut packet: Vec<u8> = (0..32).collect();
+    let mut parts = Parts::split(layout, &mut packet, None).unwrap();
+    assert_eq!(parts.aad().as_slice(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(parts.integrity_input(), [&(0..20).collect::<Vec<u8>>()[..], &[]]);
+    parts.body().fill(0xb0);
+    parts.set_icv(&[0xc0; 12]);
+    assert_eq!(packet[..16], (0..16).collect::<Vec<u8>>());
+    assert_eq!((&packet[16..20], &packet[20..]), (&[0xb0; 4][..], &[0xc0; 12][..]));
+}
+
+#[test]
+fn tag_verifies_its_own_octets_only() {
+    let mac: Vec<u8> = (1..=64).collect();
+    for length in 0..=64 {
+        let (tag, kept) = (Tag::truncated(&mac, length), length.min(MAX_ICV));
+        assert_eq!(tag.as_slice(), &mac[..kept]);
+        for icv in 0..=64 {
+            assert_eq!(tag.verify(&mac[..icv]).is_ok(), icv == kept);
+        }
+    }
+    assert_eq!(Tag::truncated(&[1, 2], 4).as_slice(), [1, 2, 0, 0]);
+}

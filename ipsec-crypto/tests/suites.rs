@@ -1,0 +1,361 @@
+//! Whole suites: chosen by type and by value, sealed and opened, tampered with, and against the AEADs called directly.
+#![cfg(all(feature = "modern", feature = "legacy", feature = "any"))]
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
+
+use aes_gcm::aead::{AeadInOut, KeyInit};
+use ipsec_crypto::{
+    Aes128Cbc, Aes128Ccm8, Aes128Ccm12, Aes128Ccm16, Aes128Ctr, Aes128Gcm8, Aes128Gcm12, Aes128Gcm16, Aes128Gmac,
+    Aes192Cbc, Aes192Ccm8, Aes192Ccm12, Aes192Ccm16, Aes192Ctr, Aes192Gcm8, Aes192Gcm12, Aes192Gcm16, Aes192Gmac,
+    Aes256Cbc, Aes256Ccm8, Aes256Ccm12, Aes256Ccm16, Aes256Ctr, Aes256Gcm8, Aes256Gcm12, Aes256Gcm16, Aes256Gmac,
+    AesCmac96, AesXcbcMac96, AnySuite, BlowfishCbc, Cast128Cbc, ChaCha20Poly1305, Cipher, CipherAlgorithm as C,
+    Confidential, DesCbc, EncryptThenMac, EncryptWithoutIntegrity, Forged, HmacMd5_96, HmacRipemd160_96, HmacSha1_96,
+    HmacSha2_256_96, HmacSha2_256_128, HmacSha2_384_192, HmacSha2_512_256, IntegrityAlgorithm as I, IvRule, Layout,
+    Null, Parts, Suite, TripleDesCbc,
+};
+
+/// Octets that are the same on every run (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn octets(&mut self, count: usize) -> Vec<u8> {
+        let mut octet = || {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0.to_be_bytes()[0]
+        };
+        (0..count).map(|_| octet()).collect()
+    }
+
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        self.octets(N).try_into().unwrap()
+    }
+}
+
+/// One SA, its suite made twice.
+struct Twins {
+    cipher: C,
+    integrity: I,
+    key: Vec<u8>,
+    typed: Box<dyn Suite>,
+    any: AnySuite,
+}
+
+impl Twins {
+    fn each(&self) -> [&dyn Suite; 2] {
+        [&*self.typed, &self.any]
+    }
+
+    fn name(&self) -> String {
+        format!("{} with {} octets, {}", self.cipher, self.key.len(), self.integrity)
+    }
+}
+
+/// Splits a key from the salt at its end.
+fn salted<const K: usize, const S: usize>(key: &[u8]) -> (&[u8; K], [u8; S]) {
+    (key[..K].try_into().unwrap(), key[K..].try_into().unwrap())
+}
+
+/// A cipher of every given key length, with every integrity algorithm.
+fn with_integrity<K: Cipher + 'static>(
+    all: &mut Vec<Twins>,
+    cipher: C,
+    lengths: impl IntoIterator<Item = usize>,
+    keyed: fn(&[u8]) -> K,
+) {
+    macro_rules! twins {
+        ($random:ident, $length:ident; $($integrity:ident),*) => {$({
+            let (key, integrity_key) = ($random.octets($length), $random.array());
+            let integrity = I::$integrity;
+            let typed = Box::new(EncryptThenMac::new(keyed(&key), $integrity::new(&integrity_key)));
+            let any = AnySuite::from_slices(cipher, &key, integrity, &integrity_key).unwrap();
+            all.push(Twins { cipher, integrity, key, typed, any });
+        })*};
+    }
+    for length in lengths {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (all.len() as u64));
+        twins!(random, length; HmacMd5_96, HmacSha1_96, HmacSha2_256_96, HmacSha2_256_128, HmacSha2_384_192,
+            HmacSha2_512_256, HmacRipemd160_96, AesXcbcMac96, AesCmac96);
+    }
+}
+
+/// Every AEAD, and NULL with AES-GMAC.
+fn aeads(all: &mut Vec<Twins>) {
+    let mut random = Random(0x6a09_e667_f3bc_c908);
+    macro_rules! twins {
+        ($($name:ident: $cipher:ident, $octets:literal;)*) => {$({
+            let key = random.octets($octets);
+            let (secret, salt) = salted(&key);
+            let typed = Box::new($name::new(secret, salt));
+            let any = AnySuite::from_slices(C::$cipher, &key, I::None, &[]).unwrap();
+            all.push(Twins { cipher: C::$cipher, integrity: I::None, key, typed, any });
+        })*};
+    }
+    twins! {
+        Aes128Gcm8: AesGcm8, 20; Aes128Gcm12: AesGcm12, 20; Aes128Gcm16: AesGcm16, 20; Aes128Gmac: NullAesGmac, 20;
+        Aes192Gcm8: AesGcm8, 28; Aes192Gcm12: AesGcm12, 28; Aes192Gcm16: AesGcm16, 28; Aes192Gmac: NullAesGmac, 28;
+        Aes256Gcm8: AesGcm8, 36; Aes256Gcm12: AesGcm12, 36; Aes256Gcm16: AesGcm16, 36; Aes256Gmac: NullAesGmac, 36;
+        Aes128Ccm8: AesCcm8, 19; Aes128Ccm12: AesCcm12, 19; Aes128Ccm16: AesCcm16, 19;
+        Aes192Ccm8: AesCcm8, 27; Aes192Ccm12: AesCcm12, 27; Aes192Ccm16: AesCcm16, 27;
+        Aes256Ccm8: AesCcm8, 35; Aes256Ccm12: AesCcm12, 35; Aes256Ccm16: AesCcm16, 35;
+        ChaCha20Poly1305: ChaCha20Poly1305, 36;
+    }
+}
+
+/// Every suite there is, in every key length.
+fn every_suite() -> Vec<Twins> {
+    let mut all = Vec::new();
+    with_integrity(&mut all, C::Null, [0], |_| Null);
+    with_integrity(&mut all, C::DesCbc, [8], |key| DesCbc::from_slice(key).unwrap());
+    with_integrity(&mut all, C::TripleDesCbc, [24], |key| TripleDesCbc::from_slice(key).unwrap());
+    with_integrity(&mut all, C::BlowfishCbc, 5..=56, |key| BlowfishCbc::from_slice(key).unwrap());
+    with_integrity(&mut all, C::Cast128Cbc, 5..=16, |key| Cast128Cbc::from_slice(key).unwrap());
+    with_integrity(&mut all, C::AesCbc, [16], |key| Aes128Cbc::new(key.try_into().unwrap()));
+    with_integrity(&mut all, C::AesCbc, [24], |key| Aes192Cbc::new(key.try_into().unwrap()));
+    with_integrity(&mut all, C::AesCbc, [32], |key| Aes256Cbc::new(key.try_into().unwrap()));
+    with_integrity(&mut all, C::AesCtr, [20], |key| {
+        let (key, nonce) = salted(key);
+        Aes128Ctr::new(key, nonce)
+    });
+    with_integrity(&mut all, C::AesCtr, [28], |key| {
+        let (key, nonce) = salted(key);
+        Aes192Ctr::new(key, nonce)
+    });
+    with_integrity(&mut all, C::AesCtr, [36], |key| {
+        let (key, nonce) = salted(key);
+        Aes256Ctr::new(key, nonce)
+    });
+    aeads(&mut all);
+    assert_eq!(all.len(), (1 + 1 + 1 + 52 + 12 + 3 + 3) * 9 + 22);
+    all
+}
+
+/// The same without the lengths between of Blowfish and CAST-128.
+fn every_suite_once() -> Vec<Twins> {
+    let mut all = every_suite();
+    all.retain(|twins| !matches!(twins.cipher, C::BlowfishCbc | C::Cast128Cbc) || twins.key.len() == 16);
+    assert_eq!(all.len(), 11 * 9 + 22);
+    all
+}
+
+/// A packet with random octets in front of an ICV of zeros, and where that begins.
+fn packet(random: &mut Random, layout: Layout, body: usize) -> (Vec<u8>, usize) {
+    let rest = 8 + layout.iv + body;
+    let mut packet = random.octets(rest);
+    packet.resize(rest + layout.icv, 0);
+    (packet, rest)
+}
+
+fn seal(suite: &dyn Suite, packet: &[u8], high: Option<[u8; 4]>) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    suite.seal(&mut Parts::split(suite.layout(), &mut packet, high).unwrap());
+    packet
+}
+
+fn open(suite: &dyn Suite, packet: &mut [u8], high: Option<[u8; 4]>) -> Result<(), Forged> {
+    suite.open(&mut Parts::split(suite.layout(), packet, high).unwrap())
+}
+
+#[test]
+fn typed_and_any_agree_and_each_opens_what_the_other_seals() {
+    let mut random = Random(0x3c6e_f372_fe94_f82b);
+    for twins in every_suite() {
+        let (layout, name) = (twins.typed.layout(), twins.name());
+        assert_eq!(layout, twins.any.layout(), "{name}");
+        // Blowfish and CAST-128 get all sizes with their usual key, and one with each of the others.
+        let once = matches!(twins.cipher, C::BlowfishCbc | C::Cast128Cbc) && twins.key.len() != 16;
+        let sizes = if once { 96..=96 } else { 4..=256 };
+        for body in sizes.filter(|body| body % layout.align == 0) {
+            for high in [None, Some(random.array())] {
+                let (clear, rest) = packet(&mut random, layout, body);
+                let [sealed, again] = twins.each().map(|suite| seal(suite, &clear, high));
+                assert_eq!(sealed, again, "{name}");
+                let front = 8 + layout.iv;
+                let plain = matches!(twins.cipher, C::Null | C::NullAesGmac);
+                assert_eq!(sealed[..front], clear[..front], "{name}: header and IV stay");
+                assert_eq!(sealed[front..rest] == clear[front..rest], plain, "{name}: the body is hidden");
+                for suite in twins.each() {
+                    let mut opened = sealed.clone();
+                    assert_eq!(open(suite, &mut opened, high), Ok(()), "{name}");
+                    assert_eq!(opened[..rest], clear[..rest], "{name}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_wrong_bit_is_forged_and_changes_nothing() {
+    let mut random = Random(0x510e_527f_ade6_82d1);
+    let mut flips = 0;
+    for twins in every_suite_once() {
+        let (layout, name) = (twins.typed.layout(), twins.name());
+        let number = random.array();
+        for high in [None, Some(number)] {
+            let (clear, _) = packet(&mut random, layout, layout.align);
+            let sealed = seal(&*twins.typed, &clear, high);
+            let mut refuse = |packet: &[u8], high| {
+                for suite in twins.each() {
+                    let mut opened = packet.to_vec();
+                    assert_eq!(open(suite, &mut opened, high), Err(Forged), "{name} {high:?}");
+                    assert_eq!(opened, packet, "{name} {high:?}");
+                }
+                flips += 1;
+            };
+            for bit in 0..sealed.len() * 8 {
+                let mut packet = sealed.clone();
+                packet[bit / 8] ^= 1 << (bit % 8);
+                refuse(&packet, high);
+            }
+            for bit in 0..32 {
+                let wrong = high.map(|high| u32::from_be_bytes(high) ^ (1 << bit));
+                refuse(&sealed, Some(wrong.unwrap_or(1 << bit).to_be_bytes()));
+            }
+            refuse(&sealed, if high.is_some() { None } else { Some([0; 4]) });
+        }
+    }
+    assert_eq!(flips, 86_322);
+}
+
+#[test]
+fn layouts_are_those_of_the_rfcs() {
+    use IvRule::{None as Absent, Unique, Unpredictable};
+    #[rustfmt::skip]
+    let ciphers = [
+        // cipher              IV  align ICV  rule            source
+        (C::Null,              0,  4,    0,   Absent),        // RFC 2410
+        (C::DesCbc,            8,  8,    0,   Unpredictable), // RFC 2405
+        (C::TripleDesCbc,      8,  8,    0,   Unpredictable), // RFC 2451
+        (C::BlowfishCbc,       8,  8,    0,   Unpredictable), // RFC 2451
+        (C::Cast128Cbc,        8,  8,    0,   Unpredictable), // RFC 2451
+        (C::AesCbc,            16, 16,   0,   Unpredictable), // RFC 3602
+        (C::AesCtr,            8,  4,    0,   Unique),        // RFC 3686
+        (C::AesGcm8,           8,  4,    8,   Unique),        // RFC 4106
+        (C::AesGcm12,          8,  4,    12,  Unique),        // RFC 4106
+        (C::AesGcm16,          8,  4,    16,  Unique),        // RFC 4106
+        (C::AesCcm8,           8,  4,    8,   Unique),        // RFC 4309
+        (C::AesCcm12,          8,  4,    12,  Unique),        // RFC 4309
+        (C::AesCcm16,          8,  4,    16,  Unique),        // RFC 4309
+        (C::ChaCha20Poly1305,  8,  4,    16,  Unique),        // RFC 7634
+        (C::NullAesGmac,       8,  4,    16,  Unique),        // RFC 4543
+    ];
+    #[rustfmt::skip]
+    let integrity = [
+        (I::None, 0),              (I::HmacMd5_96, 12),       (I::HmacSha1_96, 12),      (I::HmacSha2_256_96, 12),
+        (I::HmacSha2_256_128, 16), (I::HmacSha2_384_192, 24), (I::HmacSha2_512_256, 32), (I::HmacRipemd160_96, 12),
+        (I::AesXcbcMac96, 12),     (I::AesCmac96, 12),        (I::AesGmac, 16),
+    ];
+    assert_eq!((ciphers.len(), integrity.len()), (C::ALL.len(), I::ALL.len()));
+    for (algorithm, icv) in integrity {
+        assert_eq!(algorithm.row().unwrap().icv, icv, "{algorithm}");
+    }
+    for (algorithm, iv, _, icv, _) in ciphers {
+        let row = algorithm.row().unwrap();
+        assert_eq!((row.iv, row.icv), (iv, icv), "{algorithm}");
+    }
+    for twins in every_suite() {
+        let (_, iv, align, own, iv_rule) = ciphers.into_iter().find(|row| row.0 == twins.cipher).unwrap();
+        let (_, icv) = integrity.into_iter().find(|row| row.0 == twins.integrity).unwrap();
+        for suite in twins.each() {
+            assert_eq!(suite.layout(), Layout { iv, align, icv: icv + own, iv_rule }, "{}", twins.name());
+        }
+    }
+}
+
+/// Tag lengths of GCM are cuts of one tag; those of CCM enter into it.
+fn directly<A: KeyInit + AeadInOut>(key: &[u8], nonce: &[u8], aad: &[u8], body: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let aead = A::new_from_slice(key).unwrap();
+    let mut body = body.to_vec();
+    let tag = aead.encrypt_inout_detached(nonce.try_into().unwrap(), aad, body.as_mut_slice().into()).unwrap();
+    (body, tag.to_vec())
+}
+
+#[test]
+fn aeads_are_the_crates_own_over_spi_and_whole_sequence_number() {
+    use aes::{Aes128, Aes192, Aes256};
+    use aes_gcm::AesGcm;
+    use ccm::Ccm;
+    use ccm::consts::{U8, U11, U12, U16};
+    type Direct = fn(&[u8], &[u8], &[u8], &[u8]) -> (Vec<u8>, Vec<u8>);
+    // Key sizes of 128, 192 and 256 bits.
+    const GCM: [Direct; 3] =
+        [directly::<AesGcm<Aes128, U12>>, directly::<AesGcm<Aes192, U12>>, directly::<AesGcm<Aes256, U12>>];
+    const CHACHA: [Direct; 3] = [directly::<chacha20poly1305::ChaCha20Poly1305>; 3];
+    #[rustfmt::skip]
+    let table: [(C, [Direct; 3]); 8] = [
+        (C::AesGcm8, GCM), (C::AesGcm12, GCM), (C::AesGcm16, GCM), (C::NullAesGmac, GCM), (C::ChaCha20Poly1305, CHACHA),
+        (C::AesCcm8,  [directly::<Ccm<Aes128, U8, U11>>,  directly::<Ccm<Aes192, U8, U11>>,  directly::<Ccm<Aes256, U8, U11>>]),
+        (C::AesCcm12, [directly::<Ccm<Aes128, U12, U11>>, directly::<Ccm<Aes192, U12, U11>>, directly::<Ccm<Aes256, U12, U11>>]),
+        (C::AesCcm16, [directly::<Ccm<Aes128, U16, U11>>, directly::<Ccm<Aes192, U16, U11>>, directly::<Ccm<Aes256, U16, U11>>]),
+    ];
+    let mut random = Random(0x1f83_d9ab_fb41_bd6b);
+    let mut run = 0;
+    for twins in every_suite().into_iter().filter(|twins| twins.integrity == I::None) {
+        let direct = table.into_iter().find(|row| row.0 == twins.cipher).unwrap().1[(twins.key.len() - 16) / 8];
+        let (key, salt) = twins.key.split_at(twins.key.len() - twins.cipher.row().unwrap().salt);
+        let layout = twins.typed.layout();
+        for body in [4, 12, 16, 20, 32, 256, 1400] {
+            for high in [None, Some(random.array::<4>())] {
+                let (clear, rest) = packet(&mut random, layout, body);
+                let (front, body) = clear[..rest].split_at(16);
+                let (nonce, high_octets) = ([salt, &front[8..]].concat(), high.as_ref().map_or(&[][..], |high| high));
+                let aad = [&front[..4], high_octets, &front[4..8]].concat();
+                let (body, tag) = match twins.cipher {
+                    // RFC 4543 3.3: IV and body are authenticated behind the AAD, and nothing is encrypted.
+                    C::NullAesGmac => (body.to_vec(), direct(key, &nonce, &[&aad, &front[8..], body].concat(), &[]).1),
+                    _ => direct(key, &nonce, &aad, body),
+                };
+                let wanted = [front, &body, &tag[..layout.icv]].concat();
+                assert_eq!(seal(&*twins.typed, &clear, high), wanted, "{} {high:?}", twins.name());
+                run += 1;
+            }
+        }
+    }
+    assert_eq!(run, 22 * 7 * 2);
+}
+
+#[test]
+fn encryption_without_integrity_is_the_same_by_type_and_by_value() {
+    let mut random = Random(0x5be0_cd19_137e_2179);
+    fn typed<K: Confidential + 'static>(cipher: K) -> Box<dyn Suite> {
+        Box::new(EncryptWithoutIntegrity::new(cipher))
+    }
+    type Keyed = fn(&[u8]) -> Box<dyn Suite>;
+    #[rustfmt::skip]
+    let suites: [(C, usize, Keyed); 7] = [
+        (C::DesCbc,       8,  |key| typed(DesCbc::from_slice(key).unwrap())),
+        (C::TripleDesCbc, 24, |key| typed(TripleDesCbc::from_slice(key).unwrap())),
+        (C::BlowfishCbc,  16, |key| typed(BlowfishCbc::from_slice(key).unwrap())),
+        (C::Cast128Cbc,   16, |key| typed(Cast128Cbc::from_slice(key).unwrap())),
+        (C::AesCbc,       16, |key| typed(Aes128Cbc::new(key.try_into().unwrap()))),
+        (C::AesCbc,       32, |key| typed(Aes256Cbc::new(key.try_into().unwrap()))),
+        (C::AesCtr,       20, |key| { let (key, nonce) = salted(key); typed(Aes128Ctr::new(key, nonce)) }),
+    ];
+    for (cipher, length, keyed) in suites {
+        let key = random.octets(length);
+        let (typed, any) = (keyed(&key), AnySuite::without_integrity(cipher, &key).unwrap());
+        assert_eq!((typed.layout(), typed.layout().icv), (any.layout(), 0), "{cipher}");
+        let (clear, _) = packet(&mut random, any.layout(), 48);
+        let mut sealed = seal(&*typed, &clear, None);
+        assert_eq!(sealed, seal(&any, &clear, Some([1; 4])), "{cipher}: ESN has nothing to enter into");
+        assert_ne!(sealed, clear, "{cipher}");
+        assert_eq!((open(&any, &mut sealed, None), &sealed), (Ok(()), &clear), "{cipher}");
+    }
+}
+
+#[test]
+fn parts_of_another_layout_are_forged_and_unchanged() {
+    let mut random = Random(0xcbbb_9d5d_c105_9ed8);
+    let all = every_suite_once();
+    for twins in &all {
+        for icv in (0..=33).filter(|icv| *icv != twins.typed.layout().icv) {
+            let layout = Layout { icv, ..twins.typed.layout() };
+            let (mut packet, _) = packet(&mut random, layout, 48);
+            let before = packet.clone();
+            for suite in twins.each() {
+                let opened = suite.open(&mut Parts::split(layout, &mut packet, None).unwrap());
+                assert_eq!((opened, &packet), (Err(Forged), &before), "{} with {icv} octets", twins.name());
+            }
+        }
+    }
+}

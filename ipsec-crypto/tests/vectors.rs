@@ -1,0 +1,253 @@
+//! The vectors of the RFCs and of NIST's CAVP, through the algorithms of the crate.
+#![cfg(all(feature = "modern", feature = "legacy", feature = "any"))]
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use ipsec_crypto::{
+    AesCmac96, AesXcbcMac96, AnyCipher, AnyIcv, BlowfishCbc, Cast128Cbc, Cipher, CipherAlgorithm, DesCbc, Icv,
+    IntegrityAlgorithm, Iv, KeyError, KeyLengths, TripleDesCbc,
+};
+use test_vectors::{cavp, from_hex};
+
+type Case = BTreeMap<String, Vec<u8>>;
+
+/// The cases of a JSON file in the shape of [`cavp`], with the name of the algorithm as `alg`.
+fn rfc(name: &str) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for record in test_vectors::rfc(name) {
+        let mut case = Case::new();
+        for (name, value) in record.as_object().unwrap() {
+            let text = value.as_str().unwrap_or_default();
+            let octets = if name == "alg" { Some(text.into()) } else { from_hex(text) };
+            case.extend(octets.map(|octets| (name.clone(), octets)));
+        }
+        cases.push(case);
+    }
+    cases
+}
+
+/// What the files call by different names.
+fn either<'a>(case: &'a Case, names: &[&str]) -> &'a [u8] {
+    names.iter().find_map(|name| case.get(*name)).unwrap_or_else(|| panic!("none of {names:?} in {case:02x?}"))
+}
+
+fn data(case: &Case) -> &[u8] {
+    either(case, &["data", "msg", "message"])
+}
+
+/// Whole, or as long as the source gives it: RFC 4868 cuts to the ICV, RFC 4231 once to 128 bits, RFC 4494 to 96.
+fn mac(case: &Case) -> &[u8] {
+    either(case, &["mac", "icv", "md", "output"])
+}
+
+/// An IV shorter than 16 octets stands on the left; ECB is one block of CBC with an IV of zeros.
+fn iv(case: &Case) -> Iv {
+    let mut iv = [0; 16];
+    if let Some(octets) = case.get("iv") {
+        iv[..octets.len()].copy_from_slice(octets);
+    }
+    iv
+}
+
+/// Runs a case in both directions, whichever the file has it for.
+fn encrypts_and_decrypts(cipher: &dyn Cipher, iv: &Iv, case: &Case) {
+    let (plain, sealed) = (&case["plaintext"], &case["ciphertext"]);
+    let mut body = plain.clone();
+    cipher.encrypt(iv, &mut body);
+    assert_eq!(&body, sealed, "encrypt {case:02x?}");
+    cipher.decrypt(iv, &mut body);
+    assert_eq!(&body, plain, "decrypt {case:02x?}");
+}
+
+/// Runs a case with its data whole, cut in two at every position with nothing between, and cut into octets.
+fn authenticates(icv: &impl Icv, data: &[u8], mac: &[u8]) {
+    let length = icv.icv_len().min(mac.len());
+    assert!(length >= 12);
+    let check = |segments: &[&[u8]]| {
+        let tag = icv.compute(segments);
+        assert_eq!(tag.as_slice().len(), icv.icv_len());
+        assert_eq!(tag.as_slice()[..length], mac[..length], "{segments:02x?}");
+    };
+    check(&[data]);
+    check(&data.chunks(1).collect::<Vec<_>>());
+    for at in 0..=data.len() {
+        check(&[&data[..at], &[], &data[at..]]);
+    }
+}
+
+#[test]
+fn aes_cbc_holds_rfc_3602_and_cavp() {
+    let cipher = |case: &Case| AnyCipher::new(CipherAlgorithm::AesCbc, &case["key"]).unwrap();
+    let mut run = 0;
+    for case in rfc("rfc3602_aes_cbc.json") {
+        encrypts_and_decrypts(&cipher(&case), &iv(&case), &case);
+        run += 1;
+    }
+    assert_eq!(run, 4);
+    #[rustfmt::skip]
+    let files = [
+        ("GFSbox", [14, 12, 10]), ("KeySbox", [42, 48, 32]), ("MMT", [20, 20, 20]), ("VarTxt", [256, 256, 256]),
+    ];
+    for (file, counts) in files {
+        for (bits, count) in [128, 192, 256].into_iter().zip(counts) {
+            let cases = cavp(&format!("AES/CBC{file}{bits}.rsp"));
+            for case in &cases {
+                assert_eq!(case["key"].len() * 8, bits);
+                encrypts_and_decrypts(&cipher(case), &iv(case), case);
+            }
+            let directions = cases.iter().filter(|case| case["section"] == b"DECRYPT").count();
+            assert_eq!((cases.len(), directions), (count, count / 2), "{file}{bits}");
+        }
+    }
+}
+
+#[test]
+fn aes_ctr_holds_rfc_3686() {
+    let mut run = 0;
+    for case in rfc("rfc3686_aes_ctr.json") {
+        let key = [&case["key"][..], &case["nonce"]].concat();
+        encrypts_and_decrypts(&AnyCipher::new(CipherAlgorithm::AesCtr, &key).unwrap(), &iv(&case), &case);
+        run += 1;
+    }
+    // The same again with the whole first counter block as the IV: nonce, IV, 1.
+    for bits in [128, 192, 256] {
+        for case in cavp(&format!("AES/aes-{bits}-ctr.txt")) {
+            let (nonce, rest) = case["iv"].split_at(4);
+            assert_eq!((rest.len(), &rest[8..]), (12, &[0, 0, 0, 1][..]), "not the counter block of RFC 3686");
+            let key = [&case["key"], nonce].concat();
+            let mut iv = [0; 16];
+            iv[..8].copy_from_slice(&rest[..8]);
+            encrypts_and_decrypts(&AnyCipher::new(CipherAlgorithm::AesCtr, &key).unwrap(), &iv, &case);
+            run += 1;
+        }
+    }
+    assert_eq!(run, 18);
+}
+
+/// CAVP's tables for single DES come as 3DES with three equal keys, which is degenerate; many of them are weak, too.
+#[test]
+fn des_and_3des_hold_cavp_and_refuse_its_degenerate_and_weak_keys() {
+    // file, cases run with 3DES, with DES, refused by both
+    #[rustfmt::skip]
+    let files = [
+        ("MMT1", 0, 20, 0),    ("MMT2", 20, 0, 0),    ("MMT3", 20, 0, 0),    ("invperm", 0, 0, 128),
+        ("permop", 0, 64, 0),  ("subtab", 0, 38, 0),  ("varkey", 0, 112, 0), ("vartext", 0, 0, 128),
+    ];
+    for (file, triple, single, refused) in files {
+        let mut run = (0, 0, 0);
+        for case in cavp(&format!("3DES/TCBC{file}.rsp")) {
+            let names = if case.contains_key("keys") { ["keys"; 3] } else { ["key1", "key2", "key3"] };
+            let [k1, k2, k3] = names.map(|name| &case[name][..]);
+            let three = TripleDesCbc::from_slice(&[k1, k2, k3].concat());
+            if k1 != k2 && k2 != k3 {
+                encrypts_and_decrypts(&three.unwrap(), &iv(&case), &case);
+                run.0 += 1;
+                continue;
+            }
+            assert_eq!(three.err(), Some(KeyError::DegenerateTripleDes));
+            assert_eq!((k1, k2), (k2, k3), "none of the files has only two equal neighbours");
+            match DesCbc::from_slice(k1) {
+                Ok(one) => {
+                    encrypts_and_decrypts(&one, &iv(&case), &case);
+                    run.1 += 1;
+                }
+                Err(refusal) => {
+                    assert_eq!((refusal, k1), (KeyError::WeakDes, &[1; 8][..]));
+                    run.2 += 1;
+                }
+            }
+        }
+        assert_eq!(run, (triple, single, refused), "{file}");
+    }
+}
+
+#[test]
+fn blowfish_holds_its_vectors_and_refuses_keys_below_40_bits() {
+    let (mut run, mut refused) = (0, 0);
+    for case in [cavp("Blowfish/bf-ecb.txt"), cavp("Blowfish/bf-cbc.txt")].concat() {
+        let (key, allowed) = (&case["key"], KeyLengths { min: 5, max: 56, step: 1 });
+        match BlowfishCbc::from_slice(key) {
+            Ok(cipher) => {
+                encrypts_and_decrypts(&cipher, &iv(&case), &case);
+                run += 1;
+            }
+            Err(refusal) => {
+                assert_eq!((refusal, key.len()), (KeyError::Length { allowed, actual: 4 }, 4));
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((run, refused), (55, 1));
+}
+
+#[test]
+fn cast128_holds_rfc_2144_at_40_80_and_128_bits() {
+    let mut run = BTreeMap::new();
+    let cases = [rfc("rfc2144_cast128_ecb.json"), cavp("CAST5/cast5-ecb.txt"), cavp("CAST5/cast5-cbc.txt")].concat();
+    for case in cases {
+        encrypts_and_decrypts(&Cast128Cbc::from_slice(&case["key"]).unwrap(), &iv(&case), &case);
+        *run.entry(case["key"].len() * 8).or_insert(0) += 1;
+    }
+    assert_eq!(run, BTreeMap::from([(40, 2), (80, 2), (128, 22)]));
+}
+
+#[test]
+fn hmacs_hold_their_rfcs_however_the_input_is_cut() {
+    use IntegrityAlgorithm as I;
+    #[rustfmt::skip]
+    let sources: &[(&str, &str, &[I], usize)] = &[
+        // file                         algorithm in it     ours                                       cases
+        ("rfc2202_hmac_md5_sha1.json",  "HMAC-MD5",         &[I::HmacMd5_96],                          7),
+        ("rfc2202_hmac_md5_sha1.json",  "HMAC-SHA1",        &[I::HmacSha1_96],                         7),
+        ("rfc4231_hmac_sha2.json",      "HMAC-SHA-256",     &[I::HmacSha2_256_96, I::HmacSha2_256_128], 7),
+        ("rfc4231_hmac_sha2.json",      "HMAC-SHA-384",     &[I::HmacSha2_384_192],                    7),
+        ("rfc4231_hmac_sha2.json",      "HMAC-SHA-512",     &[I::HmacSha2_512_256],                    7),
+        ("rfc4868_auth.json",           "HMAC-SHA-256-128", &[I::HmacSha2_256_96, I::HmacSha2_256_128], 4),
+        ("rfc4868_auth.json",           "HMAC-SHA-384-192", &[I::HmacSha2_384_192],                    4),
+        ("rfc4868_auth.json",           "HMAC-SHA-512-256", &[I::HmacSha2_512_256],                    4),
+        ("HMAC/rfc-2202-md5.txt",       "",                 &[I::HmacMd5_96],                          7),
+        ("HMAC/rfc-2202-sha1.txt",      "",                 &[I::HmacSha1_96],                         7),
+        ("HMAC/rfc-2286-ripemd160.txt", "",                 &[I::HmacRipemd160_96],                    7),
+        ("HMAC/rfc-4231-sha256.txt",    "",                 &[I::HmacSha2_256_96, I::HmacSha2_256_128], 6),
+        ("HMAC/rfc-4231-sha384.txt",    "",                 &[I::HmacSha2_384_192],                    6),
+        ("HMAC/rfc-4231-sha512.txt",    "",                 &[I::HmacSha2_512_256],                    6),
+    ];
+    for &(file, name, algorithms, count) in sources {
+        let mut cases = if file.ends_with(".json") { rfc(file) } else { cavp(file) };
+        cases.retain(|case| case.get("alg").is_none_or(|alg| alg == name.as_bytes()));
+        for case in &cases {
+            for algorithm in algorithms {
+                authenticates(&AnyIcv::new(*algorithm, &case["key"]).unwrap(), data(case), mac(case));
+            }
+        }
+        assert_eq!(cases.len(), count, "{file} {name}");
+    }
+}
+
+#[test]
+fn aes_xcbc_holds_rfc_3566_and_refuses_the_other_key_lengths_of_rfc_4434() {
+    let (mut run, mut refused) = (0, 0);
+    for case in rfc("rfc3566_rfc4434_aes_xcbc.json") {
+        let key = &case["key"];
+        if let Ok(key) = key.as_slice().try_into() {
+            authenticates(&AesXcbcMac96::new(key), data(&case), mac(&case));
+            run += 1;
+        } else {
+            let length = KeyError::Length { allowed: KeyLengths::exactly(16), actual: key.len() };
+            assert_eq!(AnyIcv::new(IntegrityAlgorithm::AesXcbcMac96, key).err(), Some(length));
+            refused += 1;
+        }
+    }
+    assert_eq!((run, refused), (8, 2));
+}
+
+#[test]
+fn aes_cmac_holds_rfc_4493_4494_and_sp_800_38b() {
+    let mut run = 0;
+    for case in [rfc("rfc4493_rfc4494_aes_cmac.json"), cavp("CMAC/nist-800-38b-aes128.txt")].concat() {
+        authenticates(&AesCmac96::new(case["key"].as_slice().try_into().unwrap()), data(&case), mac(&case));
+        run += 1;
+    }
+    assert_eq!(run, 12);
+}
