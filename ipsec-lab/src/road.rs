@@ -1,9 +1,10 @@
-//! The two roads of one SA: IP surgery and ESP in the order of RFC 4301 5.
+//! The two roads: IP surgery, ESP and AH in the order of RFC 4301 5.
 
 use std::fmt;
 
-use esp_core::{Inbound, IvSource, OpenError, Opened, Outbound, Overhead, SealError};
-use ipsec_crypto::AnySuite;
+use ah_core::{SignError, VerifyError};
+use esp_core::{IvSource, OpenError, Overhead, SealError};
+use ipsec_crypto::{AnyAhIntegrity, AnySuite};
 use ipsec_packet::{
     AntiReplay, Beet, BeetError, Datagram, DestinationOptions, Ip, IpError, IpProto, Marker, OuterSeen, PacketBuf,
     Placement, Ports, Replay, Tunnel, TunnelError, UDP_HEADER, UdpChecksum, UdpError, classify, close_gap, locate,
@@ -40,46 +41,69 @@ impl Encap {
     }
 }
 
-/// The sending half of an SA.
+/// What protects a packet on its way out. ESP comes first, AH goes around it.
 pub struct Sender {
-    /// Suite and counter.
-    pub esp: Outbound<AnySuite>,
-    /// Which headers it makes.
+    /// ESP.
+    pub esp: Option<esp_core::Outbound<AnySuite>>,
+    /// AH.
+    pub ah: Option<ah_core::Outbound<AnyAhIntegrity>>,
+    /// Which headers there are.
     pub mode: Mode,
-    /// Whether UDP is between.
+    /// Whether UDP is around ESP.
     pub encap: Option<Encap>,
 }
 
 impl Sender {
     /// Protects one IP packet in place. `id` is the identification of an outer IPv4 header.
-    pub fn send(&mut self, packet: &mut PacketBuf<'_>, iv: &mut impl IvSource, mut id: u16) -> Result<(), Refused> {
-        let ip = Ip::parse(packet.data())?;
-        let own_length = ip.packet().len();
-        if let (Mode::Beet(..), Ip::V4(inner)) = (&self.mode, &ip) {
-            id = inner.header().identification();
-        }
-        packet.truncate(own_length);
-        let (outer, next) = match &self.mode {
-            Mode::Transport(options) => {
-                let (place, payload) = (placement(packet.data(), *options)?, own_length);
-                let overhead = self.esp.overhead(payload);
-                return transport(packet, place, self.encap, overhead, |packet, next| {
-                    self.esp.seal(packet, next, iv).map(drop)
-                });
+    pub fn send(&mut self, packet: &mut PacketBuf<'_>, iv: &mut impl IvSource, id: u16) -> Result<(), Refused> {
+        match &mut self.esp {
+            Some(esp) => send_esp(esp, &self.mode, self.encap, packet, iv, id)?,
+            None => {
+                if let Mode::Tunnel(tunnel) = &self.mode {
+                    let (outer, next) = tunnel.outer_for(packet.data_mut())?;
+                    outer.push(packet, next, id)?;
+                }
             }
-            Mode::Tunnel(tunnel) => tunnel.outer_for(packet.data_mut())?,
-            Mode::Beet(inner, tunnel) => {
-                let (outer, _) = tunnel.outer_for(packet.data_mut())?;
-                (outer, inner.strip(packet)?)
-            }
-        };
-        self.esp.seal(packet, next, iv)?;
-        if let Some(encap) = self.encap {
-            encap.push(packet)?;
         }
-        let proto = if self.encap.is_some() { IpProto::UDP } else { IpProto::ESP };
-        Ok(outer.push(packet, proto, id)?)
+        if let Some(ah) = &mut self.ah {
+            ah.sign(packet)?;
+        }
+        Ok(())
     }
+}
+
+fn send_esp(
+    esp: &mut esp_core::Outbound<AnySuite>,
+    mode: &Mode,
+    encap: Option<Encap>,
+    packet: &mut PacketBuf<'_>,
+    iv: &mut impl IvSource,
+    mut id: u16,
+) -> Result<(), Refused> {
+    let ip = Ip::parse(packet.data())?;
+    let own_length = ip.packet().len();
+    if let (Mode::Beet(..), Ip::V4(inner)) = (mode, &ip) {
+        id = inner.header().identification();
+    }
+    packet.truncate(own_length);
+    let (outer, next) = match mode {
+        Mode::Transport(options) => {
+            let place = placement(packet.data(), *options)?;
+            let overhead = esp.overhead(own_length - place.at);
+            return transport(packet, place, encap, overhead, |packet, next| esp.seal(packet, next, iv).map(drop));
+        }
+        Mode::Tunnel(tunnel) => tunnel.outer_for(packet.data_mut())?,
+        Mode::Beet(inner, tunnel) => {
+            let (outer, _) = tunnel.outer_for(packet.data_mut())?;
+            (outer, inner.strip(packet)?)
+        }
+    };
+    esp.seal(packet, next, iv)?;
+    if let Some(encap) = encap {
+        encap.push(packet)?;
+    }
+    let proto = if encap.is_some() { IpProto::UDP } else { IpProto::ESP };
+    Ok(outer.push(packet, proto, id)?)
 }
 
 /// Puts ESP, and UDP where asked for, behind the header of the packet. A refused seal leaves the packet as it was.
@@ -111,13 +135,15 @@ pub fn transport(
     Ok(set_length(packet.data_mut())?)
 }
 
-/// The receiving half of an SA.
+/// What opens a packet on its way in. AH comes off first.
 pub struct Receiver<W> {
-    /// Suite and window.
-    pub esp: Inbound<AnySuite, W>,
-    /// Which headers it expects.
+    /// ESP.
+    pub esp: Option<esp_core::Inbound<AnySuite, W>>,
+    /// AH.
+    pub ah: Option<ah_core::Inbound<AnyAhIntegrity, W>>,
+    /// Which headers are expected.
     pub mode: Mode,
-    /// Whether UDP is between.
+    /// Whether UDP is around ESP.
     pub encap: Option<Encap>,
     /// Whether the outer addresses must be the tunnel's.
     pub check_ends: bool,
@@ -143,37 +169,61 @@ impl<W: AntiReplay> Receiver<W> {
         if let (Mode::Tunnel(tunnel) | Mode::Beet(_, tunnel), true) = (&self.mode, self.check_ends) {
             tunnel.check_ends(&seen)?;
         }
-        let proto = if self.encap.is_some() { IpProto::UDP } else { IpProto::ESP };
-        let place = locate(packet.data(), proto)?;
-        packet.pull_front(place.at).map_err(IpError::from)?;
-        if let Some(encap) = self.encap {
-            pop_udp(packet)?;
-            match classify(packet.data(), encap.marker) {
-                Datagram::Esp(_) => packet.pull_front(encap.marker.esp_offset()).map_err(IpError::from)?,
-                Datagram::Ike(_) | Datagram::KeepAlive => return Ok(Received::NotEsp),
-                Datagram::Runt => return Err(OpenError::TooShort.into()),
+        let verified = match &mut self.ah {
+            Some(ah) => Some(ah.verify(packet)?),
+            None => None,
+        };
+        match (&mut self.esp, verified) {
+            (Some(esp), _) => receive_esp(esp, &self.mode, self.encap, &seen, packet),
+            (None, Some(verified)) => {
+                if let Mode::Tunnel(tunnel) = &self.mode {
+                    let place = locate(packet.data(), verified.next_header)?;
+                    packet.pull_front(place.at).map_err(IpError::from)?;
+                    tunnel.accept(&seen, verified.next_header, packet)?;
+                }
+                Ok(Received::Packet)
             }
+            (None, None) => Err(IpError::NotFound.into()),
         }
-        let before = packet.headroom();
-        let opened: Opened = self.esp.open(packet)?;
-        // An IP packet that has no next header itself goes through transport mode with nothing to protect; a dummy has
-        // something, which means nothing (RFC 4303 2.6).
-        let bare = matches!(self.mode, Mode::Transport(_)) && packet.is_empty();
-        if opened.is_dummy() && !bare {
-            return Ok(Received::Dummy);
-        }
-        match &self.mode {
-            Mode::Tunnel(tunnel) => tunnel.accept(&seen, opened.next_header, packet)?,
-            Mode::Beet(inner, _) => inner.restore(&seen, opened.next_header, packet)?,
-            Mode::Transport(_) => {
-                let esp_front = packet.headroom() - before;
-                let gap = esp_front + self.encap.map_or(0, Encap::overhead);
-                packet.push_front(place.at + gap).map_err(IpError::from)?;
-                close_gap(packet, place, gap, opened.next_header)?;
-            }
-        }
-        Ok(Received::Packet)
     }
+}
+
+fn receive_esp<W: AntiReplay>(
+    esp: &mut esp_core::Inbound<AnySuite, W>,
+    mode: &Mode,
+    encap: Option<Encap>,
+    seen: &OuterSeen,
+    packet: &mut PacketBuf<'_>,
+) -> Result<Received, Refused> {
+    let proto = if encap.is_some() { IpProto::UDP } else { IpProto::ESP };
+    let place = locate(packet.data(), proto)?;
+    packet.pull_front(place.at).map_err(IpError::from)?;
+    if let Some(encap) = encap {
+        pop_udp(packet)?;
+        match classify(packet.data(), encap.marker) {
+            Datagram::Esp(_) => packet.pull_front(encap.marker.esp_offset()).map_err(IpError::from)?,
+            Datagram::Ike(_) | Datagram::KeepAlive => return Ok(Received::NotEsp),
+            Datagram::Runt => return Err(OpenError::TooShort.into()),
+        }
+    }
+    let before = packet.headroom();
+    let opened = esp.open(packet)?;
+    // An IP packet that has no next header itself goes through transport mode with nothing to protect; a dummy has
+    // something, which means nothing (RFC 4303 2.6).
+    let bare = matches!(mode, Mode::Transport(_)) && packet.is_empty();
+    if opened.is_dummy() && !bare {
+        return Ok(Received::Dummy);
+    }
+    match mode {
+        Mode::Tunnel(tunnel) => tunnel.accept(seen, opened.next_header, packet)?,
+        Mode::Beet(inner, _) => inner.restore(seen, opened.next_header, packet)?,
+        Mode::Transport(_) => {
+            let gap = packet.headroom() - before + encap.map_or(0, Encap::overhead);
+            packet.push_front(place.at + gap).map_err(IpError::from)?;
+            close_gap(packet, place, gap, opened.next_header)?;
+        }
+    }
+    Ok(Received::Packet)
 }
 
 /// Why a packet was not sent or not delivered.
@@ -191,6 +241,10 @@ pub enum Refused {
     Seal(SealError),
     /// ESP, on the way in.
     Open(OpenError),
+    /// AH, on the way out.
+    Sign(SignError),
+    /// AH, on the way in.
+    Verify(VerifyError),
 }
 
 impl Refused {
@@ -205,6 +259,12 @@ impl Refused {
             Self::Open(OpenError::Unaligned) => "esp not whole blocks",
             Self::Open(OpenError::WrongSpi { .. }) => "no such spi",
             Self::Open(_) => "esp padding",
+            Self::Verify(VerifyError::Forged) => "ah icv does not hold",
+            Self::Verify(VerifyError::Replayed(_)) => "ah replayed",
+            Self::Verify(VerifyError::WrongSpi { .. }) => "no such spi",
+            Self::Verify(VerifyError::TooShort | VerifyError::Length { .. }) => "ah length",
+            Self::Verify(VerifyError::Ip(IpError::Fragment)) => "fragment",
+            Self::Verify(_) => "ah, ip header",
             Self::Ip(IpError::Length { .. }) => "ip length field",
             Self::Ip(IpError::Fragment) => "fragment",
             Self::Ip(IpError::TooShort(_)) => "ip header cut off",
@@ -212,7 +272,7 @@ impl Refused {
             Self::Tunnel(_) => "tunnel",
             Self::Beet(_) => "beet",
             Self::Udp(_) => "udp header",
-            Self::Seal(_) => "not sealed",
+            Self::Seal(_) | Self::Sign(_) => "not sealed",
         }
     }
 }
@@ -226,6 +286,8 @@ impl fmt::Display for Refused {
             Self::Udp(e) => e.fmt(f),
             Self::Seal(e) => e.fmt(f),
             Self::Open(e) => e.fmt(f),
+            Self::Sign(e) => e.fmt(f),
+            Self::Verify(e) => e.fmt(f),
         }
     }
 }
@@ -241,4 +303,4 @@ macro_rules! from {
         }
     )*};
 }
-from! { IpError => Ip, TunnelError => Tunnel, BeetError => Beet, UdpError => Udp, SealError => Seal, OpenError => Open, }
+from! { IpError => Ip, TunnelError => Tunnel, BeetError => Beet, UdpError => Udp, SealError => Seal, OpenError => Open, SignError => Sign, VerifyError => Verify, }

@@ -1,10 +1,11 @@
 //! Records of type `packet`.
 
+use ah_core::Profile;
 use esp_core::{Envelope, Inbound, PadCheck, Padding, overhead, seal_with};
-use ipsec_crypto::{AnySuite, Parts, Suite};
+use ipsec_crypto::{AnyAhIntegrity, AnySuite, Parts, Suite};
 use ipsec_packet::{
     DestinationOptions, Ip, IpError, IpProto, PacketBuf, ReplayWindow, Seq, Spi, TunnelError, UDP_HEADER, locate,
-    placement,
+    placement, set_length,
 };
 use test_vectors::{Expected, PacketRecord, to_hex};
 
@@ -22,13 +23,32 @@ pub fn check(record: &PacketRecord) -> Result<(), Failure> {
         integrity_key: &record.auth_key,
         icv_len: record.icv_len,
     };
-    match record.proto.as_str() {
-        "esp" => {
-            let delivered = open(record, described.suite()?)?;
-            judge(record, delivered)?;
+    match (record.proto.as_str(), sa::spi(record.spi)) {
+        ("esp", None) => {
+            judge(record, open_spi_zero(record, &described.suite()?))?;
             if record.seal { seal(record, &described.suite()?) } else { Ok(()) }
         }
-        other => Err(Failure::new("protocol esp", other)),
+        ("esp", Some(spi)) => {
+            let esp = Inbound::with_window(spi, described.suite()?, sa::width(record.esn), window(record));
+            judge(record, receive(record, Some(esp), None)?)?;
+            if record.seal { seal(record, &described.suite()?) } else { Ok(()) }
+        }
+        ("ah", Some(spi)) => {
+            let (integrity, profile) = (described.ah_integrity()?, sa::profile(record.ah_profile.as_deref())?);
+            let width = sa::width(record.esn);
+            let ah = ah_core::Inbound::with_window(spi, integrity, width, profile, window(record));
+            judge(record, receive(record, None, Some(ah))?)?;
+            if record.seal { sign(record, spi, &described.ah_integrity()?, profile) } else { Ok(()) }
+        }
+        (other, _) => Err(Failure::new("protocol esp or ah", other)),
+    }
+}
+
+/// Nothing received yet; of extended numbers the high half is known.
+fn window(record: &PacketRecord) -> ReplayWindow {
+    match (record.esn, record.seq_high) {
+        (true, Some(high)) => ReplayWindow::starting_at(Seq::new(u64::from(high) << 32)),
+        _ => ReplayWindow::new(),
     }
 }
 
@@ -47,17 +67,14 @@ pub fn judge(record: &PacketRecord, delivered: Result<Vec<u8>, String>) -> Resul
 }
 
 /// What a fresh receiver delivers of the wire packet.
-fn open(record: &PacketRecord, suite: AnySuite) -> Result<Result<Vec<u8>, String>, Failure> {
+fn receive(
+    record: &PacketRecord,
+    esp: Option<Inbound<AnySuite>>,
+    ah: Option<ah_core::Inbound<AnyAhIntegrity>>,
+) -> Result<Result<Vec<u8>, String>, Failure> {
+    let mode = sa::mode(&record.mode, Ip::parse(&record.wire_packet).ok().as_ref())?;
+    let mut receiver = Receiver { esp, ah, mode, encap: sa::encap(record.udp_encap), check_ends: false };
     let mut bytes = record.wire_packet.to_vec();
-    let outer = Ip::parse(&record.wire_packet).ok();
-    let mode = sa::mode(&record.mode, outer.as_ref())?;
-    let window = match (record.esn, record.seq_high) {
-        (true, Some(high)) => ReplayWindow::<2>::starting_at(Seq::new(u64::from(high) << 32)),
-        _ => ReplayWindow::new(),
-    };
-    let Some(spi) = sa::spi(record.spi) else { return Ok(open_spi_zero(record, &suite)) };
-    let esp = Inbound::with_window(spi, suite, sa::width(record.esn), window);
-    let mut receiver = Receiver { esp, mode, encap: sa::encap(record.udp_encap), check_ends: false };
     let mut packet = PacketBuf::received(&mut bytes);
     Ok(match receiver.receive(&mut packet) {
         Ok(Received::Packet) => Ok(packet.data().to_vec()),
@@ -99,11 +116,41 @@ fn seal(record: &PacketRecord, suite: &AnySuite) -> Result<(), Failure> {
         _ => seal_transport(record, suite, Seq::new(seq), &mut packet),
     };
     sealed.map_err(|e| Failure::new("sealed", e))?;
-    if same_packet(packet.data(), &record.wire_packet) {
-        Ok(())
-    } else {
-        Err(Failure::new(format!("sealed {}", to_hex(&record.wire_packet)), to_hex(packet.data())))
+    compare(packet.data(), &record.wire_packet)
+}
+
+/// Signs the plain packet, in tunnel mode behind the record's outer header, and compares with the wire packet.
+fn sign(record: &PacketRecord, spi: Spi, integrity: &AnyAhIntegrity, profile: Profile) -> Result<(), Failure> {
+    let (Some(plain), Some(seq)) = (&record.plain_packet, record.seq) else {
+        return Err(Failure::new("plain_packet and seq to sign", "none"));
+    };
+    let problem = |e: &dyn std::error::Error| Failure::new("signed", e);
+    let wanted = locate(&record.wire_packet, IpProto::AH).map_err(|e| problem(&e))?;
+    let room = record.wire_packet.len();
+    let mut bytes = vec![0; room + plain.len()];
+    bytes[room..].copy_from_slice(plain);
+    let mut packet = PacketBuf::with_headroom(&mut bytes, room, plain.len()).map_err(|e| problem(&e))?;
+    if record.mode == "tunnel" {
+        packet.prepend(&record.wire_packet[..wanted.at]).map_err(|e| problem(&e))?;
+        packet.data_mut()[wanted.named_at] = record.wire_packet[wanted.at];
+        set_length(packet.data_mut()).map_err(|e| problem(&e))?;
     }
+    // The place beside destination options is the sender's choice, as with ESP.
+    let at = |options| placement(packet.data(), options).map(|place| place.at);
+    let options = match at(DestinationOptions::Protected) {
+        Ok(at) if at == wanted.at => DestinationOptions::Protected,
+        _ => DestinationOptions::InFront,
+    };
+    let mut iv = [0; 8];
+    iv.iter_mut().zip(record.iv.iter()).for_each(|(to, from)| *to = *from);
+    let (seq, width) = (Seq::new(seq), sa::width(record.esn));
+    let envelope = ah_core::Envelope { spi, seq, width, profile, options };
+    ah_core::sign_with(integrity, &envelope, iv, &mut packet).map_err(|e| problem(&e))?;
+    compare(packet.data(), &record.wire_packet)
+}
+
+fn compare(ours: &[u8], wire: &[u8]) -> Result<(), Failure> {
+    if same_packet(ours, wire) { Ok(()) } else { Err(Failure::new(format!("sealed {}", to_hex(wire)), to_hex(ours))) }
 }
 
 /// Byte for byte, but for an IPv4 header checksum that the record's sender left to its network card: where it does not

@@ -1,6 +1,5 @@
 //! Records of type `replay`.
 
-use esp_core::Inbound;
 use ipsec_packet::{AntiReplay, Ip, PacketBuf, ReplayWindow, Seq};
 use test_vectors::{Expected, ReplayRecord, to_hex};
 
@@ -33,14 +32,19 @@ fn with_window<W: AntiReplay>(record: &ReplayRecord, window: W) -> Result<(), Fa
         integrity_key: &record.auth_key,
         icv_len: record.icv_len,
     };
-    if record.proto != "esp" {
-        return Err(Failure::new("protocol esp", &record.proto));
-    }
     let spi = sa::spi(record.spi).ok_or_else(|| Failure::new("an spi", "0"))?;
     let first = record.packets.first().and_then(|p| Ip::parse(&p.wire_packet).ok());
-    let mode = sa::mode(&record.mode, first.as_ref())?;
-    let esp = Inbound::with_window(spi, described.suite()?, sa::width(record.esn), window);
-    let mut receiver = Receiver { esp, mode, encap: sa::encap(record.udp_encap), check_ends: false };
+    let (mode, width) = (sa::mode(&record.mode, first.as_ref())?, sa::width(record.esn));
+    let (mut esp, mut ah) = (None, None);
+    match record.proto.as_str() {
+        "esp" => esp = Some(esp_core::Inbound::with_window(spi, described.suite()?, width, window)),
+        "ah" => {
+            let (integrity, profile) = (described.ah_integrity()?, sa::profile(record.ah_profile.as_deref())?);
+            ah = Some(ah_core::Inbound::with_window(spi, integrity, width, profile, window));
+        }
+        other => return Err(Failure::new("protocol esp or ah", other)),
+    }
+    let mut receiver = Receiver { esp, ah, mode, encap: sa::encap(record.udp_encap), check_ends: false };
     for (number, sent) in record.packets.iter().enumerate() {
         let mut bytes = sent.wire_packet.to_vec();
         let mut packet = PacketBuf::received(&mut bytes);

@@ -1,6 +1,7 @@
 //! The SA that a record describes.
 
-use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm};
+use ah_core::Profile;
+use ipsec_crypto::{AnyAhIntegrity, AnySuite, CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_packet::{DestinationOptions, EcnMode, Ip, Marker, Ports, SeqWidth, Spi, Tunnel};
 use test_vectors::UdpPorts;
 
@@ -35,6 +36,13 @@ impl Sa<'_> {
             _ => AnySuite::from_slices(cipher, &key, integrity, self.integrity_key),
         };
         suite.map_err(|e| Failure::new("a usable key", e))
+    }
+
+    /// The integrity algorithm of an AH SA.
+    pub fn ah_integrity(&self) -> Result<AnyAhIntegrity, Failure> {
+        let integrity = self.integrity_algorithm().ok_or_else(|| Failure::new("a known algorithm", self.integrity))?;
+        let key = [self.integrity_key, self.salt].concat();
+        AnyAhIntegrity::new(integrity, &key).map_err(|e| Failure::new("a usable key", e))
     }
 
     fn cipher_algorithm(&self) -> Option<CipherAlgorithm> {
@@ -76,6 +84,15 @@ pub fn mode(name: &str, outer: Option<&Ip<'_>>) -> Result<Mode, Failure> {
             Ok(Mode::Tunnel(Tunnel::v4([0, 0, 0, 0].into(), [0, 0, 0, 0].into()).with_ecn(EcnMode::Forbidden)))
         }
         (other, _) => Err(Failure::new("transport or tunnel mode", other)),
+    }
+}
+
+/// What an AH peer makes of ambiguous rules.
+pub fn profile(name: Option<&str>) -> Result<Profile, Failure> {
+    match name {
+        None => Ok(Profile::RFC),
+        Some("align8") => Ok(Profile::LINUX),
+        Some(other) => Err(Failure::new("a known ah_profile", other)),
     }
 }
 

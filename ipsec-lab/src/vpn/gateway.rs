@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use esp_core::{Inbound, IvSource, Outbound};
+use ah_core::Profile;
+use esp_core::IvSource;
+use ipsec_crypto::{AnyAhIntegrity, IntegrityAlgorithm};
 use ipsec_packet::{
     Beet, ChecksumRepair, DestinationOptions, FlowPolicy, HopLimitPolicy, Marker, OriginalAddresses, PacketBuf, Ports,
     ReplayWindow, SeqWidth, Spi, Tunnel, repair_checksum,
@@ -21,10 +23,24 @@ pub struct Layout {
     pub mode: WireMode,
     /// IPv6 inside and outside.
     pub ipv6: bool,
+    /// Which protocols protect the packets.
+    pub proto: Proto,
     /// A NAT in front of gateway A.
     pub nat: bool,
     /// Width of the sequence numbers.
     pub width: SeqWidth,
+}
+
+/// Which protocols protect the packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Proto {
+    /// ESP.
+    Esp,
+    /// AH with the integrity algorithm of the suite: nothing is hidden.
+    Ah,
+    /// ESP, and AH with the same integrity algorithm around it.
+    #[value(name = "ah+esp")]
+    AhEsp,
 }
 
 /// Which headers are on the wire.
@@ -46,8 +62,10 @@ pub struct Gateway {
     pub source: IpAddr,
     /// Destination of what it sends.
     pub destination: IpAddr,
-    /// SPI of what it sends.
+    /// SPI of what it sends; AH's is 0x1000 above.
     pub spi: Spi,
+    /// Which protocols it uses.
+    pub proto: Proto,
     /// The algorithms.
     pub suite: SuiteName,
     /// The keys of what it sends.
@@ -86,7 +104,9 @@ impl Gateway {
 
     /// Packets it has sealed.
     pub fn sealed(&self) -> u64 {
-        self.sender.esp.counter().last_used().get()
+        let esp = self.sender.esp.as_ref().map(|esp| esp.counter());
+        let counter = esp.or(self.sender.ah.as_ref().map(|ah| ah.counter()));
+        counter.map_or(0, |counter| counter.last_used().get())
     }
 }
 
@@ -109,6 +129,9 @@ pub fn pair(
     suite: &SuiteName,
     rng: &mut StdRng,
 ) -> Result<(Gateway, Gateway, Option<Nat>), Box<dyn Error>> {
+    if layout.proto != Proto::Esp && (layout.nat || layout.mode == WireMode::Beet) {
+        return Err("ah covers the addresses: it goes through no nat, and beet mode has none to cover".into());
+    }
     let outer = if layout.ipv6 { OUTER_V6 } else { OUTER_V4 };
     let hosts = if layout.ipv6 { HOSTS_V6 } else { HOSTS_V4 };
     let (mut end_a, end_b) = if layout.mode == WireMode::Transport { hosts } else { outer };
@@ -167,18 +190,39 @@ fn gateway(
     };
     let ports = Ports { source: ESP_PORT, destination: end.port };
     let encap = layout.nat.then_some(Encap { ports, marker: Marker::NonEsp });
+    let (with_esp, with_ah) = (layout.proto != Proto::Ah, layout.proto != Proto::Esp);
+    let ah_spi = |spi: Spi| Spi::new(spi.get() + 0x1000);
     Ok(Gateway {
         name: end.name,
         source: end.local,
         destination: end.remote,
         spi,
+        proto: layout.proto,
         suite: *suite,
         octets: 0,
         mode: layout.mode,
         encap,
-        sender: Sender { esp: Outbound::new(spi, suite.keyed(&keys)?, layout.width), mode, encap },
+        sender: Sender {
+            esp: match with_esp {
+                true => Some(esp_core::Outbound::new(spi, suite.keyed(&keys)?, layout.width)),
+                false => None,
+            },
+            ah: match with_ah {
+                true => Some(ah_core::Outbound::new(ah_spi(spi)?, ah(suite, &keys)?, layout.width, Profile::RFC)),
+                false => None,
+            },
+            mode,
+            encap,
+        },
         receiver: Receiver {
-            esp: Inbound::new(spi_in, suite.keyed(&keys_in)?, layout.width),
+            esp: match with_esp {
+                true => Some(esp_core::Inbound::new(spi_in, suite.keyed(&keys_in)?, layout.width)),
+                false => None,
+            },
+            ah: match with_ah {
+                true => Some(ah_core::Inbound::new(ah_spi(spi_in)?, ah(suite, &keys_in)?, layout.width, Profile::RFC)),
+                false => None,
+            },
             mode,
             encap,
             check_ends: true,
@@ -187,6 +231,14 @@ fn gateway(
         id: 0,
         nat_oa: None,
     })
+}
+
+/// AH with the integrity algorithm of the suite.
+fn ah(suite: &SuiteName, keys: &Keys) -> Result<AnyAhIntegrity, Box<dyn Error>> {
+    if suite.integrity == IntegrityAlgorithm::None {
+        return Err("ah needs a suite with an integrity algorithm of its own, such as aes128-sha1".into());
+    }
+    Ok(AnyAhIntegrity::new(suite.integrity, &keys.integrity)?)
 }
 
 fn with_beet(mode: WireMode, tunnel: Tunnel, end: &End) -> Mode {

@@ -24,7 +24,7 @@ use crate::capture::{self, Captured, Writer};
 use crate::road::Received;
 use crate::suites::{self, SuiteName};
 use attacker::Attacker;
-use gateway::{Gateway, Layout, WireMode, pair};
+use gateway::{Gateway, Layout, Proto, WireMode, pair};
 use nat::Nat;
 use story::Story;
 
@@ -45,6 +45,9 @@ pub struct Args {
     /// LAN traffic to carry: a pcap of raw IP or Ethernet frames.
     #[arg(long, value_name = "FILE.pcap")]
     lan: Option<PathBuf>,
+    /// ESP, AH, or AH around ESP.
+    #[arg(long, value_enum, default_value_t = Proto::Esp)]
+    proto: Proto,
     /// Tunnel between the gateways, ESP from host to host, or bound end-to-end tunnel.
     #[arg(long, value_enum, default_value_t = WireMode::Tunnel)]
     mode: WireMode,
@@ -78,7 +81,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         None => capture::read(if args.ipv6 { LAN_V6 } else { LAN_V4 })?,
     };
     let mut rng = args.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
-    let layout = Layout { mode: args.mode, ipv6: args.ipv6, nat: args.nat, width: width(args.esn) };
+    let layout = Layout { mode: args.mode, ipv6: args.ipv6, proto: args.proto, nat: args.nat, width: width(args.esn) };
     let (mut a, mut b, nat) = pair(&layout, &args.suite, &mut rng)?;
     fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
     let file = |name: &str| args.out.join(name);
@@ -229,7 +232,7 @@ impl Wire {
 
 fn write_keys(path: &Path, gateways: &[&Gateway]) -> Result<(), Box<dyn Error>> {
     let mut file = File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    for gateway in gateways {
+    for gateway in gateways.iter().filter(|gateway| gateway.proto != Proto::Ah) {
         writeln!(file, "{}", esp_sa::row(gateway))?;
     }
     Ok(())

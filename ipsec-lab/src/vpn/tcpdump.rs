@@ -25,6 +25,11 @@ fn ip_line(ip: &Ip<'_>) -> String {
     let port = |at: usize| rest.get(at..at + 2).map_or(0, |p| u16::from_be_bytes([p[0], p[1]]));
     match place.next {
         IpProto::ESP => format!("{version} {from} > {to}: {}", esp(rest)),
+        IpProto::AH => {
+            let (spi, seq) = ah_core::peek(ip.packet()).unwrap_or_default();
+            let next = rest.first().map_or(IpProto::NO_NEXT, |next| IpProto(*next));
+            format!("{version} {from} > {to}: AH(spi=0x{spi:08x},seq=0x{seq:x}): {next}, length {}", rest.len())
+        }
         IpProto::UDP => {
             let inside = rest.get(8..).unwrap_or_default();
             let what = match (port(0), port(2)) {

@@ -1,0 +1,44 @@
+//! AH (RFC 2402, RFC 4302): packets signed and verified in place, in the caller's bytes.
+//!
+//! What it is: the pure functions [`sign_with`] and [`verify_with`] over whole IP packets, the rules of what is mutable in
+//! their headers ([`immutable_view`]), and the two structs that guard counter and window: [`Outbound`] and [`Inbound`].
+//! What it is not: tunnel mode (push the outer header with `ipsec-packet` first: AH covers it), lifetimes or policies.
+//!
+//! ```
+//! use ah_core::{Inbound, Outbound, Profile};
+//! use ipsec_crypto::HmacSha1_96;
+//! use ipsec_packet::{PacketBuf, SeqWidth, Spi};
+//!
+//! let (spi, mac) = (Spi::new(0x2001)?, || HmacSha1_96::new(&[2; 20]));
+//! let mut tx = Outbound::new(spi, mac(), SeqWidth::Bits32, Profile::RFC);
+//! let mut rx = Inbound::new(spi, mac(), SeqWidth::Bits32, Profile::RFC);
+//! let ip = [0x45, 0, 0, 21, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0xab];
+//! let mut bytes = [0u8; 64];
+//! bytes[24..45].copy_from_slice(&ip); // 24 octets of headroom
+//! let mut packet = PacketBuf::with_headroom(&mut bytes, 24, 21)?;
+//! tx.sign(&mut packet)?;
+//! assert_eq!((packet.len(), packet.data()[9]), (45, 51));
+//! rx.verify(&mut packet)?;
+//! assert_eq!(packet.data()[20..], [0xab]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Features: none; algorithms are features of `ipsec-crypto`.
+//!
+//! Security notes: the window is consulted before the ICV and written after it; a refused packet leaves buffer and window
+//! as they were. AH protects what the receiver reads of the header only as far as it is immutable: TTL, TOS and the
+//! checksum are anybody's.
+#![no_std]
+
+mod header;
+mod mutable;
+mod profile;
+mod sa;
+mod sign;
+mod verify;
+
+pub use mutable::{Mutability, MutableError, immutable_view, option_mutability};
+pub use profile::{Ipv6Options, Profile, TosRule};
+pub use sa::{Inbound, Outbound};
+pub use sign::{Envelope, SignError, overhead, sign_with};
+pub use verify::{Verified, VerifyError, peek, verify_with};

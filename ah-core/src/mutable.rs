@@ -1,0 +1,384 @@
+//! What AH sees of the headers in front of it: immutable fields as they are, predictable ones as the receiver will have
+//! them, mutable ones as zeros (RFC 4302 3.3.3.1).
+
+use core::fmt;
+
+use ipsec_packet::{Extension, Ip, IpError, IpProto, Ipv4, Ipv6};
+
+use crate::{Ipv6Options, Profile, TosRule};
+
+const ZEROS: [u8; 256] = [0; 256];
+
+/// Passes to `absorb`, piece by piece, what the first `at` octets of a packet count as for the ICV. The pieces add up to
+/// `at` octets; nothing is copied and nothing is changed.
+///
+/// # Errors
+/// [`MutableError`] for options or routing headers that contradict themselves.
+pub fn immutable_view(
+    ip: &Ip<'_>,
+    at: usize,
+    profile: Profile,
+    absorb: &mut dyn FnMut(&[u8]),
+) -> Result<(), MutableError> {
+    match ip {
+        Ip::V4(ip) => ipv4(ip, profile, absorb),
+        Ip::V6(ip) => ipv6(ip, at, profile, absorb),
+    }
+}
+
+/// ```text
+/// |Version|  IHL  |  0 (TOS)      |          Total Length         |
+/// |         Identification        | 0 (flags and fragment offset) |
+/// |  0 (TTL)      |   Protocol    |  0 (checksum)                 |
+/// |                         Source Address                        |
+/// |             Destination Address: the final one                |
+/// ```
+fn ipv4(ip: &Ipv4<'_>, profile: Profile, absorb: &mut dyn FnMut(&[u8])) -> Result<(), MutableError> {
+    let Some(&[version_ihl, tos, l0, l1, i0, i1, _, _, _, proto, _, _, s0, s1, s2, s3, d0, d1, d2, d3]) =
+        ip.packet().first_chunk::<20>()
+    else {
+        return Err(MutableError::Ip(IpError::NotFound));
+    };
+    let tos = match profile.tos {
+        TosRule::Mutable => 0,
+        TosRule::Included => tos,
+    };
+    let [d0, d1, d2, d3] = final_destination(ip.options())?.unwrap_or([d0, d1, d2, d3]);
+    absorb(&[version_ihl, tos, l0, l1, i0, i1, 0, 0, 0, proto, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3]);
+    for option in Options::new(ip.options()) {
+        let option = option?;
+        match option_mutability(option.kind) {
+            Mutability::Immutable => absorb(option.octets),
+            Mutability::Mutable => absorb_zeros(option.octets.len(), absorb),
+        }
+    }
+    Ok(())
+}
+
+/// Whether an option counts for the ICV.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutability {
+    /// It counts as it is.
+    Immutable,
+    /// It counts as zeros, type and length too.
+    Mutable,
+}
+
+/// The table of RFC 4302 appendix A for every IPv4 option type. What it does not name is mutable.
+pub const fn option_mutability(kind: u8) -> Mutability {
+    match kind {
+        END | NOP | SECURITY | EXTENDED_SECURITY | CIPSO | ROUTER_ALERT | DIRECTED_MULTICAST => Mutability::Immutable,
+        _ => Mutability::Mutable,
+    }
+}
+
+const END: u8 = 0;
+const NOP: u8 = 1;
+const SECURITY: u8 = 0x82;
+const EXTENDED_SECURITY: u8 = 0x85;
+const CIPSO: u8 = 0x86;
+const ROUTER_ALERT: u8 = 0x94;
+const DIRECTED_MULTICAST: u8 = 0x95;
+const LOOSE_SOURCE_ROUTE: u8 = 0x83;
+const STRICT_SOURCE_ROUTE: u8 = 0x89;
+
+/// The last address of a source route that is not used up: where the packet will be when it is verified. Once the pointer
+/// is behind the route, the addresses in it are those of the routers, and the destination is final already.
+fn final_destination(options: &[u8]) -> Result<Option<[u8; 4]>, MutableError> {
+    for option in Options::new(options) {
+        let option = option?;
+        if let (LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE, [_, len, pointer, addresses @ ..]) =
+            (option.kind, option.octets)
+        {
+            let whole = addresses.len() & 3 == 0 && *pointer >= 4 && pointer & 3 == 0;
+            if !whole {
+                return Err(MutableError::Option { offset: option.offset });
+            }
+            return Ok(addresses.last_chunk().copied().filter(|_| pointer <= len));
+        }
+    }
+    Ok(None)
+}
+
+struct OptionView<'a> {
+    kind: u8,
+    offset: usize,
+    octets: &'a [u8],
+}
+
+/// The options of an IPv4 header. Behind the end of options come octets without meaning, as one piece that counts as it is.
+struct Options<'a> {
+    rest: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Options<'a> {
+    fn new(options: &'a [u8]) -> Self {
+        Self { rest: options, offset: 0 }
+    }
+}
+
+impl<'a> Iterator for Options<'a> {
+    type Item = Result<OptionView<'a>, MutableError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let offset = self.offset;
+        let len = match *self.rest {
+            [] => return None,
+            [END, ..] => self.rest.len(),
+            [NOP, ..] => 1,
+            [_, len, ..] if len >= 2 => len.into(),
+            _ => 0,
+        };
+        let kind = self.rest.first().copied()?;
+        match self.rest.split_at_checked(len).filter(|_| len > 0) {
+            Some((octets, rest)) => {
+                (self.rest, self.offset) = (rest, offset.saturating_add(len));
+                Some(Ok(OptionView { kind, offset, octets }))
+            }
+            None => {
+                self.rest = &[];
+                Some(Err(MutableError::Option { offset }))
+            }
+        }
+    }
+}
+
+/// ```text
+/// |Version| 0 (class) |  0 (flow label)           |
+/// |     Payload Length    |  Next Header  |  0    |
+/// |     Source Address: the home address          |
+/// |     Destination Address: the final one        |
+/// ```
+fn ipv6(ip: &Ipv6<'_>, at: usize, profile: Profile, absorb: &mut dyn FnMut(&[u8])) -> Result<(), MutableError> {
+    let foreseen = Foreseen::of(ip, at)?;
+    let [.., l0, l1, next, _] = ip.packet().first_chunk::<8>().copied().unwrap_or_default();
+    absorb(&[0x60, 0, 0, 0, l0, l1, next, 0]);
+    absorb(&foreseen.home.unwrap_or(ip.header().source().octets()));
+    absorb(&foreseen.destination.unwrap_or(ip.header().destination().octets()));
+    let mut chain = ip.chain();
+    while chain.link().offset < at {
+        let Some(extension) = chain.next_extension()? else { break };
+        let octets = ip.packet().get(extension.link.offset..).and_then(|rest| rest.get(..extension.len));
+        let octets = octets.unwrap_or_default();
+        match extension.link.kind {
+            IpProto::HOP_BY_HOP | IpProto::DESTINATION_OPTIONS => {
+                let care_of = ip.header().source().octets();
+                ipv6_options(octets, extension.link.offset, profile, &care_of, absorb)?;
+            }
+            IpProto::ROUTING => routing(ip, &extension, octets, absorb)?,
+            _ => absorb(octets),
+        }
+    }
+    Ok(())
+}
+
+/// Addresses that are elsewhere in the packet when it is verified.
+#[derive(Default)]
+struct Foreseen {
+    /// The last address of a routing header.
+    destination: Option<[u8; 16]>,
+    /// The home address of a mobile node, which its peer puts into the source (RFC 6275 11.3.2).
+    home: Option<[u8; 16]>,
+}
+
+impl Foreseen {
+    fn of(ip: &Ipv6<'_>, at: usize) -> Result<Self, MutableError> {
+        let mut foreseen = Self::default();
+        let mut chain = ip.chain();
+        while chain.link().offset < at {
+            let Some(extension) = chain.next_extension()? else { break };
+            let octets = ip.packet().get(extension.link.offset..).and_then(|rest| rest.get(..extension.len));
+            let octets = octets.unwrap_or_default();
+            match extension.link.kind {
+                IpProto::ROUTING => {
+                    let route = Route::parse(octets, extension.link.offset)?;
+                    foreseen.destination = route.left.last().copied().or(foreseen.destination);
+                }
+                IpProto::DESTINATION_OPTIONS => {
+                    for option in Ipv6OptionIter::new(octets, extension.link.offset) {
+                        let option = option?;
+                        if option.kind == HOME_ADDRESS {
+                            foreseen.home = option.octets.get(2..).and_then(|a| a.try_into().ok()).or(foreseen.home);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(foreseen)
+    }
+}
+
+const HOME_ADDRESS: u8 = 0xc9;
+const MAY_CHANGE: u8 = 0x20;
+const PAD_1: u8 = 0;
+
+/// Hop-by-hop or destination options: the data of those that may change count as zeros (RFC 4302 3.3.3.1.2.2).
+fn ipv6_options(
+    header: &[u8],
+    offset: usize,
+    profile: Profile,
+    care_of: &[u8; 16],
+    absorb: &mut dyn FnMut(&[u8]),
+) -> Result<(), MutableError> {
+    absorb(header.get(..2).unwrap_or_default());
+    for option in Ipv6OptionIter::new(header, offset) {
+        let option = option?;
+        let (head, data) = option.octets.split_at_checked(2).unwrap_or((option.octets, &[]));
+        match (option.kind & MAY_CHANGE != 0, profile.ipv6_options) {
+            (true, Ipv6Options::WholeZeroed) => absorb_zeros(option.octets.len(), absorb),
+            (true, Ipv6Options::DataZeroed) => {
+                absorb(head);
+                absorb_zeros(data.len(), absorb);
+            }
+            (false, _) if option.kind == HOME_ADDRESS && data.len() == care_of.len() => {
+                absorb(head);
+                absorb(care_of);
+            }
+            (false, _) => absorb(option.octets),
+        }
+    }
+    Ok(())
+}
+
+/// The options of a hop-by-hop or destination options header.
+struct Ipv6OptionIter<'a> {
+    rest: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Ipv6OptionIter<'a> {
+    fn new(header: &'a [u8], offset: usize) -> Self {
+        Self { rest: header.get(2..).unwrap_or_default(), offset: offset.saturating_add(2) }
+    }
+}
+
+impl<'a> Iterator for Ipv6OptionIter<'a> {
+    type Item = Result<OptionView<'a>, MutableError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let offset = self.offset;
+        let (kind, len) = match *self.rest {
+            [] => return None,
+            [PAD_1, ..] => (PAD_1, 1),
+            [kind, len, ..] => (kind, usize::from(len).saturating_add(2)),
+            [kind] => (kind, usize::MAX),
+        };
+        match self.rest.split_at_checked(len) {
+            Some((octets, rest)) => {
+                (self.rest, self.offset) = (rest, offset.saturating_add(len));
+                Some(Ok(OptionView { kind, offset, octets }))
+            }
+            None => {
+                self.rest = &[];
+                Some(Err(MutableError::Option { offset }))
+            }
+        }
+    }
+}
+
+/// A routing header of type 0 (RFC 2460 4.4) or 2 (RFC 6275 6.4), whose addresses change places at each hop.
+///
+/// ```text
+/// | next header | length | type | segments left |  reserved (4)  | address 1 | .. | address n |
+/// ```
+struct Route<'a> {
+    /// Next header, length and type.
+    front: &'a [u8],
+    /// The reserved word.
+    reserved: &'a [u8],
+    /// Addresses that were visited.
+    visited: &'a [[u8; 16]],
+    /// Addresses that are still to be visited; the last one is where the packet is verified.
+    left: &'a [[u8; 16]],
+}
+
+impl<'a> Route<'a> {
+    fn parse(header: &'a [u8], offset: usize) -> Result<Self, MutableError> {
+        let malformed = MutableError::Routing { offset };
+        let (fixed, addresses) = header.split_at_checked(8).ok_or(malformed)?;
+        let &[_, _, kind, segments_left, ..] = fixed else { return Err(malformed) };
+        let (addresses, odd) = addresses.as_chunks::<16>();
+        let split = addresses.len().checked_sub(segments_left.into()).ok_or(malformed)?;
+        let known = kind == 0 && odd.is_empty() || kind == 2 && odd.is_empty() && addresses.len() == 1;
+        if !known && segments_left > 0 {
+            return Err(MutableError::UnknownRouting { kind });
+        }
+        let (visited, left) = addresses.split_at_checked(split).ok_or(malformed)?;
+        let (front, reserved) = (fixed.get(..3).unwrap_or_default(), fixed.get(4..).unwrap_or_default());
+        Ok(Self { front, reserved, visited, left })
+    }
+}
+
+/// Passes the header as it will arrive: no segments left, and the places still to be visited shifted by one, as each hop
+/// puts the address it had as destination into the list.
+fn routing(
+    ip: &Ipv6<'_>,
+    extension: &Extension,
+    header: &[u8],
+    absorb: &mut dyn FnMut(&[u8]),
+) -> Result<(), MutableError> {
+    let route = Route::parse(header, extension.link.offset)?;
+    let Some((_, but_last)) = route.left.split_last() else {
+        absorb(header);
+        return Ok(());
+    };
+    absorb(route.front);
+    absorb(&[0]);
+    absorb(route.reserved);
+    route.visited.iter().for_each(|address| absorb(address));
+    absorb(&ip.header().destination().octets());
+    but_last.iter().for_each(|address| absorb(address));
+    Ok(())
+}
+
+fn absorb_zeros(mut count: usize, absorb: &mut dyn FnMut(&[u8])) {
+    while count > 0 {
+        let piece = count.min(ZEROS.len());
+        absorb(ZEROS.get(..piece).unwrap_or_default());
+        count = count.saturating_sub(piece);
+    }
+}
+
+/// Headers whose mutable fields cannot be told from the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MutableError {
+    /// The chain of headers is malformed.
+    Ip(IpError),
+    /// An option has an impossible length or pointer; the offset counts from the options (IPv4) or the packet (IPv6).
+    Option {
+        /// Where it begins.
+        offset: usize,
+    },
+    /// A routing header has more segments left than addresses.
+    Routing {
+        /// Where it begins.
+        offset: usize,
+    },
+    /// A routing header that is not finished, of a type whose final form is not known.
+    UnknownRouting {
+        /// Its type.
+        kind: u8,
+    },
+}
+
+impl From<IpError> for MutableError {
+    fn from(e: IpError) -> Self {
+        Self::Ip(e)
+    }
+}
+
+impl fmt::Display for MutableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(e) => e.fmt(f),
+            Self::Option { offset } => write!(f, "malformed option at octet {offset}"),
+            Self::Routing { offset } => write!(f, "malformed routing header at octet {offset}"),
+            Self::UnknownRouting { kind } => write!(f, "unfinished routing header of type {kind}"),
+        }
+    }
+}
+
+impl core::error::Error for MutableError {}

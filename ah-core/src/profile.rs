@@ -1,0 +1,83 @@
+use crate::header::HEADER;
+
+/// What peers disagree about. A profile changes both what is sent and what is accepted, except where it says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    pub(crate) align_v4: usize,
+    pub(crate) align_v6: usize,
+    pub(crate) strict_length: bool,
+    pub(crate) ipv6_options: Ipv6Options,
+    pub(crate) tos: TosRule,
+}
+
+/// What counts for the ICV of an IPv6 option that may change on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ipv6Options {
+    /// Its type and length count, its data count as zeros (RFC 4302 3.3.3.1.2.2; KAME, Linux).
+    DataZeroed,
+    /// All of it counts as zeros, type and length too (FreeBSD, OpenBSD, NetBSD and what comes from FAST_IPSEC).
+    WholeZeroed,
+}
+
+/// Whether the TOS octet of IPv4 counts for the ICV.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TosRule {
+    /// It is mutable and counts as zero (RFC 2402, RFC 4302 3.3.3.1.1).
+    Mutable,
+    /// It counts as it is (RFC 1826; BSD with `ah_cleartos` off).
+    Included,
+}
+
+impl Profile {
+    /// RFC 4302. The header is a multiple of 4 octets on IPv4 and of 8 on IPv6; received headers may also be padded to the
+    /// other, or not at all, as the length field is covered by the ICV.
+    pub const RFC: Self = Self {
+        align_v4: 4,
+        align_v6: 8,
+        strict_length: false,
+        ipv6_options: Ipv6Options::DataZeroed,
+        tos: TosRule::Mutable,
+    };
+
+    /// Linux without `flag align4`: a multiple of 8 octets on IPv4, too.
+    pub const LINUX: Self = Self { align_v4: 8, ..Self::RFC };
+
+    /// FreeBSD and NetBSD: RFC alignment, but mutable IPv6 options count as zeros altogether.
+    pub const BSD: Self = Self { ipv6_options: Ipv6Options::WholeZeroed, ..Self::RFC };
+
+    /// OpenBSD: as BSD, and no alignment to 8 on IPv6.
+    pub const OPENBSD: Self = Self { align_v6: 4, ..Self::BSD };
+
+    /// KAME: RFC rules, but no alignment to 8 on IPv6.
+    pub const KAME: Self = Self { align_v6: 4, ..Self::RFC };
+
+    /// With this treatment of the TOS octet.
+    #[must_use]
+    pub const fn with_tos(self, tos: TosRule) -> Self {
+        Self { tos, ..self }
+    }
+
+    /// Accepting only headers padded as this profile pads them, as OpenBSD does.
+    #[must_use]
+    pub const fn strict_length(self) -> Self {
+        Self { strict_length: true, ..self }
+    }
+
+    /// Octets of a header whose ICV field has `field` octets, in a packet of this IP version.
+    pub(crate) fn header_len(self, version: u8, field: usize) -> usize {
+        aligned(HEADER.saturating_add(field), if version == 6 { self.align_v6 } else { self.align_v4 })
+    }
+
+    /// Whether a received header of this length is accepted.
+    pub(crate) fn accepts(self, version: u8, field: usize, len: usize) -> bool {
+        let exact = HEADER.saturating_add(field);
+        match self.strict_length {
+            true => len == self.header_len(version, field),
+            false => len == aligned(exact, 4) || len == aligned(exact, 8),
+        }
+    }
+}
+
+fn aligned(len: usize, to: usize) -> usize {
+    len.checked_next_multiple_of(to).unwrap_or(len)
+}

@@ -1,0 +1,172 @@
+use core::fmt;
+
+use ipsec_crypto::{AhIntegrity, Tag};
+use ipsec_packet::{
+    DestinationOptions, Exhausted, Ip, IpError, IpProto, NoRoom, PacketBuf, Placement, Seq, SeqWidth, Spi, close_gap,
+    open_gap, placement, set_length,
+};
+use zerocopy::IntoBytes;
+use zerocopy::byteorder::network_endian::U32;
+
+use crate::header::{HEADER, Header};
+use crate::{MutableError, Profile, immutable_view};
+
+/// What the header of one packet says.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope {
+    /// The SA.
+    pub spi: Spi,
+    /// The number of this packet, never used before under the SA's keys.
+    pub seq: Seq,
+    /// Whether the high half of the number is authenticated, too.
+    pub width: SeqWidth,
+    /// What the peer makes of ambiguous rules.
+    pub profile: Profile,
+    /// Where AH goes relative to destination options.
+    pub options: DestinationOptions,
+}
+
+/// Octets that signing adds to a packet of this IP version: the headroom it needs.
+pub fn overhead(integrity: &impl AhIntegrity, profile: Profile, version: u8) -> usize {
+    profile.header_len(version, integrity.field_len())
+}
+
+/// Signs one IP packet in place: AH goes behind its IP header (RFC 4302 3.1.1), whose lengths and checksum follow. In
+/// tunnel mode the outer header is there already, with the inner packet as its payload.
+///
+/// Pure: the caller answers for the number and, with AES-GMAC, for the IV; other algorithms ignore it. [`crate::Outbound`]
+/// is the one that cannot repeat them.
+///
+/// # Errors
+/// [`SignError`]; the packet is unchanged.
+pub fn sign_with<I: AhIntegrity>(
+    integrity: &I,
+    envelope: &Envelope,
+    iv: [u8; 8],
+    packet: &mut PacketBuf<'_>,
+) -> Result<(), SignError> {
+    let ip = Ip::parse(packet.data())?;
+    let (version, own_length) = (if matches!(ip, Ip::V6(_)) { 6 } else { 4 }, ip.packet().len());
+    let place = placement(packet.data(), envelope.options)?;
+    // Options that contradict themselves are found before anything has moved.
+    immutable_view(&ip, place.at, envelope.profile, &mut |_| {})?;
+    let len = overhead(integrity, envelope.profile, version);
+    let total = own_length.saturating_add(len);
+    let carried = if version == 6 { total.saturating_sub(40) } else { total };
+    if carried > usize::from(u16::MAX) {
+        return Err(IpError::TooLong(total).into());
+    }
+    let payload_len = u8::try_from(len >> 2).ok().and_then(|words| words.checked_sub(2)).ok_or(SignError::IcvLength)?;
+
+    packet.truncate(own_length);
+    open_gap(packet, place, len, IpProto::AH)?;
+    set_length(packet.data_mut())?;
+    let header = Header {
+        next_header: place.next.0,
+        payload_len,
+        reserved: [0; 2],
+        spi: U32::new(envelope.spi.get()),
+        seq: U32::from_bytes(envelope.seq.low()),
+    };
+    let gap = packet.data_mut().get_mut(place.at..).and_then(|rest| rest.get_mut(..len)).unwrap_or_default();
+    gap.fill(0);
+    let iv = iv.get(..integrity.iv_len()).unwrap_or_default();
+    gap.iter_mut().zip(header.as_bytes().iter().chain(iv)).for_each(|(to, from)| *to = *from);
+
+    let tag = match icv(integrity, packet.data(), place, len, envelope.seq, envelope.width, envelope.profile) {
+        Ok(tag) => tag,
+        Err(e) => {
+            close_gap(packet, place, len, place.next)?;
+            return Err(e.into());
+        }
+    };
+    let at = place.at.saturating_add(HEADER).saturating_add(integrity.iv_len());
+    let field = packet.data_mut().get_mut(at..).unwrap_or_default();
+    field.iter_mut().zip(tag.as_slice()).for_each(|(to, from)| *to = *from);
+    Ok(())
+}
+
+/// The ICV of a packet whose AH of `len` octets is at `place` (RFC 4302 3.3.3): the headers in front as they will arrive,
+/// AH with a zeroed ICV, what follows, and the high half of ESN.
+pub(crate) fn icv<I: AhIntegrity>(
+    integrity: &I,
+    packet: &[u8],
+    place: Placement,
+    len: usize,
+    seq: Seq,
+    width: SeqWidth,
+    profile: Profile,
+) -> Result<Tag, MutableError> {
+    let ip = Ip::parse(packet)?;
+    let whole = ip.packet();
+    let (ah, payload) = whole.get(place.at..).and_then(|rest| rest.split_at_checked(len)).unwrap_or_default();
+    let (fixed, field) = ah.split_at_checked(HEADER.saturating_add(integrity.iv_len())).unwrap_or_default();
+    let tag_len = integrity.field_len().saturating_sub(integrity.iv_len());
+    let (tag, padding) = field.split_at_checked(tag_len).unwrap_or_default();
+    let iv = fixed.last_chunk().copied().unwrap_or_default();
+    let mut seen = Ok(());
+    let computed = integrity.authenticate(iv, |absorb| {
+        seen = immutable_view(&ip, place.at, profile, absorb);
+        absorb(fixed);
+        absorb(ZEROS.get(..tag.len()).unwrap_or_default());
+        absorb(padding);
+        absorb(payload);
+        if width == SeqWidth::Extended64 {
+            absorb(&seq.high());
+        }
+    });
+    seen.map(|()| computed)
+}
+
+const ZEROS: [u8; ipsec_crypto::MAX_ICV] = [0; ipsec_crypto::MAX_ICV];
+
+/// Why a packet was not signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SignError {
+    /// Every number of the SA was used: a new SA is due (RFC 4302 3.3.2).
+    SequenceExhausted,
+    /// It is no IP packet that can be signed: malformed, a fragment, or too long; or the buffer has no room.
+    Ip(IpError),
+    /// Its options or routing header contradict themselves.
+    Mutable(MutableError),
+    /// The integrity algorithm claims an ICV that does not fit into AH, as none of `ipsec-crypto` does.
+    IcvLength,
+}
+
+impl From<Exhausted> for SignError {
+    fn from(_: Exhausted) -> Self {
+        Self::SequenceExhausted
+    }
+}
+
+impl From<IpError> for SignError {
+    fn from(e: IpError) -> Self {
+        Self::Ip(e)
+    }
+}
+
+impl From<NoRoom> for SignError {
+    fn from(e: NoRoom) -> Self {
+        Self::Ip(e.into())
+    }
+}
+
+impl From<MutableError> for SignError {
+    fn from(e: MutableError) -> Self {
+        Self::Mutable(e)
+    }
+}
+
+impl fmt::Display for SignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SequenceExhausted => f.write_str("sequence numbers exhausted"),
+            Self::Ip(e) => e.fmt(f),
+            Self::Mutable(e) => e.fmt(f),
+            Self::IcvLength => f.write_str("icv does not fit into ah"),
+        }
+    }
+}
+
+impl core::error::Error for SignError {}
