@@ -1,12 +1,13 @@
-//! The two roads: IP surgery, ESP and AH in the order of RFC 4301 5.
+//! The two roads: IP surgery, IPComp, ESP and AH in the order of RFC 4301 5.
 
 use std::fmt;
 
 use ah_core::{SignError, VerifyError};
 use esp_core::{IvSource, OpenError, Overhead, SealError};
+use ipcomp_core::{Backoff, Compression, DecompressError, Deflate, Inflate, InflateError, compress, decompress};
 use ipsec_crypto::{AnyAhIntegrity, AnySuite};
 use ipsec_packet::{
-    AntiReplay, Beet, BeetError, Datagram, DestinationOptions, Ip, IpError, IpProto, Marker, OuterSeen, PacketBuf,
+    AntiReplay, Beet, BeetError, Cpi, Datagram, DestinationOptions, Ip, IpError, IpProto, Marker, OuterSeen, PacketBuf,
     Placement, Ports, Replay, Tunnel, TunnelError, UDP_HEADER, UdpChecksum, UdpError, classify, close_gap, locate,
     open_gap, placement, pop_udp, push_udp, set_length,
 };
@@ -41,12 +42,95 @@ impl Encap {
     }
 }
 
+/// The sending half of an IPComp association.
+pub struct IpcompOut {
+    cpi: Cpi,
+    deflate: Box<Deflate>,
+    backoff: Backoff,
+    /// Octets saved.
+    pub saved: usize,
+}
+
+impl IpcompOut {
+    /// A new association.
+    pub fn new(cpi: Cpi, deflate: Deflate) -> Self {
+        Self { cpi, deflate: Box::new(deflate), backoff: Backoff::new(), saved: 0 }
+    }
+
+    /// Compresses a payload, if it gets smaller, and says what it is now.
+    fn payload(&mut self, packet: &mut PacketBuf<'_>, next: IpProto) -> Result<IpProto, Refused> {
+        if !self.backoff.try_next() {
+            return Ok(next);
+        }
+        let done = compress(packet, next, self.cpi, &mut *self.deflate).map_err(IpError::from)?;
+        self.backoff.learn(done != Compression::NotWorthwhile);
+        Ok(match done {
+            Compression::NotWorthwhile => next,
+            Compression::Shrunk { saved } => {
+                self.saved += saved;
+                IpProto::IPCOMP
+            }
+        })
+    }
+
+    /// Compresses what is behind the header of an IP packet.
+    pub fn packet(&mut self, packet: &mut PacketBuf<'_>) -> Result<(), Refused> {
+        let place = placement(packet.data(), DestinationOptions::Protected)?;
+        packet.pull_front(place.at).map_err(IpError::from)?;
+        let next = self.payload(packet, place.next);
+        packet.push_front(place.at).map_err(IpError::from)?;
+        rename(packet, place, next?)
+    }
+}
+
+/// The receiving half of an IPComp association.
+pub struct IpcompIn {
+    cpi: Cpi,
+    inflate: Box<Inflate>,
+}
+
+impl IpcompIn {
+    /// A new association.
+    pub fn new(cpi: Cpi) -> Self {
+        Self { cpi, inflate: Box::new(Inflate::new()) }
+    }
+
+    /// Decompresses a payload, if it is compressed (RFC 3173 2.2: it need not be), and says what it is then.
+    pub fn payload(&mut self, packet: &mut PacketBuf<'_>, next: IpProto) -> Result<IpProto, Refused> {
+        if next != IpProto::IPCOMP {
+            return Ok(next);
+        }
+        Ok(decompress(packet, self.cpi, &mut *self.inflate)?)
+    }
+
+    /// Decompresses what is behind the header of an IP packet.
+    pub fn packet(&mut self, packet: &mut PacketBuf<'_>) -> Result<(), Refused> {
+        let place = match locate(packet.data(), IpProto::IPCOMP) {
+            Err(IpError::NotFound) => return Ok(()),
+            place => place?,
+        };
+        packet.pull_front(place.at).map_err(IpError::from)?;
+        let next = self.payload(packet, place.next);
+        packet.push_front(place.at).map_err(IpError::from)?;
+        rename(packet, place, next?)
+    }
+}
+
+/// Names what follows the IP header, and lets lengths and checksum follow.
+fn rename(packet: &mut PacketBuf<'_>, place: Placement, kind: IpProto) -> Result<(), Refused> {
+    let unchanged =
+        packet.data_mut().get_mut(place.named_at).is_none_or(|octet| std::mem::replace(octet, kind.0) == kind.0);
+    if unchanged { Ok(()) } else { Ok(set_length(packet.data_mut())?) }
+}
+
 /// What protects a packet on its way out. ESP comes first, AH goes around it.
 pub struct Sender {
     /// ESP.
     pub esp: Option<esp_core::Outbound<AnySuite>>,
     /// AH.
     pub ah: Option<ah_core::Outbound<AnyAhIntegrity>>,
+    /// IPComp, inside both.
+    pub ipcomp: Option<IpcompOut>,
     /// Which headers there are.
     pub mode: Mode,
     /// Whether UDP is around ESP.
@@ -56,12 +140,16 @@ pub struct Sender {
 impl Sender {
     /// Protects one IP packet in place. `id` is the identification of an outer IPv4 header.
     pub fn send(&mut self, packet: &mut PacketBuf<'_>, iv: &mut impl IvSource, id: u16) -> Result<(), Refused> {
-        match &mut self.esp {
-            Some(esp) => send_esp(esp, &self.mode, self.encap, packet, iv, id)?,
-            None => {
-                if let Mode::Tunnel(tunnel) = &self.mode {
-                    let (outer, next) = tunnel.outer_for(packet.data_mut())?;
-                    outer.push(packet, next, id)?;
+        match (&mut self.esp, &self.mode) {
+            (Some(esp), mode) => send_esp(esp, mode, self.encap, self.ipcomp.as_mut(), packet, iv, id)?,
+            (None, Mode::Tunnel(tunnel)) => {
+                let (outer, next) = tunnel.outer_for(packet.data_mut())?;
+                let next = squeeze(self.ipcomp.as_mut(), packet, next)?;
+                outer.push(packet, next, id)?;
+            }
+            (None, _) => {
+                if let Some(ipcomp) = &mut self.ipcomp {
+                    ipcomp.packet(packet)?;
                 }
             }
         }
@@ -72,10 +160,18 @@ impl Sender {
     }
 }
 
+fn squeeze(ipcomp: Option<&mut IpcompOut>, packet: &mut PacketBuf<'_>, next: IpProto) -> Result<IpProto, Refused> {
+    match ipcomp {
+        Some(ipcomp) => ipcomp.payload(packet, next),
+        None => Ok(next),
+    }
+}
+
 fn send_esp(
     esp: &mut esp_core::Outbound<AnySuite>,
     mode: &Mode,
     encap: Option<Encap>,
+    ipcomp: Option<&mut IpcompOut>,
     packet: &mut PacketBuf<'_>,
     iv: &mut impl IvSource,
     mut id: u16,
@@ -88,8 +184,11 @@ fn send_esp(
     packet.truncate(own_length);
     let (outer, next) = match mode {
         Mode::Transport(options) => {
+            if let Some(ipcomp) = ipcomp {
+                ipcomp.packet(packet)?;
+            }
             let place = placement(packet.data(), *options)?;
-            let overhead = esp.overhead(own_length - place.at);
+            let overhead = esp.overhead(packet.len() - place.at);
             return transport(packet, place, encap, overhead, |packet, next| esp.seal(packet, next, iv).map(drop));
         }
         Mode::Tunnel(tunnel) => tunnel.outer_for(packet.data_mut())?,
@@ -98,6 +197,7 @@ fn send_esp(
             (outer, inner.strip(packet)?)
         }
     };
+    let next = squeeze(ipcomp, packet, next)?;
     esp.seal(packet, next, iv)?;
     if let Some(encap) = encap {
         encap.push(packet)?;
@@ -141,6 +241,8 @@ pub struct Receiver<W> {
     pub esp: Option<esp_core::Inbound<AnySuite, W>>,
     /// AH.
     pub ah: Option<ah_core::Inbound<AnyAhIntegrity, W>>,
+    /// IPComp, inside both.
+    pub ipcomp: Option<IpcompIn>,
     /// Which headers are expected.
     pub mode: Mode,
     /// Whether UDP is around ESP.
@@ -174,12 +276,15 @@ impl<W: AntiReplay> Receiver<W> {
             None => None,
         };
         match (&mut self.esp, verified) {
-            (Some(esp), _) => receive_esp(esp, &self.mode, self.encap, &seen, packet),
+            (Some(esp), _) => receive_esp(esp, &self.mode, self.encap, self.ipcomp.as_mut(), &seen, packet),
             (None, Some(verified)) => {
                 if let Mode::Tunnel(tunnel) = &self.mode {
                     let place = locate(packet.data(), verified.next_header)?;
                     packet.pull_front(place.at).map_err(IpError::from)?;
-                    tunnel.accept(&seen, verified.next_header, packet)?;
+                    let next = expand(self.ipcomp.as_mut(), packet, verified.next_header)?;
+                    tunnel.accept(&seen, next, packet)?;
+                } else if let Some(ipcomp) = &mut self.ipcomp {
+                    ipcomp.packet(packet)?;
                 }
                 Ok(Received::Packet)
             }
@@ -188,10 +293,18 @@ impl<W: AntiReplay> Receiver<W> {
     }
 }
 
+fn expand(ipcomp: Option<&mut IpcompIn>, packet: &mut PacketBuf<'_>, next: IpProto) -> Result<IpProto, Refused> {
+    match ipcomp {
+        Some(ipcomp) => ipcomp.payload(packet, next),
+        None => Ok(next),
+    }
+}
+
 fn receive_esp<W: AntiReplay>(
     esp: &mut esp_core::Inbound<AnySuite, W>,
     mode: &Mode,
     encap: Option<Encap>,
+    ipcomp: Option<&mut IpcompIn>,
     seen: &OuterSeen,
     packet: &mut PacketBuf<'_>,
 ) -> Result<Received, Refused> {
@@ -215,12 +328,21 @@ fn receive_esp<W: AntiReplay>(
         return Ok(Received::Dummy);
     }
     match mode {
-        Mode::Tunnel(tunnel) => tunnel.accept(seen, opened.next_header, packet)?,
-        Mode::Beet(inner, _) => inner.restore(seen, opened.next_header, packet)?,
+        Mode::Tunnel(tunnel) => {
+            let next = expand(ipcomp, packet, opened.next_header)?;
+            tunnel.accept(seen, next, packet)?;
+        }
+        Mode::Beet(inner, _) => {
+            let next = expand(ipcomp, packet, opened.next_header)?;
+            inner.restore(seen, next, packet)?;
+        }
         Mode::Transport(_) => {
             let gap = packet.headroom() - before + encap.map_or(0, Encap::overhead);
             packet.push_front(place.at + gap).map_err(IpError::from)?;
             close_gap(packet, place, gap, opened.next_header)?;
+            if let Some(ipcomp) = ipcomp {
+                ipcomp.packet(packet)?;
+            }
         }
     }
     Ok(Received::Packet)
@@ -245,6 +367,8 @@ pub enum Refused {
     Sign(SignError),
     /// AH, on the way in.
     Verify(VerifyError),
+    /// IPComp, on the way in.
+    Decompress(DecompressError<InflateError>),
 }
 
 impl Refused {
@@ -272,6 +396,7 @@ impl Refused {
             Self::Tunnel(_) => "tunnel",
             Self::Beet(_) => "beet",
             Self::Udp(_) => "udp header",
+            Self::Decompress(_) => "ipcomp",
             Self::Seal(_) | Self::Sign(_) => "not sealed",
         }
     }
@@ -288,6 +413,7 @@ impl fmt::Display for Refused {
             Self::Open(e) => e.fmt(f),
             Self::Sign(e) => e.fmt(f),
             Self::Verify(e) => e.fmt(f),
+            Self::Decompress(e) => e.fmt(f),
         }
     }
 }
@@ -303,4 +429,6 @@ macro_rules! from {
         }
     )*};
 }
-from! { IpError => Ip, TunnelError => Tunnel, BeetError => Beet, UdpError => Udp, SealError => Seal, OpenError => Open, SignError => Sign, VerifyError => Verify, }
+type DecompressPayload = DecompressError<InflateError>;
+
+from! { IpError => Ip, TunnelError => Tunnel, BeetError => Beet, UdpError => Udp, SealError => Seal, OpenError => Open, SignError => Sign, VerifyError => Verify, DecompressPayload => Decompress, }

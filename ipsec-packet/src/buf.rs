@@ -144,6 +144,40 @@ impl<'a> PacketBuf<'a> {
         self.end = self.end.min(self.start.saturating_add(len));
     }
 
+    /// The packet, and the room behind it to work in.
+    pub fn data_and_tailroom(&mut self) -> (&[u8], &mut [u8]) {
+        let len = self.len();
+        let rest = self.bytes.get_mut(self.start..).unwrap_or_default();
+        let (data, tailroom) = rest.split_at_mut_checked(len).unwrap_or_default();
+        (data, tailroom)
+    }
+
+    /// Makes `head` and the first `len` octets of the tailroom the packet, in the place of the old one.
+    ///
+    /// # Errors
+    /// [`NoRoom::Back`] when `head` is longer than the old packet or `len` than the tailroom; nothing has changed.
+    pub fn replace(&mut self, head: &[u8], len: usize) -> Result<(), NoRoom> {
+        let (old, available) = (self.len(), self.tailroom());
+        if len > available {
+            return Err(NoRoom::Back { needed: len, available });
+        }
+        let Some(distance) = old.checked_sub(head.len()).filter(|&d| d > 0) else {
+            return Err(NoRoom::Back { needed: head.len(), available: old });
+        };
+        let rest = self.bytes.get_mut(self.start..).unwrap_or_default();
+        let (front, mut window) = rest.split_at_mut_checked(head.len()).unwrap_or_default();
+        fill(front, head);
+        let mut left = len;
+        // Piece by piece, each as long as the way it moves: source and destination never overlap.
+        while let Some((to, from)) = window.split_at_mut_checked(distance).filter(|_| left > 0) {
+            fill(to.get_mut(..left.min(distance)).unwrap_or_default(), from);
+            left = left.saturating_sub(distance);
+            window = from;
+        }
+        self.end = self.start.saturating_add(head.len()).saturating_add(len);
+        Ok(())
+    }
+
     /// Puts a gap of `size` octets behind the first `head` octets, which move to the front: `head | gap | rest`.
     ///
     /// # Errors

@@ -3,6 +3,10 @@
 //! Two kinds: records in JSON lines ([`Record`], the format of packets, replay sequences and messages), and the
 //! publishers' own formats of cipher and MAC vectors ([`cavp`], [`rfc`]).
 
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
+
 mod hex;
 mod nist;
 mod record;

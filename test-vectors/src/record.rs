@@ -139,8 +139,7 @@ pub struct IpcompRecord {
     pub wire_packet: Hex,
     pub expected: Expected,
     /// False: a sender must not have compressed it.
-    #[serde(default)]
-    pub compressible: bool,
+    pub compressible: Option<bool>,
 }
 
 /// One record of a vector file.

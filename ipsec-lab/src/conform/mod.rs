@@ -1,5 +1,6 @@
 //! Runs vector files through the public interfaces of the libraries.
 
+mod ipcomp;
 mod packet;
 mod replay;
 mod sa;
@@ -84,7 +85,7 @@ fn check(record: &Record) -> Result<(), Failure> {
     match record {
         Record::Packet(record) => packet::check(record),
         Record::Replay(record) => replay::check(record),
-        Record::Ipcomp(_) => Err(Failure::new("a record of a known type", "type ipcomp")),
+        Record::Ipcomp(record) => ipcomp::check(record),
         Record::Unknown { kind, problem, .. } => {
             Err(Failure::new("a record of a known type", format!("{problem} ({kind:?})")))
         }
@@ -105,9 +106,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_open_packet_and_replay_record_holds() {
+    fn every_open_record_of_esp_ah_and_ipcomp_holds() {
         let mut ran = 0;
-        for file in record_files(&test_vectors::data().join("packets")).unwrap() {
+        let files = ["packets", "ipcomp"].map(|directory| record_files(&test_vectors::data().join(directory)).unwrap());
+        for file in files.concat() {
             for located in read_file(&file).unwrap() {
                 if let Err(failure) = check(&located.record) {
                     panic!("{}: expected {}, got {}", name(&located.record), failure.expected, failure.got);
@@ -115,7 +117,7 @@ mod tests {
                 ran += 1;
             }
         }
-        assert!(ran > 130, "{ran} records");
+        assert_eq!(ran, 162, "records");
     }
 
     #[test]

@@ -73,7 +73,7 @@ fn receive(
     ah: Option<ah_core::Inbound<AnyAhIntegrity>>,
 ) -> Result<Result<Vec<u8>, String>, Failure> {
     let mode = sa::mode(&record.mode, Ip::parse(&record.wire_packet).ok().as_ref())?;
-    let mut receiver = Receiver { esp, ah, mode, encap: sa::encap(record.udp_encap), check_ends: false };
+    let mut receiver = Receiver { esp, ah, ipcomp: None, mode, encap: sa::encap(record.udp_encap), check_ends: false };
     let mut bytes = record.wire_packet.to_vec();
     let mut packet = PacketBuf::received(&mut bytes);
     Ok(match receiver.receive(&mut packet) {

@@ -44,7 +44,7 @@ fn with_window<W: AntiReplay>(record: &ReplayRecord, window: W) -> Result<(), Fa
         }
         other => return Err(Failure::new("protocol esp or ah", other)),
     }
-    let mut receiver = Receiver { esp, ah, mode, encap: sa::encap(record.udp_encap), check_ends: false };
+    let mut receiver = Receiver { esp, ah, ipcomp: None, mode, encap: sa::encap(record.udp_encap), check_ends: false };
     for (number, sent) in record.packets.iter().enumerate() {
         let mut bytes = sent.wire_packet.to_vec();
         let mut packet = PacketBuf::received(&mut bytes);

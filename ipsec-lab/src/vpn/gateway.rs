@@ -5,14 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ah_core::Profile;
 use esp_core::IvSource;
+use ipcomp_core::Deflate;
 use ipsec_crypto::{AnyAhIntegrity, IntegrityAlgorithm};
 use ipsec_packet::{
-    Beet, ChecksumRepair, DestinationOptions, FlowPolicy, HopLimitPolicy, Marker, OriginalAddresses, PacketBuf, Ports,
-    ReplayWindow, SeqWidth, Spi, Tunnel, repair_checksum,
+    Beet, ChecksumRepair, Cpi, DestinationOptions, FlowPolicy, HopLimitPolicy, Marker, OriginalAddresses, PacketBuf,
+    Ports, ReplayWindow, SeqWidth, Spi, Tunnel, repair_checksum,
 };
 use rand::rngs::StdRng;
 
-use crate::road::{Encap, Mode, Received, Receiver, Refused, Sender};
+use crate::road::{Encap, IpcompIn, IpcompOut, Mode, Received, Receiver, Refused, Sender};
 use crate::suites::{Keys, SuiteName};
 
 use super::nat::Nat;
@@ -27,6 +28,8 @@ pub struct Layout {
     pub proto: Proto,
     /// A NAT in front of gateway A.
     pub nat: bool,
+    /// IPComp inside.
+    pub ipcomp: bool,
     /// Width of the sequence numbers.
     pub width: SeqWidth,
 }
@@ -100,6 +103,11 @@ impl Gateway {
             repair_checksum(packet.data_mut(), ChecksumRepair::Incremental(was))?;
         }
         Ok(received)
+    }
+
+    /// Octets that IPComp saved, if it is used.
+    pub fn saved(&self) -> Option<usize> {
+        self.sender.ipcomp.as_ref().map(|ipcomp| ipcomp.saved)
     }
 
     /// Packets it has sealed.
@@ -211,6 +219,7 @@ fn gateway(
                 true => Some(ah_core::Outbound::new(ah_spi(spi)?, ah(suite, &keys)?, layout.width, Profile::RFC)),
                 false => None,
             },
+            ipcomp: layout.ipcomp.then(|| IpcompOut::new(Cpi::DEFLATE, Deflate::new())),
             mode,
             encap,
         },
@@ -223,6 +232,7 @@ fn gateway(
                 true => Some(ah_core::Inbound::new(ah_spi(spi_in)?, ah(suite, &keys_in)?, layout.width, Profile::RFC)),
                 false => None,
             },
+            ipcomp: layout.ipcomp.then(|| IpcompIn::new(Cpi::DEFLATE)),
             mode,
             encap,
             check_ends: true,

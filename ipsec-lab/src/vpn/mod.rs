@@ -57,6 +57,9 @@ pub struct Args {
     /// Put a NAT in front of gateway A: ESP goes in UDP.
     #[arg(long)]
     nat: bool,
+    /// Compress what is inside with IPComp DEFLATE, where it gets smaller.
+    #[arg(long)]
+    ipcomp: bool,
     /// Count with 64-bit extended sequence numbers.
     #[arg(long)]
     esn: bool,
@@ -71,8 +74,10 @@ pub struct Args {
 const LAN_V4: &[u8] = include_bytes!("../../data/lan.pcap");
 const LAN_V6: &[u8] = include_bytes!("../../data/lan6.pcap");
 
-/// Octets kept free around each packet for what the gateways add.
-const ROOM: usize = 160;
+/// Octets kept free in front of each packet for what the gateways add.
+const HEADROOM: usize = 160;
+/// Octets kept free behind it, to work in and for what IPComp gives back.
+const TAILROOM: usize = 65536;
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
@@ -81,7 +86,14 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         None => capture::read(if args.ipv6 { LAN_V6 } else { LAN_V4 })?,
     };
     let mut rng = args.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
-    let layout = Layout { mode: args.mode, ipv6: args.ipv6, proto: args.proto, nat: args.nat, width: width(args.esn) };
+    let layout = Layout {
+        mode: args.mode,
+        ipv6: args.ipv6,
+        proto: args.proto,
+        nat: args.nat,
+        ipcomp: args.ipcomp,
+        width: width(args.esn),
+    };
     let (mut a, mut b, nat) = pair(&layout, &args.suite, &mut rng)?;
     fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
     let file = |name: &str| args.out.join(name);
@@ -121,10 +133,11 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         let (before, after) = attacker.as_mut().map(|who| who.watch(&wire.on_the_wan())).unwrap_or_default();
         for forged in &before {
             captures.attack.write(seen.time, forged)?;
-            story.attacked(to.receive(&mut PacketBuf::received(&mut wire.arriving(forged))));
+            let (mut bytes, len) = wire.arriving(forged);
+            story.attacked(to.receive(&mut PacketBuf::with_headroom(&mut bytes, 0, len)?));
         }
-        let mut arriving = wire.arriving(&wire.on_the_wan());
-        let mut packet = PacketBuf::received(&mut arriving);
+        let (mut arriving, len) = wire.arriving(&wire.on_the_wan());
+        let mut packet = PacketBuf::with_headroom(&mut arriving, 0, len)?;
         let received = to.receive(&mut packet);
         if received == Ok(Received::Packet) {
             captures.delivered.write(seen.time, packet.data())?;
@@ -132,7 +145,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         story.received(received, &Captured { time: seen.time, packet: packet.data().to_vec() }, &expected);
         for forged in &after {
             captures.attack.write(seen.time, forged)?;
-            story.attacked(to.receive(&mut PacketBuf::received(&mut wire.arriving(forged))));
+            let (mut bytes, len) = wire.arriving(forged);
+            story.attacked(to.receive(&mut PacketBuf::with_headroom(&mut bytes, 0, len)?));
         }
     }
     story.print_traffic();
@@ -191,9 +205,9 @@ fn seal(
     rng: &mut StdRng,
     story: &mut Story,
 ) -> Result<Option<Vec<u8>>, Box<dyn Error>> {
-    let mut bytes = vec![0; seen.packet.len() + 2 * ROOM];
-    bytes[ROOM..ROOM + seen.packet.len()].copy_from_slice(&seen.packet);
-    let mut packet = PacketBuf::with_headroom(&mut bytes, ROOM, seen.packet.len())?;
+    let mut bytes = vec![0; HEADROOM + seen.packet.len() + TAILROOM];
+    bytes[HEADROOM..HEADROOM + seen.packet.len()].copy_from_slice(&seen.packet);
+    let mut packet = PacketBuf::with_headroom(&mut bytes, HEADROOM, seen.packet.len())?;
     Ok(match from.send(&mut packet, &mut RngIv(rng)) {
         Ok(()) => Some(packet.data().to_vec()),
         Err(refused) => {
@@ -220,13 +234,14 @@ impl Wire {
         packet
     }
 
-    /// What arrives at the gateway when `packet` is sent to it on the wan.
-    fn arriving(&self, packet: &[u8]) -> Vec<u8> {
-        let mut packet = packet.to_vec();
+    /// What arrives at the gateway when `packet` is sent to it on the wan, in a buffer of its own, and its length.
+    fn arriving(&self, packet: &[u8]) -> (Vec<u8>, usize) {
+        let mut bytes = packet.to_vec();
         if let Some(nat) = self.nat.filter(|_| !self.from_inside) {
-            nat.inwards(&mut packet);
+            nat.inwards(&mut bytes);
         }
-        packet
+        bytes.resize(packet.len() + TAILROOM, 0);
+        (bytes, packet.len())
     }
 }
 

@@ -122,13 +122,17 @@ impl Story {
     /// The totals.
     pub fn print_totals(&self, attacker: Option<&Attacker>, gateways: &[&Gateway], out: &Path) {
         let (packets, octets) = self.entered;
-        let overhead = self.on_wire.1.saturating_sub(octets);
+        let overhead = self.on_wire.1 as i64 - octets as i64;
         println!("Totals:");
         println!("    {packets:5} packets entered, {octets} bytes");
         println!("    {:5} packets on the wire, {} bytes", self.on_wire.0, self.on_wire.1);
-        if let Some(each) = overhead.checked_div(self.on_wire.0) {
+        if let Some(each) = overhead.checked_div(self.on_wire.0 as i64) {
             let percent = overhead as f64 * 100.0 / octets as f64;
             println!("          overhead {overhead} bytes: {each} a packet, {percent:.1} %");
+        }
+        let saved: Vec<usize> = gateways.iter().filter_map(|g| g.saved()).collect();
+        if !saved.is_empty() {
+            println!("          ipcomp saved {} bytes", saved.iter().sum::<usize>());
         }
         println!("    {:5} packets delivered, {} of them not as they entered", self.delivered, self.altered);
         if self.not_ours > 0 {

@@ -1,0 +1,189 @@
+//! Prefix codes of limited length, from how often each symbol occurs.
+
+/// Gives each symbol that occurs a code length of at most `limit`, so that the code is complete; 0 to the others. A lone
+/// symbol gets length 1.
+pub(super) fn lengths<const N: usize>(counts: &[u16; N], limit: usize, lengths: &mut [u8; N]) {
+    *lengths = [0; N];
+    let (mut symbols, mut depths) = ([0u16; N], [0u16; N]);
+    let used = sort(counts, &mut symbols, &mut depths);
+    let symbols = symbols.get(..used).unwrap_or_default();
+    if let [lone] = symbols {
+        set(lengths, *lone, 1);
+        return;
+    }
+    let depths = depths.get_mut(..used).unwrap_or_default();
+    for (depth, symbol) in depths.iter_mut().zip(symbols) {
+        *depth = count(counts, *symbol);
+    }
+    minimum_redundancy(depths);
+    let mut of_length = [0u16; 17];
+    for depth in depths.iter() {
+        let slot = of_length.get_mut(usize::from(*depth).min(limit));
+        slot.into_iter().for_each(|n| *n = n.wrapping_add(1));
+    }
+    shorten(&mut of_length, limit);
+    // The rarest symbols come first and get the longest codes.
+    let mut symbols = symbols.iter();
+    for (length, count) in of_length.iter().enumerate().rev() {
+        for _ in 0..*count {
+            if let Some(symbol) = symbols.next() {
+                set(lengths, *symbol, u8::try_from(length).unwrap_or(0));
+            }
+        }
+    }
+}
+
+fn count<const N: usize>(counts: &[u16; N], symbol: u16) -> u16 {
+    counts.get(usize::from(symbol)).copied().unwrap_or(0)
+}
+
+fn set<const N: usize>(lengths: &mut [u8; N], symbol: u16, length: u8) {
+    if let Some(slot) = lengths.get_mut(usize::from(symbol)) {
+        *slot = length;
+    }
+}
+
+/// The symbols that occur, the rarest first; returns how many. A radix sort of two passes by six bits each: counts above
+/// 4095, which only large packets have, share the last place.
+fn sort<const N: usize>(counts: &[u16; N], sorted: &mut [u16; N], between: &mut [u16; N]) -> usize {
+    let mut used = 0usize;
+    for (symbol, count) in (0u16..).zip(counts) {
+        if *count > 0 {
+            if let Some(slot) = sorted.get_mut(used) {
+                *slot = symbol;
+            }
+            used = used.saturating_add(1);
+        }
+    }
+    let key = |symbol: u16| count(counts, symbol).min(4095);
+    pass(sorted.get(..used).unwrap_or_default(), between, |symbol| key(symbol) & 63);
+    pass(between.get(..used).unwrap_or_default(), sorted, |symbol| key(symbol) >> 6);
+    used
+}
+
+fn pass(from: &[u16], to: &mut [u16], key: impl Fn(u16) -> u16) {
+    let mut starts = [0u16; 64];
+    for symbol in from {
+        if let Some(n) = starts.get_mut(usize::from(key(*symbol))) {
+            *n = n.wrapping_add(1);
+        }
+    }
+    let mut sum = 0u16;
+    for start in &mut starts {
+        let here = *start;
+        *start = sum;
+        sum = sum.wrapping_add(here);
+    }
+    for symbol in from {
+        if let Some(start) = starts.get_mut(usize::from(key(*symbol))) {
+            if let Some(slot) = to.get_mut(usize::from(*start)) {
+                *slot = *symbol;
+            }
+            *start = start.wrapping_add(1);
+        }
+    }
+}
+
+/// Turns the counts of two or more symbols, the rarest first, into the depths of their leaves in a Huffman tree, in place
+/// (Moffat and Katajainen, 1995).
+fn minimum_redundancy(a: &mut [u16]) {
+    let n = a.len();
+    let get = |a: &[u16], i: usize| a.get(i).copied().unwrap_or(0);
+    let put = |a: &mut [u16], i: usize, v: u16| a.get_mut(i).into_iter().for_each(|slot| *slot = v);
+    // Combine: a[..next] become parent links, weights above.
+    let (mut root, mut leaf) = (0usize, 0usize);
+    for next in 0..n.saturating_sub(1) {
+        let mut weight = 0u16;
+        for _ in 0..2 {
+            let internal = root < next && (leaf >= n || get(a, root) < get(a, leaf));
+            if internal {
+                weight = weight.saturating_add(get(a, root));
+                put(a, root, u16::try_from(next).unwrap_or(0));
+                root = root.saturating_add(1);
+            } else {
+                weight = weight.saturating_add(get(a, leaf));
+                leaf = leaf.saturating_add(1);
+            }
+        }
+        put(a, next, weight);
+    }
+    // Depths of internal nodes, from the root down.
+    let last = n.saturating_sub(2);
+    put(a, last, 0);
+    for next in (0..last).rev() {
+        let parent = usize::from(get(a, next));
+        let depth = get(a, parent).saturating_add(1);
+        put(a, next, depth);
+    }
+    // Depths of leaves.
+    let (mut available, mut depth) = (1usize, 0u16);
+    let (mut root, mut next) = (n.saturating_sub(1), n);
+    while available > 0 {
+        let mut used = 0usize;
+        while root > 0 && get(a, root.saturating_sub(1)) == depth {
+            used = used.saturating_add(1);
+            root = root.saturating_sub(1);
+        }
+        while available > used && next > 0 {
+            next = next.saturating_sub(1);
+            put(a, next, depth);
+            available = available.saturating_sub(1);
+        }
+        available = used.saturating_mul(2);
+        depth = depth.saturating_add(1);
+    }
+}
+
+/// Makes the code complete again after lengths above `limit` were cut to it: the sum of 2^-length is 1.
+fn shorten(of_length: &mut [u16; 17], limit: usize) {
+    let unit = |length: usize| 1u32 << limit.saturating_sub(length).min(31);
+    let mut sum = 0u32;
+    for (length, count) in of_length.iter().enumerate().skip(1) {
+        sum = sum.saturating_add(u32::from(*count).saturating_mul(unit(length)));
+    }
+    let full = 1u32 << limit.min(31);
+    while sum > full {
+        // A leaf one level up makes room for two at the limit: itself and one that was too many there.
+        let Some(from) = (1..limit).rev().find(|&l| of_length.get(l).is_some_and(|&n| n > 0)) else { break };
+        let mut step = |length: usize, by: u16| {
+            if let Some(n) = of_length.get_mut(length) {
+                *n = n.wrapping_add(by);
+            }
+        };
+        step(from, u16::MAX); // one less
+        step(from.saturating_add(1), 2);
+        step(limit, u16::MAX);
+        sum = sum.saturating_sub(1);
+    }
+}
+
+/// The codes of RFC 1951 3.2.2 for these lengths, each with its bits in the order they are sent, and its length in the
+/// upper half: `length << 16 | code`.
+pub(super) fn codes<const N: usize>(lengths: &[u8; N], codes: &mut [u32; N]) {
+    let mut next = [0u16; 16];
+    for length in lengths {
+        if let Some(n) = next.get_mut(usize::from(*length & 15)) {
+            *n = n.wrapping_add(1);
+        }
+    }
+    if let Some(unused) = next.first_mut() {
+        *unused = 0;
+    }
+    let mut code = 0u16;
+    for n in &mut next {
+        let here = *n;
+        *n = code;
+        code = code.wrapping_add(here) << 1;
+    }
+    // `next[l]` is now the first code of length l, as the shift comes after the sum of the shorter ones.
+    for (length, code) in lengths.iter().zip(codes) {
+        if *length == 0 {
+            continue; // no token has this symbol, so nobody reads its code
+        }
+        if let Some(n) = next.get_mut(usize::from(*length & 15)) {
+            let reversed = n.reverse_bits() >> (16u32.wrapping_sub(u32::from(*length)) & 15);
+            *code = (u32::from(*length) << 16) | u32::from(reversed);
+            *n = n.wrapping_add(1);
+        }
+    }
+}

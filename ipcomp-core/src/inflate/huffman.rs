@@ -1,0 +1,194 @@
+use super::InflateError;
+use super::bits::BitReader;
+
+/// A prefix code: a table of `SIZE` entries for codes of up to log2 of it, and the canonical order for the longer ones,
+/// which are rare in packets.
+pub(super) struct Table<const SIZE: usize, const SYMBOLS: usize> {
+    root: [Entry; SIZE],
+    of_length: [u16; 16],
+    in_order: [u16; SYMBOLS],
+    kind: Kind,
+}
+
+/// What the symbols of a code stand for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Literals, end of block, lengths.
+    Literals,
+    /// Distances.
+    Distances,
+    /// Code lengths: themselves.
+    CodeLengths,
+}
+
+/// What a code stands for: `value << 16 | flag << 8 | extra bits << 4 | code length`; 0 for none.
+#[derive(Clone, Copy)]
+pub(super) struct Entry(u32);
+
+const LITERAL: u32 = 1 << 8;
+const END: u32 = 2 << 8;
+const BASE: u32 = 4 << 8;
+
+impl Entry {
+    const NONE: Self = Self(0);
+
+    #[inline]
+    pub(super) fn is_literal(self) -> bool {
+        self.0 & LITERAL != 0
+    }
+
+    #[inline]
+    pub(super) fn is_end(self) -> bool {
+        self.0 & END != 0
+    }
+
+    #[inline]
+    pub(super) fn octet(self) -> u8 {
+        self.0.to_le_bytes()[2]
+    }
+
+    /// The length or distance, with its extra bits.
+    #[inline]
+    pub(super) fn value(self, bits: &mut BitReader<'_>) -> Result<usize, InflateError> {
+        if self.0 & BASE == 0 {
+            return Err(InflateError::Symbol);
+        }
+        let extra = bits.take(self.0 >> 4 & 15)?;
+        Ok(usize::try_from(u64::from(self.0 >> 16).saturating_add(extra)).unwrap_or(usize::MAX))
+    }
+
+    fn code_length(self) -> u32 {
+        self.0 & 15
+    }
+
+    /// The meaning of a symbol, to be combined with its code length.
+    fn of(kind: Kind, symbol: u16) -> u32 {
+        let value = |value: u16| u32::from(value) << 16;
+        match (kind, symbol) {
+            (Kind::CodeLengths, _) => value(symbol) | LITERAL,
+            (Kind::Literals, 0..=255) => value(symbol) | LITERAL,
+            (Kind::Literals, 256) => END,
+            (Kind::Literals, 285) => value(258) | BASE,
+            (Kind::Literals, 257..=284) => {
+                let (base, extra) = base(symbol.wrapping_sub(257), 4);
+                value(base.wrapping_add(3)) | extra << 4 | BASE
+            }
+            (Kind::Distances, 0..=29) => {
+                let (base, extra) = base(symbol, 2);
+                value(base.wrapping_add(1)) | extra << 4 | BASE
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// The smallest value of a symbol, less the smallest of all, and its extra bits: after the first `2 * steps` symbols,
+/// `steps` symbols share each power of two (RFC 1951 3.2.5).
+fn base(symbol: u16, steps: u16) -> (u16, u32) {
+    let power = symbol.checked_div(steps).unwrap_or(0);
+    match power.checked_sub(1) {
+        None | Some(0) => (symbol, 0),
+        Some(extra) => {
+            let step = steps.wrapping_add(symbol.checked_rem(steps).unwrap_or(0));
+            (step << (extra & 15), u32::from(extra))
+        }
+    }
+}
+
+impl<const SIZE: usize, const SYMBOLS: usize> Table<SIZE, SYMBOLS> {
+    pub(super) const fn new() -> Self {
+        Self { root: [Entry::NONE; SIZE], of_length: [0; 16], in_order: [0; SYMBOLS], kind: Kind::CodeLengths }
+    }
+
+    const BITS: u32 = SIZE.trailing_zeros();
+
+    /// Sets up the code of these lengths (RFC 1951 3.2.2).
+    ///
+    /// As zlib does it: a code may be incomplete only if it has one symbol, of one bit, and not for code lengths; a code
+    /// without symbols is an error once it is used.
+    pub(super) fn build(&mut self, lengths: &[u8], kind: Kind) -> Result<(), InflateError> {
+        self.kind = kind;
+        self.of_length = [0; 16];
+        for length in lengths {
+            if let Some(n) = self.of_length.get_mut(usize::from(*length & 15)) {
+                *n = n.wrapping_add(1);
+            }
+        }
+        if let Some(unused) = self.of_length.first_mut() {
+            *unused = 0;
+        }
+        let mut left = 1i32;
+        let (mut longest, mut next_code, mut next_place) = (0usize, [0u16; 16], [0u16; 16]);
+        let (mut code, mut place) = (0u16, 0u16);
+        let slots = self.of_length.iter().zip(&mut next_code).zip(&mut next_place).enumerate().skip(1);
+        for (length, ((n, next_code), next_place)) in slots {
+            left = (left << 1).saturating_sub(i32::from(*n));
+            if left < 0 {
+                return Err(InflateError::Code);
+            }
+            if *n > 0 {
+                longest = length;
+            }
+            code <<= 1;
+            (*next_code, *next_place) = (code, place);
+            (code, place) = (code.wrapping_add(*n), place.wrapping_add(*n));
+        }
+        if left > 0 && longest > 0 && (kind == Kind::CodeLengths || longest != 1) {
+            return Err(InflateError::Code);
+        }
+        self.root = [Entry::NONE; SIZE];
+        for (symbol, length) in (0u16..).zip(lengths).filter(|(_, length)| **length > 0) {
+            let slot = usize::from(*length & 15);
+            let (Some(code), Some(place)) = (next_code.get_mut(slot), next_place.get_mut(slot)) else { continue };
+            if let Some(ordered) = self.in_order.get_mut(usize::from(*place)) {
+                *ordered = symbol;
+            }
+            if u32::from(*length) <= Self::BITS {
+                let reversed = code.reverse_bits() >> (16u32.wrapping_sub(u32::from(*length)) & 15);
+                let entry = Entry(Entry::of(kind, symbol) | u32::from(*length));
+                let same = self.root.iter_mut().skip(reversed.into()).step_by(1 << (length & 15));
+                same.for_each(|slot| *slot = entry);
+            }
+            (*code, *place) = (code.wrapping_add(1), place.wrapping_add(1));
+        }
+        Ok(())
+    }
+
+    /// Reads one code.
+    #[inline]
+    pub(super) fn lookup(&self, bits: &mut BitReader<'_>) -> Result<Entry, InflateError> {
+        let index = usize::try_from(bits.peek() & u64::from(u16::MAX)).unwrap_or(0) & SIZE.wrapping_sub(1);
+        let entry = self.root.get(index).copied().unwrap_or(Entry::NONE);
+        if entry.0 == 0 {
+            return self.long(bits);
+        }
+        bits.drop(entry.code_length())?;
+        Ok(entry)
+    }
+
+    /// Reads a code that stands for itself.
+    pub(super) fn symbol(&self, bits: &mut BitReader<'_>) -> Result<u16, InflateError> {
+        self.lookup(bits).map(|entry| entry.0.to_le_bytes()).map(|[_, _, low, high]| u16::from_le_bytes([low, high]))
+    }
+
+    /// Reads a code that is longer than the table knows, bit by bit.
+    #[cold]
+    fn long(&self, bits: &mut BitReader<'_>) -> Result<Entry, InflateError> {
+        let (mut code, mut first, mut place) = (0u32, 0u32, 0u32);
+        for (length, n) in (1u32..).zip(self.of_length.iter().skip(1)) {
+            let bit = bits.peek() >> (length.wrapping_sub(1) & 63) & 1;
+            code |= u32::try_from(bit).unwrap_or(0);
+            let n = u32::from(*n);
+            if let Some(offset) = code.checked_sub(first).filter(|o| *o < n) {
+                bits.drop(length)?;
+                let at = usize::try_from(place.wrapping_add(offset)).unwrap_or(usize::MAX);
+                let symbol = self.in_order.get(at).copied().unwrap_or(u16::MAX);
+                return Ok(Entry(Entry::of(self.kind, symbol) | length));
+            }
+            place = place.wrapping_add(n);
+            first = first.wrapping_add(n) << 1;
+            code <<= 1;
+        }
+        Err(InflateError::Symbol)
+    }
+}
