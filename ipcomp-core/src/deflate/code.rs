@@ -1,33 +1,68 @@
 //! Prefix codes of limited length, from how often each symbol occurs.
 
-/// Gives each symbol that occurs a code length of at most `limit`, so that the code is complete; 0 to the others. A lone
-/// symbol gets length 1.
-pub(super) fn lengths<const N: usize>(counts: &[u16; N], limit: usize, lengths: &mut [u8; N]) {
-    *lengths = [0; N];
-    let (mut symbols, mut depths) = ([0u16; N], [0u16; N]);
-    let used = sort(counts, &mut symbols, &mut depths);
-    let symbols = symbols.get(..used).unwrap_or_default();
-    if let [lone] = symbols {
-        set(lengths, *lone, 1);
-        return;
+/// A prefix code.
+pub(super) struct Code<const N: usize> {
+    /// The code length of each symbol; 0 for those that do not occur.
+    pub(super) lengths: [u8; N],
+    of_length: [u16; 17],
+    /// The bits that the symbols take, each as often as it occurs.
+    pub(super) bits: usize,
+}
+
+impl<const N: usize> Code<N> {
+    /// The best complete code whose lengths are at most `limit`. A lone symbol gets length 1.
+    pub(super) fn new(counts: &[u16; N], limit: usize) -> Self {
+        let mut code = Self { lengths: [0; N], of_length: [0; 17], bits: 0 };
+        let (mut symbols, mut depths) = ([0u16; N], [0u16; N]);
+        let used = sort(counts, &mut symbols, &mut depths);
+        let symbols = symbols.get(..used).unwrap_or_default();
+        let depths = depths.get_mut(..used).unwrap_or_default();
+        if let [_lone] = symbols {
+            depths.fill(1);
+        } else {
+            for (depth, symbol) in depths.iter_mut().zip(symbols) {
+                *depth = count(counts, *symbol);
+            }
+            minimum_redundancy(depths);
+        }
+        for depth in depths.iter() {
+            let slot = code.of_length.get_mut(usize::from(*depth).min(limit));
+            slot.into_iter().for_each(|n| *n = n.wrapping_add(1));
+        }
+        if depths.iter().any(|depth| usize::from(*depth) > limit) {
+            shorten(&mut code.of_length, limit);
+        }
+        // The rarest symbols come first and get the longest codes.
+        let mut rest = symbols.iter();
+        for (length, many) in (0u8..=16).zip(code.of_length).rev() {
+            for symbol in rest.by_ref().take(many.into()) {
+                if let Some(slot) = code.lengths.get_mut(usize::from(*symbol)) {
+                    *slot = length;
+                }
+                let bits = usize::from(count(counts, *symbol)).wrapping_mul(length.into());
+                code.bits = code.bits.wrapping_add(bits);
+            }
+        }
+        code
     }
-    let depths = depths.get_mut(..used).unwrap_or_default();
-    for (depth, symbol) in depths.iter_mut().zip(symbols) {
-        *depth = count(counts, *symbol);
-    }
-    minimum_redundancy(depths);
-    let mut of_length = [0u16; 17];
-    for depth in depths.iter() {
-        let slot = of_length.get_mut(usize::from(*depth).min(limit));
-        slot.into_iter().for_each(|n| *n = n.wrapping_add(1));
-    }
-    shorten(&mut of_length, limit);
-    // The rarest symbols come first and get the longest codes.
-    let mut symbols = symbols.iter();
-    for (length, count) in of_length.iter().enumerate().rev() {
-        for _ in 0..*count {
-            if let Some(symbol) = symbols.next() {
-                set(lengths, *symbol, u8::try_from(length).unwrap_or(0));
+
+    /// The codes (RFC 1951 3.2.2), each with its bits in the order they are sent, as `length << 16 | code`. Those of
+    /// symbols that do not occur are left as they are: nobody reads them.
+    pub(super) fn assign(&self, codes: &mut [u32; N]) {
+        let mut next = [0u16; 16];
+        let mut code = 0u16;
+        for (next, many) in next.iter_mut().zip(self.of_length) {
+            *next = code;
+            code = code.wrapping_add(many) << 1;
+        }
+        for (length, code) in self.lengths.iter().zip(codes) {
+            if *length == 0 {
+                continue;
+            }
+            if let Some(next) = next.get_mut(usize::from(*length & 15)) {
+                let reversed = next.reverse_bits() >> (16u32.wrapping_sub(u32::from(*length)) & 15);
+                *code = (u32::from(*length) << 16) | u32::from(reversed);
+                *next = next.wrapping_add(1);
             }
         }
     }
@@ -37,29 +72,38 @@ fn count<const N: usize>(counts: &[u16; N], symbol: u16) -> u16 {
     counts.get(usize::from(symbol)).copied().unwrap_or(0)
 }
 
-fn set<const N: usize>(lengths: &mut [u8; N], symbol: u16, length: u8) {
-    if let Some(slot) = lengths.get_mut(usize::from(symbol)) {
-        *slot = length;
-    }
-}
-
-/// The symbols that occur, the rarest first; returns how many. A radix sort of two passes by six bits each: counts above
-/// 4095, which only large packets have, share the last place.
+/// The symbols that occur, the rarest first; returns how many. Few symbols are sorted by insertion, many by a radix sort of
+/// two passes by six bits each: counts above 4095, which only large packets have, share the last place.
 fn sort<const N: usize>(counts: &[u16; N], sorted: &mut [u16; N], between: &mut [u16; N]) -> usize {
     let mut used = 0usize;
     for (symbol, count) in (0u16..).zip(counts) {
-        if *count > 0 {
-            if let Some(slot) = sorted.get_mut(used) {
-                *slot = symbol;
-            }
-            used = used.saturating_add(1);
+        if let Some(slot) = sorted.get_mut(used).filter(|_| *count > 0) {
+            *slot = symbol;
+            used = used.wrapping_add(1);
         }
     }
     let key = |symbol: u16| count(counts, symbol).min(4095);
+    if used < FEW {
+        for end in 1..used {
+            let mut at = end;
+            while let Some([left, right]) =
+                at.checked_sub(1).and_then(|l| sorted.get_mut(l..)).and_then(<[u16]>::first_chunk_mut::<2>)
+            {
+                if key(*left) <= key(*right) {
+                    break;
+                }
+                core::mem::swap(left, right);
+                at = at.wrapping_sub(1);
+            }
+        }
+        return used;
+    }
     pass(sorted.get(..used).unwrap_or_default(), between, |symbol| key(symbol) & 63);
     pass(between.get(..used).unwrap_or_default(), sorted, |symbol| key(symbol) >> 6);
     used
 }
+
+const FEW: usize = 24;
 
 fn pass(from: &[u16], to: &mut [u16], key: impl Fn(u16) -> u16) {
     let mut starts = [0u16; 64];
@@ -154,36 +198,5 @@ fn shorten(of_length: &mut [u16; 17], limit: usize) {
         step(from.saturating_add(1), 2);
         step(limit, u16::MAX);
         sum = sum.saturating_sub(1);
-    }
-}
-
-/// The codes of RFC 1951 3.2.2 for these lengths, each with its bits in the order they are sent, and its length in the
-/// upper half: `length << 16 | code`.
-pub(super) fn codes<const N: usize>(lengths: &[u8; N], codes: &mut [u32; N]) {
-    let mut next = [0u16; 16];
-    for length in lengths {
-        if let Some(n) = next.get_mut(usize::from(*length & 15)) {
-            *n = n.wrapping_add(1);
-        }
-    }
-    if let Some(unused) = next.first_mut() {
-        *unused = 0;
-    }
-    let mut code = 0u16;
-    for n in &mut next {
-        let here = *n;
-        *n = code;
-        code = code.wrapping_add(here) << 1;
-    }
-    // `next[l]` is now the first code of length l, as the shift comes after the sum of the shorter ones.
-    for (length, code) in lengths.iter().zip(codes) {
-        if *length == 0 {
-            continue; // no token has this symbol, so nobody reads its code
-        }
-        if let Some(n) = next.get_mut(usize::from(*length & 15)) {
-            let reversed = n.reverse_bits() >> (16u32.wrapping_sub(u32::from(*length)) & 15);
-            *code = (u32::from(*length) << 16) | u32::from(reversed);
-            *n = n.wrapping_add(1);
-        }
     }
 }

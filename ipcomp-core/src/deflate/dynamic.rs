@@ -1,5 +1,5 @@
 use super::bits::BitWriter;
-use super::code::{codes, lengths};
+use super::code::Code;
 use super::fixed::{FIXED_DISTANCES, FIXED_LITERALS};
 use super::matches::{Match, Positions, longest, word_at};
 use super::tables::{CODE_LENGTH_ORDER, DISTANCES, END, LITERALS, distance_symbol, length_symbol};
@@ -15,6 +15,8 @@ pub struct Deflate {
     distance_counts: [u16; DISTANCES],
     literal_codes: [u32; LITERALS],
     distance_codes: [u32; DISTANCES],
+    /// Extra bits of the block's lengths and distances.
+    extra_bits: usize,
 }
 
 /// Literals and matches of one block. A literal is its octet; a match is 256 + length - 3, then distance - 1.
@@ -39,6 +41,7 @@ impl Deflate {
             distance_counts: [0; DISTANCES],
             literal_codes: [0; LITERALS],
             distance_codes: [0; DISTANCES],
+            extra_bits: 0,
         }
     }
 }
@@ -70,6 +73,7 @@ impl Deflate {
     fn tokenize(&mut self, input: &[u8], at: &mut usize) -> Option<usize> {
         self.literal_counts = [0; LITERALS];
         self.distance_counts = [0; DISTANCES];
+        self.extra_bits = 0;
         let (start, mut used) = (*at, 0usize);
         let mut probe = (start == 0).then_some(PROBE);
         while let Some([first, second]) = self.tokens.get_mut(used..).and_then(<[u16]>::first_chunk_mut::<2>) {
@@ -82,8 +86,11 @@ impl Deflate {
                     *first = MATCH.wrapping_add(length).wrapping_sub(3);
                     *second = distance.wrapping_sub(1);
                     used = used.wrapping_add(2);
-                    bump(&mut self.literal_counts, length_symbol(length).0);
-                    bump(&mut self.distance_counts, distance_symbol(distance).0);
+                    let (symbol, _, extra) = length_symbol(length);
+                    bump(&mut self.literal_counts, symbol);
+                    let (symbol, _, more) = distance_symbol(distance);
+                    bump(&mut self.distance_counts, symbol);
+                    self.extra_bits = self.extra_bits.wrapping_add(extra as usize).wrapping_add(more as usize);
                     let end = at.wrapping_add(length.into());
                     for inside in at.wrapping_add(1)..end.min(at.wrapping_add(INSIDE)) {
                         let Some(word) = word_at(input, inside) else { break };
@@ -113,28 +120,23 @@ impl Deflate {
 
     /// Writes the tokens, or the input they stand for, as the smallest kind of block.
     fn write_block(&mut self, writer: &mut BitWriter<'_>, input: &[u8], used: usize, last: bool) -> Option<()> {
-        let mut plan = Header::default();
-        lengths(&self.literal_counts, 15, &mut plan.literals);
-        lengths(&self.distance_counts, 15, &mut plan.distances);
-        let header = plan.prepare();
-        let (literals, distances) = (&self.literal_counts, &self.distance_counts);
-        let dynamic = bits(literals, &plan.literals).saturating_add(bits(distances, &plan.distances));
-        let dynamic = dynamic.saturating_add(header);
-        let fixed = fixed_bits(literals).saturating_add(sum(distances).saturating_mul(5));
-        let extra = extra_bits(literals, distances);
+        let (literals, distances) = (Code::new(&self.literal_counts, 15), Code::new(&self.distance_counts, 15));
+        let header = Header::new(&literals.lengths, &distances.lengths);
+        let dynamic = literals.bits.saturating_add(distances.bits).saturating_add(header.bits());
+        let fixed = fixed_bits(&self.literal_counts, &self.distance_counts);
         let stored = input.len().saturating_add(5).saturating_mul(8);
         let tokens = self.tokens.get(..used)?;
         let last = u64::from(last);
-        if stored <= dynamic.min(fixed).saturating_add(extra) {
+        if stored <= dynamic.min(fixed).saturating_add(self.extra_bits) {
             write_stored(writer, input, last)
         } else if fixed <= dynamic {
             writer.hold(last | 0b010, 3);
             write_tokens(writer, tokens, &FIXED_LITERALS, &FIXED_DISTANCES)
         } else {
             writer.hold(last | 0b100, 3);
-            plan.write(writer)?;
-            codes(&plan.literals, &mut self.literal_codes);
-            codes(&plan.distances, &mut self.distance_codes);
+            header.write(writer)?;
+            literals.assign(&mut self.literal_codes);
+            distances.assign(&mut self.distance_codes);
             write_tokens(writer, tokens, &self.literal_codes, &self.distance_codes)
         }
     }
@@ -146,27 +148,13 @@ fn bump(counts: &mut [u16], symbol: usize) {
     }
 }
 
-fn sum(counts: &[u16]) -> usize {
-    counts.iter().map(|n| usize::from(*n)).sum()
-}
-
-fn bits(counts: &[u16], lengths: &[u8]) -> usize {
-    counts.iter().zip(lengths).map(|(n, l)| usize::from(*n).saturating_mul(usize::from(*l))).sum()
-}
-
-/// Bits under the fixed literal code, whose lengths stand in its table.
-fn fixed_bits(literals: &[u16; LITERALS]) -> usize {
-    let length = |code: &u32| usize::try_from(code >> 16).unwrap_or(0);
-    literals.iter().zip(&FIXED_LITERALS).map(|(n, code)| usize::from(*n).saturating_mul(length(code))).sum()
-}
-
-/// Extra bits behind length and distance symbols, the same in every kind of block.
-fn extra_bits(literals: &[u16; LITERALS], distances: &[u16; DISTANCES]) -> usize {
-    let long = literals.iter().zip(0usize..).skip(265).take(20);
-    let long = long.map(|(n, symbol)| usize::from(*n).saturating_mul(symbol.saturating_sub(261) >> 2));
-    let far = distances.iter().zip(0usize..).skip(4);
-    let far = far.map(|(n, symbol)| usize::from(*n).saturating_mul((symbol >> 1).saturating_sub(1)));
-    long.sum::<usize>().saturating_add(far.sum())
+/// Bits under the fixed codes (RFC 1951 3.2.6), extra bits apart.
+fn fixed_bits(literals: &[u16; LITERALS], distances: &[u16; DISTANCES]) -> usize {
+    let sum = |counts: &[u16]| counts.iter().map(|n| usize::from(*n)).fold(0, usize::wrapping_add);
+    let part = |from, to| sum(literals.get(from..to).unwrap_or_default());
+    let eights = part(0, 144).wrapping_add(part(280, LITERALS)).wrapping_mul(8);
+    let others = part(144, 256).wrapping_mul(9).wrapping_add(part(256, 280).wrapping_mul(7));
+    eights.wrapping_add(others).wrapping_add(sum(distances).wrapping_mul(5))
 }
 
 fn write_stored(writer: &mut BitWriter<'_>, input: &[u8], last: u64) -> Option<()> {
@@ -239,89 +227,90 @@ pub(super) fn hold_match(
     writer.hold(extra, bits);
 }
 
-/// The codes of a dynamic block and how they are told (RFC 1951 3.2.7).
+/// How the codes of a dynamic block are told: their lengths as one sequence of symbols with runs, under a code of its own
+/// (RFC 1951 3.2.7).
 struct Header {
-    literals: [u8; LITERALS],
-    distances: [u8; DISTANCES],
-    code_lengths: [u8; 19],
+    literals: usize,
+    distances: usize,
+    /// How many extra bits, the symbol, and these: `count << 13 | symbol << 8 | extra`.
+    runs: [u16; LITERALS + DISTANCES],
+    used: usize,
+    code: Code<19>,
     told: usize,
-}
-
-impl Default for Header {
-    fn default() -> Self {
-        Self { literals: [0; LITERALS], distances: [0; DISTANCES], code_lengths: [0; 19], told: 4 }
-    }
+    extra_bits: usize,
 }
 
 impl Header {
-    /// Makes the code for the code lengths, and returns the bits of the whole header.
-    fn prepare(&mut self) -> usize {
-        let mut counts = [0u16; 19];
-        let mut bits = 14usize;
-        self.runs(|symbol, _, extra| {
-            bump(&mut counts, symbol);
-            bits = bits.saturating_add(usize::try_from(extra).unwrap_or(0));
-        });
-        lengths(&counts, 7, &mut self.code_lengths);
-        let told = CODE_LENGTH_ORDER.iter().rposition(|symbol| self.length_of(*symbol) > 0);
-        self.told = told.map_or(4, |last| last.saturating_add(1).max(4));
-        let coded = counts.iter().zip(&self.code_lengths);
-        let coded = coded.map(|(n, l)| usize::from(*n).saturating_mul(usize::from(*l))).sum::<usize>();
-        bits.saturating_add(self.told.saturating_mul(3)).saturating_add(coded)
+    fn new(literals: &[u8; LITERALS], distances: &[u8; DISTANCES]) -> Self {
+        let up_to = |lengths: &[u8]| lengths.iter().rposition(|l| *l > 0).map_or(0, |last| last.wrapping_add(1));
+        let sent = (up_to(literals).max(257), up_to(distances).max(1));
+        let mut lengths = [0u8; LITERALS + DISTANCES];
+        let both = literals.iter().take(sent.0).chain(distances.iter().take(sent.1));
+        lengths.iter_mut().zip(both).for_each(|(to, from)| *to = *from);
+        let lengths = lengths.get(..sent.0.wrapping_add(sent.1)).unwrap_or_default();
+
+        let (mut runs, mut used) = ([0u16; LITERALS + DISTANCES], 0usize);
+        let (mut counts, mut extra_bits) = ([0u16; 19], 0usize);
+        let mut each = |symbol: u16, extra: u16, bits: u16| {
+            if let Some(slot) = runs.get_mut(used) {
+                *slot = (symbol << 8) | (bits << 13) | extra;
+            }
+            used = used.wrapping_add(1);
+            bump(&mut counts, symbol.into());
+            extra_bits = extra_bits.wrapping_add(bits.into());
+        };
+        let mut finish = |length: u8, many: u16| match (length, many) {
+            (_, 0) => {}
+            (_, 1) => each(length.into(), 0, 0),
+            (0, 11..) => each(18, many.wrapping_sub(11), 7),
+            (0, 3..) => each(17, many.wrapping_sub(3), 3),
+            (_, 4..) => {
+                each(length.into(), 0, 0);
+                each(16, many.wrapping_sub(4), 2);
+            }
+            _ => (0..many).for_each(|_| each(length.into(), 0, 0)),
+        };
+        let (mut current, mut many) = (0u8, 0u16);
+        for &length in lengths {
+            let most = if current == 0 { 138 } else { 7 };
+            if length != current || many == most {
+                finish(current, many);
+                (current, many) = (length, 0);
+            }
+            many = many.wrapping_add(1);
+        }
+        finish(current, many);
+        let code = Code::new(&counts, 7);
+        let length_of = |symbol: &u8| code.lengths.get(usize::from(*symbol)).copied().unwrap_or(0);
+        let told = CODE_LENGTH_ORDER.iter().rposition(|symbol| length_of(symbol) > 0);
+        let told = told.map_or(4, |last| last.wrapping_add(1).max(4));
+        Self { literals: sent.0, distances: sent.1, runs, used, code, told, extra_bits }
     }
 
-    fn length_of(&self, symbol: u8) -> u8 {
-        self.code_lengths.get(usize::from(symbol)).copied().unwrap_or(0)
+    /// The bits it takes.
+    fn bits(&self) -> usize {
+        let fields = self.told.wrapping_mul(3).wrapping_add(14);
+        fields.wrapping_add(self.code.bits).wrapping_add(self.extra_bits)
     }
 
     fn write(&self, writer: &mut BitWriter<'_>) -> Option<()> {
-        let (literals, distances) = self.sent();
         let field = |n: usize, less: usize| u64::try_from(n.saturating_sub(less)).unwrap_or(0);
-        writer.hold(field(literals, 257), 5);
-        writer.hold(field(distances, 1), 5);
+        writer.hold(field(self.literals, 257), 5);
+        writer.hold(field(self.distances, 1), 5);
         writer.hold(field(self.told, 4), 4);
         writer.flush()?;
         for symbol in CODE_LENGTH_ORDER.iter().take(self.told) {
-            writer.hold(self.length_of(*symbol).into(), 3);
+            writer.hold(self.code.lengths.get(usize::from(*symbol)).copied().unwrap_or(0).into(), 3);
             writer.flush()?;
         }
-        let mut written = Some(());
-        let mut code = [0u32; 19];
-        codes(&self.code_lengths, &mut code);
-        self.runs(|symbol, extra, bits| {
-            hold_symbol(writer, &code, symbol);
-            writer.hold(extra, bits);
-            written = written.and_then(|()| writer.flush());
-        });
-        written
-    }
-
-    /// How many lengths of each code are sent: up to the last symbol used.
-    fn sent(&self) -> (usize, usize) {
-        let up_to = |lengths: &[u8]| lengths.iter().rposition(|l| *l > 0).map_or(0, |last| last.saturating_add(1));
-        (up_to(&self.literals).max(257), up_to(&self.distances).max(1))
-    }
-
-    /// The lengths of both codes as one sequence of symbols with runs: symbol, extra bits, how many of them.
-    fn runs(&self, mut each: impl FnMut(usize, u64, u32)) {
-        let (literals, distances) = self.sent();
-        let mut lengths = self.literals.iter().take(literals).chain(self.distances.iter().take(distances)).peekable();
-        while let Some(length) = lengths.next() {
-            let mut run = 1u64;
-            let most = if *length == 0 { 138 } else { 7 };
-            while run < most && lengths.next_if_eq(&length).is_some() {
-                run = run.saturating_add(1);
-            }
-            let literal = usize::from(*length);
-            match (*length, run) {
-                (0, 11..) => each(18, run.saturating_sub(11), 7),
-                (0, 3..) => each(17, run.saturating_sub(3), 3),
-                (_, 4..) => {
-                    each(literal, 0, 0);
-                    each(16, run.saturating_sub(4), 2);
-                }
-                _ => (0..run).for_each(|_| each(literal, 0, 0)),
-            }
+        let mut codes = [0u32; 19];
+        self.code.assign(&mut codes);
+        for run in self.runs.iter().take(self.used) {
+            let (symbol, bits, extra) = (run >> 8 & 31, run >> 13, run & 255);
+            hold_symbol(writer, &codes, symbol.into());
+            writer.hold(extra.into(), bits.into());
+            writer.flush()?;
         }
+        Some(())
     }
 }

@@ -10,26 +10,38 @@ pub(super) const END: usize = 256;
 /// The length symbol (from 257), the extra bits and how many, for a match length of 3 to 258.
 #[inline(always)]
 pub(super) fn length_symbol(length: u16) -> (usize, u64, u32) {
-    if length == 258 {
-        return (285, 0, 0);
-    }
-    let (symbol, extra, bits) = symbol_of(u32::from(length.wrapping_sub(3)), 3);
-    (symbol.saturating_add(257), extra, bits)
+    let [_, packed] = length.wrapping_sub(3).to_be_bytes();
+    let row = LENGTH_ROWS.get(usize::from(packed)).copied().unwrap_or(0);
+    let [symbol_low, symbol_high, extra, bits] = row.to_le_bytes();
+    (usize::from(u16::from_le_bytes([symbol_low, symbol_high])), extra.into(), bits.into())
 }
 
-/// The distance symbol, the extra bits and how many, for a distance of 1 to 32768.
+/// For each length, less 3: the count of extra bits, these, and the symbol, from the upper octets to the lower.
+const LENGTH_ROWS: [u32; 256] = length_rows();
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated by the compiler only
+const fn length_rows() -> [u32; 256] {
+    let mut rows = [0u32; 256];
+    let mut value = 0u32;
+    while value < 255 {
+        let width = u32::BITS - value.leading_zeros();
+        let extra = width.saturating_sub(3);
+        let symbol = 257 + (extra << 2) + (value >> extra);
+        rows[value as usize] = extra << 24 | (value & ((1 << extra) - 1)) << 16 | symbol;
+        value += 1;
+    }
+    rows[255] = 285;
+    rows
+}
+
+/// The distance symbol, the extra bits and how many, for a distance of 1 to 32768: the two upper bits of the distance less 1
+/// name the symbol, those below are extra.
 #[inline(always)]
 pub(super) fn distance_symbol(distance: u16) -> (usize, u64, u32) {
-    symbol_of(u32::from(distance.wrapping_sub(1)), 2)
-}
-
-/// Both alphabets are numbers with a `mantissa` of so many bits, the leading 1 counted: the bits below are extra.
-#[inline(always)]
-fn symbol_of(value: u32, mantissa: u32) -> (usize, u64, u32) {
+    let value = u32::from(distance.wrapping_sub(1));
     let width = u32::BITS.wrapping_sub(value.leading_zeros());
-    let extra = width.saturating_sub(mantissa);
-    let step = extra << mantissa.wrapping_sub(1);
-    let symbol = step.wrapping_add(value >> (extra & 31));
+    let extra = width.saturating_sub(2);
+    let symbol = (extra << 1).wrapping_add(value >> (extra & 31));
     let bits = u64::from(value) & (1u64 << (extra & 63)).wrapping_sub(1);
     (usize::try_from(symbol).unwrap_or(0), bits, extra)
 }
