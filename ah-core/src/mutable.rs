@@ -3,14 +3,14 @@
 
 use core::fmt;
 
-use ipsec_packet::{Extension, Ip, IpError, IpProto, Ipv4, Ipv6};
+use ipsec_packet::{ChainLink, Extension, Ip, IpError, IpProto, Ipv4, Ipv6};
 
 use crate::{Ipv6Options, Profile, TosRule};
 
 const ZEROS: [u8; 256] = [0; 256];
 
 /// Passes to `absorb`, piece by piece, what the first `at` octets of a packet count as for the ICV. The pieces add up to
-/// `at` octets; nothing is copied and nothing is changed.
+/// `at` octets, less any IPv6 fragment header; nothing is copied and nothing is changed.
 ///
 /// # Errors
 /// [`MutableError`] for options or routing headers that contradict themselves.
@@ -87,12 +87,11 @@ const STRICT_SOURCE_ROUTE: u8 = 0x89;
 fn final_destination(options: &[u8]) -> Result<Option<[u8; 4]>, MutableError> {
     for option in Options::new(options) {
         let option = option?;
-        if let (LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE, [_, len, pointer, addresses @ ..]) =
-            (option.kind, option.octets)
-        {
-            let whole = addresses.len() & 3 == 0 && *pointer >= 4 && pointer & 3 == 0;
-            if !whole {
-                return Err(MutableError::Option { offset: option.offset });
+        if let LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE = option.kind {
+            let malformed = MutableError::Option { offset: option.offset };
+            let [_, len, pointer, addresses @ ..] = option.octets else { return Err(malformed) };
+            if addresses.len() & 3 != 0 || *pointer < 4 || pointer & 3 != 0 {
+                return Err(malformed);
             }
             return Ok(addresses.last_chunk().copied().filter(|_| pointer <= len));
         }
@@ -150,27 +149,47 @@ impl<'a> Iterator for Options<'a> {
 /// |     Source Address: the home address          |
 /// |     Destination Address: the final one        |
 /// ```
+///
+/// A fragment header that reassembly left in the packet is skipped, as if it had never been there (RFC 4302 appendix A2).
 fn ipv6(ip: &Ipv6<'_>, at: usize, profile: Profile, absorb: &mut dyn FnMut(&[u8])) -> Result<(), MutableError> {
     let foreseen = Foreseen::of(ip, at)?;
-    let [.., l0, l1, next, _] = ip.packet().first_chunk::<8>().copied().unwrap_or_default();
-    absorb(&[0x60, 0, 0, 0, l0, l1, next, 0]);
+    let payload = ip.header().payload_length().saturating_sub(foreseen.skipped);
+    let [l0, l1] = u16::try_from(payload).unwrap_or(u16::MAX).to_be_bytes();
+    let mut chain = ip.chain();
+    absorb(&[0x60, 0, 0, 0, l0, l1, named(ip, chain.link()), 0]);
     absorb(&foreseen.home.unwrap_or(ip.header().source().octets()));
     absorb(&foreseen.destination.unwrap_or(ip.header().destination().octets()));
-    let mut chain = ip.chain();
+    let care_of = ip.header().source().octets();
+    let mut destination = ip.header().destination().octets();
     while chain.link().offset < at {
         let Some(extension) = chain.next_extension()? else { break };
-        let octets = ip.packet().get(extension.link.offset..).and_then(|rest| rest.get(..extension.len));
-        let octets = octets.unwrap_or_default();
+        let offset = extension.link.offset;
+        let Some((_, octets)) = octets_of(ip, &extension).split_first() else { break };
+        if extension.link.kind == IpProto::FRAGMENT {
+            continue;
+        }
+        absorb(&[named(ip, chain.link())]);
         match extension.link.kind {
-            IpProto::HOP_BY_HOP | IpProto::DESTINATION_OPTIONS => {
-                let care_of = ip.header().source().octets();
-                ipv6_options(octets, extension.link.offset, profile, &care_of, absorb)?;
-            }
-            IpProto::ROUTING => routing(ip, &extension, octets, absorb)?,
+            IpProto::HOP_BY_HOP => ipv6_options(octets, offset, profile, None, absorb)?,
+            IpProto::DESTINATION_OPTIONS => ipv6_options(octets, offset, profile, Some(&care_of), absorb)?,
+            IpProto::ROUTING => destination = routing(destination, octets, offset, absorb)?,
             _ => absorb(octets),
         }
     }
     Ok(())
+}
+
+/// What follows, fragment headers passed over: the next header that the sender saw.
+fn named(ip: &Ipv6<'_>, link: ChainLink) -> u8 {
+    match link.kind {
+        IpProto::FRAGMENT => ip.packet().get(link.offset).copied().unwrap_or(link.kind.0),
+        kind => kind.0,
+    }
+}
+
+fn octets_of<'a>(ip: &Ipv6<'a>, extension: &Extension) -> &'a [u8] {
+    let octets = ip.packet().get(extension.link.offset..).and_then(|rest| rest.get(..extension.len));
+    octets.unwrap_or_default()
 }
 
 /// Addresses that are elsewhere in the packet when it is verified.
@@ -180,6 +199,8 @@ struct Foreseen {
     destination: Option<[u8; 16]>,
     /// The home address of a mobile node, which its peer puts into the source (RFC 6275 11.3.2).
     home: Option<[u8; 16]>,
+    /// Octets of fragment headers, which do not count.
+    skipped: usize,
 }
 
 impl Foreseen {
@@ -188,18 +209,22 @@ impl Foreseen {
         let mut chain = ip.chain();
         while chain.link().offset < at {
             let Some(extension) = chain.next_extension()? else { break };
-            let octets = ip.packet().get(extension.link.offset..).and_then(|rest| rest.get(..extension.len));
-            let octets = octets.unwrap_or_default();
+            let octets = octets_of(ip, &extension).get(1..).unwrap_or_default();
             match extension.link.kind {
+                IpProto::FRAGMENT => foreseen.skipped = foreseen.skipped.saturating_add(extension.len),
                 IpProto::ROUTING => {
                     let route = Route::parse(octets, extension.link.offset)?;
                     foreseen.destination = route.left.last().copied().or(foreseen.destination);
                 }
                 IpProto::DESTINATION_OPTIONS => {
                     for option in Ipv6OptionIter::new(octets, extension.link.offset) {
-                        let option = option?;
-                        if option.kind == HOME_ADDRESS {
-                            foreseen.home = option.octets.get(2..).and_then(|a| a.try_into().ok()).or(foreseen.home);
+                        let OptionView { kind, offset, octets } = option?;
+                        let home = octets.get(2..).and_then(|address| address.try_into().ok());
+                        // Only one address can stand in the source (RFC 6275 6.3).
+                        match (kind == HOME_ADDRESS, home, foreseen.home) {
+                            (true, Some(home), None) => foreseen.home = Some(home),
+                            (true, Some(_), Some(_)) => return Err(MutableError::Option { offset }),
+                            _ => {}
                         }
                     }
                 }
@@ -214,35 +239,37 @@ const HOME_ADDRESS: u8 = 0xc9;
 const MAY_CHANGE: u8 = 0x20;
 const PAD_1: u8 = 0;
 
-/// Hop-by-hop or destination options: the data of those that may change count as zeros (RFC 4302 3.3.3.1.2.2).
+/// Hop-by-hop or destination options, from the length octet on: the data of those that may change count as zeros (RFC 4302 3.3.3.1.2.2), a home address
+/// as the care-of address it changes places with, where there is one.
 fn ipv6_options(
     header: &[u8],
     offset: usize,
     profile: Profile,
-    care_of: &[u8; 16],
+    care_of: Option<&[u8; 16]>,
     absorb: &mut dyn FnMut(&[u8]),
 ) -> Result<(), MutableError> {
-    absorb(header.get(..2).unwrap_or_default());
+    absorb(header.get(..1).unwrap_or_default());
     for option in Ipv6OptionIter::new(header, offset) {
         let option = option?;
         let (head, data) = option.octets.split_at_checked(2).unwrap_or((option.octets, &[]));
-        match (option.kind & MAY_CHANGE != 0, profile.ipv6_options) {
-            (true, Ipv6Options::WholeZeroed) => absorb_zeros(option.octets.len(), absorb),
-            (true, Ipv6Options::DataZeroed) => {
+        let care_of = care_of.filter(|address| option.kind == HOME_ADDRESS && data.len() == address.len());
+        match (option.kind & MAY_CHANGE != 0, profile.ipv6_options, care_of) {
+            (true, Ipv6Options::WholeZeroed, _) => absorb_zeros(option.octets.len(), absorb),
+            (true, Ipv6Options::DataZeroed, _) => {
                 absorb(head);
                 absorb_zeros(data.len(), absorb);
             }
-            (false, _) if option.kind == HOME_ADDRESS && data.len() == care_of.len() => {
+            (false, _, Some(care_of)) => {
                 absorb(head);
                 absorb(care_of);
             }
-            (false, _) => absorb(option.octets),
+            (false, _, None) => absorb(option.octets),
         }
     }
     Ok(())
 }
 
-/// The options of a hop-by-hop or destination options header.
+/// The options of a hop-by-hop or destination options header, given from its length octet on.
 struct Ipv6OptionIter<'a> {
     rest: &'a [u8],
     offset: usize,
@@ -250,7 +277,7 @@ struct Ipv6OptionIter<'a> {
 
 impl<'a> Ipv6OptionIter<'a> {
     fn new(header: &'a [u8], offset: usize) -> Self {
-        Self { rest: header.get(2..).unwrap_or_default(), offset: offset.saturating_add(2) }
+        Self { rest: header.get(1..).unwrap_or_default(), offset: offset.saturating_add(2) }
     }
 }
 
@@ -278,13 +305,14 @@ impl<'a> Iterator for Ipv6OptionIter<'a> {
     }
 }
 
-/// A routing header of type 0 (RFC 2460 4.4) or 2 (RFC 6275 6.4), whose addresses change places at each hop.
+/// A routing header of type 0 (RFC 2460 4.4) or 2 (RFC 6275 6.4), whose addresses change places at each hop; taken apart
+/// from its length octet on.
 ///
 /// ```text
 /// | next header | length | type | segments left |  reserved (4)  | address 1 | .. | address n |
 /// ```
 struct Route<'a> {
-    /// Next header, length and type.
+    /// Length and type.
     front: &'a [u8],
     /// The reserved word.
     reserved: &'a [u8],
@@ -297,8 +325,8 @@ struct Route<'a> {
 impl<'a> Route<'a> {
     fn parse(header: &'a [u8], offset: usize) -> Result<Self, MutableError> {
         let malformed = MutableError::Routing { offset };
-        let (fixed, addresses) = header.split_at_checked(8).ok_or(malformed)?;
-        let &[_, _, kind, segments_left, ..] = fixed else { return Err(malformed) };
+        let (fixed, addresses) = header.split_at_checked(7).ok_or(malformed)?;
+        let &[_, kind, segments_left, ..] = fixed else { return Err(malformed) };
         let (addresses, odd) = addresses.as_chunks::<16>();
         let split = addresses.len().checked_sub(segments_left.into()).ok_or(malformed)?;
         let known = kind == 0 && odd.is_empty() || kind == 2 && odd.is_empty() && addresses.len() == 1;
@@ -306,31 +334,31 @@ impl<'a> Route<'a> {
             return Err(MutableError::UnknownRouting { kind });
         }
         let (visited, left) = addresses.split_at_checked(split).ok_or(malformed)?;
-        let (front, reserved) = (fixed.get(..3).unwrap_or_default(), fixed.get(4..).unwrap_or_default());
+        let (front, reserved) = (fixed.get(..2).unwrap_or_default(), fixed.get(3..).unwrap_or_default());
         Ok(Self { front, reserved, visited, left })
     }
 }
 
 /// Passes the header as it will arrive: no segments left, and the places still to be visited shifted by one, as each hop
-/// puts the address it had as destination into the list.
+/// puts the address it had as destination into the list. Returns the destination that is left.
 fn routing(
-    ip: &Ipv6<'_>,
-    extension: &Extension,
+    destination: [u8; 16],
     header: &[u8],
+    offset: usize,
     absorb: &mut dyn FnMut(&[u8]),
-) -> Result<(), MutableError> {
-    let route = Route::parse(header, extension.link.offset)?;
-    let Some((_, but_last)) = route.left.split_last() else {
+) -> Result<[u8; 16], MutableError> {
+    let route = Route::parse(header, offset)?;
+    let Some((last, but_last)) = route.left.split_last() else {
         absorb(header);
-        return Ok(());
+        return Ok(destination);
     };
     absorb(route.front);
     absorb(&[0]);
     absorb(route.reserved);
     route.visited.iter().for_each(|address| absorb(address));
-    absorb(&ip.header().destination().octets());
+    absorb(&destination);
     but_last.iter().for_each(|address| absorb(address));
-    Ok(())
+    Ok(*last)
 }
 
 fn absorb_zeros(mut count: usize, absorb: &mut dyn FnMut(&[u8])) {

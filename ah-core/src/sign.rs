@@ -58,6 +58,7 @@ pub fn sign_with<I: AhIntegrity>(
     }
     let payload_len = u8::try_from(len >> 2).ok().and_then(|words| words.checked_sub(2)).ok_or(SignError::IcvLength)?;
 
+    packet.room_for(len, 0)?;
     packet.truncate(own_length);
     open_gap(packet, place, len, IpProto::AH)?;
     set_length(packet.data_mut())?;

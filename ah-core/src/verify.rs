@@ -1,7 +1,7 @@
 use core::fmt;
 
 use ipsec_crypto::{AhIntegrity, Forged};
-use ipsec_packet::{IpError, IpProto, PacketBuf, Placement, Replay, Seq, SeqWidth, Spi, close_gap, locate};
+use ipsec_packet::{Ip, IpError, IpProto, PacketBuf, Placement, Replay, Seq, SeqWidth, Spi, close_gap, locate};
 use zerocopy::FromBytes;
 
 use crate::header::{HEADER, Header};
@@ -28,7 +28,7 @@ pub(crate) struct Found {
 /// Finds the outermost AH of a packet.
 pub(crate) fn find(packet: &[u8]) -> Result<Found, VerifyError> {
     let place = locate(packet, IpProto::AH)?;
-    let ah = packet.get(place.at..).unwrap_or_default();
+    let ah = Ip::parse(packet)?.packet().get(place.at..).unwrap_or_default();
     let (header, _) = Header::read_from_prefix(ah).map_err(|_| VerifyError::TooShort)?;
     Ok(Found { place, header })
 }
@@ -69,8 +69,8 @@ pub(crate) fn authenticate<I: AhIntegrity>(
     profile: Profile,
     packet: &[u8],
 ) -> Result<(), VerifyError> {
-    let ip = ipsec_packet::Ip::parse(packet)?;
-    let version = if matches!(ip, ipsec_packet::Ip::V6(_)) { 6 } else { 4 };
+    let ip = Ip::parse(packet)?;
+    let version = if matches!(ip, Ip::V6(_)) { 6 } else { 4 };
     let len = found.header.len();
     if !profile.accepts(version, integrity.field_len(), len) {
         return Err(VerifyError::Length { octets: len });
@@ -84,7 +84,7 @@ pub(crate) fn authenticate<I: AhIntegrity>(
 
 /// Takes AH off an authenticated packet.
 pub(crate) fn strip(found: &Found, seq: Seq, packet: &mut PacketBuf<'_>) -> Result<Verified, VerifyError> {
-    let own_length = ipsec_packet::Ip::parse(packet.data())?.packet().len();
+    let own_length = Ip::parse(packet.data())?.packet().len();
     packet.truncate(own_length);
     let next_header = IpProto(found.header.next_header);
     close_gap(packet, found.place, found.header.len(), next_header)?;

@@ -43,7 +43,7 @@ fn clear_payload(esp: &[u8], iv: usize, icv: usize) -> Option<IpProto> {
     let body = esp.get(HEADER.checked_add(iv)?..esp.len().checked_sub(icv)?)?;
     let (rest, &[pad_len, next]) = body.split_last_chunk::<2>()?;
     let (payload, padding) = rest.split_at_checked(rest.len().checked_sub(pad_len.into())?)?;
-    if padding.iter().zip(1u8..).any(|(is, ought)| *is != ought) || body.len() & 3 != 0 {
+    if padding.iter().zip(1u8..=u8::MAX).any(|(is, ought)| *is != ought) || body.len() & 3 != 0 {
         return None;
     }
     let next = IpProto(next);

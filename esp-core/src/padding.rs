@@ -74,7 +74,7 @@ impl PadCheck {
     /// Whether the padding passes; in time that depends on its length only.
     pub(crate) fn passes(self, padding: &[u8]) -> bool {
         match self {
-            Self::Full => padding.iter().zip(1u8..).fold(0, |wrong, (is, ought)| wrong | (is ^ ought)) == 0,
+            Self::Full => padding.iter().zip(1u8..=u8::MAX).fold(0, |wrong, (is, ought)| wrong | (is ^ ought)) == 0,
             Self::LastByte => padding.last().is_none_or(|last| usize::from(*last) == padding.len()),
             Self::LengthOnly => true,
         }
@@ -83,5 +83,5 @@ impl PadCheck {
 
 /// Writes 1, 2, 3 .. (RFC 4303 2.4).
 pub(crate) fn write(padding: &mut [u8]) {
-    padding.iter_mut().zip(1u8..).for_each(|(octet, number)| *octet = number);
+    padding.iter_mut().zip(1u8..=u8::MAX).for_each(|(octet, number)| *octet = number);
 }

@@ -51,12 +51,15 @@ impl Checksum {
     }
 }
 
-/// The checksum after the octets `old` were replaced by `new` (RFC 1624 equation 3); both at even offsets.
+/// The checksum after the octets `old` were replaced by `new` (RFC 1624 equation 3); both begin at an even offset, and an
+/// odd one at the end counts as if a zero followed.
 #[must_use]
 pub fn adjust_checksum(checksum: u16, old: &[u8], new: &[u8]) -> u16 {
-    let mut sum = Checksum::new().over(&(!checksum).to_be_bytes()).over(new);
-    for word in old.as_chunks::<2>().0 {
-        sum = sum.over(&(!u16::from_be_bytes(*word)).to_be_bytes());
+    let mut sum = Checksum::new().over(&(!checksum).to_be_bytes());
+    let (words, last) = old.as_chunks::<2>();
+    let last = last.first().map(|high| [*high, 0]);
+    for word in words.iter().copied().chain(last) {
+        sum = sum.over(&(!u16::from_be_bytes(word)).to_be_bytes());
     }
-    sum.finish()
+    sum.over(new).finish()
 }

@@ -214,17 +214,22 @@ pub(crate) fn amend(packet: &mut [u8], change: impl FnOnce(&mut Ipv4Header)) {
     }
 }
 
-/// Changes the header in front of `packet` and computes its checksum anew.
+/// Changes the header in front of `packet` and computes its checksum anew. A malformed header is left as it is.
 pub(crate) fn edit(packet: &mut [u8], change: impl FnOnce(&mut Ipv4Header)) -> Result<(), IpError> {
     let available = packet.len();
     let too_short = |needed| IpError::TooShort(TooShort { needed, available });
-    let (header, _) = Ipv4Header::mut_from_prefix(packet).map_err(|_| too_short(HEADER))?;
-    change(header);
-    header.checksum = U16::ZERO;
+    let (header, _) = Ipv4Header::ref_from_prefix(packet).map_err(|_| too_short(HEADER))?;
     let len = header.header_len();
-    let whole = packet.get(..len).ok_or(too_short(len))?;
+    if len < HEADER {
+        return Err(IpError::HeaderLength(header.version_ihl & 0x0f));
+    }
+    let whole = packet.get_mut(..len).ok_or(too_short(len))?;
+    if let Ok((header, _)) = Ipv4Header::mut_from_prefix(whole) {
+        change(header);
+        header.checksum = U16::ZERO;
+    }
     let checksum = Checksum::new().over(whole).finish();
-    if let Ok((header, _)) = Ipv4Header::mut_from_prefix(packet) {
+    if let Ok((header, _)) = Ipv4Header::mut_from_prefix(whole) {
         header.checksum.set(checksum);
     }
     Ok(())

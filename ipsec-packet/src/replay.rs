@@ -27,8 +27,10 @@ pub trait AntiReplay {
     fn reconstruct(&self, low: u32) -> Seq {
         let bottom = self.bottom().get();
         let same_high = (bottom & !0xffff_ffff) | u64::from(low);
-        let seq = if same_high < bottom { same_high.saturating_add(1 << 32) } else { same_high };
-        Seq::new(seq)
+        match same_high.checked_add(1 << 32) {
+            Some(next_high) if same_high < bottom => Seq::new(next_high),
+            _ => Seq::new(same_high), // at the end of all numbers: below the bottom, and refused for it
+        }
     }
 }
 

@@ -78,16 +78,19 @@ pub fn locate(packet: &[u8], wanted: IpProto) -> Result<Placement, IpError> {
             if place.next == wanted { Ok(place) } else { Err(IpError::NotFound) }
         }
         Ip::V6(ip) => {
-            let mut fragment = false;
-            let link = ip.walk(|extension| {
-                fragment |= is_fragment(ip.packet(), extension);
-                fragment || extension.link.kind == wanted || extension.link.kind == IpProto::AH
-            })?;
-            if fragment {
-                return Err(IpError::Fragment);
+            let mut chain = ip.chain();
+            loop {
+                let link = chain.link();
+                if link.kind == wanted {
+                    return Ok(Placement { at: link.offset, named_at: link.named_at, next: link.kind });
+                }
+                // What AH covers is not looked into before it was verified.
+                match chain.next_extension()?.filter(|extension| extension.link.kind != IpProto::AH) {
+                    Some(extension) if is_fragment(ip.packet(), extension) => return Err(IpError::Fragment),
+                    Some(_) => {}
+                    None => return Err(IpError::NotFound),
+                }
             }
-            let place = Placement { at: link.offset, named_at: link.named_at, next: link.kind };
-            if link.kind == wanted { Ok(place) } else { Err(IpError::NotFound) }
         }
     }
 }

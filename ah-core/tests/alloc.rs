@@ -1,0 +1,81 @@
+//! Nothing is allocated, whatever the algorithm and whether a packet is signed, verified or refused.
+#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::indexing_slicing)]
+#![allow(clippy::panic, clippy::unwrap_used)]
+
+mod packets;
+
+use std::alloc::System;
+
+use ah_core::{SignError, VerifyError};
+use ipsec_packet::{IpError, PacketBuf, Replay, Seq, SeqWidth};
+use packets::{PROFILES, Random, Sa, Sample, WIDTHS, integrities, samples};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Allocations, reallocations and their ends while `work` was done.
+fn allocations<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let region = Region::new(ALLOCATOR);
+    let result = work();
+    let change = region.change();
+    (result, change.allocations + change.reallocations + change.deallocations)
+}
+
+/// The result of `work`, which must not allocate.
+fn quietly<T>(work: impl FnOnce() -> T) -> T {
+    let (result, count) = allocations(work);
+    assert_eq!(count, 0);
+    result
+}
+
+// The only test of this file: another one beside it would be counted, too.
+#[test]
+fn signing_verifying_and_refusing_allocate_nothing() {
+    assert_eq!(allocations(|| drop(vec![1])).1, 2, "the allocator counts");
+    let random = &mut Random(51);
+    let mut packets = 0;
+    for (algorithm, key) in integrities() {
+        for (sample, (_, profile)) in samples(random).into_iter().zip(PROFILES.into_iter().cycle()) {
+            for width in WIDTHS {
+                let sa = Sa { integrity: (algorithm, key.clone()), ..Sa::new(algorithm, width, profile) };
+                let sa = Sa { options: sample.options, ..sa };
+                goes_quietly(&sa, &sample);
+                packets += 1;
+            }
+        }
+    }
+    assert_eq!(packets, 12 * 11 * 2);
+}
+
+fn goes_quietly(sa: &Sa, sample: &Sample) {
+    let (mut tx, mut rx, mut exhausted) = (sa.sender(), sa.receiver(), sa.sender());
+    let mut last = exhausted.counter().export();
+    last[if sa.width == SeqWidth::Bits32 { 8 } else { 4 }..].fill(0xff);
+    exhausted.import(&last).unwrap();
+    let mut stranger = Sa { spi: 0x2002, ..sa.clone() }.receiver();
+
+    let (mut bytes, mut tight) = ([&[0; 64][..], &sample.plain].concat(), sample.plain.clone());
+    let mut tight = PacketBuf::received(&mut tight);
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 64, sample.plain.len()).unwrap();
+    assert!(matches!(quietly(|| tx.sign(&mut tight)), Err(SignError::Ip(IpError::NoRoom(_)))));
+    assert_eq!(quietly(|| exhausted.sign(&mut packet)), Err(SignError::SequenceExhausted));
+    assert_eq!(quietly(|| rx.verify(&mut packet)), Err(VerifyError::Ip(IpError::NotFound)));
+    assert_eq!(quietly(|| tx.sign(&mut packet)), Ok(Seq::new(1)));
+
+    let (mut again, mut forged) = (packet.data().to_vec(), packet.data().to_vec());
+    forged[sample.at + 12] ^= 1;
+    let (mut again, mut forged) = (PacketBuf::received(&mut again), PacketBuf::received(&mut forged));
+    let long = &mut packet.data().to_vec();
+    long[sample.at + 1] -= 3;
+    let mut long = PacketBuf::received(long);
+    assert!(matches!(quietly(|| stranger.verify(&mut packet)), Err(VerifyError::WrongSpi { .. })));
+    assert_eq!(quietly(|| rx.verify(&mut forged)), Err(VerifyError::Forged));
+    assert!(matches!(quietly(|| rx.verify(&mut long)), Err(VerifyError::Length { .. })));
+    assert!(quietly(|| rx.verify(&mut packet)).is_ok());
+    assert_eq!(quietly(|| rx.verify(&mut again)), Err(VerifyError::Replayed(Replay::Duplicate)));
+    assert_eq!(packet.data(), sample.plain);
+    packet.data_mut()[0] ^= 0x80;
+    assert!(matches!(quietly(|| tx.sign(&mut packet)), Err(SignError::Ip(IpError::Version(_)))));
+    assert!(matches!(quietly(|| rx.verify(&mut packet)), Err(VerifyError::Ip(IpError::Version(_)))));
+}

@@ -1,0 +1,125 @@
+//! What counts for the ICV, a second time: with copies, and by sending the packet hop by hop to where it is verified.
+
+use std::ops::Range;
+
+use super::{DESTINATION, HOME_ADDRESS, HOP_BY_HOP, ROUTING};
+
+/// RFC 2402 and RFC 4302 appendix A1, "IMMUTABLE": copy, class, number.
+const IMMUTABLE: [(u8, u8, u8); 7] = [(0, 0, 0), (0, 0, 1), (1, 0, 2), (1, 0, 5), (1, 0, 6), (1, 0, 20), (1, 0, 21)];
+
+/// Whether an IPv4 option counts.
+pub fn is_immutable(kind: u8) -> bool {
+    IMMUTABLE.iter().any(|(copy, class, number)| copy << 7 | class << 5 | number == kind)
+}
+
+/// The header of an IPv4 packet as it counts, or `None` where it contradicts itself.
+pub fn slow_ipv4(header: &[u8], tos: bool) -> Option<Vec<u8>> {
+    let mut copy = header.to_vec();
+    let options = slow_options(header)?;
+    for option in &options {
+        if matches!(header[option.start], 0x83 | 0x89) {
+            let route = &header[option.clone()];
+            let (length, mut pointer) = (route.len(), usize::from(*route.get(2)?));
+            if (length - 3) % 4 != 0 || pointer < 4 || pointer % 4 != 0 {
+                return None;
+            }
+            // RFC 791 3.1: at each hop the next address of the route becomes the destination, the pointer moves by 4.
+            while pointer <= length {
+                let next = option.start + pointer - 1;
+                copy.copy_within(next..next + 4, 16);
+                pointer += 4;
+            }
+        }
+    }
+    copy[1] &= if tos { 0xff } else { 0 };
+    for at in [6, 7, 8, 10, 11] {
+        copy[at] = 0;
+    }
+    for option in options.into_iter().filter(|option| !is_immutable(header[option.start])) {
+        copy[option].fill(0);
+    }
+    Some(copy)
+}
+
+/// Where the options of an IPv4 header are.
+fn slow_options(header: &[u8]) -> Option<Vec<Range<usize>>> {
+    let (mut options, mut at) = (Vec::new(), 20);
+    while at < header.len() {
+        let length = match header[at] {
+            0 => break,
+            1 => 1,
+            _ => usize::from(*header.get(at + 1).filter(|length| **length >= 2)?),
+        };
+        options.push(at..at + length);
+        at += length;
+    }
+    (at <= header.len()).then_some(options)
+}
+
+/// The headers of an IPv6 packet as they count, or `None` where they contradict themselves.
+pub fn slow_ipv6(headers: &[u8], whole_options: bool) -> Option<Vec<u8>> {
+    let mut copy = headers.to_vec();
+    let chain = slow_chain(headers)?;
+    while hop(&mut copy, &chain)? {}
+    for (kind, header) in chain {
+        if !matches!(kind, HOP_BY_HOP | DESTINATION) {
+            continue;
+        }
+        let (mut at, end) = (header.start + 2, header.end);
+        while at < end {
+            let kind_of_option = copy[at];
+            let length = if kind_of_option == 0 { 1 } else { 2 + usize::from(*copy[..end].get(at + 1)?) };
+            if at + length > end {
+                return None;
+            }
+            if kind_of_option & 0x20 != 0 {
+                copy[at + if whole_options { 0 } else { 2 }..at + length].fill(0);
+            }
+            if kind == DESTINATION && kind_of_option == HOME_ADDRESS && length == 18 {
+                swap(&mut copy, 8, at + 2); // RFC 6275 11.3.2
+            }
+            at += length;
+        }
+    }
+    copy[0] &= 0xf0;
+    for at in [1, 2, 3, 7] {
+        copy[at] = 0;
+    }
+    Some(copy)
+}
+
+/// The extension headers up to where the octets end, each whole.
+pub fn slow_chain(headers: &[u8]) -> Option<Vec<(u8, Range<usize>)>> {
+    let (mut chain, mut kind, mut at) = (Vec::new(), headers[6], 40);
+    while at < headers.len() {
+        let end = at + 8 * (1 + usize::from(*headers.get(at + 1)?));
+        chain.push((kind, at..end));
+        (kind, at) = (headers[at], end);
+    }
+    (at == headers.len()).then_some(chain)
+}
+
+/// What the node does that the packet is at (RFC 2460 4.4); whether it sends the packet on. `None` when it discards it.
+pub fn hop(packet: &mut [u8], chain: &[(u8, Range<usize>)]) -> Option<bool> {
+    for (_, header) in chain.iter().filter(|(kind, _)| *kind == ROUTING) {
+        let [length, kind, left] = [1, 2, 3].map(|at| packet[header.start + at]);
+        if left == 0 {
+            continue;
+        }
+        let n = length / 2;
+        // Type 2 has one address only (RFC 6275 6.4.1).
+        if !matches!((kind, length), (0, _) | (2, 2)) || length % 2 == 1 || left > n {
+            return None;
+        }
+        packet[header.start + 3] = left - 1;
+        let i = usize::from(n - (left - 1)); // the address vector counts from 1
+        swap(packet, 24, header.start + 8 + 16 * (i - 1));
+        return Some(true);
+    }
+    Some(false)
+}
+
+/// Swaps two addresses.
+fn swap(packet: &mut [u8], a: usize, b: usize) {
+    (0..16).for_each(|i| packet.swap(a + i, b + i));
+}

@@ -1,0 +1,248 @@
+//! What must hold for every suite, every payload and every damage.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use std::sync::LazyLock;
+
+use common::*;
+use esp_core::{Envelope, Inbound, OpenError, PadCheck, Padding, SealError, open_with, overhead, peek, seal_with};
+use ipsec_crypto::{AnySuite, IvRule};
+use ipsec_packet::{AntiReplay, IpProto, NoRoom, PacketBuf, ReplayWindow, Seq, SeqWidth};
+use proptest::prelude::*;
+
+static CHOICES: LazyLock<Vec<Choice>> = LazyLock::new(all_choices);
+
+fn choices() -> impl Strategy<Value = Choice> {
+    proptest::sample::select(&CHOICES[..])
+}
+
+fn paddings() -> impl Strategy<Value = Padding> {
+    let minimal = Padding::MINIMAL;
+    prop_oneof![
+        Just(minimal),
+        any::<u8>().prop_map(move |octets| minimal.to_boundary(octets)),
+        any::<u8>().prop_map(move |octets| minimal.at_least(octets)),
+        (0usize..2500).prop_map(move |octets| minimal.tfc_to(octets)),
+        (any::<u8>(), any::<u8>(), 0usize..2500)
+            .prop_map(move |(to, least, tfc)| minimal.to_boundary(to).at_least(least).tfc_to(tfc)),
+    ]
+}
+
+fn widths() -> impl Strategy<Value = SeqWidth> {
+    prop_oneof![Just(SeqWidth::Bits32), Just(SeqWidth::Extended64)]
+}
+
+/// Numbers that are at home in both widths, and around the subspaces of ESN.
+fn numbers(width: SeqWidth) -> impl Strategy<Value = u64> {
+    match width {
+        SeqWidth::Bits32 => prop_oneof![1u64..100, 0xffff_ff00u64..=0xffff_ffff].boxed(),
+        SeqWidth::Extended64 => {
+            prop_oneof![1u64..100, 0xffff_ffc0u64..0x1_0000_0040, 1u64..u64::MAX, u64::MAX - 3..=u64::MAX].boxed()
+        }
+    }
+}
+
+fn payloads() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![proptest::collection::vec(any::<u8>(), 0..80), proptest::collection::vec(any::<u8>(), 0..2000),]
+}
+
+fn receiver_at(choice: &Choice, width: SeqWidth, top: u64) -> Inbound<AnySuite> {
+    Inbound::with_window(spi(), choice.suite(), width, ReplayWindow::with_top(Seq::new(top)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn what_was_sealed_opens_and_the_octets_around_it_stay(
+        choice in choices(),
+        payload in payloads(),
+        padding in paddings(),
+        (width, seq) in widths().prop_flat_map(|width| (Just(width), numbers(width))),
+        next in any::<u8>().prop_map(IpProto),
+        spare in (0usize..20, 0usize..20),
+    ) {
+        let (mut tx, mut rx) = (sender_at(&choice, width, seq), receiver_at(&choice, width, seq - 1));
+        tx.set_padding(padding);
+        let room = tx.overhead(payload.len());
+        let mut framed = Framed::new(&payload, room.front + spare.0, room.back + spare.1);
+        let guards = [framed.bytes[..spare.0].to_vec(), framed.bytes[framed.bytes.len() - spare.1..].to_vec()];
+        let mut packet = framed.packet();
+
+        prop_assert_eq!(tx.seal(&mut packet, next, &mut test_iv), Ok(Seq::new(seq)));
+        prop_assert_eq!(packet.len(), payload.len() + room.total());
+        prop_assert_eq!((packet.headroom(), packet.tailroom()), spare);
+        let seen = peek(packet.data()).unwrap();
+        prop_assert_eq!((seen.spi, seen.seq_low, seen.len), (spi().get(), seq as u32, packet.len()));
+        let body = packet.len() - room.front - choice.layout().icv;
+        prop_assert_eq!((packet.len() % 4, body % choice.layout().align), (0, 0));
+
+        let opened = rx.open(&mut packet).unwrap();
+        prop_assert_eq!((opened.next_header, opened.seq), (next, Seq::new(seq)));
+        let (kept, tfc) = packet.data().split_at(payload.len());
+        prop_assert_eq!(kept, &payload[..]);
+        prop_assert!(tfc.iter().all(|octet| *octet == 0));
+        prop_assert_eq!(tfc.len() + usize::from(opened.pad_len) + 2 + choice.layout().icv, room.back);
+        prop_assert_eq!(rx.window().top(), Seq::new(seq));
+
+        prop_assert_eq!(&framed.bytes[..spare.0], &guards[0][..]);
+        prop_assert_eq!(&framed.bytes[framed.bytes.len() - spare.1..], &guards[1][..]);
+    }
+
+    #[test]
+    fn one_octet_less_of_room_is_refused_and_nothing_changes(
+        choice in choices(),
+        payload in payloads(),
+        padding in paddings(),
+        width in widths(),
+        front in any::<bool>(),
+    ) {
+        let mut tx = sender_at(&choice, width, 7);
+        tx.set_padding(padding);
+        let room = tx.overhead(payload.len());
+        let mut framed = Framed::new(&payload, room.front - usize::from(front), room.back - usize::from(!front));
+        let before = framed.bytes.clone();
+        let mut packet = framed.packet();
+        let refused = tx.seal(&mut packet, IpProto::IPV4, &mut test_iv);
+        prop_assert_eq!(refused, Err(SealError::NoRoom(match front {
+            true => NoRoom::Front { needed: room.front, available: room.front - 1 },
+            false => NoRoom::Back { needed: room.back, available: room.back - 1 },
+        })));
+        prop_assert_eq!((packet.data(), packet.headroom()), (&payload[..], room.front - usize::from(front)));
+        prop_assert_eq!(framed.bytes, before);
+        prop_assert_eq!(tx.counter().last_used(), Seq::new(6));
+    }
+
+    #[test]
+    fn the_pure_functions_do_what_the_structs_do(
+        choice in choices(),
+        payload in payloads(),
+        padding in paddings(),
+        (width, number) in widths().prop_flat_map(|width| (Just(width), numbers(width))),
+    ) {
+        let (suite, layout, seq) = (choice.suite(), choice.layout(), Seq::new(number));
+        let (mut tx, mut rx) = (sender_at(&choice, width, number), receiver_at(&choice, width, number - 1));
+        tx.set_padding(padding);
+        let room = overhead(layout, padding, payload.len());
+        prop_assert_eq!(room, tx.overhead(payload.len()));
+        let iv = match layout.iv_rule {
+            IvRule::None => vec![],
+            IvRule::Unpredictable => {
+                let mut iv = vec![0; layout.iv];
+                test_iv(seq, &mut iv);
+                iv
+            }
+            IvRule::Unique => number.to_be_bytes().to_vec(),
+        };
+        let [mut one, mut two] = [(); 2].map(|()| Framed::new(&payload, room.front, room.back));
+        let envelope = Envelope { spi: spi(), seq, width, next_header: IpProto::TCP, padding };
+        prop_assert_eq!(seal_with(&suite, &envelope, &iv, &mut one.packet()), Ok(()));
+        prop_assert_eq!(tx.seal(&mut two.packet(), IpProto::TCP, &mut test_iv), Ok(seq));
+        prop_assert_eq!(&one.bytes, &two.bytes);
+
+        let mut three = one.bytes.clone();
+        let [mut one, mut two, mut three] =
+            [&mut one.bytes, &mut two.bytes, &mut three].map(|bytes| PacketBuf::received(bytes));
+        let wrong = Seq::new(number ^ 1 << 32);
+        let refused = open_with(&suite, wrong, width, PadCheck::Full, &mut three);
+        prop_assert_eq!(refused.is_ok(), width == SeqWidth::Bits32, "the high half is authenticated, or not there");
+        let opened = open_with(&suite, seq, width, PadCheck::Full, &mut one);
+        prop_assert_eq!(&opened, &rx.open(&mut two));
+        prop_assert!(opened.is_ok());
+        prop_assert_eq!(one.data(), two.data());
+    }
+
+    #[test]
+    fn open_into_says_what_open_says(
+        choice in choices(),
+        payload in payloads(),
+        width in widths(),
+        damage in proptest::option::of((any::<prop::sample::Index>(), 1u8..=255)),
+        spare in 0usize..20,
+    ) {
+        let mut received = sealed(&mut sender_at(&choice, width, 9), &payload, IpProto::UDP);
+        if let Some((at, flip)) = damage {
+            let at = at.index(received.len());
+            received[at] ^= flip;
+        }
+        let (mut one, mut two) = (receiver_at(&choice, width, 3), receiver_at(&choice, width, 3));
+        let mut in_place = received.clone();
+        let mut packet = PacketBuf::received(&mut in_place);
+        let opened = one.open(&mut packet);
+
+        let mut out = vec![0xee; received.len() + spare];
+        let source = received.clone();
+        match two.open_into(&received, &mut out) {
+            Ok((told, inside)) => {
+                prop_assert_eq!((Ok(told), inside), (opened, packet.data()));
+                prop_assert_eq!(inside, &payload[..]);
+            }
+            Err(e) => prop_assert_eq!(Err(e), opened),
+        }
+        prop_assert_eq!(opened.is_ok(), damage.is_none());
+        prop_assert_eq!(&received, &source);
+        prop_assert!(out[received.len()..].iter().all(|octet| *octet == 0xee));
+        prop_assert_eq!(window_state(one.window()), window_state(two.window()));
+    }
+}
+
+/// The same SA for all that is done to one packet: whatever is refused must leave it able to open the real one.
+fn damage_every_bit(choice: &Choice, width: SeqWidth, payload: usize) {
+    let (seq, top) = match width {
+        SeqWidth::Bits32 => (7, 3),
+        SeqWidth::Extended64 => (0x1_0000_0003, 0xffff_fff8),
+    };
+    let good = sealed(&mut sender_at(choice, width, seq), &Rng(5).bytes(payload), IpProto::UDP);
+    let mut rx = receiver_at(choice, width, top);
+    let before = window_state(rx.window());
+    let mut refuse = |bad: &[u8], what: &str| {
+        let mut framed = Framed::new(bad, 8, 8);
+        let whole = framed.bytes.clone();
+        let mut packet = framed.packet();
+        assert!(rx.open(&mut packet).is_err(), "{}: {what} accepted", choice.name());
+        assert_eq!((packet.len(), packet.headroom()), (bad.len(), 8), "{}: {what}", choice.name());
+        assert_eq!(framed.bytes, whole, "{}: {what} was written to", choice.name());
+        assert_eq!(window_state(rx.window()), before, "{}: {what} moved the window", choice.name());
+    };
+    for bit in 0..good.len() * 8 {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        refuse(&bad, "a flipped bit");
+    }
+    for len in 0..good.len() {
+        refuse(&good[..len], "a truncation");
+    }
+    for more in 1..=20 {
+        refuse(&[&good[..], &vec![0; more]].concat(), "a tail");
+    }
+    let mut other = Framed::new(&good, 0, 0);
+    assert_eq!(rx.open(&mut other.packet()).map(|opened| opened.seq.get()), Ok(seq));
+}
+
+#[test]
+fn every_bit_flip_and_every_truncation_is_refused_without_a_trace() {
+    for (n, choice) in CHOICES.iter().enumerate() {
+        for width in WIDTHS {
+            damage_every_bit(choice, width, n % 23);
+        }
+    }
+}
+
+#[test]
+fn a_packet_of_another_width_or_subspace_is_forged() {
+    for choice in CHOICES.iter() {
+        for (sent, received, seq) in [
+            (SeqWidth::Bits32, SeqWidth::Extended64, 7),
+            (SeqWidth::Extended64, SeqWidth::Bits32, 7),
+            (SeqWidth::Extended64, SeqWidth::Extended64, 0x1_0000_0007),
+        ] {
+            let mut bytes = sealed(&mut sender_at(choice, sent, seq), b"inside", IpProto::UDP);
+            let before = bytes.clone();
+            let opened = receiver_at(choice, received, 3).open(&mut PacketBuf::received(&mut bytes));
+            assert_eq!(opened, Err(OpenError::Forged), "{}: {sent:?} as {received:?}", choice.name());
+            assert_eq!(bytes, before);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The packet buffer against a model of three vectors.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use ipsec_packet::{NoRoom, PacketBuf, TooShort};
+use proptest::prelude::*;
+
+/// `front | data | back`; `None` where a gap was closed and nothing is promised.
+#[derive(Clone)]
+struct Model {
+    front: Vec<Option<u8>>,
+    data: Vec<u8>,
+    back: Vec<Option<u8>>,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    PushFront(usize),
+    PushBack(usize),
+    PullFront(usize),
+    PullBack(usize),
+    Prepend(Vec<u8>),
+    Append(Vec<u8>),
+    Truncate(usize),
+    OpenGap(usize, usize),
+    CloseGap(usize, usize),
+    RoomFor(usize, usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let (n, bytes) = (0usize..40, proptest::collection::vec(any::<u8>(), 0..24));
+    let step = prop_oneof![
+        n.clone().prop_map(Step::PushFront),
+        n.clone().prop_map(Step::PushBack),
+        n.clone().prop_map(Step::PullFront),
+        n.clone().prop_map(Step::PullBack),
+        bytes.clone().prop_map(Step::Prepend),
+        bytes.prop_map(Step::Append),
+        (0usize..120).prop_map(Step::Truncate),
+        (n.clone(), n.clone()).prop_map(|(head, size)| Step::OpenGap(head, size)),
+        (n.clone(), n.clone()).prop_map(|(head, size)| Step::CloseGap(head, size)),
+        (n.clone(), n.clone()).prop_map(|(front, back)| Step::RoomFor(front, back)),
+        prop_oneof![Just(usize::MAX), Just(usize::MAX - 20)].prop_flat_map(|huge| prop_oneof![
+            Just(Step::PushFront(huge)),
+            Just(Step::PushBack(huge)),
+            Just(Step::PullFront(huge)),
+            Just(Step::PullBack(huge)),
+            Just(Step::Truncate(huge)),
+            Just(Step::OpenGap(huge, 4)),
+            Just(Step::OpenGap(4, huge)),
+            Just(Step::CloseGap(huge, 4)),
+            Just(Step::CloseGap(4, huge)),
+            Just(Step::CloseGap(huge, huge)),
+            Just(Step::RoomFor(huge, huge)),
+        ]),
+    ];
+    proptest::collection::vec(step, 0..40)
+}
+
+impl Model {
+    /// The room that becomes data: what is known of it must be there still, and it is written over with `fresh`.
+    fn gained(known: Vec<Option<u8>>, slot: &mut [u8], fresh: &[u8]) -> Vec<u8> {
+        assert_eq!(known.len(), slot.len());
+        assert!(known.iter().zip(&*slot).all(|(known, is)| known.is_none_or(|octet| octet == *is)));
+        slot.copy_from_slice(fresh);
+        fresh.to_vec()
+    }
+
+    fn push_front(&mut self, packet: &mut PacketBuf<'_>, n: usize, fresh: &[u8]) -> Result<(), NoRoom> {
+        let available = self.front.len();
+        let Some(at) = available.checked_sub(n) else {
+            assert_eq!(packet.push_front(n).map(|_| ()), Err(NoRoom::Front { needed: n, available }));
+            return Err(NoRoom::Front { needed: n, available });
+        };
+        let gained = Self::gained(self.front.split_off(at), packet.push_front(n)?, fresh);
+        self.data.splice(..0, gained);
+        Ok(())
+    }
+
+    fn apply(&mut self, packet: &mut PacketBuf<'_>, step: &Step, mark: u8) {
+        let (len, front, back) = (self.data.len(), self.front.len(), self.back.len());
+        match *step {
+            Step::PushFront(n) => {
+                let _ = self.push_front(packet, n, &vec![mark; n.min(front)]);
+            }
+            Step::PushBack(n) if n > back => {
+                assert_eq!(packet.push_back(n).map(|_| ()), Err(NoRoom::Back { needed: n, available: back }));
+            }
+            Step::PushBack(n) => {
+                let rest = self.back.split_off(n);
+                let known = std::mem::replace(&mut self.back, rest);
+                let gained = Self::gained(known, packet.push_back(n).unwrap(), &vec![mark; n]);
+                self.data.extend(gained);
+            }
+            Step::Prepend(ref bytes) => {
+                let expected = if bytes.len() > front {
+                    Err(NoRoom::Front { needed: bytes.len(), available: front })
+                } else {
+                    self.front.truncate(front - bytes.len());
+                    self.data.splice(..0, bytes.iter().copied());
+                    Ok(())
+                };
+                assert_eq!(packet.prepend(bytes), expected);
+            }
+            Step::Append(ref bytes) => {
+                let expected = if bytes.len() > back {
+                    Err(NoRoom::Back { needed: bytes.len(), available: back })
+                } else {
+                    self.back.drain(..bytes.len());
+                    self.data.extend(bytes);
+                    Ok(())
+                };
+                assert_eq!(packet.append(bytes), expected);
+            }
+            Step::PullFront(n) | Step::PullBack(n) if n > len => {
+                let refused = match step {
+                    Step::PullFront(_) => packet.pull_front(n),
+                    _ => packet.pull_back(n),
+                };
+                assert_eq!(refused, Err(TooShort { needed: n, available: len }));
+            }
+            Step::PullFront(n) => {
+                assert_eq!(packet.pull_front(n), Ok(()));
+                self.front.extend(self.data.drain(..n).map(Some));
+            }
+            Step::PullBack(n) => {
+                assert_eq!(packet.pull_back(n), Ok(()));
+                self.back.splice(..0, self.data.split_off(len - n).into_iter().map(Some));
+            }
+            Step::Truncate(n) => {
+                packet.truncate(n);
+                self.back.splice(..0, self.data.split_off(n.min(len)).into_iter().map(Some));
+            }
+            Step::OpenGap(head, size) => {
+                let opened = packet.open_gap(head, size);
+                if head > len {
+                    assert_eq!(opened, Err(NoRoom::Back { needed: head, available: len }));
+                } else if size > front {
+                    assert_eq!(opened, Err(NoRoom::Front { needed: size, available: front }));
+                } else {
+                    assert_eq!(opened, Ok(()));
+                    packet.data_mut()[head..head + size].fill(mark);
+                    self.front.truncate(front - size);
+                    self.data.splice(head..head, vec![mark; size]);
+                }
+            }
+            Step::CloseGap(head, size) => {
+                let needed = head.saturating_add(size);
+                let closed = packet.close_gap(head, size);
+                if needed > len {
+                    assert_eq!(closed, Err(TooShort { needed, available: len }));
+                } else {
+                    assert_eq!(closed, Ok(()));
+                    self.front.extend(vec![None; size]);
+                    self.data.drain(head..needed);
+                }
+            }
+            Step::RoomFor(f, b) => {
+                let expected = match (f > front, b > back) {
+                    (true, _) => Err(NoRoom::Front { needed: f, available: front }),
+                    (_, true) => Err(NoRoom::Back { needed: b, available: back }),
+                    _ => Ok(()),
+                };
+                assert_eq!(packet.room_for(f, b), expected);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn a_buffer_behaves_like_three_vectors(
+        mut bytes in proptest::collection::vec(any::<u8>(), 0..120),
+        cut in (0usize..120, 0usize..120),
+        steps in steps(),
+    ) {
+        let start = cut.0.min(bytes.len());
+        let end = (start + cut.1).min(bytes.len());
+        let known = |part: &[u8]| part.iter().copied().map(Some).collect::<Vec<_>>();
+        let mut model =
+            Model { front: known(&bytes[..start]), data: bytes[start..end].to_vec(), back: known(&bytes[end..]) };
+        let mut packet = PacketBuf::with_headroom(&mut bytes, start, end - start).unwrap();
+        for (mark, step) in (1u8..).zip(&steps) {
+            model.apply(&mut packet, step, mark);
+            prop_assert_eq!(packet.data(), &model.data[..], "after {:?}", step);
+            prop_assert_eq!((packet.headroom(), packet.tailroom()), (model.front.len(), model.back.len()));
+            prop_assert_eq!((packet.len(), packet.is_empty()), (model.data.len(), model.data.is_empty()));
+        }
+        // Nothing but what was asked for has changed, in the room around the packet either.
+        prop_assert_eq!(&*packet.into_data(), &model.data[..]);
+        let whole: Vec<_> = model.front.into_iter().chain(model.data.into_iter().map(Some)).chain(model.back).collect();
+        prop_assert_eq!(whole.len(), bytes.len());
+        for (octet, is) in whole.iter().zip(&bytes) {
+            prop_assert!(octet.is_none_or(|octet| octet == *is));
+        }
+    }
+}
+
+/// (octets, headroom, length, whether such a packet is there).
+#[test]
+fn a_packet_must_lie_within_its_bytes() {
+    for (octets, headroom, len, fits) in [
+        (0, 0, 0, true),
+        (10, 0, 10, true),
+        (10, 4, 6, true),
+        (10, 10, 0, true),
+        (10, 4, 7, false),
+        (10, 11, 0, false),
+        (10, usize::MAX, 1, false),
+        (10, 1, usize::MAX, false),
+        (10, usize::MAX, usize::MAX, false),
+    ] {
+        let mut bytes = vec![0; octets];
+        let made = PacketBuf::with_headroom(&mut bytes, headroom, len).map(|p| (p.headroom(), p.len(), p.tailroom()));
+        let available = octets.saturating_sub(headroom);
+        let expected = match fits {
+            true => Ok((headroom, len, octets - headroom - len)),
+            false => Err(NoRoom::Back { needed: len, available }),
+        };
+        assert_eq!(made, expected, "{len} octets after {headroom} in {octets}");
+    }
+}
+
+#[test]
+fn a_received_packet_has_no_room_around_it() {
+    let mut bytes = [1, 2, 3];
+    let packet = PacketBuf::received(&mut bytes);
+    assert_eq!((packet.headroom(), packet.data(), packet.tailroom()), (0, &[1, 2, 3][..], 0));
+}

@@ -1,0 +1,125 @@
+//! The counter of an outbound SA.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use common::Rng;
+use ipsec_packet::{Exhausted, Seq, SeqCounter, SeqWidth, StateError};
+
+const WIDTHS: [(SeqWidth, u8, u64); 2] = [(SeqWidth::Bits32, 32, 0xffff_ffff), (SeqWidth::Extended64, 64, u64::MAX)];
+
+/// A stored counter, written by hand: version 1, kind C, width, 0, the last number used.
+fn state(width: u8, used: u64) -> Vec<u8> {
+    [&[1, b'C', width, 0][..], &used.to_be_bytes()].concat()
+}
+
+#[test]
+fn the_first_number_is_1() {
+    for (width, ..) in WIDTHS {
+        let mut counter = SeqCounter::new(width);
+        assert_eq!((counter.last_used().get(), counter.peek()), (0, Ok(Seq::new(1))));
+        assert_eq!([counter.advance(), counter.advance()], [Ok(Seq::new(1)), Ok(Seq::new(2))]);
+        assert_eq!((counter.last_used().get(), counter.width()), (2, width));
+    }
+}
+
+#[test]
+fn a_counter_ends_at_the_last_number_and_stays_there() {
+    for (width, bits, last) in WIDTHS {
+        let mut counter = SeqCounter::new(width);
+        assert_eq!(counter.remaining(), last);
+        assert_eq!(counter.import(&state(bits, last - 3)), Ok(()));
+        assert_eq!(counter.reserve(4).map(|_| ()), Err(Exhausted));
+        assert_eq!(counter.remaining(), 3);
+        let taken: Vec<_> = (0..5).map(|_| counter.advance().map(Seq::get)).collect();
+        assert_eq!(taken, [Ok(last - 2), Ok(last - 1), Ok(last), Err(Exhausted), Err(Exhausted)]);
+        assert_eq!((counter.peek(), counter.remaining(), counter.last_used().get()), (Err(Exhausted), 0, last));
+        assert_eq!(counter.reserve(0).map(Iterator::count), Ok(0));
+        assert_eq!(counter.reserve(1).map(|_| ()), Err(Exhausted));
+        assert_eq!(counter.export(), *state(bits, last));
+    }
+}
+
+#[test]
+fn the_last_numbers_can_be_reserved() {
+    for (width, bits, last) in WIDTHS {
+        let mut counter = SeqCounter::new(width);
+        counter.import(&state(bits, last - 3)).unwrap();
+        let run: Vec<_> = counter.reserve(3).unwrap().map(Seq::get).collect();
+        assert_eq!(run, [last - 2, last - 1, last]);
+        assert_eq!(counter.advance(), Err(Exhausted));
+    }
+}
+
+#[test]
+fn runs_and_single_numbers_never_overlap() {
+    let (mut counter, mut rng) = (SeqCounter::new(SeqWidth::Extended64), Rng(1));
+    let (mut taken, mut runs) = (Vec::new(), Vec::new());
+    for _ in 0..500 {
+        match rng.below(3) {
+            0 => taken.push(counter.advance().unwrap().get()),
+            _ => runs.push(counter.reserve(rng.below(20) as u32).unwrap()),
+        }
+    }
+    taken.extend(runs.into_iter().flatten().map(Seq::get)); // the runs are used long after they were taken
+    taken.sort_unstable();
+    assert_eq!(taken, (1..=counter.last_used().get()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_run_that_was_used_up_gives_nothing_more() {
+    let mut run = SeqCounter::new(SeqWidth::Bits32).reserve(2).unwrap();
+    assert_eq!([run.next(), run.next(), run.next(), run.next()], [Some(Seq::new(1)), Some(Seq::new(2)), None, None]);
+}
+
+#[test]
+fn an_exported_counter_goes_on_where_it_stopped() {
+    for (width, bits, _) in WIDTHS {
+        let mut counter = SeqCounter::new(width);
+        counter.reserve(1000).unwrap();
+        assert_eq!(counter.export(), *state(bits, 1000));
+        let mut restarted = SeqCounter::new(width);
+        assert_eq!(restarted.import(&counter.export()), Ok(()));
+        assert_eq!(restarted.advance(), Ok(Seq::new(1001)));
+    }
+}
+
+#[test]
+fn a_counter_refuses_to_go_back_and_stays() {
+    for (width, bits, _) in WIDTHS {
+        let mut counter = SeqCounter::new(width);
+        counter.reserve(1000).unwrap();
+        for (used, verdict) in [
+            (0, Err(StateError::GoesBack { held: 1000, offered: 0 })),
+            (999, Err(StateError::GoesBack { held: 1000, offered: 999 })),
+            (1000, Ok(())),
+        ] {
+            assert_eq!(counter.import(&state(bits, used)), verdict);
+            assert_eq!(counter.last_used().get(), 1000);
+        }
+    }
+}
+
+#[test]
+fn a_state_that_is_no_counter_of_this_width_is_refused() {
+    let mut counter = SeqCounter::new(SeqWidth::Bits32);
+    let good = state(32, 77);
+    for at in 0..4 {
+        for flip in 1..=255 {
+            let mut bad = good.clone();
+            bad[at] ^= flip;
+            let expected = if at == 0 { StateError::Version(bad[0]) } else { StateError::Malformed };
+            assert_eq!(counter.import(&bad), Err(expected), "octet {at} ^ {flip}");
+        }
+    }
+    for len in 0..good.len() {
+        assert_eq!(counter.import(&good[..len]), Err(StateError::Malformed), "{len} octets");
+    }
+    for beyond in [0x1_0000_0000, u64::MAX] {
+        assert_eq!(counter.import(&state(32, beyond)), Err(StateError::Malformed), "used {beyond:#x}");
+    }
+    assert_eq!(counter.import(&[&good[..], &[0]].concat()), Err(StateError::Malformed));
+    assert_eq!(counter.last_used().get(), 0);
+    assert_eq!(counter.import(&good), Ok(()));
+}

@@ -1,0 +1,309 @@
+//! Checksums, IP headers, the walk of IPv6 extension headers, and the length field.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use common::*;
+use ipsec_packet::{
+    Checksum, Ip, IpError, IpProto, Ipv4Header, Ipv6, Ipv6Header, MAX_EXTENSION_HEADERS, TooShort, adjust_checksum,
+    set_length,
+};
+use proptest::prelude::*;
+use zerocopy::IntoBytes;
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
+}
+
+proptest! {
+    #![proptest_config(config(500))]
+
+    #[test]
+    fn a_checksum_does_not_depend_on_how_the_octets_were_cut(
+        data in proptest::collection::vec(any::<u8>(), 0..300),
+        cuts in proptest::collection::vec(0usize..40, 0..60),
+    ) {
+        let (mut sum, mut rest) = (Checksum::new(), &data[..]);
+        for cut in cuts {
+            let (piece, left) = rest.split_at(cut.min(rest.len()));
+            (sum, rest) = (sum.over(piece), left);
+        }
+        let sum = sum.over(rest);
+        prop_assert_eq!(sum.finish(), !naive_sum(&data));
+        prop_assert_eq!(sum.holds(), naive_sum(&data) == 0xffff);
+        prop_assert_eq!(Checksum::new().over(&data).finish(), !naive_sum(&data));
+    }
+
+    #[test]
+    fn an_adjusted_checksum_is_the_one_computed_anew(
+        data in proptest::collection::vec(any::<u8>(), 2..200),
+        new in proptest::collection::vec(any::<u8>(), 1..60),
+        at in 0usize..100,
+    ) {
+        // Not all zeros, whose sum has two forms; a change of whole words at an even offset.
+        let mut data = [&[0x45, 0], &data[..]].concat();
+        let at = (2 + at * 2).min(data.len() & !1);
+        let len = new.len().min(data.len() - at) & !1;
+        let before = Checksum::new().over(&data).finish();
+        let old = data[at..at + len].to_vec();
+        data[at..at + len].copy_from_slice(&new[..len]);
+        let after = Checksum::new().over(&data).finish();
+        prop_assert_eq!(adjust_checksum(before, &old, &new[..len]), after);
+    }
+}
+
+/// An odd number of octets at an even offset: a TTL, or what ends a packet.
+#[test]
+fn a_checksum_follows_the_change_of_an_odd_number_of_octets() {
+    for (at, new) in [(8, &[63][..]), (0, &[0x46]), (12, &[1, 2, 3]), (14, &[5]), (0, &[0x45, 7, 0])] {
+        let mut packet = v4(&[], IpProto::UDP, &[]);
+        let carried = u16::from_be_bytes([packet[10], packet[11]]);
+        let old = packet[at..at + new.len()].to_vec();
+        packet[at..at + new.len()].copy_from_slice(new);
+        packet[10..12].copy_from_slice(&adjust_checksum(carried, &old, new).to_be_bytes());
+        assert_eq!(naive_sum(&packet[..20]), 0xffff, "{} octets at {at}", new.len());
+    }
+}
+
+#[test]
+fn a_sum_over_more_than_64_kilobytes_does_not_overflow() {
+    let data = vec![0xff; 1 << 20];
+    assert_eq!(Checksum::new().over(&data).finish(), 0);
+    assert!(Checksum::new().over(&data).holds());
+    assert!(!Checksum::new().holds());
+}
+
+/// (what is wrong, what makes it so, the error).
+#[test]
+fn each_malformed_field_of_a_header_has_its_own_error() {
+    type Change = fn(&mut Vec<u8>);
+    let too_short = |needed, available| IpError::TooShort(TooShort { needed, available });
+    let v4_cases: &[(&str, Change, IpError)] = &[
+        ("nothing", |p| p.clear(), too_short(20, 0)),
+        ("one octet", |p| p.truncate(1), too_short(20, 1)),
+        ("a cut header", |p| p.truncate(19), too_short(20, 19)),
+        ("version 0", |p| p[0] = 0x05, IpError::Version(0)),
+        ("version 5", |p| p[0] = 0x55, IpError::Version(5)),
+        ("version 15", |p| p[0] = 0xff, IpError::Version(15)),
+        ("header length 0", |p| p[0] = 0x40, IpError::HeaderLength(0)),
+        ("header length 4", |p| p[0] = 0x44, IpError::HeaderLength(4)),
+        ("options beyond the packet", |p| p[0] = 0x4f, too_short(60, 30)),
+        ("total length 0", |p| p[3] = 0, IpError::Length { claimed: 0, available: 30 }),
+        ("total length inside the header", |p| p[3] = 19, IpError::Length { claimed: 19, available: 30 }),
+        (
+            "total length inside the options",
+            |p| p[0..4].copy_from_slice(&[0x46, 0, 0, 23]),
+            IpError::Length { claimed: 23, available: 30 },
+        ),
+        ("total length beyond the packet", |p| p[3] = 31, IpError::Length { claimed: 31, available: 30 }),
+        ("a cut payload", |p| p.truncate(29), IpError::Length { claimed: 30, available: 29 }),
+    ];
+    let v6_cases: &[(&str, Change, IpError)] = &[
+        ("one octet", |p| p.truncate(1), too_short(40, 1)),
+        ("a cut header", |p| p.truncate(39), too_short(40, 39)),
+        ("version 7", |p| p[0] = 0x70, IpError::Version(7)),
+        ("payload length beyond the packet", |p| p[5] = 11, IpError::Length { claimed: 51, available: 50 }),
+        ("payload length 65535", |p| p[4..6].fill(0xff), IpError::Length { claimed: 65575, available: 50 }),
+        ("a cut payload", |p| p.truncate(49), IpError::Length { claimed: 50, available: 49 }),
+    ];
+    for (good, cases) in [(v4(&[], IpProto::UDP, &[7; 10]), v4_cases), (v6(IpProto::UDP, &[7; 10]), v6_cases)] {
+        assert!(Ip::parse(&good).is_ok());
+        for (name, change, expected) in cases {
+            let mut bad = good.clone();
+            change(&mut bad);
+            assert_eq!(Ip::parse(&bad).map(|_| ()), Err(*expected), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_header_says_what_was_written_into_it() {
+    let mut header = Ipv4Header::new(V4_A, V4_B, IpProto::ESP, 64);
+    header.set_tos(0xb9);
+    header.set_identification(0xbeef);
+    header.set_total_length(20);
+    for df in [true, false, true] {
+        header.set_dont_fragment(df);
+        assert_eq!((header.dont_fragment(), header.is_fragment()), (df, false));
+    }
+    header.set_ttl(3);
+    header.set_protocol(IpProto::AH);
+    header.set_checksum();
+    let ip = Ip::parse(header.as_bytes()).unwrap();
+    let Ip::V4(v4) = ip else { panic!("version") };
+    assert!(v4.checksum_holds() && header_sum_holds(header.as_bytes()));
+    assert_eq!((ip.source(), ip.destination()), (V4_A.into(), V4_B.into()));
+    assert_eq!((ip.traffic_class(), ip.hop_limit(), v4.header().protocol()), (0xb9, 3, IpProto::AH));
+    assert_eq!((v4.header().identification(), v4.options(), v4.payload()), (0xbeef, &[][..], &[][..]));
+
+    let mut header = Ipv6Header::new(V6_A, V6_B, IpProto::ESP, 64);
+    header.set_traffic_class(0xb9);
+    header.set_flow_label(0xfff5_4321);
+    header.set_hop_limit(9);
+    header.set_next_header(IpProto::TCP);
+    assert_eq!(&header.as_bytes()[..8], &[0x6b, 0x95, 0x43, 0x21, 0, 0, 6, 9]);
+    let ip = Ip::parse(header.as_bytes()).unwrap();
+    assert_eq!((ip.source(), ip.destination()), (V6_A.into(), V6_B.into()));
+    assert_eq!((ip.traffic_class(), ip.hop_limit(), header.flow_label()), (0xb9, 9, 0x5_4321));
+    header.set_traffic_class(0);
+    assert_eq!((header.flow_label(), header.traffic_class()), (0x5_4321, 0));
+}
+
+#[test]
+fn octets_behind_the_length_of_a_packet_are_not_part_of_it() {
+    for packet in [v4(&[1; 8], IpProto::TCP, &[7; 10]), v6(IpProto::TCP, &[7; 10]), v6(IpProto::NO_NEXT, &[])] {
+        let padded = [&packet[..], &[0; 6]].concat();
+        assert_eq!(Ip::parse(&padded).unwrap().packet(), packet);
+    }
+}
+
+#[test]
+fn set_length_writes_length_and_checksum_and_nothing_else() {
+    for options in [0, 4, 40] {
+        let good = v4(&vec![1; options], IpProto::ESP, &[7; 33]);
+        let mut packet = good.clone();
+        packet[2..4].fill(0xee);
+        packet[10..12].fill(0xee);
+        assert_eq!(set_length(&mut packet), Ok(()));
+        assert_eq!(packet, good);
+    }
+    let good = v6(IpProto::ESP, &[7; 33]);
+    let mut packet = good.clone();
+    packet[4..6].fill(0xee);
+    assert_eq!(set_length(&mut packet), Ok(()));
+    assert_eq!(packet, good);
+}
+
+#[test]
+fn set_length_has_limits() {
+    let sized = |first: u8, len: usize| {
+        let mut packet = vec![0; len];
+        packet[0] = first;
+        packet
+    };
+    for (first, len, expected) in [
+        (0x45, 65535, Ok(())),
+        (0x45, 65536, Err(IpError::TooLong(65536))),
+        (0x60, 65575, Ok(())),
+        (0x60, 65576, Err(IpError::TooLong(65576))),
+        (0x50, 40, Err(IpError::Version(5))),
+    ] {
+        assert_eq!(set_length(&mut sized(first, len)), expected, "{len} octets of {first:#x}");
+    }
+    assert_eq!(set_length(&mut []), Err(TooShort { needed: 20, available: 0 }.into()));
+}
+
+/// What is no header gets no length: the error is that of `Ip::parse`, and the octets stay as they are.
+#[test]
+fn set_length_refuses_a_malformed_header_and_leaves_it() {
+    for (first, len) in [(0x40, 20), (0x44, 40), (0x46, 20), (0x4f, 59), (0x45, 19), (0x60, 39), (0x60, 1)] {
+        let mut packet = vec![0xee; len];
+        packet[0] = first;
+        let before = packet.clone();
+        let expected = Ip::parse(&packet).map(|_| ());
+        assert_eq!(set_length(&mut packet), expected, "{len} octets of {first:#x}");
+        assert_eq!(packet, before, "{len} octets of {first:#x} changed");
+    }
+}
+
+/// All that RFC 8200 4.1 has in its order, AH included.
+fn full_order() -> [Ext; 6] {
+    [
+        ext(IpProto::HOP_BY_HOP, 1),
+        ext(IpProto::DESTINATION_OPTIONS, 0),
+        ext(IpProto::ROUTING, 2),
+        fragment(0),
+        ah(4),
+        ext(IpProto::DESTINATION_OPTIONS, 3),
+    ]
+}
+
+#[test]
+fn every_legal_order_of_extension_headers_is_walked() {
+    for subset in 0..64u32 {
+        let chosen: Vec<Ext> =
+            full_order().into_iter().enumerate().filter(|(i, _)| subset >> i & 1 == 1).map(|(_, e)| e).collect();
+        for upper in [IpProto::TCP, IpProto::ESP, IpProto::NO_NEXT, IpProto::IPCOMP, IpProto(253)] {
+            let packet = v6_chain(&chosen, upper, &[0; 16]);
+            let ip = Ipv6::parse(&packet).unwrap();
+            let (mut seen, mut offset, mut named_at) = (0, 40, 6);
+            let end = ip
+                .walk(|found| {
+                    let (kind, body) = &chosen[seen];
+                    assert_eq!((found.link.kind, found.link.offset, found.link.named_at), (*kind, offset, named_at));
+                    assert_eq!((found.len, packet[named_at]), (body.len(), kind.0));
+                    (seen, named_at, offset) = (seen + 1, offset, offset + found.len);
+                    false
+                })
+                .unwrap();
+            assert_eq!((seen, end.kind, end.offset, end.named_at), (chosen.len(), upper, offset, named_at));
+        }
+    }
+}
+
+#[test]
+fn a_walk_stops_where_it_is_told() {
+    let packet = v6_chain(&full_order(), IpProto::TCP, &[0; 20]);
+    let ip = Ipv6::parse(&packet).unwrap();
+    let link = ip.walk(|found| found.link.kind == IpProto::ROUTING).unwrap();
+    assert_eq!((link.kind, link.offset, link.named_at), (IpProto::ROUTING, 40 + 16 + 8, 40 + 16));
+}
+
+#[test]
+fn a_header_cut_off_at_any_length_is_malformed() {
+    let chosen = full_order();
+    let packet = v6_chain(&chosen, IpProto::TCP, &[0; 20]);
+    let starts: Vec<usize> = chosen
+        .iter()
+        .scan(40, |at, (_, body)| {
+            *at += body.len();
+            Some(*at - body.len())
+        })
+        .collect();
+    let upper = packet.len() - 20;
+    for len in 40..=packet.len() {
+        let mut cut = packet[..len].to_vec();
+        set_length(&mut cut).unwrap();
+        let walked = Ipv6::parse(&cut).unwrap().walk(|_| false).map(|link| link.offset);
+        let broken = *starts.iter().filter(|start| **start <= len).max().unwrap();
+        let expected = if len < upper { Err(IpError::Extension { offset: broken }) } else { Ok(upper) };
+        assert_eq!(walked, expected, "cut to {len} octets");
+    }
+}
+
+#[test]
+fn a_length_octet_that_reaches_beyond_the_packet_is_malformed() {
+    for kind in [IpProto::HOP_BY_HOP, IpProto::ROUTING, IpProto::DESTINATION_OPTIONS, IpProto::AH] {
+        for units in 0..=255u8 {
+            let mut packet = v6_chain(&[ext(kind, 1)], IpProto::TCP, &[0; 40]);
+            packet[41] = units;
+            let len = if kind == IpProto::AH { 4 * (usize::from(units) + 2) } else { 8 * (usize::from(units) + 1) };
+            let walked = Ipv6::parse(&packet).unwrap().walk(|_| false).map(|link| link.offset);
+            let expected = if len <= 56 { Ok(40 + len) } else { Err(IpError::Extension { offset: 40 }) };
+            assert_eq!(walked, expected, "{kind} of {units} units");
+        }
+    }
+}
+
+#[test]
+fn a_fragment_header_has_8_octets_whatever_its_reserved_octet_says() {
+    let mut packet = v6_chain(&[fragment(0)], IpProto::TCP, &[0; 20]);
+    packet[41] = 255;
+    assert_eq!(Ipv6::parse(&packet).unwrap().walk(|_| false).map(|link| link.offset), Ok(48));
+}
+
+#[test]
+fn more_than_16_extension_headers_are_refused() {
+    for (count, expected) in [(15, Ok(40 + 15 * 8)), (16, Ok(40 + 16 * 8)), (17, Err(IpError::TooManyExtensions))] {
+        let chain = vec![ext(IpProto::DESTINATION_OPTIONS, 0); count];
+        let packet = v6_chain(&chain, IpProto::TCP, &[0; 20]);
+        let mut followed = 0;
+        let walked = Ipv6::parse(&packet).unwrap().walk(|_| {
+            followed += 1;
+            false
+        });
+        assert_eq!(walked.map(|link| link.offset), expected, "{count} headers");
+        assert_eq!(followed, count.min(MAX_EXTENSION_HEADERS));
+    }
+}

@@ -1,0 +1,217 @@
+//! Every public function over every truncation of good packets, and over damaged ones: a refusal changes nothing, and
+//! what is accepted holds together.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use common::*;
+use ipsec_packet::{
+    Beet, ChecksumRepair, Datagram, DestinationOptions, DscpPolicy, HopLimitPolicy, Ip, IpProto, Ipv4, Ipv6, Marker,
+    OriginalAddresses, OuterSeen, PacketBuf, Ports, ReplayWindow, SeqCounter, SeqWidth, Tunnel, UdpChecksum,
+    clamp_tcp_mss, classify, close_gap, locate, open_gap, placement, pop_udp, push_udp, repair_checksum, set_length,
+};
+
+/// Good packets of every kind that the crate looks into.
+fn good() -> Vec<Vec<u8>> {
+    let tcp = |options: &[u8]| {
+        let mut segment = [&[0; 20][..], options, &[7; 9]].concat();
+        (segment[12], segment[13]) = (((20 + options.len()) * 4) as u8, 2);
+        segment
+    };
+    let udp = [&[0x11, 0x94, 0x11, 0x94, 0, 40, 0xab, 0xcd][..], &[7; 32]].concat();
+    let chain = [
+        ext(IpProto::HOP_BY_HOP, 0),
+        ext(IpProto::DESTINATION_OPTIONS, 1),
+        ext(IpProto::ROUTING, 2),
+        fragment(0),
+        ah(4),
+        ext(IpProto::DESTINATION_OPTIONS, 0),
+    ];
+    vec![
+        v4(&[], IpProto::TCP, &tcp(&[1, 2, 4, 5, 0xb4, 1, 1, 1])),
+        v4(&[1; 40], IpProto::UDP, &udp),
+        v4(&[1; 4], IpProto::ESP, &[7; 40]),
+        v6(IpProto::TCP, &tcp(&[2, 4, 5, 0xb4])),
+        v6_chain(&chain, IpProto::UDP, &udp),
+        v6_chain(&chain[..4], IpProto::TCP, &tcp(&[1, 3, 3, 7, 2, 4, 5, 0xb4])),
+        v6_chain(&chain[..2], IpProto::ESP, &[7; 40]),
+    ]
+}
+
+/// What is done to a packet in place; says whether it was refused.
+type Operation = fn(&mut PacketBuf<'_>) -> bool;
+
+fn seen() -> OuterSeen {
+    OuterSeen::read(&Ip::parse(&v4_between(V4_B, V4_A, &[], IpProto::ESP, &[])).unwrap())
+}
+
+fn tunnel() -> Tunnel {
+    let tunnel = Tunnel::v4(V4_A, V4_B).with_hop_limit(HopLimitPolicy::Decrement(9));
+    tunnel.with_dscp(DscpPolicy::CopyBothWays)
+}
+
+fn repaired(packet: &mut PacketBuf<'_>, repair: ChecksumRepair) -> bool {
+    repair_checksum(packet.data_mut(), repair).is_err()
+}
+
+/// Refused for every packet that is cut: its length field says more than is there.
+const WHOLE_PACKETS_ONLY: &[(&str, Operation)] = &[
+    ("Ip::parse", |p| Ip::parse(p.data()).is_err()),
+    ("placement", |p| placement(p.data(), DestinationOptions::Protected).is_err()),
+    ("placement in front", |p| placement(p.data(), DestinationOptions::InFront).is_err()),
+    ("locate esp", |p| locate(p.data(), IpProto::ESP).is_err()),
+    ("locate ah", |p| locate(p.data(), IpProto::AH).is_err()),
+    ("outer_for", |p| tunnel().outer_for(p.data_mut()).is_err()),
+    ("accept v4", |p| tunnel().accept(&seen(), IpProto::IPV4, p).is_err()),
+    ("accept v6", |p| tunnel().accept(&seen(), IpProto::IPV6, p).is_err()),
+    ("accept anything", |p| tunnel().accept(&seen(), IpProto::TCP, p).is_err()),
+    ("strip v4", |p| Beet::v4(V4_A, V4_B).strip(p).is_err()),
+    ("strip v6", |p| Beet::v6(V6_A, V6_B).strip(p).is_err()),
+    ("recompute", |p| repaired(p, ChecksumRepair::Recompute)),
+    ("leave", |p| repaired(p, ChecksumRepair::Leave)),
+    ("incremental", |p| {
+        let (source, destination) = (V4_B.into(), V6_A.into());
+        repaired(p, ChecksumRepair::Incremental(OriginalAddresses { source, destination }))
+    }),
+    ("clamp_tcp_mss", |p| clamp_tcp_mss(p.data_mut(), 1000).is_err()),
+];
+
+#[test]
+fn a_packet_that_was_cut_anywhere_is_refused_and_unchanged() {
+    for original in good() {
+        for len in 0..original.len() {
+            for (name, operation) in WHOLE_PACKETS_ONLY {
+                let mut bytes = original[..len].to_vec();
+                let mut packet = PacketBuf::received(&mut bytes);
+                assert!(operation(&mut packet), "{name} of {len} octets of {original:02x?}");
+                assert_eq!(packet.data(), &original[..len], "{name} of {len} octets");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_packet_cut_below_its_header_gets_no_length() {
+    for original in good() {
+        let header = if original[0] >> 4 == 4 { usize::from(original[0] & 15) * 4 } else { 40 };
+        for len in 0..=original.len() {
+            let mut cut = original[..len].to_vec();
+            assert_eq!(set_length(&mut cut).is_err(), len < header, "{len} octets of {original:02x?}");
+            assert_eq!(Ip::parse(&cut).is_ok(), len >= header);
+        }
+    }
+}
+
+#[test]
+fn a_datagram_that_was_cut_anywhere_is_refused_and_unchanged() {
+    let datagram = [&[0x11, 0x94, 0x11, 0x94, 0, 40, 0, 0][..], &[7; 32]].concat();
+    for len in 0..=datagram.len() {
+        let mut bytes = datagram[..len].to_vec();
+        let mut packet = PacketBuf::received(&mut bytes);
+        let popped = pop_udp(&mut packet);
+        assert_eq!(popped.is_ok(), len == datagram.len(), "{len} octets");
+        assert_eq!(packet.data(), if popped.is_ok() { &datagram[8..] } else { &datagram[..len] });
+    }
+    for marker in [Marker::NonEsp, Marker::NonIke] {
+        for start in 0..16 {
+            let mut message = [0; 24];
+            message[start..].fill(7);
+            for len in 0..=24 {
+                let inside = match classify(&message[..len], marker) {
+                    Datagram::Ike(inside) | Datagram::Esp(inside) => inside.len(),
+                    Datagram::KeepAlive => panic!("no octet is 0xff"),
+                    Datagram::Runt => {
+                        assert!(len < 8);
+                        0
+                    }
+                };
+                assert!(inside <= len && message[..len].ends_with(&message[len - inside..len]));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_payload_of_any_length_is_framed_or_refused() {
+    let full: Vec<u8> = [IpProto::UDP.0, 5, 4, 0].into_iter().chain(0..96).collect();
+    let ports = Ports { source: 1, destination: 2 };
+    for len in 0..=full.len() {
+        for room in [0, 7, 8, 16, 20, 40] {
+            for next in [IpProto::BEET, IpProto::UDP] {
+                for beet in [Beet::v4(V4_A, V4_B), Beet::v6(V6_A, V6_B)] {
+                    let mut bytes = [&vec![0; room][..], &full[..len]].concat();
+                    let mut packet = PacketBuf::with_headroom(&mut bytes, room, len).unwrap();
+                    if beet.restore(&seen(), next, &mut packet).is_ok() {
+                        assert_eq!(Ip::parse(packet.data()).unwrap().packet().len(), packet.len());
+                    }
+                }
+            }
+            for marker in [Marker::NonEsp, Marker::NonIke] {
+                let mut bytes = [&vec![0; room][..], &full[..len]].concat();
+                let mut packet = PacketBuf::with_headroom(&mut bytes, room, len).unwrap();
+                let pushed = push_udp(&mut packet, ports, marker, UdpChecksum::Zero);
+                assert_eq!(pushed.is_ok(), room >= 8 + marker.esp_offset());
+                assert_eq!(packet.len(), if pushed.is_ok() { len + 8 + marker.esp_offset() } else { len });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_state_of_any_length_is_taken_in_or_refused() {
+    let mut bytes = [0; 512];
+    let len = ReplayWindow::<2>::new().export(SeqWidth::Bits32, &mut bytes).unwrap();
+    for cut in 0..bytes.len() {
+        let taken = ReplayWindow::<2>::new().import(SeqWidth::Bits32, &bytes[..cut]);
+        assert_eq!(taken.is_ok(), cut == len, "{cut} octets of a window");
+        let taken = SeqCounter::new(SeqWidth::Bits32).import(&bytes[..cut]);
+        assert!(taken.is_err(), "a window is no counter");
+    }
+}
+
+#[test]
+fn damaged_packets_are_refused_unchanged_or_hold_together() {
+    let mut rng = Rng(1960);
+    for original in good() {
+        for _ in 0..2000 {
+            let mut damaged = original.clone();
+            for _ in 0..=rng.below(3) {
+                let at = rng.below(damaged.len() as u64) as usize;
+                damaged[at] = rng.next() as u8;
+            }
+            for (name, operation) in WHOLE_PACKETS_ONLY {
+                let mut bytes = damaged.clone();
+                let mut packet = PacketBuf::received(&mut bytes);
+                let refused = operation(&mut packet);
+                assert!(!refused || packet.data() == damaged, "{name} changed what it refused: {damaged:02x?}");
+            }
+            holds_together(&damaged);
+        }
+    }
+}
+
+/// Whatever was parsed lies inside the packet, and a gap can be opened and closed at the place that was found.
+fn holds_together(packet: &[u8]) {
+    let Ok(ip) = Ip::parse(packet) else { return };
+    assert!(ip.packet().len() <= packet.len() && packet.starts_with(ip.packet()));
+    if let Ok(v4) = Ipv4::parse(packet) {
+        assert_eq!(v4.packet().len(), 20 + v4.options().len() + v4.payload().len());
+    }
+    if let Ok(link) = Ipv6::parse(packet).map_err(|_| ()).and_then(|v6| v6.walk(|_| false).map_err(|_| ())) {
+        assert!(link.named_at < link.offset && link.offset <= ip.packet().len());
+        assert_eq!(packet[link.named_at], link.kind.0);
+    }
+    for choice in [DestinationOptions::Protected, DestinationOptions::InFront] {
+        let Ok(place) = placement(packet, choice) else { continue };
+        assert!(place.named_at < place.at && place.at <= ip.packet().len());
+        assert_eq!(packet[place.named_at], place.next.0);
+        let mut bytes = [&[0; 24][..], ip.packet()].concat();
+        let mut buffer = PacketBuf::with_headroom(&mut bytes, 24, ip.packet().len()).unwrap();
+        open_gap(&mut buffer, place, 24, IpProto::ESP).unwrap();
+        set_length(buffer.data_mut()).unwrap();
+        assert_eq!(locate(buffer.data(), IpProto::ESP).map(|found| found.at), Ok(place.at));
+        close_gap(&mut buffer, place, 24, place.next).unwrap();
+        assert_eq!(buffer.data()[place.at..], ip.packet()[place.at..]);
+    }
+}

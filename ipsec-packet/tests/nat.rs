@@ -1,0 +1,288 @@
+//! What a NAT breaks and the receiver repairs: transport checksums; and the MSS on the way in.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use common::*;
+use ipsec_packet::ChecksumRepair::{Incremental, Leave, Recompute};
+use ipsec_packet::{Ip, IpError, IpProto, OriginalAddresses, clamp_tcp_mss, repair_checksum, tcp_mss};
+
+const NAT_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 77), Ipv4Addr::new(10, 0, 0, 9)];
+const NAT_V6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0x2001, 0xdb8, 9, 9, 9, 9, 9, 9), Ipv6Addr::new(0xfd00, 1, 2, 3, 4, 5, 6, 7)];
+
+const FIELDS: [(IpProto, usize); 3] = [(IpProto::TCP, 16), (IpProto::UDP, 6), (IpProto::ICMPV6, 2)];
+
+/// A segment with the checksum of its sender, who knew these addresses.
+fn segment(proto: IpProto, field: usize, source: IpAddr, destination: IpAddr, payload: &[u8]) -> Vec<u8> {
+    let mut segment = [&[0x30, 0x39, 0x01, 0xbb][..], &[0; 16], payload].concat();
+    if proto == IpProto::UDP {
+        let length = segment.len() as u16;
+        segment[4..6].copy_from_slice(&length.to_be_bytes());
+    }
+    set_transport_sum(source, destination, proto, &mut segment, field);
+    segment
+}
+
+/// The packet with other addresses than its sender wrote, and where the segment begins.
+fn translated(version: u8, proto: IpProto, segment: &[u8]) -> (Vec<u8>, usize) {
+    match version {
+        4 => (v4_between(NAT_V4[0], NAT_V4[1], &[1; 8], proto, segment), 28),
+        _ => {
+            let mut packet = v6_chain(&[ext(IpProto::HOP_BY_HOP, 0)], proto, segment);
+            packet[8..24].copy_from_slice(&NAT_V6[0].octets());
+            packet[24..40].copy_from_slice(&NAT_V6[1].octets());
+            (packet, 48)
+        }
+    }
+}
+
+fn holds(packet: &[u8], at: usize, proto: IpProto) -> bool {
+    let ip = Ip::parse(packet).unwrap();
+    transport_sum_holds(ip.source(), ip.destination(), proto, &ip.packet()[at..])
+}
+
+const SENT: [(u8, IpAddr, IpAddr); 2] =
+    [(4, IpAddr::V4(V4_A), IpAddr::V4(V4_B)), (6, IpAddr::V6(V6_A), IpAddr::V6(V6_B))];
+
+#[test]
+fn a_repaired_checksum_holds_over_the_new_addresses() {
+    let mut rng = Rng(3948);
+    for len in 0..60 {
+        for (version, source, destination) in SENT {
+            for (proto, field) in FIELDS {
+                if (version, proto) == (4, IpProto::ICMPV6) {
+                    continue;
+                }
+                let sent = segment(proto, field, source, destination, &rng.bytes(len));
+                let (broken, at) = translated(version, proto, &sent);
+                assert!(!holds(&broken, at, proto));
+                for repair in [Incremental(OriginalAddresses { source, destination }), Recompute, Leave] {
+                    let mut packet = [&broken[..], &[0xee; 5]].concat(); // and octets of the link behind it
+                    assert_eq!(repair_checksum(&mut packet, repair), Ok(()));
+                    assert_eq!(holds(&packet, at, proto), repair != Leave, "{proto} on {version}, {repair:?}");
+                    packet[at + field..at + field + 2].copy_from_slice(&broken[at + field..at + field + 2]);
+                    assert_eq!(packet[..broken.len()], broken, "{proto}, {repair:?}: only the checksum may change");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_error_of_the_sender_stays_visible_unless_the_checksum_is_recomputed() {
+    for (version, source, destination) in SENT {
+        let mut sent = segment(IpProto::TCP, 16, source, destination, &[7; 30]);
+        sent[33] ^= 1;
+        let (broken, at) = translated(version, IpProto::TCP, &sent);
+        for (repair, right) in [(Incremental(OriginalAddresses { source, destination }), false), (Recompute, true)] {
+            let mut packet = broken.clone();
+            repair_checksum(&mut packet, repair).unwrap();
+            assert_eq!(holds(&packet, at, IpProto::TCP), right, "{repair:?}");
+        }
+    }
+}
+
+/// A translator between the versions: the addresses count as the words they are.
+#[test]
+fn original_addresses_of_the_other_version_are_taken_out_of_the_sum() {
+    let [(_, s4, d4), (_, s6, d6)] = SENT;
+    for (version, source, destination) in [(6, s4, d4), (4, s6, d6)] {
+        let sent = segment(IpProto::TCP, 16, source, destination, &[7; 30]);
+        let (mut packet, at) = translated(version, IpProto::TCP, &sent);
+        repair_checksum(&mut packet, Incremental(OriginalAddresses { source, destination })).unwrap();
+        assert!(holds(&packet, at, IpProto::TCP), "to version {version}");
+    }
+}
+
+#[test]
+fn x7_a_udp_checksum_of_zero_stays_zero() {
+    let (_, source, destination) = SENT[0];
+    let mut sent = segment(IpProto::UDP, 6, source, destination, &[7; 30]);
+    sent[6..8].fill(0);
+    let (none, _) = translated(4, IpProto::UDP, &sent);
+    for repair in [Incremental(OriginalAddresses { source, destination }), Recompute, Leave] {
+        let mut packet = none.clone();
+        assert_eq!(repair_checksum(&mut packet, repair), Ok(()));
+        assert_eq!(packet, none, "{repair:?}");
+    }
+}
+
+/// A TCP checksum of 0 is one like any other; a UDP checksum that comes out as 0 is written as 0xffff (RFC 768).
+#[test]
+fn a_sum_that_comes_out_as_zero_is_written_as_ffff_by_udp_only() {
+    for (proto, field, zero) in [(IpProto::TCP, 16, [0, 0]), (IpProto::UDP, 6, [0xff, 0xff])] {
+        for (version, source, destination) in SENT {
+            // The last word makes the sum over the new addresses come out as 0.
+            let mut sent = segment(proto, field, source, destination, &[7; 4]);
+            let (mut probe, at) = translated(version, proto, &sent);
+            let end = probe.len() - 2;
+            probe[end..].fill(0);
+            repair_checksum(&mut probe, Recompute).unwrap();
+            sent[22..24].copy_from_slice(&probe[at + field..at + field + 2]);
+            set_transport_sum(source, destination, proto, &mut sent, field);
+            for repair in [Incremental(OriginalAddresses { source, destination }), Recompute] {
+                let (mut packet, at) = translated(version, proto, &sent);
+                repair_checksum(&mut packet, repair).unwrap();
+                assert_eq!(packet[at + field..at + field + 2], zero, "{proto} on {version}, {repair:?}");
+            }
+        }
+    }
+}
+
+/// The pseudo header of UDP has the length of UDP (RFC 768), which may be less than that of the IP payload.
+#[test]
+fn octets_behind_a_udp_datagram_are_not_part_of_its_checksum() {
+    for (version, source, destination) in SENT {
+        let sent = segment(IpProto::UDP, 6, source, destination, &[7; 30]);
+        let (mut packet, at) = translated(version, IpProto::UDP, &[&sent[..], &[0xee; 6]].concat());
+        repair_checksum(&mut packet, Recompute).unwrap();
+        let ip = Ip::parse(&packet).unwrap();
+        let datagram = &packet[at..at + sent.len()];
+        assert!(transport_sum_holds(ip.source(), ip.destination(), IpProto::UDP, datagram), "version {version}");
+    }
+}
+
+#[test]
+fn what_has_no_checksum_to_repair_is_left_alone() {
+    for (proto, len, expected) in [
+        (IpProto::ICMP, 3, Ok(())),
+        (IpProto::ESP, 40, Ok(())),
+        (IpProto::SCTP, 40, Ok(())),
+        (IpProto::TCP, 17, Err(())),
+        (IpProto::TCP, 0, Err(())),
+        (IpProto::UDP, 7, Err(())),
+        (IpProto::UDP, 6, Err(())),
+    ] {
+        for version in [4, 6] {
+            let (original, at) = translated(version, proto, &vec![7; len]);
+            let mut packet = original.clone();
+            let expected = expected.map_err(|()| IpError::Extension { offset: at });
+            assert_eq!(repair_checksum(&mut packet, Recompute), expected, "{len} octets of {proto}");
+            assert_eq!(packet, original);
+        }
+    }
+    let (mut fragment, _) = translated(4, IpProto::UDP, &[7; 40]);
+    fragment[6] = 0x20;
+    assert_eq!(repair_checksum(&mut fragment, Recompute), Err(IpError::Fragment));
+}
+
+/// A SYN with these options, a right checksum, in a packet of this version; and where the segment begins.
+fn syn(version: u8, flags: u8, options: &[u8]) -> (Vec<u8>, usize) {
+    let (_, source, destination) = SENT[usize::from(version == 6)];
+    let mut segment = [&[0; 20][..], options, b"data"].concat();
+    (segment[12], segment[13]) = (((20 + options.len()) * 4) as u8, flags);
+    set_transport_sum(source, destination, IpProto::TCP, &mut segment, 16);
+    match version {
+        4 => (v4(&[1; 4], IpProto::TCP, &segment), 24),
+        _ => (v6_chain(&[ext(IpProto::DESTINATION_OPTIONS, 0)], IpProto::TCP, &segment), 48),
+    }
+}
+
+const SYN: u8 = 0x02;
+
+#[test]
+fn an_mss_is_clamped_and_the_checksum_follows() {
+    for (options, value_at) in [
+        (&[2, 4, 5, 0xb4][..], 22),
+        (&[1, 2, 4, 5, 0xb4, 1, 1, 1], 23),
+        (&[1, 1, 2, 4, 5, 0xb4, 1, 1], 24),
+        (&[1, 1, 1, 2, 4, 5, 0xb4, 1], 25),
+        (&[3, 3, 7, 2, 4, 5, 0xb4, 0], 25),
+        (&[8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 2, 4, 5, 0xb4, 0, 0], 32),
+        (&[253, 2, 253, 5, 0, 0, 0, 2, 4, 5, 0xb4, 0], 29),
+    ] {
+        for version in [4, 6] {
+            for flags in [SYN, SYN | 0x10, SYN | 0xc0] {
+                for mss in [1459, 1340, 536, 0x0100, 1, 0] {
+                    let (original, at) = syn(version, flags, options);
+                    let mut packet = original.clone();
+                    assert_eq!(clamp_tcp_mss(&mut packet, mss), Ok(true));
+                    assert_eq!(packet[at + value_at..at + value_at + 2], mss.to_be_bytes(), "{options:?}");
+                    assert!(holds(&packet, at, IpProto::TCP), "{options:?} to {mss} on {version}");
+                    packet[at + value_at..at + value_at + 2].copy_from_slice(&1460u16.to_be_bytes());
+                    packet[at + 16..at + 18].copy_from_slice(&original[at + 16..at + 18]);
+                    assert_eq!(packet, original, "nothing else may change");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_has_no_larger_mss_is_left_alone() {
+    let cases: &[(&str, u8, &[u8])] = &[
+        ("an mss that fits", SYN, &[2, 4, 5, 0x3c]),
+        ("no syn", 0x10, &[2, 4, 5, 0xb4]),
+        ("fin", 0x01, &[2, 4, 5, 0xb4]),
+        ("no options", SYN, &[]),
+        ("no mss option", SYN, &[1, 3, 3, 7]),
+        ("behind the end of the options", SYN, &[0, 2, 4, 5, 0xb4, 1, 1, 1]),
+        ("inside another option", SYN, &[9, 8, 2, 4, 5, 0xb4, 1, 1]),
+        ("an option of length 0", SYN, &[9, 0, 2, 4, 5, 0xb4, 1, 1]),
+        ("an option of length 1", SYN, &[9, 1, 2, 4, 5, 0xb4, 1, 1]),
+        ("an option longer than the header", SYN, &[9, 250, 2, 4, 5, 0xb4, 1, 1]),
+        ("an mss option of length 3", SYN, &[2, 3, 5, 2, 5, 0xb4, 1, 1]),
+        ("an mss option cut by the end", SYN, &[1, 2, 4, 5]),
+        ("a lone kind at the end", SYN, &[1, 1, 1, 2]),
+    ];
+    for version in [4, 6] {
+        for (what, flags, options) in cases {
+            let (original, _) = syn(version, *flags, options);
+            let mut packet = original.clone();
+            assert_eq!(clamp_tcp_mss(&mut packet, 1340), Ok(false), "{what}");
+            assert_eq!(packet, original, "{what}");
+        }
+    }
+    let (mut fragment, _) = syn(4, SYN, &[2, 4, 5, 0xb4]);
+    fragment[6] = 0x20;
+    let (other, _) = translated(4, IpProto::UDP, &[0x22; 40]);
+    for original in [fragment, other] {
+        let mut packet = original.clone();
+        assert_eq!((clamp_tcp_mss(&mut packet, 1), packet), (Ok(false), original));
+    }
+}
+
+#[test]
+fn a_data_offset_that_lies_changes_nothing() {
+    for version in [4, 6] {
+        for offset in (0..16).filter(|offset| *offset != 6) {
+            let (mut original, at) = syn(version, SYN, &[2, 4, 5, 0xb4]);
+            original[at + 12] = offset << 4;
+            let mut packet = original.clone();
+            let clamped = clamp_tcp_mss(&mut packet, 1340);
+            // One that still covers the option and stays in the packet is right enough.
+            assert_eq!(clamped, Ok(offset == 7), "data offset {offset}");
+            assert_eq!(packet == original, offset != 7);
+        }
+    }
+}
+
+/// What follows the length of the IP packet is padding of the link, whatever it looks like.
+#[test]
+fn octets_behind_the_packet_are_no_tcp_options() {
+    for version in [4, 6] {
+        let (original, at) = syn(version, SYN, &[]);
+        let mut original = original[..original.len() - 4].to_vec();
+        let length = original.len() as u16;
+        match version {
+            4 => original[2..4].copy_from_slice(&length.to_be_bytes()),
+            _ => original[4..6].copy_from_slice(&(length - 40).to_be_bytes()),
+        }
+        original[at + 12] = 6 << 4;
+        original.extend([2, 4, 5, 0xb4]);
+        let mut packet = original.clone();
+        assert_eq!(clamp_tcp_mss(&mut packet, 1340), Ok(false), "version {version}");
+        assert_eq!(packet, original, "version {version}");
+    }
+}
+
+#[test]
+fn the_mss_is_what_the_headers_leave() {
+    for (mtu, version, mss) in [(1500, 4, 1460), (1500, 6, 1440), (1280, 6, 1220), (40, 4, 0), (39, 4, 0), (0, 6, 0)] {
+        assert_eq!(tcp_mss(mtu, version), mss);
+    }
+}

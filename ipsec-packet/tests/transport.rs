@@ -1,0 +1,219 @@
+//! Transport mode: where the IPsec header goes, where it is found, and the gap it goes into.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use common::*;
+use ipsec_packet::DestinationOptions::{InFront, Protected};
+use ipsec_packet::{
+    IpError, IpProto, NoRoom, PacketBuf, Placement, TooShort, close_gap, locate, open_gap, placement, set_length,
+};
+
+/// (what, the 16 bits of flags and offset, the error).
+#[test]
+fn ipv4_fragments_are_refused_and_whole_packets_are_not() {
+    for (what, flags, expected) in [
+        ("whole", 0x0000, None),
+        ("DF", 0x4000, None),
+        ("the reserved bit", 0x8000, None),
+        ("first fragment", 0x2000, Some(IpError::Fragment)),
+        ("middle fragment", 0x2001, Some(IpError::Fragment)),
+        ("last fragment", 0x0001, Some(IpError::Fragment)),
+        ("last fragment, largest offset", 0x1fff, Some(IpError::Fragment)),
+        ("DF and MF", 0x6000, Some(IpError::Fragment)),
+    ] {
+        let mut packet = v4(&[], IpProto::ESP, &[0; 40]);
+        packet[6..8].copy_from_slice(&u16::to_be_bytes(flags));
+        let at = Placement { at: 20, named_at: 9, next: IpProto::ESP };
+        let expected = expected.map_or(Ok(at), Err);
+        assert_eq!(placement(&packet, Protected), expected, "{what}");
+        assert_eq!(locate(&packet, IpProto::ESP), expected, "{what}");
+    }
+}
+
+#[test]
+fn the_place_in_an_ipv4_packet_is_behind_its_options() {
+    for options in (0..=40).step_by(4) {
+        let packet = v4(&vec![1; options], IpProto::UDP, &[0; 20]);
+        let at = Placement { at: 20 + options, named_at: 9, next: IpProto::UDP };
+        assert_eq!([placement(&packet, Protected), placement(&packet, InFront)], [Ok(at), Ok(at)]);
+        assert_eq!(locate(&packet, IpProto::UDP), Ok(at));
+        for wanted in [IpProto::ESP, IpProto::AH, IpProto::IPCOMP, IpProto::TCP] {
+            assert_eq!(locate(&packet, wanted), Err(IpError::NotFound));
+        }
+    }
+}
+
+/// Extension headers by one letter each: h(op-by-hop), d(estination options), r(outing), f(ragment), a(h).
+fn chain(letters: &str) -> Vec<Ext> {
+    letters
+        .chars()
+        .map(|letter| match letter {
+            'h' => ext(IpProto::HOP_BY_HOP, 0),
+            'd' => ext(IpProto::DESTINATION_OPTIONS, 1),
+            'r' => ext(IpProto::ROUTING, 2),
+            'f' => fragment(0), // an atomic one
+            'a' => ah(4),
+            other => panic!("{other}"),
+        })
+        .collect()
+}
+
+/// (headers, how many of them go in front of ESP when destination options are protected, and when they are not).
+/// RFC 8200 4.1, RFC 4303 3.1.1.
+const PLACES: &[(&str, usize, usize)] = &[
+    ("", 0, 0),
+    ("h", 1, 1),
+    ("d", 0, 1),
+    ("r", 1, 1),
+    ("f", 1, 1),
+    ("a", 0, 0),
+    ("hd", 1, 2),
+    ("hr", 2, 2),
+    ("hf", 2, 2),
+    ("dr", 2, 2), // these options are for each router on the route
+    ("df", 2, 2),
+    ("rd", 1, 2),
+    ("fd", 1, 2),
+    ("ad", 0, 0), // nothing goes behind AH
+    ("ha", 1, 1),
+    ("da", 0, 1),
+    ("ra", 1, 1),
+    ("rda", 1, 2),
+    ("fad", 1, 1),
+    ("drd", 2, 3),
+    ("hdr", 3, 3),
+    ("hdrf", 4, 4),
+    ("hdrd", 3, 4),
+    ("hdrfd", 4, 5),
+    ("hdrfad", 4, 4),
+    ("rfd", 2, 3),
+    ("hdd", 1, 3),
+];
+
+#[test]
+fn the_place_in_an_ipv6_packet_follows_rfc_8200() {
+    for (letters, protected, in_front) in PLACES {
+        let exts = chain(letters);
+        let packet = v6_chain(&exts, IpProto::TCP, &[0; 20]);
+        for (choice, count) in [(Protected, *protected), (InFront, *in_front)] {
+            let len = |n: usize| exts[..n].iter().map(|(_, body)| body.len()).sum::<usize>();
+            let next = exts.get(count).map_or(IpProto::TCP, |(kind, _)| *kind);
+            let named_at = if count == 0 { 6 } else { 40 + len(count - 1) };
+            let expected = Placement { at: 40 + len(count), named_at, next };
+            assert_eq!(placement(&packet, choice), Ok(expected), "{letters}, {choice:?}");
+        }
+    }
+}
+
+#[test]
+fn the_header_that_was_placed_is_found_again() {
+    for (letters, ..) in PLACES {
+        for choice in [Protected, InFront] {
+            for wanted in [IpProto::ESP, IpProto::IPCOMP] {
+                let mut bytes = [&[0; 24][..], &v6_chain(&chain(letters), IpProto::TCP, &[7; 20])].concat();
+                let len = bytes.len() - 24;
+                let mut packet = PacketBuf::with_headroom(&mut bytes, 24, len).unwrap();
+                let place = placement(packet.data(), choice).unwrap();
+                open_gap(&mut packet, place, 24, wanted).unwrap();
+                set_length(packet.data_mut()).unwrap();
+                let found = locate(packet.data(), wanted);
+                assert_eq!(found, Ok(Placement { next: wanted, ..place }), "{letters}, {choice:?}");
+                assert_eq!(locate(packet.data(), IpProto::UDP), Err(IpError::NotFound));
+            }
+        }
+    }
+}
+
+#[test]
+fn ah_is_found_in_the_chain_and_nothing_behind_it() {
+    let packet = v6_chain(&chain("hrad"), IpProto::ESP, &[0; 20]);
+    let at = 40 + 8 + 24;
+    assert_eq!(locate(&packet, IpProto::AH), Ok(Placement { at, named_at: 40 + 8, next: IpProto::AH }));
+    assert_eq!(locate(&packet, IpProto::ESP), Err(IpError::NotFound));
+}
+
+/// (offset, reserved bits and M flag, whether it is a piece).
+#[test]
+fn atomic_fragments_pass_and_real_ones_do_not() {
+    for (bits, piece) in [(0, false), (0b110, false), (1, true), (8, true), (9, true), (0xfff8, true), (0x0100, true)] {
+        let packet = v6_chain(&[fragment(bits)], IpProto::ESP, &[0; 20]);
+        let at = Placement { at: 48, named_at: 40, next: IpProto::ESP };
+        let expected = if piece { Err(IpError::Fragment) } else { Ok(at) };
+        assert_eq!(placement(&packet, Protected), expected, "{bits:#x}");
+        assert_eq!(placement(&packet, InFront), expected, "{bits:#x}");
+        assert_eq!(locate(&packet, IpProto::ESP), expected, "{bits:#x}");
+    }
+}
+
+#[test]
+fn what_lies_behind_a_real_fragment_header_is_not_read() {
+    // The middle of a packet is no header, whatever the fragment header calls it.
+    let middle = [&[IpProto::ESP.0, 0xff][..], &[0; 30]].concat();
+    let packet = v6_chain(&[fragment(0x100)], IpProto::DESTINATION_OPTIONS, &middle);
+    assert_eq!(placement(&packet, InFront), Err(IpError::Fragment));
+    assert_eq!(locate(&packet, IpProto::ESP), Err(IpError::Fragment));
+}
+
+#[test]
+fn a_malformed_chain_has_no_place() {
+    let mut packet = v6_chain(&chain("hd"), IpProto::TCP, &[0; 20]);
+    packet[49] = 9;
+    for result in [placement(&packet, Protected), placement(&packet, InFront), locate(&packet, IpProto::ESP)] {
+        assert_eq!(result, Err(IpError::Extension { offset: 48 }));
+    }
+    let many = vec![ext(IpProto::DESTINATION_OPTIONS, 0); 17];
+    let packet = v6_chain(&many, IpProto::ESP, &[0; 20]);
+    assert_eq!(placement(&packet, InFront), Err(IpError::TooManyExtensions));
+    assert_eq!(locate(&packet, IpProto::ESP), Err(IpError::TooManyExtensions));
+}
+
+#[test]
+fn opening_and_closing_a_gap_restores_the_packet() {
+    let mut rng = Rng(11);
+    for round in 0..3000 {
+        let letters = PLACES[round % PLACES.len()].0;
+        let len = rng.below(200) as usize;
+        let payload = rng.bytes(len);
+        let original = match round % 2 {
+            0 => v4(&vec![1; 4 * rng.below(11) as usize], IpProto::UDP, &payload),
+            _ => v6_chain(&chain(letters), IpProto::UDP, &payload),
+        };
+        let (gap, spare) = (rng.below(64) as usize, rng.below(8) as usize);
+        let mut bytes = [&rng.bytes(gap + spare)[..], &original].concat();
+        let mut packet = PacketBuf::with_headroom(&mut bytes, gap + spare, original.len()).unwrap();
+        let choice = if rng.below(2) == 0 { Protected } else { InFront };
+        let place = placement(packet.data(), choice).unwrap();
+
+        assert_eq!(open_gap(&mut packet, place, gap, IpProto::ESP), Ok(()));
+        let opened = packet.data();
+        assert_eq!((opened.len(), opened[place.named_at]), (original.len() + gap, IpProto::ESP.0));
+        assert_eq!(opened[place.at + gap..], original[place.at..]);
+        packet.data_mut()[place.at..place.at + gap].fill(0xcc);
+        set_length(packet.data_mut()).unwrap();
+        if original[0] >> 4 == 4 {
+            assert!(header_sum_holds(packet.data()));
+        }
+
+        let found = locate(packet.data(), IpProto::ESP).unwrap();
+        assert_eq!((found.at, found.named_at), (place.at, place.named_at));
+        assert_eq!(close_gap(&mut packet, found, gap, place.next), Ok(()));
+        assert_eq!(packet.data(), original, "round {round}");
+        assert_eq!((packet.headroom(), packet.tailroom()), (gap + spare, 0));
+    }
+}
+
+#[test]
+fn a_gap_without_room_changes_nothing() {
+    let original = v4(&[], IpProto::TCP, &[7; 20]);
+    let place = placement(&original, Protected).unwrap();
+    let mut bytes = [&[0xee; 15][..], &original].concat();
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 15, original.len()).unwrap();
+    let no_room = IpError::NoRoom(NoRoom::Front { needed: 16, available: 15 });
+    assert_eq!(open_gap(&mut packet, place, 16, IpProto::ESP), Err(no_room));
+    assert_eq!((packet.data(), packet.headroom()), (&original[..], 15));
+    let too_short = IpError::TooShort(TooShort { needed: 20 + 21, available: 40 });
+    assert_eq!(close_gap(&mut packet, place, 21, IpProto::ESP), Err(too_short));
+    assert_eq!((packet.data(), packet.headroom()), (&original[..], 15));
+}

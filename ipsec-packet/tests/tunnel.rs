@@ -1,0 +1,427 @@
+//! Tunnel mode: outer headers, what crosses between them and the inner ones, and what may not come out.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use common::*;
+use ipsec_packet::{
+    DfPolicy, DscpPolicy, EcnMode, FlowPolicy, HopLimitPolicy, Ip, IpError, IpProto, NoRoom, OuterSeen, PacketBuf,
+    TooShort, Tunnel, TunnelError,
+};
+
+const OUT_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 2)];
+const OUT_V6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 1), Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 2)];
+
+/// The sending and the receiving end of a tunnel.
+fn ends(version: u8, change: impl Fn(Tunnel) -> Tunnel) -> [Tunnel; 2] {
+    let ([a4, b4], [a6, b6]) = (OUT_V4, OUT_V6);
+    match version {
+        4 => [Tunnel::v4(a4, b4), Tunnel::v4(b4, a4)].map(change),
+        _ => [Tunnel::v6(a6, b6), Tunnel::v6(b6, a6)].map(change),
+    }
+}
+
+/// A UDP packet of 30 octets of payload with this class and these hops.
+fn inner(version: u8, class: u8, hops: u8) -> Vec<u8> {
+    let mut packet = match version {
+        4 => v4(&[], IpProto::UDP, &[7; 30]),
+        _ => v6(IpProto::UDP, &[7; 30]),
+    };
+    set_class(&mut packet, class);
+    set_hops(&mut packet, hops);
+    packet
+}
+
+fn set_class(packet: &mut [u8], class: u8) {
+    if packet[0] >> 4 == 4 {
+        packet[1] = class;
+        set_header_sum(packet);
+    } else {
+        packet[0] = 0x60 | class >> 4;
+        packet[1] = packet[1] & 15 | class << 4;
+    }
+}
+
+fn set_hops(packet: &mut [u8], hops: u8) {
+    if packet[0] >> 4 == 4 {
+        packet[8] = hops;
+        set_header_sum(packet);
+    } else {
+        packet[7] = hops;
+    }
+}
+
+fn class_of(packet: &[u8]) -> u8 {
+    Ip::parse(packet).unwrap().traffic_class()
+}
+
+/// The whole packet with its outer header, as it would be if nothing encrypted it.
+fn wrap(tunnel: &Tunnel, inner: &[u8]) -> Result<(Vec<u8>, IpProto), TunnelError> {
+    let mut bytes = [&[0xee; 40][..], inner].concat();
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 40, inner.len()).unwrap();
+    let (outer, next) = tunnel.outer_for(packet.data_mut())?;
+    assert_eq!(outer.overhead(), tunnel.overhead());
+    outer.push(&mut packet, IpProto::ESP, 0xbeef).unwrap();
+    Ok((packet.into_data().to_vec(), next))
+}
+
+/// Takes the outer header off and accepts what is inside.
+fn unwrap(tunnel: &Tunnel, packet: &[u8], next: IpProto) -> Result<Vec<u8>, TunnelError> {
+    let mut bytes = packet.to_vec();
+    let seen = OuterSeen::read(&Ip::parse(packet).unwrap());
+    let mut packet = PacketBuf::received(&mut bytes);
+    tunnel.check_ends(&seen)?;
+    packet.pull_front(tunnel.overhead()).unwrap();
+    let before = packet.data().to_vec();
+    let accepted = tunnel.accept(&seen, next, &mut packet);
+    if accepted.is_err() {
+        assert_eq!(packet.data(), before, "a refused packet has changed");
+    }
+    accepted.map(|()| packet.into_data().to_vec())
+}
+
+const COMBINATIONS: [(u8, u8); 4] = [(4, 4), (4, 6), (6, 4), (6, 6)];
+
+#[test]
+fn a_packet_comes_out_of_every_tunnel_as_it_went_in() {
+    for (outside, inside) in COMBINATIONS {
+        let [tx, rx] = ends(outside, |tunnel| tunnel);
+        let original = inner(inside, 0xb9, 17);
+        let (packet, next) = wrap(&tx, &original).unwrap();
+        assert_eq!(next, if inside == 4 { IpProto::IPV4 } else { IpProto::IPV6 });
+        match Ip::parse(&packet).unwrap() {
+            Ip::V4(ip) => {
+                assert_eq!((outside, packet.len()), (4, original.len() + 20));
+                assert!(header_sum_holds(&packet));
+                assert_eq!((ip.header().source(), ip.header().destination()), (OUT_V4[0], OUT_V4[1]));
+                assert_eq!((ip.header().protocol(), ip.header().identification()), (IpProto::ESP, 0xbeef));
+                assert_eq!((ip.header().tos(), ip.header().ttl(), ip.payload()), (0xb9, 64, &original[..]));
+            }
+            Ip::V6(ip) => {
+                assert_eq!((outside, packet.len()), (6, original.len() + 40));
+                assert_eq!((ip.header().source(), ip.header().destination()), (OUT_V6[0], OUT_V6[1]));
+                assert_eq!((ip.header().next_header(), ip.header().flow_label()), (IpProto::ESP, 0));
+                assert_eq!((ip.header().traffic_class(), ip.header().hop_limit()), (0xb9, 64));
+                assert_eq!(packet[40..], original);
+            }
+        }
+        assert_eq!(unwrap(&rx, &packet, next), Ok(original), "{inside} in {outside}");
+    }
+}
+
+#[test]
+fn the_df_bit_follows_the_policy() {
+    for (policy, inside, inner_df, outer_df) in [
+        (DfPolicy::Copy, 4, false, false),
+        (DfPolicy::Copy, 4, true, true),
+        (DfPolicy::Copy, 6, true, true), // routers do not fragment IPv6
+        (DfPolicy::Set, 4, false, true),
+        (DfPolicy::Set, 4, true, true),
+        (DfPolicy::Set, 6, true, true),
+        (DfPolicy::Clear, 4, false, false),
+        (DfPolicy::Clear, 4, true, false),
+        (DfPolicy::Clear, 6, true, false),
+    ] {
+        let [tx, rx] = ends(4, |tunnel| tunnel.with_df(policy));
+        let mut original = inner(inside, 0, 9);
+        if inside == 4 && !inner_df {
+            original[6] = 0;
+            set_header_sum(&mut original);
+        }
+        let (packet, next) = wrap(&tx, &original).unwrap();
+        assert_eq!(packet[6] & 0x40 != 0, outer_df, "{policy:?} of {inner_df} in {inside}");
+        assert_eq!(packet[6] & !0x40, 0);
+        assert_eq!(unwrap(&rx, &packet, next), Ok(original));
+    }
+}
+
+/// (policy, inner DSCP, outer DSCP as sent, outer DSCP as received, inner DSCP delivered).
+#[test]
+fn the_dscp_follows_the_policy() {
+    for (policy, inside, sent, received, delivered) in [
+        (DscpPolicy::Copy, 46, 46, 46, 46),
+        (DscpPolicy::Copy, 46, 46, 10, 46),
+        (DscpPolicy::Set(0), 46, 0, 0, 46),
+        (DscpPolicy::Set(63), 46, 63, 10, 46),
+        (DscpPolicy::CopyBothWays, 46, 46, 46, 46),
+        (DscpPolicy::CopyBothWays, 46, 46, 10, 10),
+        (DscpPolicy::CopyBothWays, 46, 46, 0, 0),
+    ] {
+        for (outer_version, inner_version) in COMBINATIONS {
+            for ecn in 0..4 {
+                let [tx, rx] = ends(outer_version, |tunnel| tunnel.with_dscp(policy));
+                let (mut packet, next) = wrap(&tx, &inner(inner_version, inside << 2 | ecn, 9)).unwrap();
+                assert_eq!(class_of(&packet), sent << 2 | ecn, "{policy:?}");
+                set_class(&mut packet, received << 2 | ecn);
+                let expected = inner(inner_version, delivered << 2 | ecn, 9);
+                assert_eq!(unwrap(&rx, &packet, next), Ok(expected), "{policy:?}, {received} received");
+            }
+        }
+    }
+}
+
+/// (policy, inner hops, outer hops and inner hops inside the tunnel, inner hops delivered); `None` where it ends.
+#[test]
+fn the_hop_limit_follows_the_policy() {
+    for (policy, inside, sent, delivered) in [
+        (HopLimitPolicy::Set(64), 0, Some((64, 0)), Some(0)),
+        (HopLimitPolicy::Set(255), 1, Some((255, 1)), Some(1)),
+        (HopLimitPolicy::Copy, 17, Some((17, 17)), Some(17)),
+        (HopLimitPolicy::Decrement(64), 17, Some((64, 16)), Some(15)),
+        (HopLimitPolicy::Decrement(9), 255, Some((9, 254)), Some(253)),
+        (HopLimitPolicy::Decrement(64), 3, Some((64, 2)), Some(1)),
+        (HopLimitPolicy::Decrement(64), 2, Some((64, 1)), None),
+        (HopLimitPolicy::Decrement(64), 1, None, None),
+        (HopLimitPolicy::Decrement(64), 0, None, None),
+    ] {
+        for (outer_version, inner_version) in COMBINATIONS {
+            let [tx, rx] = ends(outer_version, |tunnel| tunnel.with_hop_limit(policy));
+            let mut original = inner(inner_version, 0x2a, inside);
+            let Some((outer_hops, inner_hops)) = sent else {
+                let before = original.clone();
+                let refused = tx.outer_for(&mut original).map(|_| ());
+                assert_eq!((refused, original), (Err(TunnelError::HopLimit), before), "{policy:?} of {inside}");
+                continue;
+            };
+            let (packet, next) = wrap(&tx, &original).unwrap();
+            let at = tx.overhead();
+            assert_eq!(Ip::parse(&packet).unwrap().hop_limit(), outer_hops, "{policy:?}");
+            assert_eq!(packet[at..], inner(inner_version, 0x2a, inner_hops), "{policy:?} of {inside}");
+            let expected = delivered.map(|hops| inner(inner_version, 0x2a, hops)).ok_or(TunnelError::HopLimit);
+            assert_eq!(unwrap(&rx, &packet, next), expected, "{policy:?} of {inside}");
+        }
+    }
+}
+
+#[test]
+fn the_flow_label_follows_the_policy() {
+    for (policy, inside, expected) in [
+        (FlowPolicy::Set(0), 6, 0),
+        (FlowPolicy::Set(0xf_ffff), 6, 0xf_ffff),
+        (FlowPolicy::Set(0x1_2345), 4, 0x1_2345),
+        (FlowPolicy::Copy, 6, 0xa_bcde),
+        (FlowPolicy::Copy, 4, 0),
+    ] {
+        let [tx, rx] = ends(6, |tunnel| tunnel.with_flow_label(policy));
+        let mut original = inner(inside, 0xfc, 9);
+        if inside == 6 {
+            original[1] = (original[1] & 0xf0) | 0xa;
+            original[2..4].copy_from_slice(&[0xbc, 0xde]);
+        }
+        let (packet, next) = wrap(&tx, &original).unwrap();
+        let label = u32::from_be_bytes([0, packet[1] & 15, packet[2], packet[3]]);
+        assert_eq!((packet[0] >> 4, class_of(&packet), label), (6, 0xfc, expected), "{policy:?}");
+        assert_eq!(unwrap(&rx, &packet, next), Ok(original));
+    }
+}
+
+const NOT_ECT: u8 = 0;
+const ECT_1: u8 = 1;
+const ECT_0: u8 = 2;
+const CE: u8 = 3;
+const ALL_ECN: [u8; 4] = [NOT_ECT, ECT_0, ECT_1, CE];
+
+/// RFC 6040 figure 3, and what RFC 2401 and a tunnel that forbids ECN send: the outer bits for each inner ones.
+#[test]
+fn h1_the_outer_ecn_bits_are_those_of_figure_3() {
+    for (mode, table) in [
+        (EcnMode::Normal, [NOT_ECT, ECT_0, ECT_1, CE]),
+        (EcnMode::Compatible, [NOT_ECT; 4]),
+        (EcnMode::Rfc2401, [NOT_ECT, ECT_0, ECT_1, CE]),
+        (EcnMode::Forbidden, [NOT_ECT; 4]),
+    ] {
+        for (outer_version, inner_version) in COMBINATIONS {
+            let [tx, _] = ends(outer_version, |tunnel| tunnel.with_ecn(mode));
+            for (inside, outside) in ALL_ECN.into_iter().zip(table) {
+                let original = inner(inner_version, 0xb8 | inside, 9);
+                let (packet, _) = wrap(&tx, &original).unwrap();
+                assert_eq!(class_of(&packet), 0xb8 | outside, "{mode:?}, inner {inside}");
+                assert_eq!(packet[tx.overhead()..], original, "the inner header is forwarded as it is");
+            }
+        }
+    }
+}
+
+/// RFC 6040 figure 4: a row for each inner value, a column for each outer one, in the order of `ALL_ECN`.
+#[test]
+fn h1_the_inner_ecn_bits_come_out_as_in_figure_4() {
+    let drop = None;
+    let figure_4 = [
+        [Some(NOT_ECT), Some(NOT_ECT), Some(NOT_ECT), drop],
+        [Some(ECT_0), Some(ECT_0), Some(ECT_1), Some(CE)],
+        [Some(ECT_1), Some(ECT_1), Some(ECT_1), Some(CE)],
+        [Some(CE), Some(CE), Some(CE), Some(CE)],
+    ];
+    let ignored = [NOT_ECT, ECT_0, ECT_1, CE].map(|inside| [Some(inside); 4]);
+    for (mode, table) in [
+        (EcnMode::Normal, figure_4),
+        (EcnMode::Compatible, figure_4),
+        (EcnMode::Rfc2401, ignored),
+        (EcnMode::Forbidden, ignored),
+    ] {
+        for (outer_version, inner_version) in COMBINATIONS {
+            let [tx, rx] = ends(outer_version, |tunnel| tunnel.with_ecn(mode));
+            for (inside, row) in ALL_ECN.into_iter().zip(table) {
+                for (outside, expected) in ALL_ECN.into_iter().zip(row) {
+                    let (mut packet, next) = wrap(&tx, &inner(inner_version, 0xb8 | inside, 9)).unwrap();
+                    set_class(&mut packet, outside);
+                    let expected = expected.map(|ecn| inner(inner_version, 0xb8 | ecn, 9));
+                    let expected = expected.ok_or(TunnelError::CongestionLost);
+                    assert_eq!(unwrap(&rx, &packet, next), expected, "{mode:?}: {inside} inside, {outside} outside");
+                }
+            }
+        }
+    }
+}
+
+/// `inner` computes its checksum anew, so the tables above have shown the right one; here is the wrong one, and options.
+#[test]
+fn h4_a_wrong_inner_header_checksum_stays_wrong() {
+    let change =
+        |tunnel: Tunnel| tunnel.with_hop_limit(HopLimitPolicy::Decrement(64)).with_dscp(DscpPolicy::CopyBothWays);
+    let [tx, rx] = ends(4, change);
+    for options in [0, 12, 40] {
+        for error in [0u16, 1, 0x100, 0x8000, 0xfffe] {
+            let mut original = v4(&vec![1; options], IpProto::UDP, &[7; 30]);
+            let sum = u16::from_be_bytes([original[10], original[11]]).wrapping_add(error);
+            original[10..12].copy_from_slice(&sum.to_be_bytes());
+            let right = header_sum_holds(&original);
+            let (mut packet, next) = wrap(&tx, &original).unwrap();
+            assert_eq!(header_sum_holds(&packet[20..]), right, "after one hop, {error:#x} off");
+            set_class(&mut packet, 0xfc);
+            let delivered = unwrap(&rx, &packet, next).unwrap();
+            assert_eq!((delivered[1], delivered[8]), (0xfc, 62));
+            assert_eq!(header_sum_holds(&delivered), right, "at the end, {error:#x} off");
+        }
+    }
+}
+
+#[test]
+fn h3_a_packet_between_other_ends_is_refused() {
+    let other4 = Ipv4Addr::new(203, 0, 113, 9);
+    let ([a4, b4], [a6, b6]) = (OUT_V4, OUT_V6);
+    let seen4 = |s, d| OuterSeen::read(&Ip::parse(&v4_between(s, d, &[], IpProto::ESP, &[])).unwrap());
+    let seen6 = |s, d| OuterSeen::read(&Ip::parse(&v6_between(s, d, IpProto::ESP, &[])).unwrap());
+    for (tunnel, seen, right) in [
+        (Tunnel::v4(b4, a4), seen4(a4, b4), true),
+        (Tunnel::v4(b4, a4), seen4(b4, a4), false),
+        (Tunnel::v4(b4, a4), seen4(other4, b4), false),
+        (Tunnel::v4(b4, a4), seen4(a4, other4), false),
+        (Tunnel::v4(b4, a4), seen6(a6, b6), false),
+        (Tunnel::v6(b6, a6), seen6(a6, b6), true),
+        (Tunnel::v6(b6, a6), seen6(b6, a6), false),
+        (Tunnel::v6(b6, a6), seen6(V6_A, b6), false),
+        (Tunnel::v6(b6, a6), seen6(a6, V6_A), false),
+        (Tunnel::v6(b6, a6), seen4(a4, b4), false),
+        (Tunnel::v6(b4.to_ipv6_mapped(), a4.to_ipv6_mapped()), seen4(a4, b4), false),
+    ] {
+        let expected = if right { Ok(()) } else { Err(TunnelError::WrongEnds) };
+        assert_eq!(tunnel.check_ends(&seen), expected, "{tunnel:?}");
+    }
+}
+
+#[test]
+fn accept_cuts_what_is_behind_the_inner_packet() {
+    for (outer_version, inner_version) in COMBINATIONS {
+        for tfc in [0, 1, 100, 1400] {
+            let [tx, rx] = ends(outer_version, |tunnel| tunnel);
+            let original = inner(inner_version, 0, 9);
+            let (mut packet, next) = wrap(&tx, &original).unwrap();
+            packet.extend(vec![0xff; tfc]);
+            let mut payload = packet[tx.overhead()..].to_vec();
+            let mut buffer = PacketBuf::received(&mut payload);
+            let seen = OuterSeen::read(&Ip::parse(&packet).unwrap());
+            assert_eq!(rx.accept(&seen, next, &mut buffer), Ok(()));
+            assert_eq!((buffer.data(), buffer.tailroom()), (&original[..], tfc));
+        }
+    }
+}
+
+#[test]
+fn accept_refuses_what_is_not_the_announced_ip_packet() {
+    let too_short = |needed, available| TunnelError::Inner(IpError::TooShort(TooShort { needed, available }));
+    let length = |claimed, available| TunnelError::Inner(IpError::Length { claimed, available });
+    let with = |mut packet: Vec<u8>, at: usize, octets: &[u8]| {
+        packet[at..at + octets.len()].copy_from_slice(octets);
+        packet
+    };
+    let (four, six) = (inner(4, 0, 9), inner(6, 0, 9));
+    let (p4, p6) = (IpProto::IPV4, IpProto::IPV6);
+    let cases = [
+        ("IPv6 announced as IPv4", p4, six.clone(), TunnelError::InnerVersion),
+        ("IPv4 announced as IPv6", p6, four.clone(), TunnelError::InnerVersion),
+        ("IP announced as UDP", IpProto::UDP, four.clone(), TunnelError::NotIp(IpProto::UDP)),
+        ("IP announced as dummy", IpProto::NO_NEXT, six.clone(), TunnelError::NotIp(IpProto::NO_NEXT)),
+        ("nothing", p4, vec![], too_short(20, 0)),
+        ("a cut IPv4 header", p4, four[..19].to_vec(), too_short(20, 19)),
+        ("a cut IPv6 header", p6, six[..39].to_vec(), too_short(40, 39)),
+        ("a version nobody knows", p4, with(four.clone(), 0, &[0x55]), TunnelError::Inner(IpError::Version(5))),
+        ("e23: inner total length 0", p4, with(four.clone(), 2, &[0, 0]), length(0, 50)),
+        ("e23: total length inside the header", p4, with(four.clone(), 2, &[0, 19]), length(19, 50)),
+        ("a total length beyond the packet", p4, with(four.clone(), 2, &[0, 51]), length(51, 50)),
+        ("an IHL of 4", p4, with(four.clone(), 0, &[0x44]), TunnelError::Inner(IpError::HeaderLength(4))),
+        ("an IHL beyond the packet", p4, with(four.clone(), 0, &[0x4f]), too_short(60, 50)),
+        ("a payload length beyond the packet", p6, with(six.clone(), 4, &[0, 31]), length(71, 70)),
+    ];
+    for (outer_version, _) in COMBINATIONS {
+        let [tx, rx] = ends(outer_version, |tunnel| tunnel.with_hop_limit(HopLimitPolicy::Decrement(9)));
+        let (outer, _) = wrap(&tx, &four).unwrap();
+        let seen = OuterSeen::read(&Ip::parse(&outer).unwrap());
+        for (what, next, payload, expected) in &cases {
+            let mut bytes = payload.clone();
+            let mut packet = PacketBuf::received(&mut bytes);
+            assert_eq!(rx.accept(&seen, *next, &mut packet), Err(*expected), "{what}");
+            assert_eq!(packet.data(), payload, "{what}");
+        }
+    }
+}
+
+/// The next header alone says that it is no IP packet; what the payload looks like is then beside the point.
+#[test]
+fn a_next_header_that_is_not_ip_is_named_whatever_the_payload() {
+    let [tx, rx] = ends(4, |tunnel| tunnel);
+    let (outer, _) = wrap(&tx, &inner(4, 0, 9)).unwrap();
+    let seen = OuterSeen::read(&Ip::parse(&outer).unwrap());
+    for payload in [&[][..], &[0; 40], &[0x45; 3], &[0x60; 80]] {
+        let mut bytes = payload.to_vec();
+        let accepted = rx.accept(&seen, IpProto::NO_NEXT, &mut PacketBuf::received(&mut bytes));
+        assert_eq!(accepted, Err(TunnelError::NotIp(IpProto::NO_NEXT)), "{} octets", payload.len());
+    }
+}
+
+#[test]
+fn what_is_no_ip_packet_does_not_go_into_a_tunnel() {
+    let [tx, _] = ends(4, |tunnel| tunnel);
+    for (bytes, error) in
+        [(vec![], IpError::TooShort(TooShort { needed: 20, available: 0 })), (vec![0; 20], IpError::Version(0))]
+    {
+        assert_eq!(tx.outer_for(&mut bytes.clone()).map(|_| ()), Err(TunnelError::Inner(error)));
+    }
+}
+
+/// (version, octets to carry, headroom, the error).
+#[test]
+fn an_outer_header_has_limits_and_keeps_to_them() {
+    for (version, len, headroom, expected) in [
+        (4, 65515, 20, Ok(())),
+        (4, 65516, 20, Err(IpError::TooLong(65536))),
+        (6, 65535, 40, Ok(())),
+        (6, 65536, 40, Err(IpError::TooLong(65576))),
+        (4, 50, 19, Err(IpError::NoRoom(NoRoom::Front { needed: 20, available: 19 }))),
+        (6, 50, 39, Err(IpError::NoRoom(NoRoom::Front { needed: 40, available: 39 }))),
+    ] {
+        let [tx, _] = ends(version, |tunnel| tunnel);
+        let (outer, _) = tx.outer_for(&mut inner(4, 0, 9)).unwrap();
+        let mut bytes = vec![0xee; headroom + len];
+        let mut packet = PacketBuf::with_headroom(&mut bytes, headroom, len).unwrap();
+        assert_eq!(outer.push(&mut packet, IpProto::ESP, 1), expected, "{len} octets");
+        if expected.is_err() {
+            assert_eq!((packet.len(), packet.headroom()), (len, headroom));
+            assert!(bytes.iter().all(|octet| *octet == 0xee));
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! ESP in UDP: what a datagram holds, and the UDP header pushed and popped.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use std::net::IpAddr;
+
+use common::*;
+use ipsec_packet::{
+    Datagram, IpProto, Marker, NoRoom, PacketBuf, Ports, TooShort, UDP_HEADER, UdpChecksum, UdpError, classify,
+    pop_udp, push_udp,
+};
+
+const PORTS: Ports = Ports { source: 4500, destination: 61234 };
+const MARKERS: [Marker; 2] = [Marker::NonEsp, Marker::NonIke];
+
+fn addresses() -> [(IpAddr, IpAddr); 2] {
+    [(V4_A.into(), V4_B.into()), (V6_A.into(), V6_B.into())]
+}
+
+#[test]
+fn a_datagram_on_port_4500_is_told_by_its_first_four_octets() {
+    for (payload, expected) in [
+        (&[][..], Datagram::Runt),
+        (&[0xff], Datagram::KeepAlive),
+        (&[0xfe], Datagram::Runt),
+        (&[0], Datagram::Runt),
+        (&[0xff, 0xff], Datagram::Runt),
+        (&[0, 0, 0], Datagram::Runt),
+        (&[0, 0, 0, 0], Datagram::Ike(&[])),
+        (&[0, 0, 0, 0, 1, 2], Datagram::Ike(&[1, 2])),
+        (&[0, 0, 0, 0, 0, 0, 0, 0], Datagram::Ike(&[0; 4])),
+        (&[0, 0, 0, 1], Datagram::Runt),
+        (&[0, 0, 0, 1, 0, 0, 0], Datagram::Runt),
+        (&[0, 0, 0, 1, 0, 0, 0, 0], Datagram::Esp(&[0, 0, 0, 1, 0, 0, 0, 0])),
+        (&[0xff; 9], Datagram::Esp(&[0xff; 9])),
+    ] {
+        assert_eq!(classify(payload, Marker::NonEsp), expected, "{payload:?}");
+    }
+}
+
+#[test]
+fn a_datagram_of_the_old_drafts_is_told_by_its_first_eight_octets() {
+    for (payload, expected) in [
+        (&[][..], Datagram::Runt),
+        (&[0xff], Datagram::KeepAlive),
+        (&[0; 7], Datagram::Runt),
+        (&[1; 7], Datagram::Runt),
+        (&[0; 8], Datagram::Esp(&[])),
+        (&[0, 0, 0, 0, 0, 0, 0, 0, 5, 6], Datagram::Esp(&[5, 6])),
+        (&[0, 0, 0, 0, 0, 0, 0, 1], Datagram::Ike(&[0, 0, 0, 0, 0, 0, 0, 1])),
+        (&[1, 0, 0, 0, 0, 0, 0, 0, 9], Datagram::Ike(&[1, 0, 0, 0, 0, 0, 0, 0, 9])),
+    ] {
+        assert_eq!(classify(payload, Marker::NonIke), expected, "{payload:?}");
+    }
+}
+
+#[test]
+fn what_was_pushed_is_popped() {
+    let mut rng = Rng(3948);
+    for len in (0..100).chain([1399, 1400]) {
+        for (source, destination) in addresses() {
+            for marker in MARKERS {
+                for checksum in [UdpChecksum::Zero, UdpChecksum::Computed { source, destination }] {
+                    let esp = [&[0x80, 0, 0, 1, 0, 0, 0, 7][..], &rng.bytes(len)].concat();
+                    let mut bytes = [&[0xee; 16][..], &esp].concat();
+                    let mut packet = PacketBuf::with_headroom(&mut bytes, 16, esp.len()).unwrap();
+                    assert_eq!(push_udp(&mut packet, PORTS, marker, checksum), Ok(()));
+
+                    let whole = packet.data().to_vec();
+                    let front = UDP_HEADER + marker.esp_offset();
+                    assert_eq!((whole.len(), packet.headroom()), (esp.len() + front, 16 - front));
+                    assert_eq!(whole[..4], [0x11, 0x94, 0xef, 0x32]);
+                    assert_eq!(usize::from(u16::from_be_bytes([whole[4], whole[5]])), whole.len());
+                    assert!(whole[8..front].iter().all(|octet| *octet == 0));
+                    match checksum {
+                        UdpChecksum::Zero => assert_eq!(whole[6..8], [0, 0]),
+                        UdpChecksum::Computed { .. } => {
+                            assert_ne!(whole[6..8], [0, 0]);
+                            assert!(transport_sum_holds(source, destination, IpProto::UDP, &whole));
+                        }
+                    }
+
+                    assert_eq!(pop_udp(&mut packet), Ok(PORTS));
+                    assert_eq!(classify(packet.data(), marker), Datagram::Esp(&esp));
+                }
+            }
+        }
+    }
+}
+
+/// A sum that comes out as 0 would say that there is none (RFC 768).
+#[test]
+fn a_computed_checksum_is_never_zero() {
+    for (source, destination) in addresses() {
+        let mut esp = vec![0x80, 0, 0, 1, 0, 0, 0, 7, 0, 0];
+        let header = |esp: &[u8]| {
+            let mut bytes = [&[0; 8][..], esp].concat();
+            let mut packet = PacketBuf::with_headroom(&mut bytes, 8, esp.len()).unwrap();
+            push_udp(&mut packet, PORTS, Marker::NonEsp, UdpChecksum::Computed { source, destination }).unwrap();
+            [packet.data()[6], packet.data()[7]]
+        };
+        let rest = header(&esp); // adding this to the octets brings the sum to 0xffff
+        esp[8..10].copy_from_slice(&rest);
+        assert_eq!(header(&esp), [0xff, 0xff]);
+    }
+}
+
+/// (octets there, what the length field says, octets left or the error).
+#[test]
+fn the_length_field_is_checked_and_what_is_behind_it_cut() {
+    let length = |claimed, available| Err(UdpError::Length { claimed, available });
+    for (there, claimed, expected) in [
+        (0, 0, Err(UdpError::TooShort(TooShort { needed: 8, available: 0 }))),
+        (7, 7, Err(UdpError::TooShort(TooShort { needed: 8, available: 7 }))),
+        (8, 0, length(0, 8)),
+        (8, 7, length(7, 8)),
+        (8, 8, Ok(0)),
+        (8, 9, length(9, 8)),
+        (20, 0, length(0, 20)),
+        (20, 8, Ok(0)),
+        (20, 19, Ok(11)),
+        (20, 20, Ok(12)),
+        (20, 21, length(21, 20)),
+        (20, 65535, length(65535, 20)),
+    ] {
+        let mut bytes = vec![7; there];
+        bytes.iter_mut().skip(4).zip(u16::to_be_bytes(claimed)).for_each(|(to, from)| *to = from);
+        let before = bytes.clone();
+        let mut packet = PacketBuf::received(&mut bytes);
+        let popped = pop_udp(&mut packet);
+        assert_eq!(popped.map(|_| packet.len()), expected, "{there} octets, {claimed} claimed");
+        if popped.is_err() {
+            assert_eq!(packet.data(), before);
+        }
+    }
+}
+
+#[test]
+fn a_datagram_that_is_too_long_or_has_no_room_is_left_alone() {
+    let no_room = |needed, available| Err(UdpError::NoRoom(NoRoom::Front { needed, available }));
+    for (marker, len, room, expected) in [
+        (Marker::NonEsp, 65527, 8, Ok(())),
+        (Marker::NonEsp, 65528, 8, Err(UdpError::TooLong(65536))),
+        (Marker::NonIke, 65519, 16, Ok(())),
+        (Marker::NonIke, 65520, 16, Err(UdpError::TooLong(65536))),
+        (Marker::NonEsp, 40, 7, no_room(8, 7)),
+        (Marker::NonIke, 40, 15, no_room(16, 15)),
+        (Marker::NonIke, 40, 8, no_room(16, 8)),
+    ] {
+        let mut bytes = vec![0xee; room + len];
+        let mut packet = PacketBuf::with_headroom(&mut bytes, room, len).unwrap();
+        assert_eq!(push_udp(&mut packet, PORTS, marker, UdpChecksum::Zero), expected, "{len} octets");
+        if expected.is_err() {
+            assert_eq!((packet.len(), packet.headroom()), (len, room));
+            assert!(bytes.iter().all(|octet| *octet == 0xee));
+        }
+    }
+}
