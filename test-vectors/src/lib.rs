@@ -17,7 +17,8 @@ use std::{fs, io};
 pub use hex::{Hex, from_hex, to_hex};
 pub use nist::cavp;
 pub use record::{
-    Expected, IpcompRecord, Located, PacketRecord, Record, ReplayPacket, ReplayRecord, UdpPorts, parse_line, read_file,
+    Expected, IpcompRecord, Located, PacketRecord, Record, ReplayPacket, ReplayRecord, SaRecord, UdpPorts, parse_line,
+    read_file,
 };
 
 /// The directory of the vectors, where this crate was built.

@@ -26,17 +26,13 @@ pub struct UdpPorts {
     pub dport: u16,
 }
 
-/// One ESP or AH packet.
+/// The SA that a record describes.
 #[derive(Clone, Debug, Deserialize)]
-pub struct PacketRecord {
-    /// Its name.
-    pub id: String,
+pub struct SaRecord {
     /// `esp` or `ah`.
     pub proto: String,
     /// `transport` or `tunnel`.
     pub mode: String,
-    /// Version of the outer header.
-    pub ip_version: u8,
     /// Cipher, for ESP.
     #[serde(default)]
     pub cipher: String,
@@ -52,7 +48,7 @@ pub struct PacketRecord {
     /// Its key.
     #[serde(default)]
     pub auth_key: Hex,
-    /// Octets of ICV.
+    /// Octets of ICV; 0 where the algorithm has only one length.
     #[serde(default)]
     pub icv_len: usize,
     /// The SPI.
@@ -60,6 +56,22 @@ pub struct PacketRecord {
     /// Whether numbers have 64 bits.
     #[serde(default)]
     pub esn: bool,
+    /// How the ICV field of AH is padded, where not as RFC 4302 says.
+    pub ah_profile: Option<String>,
+    /// ESP in UDP.
+    pub udp_encap: Option<UdpPorts>,
+}
+
+/// One ESP or AH packet.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PacketRecord {
+    /// Its name.
+    pub id: String,
+    /// Its SA.
+    #[serde(flatten)]
+    pub sa: SaRecord,
+    /// Version of the outer header.
+    pub ip_version: u8,
     /// The whole number of the packet.
     pub seq: Option<u64>,
     /// The high half that the receiver holds.
@@ -67,10 +79,6 @@ pub struct PacketRecord {
     /// The IV as carried.
     #[serde(default)]
     pub iv: Hex,
-    /// How the ICV field of AH is padded, where not as RFC 4302 says.
-    pub ah_profile: Option<String>,
-    /// ESP in UDP.
-    pub udp_encap: Option<UdpPorts>,
     /// The packet without IPsec.
     pub plain_packet: Option<Hex>,
     /// The packet with IPsec.
@@ -82,34 +90,19 @@ pub struct PacketRecord {
     pub seal: bool,
 }
 
-/// Packets fed in order to one receiver. The fields of the SA are as in [`PacketRecord`].
+/// Packets fed in order to one receiver.
 #[derive(Clone, Debug, Deserialize)]
-#[allow(missing_docs)]
 pub struct ReplayRecord {
+    /// Its name.
     pub id: String,
-    pub proto: String,
-    pub mode: String,
-    #[serde(default)]
-    pub cipher: String,
-    #[serde(default)]
-    pub enc_key: Hex,
-    #[serde(default)]
-    pub salt: Hex,
-    #[serde(default)]
-    pub auth: String,
-    #[serde(default)]
-    pub auth_key: Hex,
-    #[serde(default)]
-    pub icv_len: usize,
-    pub spi: u32,
-    #[serde(default)]
-    pub esn: bool,
-    pub ah_profile: Option<String>,
-    pub udp_encap: Option<UdpPorts>,
+    /// Its SA.
+    #[serde(flatten)]
+    pub sa: SaRecord,
     /// Size of the window in packets.
     pub window: u32,
     /// Where the top of the window stands, nothing at or below it having been seen.
     pub initial_top: u64,
+    /// What is fed.
     pub packets: Vec<ReplayPacket>,
 }
 

@@ -15,30 +15,22 @@ use crate::road::{Received, Receiver, Refused, transport};
 /// Checks that a receiver does with the wire packet what the record says, and, where it says so, that a sender makes the
 /// wire packet.
 pub fn check(record: &PacketRecord) -> Result<(), Failure> {
-    let described = sa::Sa {
-        cipher: &record.cipher,
-        cipher_key: &record.enc_key,
-        salt: &record.salt,
-        integrity: &record.auth,
-        integrity_key: &record.auth_key,
-        icv_len: record.icv_len,
-    };
-    match (record.proto.as_str(), sa::spi(record.spi)) {
+    match (record.sa.proto.as_str(), sa::spi(record.sa.spi)) {
         ("esp", None) => {
-            judge(record, open_spi_zero(record, &described.suite()?))?;
-            if record.seal { seal(record, &described.suite()?) } else { Ok(()) }
+            judge(record, open_spi_zero(record, &sa::suite(&record.sa)?))?;
+            if record.seal { seal(record, &sa::suite(&record.sa)?) } else { Ok(()) }
         }
         ("esp", Some(spi)) => {
-            let esp = Inbound::with_window(spi, described.suite()?, sa::width(record.esn), window(record));
+            let esp = Inbound::with_window(spi, sa::suite(&record.sa)?, sa::width(record.sa.esn), window(record));
             judge(record, receive(record, Some(esp), None)?)?;
-            if record.seal { seal(record, &described.suite()?) } else { Ok(()) }
+            if record.seal { seal(record, &sa::suite(&record.sa)?) } else { Ok(()) }
         }
         ("ah", Some(spi)) => {
-            let (integrity, profile) = (described.ah_integrity()?, sa::profile(record.ah_profile.as_deref())?);
-            let width = sa::width(record.esn);
+            let (integrity, profile) = (sa::ah_integrity(&record.sa)?, sa::profile(record.sa.ah_profile.as_deref())?);
+            let width = sa::width(record.sa.esn);
             let ah = ah_core::Inbound::with_window(spi, integrity, width, profile, window(record));
             judge(record, receive(record, None, Some(ah))?)?;
-            if record.seal { sign(record, spi, &described.ah_integrity()?, profile) } else { Ok(()) }
+            if record.seal { sign(record, spi, &sa::ah_integrity(&record.sa)?, profile) } else { Ok(()) }
         }
         (other, _) => Err(Failure::new("protocol esp or ah", other)),
     }
@@ -46,7 +38,7 @@ pub fn check(record: &PacketRecord) -> Result<(), Failure> {
 
 /// Nothing received yet; of extended numbers the high half is known.
 fn window(record: &PacketRecord) -> ReplayWindow {
-    match (record.esn, record.seq_high) {
+    match (record.sa.esn, record.seq_high) {
         (true, Some(high)) => ReplayWindow::starting_at(Seq::new(u64::from(high) << 32)),
         _ => ReplayWindow::new(),
     }
@@ -72,8 +64,9 @@ fn receive(
     esp: Option<Inbound<AnySuite>>,
     ah: Option<ah_core::Inbound<AnyAhIntegrity>>,
 ) -> Result<Result<Vec<u8>, String>, Failure> {
-    let mode = sa::mode(&record.mode, Ip::parse(&record.wire_packet).ok().as_ref())?;
-    let mut receiver = Receiver { esp, ah, ipcomp: None, mode, encap: sa::encap(record.udp_encap), check_ends: false };
+    let mode = sa::mode(&record.sa.mode, Ip::parse(&record.wire_packet).ok().as_ref())?;
+    let mut receiver =
+        Receiver { esp, ah, ipcomp: None, mode, encap: sa::encap(record.sa.udp_encap), check_ends: false };
     let mut bytes = record.wire_packet.to_vec();
     let mut packet = PacketBuf::received(&mut bytes);
     Ok(match receiver.receive(&mut packet) {
@@ -111,7 +104,7 @@ fn seal(record: &PacketRecord, suite: &AnySuite) -> Result<(), Failure> {
     let mut bytes = vec![0; plain.len() + 2 * room];
     bytes[room..room + plain.len()].copy_from_slice(plain);
     let mut packet = PacketBuf::with_headroom(&mut bytes, room, plain.len()).map_err(|e| Failure::new("room", e))?;
-    let sealed = match record.mode.as_str() {
+    let sealed = match record.sa.mode.as_str() {
         "tunnel" => seal_tunnel(record, suite, Seq::new(seq), &mut packet),
         _ => seal_transport(record, suite, Seq::new(seq), &mut packet),
     };
@@ -130,7 +123,7 @@ fn sign(record: &PacketRecord, spi: Spi, integrity: &AnyAhIntegrity, profile: Pr
     let mut bytes = vec![0; room + plain.len()];
     bytes[room..].copy_from_slice(plain);
     let mut packet = PacketBuf::with_headroom(&mut bytes, room, plain.len()).map_err(|e| problem(&e))?;
-    if record.mode == "tunnel" {
+    if record.sa.mode == "tunnel" {
         packet.prepend(&record.wire_packet[..wanted.at]).map_err(|e| problem(&e))?;
         packet.data_mut()[wanted.named_at] = record.wire_packet[wanted.at];
         set_length(packet.data_mut()).map_err(|e| problem(&e))?;
@@ -143,7 +136,7 @@ fn sign(record: &PacketRecord, spi: Spi, integrity: &AnyAhIntegrity, profile: Pr
     };
     let mut iv = [0; 8];
     iv.iter_mut().zip(record.iv.iter()).for_each(|(to, from)| *to = *from);
-    let (seq, width) = (Seq::new(seq), sa::width(record.esn));
+    let (seq, width) = (Seq::new(seq), sa::width(record.sa.esn));
     let envelope = ah_core::Envelope { spi, seq, width, profile, options };
     ah_core::sign_with(integrity, &envelope, iv, &mut packet).map_err(|e| problem(&e))?;
     compare(packet.data(), &record.wire_packet)
@@ -190,7 +183,7 @@ fn seal_transport(
         place = placement(packet.data(), DestinationOptions::InFront)?;
     }
     let overhead = overhead(suite.layout(), Padding::MINIMAL, packet.len() - place.at);
-    let encap = sa::encap(record.udp_encap);
+    let encap = sa::encap(record.sa.udp_encap);
     transport(packet, place, encap, overhead, |packet, next| seal_esp(record, suite, seq, packet, next))?;
     if encap.is_some() {
         // Whether a sender computes the UDP checksum is its own affair, too (RFC 3948 2.1).
@@ -202,7 +195,7 @@ fn seal_transport(
 
 /// Where ESP begins in the wire packet, and how much of that is IP header.
 fn esp_in_wire(record: &PacketRecord) -> Result<(usize, usize), Refused> {
-    Ok(match record.udp_encap {
+    Ok(match record.sa.udp_encap {
         None => locate(&record.wire_packet, IpProto::ESP).map(|place| (place.at, place.at))?,
         Some(_) => locate(&record.wire_packet, IpProto::UDP).map(|place| (place.at + UDP_HEADER, place.at))?,
     })
@@ -215,8 +208,8 @@ fn seal_esp(
     packet: &mut PacketBuf<'_>,
     next_header: IpProto,
 ) -> Result<(), esp_core::SealError> {
-    let spi = sa::spi(record.spi);
-    let width = sa::width(record.esn);
+    let spi = sa::spi(record.sa.spi);
+    let width = sa::width(record.sa.esn);
     // SPI 0 cannot be written by an SA. The draft's example that has it is made under another and sealed once more with
     // the SPI replaced, through the suite itself.
     let stand_in = spi.or(Spi::reserved(1).ok());

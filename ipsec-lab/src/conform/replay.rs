@@ -18,33 +18,29 @@ pub fn check(record: &ReplayRecord) -> Result<(), Failure> {
         1024 => with_window(record, ReplayWindow::<32>::with_top(Seq::new(record.initial_top))),
         2048 => with_window(record, ReplayWindow::<64>::with_top(Seq::new(record.initial_top))),
         4096 => with_window(record, ReplayWindow::<128>::with_top(Seq::new(record.initial_top))),
+        8192 => with_window(record, ReplayWindow::<256>::with_top(Seq::new(record.initial_top))),
+        16384 => with_window(record, ReplayWindow::<512>::with_top(Seq::new(record.initial_top))),
+        32768 => with_window(record, ReplayWindow::<1024>::with_top(Seq::new(record.initial_top))),
         65536 => with_window(record, ReplayWindow::<2048>::with_top(Seq::new(record.initial_top))),
         other => Err(Failure::new("a window of 32 to 65536 packets", other)),
     }
 }
 
 fn with_window<W: AntiReplay>(record: &ReplayRecord, window: W) -> Result<(), Failure> {
-    let described = sa::Sa {
-        cipher: &record.cipher,
-        cipher_key: &record.enc_key,
-        salt: &record.salt,
-        integrity: &record.auth,
-        integrity_key: &record.auth_key,
-        icv_len: record.icv_len,
-    };
-    let spi = sa::spi(record.spi).ok_or_else(|| Failure::new("an spi", "0"))?;
+    let spi = sa::spi(record.sa.spi).ok_or_else(|| Failure::new("an spi", "0"))?;
     let first = record.packets.first().and_then(|p| Ip::parse(&p.wire_packet).ok());
-    let (mode, width) = (sa::mode(&record.mode, first.as_ref())?, sa::width(record.esn));
+    let (mode, width) = (sa::mode(&record.sa.mode, first.as_ref())?, sa::width(record.sa.esn));
     let (mut esp, mut ah) = (None, None);
-    match record.proto.as_str() {
-        "esp" => esp = Some(esp_core::Inbound::with_window(spi, described.suite()?, width, window)),
+    match record.sa.proto.as_str() {
+        "esp" => esp = Some(esp_core::Inbound::with_window(spi, sa::suite(&record.sa)?, width, window)),
         "ah" => {
-            let (integrity, profile) = (described.ah_integrity()?, sa::profile(record.ah_profile.as_deref())?);
+            let (integrity, profile) = (sa::ah_integrity(&record.sa)?, sa::profile(record.sa.ah_profile.as_deref())?);
             ah = Some(ah_core::Inbound::with_window(spi, integrity, width, profile, window));
         }
         other => return Err(Failure::new("protocol esp or ah", other)),
     }
-    let mut receiver = Receiver { esp, ah, ipcomp: None, mode, encap: sa::encap(record.udp_encap), check_ends: false };
+    let mut receiver =
+        Receiver { esp, ah, ipcomp: None, mode, encap: sa::encap(record.sa.udp_encap), check_ends: false };
     for (number, sent) in record.packets.iter().enumerate() {
         let mut bytes = sent.wire_packet.to_vec();
         let mut packet = PacketBuf::received(&mut bytes);

@@ -3,69 +3,49 @@
 use ah_core::Profile;
 use ipsec_crypto::{AnyAhIntegrity, AnySuite, CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_packet::{DestinationOptions, EcnMode, Ip, Marker, Ports, SeqWidth, Spi, Tunnel};
-use test_vectors::UdpPorts;
+use test_vectors::{SaRecord, UdpPorts};
 
 use super::Failure;
 use crate::road::{Encap, Mode};
 
-/// What a record says of its SA.
-pub struct Sa<'a> {
-    /// Cipher name.
-    pub cipher: &'a str,
-    /// Cipher key, without salt.
-    pub cipher_key: &'a [u8],
-    /// Salt.
-    pub salt: &'a [u8],
-    /// Integrity name.
-    pub integrity: &'a str,
-    /// Integrity key.
-    pub integrity_key: &'a [u8],
-    /// Octets of ICV; 0 where the algorithm has only one length.
-    pub icv_len: usize,
+/// The suite of an ESP SA.
+pub fn suite(sa: &SaRecord) -> Result<AnySuite, Failure> {
+    let cipher = cipher(sa).ok_or_else(|| Failure::new("a known algorithm", &sa.cipher))?;
+    let integrity = integrity(sa).ok_or_else(|| Failure::new("a known algorithm", &sa.auth))?;
+    let key = [&sa.enc_key[..], &sa.salt[..]].concat();
+    let suite = match (cipher.row().map_or(0, |row| row.icv), integrity) {
+        (0, IntegrityAlgorithm::None) => AnySuite::without_integrity(cipher, &key),
+        _ => AnySuite::from_slices(cipher, &key, integrity, &sa.auth_key),
+    };
+    suite.map_err(|e| Failure::new("a usable key", e))
 }
 
-impl Sa<'_> {
-    /// The suite.
-    pub fn suite(&self) -> Result<AnySuite, Failure> {
-        let unknown = |what: &str| Failure::new("a known algorithm", what);
-        let cipher = self.cipher_algorithm().ok_or_else(|| unknown(self.cipher))?;
-        let integrity = self.integrity_algorithm().ok_or_else(|| unknown(self.integrity))?;
-        let key = [self.cipher_key, self.salt].concat();
-        let suite = match (cipher.row().map_or(0, |row| row.icv), integrity) {
-            (0, IntegrityAlgorithm::None) => AnySuite::without_integrity(cipher, &key),
-            _ => AnySuite::from_slices(cipher, &key, integrity, self.integrity_key),
-        };
-        suite.map_err(|e| Failure::new("a usable key", e))
-    }
+/// The integrity algorithm of an AH SA.
+pub fn ah_integrity(sa: &SaRecord) -> Result<AnyAhIntegrity, Failure> {
+    let integrity = integrity(sa).ok_or_else(|| Failure::new("a known algorithm", &sa.auth))?;
+    let key = [&sa.auth_key[..], &sa.salt[..]].concat();
+    AnyAhIntegrity::new(integrity, &key).map_err(|e| Failure::new("a usable key", e))
+}
 
-    /// The integrity algorithm of an AH SA.
-    pub fn ah_integrity(&self) -> Result<AnyAhIntegrity, Failure> {
-        let integrity = self.integrity_algorithm().ok_or_else(|| Failure::new("a known algorithm", self.integrity))?;
-        let key = [self.integrity_key, self.salt].concat();
-        AnyAhIntegrity::new(integrity, &key).map_err(|e| Failure::new("a usable key", e))
+fn cipher(sa: &SaRecord) -> Option<CipherAlgorithm> {
+    let icv = if sa.icv_len == 0 { 16 } else { sa.icv_len };
+    match sa.cipher.as_str() {
+        name @ ("aes-gcm" | "aes-ccm") => CipherAlgorithm::by_name(&format!("{name}-{icv}")),
+        name => CipherAlgorithm::by_name(name),
     }
+}
 
-    fn cipher_algorithm(&self) -> Option<CipherAlgorithm> {
-        let icv = if self.icv_len == 0 { 16 } else { self.icv_len };
-        match self.cipher {
-            "aes-gcm" | "aes-ccm" => CipherAlgorithm::by_name(&format!("{}-{icv}", self.cipher)),
-            name => CipherAlgorithm::by_name(name),
-        }
-    }
-
-    /// The integrity algorithm of this name whose ICV has the right length.
-    pub fn integrity_algorithm(&self) -> Option<IntegrityAlgorithm> {
-        let by_name = match self.integrity {
-            "" => IntegrityAlgorithm::None,
-            name => IntegrityAlgorithm::by_name(name)?,
-        };
-        let icv = by_name.row()?.icv;
-        match (by_name, self.icv_len) {
-            (IntegrityAlgorithm::HmacSha2_256_128, 12) => Some(IntegrityAlgorithm::HmacSha2_256_96),
-            (IntegrityAlgorithm::None, _) => Some(by_name),
-            (_, len) if len == icv || len == 0 => Some(by_name),
-            _ => None,
-        }
+/// The integrity algorithm of this name whose ICV has the right length.
+fn integrity(sa: &SaRecord) -> Option<IntegrityAlgorithm> {
+    let by_name = match sa.auth.as_str() {
+        "" => IntegrityAlgorithm::None,
+        name => IntegrityAlgorithm::by_name(name)?,
+    };
+    match (by_name, sa.icv_len) {
+        (IntegrityAlgorithm::HmacSha2_256_128, 12) => Some(IntegrityAlgorithm::HmacSha2_256_96),
+        (IntegrityAlgorithm::None, _) => Some(by_name),
+        (_, len) if len == 0 || len == by_name.row()?.icv => Some(by_name),
+        _ => None,
     }
 }
 

@@ -1,16 +1,18 @@
 //! The two roads: IP surgery, IPComp, ESP and AH in the order of RFC 4301 5.
 
-use std::fmt;
+mod ipcomp;
+mod refused;
 
-use ah_core::{SignError, VerifyError};
 use esp_core::{IvSource, OpenError, Overhead, SealError};
-use ipcomp_core::{Backoff, Compression, DecompressError, Deflate, Inflate, InflateError, compress, decompress};
 use ipsec_crypto::{AnyAhIntegrity, AnySuite};
 use ipsec_packet::{
-    AntiReplay, Beet, BeetError, Cpi, Datagram, DestinationOptions, Ip, IpError, IpProto, Marker, OuterSeen, PacketBuf,
-    Placement, Ports, Replay, Tunnel, TunnelError, UDP_HEADER, UdpChecksum, UdpError, classify, close_gap, locate,
-    open_gap, placement, pop_udp, push_udp, set_length,
+    AntiReplay, Beet, Datagram, DestinationOptions, Ip, IpError, IpProto, Marker, OuterSeen, PacketBuf, Placement,
+    Ports, Tunnel, UDP_HEADER, UdpChecksum, classify, close_gap, locate, open_gap, placement, pop_udp, push_udp,
+    set_length,
 };
+
+pub use ipcomp::{IpcompIn, IpcompOut};
+pub use refused::Refused;
 
 /// How an SA changes the IP header.
 #[derive(Clone, Copy, Debug)]
@@ -40,87 +42,6 @@ impl Encap {
     fn push(self, packet: &mut PacketBuf<'_>) -> Result<(), Refused> {
         Ok(push_udp(packet, self.ports, self.marker, UdpChecksum::Zero)?)
     }
-}
-
-/// The sending half of an IPComp association.
-pub struct IpcompOut {
-    cpi: Cpi,
-    deflate: Box<Deflate>,
-    backoff: Backoff,
-    /// Octets saved.
-    pub saved: usize,
-}
-
-impl IpcompOut {
-    /// A new association.
-    pub fn new(cpi: Cpi, deflate: Deflate) -> Self {
-        Self { cpi, deflate: Box::new(deflate), backoff: Backoff::new(), saved: 0 }
-    }
-
-    /// Compresses a payload, if it gets smaller, and says what it is now.
-    fn payload(&mut self, packet: &mut PacketBuf<'_>, next: IpProto) -> Result<IpProto, Refused> {
-        if !self.backoff.try_next() {
-            return Ok(next);
-        }
-        let done = compress(packet, next, self.cpi, &mut *self.deflate).map_err(IpError::from)?;
-        self.backoff.learn(done != Compression::NotWorthwhile);
-        Ok(match done {
-            Compression::NotWorthwhile => next,
-            Compression::Shrunk { saved } => {
-                self.saved += saved;
-                IpProto::IPCOMP
-            }
-        })
-    }
-
-    /// Compresses what is behind the header of an IP packet.
-    pub fn packet(&mut self, packet: &mut PacketBuf<'_>) -> Result<(), Refused> {
-        let place = placement(packet.data(), DestinationOptions::Protected)?;
-        packet.pull_front(place.at).map_err(IpError::from)?;
-        let next = self.payload(packet, place.next);
-        packet.push_front(place.at).map_err(IpError::from)?;
-        rename(packet, place, next?)
-    }
-}
-
-/// The receiving half of an IPComp association.
-pub struct IpcompIn {
-    cpi: Cpi,
-    inflate: Box<Inflate>,
-}
-
-impl IpcompIn {
-    /// A new association.
-    pub fn new(cpi: Cpi) -> Self {
-        Self { cpi, inflate: Box::new(Inflate::new()) }
-    }
-
-    /// Decompresses a payload, if it is compressed (RFC 3173 2.2: it need not be), and says what it is then.
-    pub fn payload(&mut self, packet: &mut PacketBuf<'_>, next: IpProto) -> Result<IpProto, Refused> {
-        if next != IpProto::IPCOMP {
-            return Ok(next);
-        }
-        Ok(decompress(packet, self.cpi, &mut *self.inflate)?)
-    }
-
-    /// Decompresses what is behind the header of an IP packet.
-    pub fn packet(&mut self, packet: &mut PacketBuf<'_>) -> Result<(), Refused> {
-        let place = match locate(packet.data(), IpProto::IPCOMP) {
-            Err(IpError::NotFound) => return Ok(()),
-            place => place?,
-        };
-        packet.pull_front(place.at).map_err(IpError::from)?;
-        let next = self.payload(packet, place.next);
-        packet.push_front(place.at).map_err(IpError::from)?;
-        rename(packet, place, next?)
-    }
-}
-
-/// Names what follows the IP header, and lets lengths and checksum follow.
-fn rename(packet: &mut PacketBuf<'_>, place: Placement, kind: IpProto) -> Result<(), Refused> {
-    let unchanged =
-        packet.data_mut().get_mut(place.named_at).is_none_or(|octet| std::mem::replace(octet, kind.0) == kind.0);
-    if unchanged { Ok(()) } else { Ok(set_length(packet.data_mut())?) }
 }
 
 /// What protects a packet on its way out. ESP comes first, AH goes around it.
@@ -347,88 +268,3 @@ fn receive_esp<W: AntiReplay>(
     }
     Ok(Received::Packet)
 }
-
-/// Why a packet was not sent or not delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// The IP header or what surrounds it.
-    Ip(IpError),
-    /// The tunnel.
-    Tunnel(TunnelError),
-    /// BEET mode.
-    Beet(BeetError),
-    /// UDP encapsulation.
-    Udp(UdpError),
-    /// ESP, on the way out.
-    Seal(SealError),
-    /// ESP, on the way in.
-    Open(OpenError),
-    /// AH, on the way out.
-    Sign(SignError),
-    /// AH, on the way in.
-    Verify(VerifyError),
-    /// IPComp, on the way in.
-    Decompress(DecompressError<InflateError>),
-}
-
-impl Refused {
-    /// The name of its counter.
-    pub fn counter(&self) -> &'static str {
-        match self {
-            Self::Open(OpenError::Forged) => "icv does not hold",
-            Self::Open(OpenError::Replayed(Replay::Duplicate)) => "replayed: seen before",
-            Self::Open(OpenError::Replayed(Replay::TooOld)) => "replayed: below the window",
-            Self::Open(OpenError::Replayed(_)) => "replayed: number zero",
-            Self::Open(OpenError::TooShort) => "esp too short",
-            Self::Open(OpenError::Unaligned) => "esp not whole blocks",
-            Self::Open(OpenError::WrongSpi { .. }) => "no such spi",
-            Self::Open(_) => "esp padding",
-            Self::Verify(VerifyError::Forged) => "ah icv does not hold",
-            Self::Verify(VerifyError::Replayed(_)) => "ah replayed",
-            Self::Verify(VerifyError::WrongSpi { .. }) => "no such spi",
-            Self::Verify(VerifyError::TooShort | VerifyError::Length { .. }) => "ah length",
-            Self::Verify(VerifyError::Ip(IpError::Fragment)) => "fragment",
-            Self::Verify(_) => "ah, ip header",
-            Self::Ip(IpError::Length { .. }) => "ip length field",
-            Self::Ip(IpError::Fragment) => "fragment",
-            Self::Ip(IpError::TooShort(_)) => "ip header cut off",
-            Self::Ip(_) => "ip header",
-            Self::Tunnel(_) => "tunnel",
-            Self::Beet(_) => "beet",
-            Self::Udp(_) => "udp header",
-            Self::Decompress(_) => "ipcomp",
-            Self::Seal(_) | Self::Sign(_) => "not sealed",
-        }
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(e) => e.fmt(f),
-            Self::Tunnel(e) => e.fmt(f),
-            Self::Beet(e) => e.fmt(f),
-            Self::Udp(e) => e.fmt(f),
-            Self::Seal(e) => e.fmt(f),
-            Self::Open(e) => e.fmt(f),
-            Self::Sign(e) => e.fmt(f),
-            Self::Verify(e) => e.fmt(f),
-            Self::Decompress(e) => e.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Refused {}
-
-macro_rules! from {
-    ($($error:ident => $variant:ident,)*) => {$(
-        impl From<$error> for Refused {
-            fn from(e: $error) -> Self {
-                Self::$variant(e)
-            }
-        }
-    )*};
-}
-type DecompressPayload = DecompressError<InflateError>;
-
-from! { IpError => Ip, TunnelError => Tunnel, BeetError => Beet, UdpError => Udp, SealError => Seal, OpenError => Open, SignError => Sign, VerifyError => Verify, DecompressPayload => Decompress, }
