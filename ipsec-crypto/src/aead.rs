@@ -1,27 +1,15 @@
 //! AES-GCM (RFC 4106) and ChaCha20-Poly1305 (RFC 7634).
-//!
-//! Both carry an explicit IV of 8 octets, which follows the salt of the SA in the nonce and never repeats.
 
 use core::fmt;
 
 use ::aead::inout::InOutBuf;
 use ::aead::{AeadCore, AeadInOut, Tag as AeadTag};
 use cipher::KeyInit;
-use cipher::array::{Array, ArraySize};
+use cipher::array::Array;
 use zeroize::Zeroize;
 
-use crate::{Forged, IvRule, Layout, Parts, Suite};
-
-pub(crate) fn layout(icv: usize) -> Layout {
-    Layout { iv: 8, align: 4, icv, iv_rule: IvRule::Unique }
-}
-
-/// The nonce: the salt of the SA, then the IV of the packet.
-pub(crate) fn nonce<N: ArraySize>(salt: &[u8], parts: &Parts<'_>) -> Array<u8, N> {
-    let mut nonce = Array::default();
-    nonce.iter_mut().zip(salt.iter().chain(&parts.iv())).for_each(|(to, from)| *to = *from);
-    nonce
-}
+use crate::nonce::{layout, nonce};
+use crate::{Forged, Layout, Parts, Suite};
 
 fn seal<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut Parts<'_>) {
     let (nonce, aad) = (nonce(salt, parts), parts.aad());

@@ -20,7 +20,7 @@ use cipher::consts::{U8, U11, U12, U16};
 use cipher::{BlockCipherEncrypt, BlockSizeUser, InnerIvInit, KeyInit, StreamCipherCore};
 use zeroize::Zeroize;
 
-use crate::aead::{layout, nonce};
+use crate::nonce::{layout, nonce};
 use crate::{Forged, Layout, Parts, Suite, ct};
 
 /// AES-CCM (RFC 4309), with an ICV of 8, 12 or 16 octets.

@@ -22,7 +22,7 @@
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(any(feature = "aes-gcm", feature = "aes-ccm", feature = "chacha20-poly1305"))]
+#[cfg(any(feature = "aes-gcm", feature = "chacha20-poly1305"))]
 mod aead;
 #[cfg(feature = "aes-cbc")]
 mod aes_cbc;
@@ -46,6 +46,8 @@ mod gmac;
 mod hmac;
 mod icv;
 mod key;
+#[cfg(any(feature = "aes-gcm", feature = "aes-ccm", feature = "chacha20-poly1305"))]
+mod nonce;
 mod registry;
 mod suite;
 #[cfg(feature = "des")]
