@@ -16,7 +16,7 @@ fn records(file: &str) -> Vec<Record> {
 
 fn packets(file: &str) -> Vec<PacketRecord> {
     let packet = |record| match record {
-        Record::Packet(packet) => (packet.proto == "ah").then_some(*packet),
+        Record::Packet(packet) => (packet.sa.proto == "ah").then_some(*packet),
         Record::Unknown { id, problem, .. } => panic!("{id}: {problem}"),
         _ => None,
     };
@@ -64,35 +64,35 @@ fn receive<W: AntiReplay>(
 }
 
 fn verified(record: &PacketRecord) -> Result<Vec<u8>, VerifyError> {
-    let window = match (record.esn, record.seq_high) {
+    let window = match (record.sa.esn, record.seq_high) {
         (true, Some(high)) => ReplayWindow::<2>::starting_at(Seq::new(u64::from(high) << 32)),
         _ => ReplayWindow::new(),
     };
-    let (integrity, profile) = (integrity(&record.auth, &record.auth_key), profile(record.ah_profile.as_deref()));
-    let spi = Spi::reserved(record.spi).unwrap();
-    let mut rx = Inbound::with_window(spi, integrity, width(record.esn), profile, window);
-    receive(&mut rx, &record.mode, &record.wire_packet)
+    let (integrity, profile) = (integrity(&record.sa.auth, &record.sa.auth_key), profile(record.sa.ah_profile.as_deref()));
+    let spi = Spi::reserved(record.sa.spi).unwrap();
+    let mut rx = Inbound::with_window(spi, integrity, width(record.sa.esn), profile, window);
+    receive(&mut rx, &record.sa.mode, &record.wire_packet)
 }
 
 /// The plain packet signed as the record's sender did: with its outer header, and AH where it has it.
 fn signed(record: &PacketRecord) -> Vec<u8> {
     let (plain, wire) = (record.plain_packet.as_ref().unwrap(), &record.wire_packet);
     let wanted = locate(wire, IpProto::AH).unwrap();
-    let outer = if record.mode == "tunnel" { wire[..wanted.at].to_vec() } else { vec![] };
+    let outer = if record.sa.mode == "tunnel" { wire[..wanted.at].to_vec() } else { vec![] };
     let mut bytes = [&vec![0; 96][..], &outer, plain].concat();
     let mut packet = PacketBuf::with_headroom(&mut bytes, 96, outer.len() + plain.len()).unwrap();
-    if record.mode == "tunnel" {
+    if record.sa.mode == "tunnel" {
         packet.data_mut()[wanted.named_at] = wire[wanted.at];
         set_length(packet.data_mut()).unwrap();
     }
     let place = |options: &DestinationOptions| placement(packet.data(), *options).unwrap().at == wanted.at;
     let options = [DestinationOptions::Protected, DestinationOptions::InFront].into_iter().find(place).unwrap();
-    let spi = Spi::reserved(record.spi).unwrap();
-    let (seq, profile) = (Seq::new(record.seq.unwrap()), profile(record.ah_profile.as_deref()));
-    let envelope = Envelope { spi, seq, width: width(record.esn), profile, options };
+    let spi = Spi::reserved(record.sa.spi).unwrap();
+    let (seq, profile) = (Seq::new(record.seq.unwrap()), profile(record.sa.ah_profile.as_deref()));
+    let envelope = Envelope { spi, seq, width: width(record.sa.esn), profile, options };
     let mut iv = [0; 8];
     iv[..record.iv.len()].copy_from_slice(&record.iv);
-    sign_with(&integrity(&record.auth, &record.auth_key), &envelope, iv, &mut packet).unwrap();
+    sign_with(&integrity(&record.sa.auth, &record.sa.auth_key), &envelope, iv, &mut packet).unwrap();
     packet.data().to_vec()
 }
 
@@ -125,11 +125,11 @@ fn damaged_packets_of_other_implementations_are_refused() {
 fn replay<const WORDS: usize>(record: &ReplayRecord) {
     let window = ReplayWindow::<WORDS>::with_top(Seq::new(record.initial_top));
     assert_eq!(ReplayWindow::<WORDS>::size(), record.window, "{}", record.id);
-    let (integrity, profile) = (integrity(&record.auth, &record.auth_key), profile(record.ah_profile.as_deref()));
-    let spi = Spi::reserved(record.spi).unwrap();
-    let mut rx = Inbound::with_window(spi, integrity, width(record.esn), profile, window);
+    let (integrity, profile) = (integrity(&record.sa.auth, &record.sa.auth_key), profile(record.sa.ah_profile.as_deref()));
+    let spi = Spi::reserved(record.sa.spi).unwrap();
+    let mut rx = Inbound::with_window(spi, integrity, width(record.sa.esn), profile, window);
     for (at, packet) in record.packets.iter().enumerate() {
-        let seen = receive(&mut rx, &record.mode, &packet.wire_packet);
+        let seen = receive(&mut rx, &record.sa.mode, &packet.wire_packet);
         match packet.expected {
             Expected::Accept => assert_eq!(seen.as_deref(), Ok(&packet.plain_packet[..]), "{}, {at}", record.id),
             Expected::Reject => assert!(seen.is_err(), "{}, packet {at}", record.id),
@@ -143,7 +143,7 @@ fn sequences_of_packets_are_accepted_and_refused_as_recorded() {
     let mut windows = Vec::new();
     for record in records("replay_sequences.jsonl") {
         match record {
-            Record::Replay(record) if record.proto == "ah" => {
+            Record::Replay(record) if record.sa.proto == "ah" => {
                 match record.window {
                     32 => replay::<1>(&record),
                     64 => replay::<2>(&record),

@@ -300,8 +300,8 @@ fn e17_the_whole_window_survives_a_restart() {
     }
     let (_, mut restarted) = pair(&gcm(), SeqWidth::Bits32);
     restarted.window_mut().import(SeqWidth::Extended64, &window_state(rx.window())).unwrap();
-    for n in 0..64 {
-        let opened = restarted.open(&mut PacketBuf::received(&mut packets[n].clone()));
+    for (n, mut packet) in packets.into_iter().enumerate() {
+        let opened = restarted.open(&mut PacketBuf::received(&mut packet));
         assert_eq!(opened.is_ok(), !even(&n), "packet {n}");
     }
 }

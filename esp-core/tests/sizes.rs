@@ -35,7 +35,7 @@ fn naive_pad(payload: usize, align: usize, at_least: usize) -> usize {
 }
 
 fn naive_overhead(layout: Layout, boundary: usize, at_least: usize, tfc_to: usize, payload: usize) -> Overhead {
-    let tfc = if tfc_to > payload { tfc_to - payload } else { 0 };
+    let tfc = tfc_to.max(payload) - payload;
     let pad = naive_pad(payload + tfc, boundary.max(layout.align), at_least);
     Overhead { front: 4 + 4 + layout.iv, back: tfc + pad + 1 + 1 + layout.icv }
 }

@@ -17,8 +17,11 @@ fn inbound(choice: &Choice) -> Inbound<AnySuite> {
     Inbound::new(spi(), choice.suite(), SeqWidth::Bits32)
 }
 
+/// Next header and octets of what was opened.
+type Payload = Result<(IpProto, Vec<u8>), OpenError>;
+
 /// Opens a copy of `packet` in the middle of a buffer; whatever happens, the octets around it must stay.
-fn open_guarded(rx: &mut Inbound<AnySuite>, packet: &[u8]) -> (Result<(IpProto, Vec<u8>), OpenError>, Vec<u8>) {
+fn open_guarded(rx: &mut Inbound<AnySuite>, packet: &[u8]) -> (Payload, Vec<u8>) {
     let mut framed = Framed::new(packet, 16, 16);
     let before = framed.bytes.clone();
     let mut buffer = framed.packet();
@@ -146,6 +149,18 @@ fn refused_and_wiped(choice: &Choice, check: PadCheck, body: &[u8]) -> Option<Op
             assert!(out[8 + layout.iv..end].iter().all(|octet| *octet == 0), "plaintext left in the copy");
             Some(e)
         }
+    }
+}
+
+#[test]
+fn e5_the_longest_padding_is_judged_without_a_key_too() {
+    let udp = |len: u8| [&[0, 53, 0, 53, 0, len, 0, 0][..], &vec![7; usize::from(len) - 8]].concat();
+    for (pad, next_header) in [(255u8, IpProto::UDP), (254, IpProto::UDP), (1, IpProto::UDP)] {
+        let payload = udp(11 + (255 - pad) % 4);
+        let padding: Vec<u8> = (1..=pad).collect();
+        let body = [&payload[..], &padding, &[pad, next_header.0]].concat();
+        let packet = crafted(&null_hmac().suite(), 1, SeqWidth::Bits32, &body);
+        assert_eq!(null_esp_heuristic(&packet), NullEsp::Likely { iv: 0, icv: 16, next_header }, "{pad} octets");
     }
 }
 

@@ -161,13 +161,13 @@ impl<'a> PacketBuf<'a> {
         if len > available {
             return Err(NoRoom::Back { needed: len, available });
         }
-        let Some(distance) = old.checked_sub(head.len()).filter(|&d| d > 0) else {
+        let Some(distance) = old.checked_sub(head.len()) else {
             return Err(NoRoom::Back { needed: head.len(), available: old });
         };
         let rest = self.bytes.get_mut(self.start..).unwrap_or_default();
         let (front, mut window) = rest.split_at_mut_checked(head.len()).unwrap_or_default();
         fill(front, head);
-        let mut left = len;
+        let mut left = if distance == 0 { 0 } else { len }; // at distance 0 it is in its place already
         // Piece by piece, each as long as the way it moves: source and destination never overlap.
         while let Some((to, from)) = window.split_at_mut_checked(distance).filter(|_| left > 0) {
             fill(to.get_mut(..left.min(distance)).unwrap_or_default(), from);

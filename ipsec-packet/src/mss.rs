@@ -22,7 +22,8 @@ const OPTION_MSS: u8 = 2;
 /// # Errors
 /// [`IpError`] when the IP header is malformed; the packet is unchanged.
 pub fn clamp_tcp_mss(packet: &mut [u8], mss: u16) -> Result<bool, IpError> {
-    Ip::parse(packet)?;
+    let own_length = Ip::parse(packet)?.packet().len();
+    let packet = packet.get_mut(..own_length).unwrap_or_default();
     let place = match placement(packet, DestinationOptions::InFront) {
         Err(IpError::Fragment) => return Ok(false),
         place => place?,

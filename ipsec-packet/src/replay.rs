@@ -115,7 +115,8 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
             *word = reader.u32()?;
         }
         reader.end()?;
-        if width == SeqWidth::Bits32 && offered.top > 0xffff_ffff {
+        let fits = width == SeqWidth::Extended64 || offered.top <= 0xffff_ffff;
+        if !fits || offered.floor == 0 || offered.floor > offered.top.max(1) {
             return Err(StateError::Malformed);
         }
         if offered.top < self.top {

@@ -40,7 +40,7 @@ pub fn repair_checksum(packet: &mut [u8], repair: ChecksumRepair) -> Result<(), 
         IpProto::ICMPV6 => 2,
         _ => return Ok(()),
     };
-    let segment = ip.packet().get(place.at..).unwrap_or_default();
+    let segment = segment(ip.packet().get(place.at..).unwrap_or_default(), place.next);
     let malformed = IpError::Extension { offset: place.at };
     let Some(&[high, low]) = segment.get(field..).and_then(<[u8]>::first_chunk) else { return Err(malformed) };
     let carried = u16::from_be_bytes([high, low]);
@@ -70,6 +70,16 @@ pub fn repair_checksum(packet: &mut [u8], repair: ChecksumRepair) -> Result<(), 
         *slot = repaired.to_be_bytes();
     }
     Ok(())
+}
+
+/// What the checksum covers: a UDP datagram may be shorter than the rest of the packet (RFC 768).
+fn segment(rest: &[u8], proto: IpProto) -> &[u8] {
+    match *rest {
+        [_, _, _, _, high, low, ..] if proto == IpProto::UDP => {
+            rest.get(..usize::from(u16::from_be_bytes([high, low]))).filter(|udp| udp.len() >= 8).unwrap_or(rest)
+        }
+        _ => rest,
+    }
 }
 
 /// What the checksum becomes when one address takes the place of another (RFC 1624), of whatever versions.

@@ -199,11 +199,12 @@ impl Tunnel {
     /// # Errors
     /// [`TunnelError`]; the packet is unchanged and must not be delivered.
     pub fn accept(&self, outer: &OuterSeen, next: IpProto, packet: &mut PacketBuf<'_>) -> Result<(), TunnelError> {
+        if next != IpProto::IPV4 && next != IpProto::IPV6 {
+            return Err(TunnelError::NotIp(next));
+        }
         let ip = Ip::parse(packet.data())?;
-        match (next, &ip) {
-            (IpProto::IPV4, Ip::V4(_)) | (IpProto::IPV6, Ip::V6(_)) => {}
-            (IpProto::IPV4 | IpProto::IPV6, _) => return Err(TunnelError::InnerVersion),
-            _ => return Err(TunnelError::NotIp(next)),
+        if matches!(ip, Ip::V4(_)) != (next == IpProto::IPV4) {
+            return Err(TunnelError::InnerVersion);
         }
         let inner_class = ip.traffic_class();
         let ecn = self.ecn.decapsulate(outer.traffic_class, inner_class).ok_or(TunnelError::CongestionLost)?;

@@ -25,6 +25,7 @@ enum Step {
     OpenGap(usize, usize),
     CloseGap(usize, usize),
     RoomFor(usize, usize),
+    Replace(Vec<u8>, usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -35,7 +36,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         n.clone().prop_map(Step::PullFront),
         n.clone().prop_map(Step::PullBack),
         bytes.clone().prop_map(Step::Prepend),
-        bytes.prop_map(Step::Append),
+        bytes.clone().prop_map(Step::Append),
+        (bytes, n.clone()).prop_map(|(head, len)| Step::Replace(head, len)),
         (0usize..120).prop_map(Step::Truncate),
         (n.clone(), n.clone()).prop_map(|(head, size)| Step::OpenGap(head, size)),
         (n.clone(), n.clone()).prop_map(|(head, size)| Step::CloseGap(head, size)),
@@ -155,6 +157,26 @@ impl Model {
                     self.data.drain(head..needed);
                 }
             }
+            // What lay between the new end and the old one may hold anything. A head as long as the packet has a test of its
+            // own.
+            Step::Replace(ref head, n) if head.len() != len => {
+                let (data, tailroom) = packet.data_and_tailroom();
+                assert_eq!((data, tailroom.len()), (&self.data[..], back));
+                let fresh: Vec<u8> = (0..n.min(back)).map(|i| mark.wrapping_add(i as u8)).collect();
+                Self::gained(self.back[..fresh.len()].to_vec(), &mut tailroom[..fresh.len()], &fresh);
+                self.back.splice(..fresh.len(), fresh.iter().copied().map(Some));
+                let expected = if n > back {
+                    Err(NoRoom::Back { needed: n, available: back })
+                } else if head.len() > len {
+                    Err(NoRoom::Back { needed: head.len(), available: len })
+                } else {
+                    self.back.splice(..n, vec![None; len - head.len()]);
+                    self.data = [&head[..], &fresh].concat();
+                    Ok(())
+                };
+                assert_eq!(packet.replace(head, n), expected);
+            }
+            Step::Replace(..) => {}
             Step::RoomFor(f, b) => {
                 let expected = match (f > front, b > back) {
                     (true, _) => Err(NoRoom::Front { needed: f, available: front }),
@@ -221,6 +243,14 @@ fn a_packet_must_lie_within_its_bytes() {
         };
         assert_eq!(made, expected, "{len} octets after {headroom} in {octets}");
     }
+}
+
+#[test]
+fn a_head_as_long_as_the_packet_takes_its_place() {
+    let mut bytes = [1, 2, 3, 4, 5, 6];
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 1, 2).unwrap();
+    assert_eq!(packet.replace(&[7, 8], 2), Ok(()));
+    assert_eq!((packet.data(), packet.tailroom()), (&[7, 8, 4, 5][..], 1));
 }
 
 #[test]
