@@ -68,7 +68,8 @@ fn verified(record: &PacketRecord) -> Result<Vec<u8>, VerifyError> {
         (true, Some(high)) => ReplayWindow::<2>::starting_at(Seq::new(u64::from(high) << 32)),
         _ => ReplayWindow::new(),
     };
-    let (integrity, profile) = (integrity(&record.sa.auth, &record.sa.auth_key), profile(record.sa.ah_profile.as_deref()));
+    let (integrity, profile) =
+        (integrity(&record.sa.auth, &record.sa.auth_key), profile(record.sa.ah_profile.as_deref()));
     let spi = Spi::reserved(record.sa.spi).unwrap();
     let mut rx = Inbound::with_window(spi, integrity, width(record.sa.esn), profile, window);
     receive(&mut rx, &record.sa.mode, &record.wire_packet)
@@ -125,7 +126,8 @@ fn damaged_packets_of_other_implementations_are_refused() {
 fn replay<const WORDS: usize>(record: &ReplayRecord) {
     let window = ReplayWindow::<WORDS>::with_top(Seq::new(record.initial_top));
     assert_eq!(ReplayWindow::<WORDS>::size(), record.window, "{}", record.id);
-    let (integrity, profile) = (integrity(&record.sa.auth, &record.sa.auth_key), profile(record.sa.ah_profile.as_deref()));
+    let (integrity, profile) =
+        (integrity(&record.sa.auth, &record.sa.auth_key), profile(record.sa.ah_profile.as_deref()));
     let spi = Spi::reserved(record.sa.spi).unwrap();
     let mut rx = Inbound::with_window(spi, integrity, width(record.sa.esn), profile, window);
     for (at, packet) in record.packets.iter().enumerate() {

@@ -30,12 +30,12 @@ pub fn overhead(layout: Layout, padding: Padding, payload: usize) -> Overhead {
 }
 
 /// The largest payload that fits into `room` octets once sealed: the exact inverse of [`overhead`]. For a tunnel, `room` is
-/// the MTU without the outer header (and without UDP header).
+/// the MTU without the outer header (and without UDP header); above 65535 octets more of it is of no use.
 ///
 /// `None` when not even an empty payload fits.
 pub fn largest_payload(layout: Layout, padding: Padding, room: usize) -> Option<usize> {
     let fixed = HEADER.checked_add(layout.iv)?.checked_add(layout.icv)?;
-    let body = room.checked_sub(fixed)?;
+    let body = room.min(usize::from(u16::MAX)).checked_sub(fixed)?;
     let body = body.checked_sub(body.checked_rem(padding.align(layout))?)?;
     let payload = body.checked_sub(2)?.checked_sub(padding.floor(layout))?;
     (padding.tfc(payload) == 0).then_some(payload)

@@ -334,3 +334,38 @@ fn numbers_that_were_reserved_are_not_used_by_the_sender() {
     let next = sealed(&mut tx, b"inside", IpProto::UDP);
     assert_eq!((run, &next[4..8]), (vec![1, 2, 3, 4, 5], &[0, 0, 0, 6][..]));
 }
+
+#[test]
+fn r8_forged_and_replayed_packets_cost_the_sa_nothing() {
+    // Whoever charges lifetimes charges what `open` returns; everything else leaves the SA exactly as it was.
+    for width in WIDTHS {
+        let mut rx = receiver(width, ReplayWindow::<2>::new());
+        let genuine = packet(70, width);
+        assert_eq!(open(&mut rx, &genuine), Ok(70));
+        let before = window_state(rx.window());
+        let mut charged = 0;
+        for round in 0..200 {
+            let mut forged = packet(71 + round, width);
+            let at = forged.len() - 1 - (round as usize % 8);
+            forged[at] ^= 0x10;
+            for attack in [&forged, &genuine, &packet(1, width)[..20].to_vec()] {
+                charged += usize::from(open(&mut rx, attack).is_ok());
+            }
+        }
+        assert_eq!((charged, window_state(rx.window())), (0, before));
+        assert_eq!(open(&mut rx, &packet(71, width)), Ok(71));
+    }
+}
+
+#[test]
+fn without_integrity_there_is_no_window_that_anybody_could_move() {
+    for choice in without_integrity() {
+        let mut rx = Inbound::with_window(spi(), choice.suite(), SeqWidth::Bits32, ReplayWindow::<2>::new());
+        let before = window_state(rx.window());
+        let far = sealed(&mut sender_at(&choice, SeqWidth::Bits32, 0xffff_ffff), b"inside", IpProto::UDP);
+        let near = sealed(&mut sender_at(&choice, SeqWidth::Bits32, 5), b"inside", IpProto::UDP);
+        assert_eq!(open(&mut rx, &far), Ok(0xffff_ffff), "{}", choice.name());
+        assert_eq!(open(&mut rx, &near), Ok(5), "{}", choice.name());
+        assert_eq!(window_state(rx.window()), before);
+    }
+}

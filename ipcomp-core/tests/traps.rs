@@ -174,7 +174,7 @@ fn ipv6_with_extensions(payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn i7_and_i10_ipcomp_goes_behind_hop_by_hop_and_routing_and_the_right_octet_names_it() {
+fn i10_ipcomp_goes_behind_hop_by_hop_and_routing_and_the_right_octet_names_it() {
     let plain = ipv6_with_extensions(&[b'z'; 500]);
     let mut bytes = buffer(&plain, 1000);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, plain.len()).unwrap();
@@ -204,6 +204,18 @@ fn i7_fragments_are_refused() {
     assert_eq!(placement(&v4, DestinationOptions::Protected), Err(IpError::Fragment));
     v4[9] = IpProto::IPCOMP.0;
     assert_eq!(locate(&v4, IpProto::IPCOMP), Err(IpError::Fragment));
+}
+
+#[test]
+fn i8_what_was_saved_tells_the_uncompressed_size_so_that_lifetimes_count_it_once() {
+    let payload = [b'q'; 1000];
+    let mut bytes = buffer(&payload, 1000);
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 1000).unwrap();
+    let done = compress(&mut packet, IpProto::TCP, Cpi::DEFLATE, &mut Deflate::new()).unwrap();
+    let Compression::Shrunk { saved } = done else { panic!("{done:?}") };
+    assert_eq!(packet.len() + saved, 1000);
+    decompress(&mut packet, Cpi::DEFLATE, &mut Inflate::new()).unwrap();
+    assert_eq!(packet.len(), 1000);
 }
 
 #[test]

@@ -9,7 +9,13 @@ use crate::{
 };
 
 /// Splits key material into the key and the salt at its end.
-#[cfg(any(feature = "aes-ctr", feature = "aes-gcm", feature = "aes-ccm", feature = "chacha20-poly1305"))]
+#[cfg(any(
+    feature = "aes-ctr",
+    feature = "aes-gcm",
+    feature = "aes-gmac",
+    feature = "aes-ccm",
+    feature = "chacha20-poly1305"
+))]
 fn salted<const K: usize, const S: usize>(keys: &[u8]) -> Option<(&[u8; K], [u8; S])> {
     let (key, salt) = keys.split_first_chunk::<K>()?;
     Some((key, salt.try_into().ok()?))
@@ -34,7 +40,7 @@ pub enum AnyCipher {
     #[cfg(feature = "des")]
     DesCbc(crate::DesCbc),
     /// 3DES-CBC.
-    #[cfg(feature = "des")]
+    #[cfg(feature = "3des")]
     TripleDesCbc(crate::TripleDesCbc),
     /// Blowfish-CBC.
     #[cfg(feature = "blowfish")]
@@ -65,7 +71,7 @@ pub enum AnyCipher {
 macro_rules! each_cipher {
     ($self:ident, $inner:ident => $call:expr) => {
         each!($self, #[cfg(feature = "null")] Null, #[cfg(feature = "des")] DesCbc,
-            #[cfg(feature = "des")] TripleDesCbc, #[cfg(feature = "blowfish")] BlowfishCbc,
+            #[cfg(feature = "3des")] TripleDesCbc, #[cfg(feature = "blowfish")] BlowfishCbc,
             #[cfg(feature = "cast128")] Cast128Cbc, #[cfg(feature = "aes-cbc")] Aes128Cbc,
             #[cfg(feature = "aes-cbc")] Aes192Cbc, #[cfg(feature = "aes-cbc")] Aes256Cbc,
             #[cfg(feature = "aes-ctr")] Aes128Ctr, #[cfg(feature = "aes-ctr")] Aes192Ctr,
@@ -87,7 +93,7 @@ impl AnyCipher {
             CipherAlgorithm::Null => Ok(Self::Null(crate::Null)),
             #[cfg(feature = "des")]
             CipherAlgorithm::DesCbc => crate::DesCbc::from_slice(key).map(Self::DesCbc),
-            #[cfg(feature = "des")]
+            #[cfg(feature = "3des")]
             CipherAlgorithm::TripleDesCbc => crate::TripleDesCbc::from_slice(key).map(Self::TripleDesCbc),
             #[cfg(feature = "blowfish")]
             CipherAlgorithm::BlowfishCbc => crate::BlowfishCbc::from_slice(key).map(Self::BlowfishCbc),
@@ -145,16 +151,16 @@ pub enum AnyIcv {
     #[cfg(feature = "hmac-sha1")]
     HmacSha1_96(crate::HmacSha1_96),
     /// HMAC-SHA2-256 cut to 96 bits.
-    #[cfg(feature = "hmac-sha2")]
+    #[cfg(feature = "hmac-sha2-256")]
     HmacSha2_256_96(crate::HmacSha2_256_96),
     /// HMAC-SHA2-256-128.
-    #[cfg(feature = "hmac-sha2")]
+    #[cfg(feature = "hmac-sha2-256")]
     HmacSha2_256_128(crate::HmacSha2_256_128),
     /// HMAC-SHA2-384-192.
-    #[cfg(feature = "hmac-sha2")]
+    #[cfg(feature = "hmac-sha2-384")]
     HmacSha2_384_192(crate::HmacSha2_384_192),
     /// HMAC-SHA2-512-256.
-    #[cfg(feature = "hmac-sha2")]
+    #[cfg(feature = "hmac-sha2-512")]
     HmacSha2_512_256(crate::HmacSha2_512_256),
     /// HMAC-RIPEMD-160-96.
     #[cfg(feature = "hmac-ripemd160")]
@@ -170,8 +176,8 @@ pub enum AnyIcv {
 macro_rules! each_icv {
     ($self:ident, $inner:ident => $call:expr) => {
         each!($self, #[cfg(feature = "hmac-md5")] HmacMd5_96, #[cfg(feature = "hmac-sha1")] HmacSha1_96,
-            #[cfg(feature = "hmac-sha2")] HmacSha2_256_96, #[cfg(feature = "hmac-sha2")] HmacSha2_256_128,
-            #[cfg(feature = "hmac-sha2")] HmacSha2_384_192, #[cfg(feature = "hmac-sha2")] HmacSha2_512_256,
+            #[cfg(feature = "hmac-sha2-256")] HmacSha2_256_96, #[cfg(feature = "hmac-sha2-256")] HmacSha2_256_128,
+            #[cfg(feature = "hmac-sha2-384")] HmacSha2_384_192, #[cfg(feature = "hmac-sha2-512")] HmacSha2_512_256,
             #[cfg(feature = "hmac-ripemd160")] HmacRipemd160_96, #[cfg(feature = "aes-xcbc")] AesXcbcMac96,
             #[cfg(feature = "aes-cmac")] AesCmac96; $inner => $call)
     };
@@ -192,17 +198,17 @@ impl AnyIcv {
             IntegrityAlgorithm::HmacMd5_96 => crate::HmacMd5_96::from_slice(key).map(Self::HmacMd5_96),
             #[cfg(feature = "hmac-sha1")]
             IntegrityAlgorithm::HmacSha1_96 => crate::HmacSha1_96::from_slice(key).map(Self::HmacSha1_96),
-            #[cfg(feature = "hmac-sha2")]
+            #[cfg(feature = "hmac-sha2-256")]
             IntegrityAlgorithm::HmacSha2_256_96 => crate::HmacSha2_256_96::from_slice(key).map(Self::HmacSha2_256_96),
-            #[cfg(feature = "hmac-sha2")]
+            #[cfg(feature = "hmac-sha2-256")]
             IntegrityAlgorithm::HmacSha2_256_128 => {
                 crate::HmacSha2_256_128::from_slice(key).map(Self::HmacSha2_256_128)
             }
-            #[cfg(feature = "hmac-sha2")]
+            #[cfg(feature = "hmac-sha2-384")]
             IntegrityAlgorithm::HmacSha2_384_192 => {
                 crate::HmacSha2_384_192::from_slice(key).map(Self::HmacSha2_384_192)
             }
-            #[cfg(feature = "hmac-sha2")]
+            #[cfg(feature = "hmac-sha2-512")]
             IntegrityAlgorithm::HmacSha2_512_256 => {
                 crate::HmacSha2_512_256::from_slice(key).map(Self::HmacSha2_512_256)
             }
@@ -240,20 +246,20 @@ pub enum AnyAhIntegrity {
     /// Every algorithm but AES-GMAC.
     Icv(AnyIcv),
     /// AES-128-GMAC.
-    #[cfg(feature = "aes-gcm")]
+    #[cfg(feature = "aes-gmac")]
     Aes128Gmac(crate::Aes128Gmac),
     /// AES-192-GMAC.
-    #[cfg(feature = "aes-gcm")]
+    #[cfg(feature = "aes-gmac")]
     Aes192Gmac(crate::Aes192Gmac),
     /// AES-256-GMAC.
-    #[cfg(feature = "aes-gcm")]
+    #[cfg(feature = "aes-gmac")]
     Aes256Gmac(crate::Aes256Gmac),
 }
 
 macro_rules! each_ah {
     ($self:ident, $inner:ident => $call:expr) => {
-        each!($self, Icv, #[cfg(feature = "aes-gcm")] Aes128Gmac, #[cfg(feature = "aes-gcm")] Aes192Gmac,
-            #[cfg(feature = "aes-gcm")] Aes256Gmac; $inner => $call)
+        each!($self, Icv, #[cfg(feature = "aes-gmac")] Aes128Gmac, #[cfg(feature = "aes-gmac")] Aes192Gmac,
+            #[cfg(feature = "aes-gmac")] Aes256Gmac; $inner => $call)
     };
 }
 
@@ -265,7 +271,7 @@ impl AnyAhIntegrity {
     pub fn new(algorithm: IntegrityAlgorithm, key: &[u8]) -> Result<Self, KeyError> {
         match (algorithm, key.len()) {
             (IntegrityAlgorithm::None, _) => Err(KeyError::NoIntegrity),
-            #[cfg(feature = "aes-gcm")]
+            #[cfg(feature = "aes-gmac")]
             (IntegrityAlgorithm::AesGmac, octets) => match octets {
                 20 => salted(key).map(|(key, salt)| Self::Aes128Gmac(crate::Aes128Gmac::new(key, salt))),
                 28 => salted(key).map(|(key, salt)| Self::Aes192Gmac(crate::Aes192Gmac::new(key, salt))),
@@ -363,9 +369,9 @@ any_suite! {
     #[cfg(feature = "aes-ccm")] Aes192Ccm16: AesCcm16, 27;
     #[cfg(feature = "aes-ccm")] Aes256Ccm16: AesCcm16, 35;
     #[cfg(feature = "chacha20-poly1305")] ChaCha20Poly1305: ChaCha20Poly1305, 36;
-    #[cfg(feature = "aes-gcm")] Aes128Gmac: NullAesGmac, 20;
-    #[cfg(feature = "aes-gcm")] Aes192Gmac: NullAesGmac, 28;
-    #[cfg(feature = "aes-gcm")] Aes256Gmac: NullAesGmac, 36;
+    #[cfg(feature = "aes-gmac")] Aes128Gmac: NullAesGmac, 20;
+    #[cfg(feature = "aes-gmac")] Aes192Gmac: NullAesGmac, 28;
+    #[cfg(feature = "aes-gmac")] Aes256Gmac: NullAesGmac, 36;
 }
 
 impl AnySuite {

@@ -77,13 +77,13 @@ impl DesCbc {
     }
 }
 
-#[cfg(feature = "des")]
+#[cfg(feature = "3des")]
 cbc!(
     /// 3DES-CBC (RFC 2451), encrypt-decrypt-encrypt with three keys. **Legacy**: slow, with 64-bit blocks. Not constant-time.
     TripleDesCbc(des::TdesEde3), 8, "TripleDesCbc", first_half
 );
 
-#[cfg(feature = "des")]
+#[cfg(feature = "3des")]
 impl TripleDesCbc {
     /// From three keys of 64 bits, whose parity bits are ignored.
     ///

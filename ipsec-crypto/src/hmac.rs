@@ -19,16 +19,16 @@ pub type HmacMd5_96 = HmacIcv<::hmac::Hmac<md5::Md5>, 12, 16>;
 #[cfg(feature = "hmac-sha1")]
 pub type HmacSha1_96 = HmacIcv<::hmac::Hmac<sha1::Sha1>, 12, 20>;
 /// HMAC-SHA2-256 truncated to 96 bits, as in draft-ietf-ipsec-ciph-sha-256-00. **Legacy**: KAME, and Linux by default.
-#[cfg(feature = "hmac-sha2")]
+#[cfg(feature = "hmac-sha2-256")]
 pub type HmacSha2_256_96 = HmacIcv<::hmac::Hmac<sha2::Sha256>, 12, 32>;
 /// HMAC-SHA2-256-128 (RFC 4868).
-#[cfg(feature = "hmac-sha2")]
+#[cfg(feature = "hmac-sha2-256")]
 pub type HmacSha2_256_128 = HmacIcv<::hmac::Hmac<sha2::Sha256>, 16, 32>;
 /// HMAC-SHA2-384-192 (RFC 4868).
-#[cfg(feature = "hmac-sha2")]
+#[cfg(feature = "hmac-sha2-384")]
 pub type HmacSha2_384_192 = HmacIcv<::hmac::Hmac<sha2::Sha384>, 24, 48>;
 /// HMAC-SHA2-512-256 (RFC 4868).
-#[cfg(feature = "hmac-sha2")]
+#[cfg(feature = "hmac-sha2-512")]
 pub type HmacSha2_512_256 = HmacIcv<::hmac::Hmac<sha2::Sha512>, 32, 64>;
 /// HMAC-RIPEMD-160-96 (RFC 2857). **Legacy**.
 #[cfg(feature = "hmac-ripemd160")]

@@ -28,9 +28,9 @@ mod aead;
 mod aes_cbc;
 #[cfg(feature = "any")]
 mod any;
-#[cfg(any(feature = "aes-cbc", feature = "des", feature = "blowfish", feature = "cast128"))]
+#[cfg(any(feature = "aes-cbc", feature = "des", feature = "3des", feature = "blowfish", feature = "cast128"))]
 mod cbc;
-#[cfg(any(feature = "des", feature = "blowfish", feature = "cast128"))]
+#[cfg(any(feature = "des", feature = "3des", feature = "blowfish", feature = "cast128"))]
 mod cbc64;
 #[cfg(feature = "aes-ccm")]
 mod ccm;
@@ -40,9 +40,16 @@ mod cmac;
 mod ct;
 #[cfg(feature = "aes-ctr")]
 mod ctr;
-#[cfg(feature = "aes-gcm")]
+#[cfg(feature = "aes-gmac")]
 mod gmac;
-#[cfg(any(feature = "hmac-md5", feature = "hmac-sha1", feature = "hmac-sha2", feature = "hmac-ripemd160"))]
+#[cfg(any(
+    feature = "hmac-md5",
+    feature = "hmac-sha1",
+    feature = "hmac-sha2-256",
+    feature = "hmac-sha2-384",
+    feature = "hmac-sha2-512",
+    feature = "hmac-ripemd160"
+))]
 mod hmac;
 mod icv;
 mod key;
@@ -50,7 +57,7 @@ mod key;
 mod nonce;
 mod registry;
 mod suite;
-#[cfg(feature = "des")]
+#[cfg(any(feature = "des", feature = "3des"))]
 mod weak;
 #[cfg(feature = "aes-xcbc")]
 mod xcbc;
@@ -71,7 +78,9 @@ pub use cbc64::BlowfishCbc;
 #[cfg(feature = "cast128")]
 pub use cbc64::Cast128Cbc;
 #[cfg(feature = "des")]
-pub use cbc64::{DesCbc, TripleDesCbc};
+pub use cbc64::DesCbc;
+#[cfg(feature = "3des")]
+pub use cbc64::TripleDesCbc;
 #[cfg(feature = "aes-ccm")]
 pub use ccm::{
     Aes128Ccm8, Aes128Ccm12, Aes128Ccm16, Aes192Ccm8, Aes192Ccm12, Aes192Ccm16, Aes256Ccm8, Aes256Ccm12, Aes256Ccm16,
@@ -84,9 +93,16 @@ pub use cipher::{Cbc, Cipher, Confidential, Iv};
 pub use cmac::AesCmac96;
 #[cfg(feature = "aes-ctr")]
 pub use ctr::{Aes128Ctr, Aes192Ctr, Aes256Ctr, AesCtr};
-#[cfg(feature = "aes-gcm")]
+#[cfg(feature = "aes-gmac")]
 pub use gmac::{Aes128Gmac, Aes192Gmac, Aes256Gmac, AesGmac};
-#[cfg(any(feature = "hmac-md5", feature = "hmac-sha1", feature = "hmac-sha2", feature = "hmac-ripemd160"))]
+#[cfg(any(
+    feature = "hmac-md5",
+    feature = "hmac-sha1",
+    feature = "hmac-sha2-256",
+    feature = "hmac-sha2-384",
+    feature = "hmac-sha2-512",
+    feature = "hmac-ripemd160"
+))]
 pub use hmac::HmacIcv;
 #[cfg(feature = "hmac-md5")]
 pub use hmac::HmacMd5_96;
@@ -94,8 +110,12 @@ pub use hmac::HmacMd5_96;
 pub use hmac::HmacRipemd160_96;
 #[cfg(feature = "hmac-sha1")]
 pub use hmac::HmacSha1_96;
-#[cfg(feature = "hmac-sha2")]
-pub use hmac::{HmacSha2_256_96, HmacSha2_256_128, HmacSha2_384_192, HmacSha2_512_256};
+#[cfg(feature = "hmac-sha2-384")]
+pub use hmac::HmacSha2_384_192;
+#[cfg(feature = "hmac-sha2-512")]
+pub use hmac::HmacSha2_512_256;
+#[cfg(feature = "hmac-sha2-256")]
+pub use hmac::{HmacSha2_256_96, HmacSha2_256_128};
 pub use icv::{AhIntegrity, Icv, MAX_ICV, Tag};
 pub use key::{KeyError, KeyLengths, Secret, SuiteKeys};
 pub use registry::{CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow};

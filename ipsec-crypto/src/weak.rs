@@ -2,9 +2,11 @@
 
 use crate::KeyError;
 
+#[cfg(feature = "des")]
 /// Each encrypts and decrypts alike. Parity bits are cleared here and in the key before they are compared.
 const WEAK: [u64; 4] = [0x0101_0101_0101_0101, 0xfefe_fefe_fefe_fefe, 0x1f1f_1f1f_0e0e_0e0e, 0xe0e0_e0e0_f1f1_f1f1];
 
+#[cfg(feature = "des")]
 /// Six pairs, each of which undoes the other.
 const SEMI_WEAK: [u64; 12] = [
     0x01fe_01fe_01fe_01fe,
@@ -23,6 +25,7 @@ const SEMI_WEAK: [u64; 12] = [
 
 const WITHOUT_PARITY: u64 = 0xfefe_fefe_fefe_fefe;
 
+#[cfg(feature = "des")]
 pub(crate) fn check_des(key: &[u8; 8]) -> Result<(), KeyError> {
     let key = u64::from_be_bytes(*key) & WITHOUT_PARITY;
     let listed = |list: &[u64]| list.iter().fold(false, |found, weak| found | (weak & WITHOUT_PARITY == key));
@@ -33,6 +36,7 @@ pub(crate) fn check_des(key: &[u8; 8]) -> Result<(), KeyError> {
     }
 }
 
+#[cfg(feature = "3des")]
 pub(crate) fn check_triple_des(key: &[u8; 24]) -> Result<(), KeyError> {
     let (keys, _) = key.as_chunks::<8>();
     let mut keys = keys.iter().map(|k| u64::from_be_bytes(*k) & WITHOUT_PARITY);

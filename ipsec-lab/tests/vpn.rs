@@ -79,12 +79,19 @@ fn nat_in_transport_mode_changes_the_address_and_keeps_the_checksums() {
 }
 
 #[test]
-fn nothing_on_the_wire_shows_what_was_inside() {
-    let (_, out) = vpn("hidden", &[]);
-    let clear = packets(&out.join("lan-a.pcap"));
-    assert!(clear.iter().any(|p| p.windows(8).any(|w| w == b"HTTP/1.0")));
-    for packet in packets(&out.join("wan.pcap")).iter().chain(&packets(&out.join("attack.pcap"))) {
-        assert!(!packet.windows(4).any(|w| w == b"HTTP"));
+fn e22_no_packet_leaves_a_gateway_in_clear() {
+    for (name, args) in
+        [("hidden", &[][..]), ("hidden-t", &["--mode", "transport"]), ("hidden-b", &["--mode", "beet", "--nat"])]
+    {
+        let (_, out) = vpn(name, args);
+        let clear = packets(&out.join("lan-a.pcap"));
+        assert!(clear.iter().any(|p| p.windows(8).any(|w| w == b"HTTP/1.0")));
+        let wire = packets(&out.join("wan.pcap"));
+        assert_eq!(wire.len(), clear.len(), "acknowledgements and pings included");
+        for packet in wire.iter().chain(&packets(&out.join("attack.pcap"))) {
+            assert!(!packet.windows(4).any(|w| w == b"HTTP"), "{name}");
+            assert!(matches!(packet[9], 50 | 17), "{name}: protocol {}", packet[9]);
+        }
     }
 }
 

@@ -89,6 +89,7 @@ impl Beet {
                 header.set_dont_fragment(outer.dont_fragment);
                 packet.prepend(header.as_bytes()).map_err(IpError::from)?;
             }
+            Inner::V6 { .. } if next == IpProto::BEET => return Err(BeetError::PseudoHeader), // it carries IPv4 options
             Inner::V6 { local, remote } => {
                 let mut header = Ipv6Header::new(remote, local, next, outer.hop_limit);
                 header.set_traffic_class(outer.traffic_class);
@@ -135,7 +136,7 @@ pub enum BeetError {
     Ip(IpError),
     /// Its addresses are not the inner addresses of the SA.
     WrongInner,
-    /// The lengths in its BEET header contradict each other.
+    /// The lengths in its BEET header contradict each other, or it is in front of an IPv6 payload.
     PseudoHeader,
 }
 
@@ -156,7 +157,7 @@ impl fmt::Display for BeetError {
         match self {
             Self::Ip(e) => e.fmt(f),
             Self::WrongInner => f.write_str("addresses are not the inner addresses of the sa"),
-            Self::PseudoHeader => f.write_str("malformed beet header"),
+            Self::PseudoHeader => f.write_str("malformed or misplaced beet header"),
         }
     }
 }

@@ -210,6 +210,36 @@ impl<const WORDS: usize> AntiReplay for ReplayWindow<WORDS> {
     }
 }
 
+/// The size of a window, from the units in which configurations write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WindowSize(u32);
+
+impl WindowSize {
+    /// So many packets, as in iproute2.
+    pub const fn packets(packets: u32) -> Self {
+        Self(packets)
+    }
+
+    /// So many octets of bitmap, as in setkey(8) and PF_KEY (RFC 2367 2.3.1): eight packets each.
+    pub const fn bitmap_octets(octets: u32) -> Self {
+        Self(octets.saturating_mul(8))
+    }
+
+    /// In packets.
+    pub const fn in_packets(self) -> u32 {
+        self.0
+    }
+
+    /// The words that a [`ReplayWindow`] of at least this size has; `None` above 65536 packets.
+    pub const fn words(self) -> Option<u32> {
+        match self.0 {
+            0..=32 => Some(1),
+            33..=65536 => Some(self.0.div_ceil(32)),
+            _ => None,
+        }
+    }
+}
+
 /// No protection against replays at all: for manually keyed SAs whose sender may restart its counter (RFC 4303 3.3.3).
 ///
 /// Whoever can record a packet of such an SA can deliver it again. With ESN it accepts what lies within 2^31 behind the

@@ -27,7 +27,7 @@ pub struct OriginalAddresses {
 }
 
 /// Repairs the checksum of a TCP, UDP or ICMPv6 packet that came out of a transport-mode SA behind a NAT. Other protocols, and
-/// a UDP checksum of 0 over IPv4 (none was computed), are left alone.
+/// a UDP checksum of 0 (none was computed; over IPv6 as RFC 6936 allows), are left alone.
 ///
 /// # Errors
 /// [`IpError`] when the packet is malformed; it is unchanged.
@@ -40,8 +40,8 @@ pub fn repair_checksum(packet: &mut [u8], repair: ChecksumRepair) -> Result<(), 
         IpProto::ICMPV6 => 2,
         _ => return Ok(()),
     };
-    let segment = segment(ip.packet().get(place.at..).unwrap_or_default(), place.next);
     let malformed = IpError::Extension { offset: place.at };
+    let segment = segment(ip.packet().get(place.at..).unwrap_or_default(), place.next).ok_or(malformed)?;
     let Some(&[high, low]) = segment.get(field..).and_then(<[u8]>::first_chunk) else { return Err(malformed) };
     let carried = u16::from_be_bytes([high, low]);
     if place.next == IpProto::UDP && carried == 0 {
@@ -73,12 +73,12 @@ pub fn repair_checksum(packet: &mut [u8], repair: ChecksumRepair) -> Result<(), 
 }
 
 /// What the checksum covers: a UDP datagram may be shorter than the rest of the packet (RFC 768).
-fn segment(rest: &[u8], proto: IpProto) -> &[u8] {
-    match *rest {
-        [_, _, _, _, high, low, ..] if proto == IpProto::UDP => {
-            rest.get(..usize::from(u16::from_be_bytes([high, low]))).filter(|udp| udp.len() >= 8).unwrap_or(rest)
+fn segment(rest: &[u8], proto: IpProto) -> Option<&[u8]> {
+    match (proto, rest) {
+        (IpProto::UDP, [_, _, _, _, high, low, _, _, ..]) => {
+            rest.get(..usize::from(u16::from_be_bytes([*high, *low]))).filter(|udp| udp.len() >= 8)
         }
-        _ => rest,
+        _ => Some(rest),
     }
 }
 

@@ -41,7 +41,7 @@ pub enum HopLimitPolicy {
 pub enum DscpPolicy {
     /// Copied to the outer header; the inner one is kept on the way in (RFC 4301 5.1.2.1, RFC 2983 pipe model).
     Copy,
-    /// The outer header has this one, 0 to 63; the inner one is kept.
+    /// The outer header has this one, the lower six bits; the inner one is kept.
     Set(u8),
     /// Copied to the outer header, and back to the inner one on the way in (RFC 2983 uniform model).
     CopyBothWays,
@@ -61,7 +61,7 @@ pub enum DfPolicy {
 /// The flow label of an outer IPv6 header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlowPolicy {
-    /// This label; 0 says nothing about the flows inside.
+    /// This label, the lower 20 bits; 0 says nothing about the flows inside.
     Set(u32),
     /// Copied from an inner IPv6 header; 0 for an inner IPv4 packet.
     Copy,
@@ -138,7 +138,7 @@ impl Tunnel {
         let ip = Ip::parse(inner)?;
         let class = match self.dscp {
             DscpPolicy::Copy | DscpPolicy::CopyBothWays => ip.traffic_class() & !0b11,
-            DscpPolicy::Set(dscp) => dscp << 2,
+            DscpPolicy::Set(dscp) => (dscp & 0x3f) << 2,
         };
         let class = class | self.ecn.encapsulate(ip.traffic_class());
         let hops = match self.hop_limit {
