@@ -27,7 +27,8 @@
 //!
 //! Security notes: the window is consulted before the ICV and written after it; a refused packet leaves buffer and window
 //! as they were. AH protects what the receiver reads of the header only as far as it is immutable: TTL, TOS and the
-//! checksum are anybody's.
+//! checksum are anybody's, and so is an IPv6 fragment header of a whole packet in front of AH, which does not count (RFC
+//! 4302 appendix A2) and stays in the verified packet.
 #![no_std]
 
 mod header;

@@ -46,7 +46,8 @@ impl<I: AhIntegrity> Outbound<I> {
         Ok(seq)
     }
 
-    /// Takes `n` numbers for somebody else to sign with [`sign_with`].
+    /// Takes `n` numbers for somebody else to sign with [`sign_with`], [`integrity`](Self::integrity) and
+    /// [`profile`](Self::profile). With AES-GMAC the number must be the IV there, too: `seq.get().to_be_bytes()`.
     ///
     /// # Errors
     /// [`SignError::SequenceExhausted`] when fewer are left; none is taken.
@@ -59,12 +60,23 @@ impl<I: AhIntegrity> Outbound<I> {
         self.spi
     }
 
+    /// Its integrity algorithm.
+    pub const fn integrity(&self) -> &I {
+        &self.integrity
+    }
+
+    /// What its peer makes of ambiguous rules.
+    pub const fn profile(&self) -> Profile {
+        self.profile
+    }
+
     /// Its counter, to be asked how much is left or to be exported.
     pub const fn counter(&self) -> &SeqCounter {
         &self.counter
     }
 
-    /// Moves the counter on to an exported one, so that after a restart no number repeats.
+    /// Moves the counter on to an exported one. After a crash only a state exported ahead is sure to repeat nothing: see
+    /// [`SeqCounter::export_ahead`].
     ///
     /// # Errors
     /// [`StateError`]; the counter is unchanged.

@@ -3,7 +3,7 @@
 //! What it is: the pure functions [`seal_with`] and [`open_with`], and the two structs that guard what must not be
 //! forgotten: [`Outbound`] (suite and counter) and [`Inbound`] (suite and window).
 //! What it is not: tunnel and transport mode and UDP encapsulation (IP surgery, see `ipsec-packet`), or lifetimes and
-//! policies (see `ipsec-engine`).
+//! policies.
 //!
 //! ```
 //! use esp_core::{Inbound, Outbound};

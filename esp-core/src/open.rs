@@ -99,12 +99,12 @@ pub enum OpenError {
     Replayed(Replay),
     /// The ICV does not hold.
     Forged,
-    /// Authentic, but the pad length is larger than what was encrypted.
+    /// The pad length is larger than what was encrypted. Where there is an ICV, it held.
     BadPadLength {
         /// The length it claims.
         pad_len: u8,
     },
-    /// Authentic, but the padding is not 1, 2, 3 ..
+    /// The padding is not 1, 2, 3 .. Where there is an ICV, it held.
     BadPadding,
     /// The buffer to open it into is too small.
     NoRoom(NoRoom),

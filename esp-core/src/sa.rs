@@ -56,7 +56,10 @@ impl<S: Suite> Outbound<S> {
         match layout.iv_rule {
             IvRule::None => {}
             IvRule::Unpredictable => iv.fill(seq, octets),
-            IvRule::Unique => octets.iter_mut().zip(seq.get().to_be_bytes()).for_each(|(to, from)| *to = from),
+            // Right-aligned, so that the octets that change are there however long the IV is.
+            IvRule::Unique => {
+                octets.iter_mut().rev().zip(seq.get().to_le_bytes()).for_each(|(to, from)| *to = from);
+            }
         }
         let envelope = Envelope { spi: self.spi, seq, width: self.counter.width(), next_header, padding: self.padding };
         seal_with(&self.suite, &envelope, octets, packet)?;
@@ -88,7 +91,8 @@ impl<S: Suite> Outbound<S> {
         &self.counter
     }
 
-    /// Moves the counter on to an exported one, so that after a restart no number and no IV repeats.
+    /// Moves the counter on to an exported one. After a crash only a state exported ahead is sure to repeat nothing: see
+    /// [`SeqCounter::export_ahead`].
     ///
     /// # Errors
     /// [`StateError`]; the counter is unchanged.

@@ -42,6 +42,8 @@ pub enum Compression {
     },
     /// It is to be sent as it is (RFC 3173 2.2); unchanged.
     NotWorthwhile,
+    /// Too small to be tried: to be sent as it is, and no sign of what the traffic is like.
+    TooSmall,
 }
 
 /// Compresses a payload in place and puts the IPComp header in front of it, if that makes it smaller (RFC 3173 2.2: the
@@ -59,7 +61,10 @@ pub fn compress(
 ) -> Result<Compression, NoRoom> {
     let payload = packet.len();
     // What is compressed already is not compressed again (RFC 3173 2.1).
-    if payload < THRESHOLD || next == IpProto::IPCOMP {
+    if payload < THRESHOLD {
+        return Ok(Compression::TooSmall);
+    }
+    if next == IpProto::IPCOMP {
         return Ok(Compression::NotWorthwhile);
     }
     let most = payload.saturating_sub(HEADER).saturating_sub(1);

@@ -69,6 +69,8 @@ pub struct Parts<'a> {
 
 /// Octets of SPI and sequence number.
 const HEADER: usize = 8;
+/// Octets of pad length and next header, which every body ends with.
+const TRAILER: usize = 2;
 
 impl<'a> Parts<'a> {
     /// Takes a packet apart. `seq_high` is the half of an extended sequence number that is not on the wire.
@@ -78,7 +80,7 @@ impl<'a> Parts<'a> {
     pub fn split(layout: Layout, packet: &'a mut [u8], seq_high: Option<[u8; 4]>) -> Result<Self, Misfit> {
         let front = HEADER.saturating_add(layout.iv);
         let rest = packet.len().checked_sub(layout.icv).ok_or(Misfit::TooShort)?;
-        let body = rest.checked_sub(front).filter(|&body| body > 0).ok_or(Misfit::TooShort)?;
+        let body = rest.checked_sub(front).filter(|&body| body >= TRAILER).ok_or(Misfit::TooShort)?;
         if body.checked_rem(layout.align) != Some(0) {
             return Err(Misfit::Unaligned);
         }
@@ -159,7 +161,7 @@ impl Aad {
 /// A packet that does not fit the layout of a suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misfit {
-    /// Shorter than header, IV, one octet of body and ICV.
+    /// Shorter than header, IV, the two octets that end a body, and ICV.
     TooShort,
     /// The body is not a multiple of the alignment.
     Unaligned,
@@ -211,7 +213,8 @@ impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
 /// Encryption without integrity (RFC 2406 allows it, RFC 4303 3.2 advises against it).
 ///
 /// Whoever can change packets on the wire can read and alter what such an SA carries (Paterson and Yau 2006,
-/// Degabriele and Paterson 2007): only for peers that know nothing else, under a transport that authenticates.
+/// Degabriele and Paterson 2007), and a receiver that tells bad padding from good is an oracle for its plaintext: only for
+/// peers that know nothing else, under a transport that authenticates.
 #[derive(Debug)]
 pub struct EncryptWithoutIntegrity<C> {
     cipher: C,

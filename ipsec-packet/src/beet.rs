@@ -73,7 +73,8 @@ impl Beet {
         }
     }
 
-    /// Puts the inner header back in front of a received payload; what the SA does not know (hop limit, class, flow label,
+    /// Puts the inner header back in front of a received payload, into the room of the headers that are gone; an inner IPv6
+    /// header behind an outer IPv4 one may need up to 12 octets of headroom more; what the SA does not know (hop limit, class, flow label,
     /// identification, DF) comes from the outer header, which therefore copies it on the way out.
     ///
     /// # Errors

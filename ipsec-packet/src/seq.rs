@@ -114,11 +114,18 @@ impl SeqCounter {
     /// Octets of an exported counter.
     pub const STATE: usize = 12;
 
-    /// The state, to be stored across a restart or handed to a standby node.
+    /// The state as it is, to be handed to a standby node or stored when the SA is stopped: numbers taken after it are not
+    /// in it.
     pub fn export(&self) -> [u8; Self::STATE] {
+        self.export_ahead(0)
+    }
+
+    /// The state as it will be after `margin` more numbers, to be stored while the SA runs: export again before they are
+    /// used up, and a crash in between repeats no number and no nonce.
+    pub fn export_ahead(&self, margin: u64) -> [u8; Self::STATE] {
         let mut bytes = [0; Self::STATE];
         let mut writer = StateWriter::new(&mut bytes, b'C', self.width);
-        writer.u64(self.used);
+        writer.u64(self.used.saturating_add(margin).min(self.width.last()));
         bytes
     }
 

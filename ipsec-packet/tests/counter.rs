@@ -123,3 +123,20 @@ fn a_state_that_is_no_counter_of_this_width_is_refused() {
     assert_eq!(counter.last_used().get(), 0);
     assert_eq!(counter.import(&good), Ok(()));
 }
+
+#[test]
+fn a_state_exported_ahead_survives_a_crash_without_repeating_a_number() {
+    let mut running = SeqCounter::new(SeqWidth::Bits32);
+    for _ in 0..100 {
+        running.advance().unwrap();
+    }
+    let stored = running.export_ahead(150);
+    let used_before_the_crash: Vec<u64> = (0..150).map(|_| running.advance().unwrap().get()).collect();
+    let mut restarted = SeqCounter::new(SeqWidth::Bits32);
+    restarted.import(&stored).unwrap();
+    let next = restarted.advance().unwrap().get();
+    assert_eq!(next, 251);
+    assert!(!used_before_the_crash.contains(&next));
+    // At the end of all numbers the margin ends, too.
+    assert_eq!(running.export_ahead(u64::MAX)[4..], 0xffff_ffff_u64.to_be_bytes());
+}

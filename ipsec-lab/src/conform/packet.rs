@@ -32,6 +32,7 @@ pub fn check(record: &PacketRecord) -> Result<(), Failure> {
             judge(record, receive(record, None, Some(ah))?)?;
             if record.seal { sign(record, spi, &sa::ah_integrity(&record.sa)?, profile) } else { Ok(()) }
         }
+        ("ah", None) => Err(Failure::new("an spi", "0")),
         (other, _) => Err(Failure::new("protocol esp or ah", other)),
     }
 }
@@ -125,7 +126,8 @@ fn sign(record: &PacketRecord, spi: Spi, integrity: &AnyAhIntegrity, profile: Pr
     let mut packet = PacketBuf::with_headroom(&mut bytes, room, plain.len()).map_err(|e| problem(&e))?;
     if record.sa.mode == "tunnel" {
         packet.prepend(&record.wire_packet[..wanted.at]).map_err(|e| problem(&e))?;
-        packet.data_mut()[wanted.named_at] = record.wire_packet[wanted.at];
+        let next = record.wire_packet.get(wanted.at).ok_or_else(|| problem(&IpError::NotFound))?;
+        packet.data_mut()[wanted.named_at] = *next;
         set_length(packet.data_mut()).map_err(|e| problem(&e))?;
     }
     // The place beside destination options is the sender's choice, as with ESP.

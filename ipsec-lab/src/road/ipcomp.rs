@@ -1,6 +1,6 @@
 //! IPComp associations: a compressor or decompressor, its CPI, and whether trying is worthwhile.
 
-use ipcomp_core::{Backoff, Compression, Deflate, Inflate, compress, decompress};
+use ipcomp_core::{Backoff, Compression, Deflate, Inflate, THRESHOLD, compress, decompress};
 use ipsec_packet::{Cpi, DestinationOptions, IpError, IpProto, PacketBuf, Placement, locate, placement, set_length};
 
 use super::Refused;
@@ -22,18 +22,22 @@ impl IpcompOut {
 
     /// Compresses a payload, if it gets smaller, and says what it is now.
     pub fn payload(&mut self, packet: &mut PacketBuf<'_>, next: IpProto) -> Result<IpProto, Refused> {
-        if !self.backoff.try_next() {
+        if packet.len() < THRESHOLD || !self.backoff.try_next() {
             return Ok(next);
         }
-        let done = compress(packet, next, self.cpi, &mut *self.deflate).map_err(IpError::from)?;
-        self.backoff.learn(done != Compression::NotWorthwhile);
-        Ok(match done {
-            Compression::NotWorthwhile => next,
-            Compression::Shrunk { saved } => {
+        match compress(packet, next, self.cpi, &mut *self.deflate) {
+            Ok(Compression::Shrunk { saved }) => {
+                self.backoff.learn(true);
                 self.saved += saved;
-                IpProto::IPCOMP
+                Ok(IpProto::IPCOMP)
             }
-        })
+            Ok(Compression::NotWorthwhile) => {
+                self.backoff.learn(false);
+                Ok(next)
+            }
+            // Without room to work in it goes as it is, too (RFC 3173 2.2).
+            Ok(Compression::TooSmall) | Err(_) => Ok(next),
+        }
     }
 
     /// Compresses what is behind the header of an IP packet.

@@ -3,12 +3,14 @@
 mod ipcomp;
 mod refused;
 
+use std::net::IpAddr;
+
 use esp_core::{IvSource, OpenError, Overhead, SealError};
 use ipsec_crypto::{AnyAhIntegrity, AnySuite};
 use ipsec_packet::{
-    AntiReplay, Beet, Datagram, DestinationOptions, Ip, IpError, IpProto, Marker, OuterSeen, PacketBuf, Placement,
-    Ports, Tunnel, UDP_HEADER, UdpChecksum, classify, close_gap, locate, open_gap, placement, pop_udp, push_udp,
-    set_length,
+    AntiReplay, Beet, Datagram, DestinationOptions, Ip, IpError, IpProto, Marker, Outer, OuterSeen, PacketBuf,
+    Placement, Ports, Tunnel, UDP_HEADER, UdpChecksum, classify, close_gap, locate, open_gap, placement, pop_udp,
+    push_udp, set_length,
 };
 
 pub use ipcomp::{IpcompIn, IpcompOut};
@@ -39,8 +41,13 @@ impl Encap {
         UDP_HEADER + self.marker.esp_offset()
     }
 
-    fn push(self, packet: &mut PacketBuf<'_>) -> Result<(), Refused> {
-        Ok(push_udp(packet, self.ports, self.marker, UdpChecksum::Zero)?)
+    /// The checksum is 0 over IPv4, as RFC 3948 2.1 asks, and computed over IPv6, where receivers want one (RFC 8200 8.1).
+    fn push(self, packet: &mut PacketBuf<'_>, source: IpAddr, destination: IpAddr) -> Result<(), Refused> {
+        let checksum = match source {
+            IpAddr::V4(_) => UdpChecksum::Zero,
+            IpAddr::V6(_) => UdpChecksum::Computed { source, destination },
+        };
+        Ok(push_udp(packet, self.ports, self.marker, checksum)?)
     }
 }
 
@@ -119,9 +126,18 @@ fn send_esp(
         }
     };
     let next = squeeze(ipcomp, packet, next)?;
+    // What is too long for an IP packet is refused before it costs a number.
+    let added = esp.overhead(packet.len()).total() + encap.map_or(0, Encap::overhead) + outer.overhead();
+    if packet.len() + added > usize::from(u16::MAX) {
+        return Err(IpError::TooLong(packet.len() + added).into());
+    }
     esp.seal(packet, next, iv)?;
     if let Some(encap) = encap {
-        encap.push(packet)?;
+        let (source, destination) = match &outer {
+            Outer::V4(header) => (header.source().into(), header.destination().into()),
+            Outer::V6(header) => (header.source().into(), header.destination().into()),
+        };
+        encap.push(packet, source, destination)?;
     }
     let proto = if encap.is_some() { IpProto::UDP } else { IpProto::ESP };
     Ok(outer.push(packet, proto, id)?)
@@ -141,6 +157,8 @@ pub fn transport(
         return Err(IpError::TooLong(total).into());
     }
     let proto = if encap.is_some() { IpProto::UDP } else { IpProto::ESP };
+    let ip = Ip::parse(packet.data())?;
+    let (source, destination) = (ip.source(), ip.destination());
     open_gap(packet, place, gap, proto)?;
     let head = place.at + gap;
     packet.pull_front(head).map_err(IpError::from)?;
@@ -150,7 +168,7 @@ pub fn transport(
         return Err(refused.into());
     }
     if let Some(encap) = encap {
-        encap.push(packet)?;
+        encap.push(packet, source, destination)?;
     }
     packet.push_front(place.at).map_err(IpError::from)?;
     Ok(set_length(packet.data_mut())?)

@@ -21,12 +21,14 @@ impl Nat {
     /// A UDP packet on its way out.
     pub fn outwards(self, packet: &mut [u8]) {
         readdress(packet, Which::Source, self.inside, self.outside);
+        follow(packet, self.inside, self.outside);
         move_port(packet, 0, self.port);
     }
 
     /// A UDP packet on its way in.
     pub fn inwards(self, packet: &mut [u8]) {
         readdress(packet, Which::Destination, self.outside, self.inside);
+        follow(packet, self.outside, self.inside);
         move_port(packet, 2, ESP_PORT);
     }
 
@@ -74,13 +76,13 @@ fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// Writes a port of the UDP header; its checksum is 0.
+/// Writes a port of the UDP header; its checksum follows.
 fn move_port(packet: &mut [u8], field: usize, port: u16) {
     let Ok(place) = locate(packet, IpProto::UDP) else { return };
-    let udp = place.at + field;
-    if let Some(slot) = packet.get_mut(udp..udp + 2) {
-        slot.copy_from_slice(&port.to_be_bytes());
-    }
+    let Some(udp) = packet.get_mut(place.at..place.at + 8) else { return };
+    let old = [udp[field], udp[field + 1]];
+    udp[field..field + 2].copy_from_slice(&port.to_be_bytes());
+    adjust(&mut udp[6..8], true, &old, &port.to_be_bytes());
 }
 
 /// Lets the TCP, UDP or ICMPv6 checksum follow a changed address.
@@ -94,7 +96,14 @@ fn follow(packet: &mut [u8], from: IpAddr, to: IpAddr) {
     };
     let start = place.at;
     if let Some(slot) = packet.get_mut(start + field..start + field + 2) {
-        let sum = adjust_checksum(u16::from_be_bytes([slot[0], slot[1]]), &octets(from), &octets(to));
-        slot.copy_from_slice(&sum.to_be_bytes());
+        adjust(slot, place.next == IpProto::UDP, &octets(from), &octets(to));
+    }
+}
+
+/// Adjusts a checksum field; one of UDP that is 0 was not computed and stays.
+fn adjust(field: &mut [u8], udp: bool, old: &[u8], new: &[u8]) {
+    let sum = u16::from_be_bytes([field[0], field[1]]);
+    if !(udp && sum == 0) {
+        field.copy_from_slice(&adjust_checksum(sum, old, new).to_be_bytes());
     }
 }
