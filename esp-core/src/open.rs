@@ -45,6 +45,9 @@ pub fn open_with<S: Suite + ?Sized>(
     strip(suite.layout(), seq, check, packet)
 }
 
+/// Octets of pad length and next header.
+const TRAILER: usize = 2;
+
 /// The part that a forged packet does not pass.
 pub(crate) fn decrypt<S: Suite + ?Sized>(
     suite: &S,
@@ -53,6 +56,9 @@ pub(crate) fn decrypt<S: Suite + ?Sized>(
     packet: &mut PacketBuf<'_>,
 ) -> Result<(), OpenError> {
     let mut parts = Parts::split(suite.layout(), packet.data_mut(), high_half(seq, width))?;
+    if parts.body().len() < TRAILER {
+        return Err(OpenError::TooShort);
+    }
     Ok(suite.open(&mut parts)?)
 }
 

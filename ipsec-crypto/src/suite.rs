@@ -69,8 +69,6 @@ pub struct Parts<'a> {
 
 /// Octets of SPI and sequence number.
 const HEADER: usize = 8;
-/// Octets of pad length and next header, which every body ends with.
-const TRAILER: usize = 2;
 
 impl<'a> Parts<'a> {
     /// Takes a packet apart. `seq_high` is the half of an extended sequence number that is not on the wire.
@@ -80,7 +78,7 @@ impl<'a> Parts<'a> {
     pub fn split(layout: Layout, packet: &'a mut [u8], seq_high: Option<[u8; 4]>) -> Result<Self, Misfit> {
         let front = HEADER.saturating_add(layout.iv);
         let rest = packet.len().checked_sub(layout.icv).ok_or(Misfit::TooShort)?;
-        let body = rest.checked_sub(front).filter(|&body| body >= TRAILER).ok_or(Misfit::TooShort)?;
+        let body = rest.checked_sub(front).filter(|&body| body > 0).ok_or(Misfit::TooShort)?;
         if body.checked_rem(layout.align) != Some(0) {
             return Err(Misfit::Unaligned);
         }
@@ -161,7 +159,7 @@ impl Aad {
 /// A packet that does not fit the layout of a suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misfit {
-    /// Shorter than header, IV, the two octets that end a body, and ICV.
+    /// Shorter than header, IV, one octet of body and ICV.
     TooShort,
     /// The body is not a multiple of the alignment.
     Unaligned,
