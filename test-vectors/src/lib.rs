@@ -8,6 +8,7 @@
 mod readme {}
 
 mod hex;
+mod isakmp_record;
 mod nist;
 mod record;
 
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 pub use hex::{Hex, from_hex, to_hex};
+pub use isakmp_record::{IsakmpBytesRecord, IsakmpFragmentsRecord, IsakmpHeaderRecord, IsakmpRecord, PayloadNode};
 pub use nist::cavp;
 pub use record::{
     Expected, IpcompRecord, Located, PacketRecord, Record, ReplayPacket, ReplayRecord, SaRecord, UdpPorts, parse_line,

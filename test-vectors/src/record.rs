@@ -4,6 +4,7 @@ use std::{fs, io};
 use serde::Deserialize;
 
 use crate::Hex;
+use crate::isakmp_record::{IsakmpBytesRecord, IsakmpFragmentsRecord, IsakmpRecord};
 
 /// What a receiver must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -144,6 +145,12 @@ pub enum Record {
     Replay(Box<ReplayRecord>),
     /// One IPComp packet.
     Ipcomp(Box<IpcompRecord>),
+    /// One IKEv1 message.
+    Isakmp(Box<IsakmpRecord>),
+    /// A hostile or odd message.
+    IsakmpBytes(Box<IsakmpBytesRecord>),
+    /// A message in fragments.
+    IsakmpFragments(Box<IsakmpFragmentsRecord>),
     /// A record of a type that this loader does not know, or one that is malformed.
     Unknown {
         /// Its name, as far as it has one.
@@ -162,6 +169,9 @@ impl Record {
             Self::Packet(_) => "packet",
             Self::Replay(_) => "replay",
             Self::Ipcomp(_) => "ipcomp",
+            Self::Isakmp(_) => "isakmp",
+            Self::IsakmpBytes(_) => "isakmp-bytes",
+            Self::IsakmpFragments(_) => "isakmp-fragments",
             Self::Unknown { kind, .. } => kind,
         }
     }
@@ -188,6 +198,9 @@ pub fn parse_line(line: &str) -> Record {
         "packet" => serde_json::from_value(value).map(|r| Record::Packet(Box::new(r))),
         "replay" => serde_json::from_value(value).map(|r| Record::Replay(Box::new(r))),
         "ipcomp" => serde_json::from_value(value).map(|r| Record::Ipcomp(Box::new(r))),
+        "isakmp" => serde_json::from_value(value).map(|r| Record::Isakmp(Box::new(r))),
+        "isakmp-bytes" => serde_json::from_value(value).map(|r| Record::IsakmpBytes(Box::new(r))),
+        "isakmp-fragments" => serde_json::from_value(value).map(|r| Record::IsakmpFragments(Box::new(r))),
         _ => return Record::Unknown { id, kind, problem: "unknown type".to_owned() },
     };
     record.unwrap_or_else(|e| Record::Unknown { id, kind, problem: e.to_string() })

@@ -1,6 +1,7 @@
 //! Runs vector files through the public interfaces of the libraries.
 
 mod ipcomp;
+mod isakmp;
 mod packet;
 mod replay;
 mod sa;
@@ -86,6 +87,9 @@ fn check(record: &Record) -> Result<(), Failure> {
         Record::Packet(record) => packet::check(record),
         Record::Replay(record) => replay::check(record),
         Record::Ipcomp(record) => ipcomp::check(record),
+        Record::Isakmp(record) => isakmp::check(record),
+        Record::IsakmpBytes(record) => isakmp::check_bytes(record),
+        Record::IsakmpFragments(record) => isakmp::check_fragments(record),
         Record::Unknown { kind, problem, .. } => {
             Err(Failure::new("a record of a known type", format!("{problem} ({kind:?})")))
         }
@@ -97,6 +101,9 @@ fn name(record: &Record) -> &str {
         Record::Packet(record) => &record.id,
         Record::Replay(record) => &record.id,
         Record::Ipcomp(record) => &record.id,
+        Record::Isakmp(record) => &record.id,
+        Record::IsakmpBytes(record) => &record.id,
+        Record::IsakmpFragments(record) => &record.id,
         Record::Unknown { id, .. } => id,
     }
 }
@@ -106,9 +113,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_open_record_of_esp_ah_and_ipcomp_holds() {
+    fn every_open_record_holds() {
         let mut ran = 0;
-        let files = ["packets", "ipcomp"].map(|directory| record_files(&test_vectors::data().join(directory)).unwrap());
+        let files = ["packets", "ipcomp", "ikev1"]
+            .map(|directory| record_files(&test_vectors::data().join(directory)).unwrap());
         for file in files.concat() {
             for located in read_file(&file).unwrap() {
                 if let Err(failure) = check(&located.record) {
@@ -117,7 +125,7 @@ mod tests {
                 ran += 1;
             }
         }
-        assert_eq!(ran, 162, "records");
+        assert_eq!(ran, 263, "records");
     }
 
     #[test]

@@ -1,0 +1,121 @@
+use crate::certificate::Certificate;
+use crate::config::Config;
+use crate::delete::Delete;
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::fragment::Fragment;
+use crate::id::Identification;
+use crate::nat::OriginalAddress;
+use crate::notification::Notification;
+use crate::number::{Doi, PayloadKind};
+use crate::sa::SecurityAssociation;
+
+/// The body of a payload, as what its kind makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Body<'a> {
+    /// SA of the IPSEC DOI: proposals, transforms, attributes.
+    SecurityAssociation(SecurityAssociation<'a>),
+    /// SA of another DOI, its situation and what follows left alone.
+    ForeignAssociation(Doi, &'a [u8]),
+    /// The public value of a Diffie-Hellman exchange.
+    KeyExchange(&'a [u8]),
+    /// Who somebody is, or what a phase 2 SA is for.
+    Identification(Identification<'a>),
+    /// A certificate.
+    Certificate(Certificate<'a>),
+    /// Which certificate authority is asked for.
+    CertificateRequest(Certificate<'a>),
+    /// A hash.
+    Hash(&'a [u8]),
+    /// A signature.
+    Signature(&'a [u8]),
+    /// A nonce.
+    Nonce(&'a [u8]),
+    /// A status or an error.
+    Notification(Notification<'a>),
+    /// SPIs that are no more.
+    Delete(Delete<'a>),
+    /// A vendor ID.
+    VendorId(&'a [u8]),
+    /// Mode config, XAUTH or Unity attributes.
+    Config(Config<'a>),
+    /// A hash of address and port (RFC 3947 3.2; drafts 00 to 03).
+    NatDetection(&'a [u8]),
+    /// An address before NAT (RFC 3947 5.2; drafts 00 to 03).
+    NatOriginalAddress(OriginalAddress<'a>),
+    /// A GSS-API token of Windows.
+    GssToken(&'a [u8]),
+    /// A piece of a message.
+    Fragment(Fragment<'a>),
+    /// A kind without a view of its own.
+    Other(&'a [u8]),
+}
+
+impl<'a> Body<'a> {
+    /// The view of a body that [`check`] has let in; `offset` is where it begins in the message.
+    #[inline]
+    pub(crate) fn read(kind: PayloadKind, body: &'a [u8], offset: u16) -> Self {
+        let view = match kind {
+            PayloadKind::SA => association(body, offset),
+            PayloadKind::KEY_EXCHANGE => Some(Self::KeyExchange(body)),
+            PayloadKind::ID => Identification::read(body).map(Self::Identification),
+            PayloadKind::CERTIFICATE => Certificate::read(body).map(Self::Certificate),
+            PayloadKind::CERTIFICATE_REQUEST => Certificate::read(body).map(Self::CertificateRequest),
+            PayloadKind::HASH => Some(Self::Hash(body)),
+            PayloadKind::SIGNATURE => Some(Self::Signature(body)),
+            PayloadKind::NONCE => Some(Self::Nonce(body)),
+            PayloadKind::NOTIFICATION => Notification::read(body).map(Self::Notification),
+            PayloadKind::DELETE => Delete::read(body).map(Self::Delete),
+            PayloadKind::VENDOR_ID => Some(Self::VendorId(body)),
+            PayloadKind::CONFIG => Config::read(body).map(Self::Config),
+            PayloadKind::NAT_DETECTION | PayloadKind::NAT_DETECTION_DRAFT => Some(Self::NatDetection(body)),
+            PayloadKind::NAT_ORIGINAL_ADDRESS | PayloadKind::NAT_ORIGINAL_ADDRESS_DRAFT => {
+                OriginalAddress::read(body).map(Self::NatOriginalAddress)
+            }
+            PayloadKind::GSS_TOKEN => Some(Self::GssToken(body)),
+            PayloadKind::FRAGMENT => Fragment::read(body).map(Self::Fragment),
+            _ => None,
+        };
+        view.unwrap_or(Self::Other(body))
+    }
+}
+
+fn association(body: &[u8], offset: u16) -> Option<Body<'_>> {
+    let (doi, rest) = body.split_first_chunk::<4>()?;
+    match Doi(u32::from_be_bytes(*doi)) {
+        Doi::IPSEC => SecurityAssociation::read(rest, offset.saturating_add(4)).ok().map(Body::SecurityAssociation),
+        doi => Some(Body::ForeignAssociation(doi, rest)),
+    }
+}
+
+/// Everything that a view relies on, checked at the door.
+#[inline]
+pub(crate) fn check(kind: PayloadKind, body: &[u8], offset: u16) -> Result<(), DecodeError> {
+    let too_short = DecodeErrorKind::BodyTooShort(kind);
+    let verdict = match kind {
+        PayloadKind::VENDOR_ID | PayloadKind::KEY_EXCHANGE | PayloadKind::NONCE | PayloadKind::HASH => return Ok(()),
+        PayloadKind::SA => return check_association(body, offset),
+        PayloadKind::CONFIG => return Config::check(body, offset),
+        PayloadKind::ID => Identification::read(body).ok_or(too_short).and_then(|id| id.check(kind)),
+        PayloadKind::CERTIFICATE | PayloadKind::CERTIFICATE_REQUEST => {
+            Certificate::read(body).ok_or(too_short).map(drop)
+        }
+        PayloadKind::NOTIFICATION => Notification::check(body),
+        PayloadKind::DELETE => Delete::read(body).ok_or(too_short).and_then(|delete| delete.check()),
+        PayloadKind::NAT_ORIGINAL_ADDRESS | PayloadKind::NAT_ORIGINAL_ADDRESS_DRAFT => {
+            OriginalAddress::read(body).ok_or(too_short).and_then(|original| original.check(kind))
+        }
+        PayloadKind::FRAGMENT => Fragment::read(body).ok_or(too_short).and_then(|fragment| fragment.check()),
+        _ => Ok(()),
+    };
+    verdict.map_err(|kind| DecodeError::at(kind, offset))
+}
+
+fn check_association(body: &[u8], offset: u16) -> Result<(), DecodeError> {
+    let too_short = DecodeError::at(DecodeErrorKind::BodyTooShort(PayloadKind::SA), offset);
+    let (doi, rest) = body.split_first_chunk::<4>().ok_or(too_short)?;
+    match Doi(u32::from_be_bytes(*doi)) {
+        Doi::IPSEC => SecurityAssociation::read(rest, offset.saturating_add(4))?.check(),
+        _ => Ok(()),
+    }
+}

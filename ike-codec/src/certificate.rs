@@ -1,0 +1,32 @@
+use crate::error::NoSpace;
+use crate::number::CertificateEncoding;
+use crate::writer::BodyWriter;
+
+/// A certificate, or the authority that one is requested of (RFC 2408 3.9, 3.10).
+///
+/// ```text
+/// | generic header (4) | encoding (1) | data |
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Certificate<'a> {
+    /// What the data is.
+    pub encoding: CertificateEncoding,
+    /// The certificate; or the distinguished name of an authority, empty for any.
+    pub data: &'a [u8],
+}
+
+impl<'a> Certificate<'a> {
+    pub(crate) fn read(body: &'a [u8]) -> Option<Self> {
+        let (&encoding, data) = body.split_first()?;
+        Some(Self { encoding: CertificateEncoding(encoding), data })
+    }
+
+    /// Writes the body.
+    ///
+    /// # Errors
+    /// [`NoSpace`].
+    pub fn write(&self, body: &mut BodyWriter<'_>) -> Result<(), NoSpace> {
+        body.put(&[self.encoding.0])?;
+        body.put(self.data)
+    }
+}

@@ -1,0 +1,178 @@
+use crate::body::{self, Body};
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::number::PayloadKind;
+
+/// One payload of a chain that was checked as a whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Payload<'a> {
+    /// What the payload in front of it says it is.
+    pub kind: PayloadKind,
+    /// The reserved octet of its generic header, zero in a good message.
+    pub reserved: u8,
+    /// Octets from the ISAKMP header to its generic header.
+    pub offset: u16,
+    /// What follows the four octets of the generic header.
+    pub body: &'a [u8],
+}
+
+impl<'a> Payload<'a> {
+    /// Octets of the payload, its generic header included.
+    pub const fn length(&self) -> usize {
+        self.body.len().saturating_add(GENERIC_HEADER)
+    }
+
+    /// The body as what its kind makes of it.
+    pub fn view(&self) -> Body<'a> {
+        Body::read(self.kind, self.body, self.offset.saturating_add(4))
+    }
+}
+
+/// Octets of the header that every payload begins with (RFC 2408 3.2).
+///
+/// ```text
+/// | next payload (1) | reserved (1) | length (2), these four included |
+/// ```
+pub const GENERIC_HEADER: usize = 4;
+
+/// Payloads one after the other, each naming the kind of the next; checked once, so that the iterators cannot fail.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain<'a> {
+    first: PayloadKind,
+    bytes: &'a [u8],
+    padding: &'a [u8],
+    offset: u16,
+}
+
+impl<'a> Chain<'a> {
+    /// A chain without payloads.
+    pub(crate) const EMPTY: Chain<'static> = Chain { first: PayloadKind::NONE, bytes: &[], padding: &[], offset: 0 };
+
+    /// Parses the chain that starts with `first`, in clear: up to three zero octets may follow it, as implementations of
+    /// the FreeS/WAN family pad whole messages to four.
+    ///
+    /// `offset` is where `bytes` begins in the message.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for the first thing that is wrong.
+    pub(crate) fn parse(first: PayloadKind, bytes: &'a [u8], offset: u16) -> Result<Self, DecodeError> {
+        let chain = Self::split(first, bytes, offset)?;
+        if chain.padding.len() > 3 || chain.padding.iter().any(|&b| b != 0) {
+            let at = offset.saturating_add(u16::try_from(chain.bytes.len()).unwrap_or(u16::MAX));
+            return Err(DecodeError::at(DecodeErrorKind::UnparsedBytes, at));
+        }
+        Ok(chain)
+    }
+
+    /// Parses the body of a message after its decryption; `first` is the `next_payload` of its header.
+    ///
+    /// Whatever follows the last payload is padding, and not judged: zeros (RFC 2409 5), a count in the last octet, or
+    /// random octets (racoon), to the block of the cipher or to more than that. Octets without a payload are refused.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for the first thing that is wrong: what a wrong key looks like.
+    pub fn decrypted(first: PayloadKind, plaintext: &'a [u8]) -> Result<Self, DecodeError> {
+        if first == PayloadKind::NONE {
+            return Err(DecodeError::at(DecodeErrorKind::UnparsedBytes, 28));
+        }
+        Self::split(first, plaintext, 28)
+    }
+
+    /// Walks the whole chain once; what is left over becomes the padding.
+    fn split(first: PayloadKind, bytes: &'a [u8], offset: u16) -> Result<Self, DecodeError> {
+        let end = offset.saturating_add(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
+        let (mut kind, mut rest) = (first, bytes);
+        while kind != PayloadKind::NONE {
+            let at = offset_of(end, rest);
+            let step = Step::take(kind, rest).map_err(|e| DecodeError::at(e, at))?;
+            match kind {
+                PayloadKind::PROPOSAL | PayloadKind::TRANSFORM => {
+                    return Err(DecodeError::at(DecodeErrorKind::Misplaced(kind), at));
+                }
+                PayloadKind::FRAGMENT if at != 28 || step.next != PayloadKind::NONE => {
+                    return Err(DecodeError::at(DecodeErrorKind::Misplaced(kind), at));
+                }
+                kind if kind.is_ikev2() => return Err(DecodeError::at(DecodeErrorKind::Ikev2Payload(kind), at)),
+                _ => body::check(kind, step.body, at.saturating_add(4))?,
+            }
+            (kind, rest) = (step.next, step.rest);
+        }
+        let (bytes, padding) = bytes.split_at_checked(bytes.len().saturating_sub(rest.len())).unwrap_or((bytes, &[]));
+        Ok(Self { first, bytes, padding, offset })
+    }
+
+    /// The kind of the first payload.
+    pub const fn first(&self) -> PayloadKind {
+        self.first
+    }
+
+    /// The octets of all payloads.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// What follows the last payload.
+    pub const fn padding(&self) -> &'a [u8] {
+        self.padding
+    }
+
+    /// The payloads in their order.
+    pub fn payloads(&self) -> Payloads<'a> {
+        let end = self.offset.saturating_add(u16::try_from(self.bytes.len()).unwrap_or(u16::MAX));
+        Payloads { kind: self.first, rest: self.bytes, end }
+    }
+}
+
+/// Iterates over payloads; made by [`Chain::payloads`] and [`Message::payloads`](crate::Message::payloads).
+#[derive(Clone, Debug)]
+pub struct Payloads<'a> {
+    kind: PayloadKind,
+    rest: &'a [u8],
+    end: u16,
+}
+
+impl<'a> Iterator for Payloads<'a> {
+    type Item = Payload<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Payload<'a>> {
+        if self.kind == PayloadKind::NONE {
+            return None;
+        }
+        let step = Step::take(self.kind, self.rest).ok()?;
+        let payload = Payload {
+            kind: self.kind,
+            reserved: step.reserved,
+            offset: offset_of(self.end, self.rest),
+            body: step.body,
+        };
+        (self.kind, self.rest) = (step.next, step.rest);
+        Some(payload)
+    }
+}
+
+/// One payload taken off a chain.
+pub(crate) struct Step<'a> {
+    pub next: PayloadKind,
+    pub reserved: u8,
+    pub body: &'a [u8],
+    pub rest: &'a [u8],
+}
+
+impl<'a> Step<'a> {
+    #[inline]
+    pub(crate) fn take(kind: PayloadKind, bytes: &'a [u8]) -> Result<Self, DecodeErrorKind> {
+        let Some((&[next, reserved, l0, l1], rest)) = bytes.split_first_chunk::<GENERIC_HEADER>() else {
+            return Err(if bytes.is_empty() { DecodeErrorKind::Dangling(kind) } else { DecodeErrorKind::Cut(kind) });
+        };
+        let length = usize::from(u16::from_be_bytes([l0, l1]));
+        let length = length.checked_sub(GENERIC_HEADER).ok_or(DecodeErrorKind::PayloadLength(kind))?;
+        let (body, rest) = rest.split_at_checked(length).ok_or(DecodeErrorKind::Cut(kind))?;
+        Ok(Self { next: PayloadKind(next), reserved, body, rest })
+    }
+}
+
+/// Where `rest` begins, when it reaches up to `end`.
+#[inline]
+pub(crate) fn offset_of(end: u16, rest: &[u8]) -> u16 {
+    end.wrapping_sub(u16::try_from(rest.len()).unwrap_or(u16::MAX))
+}

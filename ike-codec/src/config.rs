@@ -1,0 +1,61 @@
+use crate::attribute::Attributes;
+use crate::error::{DecodeError, DecodeErrorKind, NoSpace};
+use crate::number::{ConfigKind, PayloadKind};
+use crate::writer::BodyWriter;
+
+/// Mode config, XAUTH and Unity attributes (draft-ietf-ipsec-isakmp-mode-cfg-05 3.2).
+///
+/// ```text
+/// | generic header (4) | type (1) | reserved (1) | identifier (2) | attributes |
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config<'a> {
+    /// Request, reply, set or ack.
+    pub kind: ConfigKind,
+    /// The reserved octet.
+    pub reserved: u8,
+    /// Ties an answer to its question.
+    pub identifier: u16,
+    /// The attributes.
+    pub attributes: Attributes<'a>,
+    /// Up to three zero octets behind them, with which some peers fill the payload.
+    pub padding: &'a [u8],
+}
+
+impl<'a> Config<'a> {
+    pub(crate) fn read(body: &'a [u8]) -> Option<Self> {
+        let (&[kind, reserved, i0, i1], rest) = body.split_first_chunk::<4>()?;
+        let (attributes, padding) = match Attributes::check(rest) {
+            Ok(()) => (rest, &[][..]),
+            Err(cut) => rest.split_at_checked(rest.len().checked_sub(cut.len())?)?,
+        };
+        Some(Self {
+            kind: ConfigKind(kind),
+            reserved,
+            identifier: u16::from_be_bytes([i0, i1]),
+            attributes: Attributes::checked(attributes),
+            padding,
+        })
+    }
+
+    pub(crate) fn check(body: &'a [u8], offset: u16) -> Result<(), DecodeError> {
+        let too_short = DecodeError::at(DecodeErrorKind::BodyTooShort(PayloadKind::CONFIG), offset);
+        let padding = Self::read(body).ok_or(too_short)?.padding;
+        if padding.len() <= 3 && padding.iter().all(|&b| b == 0) {
+            return Ok(());
+        }
+        let at = u16::try_from(body.len().saturating_sub(padding.len())).unwrap_or(u16::MAX);
+        Err(DecodeError::at(DecodeErrorKind::AttributeCut, offset.saturating_add(at)))
+    }
+
+    /// Writes the body.
+    ///
+    /// # Errors
+    /// [`NoSpace`].
+    pub fn write(&self, body: &mut BodyWriter<'_>) -> Result<(), NoSpace> {
+        body.put(&[self.kind.0, self.reserved])?;
+        body.put(&self.identifier.to_be_bytes())?;
+        body.attributes(|list| self.attributes.iter().try_for_each(|a| list.attribute(&a)))?;
+        body.put(self.padding)
+    }
+}

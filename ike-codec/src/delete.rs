@@ -1,0 +1,56 @@
+use crate::error::{DecodeErrorKind, NoSpace};
+use crate::number::{Doi, ProtocolId};
+use crate::writer::BodyWriter;
+
+/// SAs that the sender has deleted (RFC 2408 3.15).
+///
+/// ```text
+/// | generic header (4) | DOI (4) | protocol (1) | SPI size (1) | number of SPIs (2) | SPIs |
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delete<'a> {
+    /// The DOI.
+    pub doi: Doi,
+    /// The protocol of the SPIs.
+    pub protocol: ProtocolId,
+    /// Octets of each SPI: 16 for ISAKMP, 4 for AH and ESP, 2 or 4 for IPComp.
+    pub spi_size: u8,
+    /// How many there are.
+    pub spi_count: u16,
+    /// The SPIs, one behind the other.
+    pub spi_bytes: &'a [u8],
+}
+
+impl<'a> Delete<'a> {
+    pub(crate) fn read(body: &'a [u8]) -> Option<Self> {
+        let (&[d0, d1, d2, d3, protocol, spi_size, n0, n1], spi_bytes) = body.split_first_chunk::<8>()?;
+        let (doi, spi_count) = (Doi(u32::from_be_bytes([d0, d1, d2, d3])), u16::from_be_bytes([n0, n1]));
+        Some(Self { doi, protocol: ProtocolId(protocol), spi_size, spi_count, spi_bytes })
+    }
+
+    /// The SPIs must fill the payload: neither number is believed without the octets.
+    pub(crate) fn check(&self) -> Result<(), DecodeErrorKind> {
+        let expected = usize::from(self.spi_count).checked_mul(usize::from(self.spi_size));
+        if expected == Some(self.spi_bytes.len()) {
+            Ok(())
+        } else {
+            Err(DecodeErrorKind::SpiCount { count: self.spi_count, size: self.spi_size })
+        }
+    }
+
+    /// The SPIs one by one; none when they have no octets.
+    pub fn spis(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.spi_bytes.chunks(usize::from(self.spi_size.max(1)))
+    }
+
+    /// Writes the body.
+    ///
+    /// # Errors
+    /// [`NoSpace`].
+    pub fn write(&self, body: &mut BodyWriter<'_>) -> Result<(), NoSpace> {
+        body.put(&self.doi.0.to_be_bytes())?;
+        body.put(&[self.protocol.0, self.spi_size])?;
+        body.put(&self.spi_count.to_be_bytes())?;
+        body.put(self.spi_bytes)
+    }
+}

@@ -1,0 +1,114 @@
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::number::{ExchangeKind, Flags, PayloadKind, Version};
+
+/// One of the two cookies of an ISAKMP SA (RFC 2408 2.5.3).
+pub type Cookie = [u8; 8];
+
+/// The ISAKMP header (RFC 2408 3.1).
+///
+/// ```text
+/// | initiator cookie (8) | responder cookie (8) |
+/// | next payload (1) | version (1) | exchange (1) | flags (1) | message ID (4) | length (4) |
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// The initiator's cookie, never zero in a good message.
+    pub initiator_cookie: Cookie,
+    /// The responder's cookie, zero in the first message.
+    pub responder_cookie: Cookie,
+    /// The first payload, of the plaintext when the message is encrypted.
+    pub next_payload: PayloadKind,
+    /// The protocol version.
+    pub version: Version,
+    /// The exchange the message belongs to.
+    pub exchange: ExchangeKind,
+    /// Encryption, commit, authentication only.
+    pub flags: Flags,
+    /// Zero in phase 1, random in phase 2.
+    pub message_id: u32,
+    /// Octets of the whole message, header included.
+    pub length: u32,
+}
+
+impl Header {
+    /// Octets of a header.
+    pub const LEN: usize = 28;
+
+    /// A header of IKEv1 without flags, whose `next_payload` and `length` the writer fills in.
+    pub const fn new(initiator: Cookie, responder: Cookie, exchange: ExchangeKind, message_id: u32) -> Self {
+        Self {
+            initiator_cookie: initiator,
+            responder_cookie: responder,
+            next_payload: PayloadKind::NONE,
+            version: Version::IKEV1,
+            exchange,
+            flags: Flags(0),
+            message_id,
+            length: 0,
+        }
+    }
+
+    /// The header at the start of some octets, and what follows it; nothing in it is judged.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::TooShort`].
+    pub fn read(bytes: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
+        let too_short = DecodeError::at(DecodeErrorKind::TooShort, 0);
+        let (initiator_cookie, rest) = bytes.split_first_chunk::<8>().ok_or(too_short)?;
+        let (responder_cookie, rest) = rest.split_first_chunk::<8>().ok_or(too_short)?;
+        let (&[next, version, exchange, flags, i0, i1, i2, i3, l0, l1, l2, l3], rest) =
+            rest.split_first_chunk::<12>().ok_or(too_short)?;
+        let header = Self {
+            initiator_cookie: *initiator_cookie,
+            responder_cookie: *responder_cookie,
+            next_payload: PayloadKind(next),
+            version: Version(version),
+            exchange: ExchangeKind(exchange),
+            flags: Flags(flags),
+            message_id: u32::from_be_bytes([i0, i1, i2, i3]),
+            length: u32::from_be_bytes([l0, l1, l2, l3]),
+        };
+        Ok((header, rest))
+    }
+
+    /// The header of one message, its version and length judged: exactly the octets given (RFC 2408 5.2).
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::TooShort`], `TooLong`, `Ikev2`, `MajorVersion`, `MinorVersion`, `Truncated`, `WrongLength`.
+    pub fn parse(message: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
+        let (header, rest) = Self::read(message)?;
+        let wrong = |kind, offset| Err(DecodeError::at(kind, offset));
+        match (header.version.major(), header.version.minor()) {
+            (1, 0) => {}
+            (1, minor) => return wrong(DecodeErrorKind::MinorVersion(minor), 17),
+            (2, _) => return wrong(DecodeErrorKind::Ikev2, 17),
+            (major, _) => return wrong(DecodeErrorKind::MajorVersion(major), 17),
+        }
+        let Ok(actual) = u16::try_from(message.len()) else { return wrong(DecodeErrorKind::TooLong, 0) };
+        match header.length {
+            declared if declared == u32::from(actual) => Ok((header, rest)),
+            declared if declared > u32::from(actual) => wrong(DecodeErrorKind::Truncated { declared }, 24),
+            declared => wrong(DecodeErrorKind::WrongLength { declared }, 24),
+        }
+    }
+
+    /// The octets of the header.
+    pub const fn to_bytes(&self) -> [u8; Self::LEN] {
+        let [i0, i1, i2, i3, i4, i5, i6, i7] = self.initiator_cookie;
+        let [r0, r1, r2, r3, r4, r5, r6, r7] = self.responder_cookie;
+        let [m0, m1, m2, m3] = self.message_id.to_be_bytes();
+        let [l0, l1, l2, l3] = self.length.to_be_bytes();
+        let (next, version, exchange, flags) = (self.next_payload.0, self.version.0, self.exchange.0, self.flags.0);
+        [
+            i0, i1, i2, i3, i4, i5, i6, i7, r0, r1, r2, r3, r4, r5, r6, r7, next, version, exchange, flags, m0, m1, m2,
+            m3, l0, l1, l2, l3,
+        ]
+    }
+
+    /// Whether everything behind the header is ciphertext.
+    ///
+    /// A fragment never is, whatever its flag says: Cisco leaves the flag of the message it cuts, Microsoft clears it.
+    pub fn is_encrypted(&self) -> bool {
+        self.flags.contains(Flags::ENCRYPTION) && self.next_payload != PayloadKind::FRAGMENT
+    }
+}

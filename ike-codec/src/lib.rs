@@ -1,0 +1,78 @@
+//! IKEv1 (ISAKMP, RFC 2407 to 2409) on the wire: every message parsed without a copy and written byte for byte.
+//!
+//! What it is: [`Message::parse`], which checks the whole message once, and iterators over payloads, proposals,
+//! transforms and attributes that cannot fail after that; [`MessageWriter`], which fills in lengths and links;
+//! [`Reassembly`] of fragments; framing for ports 500 and 4500 and for TCP; the vendor IDs that are known and what they
+//! say of a peer ([`Quirks`]). What it is not: cryptography (the body of an encrypted message is opaque, see
+//! [`Chain::decrypted`] for what comes after), negotiation, IKEv2 (recognised and refused).
+//!
+//! ```
+//! use ike_codec::{Body, ExchangeKind, Header, Message, MessageWriter, OakleyAttribute, PayloadKind};
+//! use ike_codec::{ProposalHead, ProtocolId, TransformHead, TransformId};
+//!
+//! let mut buf = [0u8; 256];
+//! let header = Header::new([1; 8], [0; 8], ExchangeKind::MAIN, 0);
+//! let mut writer = MessageWriter::new(&mut buf, &header)?;
+//! writer.sa(|sa| {
+//!     sa.proposal(&ProposalHead::new(1, ProtocolId::ISAKMP, &[]), |proposal| {
+//!         proposal.transform(&TransformHead::new(1, TransformId::KEY_IKE), |list| list.basic(OakleyAttribute::GROUP.0, 14))
+//!     })
+//! })?;
+//! writer.bytes(PayloadKind::VENDOR_ID, b"somebody")?;
+//! let message = Message::parse(writer.finish())?;
+//! assert!(message.payloads().any(|payload| payload.view() == Body::VendorId(b"somebody")));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Features: none.
+//!
+//! Security notes: a message in clear is anybody's; nothing in it may end or change an SA. The work for any input is
+//! linear in its length, nothing is believed without the octets, and no input panics. Errors carry numbers, no octets.
+#![no_std]
+
+mod attribute;
+mod body;
+mod certificate;
+mod chain;
+mod config;
+mod delete;
+mod error;
+mod fragment;
+mod header;
+mod id;
+mod message;
+mod nat;
+mod natt;
+mod notification;
+mod number;
+mod quirks;
+mod sa;
+mod strict;
+mod transport;
+mod typed;
+mod vendor;
+mod writer;
+
+pub use attribute::{Attribute, AttributeIter, Attributes, Value};
+pub use body::Body;
+pub use certificate::Certificate;
+pub use chain::{Chain, GENERIC_HEADER, Payload, Payloads};
+pub use config::Config;
+pub use delete::Delete;
+pub use error::{DecodeError, DecodeErrorKind, NoSpace};
+pub use fragment::{Fragment, FragmentError, MAX_FRAGMENTS, Progress, Reassembly, write_fragment};
+pub use header::{Cookie, Header};
+pub use id::{IdAddress, Identification};
+pub use message::Message;
+pub use nat::OriginalAddress;
+pub use natt::{NatTraversal, NatTraversals};
+pub use notification::Notification;
+pub use number::*;
+pub use quirks::{Auth65001, Certificate11, FragmentationUse, Notify40503, Quirks};
+pub use sa::{Proposal, Proposals, SecurityAssociation, Transform, Transforms};
+pub use transport::{
+    Framed, NON_ESP_MARKER, Port, StreamError, TCP_PREFIX, split_tcp, strip_tcp_prefix, tcp_frame_head, unframe_udp,
+};
+pub use typed::{AttributeError, IpsecAttributes, Lifetimes, OakleyAttributes};
+pub use vendor::{Meaning, VendorId, identify, vendor_ids};
+pub use writer::{AttributeWriter, BodyWriter, MessageWriter, ProposalHead, SaWriter, TransformHead, TransformWriter};

@@ -1,0 +1,54 @@
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::error::{DecodeErrorKind, NoSpace};
+use crate::number::{IdKind, PayloadKind};
+use crate::writer::BodyWriter;
+
+/// The address that a peer has on its own side of a NAT (RFC 3947 5.2).
+///
+/// ```text
+/// | generic header (4) | ID type (1) | reserved (3) | address |
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OriginalAddress<'a> {
+    /// `ID_IPV4_ADDR` or `ID_IPV6_ADDR`.
+    pub kind: IdKind,
+    /// The reserved octets.
+    pub reserved: [u8; 3],
+    /// The address.
+    pub data: &'a [u8],
+}
+
+impl<'a> OriginalAddress<'a> {
+    pub(crate) fn read(body: &'a [u8]) -> Option<Self> {
+        let (&[kind, r0, r1, r2], data) = body.split_first_chunk::<4>()?;
+        Some(Self { kind: IdKind(kind), reserved: [r0, r1, r2], data })
+    }
+
+    pub(crate) fn check(&self, payload: PayloadKind) -> Result<(), DecodeErrorKind> {
+        match (self.kind, self.data.len()) {
+            (IdKind::IPV4, 4) | (IdKind::IPV6, 16) => Ok(()),
+            (IdKind::IPV4 | IdKind::IPV6, _) => Err(DecodeErrorKind::AddressLength(payload)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The address, when it is one of IP.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self.kind {
+            IdKind::IPV4 => self.data.first_chunk::<4>().map(|&b| Ipv4Addr::from(b).into()),
+            IdKind::IPV6 => self.data.first_chunk::<16>().map(|&b| Ipv6Addr::from(b).into()),
+            _ => None,
+        }
+    }
+
+    /// Writes the body.
+    ///
+    /// # Errors
+    /// [`NoSpace`].
+    pub fn write(&self, body: &mut BodyWriter<'_>) -> Result<(), NoSpace> {
+        body.put(&[self.kind.0])?;
+        body.put(&self.reserved)?;
+        body.put(self.data)
+    }
+}

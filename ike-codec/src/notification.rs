@@ -1,0 +1,56 @@
+use crate::error::{DecodeErrorKind, NoSpace};
+use crate::number::{Doi, NotifyKind, PayloadKind, ProtocolId};
+use crate::writer::BodyWriter;
+
+/// A notification: an error, a status, a keep-alive (RFC 2408 3.14, RFC 2407 4.6.3, RFC 3706).
+///
+/// ```text
+/// | generic header (4) | DOI (4) | protocol (1) | SPI size (1) | type (2) | SPI | data |
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notification<'a> {
+    /// The DOI; Cisco sends 0 where it means IPSEC.
+    pub doi: Doi,
+    /// The protocol of the SPI.
+    pub protocol: ProtocolId,
+    /// The notify message type.
+    pub kind: NotifyKind,
+    /// The SA meant: up to 16 octets of cookies for ISAKMP, 4 for AH and ESP.
+    pub spi: &'a [u8],
+    /// What the type wants to say.
+    pub data: &'a [u8],
+}
+
+impl<'a> Notification<'a> {
+    pub(crate) fn read(body: &'a [u8]) -> Option<Self> {
+        let (&[d0, d1, d2, d3, protocol, spi_size, k0, k1], rest) = body.split_first_chunk::<8>()?;
+        let (spi, data) = rest.split_at_checked(usize::from(spi_size))?;
+        let doi = Doi(u32::from_be_bytes([d0, d1, d2, d3]));
+        Some(Self { doi, protocol: ProtocolId(protocol), kind: NotifyKind(u16::from_be_bytes([k0, k1])), spi, data })
+    }
+
+    pub(crate) fn check(body: &'a [u8]) -> Result<(), DecodeErrorKind> {
+        match Self::read(body) {
+            Some(_) => Ok(()),
+            None if body.len() < 8 => Err(DecodeErrorKind::BodyTooShort(PayloadKind::NOTIFICATION)),
+            None => Err(DecodeErrorKind::Cut(PayloadKind::NOTIFICATION)),
+        }
+    }
+
+    /// The number in the data of R-U-THERE and R-U-THERE-ACK (RFC 3706 5.3), or of REPLAY-STATUS.
+    pub fn number(&self) -> Option<u32> {
+        self.data.try_into().ok().map(u32::from_be_bytes)
+    }
+
+    /// Writes the body.
+    ///
+    /// # Errors
+    /// [`NoSpace`], also when the SPI is longer than 255 octets.
+    pub fn write(&self, body: &mut BodyWriter<'_>) -> Result<(), NoSpace> {
+        body.put(&self.doi.0.to_be_bytes())?;
+        body.put(&[self.protocol.0, u8::try_from(self.spi.len()).map_err(|_| NoSpace)?])?;
+        body.put(&self.kind.0.to_be_bytes())?;
+        body.put(self.spi)?;
+        body.put(self.data)
+    }
+}

@@ -1,0 +1,220 @@
+use super::numbers;
+
+numbers! {
+    /// A payload type (RFC 2408 3.1, RFC 3547, RFC 3947, drafts and private use).
+    ///
+    /// Types 15 and 16 are GDOI's SAK and SAT as well as the NAT-D and NAT-OA of the NAT-T drafts 04 to 08; which of
+    /// them is said by the vendor IDs ([`NatTraversal`](crate::NatTraversal)).
+    PayloadKind(u8) {
+        NONE = 0 "none",
+        SA = 1 "security association",
+        PROPOSAL = 2 "proposal",
+        TRANSFORM = 3 "transform",
+        KEY_EXCHANGE = 4 "key exchange",
+        ID = 5 "identification",
+        CERTIFICATE = 6 "certificate",
+        CERTIFICATE_REQUEST = 7 "certificate request",
+        HASH = 8 "hash",
+        SIGNATURE = 9 "signature",
+        NONCE = 10 "nonce",
+        NOTIFICATION = 11 "notification",
+        DELETE = 12 "delete",
+        VENDOR_ID = 13 "vendor ID",
+        CONFIG = 14 "mode config attributes",
+        SAK = 15 "SA KEK (GDOI), or NAT-D of drafts 04 to 08",
+        SAT = 16 "SA TEK (GDOI), or NAT-OA of drafts 04 to 08",
+        KEY_DOWNLOAD = 17 "key download (GDOI)",
+        SEQUENCE = 18 "sequence number (GDOI)",
+        PROOF_OF_POSSESSION = 19 "proof of possession (GDOI)",
+        NAT_DETECTION = 20 "NAT-D",
+        NAT_ORIGINAL_ADDRESS = 21 "NAT-OA",
+        GROUP_ASSOCIATED_POLICY = 22 "group associated policy (GDOI)",
+        GSS_TOKEN = 129 "GSS-API token (Windows 2000)",
+        NAT_DETECTION_DRAFT = 130 "NAT-D of drafts 00 to 03",
+        NAT_ORIGINAL_ADDRESS_DRAFT = 131 "NAT-OA of drafts 00 to 03",
+        FRAGMENT = 132 "IKE fragment",
+    }
+}
+
+impl PayloadKind {
+    /// Whether the number belongs to IKEv2 (33 to 53): such a payload in an IKEv1 message is an attack or a bug
+    /// (CVE-2015-3991).
+    pub const fn is_ikev2(self) -> bool {
+        matches!(self.0, 33..=53)
+    }
+}
+
+numbers! {
+    /// An exchange type (RFC 2408 3.1, RFC 2409 appendix A, drafts and private use).
+    ExchangeKind(u8) {
+        NONE = 0 "none",
+        BASE = 1 "base",
+        MAIN = 2 "identity protection (main mode)",
+        AUTHENTICATION_ONLY = 3 "authentication only",
+        AGGRESSIVE = 4 "aggressive",
+        INFORMATIONAL = 5 "informational",
+        TRANSACTION = 6 "transaction (mode config)",
+        QUICK = 32 "quick mode",
+        NEW_GROUP = 33 "new group mode",
+        ACKNOWLEDGED_INFORMATIONAL = 34 "acknowledged informational",
+        AUTHIP_MAIN = 243 "AuthIP main mode",
+        AUTHIP_QUICK = 244 "AuthIP quick mode",
+        AUTHIP_EXTENDED = 245 "AuthIP extended mode",
+        AUTHIP_NOTIFY = 246 "AuthIP notify",
+    }
+}
+
+/// The flags of a header (RFC 2408 3.1), unknown bits kept.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Flags(pub u8);
+
+impl Flags {
+    /// Everything after the header is encrypted.
+    pub const ENCRYPTION: Self = Self(1);
+    /// The commit bit: wait for CONNECTED before using the SA.
+    pub const COMMIT: Self = Self(2);
+    /// Authenticated, but deliberately not encrypted.
+    pub const AUTHENTICATION_ONLY: Self = Self(4);
+
+    /// Whether every bit of `other` is set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both sets of bits.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The bits of this set that are not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether a flag that only IKEv2 knows is set: initiator 0x08, version 0x10, response 0x20.
+    pub const fn has_ikev2(self) -> bool {
+        self.0 & 0x38 != 0
+    }
+}
+
+/// A protocol version: major in the high, minor in the low four bits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Version(pub u8);
+
+impl Version {
+    /// IKEv1, 1.0.
+    pub const IKEV1: Self = Self(0x10);
+
+    /// The major number.
+    pub const fn major(self) -> u8 {
+        self.0 >> 4
+    }
+
+    /// The minor number.
+    pub const fn minor(self) -> u8 {
+        self.0 & 0x0f
+    }
+}
+
+numbers! {
+    /// A domain of interpretation (RFC 2407 2, RFC 6407).
+    Doi(u32) {
+        ISAKMP = 0 "ISAKMP",
+        IPSEC = 1 "IPSEC",
+        GDOI = 2 "GDOI",
+    }
+}
+
+/// The situation of an SA, a set of bits (RFC 2407 4.2), unknown ones kept.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Situation(pub u32);
+
+impl Situation {
+    /// The SA is identified by the ID payloads: what everybody sends.
+    pub const IDENTITY_ONLY: Self = Self(1);
+    /// Labelled secrecy is wanted.
+    pub const SECRECY: Self = Self(2);
+    /// Labelled integrity is wanted.
+    pub const INTEGRITY: Self = Self(4);
+
+    /// Whether a labelled domain identifier and its levels follow the bits (RFC 2407 4.6.1).
+    pub const fn is_labelled(self) -> bool {
+        self.0 & 6 != 0
+    }
+}
+
+numbers! {
+    /// A security protocol of a proposal, notification or delete (RFC 2407 4.4.1).
+    ProtocolId(u8) {
+        NONE = 0 "none",
+        ISAKMP = 1 "ISAKMP",
+        AH = 2 "AH",
+        ESP = 3 "ESP",
+        IPCOMP = 4 "IPCOMP",
+        GIGABEAM_RADIO = 5 "GIGABEAM_RADIO",
+    }
+}
+
+numbers! {
+    /// A notify message type (RFC 2408 3.14.1, RFC 2407 4.6.3, RFC 3706 and private use).
+    NotifyKind(u16) {
+        INVALID_PAYLOAD_TYPE = 1 "INVALID-PAYLOAD-TYPE",
+        DOI_NOT_SUPPORTED = 2 "DOI-NOT-SUPPORTED",
+        SITUATION_NOT_SUPPORTED = 3 "SITUATION-NOT-SUPPORTED",
+        INVALID_COOKIE = 4 "INVALID-COOKIE",
+        INVALID_MAJOR_VERSION = 5 "INVALID-MAJOR-VERSION",
+        INVALID_MINOR_VERSION = 6 "INVALID-MINOR-VERSION",
+        INVALID_EXCHANGE_TYPE = 7 "INVALID-EXCHANGE-TYPE",
+        INVALID_FLAGS = 8 "INVALID-FLAGS",
+        INVALID_MESSAGE_ID = 9 "INVALID-MESSAGE-ID",
+        INVALID_PROTOCOL_ID = 10 "INVALID-PROTOCOL-ID",
+        INVALID_SPI = 11 "INVALID-SPI",
+        INVALID_TRANSFORM_ID = 12 "INVALID-TRANSFORM-ID",
+        ATTRIBUTES_NOT_SUPPORTED = 13 "ATTRIBUTES-NOT-SUPPORTED",
+        NO_PROPOSAL_CHOSEN = 14 "NO-PROPOSAL-CHOSEN",
+        BAD_PROPOSAL_SYNTAX = 15 "BAD-PROPOSAL-SYNTAX",
+        PAYLOAD_MALFORMED = 16 "PAYLOAD-MALFORMED",
+        INVALID_KEY_INFORMATION = 17 "INVALID-KEY-INFORMATION",
+        INVALID_ID_INFORMATION = 18 "INVALID-ID-INFORMATION",
+        INVALID_CERT_ENCODING = 19 "INVALID-CERT-ENCODING",
+        INVALID_CERTIFICATE = 20 "INVALID-CERTIFICATE",
+        CERT_TYPE_UNSUPPORTED = 21 "CERT-TYPE-UNSUPPORTED",
+        INVALID_CERT_AUTHORITY = 22 "INVALID-CERT-AUTHORITY",
+        INVALID_HASH_INFORMATION = 23 "INVALID-HASH-INFORMATION",
+        AUTHENTICATION_FAILED = 24 "AUTHENTICATION-FAILED",
+        INVALID_SIGNATURE = 25 "INVALID-SIGNATURE",
+        ADDRESS_NOTIFICATION = 26 "ADDRESS-NOTIFICATION",
+        NOTIFY_SA_LIFETIME = 27 "NOTIFY-SA-LIFETIME",
+        CERTIFICATE_UNAVAILABLE = 28 "CERTIFICATE-UNAVAILABLE",
+        UNSUPPORTED_EXCHANGE_TYPE = 29 "UNSUPPORTED-EXCHANGE-TYPE",
+        UNEQUAL_PAYLOAD_LENGTHS = 30 "UNEQUAL-PAYLOAD-LENGTHS",
+        CHECK_POINT_TEXT = 9101 "Check Point text",
+        CHECK_POINT_TEXT_2 = 9110 "Check Point text (9110)",
+        MICROSOFT_STATUS = 12345 "Microsoft status",
+        CONNECTED = 16384 "CONNECTED",
+        RESPONDER_LIFETIME = 24576 "RESPONDER-LIFETIME",
+        REPLAY_STATUS = 24577 "REPLAY-STATUS",
+        INITIAL_CONTACT = 24578 "INITIAL-CONTACT",
+        CISCO_HELLO = 30000 "Cisco HELLO",
+        CISCO_WWTEBR = 30001 "Cisco WWTEBR",
+        CISCO_SHUT_UP = 30002 "Cisco SHUT-UP",
+        IOS_KEEPALIVE_REQUEST = 32768 "IOS keepalive request",
+        IOS_KEEPALIVE_ACK = 32769 "IOS keepalive ack",
+        R_U_THERE = 36136 "R-U-THERE",
+        R_U_THERE_ACK = 36137 "R-U-THERE-ACK",
+        NETSCREEN_NHTB = 40001 "NetScreen NHTB",
+        UNITY_HEARTBEAT = 40500 "Unity heartbeat",
+        CISCO_LOAD_BALANCE = 40501 "Cisco LOAD-BALANCE",
+        CISCO_40502 = 40502 "Cisco 40502",
+        HEARTBEAT = 40503 "HEARTBEAT (racoon) or PSK-HASH (Cisco)",
+    }
+}
+
+impl NotifyKind {
+    /// Whether the type reports an error (1 to 16383 are errors, RFC 2408 3.14.1).
+    pub const fn is_error(self) -> bool {
+        matches!(self.0, 1..=16383) && self.0 != Self::MICROSOFT_STATUS.0
+    }
+}

@@ -1,0 +1,415 @@
+use crate::attribute::{Attribute, BASIC, Value};
+use crate::body::Body;
+use crate::chain::Payload;
+use crate::error::NoSpace;
+use crate::header::Header;
+use crate::number::{Doi, Flags, PayloadKind, ProtocolId, Situation, TransformId};
+use crate::sa::{Proposal, SecurityAssociation, Transform};
+
+/// Writes one message into the caller's bytes, payload by payload.
+///
+/// Lengths and next payload fields are filled in; until [`finish`](Self::finish) the length of the header holds
+/// `ffffffff`, so that a message whose writing was interrupted is refused by every parser. A payload that fails leaves
+/// the message as it was before it.
+#[derive(Debug)]
+pub struct MessageWriter<'b> {
+    body: BodyWriter<'b>,
+    link: usize, // where the kind of the next payload goes
+}
+
+impl<'b> MessageWriter<'b> {
+    /// Begins a message; `next_payload` and `length` of the header are not used.
+    ///
+    /// # Errors
+    /// [`NoSpace`] for less than [`Header::LEN`] octets.
+    pub fn new(buf: &'b mut [u8], header: &Header) -> Result<Self, NoSpace> {
+        let mut body = BodyWriter { buf, len: 0 };
+        body.put(&Header { next_payload: PayloadKind::NONE, length: u32::MAX, ..*header }.to_bytes())?;
+        Ok(Self { body, link: 16 })
+    }
+
+    /// Octets written so far.
+    pub const fn len(&self) -> usize {
+        self.body.len
+    }
+
+    /// Never: a message has a header.
+    pub const fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Appends a payload, whose body `f` writes.
+    ///
+    /// # Errors
+    /// [`NoSpace`], also for a payload of more than 65,535 octets.
+    pub fn payload(
+        &mut self,
+        kind: PayloadKind,
+        f: impl FnOnce(&mut BodyWriter<'_>) -> Result<(), NoSpace>,
+    ) -> Result<&mut Self, NoSpace> {
+        self.payload_with(kind, 0, f)
+    }
+
+    /// Appends a payload with a reserved octet of one's choice, as only a probe or a copy has.
+    ///
+    /// # Errors
+    /// As [`payload`](Self::payload).
+    pub fn payload_with(
+        &mut self,
+        kind: PayloadKind,
+        reserved: u8,
+        f: impl FnOnce(&mut BodyWriter<'_>) -> Result<(), NoSpace>,
+    ) -> Result<&mut Self, NoSpace> {
+        let start = self.body.len;
+        if let Err(NoSpace) = self.body.nested(reserved, f) {
+            self.body.len = start;
+            return Err(NoSpace);
+        }
+        self.body.patch(self.link, &[kind.0]);
+        self.link = start;
+        Ok(self)
+    }
+
+    /// Appends a payload whose body is there already: nonce, key exchange, hash, signature, vendor ID.
+    ///
+    /// # Errors
+    /// As [`payload`](Self::payload).
+    pub fn bytes(&mut self, kind: PayloadKind, bytes: &[u8]) -> Result<&mut Self, NoSpace> {
+        self.payload(kind, |body| body.put(bytes))
+    }
+
+    /// Appends an SA payload of the IPSEC DOI with a situation of identity only.
+    ///
+    /// # Errors
+    /// As [`payload`](Self::payload).
+    pub fn sa(&mut self, f: impl FnOnce(&mut SaWriter<'_>) -> Result<(), NoSpace>) -> Result<&mut Self, NoSpace> {
+        self.payload(PayloadKind::SA, |body| body.sa(Situation::IDENTITY_ONLY, &[], f))
+    }
+
+    /// Appends a payload of another message, written field by field.
+    ///
+    /// # Errors
+    /// As [`payload`](Self::payload).
+    pub fn copy(&mut self, payload: &Payload<'_>) -> Result<&mut Self, NoSpace> {
+        self.payload_with(payload.kind, payload.reserved, |body| match payload.view() {
+            Body::SecurityAssociation(sa) => body.copy_sa(&sa),
+            Body::Identification(id) => id.write(body),
+            Body::Certificate(certificate) | Body::CertificateRequest(certificate) => certificate.write(body),
+            Body::Notification(notification) => notification.write(body),
+            Body::Delete(delete) => delete.write(body),
+            Body::Config(config) => config.write(body),
+            Body::NatOriginalAddress(original) => original.write(body),
+            Body::Fragment(fragment) => fragment.write(body),
+            _ => body.put(payload.body),
+        })
+    }
+
+    /// Appends octets behind the last payload.
+    pub(crate) fn padding(&mut self, bytes: &[u8]) -> Result<(), NoSpace> {
+        self.body.put(bytes)
+    }
+
+    /// Makes ciphertext the body of the message; `first` is the kind of the payload it begins with.
+    pub(crate) fn ciphertext(&mut self, first: PayloadKind, bytes: &[u8]) -> Result<(), NoSpace> {
+        self.body.put(bytes)?;
+        self.body.patch(16, &[first.0]);
+        Ok(())
+    }
+
+    /// The message.
+    pub fn finish(mut self) -> &'b mut [u8] {
+        let length = u32::try_from(self.body.len).unwrap_or(u32::MAX);
+        self.body.patch(24, &length.to_be_bytes());
+        let BodyWriter { buf, len } = self.body;
+        buf.get_mut(..len).unwrap_or_default()
+    }
+
+    /// The message with zeros appended until what follows the header is a multiple of `block` octets: what encryption
+    /// needs (RFC 2409 appendix B), and what peers that pad to four octets send in clear.
+    ///
+    /// # Errors
+    /// [`NoSpace`].
+    pub fn finish_padded(mut self, block: usize) -> Result<&'b mut [u8], NoSpace> {
+        let body = self.body.len.saturating_sub(Header::LEN);
+        let padding = body.next_multiple_of(block.max(1)).saturating_sub(body);
+        for _ in 0..padding {
+            self.body.put(&[0])?;
+        }
+        Ok(self.finish())
+    }
+
+    /// Sets flags of the header.
+    pub fn flags(&mut self, flags: Flags) -> &mut Self {
+        self.body.patch(19, &[flags.0]);
+        self
+    }
+}
+
+/// Writes the body of a payload.
+#[derive(Debug)]
+pub struct BodyWriter<'b> {
+    buf: &'b mut [u8],
+    len: usize,
+}
+
+impl BodyWriter<'_> {
+    /// Appends octets.
+    ///
+    /// # Errors
+    /// [`NoSpace`].
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), NoSpace> {
+        let end = self.len.checked_add(bytes.len()).ok_or(NoSpace)?;
+        self.buf.get_mut(self.len..end).ok_or(NoSpace)?.copy_from_slice(bytes);
+        self.len = end;
+        Ok(())
+    }
+
+    /// Appends attributes.
+    ///
+    /// # Errors
+    /// [`NoSpace`].
+    pub fn attributes(
+        &mut self,
+        f: impl FnOnce(&mut AttributeWriter<'_>) -> Result<(), NoSpace>,
+    ) -> Result<(), NoSpace> {
+        let mut list = AttributeWriter { body: self.reborrow() };
+        f(&mut list)?;
+        self.len = list.body.len;
+        Ok(())
+    }
+
+    /// Appends DOI, situation and proposals of an SA payload; `labels` follow the situation (RFC 2407 4.6.1).
+    ///
+    /// # Errors
+    /// [`NoSpace`].
+    pub fn sa(
+        &mut self,
+        situation: Situation,
+        labels: &[u8],
+        f: impl FnOnce(&mut SaWriter<'_>) -> Result<(), NoSpace>,
+    ) -> Result<(), NoSpace> {
+        self.put(&Doi::IPSEC.0.to_be_bytes())?;
+        self.put(&situation.0.to_be_bytes())?;
+        self.put(labels)?;
+        let mut sa = SaWriter { body: self.reborrow(), link: None };
+        f(&mut sa)?;
+        self.len = sa.body.len;
+        Ok(())
+    }
+
+    fn copy_sa(&mut self, sa: &SecurityAssociation<'_>) -> Result<(), NoSpace> {
+        self.sa(sa.situation, sa.labels, |writer| sa.proposals().try_for_each(|proposal| writer.copy(&proposal)))
+    }
+
+    fn reborrow(&mut self) -> BodyWriter<'_> {
+        BodyWriter { buf: self.buf, len: self.len }
+    }
+
+    /// Appends a generic header and what `f` writes; the length holds `ffff` until that is done.
+    fn nested(
+        &mut self,
+        reserved: u8,
+        f: impl FnOnce(&mut BodyWriter<'_>) -> Result<(), NoSpace>,
+    ) -> Result<(), NoSpace> {
+        let start = self.len;
+        self.put(&[PayloadKind::NONE.0, reserved, 0xff, 0xff])?;
+        let mut inner = self.reborrow();
+        f(&mut inner)?;
+        let end = inner.len;
+        let length = u16::try_from(end.saturating_sub(start)).map_err(|_| NoSpace)?;
+        self.len = end;
+        self.patch(start.saturating_add(2), &length.to_be_bytes());
+        Ok(())
+    }
+
+    /// Overwrites octets that were written before.
+    fn patch(&mut self, at: usize, bytes: &[u8]) {
+        let end = at.saturating_add(bytes.len());
+        if let Some(written) = self.buf.get_mut(at..end) {
+            written.copy_from_slice(bytes);
+        }
+    }
+}
+
+/// The fixed fields of a proposal to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProposalHead<'a> {
+    /// The number of the proposal.
+    pub number: u8,
+    /// The protocol.
+    pub protocol: ProtocolId,
+    /// The SPI, at most 255 octets.
+    pub spi: &'a [u8],
+    /// The reserved octet of the generic header.
+    pub reserved: u8,
+}
+
+impl<'a> ProposalHead<'a> {
+    /// A proposal without oddities.
+    pub const fn new(number: u8, protocol: ProtocolId, spi: &'a [u8]) -> Self {
+        Self { number, protocol, spi, reserved: 0 }
+    }
+}
+
+/// The fixed fields of a transform to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransformHead {
+    /// The number of the transform.
+    pub number: u8,
+    /// What it is.
+    pub id: TransformId,
+    /// The reserved octet of the generic header.
+    pub reserved: u8,
+    /// The two reserved octets behind the ID.
+    pub reserved2: u16,
+}
+
+impl TransformHead {
+    /// A transform without oddities.
+    pub const fn new(number: u8, id: TransformId) -> Self {
+        Self { number, id, reserved: 0, reserved2: 0 }
+    }
+}
+
+/// Writes the proposals of an SA payload.
+#[derive(Debug)]
+pub struct SaWriter<'b> {
+    body: BodyWriter<'b>,
+    link: Option<usize>,
+}
+
+impl SaWriter<'_> {
+    /// Appends a proposal, whose transforms `f` writes; their number is counted.
+    ///
+    /// # Errors
+    /// [`NoSpace`], also for an SPI or a number of transforms above 255.
+    pub fn proposal(
+        &mut self,
+        head: &ProposalHead<'_>,
+        f: impl FnOnce(&mut TransformWriter<'_>) -> Result<(), NoSpace>,
+    ) -> Result<(), NoSpace> {
+        let start = self.body.len;
+        let spi_size = u8::try_from(head.spi.len()).map_err(|_| NoSpace)?;
+        self.body.nested(head.reserved, |body| {
+            body.put(&[head.number, head.protocol.0, spi_size, 0])?;
+            body.put(head.spi)?;
+            let mut transforms = TransformWriter { body: body.reborrow(), link: None, count: 0 };
+            f(&mut transforms)?;
+            let (len, count) = (transforms.body.len, transforms.count);
+            body.len = len;
+            body.patch(start.saturating_add(7), &[count]);
+            Ok(())
+        })?;
+        if let Some(link) = self.link.replace(start) {
+            self.body.patch(link, &[PayloadKind::PROPOSAL.0]);
+        }
+        Ok(())
+    }
+
+    /// Appends a proposal of another message with all that is in it.
+    ///
+    /// # Errors
+    /// [`NoSpace`].
+    pub fn copy(&mut self, proposal: &Proposal<'_>) -> Result<(), NoSpace> {
+        let &Proposal { number, protocol, spi, reserved, .. } = proposal;
+        self.proposal(&ProposalHead { number, protocol, spi, reserved }, |writer| {
+            proposal.transforms().try_for_each(|transform| writer.copy(&transform))
+        })
+    }
+}
+
+/// Writes the transforms of a proposal.
+#[derive(Debug)]
+pub struct TransformWriter<'b> {
+    body: BodyWriter<'b>,
+    link: Option<usize>,
+    count: u8,
+}
+
+impl TransformWriter<'_> {
+    /// Appends a transform, whose attributes `f` writes.
+    ///
+    /// # Errors
+    /// [`NoSpace`], also for the 256th transform.
+    pub fn transform(
+        &mut self,
+        head: &TransformHead,
+        f: impl FnOnce(&mut AttributeWriter<'_>) -> Result<(), NoSpace>,
+    ) -> Result<(), NoSpace> {
+        let start = self.body.len;
+        let count = self.count.checked_add(1).ok_or(NoSpace)?;
+        self.body.nested(head.reserved, |body| {
+            body.put(&[head.number, head.id.0])?;
+            body.put(&head.reserved2.to_be_bytes())?;
+            body.attributes(f)
+        })?;
+        self.count = count;
+        if let Some(link) = self.link.replace(start) {
+            self.body.patch(link, &[PayloadKind::TRANSFORM.0]);
+        }
+        Ok(())
+    }
+
+    /// Appends a transform of another message.
+    ///
+    /// # Errors
+    /// [`NoSpace`].
+    pub fn copy(&mut self, transform: &Transform<'_>) -> Result<(), NoSpace> {
+        let &Transform { number, id, reserved, reserved2, .. } = transform;
+        self.transform(&TransformHead { number, id, reserved, reserved2 }, |list| {
+            transform.attributes.iter().try_for_each(|attribute| list.attribute(&attribute))
+        })
+    }
+}
+
+/// Writes attributes.
+#[derive(Debug)]
+pub struct AttributeWriter<'b> {
+    body: BodyWriter<'b>,
+}
+
+impl AttributeWriter<'_> {
+    /// Appends an attribute as it is; a type has 15 bits.
+    ///
+    /// # Errors
+    /// [`NoSpace`], also for a value of more than 65,535 octets.
+    pub fn attribute(&mut self, attribute: &Attribute<'_>) -> Result<(), NoSpace> {
+        match attribute.value {
+            Value::Basic(value) => {
+                self.body.put(&(attribute.kind | BASIC).to_be_bytes())?;
+                self.body.put(&value.to_be_bytes())
+            }
+            Value::Variable(bytes) => {
+                self.body.put(&(attribute.kind & !BASIC).to_be_bytes())?;
+                self.body.put(&u16::try_from(bytes.len()).map_err(|_| NoSpace)?.to_be_bytes())?;
+                self.body.put(bytes)
+            }
+        }
+    }
+
+    /// Appends an attribute of two octets.
+    ///
+    /// # Errors
+    /// As [`attribute`](Self::attribute).
+    pub fn basic(&mut self, kind: u16, value: u16) -> Result<(), NoSpace> {
+        self.attribute(&Attribute { kind, value: Value::Basic(value) })
+    }
+
+    /// Appends an attribute of any length.
+    ///
+    /// # Errors
+    /// As [`attribute`](Self::attribute).
+    pub fn variable(&mut self, kind: u16, value: &[u8]) -> Result<(), NoSpace> {
+        self.attribute(&Attribute { kind, value: Value::Variable(value) })
+    }
+
+    /// Appends a lifetime: a type, and a duration of four octets, which every peer reads (RFC 2407 4.5).
+    ///
+    /// # Errors
+    /// As [`attribute`](Self::attribute).
+    pub fn lifetime(&mut self, types: (u16, u16), unit: u16, duration: u32) -> Result<(), NoSpace> {
+        let (life_type, life_duration) = types;
+        self.basic(life_type, unit)?;
+        self.variable(life_duration, &duration.to_be_bytes())
+    }
+}

@@ -1,0 +1,313 @@
+//! The table of vendor IDs: hashes computed again from their texts, prefix rules, and what follows from them.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use ike_codec::{
+    Auth65001, Certificate11, EncapsulationMode, FragmentationUse, Meaning, NatTraversal, NatTraversals, Notify40503,
+    PayloadKind, Quirks, identify, vendor_ids,
+};
+use md5::{Digest, Md5};
+
+/// The text that each hash is of, and its name in the table. XAUTH and Unity are cut short, which `starts_with` allows.
+#[rustfmt::skip]
+const TEXTS: &[(&str, &str)] = &[
+    ("draft-ietf-ipsec-nat-t-ike-00", "draft-ietf-ipsec-nat-t-ike-00"),
+    ("draft-ietf-ipsec-nat-t-ike-01", "draft-ietf-ipsec-nat-t-ike-01"),
+    ("draft-ietf-ipsec-nat-t-ike-02", "draft-ietf-ipsec-nat-t-ike-02"),
+    ("draft-ietf-ipsec-nat-t-ike-03", "draft-ietf-ipsec-nat-t-ike-03"),
+    ("draft-ietf-ipsec-nat-t-ike-04", "draft-ietf-ipsec-nat-t-ike-04"),
+    ("draft-ietf-ipsec-nat-t-ike-05", "draft-ietf-ipsec-nat-t-ike-05"),
+    ("draft-ietf-ipsec-nat-t-ike-06", "draft-ietf-ipsec-nat-t-ike-06"),
+    ("draft-ietf-ipsec-nat-t-ike-07", "draft-ietf-ipsec-nat-t-ike-07"),
+    ("draft-ietf-ipsec-nat-t-ike-08", "draft-ietf-ipsec-nat-t-ike-08"),
+    ("draft-ietf-ipsec-nat-t-ike-09", "draft-ietf-ipsec-nat-t-ike-09"),
+    ("draft-ietf-ipsec-nat-t-ike-02\n", "draft-ietf-ipsec-nat-t-ike-02 with a newline"),
+    ("RFC 3947", "RFC 3947 NAT traversal"),
+    ("RFC XXXX", "NAT traversal, RFC XXXX"),
+    ("Testing NAT-T RFC", "Testing NAT-T RFC"),
+    ("ESPThruNAT", "ESPThruNAT"),
+    ("draft-ietf-ipsra-isakmp-xauth-06.txt", "XAUTH"),
+    ("CISCO-UNITY", "Cisco Unity"),
+    ("CISCO-UNITY-FWTYPE", "Cisco Unity firewall type"),
+    ("FRAGMENTATION", "IKE fragmentation"),
+    ("MS NT5 ISAKMPOAKLEY", "Microsoft ISAKMP/Oakley"),
+    ("GSSAPI", "GSS-API (Windows)"),
+    ("A GSS-API Authentication Method for IKE", "GSS-API authentication method"),
+    ("A GSS-API Authentication Method for IKE\n", "GSS-API authentication method with a newline"),
+    ("Vid-Initial-Contact", "Microsoft initial contact"),
+    ("MS-Negotiation Discovery Capable", "Microsoft negotiation discovery"),
+    ("MS-MamieExists", "Microsoft AuthIP (MamieExists)"),
+    ("NLBS_PRESENT", "Microsoft network load balancing"),
+    ("IKE CGA version 1", "Microsoft IKE CGA"),
+    ("KAME/racoon", "KAME racoon"),
+    ("IPSec-Tools", "ipsec-tools racoon"),
+    ("Ssh Communications Security IPSEC Express version 1.1.0", "SSH IPSEC Express 1.1.0"),
+    ("Ssh Communications Security IPSEC Express version 1.1.1", "SSH IPSEC Express 1.1.1"),
+    ("Ssh Communications Security IPSEC Express version 1.1.2", "SSH IPSEC Express 1.1.2"),
+    ("Ssh Communications Security IPSEC Express version 1.2.1", "SSH IPSEC Express 1.2.1"),
+    ("Ssh Communications Security IPSEC Express version 1.2.2", "SSH IPSEC Express 1.2.2"),
+    ("SSH Communications Security IPSEC Express version 2.0.0", "SSH IPSEC Express 2.0.0"),
+    ("SSH Communications Security IPSEC Express version 2.1.0", "SSH IPSEC Express 2.1.0"),
+    ("SSH Communications Security IPSEC Express version 2.1.1", "SSH IPSEC Express 2.1.1"),
+    ("SSH Communications Security IPSEC Express version 2.1.2", "SSH IPSEC Express 2.1.2"),
+    ("SSH Communications Security IPSEC Express version 3.0.0", "SSH IPSEC Express 3.0.0"),
+    ("SSH Communications Security IPSEC Express version 3.0.1", "SSH IPSEC Express 3.0.1"),
+    ("SSH Communications Security IPSEC Express version 4.0.0", "SSH IPSEC Express 4.0.0"),
+    ("SSH Communications Security IPSEC Express version 4.0.1", "SSH IPSEC Express 4.0.1"),
+    ("SSH Communications Security IPSEC Express version 4.1.0", "SSH IPSEC Express 4.1.0"),
+    ("SSH Communications Security IPSEC Express version 4.1.1", "SSH IPSEC Express 4.1.1"),
+    ("SSH Communications Security IPSEC Express version 4.2.0", "SSH IPSEC Express 4.2.0"),
+    ("SSH Communications Security IPSEC Express version 5.0", "SSH IPSEC Express 5.0"),
+    ("SSH Communications Security IPSEC Express version 5.0.0", "SSH IPSEC Express 5.0.0"),
+    ("SSH Communications Security IPSEC Express version 5.1.0", "SSH IPSEC Express 5.1.0"),
+    ("SSH Communications Security IPSEC Express version 5.1.1", "SSH IPSEC Express 5.1.1"),
+    ("SSH Communications Security QuickSec 0.9.0", "SSH QuickSec 0.9.0"),
+    ("SSH Communications Security QuickSec 1.1.0", "SSH QuickSec 1.1.0"),
+    ("SSH Communications Security QuickSec 1.1.1", "SSH QuickSec 1.1.1"),
+    ("SSH Communications Security QuickSec 1.1.2", "SSH QuickSec 1.1.2"),
+    ("SSH Communications Security QuickSec 1.1.3", "SSH QuickSec 1.1.3"),
+    ("SSH Communications Security QuickSec 2.1.0", "SSH QuickSec 2.1.0"),
+    ("SSH Sentinel", "SSH Sentinel"),
+    ("SSH Sentinel 1.1", "SSH Sentinel 1.1"),
+    ("SSH Sentinel 1.2", "SSH Sentinel 1.2"),
+    ("SSH Sentinel 1.3", "SSH Sentinel 1.3"),
+    ("SSH Sentinel 1.4", "SSH Sentinel 1.4"),
+    ("SSH Sentinel 1.4.1", "SSH Sentinel 1.4.1"),
+    ("strongSwan", "strongSwan"),
+    ("strongSwan 5.1.1", "strongSwan 5.1.1"),
+    ("strongSwan 5.1.0", "strongSwan 5.1.0"),
+    ("strongSwan 5.0.4", "strongSwan 5.0.4"),
+    ("strongSwan 5.0.3", "strongSwan 5.0.3"),
+    ("strongSwan 5.0.2", "strongSwan 5.0.2"),
+    ("strongSwan 5.0.1", "strongSwan 5.0.1"),
+    ("strongSwan 5.0.0", "strongSwan 5.0.0"),
+    ("strongSwan 4.6.4", "strongSwan 4.6.4"),
+    ("strongSwan 4.6.3", "strongSwan 4.6.3"),
+    ("strongSwan 4.6.2", "strongSwan 4.6.2"),
+    ("strongSwan 4.6.1", "strongSwan 4.6.1"),
+    ("strongSwan 4.6.0", "strongSwan 4.6.0"),
+    ("strongSwan 4.5.3", "strongSwan 4.5.3"),
+    ("strongSwan 4.5.2", "strongSwan 4.5.2"),
+    ("strongSwan 4.5.1", "strongSwan 4.5.1"),
+    ("strongSwan 4.5.0", "strongSwan 4.5.0"),
+    ("strongSwan 4.4.1", "strongSwan 4.4.1"),
+    ("strongSwan 4.4.0", "strongSwan 4.4.0"),
+    ("strongSwan 4.3.7", "strongSwan 4.3.7"),
+    ("strongSwan 4.3.5", "strongSwan 4.3.5"),
+    ("strongSwan 4.3.4", "strongSwan 4.3.4"),
+    ("strongSwan 4.3.3", "strongSwan 4.3.3"),
+    ("strongSwan 4.3.2", "strongSwan 4.3.2"),
+    ("strongSwan 4.3.1", "strongSwan 4.3.1"),
+    ("strongSwan 4.3.0", "strongSwan 4.3.0"),
+    ("strongSwan 4.2.9", "strongSwan 4.2.9"),
+    ("strongSwan 4.2.8", "strongSwan 4.2.8"),
+    ("strongSwan 4.2.7", "strongSwan 4.2.7"),
+    ("strongSwan 4.2.6", "strongSwan 4.2.6"),
+    ("strongSwan 4.2.5", "strongSwan 4.2.5"),
+    ("strongSwan 4.2.4", "strongSwan 4.2.4"),
+    ("strongSwan 4.2.3", "strongSwan 4.2.3"),
+    ("strongSwan 4.2.2", "strongSwan 4.2.2"),
+    ("strongSwan 4.2.1", "strongSwan 4.2.1"),
+    ("strongSwan 4.2.0", "strongSwan 4.2.0"),
+    ("strongSwan 4.1.11", "strongSwan 4.1.11"),
+    ("strongSwan 4.1.10", "strongSwan 4.1.10"),
+    ("strongSwan 4.1.9", "strongSwan 4.1.9"),
+    ("strongSwan 4.1.8", "strongSwan 4.1.8"),
+    ("strongSwan 4.1.7", "strongSwan 4.1.7"),
+    ("strongSwan 4.1.6", "strongSwan 4.1.6"),
+    ("strongSwan 4.1.5", "strongSwan 4.1.5"),
+    ("strongSwan 4.1.4", "strongSwan 4.1.4"),
+    ("strongSwan 4.1.3", "strongSwan 4.1.3"),
+    ("strongSwan 4.1.2", "strongSwan 4.1.2"),
+    ("strongSwan 4.1.1", "strongSwan 4.1.1"),
+    ("strongSwan 4.1.0", "strongSwan 4.1.0"),
+    ("strongSwan 4.0.7", "strongSwan 4.0.7"),
+    ("strongSwan 4.0.6", "strongSwan 4.0.6"),
+    ("strongSwan 4.0.5", "strongSwan 4.0.5"),
+    ("strongSwan 4.0.4", "strongSwan 4.0.4"),
+    ("strongSwan 4.0.3", "strongSwan 4.0.3"),
+    ("strongSwan 4.0.2", "strongSwan 4.0.2"),
+    ("strongSwan 4.0.1", "strongSwan 4.0.1"),
+    ("strongSwan 4.0.0", "strongSwan 4.0.0"),
+    ("strongSwan 2.8.9", "strongSwan 2.8.9"),
+    ("strongSwan 2.8.8", "strongSwan 2.8.8"),
+    ("strongSwan 2.8.7", "strongSwan 2.8.7"),
+    ("strongSwan 2.8.6", "strongSwan 2.8.6"),
+    ("strongSwan 2.8.5", "strongSwan 2.8.5"),
+    ("strongSwan 2.8.4", "strongSwan 2.8.4"),
+    ("strongSwan 2.8.3", "strongSwan 2.8.3"),
+    ("strongSwan 2.8.2", "strongSwan 2.8.2"),
+    ("strongSwan 2.8.1", "strongSwan 2.8.1"),
+    ("strongSwan 2.8.0", "strongSwan 2.8.0"),
+    ("strongSwan 2.7.3", "strongSwan 2.7.3"),
+    ("strongSwan 2.7.2", "strongSwan 2.7.2"),
+    ("strongSwan 2.7.1", "strongSwan 2.7.1"),
+    ("strongSwan 2.7.0", "strongSwan 2.7.0"),
+    ("strongSwan 2.6.4", "strongSwan 2.6.4"),
+    ("strongSwan 2.6.3", "strongSwan 2.6.3"),
+    ("strongSwan 2.6.2", "strongSwan 2.6.2"),
+    ("strongSwan 2.6.1", "strongSwan 2.6.1"),
+    ("strongSwan 2.6.0", "strongSwan 2.6.0"),
+    ("strongSwan 2.5.7", "strongSwan 2.5.7"),
+    ("strongSwan 2.5.6", "strongSwan 2.5.6"),
+    ("strongSwan 2.5.5", "strongSwan 2.5.5"),
+    ("strongSwan 2.5.4", "strongSwan 2.5.4"),
+    ("strongSwan 2.5.3", "strongSwan 2.5.3"),
+    ("strongSwan 2.5.2", "strongSwan 2.5.2"),
+    ("strongSwan 2.5.1", "strongSwan 2.5.1"),
+    ("strongSwan 2.5.0", "strongSwan 2.5.0"),
+    ("strongSwan 2.4.4", "strongSwan 2.4.4"),
+    ("strongSwan 2.4.3", "strongSwan 2.4.3"),
+    ("strongSwan 2.4.2", "strongSwan 2.4.2"),
+    ("strongSwan 2.4.1", "strongSwan 2.4.1"),
+    ("strongSwan 2.4.0", "strongSwan 2.4.0"),
+    ("strongSwan 2.3.2", "strongSwan 2.3.2"),
+    ("strongSwan 2.3.1", "strongSwan 2.3.1"),
+    ("strongSwan 2.3.0", "strongSwan 2.3.0"),
+    ("strongSwan 2.2.2", "strongSwan 2.2.2"),
+    ("strongSwan 2.2.1", "strongSwan 2.2.1"),
+    ("strongSwan 2.2.0", "strongSwan 2.2.0"),
+    ("strongSwan 4.3.6", "strongSwan 4.3.6"),
+    ("OpenBSD-3.2", "isakmpd, OpenBSD 3.2"),
+    ("OpenBSD-3.3", "isakmpd, OpenBSD 3.3"),
+    ("OpenBSD-3.4", "isakmpd, OpenBSD 3.4"),
+    ("OpenBSD-3.5", "isakmpd, OpenBSD 3.5"),
+    ("OpenBSD-3.6", "isakmpd, OpenBSD 3.6"),
+    ("OpenBSD-3.7", "isakmpd, OpenBSD 3.7"),
+    ("OpenBSD-3.8", "isakmpd, OpenBSD 3.8"),
+    ("OpenBSD-3.9", "isakmpd, OpenBSD 3.9"),
+    ("OpenBSD-4.0", "isakmpd, OpenBSD 4.0"),
+    ("OpenBSD-4.1", "isakmpd, OpenBSD 4.1"),
+    ("OpenBSD-4.2", "isakmpd, OpenBSD 4.2"),
+    ("OpenBSD-4.3", "isakmpd, OpenBSD 4.3"),
+    ("OpenBSD-4.4", "isakmpd, OpenBSD 4.4"),
+    ("OpenBSD-4.5", "isakmpd, OpenBSD 4.5"),
+    ("OpenBSD-4.6", "isakmpd, OpenBSD 4.6"),
+    ("OpenBSD-4.7", "isakmpd, OpenBSD 4.7"),
+    ("OpenBSD-4.8", "isakmpd, OpenBSD 4.8"),
+    ("OpenBSD-4.9", "isakmpd, OpenBSD 4.9"),
+    ("OpenBSD-5.0", "isakmpd, OpenBSD 5.0"),
+    ("OpenBSD-5.1", "isakmpd, OpenBSD 5.1"),
+    ("OpenBSD-5.2", "isakmpd, OpenBSD 5.2"),
+    ("OpenBSD-5.3", "isakmpd, OpenBSD 5.3"),
+    ("OpenBSD-5.4", "isakmpd, OpenBSD 5.4"),
+    ("OpenBSD-5.5", "isakmpd, OpenBSD 5.5"),
+    ("OpenBSD-5.6", "isakmpd, OpenBSD 5.6"),
+];
+
+#[test]
+fn every_hash_of_a_known_text_is_right() {
+    for &(text, name) in TEXTS {
+        let hash = Md5::digest(text.as_bytes());
+        let id = vendor_ids().iter().find(|id| id.name == name).unwrap();
+        assert!(hash.as_slice().starts_with(id.bytes), "{name}");
+        assert!(id.bytes.len() >= 8, "{name}");
+    }
+    assert_eq!(TEXTS.len(), 182);
+}
+
+#[test]
+fn every_row_is_found_by_its_own_octets_and_none_is_there_twice() {
+    for id in vendor_ids() {
+        assert_eq!(identify(id.bytes).map(|found| found.name), Some(id.name));
+        assert_eq!(vendor_ids().iter().filter(|other| other.bytes == id.bytes).count(), 1, "{}", id.name);
+    }
+    assert_eq!(vendor_ids().len(), 244);
+}
+
+#[test]
+fn an_exact_row_takes_no_more_octets_and_a_prefix_does() {
+    for id in vendor_ids() {
+        let longer = [id.bytes, &[0xee; 3]].concat();
+        let found = identify(&longer).map(|found| found.name);
+        assert_eq!(found == Some(id.name), id.is_prefix, "{}", id.name);
+        let shorter = &id.bytes[..id.bytes.len() - 1];
+        assert_ne!(identify(shorter).map(|found| found.name), Some(id.name), "{}", id.name);
+    }
+}
+
+fn quirks(names: &[&str]) -> Quirks {
+    let mut quirks = Quirks::default();
+    for name in names {
+        quirks.add(vendor_ids().iter().find(|id| id.name == *name).unwrap().bytes);
+    }
+    quirks
+}
+
+#[test]
+fn x3_each_document_has_its_payloads_modes_and_ports() {
+    use EncapsulationMode as Mode;
+    for one in NatTraversal::ALL {
+        let row = (one.detection(), one.original_address(), one.tunnel(), one.transport(), one.floats());
+        let drafts = (PayloadKind(130), PayloadKind(131), Mode(61443), Mode(61444));
+        let expected = match one {
+            NatTraversal::Draft00 | NatTraversal::Draft01 => (drafts.0, drafts.1, drafts.2, drafts.3, false),
+            NatTraversal::Draft02 | NatTraversal::Draft02Newline | NatTraversal::Draft03 => {
+                (drafts.0, drafts.1, drafts.2, drafts.3, true)
+            }
+            NatTraversal::Rfc3947 => (PayloadKind(20), PayloadKind(21), Mode(3), Mode(4), true),
+            _ => (PayloadKind(15), PayloadKind(16), Mode(3), Mode(4), true),
+        };
+        assert_eq!(row, expected, "{one:?}");
+    }
+}
+
+#[test]
+fn x4_both_hashes_of_draft_02_are_known() {
+    let both = quirks(&["draft-ietf-ipsec-nat-t-ike-02", "draft-ietf-ipsec-nat-t-ike-02 with a newline"]).nat_traversal;
+    assert_eq!(both, NatTraversals::NONE.with(NatTraversal::Draft02).with(NatTraversal::Draft02Newline));
+}
+
+#[test]
+fn x5_the_best_document_that_both_know_is_chosen() {
+    let theirs = quirks(&["draft-ietf-ipsec-nat-t-ike-00", "draft-ietf-ipsec-nat-t-ike-03", "RFC 3947 NAT traversal"]);
+    let ours = NatTraversals::ALL;
+    assert_eq!(ours.best_of_both(theirs.nat_traversal), Some(NatTraversal::Rfc3947));
+    let old = NatTraversals::NONE.with(NatTraversal::Draft03).with(NatTraversal::Draft02);
+    assert_eq!(old.best_of_both(theirs.nat_traversal), Some(NatTraversal::Draft03));
+    assert_eq!(NatTraversals::NONE.best_of_both(theirs.nat_traversal), None);
+}
+
+#[test]
+fn x2_ambiguous_numbers_are_told_apart_by_vendor_ids() {
+    assert_eq!(quirks(&["Microsoft ISAKMP/Oakley", "GSS-API (Windows)"]).auth_65001(), Auth65001::GssApi);
+    assert_eq!(quirks(&["XAUTH", "Cisco Unity"]).auth_65001(), Auth65001::XauthPreSharedKey);
+    assert_eq!(quirks(&["Cisco Unity"]).notify_40503(), Notify40503::PskHash);
+    assert_eq!(quirks(&["KAME racoon"]).notify_40503(), Notify40503::Heartbeat);
+    assert_eq!(quirks(&["isakmpd, OpenBSD 4.0"]).certificate_11(), Certificate11::KeyNote);
+    assert_eq!(quirks(&[]).certificate_11(), Certificate11::RawRsa);
+    assert!(!quirks(&["Check Point FireWall-1"]).tolerates_message_padding());
+}
+
+#[test]
+fn x8_the_version_of_windows_follows_its_vendor_id() {
+    let mut quirks = Quirks::default();
+    quirks.add(&[&Md5::digest(b"MS NT5 ISAKMPOAKLEY")[..], &[0, 0, 0, 4]].concat());
+    assert_eq!(quirks.windows, Some(4));
+}
+
+#[test]
+fn x15_p11_fragmentation_is_understood_with_and_without_capabilities() {
+    let hash = Md5::digest(b"FRAGMENTATION");
+    let both = FragmentationUse { identity: true, base: true };
+    for (tail, expected) in [
+        (&[][..], FragmentationUse { identity: true, base: false }),
+        (&[0x80, 0, 0, 0], FragmentationUse { identity: true, base: false }),
+        (&[0x40, 0, 0, 0], FragmentationUse { identity: false, base: true }),
+        (&[0xc0, 0, 0, 0], both),
+        (&[0xc0, 0], FragmentationUse { identity: true, base: false }),
+    ] {
+        let mut quirks = Quirks::default();
+        quirks.add(&[&hash[..], tail].concat());
+        assert_eq!(quirks.fragmentation, Some(expected), "{tail:02x?}");
+    }
+}
+
+#[test]
+fn dead_peer_detection_is_known_in_any_version() {
+    for version in [[1, 0], [1, 1], [9, 9]] {
+        let body =
+            [&[0xaf, 0xca, 0xd7, 0x13, 0x68, 0xa1, 0xf1, 0xc9, 0x6b, 0x86, 0x96, 0xfc, 0x77, 0x57][..], &version]
+                .concat();
+        assert_eq!(identify(&body).map(|id| id.meaning), Some(Meaning::DeadPeerDetection));
+    }
+}
