@@ -71,6 +71,11 @@ impl<'a> Attributes<'a> {
     /// The octets from the end at which an attribute is cut.
     #[inline]
     pub(crate) fn check(bytes: &'a [u8]) -> Result<(), &'a [u8]> {
+        // Basic attributes only, as most lists are, need no walk.
+        let (words, tail) = bytes.as_chunks::<4>();
+        if tail.is_empty() && words.iter().fold(0x80, |all, [first, ..]| all & first) != 0 {
+            return Ok(());
+        }
         let mut rest = bytes;
         while !rest.is_empty() {
             rest = Attribute::take(rest).ok_or(rest)?.1;

@@ -1,7 +1,7 @@
 use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::delete::Delete;
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::error::{DecodeErrorKind, Fault};
 use crate::fragment::Fragment;
 use crate::id::Identification;
 use crate::nat::OriginalAddress;
@@ -56,23 +56,23 @@ impl<'a> Body<'a> {
     #[inline]
     pub(crate) fn read(kind: PayloadKind, body: &'a [u8], offset: u16) -> Self {
         let view = match kind {
+            PayloadKind::KEY_EXCHANGE => return Self::KeyExchange(body),
+            PayloadKind::HASH => return Self::Hash(body),
+            PayloadKind::SIGNATURE => return Self::Signature(body),
+            PayloadKind::NONCE => return Self::Nonce(body),
+            PayloadKind::VENDOR_ID => return Self::VendorId(body),
+            PayloadKind::NAT_DETECTION | PayloadKind::NAT_DETECTION_DRAFT => return Self::NatDetection(body),
+            PayloadKind::GSS_TOKEN => return Self::GssToken(body),
             PayloadKind::SA => association(body, offset),
-            PayloadKind::KEY_EXCHANGE => Some(Self::KeyExchange(body)),
             PayloadKind::ID => Identification::read(body).map(Self::Identification),
             PayloadKind::CERTIFICATE => Certificate::read(body).map(Self::Certificate),
             PayloadKind::CERTIFICATE_REQUEST => Certificate::read(body).map(Self::CertificateRequest),
-            PayloadKind::HASH => Some(Self::Hash(body)),
-            PayloadKind::SIGNATURE => Some(Self::Signature(body)),
-            PayloadKind::NONCE => Some(Self::Nonce(body)),
             PayloadKind::NOTIFICATION => Notification::read(body).map(Self::Notification),
             PayloadKind::DELETE => Delete::read(body).map(Self::Delete),
-            PayloadKind::VENDOR_ID => Some(Self::VendorId(body)),
             PayloadKind::CONFIG => Config::read(body).map(Self::Config),
-            PayloadKind::NAT_DETECTION | PayloadKind::NAT_DETECTION_DRAFT => Some(Self::NatDetection(body)),
             PayloadKind::NAT_ORIGINAL_ADDRESS | PayloadKind::NAT_ORIGINAL_ADDRESS_DRAFT => {
                 OriginalAddress::read(body).map(Self::NatOriginalAddress)
             }
-            PayloadKind::GSS_TOKEN => Some(Self::GssToken(body)),
             PayloadKind::FRAGMENT => Fragment::read(body).map(Self::Fragment),
             _ => None,
         };
@@ -90,12 +90,12 @@ fn association(body: &[u8], offset: u16) -> Option<Body<'_>> {
 
 /// Everything that a view relies on, checked at the door.
 #[inline]
-pub(crate) fn check(kind: PayloadKind, body: &[u8], offset: u16) -> Result<(), DecodeError> {
+pub(crate) fn check(kind: PayloadKind, body: &[u8]) -> Result<(), Fault> {
     let too_short = DecodeErrorKind::BodyTooShort(kind);
     let verdict = match kind {
         PayloadKind::VENDOR_ID | PayloadKind::KEY_EXCHANGE | PayloadKind::NONCE | PayloadKind::HASH => return Ok(()),
-        PayloadKind::SA => return check_association(body, offset),
-        PayloadKind::CONFIG => return Config::check(body, offset),
+        PayloadKind::SA => return check_association(body),
+        PayloadKind::CONFIG => return Config::check(body),
         PayloadKind::ID => Identification::read(body).ok_or(too_short).and_then(|id| id.check(kind)),
         PayloadKind::CERTIFICATE | PayloadKind::CERTIFICATE_REQUEST => {
             Certificate::read(body).ok_or(too_short).map(drop)
@@ -106,16 +106,17 @@ pub(crate) fn check(kind: PayloadKind, body: &[u8], offset: u16) -> Result<(), D
             OriginalAddress::read(body).ok_or(too_short).and_then(|original| original.check(kind))
         }
         PayloadKind::FRAGMENT => Fragment::read(body).ok_or(too_short).and_then(|fragment| fragment.check()),
+        PayloadKind::PROPOSAL | PayloadKind::TRANSFORM => Err(DecodeErrorKind::Misplaced(kind)),
+        kind if kind.is_ikev2() => Err(DecodeErrorKind::Ikev2Payload(kind)),
         _ => Ok(()),
     };
-    verdict.map_err(|kind| DecodeError::at(kind, offset))
+    verdict.map_err(Fault::from)
 }
 
-fn check_association(body: &[u8], offset: u16) -> Result<(), DecodeError> {
-    let too_short = DecodeError::at(DecodeErrorKind::BodyTooShort(PayloadKind::SA), offset);
-    let (doi, rest) = body.split_first_chunk::<4>().ok_or(too_short)?;
+fn check_association(body: &[u8]) -> Result<(), Fault> {
+    let (doi, rest) = body.split_first_chunk::<4>().ok_or(DecodeErrorKind::BodyTooShort(PayloadKind::SA))?;
     match Doi(u32::from_be_bytes(*doi)) {
-        Doi::IPSEC => SecurityAssociation::read(rest, offset.saturating_add(4))?.check(),
+        Doi::IPSEC => SecurityAssociation::check(rest).map_err(|fault| fault.behind(doi.len())),
         _ => Ok(()),
     }
 }

@@ -1,5 +1,5 @@
 use crate::body::{self, Body};
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::error::{DecodeError, DecodeErrorKind, Fault};
 use crate::number::PayloadKind;
 
 /// One payload of a chain that was checked as a whole.
@@ -79,25 +79,28 @@ impl<'a> Chain<'a> {
 
     /// Walks the whole chain once; what is left over becomes the padding.
     fn split(first: PayloadKind, bytes: &'a [u8], offset: u16) -> Result<Self, DecodeError> {
-        let end = offset.saturating_add(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
         let (mut kind, mut rest) = (first, bytes);
         while kind != PayloadKind::NONE {
-            let at = offset_of(end, rest);
-            let step = Step::take(kind, rest).map_err(|e| DecodeError::at(e, at))?;
-            match kind {
-                PayloadKind::PROPOSAL | PayloadKind::TRANSFORM => {
-                    return Err(DecodeError::at(DecodeErrorKind::Misplaced(kind), at));
-                }
-                PayloadKind::FRAGMENT if at != 28 || step.next != PayloadKind::NONE => {
-                    return Err(DecodeError::at(DecodeErrorKind::Misplaced(kind), at));
-                }
-                kind if kind.is_ikev2() => return Err(DecodeError::at(DecodeErrorKind::Ikev2Payload(kind), at)),
-                _ => body::check(kind, step.body, at.saturating_add(4))?,
-            }
+            let step = Self::check(kind, rest, bytes.len())
+                .map_err(|fault| fault.behind(bytes.len().saturating_sub(rest.len())).in_message(offset))?;
             (kind, rest) = (step.next, step.rest);
         }
         let (bytes, padding) = bytes.split_at_checked(bytes.len().saturating_sub(rest.len())).unwrap_or((bytes, &[]));
         Ok(Self { first, bytes, padding, offset })
+    }
+
+    /// Takes one payload off a chain of `whole` octets, with all that is in it checked.
+    #[inline]
+    fn check(kind: PayloadKind, rest: &'a [u8], whole: usize) -> Result<Step<'a>, Fault> {
+        let step = Step::take(kind, rest)?;
+        if kind == PayloadKind::FRAGMENT && (rest.len() != whole || step.next != PayloadKind::NONE) {
+            return Err(DecodeErrorKind::Misplaced(kind).into());
+        }
+        body::check(kind, step.body).map_err(|fault| match fault.kind {
+            DecodeErrorKind::Misplaced(_) | DecodeErrorKind::Ikev2Payload(_) if fault.at == 0 => fault,
+            _ => fault.behind(GENERIC_HEADER),
+        })?;
+        Ok(step)
     }
 
     /// The kind of the first payload.

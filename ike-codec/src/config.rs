@@ -1,5 +1,5 @@
 use crate::attribute::Attributes;
-use crate::error::{DecodeError, DecodeErrorKind, NoSpace};
+use crate::error::{DecodeErrorKind, Fault, NoSpace};
 use crate::number::{ConfigKind, PayloadKind};
 use crate::writer::BodyWriter;
 
@@ -38,14 +38,12 @@ impl<'a> Config<'a> {
         })
     }
 
-    pub(crate) fn check(body: &'a [u8], offset: u16) -> Result<(), DecodeError> {
-        let too_short = DecodeError::at(DecodeErrorKind::BodyTooShort(PayloadKind::CONFIG), offset);
-        let padding = Self::read(body).ok_or(too_short)?.padding;
+    pub(crate) fn check(body: &'a [u8]) -> Result<(), Fault> {
+        let padding = Self::read(body).ok_or(DecodeErrorKind::BodyTooShort(PayloadKind::CONFIG))?.padding;
         if padding.len() <= 3 && padding.iter().all(|&b| b == 0) {
             return Ok(());
         }
-        let at = u16::try_from(body.len().saturating_sub(padding.len())).unwrap_or(u16::MAX);
-        Err(DecodeError::at(DecodeErrorKind::AttributeCut, offset.saturating_add(at)))
+        Err(Fault { kind: DecodeErrorKind::AttributeCut, at: body.len().saturating_sub(padding.len()) })
     }
 
     /// Writes the body.

@@ -18,6 +18,32 @@ impl DecodeError {
     }
 }
 
+/// What is wrong inside a slice, and how far behind its first octet; offsets are added up on the way out, so that the
+/// good case computes none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    pub kind: DecodeErrorKind,
+    pub at: usize,
+}
+
+impl Fault {
+    /// The same, seen from `octets` further in front.
+    pub(crate) const fn behind(self, octets: usize) -> Self {
+        Self { kind: self.kind, at: self.at.saturating_add(octets) }
+    }
+
+    /// The same in a message, whose slice begins at `offset`.
+    pub(crate) fn in_message(self, offset: u16) -> DecodeError {
+        DecodeError::at(self.kind, offset.saturating_add(u16::try_from(self.at).unwrap_or(u16::MAX)))
+    }
+}
+
+impl From<DecodeErrorKind> for Fault {
+    fn from(kind: DecodeErrorKind) -> Self {
+        Self { kind, at: 0 }
+    }
+}
+
 /// What is wrong with a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]

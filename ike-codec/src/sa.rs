@@ -1,6 +1,6 @@
 use crate::attribute::Attributes;
 use crate::chain::{GENERIC_HEADER, Step, offset_of};
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::error::{DecodeErrorKind, Fault};
 use crate::number::{PayloadKind, ProtocolId, Situation, TransformId};
 
 /// The SA payload of the IPSEC DOI: what is proposed, or what was chosen (RFC 2407 4.6.1).
@@ -19,38 +19,28 @@ pub struct SecurityAssociation<'a> {
 }
 
 impl<'a> SecurityAssociation<'a> {
-    /// What follows the DOI; `offset` is where that begins.
-    pub(crate) fn read(bytes: &'a [u8], offset: u16) -> Result<Self, DecodeError> {
+    /// What follows the DOI; `offset` is where that begins in the message.
+    pub(crate) fn read(bytes: &'a [u8], offset: u16) -> Result<Self, DecodeErrorKind> {
         let end = offset.saturating_add(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
-        let refuse = |kind| DecodeError::at(kind, offset);
-        let (situation, rest) =
-            bytes.split_first_chunk::<4>().ok_or(refuse(DecodeErrorKind::BodyTooShort(PayloadKind::SA)))?;
+        let too_short = DecodeErrorKind::BodyTooShort(PayloadKind::SA);
+        let (situation, rest) = bytes.split_first_chunk::<4>().ok_or(too_short)?;
         let situation = Situation(u32::from_be_bytes(*situation));
         let length = if situation.is_labelled() { labels(situation, rest) } else { Some(0) };
         let (labels, proposals) =
-            length.and_then(|length| rest.split_at_checked(length)).ok_or(refuse(DecodeErrorKind::LabelsCut))?;
+            length.and_then(|length| rest.split_at_checked(length)).ok_or(DecodeErrorKind::LabelsCut)?;
         Ok(Self { situation, labels, proposals, end })
     }
 
     /// Walks proposals, transforms and attributes once.
-    pub(crate) fn check(&self) -> Result<(), DecodeError> {
-        let (mut kind, mut rest) = (PayloadKind::PROPOSAL, self.proposals);
+    pub(crate) fn check(bytes: &'a [u8]) -> Result<(), Fault> {
+        let proposals = Self::read(bytes, 0)?.proposals;
+        let (mut kind, mut rest) = (PayloadKind::PROPOSAL, proposals);
+        let at = |rest: &[u8]| bytes.len().saturating_sub(rest.len());
         while kind != PayloadKind::NONE {
-            let at = offset_of(self.end, rest);
-            if kind != PayloadKind::PROPOSAL {
-                return Err(DecodeError::at(DecodeErrorKind::Misplaced(kind), at));
-            }
-            let step = Step::take(kind, rest).map_err(|e| DecodeError::at(e, at))?;
-            let proposal = Proposal::read(&step, at)
-                .ok_or(DecodeError::at(DecodeErrorKind::BodyTooShort(PayloadKind::PROPOSAL), at))?;
-            proposal.check()?;
+            let step = check_proposal(kind, rest).map_err(|fault| fault.behind(at(rest)))?;
             (kind, rest) = (step.next, step.rest);
         }
-        if rest.is_empty() {
-            Ok(())
-        } else {
-            Err(DecodeError::at(DecodeErrorKind::UnparsedBytes, offset_of(self.end, rest)))
-        }
+        if rest.is_empty() { Ok(()) } else { Err(Fault { kind: DecodeErrorKind::UnparsedBytes, at: at(rest) }) }
     }
 
     /// The proposals in their order. Consecutive ones with the same number are one offer of several protocols.
@@ -112,39 +102,52 @@ impl<'a> Proposal<'a> {
         Some(Self { offset, length, reserved: step.reserved, number, protocol, spi, transform_count, transforms })
     }
 
-    #[inline]
-    fn check(&self) -> Result<(), DecodeError> {
-        let end = self.offset.saturating_add(self.length);
-        let (mut kind, mut rest, mut found) = (PayloadKind::TRANSFORM, self.transforms, 0u8);
-        let wrong_count = |found| DecodeErrorKind::TransformCount { declared: self.transform_count, found };
-        if rest.is_empty() {
-            return Err(DecodeError::at(wrong_count(0), self.offset));
-        }
-        while kind != PayloadKind::NONE {
-            let at = offset_of(end, rest);
-            if kind != PayloadKind::TRANSFORM {
-                return Err(DecodeError::at(DecodeErrorKind::Misplaced(kind), at));
-            }
-            let step = Step::take(kind, rest).map_err(|e| DecodeError::at(e, at))?;
-            let fixed = step.body.get(4..);
-            let attributes = fixed.ok_or(DecodeError::at(DecodeErrorKind::BodyTooShort(PayloadKind::TRANSFORM), at))?;
-            Attributes::check(attributes).map_err(|cut| {
-                let back = u16::try_from(step.rest.len().saturating_add(cut.len())).unwrap_or(u16::MAX);
-                DecodeError::at(DecodeErrorKind::AttributeCut, end.saturating_sub(back))
-            })?;
-            found = found.checked_add(1).ok_or(DecodeError::at(wrong_count(u8::MAX), self.offset))?;
-            (kind, rest) = (step.next, step.rest);
-        }
-        if !rest.is_empty() {
-            return Err(DecodeError::at(DecodeErrorKind::UnparsedBytes, offset_of(end, rest)));
-        }
-        if found == self.transform_count { Ok(()) } else { Err(DecodeError::at(wrong_count(found), self.offset)) }
-    }
-
     /// The transforms in their order, the sender's preference first.
     pub const fn transforms(&self) -> Transforms<'a> {
         Transforms { rest: self.transforms, end: self.offset.saturating_add(self.length) }
     }
+}
+
+/// Takes one proposal with its transforms off the front.
+#[inline]
+fn check_proposal(kind: PayloadKind, bytes: &[u8]) -> Result<Step<'_>, Fault> {
+    if kind != PayloadKind::PROPOSAL {
+        return Err(DecodeErrorKind::Misplaced(kind).into());
+    }
+    let proposal = Step::take(kind, bytes)?;
+    let too_short = DecodeErrorKind::BodyTooShort(PayloadKind::PROPOSAL);
+    let (&[_, _, spi_size, declared], rest) = proposal.body.split_first_chunk::<4>().ok_or(too_short)?;
+    let transforms = rest.get(usize::from(spi_size)..).ok_or(too_short)?;
+    let wrong_count = |found| DecodeErrorKind::TransformCount { declared, found };
+    if transforms.is_empty() {
+        return Err(wrong_count(0).into());
+    }
+    let (mut kind, mut rest, mut found) = (PayloadKind::TRANSFORM, transforms, 0u8);
+    let at = |rest: &[u8]| GENERIC_HEADER.saturating_add(proposal.body.len().saturating_sub(rest.len()));
+    while kind != PayloadKind::NONE {
+        let step = check_transform(kind, rest).map_err(|fault| fault.behind(at(rest)))?;
+        found = found.checked_add(1).ok_or(wrong_count(u8::MAX))?;
+        (kind, rest) = (step.next, step.rest);
+    }
+    if !rest.is_empty() {
+        return Err(Fault { kind: DecodeErrorKind::UnparsedBytes, at: at(rest) });
+    }
+    if found == declared { Ok(proposal) } else { Err(wrong_count(found).into()) }
+}
+
+/// Takes one transform with its attributes off the front.
+#[inline]
+fn check_transform(kind: PayloadKind, bytes: &[u8]) -> Result<Step<'_>, Fault> {
+    if kind != PayloadKind::TRANSFORM {
+        return Err(DecodeErrorKind::Misplaced(kind).into());
+    }
+    let step = Step::take(kind, bytes)?;
+    let attributes = step.body.get(4..).ok_or(DecodeErrorKind::BodyTooShort(PayloadKind::TRANSFORM))?;
+    Attributes::check(attributes).map_err(|cut| {
+        let at = GENERIC_HEADER.saturating_add(step.body.len().saturating_sub(cut.len()));
+        Fault { kind: DecodeErrorKind::AttributeCut, at }
+    })?;
+    Ok(step)
 }
 
 /// Iterates over proposals.
