@@ -5,7 +5,7 @@ use crate::error::{DecodeErrorKind, NoSpace};
 use crate::header::{Cookie, Header};
 use crate::message::Message;
 use crate::number::PayloadKind;
-use crate::writer::{BodyWriter, MessageWriter};
+use crate::writer::{BodyWriter, MessageWriter, fill};
 
 /// A piece of a message that was too large for one datagram: the fragmentation of Cisco and Microsoft, payload 132.
 ///
@@ -196,8 +196,9 @@ impl<'b> Reassembly<'b> {
         let room = self.store.get_mut(self.used..end).ok_or(FragmentError::NoSpace)?;
         let entry = self.pieces.get_mut(usize::from(number.saturating_sub(1))).ok_or(FragmentError::TooMany(number))?;
         let start = u32::try_from(self.used).map_err(|_| FragmentError::NoSpace)?;
-        *entry = (start, u16::try_from(fragment.data.len()).map_err(|_| FragmentError::NoSpace)?);
-        room.copy_from_slice(fragment.data);
+        let length = u16::try_from(fragment.data.len()).map_err(|_| FragmentError::NoSpace)?;
+        fill(room, fragment.data).map_err(|_| FragmentError::NoSpace)?;
+        *entry = (start, length);
         self.used = end;
         self.received |= bit;
         if fragment.is_last() {
@@ -230,7 +231,7 @@ impl<'b> Reassembly<'b> {
         for number in 1..=self.last {
             let piece = self.piece(number).ok_or(NoSpace)?;
             let (room, behind) = rest.split_at_mut_checked(piece.len()).ok_or(NoSpace)?;
-            room.copy_from_slice(piece);
+            fill(room, piece)?;
             rest = behind;
         }
         Ok(out)

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapReader, PcapWriter};
+use pcap_file::pcapng::{Block, PcapNgReader};
 use pcap_file::{DataLink, Endianness, TsResolution};
 
 /// A packet and when it was seen.
@@ -19,9 +20,16 @@ pub struct Captured {
     pub packet: Vec<u8>,
 }
 
-/// Reads a capture of raw IP or Ethernet; frames that are not IP are left out.
-pub fn read(source: impl Read) -> Result<Vec<Captured>, Box<dyn Error>> {
-    let mut reader = PcapReader::new(source)?;
+/// Reads a capture, pcap or pcapng, of raw IP, Ethernet (with VLAN tags), Linux cooked or loopback frames; frames that
+/// are not IP are left out.
+pub fn read(mut source: impl Read) -> Result<Vec<Captured>, Box<dyn Error>> {
+    let mut bytes = Vec::new();
+    source.read_to_end(&mut bytes)?;
+    if bytes.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]) { read_pcapng(&bytes) } else { read_pcap(&bytes) }
+}
+
+fn read_pcap(bytes: &[u8]) -> Result<Vec<Captured>, Box<dyn Error>> {
+    let mut reader = PcapReader::new(bytes)?;
     let link = reader.header().datalink;
     let mut packets = Vec::new();
     while let Some(packet) = reader.next_packet() {
@@ -33,17 +41,51 @@ pub fn read(source: impl Read) -> Result<Vec<Captured>, Box<dyn Error>> {
     Ok(packets)
 }
 
+fn read_pcapng(bytes: &[u8]) -> Result<Vec<Captured>, Box<dyn Error>> {
+    let mut reader = PcapNgReader::new(bytes)?;
+    let (mut packets, mut links) = (Vec::new(), Vec::new());
+    while let Some(block) = reader.next_block() {
+        match block? {
+            Block::SectionHeader(_) => links.clear(),
+            Block::InterfaceDescription(interface) => links.push(interface.linktype),
+            Block::EnhancedPacket(packet) => {
+                let link = links.get(usize::try_from(packet.interface_id)?).ok_or("a packet of no interface")?;
+                if let Some(ip) = strip_link(*link, &packet.data)? {
+                    packets.push(Captured { time: packet.timestamp, packet: ip.to_vec() });
+                }
+            }
+            Block::SimplePacket(packet) => {
+                let link = links.first().ok_or("a packet of no interface")?;
+                if let Some(ip) = strip_link(*link, &packet.data)? {
+                    packets.push(Captured { time: Duration::ZERO, packet: ip.to_vec() });
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(packets)
+}
+
 /// The IP packet in a frame, if there is one.
 fn strip_link(link: DataLink, frame: &[u8]) -> Result<Option<&[u8]>, Box<dyn Error>> {
     match link {
         // Some writers give raw IP the number of their system's DLT_RAW instead of LINKTYPE_RAW.
         DataLink::RAW | DataLink::IPV4 | DataLink::IPV6 | DataLink::Unknown(12 | 14) => Ok(Some(frame)),
-        DataLink::ETHERNET => Ok(match frame {
-            [_, _, _, _, _, _, _, _, _, _, _, _, 0x08, 0x00, ip @ ..] => Some(ip),
-            [_, _, _, _, _, _, _, _, _, _, _, _, 0x86, 0xdd, ip @ ..] => Some(ip),
-            _ => None,
-        }),
+        DataLink::ETHERNET => Ok(frame.get(12..).and_then(behind_ether_type)),
+        DataLink::LINUX_SLL => Ok(frame.get(14..).and_then(behind_ether_type)),
+        DataLink::NULL | DataLink::LOOP => Ok(frame.get(4..)),
         other => Err(format!("captures of link type {} are not read", u32::from(other)).into()),
+    }
+}
+
+/// What follows an EtherType of IP, behind any VLAN tags.
+fn behind_ether_type(mut bytes: &[u8]) -> Option<&[u8]> {
+    while let [0x81, 0x00, _, _, tagged @ ..] | [0x88, 0xa8, _, _, tagged @ ..] = bytes {
+        bytes = tagged;
+    }
+    match bytes {
+        [0x08, 0x00, ip @ ..] | [0x86, 0xdd, ip @ ..] => Some(ip),
+        _ => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod capture;
 mod conform;
+mod ike;
 mod road;
 mod suites;
 mod vpn;
@@ -21,14 +22,14 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Vpn(vpn::Args),
-
+    Ike(ike::Args),
     Conform(conform::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Vpn(args) => vpn::run(&args),
-
+        Command::Ike(args) => ike::run(&args),
         Command::Conform(args) => conform::run(&args),
     };
     done.unwrap_or_else(|problem| {

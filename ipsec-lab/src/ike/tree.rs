@@ -1,0 +1,241 @@
+//! A message as a tree of names and values, which is printed as text or as JSON.
+
+use std::fmt::{self, Display};
+
+use ike_codec::{
+    AhTransform, Attribute, AuthAlgorithm, AuthMethod, Body, Chain, ConfigAttribute, EncapsulationMode, Encryption,
+    EspTransform, Group, GroupType, Hash, Header, IdAddress, IdKind, Identification, IpcompTransform, IpsecAttribute,
+    LifeType, Message, OakleyAttribute, Payload, PayloadKind, Proposal, ProtocolId, Transform, TransformId, Value,
+    XauthStatus, XauthType, identify,
+};
+use serde_json::{Map, json};
+use test_vectors::to_hex;
+
+/// Something with fields, and things inside it.
+pub struct Node {
+    name: String,
+    fields: Vec<(&'static str, serde_json::Value)>,
+    children: Vec<Node>,
+}
+
+impl Node {
+    fn new(name: impl Display) -> Self {
+        Self { name: name.to_string(), fields: Vec::new(), children: Vec::new() }
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<serde_json::Value>) -> Self {
+        self.fields.push((name, value.into()));
+        self
+    }
+
+    fn with_some(self, name: &'static str, value: Option<impl Into<serde_json::Value>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    fn containing(mut self, children: impl IntoIterator<Item = Self>) -> Self {
+        self.children.extend(children);
+        self
+    }
+
+    /// As one JSON object.
+    pub fn json(&self) -> serde_json::Value {
+        let mut object = Map::new();
+        object.insert("name".to_owned(), json!(self.name));
+        object.extend(self.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        if !self.children.is_empty() {
+            object.insert("contains".to_owned(), self.children.iter().map(Self::json).collect());
+        }
+        object.into()
+    }
+
+    /// As indented lines.
+    pub fn write(&self, f: &mut impl fmt::Write, depth: usize) -> fmt::Result {
+        write!(f, "{:1$}{2}", "", depth * 4, self.name)?;
+        for (name, value) in &self.fields {
+            match value {
+                serde_json::Value::String(text) => write!(f, " {name}={}", printable(text))?,
+                other => write!(f, " {name}={other}")?,
+            }
+        }
+        writeln!(f)?;
+        self.children.iter().try_for_each(|child| child.write(f, depth + 1))
+    }
+}
+
+/// Text of a peer, without what a terminal would act on.
+fn printable(text: &str) -> String {
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) { format!("{text:?}") } else { text.to_owned() }
+}
+
+/// A whole message; of an encrypted one, how much ciphertext there is.
+pub fn message(message: &Message<'_>) -> Node {
+    let node = header(message.header());
+    match message.ciphertext() {
+        Some(ciphertext) => node.containing([Node::new("ciphertext").with("octets", ciphertext.len())]),
+        None => node.containing(payloads(message.chain())),
+    }
+}
+
+fn header(header: &Header) -> Node {
+    Node::new("ISAKMP")
+        .with("initiator_cookie", to_hex(&header.initiator_cookie))
+        .with("responder_cookie", to_hex(&header.responder_cookie))
+        .with("next_payload", header.next_payload.0)
+        .with("version", format!("{}.{}", header.version.major(), header.version.minor()))
+        .with("exchange", header.exchange.0)
+        .with("exchange_name", header.exchange.to_string())
+        .with("flags", header.flags.0)
+        .with("message_id", format!("{:08x}", header.message_id))
+        .with("length", header.length)
+}
+
+/// The payloads of a chain. Phase 1 and phase 2 number their attributes differently; the protocol tells.
+fn payloads(chain: &Chain<'_>) -> Vec<Node> {
+    let padding = Some(chain.padding()).filter(|p| !p.is_empty());
+    let padding = padding.map(|padding| Node::new("padding").with("octets", padding.len()));
+    chain.payloads().map(|p| payload(&p)).chain(padding).collect()
+}
+
+fn payload(payload: &Payload<'_>) -> Node {
+    let node = Node::new(payload.kind)
+        .with("kind", payload.kind.0)
+        .with("offset", payload.offset)
+        .with("length", payload.length())
+        .with_some("reserved", Some(payload.reserved).filter(|&r| r != 0));
+    match payload.view() {
+        Body::SecurityAssociation(sa) => node
+            .with("situation", sa.situation.0)
+            .with_some("labels", Some(sa.labels).filter(|l| !l.is_empty()).map(to_hex))
+            .containing(sa.proposals().map(|p| proposal(&p))),
+        Body::ForeignAssociation(doi, bytes) => node.with("doi", doi.to_string()).with("data", to_hex(bytes)),
+        Body::Identification(id) => identity(node, &id),
+        Body::Certificate(cert) | Body::CertificateRequest(cert) => {
+            node.with("encoding", cert.encoding.to_string()).with("data", to_hex(cert.data))
+        }
+        Body::Notification(n) => node
+            .with("doi", n.doi.to_string())
+            .with("protocol", n.protocol.to_string())
+            .with("type", n.kind.0)
+            .with("type_name", n.kind.to_string())
+            .with("spi", to_hex(n.spi))
+            .with("data", to_hex(n.data)),
+        Body::Delete(delete) => node
+            .with("doi", delete.doi.to_string())
+            .with("protocol", delete.protocol.to_string())
+            .with("spis", delete.spis().map(to_hex).collect::<Vec<_>>()),
+        Body::VendorId(bytes) => {
+            node.with_some("vendor", identify(bytes).map(|id| id.name)).with("data", to_hex(bytes))
+        }
+        Body::Config(config) => node
+            .with("type", config.kind.to_string())
+            .with("identifier", config.identifier)
+            .containing(config.attributes.iter().map(|a| config_attribute(&a))),
+        Body::NatOriginalAddress(original) => match original.address() {
+            Some(address) => node.with("address", address.to_string()),
+            None => node.with("id_type", original.kind.to_string()).with("data", to_hex(original.data)),
+        },
+        Body::Fragment(fragment) => node
+            .with("fragment_id", fragment.id)
+            .with("number", fragment.number)
+            .with("last", fragment.is_last())
+            .with("octets", fragment.data.len()),
+        _ => node.with("data", to_hex(payload.body)),
+    }
+}
+
+fn identity(node: Node, id: &Identification<'_>) -> Node {
+    let node = node.with("id_type", id.kind.to_string()).with("protocol", id.protocol).with("port", id.port);
+    match (id.address(), id.kind) {
+        (Some(IdAddress::V4(a)), _) => node.with("address", a.to_string()),
+        (Some(IdAddress::V6(a)), _) => node.with("address", a.to_string()),
+        (Some(IdAddress::V4Subnet(a, b)), _) => node.with("address", a.to_string()).with("mask", b.to_string()),
+        (Some(IdAddress::V6Subnet(a, b)), _) => node.with("address", a.to_string()).with("mask", b.to_string()),
+        (Some(IdAddress::V4Range(a, b)), _) => node.with("first", a.to_string()).with("last", b.to_string()),
+        (Some(IdAddress::V6Range(a, b)), _) => node.with("first", a.to_string()).with("last", b.to_string()),
+        (None, IdKind::FQDN | IdKind::USER_FQDN) => match id.name() {
+            Some(name) => node.with("id", name),
+            None => node.with("data", to_hex(id.data)),
+        },
+        (None, _) => node.with("data", to_hex(id.data)),
+    }
+}
+
+fn proposal(proposal: &Proposal<'_>) -> Node {
+    Node::new("proposal")
+        .with("kind", PayloadKind::PROPOSAL.0)
+        .with("offset", proposal.offset)
+        .with("length", proposal.length)
+        .with("number", proposal.number)
+        .with("protocol", proposal.protocol.to_string())
+        .with("spi", to_hex(proposal.spi))
+        .containing(proposal.transforms().map(|t| transform(proposal.protocol, &t)))
+}
+
+fn transform(protocol: ProtocolId, transform: &Transform<'_>) -> Node {
+    let name = match (protocol, transform.id.0) {
+        (ProtocolId::AH, id) => AhTransform(id).to_string(),
+        (ProtocolId::ESP, id) => EspTransform(id).to_string(),
+        (ProtocolId::IPCOMP, id) => IpcompTransform(id).to_string(),
+        (_, id) => TransformId(id).to_string(),
+    };
+    Node::new("transform")
+        .with("kind", PayloadKind::TRANSFORM.0)
+        .with("offset", transform.offset)
+        .with("length", transform.length)
+        .with("number", transform.number)
+        .with("id", transform.id.0)
+        .with("id_name", name)
+        .containing(transform.attributes.iter().map(|a| match protocol {
+            ProtocolId::ISAKMP => oakley_attribute(&a),
+            _ => ipsec_attribute(&a),
+        }))
+}
+
+fn oakley_attribute(a: &Attribute<'_>) -> Node {
+    let meaning = short(a).and_then(|value| match OakleyAttribute(a.kind) {
+        OakleyAttribute::ENCRYPTION => Encryption(value).name(),
+        OakleyAttribute::HASH => Hash(value).name(),
+        OakleyAttribute::AUTH_METHOD => AuthMethod(value).name(),
+        OakleyAttribute::GROUP => Group(value).name(),
+        OakleyAttribute::GROUP_TYPE => GroupType(value).name(),
+        OakleyAttribute::LIFE_TYPE => LifeType(value).name(),
+        _ => None,
+    });
+    attribute(OakleyAttribute(a.kind).to_string(), a, meaning)
+}
+
+fn ipsec_attribute(a: &Attribute<'_>) -> Node {
+    let meaning = short(a).and_then(|value| match IpsecAttribute(a.kind) {
+        IpsecAttribute::LIFE_TYPE => LifeType(value).name(),
+        IpsecAttribute::GROUP => Group(value).name(),
+        IpsecAttribute::ENCAPSULATION_MODE => EncapsulationMode(value).name(),
+        IpsecAttribute::AUTH_ALGORITHM => AuthAlgorithm(value).name(),
+        _ => None,
+    });
+    attribute(IpsecAttribute(a.kind).to_string(), a, meaning)
+}
+
+fn config_attribute(a: &Attribute<'_>) -> Node {
+    let meaning = short(a).and_then(|value| match ConfigAttribute(a.kind) {
+        ConfigAttribute::XAUTH_TYPE => XauthType(value).name(),
+        ConfigAttribute::XAUTH_STATUS => XauthStatus(value).name(),
+        _ => None,
+    });
+    attribute(ConfigAttribute(a.kind).to_string(), a, meaning)
+}
+
+fn attribute(name: String, a: &Attribute<'_>, meaning: Option<&'static str>) -> Node {
+    let node = Node::new(name).with("type", a.kind);
+    match a.value {
+        Value::Basic(value) => node.with("value", value),
+        Value::Variable(bytes) => node.with("data", to_hex(bytes)),
+    }
+    .with_some("meaning", meaning)
+}
+
+fn short(a: &Attribute<'_>) -> Option<u16> {
+    a.number().and_then(|n| u16::try_from(n).ok())
+}
