@@ -20,9 +20,19 @@ impl<const N: usize> Secret<N> {
         if key.len() > N {
             return Err(KeyError::length(KeyLengths { min: 0, max: N, step: 1 }, key));
         }
-        let mut octets = [0; N];
-        octets.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
-        Ok(Self { octets, len: key.len() })
+        Ok(Self::truncated(key))
+    }
+
+    /// Takes a copy of a key that has just this length.
+    pub fn from_array(key: &[u8; N]) -> Self {
+        Self { octets: *key, len: N }
+    }
+
+    /// A copy of as much of a string as there is room for.
+    pub(crate) fn truncated(octets: &[u8]) -> Self {
+        let mut secret = Self { octets: [0; N], len: octets.len().min(N) };
+        secret.octets.iter_mut().zip(octets).for_each(|(to, from)| *to = *from);
+        secret
     }
 
     /// The octets, for those who set up an algorithm with them or show them to their owner.

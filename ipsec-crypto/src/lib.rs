@@ -55,6 +55,15 @@ mod icv;
 mod key;
 #[cfg(any(feature = "aes-gcm", feature = "aes-ccm", feature = "chacha20-poly1305"))]
 mod nonce;
+#[cfg(any(
+    feature = "hmac-md5",
+    feature = "hmac-sha1",
+    feature = "hmac-sha2-256",
+    feature = "hmac-sha2-384",
+    feature = "hmac-sha2-512",
+    feature = "aes-xcbc"
+))]
+mod prf;
 mod registry;
 mod suite;
 #[cfg(any(feature = "des", feature = "3des"))]
@@ -118,6 +127,15 @@ pub use hmac::HmacSha2_512_256;
 pub use hmac::{HmacSha2_256_96, HmacSha2_256_128};
 pub use icv::{AhIntegrity, Icv, MAX_ICV, Tag};
 pub use key::{KeyError, KeyLengths, Secret, SuiteKeys};
+#[cfg(any(
+    feature = "hmac-md5",
+    feature = "hmac-sha1",
+    feature = "hmac-sha2-256",
+    feature = "hmac-sha2-384",
+    feature = "hmac-sha2-512",
+    feature = "aes-xcbc"
+))]
+pub use prf::{HashFunction, MAX_PRF, Prf, PrfOutput};
 pub use registry::{CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow};
 pub use suite::{Aad, EncryptThenMac, EncryptWithoutIntegrity, Forged, IvRule, Layout, Misfit, Parts, Suite};
 #[cfg(feature = "aes-xcbc")]

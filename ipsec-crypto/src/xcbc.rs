@@ -68,6 +68,20 @@ impl AesXcbcMac96 {
     }
 }
 
+/// AES-XCBC-PRF-128: the whole MAC, under a key that is made 16 octets long first, with zeros behind a shorter one and by
+/// the MAC itself of a longer one (RFC 4434 2).
+pub(crate) fn prf(key: &[u8], segments: &[&[u8]]) -> [u8; 16] {
+    let mut block = [0u8; 16];
+    if key.len() > block.len() {
+        block = AesXcbcMac96::new(&block).mac(|absorb| absorb(key));
+    } else {
+        block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+    }
+    let keyed = AesXcbcMac96::new(&block);
+    block.zeroize();
+    keyed.mac(|absorb| segments.iter().for_each(|segment| absorb(segment)))
+}
+
 fn xor(into: &mut [u8], with: &[u8]) {
     into.iter_mut().zip(with).for_each(|(a, b)| *a ^= b);
 }

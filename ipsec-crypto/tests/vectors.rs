@@ -251,3 +251,19 @@ fn aes_cmac_holds_rfc_4493_4494_and_sp_800_38b() {
     }
     assert_eq!(run, 12);
 }
+
+#[test]
+fn prfs_give_what_the_rfcs_print_for_keys_of_any_length() {
+    use ipsec_crypto::Prf;
+    let mut ran = 0;
+    for case in test_vectors::rfc("rfc3566_rfc4434_aes_xcbc.json").iter().filter(|case| case["case"] == "prf") {
+        let octets = |name: &str| from_hex(case[name].as_str().unwrap()).unwrap();
+        let (key, data) = (octets("key"), octets("data"));
+        for cut in 0..=data.len() {
+            let (front, back) = data.split_at(cut);
+            assert_eq!(Prf::AesXcbc128.compute(&key, &[front, back]).expose(), octets("mac"));
+        }
+        ran += 1;
+    }
+    assert_eq!(ran, 3);
+}

@@ -8,6 +8,7 @@
 mod readme {}
 
 mod hex;
+mod ike_record;
 mod isakmp_record;
 mod nist;
 mod record;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 pub use hex::{Hex, from_hex, to_hex};
+pub use ike_record::{FlowMessage, FlowRecord, KeymatRecord, Phase1Record};
 pub use isakmp_record::{IsakmpBytesRecord, IsakmpFragmentsRecord, IsakmpHeaderRecord, IsakmpRecord, PayloadNode};
 pub use nist::cavp;
 pub use record::{

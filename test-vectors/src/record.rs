@@ -4,6 +4,7 @@ use std::{fs, io};
 use serde::Deserialize;
 
 use crate::Hex;
+use crate::ike_record::{FlowRecord, KeymatRecord, Phase1Record};
 use crate::isakmp_record::{IsakmpBytesRecord, IsakmpFragmentsRecord, IsakmpRecord};
 
 /// What a receiver must do.
@@ -151,6 +152,12 @@ pub enum Record {
     IsakmpBytes(Box<IsakmpBytesRecord>),
     /// A message in fragments.
     IsakmpFragments(Box<IsakmpFragmentsRecord>),
+    /// Key derivation of phase 1.
+    Phase1(Box<Phase1Record>),
+    /// Key derivation of phase 2.
+    Keymat(Box<KeymatRecord>),
+    /// A whole exchange.
+    Flow(Box<FlowRecord>),
     /// A record of a type that this loader does not know, or one that is malformed.
     Unknown {
         /// Its name, as far as it has one.
@@ -172,6 +179,9 @@ impl Record {
             Self::Isakmp(_) => "isakmp",
             Self::IsakmpBytes(_) => "isakmp-bytes",
             Self::IsakmpFragments(_) => "isakmp-fragments",
+            Self::Phase1(_) => "ike-phase1",
+            Self::Keymat(_) => "ike-keymat",
+            Self::Flow(_) => "ike-flow",
             Self::Unknown { kind, .. } => kind,
         }
     }
@@ -201,6 +211,11 @@ pub fn parse_line(line: &str) -> Record {
         "isakmp" => serde_json::from_value(value).map(|r| Record::Isakmp(Box::new(r))),
         "isakmp-bytes" => serde_json::from_value(value).map(|r| Record::IsakmpBytes(Box::new(r))),
         "isakmp-fragments" => serde_json::from_value(value).map(|r| Record::IsakmpFragments(Box::new(r))),
+        "ike-phase1" | "ike-skeyid" | "ike-psk-hash" => {
+            serde_json::from_value(value).map(|r| Record::Phase1(Box::new(r)))
+        }
+        "ike-keymat" => serde_json::from_value(value).map(|r| Record::Keymat(Box::new(r))),
+        "ike-flow" => serde_json::from_value(value).map(|r| Record::Flow(Box::new(r))),
         _ => return Record::Unknown { id, kind, problem: "unknown type".to_owned() },
     };
     record.unwrap_or_else(|e| Record::Unknown { id, kind, problem: e.to_string() })

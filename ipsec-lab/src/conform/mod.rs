@@ -1,5 +1,7 @@
 //! Runs vector files through the public interfaces of the libraries.
 
+mod ike_flow;
+mod ike_keys;
 mod ipcomp;
 mod isakmp;
 mod packet;
@@ -90,6 +92,9 @@ fn check(record: &Record) -> Result<(), Failure> {
         Record::Isakmp(record) => isakmp::check(record),
         Record::IsakmpBytes(record) => isakmp::check_bytes(record),
         Record::IsakmpFragments(record) => isakmp::check_fragments(record),
+        Record::Phase1(record) => ike_keys::check_phase_1(record),
+        Record::Keymat(record) => ike_keys::check_keymat(record),
+        Record::Flow(record) => ike_flow::check(record),
         Record::Unknown { kind, problem, .. } => {
             Err(Failure::new("a record of a known type", format!("{problem} ({kind:?})")))
         }
@@ -104,6 +109,9 @@ fn name(record: &Record) -> &str {
         Record::Isakmp(record) => &record.id,
         Record::IsakmpBytes(record) => &record.id,
         Record::IsakmpFragments(record) => &record.id,
+        Record::Phase1(record) => &record.id,
+        Record::Keymat(record) => &record.id,
+        Record::Flow(record) => &record.id,
         Record::Unknown { id, .. } => id,
     }
 }
@@ -115,7 +123,7 @@ mod tests {
     #[test]
     fn every_open_record_holds() {
         let mut ran = 0;
-        let files = ["packets", "ipcomp", "ikev1"]
+        let files = ["packets", "ipcomp", "ikev1", "kdf"]
             .map(|directory| record_files(&test_vectors::data().join(directory)).unwrap());
         for file in files.concat() {
             for located in read_file(&file).unwrap() {
@@ -125,7 +133,7 @@ mod tests {
                 ran += 1;
             }
         }
-        assert_eq!(ran, 263, "records");
+        assert_eq!(ran, 278, "records");
     }
 
     #[test]

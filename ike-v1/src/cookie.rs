@@ -1,0 +1,53 @@
+use core::net::{IpAddr, SocketAddr};
+
+use ike_codec::Cookie;
+use ipsec_crypto::{Forged, Prf, PrfOutput, Secret};
+
+/// Makes and checks responder cookies without a state for each peer (RFC 2408 2.5.3): a keyed hash of both ends, the
+/// initiator's cookie and the time, with a secret that only this side has.
+#[derive(Debug)]
+pub struct CookieJar {
+    secret: Secret<32>,
+}
+
+impl CookieJar {
+    /// With a secret from a good random source.
+    pub fn new(secret: &[u8; 32]) -> Self {
+        Self { secret: Secret::from_array(secret) }
+    }
+
+    /// The cookie for an initiator, never zero; `epoch` is the time in units of as long as a cookie is to be good.
+    pub fn cookie(&self, ends: (SocketAddr, SocketAddr), initiator: &Cookie, epoch: u32) -> Cookie {
+        let mut cookie = Cookie::default();
+        cookie.iter_mut().zip(self.hash(ends, initiator, epoch).expose()).for_each(|(to, from)| *to = *from);
+        if cookie == [0; 8] { [1; 8] } else { cookie }
+    }
+
+    /// Whether a cookie was made here for this initiator, in this epoch or the one before.
+    ///
+    /// # Errors
+    /// [`Forged`] when it was not.
+    pub fn check(
+        &self,
+        ends: (SocketAddr, SocketAddr),
+        initiator: &Cookie,
+        epoch: u32,
+        cookie: &Cookie,
+    ) -> Result<(), Forged> {
+        let made_in =
+            |epoch| PrfOutput::import(&self.cookie(ends, initiator, epoch)).map_err(|_| Forged)?.verify(cookie);
+        let (now, before) = (made_in(epoch), made_in(epoch.wrapping_sub(1)));
+        now.or(before)
+    }
+
+    fn hash(&self, ends: (SocketAddr, SocketAddr), initiator: &Cookie, epoch: u32) -> PrfOutput {
+        let address = |end: SocketAddr| match end.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+            IpAddr::V6(ip) => ip.octets(),
+        };
+        let (local, remote) = ends;
+        let ports = [local.port().to_be_bytes(), remote.port().to_be_bytes()];
+        let segments = [&address(local)[..], &address(remote), ports.as_flattened(), initiator, &epoch.to_be_bytes()];
+        Prf::HmacSha1.compute(self.secret.expose(), &segments)
+    }
+}

@@ -1,0 +1,35 @@
+//! Points of a curve over a prime field, as IKE carries them: both coordinates, no prefix (RFC 5903 7).
+
+use p256::elliptic_curve::sec1::{FromSec1Point, ModulusSize, ToSec1Point};
+use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize, PublicKey, SecretKey, ecdh};
+use zeroize::Zeroize;
+
+use super::DhError;
+
+/// Writes the public point of a private scalar, or the x coordinate of its product with the peer's point.
+pub(super) fn multiply<C>(private: &[u8], peer: Option<&[u8]>, out: &mut [u8]) -> Result<(), DhError>
+where
+    C: CurveArithmetic,
+    FieldBytesSize<C>: ModulusSize,
+    AffinePoint<C>: FromSec1Point<C> + ToSec1Point<C>,
+{
+    let secret = SecretKey::<C>::from_slice(private).map_err(|_| DhError::BadPrivate)?;
+    let Some(peer) = peer else {
+        let point = secret.public_key().to_sec1_point(false);
+        copy(out, point.as_bytes().get(1..).unwrap_or_default());
+        return Ok(());
+    };
+    let mut point = [4u8; 1 + 2 * 66]; // uncompressed
+    let room = point.get_mut(1..).unwrap_or_default();
+    copy(room, peer);
+    let encoded = point.get(..peer.len().saturating_add(1)).unwrap_or_default();
+    let public = PublicKey::<C>::from_sec1_bytes(encoded).map_err(|_| DhError::BadPublic)?;
+    let shared = ecdh::diffie_hellman(secret.to_nonzero_scalar(), public.as_affine());
+    copy(out, shared.raw_secret_bytes());
+    point.zeroize();
+    Ok(())
+}
+
+fn copy(to: &mut [u8], from: &[u8]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+}

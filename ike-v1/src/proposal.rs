@@ -1,0 +1,360 @@
+use core::fmt;
+
+use ike_codec::{
+    AhTransform, AttributeError, Attributes, AuthAlgorithm, AuthMethod, EncapsulationMode, Encryption, EspTransform,
+    Group, Hash, IpcompTransform, IpsecAttributes, Lifetimes, OakleyAttributes, ProtocolId, Quirks, TransformId,
+};
+use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm, KeyError, SuiteKeys};
+
+/// The encryption algorithms of phase 1 that there are keys for.
+const PHASE_1: &[(Encryption, CipherAlgorithm)] = &[
+    (Encryption::DES_CBC, CipherAlgorithm::DesCbc),
+    (Encryption::TRIPLE_DES_CBC, CipherAlgorithm::TripleDesCbc),
+    (Encryption::BLOWFISH_CBC, CipherAlgorithm::BlowfishCbc),
+    (Encryption::CAST_CBC, CipherAlgorithm::Cast128Cbc),
+    (Encryption::AES_CBC, CipherAlgorithm::AesCbc),
+];
+
+/// The transforms of ESP.
+const ESP: &[(EspTransform, CipherAlgorithm)] = &[
+    (EspTransform::DES, CipherAlgorithm::DesCbc),
+    (EspTransform::TRIPLE_DES, CipherAlgorithm::TripleDesCbc),
+    (EspTransform::CAST, CipherAlgorithm::Cast128Cbc),
+    (EspTransform::BLOWFISH, CipherAlgorithm::BlowfishCbc),
+    (EspTransform::NULL, CipherAlgorithm::Null),
+    (EspTransform::AES_CBC, CipherAlgorithm::AesCbc),
+    (EspTransform::AES_CTR, CipherAlgorithm::AesCtr),
+    (EspTransform::AES_CCM_8, CipherAlgorithm::AesCcm8),
+    (EspTransform::AES_CCM_12, CipherAlgorithm::AesCcm12),
+    (EspTransform::AES_CCM_16, CipherAlgorithm::AesCcm16),
+    (EspTransform::AES_GCM_8, CipherAlgorithm::AesGcm8),
+    (EspTransform::AES_GCM_12, CipherAlgorithm::AesGcm12),
+    (EspTransform::AES_GCM_16, CipherAlgorithm::AesGcm16),
+    (EspTransform::NULL_AUTH_AES_GMAC, CipherAlgorithm::NullAesGmac),
+    (EspTransform::CHACHA20_POLY1305, CipherAlgorithm::ChaCha20Poly1305),
+];
+
+/// The authentication algorithms of ESP and AH, and the transforms of AH that go with them. SHA2-256 is cut to what
+/// [`PeerDefaults`] says.
+const AUTH: &[(AuthAlgorithm, AhTransform, IntegrityAlgorithm)] = &[
+    (AuthAlgorithm::HMAC_MD5, AhTransform::MD5, IntegrityAlgorithm::HmacMd5_96),
+    (AuthAlgorithm::HMAC_SHA1, AhTransform::SHA, IntegrityAlgorithm::HmacSha1_96),
+    (AuthAlgorithm::HMAC_SHA2_256, AhTransform::SHA2_256, IntegrityAlgorithm::HmacSha2_256_128),
+    (AuthAlgorithm::HMAC_SHA2_384, AhTransform::SHA2_384, IntegrityAlgorithm::HmacSha2_384_192),
+    (AuthAlgorithm::HMAC_SHA2_512, AhTransform::SHA2_512, IntegrityAlgorithm::HmacSha2_512_256),
+    (AuthAlgorithm::HMAC_RIPEMD, AhTransform::RIPEMD, IntegrityAlgorithm::HmacRipemd160_96),
+    (AuthAlgorithm::AES_XCBC_MAC, AhTransform::AES_XCBC_MAC, IntegrityAlgorithm::AesXcbcMac96),
+    (AuthAlgorithm::AES_128_GMAC, AhTransform::AES_128_GMAC, IntegrityAlgorithm::AesGmac),
+    (AuthAlgorithm::AES_192_GMAC, AhTransform::AES_192_GMAC, IntegrityAlgorithm::AesGmac),
+    (AuthAlgorithm::AES_256_GMAC, AhTransform::AES_256_GMAC, IntegrityAlgorithm::AesGmac),
+    (AuthAlgorithm::AES_CMAC, AhTransform::KEYED_SHA, IntegrityAlgorithm::AesCmac96),
+    (AuthAlgorithm::HMAC_SHA2_256_96, AhTransform::SHA2_256_TRUNCATED, IntegrityAlgorithm::HmacSha2_256_96),
+];
+
+/// What a peer means where a proposal says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerDefaults {
+    /// Bits of a Blowfish key without a key length attribute.
+    pub blowfish_bits: u16,
+    /// Whether HMAC-SHA2-256 is cut to 96 bits, as KAME and Linux under PF_KEY do, instead of 128.
+    pub sha2_256_at_96: bool,
+}
+
+impl PeerDefaults {
+    /// What the RFCs say: Blowfish with 128 bits (RFC 2451 2.2), SHA2-256 cut to 128 (RFC 4868).
+    pub const RFC: Self = Self { blowfish_bits: 128, sha2_256_at_96: false };
+    /// racoon over KAME: Blowfish with 448 bits, SHA2-256 cut to 96.
+    pub const RACOON: Self = Self { blowfish_bits: 448, sha2_256_at_96: true };
+
+    /// What the vendor IDs of a peer suggest.
+    pub const fn of(quirks: &Quirks) -> Self {
+        if quirks.racoon { Self::RACOON } else { Self::RFC }
+    }
+}
+
+/// Why a transform is not one that can be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProposalError {
+    /// The attributes make no sense together.
+    Attributes(AttributeError),
+    /// An attribute that must be there is not; its number.
+    Missing(u16),
+    /// An encryption algorithm of phase 1 that is not known.
+    Encryption(Encryption),
+    /// A hash algorithm that is not known.
+    Hash(Hash),
+    /// A PRF was negotiated, but no number of one is assigned.
+    Prf(u16),
+    /// A protocol other than AH, ESP and IPComp in phase 2, or than ISAKMP in phase 1.
+    Protocol(ProtocolId),
+    /// A transform ID that is not known.
+    Transform(TransformId),
+    /// An authentication algorithm that is not known, does not go with the transform, or is missing.
+    Auth(Option<AuthAlgorithm>),
+    /// A key length the algorithm does not have.
+    KeyLength {
+        /// As negotiated.
+        bits: u16,
+    },
+}
+
+impl fmt::Display for ProposalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attributes(e) => fmt::Display::fmt(e, f),
+            Self::Missing(kind) => write!(f, "attribute {kind} is missing"),
+            Self::Encryption(algorithm) => write!(f, "encryption algorithm {algorithm} is not supported"),
+            Self::Hash(algorithm) => write!(f, "hash algorithm {algorithm} is not supported"),
+            Self::Prf(number) => write!(f, "PRF {number} is not supported"),
+            Self::Protocol(protocol) => write!(f, "protocol {protocol} has no place here"),
+            Self::Transform(id) => write!(f, "transform {} is not supported", id.0),
+            Self::Auth(Some(algorithm)) => write!(f, "authentication algorithm {algorithm} does not fit"),
+            Self::Auth(None) => f.write_str("no authentication algorithm"),
+            Self::KeyLength { bits } => write!(f, "the algorithm has no key of {bits} bits"),
+        }
+    }
+}
+
+impl core::error::Error for ProposalError {}
+
+impl From<AttributeError> for ProposalError {
+    fn from(e: AttributeError) -> Self {
+        Self::Attributes(e)
+    }
+}
+
+/// What an ISAKMP transform asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Phase1Choice {
+    /// The cipher of messages.
+    pub cipher: CipherAlgorithm,
+    /// Octets of its key.
+    pub cipher_key: usize,
+    /// The hash of IVs and NAT-D; HMAC with it is the PRF.
+    pub hash: HashFunction,
+    /// The authentication method.
+    pub auth_method: AuthMethod,
+    /// The group.
+    pub group: Group,
+    /// The lifetimes.
+    pub lifetimes: Lifetimes,
+}
+
+impl Phase1Choice {
+    /// Reads the attributes of an ISAKMP transform.
+    ///
+    /// # Errors
+    /// [`ProposalError`].
+    pub fn read(attributes: &Attributes<'_>, defaults: &PeerDefaults) -> Result<Self, ProposalError> {
+        use ike_codec::OakleyAttribute as Kind;
+        let seen = OakleyAttributes::read(attributes)?;
+        let missing = |kind: Kind| ProposalError::Missing(kind.0);
+        let encryption = seen.encryption.ok_or(missing(Kind::ENCRYPTION))?;
+        let row = PHASE_1.iter().find(|(wire, _)| *wire == encryption);
+        let &(_, cipher) = row.ok_or(ProposalError::Encryption(encryption))?;
+        if let Some(prf) = seen.prf {
+            return Err(ProposalError::Prf(prf));
+        }
+        Ok(Self {
+            cipher,
+            cipher_key: key_octets(cipher, seen.key_length, defaults)?,
+            hash: hash_function(seen.hash.ok_or(missing(Kind::HASH))?)?,
+            auth_method: seen.auth_method.ok_or(missing(Kind::AUTH_METHOD))?,
+            group: seen.group.ok_or(missing(Kind::GROUP))?,
+            lifetimes: seen.lifetimes,
+        })
+    }
+}
+
+/// What a transform of phase 2 asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Phase2Choice {
+    /// The protocol.
+    pub protocol: ProtocolId,
+    /// What it does, and with which keys.
+    pub suite: Phase2Suite,
+    /// Tunnel or transport, in UDP or not; a peer that says nothing leaves it to the responder (RFC 2407 4.5).
+    pub encapsulation: Option<EncapsulationMode>,
+    /// The group for perfect forward secrecy.
+    pub group: Option<Group>,
+    /// Whether sequence numbers have 64 bits (RFC 4304).
+    pub extended_sequence: bool,
+    /// The lifetimes.
+    pub lifetimes: Lifetimes,
+}
+
+/// The algorithms of an AH, ESP or IPComp transform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase2Suite {
+    /// Cipher and integrity algorithm with the octets of their keys; AH has no cipher.
+    Keyed {
+        /// The cipher or AEAD.
+        cipher: CipherAlgorithm,
+        /// Octets of its key, salt or nonce included.
+        cipher_key: usize,
+        /// The integrity algorithm.
+        integrity: IntegrityAlgorithm,
+        /// Octets of its key, salt included.
+        integrity_key: usize,
+    },
+    /// IPComp, which has no keys.
+    Compression(IpcompTransform),
+}
+
+impl Phase2Choice {
+    /// Reads a transform of a proposal for `protocol`.
+    ///
+    /// # Errors
+    /// [`ProposalError`].
+    pub fn read(
+        protocol: ProtocolId,
+        id: TransformId,
+        attributes: &Attributes<'_>,
+        defaults: &PeerDefaults,
+    ) -> Result<Self, ProposalError> {
+        let seen = IpsecAttributes::read(attributes)?;
+        let suite = match protocol {
+            ProtocolId::ESP => esp(id, &seen, defaults)?,
+            ProtocolId::AH => ah(id, &seen, defaults)?,
+            ProtocolId::IPCOMP => compression(id)?,
+            other => return Err(ProposalError::Protocol(other)),
+        };
+        Ok(Self {
+            protocol,
+            suite,
+            encapsulation: seen.encapsulation,
+            group: seen.group,
+            extended_sequence: seen.extended_sequence == Some(1),
+            lifetimes: seen.lifetimes,
+        })
+    }
+}
+
+impl Phase2Suite {
+    /// Octets of key material that one SA takes.
+    pub const fn keymat_len(&self) -> usize {
+        match self {
+            Self::Keyed { cipher_key, integrity_key, .. } => cipher_key.saturating_add(*integrity_key),
+            Self::Compression(_) => 0,
+        }
+    }
+
+    /// Cuts key material into keys: the cipher's first, then the integrity algorithm's (RFC 2409 5.5).
+    ///
+    /// # Errors
+    /// [`KeyError::Unsupported`] for IPComp, and when `keymat` has another length than [`keymat_len`](Self::keymat_len).
+    pub fn split(&self, keymat: &[u8]) -> Result<SuiteKeys, KeyError> {
+        let &Self::Keyed { cipher, cipher_key, integrity, .. } = self else { return Err(KeyError::Unsupported) };
+        if keymat.len() != self.keymat_len() {
+            return Err(KeyError::Unsupported);
+        }
+        let (cipher_key, integrity_key) = keymat.split_at_checked(cipher_key).ok_or(KeyError::Unsupported)?;
+        SuiteKeys::new(cipher, cipher_key, integrity, integrity_key)
+    }
+}
+
+fn esp(id: TransformId, seen: &IpsecAttributes<'_>, defaults: &PeerDefaults) -> Result<Phase2Suite, ProposalError> {
+    let row = ESP.iter().find(|(wire, _)| wire.0 == id.0).ok_or(ProposalError::Transform(id))?;
+    let cipher = row.1;
+    let cipher_key = key_octets(cipher, seen.key_length, defaults)?;
+    let is_aead = cipher.row().is_some_and(|row| row.icv != 0);
+    let (integrity, integrity_key) = match (is_aead, seen.auth_algorithm) {
+        (true, None) => (IntegrityAlgorithm::None, 0),
+        (true, some) | (false, some @ None) => return Err(ProposalError::Auth(some)),
+        (false, Some(wire)) => {
+            let row = AUTH.iter().find(|row| row.0 == wire).ok_or(ProposalError::Auth(Some(wire)))?;
+            if row.2 == IntegrityAlgorithm::AesGmac {
+                return Err(ProposalError::Auth(Some(wire)));
+            }
+            integrity_key(row, defaults)
+        }
+    };
+    Ok(Phase2Suite::Keyed { cipher, cipher_key, integrity, integrity_key })
+}
+
+fn ah(id: TransformId, seen: &IpsecAttributes<'_>, defaults: &PeerDefaults) -> Result<Phase2Suite, ProposalError> {
+    let row = AUTH.iter().find(|row| row.1.0 == id.0).ok_or(ProposalError::Transform(id))?;
+    // RFC 2407 4.4.3: the attribute is mandatory and says the same as the transform.
+    if seen.auth_algorithm != Some(row.0) {
+        return Err(ProposalError::Auth(seen.auth_algorithm));
+    }
+    let (integrity, integrity_key) = integrity_key(row, defaults);
+    Ok(Phase2Suite::Keyed { cipher: CipherAlgorithm::Null, cipher_key: 0, integrity, integrity_key })
+}
+
+fn compression(id: TransformId) -> Result<Phase2Suite, ProposalError> {
+    match IpcompTransform(id.0) {
+        known @ (IpcompTransform::DEFLATE | IpcompTransform::LZS) => Ok(Phase2Suite::Compression(known)),
+        _ => Err(ProposalError::Transform(id)),
+    }
+}
+
+fn integrity_key(
+    row: &(AuthAlgorithm, AhTransform, IntegrityAlgorithm),
+    defaults: &PeerDefaults,
+) -> (IntegrityAlgorithm, usize) {
+    let algorithm = match row.2 {
+        IntegrityAlgorithm::HmacSha2_256_128 if defaults.sha2_256_at_96 => IntegrityAlgorithm::HmacSha2_256_96,
+        other => other,
+    };
+    let octets = match row.0 {
+        AuthAlgorithm::AES_192_GMAC => 28,
+        AuthAlgorithm::AES_256_GMAC => 36,
+        _ => algorithm.row().map_or(0, |row| row.default_key),
+    };
+    (algorithm, octets)
+}
+
+/// Octets of a cipher's key in key material, its salt included; the attribute counts bits of the key without it.
+fn key_octets(cipher: CipherAlgorithm, bits: Option<u16>, defaults: &PeerDefaults) -> Result<usize, ProposalError> {
+    let row = cipher.row().ok_or(ProposalError::KeyLength { bits: 0 })?;
+    let bits = match (bits, cipher) {
+        (Some(bits), _) => bits,
+        (None, CipherAlgorithm::BlowfishCbc) => defaults.blowfish_bits,
+        (None, _) => return Ok(row.default_key),
+    };
+    let wrong = ProposalError::KeyLength { bits };
+    let octets = usize::from(bits / 8).checked_add(row.salt).ok_or(wrong)?;
+    if bits.is_multiple_of(8) && row.keys.allow(octets) { Ok(octets) } else { Err(wrong) }
+}
+
+fn hash_function(hash: Hash) -> Result<HashFunction, ProposalError> {
+    match hash {
+        #[cfg(feature = "legacy")]
+        Hash::MD5 => Ok(HashFunction::Md5),
+        Hash::SHA1 => Ok(HashFunction::Sha1),
+        #[cfg(feature = "modern")]
+        Hash::SHA2_256 => Ok(HashFunction::Sha2_256),
+        #[cfg(feature = "modern")]
+        Hash::SHA2_384 => Ok(HashFunction::Sha2_384),
+        #[cfg(feature = "modern")]
+        Hash::SHA2_512 => Ok(HashFunction::Sha2_512),
+        other => Err(ProposalError::Hash(other)),
+    }
+}
+
+/// The number of a cipher in phase 1.
+pub fn encryption_number(cipher: CipherAlgorithm) -> Option<Encryption> {
+    PHASE_1.iter().find(|row| row.1 == cipher).map(|row| row.0)
+}
+
+/// The number of a cipher as a transform of ESP.
+pub fn esp_number(cipher: CipherAlgorithm) -> Option<EspTransform> {
+    ESP.iter().find(|row| row.1 == cipher).map(|row| row.0)
+}
+
+/// The numbers of an integrity algorithm as an attribute, and as a transform of AH. SHA2-256 with 96 bits is the number of
+/// the whole algorithm for everybody but libreswan; GMAC goes by the octets of its key, salt included.
+pub fn auth_numbers(integrity: IntegrityAlgorithm, key: usize) -> Option<(AuthAlgorithm, AhTransform)> {
+    let wire = match (integrity, key) {
+        (IntegrityAlgorithm::HmacSha2_256_96, _) => AuthAlgorithm::HMAC_SHA2_256,
+        (IntegrityAlgorithm::AesGmac, 28) => AuthAlgorithm::AES_192_GMAC,
+        (IntegrityAlgorithm::AesGmac, 36) => AuthAlgorithm::AES_256_GMAC,
+        _ => AUTH.iter().find(|row| row.2 == integrity)?.0,
+    };
+    AUTH.iter().find(|row| row.0 == wire).map(|row| (row.0, row.1))
+}
