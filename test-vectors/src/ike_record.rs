@@ -80,6 +80,8 @@ pub struct FlowRecord {
 #[derive(Clone, Debug, Deserialize)]
 #[allow(missing_docs)]
 pub struct FlowMessage {
+    /// `initiator` or `responder`.
+    pub from_: Option<String>,
     pub wire: Hex,
     pub cipher: Option<String>,
     pub iv: Option<Hex>,

@@ -1,21 +1,28 @@
 //! Decodes IKEv1 messages.
 
+mod key_table;
+mod session;
 mod source;
 mod tree;
 
 use std::error::Error;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ike_codec::Message;
 use serde_json::json;
+use test_vectors::from_hex;
 
+use session::{Opened, Secrets, Sessions};
 use source::Found;
 
 /// Decode the IKEv1 messages of a capture, or one in hexadecimal.
 ///
-/// Prints each message as a tree, or with --json as one JSON object a line. A message that cannot be parsed is printed as
-/// an error with its place; the exit status is 0 when every message could be.
+/// Prints each message as a tree, or with --json as one JSON object a line. Fragments are put together. Encrypted messages
+/// are opened where a key is given and the capture holds their SA from its beginning, and the hashes in them verified. A
+/// message that cannot be parsed is printed as an error with its place. The exit status is 0 when every message could be
+/// parsed and no hash was wrong.
 #[derive(clap::Args)]
 pub struct Args {
     /// A capture file (pcap or pcapng), or a message in hexadecimal.
@@ -23,43 +30,95 @@ pub struct Args {
     /// Print one JSON object for each message.
     #[arg(long)]
     json: bool,
+    /// The pre-shared key, or 0x and its octets in hexadecimal: verifies the hashes of phase 1.
+    #[arg(long, value_name = "SECRET")]
+    psk: Option<String>,
+    /// g^xy in hexadecimal, from the log of a peer: with the pre-shared key it opens and verifies everything.
+    #[arg(long, value_name = "HEX", requires = "psk")]
+    shared_secret: Option<String>,
+    /// A table of encryption keys, as Wireshark's ikev1_decryption_table.
+    #[arg(long, value_name = "FILE")]
+    ike_keys: Option<PathBuf>,
+    /// Write the keys of the SAs that could be opened as such a table.
+    #[arg(long, value_name = "FILE")]
+    write_ike_keys: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
+    let mut sessions = Sessions::new(secrets(args)?);
     let mut out = std::io::stdout().lock();
     let mut all_good = true;
     for found in source::messages(&args.source)? {
-        all_good &= Message::parse(&found.message).is_ok();
-        let text = if args.json { json_line(&found) } else { lines(&found) };
+        let opened = sessions.see(&found);
+        all_good &= Message::parse(&found.message).is_ok() && opened.hash_is_good != Some(false);
+        let text = if args.json { json_line(&found, &opened) } else { lines(&found, &opened) };
         if out.write_all(text.as_bytes()).is_err() {
             break; // nobody reads any further
         }
     }
+    if let Some(path) = &args.write_ike_keys {
+        key_table::write(path, sessions.keys())?;
+    }
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn lines(found: &Found) -> String {
+fn secrets(args: &Args) -> Result<Secrets, Box<dyn Error>> {
+    let hex = |text: &str| from_hex(text).ok_or_else(|| format!("{text}: not hexadecimal"));
+    let psk = args.psk.as_deref().map(|text| match text.strip_prefix("0x") {
+        Some(digits) => hex(digits),
+        None => Ok(text.as_bytes().to_vec()),
+    });
+    let shared = args.shared_secret.as_deref().map(hex);
+    let keys = args.ike_keys.as_deref().map(key_table::read).transpose()?.unwrap_or_default();
+    Ok(Secrets { psk: psk.transpose()?, shared: shared.transpose()?, keys })
+}
+
+fn lines(found: &Found, opened: &Opened) -> String {
     let mut text = match found.ends {
         Some((source, destination)) => format!("{}: {source} > {destination}: ", found.frame),
         None => String::new(),
     };
     match Message::parse(&found.message) {
-        Ok(message) => {
-            tree::message(&message).write(&mut text, 0).unwrap_or_default(); // a String takes everything
-        }
+        Ok(message) => tree::message(&message).write(&mut text, 0).unwrap_or_default(), // a String takes everything
         Err(e) => text.push_str(&format!("{} octets: {e}\n", found.message.len())),
+    }
+    if let Some(whole) = &opened.reassembled {
+        nested(&mut text, "reassembled", whole);
+    }
+    if let Some(clear) = &opened.message {
+        nested(&mut text, "decrypted", clear);
+    }
+    if let Some(why) = &opened.closed {
+        text.push_str(&format!("    not decrypted: {why}\n"));
+    }
+    if let Some(good) = opened.hash_is_good {
+        text.push_str(if good { "    hash: good\n" } else { "    hash: WRONG\n" });
     }
     text
 }
 
-fn json_line(found: &Found) -> String {
+fn nested(text: &mut String, what: &str, bytes: &[u8]) {
+    text.push_str(&format!("    {what}:\n"));
+    match tree::clear(bytes) {
+        Ok(node) => node.write(text, 2).unwrap_or_default(),
+        Err(e) => text.push_str(&format!("        {} octets: {e}\n", bytes.len())),
+    }
+}
+
+fn json_line(found: &Found, opened: &Opened) -> String {
     let ends = found.ends.map(|(source, destination)| [source.to_string(), destination.to_string()]);
-    let value = match Message::parse(&found.message) {
-        Ok(message) => {
-            json!({"frame": found.frame, "ends": ends, "encrypted": message.is_encrypted(), "message": tree::message(&message).json()})
-        }
-        Err(e) => json!({"frame": found.frame, "ends": ends, "error": e.to_string(), "offset": e.offset}),
+    let mut value = match Message::parse(&found.message) {
+        Ok(message) => json!({"encrypted": message.is_encrypted(), "message": tree::message(&message).json()}),
+        Err(e) => json!({"error": e.kind.to_string(), "offset": e.offset}),
     };
+    let clear =
+        |bytes: &Vec<u8>| tree::clear(bytes).map_or_else(|e| json!({"error": e.to_string()}), |node| node.json());
+    value["frame"] = json!(found.frame);
+    value["ends"] = json!(ends);
+    value["reassembled"] = json!(opened.reassembled.as_ref().map(clear));
+    value["decrypted"] = json!(opened.message.as_ref().map(clear));
+    value["not_decrypted"] = json!(opened.closed);
+    value["hash_is_good"] = json!(opened.hash_is_good);
     format!("{value}\n")
 }

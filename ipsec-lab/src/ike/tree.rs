@@ -3,11 +3,12 @@
 use std::fmt::{self, Display};
 
 use ike_codec::{
-    AhTransform, Attribute, AuthAlgorithm, AuthMethod, Body, Chain, ConfigAttribute, EncapsulationMode, Encryption,
-    EspTransform, Group, GroupType, Hash, Header, IdAddress, IdKind, Identification, IpcompTransform, IpsecAttribute,
-    LifeType, Message, OakleyAttribute, Payload, PayloadKind, Proposal, ProtocolId, Transform, TransformId, Value,
-    XauthStatus, XauthType, identify,
+    AhTransform, Attribute, AuthAlgorithm, AuthMethod, Body, Chain, ConfigAttribute, DecodeError, EncapsulationMode,
+    Encryption, EspTransform, Group, GroupType, Hash, Header, IdAddress, IdKind, Identification, IpcompTransform,
+    IpsecAttribute, LifeType, Message, OakleyAttribute, Payload, PayloadKind, Proposal, ProtocolId, Transform,
+    TransformId, Value, XauthStatus, XauthType, identify,
 };
+use ike_v1::plaintext;
 use serde_json::{Map, json};
 use test_vectors::to_hex;
 
@@ -77,6 +78,15 @@ pub fn message(message: &Message<'_>) -> Node {
         Some(ciphertext) => node.containing([Node::new("ciphertext").with("octets", ciphertext.len())]),
         None => node.containing(payloads(message.chain())),
     }
+}
+
+/// A message that was put together from fragments or decrypted: of the latter, padding may be anything.
+pub fn clear(bytes: &[u8]) -> Result<Node, DecodeError> {
+    if let Ok(message) = Message::parse(bytes) {
+        return Ok(self::message(&message));
+    }
+    let (head, _) = Header::parse(bytes)?;
+    Ok(header(&head).containing(payloads(&plaintext(bytes)?)))
 }
 
 fn header(header: &Header) -> Node {

@@ -1,0 +1,31 @@
+//! Wireshark's `ikev1_decryption_table`: an initiator cookie and an encryption key a line, in hexadecimal.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use ike_codec::Cookie;
+use test_vectors::{from_hex, to_hex};
+
+/// Reads a table; fields may be quoted, lines that begin with `#` are comments.
+pub fn read(path: &Path) -> Result<BTreeMap<Cookie, Vec<u8>>, Box<dyn Error>> {
+    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let rows = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    rows.map(|(number, line)| {
+        parse(line).ok_or_else(|| format!("{}:{}: not COOKIE,KEY in hexadecimal", path.display(), number + 1).into())
+    })
+    .collect()
+}
+
+fn parse(line: &str) -> Option<(Cookie, Vec<u8>)> {
+    let (cookie, key) = line.split_once(',')?;
+    let octets = |field: &str| from_hex(field.trim().trim_matches('"').trim_start_matches("0x"));
+    Some((octets(cookie)?.try_into().ok()?, octets(key)?))
+}
+
+/// Writes a table.
+pub fn write<'k>(path: &Path, keys: impl Iterator<Item = (&'k Cookie, &'k [u8])>) -> Result<(), Box<dyn Error>> {
+    let rows: String = keys.map(|(cookie, key)| format!("{},{}\n", to_hex(cookie), to_hex(key))).collect();
+    fs::write(path, rows).map_err(|e| format!("{}: {e}", path.display()).into())
+}

@@ -1,0 +1,268 @@
+//! ISAKMP SAs as an onlooker sees them: what was chosen and sent in clear, and with a secret of one side, the rest.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use ike_codec::{
+    Attributes, Body, Chain, Cookie, ExchangeKind, Message, PayloadKind, Progress, ProtocolId, Quirks, Reassembly,
+};
+use ike_v1::{
+    Cookies, IvChain, Nonces, PeerDefaults, Phase1Choice, Phase1Publics, Protection, Skeyid, Skeyids, plaintext,
+};
+use ipsec_crypto::PrfOutput;
+
+use super::source::Found;
+
+/// Secrets that were given on the command line.
+#[derive(Default)]
+pub struct Secrets {
+    /// The pre-shared key: enough for the hashes of phase 1.
+    pub psk: Option<Vec<u8>>,
+    /// g^xy: with the pre-shared key enough for everything.
+    pub shared: Option<Vec<u8>>,
+    /// The keys that messages are encrypted with, by initiator cookie.
+    pub keys: BTreeMap<Cookie, Vec<u8>>,
+}
+
+/// What is known of a message apart from its octets.
+pub struct Opened {
+    /// The message in clear, its encryption flag taken off.
+    pub message: Option<Vec<u8>>,
+    /// Whether the hash in it is good; `None` when there is none, or no secret to verify it with.
+    pub hash_is_good: Option<bool>,
+    /// Why an encrypted message stays closed.
+    pub closed: Option<String>,
+    /// The message that this fragment completes.
+    pub reassembled: Option<Vec<u8>>,
+}
+
+/// Every SA of a capture.
+#[derive(Default)]
+pub struct Sessions {
+    secrets: Secrets,
+    sessions: BTreeMap<Cookie, Session>,
+    fragments: HashMap<(Cookie, Option<IpAddr>, u16), Vec<Vec<u8>>>,
+}
+
+#[derive(Default)]
+struct Session {
+    initiator: Option<IpAddr>,
+    initiator_cookie: Cookie,
+    responder_cookie: Cookie,
+    sai_b: Vec<u8>,
+    choice: Option<Phase1Choice>,
+    quirks: Quirks,
+    publics: [Option<Vec<u8>>; 2],
+    nonces: [Option<Vec<u8>>; 2],
+    identities: [Option<Vec<u8>>; 2],
+    keys: Option<Keys>,
+    exchanges: BTreeMap<u32, Exchange>,
+    used: HashMap<Vec<u8>, IvChain>,
+}
+
+/// What opens the messages of an SA.
+struct Keys {
+    protection: Protection,
+    ka: Vec<u8>,
+    skeyid: Option<Skeyid>,
+    skeyids: Option<Skeyids>,
+    phase_1: IvChain,
+}
+
+#[derive(Default)]
+struct Exchange {
+    chain: Option<IvChain>,
+    nonces: Vec<Vec<u8>>,
+    messages: usize,
+}
+
+impl Sessions {
+    /// With these secrets.
+    pub fn new(secrets: Secrets) -> Self {
+        Self { secrets, ..Self::default() }
+    }
+
+    /// Takes the next message of the capture.
+    pub fn see(&mut self, found: &Found) -> Opened {
+        let mut opened = Opened { message: None, hash_is_good: None, closed: None, reassembled: None };
+        let Ok(message) = Message::parse(&found.message) else { return opened };
+        let source = found.ends.map(|(source, _)| source);
+        if let Some(whole) = self.reassemble(&message, source, &found.message) {
+            let inner = self.see(&Found { message: whole.clone(), ..*found });
+            return Opened { reassembled: Some(whole), ..inner };
+        }
+        let cookie = message.header().initiator_cookie;
+        let session = self.sessions.entry(cookie).or_insert(Session { initiator_cookie: cookie, ..Session::default() });
+        if message.is_encrypted() {
+            match session.open(&self.secrets, &found.message, &message, source) {
+                Ok((bytes, good)) => (opened.message, opened.hash_is_good) = (Some(bytes), good),
+                Err(why) => opened.closed = Some(why),
+            }
+        } else {
+            opened.hash_is_good = session.learn(&self.secrets, &message, source);
+        }
+        opened
+    }
+
+    /// The key of every SA that could be opened, in the order of their cookies: rows of Wireshark's
+    /// `ikev1_decryption_table`.
+    pub fn keys(&self) -> impl Iterator<Item = (&Cookie, &[u8])> {
+        self.sessions.iter().filter_map(|(cookie, session)| Some((cookie, &session.keys.as_ref()?.ka[..])))
+    }
+
+    fn reassemble(&mut self, message: &Message<'_>, source: Option<IpAddr>, bytes: &[u8]) -> Option<Vec<u8>> {
+        let Some(Body::Fragment(fragment)) = message.payloads().next().map(|p| p.view()) else { return None };
+        let key = (message.header().initiator_cookie, source, fragment.id);
+        let pieces = self.fragments.entry(key).or_default();
+        pieces.push(bytes.to_vec());
+        let (mut store, mut out) = (vec![0; 65535], vec![0; 65535]);
+        let mut reassembly = Reassembly::new(&mut store);
+        let mut whole = false;
+        for piece in pieces.iter() {
+            whole |= Message::parse(piece).is_ok_and(|m| reassembly.add(&m) == Ok(Progress::Complete));
+        }
+        let message = reassembly.message(&mut out).ok().filter(|_| whole)?.to_vec();
+        self.fragments.remove(&key);
+        Some(message)
+    }
+}
+
+impl Session {
+    /// Which side sent it: 0 for the initiator.
+    fn side(&self, source: Option<IpAddr>) -> usize {
+        usize::from(source.is_some() && source != self.initiator)
+    }
+
+    /// Takes what phase 1 sends in clear.
+    fn learn(&mut self, secrets: &Secrets, message: &Message<'_>, source: Option<IpAddr>) -> Option<bool> {
+        if message.header().message_id != 0 || message.header().exchange == ExchangeKind::INFORMATIONAL {
+            return None;
+        }
+        if message.header().responder_cookie == [0; 8] {
+            (self.initiator, self.sai_b) = (source, Vec::new());
+        } else {
+            self.responder_cookie = message.header().responder_cookie;
+        }
+        let side = self.side(source);
+        for payload in message.payloads() {
+            match payload.view() {
+                Body::VendorId(id) => self.quirks.add(id),
+                Body::KeyExchange(value) => self.publics[side] = Some(value.to_vec()),
+                Body::Nonce(nonce) => self.nonces[side] = Some(nonce.to_vec()),
+                Body::Identification(_) => self.identities[side] = Some(payload.body.to_vec()),
+                Body::SecurityAssociation(_) if side == 0 && self.sai_b.is_empty() => {
+                    self.sai_b = payload.body.to_vec()
+                }
+                Body::SecurityAssociation(sa) => {
+                    let chosen = sa.proposals().next().filter(|p| p.protocol == ProtocolId::ISAKMP);
+                    let attributes: Option<Attributes<'_>> =
+                        chosen.and_then(|p| p.transforms().next()).map(|t| t.attributes);
+                    let defaults = PeerDefaults::of(&self.quirks);
+                    self.choice = attributes.and_then(|a| Phase1Choice::read(&a, &defaults).ok());
+                }
+                _ => {}
+            }
+        }
+        // Aggressive mode shows its hashes: a pre-shared key can be tried on them.
+        let Some(Body::Hash(received)) = message.find(PayloadKind::HASH).map(|p| p.view()) else { return None };
+        let skeyid = self.skeyid(secrets)?;
+        Some(self.phase_1_hash(&skeyid, side)?.verify(received).is_ok())
+    }
+
+    fn open(
+        &mut self,
+        secrets: &Secrets,
+        bytes: &[u8],
+        message: &Message<'_>,
+        source: Option<IpAddr>,
+    ) -> Result<(Vec<u8>, Option<bool>), String> {
+        if self.keys.is_none() {
+            self.keys = Some(self.make_keys(secrets)?);
+        }
+        let (id, side) = (message.header().message_id, self.side(source));
+        let keys = self.keys.as_mut().ok_or("no keys")?;
+        let exchange = self.exchanges.entry(id).or_default();
+        let chain = match (self.used.get(bytes), exchange.chain, id) {
+            (Some(used), _, _) => *used, // a retransmission
+            (None, Some(chain), _) => chain,
+            (None, None, 0) => keys.phase_1,
+            (None, None, id) => keys.protection.phase_2(&keys.phase_1, id),
+        };
+        let mut clear = bytes.to_vec();
+        let next = keys.protection.decrypt(&chain, &mut clear).map_err(|e| e.to_string())?;
+        let payloads = plaintext(&clear).map_err(|e| format!("decrypted, but {e}"))?;
+        if self.used.insert(bytes.to_vec(), chain).is_none() {
+            let mut moved = chain;
+            moved.confirm(next);
+            exchange.chain = Some(moved);
+            exchange.messages += 1;
+            exchange
+                .nonces
+                .extend(payloads.payloads().filter(|p| p.kind == PayloadKind::NONCE).map(|p| p.body.to_vec()));
+            if id == 0 {
+                keys.phase_1 = moved;
+            }
+        }
+        if let Some(identity) = payloads.payloads().find(|p| p.kind == PayloadKind::ID).filter(|_| id == 0) {
+            self.identities[side] = Some(identity.body.to_vec());
+        }
+        let good = self.hash_is_good(message, &payloads, side);
+        Ok((clear, good))
+    }
+
+    /// Whether the hash of a decrypted message is the one that it must have.
+    fn hash_is_good(&self, message: &Message<'_>, payloads: &Chain<'_>, side: usize) -> Option<bool> {
+        let first = payloads.payloads().find(|p| p.kind == PayloadKind::HASH)?;
+        let (id, keys) = (message.header().message_id, self.keys.as_ref()?);
+        let computed = if id == 0 {
+            self.phase_1_hash(keys.skeyid.as_ref()?, side)?
+        } else {
+            let skeyids = keys.skeyids.as_ref()?;
+            let rest = payloads.bytes().get(first.length()..)?;
+            let exchange = self.exchanges.get(&id)?;
+            match (message.header().exchange, exchange.messages, &exchange.nonces[..]) {
+                (ExchangeKind::QUICK, 2, [ni, ..]) => skeyids.hash_2(id, ni, rest),
+                (ExchangeKind::QUICK, 3, [ni, nr, ..]) => skeyids.hash_3(id, &Nonces { initiator: ni, responder: nr }),
+                _ => skeyids.hash_1(id, rest),
+            }
+        };
+        Some(computed.verify(first.body).is_ok())
+    }
+
+    fn make_keys(&self, secrets: &Secrets) -> Result<Keys, String> {
+        let choice = self.choice.as_ref().ok_or("no choice of algorithms seen")?;
+        let [Some(g_xi), Some(g_xr)] = &self.publics else { return Err("no key exchange seen".to_owned()) };
+        let skeyid = self.skeyid(secrets);
+        let skeyids = match (&skeyid, &secrets.shared) {
+            (Some(skeyid), Some(shared)) => Some(skeyid.derive(shared, &self.cookies())),
+            _ => None,
+        };
+        let ka = match (secrets.keys.get(&self.initiator_cookie), &skeyids) {
+            (Some(ka), _) => ka.clone(),
+            (None, Some(skeyids)) => {
+                skeyids.cipher_key(choice.cipher, choice.cipher_key).map_err(|e| e.to_string())?.expose().to_vec()
+            }
+            (None, None) => return Err("no key given".to_owned()),
+        };
+        let protection = Protection::new(choice.cipher, &ka, choice.hash).map_err(|e| e.to_string())?;
+        let phase_1 = protection.phase_1(g_xi, g_xr);
+        Ok(Keys { protection, ka, skeyid, skeyids, phase_1 })
+    }
+
+    fn skeyid(&self, secrets: &Secrets) -> Option<Skeyid> {
+        let [Some(initiator), Some(responder)] = &self.nonces else { return None };
+        let nonces = Nonces { initiator, responder };
+        Some(Skeyid::pre_shared_key(self.choice.as_ref()?.hash.prf(), secrets.psk.as_ref()?, &nonces))
+    }
+
+    fn cookies(&self) -> Cookies {
+        Cookies { initiator: self.initiator_cookie, responder: self.responder_cookie }
+    }
+
+    fn phase_1_hash(&self, skeyid: &Skeyid, side: usize) -> Option<PrfOutput> {
+        let [Some(g_xi), Some(g_xr)] = &self.publics else { return None };
+        let identity = self.identities[side].as_ref()?;
+        let publics = Phase1Publics { cookies: self.cookies(), g_xi, g_xr, sai_b: &self.sai_b };
+        Some(if side == 0 { skeyid.hash_i(&publics, identity) } else { skeyid.hash_r(&publics, identity) })
+    }
+}

@@ -1,0 +1,138 @@
+//! The command `ike` on captures made of recorded exchanges.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use test_vectors::{FlowRecord, Phase1Record, Record, read_file, to_hex};
+
+/// The recorded exchanges, each with the secrets of its phase 1.
+fn exchanges() -> Vec<(FlowRecord, Phase1Record)> {
+    let read = |name: &str| read_file(&test_vectors::data().join("kdf").join(name)).unwrap();
+    let phases = read("phase1_full.jsonl").into_iter().filter_map(|l| match l.record {
+        Record::Phase1(record) => Some(*record),
+        _ => None,
+    });
+    let flows = read("ike_flows.jsonl").into_iter().filter_map(|l| match l.record {
+        Record::Flow(record) => Some(*record),
+        _ => None,
+    });
+    let phases: Vec<_> = phases.collect();
+    flows
+        .map(|flow| {
+            let phase =
+                phases.iter().find(|phase| flow.messages[1].wire[..16] == [&phase.cky_i[..], &phase.cky_r].concat());
+            (flow.clone(), phase.unwrap().clone())
+        })
+        .collect()
+}
+
+/// A capture of raw IPv4 with the messages of an exchange between 192.0.2.1 and 192.0.2.2, on port 500, then on 4500.
+fn capture(flow: &FlowRecord, path: &Path) {
+    let mut bytes =
+        [0xa1b2_c3d4u32.to_le_bytes(), [2, 0, 4, 0], [0; 4], [0; 4], 65535u32.to_le_bytes(), 101u32.to_le_bytes()]
+            .concat();
+    for (index, message) in flow.messages.iter().enumerate() {
+        let from_initiator = message.from_.as_deref() == Some("initiator");
+        let port: u16 = if index < 2 { 500 } else { 4500 };
+        let payload = if index < 2 { message.wire.to_vec() } else { [&[0; 4][..], &message.wire].concat() };
+        let udp = u16::try_from(8 + payload.len()).unwrap();
+        let mut packet = vec![0x45, 0];
+        packet.extend((20 + udp).to_be_bytes());
+        packet.extend([0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, if from_initiator { 1 } else { 2 }]);
+        packet.extend([192, 0, 2, if from_initiator { 2 } else { 1 }]);
+        packet.extend([port, port, udp, 0].iter().flat_map(|n| n.to_be_bytes()));
+        packet.extend(payload);
+        let length = u32::try_from(packet.len()).unwrap().to_le_bytes();
+        bytes.extend([[0; 4], [0; 4], length, length].concat());
+        bytes.extend(packet);
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+fn ike(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ipsec-lab")).arg("ike").args(arguments).output().unwrap()
+}
+
+fn json(output: &Output) -> Vec<Value> {
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn scratch(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ike");
+    fs::create_dir_all(&directory).unwrap();
+    directory.join(name)
+}
+
+#[test]
+fn with_the_secrets_of_a_peer_every_message_opens_and_every_hash_is_good() {
+    for (number, (flow, phase)) in exchanges().into_iter().enumerate() {
+        let (path, table) = (scratch(&format!("all-{number}.pcap")), scratch(&format!("all-{number}.keys")));
+        capture(&flow, &path);
+        let psk = format!("0x{}", to_hex(&phase.psk));
+        let shared = to_hex(phase.g_xy.as_ref().unwrap());
+        let (path, table) = (path.to_str().unwrap(), table.to_str().unwrap());
+        let output = ike(&[path, "--json", "--psk", &psk, "--shared-secret", &shared, "--write-ike-keys", table]);
+        assert!(output.status.success(), "{}", flow.id);
+        let messages = json(&output);
+        assert_eq!(messages.len(), flow.messages.len());
+        for (found, recorded) in messages.iter().zip(&flow.messages) {
+            let encrypted = recorded.plaintext.is_some();
+            assert_eq!(found["encrypted"], encrypted);
+            assert_eq!(found["hash_is_good"].as_bool(), encrypted.then_some(true), "{}", flow.id);
+            assert_eq!(found["decrypted"].is_object(), encrypted);
+        }
+        assert_eq!(fs::read_to_string(table).unwrap(), format!("{},{}\n", to_hex(&phase.cky_i), to_hex(&flow.ka)));
+    }
+}
+
+#[test]
+fn with_a_table_of_keys_every_message_opens_and_no_hash_is_judged() {
+    for (number, (flow, phase)) in exchanges().into_iter().enumerate() {
+        let (path, table) = (scratch(&format!("table-{number}.pcap")), scratch(&format!("table-{number}.keys")));
+        capture(&flow, &path);
+        fs::write(&table, format!("# a comment\n\"{}\",\"{}\"\n", to_hex(&phase.cky_i), to_hex(&flow.ka))).unwrap();
+        let output = ike(&[path.to_str().unwrap(), "--json", "--ike-keys", table.to_str().unwrap()]);
+        assert!(output.status.success());
+        let messages = json(&output);
+        assert!(messages.iter().all(|m| m["hash_is_good"].is_null()));
+        let opened = messages.iter().filter(|m| m["decrypted"].is_object()).count();
+        assert_eq!(opened, flow.messages.iter().filter(|m| m.plaintext.is_some()).count());
+    }
+}
+
+#[test]
+fn without_the_right_key_messages_stay_closed_and_say_why() {
+    let (flow, phase) = exchanges().remove(0);
+    let path = scratch("closed.pcap");
+    capture(&flow, &path);
+    let path = path.to_str().unwrap();
+    for message in json(&ike(&[path, "--json"])).iter().filter(|m| m["encrypted"] == true) {
+        assert_eq!(message["not_decrypted"], "no key given");
+    }
+    let shared = to_hex(phase.g_xy.as_ref().unwrap());
+    let wrong = json(&ike(&[path, "--json", "--psk", "not the key", "--shared-secret", &shared]));
+    assert!(wrong.iter().all(|m| m["hash_is_good"] != true));
+    assert!(wrong.iter().any(|m| m["not_decrypted"].is_string()));
+}
+
+#[test]
+fn a_message_in_hexadecimal_is_a_tree_and_a_broken_one_an_error_with_its_place() {
+    let (flow, _) = exchanges().remove(0);
+    let first = to_hex(&flow.messages[0].wire);
+    let output = ike(&[&first]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success());
+    for part in ["identity protection (main mode)", "encryption algorithm", "AES-CBC", "vendor=XAUTH"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let cut = json(&ike(&[&first[..80], "--json"]));
+    assert_eq!(
+        (cut[0]["error"].as_str(), cut[0]["offset"].as_u64()),
+        (Some("truncated: the header says 200 octets"), Some(24))
+    );
+    assert!(!ike(&[&first[..80]]).status.success());
+    assert!(!ike(&["neither"]).status.success());
+}
