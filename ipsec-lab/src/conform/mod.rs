@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn every_open_record_holds() {
         let mut ran = 0;
-        let files = ["packets", "ipcomp", "ikev1", "kdf"]
+        let files = ["packets", "ipcomp", "ikev1", "kdf", "ike"]
             .map(|directory| record_files(&test_vectors::data().join(directory)).unwrap());
         for file in files.concat() {
             for located in read_file(&file).unwrap() {
@@ -133,7 +133,7 @@ mod tests {
                 ran += 1;
             }
         }
-        assert_eq!(ran, 278, "records");
+        assert_eq!(ran, 440, "records");
     }
 
     #[test]
