@@ -1,5 +1,6 @@
 use crate::body::{self, Body};
 use crate::error::{DecodeError, DecodeErrorKind, Fault};
+use crate::header::Header;
 use crate::number::PayloadKind;
 
 /// One payload of a chain that was checked as a whole.
@@ -73,6 +74,12 @@ impl<'a> Chain<'a> {
     pub fn decrypted(first: PayloadKind, plaintext: &'a [u8]) -> Result<Self, DecodeError> {
         if first == PayloadKind::NONE {
             return Err(DecodeError::at(DecodeErrorKind::UnparsedBytes, 28));
+        }
+        if first == PayloadKind::FRAGMENT {
+            return Err(DecodeError::at(DecodeErrorKind::Misplaced(first), 28)); // a fragment is never encrypted
+        }
+        if plaintext.len() > usize::from(u16::MAX).saturating_sub(Header::LEN) {
+            return Err(DecodeError::at(DecodeErrorKind::TooLong, 0));
         }
         Self::split(first, plaintext, 28)
     }

@@ -2,9 +2,9 @@ use core::fmt;
 
 use crate::body::Body;
 use crate::error::{DecodeErrorKind, NoSpace};
-use crate::header::{Cookie, Header};
+use crate::header::Header;
 use crate::message::Message;
-use crate::number::PayloadKind;
+use crate::number::{Flags, PayloadKind};
 use crate::writer::{BodyWriter, MessageWriter, fill};
 
 /// A piece of a message that was too large for one datagram: the fragmentation of Cisco and Microsoft, payload 132.
@@ -55,7 +55,7 @@ impl<'a> Fragment<'a> {
 /// `None` when the message has no such fragment. The flags of the fragments' headers are zero, as Microsoft sends them.
 ///
 /// # Errors
-/// [`NoSpace`], also when the message is no ISAKMP message or would need more than 255 fragments.
+/// [`NoSpace`], also when the message is no ISAKMP message or would need more than [`MAX_FRAGMENTS`].
 pub fn write_fragment<'b>(
     buf: &'b mut [u8],
     message: &[u8],
@@ -65,12 +65,15 @@ pub fn write_fragment<'b>(
 ) -> Result<Option<&'b mut [u8]>, NoSpace> {
     let (header, _) = Header::read(message).map_err(|_| NoSpace)?;
     let count = u8::try_from(message.len().div_ceil(data.max(1))).map_err(|_| NoSpace)?;
+    if count > MAX_FRAGMENTS {
+        return Err(NoSpace);
+    }
     let Some(piece) = number.checked_sub(1).and_then(|index| message.chunks(data.max(1)).nth(usize::from(index)))
     else {
         return Ok(None);
     };
     let fragment = Fragment { id, number, flags: u8::from(number == count), data: piece };
-    let header = Header { flags: crate::Flags(0), ..header };
+    let header = Header { flags: Flags(0), ..header };
     let mut writer = MessageWriter::new(buf, &header)?;
     writer.payload(PayloadKind::FRAGMENT, |body| fragment.write(body))?;
     Ok(Some(writer.finish()))
@@ -88,10 +91,10 @@ pub const MAX_FRAGMENTS: u8 = 64;
 pub struct Reassembly<'b> {
     store: &'b mut [u8],
     used: usize,
-    message: Option<(Cookie, Cookie, u16)>, // what all fragments have in common
-    last: u8,                               // the number of the last fragment, 0 while it is not there
+    message: Option<(Header, u16)>, // what all fragments have in common: a header, but for its length, and an ID
+    last: u8,                       // the number of the last fragment, 0 while it is not there
     pieces: [(u32, u16); MAX_FRAGMENTS as usize], // where each number begins, and its octets
-    received: u64,                          // a bit for each number
+    received: u64,                  // a bit for each number
 }
 
 /// What a fragment did.
@@ -111,7 +114,7 @@ pub enum Progress {
 pub enum FragmentError {
     /// The message has no fragment payload.
     NotAFragment,
-    /// Another fragment ID or other cookies: the caller decides whether to start anew.
+    /// Another fragment ID, other cookies, another exchange or message ID: the caller decides whether to start anew.
     OtherMessage {
         /// The ID of the fragment.
         id: u16,
@@ -163,8 +166,7 @@ impl<'b> Reassembly<'b> {
         let Some(Body::Fragment(fragment)) = message.payloads().next().map(|p| p.view()) else {
             return Err(FragmentError::NotAFragment);
         };
-        let header = message.header();
-        let key = (header.initiator_cookie, header.responder_cookie, fragment.id);
+        let key = (Header { length: 0, flags: Flags(0), ..*message.header() }, fragment.id);
         if self.message.is_some_and(|known| known != key) {
             return Err(FragmentError::OtherMessage { id: fragment.id });
         }

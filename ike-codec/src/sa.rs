@@ -117,7 +117,7 @@ fn check_proposal(kind: PayloadKind, bytes: &[u8]) -> Result<Step<'_>, Fault> {
     let proposal = Step::take(kind, bytes)?;
     let too_short = DecodeErrorKind::BodyTooShort(PayloadKind::PROPOSAL);
     let (&[_, _, spi_size, declared], rest) = proposal.body.split_first_chunk::<4>().ok_or(too_short)?;
-    let transforms = rest.get(usize::from(spi_size)..).ok_or(too_short)?;
+    let transforms = rest.get(usize::from(spi_size)..).ok_or(DecodeErrorKind::Cut(kind))?;
     let wrong_count = |found| DecodeErrorKind::TransformCount { declared, found };
     if transforms.is_empty() {
         return Err(wrong_count(0).into());

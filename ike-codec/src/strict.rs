@@ -35,8 +35,13 @@ fn check_payload(payload: &Payload<'_>) -> Result<(), DecodeError> {
             if proposal.protocol.name().is_none() {
                 return Err(DecodeError::at(DecodeErrorKind::Unassigned, proposal.offset));
             }
-            let reserved = proposal.reserved != 0 || proposal.transforms().any(|t| t.reserved != 0 || t.reserved2 != 0);
-            if reserved { Err(DecodeError::at(DecodeErrorKind::Reserved, proposal.offset)) } else { Ok(()) }
+            if proposal.reserved != 0 {
+                return Err(DecodeError::at(DecodeErrorKind::Reserved, proposal.offset));
+            }
+            match proposal.transforms().find(|t| t.reserved != 0 || t.reserved2 != 0) {
+                Some(transform) => Err(DecodeError::at(DecodeErrorKind::Reserved, transform.offset)),
+                None => Ok(()),
+            }
         }),
         Body::ForeignAssociation(doi, _) if doi.name().is_none() => refuse(DecodeErrorKind::Unassigned),
         Body::Nonce(nonce) if !(8..=256).contains(&nonce.len()) => refuse(DecodeErrorKind::NonceLength),

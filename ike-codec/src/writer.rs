@@ -9,8 +9,8 @@ use crate::sa::{Proposal, SecurityAssociation, Transform};
 /// Writes one message into the caller's bytes, payload by payload.
 ///
 /// Lengths and next payload fields are filled in; until [`finish`](Self::finish) the length of the header holds
-/// `ffffffff`, so that a message whose writing was interrupted is refused by every parser. A payload that fails leaves
-/// the message as it was before it.
+/// `ffffffff`, so that a message whose writing was interrupted is refused by every parser. Whatever fails leaves the
+/// message as it was before. That an SA has proposals, and a proposal transforms, is the caller's to see to.
 #[derive(Debug)]
 pub struct MessageWriter<'b> {
     body: BodyWriter<'b>,
@@ -41,7 +41,7 @@ impl<'b> MessageWriter<'b> {
     /// Appends a payload, whose body `f` writes.
     ///
     /// # Errors
-    /// [`NoSpace`], also for a payload of more than 65,535 octets.
+    /// [`NoSpace`], also for a message of more than 65,535 octets.
     pub fn payload(
         &mut self,
         kind: PayloadKind,
@@ -61,10 +61,10 @@ impl<'b> MessageWriter<'b> {
         f: impl FnOnce(&mut BodyWriter<'_>) -> Result<(), NoSpace>,
     ) -> Result<&mut Self, NoSpace> {
         let start = self.body.len;
-        if let Err(NoSpace) = self.body.nested(reserved, f) {
-            self.body.len = start;
-            return Err(NoSpace);
-        }
+        self.body.all_or_nothing(|body| {
+            body.nested(reserved, f)?;
+            if body.len > MAX_MESSAGE { Err(NoSpace) } else { Ok(()) }
+        })?;
         self.body.patch(self.link, &[kind.0]);
         self.link = start;
         Ok(self)
@@ -145,7 +145,10 @@ impl<'b> MessageWriter<'b> {
     }
 }
 
-/// Writes the body of a payload.
+/// Octets of the longest message: what UDP and TCP framing carry.
+const MAX_MESSAGE: usize = 65_535;
+
+/// Writes the body of a payload. Whatever fails leaves it as it was before.
 #[derive(Debug)]
 pub struct BodyWriter<'b> {
     buf: &'b mut [u8],
@@ -172,10 +175,12 @@ impl BodyWriter<'_> {
         &mut self,
         f: impl FnOnce(&mut AttributeWriter<'_>) -> Result<(), NoSpace>,
     ) -> Result<(), NoSpace> {
-        let mut list = AttributeWriter { body: self.reborrow() };
-        f(&mut list)?;
-        self.len = list.body.len;
-        Ok(())
+        self.all_or_nothing(|body| {
+            let mut list = AttributeWriter { body: body.reborrow() };
+            f(&mut list)?;
+            body.len = list.body.len;
+            Ok(())
+        })
     }
 
     /// Appends DOI, situation and proposals of an SA payload; `labels` follow the situation (RFC 2407 4.6.1).
@@ -188,13 +193,15 @@ impl BodyWriter<'_> {
         labels: &[u8],
         f: impl FnOnce(&mut SaWriter<'_>) -> Result<(), NoSpace>,
     ) -> Result<(), NoSpace> {
-        self.put(&Doi::IPSEC.0.to_be_bytes())?;
-        self.put(&situation.0.to_be_bytes())?;
-        self.put(labels)?;
-        let mut sa = SaWriter { body: self.reborrow(), link: None };
-        f(&mut sa)?;
-        self.len = sa.body.len;
-        Ok(())
+        self.all_or_nothing(|body| {
+            body.put(&Doi::IPSEC.0.to_be_bytes())?;
+            body.put(&situation.0.to_be_bytes())?;
+            body.put(labels)?;
+            let mut sa = SaWriter { body: body.reborrow(), link: None };
+            f(&mut sa)?;
+            body.len = sa.body.len;
+            Ok(())
+        })
     }
 
     fn copy_sa(&mut self, sa: &SecurityAssociation<'_>) -> Result<(), NoSpace> {
@@ -212,13 +219,20 @@ impl BodyWriter<'_> {
         f: impl FnOnce(&mut BodyWriter<'_>) -> Result<(), NoSpace>,
     ) -> Result<(), NoSpace> {
         let start = self.len;
-        self.put(&[PayloadKind::NONE.0, reserved, 0xff, 0xff])?;
-        let mut inner = self.reborrow();
-        f(&mut inner)?;
-        let end = inner.len;
-        let length = u16::try_from(end.saturating_sub(start)).map_err(|_| NoSpace)?;
-        self.len = end;
-        self.patch(start.saturating_add(2), &length.to_be_bytes());
+        self.all_or_nothing(|body| {
+            body.put(&[PayloadKind::NONE.0, reserved, 0xff, 0xff])?;
+            f(body)?;
+            let length = u16::try_from(body.len.saturating_sub(start)).map_err(|_| NoSpace)?;
+            body.patch(start.saturating_add(2), &length.to_be_bytes());
+            Ok(())
+        })
+    }
+
+    /// Takes back what `f` has written when it fails.
+    fn all_or_nothing(&mut self, f: impl FnOnce(&mut BodyWriter<'_>) -> Result<(), NoSpace>) -> Result<(), NoSpace> {
+        let mut body = self.reborrow();
+        f(&mut body)?;
+        self.len = body.len;
         Ok(())
     }
 
@@ -383,17 +397,17 @@ impl AttributeWriter<'_> {
     /// # Errors
     /// [`NoSpace`], also for a value of more than 65,535 octets.
     pub fn attribute(&mut self, attribute: &Attribute<'_>) -> Result<(), NoSpace> {
-        match attribute.value {
+        self.body.all_or_nothing(|body| match attribute.value {
             Value::Basic(value) => {
-                self.body.put(&(attribute.kind | BASIC).to_be_bytes())?;
-                self.body.put(&value.to_be_bytes())
+                body.put(&(attribute.kind | BASIC).to_be_bytes())?;
+                body.put(&value.to_be_bytes())
             }
             Value::Variable(bytes) => {
-                self.body.put(&(attribute.kind & !BASIC).to_be_bytes())?;
-                self.body.put(&u16::try_from(bytes.len()).map_err(|_| NoSpace)?.to_be_bytes())?;
-                self.body.put(bytes)
+                body.put(&(attribute.kind & !BASIC).to_be_bytes())?;
+                body.put(&u16::try_from(bytes.len()).map_err(|_| NoSpace)?.to_be_bytes())?;
+                body.put(bytes)
             }
-        }
+        })
     }
 
     /// Appends an attribute of two octets.

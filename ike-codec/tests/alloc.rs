@@ -1,0 +1,79 @@
+//! Nothing allocates: neither what parses nor what is refused. A test binary of its own, with one test, as the counts
+//! are of the whole process.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod common;
+
+use std::alloc::System;
+use std::hint::black_box;
+
+use ike_codec::{
+    ExchangeKind, Header, Message, MessageWriter, OakleyAttribute, PayloadKind, ProposalHead, ProtocolId, Reassembly,
+    TransformHead, TransformId, write_fragment,
+};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// How often `work` went to the heap, and its result.
+fn counted<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let region = Region::new(ALLOCATOR);
+    let result = work();
+    let change = region.change();
+    (change.allocations + change.reallocations, result)
+}
+
+#[test]
+fn parsing_walking_writing_and_reassembling_never_go_to_the_heap() {
+    let (count, made) = counted(|| vec![7u8; black_box(100)]);
+    assert!(count > 0 && made.len() == 100, "the counter counts");
+
+    let (open, hostile, sets) = (common::messages(), common::corpus(), common::fragment_sets());
+    let mut scratch = vec![0; 65_535];
+    for record in &open {
+        let (count, same) = counted(|| {
+            let message = Message::parse(&record.hex).ok()?;
+            black_box(Message::parse_strict(&record.hex).is_ok());
+            Some(common::walk(&message, &record.hex, &mut scratch))
+        });
+        assert_eq!((count, same), (0, Some(true)), "{}", record.id);
+    }
+    for bytes in &hostile {
+        let (count, _) = counted(|| {
+            for end in 0..=bytes.len() {
+                black_box(Message::parse(&bytes[..end]).is_ok());
+            }
+        });
+        assert_eq!(count, 0);
+    }
+    let mut store = vec![0; 65_535];
+    for set in &sets {
+        let (count, same) = counted(|| {
+            let mut reassembly = Reassembly::new(&mut store);
+            for fragment in &set.fragments {
+                reassembly.add(&Message::parse(fragment).ok()?).ok()?;
+            }
+            Some(reassembly.message(&mut scratch).ok()? == &set.reassembled[..])
+        });
+        assert_eq!((count, same), (0, Some(true)), "{}", set.id);
+    }
+    let (count, length) = counted(|| {
+        let mut writer = MessageWriter::new(&mut scratch, &Header::new([1; 8], [0; 8], ExchangeKind::MAIN, 0)).ok()?;
+        writer
+            .sa(|sa| {
+                sa.proposal(&ProposalHead::new(1, ProtocolId::ISAKMP, &[]), |proposal| {
+                    proposal.transform(&TransformHead::new(1, TransformId::KEY_IKE), |list| {
+                        list.basic(OakleyAttribute::GROUP.0, 14)?;
+                        list.lifetime((11, 12), 1, 28_800)
+                    })
+                })
+            })
+            .ok()?
+            .bytes(PayloadKind::NONCE, &[7; 16])
+            .ok()?;
+        let message = writer.finish();
+        Some(write_fragment(&mut store, message, 1, 1, 20).ok()??.len())
+    });
+    assert_eq!((count, length), (0, Some(28 + 8 + 20)));
+}

@@ -1,0 +1,475 @@
+//! Every kind of payload from octets laid out by hand after the drawings of RFC 2407, 2408 and 3947; and every error, with
+//! its offset.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(clippy::panic)]
+
+mod common;
+
+use std::net::IpAddr;
+
+use common::{hex, one, payload, raw};
+use ike_codec::DecodeErrorKind as Kind;
+use ike_codec::{
+    Attributes, Body, CertificateEncoding, Chain, ConfigKind, Doi, ExchangeKind, Flags, Header, IdAddress, IdKind,
+    Message, NotifyKind, PayloadKind, ProtocolId, Situation, TransformId, Value, Version,
+};
+
+/// The only payload of a message, handed to `look`.
+fn with<T>(kind: u8, body: &[u8], look: impl FnOnce(Body<'_>) -> T) -> T {
+    let bytes = one(kind, body);
+    let message = Message::parse(&bytes).unwrap_or_else(|e| panic!("{kind}: {e}"));
+    assert_eq!(message.payloads().count(), 1);
+    let only = message.payloads().next().unwrap();
+    assert_eq!((only.kind, only.offset, only.reserved, only.body), (PayloadKind(kind), 28, 0, body));
+    assert_eq!(only.length(), body.len() + 4);
+    assert_eq!(message.write(&mut [0; 4096]).unwrap(), &bytes[..]);
+    look(only.view())
+}
+
+#[test]
+fn a_header_has_the_fields_of_rfc_2408_3_1() {
+    let bytes = hex("0102030405060708 1112131415161718 00 10 20 06 deadbeef 0000001c");
+    let (header, rest) = Header::parse(&bytes).unwrap();
+    let expected = Header {
+        initiator_cookie: [1, 2, 3, 4, 5, 6, 7, 8],
+        responder_cookie: [0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18],
+        next_payload: PayloadKind::NONE,
+        version: Version::IKEV1,
+        exchange: ExchangeKind::QUICK,
+        flags: Flags::COMMIT.with(Flags::AUTHENTICATION_ONLY),
+        message_id: 0xdead_beef,
+        length: 28,
+    };
+    assert_eq!((header, rest), (expected, &[][..]));
+    assert_eq!(header.to_bytes(), bytes[..]);
+    assert!(!header.is_encrypted());
+}
+
+#[test]
+fn an_sa_has_the_fields_of_rfc_2407_4_6_1_and_rfc_2408_3_5_and_3_6() {
+    let body = hex("00000001 00000001
+         02 00 0028  01 03 04 02  c0ffee01
+           03 00 0010  01 0c 0000  8001 0001  8002 0e10
+           00 00 000c  02 03 0000  8004 0003
+         00 00 0020  01 02 04 01  0a0b0c0d
+           00 00 0014  01 02 0000  8005 0001  0002 0004 00015180");
+    with(1, &body, |view| {
+        let Body::SecurityAssociation(sa) = view else { panic!("{view:?}") };
+        assert_eq!((sa.situation, sa.labels), (Situation::IDENTITY_ONLY, &[][..]));
+        let proposals: Vec<_> = sa.proposals().collect();
+        assert_eq!(proposals.len(), 2);
+        let first = &proposals[0];
+        assert_eq!((first.offset, first.length, first.reserved), (40, 40, 0));
+        assert_eq!((first.number, first.protocol, first.transform_count), (1, ProtocolId::ESP, 2));
+        assert_eq!(first.spi, [0xc0, 0xff, 0xee, 1]);
+        let transforms: Vec<_> = first.transforms().collect();
+        let heads: Vec<_> = transforms.iter().map(|t| (t.offset, t.length, t.number, t.id.0)).collect();
+        assert_eq!(heads, [(52, 16, 1, 12), (68, 12, 2, 3)]);
+        let attributes: Vec<_> = transforms[0].attributes.iter().map(|a| (a.kind, a.value)).collect();
+        assert_eq!(attributes, [(1, Value::Basic(1)), (2, Value::Basic(3600))]);
+        let second = &proposals[1];
+        assert_eq!((second.offset, second.length, second.number, second.protocol), (80, 32, 1, ProtocolId::AH));
+        let transform = second.transforms().next().unwrap();
+        assert_eq!((transform.offset, transform.length, transform.id), (92, 20, TransformId(2)));
+        let attributes: Vec<_> = transform.attributes.iter().map(|a| (a.kind, a.value, a.number())).collect();
+        assert_eq!(
+            attributes,
+            [(5, Value::Basic(1), Some(1)), (2, Value::Variable(&[0, 1, 0x51, 0x80]), Some(86_400))]
+        );
+    });
+}
+
+/// A proposal of one transform without attributes.
+const PROPOSAL: &str = "00 00 0010  01 01 00 01  00 00 0008  01 01 0000";
+
+#[test]
+fn labels_of_a_situation_stand_before_the_proposals() {
+    let secrecy = "0003 0000 aabbcc00  0009 0000 ff800000";
+    let integrity = "0004 0000 01020304  0000 0000";
+    for (situation, labels) in [
+        (3, format!("00000007 {secrecy}")),
+        (5, format!("00000007 {integrity}")),
+        (6, format!("00000007 {secrecy} {integrity}")),
+    ] {
+        let labels = hex(&labels);
+        let body = [&hex("00000001 000000")[..], &[situation], &labels, &hex(PROPOSAL)].concat();
+        with(1, &body, |view| {
+            let Body::SecurityAssociation(sa) = view else { panic!("{view:?}") };
+            assert_eq!((sa.situation.0, sa.labels), (u32::from(situation), &labels[..]));
+            assert_eq!(sa.proposals().next().map(|p| usize::from(p.offset)), Some(40 + labels.len()));
+        });
+    }
+}
+
+#[test]
+fn an_sa_of_another_doi_is_left_alone() {
+    with(1, &hex("00000002 00"), |view| assert_eq!(view, Body::ForeignAssociation(Doi::GDOI, &[0])));
+}
+
+#[test]
+fn payloads_without_fields_are_their_octets() {
+    let octets: &[u8] = &[1, 2, 3, 4, 5, 6, 7, 8];
+    let rows: &[(u8, Body<'_>)] = &[
+        (4, Body::KeyExchange(octets)),
+        (8, Body::Hash(octets)),
+        (9, Body::Signature(octets)),
+        (10, Body::Nonce(octets)),
+        (13, Body::VendorId(octets)),
+        (15, Body::Other(octets)),
+        (16, Body::Other(octets)),
+        (17, Body::Other(octets)),
+        (20, Body::NatDetection(octets)),
+        (130, Body::NatDetection(octets)),
+        (129, Body::GssToken(octets)),
+        (32, Body::Other(octets)),
+        (54, Body::Other(octets)),
+        (255, Body::Other(octets)),
+    ];
+    for (kind, expected) in rows {
+        with(*kind, octets, |view| assert_eq!(view, *expected));
+    }
+}
+
+#[test]
+fn an_identification_has_the_fields_of_rfc_2407_4_6_2() {
+    let six = |last: u16| std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
+    let rows: &[(u8, &str, Option<IdAddress>, Option<&str>)] = &[
+        (1, "c0000201", Some(IdAddress::V4([192, 0, 2, 1].into())), None),
+        (2, "6c61622e6578", None, Some("lab.ex")),
+        (3, "6140622e63", None, Some("a@b.c")),
+        (2, "ff", None, None),
+        (4, "0a000000 ff000000", Some(IdAddress::V4Subnet([10, 0, 0, 0].into(), [255, 0, 0, 0].into())), None),
+        (5, "20010db8000000000000000000000001", Some(IdAddress::V6(six(1))), None),
+        (
+            6,
+            "20010db8000000000000000000000001 20010db8000000000000000000000002",
+            Some(IdAddress::V6Subnet(six(1), six(2))),
+            None,
+        ),
+        (7, "0a000001 0a000009", Some(IdAddress::V4Range([10, 0, 0, 1].into(), [10, 0, 0, 9].into())), None),
+        (
+            8,
+            "20010db8000000000000000000000003 20010db8000000000000000000000004",
+            Some(IdAddress::V6Range(six(3), six(4))),
+            None,
+        ),
+        (9, "3000", None, None),
+        (11, "6b6579", None, None),
+        (200, "01", None, None),
+        (2, "", None, Some("")),
+    ];
+    for (kind, data, address, name) in rows {
+        let data = hex(data);
+        with(5, &[&[*kind, 17, 0x01, 0xf4][..], &data].concat(), |view| {
+            let Body::Identification(id) = view else { panic!("{view:?}") };
+            assert_eq!((id.kind, id.protocol, id.port, id.data), (IdKind(*kind), 17, 500, &data[..]));
+            assert_eq!((id.address(), id.name()), (*address, *name), "{kind}");
+        });
+    }
+}
+
+#[test]
+fn certificates_and_their_requests_have_an_encoding_and_data() {
+    for (kind, request) in [(6, false), (7, true)] {
+        with(kind, &[4, 0x30, 0x00], |view| match (view, request) {
+            (Body::Certificate(c), false) | (Body::CertificateRequest(c), true) => {
+                assert_eq!((c.encoding, c.data), (CertificateEncoding::X509_SIGNATURE, &[0x30, 0][..]));
+            }
+            other => panic!("{other:?}"),
+        });
+    }
+    with(7, &[4], |view| assert!(matches!(view, Body::CertificateRequest(c) if c.data.is_empty())));
+}
+
+#[test]
+fn a_notification_has_the_fields_of_rfc_2408_3_14() {
+    with(11, &hex("00000001 03 04 000e 01020304 aabb"), |view| {
+        let Body::Notification(n) = view else { panic!("{view:?}") };
+        assert_eq!((n.doi, n.protocol, n.kind), (Doi::IPSEC, ProtocolId::ESP, NotifyKind::NO_PROPOSAL_CHOSEN));
+        assert_eq!((n.spi, n.data, n.number()), (&[1, 2, 3, 4][..], &[0xaa, 0xbb][..], None));
+        assert!(n.kind.is_error());
+    });
+    with(11, &hex("00000001 01 10 8d28 a1a2a3a4a5a6a7a8b1b2b3b4b5b6b7b8 00000007"), |view| {
+        let Body::Notification(n) = view else { panic!("{view:?}") };
+        assert_eq!((n.kind, n.spi.len(), n.number()), (NotifyKind::R_U_THERE, 16, Some(7)));
+        assert!(!n.kind.is_error());
+    });
+}
+
+#[test]
+fn a_delete_has_the_fields_of_rfc_2408_3_15() {
+    with(12, &hex("00000001 03 04 0002 01020304 05060708"), |view| {
+        let Body::Delete(d) = view else { panic!("{view:?}") };
+        assert_eq!((d.doi, d.protocol, d.spi_size, d.spi_count), (Doi::IPSEC, ProtocolId::ESP, 4, 2));
+        assert_eq!(d.spis().collect::<Vec<_>>(), [[1, 2, 3, 4], [5, 6, 7, 8]]);
+    });
+    with(12, &hex("00000001 03 04 0000"), |view| {
+        assert!(matches!(view, Body::Delete(d) if d.spis().count() == 0));
+    });
+}
+
+#[test]
+fn a_mode_config_payload_has_the_fields_of_its_draft() {
+    with(14, &hex("01 00 1234 0001 0000 0003 0004 0a000001 c088 0000"), |view| {
+        let Body::Config(c) = view else { panic!("{view:?}") };
+        assert_eq!((c.kind, c.reserved, c.identifier, c.padding), (ConfigKind::REQUEST, 0, 0x1234, &[][..]));
+        let attributes: Vec<_> = c.attributes.iter().map(|a| (a.kind, a.value)).collect();
+        let address: &[u8] = &[10, 0, 0, 1];
+        assert_eq!(attributes, [(1, Value::Variable(&[])), (3, Value::Variable(address)), (16520, Value::Basic(0))]);
+    });
+}
+
+#[test]
+fn an_original_address_has_the_fields_of_rfc_3947_5_2() {
+    for kind in [21, 131] {
+        for (text, expected) in [
+            ("01 000000 c0000201", Some(IpAddr::from([192, 0, 2, 1]))),
+            ("05 000000 20010db8000000000000000000000001", Some("2001:db8::1".parse().unwrap())),
+            ("63 000000 01", None),
+        ] {
+            with(kind, &hex(text), |view| {
+                let Body::NatOriginalAddress(o) = view else { panic!("{view:?}") };
+                assert_eq!((o.address(), o.reserved), (expected, [0; 3]));
+            });
+        }
+    }
+}
+
+#[test]
+fn a_fragment_has_an_id_a_number_flags_and_data() {
+    with(132, &hex("0102 03 81 aabb"), |view| {
+        let Body::Fragment(f) = view else { panic!("{view:?}") };
+        assert_eq!((f.id, f.number, f.flags, f.is_last(), f.data), (0x102, 3, 0x81, true, &[0xaa, 0xbb][..]));
+    });
+}
+
+#[test]
+fn an_encrypted_body_is_opaque_and_its_plaintext_parses_as_a_chain() {
+    let mut bytes = raw(8, &[0xee; 16]);
+    bytes[19] = 1;
+    let message = Message::parse(&bytes).unwrap();
+    assert!(message.is_encrypted());
+    assert_eq!((message.ciphertext(), message.payloads().count()), (Some(&[0xee; 16][..]), 0));
+    let plaintext = [&payload(10, &[1; 3])[..], &payload(0, &[2; 3]), &[0xab, 0xcd]].concat();
+    let chain = Chain::decrypted(PayloadKind::HASH, &plaintext).unwrap();
+    let seen: Vec<_> = chain.payloads().map(|p| (p.kind, p.offset, p.body.to_vec())).collect();
+    assert_eq!(seen, [(PayloadKind::HASH, 28, vec![1; 3]), (PayloadKind::NONCE, 35, vec![2; 3])]);
+    assert_eq!((chain.first(), chain.padding()), (PayloadKind::HASH, &[0xab, 0xcd][..]));
+}
+
+/// A message whose header is changed at one octet.
+fn changed(at: usize, to: u8) -> Vec<u8> {
+    let mut bytes = one(13, b"vendor");
+    bytes[at] = to;
+    bytes
+}
+
+fn sa(rest: &str) -> Vec<u8> {
+    one(1, &[&hex("00000001 00000001")[..], &hex(rest)].concat())
+}
+
+fn encrypted(first: u8, rest: &[u8]) -> Vec<u8> {
+    let mut bytes = raw(first, rest);
+    bytes[19] = 1;
+    bytes
+}
+
+#[test]
+fn every_error_of_the_parser_has_its_kind_and_offset() {
+    let vendor = one(13, b"vendor");
+    let long = [&vendor[..24], &66_000u32.to_be_bytes(), &vec![0; 66_000 - 28]].concat();
+    let (p, t) = (PayloadKind::PROPOSAL, PayloadKind::TRANSFORM);
+    let second = |kind: u8, body: &[u8]| raw(13, &[&payload(kind, &[7; 4])[..], body].concat());
+    let sa_kind = PayloadKind::SA;
+    let count = |declared, found| Kind::TransformCount { declared, found };
+    let transforms_256 = [&[0, 0, 8, 8, 1, 1, 0, 0][..], &hex("03 00 0008 01 01 0000").repeat(256)].concat();
+    let rows: &[(&str, Vec<u8>, Kind, u16)] = &[
+        ("nothing", vec![], Kind::TooShort, 0),
+        ("27 octets", vendor[..27].to_vec(), Kind::TooShort, 0),
+        ("too long", long, Kind::TooLong, 0),
+        ("IKEv2", changed(17, 0x20), Kind::Ikev2, 17),
+        ("version 0", changed(17, 0x00), Kind::MajorVersion(0), 17),
+        ("version 15", changed(17, 0xff), Kind::MajorVersion(15), 17),
+        ("version 1.1", changed(17, 0x11), Kind::MinorVersion(1), 17),
+        ("one octet less", changed(27, 39), Kind::Truncated { declared: 39 }, 24),
+        ("one octet more", changed(27, 37), Kind::WrongLength { declared: 37 }, 24),
+        ("length 0", changed(27, 0), Kind::WrongLength { declared: 0 }, 24),
+        ("nothing follows", raw(13, &[]), Kind::Dangling(PayloadKind::VENDOR_ID), 28),
+        ("no second", raw(13, &payload(10, &[7; 4])), Kind::Dangling(PayloadKind::NONCE), 36),
+        ("cut in the header", raw(13, &[0, 0, 0]), Kind::Cut(PayloadKind::VENDOR_ID), 28),
+        ("cut in the body", second(10, &[0, 0, 0, 5]), Kind::Cut(PayloadKind::NONCE), 36),
+        ("length 3", second(10, &[0, 0, 0, 3]), Kind::PayloadLength(PayloadKind::NONCE), 36),
+        ("length 0 in front", raw(13, &[13, 0, 0, 0]), Kind::PayloadLength(PayloadKind::VENDOR_ID), 28),
+        ("four octets behind", second(0, &[0; 4]), Kind::UnparsedBytes, 36),
+        ("one that is not zero", second(0, &[1]), Kind::UnparsedBytes, 36),
+        ("octets without payload", raw(0, &[0; 4]), Kind::UnparsedBytes, 28),
+        ("IKEv2 payload", one(33, &[7; 4]), Kind::Ikev2Payload(PayloadKind(33)), 28),
+        ("IKEv2 payload 53", second(53, &payload(0, &[])), Kind::Ikev2Payload(PayloadKind(53)), 36),
+        ("proposal alone", one(2, &hex(PROPOSAL)), Kind::Misplaced(p), 28),
+        ("transform alone", second(3, &payload(0, &[7; 4])), Kind::Misplaced(t), 36),
+        ("fragment behind", second(132, &payload(0, &[0, 1, 1, 1])), Kind::Misplaced(PayloadKind::FRAGMENT), 36),
+        (
+            "fragment in front",
+            raw(132, &[&payload(13, &[0, 1, 1, 1])[..], &payload(0, b"x")].concat()),
+            Kind::Misplaced(PayloadKind::FRAGMENT),
+            28,
+        ),
+        ("SA without DOI", one(1, &[0; 3]), Kind::BodyTooShort(sa_kind), 32),
+        ("SA without situation", one(1, &hex("00000001 000000")), Kind::BodyTooShort(sa_kind), 36),
+        ("labels", one(1, &hex("00000001 00000002 00000000 0009")), Kind::LabelsCut, 36),
+        ("labels longer", one(1, &hex("00000001 00000002 00000000 0009 0000 0102")), Kind::LabelsCut, 36),
+        ("no proposal", sa(""), Kind::Dangling(p), 40),
+        ("proposal cut", sa("00 00 0011  01 01 00 01  00 00 0008  01 01 0000"), Kind::Cut(p), 40),
+        ("proposal length", sa("00 00 0003  01 01 00 01"), Kind::PayloadLength(p), 40),
+        ("proposal short", sa("00 00 0007  01 01 00"), Kind::BodyTooShort(p), 40),
+        ("SPI cut", sa("00 00 0009  01 03 04 01 00"), Kind::Cut(p), 40),
+        ("second proposal no proposal", sa(&format!("03 {} {PROPOSAL}", &PROPOSAL[3..])), Kind::Misplaced(t), 56),
+        ("octets behind proposals", sa(&format!("{PROPOSAL} 00")), Kind::UnparsedBytes, 56),
+        ("no transform", sa("00 00 0008  01 01 00 00"), count(0, 0), 40),
+        ("no transform of one", sa("00 00 0008  01 01 00 01"), count(1, 0), 40),
+        ("one transform of two", sa(&PROPOSAL.replace("00 01  00", "00 02  00")), count(2, 1), 40),
+        ("one transform of 255", sa(&PROPOSAL.replace("00 01  00", "00 ff  00")), count(255, 1), 40),
+        ("transform cut", sa("00 00 0010  01 01 00 01  00 00 0009  01 01 0000"), Kind::Cut(t), 48),
+        ("transform length", sa("00 00 0010  01 01 00 01  00 00 0003  01 01 0000"), Kind::PayloadLength(t), 48),
+        ("transform short", sa("00 00 000f  01 01 00 01  00 00 0007  01 01 00"), Kind::BodyTooShort(t), 48),
+        ("proposal for transform", sa("00 00 0010 01 01 00 01  02 00 0008 01 01 0000"), Kind::Misplaced(p), 56),
+        ("second transform gone", sa("00 00 0010 01 01 00 02  03 00 0008 01 01 0000"), Kind::Dangling(t), 56),
+        ("octet behind transforms", sa("00 00 0011 01 01 00 01  00 00 0008 01 01 0000 00"), Kind::UnparsedBytes, 56),
+        (
+            "attribute header cut",
+            sa("00 00 0017 01 01 00 01  00 00 000f 01 01 0000 8001 0001 800200"),
+            Kind::AttributeCut,
+            60,
+        ),
+        (
+            "attribute value cut",
+            sa("00 00 0018 01 01 00 01  00 00 0010 01 01 0000 8001 0001 0002 0001"),
+            Kind::AttributeCut,
+            60,
+        ),
+        (
+            "second transform's attribute",
+            sa("00 00 001c 01 01 00 02  03 00 0008 01 01 0000  00 00 000c 02 01 0000 0001 ffff"),
+            Kind::AttributeCut,
+            64,
+        ),
+        ("ID short", one(5, &[1, 0, 0]), Kind::BodyTooShort(PayloadKind::ID), 32),
+        ("ID of IPv4 with 3", one(5, &[1, 0, 0, 0, 1, 2, 3]), Kind::AddressLength(PayloadKind::ID), 32),
+        ("ID of a subnet with 4", one(5, &[4, 0, 0, 0, 1, 2, 3, 4]), Kind::AddressLength(PayloadKind::ID), 32),
+        ("CERT empty", one(6, &[]), Kind::BodyTooShort(PayloadKind::CERTIFICATE), 32),
+        ("CERTREQ empty", one(7, &[]), Kind::BodyTooShort(PayloadKind::CERTIFICATE_REQUEST), 32),
+        ("notification short", one(11, &[0; 7]), Kind::BodyTooShort(PayloadKind::NOTIFICATION), 32),
+        ("notification SPI", one(11, &hex("00000001 03 04 000e 010203")), Kind::Cut(PayloadKind::NOTIFICATION), 32),
+        ("delete short", one(12, &[0; 7]), Kind::BodyTooShort(PayloadKind::DELETE), 32),
+        ("delete over", one(12, &hex("00000001 03 04 0002 01020304")), Kind::SpiCount { count: 2, size: 4 }, 32),
+        ("delete under", one(12, &hex("00000001 03 04 0000 01020304")), Kind::SpiCount { count: 0, size: 4 }, 32),
+        ("delete 65535", one(12, &hex("00000001 03 ff ffff")), Kind::SpiCount { count: 65_535, size: 255 }, 32),
+        ("config short", one(14, &[1, 0, 0]), Kind::BodyTooShort(PayloadKind::CONFIG), 32),
+        ("config attribute", one(14, &hex("01 00 0000 0001 0000 0003 0004 0a0000")), Kind::AttributeCut, 40),
+        ("config padding", one(14, &hex("01 00 0000 0001 0000 000001")), Kind::AttributeCut, 40),
+        ("NAT-OA short", one(21, &[1, 0, 0]), Kind::BodyTooShort(PayloadKind::NAT_ORIGINAL_ADDRESS), 32),
+        (
+            "NAT-OA length",
+            one(131, &[5, 0, 0, 0, 1, 2, 3, 4]),
+            Kind::AddressLength(PayloadKind::NAT_ORIGINAL_ADDRESS_DRAFT),
+            32,
+        ),
+        ("fragment short", one(132, &[0, 1, 1]), Kind::BodyTooShort(PayloadKind::FRAGMENT), 32),
+        ("fragment 0", one(132, &[0, 1, 0, 1]), Kind::FragmentNumber, 32),
+        ("ciphertext empty", encrypted(5, &[]), Kind::EncryptedLength, 28),
+        ("ciphertext of 7", encrypted(5, &[7; 7]), Kind::EncryptedLength, 28),
+        ("ciphertext of 12", encrypted(5, &[7; 12]), Kind::EncryptedLength, 28),
+        ("encrypted nothing", encrypted(0, &[7; 8]), Kind::UnparsedBytes, 28),
+        ("encrypted proposal", encrypted(2, &[7; 8]), Kind::Misplaced(p), 16),
+        ("encrypted IKEv2", encrypted(46, &[7; 8]), Kind::Ikev2Payload(PayloadKind(46)), 16),
+        (
+            "256 transforms",
+            one(
+                1,
+                &[&hex("00000001 00000001")[..], &payload(0, &[&[1, 1, 0, 0][..], &transforms_256[8..]].concat())]
+                    .concat(),
+            ),
+            count(0, 255),
+            40,
+        ),
+    ];
+    for (name, bytes, kind, offset) in rows {
+        let error = Message::parse(bytes).err().unwrap_or_else(|| panic!("{name} is taken"));
+        assert_eq!((error.kind, error.offset), (*kind, *offset), "{name}");
+        assert_eq!(Message::parse_strict(bytes).err(), Some(error), "{name}, strictly");
+        assert!(error.to_string().ends_with(&format!("at octet {offset}")), "{error}");
+        assert_eq!(error.to_string().lines().count(), 1);
+    }
+}
+
+#[test]
+fn every_error_of_the_strict_parser_has_its_kind_and_offset_and_is_taken_otherwise() {
+    let vendor = one(13, b"vendor");
+    let with_byte = |at: usize, to: u8, bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] = to;
+        bytes
+    };
+    let zero_cookie = [&[0; 8][..], &vendor[8..]].concat();
+    let good_sa = sa(PROPOSAL);
+    let rows: &[(&str, Vec<u8>, Kind, u16)] = &[
+        ("zero cookie", zero_cookie, Kind::ZeroCookie, 0),
+        ("no payload", raw(0, &[]), Kind::Empty(PayloadKind::NONE), 16),
+        ("exchange 0", with_byte(18, 0, &vendor), Kind::Unassigned, 18),
+        ("exchange 200", with_byte(18, 200, &vendor), Kind::Unassigned, 18),
+        ("flag 0x08", with_byte(19, 8, &vendor), Kind::Reserved, 19),
+        ("flag 0x80", with_byte(19, 0x80, &vendor), Kind::Reserved, 19),
+        ("reserved octet", with_byte(29, 1, &vendor), Kind::Reserved, 28),
+        ("proposal's reserved octet", with_byte(41, 1, &good_sa), Kind::Reserved, 40),
+        ("unknown kind", one(100, b"x"), Kind::Unassigned, 28),
+        ("unknown protocol", with_byte(45, 9, &good_sa), Kind::Unassigned, 40),
+        ("unknown DOI", one(1, &hex("00000009 00")), Kind::Unassigned, 28),
+        ("nonce of 7", one(10, &[7; 7]), Kind::NonceLength, 28),
+        ("nonce of 257", one(10, &[7; 257]), Kind::NonceLength, 28),
+        ("empty KE", one(4, &[]), Kind::Empty(PayloadKind::KEY_EXCHANGE), 28),
+        ("empty hash", one(8, &[]), Kind::Empty(PayloadKind::HASH), 28),
+        ("empty signature", one(9, &[]), Kind::Empty(PayloadKind::SIGNATURE), 28),
+        ("empty vendor ID", one(13, &[]), Kind::Empty(PayloadKind::VENDOR_ID), 28),
+        ("empty NAT-D", one(20, &[]), Kind::Empty(PayloadKind::NAT_DETECTION), 28),
+        ("unknown ID type", one(5, &[99, 0, 0, 0]), Kind::Unassigned, 28),
+        ("unknown encoding", one(6, &[99]), Kind::Unassigned, 28),
+        ("unknown encoding asked for", one(7, &[99]), Kind::Unassigned, 28),
+        ("notified protocol", one(11, &hex("00000001 09 00 000e")), Kind::Unassigned, 28),
+        ("deleted protocol", one(12, &hex("00000001 09 04 0000")), Kind::Unassigned, 28),
+        ("config type", one(14, &[99, 0, 0, 0]), Kind::Unassigned, 28),
+        ("config reserved", one(14, &[1, 1, 0, 0]), Kind::Reserved, 28),
+        ("NAT-OA reserved", one(21, &[1, 0, 1, 0, 1, 2, 3, 4]), Kind::Reserved, 28),
+        (
+            "the second payload",
+            raw(13, &[&payload(10, b"x")[..], &payload(0, &[7; 7])].concat()),
+            Kind::NonceLength,
+            33,
+        ),
+    ];
+    let mut scratch = [0; 1000];
+    for (name, bytes, kind, offset) in rows {
+        let error = Message::parse_strict(bytes).err().unwrap_or_else(|| panic!("{name} is taken"));
+        assert_eq!((error.kind, error.offset), (*kind, *offset), "{name}");
+        let lenient = Message::parse(bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(lenient.write(&mut scratch).unwrap(), &bytes[..], "{name}");
+    }
+    for at in [49, 54, 55] {
+        let error = Message::parse_strict(&with_byte(at, 1, &good_sa)).unwrap_err();
+        assert_eq!(error.kind, Kind::Reserved, "a reserved octet of a transform, {at}");
+    }
+    for good in [vendor, good_sa, one(10, &[7; 8]), one(10, &[7; 256]), one(7, &[4])] {
+        Message::parse_strict(&good).unwrap();
+    }
+}
+
+#[test]
+fn attributes_by_themselves_are_cut_or_whole() {
+    for (text, expected) in
+        [("", Some(0)), ("8001 0001", Some(1)), ("0001 0000 8002 0003", Some(2)), ("0001 0002 aabb", Some(1))]
+    {
+        assert_eq!(Attributes::parse(&hex(text)).ok().map(|list| list.iter().count()), expected, "{text}");
+    }
+    for text in ["80", "800100", "0001 0001", "8001 0001 00", "8001 0001 0002 0004 aabbcc", "0001 ffff"] {
+        assert_eq!(Attributes::parse(&hex(text)), Err(Kind::AttributeCut), "{text}");
+    }
+}
