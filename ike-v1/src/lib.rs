@@ -1,5 +1,41 @@
-//! x
+//! IKEv1 (RFC 2409) without IO: what negotiation stands on.
+//!
+//! What it is: the key schedule from a shared secret to KEYMAT ([`Skeyid`], [`Skeyids`]), the encryption of messages with
+//! its chain of IVs ([`Protection`], [`IvChain`]), Diffie-Hellman groups ([`DiffieHellman`], [`Software`]), the one table
+//! between wire numbers and algorithms ([`Phase1Choice`], [`Phase2Choice`]), NAT detection and stateless cookies. What it
+//! is not, yet: the state machines of the exchanges. Messages are `ike-codec`'s, algorithms `ipsec-crypto`'s.
+//!
+//! ```
+//! use ike_codec::{ExchangeKind, Header, MessageWriter, PayloadKind};
+//! use ike_v1::{Cookies, IvChain, Nonces, Protection, Skeyid, plaintext};
+//! use ipsec_crypto::{CipherAlgorithm, HashFunction};
+//!
+//! let cookies = Cookies { initiator: [1; 8], responder: [2; 8] };
+//! let nonces = Nonces { initiator: &[3; 16], responder: &[4; 16] };
+//! let skeyid = Skeyid::pre_shared_key(HashFunction::Sha1.prf(), b"secret", &nonces);
+//! let keys = skeyid.derive(&[5; 128], &cookies);
+//! let ka = keys.cipher_key(CipherAlgorithm::AesCbc, 32)?; // longer than SKEYID_e: expanded
+//! let protection = Protection::new(CipherAlgorithm::AesCbc, ka.expose(), HashFunction::Sha1)?;
+//! let chain: IvChain = protection.phase_1(&[6; 128], &[7; 128]);
+//!
+//! let mut buf = [0; 128];
+//! let mut writer = MessageWriter::new(&mut buf, &Header::new([1; 8], [2; 8], ExchangeKind::MAIN, 0))?;
+//! writer.bytes(PayloadKind::HASH, &[8; 20])?;
+//! let message = writer.finish_padded(protection.block())?;
+//! protection.encrypt(&chain, message)?;
+//! protection.decrypt(&chain, message)?;
+//! assert_eq!(plaintext(message)?.payloads().next().map(|p| p.body), Some(&[8; 20][..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Features: `modern` and `legacy` are the algorithms of `ipsec-crypto`; `modp` and `ecp` the groups. All additive.
+//!
+//! Security notes: decryption authenticates nothing: verify the hash before anything in a message is believed, and confirm
+//! the IV chain after that. A pre-shared key in aggressive mode, or a weak one in main mode, can be searched offline
+//! (CVE-2018-5389): its strength is all there is. Groups 1, 2 and 5, DES and MD5 are for peers that have nothing better.
+//! Secrets are wiped on drop and never printed; the block ciphers that are not AES are not constant-time.
 #![no_std]
+
 mod cookie;
 mod dh;
 mod keymat;
