@@ -47,7 +47,7 @@ impl<const N: usize> Code<N> {
     }
 
     /// The codes (RFC 1951 3.2.2), each with its bits in the order they are sent, as `length << 16 | code`. Those of
-    /// symbols that do not occur are left as they are: nobody reads them.
+    /// symbols that do not occur mean nothing.
     pub(super) fn assign(&self, codes: &mut [u32; N]) {
         let mut next = [0u16; 16];
         let mut code = 0u16;
@@ -72,40 +72,41 @@ fn count<const N: usize>(counts: &[u16; N], symbol: u16) -> u16 {
     counts.get(usize::from(symbol)).copied().unwrap_or(0)
 }
 
-/// The symbols that occur, the rarest first; returns how many. Few symbols are sorted by insertion, many by a radix sort of
-/// two passes by six bits each: counts above 4095, which only large packets have, share the last place.
-fn sort<const N: usize>(counts: &[u16; N], sorted: &mut [u16; N], between: &mut [u16; N]) -> usize {
+/// The symbols that occur, the rarest first; returns how many. One pass puts those that are rare in their place, and all
+/// others behind them; these few are sorted by insertion.
+fn sort<const N: usize>(counts: &[u16; N], sorted: &mut [u16; N], found: &mut [u16; N]) -> usize {
     let mut used = 0usize;
     for (symbol, count) in (0u16..).zip(counts) {
-        if let Some(slot) = sorted.get_mut(used).filter(|_| *count > 0) {
+        // One that does not occur is overwritten by the next.
+        if let Some(slot) = found.get_mut(used) {
             *slot = symbol;
-            used = used.wrapping_add(1);
         }
+        used = used.wrapping_add(usize::from(*count > 0));
     }
-    let key = |symbol: u16| count(counts, symbol).min(4095);
-    if used < FEW {
-        for end in 1..used {
-            let mut at = end;
-            while let Some([left, right]) =
-                at.checked_sub(1).and_then(|l| sorted.get_mut(l..)).and_then(<[u16]>::first_chunk_mut::<2>)
-            {
-                if key(*left) <= key(*right) {
-                    break;
-                }
-                core::mem::swap(left, right);
-                at = at.wrapping_sub(1);
+    let rare = pass(found.get(..used).unwrap_or_default(), sorted, |symbol| count(counts, symbol).min(OFTEN));
+    for end in rare.wrapping_add(1)..used {
+        let mut at = end;
+        while let Some([left, right]) = at
+            .checked_sub(1)
+            .filter(|l| *l >= rare)
+            .and_then(|l| sorted.get_mut(l..))
+            .and_then(<[u16]>::first_chunk_mut::<2>)
+        {
+            if count(counts, *left) <= count(counts, *right) {
+                break;
             }
+            core::mem::swap(left, right);
+            at = at.wrapping_sub(1);
         }
-        return used;
     }
-    pass(sorted.get(..used).unwrap_or_default(), between, |symbol| key(symbol) & 63);
-    pass(between.get(..used).unwrap_or_default(), sorted, |symbol| key(symbol) >> 6);
     used
 }
 
-const FEW: usize = 24;
+/// What occurs as often as this is sorted by insertion; there cannot be many in a packet.
+const OFTEN: u16 = 63;
 
-fn pass(from: &[u16], to: &mut [u16], key: impl Fn(u16) -> u16) {
+/// Sorts by keys up to [`OFTEN`], and returns where the last of them begins.
+fn pass(from: &[u16], to: &mut [u16], key: impl Fn(u16) -> u16) -> usize {
     let mut starts = [0u16; 64];
     for symbol in from {
         if let Some(n) = starts.get_mut(usize::from(key(*symbol))) {
@@ -118,6 +119,7 @@ fn pass(from: &[u16], to: &mut [u16], key: impl Fn(u16) -> u16) {
         *start = sum;
         sum = sum.wrapping_add(here);
     }
+    let last = usize::from(starts.last().copied().unwrap_or(0));
     for symbol in from {
         if let Some(start) = starts.get_mut(usize::from(key(*symbol))) {
             if let Some(slot) = to.get_mut(usize::from(*start)) {
@@ -126,6 +128,7 @@ fn pass(from: &[u16], to: &mut [u16], key: impl Fn(u16) -> u16) {
             *start = start.wrapping_add(1);
         }
     }
+    last
 }
 
 /// Turns the counts of two or more symbols, the rarest first, into the depths of their leaves in a Huffman tree, in place

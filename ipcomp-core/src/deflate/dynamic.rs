@@ -7,7 +7,7 @@ use crate::Compressor;
 
 /// The better deflater: fixed, dynamic and stored blocks, whichever is smallest. About 10 KB of state.
 ///
-/// What does not compress is given up after 512 octets.
+/// What does not compress is given up after 320 octets.
 pub struct Deflate {
     positions: Positions<2>,
     tokens: [u16; TOKENS],
@@ -22,8 +22,6 @@ pub struct Deflate {
 /// Literals and matches of one block. A literal is its octet; a match is 256 + length - 3, then distance - 1.
 const TOKENS: usize = 2048;
 const MATCH: u16 = 256;
-/// Positions of each match that are remembered.
-const INSIDE: usize = 1;
 
 impl Default for Deflate {
     fn default() -> Self {
@@ -63,23 +61,23 @@ impl Compressor for Deflate {
     }
 }
 
-/// Where hopeless inputs are given up, and how many different literals among as many octets tell one.
-const PROBE: usize = 512;
-const HOPELESS: usize = 200;
+/// Where hopeless inputs are given up: hardly a match among as many octets, and so many different literals.
+const PROBE: usize = 320;
+const HOPELESS: usize = 150;
 
 impl Deflate {
     /// Reads input from `at` on until it ends or the tokens are full, and returns how many there are. `None` when the
     /// input looks random.
     fn tokenize(&mut self, input: &[u8], at: &mut usize) -> Option<usize> {
-        self.literal_counts = [0; LITERALS];
-        self.distance_counts = [0; DISTANCES];
-        self.extra_bits = 0;
-        let (start, mut used) = (*at, 0usize);
-        let mut probe = (start == 0).then_some(PROBE);
-        while let Some([first, second]) = self.tokens.get_mut(used..).and_then(<[u16]>::first_chunk_mut::<2>) {
-            let found = word_at(input, *at).and_then(|word| {
-                let candidates = self.positions.visit(word, *at);
-                longest(input, *at, word, candidates)
+        let Self { positions, tokens, literal_counts, distance_counts, .. } = self;
+        (*literal_counts, *distance_counts) = ([0; LITERALS], [0; DISTANCES]);
+        let (start, mut used, mut extra_bits) = (*at, 0usize, 0u32);
+        let mut here = start;
+        let mut probe = if start == 0 { PROBE } else { usize::MAX };
+        while let Some([first, second]) = tokens.get_mut(used..).and_then(<[u16]>::first_chunk_mut::<2>) {
+            let found = word_at(input, here).and_then(|word| {
+                let candidates = positions.visit(word, here);
+                longest(input, here, word, candidates)
             });
             match found {
                 Some(Match { length, distance }) => {
@@ -87,34 +85,31 @@ impl Deflate {
                     *second = distance.wrapping_sub(1);
                     used = used.wrapping_add(2);
                     let (symbol, _, extra) = length_symbol(length);
-                    bump(&mut self.literal_counts, symbol);
+                    bump(literal_counts, symbol);
                     let (symbol, _, more) = distance_symbol(distance);
-                    bump(&mut self.distance_counts, symbol);
-                    self.extra_bits = self.extra_bits.wrapping_add(extra as usize).wrapping_add(more as usize);
-                    let end = at.wrapping_add(length.into());
-                    for inside in at.wrapping_add(1)..end.min(at.wrapping_add(INSIDE)) {
-                        let Some(word) = word_at(input, inside) else { break };
-                        self.positions.visit(word, inside);
-                    }
-                    *at = end;
+                    bump(distance_counts, symbol);
+                    extra_bits = extra_bits.wrapping_add(extra).wrapping_add(more);
+                    here = here.wrapping_add(length.into());
                 }
                 None => {
-                    let Some(octet) = input.get(*at) else { break };
+                    let Some(octet) = input.get(here) else { break };
                     *first = u16::from(*octet);
                     used = used.wrapping_add(1);
-                    bump(&mut self.literal_counts, usize::from(*octet));
-                    *at = at.wrapping_add(1);
+                    bump(literal_counts, usize::from(*octet));
+                    here = here.wrapping_add(1);
                 }
             }
-            if probe.is_some_and(|probe| *at >= probe) {
-                probe = None;
-                let different = self.literal_counts.iter().take(END).filter(|n| **n > 0).count();
-                if different >= HOPELESS {
+            if here >= probe {
+                probe = usize::MAX;
+                let different = literal_counts.iter().take(END).filter(|n| **n > 0).count();
+                if different >= HOPELESS && used >= PROBE.wrapping_sub(20) {
                     return None;
                 }
             }
         }
-        bump(&mut self.literal_counts, END);
+        bump(literal_counts, END);
+        self.extra_bits = extra_bits as usize;
+        *at = here;
         Some(used)
     }
 
@@ -270,16 +265,14 @@ impl Header {
             }
             _ => (0..many).for_each(|_| each(length.into(), 0, 0)),
         };
-        let (mut current, mut many) = (0u8, 0u16);
-        for &length in lengths {
-            let most = if current == 0 { 138 } else { 7 };
-            if length != current || many == most {
-                finish(current, many);
-                (current, many) = (length, 0);
-            }
-            many = many.wrapping_add(1);
+        let mut rest = lengths;
+        while let [length, ..] = *rest {
+            let most = if length == 0 { 138 } else { 7 };
+            let run = rest.get(..most).unwrap_or(rest);
+            let many = run.iter().position(|other| *other != length).unwrap_or(run.len());
+            finish(length, u16::try_from(many & 255).unwrap_or(0));
+            rest = rest.get(many..).unwrap_or_default();
         }
-        finish(current, many);
         let code = Code::new(&counts, 7);
         let length_of = |symbol: &u8| code.lengths.get(usize::from(*symbol)).copied().unwrap_or(0);
         let told = CODE_LENGTH_ORDER.iter().rposition(|symbol| length_of(symbol) > 0);
@@ -299,16 +292,20 @@ impl Header {
         writer.hold(field(self.distances, 1), 5);
         writer.hold(field(self.told, 4), 4);
         writer.flush()?;
+        // 19 times 3 bits fit beside the 7 that a flush may leave.
         for symbol in CODE_LENGTH_ORDER.iter().take(self.told) {
             writer.hold(self.code.lengths.get(usize::from(*symbol)).copied().unwrap_or(0).into(), 3);
-            writer.flush()?;
         }
+        writer.flush()?;
         let mut codes = [0u32; 19];
         self.code.assign(&mut codes);
-        for run in self.runs.iter().take(self.used) {
-            let (symbol, bits, extra) = (run >> 8 & 31, run >> 13, run & 255);
-            hold_symbol(writer, &codes, symbol.into());
-            writer.hold(extra.into(), bits.into());
+        // Four times 7 + 7 bits fit.
+        for four in self.runs.get(..self.used).unwrap_or_default().chunks(4) {
+            for run in four {
+                let (symbol, bits, extra) = (run >> 8 & 31, run >> 13, run & 255);
+                hold_symbol(writer, &codes, symbol.into());
+                writer.hold(extra.into(), bits.into());
+            }
             writer.flush()?;
         }
         Some(())

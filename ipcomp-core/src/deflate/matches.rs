@@ -2,23 +2,25 @@
 
 /// Slots of the table; each remembers the last positions of its hash.
 const SLOTS: usize = 1024;
-const EMPTY: u16 = u16::MAX;
 const MIN: u32 = 3;
 const MAX: usize = 258;
 const WINDOW: usize = 32768;
 
 /// Where three octets of some hash were seen, the last `WAYS` times.
+///
+/// An empty slot says position 0, which is looked at like any other: whether a slot was filled is a branch that nobody can
+/// predict, and what is no match shows by its octets.
 pub(super) struct Positions<const WAYS: usize> {
     slots: [[u16; WAYS]; SLOTS],
 }
 
 impl<const WAYS: usize> Positions<WAYS> {
     pub(super) const fn new() -> Self {
-        Self { slots: [[EMPTY; WAYS]; SLOTS] }
+        Self { slots: [[0; WAYS]; SLOTS] }
     }
 
     pub(super) fn clear(&mut self) {
-        self.slots.as_flattened_mut().fill(EMPTY);
+        self.slots.as_flattened_mut().fill(0);
     }
 
     /// Remembers a position, where these octets begin, and gives those before it with the same hash, the latest first.
@@ -27,10 +29,10 @@ impl<const WAYS: usize> Positions<WAYS> {
     pub(super) fn visit(&mut self, word: u64, at: usize) -> [u16; WAYS] {
         let [a, b, c, ..] = word.to_le_bytes();
         let hash = u32::from_le_bytes([0, a, b, c]).wrapping_mul(0x9e37_79b1) >> 22;
-        let Some(slot) = self.slots.get_mut(hash as usize) else { return [EMPTY; WAYS] };
+        let Some(slot) = self.slots.get_mut(hash as usize) else { return [0; WAYS] };
         let before = *slot;
         slot.iter_mut().skip(1).zip(before).for_each(|(to, from)| *to = from);
-        slot.iter_mut().take(1).for_each(|first| *first = u16::try_from(at).unwrap_or(EMPTY));
+        slot.iter_mut().take(1).for_each(|first| *first = u16::try_from(at).unwrap_or(u16::MAX));
         before
     }
 }
@@ -38,7 +40,7 @@ impl<const WAYS: usize> Positions<WAYS> {
 /// The eight octets at a position; there are none in the last seven, which are left to be literals.
 #[inline(always)]
 pub(super) fn word_at(input: &[u8], at: usize) -> Option<u64> {
-    input.get(at..)?.first_chunk().map(|word| u64::from_le_bytes(*word))
+    input.windows(8).nth(at)?.first_chunk().map(|word| u64::from_le_bytes(*word))
 }
 
 /// A match of at least three octets.
@@ -51,24 +53,21 @@ pub(super) struct Match {
 /// The longest match among the candidates for the octets at `at`, which begin with `word`.
 #[inline(always)]
 pub(super) fn longest<const WAYS: usize>(input: &[u8], at: usize, word: u64, candidates: [u16; WAYS]) -> Option<Match> {
-    let (mut best, mut distance) = (MIN.wrapping_sub(1), 0usize);
+    let (mut best, mut distance) = (0u32, 0usize);
     for candidate in candidates {
         let candidate = usize::from(candidate);
-        let back = at.wrapping_sub(candidate);
-        // Empty slots hold a position behind this one.
-        let Some(there) = word_at(input, candidate).filter(|_| back.wrapping_sub(1) < WINDOW) else { continue };
-        let mut length = (there ^ word).trailing_zeros() >> 3;
-        if length == 8 {
-            length = common(input, candidate, at);
-        }
-        // Three octets far away cost more than as literals.
-        if length > best && (length > MIN || back <= 4096) {
-            (best, distance) = (length, back);
-        }
+        let differ = word_at(input, candidate).unwrap_or(!word) ^ word;
+        let length = if differ == 0 { common(input, candidate, at) } else { differ.trailing_zeros() >> 3 };
+        distance = if length > best { at.wrapping_sub(candidate) } else { distance };
+        best = best.max(length);
     }
-    // A distance of 32768 and a length of 258 fit.
-    let (length, distance) = (u16::try_from(best).ok()?, u16::try_from(distance).ok()?);
-    (best >= MIN).then_some(Match { length, distance })
+    // Three octets far away cost more than as literals; position 0 is no match for itself.
+    if best < MIN || distance.wrapping_sub(1) >= WINDOW || (best == MIN && distance > 4096) {
+        return None;
+    }
+    // A length of 258 and a distance of 32768 fit, which the masks tell the compiler.
+    let length = u16::try_from(best & 0x1ff).unwrap_or(0);
+    Some(Match { length, distance: u16::try_from(distance & 0xffff).unwrap_or(0) })
 }
 
 /// How many octets from `a` and from `b` on are the same, up to 258; the first eight are.
