@@ -68,6 +68,7 @@ const HOPELESS: usize = 150;
 impl Deflate {
     /// Reads input from `at` on until it ends or the tokens are full, and returns how many there are. `None` when the
     /// input looks random.
+    #[inline(never)] // apart from the codes, it has the registers for itself
     fn tokenize(&mut self, input: &[u8], at: &mut usize) -> Option<usize> {
         let Self { positions, tokens, literal_counts, distance_counts, .. } = self;
         (*literal_counts, *distance_counts) = ([0; LITERALS], [0; DISTANCES]);
@@ -236,6 +237,7 @@ struct Header {
 }
 
 impl Header {
+    #[inline(never)] // as tokenize
     fn new(literals: &[u8; LITERALS], distances: &[u8; DISTANCES]) -> Self {
         let up_to = |lengths: &[u8]| lengths.iter().rposition(|l| *l > 0).map_or(0, |last| last.wrapping_add(1));
         let sent = (up_to(literals).max(257), up_to(distances).max(1));
