@@ -34,6 +34,14 @@ impl<'a> BitReader<'a> {
         }
     }
 
+    /// Holds at least so many bits, at most 56, or all that are left.
+    #[inline]
+    pub(super) fn hold(&mut self, bits: u32) {
+        if self.count < bits {
+            self.refill();
+        }
+    }
+
     /// The bits that are held.
     #[inline]
     pub(super) fn peek(&self) -> u64 {

@@ -68,31 +68,35 @@ impl Entry {
             (Kind::CodeLengths, _) => value(symbol) | LITERAL,
             (Kind::Literals, 0..=255) => value(symbol) | LITERAL,
             (Kind::Literals, 256) => END,
-            (Kind::Literals, 285) => value(258) | BASE,
-            (Kind::Literals, 257..=284) => {
-                let (base, extra) = base(symbol.wrapping_sub(257), 4);
-                value(base.wrapping_add(3)) | extra << 4 | BASE
-            }
-            (Kind::Distances, 0..=29) => {
-                let (base, extra) = base(symbol, 2);
-                value(base.wrapping_add(1)) | extra << 4 | BASE
-            }
-            _ => 0,
+            (Kind::Literals, _) => LENGTHS.get(usize::from(symbol.wrapping_sub(257))).copied().unwrap_or(0),
+            (Kind::Distances, _) => DISTANCES.get(usize::from(symbol)).copied().unwrap_or(0),
         }
     }
 }
 
-/// The smallest value of a symbol, less the smallest of all, and its extra bits: after the first `2 * steps` symbols,
-/// `steps` symbols share each power of two (RFC 1951 3.2.5).
-fn base(symbol: u16, steps: u16) -> (u16, u32) {
-    let power = symbol.checked_div(steps).unwrap_or(0);
-    match power.checked_sub(1) {
-        None | Some(0) => (symbol, 0),
-        Some(extra) => {
-            let step = steps.wrapping_add(symbol.checked_rem(steps).unwrap_or(0));
-            (step << (extra & 15), u32::from(extra))
-        }
+/// The meanings of symbols 257 to 285.
+const LENGTHS: [u32; 29] = {
+    let mut rows = rows::<29>(4, 3);
+    rows[28] = 258 << 16 | BASE;
+    rows
+};
+
+/// The meanings of distance symbols.
+const DISTANCES: [u32; 30] = rows(2, 1);
+
+/// Smallest values and extra bits: after the first `2 * steps` symbols, which count up from `first`, `steps` symbols share
+/// each power of two (RFC 1951 3.2.5).
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated by the compiler only
+const fn rows<const N: usize>(steps: u32, first: u32) -> [u32; N] {
+    let mut rows = [0; N];
+    let (mut symbol, mut index) = (0, 0);
+    while index < N {
+        let extra = (symbol / steps).saturating_sub(1);
+        let base = if extra == 0 { symbol } else { (steps + symbol % steps) << extra };
+        rows[index] = (base + first) << 16 | extra << 4 | BASE;
+        (symbol, index) = (symbol + 1, index + 1);
     }
+    rows
 }
 
 impl<const SIZE: usize, const SYMBOLS: usize> Table<SIZE, SYMBOLS> {
@@ -136,7 +140,10 @@ impl<const SIZE: usize, const SYMBOLS: usize> Table<SIZE, SYMBOLS> {
         if left > 0 && longest > 0 && (kind == Kind::CodeLengths || longest != 1) {
             return Err(InflateError::Code);
         }
-        self.root = [Entry::NONE; SIZE];
+        // A complete code without long ones fills the table by itself.
+        if left > 0 || longest > usize::try_from(Self::BITS).unwrap_or(0) {
+            self.root = [Entry::NONE; SIZE];
+        }
         for (symbol, length) in (0u16..).zip(lengths).filter(|(_, length)| **length > 0) {
             let slot = usize::from(*length & 15);
             let (Some(code), Some(place)) = (next_code.get_mut(slot), next_place.get_mut(slot)) else { continue };

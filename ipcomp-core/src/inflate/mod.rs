@@ -96,7 +96,7 @@ impl Inflate {
         }
         let mut code_lengths = [0u8; 19];
         for symbol in CODE_LENGTH_ORDER.iter().take(told) {
-            bits.refill();
+            bits.hold(3);
             let length = bits.take(3)?;
             if let Some(slot) = code_lengths.get_mut(usize::from(*symbol)) {
                 *slot = u8::try_from(length).unwrap_or(0);
@@ -108,7 +108,7 @@ impl Inflate {
         let all = literals.saturating_add(distances);
         let (mut at, mut previous) = (0usize, None);
         while at < all {
-            bits.refill();
+            bits.hold(14);
             let symbol = self.distances.symbol(bits)?;
             let (value, run) = match symbol {
                 0..=15 => (u8::try_from(symbol).unwrap_or(0), 1),
@@ -149,7 +149,7 @@ impl Inflate {
                 return Ok(at);
             }
             let length = entry.value(bits)?;
-            bits.refill();
+            bits.hold(28);
             let entry = self.distances.lookup(bits)?;
             let distance = entry.value(bits)?;
             at = copy(output, at, distance, length)?;
