@@ -107,8 +107,8 @@ pub struct OakleyAttributes<'a> {
     pub gss_id: Option<&'a [u8]>,
     /// The lifetimes.
     pub lifetimes: Lifetimes,
-    /// How many attributes are of no type named here.
-    pub others: usize,
+    /// The type of the first attribute that is none of these.
+    pub other: Option<u16>,
 }
 
 impl<'a> OakleyAttributes<'a> {
@@ -136,7 +136,7 @@ impl<'a> OakleyAttributes<'a> {
                     (OakleyAttribute::GSS_ID | OakleyAttribute::GSS_ID_WINDOWS, Some(b)) => {
                         set(&mut this.gss_id, a.kind, b)?
                     }
-                    _ => this.others = this.others.saturating_add(1),
+                    _ => this.other = this.other.or(Some(a.kind)),
                 },
             }
         }
@@ -162,14 +162,14 @@ pub struct IpsecAttributes<'a> {
     /// Rounds of the cipher.
     pub key_rounds: Option<u16>,
     /// Whether the tunnel carries ECN; an old use of the same number is a security context of variable length, which is
-    /// counted among the others.
+    /// none of these.
     pub ecn: Option<EcnTunnel>,
     /// Extended sequence numbers (RFC 4304): 1 for yes.
     pub extended_sequence: Option<u16>,
     /// The security context.
     pub security_context: Option<&'a [u8]>,
-    /// How many attributes are of no type named here.
-    pub others: usize,
+    /// The type of the first attribute that is none of these.
+    pub other: Option<u16>,
 }
 
 impl<'a> IpsecAttributes<'a> {
@@ -196,7 +196,7 @@ impl<'a> IpsecAttributes<'a> {
                 }
                 kind => match (kind, a.bytes()) {
                     (IpsecAttribute::SECURITY_CONTEXT, Some(b)) => set(&mut this.security_context, a.kind, b)?,
-                    _ => this.others = this.others.saturating_add(1),
+                    _ => this.other = this.other.or(Some(a.kind)),
                 },
             }
         }

@@ -16,7 +16,7 @@ impl CookieJar {
         Self { secret: Secret::from_array(secret) }
     }
 
-    /// The cookie for an initiator, never zero; `epoch` is the time in units of as long as a cookie is to be good.
+    /// The cookie for an initiator, never zero; `ends` are ours and the initiator's, `epoch` is the time in units of as long as a cookie is to be good.
     pub fn cookie(&self, ends: (SocketAddr, SocketAddr), initiator: &Cookie, epoch: u32) -> Cookie {
         let mut cookie = Cookie::default();
         cookie.iter_mut().zip(self.hash(ends, initiator, epoch).expose()).for_each(|(to, from)| *to = *from);

@@ -1,7 +1,7 @@
 use core::fmt;
 
 use ike_codec::{Cookie, ProtocolId};
-use ipsec_crypto::{AnyCipher, CipherAlgorithm, HashFunction, KeyError, KeyLengths, Prf, PrfOutput, Secret};
+use ipsec_crypto::{AnyCipher, CipherAlgorithm, HashFunction, KeyError, KeyLengths, MAX_PRF, Prf, PrfOutput, Secret};
 
 /// The two cookies of an ISAKMP SA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,13 +12,19 @@ pub struct Cookies {
     pub responder: Cookie,
 }
 
-/// The bodies of the two nonce payloads of an exchange.
-#[derive(Clone, Copy, Debug)]
+/// The bodies of the two nonce payloads of an exchange, secret when they are sent encrypted.
+#[derive(Clone, Copy)]
 pub struct Nonces<'a> {
     /// Ni_b.
     pub initiator: &'a [u8],
     /// Nr_b.
     pub responder: &'a [u8],
+}
+
+impl fmt::Debug for Nonces<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Nonces({} and {} octets)", self.initiator.len(), self.responder.len())
+    }
 }
 
 /// What both sides have sent of themselves in phase 1, and HASH_I and HASH_R cover.
@@ -115,7 +121,8 @@ impl fmt::Debug for Skeyids {
 }
 
 impl Skeyids {
-    /// Keys that were derived before: imported by a standby, or read from a peer's log.
+    /// Keys that were derived before: imported by a standby, or read from a peer's log. One that is not known may be
+    /// empty; nothing is derived from it then.
     ///
     /// # Errors
     /// [`KeyError::Length`] for a key longer than any PRF's output.
@@ -149,11 +156,15 @@ impl Skeyids {
     /// `Kn = prf(SKEYID_e, Kn-1)`. For DES it is the first eight octets that are neither a weak nor a semi-weak key.
     ///
     /// # Errors
-    /// [`KeyError::Length`] for more than 56 octets, [`KeyError::WeakDes`] or `SemiWeakDes` when no good eight octets are
+    /// [`KeyError::Length`] for more than 56 octets or an empty SKEYID_e, [`KeyError::WeakDes`] or `SemiWeakDes` when no good eight octets are
     /// left.
     pub fn cipher_key(&self, algorithm: CipherAlgorithm, octets: usize) -> Result<Secret<56>, KeyError> {
         let mut material = [0u8; 128];
         let e = self.e.expose();
+        if e.is_empty() {
+            return Err(KeyError::Length { allowed: KeyLengths { min: 1, max: MAX_PRF, step: 1 }, actual: 0 });
+        }
+        let octets = if algorithm == CipherAlgorithm::DesCbc { 8 } else { octets };
         let available = if e.len() >= octets {
             material.iter_mut().zip(e).for_each(|(to, from)| *to = *from);
             e.len()
@@ -189,9 +200,9 @@ impl Skeyids {
     /// `K1 = prf(SKEYID_d, [g(qm)^xy |] protocol | SPI | Ni_b | Nr_b)`, `Kn = prf(SKEYID_d, Kn-1 | [g(qm)^xy |] ..)`.
     ///
     /// # Errors
-    /// [`NoKeymat`] when there is nothing to fill.
+    /// [`NoKeymat`] when there is nothing to fill, or SKEYID_d is empty.
     pub fn keymat(&self, seed: &KeymatSeed<'_>, keymat: &mut [u8]) -> Result<(), NoKeymat> {
-        if keymat.is_empty() {
+        if keymat.is_empty() || self.d().is_empty() {
             return Err(NoKeymat);
         }
         let KeymatSeed { shared, protocol, spi, nonces } = seed;
@@ -204,7 +215,7 @@ impl Skeyids {
 }
 
 /// What the key material of one SA in one direction is made from, apart from SKEYID_d.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct KeymatSeed<'a> {
     /// g(qm)^xy, with perfect forward secrecy.
     pub shared: Option<&'a [u8]>,
@@ -216,13 +227,19 @@ pub struct KeymatSeed<'a> {
     pub nonces: Nonces<'a>,
 }
 
-/// Key material of no octets was asked for: an SA without keys is an error, not an assertion (CVE-2024-3652).
+impl fmt::Debug for KeymatSeed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeymatSeed({}, {:02x?}, pfs {})", self.protocol, self.spi, self.shared.is_some())
+    }
+}
+
+/// Key material of no octets was asked for, or from no SKEYID_d: an SA without keys is an error, not an assertion (CVE-2024-3652).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoKeymat;
 
 impl fmt::Display for NoKeymat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("key material of no octets")
+        f.write_str("key material of no octets or from no key")
     }
 }
 

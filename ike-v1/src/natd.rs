@@ -8,7 +8,8 @@ use crate::Cookies;
 /// its drafts).
 pub fn detection_hash(hash: HashFunction, cookies: &Cookies, end: SocketAddr) -> PrfOutput {
     let port = end.port().to_be_bytes();
-    match end.ip() {
+    // A socket for both families shows IPv4 addresses mapped into IPv6.
+    match end.ip().to_canonical() {
         IpAddr::V4(ip) => hash.digest(&[&cookies.initiator, &cookies.responder, &ip.octets(), &port]),
         IpAddr::V6(ip) => hash.digest(&[&cookies.initiator, &cookies.responder, &ip.octets(), &port]),
     }

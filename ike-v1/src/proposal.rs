@@ -2,9 +2,10 @@ use core::fmt;
 
 use ike_codec::{
     AhTransform, AttributeError, Attributes, AuthAlgorithm, AuthMethod, EncapsulationMode, Encryption, EspTransform,
-    Group, Hash, IpcompTransform, IpsecAttributes, Lifetimes, OakleyAttributes, ProtocolId, Quirks, TransformId,
+    Group, Hash, IpcompTransform, IpsecAttribute, IpsecAttributes, Lifetimes, OakleyAttributes, ProtocolId, Quirks,
+    TransformId,
 };
-use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm, KeyError, SuiteKeys};
+use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm, KeyError, KeyLengths, SuiteKeys};
 
 /// The encryption algorithms of phase 1 that there are keys for.
 const PHASE_1: &[(Encryption, CipherAlgorithm)] = &[
@@ -54,17 +55,20 @@ const AUTH: &[(AuthAlgorithm, AhTransform, IntegrityAlgorithm)] = &[
 /// What a peer means where a proposal says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerDefaults {
-    /// Bits of a Blowfish key without a key length attribute.
+    /// Bits of a Blowfish key of ESP without a key length attribute.
     pub blowfish_bits: u16,
+    /// The same in phase 1.
+    pub phase_1_blowfish_bits: u16,
     /// Whether HMAC-SHA2-256 is cut to 96 bits, as KAME and Linux under PF_KEY do, instead of 128.
     pub sha2_256_at_96: bool,
 }
 
 impl PeerDefaults {
-    /// What the RFCs say: Blowfish with 128 bits (RFC 2451 2.2), SHA2-256 cut to 128 (RFC 4868).
-    pub const RFC: Self = Self { blowfish_bits: 128, sha2_256_at_96: false };
+    /// What the RFCs say: Blowfish with 128 bits (RFC 2451 2.2), in phase 1 with 448 (RFC 2409 appendix B), SHA2-256 cut to
+    /// 128 (RFC 4868).
+    pub const RFC: Self = Self { blowfish_bits: 128, phase_1_blowfish_bits: 448, sha2_256_at_96: false };
     /// racoon over KAME: Blowfish with 448 bits, SHA2-256 cut to 96.
-    pub const RACOON: Self = Self { blowfish_bits: 448, sha2_256_at_96: true };
+    pub const RACOON: Self = Self { blowfish_bits: 448, sha2_256_at_96: true, ..Self::RFC };
 
     /// What the vendor IDs of a peer suggest.
     pub const fn of(quirks: &Quirks) -> Self {
@@ -92,6 +96,9 @@ pub enum ProposalError {
     Transform(TransformId),
     /// An authentication algorithm that is not known, does not go with the transform, or is missing.
     Auth(Option<AuthAlgorithm>),
+    /// An attribute of phase 2, or a value of it, that is not supported: the SA must not be set up (RFC 2407 4.5.3). Its
+    /// number.
+    Attribute(u16),
     /// A key length the algorithm does not have.
     KeyLength {
         /// As negotiated.
@@ -111,6 +118,7 @@ impl fmt::Display for ProposalError {
             Self::Transform(id) => write!(f, "transform {} is not supported", id.0),
             Self::Auth(Some(algorithm)) => write!(f, "authentication algorithm {algorithm} does not fit"),
             Self::Auth(None) => f.write_str("no authentication algorithm"),
+            Self::Attribute(kind) => write!(f, "attribute {kind} is not supported"),
             Self::KeyLength { bits } => write!(f, "the algorithm has no key of {bits} bits"),
         }
     }
@@ -154,6 +162,7 @@ impl Phase1Choice {
         let encryption = seen.encryption.ok_or(missing(Kind::ENCRYPTION))?;
         let row = PHASE_1.iter().find(|(wire, _)| *wire == encryption);
         let &(_, cipher) = row.ok_or(ProposalError::Encryption(encryption))?;
+        let defaults = &PeerDefaults { blowfish_bits: defaults.phase_1_blowfish_bits, ..*defaults };
         if let Some(prf) = seen.prf {
             return Err(ProposalError::Prf(prf));
         }
@@ -217,6 +226,9 @@ impl Phase2Choice {
         defaults: &PeerDefaults,
     ) -> Result<Self, ProposalError> {
         let seen = IpsecAttributes::read(attributes)?;
+        if let Some(kind) = unsupported(&seen) {
+            return Err(ProposalError::Attribute(kind));
+        }
         let suite = match protocol {
             ProtocolId::ESP => esp(id, &seen, defaults)?,
             ProtocolId::AH => ah(id, &seen, defaults)?,
@@ -246,15 +258,20 @@ impl Phase2Suite {
     /// Cuts key material into keys: the cipher's first, then the integrity algorithm's (RFC 2409 5.5).
     ///
     /// # Errors
-    /// [`KeyError::Unsupported`] for IPComp, and when `keymat` has another length than [`keymat_len`](Self::keymat_len).
+    /// [`KeyError::Unsupported`] for IPComp; [`KeyError::Length`] for another length than
+    /// [`keymat_len`](Self::keymat_len).
     pub fn split(&self, keymat: &[u8]) -> Result<SuiteKeys, KeyError> {
         let &Self::Keyed { cipher, cipher_key, integrity, .. } = self else { return Err(KeyError::Unsupported) };
-        if keymat.len() != self.keymat_len() {
-            return Err(KeyError::Unsupported);
-        }
-        let (cipher_key, integrity_key) = keymat.split_at_checked(cipher_key).ok_or(KeyError::Unsupported)?;
+        KeyLengths::exactly(self.keymat_len()).check(keymat)?;
+        let (cipher_key, integrity_key) = keymat.split_at_checked(cipher_key).unwrap_or_default();
         SuiteKeys::new(cipher, cipher_key, integrity, integrity_key)
     }
+}
+
+/// The first attribute that asks for what nobody here does. ECN in tunnels and security contexts are the policy's matter.
+fn unsupported(seen: &IpsecAttributes<'_>) -> Option<u16> {
+    let extended = seen.extended_sequence.filter(|&value| value > 1).map(|_| IpsecAttribute::EXTENDED_SEQUENCE.0);
+    seen.key_rounds.map(|_| IpsecAttribute::KEY_ROUNDS.0).or(extended).or(seen.other)
 }
 
 fn esp(id: TransformId, seen: &IpsecAttributes<'_>, defaults: &PeerDefaults) -> Result<Phase2Suite, ProposalError> {

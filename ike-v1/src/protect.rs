@@ -135,10 +135,11 @@ impl Protection {
     /// # Errors
     /// [`ProtectError`].
     pub fn decrypt(&self, chain: &IvChain, message: &mut [u8]) -> Result<NextIv, ProtectError> {
-        let parsed = Message::parse(message).map_err(ProtectError::Malformed)?;
-        if !parsed.is_encrypted() {
+        let (header, _) = Header::parse(message).map_err(ProtectError::Malformed)?;
+        if !header.is_encrypted() {
             return Err(ProtectError::Flag);
         }
+        Message::parse(message).map_err(ProtectError::Malformed)?;
         let (head, body) = self.split(message)?;
         if let Some(flags) = head.get_mut(FLAGS) {
             *flags &= !Flags::ENCRYPTION.0;

@@ -1,0 +1,123 @@
+//! Nothing allocates. A test binary of its own, with one test, as the counts are of the whole process.
+#![cfg(all(feature = "modern", feature = "legacy", feature = "modp", feature = "ecp"))]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(clippy::cast_possible_truncation)]
+
+use std::alloc::System;
+use std::hint::black_box;
+
+use ike_codec::{ExchangeKind, Group, Header, MessageWriter, PayloadKind, ProtocolId};
+use ike_v1::{
+    CookieJar, Cookies, DhError, DiffieHellman, GroupLengths, KeymatSeed, Nonces, Phase1Publics, Protection, Skeyid,
+    Software, detect, detection_hash, plaintext,
+};
+use ipsec_crypto::{CipherAlgorithm, HashFunction, Prf};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// How often `work` went to the heap, and its result.
+fn counted<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let region = Region::new(ALLOCATOR);
+    let result = work();
+    let change = region.change();
+    (change.allocations + change.reallocations, result)
+}
+
+const COOKIES: Cookies = Cookies { initiator: [1; 8], responder: [2; 8] };
+const NONCES: Nonces<'_> = Nonces { initiator: &[3; 32], responder: &[4; 32] };
+
+/// Octets that were computed, so that nothing is left out.
+fn keys(prf: Prf) -> usize {
+    let g_xy = [5; 256];
+    let publics = Phase1Publics { cookies: COOKIES, g_xi: &[6; 256], g_xr: &[7; 256], sai_b: &[8; 52] };
+    let mut octets = 0;
+    for skeyid in [
+        Skeyid::pre_shared_key(prf, b"pre-shared key", &NONCES),
+        Skeyid::signature(prf, &NONCES, &g_xy).unwrap(),
+        Skeyid::encryption(prf, HashFunction::Sha2_512, &NONCES, &COOKIES),
+    ] {
+        let keys = skeyid.derive(&g_xy, &COOKIES);
+        octets += skeyid.hash_i(&publics, &[9; 8]).expose().len() + skeyid.hash_r(&publics, &[9; 8]).expose().len();
+        octets += keys.hash_1(1, &[1; 99]).expose().len() + keys.hash_2(1, &[2; 16], &[1; 99]).expose().len();
+        octets += keys.hash_3(1, &NONCES).expose().len();
+        octets += keys.cipher_key(CipherAlgorithm::DesCbc, 8).unwrap().expose().len();
+        octets += keys.cipher_key(CipherAlgorithm::BlowfishCbc, 56).unwrap().expose().len();
+        let mut keymat = [0; 300];
+        let seed = KeymatSeed { shared: Some(&g_xy), protocol: ProtocolId::ESP, spi: &[1; 4], nonces: NONCES };
+        keys.keymat(&seed, &mut keymat).unwrap();
+        octets += black_box(keymat).len();
+    }
+    octets
+}
+
+/// A message there and back; whether it came back.
+fn message(cipher: CipherAlgorithm, octets: usize) -> bool {
+    let key: [u8; 56] = core::array::from_fn(|i| (3 * i) as u8 ^ 0x35);
+    let protection = Protection::new(cipher, &key[..octets], HashFunction::Md5).unwrap();
+    let phase_1 = protection.phase_1(&[1; 128], &[2; 128]);
+    let mut chain = protection.phase_2(&phase_1, 5);
+    let mut buf = [0; 512];
+    let mut writer = MessageWriter::new(&mut buf, &Header::new([1; 8], [2; 8], ExchangeKind::QUICK, 5)).unwrap();
+    writer.bytes(PayloadKind::HASH, &[7; 20]).unwrap().bytes(PayloadKind::NONCE, &[8; 33]).unwrap();
+    let bytes = writer.finish_padded(protection.block()).unwrap();
+    let next = protection.encrypt(&chain, bytes).unwrap();
+    let same = protection.decrypt(&chain, bytes) == Ok(next);
+    let whole = plaintext(bytes).unwrap().payloads().map(|payload| payload.body.len()).sum::<usize>() == 53;
+    protection.undo(&chain, bytes).unwrap();
+    let refused = protection.encrypt(&chain, bytes).is_err();
+    chain.confirm(next);
+    same && whole && refused
+}
+
+/// An exchange of both sides; whether they agree.
+fn agree(group: Group) -> bool {
+    let lengths = GroupLengths::of(group).unwrap();
+    let (a, b) = ([0x11; 80], [0x22; 80]);
+    let (a, b) = (&a[..lengths.private], &b[..lengths.private]);
+    let (mut g_a, mut g_b, mut one, mut other) = ([0; 256], [0; 256], [0; 256], [0; 256]);
+    let (g_a, g_b) = (&mut g_a[..lengths.public], &mut g_b[..lengths.public]);
+    let (one, other) = (&mut one[..lengths.shared], &mut other[..lengths.shared]);
+    Software.public(group, a, g_a).unwrap();
+    Software.public(group, b, g_b).unwrap();
+    Software.shared(group, a, g_b, one).unwrap();
+    Software.shared(group, b, g_a, other).unwrap();
+    g_b.fill(0);
+    let refused = Software.shared(group, a, g_b, &mut g_a[..lengths.shared]) == Err(DhError::BadPublic);
+    refused && one == other && one.iter().any(|octet| *octet != 0)
+}
+
+#[test]
+fn neither_keys_nor_messages_nor_groups_go_to_the_heap() {
+    let (count, made) = counted(|| vec![7u8; black_box(100)]);
+    assert!(count > 0 && made.len() == 100, "the counter counts");
+
+    for &prf in Prf::ALL {
+        let expected = 3 * (5 * prf.output_len() + 8 + 56 + 300);
+        assert_eq!(counted(|| keys(black_box(prf))), (0, expected), "{prf:?}");
+    }
+    for (cipher, octets) in [
+        (CipherAlgorithm::DesCbc, 8),
+        (CipherAlgorithm::TripleDesCbc, 24),
+        (CipherAlgorithm::BlowfishCbc, 56),
+        (CipherAlgorithm::Cast128Cbc, 16),
+        (CipherAlgorithm::AesCbc, 16),
+        (CipherAlgorithm::AesCbc, 24),
+        (CipherAlgorithm::AesCbc, 32),
+    ] {
+        assert_eq!(counted(|| message(cipher, black_box(octets))), (0, true), "{cipher} {octets}");
+    }
+    for group in [Group::MODP_2048, Group::ECP_256, Group::ECP_384] {
+        assert_eq!(counted(|| agree(black_box(group))), (0, true), "{group}");
+    }
+    let ends = ("192.0.2.1:500".parse().unwrap(), "[2001:db8::1]:4500".parse().unwrap());
+    let (count, good) = counted(|| {
+        let jar = CookieJar::new(&[9; 32]);
+        let cookie = jar.cookie(ends, &[1; 8], 7);
+        let hashes = [ends.1, ends.0].map(|end| detection_hash(HashFunction::Sha1, &COOKIES, end));
+        let found = detect(HashFunction::Sha1, &COOKIES, ends, hashes.iter().map(|hash| hash.expose()));
+        jar.check(ends, &[1; 8], 8, &cookie).is_ok() && found.is_some_and(|found| !found.here && !found.there)
+    });
+    assert_eq!((count, good), (0, true), "cookies and NAT detection");
+}

@@ -1,0 +1,125 @@
+//! Responder cookies without a state: good in two epochs, for one peer.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod values;
+
+use std::net::SocketAddr;
+
+use ike_codec::Cookie;
+use ike_v1::CookieJar;
+use ipsec_crypto::Forged;
+use proptest::prelude::*;
+use test_vectors::from_hex;
+
+fn jar() -> CookieJar {
+    CookieJar::new(&from_hex(values::SECRET).unwrap().try_into().unwrap())
+}
+
+fn initiator() -> Cookie {
+    from_hex(values::INITIATOR).unwrap().try_into().unwrap()
+}
+
+fn end(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn ends() -> (SocketAddr, SocketAddr) {
+    (end("192.0.2.1:500"), end("198.51.100.77:4500"))
+}
+
+#[test]
+fn cookies_are_hmacs_as_python_computes_them() {
+    assert_eq!(values::COOKIE.len(), 4);
+    for &(local, remote, epoch, expected) in values::COOKIE {
+        let ends = [local, remote].map(|(address, port)| SocketAddr::new(address.parse().unwrap(), port));
+        let cookie = jar().cookie((ends[0], ends[1]), &initiator(), epoch);
+        assert_eq!(cookie[..], from_hex(expected).unwrap(), "{ends:?} {epoch}");
+    }
+}
+
+#[test]
+fn a_cookie_is_good_in_its_epoch_and_the_next_only() {
+    for made in [0, 1, 2, 1000, u32::MAX - 1, u32::MAX] {
+        let cookie = jar().cookie(ends(), &initiator(), made);
+        for (age, good) in [(0, true), (1, true), (2, false), (3, false), (1 << 31, false), (u32::MAX, false)] {
+            let now = made.wrapping_add(age);
+            let checked = jar().check(ends(), &initiator(), now, &cookie);
+            assert_eq!(checked, if good { Ok(()) } else { Err(Forged) }, "made in {made}, checked in {now}");
+        }
+    }
+}
+
+#[test]
+fn a_cookie_is_bound_to_the_secret_both_ends_and_the_initiators_cookie() {
+    let (local, remote) = ends();
+    let cookie = jar().cookie(ends(), &initiator(), 7);
+    assert_eq!(jar().check(ends(), &initiator(), 7, &cookie), Ok(()));
+    let others = [
+        ("another address of the peer", (local, end("198.51.100.78:4500"))),
+        ("another port of the peer", (local, end("198.51.100.77:4501"))),
+        ("another high octet of the port", (local, end("198.51.100.77:4244"))),
+        ("another address here", (end("192.0.2.2:500"), remote)),
+        ("another port here", (end("192.0.2.1:4500"), remote)),
+        ("ports exchanged", (end("192.0.2.1:4500"), end("198.51.100.77:500"))),
+        ("ends exchanged", (remote, local)),
+        ("IPv6 that ends alike", (local, end("[2001:db8::c633:644d]:4500"))),
+    ];
+    for (name, ends) in others {
+        assert_eq!(jar().check(ends, &initiator(), 7, &cookie), Err(Forged), "{name}");
+    }
+    for bit in 0..64 {
+        let (mut other, mut forged) = (initiator(), cookie);
+        other[bit / 8] ^= 1 << (bit % 8);
+        forged[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(jar().check(ends(), &other, 7, &cookie), Err(Forged), "bit {bit} of the initiator's cookie");
+        assert_eq!(jar().check(ends(), &initiator(), 7, &forged), Err(Forged), "bit {bit}");
+    }
+    for bit in 0..256 {
+        let mut secret: [u8; 32] = from_hex(values::SECRET).unwrap().try_into().unwrap();
+        secret[bit / 8] ^= 1 << (bit % 8);
+        let checked = CookieJar::new(&secret).check(ends(), &initiator(), 7, &cookie);
+        assert_eq!(checked, Err(Forged), "bit {bit} of the secret");
+    }
+}
+
+#[test]
+fn every_bit_of_an_ipv6_address_counts() {
+    let (local, remote) = (end("[2001:db8::1]:500"), end("[2001:db8::2]:500"));
+    let cookie = jar().cookie((local, remote), &initiator(), 7);
+    assert_eq!(jar().check((local, remote), &initiator(), 7, &cookie), Ok(()));
+    let flipped = |end: SocketAddr, bit: u32| {
+        let SocketAddr::V6(v6) = end else { return end };
+        SocketAddr::new(std::net::Ipv6Addr::from_bits(v6.ip().to_bits() ^ (1 << bit)).into(), end.port())
+    };
+    for bit in 0..128 {
+        assert_eq!(jar().check((flipped(local, bit), remote), &initiator(), 7, &cookie), Err(Forged), "{bit}");
+        assert_eq!(jar().check((local, flipped(remote, bit)), &initiator(), 7, &cookie), Err(Forged), "{bit}");
+    }
+}
+
+#[test]
+fn no_cookie_is_good_of_all_zeros_and_none_is_made() {
+    let mut seen = std::collections::BTreeSet::new();
+    for epoch in 0..20_000 {
+        let cookie = jar().cookie(ends(), &initiator(), epoch);
+        assert_ne!(cookie, [0; 8]);
+        assert!(seen.insert(cookie), "epoch {epoch} has the cookie of another one");
+        assert_eq!(jar().check(ends(), &initiator(), epoch, &[0; 8]), Err(Forged));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_made_is_good_and_what_is_guessed_is_not(
+        secret: [u8; 32], local: SocketAddr, remote: SocketAddr, initiator: Cookie, epoch: u32, guess: Cookie,
+    ) {
+        let jar = CookieJar::new(&secret);
+        let cookie = jar.cookie((local, remote), &initiator, epoch);
+        prop_assert_ne!(cookie, [0; 8]);
+        prop_assert_eq!(jar.check((local, remote), &initiator, epoch, &cookie), Ok(()));
+        prop_assert_eq!(jar.check((local, remote), &initiator, epoch.wrapping_add(1), &cookie), Ok(()));
+        prop_assert_eq!(jar.check((local, remote), &initiator, epoch, &guess), Err(Forged));
+    }
+}

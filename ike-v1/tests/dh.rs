@@ -1,0 +1,308 @@
+//! Diffie-Hellman: known answers, the primes of the RFCs, and what is refused (traps P4).
+#![cfg(all(feature = "modp", feature = "ecp"))]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(clippy::cast_possible_truncation, clippy::panic)]
+
+mod values;
+
+use ike_codec::Group;
+use ike_v1::{DhError, DiffieHellman, GroupLengths, MAX_PUBLIC, Software};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use test_vectors::from_hex;
+
+/// Group, bits, octets of a private value, and the addend of its prime (RFC 2409 6.1 and 6.2, RFC 3526 2 to 7).
+const MODP: [(u16, usize, usize, u32); 8] = [
+    (1, 768, 32, 149_686),
+    (2, 1024, 32, 129_093),
+    (5, 1536, 32, 741_804),
+    (14, 2048, 40, 124_476),
+    (15, 3072, 52, 1_690_314),
+    (16, 4096, 60, 240_904),
+    (17, 6144, 68, 929_484),
+    (18, 8192, 78, 4_743_158),
+];
+
+/// Group and octets of a coordinate.
+const ECP: [(u16, usize); 3] = [(19, 32), (20, 48), (21, 66)];
+
+fn public(group: u16, private: &[u8]) -> Result<Vec<u8>, DhError> {
+    let mut public = vec![0; GroupLengths::of(Group(group)).unwrap().public];
+    Software.public(Group(group), private, &mut public)?;
+    Ok(public)
+}
+
+fn shared(group: u16, private: &[u8], public: &[u8]) -> Result<Vec<u8>, DhError> {
+    let mut shared = vec![0; GroupLengths::of(Group(group)).unwrap().shared];
+    Software.shared(Group(group), private, public, &mut shared)?;
+    Ok(shared)
+}
+
+/// A number with this many octets, the high one first.
+fn number(octets: usize, value: u32) -> Vec<u8> {
+    let mut number = vec![0; octets];
+    number[octets - 4..].copy_from_slice(&value.to_be_bytes());
+    number
+}
+
+/// The sum, carries included, of as many octets as `a` has.
+fn plus(a: &[u8], b: &[u8]) -> Vec<u8> {
+    let (mut sum, mut carry) = (a.to_vec(), 0u16);
+    for (i, octet) in sum.iter_mut().rev().enumerate() {
+        let other = if i < b.len() { b[b.len() - 1 - i] } else { 0 };
+        carry += u16::from(*octet) + u16::from(other);
+        *octet = carry as u8;
+        carry >>= 8;
+    }
+    assert_eq!(carry, 0, "no room for the sum");
+    sum
+}
+
+/// The number less a small one.
+fn minus(a: &[u8], b: u8) -> Vec<u8> {
+    let mut rest = a.to_vec();
+    let mut borrow = b;
+    for octet in rest.iter_mut().rev() {
+        let (less, under) = octet.overflowing_sub(borrow);
+        (*octet, borrow) = (less, u8::from(under));
+    }
+    rest
+}
+
+/// `2^n - 2^(n-64) - 1 + 2^64 (floor(2^(n-130) pi) + c)`: 64 ones, that sum less 1, 64 ones.
+fn prime(bits: usize, c: u32) -> Vec<u8> {
+    let pi = from_hex(values::PI).unwrap();
+    let middle = plus(&pi[..bits / 8 - 16], &(c - 1).to_be_bytes());
+    [&[0xff; 8][..], &middle, &[0xff; 8]].concat()
+}
+
+#[test]
+fn the_formula_gives_the_primes_that_rfc_2409_prints() {
+    let printed = "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD\
+                   EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED\
+                   EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE65381FFFFFFFFFFFFFFFF";
+    assert_eq!(prime(1024, 129_093), from_hex(printed).unwrap());
+    let printed = "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD\
+                   EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A63A3620FFFFFFFFFFFFFFFF";
+    assert_eq!(prime(768, 149_686), from_hex(printed).unwrap());
+}
+
+/// `m > p - 1` as p - 2 is taken, `m <= p` as p - 1 is not: the modulus is the prime of the RFC and no other number.
+#[test]
+fn the_moduli_are_the_primes_of_rfc_2409_and_rfc_3526() {
+    let mut wrong = Vec::new();
+    for (group, bits, private, c) in MODP {
+        let p = prime(bits, c);
+        let (one, two) = (number(private, 1), number(private, 2));
+        let below = minus(&p, 2);
+        let holds = shared(group, &one, &below).as_ref() == Ok(&below)
+            && shared(group, &two, &below) == Ok(number(bits / 8, 4))
+            && shared(group, &one, &minus(&p, 1)) == Err(DhError::BadPublic);
+        if !holds {
+            wrong.push(group);
+        }
+    }
+    assert_eq!(wrong, [0u16; 0], "groups with another modulus");
+}
+
+fn wrong_answers(table: &[values::Exchange]) -> Vec<(u16, usize)> {
+    let mut wrong = Vec::new();
+    for (row, &(group, a, g_a, b, g_ab)) in table.iter().enumerate() {
+        let [a, g_a, b, g_ab] = [a, g_a, b, g_ab].map(|text| from_hex(text).unwrap());
+        let g_b = public(group, &b).unwrap();
+        let holds = public(group, &a).as_ref() == Ok(&g_a)
+            && shared(group, &a, &g_b).as_ref() == Ok(&g_ab)
+            && shared(group, &b, &g_a).as_ref() == Ok(&g_ab);
+        if !holds {
+            wrong.push((group, row));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn every_modp_group_gives_the_values_that_python_gives() {
+    assert_eq!(values::MODP.iter().map(|row| row.0).collect::<Vec<_>>(), MODP.map(|row| row.0));
+    assert_eq!(wrong_answers(values::MODP), []);
+}
+
+#[test]
+fn every_ecp_group_gives_the_values_of_rfc_5903() {
+    assert_eq!(values::ECP.iter().map(|row| row.0).collect::<Vec<_>>(), ECP.map(|row| row.0));
+    assert_eq!(wrong_answers(values::ECP), []);
+}
+
+#[test]
+fn leading_zeros_are_kept() {
+    assert_eq!(values::LEADING_ZERO.len(), 3);
+    assert!(values::LEADING_ZERO.iter().all(|row| row.2.starts_with("00") && row.4.starts_with("00")));
+    assert_eq!(wrong_answers(values::LEADING_ZERO), []);
+}
+
+#[test]
+fn lengths_are_those_of_the_rfcs_and_fit_the_buffer() {
+    for (group, bits, private, _) in MODP {
+        let expected = GroupLengths { private, public: bits / 8, shared: bits / 8 };
+        assert_eq!(GroupLengths::of(Group(group)), Some(expected), "group {group}");
+    }
+    for (group, octets) in ECP {
+        let expected = GroupLengths { private: octets, public: 2 * octets, shared: octets };
+        assert_eq!(GroupLengths::of(Group(group)), Some(expected), "group {group}");
+    }
+    let longest = (0..=u16::MAX).filter_map(|group| GroupLengths::of(Group(group))).map(|lengths| lengths.public).max();
+    assert_eq!(longest, Some(MAX_PUBLIC));
+}
+
+#[test]
+fn other_groups_are_unsupported() {
+    let known: Vec<u16> = MODP.iter().map(|row| row.0).chain(ECP.iter().map(|row| row.0)).collect();
+    for number in (0..=u16::MAX).filter(|number| !known.contains(number)) {
+        let (group, error) = (Group(number), Err(DhError::Unsupported(Group(number))));
+        assert_eq!(GroupLengths::of(group), None);
+        assert_eq!(Software.public(group, &[1; 32], &mut [0; 96]), error);
+        assert_eq!(Software.shared(group, &[1; 32], &[2; 96], &mut [0; 96]), error);
+    }
+}
+
+#[test]
+fn values_of_another_length_are_refused() {
+    for group in MODP.iter().map(|row| row.0).chain(ECP.iter().map(|row| row.0)) {
+        let GroupLengths { private, public, shared } = GroupLengths::of(Group(group)).unwrap();
+        let mut scratch = [0; MAX_PUBLIC + 1];
+        let (ones, twos) = ([1; MAX_PUBLIC + 1], [2; MAX_PUBLIC + 1]);
+        let lengths = |expected: usize| [0, 1, expected - 1, expected + 1];
+        for actual in lengths(private) {
+            let error = Err(DhError::Length { expected: private, actual });
+            assert_eq!(Software.public(Group(group), &ones[..actual], &mut scratch[..public]), error);
+            let given = Software.shared(Group(group), &ones[..actual], &twos[..public], &mut scratch[..shared]);
+            assert_eq!(given, error);
+        }
+        for actual in lengths(public) {
+            let error = Err(DhError::Length { expected: public, actual });
+            assert_eq!(Software.public(Group(group), &ones[..private], &mut scratch[..actual]), error);
+            let given = Software.shared(Group(group), &ones[..private], &twos[..actual], &mut scratch[..shared]);
+            assert_eq!(given, error);
+        }
+        for actual in lengths(shared) {
+            let error = Err(DhError::Length { expected: shared, actual });
+            let given = Software.shared(Group(group), &ones[..private], &twos[..public], &mut scratch[..actual]);
+            assert_eq!(given, error);
+        }
+    }
+}
+
+#[test]
+fn p4_public_values_that_fix_the_secret_are_refused_in_modp_groups() {
+    for (group, bits, private, c) in MODP {
+        let (p, octets) = (prime(bits, c), bits / 8);
+        let bad = [
+            ("0", number(octets, 0)),
+            ("1", number(octets, 1)),
+            ("p - 1", minus(&p, 1)),
+            ("p", p.clone()),
+            ("p + 1", plus(&p, &[1])),
+            ("p + 2", plus(&p, &[2])),
+            ("all ones", vec![0xff; octets]),
+        ];
+        for (name, value) in bad {
+            assert_eq!(shared(group, &vec![3; private], &value), Err(DhError::BadPublic), "group {group}: {name}");
+        }
+        let (two, eight) = (number(octets, 2), number(octets, 8));
+        assert_eq!(shared(group, &number(private, 3), &two), Ok(eight), "group {group}: 2 is good");
+    }
+}
+
+#[test]
+fn p4_points_that_are_not_on_the_curve_are_refused() {
+    assert_eq!(values::CURVES.iter().map(|row| row.0).collect::<Vec<_>>(), ECP.map(|row| row.0));
+    for &(group, p, _, x, y) in values::CURVES {
+        let [p, x, y] = [p, x, y].map(|text| from_hex(text).unwrap());
+        let (size, zero, ones) = (p.len(), vec![0; p.len()], vec![0xff; p.len()]);
+        let flipped: Vec<u8> = y[..size - 1].iter().copied().chain([y[size - 1] ^ 2]).collect();
+        let mut bad = vec![
+            ("the point at infinity, as (0, 0)", [&zero[..], &zero].concat()),
+            ("x alone", [&x[..], &zero].concat()),
+            ("y alone", [&zero[..], &y].concat()),
+            ("y of another point", [&x[..], &flipped].concat()),
+            ("x and y exchanged", [&y[..], &x].concat()),
+            ("x + p for x", [&plus(&x, &p)[..], &y].concat()),
+            ("(p, p)", [&p[..], &p].concat()),
+            ("(p, y)", [&p[..], &y].concat()),
+            ("all ones", [&ones[..], &ones].concat()),
+            ("x = all ones", [&ones[..], &y].concat()),
+            ("y = all ones", [&x[..], &ones].concat()),
+        ];
+        if group == 21 {
+            bad.push(("y + p for y", [&x[..], &plus(&y, &p)].concat())); // there is room above 521 bits
+        }
+        let one = number(size, 1);
+        assert_eq!(shared(group, &one, &[&x[..], &y].concat()), Ok(x.clone()), "the point itself is good");
+        for (name, point) in bad {
+            assert_eq!(shared(group, &one, &point), Err(DhError::BadPublic), "group {group}: {name}");
+        }
+    }
+}
+
+#[test]
+fn private_values_out_of_range_are_refused() {
+    for (group, bits, private, _) in MODP {
+        let (zero, eight) = (vec![0; private], number(bits / 8, 8));
+        assert_eq!(public(group, &zero), Err(DhError::BadPrivate), "group {group}");
+        assert_eq!(shared(group, &zero, &eight), Err(DhError::BadPrivate), "group {group}");
+        assert_eq!(public(group, &number(private, 3)), Ok(eight), "group {group}");
+        assert!(public(group, &vec![0xff; private]).is_ok(), "group {group}");
+    }
+    for &(group, _, order, x, y) in values::CURVES {
+        let [n, x, y] = [order, x, y].map(|text| from_hex(text).unwrap());
+        let point = [&x[..], &y].concat();
+        for (name, value) in [("0", vec![0; n.len()]), ("n", n.clone()), ("n + 1", plus(&n, &[1]))]
+            .into_iter()
+            .chain([("all ones", vec![0xff; n.len()])])
+        {
+            assert_eq!(public(group, &value), Err(DhError::BadPrivate), "group {group}: {name}");
+            assert_eq!(shared(group, &value, &point), Err(DhError::BadPrivate), "group {group}: {name}");
+        }
+        // n - 1 is good: it gives the inverse of the point, which has the same x.
+        assert_eq!(shared(group, &minus(&n, 1), &point), Ok(x.clone()), "group {group}: n - 1");
+        assert_eq!(
+            public(group, &minus(&n, 1)).unwrap()[..n.len()],
+            public(group, &number(n.len(), 1)).unwrap()[..n.len()]
+        );
+    }
+}
+
+#[test]
+fn errors_say_in_one_line_what_is_wrong() {
+    let texts = [
+        (DhError::Unsupported(Group(31)), "group curve25519 is not supported"),
+        (DhError::Unsupported(Group(999)), "group 999 is not supported"),
+        (DhError::Length { expected: 32, actual: 31 }, "31 octets where the group has 32"),
+        (DhError::BadPublic, "the public value is out of range"),
+        (DhError::BadPrivate, "the private value is out of range"),
+    ];
+    for (error, text) in texts {
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_sides_agree_and_others_do_not(a in vec(any::<u8>(), 78), b in vec(any::<u8>(), 78)) {
+        for group in MODP.iter().map(|row| row.0).chain(ECP.iter().map(|row| row.0)) {
+            let octets = GroupLengths::of(Group(group)).unwrap().private;
+            let (mut a, mut b) = (a[78 - octets..].to_vec(), b[78 - octets..].to_vec());
+            if group >= 19 {
+                (a[0], b[0]) = (0, 0); // below the order
+            }
+            (a[1], b[1]) = (a[1] | 1, b[1] | 1);
+            let (g_a, g_b) = (public(group, &a).unwrap(), public(group, &b).unwrap());
+            let (one, other) = (shared(group, &a, &g_b).unwrap(), shared(group, &b, &g_a).unwrap());
+            prop_assert_eq!(&one, &other);
+            let mut c = a.clone();
+            c[octets - 1] ^= 1;
+            prop_assert_ne!(shared(group, &c, &g_b).unwrap(), one);
+        }
+    }
+}

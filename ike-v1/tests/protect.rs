@@ -1,0 +1,556 @@
+//! Encryption of messages and its chain of IVs: recorded exchanges, every cipher, retransmissions and forgeries (traps
+//! X18, X19, X26).
+#![cfg(all(feature = "modern", feature = "legacy"))]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(clippy::cast_possible_truncation, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use ike_codec::{Body, DecodeErrorKind, ExchangeKind, Flags, Header, Message, MessageWriter, PayloadKind, Version};
+use ike_v1::{IvChain, NextIv, Nonces, ProtectError, Protection, Skeyids, plaintext};
+use ipsec_crypto::{CipherAlgorithm, HashFunction, KeyError, Prf};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use test_vectors::{FlowRecord, Record, data, read_file};
+
+/// Cipher, octets of its key, octets of its block.
+const CIPHERS: [(CipherAlgorithm, usize, usize); 7] = [
+    (CipherAlgorithm::DesCbc, 8, 8),
+    (CipherAlgorithm::TripleDesCbc, 24, 8),
+    (CipherAlgorithm::BlowfishCbc, 56, 8),
+    (CipherAlgorithm::Cast128Cbc, 16, 8),
+    (CipherAlgorithm::AesCbc, 16, 16),
+    (CipherAlgorithm::AesCbc, 24, 16),
+    (CipherAlgorithm::AesCbc, 32, 16),
+];
+
+const HASHES: [(&str, HashFunction); 5] = [
+    ("md5", HashFunction::Md5),
+    ("sha1", HashFunction::Sha1),
+    ("sha256", HashFunction::Sha2_256),
+    ("sha384", HashFunction::Sha2_384),
+    ("sha512", HashFunction::Sha2_512),
+];
+
+fn key(octets: usize) -> Vec<u8> {
+    (0..octets).map(|i| 0x35u8.wrapping_add((5 * i) as u8)).collect()
+}
+
+fn protection(index: usize) -> Protection {
+    let (cipher, octets, _) = CIPHERS[index];
+    Protection::new(cipher, &key(octets), HashFunction::Sha1).unwrap()
+}
+
+/// A message with these payloads, padded to whole blocks.
+fn message(block: usize, header: &Header, payloads: &[(PayloadKind, Vec<u8>)]) -> Vec<u8> {
+    let mut buf = vec![0xee; 65_535];
+    let mut writer = MessageWriter::new(&mut buf, header).unwrap();
+    for (kind, body) in payloads {
+        writer.bytes(*kind, body).unwrap();
+    }
+    writer.finish_padded(block).unwrap().to_vec()
+}
+
+fn quick(block: usize) -> Vec<u8> {
+    let header = Header::new([1; 8], [2; 8], ExchangeKind::QUICK, 0x0102_0304);
+    message(block, &header, &[(PayloadKind::HASH, vec![0x5a; 20]), (PayloadKind::NONCE, (0..21).collect())])
+}
+
+fn chain() -> IvChain {
+    IvChain::starting_at(&core::array::from_fn::<u8, 16, _>(|i| 0x90 + i as u8))
+}
+
+fn flows(file: &str) -> Vec<FlowRecord> {
+    let records = read_file(&data().join(file)).unwrap();
+    records
+        .into_iter()
+        .map(|located| match located.record {
+            Record::Flow(record) => *record,
+            other => panic!("{} in {file}", other.kind()),
+        })
+        .collect()
+}
+
+/// What was found in some exchanges.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Found {
+    clear: usize,
+    phase_1: usize,
+    phase_2: usize,
+    ids: usize,
+    hashes: [usize; 3],
+}
+
+/// One side of a recorded exchange.
+struct Flow {
+    protection: Protection,
+    keys: Skeyids,
+    publics: Vec<Vec<u8>>,
+    phase_1: Option<IvChain>,
+    phase_2: BTreeMap<u32, IvChain>,
+    nonces: BTreeMap<u32, Vec<Vec<u8>>>,
+}
+
+impl Flow {
+    fn new(record: &FlowRecord) -> Self {
+        let name = record.messages.iter().find_map(|m| m.cipher.as_deref()).unwrap().to_lowercase();
+        let words = [
+            ("3des", CipherAlgorithm::TripleDesCbc),
+            ("aes", CipherAlgorithm::AesCbc),
+            ("blowfish", CipherAlgorithm::BlowfishCbc),
+            ("cast", CipherAlgorithm::Cast128Cbc),
+        ];
+        let cipher = words.iter().find(|(word, _)| name.contains(word)).unwrap().1;
+        let hash = record.hash.as_deref().unwrap_or_else(|| record.prf.trim_start_matches("hmac-"));
+        let hash = HASHES.iter().find(|row| row.0 == hash).unwrap().1;
+        let prf = *Prf::ALL.iter().find(|prf| prf.name() == record.prf).unwrap();
+        Self {
+            protection: Protection::new(cipher, &record.ka, hash).unwrap(),
+            keys: Skeyids::import(prf, &[], &record.skeyid_a, &[]).unwrap(),
+            publics: Vec::new(),
+            phase_1: None,
+            phase_2: BTreeMap::new(),
+            nonces: BTreeMap::new(),
+        }
+    }
+
+    fn follow(&mut self, record: &FlowRecord, found: &mut Found) {
+        for (number, entry) in record.messages.iter().enumerate() {
+            let at = format!("{} message {}", record.id, number + 1);
+            let message = Message::parse(&entry.wire).unwrap();
+            if !message.is_encrypted() {
+                self.publics.extend(message.find(PayloadKind::KEY_EXCHANGE).map(|p| p.body.to_vec()));
+                if let ([g_xi, g_xr], None) = (&self.publics[..], self.phase_1) {
+                    self.phase_1 = Some(self.protection.phase_1(g_xi, g_xr));
+                }
+                found.clear += 1;
+                continue;
+            }
+            let id = message.header().message_id;
+            let phase_1 = self.phase_1.unwrap();
+            let chain = match id {
+                0 => phase_1,
+                id => *self.phase_2.entry(id).or_insert_with(|| self.protection.phase_2(&phase_1, id)),
+            };
+            let iv = entry.iv.as_ref().unwrap();
+            assert_eq!(chain.iv()[..self.protection.block()], iv[..self.protection.block()], "{at}: IV");
+            let mut bytes = entry.wire.to_vec();
+            let next = self.protection.decrypt(&chain, &mut bytes).unwrap();
+            assert_eq!(bytes[28..], entry.plaintext.as_ref().unwrap()[..], "{at}: plaintext");
+            self.check_hash(id, &bytes, entry.hash.as_deref(), found, &at);
+            let expected = entry.payloads.as_ref().unwrap();
+            let payloads: Vec<_> = plaintext(&bytes).unwrap().payloads().map(|p| (p.kind.0, p.length())).collect();
+            assert_eq!(*expected, payloads, "{at}: payloads");
+            assert_eq!(self.protection.encrypt(&chain, &mut bytes).unwrap(), next, "{at}: next IV");
+            assert_eq!(bytes, entry.wire[..], "{at}: encrypted again");
+            match id {
+                0 => self.phase_1.as_mut().unwrap().confirm(next),
+                id => self.phase_2.get_mut(&id).unwrap().confirm(next),
+            }
+            *if id == 0 { &mut found.phase_1 } else { &mut found.phase_2 } += 1;
+        }
+        found.ids += self.phase_2.len();
+    }
+
+    fn check_hash(&mut self, id: u32, message: &[u8], name: Option<&str>, found: &mut Found, at: &str) {
+        let payloads = plaintext(message).unwrap();
+        let nonces = self.nonces.entry(id).or_default();
+        nonces.extend(payloads.payloads().filter(|p| p.kind == PayloadKind::NONCE).map(|p| p.body.to_vec()));
+        let Some(name) = name else { return };
+        let first = payloads.payloads().next().unwrap();
+        let Body::Hash(received) = first.view() else { panic!("{at}: no hash") };
+        let rest = &payloads.bytes()[first.length()..];
+        let (kind, computed) = match &name[..7] {
+            "HASH(1)" => (0, self.keys.hash_1(id, rest)),
+            "HASH(2)" => (1, self.keys.hash_2(id, &nonces[0], rest)),
+            "HASH(3)" => (2, self.keys.hash_3(id, &Nonces { initiator: &nonces[0], responder: &nonces[1] })),
+            other => panic!("{at}: {other}"),
+        };
+        assert!(computed.verify(received).is_ok(), "{at}: {name}");
+        found.hashes[kind] += 1;
+    }
+}
+
+fn follow(file: &str, exchanges: usize) -> Found {
+    let (records, mut found) = (flows(file), Found::default());
+    assert_eq!(records.len(), exchanges);
+    for record in &records {
+        Flow::new(record).follow(record, &mut found);
+    }
+    found
+}
+
+#[test]
+fn x18_exchanges_of_python_decrypt_with_one_chain_for_each_message_id() {
+    // For each of 18: two messages in clear, two of phase 1, two quick modes, a delete, a mode config.
+    let expected = Found { clear: 36, phase_1: 36, phase_2: 18 * 8, ids: 18 * 4, hashes: [18 * 4, 36, 36] };
+    assert_eq!(follow("ike/flows.jsonl", 18), expected);
+}
+
+#[test]
+fn x18_exchanges_of_strongswan_decrypt_with_one_chain_for_each_message_id() {
+    let found = follow("kdf/ike_flows.jsonl", 5);
+    let expected = Found { clear: 20, phase_1: 10, phase_2: 20, ids: 10, hashes: [10, 5, 5] };
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn x18_a_chain_goes_on_from_the_last_block_of_ciphertext() {
+    for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
+        let (protection, mut chain, mut bytes) = (protection(index), chain(), quick(block));
+        assert_eq!(protection.block(), block);
+        let before = chain;
+        let next = protection.encrypt(&chain, &mut bytes).unwrap();
+        assert_eq!(chain, before, "{cipher}: encryption alone moves nothing");
+        chain.confirm(next);
+        assert_eq!(chain.iv()[..block], bytes[bytes.len() - block..], "{cipher}");
+        assert_eq!(chain.iv()[block..], [0; 16][block..], "{cipher}: no more than a block");
+    }
+}
+
+#[test]
+fn x18_phase_2_starts_from_the_last_block_of_phase_1_and_the_message_id() {
+    for (index, (cipher, octets, block)) in CIPHERS.into_iter().enumerate() {
+        for (name, hash) in HASHES {
+            let protection = Protection::new(cipher, &key(octets), hash).unwrap();
+            let expected = hash.digest(&[b"g^xi", b"g^xr"]);
+            let phase_1 = protection.phase_1(b"g^xi", b"g^xr");
+            assert_eq!(phase_1.iv(), &expected.expose()[..16], "{cipher} {name}");
+            let expected = hash.digest(&[&phase_1.iv()[..block], &[0xde, 0xad, 0, 1]]);
+            assert_eq!(protection.phase_2(&phase_1, 0xdead_0001).iv(), &expected.expose()[..16], "{cipher} {name}");
+        }
+        // What is behind the block does not count: a chain that was started with more octets is the same.
+        let (long, short) = (chain(), IvChain::starting_at(&chain().iv()[..block]));
+        let protection = protection(index);
+        assert_eq!(protection.phase_2(&long, 7), protection.phase_2(&short, 7), "{cipher}");
+    }
+}
+
+#[test]
+fn x18_a_retransmission_decrypts_with_the_chain_that_did_not_move() {
+    for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
+        let (protection, mut sender, mut receiver) = (protection(index), chain(), chain());
+        let clear = quick(block);
+        let mut wire = clear.clone();
+        let sent = protection.encrypt(&sender, &mut wire).unwrap();
+        for _ in 0..3 {
+            let mut again = clear.clone();
+            assert_eq!(protection.encrypt(&sender, &mut again).unwrap(), sent);
+            assert_eq!(again, wire, "{cipher}: sent again as it was");
+            let mut received = wire.clone();
+            assert_eq!(protection.decrypt(&receiver, &mut received).unwrap(), sent);
+            assert_eq!(received, clear, "{cipher}");
+        }
+        sender.confirm(sent);
+        let mut received = wire.clone();
+        receiver.confirm(protection.decrypt(&receiver, &mut received).unwrap());
+        assert_eq!(sender, receiver, "{cipher}");
+        // Behind it the first message does not decrypt any more, and the next one does.
+        let mut late = wire.clone();
+        let _: NextIv = protection.decrypt(&receiver, &mut late).unwrap();
+        assert_ne!(late, clear, "{cipher}");
+        let mut second = clear.clone();
+        let _: NextIv = protection.encrypt(&sender, &mut second).unwrap();
+        assert_ne!(second, wire, "{cipher}: another IV");
+        let _: NextIv = protection.decrypt(&receiver, &mut second).unwrap();
+        assert_eq!(second, clear, "{cipher}");
+    }
+}
+
+#[test]
+fn x18_a_forged_message_moves_nothing() {
+    for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
+        let (protection, receiver, clear) = (protection(index), chain(), quick(block));
+        let keys = Skeyids::import(Prf::HmacSha1, &[], &[3; 20], &[]).unwrap();
+        let hash = keys.hash_1(9, &clear[28 + 24..]);
+        let mut wire = clear.clone();
+        let good = protection.encrypt(&receiver, &mut wire).unwrap();
+        for bit in 28 * 8..wire.len() * 8 {
+            let mut forged = wire.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            let flipped = forged.clone();
+            let next = protection.decrypt(&receiver, &mut forged).unwrap();
+            assert_eq!(receiver, chain(), "{cipher}: bit {bit}");
+            assert_ne!(forged, clear, "{cipher}: bit {bit}");
+            assert_eq!(next == good, bit / 8 < wire.len() - block, "{cipher}: bit {bit}");
+            let body_is_whole = forged[28..52] == clear[28..52];
+            assert!(!body_is_whole || keys.hash_1(9, &forged[52..]).verify(hash.expose()).is_err());
+            protection.undo(&receiver, &mut forged).unwrap();
+            assert_eq!(forged, flipped, "{cipher}: bit {bit} is undone");
+        }
+        let mut received = wire.clone();
+        assert_eq!(protection.decrypt(&receiver, &mut received).unwrap(), good);
+        assert_eq!(received, clear, "{cipher}: the real one still decrypts");
+    }
+}
+
+#[test]
+fn x19_every_message_id_has_a_chain_of_its_own() {
+    for index in 0..CIPHERS.len() {
+        let (protection, phase_1) = (protection(index), chain());
+        let ids = [0u32, 1, 2, 0x0100_0000, 0x0000_0100, 0x8000_0000, u32::MAX];
+        for (i, id) in ids.iter().enumerate() {
+            assert_eq!(protection.phase_2(&phase_1, *id), protection.phase_2(&phase_1, *id));
+            for other in &ids[..i] {
+                assert_ne!(protection.phase_2(&phase_1, *id), protection.phase_2(&phase_1, *other), "{id} {other}");
+            }
+            assert_ne!(protection.phase_2(&phase_1, *id), phase_1, "not even the ID 0 goes on with phase 1");
+        }
+    }
+}
+
+#[test]
+fn x19_a_chain_of_phase_2_leaves_the_others_alone() {
+    let protection = protection(4);
+    let phase_1 = chain();
+    let (mut one, two) = (protection.phase_2(&phase_1, 1), protection.phase_2(&phase_1, 2));
+    let mut bytes = quick(16);
+    one.confirm(protection.encrypt(&one, &mut bytes).unwrap());
+    assert_ne!(one, protection.phase_2(&phase_1, 1));
+    assert_eq!(two, protection.phase_2(&phase_1, 2));
+    assert_eq!(phase_1, chain());
+}
+
+#[test]
+fn flags_other_than_encryption_stay_and_nothing_else_of_the_header_changes() {
+    let protection = protection(4);
+    for flags in (0..=u8::MAX).filter(|flags| flags & 1 == 0) {
+        let mut clear = quick(16);
+        clear[19] = flags;
+        let mut bytes = clear.clone();
+        let _: NextIv = protection.encrypt(&chain(), &mut bytes).unwrap();
+        assert_eq!((&bytes[..19], bytes[19], &bytes[20..28]), (&clear[..19], flags | 1, &clear[20..28]));
+        let _: NextIv = protection.decrypt(&chain(), &mut bytes).unwrap();
+        assert_eq!(bytes, clear);
+    }
+}
+
+/// What `encrypt` and `decrypt` say of a message; both must leave it as it is.
+fn refused(protection: &Protection, message: &[u8]) -> [Option<ProtectError>; 2] {
+    let mut bytes = message.to_vec();
+    let encrypted = protection.encrypt(&chain(), &mut bytes).err();
+    assert!(encrypted.is_none() || bytes == message, "refused, and changed");
+    let mut bytes = message.to_vec();
+    let decrypted = protection.decrypt(&chain(), &mut bytes).err();
+    assert!(decrypted.is_none() || bytes == message, "refused, and changed");
+    let mut bytes = message.to_vec();
+    let undone = protection.undo(&chain(), &mut bytes).err();
+    assert_eq!(undone, encrypted);
+    assert!(undone.is_none() || bytes == message, "refused, and changed");
+    [encrypted, decrypted]
+}
+
+/// A header with this flag and length before this many octets of a body.
+fn raw(flags: u8, body: usize) -> Vec<u8> {
+    let header = Header {
+        next_payload: PayloadKind::HASH,
+        flags: Flags(flags),
+        length: 28 + body as u32,
+        ..Header::new([1; 8], [2; 8], ExchangeKind::INFORMATIONAL, 5)
+    };
+    [&header.to_bytes()[..], &vec![0x61; body]].concat()
+}
+
+#[test]
+fn bodies_that_are_no_whole_blocks_are_refused() {
+    for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
+        let protection = protection(index);
+        for body in 0..=64 {
+            let whole = body != 0 && body % block == 0;
+            let error = (!whole).then_some(ProtectError::Length { body, block });
+            let [encrypted, _] = refused(&protection, &raw(0, body));
+            assert_eq!(encrypted, error, "{cipher}: {body} octets");
+            let [_, decrypted] = refused(&protection, &raw(1, body));
+            assert_eq!(decrypted.is_none(), whole, "{cipher}: {body} octets");
+            if body != 0 && body % 8 == 0 {
+                assert_eq!(decrypted, error, "{cipher}: {body} octets");
+            } else {
+                let malformed = |error| matches!(error, Some(ProtectError::Malformed(_)));
+                assert!(malformed(decrypted), "{cipher}: {body} octets");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_flag_must_fit() {
+    for index in 0..CIPHERS.len() {
+        let header = Header::new([1; 8], [2; 8], ExchangeKind::QUICK, 9);
+        let clear = message(16, &header, &[(PayloadKind::HASH, vec![1; 20]), (PayloadKind::NONCE, vec![2; 20])]);
+        assert_eq!(clear.len(), 28 + 48, "whole blocks without padding");
+        assert_eq!(refused(&protection(index), &clear), [None, Some(ProtectError::Flag)]);
+        let mut wire = clear;
+        let _: NextIv = protection(index).encrypt(&chain(), &mut wire).unwrap();
+        assert_eq!(refused(&protection(index), &wire), [Some(ProtectError::Flag), None]);
+    }
+}
+
+#[test]
+fn messages_that_do_not_parse_are_refused() {
+    let kind = |error: Option<ProtectError>| match error {
+        Some(ProtectError::Malformed(error)) => Some(error.kind),
+        _ => None,
+    };
+    let good = quick(16);
+    let changed = |at: usize, octet: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = octet;
+        bytes
+    };
+    let both = [
+        ("no octets", Vec::new(), DecodeErrorKind::TooShort),
+        ("27 octets", good[..27].to_vec(), DecodeErrorKind::TooShort),
+        ("IKEv2", changed(17, 0x20), DecodeErrorKind::Ikev2),
+        ("version 3", changed(17, 0x30), DecodeErrorKind::MajorVersion(3)),
+        ("version 1.1", changed(17, Version::IKEV1.0 | 1), DecodeErrorKind::MinorVersion(1)),
+        ("cut", good[..good.len() - 16].to_vec(), DecodeErrorKind::Truncated { declared: good.len() as u32 }),
+        ("a block more", [&good[..], &[0; 16]].concat(), DecodeErrorKind::WrongLength { declared: good.len() as u32 }),
+    ];
+    for (name, bytes, expected) in both {
+        for flag in [0, 1] {
+            let mut bytes = bytes.clone();
+            if let Some(flags) = bytes.get_mut(19) {
+                *flags = flag;
+            }
+            let errors = refused(&protection(4), &bytes).map(kind);
+            assert_eq!(errors, [Some(expected), Some(expected)], "{name}, flags {flag}");
+        }
+    }
+    let mut nothing = changed(16, 0);
+    nothing[19] = 1;
+    let [_, decrypted] = refused(&protection(4), &nothing);
+    assert_eq!(kind(decrypted), Some(DecodeErrorKind::UnparsedBytes), "octets without a payload");
+    let mut fragment = changed(16, PayloadKind::FRAGMENT.0);
+    fragment[19] = 1;
+    let [_, decrypted] = refused(&protection(4), &fragment);
+    assert!(decrypted.is_some(), "a fragment is never encrypted");
+}
+
+#[test]
+fn only_ciphers_with_blocks_and_good_keys_protect_messages() {
+    let new = |cipher, key: &[u8]| Protection::new(cipher, key, HashFunction::Sha1).err();
+    for (cipher, octets, _) in CIPHERS {
+        assert_eq!(new(cipher, &key(octets)), None, "{cipher} {octets}");
+        for wrong in [0, 4, 57, 64] {
+            let error = new(cipher, &key(wrong));
+            assert!(matches!(error, Some(KeyError::Length { actual, .. }) if actual == wrong), "{cipher} {wrong}");
+        }
+    }
+    let others = [
+        (CipherAlgorithm::Null, 0),
+        (CipherAlgorithm::AesCtr, 20),
+        (CipherAlgorithm::AesGcm16, 20),
+        (CipherAlgorithm::AesCcm8, 19),
+        (CipherAlgorithm::ChaCha20Poly1305, 36),
+        (CipherAlgorithm::NullAesGmac, 20),
+    ];
+    for (cipher, octets) in others {
+        assert_eq!(new(cipher, &key(octets)), Some(KeyError::Unsupported), "{cipher}");
+    }
+    assert_eq!(new(CipherAlgorithm::DesCbc, &[1; 8]), Some(KeyError::WeakDes));
+    let semi_weak = [1, 0xfe, 1, 0xfe, 1, 0xfe, 1, 0xfe];
+    assert_eq!(new(CipherAlgorithm::DesCbc, &semi_weak), Some(KeyError::SemiWeakDes));
+    assert_eq!(new(CipherAlgorithm::TripleDesCbc, &[7; 24]), Some(KeyError::DegenerateTripleDes));
+}
+
+#[test]
+fn wrong_keys_and_wrong_ivs_give_no_payloads_or_other_ones() {
+    for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
+        let clear = quick(block);
+        let mut wire = clear.clone();
+        let _: NextIv = protection(index).encrypt(&chain(), &mut wire).unwrap();
+        let mut other_iv = wire.clone();
+        let wrong = IvChain::starting_at(&[0xff; 16]);
+        let _: NextIv = protection(index).decrypt(&wrong, &mut other_iv).unwrap();
+        assert_ne!(other_iv, clear, "{cipher}");
+        assert_eq!(other_iv[28 + block..], clear[28 + block..], "{cipher}: CBC mends itself behind one block");
+        assert!(plaintext(&other_iv).is_err(), "{cipher}: the reserved fields and the length are not what they were");
+        let (algorithm, octets, _) = CIPHERS[index];
+        let other_key: Vec<u8> = key(octets).iter().map(|octet| octet ^ 0x5a).collect();
+        let other = Protection::new(algorithm, &other_key, HashFunction::Sha1).unwrap();
+        let mut with_other_key = wire.clone();
+        let _: NextIv = other.decrypt(&chain(), &mut with_other_key).unwrap();
+        assert!(with_other_key[28..].iter().zip(&clear[28..]).filter(|(a, b)| a == b).count() < 8, "{cipher}");
+        assert!(plaintext(&with_other_key).is_err(), "{cipher}: no payloads under another key");
+    }
+}
+
+#[test]
+fn errors_say_in_one_line_what_is_wrong() {
+    let error = ProtectError::Length { body: 9, block: 8 };
+    assert_eq!(error.to_string(), "9 octets are no whole blocks of 8");
+    assert_eq!(ProtectError::Flag.to_string(), "the encryption flag does not fit");
+    let [short, _] = refused(&protection(0), &[]);
+    let Some(ProtectError::Malformed(inner)) = short else { panic!("{short:?}") };
+    assert_eq!(short.unwrap().to_string(), inner.to_string());
+}
+
+fn payloads() -> impl Strategy<Value = Vec<(PayloadKind, Vec<u8>)>> {
+    let kinds = prop_oneof![
+        Just(PayloadKind::HASH),
+        Just(PayloadKind::NONCE),
+        Just(PayloadKind::VENDOR_ID),
+        Just(PayloadKind::KEY_EXCHANGE),
+        Just(PayloadKind::SIGNATURE),
+    ];
+    vec((kinds, vec(any::<u8>(), 1..300)), 1..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn x18_any_messages_come_back_in_their_order(
+        index in 0..CIPHERS.len(),
+        seed in vec(any::<u8>(), 16),
+        id in any::<u32>(),
+        messages in vec(payloads(), 1..4),
+    ) {
+        let (protection, block) = (protection(index), CIPHERS[index].2);
+        let (mut sender, mut receiver) = (IvChain::starting_at(&seed), IvChain::starting_at(&seed));
+        for payloads in messages {
+            let clear = message(block, &Header::new([3; 8], [4; 8], ExchangeKind::QUICK, id), &payloads);
+            let mut wire = clear.clone();
+            let sent = protection.encrypt(&sender, &mut wire).unwrap();
+            prop_assert!(Message::parse(&wire).unwrap().is_encrypted());
+            prop_assert_ne!(&wire[28..], &clear[28..]);
+            let mut received = wire.clone();
+            let got = protection.decrypt(&receiver, &mut received).unwrap();
+            prop_assert_eq!(&received, &clear);
+            let read: Vec<_> =
+                plaintext(&received).unwrap().payloads().map(|p| (p.kind, p.body.to_vec())).collect();
+            prop_assert_eq!(read, payloads);
+            protection.undo(&receiver, &mut received).unwrap();
+            prop_assert_eq!(&received, &wire);
+            prop_assert_eq!(sent, got);
+            sender.confirm(sent);
+            receiver.confirm(got);
+            prop_assert_eq!(&sender.iv()[..block], &wire[wire.len() - block..]);
+        }
+    }
+
+    #[test]
+    fn no_octets_make_it_panic_and_refusals_change_nothing(
+        index in 0..CIPHERS.len(),
+        mut bytes in vec(any::<u8>(), 0..200),
+        good_header in any::<bool>(),
+    ) {
+        if good_header && bytes.len() >= 28 {
+            bytes[17] = 0x10;
+            let length = bytes.len() as u32;
+            bytes[24..28].copy_from_slice(&length.to_be_bytes());
+        }
+        let protection = protection(index);
+        let before = bytes.clone();
+        let (encrypted, mut again) = (protection.encrypt(&chain(), &mut bytes), before.clone());
+        let decrypted = protection.decrypt(&chain(), &mut again);
+        prop_assert!(encrypted.is_err() || decrypted.is_err(), "a message is in clear or it is not");
+        prop_assert_eq!(encrypted.is_err(), bytes == before);
+        prop_assert_eq!(decrypted.is_err(), again == before);
+        if decrypted.is_ok() {
+            protection.undo(&chain(), &mut again).unwrap();
+            prop_assert_eq!(&again, &before);
+        }
+        prop_assert!(plaintext(&bytes).is_err() || bytes.len() > 28);
+    }
+}
