@@ -55,13 +55,12 @@ impl Skeyid {
     /// With signatures: `prf(Ni_b | Nr_b, g^xy)`.
     ///
     /// # Errors
-    /// [`KeyError::Length`] when the nonces are longer than 256 octets each, which RFC 2409 5 forbids.
+    /// [`KeyError::Length`] when a nonce is longer than 256 octets, which RFC 2409 5 forbids.
     pub fn signature(prf: Prf, nonces: &Nonces<'_>, g_xy: &[u8]) -> Result<Self, KeyError> {
+        let (ni, nr) = (nonces.initiator.len(), nonces.responder.len());
+        let too_long = KeyError::Length { allowed: KeyLengths { min: 0, max: 256, step: 1 }, actual: ni.max(nr) };
         let mut key = [0u8; 512];
-        let octets = nonces.initiator.len().saturating_add(nonces.responder.len());
-        let room = key
-            .get_mut(..octets)
-            .ok_or(KeyError::Length { allowed: KeyLengths { min: 16, max: 512, step: 1 }, actual: octets })?;
+        let room = key.get_mut(..ni.saturating_add(nr)).filter(|_| ni.max(nr) <= 256).ok_or(too_long)?;
         room.iter_mut().zip(nonces.initiator.iter().chain(nonces.responder)).for_each(|(to, from)| *to = *from);
         Ok(Self { prf, value: prf.compute(room, &[g_xy]) })
     }
