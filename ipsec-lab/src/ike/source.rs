@@ -5,7 +5,7 @@ use std::fs::File;
 use std::net::IpAddr;
 use std::path::Path;
 
-use ike_codec::{Framed, Port, unframe_udp};
+use ike_codec::{Framed, Message, Port, unframe_udp};
 use ipsec_packet::{Ip, IpProto, locate};
 use test_vectors::from_hex;
 
@@ -27,8 +27,9 @@ pub fn messages(source: &str) -> Result<Vec<Found>, Box<dyn Error>> {
     if !path.exists() {
         let digits: String = source.chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
         let message = from_hex(&digits).ok_or_else(|| format!("{source}: neither a file nor hexadecimal"))?;
+        // Behind a marker, unless it makes sense as it is.
         let message = match message.as_slice() {
-            [0, 0, 0, 0, behind_marker @ ..] => behind_marker.to_vec(),
+            [0, 0, 0, 0, behind_marker @ ..] if Message::parse(&message).is_err() => behind_marker.to_vec(),
             _ => message,
         };
         return Ok(vec![Found { frame: 0, ends: None, message }]);
