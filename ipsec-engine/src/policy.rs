@@ -1,0 +1,212 @@
+use core::fmt;
+use core::net::IpAddr;
+
+/// Which packets a policy is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Those that arrive.
+    In,
+    /// Those that leave.
+    Out,
+    /// Those that are forwarded (Linux).
+    Forward,
+}
+
+/// What happens to a packet that a policy selects (RFC 4301 4.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It is thrown away.
+    Discard,
+    /// It passes without IPsec.
+    None,
+    /// It passes without IPsec; for sockets, whatever the policies say.
+    Bypass,
+    /// The policy of the whole system decides.
+    Entrust,
+    /// It goes through these transforms, or came through them.
+    Ipsec(Bundle),
+}
+
+/// The most transforms of one policy.
+pub const MAX_TRANSFORMS: usize = 4;
+
+/// The transforms of a policy in their order: on the way out the first is applied first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Bundle {
+    requests: [Option<Request>; MAX_TRANSFORMS],
+}
+
+impl Bundle {
+    /// With one more transform at its end; `None` when there are [`MAX_TRANSFORMS`] already.
+    #[must_use]
+    pub fn with(mut self, request: Request) -> Option<Self> {
+        *self.requests.iter_mut().find(|slot| slot.is_none())? = Some(request);
+        Some(self)
+    }
+
+    /// The transforms in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &Request> {
+        self.requests.iter().flatten()
+    }
+}
+
+/// One transform that a policy asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// ESP, AH or IPComp.
+    pub protocol: Protocol,
+    /// Transport, tunnel, or either.
+    pub mode: Mode,
+    /// The ends of the tunnel.
+    pub ends: Option<Ends>,
+    /// How much it matters.
+    pub level: Level,
+}
+
+/// A security protocol of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Encapsulating security payload.
+    Esp,
+    /// Authentication header.
+    Ah,
+    /// IP payload compression.
+    Ipcomp,
+}
+
+/// The mode of an SA or of a transform of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Mode {
+    /// Either: of an SA, what its policy asks for.
+    #[default]
+    Any,
+    /// Between hosts.
+    Transport,
+    /// Between gateways.
+    Tunnel,
+}
+
+/// The ends of a tunnel: `None` is `any`, to be filled in by key exchange; ports are those of UDP encapsulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// Where it begins.
+    pub source: (Option<IpAddr>, Option<u16>),
+    /// Where it ends.
+    pub destination: (Option<IpAddr>, Option<u16>),
+}
+
+/// How much a transform matters, and which SA may serve it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Level {
+    /// What the system has as its default.
+    #[default]
+    Default,
+    /// An SA if there is one.
+    Use,
+    /// An SA, or the packet is not sent.
+    Require,
+    /// An SA of this policy alone.
+    Unique,
+    /// The SA with this request number.
+    UniqueId(u16),
+}
+
+/// Where a policy stands among others (Linux): lower numbers are looked at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(pub u32);
+
+impl Priority {
+    /// `high`.
+    pub const HIGH: Self = Self(0x4000_0000);
+    /// `def`, which is also what no priority means.
+    pub const DEFAULT: Self = Self(0x8000_0000);
+    /// `low`.
+    pub const LOW: Self = Self(0xc000_0000);
+
+    /// A base, higher by `offset` or lower if that is negative; `None` when it would leave the neighbourhood of its base.
+    pub fn offset(self, offset: i32) -> Option<Self> {
+        let distance = offset.unsigned_abs();
+        let moved = if offset < 0 { self.0.checked_add(distance) } else { self.0.checked_sub(distance) };
+        moved.filter(|_| distance < 0x4000_0000).map(Self)
+    }
+}
+
+impl Default for Priority {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+macro_rules! words {
+    ($type:ident { $($variant:ident = $word:literal,)* }) => {
+        impl $type {
+            /// What setkey(8) calls it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            /// The one that setkey(8) calls so.
+            pub fn by_name(name: &str) -> Option<Self> {
+                match name { $($word => Some(Self::$variant),)* _ => None }
+            }
+        }
+
+        impl core::fmt::Display for $type {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words! { Direction { In = "in", Out = "out", Forward = "fwd", } }
+words! { Protocol { Esp = "esp", Ah = "ah", Ipcomp = "ipcomp", } }
+words! { Mode { Any = "any", Transport = "transport", Tunnel = "tunnel", } }
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Use => f.write_str("use"),
+            Self::Require => f.write_str("require"),
+            Self::Unique => f.write_str("unique"),
+            Self::UniqueId(id) => write!(f, "unique:{id}"),
+        }
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/", self.protocol, self.mode)?;
+        if let Some(ends) = &self.ends {
+            write_end(f, ends.source)?;
+            f.write_str("-")?;
+            write_end(f, ends.destination)?;
+        }
+        write!(f, "/{}", self.level)
+    }
+}
+
+fn write_end(f: &mut fmt::Formatter<'_>, (address, port): (Option<IpAddr>, Option<u16>)) -> fmt::Result {
+    match address {
+        Some(address) => write!(f, "{address}")?,
+        None => f.write_str("any")?,
+    }
+    port.map_or(Ok(()), |port| write!(f, "[{port}]"))
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Discard => f.write_str("discard"),
+            Self::None => f.write_str("none"),
+            Self::Bypass => f.write_str("bypass"),
+            Self::Entrust => f.write_str("entrust"),
+            Self::Ipsec(bundle) => {
+                f.write_str("ipsec")?;
+                bundle.iter().try_for_each(|request| write!(f, " {request}"))
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The language of setkey(8): SAs and policies as text, parsed without allocation, and written again.
+//!
+//! Names of hosts are not resolved: addresses are numbers, as after `setkey -n`.
+
+mod algorithm;
+mod error;
+mod lexer;
+mod policy;
+mod statement;
+mod write;
+
+pub use algorithm::{Algorithm, Compression, Key};
+pub use error::{SetkeyError, SetkeyErrorKind};
+pub use policy::{PolicyStatement, Range, Selector, Upper};
+pub use statement::{Add, Family, Lifetimes, Padding, SaId, SaProtocol, SecurityContext, Statement, Statements};

@@ -1,0 +1,151 @@
+use core::fmt;
+
+use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
+
+use super::error::SetkeyErrorKind;
+
+/// A key as it is written: the octets of a string, or hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Key<'a> {
+    /// `"text"`.
+    Text(&'a str),
+    /// `0x` and pairs of digits, of which these are.
+    Hex(&'a str),
+}
+
+impl<'a> Key<'a> {
+    pub(super) fn hex(word: &'a str) -> Option<Self> {
+        let digits = word.strip_prefix("0x").or(word.strip_prefix("0X"))?;
+        let good =
+            !digits.is_empty() && digits.len().is_multiple_of(2) && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        good.then_some(Self::Hex(digits))
+    }
+
+    /// Octets of the key.
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Hex(digits) => digits.len() >> 1,
+        }
+    }
+
+    /// Whether it has no octets.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes the octets to the front of `out`; `None` when it is too short.
+    pub fn decode<'o>(&self, out: &'o mut [u8]) -> Option<&'o [u8]> {
+        let out = out.get_mut(..self.len())?;
+        match self {
+            Self::Text(text) => out.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from),
+            Self::Hex(digits) => {
+                let digit = |c: u8| char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok()).unwrap_or(0);
+                let (pairs, _) = digits.as_bytes().as_chunks::<2>();
+                out.iter_mut().zip(pairs).for_each(|(to, &[high, low])| *to = digit(high) << 4 | digit(low));
+            }
+        }
+        Some(out)
+    }
+}
+
+impl fmt::Debug for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({} octets)", self.len())
+    }
+}
+
+/// A row of setkey's tables of algorithms: a name, the lengths of keys in bits, and what it is here, if it is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Algorithm<T: 'static> {
+    /// The name.
+    pub name: &'static str,
+    /// The shortest key.
+    pub min_bits: usize,
+    /// The longest key.
+    pub max_bits: usize,
+    /// The distance between two lengths.
+    pub step_bits: usize,
+    /// The algorithm of this workspace; `None` for those that no SA can be made with.
+    pub known: Option<T>,
+}
+
+impl<T> Algorithm<T> {
+    /// Refuses a key of a length that the algorithm does not have.
+    pub(super) fn check(&self, key: &Key<'_>) -> Result<(), SetkeyErrorKind> {
+        let bits = key.len().saturating_mul(8);
+        let above = bits.checked_sub(self.min_bits);
+        let good =
+            above.is_some_and(|above| above.checked_rem(self.step_bits.max(1)) == Some(0)) && bits <= self.max_bits;
+        if good { Ok(()) } else { Err(SetkeyErrorKind::KeyLength { bits, min: self.min_bits, max: self.max_bits }) }
+    }
+}
+
+const fn row<T>(name: &'static str, bits: (usize, usize, usize), known: Option<T>) -> Algorithm<T>
+where
+    T: Copy,
+{
+    let (min_bits, max_bits, step_bits) = bits;
+    Algorithm { name, min_bits, max_bits, step_bits, known }
+}
+
+use CipherAlgorithm as C;
+use IntegrityAlgorithm as I;
+
+/// Encryption algorithms, option `-E`. Names of KAME, FreeBSD and Linux; keys include the salt or nonce.
+#[rustfmt::skip]
+pub(super) const CIPHERS: &[Algorithm<C>] = &[
+    row("des-cbc",           (64, 64, 8),     Some(C::DesCbc)),
+    row("3des-cbc",          (192, 192, 8),   Some(C::TripleDesCbc)),
+    row("null",              (0, 2048, 8),    Some(C::Null)),
+    row("simple",            (0, 2048, 8),    Some(C::Null)),
+    row("blowfish-cbc",      (40, 448, 8),    Some(C::BlowfishCbc)),
+    row("cast128-cbc",       (40, 128, 8),    Some(C::Cast128Cbc)),
+    row("des-deriv",         (64, 64, 8),     None),
+    row("des-32iv",          (64, 64, 8),     None),
+    row("twofish-cbc",       (0, 256, 8),     None),
+    row("rijndael-cbc",      (128, 256, 64),  Some(C::AesCbc)),
+    row("aes-cbc",           (128, 256, 64),  Some(C::AesCbc)),
+    row("aes-ctr",           (160, 288, 64),  Some(C::AesCtr)),
+    row("camellia-cbc",      (128, 256, 64),  None),
+    row("aes-gcm-16",        (160, 288, 64),  Some(C::AesGcm16)),
+    row("chacha20-poly1305", (288, 288, 8),   Some(C::ChaCha20Poly1305)),
+];
+
+/// Authentication algorithms, option `-A`. SHA2-256 is cut to 96 bits by KAME and Linux, to 128 by others: the SA's user
+/// decides.
+#[rustfmt::skip]
+pub(super) const MACS: &[Algorithm<I>] = &[
+    row("hmac-md5",       (128, 128, 8),  Some(I::HmacMd5_96)),
+    row("hmac-sha1",      (160, 160, 8),  Some(I::HmacSha1_96)),
+    row("keyed-md5",      (128, 128, 8),  None),
+    row("keyed-sha1",     (160, 160, 8),  None),
+    row("null",           (0, 2048, 8),   Some(I::None)),
+    row("hmac-sha2-256",  (256, 256, 8),  Some(I::HmacSha2_256_128)),
+    row("hmac-sha256",    (256, 256, 8),  Some(I::HmacSha2_256_128)),
+    row("hmac-sha2-384",  (384, 384, 8),  Some(I::HmacSha2_384_192)),
+    row("hmac-sha384",    (384, 384, 8),  Some(I::HmacSha2_384_192)),
+    row("hmac-sha2-512",  (512, 512, 8),  Some(I::HmacSha2_512_256)),
+    row("hmac-sha512",    (512, 512, 8),  Some(I::HmacSha2_512_256)),
+    row("hmac-ripemd160", (160, 160, 8),  Some(I::HmacRipemd160_96)),
+    row("aes-xcbc-mac",   (128, 128, 8),  Some(I::AesXcbcMac96)),
+    row("tcp-md5",        (8, 640, 8),    None),
+];
+
+/// The row of a name.
+pub(super) fn find<T>(table: &'static [Algorithm<T>], name: &str) -> Option<&'static Algorithm<T>> {
+    table.iter().find(|row| row.name == name)
+}
+
+/// A compression algorithm, option `-C`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// IPCOMP_OUI, which nobody has.
+    Oui,
+    /// DEFLATE.
+    Deflate,
+    /// LZS.
+    Lzs,
+}
+
+crate::policy::words! { Compression { Oui = "oui", Deflate = "deflate", Lzs = "lzs", } }

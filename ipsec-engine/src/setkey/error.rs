@@ -1,0 +1,115 @@
+use core::fmt;
+
+/// What is wrong with a text, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetkeyError<'a> {
+    /// The line, from 1.
+    pub line: u32,
+    /// The word that is wrong; empty where it is a key, or where something is missing.
+    pub found: &'a str,
+    /// What is wrong with it.
+    pub kind: SetkeyErrorKind,
+}
+
+/// What is wrong with a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SetkeyErrorKind {
+    /// A word that begins no statement.
+    Statement,
+    /// The text ends within a statement, which needs this.
+    Missing(&'static str),
+    /// Something else than this.
+    Expected(&'static str),
+    /// A string without its closing quote.
+    Unterminated,
+    /// Not an address of IPv4 or IPv6; names are not resolved.
+    Address,
+    /// Addresses of both families where one is needed.
+    Family,
+    /// A prefix longer than its address.
+    Prefix,
+    /// Not a port or the name of one.
+    Port,
+    /// Not a number, or above what it may be.
+    Number,
+    /// An SPI above what its protocol has: 16 bits of IPComp, 32 of the others.
+    Spi,
+    /// A word that names no security protocol.
+    Protocol,
+    /// A word that names no upper protocol.
+    Upper,
+    /// A word that names no mode.
+    Mode,
+    /// An algorithm that setkey does not know, or that does not go with the option.
+    Algorithm,
+    /// Not a quoted string or hexadecimal digits, in pairs, behind 0x.
+    Key,
+    /// A key of a length that its algorithm does not have.
+    KeyLength {
+        /// Bits of the key.
+        bits: usize,
+        /// The fewest that the algorithm takes.
+        min: usize,
+        /// The most.
+        max: usize,
+    },
+    /// An algorithm that the protocol needs is not there, or one that it has no use for is.
+    Algorithms,
+    /// A word that begins no option, or an option for the second time.
+    Option,
+    /// A direction, action or priority that there is none of.
+    Policy,
+    /// A transform of a policy that is not `protocol/mode/source-destination/level`.
+    Request,
+    /// A tunnel without ends.
+    NoEnds,
+    /// More transforms than a policy may have.
+    TooManyTransforms,
+}
+
+impl fmt::Display for SetkeyError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: ", self.line)?;
+        if !self.found.is_empty() {
+            write!(f, "`{}`: ", self.found)?;
+        }
+        fmt::Display::fmt(&self.kind, f)
+    }
+}
+
+impl fmt::Display for SetkeyErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Statement => "no statement begins so",
+            Self::Missing(what) => return write!(f, "{what} is missing"),
+            Self::Expected(what) => return write!(f, "{what} is expected"),
+            Self::Unterminated => "a string is not closed",
+            Self::Address => "not an address (names are not resolved)",
+            Self::Family => "addresses of two families",
+            Self::Prefix => "a prefix longer than its address",
+            Self::Port => "not a port",
+            Self::Number => "not a number that fits",
+            Self::Spi => "not an SPI that fits",
+            Self::Protocol => "not a security protocol",
+            Self::Upper => "not an upper protocol",
+            Self::Mode => "not a mode",
+            Self::Algorithm => "not an algorithm of this kind",
+            Self::Key => "a key is a quoted string, or 0x and pairs of hexadecimal digits",
+            Self::KeyLength { bits, min, max } if min == max => {
+                return write!(f, "a key of {bits} bits instead of {min}");
+            }
+            Self::KeyLength { bits, min, max } => {
+                return write!(f, "a key of {bits} bits, where {min} to {max} are allowed (not all of them)");
+            }
+            Self::Algorithms => "these algorithms do not go with the protocol",
+            Self::Option => "no such option here, or twice",
+            Self::Policy => "not a policy",
+            Self::Request => "not protocol/mode/source-destination/level",
+            Self::NoEnds => "a tunnel needs its two ends",
+            Self::TooManyTransforms => "more transforms than a policy may have",
+        })
+    }
+}
+
+impl core::error::Error for SetkeyError<'_> {}

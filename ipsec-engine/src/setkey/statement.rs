@@ -1,0 +1,431 @@
+use core::net::IpAddr;
+use core::str::FromStr;
+
+use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
+
+use super::algorithm::{Algorithm, CIPHERS, Compression, Key, MACS, find};
+use super::error::{SetkeyError, SetkeyErrorKind};
+use super::lexer::{Lexer, Token};
+use super::policy::{self, PolicyStatement, split_port};
+use crate::policy::Mode;
+
+/// The protocol of an SA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SaProtocol {
+    /// ESP (RFC 2406, 4303).
+    Esp,
+    /// ESP of RFC 1827.
+    EspOld,
+    /// ESP in UDP (RFC 3948).
+    EspUdp,
+    /// AH (RFC 2402, 4302).
+    Ah,
+    /// AH of RFC 1826.
+    AhOld,
+    /// IPComp.
+    Ipcomp,
+    /// TCP-MD5 (RFC 2385).
+    Tcp,
+}
+
+crate::policy::words! { SaProtocol {
+    Esp = "esp", EspOld = "esp-old", EspUdp = "esp-udp", Ah = "ah", AhOld = "ah-old", Ipcomp = "ipcomp", Tcp = "tcp",
+} }
+
+/// The family that addresses must be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Family {
+    /// Either.
+    #[default]
+    Any,
+    /// IPv4, option `-4`.
+    V4,
+    /// IPv6, option `-6`.
+    V6,
+}
+
+/// Which SA: its ends, protocol and SPI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SaId {
+    /// Where its packets come from, and the UDP port of ESP in UDP.
+    pub source: (IpAddr, Option<u16>),
+    /// Where they go.
+    pub destination: (IpAddr, Option<u16>),
+    /// Its protocol.
+    pub protocol: SaProtocol,
+    /// Its SPI, or the CPI of IPComp.
+    pub spi: u32,
+}
+
+/// Limits of an SA; 0 for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Lifetimes {
+    /// Seconds until it is dead.
+    pub hard_seconds: u64,
+    /// Seconds until a new one is asked for.
+    pub soft_seconds: u64,
+    /// Octets until it is dead.
+    pub hard_bytes: u64,
+    /// Octets until a new one is asked for.
+    pub soft_bytes: u64,
+}
+
+/// What ESP is padded with, option `-f`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Padding {
+    /// 1, 2, 3 .., which RFC 4303 asks for.
+    #[default]
+    Sequence,
+    /// Zeros.
+    Zero,
+    /// Random octets.
+    Random,
+}
+
+/// A label for mandatory access control, option `-ctx`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecurityContext<'a> {
+    /// Its domain of interpretation.
+    pub doi: u32,
+    /// Its algorithm.
+    pub algorithm: u32,
+    /// The label.
+    pub context: &'a str,
+}
+
+/// `add`: an SA with its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Add<'a> {
+    /// Which SA.
+    pub id: SaId,
+    /// The peer's own address behind a NAT, of ESP in UDP.
+    pub original_address: Option<IpAddr>,
+    /// Transport or tunnel, option `-m`.
+    pub mode: Mode,
+    /// Which policy's `unique` level it serves, option `-u`.
+    pub request_id: u16,
+    /// Octets of the window, of eight packets each, option `-r`.
+    pub window_octets: u32,
+    /// Its limits.
+    pub lifetimes: Lifetimes,
+    /// Whether sequence numbers may start again at 0, which nothing does any more.
+    pub cyclic: bool,
+    /// What ESP is padded with.
+    pub padding: Padding,
+    /// Its label.
+    pub context: Option<SecurityContext<'a>>,
+    /// The cipher and its key, option `-E`.
+    pub cipher: Option<(&'static Algorithm<CipherAlgorithm>, Key<'a>)>,
+    /// The MAC and its key, option `-A`.
+    pub mac: Option<(&'static Algorithm<IntegrityAlgorithm>, Key<'a>)>,
+    /// The compression, option `-C`, and whether the SPI is the CPI of the wire, option `-R`.
+    pub compression: Option<(Compression, bool)>,
+}
+
+/// One statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // there is no heap to put it on, and no need to keep it
+pub enum Statement<'a> {
+    /// `add`.
+    Add(Add<'a>),
+    /// `delete`.
+    Delete(SaId),
+    /// `deleteall`: every SA between two hosts of a protocol.
+    DeleteAll {
+        /// Where their packets come from.
+        source: IpAddr,
+        /// Where they go.
+        destination: IpAddr,
+        /// Their protocol.
+        protocol: SaProtocol,
+    },
+    /// `get`.
+    Get(SaId),
+    /// `flush`, of one protocol or all.
+    Flush(Option<SaProtocol>),
+    /// `dump`, of one protocol or all.
+    Dump(Option<SaProtocol>),
+    /// `spdadd`.
+    SpdAdd(PolicyStatement<'a>),
+    /// `spdupdate`.
+    SpdUpdate(PolicyStatement<'a>),
+    /// `spddelete`.
+    SpdDelete(PolicyStatement<'a>),
+    /// `spdflush`.
+    SpdFlush,
+    /// `spddump`.
+    SpdDump,
+    /// `exit`, `quit`, `bye`.
+    Exit,
+}
+
+/// The statements of a text, one by one.
+#[derive(Clone, Debug)]
+pub struct Statements<'a> {
+    lexer: Lexer<'a>,
+}
+
+impl<'a> Statements<'a> {
+    /// Those of `text`.
+    pub const fn of(text: &'a str) -> Self {
+        Self { lexer: Lexer::new(text) }
+    }
+
+    /// The next statement; `None` at the end.
+    ///
+    /// # Errors
+    /// [`SetkeyError`]; the next call goes on behind the statement that is wrong.
+    #[allow(clippy::should_implement_trait)] // it can fail
+    pub fn next(&mut self) -> Result<Option<Statement<'a>>, SetkeyError<'a>> {
+        let before = self.lexer.clone();
+        let result = self.statement();
+        if result.is_err() {
+            self.lexer = before;
+            self.lexer.recover();
+        }
+        result
+    }
+
+    fn statement(&mut self) -> Result<Option<Statement<'a>>, SetkeyError<'a>> {
+        let lexer = &mut self.lexer;
+        let name = loop {
+            match lexer.next()? {
+                Token::End => return Ok(None),
+                Token::Semicolon => {}
+                Token::Word(name) => break name,
+                Token::Quoted(text) => return Err(lexer.error(text, SetkeyErrorKind::Statement)),
+            }
+        };
+        let statement = match name {
+            "add" => Statement::Add(add(lexer)?),
+            "delete" => Statement::Delete(only_id(lexer)?),
+            "get" => Statement::Get(only_id(lexer)?),
+            "deleteall" => delete_all(lexer)?,
+            "flush" => Statement::Flush(only_protocol(lexer)?),
+            "dump" => Statement::Dump(only_protocol(lexer)?),
+            "spdadd" => Statement::SpdAdd(policy::statement(lexer, false)?),
+            "spdupdate" => Statement::SpdUpdate(policy::statement(lexer, false)?),
+            "spddelete" => Statement::SpdDelete(policy::statement(lexer, true)?),
+            "spdflush" => end(lexer).map(|()| Statement::SpdFlush)?,
+            "spddump" => end(lexer).map(|()| Statement::SpdDump)?,
+            "exit" | "quit" | "bye" => end(lexer).map(|()| Statement::Exit)?,
+            other => return Err(lexer.error(other, SetkeyErrorKind::Statement)),
+        };
+        Ok(Some(statement))
+    }
+}
+
+/// The next word, which is `what`.
+pub(super) fn word<'a>(lexer: &mut Lexer<'a>, what: &'static str) -> Result<&'a str, SetkeyError<'a>> {
+    match lexer.next()? {
+        Token::Word(word) => Ok(word),
+        Token::Quoted(text) => Err(lexer.error(text, SetkeyErrorKind::Expected(what))),
+        Token::Semicolon | Token::End => Err(lexer.error("", SetkeyErrorKind::Missing(what))),
+    }
+}
+
+/// The semicolon.
+pub(super) fn end<'a>(lexer: &mut Lexer<'a>) -> Result<(), SetkeyError<'a>> {
+    match lexer.next()? {
+        Token::Semicolon => Ok(()),
+        Token::Word(text) | Token::Quoted(text) => Err(lexer.error(text, SetkeyErrorKind::Expected(";"))),
+        Token::End => Err(lexer.error("", SetkeyErrorKind::Missing(";"))),
+    }
+}
+
+/// A number, decimal or hexadecimal behind 0x.
+pub(super) fn number<T: TryFrom<u64>>(text: &str) -> Option<T> {
+    let value = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?,
+        None => u64::from_str(text).ok().filter(|_| !text.starts_with('+'))?,
+    };
+    T::try_from(value).ok()
+}
+
+/// `-4`, `-6` and `-n`.
+pub(super) fn flags<'a>(lexer: &mut Lexer<'a>) -> Result<Family, SetkeyError<'a>> {
+    let mut family = Family::Any;
+    loop {
+        match lexer.peek()? {
+            Token::Word("-4") => family = Family::V4,
+            Token::Word("-6") => family = Family::V6,
+            Token::Word("-46n" | "-64n") => family = Family::Any,
+            Token::Word("-4n") => family = Family::V4,
+            Token::Word("-6n") => family = Family::V6,
+            Token::Word("-n") => {}
+            _ => return Ok(family),
+        }
+        lexer.next()?;
+    }
+}
+
+pub(super) fn address(text: &str, family: Family) -> Option<IpAddr> {
+    text.parse().ok().filter(|address: &IpAddr| match family {
+        Family::Any => true,
+        Family::V4 => address.is_ipv4(),
+        Family::V6 => address.is_ipv6(),
+    })
+}
+
+type End = (IpAddr, Option<u16>);
+
+fn hosts<'a>(lexer: &mut Lexer<'a>) -> Result<(End, End), SetkeyError<'a>> {
+    let family = flags(lexer)?;
+    let mut host = || {
+        let text = word(lexer, "an address")?;
+        let (host, port) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
+        address(host, family).map(|address| (address, port)).ok_or(lexer.error(text, SetkeyErrorKind::Address))
+    };
+    let (source, destination) = (host()?, host()?);
+    if source.0.is_ipv4() == destination.0.is_ipv4() {
+        Ok((source, destination))
+    } else {
+        Err(lexer.error("", SetkeyErrorKind::Family))
+    }
+}
+
+fn protocol<'a>(lexer: &mut Lexer<'a>) -> Result<SaProtocol, SetkeyError<'a>> {
+    let name = word(lexer, "a security protocol")?;
+    SaProtocol::by_name(name).ok_or(lexer.error(name, SetkeyErrorKind::Protocol))
+}
+
+fn only_protocol<'a>(lexer: &mut Lexer<'a>) -> Result<Option<SaProtocol>, SetkeyError<'a>> {
+    let protocol = match lexer.peek()? {
+        Token::Semicolon | Token::End => None,
+        _ => Some(protocol(lexer)?),
+    };
+    end(lexer).map(|()| protocol)
+}
+
+fn spi<'a>(lexer: &mut Lexer<'a>, protocol: SaProtocol) -> Result<u32, SetkeyError<'a>> {
+    let text = word(lexer, "an SPI")?;
+    let most = if protocol == SaProtocol::Ipcomp { 0xffff } else { u32::MAX };
+    number(text).filter(|spi| *spi <= most).ok_or(lexer.error(text, SetkeyErrorKind::Spi))
+}
+
+fn only_id<'a>(lexer: &mut Lexer<'a>) -> Result<SaId, SetkeyError<'a>> {
+    let (source, destination) = hosts(lexer)?;
+    let protocol = protocol(lexer)?;
+    let spi = spi(lexer, protocol)?;
+    end(lexer).map(|()| SaId { source, destination, protocol, spi })
+}
+
+fn delete_all<'a>(lexer: &mut Lexer<'a>) -> Result<Statement<'a>, SetkeyError<'a>> {
+    let ((source, _), (destination, _)) = hosts(lexer)?;
+    let protocol = protocol(lexer)?;
+    end(lexer).map(|()| Statement::DeleteAll { source, destination, protocol })
+}
+
+fn add<'a>(lexer: &mut Lexer<'a>) -> Result<Add<'a>, SetkeyError<'a>> {
+    let (source, destination) = hosts(lexer)?;
+    let protocol = protocol(lexer)?;
+    let mut original_address = None;
+    if let (SaProtocol::EspUdp, Token::Quoted(text)) = (protocol, lexer.peek()?) {
+        lexer.next()?;
+        original_address = Some(text.parse().map_err(|_| lexer.error(text, SetkeyErrorKind::Address))?);
+    }
+    let spi = spi(lexer, protocol)?;
+    let mut sa = Add {
+        id: SaId { source, destination, protocol, spi },
+        original_address,
+        mode: Mode::Any,
+        request_id: 0,
+        window_octets: 0,
+        lifetimes: Lifetimes::default(),
+        cyclic: false,
+        padding: Padding::default(),
+        context: None,
+        cipher: None,
+        mac: None,
+        compression: None,
+    };
+    loop {
+        match lexer.next()? {
+            Token::Semicolon => break,
+            Token::Word(name) => option(lexer, &mut sa, name)?,
+            Token::Quoted(text) => return Err(lexer.error(text, SetkeyErrorKind::Expected("an option"))),
+            Token::End => return Err(lexer.error("", SetkeyErrorKind::Missing(";"))),
+        }
+    }
+    if has_its_algorithms(&sa) { Ok(sa) } else { Err(lexer.error(protocol.name(), SetkeyErrorKind::Algorithms)) }
+}
+
+fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<(), SetkeyError<'a>> {
+    match name {
+        "-m" => {
+            let text = word(lexer, "a mode")?;
+            sa.mode = Mode::by_name(text).ok_or(lexer.error(text, SetkeyErrorKind::Mode))?;
+        }
+        "-u" => sa.request_id = argument(lexer)?,
+        "-r" => sa.window_octets = argument(lexer)?,
+        "-lh" => sa.lifetimes.hard_seconds = argument(lexer)?,
+        "-ls" => sa.lifetimes.soft_seconds = argument(lexer)?,
+        "-bh" => sa.lifetimes.hard_bytes = argument(lexer)?,
+        "-bs" => sa.lifetimes.soft_bytes = argument(lexer)?,
+        "-f" => match word(lexer, "a flag")? {
+            "cyclic-seq" => sa.cyclic = true,
+            "nocyclic-seq" => sa.cyclic = false,
+            "seq-pad" => sa.padding = Padding::Sequence,
+            "zero-pad" => sa.padding = Padding::Zero,
+            "random-pad" => sa.padding = Padding::Random,
+            other => return Err(lexer.error(other, SetkeyErrorKind::Option)),
+        },
+        "-ctx" => {
+            let (doi, algorithm) = (argument(lexer)?, argument(lexer)?);
+            let Token::Quoted(context) = lexer.next()? else {
+                return Err(lexer.error("", SetkeyErrorKind::Missing("a quoted context")));
+            };
+            sa.context = Some(SecurityContext { doi, algorithm, context });
+        }
+        "-E" if sa.cipher.is_none() => sa.cipher = Some(keyed(lexer, CIPHERS)?),
+        "-A" if sa.mac.is_none() => sa.mac = Some(keyed(lexer, MACS)?),
+        "-C" if sa.compression.is_none() => {
+            let text = word(lexer, "a compression")?;
+            let known = Compression::by_name(text).ok_or(lexer.error(text, SetkeyErrorKind::Algorithm))?;
+            sa.compression = Some((known, false));
+        }
+        "-R" => match &mut sa.compression {
+            Some((_, raw)) if !*raw => *raw = true,
+            _ => return Err(lexer.error(name, SetkeyErrorKind::Option)),
+        },
+        other => return Err(lexer.error(other, SetkeyErrorKind::Option)),
+    }
+    Ok(())
+}
+
+fn argument<'a, T: TryFrom<u64>>(lexer: &mut Lexer<'a>) -> Result<T, SetkeyError<'a>> {
+    let text = word(lexer, "a number")?;
+    number(text).ok_or(lexer.error(text, SetkeyErrorKind::Number))
+}
+
+/// An algorithm and its key, which one that takes keys of no bits may leave off.
+fn keyed<'a, T>(
+    lexer: &mut Lexer<'a>,
+    table: &'static [Algorithm<T>],
+) -> Result<(&'static Algorithm<T>, Key<'a>), SetkeyError<'a>> {
+    let name = word(lexer, "an algorithm")?;
+    let algorithm = find(table, name).ok_or(lexer.error(name, SetkeyErrorKind::Algorithm))?;
+    let key = match lexer.peek()? {
+        Token::Quoted(text) => Key::Text(text),
+        // An option or the end of the statement: no key.
+        Token::Word(option) if option.starts_with('-') && algorithm.min_bits == 0 => {
+            return Ok((algorithm, Key::Text("")));
+        }
+        Token::Semicolon if algorithm.min_bits == 0 => return Ok((algorithm, Key::Text(""))),
+        Token::Word(digits) => Key::hex(digits).ok_or(lexer.error("", SetkeyErrorKind::Key))?,
+        Token::Semicolon | Token::End => return Err(lexer.error("", SetkeyErrorKind::Missing("a key"))),
+    };
+    lexer.next()?;
+    algorithm.check(&key).map_err(|kind| lexer.error(name, kind))?;
+    Ok((algorithm, key))
+}
+
+/// ESP needs a cipher, AH a MAC and nothing else, IPComp a compression and nothing else.
+fn has_its_algorithms(sa: &Add<'_>) -> bool {
+    let has = (sa.cipher.is_some(), sa.mac.is_some(), sa.compression.is_some());
+    match sa.id.protocol {
+        SaProtocol::Esp | SaProtocol::EspOld | SaProtocol::EspUdp => matches!(has, (true, _, false)),
+        SaProtocol::Ah | SaProtocol::AhOld | SaProtocol::Tcp => has == (false, true, false),
+        SaProtocol::Ipcomp => has == (false, false, true),
+    }
+}

@@ -1,0 +1,267 @@
+//! The language of setkey(8): what it says, what it refuses and why, and that it comes back as it was.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
+use ipsec_engine::setkey::{
+    Key, Padding, PolicyStatement, Range, SaProtocol, Selector, SetkeyErrorKind as Kind, Statement, Statements, Upper,
+};
+use ipsec_engine::{Action, Direction, Level, Mode, Priority, Protocol};
+use ipsec_packet::IpProto;
+use proptest::prelude::*;
+
+fn one(text: &str) -> Statement<'_> {
+    let mut statements = Statements::of(text);
+    let statement = statements.next().unwrap_or_else(|e| panic!("{text}: {e}")).unwrap();
+    assert_eq!(statements.next(), Ok(None), "{text}");
+    statement
+}
+
+fn refusal(text: &str) -> (u32, &str, Kind) {
+    let error = Statements::of(text).next().expect_err(text);
+    (error.line, error.found, error.kind)
+}
+
+fn policy(text: &str) -> PolicyStatement<'_> {
+    match one(text) {
+        Statement::SpdAdd(policy) => policy,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_gateway_pair_of_a_handbook_is_understood() {
+    let text = "
+        #!/usr/sbin/setkey -f
+        flush;
+        spdflush;
+        # to the other office
+        add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E rijndael-cbc 0x000102030405060708090a0b0c0d0e0f
+            -A hmac-sha1 \"this is the test key\" ;
+        add 198.51.100.1 192.0.2.1 esp 4098 -m tunnel -r 8 -lh 3600 -ls 3000 -bh 1000000 -u 7 -f zero-pad
+            -E 3des-cbc \"123456789012345678901234\" -A hmac-sha2-256 \"12345678901234567890123456789012\";
+        spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;
+        spdadd 10.2.0.0/16 10.1.0.0/16 any -P in ipsec esp/tunnel/198.51.100.1-192.0.2.1/require;
+    ";
+    let mut statements = Statements::of(text);
+    let mut all = Vec::new();
+    while let Some(statement) = statements.next().unwrap() {
+        all.push(statement);
+    }
+    assert_eq!(all.len(), 6);
+    assert_eq!((all[0], all[1]), (Statement::Flush(None), Statement::SpdFlush));
+    let Statement::Add(sa) = all[3] else { panic!("{:?}", all[3]) };
+    assert_eq!((sa.id.protocol, sa.id.spi, sa.mode, sa.request_id), (SaProtocol::Esp, 4098, Mode::Tunnel, 7));
+    assert_eq!((sa.window_octets, sa.lifetimes.hard_seconds, sa.lifetimes.soft_seconds), (8, 3600, 3000));
+    assert_eq!((sa.lifetimes.hard_bytes, sa.padding), (1_000_000, Padding::Zero));
+    assert_eq!(sa.cipher.unwrap().0.known, Some(CipherAlgorithm::TripleDesCbc));
+    assert_eq!(sa.mac.unwrap().0.known, Some(IntegrityAlgorithm::HmacSha2_256_128));
+    let Statement::Add(first) = all[2] else { panic!("{:?}", all[2]) };
+    let (mut key, mut text) = ([0; 16], [0; 20]);
+    assert_eq!(first.cipher.unwrap().1.decode(&mut key).unwrap(), std::array::from_fn::<u8, 16, _>(|i| i as u8));
+    assert_eq!(first.mac.unwrap().1.decode(&mut text).unwrap(), b"this is the test key");
+    let Statement::SpdAdd(out) = all[4] else { panic!("{:?}", all[4]) };
+    let Action::Ipsec(bundle) = out.action.unwrap() else { panic!("{out:?}") };
+    let request = bundle.iter().next().unwrap();
+    assert_eq!((request.protocol, request.mode, request.level), (Protocol::Esp, Mode::Tunnel, Level::Require));
+    assert_eq!(request.ends.unwrap().destination, (Some("198.51.100.1".parse().unwrap()), None));
+    assert_eq!(out.direction, Direction::Out);
+}
+
+#[test]
+fn selectors_have_prefixes_ports_and_upper_protocols() {
+    let range = |text: &str, prefix, port| Range { address: text.parse().unwrap(), prefix, port };
+    for (source, upper_text, expected, upper) in [
+        ("10.0.0.1", "any", range("10.0.0.1", 32, None), Upper::Any),
+        ("10.0.0.0/8[any]", "tcp", range("10.0.0.0", 8, None), Upper::Protocol(IpProto::TCP)),
+        ("10.0.0.0/8[80]", "udp", range("10.0.0.0", 8, Some(80)), Upper::Protocol(IpProto::UDP)),
+        ("10.0.0.1[isakmp]", "17", range("10.0.0.1", 32, Some(500)), Upper::Protocol(IpProto::UDP)),
+        ("0.0.0.0/0", "ipencap", range("0.0.0.0", 0, None), Upper::Protocol(IpProto::IPV4)),
+        ("10.0.0.1", "icmp,8", range("10.0.0.1", 32, None), Upper::Icmp(IpProto::ICMP, 8, None)),
+        ("10.0.0.1", "icmp,3,4", range("10.0.0.1", 32, None), Upper::Icmp(IpProto::ICMP, 3, Some(4))),
+    ] {
+        let text = format!("spdadd {source} 10.9.9.9 {upper_text} -P in discard;");
+        let Selector::Flow { source, upper: found, .. } = policy(&text).selector else { panic!("{text}") };
+        assert_eq!((source, found), (expected, upper), "{text}");
+    }
+    let v6 = policy("spdadd -6n 2001:db8::/32[any] ::1[22] icmp6,135,0 -P out none;");
+    let Selector::Flow { source, destination, upper } = v6.selector else { panic!() };
+    assert_eq!((source.prefix, destination.port), (32, Some(22)));
+    assert_eq!(upper, Upper::Icmp(IpProto::ICMPV6, 135, Some(0)));
+    assert_eq!(policy("spdadd tagged \"lan\" -P out bypass;").selector, Selector::Tagged("lan"));
+}
+
+#[test]
+fn policies_have_directions_priorities_actions_and_levels() {
+    for (text, direction, priority, action) in [
+        ("-P in discard", Direction::In, Priority::DEFAULT, Action::Discard),
+        ("-P fwd none", Direction::Forward, Priority::DEFAULT, Action::None),
+        ("-P out prio high entrust", Direction::Out, Priority::HIGH, Action::Entrust),
+        ("-P out prio low - 5 bypass", Direction::Out, Priority(0xc000_0005), Action::Bypass),
+        ("-P out priority high + 16 bypass", Direction::Out, Priority(0x3fff_fff0), Action::Bypass),
+        ("-P out prio 16 bypass", Direction::Out, Priority(0x7fff_fff0), Action::Bypass),
+        ("-P out prio -16 bypass", Direction::Out, Priority(0x8000_0010), Action::Bypass),
+    ] {
+        let text = format!("spdadd 10.0.0.1 10.0.0.2 any {text};");
+        let found = policy(&text);
+        assert_eq!((found.direction, found.priority, found.action), (direction, priority, Some(action)), "{text}");
+    }
+    let text = "spdadd 10.0.0.1 10.0.0.2 any -P out ipsec ipcomp/transport//use esp/transport//require ah/any
+        esp/tunnel/me-192.0.2.9[4500]/unique:31;";
+    let Some(Action::Ipsec(bundle)) = policy(text).action else { panic!() };
+    let found: Vec<_> = bundle.iter().map(|r| (r.protocol, r.mode, r.level)).collect();
+    let expected = [
+        (Protocol::Ipcomp, Mode::Transport, Level::Use),
+        (Protocol::Esp, Mode::Transport, Level::Require),
+        (Protocol::Ah, Mode::Any, Level::Default),
+        (Protocol::Esp, Mode::Tunnel, Level::UniqueId(31)),
+    ];
+    assert_eq!(found, expected);
+    let ends = bundle.iter().last().unwrap().ends.unwrap();
+    assert_eq!((ends.source, ends.destination), ((None, None), (Some("192.0.2.9".parse().unwrap()), Some(4500))));
+}
+
+#[test]
+fn other_statements_are_understood() {
+    for text in [
+        "delete 10.0.0.1 10.0.0.2 ah 24500;",
+        "get 10.0.0.1 10.0.0.2 esp-old 0x2a;",
+        "deleteall 10.0.0.1 10.0.0.2 esp;",
+        "flush ah;",
+        "dump;",
+        "dump ipcomp;",
+        "spddump;",
+        "exit;",
+        "spddelete 10.0.0.1 10.0.0.2 any -P out;",
+        "spdupdate 10.0.0.1 10.0.0.2 any -P out discard;",
+        "add 10.0.0.1 10.0.0.2 ipcomp 0x2000 -m transport -C deflate -R;",
+        "add 10.0.0.1 10.0.0.2 tcp 0x1000 -A tcp-md5 \"bgp\";",
+        "add 10.0.0.1[4500] 10.0.0.2[4500] esp-udp \"10.9.9.9\" 0x77 -E null -A hmac-md5 0x00112233445566778899aabbccddeeff;",
+        "add 10.0.0.1 10.0.0.2 esp 0x77 -ctx 1 1 \"system_u:object_r\" -E aes-gcm-16 0x000102030405060708090a0b0c0d0e0f10111213;",
+        "add ::1 ::2 ah 0x77 -A aes-xcbc-mac 0x00112233445566778899aabbccddeeff;",
+    ] {
+        let first = one(text);
+        let written = first.to_string();
+        assert_eq!(one(&written), first, "{text} as {written}");
+    }
+    assert_eq!(one("bye;"), Statement::Exit);
+    assert_eq!(one(";;quit ;"), Statement::Exit);
+}
+
+#[test]
+fn each_mistake_has_its_own_answer_and_its_line() {
+    let add = "add 10.0.0.1 10.0.0.2";
+    for (text, found, kind) in [
+        ("\n\nfrobnicate;", "frobnicate", Kind::Statement),
+        ("flush", "", Kind::Missing(";")),
+        ("flush all;", "all", Kind::Protocol),
+        ("spdflush now;", "now", Kind::Expected(";")),
+        ("add gateway 10.0.0.2 esp 1;", "gateway", Kind::Address),
+        ("add -6 10.0.0.1 10.0.0.2 esp 1;", "10.0.0.1", Kind::Address),
+        ("add 10.0.0.1 ::1 esp 1;", "", Kind::Family),
+        ("add 10.0.0.1[65536] 10.0.0.2 esp 1;", "10.0.0.1[65536]", Kind::Port),
+        (&format!("{add} esq 1;"), "esq", Kind::Protocol),
+        (&format!("{add} esp 0x100000000;"), "0x100000000", Kind::Spi),
+        (&format!("{add} ipcomp 65536;"), "65536", Kind::Spi),
+        (&format!("{add} esp;"), "", Kind::Missing("an SPI")),
+        (&format!("{add} esp 1 -m beet;"), "beet", Kind::Mode),
+        (&format!("{add} esp 1 -u 65536;"), "65536", Kind::Number),
+        (&format!("{add} esp 1 -z;"), "-z", Kind::Option),
+        (&format!("{add} esp 1 -E aes 0x00;"), "aes", Kind::Algorithm),
+        (&format!("{add} esp 1 -E des-cbc 0x001;"), "", Kind::Key),
+        (&format!("{add} esp 1 -E des-cbc \"short\";"), "des-cbc", Kind::KeyLength { bits: 40, min: 64, max: 64 }),
+        (
+            &format!("{add} esp 1 -E aes-cbc \"12345678901234567\";"),
+            "aes-cbc",
+            Kind::KeyLength { bits: 136, min: 128, max: 256 },
+        ),
+        (&format!("{add} esp 1 -E des-cbc \"12345678;"), "", Kind::Unterminated),
+        (&format!("{add} esp 1 -A hmac-md5 \"1234567890123456\";"), "esp", Kind::Algorithms),
+        (&format!("{add} ah 1 -E null;"), "ah", Kind::Algorithms),
+        (&format!("{add} ipcomp 2 -R;"), "-R", Kind::Option),
+        ("spdadd 10.0.0.0/33 10.0.0.2 any -P in none;", "10.0.0.0/33", Kind::Prefix),
+        ("spdadd 10.0.0.1 ::1 any -P in none;", "::1", Kind::Family),
+        ("spdadd 10.0.0.1 10.0.0.2 tpc -P in none;", "tpc", Kind::Upper),
+        ("spdadd 10.0.0.1 10.0.0.2 tcp,1 -P in none;", "tcp,1", Kind::Upper),
+        ("spdadd 10.0.0.1 10.0.0.2 any in none;", "in", Kind::Expected("-P")),
+        ("spdadd 10.0.0.1 10.0.0.2 any -P over none;", "over", Kind::Policy),
+        ("spdadd 10.0.0.1 10.0.0.2 any -P in allow;", "allow", Kind::Policy),
+        ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec;", "", Kind::Missing("a transform")),
+        ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/tunnel//require;", "esp/tunnel//require", Kind::NoEnds),
+        (
+            "spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/transport/1.1.1.1/use;",
+            "esp/transport/1.1.1.1/use",
+            Kind::Request,
+        ),
+        ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/transport//must;", "esp/transport//must", Kind::Request),
+        ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/wormhole//use;", "esp/wormhole//use", Kind::Mode),
+        ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/transport//use/x;", "esp/transport//use/x", Kind::Request),
+        (
+            "spdadd 10.0.0.1 10.0.0.2 any -P in ipsec ah/any ah/any ah/any ah/any esp/any;",
+            "esp/any",
+            Kind::TooManyTransforms,
+        ),
+        ("spdadd 10.0.0.1 10.0.0.2 any -P in prio high + 1073741824 none;", "1073741824", Kind::Number),
+    ] {
+        let lines = u32::try_from(text.matches('\n').count()).unwrap();
+        assert_eq!(refusal(text), (lines + 1, found, kind), "{text}");
+    }
+}
+
+#[test]
+fn after_a_mistake_the_next_statement_is_read() {
+    let mut statements = Statements::of("add 10.0.0.1 nonsense esp 1;\nflush;\nspdadd x;\ndump");
+    assert_eq!(statements.next().unwrap_err().line, 1);
+    assert_eq!(statements.next(), Ok(Some(Statement::Flush(None))));
+    assert_eq!(statements.next().unwrap_err().line, 3);
+    assert_eq!(statements.next().unwrap_err().kind, Kind::Missing(";"));
+    assert_eq!(statements.next(), Ok(None));
+}
+
+#[test]
+fn keys_are_not_in_what_debug_and_errors_print() {
+    let text = "add 10.0.0.1 10.0.0.2 ah 1 -A hmac-md5 \"correcthorsebatt\";";
+    assert!(!format!("{:?}", one(text)).contains("correcthorse"));
+    for text in [
+        "add 10.0.0.1 10.0.0.2 ah 1 -A hmac-md5 \"correcthorse\";",
+        "add 10.0.0.1 10.0.0.2 ah 1 -A hmac-md5 0xcorrecthorse;",
+        "add 10.0.0.1 10.0.0.2 ah 1 -A hmac-md5 \"correcthorsebatt\" -Q;",
+    ] {
+        assert!(!Statements::of(text).next().unwrap_err().to_string().contains("correcthorse"));
+    }
+    assert_eq!(format!("{:?}", Key::Hex("0011")), "Key(2 octets)");
+}
+
+proptest! {
+    #[test]
+    fn any_text_ends_without_panic(text in "\\PC{0,200}") {
+        walk(&text);
+    }
+
+    #[test]
+    fn words_of_the_language_in_any_order_end_and_come_back(words in proptest::collection::vec(0usize..WORDS.len(), 0..40)) {
+        let text: String = words.iter().map(|&n| format!("{} ", WORDS[n])).collect();
+        walk(&text);
+    }
+}
+
+/// Reads everything; what is understood is written and read again.
+fn walk(text: &str) {
+    let mut statements = Statements::of(text);
+    for _ in 0..=text.len() {
+        match statements.next() {
+            Ok(None) => return,
+            Ok(Some(statement)) => assert_eq!(one(&statement.to_string()), statement),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+    panic!("does not end: {text}");
+}
+
+#[rustfmt::skip]
+const WORDS: &[&str] = &[
+    "add", "delete", "deleteall", "get", "flush", "dump", "spdadd", "spdupdate", "spddelete", "spddump", "spdflush", "exit", ";", ";", ";",
+    "10.0.0.1", "10.0.0.0/8[any]", "10.0.0.2[500]", "::1", "2001:db8::/32[22]", "esp", "ah", "ipcomp", "esp-udp", "tcp", "any", "icmp6,135",
+    "0x1001", "17", "-m", "tunnel", "transport", "-E", "des-cbc", "\"12345678\"", "0x0011223344556677", "-A", "hmac-md5", "null",
+    "-C", "deflate", "-R", "-P", "in", "out", "fwd", "prio", "high", "low", "+", "-", "discard", "none", "ipsec", "esp/transport//require",
+    "esp/tunnel/10.0.0.1-10.0.0.2/unique:7", "ah/any", "-u", "-r", "-lh", "-f", "zero-pad", "-ctx", "\"label\"", "tagged", "-4", "-6n", "#",
+];
