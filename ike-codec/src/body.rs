@@ -13,7 +13,7 @@ use crate::sa::SecurityAssociation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Body<'a> {
-    /// SA of the IPSEC DOI: proposals, transforms, attributes.
+    /// SA of the IPSEC DOI, or of DOI 0 with the same structure: proposals, transforms, attributes.
     SecurityAssociation(SecurityAssociation<'a>),
     /// SA of another DOI, its situation and what follows left alone.
     ForeignAssociation(Doi, &'a [u8]),
@@ -83,7 +83,9 @@ impl<'a> Body<'a> {
 fn association(body: &[u8], offset: u16) -> Option<Body<'_>> {
     let (doi, rest) = body.split_first_chunk::<4>()?;
     match Doi(u32::from_be_bytes(*doi)) {
-        Doi::IPSEC => SecurityAssociation::read(rest, offset.saturating_add(4)).ok().map(Body::SecurityAssociation),
+        doi if doi == Doi::IPSEC || (doi == Doi::ISAKMP && SecurityAssociation::check(rest).is_ok()) => {
+            SecurityAssociation::read(doi, rest, offset.saturating_add(4)).ok().map(Body::SecurityAssociation)
+        }
         doi => Some(Body::ForeignAssociation(doi, rest)),
     }
 }

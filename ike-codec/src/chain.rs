@@ -1,7 +1,9 @@
 use crate::body::{self, Body};
 use crate::error::{DecodeError, DecodeErrorKind, Fault};
 use crate::header::Header;
+use crate::natt::NatTraversal;
 use crate::number::PayloadKind;
+use crate::strict;
 
 /// One payload of a chain that was checked as a whole.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +27,21 @@ impl<'a> Payload<'a> {
     /// The body as what its kind makes of it.
     pub fn view(&self) -> Body<'a> {
         Body::read(self.kind, self.body, self.offset.saturating_add(4))
+    }
+
+    /// The body as what its kind means in an exchange that does NAT traversal by this document: payloads 15 and 16 of the
+    /// drafts 04 to 08 are NAT-D and NAT-OA there.
+    pub fn view_with(&self, document: NatTraversal) -> Body<'a> {
+        let kind = match self.kind {
+            kind if kind == document.detection() => PayloadKind::NAT_DETECTION,
+            kind if kind == document.original_address() => PayloadKind::NAT_ORIGINAL_ADDRESS,
+            kind => kind,
+        };
+        match Body::read(kind, self.body, self.offset.saturating_add(4)) {
+            // What was not checked at the door is checked here.
+            Body::NatOriginalAddress(original) if original.check(kind).is_err() => Body::Other(self.body),
+            body => body,
+        }
     }
 }
 
@@ -110,6 +127,11 @@ impl<'a> Chain<'a> {
         Ok(step)
     }
 
+    /// Where the last payload ends in the message.
+    pub(crate) fn end(&self) -> u16 {
+        self.offset.saturating_add(u16::try_from(self.bytes.len()).unwrap_or(u16::MAX))
+    }
+
     /// The kind of the first payload.
     pub const fn first(&self) -> PayloadKind {
         self.first
@@ -125,10 +147,17 @@ impl<'a> Chain<'a> {
         self.padding
     }
 
+    /// Refuses what [`Message::parse_strict`](crate::Message::parse_strict) refuses in payloads: for what was decrypted.
+    ///
+    /// # Errors
+    /// [`DecodeError`] of the kinds marked "strict only".
+    pub fn check_strictly(&self) -> Result<(), DecodeError> {
+        strict::check_chain(self)
+    }
+
     /// The payloads in their order.
     pub fn payloads(&self) -> Payloads<'a> {
-        let end = self.offset.saturating_add(u16::try_from(self.bytes.len()).unwrap_or(u16::MAX));
-        Payloads { kind: self.first, rest: self.bytes, end }
+        Payloads { kind: self.first, rest: self.bytes, end: self.end() }
     }
 }
 

@@ -36,8 +36,11 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Parses one message and refuses what the RFCs forbid but parsers can live with: reserved fields that are not zero,
-    /// unassigned numbers, nonces outside 8 to 256 octets, a zero initiator cookie, empty payloads.
+    /// Parses one message and refuses what the RFCs forbid but parsers can live with: reserved fields and unknown flags or
+    /// situations that are not zero; numbers of payloads, exchanges, protocols, transforms, identities, certificates,
+    /// notifications and mode config messages that no document assigns; nonces outside 8 to 256 octets, a zero initiator
+    /// cookie, empty payloads that must hold something, padding. Of an encrypted message it sees the header only: see
+    /// [`Chain::check_strictly`].
     ///
     /// # Errors
     /// As [`Message::parse`], and the kinds marked "strict only".

@@ -1,15 +1,17 @@
 use crate::attribute::Attributes;
 use crate::chain::{GENERIC_HEADER, Step, offset_of};
 use crate::error::{DecodeErrorKind, Fault};
-use crate::number::{PayloadKind, ProtocolId, Situation, TransformId};
+use crate::number::{Doi, PayloadKind, ProtocolId, Situation, TransformId};
 
-/// The SA payload of the IPSEC DOI: what is proposed, or what was chosen (RFC 2407 4.6.1).
+/// The SA payload of the IPSEC DOI, or one of the generic DOI 0 that is built like it: what is proposed, or what was chosen (RFC 2407 4.6.1).
 ///
 /// ```text
 /// | generic header (4) | DOI (4) | situation (4) | labels, if secrecy or integrity | proposals |
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecurityAssociation<'a> {
+    /// The DOI.
+    pub doi: Doi,
     /// The situation.
     pub situation: Situation,
     /// The labelled domain identifier and the levels and categories behind it; empty for identity only.
@@ -20,7 +22,7 @@ pub struct SecurityAssociation<'a> {
 
 impl<'a> SecurityAssociation<'a> {
     /// What follows the DOI; `offset` is where that begins in the message.
-    pub(crate) fn read(bytes: &'a [u8], offset: u16) -> Result<Self, DecodeErrorKind> {
+    pub(crate) fn read(doi: Doi, bytes: &'a [u8], offset: u16) -> Result<Self, DecodeErrorKind> {
         let end = offset.saturating_add(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
         let too_short = DecodeErrorKind::BodyTooShort(PayloadKind::SA);
         let (situation, rest) = bytes.split_first_chunk::<4>().ok_or(too_short)?;
@@ -28,12 +30,12 @@ impl<'a> SecurityAssociation<'a> {
         let length = if situation.is_labelled() { labels(situation, rest) } else { Some(0) };
         let (labels, proposals) =
             length.and_then(|length| rest.split_at_checked(length)).ok_or(DecodeErrorKind::LabelsCut)?;
-        Ok(Self { situation, labels, proposals, end })
+        Ok(Self { doi, situation, labels, proposals, end })
     }
 
     /// Walks proposals, transforms and attributes once.
     pub(crate) fn check(bytes: &'a [u8]) -> Result<(), Fault> {
-        let proposals = Self::read(bytes, 0)?.proposals;
+        let proposals = Self::read(Doi::IPSEC, bytes, 0)?.proposals;
         let (mut kind, mut rest) = (PayloadKind::PROPOSAL, proposals);
         let at = |rest: &[u8]| bytes.len().saturating_sub(rest.len());
         while kind != PayloadKind::NONE {
@@ -60,6 +62,17 @@ fn labels(situation: Situation, bytes: &[u8]) -> Option<usize> {
         }
     }
     bytes.len().checked_sub(rest.len())
+}
+
+/// Whether a reserved field among the labels is not zero.
+pub(crate) fn labels_have_reserved(labels: &[u8]) -> bool {
+    let mut rest = labels.get(4..).unwrap_or_default();
+    let mut found = false;
+    for units_per_octet in [1, 8, 1, 8] {
+        found |= rest.get(2..4).is_some_and(|reserved| reserved != [0; 2]);
+        rest = after_label(rest, units_per_octet).unwrap_or_default();
+    }
+    found
 }
 
 fn after_label(bytes: &[u8], units_per_octet: usize) -> Option<&[u8]> {

@@ -2,7 +2,10 @@ use crate::body::Body;
 use crate::chain::{Chain, Payload};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::header::Header;
-use crate::number::{ExchangeKind, Flags, PayloadKind};
+use crate::number::{
+    AhTransform, EspTransform, ExchangeKind, Flags, IpcompTransform, PayloadKind, ProtocolId, Situation, TransformId,
+};
+use crate::sa::{SecurityAssociation, labels_have_reserved};
 
 /// What RFC 2408 3.1 and 5.2 ask of a header, beyond what parsing needs.
 pub(crate) fn check_header(header: &Header) -> Result<(), DecodeError> {
@@ -19,6 +22,9 @@ pub(crate) fn check_header(header: &Header) -> Result<(), DecodeError> {
 
 /// Reserved fields, numbers and lengths of every payload.
 pub(crate) fn check_chain(chain: &Chain<'_>) -> Result<(), DecodeError> {
+    if let [_, ..] = chain.padding() {
+        return Err(DecodeError::at(DecodeErrorKind::UnparsedBytes, chain.end()));
+    }
     chain.payloads().try_for_each(|payload| check_payload(&payload))
 }
 
@@ -31,18 +37,7 @@ fn check_payload(payload: &Payload<'_>) -> Result<(), DecodeError> {
         return refuse(DecodeErrorKind::Unassigned);
     }
     match payload.view() {
-        Body::SecurityAssociation(sa) => sa.proposals().try_for_each(|proposal| {
-            if proposal.protocol.name().is_none() {
-                return Err(DecodeError::at(DecodeErrorKind::Unassigned, proposal.offset));
-            }
-            if proposal.reserved != 0 {
-                return Err(DecodeError::at(DecodeErrorKind::Reserved, proposal.offset));
-            }
-            match proposal.transforms().find(|t| t.reserved != 0 || t.reserved2 != 0) {
-                Some(transform) => Err(DecodeError::at(DecodeErrorKind::Reserved, transform.offset)),
-                None => Ok(()),
-            }
-        }),
+        Body::SecurityAssociation(sa) => check_association(&sa, payload.offset),
         Body::ForeignAssociation(doi, _) if doi.name().is_none() => refuse(DecodeErrorKind::Unassigned),
         Body::Nonce(nonce) if !(8..=256).contains(&nonce.len()) => refuse(DecodeErrorKind::NonceLength),
         Body::KeyExchange([]) | Body::Hash([]) | Body::Signature([]) | Body::VendorId([]) | Body::NatDetection([]) => {
@@ -52,11 +47,48 @@ fn check_payload(payload: &Payload<'_>) -> Result<(), DecodeError> {
         Body::Certificate(cert) | Body::CertificateRequest(cert) if cert.encoding.name().is_none() => {
             refuse(DecodeErrorKind::Unassigned)
         }
-        Body::Notification(n) if n.protocol.name().is_none() => refuse(DecodeErrorKind::Unassigned),
+        Body::Notification(n) if n.protocol.name().is_none() || n.kind.name().is_none() => {
+            refuse(DecodeErrorKind::Unassigned)
+        }
         Body::Delete(delete) if delete.protocol.name().is_none() => refuse(DecodeErrorKind::Unassigned),
         Body::Config(config) if config.kind.name().is_none() => refuse(DecodeErrorKind::Unassigned),
-        Body::Config(config) if config.reserved != 0 => refuse(DecodeErrorKind::Reserved),
+        Body::Config(config) if config.reserved != 0 || !config.padding.is_empty() => refuse(DecodeErrorKind::Reserved),
+        Body::Fragment(fragment) if fragment.flags > 1 => refuse(DecodeErrorKind::Reserved),
+        Body::NatOriginalAddress(original) if original.address().is_none() => refuse(DecodeErrorKind::Unassigned),
         Body::NatOriginalAddress(original) if original.reserved != [0; 3] => refuse(DecodeErrorKind::Reserved),
         _ => Ok(()),
+    }
+}
+
+fn check_association(sa: &SecurityAssociation<'_>, offset: u16) -> Result<(), DecodeError> {
+    let situations = Situation::IDENTITY_ONLY.0 | Situation::SECRECY.0 | Situation::INTEGRITY.0;
+    if sa.situation.0 & !situations != 0 || labels_have_reserved(sa.labels) {
+        return Err(DecodeError::at(DecodeErrorKind::Reserved, offset));
+    }
+    for proposal in sa.proposals() {
+        if proposal.protocol.name().is_none() {
+            return Err(DecodeError::at(DecodeErrorKind::Unassigned, proposal.offset));
+        }
+        if proposal.reserved != 0 {
+            return Err(DecodeError::at(DecodeErrorKind::Reserved, proposal.offset));
+        }
+        for transform in proposal.transforms() {
+            if transform.reserved != 0 || transform.reserved2 != 0 {
+                return Err(DecodeError::at(DecodeErrorKind::Reserved, transform.offset));
+            }
+            if !is_assigned(proposal.protocol, transform.id) {
+                return Err(DecodeError::at(DecodeErrorKind::Unassigned, transform.offset));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_assigned(protocol: ProtocolId, id: TransformId) -> bool {
+    match protocol {
+        ProtocolId::AH => AhTransform(id.0).name().is_some(),
+        ProtocolId::ESP => EspTransform(id.0).name().is_some(),
+        ProtocolId::IPCOMP => IpcompTransform(id.0).name().is_some(),
+        _ => id == TransformId::KEY_IKE,
     }
 }

@@ -15,6 +15,8 @@ pub enum Port {
     Ike,
     /// 4500: IKE behind a marker, ESP, keep-alives (RFC 3948).
     NatTraversal,
+    /// 500 with the NAT-T drafts 00 and 01: ESP follows eight zero octets, which no initiator cookie is.
+    IkeAndEsp,
 }
 
 /// What a datagram or a frame holds.
@@ -34,7 +36,8 @@ pub enum Framed<'a> {
 pub fn unframe_udp(port: Port, payload: &[u8]) -> Framed<'_> {
     match (port, payload) {
         (_, [0xff]) => Framed::KeepAlive,
-        (Port::Ike, message) => Framed::Ike(message),
+        (Port::IkeAndEsp, [0, 0, 0, 0, 0, 0, 0, 0, packet @ ..]) => Framed::Esp(packet),
+        (Port::Ike | Port::IkeAndEsp, message) => Framed::Ike(message),
         (Port::NatTraversal, [0, 0, 0, 0, message @ ..]) => Framed::Ike(message),
         (Port::NatTraversal, packet) => Framed::Esp(packet),
     }

@@ -193,8 +193,18 @@ impl BodyWriter<'_> {
         labels: &[u8],
         f: impl FnOnce(&mut SaWriter<'_>) -> Result<(), NoSpace>,
     ) -> Result<(), NoSpace> {
+        self.sa_of(Doi::IPSEC, situation, labels, f)
+    }
+
+    fn sa_of(
+        &mut self,
+        doi: Doi,
+        situation: Situation,
+        labels: &[u8],
+        f: impl FnOnce(&mut SaWriter<'_>) -> Result<(), NoSpace>,
+    ) -> Result<(), NoSpace> {
         self.all_or_nothing(|body| {
-            body.put(&Doi::IPSEC.0.to_be_bytes())?;
+            body.put(&doi.0.to_be_bytes())?;
             body.put(&situation.0.to_be_bytes())?;
             body.put(labels)?;
             let mut sa = SaWriter { body: body.reborrow(), link: None };
@@ -205,7 +215,7 @@ impl BodyWriter<'_> {
     }
 
     fn copy_sa(&mut self, sa: &SecurityAssociation<'_>) -> Result<(), NoSpace> {
-        self.sa(sa.situation, sa.labels, |writer| sa.proposals().try_for_each(|proposal| writer.copy(&proposal)))
+        self.sa_of(sa.doi, sa.situation, sa.labels, |writer| sa.proposals().try_for_each(|p| writer.copy(&p)))
     }
 
     fn reborrow(&mut self) -> BodyWriter<'_> {

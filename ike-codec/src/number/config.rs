@@ -74,6 +74,11 @@ numbers! {
     }
 }
 
+impl ConfigAttribute {
+    /// The numbers that Check Point uses for an extended authentication of its own.
+    pub const CHECK_POINT_XAUTH: core::ops::RangeInclusive<u16> = 13..=20;
+}
+
 numbers! {
     /// The type of an extended authentication (draft-beaulieu-ike-xauth-02 6.2).
     XauthType(u16) {

@@ -37,6 +37,13 @@ numbers! {
 }
 
 impl PayloadKind {
+    /// The first number for private use.
+    pub const PRIVATE_MIN: Self = Self(128);
+    /// `15` in messages of the NAT-T drafts 04 to 08: NAT-D.
+    pub const NAT_DETECTION_DRAFT_04: Self = Self::SAK;
+    /// `16` in messages of the NAT-T drafts 04 to 08: NAT-OA.
+    pub const NAT_ORIGINAL_ADDRESS_DRAFT_04: Self = Self::SAT;
+
     /// Whether the number belongs to IKEv2 (33 to 53): such a payload in an IKEv1 message is an attack or a bug
     /// (CVE-2015-3991).
     pub const fn is_ikev2(self) -> bool {
@@ -64,6 +71,13 @@ numbers! {
     }
 }
 
+impl ExchangeKind {
+    /// Whether the number is for private use (240 to 255).
+    pub const fn is_private(self) -> bool {
+        self.0 >= 240
+    }
+}
+
 /// The flags of a header (RFC 2408 3.1), unknown bits kept.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Flags(pub u8);
@@ -75,6 +89,13 @@ impl Flags {
     pub const COMMIT: Self = Self(2);
     /// Authenticated, but deliberately not encrypted.
     pub const AUTHENTICATION_ONLY: Self = Self(4);
+
+    /// The initiator flag of IKEv2, which has no business here.
+    pub const IKEV2_INITIATOR: Self = Self(0x08);
+    /// The version flag of IKEv2, which has no business here.
+    pub const IKEV2_VERSION: Self = Self(0x10);
+    /// The response flag of IKEv2, which has no business here.
+    pub const IKEV2_RESPONSE: Self = Self(0x20);
 
     /// Whether every bit of `other` is set.
     pub const fn contains(self, other: Self) -> bool {
@@ -93,9 +114,9 @@ impl Flags {
         Self(self.0 & !other.0)
     }
 
-    /// Whether a flag that only IKEv2 knows is set: initiator 0x08, version 0x10, response 0x20.
+    /// Whether a flag that only IKEv2 knows is set.
     pub const fn has_ikev2(self) -> bool {
-        self.0 & 0x38 != 0
+        self.0 & (Self::IKEV2_INITIATOR.0 | Self::IKEV2_VERSION.0 | Self::IKEV2_RESPONSE.0) != 0
     }
 }
 
@@ -209,6 +230,7 @@ numbers! {
         CISCO_LOAD_BALANCE = 40501 "Cisco LOAD-BALANCE",
         CISCO_40502 = 40502 "Cisco 40502",
         HEARTBEAT = 40503 "HEARTBEAT (racoon) or PSK-HASH (Cisco)",
+        RACOON_INTERNAL = 65530 "racoon 65530",
     }
 }
 

@@ -43,6 +43,8 @@ numbers! {
         AES_GCM_8 = 18 "AES-GCM-8",
         AES_GCM_12 = 19 "AES-GCM-12",
         AES_GCM_16 = 20 "AES-GCM-16",
+        NULL_AUTH_AES_GMAC = 21 "NULL with AES-GMAC",
+        CAMELLIA_CBC_IKEV2 = 23 "Camellia-CBC (as in IKEv2)",
         CAMELLIA_CTR = 24 "Camellia-CTR",
         CAMELLIA_CCM_8 = 25 "Camellia-CCM-8",
         CAMELLIA_CCM_12 = 26 "Camellia-CCM-12",

@@ -26,7 +26,7 @@ numbers! {
         KEYED_MD5 = 249 "keyed MD5 (private)",
         KEYED_SHA = 250 "keyed SHA or AES-CMAC-96 (private)",
         NULL = 251 "NULL (KAME)",
-        SHA2_256_TRUNCATED = 252 "SHA2-256 with 96 bits (libreswan)",
+        SHA2_256_TRUNCATED = 252 "SHA2-256 with 96 bits (libreswan) or TCP-MD5 (KAME)",
     }
 }
 
@@ -102,6 +102,7 @@ numbers! {
 numbers! {
     /// How a packet is wrapped (RFC 2407 4.5, RFC 3947 5.1 and its drafts).
     EncapsulationMode(u16) {
+        ANY = 0 "any (internal)",
         TUNNEL = 1 "tunnel",
         TRANSPORT = 2 "transport",
         UDP_TUNNEL = 3 "UDP-encapsulated tunnel",
@@ -130,6 +131,7 @@ numbers! {
         AES_CMAC = 250 "AES-CMAC (private)",
         NULL = 251 "NULL (KAME)",
         HMAC_SHA2_256_96 = 252 "HMAC-SHA2-256 with 96 bits (libreswan)",
+        NONE = 254 "none (racoon)",
     }
 }
 
