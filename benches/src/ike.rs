@@ -40,7 +40,7 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-/// 276 octets: an SA with 4 transforms of 6 attributes, and 5 vendor IDs.
+/// 276 octets: an SA with 4 transforms of 7 attributes, and 5 vendor IDs.
 fn main_mode(buf: &mut [u8]) -> &[u8] {
     let mut writer = MessageWriter::new(buf, &Header::new([0x11; 8], [0; 8], ExchangeKind::MAIN, 0)).unwrap();
     writer
@@ -91,7 +91,7 @@ fn visit(message: &[u8]) -> u64 {
     sum
 }
 
-/// 288 octets of IKEv2: an SA with 5 transforms, a key exchange, a nonce, two notifications.
+/// As many octets of IKEv2: an SA with 5 transforms, a key exchange, a nonce, two notifications.
 fn sa_init() -> Vec<u8> {
     let payload = |next: u8, body: &[u8]| {
         let mut bytes = vec![next, 0];

@@ -120,12 +120,13 @@ impl fmt::Debug for Skeyids {
 }
 
 impl Skeyids {
-    /// Keys that were derived before: imported by a standby, or read from a peer's log. One that is not known may be
-    /// empty; nothing is derived from it then.
+    /// Keys that were derived before: imported by a standby, or read from a peer's log.
     ///
     /// # Errors
-    /// [`KeyError::Length`] for a key longer than any PRF's output.
+    /// [`KeyError::Length`] for a key that is empty, under which anybody could make a hash, or longer than any PRF's output.
     pub fn import(prf: Prf, d: &[u8], a: &[u8], e: &[u8]) -> Result<Self, KeyError> {
+        let lengths = KeyLengths { min: 1, max: MAX_PRF, step: 1 };
+        [d, a, e].iter().try_for_each(|key| lengths.check(key))?;
         Ok(Self { prf, d: PrfOutput::import(d)?, a: PrfOutput::import(a)?, e: PrfOutput::import(e)? })
     }
 
@@ -155,14 +156,11 @@ impl Skeyids {
     /// `Kn = prf(SKEYID_e, Kn-1)`. For DES it is the first eight octets that are neither a weak nor a semi-weak key.
     ///
     /// # Errors
-    /// [`KeyError::Length`] for more than 56 octets or an empty SKEYID_e, [`KeyError::WeakDes`] or `SemiWeakDes` when no good eight octets are
+    /// [`KeyError::Length`] for more than 56 octets, [`KeyError::WeakDes`] or `SemiWeakDes` when no good eight octets are
     /// left.
     pub fn cipher_key(&self, algorithm: CipherAlgorithm, octets: usize) -> Result<Secret<56>, KeyError> {
         let mut material = [0u8; 128];
         let e = self.e.expose();
-        if e.is_empty() {
-            return Err(KeyError::Length { allowed: KeyLengths { min: 1, max: MAX_PRF, step: 1 }, actual: 0 });
-        }
         let octets = if algorithm == CipherAlgorithm::DesCbc { 8 } else { octets };
         let available = if e.len() >= octets {
             material.iter_mut().zip(e).for_each(|(to, from)| *to = *from);
@@ -199,9 +197,9 @@ impl Skeyids {
     /// `K1 = prf(SKEYID_d, [g(qm)^xy |] protocol | SPI | Ni_b | Nr_b)`, `Kn = prf(SKEYID_d, Kn-1 | [g(qm)^xy |] ..)`.
     ///
     /// # Errors
-    /// [`NoKeymat`] when there is nothing to fill, or SKEYID_d is empty.
+    /// [`NoKeymat`] when there is nothing to fill.
     pub fn keymat(&self, seed: &KeymatSeed<'_>, keymat: &mut [u8]) -> Result<(), NoKeymat> {
-        if keymat.is_empty() || self.d().is_empty() {
+        if keymat.is_empty() {
             return Err(NoKeymat);
         }
         let KeymatSeed { shared, protocol, spi, nonces } = seed;
@@ -232,13 +230,13 @@ impl fmt::Debug for KeymatSeed<'_> {
     }
 }
 
-/// Key material of no octets was asked for, or from no SKEYID_d: an SA without keys is an error, not an assertion (CVE-2024-3652).
+/// Key material of no octets was asked for: an SA without keys is an error, not an assertion (CVE-2024-3652).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoKeymat;
 
 impl fmt::Display for NoKeymat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("key material of no octets or from no key")
+        f.write_str("key material of no octets")
     }
 }
 

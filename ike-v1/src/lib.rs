@@ -49,5 +49,6 @@ pub use keymat::{Cookies, KeymatSeed, NoKeymat, Nonces, Phase1Publics, Skeyid, S
 pub use natd::{NatSituation, detect, detection_hash};
 pub use proposal::{
     PeerDefaults, Phase1Choice, Phase2Choice, Phase2Suite, ProposalError, auth_numbers, encryption_number, esp_number,
+    hash_number,
 };
 pub use protect::{IvChain, NextIv, ProtectError, Protection, plaintext};

@@ -96,8 +96,7 @@ pub enum ProposalError {
     Transform(TransformId),
     /// An authentication algorithm that is not known, does not go with the transform, or is missing.
     Auth(Option<AuthAlgorithm>),
-    /// An attribute of phase 2, or a value of it, that is not supported: the SA must not be set up (RFC 2407 4.5.3). Its
-    /// number.
+    /// An attribute, or a value of it, that is not supported: the SA must not be set up (RFC 2407 4.5.3). Its number.
     Attribute(u16),
     /// A key length the algorithm does not have.
     KeyLength {
@@ -162,6 +161,10 @@ impl Phase1Choice {
         let encryption = seen.encryption.ok_or(missing(Kind::ENCRYPTION))?;
         let row = PHASE_1.iter().find(|(wire, _)| *wire == encryption);
         let &(_, cipher) = row.ok_or(ProposalError::Encryption(encryption))?;
+        // A group is named; one that is described is for new group mode. The GSS identity belongs to its method.
+        if let Some(kind) = seen.other.or(seen.group_prime.map(|_| Kind::GROUP_PRIME.0)) {
+            return Err(ProposalError::Attribute(kind));
+        }
         let defaults = &PeerDefaults { blowfish_bits: defaults.phase_1_blowfish_bits, ..*defaults };
         if let Some(prf) = seen.prf {
             return Err(ProposalError::Prf(prf));
@@ -351,6 +354,21 @@ fn hash_function(hash: Hash) -> Result<HashFunction, ProposalError> {
         #[cfg(feature = "modern")]
         Hash::SHA2_512 => Ok(HashFunction::Sha2_512),
         other => Err(ProposalError::Hash(other)),
+    }
+}
+
+/// The number of a hash in phase 1.
+pub const fn hash_number(hash: HashFunction) -> Hash {
+    match hash {
+        #[cfg(feature = "legacy")]
+        HashFunction::Md5 => Hash::MD5,
+        #[cfg(feature = "modern")]
+        HashFunction::Sha2_256 => Hash::SHA2_256,
+        #[cfg(feature = "modern")]
+        HashFunction::Sha2_384 => Hash::SHA2_384,
+        #[cfg(feature = "modern")]
+        HashFunction::Sha2_512 => Hash::SHA2_512,
+        _ => Hash::SHA1,
     }
 }
 

@@ -124,7 +124,7 @@ fn phase_1_of_every_prf_method_and_key_length_is_as_python_computes_it() {
 
 /// Both directions of a record; how many octets were compared. With PFS the first 128 octets of its seeds are g(qm)^xy.
 fn check_keymat(r: &KeymatRecord) -> usize {
-    let keys = Skeyids::import(prf(&r.prf), &r.skeyid_d, &[], &[]).unwrap();
+    let keys = Skeyids::import(prf(&r.prf), &r.skeyid_d, &[0], &[0]).unwrap();
     let directions = [
         (&r.seed_initiator_sa, &r.enc_key_initiator, &r.integ_key_initiator),
         (&r.seed_responder_sa, &r.enc_key_responder, &r.integ_key_responder),
@@ -180,7 +180,7 @@ const SEMI_WEAK_DES: [&str; 12] = [
 const GOOD_DES: &str = "133457799bbcdff1";
 
 fn des_key(prf: Prf, e: &[u8]) -> Result<Vec<u8>, KeyError> {
-    let keys = Skeyids::import(prf, &[], &[], e).unwrap();
+    let keys = Skeyids::import(prf, &[0], &[0], e).unwrap();
     keys.cipher_key(CipherAlgorithm::DesCbc, 8).map(|key| key.expose().to_vec())
 }
 
@@ -273,7 +273,7 @@ fn x17_ka_is_expanded_just_when_skeyid_e_is_too_short() {
 #[test]
 fn x17_no_key_is_longer_than_blowfish_has() {
     for &prf in Prf::ALL {
-        let keys = Skeyids::import(prf, &[], &[], &vec![9; prf.output_len()]).unwrap();
+        let keys = Skeyids::import(prf, &[0], &[0], &vec![9; prf.output_len()]).unwrap();
         assert_eq!(keys.cipher_key(CipherAlgorithm::BlowfishCbc, 56).unwrap().expose().len(), 56);
         for octets in [57, 64, 65, 127, 128, 129, usize::MAX] {
             let error = keys.cipher_key(CipherAlgorithm::BlowfishCbc, octets).unwrap_err();
@@ -286,6 +286,10 @@ fn x17_no_key_is_longer_than_blowfish_has() {
 fn imported_keys_are_the_keys_and_none_is_longer_than_a_hash() {
     let keys = Skeyids::import(Prf::HmacSha1, &[1; 20], &[2; 64], &[3; 1]).unwrap();
     assert_eq!((keys.prf(), keys.d(), keys.a(), keys.e()), (Prf::HmacSha1, &[1; 20][..], &[2; 64][..], &[3][..]));
+    for (d, a, e) in [(0, 20, 20), (20, 0, 20), (20, 20, 0)] {
+        let error = Skeyids::import(Prf::HmacSha1, &vec![1; d], &vec![1; a], &vec![1; e]).unwrap_err();
+        assert!(matches!(error, KeyError::Length { actual: 0, .. }), "{error}");
+    }
     for (d, a, e) in [(65, 20, 20), (20, 65, 20), (20, 20, 65)] {
         let error = Skeyids::import(Prf::HmacSha1, &vec![1; d], &vec![1; a], &vec![1; e]).unwrap_err();
         assert!(matches!(error, KeyError::Length { actual: 65, .. }), "{error}");
@@ -312,7 +316,7 @@ fn p4_key_material_of_no_octets_is_an_error() {
         assert_eq!(keys.keymat(&SEED, &mut []), Err(NoKeymat), "{prf:?}");
         assert_eq!(keys.keymat(&SEED, &mut [0; 1]), Ok(()), "{prf:?}");
     }
-    assert_eq!(NoKeymat.to_string(), "key material of no octets or from no key");
+    assert_eq!(NoKeymat.to_string(), "key material of no octets");
 }
 
 #[test]
@@ -417,7 +421,7 @@ fn every_octet_counts_in_hash_i_and_hash_r() {
 #[test]
 fn x26_every_octet_counts_in_the_hashes_of_quick_mode() {
     for &prf in Prf::ALL {
-        let keys = |a: &[u8]| Skeyids::import(prf, &[], a, &[]).unwrap();
+        let keys = |a: &[u8]| Skeyids::import(prf, &[0], a, &[0]).unwrap();
         let id = |octets: &[u8]| u32::from_be_bytes(octets.try_into().unwrap());
         let inputs: [&[u8]; 4] = [&[0xa1; 20], &[0, 0, 0, 9], &[0xb2; 16], &[0xc3; 33]];
         let one: [&[u8]; 3] = [inputs[0], inputs[1], inputs[3]];
@@ -432,7 +436,7 @@ fn x26_every_octet_counts_in_the_hashes_of_quick_mode() {
 fn x26_the_hashes_of_quick_mode_are_the_prf_of_the_octets_that_rfc_2409_names() {
     let (a, ni, nr, rest) = ([0xa1; 20], [0xb2; 16], [0xc3; 24], b"rest of the message");
     for &prf in Prf::ALL {
-        let keys = Skeyids::import(prf, &[], &a, &[]).unwrap();
+        let keys = Skeyids::import(prf, &[0], &a, &[0]).unwrap();
         let expected = |octets: &[&[u8]]| prf.compute(&a, &[&octets.concat()]).expose().to_vec();
         let m_id = [0x01, 0x23, 0x45, 0x67];
         let nonces = Nonces { initiator: &ni, responder: &nr };
@@ -584,7 +588,7 @@ proptest! {
         keymat_octets in 1..600usize,
     ) {
         let prf = Prf::ALL[index];
-        let keys = Skeyids::import(prf, &d, &[], &d).unwrap();
+        let keys = Skeyids::import(prf, &d, &[0], &d).unwrap();
         let ka = keys.cipher_key(CipherAlgorithm::BlowfishCbc, octets).unwrap();
         prop_assert_eq!(ka.expose(), slow_ka(prf, &d, octets));
         let parts = KeymatSeed {

@@ -200,7 +200,7 @@ impl Prf {
             #[cfg(feature = "hmac-sha2-512")]
             Self::HmacSha2_512 => hmac::<::hmac::Hmac<sha2::Sha512>>(key, segments),
             #[cfg(feature = "aes-xcbc")]
-            Self::AesXcbc128 => PrfOutput::new(&crate::xcbc::prf(key, segments)),
+            Self::AesXcbc128 => PrfOutput::new(&*crate::xcbc::prf(key, segments)),
         }
     }
 }

@@ -5,7 +5,7 @@ use core::fmt;
 use aes::Aes128;
 use cipher::array::Array;
 use cipher::{BlockCipherEncrypt, KeyInit};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{Icv, Tag};
 
@@ -70,16 +70,15 @@ impl AesXcbcMac96 {
 
 /// AES-XCBC-PRF-128: the whole MAC, under a key that is made 16 octets long first, with zeros behind a shorter one and by
 /// the MAC itself of a longer one (RFC 4434 2).
-pub(crate) fn prf(key: &[u8], segments: &[&[u8]]) -> [u8; 16] {
-    let mut block = [0u8; 16];
+pub(crate) fn prf(key: &[u8], segments: &[&[u8]]) -> Zeroizing<[u8; 16]> {
+    let mut block = Zeroizing::new([0u8; 16]);
     if key.len() > block.len() {
-        block = AesXcbcMac96::new(&block).mac(|absorb| absorb(key));
+        *block = AesXcbcMac96::new(&block).mac(|absorb| absorb(key));
     } else {
         block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
     }
     let keyed = AesXcbcMac96::new(&block);
-    block.zeroize();
-    keyed.mac(|absorb| segments.iter().for_each(|segment| absorb(segment)))
+    Zeroizing::new(keyed.mac(|absorb| segments.iter().for_each(|segment| absorb(segment))))
 }
 
 fn xor(into: &mut [u8], with: &[u8]) {

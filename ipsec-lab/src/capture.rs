@@ -33,7 +33,14 @@ fn read_pcap(bytes: &[u8]) -> Result<Vec<Captured>, Box<dyn Error>> {
     let link = reader.header().datalink;
     let mut packets = Vec::new();
     while let Some(packet) = reader.next_packet() {
-        let packet = packet?;
+        let packet = match packet {
+            Ok(packet) => packet,
+            Err(e) if packets.is_empty() => return Err(e.into()),
+            Err(e) => {
+                eprintln!("ipsec-lab: the capture ends early: {e}");
+                break;
+            }
+        };
         if let Some(ip) = strip_link(link, &packet.data)? {
             packets.push(Captured { time: packet.timestamp, packet: ip.to_vec() });
         }
@@ -73,6 +80,8 @@ fn strip_link(link: DataLink, frame: &[u8]) -> Result<Option<&[u8]>, Box<dyn Err
         DataLink::RAW | DataLink::IPV4 | DataLink::IPV6 | DataLink::Unknown(12 | 14) => Ok(Some(frame)),
         DataLink::ETHERNET => Ok(frame.get(12..).and_then(behind_ether_type)),
         DataLink::LINUX_SLL => Ok(frame.get(14..).and_then(behind_ether_type)),
+        // LINUX_SLL2: the protocol comes first, the packet behind 20 octets.
+        DataLink::Unknown(276) => Ok(frame.get(20..).filter(|_| matches!(frame, [0x08, 0, ..] | [0x86, 0xdd, ..]))),
         DataLink::NULL | DataLink::LOOP => Ok(frame.get(4..)),
         other => Err(format!("captures of link type {} are not read", u32::from(other)).into()),
     }
@@ -80,7 +89,9 @@ fn strip_link(link: DataLink, frame: &[u8]) -> Result<Option<&[u8]>, Box<dyn Err
 
 /// What follows an EtherType of IP, behind any VLAN tags.
 fn behind_ether_type(mut bytes: &[u8]) -> Option<&[u8]> {
-    while let [0x81, 0x00, _, _, tagged @ ..] | [0x88, 0xa8, _, _, tagged @ ..] = bytes {
+    while let [0x81, 0x00, _, _, tagged @ ..] | [0x88, 0xa8, _, _, tagged @ ..] | [0x91, 0x00, _, _, tagged @ ..] =
+        bytes
+    {
         bytes = tagged;
     }
     match bytes {

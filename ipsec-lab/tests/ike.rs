@@ -31,18 +31,26 @@ fn exchanges() -> Vec<(FlowRecord, Phase1Record)> {
 
 /// A capture of raw IPv4 with the messages of an exchange between 192.0.2.1 and 192.0.2.2, on port 500, then on 4500.
 fn capture(flow: &FlowRecord, path: &Path) {
+    write_capture(&messages(flow), path);
+}
+
+/// The messages of an exchange, and whether they come from its initiator.
+fn messages(flow: &FlowRecord) -> Vec<(bool, Vec<u8>)> {
+    flow.messages.iter().map(|m| (m.from_.as_deref() == Some("initiator"), m.wire.to_vec())).collect()
+}
+
+fn write_capture(messages: &[(bool, Vec<u8>)], path: &Path) {
     let mut bytes =
         [0xa1b2_c3d4u32.to_le_bytes(), [2, 0, 4, 0], [0; 4], [0; 4], 65535u32.to_le_bytes(), 101u32.to_le_bytes()]
             .concat();
-    for (index, message) in flow.messages.iter().enumerate() {
-        let from_initiator = message.from_.as_deref() == Some("initiator");
+    for (index, (from_initiator, message)) in messages.iter().enumerate() {
         let port: u16 = if index < 2 { 500 } else { 4500 };
-        let payload = if index < 2 { message.wire.to_vec() } else { [&[0; 4][..], &message.wire].concat() };
+        let payload = if index < 2 { message.clone() } else { [&[0; 4][..], message].concat() };
         let udp = u16::try_from(8 + payload.len()).unwrap();
         let mut packet = vec![0x45, 0];
         packet.extend((20 + udp).to_be_bytes());
-        packet.extend([0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, if from_initiator { 1 } else { 2 }]);
-        packet.extend([192, 0, 2, if from_initiator { 2 } else { 1 }]);
+        packet.extend([0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, if *from_initiator { 1 } else { 2 }]);
+        packet.extend([192, 0, 2, if *from_initiator { 2 } else { 1 }]);
         packet.extend([port, port, udp, 0].iter().flat_map(|n| n.to_be_bytes()));
         packet.extend(payload);
         let length = u32::try_from(packet.len()).unwrap().to_le_bytes();
@@ -135,4 +143,96 @@ fn a_message_in_hexadecimal_is_a_tree_and_a_broken_one_an_error_with_its_place()
     );
     assert!(!ike(&[&first[..80]]).status.success());
     assert!(!ike(&["neither"]).status.success());
+}
+
+/// The options that open everything of an exchange.
+fn secrets(phase: &Phase1Record) -> [String; 4] {
+    let (psk, shared) = (to_hex(&phase.psk), to_hex(phase.g_xy.as_ref().unwrap()));
+    ["--psk".to_owned(), format!("0x{psk}"), "--shared-secret".to_owned(), shared]
+}
+
+#[test]
+fn retransmissions_open_again_wherever_they_come() {
+    let (flow, phase) = exchanges().remove(1);
+    let once = messages(&flow);
+    let again: Vec<_> = once.iter().chain(&once[4..]).cloned().collect();
+    let path = scratch("again.pcap");
+    write_capture(&again, &path);
+    let secrets = secrets(&phase);
+    let arguments: Vec<&str> =
+        [path.to_str().unwrap(), "--json"].into_iter().chain(secrets.iter().map(|s| &**s)).collect();
+    let output = ike(&arguments);
+    assert!(output.status.success());
+    let found = json(&output);
+    assert_eq!(found.len(), again.len());
+    assert!(found[4..].iter().all(|m| m["hash_is_good"] == true));
+}
+
+#[test]
+fn forged_messages_are_seen_and_move_nothing() {
+    let (flow, phase) = exchanges().remove(1);
+    let secrets = secrets(&phase);
+    for genuine in 4..flow.messages.len() {
+        let mut all = messages(&flow);
+        let mut forged = all[genuine].clone();
+        let in_the_hash = forged.1.len().min(28 + 20);
+        forged.1[in_the_hash - 1] ^= 1;
+        all.insert(genuine, forged);
+        let path = scratch(&format!("forged-{genuine}.pcap"));
+        write_capture(&all, &path);
+        let arguments: Vec<&str> =
+            [path.to_str().unwrap(), "--json"].into_iter().chain(secrets.iter().map(|s| &**s)).collect();
+        let output = ike(&arguments);
+        assert!(!output.status.success());
+        for (index, message) in json(&output).iter().enumerate().skip(4) {
+            assert_eq!(message["hash_is_good"] == true, index != genuine, "{genuine}: {index}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_opened_nothing_is_not_written() {
+    let (flow, phase) = exchanges().remove(0);
+    let (path, table, written) = (scratch("zero.pcap"), scratch("zero.keys"), scratch("zero.written"));
+    capture(&flow, &path);
+    fs::write(&table, format!("{},{}\n", to_hex(&phase.cky_i), "00".repeat(flow.ka.len()))).unwrap();
+    let paths = [&path, &table, &written].map(|p| p.to_str().unwrap());
+    let output = ike(&[paths[0], "--json", "--ike-keys", paths[1], "--write-ike-keys", paths[2]]);
+    assert!(!output.status.success());
+    assert_eq!(fs::read_to_string(&written).unwrap(), "");
+}
+
+/// A message with one fragment, the last, that holds `data`.
+fn fragment(data: &[u8], id: u16, number: u8, last: bool) -> Vec<u8> {
+    let mut message = [vec![1; 8], vec![2; 8], vec![132, 0x10, 2, 0, 0, 0, 0, 0]].concat();
+    message.extend(u32::try_from(36 + data.len()).unwrap().to_be_bytes());
+    message.extend([0, 0]);
+    message.extend(u16::try_from(8 + data.len()).unwrap().to_be_bytes());
+    message.extend(id.to_be_bytes());
+    message.extend([number, u8::from(last)]);
+    message.extend(data);
+    message
+}
+
+#[test]
+fn fragments_are_put_together_and_fragments_of_fragments_are_not() {
+    let (flow, _) = exchanges().remove(0);
+    let whole = flow.messages[0].wire.to_vec();
+    let pieces: Vec<_> = whole.chunks(80).collect();
+    let all: Vec<_> =
+        (1u8..).zip(&pieces).map(|(n, p)| (true, fragment(p, 1, n, usize::from(n) == pieces.len()))).collect();
+    // The same ID is used for another message after that.
+    let twice: Vec<_> = all.iter().chain(all.iter().take(1)).chain(&all).cloned().collect();
+    let path = scratch("fragments.pcap");
+    write_capture(&twice, &path);
+    let found = json(&ike(&[path.to_str().unwrap(), "--json"]));
+    assert!(found[pieces.len() - 1]["reassembled"]["contains"].is_array());
+    let mut nested = whole;
+    for _ in 0..1000 {
+        nested = fragment(&nested, 1, 1, true);
+    }
+    write_capture(&[(true, nested)], &path);
+    let output = ike(&[path.to_str().unwrap(), "--json"]);
+    assert!(output.status.success());
+    assert!(json(&output)[0]["reassembled"].is_object());
 }

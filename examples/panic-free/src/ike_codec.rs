@@ -1,10 +1,14 @@
-//! Everything public of `ike-codec` over octets that the linker knows nothing of.
+//! What `ike-codec` does, over octets that the linker knows nothing of: parsing, every view, writing, fragments, framing,
+//! vendor IDs, and how errors and numbers are printed.
 #![no_std]
 #![no_main]
 
+use core::fmt::Write;
+
 use ike_codec::{
-    Attributes, Body, Chain, Header, IpsecAttributes, Message, MessageWriter, OakleyAttributes, PayloadKind, Port, Quirks,
-    Reassembly, split_tcp, strip_tcp_prefix, tcp_frame_head, unframe_udp, write_fragment,
+    Attributes, Body, Chain, Header, IpsecAttributes, Message, MessageWriter, OakleyAttributes, PayloadKind, Port,
+    ProposalHead, ProtocolId, Quirks, Reassembly, TransformHead, TransformId, split_tcp, strip_tcp_prefix,
+    tcp_frame_head, unframe_udp, write_fragment,
 };
 
 unsafe extern "C" {
@@ -25,10 +29,20 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _start(input: *const u8, len: usize, output: *mut u8, room: usize) -> usize {
     // SAFETY: the caller's promise.
-    let (input, output) = unsafe { (core::slice::from_raw_parts(input, len), core::slice::from_raw_parts_mut(output, room)) };
+    let (input, output) =
+        unsafe { (core::slice::from_raw_parts(input, len), core::slice::from_raw_parts_mut(output, room)) };
     let mut sum = transport(input);
     for parsed in [Message::parse(input), Message::parse_strict(input)] {
-        let Ok(message) = parsed else { continue };
+        let message = match parsed {
+            Ok(message) => message,
+            Err(error) => {
+                sum = sum.wrapping_add(usize::from(write!(Counter(0), "{error}").is_ok()));
+                continue;
+            }
+        };
+        let header = message.header();
+        sum =
+            sum.wrapping_add(usize::from(write!(Counter(0), "{} {:?}", header.exchange, header.next_payload).is_ok()));
         sum = sum.wrapping_add(chain(message.chain()));
         sum = sum.wrapping_add(usize::from(Quirks::of(&message).dead_peer_detection));
         sum = sum.wrapping_add(message.write(output).map_or(0, |m| m.len()));
@@ -46,6 +60,16 @@ pub unsafe extern "C" fn _start(input: *const u8, len: usize, output: *mut u8, r
     sum.wrapping_add(write(input, output))
 }
 
+/// Counts what is printed.
+struct Counter(usize);
+
+impl Write for Counter {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        self.0 = self.0.wrapping_add(text.len());
+        Ok(())
+    }
+}
+
 fn transport(input: &[u8]) -> usize {
     let framed = unframe_udp(Port::NatTraversal, input) == unframe_udp(Port::Ike, input);
     let split = split_tcp(input).is_ok_and(|s| s.is_some()) || strip_tcp_prefix(input).is_ok();
@@ -56,7 +80,9 @@ fn chain(chain: &Chain<'_>) -> usize {
     let mut sum = chain.padding().len();
     for payload in chain.payloads() {
         sum = sum.wrapping_add(match payload.view() {
-            Body::SecurityAssociation(sa) => sa.proposals().flat_map(|p| p.transforms()).map(|t| attributes(&t.attributes)).sum(),
+            Body::SecurityAssociation(sa) => {
+                sa.proposals().flat_map(|p| p.transforms()).map(|t| attributes(&t.attributes)).sum()
+            }
             Body::Identification(id) => usize::from(id.address().is_some() ^ id.name().is_some()),
             Body::Delete(delete) => delete.spis().count(),
             Body::Config(config) => attributes(&config.attributes),
@@ -76,6 +102,12 @@ fn attributes(list: &Attributes<'_>) -> usize {
 fn write(input: &[u8], output: &mut [u8]) -> usize {
     let Ok((header, rest)) = Header::read(input) else { return 0 };
     let Ok(mut writer) = MessageWriter::new(output, &header) else { return 0 };
-    let written = writer.bytes(PayloadKind::NONCE, rest).is_ok();
+    let sa = writer.sa(|sa| {
+        sa.proposal(&ProposalHead::new(1, ProtocolId::ISAKMP, rest), |proposal| {
+            proposal.transform(&TransformHead::new(1, TransformId::KEY_IKE), |list| list.variable(1, rest))
+        })
+    });
+    let sa = sa.is_ok();
+    let written = writer.bytes(PayloadKind::NONCE, rest).is_ok() ^ sa;
     writer.finish_padded(16).map_or(0, |m| m.len()).wrapping_add(usize::from(written))
 }

@@ -24,8 +24,10 @@ where
     copy(room, peer);
     let encoded = point.get(..peer.len().saturating_add(1)).unwrap_or_default();
     let public = PublicKey::<C>::from_sec1_bytes(encoded).map_err(|_| DhError::BadPublic)?;
-    let shared = ecdh::diffie_hellman(secret.to_nonzero_scalar(), public.as_affine());
+    let mut scalar = secret.to_nonzero_scalar();
+    let shared = ecdh::diffie_hellman(scalar, public.as_affine());
     copy(out, shared.raw_secret_bytes());
+    scalar.zeroize();
     point.zeroize();
     Ok(())
 }

@@ -35,8 +35,9 @@ impl Flow {
         let hash = hash_of(&record.prf, record.hash.as_deref()).ok_or(Failure::new("a known hash", &record.prf))?;
         let name = record.messages.iter().find_map(|m| m.cipher.as_deref()).unwrap_or_default();
         let protection = Protection::new(cipher(name)?, &record.ka, hash).map_err(|e| Failure::new("a key", e))?;
+        // The other two keys have no part in this.
         let keys =
-            Skeyids::import(prf(&record.prf)?, &[], &record.skeyid_a, &[]).map_err(|e| Failure::new("keys", e))?;
+            Skeyids::import(prf(&record.prf)?, &[0], &record.skeyid_a, &[0]).map_err(|e| Failure::new("keys", e))?;
         let (phase_2, nonces) = (BTreeMap::new(), BTreeMap::new());
         Ok(Self { protection, keys, publics: Vec::new(), phase_1: None, phase_2, nonces, decrypted: 0 })
     }

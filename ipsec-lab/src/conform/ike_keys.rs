@@ -81,7 +81,8 @@ fn skeyid(r: &Phase1Record, prf: Prf, hash: Option<HashFunction>, nonces: &Nonce
 
 /// Derives the key material of both directions.
 pub fn check_keymat(record: &KeymatRecord) -> Result<(), Failure> {
-    let keys = Skeyids::import(prf(&record.prf)?, &record.skeyid_d, &[], &[]).map_err(|e| Failure::new("keys", e))?;
+    // The other two keys have no part in this.
+    let keys = Skeyids::import(prf(&record.prf)?, &record.skeyid_d, &[0], &[0]).map_err(|e| Failure::new("keys", e))?;
     let directions = [
         (&record.seed_initiator_sa, &record.enc_key_initiator, &record.integ_key_initiator),
         (&record.seed_responder_sa, &record.enc_key_responder, &record.integ_key_responder),

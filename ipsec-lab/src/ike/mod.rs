@@ -14,7 +14,7 @@ use ike_codec::Message;
 use serde_json::json;
 use test_vectors::from_hex;
 
-use session::{Opened, Secrets, Sessions};
+use session::{Closed, Opened, Secrets, Sessions};
 use source::Found;
 
 /// Decode the IKEv1 messages of a capture, or one in hexadecimal.
@@ -22,7 +22,7 @@ use source::Found;
 /// Prints each message as a tree, or with --json as one JSON object a line. Fragments are put together. Encrypted messages
 /// are opened where a key is given and the capture holds their SA from its beginning, and the hashes in them verified. A
 /// message that cannot be parsed is printed as an error with its place. The exit status is 0 when every message could be
-/// parsed and no hash was wrong.
+/// parsed, every one with a key opened, and no hash was wrong.
 #[derive(clap::Args)]
 pub struct Args {
     /// A capture file (pcap or pcapng), or a message in hexadecimal.
@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut all_good = true;
     for found in source::messages(&args.source)? {
         let opened = sessions.see(&found);
-        all_good &= Message::parse(&found.message).is_ok() && opened.hash_is_good != Some(false);
+        all_good &= is_good(&found, &opened);
         let text = if args.json { json_line(&found, &opened) } else { lines(&found, &opened) };
         if out.write_all(text.as_bytes()).is_err() {
             break; // nobody reads any further
@@ -61,6 +61,15 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         key_table::write(path, sessions.keys())?;
     }
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether a message, and what came out of it, could be parsed, opened if there was a key, and verified.
+fn is_good(found: &Found, opened: &Opened) -> bool {
+    let parses = |bytes: &[u8]| tree::clear(bytes).is_ok();
+    Message::parse(&found.message).is_ok()
+        && opened.reassembled.as_deref().is_none_or(parses)
+        && !matches!(opened.closed, Some(Closed::Failed(_)))
+        && opened.hash_is_good != Some(false)
 }
 
 fn secrets(args: &Args) -> Result<Secrets, Box<dyn Error>> {
@@ -118,7 +127,7 @@ fn json_line(found: &Found, opened: &Opened) -> String {
     value["ends"] = json!(ends);
     value["reassembled"] = json!(opened.reassembled.as_ref().map(clear));
     value["decrypted"] = json!(opened.message.as_ref().map(clear));
-    value["not_decrypted"] = json!(opened.closed);
+    value["not_decrypted"] = json!(opened.closed.as_ref().map(ToString::to_string));
     value["hash_is_good"] = json!(opened.hash_is_good);
     format!("{value}\n")
 }

@@ -1,15 +1,14 @@
 //! ISAKMP SAs as an onlooker sees them: what was chosen and sent in clear, and with a secret of one side, the rest.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::net::IpAddr;
 
-use ike_codec::{
-    Attributes, Body, Chain, Cookie, ExchangeKind, Message, PayloadKind, Progress, ProtocolId, Quirks, Reassembly,
-};
+use ike_codec::{Attributes, Body, Chain, Cookie, ExchangeKind, Message, PayloadKind, ProtocolId, Quirks, Reassembly};
 use ike_v1::{
-    Cookies, IvChain, Nonces, PeerDefaults, Phase1Choice, Phase1Publics, Protection, Skeyid, Skeyids, plaintext,
+    Cookies, IvChain, NextIv, Nonces, PeerDefaults, Phase1Choice, Phase1Publics, Protection, Skeyid, Skeyids, plaintext,
 };
-use ipsec_crypto::PrfOutput;
+use ipsec_crypto::{KeyError, PrfOutput};
 
 use super::source::Found;
 
@@ -31,9 +30,27 @@ pub struct Opened {
     /// Whether the hash in it is good; `None` when there is none, or no secret to verify it with.
     pub hash_is_good: Option<bool>,
     /// Why an encrypted message stays closed.
-    pub closed: Option<String>,
+    pub closed: Option<Closed>,
     /// The message that this fragment completes.
     pub reassembled: Option<Vec<u8>>,
+}
+
+/// Why an encrypted message stays closed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Nothing was given that could open it.
+    NoKey(&'static str),
+    /// What was given does not.
+    Failed(String),
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoKey(why) => f.write_str(why),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
 }
 
 /// Every SA of a capture.
@@ -41,8 +58,11 @@ pub struct Opened {
 pub struct Sessions {
     secrets: Secrets,
     sessions: BTreeMap<Cookie, Session>,
-    fragments: HashMap<(Cookie, Option<IpAddr>, u16), Vec<Vec<u8>>>,
+    fragments: HashMap<FragmentsOf, Vec<Vec<u8>>>,
 }
+
+/// What the fragments of a message have in common.
+type FragmentsOf = (Cookie, Option<IpAddr>, u32, u16);
 
 #[derive(Default)]
 struct Session {
@@ -57,7 +77,8 @@ struct Session {
     identities: [Option<Vec<u8>>; 2],
     keys: Option<Keys>,
     exchanges: BTreeMap<u32, Exchange>,
-    used: HashMap<Vec<u8>, IvChain>,
+    /// The chain that each message was opened with, and where the message stands in its exchange: for retransmissions.
+    used: HashMap<Vec<u8>, (IvChain, usize)>,
 }
 
 /// What opens the messages of an SA.
@@ -88,7 +109,9 @@ impl Sessions {
         let Ok(message) = Message::parse(&found.message) else { return opened };
         let source = found.ends.map(|(source, _)| source);
         if let Some(whole) = self.reassemble(&message, source, &found.message) {
-            let inner = self.see(&Found { message: whole.clone(), ..*found });
+            // A fragment of a fragment is nobody's: it is shown, and not opened again.
+            let is_fragment = Message::parse(&whole).is_ok_and(|m| m.header().next_payload == PayloadKind::FRAGMENT);
+            let inner = if is_fragment { opened } else { self.see(&Found { message: whole.clone(), ..*found }) };
             return Opened { reassembled: Some(whole), ..inner };
         }
         let cookie = message.header().initiator_cookie;
@@ -107,21 +130,29 @@ impl Sessions {
     /// The key of every SA that could be opened, in the order of their cookies: rows of Wireshark's
     /// `ikev1_decryption_table`.
     pub fn keys(&self) -> impl Iterator<Item = (&Cookie, &[u8])> {
-        self.sessions.iter().filter_map(|(cookie, session)| Some((cookie, &session.keys.as_ref()?.ka[..])))
+        let opened = self.sessions.iter().filter(|(_, session)| !session.used.is_empty());
+        opened.filter_map(|(cookie, session)| Some((cookie, &session.keys.as_ref()?.ka[..])))
     }
 
     fn reassemble(&mut self, message: &Message<'_>, source: Option<IpAddr>, bytes: &[u8]) -> Option<Vec<u8>> {
         let Some(Body::Fragment(fragment)) = message.payloads().next().map(|p| p.view()) else { return None };
-        let key = (message.header().initiator_cookie, source, fragment.id);
+        let header = message.header();
+        let key = (header.initiator_cookie, source, header.message_id, fragment.id);
         let pieces = self.fragments.entry(key).or_default();
+        if pieces.iter().any(|piece| piece == bytes) {
+            return None; // a retransmission
+        }
         pieces.push(bytes.to_vec());
         let (mut store, mut out) = (vec![0; 65535], vec![0; 65535]);
         let mut reassembly = Reassembly::new(&mut store);
-        let mut whole = false;
         for piece in pieces.iter() {
-            whole |= Message::parse(piece).is_ok_and(|m| reassembly.add(&m) == Ok(Progress::Complete));
+            if !Message::parse(piece).is_ok_and(|m| reassembly.add(&m).is_ok()) {
+                // The ID is used again, for another message: this is its first piece.
+                *pieces = vec![bytes.to_vec()];
+                return None;
+            }
         }
-        let message = reassembly.message(&mut out).ok().filter(|_| whole)?.to_vec();
+        let message = reassembly.message(&mut out).ok()?.to_vec();
         self.fragments.remove(&key);
         Some(message)
     }
@@ -166,7 +197,7 @@ impl Session {
         // Aggressive mode shows its hashes: a pre-shared key can be tried on them.
         let Some(Body::Hash(received)) = message.find(PayloadKind::HASH).map(|p| p.view()) else { return None };
         let skeyid = self.skeyid(secrets)?;
-        Some(self.phase_1_hash(&skeyid, side)?.verify(received).is_ok())
+        Some(self.phase_1_hash(&skeyid, side, self.identities[side].as_deref()?)?.verify(received).is_ok())
     }
 
     fn open(
@@ -175,52 +206,64 @@ impl Session {
         bytes: &[u8],
         message: &Message<'_>,
         source: Option<IpAddr>,
-    ) -> Result<(Vec<u8>, Option<bool>), String> {
+    ) -> Result<(Vec<u8>, Option<bool>), Closed> {
         if self.keys.is_none() {
             self.keys = Some(self.make_keys(secrets)?);
         }
         let (id, side) = (message.header().message_id, self.side(source));
-        let keys = self.keys.as_mut().ok_or("no keys")?;
+        let keys = self.keys.as_ref().ok_or(Closed::NoKey("no keys"))?;
         let exchange = self.exchanges.entry(id).or_default();
-        let chain = match (self.used.get(bytes), exchange.chain, id) {
+        let (chain, ordinal) = match (self.used.get(bytes), exchange.chain, id) {
             (Some(used), _, _) => *used, // a retransmission
-            (None, Some(chain), _) => chain,
-            (None, None, 0) => keys.phase_1,
-            (None, None, id) => keys.protection.phase_2(&keys.phase_1, id),
+            (None, Some(chain), _) => (chain, exchange.messages + 1),
+            (None, None, 0) => (keys.phase_1, 1),
+            (None, None, id) => (keys.protection.phase_2(&keys.phase_1, id), 1),
         };
         let mut clear = bytes.to_vec();
-        let next = keys.protection.decrypt(&chain, &mut clear).map_err(|e| e.to_string())?;
-        let payloads = plaintext(&clear).map_err(|e| format!("decrypted, but {e}"))?;
-        if self.used.insert(bytes.to_vec(), chain).is_none() {
-            let mut moved = chain;
-            moved.confirm(next);
-            exchange.chain = Some(moved);
-            exchange.messages += 1;
-            exchange
-                .nonces
-                .extend(payloads.payloads().filter(|p| p.kind == PayloadKind::NONCE).map(|p| p.body.to_vec()));
-            if id == 0 {
-                keys.phase_1 = moved;
+        let failed = |e: &dyn fmt::Display| Closed::Failed(format!("decrypted, but {e}"));
+        let next = keys.protection.decrypt(&chain, &mut clear).map_err(|e| failed(&e))?;
+        let payloads = plaintext(&clear).map_err(|e| failed(&e))?;
+        let identity = payloads.payloads().find(|p| p.kind == PayloadKind::ID).filter(|_| id == 0).map(|p| p.body);
+        let good = self.hash_is_good(message, &payloads, side, ordinal, identity);
+        // What is forged moves nothing; what nobody can judge is believed.
+        if good != Some(false) && self.used.insert(bytes.to_vec(), (chain, ordinal)).is_none() {
+            self.confirm(id, ordinal, chain, next, &payloads);
+            if let Some(identity) = identity {
+                self.identities[side] = Some(identity.to_vec());
             }
         }
-        if let Some(identity) = payloads.payloads().find(|p| p.kind == PayloadKind::ID).filter(|_| id == 0) {
-            self.identities[side] = Some(identity.body.to_vec());
-        }
-        let good = self.hash_is_good(message, &payloads, side);
         Ok((clear, good))
     }
 
+    /// Moves the exchange behind a message.
+    fn confirm(&mut self, id: u32, ordinal: usize, mut chain: IvChain, next: NextIv, payloads: &Chain<'_>) {
+        chain.confirm(next);
+        let exchange = self.exchanges.entry(id).or_default();
+        (exchange.chain, exchange.messages) = (Some(chain), ordinal);
+        exchange.nonces.extend(payloads.payloads().filter(|p| p.kind == PayloadKind::NONCE).map(|p| p.body.to_vec()));
+        if let Some(keys) = self.keys.as_mut().filter(|_| id == 0) {
+            keys.phase_1 = chain;
+        }
+    }
+
     /// Whether the hash of a decrypted message is the one that it must have.
-    fn hash_is_good(&self, message: &Message<'_>, payloads: &Chain<'_>, side: usize) -> Option<bool> {
+    fn hash_is_good(
+        &self,
+        message: &Message<'_>,
+        payloads: &Chain<'_>,
+        side: usize,
+        ordinal: usize,
+        identity: Option<&[u8]>,
+    ) -> Option<bool> {
         let first = payloads.payloads().find(|p| p.kind == PayloadKind::HASH)?;
         let (id, keys) = (message.header().message_id, self.keys.as_ref()?);
         let computed = if id == 0 {
-            self.phase_1_hash(keys.skeyid.as_ref()?, side)?
+            self.phase_1_hash(keys.skeyid.as_ref()?, side, identity.or(self.identities[side].as_deref())?)?
         } else {
             let skeyids = keys.skeyids.as_ref()?;
             let rest = payloads.bytes().get(first.length()..)?;
             let exchange = self.exchanges.get(&id)?;
-            match (message.header().exchange, exchange.messages, &exchange.nonces[..]) {
+            match (message.header().exchange, ordinal, &exchange.nonces[..]) {
                 (ExchangeKind::QUICK, 2, [ni, ..]) => skeyids.hash_2(id, ni, rest),
                 (ExchangeKind::QUICK, 3, [ni, nr, ..]) => skeyids.hash_3(id, &Nonces { initiator: ni, responder: nr }),
                 _ => skeyids.hash_1(id, rest),
@@ -229,9 +272,10 @@ impl Session {
         Some(computed.verify(first.body).is_ok())
     }
 
-    fn make_keys(&self, secrets: &Secrets) -> Result<Keys, String> {
-        let choice = self.choice.as_ref().ok_or("no choice of algorithms seen")?;
-        let [Some(g_xi), Some(g_xr)] = &self.publics else { return Err("no key exchange seen".to_owned()) };
+    fn make_keys(&self, secrets: &Secrets) -> Result<Keys, Closed> {
+        let choice = self.choice.as_ref().ok_or(Closed::NoKey("no choice of algorithms seen"))?;
+        let [Some(g_xi), Some(g_xr)] = &self.publics else { return Err(Closed::NoKey("no key exchange seen")) };
+        let failed = |e: KeyError| Closed::Failed(e.to_string());
         let skeyid = self.skeyid(secrets);
         let skeyids = match (&skeyid, &secrets.shared) {
             (Some(skeyid), Some(shared)) => Some(skeyid.derive(shared, &self.cookies())),
@@ -240,11 +284,11 @@ impl Session {
         let ka = match (secrets.keys.get(&self.initiator_cookie), &skeyids) {
             (Some(ka), _) => ka.clone(),
             (None, Some(skeyids)) => {
-                skeyids.cipher_key(choice.cipher, choice.cipher_key).map_err(|e| e.to_string())?.expose().to_vec()
+                skeyids.cipher_key(choice.cipher, choice.cipher_key).map_err(failed)?.expose().to_vec()
             }
-            (None, None) => return Err("no key given".to_owned()),
+            (None, None) => return Err(Closed::NoKey("no key given")),
         };
-        let protection = Protection::new(choice.cipher, &ka, choice.hash).map_err(|e| e.to_string())?;
+        let protection = Protection::new(choice.cipher, &ka, choice.hash).map_err(failed)?;
         let phase_1 = protection.phase_1(g_xi, g_xr);
         Ok(Keys { protection, ka, skeyid, skeyids, phase_1 })
     }
@@ -259,9 +303,8 @@ impl Session {
         Cookies { initiator: self.initiator_cookie, responder: self.responder_cookie }
     }
 
-    fn phase_1_hash(&self, skeyid: &Skeyid, side: usize) -> Option<PrfOutput> {
+    fn phase_1_hash(&self, skeyid: &Skeyid, side: usize, identity: &[u8]) -> Option<PrfOutput> {
         let [Some(g_xi), Some(g_xr)] = &self.publics else { return None };
-        let identity = self.identities[side].as_ref()?;
         let publics = Phase1Publics { cookies: self.cookies(), g_xi, g_xr, sai_b: &self.sai_b };
         Some(if side == 0 { skeyid.hash_i(&publics, identity) } else { skeyid.hash_r(&publics, identity) })
     }

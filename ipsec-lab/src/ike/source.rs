@@ -26,7 +26,8 @@ pub fn messages(source: &str) -> Result<Vec<Found>, Box<dyn Error>> {
     let path = Path::new(source);
     if !path.exists() {
         let digits: String = source.chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
-        let message = from_hex(&digits).ok_or_else(|| format!("{source}: neither a file nor hexadecimal"))?;
+        let digits = digits.strip_prefix("0x").unwrap_or(&digits);
+        let message = from_hex(digits).ok_or_else(|| format!("{source}: neither a file nor hexadecimal"))?;
         // Behind a marker, unless it makes sense as it is.
         let message = match message.as_slice() {
             [0, 0, 0, 0, behind_marker @ ..] if Message::parse(&message).is_err() => behind_marker.to_vec(),

@@ -68,14 +68,16 @@ impl Node {
 
 /// Text of a peer, without what a terminal would act on.
 fn printable(text: &str) -> String {
-    if text.contains(|c: char| c.is_whitespace() || c.is_control()) { format!("{text:?}") } else { text.to_owned() }
+    if text.chars().all(|c| c.is_ascii_graphic()) { text.to_owned() } else { format!("{text:?}") }
 }
 
 /// A whole message; of an encrypted one, how much ciphertext there is.
 pub fn message(message: &Message<'_>) -> Node {
     let node = header(message.header());
     match message.ciphertext() {
-        Some(ciphertext) => node.containing([Node::new("ciphertext").with("octets", ciphertext.len())]),
+        Some(ciphertext) => {
+            node.containing([Node::new("ciphertext").with("octets", ciphertext.len()).with("data", to_hex(ciphertext))])
+        }
         None => node.containing(payloads(message.chain())),
     }
 }
@@ -105,7 +107,8 @@ fn header(header: &Header) -> Node {
 /// The payloads of a chain. Phase 1 and phase 2 number their attributes differently; the protocol tells.
 fn payloads(chain: &Chain<'_>) -> Vec<Node> {
     let padding = Some(chain.padding()).filter(|p| !p.is_empty());
-    let padding = padding.map(|padding| Node::new("padding").with("octets", padding.len()));
+    let padding =
+        padding.map(|padding| Node::new("padding").with("octets", padding.len()).with("data", to_hex(padding)));
     chain.payloads().map(|p| payload(&p)).chain(padding).collect()
 }
 
@@ -117,47 +120,68 @@ fn payload(payload: &Payload<'_>) -> Node {
         .with_some("reserved", Some(payload.reserved).filter(|&r| r != 0));
     match payload.view() {
         Body::SecurityAssociation(sa) => node
+            .with("doi", sa.doi.0)
+            .with("doi_name", sa.doi.to_string())
             .with("situation", sa.situation.0)
             .with_some("labels", Some(sa.labels).filter(|l| !l.is_empty()).map(to_hex))
             .containing(sa.proposals().map(|p| proposal(&p))),
-        Body::ForeignAssociation(doi, bytes) => node.with("doi", doi.to_string()).with("data", to_hex(bytes)),
+        Body::ForeignAssociation(doi, bytes) => node.with("doi", doi.0).with("data", to_hex(bytes)),
         Body::Identification(id) => identity(node, &id),
-        Body::Certificate(cert) | Body::CertificateRequest(cert) => {
-            node.with("encoding", cert.encoding.to_string()).with("data", to_hex(cert.data))
-        }
+        Body::Certificate(cert) | Body::CertificateRequest(cert) => node
+            .with("encoding", cert.encoding.0)
+            .with("encoding_name", cert.encoding.to_string())
+            .with("data", to_hex(cert.data)),
         Body::Notification(n) => node
-            .with("doi", n.doi.to_string())
-            .with("protocol", n.protocol.to_string())
+            .with("doi", n.doi.0)
+            .with("doi_name", n.doi.to_string())
+            .with("protocol", n.protocol.0)
+            .with("protocol_name", n.protocol.to_string())
             .with("type", n.kind.0)
             .with("type_name", n.kind.to_string())
             .with("spi", to_hex(n.spi))
             .with("data", to_hex(n.data)),
         Body::Delete(delete) => node
-            .with("doi", delete.doi.to_string())
-            .with("protocol", delete.protocol.to_string())
+            .with("doi", delete.doi.0)
+            .with("doi_name", delete.doi.to_string())
+            .with("protocol", delete.protocol.0)
+            .with("protocol_name", delete.protocol.to_string())
+            .with("spi_size", delete.spi_size)
+            .with("spi_count", delete.spi_count)
             .with("spis", delete.spis().map(to_hex).collect::<Vec<_>>()),
         Body::VendorId(bytes) => {
             node.with_some("vendor", identify(bytes).map(|id| id.name)).with("data", to_hex(bytes))
         }
         Body::Config(config) => node
-            .with("type", config.kind.to_string())
+            .with("type", config.kind.0)
+            .with("type_name", config.kind.to_string())
+            .with_some("config_reserved", Some(config.reserved).filter(|&r| r != 0))
             .with("identifier", config.identifier)
+            .with_some("padding", Some(config.padding).filter(|p| !p.is_empty()).map(to_hex))
             .containing(config.attributes.iter().map(|a| config_attribute(&a))),
-        Body::NatOriginalAddress(original) => match original.address() {
-            Some(address) => node.with("address", address.to_string()),
-            None => node.with("id_type", original.kind.to_string()).with("data", to_hex(original.data)),
-        },
+        Body::NatOriginalAddress(original) => {
+            let reserved = Some(original.reserved).filter(|r| *r != [0; 3]);
+            let node = node.with("id_type", original.kind.0).with_some("nat_reserved", reserved.map(|r| to_hex(&r)));
+            match original.address() {
+                Some(address) => node.with("address", address.to_string()),
+                None => node.with("data", to_hex(original.data)),
+            }
+        }
         Body::Fragment(fragment) => node
             .with("fragment_id", fragment.id)
             .with("number", fragment.number)
+            .with("flags", fragment.flags)
             .with("last", fragment.is_last())
-            .with("octets", fragment.data.len()),
+            .with("data", to_hex(fragment.data)),
         _ => node.with("data", to_hex(payload.body)),
     }
 }
 
 fn identity(node: Node, id: &Identification<'_>) -> Node {
-    let node = node.with("id_type", id.kind.to_string()).with("protocol", id.protocol).with("port", id.port);
+    let node = node
+        .with("id_type", id.kind.0)
+        .with("id_type_name", id.kind.to_string())
+        .with("protocol", id.protocol)
+        .with("port", id.port);
     match (id.address(), id.kind) {
         (Some(IdAddress::V4(a)), _) => node.with("address", a.to_string()),
         (Some(IdAddress::V6(a)), _) => node.with("address", a.to_string()),
@@ -179,7 +203,9 @@ fn proposal(proposal: &Proposal<'_>) -> Node {
         .with("offset", proposal.offset)
         .with("length", proposal.length)
         .with("number", proposal.number)
-        .with("protocol", proposal.protocol.to_string())
+        .with("protocol", proposal.protocol.0)
+        .with("protocol_name", proposal.protocol.to_string())
+        .with_some("reserved", Some(proposal.reserved).filter(|&r| r != 0))
         .with("spi", to_hex(proposal.spi))
         .containing(proposal.transforms().map(|t| transform(proposal.protocol, &t)))
 }
@@ -198,6 +224,8 @@ fn transform(protocol: ProtocolId, transform: &Transform<'_>) -> Node {
         .with("number", transform.number)
         .with("id", transform.id.0)
         .with("id_name", name)
+        .with_some("reserved", Some(transform.reserved).filter(|&r| r != 0))
+        .with_some("reserved2", Some(transform.reserved2).filter(|&r| r != 0))
         .containing(transform.attributes.iter().map(|a| match protocol {
             ProtocolId::ISAKMP => oakley_attribute(&a),
             _ => ipsec_attribute(&a),

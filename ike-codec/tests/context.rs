@@ -1,0 +1,101 @@
+//! What the same octets mean in different company: documents of NAT traversal, ports, DOIs, and a strict reader.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+use ike_codec::{
+    Body, Chain, DecodeErrorKind, Doi, ExchangeKind, Framed, Header, Message, MessageWriter, NatTraversal, PayloadKind,
+    Port, ProposalHead, ProtocolId, Situation, TransformHead, TransformId, unframe_udp,
+};
+
+fn message<'b>(buf: &'b mut [u8], kind: PayloadKind, body: &[u8]) -> &'b [u8] {
+    let mut writer = MessageWriter::new(buf, &Header::new([1; 8], [2; 8], ExchangeKind::MAIN, 0)).unwrap();
+    writer.bytes(kind, body).unwrap();
+    writer.finish()
+}
+
+#[test]
+fn x2_payloads_15_and_16_are_nat_detection_in_the_drafts_04_to_08_only() {
+    let (mut buf, address) = ([0; 100], [1, 0, 0, 0, 192, 0, 2, 1]);
+    for one in NatTraversal::ALL {
+        let in_between = one > NatTraversal::Draft03 && one < NatTraversal::Rfc3947;
+        let bytes = message(&mut buf, PayloadKind(15), &[7; 20]);
+        let payload = Message::parse(bytes).unwrap().payloads().next().unwrap();
+        let expected = if in_between { Body::NatDetection(&[7; 20]) } else { Body::Other(&[7; 20]) };
+        assert_eq!(payload.view_with(one), expected, "{one:?}");
+        let bytes = message(&mut buf, PayloadKind(16), &address);
+        let payload = Message::parse(bytes).unwrap().payloads().next().unwrap();
+        let is_address = matches!(payload.view_with(one), Body::NatOriginalAddress(a) if a.data == [192, 0, 2, 1]);
+        assert_eq!(is_address, in_between, "{one:?}");
+        // What GDOI sends under this number is no address, and no error.
+        let bytes = message(&mut buf, PayloadKind(16), &address[..7]);
+        let payload = Message::parse(bytes).unwrap().payloads().next().unwrap();
+        assert_eq!(payload.view_with(one), Body::Other(&address[..7]));
+    }
+}
+
+#[test]
+fn x3_port_500_carries_esp_behind_eight_zeros_in_the_first_drafts_only() {
+    let esp = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 1, 0, 0, 0, 1];
+    assert_eq!(unframe_udp(Port::IkeAndEsp, &esp), Framed::Esp(&esp[8..]));
+    assert_eq!(unframe_udp(Port::Ike, &esp), Framed::Ike(&esp));
+    assert_eq!(unframe_udp(Port::IkeAndEsp, &[1; 30]), Framed::Ike(&[1; 30]));
+    assert_eq!(unframe_udp(Port::IkeAndEsp, &[0xff]), Framed::KeepAlive);
+}
+
+#[test]
+fn an_association_of_doi_0_is_read_when_it_is_built_like_one_of_ipsec() {
+    let mut buf = [0; 100];
+    let mut writer = MessageWriter::new(&mut buf, &Header::new([1; 8], [0; 8], ExchangeKind::MAIN, 0)).unwrap();
+    writer
+        .sa(|sa| {
+            sa.proposal(&ProposalHead::new(1, ProtocolId::ISAKMP, &[]), |proposal| {
+                proposal.transform(&TransformHead::new(1, TransformId::KEY_IKE), |list| list.basic(1, 7))
+            })
+        })
+        .unwrap();
+    let mut bytes = writer.finish().to_vec();
+    bytes[35] = 0; // the DOI
+    let parsed = Message::parse(&bytes).unwrap();
+    let Body::SecurityAssociation(sa) = parsed.payloads().next().unwrap().view() else { panic!() };
+    assert_eq!((sa.doi, sa.situation, sa.proposals().count()), (Doi::ISAKMP, Situation::IDENTITY_ONLY, 1));
+    assert_eq!(parsed.write(&mut [0; 100]).unwrap(), bytes);
+    // Not built like that, it is left alone; and GDOI always is.
+    let odd = message(&mut buf, PayloadKind::SA, &[0, 0, 0, 0, 9, 9, 9]);
+    let view = Message::parse(odd).unwrap().payloads().next().unwrap().view();
+    assert_eq!(view, Body::ForeignAssociation(Doi::ISAKMP, &[9, 9, 9]));
+    bytes[35] = 2;
+    let gdoi = Message::parse(&bytes).unwrap();
+    assert!(matches!(gdoi.payloads().next().unwrap().view(), Body::ForeignAssociation(Doi::GDOI, _)));
+}
+
+#[test]
+fn a_strict_reader_refuses_what_a_lenient_one_keeps() {
+    use DecodeErrorKind::{Reserved, Unassigned, UnparsedBytes};
+    let sa = |tail: &[u8]| [&[0, 0, 0, 1][..], tail].concat();
+    let proposal = |protocol, id| [0, 0, 0, 16, 1, protocol, 0, 1, 0, 0, 0, 8, 1, id, 0, 0];
+    let plain = |protocol, id| sa(&[&[0, 0, 0, 1][..], &proposal(protocol, id)].concat());
+    let labels = [[0, 0, 0, 2], [0, 0, 0, 9], [0, 0, 0, 7], [0, 0, 0, 0]].concat();
+    for (kind, body, expected) in [
+        (1, plain(1, 1), None),
+        (1, plain(1, 200), Some(Unassigned)),
+        (1, plain(3, 12), None),
+        (1, plain(3, 99), Some(Unassigned)),
+        (1, sa(&[&[0, 0, 0, 9][..], &proposal(1, 1)].concat()), Some(Reserved)),
+        (1, sa(&[&labels[..], &proposal(1, 1)].concat()), Some(Reserved)),
+        (11, vec![0, 0, 0, 1, 3, 0, 0, 14], None),
+        (11, vec![0, 0, 0, 1, 3, 0, 0, 77], Some(Unassigned)),
+        (21, vec![9, 0, 0, 0, 1], Some(Unassigned)),
+        (14, vec![1, 0, 0, 1, 0, 0], Some(Reserved)),
+        (132, vec![0, 1, 1, 1, 7], None),
+        (132, vec![0, 1, 1, 3, 7], Some(Reserved)),
+    ] {
+        let mut buf = [0; 100];
+        let bytes = message(&mut buf, PayloadKind(kind), &body);
+        assert!(Message::parse(bytes).is_ok(), "{kind} {body:02x?}");
+        assert_eq!(Message::parse_strict(bytes).err().map(|e| e.kind), expected, "{kind} {body:02x?}");
+    }
+    let hash = [&[0, 0, 0, 8][..], &[5; 4]].concat();
+    let padded = [&hash[..], &[0; 8]].concat();
+    assert_eq!(Chain::decrypted(PayloadKind::HASH, &hash).unwrap().check_strictly(), Ok(()));
+    let error = Chain::decrypted(PayloadKind::HASH, &padded).unwrap().check_strictly().unwrap_err();
+    assert_eq!((error.kind, error.offset), (UnparsedBytes, 36));
+}
