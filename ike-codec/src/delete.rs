@@ -40,7 +40,12 @@ impl<'a> Delete<'a> {
 
     /// The SPIs one by one; none when they have no octets.
     pub fn spis(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.spi_bytes.chunks(usize::from(self.spi_size.max(1)))
+        let (size, mut rest) = (usize::from(self.spi_size), self.spi_bytes);
+        core::iter::from_fn(move || {
+            let (spi, behind) = rest.split_at_checked(size).filter(|(spi, _)| !spi.is_empty())?;
+            rest = behind;
+            Some(spi)
+        })
     }
 
     /// Writes the body.
