@@ -57,8 +57,8 @@ fn labels(situation: Situation, bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes.get(4..)?;
     for bit in [Situation::SECRECY, Situation::INTEGRITY] {
         if situation.0 & bit.0 != 0 {
-            rest = after_label(rest, 1)?;
-            rest = after_label(rest, 8)?;
+            rest = after_label(rest, OCTETS)?;
+            rest = after_label(rest, BITS)?;
         }
     }
     bytes.len().checked_sub(rest.len())
@@ -68,16 +68,21 @@ fn labels(situation: Situation, bytes: &[u8]) -> Option<usize> {
 pub(crate) fn labels_have_reserved(labels: &[u8]) -> bool {
     let mut rest = labels.get(4..).unwrap_or_default();
     let mut found = false;
-    for units_per_octet in [1, 8, 1, 8] {
+    for unit in [OCTETS, BITS, OCTETS, BITS] {
         found |= rest.get(2..4).is_some_and(|reserved| reserved != [0; 2]);
-        rest = after_label(rest, units_per_octet).unwrap_or_default();
+        rest = after_label(rest, unit).unwrap_or_default();
     }
     found
 }
 
-fn after_label(bytes: &[u8], units_per_octet: usize) -> Option<&[u8]> {
+/// What the length of a label counts, as a shift: a division could be one by zero for all that the compiler knows.
+const OCTETS: u32 = 0;
+const BITS: u32 = 3;
+
+fn after_label(bytes: &[u8], unit: u32) -> Option<&[u8]> {
     let (&[l0, l1, _, _], rest) = bytes.split_first_chunk::<4>()?;
-    let octets = usize::from(u16::from_be_bytes([l0, l1])).div_ceil(units_per_octet);
+    let length = usize::from(u16::from_be_bytes([l0, l1]));
+    let octets = length.saturating_add((1usize << unit).saturating_sub(1)) >> unit;
     rest.get(octets.checked_next_multiple_of(4)?..)
 }
 
