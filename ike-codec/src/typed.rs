@@ -101,8 +101,18 @@ pub struct OakleyAttributes<'a> {
     pub group_prime: Option<&'a [u8]>,
     /// Its generator.
     pub group_generator: Option<&'a [u8]>,
+    /// Its second generator, of a curve.
+    pub group_generator_two: Option<&'a [u8]>,
+    /// The curve's A.
+    pub group_curve_a: Option<&'a [u8]>,
+    /// The curve's B.
+    pub group_curve_b: Option<&'a [u8]>,
+    /// The order of the group.
+    pub group_order: Option<&'a [u8]>,
     /// Bits of the elements of its field.
     pub field_size: Option<u16>,
+    /// Bits of a block of the cipher.
+    pub block_size: Option<u16>,
     /// The GSS-API identity of Windows, UTF-16 with the low octet first.
     pub gss_id: Option<&'a [u8]>,
     /// The lifetimes.
@@ -128,11 +138,16 @@ impl<'a> OakleyAttributes<'a> {
                 OakleyAttribute::GROUP => set(&mut this.group, a.kind, Group(short(&a)?))?,
                 OakleyAttribute::GROUP_TYPE => set(&mut this.group_type, a.kind, GroupType(short(&a)?))?,
                 OakleyAttribute::FIELD_SIZE => set(&mut this.field_size, a.kind, short(&a)?)?,
+                OakleyAttribute::BLOCK_SIZE => set(&mut this.block_size, a.kind, short(&a)?)?,
                 OakleyAttribute::LIFE_TYPE => pairing.life_type(&a)?,
                 OakleyAttribute::LIFE_DURATION => pairing.duration(&a)?,
                 kind => match (kind, a.bytes()) {
                     (OakleyAttribute::GROUP_PRIME, Some(b)) => set(&mut this.group_prime, a.kind, b)?,
                     (OakleyAttribute::GROUP_GENERATOR_ONE, Some(b)) => set(&mut this.group_generator, a.kind, b)?,
+                    (OakleyAttribute::GROUP_GENERATOR_TWO, Some(b)) => set(&mut this.group_generator_two, a.kind, b)?,
+                    (OakleyAttribute::GROUP_CURVE_A, Some(b)) => set(&mut this.group_curve_a, a.kind, b)?,
+                    (OakleyAttribute::GROUP_CURVE_B, Some(b)) => set(&mut this.group_curve_b, a.kind, b)?,
+                    (OakleyAttribute::GROUP_ORDER, Some(b)) => set(&mut this.group_order, a.kind, b)?,
                     (OakleyAttribute::GSS_ID | OakleyAttribute::GSS_ID_WINDOWS, Some(b)) => {
                         set(&mut this.gss_id, a.kind, b)?
                     }
@@ -161,6 +176,16 @@ pub struct IpsecAttributes<'a> {
     pub key_length: Option<u16>,
     /// Rounds of the cipher.
     pub key_rounds: Option<u16>,
+    /// Log2 of the dictionary of a compression.
+    pub compress_dictionary_size: Option<u16>,
+    /// A compression that a vendor knows.
+    pub compress_private_algorithm: Option<&'a [u8]>,
+    /// How signatures of AH are encoded (RFC 4359).
+    pub signature_encoding: Option<u16>,
+    /// Whether multicast keeps addresses (RFC 6407).
+    pub address_preservation: Option<u16>,
+    /// Which way the SA is for (RFC 6407).
+    pub direction: Option<u16>,
     /// Whether the tunnel carries ECN; an old use of the same number is a security context of variable length, which is
     /// none of these.
     pub ecn: Option<EcnTunnel>,
@@ -190,12 +215,21 @@ impl<'a> IpsecAttributes<'a> {
                 IpsecAttribute::AUTH_ALGORITHM => set(&mut this.auth_algorithm, a.kind, AuthAlgorithm(short(&a)?))?,
                 IpsecAttribute::KEY_LENGTH => set(&mut this.key_length, a.kind, short(&a)?)?,
                 IpsecAttribute::KEY_ROUNDS => set(&mut this.key_rounds, a.kind, short(&a)?)?,
+                IpsecAttribute::COMPRESS_DICTIONARY_SIZE => {
+                    set(&mut this.compress_dictionary_size, a.kind, short(&a)?)?
+                }
+                IpsecAttribute::SIGNATURE_ENCODING => set(&mut this.signature_encoding, a.kind, short(&a)?)?,
+                IpsecAttribute::ADDRESS_PRESERVATION => set(&mut this.address_preservation, a.kind, short(&a)?)?,
+                IpsecAttribute::DIRECTION => set(&mut this.direction, a.kind, short(&a)?)?,
                 IpsecAttribute::EXTENDED_SEQUENCE => set(&mut this.extended_sequence, a.kind, short(&a)?)?,
                 IpsecAttribute::ECN_TUNNEL if a.bytes().is_none_or(|b| b.len() == 2) => {
                     set(&mut this.ecn, a.kind, EcnTunnel(short(&a)?))?;
                 }
                 kind => match (kind, a.bytes()) {
                     (IpsecAttribute::SECURITY_CONTEXT, Some(b)) => set(&mut this.security_context, a.kind, b)?,
+                    (IpsecAttribute::COMPRESS_PRIVATE_ALGORITHM, Some(b)) => {
+                        set(&mut this.compress_private_algorithm, a.kind, b)?;
+                    }
                     _ => this.other = this.other.or(Some(a.kind)),
                 },
             }

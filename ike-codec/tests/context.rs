@@ -99,3 +99,49 @@ fn a_strict_reader_refuses_what_a_lenient_one_keeps() {
     let error = Chain::decrypted(PayloadKind::HASH, &padded).unwrap().check_strictly().unwrap_err();
     assert_eq!((error.kind, error.offset), (UnparsedBytes, 36));
 }
+
+#[test]
+fn every_attribute_of_both_phases_has_its_place() {
+    use ike_codec::{Attributes, IpsecAttributes, OakleyAttributes};
+    let list = |kinds: &[(u16, bool)]| -> Vec<u8> {
+        let attribute = |&(kind, basic): &(u16, bool)| match basic {
+            true => [(kind | 0x8000).to_be_bytes(), [0, 1]].concat(),
+            false => [&kind.to_be_bytes()[..], &[0, 3, 1, 2, 3]].concat(),
+        };
+        kinds.iter().flat_map(attribute).collect()
+    };
+    let basic = [1, 2, 3, 4, 5, 11, 12, 13, 14, 15, 17].map(|kind| (kind, true));
+    let variable = [6, 7, 8, 9, 10, 16, 16384].map(|kind| (kind, false));
+    let bytes = list(&[&basic[..], &variable].concat());
+    let read = OakleyAttributes::read(&Attributes::parse(&bytes).unwrap()).unwrap();
+    assert_eq!(read.other, None);
+    assert_eq!((read.group_order, read.block_size, read.lifetimes.seconds), (Some(&[1, 2, 3][..]), Some(1), Some(1)));
+    let basic = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 13, 14, 15].map(|kind| (kind, true));
+    let bytes = list(&[&basic[..], &[(9, false), (32001, false)]].concat());
+    let read = IpsecAttributes::read(&Attributes::parse(&bytes).unwrap()).unwrap();
+    assert_eq!(read.other, None);
+    assert_eq!((read.direction, read.compress_private_algorithm), (Some(1), Some(&[1, 2, 3][..])));
+    let bytes = list(&[(18, true), (400, false)]);
+    assert_eq!(OakleyAttributes::read(&Attributes::parse(&bytes).unwrap()).unwrap().other, Some(18));
+}
+
+#[test]
+fn x13_a_notification_in_clear_is_known_to_be_in_clear() {
+    let mut buf = [0; 100];
+    let bytes = message(&mut buf, PayloadKind::NOTIFICATION, &[0, 0, 0, 1, 1, 0, 0x60, 2]);
+    let parsed = Message::parse(bytes).unwrap();
+    assert!(!parsed.is_encrypted());
+    let Body::Notification(initial_contact) = parsed.payloads().next().unwrap().view() else { panic!() };
+    assert_eq!(initial_contact.kind, ike_codec::NotifyKind::INITIAL_CONTACT);
+}
+
+#[test]
+fn x21_the_lifetimes_of_a_responder_are_attributes_in_a_notification() {
+    use ike_codec::{Attributes, IpsecAttributes};
+    let body = [&[0, 0, 0, 1, 3, 4, 0x60, 0, 1, 2, 3, 4][..], &[0x80, 1, 0, 1, 0, 2, 0, 4, 0, 0, 0x0e, 0x10]].concat();
+    let mut buf = [0; 100];
+    let bytes = message(&mut buf, PayloadKind::NOTIFICATION, &body);
+    let Body::Notification(n) = Message::parse(bytes).unwrap().payloads().next().unwrap().view() else { panic!() };
+    let lifetimes = IpsecAttributes::read(&Attributes::parse(n.data).unwrap()).unwrap().lifetimes;
+    assert_eq!((n.spi, lifetimes.seconds, lifetimes.kilobytes), (&[1, 2, 3, 4][..], Some(3600), None));
+}

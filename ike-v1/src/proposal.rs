@@ -162,7 +162,16 @@ impl Phase1Choice {
         let row = PHASE_1.iter().find(|(wire, _)| *wire == encryption);
         let &(_, cipher) = row.ok_or(ProposalError::Encryption(encryption))?;
         // A group is named; one that is described is for new group mode. The GSS identity belongs to its method.
-        if let Some(kind) = seen.other.or(seen.group_prime.map(|_| Kind::GROUP_PRIME.0)) {
+        let described = [
+            (seen.group_prime, Kind::GROUP_PRIME),
+            (seen.group_generator, Kind::GROUP_GENERATOR_ONE),
+            (seen.group_generator_two, Kind::GROUP_GENERATOR_TWO),
+            (seen.group_curve_a, Kind::GROUP_CURVE_A),
+            (seen.group_curve_b, Kind::GROUP_CURVE_B),
+            (seen.group_order, Kind::GROUP_ORDER),
+        ];
+        let described = described.iter().find(|(value, _)| value.is_some()).map(|(_, kind)| kind.0);
+        if let Some(kind) = seen.other.or(described) {
             return Err(ProposalError::Attribute(kind));
         }
         let defaults = &PeerDefaults { blowfish_bits: defaults.phase_1_blowfish_bits, ..*defaults };
@@ -273,8 +282,16 @@ impl Phase2Suite {
 
 /// The first attribute that asks for what nobody here does. ECN in tunnels and security contexts are the policy's matter.
 fn unsupported(seen: &IpsecAttributes<'_>) -> Option<u16> {
-    let extended = seen.extended_sequence.filter(|&value| value > 1).map(|_| IpsecAttribute::EXTENDED_SEQUENCE.0);
-    seen.key_rounds.map(|_| IpsecAttribute::KEY_ROUNDS.0).or(extended).or(seen.other)
+    let asked = [
+        (seen.key_rounds.is_some(), IpsecAttribute::KEY_ROUNDS),
+        (seen.compress_dictionary_size.is_some(), IpsecAttribute::COMPRESS_DICTIONARY_SIZE),
+        (seen.compress_private_algorithm.is_some(), IpsecAttribute::COMPRESS_PRIVATE_ALGORITHM),
+        (seen.signature_encoding.is_some(), IpsecAttribute::SIGNATURE_ENCODING),
+        (seen.address_preservation.is_some(), IpsecAttribute::ADDRESS_PRESERVATION),
+        (seen.direction.is_some(), IpsecAttribute::DIRECTION),
+        (seen.extended_sequence.is_some_and(|value| value > 1), IpsecAttribute::EXTENDED_SEQUENCE),
+    ];
+    asked.iter().find(|(is_asked, _)| *is_asked).map(|(_, kind)| kind.0).or(seen.other)
 }
 
 fn esp(id: TransformId, seen: &IpsecAttributes<'_>, defaults: &PeerDefaults) -> Result<Phase2Suite, ProposalError> {

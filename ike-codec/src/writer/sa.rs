@@ -1,0 +1,188 @@
+use super::BodyWriter;
+use crate::attribute::{Attribute, BASIC, Value};
+use crate::error::NoSpace;
+use crate::number::{PayloadKind, ProtocolId, TransformId};
+use crate::sa::{Proposal, Transform};
+
+/// The fixed fields of a proposal to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProposalHead<'a> {
+    /// The number of the proposal.
+    pub number: u8,
+    /// The protocol.
+    pub protocol: ProtocolId,
+    /// The SPI, at most 255 octets.
+    pub spi: &'a [u8],
+    /// The reserved octet of the generic header.
+    pub reserved: u8,
+}
+
+impl<'a> ProposalHead<'a> {
+    /// A proposal without oddities.
+    pub const fn new(number: u8, protocol: ProtocolId, spi: &'a [u8]) -> Self {
+        Self { number, protocol, spi, reserved: 0 }
+    }
+}
+
+/// The fixed fields of a transform to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransformHead {
+    /// The number of the transform.
+    pub number: u8,
+    /// What it is.
+    pub id: TransformId,
+    /// The reserved octet of the generic header.
+    pub reserved: u8,
+    /// The two reserved octets behind the ID.
+    pub reserved2: u16,
+}
+
+impl TransformHead {
+    /// A transform without oddities.
+    pub const fn new(number: u8, id: TransformId) -> Self {
+        Self { number, id, reserved: 0, reserved2: 0 }
+    }
+}
+
+/// Writes the proposals of an SA payload.
+#[derive(Debug)]
+pub struct SaWriter<'b> {
+    pub(super) body: BodyWriter<'b>,
+    pub(super) link: Option<usize>,
+}
+
+impl SaWriter<'_> {
+    /// Appends a proposal, whose transforms `f` writes; their number is counted.
+    ///
+    /// # Errors
+    /// [`NoSpace`], also for an SPI or a number of transforms above 255.
+    pub fn proposal(
+        &mut self,
+        head: &ProposalHead<'_>,
+        f: impl FnOnce(&mut TransformWriter<'_>) -> Result<(), NoSpace>,
+    ) -> Result<(), NoSpace> {
+        let start = self.body.len;
+        let spi_size = u8::try_from(head.spi.len()).map_err(|_| NoSpace)?;
+        self.body.nested(head.reserved, |body| {
+            body.put(&[head.number, head.protocol.0, spi_size, 0])?;
+            body.put(head.spi)?;
+            let mut transforms = TransformWriter { body: body.reborrow(), link: None, count: 0 };
+            f(&mut transforms)?;
+            let (len, count) = (transforms.body.len, transforms.count);
+            body.len = len;
+            body.patch(start.saturating_add(7), &[count]);
+            Ok(())
+        })?;
+        if let Some(link) = self.link.replace(start) {
+            self.body.patch(link, &[PayloadKind::PROPOSAL.0]);
+        }
+        Ok(())
+    }
+
+    /// Appends a proposal of another message with all that is in it.
+    ///
+    /// # Errors
+    /// [`NoSpace`].
+    pub fn copy(&mut self, proposal: &Proposal<'_>) -> Result<(), NoSpace> {
+        let &Proposal { number, protocol, spi, reserved, .. } = proposal;
+        self.proposal(&ProposalHead { number, protocol, spi, reserved }, |writer| {
+            proposal.transforms().try_for_each(|transform| writer.copy(&transform))
+        })
+    }
+}
+
+/// Writes the transforms of a proposal.
+#[derive(Debug)]
+pub struct TransformWriter<'b> {
+    pub(super) body: BodyWriter<'b>,
+    link: Option<usize>,
+    count: u8,
+}
+
+impl TransformWriter<'_> {
+    /// Appends a transform, whose attributes `f` writes.
+    ///
+    /// # Errors
+    /// [`NoSpace`], also for the 256th transform.
+    pub fn transform(
+        &mut self,
+        head: &TransformHead,
+        f: impl FnOnce(&mut AttributeWriter<'_>) -> Result<(), NoSpace>,
+    ) -> Result<(), NoSpace> {
+        let start = self.body.len;
+        let count = self.count.checked_add(1).ok_or(NoSpace)?;
+        self.body.nested(head.reserved, |body| {
+            body.put(&[head.number, head.id.0])?;
+            body.put(&head.reserved2.to_be_bytes())?;
+            body.attributes(f)
+        })?;
+        self.count = count;
+        if let Some(link) = self.link.replace(start) {
+            self.body.patch(link, &[PayloadKind::TRANSFORM.0]);
+        }
+        Ok(())
+    }
+
+    /// Appends a transform of another message.
+    ///
+    /// # Errors
+    /// [`NoSpace`].
+    pub fn copy(&mut self, transform: &Transform<'_>) -> Result<(), NoSpace> {
+        let &Transform { number, id, reserved, reserved2, .. } = transform;
+        self.transform(&TransformHead { number, id, reserved, reserved2 }, |list| {
+            transform.attributes.iter().try_for_each(|attribute| list.attribute(&attribute))
+        })
+    }
+}
+
+/// Writes attributes.
+#[derive(Debug)]
+pub struct AttributeWriter<'b> {
+    pub(super) body: BodyWriter<'b>,
+}
+
+impl AttributeWriter<'_> {
+    /// Appends an attribute as it is; a type has 15 bits.
+    ///
+    /// # Errors
+    /// [`NoSpace`], also for a value of more than 65,535 octets.
+    pub fn attribute(&mut self, attribute: &Attribute<'_>) -> Result<(), NoSpace> {
+        self.body.all_or_nothing(|body| match attribute.value {
+            Value::Basic(value) => {
+                body.put(&(attribute.kind | BASIC).to_be_bytes())?;
+                body.put(&value.to_be_bytes())
+            }
+            Value::Variable(bytes) => {
+                body.put(&(attribute.kind & !BASIC).to_be_bytes())?;
+                body.put(&u16::try_from(bytes.len()).map_err(|_| NoSpace)?.to_be_bytes())?;
+                body.put(bytes)
+            }
+        })
+    }
+
+    /// Appends an attribute of two octets.
+    ///
+    /// # Errors
+    /// As [`attribute`](Self::attribute).
+    pub fn basic(&mut self, kind: u16, value: u16) -> Result<(), NoSpace> {
+        self.attribute(&Attribute { kind, value: Value::Basic(value) })
+    }
+
+    /// Appends an attribute of any length.
+    ///
+    /// # Errors
+    /// As [`attribute`](Self::attribute).
+    pub fn variable(&mut self, kind: u16, value: &[u8]) -> Result<(), NoSpace> {
+        self.attribute(&Attribute { kind, value: Value::Variable(value) })
+    }
+
+    /// Appends a lifetime: a type, and a duration of four octets, which every peer reads (RFC 2407 4.5).
+    ///
+    /// # Errors
+    /// As [`attribute`](Self::attribute).
+    pub fn lifetime(&mut self, types: (u16, u16), unit: u16, duration: u32) -> Result<(), NoSpace> {
+        let (life_type, life_duration) = types;
+        self.basic(life_type, unit)?;
+        self.variable(life_duration, &duration.to_be_bytes())
+    }
+}
