@@ -1,6 +1,6 @@
 //! Records of type `ike-flow`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ike_codec::{Body, Chain, Message, PayloadKind};
 use ike_v1::{IvChain, Nonces, Protection, Skeyids, plaintext};
@@ -27,6 +27,8 @@ struct Flow {
     phase_1: Option<IvChain>,
     phase_2: BTreeMap<u32, IvChain>,
     nonces: BTreeMap<u32, Vec<Vec<u8>>>,
+    /// The chain that each message was opened with.
+    used: HashMap<Vec<u8>, IvChain>,
     decrypted: usize,
 }
 
@@ -38,8 +40,8 @@ impl Flow {
         // The other two keys have no part in this.
         let keys =
             Skeyids::import(prf(&record.prf)?, &[0], &record.skeyid_a, &[0]).map_err(|e| Failure::new("keys", e))?;
-        let (phase_2, nonces) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { protection, keys, publics: Vec::new(), phase_1: None, phase_2, nonces, decrypted: 0 })
+        let (phase_2, nonces, used) = (BTreeMap::new(), BTreeMap::new(), HashMap::new());
+        Ok(Self { protection, keys, publics: Vec::new(), phase_1: None, phase_2, nonces, used, decrypted: 0 })
     }
 
     fn message(&mut self, record: &FlowMessage) -> Result<(), Failure> {
@@ -48,7 +50,7 @@ impl Flow {
             return self.encrypted(record, &message);
         }
         let value = message.find(PayloadKind::KEY_EXCHANGE).map(|p| p.body.to_vec());
-        self.publics.extend(value);
+        self.publics.extend(value.filter(|value| !self.publics.contains(value))); // a retransmission says nothing new
         if let ([g_xi, g_xr], None) = (&self.publics[..], self.phase_1) {
             self.phase_1 = Some(self.protection.phase_1(g_xi, g_xr));
         }
@@ -59,7 +61,9 @@ impl Flow {
         let id = message.header().message_id;
         // An exchange that is recorded from its middle on begins with the IV that the record gives.
         let given = record.iv.as_ref().map(|iv| IvChain::starting_at(iv));
+        let again = self.used.get(&*record.wire).copied();
         let chain = match (id, &self.phase_1) {
+            _ if again.is_some() => again,
             (0, Some(phase_1)) => Some(*phase_1),
             (0, None) => given,
             (id, Some(phase_1)) => {
@@ -78,20 +82,23 @@ impl Flow {
             equal("plaintext", expected, &bytes[28..])?;
         }
         let payloads = plaintext(&bytes).map_err(|e| Failure::new("payloads", e))?;
-        self.contents(record, id, &payloads)?;
+        self.contents(record, id, &payloads, again.is_some())?;
         self.protection.undo(&chain, &mut bytes).map_err(|e| Failure::new("encryption", e))?;
         equal("encrypted again", &record.wire, &bytes)?;
+        self.decrypted += 1;
+        if self.used.insert(record.wire.to_vec(), chain).is_some() {
+            return Ok(()); // a retransmission moves nothing
+        }
         let mut moved = chain;
         moved.confirm(next);
         match id {
             0 => self.phase_1 = Some(moved),
             id => drop(self.phase_2.insert(id, moved)),
         }
-        self.decrypted += 1;
         Ok(())
     }
 
-    fn contents(&mut self, record: &FlowMessage, id: u32, chain: &Chain<'_>) -> Result<(), Failure> {
+    fn contents(&mut self, record: &FlowMessage, id: u32, chain: &Chain<'_>, again: bool) -> Result<(), Failure> {
         if let Some(expected) = &record.payloads {
             let found: Vec<_> = chain.payloads().map(|p| (p.kind.0, p.length())).collect();
             if *expected != found {
@@ -102,7 +109,8 @@ impl Flow {
             equal("padding", padding, chain.padding())?;
         }
         let nonces = self.nonces.entry(id).or_default();
-        nonces.extend(chain.payloads().filter(|p| p.kind == PayloadKind::NONCE).map(|p| p.body.to_vec()));
+        let new = chain.payloads().filter(|p| p.kind == PayloadKind::NONCE && !again);
+        nonces.extend(new.map(|p| p.body.to_vec()));
         let Some(name) = &record.hash else { return Ok(()) };
         let Some(Body::Hash(received)) = chain.payloads().next().map(|p| p.view()) else {
             return Err(Failure::new(name, "no hash payload"));
