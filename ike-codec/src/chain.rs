@@ -75,8 +75,7 @@ impl<'a> Chain<'a> {
     pub(crate) fn parse(first: PayloadKind, bytes: &'a [u8], offset: u16) -> Result<Self, DecodeError> {
         let chain = Self::split(first, bytes, offset)?;
         if chain.padding.len() > 3 || chain.padding.iter().any(|&b| b != 0) {
-            let at = offset.saturating_add(u16::try_from(chain.bytes.len()).unwrap_or(u16::MAX));
-            return Err(DecodeError::at(DecodeErrorKind::UnparsedBytes, at));
+            return Err(DecodeError::at(DecodeErrorKind::UnparsedBytes, chain.end()));
         }
         Ok(chain)
     }
@@ -117,14 +116,13 @@ impl<'a> Chain<'a> {
     #[inline]
     fn check(kind: PayloadKind, rest: &'a [u8], whole: usize) -> Result<Step<'a>, Fault> {
         let step = Step::take(kind, rest)?;
-        if kind == PayloadKind::FRAGMENT && (rest.len() != whole || step.next != PayloadKind::NONE) {
-            return Err(DecodeErrorKind::Misplaced(kind).into());
+        let is_alone = rest.len() == whole && step.next == PayloadKind::NONE;
+        match kind {
+            PayloadKind::PROPOSAL | PayloadKind::TRANSFORM => Err(DecodeErrorKind::Misplaced(kind).into()),
+            PayloadKind::FRAGMENT if !is_alone => Err(DecodeErrorKind::Misplaced(kind).into()),
+            kind if kind.is_ikev2() => Err(DecodeErrorKind::Ikev2Payload(kind).into()),
+            kind => body::check(kind, step.body).map_err(|fault| fault.behind(GENERIC_HEADER)).map(|()| step),
         }
-        body::check(kind, step.body).map_err(|fault| match fault.kind {
-            DecodeErrorKind::Misplaced(_) | DecodeErrorKind::Ikev2Payload(_) if fault.at == 0 => fault,
-            _ => fault.behind(GENERIC_HEADER),
-        })?;
-        Ok(step)
     }
 
     /// Where the last payload ends in the message.

@@ -37,8 +37,9 @@ impl<'a> Message<'a> {
     }
 
     /// Parses one message and refuses what the RFCs forbid but parsers can live with: reserved fields and unknown flags or
-    /// situations that are not zero; numbers of payloads, exchanges, protocols, transforms, identities, certificates,
-    /// notifications and mode config messages that no document assigns; nonces outside 8 to 256 octets, a zero initiator
+    /// situations that are not zero; numbers of payloads, exchanges, protocols, transforms, types of attributes, identities,
+    /// certificates, notifications and mode config messages that have no name here (values of attributes are the
+    /// negotiation's); nonces outside 8 to 256 octets, a zero initiator
     /// cookie, empty payloads that must hold something, padding. Of an encrypted message it sees the header only: see
     /// [`Chain::check_strictly`].
     ///

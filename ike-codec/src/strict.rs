@@ -3,7 +3,8 @@ use crate::chain::{Chain, Payload};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::header::Header;
 use crate::number::{
-    AhTransform, EspTransform, ExchangeKind, Flags, IpcompTransform, PayloadKind, ProtocolId, Situation, TransformId,
+    AhTransform, ConfigAttribute, EspTransform, ExchangeKind, Flags, IpcompTransform, IpsecAttribute, OakleyAttribute,
+    PayloadKind, ProtocolId, Situation, TransformId,
 };
 use crate::sa::{SecurityAssociation, labels_have_reserved};
 
@@ -51,7 +52,12 @@ fn check_payload(payload: &Payload<'_>) -> Result<(), DecodeError> {
             refuse(DecodeErrorKind::Unassigned)
         }
         Body::Delete(delete) if delete.protocol.name().is_none() => refuse(DecodeErrorKind::Unassigned),
-        Body::Config(config) if config.kind.name().is_none() => refuse(DecodeErrorKind::Unassigned),
+        Body::Config(config)
+            if config.kind.name().is_none()
+                || config.attributes.iter().any(|a| ConfigAttribute(a.kind).name().is_none()) =>
+        {
+            refuse(DecodeErrorKind::Unassigned)
+        }
         Body::Config(config) if config.reserved != 0 || !config.padding.is_empty() => refuse(DecodeErrorKind::Reserved),
         Body::Fragment(fragment) if fragment.flags > 1 => refuse(DecodeErrorKind::Reserved),
         Body::NatOriginalAddress(original) if original.address().is_none() => refuse(DecodeErrorKind::Unassigned),
@@ -76,7 +82,11 @@ fn check_association(sa: &SecurityAssociation<'_>, offset: u16) -> Result<(), De
             if transform.reserved != 0 || transform.reserved2 != 0 {
                 return Err(DecodeError::at(DecodeErrorKind::Reserved, transform.offset));
             }
-            if !is_assigned(proposal.protocol, transform.id) {
+            let is_known = |kind| match proposal.protocol {
+                ProtocolId::ISAKMP => OakleyAttribute(kind).name().is_some(),
+                _ => IpsecAttribute(kind).name().is_some(),
+            };
+            if !is_assigned(proposal.protocol, transform.id) || transform.attributes.iter().any(|a| !is_known(a.kind)) {
                 return Err(DecodeError::at(DecodeErrorKind::Unassigned, transform.offset));
             }
         }

@@ -73,6 +73,11 @@ fn a_strict_reader_refuses_what_a_lenient_one_keeps() {
     let sa = |tail: &[u8]| [&[0, 0, 0, 1][..], tail].concat();
     let proposal = |protocol, id| [0, 0, 0, 16, 1, protocol, 0, 1, 0, 0, 0, 8, 1, id, 0, 0];
     let plain = |protocol, id| sa(&[&[0, 0, 0, 1][..], &proposal(protocol, id)].concat());
+    let with_attribute = |protocol, kind| {
+        let id = if protocol == 1 { 1 } else { 12 };
+        let attribute = [0, 0, 0, 1, 0, 0, 0, 20, 1, protocol, 0, 1, 0, 0, 0, 12, 1, id, 0, 0, 0x80, kind, 0, 1];
+        sa(&attribute)
+    };
     let labels = [[0, 0, 0, 2], [0, 0, 0, 9], [0, 0, 0, 7], [0, 0, 0, 0]].concat();
     for (kind, body, expected) in [
         (1, plain(1, 1), None),
@@ -80,6 +85,12 @@ fn a_strict_reader_refuses_what_a_lenient_one_keeps() {
         (1, plain(3, 12), None),
         (1, plain(3, 99), Some(Unassigned)),
         (1, sa(&[&[0, 0, 0, 9][..], &proposal(1, 1)].concat()), Some(Reserved)),
+        (1, with_attribute(1, 11), None),
+        (1, with_attribute(1, 99), Some(Unassigned)),
+        (1, with_attribute(3, 11), None),
+        (1, with_attribute(3, 12), Some(Unassigned)),
+        (14, vec![1, 0, 0, 1, 0x80, 1, 0, 0], None),
+        (14, vec![1, 0, 0, 1, 0x81, 0, 0, 0], Some(Unassigned)),
         (1, sa(&[&labels[..], &proposal(1, 1)].concat()), Some(Reserved)),
         (11, vec![0, 0, 0, 1, 3, 0, 0, 14], None),
         (11, vec![0, 0, 0, 1, 3, 0, 0, 77], Some(Unassigned)),

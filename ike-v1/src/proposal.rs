@@ -16,6 +16,19 @@ const PHASE_1: &[(Encryption, CipherAlgorithm)] = &[
     (Encryption::AES_CBC, CipherAlgorithm::AesCbc),
 ];
 
+/// The hashes of phase 1.
+const HASHES: &[(Hash, HashFunction)] = &[
+    #[cfg(feature = "legacy")]
+    (Hash::MD5, HashFunction::Md5),
+    (Hash::SHA1, HashFunction::Sha1),
+    #[cfg(feature = "modern")]
+    (Hash::SHA2_256, HashFunction::Sha2_256),
+    #[cfg(feature = "modern")]
+    (Hash::SHA2_384, HashFunction::Sha2_384),
+    #[cfg(feature = "modern")]
+    (Hash::SHA2_512, HashFunction::Sha2_512),
+];
+
 /// The transforms of ESP.
 const ESP: &[(EspTransform, CipherAlgorithm)] = &[
     (EspTransform::DES, CipherAlgorithm::DesCbc),
@@ -161,6 +174,8 @@ impl Phase1Choice {
         let encryption = seen.encryption.ok_or(missing(Kind::ENCRYPTION))?;
         let row = PHASE_1.iter().find(|(wire, _)| *wire == encryption);
         let &(_, cipher) = row.ok_or(ProposalError::Encryption(encryption))?;
+        let hash = seen.hash.ok_or(missing(Kind::HASH))?;
+        let &(_, hash) = HASHES.iter().find(|(wire, _)| *wire == hash).ok_or(ProposalError::Hash(hash))?;
         // A group is named; one that is described is for new group mode. The GSS identity belongs to its method.
         let described = [
             (seen.group_prime, Kind::GROUP_PRIME),
@@ -181,7 +196,7 @@ impl Phase1Choice {
         Ok(Self {
             cipher,
             cipher_key: key_octets(cipher, seen.key_length, defaults)?,
-            hash: hash_function(seen.hash.ok_or(missing(Kind::HASH))?)?,
+            hash,
             auth_method: seen.auth_method.ok_or(missing(Kind::AUTH_METHOD))?,
             group: seen.group.ok_or(missing(Kind::GROUP))?,
             lifetimes: seen.lifetimes,
@@ -359,34 +374,9 @@ fn key_octets(cipher: CipherAlgorithm, bits: Option<u16>, defaults: &PeerDefault
     if bits.is_multiple_of(8) && row.keys.allow(octets) { Ok(octets) } else { Err(wrong) }
 }
 
-fn hash_function(hash: Hash) -> Result<HashFunction, ProposalError> {
-    match hash {
-        #[cfg(feature = "legacy")]
-        Hash::MD5 => Ok(HashFunction::Md5),
-        Hash::SHA1 => Ok(HashFunction::Sha1),
-        #[cfg(feature = "modern")]
-        Hash::SHA2_256 => Ok(HashFunction::Sha2_256),
-        #[cfg(feature = "modern")]
-        Hash::SHA2_384 => Ok(HashFunction::Sha2_384),
-        #[cfg(feature = "modern")]
-        Hash::SHA2_512 => Ok(HashFunction::Sha2_512),
-        other => Err(ProposalError::Hash(other)),
-    }
-}
-
 /// The number of a hash in phase 1.
-pub const fn hash_number(hash: HashFunction) -> Hash {
-    match hash {
-        #[cfg(feature = "legacy")]
-        HashFunction::Md5 => Hash::MD5,
-        #[cfg(feature = "modern")]
-        HashFunction::Sha2_256 => Hash::SHA2_256,
-        #[cfg(feature = "modern")]
-        HashFunction::Sha2_384 => Hash::SHA2_384,
-        #[cfg(feature = "modern")]
-        HashFunction::Sha2_512 => Hash::SHA2_512,
-        _ => Hash::SHA1,
-    }
+pub fn hash_number(hash: HashFunction) -> Option<Hash> {
+    HASHES.iter().find(|row| row.1 == hash).map(|row| row.0)
 }
 
 /// The number of a cipher in phase 1.

@@ -135,11 +135,9 @@ impl Protection {
     /// # Errors
     /// [`ProtectError`].
     pub fn decrypt(&self, chain: &IvChain, message: &mut [u8]) -> Result<NextIv, ProtectError> {
-        let (header, _) = Header::parse(message).map_err(ProtectError::Malformed)?;
-        if !header.is_encrypted() {
+        if !Message::parse(message).map_err(ProtectError::Malformed)?.is_encrypted() {
             return Err(ProtectError::Flag);
         }
-        Message::parse(message).map_err(ProtectError::Malformed)?;
         let (head, body) = self.split(message)?;
         if let Some(flags) = head.get_mut(FLAGS) {
             *flags &= !Flags::ENCRYPTION.0;

@@ -544,3 +544,19 @@ fn errors_say_in_one_line_what_is_wrong() {
     let attribute = Attribute { kind: 1, value: Value::Basic(7) };
     assert_eq!(Attributes::parse(&wire(&[(1, attribute.value)])).unwrap().find(1), Some(attribute));
 }
+
+#[test]
+fn hashes_have_one_number_each_way() {
+    use ike_v1::hash_number;
+    use ipsec_crypto::HashFunction;
+    let all = [
+        (1, HashFunction::Md5),
+        (2, HashFunction::Sha1),
+        (4, HashFunction::Sha2_256),
+        (5, HashFunction::Sha2_384),
+        (6, HashFunction::Sha2_512),
+    ];
+    for (number, hash) in all {
+        assert_eq!(hash_number(hash).map(|wire| wire.0), Some(number));
+    }
+}

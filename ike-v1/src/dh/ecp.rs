@@ -28,7 +28,6 @@ where
     let shared = ecdh::diffie_hellman(scalar, public.as_affine());
     copy(out, shared.raw_secret_bytes());
     scalar.zeroize();
-    point.zeroize();
     Ok(())
 }
 
