@@ -42,27 +42,13 @@ mod ct;
 mod ctr;
 #[cfg(feature = "aes-gmac")]
 mod gmac;
-#[cfg(any(
-    feature = "hmac-md5",
-    feature = "hmac-sha1",
-    feature = "hmac-sha2-256",
-    feature = "hmac-sha2-384",
-    feature = "hmac-sha2-512",
-    feature = "hmac-ripemd160"
-))]
+#[cfg(feature = "_hmac")]
 mod hmac;
 mod icv;
 mod key;
 #[cfg(any(feature = "aes-gcm", feature = "aes-ccm", feature = "chacha20-poly1305"))]
 mod nonce;
-#[cfg(any(
-    feature = "hmac-md5",
-    feature = "hmac-sha1",
-    feature = "hmac-sha2-256",
-    feature = "hmac-sha2-384",
-    feature = "hmac-sha2-512",
-    feature = "aes-xcbc"
-))]
+#[cfg(feature = "_prf")]
 mod prf;
 mod registry;
 mod suite;
@@ -104,14 +90,7 @@ pub use cmac::AesCmac96;
 pub use ctr::{Aes128Ctr, Aes192Ctr, Aes256Ctr, AesCtr};
 #[cfg(feature = "aes-gmac")]
 pub use gmac::{Aes128Gmac, Aes192Gmac, Aes256Gmac, AesGmac};
-#[cfg(any(
-    feature = "hmac-md5",
-    feature = "hmac-sha1",
-    feature = "hmac-sha2-256",
-    feature = "hmac-sha2-384",
-    feature = "hmac-sha2-512",
-    feature = "hmac-ripemd160"
-))]
+#[cfg(feature = "_hmac")]
 pub use hmac::HmacIcv;
 #[cfg(feature = "hmac-md5")]
 pub use hmac::HmacMd5_96;
@@ -127,14 +106,7 @@ pub use hmac::HmacSha2_512_256;
 pub use hmac::{HmacSha2_256_96, HmacSha2_256_128};
 pub use icv::{AhIntegrity, Icv, MAX_ICV, Tag};
 pub use key::{KeyError, KeyLengths, Secret, SuiteKeys};
-#[cfg(any(
-    feature = "hmac-md5",
-    feature = "hmac-sha1",
-    feature = "hmac-sha2-256",
-    feature = "hmac-sha2-384",
-    feature = "hmac-sha2-512",
-    feature = "aes-xcbc"
-))]
+#[cfg(feature = "_prf")]
 pub use prf::{HashFunction, MAX_PRF, Prf, PrfOutput};
 pub use registry::{CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow};
 pub use suite::{Aad, EncryptThenMac, EncryptWithoutIntegrity, Forged, IvRule, Layout, Misfit, Parts, Suite};

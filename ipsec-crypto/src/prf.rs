@@ -2,13 +2,7 @@
 
 use core::fmt;
 
-#[cfg(any(
-    feature = "hmac-md5",
-    feature = "hmac-sha1",
-    feature = "hmac-sha2-256",
-    feature = "hmac-sha2-384",
-    feature = "hmac-sha2-512"
-))]
+#[cfg(feature = "_hash")]
 use ::hmac::digest::{FixedOutput, Update};
 
 use crate::{Forged, KeyError, Secret, ct};
@@ -205,13 +199,7 @@ impl Prf {
     }
 }
 
-#[cfg(any(
-    feature = "hmac-md5",
-    feature = "hmac-sha1",
-    feature = "hmac-sha2-256",
-    feature = "hmac-sha2-384",
-    feature = "hmac-sha2-512"
-))]
+#[cfg(feature = "_hash")]
 fn hmac<H: cipher::KeyInit + Update + FixedOutput>(key: &[u8], segments: &[&[u8]]) -> PrfOutput {
     // HMAC takes keys of every length, so the second arm is never chosen (RFC 2104 2).
     match H::new_from_slice(key) {
@@ -220,13 +208,7 @@ fn hmac<H: cipher::KeyInit + Update + FixedOutput>(key: &[u8], segments: &[&[u8]
     }
 }
 
-#[cfg(any(
-    feature = "hmac-md5",
-    feature = "hmac-sha1",
-    feature = "hmac-sha2-256",
-    feature = "hmac-sha2-384",
-    feature = "hmac-sha2-512"
-))]
+#[cfg(feature = "_hash")]
 fn over<H: Update + FixedOutput>(mut state: H, segments: &[&[u8]]) -> PrfOutput {
     segments.iter().for_each(|segment| state.update(segment));
     let mut output = state.finalize_fixed();

@@ -8,6 +8,9 @@ use crate::Hex;
 #[allow(missing_docs)]
 pub struct Phase1Record {
     pub id: String,
+    /// Which of the three types it is.
+    #[serde(rename = "type")]
+    pub kind: String,
     pub prf: String,
     /// The hash, where it is not the one in `prf`.
     pub hash: Option<String>,

@@ -179,7 +179,7 @@ impl Record {
             Self::Isakmp(_) => "isakmp",
             Self::IsakmpBytes(_) => "isakmp-bytes",
             Self::IsakmpFragments(_) => "isakmp-fragments",
-            Self::Phase1(_) => "ike-phase1",
+            Self::Phase1(record) => &record.kind,
             Self::Keymat(_) => "ike-keymat",
             Self::Flow(_) => "ike-flow",
             Self::Unknown { kind, .. } => kind,

@@ -137,6 +137,14 @@ mod tests {
     }
 
     #[test]
+    fn each_record_is_of_the_type_its_file_names() {
+        for kind in ["ike-phase1", "ike-skeyid", "ike-psk-hash"] {
+            let line = format!(r#"{{"type":"{kind}","id":"x","prf":"hmac-md5","skeyid":"00"}}"#);
+            assert_eq!(test_vectors::parse_line(&line).kind(), kind);
+        }
+    }
+
+    #[test]
     fn a_record_that_is_not_understood_fails() {
         for line in [r#"{"type":"packet","id":"x"}"#, r#"{"type":"riddle","id":"x"}"#, "{", r#"{"id":"x"}"#] {
             assert!(check(&test_vectors::parse_line(line)).is_err(), "{line}");

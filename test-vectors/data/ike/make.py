@@ -4,6 +4,7 @@
 Prints the records that stand beside it: make.py phase1 | keymat | flows. Every input is a hash of its own name, so that
 the output is the same each time.
 """
+import functools
 import hashlib
 import hmac
 import json
@@ -15,6 +16,7 @@ def xtime(a):
     return ((a << 1) ^ 0x11B) & 0xFF if a & 0x80 else a << 1
 
 
+@functools.cache
 def times(a, b):
     product = 0
     while b:
@@ -39,6 +41,7 @@ def xor(a, b):
     return bytes(x ^ y for x, y in zip(a, b))
 
 
+@functools.cache
 def round_keys(key):
     words = [key[i:i + 4] for i in range(0, len(key), 4)]
     n, rcon = len(words), 1
