@@ -2,6 +2,7 @@
 
 mod capture;
 mod conform;
+mod exchanges;
 mod ike;
 mod road;
 mod suites;

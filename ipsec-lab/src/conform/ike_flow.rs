@@ -1,14 +1,13 @@
 //! Records of type `ike-flow`.
 
-use std::collections::{BTreeMap, HashMap};
-
 use ike_codec::{Body, Chain, Message, PayloadKind};
-use ike_v1::{IvChain, Nonces, Protection, Skeyids, plaintext};
+use ike_v1::{IvChain, Protection, Skeyids, plaintext};
 use ipsec_crypto::CipherAlgorithm;
 use test_vectors::{FlowMessage, FlowRecord, to_hex};
 
 use super::Failure;
 use super::ike_keys::{hash_of, prf};
+use crate::exchanges::Exchanges;
 
 /// Follows the exchange: the IV of each message, its plaintext, its payloads and padding, its hash, and the same message
 /// encrypted again.
@@ -24,11 +23,7 @@ struct Flow {
     protection: Protection,
     keys: Skeyids,
     publics: Vec<Vec<u8>>,
-    phase_1: Option<IvChain>,
-    phase_2: BTreeMap<u32, IvChain>,
-    nonces: BTreeMap<u32, Vec<Vec<u8>>>,
-    /// The chain that each message was opened with.
-    used: HashMap<Vec<u8>, IvChain>,
+    exchanges: Exchanges,
     decrypted: usize,
 }
 
@@ -40,8 +35,7 @@ impl Flow {
         // The other two keys have no part in this.
         let keys =
             Skeyids::import(prf(&record.prf)?, &[0], &record.skeyid_a, &[0]).map_err(|e| Failure::new("keys", e))?;
-        let (phase_2, nonces, used) = (BTreeMap::new(), BTreeMap::new(), HashMap::new());
-        Ok(Self { protection, keys, publics: Vec::new(), phase_1: None, phase_2, nonces, used, decrypted: 0 })
+        Ok(Self { protection, keys, publics: Vec::new(), exchanges: Exchanges::default(), decrypted: 0 })
     }
 
     fn message(&mut self, record: &FlowMessage) -> Result<(), Failure> {
@@ -51,8 +45,8 @@ impl Flow {
         }
         let value = message.find(PayloadKind::KEY_EXCHANGE).map(|p| p.body.to_vec());
         self.publics.extend(value.filter(|value| !self.publics.contains(value))); // a retransmission says nothing new
-        if let ([g_xi, g_xr], None) = (&self.publics[..], self.phase_1) {
-            self.phase_1 = Some(self.protection.phase_1(g_xi, g_xr));
+        if let [g_xi, g_xr] = &self.publics[..] {
+            self.exchanges.begin(0, self.protection.phase_1(g_xi, g_xr));
         }
         Ok(())
     }
@@ -60,18 +54,11 @@ impl Flow {
     fn encrypted(&mut self, record: &FlowMessage, message: &Message<'_>) -> Result<(), Failure> {
         let id = message.header().message_id;
         // An exchange that is recorded from its middle on begins with the IV that the record gives.
-        let given = record.iv.as_ref().map(|iv| IvChain::starting_at(iv));
-        let again = self.used.get(&*record.wire).copied();
-        let chain = match (id, &self.phase_1) {
-            _ if again.is_some() => again,
-            (0, Some(phase_1)) => Some(*phase_1),
-            (0, None) => given,
-            (id, Some(phase_1)) => {
-                Some(*self.phase_2.entry(id).or_insert_with(|| self.protection.phase_2(phase_1, id)))
-            }
-            (id, None) => self.phase_2.get(&id).copied().or(given),
-        };
-        let chain = chain.ok_or(Failure::new("an IV", "none"))?;
+        if let (None, Some(iv)) = (self.exchanges.place(&self.protection, id, &record.wire), &record.iv) {
+            self.exchanges.begin(id, IvChain::starting_at(iv));
+        }
+        let place = self.exchanges.place(&self.protection, id, &record.wire).ok_or(Failure::new("an IV", "none"))?;
+        let chain = place.chain;
         let block = self.protection.block();
         if let Some(iv) = &record.iv {
             equal("IV", iv, &chain.iv()[..block.min(iv.len())])?;
@@ -82,23 +69,15 @@ impl Flow {
             equal("plaintext", expected, &bytes[28..])?;
         }
         let payloads = plaintext(&bytes).map_err(|e| Failure::new("payloads", e))?;
-        self.contents(record, id, &payloads, again.is_some())?;
+        self.contents(record, id, &payloads)?;
+        self.exchanges.confirm(id, &record.wire, place, next, &payloads);
         self.protection.undo(&chain, &mut bytes).map_err(|e| Failure::new("encryption", e))?;
         equal("encrypted again", &record.wire, &bytes)?;
         self.decrypted += 1;
-        if self.used.insert(record.wire.to_vec(), chain).is_some() {
-            return Ok(()); // a retransmission moves nothing
-        }
-        let mut moved = chain;
-        moved.confirm(next);
-        match id {
-            0 => self.phase_1 = Some(moved),
-            id => drop(self.phase_2.insert(id, moved)),
-        }
         Ok(())
     }
 
-    fn contents(&mut self, record: &FlowMessage, id: u32, chain: &Chain<'_>, again: bool) -> Result<(), Failure> {
+    fn contents(&self, record: &FlowMessage, id: u32, chain: &Chain<'_>) -> Result<(), Failure> {
         if let Some(expected) = &record.payloads {
             let found: Vec<_> = chain.payloads().map(|p| (p.kind.0, p.length())).collect();
             if *expected != found {
@@ -108,21 +87,18 @@ impl Flow {
         if let Some(padding) = &record.padding {
             equal("padding", padding, chain.padding())?;
         }
-        let nonces = self.nonces.entry(id).or_default();
-        let new = chain.payloads().filter(|p| p.kind == PayloadKind::NONCE && !again);
-        nonces.extend(new.map(|p| p.body.to_vec()));
         let Some(name) = &record.hash else { return Ok(()) };
+        let which = match name.get(..7) {
+            Some("HASH(1)") => 1,
+            Some("HASH(2)") => 2,
+            Some("HASH(3)") => 3,
+            _ => return Err(Failure::new("a known hash", name)),
+        };
         let Some(Body::Hash(received)) = chain.payloads().next().map(|p| p.view()) else {
             return Err(Failure::new(name, "no hash payload"));
         };
-        let rest = chain.bytes().get(4 + received.len()..).unwrap_or_default();
-        let nonce = |index: usize| nonces.get(index).map_or(&[][..], |n| n);
-        let computed = match name.get(..7) {
-            Some("HASH(1)") => self.keys.hash_1(id, rest),
-            Some("HASH(2)") => self.keys.hash_2(id, nonce(0), rest),
-            Some("HASH(3)") => self.keys.hash_3(id, &Nonces { initiator: nonce(0), responder: nonce(1) }),
-            _ => return Err(Failure::new("a known hash", name)),
-        };
+        let computed = self.exchanges.hash(&self.keys, which, id, chain);
+        let computed = computed.ok_or(Failure::new(name, "not the nonces it is over"))?;
         computed
             .verify(received)
             .map_err(|_| Failure::new(format!("{name} {}", to_hex(computed.expose())), to_hex(received)))

@@ -7,10 +7,14 @@ use std::path::Path;
 
 use ike_codec::Cookie;
 use test_vectors::{from_hex, to_hex};
+use zeroize::Zeroizing;
+
+/// The key of each initiator cookie.
+pub type KeyTable = BTreeMap<Cookie, Zeroizing<Vec<u8>>>;
 
 /// Reads a table; fields may be quoted, lines that begin with `#` are comments.
-pub fn read(path: &Path) -> Result<BTreeMap<Cookie, Vec<u8>>, Box<dyn Error>> {
-    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+pub fn read(path: &Path) -> Result<KeyTable, Box<dyn Error>> {
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?);
     let rows = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     rows.map(|(number, line)| {
         parse(line).ok_or_else(|| format!("{}:{}: not COOKIE,KEY in hexadecimal", path.display(), number + 1).into())
@@ -18,10 +22,10 @@ pub fn read(path: &Path) -> Result<BTreeMap<Cookie, Vec<u8>>, Box<dyn Error>> {
     .collect()
 }
 
-fn parse(line: &str) -> Option<(Cookie, Vec<u8>)> {
+fn parse(line: &str) -> Option<(Cookie, Zeroizing<Vec<u8>>)> {
     let (cookie, key) = line.split_once(',')?;
     let octets = |field: &str| from_hex(field.trim().trim_matches('"').trim_start_matches("0x"));
-    Some((octets(cookie)?.try_into().ok()?, octets(key)?))
+    Some((octets(cookie)?.try_into().ok()?, octets(key)?.into()))
 }
 
 /// Writes a table.

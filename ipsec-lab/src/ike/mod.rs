@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use ike_codec::Message;
 use serde_json::json;
 use test_vectors::from_hex;
+use zeroize::Zeroizing;
 
 use session::{Closed, Opened, Secrets, Sessions};
 use source::Found;
@@ -73,10 +74,10 @@ fn is_good(found: &Found, opened: &Opened) -> bool {
 }
 
 fn secrets(args: &Args) -> Result<Secrets, Box<dyn Error>> {
-    let hex = |text: &str| from_hex(text).ok_or_else(|| format!("{text}: not hexadecimal"));
+    let hex = |text: &str| from_hex(text).map(Zeroizing::new).ok_or("a secret that is not hexadecimal");
     let psk = args.psk.as_deref().map(|text| match text.strip_prefix("0x") {
         Some(digits) => hex(digits),
-        None => Ok(text.as_bytes().to_vec()),
+        None => Ok(text.as_bytes().to_vec().into()),
     });
     let shared = args.shared_secret.as_deref().map(hex);
     let keys = args.ike_keys.as_deref().map(key_table::read).transpose()?.unwrap_or_default();

@@ -6,21 +6,24 @@ use std::net::IpAddr;
 
 use ike_codec::{Attributes, Body, Chain, Cookie, ExchangeKind, Message, PayloadKind, ProtocolId, Quirks, Reassembly};
 use ike_v1::{
-    Cookies, IvChain, NextIv, Nonces, PeerDefaults, Phase1Choice, Phase1Publics, Protection, Skeyid, Skeyids, plaintext,
+    Cookies, IvChain, Nonces, PeerDefaults, Phase1Choice, Phase1Publics, Protection, Skeyid, Skeyids, plaintext,
 };
 use ipsec_crypto::{KeyError, PrfOutput};
+use zeroize::Zeroizing;
 
+use super::key_table::KeyTable;
 use super::source::Found;
+use crate::exchanges::Exchanges;
 
 /// Secrets that were given on the command line.
 #[derive(Default)]
 pub struct Secrets {
     /// The pre-shared key: enough for the hashes of phase 1.
-    pub psk: Option<Vec<u8>>,
+    pub psk: Option<Zeroizing<Vec<u8>>>,
     /// g^xy: with the pre-shared key enough for everything.
-    pub shared: Option<Vec<u8>>,
+    pub shared: Option<Zeroizing<Vec<u8>>>,
     /// The keys that messages are encrypted with, by initiator cookie.
-    pub keys: BTreeMap<Cookie, Vec<u8>>,
+    pub keys: KeyTable,
 }
 
 /// What is known of a message apart from its octets.
@@ -76,25 +79,15 @@ struct Session {
     nonces: [Option<Vec<u8>>; 2],
     identities: [Option<Vec<u8>>; 2],
     keys: Option<Keys>,
-    exchanges: BTreeMap<u32, Exchange>,
-    /// The chain that each message was opened with, and where the message stands in its exchange: for retransmissions.
-    used: HashMap<Vec<u8>, (IvChain, usize)>,
+    exchanges: Exchanges,
 }
 
 /// What opens the messages of an SA.
 struct Keys {
     protection: Protection,
-    ka: Vec<u8>,
+    ka: Zeroizing<Vec<u8>>,
     skeyid: Option<Skeyid>,
     skeyids: Option<Skeyids>,
-    phase_1: IvChain,
-}
-
-#[derive(Default)]
-struct Exchange {
-    chain: Option<IvChain>,
-    nonces: Vec<Vec<u8>>,
-    messages: usize,
 }
 
 impl Sessions {
@@ -130,7 +123,7 @@ impl Sessions {
     /// The key of every SA that could be opened, in the order of their cookies: rows of Wireshark's
     /// `ikev1_decryption_table`.
     pub fn keys(&self) -> impl Iterator<Item = (&Cookie, &[u8])> {
-        let opened = self.sessions.iter().filter(|(_, session)| !session.used.is_empty());
+        let opened = self.sessions.iter().filter(|(_, session)| session.exchanges.any_confirmed());
         opened.filter_map(|(cookie, session)| Some((cookie, &session.keys.as_ref()?.ka[..])))
     }
 
@@ -197,7 +190,7 @@ impl Session {
         // Aggressive mode shows its hashes: a pre-shared key can be tried on them.
         let Some(Body::Hash(received)) = message.find(PayloadKind::HASH).map(|p| p.view()) else { return None };
         let skeyid = self.skeyid(secrets)?;
-        Some(self.phase_1_hash(&skeyid, side, self.identities[side].as_deref()?)?.verify(received).is_ok())
+        Some(self.phase_1_hash(Some(&skeyid), side, self.identities[side].as_deref())?.verify(received).is_ok())
     }
 
     fn open(
@@ -208,26 +201,28 @@ impl Session {
         source: Option<IpAddr>,
     ) -> Result<(Vec<u8>, Option<bool>), Closed> {
         if self.keys.is_none() {
-            self.keys = Some(self.make_keys(secrets)?);
+            let (keys, phase_1) = self.make_keys(secrets)?;
+            self.exchanges.begin(0, phase_1);
+            self.keys = Some(keys);
         }
         let (id, side) = (message.header().message_id, self.side(source));
         let keys = self.keys.as_ref().ok_or(Closed::NoKey("no keys"))?;
-        let exchange = self.exchanges.entry(id).or_default();
-        let (chain, ordinal) = match (self.used.get(bytes), exchange.chain, id) {
-            (Some(used), _, _) => *used, // a retransmission
-            (None, Some(chain), _) => (chain, exchange.messages + 1),
-            (None, None, 0) => (keys.phase_1, 1),
-            (None, None, id) => (keys.protection.phase_2(&keys.phase_1, id), 1),
-        };
+        let place = self.exchanges.place(&keys.protection, id, bytes).ok_or(Closed::NoKey("no key exchange seen"))?;
         let mut clear = bytes.to_vec();
         let failed = |e: &dyn fmt::Display| Closed::Failed(format!("decrypted, but {e}"));
-        let next = keys.protection.decrypt(&chain, &mut clear).map_err(|e| failed(&e))?;
+        let next = keys.protection.decrypt(&place.chain, &mut clear).map_err(|e| failed(&e))?;
         let payloads = plaintext(&clear).map_err(|e| failed(&e))?;
         let identity = payloads.payloads().find(|p| p.kind == PayloadKind::ID).filter(|_| id == 0).map(|p| p.body);
-        let good = self.hash_is_good(message, &payloads, side, ordinal, identity);
+        let computed = match (id, message.header().exchange, place.number) {
+            (0, _, _) => self.phase_1_hash(keys.skeyid.as_ref(), side, identity.or(self.identities[side].as_deref())),
+            (_, ExchangeKind::QUICK, which @ (2 | 3)) => self.phase_2_hash(which, id, &payloads),
+            _ => self.phase_2_hash(1, id, &payloads),
+        };
+        let received = payloads.payloads().find(|p| p.kind == PayloadKind::HASH);
+        let good = computed.zip(received).map(|(computed, received)| computed.verify(received.body).is_ok());
         // What is forged moves nothing; what nobody can judge is believed.
-        if good != Some(false) && self.used.insert(bytes.to_vec(), (chain, ordinal)).is_none() {
-            self.confirm(id, ordinal, chain, next, &payloads);
+        if good != Some(false) {
+            self.exchanges.confirm(id, bytes, place, next, &payloads);
             if let Some(identity) = identity {
                 self.identities[side] = Some(identity.to_vec());
             }
@@ -235,44 +230,12 @@ impl Session {
         Ok((clear, good))
     }
 
-    /// Moves the exchange behind a message.
-    fn confirm(&mut self, id: u32, ordinal: usize, mut chain: IvChain, next: NextIv, payloads: &Chain<'_>) {
-        chain.confirm(next);
-        let exchange = self.exchanges.entry(id).or_default();
-        (exchange.chain, exchange.messages) = (Some(chain), ordinal);
-        exchange.nonces.extend(payloads.payloads().filter(|p| p.kind == PayloadKind::NONCE).map(|p| p.body.to_vec()));
-        if let Some(keys) = self.keys.as_mut().filter(|_| id == 0) {
-            keys.phase_1 = chain;
-        }
+    fn phase_2_hash(&self, which: usize, id: u32, payloads: &Chain<'_>) -> Option<PrfOutput> {
+        self.exchanges.hash(self.keys.as_ref()?.skeyids.as_ref()?, which, id, payloads)
     }
 
-    /// Whether the hash of a decrypted message is the one that it must have.
-    fn hash_is_good(
-        &self,
-        message: &Message<'_>,
-        payloads: &Chain<'_>,
-        side: usize,
-        ordinal: usize,
-        identity: Option<&[u8]>,
-    ) -> Option<bool> {
-        let first = payloads.payloads().find(|p| p.kind == PayloadKind::HASH)?;
-        let (id, keys) = (message.header().message_id, self.keys.as_ref()?);
-        let computed = if id == 0 {
-            self.phase_1_hash(keys.skeyid.as_ref()?, side, identity.or(self.identities[side].as_deref())?)?
-        } else {
-            let skeyids = keys.skeyids.as_ref()?;
-            let rest = payloads.bytes().get(first.length()..)?;
-            let exchange = self.exchanges.get(&id)?;
-            match (message.header().exchange, ordinal, &exchange.nonces[..]) {
-                (ExchangeKind::QUICK, 2, [ni, ..]) => skeyids.hash_2(id, ni, rest),
-                (ExchangeKind::QUICK, 3, [ni, nr, ..]) => skeyids.hash_3(id, &Nonces { initiator: ni, responder: nr }),
-                _ => skeyids.hash_1(id, rest),
-            }
-        };
-        Some(computed.verify(first.body).is_ok())
-    }
-
-    fn make_keys(&self, secrets: &Secrets) -> Result<Keys, Closed> {
+    /// The keys of the SA, and the chain that phase 1 begins with.
+    fn make_keys(&self, secrets: &Secrets) -> Result<(Keys, IvChain), Closed> {
         let choice = self.choice.as_ref().ok_or(Closed::NoKey("no choice of algorithms seen"))?;
         let [Some(g_xi), Some(g_xr)] = &self.publics else { return Err(Closed::NoKey("no key exchange seen")) };
         let failed = |e: KeyError| Closed::Failed(e.to_string());
@@ -284,13 +247,13 @@ impl Session {
         let ka = match (secrets.keys.get(&self.initiator_cookie), &skeyids) {
             (Some(ka), _) => ka.clone(),
             (None, Some(skeyids)) => {
-                skeyids.cipher_key(choice.cipher, choice.cipher_key).map_err(failed)?.expose().to_vec()
+                skeyids.cipher_key(choice.cipher, choice.cipher_key).map_err(failed)?.expose().to_vec().into()
             }
             (None, None) => return Err(Closed::NoKey("no key given")),
         };
         let protection = Protection::new(choice.cipher, &ka, choice.hash).map_err(failed)?;
         let phase_1 = protection.phase_1(g_xi, g_xr);
-        Ok(Keys { protection, ka, skeyid, skeyids, phase_1 })
+        Ok((Keys { protection, ka, skeyid, skeyids }, phase_1))
     }
 
     fn skeyid(&self, secrets: &Secrets) -> Option<Skeyid> {
@@ -303,8 +266,9 @@ impl Session {
         Cookies { initiator: self.initiator_cookie, responder: self.responder_cookie }
     }
 
-    fn phase_1_hash(&self, skeyid: &Skeyid, side: usize, identity: &[u8]) -> Option<PrfOutput> {
+    fn phase_1_hash(&self, skeyid: Option<&Skeyid>, side: usize, identity: Option<&[u8]>) -> Option<PrfOutput> {
         let [Some(g_xi), Some(g_xr)] = &self.publics else { return None };
+        let (skeyid, identity) = (skeyid?, identity?);
         let publics = Phase1Publics { cookies: self.cookies(), g_xi, g_xr, sai_b: &self.sai_b };
         Some(if side == 0 { skeyid.hash_i(&publics, identity) } else { skeyid.hash_r(&publics, identity) })
     }
