@@ -21,7 +21,35 @@
 //! Security notes: keys are borrowed from the text and never printed by `Debug`; whoever holds the text wipes it.
 #![no_std]
 
+mod admission;
+mod algorithms;
+mod counters;
+mod disposition;
+mod engine;
+mod event;
+mod inbound;
+mod index;
+mod lifetime;
+mod outbound;
 mod policy;
+mod sa;
+mod sad;
 pub mod setkey;
+mod spd;
+mod window;
 
-pub use policy::{Action, Bundle, Direction, Ends, Level, MAX_TRANSFORMS, Mode, Priority, Protocol, Request};
+#[cfg(feature = "any")]
+pub use algorithms::AnyAlgorithms;
+pub use algorithms::{Algorithms, Never};
+pub use counters::{Counter, Counters, View};
+pub use disposition::{BadPayload, Disposition, Reason};
+pub use engine::{DefaultLevel, Engine, SaView, Settings, Unmatched};
+pub use event::{Acquire, Audit, Event};
+pub use lifetime::{Lifetimes, Limit, Usage};
+pub use policy::{
+    Action, Bundle, Direction, Ends, Level, MAX_TRANSFORMS, Mode, Policy, PolicyId, Priority, Protocol, Request,
+};
+pub use sa::{Encap, IpcompOut, Label, MixedFamilies, Sa, SaKey, Transform, Way};
+pub use sad::{InstallError, ReserveError, SaState};
+pub use spd::PolicyError;
+pub use window::AnyWindow;

@@ -1,6 +1,31 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use ipsec_packet::Selector;
+
+/// A policy: which packets, which way, and what happens to them (RFC 4301 4.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Which packets.
+    pub selector: Selector,
+    /// Which way they go.
+    pub direction: Direction,
+    /// Where it stands among others: among equals, the one added first is looked at first.
+    pub priority: Priority,
+    /// What happens to them.
+    pub action: Action,
+}
+
+/// The number of a policy in an engine, never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyId(pub(crate) u32);
+
+impl fmt::Display for PolicyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 /// Which packets a policy is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
@@ -25,6 +50,13 @@ pub enum Action {
     Entrust,
     /// It goes through these transforms, or came through them.
     Ipsec(Bundle),
+}
+
+impl Action {
+    /// Whether packets go on as they are.
+    pub const fn passes(&self) -> bool {
+        matches!(self, Self::None | Self::Bypass | Self::Entrust)
+    }
 }
 
 /// The most transforms of one policy.
@@ -84,6 +116,8 @@ pub enum Mode {
     Transport,
     /// Between gateways.
     Tunnel,
+    /// Bound end-to-end tunnel: an addition to setkey(8), for peers that have it.
+    Beet,
 }
 
 /// The ends of a tunnel: `None` is `any`, to be filled in by key exchange; ports are those of UDP encapsulation.
@@ -162,7 +196,7 @@ pub(crate) use words;
 
 words! { Direction { In = "in", Out = "out", Forward = "fwd", } }
 words! { Protocol { Esp = "esp", Ah = "ah", Ipcomp = "ipcomp", } }
-words! { Mode { Any = "any", Transport = "transport", Tunnel = "tunnel", } }
+words! { Mode { Any = "any", Transport = "transport", Tunnel = "tunnel", Beet = "beet", } }
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

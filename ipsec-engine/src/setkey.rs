@@ -3,6 +3,9 @@
 //! Names of hosts are not resolved: addresses are numbers, as after `setkey -n`.
 
 mod algorithm;
+#[cfg(feature = "any")]
+mod apply;
+mod dump;
 mod error;
 mod lexer;
 mod policy;
@@ -10,6 +13,9 @@ mod statement;
 mod write;
 
 pub use algorithm::{Algorithm, Compression, Key};
+#[cfg(feature = "any")]
+pub use apply::{ApplyError, Loading, Sha2256};
+pub use dump::{DumpPolicy, DumpSa};
 pub use error::{SetkeyError, SetkeyErrorKind};
 pub use policy::{PolicyStatement, Range, Selector, Upper};
 pub use statement::{Add, Family, Lifetimes, Padding, SaId, SaProtocol, SecurityContext, Statement, Statements};

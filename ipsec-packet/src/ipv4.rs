@@ -110,6 +110,11 @@ impl Ipv4Header {
         self.flags_fragment.get() & (MF | FRAGMENT_OFFSET) != 0
     }
 
+    /// Whether the octets behind the header are the first of the payload: the packet is whole or its first fragment.
+    pub fn is_first_or_whole(&self) -> bool {
+        self.flags_fragment.get() & FRAGMENT_OFFSET == 0
+    }
+
     /// Time to live.
     pub fn ttl(&self) -> u8 {
         self.ttl

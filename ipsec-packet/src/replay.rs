@@ -20,6 +20,9 @@ pub trait AntiReplay {
     /// The lowest number that may still be accepted.
     fn bottom(&self) -> Seq;
 
+    /// How many packets it remembers; 0 when it protects from nothing.
+    fn packets(&self) -> u32;
+
     /// The whole number of a packet that carries the low half `low` (RFC 4303 appendix A2.2).
     ///
     /// It is the smallest number from [`bottom`](Self::bottom) upwards with that low half; both cases of the RFC's
@@ -208,6 +211,10 @@ impl<const WORDS: usize> AntiReplay for ReplayWindow<WORDS> {
         let lowest = self.top.saturating_sub(u64::from(Self::SIZE.saturating_sub(1)));
         Seq::new(lowest.max(self.floor))
     }
+
+    fn packets(&self) -> u32 {
+        Self::SIZE
+    }
 }
 
 /// The size of a window, from the units in which configurations write it.
@@ -249,6 +256,13 @@ pub struct NoReplay {
     top: u64,
 }
 
+impl NoReplay {
+    /// That of a new SA.
+    pub const fn new() -> Self {
+        Self { top: 0 }
+    }
+}
+
 impl AntiReplay for NoReplay {
     fn check(&self, _: Seq) -> Result<(), Replay> {
         Ok(())
@@ -264,6 +278,10 @@ impl AntiReplay for NoReplay {
 
     fn bottom(&self) -> Seq {
         Seq::new(self.top.saturating_sub(1 << 31))
+    }
+
+    fn packets(&self) -> u32 {
+        0
     }
 }
 

@@ -110,6 +110,13 @@ pub(super) const CIPHERS: &[Algorithm<C>] = &[
     row("camellia-cbc",      (128, 256, 64),  None),
     row("aes-gcm-16",        (160, 288, 64),  Some(C::AesGcm16)),
     row("chacha20-poly1305", (288, 288, 8),   Some(C::ChaCha20Poly1305)),
+    // Not of setkey(8).
+    row("aes-gcm-8",         (160, 288, 64),  Some(C::AesGcm8)),
+    row("aes-gcm-12",        (160, 288, 64),  Some(C::AesGcm12)),
+    row("aes-ccm-8",         (152, 280, 64),  Some(C::AesCcm8)),
+    row("aes-ccm-12",        (152, 280, 64),  Some(C::AesCcm12)),
+    row("aes-ccm-16",        (152, 280, 64),  Some(C::AesCcm16)),
+    row("null-aes-gmac",     (160, 288, 64),  Some(C::NullAesGmac)),
 ];
 
 /// Authentication algorithms, option `-A`. SHA2-256 is cut to 96 bits by KAME and Linux, to 128 by others: the SA's user
@@ -130,6 +137,10 @@ pub(super) const MACS: &[Algorithm<I>] = &[
     row("hmac-ripemd160", (160, 160, 8),  Some(I::HmacRipemd160_96)),
     row("aes-xcbc-mac",   (128, 128, 8),  Some(I::AesXcbcMac96)),
     row("tcp-md5",        (8, 640, 8),    None),
+    // Not of setkey(8); the first where others mean 128 bits by the name without a number.
+    row("hmac-sha2-256-96",  (256, 256, 8),  Some(I::HmacSha2_256_96)),
+    row("aes-cmac",          (128, 128, 8),  Some(I::AesCmac96)),
+    row("aes-gmac",          (160, 288, 64), Some(I::AesGmac)),
 ];
 
 /// The row of a name.

@@ -98,8 +98,9 @@ pub struct SecurityContext<'a> {
 pub struct Add<'a> {
     /// Which SA.
     pub id: SaId,
-    /// The peer's own address behind a NAT, of ESP in UDP.
-    pub original_address: Option<IpAddr>,
+    /// Source and destination as the peer behind a NAT has them in its packets, of ESP in UDP: the source by a quoted
+    /// address, or both by option `-natt`.
+    pub original: (Option<IpAddr>, Option<IpAddr>),
     /// Transport or tunnel, option `-m`.
     pub mode: Mode,
     /// Which policy's `unique` level it serves, option `-u`.
@@ -110,6 +111,8 @@ pub struct Add<'a> {
     pub lifetimes: Lifetimes,
     /// Whether sequence numbers may start again at 0, which nothing does any more.
     pub cyclic: bool,
+    /// Whether sequence numbers have 64 bits, option `-esn`.
+    pub extended: bool,
     /// What ESP is padded with.
     pub padding: Padding,
     /// Its label.
@@ -319,20 +322,21 @@ fn delete_all<'a>(lexer: &mut Lexer<'a>) -> Result<Statement<'a>, SetkeyError<'a
 fn add<'a>(lexer: &mut Lexer<'a>) -> Result<Add<'a>, SetkeyError<'a>> {
     let (source, destination) = hosts(lexer)?;
     let protocol = protocol(lexer)?;
-    let mut original_address = None;
+    let mut original = None;
     if let (SaProtocol::EspUdp, Token::Quoted(text)) = (protocol, lexer.peek()?) {
         lexer.next()?;
-        original_address = Some(text.parse().map_err(|_| lexer.error(text, SetkeyErrorKind::Address))?);
+        original = Some(text.parse().map_err(|_| lexer.error(text, SetkeyErrorKind::Address))?);
     }
     let spi = spi(lexer, protocol)?;
     let mut sa = Add {
         id: SaId { source, destination, protocol, spi },
-        original_address,
+        original: (original, None),
         mode: Mode::Any,
         request_id: 0,
         window_octets: 0,
         lifetimes: Lifetimes::default(),
         cyclic: false,
+        extended: false,
         padding: Padding::default(),
         context: None,
         cipher: None,
@@ -362,6 +366,8 @@ fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<
         "-ls" => sa.lifetimes.soft_seconds = argument(lexer)?,
         "-bh" => sa.lifetimes.hard_bytes = argument(lexer)?,
         "-bs" => sa.lifetimes.soft_bytes = argument(lexer)?,
+        "-esn" => sa.extended = true,
+        "-natt" => sa.original = (Some(original(lexer)?), Some(original(lexer)?)),
         "-f" => match word(lexer, "a flag")? {
             "cyclic-seq" => sa.cyclic = true,
             "nocyclic-seq" => sa.cyclic = false,
@@ -391,6 +397,19 @@ fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<
         other => return Err(lexer.error(other, SetkeyErrorKind::Option)),
     }
     Ok(())
+}
+
+/// An address of `-natt`, with a port behind it that nothing depends on.
+fn original<'a>(lexer: &mut Lexer<'a>) -> Result<IpAddr, SetkeyError<'a>> {
+    let text = word(lexer, "an address")?;
+    let (host, _) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
+    let address = host.parse().map_err(|_| lexer.error(text, SetkeyErrorKind::Address))?;
+    if let Token::Word(port) = lexer.peek()?
+        && port.starts_with('[')
+    {
+        lexer.next()?;
+    }
+    Ok(address)
 }
 
 fn argument<'a, T: TryFrom<u64>>(lexer: &mut Lexer<'a>) -> Result<T, SetkeyError<'a>> {

@@ -59,7 +59,7 @@ fn write_id(f: &mut fmt::Formatter<'_>, id: &SaId, original: Option<IpAddr>) -> 
 
 impl fmt::Display for Add<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_id(f, &self.id, self.original_address)?;
+        write_id(f, &self.id, self.original.0.filter(|_| self.original.1.is_none()))?;
         if self.mode != Mode::Any {
             write!(f, " -m {}", self.mode)?;
         }
@@ -80,6 +80,12 @@ impl fmt::Display for Add<'_> {
             Padding::Sequence => {}
             Padding::Zero => f.write_str(" -f zero-pad")?,
             Padding::Random => f.write_str(" -f random-pad")?,
+        }
+        if self.extended {
+            f.write_str(" -esn")?;
+        }
+        if let (Some(source), Some(destination)) = self.original {
+            write!(f, " -natt {source} {destination}")?;
         }
         if let Some(context) = &self.context {
             write!(f, " -ctx {} {} \"{}\"", context.doi, context.algorithm, context.context)?;
@@ -131,12 +137,12 @@ impl fmt::Display for PolicyStatement<'_> {
             Selector::Tagged(tag) => write!(f, "tagged \"{tag}\"")?,
         }
         write!(f, " -P {}", self.direction)?;
-        write_priority(f, self.priority)?;
+        priority(f, self.priority)?;
         self.action.map_or(Ok(()), |action| write!(f, " {action}"))
     }
 }
 
-fn write_priority(f: &mut fmt::Formatter<'_>, priority: Priority) -> fmt::Result {
+pub(super) fn priority(f: &mut fmt::Formatter<'_>, priority: Priority) -> fmt::Result {
     let bases = [(Priority::DEFAULT, "def"), (Priority::HIGH, "high"), (Priority::LOW, "low")];
     if priority == Priority::DEFAULT {
         return Ok(());

@@ -1,0 +1,473 @@
+//! One packet in: its headers taken off one by one, and what is left compared with the policies (RFC 4301 5.2).
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use heapless::Vec;
+use ipcomp_core::{DecompressError, decompress};
+use ipsec_packet::{
+    Datagram, Flow, Ip, IpError, IpProto, Marker, OuterSeen, PacketBuf, Placement, Ports, UDP_HEADER, classify,
+    close_gap, locate, pop_udp, repair_checksum, set_length,
+};
+
+use crate::admission::{Came, MAX_HEADERS, admits};
+use crate::algorithms::Algorithms;
+use crate::counters::Counter;
+use crate::disposition::{BadPayload, Disposition, Reason};
+use crate::engine::Engine;
+use crate::outbound::name;
+use crate::policy::{Action, Direction, Mode, Protocol};
+use crate::sa::{Encap, Sa, SaKey, Transform, Way};
+use crate::sad::SaState;
+use crate::spd::{Rule, Verdict};
+
+/// The next thing to take off a packet.
+#[derive(Clone, Copy, Debug)]
+enum Layer {
+    /// An IPsec header here; in UDP it begins behind this encapsulation.
+    Ipsec(Protocol, Placement, Option<Encap>),
+    /// UDP that is no business of ours to open, but may not go on either.
+    KeepAlive,
+    /// Nothing.
+    Upper,
+}
+
+/// A packet on its way in.
+struct Arrival<'p, 'b> {
+    packet: &'p mut PacketBuf<'b>,
+    /// The SAs it came through, from the outside.
+    came: Vec<Came, MAX_HEADERS>,
+    /// How many of them opened a tunnel since the last policy that was content.
+    tunnels: usize,
+    /// Whether a policy was content with the SAs in front of those.
+    settled: bool,
+    /// Whether the header in front is one that nothing was said about yet: the packet's own, or one out of a tunnel.
+    fresh: bool,
+    /// SPI and sequence number that were looked at last.
+    numbers: Option<(u32, Option<u32>)>,
+}
+
+impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
+    /// Opens a packet that arrived, and checks what is left by the policies for [`Direction::In`], and where none of them
+    /// speaks of it, [`Direction::Forward`].
+    ///
+    /// Every packet from the untrusted side comes here, in clear or not, addressed to us or through us: an IP packet, UDP
+    /// of port 4500 included. IPComp needs tailroom for what it gives back.
+    ///
+    /// A packet that is discarded is as it was, if its outermost IPsec header was refused; behind that, what had been
+    /// opened of it was wiped. Windows and limits of an SA change only by packets that were authentic.
+    pub fn inbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>) -> Disposition {
+        let mut arrival = Arrival { packet, came: Vec::new(), tunnels: 0, settled: false, fresh: true, numbers: None };
+        match self.open(now, &mut arrival) {
+            Ok(disposition) => {
+                let counter = if disposition == Disposition::Bypass { Counter::Bypassed } else { Counter::Processed };
+                self.counters.add(Way::In, counter, 1);
+                disposition
+            }
+            Err(reason) => {
+                let Arrival { packet, came, settled, numbers, .. } = arrival;
+                self.refuse(Way::In, now, reason, packet.data(), numbers);
+                if settled || !came.is_empty() {
+                    packet.data_mut().fill(0);
+                }
+                Disposition::Discard(reason)
+            }
+        }
+    }
+
+    fn open(&mut self, now: Duration, arrival: &mut Arrival<'_, '_>) -> Result<Disposition, Reason> {
+        loop {
+            let ip = Ip::parse(arrival.packet.data())?;
+            let (seen, length) = (OuterSeen::read(&ip), ip.packet().len());
+            let ends = (ip.source(), ip.destination());
+            arrival.packet.truncate(length);
+            let found = match self.next_layer(arrival.packet.data())? {
+                Layer::KeepAlive => return Err(Reason::KeepAlive),
+                Layer::Ipsec(protocol, place, encap) => {
+                    let (spi, sequence) = numbers(arrival.packet.data(), protocol, place, encap)?;
+                    let key = SaKey { way: Way::In, destination: ends.1, protocol, spi };
+                    let found = self.sad.find(&key, ends.0);
+                    if found.is_some() || arrival.fresh {
+                        arrival.numbers = Some((spi, sequence));
+                    }
+                    match found {
+                        Some(at) => Some((at, place, encap)),
+                        None if self.is_not_ours(arrival, encap, ends.1) => None,
+                        None => return Err(Reason::NoSa),
+                    }
+                }
+                Layer::Upper => self.companion(arrival.packet.data(), ends),
+            };
+            let Some((at, place, encap)) = found else { break };
+            self.take_off(now, arrival, at, place, encap, &seen, ends)?;
+        }
+        self.admit(arrival)
+    }
+
+    /// Whether IPsec without an SA may be looked at as any other packet: it came out of a tunnel and goes elsewhere, or a
+    /// policy lets it pass in clear, or it is UDP to somebody whose SAs we do not have.
+    fn is_not_ours(&mut self, arrival: &Arrival<'_, '_>, encap: Option<Encap>, destination: IpAddr) -> bool {
+        if !arrival.fresh {
+            return false;
+        }
+        if !arrival.came.is_empty() {
+            return true;
+        }
+        if encap.is_some()
+            && !self.sad.iter().any(|(_, slot)| (slot.key.way, slot.key.destination) == (Way::In, destination))
+        {
+            return true;
+        }
+        let Ok(flow) = Flow::read(arrival.packet.data()) else { return false };
+        match self.lookup(Way::In, Direction::In, &flow) {
+            Verdict::Rule(at) => self.spd.rule(at).is_some_and(|rule| rule.policy.action.passes()),
+            Verdict::NoPolicy | Verdict::Opaque => false,
+        }
+    }
+
+    /// A tunnel of IPComp whose packet was not worth compressing arrives as a plain tunnel (RFC 3173 2.2).
+    fn companion(&self, packet: &[u8], ends: (IpAddr, IpAddr)) -> Option<(u16, Placement, Option<Encap>)> {
+        let place = locate(packet, IpProto::IPV4).or_else(|_| locate(packet, IpProto::IPV6)).ok()?;
+        let (at, _) = self.sad.iter().find(|(_, slot)| {
+            let key = slot.key;
+            let is_tunnel = slot.sa.as_ref().is_some_and(|sa| matches!(sa.mode, Mode::Tunnel | Mode::Any));
+            is_tunnel
+                && (key.way, key.protocol) == (Way::In, Protocol::Ipcomp)
+                && (slot.source, key.destination) == ends
+        })?;
+        Some((at, place, None))
+    }
+
+    /// Takes one header off, by the SA that it names.
+    #[allow(clippy::too_many_arguments)] // one step of the loop above, apart to be read
+    fn take_off(
+        &mut self,
+        now: Duration,
+        arrival: &mut Arrival<'_, '_>,
+        at: u16,
+        place: Placement,
+        encap: Option<Encap>,
+        seen: &OuterSeen,
+        ends: (IpAddr, IpAddr),
+    ) -> Result<(), Reason> {
+        match self.sad.refresh(at, now) {
+            Some(SaState::Mature | SaState::Dying) => {}
+            Some(SaState::Larval) => return Err(Reason::Larval),
+            Some(SaState::Dead) | None => return Err(Reason::Expired),
+        }
+        if arrival.came.is_full() {
+            return Err(Reason::TooDeep);
+        }
+        let Some(slot) = self.sad.get_mut(at) else { return Err(Reason::NoSa) };
+        let (key, Some(sa)) = (slot.key, &mut slot.sa) else { return Err(Reason::Larval) };
+        if sa.encap.is_some() != encap.is_some() || sa.encap.zip(encap).is_some_and(|(a, b)| a.marker != b.marker) {
+            return Err(Reason::Encapsulation);
+        }
+        // Behind a NAT addresses change, and the ICV vouches for the packet.
+        if sa.source != ends.0 && !sa.source.is_unspecified() && encap.is_none() {
+            return Err(Reason::WrongSource);
+        }
+        let taken = match key.protocol {
+            Protocol::Esp => esp(sa, arrival.packet, place, encap, seen)?,
+            Protocol::Ah => ah(sa, arrival.packet, seen)?,
+            Protocol::Ipcomp => ipcomp(sa, self.decompressor.as_mut(), arrival.packet, place, seen)?,
+        };
+        let (packets, octets) = match key.protocol {
+            Protocol::Esp => (Counter::Esp, Counter::EspOctets),
+            Protocol::Ah => (Counter::Ah, Counter::AhOctets),
+            Protocol::Ipcomp => (Counter::Compressed, Counter::CompressedOctets),
+        };
+        let came = Came {
+            protocol: key.protocol,
+            mode: taken.mode,
+            source: sa.source,
+            destination: sa.destination,
+            request_id: sa.request_id,
+        };
+        slot.usage.charge(now, taken.octets);
+        let known = slot.sa.as_ref().and_then(|sa| Some((sa.source, sa.encap?.ports.source)));
+        if let Some((encap, known)) = encap.zip(known)
+            && known != (ends.0, encap.ports.source)
+        {
+            self.sad.note(at, |notice| notice.moved = Some((ends.0, encap.ports.source)));
+        }
+        self.counters.add(Way::In, packets, 1);
+        self.counters.add(Way::In, octets, taken.octets);
+        self.sad.refresh(at, now);
+        // There is room: see above.
+        let _ = arrival.came.push(came);
+        if taken.dummy {
+            return Err(Reason::Dummy);
+        }
+        arrival.fresh = taken.mode != Mode::Transport;
+        if arrival.fresh {
+            self.counters.add(Way::In, Counter::Tunnelled, 1);
+            arrival.tunnels = arrival.tunnels.saturating_add(1);
+            self.settle(arrival);
+        }
+        Ok(())
+    }
+
+    /// A packet out of a tunnel that is protected again, by a policy of its own for what is between here and there: if that
+    /// policy is content with the SAs so far, they are no more the matter of the policy for what is inside.
+    fn settle(&mut self, arrival: &mut Arrival<'_, '_>) {
+        let Ok(flow) = Flow::read(arrival.packet.data()) else { return };
+        if !matches!(flow.protocol, IpProto::ESP | IpProto::AH | IpProto::IPCOMP | IpProto::UDP) {
+            return;
+        }
+        let opens_again = matches!(self.next_layer(arrival.packet.data()), Ok(Layer::Ipsec(protocol, place, encap))
+        if numbers(arrival.packet.data(), protocol, place, encap).is_ok_and(|(spi, _)| {
+            let key = SaKey { way: Way::In, destination: flow.destination, protocol, spi };
+            self.sad.find(&key, flow.source).is_some()
+        }));
+        if let (true, Verdict::Rule(at)) = (opens_again, self.lookup(Way::In, Direction::In, &flow))
+            && let Some(&Rule { id, policy: crate::Policy { action: Action::Ipsec(bundle), .. }, .. }) =
+                self.spd.rule(at)
+            && admits(id, &bundle, &arrival.came, |request| self.is_optional(request))
+        {
+            arrival.came.clear();
+            arrival.tunnels = 0;
+            arrival.settled = true;
+        }
+    }
+
+    /// Compares what is left of a packet, and the SAs it came through, with the policies.
+    fn admit(&mut self, arrival: &Arrival<'_, '_>) -> Result<Disposition, Reason> {
+        let flow = Flow::read(arrival.packet.data())?;
+        let opened = !arrival.came.is_empty() || arrival.settled;
+        let passes = if opened { Disposition::Deliver } else { Disposition::Bypass };
+        let verdict = match self.lookup(Way::In, Direction::In, &flow) {
+            Verdict::NoPolicy => self.lookup(Way::In, Direction::Forward, &flow),
+            verdict => verdict,
+        };
+        let at = match verdict {
+            Verdict::Rule(at) => at,
+            Verdict::Opaque => return Err(Reason::Opaque),
+            // What a tunnel brought must be wanted by a policy: otherwise its other end could send in anybody's name.
+            Verdict::NoPolicy if arrival.tunnels > 0 => return Err(Reason::NoPolicy),
+            Verdict::NoPolicy => return self.unmatched().map(|()| passes),
+        };
+        let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(Reason::NoPolicy) };
+        match policy.action {
+            Action::Discard => Err(Reason::Policy),
+            Action::None | Action::Bypass | Action::Entrust if arrival.tunnels > 0 => Err(Reason::WrongSa),
+            Action::None | Action::Bypass | Action::Entrust => Ok(passes),
+            Action::Ipsec(bundle) if admits(id, &bundle, &arrival.came, |request| self.is_optional(request)) => {
+                Ok(passes)
+            }
+            Action::Ipsec(_) if opened => Err(Reason::WrongSa),
+            Action::Ipsec(_) => Err(Reason::InClear),
+        }
+    }
+
+    /// What is in front of a packet behind its IP header.
+    fn next_layer(&self, packet: &[u8]) -> Result<Layer, Reason> {
+        let place = match Ip::parse(packet)? {
+            Ip::V4(ip) => {
+                let header = ip.header();
+                let place = Placement { at: header.header_len(), named_at: 9, next: header.protocol() };
+                if header.is_fragment() && place.next == IpProto::UDP {
+                    return Ok(Layer::Upper);
+                }
+                place
+            }
+            Ip::V6(ip) => {
+                let link = ip.walk(|extension| extension.link.kind == IpProto::AH)?;
+                Placement { at: link.offset, named_at: link.named_at, next: link.kind }
+            }
+        };
+        let protocol = match place.next {
+            IpProto::ESP => Protocol::Esp,
+            IpProto::AH => Protocol::Ah,
+            IpProto::IPCOMP => Protocol::Ipcomp,
+            IpProto::UDP => return Ok(self.in_udp(packet, place)),
+            _ => return Ok(Layer::Upper),
+        };
+        // Finds fragments, too, which IPsec never opens (RFC 4303 3.4.1).
+        Ok(Layer::Ipsec(protocol, locate(packet, place.next)?, None))
+    }
+
+    /// What a UDP datagram holds: ESP on our port, or with eight zeros in front on that of IKE (the drafts).
+    fn in_udp(&self, packet: &[u8], place: Placement) -> Layer {
+        let udp = packet.get(place.at..).unwrap_or_default();
+        let Some((&[s1, s2, d1, d2, ..], payload)) = udp.split_first_chunk::<UDP_HEADER>() else { return Layer::Upper };
+        let ports = Ports { source: u16::from_be_bytes([s1, s2]), destination: u16::from_be_bytes([d1, d2]) };
+        let marker = match ports.destination {
+            port if port == self.settings.nat_port => Marker::NonEsp,
+            500 => Marker::NonIke,
+            _ => return Layer::Upper,
+        };
+        match classify(payload, marker) {
+            Datagram::Esp(_) => Layer::Ipsec(Protocol::Esp, place, Some(Encap { ports, marker })),
+            Datagram::KeepAlive => Layer::KeepAlive,
+            Datagram::Ike(_) | Datagram::Runt => Layer::Upper,
+        }
+    }
+}
+
+/// SPI (or CPI) and sequence number of the header at a place.
+fn numbers(
+    packet: &[u8],
+    protocol: Protocol,
+    place: Placement,
+    encap: Option<Encap>,
+) -> Result<(u32, Option<u32>), Reason> {
+    let at = place.at.saturating_add(encap.map_or(0, Encap::overhead));
+    let header = packet.get(at..).unwrap_or_default();
+    match (protocol, header) {
+        (Protocol::Esp, [a, b, c, d, e, f, g, h, ..]) | (Protocol::Ah, [_, _, _, _, a, b, c, d, e, f, g, h, ..]) => {
+            Ok((u32::from_be_bytes([*a, *b, *c, *d]), Some(u32::from_be_bytes([*e, *f, *g, *h]))))
+        }
+        (Protocol::Ipcomp, [_, _, high, low, ..]) => Ok((u16::from_be_bytes([*high, *low]).into(), None)),
+        (Protocol::Esp, _) => Err(esp_core::OpenError::TooShort.into()),
+        (Protocol::Ah, _) => Err(ah_core::VerifyError::TooShort.into()),
+        (Protocol::Ipcomp, _) => Err(Reason::Ipcomp(DecompressError::TooShort(ipsec_packet::TooShort {
+            needed: 4,
+            available: header.len(),
+        }))),
+    }
+}
+
+/// What came of taking a header off.
+struct Taken {
+    /// Transport, tunnel or BEET.
+    mode: Mode,
+    /// Octets to charge.
+    octets: usize,
+    dummy: bool,
+}
+
+impl Taken {
+    fn transport(octets: usize) -> Self {
+        Self { mode: Mode::Transport, octets, dummy: false }
+    }
+}
+
+/// Whether what follows goes out of a tunnel: as the SA says, or where it says nothing, as the packet does.
+fn is_tunnel(mode: Mode, next: IpProto) -> bool {
+    match mode {
+        Mode::Tunnel => true,
+        Mode::Any => next == IpProto::IPV4 || next == IpProto::IPV6,
+        Mode::Transport | Mode::Beet => false,
+    }
+}
+
+fn esp<A: Algorithms>(
+    sa: &mut Sa<A>,
+    packet: &mut PacketBuf<'_>,
+    place: Placement,
+    encap: Option<Encap>,
+    seen: &OuterSeen,
+) -> Result<Taken, Reason> {
+    let Transform::EspIn(esp) = &mut sa.transform else { return Err(Reason::NoSa) };
+    let whole = packet.len();
+    packet.pull_front(place.at).map_err(IpError::from)?;
+    let unwrapped = unwrap_udp(packet, encap);
+    let in_front = packet.headroom();
+    let opened = match unwrapped.and_then(|()| esp.open(packet).map_err(Reason::from)) {
+        Ok(opened) => opened,
+        Err(refused) => {
+            let _ = packet.push_front(whole.saturating_sub(packet.len())); // as it was
+            return Err(refused);
+        }
+    };
+    let gap = packet.headroom().saturating_sub(in_front).saturating_add(encap.map_or(0, Encap::overhead));
+    let octets = packet.len();
+    // An IP packet that has no next header itself goes through transport mode with nothing to protect; a dummy has
+    // something, which means nothing (RFC 4303 2.6).
+    let bare = matches!(sa.mode, Mode::Transport | Mode::Any) && packet.is_empty();
+    if opened.is_dummy() && !bare {
+        return Ok(Taken { mode: sa.mode, octets, dummy: true });
+    }
+    let mode = match sa.mode {
+        Mode::Beet => Mode::Beet,
+        mode if is_tunnel(mode, opened.next_header) => Mode::Tunnel,
+        _ => Mode::Transport,
+    };
+    let placed = match (mode, &sa.beet) {
+        (Mode::Beet, Some(beet)) => beet.restore(seen, opened.next_header, packet).map_err(Reason::from),
+        (Mode::Tunnel | Mode::Beet, _) => sa.tunnel.accept(seen, opened.next_header, packet).map_err(Reason::from),
+        (Mode::Transport | Mode::Any, _) => {
+            let placed = packet.push_front(place.at.saturating_add(gap)).map(drop).map_err(IpError::from);
+            let placed = placed.and_then(|()| close_gap(packet, place, gap, opened.next_header));
+            let repaired = placed.and_then(|()| match encap {
+                Some(_) => repair_checksum(packet.data_mut(), sa.repair),
+                None => Ok(()),
+            });
+            repaired.map_err(Reason::from)
+        }
+    };
+    wiped_unless(placed, packet)?;
+    Ok(Taken { mode, octets, dummy: false })
+}
+
+/// What was opened and goes no further is wiped.
+fn wiped_unless(placed: Result<(), Reason>, packet: &mut PacketBuf<'_>) -> Result<(), Reason> {
+    if placed.is_err() {
+        packet.data_mut().fill(0);
+    }
+    placed
+}
+
+/// Takes the UDP header off, and the marker of the drafts.
+fn unwrap_udp(packet: &mut PacketBuf<'_>, encap: Option<Encap>) -> Result<(), Reason> {
+    let Some(encap) = encap else { return Ok(()) };
+    pop_udp(packet)?;
+    packet.pull_front(encap.marker.esp_offset()).map_err(|e| IpError::from(e).into())
+}
+
+fn ah<A: Algorithms>(sa: &mut Sa<A>, packet: &mut PacketBuf<'_>, seen: &OuterSeen) -> Result<Taken, Reason> {
+    let Transform::AhIn(ah) = &mut sa.transform else { return Err(Reason::NoSa) };
+    let verified = ah.verify(packet)?;
+    let octets = packet.len();
+    if !is_tunnel(sa.mode, verified.next_header) {
+        return Ok(Taken::transport(octets));
+    }
+    let inner = locate(packet.data(), verified.next_header);
+    let inner = inner.and_then(|place| packet.pull_front(place.at).map_err(IpError::from)).map_err(Reason::from);
+    let accepted = inner.and_then(|()| Ok(sa.tunnel.accept(seen, verified.next_header, packet)?));
+    wiped_unless(accepted, packet)?;
+    Ok(Taken { mode: Mode::Tunnel, octets, dummy: false })
+}
+
+fn ipcomp<A: Algorithms>(
+    sa: &mut Sa<A>,
+    decompressor: Option<&mut A::Decompressor>,
+    packet: &mut PacketBuf<'_>,
+    place: Placement,
+    seen: &OuterSeen,
+) -> Result<Taken, Reason> {
+    let (Transform::IpcompIn(cpi), Some(decompressor)) = (&sa.transform, decompressor) else {
+        return Err(Reason::NoSa);
+    };
+    packet.pull_front(place.at).map_err(IpError::from)?;
+    let next = match place.next {
+        IpProto::IPCOMP => match decompress(packet, *cpi, decompressor) {
+            Ok(next) => next,
+            Err(refused) => {
+                packet.push_front(place.at).map_err(IpError::from)?;
+                return Err(Reason::Ipcomp(without_payload(&refused)));
+            }
+        },
+        plain => plain,
+    };
+    let octets = packet.len();
+    if is_tunnel(sa.mode, next) {
+        wiped_unless(sa.tunnel.accept(seen, next, packet).map_err(Reason::from), packet)?;
+        return Ok(Taken { mode: Mode::Tunnel, octets, dummy: false });
+    }
+    packet.push_front(place.at).map_err(IpError::from)?;
+    name(packet, place, next);
+    set_length(packet.data_mut())?;
+    Ok(Taken::transport(octets))
+}
+
+fn without_payload<E>(error: &DecompressError<E>) -> DecompressError<BadPayload> {
+    match *error {
+        DecompressError::TooShort(e) => DecompressError::TooShort(e),
+        DecompressError::WrongCpi { expected, found } => DecompressError::WrongCpi { expected, found },
+        DecompressError::Nested => DecompressError::Nested,
+        DecompressError::NoRoom(e) => DecompressError::NoRoom(e),
+        _ => DecompressError::Payload(BadPayload),
+    }
+}

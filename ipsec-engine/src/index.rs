@@ -1,0 +1,91 @@
+//! A hash index over slots, in fixed memory: chains of slot numbers.
+
+/// A hash of a few words: fast, and no secret. An attacker who knows it can choose what he looks up, not what is stored.
+pub(crate) fn hash(words: impl IntoIterator<Item = u64>) -> u64 {
+    words.into_iter().fold(0x243f_6a88_85a3_08d3, |state: u64, word| {
+        let mixed = (state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ (mixed >> 29)
+    })
+}
+
+/// The words of an address.
+pub(crate) fn address(address: core::net::IpAddr) -> [u64; 2] {
+    match address {
+        core::net::IpAddr::V4(address) => [address.to_bits().into(), 0],
+        core::net::IpAddr::V6(address) => {
+            let [a, b, c, d, e, f, g, h, low @ ..] = address.octets();
+            [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes(low)]
+        }
+    }
+}
+
+/// Which of `of` buckets a hash belongs to.
+pub(crate) fn bucket(hash: u64, of: usize) -> usize {
+    // The upper half is mixed best; as it has 32 bits, it fits.
+    usize::try_from(hash >> 32).ok().and_then(|high| high.checked_rem(of)).unwrap_or(0)
+}
+
+const END: u16 = u16::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Index<const N: usize> {
+    heads: [u16; N],
+    next: [u16; N],
+}
+
+impl<const N: usize> Index<N> {
+    pub(crate) const fn new() -> Self {
+        const { assert!(N > 0 && N < 0xffff, "1 to 65534 slots") };
+        Self { heads: [END; N], next: [END; N] }
+    }
+
+    /// Slots whose hash may be this one, the one inserted last first.
+    pub(crate) fn find(&self, hash: u64) -> impl Iterator<Item = u16> + '_ {
+        let mut at = self.heads.get(bucket(hash, N)).copied().unwrap_or(END);
+        core::iter::from_fn(move || {
+            let here = at;
+            at = *self.next.get(usize::from(here))?;
+            Some(here)
+        })
+        .take(N)
+    }
+
+    pub(crate) fn insert(&mut self, hash: u64, slot: u16) {
+        if let (Some(head), Some(next)) = (self.heads.get_mut(bucket(hash, N)), self.next.get_mut(usize::from(slot))) {
+            *next = core::mem::replace(head, slot);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, hash: u64, slot: u16) {
+        let Some(behind) = self.next.get(usize::from(slot)).copied() else { return };
+        let Some(head) = self.heads.get_mut(bucket(hash, N)) else { return };
+        if *head == slot {
+            *head = behind;
+            return;
+        }
+        let before = self.find(hash).find(|&before| self.next.get(usize::from(before)) == Some(&slot));
+        if let Some(link) = before.and_then(|before| self.next.get_mut(usize::from(before))) {
+            *link = behind;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_inserted_is_found_until_it_is_removed() {
+        let mut index = Index::<8>::new();
+        let hashes: [u64; 8] = core::array::from_fn(|n| hash([(n as u64) % 3]));
+        for round in 0..3 {
+            (0..8).for_each(|slot| index.insert(hashes[usize::from(slot)], slot));
+            for gone in [3, 0, 7, 5, 1, 2, 6, 4u16].map(|slot| (slot + round) % 8) {
+                assert!(index.find(hashes[usize::from(gone)]).any(|slot| slot == gone));
+                index.remove(hashes[usize::from(gone)], gone);
+                assert!(!index.find(hashes[usize::from(gone)]).any(|slot| slot == gone));
+            }
+            assert!(hashes.iter().all(|&hash| index.find(hash).next().is_none()));
+        }
+    }
+}

@@ -1,0 +1,306 @@
+use core::fmt;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use heapless::Vec;
+
+use crate::algorithms::Algorithms;
+use crate::index::{Index, address, hash};
+use crate::lifetime::Usage;
+use crate::policy::{Protocol, words};
+use crate::sa::{Sa, SaKey, Way};
+
+/// Where an SA stands in its life, in the words of KAME.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SaState {
+    /// An SPI is reserved; keys are being negotiated.
+    Larval,
+    /// In use.
+    Mature,
+    /// In use, but its soft limit is reached: another one is due.
+    Dying,
+    /// Its hard limit is reached: used no more.
+    Dead,
+}
+
+words! { SaState { Larval = "larval", Mature = "mature", Dying = "dying", Dead = "dead", } }
+
+/// The database of SAs.
+#[derive(Debug)]
+pub(crate) struct Sad<A: Algorithms, const N: usize> {
+    slots: Vec<Option<Slot<A>>, N>,
+    index: Index<N>,
+    serial: u32,
+    /// Moves on whenever another SA may be the right one for a flow.
+    generation: u32,
+    /// How many slots have something to tell.
+    pub(crate) notices: usize,
+}
+
+pub(crate) struct Slot<A: Algorithms> {
+    pub(crate) key: SaKey,
+    pub(crate) source: IpAddr,
+    pub(crate) state: SaState,
+    pub(crate) usage: Usage,
+    /// `None` while it is larval.
+    pub(crate) sa: Option<Sa<A>>,
+    pub(crate) notice: Notice,
+    serial: u32,
+}
+
+impl<A: Algorithms> fmt::Debug for Slot<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slot({}, {})", self.key, self.state)
+    }
+}
+
+/// What a slot has to tell: each once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Notice {
+    pub(crate) soft: bool,
+    pub(crate) hard: bool,
+    pub(crate) sequence: Told,
+    pub(crate) moved: Option<(IpAddr, u16)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Told {
+    #[default]
+    No,
+    Due,
+    Yes,
+}
+
+impl Notice {
+    pub(crate) fn any(&self) -> bool {
+        self.soft || self.hard || self.sequence == Told::Due || self.moved.is_some()
+    }
+}
+
+/// Why an SA was not installed. It comes back.
+#[derive(Debug)]
+#[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // there is no heap
+pub enum InstallError<A: Algorithms> {
+    /// There is one of this name already.
+    Exists(Sa<A>),
+    /// There is no room.
+    Full(Sa<A>),
+}
+
+impl<A: Algorithms> InstallError<A> {
+    /// The SA.
+    pub fn into_sa(self) -> Sa<A> {
+        match self {
+            Self::Exists(sa) | Self::Full(sa) => sa,
+        }
+    }
+}
+
+impl<A: Algorithms> fmt::Display for InstallError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exists(sa) => write!(f, "there is an sa {} already", sa.key()),
+            Self::Full(_) => f.write_str("no room for another sa"),
+        }
+    }
+}
+
+impl<A: Algorithms> core::error::Error for InstallError<A> where InstallError<A>: fmt::Debug {}
+
+/// Why an SPI was not reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReserveError {
+    /// It is in use.
+    InUse,
+    /// There is no room.
+    Full,
+}
+
+impl fmt::Display for ReserveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InUse => "the spi is in use",
+            Self::Full => "no room for another sa",
+        })
+    }
+}
+
+impl core::error::Error for ReserveError {}
+
+/// CPIs that name an algorithm instead of an association: several peers may use one (RFC 3173 3.3).
+const WELL_KNOWN_CPIS: u32 = 64;
+
+impl<A: Algorithms, const N: usize> Sad<A, N> {
+    pub(crate) const fn new() -> Self {
+        Self { slots: Vec::new(), index: Index::new(), serial: 0, generation: 0, notices: 0 }
+    }
+
+    pub(crate) const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    pub(crate) fn get(&self, at: u16) -> Option<&Slot<A>> {
+        self.slots.get(usize::from(at))?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, at: u16) -> Option<&mut Slot<A>> {
+        self.slots.get_mut(usize::from(at))?.as_mut()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &Slot<A>)> {
+        (0u16..).zip(&self.slots).filter_map(|(at, slot)| Some((at, slot.as_ref()?)))
+    }
+
+    /// The SA of a name; where a CPI names an algorithm only, that of the packet's source.
+    pub(crate) fn find(&self, key: &SaKey, source: IpAddr) -> Option<u16> {
+        let shared = key.protocol == Protocol::Ipcomp && key.spi < WELL_KNOWN_CPIS;
+        self.index
+            .find(hash_of(key))
+            .find(|&at| self.get(at).is_some_and(|slot| slot.key == *key && (!shared || slot.source == source)))
+    }
+
+    /// Puts an SA in, in the place of the larval one of its name if there is one.
+    #[allow(clippy::result_large_err)] // the SA is the caller's
+    pub(crate) fn install(&mut self, sa: Sa<A>, now: Duration) -> Result<u16, InstallError<A>> {
+        let (key, source) = (sa.key(), sa.source);
+        let at = match self.find(&key, source) {
+            Some(at) if self.get(at).is_some_and(|slot| matches!(slot.state, SaState::Larval | SaState::Dead)) => {
+                self.remove(at);
+                at
+            }
+            Some(_) => return Err(InstallError::Exists(sa)),
+            None => match self.free_slot() {
+                Some(at) => at,
+                None => return Err(InstallError::Full(sa)),
+            },
+        };
+        self.put(
+            at,
+            Slot {
+                key,
+                source,
+                state: SaState::Mature,
+                usage: Usage::new(now),
+                sa: Some(sa),
+                notice: Notice::default(),
+                serial: 0,
+            },
+        );
+        Ok(at)
+    }
+
+    pub(crate) fn reserve(&mut self, key: SaKey, source: IpAddr, now: Duration) -> Result<(), ReserveError> {
+        if self.find(&key, source).is_some() {
+            return Err(ReserveError::InUse);
+        }
+        let at = self.free_slot().ok_or(ReserveError::Full)?;
+        self.put(
+            at,
+            Slot {
+                key,
+                source,
+                state: SaState::Larval,
+                usage: Usage::new(now),
+                sa: None,
+                notice: Notice::default(),
+                serial: 0,
+            },
+        );
+        Ok(())
+    }
+
+    fn put(&mut self, at: u16, slot: Slot<A>) {
+        self.index.insert(hash_of(&slot.key), at);
+        self.serial = self.serial.wrapping_add(1);
+        self.generation = self.generation.wrapping_add(1);
+        if let Some(place) = self.slots.get_mut(usize::from(at)) {
+            *place = Some(Slot { serial: self.serial, ..slot });
+        }
+    }
+
+    /// An empty slot, a new one, or that of a dead SA.
+    fn free_slot(&mut self) -> Option<u16> {
+        let empty = self.slots.iter().position(Option::is_none);
+        let at = match empty {
+            Some(at) => at,
+            None if self.slots.push(None).is_ok() => self.slots.len().checked_sub(1)?,
+            None => {
+                let dead = |slot: &Option<Slot<A>>| slot.as_ref().is_some_and(|slot| slot.state == SaState::Dead);
+                let at = u16::try_from(self.slots.iter().position(dead)?).ok()?;
+                self.remove(at);
+                at.into()
+            }
+        };
+        u16::try_from(at).ok()
+    }
+
+    pub(crate) fn remove(&mut self, at: u16) -> Option<Slot<A>> {
+        let slot = self.slots.get_mut(usize::from(at))?.take()?;
+        self.index.remove(hash_of(&slot.key), at);
+        self.generation = self.generation.wrapping_add(1);
+        if slot.notice.any() {
+            self.notices = self.notices.saturating_sub(1);
+        }
+        Some(slot)
+    }
+
+    /// Tells something about a slot, and counts that there is something to tell.
+    pub(crate) fn note(&mut self, at: u16, tell: impl FnOnce(&mut Notice)) {
+        let Some(slot) = self.get_mut(at) else { return };
+        let before = slot.notice.any();
+        tell(&mut slot.notice);
+        match (before, slot.notice.any()) {
+            (false, true) => self.notices = self.notices.saturating_add(1),
+            (true, false) => self.notices = self.notices.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    /// Where an SA stands now.
+    pub(crate) fn refresh(&mut self, at: u16, now: Duration) -> Option<SaState> {
+        let slot = self.get_mut(at)?;
+        let (before, Some(sa)) = (slot.state, &slot.sa) else { return Some(slot.state) };
+        let state = if sa.lifetimes.hard.reached(&slot.usage, now) {
+            SaState::Dead
+        } else if sa.lifetimes.soft.reached(&slot.usage, now) {
+            SaState::Dying
+        } else {
+            SaState::Mature
+        };
+        let state = state.max(before); // nothing comes back to life
+        if state != before {
+            slot.state = state;
+            self.generation = self.generation.wrapping_add(1);
+            self.note(at, |notice| match state {
+                SaState::Dead => notice.hard = true,
+                _ => notice.soft = true,
+            });
+        }
+        Some(state)
+    }
+
+    /// The SA that a request is for: of those that are mature the newest, else the newest that is dying.
+    pub(crate) fn choose(&self, mut serves: impl FnMut(&Sa<A>) -> bool) -> Option<u16> {
+        let usable = |slot: &Slot<A>| matches!(slot.state, SaState::Mature | SaState::Dying);
+        self.iter()
+            .filter(|(_, slot)| slot.key.way == Way::Out && usable(slot))
+            .filter(|(_, slot)| slot.sa.as_ref().is_some_and(&mut serves))
+            .max_by_key(|(_, slot)| (slot.state == SaState::Mature, slot.serial))
+            .map(|(at, _)| at)
+    }
+}
+
+fn hash_of(key: &SaKey) -> u64 {
+    let [high, low] = address(key.destination);
+    let kind = match (key.way, key.protocol) {
+        (Way::In, Protocol::Esp) => 0,
+        (Way::In, Protocol::Ah) => 1,
+        (Way::In, Protocol::Ipcomp) => 2,
+        (Way::Out, Protocol::Esp) => 3,
+        (Way::Out, Protocol::Ah) => 4,
+        (Way::Out, Protocol::Ipcomp) => 5,
+    };
+    hash([high, low, u64::from(key.spi) << 3 | kind])
+}

@@ -1,0 +1,334 @@
+//! Statements into the databases.
+
+use core::fmt;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use ah_core::Profile;
+use esp_core::PadCheck;
+use ipsec_crypto::{AnyAhIntegrity, AnySuite, CipherAlgorithm, IntegrityAlgorithm, KeyError};
+use ipsec_packet::{
+    AddressRange, Beet, ChecksumRepair, Cpi, IpProto, Marker, OriginalAddresses, PortRange, Ports, ReservedCpi,
+    ReservedSpi, SeqWidth, Spi, WindowSize,
+};
+use zeroize::Zeroize;
+
+use super::algorithm::Compression;
+use super::policy::{PolicyStatement, Range, Selector, Upper};
+use super::statement::{self, Add, Padding, SaProtocol};
+use crate::algorithms::AnyAlgorithms;
+use crate::lifetime::{Lifetimes, Limit};
+use crate::policy::{Mode, Policy};
+use crate::sa::{Encap, IpcompOut, Label, Sa, Transform, Way};
+use crate::window::AnyWindow;
+
+/// What a statement leaves open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loading {
+    /// What `hmac-sha2-256` is cut to: 128 bits by RFC 4868, 96 by KAME and Linux's PF_KEY.
+    pub sha2_256: Sha2256,
+    /// Whether ESP without a MAC is accepted, which anybody can tamper with.
+    pub without_integrity: bool,
+    /// What the peer makes of ambiguous rules of AH.
+    pub profile: Profile,
+}
+
+/// What HMAC-SHA2-256 is cut to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sha2256 {
+    /// RFC 4868.
+    Bits128,
+    /// draft-ietf-ipsec-ciph-sha-256-00.
+    Bits96,
+}
+
+impl Loading {
+    /// By the RFCs.
+    pub const RFC: Self = Self { sha2_256: Sha2256::Bits128, without_integrity: false, profile: Profile::RFC };
+}
+
+/// Why a statement that is well-formed is not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// An SPI that is reserved.
+    Spi(ReservedSpi),
+    /// A CPI that is reserved.
+    Cpi(ReservedCpi),
+    /// The keys or the choice of algorithms.
+    Key(KeyError),
+    /// An algorithm that setkey(8) knows and nobody should use any more; by its name.
+    Algorithm(&'static str),
+    /// A protocol that this is no implementation of: ESP and AH of RFC 1825 to 1829, TCP-MD5; by its name.
+    Protocol(&'static str),
+    /// A window of more than 4096 packets.
+    Window(WindowSize),
+    /// BEET mode needs the inner addresses of its SAs: those of a policy between two hosts.
+    Beet,
+    /// Policies by tags of a packet filter.
+    Tagged,
+    /// A policy without an action.
+    NoAction,
+}
+
+impl From<KeyError> for ApplyError {
+    fn from(e: KeyError) -> Self {
+        Self::Key(e)
+    }
+}
+
+impl From<ReservedSpi> for ApplyError {
+    fn from(e: ReservedSpi) -> Self {
+        Self::Spi(e)
+    }
+}
+
+impl From<ReservedCpi> for ApplyError {
+    fn from(e: ReservedCpi) -> Self {
+        Self::Cpi(e)
+    }
+}
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spi(e) => e.fmt(f),
+            Self::Cpi(e) => e.fmt(f),
+            Self::Key(e) => e.fmt(f),
+            Self::Algorithm(name) => write!(f, "{name} is not implemented"),
+            Self::Protocol(name) => write!(f, "{name} is not implemented"),
+            Self::Window(size) => write!(f, "a window of {} packets; 4096 is the most", size.in_packets()),
+            Self::Beet => f.write_str("beet mode needs a policy between two hosts"),
+            Self::Tagged => f.write_str("policies by tag are not implemented"),
+            Self::NoAction => f.write_str("the policy says nothing to do"),
+        }
+    }
+}
+
+impl core::error::Error for ApplyError {}
+
+/// The longest key: a string of setkey(8) for algorithm `null`.
+const MAX_KEY: usize = 256;
+
+impl Add<'_> {
+    /// The SA, as one that opens or one that seals: the statement does not say which. `inner` are the addresses of the
+    /// packets inside, source and destination, for BEET mode.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn sa(
+        &self,
+        way: Way,
+        inner: Option<(IpAddr, IpAddr)>,
+        loading: &Loading,
+    ) -> Result<Sa<AnyAlgorithms>, ApplyError> {
+        let width = if self.extended { SeqWidth::Extended64 } else { SeqWidth::Bits32 };
+        let window = || {
+            let size = WindowSize::bitmap_octets(self.window_octets);
+            AnyWindow::new(size).ok_or(ApplyError::Window(size))
+        };
+        let transform = match self.id.protocol {
+            SaProtocol::Esp | SaProtocol::EspUdp => {
+                let (spi, suite) = (Spi::new(self.id.spi)?, self.suite(loading)?);
+                match way {
+                    Way::Out => Transform::EspOut(esp_core::Outbound::new(spi, suite, width)),
+                    Way::In => {
+                        let mut esp = esp_core::Inbound::with_window(spi, suite, width, window()?);
+                        if self.padding != Padding::Sequence {
+                            esp.set_pad_check(PadCheck::LengthOnly);
+                        }
+                        Transform::EspIn(esp)
+                    }
+                }
+            }
+            SaProtocol::Ah => {
+                let (spi, integrity) = (Spi::new(self.id.spi)?, self.integrity(loading)?);
+                match way {
+                    Way::Out => Transform::AhOut(ah_core::Outbound::new(spi, integrity, width, loading.profile)),
+                    Way::In => {
+                        let ah = ah_core::Inbound::with_window(spi, integrity, width, loading.profile, window()?);
+                        Transform::AhIn(ah)
+                    }
+                }
+            }
+            SaProtocol::Ipcomp => match (way, self.cpi()?) {
+                (Way::Out, cpi) => Transform::IpcompOut(IpcompOut::new(cpi)),
+                (Way::In, cpi) => Transform::IpcompIn(cpi),
+            },
+            other @ (SaProtocol::EspOld | SaProtocol::AhOld | SaProtocol::Tcp) => {
+                return Err(ApplyError::Protocol(other.name()));
+            }
+        };
+        let (source, destination) = (self.id.source.0, self.id.destination.0);
+        // The parser has seen to it that both ends are of one family.
+        let sa = Sa::new(source, destination, transform).map_err(|_| ApplyError::Beet)?;
+        let sa = sa.with_request_id(self.request_id.into()).with_lifetimes(self.limits()).with_label(self.label());
+        let sa = match self.encap() {
+            Some(encap) => sa.with_encap(encap, self.repair()),
+            None => sa,
+        };
+        if self.mode != Mode::Beet {
+            return Ok(sa.with_mode(self.mode));
+        }
+        let (local, remote) = match (way, inner.ok_or(ApplyError::Beet)?) {
+            (Way::Out, (source, destination)) => (source, destination),
+            (Way::In, (source, destination)) => (destination, source),
+        };
+        match (local, remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => Ok(sa.with_beet(Beet::v4(local, remote))),
+            (IpAddr::V6(local), IpAddr::V6(remote)) => Ok(sa.with_beet(Beet::v6(local, remote))),
+            _ => Err(ApplyError::Beet),
+        }
+    }
+
+    fn suite(&self, loading: &Loading) -> Result<AnySuite, ApplyError> {
+        let Some((cipher, key)) = &self.cipher else { return Err(KeyError::Unsupported.into()) };
+        let algorithm = cipher.known.ok_or(ApplyError::Algorithm(cipher.name))?;
+        let mac = match &self.mac {
+            Some((mac, key)) => Some((cut(mac.known.ok_or(ApplyError::Algorithm(mac.name))?, loading), key)),
+            None => None,
+        };
+        let (mut cipher_key, mut mac_key) = ([0; MAX_KEY], [0; MAX_KEY]);
+        // Whatever is written behind `null` is no key.
+        let octets = if algorithm == CipherAlgorithm::Null { Some(&[][..]) } else { key.decode(&mut cipher_key) };
+        let octets = octets.ok_or(KeyError::Unsupported)?;
+        let suite = match mac {
+            None | Some((IntegrityAlgorithm::None, _)) if loading.without_integrity && is_no_aead(algorithm) => {
+                AnySuite::without_integrity(algorithm, octets)
+            }
+            None | Some((IntegrityAlgorithm::None, _)) => {
+                AnySuite::from_slices(algorithm, octets, IntegrityAlgorithm::None, &[])
+            }
+            Some((mac, key)) => {
+                let mac_octets = key.decode(&mut mac_key).ok_or(KeyError::Unsupported)?;
+                AnySuite::from_slices(algorithm, octets, mac, mac_octets)
+            }
+        };
+        cipher_key.zeroize();
+        mac_key.zeroize();
+        Ok(suite?)
+    }
+
+    fn integrity(&self, loading: &Loading) -> Result<AnyAhIntegrity, ApplyError> {
+        let Some((mac, key)) = &self.mac else { return Err(KeyError::NoIntegrity.into()) };
+        let algorithm = cut(mac.known.ok_or(ApplyError::Algorithm(mac.name))?, loading);
+        let mut octets = [0; MAX_KEY];
+        let integrity = AnyAhIntegrity::new(algorithm, key.decode(&mut octets).ok_or(KeyError::Unsupported)?);
+        octets.zeroize();
+        Ok(integrity?)
+    }
+
+    /// What goes onto the wire: the SPI with `-R`, else the well-known number of the algorithm.
+    fn cpi(&self) -> Result<Cpi, ApplyError> {
+        match self.compression {
+            Some((Compression::Deflate, false)) => Ok(Cpi::DEFLATE),
+            Some((Compression::Deflate, true)) => {
+                let cpi = u16::try_from(self.id.spi).map_err(|_| ReservedCpi(u16::MAX))?;
+                Ok(Cpi::new(cpi)?)
+            }
+            Some((other, _)) => Err(ApplyError::Algorithm(other.name())),
+            None => Err(ApplyError::Algorithm("ipcomp without an algorithm")),
+        }
+    }
+
+    fn encap(&self) -> Option<Encap> {
+        let port = |port: Option<u16>| port.unwrap_or(4500);
+        let ports = Ports { source: port(self.id.source.1), destination: port(self.id.destination.1) };
+        (self.id.protocol == SaProtocol::EspUdp).then_some(Encap { ports, marker: Marker::NonEsp })
+    }
+
+    /// With the addresses that the peer had in its packets the checksum is adjusted, without them computed anew.
+    fn repair(&self) -> ChecksumRepair {
+        let (source, destination) = self.original;
+        match (source, destination) {
+            (None, None) => ChecksumRepair::Recompute,
+            (source, destination) => ChecksumRepair::Incremental(OriginalAddresses {
+                source: source.unwrap_or(self.id.source.0),
+                destination: destination.unwrap_or(self.id.destination.0),
+            }),
+        }
+    }
+
+    fn limits(&self) -> Lifetimes {
+        let statement::Lifetimes { hard_seconds, soft_seconds, hard_bytes, soft_bytes } = self.lifetimes;
+        let some = |n: u64| (n > 0).then_some(n);
+        let limit = |seconds, octets| Limit {
+            age: some(seconds).map(Duration::from_secs),
+            octets: some(octets),
+            ..Limit::default()
+        };
+        Lifetimes { soft: limit(soft_seconds, soft_bytes), hard: limit(hard_seconds, hard_bytes) }
+    }
+
+    fn label(&self) -> Label {
+        let name = match self.compression {
+            Some((compression, _)) => Some(compression.name()),
+            None => self.cipher.map(|(cipher, _)| cipher.name),
+        };
+        Label { index: self.id.spi, cipher: name, mac: self.mac.map(|(mac, _)| mac.name) }
+    }
+}
+
+fn is_no_aead(algorithm: CipherAlgorithm) -> bool {
+    algorithm.row().is_some_and(|row| row.icv == 0)
+}
+
+fn cut(algorithm: IntegrityAlgorithm, loading: &Loading) -> IntegrityAlgorithm {
+    match (algorithm, loading.sha2_256) {
+        (IntegrityAlgorithm::HmacSha2_256_128, Sha2256::Bits96) => IntegrityAlgorithm::HmacSha2_256_96,
+        (algorithm, _) => algorithm,
+    }
+}
+
+impl PolicyStatement<'_> {
+    /// Which packets the policy is for.
+    ///
+    /// # Errors
+    /// [`ApplyError::Tagged`].
+    pub fn selector(&self) -> Result<ipsec_packet::Selector, ApplyError> {
+        let Selector::Flow { source, destination, upper } = self.selector else { return Err(ApplyError::Tagged) };
+        let ports = |range: Range| range.port.map_or(PortRange::ANY, PortRange::one);
+        let (from, to) = (ports(source), ports(destination));
+        let upper = match (upper, from == PortRange::ANY && to == PortRange::ANY) {
+            (Upper::Any, true) => ipsec_packet::Upper::Any,
+            (Upper::Any, false) => ipsec_packet::Upper::Ports(None, from, to),
+            (Upper::Protocol(protocol), true) => ipsec_packet::Upper::Protocol(protocol),
+            (Upper::Protocol(protocol), false) => icmp_or_ports(protocol, source.port, destination.port, from, to),
+            (Upper::Icmp(protocol, kind, code), _) => ipsec_packet::Upper::Icmp(protocol, kind, code),
+        };
+        Ok(ipsec_packet::Selector { source: addresses(source), destination: addresses(destination), upper })
+    }
+
+    /// The policy.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn policy(&self) -> Result<Policy, ApplyError> {
+        Ok(Policy {
+            selector: self.selector()?,
+            direction: self.direction,
+            priority: self.priority,
+            action: self.action.ok_or(ApplyError::NoAction)?,
+        })
+    }
+}
+
+/// With ICMP the ports are type and code, as setkey(8) has it.
+fn icmp_or_ports(
+    protocol: IpProto,
+    source: Option<u16>,
+    destination: Option<u16>,
+    from: PortRange,
+    to: PortRange,
+) -> ipsec_packet::Upper {
+    let octet = |port: Option<u16>| port.and_then(|port| u8::try_from(port).ok());
+    match (protocol, octet(source)) {
+        (IpProto::ICMP | IpProto::ICMPV6, Some(kind)) => ipsec_packet::Upper::Icmp(protocol, kind, octet(destination)),
+        _ => ipsec_packet::Upper::Ports(Some(protocol), from, to),
+    }
+}
+
+/// The parser has seen to it that the prefix is no longer than the address.
+fn addresses(range: Range) -> AddressRange {
+    AddressRange::prefix(range.address, range.prefix).unwrap_or(AddressRange::host(range.address))
+}

@@ -1,0 +1,175 @@
+//! The databases as text, in the manner of `setkey -D` and `setkey -DP`. Keys are not shown.
+
+use core::fmt;
+use core::time::Duration;
+
+use ipsec_packet::{AddressRange, AntiReplay, IpProto, PortRange, Upper};
+
+use crate::algorithms::Algorithms;
+use crate::engine::SaView;
+use crate::policy::{Policy, PolicyId, Protocol};
+use crate::sa::Transform;
+
+/// One SA, as `setkey -D` shows it. Times are taken as seconds since 1970 and shown in UTC.
+#[derive(Debug)]
+pub struct DumpSa<'a, A: Algorithms> {
+    /// The SA.
+    pub sa: SaView<'a, A>,
+    /// When it is shown.
+    pub now: Duration,
+}
+
+impl<A: Algorithms> fmt::Display for DumpSa<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sa: view, now } = self;
+        let encap = view.sa.and_then(|sa| sa.encap);
+        match encap {
+            Some(encap) => writeln!(
+                f,
+                "{}[{}] {}[{}]",
+                view.source, encap.ports.source, view.key.destination, encap.ports.destination
+            )?,
+            None => writeln!(f, "{} {}", view.source, view.key.destination)?,
+        }
+        let protocol = match (view.key.protocol, encap) {
+            (Protocol::Esp, Some(_)) => "esp-udp",
+            (protocol, _) => protocol.name(),
+        };
+        let label = view.sa.map(|sa| sa.label).unwrap_or_default();
+        let spi = if label.index == 0 { view.key.spi } else { label.index };
+        let (mode, reqid) = view.sa.map_or(("any", 0), |sa| (sa.mode.name(), sa.request_id));
+        writeln!(f, "\t{protocol} mode={mode} spi={spi}({spi:#010x}) reqid={reqid}({reqid:#010x})")?;
+        if let Some(cipher) = label.cipher {
+            writeln!(f, "\t{}: {cipher}", if view.key.protocol == Protocol::Ipcomp { "C" } else { "E" })?;
+        }
+        if let Some(mac) = label.mac {
+            writeln!(f, "\tA: {mac}")?;
+        }
+        let (seq, window) = match view.sa.map(|sa| &sa.transform) {
+            Some(Transform::EspIn(esp)) => (esp.window().top().get(), esp.window().packets()),
+            Some(Transform::AhIn(ah)) => (ah.window().top().get(), ah.window().packets()),
+            Some(transform) => (transform.sequence().map_or(0, |seq| seq.get()), 0),
+            None => (0, 0),
+        };
+        writeln!(f, "\tseq={seq:#010x} replay={} flags=0x00000000 state={}", window >> 3, view.state)?;
+        let usage = view.usage;
+        let (hard, soft) = view.sa.map(|sa| (sa.lifetimes.hard, sa.lifetimes.soft)).unwrap_or_default();
+        let seconds = |limit: Option<Duration>| limit.map_or(0, |limit| limit.as_secs());
+        writeln!(f, "\tcreated: {}\tcurrent: {}", Date(usage.added), Date(*now))?;
+        let age = now.saturating_sub(usage.added).as_secs();
+        writeln!(f, "\tdiff: {age}(s)\thard: {}(s)\tsoft: {}(s)", seconds(hard.age), seconds(soft.age))?;
+        let last = LastUse(usage.last);
+        writeln!(f, "\tlast: {last}\thard: {}(s)\tsoft: {}(s)", seconds(hard.use_age), seconds(soft.use_age))?;
+        let (hard_octets, soft_octets) = (hard.octets.unwrap_or(0), soft.octets.unwrap_or(0));
+        writeln!(f, "\tcurrent: {}(bytes)\thard: {hard_octets}(bytes)\tsoft: {soft_octets}(bytes)", usage.octets)?;
+        let (hard_packets, soft_packets) = (hard.packets.unwrap_or(0), soft.packets.unwrap_or(0));
+        writeln!(f, "\tallocated: {}\thard: {hard_packets}\tsoft: {soft_packets}", usage.packets)?;
+        write!(f, "\tway={}", view.key.way)
+    }
+}
+
+/// One policy, as `setkey -DP` shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct DumpPolicy<'a> {
+    /// Its number.
+    pub id: PolicyId,
+    /// The policy.
+    pub policy: &'a Policy,
+}
+
+impl fmt::Display for DumpPolicy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Policy { selector, direction, priority, action } = self.policy;
+        let (from, to) = match selector.upper {
+            Upper::Ports(_, from, to) => (from, to),
+            _ => (PortRange::ANY, PortRange::ANY),
+        };
+        end(f, &selector.source, from)?;
+        f.write_str(" ")?;
+        end(f, &selector.destination, to)?;
+        match selector.upper {
+            Upper::Any | Upper::Ports(None, ..) => f.write_str(" any")?,
+            Upper::Protocol(protocol) | Upper::Ports(Some(protocol), ..) => write!(f, " {}", Named(protocol))?,
+            Upper::Icmp(protocol, kind, None) => write!(f, " {},{kind}", Named(protocol))?,
+            Upper::Icmp(protocol, kind, Some(code)) => write!(f, " {},{kind},{code}", Named(protocol))?,
+        }
+        write!(f, "\n\t{direction}")?;
+        super::write::priority(f, *priority)?;
+        match action {
+            crate::Action::Ipsec(bundle) => {
+                f.write_str(" ipsec")?;
+                bundle.iter().try_for_each(|request| write!(f, "\n\t{request}"))?;
+            }
+            other => write!(f, " {other}")?,
+        }
+        write!(f, "\n\tspid={}", self.id)
+    }
+}
+
+fn end(f: &mut fmt::Formatter<'_>, addresses: &AddressRange, ports: PortRange) -> fmt::Result {
+    match addresses.prefix_length() {
+        Some(32) if addresses.first().is_ipv4() => write!(f, "{}", addresses.first())?,
+        Some(128) => write!(f, "{}", addresses.first())?,
+        _ => write!(f, "{addresses}")?,
+    }
+    match ports {
+        PortRange::ANY => f.write_str("[any]"),
+        PortRange { first, last } if first == last => write!(f, "[{first}]"),
+        PortRange { first, last } => write!(f, "[{first}-{last}]"),
+    }
+}
+
+/// An upper protocol by its name in /etc/protocols, or by number.
+struct Named(IpProto);
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{}", self.0.0),
+        }
+    }
+}
+
+struct LastUse(Option<Duration>);
+
+impl fmt::Display for LastUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(f.pad(""), |last| Date(last).fmt(f))
+    }
+}
+
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// A time since 1970 as `Nov 21 07:23:34 2026`.
+struct Date(Duration);
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (days, second) = (seconds.wrapping_div(86_400), seconds.wrapping_rem(86_400));
+        let (hour, minute) = (second.wrapping_div(3600), second.wrapping_div(60).wrapping_rem(60));
+        let (mut year, mut day) = (1970u64, days);
+        loop {
+            let length = if is_leap(year) { 366 } else { 365 };
+            let Some(rest) = day.checked_sub(length).filter(|_| year < 9999) else { break };
+            (year, day) = (year.saturating_add(1), rest);
+        }
+        let february = if is_leap(year) { 29 } else { 28 };
+        let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31u64];
+        let mut month = "Dec";
+        for (name, length) in MONTHS.into_iter().zip(lengths) {
+            month = name;
+            match day.checked_sub(length) {
+                Some(rest) => day = rest,
+                None => break,
+            }
+        }
+        let (day, second) = (day.saturating_add(1), second.wrapping_rem(60));
+        write!(f, "{month} {day:2} {hour:02}:{minute:02}:{second:02} {year}")
+    }
+}
+
+const fn is_leap(year: u64) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+}

@@ -1,0 +1,73 @@
+use ipsec_packet::{AntiReplay, NoReplay, Replay, ReplayWindow, Seq, WindowSize};
+
+/// A window whose size is chosen at run time: the sizes that setkey's `-r` and PF_KEY can ask for, rounded up to a power of
+/// two, and iproute2's largest.
+#[derive(Debug)]
+#[allow(missing_docs, clippy::large_enum_variant)] // the names say it; there is no heap
+pub enum AnyWindow {
+    Off(NoReplay),
+    Of32(ReplayWindow<1>),
+    Of64(ReplayWindow<2>),
+    Of128(ReplayWindow<4>),
+    Of256(ReplayWindow<8>),
+    Of512(ReplayWindow<16>),
+    Of1024(ReplayWindow<32>),
+    Of2048(ReplayWindow<64>),
+    Of4096(ReplayWindow<128>),
+}
+
+macro_rules! each {
+    ($self:expr, $window:ident => $result:expr) => {
+        match $self {
+            Self::Off($window) => $result,
+            Self::Of32($window) => $result,
+            Self::Of64($window) => $result,
+            Self::Of128($window) => $result,
+            Self::Of256($window) => $result,
+            Self::Of512($window) => $result,
+            Self::Of1024($window) => $result,
+            Self::Of2048($window) => $result,
+            Self::Of4096($window) => $result,
+        }
+    };
+}
+
+impl AnyWindow {
+    /// A window of at least this size; of none, no protection ([`NoReplay`]). `None` above 4096 packets.
+    pub const fn new(size: WindowSize) -> Option<Self> {
+        Some(match size.in_packets() {
+            0 => Self::Off(NoReplay::new()),
+            1..=32 => Self::Of32(ReplayWindow::new()),
+            33..=64 => Self::Of64(ReplayWindow::new()),
+            65..=128 => Self::Of128(ReplayWindow::new()),
+            129..=256 => Self::Of256(ReplayWindow::new()),
+            257..=512 => Self::Of512(ReplayWindow::new()),
+            513..=1024 => Self::Of1024(ReplayWindow::new()),
+            1025..=2048 => Self::Of2048(ReplayWindow::new()),
+            2049..=4096 => Self::Of4096(ReplayWindow::new()),
+            _ => return None,
+        })
+    }
+}
+
+impl AntiReplay for AnyWindow {
+    fn check(&self, seq: Seq) -> Result<(), Replay> {
+        each!(self, window => window.check(seq))
+    }
+
+    fn record(&mut self, seq: Seq) {
+        each!(self, window => window.record(seq))
+    }
+
+    fn top(&self) -> Seq {
+        each!(self, window => window.top())
+    }
+
+    fn bottom(&self) -> Seq {
+        each!(self, window => window.bottom())
+    }
+
+    fn packets(&self) -> u32 {
+        each!(self, window => window.packets())
+    }
+}

@@ -1,0 +1,55 @@
+//! Packets through two engines that are set up from two setkey.conf texts.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+mod common;
+
+use common::{Gateway, udp};
+use ipsec_engine::{Counter, Disposition, Reason, Way};
+use esp_core::OpenError;
+use ipsec_packet::Replay;
+
+const KEYS: &str = "-E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213";
+
+/// The two sides of a gateway pair with one policy, whose transforms are given from A's side with ends `A` and `B`.
+fn pair(sas: &str, transforms: &str) -> (Gateway, Gateway) {
+    let policy = |way: &str, from: &str, to: &str, transforms: &str| {
+        format!("spdadd {from} {to} any -P {way} ipsec {transforms};\n")
+    };
+    let (a_net, b_net) = ("10.1.0.0/16", "10.2.0.0/16");
+    let out = transforms.replace("A-B", "192.0.2.1-198.51.100.1");
+    let back = transforms.replace("A-B", "198.51.100.1-192.0.2.1");
+    let a = format!("{sas}{}{}", policy("out", a_net, b_net, &out), policy("in", b_net, a_net, &back));
+    let b = format!("{sas}{}{}", policy("out", b_net, a_net, &back), policy("in", a_net, b_net, &out));
+    (Gateway::new(&a, "192.0.2.1"), Gateway::new(&b, "198.51.100.1"))
+}
+
+fn both_ways(proto: &str, spi: u32, rest: &str) -> String {
+    format!(
+        "add 192.0.2.1 198.51.100.1 {proto} {spi:#x} {rest};\nadd 198.51.100.1 192.0.2.1 {proto} {:#x} {rest};\n",
+        spi + 1
+    )
+}
+
+#[test]
+fn a_tunnel_carries_packets_both_ways() {
+    let (mut a, mut b) = pair(&both_ways("esp", 0x1001, &format!("-m tunnel -r 8 {KEYS}")), "esp/tunnel/A-B/require");
+    for (n, len) in [0usize, 1, 100, 1400].into_iter().enumerate() {
+        let packet = udp("10.1.2.3", "10.2.3.4", 1000, 2000 + n as u16, &vec![7; len]);
+        let wire = a.send(&packet).unwrap();
+        assert_eq!(wire[9], 50);
+        assert_eq!(b.receive(&wire), (Disposition::Deliver, packet.clone()));
+        assert_eq!(b.receive(&wire).0, Disposition::Discard(Reason::Open(OpenError::Replayed(Replay::Duplicate))));
+        let answer = udp("10.2.3.4", "10.1.2.3", 2000, 1000, &vec![9; len]);
+        let wire = b.send(&answer).unwrap();
+        assert_eq!(a.receive(&wire), (Disposition::Deliver, answer));
+    }
+    assert_eq!(b.engine.counters().get(Way::In, Counter::EspDuplicate), 4);
+}
