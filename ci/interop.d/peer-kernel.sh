@@ -13,6 +13,8 @@ here=$(dirname "$(readlink -f "$0")")
 base=${TMPDIR:-/tmp}/interop.$(id -u) run=$base/run cache=$base/cache
 export DEBIAN_FRONTEND=noninteractive
 
+[ ! -e "$base" ] || { [ -O "$base" ] && [ ! -L "$base" ]; } || { echo "skipped: $base is not ours"; exit 77; }
+
 skip() { remove; echo "skipped: $*"; exit 77; }
 
 # need COMMAND PACKAGE
@@ -49,11 +51,14 @@ boot_uml() {
         GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-AVX_Fast_Unaligned_Load,-FMA,-XSAVE,-XSAVEC
 }
 
+newest_image() { apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[^ ]*\).*/\1/p'; }
+
 boot_qemu() {
     local image version linux mods m n=10
     need qemu-system-x86_64 qemu-system-x86 && need busybox busybox-static || return
-    image=$(ls "$cache" | grep -m1 '^linux-image-') ||
-        image=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-[^ ]*\).*/\1/p')
+    image=$(ls "$cache" | grep -m1 '^linux-image-') || image=$(newest_image)
+    [ -n "$image" ] || { apt update -q; image=$(newest_image); }
+    [ -n "$image" ] || return
     unpack "$image" './boot/vmlinuz*' '*/kernel/'{arch,crypto,lib,net,fs,drivers/virtio,drivers/net}/\* '*/modules.*' || return
     version=${image#linux-image-} linux=$cache/$image
     [ -e "$linux/lib/modules/$version/modules.dep" ] || depmod -b "$linux" "$version"
@@ -86,7 +91,8 @@ stop() {
     local pid i; pid=$(cat "$run/pid")
     touch "$run/stop"
     for i in $(seq 20); do kill -0 -- "-$pid" 2>/dev/null || break; sleep 0.1; done
-    kill -KILL -- "-$pid" 2>/dev/null || true   # `timeout` leads a process group of its own
+    # `timeout` leads a process group, and so does user-mode-linux
+    for pid in "$pid" $(cat "$run/pk/pid" 2>/dev/null); do kill -KILL -- "-$pid" 2>/dev/null || true; done
     rm -f "$run/pid"
 }
 
@@ -104,8 +110,7 @@ up() {
     [ "$(id -u)" = 0 ] || { echo "skipped: the kernel peer needs root"; exit 77; }
     [ "$(uname -m)" = x86_64 ] || { echo "skipped: the kernel peer needs an x86-64 machine"; exit 77; }
     down
-    mkdir -p -m 700 "$base"; [ -O "$base" ] && [ ! -L "$base" ] || { echo "skipped: $base is not ours"; exit 77; }
-    mkdir -p "$run" "$cache"
+    mkdir -p -m 700 "$base"; mkdir -p "$run" "$cache"
     need ip iproute2 && need modprobe kmod && need ping iputils-ping && need python3 python3-minimal || skip "no packages to be had"
     [ -c /dev/net/tun ] || { mkdir -p /dev/net; mknod /dev/net/tun c 10 200; } 2>/dev/null || skip "no /dev/net/tun"
     local way i start=$SECONDS

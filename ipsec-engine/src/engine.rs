@@ -290,7 +290,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Ok(Disposition::Send)
     }
 
-    /// The SAs that serve a bundle, from the cache of flows or by search.
+    /// The SAs that serve a bundle, or what has to be asked for, from the cache of flows or by search.
+    #[allow(clippy::result_large_err)] // there is no heap
     fn choose(&mut self, now: Duration, id: PolicyId, bundle: &Bundle, flow: &Flow) -> Result<Chosen, Acquire> {
         let generation = self.sad.generation();
         let known = self.spd.cached(Direction::Out, flow).and_then(|cached| cached.chosen);

@@ -157,11 +157,21 @@ impl Priority {
     /// `low`.
     pub const LOW: Self = Self(0xc000_0000);
 
+    /// [`DEFAULT`](Self::DEFAULT), higher by `offset` or lower if that is negative, as far as priorities go.
+    pub fn around_default(offset: i32) -> Option<Self> {
+        let distance = offset.unsigned_abs();
+        let moved =
+            if offset < 0 { Self::DEFAULT.0.checked_add(distance) } else { Self::DEFAULT.0.checked_sub(distance) };
+        moved.map(Self)
+    }
+
     /// A base, higher by `offset` or lower if that is negative; `None` when it would leave the neighbourhood of its base.
     pub fn offset(self, offset: i32) -> Option<Self> {
         let distance = offset.unsigned_abs();
-        let moved = if offset < 0 { self.0.checked_add(distance) } else { self.0.checked_sub(distance) };
-        moved.filter(|_| distance < 0x4000_0000).map(Self)
+        match offset {
+            ..0 => self.0.checked_add(distance).filter(|_| distance < 0x4000_0000).map(Self),
+            _ => self.0.checked_sub(distance).filter(|_| distance <= 0x4000_0000).map(Self),
+        }
     }
 }
 

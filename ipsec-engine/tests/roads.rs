@@ -12,11 +12,12 @@
 mod common;
 
 use common::{Gateway, udp};
-use ipsec_engine::{Counter, Disposition, Reason, Way};
 use esp_core::OpenError;
+use ipsec_engine::{Counter, Disposition, Reason, Way};
 use ipsec_packet::Replay;
 
-const KEYS: &str = "-E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213";
+const KEYS: &str =
+    "-E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213";
 
 /// The two sides of a gateway pair with one policy, whose transforms are given from A's side with ends `A` and `B`.
 fn pair(sas: &str, transforms: &str) -> (Gateway, Gateway) {

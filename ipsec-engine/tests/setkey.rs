@@ -105,14 +105,14 @@ fn policies_have_directions_priorities_actions_and_levels() {
         let found = policy(&text);
         assert_eq!((found.direction, found.priority, found.action), (direction, priority, Some(action)), "{text}");
     }
-    let text = "spdadd 10.0.0.1 10.0.0.2 any -P out ipsec ipcomp/transport//use esp/transport//require ah/any
+    let text = "spdadd 10.0.0.1 10.0.0.2 any -P out ipsec ipcomp/transport//use esp/transport//require ah/transport
         esp/tunnel/me-192.0.2.9[4500]/unique:31;";
     let Some(Action::Ipsec(bundle)) = policy(text).action else { panic!() };
     let found: Vec<_> = bundle.iter().map(|r| (r.protocol, r.mode, r.level)).collect();
     let expected = [
         (Protocol::Ipcomp, Mode::Transport, Level::Use),
         (Protocol::Esp, Mode::Transport, Level::Require),
-        (Protocol::Ah, Mode::Any, Level::Default),
+        (Protocol::Ah, Mode::Transport, Level::Default),
         (Protocol::Esp, Mode::Tunnel, Level::UniqueId(31)),
     ];
     assert_eq!(found, expected);
@@ -163,7 +163,7 @@ fn each_mistake_has_its_own_answer_and_its_line() {
         (&format!("{add} esp 0x100000000;"), "0x100000000", Kind::Spi),
         (&format!("{add} ipcomp 65536;"), "65536", Kind::Spi),
         (&format!("{add} esp;"), "", Kind::Missing("an SPI")),
-        (&format!("{add} esp 1 -m beet;"), "beet", Kind::Mode),
+        (&format!("{add} esp 1 -m been;"), "been", Kind::Mode),
         (&format!("{add} esp 1 -u 65536;"), "65536", Kind::Number),
         (&format!("{add} esp 1 -z;"), "-z", Kind::Option),
         (&format!("{add} esp 1 -E aes 0x00;"), "aes", Kind::Algorithm),
@@ -183,7 +183,7 @@ fn each_mistake_has_its_own_answer_and_its_line() {
         ("spdadd 10.0.0.1 10.0.0.2 tpc -P in none;", "tpc", Kind::Upper),
         ("spdadd 10.0.0.1 10.0.0.2 tcp,1 -P in none;", "tcp,1", Kind::Upper),
         ("spdadd 10.0.0.1 10.0.0.2 any in none;", "in", Kind::Expected("-P")),
-        ("spdadd 10.0.0.1 10.0.0.2 any -P over none;", "over", Kind::Policy),
+        ("spdadd 10.0.0.1 10.0.0.2 any -P over none;", "over", Kind::Direction),
         ("spdadd 10.0.0.1 10.0.0.2 any -P in allow;", "allow", Kind::Policy),
         ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec;", "", Kind::Missing("a transform")),
         ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/tunnel//require;", "esp/tunnel//require", Kind::NoEnds),
@@ -192,15 +192,15 @@ fn each_mistake_has_its_own_answer_and_its_line() {
             "esp/transport/1.1.1.1/use",
             Kind::Request,
         ),
-        ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/transport//must;", "esp/transport//must", Kind::Request),
+        ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/transport//must;", "esp/transport//must", Kind::Level),
         ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/wormhole//use;", "esp/wormhole//use", Kind::Mode),
         ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/transport//use/x;", "esp/transport//use/x", Kind::Request),
         (
-            "spdadd 10.0.0.1 10.0.0.2 any -P in ipsec ah/any ah/any ah/any ah/any esp/any;",
-            "esp/any",
+            "spdadd 10.0.0.1 10.0.0.2 any -P in ipsec ah/transport ah/transport ah/transport ah/transport esp/transport;",
+            "esp/transport",
             Kind::TooManyTransforms,
         ),
-        ("spdadd 10.0.0.1 10.0.0.2 any -P in prio high + 1073741824 none;", "1073741824", Kind::Number),
+        ("spdadd 10.0.0.1 10.0.0.2 any -P in prio high + 1073741825 none;", "high + 1073741825", Kind::Priority),
     ] {
         let lines = u32::try_from(text.matches('\n').count()).unwrap();
         assert_eq!(refusal(text), (lines + 1, found, kind), "{text}");

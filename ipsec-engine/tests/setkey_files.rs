@@ -7,75 +7,6 @@ use std::path::Path;
 
 use ipsec_engine::setkey::{Statement, Statements};
 
-/// Files of `setkey/` that setkey(8) reads and the parser does not, each with the rule that it lacks.
-#[rustfmt::skip]
-const NOT_YET: &[&str] = &[
-    "blanks-between-tokens",                // `/`, `[`, `]` and the pieces of a transform are tokens of their own
-    "comment-touching-a-word",              // `#` begins a comment wherever it stands
-    "delete-with-a-mode",                   // GET and DELETE have an extension_spec
-    "echo-requests-only",                   // upper_misc_spec: a word of its own behind the protocol
-    "family-flags-in-any-order",            // {hyphen}[n46][n46]*
-    "freebsd-extended-sequence-numbers",    // -esn
-    "freebsd-nat-traversal-options",        // -natt a[p] b[q], -natt_mtu n
-    "gre-with-a-key",                       // upper_misc_spec
-    "labelled-policies",                    // -ctx doi algorithm "context" before -P
-    "link-local-addresses-of-an-interface", // address%interface
-    "linux-priorities-at-their-limits",     // base + 1073741824; offsets without a base of up to 31 bits
-    "linux-priorities-without-blanks",      // `+`, `-` and the number are tokens of their own
-    "nat-traversal-original-address",       // PR_ESPUDP ipaddr: without quotes
-    "neighbour-discovery-in-the-clear",     // upper_misc_spec
-    "netbsd-aes-gmac",                      // aes-gmac, 160, 224 and 288 bits
-    "netbsd-fragments-before-esp",          // -esp_frag n
-    "netbsd-update",                        // `update` as `add`
-    "protocols-by-name",                    // all of /etc/protocols, aliases too
-    "services-by-name",                     // all of /etc/services
-];
-
-/// Files of `setkey/` that are read, but do not come back: `Range` writes `[any]` before a port.
-#[rustfmt::skip]
-const WRITTEN_WRONGLY: &[&str] = &[
-    "housekeeping",
-    "ipv6-host-to-host",
-    "keys-bound-to-policies",
-    "l2tp-clients",
-    "levels-of-policies",
-    "policies-for-a-key-daemon",
-    "ports-of-a-mail-server",
-    "transport-inside-a-tunnel",
-];
-
-/// Files of `setkey/wrong/` that the parser accepts, or refuses at another line or with a message that does not say what an
-/// administrator needs.
-#[rustfmt::skip]
-const WRONG_NOT_YET: &[&str] = &[
-    // Accepted.
-    "aead-with-a-mac",
-    "derived-des-of-the-old-esp",
-    "des-32iv-of-the-new-esp",
-    "replay-window-of-the-old-ah",
-    "tcp-md5-outside-tcp",
-    "transform-mode-any",
-    "transform-mode-missing",
-    "tunnel-between-any-and-any",
-    // At another line.
-    "ah-with-a-cipher-over-lines",
-    "key-wrong-on-the-next-line",
-    "semicolon-missing-at-the-end",
-    "semicolon-missing-at-the-end-of-an-add",
-    // With a message that leads astray.
-    "direction-missing",
-    "direction-unknown",
-    "prefix-as-a-mask",
-    "priority-unknown",
-    "semicolon-missing-after-flush",
-    "semicolon-missing-before-spdadd",
-    "semicolon-missing-before-the-next-policy",
-    "tag-missing",
-    "transform-level-unknown",
-    "unique-beyond-its-range",
-    "unique-zero",
-];
-
 /// The files of a folder: name without `.conf`, and text.
 fn files(folder: &str) -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
@@ -140,37 +71,27 @@ fn check_wrong(text: &str) -> Result<(), String> {
     }
 }
 
-/// Checks every file; those of the list must fail, so that it says no more than is so.
-fn check_all(folder: &str, at_least: usize, not_yet: &[&str], check: fn(&str) -> Result<(), String>) {
+fn check_all(folder: &str, at_least: usize, check: fn(&str) -> Result<(), String>) {
     let files = files(folder);
     assert!(files.len() >= at_least, "{} files in {folder}", files.len());
-    let mut complaints = Vec::new();
-    for (name, text) in &files {
-        match (check(text), not_yet.contains(&name.as_str())) {
-            (Ok(()), false) | (Err(_), true) => {}
-            (Ok(()), true) => complaints.push(format!("{name}: is well now, off the list")),
-            (Err(why), false) => complaints.push(format!("{name}: {why}")),
-        }
-    }
-    for name in not_yet.iter().filter(|name| !files.iter().any(|(file, _)| file == *name)) {
-        complaints.push(format!("{name}: on the list, but no file"));
-    }
+    let complaint = |(name, text): &(String, String)| check(text).err().map(|why| format!("{name}: {why}"));
+    let complaints: Vec<_> = files.iter().filter_map(complaint).collect();
     assert!(complaints.is_empty(), "{folder}:\n{}", complaints.join("\n"));
 }
 
 #[test]
 fn every_configuration_is_read() {
-    check_all("setkey", 60, NOT_YET, |text| good(text).map(drop));
+    check_all("setkey", 60, |text| good(text).map(drop));
 }
 
 #[test]
 fn every_configuration_comes_back_as_it_was() {
-    check_all("setkey", 60, WRITTEN_WRONGLY, check_written);
+    check_all("setkey", 60, check_written);
 }
 
 #[test]
 fn every_mistake_is_found_at_its_line_and_named() {
-    check_all("setkey/wrong", 80, WRONG_NOT_YET, check_wrong);
+    check_all("setkey/wrong", 80, check_wrong);
 }
 
 #[test]

@@ -81,6 +81,13 @@ impl<T> Algorithm<T> {
     }
 }
 
+impl Algorithm<CipherAlgorithm> {
+    /// Whether it authenticates, too.
+    pub(super) fn is_aead(&self) -> bool {
+        self.known.and_then(CipherAlgorithm::row).is_some_and(|row| row.icv > 0)
+    }
+}
+
 const fn row<T>(name: &'static str, bits: (usize, usize, usize), known: Option<T>) -> Algorithm<T>
 where
     T: Copy,
@@ -110,13 +117,13 @@ pub(super) const CIPHERS: &[Algorithm<C>] = &[
     row("camellia-cbc",      (128, 256, 64),  None),
     row("aes-gcm-16",        (160, 288, 64),  Some(C::AesGcm16)),
     row("chacha20-poly1305", (288, 288, 8),   Some(C::ChaCha20Poly1305)),
+    row("aes-gmac",          (160, 288, 64),  Some(C::NullAesGmac)),
     // Not of setkey(8).
     row("aes-gcm-8",         (160, 288, 64),  Some(C::AesGcm8)),
     row("aes-gcm-12",        (160, 288, 64),  Some(C::AesGcm12)),
     row("aes-ccm-8",         (152, 280, 64),  Some(C::AesCcm8)),
     row("aes-ccm-12",        (152, 280, 64),  Some(C::AesCcm12)),
     row("aes-ccm-16",        (152, 280, 64),  Some(C::AesCcm16)),
-    row("null-aes-gmac",     (160, 288, 64),  Some(C::NullAesGmac)),
 ];
 
 /// Authentication algorithms, option `-A`. SHA2-256 is cut to 96 bits by KAME and Linux, to 128 by others: the SA's user

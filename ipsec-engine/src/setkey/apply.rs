@@ -67,6 +67,8 @@ pub enum ApplyError {
     Beet,
     /// Policies by tags of a packet filter.
     Tagged,
+    /// Policies by GRE keys.
+    GreKey,
     /// A policy without an action.
     NoAction,
 }
@@ -100,6 +102,7 @@ impl fmt::Display for ApplyError {
             Self::Window(size) => write!(f, "a window of {} packets; 4096 is the most", size.in_packets()),
             Self::Beet => f.write_str("beet mode needs a policy between two hosts"),
             Self::Tagged => f.write_str("policies by tag are not implemented"),
+            Self::GreKey => f.write_str("policies by gre key are not implemented"),
             Self::NoAction => f.write_str("the policy says nothing to do"),
         }
     }
@@ -232,21 +235,25 @@ impl Add<'_> {
     }
 
     fn encap(&self) -> Option<Encap> {
-        let port = |port: Option<u16>| port.unwrap_or(4500);
-        let ports = Ports { source: port(self.id.source.1), destination: port(self.id.destination.1) };
-        (self.id.protocol == SaProtocol::EspUdp).then_some(Encap { ports, marker: Marker::NonEsp })
+        let (source, destination) = match (self.natt, self.id.protocol) {
+            (Some((source, destination)), _) => (source.1, destination.1),
+            (None, SaProtocol::EspUdp) => (self.id.source.1, self.id.destination.1),
+            (None, _) => return None,
+        };
+        let ports = Ports { source: source.unwrap_or(4500), destination: destination.unwrap_or(4500) };
+        Some(Encap { ports, marker: Marker::NonEsp })
     }
 
     /// With the addresses that the peer had in its packets the checksum is adjusted, without them computed anew.
     fn repair(&self) -> ChecksumRepair {
-        let (source, destination) = self.original;
-        match (source, destination) {
-            (None, None) => ChecksumRepair::Recompute,
-            (source, destination) => ChecksumRepair::Incremental(OriginalAddresses {
-                source: source.unwrap_or(self.id.source.0),
-                destination: destination.unwrap_or(self.id.destination.0),
-            }),
-        }
+        let original = match (self.natt, self.original_address) {
+            (Some((source, destination)), _) => Some((source.0, destination.0)),
+            (None, Some(source)) => Some((source, self.id.destination.0)),
+            (None, None) => None,
+        };
+        original.map_or(ChecksumRepair::Recompute, |(source, destination)| {
+            ChecksumRepair::Incremental(OriginalAddresses { source, destination })
+        })
     }
 
     fn limits(&self) -> Lifetimes {
@@ -284,7 +291,7 @@ impl PolicyStatement<'_> {
     /// Which packets the policy is for.
     ///
     /// # Errors
-    /// [`ApplyError::Tagged`].
+    /// [`ApplyError::Tagged`], [`ApplyError::GreKey`].
     pub fn selector(&self) -> Result<ipsec_packet::Selector, ApplyError> {
         let Selector::Flow { source, destination, upper } = self.selector else { return Err(ApplyError::Tagged) };
         let ports = |range: Range| range.port.map_or(PortRange::ANY, PortRange::one);
@@ -294,6 +301,7 @@ impl PolicyStatement<'_> {
             (Upper::Any, false) => ipsec_packet::Upper::Ports(None, from, to),
             (Upper::Protocol(protocol), true) => ipsec_packet::Upper::Protocol(protocol),
             (Upper::Protocol(protocol), false) => icmp_or_ports(protocol, source.port, destination.port, from, to),
+            (Upper::Gre(_), _) => return Err(ApplyError::GreKey),
             (Upper::Icmp(protocol, kind, code), _) => ipsec_packet::Upper::Icmp(protocol, kind, code),
         };
         Ok(ipsec_packet::Selector { source: addresses(source), destination: addresses(destination), upper })

@@ -5,6 +5,8 @@ use core::fmt;
 pub struct SetkeyError<'a> {
     /// The line, from 1.
     pub line: u32,
+    /// The column, from 1, in characters.
+    pub column: u32,
     /// The word that is wrong; empty where it is a key, or where something is missing.
     pub found: &'a str,
     /// What is wrong with it.
@@ -56,10 +58,20 @@ pub enum SetkeyErrorKind {
     },
     /// An algorithm that the protocol needs is not there, or one that it has no use for is.
     Algorithms,
+    /// An authentication algorithm beside a cipher, this one, that authenticates.
+    Twice(&'static str),
+    /// An option or algorithm, this one, that the protocol is too old or too new for.
+    OldProtocol(&'static str),
     /// A word that begins no option, or an option for the second time.
     Option,
-    /// A direction, action or priority that there is none of.
+    /// An action that there is none of.
     Policy,
+    /// A direction that there is none of.
+    Direction,
+    /// A priority that there is none of, or an offset that leaves the neighbourhood of its base.
+    Priority,
+    /// A level that there is none of.
+    Level,
     /// A transform of a policy that is not `protocol/mode/source-destination/level`.
     Request,
     /// A tunnel without ends.
@@ -70,7 +82,7 @@ pub enum SetkeyErrorKind {
 
 impl fmt::Display for SetkeyError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: ", self.line)?;
+        write!(f, "line {}, column {}: ", self.line, self.column)?;
         if !self.found.is_empty() {
             write!(f, "`{}`: ", self.found)?;
         }
@@ -91,9 +103,9 @@ impl fmt::Display for SetkeyErrorKind {
             Self::Port => "not a port",
             Self::Number => "not a number that fits",
             Self::Spi => "not an SPI that fits",
-            Self::Protocol => "not a security protocol",
+            Self::Protocol => "not a security protocol: esp, esp-udp, esp-old, ah, ah-old, ipcomp or tcp",
             Self::Upper => "not an upper protocol",
-            Self::Mode => "not a mode",
+            Self::Mode => "not a mode: transport or tunnel (of an sa, any)",
             Self::Algorithm => "not an algorithm of this kind",
             Self::Key => "a key is a quoted string, or 0x and pairs of hexadecimal digits",
             Self::KeyLength { bits, min, max } if min == max => {
@@ -103,8 +115,13 @@ impl fmt::Display for SetkeyErrorKind {
                 return write!(f, "a key of {bits} bits, where {min} to {max} are allowed (not all of them)");
             }
             Self::Algorithms => "these algorithms do not go with the protocol",
+            Self::Twice(cipher) => return write!(f, "{cipher} authenticates, and goes with no -A"),
+            Self::OldProtocol(option) => return write!(f, "{option} does not go with the protocol"),
             Self::Option => "no such option here, or twice",
-            Self::Policy => "not a policy",
+            Self::Policy => "not a policy: discard, none, bypass, entrust or ipsec",
+            Self::Direction => "not a direction: in, out or fwd",
+            Self::Priority => "not a priority: high, def or low, and up to 1073741824 above or 1073741823 below it",
+            Self::Level => "a level is default, use, require, unique, or unique: and 1 to 65535",
             Self::Request => "not protocol/mode/source-destination/level",
             Self::NoEnds => "a tunnel needs its two ends",
             Self::TooManyTransforms => "more transforms than a policy may have",

@@ -1,10 +1,10 @@
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use ipsec_packet::IpProto;
 
 use super::error::{SetkeyError, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
-use super::statement::{Family, address, end, number, word};
+use super::statement::{Family, SecurityContext, address, end, number, word, wrong};
 use crate::policy::{Action, Bundle, Direction, Ends, Level, Mode, Priority, Protocol, Request};
 
 /// Addresses with a common prefix, and a port.
@@ -27,6 +27,8 @@ pub enum Upper {
     Protocol(IpProto),
     /// ICMP or ICMPv6 of one type, and of one code or any.
     Icmp(IpProto, u8, Option<u8>),
+    /// GRE with this key.
+    Gre(u32),
 }
 
 /// Which packets a policy is for.
@@ -50,6 +52,8 @@ pub enum Selector<'a> {
 pub struct PolicyStatement<'a> {
     /// Which packets.
     pub selector: Selector<'a>,
+    /// A label for mandatory access control, option `-ctx`.
+    pub context: Option<SecurityContext<'a>>,
     /// Which way.
     pub direction: Direction,
     /// Where it stands among others.
@@ -62,26 +66,32 @@ pub struct PolicyStatement<'a> {
 pub(super) fn statement<'a>(lexer: &mut Lexer<'a>, deletes: bool) -> Result<PolicyStatement<'a>, SetkeyError<'a>> {
     let family = super::statement::flags(lexer)?;
     let selector = selector(lexer, family)?;
-    let option = word(lexer, "-P")?;
+    let mut option = word(lexer, "-P")?;
+    let mut context = None;
+    if option == "-ctx" {
+        context = Some(super::statement::context(lexer)?);
+        option = word(lexer, "-P")?;
+    }
     if option != "-P" {
         return Err(lexer.error(option, SetkeyErrorKind::Expected("-P")));
     }
     let name = word(lexer, "a direction")?;
-    let direction = Direction::by_name(name).ok_or(lexer.error(name, SetkeyErrorKind::Policy))?;
+    let direction = Direction::by_name(name).ok_or(lexer.error(name, SetkeyErrorKind::Direction))?;
     let priority = priority(lexer)?;
     let action = match lexer.peek()? {
         Token::Semicolon if deletes => None,
         _ => Some(action(lexer)?),
     };
     end(lexer)?;
-    Ok(PolicyStatement { selector, direction, priority, action })
+    Ok(PolicyStatement { selector, context, direction, priority, action })
 }
 
 fn selector<'a>(lexer: &mut Lexer<'a>, family: Family) -> Result<Selector<'a>, SetkeyError<'a>> {
     let first = word(lexer, "an address")?;
     if first == "tagged" {
         return match lexer.next()? {
-            Token::Quoted(tag) | Token::Word(tag) => Ok(Selector::Tagged(tag)),
+            Token::Quoted(tag) => Ok(Selector::Tagged(tag)),
+            Token::Word(tag) if !tag.starts_with('-') => Ok(Selector::Tagged(tag)),
             _ => Err(lexer.error("", SetkeyErrorKind::Missing("a tag"))),
         };
     }
@@ -91,109 +101,109 @@ fn selector<'a>(lexer: &mut Lexer<'a>, family: Family) -> Result<Selector<'a>, S
     if source.address.is_ipv4() != destination.address.is_ipv4() {
         return Err(lexer.error(second, SetkeyErrorKind::Family));
     }
-    let name = word(lexer, "an upper protocol")?;
-    Ok(Selector::Flow { source, destination, upper: upper(name).ok_or(lexer.error(name, SetkeyErrorKind::Upper))? })
+    Ok(Selector::Flow { source, destination, upper: upper_spec(lexer)? })
 }
 
 /// `address`, `address/prefix`, `address[port]`, `address/prefix[port]`.
-fn range<'a>(lexer: &Lexer<'a>, text: &'a str, family: Family) -> Result<Range, SetkeyError<'a>> {
+fn range<'a>(lexer: &mut Lexer<'a>, text: &'a str, family: Family) -> Result<Range, SetkeyError<'a>> {
+    let text = lexer.glue(text, |so_far, next| so_far.ends_with('/') || next.starts_with(['/', '[']));
     let (host, port) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
     let (host, prefix) = match host.split_once('/') {
-        Some((host, prefix)) => (host, Some(prefix)),
+        Some((host, prefix)) => (host.trim_end(), Some(prefix.trim())),
         None => (host, None),
     };
     let address = address(host, family).ok_or(lexer.error(text, SetkeyErrorKind::Address))?;
     let whole = if address.is_ipv4() { 32 } else { 128 };
-    let prefix = match prefix.map(str::parse) {
+    let prefix = match prefix.map(number::<u32>) {
         None => whole,
-        Some(Ok(prefix)) if prefix <= whole => prefix,
-        Some(_) => return Err(lexer.error(text, SetkeyErrorKind::Prefix)),
+        Some(None) => return Err(lexer.error(text, SetkeyErrorKind::Number)),
+        Some(Some(prefix)) => u8::try_from(prefix)
+            .ok()
+            .filter(|prefix| *prefix <= whole)
+            .ok_or(lexer.error(text, SetkeyErrorKind::Prefix))?,
     };
     Ok(Range { address, prefix, port })
 }
 
-/// Takes `[port]` off the end: a number, `any`, or one of the names that gateways need.
+/// Takes `[port]` off the end: a number, `any`, or a name.
 pub(super) fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     let Some((host, port)) = text.split_once('[') else { return Some((text, None)) };
-    let port = match port.strip_suffix(']')? {
-        "any" => return Some((host, None)),
-        "isakmp" => 500,
-        "ipsec-nat-t" => 4500,
-        "domain" => 53,
-        "ssh" => 22,
-        "telnet" => 23,
-        "http" => 80,
-        "https" => 443,
-        number => number.parse().ok()?,
+    let port = match port.strip_suffix(']')?.trim() {
+        "any" => None,
+        name => Some(by_name(super::names::PORTS, name).or_else(|| number(name))?),
     };
-    Some((host, Some(port)))
+    Some((host.trim_end(), port))
 }
 
-/// Upper protocols by their names; the rest goes by number.
-const UPPER: &[(&str, IpProto)] = &[
-    ("icmp", IpProto::ICMP),
-    ("ipencap", IpProto::IPV4),
-    ("ip4", IpProto::IPV4),
-    ("tcp", IpProto::TCP),
-    ("udp", IpProto::UDP),
-    ("ipv6", IpProto::IPV6),
-    ("gre", IpProto::GRE),
-    ("esp", IpProto::ESP),
-    ("ah", IpProto::AH),
-    ("icmp6", IpProto::ICMPV6),
-    ("ipv6-icmp", IpProto::ICMPV6),
-    ("ipcomp", IpProto::IPCOMP),
-    ("sctp", IpProto::SCTP),
-    ("vrrp", IpProto::VRRP),
-    ("mobility-header", IpProto::MOBILITY),
-    ("ospf", IpProto(89)),
-    ("igmp", IpProto(2)),
-    ("udplite", IpProto(136)),
-];
+fn by_name<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
+    table.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, found)| *found)
+}
 
-fn upper(text: &str) -> Option<Upper> {
-    let (name, icmp) = match text.split_once(',') {
-        Some((name, icmp)) => (name, Some(icmp)),
-        None => (text, None),
-    };
+/// An upper protocol, and behind it, as a word of its own or after a comma, type and code of ICMP; or a GRE key.
+fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, SetkeyError<'a>> {
+    let text = word(lexer, "an upper protocol")?;
+    let (name, detail) = text.split_once(',').map_or((text, None), |(name, detail)| (name, Some(detail)));
+    let wrong = |lexer: &Lexer<'a>, text| lexer.error(text, SetkeyErrorKind::Upper);
     if name == "any" {
-        return icmp.is_none().then_some(Upper::Any);
+        return if detail.is_none() { Ok(Upper::Any) } else { Err(wrong(lexer, text)) };
     }
-    let by_name = UPPER.iter().find(|(known, _)| *known == name).map(|(_, protocol)| *protocol);
-    let protocol = by_name.or_else(|| name.parse().ok().map(IpProto))?;
-    let Some(icmp) = icmp.filter(|_| matches!(protocol, IpProto::ICMP | IpProto::ICMPV6)) else {
-        return icmp.is_none().then_some(Upper::Protocol(protocol));
+    let protocol = by_name(super::names::PROTOCOLS, name).or_else(|| number(name)).map(IpProto);
+    let protocol = protocol.ok_or(wrong(lexer, text))?;
+    let detail = match lexer.peek()? {
+        Token::Word(next)
+            if detail.is_none() && !next.starts_with('-') && next.starts_with(|c: char| c.is_ascii_digit()) =>
+        {
+            lexer.next()?;
+            Some(next)
+        }
+        _ => detail,
     };
-    let (kind, code) = match icmp.split_once(',') {
-        Some((kind, code)) => (kind, Some(code.parse().ok()?)),
-        None => (icmp, None),
-    };
-    Some(Upper::Icmp(protocol, kind.parse().ok()?, code))
+    let Some(detail) = detail else { return Ok(Upper::Protocol(protocol)) };
+    match protocol {
+        IpProto::ICMP | IpProto::ICMPV6 => {
+            let (kind, code) = detail.split_once(',').map_or((detail, None), |(kind, code)| (kind, Some(code)));
+            let code = code.map(|code| number(code).ok_or(wrong(lexer, detail))).transpose()?;
+            Ok(Upper::Icmp(protocol, number(kind).ok_or(wrong(lexer, detail))?, code))
+        }
+        IpProto::GRE => {
+            let key = detail.parse::<Ipv4Addr>().ok().map(Ipv4Addr::to_bits).or_else(|| number(detail));
+            Ok(Upper::Gre(key.ok_or(wrong(lexer, detail))?))
+        }
+        _ => Err(wrong(lexer, if text.contains(',') { text } else { detail })),
+    }
 }
 
-/// `prio` or `priority`, and `high`, `def` or `low` with `+ n` or `- n`, or a number around `def`; or nothing.
+/// `prio` or `priority`, and `high`, `def` or `low` with `+ n` or `- n`, or a number around `def`, with or without blanks
+/// between them; or nothing.
 fn priority<'a>(lexer: &mut Lexer<'a>) -> Result<Priority, SetkeyError<'a>> {
     let Token::Word("prio" | "priority") = lexer.peek()? else { return Ok(Priority::DEFAULT) };
     lexer.next()?;
-    let name = word(lexer, "a priority")?;
-    let base = match name {
-        "high" => Priority::HIGH,
-        "def" => Priority::DEFAULT,
-        "low" => Priority::LOW,
-        offset => {
-            let priority = offset.parse().ok().and_then(|offset| Priority::DEFAULT.offset(offset));
-            return priority.ok_or(lexer.error(offset, SetkeyErrorKind::Policy));
-        }
+    let first = word(lexer, "a priority")?;
+    let text = lexer.glue(first, |so_far, next| so_far.ends_with(['+', '-']) || next.starts_with(['+', '-']));
+    let bases = [("high", Priority::HIGH), ("def", Priority::DEFAULT), ("low", Priority::LOW)];
+    let base = bases.into_iter().find_map(|(name, base)| Some((base, text.strip_prefix(name)?.trim_start())));
+    let (base, rest) = match base {
+        Some((base, rest)) => (Some(base), rest),
+        None => (None, text),
     };
-    let sign = match lexer.peek()? {
-        Token::Word(sign @ ("+" | "-")) => sign,
-        _ => return Ok(base),
+    if rest.is_empty() {
+        return base.ok_or(lexer.error(text, SetkeyErrorKind::Priority));
+    }
+    let (negative, digits) = match (rest.strip_prefix('-'), rest.strip_prefix('+')) {
+        (Some(digits), _) => (true, digits.trim_start()),
+        (_, Some(digits)) => (false, digits.trim_start()),
+        _ if base.is_none() => (false, rest),
+        _ => return Err(lexer.error(text, SetkeyErrorKind::Priority)),
     };
-    lexer.next()?;
-    let text = word(lexer, "an offset")?;
-    let offset = number::<u32>(text).and_then(|n| i32::try_from(n).ok());
-    let offset = if sign == "-" { offset.and_then(i32::checked_neg) } else { offset };
-    offset.and_then(|offset| base.offset(offset)).ok_or(lexer.error(text, SetkeyErrorKind::Number))
+    let kind = if digits.starts_with(|c: char| c.is_ascii_digit()) {
+        SetkeyErrorKind::Priority
+    } else {
+        SetkeyErrorKind::Number
+    };
+    let offset = number::<u32>(digits).and_then(|n| i32::try_from(n).ok());
+    let offset = if negative { offset.and_then(i32::checked_neg) } else { offset };
+    let moved = offset.and_then(|offset| base.map_or(Priority::around_default(offset), |base| base.offset(offset)));
+    moved.ok_or(lexer.error(text, if base.is_none() && offset.is_none() { SetkeyErrorKind::Priority } else { kind }))
 }
 
 fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, SetkeyError<'a>> {
@@ -207,7 +217,9 @@ fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, SetkeyError<'a>> {
             let mut bundle = Bundle::default();
             while let Token::Word(text) = lexer.peek()? {
                 lexer.next()?;
-                let request = request(text).map_err(|kind| lexer.error(text, kind))?;
+                let text =
+                    lexer.glue(text, |so_far, next| so_far.ends_with(['/', '-']) || next.starts_with(['/', '-']));
+                let request = request(text).map_err(|kind| wrong(lexer, text, kind))?;
                 bundle = bundle.with(request).ok_or(lexer.error(text, SetkeyErrorKind::TooManyTransforms))?;
             }
             if bundle.iter().next().is_none() {
@@ -215,39 +227,39 @@ fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, SetkeyError<'a>> {
             }
             Ok(Action::Ipsec(bundle))
         }
-        other => Err(lexer.error(other, SetkeyErrorKind::Policy)),
+        other => Err(wrong(lexer, other, SetkeyErrorKind::Policy)),
     }
 }
 
 /// `protocol/mode/source-destination/level`, of which the end may be left off.
 fn request(text: &str) -> Result<Request, SetkeyErrorKind> {
-    let mut parts = text.split('/');
+    let mut parts = text.split('/').map(str::trim);
     let protocol = parts.next().and_then(Protocol::by_name).ok_or(SetkeyErrorKind::Request)?;
-    let mode = match parts.next() {
-        None | Some("") => Mode::Any,
-        Some(name) => Mode::by_name(name).ok_or(SetkeyErrorKind::Mode)?,
-    };
+    let mode = parts.next().filter(|name| !name.is_empty()).ok_or(SetkeyErrorKind::Request)?;
+    let mode = Mode::by_name(mode).filter(|mode| *mode != Mode::Any).ok_or(SetkeyErrorKind::Mode)?;
     let ends = match parts.next() {
         None | Some("") => None,
-        Some(text) => Some(ends(text)?),
+        Some(text) => ends(text)?,
     };
     let level = match parts.next() {
         None | Some("") => Level::Default,
-        Some(text) => level(text).ok_or(SetkeyErrorKind::Request)?,
+        Some(text) => level(text).ok_or(SetkeyErrorKind::Level)?,
     };
     match (mode, ends, parts.next()) {
         (_, _, Some(_)) => Err(SetkeyErrorKind::Request),
-        (Mode::Tunnel, None, None) => Err(SetkeyErrorKind::NoEnds),
+        (Mode::Tunnel | Mode::Beet, None, None) => Err(SetkeyErrorKind::NoEnds),
         _ => Ok(Request { protocol, mode, ends, level }),
     }
 }
 
-fn ends(text: &str) -> Result<Ends, SetkeyErrorKind> {
+/// The ends; `None` when neither is named, as in `me-any`.
+fn ends(text: &str) -> Result<Option<Ends>, SetkeyErrorKind> {
     let (source, destination) = text.split_once('-').ok_or(SetkeyErrorKind::Request)?;
-    let ends = Ends { source: tunnel_end(source)?, destination: tunnel_end(destination)? };
+    let ends = Ends { source: tunnel_end(source.trim())?, destination: tunnel_end(destination.trim())? };
     match (ends.source.0, ends.destination.0) {
+        (None, None) => Ok(None),
         (Some(source), Some(destination)) if source.is_ipv4() != destination.is_ipv4() => Err(SetkeyErrorKind::Family),
-        _ => Ok(ends),
+        _ => Ok(Some(ends)),
     }
 }
 
@@ -255,7 +267,7 @@ fn tunnel_end(text: &str) -> Result<(Option<IpAddr>, Option<u16>), SetkeyErrorKi
     let (host, port) = split_port(text).ok_or(SetkeyErrorKind::Port)?;
     match host {
         "any" | "me" => Ok((None, port)),
-        host => host.parse().map(|address| (Some(address), port)).map_err(|_| SetkeyErrorKind::Address),
+        host => address(host, Family::Any).map(|host| (Some(host), port)).ok_or(SetkeyErrorKind::Address),
     }
 }
 
@@ -265,6 +277,6 @@ fn level(text: &str) -> Option<Level> {
         "use" => Some(Level::Use),
         "require" => Some(Level::Require),
         "unique" => Some(Level::Unique),
-        _ => text.strip_prefix("unique:")?.parse().ok().filter(|id| *id > 0).map(Level::UniqueId),
+        _ => number(text.strip_prefix("unique:")?.trim()).filter(|id| *id > 0).map(Level::UniqueId),
     }
 }

@@ -98,9 +98,12 @@ pub struct SecurityContext<'a> {
 pub struct Add<'a> {
     /// Which SA.
     pub id: SaId,
-    /// Source and destination as the peer behind a NAT has them in its packets, of ESP in UDP: the source by a quoted
-    /// address, or both by option `-natt`.
-    pub original: (Option<IpAddr>, Option<IpAddr>),
+    /// The source as the peer behind a NAT has it in its packets, of `esp-udp`.
+    pub original_address: Option<IpAddr>,
+    /// Both ends as the peer has them, and the ports of UDP around ESP, option `-natt` of FreeBSD.
+    pub natt: Option<(End, End)>,
+    /// How long a packet in UDP may be, options `-natt_mtu` of FreeBSD and `-esp_frag` of NetBSD.
+    pub natt_mtu: u32,
     /// Transport or tunnel, option `-m`.
     pub mode: Mode,
     /// Which policy's `unique` level it serves, option `-u`.
@@ -109,7 +112,7 @@ pub struct Add<'a> {
     pub window_octets: u32,
     /// Its limits.
     pub lifetimes: Lifetimes,
-    /// Whether sequence numbers may start again at 0, which nothing does any more.
+    /// Whether sequence numbers might start again at 0: the default of KAME, which nothing does any more.
     pub cyclic: bool,
     /// Whether sequence numbers have 64 bits, option `-esn`.
     pub extended: bool,
@@ -131,6 +134,8 @@ pub struct Add<'a> {
 pub enum Statement<'a> {
     /// `add`.
     Add(Add<'a>),
+    /// `update` of NetBSD: `add` for an SA that is there.
+    Update(Add<'a>),
     /// `delete`.
     Delete(SaId),
     /// `deleteall`: every SA between two hosts of a protocol.
@@ -201,6 +206,7 @@ impl<'a> Statements<'a> {
         };
         let statement = match name {
             "add" => Statement::Add(add(lexer)?),
+            "update" => Statement::Update(add(lexer)?),
             "delete" => Statement::Delete(only_id(lexer)?),
             "get" => Statement::Get(only_id(lexer)?),
             "deleteall" => delete_all(lexer)?,
@@ -216,6 +222,31 @@ impl<'a> Statements<'a> {
         };
         Ok(Some(statement))
     }
+}
+
+/// Words that begin statements: where one stands in the middle of another, a semicolon is missing.
+const STATEMENTS: &[&str] = &[
+    "add",
+    "update",
+    "delete",
+    "get",
+    "deleteall",
+    "flush",
+    "dump",
+    "spdadd",
+    "spdupdate",
+    "spddelete",
+    "spdflush",
+    "spddump",
+    "exit",
+    "quit",
+    "bye",
+];
+
+/// What is wrong with a word: `kind`, unless it begins the next statement.
+pub(super) fn wrong<'a>(lexer: &Lexer<'a>, found: &'a str, kind: SetkeyErrorKind) -> SetkeyError<'a> {
+    let kind = if STATEMENTS.contains(&found) { SetkeyErrorKind::Expected(";") } else { kind };
+    lexer.error(found, kind)
 }
 
 /// The next word, which is `what`.
@@ -245,24 +276,27 @@ pub(super) fn number<T: TryFrom<u64>>(text: &str) -> Option<T> {
     T::try_from(value).ok()
 }
 
-/// `-4`, `-6` and `-n`.
+/// `-4`, `-6` and `-n`, alone or in one word; the last family counts.
 pub(super) fn flags<'a>(lexer: &mut Lexer<'a>) -> Result<Family, SetkeyError<'a>> {
     let mut family = Family::Any;
-    loop {
-        match lexer.peek()? {
-            Token::Word("-4") => family = Family::V4,
-            Token::Word("-6") => family = Family::V6,
-            Token::Word("-46n" | "-64n") => family = Family::Any,
-            Token::Word("-4n") => family = Family::V4,
-            Token::Word("-6n") => family = Family::V6,
-            Token::Word("-n") => {}
-            _ => return Ok(family),
+    while let Token::Word(word) = lexer.peek()? {
+        let letters = word.strip_prefix('-').filter(|letters| !letters.is_empty()).unwrap_or("?");
+        if !letters.bytes().all(|letter| matches!(letter, b'4' | b'6' | b'n')) {
+            break;
         }
+        family = letters.bytes().fold(family, |family, letter| match letter {
+            b'4' => Family::V4,
+            b'6' => Family::V6,
+            _ => family,
+        });
         lexer.next()?;
     }
+    Ok(family)
 }
 
 pub(super) fn address(text: &str, family: Family) -> Option<IpAddr> {
+    // The interface of a link-local address is not looked at: engines know none.
+    let text = text.split_once('%').map_or(text, |(address, _)| address);
     text.parse().ok().filter(|address: &IpAddr| match family {
         Family::Any => true,
         Family::V4 => address.is_ipv4(),
@@ -270,12 +304,14 @@ pub(super) fn address(text: &str, family: Family) -> Option<IpAddr> {
     })
 }
 
-type End = (IpAddr, Option<u16>);
+/// An address, and a port where there is one.
+pub type End = (IpAddr, Option<u16>);
 
 fn hosts<'a>(lexer: &mut Lexer<'a>) -> Result<(End, End), SetkeyError<'a>> {
     let family = flags(lexer)?;
     let mut host = || {
         let text = word(lexer, "an address")?;
+        let text = lexer.glue(text, |_, next| next.starts_with('['));
         let (host, port) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
         address(host, family).map(|address| (address, port)).ok_or(lexer.error(text, SetkeyErrorKind::Address))
     };
@@ -289,7 +325,7 @@ fn hosts<'a>(lexer: &mut Lexer<'a>) -> Result<(End, End), SetkeyError<'a>> {
 
 fn protocol<'a>(lexer: &mut Lexer<'a>) -> Result<SaProtocol, SetkeyError<'a>> {
     let name = word(lexer, "a security protocol")?;
-    SaProtocol::by_name(name).ok_or(lexer.error(name, SetkeyErrorKind::Protocol))
+    SaProtocol::by_name(name).ok_or(wrong(lexer, name, SetkeyErrorKind::Protocol))
 }
 
 fn only_protocol<'a>(lexer: &mut Lexer<'a>) -> Result<Option<SaProtocol>, SetkeyError<'a>> {
@@ -310,7 +346,9 @@ fn only_id<'a>(lexer: &mut Lexer<'a>) -> Result<SaId, SetkeyError<'a>> {
     let (source, destination) = hosts(lexer)?;
     let protocol = protocol(lexer)?;
     let spi = spi(lexer, protocol)?;
-    end(lexer).map(|()| SaId { source, destination, protocol, spi })
+    let id = SaId { source, destination, protocol, spi };
+    // Options are allowed, and mean nothing.
+    options(lexer, &mut Add::new(id)).map(|()| id)
 }
 
 fn delete_all<'a>(lexer: &mut Lexer<'a>) -> Result<Statement<'a>, SetkeyError<'a>> {
@@ -319,39 +357,56 @@ fn delete_all<'a>(lexer: &mut Lexer<'a>) -> Result<Statement<'a>, SetkeyError<'a
     end(lexer).map(|()| Statement::DeleteAll { source, destination, protocol })
 }
 
+impl Add<'_> {
+    const fn new(id: SaId) -> Self {
+        Self {
+            id,
+            original_address: None,
+            natt: None,
+            natt_mtu: 0,
+            mode: Mode::Any,
+            request_id: 0,
+            window_octets: 0,
+            lifetimes: Lifetimes { hard_seconds: 0, soft_seconds: 0, hard_bytes: 0, soft_bytes: 0 },
+            cyclic: true,
+            extended: false,
+            padding: Padding::Sequence,
+            context: None,
+            cipher: None,
+            mac: None,
+            compression: None,
+        }
+    }
+}
+
 fn add<'a>(lexer: &mut Lexer<'a>) -> Result<Add<'a>, SetkeyError<'a>> {
     let (source, destination) = hosts(lexer)?;
     let protocol = protocol(lexer)?;
-    let mut original = None;
-    if let (SaProtocol::EspUdp, Token::Quoted(text)) = (protocol, lexer.peek()?) {
-        lexer.next()?;
-        original = Some(text.parse().map_err(|_| lexer.error(text, SetkeyErrorKind::Address))?);
-    }
-    let spi = spi(lexer, protocol)?;
-    let mut sa = Add {
-        id: SaId { source, destination, protocol, spi },
-        original: (original, None),
-        mode: Mode::Any,
-        request_id: 0,
-        window_octets: 0,
-        lifetimes: Lifetimes::default(),
-        cyclic: false,
-        extended: false,
-        padding: Padding::default(),
-        context: None,
-        cipher: None,
-        mac: None,
-        compression: None,
+    let at = lexer.position();
+    let original_address = match (protocol, lexer.peek()?) {
+        (SaProtocol::EspUdp, Token::Word(text) | Token::Quoted(text)) if address(text, Family::Any).is_some() => {
+            lexer.next()?;
+            address(text, Family::Any)
+        }
+        _ => None,
     };
+    let spi = spi(lexer, protocol)?;
+    let mut sa = Add { original_address, ..Add::new(SaId { source, destination, protocol, spi }) };
+    options(lexer, &mut sa)?;
+    goes_together(&sa).map_err(|kind| lexer.error_at(at, protocol.name(), kind))?;
+    Ok(sa)
+}
+
+/// Options up to the semicolon.
+fn options<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>) -> Result<(), SetkeyError<'a>> {
     loop {
         match lexer.next()? {
-            Token::Semicolon => break,
-            Token::Word(name) => option(lexer, &mut sa, name)?,
+            Token::Semicolon => return Ok(()),
+            Token::Word(name) => option(lexer, sa, name)?,
             Token::Quoted(text) => return Err(lexer.error(text, SetkeyErrorKind::Expected("an option"))),
             Token::End => return Err(lexer.error("", SetkeyErrorKind::Missing(";"))),
         }
     }
-    if has_its_algorithms(&sa) { Ok(sa) } else { Err(lexer.error(protocol.name(), SetkeyErrorKind::Algorithms)) }
 }
 
 fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<(), SetkeyError<'a>> {
@@ -367,7 +422,8 @@ fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<
         "-bh" => sa.lifetimes.hard_bytes = argument(lexer)?,
         "-bs" => sa.lifetimes.soft_bytes = argument(lexer)?,
         "-esn" => sa.extended = true,
-        "-natt" => sa.original = (Some(original(lexer)?), Some(original(lexer)?)),
+        "-natt" => sa.natt = Some((natt_end(lexer)?, natt_end(lexer)?)),
+        "-natt_mtu" | "-esp_frag" => sa.natt_mtu = argument(lexer)?,
         "-f" => match word(lexer, "a flag")? {
             "cyclic-seq" => sa.cyclic = true,
             "nocyclic-seq" => sa.cyclic = false,
@@ -376,13 +432,7 @@ fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<
             "random-pad" => sa.padding = Padding::Random,
             other => return Err(lexer.error(other, SetkeyErrorKind::Option)),
         },
-        "-ctx" => {
-            let (doi, algorithm) = (argument(lexer)?, argument(lexer)?);
-            let Token::Quoted(context) = lexer.next()? else {
-                return Err(lexer.error("", SetkeyErrorKind::Missing("a quoted context")));
-            };
-            sa.context = Some(SecurityContext { doi, algorithm, context });
-        }
+        "-ctx" => sa.context = Some(context(lexer)?),
         "-E" if sa.cipher.is_none() => sa.cipher = Some(keyed(lexer, CIPHERS)?),
         "-A" if sa.mac.is_none() => sa.mac = Some(keyed(lexer, MACS)?),
         "-C" if sa.compression.is_none() => {
@@ -394,22 +444,26 @@ fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<
             Some((_, raw)) if !*raw => *raw = true,
             _ => return Err(lexer.error(name, SetkeyErrorKind::Option)),
         },
-        other => return Err(lexer.error(other, SetkeyErrorKind::Option)),
+        other => return Err(wrong(lexer, other, SetkeyErrorKind::Option)),
     }
     Ok(())
 }
 
-/// An address of `-natt`, with a port behind it that nothing depends on.
-fn original<'a>(lexer: &mut Lexer<'a>) -> Result<IpAddr, SetkeyError<'a>> {
-    let text = word(lexer, "an address")?;
-    let (host, _) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
-    let address = host.parse().map_err(|_| lexer.error(text, SetkeyErrorKind::Address))?;
-    if let Token::Word(port) = lexer.peek()?
-        && port.starts_with('[')
-    {
-        lexer.next()?;
+/// What follows `-ctx`.
+pub(super) fn context<'a>(lexer: &mut Lexer<'a>) -> Result<SecurityContext<'a>, SetkeyError<'a>> {
+    let (doi, algorithm) = (argument(lexer)?, argument(lexer)?);
+    match lexer.next()? {
+        Token::Quoted(context) => Ok(SecurityContext { doi, algorithm, context }),
+        _ => Err(lexer.error("", SetkeyErrorKind::Missing("a quoted context"))),
     }
-    Ok(address)
+}
+
+fn natt_end<'a>(lexer: &mut Lexer<'a>) -> Result<End, SetkeyError<'a>> {
+    let text = word(lexer, "an address")?;
+    let text = lexer.glue(text, |_, next| next.starts_with('['));
+    let (host, port) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
+    let host = address(host, Family::Any).ok_or(lexer.error(text, SetkeyErrorKind::Address))?;
+    Ok((host, port))
 }
 
 fn argument<'a, T: TryFrom<u64>>(lexer: &mut Lexer<'a>) -> Result<T, SetkeyError<'a>> {
@@ -431,7 +485,12 @@ fn keyed<'a, T>(
             return Ok((algorithm, Key::Text("")));
         }
         Token::Semicolon if algorithm.min_bits == 0 => return Ok((algorithm, Key::Text(""))),
-        Token::Word(digits) => Key::hex(digits).ok_or(lexer.error("", SetkeyErrorKind::Key))?,
+        Token::Word(digits) => {
+            lexer.next()?;
+            let key = Key::hex(digits).ok_or(lexer.error("", SetkeyErrorKind::Key))?;
+            algorithm.check(&key).map_err(|kind| lexer.error(name, kind))?;
+            return Ok((algorithm, key));
+        }
         Token::Semicolon | Token::End => return Err(lexer.error("", SetkeyErrorKind::Missing("a key"))),
     };
     lexer.next()?;
@@ -439,12 +498,27 @@ fn keyed<'a, T>(
     Ok((algorithm, key))
 }
 
-/// ESP needs a cipher, AH a MAC and nothing else, IPComp a compression and nothing else.
-fn has_its_algorithms(sa: &Add<'_>) -> bool {
+/// ESP needs a cipher, AH a MAC and nothing else, IPComp a compression and nothing else; and old protocols have old ways.
+fn goes_together(sa: &Add<'_>) -> Result<(), SetkeyErrorKind> {
     let has = (sa.cipher.is_some(), sa.mac.is_some(), sa.compression.is_some());
-    match sa.id.protocol {
+    let complete = match sa.id.protocol {
         SaProtocol::Esp | SaProtocol::EspOld | SaProtocol::EspUdp => matches!(has, (true, _, false)),
         SaProtocol::Ah | SaProtocol::AhOld | SaProtocol::Tcp => has == (false, true, false),
         SaProtocol::Ipcomp => has == (false, false, true),
+    };
+    if !complete {
+        return Err(SetkeyErrorKind::Algorithms);
+    }
+    let old = matches!(sa.id.protocol, SaProtocol::EspOld | SaProtocol::AhOld);
+    let named = |name| sa.cipher.is_some_and(|(cipher, _)| cipher.name == name);
+    let tcp_md5 = sa.mac.is_some_and(|(mac, _)| mac.name == "tcp-md5");
+    match sa.cipher {
+        _ if old && sa.window_octets != 0 => Err(SetkeyErrorKind::OldProtocol("-r")),
+        _ if named("des-deriv") && old => Err(SetkeyErrorKind::OldProtocol("des-deriv")),
+        _ if named("des-32iv") && !old => Err(SetkeyErrorKind::OldProtocol("des-32iv")),
+        _ if tcp_md5 != (sa.id.protocol == SaProtocol::Tcp) => Err(SetkeyErrorKind::OldProtocol("tcp-md5")),
+        // An AEAD brings its own integrity.
+        Some((cipher, _)) if cipher.is_aead() && sa.mac.is_some() => Err(SetkeyErrorKind::Twice(cipher.name)),
+        _ => Ok(()),
     }
 }

@@ -1,17 +1,18 @@
 //! Statements as text again. Keys are written: the text is as secret as the one they came from.
 
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use super::algorithm::Key;
 use super::policy::{PolicyStatement, Range, Selector, Upper};
-use super::statement::{Add, Padding, SaId, SaProtocol, Statement};
+use super::statement::{Add, Padding, SaId, SaProtocol, SecurityContext, Statement};
 use crate::policy::{Mode, Priority};
 
 impl fmt::Display for Statement<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Add(sa) => write!(f, "add {sa}")?,
+            Self::Update(sa) => write!(f, "update {sa}")?,
             Self::Delete(id) => write!(f, "delete {id}")?,
             Self::Get(id) => write!(f, "get {id}")?,
             Self::DeleteAll { source, destination, protocol } => {
@@ -52,14 +53,14 @@ fn write_id(f: &mut fmt::Formatter<'_>, id: &SaId, original: Option<IpAddr>) -> 
     host(f, id.destination)?;
     write!(f, " {}", id.protocol)?;
     if let Some(original) = original {
-        write!(f, " \"{original}\"")?;
+        write!(f, " {original}")?;
     }
     write!(f, " {:#x}", id.spi)
 }
 
 impl fmt::Display for Add<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_id(f, &self.id, self.original.0.filter(|_| self.original.1.is_none()))?;
+        write_id(f, &self.id, self.original_address)?;
         if self.mode != Mode::Any {
             write!(f, " -m {}", self.mode)?;
         }
@@ -71,10 +72,11 @@ impl fmt::Display for Add<'_> {
             ("-ls", limits.soft_seconds),
             ("-bh", limits.hard_bytes),
             ("-bs", limits.soft_bytes),
+            ("-esp_frag", self.natt_mtu.into()),
         ];
         numbers.iter().filter(|(_, n)| *n != 0).try_for_each(|(name, n)| write!(f, " {name} {n}"))?;
-        if self.cyclic {
-            f.write_str(" -f cyclic-seq")?;
+        if !self.cyclic {
+            f.write_str(" -f nocyclic-seq")?;
         }
         match self.padding {
             Padding::Sequence => {}
@@ -84,18 +86,19 @@ impl fmt::Display for Add<'_> {
         if self.extended {
             f.write_str(" -esn")?;
         }
-        if let (Some(source), Some(destination)) = self.original {
-            write!(f, " -natt {source} {destination}")?;
+        if let Some((source, destination)) = self.natt {
+            f.write_str(" -natt ")?;
+            host(f, source)?;
+            f.write_str(" ")?;
+            host(f, destination)?;
         }
-        if let Some(context) = &self.context {
-            write!(f, " -ctx {} {} \"{}\"", context.doi, context.algorithm, context.context)?;
-        }
+        write_context(f, self.context)?;
         if let Some((algorithm, key)) = &self.cipher {
-            write!(f, " -E {} ", algorithm.name)?;
+            write!(f, " -E {}", algorithm.name)?;
             write_key(f, key)?;
         }
         if let Some((algorithm, key)) = &self.mac {
-            write!(f, " -A {} ", algorithm.name)?;
+            write!(f, " -A {}", algorithm.name)?;
             write_key(f, key)?;
         }
         match self.compression {
@@ -107,15 +110,26 @@ impl fmt::Display for Add<'_> {
 
 fn write_key(f: &mut fmt::Formatter<'_>, key: &Key<'_>) -> fmt::Result {
     match key {
-        Key::Text(text) => write!(f, "\"{text}\""),
-        Key::Hex(digits) => write!(f, "0x{digits}"),
+        // Of an algorithm that needs none.
+        Key::Text("") => Ok(()),
+        Key::Text(text) => write!(f, " \"{text}\""),
+        Key::Hex(digits) => write!(f, " 0x{digits}"),
     }
+}
+
+fn write_context(f: &mut fmt::Formatter<'_>, context: Option<SecurityContext<'_>>) -> fmt::Result {
+    context.map_or(Ok(()), |SecurityContext { doi, algorithm, context }| {
+        write!(f, " -ctx {doi} {algorithm} \"{context}\"")
+    })
 }
 
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)?;
-        self.port.map_or(f.write_str("[any]"), |port| write!(f, "[{port}]"))
+        match self.port {
+            Some(port) => write!(f, "[{port}]"),
+            None => f.write_str("[any]"),
+        }
     }
 }
 
@@ -124,8 +138,10 @@ impl fmt::Display for Upper {
         match self {
             Self::Any => f.write_str("any"),
             Self::Protocol(protocol) => write!(f, "{}", protocol.0),
-            Self::Icmp(protocol, kind, None) => write!(f, "{},{kind}", protocol.0),
-            Self::Icmp(protocol, kind, Some(code)) => write!(f, "{},{kind},{code}", protocol.0),
+            // setkey(8) has no form for any code: this one is ours.
+            Self::Icmp(protocol, kind, None) => write!(f, "{protocol},{kind}"),
+            Self::Icmp(protocol, kind, Some(code)) => write!(f, "{protocol} {kind},{code}"),
+            Self::Gre(key) => write!(f, "gre {}", Ipv4Addr::from_bits(*key)),
         }
     }
 }
@@ -136,6 +152,7 @@ impl fmt::Display for PolicyStatement<'_> {
             Selector::Flow { source, destination, upper } => write!(f, "{source} {destination} {upper}")?,
             Selector::Tagged(tag) => write!(f, "tagged \"{tag}\"")?,
         }
+        write_context(f, self.context)?;
         write!(f, " -P {}", self.direction)?;
         priority(f, self.priority)?;
         self.action.map_or(Ok(()), |action| write!(f, " {action}"))
