@@ -2,6 +2,8 @@
 
 use core::net::IpAddr;
 
+use heapless::Vec;
+
 use crate::engine::request_id;
 use crate::policy::{Bundle, MAX_TRANSFORMS, Mode, PolicyId, Protocol, Request};
 
@@ -20,9 +22,64 @@ pub(crate) struct Came {
     pub(crate) request_id: u32,
 }
 
+/// The SAs that a packet came through, from the outside.
+#[derive(Debug)]
+pub(crate) struct History {
+    came: Vec<Came, MAX_HEADERS>,
+    /// `settled[n]`: the first n of them are what policies ask for between the gateways on the way; the rest is the matter
+    /// of the policy for what is inside.
+    settled: [bool; MAX_HEADERS + 1],
+}
+
+impl History {
+    pub(crate) const fn new() -> Self {
+        let mut settled = [false; MAX_HEADERS + 1];
+        let [first, ..] = &mut settled;
+        *first = true;
+        Self { came: Vec::new(), settled }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.came.is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.came.is_full()
+    }
+
+    /// One more; of too many nothing is kept, see [`is_full`](Self::is_full).
+    pub(crate) fn push(&mut self, came: Came) {
+        let _ = self.came.push(came);
+    }
+
+    /// What is left to the policy of the packet inside: each way to divide the SAs.
+    fn rests(&self) -> impl Iterator<Item = &[Came]> {
+        self.settled.iter().enumerate().filter(|(_, settled)| **settled).filter_map(|(n, _)| self.came.get(n..))
+    }
+
+    /// Whether the SAs are those that a policy asks for.
+    pub(crate) fn is_by(&self, id: PolicyId, bundle: &Bundle, is_optional: impl Fn(&Request) -> bool) -> bool {
+        self.rests().any(|came| admits(id, bundle, came, &is_optional))
+    }
+
+    /// Whether no tunnel is left to the policy of the packet inside.
+    pub(crate) fn is_without_tunnel(&self) -> bool {
+        self.rests().any(|came| came.iter().all(|came| came.mode == Mode::Transport))
+    }
+
+    /// The policy for what was opened so far is content with it.
+    pub(crate) fn settle(&mut self, id: PolicyId, bundle: &Bundle, is_optional: impl Fn(&Request) -> bool) {
+        if self.is_by(id, bundle, is_optional)
+            && let Some(settled) = self.settled.get_mut(self.came.len())
+        {
+            *settled = true;
+        }
+    }
+}
+
 /// Whether a packet that came through these SAs, told from the outside, has what a bundle asks for: each transform in its
 /// order, but for those that are optional, and nothing else.
-pub(crate) fn admits(id: PolicyId, bundle: &Bundle, came: &[Came], is_optional: impl Fn(&Request) -> bool) -> bool {
+fn admits(id: PolicyId, bundle: &Bundle, came: &[Came], is_optional: impl Fn(&Request) -> bool) -> bool {
     // `reached[n]`: the transforms so far can account for the n innermost SAs.
     let mut reached = [false; MAX_TRANSFORMS + 1];
     if let Some(first) = reached.first_mut() {
@@ -32,10 +89,10 @@ pub(crate) fn admits(id: PolicyId, bundle: &Bundle, came: &[Came], is_optional: 
         // What is not worth compressing is sent as it is.
         let optional = is_optional(request) || request.protocol == Protocol::Ipcomp && request.mode != Mode::Tunnel;
         let mut next = [false; MAX_TRANSFORMS + 1];
-        for (n, so_far) in reached.iter().enumerate().filter(|(_, reached)| **reached) {
+        for (n, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {
             let by_this = came.iter().rev().nth(n).is_some_and(|came| is_by(came, request, request_id(id, request)));
             if let (true, Some(slot)) = (by_this, next.get_mut(n.saturating_add(1))) {
-                *slot = *so_far;
+                *slot = true;
             }
             if let (true, Some(slot)) = (optional, next.get_mut(n)) {
                 *slot = true;

@@ -80,24 +80,26 @@ counters! {
     WrongSa = "wrong sa for policy",
     /// Too many headers.
     TooDeep = "too many headers",
-    /// ESP too short or not whole blocks.
-    EspLength = "esp length",
+    /// ESP too short for its SA.
+    EspRunt = "esp too short",
+    /// ESP whose length is not whole blocks.
+    EspUnaligned = "esp not whole blocks",
     /// ESP replays within the window.
-    EspDuplicate = "esp replayed",
+    EspDuplicate = "replayed: seen before",
     /// ESP below the window, or number 0.
-    EspTooOld = "esp below the window",
+    EspTooOld = "replayed: below the window",
     /// ESP whose ICV does not hold.
-    EspForged = "esp icv",
+    EspForged = "icv does not hold",
     /// Authentic ESP whose padding is wrong.
     EspPadding = "esp padding",
     /// AH too short, or of the wrong length.
     AhLength = "ah length",
     /// AH replays within the window.
-    AhDuplicate = "ah replayed",
+    AhDuplicate = "ah replayed: seen before",
     /// AH below the window, or number 0.
-    AhTooOld = "ah below the window",
+    AhTooOld = "ah replayed: below the window",
     /// AH whose ICV does not hold.
-    AhForged = "ah icv",
+    AhForged = "ah icv does not hold",
     /// Headers or options that AH cannot cover.
     AhHeaders = "ah headers",
     /// IPComp that does not decompress.
@@ -204,7 +206,7 @@ const KAME: &[Row] = &[
     ("in_polvio", &[(In, C::Policy), (In, C::InClear), (In, C::WrongSa), (In, C::NoPolicy), (In, C::Opaque)]),
     ("in_nosa", &[(In, C::NoSa), (In, C::Larval), (In, C::Expired)]),
     ("in_inval", &[(In, C::Malformed), (In, C::Fragment), (In, C::WrongSource), (In, C::Encapsulation), (In, C::TooDeep),
-        (In, C::EspLength), (In, C::EspPadding), (In, C::AhLength), (In, C::AhHeaders), (In, C::Ipcomp), (In, C::Inner), (In, C::Udp),
+        (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::AhLength), (In, C::AhHeaders), (In, C::Ipcomp), (In, C::Inner), (In, C::Udp),
         (In, C::Internal)]),
     ("in_nomem", &[(In, C::NoRoom)]),
     ("in_badspi", &[(In, C::NoSa)]),
@@ -239,9 +241,9 @@ const FAST_IPSEC: &[Row] = &[
     ("ips_out_bundlesa", &[(Out, C::Esp), (Out, C::Ah), (Out, C::Compressed), (Out, C::Uncompressed)]),
     ("ips_spdcache_hits", &[(In, C::CacheHit), (Out, C::CacheHit)]),
     ("ips_spdcache_misses", &[(In, C::CacheMiss), (Out, C::CacheMiss)]),
-    ("esps_hdrops", &[(In, C::EspLength)]),
+    ("esps_hdrops", &[(In, C::EspRunt)]),
     ("esps_notdb", &[(In, C::NoSa)]),
-    ("esps_badilen", &[(In, C::EspLength)]),
+    ("esps_badilen", &[(In, C::EspUnaligned)]),
     ("esps_badenc", &[(In, C::EspPadding)]),
     ("esps_badauth", &[(In, C::EspForged)]),
     ("esps_replay", &[(In, C::EspDuplicate), (In, C::EspTooOld)]),
@@ -274,7 +276,7 @@ const LINUX: &[Row] = &[
     ("XfrmInBufferError", &[(In, C::NoRoom)]),
     ("XfrmInHdrError", &[(In, C::Malformed), (In, C::Fragment)]),
     ("XfrmInNoStates", &[(In, C::NoSa)]),
-    ("XfrmInStateProtoError", &[(In, C::EspForged), (In, C::EspLength), (In, C::EspPadding), (In, C::AhForged), (In, C::AhLength),
+    ("XfrmInStateProtoError", &[(In, C::EspForged), (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::AhForged), (In, C::AhLength),
         (In, C::AhHeaders), (In, C::Ipcomp)]),
     ("XfrmInStateModeError", &[(In, C::Inner)]),
     ("XfrmInStateSeqError", &[(In, C::EspDuplicate), (In, C::EspTooOld), (In, C::AhDuplicate), (In, C::AhTooOld)]),
@@ -303,12 +305,12 @@ const LINUX: &[Row] = &[
 
 #[rustfmt::skip]
 const VPP: &[Row] = &[
-    ("esp-decrypt rx_pkts", &[(In, C::Esp), (In, C::EspForged), (In, C::EspLength), (In, C::EspPadding), (In, C::EspDuplicate), (In, C::EspTooOld)]),
+    ("esp-decrypt rx_pkts", &[(In, C::Esp), (In, C::EspForged), (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::EspDuplicate), (In, C::EspTooOld)]),
     ("esp-decrypt decryption_failed", &[(In, C::EspPadding)]),
     ("esp-decrypt integ_error", &[(In, C::EspForged)]),
     ("esp-decrypt crypto_engine_error", &[(In, C::Internal)]),
     ("esp-decrypt replay", &[(In, C::EspDuplicate), (In, C::EspTooOld)]),
-    ("esp-decrypt runt", &[(In, C::EspLength)]),
+    ("esp-decrypt runt", &[(In, C::EspRunt), (In, C::EspUnaligned)]),
     ("esp-decrypt no_buffers", &[(In, C::NoRoom)]),
     ("esp-decrypt unsup_payload", &[(In, C::Inner)]),
     ("esp-encrypt rx_pkts", &[(Out, C::Esp)]),

@@ -144,7 +144,8 @@ impl Reason {
             Self::InClear => Counter::InClear,
             Self::WrongSa => Counter::WrongSa,
             Self::TooDeep => Counter::TooDeep,
-            Self::Open(OpenError::TooShort | OpenError::Unaligned) => Counter::EspLength,
+            Self::Open(OpenError::TooShort) => Counter::EspRunt,
+            Self::Open(OpenError::Unaligned) => Counter::EspUnaligned,
             Self::Open(OpenError::Replayed(why)) => replayed(*why, Counter::EspDuplicate, Counter::EspTooOld),
             Self::Open(OpenError::Forged) => Counter::EspForged,
             Self::Open(OpenError::BadPadLength { .. } | OpenError::BadPadding) => Counter::EspPadding,
@@ -179,7 +180,8 @@ impl Reason {
                 | Counter::EspDuplicate
                 | Counter::EspTooOld
                 | Counter::EspForged
-                | Counter::EspLength
+                | Counter::EspRunt
+                | Counter::EspUnaligned
                 | Counter::EspPadding
                 | Counter::AhDuplicate
                 | Counter::AhTooOld
@@ -232,3 +234,5 @@ impl fmt::Display for Reason {
         }
     }
 }
+
+impl core::error::Error for Reason {}

@@ -3,20 +3,19 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use heapless::Vec;
 use ipcomp_core::{DecompressError, decompress};
 use ipsec_packet::{
     Datagram, Flow, Ip, IpError, IpProto, Marker, OuterSeen, PacketBuf, Placement, Ports, UDP_HEADER, classify,
     close_gap, locate, pop_udp, repair_checksum, set_length,
 };
 
-use crate::admission::{Came, MAX_HEADERS, admits};
+use crate::admission::{Came, History};
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::disposition::{BadPayload, Disposition, Reason};
 use crate::engine::Engine;
 use crate::outbound::name;
-use crate::policy::{Action, Direction, Mode, Protocol};
+use crate::policy::{Action, Direction, Mode, Policy, Protocol};
 use crate::sa::{Encap, Sa, SaKey, Transform, Way};
 use crate::sad::SaState;
 use crate::spd::{Rule, Verdict};
@@ -35,12 +34,8 @@ enum Layer {
 /// A packet on its way in.
 struct Arrival<'p, 'b> {
     packet: &'p mut PacketBuf<'b>,
-    /// The SAs it came through, from the outside.
-    came: Vec<Came, MAX_HEADERS>,
-    /// How many of them opened a tunnel since the last policy that was content.
-    tunnels: usize,
-    /// Whether a policy was content with the SAs in front of those.
-    settled: bool,
+    /// The SAs it came through.
+    history: History,
     /// Whether the header in front is one that nothing was said about yet: the packet's own, or one out of a tunnel.
     fresh: bool,
     /// SPI and sequence number that were looked at last.
@@ -57,7 +52,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// A packet that is discarded is as it was, if its outermost IPsec header was refused; behind that, what had been
     /// opened of it was wiped. Windows and limits of an SA change only by packets that were authentic.
     pub fn inbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>) -> Disposition {
-        let mut arrival = Arrival { packet, came: Vec::new(), tunnels: 0, settled: false, fresh: true, numbers: None };
+        let mut arrival = Arrival { packet, history: History::new(), fresh: true, numbers: None };
         match self.open(now, &mut arrival) {
             Ok(disposition) => {
                 let counter = if disposition == Disposition::Bypass { Counter::Bypassed } else { Counter::Processed };
@@ -65,9 +60,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 disposition
             }
             Err(reason) => {
-                let Arrival { packet, came, settled, numbers, .. } = arrival;
+                let Arrival { packet, history, numbers, .. } = arrival;
                 self.refuse(Way::In, now, reason, packet.data(), numbers);
-                if settled || !came.is_empty() {
+                if !history.is_empty() {
                     packet.data_mut().fill(0);
                 }
                 Disposition::Discard(reason)
@@ -110,7 +105,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if !arrival.fresh {
             return false;
         }
-        if !arrival.came.is_empty() {
+        if !arrival.history.is_empty() {
             return true;
         }
         if encap.is_some()
@@ -155,7 +150,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Some(SaState::Larval) => return Err(Reason::Larval),
             Some(SaState::Dead) | None => return Err(Reason::Expired),
         }
-        if arrival.came.is_full() {
+        if arrival.history.is_full() {
             return Err(Reason::TooDeep);
         }
         let Some(slot) = self.sad.get_mut(at) else { return Err(Reason::NoSa) };
@@ -194,15 +189,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.counters.add(Way::In, packets, 1);
         self.counters.add(Way::In, octets, taken.octets);
         self.sad.refresh(at, now);
-        // There is room: see above.
-        let _ = arrival.came.push(came);
+        arrival.history.push(came);
         if taken.dummy {
             return Err(Reason::Dummy);
         }
         arrival.fresh = taken.mode != Mode::Transport;
         if arrival.fresh {
             self.counters.add(Way::In, Counter::Tunnelled, 1);
-            arrival.tunnels = arrival.tunnels.saturating_add(1);
             self.settle(arrival);
         }
         Ok(())
@@ -221,20 +214,17 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             self.sad.find(&key, flow.source).is_some()
         }));
         if let (true, Verdict::Rule(at)) = (opens_again, self.lookup(Way::In, Direction::In, &flow))
-            && let Some(&Rule { id, policy: crate::Policy { action: Action::Ipsec(bundle), .. }, .. }) =
-                self.spd.rule(at)
-            && admits(id, &bundle, &arrival.came, |request| self.is_optional(request))
+            && let Some(&Rule { id, policy: Policy { action: Action::Ipsec(bundle), .. }, .. }) = self.spd.rule(at)
         {
-            arrival.came.clear();
-            arrival.tunnels = 0;
-            arrival.settled = true;
+            arrival.history.settle(id, &bundle, |request| self.is_optional(request));
         }
     }
 
     /// Compares what is left of a packet, and the SAs it came through, with the policies.
     fn admit(&mut self, arrival: &Arrival<'_, '_>) -> Result<Disposition, Reason> {
         let flow = Flow::read(arrival.packet.data())?;
-        let opened = !arrival.came.is_empty() || arrival.settled;
+        let history = &arrival.history;
+        let opened = !history.is_empty();
         let passes = if opened { Disposition::Deliver } else { Disposition::Bypass };
         let verdict = match self.lookup(Way::In, Direction::In, &flow) {
             Verdict::NoPolicy => self.lookup(Way::In, Direction::Forward, &flow),
@@ -244,17 +234,15 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Verdict::Rule(at) => at,
             Verdict::Opaque => return Err(Reason::Opaque),
             // What a tunnel brought must be wanted by a policy: otherwise its other end could send in anybody's name.
-            Verdict::NoPolicy if arrival.tunnels > 0 => return Err(Reason::NoPolicy),
+            Verdict::NoPolicy if !history.is_without_tunnel() => return Err(Reason::NoPolicy),
             Verdict::NoPolicy => return self.unmatched().map(|()| passes),
         };
         let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(Reason::NoPolicy) };
         match policy.action {
             Action::Discard => Err(Reason::Policy),
-            Action::None | Action::Bypass | Action::Entrust if arrival.tunnels > 0 => Err(Reason::WrongSa),
-            Action::None | Action::Bypass | Action::Entrust => Ok(passes),
-            Action::Ipsec(bundle) if admits(id, &bundle, &arrival.came, |request| self.is_optional(request)) => {
-                Ok(passes)
-            }
+            Action::None | Action::Bypass | Action::Entrust if history.is_without_tunnel() => Ok(passes),
+            Action::None | Action::Bypass | Action::Entrust => Err(Reason::WrongSa),
+            Action::Ipsec(bundle) if history.is_by(id, &bundle, |request| self.is_optional(request)) => Ok(passes),
             Action::Ipsec(_) if opened => Err(Reason::WrongSa),
             Action::Ipsec(_) => Err(Reason::InClear),
         }
@@ -329,12 +317,45 @@ fn numbers(
 }
 
 /// What came of taking a header off.
-struct Taken {
-    /// Transport, tunnel or BEET.
-    mode: Mode,
-    /// Octets to charge.
-    octets: usize,
-    dummy: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// How the SA was used: transport, tunnel or BEET.
+    pub mode: Mode,
+    /// Octets of payload, as the limits of an SA count them.
+    pub octets: usize,
+    /// Whether it is a dummy, of which nothing is delivered (RFC 4303 2.6).
+    pub dummy: bool,
+}
+
+impl<A: Algorithms> Sa<A> {
+    /// Takes the header of this SA off a packet, without any database: for whoever keeps SAs in his own. The header must be
+    /// the first of its protocol; UDP around it is taken off if the SA has UDP. Neither limits nor the ends of the SA are
+    /// looked at.
+    ///
+    /// # Errors
+    /// [`Reason`]; packet and window are unchanged if the SA refused the packet, and what was opened and cannot go on was
+    /// wiped.
+    pub fn open(
+        &mut self,
+        packet: &mut PacketBuf<'_>,
+        decompressor: Option<&mut A::Decompressor>,
+    ) -> Result<Taken, Reason> {
+        let ip = Ip::parse(packet.data())?;
+        let (seen, length) = (OuterSeen::read(&ip), ip.packet().len());
+        packet.truncate(length);
+        let header = match (self.key().protocol, self.encap) {
+            (Protocol::Esp, Some(_)) => IpProto::UDP,
+            (Protocol::Esp, None) => IpProto::ESP,
+            (Protocol::Ah, _) => IpProto::AH,
+            (Protocol::Ipcomp, _) => IpProto::IPCOMP,
+        };
+        let place = locate(packet.data(), header)?;
+        match self.key().protocol {
+            Protocol::Esp => esp(self, packet, place, self.encap, &seen),
+            Protocol::Ah => ah(self, packet, &seen),
+            Protocol::Ipcomp => ipcomp(self, decompressor, packet, place, &seen),
+        }
+    }
 }
 
 impl Taken {
@@ -413,6 +434,12 @@ fn wiped_unless(placed: Result<(), Reason>, packet: &mut PacketBuf<'_>) -> Resul
 fn unwrap_udp(packet: &mut PacketBuf<'_>, encap: Option<Encap>) -> Result<(), Reason> {
     let Some(encap) = encap else { return Ok(()) };
     pop_udp(packet)?;
+    match classify(packet.data(), encap.marker) {
+        Datagram::Esp(_) => {}
+        Datagram::KeepAlive => return Err(Reason::KeepAlive),
+        Datagram::Ike(_) => return Err(Reason::Encapsulation),
+        Datagram::Runt => return Err(esp_core::OpenError::TooShort.into()),
+    }
     packet.pull_front(encap.marker.esp_offset()).map_err(|e| IpError::from(e).into())
 }
 

@@ -45,6 +45,7 @@ pub use counters::{Counter, Counters, View};
 pub use disposition::{BadPayload, Disposition, Reason};
 pub use engine::{DefaultLevel, Engine, SaView, Settings, Unmatched};
 pub use event::{Acquire, Audit, Event};
+pub use inbound::Taken;
 pub use lifetime::{Lifetimes, Limit, Usage};
 pub use policy::{
     Action, Bundle, Direction, Ends, Level, MAX_TRANSFORMS, Mode, Policy, PolicyId, Priority, Protocol, Request,

@@ -100,6 +100,11 @@ impl IpcompOut {
     pub const fn new(cpi: Cpi) -> Self {
         Self { cpi, backoff: Backoff::new(), saved: 0 }
     }
+
+    /// Octets it has saved.
+    pub const fn saved(&self) -> u64 {
+        self.saved
+    }
 }
 
 /// ESP in UDP (RFC 3948): the ports as in the packets of this SA.

@@ -13,7 +13,7 @@ mod policy;
 mod statement;
 mod write;
 
-pub use algorithm::{Algorithm, Compression, Key};
+pub use algorithm::{Algorithm, Compression, Key, cipher_name, mac_name};
 #[cfg(feature = "any")]
 pub use apply::{ApplyError, Loading, Sha2256};
 pub use dump::{DumpPolicy, DumpSa};

@@ -12,7 +12,7 @@ static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 #[test]
 fn statements_and_mistakes_allocate_nothing() {
     let text = "add 10.0.0.1 10.0.0.2 esp 0x1001 -m tunnel -E aes-cbc \"1234567890123456\" -A hmac-sha1 \"12345678901234567890\";
-        spdadd 10.0.0.0/8[any] 10.1.0.0/16[80] tcp -P out prio high ipsec ipcomp/any//use esp/tunnel/10.0.0.1-10.0.0.2/unique:5;
+        spdadd 10.0.0.0/8[any] 10.1.0.0/16[80] tcp -P out prio high ipsec ipcomp/transport//use esp/tunnel/10.0.0.1-10.0.0.2/unique:5;
         frobnicate; add x; flush;";
     let region = Region::new(GLOBAL);
     let (mut statements, mut good, mut wrong) = (Statements::of(text), 0, 0);

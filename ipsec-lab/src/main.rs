@@ -3,8 +3,8 @@
 mod capture;
 mod conform;
 mod exchanges;
+mod gateway;
 mod ike;
-mod road;
 mod suites;
 mod vpn;
 
@@ -23,6 +23,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Vpn(vpn::Args),
+    /// Protect the packets of a capture as the gateway of a setkey.conf file would.
+    Seal(gateway::OfflineArgs),
+    /// Open the packets of a capture as the gateway of a setkey.conf file would.
+    Open(gateway::OfflineArgs),
+    Dump(gateway::DumpArgs),
     Ike(ike::Args),
     Conform(conform::Args),
 }
@@ -30,6 +35,9 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Vpn(args) => vpn::run(&args),
+        Command::Seal(args) => gateway::seal(&args),
+        Command::Open(args) => gateway::open(&args),
+        Command::Dump(args) => gateway::dump(&args),
         Command::Ike(args) => ike::run(&args),
         Command::Conform(args) => conform::run(&args),
     };

@@ -111,8 +111,8 @@ pub(super) const CIPHERS: &[Algorithm<C>] = &[
     row("des-deriv",         (64, 64, 8),     None),
     row("des-32iv",          (64, 64, 8),     None),
     row("twofish-cbc",       (0, 256, 8),     None),
-    row("rijndael-cbc",      (128, 256, 64),  Some(C::AesCbc)),
     row("aes-cbc",           (128, 256, 64),  Some(C::AesCbc)),
+    row("rijndael-cbc",      (128, 256, 64),  Some(C::AesCbc)),
     row("aes-ctr",           (160, 288, 64),  Some(C::AesCtr)),
     row("camellia-cbc",      (128, 256, 64),  None),
     row("aes-gcm-16",        (160, 288, 64),  Some(C::AesGcm16)),
@@ -153,6 +153,16 @@ pub(super) const MACS: &[Algorithm<I>] = &[
 /// The row of a name.
 pub(super) fn find<T>(table: &'static [Algorithm<T>], name: &str) -> Option<&'static Algorithm<T>> {
     table.iter().find(|row| row.name == name)
+}
+
+/// What setkey(8) calls a cipher.
+pub fn cipher_name(algorithm: CipherAlgorithm) -> Option<&'static str> {
+    CIPHERS.iter().find(|row| row.known == Some(algorithm)).map(|row| row.name)
+}
+
+/// What setkey(8) calls an integrity algorithm.
+pub fn mac_name(algorithm: IntegrityAlgorithm) -> Option<&'static str> {
+    MACS.iter().find(|row| row.known == Some(algorithm)).map(|row| row.name)
 }
 
 /// A compression algorithm, option `-C`.

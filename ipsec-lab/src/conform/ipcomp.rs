@@ -1,13 +1,14 @@
 //! Records of type `ipcomp`.
 
-use ipcomp_core::Deflate;
-use ipsec_packet::{
-    Cpi, DestinationOptions, EcnMode, Ip, IpError, IpProto, OuterSeen, PacketBuf, Tunnel, locate, placement,
-};
+use std::error::Error;
+
+use ipcomp_core::{Compression, Deflate, Inflate, compress};
+use ipsec_engine::Transform;
+use ipsec_packet::{Cpi, DestinationOptions, IpError, IpProto, PacketBuf, ReplayWindow, locate, placement, set_length};
 use test_vectors::{Expected, IpcompRecord, to_hex};
 
-use super::Failure;
-use crate::road::{IpcompIn, IpcompOut, Refused};
+use super::sa::With;
+use super::{Failure, sa};
 
 /// The largest IP packet, and room for one more behind it to work in.
 const ROOM: usize = 2 * 65536;
@@ -33,52 +34,53 @@ pub fn check(record: &IpcompRecord) -> Result<(), Failure> {
 }
 
 /// An association that negotiated DEFLATE has its well-known number or a negotiated one, not that of another algorithm.
-fn deflate_cpi(cpi: u16) -> Result<Cpi, Refused> {
+fn deflate_cpi(cpi: u16) -> Result<Cpi, IpError> {
     match Cpi::new(cpi) {
         Ok(cpi) if cpi == Cpi::DEFLATE || !cpi.is_well_known() => Ok(cpi),
-        _ => Err(IpError::NotFound.into()),
+        _ => Err(IpError::NotFound),
     }
 }
 
-fn open(record: &IpcompRecord) -> Result<Vec<u8>, Refused> {
-    let mut association = IpcompIn::new(deflate_cpi(record.cpi)?);
+fn open(record: &IpcompRecord) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut bytes = vec![0; record.wire_packet.len() + ROOM];
     bytes[..record.wire_packet.len()].copy_from_slice(&record.wire_packet);
-    let mut packet = PacketBuf::with_headroom(&mut bytes, 0, record.wire_packet.len()).map_err(IpError::from)?;
-    let outer = Ip::parse(packet.data())?;
-    let (seen, own_length) = (OuterSeen::read(&outer), outer.packet().len());
-    packet.truncate(own_length);
-    match record.mode.as_str() {
-        "tunnel" => {
-            let place = locate(packet.data(), IpProto::IPCOMP)?;
-            packet.pull_front(place.at).map_err(IpError::from)?;
-            let next = association.payload(&mut packet, IpProto::IPCOMP)?;
-            // The ends are the record's; what comes out is delivered as it is.
-            let tunnel = Tunnel::v4([0; 4].into(), [0; 4].into()).with_ecn(EcnMode::Forbidden);
-            tunnel.accept(&seen, next, &mut packet)?;
-        }
-        _ => association.packet(&mut packet)?,
-    }
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 0, record.wire_packet.len())?;
+    decompress(&record.mode, deflate_cpi(record.cpi)?, &mut packet)?;
     Ok(packet.data().to_vec())
 }
 
-fn there_and_back(record: &IpcompRecord) -> Result<Result<(), Failure>, Refused> {
+fn decompress(mode: &str, cpi: Cpi, packet: &mut PacketBuf<'_>) -> Result<(), Box<dyn Error>> {
+    // In transport mode a packet may have been left as it is (RFC 3173 2.2).
+    if mode != "tunnel" && matches!(locate(packet.data(), IpProto::IPCOMP), Err(IpError::NotFound)) {
+        return Ok(());
+    }
+    let transform = Transform::<With<ReplayWindow>>::IpcompIn(cpi);
+    let mut association = sa::receiver(mode, packet.data(), None, transform).map_err(|failure| failure.got)?;
+    association.open(packet, Some(&mut Inflate::new()))?;
+    Ok(())
+}
+
+fn there_and_back(record: &IpcompRecord) -> Result<Result<(), Failure>, Box<dyn Error>> {
     let Some(plain) = &record.plain_packet else { return Ok(Ok(())) };
     let cpi = deflate_cpi(record.cpi)?;
-    let (mut out, mut back) = (IpcompOut::new(cpi, Deflate::new()), IpcompIn::new(cpi));
     let mut bytes = vec![0; plain.len() + ROOM];
     bytes[..plain.len()].copy_from_slice(plain);
-    let mut packet = PacketBuf::with_headroom(&mut bytes, 0, plain.len()).map_err(IpError::from)?;
-    let at = placement(packet.data(), DestinationOptions::Protected)?.at;
-    out.packet(&mut packet)?;
-    let compressed = packet.data() != &**plain;
-    if compressed && record.compressible == Some(false) {
-        return Ok(Err(Failure::new("left as it is", format!("compressed behind {at} octets"))));
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 0, plain.len())?;
+    let place = placement(packet.data(), DestinationOptions::Protected)?;
+    packet.pull_front(place.at)?;
+    let done = compress(&mut packet, place.next, cpi, &mut Deflate::new())?;
+    packet.push_front(place.at)?;
+    if let Compression::Shrunk { .. } = done {
+        packet.data_mut()[place.named_at] = IpProto::IPCOMP.0;
+        set_length(packet.data_mut())?;
+        if record.compressible == Some(false) {
+            return Ok(Err(Failure::new("left as it is", format!("compressed behind {} octets", place.at))));
+        }
+        if packet.len() >= plain.len() {
+            return Ok(Err(Failure::new("smaller", format!("{} octets for {}", packet.len(), plain.len()))));
+        }
     }
-    if compressed && packet.len() >= plain.len() {
-        return Ok(Err(Failure::new("smaller", format!("{} octets for {}", packet.len(), plain.len()))));
-    }
-    back.packet(&mut packet)?;
+    decompress("transport", cpi, &mut packet)?;
     let same = packet.data() == &**plain;
     Ok(if same { Ok(()) } else { Err(Failure::new(to_hex(plain), to_hex(packet.data()))) })
 }

@@ -1,16 +1,19 @@
 //! Records of type `packet`.
 
+use std::error::Error;
+
 use ah_core::Profile;
 use esp_core::{Envelope, Inbound, PadCheck, Padding, overhead, seal_with};
 use ipsec_crypto::{AnyAhIntegrity, AnySuite, Parts, Suite};
+use ipsec_engine::Transform;
 use ipsec_packet::{
-    DestinationOptions, Ip, IpError, IpProto, PacketBuf, ReplayWindow, Seq, Spi, TunnelError, UDP_HEADER, locate,
-    placement, set_length,
+    DestinationOptions, Ip, IpError, IpProto, PacketBuf, ReplayWindow, Seq, Spi, TunnelError, UDP_HEADER, UdpChecksum,
+    locate, open_gap, placement, push_udp, set_length,
 };
 use test_vectors::{Expected, PacketRecord, to_hex};
 
+use super::sa::With;
 use super::{Failure, sa};
-use crate::road::{Received, Receiver, Refused, transport};
 
 /// Checks that a receiver does with the wire packet what the record says, and, where it says so, that a sender makes the
 /// wire packet.
@@ -22,14 +25,14 @@ pub fn check(record: &PacketRecord) -> Result<(), Failure> {
         }
         ("esp", Some(spi)) => {
             let esp = Inbound::with_window(spi, sa::suite(&record.sa)?, sa::width(record.sa.esn), window(record));
-            judge(record, receive(record, Some(esp), None)?)?;
+            judge(record, receive(record, Transform::EspIn(esp))?)?;
             if record.seal { seal(record, &sa::suite(&record.sa)?) } else { Ok(()) }
         }
         ("ah", Some(spi)) => {
             let (integrity, profile) = (sa::ah_integrity(&record.sa)?, sa::profile(record.sa.ah_profile.as_deref())?);
             let width = sa::width(record.sa.esn);
             let ah = ah_core::Inbound::with_window(spi, integrity, width, profile, window(record));
-            judge(record, receive(record, None, Some(ah))?)?;
+            judge(record, receive(record, Transform::AhIn(ah))?)?;
             if record.seal { sign(record, spi, &sa::ah_integrity(&record.sa)?, profile) } else { Ok(()) }
         }
         ("ah", None) => Err(Failure::new("an spi", "0")),
@@ -62,17 +65,14 @@ pub fn judge(record: &PacketRecord, delivered: Result<Vec<u8>, String>) -> Resul
 /// What a fresh receiver delivers of the wire packet.
 fn receive(
     record: &PacketRecord,
-    esp: Option<Inbound<AnySuite>>,
-    ah: Option<ah_core::Inbound<AnyAhIntegrity>>,
+    transform: Transform<With<ReplayWindow>>,
 ) -> Result<Result<Vec<u8>, String>, Failure> {
-    let mode = sa::mode(&record.sa.mode, Ip::parse(&record.wire_packet).ok().as_ref())?;
-    let mut receiver =
-        Receiver { esp, ah, ipcomp: None, mode, encap: sa::encap(record.sa.udp_encap), check_ends: false };
+    let mut sa = sa::receiver(&record.sa.mode, &record.wire_packet, record.sa.udp_encap, transform)?;
     let mut bytes = record.wire_packet.to_vec();
     let mut packet = PacketBuf::received(&mut bytes);
-    Ok(match receiver.receive(&mut packet) {
-        Ok(Received::Packet) => Ok(packet.data().to_vec()),
-        Ok(other) => Err(format!("{other:?}")),
+    Ok(match sa.open(&mut packet, None) {
+        Ok(taken) if taken.dummy => Err("dummy".to_owned()),
+        Ok(_) => Ok(packet.data().to_vec()),
         Err(refused) => Err(refused.to_string()),
     })
 }
@@ -162,7 +162,12 @@ fn same_packet(ours: &[u8], record: &[u8]) -> bool {
 }
 
 /// The outer header, and UDP with it, is the record's own.
-fn seal_tunnel(record: &PacketRecord, suite: &AnySuite, seq: Seq, packet: &mut PacketBuf<'_>) -> Result<(), Refused> {
+fn seal_tunnel(
+    record: &PacketRecord,
+    suite: &AnySuite,
+    seq: Seq,
+    packet: &mut PacketBuf<'_>,
+) -> Result<(), Box<dyn Error>> {
     let next = match Ip::parse(packet.data())? {
         Ip::V4(_) => IpProto::IPV4,
         Ip::V6(_) => IpProto::IPV6,
@@ -177,16 +182,23 @@ fn seal_transport(
     suite: &AnySuite,
     seq: Seq,
     packet: &mut PacketBuf<'_>,
-) -> Result<(), Refused> {
+) -> Result<(), Box<dyn Error>> {
     // RFC 4303 3.1.1 leaves the place beside destination options to the sender: the record's sender has chosen.
     let (esp_at, header) = esp_in_wire(record)?;
     let mut place = placement(packet.data(), DestinationOptions::Protected)?;
     if place.at != header {
         place = placement(packet.data(), DestinationOptions::InFront)?;
     }
-    let overhead = overhead(suite.layout(), Padding::MINIMAL, packet.len() - place.at);
     let encap = sa::encap(record.sa.udp_encap);
-    transport(packet, place, encap, overhead, |packet, next| seal_esp(record, suite, seq, packet, next))?;
+    let gap = overhead(suite.layout(), Padding::MINIMAL, packet.len() - place.at).front + (esp_at - header);
+    open_gap(packet, place, gap, if encap.is_some() { IpProto::UDP } else { IpProto::ESP })?;
+    packet.pull_front(place.at + gap)?;
+    seal_esp(record, suite, seq, packet, place.next)?;
+    if let Some(encap) = encap {
+        push_udp(packet, encap.ports, encap.marker, UdpChecksum::Zero)?;
+    }
+    packet.push_front(place.at)?;
+    set_length(packet.data_mut())?;
     if encap.is_some() {
         // Whether a sender computes the UDP checksum is its own affair, too (RFC 3948 2.1).
         let checksum = esp_at - 2..esp_at;
@@ -196,7 +208,7 @@ fn seal_transport(
 }
 
 /// Where ESP begins in the wire packet, and how much of that is IP header.
-fn esp_in_wire(record: &PacketRecord) -> Result<(usize, usize), Refused> {
+fn esp_in_wire(record: &PacketRecord) -> Result<(usize, usize), IpError> {
     Ok(match record.sa.udp_encap {
         None => locate(&record.wire_packet, IpProto::ESP).map(|place| (place.at, place.at))?,
         Some(_) => locate(&record.wire_packet, IpProto::UDP).map(|place| (place.at + UDP_HEADER, place.at))?,

@@ -1,12 +1,47 @@
 //! The SA that a record describes.
 
+use std::marker::PhantomData;
+
 use ah_core::Profile;
+use ipcomp_core::{Deflate, Inflate};
 use ipsec_crypto::{AnyAhIntegrity, AnySuite, CipherAlgorithm, IntegrityAlgorithm};
-use ipsec_packet::{DestinationOptions, EcnMode, Ip, Marker, Ports, SeqWidth, Spi, Tunnel};
+use ipsec_engine::{Algorithms, Encap, Mode, Sa, Transform};
+use ipsec_packet::{AntiReplay, ChecksumRepair, EcnMode, Ip, Marker, Ports, SeqWidth, Spi};
 use test_vectors::{SaRecord, UdpPorts};
 
 use super::Failure;
-use crate::road::{Encap, Mode};
+
+/// Every algorithm, with the window of a record.
+pub struct With<W>(PhantomData<W>);
+
+impl<W: AntiReplay> Algorithms for With<W> {
+    type Suite = AnySuite;
+    type Integrity = AnyAhIntegrity;
+    type Window = W;
+    type Compressor = Deflate;
+    type Decompressor = Inflate;
+}
+
+/// The SA that opens the packets of a record, between the ends of `packet`; in tunnel mode the inner packet is delivered
+/// as it is.
+pub fn receiver<W: AntiReplay>(
+    mode: &str,
+    packet: &[u8],
+    encap: Option<UdpPorts>,
+    transform: Transform<With<W>>,
+) -> Result<Sa<With<W>>, Failure> {
+    // A packet that is not even IP is refused before the ends matter.
+    let unspecified = std::net::IpAddr::from([0; 4]);
+    let (source, destination) =
+        Ip::parse(packet).map_or((unspecified, unspecified), |ip| (ip.source(), ip.destination()));
+    let sa = Sa::new(source, destination, transform).map_err(|e| Failure::new("an sa", e))?;
+    let mode = Mode::by_name(mode).ok_or_else(|| Failure::new("transport or tunnel mode", mode))?;
+    let sa = sa.with_mode(mode).with_tunnel(|tunnel| tunnel.with_ecn(EcnMode::Forbidden));
+    Ok(match self::encap(encap) {
+        Some(encap) => sa.with_encap(encap, ChecksumRepair::Leave),
+        None => sa,
+    })
+}
 
 /// The suite of an ESP SA.
 pub fn suite(sa: &SaRecord) -> Result<AnySuite, Failure> {
@@ -46,24 +81,6 @@ fn integrity(sa: &SaRecord) -> Option<IntegrityAlgorithm> {
         (IntegrityAlgorithm::None, _) => Some(by_name),
         (_, len) if len == 0 || len == by_name.row()?.icv => Some(by_name),
         _ => None,
-    }
-}
-
-/// The mode of a record; in tunnel mode the inner packet is delivered as it is.
-pub fn mode(name: &str, outer: Option<&Ip<'_>>) -> Result<Mode, Failure> {
-    match (name, outer) {
-        ("transport", _) => Ok(Mode::Transport(DestinationOptions::Protected)),
-        ("tunnel", Some(Ip::V4(ip))) => {
-            Ok(Mode::Tunnel(Tunnel::v4(ip.header().destination(), ip.header().source()).with_ecn(EcnMode::Forbidden)))
-        }
-        ("tunnel", Some(Ip::V6(ip))) => {
-            Ok(Mode::Tunnel(Tunnel::v6(ip.header().destination(), ip.header().source()).with_ecn(EcnMode::Forbidden)))
-        }
-        // A packet that is not even IP is refused before the mode matters.
-        ("tunnel", None) => {
-            Ok(Mode::Tunnel(Tunnel::v4([0, 0, 0, 0].into(), [0, 0, 0, 0].into()).with_ecn(EcnMode::Forbidden)))
-        }
-        (other, _) => Err(Failure::new("transport or tunnel mode", other)),
     }
 }
 

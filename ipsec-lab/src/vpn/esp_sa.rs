@@ -1,25 +1,39 @@
 //! Wireshark's table of ESP SAs.
 
-use std::net::IpAddr;
-
+use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
+use ipsec_engine::setkey::{Add, Key};
 use test_vectors::to_hex;
+use zeroize::Zeroizing;
 
-use super::gateway::Gateway;
-
-/// The row by which Wireshark decrypts what a gateway sends: version, source, destination, SPI, and the algorithms with
-/// their keys. Addresses are left open, as a NAT may have changed them.
-pub fn row(gateway: &Gateway) -> String {
-    let version = if matches!(gateway.source, IpAddr::V6(_)) { "IPv6" } else { "IPv4" };
-    let cipher = gateway.suite.cipher.row().and_then(|row| row.wireshark);
-    let integrity = gateway.suite.integrity.row().and_then(|row| row.wireshark);
+/// The row by which Wireshark decrypts an SA: version, source, destination, SPI, and the algorithms with their keys.
+/// Addresses are left open, as a NAT may have changed them. `None` for what is not ESP.
+pub fn row(add: &Add<'_>) -> Option<Zeroizing<String>> {
+    let version = if add.id.source.0.is_ipv6() { "IPv6" } else { "IPv4" };
+    let (cipher, key) = add.cipher.as_ref()?;
+    let (cipher, octets) = (cipher.known?, self::octets(key));
+    let (mac, auth) = match &add.mac {
+        Some((mac, key)) => (mac.known?, self::octets(key)),
+        None => (IntegrityAlgorithm::None, Zeroizing::default()),
+    };
+    let octets = if cipher == CipherAlgorithm::Null { Zeroizing::default() } else { octets };
     // Algorithms that Wireshark does not know are told by their names here: the row shows who holds which key.
-    let cipher = cipher.map_or_else(|| gateway.suite.cipher.to_string(), str::to_owned);
-    let integrity = integrity.map_or_else(|| gateway.suite.integrity.to_string(), str::to_owned);
-    let spi = gateway.spi;
-    let (key, auth) = (hex(&gateway.keys.cipher), hex(&gateway.keys.integrity));
-    format!("\"{version}\",\"*\",\"*\",\"{spi}\",\"{cipher}\",\"{key}\",\"{integrity}\",\"{auth}\"")
+    let named = cipher.row().and_then(|row| row.wireshark).map_or_else(|| cipher.to_string(), str::to_owned);
+    let mac = mac.row().and_then(|row| row.wireshark).map_or_else(|| mac.to_string(), str::to_owned);
+    let (spi, key, auth) = (add.id.spi, hex(&octets), hex(&auth));
+    let row = format!(
+        "\"{version}\",\"*\",\"*\",\"0x{spi:08x}\",\"{named}\",\"{}\",\"{mac}\",\"{}\"",
+        key.as_str(),
+        auth.as_str()
+    );
+    Some(Zeroizing::new(row))
 }
 
-fn hex(key: &[u8]) -> String {
-    if key.is_empty() { String::new() } else { format!("0x{}", to_hex(key)) }
+fn octets(key: &Key<'_>) -> Zeroizing<Vec<u8>> {
+    let mut octets = Zeroizing::new(vec![0; key.len()]);
+    key.decode(&mut octets);
+    octets
+}
+
+fn hex(key: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(if key.is_empty() { String::new() } else { format!("0x{}", to_hex(key)) })
 }

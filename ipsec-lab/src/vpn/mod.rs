@@ -4,7 +4,7 @@ mod attacker;
 mod esp_sa;
 mod gateway;
 mod nat;
-mod setkey_dump;
+mod pair;
 mod story;
 mod tcpdump;
 
@@ -14,21 +14,28 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use esp_core::RngIv;
-use ipsec_packet::{Ip, PacketBuf, SeqWidth};
+use ipsec_engine::Way;
+use ipsec_engine::setkey::Loading;
+use ipsec_packet::Ip;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::capture::{self, Captured, Writer};
-use crate::road::Received;
+use crate::gateway::{Config, print_sas};
 use crate::suites::{self, SuiteName};
 use attacker::Attacker;
-use gateway::{Gateway, Layout, Proto, WireMode, pair};
+use gateway::{Gateway, Received};
 use nat::Nat;
+use pair::{Layout, Proto, Texts, WireMode, texts};
 use story::Story;
 
 /// Join two networks over ESP and show what each side and the wire see.
+///
+/// Without options the gateways are those of a handbook: each is set up from a setkey.conf file (ipsec-lab/conf), joins the
+/// networks by a tunnel of IP in IP, and encrypts what goes through it. With --suite, --mode and their like, the files are
+/// written for the occasion, and policies for the networks take the place of the tunnel; they are left beside the captures.
 ///
 /// Reads the traffic of two private networks from a capture (one is built in), sends every packet out through its gateway
 /// and in through the other, and writes to the output directory: lan-a.pcap (what entered the gateways), wan.pcap (what
@@ -39,18 +46,22 @@ pub struct Args {
     /// Where the captures and the key table go.
     #[arg(long, value_name = "DIR", default_value = "vpn-out")]
     out: PathBuf,
-    /// The algorithms of both SAs.
-    #[arg(long, value_name = "NAME", default_value = "aes128-sha1", long_help = suites::HELP)]
-    suite: SuiteName,
+    /// The setkey.conf files of gateway A and gateway B.
+    #[arg(long, value_names = ["A.conf", "B.conf"], num_args = 2,
+        conflicts_with_all = ["suite", "proto", "mode", "ipv6", "nat", "ipcomp", "esn"])]
+    configs: Option<Vec<PathBuf>>,
+    /// The algorithms of both SAs, aes128-sha1 unless said otherwise.
+    #[arg(long, value_name = "NAME", long_help = suites::HELP)]
+    suite: Option<SuiteName>,
     /// LAN traffic to carry: a pcap of raw IP or Ethernet frames.
     #[arg(long, value_name = "FILE.pcap")]
     lan: Option<PathBuf>,
     /// ESP, AH, or AH around ESP.
-    #[arg(long, value_enum, default_value_t = Proto::Esp)]
-    proto: Proto,
+    #[arg(long, value_enum)]
+    proto: Option<Proto>,
     /// Tunnel between the gateways, ESP from host to host, or bound end-to-end tunnel.
-    #[arg(long, value_enum, default_value_t = WireMode::Tunnel)]
-    mode: WireMode,
+    #[arg(long, value_enum)]
+    mode: Option<WireMode>,
     /// Carry IPv6 networks between IPv6 gateways.
     #[arg(long)]
     ipv6: bool,
@@ -74,10 +85,11 @@ pub struct Args {
 const LAN_V4: &[u8] = include_bytes!("../../data/lan.pcap");
 const LAN_V6: &[u8] = include_bytes!("../../data/lan6.pcap");
 
-/// Octets kept free in front of each packet for what the gateways add.
-const HEADROOM: usize = 160;
-/// Octets kept free behind it, to work in and for what IPComp gives back.
-const TAILROOM: usize = 65536;
+/// The handbook's gateways.
+const HANDBOOK: [(&str, &str); 2] = [
+    ("gateway-a.conf", include_str!("../../conf/gateway-a.conf")),
+    ("gateway-b.conf", include_str!("../../conf/gateway-b.conf")),
+];
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
@@ -86,73 +98,146 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         None => capture::read(if args.ipv6 { LAN_V6 } else { LAN_V4 })?,
     };
     let mut rng = args.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
+    fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
+    let ([text_a, text_b], nat) = configurations(args, &mut rng)?;
+    let begin = traffic.first().map_or(Duration::ZERO, |first| first.time);
+    let mut gateway = |name, text| {
+        let config = Config::of(&format!("gateway {name}"), text, Loading::RFC)?;
+        Gateway::new(name, config, StdRng::from_rng(&mut rng), begin)
+    };
+    let (a, b) = (gateway('A', text_a)?, gateway('B', text_b)?);
+    write_keys(&args.out.join("esp_sa"), &[&a, &b])?;
+    let mut scene = Scene {
+        a,
+        b,
+        nat,
+        host_nat: nat.filter(|_| args.mode == Some(WireMode::Transport)),
+        attacker: args.attack.then(Attacker::default),
+        story: Story::default(),
+        captures: Captures::create(&args.out)?,
+    };
+    for seen in &traffic {
+        scene.carry(seen.clone())?;
+    }
+    let Scene { a, b, attacker, story, .. } = scene;
+    story.print_traffic();
+    let end = traffic.last().map_or(begin, |last| last.time);
+    for gateway in [&a, &b] {
+        println!("SAs of gateway {}:", gateway.name);
+        print_sas(&gateway.host, end, |_| true);
+        println!();
+    }
+    story.print_totals(attacker.as_ref(), &[&a, &b], &args.out);
+    Ok(if story.all_is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The texts of both gateways, and the NAT between them. What is written for the occasion is left in the output directory.
+fn configurations(args: &Args, rng: &mut StdRng) -> Result<Texts, Box<dyn Error>> {
+    let read = |path: &PathBuf| fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
+    if let Some([a, b]) = args.configs.as_deref() {
+        return Ok(([read(a)?.into(), read(b)?.into()], None));
+    }
+    let plain = !(args.ipv6 || args.nat || args.ipcomp || args.esn);
+    if plain && args.suite.is_none() && args.mode.is_none() && args.proto.is_none() {
+        return Ok((HANDBOOK.map(|(_, text)| text.to_owned().into()), None));
+    }
     let layout = Layout {
-        mode: args.mode,
+        mode: args.mode.unwrap_or(WireMode::Tunnel),
         ipv6: args.ipv6,
-        proto: args.proto,
+        proto: args.proto.unwrap_or(Proto::Esp),
         nat: args.nat,
         ipcomp: args.ipcomp,
-        width: width(args.esn),
+        esn: args.esn,
     };
-    let (mut a, mut b, nat) = pair(&layout, &args.suite, &mut rng)?;
-    fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
-    let file = |name: &str| args.out.join(name);
-    write_keys(&file("esp_sa"), &[&a, &b])?;
+    let suite = args.suite.map_or_else(|| "aes128-sha1".parse(), Ok)?;
+    let (texts, nat) = texts(&layout, &suite, rng)?;
+    for ((name, _), text) in HANDBOOK.iter().zip(&texts) {
+        fs::write(args.out.join(name), text.as_bytes())?;
+    }
+    Ok((texts, nat))
+}
 
-    let mut captures = Captures {
-        entered: Writer::create(&file("lan-a.pcap"))?,
-        wire: Writer::create(&file("wan.pcap"))?,
-        delivered: Writer::create(&file("lan-b.pcap"))?,
-        attack: Writer::create(&file("attack.pcap"))?,
-    };
-    let mut attacker = args.attack.then(Attacker::default);
-    let mut story = Story::default();
-    let host_nat = nat.filter(|_| args.mode == WireMode::Transport);
-    for seen in &traffic {
-        let mut seen = seen.clone();
+/// Everything that a packet meets.
+struct Scene {
+    a: Gateway,
+    b: Gateway,
+    nat: Option<Nat>,
+    /// The NAT, where hosts see its address because there is no tunnel.
+    host_nat: Option<Nat>,
+    attacker: Option<Attacker>,
+    story: Story,
+    captures: Captures,
+}
+
+impl Scene {
+    /// Carries one packet from its network to the other.
+    fn carry(&mut self, mut seen: Captured) -> Result<(), Box<dyn Error>> {
         let Some(side) = side(&seen.packet) else {
-            story.not_ours += 1;
-            continue;
+            self.story.not_ours += 1;
+            return Ok(());
         };
-        captures.entered.write(seen.time, &seen.packet)?;
-        story.entered(&seen);
+        self.captures.entered.write(seen.time, &seen.packet)?;
+        self.story.entered(&seen);
         // Without a tunnel the hosts of B know those of A by the address that the NAT gives them.
         let mut expected = seen.packet.clone();
-        if let Some(nat) = host_nat {
+        if let Some(nat) = self.host_nat {
             match side {
                 Side::A => nat.hide_source(&mut expected),
                 Side::B => nat.hide_destination(&mut seen.packet),
             }
         }
-        let (from, to) = if side == Side::A { (&mut a, &mut b) } else { (&mut b, &mut a) };
-        let Some(sealed) = seal(&seen, from, &mut rng, &mut story)? else { continue };
-        let wire = Wire { sealed, nat, from_inside: side == Side::A };
-        captures.wire.write(seen.time, &wire.on_the_wan())?;
-        story.on_the_wire(&Captured { time: seen.time, packet: wire.on_the_wan() });
+        let from = if side == Side::A { &mut self.a } else { &mut self.b };
+        let sealed = match from.send(seen.time, &seen.packet) {
+            Ok(sealed) => sealed,
+            Err(reason) => {
+                self.story.not_sent.count(reason);
+                return Ok(());
+            }
+        };
+        let wan = self.beyond_the_nat(sealed, side);
+        self.captures.wire.write(seen.time, &wan)?;
+        self.story.on_the_wire(&Captured { time: seen.time, packet: wan.clone() });
         // What an attacker sends before the genuine packet arrives, and what after it.
-        let (before, after) = attacker.as_mut().map(|who| who.watch(&wire.on_the_wan())).unwrap_or_default();
-        for forged in &before {
-            captures.attack.write(seen.time, forged)?;
-            let (mut bytes, len) = wire.arriving(forged);
-            story.attacked(to.receive(&mut PacketBuf::with_headroom(&mut bytes, 0, len)?));
+        let (before, after) = self.attacker.as_mut().map(|who| who.watch(&wan)).unwrap_or_default();
+        self.attack(seen.time, side, &before)?;
+        let received = self.arrive(seen.time, side, &wan);
+        if let Received::Packet(packet) = &received {
+            self.captures.delivered.write(seen.time, packet)?;
         }
-        let (mut arriving, len) = wire.arriving(&wire.on_the_wan());
-        let mut packet = PacketBuf::with_headroom(&mut arriving, 0, len)?;
-        let received = to.receive(&mut packet);
-        if received == Ok(Received::Packet) {
-            captures.delivered.write(seen.time, packet.data())?;
+        self.story.received(seen.time, received, &expected);
+        self.attack(seen.time, side, &after)
+    }
+
+    fn attack(&mut self, time: Duration, side: Side, packets: &[Vec<u8>]) -> Result<(), Box<dyn Error>> {
+        for forged in packets {
+            self.captures.attack.write(time, forged)?;
+            let received = self.arrive(time, side, forged);
+            self.story.attacked(&received);
         }
-        story.received(received, &Captured { time: seen.time, packet: packet.data().to_vec() }, &expected);
-        for forged in &after {
-            captures.attack.write(seen.time, forged)?;
-            let (mut bytes, len) = wire.arriving(forged);
-            story.attacked(to.receive(&mut PacketBuf::with_headroom(&mut bytes, 0, len)?));
+        Ok(())
+    }
+
+    /// As an eavesdropper beyond the NAT sees a packet from this side.
+    fn beyond_the_nat(&self, mut sealed: Vec<u8>, from: Side) -> Vec<u8> {
+        if let Some(nat) = self.nat.filter(|_| from == Side::A) {
+            nat.outwards(&mut sealed);
+        }
+        sealed
+    }
+
+    /// What the other gateway makes of a packet on the wan.
+    fn arrive(&mut self, time: Duration, from: Side, packet: &[u8]) -> Received {
+        let mut packet = packet.to_vec();
+        match from {
+            Side::A => self.b.receive(time, &packet),
+            Side::B => {
+                if let Some(nat) = self.nat {
+                    nat.inwards(&mut packet);
+                }
+                self.a.receive(time, &packet)
+            }
         }
     }
-    story.print_traffic();
-    setkey_dump::print(&[&a, &b], story.duration());
-    story.print_totals(attacker.as_ref(), &[&a, &b], &args.out);
-    Ok(if story.all_is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 struct Captures {
@@ -160,6 +245,18 @@ struct Captures {
     wire: Writer,
     delivered: Writer,
     attack: Writer,
+}
+
+impl Captures {
+    fn create(folder: &Path) -> Result<Self, Box<dyn Error>> {
+        let create = |name: &str| Writer::create(&folder.join(name));
+        Ok(Self {
+            entered: create("lan-a.pcap")?,
+            wire: create("wan.pcap")?,
+            delivered: create("lan-b.pcap")?,
+            attack: create("attack.pcap")?,
+        })
+    }
 }
 
 /// Which of the two networks a packet comes from; `None` where it does not go from one to the other.
@@ -194,61 +291,15 @@ fn net(address: IpAddr) -> Option<Side> {
     }
 }
 
-fn width(esn: bool) -> SeqWidth {
-    if esn { SeqWidth::Extended64 } else { SeqWidth::Bits32 }
-}
-
-/// Protects one packet; `None` where the gateway refuses.
-fn seal(
-    seen: &Captured,
-    from: &mut Gateway,
-    rng: &mut StdRng,
-    story: &mut Story,
-) -> Result<Option<Vec<u8>>, Box<dyn Error>> {
-    let mut bytes = vec![0; HEADROOM + seen.packet.len() + TAILROOM];
-    bytes[HEADROOM..HEADROOM + seen.packet.len()].copy_from_slice(&seen.packet);
-    let mut packet = PacketBuf::with_headroom(&mut bytes, HEADROOM, seen.packet.len())?;
-    Ok(match from.send(&mut packet, &mut RngIv(rng)) {
-        Ok(()) => Some(packet.data().to_vec()),
-        Err(refused) => {
-            story.not_sent.count(refused.counter());
-            None
-        }
-    })
-}
-
-/// A sealed packet between the gateways, one of which may be behind a NAT.
-struct Wire {
-    sealed: Vec<u8>,
-    nat: Option<Nat>,
-    from_inside: bool,
-}
-
-impl Wire {
-    /// As an eavesdropper beyond the NAT sees it.
-    fn on_the_wan(&self) -> Vec<u8> {
-        let mut packet = self.sealed.clone();
-        if let Some(nat) = self.nat.filter(|_| self.from_inside) {
-            nat.outwards(&mut packet);
-        }
-        packet
-    }
-
-    /// What arrives at the gateway when `packet` is sent to it on the wan, in a buffer of its own, and its length.
-    fn arriving(&self, packet: &[u8]) -> (Vec<u8>, usize) {
-        let mut bytes = packet.to_vec();
-        if let Some(nat) = self.nat.filter(|_| !self.from_inside) {
-            nat.inwards(&mut bytes);
-        }
-        bytes.resize(packet.len() + TAILROOM, 0);
-        (bytes, packet.len())
-    }
-}
-
+/// The keys of what each gateway sends, in Wireshark's format.
 fn write_keys(path: &Path, gateways: &[&Gateway]) -> Result<(), Box<dyn Error>> {
     let mut file = File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    for gateway in gateways.iter().filter(|gateway| gateway.proto != Proto::Ah) {
-        writeln!(file, "{}", esp_sa::row(gateway))?;
+    for gateway in gateways {
+        for (add, _) in gateway.config.sas().iter().filter(|(_, ways)| ways.contains(&Way::Out)) {
+            if let Some(row) = esp_sa::row(add) {
+                writeln!(file, "{}", row.as_str())?;
+            }
+        }
     }
     Ok(())
 }

@@ -5,10 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::attacker::Attacker;
-use super::gateway::Gateway;
+use super::gateway::{Gateway, Received};
 use super::tcpdump::line;
 use crate::capture::Captured;
-use crate::road::{Received, Refused};
 
 /// Events by reason.
 #[derive(Default)]
@@ -40,8 +39,6 @@ pub struct Story {
     /// Packets that a gateway could not protect.
     pub not_sent: Counters,
     lines: [Vec<String>; 3],
-    first: Option<Duration>,
-    last: Duration,
     entered: (u64, u64),
     on_wire: (u64, u64),
     delivered: u64,
@@ -57,8 +54,6 @@ const SHOWN: usize = 6;
 impl Story {
     /// A packet came from its network.
     pub fn entered(&mut self, seen: &Captured) {
-        self.first = self.first.or(Some(seen.time));
-        self.last = seen.time;
         self.entered = (self.entered.0 + 1, self.entered.1 + seen.packet.len() as u64);
         self.show(0, seen);
     }
@@ -70,30 +65,23 @@ impl Story {
     }
 
     /// It came through the other gateway, or not.
-    pub fn received(&mut self, received: Result<Received, Refused>, seen: &Captured, expected: &[u8]) {
+    pub fn received(&mut self, time: Duration, received: Received, expected: &[u8]) {
         match received {
-            Ok(Received::Packet) => {
+            Received::Packet(packet) => {
                 self.delivered += 1;
-                self.altered += u64::from(seen.packet != expected);
-                self.show(2, seen);
+                self.altered += u64::from(packet != expected);
+                self.show(2, &Captured { time, packet });
             }
-            Ok(Received::Dummy) => self.not_received.count("dummy"),
-            Ok(Received::NotEsp) => self.not_received.count("not esp"),
-            Err(refused) => self.not_received.count(refused.counter()),
+            Received::Refused(reason) => self.not_received.count(reason),
         }
     }
 
     /// Somebody sent a packet of his own.
-    pub fn attacked(&mut self, received: Result<Received, Refused>) {
+    pub fn attacked(&mut self, received: &Received) {
         match received {
-            Ok(_) => self.attacks_delivered += 1,
-            Err(refused) => self.attacks.count(refused.counter()),
+            Received::Packet(_) => self.attacks_delivered += 1,
+            Received::Refused(reason) => self.attacks.count(reason),
         }
-    }
-
-    /// How long the traffic lasted.
-    pub fn duration(&self) -> Duration {
-        self.last.saturating_sub(self.first.unwrap_or_default())
     }
 
     /// Whether everything that entered was delivered unchanged, and nothing else.
@@ -130,9 +118,9 @@ impl Story {
             let percent = overhead as f64 * 100.0 / octets as f64;
             println!("          overhead {overhead} bytes: {each} a packet, {percent:.1} %");
         }
-        let saved: Vec<usize> = gateways.iter().filter_map(|g| g.saved()).collect();
+        let saved: Vec<u64> = gateways.iter().filter_map(|g| g.saved()).collect();
         if !saved.is_empty() {
-            println!("          ipcomp saved {} bytes", saved.iter().sum::<usize>());
+            println!("          ipcomp saved {} bytes", saved.iter().sum::<u64>());
         }
         println!("    {:5} packets delivered, {} of them not as they entered", self.delivered, self.altered);
         if self.not_ours > 0 {

@@ -1,0 +1,118 @@
+//! `ipsec-lab seal` and `ipsec-lab open`: a capture through a gateway, one way.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ipsec_engine::{Disposition, Event, Way};
+use ipsec_packet::{Flow, IpProto};
+
+use super::{Config, ConfigArgs, Host, outcome};
+use crate::capture::{self, Captured, Writer};
+
+/// Packets through the gateway that a setkey.conf file describes: what passes is written with the times of the capture,
+/// what does not is counted by its reason.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Take the file as the other side's: what is `out` there comes in here. Without it, `open` finds out by the packets
+    /// which side they are addressed to.
+    #[arg(long)]
+    mirror: bool,
+    /// The packets: pcap or pcapng, of raw IP, Ethernet, Linux cooked or loopback frames.
+    input: PathBuf,
+    /// Where they go: pcap of raw IP.
+    output: PathBuf,
+}
+
+/// Captures of more packets get a progress bar.
+const LONG: usize = 10_000;
+
+/// Runs `seal`.
+pub fn seal(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
+    let (config, packets) = (args.config.read()?, read(&args.input)?);
+    through(&config, args.mirror, &packets, &args.output, Host::send)
+}
+
+/// Runs `open`.
+pub fn open(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
+    let (config, packets) = (args.config.read()?, read(&args.input)?);
+    let mirrored = args.mirror || is_of_the_other_side(&config, &packets);
+    if mirrored && !args.mirror {
+        println!("the packets are addressed to the other side of this file: opened as it would");
+    }
+    through(&config, mirrored, &packets, &args.output, Host::receive)
+}
+
+fn read(path: &Path) -> Result<Vec<Captured>, Box<dyn Error>> {
+    capture::read(File::open(path).map_err(|e| format!("{}: {e}", path.display()))?)
+        .map_err(|e| format!("{}: {e}", path.display()).into())
+}
+
+/// Whether more of the protected packets go where the SAs that seal go, than where those that open do.
+fn is_of_the_other_side(config: &Config, packets: &[Captured]) -> bool {
+    let (mut balance, sas) = (0i64, config.sas());
+    for flow in packets.iter().filter_map(|seen| Flow::read(&seen.packet).ok()) {
+        if matches!(
+            flow.protocol,
+            IpProto::ESP | IpProto::AH | IpProto::IPCOMP | IpProto::UDP | IpProto::IPV4 | IpProto::IPV6
+        ) {
+            let ends = (flow.source, flow.destination);
+            for (add, ways) in &sas {
+                if (add.id.source.0, add.id.destination.0) == ends {
+                    balance += i64::from(ways.contains(&Way::Out)) - i64::from(ways.contains(&Way::In));
+                }
+            }
+        }
+    }
+    balance > 0
+}
+
+fn through(
+    config: &Config,
+    mirrored: bool,
+    packets: &[Captured],
+    output: &Path,
+    mut road: impl FnMut(&mut Host, Duration, &[u8]) -> (Disposition, Vec<u8>),
+) -> Result<ExitCode, Box<dyn Error>> {
+    let mut host = Host::with_entropy();
+    let begin = packets.first().map_or(Duration::ZERO, |first| first.time);
+    config.load(&mut host, begin, mirrored)?;
+    let (mut writer, mut outcomes) = (Writer::create(output)?, BTreeMap::<_, u64>::new());
+    let bar = if packets.len() < LONG { ProgressBar::hidden() } else { ProgressBar::new(packets.len() as u64) };
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} packets, {per_sec}, {eta} left")?);
+    for seen in packets {
+        let (disposition, packet) = road(&mut host, seen.time, &seen.packet);
+        if let Disposition::Send | Disposition::Deliver | Disposition::Bypass = disposition {
+            writer.write(seen.time, &packet)?;
+        }
+        *outcomes.entry(outcome(&disposition)).or_default() += 1;
+        while let Some(event) = host.engine.poll_event() {
+            bar.suspend(|| print_event(seen.time, &event));
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    println!("{} packets", packets.len());
+    outcomes.iter().for_each(|(outcome, count)| println!("{count:8} {outcome}"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_event(time: Duration, event: &Event) {
+    let what = match event {
+        Event::Acquire(wanted) => {
+            format!("policy {} needs an sa: {} for {}", wanted.policy, wanted.request, wanted.flow)
+        }
+        Event::SoftExpired(sa) => format!("soft limit reached: {sa}"),
+        Event::HardExpired(sa) => format!("hard limit reached: {sa}"),
+        Event::SequenceNearEnd(sa) => format!("numbers nearly used up: {sa}"),
+        Event::Moved { sa, source, port } => format!("peer now at {source}[{port}]: {sa}"),
+        other => format!("{other:?}"),
+    };
+    println!("{}.{:06} {what}", time.as_secs(), time.subsec_micros());
+}
