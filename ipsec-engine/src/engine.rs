@@ -122,7 +122,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             counters: Counters::new(),
             compressor,
             decompressor,
-            identification: 0,
+            identification: 1,
             audits: Deque::new(),
             audits_lost: 0,
         }
@@ -139,9 +139,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Starts the identification of outer IPv4 headers here: a random number, so that a restart does not repeat those of a
-    /// moment ago (RFC 6864 4).
+    /// moment ago (RFC 6864 4). 0 is never used.
     pub const fn set_identification(&mut self, next: u16) {
-        self.identification = next;
+        self.identification = if next == 0 { 1 } else { next };
     }
 
     /// Adds a policy behind those of its priority.

@@ -198,7 +198,8 @@ fn around<A: Algorithms>(
     if let (Mode::Beet, Ip::V4(inner)) = (mode, Ip::parse(packet.data())?) {
         id = inner.header().identification();
     } else {
-        *wrapping.identification = id.wrapping_add(1);
+        // Not 0: systems that send raw packets put another number in its place, and AH covers it.
+        *wrapping.identification = id.checked_add(1).unwrap_or(1);
     }
     let (outer, mut next) = sa.tunnel.outer_for(packet.data_mut())?;
     if let (Mode::Beet, Some(beet)) = (mode, &sa.beet) {

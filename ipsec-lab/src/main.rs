@@ -5,6 +5,7 @@ mod conform;
 mod exchanges;
 mod gateway;
 mod ike;
+mod ping;
 mod suites;
 mod vpn;
 
@@ -28,6 +29,7 @@ enum Command {
     /// Open the packets of a capture as the gateway of a setkey.conf file would.
     Open(gateway::OfflineArgs),
     Dump(gateway::DumpArgs),
+    Ping(ping::Args),
     Ike(ike::Args),
     Conform(conform::Args),
 }
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Seal(args) => gateway::seal(&args),
         Command::Open(args) => gateway::open(&args),
         Command::Dump(args) => gateway::dump(&args),
+        Command::Ping(args) => ping::run(&args),
         Command::Ike(args) => ike::run(&args),
         Command::Conform(args) => conform::run(&args),
     };

@@ -10,8 +10,8 @@ use esp_core::RngIv;
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings};
 use ipsec_packet::PacketBuf;
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 pub use config::{Config, ConfigArgs, print_sas};
 pub use dump::{Args as DumpArgs, run as dump};
@@ -35,8 +35,9 @@ pub struct Host {
 
 impl Host {
     /// Without SAs and policies, as the systems of setkey(8) begin; `rng` makes the IVs.
-    pub fn new(rng: StdRng) -> Self {
-        let engine = Box::new(Engine::new(Settings::SETKEY, Some(Deflate::new()), Some(Inflate::new())));
+    pub fn new(mut rng: StdRng) -> Self {
+        let mut engine = Box::new(Engine::new(Settings::SETKEY, Some(Deflate::new()), Some(Inflate::new())));
+        engine.set_identification(rng.random());
         Self { engine, rng, buffer: Vec::new() }
     }
 

@@ -1,0 +1,107 @@
+//! Echo requests and replies of ICMP and ICMPv6.
+
+use std::error::Error;
+use std::net::IpAddr;
+
+use ipsec_packet::{
+    Checksum, ChecksumRepair, DestinationOptions, Ip, IpProto, Ipv4Header, Ipv6Header, placement, repair_checksum,
+};
+use zerocopy::IntoBytes;
+
+/// An echo, either way.
+pub struct Echo {
+    /// Where it comes from.
+    pub source: IpAddr,
+    destination: IpAddr,
+    /// Whether it asks or answers.
+    pub is_request: bool,
+    /// The TTL or hop limit it arrived with.
+    pub hops: u8,
+    /// Whose it is.
+    pub id: u16,
+    /// Which one it is.
+    pub number: u16,
+    /// What it carries.
+    pub payload: Vec<u8>,
+}
+
+/// Text, which compresses, as pings that counted did not.
+const FILL: &[u8] = b"the quick brown fox jumps over the lazy dog; ";
+
+/// The payload of our requests.
+pub fn payload(octets: u16) -> Vec<u8> {
+    FILL.iter().copied().cycle().take(octets.into()).collect()
+}
+
+impl Echo {
+    /// A request.
+    pub fn request(source: IpAddr, destination: IpAddr, id: u16, number: u16, octets: u16) -> Self {
+        Self { source, destination, is_request: true, hops: 64, id, number, payload: payload(octets) }
+    }
+
+    /// The answer to a request.
+    pub fn reply(&self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            is_request: false,
+            payload: self.payload.clone(),
+            ..*self
+        }
+    }
+
+    /// Reads an IP packet; `None` for what is no echo.
+    pub fn read(packet: &[u8]) -> Option<Self> {
+        let ip = Ip::parse(packet).ok()?;
+        let place = placement(packet, DestinationOptions::InFront).ok()?;
+        let [kind, 0, _, _, id_1, id_2, number_1, number_2, payload @ ..] = ip.packet().get(place.at..)? else {
+            return None;
+        };
+        let is_request = match (place.next, kind) {
+            (IpProto::ICMP, 8) | (IpProto::ICMPV6, 128) => true,
+            (IpProto::ICMP, 0) | (IpProto::ICMPV6, 129) => false,
+            _ => return None,
+        };
+        Some(Self {
+            source: ip.source(),
+            destination: ip.destination(),
+            is_request,
+            hops: ip.hop_limit(),
+            id: u16::from_be_bytes([*id_1, *id_2]),
+            number: u16::from_be_bytes([*number_1, *number_2]),
+            payload: payload.to_vec(),
+        })
+    }
+
+    /// The IP packet.
+    pub fn packet(&self) -> Result<Vec<u8>, Box<dyn Error>> {
+        let kind = match (self.source.is_ipv4(), self.is_request) {
+            (true, true) => 8,
+            (true, false) => 0,
+            (false, true) => 128,
+            (false, false) => 129,
+        };
+        let numbers = [self.id.to_be_bytes(), self.number.to_be_bytes()].concat();
+        let length = u16::try_from(8 + self.payload.len())?;
+        match (self.source, self.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let mut header = Ipv4Header::new(source, destination, IpProto::ICMP, 64);
+                header.set_total_length(length.checked_add(20).ok_or("too long")?);
+                header.set_identification(self.number);
+                header.set_checksum();
+                let sum = Checksum::new().over(&[kind, 0, 0, 0]).over(&numbers).over(&self.payload).finish();
+                let icmp = [&[kind, 0][..], &sum.to_be_bytes(), &numbers, &self.payload].concat();
+                Ok([header.as_bytes(), &icmp].concat())
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let mut header = Ipv6Header::new(source, destination, IpProto::ICMPV6, 64);
+                header.set_payload_length(length);
+                let icmp = [&[kind, 0, 0, 0][..], &numbers, &self.payload].concat();
+                let mut packet = [header.as_bytes(), &icmp].concat();
+                repair_checksum(&mut packet, ChecksumRepair::Recompute)?;
+                Ok(packet)
+            }
+            _ => Err("source and destination are of two ip versions".into()),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! `ipsec-lab ping`: an IPsec endpoint in user space, over raw sockets.
+
+mod echo;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::net::{IpAddr, UdpSocket};
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
+
+use ipsec_engine::{Action, Direction, Disposition};
+
+use crate::gateway::{Config, ConfigArgs, Host, outcome};
+use echo::Echo;
+use wire::Wire;
+
+/// Ping a host through IPsec, without the kernel's.
+///
+/// Builds echo requests, sends them through the policies and SAs of the file over raw sockets (ESP, AH, IPComp, IP in IP, or
+/// UDP port 4500), opens what comes back, and prints what ping prints. Echo requests of others that come the way their policy
+/// asks for are answered. Needs root, and a kernel without SAs of its own between the two.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Whom to ping.
+    address: IpAddr,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// How many echo requests to send.
+    #[arg(long, short, default_value_t = 4)]
+    count: u16,
+    /// Octets of payload.
+    #[arg(long, short, default_value_t = 56)]
+    size: u16,
+    /// Where the echo requests come from: an address of this host, or of the network that a policy protects.
+    #[arg(long)]
+    source: Option<IpAddr>,
+    /// Milliseconds between two of them.
+    #[arg(long, default_value_t = 200)]
+    interval: u64,
+    /// Milliseconds to wait for the last reply, and to go on answering others.
+    #[arg(long, default_value_t = 1000)]
+    wait: u64,
+}
+
+/// Runs the command.
+#[allow(clippy::disallowed_methods)] // as below
+pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
+    let config = args.config.read()?;
+    let mut endpoint = Endpoint::new(args, &config)?;
+    println!("PING {} from {}: {} data bytes", args.address, endpoint.source, args.size);
+    for number in 1..=args.count {
+        endpoint.request(number)?;
+        endpoint.listen(Duration::from_millis(args.interval))?;
+    }
+    let last = Instant::now() + Duration::from_millis(args.wait);
+    while let Some(left) = last.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        endpoint.listen(left)?;
+    }
+    Ok(endpoint.print_statistics())
+}
+
+/// Ourselves: the databases, the sockets, and what was sent and came back.
+struct Endpoint<'a> {
+    args: &'a Args,
+    host: Host,
+    wire: Wire,
+    source: IpAddr,
+    id: u16,
+    /// When each request was sent.
+    sent: BTreeMap<u16, Instant>,
+    transmitted: u64,
+    received: u64,
+    answered: u64,
+    dropped: BTreeMap<String, u64>,
+}
+
+#[allow(clippy::disallowed_methods)] // packets are sent and received now
+impl<'a> Endpoint<'a> {
+    fn new(args: &'a Args, config: &Config) -> Result<Self, Box<dyn Error>> {
+        let mut host = Host::with_entropy();
+        config.load(&mut host, now()?, false)?;
+        let source = match args.source {
+            Some(source) => source,
+            None => source_for(&host, args.address)?,
+        };
+        let local = local_end(&host, source);
+        let wire = Wire::open(local)?;
+        let id = u16::try_from(std::process::id() & 0xffff)?;
+        Ok(Self {
+            args,
+            host,
+            wire,
+            source,
+            id,
+            sent: BTreeMap::new(),
+            transmitted: 0,
+            received: 0,
+            answered: 0,
+            dropped: BTreeMap::new(),
+        })
+    }
+
+    fn request(&mut self, number: u16) -> Result<(), Box<dyn Error>> {
+        let request = Echo::request(self.source, self.args.address, self.id, number, self.args.size);
+        let packet = request.packet()?;
+        self.sent.insert(number, Instant::now());
+        if self.send(&packet)? {
+            self.transmitted += 1;
+        } else {
+            println!("icmp_seq={number}: not sent");
+        }
+        Ok(())
+    }
+
+    /// Sends a packet as its policy asks; says whether it left.
+    fn send(&mut self, packet: &[u8]) -> Result<bool, Box<dyn Error>> {
+        match self.host.send(now()?, packet) {
+            (Disposition::Send, protected) => self.wire.send(&protected)?,
+            (refused, _) => {
+                self.drop_for(format!("not sent: {}", reason(&refused)));
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes what comes, for so long.
+    fn listen(&mut self, time: Duration) -> Result<(), Box<dyn Error>> {
+        let end = Instant::now() + time;
+        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            for packet in self.wire.receive(left)? {
+                self.take(&packet)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, packet: &[u8]) -> Result<(), Box<dyn Error>> {
+        let octets = packet.len();
+        match self.host.receive(now()?, packet) {
+            (Disposition::Deliver, opened) => self.deliver(&opened),
+            // Our own packets come by on the loopback, and others' in clear are none of our business.
+            (Disposition::Bypass, _) => Ok(()),
+            (refused, _) => {
+                println!("{octets} bytes dropped: {}", reason(&refused));
+                self.drop_for(reason(&refused));
+                Ok(())
+            }
+        }
+    }
+
+    fn deliver(&mut self, packet: &[u8]) -> Result<(), Box<dyn Error>> {
+        let Some(echo) = Echo::read(packet) else {
+            self.drop_for("opened, but no echo".to_owned());
+            return Ok(());
+        };
+        if echo.is_request {
+            self.answered += 1;
+            self.send(&echo.reply().packet()?)?;
+            return Ok(());
+        }
+        let asked = (echo.id == self.id).then(|| self.sent.remove(&echo.number)).flatten();
+        match asked {
+            Some(sent) if echo.payload == echo::payload(self.args.size) => {
+                self.received += 1;
+                let time = sent.elapsed().as_secs_f64() * 1000.0;
+                let (octets, from) = (echo.payload.len() + 8, echo.source);
+                println!("{octets} bytes from {from}: icmp_seq={} ttl={} time={time:.3} ms", echo.number, echo.hops);
+            }
+            Some(_) => self.drop_for("reply with another payload".to_owned()),
+            None => self.drop_for("reply to nothing".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn drop_for(&mut self, reason: String) {
+        *self.dropped.entry(reason).or_default() += 1;
+    }
+
+    fn print_statistics(&self) -> ExitCode {
+        println!("\n--- {} ping statistics ---", self.args.address);
+        let lost = (self.transmitted - self.received.min(self.transmitted)) * 100;
+        let lost = lost.checked_div(self.transmitted).unwrap_or(100);
+        println!("{} packets transmitted, {} received, {lost}% packet loss", self.transmitted, self.received);
+        if self.answered > 0 {
+            println!("{} echo requests answered", self.answered);
+        }
+        self.dropped.iter().for_each(|(reason, count)| println!("{count:8} {reason}"));
+        if self.received > 0 && self.received == u64::from(self.args.count) {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn reason(disposition: &Disposition) -> String {
+    match disposition.reason() {
+        Some(reason) => reason.to_string(),
+        None => outcome(disposition).to_owned(),
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // as above
+fn now() -> Result<Duration, Box<dyn Error>> {
+    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?)
+}
+
+/// The address that the system would send from.
+fn source_for(host: &Host, address: IpAddr) -> Result<IpAddr, Box<dyn Error>> {
+    // A network behind a tunnel has no route here: then it is the first address of the policy for it.
+    let policy = host
+        .engine
+        .policies()
+        .find(|(_, policy)| policy.direction == Direction::Out && policy.selector.destination.contains(address));
+    let unspecified: IpAddr = if address.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
+    let probe = UdpSocket::bind((unspecified, 0))?;
+    match (probe.connect((address, 9)).and_then(|()| probe.local_addr()), policy) {
+        (Ok(local), Some((_, policy))) if policy.selector.source.contains(local.ip()) => Ok(local.ip()),
+        (_, Some((_, policy))) => Ok(policy.selector.source.first()),
+        (local, None) => Ok(local?.ip()),
+    }
+}
+
+/// Where protected packets come from: our end of the tunnel, or the source itself.
+fn local_end(host: &Host, source: IpAddr) -> IpAddr {
+    let tunnels = host
+        .engine
+        .policies()
+        .filter(|(_, policy)| policy.direction == Direction::Out && policy.selector.source.contains(source));
+    let ends = tunnels.filter_map(|(_, policy)| match policy.action {
+        Action::Ipsec(bundle) => bundle.iter().filter_map(|request| request.ends).last(),
+        _ => None,
+    });
+    ends.filter_map(|ends| ends.source.0).next().unwrap_or(source)
+}
