@@ -31,6 +31,7 @@ mod inbound;
 mod index;
 mod lifetime;
 mod outbound;
+pub mod pfkey;
 mod policy;
 mod sa;
 mod sad;

@@ -1,0 +1,115 @@
+use super::dialect::Wire;
+use super::error::{PfkeyError, PfkeyErrorKind};
+use super::extension::{Extension, read};
+use super::number::{MessageKind, SaType};
+
+/// Octets of the header.
+pub(super) const HEADER: usize = 16;
+/// The version.
+pub(super) const VERSION: u8 = 2;
+
+/// The header of a message (RFC 2367 2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What it is about.
+    pub kind: MessageKind,
+    /// An error of the kernel, by the number of its system; 0 for none.
+    pub errno: u8,
+    /// Which SAs it is about.
+    pub sa_type: SaType,
+    /// The same in question and answer.
+    pub sequence: u32,
+    /// The process that asks.
+    pub pid: u32,
+}
+
+/// A message that was checked whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    header: Header,
+    body: &'a [u8],
+    wire: Wire,
+}
+
+impl<'a> Message<'a> {
+    /// Reads a message, which is as long as its header says.
+    ///
+    /// # Errors
+    /// [`PfkeyError`].
+    pub fn parse(octets: &'a [u8], wire: Wire) -> Result<Self, PfkeyError> {
+        let order = wire.order;
+        let wrong = |offset, kind| PfkeyError { offset, kind };
+        let Some((header, body)) = octets.split_first_chunk::<HEADER>() else {
+            return Err(wrong(0, PfkeyErrorKind::TooShort));
+        };
+        let [version, kind, errno, sa_type, l_1, l_2, _, _, s_1, s_2, s_3, s_4, pid @ ..] = *header;
+        if version != VERSION {
+            return Err(wrong(0, PfkeyErrorKind::Version(version)));
+        }
+        let units = order.u16([l_1, l_2]);
+        if usize::from(units).saturating_mul(8) != octets.len() {
+            return Err(wrong(0, PfkeyErrorKind::MessageLength(units)));
+        }
+        let header = Header {
+            kind: MessageKind(kind),
+            errno,
+            sa_type: wire.dialect.sa_type(sa_type),
+            sequence: order.u32([s_1, s_2, s_3, s_4]),
+            pid: order.u32(pid),
+        };
+        let (mut rest, mut seen) = (body, [0u64; 4]);
+        while !rest.is_empty() {
+            let offset = octets.len().saturating_sub(rest.len());
+            let (number, inside, behind) = split(wire, rest).map_err(|kind| wrong(offset, kind))?;
+            read(wire, number, inside).map_err(|kind| wrong(offset, kind))?;
+            // Numbers that are large are nobody's, and may come as they like.
+            let bit = 1u64.checked_shl(u32::from(number & 63)).unwrap_or(0);
+            if let Some(word) = seen.get_mut(usize::from(number >> 6)) {
+                if *word & bit != 0 {
+                    return Err(wrong(offset, PfkeyErrorKind::Twice(number)));
+                }
+                *word |= bit;
+            }
+            rest = behind;
+        }
+        Ok(Self { header, body, wire })
+    }
+
+    /// Its header.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Its extensions, in their order.
+    pub const fn extensions(&self) -> Extensions<'a> {
+        Extensions { rest: self.body, wire: self.wire }
+    }
+}
+
+/// The extensions of a message.
+#[derive(Clone, Debug)]
+pub struct Extensions<'a> {
+    rest: &'a [u8],
+    wire: Wire,
+}
+
+impl<'a> Iterator for Extensions<'a> {
+    type Item = Extension<'a>;
+
+    fn next(&mut self) -> Option<Extension<'a>> {
+        // Both were done before, when the message was read.
+        let (number, inside, behind) = split(self.wire, self.rest).ok()?;
+        self.rest = behind;
+        read(self.wire, number, inside).ok()
+    }
+}
+
+/// The number of an extension, what is in it, and what is behind it.
+fn split(wire: Wire, octets: &[u8]) -> Result<(u16, &[u8], &[u8]), PfkeyErrorKind> {
+    let [l_1, l_2, n_1, n_2, ..] = *octets else { return Err(PfkeyErrorKind::TooShort) };
+    let units = wire.order.u16([l_1, l_2]);
+    let length = usize::from(units).saturating_mul(8);
+    let whole = octets.split_at_checked(length).filter(|_| units > 0);
+    let (extension, behind) = whole.ok_or(PfkeyErrorKind::ExtensionLength(units))?;
+    Ok((wire.order.u16([n_1, n_2]), extension.get(4..).unwrap_or_default(), behind))
+}

@@ -1,0 +1,146 @@
+use core::fmt;
+
+use super::dialect::Wire;
+use super::error::PfkeyErrorKind;
+use super::extension::{mode_of, sockaddr, take};
+use crate::policy::{Action, Bundle, Direction, Ends, Level, Mode, Protocol, Request};
+
+/// A policy, without its selector, which is in the addresses of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyExtension<'a> {
+    /// What happens to packets.
+    pub kind: PolicyKind,
+    /// Which way they go.
+    pub direction: Direction,
+    /// Its number; 0 when it is to be given one.
+    pub id: u32,
+    /// Its priority, which only Linux knows.
+    pub priority: u32,
+    /// Its transforms.
+    pub requests: Requests<'a>,
+}
+
+/// What happens to packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // the names say it
+pub enum PolicyKind {
+    Discard,
+    None,
+    Ipsec,
+    Entrust,
+    Bypass,
+}
+
+/// The transforms of a policy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Requests<'a> {
+    octets: &'a [u8],
+    wire: Wire,
+}
+
+impl<'a> PolicyExtension<'a> {
+    pub(super) fn read(wire: Wire, body: &mut &'a [u8]) -> Result<Self, PfkeyErrorKind> {
+        let order = wire.order;
+        let [a, b, direction, _] = *take(body)?;
+        let kind = match order.u16([a, b]) {
+            0 => PolicyKind::Discard,
+            1 => PolicyKind::None,
+            2 => PolicyKind::Ipsec,
+            3 => PolicyKind::Entrust,
+            4 => PolicyKind::Bypass,
+            _ => return Err(PfkeyErrorKind::Policy),
+        };
+        let direction = match direction {
+            1 => Direction::In,
+            2 => Direction::Out,
+            3 => Direction::Forward,
+            _ => return Err(PfkeyErrorKind::Policy),
+        };
+        let (id, priority) = (order.u32(*take(body)?), order.u32(*take(body)?));
+        let requests = Requests { octets: body, wire };
+        let mut rest = requests.octets;
+        while !rest.is_empty() {
+            rest = requests.split(rest)?.1;
+        }
+        Ok(Self { kind, direction, id, priority, requests })
+    }
+
+    /// The policy's action; `None` when it has more transforms than one of ours may have.
+    pub fn action(&self) -> Option<Action> {
+        Some(match self.kind {
+            PolicyKind::Discard => Action::Discard,
+            PolicyKind::None => Action::None,
+            PolicyKind::Entrust => Action::Entrust,
+            PolicyKind::Bypass => Action::Bypass,
+            PolicyKind::Ipsec => {
+                Action::Ipsec(self.requests.iter().try_fold(Bundle::default(), |bundle, next| bundle.with(next))?)
+            }
+        })
+    }
+}
+
+/// Octets of a transform without its addresses.
+pub(super) const REQUEST: usize = 16;
+
+impl<'a> Requests<'a> {
+    /// One by one.
+    pub fn iter(&self) -> impl Iterator<Item = Request> + 'a {
+        let (all, mut rest) = (*self, self.octets);
+        core::iter::from_fn(move || {
+            let (request, behind) = all.split(rest).ok()?;
+            rest = behind;
+            Some(request)
+        })
+    }
+
+    pub(super) const fn octets(&self) -> &'a [u8] {
+        self.octets
+    }
+
+    /// The first transform, and what follows it.
+    fn split(&self, octets: &'a [u8]) -> Result<(Request, &'a [u8]), PfkeyErrorKind> {
+        let order = self.wire.order;
+        let wrong = PfkeyErrorKind::Request;
+        let (&[l_1, l_2, p_1, p_2, mode, level, _, _, a, b, c, d, ..], _) =
+            octets.split_first_chunk::<REQUEST>().ok_or(wrong)?;
+        let length = usize::from(order.u16([l_1, l_2]));
+        let (request, behind) = octets.split_at_checked(length).ok_or(wrong)?;
+        let addresses = request.get(REQUEST..).ok_or(wrong)?;
+        let protocol = match order.u16([p_1, p_2]) {
+            50 => Protocol::Esp,
+            51 => Protocol::Ah,
+            108 => Protocol::Ipcomp,
+            _ => return Err(wrong),
+        };
+        let mode = mode_of(mode.into()).ok_or(wrong)?;
+        let level = match (level, order.u32([a, b, c, d])) {
+            (0, _) => Level::Default,
+            (1, _) => Level::Use,
+            (2, _) => Level::Require,
+            (3, 0) => Level::Unique,
+            (3, id) => Level::UniqueId(u16::try_from(id).map_err(|_| wrong)?),
+            _ => return Err(wrong),
+        };
+        let ends = match addresses {
+            [] => None,
+            // Linux fills up what is in transport mode with nothing.
+            addresses if mode == Mode::Transport && addresses.iter().all(|octet| *octet == 0) => None,
+            addresses => {
+                let (source, port, octets) = sockaddr(self.wire, addresses)?;
+                let rest = addresses.get(octets..).ok_or(wrong)?;
+                let (destination, to_port, _) = sockaddr(self.wire, rest)?;
+                let named = |port: u16| (port != 0).then_some(port);
+                let end =
+                    |address: core::net::IpAddr, port| ((!address.is_unspecified()).then_some(address), named(port));
+                Some(Ends { source: end(source, port), destination: end(destination, to_port) })
+            }
+        };
+        Ok((Request { protocol, mode, ends, level }, behind))
+    }
+}
+
+impl fmt::Debug for Requests<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
