@@ -29,7 +29,7 @@ pub enum PfkeyErrorKind {
     KeyLength(u16),
     /// A transform of a policy whose length does not fit, or that names a protocol, mode or level that there is none of.
     Request,
-    /// A policy of no type or direction that is known.
+    /// A policy of no type that is known.
     Policy,
 }
 

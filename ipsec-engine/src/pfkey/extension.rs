@@ -61,8 +61,8 @@ pub enum Extension<'a> {
     Policy(PolicyExtension<'a>),
     /// More about an SA, of KAME, FreeBSD and Linux.
     Sa2 {
-        /// Its mode; `None` for a number that is none.
-        mode: Option<Mode>,
+        /// Its mode, by number: see [`Extension::mode`].
+        mode: u8,
         /// Its sequence number.
         sequence: u32,
         /// Its request number.
@@ -219,6 +219,25 @@ impl Extension<'_> {
             _ => None,
         }
     }
+
+    /// A mode by its number.
+    pub const fn mode(number: u8) -> Option<Mode> {
+        match number {
+            0 => Some(Mode::Any),
+            1 => Some(Mode::Transport),
+            2 => Some(Mode::Tunnel),
+            _ => None,
+        }
+    }
+
+    /// The number of a mode; BEET has none that kernels share, and counts as any.
+    pub const fn mode_number(mode: Mode) -> u8 {
+        match mode {
+            Mode::Any | Mode::Beet => 0,
+            Mode::Transport => 1,
+            Mode::Tunnel => 2,
+        }
+    }
 }
 
 /// Fixed octets from the front of a body.
@@ -271,7 +290,7 @@ pub(super) fn read<'a>(wire: Wire, number: u16, mut body: &'a [u8]) -> Result<Ex
         Some(Kind::Sa2) => {
             let [mode, ..] = *take::<4>(body)?;
             let (sequence, request_id) = (order.u32(*take(body)?), order.u32(*take(body)?));
-            Extension::Sa2 { mode: mode_of(mode.into()), sequence, request_id }
+            Extension::Sa2 { mode, sequence, request_id }
         }
         Some(Kind::NatType) => Extension::NatType(take::<4>(body)?.first().copied().unwrap_or(0)),
         Some(Kind::NatPort(side)) => {
@@ -288,15 +307,6 @@ pub(super) fn read<'a>(wire: Wire, number: u16, mut body: &'a [u8]) -> Result<Ex
             Extension::UdpEncap(u16::from_be_bytes([a, b]))
         }
     })
-}
-
-pub(super) const fn mode_of(number: u32) -> Option<Mode> {
-    match number {
-        0 => Some(Mode::Any),
-        1 => Some(Mode::Transport),
-        2 => Some(Mode::Tunnel),
-        _ => None,
-    }
 }
 
 /// An address and port, and the octets that it has.

@@ -2,7 +2,7 @@ use core::fmt;
 
 use super::dialect::Wire;
 use super::error::PfkeyErrorKind;
-use super::extension::{mode_of, sockaddr, take};
+use super::extension::{Extension, sockaddr, take};
 use crate::policy::{Action, Bundle, Direction, Ends, Level, Mode, Protocol, Request};
 
 /// A policy, without its selector, which is in the addresses of the message.
@@ -10,8 +10,8 @@ use crate::policy::{Action, Bundle, Direction, Ends, Level, Mode, Protocol, Requ
 pub struct PolicyExtension<'a> {
     /// What happens to packets.
     pub kind: PolicyKind,
-    /// Which way they go.
-    pub direction: Direction,
+    /// Which way they go, by number: see [`direction`](Self::direction).
+    pub way: u8,
     /// Its number; 0 when it is to be given one.
     pub id: u32,
     /// Its priority, which only Linux knows.
@@ -41,7 +41,7 @@ pub struct Requests<'a> {
 impl<'a> PolicyExtension<'a> {
     pub(super) fn read(wire: Wire, body: &mut &'a [u8]) -> Result<Self, PfkeyErrorKind> {
         let order = wire.order;
-        let [a, b, direction, _] = *take(body)?;
+        let [a, b, way, _] = *take(body)?;
         let kind = match order.u16([a, b]) {
             0 => PolicyKind::Discard,
             1 => PolicyKind::None,
@@ -50,19 +50,23 @@ impl<'a> PolicyExtension<'a> {
             4 => PolicyKind::Bypass,
             _ => return Err(PfkeyErrorKind::Policy),
         };
-        let direction = match direction {
-            1 => Direction::In,
-            2 => Direction::Out,
-            3 => Direction::Forward,
-            _ => return Err(PfkeyErrorKind::Policy),
-        };
         let (id, priority) = (order.u32(*take(body)?), order.u32(*take(body)?));
         let requests = Requests { octets: body, wire };
         let mut rest = requests.octets;
         while !rest.is_empty() {
             rest = requests.split(rest)?.1;
         }
-        Ok(Self { kind, direction, id, priority, requests })
+        Ok(Self { kind, way, id, priority, requests })
+    }
+
+    /// Which way packets go; `None` for the policy of a socket, and for what is none.
+    pub const fn direction(&self) -> Option<Direction> {
+        match self.way {
+            1 => Some(Direction::In),
+            2 => Some(Direction::Out),
+            3 => Some(Direction::Forward),
+            _ => None,
+        }
     }
 
     /// The policy's action; `None` when it has more transforms than one of ours may have.
@@ -112,7 +116,7 @@ impl<'a> Requests<'a> {
             108 => Protocol::Ipcomp,
             _ => return Err(wrong),
         };
-        let mode = mode_of(mode.into()).ok_or(wrong)?;
+        let mode = Extension::mode(mode).ok_or(wrong)?;
         let level = match (level, order.u32([a, b, c, d])) {
             (0, _) => Level::Default,
             (1, _) => Level::Use,

@@ -6,7 +6,7 @@ use super::extension::{Extension, Lifetime};
 use super::message::VERSION;
 use super::number::{MessageKind, SaType};
 use super::policy::{PolicyKind, REQUEST};
-use crate::policy::{Action, Direction, Level, Mode, Priority, Protocol, Request};
+use crate::policy::{Action, Direction, Level, Priority, Protocol, Request};
 
 /// Writes a message into the caller's buffer. Its length is set when it is finished.
 #[derive(Debug)]
@@ -65,8 +65,13 @@ impl<'b> MessageWriter<'b> {
             Action::Entrust => PolicyKind::Entrust,
             Action::Bypass => PolicyKind::Bypass,
         };
+        let way = match direction {
+            Direction::In => 1,
+            Direction::Out => 2,
+            Direction::Forward => 3,
+        };
         self.extension(number, |writer| {
-            writer.policy_head(kind, direction, id, priority.0)?;
+            writer.policy_head(kind, way, id, priority.0)?;
             match action {
                 Action::Ipsec(bundle) => bundle.iter().try_for_each(|request| writer.request(request)),
                 _ => Ok(()),
@@ -163,11 +168,11 @@ impl<'b> MessageWriter<'b> {
                 self.put(&[0; 4])
             }
             Extension::Policy(policy) => {
-                self.policy_head(policy.kind, policy.direction, policy.id, policy.priority)?;
+                self.policy_head(policy.kind, policy.way, policy.id, policy.priority)?;
                 self.put(policy.requests.octets())
             }
             Extension::Sa2 { mode, sequence, request_id } => {
-                self.put(&[mode.map_or(0, mode_number), 0, 0, 0])?;
+                self.put(&[mode, 0, 0, 0])?;
                 self.put(&order.octets32(sequence))?;
                 self.put(&order.octets32(request_id))
             }
@@ -185,7 +190,7 @@ impl<'b> MessageWriter<'b> {
         }
     }
 
-    fn policy_head(&mut self, kind: PolicyKind, direction: Direction, id: u32, priority: u32) -> Result<(), NoSpace> {
+    fn policy_head(&mut self, kind: PolicyKind, way: u8, id: u32, priority: u32) -> Result<(), NoSpace> {
         let order = self.wire.order;
         self.put16(match kind {
             PolicyKind::Discard => 0,
@@ -194,12 +199,7 @@ impl<'b> MessageWriter<'b> {
             PolicyKind::Entrust => 3,
             PolicyKind::Bypass => 4,
         })?;
-        let direction = match direction {
-            Direction::In => 1,
-            Direction::Out => 2,
-            Direction::Forward => 3,
-        };
-        self.put(&[direction, 0])?;
+        self.put(&[way, 0])?;
         self.put(&order.octets32(id))?;
         self.put(&order.octets32(priority))
     }
@@ -220,7 +220,7 @@ impl<'b> MessageWriter<'b> {
         };
         self.put(&[0, 0])?;
         self.put16(protocol)?;
-        self.put(&[mode_number(request.mode), level, 0, 0])?;
+        self.put(&[Extension::mode_number(request.mode), level, 0, 0])?;
         self.put(&self.wire.order.octets32(id.into()))?;
         self.put(&[0; 4])?;
         if let Some(ends) = &request.ends {
@@ -286,14 +286,5 @@ impl<'b> MessageWriter<'b> {
         let field = self.buffer.get_mut(at..).and_then(<[u8]>::first_chunk_mut).ok_or(NoSpace)?;
         *field = octets;
         Ok(())
-    }
-}
-
-const fn mode_number(mode: Mode) -> u8 {
-    match mode {
-        // BEET has no number that all kernels share.
-        Mode::Any | Mode::Beet => 0,
-        Mode::Transport => 1,
-        Mode::Tunnel => 2,
     }
 }
