@@ -73,7 +73,8 @@ fn ecp(group: Group, nid: Nid) -> impl Fn(&[u8], &[u8]) -> Vec<u8> {
     move |private, public| {
         let mut context = BigNumContext::new().unwrap();
         let encoded = [&[4][..], public].concat();
-        let peer = EcKey::from_public_key(&curve, &EcPoint::from_bytes(&curve, &encoded, &mut context).unwrap()).unwrap();
+        let peer =
+            EcKey::from_public_key(&curve, &EcPoint::from_bytes(&curve, &encoded, &mut context).unwrap()).unwrap();
         let base = curve.generator_opt().unwrap();
         let own = EcKey::from_private_components(&curve, &BigNum::from_slice(private).unwrap(), base).unwrap();
         let (own, peer) = (PKey::from_ec_key(own).unwrap(), PKey::from_ec_key(peer).unwrap());

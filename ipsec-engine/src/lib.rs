@@ -1,24 +1,56 @@
-//! The databases of an IPsec gateway (RFC 4301), in fixed memory.
+//! The databases of an IPsec gateway (RFC 4301) in fixed memory, and the two roads of a packet through them.
 //!
-//! What it is, so far: the language of setkey(8), parsed without allocation and written again ([`setkey`]), and the types of
-//! policies. What it is not, yet: the databases themselves and the two roads of a packet through them.
+//! What it is: [`Engine`], which holds policies and SAs and turns a packet into what must happen to it
+//! ([`Engine::outbound`], [`Engine::inbound`]); [`Sa`], which can do its part alone; [`setkey`], the language of setkey(8);
+//! [`pfkey`], the messages of PF_KEYv2. What it is not: key exchange, sockets, routing, fragmentation or reassembly.
 //!
 //! ```
-//! use ipsec_engine::setkey::{Statement, Statements};
+//! # #[cfg(feature = "any")] {
+//! use core::time::Duration;
+//! use ipsec_engine::setkey::{Loading, Statement, Statements};
+//! use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Way};
+//! use ipsec_packet::{PacketBuf, Seq};
 //!
-//! let text = r#"
-//!     add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E 3des-cbc "ninja sentry 3des-cbc key" -A hmac-sha1 "this is the test key";
+//! let mut engine: Engine<AnyAlgorithms, 4, 4> = Engine::new(Settings::STRICT, None, None);
+//! let mut statements = Statements::of(r#"
+//!     add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E aes-cbc "sixteen octets !" -A hmac-sha1 "twenty octets it has";
 //!     spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;
-//! "#;
-//! let mut statements = Statements::of(text);
-//! assert!(statements.next().is_err()); // that key has 25 octets
-//! assert!(matches!(statements.next(), Ok(Some(Statement::SpdAdd(_)))));
-//! # assert!(matches!(statements.next(), Ok(None)));
+//! "#);
+//! let now = Duration::from_secs(1_795_000_000);
+//! while let Some(statement) = statements.next().unwrap() {
+//!     match statement {
+//!         Statement::Add(sa) => drop(engine.install(sa.sa(Way::Out, None, &Loading::RFC).unwrap(), now).unwrap()),
+//!         Statement::SpdAdd(policy) => drop(engine.add_policy(policy.policy().unwrap()).unwrap()),
+//!         _ => {}
+//!     }
+//! }
+//! let mut frame = [0; 256];
+//! frame[100..120].copy_from_slice(&[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 59, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1]);
+//! let mut packet = PacketBuf::with_headroom(&mut frame, 100, 20).unwrap();
+//! let mut iv = |_: Seq, iv: &mut [u8]| iv.fill(7); // not so: see esp_core::IvSource
+//! assert_eq!(engine.outbound(now, &mut packet, &mut iv), Disposition::Send);
+//! # }
 //! ```
 //!
-//! Features: none.
+//! Memory: everything an engine ever needs is in it, and `size_of` tells how much that is. On a 64-bit machine:
 //!
-//! Security notes: keys are borrowed from the text and never printed by `Debug`; whoever holds the text wipes it.
+//! | SAs | policies | flows | algorithms | octets |
+//! |---|---|---|---|---|
+//! | 256 | 64 | 64 | every one, at run time | 1500608 |
+//! | 256 | 64 | 64 | AES-128-CBC with HMAC-SHA1 | 303488 |
+//! | 2 | 2 | 4 | AES-128-CBC with HMAC-SHA1 | 6064 |
+//!
+//! Nearly all of it are SAs, of 5504 and 880 octets: one that may be of any algorithm is as large as Blowfish's tables. An
+//! engine is made by a `const fn`, so it can be a `static`; where it is put into a `Box`, the stack must hold it for a moment.
+//!
+//! Features: `any` (default), for [`AnyAlgorithms`](crate::AnyAlgorithms) and SAs from setkey statements. The algorithms are
+//! features of `ipsec-crypto`.
+//!
+//! Security notes: what a policy protects never leaves in clear, unless its level is `use`; what it protects is not accepted
+//! in clear, nor through other SAs than it asks for. A later fragment, whose ports are not there, is discarded where a policy
+//! for certain ports might protect it. Packets of a tunnel that no policy wants are discarded, whatever
+//! [`Settings::unmatched`] says. Counters, limits and windows change by authentic packets only. Keys are wiped with their SA,
+//! and never printed, but by the writer of setkey statements.
 #![no_std]
 
 mod admission;

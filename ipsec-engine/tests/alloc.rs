@@ -1,15 +1,65 @@
-//! Reading the language of setkey(8) takes nothing from the heap.
-#![allow(missing_docs, clippy::unwrap_used)]
+//! Reading the language of setkey(8), and packets through the engine, take nothing from the heap.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::cast_possible_truncation)]
+#![allow(clippy::arithmetic_side_effects)]
+
+mod common;
 
 use std::alloc::System;
 
+use common::{Gateway, NOW, udp};
+use ipsec_engine::Disposition;
 use ipsec_engine::setkey::Statements;
+use ipsec_packet::{PacketBuf, Seq};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
 static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
+/// One test: what others allocate meanwhile would count.
 #[test]
+fn nothing_takes_from_the_heap() {
+    statements_and_mistakes_allocate_nothing();
+    packets_allocate_nothing();
+}
+
+fn packets_allocate_nothing() {
+    let text = "add 192.0.2.1 198.51.100.1 ipcomp 0x1000 -m tunnel -C deflate;
+        add 192.0.2.1 198.51.100.1 esp 0x1001 -r 8 -E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213;
+        add 192.0.2.1 198.51.100.1 ah 0x1002 -r 8 -A hmac-md5 0x000102030405060708090a0b0c0d0e0f;";
+    let policy = "10.1.0.0/16 10.2.0.0/16 any -P";
+    let bundle = "ipsec ipcomp/tunnel/192.0.2.1-198.51.100.1/use esp/transport//require ah/transport//require;";
+    let wanting = "spdadd 10.3.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.9-198.51.100.1/require;";
+    let mut from = Gateway::new(&format!("{text} spdadd {policy} out {bundle} {wanting}"), "192.0.2.1");
+    let mut to = Gateway::new(&format!("{text} spdadd {policy} in {bundle}"), "198.51.100.1");
+    let packets = [udp("10.1.0.1", "10.2.0.1", 1, 2, &[b'a'; 1000]), udp("10.3.0.1", "10.2.0.1", 1, 2, b"b")];
+    let mut bytes = [0; 8192];
+    let (mut opened, mut refused) = (0, 0);
+    let region = Region::new(GLOBAL);
+    for round in 0..100 {
+        for packet in &packets {
+            bytes[512..512 + packet.len()].copy_from_slice(packet);
+            let mut buffer = PacketBuf::with_headroom(&mut bytes, 512, packet.len()).unwrap();
+            let mut iv = |_: Seq, iv: &mut [u8]| iv.fill(round);
+            match from.engine.outbound(NOW, &mut buffer, &mut iv) {
+                Disposition::Send => {
+                    if round % 3 == 2 {
+                        buffer.data_mut()[60] ^= 1;
+                    }
+                    match to.engine.inbound(NOW, &mut buffer) {
+                        Disposition::Deliver => opened += 1,
+                        _ => refused += 1,
+                    }
+                }
+                _ => refused += 1,
+            }
+            while from.engine.poll_event().is_some() || to.engine.poll_audit().is_some() {}
+        }
+    }
+    let change = region.change();
+    assert_eq!((opened, refused), (67, 133));
+    assert_eq!((change.allocations, change.reallocations), (0, 0));
+}
+
 fn statements_and_mistakes_allocate_nothing() {
     let text = "add 10.0.0.1 10.0.0.2 esp 0x1001 -m tunnel -E aes-cbc \"1234567890123456\" -A hmac-sha1 \"12345678901234567890\";
         spdadd 10.0.0.0/8[any] 10.1.0.0/16[80] tcp -P out prio high ipsec ipcomp/transport//use esp/tunnel/10.0.0.1-10.0.0.2/unique:5;

@@ -1,0 +1,127 @@
+//! Packets through the engine with 1, 100 and 1000 policies, of which the last one is theirs.
+
+use std::hint::black_box;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use ipcomp_core::{Deflate, Inflate};
+use ipsec_engine::setkey::{Loading, Statement, Statements};
+use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Sa, Settings, Way};
+use ipsec_packet::{IpProto, Ipv4Header, PacketBuf, Seq};
+use zerocopy::IntoBytes;
+
+type Databases = Engine<AnyAlgorithms, 256, 1024, 1024>;
+
+const ROUNDS: usize = 21;
+const PACKETS: u32 = 2000;
+const NOW: Duration = Duration::from_secs(1_000_000);
+
+/// Runs the measurement and prints medians.
+pub fn run() {
+    println!("{:<44} {:>10} {:>14}", "one packet", "ns", "packets/s");
+    for policies in [1usize, 100, 1000] {
+        let mut databases = databases(policies);
+        measure(policies, "clear, by the cache of flows", &mut databases, &mut |d, n| clear(d, n, 1));
+        measure(policies, "clear, 65536 flows", &mut databases, &mut |d, n| clear(d, n, 65536));
+        for size in [64, 1408] {
+            measure(policies, &format!("aes128-sha1 tunnel out, {size} octets"), &mut databases, &mut |d, n| {
+                seal(d, n, size)
+            });
+        }
+    }
+    sizes();
+}
+
+fn measure(policies: usize, what: &str, databases: &mut Databases, packet: &mut dyn FnMut(&mut Databases, u32)) {
+    let mut times: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let start = Instant::now();
+            (0..PACKETS).for_each(|n| packet(databases, n));
+            start.elapsed().as_nanos() as f64 / f64::from(PACKETS)
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    let median = times[ROUNDS / 2];
+    println!("{policies:>4} policies, {what:<29} {median:>10.1} {:>14.0}", 1e9 / median);
+}
+
+/// `policies` of which the last two are for the packets: one protects, one lets pass.
+fn databases(policies: usize) -> Box<Databases> {
+    let mut databases: Box<Databases> =
+        Box::new(Engine::new(Settings::SETKEY, Some(Deflate::new()), Some(Inflate::new())));
+    let mut text = String::from(
+        "add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E aes-cbc 0x000102030405060708090a0b0c0d0e0f \
+         -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213;\n",
+    );
+    for n in 0..policies.saturating_sub(2) {
+        text += &format!("spdadd 172.16.{}.{}/32 10.2.0.0/16 tcp -P out discard;\n", n / 256, n % 256);
+    }
+    text += "spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;\n";
+    if policies > 1 {
+        text += "spdadd 10.3.0.0/16 0.0.0.0/0 any -P out none;\n";
+    }
+    let mut statements = Statements::of(&text);
+    while let Some(statement) = statements.next().expect("a good text") {
+        match statement {
+            Statement::Add(add) => {
+                let sa = add.sa(Way::Out, None, &Loading::RFC).expect("an sa");
+                assert!(databases.install(sa, NOW).is_ok());
+            }
+            Statement::SpdAdd(policy) => {
+                databases.add_policy(policy.policy().expect("a policy")).expect("room");
+            }
+            _ => {}
+        }
+    }
+    databases
+}
+
+/// A packet that passes in clear, of one of so many flows.
+fn clear(databases: &mut Databases, n: u32, flows: u32) {
+    let mut bytes = [0; 64];
+    let source = u32::from_be_bytes([10, 3, 0, 0]) + n.wrapping_mul(2_654_435_761) % flows;
+    packet(&mut bytes, 0, 64, IpAddr::from(source.to_be_bytes()));
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 64).expect("room");
+    assert_eq!(black_box(databases.outbound(NOW, &mut packet, &mut |_: Seq, _: &mut [u8]| ())), Disposition::Bypass);
+}
+
+fn seal(databases: &mut Databases, n: u32, size: usize) {
+    let mut bytes = [0; 1600];
+    packet(&mut bytes, 100, size, IpAddr::from([10, 1, 0, 1]));
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 100, size).expect("room");
+    let mut iv = |_: Seq, iv: &mut [u8]| iv.fill(n as u8);
+    assert_eq!(black_box(databases.outbound(NOW, &mut packet, &mut iv)), Disposition::Send);
+}
+
+/// A UDP packet of so many octets at a place.
+fn packet(bytes: &mut [u8], at: usize, size: usize, source: IpAddr) {
+    let IpAddr::V4(source) = source else { return };
+    let mut header = Ipv4Header::new(source, [10, 2, 0, 1].into(), IpProto::UDP, 64);
+    header.set_total_length(size as u16);
+    header.set_checksum();
+    bytes[at..at + 20].copy_from_slice(header.as_bytes());
+    bytes[at + 20..at + 24].copy_from_slice(&[0, 53, 0, 53]);
+}
+
+/// What the databases take of memory.
+fn sizes() {
+    let of = |what: &str, octets: usize| println!("{what:<44} {octets:>10} octets");
+    println!();
+    of("an SA of any algorithm", size_of::<Sa<AnyAlgorithms>>());
+    of("engine, 256 SAs, 64 policies, 64 flows", size_of::<Engine<AnyAlgorithms, 256, 64>>());
+    of("engine, 16 SAs, 64 policies, 64 flows", size_of::<Engine<AnyAlgorithms, 16, 64>>());
+    of("an SA of AES-128-CBC + HMAC-SHA1", size_of::<Sa<Small>>());
+    of("engine of these, 256 SAs, 64 policies, 64 flows", size_of::<Engine<Small, 256, 64>>());
+    of("engine of these, 2 SAs, 2 policies, 4 flows", size_of::<Engine<Small, 2, 2, 4>>());
+}
+
+/// One suite, no AH, no IPComp.
+enum Small {}
+
+impl ipsec_engine::Algorithms for Small {
+    type Suite = ipsec_crypto::EncryptThenMac<ipsec_crypto::Aes128Cbc, ipsec_crypto::HmacSha1_96>;
+    type Integrity = ipsec_engine::Never;
+    type Window = ipsec_packet::ReplayWindow<2>;
+    type Compressor = ipsec_engine::Never;
+    type Decompressor = ipsec_engine::Never;
+}

@@ -1,0 +1,32 @@
+//! The octets that the crate's documentation promises.
+#![allow(missing_docs, clippy::panic)]
+#![cfg(target_pointer_width = "64")]
+
+use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
+use ipsec_engine::{Algorithms, AnyAlgorithms, Engine, Never, Sa};
+use ipsec_packet::ReplayWindow;
+
+/// One suite, no AH, no IPComp.
+enum One {}
+
+impl Algorithms for One {
+    type Suite = EncryptThenMac<Aes128Cbc, HmacSha1_96>;
+    type Integrity = Never;
+    type Window = ReplayWindow<2>;
+    type Compressor = Never;
+    type Decompressor = Never;
+}
+
+#[test]
+fn the_documentation_tells_what_an_engine_takes() {
+    let text = include_str!("../src/lib.rs");
+    for octets in [
+        size_of::<Engine<AnyAlgorithms, 256, 64>>(),
+        size_of::<Engine<One, 256, 64>>(),
+        size_of::<Engine<One, 2, 2, 4>>(),
+    ] {
+        assert!(text.contains(&format!("| {octets} |")), "{octets}");
+    }
+    let (any, one) = (size_of::<Sa<AnyAlgorithms>>(), size_of::<Sa<One>>());
+    assert!(text.contains(&format!("of {any} and {one} octets")), "{any} {one}");
+}
