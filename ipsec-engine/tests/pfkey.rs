@@ -72,7 +72,7 @@ const REGISTERED: &str = concat!(
 );
 
 /// An answer to a message that it did not take.
-const REFUSED: &str = concat!("020316030200000001000000bc790000",);
+const REFUSED: &str = "020316030200000001000000bc790000";
 
 fn octets(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
