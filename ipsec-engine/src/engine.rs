@@ -1,7 +1,7 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use esp_core::IvSource;
+use esp_core::{IvSource, SealError};
 use heapless::Deque;
 use ipsec_packet::{Flow, Ip, PacketBuf, Selector, TooBig};
 
@@ -134,7 +134,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Changes that.
-    pub const fn settings_mut(&mut self) -> &mut Settings {
+    pub fn settings_mut(&mut self) -> &mut Settings {
+        self.spd.forget_flows(); // what they chose may have been for another default level
         &mut self.settings
     }
 
@@ -202,6 +203,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// An SA, to be changed: its counter or window moved on, its limits or encapsulation set anew.
     pub fn sa_mut(&mut self, key: &SaKey, source: IpAddr) -> Option<&mut Sa<A>> {
         let at = self.sad.find(key, source)?;
+        self.sad.forget_choices();
         self.sad.get_mut(at)?.sa.as_mut()
     }
 
@@ -342,6 +344,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         for (sa, mode) in self.through(bundle, chosen) {
             plan.through(sa, mode, packet.data())?;
             mtu = [mtu, sa.path_mtu].into_iter().flatten().min();
+        }
+        // An SA that serves two transforms needs two numbers.
+        for at in chosen.iter().flatten() {
+            let uses = chosen.iter().flatten().filter(|other| *other == at).count();
+            let left = self.sad.get(*at).and_then(|slot| Some(slot.sa.as_ref()?.transform.counter()?.remaining()));
+            if left.is_some_and(|left| left < u64::try_from(uses).unwrap_or(u64::MAX)) {
+                return Err(SealError::SequenceExhausted.into());
+            }
         }
         if let Some(mtu) = mtu.filter(|&mtu| plan.length > mtu.into()) {
             let fits = self.largest_inner(bundle, chosen, mtu, packet.data());

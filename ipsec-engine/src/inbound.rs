@@ -91,7 +91,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                         None => return Err(Reason::NoSa),
                     }
                 }
-                Layer::Upper => self.companion(arrival.packet.data(), ends),
+                Layer::Upper => self.companion(now, arrival.packet.data(), ends),
             };
             let Some((at, place, encap)) = found else { break };
             self.take_off(now, arrival, at, place, encap, &seen, ends)?;
@@ -121,15 +121,25 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// A tunnel of IPComp whose packet was not worth compressing arrives as a plain tunnel (RFC 3173 2.2).
-    fn companion(&self, packet: &[u8], ends: (IpAddr, IpAddr)) -> Option<(u16, Placement, Option<Encap>)> {
+    fn companion(
+        &self,
+        now: Duration,
+        packet: &[u8],
+        ends: (IpAddr, IpAddr),
+    ) -> Option<(u16, Placement, Option<Encap>)> {
         let place = locate(packet, IpProto::IPV4).or_else(|_| locate(packet, IpProto::IPV6)).ok()?;
-        let (at, _) = self.sad.iter().find(|(_, slot)| {
+        let between = |slot: &crate::sad::Slot<A>| {
             let key = slot.key;
             let is_tunnel = slot.sa.as_ref().is_some_and(|sa| matches!(sa.mode, Mode::Tunnel | Mode::Any));
             is_tunnel
                 && (key.way, key.protocol) == (Way::In, Protocol::Ipcomp)
                 && (slot.source, key.destination) == ends
-        })?;
+        };
+        // One that is alive, if there is one.
+        let (at, _) =
+            self.sad.iter().filter(|(_, slot)| between(slot)).min_by_key(|(_, slot)| {
+                slot.sa.as_ref().is_some_and(|sa| sa.lifetimes.hard.reached(&slot.usage, now))
+            })?;
         Some((at, place, None))
     }
 
@@ -175,7 +185,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let came = Came {
             protocol: key.protocol,
             mode: taken.mode,
-            source: sa.source,
+            source: if sa.source.is_unspecified() { ends.0 } else { sa.source },
             destination: sa.destination,
             request_id: sa.request_id,
         };
@@ -190,29 +200,29 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.counters.add(Way::In, octets, taken.octets);
         self.sad.refresh(at, now);
         arrival.history.push(came);
+        if let Some(reason) = taken.refused {
+            return Err(reason);
+        }
         if taken.dummy {
             return Err(Reason::Dummy);
         }
         arrival.fresh = taken.mode != Mode::Transport;
         if arrival.fresh {
             self.counters.add(Way::In, Counter::Tunnelled, 1);
-            self.settle(arrival);
+            self.settle(now, arrival);
         }
         Ok(())
     }
 
     /// A packet out of a tunnel that is protected again, by a policy of its own for what is between here and there: if that
     /// policy is content with the SAs so far, they are no more the matter of the policy for what is inside.
-    fn settle(&mut self, arrival: &mut Arrival<'_, '_>) {
+    fn settle(&mut self, now: Duration, arrival: &mut Arrival<'_, '_>) {
         let Ok(flow) = Flow::read(arrival.packet.data()) else { return };
-        if !matches!(flow.protocol, IpProto::ESP | IpProto::AH | IpProto::IPCOMP | IpProto::UDP) {
-            return;
-        }
         let opens_again = matches!(self.next_layer(arrival.packet.data()), Ok(Layer::Ipsec(protocol, place, encap))
         if numbers(arrival.packet.data(), protocol, place, encap).is_ok_and(|(spi, _)| {
             let key = SaKey { way: Way::In, destination: flow.destination, protocol, spi };
             self.sad.find(&key, flow.source).is_some()
-        }));
+        })) || self.companion(now, arrival.packet.data(), (flow.source, flow.destination)).is_some();
         if let (true, Verdict::Rule(at)) = (opens_again, self.lookup(Way::In, Direction::In, &flow))
             && let Some(&Rule { id, policy: Policy { action: Action::Ipsec(bundle), .. }, .. }) = self.spd.rule(at)
         {
@@ -325,6 +335,8 @@ pub struct Taken {
     pub octets: usize,
     /// Whether it is a dummy, of which nothing is delivered (RFC 4303 2.6).
     pub dummy: bool,
+    /// Why the packet cannot go on, although it was authentic: it was wiped.
+    pub(crate) refused: Option<Reason>,
 }
 
 impl<A: Algorithms> Sa<A> {
@@ -350,17 +362,18 @@ impl<A: Algorithms> Sa<A> {
             (Protocol::Ipcomp, _) => IpProto::IPCOMP,
         };
         let place = locate(packet.data(), header)?;
-        match self.key().protocol {
+        let taken = match self.key().protocol {
             Protocol::Esp => esp(self, packet, place, self.encap, &seen),
             Protocol::Ah => ah(self, packet, &seen),
             Protocol::Ipcomp => ipcomp(self, decompressor, packet, place, &seen),
-        }
+        }?;
+        taken.refused.map_or(Ok(taken), Err)
     }
 }
 
 impl Taken {
     fn transport(octets: usize) -> Self {
-        Self { mode: Mode::Transport, octets, dummy: false }
+        Self { mode: Mode::Transport, octets, dummy: false, refused: None }
     }
 }
 
@@ -398,7 +411,7 @@ fn esp<A: Algorithms>(
     // something, which means nothing (RFC 4303 2.6).
     let bare = matches!(sa.mode, Mode::Transport | Mode::Any) && packet.is_empty();
     if opened.is_dummy() && !bare {
-        return Ok(Taken { mode: sa.mode, octets, dummy: true });
+        return Ok(Taken { mode: sa.mode, octets, dummy: true, refused: None });
     }
     let mode = match sa.mode {
         Mode::Beet => Mode::Beet,
@@ -418,8 +431,8 @@ fn esp<A: Algorithms>(
             repaired.map_err(Reason::from)
         }
     };
-    wiped_unless(placed, packet)?;
-    Ok(Taken { mode, octets, dummy: false })
+    let refused = wiped_unless(placed, packet).err();
+    Ok(Taken { mode, octets, dummy: false, refused })
 }
 
 /// What was opened and goes no further is wiped.
@@ -453,8 +466,8 @@ fn ah<A: Algorithms>(sa: &mut Sa<A>, packet: &mut PacketBuf<'_>, seen: &OuterSee
     let inner = locate(packet.data(), verified.next_header);
     let inner = inner.and_then(|place| packet.pull_front(place.at).map_err(IpError::from)).map_err(Reason::from);
     let accepted = inner.and_then(|()| Ok(sa.tunnel.accept(seen, verified.next_header, packet)?));
-    wiped_unless(accepted, packet)?;
-    Ok(Taken { mode: Mode::Tunnel, octets, dummy: false })
+    let refused = wiped_unless(accepted, packet).err();
+    Ok(Taken { mode: Mode::Tunnel, octets, dummy: false, refused })
 }
 
 fn ipcomp<A: Algorithms>(
@@ -480,8 +493,8 @@ fn ipcomp<A: Algorithms>(
     };
     let octets = packet.len();
     if is_tunnel(sa.mode, next) {
-        wiped_unless(sa.tunnel.accept(seen, next, packet).map_err(Reason::from), packet)?;
-        return Ok(Taken { mode: Mode::Tunnel, octets, dummy: false });
+        let refused = wiped_unless(sa.tunnel.accept(seen, next, packet).map_err(Reason::from), packet).err();
+        return Ok(Taken { mode: Mode::Tunnel, octets, dummy: false, refused });
     }
     packet.push_front(place.at).map_err(IpError::from)?;
     name(packet, place, next);

@@ -205,7 +205,7 @@ fn around<A: Algorithms>(
     if let (Mode::Beet, Some(beet)) = (mode, &sa.beet) {
         next = beet.strip(packet)?;
     }
-    let payload = packet.len();
+    let mut payload = packet.len();
     match &mut sa.transform {
         Transform::EspOut(esp) => {
             esp.seal(packet, next, iv)?;
@@ -222,6 +222,7 @@ fn around<A: Algorithms>(
             let whole = packet.len();
             ah.sign(packet)?;
             count(wrapping, Counter::Ah, Counter::AhOctets, whole);
+            payload = whole;
         }
         Transform::IpcompOut(ipcomp) => {
             let next = squeeze(ipcomp, wrapping, packet, next);
@@ -278,16 +279,17 @@ pub(crate) fn name(packet: &mut PacketBuf<'_>, place: Placement, kind: IpProto) 
     }
 }
 
-/// Whether an SA is one that a request can be served by: its protocol, mode, ends and request number. Ends that the
-/// request does not name are those of the packet as it is by then.
+/// Whether an SA is one that a request can be served by: its protocol, mode, ends and request number. In transport mode the
+/// ends are those of the packet as it is by then, too.
 pub(crate) fn serves<A: Algorithms>(sa: &Sa<A>, request: &Request, request_id: u32, flow: (IpAddr, IpAddr)) -> bool {
     let key = sa.key();
     let mode = request.mode == sa.mode || sa.mode == Mode::Any || request.mode == Mode::Any;
     let named = |end: Option<IpAddr>, own| end.is_none_or(|end| end == own);
-    let ends = match (&request.ends, mode_of(request.mode, sa.mode)) {
-        (Some(ends), _) => named(ends.source.0, sa.source) && named(ends.destination.0, sa.destination),
-        (None, Mode::Transport | Mode::Any) => (sa.source, sa.destination) == flow,
-        (None, Mode::Tunnel | Mode::Beet) => true,
+    let ends =
+        request.ends.is_none_or(|ends| named(ends.source.0, sa.source) && named(ends.destination.0, sa.destination));
+    let ends = match mode_of(request.mode, sa.mode) {
+        Mode::Transport | Mode::Any => ends && (sa.source, sa.destination) == flow,
+        Mode::Tunnel | Mode::Beet => ends,
     };
     key.way == Way::Out
         && key.protocol == request.protocol

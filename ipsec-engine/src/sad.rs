@@ -141,6 +141,11 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         self.generation
     }
 
+    /// Another SA may be the right one for a flow from now on.
+    pub(crate) const fn forget_choices(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
+
     pub(crate) fn get(&self, at: u16) -> Option<&Slot<A>> {
         self.slots.get(usize::from(at))?.as_ref()
     }
@@ -165,7 +170,11 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     #[allow(clippy::result_large_err)] // the SA is the caller's
     pub(crate) fn install(&mut self, sa: Sa<A>, now: Duration) -> Result<u16, InstallError<A>> {
         let (key, source) = (sa.key(), sa.source);
-        let at = match self.find(&key, source) {
+        let known = self.find(&key, source);
+        if let Some(at) = known {
+            self.refresh(at, now);
+        }
+        let at = match known {
             Some(at) if self.get(at).is_some_and(|slot| matches!(slot.state, SaState::Larval | SaState::Dead)) => {
                 self.remove(at);
                 at
@@ -214,7 +223,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     fn put(&mut self, at: u16, slot: Slot<A>) {
         self.index.insert(hash_of(&slot.key), at);
         self.serial = self.serial.wrapping_add(1);
-        self.generation = self.generation.wrapping_add(1);
+        self.forget_choices();
         if let Some(place) = self.slots.get_mut(usize::from(at)) {
             *place = Some(Slot { serial: self.serial, ..slot });
         }
@@ -239,7 +248,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     pub(crate) fn remove(&mut self, at: u16) -> Option<Slot<A>> {
         let slot = self.slots.get_mut(usize::from(at))?.take()?;
         self.index.remove(hash_of(&slot.key), at);
-        self.generation = self.generation.wrapping_add(1);
+        self.forget_choices();
         if slot.notice.any() {
             self.notices = self.notices.saturating_sub(1);
         }
@@ -272,7 +281,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         let state = state.max(before); // nothing comes back to life
         if state != before {
             slot.state = state;
-            self.generation = self.generation.wrapping_add(1);
+            self.forget_choices();
             self.note(at, |notice| match state {
                 SaState::Dead => notice.hard = true,
                 _ => notice.soft = true,

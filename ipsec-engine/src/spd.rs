@@ -6,7 +6,7 @@ use ipsec_packet::{Detail, Flow, Match, Selector};
 
 use crate::event::Acquire;
 use crate::index::{address, bucket, hash};
-use crate::policy::{Direction, MAX_TRANSFORMS, Policy, PolicyId};
+use crate::policy::{Action, Direction, MAX_TRANSFORMS, Policy, PolicyId};
 
 /// The database of policies: in their order, with a cache of flows in front.
 #[derive(Debug)]
@@ -61,6 +61,8 @@ pub enum PolicyError {
     Exists(PolicyId),
     /// There is no room.
     Full,
+    /// It is to protect, and says with nothing.
+    NoTransform,
 }
 
 impl fmt::Display for PolicyError {
@@ -68,6 +70,7 @@ impl fmt::Display for PolicyError {
         match self {
             Self::Exists(id) => write!(f, "policy {id} is for the same packets"),
             Self::Full => f.write_str("no room for another policy"),
+            Self::NoTransform => f.write_str("a policy that protects with nothing"),
         }
     }
 }
@@ -81,6 +84,9 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     }
 
     pub(crate) fn add(&mut self, policy: Policy) -> Result<PolicyId, PolicyError> {
+        if matches!(policy.action, Action::Ipsec(bundle) if bundle.iter().next().is_none()) {
+            return Err(PolicyError::NoTransform);
+        }
         if let Some(id) = self.find(policy.direction, &policy.selector) {
             return Err(PolicyError::Exists(id));
         }
@@ -121,7 +127,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         &mut self.rules
     }
 
-    fn forget_flows(&mut self) {
+    pub(crate) fn forget_flows(&mut self) {
         self.flows.fill(None);
     }
 

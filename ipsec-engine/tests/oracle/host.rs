@@ -1,0 +1,267 @@
+//! An engine with the oracle at its side, and the octets of what the oracle knows as layers.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ah_core::Profile;
+use ipcomp_core::{Deflate, Inflate};
+use ipsec_crypto::{AnyAhIntegrity, AnySuite, CipherAlgorithm, IntegrityAlgorithm};
+use ipsec_engine::{
+    Action, AnyAlgorithms, AnyWindow, DefaultLevel, Direction, Disposition, Engine, Event, IpcompOut, Level, Policy,
+    PolicyError, Protocol, Request, Sa, Settings, Transform, Unmatched, Way,
+};
+use ipsec_packet::{
+    Cpi, Flow, IpProto, Ipv4Header, Ipv6Header, Match, PacketBuf, Seq, SeqWidth, Spi, WindowSize, set_length,
+};
+use zerocopy::IntoBytes;
+
+use crate::Random;
+use crate::model::{Body, Oracle, Outcome, Packet, Piece, Spec};
+
+/// How often what came out.
+pub type Tally = BTreeMap<(&'static str, String), u64>;
+
+/// An engine and what it should do.
+pub struct Host {
+    pub engine: Box<Engine<AnyAlgorithms, 48, POLICIES, 5>>,
+    pub oracle: Oracle,
+}
+
+/// Enough for the deepest packet: in front for headers, behind for what IPComp makes.
+const ROOM: usize = 2048;
+const POLICIES: usize = 10;
+
+impl Host {
+    pub fn new() -> Self {
+        let engine = Box::new(Engine::new(Settings::STRICT, Some(Deflate::new()), Some(Inflate::new())));
+        Self { engine, oracle: Oracle::new() }
+    }
+
+    pub fn set(&mut self, discards_unmatched: bool, default_is_use: bool, link_mtu: Option<u16>) {
+        let settings = self.engine.settings_mut();
+        settings.unmatched = if discards_unmatched { Unmatched::Discard } else { Unmatched::Bypass };
+        settings.default_level = if default_is_use { DefaultLevel::Use } else { DefaultLevel::Require };
+        settings.link_mtu = link_mtu;
+        let oracle = &mut self.oracle;
+        (oracle.discards_unmatched, oracle.default_is_use, oracle.link_mtu) =
+            (discards_unmatched, default_is_use, link_mtu);
+    }
+
+    /// Its number, if there was room, and none for the same packets.
+    pub fn add_policy(&mut self, policy: Policy) -> Option<u32> {
+        let added = self.engine.add_policy(policy);
+        let full = self.oracle.rules.len() == POLICIES;
+        assert_eq!(matches!(added, Err(PolicyError::Exists(_))), self.oracle.exists(&policy), "{added:?}");
+        assert_eq!(added.is_ok(), !full && !self.oracle.exists(&policy), "{added:?}");
+        self.oracle.add_policy(added.ok()?, policy);
+        added.ok()?.to_string().parse().ok()
+    }
+
+    pub fn install(&mut self, now: Duration, spec: Spec, way: Way) -> bool {
+        self.tick(now);
+        let installed = self.engine.install(sa(&spec, way), now).is_ok();
+        assert_eq!(installed, self.oracle.install(now, spec, way, false), "installed: {spec:?}");
+        installed
+    }
+
+    pub fn reserve(&mut self, now: Duration, spec: Spec) {
+        self.tick(now);
+        let reserved = self.engine.reserve(spec.name(Way::In), spec.source, now).is_ok();
+        assert_eq!(reserved, self.oracle.install(now, spec, Way::In, true), "reserved: {spec:?}");
+    }
+
+    pub fn tick(&mut self, now: Duration) {
+        self.engine.tick(now);
+        self.oracle.tick(now);
+        self.compare_sas(now, true);
+        assert_eq!(self.engine.poll_timeout(), self.oracle.next_change(now));
+    }
+
+    pub fn events(&mut self, now: Duration, tally: &mut Tally) {
+        self.tick(now);
+        let sorted = |events: Vec<_>| {
+            let mut texts: Vec<_> = events.iter().map(|event| format!("{event:?}")).collect();
+            texts.sort();
+            texts
+        };
+        let events: Vec<_> = std::iter::from_fn(|| self.engine.poll_event()).collect();
+        for event in &events {
+            let name = match event {
+                Event::Acquire(_) => "acquire",
+                Event::SoftExpired(_) => "soft expired",
+                Event::HardExpired(_) => "hard expired",
+                _ => "sequence near end",
+            };
+            *tally.entry(("event", name.into())).or_default() += 1;
+        }
+        assert_eq!(sorted(events), sorted(self.oracle.events(now)));
+        self.compare_sas(now, true);
+    }
+
+    /// Both have the same SAs, which did the same. What time alone does the engine may not have noticed yet.
+    fn compare_sas(&self, now: Duration, exactly: bool) {
+        assert_eq!(self.engine.sas().count(), self.oracle.sas.len());
+        for model in &self.oracle.sas {
+            let key = model.spec.name(model.way);
+            let view = self.engine.sa(&key, model.spec.source).unwrap_or_else(|| panic!("no {key}"));
+            let usage = (view.usage.added, view.usage.first, view.usage.last, view.usage.octets, view.usage.packets);
+            assert_eq!(usage, (model.added, model.first, model.last, model.octets, model.packets), "usage of {key}");
+            let state = model.state(now);
+            assert!(view.state == state || !exactly && view.state < state, "{key} is {}, not {state}", view.state);
+            let number = view.sa.and_then(|sa| sa.transform().sequence());
+            assert!(number.is_none_or(|number| number.get() == model.top()), "number of {key}: {number:?}");
+        }
+    }
+
+    /// Sends a packet, and says what should become of it, and the octets that did.
+    pub fn send(&mut self, now: Duration, packet: &Packet, octets: &[u8], random: &mut Random) -> (Outcome, Vec<u8>) {
+        let mut bytes = vec![0xee; ROOM + octets.len() + ROOM];
+        bytes[ROOM..ROOM + octets.len()].copy_from_slice(octets);
+        let mut buffer = PacketBuf::with_headroom(&mut bytes, ROOM, octets.len()).unwrap();
+        let mut iv = |_: Seq, iv: &mut [u8]| iv.fill_with(|| random.next() as u8);
+        let disposition = self.engine.outbound(now, &mut buffer, &mut iv);
+        let wire = buffer.data();
+        let mut outcome = self.oracle.outbound(now, packet, octets, wire);
+        assert!(same(&disposition, &outcome), "sent: {disposition:?}, expected {outcome:?}");
+        match &mut outcome {
+            Outcome::Send(sent) => {
+                assert_eq!(Flow::read(wire), Ok(sent.flow()));
+                let header = sent.header();
+                match &mut sent.body {
+                    Body::Squeezed(_, octets, _) => *octets = wire.len() - header,
+                    _ => assert_eq!(wire.len(), sent.octets()),
+                }
+                if let Body::Sealed(seal, _) = &sent.body {
+                    let at = sent.header() + if seal.protocol == Protocol::Ah { 4 } else { 0 };
+                    assert_eq!(wire[at..at + 8], [seal.spi.to_be_bytes(), seal.low.to_be_bytes()].concat());
+                }
+            }
+            _ => assert_eq!(wire, octets, "unchanged unless it is sent"),
+        }
+        let wire = wire.to_vec();
+        self.compare_sas(now, false);
+        (outcome, wire)
+    }
+
+    pub fn protects(&self, flow: &Flow) -> bool {
+        let protecting = |p: &Policy| p.direction == Direction::Out && matches!(p.action, Action::Ipsec(_));
+        self.engine.policies().any(|(_, policy)| protecting(policy) && policy.selector.matches(flow) == Match::Yes)
+    }
+
+    /// Whatever the oracle thinks: what must be protected is. By the policies of the engine alone.
+    pub fn is_safe(&self, octets: &[u8], outcome: &Outcome, wire: &[u8], encrypting: bool) -> bool {
+        let flow = Flow::read(octets).unwrap();
+        let first = self.engine.policies().map(|(_, policy)| policy);
+        let first = first.filter(|policy| policy.direction == Direction::Out);
+        let Some(policy) = first.into_iter().find(|policy| policy.selector.matches(&flow) == Match::Yes) else {
+            return true;
+        };
+        let Action::Ipsec(bundle) = policy.action else { return true };
+        let must = |request: &Request| matches!(request.level, Level::Require | Level::Unique | Level::UniqueId(_));
+        let clear = wire.windows(16).any(|piece| piece == &octets[octets.len() - 16..]);
+        match outcome {
+            Outcome::Bypass => !bundle.iter().all(must),
+            Outcome::Send(_) => !clear || !encrypting || !bundle.iter().any(|r| r.protocol == Protocol::Esp && must(r)),
+            _ => true,
+        }
+    }
+
+    pub fn receive(&mut self, now: Duration, packet: &Packet, wire: &[u8]) -> Outcome {
+        let (disposition, left) = self.receive_octets(now, wire);
+        let outcome = self.oracle.inbound(now, packet);
+        assert!(same(&disposition, &outcome), "received: {disposition:?}, expected {outcome:?}");
+        match &outcome {
+            Outcome::Deliver(packet) => {
+                assert_eq!(Flow::read(&left), Ok(packet.flow()));
+                if let Body::Upper(..) = packet.body {
+                    assert_eq!(left, octets_of(packet), "delivered as it was sent");
+                }
+            }
+            Outcome::Discard(_, true) => assert!(left.iter().all(|octet| *octet == 0), "what was opened is wiped"),
+            _ => assert_eq!(left, wire, "unchanged unless it is opened"),
+        }
+        self.compare_sas(now, false);
+        outcome
+    }
+
+    pub fn receive_octets(&mut self, now: Duration, wire: &[u8]) -> (Disposition, Vec<u8>) {
+        let mut bytes = [wire, &[0xee; ROOM]].concat();
+        let mut buffer = PacketBuf::with_headroom(&mut bytes, 0, wire.len()).unwrap();
+        let disposition = self.engine.inbound(now, &mut buffer);
+        (disposition, buffer.data().to_vec())
+    }
+}
+
+fn same(disposition: &Disposition, outcome: &Outcome) -> bool {
+    match (disposition, outcome) {
+        (Disposition::Pending(acquire), Outcome::Pending(expected)) => acquire == expected,
+        (Disposition::Discard(reason), Outcome::Discard(counter, _)) => reason.counter() == *counter,
+        (Disposition::Bypass, Outcome::Bypass) => true,
+        (Disposition::Send, Outcome::Send(_)) | (Disposition::Deliver, Outcome::Deliver(_)) => true,
+        _ => false,
+    }
+}
+
+fn sa(spec: &Spec, way: Way) -> Sa<AnyAlgorithms> {
+    let (spi, width) = (Spi::new(spec.spi), if spec.extended { SeqWidth::Extended64 } else { SeqWidth::Bits32 });
+    let mac = IntegrityAlgorithm::HmacSha1_96;
+    let suite = || match spec.encrypts {
+        true => AnySuite::from_slices(CipherAlgorithm::AesCbc, &[spec.key; 16], mac, &[spec.key; 20]).unwrap(),
+        false => AnySuite::from_slices(CipherAlgorithm::Null, &[], mac, &[spec.key; 20]).unwrap(),
+    };
+    let integrity = || AnyAhIntegrity::new(mac, &[spec.key; 20]).unwrap();
+    let window = || AnyWindow::new(WindowSize::packets(if spec.window { 64 } else { 0 })).unwrap();
+    let transform = match (spec.protocol, way) {
+        (Protocol::Esp, Way::Out) => {
+            let mut esp = esp_core::Outbound::new(spi.unwrap(), suite(), width);
+            esp.reserve(spec.used as u32).unwrap();
+            Transform::EspOut(esp)
+        }
+        (Protocol::Ah, Way::Out) => {
+            let mut ah = ah_core::Outbound::new(spi.unwrap(), integrity(), width, Profile::RFC);
+            ah.reserve(spec.used as u32).unwrap();
+            Transform::AhOut(ah)
+        }
+        (Protocol::Esp, Way::In) => {
+            Transform::EspIn(esp_core::Inbound::with_window(spi.unwrap(), suite(), width, window()))
+        }
+        (Protocol::Ah, Way::In) => {
+            Transform::AhIn(ah_core::Inbound::with_window(spi.unwrap(), integrity(), width, Profile::RFC, window()))
+        }
+        (Protocol::Ipcomp, Way::Out) => Transform::IpcompOut(IpcompOut::new(Cpi::new(spec.spi as u16).unwrap())),
+        (Protocol::Ipcomp, Way::In) => Transform::IpcompIn(Cpi::new(spec.spi as u16).unwrap()),
+    };
+    let sa = Sa::new(spec.source, spec.destination, transform).unwrap();
+    sa.with_mode(spec.mode).with_request_id(spec.request_id).with_lifetimes(spec.lifetimes)
+}
+
+/// The octets of a packet that was not protected yet.
+pub fn octets_of(packet: &Packet) -> Vec<u8> {
+    let Body::Upper(protocol, _, payload) = &packet.body else { panic!("{packet:?}") };
+    let fragment: u16 = match packet.piece {
+        Piece::Whole => 0,
+        Piece::First => 1,
+        Piece::Later => 5 << 3,
+    };
+    let mut octets = match (packet.source, packet.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let mut header = Ipv4Header::new(source, destination, *protocol, 63);
+            header.set_dont_fragment(packet.dont_fragment);
+            let mut octets = [header.as_bytes(), payload].concat();
+            let [high, low] = (fragment >> 3 | (fragment & 1) << 13).to_be_bytes();
+            (octets[6], octets[7]) = (octets[6] | high, low);
+            octets
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let next = if fragment == 0 { *protocol } else { IpProto::FRAGMENT };
+            let [high, low] = fragment.to_be_bytes();
+            let header = [protocol.0, 0, high, low, 0, 0, 0, 7];
+            let header = if fragment == 0 { &[][..] } else { &header };
+            [Ipv6Header::new(source, destination, next, 63).as_bytes(), header, payload].concat()
+        }
+        _ => panic!("{packet:?}"),
+    };
+    set_length(&mut octets).unwrap();
+    octets
+}

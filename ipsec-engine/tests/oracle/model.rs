@@ -1,0 +1,790 @@
+//! What RFC 4301 and the documentation of the engine say, in the plainest words: lists searched from the front, sets of
+//! numbers, packets as nested layers instead of octets. No caches, no cryptography, and nothing of the engine's code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipcomp_core::{Backoff, Compressor, Deflate};
+use ipsec_engine::{
+    Acquire, Action, Counter, Direction, Event, Level, Lifetimes, Limit, Mode, Policy, PolicyId, Protocol, Request,
+    SaKey, SaState, Way,
+};
+use ipsec_packet::{Detail, Flow, IpProto, PortRange, Upper};
+
+/// A packet: a header and what is behind it.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    pub piece: Piece,
+    pub dont_fragment: bool,
+    pub body: Body,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    Whole,
+    First,
+    Later,
+}
+
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// An upper protocol: what selectors see of it, and its octets.
+    Upper(IpProto, Detail, Vec<u8>),
+    /// ESP or AH around something.
+    Sealed(Seal, Box<Body>),
+    /// IPComp with this CPI, of so many octets.
+    Squeezed(u32, usize, Box<Body>),
+    /// A whole packet.
+    Inside(Box<Packet>),
+}
+
+/// What can be told of a sealed body.
+#[derive(Clone, Copy, Debug)]
+pub struct Seal {
+    pub protocol: Protocol,
+    pub spi: u32,
+    /// Under which key.
+    pub key: u8,
+    /// Which number it was sealed under, and what of it is on the wire.
+    pub number: u64,
+    pub low: u32,
+    /// Octets from its header to its end.
+    pub octets: usize,
+    pub damage: Damage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    None,
+    /// Some bit is not as it was.
+    Bits,
+    /// It does not even have a length that ESP can have.
+    Length,
+}
+
+impl Packet {
+    pub fn flow(&self) -> Flow {
+        let (protocol, detail) = match &self.body {
+            Body::Upper(protocol, detail, _) => (*protocol, *detail),
+            Body::Sealed(Seal { protocol: Protocol::Esp, .. }, _) => (IpProto::ESP, Detail::None),
+            Body::Sealed(..) => (IpProto::AH, Detail::None),
+            Body::Squeezed(..) => (IpProto::IPCOMP, Detail::None),
+            Body::Inside(inner) if inner.source.is_ipv4() => (IpProto::IPV4, Detail::None),
+            Body::Inside(_) => (IpProto::IPV6, Detail::None),
+        };
+        Flow { source: self.source, destination: self.destination, protocol, detail }
+    }
+
+    pub fn header(&self) -> usize {
+        match (self.source.is_ipv4(), self.piece) {
+            (true, _) => 20,
+            (false, Piece::Whole) => 40,
+            (false, _) => 48,
+        }
+    }
+
+    pub fn octets(&self) -> usize {
+        self.header() + self.body.octets()
+    }
+
+    /// The IPsec header in front, by protocol and number.
+    fn ipsec(&self) -> Option<(Protocol, u32)> {
+        match &self.body {
+            Body::Sealed(seal, _) => Some((seal.protocol, seal.spi)),
+            Body::Squeezed(cpi, ..) => Some((Protocol::Ipcomp, *cpi)),
+            Body::Upper(..) | Body::Inside(_) => None,
+        }
+    }
+
+    fn around(self, source: IpAddr, destination: IpAddr) -> Self {
+        let dont_fragment = self.dont_fragment || self.source.is_ipv6();
+        Self { source, destination, piece: Piece::Whole, dont_fragment, body: Body::Inside(Box::new(self)) }
+    }
+}
+
+impl Body {
+    fn octets(&self) -> usize {
+        match self {
+            Self::Upper(.., octets) => octets.len(),
+            Self::Sealed(seal, _) => seal.octets,
+            Self::Squeezed(_, octets, _) => *octets,
+            Self::Inside(packet) => packet.octets(),
+        }
+    }
+}
+
+/// What a configuration says about an SA.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    pub protocol: Protocol,
+    pub spi: u32,
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    pub mode: Mode,
+    pub request_id: u32,
+    pub extended: bool,
+    /// Whether it remembers numbers: the last 64.
+    pub window: bool,
+    /// Whether ESP encrypts (AES-CBC), or is only NULL with a MAC.
+    pub encrypts: bool,
+    pub key: u8,
+    pub lifetimes: Lifetimes,
+    /// Numbers used up before its time.
+    pub used: u64,
+}
+
+impl Spec {
+    pub fn name(&self, way: Way) -> SaKey {
+        SaKey { way, destination: self.destination, protocol: self.protocol, spi: self.spi }
+    }
+
+    /// What two SAs have in common of which one replaces the other.
+    fn kind(&self) -> (Protocol, IpAddr, IpAddr, Mode, u32) {
+        (self.protocol, self.source, self.destination, self.mode, self.request_id)
+    }
+
+    /// ESP: header, IV, payload, padding to whole blocks, trailer, ICV. AH: fixed part and ICV, the same for both versions.
+    fn sealed(&self, payload: usize) -> usize {
+        match (self.protocol, self.encrypts) {
+            (Protocol::Esp, true) => 8 + 16 + (payload + 2).next_multiple_of(16) + 12,
+            (Protocol::Esp, false) => 8 + (payload + 2).next_multiple_of(4) + 12,
+            (Protocol::Ah, _) => 24 + payload,
+            (Protocol::Ipcomp, _) => payload,
+        }
+    }
+}
+
+/// An SA. A larval one has a name, and nothing else of its description counts.
+#[derive(Debug)]
+pub struct Sa {
+    pub spec: Spec,
+    pub way: Way,
+    pub larval: bool,
+    pub added: Duration,
+    pub first: Option<Duration>,
+    pub last: Option<Duration>,
+    pub octets: u64,
+    pub packets: u64,
+    /// The last number used, or all that were received.
+    pub used: u64,
+    pub received: BTreeSet<u64>,
+    backoff: Backoff,
+    told_soft: bool,
+    told_near_end: bool,
+}
+
+impl Sa {
+    fn reached(&self, limit: &Limit, now: Duration) -> bool {
+        limit.age.is_some_and(|age| now >= self.added + age)
+            || limit.use_age.is_some_and(|age| self.first.is_some_and(|first| now >= first + age))
+            || limit.octets.is_some_and(|most| self.octets >= most)
+            || limit.packets.is_some_and(|most| self.packets >= most)
+    }
+
+    pub fn state(&self, now: Duration) -> SaState {
+        match &self.spec.lifetimes {
+            _ if self.larval => SaState::Larval,
+            limits if self.reached(&limits.hard, now) => SaState::Dead,
+            limits if self.reached(&limits.soft, now) => SaState::Dying,
+            _ => SaState::Mature,
+        }
+    }
+
+    fn charge(&mut self, now: Duration, octets: usize) {
+        self.first = self.first.or(Some(now));
+        self.last = Some(now);
+        self.octets += octets as u64;
+        self.packets += 1;
+    }
+
+    /// The highest number used or received.
+    pub fn top(&self) -> u64 {
+        self.used.max(self.received.last().copied().unwrap_or(0))
+    }
+
+    fn numbers_left(&self) -> u64 {
+        (if self.spec.extended { u64::MAX } else { u32::MAX.into() }) - self.used
+    }
+
+    /// RFC 4303 3.4.3: the number, whether it may come, and only then whether the ICV holds.
+    fn open(&mut self, seal: &Seal) -> Result<(), Counter> {
+        let (esp, top) = (self.spec.protocol == Protocol::Esp, self.top());
+        let bottom = if self.spec.window { top.saturating_sub(63).max(1) } else { top.saturating_sub(1 << 31) };
+        let mut number = u64::from(seal.low);
+        while self.spec.extended && number < bottom {
+            number += 1 << 32;
+        }
+        if self.spec.window && number < bottom {
+            return Err(if esp { Counter::EspTooOld } else { Counter::AhTooOld });
+        }
+        if self.spec.window && self.received.contains(&number) {
+            return Err(if esp { Counter::EspDuplicate } else { Counter::AhDuplicate });
+        }
+        if seal.damage == Damage::Length && esp {
+            return Err(Counter::EspUnaligned);
+        }
+        if seal.damage != Damage::None || number != seal.number || seal.key != self.spec.key {
+            return Err(if esp { Counter::EspForged } else { Counter::AhForged });
+        }
+        self.received.insert(number);
+        Ok(())
+    }
+}
+
+/// A policy. What it asked for, and when.
+#[derive(Debug)]
+pub struct Rule {
+    pub id: PolicyId,
+    pub policy: Policy,
+    asked: Option<Duration>,
+    wanted: Option<Acquire>,
+}
+
+/// What is to become of a packet.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    Bypass,
+    Send(Packet),
+    /// What is left of the packet.
+    Deliver(Packet),
+    Pending(Acquire),
+    /// Why not, and whether anything of it had been opened by then.
+    Discard(Counter, bool),
+}
+
+/// An SA that a packet came through.
+struct Came {
+    protocol: Protocol,
+    mode: Mode,
+    source: IpAddr,
+    destination: IpAddr,
+    request_id: u32,
+}
+
+/// What the policies say to a flow.
+enum Verdict {
+    Policy(usize),
+    Opaque,
+    Nothing,
+}
+
+pub const ACQUIRE_INTERVAL: Duration = Duration::from_secs(10);
+pub const LARVAL_LIFE: Duration = Duration::from_secs(30);
+const MOST_HEADERS: usize = 8;
+
+pub struct Oracle {
+    pub discards_unmatched: bool,
+    pub default_is_use: bool,
+    pub link_mtu: Option<u16>,
+    /// In the order in which they are looked at.
+    pub rules: Vec<Rule>,
+    /// In the order in which they were installed.
+    pub sas: Vec<Sa>,
+    /// How often something happened that no disposition shows.
+    pub seen: BTreeMap<&'static str, u64>,
+    deflate: Box<Deflate>,
+}
+
+impl Oracle {
+    pub fn new() -> Self {
+        let (rules, sas, seen, deflate) = (Vec::new(), Vec::new(), BTreeMap::new(), Box::new(Deflate::new()));
+        Self { discards_unmatched: true, default_is_use: false, link_mtu: None, rules, sas, seen, deflate }
+    }
+
+    fn note(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
+    pub fn exists(&self, policy: &Policy) -> bool {
+        self.rules.iter().any(|r| (r.policy.direction, r.policy.selector) == (policy.direction, policy.selector))
+    }
+
+    pub fn add_policy(&mut self, id: PolicyId, policy: Policy) {
+        self.rules.push(Rule { id, policy, asked: None, wanted: None });
+        self.rules.sort_by_key(|rule| rule.policy.priority); // stable: by age among equals
+    }
+
+    /// The SA of a name; the source counts where a CPI is well-known (RFC 3173 3.3).
+    pub fn find(&self, key: SaKey, source: IpAddr) -> Option<usize> {
+        let shared = key.protocol == Protocol::Ipcomp && key.spi < 64;
+        self.sas.iter().position(|sa| sa.spec.name(sa.way) == key && (!shared || sa.spec.source == source))
+    }
+
+    /// Whether it went in: a larval or dead SA makes room for one of its name, any other does not.
+    pub fn install(&mut self, now: Duration, spec: Spec, way: Way, larval: bool) -> bool {
+        if let Some(at) = self.find(spec.name(way), spec.source) {
+            if larval || matches!(self.sas[at].state(now), SaState::Mature | SaState::Dying) {
+                return false;
+            }
+            self.sas.remove(at);
+        }
+        self.sas.push(Sa {
+            spec,
+            way,
+            larval,
+            added: now,
+            first: None,
+            last: None,
+            octets: 0,
+            packets: 0,
+            used: if way == Way::Out { spec.used } else { 0 },
+            received: BTreeSet::new(),
+            backoff: Backoff::new(),
+            told_soft: false,
+            told_near_end: false,
+        });
+        true
+    }
+
+    pub fn tick(&mut self, now: Duration) {
+        self.sas.retain(|sa| !sa.larval || now < sa.added + LARVAL_LIFE);
+    }
+
+    /// When time alone changes something next, of what has not changed by now.
+    pub fn next_change(&self, now: Duration) -> Option<Duration> {
+        let due = |sa: &Sa, limit: &Limit| {
+            [limit.age.map(|age| sa.added + age), limit.use_age.zip(sa.first).map(|(a, f)| f + a)]
+        };
+        let changes = self.sas.iter().flat_map(|sa| match sa.state(now) {
+            SaState::Larval => vec![Some(sa.added + LARVAL_LIFE)],
+            SaState::Mature => [due(sa, &sa.spec.lifetimes.soft), due(sa, &sa.spec.lifetimes.hard)].concat(),
+            SaState::Dying => due(sa, &sa.spec.lifetimes.hard).to_vec(),
+            SaState::Dead => vec![],
+        });
+        changes.flatten().min()
+    }
+
+    /// Everything there is to tell, each once.
+    pub fn events(&mut self, now: Duration) -> Vec<Event> {
+        let mut events: Vec<_> =
+            self.rules.iter_mut().filter_map(|rule| rule.wanted.take()).map(Event::Acquire).collect();
+        for sa in &mut self.sas {
+            let name = sa.spec.name(sa.way);
+            match sa.state(now) {
+                SaState::Dead => {
+                    events.push(Event::HardExpired(name));
+                    continue;
+                }
+                SaState::Dying if !sa.told_soft => {
+                    sa.told_soft = true;
+                    events.push(Event::SoftExpired(name));
+                }
+                _ => {}
+            }
+            // Due from a packet on, not from the start (RFC 4303 3.3.3).
+            let few = if sa.spec.extended { 1 << 32 } else { 1 << 16 };
+            if sa.way == Way::Out && sa.spec.protocol != Protocol::Ipcomp && !sa.told_near_end {
+                sa.told_near_end = sa.packets > 0 && sa.numbers_left() < few;
+                events.extend(sa.told_near_end.then_some(Event::SequenceNearEnd(name)));
+            }
+        }
+        self.sas.retain(|sa| sa.state(now) != SaState::Dead);
+        events
+    }
+
+    fn search(&self, direction: Direction, flow: &Flow) -> Verdict {
+        for (at, Rule { policy, .. }) in self.rules.iter().enumerate().filter(|(_, r)| r.policy.direction == direction)
+        {
+            let (source, destination) = (policy.selector.source, policy.selector.destination);
+            if !starts_with(flow.source, source.first(), source.prefix_length().unwrap())
+                || !starts_with(flow.destination, destination.first(), destination.prefix_length().unwrap())
+            {
+                continue;
+            }
+            match speaks_of(policy.selector.upper, flow) {
+                Some(true) => return Verdict::Policy(at),
+                // A fragment that may be one of a policy that does not simply let it pass must not slip through.
+                None if !passes(&policy.action) => return Verdict::Opaque,
+                Some(false) | None => {}
+            }
+        }
+        Verdict::Nothing
+    }
+
+    fn is_optional(&self, request: &Request) -> bool {
+        request.level == Level::Use || request.level == Level::Default && self.default_is_use
+    }
+
+    fn unmatched(&self, passes: Outcome) -> Outcome {
+        if self.discards_unmatched { Outcome::Discard(Counter::NoPolicy, false) } else { passes }
+    }
+
+    /// RFC 4301 5.1. `octets` are those of the packet; `wire` is what the engine made of it, asked only whether ciphertext
+    /// was worth compressing.
+    pub fn outbound(&mut self, now: Duration, packet: &Packet, octets: &[u8], wire: &[u8]) -> Outcome {
+        let flow = packet.flow();
+        let at = match self.search(Direction::Out, &flow) {
+            Verdict::Policy(at) => at,
+            Verdict::Opaque => return Outcome::Discard(Counter::Opaque, false),
+            Verdict::Nothing => return self.unmatched(Outcome::Bypass),
+        };
+        let bundle = match self.rules[at].policy.action {
+            Action::Discard => return Outcome::Discard(Counter::Policy, false),
+            Action::None | Action::Bypass | Action::Entrust => return Outcome::Bypass,
+            Action::Ipsec(bundle) => bundle,
+        };
+        let mut chosen = Vec::new();
+        let mut ends = (flow.source, flow.destination);
+        for request in bundle.iter() {
+            let request_id = request_id(self.rules[at].id, request);
+            match self.choose(now, request, request_id, ends) {
+                Some((sa, mode)) => {
+                    if mode == Mode::Tunnel {
+                        ends = (self.sas[sa].spec.source, self.sas[sa].spec.destination);
+                    }
+                    chosen.push((sa, mode));
+                }
+                None if self.is_optional(request) => {}
+                None => {
+                    let (source, destination) = match request.ends {
+                        Some(named) => (named.source.0, named.destination.0),
+                        None => (Some(ends.0), Some(ends.1)),
+                    };
+                    let policy = self.rules[at].id;
+                    let acquire = Acquire { policy, request: *request, source, destination, request_id, flow };
+                    let rule = &mut self.rules[at];
+                    if rule.asked.is_none_or(|asked| now >= asked + ACQUIRE_INTERVAL) {
+                        (rule.asked, rule.wanted) = (Some(now), Some(acquire));
+                    }
+                    return Outcome::Pending(acquire);
+                }
+            }
+        }
+        if chosen.is_empty() {
+            return Outcome::Bypass;
+        }
+        if let Some(why) = self.refuses(packet, &chosen) {
+            return Outcome::Discard(why, false);
+        }
+        for &(at, _) in &chosen {
+            if self.sas[at].state(now) == SaState::Dying {
+                self.note("sent by a dying sa");
+            } else if self.sas[..at].iter().any(|sa| sa.way == Way::Out && sa.spec.kind() == self.sas[at].spec.kind()) {
+                self.note("sent by the newer of two sas");
+            }
+        }
+        if chosen.len() < bundle.iter().count() {
+            self.note("sent without an optional transform");
+        }
+        let mut packet = packet.clone();
+        for (n, &(at, mode)) in chosen.iter().enumerate() {
+            let known = (n == 0).then_some(octets);
+            packet = self.protect(now, at, mode, packet, known, wire);
+        }
+        Outcome::Send(packet)
+    }
+
+    /// The newest SA that serves a request and is mature, or else the newest that is dying; and in which mode.
+    fn choose(
+        &self,
+        now: Duration,
+        request: &Request,
+        request_id: u32,
+        ends: (IpAddr, IpAddr),
+    ) -> Option<(usize, Mode)> {
+        let serving = |wanted: SaState| {
+            let found = self.sas.iter().rposition(|sa| {
+                sa.way == Way::Out && sa.state(now) == wanted && {
+                    let spec = &sa.spec;
+                    let mode = common_mode(request.mode, spec.mode);
+                    let named = request.ends.map(|ends| (ends.source.0, ends.destination.0));
+                    // The ends are the packet's own in transport mode, and where they are named, those in any mode.
+                    let is_end = |named: Option<IpAddr>, own, of_sa| match (named, mode) {
+                        (Some(named), _) if named != of_sa => false,
+                        (_, Some(Mode::Tunnel)) => true,
+                        (_, _) => own == of_sa,
+                    };
+                    spec.protocol == request.protocol
+                        && mode.is_some()
+                        && is_end(named.and_then(|named| named.0), ends.0, spec.source)
+                        && is_end(named.and_then(|named| named.1), ends.1, spec.destination)
+                        && (request_id == 0 || request_id == spec.request_id)
+                }
+            });
+            found.and_then(|at| Some((at, common_mode(request.mode, self.sas[at].spec.mode)?)))
+        };
+        serving(SaState::Mature).or_else(|| serving(SaState::Dying))
+    }
+
+    /// Everything that may be wrong with a packet and its SAs: whatever is refused must be refused before it is touched.
+    fn refuses(&self, packet: &Packet, chosen: &[(usize, Mode)]) -> Option<Counter> {
+        let (mut length, mut header, mut fragment) = (packet.octets(), packet.header(), packet.piece != Piece::Whole);
+        for (n, &(at, mode)) in chosen.iter().enumerate() {
+            let Sa { spec, .. } = &self.sas[at];
+            if mode == Mode::Transport && fragment {
+                return Some(Counter::Fragment);
+            }
+            let before = chosen[..n].iter().filter(|(other, _)| *other == at).count() as u64;
+            if spec.protocol != Protocol::Ipcomp && self.sas[at].numbers_left() <= before {
+                return Some(Counter::Exhausted);
+            }
+            let outer = if spec.source.is_ipv4() { 20 } else { 40 };
+            match (mode, spec.protocol) {
+                (Mode::Tunnel, _) => (length, header, fragment) = (outer + spec.sealed(length), outer, false),
+                _ => length = header + spec.sealed(length - header),
+            }
+        }
+        // An IPv4 packet that may be fragmented is, behind the tunnel; an IPv6 packet need never have less than 1280 octets.
+        let may_not = packet.source.is_ipv4() && packet.dont_fragment || packet.octets() > 1280;
+        self.link_mtu.filter(|&mtu| may_not && length > mtu.into()).map(|_| Counter::TooBig)
+    }
+
+    fn protect(
+        &mut self,
+        now: Duration,
+        at: usize,
+        mode: Mode,
+        packet: Packet,
+        known: Option<&[u8]>,
+        wire: &[u8],
+    ) -> Packet {
+        let Spec { source, destination, .. } = self.sas[at].spec;
+        let header = if mode == Mode::Tunnel { 0 } else { packet.header() };
+        let mut packet = if mode == Mode::Tunnel { packet.around(source, destination) } else { packet };
+        let (payload, whole) = (packet.body.octets(), packet.octets());
+        let sa = &mut self.sas[at];
+        let spec = sa.spec;
+        if spec.protocol == Protocol::Ipcomp {
+            sa.charge(now, payload);
+            // 90 octets is where RFC 3173 2.2 lets us not even try; the codec and its patience are not the engine's.
+            if payload < 90 || !sa.backoff.try_next() {
+                return packet;
+            }
+            let squeezed = match known {
+                _ if matches!(packet.body, Body::Squeezed(..)) => None,
+                Some(octets) => self.deflate.compress(&octets[header..], &mut vec![0; payload - 5]).map(|len| len + 4),
+                None if wire[if packet.source.is_ipv4() { 9 } else { 6 }] == IpProto::IPCOMP.0 => Some(payload), // nobody asks how small
+                None => None,
+            };
+            sa.backoff.learn(squeezed.is_some());
+            if let Some(octets) = squeezed {
+                self.note("compressed");
+                packet.body = Body::Squeezed(spec.spi, octets, Box::new(packet.body));
+            }
+            return packet;
+        }
+        sa.used += 1;
+        // RFC 4301 4.4.2.1: what the algorithm is applied to, without what it adds. AH covers the header in front, too.
+        sa.charge(now, if spec.protocol == Protocol::Ah { whole } else { payload });
+        let seal = Seal {
+            protocol: spec.protocol,
+            spi: spec.spi,
+            key: spec.key,
+            number: sa.used,
+            low: sa.used as u32,
+            octets: spec.sealed(payload),
+            damage: Damage::None,
+        };
+        packet.body = Body::Sealed(seal, Box::new(packet.body));
+        packet
+    }
+
+    /// RFC 4301 5.2: headers off as long as there are any, then what is left is compared with the policies.
+    pub fn inbound(&mut self, now: Duration, packet: &Packet) -> Outcome {
+        let (mut left, mut came, mut fresh) = (packet.clone(), Vec::new(), true);
+        // So many of the SAs may be the matter of policies for what is between here and there (RFC 4301 5.2, nested SAs).
+        let mut settled = vec![0];
+        let discard = |why, came: &Vec<Came>| Outcome::Discard(why, !came.is_empty());
+        loop {
+            let at = match left.ipsec() {
+                Some(_) if left.piece != Piece::Whole => return discard(Counter::Fragment, &came),
+                Some((protocol, spi)) => {
+                    let key = SaKey { way: Way::In, destination: left.destination, protocol, spi };
+                    match self.find(key, left.source) {
+                        Some(at) => at,
+                        // Out of a tunnel and for somebody else, or in clear as far as a policy is concerned.
+                        None if fresh && (!came.is_empty() || self.lets_pass(&left)) => {
+                            self.note("ipsec that is somebody else's");
+                            break;
+                        }
+                        None => return discard(Counter::NoSa, &came),
+                    }
+                }
+                None => match self.uncompressed_tunnel(now, &left) {
+                    Some(at) => at,
+                    None => break,
+                },
+            };
+            let (outer, deep) = ((left.source, left.destination), came.len() >= MOST_HEADERS);
+            if left.ipsec().is_none() {
+                self.note("tunnel of ipcomp that was not compressed");
+            }
+            let sa = &mut self.sas[at];
+            let opened = match sa.state(now) {
+                SaState::Larval => Err(Counter::Larval),
+                SaState::Dead => Err(Counter::Expired),
+                _ if deep => Err(Counter::TooDeep),
+                _ if sa.spec.source != outer.0 && !sa.spec.source.is_unspecified() => Err(Counter::WrongSource),
+                _ => match &left.body {
+                    Body::Sealed(seal, _) => sa.open(seal),
+                    _ => Ok(()),
+                },
+            };
+            if let Err(why) = opened {
+                return discard(why, &came);
+            }
+            if let Body::Sealed(_, inner) | Body::Squeezed(_, _, inner) = left.body {
+                left.body = *inner;
+            }
+            let wraps = sa.spec.extended && sa.top() > u32::MAX.into();
+            sa.charge(now, if sa.spec.protocol == Protocol::Ah { left.octets() } else { left.body.octets() });
+            let Spec { protocol, request_id, mode, .. } = sa.spec;
+            if wraps {
+                self.note("extended number above 32 bits");
+            }
+            let mode = match (mode, &left.body) {
+                (Mode::Tunnel, Body::Inside(_)) | (Mode::Any, Body::Inside(_)) => Mode::Tunnel,
+                (Mode::Tunnel, _) => return Outcome::Discard(Counter::Inner, true),
+                _ => Mode::Transport,
+            };
+            came.push(Came { protocol, mode, source: outer.0, destination: outer.1, request_id });
+            fresh = mode == Mode::Tunnel;
+            if fresh && let Body::Inside(inner) = left.body {
+                left = *inner;
+                if self.is_settled(now, &left, &came, &settled) {
+                    self.note("tunnel in a tunnel by two policies");
+                    settled.push(came.len());
+                }
+            }
+        }
+        let opened = !came.is_empty();
+        let from_tunnel = settled.iter().all(|&n| came[n..].iter().any(|came| came.mode == Mode::Tunnel));
+        let flow = left.flow();
+        let verdict = match self.search(Direction::In, &flow) {
+            Verdict::Nothing => self.search(Direction::Forward, &flow),
+            verdict => verdict,
+        };
+        let passes_on = if opened { Outcome::Deliver(left) } else { Outcome::Bypass };
+        let refused = |why| Outcome::Discard(why, opened);
+        let rule = match verdict {
+            Verdict::Opaque => return refused(Counter::Opaque),
+            Verdict::Nothing if from_tunnel || self.discards_unmatched => return refused(Counter::NoPolicy),
+            Verdict::Nothing => return passes_on,
+            Verdict::Policy(at) => &self.rules[at],
+        };
+        match rule.policy.action {
+            Action::Discard => refused(Counter::Policy),
+            Action::Ipsec(_) if self.is_content(rule, &came, &settled) => passes_on,
+            Action::Ipsec(_) if !opened => refused(Counter::InClear),
+            Action::Ipsec(_) => refused(Counter::WrongSa),
+            // A tunnel that nobody asked for could bring anything.
+            Action::None | Action::Bypass | Action::Entrust if from_tunnel => refused(Counter::WrongSa),
+            Action::None | Action::Bypass | Action::Entrust => passes_on,
+        }
+    }
+
+    fn lets_pass(&self, packet: &Packet) -> bool {
+        matches!(self.search(Direction::In, &packet.flow()), Verdict::Policy(at) if passes(&self.rules[at].policy.action))
+    }
+
+    /// A tunnel of IPComp whose packet was not compressed is a plain tunnel on the wire (RFC 3173 2.2): it belongs to the
+    /// SA between those ends that is alive, if there is one.
+    fn uncompressed_tunnel(&self, now: Duration, packet: &Packet) -> Option<usize> {
+        if !matches!(packet.body, Body::Inside(_)) || packet.piece != Piece::Whole {
+            return None;
+        }
+        let between = |sa: &(usize, &Sa)| {
+            let Sa { spec, way, larval, .. } = sa.1;
+            (*way, *larval, spec.protocol) == (Way::In, false, Protocol::Ipcomp)
+                && matches!(spec.mode, Mode::Tunnel | Mode::Any)
+                && (spec.source, spec.destination) == (packet.source, packet.destination)
+        };
+        let candidates: Vec<_> = self.sas.iter().enumerate().filter(between).collect();
+        let alive = candidates.iter().find(|(_, sa)| sa.state(now) != SaState::Dead);
+        alive.or(candidates.first()).map(|(at, _)| *at)
+    }
+
+    /// Whether what came out of a tunnel goes through other SAs of ours again, while a policy of its own is content with
+    /// those so far.
+    fn is_settled(&self, now: Duration, left: &Packet, came: &[Came], settled: &[usize]) -> bool {
+        let again = match left.ipsec().filter(|_| left.piece == Piece::Whole) {
+            Some((protocol, spi)) => {
+                self.find(SaKey { way: Way::In, destination: left.destination, protocol, spi }, left.source)
+            }
+            None => self.uncompressed_tunnel(now, left),
+        };
+        let verdict = self.search(Direction::In, &left.flow());
+        again.is_some() && matches!(verdict, Verdict::Policy(at) if self.is_content(&self.rules[at], came, settled))
+    }
+
+    /// Whether a packet came through what a policy asks for, however many SAs of those settled are not its matter.
+    fn is_content(&self, rule: &Rule, came: &[Came], settled: &[usize]) -> bool {
+        let Action::Ipsec(bundle) = rule.policy.action else { return false };
+        let requests: Vec<_> = bundle.iter().collect();
+        let inside_out = |outer: &usize| came[*outer..].iter().rev().collect::<Vec<_>>();
+        settled.iter().any(|outer| self.accounts_for(rule.id, &requests, &inside_out(outer)))
+    }
+
+    /// In order, each transform by an SA or, where it is optional, left out; and no SA more.
+    fn accounts_for(&self, id: PolicyId, requests: &[&Request], came: &[&Came]) -> bool {
+        let Some((request, requests)) = requests.split_first() else { return came.is_empty() };
+        // What is not worth compressing is not compressed.
+        let optional =
+            self.is_optional(request) || request.protocol == Protocol::Ipcomp && request.mode != Mode::Tunnel;
+        let by_first = came.split_first().is_some_and(|(first, rest)| {
+            let named = request.ends.map(|ends| (ends.source.0, ends.destination.0)).unwrap_or_default();
+            request.protocol == first.protocol
+                && (request.mode == Mode::Any || request.mode == first.mode)
+                && named.0.is_none_or(|source| source == first.source)
+                && named.1.is_none_or(|destination| destination == first.destination)
+                && [0, first.request_id].contains(&request_id(id, request))
+                && self.accounts_for(id, requests, rest)
+        });
+        by_first || optional && self.accounts_for(id, requests, came)
+    }
+}
+
+/// The request number that an SA must have; 0 for any. Numbers of `unique` begin at 0x4000, as in KAME.
+fn request_id(id: PolicyId, request: &Request) -> u32 {
+    match request.level {
+        Level::UniqueId(number) => number.into(),
+        Level::Unique => 0x4000 + id.to_string().parse::<u32>().unwrap(),
+        Level::Default | Level::Use | Level::Require => 0,
+    }
+}
+
+fn common_mode(request: Mode, sa: Mode) -> Option<Mode> {
+    match (request, sa) {
+        (Mode::Any, Mode::Any) => Some(Mode::Transport),
+        (Mode::Any, mode) | (mode, Mode::Any) => Some(mode),
+        (request, sa) => (request == sa).then_some(sa),
+    }
+}
+
+fn passes(action: &Action) -> bool {
+    matches!(action, Action::None | Action::Bypass | Action::Entrust)
+}
+
+fn starts_with(address: IpAddr, prefix: IpAddr, length: u8) -> bool {
+    let (differ, bits) = match (address, prefix) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (u128::from(a.to_bits() ^ b.to_bits()), 32),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits(), 128),
+        _ => return false,
+    };
+    length == 0 || differ >> (bits - length) == 0
+}
+
+/// Whether a selector is for what a packet carries; `None` where that is hidden in another fragment.
+fn speaks_of(upper: Upper, flow: &Flow) -> Option<bool> {
+    let ports = [IpProto::TCP, IpProto::UDP].contains(&flow.protocol);
+    match upper {
+        Upper::Any => Some(true),
+        Upper::Protocol(protocol) => Some(protocol == flow.protocol),
+        Upper::Icmp(protocol, kind, code) => match flow.detail {
+            _ if protocol != flow.protocol => Some(false),
+            Detail::Icmp(its_kind, its_code) => Some(kind == its_kind && code.is_none_or(|code| code == its_code)),
+            _ => None,
+        },
+        Upper::Ports(protocol, from, to) => match flow.detail {
+            _ if !ports || protocol.is_some_and(|protocol| protocol != flow.protocol) => Some(false),
+            _ if (from, to) == (PortRange::ANY, PortRange::ANY) => Some(true),
+            Detail::Ports(source, destination) => {
+                Some((from.first..=from.last).contains(&source) && (to.first..=to.last).contains(&destination))
+            }
+            _ => None,
+        },
+    }
+}
