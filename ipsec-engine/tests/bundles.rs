@@ -1,0 +1,211 @@
+//! Every bundle of transforms there is goes out of one engine and into another.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+mod common;
+mod world;
+
+use common::{ip, tcp, udp};
+use ipsec_engine::{Counter, Disposition, Reason, Way};
+use ipsec_packet::IpProto;
+use world::*;
+
+const TA: &str = "192.0.2.1-198.51.100.1";
+
+/// SA, transform of the policy, protocol on the wire.
+fn transform(protocol: &str, mode: &str, spi: u32, from: &str, to: &str) -> (String, String) {
+    let mode_option = format!("-m {mode}");
+    let sa = match protocol {
+        "esp" => esp(from, to, spi, &mode_option),
+        "ah" => ah(from, to, spi, &mode_option),
+        _ => ipcomp(from, to, spi, &mode_option),
+    };
+    let ends = if mode == "tunnel" { format!("{from}-{to}") } else { String::new() };
+    (sa, format!(" {protocol}/{mode}/{ends}/require"))
+}
+
+fn number(protocol: &str) -> u8 {
+    match protocol {
+        "esp" => 50,
+        "ah" => 51,
+        _ => 108,
+    }
+}
+
+/// Every sequence of up to three protocols, in which IPComp is innermost and once.
+fn sequences() -> Vec<Vec<&'static str>> {
+    let mut all = Vec::new();
+    for first in ["ipcomp", "esp", "ah"] {
+        all.push(vec![first]);
+        for second in ["esp", "ah"] {
+            all.push(vec![first, second]);
+            for third in ["esp", "ah"] {
+                all.push(vec![first, second, third]);
+            }
+        }
+    }
+    all
+}
+
+/// Payloads: worth compressing, not worth it, too small to try, and none.
+fn payloads() -> [Vec<u8>; 4] {
+    let mut noise = 1u32;
+    let noise = (0..700).map(|_| {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (noise >> 24) as u8
+    });
+    [b"abcd".repeat(250), noise.collect(), vec![5; 30], vec![]]
+}
+
+#[test]
+fn every_bundle_of_transport_mode() {
+    for (from, to) in [(A, B), (A6, B6)] {
+        for bundle in sequences() {
+            let parts: Vec<_> =
+                (0u32..).zip(&bundle).map(|(n, p)| transform(p, "transport", 0x1100 + n, from, to)).collect();
+            let sas: String = parts.iter().map(|(sa, _)| sa.as_str()).collect();
+            let action: String = parts.iter().map(|(_, request)| request.as_str()).collect();
+            let (mut a, mut b) = one_way(&sas, from, to, &format!("ipsec{action}"), (from, to));
+            for payload in payloads() {
+                let packet = udp(from, to, 7, 9, &payload);
+                let wire = a.send(&packet).unwrap();
+                let named = wire[if from == A { 9 } else { 6 }];
+                let expected =
+                    if bundle == ["ipcomp"] && payload.len() != 1000 { 17 } else { number(bundle[bundle.len() - 1]) };
+                assert_eq!(named, expected, "{bundle:?}");
+                let (disposition, data) = b.receive(&wire);
+                let passes = if expected == 17 { Disposition::Bypass } else { Disposition::Deliver };
+                assert_eq!((disposition, data), (passes, packet), "{bundle:?} {}", payload.len());
+            }
+            assert_eq!(count(&b, Way::In, Counter::Processed) + count(&b, Way::In, Counter::Bypassed), 4);
+        }
+    }
+}
+
+#[test]
+fn every_bundle_of_tunnels_in_every_family() {
+    for (net, inside) in [
+        (("10.1.0.0/16", "10.2.0.0/16"), ("10.1.2.3", "10.2.3.4")),
+        (("2001:db8:1::/48", "2001:db8:2::/48"), ("2001:db8:1::1", "2001:db8:2::1")),
+    ] {
+        for (from, to) in [(A, B), (A6, B6)] {
+            for bundle in sequences() {
+                // The outermost is a tunnel, and those inside are, one after the other, too.
+                let parts: Vec<_> =
+                    (0u32..).zip(&bundle).map(|(n, p)| transform(p, "tunnel", 0x1100 + n, from, to)).collect();
+                let sas: String = parts.iter().map(|(sa, _)| sa.as_str()).collect();
+                let action: String = parts.iter().map(|(_, request)| request.as_str()).collect();
+                let (mut a, mut b) = one_way(&sas, net.0, net.1, &format!("ipsec{action}"), (from, to));
+                for payload in payloads() {
+                    let packet = tcp(inside.0, inside.1, 7, 9, &payload);
+                    let wire = a.send(&packet).unwrap();
+                    assert_eq!(b.receive(&wire), (Disposition::Deliver, packet), "{bundle:?} {}", payload.len());
+                }
+            }
+        }
+    }
+}
+
+/// What KAME calls a bundle: transport mode behind the first tunnel's header.
+#[test]
+fn tunnels_with_transport_mode_around_them() {
+    for inner in ["ipcomp", "esp", "ah"] {
+        for outer in [&["esp"][..], &["ah"], &["esp", "ah"]] {
+            let mut parts = vec![transform(inner, "tunnel", 0x1100, A, B)];
+            parts.extend((0x1101..).zip(outer).map(|(spi, p)| transform(p, "transport", spi, A, B)));
+            let sas: String = parts.iter().map(|(sa, _)| sa.as_str()).collect();
+            let action: String = parts.iter().map(|(_, request)| request.as_str()).collect();
+            let (mut a, mut b) = tunnel(&sas, &format!("ipsec{action}"));
+            for payload in payloads() {
+                let wire = carries(&mut a, &mut b, &udp("10.1.2.3", "10.2.3.4", 7, 9, &payload));
+                assert_eq!(wire[9], number(outer[outer.len() - 1]), "{inner} {outer:?}");
+            }
+        }
+    }
+}
+
+/// Hosts that are gateways of their own: transport mode between the ends, inside a tunnel between the same.
+#[test]
+fn transport_mode_inside_a_tunnel() {
+    for (inner, level) in [("esp", "require"), ("ah", "require")] {
+        let (sa, request) = transform(inner, "transport", 0x1100, A, B);
+        let request = request.replace("require", level);
+        let sas = sa + &esp(A, B, 0x1101, "-m tunnel");
+        let (mut a, mut b) = hosts(&sas, &format!("ipsec{request} esp/tunnel/{TA}/require"));
+        for payload in payloads() {
+            carries(&mut a, &mut b, &udp(A, B, 7, 9, &payload));
+        }
+    }
+}
+
+#[test]
+fn two_tunnels_of_one_policy_to_two_gateways() {
+    // A, then C between, then B: C takes off the outer one, B the inner one.
+    let c = "203.0.113.1";
+    let inner_sa = esp(A, B, 0x1001, "-m tunnel");
+    let outer_sa = esp(A, c, 0x2001, "-m tunnel");
+    let bundle = format!("ipsec esp/tunnel/{TA}/require esp/tunnel/{A}-{c}/require");
+    let mut a = common::Gateway::new(
+        &format!("{inner_sa}{outer_sa}{}", policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &bundle)),
+        A,
+    );
+    let to_c = policy(A, B, "any", "fwd", &format!("ipsec esp/tunnel/{A}-{c}/require"));
+    let mut gateway_c = common::Gateway::new(&format!("{outer_sa}{to_c}"), c);
+    let to_b = policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", &format!("ipsec esp/tunnel/{TA}/require"));
+    let mut b = common::Gateway::new(&format!("{inner_sa}{to_b}"), B);
+    let wire = a.send(&inner()).unwrap();
+    let (disposition, between) = gateway_c.receive(&wire);
+    assert_eq!((disposition, between[9]), (Disposition::Deliver, 50));
+    assert_eq!(&between[12..20], &[192, 0, 2, 1, 198, 51, 100, 1]);
+    delivered(&mut b, &between, &inner());
+    // In its own policy C lets only what came through the tunnel pass.
+    assert_eq!(gateway_c.receive(&between).0, discarded(Reason::NoSa));
+}
+
+#[test]
+fn i4_an_ipcomp_tunnel_whose_packet_is_not_worth_compressing() {
+    for outside in ["", " esp/transport//require"] {
+        let sas = ipcomp(A, B, 0x1100, "-m tunnel") + &esp(A, B, 0x1101, "-m transport");
+        let (mut a, mut b) = tunnel(&sas, &format!("ipsec ipcomp/tunnel/{TA}/require{outside}"));
+        for payload in payloads() {
+            let packet = udp("10.1.2.3", "10.2.3.4", 7, 9, &payload);
+            let wire = carries(&mut a, &mut b, &packet);
+            if outside.is_empty() {
+                assert_eq!(wire[9], if payload.len() == 1000 { 108 } else { 4 });
+            }
+        }
+        // The plain tunnel of anybody else is not its companion.
+        let stranger = ip("203.0.113.66", B, IpProto::IPV4, &inner());
+        assert_eq!(b.receive(&stranger).0, Disposition::Bypass, "for B itself, and no policy speaks of it");
+    }
+}
+
+#[test]
+fn an_optional_transform_is_left_out_where_there_is_no_sa() {
+    let action = "ipsec esp/transport//use ah/transport//require";
+    let (mut a, mut b) = hosts(&ah(A, B, 0x1100, "-m transport"), action);
+    assert_eq!(carries(&mut a, &mut b, &host())[9], 51);
+    let both = ah(A, B, 0x1100, "-m transport") + &esp(A, B, 0x1101, "-m transport");
+    let (mut a, mut b) = hosts(&both, action);
+    assert!(carries(&mut a, &mut b, &host()).len() > 20 + 24 + 8 + 16);
+}
+
+#[test]
+fn optional_transport_mode_inside_a_tunnel_of_the_same_policy() {
+    for inner in ["ipcomp", "esp", "ah"] {
+        let (sa, request) = transform(inner, "transport", 0x1100, A, B);
+        let request = request.replace("require", "use");
+        let sas = sa + &esp(A, B, 0x1101, "-m tunnel");
+        let (mut a, mut b) = hosts(&sas, &format!("ipsec{request} esp/tunnel/{TA}/require"));
+        let packet = udp(A, B, 7, 9, &b"abcd".repeat(250));
+        let wire = a.send(&packet).unwrap();
+        assert_eq!(b.receive(&wire), (Disposition::Deliver, packet), "{inner}");
+    }
+}

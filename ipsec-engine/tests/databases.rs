@@ -1,0 +1,254 @@
+//! Policies in their order, what is remembered of flows, and what is asked for when an SA is missing.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+mod common;
+mod world;
+
+use common::{Gateway, tcp, udp};
+use ipsec_engine::{
+    Action, Bundle, Direction, Disposition, Ends, Event, Level, Mode, Policy, PolicyError, Priority, Protocol, Request,
+};
+use ipsec_packet::{AddressRange, Detail, Flow, IpProto, PortRange, Selector, Upper};
+use std::time::Duration;
+use world::*;
+
+fn selector(from: &str, to: &str, upper: Upper) -> Selector {
+    let range = |text: &str| {
+        let (first, length) = text.split_once('/').unwrap_or((text, "32"));
+        AddressRange::prefix(address(first), length.parse().unwrap()).unwrap()
+    };
+    Selector { source: range(from), destination: range(to), upper }
+}
+
+fn rule(to: &str, upper: Upper, priority: Priority, action: Action) -> Policy {
+    Policy { selector: selector("10.1.0.0/16", to, upper), direction: Direction::Out, priority, action }
+}
+
+const DEF: Priority = Priority::DEFAULT;
+
+#[test]
+fn policies_are_asked_by_priority_and_then_by_age() {
+    let mut a = Gateway::new("", A);
+    let wide = a.engine.add_policy(rule("10.0.0.0/8", Upper::Any, DEF, Action::Discard)).unwrap();
+    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::Reason::Policy)));
+    let later = a.engine.add_policy(rule("10.2.0.0/16", Upper::Any, DEF, Action::None)).unwrap();
+    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::Reason::Policy)), "the first of its priority wins");
+    let high = a.engine.add_policy(rule("10.2.3.0/24", Upper::Any, Priority::HIGH, Action::None)).unwrap();
+    assert_eq!(a.send(&inner()), Err(Disposition::Bypass), "a flow that is known asks again");
+    let low = a.engine.add_policy(rule("10.2.3.4", Upper::Any, Priority::LOW, Action::Discard)).unwrap();
+    let between = DEF.offset(1).unwrap();
+    let above = a.engine.add_policy(rule("10.3.0.0/16", Upper::Any, between, Action::None)).unwrap();
+    assert_eq!(a.engine.policies().map(|(id, _)| id).collect::<Vec<_>>(), [high, above, wide, later, low]);
+    assert_eq!(a.send(&inner()), Err(Disposition::Bypass));
+    assert!(a.engine.remove_policy(high).is_some_and(|policy| policy.priority == Priority::HIGH));
+    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::Reason::Policy)));
+    assert!(a.engine.remove_policy(wide).is_some());
+    assert_eq!(a.send(&inner()), Err(Disposition::Bypass));
+    assert!(a.engine.remove_policy(later).is_some());
+    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::Reason::Policy)));
+    assert!(a.engine.remove_policy(low).is_some() && a.engine.remove_policy(low).is_none());
+    assert_eq!(a.send(&inner()), Err(Disposition::Bypass), "no policy any more");
+}
+
+#[test]
+fn policies_are_found_and_come_once() {
+    let mut a = Gateway::new("", A);
+    let policy = rule("10.2.0.0/16", Upper::Any, DEF, Action::None);
+    let id = a.engine.add_policy(policy).unwrap();
+    assert_eq!(a.engine.add_policy(Policy { action: Action::Discard, ..policy }), Err(PolicyError::Exists(id)));
+    let other_way = a.engine.add_policy(Policy { direction: Direction::In, ..policy }).unwrap();
+    assert_eq!(a.engine.find_policy(Direction::Out, &policy.selector), Some(id));
+    assert_eq!(a.engine.find_policy(Direction::In, &policy.selector), Some(other_way));
+    assert_eq!(a.engine.find_policy(Direction::Forward, &policy.selector), None);
+    for port in 0..14 {
+        let upper = Upper::Ports(Some(IpProto::TCP), PortRange::ANY, PortRange::one(port));
+        a.engine.add_policy(rule("10.2.0.0/16", upper, DEF, Action::None)).unwrap();
+    }
+    assert_eq!(a.engine.add_policy(rule("10.4.0.0/16", Upper::Any, DEF, Action::None)), Err(PolicyError::Full));
+    assert_eq!(a.engine.policies().count(), 16);
+    a.engine.remove_policy(id).unwrap();
+    let again = a.engine.add_policy(policy).unwrap();
+    assert!(again > other_way && again != id, "numbers of policies are not given twice");
+}
+
+/// More flows than the cache has places, asked again and again, answer as without one.
+#[test]
+fn the_cache_of_flows_says_what_a_search_says() {
+    let port = |p| Upper::Ports(Some(IpProto::UDP), PortRange::ANY, PortRange { first: p, last: p + 9 });
+    let mut a = Gateway::new("", A);
+    for n in 0..5u16 {
+        let action = if n % 2 == 0 { Action::Discard } else { Action::Bypass };
+        a.engine.add_policy(rule("10.2.0.0/16", port(2000 + 20 * n), DEF, action)).unwrap();
+    }
+    for round in 0..3 {
+        for to in (1990..2110).step_by(3) {
+            let inside = (0..5).find(|n| (2000 + 20 * n..2010 + 20 * n).contains(&to));
+            let expected = match inside {
+                Some(n) if n % 2 == 0 => discarded(ipsec_engine::Reason::Policy),
+                _ => Disposition::Bypass,
+            };
+            assert_eq!(a.send(&udp("10.1.2.3", "10.2.3.4", 7, to, b"")), Err(expected), "{round} {to}");
+            assert_eq!(a.send(&tcp("10.1.2.3", "10.2.3.4", 7, to, b"")), Err(Disposition::Bypass));
+        }
+    }
+}
+
+#[test]
+fn sas_that_come_and_go_are_noticed_by_flows_that_are_known() {
+    let bundle = "ipsec esp/transport//use";
+    let mut a = Gateway::new(&policy(A, B, "any", "out", bundle), A);
+    assert_eq!(a.send(&host()), Err(Disposition::Bypass));
+    let spi = |wire: &[u8]| u32::from_be_bytes(wire[20..24].try_into().unwrap());
+    for n in [0x1001, 0x1002] {
+        a.load(&esp(A, B, n, "-m transport"), A);
+        assert_eq!(spi(&a.send(&host()).unwrap()), n);
+    }
+    for (gone, left) in [(0x1002, Some(0x1001)), (0x1001, None)] {
+        let key = key(ipsec_engine::Way::Out, B, Protocol::Esp, gone);
+        assert!(a.engine.remove(&key, address(A)).is_some());
+        assert_eq!(a.send(&host()).map(|wire| spi(&wire)).ok(), left);
+    }
+    // Another SA in the same place is not taken for the one that was there.
+    a.load(&esp(A, B, 0x1003, "-m transport"), A);
+    assert_eq!(spi(&a.send(&host()).unwrap()), 0x1003);
+    a.engine.remove(&key(ipsec_engine::Way::Out, B, Protocol::Esp, 0x1003), address(A)).unwrap();
+    a.load(&esp(A, "198.51.100.9", 0x1004, "-m transport"), A);
+    assert_eq!(a.send(&host()), Err(Disposition::Bypass), "an SA to somebody else");
+}
+
+fn acquires(gateway: &mut Gateway) -> Vec<ipsec_engine::Acquire> {
+    let events = events(gateway).into_iter();
+    events.filter_map(|event| if let Event::Acquire(acquire) = event { Some(acquire) } else { None }).collect()
+}
+
+#[test]
+fn an_sa_that_is_missing_is_asked_for_with_what_it_must_be() {
+    let flow = |from: &str, to: &str| Flow {
+        source: address(from),
+        destination: address(to),
+        protocol: IpProto::UDP,
+        detail: Detail::Ports(1000, 2000),
+    };
+    let tunnel_ends = Some(Ends { source: (Some(address(A)), None), destination: (Some(address(B)), None) });
+    for (packet, from, to, action, ends, level, request_id) in [
+        (inner(), "10.1.2.3", "10.2.3.4", "esp/tunnel/192.0.2.1-198.51.100.1/require", tunnel_ends, Level::Require, 0),
+        (
+            inner(),
+            "10.1.2.3",
+            "10.2.3.4",
+            "esp/tunnel/192.0.2.1-198.51.100.1/unique",
+            tunnel_ends,
+            Level::Unique,
+            0x4001,
+        ),
+        (
+            inner(),
+            "10.1.2.3",
+            "10.2.3.4",
+            "esp/tunnel/192.0.2.1-198.51.100.1/unique:9",
+            tunnel_ends,
+            Level::UniqueId(9),
+            9,
+        ),
+        (host(), A, B, "esp/transport//require", None, Level::Require, 0),
+    ] {
+        let mut a = Gateway::new(&policy("0.0.0.0/0", "0.0.0.0/0", "any", "out", &format!("ipsec {action}")), A);
+        let (policy, _) = a.engine.policies().next().unwrap();
+        let Err(Disposition::Pending(acquire)) = a.send(&packet) else { panic!("{action}") };
+        assert_eq!(acquire.policy, policy);
+        assert_eq!((acquire.source, acquire.destination), (Some(address(A)), Some(address(B))));
+        assert_eq!(
+            (acquire.request.ends, acquire.request.level, acquire.request_id),
+            (ends, level, request_id),
+            "{action}"
+        );
+        assert_eq!(acquire.flow, flow(from, to));
+        assert_eq!(acquires(&mut a), [acquire]);
+        // With that request number it is what was asked for.
+        let mode = if ends.is_some() { "tunnel" } else { "transport" };
+        a.load(&esp(A, B, 0x1001, &format!("-m {mode} -u {request_id}")), A);
+        assert!(a.send(&packet).is_ok(), "{action}");
+    }
+}
+
+#[test]
+fn ends_that_are_any_are_left_open() {
+    let request = Request {
+        protocol: Protocol::Esp,
+        mode: Mode::Tunnel,
+        ends: Some(Ends { source: (None, None), destination: (Some(address(B)), None) }),
+        level: Level::Require,
+    };
+    let mut a = Gateway::new("", A);
+    let bundle = Bundle::default().with(request).unwrap();
+    a.engine.add_policy(rule("10.2.0.0/16", Upper::Any, DEF, Action::Ipsec(bundle))).unwrap();
+    let Err(Disposition::Pending(acquire)) = a.send(&inner()) else { panic!() };
+    assert_eq!((acquire.source, acquire.destination), (None, Some(address(B))));
+    a.load(&esp("192.0.2.9", B, 0x1001, "-m tunnel"), A);
+    assert!(a.send(&inner()).is_ok());
+}
+
+#[test]
+fn a_policy_asks_once_in_a_while() {
+    let mut a = Gateway::new(
+        &policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &format!("ipsec esp/tunnel/{A}-{B}/require")),
+        A,
+    );
+    let mut asked = Vec::new();
+    for second in 0..25 {
+        assert!(matches!(a.send(&inner()), Err(Disposition::Pending(_))));
+        asked.extend(acquires(&mut a).iter().map(|_| second));
+        a.now += Duration::from_secs(1);
+    }
+    assert_eq!(asked, [0, 10, 20]);
+    assert_eq!(count(&a, ipsec_engine::Way::Out, ipsec_engine::Counter::Pending), 25);
+    // Nobody polls: one question waits, with the newest packet.
+    for port in 0..40 {
+        let _ = a.send(&udp("10.1.2.3", "10.2.3.4", 7, port, b""));
+        a.now += Duration::from_secs(1);
+    }
+    assert_eq!(acquires(&mut a).len(), 1);
+}
+
+#[test]
+#[ignore = "the rate is limited per policy, whichever SA is missing"]
+fn another_transform_of_the_bundle_is_asked_for_without_delay() {
+    let mut a = Gateway::new(&policy(A, B, "any", "out", "ipsec esp/transport//require ah/transport//require"), A);
+    let _ = a.send(&host());
+    assert_eq!(acquires(&mut a)[0].request.protocol, Protocol::Esp);
+    a.load(&esp(A, B, 0x1001, "-m transport"), A);
+    assert!(matches!(a.send(&host()), Err(Disposition::Pending(_))));
+    assert_eq!(acquires(&mut a).first().map(|acquire| acquire.request.protocol), Some(Protocol::Ah));
+}
+
+#[test]
+#[ignore = "the rate is limited per policy: packets to one host that never answers keep all others from being asked for"]
+fn another_host_of_a_policy_is_asked_for_without_delay() {
+    let mut a = Gateway::new(&policy(A, "198.51.100.0/24", "any", "out", "ipsec esp/transport//require"), A);
+    for host in ["198.51.100.5", "198.51.100.6"] {
+        let _ = a.send(&udp(A, host, 1, 2, b""));
+        assert_eq!(acquires(&mut a).first().and_then(|acquire| acquire.destination), Some(address(host)));
+    }
+}
+
+/// Request numbers that are written by hand end at 0x3fff in KAME; those that the engine gives begin behind.
+#[test]
+#[ignore = "unique:16385 and the number that policy 1 gets for unique are the same"]
+fn numbers_written_by_hand_are_not_those_the_engine_gives() {
+    let text = policy("10.1.0.0/16", "10.2.0.0/16", "tcp", "out", &format!("ipsec esp/tunnel/{A}-{B}/unique"))
+        + &policy("10.1.0.0/16", "10.2.0.0/16", "udp", "out", &format!("ipsec esp/tunnel/{A}-{B}/unique:16385"));
+    let mut a = Gateway::new(&text, A);
+    let request_id = |packet: &[u8], a: &mut Gateway| match a.send(packet) {
+        Err(Disposition::Pending(acquire)) => acquire.request_id,
+        other => panic!("{other:?}"),
+    };
+    assert_ne!(request_id(&inner(), &mut a), request_id(&tcp("10.1.2.3", "10.2.3.4", 1, 2, b""), &mut a));
+}

@@ -1,0 +1,108 @@
+//! An engine with one suite, chosen when it is compiled: no AH, no IPComp.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+mod common;
+mod world;
+
+use esp_core::OpenError;
+use ipsec_crypto::Aes128Gcm16;
+use ipsec_engine::{
+    Action, Algorithms, Bundle, Direction, Disposition, Ends, Engine, Level, Mode, Never, Policy, Priority, Protocol,
+    Reason, Request, Sa, Settings, Transform,
+};
+use ipsec_packet::{AddressRange, PacketBuf, Replay, ReplayWindow, Selector, Seq, SeqWidth, Spi, Upper};
+use std::time::Duration;
+use world::*;
+
+#[derive(Debug)]
+enum Firmware {}
+
+impl Algorithms for Firmware {
+    type Suite = Aes128Gcm16;
+    type Integrity = Never;
+    type Window = ReplayWindow<2>;
+    type Compressor = Never;
+    type Decompressor = Never;
+}
+
+type Small = Engine<Firmware, 2, 2, 1>;
+
+const NOW: Duration = Duration::from_secs(1);
+
+fn suite() -> Aes128Gcm16 {
+    Aes128Gcm16::new(&[7; 16], [1, 2, 3, 4])
+}
+
+fn engine(transform: Transform<Firmware>, direction: Direction) -> Small {
+    let mut engine = Small::new(Settings::STRICT, None, None);
+    let sa = Sa::new(address(A), address(B), transform).unwrap().with_mode(Mode::Tunnel);
+    engine.install(sa, NOW).unwrap();
+    let ends = Ends { source: (Some(address(A)), None), destination: (Some(address(B)), None) };
+    let request = Request { protocol: Protocol::Esp, mode: Mode::Tunnel, ends: Some(ends), level: Level::Require };
+    let selector = Selector {
+        source: AddressRange::prefix(address("10.1.0.0"), 16).unwrap(),
+        destination: AddressRange::prefix(address("10.2.0.0"), 16).unwrap(),
+        upper: Upper::Any,
+    };
+    let action = Action::Ipsec(Bundle::default().with(request).unwrap());
+    engine.add_policy(Policy { selector, direction, priority: Priority::DEFAULT, action }).unwrap();
+    engine
+}
+
+#[test]
+fn one_suite_in_an_engine_as_small_as_it_gets() {
+    let spi = Spi::new(0x1001).unwrap();
+    let out = esp_core::Outbound::new(spi, suite(), SeqWidth::Extended64);
+    let mut a = engine(Transform::EspOut(out), Direction::Out);
+    let opens = esp_core::Inbound::with_window(spi, suite(), SeqWidth::Extended64, ReplayWindow::new());
+    let mut b = engine(Transform::EspIn(opens), Direction::In);
+    let mut counter = |seq: Seq, iv: &mut [u8]| iv.copy_from_slice(&seq.get().to_be_bytes());
+    for _ in 0..100 {
+        let mut bytes = [0; 512];
+        bytes[100..100 + inner().len()].copy_from_slice(&inner());
+        let mut packet = PacketBuf::with_headroom(&mut bytes, 100, inner().len()).unwrap();
+        assert_eq!(a.outbound(NOW, &mut packet, &mut counter), Disposition::Send);
+        let mut wire = packet.data().to_vec();
+        let mut again = wire.clone();
+        let mut arrived = PacketBuf::received(&mut wire);
+        assert_eq!(b.inbound(NOW, &mut arrived), Disposition::Deliver);
+        assert_eq!(arrived.data(), inner());
+        let mut arrived = PacketBuf::received(&mut again);
+        let refused = Reason::Open(OpenError::Replayed(Replay::Duplicate));
+        assert_eq!(b.inbound(NOW, &mut arrived), Disposition::Discard(refused));
+    }
+    let mut clear = inner();
+    assert_eq!(b.inbound(NOW, &mut PacketBuf::received(&mut clear)), Disposition::Discard(Reason::InClear));
+    let mut other = host();
+    assert_eq!(b.inbound(NOW, &mut PacketBuf::received(&mut other)), Disposition::Discard(Reason::NoPolicy));
+    assert!(size_of::<Small>() < 8192, "{}", size_of::<Small>());
+}
+
+/// The same SA without an engine around it.
+#[test]
+fn an_sa_opens_without_databases() {
+    let spi = Spi::new(0x1001).unwrap();
+    let out = esp_core::Outbound::new(spi, suite(), SeqWidth::Bits32);
+    let mut a = engine(Transform::EspOut(out), Direction::Out);
+    let opens = esp_core::Inbound::with_window(spi, suite(), SeqWidth::Bits32, ReplayWindow::new());
+    let mut sa = Sa::<Firmware>::new(address(A), address(B), Transform::EspIn(opens)).unwrap().with_mode(Mode::Tunnel);
+    let mut bytes = [0; 512];
+    bytes[100..100 + inner().len()].copy_from_slice(&inner());
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 100, inner().len()).unwrap();
+    assert_eq!(a.outbound(NOW, &mut packet, &mut |_: Seq, iv: &mut [u8]| iv.fill(1)), Disposition::Send);
+    let mut wire = packet.data().to_vec();
+    let mut arrived = PacketBuf::received(&mut wire);
+    let taken = sa.open(&mut arrived, None).unwrap();
+    assert_eq!(
+        (taken.mode, taken.octets, taken.dummy, arrived.data()),
+        (Mode::Tunnel, inner().len(), false, &inner()[..])
+    );
+}

@@ -1,0 +1,171 @@
+//! ICMP about packets that are too big: written and read, checked by sums of their own.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+use std::net::IpAddr;
+
+use ipsec_packet::{IpProto, TooBig, too_big_answer};
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// RFC 1071, octet by octet.
+fn sum(parts: &[&[u8]]) -> u16 {
+    let mut octets = parts.concat();
+    if octets.len() % 2 == 1 {
+        octets.push(0);
+    }
+    let total: u64 = octets.chunks(2).map(|pair| u64::from(pair[0]) * 256 + u64::from(pair[1])).sum();
+    let folded = total % 0xffff;
+    if folded == 0 && total > 0 { 0 } else { !(folded as u16) }
+}
+
+const DF: u8 = 0x40;
+
+fn v4(source: &str, destination: &str, proto: u8, flags: [u8; 2], payload: &[u8]) -> Vec<u8> {
+    let (IpAddr::V4(source), IpAddr::V4(destination)) = (address(source), address(destination)) else { panic!() };
+    let total = (20 + payload.len() as u16).to_be_bytes();
+    let head = [0x45, 0, total[0], total[1], 1, 2, flags[0], flags[1], 64, proto, 0, 0];
+    [&head[..], &source.octets(), &destination.octets(), payload].concat()
+}
+
+fn v6(source: &str, destination: &str, next: u8, payload: &[u8]) -> Vec<u8> {
+    let (IpAddr::V6(source), IpAddr::V6(destination)) = (address(source), address(destination)) else { panic!() };
+    let length = (payload.len() as u16).to_be_bytes();
+    [&[0x60, 0, 0, 0, length[0], length[1], next, 64][..], &source.octets(), &destination.octets(), payload].concat()
+}
+
+fn esp(octets: usize) -> Vec<u8> {
+    [&[0, 0, 0x10, 1, 0, 0, 0, 9][..], &vec![7; octets]].concat()
+}
+
+fn answer(packet: &[u8], mtu: u16, from: &str) -> Option<Vec<u8>> {
+    let mut out = [0xee; 1280];
+    too_big_answer(packet, mtu, address(from), &mut out).map(<[u8]>::to_vec)
+}
+
+#[test]
+fn an_answer_over_ipv4_octet_by_octet() {
+    for (octets, quoted) in [(8, 36), (400, 428), (1400, 548)] {
+        let packet = v4("10.1.2.3", "10.2.3.4", 50, [DF, 0], &esp(octets));
+        let answer = answer(&packet, 1400, "10.1.0.1").unwrap();
+        let total = (28 + quoted as u16).to_be_bytes();
+        assert_eq!(answer.len(), 28 + quoted);
+        assert_eq!(answer[..4], [0x45, answer[1], total[0], total[1]]);
+        assert_eq!((answer[9], &answer[12..20]), (1, &[10, 1, 0, 1, 10, 1, 2, 3][..]));
+        assert_eq!(sum(&[&answer[..20]]), 0, "header checksum");
+        assert_eq!(sum(&[&answer[20..]]), 0, "icmp checksum");
+        assert_eq!((answer[20..22].to_vec(), answer[24..28].to_vec()), (vec![3, 4], vec![0, 0, 5, 120]));
+        assert_eq!(answer[28..], packet[..quoted]);
+    }
+}
+
+#[test]
+fn an_answer_over_ipv6_octet_by_octet() {
+    for (octets, quoted) in [(8, 56), (1400, 1232), (401, 449)] {
+        let packet = v6("2001:db8:1::1", "2001:db8:2::1", 50, &esp(octets));
+        let answer = answer(&packet, 1300, "2001:db8:1::ff").unwrap();
+        let length = (8 + quoted as u16).to_be_bytes();
+        assert_eq!(answer.len(), 48 + quoted);
+        assert_eq!((answer[0] >> 4, &answer[4..7]), (6, &[length[0], length[1], 58][..]));
+        assert_eq!(answer[24..40], packet[8..24], "to the source");
+        let pseudo = [&answer[8..40], &[0, 0], &length, &[0, 0, 0, 58]];
+        assert_eq!(sum(&[&pseudo.concat(), &answer[40..]]), 0, "icmpv6 checksum");
+        assert_eq!((answer[40..42].to_vec(), answer[44..48].to_vec()), (vec![2, 0], vec![0, 0, 5, 20]));
+        assert_eq!(answer[48..], packet[..quoted]);
+    }
+}
+
+#[test]
+fn packets_that_get_no_answer() {
+    let (a, b) = ("10.1.2.3", "10.2.3.4");
+    let (a6, b6) = ("2001:db8:1::1", "2001:db8:2::1");
+    let later6 = [&[17, 0, 0, 8, 0, 0, 0, 1][..], &[0; 64]].concat();
+    for (packet, what) in [
+        (v4(a, b, 17, [0, 0], &[0; 64]), "it may be fragmented"),
+        (v4(a, b, 17, [DF, 1], &[0; 64]), "a later fragment"),
+        (v4(a, "224.0.0.5", 17, [DF, 0], &[0; 64]), "to a group"),
+        (v4(a, "255.255.255.255", 17, [DF, 0], &[0; 64]), "to all"),
+        (v4("0.0.0.0", b, 17, [DF, 0], &[0; 64]), "from nobody"),
+        (v4("224.0.0.5", b, 17, [DF, 0], &[0; 64]), "from a group"),
+        (v4("127.0.0.1", b, 17, [DF, 0], &[0; 64]), "from a loop"),
+        (v4(a, b, 1, [DF, 0], &[3, 4, 0, 0, 0, 0, 0, 0]), "about an error"),
+        (v4(a, b, 1, [DF, 0], &[5, 0, 0, 0, 0, 0, 0, 0]), "about a redirect"),
+        (v4(a, b, 1, [DF, 0], &[11, 0, 0, 0, 0, 0, 0, 0]), "about an error"),
+        (v4(a, b, 1, [DF, 0], &[12, 0, 0, 0, 0, 0, 0, 0]), "about an error"),
+        (v4(a, b, 1, [DF, 0], &[]), "about who knows what"),
+        (v6("::", b6, 17, &[0; 64]), "from nobody"),
+        (v6("ff02::1", b6, 17, &[0; 64]), "from a group"),
+        (v6(a6, b6, 58, &[1, 0, 0, 0, 0, 0, 0, 0]), "about an error"),
+        (v6(a6, b6, 58, &[2, 0, 0, 0, 0, 0, 0, 0]), "about an error"),
+        (v6(a6, b6, 58, &[137, 0, 0, 0, 0, 0, 0, 0]), "about a redirect"),
+        (v6(a6, b6, 44, &later6), "a later fragment"),
+        (vec![0x45, 0], "malformed"),
+    ] {
+        let from = if packet[0] >> 4 == 4 { "10.1.0.1" } else { "2001:db8::ff" };
+        assert_eq!(answer(&packet, 1400, from), None, "{what}");
+    }
+    for kind in [8, 0, 13] {
+        assert!(answer(&v4(a, b, 1, [DF, 0], &[kind, 0, 0, 0]), 1400, "10.1.0.1").is_some(), "about a question");
+    }
+    assert!(answer(&v6(a6, b6, 58, &[128, 0, 0, 0]), 1400, "2001:db8::ff").is_some());
+    // RFC 4443 2.4 e.3: packet too big is the one that answers multicast.
+    assert!(answer(&v6(a6, "ff02::1", 17, &[0; 64]), 1400, "2001:db8::ff").is_some());
+    assert_eq!(answer(&v4(a, b, 17, [DF, 0], &[0; 64]), 1400, "::1"), None, "versions");
+    let mut small = [0; 50];
+    assert!(too_big_answer(&v4(a, b, 17, [DF, 0], &[0; 64]), 1400, address("10.1.0.1"), &mut small).is_none());
+}
+
+fn report(packet: &[u8], mtu: u16) -> Vec<u8> {
+    answer(packet, mtu, if packet[0] >> 4 == 4 { "203.0.113.9" } else { "2001:db8::ff" }).unwrap()
+}
+
+#[test]
+fn reports_are_read_as_they_are_written() {
+    let ah = [&[6, 4, 0, 0, 0, 0, 0x20, 2, 0, 0, 0, 1][..], &[0; 40]].concat();
+    for (packet, protocol, spi) in [
+        (v4("192.0.2.1", "198.51.100.1", 50, [DF, 0], &esp(1400)), IpProto::ESP, 0x1001),
+        (v4("192.0.2.1", "198.51.100.1", 51, [DF, 0], &ah), IpProto::AH, 0x2002),
+        (v6("2001:db8:1::1", "2001:db8:2::1", 50, &esp(1400)), IpProto::ESP, 0x1001),
+        (v6("2001:db8:1::1", "2001:db8:2::1", 51, &ah), IpProto::AH, 0x2002),
+    ] {
+        let v6 = packet[0] >> 4 == 6;
+        let report = report(&packet, 1300);
+        let (source, destination) = if v6 { ("2001:db8:1::1", "2001:db8:2::1") } else { ("192.0.2.1", "198.51.100.1") };
+        let read = TooBig::read(&report).unwrap().unwrap();
+        assert_eq!((read.source, read.destination, read.protocol), (address(source), address(destination), protocol));
+        assert_eq!((read.spi.get(), read.mtu), (spi, 1300));
+        // Any octet of it that changes makes the checksum wrong, or it a report about something else.
+        for at in if v6 { 8..report.len() } else { 20..report.len() } {
+            let mut changed = report.clone();
+            changed[at] ^= 0x10;
+            assert_ne!(TooBig::read(&changed).ok().flatten(), Some(read), "octet {at}");
+        }
+        for length in 0..report.len() {
+            assert_ne!(TooBig::read(&report[..length]).ok().flatten(), Some(read), "{length} octets");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_report_about_ipsec() {
+    let udp = v4("192.0.2.1", "198.51.100.1", 17, [DF, 0], &[9; 100]);
+    assert_eq!(TooBig::read(&report(&udp, 1300)), Ok(None), "about udp");
+    let low = v4("192.0.2.1", "198.51.100.1", 50, [DF, 0], &[0, 0, 0, 0, 0, 0, 0, 1, 7, 7, 7, 7]);
+    assert_eq!(TooBig::read(&report(&low, 1300)), Ok(None), "no spi is 0");
+    let packet = v4("192.0.2.1", "198.51.100.1", 50, [DF, 0], &esp(100));
+    assert_eq!(TooBig::read(&packet), Ok(None), "the packet itself");
+    assert!(TooBig::read(&[]).is_err());
+    // Routers of before RFC 1191 do not say; absurd sizes are what any link carries.
+    for (told, expected) in [(0, 0), (1, 68), (67, 68), (68, 68), (69, 69)] {
+        assert_eq!(TooBig::read(&report(&packet, told)).unwrap().unwrap().mtu, expected);
+    }
+}

@@ -1,0 +1,170 @@
+//! Selectors against packets, ranges against a slow oracle.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+use std::net::IpAddr;
+
+use ipsec_packet::{AddressRange, Detail, Flow, IpProto, Match, PortRange, Selector, Upper};
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn v4(proto: u8, offset: u16, payload: &[u8]) -> Vec<u8> {
+    let total = (20 + payload.len() as u16).to_be_bytes();
+    let [high, low] = offset.to_be_bytes();
+    let head = [0x45, 0, total[0], total[1], 0, 0, high, low, 64, proto, 0, 0, 10, 1, 2, 3, 10, 2, 3, 4];
+    [&head[..], payload].concat()
+}
+
+fn v6(next: u8, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u16).to_be_bytes();
+    let addresses = [[0x20; 16], [0x21; 16]].concat();
+    [&[0x60, 0, 0, 0, length[0], length[1], next, 64][..], &addresses, payload].concat()
+}
+
+const PORTS: [u8; 8] = [0, 7, 0, 9, 0, 8, 0, 0];
+
+#[test]
+fn what_a_packet_tells_about_itself() {
+    let dst_opts = |next| [next, 0, 1, 4, 0, 0, 0, 0];
+    let fragment = |next, offset: u16, more: u16| {
+        let word = (offset << 3 | more).to_be_bytes();
+        [next, 0, word[0], word[1], 0, 0, 0, 1]
+    };
+    for (packet, proto, detail, what) in [
+        (v4(17, 0, &PORTS), 17, Detail::Ports(7, 9), "udp"),
+        (v4(6, 0x4000, &PORTS), 6, Detail::Ports(7, 9), "tcp, don't fragment"),
+        (v4(132, 0, &PORTS), 132, Detail::Ports(7, 9), "sctp"),
+        (v4(136, 0, &PORTS), 136, Detail::Ports(7, 9), "udp-lite"),
+        (v4(33, 0, &PORTS), 33, Detail::Ports(7, 9), "dccp"),
+        (v4(1, 0, &[8, 3, 1, 1]), 1, Detail::Icmp(8, 3), "icmp"),
+        (v4(17, 0x2000, &PORTS), 17, Detail::Ports(7, 9), "first fragment"),
+        (v4(17, 0x2001, &PORTS), 17, Detail::Opaque, "a later one"),
+        (v4(1, 1, &[8, 3]), 1, Detail::Opaque, "the last one"),
+        (v4(50, 1, &PORTS), 50, Detail::None, "nothing to hide"),
+        (v4(17, 0x2000, &PORTS[..3]), 17, Detail::Opaque, "a tiny first fragment"),
+        (v4(1, 0, &[8]), 1, Detail::Opaque, "cut off"),
+        (v4(17, 0, &[]), 17, Detail::Opaque, "empty"),
+        (v4(47, 0, &[]), 47, Detail::None, "gre"),
+        (v6(17, &PORTS), 17, Detail::Ports(7, 9), "udp"),
+        (v6(58, &[135, 0]), 58, Detail::Icmp(135, 0), "neighbour solicitation"),
+        (v6(0, &[&dst_opts(60)[..], &dst_opts(17), &PORTS].concat()), 17, Detail::Ports(7, 9), "behind options"),
+        (v6(44, &[&fragment(17, 0, 1)[..], &PORTS].concat()), 17, Detail::Ports(7, 9), "first fragment"),
+        (v6(44, &[&fragment(17, 0, 0)[..], &PORTS].concat()), 17, Detail::Ports(7, 9), "atomic fragment"),
+        (v6(44, &[&fragment(17, 5, 1)[..], &PORTS].concat()), 17, Detail::Opaque, "a later one"),
+        (v6(44, &[&fragment(60, 5, 0)[..], &PORTS].concat()), 60, Detail::Opaque, "options, and who knows what"),
+        (v6(44, &[&fragment(60, 0, 1)[..], &dst_opts(17), &PORTS].concat()), 17, Detail::Ports(7, 9), "in the first"),
+        (v6(51, &[&[17, 4][..], &[0; 22], &PORTS].concat()), 51, Detail::None, "not behind AH"),
+        (v6(50, &PORTS), 50, Detail::None, "nor ESP"),
+    ] {
+        let flow = Flow::read(&packet).unwrap();
+        assert_eq!((flow.protocol, flow.detail), (IpProto(proto), detail), "{what}");
+    }
+    assert!(Flow::read(&v6(60, &[17])).is_err() && Flow::read(&[0x45]).is_err() && Flow::read(&[]).is_err());
+}
+
+#[test]
+fn answers_go_the_other_way() {
+    let flow = Flow::read(&v4(17, 0, &PORTS)).unwrap();
+    let back = flow.reversed();
+    assert_eq!((back.source, back.destination), (address("10.2.3.4"), address("10.1.2.3")));
+    assert_eq!((back.detail, back.reversed()), (Detail::Ports(9, 7), flow));
+    assert_eq!(flow.to_string(), "10.1.2.3[7] 10.2.3.4[9] udp");
+}
+
+#[test]
+fn what_a_selector_says_to_a_flow() {
+    let one = PortRange::one;
+    let (ports, icmp) = (|p| Upper::Ports(p, PortRange::ANY, one(9)), |code| Upper::Icmp(IpProto::ICMP, 8, code));
+    let (udp, tcp) = (Some(IpProto::UDP), Some(IpProto::TCP));
+    use Match::{No, Unknown, Yes};
+    let whole = v4(17, 0, &PORTS);
+    let later = v4(17, 1, &PORTS);
+    let echo = v4(1, 0, &[8, 0]);
+    let gre = v4(47, 0, &PORTS);
+    let hidden = v6(44, &[60, 0, 0, 8, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+    for (packet, upper, expected) in [
+        (&whole, Upper::Any, Yes),
+        (&later, Upper::Any, Yes),
+        (&hidden, Upper::Any, Yes),
+        (&whole, Upper::Protocol(IpProto::UDP), Yes),
+        (&later, Upper::Protocol(IpProto::UDP), Yes),
+        (&later, Upper::Protocol(IpProto::TCP), No),
+        (&whole, ports(udp), Yes),
+        (&whole, ports(None), Yes),
+        (&whole, ports(tcp), No),
+        (&whole, Upper::Ports(udp, one(8), one(9)), No),
+        (&whole, Upper::Ports(udp, one(7), one(8)), No),
+        (&later, ports(udp), Unknown),
+        (&later, ports(None), Unknown),
+        (&later, ports(tcp), No),
+        (&later, Upper::Ports(udp, PortRange::ANY, PortRange::ANY), Yes),
+        (&gre, ports(None), No),
+        (&gre, Upper::Ports(None, PortRange::ANY, PortRange::ANY), No),
+        (&echo, icmp(None), Yes),
+        (&echo, icmp(Some(0)), Yes),
+        (&echo, icmp(Some(1)), No),
+        (&echo, Upper::Icmp(IpProto::ICMP, 0, None), No),
+        (&v4(1, 1, &[8, 0]), icmp(None), Unknown),
+        (&whole, icmp(None), No),
+        (&hidden, Upper::Protocol(IpProto::UDP), Unknown),
+        (&hidden, ports(udp), Unknown),
+        (&hidden, Upper::Icmp(IpProto::ICMPV6, 135, None), Unknown),
+    ] {
+        let flow = Flow::read(packet).unwrap();
+        let any = if packet[0] >> 4 == 4 { AddressRange::ANY_V4 } else { AddressRange::ANY_V6 };
+        let selector = Selector { source: any, destination: any, upper };
+        assert_eq!(selector.matches(&flow), expected, "{upper:?} {flow}");
+        let elsewhere = AddressRange::host(address(if packet[0] >> 4 == 4 { "10.9.9.9" } else { "::9" }));
+        assert_eq!(Selector { source: elsewhere, ..selector }.matches(&flow), No);
+        assert_eq!(Selector { destination: elsewhere, ..selector }.matches(&flow), No);
+    }
+}
+
+#[test]
+fn prefixes_as_a_slow_oracle_has_them() {
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(a) => format!("{:032b}", a.to_bits()),
+        IpAddr::V6(a) => format!("{:0128b}", a.to_bits()),
+    };
+    let samples = ["0.0.0.0", "10.1.2.3", "10.1.2.255", "10.1.3.0", "128.0.0.0", "255.255.255.255"];
+    let six =
+        ["::", "2001:db8::1", "2001:db8::ffff", "2001:db9::", "8000::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"];
+    for (samples, longest) in [(samples, 32), (six, 128)] {
+        for of in samples.map(address) {
+            for length in 0..=longest {
+                let range = AddressRange::prefix(of, length).unwrap();
+                assert_eq!(range.prefix_length(), Some(length));
+                for other in samples.map(address) {
+                    let expected = bits(of)[..length.into()] == bits(other)[..length.into()];
+                    assert_eq!(range.contains(other), expected, "{of}/{length} {other}");
+                }
+            }
+            assert_eq!(AddressRange::prefix(of, longest + 1), None);
+        }
+    }
+    assert!(!AddressRange::ANY_V4.contains(address("::")) && !AddressRange::ANY_V6.contains(address("0.0.0.0")));
+}
+
+#[test]
+fn ranges_that_are_no_prefix() {
+    let range = AddressRange::new(address("10.0.0.5"), address("10.0.1.7")).unwrap();
+    for (inside, expected) in
+        [("10.0.0.4", false), ("10.0.0.5", true), ("10.0.1.0", true), ("10.0.1.7", true), ("10.0.1.8", false)]
+    {
+        assert_eq!(range.contains(address(inside)), expected, "{inside}");
+    }
+    assert_eq!((range.prefix_length(), range.to_string()), (None, "10.0.0.5-10.0.1.7".into()));
+    assert_eq!(AddressRange::new(address("10.0.0.5"), address("10.0.0.4")), None);
+    assert_eq!(AddressRange::new(address("10.0.0.5"), address("::1")), None);
+    assert_eq!(AddressRange::prefix(address("10.1.2.3"), 8).unwrap().to_string(), "10.0.0.0/8");
+    assert_eq!(AddressRange::new(address("10.0.0.0"), address("10.0.0.2")).unwrap().prefix_length(), None);
+}
