@@ -48,7 +48,7 @@ fn i1_nested_ipcomp_is_refused_both_ways() {
 #[test]
 fn a_counting_pattern_is_not_taken_for_noise() {
     // The payload of a large ping: every octet once before the first repetition, 256 octets back.
-    let ping: Vec<u8> = (0..1400).map(|n| n as u8).collect();
+    let ping: Vec<u8> = (0..=u8::MAX).cycle().take(1400).collect();
     let mut bytes = buffer(&ping, 2800);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, ping.len()).unwrap();
     let done = compress(&mut packet, IpProto::ICMP, Cpi::DEFLATE, &mut Deflate::new()).unwrap();

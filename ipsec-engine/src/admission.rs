@@ -4,7 +4,6 @@ use core::net::IpAddr;
 
 use heapless::Vec;
 
-use crate::engine::request_id;
 use crate::policy::{Bundle, MAX_TRANSFORMS, Mode, PolicyId, Protocol, Request};
 
 /// Headers that are taken off one packet at most.
@@ -45,6 +44,11 @@ impl History {
 
     pub(crate) fn is_full(&self) -> bool {
         self.came.is_full()
+    }
+
+    /// Whether ESP or AH is among them.
+    pub(crate) fn is_authentic(&self) -> bool {
+        self.came.iter().any(|came| came.protocol != Protocol::Ipcomp)
     }
 
     /// One more; of too many nothing is kept, see [`is_full`](Self::is_full).
@@ -90,7 +94,7 @@ fn admits(id: PolicyId, bundle: &Bundle, came: &[Came], is_optional: impl Fn(&Re
         let optional = is_optional(request) || request.protocol == Protocol::Ipcomp && request.mode != Mode::Tunnel;
         let mut next = [false; MAX_TRANSFORMS + 1];
         for (n, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {
-            let by_this = came.iter().rev().nth(n).is_some_and(|came| is_by(came, request, request_id(id, request)));
+            let by_this = came.iter().rev().nth(n).is_some_and(|came| is_by(came, request, id.request_id(request)));
             if let (true, Some(slot)) = (by_this, next.get_mut(n.saturating_add(1))) {
                 *slot = true;
             }

@@ -42,7 +42,7 @@ counters! {
     Compressed = "ipcomp",
     /// Octets of their payload in clear.
     CompressedOctets = "ipcomp octets",
-    /// Packets of an IPComp association that were not worth compressing.
+    /// Packets of an IPComp association that were not worth compressing; on arrival, those of a tunnel.
     Uncompressed = "ipcomp not worthwhile",
     /// Packets put into, or taken out of, a tunnel.
     Tunnelled = "tunnelled",
@@ -204,12 +204,12 @@ impl View {
 const KAME: &[Row] = &[
     ("in_success", &[(In, C::Processed)]),
     ("in_polvio", &[(In, C::Policy), (In, C::InClear), (In, C::WrongSa), (In, C::NoPolicy), (In, C::Opaque)]),
-    ("in_nosa", &[(In, C::NoSa), (In, C::Larval), (In, C::Expired)]),
+    ("in_nosa", &[(In, C::NoSa)]),
     ("in_inval", &[(In, C::Malformed), (In, C::Fragment), (In, C::WrongSource), (In, C::Encapsulation), (In, C::TooDeep),
         (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::AhLength), (In, C::AhHeaders), (In, C::Ipcomp), (In, C::Inner), (In, C::Udp),
         (In, C::Internal)]),
     ("in_nomem", &[(In, C::NoRoom)]),
-    ("in_badspi", &[(In, C::NoSa)]),
+    ("in_badspi", &[(In, C::Larval), (In, C::Expired)]),
     ("in_ahreplay", &[(In, C::AhDuplicate), (In, C::AhTooOld)]),
     ("in_espreplay", &[(In, C::EspDuplicate), (In, C::EspTooOld)]),
     ("in_ahauthsucc", &[(In, C::Ah)]),

@@ -5,6 +5,7 @@ use esp_core::{IvSource, SealError};
 use heapless::Deque;
 use ipsec_packet::{Flow, Ip, PacketBuf, Selector, TooBig};
 
+use crate::acquire::Asked;
 use crate::algorithms::Algorithms;
 use crate::counters::{Counter, Counters};
 use crate::disposition::{Disposition, Reason};
@@ -28,6 +29,8 @@ pub struct Settings {
     pub acquire_interval: Duration,
     /// How long an SPI stays reserved.
     pub larval_life: Duration,
+    /// How long what a router reported about a path is believed (RFC 4301 8.2.2).
+    pub path_mtu_life: Duration,
     /// Octets that the link carries; `None` where nobody is to be told that a packet is too big.
     pub link_mtu: Option<u16>,
     /// Our UDP port for ESP in UDP.
@@ -41,6 +44,7 @@ impl Settings {
         default_level: DefaultLevel::Require,
         acquire_interval: Duration::from_secs(10),
         larval_life: Duration::from_secs(30),
+        path_mtu_life: Duration::from_secs(600),
         link_mtu: None,
         nat_port: 4500,
     };
@@ -79,6 +83,7 @@ pub struct Engine<A: Algorithms, const SAS: usize, const POLICIES: usize, const 
     compressor: Option<A::Compressor>,
     pub(crate) decompressor: Option<A::Decompressor>,
     identification: u16,
+    asked: Asked,
     audits: Deque<Audit, AUDITS>,
     audits_lost: u64,
 }
@@ -89,9 +94,6 @@ const AUDITS: usize = 16;
 /// Numbers of an SA from which on another one is due: 2^16 before the last of 32 bits, 2^32 before that of 64.
 const FEW_OF_32: u64 = 1 << 16;
 const FEW_OF_64: u64 = 1 << 32;
-
-/// The lowest request number that is given to policies of level `unique` (as in KAME, whose manual ones end below it).
-const FIRST_UNIQUE: u32 = 0x4000;
 
 /// An SA in the database, as it is to be shown.
 #[derive(Debug)]
@@ -123,6 +125,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             compressor,
             decompressor,
             identification: 1,
+            asked: Asked::new(),
             audits: Deque::new(),
             audits_lost: 0,
         }
@@ -160,6 +163,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Takes a policy out.
     pub fn remove_policy(&mut self, id: PolicyId) -> Option<Policy> {
+        self.asked.forget(id);
         self.spd.remove(id)
     }
 
@@ -176,7 +180,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     #[allow(clippy::result_large_err)] // the SA is the caller's
     pub fn install(&mut self, sa: Sa<A>, now: Duration) -> Result<SaKey, InstallError<A>> {
         let key = sa.key();
-        self.sad.install(sa, now).map(|_| key)
+        let at = self.sad.install(sa, now)?;
+        self.look_at_counter(at);
+        Ok(key)
     }
 
     /// Reserves the SPI of an SA to come: what arrives by it is discarded as [`Reason::Larval`]. It is free again after
@@ -200,11 +206,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.sad.get(self.sad.find(key, source)?).map(view)
     }
 
-    /// An SA, to be changed: its counter or window moved on, its limits or encapsulation set anew.
-    pub fn sa_mut(&mut self, key: &SaKey, source: IpAddr) -> Option<&mut Sa<A>> {
+    /// Changes an SA where it is: its limits, its peer's address, its counter or window. Gives its name, which is another one
+    /// when its peer moved; `None` when there is no such SA. What it has done and its place among others stay.
+    pub fn update(&mut self, key: &SaKey, source: IpAddr, change: impl FnOnce(&mut Sa<A>)) -> Option<SaKey> {
         let at = self.sad.find(key, source)?;
-        self.sad.forget_choices();
-        self.sad.get_mut(at)?.sa.as_mut()
+        change(self.sad.get_mut(at)?.sa.as_mut()?);
+        self.look_at_counter(at);
+        self.sad.rename(at)
     }
 
     /// The SAs.
@@ -226,7 +234,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// then, and no number is used, but for [`Reason::Tunnel`] (the inner hop limit) and [`Reason::Sign`] (headers that AH
     /// cannot cover) behind another transform.
     pub fn outbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>, iv: &mut impl IvSource) -> Disposition {
-        match self.try_outbound(now, packet, iv) {
+        let mut spi = None;
+        match self.try_outbound(now, packet, iv, &mut spi) {
             Ok(disposition) => {
                 let counter = match disposition {
                     Disposition::Pending(_) => Counter::Pending,
@@ -237,7 +246,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 disposition
             }
             Err(reason) => {
-                self.refuse(Way::Out, now, reason, packet.data(), None);
+                let seen = Seen { spi, ..Seen::of(packet.data()) };
+                self.refuse(Way::Out, now, reason, &seen);
                 Disposition::Discard(reason)
             }
         }
@@ -248,6 +258,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         now: Duration,
         packet: &mut PacketBuf<'_>,
         iv: &mut impl IvSource,
+        spi: &mut Option<u32>,
     ) -> Result<Disposition, Reason> {
         let flow = Flow::read(packet.data())?;
         let at = match self.lookup(Way::Out, Direction::Out, &flow) {
@@ -264,7 +275,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let chosen = match self.choose(now, id, &bundle, &flow) {
             Ok(chosen) => chosen,
             Err(acquire) => {
-                self.ask(now, at, acquire);
+                self.asked.ask(now, self.settings.acquire_interval, &acquire);
                 return Ok(Disposition::Pending(acquire));
             }
         };
@@ -272,7 +283,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if chosen.iter().all(Option::is_none) {
             return Ok(Disposition::Bypass);
         }
-        self.check(&bundle, &chosen, packet)?;
+        // Everything that can be refused, before anything is changed.
+        let plan = self.plan(&bundle, &chosen, packet.data())?;
+        self.check_numbers(&chosen, spi)?;
+        let fragment = self.check_size(now, &bundle, &chosen, plan.length, packet.data())?;
+        plan.room_in(packet).map_err(ipsec_packet::IpError::from)?;
         let length = Ip::parse(packet.data())?.packet().len();
         packet.truncate(length);
         for (request, at) in bundle.iter().zip(chosen) {
@@ -282,6 +297,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             let mut wrapping = Wrapping {
                 compressor: self.compressor.as_mut(),
                 counters: &mut self.counters,
+                fragment,
                 identification: &mut self.identification,
             };
             let octets = protect(sa, mode_of(request.mode, sa.mode), &mut wrapping, packet, iv)?;
@@ -312,7 +328,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         // The packet's own ends, and behind a tunnel those of the tunnel.
         let mut ends = (flow.source, flow.destination);
         for (request, slot) in bundle.iter().zip(&mut chosen) {
-            let request_id = request_id(id, request);
+            let request_id = id.request_id(request);
             *slot = self.sad.choose(|sa| serves(sa, request, request_id, ends));
             match slot.and_then(|at| self.sad.get(at)).and_then(|slot| slot.sa.as_ref()) {
                 Some(sa) if mode_of(request.mode, sa.mode) != Mode::Transport => ends = (sa.source, sa.destination),
@@ -337,34 +353,56 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// Everything that can be refused, before anything is changed.
-    fn check(&self, bundle: &Bundle, chosen: &Chosen, packet: &PacketBuf<'_>) -> Result<(), Reason> {
-        let mut plan = Plan::of(packet.data())?;
-        let mut mtu = self.settings.link_mtu;
-        for (sa, mode) in self.through(bundle, chosen) {
-            plan.through(sa, mode, packet.data())?;
-            mtu = [mtu, sa.path_mtu].into_iter().flatten().min();
-        }
-        // An SA that serves two transforms needs two numbers.
-        for at in chosen.iter().flatten() {
-            let uses = chosen.iter().flatten().filter(|other| *other == at).count();
-            let left = self.sad.get(*at).and_then(|slot| Some(slot.sa.as_ref()?.transform.counter()?.remaining()));
+    /// Whether every SA has the numbers that it needs: one that serves two transforms needs two.
+    fn check_numbers(&mut self, chosen: &Chosen, spi: &mut Option<u32>) -> Result<(), Reason> {
+        for &at in chosen.iter().flatten() {
+            let uses = chosen.iter().flatten().filter(|other| **other == at).count();
+            let Some(slot) = self.sad.get(at) else { continue };
+            let left = slot.sa.as_ref().and_then(|sa| Some(sa.transform.counter()?.remaining()));
             if left.is_some_and(|left| left < u64::try_from(uses).unwrap_or(u64::MAX)) {
+                *spi = Some(slot.key.spi);
+                self.look_at_counter(at);
                 return Err(SealError::SequenceExhausted.into());
             }
         }
-        if let Some(mtu) = mtu.filter(|&mtu| plan.length > mtu.into()) {
-            let fits = self.largest_inner(bundle, chosen, mtu, packet.data());
-            let (may_be_fragmented, least) = match Ip::parse(packet.data())? {
-                Ip::V4(ip) => (!ip.header().dont_fragment(), 68),
-                // Nobody has to make smaller packets than any IPv6 link carries (RFC 8200 5): the outer one is fragmented.
-                Ip::V6(ip) => (ip.packet().len() <= 1280, 1280),
-            };
-            if !may_be_fragmented {
-                return Err(Reason::TooBig { mtu: fits.max(least) });
-            }
+        Ok(())
+    }
+
+    /// What becomes of a packet's length on its way through the SAs.
+    fn plan(&self, bundle: &Bundle, chosen: &Chosen, packet: &[u8]) -> Result<Plan, Reason> {
+        let mut plan = Plan::of(packet)?;
+        self.through(bundle, chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, packet))?;
+        Ok(plan)
+    }
+
+    /// Refuses what does not fit through the tunnel and may not be fragmented. Says whether what an IPv4 tunnel carries has
+    /// to be fragmented on the way.
+    fn check_size(
+        &self,
+        now: Duration,
+        bundle: &Bundle,
+        chosen: &Chosen,
+        sealed: usize,
+        packet: &[u8],
+    ) -> Result<bool, Reason> {
+        let mtu = self.mtu(now, bundle, chosen);
+        let Some(mtu) = mtu.filter(|&mtu| sealed > mtu.into()) else { return Ok(false) };
+        let (fragment, may_pass, least) = match Ip::parse(packet)? {
+            Ip::V4(ip) => (false, !ip.header().dont_fragment(), 68),
+            // Nobody has to make smaller packets than any IPv6 link carries (RFC 8200 5): the outer one is fragmented
+            // (RFC 4213 3.2.1).
+            Ip::V6(ip) => (true, ip.packet().len() <= 1280, 1280),
+        };
+        match may_pass {
+            true => Ok(fragment),
+            false => Err(Reason::TooBig { mtu: self.largest_inner(bundle, chosen, mtu, packet).max(least) }),
         }
-        Ok(plan.room_in(packet).map_err(ipsec_packet::IpError::from)?)
+    }
+
+    /// Octets that the path carries, as far as it is known.
+    fn mtu(&self, now: Duration, bundle: &Bundle, chosen: &Chosen) -> Option<u16> {
+        let paths = self.through(bundle, chosen).filter_map(|(sa, _)| sa.path_mtu(now));
+        paths.chain(self.settings.link_mtu).min()
     }
 
     fn through<'s>(&'s self, bundle: &'s Bundle, chosen: &'s Chosen) -> impl Iterator<Item = (&'s Sa<A>, Mode)> + 's {
@@ -390,7 +428,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                     None | Some(0) => break,
                     Some(over) => inner = inner.saturating_sub(over.min(inner)),
                 },
-                None => return 0,
+                // Longer than IP packets get.
+                None => inner = inner.saturating_sub(512),
             }
         }
         // What was taken off may have been padding: up to a block and its trailer more may fit.
@@ -409,36 +448,26 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let &Rule { id, policy, .. } = self.spd.rule(at)?;
         let Action::Ipsec(bundle) = policy.action else { return None };
         let chosen = self.choose(now, id, &bundle, &flow).ok()?;
-        let path = self.through(&bundle, &chosen).filter_map(|(sa, _)| sa.path_mtu).min();
-        let mtu = [self.settings.link_mtu, path].into_iter().flatten().min()?;
+        let mtu = self.mtu(now, &bundle, &chosen)?;
         Some(self.largest_inner(&bundle, &chosen, mtu, like))
     }
 
     /// Takes in a router's report that a packet of one of our SAs was too big. It is not authentic (RFC 4301 8.2.1), so it
-    /// only ever lowers the MTU of an SA, and not below what every link carries: 1280 octets for IPv6, 576 for IPv4.
-    /// Says whether it did.
-    pub fn path_mtu_report(&mut self, report: &TooBig) -> bool {
+    /// only ever lowers the MTU of an SA, not below what every link carries (1280 octets for IPv6, 576 for IPv4), and for
+    /// [`Settings::path_mtu_life`]. Says whether it did.
+    pub fn path_mtu_report(&mut self, now: Duration, report: &TooBig) -> bool {
         let protocol = if report.protocol == ipsec_packet::IpProto::ESP { Protocol::Esp } else { Protocol::Ah };
         let key = SaKey { way: Way::Out, destination: report.destination, protocol, spi: report.spi.get() };
-        let Some(sa) = self.sa_mut(&key, report.source).filter(|sa| sa.source == report.source) else { return false };
+        let Some(at) = self.sad.find(&key, report.source) else { return false };
+        let sa = self.sad.get_mut(at).and_then(|slot| slot.sa.as_mut());
+        let Some(sa) = sa.filter(|sa| sa.source == report.source) else { return false };
         let least = if report.destination.is_ipv4() { 576 } else { 1280 };
         let told = report.mtu.max(least);
-        let lower = sa.path_mtu.is_none_or(|known| told < known);
+        let lower = sa.path_mtu(now).is_none_or(|known| told < known);
         if lower {
-            sa.path_mtu = Some(told);
+            sa.path_mtu = Some((told, now.saturating_add(self.settings.path_mtu_life)));
         }
         lower
-    }
-
-    /// Asks for an SA, unless the policy asked a moment ago.
-    fn ask(&mut self, now: Duration, at: u16, acquire: Acquire) {
-        let interval = self.settings.acquire_interval;
-        if let Some(rule) = self.spd.rules_mut().get_mut(usize::from(at))
-            && rule.asked.is_none_or(|then| now >= then.saturating_add(interval))
-        {
-            rule.asked = Some(now);
-            rule.wanted = Some(acquire);
-        }
     }
 
     fn look_at_counter(&mut self, at: u16) {
@@ -472,34 +501,19 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Counts a refusal, and keeps it for the log if it belongs there.
-    pub(crate) fn refuse(
-        &mut self,
-        way: Way,
-        now: Duration,
-        reason: Reason,
-        packet: &[u8],
-        numbers: Option<(u32, Option<u32>)>,
-    ) {
+    pub(crate) fn refuse(&mut self, way: Way, now: Duration, reason: Reason, seen: &Seen) {
         self.counters.add(way, reason.counter(), 1);
         if !reason.is_auditable() {
             return;
         }
-        let ip = Ip::parse(packet).ok();
-        let audit = Audit {
-            at: now,
-            reason,
-            source: ip.map(|ip| ip.source()),
-            destination: ip.map(|ip| ip.destination()),
-            flow_label: ip.map_or(0, |ip| if let Ip::V6(ip) = ip { ip.header().flow_label() } else { 0 }),
-            spi: numbers.map(|(spi, _)| spi),
-            sequence: numbers.and_then(|(_, sequence)| sequence),
-        };
+        let Seen { ends, flow_label, spi, sequence } = *seen;
+        let (source, destination) = ends.unzip();
         if self.audits.is_full() {
             self.audits.pop_front();
             self.audits_lost = self.audits_lost.saturating_add(1);
         }
         // There is room: one was taken out if not.
-        let _ = self.audits.push_back(audit);
+        let _ = self.audits.push_back(Audit { at: now, reason, source, destination, flow_label, spi, sequence });
     }
 
     /// The next event that the RFCs ask to log.
@@ -541,11 +555,15 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.sad.iter().filter_map(|(_, slot)| due(slot)).min()
     }
 
-    /// The next thing that whoever manages keys has to know. None is lost: they are kept with the SA or policy they are
-    /// about. A dead SA leaves the database when its [`Event::HardExpired`] is polled, or its place is needed.
+    /// The next thing that whoever manages keys has to know. What is about an SA is kept with it, and not lost: a dead SA
+    /// leaves the database when its [`Event::HardExpired`] is polled. Where its place is needed before, the event is kept,
+    /// but of more than eight such SAs.
     pub fn poll_event(&mut self) -> Option<Event> {
-        if let Some(wanted) = self.spd.rules_mut().iter_mut().find_map(|rule| rule.wanted.take()) {
+        if let Some(wanted) = self.asked.tell() {
             return Some(Event::Acquire(wanted));
+        }
+        if let Some(key) = self.sad.buried.pop_front() {
+            return Some(Event::HardExpired(key));
         }
         if self.sad.notices == 0 {
             return None;
@@ -564,22 +582,31 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             self.sad.note(at, |notice| notice.sequence = Told::Yes);
             return Some(Event::SequenceNearEnd(key));
         }
-        self.sad.note(at, |notice| notice.moved = None);
+        self.sad.note(at, |notice| notice.told_moved = notice.moved);
         notice.moved.map(|(source, port)| Event::Moved { sa: key, source, port })
+    }
+}
+
+/// What an audit event tells about a packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) ends: Option<(IpAddr, IpAddr)>,
+    pub(crate) flow_label: u32,
+    pub(crate) spi: Option<u32>,
+    pub(crate) sequence: Option<u32>,
+}
+
+impl Seen {
+    /// What the header in front of a packet tells.
+    pub(crate) fn of(packet: &[u8]) -> Self {
+        let Ok(ip) = Ip::parse(packet) else { return Self::default() };
+        let flow_label = if let Ip::V6(ip) = &ip { ip.header().flow_label() } else { 0 };
+        Self { ends: Some((ip.source(), ip.destination())), flow_label, spi: None, sequence: None }
     }
 }
 
 fn view<A: Algorithms>(slot: &crate::sad::Slot<A>) -> SaView<'_, A> {
     SaView { key: slot.key, source: slot.source, state: slot.state, usage: &slot.usage, sa: slot.sa.as_ref() }
-}
-
-/// The request number that an SA must have; 0 for any.
-pub(crate) fn request_id(id: PolicyId, request: &Request) -> u32 {
-    match request.level {
-        Level::UniqueId(id) => id.into(),
-        Level::Unique => FIRST_UNIQUE.saturating_add(id.0),
-        Level::Default | Level::Use | Level::Require => 0,
-    }
 }
 
 fn acquire(id: PolicyId, request: &Request, request_id: u32, flow: &Flow, ends: (IpAddr, IpAddr)) -> Acquire {

@@ -3,17 +3,18 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
+use heapless::Vec;
 use ipcomp_core::{DecompressError, decompress};
 use ipsec_packet::{
-    Datagram, Flow, Ip, IpError, IpProto, Marker, OuterSeen, PacketBuf, Placement, Ports, UDP_HEADER, classify,
-    close_gap, locate, pop_udp, repair_checksum, set_length,
+    Datagram, Extension, Flow, Ip, IpError, IpProto, Marker, OuterSeen, PacketBuf, Placement, Ports, UDP_HEADER,
+    classify, close_gap, locate, pop_udp, repair_checksum, set_length,
 };
 
-use crate::admission::{Came, History};
+use crate::admission::{Came, History, MAX_HEADERS};
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::disposition::{BadPayload, Disposition, Reason};
-use crate::engine::Engine;
+use crate::engine::{Engine, Seen};
 use crate::outbound::name;
 use crate::policy::{Action, Direction, Mode, Policy, Protocol};
 use crate::sa::{Encap, Sa, SaKey, Transform, Way};
@@ -27,6 +28,8 @@ enum Layer {
     Ipsec(Protocol, Placement, Option<Encap>),
     /// UDP that is no business of ours to open, but may not go on either.
     KeepAlive,
+    /// A piece of an IPsec packet, which is never opened (RFC 4303 3.4.1).
+    Fragment,
     /// Nothing.
     Upper,
 }
@@ -38,8 +41,10 @@ struct Arrival<'p, 'b> {
     history: History,
     /// Whether the header in front is one that nothing was said about yet: the packet's own, or one out of a tunnel.
     fresh: bool,
-    /// SPI and sequence number that were looked at last.
-    numbers: Option<(u32, Option<u32>)>,
+    /// What the header that was looked at last tells.
+    seen: Seen,
+    /// IPComp that nothing authentic was around: its SAs are charged when the packet is admitted.
+    unpaid: Vec<(u16, usize), MAX_HEADERS>,
 }
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
@@ -52,7 +57,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// A packet that is discarded is as it was, if its outermost IPsec header was refused; behind that, what had been
     /// opened of it was wiped. Windows and limits of an SA change only by packets that were authentic.
     pub fn inbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>) -> Disposition {
-        let mut arrival = Arrival { packet, history: History::new(), fresh: true, numbers: None };
+        let mut arrival =
+            Arrival { packet, history: History::new(), fresh: true, seen: Seen::default(), unpaid: Vec::new() };
         match self.open(now, &mut arrival) {
             Ok(disposition) => {
                 let counter = if disposition == Disposition::Bypass { Counter::Bypassed } else { Counter::Processed };
@@ -60,8 +66,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 disposition
             }
             Err(reason) => {
-                let Arrival { packet, history, numbers, .. } = arrival;
-                self.refuse(Way::In, now, reason, packet.data(), numbers);
+                let Arrival { packet, history, seen, .. } = arrival;
+                self.refuse(Way::In, now, reason, &seen);
                 if !history.is_empty() {
                     packet.data_mut().fill(0);
                 }
@@ -76,18 +82,25 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             let (seen, length) = (OuterSeen::read(&ip), ip.packet().len());
             let ends = (ip.source(), ip.destination());
             arrival.packet.truncate(length);
+            if arrival.fresh {
+                let Seen { spi, sequence, .. } = arrival.seen;
+                arrival.seen = Seen { spi, sequence, ..Seen::of(arrival.packet.data()) };
+            }
             let found = match self.next_layer(arrival.packet.data())? {
+                Layer::KeepAlive if self.is_not_ours(arrival, ends.1) => None,
                 Layer::KeepAlive => return Err(Reason::KeepAlive),
+                Layer::Fragment if self.is_not_ours(arrival, ends.1) => None,
+                Layer::Fragment => return Err(Reason::Fragment),
                 Layer::Ipsec(protocol, place, encap) => {
                     let (spi, sequence) = numbers(arrival.packet.data(), protocol, place, encap)?;
                     let key = SaKey { way: Way::In, destination: ends.1, protocol, spi };
                     let found = self.sad.find(&key, ends.0);
                     if found.is_some() || arrival.fresh {
-                        arrival.numbers = Some((spi, sequence));
+                        (arrival.seen.spi, arrival.seen.sequence) = (Some(spi), sequence);
                     }
                     match found {
                         Some(at) => Some((at, place, encap)),
-                        None if self.is_not_ours(arrival, encap, ends.1) => None,
+                        None if self.is_not_ours(arrival, ends.1) => None,
                         None => return Err(Reason::NoSa),
                     }
                 }
@@ -96,21 +109,28 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             let Some((at, place, encap)) = found else { break };
             self.take_off(now, arrival, at, place, encap, &seen, ends)?;
         }
-        self.admit(arrival)
+        let disposition = self.admit(arrival)?;
+        for &(at, octets) in &arrival.unpaid {
+            self.charge(now, at, octets);
+        }
+        Ok(disposition)
     }
 
-    /// Whether IPsec without an SA may be looked at as any other packet: it came out of a tunnel and goes elsewhere, or a
-    /// policy lets it pass in clear, or it is UDP to somebody whose SAs we do not have.
-    fn is_not_ours(&mut self, arrival: &Arrival<'_, '_>, encap: Option<Encap>, destination: IpAddr) -> bool {
+    /// Charges an SA, and looks at its limits.
+    fn charge(&mut self, now: Duration, at: u16, octets: usize) {
+        if let Some(slot) = self.sad.get_mut(at) {
+            slot.usage.charge(now, octets);
+        }
+        self.sad.refresh(at, now);
+    }
+
+    /// Whether IPsec without an SA may be looked at as any other packet: it came out of a tunnel and goes elsewhere, it is
+    /// addressed to nobody whose SAs we have or ask for, or a policy lets it pass in clear.
+    fn is_not_ours(&mut self, arrival: &Arrival<'_, '_>, destination: IpAddr) -> bool {
         if !arrival.fresh {
             return false;
         }
-        if !arrival.history.is_empty() {
-            return true;
-        }
-        if encap.is_some()
-            && !self.sad.iter().any(|(_, slot)| (slot.key.way, slot.key.destination) == (Way::In, destination))
-        {
+        if !arrival.history.is_empty() || !self.is_our_end(destination) {
             return true;
         }
         let Ok(flow) = Flow::read(arrival.packet.data()) else { return false };
@@ -118,6 +138,18 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Verdict::Rule(at) => self.spd.rule(at).is_some_and(|rule| rule.policy.action.passes()),
             Verdict::NoPolicy | Verdict::Opaque => false,
         }
+    }
+
+    /// Whether SAs end here, or policies ask for such.
+    fn is_our_end(&self, address: IpAddr) -> bool {
+        let ends_here = |rule: &Rule| match rule.policy.action {
+            Action::Ipsec(bundle) if rule.policy.direction != Direction::Out => {
+                bundle.iter().any(|request| request.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
+            }
+            _ => false,
+        };
+        self.sad.iter().any(|(_, slot)| (slot.key.way, slot.key.destination) == (Way::In, address))
+            || self.spd.rules().iter().any(ends_here)
     }
 
     /// A tunnel of IPComp whose packet was not worth compressing arrives as a plain tunnel (RFC 3173 2.2).
@@ -177,10 +209,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Protocol::Ah => ah(sa, arrival.packet, seen)?,
             Protocol::Ipcomp => ipcomp(sa, self.decompressor.as_mut(), arrival.packet, place, seen)?,
         };
+        let moved = encap.is_some() && sa.source != ends.0 && !sa.source.is_unspecified();
         let (packets, octets) = match key.protocol {
             Protocol::Esp => (Counter::Esp, Counter::EspOctets),
             Protocol::Ah => (Counter::Ah, Counter::AhOctets),
-            Protocol::Ipcomp => (Counter::Compressed, Counter::CompressedOctets),
+            Protocol::Ipcomp if place.next == IpProto::IPCOMP => (Counter::Compressed, Counter::CompressedOctets),
+            Protocol::Ipcomp => (Counter::Uncompressed, Counter::CompressedOctets),
         };
         let came = Came {
             protocol: key.protocol,
@@ -189,7 +223,6 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             destination: sa.destination,
             request_id: sa.request_id,
         };
-        slot.usage.charge(now, taken.octets);
         let known = slot.sa.as_ref().and_then(|sa| Some((sa.source, sa.encap?.ports.source)));
         if let Some((encap, known)) = encap.zip(known)
             && known != (ends.0, encap.ports.source)
@@ -198,10 +231,20 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         self.counters.add(Way::In, packets, 1);
         self.counters.add(Way::In, octets, taken.octets);
-        self.sad.refresh(at, now);
+        // What only IPComp vouches for, anybody can send.
+        if key.protocol != Protocol::Ipcomp || arrival.history.is_authentic() {
+            self.charge(now, at, taken.octets);
+        } else {
+            // There is room: see above.
+            let _ = arrival.unpaid.push((at, taken.octets));
+        }
         arrival.history.push(came);
         if let Some(reason) = taken.refused {
             return Err(reason);
+        }
+        // Without a tunnel the address that a NAT, or anybody, wrote would be the packet's own.
+        if moved && taken.mode == Mode::Transport {
+            return Err(Reason::WrongSource);
         }
         if taken.dummy {
             return Err(Reason::Dummy);
@@ -260,29 +303,31 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// What is in front of a packet behind its IP header.
     fn next_layer(&self, packet: &[u8]) -> Result<Layer, Reason> {
-        let place = match Ip::parse(packet)? {
+        let (place, whole) = match Ip::parse(packet)? {
             Ip::V4(ip) => {
                 let header = ip.header();
                 let place = Placement { at: header.header_len(), named_at: 9, next: header.protocol() };
-                if header.is_fragment() && place.next == IpProto::UDP {
-                    return Ok(Layer::Upper);
-                }
-                place
+                (place, !header.is_fragment())
             }
             Ip::V6(ip) => {
-                let link = ip.walk(|extension| extension.link.kind == IpProto::AH)?;
-                Placement { at: link.offset, named_at: link.named_at, next: link.kind }
+                // What a fragment holds is not looked into: of a later one, it is not even headers.
+                let stop = |extension: Extension| {
+                    extension.link.kind == IpProto::AH || extension.is_part_of_fragments(ip.packet())
+                };
+                let link = ip.walk(stop)?;
+                let fragment = (link.kind == IpProto::FRAGMENT).then(|| packet.get(link.offset).copied()).flatten();
+                let next = fragment.map_or(link.kind, IpProto);
+                (Placement { at: link.offset, named_at: link.named_at, next }, fragment.is_none())
             }
         };
         let protocol = match place.next {
             IpProto::ESP => Protocol::Esp,
             IpProto::AH => Protocol::Ah,
             IpProto::IPCOMP => Protocol::Ipcomp,
-            IpProto::UDP => return Ok(self.in_udp(packet, place)),
+            IpProto::UDP if whole => return Ok(self.in_udp(packet, place)),
             _ => return Ok(Layer::Upper),
         };
-        // Finds fragments, too, which IPsec never opens (RFC 4303 3.4.1).
-        Ok(Layer::Ipsec(protocol, locate(packet, place.next)?, None))
+        Ok(if whole { Layer::Ipsec(protocol, place, None) } else { Layer::Fragment })
     }
 
     /// What a UDP datagram holds: ESP on our port, or with eight zeros in front on that of IKE (the drafts).
@@ -394,14 +439,16 @@ fn esp<A: Algorithms>(
     seen: &OuterSeen,
 ) -> Result<Taken, Reason> {
     let Transform::EspIn(esp) = &mut sa.transform else { return Err(Reason::NoSa) };
-    let whole = packet.len();
+    let (room, whole) = (packet.headroom(), packet.len());
     packet.pull_front(place.at).map_err(IpError::from)?;
     let unwrapped = unwrap_udp(packet, encap);
     let in_front = packet.headroom();
     let opened = match unwrapped.and_then(|()| esp.open(packet).map_err(Reason::from)) {
         Ok(opened) => opened,
         Err(refused) => {
-            let _ = packet.push_front(whole.saturating_sub(packet.len())); // as it was
+            // As it was: what was pulled in front, and what the length of UDP cut behind.
+            let _ = packet.push_front(packet.headroom().saturating_sub(room));
+            let _ = packet.push_back(whole.saturating_sub(packet.len()));
             return Err(refused);
         }
     };

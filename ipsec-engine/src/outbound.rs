@@ -2,10 +2,10 @@
 
 use core::net::IpAddr;
 
-use esp_core::{IvSource, SealError};
+use esp_core::IvSource;
 use ipcomp_core::{Compression, Compressor, THRESHOLD, compress};
 use ipsec_packet::{
-    DestinationOptions, Exhausted, Ip, IpError, IpProto, NoRoom, Outer, PacketBuf, Placement, UDP_HEADER, UdpChecksum,
+    DestinationOptions, DfPolicy, Ip, IpError, IpProto, NoRoom, Outer, PacketBuf, Placement, UDP_HEADER, UdpChecksum,
     UdpError, close_gap, open_gap, placement, push_udp, set_length,
 };
 
@@ -19,6 +19,8 @@ use crate::sa::{Encap, IpcompOut, Sa, Transform, Way};
 pub(crate) struct Wrapping<'e, C> {
     pub(crate) compressor: Option<&'e mut C>,
     pub(crate) counters: &'e mut crate::Counters,
+    /// Whether routers may fragment what an IPv4 tunnel carries, whatever its own rule.
+    pub(crate) fragment: bool,
     /// The identification of the next outer IPv4 header.
     pub(crate) identification: &'e mut u16,
 }
@@ -82,11 +84,10 @@ impl Plan {
         self.front = self.front.saturating_add(front).saturating_add(outer);
         self.back = self.back.saturating_add(back);
         self.length = in_front.saturating_add(payload).saturating_add(front).saturating_add(back).saturating_add(outer);
-        match sa.transform.counter() {
-            Some(counter) if counter.peek() == Err(Exhausted) => Err(SealError::SequenceExhausted.into()),
-            _ if self.length > usize::from(u16::MAX) => Err(IpError::TooLong(self.length).into()),
-            _ => Ok(()),
+        if self.length > usize::from(u16::MAX) {
+            return Err(IpError::TooLong(self.length).into());
         }
+        Ok(())
     }
 
     /// Refuses a buffer with too little room.
@@ -201,7 +202,8 @@ fn around<A: Algorithms>(
         // Not 0: systems that send raw packets put another number in its place, and AH covers it.
         *wrapping.identification = id.checked_add(1).unwrap_or(1);
     }
-    let (outer, mut next) = sa.tunnel.outer_for(packet.data_mut())?;
+    let tunnel = if wrapping.fragment { sa.tunnel.with_df(DfPolicy::Clear) } else { sa.tunnel };
+    let (outer, mut next) = tunnel.outer_for(packet.data_mut())?;
     if let (Mode::Beet, Some(beet)) = (mode, &sa.beet) {
         next = beet.strip(packet)?;
     }
@@ -283,7 +285,8 @@ pub(crate) fn name(packet: &mut PacketBuf<'_>, place: Placement, kind: IpProto) 
 /// ends are those of the packet as it is by then, too.
 pub(crate) fn serves<A: Algorithms>(sa: &Sa<A>, request: &Request, request_id: u32, flow: (IpAddr, IpAddr)) -> bool {
     let key = sa.key();
-    let mode = request.mode == sa.mode || sa.mode == Mode::Any || request.mode == Mode::Any;
+    let mode =
+        request.mode == sa.mode || request.mode == Mode::Any || sa.mode == Mode::Any && request.mode != Mode::Beet;
     let named = |end: Option<IpAddr>, own| end.is_none_or(|end| end == own);
     let ends =
         request.ends.is_none_or(|ends| named(ends.source.0, sa.source) && named(ends.destination.0, sa.destination));

@@ -20,6 +20,26 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyId(pub(crate) u32);
 
+impl PolicyId {
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The request number that the SAs of one of its transforms must have; 0 for any. Of level `unique` it is a number above
+    /// those that setkey(8) can say.
+    pub fn request_id(self, request: &Request) -> u32 {
+        match request.level {
+            Level::UniqueId(id) => id.into(),
+            Level::Unique => FIRST_UNIQUE.saturating_add(self.0),
+            Level::Default | Level::Use | Level::Require => 0,
+        }
+    }
+}
+
+/// The lowest number that is given to policies of level `unique`.
+const FIRST_UNIQUE: u32 = 0x1_0000;
+
 impl fmt::Display for PolicyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)

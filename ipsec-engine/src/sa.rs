@@ -1,5 +1,6 @@
 use core::fmt;
 use core::net::IpAddr;
+use core::time::Duration;
 
 use ipcomp_core::Backoff;
 use ipsec_packet::{
@@ -55,7 +56,8 @@ pub struct Sa<A: Algorithms> {
     pub(crate) repair: ChecksumRepair,
     pub(crate) request_id: u32,
     pub(crate) lifetimes: Lifetimes,
-    pub(crate) path_mtu: Option<u16>,
+    /// What a router reported, and until when it is believed.
+    pub(crate) path_mtu: Option<(u16, Duration)>,
     pub(crate) label: Label,
 }
 
@@ -264,6 +266,39 @@ impl<A: Algorithms> Sa<A> {
     /// Its keys and their counter or window.
     pub const fn transform(&self) -> &Transform<A> {
         &self.transform
+    }
+
+    /// Sets other limits.
+    pub const fn set_lifetimes(&mut self, lifetimes: Lifetimes) {
+        self.lifetimes = lifetimes;
+    }
+
+    /// Follows a peer that a NAT has moved (see [`Event::Moved`](crate::Event::Moved)) to another address and port. What was
+    /// learnt about the path to it is forgotten.
+    ///
+    /// # Errors
+    /// [`MixedFamilies`]; nothing has changed.
+    pub fn move_peer(&mut self, address: IpAddr, port: u16) -> Result<(), MixedFamilies> {
+        let way = self.transform.way();
+        let (source, destination) = match way {
+            Way::In => (address, self.destination),
+            Way::Out => (self.source, address),
+        };
+        let (local, remote) = if way == Way::Out { (source, destination) } else { (destination, source) };
+        self.tunnel = self.tunnel.with_ends(local, remote).ok_or(MixedFamilies)?;
+        (self.source, self.destination, self.path_mtu) = (source, destination, None);
+        if let Some(encap) = &mut self.encap {
+            match way {
+                Way::In => encap.ports.source = port,
+                Way::Out => encap.ports.destination = port,
+            }
+        }
+        Ok(())
+    }
+
+    /// Octets that the path to the peer carries, as far as it is known.
+    pub(crate) fn path_mtu(&self, now: Duration) -> Option<u16> {
+        self.path_mtu.filter(|(_, until)| now < *until).map(|(mtu, _)| mtu)
     }
 
     /// Its keys and their counter or window, to be imported into.

@@ -2,7 +2,7 @@ use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
-use heapless::Vec;
+use heapless::{Deque, Vec};
 
 use crate::algorithms::Algorithms;
 use crate::index::{Index, address, hash};
@@ -35,7 +35,12 @@ pub(crate) struct Sad<A: Algorithms, const N: usize> {
     generation: u32,
     /// How many slots have something to tell.
     pub(crate) notices: usize,
+    /// Dead SAs whose places were needed before anybody was told.
+    pub(crate) buried: Deque<SaKey, BURIED>,
 }
+
+/// How many of them are remembered; of more, the oldest are forgotten.
+const BURIED: usize = 8;
 
 pub(crate) struct Slot<A: Algorithms> {
     pub(crate) key: SaKey,
@@ -60,7 +65,10 @@ pub(crate) struct Notice {
     pub(crate) soft: bool,
     pub(crate) hard: bool,
     pub(crate) sequence: Told,
+    /// Where the peer is now.
     pub(crate) moved: Option<(IpAddr, u16)>,
+    /// Where it was when that was told last.
+    pub(crate) told_moved: Option<(IpAddr, u16)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -73,12 +81,11 @@ pub(crate) enum Told {
 
 impl Notice {
     pub(crate) fn any(&self) -> bool {
-        self.soft || self.hard || self.sequence == Told::Due || self.moved.is_some()
+        self.soft || self.hard || self.sequence == Told::Due || self.moved != self.told_moved
     }
 }
 
 /// Why an SA was not installed. It comes back.
-#[derive(Debug)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)] // there is no heap
 pub enum InstallError<A: Algorithms> {
@@ -106,7 +113,16 @@ impl<A: Algorithms> fmt::Display for InstallError<A> {
     }
 }
 
-impl<A: Algorithms> core::error::Error for InstallError<A> where InstallError<A>: fmt::Debug {}
+impl<A: Algorithms> fmt::Debug for InstallError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exists(sa) => write!(f, "Exists({sa:?})"),
+            Self::Full(sa) => write!(f, "Full({sa:?})"),
+        }
+    }
+}
+
+impl<A: Algorithms> core::error::Error for InstallError<A> {}
 
 /// Why an SPI was not reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +150,7 @@ const WELL_KNOWN_CPIS: u32 = 64;
 
 impl<A: Algorithms, const N: usize> Sad<A, N> {
     pub(crate) const fn new() -> Self {
-        Self { slots: Vec::new(), index: Index::new(), serial: 0, generation: 0, notices: 0 }
+        Self { slots: Vec::new(), index: Index::new(), serial: 0, generation: 0, notices: 0, buried: Deque::new() }
     }
 
     pub(crate) const fn generation(&self) -> u32 {
@@ -220,6 +236,21 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         Ok(())
     }
 
+    /// Gives a slot the name that its SA has by now.
+    pub(crate) fn rename(&mut self, at: u16) -> Option<SaKey> {
+        let slot = self.get(at)?;
+        let (old, sa) = (slot.key, slot.sa.as_ref()?);
+        let (key, source) = (sa.key(), sa.source);
+        if key != old {
+            self.index.remove(hash_of(&old), at);
+            self.index.insert(hash_of(&key), at);
+        }
+        let slot = self.get_mut(at)?;
+        (slot.key, slot.source) = (key, source);
+        self.forget_choices();
+        Some(key)
+    }
+
     fn put(&mut self, at: u16, slot: Slot<A>) {
         self.index.insert(hash_of(&slot.key), at);
         self.serial = self.serial.wrapping_add(1);
@@ -238,7 +269,13 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
             None => {
                 let dead = |slot: &Option<Slot<A>>| slot.as_ref().is_some_and(|slot| slot.state == SaState::Dead);
                 let at = u16::try_from(self.slots.iter().position(dead)?).ok()?;
-                self.remove(at);
+                if let Some(slot) = self.remove(at) {
+                    if self.buried.is_full() {
+                        self.buried.pop_front();
+                    }
+                    // There is room: one was taken out if not.
+                    let _ = self.buried.push_back(slot.key);
+                }
                 at.into()
             }
         };

@@ -1,10 +1,8 @@
 use core::fmt;
-use core::time::Duration;
 
 use heapless::Vec;
 use ipsec_packet::{Detail, Flow, Match, Selector};
 
-use crate::event::Acquire;
 use crate::index::{address, bucket, hash};
 use crate::policy::{Action, Direction, MAX_TRANSFORMS, Policy, PolicyId};
 
@@ -24,10 +22,6 @@ pub(crate) struct Spd<const P: usize, const F: usize> {
 pub(crate) struct Rule {
     pub(crate) id: PolicyId,
     pub(crate) policy: Policy,
-    /// When an SA was asked for last.
-    pub(crate) asked: Option<Duration>,
-    /// What it asked for, until somebody was told.
-    pub(crate) wanted: Option<Acquire>,
 }
 
 /// What the policies say to a flow.
@@ -92,7 +86,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         }
         let id = PolicyId(self.next_id);
         let at = self.rules.iter().take_while(|rule| rule.policy.priority <= policy.priority).count();
-        self.rules.push(Rule { id, policy, asked: None, wanted: None }).map_err(|_| PolicyError::Full)?;
+        self.rules.push(Rule { id, policy }).map_err(|_| PolicyError::Full)?;
         self.selectors.push((policy.direction, policy.selector)).map_err(|_| PolicyError::Full)?;
         rotate_last_to(&mut self.rules, at);
         rotate_last_to(&mut self.selectors, at);
@@ -121,10 +115,6 @@ impl<const P: usize, const F: usize> Spd<P, F> {
 
     pub(crate) fn rule(&self, at: u16) -> Option<&Rule> {
         self.rules.get(usize::from(at))
-    }
-
-    pub(crate) fn rules_mut(&mut self) -> &mut [Rule] {
-        &mut self.rules
     }
 
     pub(crate) fn forget_flows(&mut self) {

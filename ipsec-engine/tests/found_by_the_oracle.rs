@@ -57,8 +57,11 @@ fn an_sa_that_serves_twice_needs_two_numbers() {
     let request = format!("esp/tunnel/{A}-{B}/require");
     let (mut a, _) = pair(&format!("add {A} {B} esp 0x1001 -m tunnel {KEYS};"), &format!("{request} {request}"));
     let key = SaKey { way: Way::Out, destination: address(B), protocol: Protocol::Esp, spi: 0x1001 };
-    let Transform::EspOut(esp) = a.engine.sa_mut(&key, address(A)).unwrap().transform_mut() else { panic!() };
-    esp.reserve(u32::MAX - 1).unwrap();
+    let moved = a.engine.update(&key, address(A), |sa| {
+        let Transform::EspOut(esp) = sa.transform_mut() else { panic!() };
+        esp.reserve(u32::MAX - 1).unwrap();
+    });
+    assert_eq!(moved, Some(key));
     let refused = a.send(&udp("10.1.0.1", "10.2.0.1", 1, 2, b"")).unwrap_err();
     assert_eq!(refused.reason().unwrap().counter(), Counter::Exhausted);
 }

@@ -187,7 +187,6 @@ fn r8_forged_and_replayed_packets_change_nothing() {
 
 /// What IPComp wraps has no ICV of its own: only what came in it through AH or ESP may be charged.
 #[test]
-#[ignore = "IPComp in clear from anybody is charged to its SA, although its policy wants ESP around it"]
 fn r8_ipcomp_without_the_esp_around_it_changes_nothing() {
     let sas = ipcomp(A, B, 0x1100, "-m tunnel -bh 5000") + &esp(A, B, 0x1101, "-m transport");
     let bundle = format!("ipsec ipcomp/tunnel/{A}-{B}/require");
@@ -295,7 +294,6 @@ fn what_is_not_installed_comes_back_and_dead_places_are_used_again() {
 }
 
 #[test]
-#[ignore = "the event goes with the place of the dead SA, and the docs say that none is lost"]
 fn the_death_of_an_sa_whose_place_was_needed_is_told() {
     let (_, mut b) = limited("-lh 90");
     pass(&mut b, 90);
@@ -364,7 +362,6 @@ impl Exhaustion for Reason {
 }
 
 #[test]
-#[ignore = "the event comes with a packet that was sealed, and none is any more"]
 fn numbers_that_were_used_up_elsewhere_are_told() {
     let (mut a, _) = esp_tunnel();
     move_on(&mut a, &sa_out(), A, SeqWidth::Bits32, u64::from(u32::MAX));

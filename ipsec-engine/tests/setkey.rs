@@ -164,7 +164,7 @@ fn each_mistake_has_its_own_answer_and_its_line() {
         (&format!("{add} ipcomp 65536;"), "65536", Kind::Spi),
         (&format!("{add} esp;"), "", Kind::Missing("an SPI")),
         (&format!("{add} esp 1 -m been;"), "been", Kind::Mode),
-        (&format!("{add} esp 1 -u 65536;"), "65536", Kind::Number),
+        (&format!("{add} esp 1 -u 4294967296;"), "4294967296", Kind::Number),
         (&format!("{add} esp 1 -z;"), "-z", Kind::Option),
         (&format!("{add} esp 1 -E aes 0x00;"), "aes", Kind::Algorithm),
         (&format!("{add} esp 1 -E des-cbc 0x001;"), "", Kind::Key),

@@ -201,6 +201,17 @@ pub struct Extension {
     pub next: IpProto,
 }
 
+impl Extension {
+    /// Whether it is the header of a fragment: of a piece of a packet, be it the first. An atomic fragment (RFC 6946) is whole.
+    pub fn is_part_of_fragments(&self, packet: &[u8]) -> bool {
+        let body = packet.get(self.link.offset..).unwrap_or_default();
+        match *body {
+            [_, _, high, low, ..] => self.link.kind == IpProto::FRAGMENT && (high, low & 0b1111_1001) != (0, 0),
+            _ => false,
+        }
+    }
+}
+
 impl Chain<'_> {
     /// The next extension header, or `None` where the upper layer (or ESP) begins, which [`Chain::link`] then names.
     ///

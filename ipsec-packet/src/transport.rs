@@ -5,7 +5,7 @@
 //! open_gap    IP header |  gap     | upper layer
 //! ```
 
-use crate::{Extension, Ip, IpError, IpProto, Ipv4, Ipv6, PacketBuf, ipv4, set_length};
+use crate::{Ip, IpError, IpProto, Ipv4, Ipv6, PacketBuf, ipv4, set_length};
 
 /// Where destination options that do not precede a routing header go (RFC 4303 3.1.1: before or after ESP, or both).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -55,7 +55,7 @@ fn ipv6_placement(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<Placemen
     while let Some(extension) = chain.next_extension()? {
         match extension.link.kind {
             IpProto::AH => break,
-            IpProto::FRAGMENT if is_fragment(ip.packet(), extension) => return Err(IpError::Fragment),
+            IpProto::FRAGMENT if extension.is_part_of_fragments(ip.packet()) => return Err(IpError::Fragment),
             // A routing header takes the destination options in front of it along (RFC 8200 4.1, note 1).
             IpProto::HOP_BY_HOP | IpProto::ROUTING | IpProto::FRAGMENT => place = chain.link(),
             IpProto::DESTINATION_OPTIONS if options == DestinationOptions::InFront => place = chain.link(),
@@ -86,22 +86,12 @@ pub fn locate(packet: &[u8], wanted: IpProto) -> Result<Placement, IpError> {
                 }
                 // What AH covers is not looked into before it was verified.
                 match chain.next_extension()?.filter(|extension| extension.link.kind != IpProto::AH) {
-                    Some(extension) if is_fragment(ip.packet(), extension) => return Err(IpError::Fragment),
+                    Some(extension) if extension.is_part_of_fragments(ip.packet()) => return Err(IpError::Fragment),
                     Some(_) => {}
                     None => return Err(IpError::NotFound),
                 }
             }
         }
-    }
-}
-
-/// Whether a fragment header makes the packet a piece of one; an atomic fragment (RFC 6946) is whole.
-fn is_fragment(packet: &[u8], extension: Extension) -> bool {
-    let Extension { link, .. } = extension;
-    let body = packet.get(link.offset..).unwrap_or_default();
-    match *body {
-        [_, _, high, low, ..] => link.kind == IpProto::FRAGMENT && (high, low & 0b1111_1001) != (0, 0),
-        _ => false,
     }
 }
 

@@ -89,6 +89,17 @@ impl Tunnel {
         }
     }
 
+    /// With these ends in the place of its own, as seen from its local end; `None` when they are of two IP versions.
+    #[must_use]
+    pub const fn with_ends(self, local: IpAddr, remote: IpAddr) -> Option<Self> {
+        let ends = match (local, remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => Ends::V4 { local, remote },
+            (IpAddr::V6(local), IpAddr::V6(remote)) => Ends::V6 { local, remote },
+            _ => return None,
+        };
+        Some(Self { ends, ..self })
+    }
+
     /// With this hop limit policy.
     #[must_use]
     pub const fn with_hop_limit(self, hop_limit: HopLimitPolicy) -> Self {

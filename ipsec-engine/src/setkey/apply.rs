@@ -165,7 +165,7 @@ impl Add<'_> {
         let (source, destination) = (self.id.source.0, self.id.destination.0);
         // The parser has seen to it that both ends are of one family.
         let sa = Sa::new(source, destination, transform).map_err(|_| ApplyError::Beet)?;
-        let sa = sa.with_request_id(self.request_id.into()).with_lifetimes(self.limits()).with_label(self.label());
+        let sa = sa.with_request_id(self.request_id).with_lifetimes(self.limits()).with_label(self.label());
         let sa = match self.encap() {
             Some(encap) => sa.with_encap(encap, self.repair()),
             None => sa,

@@ -107,7 +107,7 @@ pub struct Add<'a> {
     /// Transport or tunnel, option `-m`.
     pub mode: Mode,
     /// Which policy's `unique` level it serves, option `-u`.
-    pub request_id: u16,
+    pub request_id: u32,
     /// Octets of the window, of eight packets each, option `-r`.
     pub window_octets: u32,
     /// Its limits.

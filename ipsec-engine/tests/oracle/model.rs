@@ -234,14 +234,23 @@ impl Sa {
     }
 }
 
-/// A policy. What it asked for, and when.
+/// A policy.
 #[derive(Debug)]
 pub struct Rule {
     pub id: PolicyId,
     pub policy: Policy,
-    asked: Option<Duration>,
-    wanted: Option<Acquire>,
 }
+
+/// What was asked for, when, and whether somebody was told.
+#[derive(Debug)]
+struct Asked {
+    wanted: Acquire,
+    at: Duration,
+    told: bool,
+}
+
+/// How many of them are remembered: the oldest of those told makes room, and where there is none, a new one is not.
+const MOST_ASKED: usize = 8;
 
 /// What is to become of a packet.
 #[derive(Clone, Debug)]
@@ -283,6 +292,7 @@ pub struct Oracle {
     pub rules: Vec<Rule>,
     /// In the order in which they were installed.
     pub sas: Vec<Sa>,
+    asked: Vec<Asked>,
     /// How often something happened that no disposition shows.
     pub seen: BTreeMap<&'static str, u64>,
     deflate: Box<Deflate>,
@@ -291,7 +301,16 @@ pub struct Oracle {
 impl Oracle {
     pub fn new() -> Self {
         let (rules, sas, seen, deflate) = (Vec::new(), Vec::new(), BTreeMap::new(), Box::new(Deflate::new()));
-        Self { discards_unmatched: true, default_is_use: false, link_mtu: None, rules, sas, seen, deflate }
+        Self {
+            discards_unmatched: true,
+            default_is_use: false,
+            link_mtu: None,
+            rules,
+            sas,
+            asked: Vec::new(),
+            seen,
+            deflate,
+        }
     }
 
     fn note(&mut self, what: &'static str) {
@@ -303,7 +322,7 @@ impl Oracle {
     }
 
     pub fn add_policy(&mut self, id: PolicyId, policy: Policy) {
-        self.rules.push(Rule { id, policy, asked: None, wanted: None });
+        self.rules.push(Rule { id, policy });
         self.rules.sort_by_key(|rule| rule.policy.priority); // stable: by age among equals
     }
 
@@ -357,10 +376,36 @@ impl Oracle {
         changes.flatten().min()
     }
 
+    /// Asks for an SA, unless the same was asked for a moment ago.
+    fn ask(&mut self, now: Duration, wanted: Acquire) {
+        let rules = &self.rules;
+        self.asked.retain(|asked| rules.iter().any(|rule| rule.id == asked.wanted.policy));
+        let new = Asked { wanted, at: now, told: false };
+        let same = |a: &Acquire, b: &Acquire| {
+            (a.policy, a.request, a.source, a.destination) == (b.policy, b.request, b.source, b.destination)
+        };
+        if let Some(known) = self.asked.iter_mut().find(|asked| same(&asked.wanted, &wanted)) {
+            if now >= known.at + ACQUIRE_INTERVAL {
+                *known = new;
+            }
+        } else if self.asked.len() < MOST_ASKED {
+            self.asked.push(new);
+        } else if let Some(oldest) = self.asked.iter_mut().filter(|asked| asked.told).min_by_key(|asked| asked.at) {
+            *oldest = new;
+        }
+    }
+
     /// Everything there is to tell, each once.
     pub fn events(&mut self, now: Duration) -> Vec<Event> {
-        let mut events: Vec<_> =
-            self.rules.iter_mut().filter_map(|rule| rule.wanted.take()).map(Event::Acquire).collect();
+        let rules = &self.rules;
+        self.asked.retain(|asked| rules.iter().any(|rule| rule.id == asked.wanted.policy));
+        let untold = self.asked.iter_mut().filter(|asked| !asked.told);
+        let mut events: Vec<_> = untold
+            .map(|asked| {
+                asked.told = true;
+                Event::Acquire(asked.wanted)
+            })
+            .collect();
         for sa in &mut self.sas {
             let name = sa.spec.name(sa.way);
             match sa.state(now) {
@@ -377,7 +422,7 @@ impl Oracle {
             // Due from a packet on, not from the start (RFC 4303 3.3.3).
             let few = if sa.spec.extended { 1 << 32 } else { 1 << 16 };
             if sa.way == Way::Out && sa.spec.protocol != Protocol::Ipcomp && !sa.told_near_end {
-                sa.told_near_end = sa.packets > 0 && sa.numbers_left() < few;
+                sa.told_near_end = sa.numbers_left() < few;
                 events.extend(sa.told_near_end.then_some(Event::SequenceNearEnd(name)));
             }
         }
@@ -445,10 +490,7 @@ impl Oracle {
                     };
                     let policy = self.rules[at].id;
                     let acquire = Acquire { policy, request: *request, source, destination, request_id, flow };
-                    let rule = &mut self.rules[at];
-                    if rule.asked.is_none_or(|asked| now >= asked + ACQUIRE_INTERVAL) {
-                        (rule.asked, rule.wanted) = (Some(now), Some(acquire));
-                    }
+                    self.ask(now, acquire);
                     return Outcome::Pending(acquire);
                 }
             }
@@ -584,19 +626,32 @@ impl Oracle {
 
     /// RFC 4301 5.2: headers off as long as there are any, then what is left is compared with the policies.
     pub fn inbound(&mut self, now: Duration, packet: &Packet) -> Outcome {
+        let mut unpaid = Vec::new();
+        let outcome = self.open(now, packet, &mut unpaid);
+        if matches!(outcome, Outcome::Deliver(_)) {
+            unpaid.into_iter().for_each(|(at, octets): (usize, usize)| self.sas[at].charge(now, octets));
+        }
+        outcome
+    }
+
+    /// `unpaid`: IPComp with nothing authentic around it, which counts only if the packet is delivered.
+    fn open(&mut self, now: Duration, packet: &Packet, unpaid: &mut Vec<(usize, usize)>) -> Outcome {
         let (mut left, mut came, mut fresh) = (packet.clone(), Vec::new(), true);
         // So many of the SAs may be the matter of policies for what is between here and there (RFC 4301 5.2, nested SAs).
         let mut settled = vec![0];
         let discard = |why, came: &Vec<Came>| Outcome::Discard(why, !came.is_empty());
         loop {
             let at = match left.ipsec() {
-                Some(_) if left.piece != Piece::Whole => return discard(Counter::Fragment, &came),
+                Some(_) if left.piece != Piece::Whole => match fresh && self.is_for_others(&left, &came) {
+                    true => break,
+                    false => return discard(Counter::Fragment, &came),
+                },
                 Some((protocol, spi)) => {
                     let key = SaKey { way: Way::In, destination: left.destination, protocol, spi };
                     match self.find(key, left.source) {
                         Some(at) => at,
                         // Out of a tunnel and for somebody else, or in clear as far as a policy is concerned.
-                        None if fresh && (!came.is_empty() || self.lets_pass(&left)) => {
+                        None if fresh && self.is_for_others(&left, &came) => {
                             self.note("ipsec that is somebody else's");
                             break;
                         }
@@ -630,7 +685,12 @@ impl Oracle {
                 left.body = *inner;
             }
             let wraps = sa.spec.extended && sa.top() > u32::MAX.into();
-            sa.charge(now, if sa.spec.protocol == Protocol::Ah { left.octets() } else { left.body.octets() });
+            let octets = if sa.spec.protocol == Protocol::Ah { left.octets() } else { left.body.octets() };
+            if sa.spec.protocol == Protocol::Ipcomp && came.iter().all(|came| came.protocol == Protocol::Ipcomp) {
+                unpaid.push((at, octets));
+            } else {
+                sa.charge(now, octets);
+            }
             let Spec { protocol, request_id, mode, .. } = sa.spec;
             if wraps {
                 self.note("extended number above 32 bits");
@@ -674,6 +734,20 @@ impl Oracle {
             Action::None | Action::Bypass | Action::Entrust if from_tunnel => refused(Counter::WrongSa),
             Action::None | Action::Bypass | Action::Entrust => passes_on,
         }
+    }
+
+    /// IPsec that no SA is for may go on where it came out of a tunnel, where it is addressed to nobody whose SAs we have or
+    /// ask for, and where a policy lets it pass.
+    fn is_for_others(&self, packet: &Packet, came: &[Came]) -> bool {
+        let address = packet.destination;
+        let ends_here = self.sas.iter().any(|sa| (sa.way, sa.spec.destination) == (Way::In, address))
+            || self.rules.iter().any(|rule| match rule.policy.action {
+                Action::Ipsec(bundle) if rule.policy.direction != Direction::Out => {
+                    bundle.iter().any(|request| request.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
+                }
+                _ => false,
+            });
+        !came.is_empty() || !ends_here || self.lets_pass(packet)
     }
 
     fn lets_pass(&self, packet: &Packet) -> bool {
@@ -737,11 +811,11 @@ impl Oracle {
     }
 }
 
-/// The request number that an SA must have; 0 for any. Numbers of `unique` begin at 0x4000, as in KAME.
+/// The request number that an SA must have; 0 for any. Numbers of `unique` begin above those that can be named.
 fn request_id(id: PolicyId, request: &Request) -> u32 {
     match request.level {
         Level::UniqueId(number) => number.into(),
-        Level::Unique => 0x4000 + id.to_string().parse::<u32>().unwrap(),
+        Level::Unique => 0x1_0000 + id.to_string().parse::<u32>().unwrap(),
         Level::Default | Level::Use | Level::Require => 0,
     }
 }

@@ -134,11 +134,12 @@ pub fn counted(gateway: &Gateway) -> Vec<(Way, Counter, u64)> {
 /// Moves the counter of an SA that seals on, so that `last` was its last number.
 pub fn move_on(gateway: &mut Gateway, key: &SaKey, source: &str, width: SeqWidth, last: u64) {
     let state = SeqCounter::new(width).export_ahead(last);
-    match gateway.engine.sa_mut(key, address(source)).unwrap().transform_mut() {
+    let moved = gateway.engine.update(key, address(source), |sa| match sa.transform_mut() {
         Transform::EspOut(esp) => esp.import(&state).unwrap(),
         Transform::AhOut(ah) => ah.import(&state).unwrap(),
         _ => panic!("no counter"),
-    }
+    });
+    assert_eq!(moved, Some(*key));
 }
 
 pub fn discarded(reason: Reason) -> Disposition {
