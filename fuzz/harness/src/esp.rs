@@ -1,0 +1,134 @@
+use arbitrary::Unstructured;
+use esp_core::{Envelope, Inbound, OpenError, PadCheck, Padding, null_esp_heuristic, open_with, peek, seal_with};
+use ipsec_crypto::{
+    Aes128Cbc, AnySuite, CipherAlgorithm as C, EncryptThenMac, HmacSha1_96, IntegrityAlgorithm as I, Parts, Suite,
+};
+use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth, Spi};
+
+/// Every shape of suite: octets of the key, salt included, and of the MAC's.
+const SUITES: &[(C, usize, I, usize)] = &[
+    (C::AesCbc, 16, I::HmacSha1_96, 20),
+    (C::AesCbc, 32, I::HmacSha2_256_128, 32),
+    (C::TripleDesCbc, 24, I::HmacMd5_96, 16),
+    (C::DesCbc, 8, I::HmacRipemd160_96, 20),
+    (C::BlowfishCbc, 16, I::HmacSha2_384_192, 48),
+    (C::Cast128Cbc, 16, I::AesXcbcMac96, 16),
+    (C::Null, 0, I::HmacSha2_512_256, 64),
+    (C::AesCtr, 20, I::AesCmac96, 16),
+    (C::AesGcm8, 20, I::None, 0),
+    (C::AesGcm12, 28, I::None, 0),
+    (C::AesGcm16, 36, I::None, 0),
+    (C::AesCcm8, 19, I::None, 0),
+    (C::AesCcm16, 35, I::None, 0),
+    (C::ChaCha20Poly1305, 36, I::None, 0),
+    (C::NullAesGmac, 20, I::None, 0),
+];
+
+/// 3DES needs three keys that differ, DES one that is not weak.
+const KEY: [u8; 64] = {
+    let mut key = [0; 64];
+    let mut n = 0;
+    while n < key.len() {
+        key[n] = (n as u8).wrapping_mul(37).wrapping_add(11);
+        n += 1;
+    }
+    key
+};
+
+fn suite(choice: u8) -> Option<AnySuite> {
+    let &(cipher, octets, mac, mac_octets) = SUITES.get(usize::from(choice) % SUITES.len())?;
+    AnySuite::from_slices(cipher, &KEY[..octets], mac, &KEY[..mac_octets]).ok()
+}
+
+fn checks(choice: u8) -> (SeqWidth, PadCheck) {
+    let width = if choice & 1 == 0 { SeqWidth::Bits32 } else { SeqWidth::Extended64 };
+    (width, [PadCheck::Full, PadCheck::LastByte, PadCheck::LengthOnly, PadCheck::Full][usize::from(choice >> 1 & 3)])
+}
+
+pub fn open(octets: &[u8]) {
+    let [choice, how, packet @ ..] = octets else { return };
+    let Some(suite) = suite(*choice) else { return };
+    let _ = (peek(packet), null_esp_heuristic(packet));
+    let (width, check) = checks(*how);
+    let Ok(spi) = Spi::reserved(packet.first_chunk().map_or(1, |spi| u32::from_be_bytes(*spi)).max(1)) else { return };
+    let mut sa = Inbound::new(spi, suite, width);
+    sa.set_pad_check(check);
+    let mut bytes = packet.to_vec();
+    let mut buffer = PacketBuf::received(&mut bytes);
+    if sa.open(&mut buffer).is_err() {
+        assert_eq!(buffer.data(), packet, "what is refused is as it was");
+    } else {
+        panic!("nobody sealed it");
+    }
+}
+
+/// The octets are what is encrypted, trailer included: pad length and next header are the attacker's.
+pub fn hostile(octets: &[u8]) {
+    let [choice, how, body @ ..] = octets else { return };
+    let Some(suite) = suite(*choice) else { return };
+    let ((width, check), layout) = (checks(*how), suite.layout());
+    let length = body.len() - body.len() % layout.align.max(1);
+    let front = 8 + layout.iv;
+    let mut packet = vec![0; front + length + layout.icv];
+    packet[..8].copy_from_slice(&[0, 0, 0x10, 1, 0, 0, 0, 1]);
+    packet[front..front + length].copy_from_slice(&body[..length]);
+    let high = (width == SeqWidth::Extended64).then_some([0; 4]);
+    match Parts::split(layout, &mut packet, high) {
+        Ok(mut parts) => suite.seal(&mut parts),
+        Err(_) => return,
+    }
+    let sealed = packet.clone();
+    let mut buffer = PacketBuf::received(&mut packet);
+    match open_with(&suite, Seq::new(1), width, check, &mut buffer) {
+        Ok(opened) => {
+            let payload = &body[..length - 2 - usize::from(opened.pad_len)];
+            assert_eq!(buffer.data(), payload);
+            assert_eq!(opened.next_header.0, body[length - 1]);
+        }
+        Err(OpenError::BadPadLength { .. } | OpenError::BadPadding) => {
+            let wiped = &buffer.data()[front..front + length];
+            assert!(wiped.iter().all(|octet| *octet == 0), "nothing of it is left");
+        }
+        Err(_) => assert_eq!(buffer.data(), sealed),
+    }
+}
+
+pub fn suites(octets: &[u8]) {
+    let mut choices = Unstructured::new(octets);
+    let (Ok(seq), Ok(iv), Ok(next)) =
+        (choices.arbitrary::<u32>(), choices.arbitrary::<[u8; 16]>(), choices.arbitrary())
+    else {
+        return;
+    };
+    let payload = choices.take_rest();
+    let (cipher, mac): ([u8; 16], [u8; 20]) = ([7; 16], [9; 20]);
+    let typed = EncryptThenMac::new(Aes128Cbc::new(&cipher), HmacSha1_96::new(&mac));
+    let Ok(any) = AnySuite::from_slices(C::AesCbc, &cipher, I::HmacSha1_96, &mac) else { return };
+    let Ok(spi) = Spi::new(0x1001) else { return };
+    let envelope = Envelope {
+        spi,
+        seq: Seq::new(seq.into()),
+        width: SeqWidth::Bits32,
+        next_header: IpProto(next),
+        padding: Padding::MINIMAL,
+    };
+    let room = || {
+        let mut bytes = vec![0; 64 + payload.len() + 64];
+        bytes[64..64 + payload.len()].copy_from_slice(payload);
+        bytes
+    };
+    let (mut one, mut two) = (room(), room());
+    let (Ok(mut one), Ok(mut two)) =
+        (PacketBuf::with_headroom(&mut one, 64, payload.len()), PacketBuf::with_headroom(&mut two, 64, payload.len()))
+    else {
+        return;
+    };
+    let sealed = (seal_with(&typed, &envelope, &iv, &mut one), seal_with(&any, &envelope, &iv, &mut two));
+    assert_eq!((sealed.0, one.data()), (sealed.1, two.data()));
+    let opened = (
+        open_with(&any, envelope.seq, envelope.width, PadCheck::Full, &mut one),
+        open_with(&typed, envelope.seq, envelope.width, PadCheck::Full, &mut two),
+    );
+    assert_eq!((opened.0.is_ok(), one.data()), (opened.1.is_ok(), two.data()));
+    assert!(sealed.0.is_err() || one.data() == payload, "what was sealed comes back");
+}

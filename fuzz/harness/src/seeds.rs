@@ -1,0 +1,97 @@
+//! Inputs to begin with, from the vectors and tests of this repository.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use test_vectors::Record;
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Seeds of a target.
+pub fn of(target: &str) -> Vec<Vec<u8>> {
+    let front = |prefix: &'static [u8]| move |seed: Vec<u8>| [prefix, &seed].concat();
+    match target {
+        "ike_message" | "ike_datagram" => messages(),
+        "ike_plaintext" => {
+            messages().into_iter().filter_map(|m| Some([&[*m.get(16)?][..], m.get(28..)?].concat())).collect()
+        }
+        "ike_fragments" => messages().into_iter().map(front(&[20, 1, 200])).collect(),
+        "esp_open" => esp().into_iter().map(front(&[0, 0])).collect(),
+        "esp_hostile" => (0..45).map(|n| [&[n % 15, n], &[0x45; 30][..], &[1, 2, n % 4, 4]].concat()).collect(),
+        "esp_suites" => vec![vec![7; 40], vec![0; 100]],
+        "ah_verify" | "ah_mutable" => packets().into_iter().map(front(&[0])).collect(),
+        "headers" | "udp" => packets(),
+        "tunnel" => packets().into_iter().map(front(&[0, 4])).collect(),
+        "inflate" => compressed(),
+        "deflate" | "lzs" => compressed().into_iter().chain(packets().into_iter().take(20)).collect(),
+        "replay" => vec![(0..90).collect(), [1, 0, 0, 1, 2, 0, 9, 1, 0, 1].to_vec(), vec![0x86; 60]],
+        "setkey" => files(&root().join("ipsec-engine/tests/setkey")),
+        "pfkey" => pfkey(),
+        "engine_out" => packets().into_iter().enumerate().map(|(n, p)| [&[n as u8, 0], &p[..]].concat()).collect(),
+        "engine_in" => {
+            (0..7).map(|n| [&[n, 0, 20], &[9; 20][..], &[1, 1, 0, 1, 3, 0, 40, 1, 0, 1, 0]].concat()).collect()
+        }
+        "pcap" => files(&root().join("ipsec-lab/data")),
+        _ => Vec::new(),
+    }
+}
+
+fn files(folder: &Path) -> Vec<Vec<u8>> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<_> = entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    files.sort();
+    files.iter().filter_map(|path| fs::read(path).ok()).filter(|text| text.len() < 100_000).collect()
+}
+
+fn records() -> impl Iterator<Item = Record> {
+    let folder = root().join("test-vectors/data");
+    let folders = ["packets", "ipcomp", "ikev1", "ike"].map(|name| folder.join(name));
+    folders.into_iter().flat_map(|folder| files(&folder)).flat_map(|file| {
+        let text = String::from_utf8_lossy(&file).into_owned();
+        text.lines().map(test_vectors::parse_line).collect::<Vec<_>>()
+    })
+}
+
+fn messages() -> Vec<Vec<u8>> {
+    let of = |record| match record {
+        Record::Isakmp(record) => Some(record.hex.to_vec()),
+        Record::IsakmpBytes(record) => Some(record.hex.to_vec()),
+        _ => None,
+    };
+    records().filter_map(of).collect()
+}
+
+fn packets() -> Vec<Vec<u8>> {
+    let of = |record| match record {
+        Record::Packet(record) => Some([Some(record.wire_packet.to_vec()), record.plain_packet.map(|p| p.to_vec())]),
+        Record::Ipcomp(record) => Some([Some(record.wire_packet.to_vec()), None]),
+        _ => None,
+    };
+    records().filter_map(of).flatten().flatten().collect()
+}
+
+fn esp() -> Vec<Vec<u8>> {
+    let esp = |packet: Vec<u8>| packet.get(20..).filter(|_| packet.get(9) == Some(&50)).map(<[u8]>::to_vec);
+    packets().into_iter().filter_map(esp).collect()
+}
+
+fn compressed() -> Vec<Vec<u8>> {
+    let of = |record| match record {
+        Record::Ipcomp(record) => record.wire_packet.get(24..).map(<[u8]>::to_vec),
+        _ => None,
+    };
+    records().filter_map(of).collect()
+}
+
+/// The messages of the engine's own tests, of Linux in little order.
+fn pfkey() -> Vec<Vec<u8>> {
+    let text = fs::read_to_string(root().join("ipsec-engine/tests/pfkey.rs")).unwrap_or_default();
+    let messages = text.split("const ").filter(|part| part.contains(": &str ="));
+    let hex = |part: &str| {
+        part.split('"').skip(1).step_by(2).filter(|s| s.bytes().all(|b| b.is_ascii_hexdigit())).collect::<String>()
+    };
+    messages.filter_map(|part| test_vectors::from_hex(&hex(part))).map(|m| [&[2][..], &m].concat()).collect()
+}

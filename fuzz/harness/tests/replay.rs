@@ -1,0 +1,83 @@
+//! The targets on stable: what they begin with, what campaigns have collected, what they found, and some of each altered.
+#![allow(missing_docs)]
+
+use std::fs;
+use std::path::Path;
+
+use fuzz_harness::{TARGETS, seeds};
+
+/// The files of a folder below `fuzz`, in their order.
+fn inputs(folder: &str, target: &str) -> Vec<Vec<u8>> {
+    let folder = seeds::root().join("fuzz").join(folder).join(target);
+    let mut files: Vec<_> = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    files.iter().map(|path: &std::path::PathBuf| fs::read(path).expect("an input")).collect()
+}
+
+#[test]
+fn every_target_has_seeds_and_holds_on_them() {
+    for (name, target, _) in TARGETS {
+        let seeds = seeds::of(name);
+        assert!(seeds.len() >= 2, "{name} has {} seeds", seeds.len());
+        seeds.iter().for_each(|seed| target(seed));
+    }
+}
+
+#[test]
+fn every_target_holds_on_its_corpus_and_on_what_was_found_once() {
+    for (name, target, _) in TARGETS {
+        for input in inputs("corpus", name).iter().chain(&inputs("regressions", name)) {
+            target(input);
+        }
+    }
+}
+
+/// A linear congruential generator: the same inputs each time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound.max(1)
+    }
+}
+
+/// What a fuzzer does first, without one: bits, octets, cuts and copies.
+#[test]
+fn every_target_holds_on_altered_seeds() {
+    let mut random = Random(7);
+    for (name, target, _) in TARGETS {
+        let seeds = seeds::of(name);
+        for _ in 0..400 {
+            let mut input = seeds[random.below(seeds.len())].clone();
+            input.truncate(2048);
+            for _ in 0..=random.below(4) {
+                let at = random.below(input.len());
+                match random.below(4) {
+                    _ if input.is_empty() => input.push(0),
+                    0 => input[at] ^= 1 << random.below(8),
+                    1 => input[at] = [0, 1, 0x7f, 0x80, 0xff][random.below(5)],
+                    2 => input.truncate(at.max(1)),
+                    _ => input.extend_from_within(at..),
+                }
+            }
+            target(&input);
+        }
+    }
+}
+
+#[test]
+fn every_target_is_one_of_libfuzzer_and_the_reverse() {
+    let folder = seeds::root().join("fuzz/fuzz_targets");
+    let mut files: Vec<String> = fs::read_dir(&folder)
+        .expect("the targets")
+        .flatten()
+        .filter_map(|entry| Path::new(&entry.file_name()).file_stem()?.to_str().map(str::to_owned))
+        .collect();
+    files.sort();
+    let mut names: Vec<&str> = TARGETS.iter().map(|row| row.0).collect();
+    names.sort_unstable();
+    assert_eq!(files, names);
+    let manifest = fs::read_to_string(seeds::root().join("fuzz/Cargo.toml")).expect("a manifest");
+    assert!(names.iter().all(|name| manifest.contains(&format!("name = \"{name}\""))));
+}
