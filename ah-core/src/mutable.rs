@@ -83,20 +83,22 @@ const LOOSE_SOURCE_ROUTE: u8 = 0x83;
 const STRICT_SOURCE_ROUTE: u8 = 0x89;
 
 /// The last address of a source route that is not used up: where the packet will be when it is verified. Once the pointer
-/// is behind the route, the addresses in it are those of the routers, and the destination is final already.
+/// is behind the route, the addresses in it are those of the routers, and the destination is final already. Of two routes
+/// nobody could say which one leads there: RFC 791 3.1 allows one.
 fn final_destination(options: &[u8]) -> Result<Option<[u8; 4]>, MutableError> {
+    let mut found: Option<Option<[u8; 4]>> = None;
     for option in Options::new(options) {
         let option = option?;
         if let LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE = option.kind {
             let malformed = MutableError::Option { offset: option.offset };
             let [_, len, pointer, addresses @ ..] = option.octets else { return Err(malformed) };
-            if addresses.len() & 3 != 0 || *pointer < 4 || pointer & 3 != 0 {
+            if addresses.len() & 3 != 0 || *pointer < 4 || pointer & 3 != 0 || found.is_some() {
                 return Err(malformed);
             }
-            return Ok(addresses.last_chunk().copied().filter(|_| pointer <= len));
+            found = Some(addresses.last_chunk().copied().filter(|_| pointer <= len));
         }
     }
-    Ok(None)
+    Ok(found.flatten())
 }
 
 struct OptionView<'a> {

@@ -110,6 +110,18 @@ fn octets_behind_the_end_of_options_count_as_they_are() {
     }
 }
 
+/// Found by fuzzing: the second one was not looked at.
+#[test]
+fn of_two_source_routes_nobody_knows_which_one_leads_there() {
+    let random = &mut Random(5);
+    for (first, second) in [(0x83, 0x83), (0x83, 0x89), (0x89, 0x83)] {
+        let options = [first, 7, 4, 1, 2, 3, 4, 1, second, 7, 4, 5, 6, 7, 8, 1];
+        let packet = ipv4(random, &options, 0);
+        assert!(!agree(&packet, 36));
+        assert_eq!(view(&packet, 36, Profile::RFC), Err(MutableError::Option { offset: 8 }));
+    }
+}
+
 #[test]
 fn a_source_route_too_short_for_a_pointer_is_refused() {
     for kind in [0x83, 0x89] {

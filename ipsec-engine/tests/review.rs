@@ -12,11 +12,9 @@
 mod common;
 mod world;
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 
-use common::{Gateway, icmp, ipv4, udp};
+use common::{Gateway, ipv4, udp};
 use ipsec_engine::pfkey::{Dialect, Extension, Key, KeyRole, Message, MessageKind, MessageWriter, Order, SaType};
 use ipsec_engine::setkey::{Loading, Statement, Statements};
 use ipsec_engine::{
@@ -42,42 +40,6 @@ fn translated(wire: &[u8], last: u8, port: u16) -> Vec<u8> {
     wire[15] = last;
     wire[20..22].copy_from_slice(&port.to_be_bytes());
     wire
-}
-
-/// This process's memory where a value is.
-fn memory_of<T>(value: &T) -> Vec<u8> {
-    let mut memory = File::open("/proc/self/mem").unwrap();
-    memory.seek(SeekFrom::Start(std::ptr::from_ref(value).addr() as u64)).unwrap();
-    let mut bytes = vec![0; size_of::<T>()];
-    memory.read_exact(&mut bytes).unwrap();
-    bytes
-}
-
-const ROUND_KEY: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
-
-fn has_key(gateway: &Gateway) -> bool {
-    memory_of(&*gateway.engine).windows(16).any(|window| window == ROUND_KEY)
-}
-
-#[test]
-#[ignore = "review: Option::take leaves the moved-out SA, keys and all, in the engine's memory"]
-fn keys_of_a_removed_sa_are_wiped() {
-    let (mut a, _) = esp_tunnel();
-    let probe = has_key(&a);
-    assert!(probe, "control: the first round key of AES is the key (AES-NI)");
-    drop(a.engine.remove(&key(Way::Out, B, Protocol::Esp, 0x1001), address(A)).unwrap());
-    assert!(!has_key(&a), "the key is still in the slot");
-}
-
-#[test]
-#[ignore = "review: the same for an SA that expired, which nobody ever holds again"]
-fn keys_of_an_expired_sa_are_wiped() {
-    let (mut a, _) = tunnel(&esp(A, B, 0x1001, "-m tunnel -lh 10"), &format!("ipsec esp/tunnel/{A}-{B}/require"));
-    assert!(has_key(&a), "control");
-    a.engine.tick(a.now + Duration::from_secs(11));
-    assert_eq!(events(&mut a).len(), 1);
-    assert_eq!(a.engine.sas().count(), 0);
-    assert!(!has_key(&a), "the key is still in the slot");
 }
 
 #[test]
@@ -306,9 +268,83 @@ fn pfkey_refuses_a_tunnel_without_ends() {
     assert_eq!(action, None);
 }
 
+fn sealed_in(a: &mut Gateway, packet: &[u8]) -> (Disposition, usize, Vec<u8>) {
+    let mut bytes = vec![0xee; 256 + packet.len() + 2304];
+    bytes[256..256 + packet.len()].copy_from_slice(packet);
+    let mut buffer = PacketBuf::with_headroom(&mut bytes, 256, packet.len()).unwrap();
+    let mut iv = |_: Seq, iv: &mut [u8]| iv.fill(3);
+    let disposition = a.engine.outbound(a.now, &mut buffer, &mut iv);
+    let end = 256 + packet.len() + 2304 - buffer.tailroom();
+    (disposition, end, bytes)
+}
+
 #[test]
-fn icmp_of_others_is_told_apart() {
-    let mut b = Gateway::new(&policy(A, B, "icmp 8", "in", "discard"), B);
-    assert_eq!(b.receive(&icmp(A, B, 8, b"x")).0, discarded(Reason::Policy));
-    assert_eq!(b.receive(&icmp(A, B, 0, b"x")).0, Disposition::Bypass);
+#[ignore = "review: what IPComp worked with stays behind the sealed packet, in clear"]
+fn no_plaintext_is_left_behind_a_sealed_packet() {
+    let sas = ipcomp(A, B, 0x1100, "-m transport") + &esp(A, B, 0x1001, "-m transport");
+    let (mut a, _) = hosts(&sas, "ipsec ipcomp/transport//use esp/transport//require");
+    let packet = udp(A, B, 1, 2, &SECRET.repeat(20));
+    let (disposition, end, bytes) = sealed_in(&mut a, &packet);
+    assert_eq!(disposition, Disposition::Send);
+    let left = bytes[end..].iter().filter(|octet| !matches!(octet, 0 | 0xee)).count();
+    assert!(!bytes[end..].windows(16).any(|window| window == &SECRET[..16]), "plaintext");
+    assert_eq!(left, 0, "octets behind the packet that were not there before");
+}
+
+#[test]
+#[ignore = "review: what IPComp inflated stays behind a packet that was refused and wiped"]
+fn no_plaintext_is_left_behind_a_refused_packet() {
+    let sas = ipcomp(A, B, 0x1100, "-m transport") + &esp(A, B, 0x1001, "-m transport");
+    let (mut a, _) = hosts(&sas, "ipsec ipcomp/transport//use esp/transport//require");
+    let mut b = Gateway::new(&(sas + &policy(A, B, "any", "in", "discard")), B);
+    let wire = a.send(&udp(A, B, 1, 2, &SECRET.repeat(20))).unwrap();
+    refused_and_wiped(&mut b, &wire, Reason::Policy);
+    let wire = a.send(&udp(A, B, 1, 2, &SECRET.repeat(20))).unwrap();
+    let (_, _, bytes) = pass_in(&mut b, &wire);
+    assert_eq!(bytes[512..].iter().filter(|octet| !matches!(octet, 0 | 0xee)).count(), 0);
+}
+
+#[test]
+#[ignore = "review: PF_KEY: one request number above 65535, which Linux has, makes the whole message unreadable"]
+fn request_numbers_have_32_bits() {
+    let wire = Dialect::Linux.with(Order::Little);
+    let mut buffer = [0; 128];
+    let mut writer = MessageWriter::new(&mut buffer, wire, MessageKind(18), SaType::Unspecified, 1, 1).unwrap();
+    let request = Request { protocol: Protocol::Esp, mode: Mode::Transport, ends: None, level: Level::UniqueId(7) };
+    let action = Action::Ipsec(Bundle::default().with(request).unwrap());
+    writer.push_policy(&action, Direction::Out, 1, Priority::DEFAULT).unwrap();
+    let octets = writer.finish().unwrap();
+    let at = octets.windows(4).rposition(|window| window == [7, 0, 0, 0]).unwrap();
+    octets[at..at + 4].copy_from_slice(&70_000u32.to_le_bytes());
+    Message::parse(octets, wire).unwrap();
+}
+
+#[test]
+#[ignore = "review: -u takes 32 bits, so an SA of a file can have the number of a `unique` policy"]
+fn no_sa_of_a_file_has_the_number_of_a_unique_policy() {
+    let mut a = Gateway::new(&policy(A, B, "any", "out", "ipsec esp/transport//unique"), A);
+    let mut statements = Statements::of(concat!(
+        "add 192.0.2.1 198.51.100.1 esp 0x1001 -m transport -u 65537 -E null -A hmac-sha1 ",
+        "0x000102030405060708090a0b0c0d0e0f10111213;",
+    ));
+    if let Ok(Some(Statement::Add(add))) = statements.next() {
+        a.engine.install(add.sa(Way::Out, None, &Loading::RFC).unwrap(), a.now).unwrap();
+    }
+    assert!(a.send(&host()).is_err(), "\"a number above those that setkey(8) can say\"");
+}
+#[test]
+#[ignore = "probe"]
+fn flood_probe() {
+    std::thread::Builder::new().stack_size(256 << 20).spawn(|| {
+        for n in [1u32, 1000] {
+            let mut engine: Box<ipsec_engine::Engine<AnyAlgorithms, 1024, 16, 8>> = Box::new(ipsec_engine::Engine::new(ipsec_engine::Settings::SETKEY, None, None));
+            for i in 0..n { engine.install(sa(&esp(A, B, 0x1001 + i, "-m tunnel"), Way::In), common::NOW).unwrap(); }
+            for (what, packet) in [("esp, unknown spi, to a stranger", ipv4(A, "203.0.113.9", IpProto::ESP, &[7; 60])), ("esp, unknown spi, to us", ipv4(A, B, IpProto::ESP, &[7; 60])), ("ip in ip", ipv4(A, B, IpProto::IPV4, &[7; 60])), ("udp", udp(A, B, 1, 2, &[7; 40]))] {
+                let mut packet = packet.clone();
+                let begin = std::time::Instant::now();
+                for _ in 0..20000 { let mut buffer = PacketBuf::received(&mut packet); std::hint::black_box(engine.inbound(common::NOW, &mut buffer)); }
+                println!("how {n} SAs: {what}: {} ns", begin.elapsed().as_nanos() / 20000);
+            }
+        }
+    }).unwrap().join().unwrap();
 }

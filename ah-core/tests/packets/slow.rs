@@ -16,6 +16,10 @@ pub fn is_immutable(kind: u8) -> bool {
 pub fn slow_ipv4(header: &[u8], tos: bool) -> Option<Vec<u8>> {
     let mut copy = header.to_vec();
     let options = slow_options(header)?;
+    // RFC 791 3.1: a source route "appears at most once".
+    if options.iter().filter(|option| matches!(header[option.start], 0x83 | 0x89)).count() > 1 {
+        return None;
+    }
     for option in &options {
         if matches!(header[option.start], 0x83 | 0x89) {
             let route = &header[option.clone()];

@@ -1,0 +1,16 @@
+#!/bin/bash -eu
+# Builds every target into $OUT, each with its seeds and the dictionary. $SRC/ipsec, or $SRC itself, is the repository.
+[ -d "$SRC/ipsec" ] && cd "$SRC/ipsec" || cd "$SRC"
+mkdir -p "$OUT"
+(cd fuzz && cargo +nightly fuzz build -O)
+seeds=$(mktemp -d)
+cargo run --quiet -p fuzz-harness --bin fuzz-seeds -- "$seeds"
+for source in fuzz/fuzz_targets/*.rs; do
+    target=$(basename "$source" .rs)
+    cp "fuzz/target/$(rustc -vV | sed -n 's/host: //p')/release/$target" "$OUT/"
+    cp fuzz/ipsec.dict "$OUT/$target.dict"
+    [ -d "fuzz/corpus/$target" ] && cp -r "fuzz/corpus/$target/." "$seeds/$target/"
+    rm -f "$OUT/${target}_seed_corpus.zip"
+    (cd "$seeds/$target" && find . -type f | sort | zip -q "$OUT/${target}_seed_corpus.zip" -@)
+done
+rm -rf "$seeds"
