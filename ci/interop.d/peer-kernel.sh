@@ -13,7 +13,8 @@ here=$(dirname "$(readlink -f "$0")")
 base=${TMPDIR:-/tmp}/interop.$(id -u) run=$base/run cache=$base/cache
 export DEBIAN_FRONTEND=noninteractive
 
-[ ! -e "$base" ] || { [ -O "$base" ] && [ ! -L "$base" ]; } || { echo "skipped: $base is not ours"; exit 77; }
+mkdir -m 700 "$base" 2>/dev/null || true
+{ [ -O "$base" ] && [ ! -L "$base" ]; } || { echo "skipped: $base is not ours"; exit 77; }
 
 skip() { remove; echo "skipped: $*"; exit 77; }
 
@@ -92,7 +93,10 @@ stop() {
     touch "$run/stop"
     for i in $(seq 20); do kill -0 -- "-$pid" 2>/dev/null || break; sleep 0.1; done
     # `timeout` leads a process group, and so does user-mode-linux
-    for pid in "$pid" $(cat "$run/pk/pid" 2>/dev/null); do kill -KILL -- "-$pid" 2>/dev/null || true; done
+    for pid in "$pid" $(cat "$run/pk/pid" 2>/dev/null); do
+        # numbers are used again: only what was started from here
+        grep -qsF -e "$run" -e pk-dut -e pk-tap "/proc/$pid/cmdline" && kill -KILL -- "-$pid" 2>/dev/null || true
+    done
     rm -f "$run/pid"
 }
 

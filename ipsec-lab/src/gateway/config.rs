@@ -158,26 +158,27 @@ impl Config {
         Ok(Policy { direction, ..policy })
     }
 
-    /// Whether an SA seals or opens here: a statement does not say, but the policies that it serves do. Both, where none
-    /// does.
+    /// Whether an SA seals or opens here: a statement does not say, but the policies that it serves do. It opens, where none
+    /// does: nothing would be sent by it.
     fn ways(&self, add: &Add<'_>) -> Vec<Way> {
         let (source, destination) = (add.id.source.0, add.id.destination.0);
         let serves = |policy: &&Policy| {
             let Action::Ipsec(bundle) = policy.action else { return false };
             bundle.iter().any(|request| match request.ends {
-                Some(ends) => {
-                    let named = |end: Option<IpAddr>, own| end.is_none_or(|end| end == own);
-                    named(ends.source.0, source) && named(ends.destination.0, destination)
-                }
+                Some(ends) => ends.name(source, destination),
                 None => {
                     let (from, to) = (policy.selector.source, policy.selector.destination);
                     request.mode == Mode::Transport && from.contains(source) && to.contains(destination)
                 }
             })
         };
-        let mut ways: Vec<Way> = self.policies.iter().filter(serves).map(|policy| way(policy.direction)).collect();
-        ways.dedup();
-        if ways.is_empty() { vec![Way::In, Way::Out] } else { ways }
+        let seals = self.policies.iter().filter(serves).any(|policy| way(policy.direction) == Way::Out);
+        let opens = self.policies.iter().filter(serves).any(|policy| way(policy.direction) == Way::In);
+        match (opens, seals) {
+            (true, true) => vec![Way::In, Way::Out],
+            (false, true) => vec![Way::Out],
+            (_, false) => vec![Way::In],
+        }
     }
 
     /// The addresses of the packets inside an SA of BEET mode: those of the hosts whose policy it serves.

@@ -116,7 +116,12 @@ impl<'a> Endpoint<'a> {
     /// Sends a packet as its policy asks; says whether it left.
     fn send(&mut self, packet: &[u8]) -> Result<bool, Box<dyn Error>> {
         match self.host.send(now()?, packet) {
-            (Disposition::Send, protected) => self.wire.send(&protected)?,
+            (Disposition::Send, protected) => {
+                if let Err(e) = self.wire.send(&protected) {
+                    self.drop_for(format!("not sent: {e}"));
+                    return Ok(false);
+                }
+            }
             (refused, _) => {
                 self.drop_for(format!("not sent: {}", reason(&refused)));
                 return Ok(false);

@@ -152,7 +152,7 @@ fn configurations(args: &Args, rng: &mut StdRng) -> Result<Texts, Box<dyn Error>
     let suite = args.suite.map_or_else(|| "aes128-sha1".parse(), Ok)?;
     let (texts, nat) = texts(&layout, &suite, rng)?;
     for ((name, _), text) in HANDBOOK.iter().zip(&texts) {
-        fs::write(args.out.join(name), text.as_bytes())?;
+        private_file(&args.out.join(name))?.write_all(text.as_bytes())?;
     }
     Ok((texts, nat))
 }
@@ -291,9 +291,18 @@ fn net(address: IpAddr) -> Option<Side> {
     }
 }
 
+/// A new file for keys: its owner's alone, where the system knows owners.
+fn private_file(path: &Path) -> Result<File, Box<dyn Error>> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(|e| format!("{}: {e}", path.display()).into())
+}
+
 /// The keys of what each gateway sends, in Wireshark's format.
 fn write_keys(path: &Path, gateways: &[&Gateway]) -> Result<(), Box<dyn Error>> {
-    let mut file = File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mut file = private_file(path)?;
     for gateway in gateways {
         for (add, _) in gateway.config.sas().iter().filter(|(_, ways)| ways.contains(&Way::Out)) {
             if let Some(row) = esp_sa::row(add) {
