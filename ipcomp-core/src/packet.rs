@@ -49,7 +49,8 @@ pub enum Compression {
 /// Compresses a payload in place and puts the IPComp header in front of it, if that makes it smaller (RFC 3173 2.2: the
 /// header counts). `next` is what the payload is; the IP header or the outer tunnel then says [`IpProto::IPCOMP`].
 ///
-/// The tailroom serves as work space: as much as the payload is always enough.
+/// The tailroom serves as work space: as much as the payload is always enough. What was in it is lost, and nothing of the
+/// payload is left in it.
 ///
 /// # Errors
 /// [`NoRoom`] when there is less; the packet is unchanged.
@@ -71,7 +72,10 @@ pub fn compress(
     packet.room_for(0, most)?;
     let (input, space) = packet.data_and_tailroom();
     let space = space.get_mut(..most).unwrap_or_default();
-    let Some(len) = compressor.compress(input, space) else { return Ok(Compression::NotWorthwhile) };
+    let Some(len) = compressor.compress(input, space) else {
+        space.fill(0); // as far as it came
+        return Ok(Compression::NotWorthwhile);
+    };
     let [high, low] = cpi.get().to_be_bytes();
     packet.replace(&[next.0, 0, high, low], len)?;
     Ok(Compression::Shrunk { saved: payload.saturating_sub(packet.len()) })
@@ -79,7 +83,7 @@ pub fn compress(
 
 /// Decompresses a packet that begins with the IPComp header in place, and says what the payload is.
 ///
-/// The tailroom holds the payload while it grows, so it limits it: a bomb ends in an error.
+/// The tailroom holds the payload while it grows, so it limits it: a bomb ends in an error. Nothing is left in it.
 ///
 /// # Errors
 /// [`DecompressError`]; the packet is unchanged.
@@ -100,7 +104,13 @@ pub fn decompress<D: Decompressor>(
     if next == IpProto::IPCOMP {
         return Err(DecompressError::Nested);
     }
-    let len = decompressor.decompress(input, space).map_err(DecompressError::Payload)?;
+    let len = match decompressor.decompress(input, space) {
+        Ok(len) => len,
+        Err(refused) => {
+            space.fill(0); // as far as it came
+            return Err(DecompressError::Payload(refused));
+        }
+    };
     packet.replace(&[], len).map_err(DecompressError::NoRoom)?;
     Ok(next)
 }

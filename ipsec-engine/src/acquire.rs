@@ -28,8 +28,8 @@ impl Asked {
         Self { all: Vec::new() }
     }
 
-    /// Asks, unless the same was asked for less than `interval` ago. Where all that is remembered has yet to be told, the
-    /// next packet asks again.
+    /// Asks, unless the same was asked for less than `interval` ago. Where all that is remembered is as young, or has yet
+    /// to be told, a later packet asks again.
     pub(crate) fn ask(&mut self, now: Duration, interval: Duration, wanted: &Acquire) {
         let entry = Entry { wanted: *wanted, at: now, told: false };
         let same = self.all.iter_mut().find(|entry| is_same(&entry.wanted, wanted));
@@ -41,6 +41,7 @@ impl Asked {
         }
         if let Err(entry) = self.all.push(entry)
             && let Some(oldest) = self.all.iter_mut().filter(|entry| entry.told).min_by_key(|entry| entry.at)
+            && now >= oldest.at.saturating_add(interval)
         {
             *oldest = entry;
         }

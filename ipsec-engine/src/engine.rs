@@ -14,7 +14,7 @@ use crate::lifetime::Usage;
 use crate::outbound::{Plan, Wrapping, mode_of, protect, serves};
 use crate::policy::{Action, Bundle, Direction, Level, Mode, Policy, PolicyId, Protocol, Request};
 use crate::sa::{Sa, SaKey, Way};
-use crate::sad::{InstallError, ReserveError, SaState, Sad, Told};
+use crate::sad::{InstallError, ReserveError, SaState, Sad, Told, UpdateError};
 use crate::spd::{Chosen, PolicyError, Rule, Spd, Verdict};
 
 /// What the databases say where nothing else does.
@@ -207,10 +207,25 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Changes an SA where it is: its limits, its peer's address, its counter or window. Gives its name, which is another one
-    /// when its peer moved; `None` when there is no such SA. What it has done and its place among others stay.
-    pub fn update(&mut self, key: &SaKey, source: IpAddr, change: impl FnOnce(&mut Sa<A>)) -> Option<SaKey> {
-        let at = self.sad.find(key, source)?;
-        change(self.sad.get_mut(at)?.sa.as_mut()?);
+    /// when its peer moved. What it has done and its place among others stay.
+    ///
+    /// # Errors
+    /// [`UpdateError`]: nothing has changed when there is no such SA; one that got the name of another is given back.
+    #[allow(clippy::result_large_err)] // the SA is the caller's
+    pub fn update(
+        &mut self,
+        key: &SaKey,
+        source: IpAddr,
+        change: impl FnOnce(&mut Sa<A>),
+    ) -> Result<SaKey, UpdateError<A>> {
+        let at = self.sad.find(key, source).ok_or(UpdateError::Missing)?;
+        let sa = self.sad.get_mut(at).and_then(|slot| slot.sa.as_mut()).ok_or(UpdateError::Missing)?;
+        let before = sa.peer();
+        change(sa);
+        let peer = sa.peer();
+        if peer != before {
+            self.sad.note(at, |notice| (notice.told_moved, notice.moved) = (peer, None));
+        }
         self.look_at_counter(at);
         self.sad.rename(at)
     }
@@ -376,7 +391,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Refuses what does not fit through the tunnel and may not be fragmented. Says whether what an IPv4 tunnel carries has
-    /// to be fragmented on the way.
+    /// to be fragmented on the way, which its DF must not forbid then.
     fn check_size(
         &self,
         now: Duration,
@@ -388,7 +403,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let mtu = self.mtu(now, bundle, chosen);
         let Some(mtu) = mtu.filter(|&mtu| sealed > mtu.into()) else { return Ok(false) };
         let (fragment, may_pass, least) = match Ip::parse(packet)? {
-            Ip::V4(ip) => (false, !ip.header().dont_fragment(), 68),
+            // What may be fragmented inside may be outside, whatever the tunnel says about DF: nobody else could help.
+            Ip::V4(ip) => (true, !ip.header().dont_fragment(), 68),
             // Nobody has to make smaller packets than any IPv6 link carries (RFC 8200 5): the outer one is fragmented
             // (RFC 4213 3.2.1).
             Ip::V6(ip) => (true, ip.packet().len() <= 1280, 1280),
@@ -535,7 +551,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 slot.state == SaState::Larval && now >= slot.usage.added.saturating_add(larval_life)
             });
             if over {
-                self.sad.remove(at);
+                self.sad.forget(at);
             } else {
                 self.sad.refresh(at, now);
             }
@@ -555,9 +571,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.sad.iter().filter_map(|(_, slot)| due(slot)).min()
     }
 
-    /// The next thing that whoever manages keys has to know. What is about an SA is kept with it, and not lost: a dead SA
-    /// leaves the database when its [`Event::HardExpired`] is polled. Where its place is needed before, the event is kept,
-    /// but of more than eight such SAs.
+    /// The next thing that whoever manages keys has to know. What is about an SA is kept with it until it is told or the SA
+    /// is removed: a dead SA leaves the database when its [`Event::HardExpired`] is polled. Where its place is needed before,
+    /// that event is kept, of eight such SAs at a time.
     pub fn poll_event(&mut self) -> Option<Event> {
         if let Some(wanted) = self.asked.tell() {
             return Some(Event::Acquire(wanted));
@@ -571,7 +587,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let (at, slot) = self.sad.iter().find(|(_, slot)| slot.notice.any())?;
         let (key, notice) = (slot.key, slot.notice);
         if notice.hard {
-            self.sad.remove(at);
+            self.sad.forget(at);
             return Some(Event::HardExpired(key));
         }
         if notice.soft {
@@ -582,8 +598,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             self.sad.note(at, |notice| notice.sequence = Told::Yes);
             return Some(Event::SequenceNearEnd(key));
         }
+        let moved = notice.moved.filter(|_| notice.has_moved());
         self.sad.note(at, |notice| notice.told_moved = notice.moved);
-        notice.moved.map(|(source, port)| Event::Moved { sa: key, source, port })
+        moved.map(|(source, port)| Event::Moved { sa: key, source, port })
     }
 }
 

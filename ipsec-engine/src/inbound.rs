@@ -48,8 +48,8 @@ struct Arrival<'p, 'b> {
 }
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
-    /// Opens a packet that arrived, and checks what is left by the policies for [`Direction::In`], and where none of them
-    /// speaks of it, [`Direction::Forward`].
+    /// Opens a packet that arrived, and checks what is left by the policies for [`Direction::In`] and for
+    /// [`Direction::Forward`]: where both speak of it, both must be content.
     ///
     /// Every packet from the untrusted side comes here, in clear or not, addressed to us or through us: an IP packet, UDP
     /// of port 4500 included. IPComp needs tailroom for what it gives back.
@@ -124,8 +124,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.sad.refresh(at, now);
     }
 
-    /// Whether IPsec without an SA may be looked at as any other packet: it came out of a tunnel and goes elsewhere, it is
-    /// addressed to nobody whose SAs we have or ask for, or a policy lets it pass in clear.
+    /// Whether IPsec without an SA may be looked at as any other packet: it came out of a tunnel, it is addressed to nobody
+    /// whose SAs we have or ask for, or a policy lets it pass in clear.
     fn is_not_ours(&mut self, arrival: &Arrival<'_, '_>, destination: IpAddr) -> bool {
         if !arrival.fresh {
             return false;
@@ -159,6 +159,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         packet: &[u8],
         ends: (IpAddr, IpAddr),
     ) -> Option<(u16, Placement, Option<Encap>)> {
+        if !self.sad.has_ipcomp_in() {
+            return None;
+        }
         let place = locate(packet, IpProto::IPV4).or_else(|_| locate(packet, IpProto::IPV6)).ok()?;
         let between = |slot: &crate::sad::Slot<A>| {
             let key = slot.key;
@@ -223,10 +226,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             destination: sa.destination,
             request_id: sa.request_id,
         };
-        let known = slot.sa.as_ref().and_then(|sa| Some((sa.source, sa.encap?.ports.source)));
-        if let Some((encap, known)) = encap.zip(known)
-            && known != (ends.0, encap.ports.source)
-        {
+        // Whoever held packets back on the way moves nobody: where the peer is, its newest packet says.
+        let newest = sa.transform.sequence().map(|top| u32::from_be_bytes(top.low())) == arrival.seen.sequence;
+        if let Some(encap) = encap.filter(|_| newest) {
             self.sad.note(at, |notice| notice.moved = Some((ends.0, encap.ports.source)));
         }
         self.counters.add(Way::In, packets, 1);
@@ -279,25 +281,31 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let history = &arrival.history;
         let opened = !history.is_empty();
         let passes = if opened { Disposition::Deliver } else { Disposition::Bypass };
-        let verdict = match self.lookup(Way::In, Direction::In, &flow) {
-            Verdict::NoPolicy => self.lookup(Way::In, Direction::Forward, &flow),
-            verdict => verdict,
-        };
-        let at = match verdict {
-            Verdict::Rule(at) => at,
-            Verdict::Opaque => return Err(Reason::Opaque),
-            // What a tunnel brought must be wanted by a policy: otherwise its other end could send in anybody's name.
-            Verdict::NoPolicy if !history.is_without_tunnel() => return Err(Reason::NoPolicy),
-            Verdict::NoPolicy => return self.unmatched().map(|()| passes),
-        };
-        let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(Reason::NoPolicy) };
-        match policy.action {
-            Action::Discard => Err(Reason::Policy),
-            Action::None | Action::Bypass | Action::Entrust if history.is_without_tunnel() => Ok(passes),
-            Action::None | Action::Bypass | Action::Entrust => Err(Reason::WrongSa),
-            Action::Ipsec(bundle) if history.is_by(id, &bundle, |request| self.is_optional(request)) => Ok(passes),
-            Action::Ipsec(_) if opened => Err(Reason::WrongSa),
-            Action::Ipsec(_) => Err(Reason::InClear),
+        // What a tunnel brought must be wanted by a policy: otherwise its other end could send in anybody's name.
+        let (mut spoken, mut wanted) = (false, history.is_without_tunnel());
+        for direction in [Direction::In, Direction::Forward] {
+            let at = match self.lookup(Way::In, direction, &flow) {
+                Verdict::Rule(at) => at,
+                Verdict::Opaque => return Err(Reason::Opaque),
+                Verdict::NoPolicy => continue,
+            };
+            let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { continue };
+            spoken = true;
+            match policy.action {
+                Action::Discard => return Err(Reason::Policy),
+                Action::None | Action::Bypass | Action::Entrust => {}
+                Action::Ipsec(bundle) if history.is_by(id, &bundle, |request| self.is_optional(request)) => {
+                    wanted = true;
+                }
+                Action::Ipsec(_) if opened => return Err(Reason::WrongSa),
+                Action::Ipsec(_) => return Err(Reason::InClear),
+            }
+        }
+        match (wanted, spoken) {
+            (true, true) => Ok(passes),
+            (true, false) => self.unmatched().map(|()| passes),
+            (false, true) => Err(Reason::WrongSa),
+            (false, false) => Err(Reason::NoPolicy),
         }
     }
 

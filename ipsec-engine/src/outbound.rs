@@ -15,6 +15,9 @@ use crate::disposition::Reason;
 use crate::policy::{Mode, Request};
 use crate::sa::{Encap, IpcompOut, Sa, Transform, Way};
 
+/// Octets of padding at most, by which a cipher's blocks are filled.
+const MOST_PADDING: usize = 16;
+
 /// What the transforms of one packet have in common.
 pub(crate) struct Wrapping<'e, C> {
     pub(crate) compressor: Option<&'e mut C>,
@@ -80,6 +83,9 @@ impl Plan {
         }
         if let Transform::AhOut(ah) = &sa.transform {
             front = ah.overhead(self.version);
+        }
+        if mode == Mode::Beet {
+            back = back.saturating_add(MOST_PADDING); // that of a shorter payload may be more
         }
         self.front = self.front.saturating_add(front).saturating_add(outer);
         self.back = self.back.saturating_add(back);
@@ -287,12 +293,12 @@ pub(crate) fn serves<A: Algorithms>(sa: &Sa<A>, request: &Request, request_id: u
     let key = sa.key();
     let mode =
         request.mode == sa.mode || request.mode == Mode::Any || sa.mode == Mode::Any && request.mode != Mode::Beet;
-    let named = |end: Option<IpAddr>, own| end.is_none_or(|end| end == own);
-    let ends =
-        request.ends.is_none_or(|ends| named(ends.source.0, sa.source) && named(ends.destination.0, sa.destination));
-    let ends = match mode_of(request.mode, sa.mode) {
-        Mode::Transport | Mode::Any => ends && (sa.source, sa.destination) == flow,
-        Mode::Tunnel | Mode::Beet => ends,
+    let named = request.ends.is_none_or(|ends| ends.name(sa.source, sa.destination));
+    let ends = match (mode_of(request.mode, sa.mode), request.ends) {
+        (Mode::Transport | Mode::Any, _) => named && (sa.source, sa.destination) == flow,
+        (Mode::Tunnel | Mode::Beet, None) => false,
+        // A tunnel whose other end is not named is anybody's, unless the SA is this policy's alone.
+        (Mode::Tunnel | Mode::Beet, Some(ends)) => named && (ends.destination.0.is_some() || request_id != 0),
     };
     key.way == Way::Out
         && key.protocol == request.protocol

@@ -26,19 +26,19 @@ impl PolicyId {
         self.0
     }
 
-    /// The request number that the SAs of one of its transforms must have; 0 for any. Of level `unique` it is a number above
-    /// those that setkey(8) can say.
+    /// The request number that the SAs of one of its transforms must have; 0 for any. Of level `unique` it is one of
+    /// 2^31 and above.
     pub fn request_id(self, request: &Request) -> u32 {
         match request.level {
-            Level::UniqueId(id) => id.into(),
+            Level::UniqueId(id) => id,
             Level::Unique => FIRST_UNIQUE.saturating_add(self.0),
             Level::Default | Level::Use | Level::Require => 0,
         }
     }
 }
 
-/// The lowest number that is given to policies of level `unique`.
-const FIRST_UNIQUE: u32 = 0x1_0000;
+/// The lowest number that is given to policies of level `unique`: numbers from there on are theirs.
+const FIRST_UNIQUE: u32 = 1 << 31;
 
 impl fmt::Display for PolicyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,6 +59,7 @@ pub enum Direction {
 
 /// What happens to a packet that a policy selects (RFC 4301 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // there is no heap
 pub enum Action {
     /// It is thrown away.
     Discard,
@@ -149,6 +150,13 @@ pub struct Ends {
     pub destination: (Option<IpAddr>, Option<u16>),
 }
 
+impl Ends {
+    /// Whether an SA has these ends, as far as they are named.
+    pub fn name(&self, source: IpAddr, destination: IpAddr) -> bool {
+        self.source.0.is_none_or(|end| end == source) && self.destination.0.is_none_or(|end| end == destination)
+    }
+}
+
 /// How much a transform matters, and which SA may serve it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Level {
@@ -162,7 +170,7 @@ pub enum Level {
     /// An SA of this policy alone.
     Unique,
     /// The SA with this request number.
-    UniqueId(u16),
+    UniqueId(u32),
 }
 
 /// Where a policy stands among others (Linux): lower numbers are looked at first.

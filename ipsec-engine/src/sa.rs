@@ -37,6 +37,12 @@ pub struct SaKey {
     pub spi: u32,
 }
 
+impl SaKey {
+    pub(crate) fn is_ipcomp_in(&self) -> bool {
+        (self.way, self.protocol) == (Way::In, Protocol::Ipcomp)
+    }
+}
+
 impl fmt::Display for SaKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {:#010x} {}", self.protocol, self.destination, self.spi, self.way)
@@ -294,6 +300,11 @@ impl<A: Algorithms> Sa<A> {
             }
         }
         Ok(())
+    }
+
+    /// Where the peer in UDP is that sends by this SA.
+    pub(crate) fn peer(&self) -> Option<(IpAddr, u16)> {
+        self.encap.filter(|_| self.transform.way() == Way::In).map(|encap| (self.source, encap.ports.source))
     }
 
     /// Octets that the path to the peer carries, as far as it is known.

@@ -33,6 +33,8 @@ pub(crate) struct Sad<A: Algorithms, const N: usize> {
     serial: u32,
     /// Moves on whenever another SA may be the right one for a flow.
     generation: u32,
+    /// How many slots have IPComp that comes in.
+    ipcomp_in: usize,
     /// How many slots have something to tell.
     pub(crate) notices: usize,
     /// Dead SAs whose places were needed before anybody was told.
@@ -65,9 +67,9 @@ pub(crate) struct Notice {
     pub(crate) soft: bool,
     pub(crate) hard: bool,
     pub(crate) sequence: Told,
-    /// Where the peer is now.
+    /// Where the peer in UDP is by its newest packet.
     pub(crate) moved: Option<(IpAddr, u16)>,
-    /// Where it was when that was told last.
+    /// Where whoever manages keys believes it to be.
     pub(crate) told_moved: Option<(IpAddr, u16)>,
 }
 
@@ -80,8 +82,12 @@ pub(crate) enum Told {
 }
 
 impl Notice {
+    pub(crate) fn has_moved(&self) -> bool {
+        self.moved.is_some() && self.moved != self.told_moved
+    }
+
     pub(crate) fn any(&self) -> bool {
-        self.soft || self.hard || self.sequence == Told::Due || self.moved != self.told_moved
+        self.soft || self.hard || self.sequence == Told::Due || self.has_moved()
     }
 }
 
@@ -124,6 +130,36 @@ impl<A: Algorithms> fmt::Debug for InstallError<A> {
 
 impl<A: Algorithms> core::error::Error for InstallError<A> {}
 
+/// Why an SA was not changed where it is.
+#[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // there is no heap
+pub enum UpdateError<A: Algorithms> {
+    /// There is none of this name, or it is larval.
+    Missing,
+    /// It was changed, and by its new name there is one already. It left the database, and comes back.
+    Exists(Sa<A>),
+}
+
+impl<A: Algorithms> fmt::Display for UpdateError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("there is no such sa"),
+            Self::Exists(sa) => write!(f, "there is an sa {} already", sa.key()),
+        }
+    }
+}
+
+impl<A: Algorithms> fmt::Debug for UpdateError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("Missing"),
+            Self::Exists(sa) => write!(f, "Exists({sa:?})"),
+        }
+    }
+}
+
+impl<A: Algorithms> core::error::Error for UpdateError<A> {}
+
 /// Why an SPI was not reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -150,7 +186,20 @@ const WELL_KNOWN_CPIS: u32 = 64;
 
 impl<A: Algorithms, const N: usize> Sad<A, N> {
     pub(crate) const fn new() -> Self {
-        Self { slots: Vec::new(), index: Index::new(), serial: 0, generation: 0, notices: 0, buried: Deque::new() }
+        Self {
+            slots: Vec::new(),
+            index: Index::new(),
+            serial: 0,
+            generation: 0,
+            ipcomp_in: 0,
+            notices: 0,
+            buried: Deque::new(),
+        }
+    }
+
+    /// Whether IPComp may come in at all.
+    pub(crate) const fn has_ipcomp_in(&self) -> bool {
+        self.ipcomp_in > 0
     }
 
     pub(crate) const fn generation(&self) -> u32 {
@@ -192,7 +241,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         }
         let at = match known {
             Some(at) if self.get(at).is_some_and(|slot| matches!(slot.state, SaState::Larval | SaState::Dead)) => {
-                self.remove(at);
+                self.bury(at);
                 at
             }
             Some(_) => return Err(InstallError::Exists(sa)),
@@ -201,17 +250,11 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
                 None => return Err(InstallError::Full(sa)),
             },
         };
+        let peer = sa.peer();
+        let notice = Notice { told_moved: peer, ..Notice::default() };
         self.put(
             at,
-            Slot {
-                key,
-                source,
-                state: SaState::Mature,
-                usage: Usage::new(now),
-                sa: Some(sa),
-                notice: Notice::default(),
-                serial: 0,
-            },
+            Slot { key, source, state: SaState::Mature, usage: Usage::new(now), sa: Some(sa), notice, serial: 0 },
         );
         Ok(at)
     }
@@ -236,23 +279,30 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         Ok(())
     }
 
-    /// Gives a slot the name that its SA has by now.
-    pub(crate) fn rename(&mut self, at: u16) -> Option<SaKey> {
-        let slot = self.get(at)?;
-        let (old, sa) = (slot.key, slot.sa.as_ref()?);
+    /// Gives a slot the name that its SA has by now. An SA whose name another one has is taken out.
+    #[allow(clippy::result_large_err)] // the SA is the caller's
+    pub(crate) fn rename(&mut self, at: u16) -> Result<SaKey, UpdateError<A>> {
+        let slot = self.get(at).ok_or(UpdateError::Missing)?;
+        let (old, sa) = (slot.key, slot.sa.as_ref().ok_or(UpdateError::Missing)?);
         let (key, source) = (sa.key(), sa.source);
+        if self.find(&key, source).is_some_and(|other| other != at) {
+            let taken = self.remove(at).and_then(|slot| slot.sa);
+            return Err(taken.map_or(UpdateError::Missing, UpdateError::Exists));
+        }
         if key != old {
             self.index.remove(hash_of(&old), at);
             self.index.insert(hash_of(&key), at);
         }
-        let slot = self.get_mut(at)?;
-        (slot.key, slot.source) = (key, source);
+        if let Some(slot) = self.get_mut(at) {
+            (slot.key, slot.source) = (key, source);
+        }
         self.forget_choices();
-        Some(key)
+        Ok(key)
     }
 
     fn put(&mut self, at: u16, slot: Slot<A>) {
         self.index.insert(hash_of(&slot.key), at);
+        self.ipcomp_in = self.ipcomp_in.saturating_add(usize::from(slot.key.is_ipcomp_in()));
         self.serial = self.serial.wrapping_add(1);
         self.forget_choices();
         if let Some(place) = self.slots.get_mut(usize::from(at)) {
@@ -269,27 +319,47 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
             None => {
                 let dead = |slot: &Option<Slot<A>>| slot.as_ref().is_some_and(|slot| slot.state == SaState::Dead);
                 let at = u16::try_from(self.slots.iter().position(dead)?).ok()?;
-                if let Some(slot) = self.remove(at) {
-                    if self.buried.is_full() {
-                        self.buried.pop_front();
-                    }
-                    // There is room: one was taken out if not.
-                    let _ = self.buried.push_back(slot.key);
-                }
+                self.bury(at);
                 at.into()
             }
         };
         u16::try_from(at).ok()
     }
 
-    pub(crate) fn remove(&mut self, at: u16) -> Option<Slot<A>> {
-        let slot = self.slots.get_mut(usize::from(at))?.take()?;
-        self.index.remove(hash_of(&slot.key), at);
-        self.forget_choices();
-        if slot.notice.any() {
-            self.notices = self.notices.saturating_sub(1);
+    /// Takes an SA out whose place is needed, and remembers that it died if nobody was told.
+    fn bury(&mut self, at: u16) {
+        if let Some(slot) = self.get(at).filter(|slot| slot.notice.hard) {
+            let key = slot.key;
+            if self.buried.is_full() {
+                self.buried.pop_front();
+            }
+            // There is room: one was taken out if not.
+            let _ = self.buried.push_back(key);
         }
-        Some(slot)
+        self.forget(at);
+    }
+
+    /// Takes an SA out that nobody wants: it is dropped where it is, so that its keys are wiped there.
+    pub(crate) fn forget(&mut self, at: u16) {
+        self.strike(at);
+        if let Some(place) = self.slots.get_mut(usize::from(at)) {
+            *place = None;
+        }
+    }
+
+    /// Takes an SA out for whoever wants it.
+    pub(crate) fn remove(&mut self, at: u16) -> Option<Slot<A>> {
+        self.strike(at);
+        self.slots.get_mut(usize::from(at))?.take()
+    }
+
+    /// What is kept about the SA of a slot beside the slot.
+    fn strike(&mut self, at: u16) {
+        let Some((key, any)) = self.get(at).map(|slot| (slot.key, slot.notice.any())) else { return };
+        self.index.remove(hash_of(&key), at);
+        self.forget_choices();
+        self.notices = self.notices.saturating_sub(usize::from(any));
+        self.ipcomp_in = self.ipcomp_in.saturating_sub(usize::from(key.is_ipcomp_in()));
     }
 
     /// Tells something about a slot, and counts that there is something to tell.

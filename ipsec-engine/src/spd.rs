@@ -4,7 +4,7 @@ use heapless::Vec;
 use ipsec_packet::{Detail, Flow, Match, Selector};
 
 use crate::index::{address, bucket, hash};
-use crate::policy::{Action, Direction, MAX_TRANSFORMS, Policy, PolicyId};
+use crate::policy::{Action, Direction, MAX_TRANSFORMS, Mode, Policy, PolicyId, Request};
 
 /// The database of policies: in their order, with a cache of flows in front.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ pub enum PolicyError {
     Full,
     /// It is to protect, and says with nothing.
     NoTransform,
+    /// A tunnel of which neither end is named: anybody's would do.
+    NoEnds,
 }
 
 impl fmt::Display for PolicyError {
@@ -65,6 +67,7 @@ impl fmt::Display for PolicyError {
             Self::Exists(id) => write!(f, "policy {id} is for the same packets"),
             Self::Full => f.write_str("no room for another policy"),
             Self::NoTransform => f.write_str("a policy that protects with nothing"),
+            Self::NoEnds => f.write_str("a tunnel without ends"),
         }
     }
 }
@@ -78,8 +81,16 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     }
 
     pub(crate) fn add(&mut self, policy: Policy) -> Result<PolicyId, PolicyError> {
-        if matches!(policy.action, Action::Ipsec(bundle) if bundle.iter().next().is_none()) {
-            return Err(PolicyError::NoTransform);
+        if let Action::Ipsec(bundle) = policy.action {
+            let nowhere = |request: &Request| {
+                let named = request.ends.is_some_and(|ends| (ends.source.0, ends.destination.0) != (None, None));
+                matches!(request.mode, Mode::Tunnel | Mode::Beet) && !named
+            };
+            match bundle.iter().next() {
+                None => return Err(PolicyError::NoTransform),
+                Some(_) if bundle.iter().any(nowhere) => return Err(PolicyError::NoEnds),
+                Some(_) => {}
+            }
         }
         if let Some(id) = self.find(policy.direction, &policy.selector) {
             return Err(PolicyError::Exists(id));

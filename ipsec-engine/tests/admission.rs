@@ -126,8 +126,8 @@ fn unique_sas_serve_their_own_policy_only() {
         (0, "unique:7", false),
         (0, "unique", false),
         (7, "unique", false),
-        (0x1_0001, "unique", true), // B's first policy
-        (0x1_0002, "unique", false),
+        (0x8000_0001u32, "unique", true), // B's first policy
+        (0x8000_0002, "unique", false),
         (7, "require", true),
     ] {
         let mut a = Gateway::new(
@@ -170,7 +170,7 @@ fn levels_with_and_without_an_sa() {
             other => panic!("{other:?}"),
         }
         // With an SA every level uses it.
-        let request_id = if level == "unique:5" { 5 } else { 0x1_0001 };
+        let request_id = if level == "unique:5" { 5 } else { 0x8000_0001u32 };
         a.load(&esp(A, B, 0x1001, &format!("-m transport -u {request_id}")), A);
         b.load(&esp(A, B, 0x1001, &format!("-m transport -u {request_id}")), B);
         carries(&mut a, &mut b, &host());

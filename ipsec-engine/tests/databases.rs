@@ -147,7 +147,7 @@ fn an_sa_that_is_missing_is_asked_for_with_what_it_must_be() {
             "esp/tunnel/192.0.2.1-198.51.100.1/unique",
             tunnel_ends,
             Level::Unique,
-            0x1_0001,
+            0x8000_0001,
         ),
         (
             inner(),

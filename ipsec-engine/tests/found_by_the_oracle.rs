@@ -61,7 +61,7 @@ fn an_sa_that_serves_twice_needs_two_numbers() {
         let Transform::EspOut(esp) = sa.transform_mut() else { panic!() };
         esp.reserve(u32::MAX - 1).unwrap();
     });
-    assert_eq!(moved, Some(key));
+    assert_eq!(moved.unwrap(), key);
     let refused = a.send(&udp("10.1.0.1", "10.2.0.1", 1, 2, b"")).unwrap_err();
     assert_eq!(refused.reason().unwrap().counter(), Counter::Exhausted);
 }

@@ -232,7 +232,7 @@ impl<'t> Case<'t> {
             }
             let request_ids = ids.map(|id| match request.level {
                 Level::Unique => 0x4000 + id,
-                Level::UniqueId(id) => id.into(),
+                Level::UniqueId(id) => id,
                 _ => 0,
             });
             let spec = Spec {
@@ -497,7 +497,7 @@ impl<'t> Case<'t> {
                 }
                 let ends =
                     Some(Ends { source: (Some(spec.source), None), destination: (Some(spec.destination), None) });
-                let level = Level::UniqueId(number as u16 + 1);
+                let level = Level::UniqueId(number + 1);
                 bundle = bundle.with(Request { protocol: spec.protocol, mode: spec.mode, ends, level }).unwrap();
             }
             if round == 0 {

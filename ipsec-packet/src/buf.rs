@@ -152,7 +152,8 @@ impl<'a> PacketBuf<'a> {
         (data, tailroom)
     }
 
-    /// Makes `head` and the first `len` octets of the tailroom the packet, in the place of the old one.
+    /// Makes `head` and the first `len` octets of the tailroom the packet, in the place of the old one. What is left of both
+    /// behind it is wiped.
     ///
     /// # Errors
     /// [`NoRoom::Back`] when `head` is longer than the old packet or `len` than the tailroom; nothing has changed.
@@ -174,7 +175,9 @@ impl<'a> PacketBuf<'a> {
             left = left.saturating_sub(distance);
             window = from;
         }
+        let worked_on = self.end.saturating_add(len);
         self.end = self.start.saturating_add(head.len()).saturating_add(len);
+        self.bytes.get_mut(self.end..worked_on).unwrap_or_default().fill(0);
         Ok(())
     }
 

@@ -60,6 +60,13 @@ protocols! {
     MOBILITY = 135, "mobility-header";
 }
 
+impl IpProto {
+    /// Whether it begins with a source and a destination port: TCP, UDP, UDP-Lite, SCTP, DCCP.
+    pub const fn has_ports(self) -> bool {
+        matches!(self, Self::TCP | Self::UDP | Self::SCTP | Self(136) | Self(33))
+    }
+}
+
 impl fmt::Debug for IpProto {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

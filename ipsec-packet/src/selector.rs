@@ -79,13 +79,6 @@ fn ipv6_upper(ip: &Ipv6<'_>) -> Result<(IpProto, Detail), IpError> {
     Ok((link.kind, read_detail(link.kind, ip.packet().get(link.offset..).unwrap_or_default())))
 }
 
-const UDP_LITE: IpProto = IpProto(136);
-const DCCP: IpProto = IpProto(33);
-
-const fn has_ports(protocol: IpProto) -> bool {
-    matches!(protocol, IpProto::TCP | IpProto::UDP | IpProto::SCTP | UDP_LITE | DCCP)
-}
-
 const fn is_icmp(protocol: IpProto) -> bool {
     matches!(protocol, IpProto::ICMP | IpProto::ICMPV6)
 }
@@ -97,7 +90,7 @@ const fn is_extension(protocol: IpProto) -> bool {
 
 fn read_detail(protocol: IpProto, upper: &[u8]) -> Detail {
     match *upper {
-        [a, b, c, d, ..] if has_ports(protocol) => {
+        [a, b, c, d, ..] if protocol.has_ports() => {
             Detail::Ports(u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
         }
         [kind, code, ..] if is_icmp(protocol) => Detail::Icmp(kind, code),
@@ -106,7 +99,7 @@ fn read_detail(protocol: IpProto, upper: &[u8]) -> Detail {
 }
 
 const fn hidden(protocol: IpProto) -> Detail {
-    if has_ports(protocol) || is_icmp(protocol) { Detail::Opaque } else { Detail::None }
+    if protocol.has_ports() || is_icmp(protocol) { Detail::Opaque } else { Detail::None }
 }
 
 impl fmt::Display for Flow {
@@ -296,10 +289,10 @@ impl Upper {
         let holds = match (self, flow.detail) {
             (Self::Protocol(_), _) => true,
             (Self::Ports(_, PortRange::ANY, PortRange::ANY), detail) => {
-                wanted.is_some() || matches!(detail, Detail::Ports(..)) || has_ports(flow.protocol)
+                wanted.is_some() || matches!(detail, Detail::Ports(..)) || flow.protocol.has_ports()
             }
             (Self::Icmp(..), Detail::Opaque) => return Match::Unknown,
-            (Self::Ports(..), Detail::Opaque) if has_ports(flow.protocol) => return Match::Unknown,
+            (Self::Ports(..), Detail::Opaque) if flow.protocol.has_ports() => return Match::Unknown,
             (Self::Ports(_, from, to), Detail::Ports(source, destination)) => {
                 from.contains(source) && to.contains(destination)
             }

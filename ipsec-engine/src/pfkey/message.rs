@@ -1,3 +1,5 @@
+use core::fmt;
+
 use super::dialect::Wire;
 use super::error::{PfkeyError, PfkeyErrorKind};
 use super::extension::{Extension, read};
@@ -24,11 +26,23 @@ pub struct Header {
 }
 
 /// A message that was checked whole.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Message<'a> {
     header: Header,
     body: &'a [u8],
     wire: Wire,
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message").field("header", &self.header).field("extensions", &self.extensions()).finish()
+    }
+}
+
+impl fmt::Debug for Extensions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish() // keys show their lengths
+    }
 }
 
 impl<'a> Message<'a> {
@@ -87,7 +101,7 @@ impl<'a> Message<'a> {
 }
 
 /// The extensions of a message.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Extensions<'a> {
     rest: &'a [u8],
     wire: Wire,

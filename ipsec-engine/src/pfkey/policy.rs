@@ -122,10 +122,11 @@ impl<'a> Requests<'a> {
             (1, _) => Level::Use,
             (2, _) => Level::Require,
             (3, 0) => Level::Unique,
-            (3, id) => Level::UniqueId(u16::try_from(id).map_err(|_| wrong)?),
+            (3, id) => Level::UniqueId(id),
             _ => return Err(wrong),
         };
         let ends = match addresses {
+            [] if mode == Mode::Tunnel => return Err(wrong),
             [] => None,
             // Linux fills up what is in transport mode with nothing.
             addresses if mode == Mode::Transport && addresses.iter().all(|octet| *octet == 0) => None,

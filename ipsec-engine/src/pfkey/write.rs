@@ -1,3 +1,4 @@
+use core::fmt;
 use core::net::IpAddr;
 
 use super::dialect::{Kind, Wire};
@@ -9,11 +10,16 @@ use super::policy::{PolicyKind, REQUEST};
 use crate::policy::{Action, Direction, Level, Priority, Protocol, Request};
 
 /// Writes a message into the caller's buffer. Its length is set when it is finished.
-#[derive(Debug)]
 pub struct MessageWriter<'b> {
     buffer: &'b mut [u8],
     length: usize,
     wire: Wire,
+}
+
+impl fmt::Debug for MessageWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageWriter({} octets)", self.length) // there may be keys among them
+    }
 }
 
 impl<'b> MessageWriter<'b> {
@@ -221,7 +227,7 @@ impl<'b> MessageWriter<'b> {
         self.put(&[0, 0])?;
         self.put16(protocol)?;
         self.put(&[Extension::mode_number(request.mode), level, 0, 0])?;
-        self.put(&self.wire.order.octets32(id.into()))?;
+        self.put(&self.wire.order.octets32(id))?;
         self.put(&[0; 4])?;
         if let Some(ends) = &request.ends {
             let known = ends.source.0.or(ends.destination.0).ok_or(NoSpace)?;

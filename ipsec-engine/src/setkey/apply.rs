@@ -11,7 +11,7 @@ use ipsec_packet::{
     AddressRange, Beet, ChecksumRepair, Cpi, IpProto, Marker, OriginalAddresses, PortRange, Ports, ReservedCpi,
     ReservedSpi, SeqWidth, Spi, WindowSize,
 };
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use super::algorithm::Compression;
 use super::policy::{PolicyStatement, Range, Selector, Upper};
@@ -65,6 +65,10 @@ pub enum ApplyError {
     Window(WindowSize),
     /// BEET mode needs the inner addresses of its SAs: those of a policy between two hosts.
     Beet,
+    /// Ports of a protocol that has none, or that are no type and code of ICMP.
+    Ports(IpProto),
+    /// A label for mandatory access control, which nothing here would look at.
+    Label,
     /// Policies by tags of a packet filter.
     Tagged,
     /// Policies by GRE keys.
@@ -101,6 +105,8 @@ impl fmt::Display for ApplyError {
             Self::Protocol(name) => write!(f, "{name} is not implemented"),
             Self::Window(size) => write!(f, "a window of {} packets; 4096 is the most", size.in_packets()),
             Self::Beet => f.write_str("beet mode needs a policy between two hosts"),
+            Self::Ports(protocol) => write!(f, "ports that {protocol} does not have"),
+            Self::Label => f.write_str("labels are not implemented"),
             Self::Tagged => f.write_str("policies by tag are not implemented"),
             Self::GreKey => f.write_str("policies by gre key are not implemented"),
             Self::NoAction => f.write_str("the policy says nothing to do"),
@@ -125,6 +131,9 @@ impl Add<'_> {
         inner: Option<(IpAddr, IpAddr)>,
         loading: &Loading,
     ) -> Result<Sa<AnyAlgorithms>, ApplyError> {
+        if self.context.is_some() {
+            return Err(ApplyError::Label);
+        }
         let width = if self.extended { SeqWidth::Extended64 } else { SeqWidth::Bits32 };
         let window = || {
             let size = WindowSize::bitmap_octets(self.window_octets);
@@ -191,9 +200,9 @@ impl Add<'_> {
             Some((mac, key)) => Some((cut(mac.known.ok_or(ApplyError::Algorithm(mac.name))?, loading), key)),
             None => None,
         };
-        let (mut cipher_key, mut mac_key) = ([0; MAX_KEY], [0; MAX_KEY]);
+        let (mut cipher_key, mut mac_key) = (Zeroizing::new([0; MAX_KEY]), Zeroizing::new([0; MAX_KEY]));
         // Whatever is written behind `null` is no key.
-        let octets = if algorithm == CipherAlgorithm::Null { Some(&[][..]) } else { key.decode(&mut cipher_key) };
+        let octets = if algorithm == CipherAlgorithm::Null { Some(&[][..]) } else { key.decode(cipher_key.as_mut()) };
         let octets = octets.ok_or(KeyError::Unsupported)?;
         let suite = match mac {
             None | Some((IntegrityAlgorithm::None, _)) if loading.without_integrity && is_no_aead(algorithm) => {
@@ -203,22 +212,18 @@ impl Add<'_> {
                 AnySuite::from_slices(algorithm, octets, IntegrityAlgorithm::None, &[])
             }
             Some((mac, key)) => {
-                let mac_octets = key.decode(&mut mac_key).ok_or(KeyError::Unsupported)?;
+                let mac_octets = key.decode(mac_key.as_mut()).ok_or(KeyError::Unsupported)?;
                 AnySuite::from_slices(algorithm, octets, mac, mac_octets)
             }
         };
-        cipher_key.zeroize();
-        mac_key.zeroize();
         Ok(suite?)
     }
 
     fn integrity(&self, loading: &Loading) -> Result<AnyAhIntegrity, ApplyError> {
         let Some((mac, key)) = &self.mac else { return Err(KeyError::NoIntegrity.into()) };
         let algorithm = cut(mac.known.ok_or(ApplyError::Algorithm(mac.name))?, loading);
-        let mut octets = [0; MAX_KEY];
-        let integrity = AnyAhIntegrity::new(algorithm, key.decode(&mut octets).ok_or(KeyError::Unsupported)?);
-        octets.zeroize();
-        Ok(integrity?)
+        let mut octets = Zeroizing::new([0; MAX_KEY]);
+        Ok(AnyAhIntegrity::new(algorithm, key.decode(octets.as_mut()).ok_or(KeyError::Unsupported)?)?)
     }
 
     /// What goes onto the wire: the SPI with `-R`, else the well-known number of the algorithm.
@@ -291,16 +296,19 @@ impl PolicyStatement<'_> {
     /// Which packets the policy is for.
     ///
     /// # Errors
-    /// [`ApplyError::Tagged`], [`ApplyError::GreKey`].
+    /// [`ApplyError::Tagged`], [`ApplyError::GreKey`], [`ApplyError::Label`], [`ApplyError::Ports`].
     pub fn selector(&self) -> Result<ipsec_packet::Selector, ApplyError> {
         let Selector::Flow { source, destination, upper } = self.selector else { return Err(ApplyError::Tagged) };
+        if self.context.is_some() {
+            return Err(ApplyError::Label);
+        }
         let ports = |range: Range| range.port.map_or(PortRange::ANY, PortRange::one);
         let (from, to) = (ports(source), ports(destination));
         let upper = match (upper, from == PortRange::ANY && to == PortRange::ANY) {
             (Upper::Any, true) => ipsec_packet::Upper::Any,
             (Upper::Any, false) => ipsec_packet::Upper::Ports(None, from, to),
             (Upper::Protocol(protocol), true) => ipsec_packet::Upper::Protocol(protocol),
-            (Upper::Protocol(protocol), false) => icmp_or_ports(protocol, source.port, destination.port, from, to),
+            (Upper::Protocol(protocol), false) => icmp_or_ports(protocol, source.port, destination.port, from, to)?,
             (Upper::Gre(_), _) => return Err(ApplyError::GreKey),
             (Upper::Icmp(protocol, kind, code), _) => ipsec_packet::Upper::Icmp(protocol, kind, code),
         };
@@ -328,11 +336,16 @@ fn icmp_or_ports(
     destination: Option<u16>,
     from: PortRange,
     to: PortRange,
-) -> ipsec_packet::Upper {
-    let octet = |port: Option<u16>| port.and_then(|port| u8::try_from(port).ok());
-    match (protocol, octet(source)) {
-        (IpProto::ICMP | IpProto::ICMPV6, Some(kind)) => ipsec_packet::Upper::Icmp(protocol, kind, octet(destination)),
-        _ => ipsec_packet::Upper::Ports(Some(protocol), from, to),
+) -> Result<ipsec_packet::Upper, ApplyError> {
+    match protocol {
+        IpProto::ICMP | IpProto::ICMPV6 => {
+            let octet = |port: u16| u8::try_from(port).map_err(|_| ApplyError::Ports(protocol));
+            let kind = octet(source.ok_or(ApplyError::Ports(protocol))?)?;
+            Ok(ipsec_packet::Upper::Icmp(protocol, kind, destination.map(octet).transpose()?))
+        }
+        _ if protocol.has_ports() => Ok(ipsec_packet::Upper::Ports(Some(protocol), from, to)),
+        // A policy that no packet matches protects nobody.
+        _ => Err(ApplyError::Ports(protocol)),
     }
 }
 

@@ -277,6 +277,8 @@ fn level(text: &str) -> Option<Level> {
         "use" => Some(Level::Use),
         "require" => Some(Level::Require),
         "unique" => Some(Level::Unique),
-        _ => number(text.strip_prefix("unique:")?.trim()).filter(|id| *id > 0).map(Level::UniqueId),
+        _ => number::<u16>(text.strip_prefix("unique:")?.trim())
+            .filter(|id| *id > 0)
+            .map(|id| Level::UniqueId(id.into())),
     }
 }

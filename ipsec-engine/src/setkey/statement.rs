@@ -201,7 +201,7 @@ impl<'a> Statements<'a> {
                 Token::End => return Ok(None),
                 Token::Semicolon => {}
                 Token::Word(name) => break name,
-                Token::Quoted(text) => return Err(lexer.error(text, SetkeyErrorKind::Statement)),
+                Token::Quoted(_) => return Err(lexer.error("", SetkeyErrorKind::Statement)),
             }
         };
         let statement = match name {
@@ -253,7 +253,7 @@ pub(super) fn wrong<'a>(lexer: &Lexer<'a>, found: &'a str, kind: SetkeyErrorKind
 pub(super) fn word<'a>(lexer: &mut Lexer<'a>, what: &'static str) -> Result<&'a str, SetkeyError<'a>> {
     match lexer.next()? {
         Token::Word(word) => Ok(word),
-        Token::Quoted(text) => Err(lexer.error(text, SetkeyErrorKind::Expected(what))),
+        Token::Quoted(_) => Err(lexer.error("", SetkeyErrorKind::Expected(what))),
         Token::Semicolon | Token::End => Err(lexer.error("", SetkeyErrorKind::Missing(what))),
     }
 }
@@ -262,7 +262,8 @@ pub(super) fn word<'a>(lexer: &mut Lexer<'a>, what: &'static str) -> Result<&'a 
 pub(super) fn end<'a>(lexer: &mut Lexer<'a>) -> Result<(), SetkeyError<'a>> {
     match lexer.next()? {
         Token::Semicolon => Ok(()),
-        Token::Word(text) | Token::Quoted(text) => Err(lexer.error(text, SetkeyErrorKind::Expected(";"))),
+        Token::Word(text) => Err(lexer.error(text, SetkeyErrorKind::Expected(";"))),
+        Token::Quoted(_) => Err(lexer.error("", SetkeyErrorKind::Expected(";"))),
         Token::End => Err(lexer.error("", SetkeyErrorKind::Missing(";"))),
     }
 }
@@ -403,7 +404,8 @@ fn options<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>) -> Result<(), SetkeyErro
         match lexer.next()? {
             Token::Semicolon => return Ok(()),
             Token::Word(name) => option(lexer, sa, name)?,
-            Token::Quoted(text) => return Err(lexer.error(text, SetkeyErrorKind::Expected("an option"))),
+            // It may be a key that lost its place.
+            Token::Quoted(_) => return Err(lexer.error("", SetkeyErrorKind::Expected("an option"))),
             Token::End => return Err(lexer.error("", SetkeyErrorKind::Missing(";"))),
         }
     }
@@ -444,7 +446,11 @@ fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<
             Some((_, raw)) if !*raw => *raw = true,
             _ => return Err(lexer.error(name, SetkeyErrorKind::Option)),
         },
-        other => return Err(wrong(lexer, other, SetkeyErrorKind::Option)),
+        other if other.starts_with('-') || STATEMENTS.contains(&other) => {
+            return Err(wrong(lexer, other, SetkeyErrorKind::Option));
+        }
+        // So may this.
+        _ => return Err(lexer.error("", SetkeyErrorKind::Expected("an option"))),
     }
     Ok(())
 }
@@ -476,7 +482,11 @@ fn keyed<'a, T>(
     lexer: &mut Lexer<'a>,
     table: &'static [Algorithm<T>],
 ) -> Result<(&'static Algorithm<T>, Key<'a>), SetkeyError<'a>> {
-    let name = word(lexer, "an algorithm")?;
+    let name = match lexer.next()? {
+        Token::Word(name) if !name.starts_with("0x") && !name.starts_with("0X") => name,
+        Token::Word(_) | Token::Quoted(_) => return Err(lexer.error("", SetkeyErrorKind::Expected("an algorithm"))),
+        Token::Semicolon | Token::End => return Err(lexer.error("", SetkeyErrorKind::Missing("an algorithm"))),
+    };
     let algorithm = find(table, name).ok_or(lexer.error(name, SetkeyErrorKind::Algorithm))?;
     let key = match lexer.peek()? {
         Token::Quoted(text) => Key::Text(text),

@@ -8,8 +8,8 @@ use ah_core::Profile;
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_crypto::{AnyAhIntegrity, AnySuite, CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_engine::{
-    Action, AnyAlgorithms, AnyWindow, DefaultLevel, Direction, Disposition, Engine, Event, IpcompOut, Level, Policy,
-    PolicyError, Protocol, Request, Sa, Settings, Transform, Unmatched, Way,
+    Action, AnyAlgorithms, AnyWindow, DefaultLevel, Direction, Disposition, Engine, Event, IpcompOut, Level, Mode,
+    Policy, PolicyError, Protocol, Request, Sa, Settings, Transform, Unmatched, Way,
 };
 use ipsec_packet::{
     Cpi, Flow, IpProto, Ipv4Header, Ipv6Header, Match, PacketBuf, Seq, SeqWidth, Spi, WindowSize, set_length,
@@ -52,6 +52,11 @@ impl Host {
     pub fn add_policy(&mut self, policy: Policy) -> Option<u32> {
         let added = self.engine.add_policy(policy);
         let full = self.oracle.rules.len() == POLICIES;
+        if added == Err(PolicyError::NoEnds) {
+            assert!(has_tunnel_to_nowhere(&policy), "{policy:?}");
+            return None;
+        }
+        assert!(!has_tunnel_to_nowhere(&policy), "{policy:?}");
         assert_eq!(matches!(added, Err(PolicyError::Exists(_))), self.oracle.exists(&policy), "{added:?}");
         assert_eq!(added.is_ok(), !full && !self.oracle.exists(&policy), "{added:?}");
         self.oracle.add_policy(added.ok()?, policy);
@@ -264,4 +269,10 @@ pub fn octets_of(packet: &Packet) -> Vec<u8> {
     };
     set_length(&mut octets).unwrap();
     octets
+}
+
+/// A tunnel without ends could be anybody's.
+fn has_tunnel_to_nowhere(policy: &Policy) -> bool {
+    let Action::Ipsec(bundle) = policy.action else { return false };
+    bundle.iter().any(|request| request.mode == Mode::Tunnel && request.ends.is_none())
 }

@@ -249,8 +249,11 @@ struct Asked {
     told: bool,
 }
 
-/// How many of them are remembered: the oldest of those told makes room, and where there is none, a new one is not.
+/// How many of them are remembered: the oldest of those told makes room when it could be asked again, and where there is none, a new one is not.
 const MOST_ASKED: usize = 8;
+
+/// How many names of dead SAs are remembered, the newest.
+const MOST_REPLACED: usize = 8;
 
 /// What is to become of a packet.
 #[derive(Clone, Debug)]
@@ -293,6 +296,8 @@ pub struct Oracle {
     /// In the order in which they were installed.
     pub sas: Vec<Sa>,
     asked: Vec<Asked>,
+    /// Dead ones that others took the place of, as long as nobody was told that they are dead.
+    replaced: Vec<SaKey>,
     /// How often something happened that no disposition shows.
     pub seen: BTreeMap<&'static str, u64>,
     deflate: Box<Deflate>,
@@ -305,6 +310,7 @@ impl Oracle {
             discards_unmatched: true,
             default_is_use: false,
             link_mtu: None,
+            replaced: Vec::new(),
             rules,
             sas,
             asked: Vec::new(),
@@ -338,7 +344,11 @@ impl Oracle {
             if larval || matches!(self.sas[at].state(now), SaState::Mature | SaState::Dying) {
                 return false;
             }
-            self.sas.remove(at);
+            let old = self.sas.remove(at);
+            if !old.larval {
+                self.replaced.push(old.spec.name(old.way));
+                self.replaced = self.replaced.split_off(self.replaced.len().saturating_sub(MOST_REPLACED));
+            }
         }
         self.sas.push(Sa {
             spec,
@@ -390,7 +400,9 @@ impl Oracle {
             }
         } else if self.asked.len() < MOST_ASKED {
             self.asked.push(new);
-        } else if let Some(oldest) = self.asked.iter_mut().filter(|asked| asked.told).min_by_key(|asked| asked.at) {
+        } else if let Some(oldest) = self.asked.iter_mut().filter(|asked| asked.told).min_by_key(|asked| asked.at)
+            && now >= oldest.at + ACQUIRE_INTERVAL
+        {
             *oldest = new;
         }
     }
@@ -406,6 +418,7 @@ impl Oracle {
                 Event::Acquire(asked.wanted)
             })
             .collect();
+        events.extend(self.replaced.drain(..).map(Event::HardExpired));
         for sa in &mut self.sas {
             let name = sa.spec.name(sa.way);
             match sa.state(now) {
@@ -498,9 +511,10 @@ impl Oracle {
         if chosen.is_empty() {
             return Outcome::Bypass;
         }
-        if let Some(why) = self.refuses(packet, &chosen) {
-            return Outcome::Discard(why, false);
-        }
+        let too_long = match self.refuses(packet, &chosen) {
+            Ok(too_long) => too_long,
+            Err(why) => return Outcome::Discard(why, false),
+        };
         for &(at, _) in &chosen {
             if self.sas[at].state(now) == SaState::Dying {
                 self.note("sent by a dying sa");
@@ -515,6 +529,8 @@ impl Oracle {
         for (n, &(at, mode)) in chosen.iter().enumerate() {
             let known = (n == 0).then_some(octets);
             packet = self.protect(now, at, mode, packet, known, wire);
+            // What is too long for the link, and may be, is fragmented behind the tunnel.
+            packet.dont_fragment &= !(too_long && mode == Mode::Tunnel);
         }
         Outcome::Send(packet)
     }
@@ -543,6 +559,7 @@ impl Oracle {
                         && mode.is_some()
                         && is_end(named.and_then(|named| named.0), ends.0, spec.source)
                         && is_end(named.and_then(|named| named.1), ends.1, spec.destination)
+                        && (mode != Some(Mode::Tunnel) || names(named.and_then(|named| named.1), named, request_id))
                         && (request_id == 0 || request_id == spec.request_id)
                 }
             });
@@ -552,16 +569,17 @@ impl Oracle {
     }
 
     /// Everything that may be wrong with a packet and its SAs: whatever is refused must be refused before it is touched.
-    fn refuses(&self, packet: &Packet, chosen: &[(usize, Mode)]) -> Option<Counter> {
+    /// Says whether it gets too long for the link.
+    fn refuses(&self, packet: &Packet, chosen: &[(usize, Mode)]) -> Result<bool, Counter> {
         let (mut length, mut header, mut fragment) = (packet.octets(), packet.header(), packet.piece != Piece::Whole);
         for (n, &(at, mode)) in chosen.iter().enumerate() {
             let Sa { spec, .. } = &self.sas[at];
             if mode == Mode::Transport && fragment {
-                return Some(Counter::Fragment);
+                return Err(Counter::Fragment);
             }
             let before = chosen[..n].iter().filter(|(other, _)| *other == at).count() as u64;
             if spec.protocol != Protocol::Ipcomp && self.sas[at].numbers_left() <= before {
-                return Some(Counter::Exhausted);
+                return Err(Counter::Exhausted);
             }
             let outer = if spec.source.is_ipv4() { 20 } else { 40 };
             match (mode, spec.protocol) {
@@ -571,7 +589,8 @@ impl Oracle {
         }
         // An IPv4 packet that may be fragmented is, behind the tunnel; an IPv6 packet need never have less than 1280 octets.
         let may_not = packet.source.is_ipv4() && packet.dont_fragment || packet.octets() > 1280;
-        self.link_mtu.filter(|&mtu| may_not && length > mtu.into()).map(|_| Counter::TooBig)
+        let too_long = self.link_mtu.is_some_and(|mtu| length > mtu.into());
+        if too_long && may_not { Err(Counter::TooBig) } else { Ok(too_long) }
     }
 
     fn protect(
@@ -713,26 +732,31 @@ impl Oracle {
         let opened = !came.is_empty();
         let from_tunnel = settled.iter().all(|&n| came[n..].iter().any(|came| came.mode == Mode::Tunnel));
         let flow = left.flow();
-        let verdict = match self.search(Direction::In, &flow) {
-            Verdict::Nothing => self.search(Direction::Forward, &flow),
-            verdict => verdict,
-        };
         let passes_on = if opened { Outcome::Deliver(left) } else { Outcome::Bypass };
         let refused = |why| Outcome::Discard(why, opened);
-        let rule = match verdict {
-            Verdict::Opaque => return refused(Counter::Opaque),
-            Verdict::Nothing if from_tunnel || self.discards_unmatched => return refused(Counter::NoPolicy),
-            Verdict::Nothing => return passes_on,
-            Verdict::Policy(at) => &self.rules[at],
-        };
-        match rule.policy.action {
-            Action::Discard => refused(Counter::Policy),
-            Action::Ipsec(_) if self.is_content(rule, &came, &settled) => passes_on,
-            Action::Ipsec(_) if !opened => refused(Counter::InClear),
-            Action::Ipsec(_) => refused(Counter::WrongSa),
+        // Both databases that may speak of what comes must agree, in this order.
+        let verdicts = [Direction::In, Direction::Forward].map(|direction| self.search(direction, &flow));
+        let mut contents = 0;
+        for verdict in &verdicts {
+            let rule = match verdict {
+                Verdict::Opaque => return refused(Counter::Opaque),
+                Verdict::Nothing => continue,
+                Verdict::Policy(at) => &self.rules[*at],
+            };
+            match rule.policy.action {
+                Action::Discard => return refused(Counter::Policy),
+                Action::Ipsec(_) if self.is_content(rule, &came, &settled) => contents += 1,
+                Action::Ipsec(_) if !opened => return refused(Counter::InClear),
+                Action::Ipsec(_) => return refused(Counter::WrongSa),
+                Action::None | Action::Bypass | Action::Entrust => {}
+            }
+        }
+        let silent = verdicts.iter().all(|verdict| matches!(verdict, Verdict::Nothing));
+        match silent {
+            true if from_tunnel || self.discards_unmatched => refused(Counter::NoPolicy),
             // A tunnel that nobody asked for could bring anything.
-            Action::None | Action::Bypass | Action::Entrust if from_tunnel => refused(Counter::WrongSa),
-            Action::None | Action::Bypass | Action::Entrust => passes_on,
+            false if from_tunnel && contents == 0 => refused(Counter::WrongSa),
+            _ => passes_on,
         }
     }
 
@@ -804,6 +828,7 @@ impl Oracle {
                 && (request.mode == Mode::Any || request.mode == first.mode)
                 && named.0.is_none_or(|source| source == first.source)
                 && named.1.is_none_or(|destination| destination == first.destination)
+                && (first.mode != Mode::Tunnel || names(named.0, request.ends.map(|_| named), request_id(id, request)))
                 && [0, first.request_id].contains(&request_id(id, request))
                 && self.accounts_for(id, requests, rest)
         });
@@ -811,11 +836,16 @@ impl Oracle {
     }
 }
 
+/// Whether a tunnel is that of a policy, and not just anybody's: the policy names its other end, or has a number for it.
+fn names(other: Option<IpAddr>, ends: Option<(Option<IpAddr>, Option<IpAddr>)>, request_id: u32) -> bool {
+    ends.is_some() && (other.is_some() || request_id != 0)
+}
+
 /// The request number that an SA must have; 0 for any. Numbers of `unique` begin above those that can be named.
 fn request_id(id: PolicyId, request: &Request) -> u32 {
     match request.level {
-        Level::UniqueId(number) => number.into(),
-        Level::Unique => 0x1_0000 + id.to_string().parse::<u32>().unwrap(),
+        Level::UniqueId(number) => number,
+        Level::Unique => (1 << 31) + id.to_string().parse::<u32>().unwrap(),
         Level::Default | Level::Use | Level::Require => 0,
     }
 }
