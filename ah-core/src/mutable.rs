@@ -13,7 +13,7 @@ const ZEROS: [u8; 256] = [0; 256];
 /// `at` octets, less any IPv6 fragment header; nothing is copied and nothing is changed.
 ///
 /// # Errors
-/// [`MutableError`] for options or routing headers that contradict themselves.
+/// [`MutableError`] for options or routing headers that contradict themselves, and where no header ends at `at`.
 pub fn immutable_view(
     ip: &Ip<'_>,
     at: usize,
@@ -21,6 +21,7 @@ pub fn immutable_view(
     absorb: &mut dyn FnMut(&[u8]),
 ) -> Result<(), MutableError> {
     match ip {
+        Ip::V4(ip) if ip.header().header_len() != at => Err(MutableError::Ip(IpError::NotFound)),
         Ip::V4(ip) => ipv4(ip, profile, absorb),
         Ip::V6(ip) => ipv6(ip, at, profile, absorb),
     }
@@ -232,6 +233,9 @@ impl Foreseen {
                 }
                 _ => {}
             }
+        }
+        if chain.link().offset != at {
+            return Err(MutableError::Ip(IpError::NotFound));
         }
         Ok(foreseen)
     }
