@@ -65,6 +65,7 @@ pub fn slow_ipv6(headers: &[u8], whole_options: bool) -> Option<Vec<u8>> {
     let mut copy = headers.to_vec();
     let chain = slow_chain(headers)?;
     while hop(&mut copy, &chain)? {}
+    let mut at_home = false;
     for (kind, header) in chain {
         if !matches!(kind, HOP_BY_HOP | DESTINATION) {
             continue;
@@ -80,6 +81,10 @@ pub fn slow_ipv6(headers: &[u8], whole_options: bool) -> Option<Vec<u8>> {
                 copy[at + if whole_options { 0 } else { 2 }..at + length].fill(0);
             }
             if kind == DESTINATION && kind_of_option == HOME_ADDRESS && length == 18 {
+                if at_home {
+                    return None; // RFC 6275 6.3: only one
+                }
+                at_home = true;
                 swap(&mut copy, 8, at + 2); // RFC 6275 11.3.2
             }
             at += length;
@@ -92,10 +97,13 @@ pub fn slow_ipv6(headers: &[u8], whole_options: bool) -> Option<Vec<u8>> {
     Some(copy)
 }
 
-/// The extension headers up to where the octets end, each whole.
+/// The extension headers up to where the octets end, each whole: of the three kinds that a sender puts in front of AH.
 pub fn slow_chain(headers: &[u8]) -> Option<Vec<(u8, Range<usize>)>> {
     let (mut chain, mut kind, mut at) = (Vec::new(), headers[6], 40);
     while at < headers.len() {
+        if !matches!(kind, HOP_BY_HOP | ROUTING | DESTINATION) {
+            return None;
+        }
         let end = at + 8 * (1 + usize::from(*headers.get(at + 1)?));
         chain.push((kind, at..end));
         (kind, at) = (headers[at], end);
