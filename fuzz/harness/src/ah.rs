@@ -1,6 +1,6 @@
 use ah_core::{Inbound, Profile, TosRule, immutable_view};
 use ipsec_crypto::{AnyAhIntegrity, IntegrityAlgorithm};
-use ipsec_packet::{Ip, IpError, IpProto, Ipv6, PacketBuf, SeqWidth, Spi};
+use ipsec_packet::{AntiReplay, Ip, IpError, IpProto, Ipv6, PacketBuf, Seq, SeqWidth, Spi};
 
 /// The second version is that of the crate's own tests.
 #[path = "../../../ah-core/tests/packets/slow.rs"]
@@ -34,6 +34,7 @@ pub fn verify(octets: &[u8]) {
     let mut buffer = PacketBuf::received(&mut bytes);
     assert!(sa.verify(&mut buffer).is_err(), "nobody signed it");
     assert_eq!(buffer.data(), packet, "what is refused is as it was");
+    assert_eq!(sa.window().top(), Seq::new(0), "and so is the window");
 }
 
 pub fn mutable(octets: &[u8]) {

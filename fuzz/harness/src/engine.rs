@@ -81,11 +81,22 @@ const CONFIGS: &[(&str, &str)] = &[
 const A: &str = "192.0.2.1";
 const B: &str = "198.51.100.1";
 
+/// The texts of a configuration.
+fn texts(choice: u8) -> (String, String) {
+    let (sas, transforms) = CONFIGS[usize::from(choice) % CONFIGS.len()];
+    let sas = sas.split(';').map(|sa| format!("add {A} {B} {};\n", sa.replace("ESP", KEYS))).collect();
+    (sas, transforms.replace("A-B", &format!("{A}-{B}")))
+}
+
+/// The first gateway in other hands: it sends whatever it likes by its SAs.
+fn traitor(choice: u8) -> Gateway {
+    let (sas, transforms) = texts(choice);
+    Gateway::new(&format!("{sas}spdadd 0.0.0.0/0 0.0.0.0/0 any -P out ipsec {transforms};\n"), A)
+}
+
 /// Two gateways, the second of which takes what the first sends.
 fn pair(choice: u8) -> (Gateway, Gateway) {
-    let (sas, transforms) = CONFIGS[usize::from(choice) % CONFIGS.len()];
-    let sas: String = sas.split(';').map(|sa| format!("add {A} {B} {};\n", sa.replace("ESP", KEYS))).collect();
-    let transforms = transforms.replace("A-B", &format!("{A}-{B}"));
+    let (sas, transforms) = texts(choice);
     // Transport mode is between the gateways themselves.
     let (from, to) = if choice.is_multiple_of(2) && !transforms.contains("tunnel") {
         (A, B)
@@ -134,16 +145,23 @@ pub fn outbound(octets: &[u8]) {
     }
 }
 
-/// Instructions: send a packet, deliver one again, alter it first, or invent one.
+/// Instructions: send a packet, send one that no policy wants, deliver one again, alter it first, or invent one.
 pub fn inbound(octets: &[u8]) {
     let [choice, rest @ ..] = octets else { return };
     let (mut from, mut to) = pair(*choice);
+    let mut traitor = traitor(*choice);
     let (mut rest, mut sent, mut genuine) = (rest, Vec::new(), Vec::new());
     let between_hosts = !CONFIGS[usize::from(*choice) % CONFIGS.len()].1.contains("tunnel");
     while let [what, n, more @ ..] = rest {
         let (payload, behind) = more.split_at(usize::from(*n).min(more.len()));
         rest = behind;
         match what % 4 {
+            0 if what & 0x80 != 0 && !between_hosts => {
+                let unwanted = common::udp("172.16.0.1", "10.2.0.1", 7, u16::from(*n), payload);
+                if let Ok(wire) = traitor.send(&unwanted) {
+                    assert_ne!(to.receive(&wire).0, Disposition::Deliver, "no policy wants it");
+                }
+            }
             0 => {
                 let (source, destination) = if between_hosts { (A, B) } else { ("10.1.0.1", "10.2.0.1") };
                 let packet = common::udp(source, destination, 7, u16::from(*n), payload);

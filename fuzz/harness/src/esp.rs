@@ -3,7 +3,7 @@ use esp_core::{Envelope, Inbound, OpenError, PadCheck, Padding, null_esp_heurist
 use ipsec_crypto::{
     Aes128Cbc, AnySuite, CipherAlgorithm as C, EncryptThenMac, HmacSha1_96, IntegrityAlgorithm as I, Parts, Suite,
 };
-use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth, Spi};
+use ipsec_packet::{AntiReplay, IpProto, PacketBuf, Seq, SeqWidth, Spi};
 
 /// Every shape of suite: octets of the key, salt included, and of the MAC's.
 const SUITES: &[(C, usize, I, usize)] = &[
@@ -57,6 +57,7 @@ pub fn open(octets: &[u8]) {
     let mut buffer = PacketBuf::received(&mut bytes);
     if sa.open(&mut buffer).is_err() {
         assert_eq!(buffer.data(), packet, "what is refused is as it was");
+        assert_eq!(sa.window().top(), Seq::new(0), "and so is the window");
     } else {
         panic!("nobody sealed it");
     }
@@ -83,6 +84,12 @@ pub fn hostile(octets: &[u8]) {
         Ok(opened) => {
             let payload = &body[..length - 2 - usize::from(opened.pad_len)];
             assert_eq!(buffer.data(), payload);
+            let padding = &body[payload.len()..length - 2];
+            match check {
+                PadCheck::Full => assert!((1..).zip(padding).all(|(n, octet)| n == *octet), "{padding:?}"),
+                PadCheck::LastByte => assert!(padding.last().is_none_or(|last| *last == opened.pad_len), "{padding:?}"),
+                PadCheck::LengthOnly => {}
+            }
             assert_eq!(opened.next_header.0, body[length - 1]);
         }
         Err(OpenError::BadPadLength { .. } | OpenError::BadPadding) => {

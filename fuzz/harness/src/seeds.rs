@@ -31,9 +31,9 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "setkey" => files(&root().join("ipsec-engine/tests/setkey")),
         "pfkey" => pfkey(),
         "engine_out" => packets().into_iter().enumerate().map(|(n, p)| [&[n as u8, 0], &p[..]].concat()).collect(),
-        "engine_in" => {
-            (0..7).map(|n| [&[n, 0, 20], &[9; 20][..], &[1, 1, 0, 1, 3, 0, 40, 1, 0, 1, 0]].concat()).collect()
-        }
+        "engine_in" => (0..7)
+            .map(|n| [&[n, 0, 20], &[9; 20][..], &[0x80, 4, 1, 2, 3, 4], &[1, 1, 0, 1, 3, 0, 40, 1, 0, 1, 0]].concat())
+            .collect(),
         "pcap" => files(&root().join("ipsec-lab/data")),
         _ => Vec::new(),
     }
