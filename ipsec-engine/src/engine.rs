@@ -1,21 +1,19 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use esp_core::{IvSource, SealError};
 use heapless::Deque;
-use ipsec_packet::{Flow, Ip, PacketBuf, Selector, TooBig};
+use ipsec_packet::{Flow, Ip, Selector};
 
 use crate::acquire::Asked;
 use crate::algorithms::Algorithms;
 use crate::counters::{Counter, Counters};
-use crate::disposition::{Disposition, Reason};
-use crate::event::{Acquire, Audit, Event};
+use crate::disposition::Reason;
+use crate::event::{Audit, Event};
 use crate::lifetime::Usage;
-use crate::outbound::{Plan, Wrapping, mode_of, protect, serves};
-use crate::policy::{Action, Bundle, Direction, Level, Mode, Policy, PolicyId, Protocol, Request};
+use crate::policy::{Direction, Policy, PolicyId};
 use crate::sa::{Sa, SaKey, Way};
 use crate::sad::{InstallError, ReserveError, SaState, Sad, Told, UpdateError};
-use crate::spd::{Chosen, PolicyError, Rule, Spd, Verdict};
+use crate::spd::{PolicyError, Spd, Verdict};
 
 /// What the databases say where nothing else does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,10 +78,10 @@ pub struct Engine<A: Algorithms, const SAS: usize, const POLICIES: usize, const 
     pub(crate) spd: Spd<POLICIES, FLOWS>,
     pub(crate) sad: Sad<A, SAS>,
     pub(crate) counters: Counters,
-    compressor: Option<A::Compressor>,
+    pub(crate) compressor: Option<A::Compressor>,
     pub(crate) decompressor: Option<A::Decompressor>,
-    identification: u16,
-    asked: Asked,
+    pub(crate) identification: u16,
+    pub(crate) asked: Asked,
     audits: Deque<Audit, AUDITS>,
     audits_lost: u64,
 }
@@ -240,253 +238,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         &self.counters
     }
 
-    /// Protects a packet that leaves, by the policies for [`Direction::Out`].
-    ///
-    /// The buffer must have room around the packet for what its policy adds; IPComp works in the tailroom, and sends
-    /// uncompressed what has none.
-    ///
-    /// With anything but [`Disposition::Send`] and [`Disposition::Bypass`] the packet must not be sent. It is unchanged
-    /// then, and no number is used, but for [`Reason::Tunnel`] (the inner hop limit) and [`Reason::Sign`] (headers that AH
-    /// cannot cover) behind another transform.
-    pub fn outbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>, iv: &mut impl IvSource) -> Disposition {
-        let mut spi = None;
-        match self.try_outbound(now, packet, iv, &mut spi) {
-            Ok(disposition) => {
-                let counter = match disposition {
-                    Disposition::Pending(_) => Counter::Pending,
-                    Disposition::Bypass => Counter::Bypassed,
-                    _ => Counter::Processed,
-                };
-                self.counters.add(Way::Out, counter, 1);
-                disposition
-            }
-            Err(reason) => {
-                let seen = Seen { spi, ..Seen::of(packet.data()) };
-                self.refuse(Way::Out, now, reason, &seen);
-                Disposition::Discard(reason)
-            }
-        }
-    }
-
-    fn try_outbound(
-        &mut self,
-        now: Duration,
-        packet: &mut PacketBuf<'_>,
-        iv: &mut impl IvSource,
-        spi: &mut Option<u32>,
-    ) -> Result<Disposition, Reason> {
-        let flow = Flow::read(packet.data())?;
-        let at = match self.lookup(Way::Out, Direction::Out, &flow) {
-            Verdict::Rule(at) => at,
-            Verdict::Opaque => return Err(Reason::Opaque),
-            Verdict::NoPolicy => return self.unmatched().map(|()| Disposition::Bypass),
-        };
-        let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(Reason::NoPolicy) };
-        let bundle = match policy.action {
-            Action::None | Action::Bypass | Action::Entrust => return Ok(Disposition::Bypass),
-            Action::Discard => return Err(Reason::Policy),
-            Action::Ipsec(bundle) => bundle,
-        };
-        let chosen = match self.choose(now, id, &bundle, &flow) {
-            Ok(chosen) => chosen,
-            Err(acquire) => {
-                self.asked.ask(now, self.settings.acquire_interval, &acquire);
-                return Ok(Disposition::Pending(acquire));
-            }
-        };
-        // A bundle of transforms that are all optional, and none there.
-        if chosen.iter().all(Option::is_none) {
-            return Ok(Disposition::Bypass);
-        }
-        // Everything that can be refused, before anything is changed.
-        let plan = self.plan(&bundle, &chosen, packet.data())?;
-        self.check_numbers(&chosen, spi)?;
-        let fragment = self.check_size(now, &bundle, &chosen, plan.length, packet.data())?;
-        plan.room_in(packet).map_err(ipsec_packet::IpError::from)?;
-        let length = Ip::parse(packet.data())?.packet().len();
-        packet.truncate(length);
-        for (request, at) in bundle.iter().zip(chosen) {
-            let Some(at) = at else { continue };
-            let Some(slot) = self.sad.get_mut(at) else { return Err(Reason::NoSa) };
-            let Some(sa) = &mut slot.sa else { return Err(Reason::Larval) };
-            let mut wrapping = Wrapping {
-                compressor: self.compressor.as_mut(),
-                counters: &mut self.counters,
-                fragment,
-                identification: &mut self.identification,
-            };
-            let octets = protect(sa, mode_of(request.mode, sa.mode), &mut wrapping, packet, iv)?;
-            slot.usage.charge(now, octets);
-            self.look_at_counter(at);
-            self.sad.refresh(at, now);
-        }
-        Ok(Disposition::Send)
-    }
-
-    /// The SAs that serve a bundle, or what has to be asked for, from the cache of flows or by search.
-    #[allow(clippy::result_large_err)] // there is no heap
-    fn choose(&mut self, now: Duration, id: PolicyId, bundle: &Bundle, flow: &Flow) -> Result<Chosen, Acquire> {
-        let generation = self.sad.generation();
-        let known = self.spd.cached(Direction::Out, flow).and_then(|cached| cached.chosen);
-        if let Some((_, chosen)) = known.filter(|(then, _)| *then == generation) {
-            chosen.iter().flatten().for_each(|&at| {
-                self.sad.refresh(at, now);
-            });
-            if self.sad.generation() == generation {
-                return Ok(chosen);
-            }
-        }
-        (0..).take(SAS).for_each(|at| {
-            self.sad.refresh(at, now);
-        });
-        let mut chosen = Chosen::default();
-        // The packet's own ends, and behind a tunnel those of the tunnel.
-        let mut ends = (flow.source, flow.destination);
-        for (request, slot) in bundle.iter().zip(&mut chosen) {
-            let request_id = id.request_id(request);
-            *slot = self.sad.choose(|sa| serves(sa, request, request_id, ends));
-            match slot.and_then(|at| self.sad.get(at)).and_then(|slot| slot.sa.as_ref()) {
-                Some(sa) if mode_of(request.mode, sa.mode) != Mode::Transport => ends = (sa.source, sa.destination),
-                Some(_) => {}
-                None if self.is_optional(request) => {}
-                None => return Err(acquire(id, request, request_id, flow, ends)),
-            }
-        }
-        let generation = self.sad.generation();
-        if let Some(cached) = self.spd.cached(Direction::Out, flow) {
-            cached.chosen = Some((generation, chosen));
-        }
-        Ok(chosen)
-    }
-
-    /// Whether a packet may do without this transform.
-    pub(crate) fn is_optional(&self, request: &Request) -> bool {
-        match request.level {
-            Level::Use => true,
-            Level::Default => self.settings.default_level == DefaultLevel::Use,
-            Level::Require | Level::Unique | Level::UniqueId(_) => false,
-        }
-    }
-
-    /// Whether every SA has the numbers that it needs: one that serves two transforms needs two.
-    fn check_numbers(&mut self, chosen: &Chosen, spi: &mut Option<u32>) -> Result<(), Reason> {
-        for &at in chosen.iter().flatten() {
-            let uses = chosen.iter().flatten().filter(|other| **other == at).count();
-            let Some(slot) = self.sad.get(at) else { continue };
-            let left = slot.sa.as_ref().and_then(|sa| Some(sa.transform.counter()?.remaining()));
-            if left.is_some_and(|left| left < u64::try_from(uses).unwrap_or(u64::MAX)) {
-                *spi = Some(slot.key.spi);
-                self.look_at_counter(at);
-                return Err(SealError::SequenceExhausted.into());
-            }
-        }
-        Ok(())
-    }
-
-    /// What becomes of a packet's length on its way through the SAs.
-    fn plan(&self, bundle: &Bundle, chosen: &Chosen, packet: &[u8]) -> Result<Plan, Reason> {
-        let mut plan = Plan::of(packet)?;
-        self.through(bundle, chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, packet))?;
-        Ok(plan)
-    }
-
-    /// Refuses what does not fit through the tunnel and may not be fragmented. Says whether what an IPv4 tunnel carries has
-    /// to be fragmented on the way, which its DF must not forbid then.
-    fn check_size(
-        &self,
-        now: Duration,
-        bundle: &Bundle,
-        chosen: &Chosen,
-        sealed: usize,
-        packet: &[u8],
-    ) -> Result<bool, Reason> {
-        let mtu = self.mtu(now, bundle, chosen);
-        let Some(mtu) = mtu.filter(|&mtu| sealed > mtu.into()) else { return Ok(false) };
-        let (fragment, may_pass, least) = match Ip::parse(packet)? {
-            // What may be fragmented inside may be outside, whatever the tunnel says about DF: nobody else could help.
-            Ip::V4(ip) => (true, !ip.header().dont_fragment(), 68),
-            // Nobody has to make smaller packets than any IPv6 link carries (RFC 8200 5): the outer one is fragmented
-            // (RFC 4213 3.2.1).
-            Ip::V6(ip) => (true, ip.packet().len() <= 1280, 1280),
-        };
-        match may_pass {
-            true => Ok(fragment),
-            false => Err(Reason::TooBig { mtu: self.largest_inner(bundle, chosen, mtu, packet).max(least) }),
-        }
-    }
-
-    /// Octets that the path carries, as far as it is known.
-    fn mtu(&self, now: Duration, bundle: &Bundle, chosen: &Chosen) -> Option<u16> {
-        let paths = self.through(bundle, chosen).filter_map(|(sa, _)| sa.path_mtu(now));
-        paths.chain(self.settings.link_mtu).min()
-    }
-
-    fn through<'s>(&'s self, bundle: &'s Bundle, chosen: &'s Chosen) -> impl Iterator<Item = (&'s Sa<A>, Mode)> + 's {
-        bundle.iter().zip(chosen).filter_map(|(request, at)| {
-            let sa = self.sad.get((*at)?)?.sa.as_ref()?;
-            Some((sa, mode_of(request.mode, sa.mode)))
-        })
-    }
-
-    /// The largest packet whose protected form has at most `mtu` octets: padding makes the sizes go in steps, so they are
-    /// tried from above, and never more than a few.
-    fn largest_inner(&self, bundle: &Bundle, chosen: &Chosen, mtu: u16, packet: &[u8]) -> u16 {
-        let sealed = |inner: usize| {
-            let mut plan = Plan::of(packet).ok()?;
-            plan.length = inner;
-            self.through(bundle, chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, packet)).ok()?;
-            Some(plan.length)
-        };
-        let mut inner = usize::from(mtu);
-        for _ in 0..64 {
-            match sealed(inner) {
-                Some(length) => match length.checked_sub(mtu.into()) {
-                    None | Some(0) => break,
-                    Some(over) => inner = inner.saturating_sub(over.min(inner)),
-                },
-                // Longer than IP packets get.
-                None => inner = inner.saturating_sub(512),
-            }
-        }
-        // What was taken off may have been padding: up to a block and its trailer more may fit.
-        let best = (inner..=inner.saturating_add(300)).take_while(|&inner| inner <= mtu.into());
-        let best = best.filter(|&inner| sealed(inner).is_some_and(|length| length <= mtu.into())).last();
-        best.and_then(|inner| u16::try_from(inner).ok()).unwrap_or(0)
-    }
-
-    /// Octets of the largest packet that leaves through a policy in one piece: `None` for a policy that protects nothing,
-    /// or without an SA for it by now, or without a limit.
-    ///
-    /// `like` is a packet that the policy is for: in transport mode its headers count.
-    pub fn policy_mtu(&mut self, now: Duration, like: &[u8]) -> Option<u16> {
-        let flow = Flow::read(like).ok()?;
-        let (Verdict::Rule(at), _) = self.spd.lookup(Direction::Out, &flow) else { return None };
-        let &Rule { id, policy, .. } = self.spd.rule(at)?;
-        let Action::Ipsec(bundle) = policy.action else { return None };
-        let chosen = self.choose(now, id, &bundle, &flow).ok()?;
-        let mtu = self.mtu(now, &bundle, &chosen)?;
-        Some(self.largest_inner(&bundle, &chosen, mtu, like))
-    }
-
-    /// Takes in a router's report that a packet of one of our SAs was too big. It is not authentic (RFC 4301 8.2.1), so it
-    /// only ever lowers the MTU of an SA, not below what every link carries (1280 octets for IPv6, 576 for IPv4), and for
-    /// [`Settings::path_mtu_life`]. Says whether it did.
-    pub fn path_mtu_report(&mut self, now: Duration, report: &TooBig) -> bool {
-        let protocol = if report.protocol == ipsec_packet::IpProto::ESP { Protocol::Esp } else { Protocol::Ah };
-        let key = SaKey { way: Way::Out, destination: report.destination, protocol, spi: report.spi.get() };
-        let Some(at) = self.sad.find(&key, report.source) else { return false };
-        let sa = self.sad.get_mut(at).and_then(|slot| slot.sa.as_mut());
-        let Some(sa) = sa.filter(|sa| sa.source == report.source) else { return false };
-        let least = if report.destination.is_ipv4() { 576 } else { 1280 };
-        let told = report.mtu.max(least);
-        let lower = sa.path_mtu(now).is_none_or(|known| told < known);
-        if lower {
-            sa.path_mtu = Some((told, now.saturating_add(self.settings.path_mtu_life)));
-        }
-        lower
-    }
-
-    fn look_at_counter(&mut self, at: u16) {
+    pub(crate) fn look_at_counter(&mut self, at: u16) {
         let Some(counter) = self.sad.get(at).and_then(|slot| slot.sa.as_ref()?.transform.counter()) else { return };
         let few = match counter.width() {
             ipsec_packet::SeqWidth::Bits32 => FEW_OF_32,
@@ -624,12 +376,4 @@ impl Seen {
 
 fn view<A: Algorithms>(slot: &crate::sad::Slot<A>) -> SaView<'_, A> {
     SaView { key: slot.key, source: slot.source, state: slot.state, usage: &slot.usage, sa: slot.sa.as_ref() }
-}
-
-fn acquire(id: PolicyId, request: &Request, request_id: u32, flow: &Flow, ends: (IpAddr, IpAddr)) -> Acquire {
-    let (source, destination) = match &request.ends {
-        Some(ends) => (ends.source.0, ends.destination.0),
-        None => (Some(ends.0), Some(ends.1)),
-    };
-    Acquire { policy: id, request: *request, source, destination, request_id, flow: *flow }
 }

@@ -63,9 +63,12 @@ mod event;
 mod inbound;
 mod index;
 mod lifetime;
+mod mtu;
+mod open;
 mod outbound;
 pub mod pfkey;
 mod policy;
+mod protect;
 mod sa;
 mod sad;
 pub mod setkey;
@@ -79,8 +82,9 @@ pub use counters::{Counter, Counters, View};
 pub use disposition::{BadPayload, Disposition, Reason};
 pub use engine::{DefaultLevel, Engine, SaView, Settings, Unmatched};
 pub use event::{Acquire, Audit, Event};
-pub use inbound::Taken;
+
 pub use lifetime::{Lifetimes, Limit, Usage};
+pub use open::Taken;
 pub use policy::{
     Action, Bundle, Direction, Ends, Level, MAX_TRANSFORMS, Mode, Policy, PolicyId, Priority, Protocol, Request,
 };

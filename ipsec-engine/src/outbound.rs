@@ -1,295 +1,201 @@
-//! One packet out: what a policy asks for, by the SAs that serve it (RFC 4301 5.1).
+//! One packet out: its policy, the SAs that serve it, and through them (RFC 4301 5.1).
 
 use core::net::IpAddr;
+use core::time::Duration;
 
-use esp_core::IvSource;
-use ipcomp_core::{Compression, Compressor, THRESHOLD, compress};
-use ipsec_packet::{
-    DestinationOptions, DfPolicy, Ip, IpError, IpProto, NoRoom, Outer, PacketBuf, Placement, UDP_HEADER, UdpChecksum,
-    UdpError, close_gap, open_gap, placement, push_udp, set_length,
-};
+use esp_core::{IvSource, SealError};
+use ipsec_packet::{Flow, Ip, PacketBuf};
 
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
-use crate::disposition::Reason;
-use crate::policy::{Mode, Request};
-use crate::sa::{Encap, IpcompOut, Sa, Transform, Way};
+use crate::disposition::{Disposition, Reason};
+use crate::engine::{DefaultLevel, Engine, Seen};
+use crate::event::Acquire;
+use crate::policy::{Action, Bundle, Direction, Level, Mode, PolicyId, Request};
+use crate::protect::{Plan, Wrapping, mode_of, protect};
+use crate::sa::{Sa, Way};
+use crate::spd::{Chosen, Rule, Verdict};
 
-/// Octets of padding at most, by which a cipher's blocks are filled.
-const MOST_PADDING: usize = 16;
-
-/// What the transforms of one packet have in common.
-pub(crate) struct Wrapping<'e, C> {
-    pub(crate) compressor: Option<&'e mut C>,
-    pub(crate) counters: &'e mut crate::Counters,
-    /// Whether routers may fragment what an IPv4 tunnel carries, whatever its own rule.
-    pub(crate) fragment: bool,
-    /// The identification of the next outer IPv4 header.
-    pub(crate) identification: &'e mut u16,
-}
-
-/// A transform of a policy, decided: in which mode the SA is used.
-pub(crate) fn mode_of(asked: Mode, sa: Mode) -> Mode {
-    match (asked, sa) {
-        (Mode::Any, Mode::Any) => Mode::Transport,
-        (Mode::Any, of_the_sa) => of_the_sa,
-        (asked, _) => asked,
-    }
-}
-
-/// The length of a packet on its way through its transforms, and the room it needs, before anything is changed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    pub(crate) length: usize,
-    front: usize,
-    back: usize,
-    /// Octets in front of where a transport header goes.
-    header: usize,
-    version: u8,
-}
-
-impl Plan {
-    /// For this packet.
-    pub(crate) fn of(packet: &[u8]) -> Result<Self, IpError> {
-        let ip = Ip::parse(packet)?;
-        let version = match ip {
-            Ip::V4(_) => 4,
-            Ip::V6(_) => 6,
-        };
-        Ok(Self { length: ip.packet().len(), front: 0, back: 0, header: 0, version })
+impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
+    /// Protects a packet that leaves, by the policies for [`Direction::Out`].
+    ///
+    /// The buffer must have room around the packet for what its policy adds; IPComp works in the tailroom, and sends
+    /// uncompressed what has none.
+    ///
+    /// With anything but [`Disposition::Send`] and [`Disposition::Bypass`] the packet must not be sent. It is unchanged
+    /// then, and no number is used, but for [`Reason::Tunnel`] (the inner hop limit) and [`Reason::Sign`] (headers that AH
+    /// cannot cover) behind another transform.
+    pub fn outbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>, iv: &mut impl IvSource) -> Disposition {
+        let mut spi = None;
+        match self.try_outbound(now, packet, iv, &mut spi) {
+            Ok(disposition) => {
+                let counter = match disposition {
+                    Disposition::Pending(_) => Counter::Pending,
+                    Disposition::Bypass => Counter::Bypassed,
+                    _ => Counter::Processed,
+                };
+                self.counters.add(Way::Out, counter, 1);
+                disposition
+            }
+            Err(reason) => {
+                let seen = Seen { spi, ..Seen::of(packet.data()) };
+                self.refuse(Way::Out, now, reason, &seen);
+                Disposition::Discard(reason)
+            }
+        }
     }
 
-    /// Goes through one more SA. IPComp is taken as if it did nothing: it never makes a packet larger.
-    pub(crate) fn through<A: Algorithms>(&mut self, sa: &Sa<A>, mode: Mode, packet: &[u8]) -> Result<(), Reason> {
-        // Only the packet's own headers can be a fragment's, or have options: those put around it have none.
-        let own = self.front == 0;
-        let (in_front, outer) = match mode {
-            // BEET takes a header off first: this is the most it can come to.
-            Mode::Tunnel | Mode::Beet => (0, sa.tunnel.overhead()),
-            Mode::Any | Mode::Transport if own => (placement(packet, sa.options)?.at, 0),
-            Mode::Any | Mode::Transport => (self.header, 0),
+    fn try_outbound(
+        &mut self,
+        now: Duration,
+        packet: &mut PacketBuf<'_>,
+        iv: &mut impl IvSource,
+        spi: &mut Option<u32>,
+    ) -> Result<Disposition, Reason> {
+        let flow = Flow::read(packet.data())?;
+        let at = match self.lookup(Way::Out, Direction::Out, &flow) {
+            Verdict::Rule(at) => at,
+            Verdict::Opaque => return Err(Reason::Opaque),
+            Verdict::NoPolicy => return self.unmatched().map(|()| Disposition::Bypass),
         };
-        let payload = self.length.saturating_sub(in_front);
-        let (mut front, mut back) = (0, 0);
-        if let Transform::EspOut(esp) = &sa.transform {
-            let overhead = esp.overhead(payload);
-            (front, back) = (overhead.front.saturating_add(sa.encap.map_or(0, Encap::overhead)), overhead.back);
+        let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(Reason::NoPolicy) };
+        let bundle = match policy.action {
+            Action::None | Action::Bypass | Action::Entrust => return Ok(Disposition::Bypass),
+            Action::Discard => return Err(Reason::Policy),
+            Action::Ipsec(bundle) => bundle,
+        };
+        let chosen = match self.choose(now, id, &bundle, &flow) {
+            Ok(chosen) => chosen,
+            Err(acquire) => {
+                self.asked.ask(now, self.settings.acquire_interval, &acquire);
+                return Ok(Disposition::Pending(acquire));
+            }
+        };
+        // A bundle of transforms that are all optional, and none there.
+        if chosen.iter().all(Option::is_none) {
+            return Ok(Disposition::Bypass);
         }
-        if matches!(mode, Mode::Tunnel | Mode::Beet) {
-            self.version = if outer == 20 { 4 } else { 6 };
-            self.header = outer;
-        } else {
-            self.header = in_front;
+        // Everything that can be refused, before anything is changed.
+        let plan = self.plan(&bundle, &chosen, packet.data())?;
+        self.check_numbers(&chosen, spi)?;
+        let fragment = self.check_size(now, &bundle, &chosen, plan.length, packet.data())?;
+        plan.room_in(packet).map_err(ipsec_packet::IpError::from)?;
+        let length = Ip::parse(packet.data())?.packet().len();
+        packet.truncate(length);
+        for (request, at) in bundle.iter().zip(chosen) {
+            let Some(at) = at else { continue };
+            let Some(slot) = self.sad.get_mut(at) else { return Err(Reason::NoSa) };
+            let Some(sa) = &mut slot.sa else { return Err(Reason::Larval) };
+            let mut wrapping = Wrapping {
+                compressor: self.compressor.as_mut(),
+                counters: &mut self.counters,
+                fragment,
+                identification: &mut self.identification,
+            };
+            let octets = protect(sa, mode_of(request.mode, sa.mode), &mut wrapping, packet, iv)?;
+            slot.usage.charge(now, octets);
+            self.look_at_counter(at);
+            self.sad.refresh(at, now);
         }
-        if let Transform::AhOut(ah) = &sa.transform {
-            front = ah.overhead(self.version);
+        Ok(Disposition::Send)
+    }
+
+    /// The SAs that serve a bundle, or what has to be asked for, from the cache of flows or by search.
+    #[allow(clippy::result_large_err)] // there is no heap
+    pub(crate) fn choose(
+        &mut self,
+        now: Duration,
+        id: PolicyId,
+        bundle: &Bundle,
+        flow: &Flow,
+    ) -> Result<Chosen, Acquire> {
+        let generation = self.sad.generation();
+        let known = self.spd.cached(Direction::Out, flow).and_then(|cached| cached.chosen);
+        if let Some((_, chosen)) = known.filter(|(then, _)| *then == generation) {
+            chosen.iter().flatten().for_each(|&at| {
+                self.sad.refresh(at, now);
+            });
+            if self.sad.generation() == generation {
+                return Ok(chosen);
+            }
         }
-        if mode == Mode::Beet {
-            back = back.saturating_add(MOST_PADDING); // that of a shorter payload may be more
+        (0..).take(SAS).for_each(|at| {
+            self.sad.refresh(at, now);
+        });
+        let mut chosen = Chosen::default();
+        // The packet's own ends, and behind a tunnel those of the tunnel.
+        let mut ends = (flow.source, flow.destination);
+        for (request, slot) in bundle.iter().zip(&mut chosen) {
+            let request_id = id.request_id(request);
+            *slot = self.sad.choose(|sa| serves(sa, request, request_id, ends));
+            match slot.and_then(|at| self.sad.get(at)).and_then(|slot| slot.sa.as_ref()) {
+                Some(sa) if mode_of(request.mode, sa.mode) != Mode::Transport => ends = (sa.source, sa.destination),
+                Some(_) => {}
+                None if self.is_optional(request) => {}
+                None => return Err(acquire(id, request, request_id, flow, ends)),
+            }
         }
-        self.front = self.front.saturating_add(front).saturating_add(outer);
-        self.back = self.back.saturating_add(back);
-        self.length = in_front.saturating_add(payload).saturating_add(front).saturating_add(back).saturating_add(outer);
-        if self.length > usize::from(u16::MAX) {
-            return Err(IpError::TooLong(self.length).into());
+        let generation = self.sad.generation();
+        if let Some(cached) = self.spd.cached(Direction::Out, flow) {
+            cached.chosen = Some((generation, chosen));
+        }
+        Ok(chosen)
+    }
+
+    /// Whether a packet may do without this transform.
+    pub(crate) fn is_optional(&self, request: &Request) -> bool {
+        match request.level {
+            Level::Use => true,
+            Level::Default => self.settings.default_level == DefaultLevel::Use,
+            Level::Require | Level::Unique | Level::UniqueId(_) => false,
+        }
+    }
+
+    /// Whether every SA has the numbers that it needs: one that serves two transforms needs two.
+    fn check_numbers(&mut self, chosen: &Chosen, spi: &mut Option<u32>) -> Result<(), Reason> {
+        for &at in chosen.iter().flatten() {
+            let uses = chosen.iter().flatten().filter(|other| **other == at).count();
+            let Some(slot) = self.sad.get(at) else { continue };
+            let left = slot.sa.as_ref().and_then(|sa| Some(sa.transform.counter()?.remaining()));
+            if left.is_some_and(|left| left < u64::try_from(uses).unwrap_or(u64::MAX)) {
+                *spi = Some(slot.key.spi);
+                self.look_at_counter(at);
+                return Err(SealError::SequenceExhausted.into());
+            }
         }
         Ok(())
     }
 
-    /// Refuses a buffer with too little room.
-    pub(crate) fn room_in(&self, packet: &PacketBuf<'_>) -> Result<(), NoRoom> {
-        packet.room_for(self.front, self.back)
+    /// What becomes of a packet's length on its way through the SAs.
+    fn plan(&self, bundle: &Bundle, chosen: &Chosen, packet: &[u8]) -> Result<Plan, Reason> {
+        let mut plan = Plan::of(packet)?;
+        self.through(bundle, chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, packet))?;
+        Ok(plan)
+    }
+
+    pub(crate) fn through<'s>(
+        &'s self,
+        bundle: &'s Bundle,
+        chosen: &'s Chosen,
+    ) -> impl Iterator<Item = (&'s Sa<A>, Mode)> + 's {
+        bundle.iter().zip(chosen).filter_map(|(request, at)| {
+            let sa = self.sad.get((*at)?)?.sa.as_ref()?;
+            Some((sa, mode_of(request.mode, sa.mode)))
+        })
     }
 }
 
-impl Encap {
-    /// Octets between the IP header and ESP.
-    pub(crate) const fn overhead(self) -> usize {
-        UDP_HEADER.saturating_add(self.marker.esp_offset())
-    }
-
-    /// The checksum is 0 over IPv4, as RFC 3948 2.1 asks, and computed over IPv6, where receivers want one (RFC 8200 8.1).
-    fn push(self, packet: &mut PacketBuf<'_>, flow: (IpAddr, IpAddr)) -> Result<(), UdpError> {
-        let (source, destination) = flow;
-        let checksum = if source.is_ipv4() { UdpChecksum::Zero } else { UdpChecksum::Computed { source, destination } };
-        push_udp(packet, self.ports, self.marker, checksum)
-    }
-}
-
-/// Puts a packet through one SA, and charges the SA for it.
-pub(crate) fn protect<A: Algorithms>(
-    sa: &mut Sa<A>,
-    mode: Mode,
-    wrapping: &mut Wrapping<'_, A::Compressor>,
-    packet: &mut PacketBuf<'_>,
-    iv: &mut impl IvSource,
-) -> Result<usize, Reason> {
-    match mode {
-        Mode::Tunnel | Mode::Beet => around(sa, mode, wrapping, packet, iv),
-        Mode::Any | Mode::Transport => inside(sa, wrapping, packet, iv),
-    }
-}
-
-/// Transport mode: behind the packet's own header.
-fn inside<A: Algorithms>(
-    sa: &mut Sa<A>,
-    wrapping: &mut Wrapping<'_, A::Compressor>,
-    packet: &mut PacketBuf<'_>,
-    iv: &mut impl IvSource,
-) -> Result<usize, Reason> {
-    let place = placement(packet.data(), sa.options)?;
-    let payload = packet.len().saturating_sub(place.at);
-    match &mut sa.transform {
-        Transform::EspOut(esp) => {
-            esp_inside(esp, place, sa.encap, packet, iv)?;
-            count(wrapping, Counter::Esp, Counter::EspOctets, payload);
-        }
-        Transform::AhOut(ah) => {
-            let whole = packet.len();
-            ah.sign(packet)?;
-            count(wrapping, Counter::Ah, Counter::AhOctets, whole);
-            return Ok(whole);
-        }
-        Transform::IpcompOut(ipcomp) => {
-            let place = placement(packet.data(), DestinationOptions::Protected)?;
-            packet.pull_front(place.at).map_err(IpError::from)?;
-            let next = squeeze(ipcomp, wrapping, packet, place.next);
-            packet.push_front(place.at).map_err(IpError::from)?;
-            if next != place.next {
-                name(packet, place, next);
-                set_length(packet.data_mut())?;
-            }
-        }
-        Transform::EspIn(_) | Transform::AhIn(_) | Transform::IpcompIn(_) => {}
-    }
-    Ok(payload)
-}
-
-/// Puts ESP, and UDP where asked for, behind the header of the packet. A refused seal leaves the packet as it was.
-fn esp_inside<S: ipsec_crypto::Suite>(
-    esp: &mut esp_core::Outbound<S>,
-    place: Placement,
-    encap: Option<Encap>,
-    packet: &mut PacketBuf<'_>,
-    iv: &mut impl IvSource,
-) -> Result<(), Reason> {
-    let payload = packet.len().saturating_sub(place.at);
-    let gap = esp.overhead(payload).front.saturating_add(encap.map_or(0, Encap::overhead));
-    let proto = if encap.is_some() { IpProto::UDP } else { IpProto::ESP };
-    let ip = Ip::parse(packet.data())?;
-    let ends = (ip.source(), ip.destination());
-    open_gap(packet, place, gap, proto)?;
-    let head = place.at.saturating_add(gap);
-    packet.pull_front(head).map_err(IpError::from)?;
-    if let Err(refused) = esp.seal(packet, place.next, iv) {
-        packet.push_front(head).map_err(IpError::from)?;
-        close_gap(packet, place, gap, place.next)?;
-        return Err(refused.into());
-    }
-    if let Some(encap) = encap {
-        encap.push(packet, ends)?;
-    }
-    packet.push_front(place.at).map_err(IpError::from)?;
-    Ok(set_length(packet.data_mut())?)
-}
-
-/// Tunnel and BEET mode: behind a new header.
-fn around<A: Algorithms>(
-    sa: &mut Sa<A>,
-    mode: Mode,
-    wrapping: &mut Wrapping<'_, A::Compressor>,
-    packet: &mut PacketBuf<'_>,
-    iv: &mut impl IvSource,
-) -> Result<usize, Reason> {
-    let mut id = *wrapping.identification;
-    if let (Mode::Beet, Ip::V4(inner)) = (mode, Ip::parse(packet.data())?) {
-        id = inner.header().identification();
-    } else {
-        // Not 0: systems that send raw packets put another number in its place, and AH covers it.
-        *wrapping.identification = id.checked_add(1).unwrap_or(1);
-    }
-    let tunnel = if wrapping.fragment { sa.tunnel.with_df(DfPolicy::Clear) } else { sa.tunnel };
-    let (outer, mut next) = tunnel.outer_for(packet.data_mut())?;
-    if let (Mode::Beet, Some(beet)) = (mode, &sa.beet) {
-        next = beet.strip(packet)?;
-    }
-    let mut payload = packet.len();
-    match &mut sa.transform {
-        Transform::EspOut(esp) => {
-            esp.seal(packet, next, iv)?;
-            let mut proto = IpProto::ESP;
-            if let Some(encap) = sa.encap {
-                encap.push(packet, ends(&outer))?;
-                proto = IpProto::UDP;
-            }
-            outer.push(packet, proto, id)?;
-            count(wrapping, Counter::Esp, Counter::EspOctets, payload);
-        }
-        Transform::AhOut(ah) => {
-            outer.push(packet, next, id)?;
-            let whole = packet.len();
-            ah.sign(packet)?;
-            count(wrapping, Counter::Ah, Counter::AhOctets, whole);
-            payload = whole;
-        }
-        Transform::IpcompOut(ipcomp) => {
-            let next = squeeze(ipcomp, wrapping, packet, next);
-            outer.push(packet, next, id)?;
-        }
-        Transform::EspIn(_) | Transform::AhIn(_) | Transform::IpcompIn(_) => {}
-    }
-    wrapping.counters.add(Way::Out, Counter::Tunnelled, 1);
-    Ok(payload)
-}
-
-fn ends(outer: &Outer) -> (IpAddr, IpAddr) {
-    match outer {
-        Outer::V4(header) => (header.source().into(), header.destination().into()),
-        Outer::V6(header) => (header.source().into(), header.destination().into()),
-    }
-}
-
-fn count<C>(wrapping: &mut Wrapping<'_, C>, packets: Counter, octets: Counter, length: usize) {
-    wrapping.counters.add(Way::Out, packets, 1);
-    wrapping.counters.add(Way::Out, octets, length);
-}
-
-/// Compresses a payload, if it gets smaller, and says what it is now.
-fn squeeze<C: Compressor>(
-    ipcomp: &mut IpcompOut,
-    wrapping: &mut Wrapping<'_, C>,
-    packet: &mut PacketBuf<'_>,
-    next: IpProto,
-) -> IpProto {
-    let octets = packet.len();
-    let Some(compressor) = &mut wrapping.compressor else { return next };
-    if octets >= THRESHOLD && ipcomp.backoff.try_next() {
-        match compress(packet, next, ipcomp.cpi, *compressor) {
-            Ok(Compression::Shrunk { saved }) => {
-                ipcomp.backoff.learn(true);
-                ipcomp.saved = ipcomp.saved.saturating_add(u64::try_from(saved).unwrap_or(u64::MAX));
-                count(wrapping, Counter::Compressed, Counter::CompressedOctets, octets);
-                return IpProto::IPCOMP;
-            }
-            Ok(Compression::NotWorthwhile) => ipcomp.backoff.learn(false),
-            // Without room to work in it goes as it is, too (RFC 3173 2.2).
-            Ok(Compression::TooSmall) | Err(_) => {}
-        }
-    }
-    wrapping.counters.add(Way::Out, Counter::Uncompressed, 1);
-    next
-}
-
-/// Names what comes at a place.
-pub(crate) fn name(packet: &mut PacketBuf<'_>, place: Placement, kind: IpProto) {
-    if let Some(octet) = packet.data_mut().get_mut(place.named_at) {
-        *octet = kind.0;
-    }
+fn acquire(id: PolicyId, request: &Request, request_id: u32, flow: &Flow, ends: (IpAddr, IpAddr)) -> Acquire {
+    let (source, destination) = match &request.ends {
+        Some(ends) => (ends.source.0, ends.destination.0),
+        None => (Some(ends.0), Some(ends.1)),
+    };
+    Acquire { policy: id, request: *request, source, destination, request_id, flow: *flow }
 }
 
 /// Whether an SA is one that a request can be served by: its protocol, mode, ends and request number. In transport mode the
 /// ends are those of the packet as it is by then, too.
-pub(crate) fn serves<A: Algorithms>(sa: &Sa<A>, request: &Request, request_id: u32, flow: (IpAddr, IpAddr)) -> bool {
+fn serves<A: Algorithms>(sa: &Sa<A>, request: &Request, request_id: u32, flow: (IpAddr, IpAddr)) -> bool {
     let key = sa.key();
     let mode =
         request.mode == sa.mode || request.mode == Mode::Any || sa.mode == Mode::Any && request.mode != Mode::Beet;

@@ -1,0 +1,201 @@
+//! One header off a packet, by the SA that it names: no database, no policy.
+
+use ipcomp_core::{DecompressError, decompress};
+use ipsec_packet::{
+    Datagram, Ip, IpError, IpProto, OuterSeen, PacketBuf, Placement, classify, close_gap, locate, pop_udp,
+    repair_checksum, set_length,
+};
+
+use crate::algorithms::Algorithms;
+use crate::disposition::{BadPayload, Reason};
+use crate::policy::{Mode, Protocol};
+use crate::protect::name;
+use crate::sa::{Encap, Sa, Transform};
+
+/// What came of taking a header off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// How the SA was used: transport, tunnel or BEET.
+    pub mode: Mode,
+    /// Octets of payload, as the limits of an SA count them.
+    pub octets: usize,
+    /// Whether it is a dummy, of which nothing is delivered (RFC 4303 2.6).
+    pub dummy: bool,
+    /// Why the packet cannot go on, although it was authentic: it was wiped.
+    pub(crate) refused: Option<Reason>,
+}
+
+impl<A: Algorithms> Sa<A> {
+    /// Takes the header of this SA off a packet, without any database: for whoever keeps SAs in his own. The header must be
+    /// the first of its protocol; UDP around it is taken off if the SA has UDP. Neither limits nor the ends of the SA are
+    /// looked at.
+    ///
+    /// # Errors
+    /// [`Reason`]; packet and window are unchanged if the SA refused the packet, and what was opened and cannot go on was
+    /// wiped.
+    pub fn open(
+        &mut self,
+        packet: &mut PacketBuf<'_>,
+        decompressor: Option<&mut A::Decompressor>,
+    ) -> Result<Taken, Reason> {
+        let ip = Ip::parse(packet.data())?;
+        let (seen, length) = (OuterSeen::read(&ip), ip.packet().len());
+        packet.truncate(length);
+        let header = match (self.key().protocol, self.encap) {
+            (Protocol::Esp, Some(_)) => IpProto::UDP,
+            (Protocol::Esp, None) => IpProto::ESP,
+            (Protocol::Ah, _) => IpProto::AH,
+            (Protocol::Ipcomp, _) => IpProto::IPCOMP,
+        };
+        let place = locate(packet.data(), header)?;
+        let taken = match self.key().protocol {
+            Protocol::Esp => esp(self, packet, place, self.encap, &seen),
+            Protocol::Ah => ah(self, packet, &seen),
+            Protocol::Ipcomp => ipcomp(self, decompressor, packet, place, &seen),
+        }?;
+        taken.refused.map_or(Ok(taken), Err)
+    }
+}
+
+impl Taken {
+    fn transport(octets: usize) -> Self {
+        Self { mode: Mode::Transport, octets, dummy: false, refused: None }
+    }
+}
+
+/// Whether what follows goes out of a tunnel: as the SA says, or where it says nothing, as the packet does.
+fn is_tunnel(mode: Mode, next: IpProto) -> bool {
+    match mode {
+        Mode::Tunnel => true,
+        Mode::Any => next == IpProto::IPV4 || next == IpProto::IPV6,
+        Mode::Transport | Mode::Beet => false,
+    }
+}
+
+pub(crate) fn esp<A: Algorithms>(
+    sa: &mut Sa<A>,
+    packet: &mut PacketBuf<'_>,
+    place: Placement,
+    encap: Option<Encap>,
+    seen: &OuterSeen,
+) -> Result<Taken, Reason> {
+    let Transform::EspIn(esp) = &mut sa.transform else { return Err(Reason::NoSa) };
+    let (room, whole) = (packet.headroom(), packet.len());
+    packet.pull_front(place.at).map_err(IpError::from)?;
+    let unwrapped = unwrap_udp(packet, encap);
+    let in_front = packet.headroom();
+    let opened = match unwrapped.and_then(|()| esp.open(packet).map_err(Reason::from)) {
+        Ok(opened) => opened,
+        Err(refused) => {
+            // As it was: what was pulled in front, and what the length of UDP cut behind.
+            let _ = packet.push_front(packet.headroom().saturating_sub(room));
+            let _ = packet.push_back(whole.saturating_sub(packet.len()));
+            return Err(refused);
+        }
+    };
+    let gap = packet.headroom().saturating_sub(in_front).saturating_add(encap.map_or(0, Encap::overhead));
+    let octets = packet.len();
+    // An IP packet that has no next header itself goes through transport mode with nothing to protect; a dummy has
+    // something, which means nothing (RFC 4303 2.6).
+    let bare = matches!(sa.mode, Mode::Transport | Mode::Any) && packet.is_empty();
+    if opened.is_dummy() && !bare {
+        return Ok(Taken { mode: sa.mode, octets, dummy: true, refused: None });
+    }
+    let mode = match sa.mode {
+        Mode::Beet => Mode::Beet,
+        mode if is_tunnel(mode, opened.next_header) => Mode::Tunnel,
+        _ => Mode::Transport,
+    };
+    let placed = match (mode, &sa.beet) {
+        (Mode::Beet, Some(beet)) => beet.restore(seen, opened.next_header, packet).map_err(Reason::from),
+        (Mode::Tunnel | Mode::Beet, _) => sa.tunnel.accept(seen, opened.next_header, packet).map_err(Reason::from),
+        (Mode::Transport | Mode::Any, _) => {
+            let placed = packet.push_front(place.at.saturating_add(gap)).map(drop).map_err(IpError::from);
+            let placed = placed.and_then(|()| close_gap(packet, place, gap, opened.next_header));
+            let repaired = placed.and_then(|()| match encap {
+                Some(_) => repair_checksum(packet.data_mut(), sa.repair),
+                None => Ok(()),
+            });
+            repaired.map_err(Reason::from)
+        }
+    };
+    let refused = wiped_unless(placed, packet).err();
+    Ok(Taken { mode, octets, dummy: false, refused })
+}
+
+/// What was opened and goes no further is wiped.
+fn wiped_unless(placed: Result<(), Reason>, packet: &mut PacketBuf<'_>) -> Result<(), Reason> {
+    if placed.is_err() {
+        packet.data_mut().fill(0);
+    }
+    placed
+}
+
+/// Takes the UDP header off, and the marker of the drafts.
+fn unwrap_udp(packet: &mut PacketBuf<'_>, encap: Option<Encap>) -> Result<(), Reason> {
+    let Some(encap) = encap else { return Ok(()) };
+    pop_udp(packet)?;
+    match classify(packet.data(), encap.marker) {
+        Datagram::Esp(_) => {}
+        Datagram::KeepAlive => return Err(Reason::KeepAlive),
+        Datagram::Ike(_) => return Err(Reason::Encapsulation),
+        Datagram::Runt => return Err(esp_core::OpenError::TooShort.into()),
+    }
+    packet.pull_front(encap.marker.esp_offset()).map_err(|e| IpError::from(e).into())
+}
+
+pub(crate) fn ah<A: Algorithms>(sa: &mut Sa<A>, packet: &mut PacketBuf<'_>, seen: &OuterSeen) -> Result<Taken, Reason> {
+    let Transform::AhIn(ah) = &mut sa.transform else { return Err(Reason::NoSa) };
+    let verified = ah.verify(packet)?;
+    let octets = packet.len();
+    if !is_tunnel(sa.mode, verified.next_header) {
+        return Ok(Taken::transport(octets));
+    }
+    let inner = locate(packet.data(), verified.next_header);
+    let inner = inner.and_then(|place| packet.pull_front(place.at).map_err(IpError::from)).map_err(Reason::from);
+    let accepted = inner.and_then(|()| Ok(sa.tunnel.accept(seen, verified.next_header, packet)?));
+    let refused = wiped_unless(accepted, packet).err();
+    Ok(Taken { mode: Mode::Tunnel, octets, dummy: false, refused })
+}
+
+pub(crate) fn ipcomp<A: Algorithms>(
+    sa: &mut Sa<A>,
+    decompressor: Option<&mut A::Decompressor>,
+    packet: &mut PacketBuf<'_>,
+    place: Placement,
+    seen: &OuterSeen,
+) -> Result<Taken, Reason> {
+    let (Transform::IpcompIn(cpi), Some(decompressor)) = (&sa.transform, decompressor) else {
+        return Err(Reason::NoSa);
+    };
+    packet.pull_front(place.at).map_err(IpError::from)?;
+    let next = match place.next {
+        IpProto::IPCOMP => match decompress(packet, *cpi, decompressor) {
+            Ok(next) => next,
+            Err(refused) => {
+                packet.push_front(place.at).map_err(IpError::from)?;
+                return Err(Reason::Ipcomp(without_payload(&refused)));
+            }
+        },
+        plain => plain,
+    };
+    let octets = packet.len();
+    if is_tunnel(sa.mode, next) {
+        let refused = wiped_unless(sa.tunnel.accept(seen, next, packet).map_err(Reason::from), packet).err();
+        return Ok(Taken { mode: Mode::Tunnel, octets, dummy: false, refused });
+    }
+    packet.push_front(place.at).map_err(IpError::from)?;
+    name(packet, place, next);
+    set_length(packet.data_mut())?;
+    Ok(Taken::transport(octets))
+}
+
+fn without_payload<E>(error: &DecompressError<E>) -> DecompressError<BadPayload> {
+    match *error {
+        DecompressError::TooShort(e) => DecompressError::TooShort(e),
+        DecompressError::WrongCpi { expected, found } => DecompressError::WrongCpi { expected, found },
+        DecompressError::Nested => DecompressError::Nested,
+        DecompressError::NoRoom(e) => DecompressError::NoRoom(e),
+        _ => DecompressError::Payload(BadPayload),
+    }
+}
