@@ -107,6 +107,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 Layer::Upper => self.companion(now, arrival.packet.data(), ends),
             };
             let Some((at, place, encap)) = found else { break };
+            if arrival.fresh && !arrival.history.is_empty() {
+                self.settle(arrival);
+            }
             self.take_off(now, arrival, at, place, encap, &seen, ends)?;
         }
         let disposition = self.admit(arrival)?;
@@ -254,21 +257,15 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         arrival.fresh = taken.mode != Mode::Transport;
         if arrival.fresh {
             self.counters.add(Way::In, Counter::Tunnelled, 1);
-            self.settle(now, arrival);
         }
         Ok(())
     }
 
     /// A packet out of a tunnel that is protected again, by a policy of its own for what is between here and there: if that
     /// policy is content with the SAs so far, they are no more the matter of the policy for what is inside.
-    fn settle(&mut self, now: Duration, arrival: &mut Arrival<'_, '_>) {
+    fn settle(&mut self, arrival: &mut Arrival<'_, '_>) {
         let Ok(flow) = Flow::read(arrival.packet.data()) else { return };
-        let opens_again = matches!(self.next_layer(arrival.packet.data()), Ok(Layer::Ipsec(protocol, place, encap))
-        if numbers(arrival.packet.data(), protocol, place, encap).is_ok_and(|(spi, _)| {
-            let key = SaKey { way: Way::In, destination: flow.destination, protocol, spi };
-            self.sad.find(&key, flow.source).is_some()
-        })) || self.companion(now, arrival.packet.data(), (flow.source, flow.destination)).is_some();
-        if let (true, Verdict::Rule(at)) = (opens_again, self.lookup(Way::In, Direction::In, &flow))
+        if let Verdict::Rule(at) = self.lookup(Way::In, Direction::In, &flow)
             && let Some(&Rule { id, policy: Policy { action: Action::Ipsec(bundle), .. }, .. }) = self.spd.rule(at)
         {
             arrival.history.settle(id, &bundle, |request| self.is_optional(request));
