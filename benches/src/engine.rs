@@ -22,10 +22,15 @@ pub fn run() {
     for policies in [1usize, 100, 1000] {
         let mut databases = databases(policies);
         measure(policies, "clear, by the cache of flows", &mut databases, &mut |d, n| clear(d, n, 1));
+        measure(policies, "clear in, by the cache of flows", &mut peer(policies), &mut |d, _| clear_in(d));
         measure(policies, "clear, 65536 flows", &mut databases, &mut |d, n| clear(d, n, 65536));
         for size in [64, 1408] {
             measure(policies, &format!("aes128-sha1 tunnel out, {size} octets"), &mut databases, &mut |d, n| {
                 seal(d, n, size)
+            });
+            let mut sealed = Sealed::of(policies, size);
+            measure(policies, &format!("aes128-sha1 tunnel in, {size} octets"), &mut peer(policies), &mut |d, n| {
+                sealed.open(d, n)
             });
         }
     }
@@ -45,26 +50,36 @@ fn measure(policies: usize, what: &str, databases: &mut Databases, packet: &mut 
     println!("{policies:>4} policies, {what:<29} {median:>10.1} {:>14.0}", 1e9 / median);
 }
 
-/// `policies` of which the last two are for the packets: one protects, one lets pass.
+/// The side that sends: `policies` of which the last two are for the packets: one protects, one lets pass.
 fn databases(policies: usize) -> Box<Databases> {
+    loaded(policies, Way::Out)
+}
+
+/// The side that receives, with the same policies for what arrives.
+fn peer(policies: usize) -> Box<Databases> {
+    loaded(policies, Way::In)
+}
+
+fn loaded(policies: usize, way: Way) -> Box<Databases> {
     let mut databases: Box<Databases> =
         Box::new(Engine::new(Settings::SETKEY, Some(Deflate::new()), Some(Inflate::new())));
+    let dir = if way == Way::Out { "out" } else { "in" };
     let mut text = String::from(
         "add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E aes-cbc 0x000102030405060708090a0b0c0d0e0f \
          -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213;\n",
     );
     for n in 0..policies.saturating_sub(2) {
-        text += &format!("spdadd 172.16.{}.{}/32 10.2.0.0/16 tcp -P out discard;\n", n / 256, n % 256);
+        text += &format!("spdadd 172.16.{}.{}/32 10.2.0.0/16 tcp -P {dir} discard;\n", n / 256, n % 256);
     }
-    text += "spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;\n";
+    text += &format!("spdadd 10.1.0.0/16 10.2.0.0/16 any -P {dir} ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;\n");
     if policies > 1 {
-        text += "spdadd 10.3.0.0/16 0.0.0.0/0 any -P out none;\n";
+        text += &format!("spdadd 10.3.0.0/16 0.0.0.0/0 any -P {dir} none;\n");
     }
     let mut statements = Statements::of(&text);
     while let Some(statement) = statements.next().expect("a good text") {
         match statement {
             Statement::Add(add) => {
-                let sa = add.sa(Way::Out, None, &Loading::RFC).expect("an sa");
+                let sa = add.sa(way, None, &Loading::RFC).expect("an sa");
                 assert!(databases.install(sa, NOW).is_ok());
             }
             Statement::SpdAdd(policy) => {
@@ -91,6 +106,42 @@ fn seal(databases: &mut Databases, n: u32, size: usize) {
     let mut packet = PacketBuf::with_headroom(&mut bytes, 100, size).expect("room");
     let mut iv = |_: Seq, iv: &mut [u8]| iv.fill(n as u8);
     assert_eq!(black_box(databases.outbound(NOW, &mut packet, &mut iv)), Disposition::Send);
+}
+
+fn clear_in(databases: &mut Databases) {
+    let mut bytes = [0; 64];
+    packet(&mut bytes, 0, 64, IpAddr::from([10, 3, 0, 0]));
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 64).expect("room");
+    assert_eq!(black_box(databases.inbound(NOW, &mut packet)), Disposition::Bypass);
+}
+
+/// Protected packets, one after the other.
+struct Sealed {
+    packets: Vec<Vec<u8>>,
+    next: usize,
+}
+
+impl Sealed {
+    /// As many as a measurement opens.
+    fn of(policies: usize, size: usize) -> Self {
+        let mut sender = databases(policies);
+        let one = |_| {
+            let mut bytes = [0; 1600];
+            packet(&mut bytes, 100, size, IpAddr::from([10, 1, 0, 1]));
+            let mut packet = PacketBuf::with_headroom(&mut bytes, 100, size).expect("room");
+            assert_eq!(sender.outbound(NOW, &mut packet, &mut |_: Seq, iv: &mut [u8]| iv.fill(7)), Disposition::Send);
+            packet.data().to_vec()
+        };
+        Self { packets: (0..ROUNDS * PACKETS as usize).map(one).collect(), next: 0 }
+    }
+
+    fn open(&mut self, databases: &mut Databases, _: u32) {
+        let bytes = &mut self.packets[self.next];
+        self.next += 1;
+        let length = bytes.len();
+        let mut packet = PacketBuf::with_headroom(bytes, 0, length).expect("room");
+        assert_eq!(black_box(databases.inbound(NOW, &mut packet)), Disposition::Deliver);
+    }
 }
 
 /// A UDP packet of so many octets at a place.

@@ -253,8 +253,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// What the policies say, counted.
+    /// What the policies say, counted where there was anything to look for.
     pub(crate) fn lookup(&mut self, way: Way, direction: Direction, flow: &Flow) -> Verdict {
+        if !self.spd.speaks_of(direction) {
+            return Verdict::NoPolicy;
+        }
         let (verdict, hit) = self.spd.lookup(direction, flow);
         self.counters.add(way, if hit { Counter::CacheHit } else { Counter::CacheMiss }, 1);
         verdict

@@ -14,6 +14,8 @@ pub(crate) struct Spd<const P: usize, const F: usize> {
     /// What rules select, apart: a search reads nothing else.
     selectors: Vec<(Direction, Selector), P>,
     flows: [Option<CachedFlow>; F],
+    /// Whether there are any for `in`, `out` and `fwd`: few have all, and none are not worth a search.
+    spoken: [bool; 3],
     next_id: u32,
 }
 
@@ -77,7 +79,7 @@ impl core::error::Error for PolicyError {}
 impl<const P: usize, const F: usize> Spd<P, F> {
     pub(crate) const fn new() -> Self {
         const { assert!(P < 0xffff, "up to 65534 policies") };
-        Self { rules: Vec::new(), selectors: Vec::new(), flows: [const { None }; F], next_id: 1 }
+        Self { rules: Vec::new(), selectors: Vec::new(), flows: [const { None }; F], spoken: [false; 3], next_id: 1 }
     }
 
     pub(crate) fn add(&mut self, policy: Policy) -> Result<PolicyId, PolicyError> {
@@ -102,6 +104,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         rotate_last_to(&mut self.rules, at);
         rotate_last_to(&mut self.selectors, at);
         self.next_id = self.next_id.saturating_add(1);
+        self.note_directions();
         self.forget_flows();
         Ok(id)
     }
@@ -116,6 +119,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         let policy = self.rules.get(at)?.policy;
         remove_at(&mut self.rules, at);
         remove_at(&mut self.selectors, at);
+        self.note_directions();
         self.forget_flows();
         Some(policy)
     }
@@ -130,6 +134,21 @@ impl<const P: usize, const F: usize> Spd<P, F> {
 
     pub(crate) fn forget_flows(&mut self) {
         self.flows.fill(None);
+    }
+
+    fn note_directions(&mut self) {
+        let any = |direction| self.selectors.iter().any(|(way, _)| *way == direction);
+        self.spoken = [Direction::In, Direction::Out, Direction::Forward].map(any);
+    }
+
+    /// Whether any policy is for this direction.
+    pub(crate) fn speaks_of(&self, direction: Direction) -> bool {
+        let [inward, out, forward] = self.spoken;
+        match direction {
+            Direction::In => inward,
+            Direction::Out => out,
+            Direction::Forward => forward,
+        }
     }
 
     /// What the policies say to a flow, and whether the cache knew it.
