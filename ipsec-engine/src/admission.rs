@@ -113,11 +113,8 @@ fn is_by(came: &Came, request: &Request, request_id: u32) -> bool {
         // Its ends are those of the packet, which the SA has been compared with.
         (None, mode) => mode == Mode::Transport,
     };
-    // A tunnel whose other end is not named is anybody's, unless the SA is this policy's alone.
-    let anybody = came.mode != Mode::Transport && request.ends.is_some_and(|ends| ends.source.0.is_none());
     came.protocol == request.protocol
         && (request.mode == Mode::Any || request.mode == came.mode)
         && ends
-        && !(anybody && request_id == 0)
         && (request_id == 0 || came.request_id == request_id)
 }

@@ -200,15 +200,14 @@ fn serves<A: Algorithms>(sa: &Sa<A>, request: &Request, request_id: u32, flow: (
     let mode =
         request.mode == sa.mode || request.mode == Mode::Any || sa.mode == Mode::Any && request.mode != Mode::Beet;
     let named = request.ends.is_none_or(|ends| ends.name(sa.source, sa.destination));
-    let ends = match (mode_of(request.mode, sa.mode), request.ends) {
-        (Mode::Transport | Mode::Any, _) => named && (sa.source, sa.destination) == flow,
-        (Mode::Tunnel | Mode::Beet, None) => false,
-        // A tunnel whose other end is not named is anybody's, unless the SA is this policy's alone.
-        (Mode::Tunnel | Mode::Beet, Some(ends)) => named && (ends.destination.0.is_some() || request_id != 0),
+    let ends = match mode_of(request.mode, sa.mode) {
+        Mode::Transport | Mode::Any => (sa.source, sa.destination) == flow,
+        Mode::Tunnel | Mode::Beet => request.ends.is_some(),
     };
     key.way == Way::Out
         && key.protocol == request.protocol
         && mode
+        && named
         && ends
         && (request_id == 0 || sa.request_id == request_id)
 }

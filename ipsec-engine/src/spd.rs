@@ -4,7 +4,7 @@ use heapless::Vec;
 use ipsec_packet::{Detail, Flow, Match, Selector};
 
 use crate::index::{address, bucket, hash};
-use crate::policy::{Action, Direction, MAX_TRANSFORMS, Mode, Policy, PolicyId, Request};
+use crate::policy::{Action, Direction, Level, MAX_TRANSFORMS, Mode, Policy, PolicyId, Request};
 
 /// The database of policies: in their order, with a cache of flows in front.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub enum PolicyError {
     Full,
     /// It is to protect, and says with nothing.
     NoTransform,
-    /// A tunnel of which neither end is named: anybody's would do.
+    /// A tunnel whose other end is not named, and which is not unique either: anybody's would do.
     NoEnds,
 }
 
@@ -69,7 +69,7 @@ impl fmt::Display for PolicyError {
             Self::Exists(id) => write!(f, "policy {id} is for the same packets"),
             Self::Full => f.write_str("no room for another policy"),
             Self::NoTransform => f.write_str("a policy that protects with nothing"),
-            Self::NoEnds => f.write_str("a tunnel without ends"),
+            Self::NoEnds => f.write_str("a tunnel that does not say with whom"),
         }
     }
 }
@@ -84,14 +84,11 @@ impl<const P: usize, const F: usize> Spd<P, F> {
 
     pub(crate) fn add(&mut self, policy: Policy) -> Result<PolicyId, PolicyError> {
         if let Action::Ipsec(bundle) = policy.action {
-            let nowhere = |request: &Request| {
-                let named = request.ends.is_some_and(|ends| (ends.source.0, ends.destination.0) != (None, None));
-                matches!(request.mode, Mode::Tunnel | Mode::Beet) && !named
-            };
-            match bundle.iter().next() {
-                None => return Err(PolicyError::NoTransform),
-                Some(_) if bundle.iter().any(nowhere) => return Err(PolicyError::NoEnds),
-                Some(_) => {}
+            if bundle.iter().next().is_none() {
+                return Err(PolicyError::NoTransform);
+            }
+            if bundle.iter().any(|request| is_anybodys(request, policy.direction)) {
+                return Err(PolicyError::NoEnds);
             }
         }
         if let Some(id) = self.find(policy.direction, &policy.selector) {
@@ -186,6 +183,14 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         }
         Verdict::NoPolicy
     }
+}
+
+/// Whether any peer's tunnel would serve a transform: its other end is not named, nor is it for the SAs of one number.
+fn is_anybodys(request: &Request, direction: Direction) -> bool {
+    let Some(ends) = request.ends else { return matches!(request.mode, Mode::Tunnel | Mode::Beet) };
+    let (other_end, _) = if direction == Direction::Out { ends.destination } else { ends.source };
+    let is_unique = !matches!(request.level, Level::Default | Level::Use | Level::Require | Level::UniqueId(0));
+    request.mode != Mode::Transport && other_end.is_none() && !is_unique
 }
 
 /// Moves the last element to `at`; those from there on move back by one.

@@ -162,15 +162,16 @@ impl<'t> Case<'t> {
         };
         let ipv6 = ipv6 != (mode == Mode::Tunnel && random.percent(15));
         let named = match mode {
-            Mode::Tunnel => {
-                random.of(&[(true, true); 6].into_iter().chain([(false, true), (false, false)]).collect::<Vec<_>>())
-            }
+            Mode::Tunnel => random.of(&[(true, true); 6]
+                .into_iter()
+                .chain([(false, true), (true, false), (false, false)])
+                .collect::<Vec<_>>()),
             _ => random.of(&[(false, false), (false, false), (false, false), (true, true), (false, true)]),
         };
         let (source, destination) = (self.address(from, ipv6, 0), self.address(1 - from, ipv6, 0));
         let ends =
             Ends { source: (named.0.then_some(source), None), destination: (named.1.then_some(destination), None) };
-        Request { protocol, mode, ends: Some(ends).filter(|_| named.1), level }
+        Request { protocol, mode, ends: Some(ends).filter(|_| named != (false, false)), level }
     }
 
     /// IPComp comes first or last: what is compressed behind a cipher nobody could foresee.

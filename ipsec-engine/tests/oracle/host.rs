@@ -271,8 +271,15 @@ pub fn octets_of(packet: &Packet) -> Vec<u8> {
     octets
 }
 
-/// A tunnel without ends could be anybody's.
+/// A tunnel could be anybody's: the policy neither names its other end nor has a number for it.
 fn has_tunnel_to_nowhere(policy: &Policy) -> bool {
     let Action::Ipsec(bundle) = policy.action else { return false };
-    bundle.iter().any(|request| request.mode == Mode::Tunnel && request.ends.is_none())
+    bundle.iter().any(|request| match (request.mode, request.ends) {
+        (Mode::Transport, _) | (Mode::Any, None) => false,
+        (_, None) => true,
+        (_, Some(ends)) => {
+            let other = if policy.direction == Direction::Out { ends.destination.0 } else { ends.source.0 };
+            other.is_none() && !matches!(request.level, Level::Unique | Level::UniqueId(1..))
+        }
+    })
 }

@@ -559,7 +559,7 @@ impl Oracle {
                         && mode.is_some()
                         && is_end(named.and_then(|named| named.0), ends.0, spec.source)
                         && is_end(named.and_then(|named| named.1), ends.1, spec.destination)
-                        && (mode != Some(Mode::Tunnel) || names(named.and_then(|named| named.1), named, request_id))
+                        && (mode != Some(Mode::Tunnel) || named.is_some())
                         && (request_id == 0 || request_id == spec.request_id)
                 }
             });
@@ -828,17 +828,12 @@ impl Oracle {
                 && (request.mode == Mode::Any || request.mode == first.mode)
                 && named.0.is_none_or(|source| source == first.source)
                 && named.1.is_none_or(|destination| destination == first.destination)
-                && (first.mode != Mode::Tunnel || names(named.0, request.ends.map(|_| named), request_id(id, request)))
+                && (first.mode != Mode::Tunnel || request.ends.is_some())
                 && [0, first.request_id].contains(&request_id(id, request))
                 && self.accounts_for(id, requests, rest)
         });
         by_first || optional && self.accounts_for(id, requests, came)
     }
-}
-
-/// Whether a tunnel is that of a policy, and not just anybody's: the policy names its other end, or has a number for it.
-fn names(other: Option<IpAddr>, ends: Option<(Option<IpAddr>, Option<IpAddr>)>, request_id: u32) -> bool {
-    ends.is_some() && (other.is_some() || request_id != 0)
 }
 
 /// The request number that an SA must have; 0 for any. Numbers of `unique` begin above those that can be named.
