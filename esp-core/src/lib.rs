@@ -27,6 +27,7 @@
 //! that others can see or change meanwhile (shared rings, mapped pages) want [`Inbound::open_into`].
 #![no_std]
 
+mod batch;
 mod header;
 mod iv;
 mod null_esp;
@@ -36,6 +37,7 @@ mod sa;
 mod seal;
 mod size;
 
+pub use batch::{OpenSlot, SealSlot};
 pub use header::{Peek, peek};
 pub use iv::{EncryptedCounterIv, IvSource, RngIv};
 pub use null_esp::{NullEsp, null_esp_heuristic};

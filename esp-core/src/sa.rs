@@ -1,12 +1,11 @@
-use ipsec_crypto::{IvRule, Suite};
+use ipsec_crypto::{IvRule, Parts, Suite};
 use ipsec_packet::{
     AntiReplay, IpProto, NoRoom, PacketBuf, ReplayWindow, Seq, SeqCounter, SeqRun, SeqWidth, Spi, StateError,
 };
 
 use crate::open::{decrypt, strip};
-use crate::{
-    Envelope, IvSource, OpenError, Opened, Overhead, PadCheck, Padding, SealError, header, overhead, seal_with, size,
-};
+use crate::seal::frame;
+use crate::{Envelope, IvSource, OpenError, Opened, Overhead, PadCheck, Padding, SealError, header, overhead, size};
 
 /// The sending half of an SA: a suite and the counter that never repeats under its keys.
 #[derive(Debug)]
@@ -49,6 +48,18 @@ impl<S: Suite> Outbound<S> {
         next_header: IpProto,
         iv: &mut impl IvSource,
     ) -> Result<Seq, SealError> {
+        let (seq, mut parts) = self.frame(packet, next_header, iv)?;
+        self.suite.seal(&mut parts);
+        Ok(seq)
+    }
+
+    /// Everything but the cryptography; the number is taken.
+    pub(crate) fn frame<'p>(
+        &mut self,
+        packet: &'p mut PacketBuf<'_>,
+        next_header: IpProto,
+        iv: &mut impl IvSource,
+    ) -> Result<(Seq, Parts<'p>), SealError> {
         let seq = self.counter.peek()?;
         let layout = self.suite.layout();
         let mut octets = [0; 16];
@@ -62,9 +73,9 @@ impl<S: Suite> Outbound<S> {
             }
         }
         let envelope = Envelope { spi: self.spi, seq, width: self.counter.width(), next_header, padding: self.padding };
-        seal_with(&self.suite, &envelope, octets, packet)?;
+        let parts = frame(layout, &envelope, octets, packet)?;
         self.counter.advance()?;
-        Ok(seq)
+        Ok((seq, parts))
     }
 
     /// Takes `n` numbers for somebody else to seal with [`seal_with`] and [`suite`](Self::suite): a hardware engine, a

@@ -1,6 +1,6 @@
 use core::fmt;
 
-use ipsec_crypto::{Misfit, Parts, Suite};
+use ipsec_crypto::{Layout, Misfit, Parts, Suite};
 use ipsec_packet::{Exhausted, IpProto, NoRoom, PacketBuf, Seq, SeqWidth, Spi};
 
 use crate::size::overhead;
@@ -34,7 +34,17 @@ pub fn seal_with<S: Suite + ?Sized>(
     iv: &[u8],
     packet: &mut PacketBuf<'_>,
 ) -> Result<(), SealError> {
-    let layout = suite.layout();
+    suite.seal(&mut frame(suite.layout(), envelope, iv, packet)?);
+    Ok(())
+}
+
+/// Puts everything around a payload that needs no key: header, IV, padding, trailer, and room for the ICV.
+pub(crate) fn frame<'p>(
+    layout: Layout,
+    envelope: &Envelope,
+    iv: &[u8],
+    packet: &'p mut PacketBuf<'_>,
+) -> Result<Parts<'p>, SealError> {
     let payload = packet.len();
     let room = overhead(layout, envelope.padding, payload);
     let total = payload.saturating_add(room.total());
@@ -44,6 +54,7 @@ pub fn seal_with<S: Suite + ?Sized>(
     if total > usize::from(u16::MAX) {
         return Err(SealError::TooLong(total));
     }
+    layout.body_of(total).map_err(SealError::Layout)?;
     packet.room_for(room.front, room.back)?;
 
     packet.prepend(iv)?;
@@ -55,16 +66,7 @@ pub fn seal_with<S: Suite + ?Sized>(
     padding::write(packet.push_back(pad.into())?);
     packet.append(&[pad, envelope.next_header.0])?;
     packet.push_back(layout.icv)?;
-    let seq_high = high_half(envelope.seq, envelope.width);
-    match Parts::split(layout, packet.data_mut(), seq_high) {
-        Ok(mut parts) => suite.seal(&mut parts),
-        Err(misfit) => {
-            // Only a suite whose layout contradicts itself gets here; its plaintext must not leave.
-            packet.data_mut().fill(0);
-            return Err(SealError::Layout(misfit));
-        }
-    }
-    Ok(())
+    Parts::split(layout, packet.data_mut(), high_half(envelope.seq, envelope.width)).map_err(SealError::Layout)
 }
 
 /// The half of the number that is authenticated without being sent.
@@ -92,7 +94,7 @@ pub enum SealError {
         /// What was given.
         given: usize,
     },
-    /// The suite's layout contradicts itself, as no suite of `ipsec-crypto` does; the packet was wiped.
+    /// The suite's layout contradicts itself, as no suite of `ipsec-crypto` does.
     Layout(Misfit),
 }
 

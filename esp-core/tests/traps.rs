@@ -6,8 +6,10 @@
 mod common;
 
 use common::*;
-use esp_core::{Inbound, NullEsp, OpenError, PadCheck, null_esp_heuristic, open_with, peek};
-use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm, KeyError};
+use esp_core::{
+    Envelope, Inbound, NullEsp, OpenError, PadCheck, Padding, SealError, null_esp_heuristic, open_with, peek, seal_with,
+};
+use ipsec_crypto::{AnySuite, CipherAlgorithm, Forged, IntegrityAlgorithm, IvRule, KeyError, Layout, Parts, Suite};
 use ipsec_packet::{
     AntiReplay, DestinationOptions, Ip, IpError, IpProto, Ipv6, OuterSeen, PacketBuf, Seq, SeqWidth, Tunnel,
     TunnelError, locate, placement,
@@ -313,4 +315,59 @@ fn e23_an_inner_packet_of_length_zero_comes_to_an_end() {
         let refused = TunnelError::Inner(IpError::Length { claimed: claimed.into(), available: 40 });
         assert_eq!(tunnel.accept(&seen, opened.next_header, &mut packet), Err(refused));
     }
+}
+
+/// A suite of somebody's own that neither aligns nor authenticates: lengths get as small and as large as they can.
+struct Bare;
+
+impl Suite for Bare {
+    fn layout(&self) -> Layout {
+        Layout { iv: 0, align: 1, icv: 0, iv_rule: IvRule::None }
+    }
+
+    fn seal(&self, _: &mut Parts<'_>) {}
+
+    fn open(&self, _: &mut Parts<'_>) -> Result<(), Forged> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_body_has_a_trailer_at_least() {
+    let open = |body: &[u8]| {
+        let mut bytes = [&[0, 0, 1, 0, 0, 0, 0, 1], body].concat();
+        let mut packet = PacketBuf::received(&mut bytes);
+        open_with(&Bare, Seq::new(1), SeqWidth::Bits32, PadCheck::Full, &mut packet).map(|_| packet.len())
+    };
+    assert_eq!(open(&[]), Err(OpenError::TooShort));
+    assert_eq!(open(&[0]), Err(OpenError::TooShort));
+    assert_eq!(open(&[0, 4]), Ok(0));
+}
+
+#[test]
+fn a_packet_has_65535_octets_at_most() {
+    let seal = |payload: usize| {
+        let mut framed = Framed::new(&vec![0; payload], 8, 2);
+        let envelope = Envelope {
+            spi: spi(),
+            seq: Seq::new(1),
+            width: SeqWidth::Bits32,
+            next_header: IpProto::IPV4,
+            padding: Padding::MINIMAL,
+        };
+        let mut packet = framed.packet();
+        seal_with(&Bare, &envelope, &[], &mut packet).map(|()| packet.len())
+    };
+    assert_eq!(seal(65525), Ok(65535));
+    assert_eq!(seal(65526), Err(SealError::TooLong(65536)));
+}
+
+#[test]
+fn errors_say_what_is_wrong() {
+    let wrong = OpenError::WrongSpi { expected: spi(), found: 0x1234 };
+    assert_eq!(wrong.to_string(), "spi 0x00001234 where 0x80001001 belongs");
+    assert_eq!(OpenError::BadPadLength { pad_len: 9 }.to_string(), "pad length 9 exceeds the payload");
+    let given = SealError::IvLength { needed: 16, given: 8 };
+    assert_eq!(given.to_string(), "iv of 8 octets, 16 needed");
+    assert_eq!(SealError::TooLong(65536).to_string(), "esp packet of 65536 octets");
 }

@@ -4,7 +4,7 @@ use cipher::array::Array;
 use cipher::consts::U16;
 use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
 
-use crate::{Cbc, Cipher, Confidential, Iv, IvRule, cbc};
+use crate::{Cbc, Cipher, Confidential, Iv, IvRule, Lane, cbc};
 
 /// AES-CBC (RFC 3602) with the key size of `A`.
 pub struct AesCbc<A>(A);
@@ -47,6 +47,14 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
 
     fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
         cbc::decrypt(&self.0, &Array(*iv), body);
+    }
+
+    fn encrypt_followed(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
+        cbc::encrypt_followed(&self.0, iv, text, from, follow);
+    }
+
+    fn encrypt_batch(&self, lanes: &mut [Lane<'_>]) {
+        cbc::encrypt_batch(&self.0, lanes);
     }
 }
 

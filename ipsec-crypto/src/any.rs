@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::{
     AhIntegrity, Cipher, CipherAlgorithm, EncryptThenMac, EncryptWithoutIntegrity, Forged, Icv, IntegrityAlgorithm, Iv,
-    IvRule, KeyError, KeyLengths, Layout, Parts, Suite, SuiteKeys, Tag,
+    IvRule, KeyError, KeyLengths, Lane, Layout, Parts, Suite, SuiteKeys, Tag,
 };
 
 /// Splits key material into the key and the salt at its end.
@@ -137,6 +137,14 @@ impl Cipher for AnyCipher {
 
     fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
         each_cipher!(self, c => c.decrypt(iv, body))
+    }
+
+    fn encrypt_followed(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
+        each_cipher!(self, c => c.encrypt_followed(iv, text, from, follow))
+    }
+
+    fn encrypt_batch(&self, lanes: &mut [Lane<'_>]) {
+        each_cipher!(self, c => c.encrypt_batch(lanes))
     }
 }
 
@@ -342,6 +350,14 @@ macro_rules! any_suite {
                     Any::EncryptThenMac(suite) => suite.open(parts),
                     Any::EncryptWithoutIntegrity(suite) => suite.open(parts),
                     $($(#[$cfg])* Any::$name(suite) => suite.open(parts),)*
+                }
+            }
+
+            fn seal_batch(&self, batch: &mut [Parts<'_>]) {
+                match &self.0 {
+                    Any::EncryptThenMac(suite) => suite.seal_batch(batch),
+                    Any::EncryptWithoutIntegrity(suite) => suite.seal_batch(batch),
+                    $($(#[$cfg])* Any::$name(suite) => suite.seal_batch(batch),)*
                 }
             }
         }

@@ -1,7 +1,16 @@
-//! CBC mode over whole bodies (RFC 2451 2.1, RFC 3602 2): one call into the cipher's backend for each packet.
+//! CBC mode over whole bodies (RFC 2451 2.1, RFC 3602 2): one call into the cipher's backend for each packet, or batch.
 
-use cipher::array::Array;
-use cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit};
+use core::slice::IterMut;
+
+use cipher::array::{Array, ArraySize};
+use cipher::inout::InOutBuf;
+use cipher::{
+    Block, BlockCipherDecrypt, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockModeDecrypt,
+    BlockModeEncrypt, BlockSizeUser, InnerIvInit,
+};
+use heapless::Vec;
+
+use crate::{Iv, Lane};
 
 pub(crate) fn encrypt<C: BlockCipherEncrypt>(cipher: &C, iv: &Block<C>, body: &mut [u8]) {
     let (blocks, _) = Array::slice_as_chunks_mut(body);
@@ -11,4 +20,127 @@ pub(crate) fn encrypt<C: BlockCipherEncrypt>(cipher: &C, iv: &Block<C>, body: &m
 pub(crate) fn decrypt<C: BlockCipherDecrypt>(cipher: &C, iv: &Block<C>, body: &mut [u8]) {
     let (blocks, _) = Array::slice_as_chunks_mut(body);
     ::cbc::Decryptor::inner_iv_init(cipher, iv).decrypt_blocks(blocks);
+}
+
+/// The beginning of an IV.
+pub(crate) fn first<N: ArraySize>(iv: &Iv) -> Array<u8, N> {
+    let mut block = Array::default();
+    block.iter_mut().zip(iv).for_each(|(to, from): (&mut u8, _)| *to = *from);
+    block
+}
+
+/// What of a text a hash takes at once.
+const PIECE: usize = 64;
+
+/// See [`crate::Cipher::encrypt_followed`]. Each block waits for the one before it, and a hash waits for itself: side by
+/// side they wait for each other hardly ever.
+pub(crate) fn encrypt_followed<C: BlockCipherEncrypt>(
+    cipher: &C,
+    iv: &Iv,
+    text: &mut [u8],
+    from: usize,
+    follow: &mut dyn FnMut(&[u8]),
+) {
+    cipher.encrypt_with_backend(Followed { chain: first(iv), text, from, follow });
+}
+
+struct Followed<'a, N: ArraySize> {
+    chain: Array<u8, N>,
+    text: &'a mut [u8],
+    from: usize,
+    follow: &'a mut dyn FnMut(&[u8]),
+}
+
+impl<N: ArraySize> BlockSizeUser for Followed<'_, N> {
+    type BlockSize = N;
+}
+
+impl<N: ArraySize> BlockCipherEncClosure for Followed<'_, N> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = N>>(self, backend: &B) {
+        let Self { mut chain, text, from, follow } = self;
+        let (mut sealed, mut followed) = (from, 0);
+        while sealed < text.len() {
+            let end = sealed.saturating_add(PIECE).min(text.len());
+            let (blocks, _) = Array::slice_as_chunks_mut(text.get_mut(sealed..end).unwrap_or_default());
+            for block in blocks {
+                xor(&mut chain, block);
+                backend.encrypt_block((&mut chain).into());
+                block.clone_from(&chain);
+            }
+            sealed = end;
+            let whole = sealed & !(PIECE - 1);
+            if let Some(piece @ [_, ..]) = text.get(followed..whole) {
+                follow(piece);
+                followed = whole;
+            }
+        }
+        follow(text.get(followed..).unwrap_or_default());
+    }
+}
+
+/// Packets that are encrypted side by side.
+const LANES: usize = 32;
+
+/// See [`crate::Cipher::encrypt_batch`]: the chains of many packets, block by block. A lane whose packet ends takes the
+/// next.
+pub(crate) fn encrypt_batch<C: BlockCipherEncrypt>(cipher: &C, lanes: &mut [Lane<'_>]) {
+    cipher.encrypt_with_backend(Lockstep { lanes, block: core::marker::PhantomData });
+}
+
+struct Lockstep<'a, 'b, N> {
+    lanes: &'a mut [Lane<'b>],
+    block: core::marker::PhantomData<N>,
+}
+
+impl<N: ArraySize> BlockSizeUser for Lockstep<'_, '_, N> {
+    type BlockSize = N;
+}
+
+impl<N: ArraySize> BlockCipherEncClosure for Lockstep<'_, '_, N> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = N>>(self, backend: &B) {
+        let mut waiting = self.lanes.iter_mut();
+        // What each lane chains, apart: a backend takes many blocks in a row.
+        let mut chains: Vec<Array<u8, N>, LANES> = Vec::new();
+        let mut bodies: Vec<IterMut<'_, Array<u8, N>>, LANES> = Vec::new();
+        loop {
+            let free = LANES.saturating_sub(bodies.len());
+            for lane in waiting.by_ref().take(free) {
+                let (blocks, _) = Array::slice_as_chunks_mut(lane.body);
+                let _ = (chains.push(first(&lane.iv)), bodies.push(blocks.iter_mut())); // there is room
+            }
+            // As far as the shortest goes, all go.
+            let Some(steps) = bodies.iter().map(|body| body.len()).min() else { return };
+            for _ in 0..steps {
+                for (chain, body) in chains.iter_mut().zip(&bodies) {
+                    body.as_slice().first().into_iter().for_each(|block| xor(chain, block));
+                }
+                encrypt_all(backend, &mut chains);
+                for (chain, body) in chains.iter().zip(&mut bodies) {
+                    body.next().into_iter().for_each(|block| block.clone_from(chain));
+                }
+            }
+            let mut left = bodies.iter().map(|body| body.len() > 0);
+            chains.retain(|_| left.next() == Some(true));
+            bodies.retain(|body| body.len() > 0);
+        }
+    }
+}
+
+/// Blocks that do not wait for each other.
+#[inline(always)]
+fn encrypt_all<B: BlockCipherEncBackend>(backend: &B, blocks: &mut [Block<B>]) {
+    let (together, rest) = InOutBuf::from(blocks).into_chunks::<B::ParBlocksSize>();
+    for blocks in together {
+        backend.encrypt_par_blocks(blocks);
+    }
+    for block in rest {
+        backend.encrypt_block(block);
+    }
+}
+
+#[inline(always)]
+fn xor<N: ArraySize>(to: &mut Array<u8, N>, from: &Array<u8, N>) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to ^= *from);
 }

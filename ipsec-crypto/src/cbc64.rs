@@ -5,16 +5,10 @@ use core::fmt;
 use cipher::KeyInit;
 use cipher::array::Array;
 
-use crate::cbc::{decrypt, encrypt};
-use crate::{Cbc, Cipher, Confidential, Iv, IvRule, KeyError, KeyLengths};
-
-fn first_half(iv: &Iv) -> Array<u8, cipher::consts::U8> {
-    let &[a, b, c, d, e, f, g, h, ..] = iv;
-    Array([a, b, c, d, e, f, g, h])
-}
+use crate::{Cbc, Cipher, Confidential, Iv, IvRule, KeyError, KeyLengths, Lane, cbc};
 
 macro_rules! cbc {
-    ($(#[$doc:meta])* $name:ident($inner:ty), $block:literal, $text:literal, $iv:expr) => {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $block:literal, $text:literal) => {
         $(#[$doc])*
         pub struct $name($inner);
 
@@ -32,11 +26,19 @@ macro_rules! cbc {
             }
 
             fn encrypt(&self, iv: &Iv, body: &mut [u8]) {
-                encrypt(&self.0, &$iv(iv), body);
+                cbc::encrypt(&self.0, &cbc::first(iv), body);
             }
 
             fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
-                decrypt(&self.0, &$iv(iv), body);
+                cbc::decrypt(&self.0, &cbc::first(iv), body);
+            }
+
+            fn encrypt_followed(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
+                cbc::encrypt_followed(&self.0, iv, text, from, follow);
+            }
+
+            fn encrypt_batch(&self, lanes: &mut [Lane<'_>]) {
+                cbc::encrypt_batch(&self.0, lanes);
             }
         }
 
@@ -54,7 +56,7 @@ macro_rules! cbc {
 #[cfg(feature = "des")]
 cbc!(
     /// DES-CBC (RFC 2405). **Legacy**: 56 bits of key can be searched. Not constant-time.
-    DesCbc(des::Des), 8, "DesCbc", first_half
+    DesCbc(des::Des), 8, "DesCbc"
 );
 
 #[cfg(feature = "des")]
@@ -80,7 +82,7 @@ impl DesCbc {
 #[cfg(feature = "3des")]
 cbc!(
     /// 3DES-CBC (RFC 2451), encrypt-decrypt-encrypt with three keys. **Legacy**: slow, with 64-bit blocks. Not constant-time.
-    TripleDesCbc(des::TdesEde3), 8, "TripleDesCbc", first_half
+    TripleDesCbc(des::TdesEde3), 8, "TripleDesCbc"
 );
 
 #[cfg(feature = "3des")]
@@ -106,7 +108,7 @@ impl TripleDesCbc {
 #[cfg(feature = "blowfish")]
 cbc!(
     /// Blowfish-CBC (RFC 2451). **Legacy**: 64-bit blocks, a schedule of 4168 octets. Not constant-time.
-    BlowfishCbc(blowfish::Blowfish), 8, "BlowfishCbc", first_half
+    BlowfishCbc(blowfish::Blowfish), 8, "BlowfishCbc"
 );
 
 #[cfg(feature = "blowfish")]
@@ -125,7 +127,7 @@ impl BlowfishCbc {
 #[cfg(feature = "cast128")]
 cbc!(
     /// CAST-128-CBC (RFC 2451, 2144). **Legacy**: 64-bit blocks. Not constant-time.
-    Cast128Cbc(cast5::Cast5), 8, "Cast128Cbc", first_half
+    Cast128Cbc(cast5::Cast5), 8, "Cast128Cbc"
 );
 
 #[cfg(feature = "cast128")]

@@ -22,6 +22,27 @@ pub trait Cipher {
 
     /// Decrypts the body.
     fn decrypt(&self, iv: &Iv, body: &mut [u8]);
+
+    /// Encrypts `text` from octet `from` on, and meanwhile hands all of it, from its beginning, to `follow`: in order, and
+    /// in pieces of whole 64 octets but for the last. A MAC that follows hashes one piece while the next is encrypted.
+    fn encrypt_followed(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
+        self.encrypt(iv, text.get_mut(from..).unwrap_or_default());
+        follow(text);
+    }
+
+    /// Encrypts the bodies of several packets, as [`encrypt`](Self::encrypt) would one after the other.
+    fn encrypt_batch(&self, lanes: &mut [Lane<'_>]) {
+        lanes.iter_mut().for_each(|lane| self.encrypt(&lane.iv, lane.body));
+    }
+}
+
+/// One packet of a batch that a [`Cipher`] encrypts.
+#[derive(Debug)]
+pub struct Lane<'a> {
+    /// Its IV.
+    pub iv: Iv,
+    /// What is encrypted.
+    pub body: &'a mut [u8],
 }
 
 /// A [`Cipher`] that hides the body: every one but `Null`.

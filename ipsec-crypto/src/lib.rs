@@ -83,7 +83,7 @@ pub use ccm::{
 };
 #[cfg(feature = "null")]
 pub use cipher::Null;
-pub use cipher::{Cbc, Cipher, Confidential, Iv};
+pub use cipher::{Cbc, Cipher, Confidential, Iv, Lane};
 #[cfg(feature = "aes-cmac")]
 pub use cmac::AesCmac96;
 #[cfg(feature = "aes-ctr")]

@@ -1,6 +1,11 @@
 use core::fmt;
 
-use crate::{Cipher, Confidential, Icv, Iv};
+use heapless::Vec;
+
+use crate::{Cipher, Confidential, Icv, Iv, Lane};
+
+/// Packets of a batch that are looked at together.
+const LANES: usize = 32;
 
 /// The lengths that a suite adds to a packet, in octets. A suite is only given packets taken apart by its own layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +18,18 @@ pub struct Layout {
     pub icv: usize,
     /// What the IV must be.
     pub iv_rule: IvRule,
+}
+
+impl Layout {
+    /// Octets of body in a packet of so many octets.
+    ///
+    /// # Errors
+    /// [`Misfit`] when that is none, or not a multiple of the alignment.
+    pub fn body_of(self, packet: usize) -> Result<usize, Misfit> {
+        let around = HEADER.saturating_add(self.iv).saturating_add(self.icv);
+        let body = packet.checked_sub(around).filter(|&body| body > 0).ok_or(Misfit::TooShort)?;
+        if body.checked_rem(self.align) == Some(0) { Ok(body) } else { Err(Misfit::Unaligned) }
+    }
 }
 
 /// What a suite asks of its IVs.
@@ -39,6 +56,11 @@ pub trait Suite {
     /// # Errors
     /// [`Forged`] when the ICV does not hold; nothing was changed.
     fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged>;
+
+    /// Seals several packets, as [`seal`](Self::seal) would one after the other.
+    fn seal_batch(&self, batch: &mut [Parts<'_>]) {
+        batch.iter_mut().for_each(|parts| self.seal(parts));
+    }
 }
 
 /// The ICV is not what the packet and the key give.
@@ -76,13 +98,9 @@ impl<'a> Parts<'a> {
     /// # Errors
     /// [`Misfit`] when the packet is too short for the layout, or its body is not a multiple of the alignment.
     pub fn split(layout: Layout, packet: &'a mut [u8], seq_high: Option<[u8; 4]>) -> Result<Self, Misfit> {
-        let front = HEADER.saturating_add(layout.iv);
-        let rest = packet.len().checked_sub(layout.icv).ok_or(Misfit::TooShort)?;
-        let body = rest.checked_sub(front).filter(|&body| body > 0).ok_or(Misfit::TooShort)?;
-        if body.checked_rem(layout.align) != Some(0) {
-            return Err(Misfit::Unaligned);
-        }
-        let (authenticated, icv) = packet.split_at_mut_checked(rest).ok_or(Misfit::TooShort)?;
+        layout.body_of(packet.len())?;
+        let text = packet.len().saturating_sub(layout.icv);
+        let (authenticated, icv) = packet.split_at_mut_checked(text).ok_or(Misfit::TooShort)?;
         Ok(Self { authenticated, icv, iv_len: layout.iv, seq_high })
     }
 
@@ -102,6 +120,13 @@ impl<'a> Parts<'a> {
     /// What is encrypted.
     pub fn body(&mut self) -> &mut [u8] {
         self.authenticated.get_mut(HEADER.saturating_add(self.iv_len)..).unwrap_or_default()
+    }
+
+    /// What a separate integrity algorithm covers, in two pieces as by [`integrity_input`](Self::integrity_input), and where
+    /// in the first of them the body begins.
+    pub fn text(&mut self) -> (&mut [u8], usize, &[u8]) {
+        let high = self.seq_high.as_ref().map_or(&[][..], |high| high);
+        (self.authenticated, HEADER.saturating_add(self.iv_len), high)
     }
 
     /// What a separate integrity algorithm covers: header, IV and body, and behind it the high half of ESN or nothing
@@ -196,9 +221,24 @@ impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
     }
 
     fn seal(&self, parts: &mut Parts<'_>) {
-        self.cipher.encrypt(&parts.iv(), parts.body());
-        let tag = self.icv.compute(&parts.integrity_input());
+        let iv = parts.iv();
+        let (text, body, high) = parts.text();
+        let tag = self.icv.compute_over(|absorb| {
+            self.cipher.encrypt_followed(&iv, text, body, absorb);
+            absorb(high);
+        });
         parts.set_icv(tag.as_slice());
+    }
+
+    fn seal_batch(&self, batch: &mut [Parts<'_>]) {
+        if let [alone] = batch {
+            return self.seal(alone);
+        }
+        encrypt_batch(&self.cipher, batch);
+        for parts in batch {
+            let tag = self.icv.compute(&parts.integrity_input());
+            parts.set_icv(tag.as_slice());
+        }
     }
 
     fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
@@ -242,9 +282,23 @@ impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
         self.cipher.encrypt(&parts.iv(), parts.body());
     }
 
+    fn seal_batch(&self, batch: &mut [Parts<'_>]) {
+        encrypt_batch(&self.cipher, batch);
+    }
+
     fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
         self.cipher.decrypt(&parts.iv(), parts.body());
         Ok(())
+    }
+}
+
+fn encrypt_batch(cipher: &impl Cipher, batch: &mut [Parts<'_>]) {
+    for some in batch.chunks_mut(LANES) {
+        let mut lanes: Vec<Lane<'_>, LANES> = Vec::new();
+        for parts in some {
+            let _ = lanes.push(Lane { iv: parts.iv(), body: parts.body() }); // there is room
+        }
+        cipher.encrypt_batch(&mut lanes);
     }
 }
 
