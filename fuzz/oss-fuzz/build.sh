@@ -2,7 +2,9 @@
 # Builds every target into $OUT, each with its seeds and the dictionary. $SRC/ipsec, or $SRC itself, is the repository.
 [ -d "$SRC/ipsec" ] && cd "$SRC/ipsec" || cd "$SRC"
 mkdir -p "$OUT"
-(cd fuzz && cargo +nightly fuzz build -O)
+# The images of OSS-Fuzz choose the compiler themselves.
+nightly=${RUSTUP_TOOLCHAIN:-nightly}
+(cd fuzz && cargo "+$nightly" fuzz build -O)
 seeds=$(mktemp -d)
 cargo run --quiet -p fuzz-harness --bin fuzz-seeds -- "$seeds"
 for source in fuzz/fuzz_targets/*.rs; do

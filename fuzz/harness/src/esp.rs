@@ -1,5 +1,8 @@
 use arbitrary::Unstructured;
-use esp_core::{Envelope, Inbound, OpenError, PadCheck, Padding, null_esp_heuristic, open_with, peek, seal_with};
+use esp_core::{
+    Envelope, Inbound, OpenError, OpenSlot, Outbound, PadCheck, Padding, SealSlot, null_esp_heuristic, open_with, peek,
+    seal_with,
+};
 use ipsec_crypto::{
     Aes128Cbc, AnySuite, CipherAlgorithm as C, EncryptThenMac, HmacSha1_96, IntegrityAlgorithm as I, Parts, Suite,
 };
@@ -138,4 +141,57 @@ pub fn suites(octets: &[u8]) {
     );
     assert_eq!((opened.0.is_ok(), one.data()), (opened.1.is_ok(), two.data()));
     assert!(sealed.0.is_err() || one.data() == payload, "what was sealed comes back");
+}
+
+/// A batch and a loop: the octets say how long each payload is, and what is wrong with its room.
+pub fn batch(octets: &[u8]) {
+    let [choice, how, ahead, rest @ ..] = octets else { return };
+    let (Some(suite_of_loop), Some(suite_of_batch)) = (suite(*choice), suite(*choice)) else { return };
+    let (Ok(spi), (width, check)) = (Spi::new(0x1001), checks(*how)) else { return };
+    // Near the end of the numbers, or not.
+    let mut state = [1, b'C', if width == SeqWidth::Bits32 { 32 } else { 64 }, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, *ahead];
+    if how & 8 == 0 {
+        state[8..11].fill(0);
+    }
+    let mut loops = Outbound::new(spi, suite_of_loop, width);
+    let mut batches = Outbound::new(spi, suite_of_batch, width);
+    assert_eq!((loops.import(&state), batches.import(&state)), (Ok(()), Ok(())));
+
+    let lengths = rest.chunks_exact(2).take(80).map(|pair| usize::from(u16::from_be_bytes([pair[0] & 7, pair[1]])));
+    let rooms: Vec<_> = rest.chunks_exact(2).map(|pair| if pair[0] >> 4 == 15 { 4 } else { 40 }).collect();
+    let mut one_by_one: Vec<Vec<u8>> = lengths.zip(&rooms).map(|(n, room)| vec![n as u8; n + room + 300]).collect();
+    let mut together = one_by_one.clone();
+    let mut iv = |seq: Seq, iv: &mut [u8]| iv.fill(seq.get() as u8);
+    let buffers = together.iter_mut().zip(&rooms);
+    let packets = buffers.filter_map(|(bytes, room)| {
+        let length = bytes.len() - room - 300;
+        PacketBuf::with_headroom(bytes, *room, length).ok()
+    });
+    let mut slots: Vec<_> = packets.map(|packet| SealSlot::new(packet, IpProto::IPV4)).collect();
+    let sealed = batches.seal_batch(&mut slots, &mut iv);
+    assert_eq!(sealed, slots.iter().filter(|slot| matches!(slot.outcome, Some(Ok(_)))).count());
+    for ((bytes, room), slot) in one_by_one.iter_mut().zip(&rooms).zip(&slots) {
+        let length = bytes.len() - room - 300;
+        let Ok(mut packet) = PacketBuf::with_headroom(bytes, *room, length) else { return };
+        let outcome = loops.seal(&mut packet, IpProto::IPV4, &mut iv);
+        assert_eq!((Some(outcome), packet.data()), (slot.outcome, slot.packet.data()));
+    }
+    assert_eq!(loops.counter().peek(), batches.counter().peek());
+
+    // And back, with one of them twice.
+    let mut received: Vec<Vec<u8>> = slots.iter().map(|slot| slot.packet.data().to_vec()).collect();
+    received.extend(received.get(usize::from(*ahead) % 8).cloned());
+    let mut copies = received.clone();
+    let (Some(suite_of_loop), Some(suite_of_batch)) = (suite(*choice), suite(*choice)) else { return };
+    let (mut loops, mut batches) = (Inbound::new(spi, suite_of_loop, width), Inbound::new(spi, suite_of_batch, width));
+    loops.set_pad_check(check);
+    batches.set_pad_check(check);
+    let mut slots: Vec<_> = copies.iter_mut().map(|bytes| OpenSlot::new(PacketBuf::received(bytes))).collect();
+    batches.open_batch(&mut slots);
+    for (bytes, slot) in received.iter_mut().zip(&slots) {
+        let mut packet = PacketBuf::received(bytes);
+        let outcome = loops.open(&mut packet);
+        assert_eq!((Some(outcome), packet.data()), (slot.outcome, slot.packet.data()));
+    }
+    assert_eq!(loops.window().top(), batches.window().top());
 }

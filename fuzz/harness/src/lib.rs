@@ -31,6 +31,7 @@ targets! {
     esp_open = esp::open, "any octets as an ESP packet, for every suite";
     esp_hostile = esp::hostile, "authentic ESP around any plaintext: pad lengths, next headers, inner packets";
     esp_suites = esp::suites, "a suite chosen at compile time and the same at run time do the same";
+    esp_batch = esp::batch, "a batch does what a loop does, octet for octet";
     ah_verify = ah::verify, "any octets as a packet with AH";
     ah_mutable = ah::mutable, "what AH sees of the headers, and what a slow second version sees";
     headers = headers::headers, "any octets as IPv4 and IPv6: chains, places, gaps, selectors, MSS, ICMP";

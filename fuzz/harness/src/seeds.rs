@@ -22,6 +22,9 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "esp_open" => esp().into_iter().map(front(&[0, 0])).collect(),
         "esp_hostile" => (0..45).map(|n| [&[n % 15, n], &[0x45; 30][..], &[1, 2, n % 4, 4]].concat()).collect(),
         "esp_suites" => vec![vec![7; 40], vec![0; 100]],
+        "esp_batch" => {
+            (0..30).map(|n| [&[n % 15, n, 250][..], &[0, 64, 5, 128, 0xf0, 9, 0, n].repeat(10)].concat()).collect()
+        }
         "ah_verify" | "ah_mutable" => packets().into_iter().map(front(&[0])).collect(),
         "headers" | "udp" => packets(),
         "tunnel" => packets().into_iter().map(front(&[0, 4])).collect(),
