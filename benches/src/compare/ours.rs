@@ -1,0 +1,202 @@
+//! Ours: typed and chosen at run time, one packet at a time and in batches, of one SA and of four.
+
+use std::hint::black_box;
+
+use esp_core::{Inbound, OpenSlot, Outbound, SealSlot};
+use ipsec_crypto::*;
+use ipsec_packet::{IpProto, PacketBuf, ReplayWindow, Seq, SeqWidth, Spi};
+
+use super::suite::{Cipher, KEY, Mac, Sizes, Suite as Spec};
+use super::{Contender, Op, PACKETS};
+
+/// Room in front of each payload, and behind.
+const FRONT: usize = 32;
+const ROOM: usize = 1600;
+
+/// Everything ours for a cell.
+pub fn contenders(spec: Spec, op: Op, sizes: Sizes) -> Vec<Contender> {
+    let mut all = typed(spec, op, sizes);
+    let any = move || {
+        let cipher = match spec.cipher {
+            Cipher::Null => CipherAlgorithm::Null,
+            Cipher::DesCbc => CipherAlgorithm::DesCbc,
+            Cipher::TripleDesCbc => CipherAlgorithm::TripleDesCbc,
+            Cipher::BlowfishCbc => CipherAlgorithm::BlowfishCbc,
+            Cipher::Cast128Cbc => CipherAlgorithm::Cast128Cbc,
+            Cipher::AesCbc(_) => CipherAlgorithm::AesCbc,
+            Cipher::AesCtr(_) => CipherAlgorithm::AesCtr,
+            Cipher::AesGcm(_) => CipherAlgorithm::AesGcm16,
+            Cipher::AesCcm(_) => CipherAlgorithm::AesCcm16,
+            Cipher::ChaCha20Poly1305 => CipherAlgorithm::ChaCha20Poly1305,
+        };
+        let mac = match spec.mac {
+            Mac::None => IntegrityAlgorithm::None,
+            Mac::Md5 => IntegrityAlgorithm::HmacMd5_96,
+            Mac::Sha1 => IntegrityAlgorithm::HmacSha1_96,
+            Mac::Sha256 => IntegrityAlgorithm::HmacSha2_256_128,
+        };
+        AnySuite::from_slices(cipher, &KEY[..spec.key() + spec.salt()], mac, &KEY[..spec.mac_key()]).expect("a suite")
+    };
+    all.push(packet_by_packet("ours-any", "packet", op, sizes, 1, &any));
+    all
+}
+
+fn typed(spec: Spec, op: Op, sizes: Sizes) -> Vec<Contender> {
+    fn key<const N: usize>() -> [u8; N] {
+        *KEY.first_chunk().expect("a key")
+    }
+    fn salt<const N: usize>(at: usize) -> [u8; N] {
+        *KEY[at..].first_chunk().expect("a salt")
+    }
+    macro_rules! of {
+        ($suite:expr) => {
+            modes(op, sizes, &|| $suite)
+        };
+    }
+    match (spec.cipher, spec.mac) {
+        (Cipher::AesCbc(16), Mac::Sha1) => {
+            of!(EncryptThenMac::new(Aes128Cbc::new(&key()), HmacSha1_96::new(&key())))
+        }
+        (Cipher::AesCbc(16), Mac::Sha256) => {
+            of!(EncryptThenMac::new(Aes128Cbc::new(&key()), HmacSha2_256_128::new(&key())))
+        }
+        (Cipher::AesCbc(16), Mac::Md5) => of!(EncryptThenMac::new(Aes128Cbc::new(&key()), HmacMd5_96::new(&key()))),
+        (Cipher::AesCbc(32), Mac::Sha256) => {
+            of!(EncryptThenMac::new(Aes256Cbc::new(&key()), HmacSha2_256_128::new(&key())))
+        }
+        (Cipher::AesCtr(16), Mac::Sha1) => {
+            of!(EncryptThenMac::new(Aes128Ctr::new(&key(), salt(16)), HmacSha1_96::new(&key())))
+        }
+        (Cipher::Null, Mac::Sha1) => of!(EncryptThenMac::new(Null, HmacSha1_96::new(&key()))),
+        (Cipher::TripleDesCbc, Mac::Md5) => {
+            of!(EncryptThenMac::new(TripleDesCbc::new(&key()).expect("a key"), HmacMd5_96::new(&key())))
+        }
+        (Cipher::DesCbc, Mac::Md5) => {
+            of!(EncryptThenMac::new(DesCbc::new(&key()).expect("a key"), HmacMd5_96::new(&key())))
+        }
+        (Cipher::BlowfishCbc, Mac::Sha1) => {
+            of!(EncryptThenMac::new(BlowfishCbc::from_slice(&KEY[..16]).expect("a key"), HmacSha1_96::new(&key())))
+        }
+        (Cipher::Cast128Cbc, Mac::Sha1) => {
+            of!(EncryptThenMac::new(Cast128Cbc::from_slice(&KEY[..16]).expect("a key"), HmacSha1_96::new(&key())))
+        }
+        (Cipher::AesGcm(16), Mac::None) => of!(Aes128Gcm16::new(&key(), salt(16))),
+        (Cipher::AesGcm(32), Mac::None) => of!(Aes256Gcm16::new(&key(), salt(32))),
+        (Cipher::AesCcm(16), Mac::None) => of!(Aes128Ccm16::new(&key(), salt(16))),
+        (Cipher::ChaCha20Poly1305, Mac::None) => of!(ChaCha20Poly1305::new(&key(), salt(32))),
+        _ => Vec::new(),
+    }
+}
+
+fn modes<S: Suite + 'static>(op: Op, sizes: Sizes, suite: &dyn Fn() -> S) -> Vec<Contender> {
+    let mut all = vec![
+        packet_by_packet("ours", "packet", op, sizes, 1, suite),
+        packet_by_packet("ours", "packet-4sa", op, sizes, 4, suite),
+    ];
+    for (mode, at_once) in [("batch1", 1), ("batch8", 8), ("batch32", 32)] {
+        all.push(match op {
+            Op::Seal => seal_batch(mode, sizes, at_once, suite()),
+            Op::Open => open_batch(mode, sizes, at_once, suite),
+        });
+    }
+    all
+}
+
+fn spi(n: usize) -> Spi {
+    Spi::new(0x1001 + n as u32).expect("an spi")
+}
+
+fn iv(seq: Seq, iv: &mut [u8]) {
+    iv.fill(seq.get() as u8);
+}
+
+fn packet_by_packet<S: Suite + 'static>(
+    name: &'static str,
+    mode: &'static str,
+    op: Op,
+    sizes: Sizes,
+    sas: usize,
+    suite: &dyn Fn() -> S,
+) -> Contender {
+    let mut senders: Vec<_> = (0..sas).map(|n| Outbound::new(spi(n), suite(), SeqWidth::Extended64)).collect();
+    let run: Box<dyn FnMut()> = match op {
+        Op::Seal => {
+            let mut buffers = vec![[0u8; ROOM]; PACKETS];
+            Box::new(move || {
+                for (n, buffer) in buffers.iter_mut().enumerate() {
+                    let mut packet = PacketBuf::with_headroom(buffer, FRONT, sizes.payload(n)).expect("room");
+                    black_box(senders[n % sas].seal(&mut packet, IpProto::IPV4, &mut iv).expect("sealed"));
+                }
+            })
+        }
+        Op::Open => {
+            let sealed = sealed(&mut senders, sizes);
+            let mut receivers: Vec<_> =
+                (0..sas).map(|n| Inbound::<S>::new(spi(n), suite(), SeqWidth::Extended64)).collect();
+            let mut buffers = vec![[0u8; ROOM]; PACKETS];
+            Box::new(move || {
+                for receiver in &mut receivers {
+                    *receiver.window_mut() = ReplayWindow::new();
+                }
+                for (n, (buffer, sealed)) in buffers.iter_mut().zip(&sealed).enumerate() {
+                    buffer[..sealed.len()].copy_from_slice(sealed);
+                    let mut packet = PacketBuf::with_headroom(buffer, 0, sealed.len()).expect("room");
+                    black_box(receivers[n % sas].open(&mut packet).expect("opened"));
+                }
+            })
+        }
+    };
+    Contender { name, mode, run }
+}
+
+fn sealed<S: Suite>(senders: &mut [Outbound<S>], sizes: Sizes) -> Vec<Vec<u8>> {
+    (0..PACKETS)
+        .map(|n| {
+            let mut buffer = [0u8; ROOM];
+            let mut packet = PacketBuf::with_headroom(&mut buffer, FRONT, sizes.payload(n)).expect("room");
+            let of = n % senders.len();
+            senders[of].seal(&mut packet, IpProto::IPV4, &mut iv).expect("sealed");
+            packet.data().to_vec()
+        })
+        .collect()
+}
+
+fn seal_batch<S: Suite + 'static>(mode: &'static str, sizes: Sizes, at_once: usize, suite: S) -> Contender {
+    let mut sender = Outbound::new(spi(0), suite, SeqWidth::Extended64);
+    let mut buffers = vec![[0u8; ROOM]; PACKETS];
+    let run = Box::new(move || {
+        let mut slots: Vec<_> = buffers
+            .iter_mut()
+            .enumerate()
+            .map(|(n, buffer)| PacketBuf::with_headroom(buffer, FRONT, sizes.payload(n)).expect("room"))
+            .map(|packet| SealSlot::new(packet, IpProto::IPV4))
+            .collect();
+        for slots in slots.chunks_mut(at_once) {
+            assert_eq!(black_box(sender.seal_batch(slots, &mut iv)), slots.len());
+        }
+    });
+    Contender { name: "ours", mode, run }
+}
+
+fn open_batch<S: Suite + 'static>(
+    mode: &'static str,
+    sizes: Sizes,
+    at_once: usize,
+    suite: &dyn Fn() -> S,
+) -> Contender {
+    let sealed = sealed(&mut [Outbound::new(spi(0), suite(), SeqWidth::Extended64)], sizes);
+    let mut receiver = Inbound::<S>::new(spi(0), suite(), SeqWidth::Extended64);
+    let mut buffers = vec![[0u8; ROOM]; PACKETS];
+    let run = Box::new(move || {
+        *receiver.window_mut() = ReplayWindow::new();
+        let mut slots = Vec::with_capacity(PACKETS);
+        for (buffer, sealed) in buffers.iter_mut().zip(&sealed) {
+            buffer[..sealed.len()].copy_from_slice(sealed);
+            slots.push(OpenSlot::new(PacketBuf::with_headroom(buffer, 0, sealed.len()).expect("room")));
+        }
+        for slots in slots.chunks_mut(at_once) {
+            assert_eq!(black_box(receiver.open_batch(slots)), slots.len());
+        }
+    });
+    Contender { name: "ours", mode, run }
+}
