@@ -31,3 +31,8 @@ pub fn peek(esp: &[u8]) -> Result<Peek, TooShort> {
     let (spi, seq_low) = (u32::from_be_bytes([s0, s1, s2, s3]), u32::from_be_bytes([n0, n1, n2, n3]));
     Ok(Peek { spi, seq_low, len: esp.len() })
 }
+
+/// The header, as it is sent.
+pub(crate) const fn write([s0, s1, s2, s3]: [u8; 4], [n0, n1, n2, n3]: [u8; 4]) -> [u8; HEADER] {
+    [s0, s1, s2, s3, n0, n1, n2, n3]
+}

@@ -43,7 +43,7 @@ impl Padding {
         let at_least = self.floor(layout);
         let used = payload.saturating_add(at_least).saturating_add(2);
         let align = self.align(layout);
-        let missing = align.saturating_sub(used.checked_rem(align).unwrap_or(0)) & align.saturating_sub(1);
+        let missing = used.wrapping_neg() & align.saturating_sub(1);
         u8::try_from(at_least.saturating_add(missing)).unwrap_or(u8::MAX)
     }
 

@@ -3,8 +3,9 @@ use core::fmt;
 use ipsec_crypto::{Layout, Misfit, Parts, Suite};
 use ipsec_packet::{Exhausted, IpProto, NoRoom, PacketBuf, Seq, SeqWidth, Spi};
 
+use crate::header::HEADER;
 use crate::size::overhead;
-use crate::{Padding, padding};
+use crate::{Padding, header, padding};
 
 /// What the envelope of one packet says.
 #[derive(Clone, Copy, Debug)]
@@ -57,15 +58,20 @@ pub(crate) fn frame<'p>(
     layout.body_of(total).map_err(SealError::Layout)?;
     packet.room_for(room.front, room.back)?;
 
-    packet.prepend(iv)?;
-    packet.prepend(&envelope.seq.low())?;
-    packet.prepend(&envelope.spi.to_be_bytes())?;
-    packet.push_back(envelope.padding.tfc(payload))?.fill(0);
-    let tfc_end = payload.saturating_add(envelope.padding.tfc(payload));
-    let pad = envelope.padding.len(layout, tfc_end);
-    padding::write(packet.push_back(pad.into())?);
-    packet.append(&[pad, envelope.next_header.0])?;
-    packet.push_back(layout.icv)?;
+    let (spi, seq) = (envelope.spi.to_be_bytes(), envelope.seq.low());
+    if let Some((fixed, carried)) = packet.push_front(room.front)?.split_first_chunk_mut::<HEADER>() {
+        *fixed = header::write(spi, seq);
+        carried.iter_mut().zip(iv).for_each(|(to, from)| *to = *from);
+    }
+    let tfc = envelope.padding.tfc(payload);
+    let pad = envelope.padding.len(layout, payload.saturating_add(tfc));
+    let (zeros, rest) = packet.push_back(room.back)?.split_at_mut_checked(tfc).unwrap_or_default();
+    zeros.fill(0);
+    let (padding, rest) = rest.split_at_mut_checked(pad.into()).unwrap_or_default();
+    padding::write(padding);
+    if let Some(trailer) = rest.first_chunk_mut() {
+        *trailer = [pad, envelope.next_header.0];
+    }
     Parts::split(layout, packet.data_mut(), high_half(envelope.seq, envelope.width)).map_err(SealError::Layout)
 }
 

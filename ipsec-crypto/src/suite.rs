@@ -12,7 +12,7 @@ const LANES: usize = 32;
 pub struct Layout {
     /// IV carried in each packet, at most 16.
     pub iv: usize,
-    /// What the encrypted body is padded to: the cipher's block, but at least 4 (RFC 4303 2.4).
+    /// What the encrypted body is padded to, a power of two: the cipher's block, but at least 4 (RFC 4303 2.4).
     pub align: usize,
     /// ICV at the end.
     pub icv: usize,
@@ -28,7 +28,8 @@ impl Layout {
     pub fn body_of(self, packet: usize) -> Result<usize, Misfit> {
         let around = HEADER.saturating_add(self.iv).saturating_add(self.icv);
         let body = packet.checked_sub(around).filter(|&body| body > 0).ok_or(Misfit::TooShort)?;
-        if body.checked_rem(self.align) == Some(0) { Ok(body) } else { Err(Misfit::Unaligned) }
+        let fits = self.align.is_power_of_two() && body & self.align.saturating_sub(1) == 0;
+        if fits { Ok(body) } else { Err(Misfit::Unaligned) }
     }
 }
 
