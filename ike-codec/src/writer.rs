@@ -131,11 +131,14 @@ impl<'b> MessageWriter<'b> {
     /// needs (RFC 2409 appendix B), and what peers that pad to four octets send in clear.
     ///
     /// # Errors
-    /// [`NoSpace`].
+    /// As [`payload`](Self::payload).
     pub fn finish_padded(mut self, block: usize) -> Result<&'b mut [u8], NoSpace> {
         let body = self.body.len.saturating_sub(Header::LEN);
-        let padding = body.next_multiple_of(block.max(1)).saturating_sub(body);
-        for _ in 0..padding {
+        let padded = body.checked_next_multiple_of(block.max(1)).ok_or(NoSpace)?;
+        if padded > MAX_MESSAGE.saturating_sub(Header::LEN) {
+            return Err(NoSpace);
+        }
+        for _ in body..padded {
             self.body.put(&[0])?;
         }
         Ok(self.finish())

@@ -3,7 +3,8 @@
 
 use ike_codec::{
     Body, Chain, DecodeErrorKind, Doi, ExchangeKind, Framed, Header, Message, MessageWriter, NatTraversal, PayloadKind,
-    Port, ProposalHead, ProtocolId, Situation, TransformHead, TransformId, unframe_udp,
+    Port, ProposalHead, ProtocolId, Situation, StreamError, TCP_PREFIX, TransformHead, TransformId, strip_tcp_prefix,
+    unframe_udp,
 };
 
 fn message<'b>(buf: &'b mut [u8], kind: PayloadKind, body: &[u8]) -> &'b [u8] {
@@ -39,6 +40,23 @@ fn x3_port_500_carries_esp_behind_eight_zeros_in_the_first_drafts_only() {
     assert_eq!(unframe_udp(Port::Ike, &esp), Framed::Ike(&esp));
     assert_eq!(unframe_udp(Port::IkeAndEsp, &[1; 30]), Framed::Ike(&[1; 30]));
     assert_eq!(unframe_udp(Port::IkeAndEsp, &[0xff]), Framed::KeepAlive);
+}
+
+#[test]
+fn the_prefix_of_a_stream_is_awaited_while_it_may_still_come_and_refused_once_it_cannot() {
+    assert_eq!(TCP_PREFIX, *b"IKETCP");
+    for end in 0..TCP_PREFIX.len() {
+        let (so_far, next) = (&TCP_PREFIX[..end], TCP_PREFIX[end]);
+        assert_eq!(strip_tcp_prefix(so_far), Ok(None), "{end}");
+        for wrong in [0, next.to_ascii_lowercase(), next ^ 1, 0xff] {
+            let short = [so_far, &[wrong]].concat();
+            let long = [so_far, &[wrong], b"IKETCP"].concat();
+            assert_eq!(strip_tcp_prefix(&short), Err(StreamError::NoPrefix), "{short:02x?}");
+            assert_eq!(strip_tcp_prefix(&long), Err(StreamError::NoPrefix), "{long:02x?}");
+        }
+    }
+    assert_eq!(strip_tcp_prefix(b"IKETCP"), Ok(Some(&[][..])));
+    assert_eq!(strip_tcp_prefix(b"IKETCP\0\x20"), Ok(Some(&[0, 0x20][..])));
 }
 
 #[test]
@@ -109,6 +127,42 @@ fn a_strict_reader_refuses_what_a_lenient_one_keeps() {
     assert_eq!(Chain::decrypted(PayloadKind::HASH, &hash).unwrap().check_strictly(), Ok(()));
     let error = Chain::decrypted(PayloadKind::HASH, &padded).unwrap().check_strictly().unwrap_err();
     assert_eq!((error.kind, error.offset), (UnparsedBytes, 36));
+}
+
+#[test]
+fn a_strict_reader_takes_what_the_documents_assign() {
+    use DecodeErrorKind::Unassigned;
+    let sa = |protocol, id, attributes: &[u8]| {
+        let length = u8::try_from(attributes.len()).unwrap();
+        let head = [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 16 + length, 1, protocol, 0, 1, 0, 0, 0, 8 + length, 1, id, 0, 0];
+        [&head[..], attributes].concat()
+    };
+    // Encryption, hash, authentication, group, lifetime and key length of phase 1; 16 is a group order (RFC 2409 A).
+    let oakley: Vec<u8> = [1, 2, 3, 4, 11, 12, 14].into_iter().flat_map(|kind| [0x80, kind, 0, 1]).collect();
+    for (kind, body, expected) in [
+        (1, sa(1, 1, &oakley), None),
+        (1, sa(1, 1, &[0, 16, 0, 3, 1, 2, 3]), None),
+        (1, sa(3, 12, &[0, 16, 0, 3, 1, 2, 3]), Some(Unassigned)),
+        // AH_MD5, AH_SHA and AH_DES; 0 and 1 are reserved (RFC 2407 4.4.3).
+        (1, sa(2, 0, &[]), Some(Unassigned)),
+        (1, sa(2, 1, &[]), Some(Unassigned)),
+        (1, sa(2, 2, &[]), None),
+        (1, sa(2, 3, &[]), None),
+        (1, sa(2, 4, &[]), None),
+        // GDOI, and DOI 0 built otherwise.
+        (1, vec![0, 0, 0, 2, 9], None),
+        (1, vec![0, 0, 0, 0, 9], None),
+        (1, vec![0, 0, 0, 9, 9], Some(Unassigned)),
+        (5, vec![1, 0, 0, 0, 192, 0, 2, 1], None),
+        (5, [&[3, 17, 1, 244][..], b"a@b.c"].concat(), None),
+        (21, vec![1, 0, 0, 0, 192, 0, 2, 1], None),
+        (131, [&[5, 0, 0, 0][..], &[7; 16]].concat(), None),
+    ] {
+        let mut buf = [0; 100];
+        let bytes = message(&mut buf, PayloadKind(kind), &body);
+        assert!(Message::parse(bytes).is_ok(), "{kind} {body:02x?}");
+        assert_eq!(Message::parse_strict(bytes).err().map(|e| e.kind), expected, "{kind} {body:02x?}");
+    }
 }
 
 #[test]

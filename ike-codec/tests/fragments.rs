@@ -255,6 +255,20 @@ fn a_fragment_is_not_written_into_too_little_room_nor_of_no_message() {
 }
 
 #[test]
+fn a_message_is_cut_into_sixty_four_fragments_and_not_into_sixty_five() {
+    let message = common::one(13, &[7; 32]);
+    assert_eq!(message.len(), 64);
+    for number in 1..=64 {
+        let mut buf = [0; 50];
+        let written = write_fragment(&mut buf, &message, 1, number, 1).unwrap().unwrap();
+        let expected = fragment(1, number, u8::from(number == 64), &[message[usize::from(number) - 1]]);
+        assert_eq!(written[28..], expected[28..], "{number}");
+    }
+    assert_eq!(write_fragment(&mut [0; 50], &message, 1, 65, 1), Ok(None));
+    assert_eq!(write_fragment(&mut [0; 50], &common::one(13, &[7; 33]), 1, 1, 1), Err(NoSpace));
+}
+
+#[test]
 fn number_zero_is_refused_by_the_parser_already() {
     let error = Message::parse(&fragment(1, 0, 1, b"x")).unwrap_err();
     assert_eq!((error.kind, error.offset), (DecodeErrorKind::FragmentNumber, 32));

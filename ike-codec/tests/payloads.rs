@@ -46,6 +46,31 @@ fn a_header_has_the_fields_of_rfc_2408_3_1() {
 }
 
 #[test]
+fn exchange_types_from_240_are_for_private_use() {
+    for number in 0..=255u8 {
+        let private = (240..=255).contains(&number);
+        assert_eq!(ExchangeKind(number).is_private(), private, "{number}");
+    }
+}
+
+#[test]
+fn flags_are_sets_of_bits() {
+    let (one, two) = (Flags::ENCRYPTION, Flags::ENCRYPTION.with(Flags::COMMIT));
+    assert_eq!((two, two.with(one), one.with(one), two.with(two)), (Flags(3), Flags(3), Flags(1), Flags(3)));
+    assert_eq!((two.without(one), two.without(two), one.without(Flags::COMMIT)), (Flags::COMMIT, Flags(0), one));
+    assert!(two.contains(one) && !one.contains(two));
+}
+
+#[test]
+fn the_flags_of_ikev2_are_the_bits_3_to_5() {
+    // X X R V I X X X, the lowest bit last (RFC 7296 3.1).
+    for bits in 0..=255u8 {
+        let expected = [3, 4, 5].into_iter().any(|bit| bits & (1 << bit) != 0);
+        assert_eq!(Flags(bits).has_ikev2(), expected, "{bits:#010b}");
+    }
+}
+
+#[test]
 fn an_sa_has_the_fields_of_rfc_2407_4_6_1_and_rfc_2408_3_5_and_3_6() {
     let body = hex("00000001 00000001
          02 00 0028  01 03 04 02  c0ffee01
@@ -98,6 +123,67 @@ fn labels_of_a_situation_stand_before_the_proposals() {
             assert_eq!((sa.situation.0, sa.labels), (u32::from(situation), &labels[..]));
             assert_eq!(sa.proposals().next().map(|p| usize::from(p.offset)), Some(40 + labels.len()));
         });
+    }
+}
+
+#[test]
+fn a_level_and_a_category_are_padded_to_whole_words() {
+    // A level counts octets, a category bits.
+    for (octets, bits, words) in
+        [(0, 0, 0), (1, 1, 2), (4, 32, 2), (5, 33, 4), (8, 64, 4), (3, 31, 2), (0, 40, 2), (4, 65, 4), (1, 8, 2)]
+    {
+        for situation in [2, 4] {
+            let level = [&[0, octets, 0, 0][..], &vec![7; usize::from(octets).next_multiple_of(4)]].concat();
+            let labels = [&[0, 0, 0, 1][..], &level, &[0, bits, 0, 0]].concat();
+            let category = vec![0xff; 12 + 4 * words - labels.len()];
+            let labels = [labels, category].concat();
+            let body = [&[0, 0, 0, 1, 0, 0, 0, situation][..], &labels, &hex(PROPOSAL)].concat();
+            with(1, &body, |view| {
+                let Body::SecurityAssociation(sa) = view else { panic!("{view:?}") };
+                assert_eq!((sa.labels, sa.proposals().count()), (&labels[..], 1), "{octets} octets, {bits} bits");
+            });
+            let strictly = Message::parse_strict(&one(1, &body)).map(|message| message.payloads().count());
+            assert_eq!(strictly, Ok(1), "{octets} octets, {bits} bits");
+        }
+    }
+}
+
+#[test]
+fn the_reserved_fields_of_all_labels_are_refused_only_strictly() {
+    let labels =
+        hex("00000007  0003 0000 aabbcc00  0009 0000 ff800000  0004 0000 01020304  0021 0000 ffffffff 80000000");
+    let good = one(1, &[&hex("00000001 00000006")[..], &labels, &hex(PROPOSAL)].concat());
+    Message::parse_strict(&good).unwrap();
+    for field in [6, 14, 22, 30] {
+        for at in [40 + field, 41 + field] {
+            let mut bytes = good.clone();
+            assert_eq!(std::mem::replace(&mut bytes[at], 1), 0);
+            assert_eq!(Message::parse(&bytes).unwrap().write(&mut [0; 200]).unwrap(), &bytes[..], "{at}");
+            let error = Message::parse_strict(&bytes).unwrap_err();
+            assert_eq!((error.kind, error.offset), (Kind::Reserved, 28), "{at}");
+        }
+    }
+}
+
+#[test]
+fn every_situation_of_rfc_2407_4_2_is_taken_strictly_and_no_other_bit() {
+    let label = hex("0001 0000 aa000000  0000 0000");
+    for situation in 1..=7u8 {
+        let count = (situation >> 1).count_ones() as usize;
+        let labels = if count == 0 { Vec::new() } else { [hex("00000007"), label.repeat(count)].concat() };
+        let body = [&[0, 0, 0, 1, 0, 0, 0, situation][..], &labels, &hex(PROPOSAL)].concat();
+        let good = one(1, &body);
+        assert!(Message::parse_strict(&good).is_ok(), "{situation}");
+        for (at, bit) in [(36, 0x80), (37, 1), (38, 0x10), (39, 8), (39, 0x80)] {
+            let mut bytes = good.clone();
+            bytes[at] |= bit;
+            assert!(Message::parse(&bytes).is_ok(), "{situation}, {bit:#x} at {at}");
+            assert_eq!(
+                Message::parse_strict(&bytes).unwrap_err().kind,
+                Kind::Reserved,
+                "{situation}, {bit:#x} at {at}"
+            );
+        }
     }
 }
 
@@ -360,6 +446,7 @@ fn every_error_of_the_parser_has_its_kind_and_offset() {
         ("CERTREQ empty", one(7, &[]), Kind::BodyTooShort(PayloadKind::CERTIFICATE_REQUEST), 32),
         ("notification short", one(11, &[0; 7]), Kind::BodyTooShort(PayloadKind::NOTIFICATION), 32),
         ("notification SPI", one(11, &hex("00000001 03 04 000e 010203")), Kind::Cut(PayloadKind::NOTIFICATION), 32),
+        ("notification without SPI", one(11, &hex("00000001 03 04 000e")), Kind::Cut(PayloadKind::NOTIFICATION), 32),
         ("delete short", one(12, &[0; 7]), Kind::BodyTooShort(PayloadKind::DELETE), 32),
         ("delete over", one(12, &hex("00000001 03 04 0002 01020304")), Kind::SpiCount { count: 2, size: 4 }, 32),
         ("delete under", one(12, &hex("00000001 03 04 0000 01020304")), Kind::SpiCount { count: 0, size: 4 }, 32),

@@ -2,8 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use ike_codec::{
-    Auth65001, Certificate11, EncapsulationMode, FragmentationUse, Meaning, NatTraversal, NatTraversals, Notify40503,
-    PayloadKind, Quirks, identify, vendor_ids,
+    Auth65001, Certificate11, EncapsulationMode, ExchangeKind, FragmentationUse, Header, Meaning, Message,
+    MessageWriter, NatTraversal, NatTraversals, Notify40503, PayloadKind, Quirks, identify, vendor_ids,
 };
 use md5::{Digest, Md5};
 
@@ -252,6 +252,67 @@ fn x2_ambiguous_numbers_are_told_apart_by_vendor_ids() {
     assert_eq!(quirks(&["isakmpd, OpenBSD 4.0"]).certificate_11(), Certificate11::KeyNote);
     assert_eq!(quirks(&[]).certificate_11(), Certificate11::RawRsa);
     assert!(!quirks(&["Check Point FireWall-1"]).tolerates_message_padding());
+}
+
+#[test]
+fn x2_gss_api_or_windows_alone_speaks_for_gss_api_and_xauth_against_it() {
+    let (gss, windows) = ("GSS-API authentication method", "Microsoft ISAKMP/Oakley");
+    for names in [&[gss][..], &[windows], &[windows, gss]] {
+        assert_eq!(quirks(names).auth_65001(), Auth65001::GssApi, "{names:?}");
+    }
+    for names in [&[][..], &["Dead Peer Detection"], &["XAUTH"], &[gss, "XAUTH"], &[windows, "XAUTH"]] {
+        assert_eq!(quirks(names).auth_65001(), Auth65001::XauthPreSharedKey, "{names:?}");
+    }
+}
+
+#[test]
+fn x2_racoon_that_names_unity_sends_heartbeats_still() {
+    for names in [["KAME racoon", "Cisco Unity"], ["Cisco Unity", "ipsec-tools racoon"]] {
+        let quirks = quirks(&names);
+        assert!(quirks.cisco && quirks.racoon);
+        assert_eq!(quirks.notify_40503(), Notify40503::Heartbeat, "{names:?}");
+    }
+    assert_eq!(quirks(&["strongSwan"]).notify_40503(), Notify40503::Heartbeat, "a hash of the key is for Cisco only");
+}
+
+#[test]
+fn messages_may_be_padded_for_everybody_but_check_point() {
+    for names in [&[][..], &["strongSwan"], &["Cisco Unity", "XAUTH"]] {
+        assert!(quirks(names).tolerates_message_padding(), "{names:?}");
+    }
+    assert!(!quirks(&["XAUTH", "Check Point FireWall-1"]).tolerates_message_padding());
+}
+
+#[test]
+fn a_document_that_is_named_twice_stays_in_the_set() {
+    for one in NatTraversal::ALL {
+        let set = NatTraversals::NONE.with(one);
+        assert!(set.contains(one) && set.with(one) == set, "{one:?}");
+        assert_eq!(NatTraversals::ALL.with(one), NatTraversals::ALL, "{one:?}");
+    }
+    // The drafts 08 and 09 are one document here, and a peer may name both.
+    let both = quirks(&["draft-ietf-ipsec-nat-t-ike-08", "draft-ietf-ipsec-nat-t-ike-09"]).nat_traversal;
+    assert_eq!(both, NatTraversals::NONE.with(NatTraversal::Draft08));
+}
+
+#[test]
+fn the_quirks_of_a_message_are_those_of_all_its_vendor_ids() {
+    let names = ["XAUTH", "RFC 3947 NAT traversal", "Dead Peer Detection", "Check Point FireWall-1"];
+    let mut buf = [0; 256];
+    let mut writer = MessageWriter::new(&mut buf, &Header::new([1; 8], [0; 8], ExchangeKind::MAIN, 0)).unwrap();
+    writer.bytes(PayloadKind::NONCE, &[7; 8]).unwrap();
+    for name in names {
+        let id = vendor_ids().iter().find(|id| id.name == name).unwrap();
+        writer.bytes(PayloadKind::VENDOR_ID, id.bytes).unwrap();
+    }
+    writer.bytes(PayloadKind::VENDOR_ID, b"nobody knows").unwrap();
+    // The octets of a vendor ID in another payload say nothing.
+    let unity = vendor_ids().iter().find(|id| id.name == "Cisco Unity").unwrap();
+    writer.bytes(PayloadKind::HASH, unity.bytes).unwrap();
+    let found = Quirks::of(&Message::parse(writer.finish()).unwrap());
+    assert_eq!(found, quirks(&names));
+    assert!(found.xauth && found.dead_peer_detection && found.check_point && !found.unity);
+    assert_eq!(found.nat_traversal, NatTraversals::NONE.with(NatTraversal::Rfc3947));
 }
 
 #[test]
