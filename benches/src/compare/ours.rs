@@ -16,29 +16,35 @@ const ROOM: usize = 1600;
 /// Everything ours for a cell.
 pub fn contenders(spec: Spec, op: Op, sizes: Sizes) -> Vec<Contender> {
     let mut all = typed(spec, op, sizes);
-    let any = move || {
-        let cipher = match spec.cipher {
-            Cipher::Null => CipherAlgorithm::Null,
-            Cipher::DesCbc => CipherAlgorithm::DesCbc,
-            Cipher::TripleDesCbc => CipherAlgorithm::TripleDesCbc,
-            Cipher::BlowfishCbc => CipherAlgorithm::BlowfishCbc,
-            Cipher::Cast128Cbc => CipherAlgorithm::Cast128Cbc,
-            Cipher::AesCbc(_) => CipherAlgorithm::AesCbc,
-            Cipher::AesCtr(_) => CipherAlgorithm::AesCtr,
-            Cipher::AesGcm(_) => CipherAlgorithm::AesGcm16,
-            Cipher::AesCcm(_) => CipherAlgorithm::AesCcm16,
-            Cipher::ChaCha20Poly1305 => CipherAlgorithm::ChaCha20Poly1305,
-        };
-        let mac = match spec.mac {
-            Mac::None => IntegrityAlgorithm::None,
-            Mac::Md5 => IntegrityAlgorithm::HmacMd5_96,
-            Mac::Sha1 => IntegrityAlgorithm::HmacSha1_96,
-            Mac::Sha256 => IntegrityAlgorithm::HmacSha2_256_128,
-        };
-        AnySuite::from_slices(cipher, &KEY[..spec.key() + spec.salt()], mac, &KEY[..spec.mac_key()]).expect("a suite")
-    };
-    all.push(packet_by_packet("ours-any", "packet", op, sizes, 1, &any));
+    all.push(packet_by_packet("ours-any", "packet", op, sizes, 1, &|| any(spec)));
     all
+}
+
+/// The packets of a cell, as we seal them: what the peers must make of them, too.
+pub fn sealed_packets(spec: Spec, sizes: Sizes) -> Vec<Vec<u8>> {
+    sealed(&mut [Outbound::new(spi(0), any(spec), SeqWidth::Bits32)], sizes)
+}
+
+fn any(spec: Spec) -> AnySuite {
+    let cipher = match spec.cipher {
+        Cipher::Null => CipherAlgorithm::Null,
+        Cipher::DesCbc => CipherAlgorithm::DesCbc,
+        Cipher::TripleDesCbc => CipherAlgorithm::TripleDesCbc,
+        Cipher::BlowfishCbc => CipherAlgorithm::BlowfishCbc,
+        Cipher::Cast128Cbc => CipherAlgorithm::Cast128Cbc,
+        Cipher::AesCbc(_) => CipherAlgorithm::AesCbc,
+        Cipher::AesCtr(_) => CipherAlgorithm::AesCtr,
+        Cipher::AesGcm(_) => CipherAlgorithm::AesGcm16,
+        Cipher::AesCcm(_) => CipherAlgorithm::AesCcm16,
+        Cipher::ChaCha20Poly1305 => CipherAlgorithm::ChaCha20Poly1305,
+    };
+    let mac = match spec.mac {
+        Mac::None => IntegrityAlgorithm::None,
+        Mac::Md5 => IntegrityAlgorithm::HmacMd5_96,
+        Mac::Sha1 => IntegrityAlgorithm::HmacSha1_96,
+        Mac::Sha256 => IntegrityAlgorithm::HmacSha2_256_128,
+    };
+    AnySuite::from_slices(cipher, &KEY[..spec.key() + spec.salt()], mac, &KEY[..spec.mac_key()]).expect("a suite")
 }
 
 fn typed(spec: Spec, op: Op, sizes: Sizes) -> Vec<Contender> {
@@ -118,7 +124,7 @@ fn packet_by_packet<S: Suite + 'static>(
     sas: usize,
     suite: &dyn Fn() -> S,
 ) -> Contender {
-    let mut senders: Vec<_> = (0..sas).map(|n| Outbound::new(spi(n), suite(), SeqWidth::Extended64)).collect();
+    let mut senders: Vec<_> = (0..sas).map(|n| Outbound::new(spi(n), suite(), SeqWidth::Bits32)).collect();
     let run: Box<dyn FnMut()> = match op {
         Op::Seal => {
             let mut buffers = vec![[0u8; ROOM]; PACKETS];
@@ -132,7 +138,7 @@ fn packet_by_packet<S: Suite + 'static>(
         Op::Open => {
             let sealed = sealed(&mut senders, sizes);
             let mut receivers: Vec<_> =
-                (0..sas).map(|n| Inbound::<S>::new(spi(n), suite(), SeqWidth::Extended64)).collect();
+                (0..sas).map(|n| Inbound::<S>::new(spi(n), suite(), SeqWidth::Bits32)).collect();
             let mut buffers = vec![[0u8; ROOM]; PACKETS];
             Box::new(move || {
                 for receiver in &mut receivers {
@@ -162,7 +168,7 @@ fn sealed<S: Suite>(senders: &mut [Outbound<S>], sizes: Sizes) -> Vec<Vec<u8>> {
 }
 
 fn seal_batch<S: Suite + 'static>(mode: &'static str, sizes: Sizes, at_once: usize, suite: S) -> Contender {
-    let mut sender = Outbound::new(spi(0), suite, SeqWidth::Extended64);
+    let mut sender = Outbound::new(spi(0), suite, SeqWidth::Bits32);
     let mut buffers = vec![[0u8; ROOM]; PACKETS];
     let run = Box::new(move || {
         let mut slots: Vec<_> = buffers
@@ -184,8 +190,8 @@ fn open_batch<S: Suite + 'static>(
     at_once: usize,
     suite: &dyn Fn() -> S,
 ) -> Contender {
-    let sealed = sealed(&mut [Outbound::new(spi(0), suite(), SeqWidth::Extended64)], sizes);
-    let mut receiver = Inbound::<S>::new(spi(0), suite(), SeqWidth::Extended64);
+    let sealed = sealed(&mut [Outbound::new(spi(0), suite(), SeqWidth::Bits32)], sizes);
+    let mut receiver = Inbound::<S>::new(spi(0), suite(), SeqWidth::Bits32);
     let mut buffers = vec![[0u8; ROOM]; PACKETS];
     let run = Box::new(move || {
         *receiver.window_mut() = ReplayWindow::new();

@@ -135,7 +135,11 @@ impl Suite {
         let front = 8 + self.iv();
         packet[..4].copy_from_slice(&0x1001u32.to_be_bytes());
         packet[4..8].copy_from_slice(&number.to_be_bytes());
-        packet[8..front].fill(number as u8);
+        if self.salt() > 0 {
+            packet[8..front].copy_from_slice(&u64::from(number).to_be_bytes());
+        } else {
+            packet[8..front].fill(number as u8);
+        }
         let end = front + self.body(payload);
         let pad = end - front - payload - 2;
         packet[front + payload..end - 2].iter_mut().zip(1..).for_each(|(to, n)| *to = n);

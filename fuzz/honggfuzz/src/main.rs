@@ -4,6 +4,6 @@ fn main() {
     let name = std::env::var("FUZZ_TARGET").expect("FUZZ_TARGET names a target");
     let target = fuzz_harness::target(&name).expect("a target of this name");
     loop {
-        honggfuzz::fuzz!(|octets: &[u8]| target(octets));
+        honggfuzz::fuzz!(|octets: &[u8]| { target(octets) });
     }
 }

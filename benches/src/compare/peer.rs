@@ -1,0 +1,71 @@
+//! What a peer is: a library's cipher and MAC, around which we frame packets.
+
+use std::hint::black_box;
+
+use super::suite::{Sizes, Suite};
+use super::{Contender, Op, PACKETS};
+
+/// Packets in place: SPI, number, IV, body, ICV.
+pub trait Peer {
+    /// Encrypts the bodies and writes the ICVs.
+    fn seal(&mut self, packets: &mut [Vec<u8>]);
+    /// Verifies all, and decrypts.
+    fn open(&mut self, packets: &mut [Vec<u8>]) -> bool;
+}
+
+/// One that takes packet after packet.
+pub struct OneByOne<S, O> {
+    pub seal: S,
+    pub open: O,
+}
+
+impl<S: FnMut(&mut [u8]), O: FnMut(&mut [u8]) -> bool> Peer for OneByOne<S, O> {
+    fn seal(&mut self, packets: &mut [Vec<u8>]) {
+        packets.iter_mut().for_each(|packet| (self.seal)(packet));
+    }
+
+    fn open(&mut self, packets: &mut [Vec<u8>]) -> bool {
+        packets.iter_mut().all(|packet| (self.open)(packet))
+    }
+}
+
+/// Times a peer, after it has shown that it makes of a packet what we make of it.
+pub fn contender(
+    (name, mode, at_once, mut peer): (&'static str, &'static str, usize, Box<dyn Peer>),
+    suite: Suite,
+    op: Op,
+    sizes: Sizes,
+    sealed: &[Vec<u8>],
+) -> Contender {
+    let frame = move |packets: &mut [Vec<u8>], first: usize| {
+        for (packet, n) in packets.iter_mut().zip(first..) {
+            suite.frame(packet, sizes.payload(n), n as u32 + 1);
+        }
+    };
+    let mut packets: Vec<Vec<u8>> = (0..PACKETS).map(|n| vec![0; suite.packet(sizes.payload(n))]).collect();
+    let framed = packets.clone();
+    for (n, packets) in packets.chunks_mut(at_once).enumerate() {
+        frame(packets, n * at_once);
+        peer.seal(packets);
+    }
+    assert!(packets == sealed, "{name} seals {} otherwise", suite.name);
+    assert!(packets.chunks_mut(at_once).all(|packets| peer.open(packets)), "{name} does not open {}", suite.name);
+    packets = framed;
+
+    let sealed = sealed.to_vec();
+    let run: Box<dyn FnMut()> = match op {
+        Op::Seal => Box::new(move || {
+            for (n, packets) in packets.chunks_mut(at_once).enumerate() {
+                frame(packets, n * at_once);
+                peer.seal(black_box(packets));
+            }
+        }),
+        Op::Open => Box::new(move || {
+            for (packets, sealed) in packets.chunks_mut(at_once).zip(sealed.chunks(at_once)) {
+                packets.iter_mut().zip(sealed).for_each(|(packet, sealed)| packet.copy_from_slice(sealed));
+                assert!(peer.open(black_box(packets)));
+            }
+        }),
+    };
+    Contender { name, mode, run }
+}
