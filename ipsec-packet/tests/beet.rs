@@ -201,3 +201,10 @@ fn a_payload_without_room_for_the_inner_header_is_refused() {
     assert_eq!(receive(6, &payload, next, &seen, 39), Err(BeetError::Ip(no_room)));
     assert_eq!(receive(4, &vec![0; 65516], next, &seen, 20), Err(BeetError::Ip(IpError::TooLong(65536))));
 }
+
+#[test]
+fn an_ipv6_packet_has_no_beet_header() {
+    let (payload, next, seen) = send(6, 6, &v6(IpProto::UDP, &[7; 16]));
+    assert_eq!(receive(6, &payload, next, &seen, 40).map(|packet| packet.len()), Ok(56));
+    assert_eq!(receive(6, &payload, IpProto::BEET, &seen, 40), Err(BeetError::PseudoHeader));
+}

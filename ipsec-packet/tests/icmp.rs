@@ -156,6 +156,17 @@ fn reports_are_read_as_they_are_written() {
 }
 
 #[test]
+fn a_report_in_a_fragment_or_in_another_protocol_is_none() {
+    let report = report(&v4("192.0.2.1", "198.51.100.1", 50, [DF, 0], &esp(100)), 1300);
+    assert!(TooBig::read(&report).unwrap().is_some());
+    for (at, octet, what) in [(9, 17, "udp"), (6, 0x20, "a first fragment"), (7, 1, "a later fragment")] {
+        let mut other = report.clone();
+        other[at] = octet;
+        assert_eq!(TooBig::read(&other), Ok(None), "{what}");
+    }
+}
+
+#[test]
 fn what_is_no_report_about_ipsec() {
     let udp = v4("192.0.2.1", "198.51.100.1", 17, [DF, 0], &[9; 100]);
     assert_eq!(TooBig::read(&report(&udp, 1300)), Ok(None), "about udp");

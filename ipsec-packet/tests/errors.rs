@@ -1,0 +1,63 @@
+//! What errors say, and the values they carry.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use common::*;
+use ipsec_packet::{BeetError, Ip, IpError, IpProto, Ipv4, NoRoom, TooShort};
+
+#[test]
+fn errors_of_buffers_name_the_side_and_the_octets() {
+    let front = NoRoom::Front { needed: 24, available: 8 };
+    assert_eq!(front.to_string(), "no room in front of the packet: 24 octets needed, 8 there");
+    let back = NoRoom::Back { needed: 30, available: 0 };
+    assert_eq!(back.to_string(), "no room behind the packet: 30 octets needed, 0 there");
+    let short = TooShort { needed: 20, available: 19 };
+    assert_eq!(short.to_string(), "packet too short: 20 octets needed, 19 there");
+    assert_eq!(IpError::from(short).to_string(), short.to_string());
+    assert_eq!(IpError::from(back).to_string(), back.to_string());
+}
+
+#[test]
+fn errors_of_headers_name_the_field() {
+    for (error, text) in [
+        (IpError::Version(5), "ip version 5"),
+        (IpError::HeaderLength(4), "ipv4 header length of 4 words"),
+        (IpError::Length { claimed: 9, available: 40 }, "ip length field says 9 octets, 40 are there"),
+        (IpError::TooLong(65536), "ip packet of 65536 octets"),
+        (IpError::Fragment, "fragment"),
+        (IpError::TooManyExtensions, "too many ipv6 extension headers"),
+        (IpError::Extension { offset: 48 }, "malformed ipv6 extension header at octet 48"),
+        (IpError::NotFound, "no such header in the packet"),
+    ] {
+        assert_eq!(error.to_string(), text);
+        assert_eq!(BeetError::from(error).to_string(), text);
+    }
+    assert_eq!(BeetError::WrongInner.to_string(), "addresses are not the inner addresses of the sa");
+    assert_eq!(BeetError::PseudoHeader.to_string(), "malformed or misplaced beet header");
+}
+
+#[test]
+fn the_version_that_is_wrong_is_told() {
+    let packet = v4(&[], IpProto::UDP, &[7; 8]);
+    for version in (0..=15).filter(|version| *version != 4) {
+        let mut other = packet.clone();
+        other[0] = version << 4 | 5;
+        assert_eq!(Ipv4::parse(&other).err(), Some(IpError::Version(version)));
+        if version != 6 {
+            assert_eq!(Ip::parse(&other).err(), Some(IpError::Version(version)));
+        }
+    }
+}
+
+#[test]
+fn a_header_checksum_holds_or_does_not() {
+    let packet = v4(&[1, 1, 1, 0], IpProto::UDP, &[7; 8]);
+    assert!(Ipv4::parse(&packet).unwrap().checksum_holds());
+    for at in (1..24).filter(|at| !(2..4).contains(at)) {
+        let mut changed = packet.clone();
+        changed[at] ^= 1;
+        assert!(!Ipv4::parse(&changed).unwrap().checksum_holds(), "octet {at}");
+    }
+}
