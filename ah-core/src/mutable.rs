@@ -124,15 +124,13 @@ impl<'a> Iterator for Options<'a> {
     type Item = Result<OptionView<'a>, MutableError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let offset = self.offset;
+        let (offset, kind) = (self.offset, *self.rest.first()?);
         let len = match *self.rest {
-            [] => return None,
             [END, ..] => self.rest.len(),
             [NOP, ..] => 1,
             [_, len, ..] if len >= 2 => len.into(),
             _ => 0,
         };
-        let kind = self.rest.first().copied()?;
         match self.rest.split_at_checked(len).filter(|_| len > 0) {
             Some((octets, rest)) => {
                 (self.rest, self.offset) = (rest, offset.saturating_add(len));

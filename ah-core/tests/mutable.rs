@@ -5,7 +5,7 @@
 mod packets;
 
 use ah_core::{Mutability, MutableError, Profile, TosRule, immutable_view, option_mutability};
-use ipsec_packet::Ip;
+use ipsec_packet::{Ip, IpError};
 use packets::slow::{is_immutable, slow_chain, slow_ipv4, slow_ipv6};
 use packets::{
     DESTINATION, HOME_ADDRESS, HOP_BY_HOP, Header, ROUTING, Random, ipv4, ipv6, options_header, routing_header,
@@ -385,5 +385,16 @@ fn what_contradicts_itself_is_refused_by_name_and_place() {
         let packet = ipv6(random, &[(HOP_BY_HOP, options_header(&[])), header], 4);
         let seen = view(&packet, at, Profile::RFC).unwrap_err();
         assert_eq!((seen, seen.to_string().as_str()), (expected, text));
+    }
+}
+
+#[test]
+fn a_view_ends_where_a_header_does() {
+    let octets = [1, 1, 1, 0];
+    let header = [&[0x46, 0, 0, 32, 0, 1, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2][..], &octets].concat();
+    let packet = [header, vec![7; 8]].concat();
+    for at in 0..=packet.len() {
+        let expected = if at == 24 { Ok(24) } else { Err(MutableError::Ip(IpError::NotFound)) };
+        assert_eq!(view(&packet, at, Profile::RFC).map(|seen| seen.len()), expected, "{at}");
     }
 }
