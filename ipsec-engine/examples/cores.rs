@@ -1,0 +1,108 @@
+//! Many cores, and no lock on the way of a packet: `cargo run --release -p ipsec-engine --example cores`.
+//!
+//! First an engine for each core, which has the SAs of its flows for itself. Then one SA that all cores seal with: each takes
+//! numbers in runs of 256, and only that needs a lock.
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use esp_core::{Envelope, Outbound, Padding, seal_with};
+use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
+use ipsec_engine::setkey::{Loading, Statement, Statements};
+use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Way};
+use ipsec_packet::{IpProto, Ipv4Header, PacketBuf, Seq, SeqWidth, Spi};
+use zerocopy::IntoBytes;
+
+/// How long each measurement takes.
+const WHILE: Duration = Duration::from_secs(2);
+const PAYLOAD: usize = 1408;
+
+fn main() {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    for (what, work) in [("an engine for each core", engines as fn(usize) -> u64), ("one SA on all cores", one_sa)] {
+        let (alone, together) = (work(1), work(cores));
+        println!("{what}: {alone} packets on 1 core, {together} on {cores}: {:.2} times", together as f64 / alone as f64);
+    }
+}
+
+/// Packets that so many cores seal, each with its own engine.
+fn engines(cores: usize) -> u64 {
+    thread::scope(|scope| {
+        let works: Vec<_> = (0..cores).map(|core| scope.spawn(move || engine(core))).collect();
+        works.into_iter().map(|work| work.join().unwrap()).sum()
+    })
+}
+
+fn engine(core: usize) -> u64 {
+    let now = Duration::from_secs(1);
+    let mut engine: Box<Engine<AnyAlgorithms, 16, 16>> = Box::new(Engine::new(Settings::STRICT, None, None));
+    let text = format!(
+        "add 192.0.2.1 198.51.100.1 esp {} -m tunnel -E aes-cbc 0x000102030405060708090a0b0c0d0e0f
+             -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213;
+         spdadd 10.1.{core}.0/24 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;",
+        0x1001 + core
+    );
+    let mut statements = Statements::of(&text);
+    while let Some(statement) = statements.next().unwrap() {
+        match statement {
+            Statement::Add(add) => assert!(engine.install(add.sa(Way::Out, None, &Loading::RFC).unwrap(), now).is_ok()),
+            Statement::SpdAdd(policy) => assert!(engine.add_policy(policy.policy().unwrap()).is_ok()),
+            _ => {}
+        }
+    }
+    let mut header = Ipv4Header::new([10, 1, core as u8, 1].into(), [10, 2, 0, 1].into(), IpProto::UDP, 64);
+    header.set_total_length(PAYLOAD as u16);
+    header.set_checksum();
+    let mut bytes = [0; PAYLOAD + 200];
+    count(|| {
+        bytes[100..120].copy_from_slice(header.as_bytes());
+        let mut packet = PacketBuf::with_headroom(&mut bytes, 100, PAYLOAD).unwrap();
+        assert_eq!(engine.outbound(now, &mut packet, &mut iv), Disposition::Send);
+    })
+}
+
+/// Packets that so many cores seal with one SA.
+fn one_sa(cores: usize) -> u64 {
+    let suite = || EncryptThenMac::new(Aes128Cbc::new(&[1; 16]), HmacSha1_96::new(&[2; 20]));
+    let spi = Spi::new(0x1001).unwrap();
+    let sa = Mutex::new(Outbound::new(spi, suite(), SeqWidth::Extended64));
+    let core = || {
+        let mut numbers = sa.lock().unwrap().reserve(256).unwrap();
+        let (suite, mut bytes) = (suite(), [0; PAYLOAD + 200]);
+        count(|| {
+            let seq = numbers.next().unwrap_or_else(|| {
+                numbers = sa.lock().unwrap().reserve(256).unwrap();
+                numbers.next().unwrap()
+            });
+            let (width, next_header, padding) = (SeqWidth::Extended64, IpProto::IPV4, Padding::MINIMAL);
+            let mut octets = [0; 16];
+            iv(seq, &mut octets);
+            let mut packet = PacketBuf::with_headroom(&mut bytes, 100, PAYLOAD).unwrap();
+            seal_with(&suite, &Envelope { spi, seq, width, next_header, padding }, &octets, &mut packet).unwrap();
+        })
+    };
+    thread::scope(|scope| {
+        let works: Vec<_> = (0..cores).map(|_| scope.spawn(core)).collect();
+        works.into_iter().map(|work| work.join().unwrap()).sum()
+    })
+}
+
+/// Only for an example: an IV of CBC must be one that nobody can foretell.
+fn iv(seq: Seq, iv: &mut [u8]) {
+    iv.fill(seq.get() as u8);
+}
+
+/// How often something can be done.
+fn count(mut step: impl FnMut()) -> u64 {
+    let (start, mut steps) = (Instant::now(), 0);
+    while start.elapsed() < WHILE {
+        for _ in 0..64 {
+            step();
+        }
+        steps += 64;
+    }
+    steps
+}
