@@ -103,3 +103,47 @@ fn altered_and_truncated_streams_mean_the_same_to_both_decoders() {
         assert_eq!(ours, naive(&altered), "bit {bit}");
     }
 }
+
+/// Bits as ones and zeros, up to the whole octet.
+fn packed(bits: &str) -> Vec<u8> {
+    let mut bits: Vec<u8> = bits.bytes().filter(|bit| *bit != b' ').map(|bit| bit - b'0').collect();
+    bits.resize(bits.len().next_multiple_of(8), 0);
+    bits.chunks(8).map(|octet| octet.iter().fold(0, |octet, bit| octet << 1 | bit)).collect()
+}
+
+#[test]
+fn repetitions_are_written_as_the_format_has_them() {
+    let (a, b, end) = ("0 01100001", "0 01100010", "11 0000000");
+    for (input, stream) in [
+        ("", end.to_string()),
+        ("ab", format!("{a} {b} {end}")),
+        // Distance 1 in seven bits, and each length of a match.
+        ("aaa", format!("{a} 11 0000001 00 {end}")),
+        ("aaaa", format!("{a} 11 0000001 01 {end}")),
+        ("aaaaa", format!("{a} 11 0000001 10 {end}")),
+        ("aaaaaa", format!("{a} 11 0000001 1100 {end}")),
+        ("aaaaaaa", format!("{a} 11 0000001 1101 {end}")),
+        ("aaaaaaaa", format!("{a} 11 0000001 1110 {end}")),
+        ("aaaaaaaaa", format!("{a} 11 0000001 1111 0000 {end}")),
+        ("aaaaaaaaaa", format!("{a} 11 0000001 1111 0001 {end}")),
+        ("aaaaaaaaaaaaaaaaaaaaaaaa", format!("{a} 11 0000001 1111 1111 0000 {end}")),
+        ("ababab", format!("{a} {b} 11 0000010 10 {end}")),
+    ] {
+        let mut space = [0; 100];
+        let length = Lzs::new().compress(input.as_bytes(), &mut space).unwrap();
+        assert_eq!(space[..length], packed(&stream), "{input}");
+    }
+}
+
+#[test]
+fn a_distance_of_128_takes_eleven_bits() {
+    let literals: Vec<u8> = (0..=255).collect();
+    for (distance, bits) in [(127usize, "11 1111111"), (128, "10 00010000000"), (250, "10 00011111010")] {
+        // So many different octets, and then the first two of them again.
+        let input = [&literals[..distance], &literals[..2]].concat();
+        let written: String = input[..distance].iter().map(|octet| format!("0{octet:08b}")).collect();
+        let mut space = vec![0; 600];
+        let length = Lzs::new().compress(&input, &mut space).unwrap();
+        assert_eq!(space[..length], packed(&format!("{written} {bits} 00 11 0000000")), "{distance}");
+    }
+}

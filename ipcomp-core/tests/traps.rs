@@ -10,8 +10,8 @@
 )]
 
 use ipcomp_core::{
-    Backoff, Compression, DecompressError, Decompressor, Deflate, FixedDeflate, Inflate, InflateError, THRESHOLD,
-    compress, decompress,
+    Backoff, Compression, Compressor, DecompressError, Decompressor, Deflate, FixedDeflate, Inflate, InflateError,
+    THRESHOLD, compress, decompress,
 };
 use ipsec_packet::{Cpi, DestinationOptions, IpError, IpProto, NoRoom, PacketBuf, locate, placement, set_length};
 
@@ -278,4 +278,72 @@ fn the_backoff_tries_less_and_less_and_forgets_at_once() {
         backoff.learn(false);
         tried
     }));
+}
+
+#[test]
+fn the_backoff_lets_twice_as_many_packets_pass_each_time() {
+    let mut backoff = Backoff::new();
+    let mut passed = Vec::new();
+    for _ in 0..14 {
+        let untried = (0..).take_while(|_| !backoff.try_next()).count();
+        passed.push(untried);
+        backoff.learn(false);
+    }
+    assert_eq!(passed, [0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 256, 256]);
+}
+
+#[test]
+fn the_shortest_payload_that_is_tried() {
+    for (length, shrinks) in [(THRESHOLD - 1, false), (THRESHOLD, true)] {
+        let mut bytes = buffer(&vec![b'a'; length], 800);
+        let mut packet = PacketBuf::with_headroom(&mut bytes, 0, length).unwrap();
+        let done = compress(&mut packet, IpProto::UDP, Cpi::DEFLATE, &mut Deflate::new()).unwrap();
+        assert_eq!(matches!(done, Compression::Shrunk { .. }), shrinks, "{length}");
+        assert_eq!(done == Compression::TooSmall, !shrinks, "{length}");
+    }
+}
+
+#[test]
+fn a_dynamic_block_has_286_and_30_symbols_at_most() {
+    let block = |literals: u32, distances: u32| {
+        let bits = 1 | 2 << 1 | (literals - 257) << 3 | (distances - 1) << 8;
+        let stream = [&bits.to_le_bytes()[..], &[0; 40]].concat();
+        Inflate::new().decompress(&stream, &mut [0; 100])
+    };
+    for (literals, distances) in [(287, 1), (288, 1), (257, 31), (257, 32), (288, 32)] {
+        assert_eq!(block(literals, distances), Err(InflateError::TooManySymbols), "{literals} {distances}");
+    }
+    assert_ne!(block(286, 30), Err(InflateError::TooManySymbols));
+}
+
+#[test]
+fn few_different_octets_without_a_repetition_are_worth_compressing() {
+    // Four bits of each octet say all.
+    let text: Vec<u8> = noise(1400).iter().map(|octet| b'a' + octet % 16).collect();
+    let mut space = vec![0; 2000];
+    let length = Deflate::new().compress(&text, &mut space).unwrap();
+    assert!((700..840).contains(&length), "{length}");
+    assert_eq!(Deflate::new().compress(&noise(1400), &mut space[..1399]), None);
+}
+
+#[test]
+fn each_error_of_inflate_says_something_of_its_own() {
+    let errors = [
+        InflateError::EndsEarly,
+        InflateError::OutputFull,
+        InflateError::BlockType,
+        InflateError::StoredLength,
+        InflateError::TooManySymbols,
+        InflateError::Code,
+        InflateError::RunOfNothing,
+        InflateError::RunTooLong,
+        InflateError::NoEndOfBlock,
+        InflateError::Symbol,
+        InflateError::TooFarBack,
+    ];
+    let mut texts: Vec<String> = errors.iter().map(InflateError::to_string).collect();
+    assert!(texts.iter().all(|text| text.len() > 10));
+    texts.sort();
+    texts.dedup();
+    assert_eq!(texts.len(), errors.len());
 }

@@ -24,7 +24,10 @@ fn main() {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     for (what, work) in [("an engine for each core", engines as fn(usize) -> u64), ("one SA on all cores", one_sa)] {
         let (alone, together) = (work(1), work(cores));
-        println!("{what}: {alone} packets on 1 core, {together} on {cores}: {:.2} times", together as f64 / alone as f64);
+        println!(
+            "{what}: {alone} packets on 1 core, {together} on {cores}: {:.2} times",
+            together as f64 / alone as f64
+        );
     }
 }
 
