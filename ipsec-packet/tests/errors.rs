@@ -61,3 +61,9 @@ fn a_header_checksum_holds_or_does_not() {
         assert!(!Ipv4::parse(&changed).unwrap().checksum_holds(), "octet {at}");
     }
 }
+
+#[test]
+fn protocols_have_names_and_numbers() {
+    assert_eq!((format!("{}", IpProto::ESP), format!("{:?}", IpProto::ESP)), ("esp".into(), "esp".into()));
+    assert_eq!((format!("{}", IpProto(253)), format!("{:?}", IpProto(253))), ("proto-253".into(), "proto-253".into()));
+}

@@ -221,6 +221,7 @@ fn what_has_no_larger_mss_is_left_alone() {
         ("no options", SYN, &[]),
         ("no mss option", SYN, &[1, 3, 3, 7]),
         ("behind the end of the options", SYN, &[0, 2, 4, 5, 0xb4, 1, 1, 1]),
+        ("behind an end with something like a length", SYN, &[0, 4, 1, 1, 2, 4, 5, 0xb4]),
         ("inside another option", SYN, &[9, 8, 2, 4, 5, 0xb4, 1, 1]),
         ("an option of length 0", SYN, &[9, 0, 2, 4, 5, 0xb4, 1, 1]),
         ("an option of length 1", SYN, &[9, 1, 2, 4, 5, 0xb4, 1, 1]),
