@@ -147,3 +147,15 @@ fn a_distance_of_128_takes_eleven_bits() {
         assert_eq!(space[..length], packed(&format!("{written} {bits} 00 11 0000000")), "{distance}");
     }
 }
+
+#[test]
+fn each_error_says_something_of_its_own() {
+    for (error, text) in [
+        (LzsError::EndsEarly, "lzs data end early"),
+        (LzsError::OutputFull, "more than the buffer holds"),
+        (LzsError::TooFarBack, "distance to before the beginning"),
+        (LzsError::Distance, "long distance of zero"),
+    ] {
+        assert_eq!(error.to_string(), text);
+    }
+}
