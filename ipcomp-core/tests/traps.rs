@@ -327,6 +327,16 @@ fn few_different_octets_without_a_repetition_are_worth_compressing() {
 }
 
 #[test]
+fn a_long_repetition_is_found_however_far_it_is() {
+    let text: Vec<u8> = noise(6000).iter().map(|octet| b'a' + octet % 16).collect();
+    let length = |text: &[u8]| Deflate::new().compress(text, &mut vec![0; 9000]).unwrap();
+    // 500 octets that were there 6000 octets ago.
+    let again = [&text[..], &text[..500]].concat();
+    let (without, with) = (length(&text), length(&again));
+    assert!(with < without + 40, "{without} {with}");
+}
+
+#[test]
 fn each_error_of_inflate_says_something_of_its_own() {
     let errors = [
         InflateError::EndsEarly,

@@ -381,3 +381,11 @@ fn no_replay_accepts_everything_and_keeps_track_of_the_subspace() {
         assert_eq!(none.reconstruct(low).get(), whole, "top {top:#x}, low {low:#x}");
     }
 }
+
+#[test]
+fn a_window_says_how_many_packets_it_remembers() {
+    assert_eq!(ReplayWindow::<1>::new().packets(), 32);
+    assert_eq!(ReplayWindow::<2>::new().packets(), 64);
+    assert_eq!(ReplayWindow::<2048>::new().packets(), 65536);
+    assert_eq!(NoReplay::new().packets(), 0);
+}
