@@ -1,0 +1,57 @@
+//! SPIs, CPIs and sequence numbers: as they are sent, and as they are shown.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use ipsec_packet::{Cpi, Exhausted, Replay, ReservedCpi, ReservedSpi, Seq, SeqCounter, SeqWidth, Spi, StateError};
+
+#[test]
+fn a_sequence_number_has_two_halves() {
+    let seq = Seq::new(0x0102_0304_0506_0708);
+    assert_eq!((seq.high(), seq.low()), ([1, 2, 3, 4], [5, 6, 7, 8]));
+    assert_eq!(Seq::new(4_294_967_297).to_string(), "4294967297");
+    assert_eq!(Exhausted.to_string(), "sequence numbers exhausted");
+}
+
+#[test]
+fn a_counter_is_moved_to_the_last_number_and_not_beyond() {
+    let state = |used: u64| [&[1, b'C', 32, 0][..], &used.to_be_bytes()].concat();
+    let mut counter = SeqCounter::new(SeqWidth::Bits32);
+    assert_eq!(counter.import(&state(0x1_0000_0000)), Err(StateError::Malformed));
+    assert_eq!(counter.import(&state(0xffff_ffff)), Ok(()));
+    assert_eq!(counter.peek(), Err(Exhausted));
+    assert_eq!(counter.import(&state(7)), Err(StateError::GoesBack { held: 0xffff_ffff, offered: 7 }));
+}
+
+#[test]
+fn an_spi_on_the_wire_and_on_paper() {
+    let spi = Spi::new(0x0001_0203).unwrap();
+    assert_eq!(spi.to_be_bytes(), [0, 1, 2, 3]);
+    assert_eq!((format!("{spi}"), format!("{spi:?}")), ("0x00010203".into(), "0x00010203".into()));
+    assert_eq!(Spi::new(255), Err(ReservedSpi(255)));
+    assert_eq!(ReservedSpi(255).to_string(), "spi 255 is reserved");
+}
+
+#[test]
+fn cpis_have_three_ranges_and_a_gap() {
+    for value in 0..=u16::MAX {
+        let cpi = Cpi::new(value);
+        match value {
+            0 | 64..=255 => assert_eq!(cpi, Err(ReservedCpi(value))),
+            _ => {
+                let cpi = cpi.unwrap();
+                let ranges = (cpi.is_well_known(), cpi.is_negotiated(), cpi.is_private());
+                assert_eq!(ranges, (value <= 63, (256..=61439).contains(&value), value >= 61440), "{value}");
+                assert_eq!(cpi.get(), value);
+            }
+        }
+    }
+    assert_eq!((format!("{}", Cpi::DEFLATE), format!("{:?}", Cpi::LZS)), ("0x0002".into(), "0x0003".into()));
+    assert_eq!(ReservedCpi(64).to_string(), "cpi 64 is reserved");
+    assert_eq!((Cpi::OUI.get(), Cpi::DEFLATE.get(), Cpi::LZS.get(), Cpi::LZJH.get()), (1, 2, 3, 4));
+}
+
+#[test]
+fn each_refusal_of_a_window_says_why() {
+    assert_eq!(Replay::Duplicate.to_string(), "sequence number seen before");
+    assert_eq!(Replay::TooOld.to_string(), "sequence number below the window");
+    assert_eq!(Replay::Zero.to_string(), "sequence number zero");
+}
