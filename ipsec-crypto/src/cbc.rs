@@ -32,8 +32,8 @@ pub(crate) fn first<N: ArraySize>(iv: &Iv) -> Array<u8, N> {
 /// What of a text a hash takes at once.
 const PIECE: usize = 64;
 
-/// See [`crate::Cipher::encrypt_followed`]. Each block waits for the one before it, and a hash waits for itself: side by
-/// side they wait for each other hardly ever.
+/// See [`crate::Cipher::encrypt_followed`]. Each block waits for the one before it, and a hash waits for itself. Side by side
+/// they fill each other's gaps, if what is hashed is never what was encrypted just now: one piece lies in between.
 pub(crate) fn encrypt_followed<C: BlockCipherEncrypt>(
     cipher: &C,
     iv: &Iv,
@@ -61,6 +61,7 @@ impl<N: ArraySize> BlockCipherEncClosure for Followed<'_, N> {
         let Self { mut chain, text, from, follow } = self;
         let (mut sealed, mut followed) = (from, 0);
         while sealed < text.len() {
+            let before = sealed & !(PIECE - 1);
             let end = sealed.saturating_add(PIECE).min(text.len());
             let (blocks, _) = Array::slice_as_chunks_mut(text.get_mut(sealed..end).unwrap_or_default());
             for block in blocks {
@@ -69,10 +70,9 @@ impl<N: ArraySize> BlockCipherEncClosure for Followed<'_, N> {
                 block.clone_from(&chain);
             }
             sealed = end;
-            let whole = sealed & !(PIECE - 1);
-            if let Some(piece @ [_, ..]) = text.get(followed..whole) {
+            if let Some(piece @ [_, ..]) = text.get(followed..before) {
                 follow(piece);
-                followed = whole;
+                followed = before;
             }
         }
         follow(text.get(followed..).unwrap_or_default());
