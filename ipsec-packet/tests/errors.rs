@@ -5,7 +5,10 @@
 mod common;
 
 use common::*;
-use ipsec_packet::{BeetError, Ip, IpError, IpProto, Ipv4, NoRoom, TooShort};
+use ipsec_packet::{
+    BeetError, DfPolicy, HopLimitPolicy, Ip, IpError, IpProto, Ipv4, NoRoom, StateError, TooShort, Tunnel, TunnelError,
+    UdpError,
+};
 
 #[test]
 fn errors_of_buffers_name_the_side_and_the_octets() {
@@ -36,6 +39,38 @@ fn errors_of_headers_name_the_field() {
     }
     assert_eq!(BeetError::WrongInner.to_string(), "addresses are not the inner addresses of the sa");
     assert_eq!(BeetError::PseudoHeader.to_string(), "malformed or misplaced beet header");
+}
+
+#[test]
+fn errors_of_tunnels_udp_and_states_say_what_is_wrong() {
+    for (error, text) in [
+        (TunnelError::Inner(IpError::Fragment), "inner packet: fragment"),
+        (TunnelError::InnerVersion, "inner packet has another ip version than the next header says"),
+        (TunnelError::NotIp(IpProto::ESP), "esp where an inner ip packet belongs"),
+        (TunnelError::WrongEnds, "outer addresses are not those of the tunnel"),
+        (TunnelError::CongestionLost, "congestion marked on a packet without ecn"),
+        (TunnelError::HopLimit, "hop limit used up"),
+    ] {
+        assert_eq!(error.to_string(), text);
+    }
+    let length = UdpError::Length { claimed: 9, available: 8 };
+    assert_eq!(length.to_string(), "udp length field says 9 octets, 8 are there");
+    assert_eq!(UdpError::TooLong(65536).to_string(), "udp datagram of 65536 octets");
+    assert_eq!(StateError::Malformed.to_string(), "malformed state");
+    assert_eq!(StateError::Version(9).to_string(), "state of unknown version 9");
+    let back = StateError::GoesBack { held: 7, offered: 6 };
+    assert_eq!(back.to_string(), "state goes back: 6 offered, 7 held");
+}
+
+#[test]
+fn a_tunnel_takes_new_ends_and_keeps_the_rest() {
+    let tunnel = Tunnel::v4(V4_A, V4_B).with_hop_limit(HopLimitPolicy::Set(9)).with_df(DfPolicy::Clear);
+    let v4 = Tunnel::v4(V4_B, V4_A).with_hop_limit(HopLimitPolicy::Set(9)).with_df(DfPolicy::Clear);
+    let v6 = Tunnel::v6(V6_A, V6_B).with_hop_limit(HopLimitPolicy::Set(9)).with_df(DfPolicy::Clear);
+    assert_eq!(tunnel.with_ends(V4_B.into(), V4_A.into()), Some(v4));
+    assert_eq!(tunnel.with_ends(V6_A.into(), V6_B.into()), Some(v6));
+    assert_eq!(tunnel.with_ends(V4_A.into(), V6_B.into()), None);
+    assert_eq!(tunnel.with_ends(V6_A.into(), V4_B.into()), None);
 }
 
 #[test]
