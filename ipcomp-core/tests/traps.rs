@@ -357,3 +357,13 @@ fn each_error_of_inflate_says_something_of_its_own() {
     texts.dedup();
     assert_eq!(texts.len(), errors.len());
 }
+
+#[test]
+fn refusals_of_packets_say_what_is_wrong() {
+    let cpi: DecompressError<InflateError> = DecompressError::WrongCpi { expected: Cpi::DEFLATE, found: 0x1234 };
+    assert_eq!(cpi.to_string(), "cpi 0x1234 where 0x0002 belongs");
+    assert_eq!(DecompressError::<InflateError>::Nested.to_string(), "ipcomp in ipcomp");
+    assert_eq!(DecompressError::Payload(InflateError::BlockType).to_string(), "deflate block of unknown type");
+    let room = DecompressError::<InflateError>::NoRoom(NoRoom::Back { needed: 9, available: 1 });
+    assert_eq!(room.to_string(), "no room behind the packet: 9 octets needed, 1 there");
+}
