@@ -32,7 +32,7 @@ void *libgcrypt_new(const struct suite *suite) {
         break;
     default: break;
     }
-    if (suite->cipher != NULL_CIPHER
+    if (suite->cipher != NO_CIPHER
         && (gcry_cipher_open(&peer->cipher, algorithm, mode, 0)
             || gcry_cipher_setkey(peer->cipher, suite->key, suite->key_len))) {
         return NULL;
@@ -79,7 +79,7 @@ void libgcrypt_seal(void *opaque, struct packet *packets, size_t n) {
     struct gcrypt *peer = opaque;
     const struct suite *suite = &peer->suite;
     for (; n--; packets++) {
-        if (suite->cipher != NULL_CIPHER) {
+        if (suite->cipher != NO_CIPHER) {
             begin(peer, packets);
             gcry_cipher_encrypt(peer->cipher, body_of(suite, packets), body_len(suite, packets), NULL, 0);
         }
@@ -98,7 +98,7 @@ int libgcrypt_open(void *opaque, struct packet *packets, size_t n) {
         if (suite->mac != NO_MAC && differ(mac(peer, packets), icv_of(suite, packets), suite->icv_len)) {
             return 0;
         }
-        if (suite->cipher != NULL_CIPHER) {
+        if (suite->cipher != NO_CIPHER) {
             begin(peer, packets);
             gcry_cipher_decrypt(peer->cipher, body_of(suite, packets), body_len(suite, packets), NULL, 0);
         }

@@ -21,7 +21,7 @@ static void *set_up(const struct suite *suite, IMB_MGR *manager) {
     mb->suite = *suite;
     mb->manager = manager;
     switch (suite->cipher) {
-    case NULL_CIPHER: break;
+    case NO_CIPHER: break;
     case DES_CBC:
         IMB_DES_KEYSCHED(manager, mb->des[0], suite->key);
         break;
@@ -101,7 +101,7 @@ static void fill(struct mb *mb, IMB_JOB *job, struct packet *packet, uint8_t *no
     job->dec_keys = mb->dec;
     job->key_len_in_bytes = suite->key_len;
     switch (suite->cipher) {
-    case NULL_CIPHER: job->cipher_mode = IMB_CIPHER_NULL; break;
+    case NO_CIPHER: job->cipher_mode = IMB_CIPHER_NULL; break;
     case DES_CBC:
         job->cipher_mode = IMB_CIPHER_DES;
         job->enc_keys = job->dec_keys = mb->des[0];

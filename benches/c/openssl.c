@@ -77,7 +77,7 @@ static void crypt(struct evp *evp, EVP_CIPHER_CTX *ctx, struct packet *packet) {
     const struct suite *suite = &evp->suite;
     uint8_t nonce[16];
     int len;
-    if (suite->cipher == NULL_CIPHER) {
+    if (suite->cipher == NO_CIPHER) {
         return;
     }
     nonce_of(suite, packet, nonce);
@@ -196,7 +196,7 @@ void *openssl_low_new(const struct suite *suite) {
         break;
     case BLOWFISH_CBC: BF_set_key(&low->blowfish, suite->key_len, suite->key); break;
     case CAST_CBC: CAST_set_key(&low->cast, suite->key_len, suite->key); break;
-    case NULL_CIPHER: break;
+    case NO_CIPHER: break;
     default: /* the low-level AES knows no AES instructions */
         if (!(low->aes = openssl_new(suite))) {
             return NULL;
@@ -222,7 +222,7 @@ static void low_crypt(struct low *low, struct packet *packet, int enc) {
         break;
     case BLOWFISH_CBC: BF_cbc_encrypt(body, body, len, &low->blowfish, iv, enc); break;
     case CAST_CBC: CAST_cbc_encrypt(body, body, len, &low->cast, iv, enc); break;
-    case NULL_CIPHER: break;
+    case NO_CIPHER: break;
     default: crypt(low->aes, enc ? low->aes->enc : low->aes->dec, packet);
     }
 }

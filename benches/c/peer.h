@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum cipher { NULL_CIPHER, DES_CBC, TDES_CBC, BLOWFISH_CBC, CAST_CBC, AES_CBC, AES_CTR, AES_GCM, AES_CCM, CHACHA20_POLY1305 };
+enum cipher { NO_CIPHER, DES_CBC, TDES_CBC, BLOWFISH_CBC, CAST_CBC, AES_CBC, AES_CTR, AES_GCM, AES_CCM, CHACHA20_POLY1305 };
 enum mac { NO_MAC, HMAC_MD5, HMAC_SHA1, HMAC_SHA256 };
 
 /* A suite. Lengths are in octets; the salt of counter modes follows the key. */
