@@ -203,3 +203,12 @@ fn same(sent: &[u8], opened: &[u8]) -> bool {
     sent.len() == opened.len()
         && sent.iter().zip(opened).enumerate().all(|(at, (a, b))| a == b || matches!(at, 1 | 4..=8 | 10 | 11))
 }
+
+/// The oracle of the engine's tests: the octets are its choices, of policies, SAs and packets alike.
+#[path = "../../../ipsec-engine/tests/oracle/case.rs"]
+#[allow(clippy::pedantic)]
+mod oracle;
+
+pub fn choices(octets: &[u8]) {
+    oracle::run(oracle::Random::given(octets.to_vec()), 8, false, &mut oracle::host::Tally::new());
+}

@@ -1,7 +1,9 @@
 use ike_codec::{
-    Attributes, Chain, Framed, IpsecAttributes, Message, OakleyAttributes, PayloadKind, Port, Quirks, Reassembly,
-    identify, split_tcp, strip_tcp_prefix, unframe_udp, write_fragment,
+    Attributes, Chain, ExchangeKind, Framed, Header, IpsecAttributes, Message, OakleyAttributes, PayloadKind, Port,
+    Quirks, Reassembly, identify, split_tcp, strip_tcp_prefix, unframe_udp, write_fragment,
 };
+use ike_v1::{IvChain, Protection, plaintext as plaintext_of};
+use ipsec_crypto::{CipherAlgorithm as C, HashFunction};
 
 /// The walk over everything a message holds is that of the codec's own tests.
 #[path = "../../../ike-codec/tests/common/mod.rs"]
@@ -25,6 +27,50 @@ pub fn plaintext(octets: &[u8]) {
         let _ = chain.check_strictly();
         assert_eq!([chain.bytes(), chain.padding()].concat(), rest);
     }
+}
+
+/// The first octets choose a cipher and an IV; the rest is a message that arrived, and what is in one that is sent.
+pub fn encrypted(octets: &[u8]) {
+    const CIPHERS: [(C, usize); 6] = [
+        (C::DesCbc, 8),
+        (C::TripleDesCbc, 24),
+        (C::BlowfishCbc, 16),
+        (C::Cast128Cbc, 16),
+        (C::AesCbc, 16),
+        (C::AesCbc, 32),
+    ];
+    let [choice, iv, rest @ ..] = octets else { return };
+    let (cipher, key) = CIPHERS[usize::from(*choice) % CIPHERS.len()];
+    let key: Vec<u8> = (0..key).map(|n| (n as u8).wrapping_mul(37).wrapping_add(11)).collect();
+    let Ok(protection) = Protection::new(cipher, &key, HashFunction::Sha1) else { return };
+    let chain = IvChain::starting_at(&[*iv; 16]);
+
+    let mut received = rest.to_vec();
+    if protection.decrypt(&chain, &mut received).is_ok() {
+        if let Ok(payloads) = plaintext_of(&received) {
+            walk::walk_chain(&payloads);
+        }
+        assert_eq!(protection.undo(&chain, &mut received), Ok(()));
+    }
+    assert_eq!(received, rest, "undone, or never done");
+
+    let Some((&first, payloads)) = rest.split_first() else { return };
+    let length = payloads.len().next_multiple_of(protection.block());
+    let header = Header {
+        next_payload: PayloadKind(first),
+        length: 28 + length as u32,
+        ..Header::new([1; 8], [2; 8], ExchangeKind::MAIN, 0)
+    };
+    let mut sent = [&header.to_bytes()[..], payloads].concat();
+    sent.resize(28 + length, 0);
+    let before = sent.clone();
+    if length > 0 && protection.encrypt(&chain, &mut sent).is_ok() {
+        assert!(sent[28..] != before[28..], "in clear");
+        assert!(protection.decrypt(&chain, &mut sent).is_ok());
+        let (read, expected) = (plaintext_of(&sent), Chain::decrypted(PayloadKind(first), &sent[28..]));
+        assert_eq!(read.is_ok(), expected.is_ok());
+    }
+    assert_eq!(sent, before, "there and back");
 }
 
 /// The first octets say how a message is cut, in which order the pieces come, and which of them comes altered.

@@ -26,6 +26,7 @@ macro_rules! targets {
 targets! {
     ike_message = ike::message, "any octets as a message: every view of it taken, and written again octet for octet";
     ike_plaintext = ike::plaintext, "any octets as the decrypted payloads of a message";
+    ike_encrypted = ike::encrypted, "any octets as an encrypted message, and as the payloads of one: there and back";
     ike_fragments = ike::fragments, "fragments of a message in any order, doubled, altered, mixed with others";
     ike_datagram = ike::datagram, "any octets as a datagram, a TCP stream, a vendor ID, attributes";
     esp_open = esp::open, "any octets as an ESP packet, for every suite";
@@ -45,6 +46,7 @@ targets! {
     pfkey = engine::pfkey, "any octets as PF_KEY, in every dialect: written, they are read as they were";
     engine_out = engine::outbound, "any packet to a gateway: what must be protected is, and what is refused is as it was";
     engine_in = engine::inbound, "genuine, altered and invented packets to a gateway: only what was sealed comes out, and once";
+    engine_choices = engine::choices, "two gateways with any policies and SAs, and a naive model of them";
     pcap = pcap::pcap, "any octets as a capture file";
 }
 

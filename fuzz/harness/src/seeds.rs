@@ -18,6 +18,10 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "ike_plaintext" => {
             messages().into_iter().filter_map(|m| Some([&[*m.get(16)?][..], m.get(28..)?].concat())).collect()
         }
+        "ike_encrypted" => {
+            messages().into_iter().zip((0..6).cycle()).map(|(m, n)| [&[n, 7], &m[..]].concat()).collect()
+        }
+        "engine_choices" => (0..40).map(|n: u8| (0..200).map(|at| n.wrapping_mul(31) ^ at).collect()).collect(),
         "ike_fragments" => messages().into_iter().map(front(&[20, 1, 200])).collect(),
         "esp_open" => esp().into_iter().map(front(&[0, 0])).collect(),
         "esp_hostile" => (0..45).map(|n| [&[n % 15, n], &[0x45; 30][..], &[1, 2, n % 4, 4]].concat()).collect(),

@@ -16,8 +16,8 @@ use ipsec_packet::{
 };
 use zerocopy::IntoBytes;
 
-use crate::Random;
-use crate::model::{Body, Oracle, Outcome, Packet, Piece, Spec};
+use super::Random;
+use super::model::{Body, Oracle, Outcome, Packet, Piece, Spec};
 
 /// How often what came out.
 pub type Tally = BTreeMap<(&'static str, String), u64>;

@@ -1,0 +1,582 @@
+//! What happens to two gateways, and to a naive model of each.
+
+#[path = "host.rs"]
+pub mod host;
+#[path = "model.rs"]
+mod model;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use host::{Host, Tally, octets_of};
+use ipsec_engine::{
+    Action, Bundle, Counter, Direction, Ends, Level, Lifetimes, Limit, Mode, Policy, Priority, Protocol, Request,
+    SaState, Way,
+};
+use ipsec_packet::{AddressRange, Detail, IpProto, PortRange, Selector, Upper, set_length};
+use model::{Body, Damage, Outcome, Packet, Piece, Spec};
+
+/// Choices: those that are given, an octet each, and then random ones (splitmix64).
+pub struct Random {
+    given: std::vec::IntoIter<u8>,
+    state: u64,
+}
+
+impl Random {
+    /// As a seed has it.
+    pub fn seeded(seed: u64) -> Self {
+        Self { given: Vec::new().into_iter(), state: seed.wrapping_mul(0xd134_2543_de82_ef95) }
+    }
+
+    /// As somebody chooses.
+    #[allow(dead_code)] // only where somebody does
+    pub fn given(choices: Vec<u8>) -> Self {
+        Self { given: choices.into_iter(), ..Self::seeded(0) }
+    }
+
+    fn next(&mut self) -> u64 {
+        if let Some(choice) = self.given.next() {
+            return choice.into();
+        }
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    /// True so many times in a hundred.
+    fn percent(&mut self, n: usize) -> bool {
+        self.below(100) < n
+    }
+
+    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+}
+
+/// One configuration and what happens to it.
+struct Case<'t> {
+    random: Random,
+    hosts: [Host; 2],
+    now: Duration,
+    ipv6: usize,
+    encrypting: bool,
+    spi: u32,
+    /// The SAs that ever were, by who seals for them.
+    specs: Vec<(usize, Spec)>,
+    /// Packets that were on the wire, by who received them.
+    wires: Vec<(usize, Packet, Vec<u8>)>,
+    verbose: bool,
+    tally: &'t mut Tally,
+}
+
+impl<'t> Case<'t> {
+    fn new(mut random: Random, verbose: bool, tally: &'t mut Tally) -> Self {
+        let (ipv6, encrypting) = (random.of(&[0, 30, 100]), random.percent(70));
+        let (hosts, now) = ([Host::new(), Host::new()], Duration::from_secs(1_795_000_000));
+        let (specs, wires) = (Vec::new(), Vec::new());
+        let mut case = Self { random, hosts, now, ipv6, encrypting, spi: 0x1000, specs, wires, verbose, tally };
+        for host in 0..2 {
+            case.change_settings(host);
+        }
+        for _ in 0..case.random.below(6) {
+            case.add_policies();
+        }
+        case
+    }
+
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.verbose {
+            eprintln!("{:>4}s {}", self.now.as_secs() - 1_795_000_000, what());
+        }
+    }
+
+    fn count(&mut self, way: &'static str, outcome: &Outcome) {
+        let name = match outcome {
+            Outcome::Bypass => "bypass",
+            Outcome::Send(_) => "send",
+            Outcome::Deliver(_) => "deliver",
+            Outcome::Pending(_) => "pending",
+            Outcome::Discard(counter, _) => &format!("{counter:?}"),
+        };
+        self.say(|| format!("{way}: {outcome:?}"));
+        *self.tally.entry((way, name.into())).or_default() += 1;
+    }
+
+    fn change_settings(&mut self, host: usize) {
+        let mtu = self.random.of(&[None, None, None, Some(200), Some(400)]);
+        let (discards, uses) = (self.random.percent(50), self.random.percent(30));
+        self.say(|| format!("host {host}: discards unmatched {discards}, default is use {uses}, mtu {mtu:?}"));
+        self.hosts[host].set(discards, uses, mtu);
+    }
+
+    /// An address on a host's side: of its gateway (0), or behind it.
+    fn address(&self, side: usize, ipv6: bool, number: usize) -> IpAddr {
+        let text = match (number, ipv6) {
+            (0, false) => format!("192.0.2.{}", side + 1),
+            (0, true) => format!("2001:db8::{}", side + 1),
+            (n, false) => format!("10.{}.{}.1", side + 1, n),
+            (n, true) => format!("2001:db8:{}:{n}::1", side + 1),
+        };
+        text.parse().unwrap()
+    }
+
+    /// Stands for any source.
+    fn nobody(&self, ipv6: bool) -> IpAddr {
+        if ipv6 { AddressRange::ANY_V6.first() } else { AddressRange::ANY_V4.first() }
+    }
+
+    fn range(&mut self, side: usize, ipv6: bool) -> AddressRange {
+        let number = self.random.of(&[0, 0, 1, 2]);
+        let address = self.address(side, ipv6, number);
+        let length = self.random.of(if ipv6 { &[0, 32, 48, 64, 128] } else { &[0, 0, 16, 24, 32] });
+        AddressRange::prefix(address, length).unwrap()
+    }
+
+    fn selector(&mut self, from: usize, ipv6: bool) -> Selector {
+        let (source, destination) = (self.range(from, ipv6), self.range(1 - from, ipv6));
+        let icmp = if ipv6 { IpProto::ICMPV6 } else { IpProto::ICMP };
+        let mut ports = || self.random.of(&[PortRange::ANY, PortRange::one(80), PortRange { first: 80, last: 90 }]);
+        let (from, to) = (ports(), ports());
+        let upper = match self.random.below(12) {
+            0..=5 => Upper::Any,
+            6 => Upper::Protocol(self.random.of(&[IpProto::TCP, icmp, IpProto::ESP, IpProto::AH, IpProto::IPCOMP])),
+            7 => Upper::Icmp(icmp, self.random.of(&[0, 8]), self.random.of(&[None, Some(0), Some(1)])),
+            8 => Upper::Ports(None, from, to),
+            _ => Upper::Ports(Some(self.random.of(&[IpProto::TCP, IpProto::UDP])), from, to),
+        };
+        Selector { source, destination, upper }
+    }
+
+    fn request(&mut self, from: usize, ipv6: bool, protocol: Protocol) -> Request {
+        let random = &mut self.random;
+        let mode = random.of(&[Mode::Transport, Mode::Transport, Mode::Tunnel, Mode::Tunnel, Mode::Tunnel, Mode::Any]);
+        let level = match random.below(10) {
+            0..=4 => Level::Require,
+            5 => Level::Unique,
+            6 => Level::UniqueId(random.of(&[7, 8])),
+            7 => Level::Use,
+            _ => Level::Default,
+        };
+        let ipv6 = ipv6 != (mode == Mode::Tunnel && random.percent(15));
+        let named = match mode {
+            Mode::Tunnel => random.of(&[(true, true); 6]
+                .into_iter()
+                .chain([(false, true), (true, false), (false, false)])
+                .collect::<Vec<_>>()),
+            _ => random.of(&[(false, false), (false, false), (false, false), (true, true), (false, true)]),
+        };
+        let (source, destination) = (self.address(from, ipv6, 0), self.address(1 - from, ipv6, 0));
+        let ends =
+            Ends { source: (named.0.then_some(source), None), destination: (named.1.then_some(destination), None) };
+        Request { protocol, mode, ends: Some(ends).filter(|_| named != (false, false)), level }
+    }
+
+    /// IPComp comes first or last: what is compressed behind a cipher nobody could foresee.
+    fn bundle(&mut self, from: usize, ipv6: bool) -> Bundle {
+        let random = &mut self.random;
+        let mut protocols: Vec<_> = (0..random.of(&[1, 1, 1, 2, 2, 3, 4])).map(|_| Protocol::Esp).collect();
+        protocols.iter_mut().for_each(|protocol| *protocol = random.of(&[Protocol::Esp, Protocol::Esp, Protocol::Ah]));
+        match random.below(10) {
+            0 | 1 => protocols[0] = Protocol::Ipcomp,
+            2 => *protocols.last_mut().unwrap() = Protocol::Ipcomp,
+            _ => {}
+        }
+        let add = |bundle: Bundle, protocol| bundle.with(self.request(from, ipv6, protocol)).unwrap();
+        protocols.into_iter().fold(Bundle::default(), add)
+    }
+
+    /// A policy for what leaves a host, one for what the other then receives, and most of the SAs that they ask for.
+    fn add_policies(&mut self) {
+        let (from, ipv6) = (self.random.below(2), self.random.percent(self.ipv6));
+        let (selector, bundle) = (self.selector(from, ipv6), self.bundle(from, ipv6));
+        let plain = [Action::Discard, Action::None, Action::Bypass, Action::Entrust];
+        let action = if self.random.percent(80) { Action::Ipsec(bundle) } else { self.random.of(&plain) };
+        let arriving = self.random.of(&[Direction::In, Direction::In, Direction::In, Direction::Forward]);
+        let mut ids = [0; 2];
+        for (n, host, direction) in [(0, from, Direction::Out), (1, 1 - from, arriving)] {
+            let random = &mut self.random;
+            let priority = random.of(&[Priority::DEFAULT, Priority::DEFAULT, Priority::HIGH, Priority::LOW]);
+            let mut policy = Policy { selector, direction, priority, action };
+            match random.below(20) {
+                0 => continue,
+                1 if n == 1 => policy.action = Action::Ipsec(self.bundle(from, ipv6)),
+                2 if n == 1 => policy.action = random.of(&plain),
+                3 if n == 1 => policy.selector = self.selector(from, ipv6),
+                _ => {}
+            }
+            self.say(|| format!("host {host}: {:?}", policy));
+            ids[n] = self.hosts[host].add_policy(policy).unwrap_or(0);
+        }
+        if let Action::Ipsec(bundle) = action {
+            self.serve(from, ipv6, &bundle, ids);
+        }
+    }
+
+    fn serve(&mut self, from: usize, ipv6: bool, bundle: &Bundle, ids: [u32; 2]) {
+        let number = self.random.of(&[(0, 0), (0, 0), (1, 1), (1, 0), (0, 2)]);
+        let mut ends = (self.address(from, ipv6, number.0), self.address(1 - from, ipv6, number.1));
+        for request in bundle.iter() {
+            let named = request.ends.map(|ends| (ends.source.0, ends.destination.0)).unwrap_or_default();
+            let destination = named.1.unwrap_or(ends.1);
+            let source = named.0.unwrap_or(self.address(from, destination.is_ipv6(), 0));
+            let (source, destination) = if named.1.is_some() { (source, destination) } else { ends };
+            let mode = match (request.mode, self.random.below(6)) {
+                (Mode::Any, n) => [Mode::Any, Mode::Transport, Mode::Tunnel][n / 2],
+                (_, 0) => Mode::Any,
+                (mode, _) => mode,
+            };
+            if mode == Mode::Tunnel || request.mode == Mode::Tunnel {
+                ends = (source, destination);
+            }
+            let request_ids = ids.map(|id| match request.level {
+                Level::Unique => 0x4000 + id,
+                Level::UniqueId(id) => id,
+                _ => 0,
+            });
+            let spec = Spec {
+                protocol: request.protocol,
+                spi: 0,
+                source,
+                destination,
+                mode,
+                request_id: 0,
+                extended: self.random.percent(20),
+                window: !self.random.percent(10),
+                encrypts: self.encrypting || self.random.percent(50),
+                key: 0,
+                lifetimes: Lifetimes::default(),
+                used: 0,
+            };
+            if !self.random.percent(12) {
+                self.add_sa(from, spec, request_ids);
+            }
+        }
+    }
+
+    fn limit(&mut self) -> Limit {
+        let random = &mut self.random;
+        let seconds = Duration::from_secs(random.of(&[1, 5, 20, 60]));
+        match random.below(16) {
+            0 => Limit { age: Some(seconds), ..Limit::default() },
+            1 => Limit { use_age: Some(seconds), ..Limit::default() },
+            2 => Limit { octets: Some(random.of(&[100, 1000, 3000])), ..Limit::default() },
+            3 => Limit { packets: Some(random.of(&[1, 3, 10])), ..Limit::default() },
+            _ => Limit::default(),
+        }
+    }
+
+    /// A new SA of this kind at both ends, or nearly so.
+    fn add_sa(&mut self, from: usize, spec: Spec, request_ids: [u32; 2]) {
+        let lifetimes = Lifetimes { soft: self.limit(), hard: self.limit() };
+        self.spi += 1;
+        let random = &mut self.random;
+        let well_known = spec.protocol == Protocol::Ipcomp && random.percent(30);
+        let used = if random.percent(8) { u64::from(u32::MAX) - random.of(&[0, 1, 2, 5, 70_000]) } else { 0 };
+        let (spi, key) = (if well_known { 2 } else { self.spi }, random.next() as u8);
+        let spec = Spec { spi, key, lifetimes, used, request_id: request_ids[0], ..spec };
+        let arriving = Lifetimes { soft: self.limit(), hard: self.limit() };
+        let mut arriving = Spec { request_id: request_ids[1], lifetimes: arriving, ..spec };
+        let random = &mut self.random;
+        match random.below(40) {
+            0 => arriving.key ^= 1,
+            1 => arriving.mode = random.of(&[Mode::Tunnel, Mode::Transport]),
+            2 => arriving.request_id = 9,
+            3 if spec.protocol == Protocol::Esp => arriving.source = self.nobody(spec.source.is_ipv6()),
+            _ => {}
+        }
+        let [sas, others] = [from, 1 - from].map(|host| self.hosts[host].oracle.sas.len());
+        if sas > 40 || others > 40 || self.is_ambiguous(1 - from, &arriving) {
+            return;
+        }
+        self.say(|| format!("host {from}: {spec:?}"));
+        self.specs.push((from, spec));
+        self.hosts[from].install(self.now, spec, Way::Out);
+        match self.random.below(20) {
+            0 => {}
+            1 => self.hosts[1 - from].reserve(self.now, arriving),
+            _ => drop(self.hosts[1 - from].install(self.now, arriving, Way::In)),
+        }
+    }
+
+    /// No rule says which of two IPComp tunnels between the same ends a packet belongs to that was not compressed.
+    fn is_ambiguous(&self, host: usize, spec: &Spec) -> bool {
+        spec.protocol == Protocol::Ipcomp
+            && self.hosts[host].oracle.sas.iter().any(|sa| {
+                (sa.way, sa.spec.protocol) == (Way::In, Protocol::Ipcomp)
+                    && (sa.spec.source, sa.spec.destination) == (spec.source, spec.destination)
+                    && sa.state(self.now) != SaState::Dead
+            })
+    }
+
+    /// A packet in clear. Its last 16 octets are found again wherever they stand in clear.
+    fn packet(&mut self, from: usize) -> Packet {
+        let ipv6 = self.random.percent(self.ipv6);
+        let numbers = (self.random.of(&[0, 0, 0, 1, 1, 2]), self.random.of(&[0, 0, 0, 1, 1, 2]));
+        // Some come from where they should not.
+        let from = if self.random.percent(5) { 1 - from } else { from };
+        let (source, destination) = (self.address(from, ipv6, numbers.0), self.address(1 - from, ipv6, numbers.1));
+        let random = &mut self.random;
+        let piece = random.of(&[[Piece::Whole; 7].as_slice(), &[Piece::First, Piece::Later]].concat());
+        let icmp = if ipv6 { IpProto::ICMPV6 } else { IpProto::ICMP };
+        let protocol = random.of(&[IpProto::TCP, IpProto::TCP, IpProto::UDP, icmp, IpProto::GRE]);
+        let mut ports = || random.of(&[80, 80, 85, 1000]);
+        let (from_port, to_port): (u16, u16) = (ports(), ports());
+        let (kind, code) = (random.of(&[0, 8, 8]), random.of(&[0, 1]));
+        let (detail, head) = match protocol {
+            _ if piece == Piece::Later && protocol == IpProto::GRE => (Detail::None, vec![]),
+            _ if piece == Piece::Later => (Detail::Opaque, vec![]),
+            IpProto::GRE => (Detail::None, vec![0, 0, 8, 0]),
+            IpProto::UDP | IpProto::TCP => {
+                let length = if protocol == IpProto::TCP { 16 } else { 4 };
+                let ports = [from_port.to_be_bytes(), to_port.to_be_bytes()].concat();
+                (Detail::Ports(from_port, to_port), [ports, vec![0; length]].concat())
+            }
+            _ => (Detail::Icmp(kind, code), vec![kind, code, 0, 0, 0, 1, 0, 1]),
+        };
+        let filling = vec![random.next() as u8; random.of(&[0, 0, 7, 200, 333])];
+        let marker = [random.next().to_be_bytes(), random.next().to_be_bytes()].concat();
+        let body = Body::Upper(protocol, detail, [head, filling, marker].concat());
+        let dont_fragment = !ipv6 && piece == Piece::Whole && random.percent(30);
+        Packet { source, destination, piece, dont_fragment, body }
+    }
+
+    fn exchange(&mut self) {
+        let from = self.random.below(2);
+        let mut packet = self.packet(from);
+        for _ in 0..self.random.below(12) {
+            if !self.hosts[from].protects(&packet.flow()) {
+                packet = self.packet(from);
+            }
+        }
+        let octets = octets_of(&packet);
+        let (outcome, mut wire) = self.hosts[from].send(self.now, &packet, &octets, &mut self.random);
+        self.count("out", &outcome);
+        assert!(self.hosts[from].is_safe(&octets, &outcome, &wire, self.encrypting), "not safe: {outcome:?}");
+        let Outcome::Send(mut sent) = outcome else {
+            if self.random.percent(40) {
+                self.receive(1 - from, &packet, &octets);
+            }
+            return;
+        };
+        // Through another policy, for what is between here and there.
+        if self.random.percent(10) {
+            let (outcome, again) = self.hosts[from].send(self.now, &sent, &wire, &mut self.random);
+            self.count("out", &outcome);
+            if let Outcome::Send(outer) = outcome {
+                (sent, wire) = (outer, again);
+            }
+        }
+        self.transport(1 - from, sent, wire);
+        if self.random.percent(5) {
+            self.receive(1 - from, &packet, &octets);
+        }
+    }
+
+    /// What the net does to a packet: it arrives, or later, or twice, or not as it was.
+    fn transport(&mut self, to: usize, packet: Packet, wire: Vec<u8>) {
+        match self.random.below(20) {
+            0 => self.alter(to, &packet, &wire),
+            1 => self.cut(to, &packet, &wire),
+            2 => self.fragment(to, &packet, &wire),
+            3 => self.receive(1 - to, &packet, &wire),
+            4..8 => {
+                self.wires.push((to, packet, wire));
+                return;
+            }
+            8..10 => self.receive(to, &packet, &wire),
+            _ => {}
+        }
+        self.receive(to, &packet, &wire);
+        self.wires.push((to, packet, wire));
+    }
+
+    fn receive(&mut self, to: usize, packet: &Packet, wire: &[u8]) {
+        let outcome = self.hosts[to].receive(self.now, packet, wire);
+        self.count("in", &outcome);
+    }
+
+    /// Changes a bit of SPI or number, or of what is behind them.
+    fn alter(&mut self, to: usize, packet: &Packet, wire: &[u8]) {
+        let (mut packet, mut wire, header) = (packet.clone(), wire.to_vec(), packet.header());
+        let Body::Sealed(seal, _) = &mut packet.body else { return };
+        let at = header + if seal.protocol == Protocol::Ah { 4 } else { 0 };
+        let bit = self.random.below(32);
+        let (octet, mask) = match self.random.below(8) {
+            0 => {
+                seal.spi ^= 1 << (24 + bit % 8);
+                (at, 1 << (bit % 8))
+            }
+            1 | 2 => {
+                seal.low ^= 1 << bit;
+                (at + 7 - bit / 8, 1 << (bit % 8))
+            }
+            _ => {
+                seal.damage = Damage::Bits;
+                (at + 8 + self.random.below(wire.len() - at - 8), 1 << (bit % 8))
+            }
+        };
+        wire[octet] ^= mask;
+        self.receive(to, &packet, &wire);
+    }
+
+    /// Cuts octets off the end: with and without a header that says so.
+    fn cut(&mut self, to: usize, packet: &Packet, wire: &[u8]) {
+        let octets = 1 + self.random.below(16);
+        let mut wire = wire[..wire.len() - octets].to_vec();
+        let (disposition, left) = self.hosts[to].receive_octets(self.now, &wire);
+        assert!(disposition.reason().is_some_and(|reason| reason.counter() == Counter::Malformed) && left == wire);
+        *self.tally.entry(("in", "Malformed".into())).or_default() += 1;
+        let mut packet = packet.clone();
+        let Body::Sealed(seal, _) = &mut packet.body else { return };
+        let spec =
+            self.specs.iter().find(|(_, spec)| (spec.protocol, spec.spi) == (seal.protocol, seal.spi)).unwrap().1;
+        let whole = octets.is_multiple_of(if spec.encrypts { 16 } else { 4 });
+        (seal.damage, seal.octets) = (if whole { Damage::Bits } else { Damage::Length }, seal.octets - octets);
+        set_length(&mut wire).unwrap();
+        self.receive(to, &packet, &wire);
+    }
+
+    /// Makes it look like a fragment, which IPsec never opens.
+    fn fragment(&mut self, to: usize, packet: &Packet, wire: &[u8]) {
+        if matches!(packet.body, Body::Upper(..) | Body::Inside(_)) {
+            return;
+        }
+        let mut packet = packet.clone();
+        packet.piece = self.random.of(&[Piece::First, Piece::Later]);
+        let header = packet.header();
+        let mut wire = wire.to_vec();
+        match (packet.source.is_ipv4(), packet.piece) {
+            (true, Piece::First) => wire[6] |= 0x20,
+            (true, _) => wire[7] = 5,
+            (false, piece) => {
+                let fragment = [wire[6], 0, 0, if piece == Piece::First { 1 } else { 5 << 3 }, 0, 0, 0, 7];
+                wire[6] = IpProto::FRAGMENT.0;
+                wire.splice(header - 8..header - 8, fragment);
+            }
+        }
+        set_length(&mut wire).unwrap();
+        self.receive(to, &packet, &wire);
+    }
+
+    /// Somebody who has the keys sends through whichever SAs he likes, further numbers of theirs, and as deep as he likes.
+    fn rogue(&mut self) {
+        let to = self.random.below(2);
+        let alive = |spec: &Spec| {
+            let arriving = self.hosts[to].oracle.find(spec.name(Way::In), spec.source);
+            arriving.is_some_and(|at| self.hosts[to].oracle.sas[at].state(self.now) < SaState::Dead)
+        };
+        let known = self.specs.iter().filter(|(from, _)| *from != to).map(|(_, spec)| *spec);
+        let (alive, gone): (Vec<_>, Vec<_>) = known.partition(alive);
+        let specs = if self.random.percent(85) { alive } else { gone };
+        if specs.is_empty() {
+            return;
+        }
+        let mut packet = self.packet(1 - to);
+        let mut octets = Vec::new();
+        for round in 0u64..self.random.of(&[1, 1, 1, 2, 3, 5]) {
+            let mut bundle = Bundle::default();
+            let mut host = Host::new();
+            for number in 0..self.random.of(&[1, 1, 2, 4, 4]) {
+                let spec = self.random.of(&specs);
+                let passed =
+                    self.hosts[1 - to].oracle.sas.iter().find(|sa| sa.spec.spi == spec.spi).map_or(0, |sa| sa.used);
+                let used = (passed.max(spec.used) + round + self.random.of(&[0, 1, 5, 30, 100])).min((1 << 32) - 2);
+                let key = spec.key ^ u8::from(self.random.percent(5)) << 7;
+                let used_spec = Spec { request_id: number + 1, lifetimes: Lifetimes::default(), used, key, ..spec };
+                if number > 0 && spec.protocol == Protocol::Ipcomp || !host.install(self.now, used_spec, Way::Out) {
+                    continue;
+                }
+                if round == 0
+                    && number == 0
+                    && packet.source.is_ipv4() == spec.source.is_ipv4()
+                    && self.random.percent(70)
+                {
+                    (packet.source, packet.destination) = (spec.source, spec.destination);
+                }
+                let ends =
+                    Some(Ends { source: (Some(spec.source), None), destination: (Some(spec.destination), None) });
+                let level = Level::UniqueId(number + 1);
+                bundle = bundle.with(Request { protocol: spec.protocol, mode: spec.mode, ends, level }).unwrap();
+            }
+            if round == 0 {
+                octets = octets_of(&packet);
+            }
+            for any in [AddressRange::ANY_V4, AddressRange::ANY_V6] {
+                let selector = Selector { source: any, destination: any, upper: Upper::Any };
+                let (direction, priority, action) = (Direction::Out, Priority::DEFAULT, Action::Ipsec(bundle));
+                host.add_policy(Policy { selector, direction, priority, action });
+            }
+            match host.send(self.now, &packet, &octets, &mut self.random) {
+                (Outcome::Send(sent), wire) => (packet, octets) = (sent, wire),
+                (outcome, _) => self.say(|| format!("rogue: {outcome:?}")),
+            }
+        }
+        self.transport(to, packet, octets);
+    }
+
+    fn step(&mut self) {
+        let host = self.random.below(2);
+        match self.random.below(100) {
+            0..4 => self.now += Duration::from_secs(self.random.of(&[1, 3, 10, 40])),
+            4..6 => self.hosts[host].tick(self.now),
+            6..10 => self.hosts[host].events(self.now, self.tally),
+            10 | 11 => self.change_settings(host),
+            12 => self.add_policies(),
+            13 => {
+                let ids: Vec<_> = self.hosts[host].oracle.rules.iter().map(|rule| rule.id).collect();
+                if !ids.is_empty() {
+                    let id = self.random.of(&ids);
+                    self.say(|| format!("host {host}: without policy {id}"));
+                    assert!(self.hosts[host].engine.remove_policy(id).is_some());
+                    self.hosts[host].oracle.rules.retain(|rule| rule.id != id);
+                }
+            }
+            14 if !self.hosts[host].oracle.sas.is_empty() => {
+                let at = self.random.below(self.hosts[host].oracle.sas.len());
+                let sa = self.hosts[host].oracle.sas.remove(at);
+                self.say(|| format!("host {host}: without {}", sa.spec.name(sa.way)));
+                let removed = self.hosts[host].engine.remove(&sa.spec.name(sa.way), sa.spec.source);
+                assert_eq!(removed.is_some(), !sa.larval);
+            }
+            15..18 if !self.specs.is_empty() => {
+                let (from, spec) = self.random.of(&self.specs);
+                let arriving = self.hosts[1 - from].oracle.sas.iter().find(|sa| sa.spec.spi == spec.spi);
+                let request_id = arriving.map_or(spec.request_id, |sa| sa.spec.request_id);
+                if self.random.percent(20) && !self.is_ambiguous(1 - from, &spec) {
+                    self.hosts[from].install(self.now, spec, Way::Out);
+                    self.hosts[1 - from].install(self.now, Spec { request_id, ..spec }, Way::In);
+                    return;
+                }
+                self.add_sa(from, spec, [spec.request_id, request_id]);
+            }
+            18..24 => self.rogue(),
+            24..30 if !self.wires.is_empty() => {
+                let at = self.random.below(self.wires.len());
+                let (to, packet, wire) = self.wires[at].clone();
+                self.receive(to, &packet, &wire);
+            }
+            _ => self.exchange(),
+        }
+    }
+}
+
+/// One configuration, and so many things that happen to it.
+pub fn run(random: Random, steps: usize, verbose: bool, tally: &mut Tally) {
+    let mut case = Case::new(random, verbose, tally);
+    for _ in 0..steps {
+        case.step();
+    }
+    let now = case.now;
+    for host in &mut case.hosts {
+        host.events(now, case.tally);
+        host.oracle
+            .seen
+            .iter()
+            .for_each(|(what, count)| *case.tally.entry(("seen", (*what).into())).or_default() += count);
+    }
+}
