@@ -110,6 +110,7 @@ fn what_a_selector_says_to_a_flow() {
         (&later, Upper::Ports(None, PortRange::ANY, PortRange::ANY), Yes),
         (&gre, ports(None), No),
         (&v4(47, 1, &PORTS), ports(None), No),
+        (&v4(1, 1, &[8, 0]), ports(None), No),
         (&gre, Upper::Ports(Some(IpProto(47)), PortRange::ANY, PortRange::ANY), Yes),
         (&gre, Upper::Ports(None, PortRange::ANY, PortRange::ANY), No),
         (&echo, icmp(None), Yes),
