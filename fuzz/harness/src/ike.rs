@@ -66,6 +66,9 @@ pub fn encrypted(octets: &[u8]) {
     let before = sent.clone();
     if length > 0 && protection.encrypt(&chain, &mut sent).is_ok() {
         assert!(sent[28..] != before[28..], "in clear");
+        if Message::parse(&sent).is_err() {
+            return; // no encrypted message begins with such a payload
+        }
         assert!(protection.decrypt(&chain, &mut sent).is_ok());
         let (read, expected) = (plaintext_of(&sent), Chain::decrypted(PayloadKind(first), &sent[28..]));
         assert_eq!(read.is_ok(), expected.is_ok());

@@ -35,9 +35,14 @@ impl Random {
     }
 
     fn next(&mut self) -> u64 {
-        if let Some(choice) = self.given.next() {
-            return choice.into();
+        match self.given.next() {
+            Some(choice) => choice.into(),
+            None => self.noise(),
         }
+    }
+
+    /// Octets that nobody chooses: keys, IVs, what packets carry.
+    fn noise(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -277,7 +282,7 @@ impl<'t> Case<'t> {
         let random = &mut self.random;
         let well_known = spec.protocol == Protocol::Ipcomp && random.percent(30);
         let used = if random.percent(8) { u64::from(u32::MAX) - random.of(&[0, 1, 2, 5, 70_000]) } else { 0 };
-        let (spi, key) = (if well_known { 2 } else { self.spi }, random.next() as u8);
+        let (spi, key) = (if well_known { 2 } else { self.spi }, random.noise() as u8);
         let spec = Spec { spi, key, lifetimes, used, request_id: request_ids[0], ..spec };
         let arriving = Lifetimes { soft: self.limit(), hard: self.limit() };
         let mut arriving = Spec { request_id: request_ids[1], lifetimes: arriving, ..spec };
@@ -338,8 +343,8 @@ impl<'t> Case<'t> {
             }
             _ => (Detail::Icmp(kind, code), vec![kind, code, 0, 0, 0, 1, 0, 1]),
         };
-        let filling = vec![random.next() as u8; random.of(&[0, 0, 7, 200, 333])];
-        let marker = [random.next().to_be_bytes(), random.next().to_be_bytes()].concat();
+        let filling = vec![random.noise() as u8; random.of(&[0, 0, 7, 200, 333])];
+        let marker = [random.noise().to_be_bytes(), random.noise().to_be_bytes()].concat();
         let body = Body::Upper(protocol, detail, [head, filling, marker].concat());
         let dont_fragment = !ipv6 && piece == Piece::Whole && random.percent(30);
         Packet { source, destination, piece, dont_fragment, body }

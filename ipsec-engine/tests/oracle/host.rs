@@ -124,7 +124,7 @@ impl Host {
         let mut bytes = vec![0xee; ROOM + octets.len() + ROOM];
         bytes[ROOM..ROOM + octets.len()].copy_from_slice(octets);
         let mut buffer = PacketBuf::with_headroom(&mut bytes, ROOM, octets.len()).unwrap();
-        let mut iv = |_: Seq, iv: &mut [u8]| iv.fill_with(|| random.next() as u8);
+        let mut iv = |_: Seq, iv: &mut [u8]| iv.fill_with(|| random.noise() as u8);
         let disposition = self.engine.outbound(now, &mut buffer, &mut iv);
         let wire = buffer.data();
         let mut outcome = self.oracle.outbound(now, packet, octets, wire);
