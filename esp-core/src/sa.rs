@@ -78,8 +78,8 @@ impl<S: Suite> Outbound<S> {
         Ok((seq, parts))
     }
 
-    /// Takes `n` numbers for somebody else to seal with [`seal_with`] and [`suite`](Self::suite): a hardware engine, a
-    /// worker. For suites with [`IvRule::Unique`] the number must be the IV there, too.
+    /// Takes `n` numbers for somebody else to seal with [`seal_with`](crate::seal_with) and [`suite`](Self::suite): a
+    /// hardware engine, a worker. For suites with [`IvRule::Unique`] the number must be the IV there, too.
     ///
     /// # Errors
     /// [`SealError::SequenceExhausted`] when fewer are left; none is taken.

@@ -3,7 +3,6 @@
 use core::fmt;
 
 use cipher::KeyInit;
-use cipher::array::Array;
 
 use crate::{Cbc, Cipher, Confidential, Iv, IvRule, KeyError, KeyLengths, Lane, cbc};
 
@@ -67,7 +66,7 @@ impl DesCbc {
     /// [`KeyError::WeakDes`] and [`KeyError::SemiWeakDes`] (RFC 2405 4.1).
     pub fn new(key: &[u8; 8]) -> Result<Self, KeyError> {
         crate::weak::check_des(key)?;
-        Ok(Self(des::Des::new(&Array(*key))))
+        Ok(Self(des::Des::new(&cipher::array::Array(*key))))
     }
 
     /// As [`new`](Self::new), from a slice.
@@ -93,7 +92,7 @@ impl TripleDesCbc {
     /// [`KeyError::DegenerateTripleDes`] when two neighbours are equal, which leaves single DES (RFC 2451 2.1).
     pub fn new(key: &[u8; 24]) -> Result<Self, KeyError> {
         crate::weak::check_triple_des(key)?;
-        Ok(Self(des::TdesEde3::new(&Array(*key))))
+        Ok(Self(des::TdesEde3::new(&cipher::array::Array(*key))))
     }
 
     /// As [`new`](Self::new), from a slice.

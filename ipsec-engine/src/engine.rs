@@ -63,9 +63,9 @@ pub enum Unmatched {
 /// What level `default` means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultLevel {
-    /// [`Level::Use`].
+    /// [`Level::Use`](crate::Level::Use).
     Use,
-    /// [`Level::Require`].
+    /// [`Level::Require`](crate::Level::Require).
     Require,
 }
 

@@ -86,7 +86,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Takes in a router's report that a packet of one of our SAs was too big. It is not authentic (RFC 4301 8.2.1), so it
     /// only ever lowers the MTU of an SA, not below what every link carries (1280 octets for IPv6, 576 for IPv4), and for
-    /// [`Settings::path_mtu_life`]. Says whether it did.
+    /// [`Settings::path_mtu_life`](crate::Settings::path_mtu_life). Says whether it did.
     pub fn path_mtu_report(&mut self, now: Duration, report: &TooBig) -> bool {
         let protocol = if report.protocol == ipsec_packet::IpProto::ESP { Protocol::Esp } else { Protocol::Ah };
         let key = SaKey { way: Way::Out, destination: report.destination, protocol, spi: report.spi.get() };
