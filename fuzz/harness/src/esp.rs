@@ -1,31 +1,32 @@
+use std::sync::LazyLock;
+
 use arbitrary::Unstructured;
 use esp_core::{
     Envelope, Inbound, OpenError, OpenSlot, Outbound, PadCheck, Padding, SealSlot, null_esp_heuristic, open_with, peek,
     seal_with,
 };
 use ipsec_crypto::{
-    Aes128Cbc, AnySuite, CipherAlgorithm as C, EncryptThenMac, HmacSha1_96, IntegrityAlgorithm as I, Parts, Suite,
+    Aes128Cbc, AnySuite, CipherAlgorithm as C, CipherRow, EncryptThenMac, HmacSha1_96, IntegrityAlgorithm as I, Parts,
+    Suite,
 };
 use ipsec_packet::{AntiReplay, IpProto, PacketBuf, Seq, SeqWidth, Spi};
 
-/// Every shape of suite: octets of the key, salt included, and of the MAC's.
-const SUITES: &[(C, usize, I, usize)] = &[
-    (C::AesCbc, 16, I::HmacSha1_96, 20),
-    (C::AesCbc, 32, I::HmacSha2_256_128, 32),
-    (C::TripleDesCbc, 24, I::HmacMd5_96, 16),
-    (C::DesCbc, 8, I::HmacRipemd160_96, 20),
-    (C::BlowfishCbc, 16, I::HmacSha2_384_192, 48),
-    (C::Cast128Cbc, 16, I::AesXcbcMac96, 16),
-    (C::Null, 0, I::HmacSha2_512_256, 64),
-    (C::AesCtr, 20, I::AesCmac96, 16),
-    (C::AesGcm8, 20, I::None, 0),
-    (C::AesGcm12, 28, I::None, 0),
-    (C::AesGcm16, 36, I::None, 0),
-    (C::AesCcm8, 19, I::None, 0),
-    (C::AesCcm16, 35, I::None, 0),
-    (C::ChaCha20Poly1305, 36, I::None, 0),
-    (C::NullAesGmac, 20, I::None, 0),
-];
+/// Every cipher with every MAC that it needs, and every AEAD, with each length of key (of those with many the default): octets of the
+/// key, salt included, and of the MAC's.
+static SUITES: LazyLock<Vec<(C, usize, I, usize)>> = LazyLock::new(|| {
+    let keys = |row: &CipherRow| match row.keys.step {
+        8 => (row.keys.min..=row.keys.max).step_by(8).collect(),
+        _ => vec![row.default_key],
+    };
+    let macs = |row: &CipherRow| match row.icv {
+        0 => I::ALL.iter().filter(|mac| !matches!(mac.algorithm, I::None | I::AesGmac)).collect(),
+        _ => I::ALL.iter().filter(|mac| mac.algorithm == I::None).collect::<Vec<_>>(),
+    };
+    let with_macs =
+        |(row, key)| macs(row).into_iter().map(move |mac| (row.algorithm, key, mac.algorithm, mac.default_key));
+    let ciphers = C::ALL.iter().flat_map(|row| keys(row).into_iter().map(move |key| (row, key)));
+    ciphers.flat_map(with_macs).collect()
+});
 
 /// 3DES needs three keys that differ, DES one that is not weak.
 const KEY: [u8; 64] = {
@@ -38,9 +39,10 @@ const KEY: [u8; 64] = {
     key
 };
 
-fn suite(choice: u8) -> Option<AnySuite> {
-    let &(cipher, octets, mac, mac_octets) = SUITES.get(usize::from(choice) % SUITES.len())?;
-    AnySuite::from_slices(cipher, &KEY[..octets], mac, &KEY[..mac_octets]).ok()
+fn suite(choice: u8) -> AnySuite {
+    let (cipher, octets, mac, mac_octets) = SUITES[usize::from(choice) % SUITES.len()];
+    let suite = AnySuite::from_slices(cipher, &KEY[..octets], mac, &KEY[..mac_octets]);
+    suite.unwrap_or_else(|error| panic!("{cipher} with {mac}: {error}"))
 }
 
 fn checks(choice: u8) -> (SeqWidth, PadCheck) {
@@ -50,7 +52,7 @@ fn checks(choice: u8) -> (SeqWidth, PadCheck) {
 
 pub fn open(octets: &[u8]) {
     let [choice, how, packet @ ..] = octets else { return };
-    let Some(suite) = suite(*choice) else { return };
+    let suite = suite(*choice);
     let _ = (peek(packet), null_esp_heuristic(packet));
     let (width, check) = checks(*how);
     let Ok(spi) = Spi::reserved(packet.first_chunk().map_or(1, |spi| u32::from_be_bytes(*spi)).max(1)) else { return };
@@ -69,7 +71,7 @@ pub fn open(octets: &[u8]) {
 /// The octets are what is encrypted, trailer included: pad length and next header are the attacker's.
 pub fn hostile(octets: &[u8]) {
     let [choice, how, body @ ..] = octets else { return };
-    let Some(suite) = suite(*choice) else { return };
+    let suite = suite(*choice);
     let ((width, check), layout) = (checks(*how), suite.layout());
     let length = body.len() - body.len() % layout.align.max(1);
     let front = 8 + layout.iv;
@@ -146,7 +148,7 @@ pub fn suites(octets: &[u8]) {
 /// A batch and a loop: the octets say how long each payload is, and what is wrong with its room.
 pub fn batch(octets: &[u8]) {
     let [choice, how, ahead, rest @ ..] = octets else { return };
-    let (Some(suite_of_loop), Some(suite_of_batch)) = (suite(*choice), suite(*choice)) else { return };
+    let (suite_of_loop, suite_of_batch) = (suite(*choice), suite(*choice));
     let (Ok(spi), (width, check)) = (Spi::new(0x1001), checks(*how)) else { return };
     // Near the end of the numbers, or not.
     let mut state = [1, b'C', if width == SeqWidth::Bits32 { 32 } else { 64 }, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, *ahead];
@@ -182,7 +184,7 @@ pub fn batch(octets: &[u8]) {
     let mut received: Vec<Vec<u8>> = slots.iter().map(|slot| slot.packet.data().to_vec()).collect();
     received.extend(received.get(usize::from(*ahead) % 8).cloned());
     let mut copies = received.clone();
-    let (Some(suite_of_loop), Some(suite_of_batch)) = (suite(*choice), suite(*choice)) else { return };
+    let (suite_of_loop, suite_of_batch) = (suite(*choice), suite(*choice));
     let (mut loops, mut batches) = (Inbound::new(spi, suite_of_loop, width), Inbound::new(spi, suite_of_batch, width));
     loops.set_pad_check(check);
     batches.set_pad_check(check);
@@ -194,4 +196,18 @@ pub fn batch(octets: &[u8]) {
         assert_eq!((Some(outcome), packet.data()), (slot.outcome, slot.packet.data()));
     }
     assert_eq!(loops.window().top(), batches.window().top());
+}
+
+#[cfg(test)]
+#[test]
+fn an_octet_chooses_among_all_suites_and_each_is_one() {
+    assert_eq!(
+        SUITES.len(),
+        11 * 9 + 9 + 9 + 1 + 3,
+        "eleven ciphers with nine MACs; GCM, CCM, ChaCha20-Poly1305, GMAC"
+    );
+    assert!(SUITES.len() <= 256);
+    for choice in 0..=255 {
+        suite(choice);
+    }
 }

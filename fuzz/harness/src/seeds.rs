@@ -24,10 +24,10 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "engine_choices" => (0..40).map(|n: u8| (0..200).map(|at| n.wrapping_mul(31) ^ at).collect()).collect(),
         "ike_fragments" => messages().into_iter().map(front(&[20, 1, 200])).collect(),
         "esp_open" => esp().into_iter().map(front(&[0, 0])).collect(),
-        "esp_hostile" => (0..45).map(|n| [&[n % 15, n], &[0x45; 30][..], &[1, 2, n % 4, 4]].concat()).collect(),
+        "esp_hostile" => (0..121).map(|n| [&[n, n], &[0x45; 30][..], &[1, 2, n % 4, 4]].concat()).collect(),
         "esp_suites" => vec![vec![7; 40], vec![0; 100]],
         "esp_batch" => {
-            (0..30).map(|n| [&[n % 15, n, 250][..], &[0, 64, 5, 128, 0xf0, 9, 0, n].repeat(10)].concat()).collect()
+            (0..121).map(|n| [&[n, n, 250][..], &[0, 64, 5, 128, 0xf0, 9, 0, n].repeat(10)].concat()).collect()
         }
         "ah_verify" | "ah_mutable" => packets().into_iter().map(front(&[0])).collect(),
         "headers" | "udp" => packets(),
