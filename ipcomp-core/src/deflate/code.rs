@@ -1,5 +1,7 @@
 //! Prefix codes of limited length, from how often each symbol occurs.
 
+use super::tables::LITERALS;
+
 /// A prefix code.
 pub(super) struct Code<const N: usize> {
     /// The code length of each symbol; 0 for those that do not occur.
@@ -9,12 +11,18 @@ pub(super) struct Code<const N: usize> {
     pub(super) bits: usize,
 }
 
+/// Where the symbols of a code are sorted, and their depths found: too large for the stack of a small machine.
+pub(super) type Bench = [[u16; LITERALS]; 2];
+
 impl<const N: usize> Code<N> {
-    /// The best complete code whose lengths are at most `limit`. A lone symbol gets length 1.
-    pub(super) fn new(counts: &[u16; N], limit: usize) -> Self {
-        let mut code = Self { lengths: [0; N], of_length: [0; 17], bits: 0 };
-        let (mut symbols, mut depths) = ([0u16; N], [0u16; N]);
-        let used = sort(counts, &mut symbols, &mut depths);
+    /// No symbol has a code.
+    pub(super) const NONE: Self = Self { lengths: [0; N], of_length: [0; 17], bits: 0 };
+
+    /// The best complete code whose lengths are at most `limit`. A lone symbol gets length 1. At most [`LITERALS`] symbols.
+    #[inline(never)] // one after the other, they share their stack
+    pub(super) fn fit(&mut self, counts: &[u16; N], limit: usize, bench: &mut Bench) {
+        let [symbols, depths] = bench;
+        let used = sort(counts, symbols, depths);
         let symbols = symbols.get(..used).unwrap_or_default();
         let depths = depths.get_mut(..used).unwrap_or_default();
         if let [_lone] = symbols {
@@ -26,24 +34,23 @@ impl<const N: usize> Code<N> {
             minimum_redundancy(depths);
         }
         for depth in depths.iter() {
-            let slot = code.of_length.get_mut(usize::from(*depth).min(limit));
+            let slot = self.of_length.get_mut(usize::from(*depth).min(limit));
             slot.into_iter().for_each(|n| *n = n.wrapping_add(1));
         }
         if depths.iter().any(|depth| usize::from(*depth) > limit) {
-            shorten(&mut code.of_length, limit);
+            shorten(&mut self.of_length, limit);
         }
         // The rarest symbols come first and get the longest codes.
         let mut rest = symbols.iter();
-        for (length, many) in (0u8..=16).zip(code.of_length).rev() {
+        for (length, many) in (0u8..=16).rev().zip(self.of_length.into_iter().rev()) {
             for symbol in rest.by_ref().take(many.into()) {
-                if let Some(slot) = code.lengths.get_mut(usize::from(*symbol)) {
+                if let Some(slot) = self.lengths.get_mut(usize::from(*symbol)) {
                     *slot = length;
                 }
                 let bits = usize::from(count(counts, *symbol)).wrapping_mul(length.into());
-                code.bits = code.bits.wrapping_add(bits);
+                self.bits = self.bits.wrapping_add(bits);
             }
         }
-        code
     }
 
     /// The codes (RFC 1951 3.2.2), each with its bits in the order they are sent, as `length << 16 | code`. Those of
@@ -74,7 +81,7 @@ fn count<const N: usize>(counts: &[u16; N], symbol: u16) -> u16 {
 
 /// The symbols that occur, the rarest first; returns how many. One pass puts those that are rare in their place, and all
 /// others behind them; these few are sorted by insertion.
-fn sort<const N: usize>(counts: &[u16; N], sorted: &mut [u16; N], found: &mut [u16; N]) -> usize {
+fn sort<const N: usize>(counts: &[u16; N], sorted: &mut [u16], found: &mut [u16]) -> usize {
     let mut used = 0usize;
     for (symbol, count) in (0u16..).zip(counts) {
         // One that does not occur is overwritten by the next.

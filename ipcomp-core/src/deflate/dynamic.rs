@@ -1,5 +1,5 @@
 use super::bits::BitWriter;
-use super::code::Code;
+use super::code::{Bench, Code};
 use super::fixed::{FIXED_DISTANCES, FIXED_LITERALS};
 use super::matches::{Match, Positions, longest, word_at};
 use super::tables::{CODE_LENGTH_ORDER, DISTANCES, END, LITERALS, distance_symbol, length_symbol};
@@ -116,8 +116,13 @@ impl Deflate {
 
     /// Writes the tokens, or the input they stand for, as the smallest kind of block.
     fn write_block(&mut self, writer: &mut BitWriter<'_>, input: &[u8], used: usize, last: bool) -> Option<()> {
-        let (literals, distances) = (Code::new(&self.literal_counts, 15), Code::new(&self.distance_counts, 15));
-        let header = Header::new(&literals.lengths, &distances.lengths);
+        // Where the codes go in the end.
+        let bench: &mut Bench = zerocopy::transmute_mut!(&mut self.literal_codes);
+        let (mut literals, mut distances) = (Code::NONE, Code::NONE);
+        literals.fit(&self.literal_counts, 15, bench);
+        distances.fit(&self.distance_counts, 15, bench);
+        let mut header = Header::default();
+        header.tell(&literals.lengths, &distances.lengths, bench);
         let dynamic = literals.bits.saturating_add(distances.bits).saturating_add(header.bits());
         let fixed = fixed_bits(&self.literal_counts, &self.distance_counts);
         let stored = input.len().saturating_add(5).saturating_mul(8);
@@ -236,25 +241,30 @@ struct Header {
     extra_bits: usize,
 }
 
+impl Default for Header {
+    fn default() -> Self {
+        let runs = [0; LITERALS + DISTANCES];
+        Self { literals: 0, distances: 0, runs, used: 0, code: Code::NONE, told: 0, extra_bits: 0 }
+    }
+}
+
 impl Header {
     #[inline(never)] // as tokenize
-    fn new(literals: &[u8; LITERALS], distances: &[u8; DISTANCES]) -> Self {
+    fn tell(&mut self, literals: &[u8; LITERALS], distances: &[u8; DISTANCES], bench: &mut Bench) {
         let up_to = |lengths: &[u8]| lengths.iter().rposition(|l| *l > 0).map_or(0, |last| last.wrapping_add(1));
-        let sent = (up_to(literals).max(257), up_to(distances).max(1));
-        let mut lengths = [0u8; LITERALS + DISTANCES];
-        let both = literals.iter().take(sent.0).chain(distances.iter().take(sent.1));
-        lengths.iter_mut().zip(both).for_each(|(to, from)| *to = *from);
-        let lengths = lengths.get(..sent.0.wrapping_add(sent.1)).unwrap_or_default();
+        (self.literals, self.distances) = (up_to(literals).max(257), up_to(distances).max(1));
+        let both = literals.iter().take(self.literals).chain(distances.iter().take(self.distances));
+        let mut lengths = both.copied();
 
-        let (mut runs, mut used) = ([0u16; LITERALS + DISTANCES], 0usize);
-        let (mut counts, mut extra_bits) = ([0u16; 19], 0usize);
+        let Self { runs, used, extra_bits, .. } = self;
+        let mut counts = [0u16; 19];
         let mut each = |symbol: u16, extra: u16, bits: u16| {
-            if let Some(slot) = runs.get_mut(used) {
+            if let Some(slot) = runs.get_mut(*used) {
                 *slot = (symbol << 8) | (bits << 13) | extra;
             }
-            used = used.wrapping_add(1);
+            *used = used.wrapping_add(1);
             bump(&mut counts, symbol.into());
-            extra_bits = extra_bits.wrapping_add(bits.into());
+            *extra_bits = extra_bits.wrapping_add(bits.into());
         };
         let mut finish = |length: u8, many: u16| match (length, many) {
             (_, 0) => {}
@@ -267,19 +277,21 @@ impl Header {
             }
             _ => (0..many).for_each(|_| each(length.into(), 0, 0)),
         };
-        let mut rest = lengths;
-        while let [length, ..] = *rest {
+        let mut next = lengths.next();
+        while let Some(length) = next {
             let most = if length == 0 { 138 } else { 7 };
-            let run = rest.get(..most).unwrap_or(rest);
-            let many = run.iter().position(|other| *other != length).unwrap_or(run.len());
-            finish(length, u16::try_from(many & 255).unwrap_or(0));
-            rest = rest.get(many..).unwrap_or_default();
+            let mut many = 1u16;
+            next = lengths.next();
+            while next == Some(length) && many < most {
+                many = many.wrapping_add(1);
+                next = lengths.next();
+            }
+            finish(length, many);
         }
-        let code = Code::new(&counts, 7);
-        let length_of = |symbol: &u8| code.lengths.get(usize::from(*symbol)).copied().unwrap_or(0);
+        self.code.fit(&counts, 7, bench);
+        let length_of = |symbol: &u8| self.code.lengths.get(usize::from(*symbol)).copied().unwrap_or(0);
         let told = CODE_LENGTH_ORDER.iter().rposition(|symbol| length_of(symbol) > 0);
-        let told = told.map_or(4, |last| last.wrapping_add(1).max(4));
-        Self { literals: sent.0, distances: sent.1, runs, used, code, told, extra_bits }
+        self.told = told.map_or(4, |last| last.wrapping_add(1).max(4));
     }
 
     /// The bits it takes.
