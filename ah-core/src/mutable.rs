@@ -34,6 +34,7 @@ pub fn immutable_view(
 /// |                         Source Address                        |
 /// |             Destination Address: the final one                |
 /// ```
+#[inline(never)] // either takes the stack that it needs itself
 fn ipv4(ip: &Ipv4<'_>, profile: Profile, absorb: &mut dyn FnMut(&[u8])) -> Result<(), MutableError> {
     let Some(&[version_ihl, tos, l0, l1, i0, i1, _, _, _, proto, _, _, s0, s1, s2, s3, d0, d1, d2, d3]) =
         ip.packet().first_chunk::<20>()
@@ -152,15 +153,16 @@ impl<'a> Iterator for Options<'a> {
 /// ```
 ///
 /// A fragment header that reassembly left in the packet is skipped, as if it had never been there (RFC 4302 appendix A2).
+#[inline(never)]
 fn ipv6(ip: &Ipv6<'_>, at: usize, profile: Profile, absorb: &mut dyn FnMut(&[u8])) -> Result<(), MutableError> {
     let foreseen = Foreseen::of(ip, at)?;
     let payload = ip.header().payload_length().saturating_sub(foreseen.skipped);
     let [l0, l1] = u16::try_from(payload).unwrap_or(u16::MAX).to_be_bytes();
     let mut chain = ip.chain();
     absorb(&[0x60, 0, 0, 0, l0, l1, named(ip, chain.link()), 0]);
-    absorb(&foreseen.home.unwrap_or(ip.header().source().octets()));
-    absorb(&foreseen.destination.unwrap_or(ip.header().destination().octets()));
-    let care_of = ip.header().source().octets();
+    let (source, arrived) = (ip.packet().get(8..24).unwrap_or_default(), ip.packet().get(24..40).unwrap_or_default());
+    absorb(foreseen.home.as_ref().map_or(source, |home| home));
+    absorb(foreseen.destination.as_ref().map_or(arrived, |last| last));
     let mut destination = ip.header().destination().octets();
     while chain.link().offset < at {
         let Some(extension) = chain.next_extension()? else { break };
@@ -172,7 +174,7 @@ fn ipv6(ip: &Ipv6<'_>, at: usize, profile: Profile, absorb: &mut dyn FnMut(&[u8]
         absorb(&[named(ip, chain.link())]);
         match extension.link.kind {
             IpProto::HOP_BY_HOP => ipv6_options(octets, offset, profile, None, absorb)?,
-            IpProto::DESTINATION_OPTIONS => ipv6_options(octets, offset, profile, Some(&care_of), absorb)?,
+            IpProto::DESTINATION_OPTIONS => ipv6_options(octets, offset, profile, Some(source), absorb)?,
             IpProto::ROUTING => destination = routing(destination, octets, offset, absorb)?,
             _ => absorb(octets),
         }
@@ -249,7 +251,7 @@ fn ipv6_options(
     header: &[u8],
     offset: usize,
     profile: Profile,
-    care_of: Option<&[u8; 16]>,
+    care_of: Option<&[u8]>,
     absorb: &mut dyn FnMut(&[u8]),
 ) -> Result<(), MutableError> {
     absorb(header.get(..1).unwrap_or_default());
