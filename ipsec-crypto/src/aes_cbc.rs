@@ -42,11 +42,11 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
     }
 
     fn encrypt(&self, iv: &Iv, body: &mut [u8]) {
-        cbc::encrypt(&self.0, &Array(*iv), body);
+        cbc::encrypt(&self.0, iv, body);
     }
 
     fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
-        cbc::decrypt(&self.0, &Array(*iv), body);
+        cbc::decrypt(&self.0, iv, body);
     }
 
     fn encrypt_followed(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {

@@ -1,25 +1,69 @@
 //! CBC mode over whole bodies (RFC 2451 2.1, RFC 3602 2): one call into the cipher's backend for each packet, or batch.
 
+use core::iter::once;
 use core::slice::IterMut;
 
 use cipher::array::{Array, ArraySize};
 use cipher::inout::InOutBuf;
+use cipher::typenum::Unsigned;
 use cipher::{
-    Block, BlockCipherDecrypt, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockModeDecrypt,
-    BlockModeEncrypt, BlockSizeUser, InnerIvInit,
+    Block, BlockCipherDecBackend, BlockCipherDecClosure, BlockCipherDecrypt, BlockCipherEncBackend,
+    BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, ParBlocks,
 };
 use heapless::Vec;
 
 use crate::{Iv, Lane};
 
-pub(crate) fn encrypt<C: BlockCipherEncrypt>(cipher: &C, iv: &Block<C>, body: &mut [u8]) {
-    let (blocks, _) = Array::slice_as_chunks_mut(body);
-    ::cbc::Encryptor::inner_iv_init(cipher, iv).encrypt_blocks(blocks);
+pub(crate) fn encrypt<C: BlockCipherEncrypt>(cipher: &C, iv: &Iv, body: &mut [u8]) {
+    encrypt_followed(cipher, iv, body, 0, &mut |_| ());
 }
 
-pub(crate) fn decrypt<C: BlockCipherDecrypt>(cipher: &C, iv: &Block<C>, body: &mut [u8]) {
-    let (blocks, _) = Array::slice_as_chunks_mut(body);
-    ::cbc::Decryptor::inner_iv_init(cipher, iv).decrypt_blocks(blocks);
+#[inline(never)] // its stack is not in use at the same time as that of the MAC
+pub(crate) fn decrypt<C: BlockCipherDecrypt>(cipher: &C, iv: &Iv, body: &mut [u8]) {
+    cipher.decrypt_with_backend(Unchained { chain: first(iv), body });
+}
+
+struct Unchained<'a, N: ArraySize> {
+    chain: Array<u8, N>,
+    body: &'a mut [u8],
+}
+
+impl<N: ArraySize> BlockSizeUser for Unchained<'_, N> {
+    type BlockSize = N;
+}
+
+impl<N: ArraySize> BlockCipherDecClosure for Unchained<'_, N> {
+    #[inline(always)]
+    fn call<B: BlockCipherDecBackend<BlockSize = N>>(self, backend: &B) {
+        let Self { mut chain, body } = self;
+        let (blocks, _) = Array::slice_as_chunks_mut(body);
+        for some in blocks.chunks_mut(B::ParBlocksSize::USIZE) {
+            if together(some.len(), B::ParBlocksSize::USIZE) {
+                let mut plain = ParBlocks::<B>::default();
+                plain.iter_mut().zip(&*some).for_each(|(to, from)| to.clone_from(from));
+                backend.decrypt_par_blocks((&mut plain).into());
+                for (to, before) in plain.iter_mut().zip(once(&chain).chain(&*some)) {
+                    xor(to, before);
+                }
+                some.last().into_iter().for_each(|last| chain.clone_from(last));
+                some.iter_mut().zip(&plain).for_each(|(to, from)| to.clone_from(from));
+                continue;
+            }
+            for block in some {
+                let mut plain = block.clone();
+                backend.decrypt_block((&mut plain).into());
+                xor(&mut plain, &chain);
+                chain = core::mem::replace(block, plain);
+            }
+        }
+    }
+}
+
+/// Whether so many blocks are decrypted as a group of `size`. Where a group is small it costs no more than one block, and what
+/// is left of a packet is made one: then there is no other way, and half the code. With the feature `small` small groups are
+/// not made at all: all round keys twice on the stack is their price.
+const fn together(blocks: usize, size: usize) -> bool {
+    if size <= 4 { size == 1 || !cfg!(feature = "small") } else { blocks == size }
 }
 
 /// The beginning of an IV.
@@ -34,6 +78,7 @@ const PIECE: usize = 64;
 
 /// See [`crate::Cipher::encrypt_followed`]. Each block waits for the one before it, and a hash waits for itself. Side by side
 /// they fill each other's gaps, if what is hashed is never what was encrypted just now: one piece lies in between.
+#[inline(never)] // nor this, when the MAC is finished
 pub(crate) fn encrypt_followed<C: BlockCipherEncrypt>(
     cipher: &C,
     iv: &Iv,

@@ -66,10 +66,15 @@ impl<H: EagerHash, const ICV: usize, const KEY: usize> Icv for HmacIcv<H, ICV, K
     fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
         let (mut mac, mut begun) = (self.keyed.clone(), Buffer::<HmacCore<H>>::default());
         feed(&mut |piece| begun.digest_blocks(piece, |blocks| mac.update_blocks(blocks)));
-        let mut whole = Output::<HmacCore<H>>::default();
-        mac.finalize_fixed_core(&mut begun, &mut whole);
-        Tag::truncated(&whole, ICV)
+        finish(&mut mac, &mut begun, ICV)
     }
+}
+
+#[inline(never)] // its stack is not in use while the text is hashed
+fn finish<H: EagerHash>(mac: &mut HmacCore<H>, begun: &mut Buffer<HmacCore<H>>, len: usize) -> Tag {
+    let mut whole = Output::<HmacCore<H>>::default();
+    mac.finalize_fixed_core(begun, &mut whole);
+    Tag::truncated(&whole, len)
 }
 
 impl<H: EagerHash, const ICV: usize, const KEY: usize> fmt::Debug for HmacIcv<H, ICV, KEY> {
