@@ -12,6 +12,7 @@ use cipher::{
 };
 use heapless::Vec;
 
+use crate::group::together;
 use crate::{Iv, Lane};
 
 pub(crate) fn encrypt<C: BlockCipherEncrypt>(cipher: &C, iv: &Iv, body: &mut [u8]) {
@@ -57,13 +58,6 @@ impl<N: ArraySize> BlockCipherDecClosure for Unchained<'_, N> {
             }
         }
     }
-}
-
-/// Whether so many blocks are decrypted as a group of `size`. Where a group is small it costs no more than one block, and what
-/// is left of a packet is made one: then there is no other way, and half the code. With the feature `small` small groups are
-/// not made at all: all round keys twice on the stack is their price.
-const fn together(blocks: usize, size: usize) -> bool {
-    if size <= 4 { size == 1 || !cfg!(feature = "small") } else { blocks == size }
 }
 
 /// The beginning of an IV.

@@ -17,11 +17,11 @@ use ::ccm::{Ccm as Inner, TagSize};
 use aes::{Aes128, Aes192, Aes256};
 use cipher::array::{Array, ArraySize};
 use cipher::consts::{U8, U11, U12, U16};
-use cipher::{BlockCipherEncrypt, BlockSizeUser, InnerIvInit, KeyInit, StreamCipherCore};
+use cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use zeroize::Zeroize;
 
 use crate::nonce::{layout, nonce};
-use crate::{Forged, Layout, Parts, Suite, ct};
+use crate::{Forged, Layout, Parts, Suite, counter, ct};
 
 /// AES-CCM (RFC 4309), with an ICV of 8, 12 or 16 octets.
 pub struct Ccm<A, M> {
@@ -71,9 +71,7 @@ where
     /// Turns ciphertext into plaintext, or the reverse.
     fn apply_keystream(&self, parts: &mut Parts<'_>) {
         let ([s0, s1, s2], [a, b, c, d, e, f, g, h, ..]) = (self.salt, parts.iv());
-        let start = Array([3, s0, s1, s2, a, b, c, d, e, f, g, h, 0, 0, 0, 1]);
-        ctr::CtrCore::<&A, ctr::flavors::Ctr32BE>::inner_iv_init(&self.cipher, &start)
-            .apply_keystream_partial(parts.body().into());
+        counter::apply(&self.cipher, [3, s0, s1, s2, a, b, c, d, e, f, g, h], parts.body());
     }
 }
 

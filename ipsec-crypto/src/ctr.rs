@@ -9,10 +9,10 @@ use core::fmt;
 use aes::{Aes128, Aes192, Aes256};
 use cipher::array::Array;
 use cipher::consts::U16;
-use cipher::{BlockCipherEncrypt, BlockSizeUser, InnerIvInit, KeyInit, StreamCipherCore};
+use cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::{Cipher, Confidential, Iv, IvRule};
+use crate::{Cipher, Confidential, Iv, IvRule, counter};
 
 /// AES-CTR (RFC 3686) with the key size of `A`. An IV that repeats under one key gives the plaintexts away, so
 /// [`IvRule::Unique`] holds: senders count. Never without integrity.
@@ -55,9 +55,7 @@ impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> Cipher for AesCtr<A
 
     fn encrypt(&self, iv: &Iv, body: &mut [u8]) {
         let ([n0, n1, n2, n3], &[a, b, c, d, e, f, g, h, ..]) = (self.nonce, iv);
-        let start = Array([n0, n1, n2, n3, a, b, c, d, e, f, g, h, 0, 0, 0, 1]);
-        ctr::CtrCore::<&A, ctr::flavors::Ctr32BE>::inner_iv_init(&self.cipher, &start)
-            .apply_keystream_partial(body.into());
+        counter::apply(&self.cipher, [n0, n1, n2, n3, a, b, c, d, e, f, g, h], body);
     }
 
     fn decrypt(&self, iv: &Iv, body: &mut [u8]) {

@@ -38,10 +38,22 @@ mod cipher;
 #[cfg(feature = "aes-cmac")]
 mod cmac;
 mod ct;
+#[cfg(any(feature = "aes-ctr", feature = "aes-ccm"))]
+mod counter;
 #[cfg(feature = "aes-ctr")]
 mod ctr;
 #[cfg(feature = "aes-gmac")]
 mod gmac;
+#[cfg(any(
+    feature = "aes-cbc",
+    feature = "aes-ctr",
+    feature = "aes-ccm",
+    feature = "des",
+    feature = "3des",
+    feature = "blowfish",
+    feature = "cast128"
+))]
+mod group;
 #[cfg(feature = "_hmac")]
 mod hmac;
 mod icv;

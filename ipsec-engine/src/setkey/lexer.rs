@@ -124,7 +124,7 @@ impl<'a> Lexer<'a> {
             if !rest.starts_with('#') {
                 return at;
             }
-            at = at.saturating_add(rest.find('\n').unwrap_or(rest.len()));
+            at = at.saturating_add(rest.find(['\n']).unwrap_or(rest.len()));
         }
     }
 }

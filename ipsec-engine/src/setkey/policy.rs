@@ -108,7 +108,7 @@ fn selector<'a>(lexer: &mut Lexer<'a>, family: Family) -> Result<Selector<'a>, S
 fn range<'a>(lexer: &mut Lexer<'a>, text: &'a str, family: Family) -> Result<Range, SetkeyError<'a>> {
     let text = lexer.glue(text, |so_far, next| so_far.ends_with('/') || next.starts_with(['/', '[']));
     let (host, port) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
-    let (host, prefix) = match host.split_once('/') {
+    let (host, prefix) = match host.split_once(['/']) {
         Some((host, prefix)) => (host.trim_end(), Some(prefix.trim())),
         None => (host, None),
     };
@@ -127,7 +127,7 @@ fn range<'a>(lexer: &mut Lexer<'a>, text: &'a str, family: Family) -> Result<Ran
 
 /// Takes `[port]` off the end: a number, `any`, or a name.
 pub(super) fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
-    let Some((host, port)) = text.split_once('[') else { return Some((text, None)) };
+    let Some((host, port)) = text.split_once(['[']) else { return Some((text, None)) };
     let port = match port.strip_suffix(']')?.trim() {
         "any" => None,
         name => Some(by_name(super::names::PORTS, name).or_else(|| number(name))?),
@@ -142,7 +142,7 @@ fn by_name<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
 /// An upper protocol, and behind it, as a word of its own or after a comma, type and code of ICMP; or a GRE key.
 fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, SetkeyError<'a>> {
     let text = word(lexer, "an upper protocol")?;
-    let (name, detail) = text.split_once(',').map_or((text, None), |(name, detail)| (name, Some(detail)));
+    let (name, detail) = text.split_once([',']).map_or((text, None), |(name, detail)| (name, Some(detail)));
     let wrong = |lexer: &Lexer<'a>, text| lexer.error(text, SetkeyErrorKind::Upper);
     if name == "any" {
         return if detail.is_none() { Ok(Upper::Any) } else { Err(wrong(lexer, text)) };
@@ -161,7 +161,7 @@ fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, SetkeyError<'a>> {
     let Some(detail) = detail else { return Ok(Upper::Protocol(protocol)) };
     match protocol {
         IpProto::ICMP | IpProto::ICMPV6 => {
-            let (kind, code) = detail.split_once(',').map_or((detail, None), |(kind, code)| (kind, Some(code)));
+            let (kind, code) = detail.split_once([',']).map_or((detail, None), |(kind, code)| (kind, Some(code)));
             let code = code.map(|code| number(code).ok_or(wrong(lexer, detail))).transpose()?;
             Ok(Upper::Icmp(protocol, number(kind).ok_or(wrong(lexer, detail))?, code))
         }
@@ -169,7 +169,7 @@ fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, SetkeyError<'a>> {
             let key = detail.parse::<Ipv4Addr>().ok().map(Ipv4Addr::to_bits).or_else(|| number(detail));
             Ok(Upper::Gre(key.ok_or(wrong(lexer, detail))?))
         }
-        _ => Err(wrong(lexer, if text.contains(',') { text } else { detail })),
+        _ => Err(wrong(lexer, if text.contains([',']) { text } else { detail })),
     }
 }
 
@@ -233,7 +233,7 @@ fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, SetkeyError<'a>> {
 
 /// `protocol/mode/source-destination/level`, of which the end may be left off.
 fn request(text: &str) -> Result<Request, SetkeyErrorKind> {
-    let mut parts = text.split('/').map(str::trim);
+    let mut parts = text.split(['/']).map(str::trim);
     let protocol = parts.next().and_then(Protocol::by_name).ok_or(SetkeyErrorKind::Request)?;
     let mode = parts.next().filter(|name| !name.is_empty()).ok_or(SetkeyErrorKind::Request)?;
     let mode = Mode::by_name(mode).filter(|mode| *mode != Mode::Any).ok_or(SetkeyErrorKind::Mode)?;
@@ -254,7 +254,7 @@ fn request(text: &str) -> Result<Request, SetkeyErrorKind> {
 
 /// The ends; `None` when neither is named, as in `me-any`.
 fn ends(text: &str) -> Result<Option<Ends>, SetkeyErrorKind> {
-    let (source, destination) = text.split_once('-').ok_or(SetkeyErrorKind::Request)?;
+    let (source, destination) = text.split_once(['-']).ok_or(SetkeyErrorKind::Request)?;
     let ends = Ends { source: tunnel_end(source.trim())?, destination: tunnel_end(destination.trim())? };
     match (ends.source.0, ends.destination.0) {
         (None, None) => Ok(None),

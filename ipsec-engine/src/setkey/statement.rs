@@ -297,7 +297,7 @@ pub(super) fn flags<'a>(lexer: &mut Lexer<'a>) -> Result<Family, SetkeyError<'a>
 
 pub(super) fn address(text: &str, family: Family) -> Option<IpAddr> {
     // The interface of a link-local address is not looked at: engines know none.
-    let text = text.split_once('%').map_or(text, |(address, _)| address);
+    let text = text.split_once(['%']).map_or(text, |(address, _)| address);
     text.parse().ok().filter(|address: &IpAddr| match family {
         Family::Any => true,
         Family::V4 => address.is_ipv4(),

@@ -11,26 +11,10 @@ use ike_codec::{
     tcp_frame_head, unframe_udp, write_fragment,
 };
 
-unsafe extern "C" {
-    /// Defined nowhere: an image that could get here does not link.
-    fn a_panic_is_reachable() -> !;
-}
+mod image;
 
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // SAFETY: never called, as the image would not have linked.
-    unsafe { a_panic_is_reachable() }
-}
-
-/// The whole program: `input` and `output` are anything.
-///
-/// # Safety
-/// Both pointers must be good for their lengths.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn _start(input: *const u8, len: usize, output: *mut u8, room: usize) -> usize {
-    // SAFETY: the caller's promise.
-    let (input, output) =
-        unsafe { (core::slice::from_raw_parts(input, len), core::slice::from_raw_parts_mut(output, room)) };
+fn run(input: &[u8], output: &mut [u8]) -> usize {
+    let room = output.len();
     let mut sum = transport(input);
     for parsed in [Message::parse(input), Message::parse_strict(input)] {
         let message = match parsed {
@@ -54,7 +38,7 @@ pub unsafe extern "C" fn _start(input: *const u8, len: usize, output: *mut u8, r
     if let Ok(chain_of_plaintext) = Chain::decrypted(PayloadKind::HASH, input) {
         sum = sum.wrapping_add(chain(&chain_of_plaintext));
     }
-    if let Ok(Some(fragment)) = write_fragment(output, input, 1, 2, len) {
+    if let Ok(Some(fragment)) = write_fragment(output, input, 1, 2, input.len()) {
         sum = sum.wrapping_add(fragment.len());
     }
     sum.wrapping_add(write(input, output))

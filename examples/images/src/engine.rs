@@ -1,0 +1,100 @@
+//! `ipsec-engine` with one suite chosen when it is compiled: policies, SAs, packets both ways, events and audits.
+#![no_std]
+#![no_main]
+
+mod image;
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::time::Duration;
+
+use ipcomp_core::{FixedDeflate, Inflate};
+use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
+use ipsec_engine::{
+    Action, Algorithms, Bundle, Direction, Ends, Engine, IpcompOut, Level, Mode, Policy, Priority, Protocol, Request,
+    Sa, Settings, Transform,
+};
+use ipsec_packet::{AddressRange, Cpi, PacketBuf, ReplayWindow, Selector, Seq, SeqWidth, Spi, TooBig, Upper};
+
+#[derive(Debug)]
+enum Firmware {}
+
+impl Algorithms for Firmware {
+    type Suite = EncryptThenMac<Aes128Cbc, HmacSha1_96>;
+    type Integrity = HmacSha1_96;
+    type Window = ReplayWindow<2>;
+    type Compressor = FixedDeflate;
+    type Decompressor = Inflate;
+}
+
+fn run(input: &[u8], output: &mut [u8]) -> usize {
+    let settings = Settings::STRICT;
+    let mut engine = Engine::<Firmware, 8, 8, 16>::new(settings, Some(FixedDeflate::new()), Some(Inflate::new()));
+    configure(&mut engine, input).unwrap_or(2).wrapping_add(packets(&mut engine, input, output).unwrap_or(3))
+}
+
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    match octets {
+        [4, rest @ ..] => Some(Ipv4Addr::from(*rest.first_chunk::<4>()?).into()),
+        [_, rest @ ..] => Some(Ipv6Addr::from(*rest.first_chunk::<16>()?).into()),
+        [] => None,
+    }
+}
+
+fn configure(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<usize> {
+    let now = Duration::from_millis(input.len() as u64);
+    let (source, destination) = (address(input)?, address(input.get(20..)?)?);
+    let spi = Spi::new(input.len() as u32).ok()?;
+    let suite =
+        || Some(EncryptThenMac::new(Aes128Cbc::new(input.first_chunk()?), HmacSha1_96::new(input.first_chunk()?)));
+    let mac = || Some(HmacSha1_96::new(input.first_chunk()?));
+    let (narrow, profile) = (SeqWidth::Bits32, ah_core::Profile::RFC);
+    let transforms = [
+        Transform::EspOut(esp_core::Outbound::new(spi, suite()?, narrow)),
+        Transform::EspIn(esp_core::Inbound::with_window(spi, suite()?, narrow, ReplayWindow::new())),
+        Transform::AhOut(ah_core::Outbound::new(spi, mac()?, narrow, profile)),
+        Transform::AhIn(ah_core::Inbound::with_window(spi, mac()?, narrow, profile, ReplayWindow::new())),
+        Transform::IpcompOut(IpcompOut::new(Cpi::DEFLATE)),
+    ];
+    let mut sum = 0usize;
+    for transform in transforms {
+        let sa = Sa::new(source, destination, transform).ok()?.with_mode(Mode::Tunnel).with_request_id(7);
+        sum = sum.wrapping_add(usize::from(engine.install(sa, now).is_ok()));
+    }
+    let ends = Ends { source: (Some(source), None), destination: (Some(destination), None) };
+    let request = Request { protocol: Protocol::Esp, mode: Mode::Tunnel, ends: Some(ends), level: Level::Unique };
+    let selector = Selector {
+        source: AddressRange::prefix(source, *input.get(1)?)?,
+        destination: AddressRange::new(source, destination)?,
+        upper: Upper::Any,
+    };
+    let action = Action::Ipsec(Bundle::default().with(request)?);
+    for direction in [Direction::Out, Direction::In] {
+        let policy = Policy { selector, direction, priority: Priority::DEFAULT, action: action.clone() };
+        let id = engine.add_policy(policy).ok()?;
+        if input.len() & 4 == 0 {
+            sum = sum.wrapping_add(usize::from(engine.remove_policy(id).is_some()));
+        }
+    }
+    let keys = engine.sas().find_map(|view| view.sa.map(|sa| (sa.key(), sa.source())));
+    if let Some((key, source)) = keys {
+        let _ = (
+            engine.sa(&key, source).is_some(),
+            engine.update(&key, source, |sa| sa.set_lifetimes(Default::default())).is_ok(),
+        );
+        let _ = (engine.reserve(key, source, now).is_ok(), engine.remove(&key, source).is_some());
+    }
+    Some(sum.wrapping_add(engine.policies().count()))
+}
+
+fn packets(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8], output: &mut [u8]) -> Option<usize> {
+    let now = Duration::from_secs(input.len() as u64);
+    let mut packet = PacketBuf::with_headroom(output, 128, input.len()).ok()?;
+    let sent = engine.outbound(now, &mut packet, &mut |_: Seq, iv: &mut [u8]| iv.fill(1)).reason().is_none();
+    let taken = engine.inbound(now, &mut packet).reason().is_none();
+    engine.tick(now);
+    let wait = engine.poll_timeout().is_some() ^ engine.poll_event().is_some() ^ engine.poll_audit().is_some();
+    let known = engine.policy_mtu(now, input).is_some();
+    let told = TooBig::read(input).ok().flatten().is_some_and(|report| engine.path_mtu_report(now, &report));
+    let counted = engine.counters().iter().map(|(_, _, n)| n).fold(engine.audits_lost(), u64::wrapping_add);
+    Some(usize::from(sent ^ taken ^ wait ^ known ^ told).wrapping_add(counted as usize))
+}

@@ -1,0 +1,15 @@
+//! IPComp both ways, with the better deflater.
+#![no_std]
+#![no_main]
+
+#[path = "../image.rs"]
+mod image;
+
+use ipcomp_core::{Deflate, Inflate, compress, decompress};
+use ipsec_packet::{Cpi, IpProto, PacketBuf};
+
+fn run(input: &[u8], output: &mut [u8]) -> usize {
+    let Ok(mut packet) = PacketBuf::with_headroom(output, 0, input.len()) else { return 0 };
+    let shrunk = compress(&mut packet, IpProto::TCP, Cpi::DEFLATE, &mut Deflate::new()).is_ok();
+    usize::from(shrunk ^ decompress(&mut packet, Cpi::DEFLATE, &mut Inflate::new()).is_ok())
+}
