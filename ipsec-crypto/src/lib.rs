@@ -37,9 +37,9 @@ mod ccm;
 mod cipher;
 #[cfg(feature = "aes-cmac")]
 mod cmac;
-mod ct;
 #[cfg(any(feature = "aes-ctr", feature = "aes-ccm"))]
 mod counter;
+mod ct;
 #[cfg(feature = "aes-ctr")]
 mod ctr;
 #[cfg(feature = "aes-gmac")]

@@ -1,0 +1,80 @@
+//! A second opinion by the stopwatch (dudect): two classes of input, and whether their times differ. A `t` beyond 10 says they do.
+
+use dudect_bencher::rand::{Rng, RngExt};
+use dudect_bencher::{BenchRng, Class, CtRunner, ctbench_main};
+use esp_core::{Envelope, Padding, seal_with};
+use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm, Parts, Suite, Tag};
+use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth, Spi};
+use std::hint::black_box;
+
+const RUNS: usize = 100_000;
+
+/// ICVs that differ in their first octet, and in their last.
+fn icv_comparison(runner: &mut CtRunner, rng: &mut BenchRng) {
+    let mut mac = [0; 32];
+    rng.fill_bytes(&mut mac);
+    let tag = Tag::truncated(&mac, 32);
+    for _ in 0..RUNS {
+        let (class, at) = if rng.random() { (Class::Left, 0) } else { (Class::Right, 31) };
+        let mut icv = mac;
+        icv[at] ^= 1;
+        runner.run_one(class, || {
+            (0..20).map(|_| black_box(&tag).verify(black_box(&icv)).is_ok()).filter(|ok| *ok).count()
+        });
+    }
+}
+
+/// The same with a comparison that stops early: it has to be found.
+fn control_of_comparison(runner: &mut CtRunner, rng: &mut BenchRng) {
+    let mut mac = [0; 32];
+    rng.fill_bytes(&mut mac);
+    for _ in 0..RUNS {
+        let (class, at) = if rng.random() { (Class::Left, 0) } else { (Class::Right, 31) };
+        let mut icv = mac;
+        icv[at] ^= 1;
+        let equal = || black_box(&mac).iter().zip(black_box(&icv)).all(|(one, other)| one == other);
+        runner.run_one(class, || (0..20).map(|_| equal()).filter(|ok| *ok).count());
+    }
+}
+
+/// Payloads of zeros, and of anything: AES-CBC with HMAC-SHA1.
+fn sealing(runner: &mut CtRunner, rng: &mut BenchRng) {
+    let (cipher, mac) = (CipherAlgorithm::AesCbc, IntegrityAlgorithm::HmacSha1_96);
+    let Ok(suite) = AnySuite::from_slices(cipher, &[7; 16], mac, &[9; 20]) else { return };
+    let Ok(spi) = Spi::new(0x1001) else { return };
+    let (width, padding) = (SeqWidth::Bits32, Padding::MINIMAL);
+    let envelope = Envelope { spi, seq: Seq::new(1), width, next_header: IpProto::TCP, padding };
+    for _ in 0..RUNS {
+        let mut bytes = [0; 400];
+        let (class, keep) = if rng.random() { (Class::Left, 0) } else { (Class::Right, 0xff) };
+        let mut some = [0; 256];
+        rng.fill_bytes(&mut some);
+        bytes[64..320].iter_mut().zip(some).for_each(|(to, from)| *to = from & keep);
+        runner.run_one(class, || {
+            let mut bytes = black_box(bytes);
+            let Ok(mut packet) = PacketBuf::with_headroom(&mut bytes, 64, 256) else { return false };
+            seal_with(&suite, &envelope, &[3; 16], &mut packet).is_ok()
+        });
+    }
+}
+
+/// Forged packets whose ICV is wrong in its first octet, and in its last.
+fn opening_forged(runner: &mut CtRunner, rng: &mut BenchRng) {
+    let (cipher, mac) = (CipherAlgorithm::AesCbc, IntegrityAlgorithm::HmacSha2_256_128);
+    let Ok(suite) = AnySuite::from_slices(cipher, &[7; 16], mac, &[9; 32]) else { return };
+    let mut sealed = [5; 8 + 16 + 128 + 16];
+    let Ok(mut parts) = Parts::split(suite.layout(), &mut sealed, None) else { return };
+    suite.seal(&mut parts);
+    for _ in 0..RUNS {
+        let (class, back) = if rng.random() { (Class::Left, 16) } else { (Class::Right, 1) };
+        let mut forged = sealed;
+        let at = forged.len() - back;
+        forged[at] ^= 1;
+        runner.run_one(class, || {
+            let mut forged = black_box(forged);
+            Parts::split(suite.layout(), &mut forged, None).is_ok_and(|mut parts| suite.open(&mut parts).is_ok())
+        });
+    }
+}
+
+ctbench_main!(icv_comparison, control_of_comparison, sealing, opening_forged);
