@@ -1,0 +1,26 @@
+//! `cargo run -p header -- write` writes `include/ipsec.h`; `check` fails when it is not what the sources give.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::{env, fs};
+
+fn main() -> ExitCode {
+    let capi = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder in capi");
+    let config = cbindgen::Config::from_file(capi.join("cbindgen.toml")).expect("a configuration");
+    let bindings = cbindgen::Builder::new().with_crate(capi).with_config(config).generate().expect("a header");
+    let mut header = Vec::new();
+    bindings.write(&mut header);
+    let path = capi.join("include/ipsec.h");
+    match env::args().nth(1).as_deref() {
+        Some("write") => fs::write(&path, &header).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
+        Some("check") if fs::read(&path).is_ok_and(|found| found == header) => ExitCode::SUCCESS,
+        Some("check") => {
+            eprintln!("include/ipsec.h is not what the sources give");
+            ExitCode::FAILURE
+        }
+        _ => {
+            eprintln!("write or check");
+            ExitCode::FAILURE
+        }
+    }
+}
