@@ -1,0 +1,22 @@
+//! Two hosts with smoltcp, and TCP between them through ESP. `cargo run -p ipsec-smoltcp --example echo`
+#![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod hosts;
+mod wire;
+
+use hosts::{Host, echo, secured};
+
+const CONFIGURATION: &str = include_str!("ipsec.conf");
+
+fn main() {
+    let (one, other) = wire::wire();
+    let mut client = Host::new(secured(one, "192.0.2.1", CONFIGURATION), [192, 0, 2, 1]);
+    let mut server = Host::new(secured(other, "192.0.2.2", CONFIGURATION), [192, 0, 2, 2]);
+    let heard = echo(&mut client, &mut server, b"Is anybody there?", 2000);
+    println!("heard: {}", String::from_utf8_lossy(&heard));
+    for (name, host) in [("client", &mut client), ("server", &mut server)] {
+        let sent = &host.device.inner().sent;
+        let esp = sent.iter().filter(|packet| packet[9] == 50).count();
+        println!("{name}: {} packets on the wire, {esp} of them ESP", sent.len());
+    }
+}
