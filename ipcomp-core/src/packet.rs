@@ -52,6 +52,8 @@ pub enum Compression {
 /// The tailroom serves as work space: as much as the payload is always enough. What was in it is lost, and nothing of the
 /// payload is left in it.
 ///
+/// Stack: 664 octets on Cortex-M4 with [`crate::FixedDeflate`], 1796 with [`crate::Deflate`], as `ci/firmware` measures it.
+///
 /// # Errors
 /// [`NoRoom`] when there is less; the packet is unchanged.
 pub fn compress(
@@ -84,6 +86,8 @@ pub fn compress(
 /// Decompresses a packet that begins with the IPComp header in place, and says what the payload is.
 ///
 /// The tailroom holds the payload while it grows, so it limits it: a bomb ends in an error. Nothing is left in it.
+///
+/// Stack: 664 octets on Cortex-M4 with [`crate::Inflate`].
 ///
 /// # Errors
 /// [`DecompressError`]; the packet is unchanged.

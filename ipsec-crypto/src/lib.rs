@@ -13,7 +13,8 @@
 //! # }
 //! ```
 //!
-//! Features: one per algorithm, grouped as `modern` and `legacy`; `any` for [`AnySuite`]. All are additive.
+//! Features: one per algorithm, grouped as `modern` and `legacy`; `any` for [`AnySuite`]; `small` for machines with little stack, where
+//! AES is software. All are additive.
 //!
 //! Security notes: keys and schedules are wiped on drop and never printed. ICVs are compared in constant time and before
 //! anything is decrypted. AES and the hashes are constant-time; DES, 3DES, Blowfish and CAST-128 look up tables at
