@@ -1,6 +1,5 @@
 //! CBC mode over whole bodies (RFC 2451 2.1, RFC 3602 2): one call into the cipher's backend for each packet, or batch.
 
-use core::iter::once;
 use core::slice::IterMut;
 
 use cipher::array::{Array, ArraySize};
@@ -19,7 +18,7 @@ pub(crate) fn encrypt<C: BlockCipherEncrypt>(cipher: &C, iv: &Iv, body: &mut [u8
     encrypt_followed(cipher, iv, body, 0, &mut |_| ());
 }
 
-#[inline(never)] // its stack is not in use at the same time as that of the MAC
+#[cfg_attr(feature = "small", inline(never))] // its stack is not in use at the same time as that of the MAC
 pub(crate) fn decrypt<C: BlockCipherDecrypt>(cipher: &C, iv: &Iv, body: &mut [u8]) {
     cipher.decrypt_with_backend(Unchained { chain: first(iv), body });
 }
@@ -38,26 +37,43 @@ impl<N: ArraySize> BlockCipherDecClosure for Unchained<'_, N> {
     fn call<B: BlockCipherDecBackend<BlockSize = N>>(self, backend: &B) {
         let Self { mut chain, body } = self;
         let (blocks, _) = Array::slice_as_chunks_mut(body);
-        for some in blocks.chunks_mut(B::ParBlocksSize::USIZE) {
-            if together(some.len(), B::ParBlocksSize::USIZE) {
-                let mut plain = ParBlocks::<B>::default();
-                plain.iter_mut().zip(&*some).for_each(|(to, from)| to.clone_from(from));
-                backend.decrypt_par_blocks((&mut plain).into());
-                for (to, before) in plain.iter_mut().zip(once(&chain).chain(&*some)) {
-                    xor(to, before);
-                }
-                some.last().into_iter().for_each(|last| chain.clone_from(last));
-                some.iter_mut().zip(&plain).for_each(|(to, from)| to.clone_from(from));
-                continue;
-            }
-            for block in some {
-                let mut plain = block.clone();
-                backend.decrypt_block((&mut plain).into());
-                xor(&mut plain, &chain);
-                chain = core::mem::replace(block, plain);
-            }
+        let size = B::ParBlocksSize::USIZE;
+        let (groups, some) = match together(size, size) {
+            true => Array::<_, B::ParBlocksSize>::slice_as_chunks_mut(blocks),
+            false => (&mut [][..], blocks),
+        };
+        for group in groups {
+            unchain(backend, &mut chain, group);
+        }
+        if some.is_empty() {
+            return;
+        }
+        if together(some.len(), size) {
+            let mut group = ParBlocks::<B>::default();
+            group.iter_mut().zip(&*some).for_each(|(to, from)| to.clone_from(from));
+            unchain(backend, &mut chain, &mut group);
+            some.iter_mut().zip(&group).for_each(|(to, from)| to.clone_from(from));
+            return;
+        }
+        for block in some {
+            let mut plain = block.clone();
+            backend.decrypt_block((&mut plain).into());
+            xor(&mut plain, &chain);
+            chain = core::mem::replace(block, plain);
         }
     }
+}
+
+#[inline(always)]
+fn unchain<B: BlockCipherDecBackend>(backend: &B, chain: &mut Block<B>, group: &mut ParBlocks<B>) {
+    let mut plain = group.clone();
+    backend.decrypt_par_blocks((&mut plain).into());
+    if let Some((first, others)) = plain.split_first_mut() {
+        xor(first, chain);
+        others.iter_mut().zip(&*group).for_each(|(to, before)| xor(to, before));
+    }
+    group.last().into_iter().for_each(|last| chain.clone_from(last));
+    group.clone_from(&plain);
 }
 
 /// The beginning of an IV.
@@ -72,7 +88,7 @@ const PIECE: usize = 64;
 
 /// See [`crate::Cipher::encrypt_followed`]. Each block waits for the one before it, and a hash waits for itself. Side by side
 /// they fill each other's gaps, if what is hashed is never what was encrypted just now: one piece lies in between.
-#[inline(never)] // nor this, when the MAC is finished
+#[cfg_attr(feature = "small", inline(never))] // nor this, when the MAC is finished
 pub(crate) fn encrypt_followed<C: BlockCipherEncrypt>(
     cipher: &C,
     iv: &Iv,

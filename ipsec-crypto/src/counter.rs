@@ -28,25 +28,29 @@ impl BlockCipherEncClosure for Stream<'_> {
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
         let [a, b, c, d, e, f, g, h, i, j, k, l] = self.nonce;
-        let mut counter = 0u32;
+        let mut counter = u128::from_be_bytes([a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 0]);
         let mut next = || {
             counter = counter.wrapping_add(1);
-            let [c0, c1, c2, c3] = counter.to_be_bytes();
-            Array([a, b, c, d, e, f, g, h, i, j, k, l, c0, c1, c2, c3])
+            Array(counter.to_be_bytes())
         };
         let size = B::ParBlocksSize::USIZE;
         for piece in self.body.chunks_mut(size.saturating_mul(16)) {
             if together(piece.len() >> 4, size) {
-                let mut blocks = ParBlocks::<B>::default();
-                blocks.iter_mut().for_each(|block| *block = next());
+                let mut blocks = ParBlocks::<B>::from_fn(|_| next());
                 backend.encrypt_par_blocks((&mut blocks).into());
                 xor(piece, Array::slice_as_flattened(&blocks));
                 continue;
             }
-            for piece in piece.chunks_mut(16) {
-                let mut block = next();
-                backend.encrypt_block((&mut block).into());
-                xor(piece, &block);
+            let (blocks, rest) = Array::<u8, U16>::slice_as_chunks_mut(piece);
+            for block in blocks {
+                let mut stream = next();
+                backend.encrypt_block((&mut stream).into());
+                xor(block, &stream);
+            }
+            if !rest.is_empty() {
+                let mut stream = next();
+                backend.encrypt_block((&mut stream).into());
+                xor(rest, &stream);
             }
         }
     }
