@@ -186,7 +186,7 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     /// The window is consulted before the ICV and updated only after it (RFC 4303 3.4.3), so a forged packet cannot move
     /// it, and a replayed one costs no cryptography. A suite without integrity has no anti-replay.
     ///
-    /// Stack: 888 octets on Cortex-M4 for AES-128-CBC with HMAC-SHA1-96 and the feature `small` of `ipsec-crypto`; without it half a kilobyte
+    /// Stack: 888 octets on Cortex-M4 for AES-128-CBC with HMAC-SHA1-96 and the feature `small` of `ipsec-crypto`; without it 640 octets
     /// more.
     ///
     /// # Errors
