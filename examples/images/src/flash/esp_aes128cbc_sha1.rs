@@ -1,0 +1,17 @@
+//! AES-128-CBC with HMAC-SHA1-96.
+#![no_std]
+#![no_main]
+
+mod esp;
+#[path = "../image.rs"]
+mod image;
+
+use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
+
+fn run(input: &[u8], output: &mut [u8]) -> usize {
+    esp::seal_and_open(
+        |key| Some(EncryptThenMac::new(Aes128Cbc::new(key.first_chunk()?), HmacSha1_96::new(key.first_chunk()?))),
+        input,
+        output,
+    )
+}
