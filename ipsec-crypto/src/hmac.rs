@@ -70,6 +70,7 @@ impl<H: EagerHash, const ICV: usize, const KEY: usize> Icv for HmacIcv<H, ICV, K
     }
 }
 
+#[cfg_attr(not(feature = "small"), inline(always))]
 #[cfg_attr(feature = "small", inline(never))] // its stack is not in use while the text is hashed
 fn finish<H: EagerHash>(mac: &mut HmacCore<H>, begun: &mut Buffer<HmacCore<H>>, len: usize) -> Tag {
     let mut whole = Output::<HmacCore<H>>::default();

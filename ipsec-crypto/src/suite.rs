@@ -215,6 +215,7 @@ impl<C: Cipher, I: Icv> EncryptThenMac<C, I> {
         Self { cipher, icv }
     }
 
+    #[cfg_attr(not(feature = "small"), inline(always))]
     #[cfg_attr(feature = "small", inline(never))] // its stack is free again when the cipher needs some
     fn verify(&self, parts: &Parts<'_>) -> Result<(), Forged> {
         self.icv.compute(&parts.integrity_input()).verify(parts.icv())
