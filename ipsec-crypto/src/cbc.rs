@@ -1,7 +1,5 @@
 //! CBC mode over whole bodies (RFC 2451 2.1, RFC 3602 2): one call into the cipher's backend for each packet, or batch.
 
-use core::slice::IterMut;
-
 use cipher::array::{Array, ArraySize};
 use cipher::inout::InOutBuf;
 use cipher::typenum::Unsigned;
@@ -134,8 +132,8 @@ impl<N: ArraySize> BlockCipherEncClosure for Followed<'_, N> {
     }
 }
 
-/// Packets that are encrypted side by side.
-const LANES: usize = 32;
+/// Packets that are encrypted side by side: they fill the pipeline of an AES unit, and leave registers for the keys.
+const LANES: usize = 12;
 
 /// See [`crate::Cipher::encrypt_batch`]: the chains of many packets, block by block. A lane whose packet ends takes the
 /// next.
@@ -156,30 +154,50 @@ impl<N: ArraySize> BlockCipherEncClosure for Lockstep<'_, '_, N> {
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = N>>(self, backend: &B) {
         let mut waiting = self.lanes.iter_mut();
-        // What each lane chains, apart: a backend takes many blocks in a row.
         let mut chains: Vec<Array<u8, N>, LANES> = Vec::new();
-        let mut bodies: Vec<IterMut<'_, Array<u8, N>>, LANES> = Vec::new();
+        let mut bodies: Vec<&mut [Array<u8, N>], LANES> = Vec::new();
         loop {
             let free = LANES.saturating_sub(bodies.len());
             for lane in waiting.by_ref().take(free) {
                 let (blocks, _) = Array::slice_as_chunks_mut(lane.body);
-                let _ = (chains.push(first(&lane.iv)), bodies.push(blocks.iter_mut())); // there is room
+                let _ = (chains.push(first(&lane.iv)), bodies.push(blocks)); // there is room
             }
             // As far as the shortest goes, all go.
             let Some(steps) = bodies.iter().map(|body| body.len()).min() else { return };
-            for _ in 0..steps {
-                for (chain, body) in chains.iter_mut().zip(&bodies) {
-                    body.as_slice().first().into_iter().for_each(|block| xor(chain, block));
+            match (chains.first_chunk_mut::<LANES>(), bodies.first_chunk_mut::<LANES>()) {
+                (Some(all), Some(bodies)) => {
+                    let mut chains = all.clone(); // in registers, as their number is known here
+                    advance(backend, &mut chains, bodies, steps);
+                    *all = chains;
                 }
-                encrypt_all(backend, &mut chains);
-                for (chain, body) in chains.iter().zip(&mut bodies) {
-                    body.next().into_iter().for_each(|block| block.clone_from(chain));
-                }
+                _ => advance(backend, &mut chains, &mut bodies, steps),
             }
-            let mut left = bodies.iter().map(|body| body.len() > 0);
+            let mut left = bodies.iter().map(|body| !body.is_empty());
             chains.retain(|_| left.next() == Some(true));
-            bodies.retain(|body| body.len() > 0);
+            bodies.retain(|body| !body.is_empty());
         }
+    }
+}
+
+/// All chains so many blocks further.
+#[inline(always)]
+fn advance<B: BlockCipherEncBackend>(
+    backend: &B,
+    chains: &mut [Block<B>],
+    bodies: &mut [&mut [Block<B>]],
+    steps: usize,
+) {
+    for step in 0..steps {
+        for (chain, body) in chains.iter_mut().zip(&*bodies) {
+            body.get(step).into_iter().for_each(|block| xor(chain, block));
+        }
+        encrypt_all(backend, chains);
+        for (chain, body) in chains.iter().zip(&mut *bodies) {
+            body.get_mut(step).into_iter().for_each(|block| block.clone_from(chain));
+        }
+    }
+    for body in bodies {
+        *body = core::mem::take(body).get_mut(steps..).unwrap_or_default();
     }
 }
 
