@@ -1,7 +1,7 @@
 //! Many packets of one SA in one call, each with its own outcome.
 
 use heapless::Vec;
-use ipsec_crypto::{Parts, Suite};
+use ipsec_crypto::{Parts, Suite, Verdict};
 use ipsec_packet::{AntiReplay, IpProto, PacketBuf, Seq};
 
 use crate::{Inbound, IvSource, OpenError, Opened, Outbound, SealError};
@@ -70,13 +70,52 @@ impl<S: Suite> Outbound<S> {
 impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     /// Opens packets in place, in their order, and says how many it could: what [`open`](Self::open) does with one after the
     /// other. Packets without an outcome are meant.
+    ///
+    /// What is gained is time: the ICVs of many packets are computed side by side. A number that turns out to be another than the window let
+    /// foresee, because of what else is in the batch, has its ICV computed again.
     pub fn open_batch(&mut self, slots: &mut [OpenSlot<'_>]) -> usize {
-        let mut opened = 0usize;
+        let each = slots.chunks_mut(AT_ONCE).map(|slots| {
+            let octets = slots.iter().map(|slot| slot.packet.len()).fold(0, usize::saturating_add);
+            if self.suite().gains_by_batch(slots.len(), octets) {
+                let foreseen = self.verify_batch(slots);
+                self.open_each(slots, foreseen)
+            } else {
+                self.open_each(slots, [])
+            }
+        });
+        each.fold(0, usize::saturating_add)
+    }
+
+    fn open_each(
+        &mut self,
+        slots: &mut [OpenSlot<'_>],
+        foreseen: impl IntoIterator<Item = Option<(Seq, Verdict)>>,
+    ) -> usize {
+        let (mut opened, mut foreseen) = (0usize, foreseen.into_iter());
         for slot in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
-            let outcome = self.open(&mut slot.packet);
+            let outcome = self.open_foreseen(&mut slot.packet, foreseen.next().flatten());
             opened = opened.saturating_add(usize::from(outcome.is_ok()));
             slot.outcome = Some(outcome);
         }
         opened
+    }
+
+    /// Of each packet without an outcome.
+    fn verify_batch(&self, slots: &mut [OpenSlot<'_>]) -> Vec<Option<(Seq, Verdict)>, AT_ONCE> {
+        let mut foreseen: Vec<Option<(Seq, Verdict)>, AT_ONCE> = Vec::new();
+        let mut looked_at: Vec<Parts<'_>, AT_ONCE> = Vec::new();
+        for slot in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
+            let seen = self.foresee(&mut slot.packet).map(|(seq, parts)| {
+                let _ = looked_at.push(parts); // there is room
+                (seq, Verdict::default())
+            });
+            let _ = foreseen.push(seen); // as there is here
+        }
+        let mut verdicts = [Verdict::default(); AT_ONCE];
+        self.suite().verify_batch(&looked_at, &mut verdicts);
+        for ((_, to), verdict) in foreseen.iter_mut().flatten().zip(verdicts) {
+            *to = verdict;
+        }
+        foreseen
     }
 }

@@ -1,6 +1,6 @@
 use core::fmt;
 
-use ipsec_crypto::{Forged, Layout, Misfit, Parts, Suite};
+use ipsec_crypto::{Forged, Layout, Misfit, Parts, Suite, Verdict};
 use ipsec_packet::{IpProto, NoRoom, PacketBuf, Replay, Seq, SeqWidth, Spi};
 
 use crate::PadCheck;
@@ -41,7 +41,7 @@ pub fn open_with<S: Suite + ?Sized>(
     check: PadCheck,
     packet: &mut PacketBuf<'_>,
 ) -> Result<Opened, OpenError> {
-    decrypt(suite, seq, width, packet)?;
+    decrypt(suite, seq, width, packet, Verdict::default())?;
     strip(suite.layout(), seq, check, packet)
 }
 
@@ -54,12 +54,13 @@ pub(crate) fn decrypt<S: Suite + ?Sized>(
     seq: Seq,
     width: SeqWidth,
     packet: &mut PacketBuf<'_>,
+    verdict: Verdict,
 ) -> Result<(), OpenError> {
     let mut parts = Parts::split(suite.layout(), packet.data_mut(), high_half(seq, width))?;
     if parts.body().len() < TRAILER {
         return Err(OpenError::TooShort);
     }
-    Ok(suite.open(&mut parts)?)
+    Ok(suite.open_verified(&mut parts, verdict)?)
 }
 
 /// Takes header, IV, padding, trailer and ICV off a decrypted packet.

@@ -61,7 +61,9 @@ pub(crate) fn frame<'p>(
     let (spi, seq) = (envelope.spi.to_be_bytes(), envelope.seq.low());
     if let Some((fixed, carried)) = packet.push_front(room.front)?.split_first_chunk_mut::<HEADER>() {
         *fixed = header::write(spi, seq);
-        carried.iter_mut().zip(iv).for_each(|(to, from)| *to = *from);
+        if carried.len() == iv.len() {
+            carried.copy_from_slice(iv);
+        }
     }
     let tfc = envelope.padding.tfc(payload);
     let pad = envelope.padding.len(layout, payload.saturating_add(tfc));

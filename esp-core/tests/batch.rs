@@ -6,8 +6,8 @@ mod common;
 
 use common::*;
 use esp_core::{Inbound, OpenError, OpenSlot, Outbound, SealError, SealSlot};
-use ipsec_crypto::AnySuite;
-use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth};
+use ipsec_crypto::{AnySuite, Suite};
+use ipsec_packet::{IpProto, PacketBuf, ReplayWindow, Seq, SeqWidth};
 
 /// Payloads of all kinds of lengths in buffers of which every seventh has no room.
 fn payloads(count: usize, rng: &mut Rng) -> Vec<Framed> {
@@ -137,4 +137,46 @@ fn each_number_gets_one_iv_in_order() {
     };
     sender.seal_batch(&mut slots(&mut framed), &mut iv);
     assert_eq!(asked, (1..=40).collect::<Vec<u64>>());
+}
+
+/// Packets of one sender around the end of the low half of the numbers, out of order, lost, repeated and forged: what a packet is depends on those
+/// before it in the same batch.
+#[test]
+fn windows_move_within_a_batch_as_they_do_in_a_loop() {
+    for (round, choice) in one_per_layout().iter().cycle().take(60).enumerate() {
+        let rng = &mut Rng(round as u64);
+        let (width, first) = if round % 2 == 0 { (SeqWidth::Extended64, 0xffff_ffa0) } else { (SeqWidth::Bits32, 1) };
+        let mut sender = sender_at(choice, width, first);
+        let mut sealed: Vec<Vec<u8>> = Vec::new();
+        for n in 0..200 {
+            let mut framed = Framed::new(&[n; 30], 40, 80);
+            let mut packet = framed.packet();
+            sender.seal(&mut packet, IpProto::IPV4, &mut test_iv).unwrap();
+            sealed.push(packet.data().to_vec());
+        }
+        let mut wire: Vec<Vec<u8>> = Vec::new();
+        while wire.len() < 150 {
+            let near = (wire.len() + rng.next() as usize % 90).min(sealed.len() - 1);
+            let mut packet = sealed[near].clone();
+            if rng.next().is_multiple_of(8) {
+                let at = rng.next() as usize % packet.len();
+                packet[at] ^= 0x10;
+            }
+            wire.push(packet);
+        }
+        let receiver =
+            || Inbound::with_window(spi(), choice.suite(), width, ReplayWindow::<2>::starting_at(Seq::new(first)));
+        let (mut loops, mut batches) = (receiver(), receiver());
+        let mut together = wire.clone();
+        let mut slots: Vec<_> = together.iter_mut().map(|bytes| OpenSlot::new(PacketBuf::received(bytes))).collect();
+        let opened = batches.open_batch(&mut slots);
+        let most = if choice.suite().layout().icv > 0 { 130 } else { 150 };
+        assert!((30..=most).contains(&opened), "{opened} of {}", slots.len());
+        for (bytes, slot) in wire.iter_mut().zip(&slots) {
+            let mut packet = PacketBuf::received(bytes);
+            let outcome = loops.open(&mut packet);
+            assert_eq!((Some(outcome), packet.data()), (slot.outcome, slot.packet.data()), "{}", choice.name());
+        }
+        assert_eq!(window_state(loops.window()), window_state(batches.window()));
+    }
 }

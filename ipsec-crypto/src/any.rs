@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::{
     AhIntegrity, Cipher, CipherAlgorithm, EncryptThenMac, EncryptWithoutIntegrity, Forged, Icv, IntegrityAlgorithm, Iv,
-    IvRule, KeyError, KeyLengths, Lane, Layout, Parts, Suite, SuiteKeys, Tag,
+    IvRule, KeyError, KeyLengths, Lane, Layout, Parts, Suite, SuiteKeys, Tag, Text, Verdict,
 };
 
 /// Splits key material into the key and the salt at its end.
@@ -245,6 +245,18 @@ impl Icv for AnyIcv {
     fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
         each_icv!(self, i => i.compute_over(feed))
     }
+
+    fn compute_text(&self, text: Text<'_>) -> Tag {
+        each_icv!(self, i => i.compute_text(text))
+    }
+
+    fn batch_from(&self) -> usize {
+        each_icv!(self, i => i.batch_from())
+    }
+
+    fn compute_batch(&self, texts: &[Text<'_>], tags: &mut [Tag]) {
+        each_icv!(self, i => i.compute_batch(texts, tags))
+    }
 }
 
 /// The integrity algorithm of an AH SA, chosen at run time.
@@ -358,6 +370,30 @@ macro_rules! any_suite {
                     Any::EncryptThenMac(suite) => suite.seal_batch(batch),
                     Any::EncryptWithoutIntegrity(suite) => suite.seal_batch(batch),
                     $($(#[$cfg])* Any::$name(suite) => suite.seal_batch(batch),)*
+                }
+            }
+
+            fn gains_by_batch(&self, packets: usize, octets: usize) -> bool {
+                match &self.0 {
+                    Any::EncryptThenMac(suite) => suite.gains_by_batch(packets, octets),
+                    Any::EncryptWithoutIntegrity(suite) => suite.gains_by_batch(packets, octets),
+                    $($(#[$cfg])* Any::$name(suite) => suite.gains_by_batch(packets, octets),)*
+                }
+            }
+
+            fn verify_batch(&self, batch: &[Parts<'_>], verdicts: &mut [Verdict]) {
+                match &self.0 {
+                    Any::EncryptThenMac(suite) => suite.verify_batch(batch, verdicts),
+                    Any::EncryptWithoutIntegrity(suite) => suite.verify_batch(batch, verdicts),
+                    $($(#[$cfg])* Any::$name(suite) => suite.verify_batch(batch, verdicts),)*
+                }
+            }
+
+            fn open_verified(&self, parts: &mut Parts<'_>, verdict: Verdict) -> Result<(), Forged> {
+                match &self.0 {
+                    Any::EncryptThenMac(suite) => suite.open_verified(parts, verdict),
+                    Any::EncryptWithoutIntegrity(suite) => suite.open_verified(parts, verdict),
+                    $($(#[$cfg])* Any::$name(suite) => suite.open_verified(parts, verdict),)*
                 }
             }
         }

@@ -1,17 +1,18 @@
 use core::fmt;
 
-use ::hmac::block_api::HmacCore;
-use ::hmac::digest::Output;
-use ::hmac::digest::block_api::{Buffer, EagerHash, FixedOutputCore, UpdateCore};
-use cipher::{Key, KeyInit};
+use zeroize::Zeroize;
 
-use crate::{Icv, KeyError, KeyLengths, Tag};
+use crate::blocks::{Blocks, write_length};
+use crate::copy::put;
+use crate::hash::Hash;
+use crate::{Icv, KeyError, KeyLengths, Tag, Text};
 
 /// HMAC (RFC 2104) truncated to `ICV` octets, with a key of `KEY` octets.
 ///
 /// The two blocks of key are hashed once, when it is set: what is kept is what the hash `H` remembers behind each.
-pub struct HmacIcv<H: EagerHash, const ICV: usize, const KEY: usize> {
-    keyed: HmacCore<H>,
+pub struct HmacIcv<H: Hash, const ICV: usize, const KEY: usize> {
+    inner: H::State,
+    outer: H::State,
 }
 
 /// HMAC-MD5-96 (RFC 2403). **Legacy**.
@@ -36,15 +37,10 @@ pub type HmacSha2_512_256 = HmacIcv<sha2::Sha512, 32, 64>;
 #[cfg(feature = "hmac-ripemd160")]
 pub type HmacRipemd160_96 = HmacIcv<ripemd::Ripemd160, 12, 20>;
 
-impl<H: EagerHash, const ICV: usize, const KEY: usize> HmacIcv<H, ICV, KEY> {
+impl<H: Hash, const ICV: usize, const KEY: usize> HmacIcv<H, ICV, KEY> {
     /// From a key of the length the RFC asks for.
     pub fn new(key: &[u8; KEY]) -> Self {
-        // HMAC pads a key to the block of its hash with zeros (RFC 2104 2), and every standard key is shorter than that.
-        let mut block = Key::<HmacCore<H>>::default();
-        block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
-        let keyed = HmacCore::new(&block);
-        zeroize::Zeroize::zeroize(block.as_mut_slice());
-        Self { keyed }
+        Self::of(key)
     }
 
     /// From a key of any length but 0, which HMAC allows though the RFCs fix it (RFC 2403 3, 2404 3, 4868 2.1.1).
@@ -53,33 +49,149 @@ impl<H: EagerHash, const ICV: usize, const KEY: usize> HmacIcv<H, ICV, KEY> {
     /// [`KeyError::Length`] for an empty key.
     pub fn from_slice(key: &[u8]) -> Result<Self, KeyError> {
         KeyLengths::HMAC.check(key)?;
-        let keyed = HmacCore::new_from_slice(key).map_err(|_| KeyError::length(KeyLengths::HMAC, key))?;
-        Ok(Self { keyed })
+        Ok(Self::of(key))
+    }
+
+    /// A key is padded to a block with zeros, or hashed first when it is longer (RFC 2104 2).
+    fn of(key: &[u8]) -> Self {
+        let mut block = H::ZERO;
+        if key.len() > block.as_ref().len() {
+            let mut hash = Running::<H>::from(H::START);
+            hash.absorb(key);
+            H::write(&hash.finish(0), block.as_mut().get_mut(..H::OUTPUT).unwrap_or_default());
+        } else {
+            put(block.as_mut(), key);
+        }
+        let behind = |pad: u8| {
+            let (mut state, mut padded) = (H::START, block);
+            padded.as_mut().iter_mut().for_each(|octet| *octet ^= pad);
+            H::compress(&mut state, &[padded]);
+            padded.zeroize();
+            state
+        };
+        let keyed = Self { inner: behind(0x36), outer: behind(0x5c) };
+        block.zeroize();
+        keyed
+    }
+
+    /// The outer hash, of a block of key and one of what the inner gave.
+    #[cfg_attr(not(feature = "small"), inline(always))]
+    #[cfg_attr(feature = "small", inline(never))] // its stack is not in use while the text is hashed
+    fn finish(&self, inner: Running<H>) -> Tag {
+        self.around(&inner.finish(1))
+    }
+
+    #[inline(always)]
+    fn around(&self, inner: &H::State) -> Tag {
+        let mut outer = Running::<H>::from(self.outer);
+        (outer.filled, outer.hashed) = (H::OUTPUT, H::OUTPUT);
+        H::write(inner, outer.begun.as_mut().get_mut(..H::OUTPUT).unwrap_or_default());
+        Tag::of::<H>(&outer.finish(1), ICV)
     }
 }
 
-impl<H: EagerHash, const ICV: usize, const KEY: usize> Icv for HmacIcv<H, ICV, KEY> {
+impl<H: Hash, const ICV: usize, const KEY: usize> Icv for HmacIcv<H, ICV, KEY> {
     fn icv_len(&self) -> usize {
         ICV
     }
 
     fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
-        let (mut mac, mut begun) = (self.keyed.clone(), Buffer::<HmacCore<H>>::default());
-        feed(&mut |piece| begun.digest_blocks(piece, |blocks| mac.update_blocks(blocks)));
-        finish(&mut mac, &mut begun, ICV)
+        let mut hash = Running::from(self.inner);
+        feed(&mut |piece| hash.absorb(piece));
+        self.finish(hash)
+    }
+
+    /// The last blocks are made before the first are hashed: what was written just now is slow to read in other pieces.
+    fn compute_text(&self, text: Text<'_>) -> Tag {
+        if cfg!(feature = "small") {
+            return self.compute(&text.segments());
+        }
+        let (blocks, mut inner) = (Blocks::<H>::of(text), self.inner);
+        H::compress(&mut inner, blocks.whole);
+        H::compress(&mut inner, blocks.end());
+        self.around(&inner)
+    }
+
+    fn batch_from(&self) -> usize {
+        H::batch_from()
+    }
+
+    fn compute_batch(&self, texts: &[Text<'_>], tags: &mut [Tag]) {
+        let keyed = [&self.inner, &self.outer];
+        let together = texts.len() >= H::batch_from() && H::hmac_batch(keyed, texts, tags, ICV);
+        if !together {
+            tags.iter_mut().zip(texts).for_each(|(tag, text)| *tag = self.compute_text(*text));
+        }
     }
 }
 
-#[cfg_attr(not(feature = "small"), inline(always))]
-#[cfg_attr(feature = "small", inline(never))] // its stack is not in use while the text is hashed
-fn finish<H: EagerHash>(mac: &mut HmacCore<H>, begun: &mut Buffer<HmacCore<H>>, len: usize) -> Tag {
-    let mut whole = Output::<HmacCore<H>>::default();
-    mac.finalize_fixed_core(begun, &mut whole);
-    Tag::truncated(&whole, len)
+impl<H: Hash, const ICV: usize, const KEY: usize> Drop for HmacIcv<H, ICV, KEY> {
+    fn drop(&mut self) {
+        self.inner.zeroize();
+        self.outer.zeroize();
+    }
 }
 
-impl<H: EagerHash, const ICV: usize, const KEY: usize> fmt::Debug for HmacIcv<H, ICV, KEY> {
+impl<H: Hash, const ICV: usize, const KEY: usize> zeroize::ZeroizeOnDrop for HmacIcv<H, ICV, KEY> {}
+
+impl<H: Hash, const ICV: usize, const KEY: usize> fmt::Debug for HmacIcv<H, ICV, KEY> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HmacIcv<{ICV}>(..)")
+    }
+}
+
+/// A hash of a text that comes in pieces.
+struct Running<H: Hash> {
+    state: H::State,
+    /// The beginning of a block, and zeros behind it.
+    begun: H::Block,
+    filled: usize,
+    hashed: usize,
+}
+
+impl<H: Hash> Running<H> {
+    #[inline(always)]
+    fn from(state: H::State) -> Self {
+        Self { state, begun: H::ZERO, filled: 0, hashed: 0 }
+    }
+
+    #[inline(always)]
+    fn absorb(&mut self, piece: &[u8]) {
+        self.hashed = self.hashed.saturating_add(piece.len());
+        let piece = if self.filled == 0 { piece } else { self.fill(piece) };
+        let (blocks, rest) = H::blocks(piece);
+        if !blocks.is_empty() {
+            H::compress(&mut self.state, blocks);
+        }
+        if !rest.is_empty() {
+            self.fill(rest);
+        }
+    }
+
+    /// Takes what fits into the block that was begun, and gives what is left.
+    #[inline(always)]
+    fn fill<'p>(&mut self, piece: &'p [u8]) -> &'p [u8] {
+        let free = self.begun.as_mut().get_mut(self.filled..).unwrap_or_default();
+        let (now, later) = piece.split_at_checked(free.len()).unwrap_or((piece, &[]));
+        self.filled = self.filled.saturating_add(now.len());
+        if put(free, now).is_empty() {
+            H::compress(&mut self.state, &[self.begun]);
+            (self.begun, self.filled) = (H::ZERO, 0);
+        }
+        later
+    }
+
+    /// Pads, with the length of the text and of the blocks in front of it (RFC 6234 4, RFC 1321 3.1, 3.2).
+    #[inline(always)]
+    fn finish(mut self, before: usize) -> H::State {
+        let block = self.begun.as_ref().len();
+        self.begun.as_mut().iter_mut().skip(self.filled).take(1).for_each(|end| *end = 0x80);
+        if self.filled >= block.saturating_sub(H::LENGTH) {
+            H::compress(&mut self.state, &[self.begun]);
+            self.begun = H::ZERO;
+        }
+        write_length::<H>(self.begun.as_mut(), self.hashed.saturating_add(before.saturating_mul(block)));
+        H::compress(&mut self.state, &[self.begun]);
+        self.state
     }
 }

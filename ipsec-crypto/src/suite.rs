@@ -2,10 +2,14 @@ use core::fmt;
 
 use heapless::Vec;
 
-use crate::{Cipher, Confidential, Icv, Iv, Lane};
+use crate::copy::put;
+use crate::{Cipher, Confidential, Icv, Iv, Lane, Tag, Text};
 
 /// Packets of a batch that are looked at together.
 const LANES: usize = 32;
+
+/// Octets of a packet for which it is not worth to encrypt and hash side by side.
+const SHORT: usize = 192;
 
 /// The lengths that a suite adds to a packet, in octets. A suite is only given packets taken apart by its own layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +66,31 @@ pub trait Suite {
     fn seal_batch(&self, batch: &mut [Parts<'_>]) {
         batch.iter_mut().for_each(|parts| self.seal(parts));
     }
+
+    /// Whether [`verify_batch`](Self::verify_batch) takes less time than one after the other, for so many packets of so many octets together.
+    fn gains_by_batch(&self, packets: usize, octets: usize) -> bool {
+        let _ = (packets, octets);
+        false
+    }
+
+    /// Looks at the ICVs of several packets, side by side. Nothing is decrypted; a suite that verifies while it decrypts answers nothing.
+    fn verify_batch(&self, batch: &[Parts<'_>], verdicts: &mut [Verdict]) {
+        let _ = (batch, verdicts);
+    }
+
+    /// As [`open`](Self::open), for a packet at which [`verify_batch`](Self::verify_batch) looked.
+    ///
+    /// # Errors
+    /// [`Forged`] when the ICV does not hold; nothing was changed.
+    fn open_verified(&self, parts: &mut Parts<'_>, verdict: Verdict) -> Result<(), Forged> {
+        let _ = verdict;
+        self.open(parts)
+    }
 }
+
+/// What [`Suite::verify_batch`] found: nothing yet, or whether the ICV holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Verdict(Option<Result<(), Forged>>);
 
 /// The ICV is not what the packet and the key give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,9 +141,14 @@ impl<'a> Parts<'a> {
     /// The IV, left-aligned.
     pub fn iv(&self) -> Iv {
         let mut iv = [0; 16];
-        let carried = self.authenticated.get(HEADER..).unwrap_or_default();
-        iv.iter_mut().zip(carried).take(self.iv_len).for_each(|(to, from)| *to = *from);
+        let carried = self.authenticated.get(HEADER..HEADER.saturating_add(self.iv_len)).unwrap_or_default();
+        put(&mut iv, carried);
         iv
+    }
+
+    /// Octets that are authenticated.
+    fn len(&self) -> usize {
+        self.authenticated.len()
     }
 
     /// What is encrypted.
@@ -123,17 +156,15 @@ impl<'a> Parts<'a> {
         self.authenticated.get_mut(HEADER.saturating_add(self.iv_len)..).unwrap_or_default()
     }
 
-    /// What a separate integrity algorithm covers, in two pieces as by [`integrity_input`](Self::integrity_input), and where
-    /// in the first of them the body begins.
+    /// What a separate integrity algorithm covers, in the two pieces of a [`Text`], and where in the first of them the body begins.
     pub fn text(&mut self) -> (&mut [u8], usize, &[u8]) {
         let high = self.seq_high.as_ref().map_or(&[][..], |high| high);
         (self.authenticated, HEADER.saturating_add(self.iv_len), high)
     }
 
-    /// What a separate integrity algorithm covers: header, IV and body, and behind it the high half of ESN or nothing
-    /// (RFC 4303 2.8).
-    pub fn integrity_input(&self) -> [&[u8]; 2] {
-        [self.authenticated, self.seq_high.as_ref().map_or(&[], |high| high)]
+    /// What a separate integrity algorithm covers.
+    pub fn integrity_input(&self) -> Text<'_> {
+        Text::new(self.authenticated, self.seq_high.as_ref())
     }
 
     /// What an AEAD takes as additional data: SPI and the whole sequence number (RFC 4106 5).
@@ -155,9 +186,9 @@ impl<'a> Parts<'a> {
         self.icv
     }
 
-    /// Writes the ICV.
+    /// Writes the ICV, or as much of it as there is room for.
     pub fn set_icv(&mut self, icv: &[u8]) {
-        self.icv.iter_mut().zip(icv).for_each(|(to, from)| *to = *from);
+        put(self.icv, icv.get(..self.icv.len()).unwrap_or(icv));
     }
 }
 
@@ -215,10 +246,25 @@ impl<C: Cipher, I: Icv> EncryptThenMac<C, I> {
         Self { cipher, icv }
     }
 
+    /// How long packets may be to go side by side: as long as there are enough others of at least half that length. Sealed alone, cipher
+    /// and MAC go side by side instead.
+    fn beside(&self, batch: &[Parts<'_>]) -> usize {
+        let enough = Some(self.icv.batch_from()).filter(|&from| from <= batch.len()).unwrap_or(2);
+        let longest = |below: usize| batch.iter().map(Parts::len).filter(|&len| len < below).max();
+        let mut most = longest(usize::MAX);
+        while let Some(length) = most {
+            if batch.iter().filter(|parts| (length / 2..=length).contains(&parts.len())).count() >= enough {
+                return length;
+            }
+            most = longest(length);
+        }
+        0
+    }
+
     #[cfg_attr(not(feature = "small"), inline(always))]
     #[cfg_attr(feature = "small", inline(never))] // its stack is free again when the cipher needs some
     fn verify(&self, parts: &Parts<'_>) -> Result<(), Forged> {
-        self.icv.compute(&parts.integrity_input()).verify(parts.icv())
+        self.icv.compute_text(parts.integrity_input()).verify(parts.icv())
     }
 }
 
@@ -229,6 +275,11 @@ impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
 
     fn seal(&self, parts: &mut Parts<'_>) {
         let iv = parts.iv();
+        if parts.len() < SHORT && !cfg!(feature = "small") {
+            self.cipher.encrypt(&iv, parts.body());
+            let tag = self.icv.compute_text(parts.integrity_input());
+            return parts.set_icv(tag.as_slice());
+        }
         let (text, body, high) = parts.text();
         let tag = self.icv.compute_over(|absorb| {
             self.cipher.encrypt_followed(&iv, text, body, absorb);
@@ -238,18 +289,42 @@ impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
     }
 
     fn seal_batch(&self, batch: &mut [Parts<'_>]) {
-        if let [alone] = batch {
-            return self.seal(alone);
-        }
-        encrypt_batch(&self.cipher, batch);
-        for parts in batch {
-            let tag = self.icv.compute(&parts.integrity_input());
-            parts.set_icv(tag.as_slice());
+        for some in batch.chunks_mut(LANES) {
+            let beside = self.beside(some);
+            some.iter_mut().filter(|parts| parts.len() > beside).for_each(|parts| self.seal(parts));
+            if beside == 0 {
+                continue;
+            }
+            encrypt_batch(&self.cipher, some.iter_mut().filter(|parts| parts.len() <= beside));
+            let tags = compute_batch(&self.icv, some.iter().filter(|parts| parts.len() <= beside));
+            let together = some.iter_mut().filter(|parts| parts.len() <= beside);
+            together.zip(&tags).for_each(|(parts, tag)| parts.set_icv(tag.as_slice()));
         }
     }
 
     fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
         self.verify(parts)?;
+        self.cipher.decrypt(&parts.iv(), parts.body());
+        Ok(())
+    }
+
+    fn gains_by_batch(&self, packets: usize, octets: usize) -> bool {
+        let enough = self.icv.batch_from();
+        // To look at a packet twice costs something, too.
+        packets >= enough && (octets >= packets.saturating_mul(256) || packets >= enough.saturating_mul(2))
+    }
+
+    fn verify_batch(&self, batch: &[Parts<'_>], verdicts: &mut [Verdict]) {
+        for (some, verdicts) in batch.chunks(LANES).zip(verdicts.chunks_mut(LANES)) {
+            let tags = compute_batch(&self.icv, some.iter());
+            for ((verdict, parts), tag) in verdicts.iter_mut().zip(some).zip(tags) {
+                *verdict = Verdict(Some(tag.verify(parts.icv())));
+            }
+        }
+    }
+
+    fn open_verified(&self, parts: &mut Parts<'_>, Verdict(verdict): Verdict) -> Result<(), Forged> {
+        verdict.unwrap_or_else(|| self.verify(parts))?;
         self.cipher.decrypt(&parts.iv(), parts.body());
         Ok(())
     }
@@ -290,7 +365,7 @@ impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
     }
 
     fn seal_batch(&self, batch: &mut [Parts<'_>]) {
-        encrypt_batch(&self.cipher, batch);
+        batch.chunks_mut(LANES).for_each(|some| encrypt_batch(&self.cipher, some.iter_mut()));
     }
 
     fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
@@ -299,14 +374,24 @@ impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
     }
 }
 
-fn encrypt_batch(cipher: &impl Cipher, batch: &mut [Parts<'_>]) {
-    for some in batch.chunks_mut(LANES) {
-        let mut lanes: Vec<Lane<'_>, LANES> = Vec::new();
-        for parts in some {
-            let _ = lanes.push(Lane { iv: parts.iv(), body: parts.body() }); // there is room
-        }
-        cipher.encrypt_batch(&mut lanes);
+/// At most [`LANES`] packets.
+fn encrypt_batch<'b, 'p: 'b>(cipher: &impl Cipher, batch: impl Iterator<Item = &'b mut Parts<'p>>) {
+    let mut lanes: Vec<Lane<'_>, LANES> = Vec::new();
+    for parts in batch {
+        let _ = lanes.push(Lane { iv: parts.iv(), body: parts.body() }); // there is room
     }
+    cipher.encrypt_batch(&mut lanes);
+}
+
+/// Of at most [`LANES`] packets.
+fn compute_batch<'b, 'p: 'b>(icv: &impl Icv, batch: impl Iterator<Item = &'b Parts<'p>>) -> [Tag; LANES] {
+    let mut texts: Vec<Text<'_>, LANES> = Vec::new();
+    for parts in batch {
+        let _ = texts.push(parts.integrity_input()); // there is room
+    }
+    let mut tags = [Tag::NONE; LANES];
+    icv.compute_batch(&texts, &mut tags);
+    tags
 }
 
 fn cipher_layout(cipher: &impl Cipher, icv: usize) -> Layout {

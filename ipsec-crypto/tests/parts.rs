@@ -31,7 +31,7 @@ fn split_takes_exactly_what_fits_the_layout() {
             assert_eq!((&parts.header()[..], &parts.iv()[..]), (&whole[..8], &iv[..]));
             assert_eq!(parts.body(), &whole[front..rest]);
             assert_eq!(parts.icv(), &whole[rest..]);
-            assert_eq!(parts.integrity_input(), [&whole[..rest], &[0xa1, 0xa2, 0xa3, 0xa4]]);
+            assert_eq!(parts.integrity_input().segments(), [&whole[..rest], &[0xa1, 0xa2, 0xa3, 0xa4]]);
             assert_eq!(parts.aad().as_slice(), [0, 1, 2, 3, 0xa1, 0xa2, 0xa3, 0xa4, 4, 5, 6, 7]);
             assert_eq!(parts.iv_and_body(), &whole[8..rest]);
             fitting += 1;
@@ -61,7 +61,7 @@ fn parts_without_esn_authenticate_what_is_on_the_wire() {
     let mut packet: Vec<u8> = (0..32).collect();
     let mut parts = Parts::split(layout, &mut packet, None).unwrap();
     assert_eq!(parts.aad().as_slice(), [0, 1, 2, 3, 4, 5, 6, 7]);
-    assert_eq!(parts.integrity_input(), [&(0..20).collect::<Vec<u8>>()[..], &[]]);
+    assert_eq!(parts.integrity_input().segments(), [&(0..20).collect::<Vec<u8>>()[..], &[]]);
     parts.body().fill(0xb0);
     parts.set_icv(&[0xc0; 12]);
     assert_eq!(packet[..16], (0..16).collect::<Vec<u8>>());

@@ -59,7 +59,7 @@ impl Accelerator {
     /// First phase: the packet goes into the device's memory, and a descriptor into its queue.
     fn prepare(&self, seal: bool, parts: &Parts<'_>) {
         let mut device = self.0.borrow_mut();
-        let [text, high] = parts.integrity_input();
+        let [text, high] = parts.integrity_input().segments();
         let at = device.memory.len();
         device.memory.extend_from_slice(text);
         device.memory.extend_from_slice(parts.icv());

@@ -1,0 +1,186 @@
+//! HMAC (RFC 2104) of many packets side by side: sixteen of them at a time, each instruction over the same word of all.
+
+use fearless_simd::{Level, Simd, SimdBase, u32x16};
+use heapless::Vec;
+
+use crate::blocks::Blocks;
+use crate::hash::Hash;
+use crate::{Tag, Text};
+
+use words::columns;
+
+#[cfg(feature = "hmac-md5")]
+mod md5;
+#[cfg(feature = "hmac-sha1")]
+mod sha1;
+#[cfg(feature = "hmac-sha2-256")]
+mod sha256;
+mod words;
+
+/// Packets side by side.
+const LANES: usize = 16;
+/// Octets of a block.
+const BLOCK: usize = 64;
+/// Packets of a batch whose hashes are kept until all are there.
+const BATCH: usize = 32;
+
+/// A hash with a state of `N` words, and the compression function once more, of many packets.
+pub(crate) trait LaneHash<const N: usize>: Hash<State = [u32; N], Block = [u8; BLOCK]> {
+    /// From how many packets on lanes are faster than one packet after the other.
+    const WORTH: usize;
+
+    /// One block of each lane.
+    fn compress_lanes<S: Simd>(simd: S, state: [u32x16<S>; N], block: [u32x16<S>; 16]) -> [u32x16<S>; N];
+}
+
+/// From how many packets on lanes are faster than one packet after the other, on this machine.
+pub(crate) fn batch_from<H: LaneHash<N>, const N: usize>() -> usize {
+    if Level::new().as_avx512().is_some() { H::WORTH } else { usize::MAX }
+}
+
+/// The first `len` octets of the HMAC of each text, from the states behind the two blocks of key. Says whether this machine can.
+pub(crate) fn hmac_batch<H: LaneHash<N>, const N: usize>(
+    keyed: [&[u32; N]; 2],
+    texts: &[Text<'_>],
+    tags: &mut [Tag],
+    len: usize,
+) -> bool {
+    let Some(simd) = Level::new().as_avx512() else { return false };
+    simd.vectorize(
+        #[inline(always)]
+        || side_by_side::<H, _, N>(simd, keyed, texts, tags, len),
+    );
+    true
+}
+
+#[inline(always)]
+fn side_by_side<H: LaneHash<N>, S: Simd, const N: usize>(
+    simd: S,
+    [inner, outer]: [&[u32; N]; 2],
+    texts: &[Text<'_>],
+    tags: &mut [Tag],
+    len: usize,
+) {
+    for (texts, tags) in texts.chunks(BATCH).zip(tags.chunks_mut(BATCH)) {
+        let mut hashed = [*inner; BATCH];
+        hash::<H, S, N>(simd, texts, &mut hashed);
+        for (hashed, tags) in hashed.chunks(LANES).zip(tags.chunks_mut(LANES)) {
+            let whole = around::<H, S, N>(simd, outer, hashed);
+            tags.iter_mut().zip(whole).for_each(|(tag, words)| *tag = Tag::of::<H>(&words, len));
+        }
+    }
+}
+
+/// The outer hashes over inner ones, each a single block.
+#[inline(always)]
+fn around<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, outer: &[u32; N], inner: &[[u32; N]]) -> [[u32; N]; LANES] {
+    let mut block = [u32x16::splat(simd, 0); 16];
+    let ends = if H::BIG_ENDIAN { [(N, 1 << 31), (15, bits_of(N))] } else { [(N, 0x80), (14, bits_of(N))] };
+    for (at, word) in ends {
+        block.iter_mut().skip(at).take(1).for_each(|to| *to = u32x16::splat(simd, word));
+    }
+    let mut states = [[0; LANES]; N];
+    for (lane, inner) in inner.iter().enumerate() {
+        set(&mut states, lane, inner);
+    }
+    block.iter_mut().zip(&states).for_each(|(to, words)| *to = u32x16::load_array_ref(simd, words));
+    let whole = compress::<H, S, N>(simd, outer.map(|word| u32x16::splat(simd, word)), block);
+    states.iter_mut().zip(whole).for_each(|(to, words)| words.store_array(to));
+    core::array::from_fn(|lane| get(&states, lane))
+}
+
+/// The length in bits of a block of key and a hash of so many words.
+const fn bits_of(words: usize) -> u32 {
+    match words {
+        4 => 640,
+        5 => 672,
+        _ => 768,
+    }
+}
+
+/// Hashes each text, on from its state. A lane whose text ends takes the next; when few are left, they go one by one.
+#[inline(always)]
+fn hash<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, texts: &[Text<'_>], hashed: &mut [[u32; N]]) {
+    let mut waiting = texts.iter().zip(hashed);
+    let mut lanes: Vec<Lane<'_, H, N>, LANES> = Vec::new();
+    loop {
+        for (text, state) in waiting.by_ref().take(LANES.saturating_sub(lanes.len())) {
+            let _ = lanes.push(Lane { blocks: Blocks::of(*text), at: 0, state }); // there is room
+        }
+        if lanes.len() < H::WORTH {
+            return lanes.iter_mut().for_each(Lane::finish);
+        }
+        let mut states = [[0; LANES]; N];
+        lanes.iter().enumerate().for_each(|(n, lane)| set(&mut states, n, lane.state));
+        let mut state = states.map(|words| u32x16::load_array(simd, words));
+        // As far as the shortest goes, all go.
+        let steps = lanes.iter().map(Lane::left).min().unwrap_or_default();
+        for step in 0..steps {
+            let mut blocks = [&[0; BLOCK]; LANES];
+            blocks.iter_mut().zip(&lanes).for_each(|(to, lane)| *to = lane.get(step).unwrap_or(&[0; BLOCK]));
+            state = compress::<H, S, N>(simd, state, columns::<H, S, N>(simd, &blocks));
+        }
+        states.iter_mut().zip(state).for_each(|(to, words)| words.store_array(to));
+        for (n, lane) in lanes.iter_mut().enumerate() {
+            *lane.state = get(&states, n);
+            lane.at = lane.at.saturating_add(steps);
+        }
+        lanes.retain(|lane| lane.left() > 0);
+    }
+}
+
+/// A text on its way.
+struct Lane<'t, H: LaneHash<N>, const N: usize> {
+    blocks: Blocks<'t, H>,
+    at: usize,
+    state: &'t mut [u32; N],
+}
+
+impl<H: LaneHash<N>, const N: usize> Lane<'_, H, N> {
+    #[inline(always)]
+    fn left(&self) -> usize {
+        self.blocks.whole.len().saturating_add(self.blocks.end().len()).saturating_sub(self.at)
+    }
+
+    #[inline(always)]
+    fn get(&self, step: usize) -> Option<&[u8; BLOCK]> {
+        let at = self.at.saturating_add(step);
+        match at.checked_sub(self.blocks.whole.len()) {
+            None => self.blocks.whole.get(at),
+            Some(beyond) => self.blocks.end().get(beyond),
+        }
+    }
+
+    /// The ordinary way.
+    fn finish(&mut self) {
+        let beyond = self.at.saturating_sub(self.blocks.whole.len());
+        H::compress(self.state, self.blocks.whole.get(self.at..).unwrap_or_default());
+        H::compress(self.state, self.blocks.end().get(beyond..).unwrap_or_default());
+    }
+}
+
+/// A function of its own: once in the code, not wherever it is called.
+#[inline(always)]
+fn compress<H: LaneHash<N>, S: Simd, const N: usize>(
+    simd: S,
+    state: [u32x16<S>; N],
+    block: [u32x16<S>; 16],
+) -> [u32x16<S>; N] {
+    simd.vectorize(
+        #[inline(always)]
+        || H::compress_lanes(simd, state, block),
+    )
+}
+
+/// The words of one lane.
+#[inline(always)]
+fn get<const N: usize>(states: &[[u32; LANES]; N], lane: usize) -> [u32; N] {
+    states.each_ref().map(|words| words.get(lane).copied().unwrap_or_default())
+}
+
+#[inline(always)]
+fn set<const N: usize>(states: &mut [[u32; LANES]; N], lane: usize, state: &[u32; N]) {
+    for (words, word) in states.iter_mut().zip(state) {
+        words.iter_mut().skip(lane).take(1).for_each(|to| *to = *word);
+    }
+}

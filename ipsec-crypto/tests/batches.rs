@@ -1,0 +1,92 @@
+//! ICVs of many texts are what each text has by itself.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used
+)]
+#![cfg(all(
+    feature = "hmac-md5",
+    feature = "hmac-sha1",
+    feature = "hmac-sha2",
+    feature = "hmac-ripemd160",
+    feature = "aes-xcbc"
+))]
+
+use ipsec_crypto::*;
+
+/// Numbers that are the same in each run (SplitMix64).
+struct Rng(u64);
+
+impl Rng {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        ((mixed ^ (mixed >> 27)) >> 7) as usize % end
+    }
+}
+
+fn agrees(name: &str, icv: &impl Icv, lengths: &[usize], rng: &mut Rng) {
+    let octets: Vec<u8> = (0..2100).map(|_| rng.below(256) as u8).collect();
+    let texts: Vec<Text<'_>> = lengths
+        .iter()
+        .enumerate()
+        .map(|(n, &length)| Text::new(&octets[n % 100..n % 100 + length], (n % 3 == 1).then_some(&[1, 2, 3, 4])))
+        .collect();
+    let single: Vec<Tag> = texts.iter().map(|text| icv.compute(&text.segments())).collect();
+    let mut batch = vec![icv.compute(&[]); texts.len()];
+    icv.compute_batch(&texts, &mut batch);
+    for ((text, one), both) in texts.iter().zip(&single).zip(&batch) {
+        assert_eq!(one.as_slice(), both.as_slice(), "{name}, {text:?} of {}", texts.len());
+        assert_eq!(one.as_slice(), icv.compute_text(*text).as_slice(), "{name}, {text:?}");
+    }
+}
+
+fn each_icv(mut check: impl FnMut(&str, &dyn Fn(&[usize], &mut Rng))) {
+    let key: [u8; 64] = core::array::from_fn(|n| n as u8);
+    let part = |n: usize| &key[..n];
+    check("md5", &|lengths, rng| agrees("md5", &HmacMd5_96::from_slice(part(16)).unwrap(), lengths, rng));
+    check("sha1", &|lengths, rng| agrees("sha1", &HmacSha1_96::from_slice(part(20)).unwrap(), lengths, rng));
+    check("sha256", &|lengths, rng| agrees("sha256", &HmacSha2_256_128::from_slice(part(32)).unwrap(), lengths, rng));
+    check("sha256-96", &|lengths, rng| {
+        agrees("sha256-96", &HmacSha2_256_96::from_slice(part(32)).unwrap(), lengths, rng)
+    });
+    check("sha384", &|lengths, rng| agrees("sha384", &HmacSha2_384_192::from_slice(part(48)).unwrap(), lengths, rng));
+    check("sha512", &|lengths, rng| agrees("sha512", &HmacSha2_512_256::from_slice(part(64)).unwrap(), lengths, rng));
+    check("ripemd", &|lengths, rng| agrees("ripemd", &HmacRipemd160_96::from_slice(part(20)).unwrap(), lengths, rng));
+    check("xcbc", &|lengths, rng| agrees("xcbc", &AesXcbcMac96::new(key.first_chunk().unwrap()), lengths, rng));
+}
+
+#[test]
+fn every_length_has_the_same_icv_in_a_batch() {
+    let rng = &mut Rng(1);
+    each_icv(|_, agrees| {
+        for first in (0..288).step_by(16) {
+            let lengths: Vec<usize> = (first..first + 16).collect();
+            agrees(&lengths, rng);
+        }
+    });
+}
+
+#[test]
+fn batches_of_every_size_and_mixed_lengths_agree() {
+    each_icv(|_, agrees| {
+        let rng = &mut Rng(2);
+        for size in (0..40).chain([47, 48, 49, 64, 65, 100]) {
+            let mixed: Vec<usize> = (0..size).map(|_| [rng.below(100), 1448, rng.below(2000)][rng.below(3)]).collect();
+            agrees(&mixed, rng);
+        }
+    });
+}
+
+#[test]
+fn keys_longer_than_a_block_are_hashed_for_batches_too() {
+    let rng = &mut Rng(3);
+    for length in [63, 64, 65, 128, 200] {
+        let key = vec![0x5a; length];
+        let lengths = [0, 1, 55, 56, 63, 64, 65, 119, 120, 1448, 20, 30, 40, 50, 60, 70, 80, 90];
+        agrees("md5", &HmacMd5_96::from_slice(&key).unwrap(), &lengths, rng);
+        agrees("sha1", &HmacSha1_96::from_slice(&key).unwrap(), &lengths, rng);
+        agrees("sha256", &HmacSha2_256_128::from_slice(&key).unwrap(), &lengths, rng);
+    }
+}
