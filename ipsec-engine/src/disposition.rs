@@ -176,6 +176,8 @@ impl Reason {
         matches!(
             self.counter(),
             Counter::NoSa
+                | Counter::Larval
+                | Counter::Expired
                 | Counter::Fragment
                 | Counter::EspDuplicate
                 | Counter::EspTooOld

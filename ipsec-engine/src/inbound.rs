@@ -21,6 +21,9 @@ use crate::sa::{Encap, SaKey, Way};
 use crate::sad::SaState;
 use crate::spd::{Rule, Verdict};
 
+/// Octets of the fragment header of IPv6 (RFC 8200 4.5).
+const FRAGMENT_HEADER: usize = 8;
+
 /// The next thing to take off a packet.
 #[derive(Clone, Copy, Debug)]
 enum Layer {
@@ -28,8 +31,8 @@ enum Layer {
     Ipsec(Protocol, Placement, Option<Encap>),
     /// UDP that is no business of ours to open, but may not go on either.
     KeepAlive,
-    /// A piece of an IPsec packet, which is never opened (RFC 4303 3.4.1).
-    Fragment,
+    /// A piece of an IPsec packet, which is never opened (RFC 4303 3.4.1). The first has the header.
+    Fragment(Option<(Protocol, Placement)>),
     /// Nothing.
     Upper,
 }
@@ -89,8 +92,15 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             let found = match self.next_layer(arrival.packet.data())? {
                 Layer::KeepAlive if self.is_not_ours(arrival, ends.1) => None,
                 Layer::KeepAlive => return Err(Reason::KeepAlive),
-                Layer::Fragment if self.is_not_ours(arrival, ends.1) => None,
-                Layer::Fragment => return Err(Reason::Fragment),
+                Layer::Fragment(_) if self.is_not_ours(arrival, ends.1) => None,
+                Layer::Fragment(first) => {
+                    if let Some((protocol, place)) = first
+                        && let Ok((spi, sequence)) = numbers(arrival.packet.data(), protocol, place, None)
+                    {
+                        (arrival.seen.spi, arrival.seen.sequence) = (Some(spi), sequence);
+                    }
+                    return Err(Reason::Fragment);
+                }
                 Layer::Ipsec(protocol, place, encap) => {
                     let (spi, sequence) = numbers(arrival.packet.data(), protocol, place, encap)?;
                     let key = SaKey { way: Way::In, destination: ends.1, protocol, spi };
@@ -308,11 +318,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// What is in front of a packet behind its IP header.
     fn next_layer(&self, packet: &[u8]) -> Result<Layer, Reason> {
-        let (place, whole) = match Ip::parse(packet)? {
+        let (place, piece) = match Ip::parse(packet)? {
             Ip::V4(ip) => {
                 let header = ip.header();
                 let place = Placement { at: header.header_len(), named_at: 9, next: header.protocol() };
-                (place, !header.is_fragment())
+                (place, header.is_fragment().then(|| header.is_first_or_whole().then_some(place.at)))
             }
             Ip::V6(ip) => {
                 // What a fragment holds is not looked into: of a later one, it is not even headers.
@@ -320,19 +330,28 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                     extension.link.kind == IpProto::AH || extension.is_part_of_fragments(ip.packet())
                 };
                 let link = ip.walk(stop)?;
-                let fragment = (link.kind == IpProto::FRAGMENT).then(|| packet.get(link.offset).copied()).flatten();
-                let next = fragment.map_or(link.kind, IpProto);
-                (Placement { at: link.offset, named_at: link.named_at, next }, fragment.is_none())
+                let place = Placement { at: link.offset, named_at: link.named_at, next: link.kind };
+                match packet.get(link.offset..).and_then(|header| header.first_chunk::<FRAGMENT_HEADER>()) {
+                    Some(&[next, _, high, low, ..]) if link.kind == IpProto::FRAGMENT => {
+                        let first = u16::from_be_bytes([high, low]) & !7 == 0;
+                        let behind = first.then_some(link.offset.saturating_add(FRAGMENT_HEADER));
+                        (Placement { next: IpProto(next), ..place }, Some(behind))
+                    }
+                    _ => (place, None),
+                }
             }
         };
         let protocol = match place.next {
             IpProto::ESP => Protocol::Esp,
             IpProto::AH => Protocol::Ah,
             IpProto::IPCOMP => Protocol::Ipcomp,
-            IpProto::UDP if whole => return Ok(self.in_udp(packet, place)),
+            IpProto::UDP if piece.is_none() => return Ok(self.in_udp(packet, place)),
             _ => return Ok(Layer::Upper),
         };
-        Ok(if whole { Layer::Ipsec(protocol, place, None) } else { Layer::Fragment })
+        Ok(match piece {
+            None => Layer::Ipsec(protocol, place, None),
+            Some(behind) => Layer::Fragment(behind.map(|at| (protocol, Placement { at, ..place }))),
+        })
     }
 
     /// What a UDP datagram holds: ESP on our port, or with eight zeros in front on that of IKE (the drafts).

@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
+use ah_core::SignError;
 use esp_core::{IvSource, SealError};
 use ipsec_packet::{Flow, Ip, PacketBuf};
 
@@ -11,7 +12,7 @@ use crate::counters::Counter;
 use crate::disposition::{Disposition, Reason};
 use crate::engine::{DefaultLevel, Engine, Seen};
 use crate::event::Acquire;
-use crate::policy::{Action, Bundle, Direction, Level, Mode, PolicyId, Request};
+use crate::policy::{Action, Bundle, Direction, Level, Mode, PolicyId, Protocol, Request};
 use crate::protect::{Plan, Wrapping, mode_of, protect};
 use crate::sa::{Sa, Way};
 use crate::spd::{Chosen, Rule, Verdict};
@@ -26,8 +27,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// then, and no number is used, but for [`Reason::Tunnel`] (the inner hop limit) and [`Reason::Sign`] (headers that AH
     /// cannot cover) behind another transform.
     pub fn outbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>, iv: &mut impl IvSource) -> Disposition {
-        let mut spi = None;
-        match self.try_outbound(now, packet, iv, &mut spi) {
+        let mut used_up = (None, None);
+        match self.try_outbound(now, packet, iv, &mut used_up) {
             Ok(disposition) => {
                 let counter = match disposition {
                     Disposition::Pending(_) => Counter::Pending,
@@ -38,7 +39,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 disposition
             }
             Err(reason) => {
-                let seen = Seen { spi, ..Seen::of(packet.data()) };
+                let (spi, sequence) = used_up;
+                let seen = Seen { spi, sequence, ..Seen::of(packet.data()) };
                 self.refuse(Way::Out, now, reason, &seen);
                 Disposition::Discard(reason)
             }
@@ -50,7 +52,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         now: Duration,
         packet: &mut PacketBuf<'_>,
         iv: &mut impl IvSource,
-        spi: &mut Option<u32>,
+        used_up: &mut (Option<u32>, Option<u32>),
     ) -> Result<Disposition, Reason> {
         let flow = Flow::read(packet.data())?;
         let at = match self.lookup(Way::Out, Direction::Out, &flow) {
@@ -77,7 +79,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         // Everything that can be refused, before anything is changed.
         let plan = self.plan(&bundle, &chosen, packet.data())?;
-        self.check_numbers(&chosen, spi)?;
+        self.check_numbers(&chosen, used_up)?;
         let fragment = self.check_size(now, &bundle, &chosen, plan.length, packet.data())?;
         plan.room_in(packet).map_err(ipsec_packet::IpError::from)?;
         let length = Ip::parse(packet.data())?.packet().len();
@@ -151,16 +153,21 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// Whether every SA has the numbers that it needs: one that serves two transforms needs two.
-    fn check_numbers(&mut self, chosen: &Chosen, spi: &mut Option<u32>) -> Result<(), Reason> {
+    /// Whether every SA has the numbers that it needs: one that serves two transforms needs two. If not, `used_up` tells the SPI and
+    /// the last number of the one that has not (RFC 4303 4).
+    fn check_numbers(&mut self, chosen: &Chosen, used_up: &mut (Option<u32>, Option<u32>)) -> Result<(), Reason> {
         for &at in chosen.iter().flatten() {
             let uses = chosen.iter().flatten().filter(|other| **other == at).count();
             let Some(slot) = self.sad.get(at) else { continue };
-            let left = slot.sa.as_ref().and_then(|sa| Some(sa.transform.counter()?.remaining()));
-            if left.is_some_and(|left| left < u64::try_from(uses).unwrap_or(u64::MAX)) {
-                *spi = Some(slot.key.spi);
+            let Some(counter) = slot.sa.as_ref().and_then(|sa| sa.transform.counter()) else { continue };
+            if counter.remaining() < u64::try_from(uses).unwrap_or(u64::MAX) {
+                *used_up = (Some(slot.key.spi), Some(u32::from_be_bytes(counter.last_used().low())));
+                let reason = match slot.key.protocol {
+                    Protocol::Ah => SignError::SequenceExhausted.into(),
+                    _ => SealError::SequenceExhausted.into(),
+                };
                 self.look_at_counter(at);
-                return Err(SealError::SequenceExhausted.into());
+                return Err(reason);
             }
         }
         Ok(())

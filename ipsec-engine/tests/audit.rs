@@ -94,7 +94,61 @@ fn numbers_used_up_are_logged_with_their_sa() {
     let (mut a, _) = esp_tunnel();
     move_on(&mut a, &key(Way::Out, B, Protocol::Esp, 0x1001), A, SeqWidth::Bits32, u32::MAX.into());
     let _ = a.send(&inner());
-    assert_eq!(audits(&mut a)[0].spi, Some(0x1001));
+    let audit = audits(&mut a)[0];
+    assert_eq!((audit.spi, audit.sequence), (Some(0x1001), Some(u32::MAX)));
+}
+
+/// RFC 4303 3.4.1: of a first fragment, SPI and number can be seen.
+#[test]
+fn fragments_of_esp_are_logged_with_what_they_show() {
+    let (mut a, mut b) = esp_tunnel();
+    let wire = a.send(&inner()).unwrap();
+    for (flags, offset) in [(0x20, 0), (0, 8)] {
+        let mut piece = wire.clone();
+        (piece[6], piece[7]) = (flags, offset);
+        let _ = b.receive(&piece);
+    }
+    let six = |offset: u8| {
+        let fragment = [&[50, 0, 0, offset, 0, 0, 0, 1][..], &[0, 0, 0x10, 1, 0, 0, 0, 9], &[7; 64]].concat();
+        ipv6(A6, B6, IpProto::FRAGMENT, &fragment)
+    };
+    let action = format!("ipsec esp/tunnel/{A6}-{B6}/require");
+    let (_, mut b6) = one_way(&esp(A6, B6, 0x1001, "-m tunnel"), "::/0", "::/0", &action, (A6, B6));
+    for piece in [six(1), six(8)] {
+        let _ = b6.receive(&piece);
+    }
+    for gateway in [&mut b, &mut b6] {
+        let logged: Vec<_> = audits(gateway).iter().map(|audit| (audit.reason, audit.spi)).collect();
+        assert_eq!(logged, [(Reason::Fragment, Some(0x1001)), (Reason::Fragment, None)]);
+    }
+}
+
+/// RFC 4303 3.4.2: no valid SA is there, whether the number is unknown or its SA not made yet.
+#[test]
+fn packets_of_an_sa_that_is_not_ready_are_logged() {
+    let (mut a, mut b) = esp_tunnel();
+    b.engine.remove(&key(Way::In, B, Protocol::Esp, 0x1001), address(A)).unwrap();
+    b.engine.reserve(key(Way::In, B, Protocol::Esp, 0x1001), address(A), b.now).unwrap();
+    let _ = b.receive(&a.send(&inner()).unwrap());
+    let [audit] = audits(&mut b)[..] else { panic!("one event") };
+    assert_eq!((audit.reason, audit.spi, audit.sequence), (Reason::Larval, Some(0x1001), Some(1)));
+}
+
+/// RFC 4302 3.4.4: what is logged of AH is what is logged of ESP.
+#[test]
+fn a_forged_ah_packet_is_logged_in_full() {
+    let setup = format!("add {A} {B} ah 0x2001 -m tunnel -A hmac-sha1 \"twenty octets it has\";\n");
+    let action = format!("ipsec ah/tunnel/{A}-{B}/require");
+    let (mut a, mut b) = one_way(&setup, "10.1.0.0/16", "10.2.0.0/16", &action, (A, B));
+    let mut wire = a.send(&inner()).unwrap();
+    *wire.last_mut().unwrap() ^= 1;
+    let _ = b.receive(&wire);
+    let [audit] = audits(&mut b)[..] else { panic!("one event") };
+    assert_eq!(
+        (audit.reason, audit.spi, audit.sequence),
+        (Reason::Verify(ah_core::VerifyError::Forged), Some(0x2001), Some(1))
+    );
+    assert_eq!((audit.source, audit.destination), (Some(address(A)), Some(address(B))));
 }
 
 #[test]
