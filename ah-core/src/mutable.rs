@@ -168,6 +168,7 @@ fn ipv6(ip: &Ipv6<'_>, at: usize, profile: Profile, absorb: &mut dyn FnMut(&[u8]
         let Some(extension) = chain.next_extension()? else { break };
         let offset = extension.link.offset;
         let Some((_, octets)) = octets_of(ip, &extension).split_first() else { break };
+        //= RFC 4302 A2/2
         if extension.link.kind == IpProto::FRAGMENT {
             continue;
         }
@@ -183,6 +184,7 @@ fn ipv6(ip: &Ipv6<'_>, at: usize, profile: Profile, absorb: &mut dyn FnMut(&[u8]
 }
 
 /// What follows, fragment headers passed over: the next header that the sender saw.
+//= RFC 4302 A2/1
 fn named(ip: &Ipv6<'_>, link: ChainLink) -> u8 {
     match link.kind {
         IpProto::FRAGMENT => ip.packet().get(link.offset).copied().unwrap_or(link.kind.0),
@@ -214,6 +216,7 @@ impl Foreseen {
             let Some(extension) = chain.next_extension()? else { break };
             let octets = octets_of(ip, &extension).get(1..).unwrap_or_default();
             match extension.link.kind {
+                //= RFC 4302 A2/1
                 IpProto::FRAGMENT => foreseen.skipped = foreseen.skipped.saturating_add(extension.len),
                 IpProto::ROUTING => {
                     let route = Route::parse(octets, extension.link.offset)?;

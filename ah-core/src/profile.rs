@@ -31,6 +31,7 @@ pub enum TosRule {
 impl Profile {
     /// RFC 4302. The header is a multiple of 4 octets on IPv4 and of 8 on IPv6; received headers may also be padded to the
     /// other, or not at all, as the length field is covered by the ICV.
+    //= RFC 4302 2.6/2
     pub const RFC: Self = Self {
         align_v4: 4,
         align_v6: 8,
@@ -64,11 +65,13 @@ impl Profile {
     }
 
     /// Octets of a header whose ICV field has `field` octets, in a packet of this IP version.
+    //= RFC 4302 2.6/1
     pub(crate) fn header_len(self, version: u8, field: usize) -> usize {
         aligned(HEADER.saturating_add(field), if version == 6 { self.align_v6 } else { self.align_v4 })
     }
 
     /// Whether a received header of this length is accepted.
+    //= RFC 4302 2.6/1
     pub(crate) fn accepts(self, version: u8, field: usize, len: usize) -> bool {
         let exact = HEADER.saturating_add(field);
         match self.strict_length {

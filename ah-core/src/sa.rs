@@ -16,6 +16,7 @@ pub struct Outbound<I> {
     options: DestinationOptions,
 }
 
+//= RFC 4302 2.5/3
 impl<I: AhIntegrity> Outbound<I> {
     /// A new SA: numbers from 1, destination options behind AH.
     pub const fn new(spi: Spi, integrity: I, width: SeqWidth, profile: Profile) -> Self {
@@ -39,11 +40,14 @@ impl<I: AhIntegrity> Outbound<I> {
     ///
     /// # Errors
     /// [`SignError`]; neither packet nor counter have changed.
+    //= RFC 4302 3.3.2/1
     pub fn sign(&mut self, packet: &mut PacketBuf<'_>) -> Result<Seq, SignError> {
+        //= RFC 4302 2.5/4
         let seq = self.counter.peek()?;
         let (width, profile, options) = (self.counter.width(), self.profile, self.options);
         let envelope = Envelope { spi: self.spi, seq, width, profile, options };
         sign_with(&self.integrity, &envelope, seq.get().to_be_bytes(), packet)?;
+        //= RFC 4302 2.5/1
         self.counter.advance()?;
         Ok(seq)
     }
@@ -88,6 +92,7 @@ impl<I: AhIntegrity> Outbound<I> {
 }
 
 /// The receiving half of an SA: an integrity algorithm and the window that remembers what was received.
+//= RFC 4302 3.4.3/9
 #[derive(Debug)]
 pub struct Inbound<I, W = ReplayWindow<2>> {
     spi: Spi,
@@ -106,6 +111,7 @@ impl<I: AhIntegrity> Inbound<I> {
 
 impl<I, W> Inbound<I, W> {
     /// An SA with a window of its own size or start, or [`ipsec_packet::NoReplay`].
+    //= RFC 4302 3.4.3/1
     pub const fn with_window(spi: Spi, integrity: I, width: SeqWidth, profile: Profile, window: W) -> Self {
         Self { spi, integrity, width, profile, window }
     }
@@ -126,6 +132,7 @@ impl<I, W> Inbound<I, W> {
     }
 }
 
+//= RFC 4302 2.5/3
 impl<I: AhIntegrity, W: AntiReplay> Inbound<I, W> {
     /// Verifies one IP packet and takes its outermost AH off in place. Nested AH is verified one by one, from the outside
     /// (RFC 4302 3.4).
@@ -136,6 +143,7 @@ impl<I: AhIntegrity, W: AntiReplay> Inbound<I, W> {
     ///
     /// # Errors
     /// [`VerifyError`]; packet and window are unchanged.
+    //= RFC 4302 3.4.3/5
     pub fn verify(&mut self, packet: &mut PacketBuf<'_>) -> Result<Verified, VerifyError> {
         let found = find(packet.data())?;
         if found.header.spi.get() != self.spi.get() {
@@ -143,10 +151,13 @@ impl<I: AhIntegrity, W: AntiReplay> Inbound<I, W> {
         }
         let seq = match self.width {
             SeqWidth::Bits32 => Seq::new(found.header.seq.get().into()),
+            //= RFC 4302 2.5.1/1
             SeqWidth::Extended64 => self.window.reconstruct(found.header.seq.get()),
         };
+        //= RFC 4302 3.4.3/4
         self.window.check(seq)?;
         authenticate(&self.integrity, &found, seq, self.width, self.profile, packet.data())?;
+        //= RFC 2402 3.4.3/11
         self.window.record(seq);
         strip(&found, seq, packet)
     }

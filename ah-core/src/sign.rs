@@ -39,6 +39,7 @@ pub fn overhead(integrity: &impl AhIntegrity, profile: Profile, version: u8) -> 
 ///
 /// # Errors
 /// [`SignError`]; the packet is unchanged.
+//= RFC 4302 5/1
 pub fn sign_with<I: AhIntegrity>(
     integrity: &I,
     envelope: &Envelope,
@@ -60,8 +61,10 @@ pub fn sign_with<I: AhIntegrity>(
 
     packet.room_for(len, 0)?;
     packet.truncate(own_length);
+    //= RFC 4302 2/1
     open_gap(packet, place, len, IpProto::AH)?;
     set_length(packet.data_mut())?;
+    //= RFC 4302 2.3/1
     let header = Header {
         next_header: place.next.0,
         payload_len,
@@ -100,6 +103,7 @@ pub(crate) fn icv<I: AhIntegrity>(
 ) -> Result<Tag, MutableError> {
     let ip = Ip::parse(packet)?;
     let whole = ip.packet();
+    //= RFC 2402 3.3/2
     let (ah, payload) = whole.get(place.at..).and_then(|rest| rest.split_at_checked(len)).unwrap_or_default();
     let (fixed, field) = ah.split_at_checked(HEADER.saturating_add(integrity.iv_len())).unwrap_or_default();
     let tag_len = integrity.field_len().saturating_sub(integrity.iv_len());
@@ -112,6 +116,7 @@ pub(crate) fn icv<I: AhIntegrity>(
         absorb(ZEROS.get(..tag.len()).unwrap_or_default());
         absorb(padding);
         absorb(payload);
+        //= RFC 4302 2.5.1/1
         if width == SeqWidth::Extended64 {
             absorb(&seq.high());
         }

@@ -26,6 +26,7 @@ pub(crate) struct Found {
 }
 
 /// Finds the outermost AH of a packet.
+//= RFC 4302 2.3/2
 pub(crate) fn find(packet: &[u8]) -> Result<Found, VerifyError> {
     let place = locate(packet, IpProto::AH)?;
     let ah = Ip::parse(packet)?.packet().get(place.at..).unwrap_or_default();
@@ -48,6 +49,7 @@ pub fn peek(packet: &[u8]) -> Result<(u32, u32), VerifyError> {
 ///
 /// # Errors
 /// [`VerifyError`]; the packet is unchanged.
+//= RFC 4302 5/1
 pub fn verify_with<I: AhIntegrity>(
     integrity: &I,
     seq: Seq,
@@ -79,6 +81,7 @@ pub(crate) fn authenticate<I: AhIntegrity>(
     let expected = icv(integrity, packet, found.place, len, seq, width, profile)?;
     let at = HEADER.saturating_add(integrity.iv_len());
     let carried = ah.get(at..).and_then(|field| field.get(..expected.as_slice().len()));
+    //= RFC 4302 3.4.4/1
     Ok(expected.verify(carried.unwrap_or_default())?)
 }
 

@@ -46,6 +46,7 @@ fn slow_icv(sa: &Sa, wire: &[u8], at: usize, seq: Seq) -> Vec<u8> {
     tag.as_slice().to_vec()
 }
 
+//= RFC 4302 2.3/1, 2.5/2
 #[test]
 fn a_signed_packet_carries_the_slow_icv_and_verifies_to_what_it_was() {
     let random = &mut Random(21);
@@ -314,6 +315,7 @@ fn every_flipped_bit_is_refused_but_for_those_that_may_change_on_the_way() {
     }
 }
 
+//= RFC 4302 3.4.4/1
 #[test]
 fn every_flipped_bit_is_refused_by_every_algorithm() {
     let random = &mut Random(28);

@@ -40,6 +40,7 @@ fn sha1(width: SeqWidth) -> Sa {
     Sa::new(I::HmacSha1_96, width, Profile::RFC)
 }
 
+//= RFC 4302 2.5/1
 #[test]
 fn the_iv_of_gmac_is_the_number_and_never_repeats() {
     let gmac = || integrities().into_iter().filter(|(algorithm, _)| *algorithm == I::AesGmac);
@@ -67,6 +68,7 @@ fn the_iv_of_gmac_is_the_number_and_never_repeats() {
     }
 }
 
+//= RFC 4302 3.3.2/1
 #[test]
 fn the_last_number_is_used_and_then_packet_and_counter_stay_as_they_are() {
     for (width, last) in [(SeqWidth::Bits32, 0xffff_ffff), (SeqWidth::Extended64, u64::MAX)] {
@@ -121,6 +123,7 @@ fn a_counter_is_imported_forwards_only() {
     }
 }
 
+//= RFC 4302 2.5/3, 3.4.3/1, 3.4.3/4, 3.4.3/9
 #[test]
 fn each_number_is_accepted_once_in_any_order_within_the_window() {
     use Replay::{Duplicate, TooOld, Zero};
@@ -150,6 +153,7 @@ fn each_number_is_accepted_once_in_any_order_within_the_window() {
     }
 }
 
+//= RFC 2402 3.4.3/11
 #[test]
 fn a_forged_packet_does_not_move_the_window() {
     for width in WIDTHS {
@@ -195,6 +199,7 @@ fn an_exported_window_refuses_what_was_received_before_it() {
     }
 }
 
+//= RFC 4302 2.5.1/1
 #[test]
 fn extended_numbers_cross_2_to_the_32_in_any_order() {
     let sa = sha1(SeqWidth::Extended64);
@@ -242,6 +247,7 @@ fn at_the_end_of_all_numbers_an_old_one_does_not_pass_for_the_last() {
     }
 }
 
+//= RFC 4302 3.4.3/1
 #[test]
 fn without_a_window_the_same_packet_is_accepted_again_and_again() {
     for width in WIDTHS {

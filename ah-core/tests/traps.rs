@@ -48,6 +48,7 @@ fn a1_mutable_ipv6_options_keep_type_and_length_and_lose_them_only_among_bsds() 
     }
 }
 
+//= RFC 4302 2.6/1, 2.6/2
 #[test]
 fn a2_the_header_is_as_long_as_the_profile_says_and_every_padding_of_a_peer_is_accepted() {
     let random = &mut Random(62);
@@ -229,6 +230,7 @@ fn a8_the_tos_octet_counts_only_where_it_was_agreed() {
     }
 }
 
+//= RFC 4302 3.4.1/1
 #[test]
 fn a9_fragments_are_neither_signed_nor_verified() {
     let random = &mut Random(69);
@@ -255,6 +257,7 @@ fn a9_fragments_are_neither_signed_nor_verified() {
     }
 }
 
+//= RFC 4302 A2/1, A2/2
 #[test]
 fn a9_a_fragment_header_that_reassembly_left_in_the_packet_does_not_count() {
     // RFC 4302 appendix A2: "AH MUST remove (or skip over) this header", on both sides.
@@ -312,6 +315,7 @@ fn a10_the_length_field_must_be_that_of_the_sa() {
     }
 }
 
+//= RFC 2402 3.3/2
 #[test]
 fn a11_nested_headers_are_signed_from_the_inside_and_verified_from_the_outside() {
     let random = &mut Random(72);
@@ -369,6 +373,7 @@ fn opened(sealed: &[u8]) -> Vec<u8> {
     packet.data().to_vec()
 }
 
+//= RFC 2402 3.3/2
 #[test]
 fn a11_ah_goes_around_esp_and_esp_around_ah() {
     let random = &mut Random(73);
@@ -398,6 +403,7 @@ fn a11_ah_goes_around_esp_and_esp_around_ah() {
     }
 }
 
+//= RFC 4302 3.4.4/1
 #[test]
 fn a12_every_octet_of_the_icv_is_compared() {
     // That the time does not tell where they differ is the matter of the one comparison in ipsec-crypto.

@@ -97,6 +97,7 @@ fn signed(record: &PacketRecord) -> Vec<u8> {
     packet.data().to_vec()
 }
 
+//= RFC 4302 2/1, 5/1
 #[test]
 fn packets_of_other_implementations_verify_and_are_signed_to_the_same_octets() {
     let (mut accepted, mut sealed) = (0, 0);

@@ -8,6 +8,7 @@
 use ipsec_packet::TooShort;
 
 /// Octets of SPI and sequence number (RFC 4303 2).
+//= RFC 4303 2.3/3
 pub(crate) const HEADER: usize = 8;
 
 /// What anyone can read of an ESP packet without a key.

@@ -21,6 +21,7 @@ pub struct Opened {
 
 impl Opened {
     /// Whether this is a dummy that hides the traffic of an SA, to be dropped in silence (RFC 4303 2.6).
+    //= RFC 4303 2.6/1
     pub fn is_dummy(&self) -> bool {
         self.next_header == IpProto::NO_NEXT
     }
@@ -41,6 +42,7 @@ pub fn open_with<S: Suite + ?Sized>(
     check: PadCheck,
     packet: &mut PacketBuf<'_>,
 ) -> Result<Opened, OpenError> {
+    //= RFC 4303 3.4.4.1/5
     decrypt(suite, seq, width, packet, Verdict::default())?;
     strip(suite.layout(), seq, check, packet)
 }
@@ -78,10 +80,12 @@ pub(crate) fn strip(
         body.fill(0);
         return Err(OpenError::BadPadLength { pad_len });
     };
+    //= RFC 4303 2.4/3
     if !check.passes(rest.get(pad_at..).unwrap_or_default()) {
         body.fill(0);
         return Err(OpenError::BadPadding);
     }
+    //= RFC 4303 2.4/1
     packet.truncate(front.saturating_add(pad_at));
     packet.pull_front(front).map_err(|_| OpenError::TooShort)?;
     Ok(Opened { next_header: IpProto(next_header), seq, pad_len })

@@ -28,6 +28,7 @@ impl Padding {
 
     /// With zeros behind a payload shorter than `octets`, so that all look alike: TFC padding (RFC 4303 2.7). Only where
     /// the payload knows its own length: an IP packet in tunnel mode.
+    //= RFC 4303 2.7/1
     #[must_use]
     pub const fn tfc_to(self, octets: usize) -> Self {
         Self { payload_to: octets, ..self }
@@ -82,6 +83,8 @@ impl PadCheck {
 }
 
 /// Writes 1, 2, 3 .. (RFC 4303 2.4).
+//= RFC 4303 2.4/1
 pub(crate) fn write(padding: &mut [u8]) {
+    //= RFC 4303 2.4/2
     padding.iter_mut().zip(1u8..=u8::MAX).for_each(|(octet, number)| *octet = number);
 }

@@ -16,6 +16,7 @@ pub struct Outbound<S> {
     padding: Padding,
 }
 
+//= RFC 4303 5/1
 impl<S: Suite> Outbound<S> {
     /// A new SA: numbers from 1, the least padding.
     pub const fn new(spi: Spi, suite: S, width: SeqWidth) -> Self {
@@ -23,6 +24,7 @@ impl<S: Suite> Outbound<S> {
     }
 
     /// Pads the packets that follow like this.
+    //= RFC 4303 2.7/4
     pub fn set_padding(&mut self, padding: Padding) {
         self.padding = padding;
     }
@@ -44,6 +46,7 @@ impl<S: Suite> Outbound<S> {
     ///
     /// # Errors
     /// [`SealError`]; neither packet nor counter have changed.
+    //= RFC 4303 2.6/2
     pub fn seal(
         &mut self,
         packet: &mut PacketBuf<'_>,
@@ -76,6 +79,7 @@ impl<S: Suite> Outbound<S> {
         }
         let envelope = Envelope { spi: self.spi, seq, width: self.counter.width(), next_header, padding: self.padding };
         let parts = frame(layout, &envelope, octets, packet)?;
+        //= RFC 4303 2.2/1
         self.counter.advance()?;
         Ok((seq, parts))
     }
@@ -115,6 +119,7 @@ impl<S: Suite> Outbound<S> {
 }
 
 /// The receiving half of an SA: a suite and the window that remembers what was received.
+//= RFC 4303 3.4.3/10
 #[derive(Debug)]
 pub struct Inbound<S, W = ReplayWindow<2>> {
     spi: Spi,
@@ -145,6 +150,7 @@ impl<S: Suite> Inbound<S> {
 
 impl<S, W> Inbound<S, W> {
     /// An SA with a window of its own size or start, or [`ipsec_packet::NoReplay`].
+    //= RFC 4303 3.4.3/1
     pub const fn with_window(spi: Spi, suite: S, width: SeqWidth, window: W) -> Self {
         Self { spi, suite, width, window, check: PadCheck::Full, resync: None, forged_in_a_row: 0 }
     }
@@ -180,6 +186,7 @@ impl<S, W> Inbound<S, W> {
     }
 }
 
+//= RFC 4303 5/1
 impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     /// Authenticates and decrypts one packet in place.
     ///
@@ -207,11 +214,13 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
         let verdict = foreseen.filter(|(of, _)| *of == seq).map(|(_, verdict)| verdict).unwrap_or_default();
         let seq = match decrypt(&self.suite, seq, self.width, packet, verdict) {
             Ok(()) => seq,
+            //= RFC 4303 3.4.4.1/1
             Err(OpenError::Forged) => self.resynchronise(seq, packet)?,
             Err(e) => return Err(e),
         };
         self.forged_in_a_row = 0;
         if self.is_authentic() {
+            //= RFC 2406 3.4.3/12
             self.window.record(seq);
         }
         strip(self.suite.layout(), seq, self.check, packet)
@@ -225,6 +234,7 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
         }
         let seq = self.whole(found.seq_low);
         if self.is_authentic() {
+            //= RFC 4303 3.4.3/6
             self.window.check(seq)?;
         }
         Ok(seq)
@@ -232,6 +242,7 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
 
     /// Without an ICV anybody could move the window: there is no anti-replay then (RFC 4303 3.4.3).
     fn is_authentic(&self) -> bool {
+        //= RFC 4303 3.4.3/2
         self.suite.layout().icv > 0
     }
 
@@ -269,6 +280,7 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     }
 
     /// RFC 4303 appendix A3, with the first guess having failed.
+    //= RFC 4303 A3/1
     fn resynchronise(&mut self, guess: Seq, packet: &mut PacketBuf<'_>) -> Result<Seq, OpenError> {
         self.forged_in_a_row = self.forged_in_a_row.saturating_add(1);
         let resync = self.resync.filter(|r| self.width == SeqWidth::Extended64 && self.forged_in_a_row > r.after);

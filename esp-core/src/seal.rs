@@ -60,6 +60,7 @@ pub(crate) fn frame<'p>(
 
     let (spi, seq) = (envelope.spi.to_be_bytes(), envelope.seq.low());
     if let Some((fixed, carried)) = packet.push_front(room.front)?.split_first_chunk_mut::<HEADER>() {
+        //= RFC 4303 2.2/2
         *fixed = header::write(spi, seq);
         if carried.len() == iv.len() {
             carried.copy_from_slice(iv);
@@ -67,10 +68,13 @@ pub(crate) fn frame<'p>(
     }
     let tfc = envelope.padding.tfc(payload);
     let pad = envelope.padding.len(layout, payload.saturating_add(tfc));
+    //= RFC 4303 2.7/2
     let (zeros, rest) = packet.push_back(room.back)?.split_at_mut_checked(tfc).unwrap_or_default();
+    //= RFC 4303 2.7/1
     zeros.fill(0);
     let (padding, rest) = rest.split_at_mut_checked(pad.into()).unwrap_or_default();
     padding::write(padding);
+    //= RFC 4303 2.6/4
     if let Some(trailer) = rest.first_chunk_mut() {
         *trailer = [pad, envelope.next_header.0];
     }
@@ -78,6 +82,7 @@ pub(crate) fn frame<'p>(
 }
 
 /// The half of the number that is authenticated without being sent.
+//= RFC 4303 2.2.1/1
 pub(crate) fn high_half(seq: Seq, width: SeqWidth) -> Option<[u8; 4]> {
     match width {
         SeqWidth::Bits32 => None,

@@ -55,6 +55,7 @@ fn receiver_at(choice: &Choice, width: SeqWidth, top: u64) -> Inbound<AnySuite> 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
+    //= RFC 4303 2.2/2, 2.7/2
     #[test]
     fn what_was_sealed_opens_and_the_octets_around_it_stay(
         choice in choices(),
@@ -221,6 +222,7 @@ fn damage_every_bit(choice: &Choice, width: SeqWidth, payload: usize) {
     assert_eq!(rx.open(&mut other.packet()).map(|opened| opened.seq.get()), Ok(seq));
 }
 
+//= RFC 4303 3.4.4.1/1
 #[test]
 fn every_bit_flip_and_every_truncation_is_refused_without_a_trace() {
     for (n, choice) in CHOICES.iter().enumerate() {

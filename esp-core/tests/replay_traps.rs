@@ -29,6 +29,7 @@ fn receiver<W>(width: SeqWidth, window: W) -> Inbound<AnySuite, W> {
 const DUPLICATE: Result<u64, OpenError> = Err(OpenError::Replayed(Replay::Duplicate));
 const TOO_OLD: Result<u64, OpenError> = Err(OpenError::Replayed(Replay::TooOld));
 
+//= RFC 4303 3.4.3/5
 #[test]
 fn r1_a_packet_that_was_opened_is_refused_from_then_on() {
     for width in WIDTHS {
@@ -57,6 +58,7 @@ fn r2_a_packet_below_the_window_is_refused_seen_or_not() {
     }
 }
 
+//= RFC 2406 3.4.3/12
 #[test]
 fn r3_a_forged_number_far_ahead_moves_nothing() {
     for width in WIDTHS {
@@ -107,6 +109,7 @@ fn every_number_around<const WORDS: usize>(width: SeqWidth, top: u64) {
     }
 }
 
+//= RFC 4303 2.2/3, 3.4.3/5
 #[test]
 fn r4_every_number_around_the_window_is_told_apart() {
     for (width, top) in [
@@ -152,6 +155,7 @@ fn r5_number_0_is_never_legal_but_a_low_half_of_0_is() {
     }
 }
 
+//= RFC 4303 3.4.3/4
 #[test]
 fn r6_the_first_packet_may_have_any_number_that_the_window_was_set_up_for() {
     for (window, seq, expected) in [
@@ -170,6 +174,7 @@ fn r6_the_first_packet_may_have_any_number_that_the_window_was_set_up_for() {
     }
 }
 
+//= RFC 4303 3.3.3/1
 #[test]
 fn r7_a_sender_stops_at_the_last_number_and_writes_nothing() {
     for (width, last) in [(SeqWidth::Bits32, 0xffff_ffff), (SeqWidth::Extended64, u64::MAX)] {
@@ -187,6 +192,7 @@ fn r7_a_sender_stops_at_the_last_number_and_writes_nothing() {
     }
 }
 
+//= RFC 4303 2.2.1/1
 #[test]
 fn r7_extended_numbers_cross_the_subspaces_in_order_and_out_of_it() {
     let mut tx = sender_at(&gcm(), SeqWidth::Extended64, 0xffff_fff0);
@@ -198,6 +204,7 @@ fn r7_extended_numbers_cross_the_subspaces_in_order_and_out_of_it() {
     assert!(packets.iter().all(|packet| open(&mut rx, packet) == DUPLICATE));
 }
 
+//= RFC 4303 3.4.3/1, 3.4.3/10
 #[test]
 fn r9_without_a_word_the_window_is_64_and_none_is_asked_for_by_name() {
     let (mut tx, mut rx) = pair(&gcm(), SeqWidth::Bits32);
@@ -208,6 +215,7 @@ fn r9_without_a_word_the_window_is_64_and_none_is_asked_for_by_name() {
     assert_eq!([70, 1, 1].map(|seq| open(&mut rx, &packets[seq - 1])), [Ok(70), Ok(1), Ok(1)]);
 }
 
+//= RFC 4303 3.4.3/9
 #[test]
 fn r10_a_window_remembers_as_many_packets_as_it_says() {
     fn width_of<const WORDS: usize>() {
@@ -257,6 +265,7 @@ impl Suite for Counted<'_> {
 const FORGED: Result<u64, OpenError> = Err(OpenError::Forged);
 
 /// (resync, high half the sender has reached, verdict and tries of each packet).
+//= RFC 4303 A3/1
 #[test]
 fn r12_a_receiver_finds_its_place_again_within_bounds() {
     type Verdicts<'v> = &'v [(bool, u32)];
@@ -357,6 +366,7 @@ fn r8_forged_and_replayed_packets_cost_the_sa_nothing() {
     }
 }
 
+//= RFC 4303 3.4.3/2
 #[test]
 fn without_integrity_there_is_no_window_that_anybody_could_move() {
     for choice in without_integrity() {

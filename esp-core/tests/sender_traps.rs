@@ -19,6 +19,7 @@ use ipsec_packet::{
     set_length,
 };
 
+//= RFC 4303 2.4/1, 2.4/2
 #[test]
 fn e10_padding_never_exceeds_its_field_or_the_packet() {
     for choice in one_per_layout() {
@@ -182,6 +183,7 @@ fn e14_the_growth_is_checked_before_the_first_write() {
     }
 }
 
+//= RFC 4303 2.1/6
 #[test]
 fn e14_an_spi_of_zero_is_none_and_the_first_255_are_reserved() {
     for value in 0..=255 {
@@ -276,6 +278,7 @@ fn e15_the_given_sources_never_repeat_and_do_not_chain() {
     }
 }
 
+//= RFC 4303 3.3.3/4
 #[test]
 fn e16_a_restarted_sender_refuses_a_lower_number_and_goes_on_above_the_stored_one() {
     let mut tx = sender_at(&gcm(), SeqWidth::Bits32, 101);

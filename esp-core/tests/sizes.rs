@@ -64,6 +64,7 @@ fn overhead_and_largest_payload_agree_with_brute_force() {
     }
 }
 
+//= RFC 4303 2.7/1, 2.7/4
 #[test]
 fn every_suite_and_every_padding_gives_what_was_announced() {
     for choice in one_per_layout() {

@@ -77,6 +77,8 @@ fn e2_an_ip_packet_with_nothing_behind_its_header_is_a_runt() {
     }
 }
 
+//= RFC 2406 3.4.5/3
+//= RFC 4303 3.4.4.1/5
 #[test]
 fn e3_nothing_is_decrypted_and_no_padding_looked_at_before_the_icv_holds() {
     for choice in all_choices() {
@@ -204,6 +206,7 @@ fn e5_wrong_padding_is_refused_by_the_checks_that_look_at_it() {
     }
 }
 
+//= RFC 4303 2.4/3
 #[test]
 fn e5_every_single_wrong_pad_octet_is_found_by_the_full_check() {
     for at in 0..255usize {
@@ -233,6 +236,7 @@ fn e6_a_pad_length_beyond_the_body_is_refused_by_every_check() {
     }
 }
 
+//= RFC 4303 2.6/1, 2.6/2, 2.6/4
 #[test]
 fn e7_a_dummy_is_opened_and_named() {
     for choice in one_per_layout() {

@@ -46,6 +46,7 @@ impl<'a> Attribute<'a> {
     #[inline]
     fn take(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (&[k0, k1, v0, v1], rest) = bytes.split_first_chunk::<4>()?;
+        //= RFC 2409 A/2
         let (kind, value) = (u16::from_be_bytes([k0, k1]), u16::from_be_bytes([v0, v1]));
         if kind & BASIC != 0 {
             return Some((Self { kind: kind & !BASIC, value: Value::Basic(value) }, rest));

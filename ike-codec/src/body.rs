@@ -65,7 +65,9 @@ impl<'a> Body<'a> {
             PayloadKind::GSS_TOKEN => return Self::GssToken(body),
             PayloadKind::SA => association(body, offset),
             PayloadKind::ID => Identification::read(body).map(Self::Identification),
+            //= RFC 2408 3.9/2
             PayloadKind::CERTIFICATE => Certificate::read(body).map(Self::Certificate),
+            //= RFC 2408 3.10/2
             PayloadKind::CERTIFICATE_REQUEST => Certificate::read(body).map(Self::CertificateRequest),
             PayloadKind::NOTIFICATION => Notification::read(body).map(Self::Notification),
             PayloadKind::DELETE => Delete::read(body).map(Self::Delete),
@@ -87,6 +89,7 @@ fn association(body: &[u8], offset: u16) -> Option<Body<'_>> {
         doi if doi == Doi::IPSEC || (doi == Doi::ISAKMP && SecurityAssociation::check(rest).is_ok()) => {
             SecurityAssociation::read(doi, rest, offset.saturating_add(4)).ok().map(Body::SecurityAssociation)
         }
+        //= RFC 2408 2.1/1
         doi => Some(Body::ForeignAssociation(doi, rest)),
     }
 }
@@ -115,6 +118,7 @@ pub(crate) fn check(kind: PayloadKind, body: &[u8]) -> Result<(), Fault> {
 }
 
 fn check_association(body: &[u8]) -> Result<(), Fault> {
+    //= RFC 2408 3.4/2
     let (doi, rest) = body.split_first_chunk::<4>().ok_or(DecodeErrorKind::BodyTooShort(PayloadKind::SA))?;
     match Doi(u32::from_be_bytes(*doi)) {
         Doi::IPSEC => SecurityAssociation::check(rest).map_err(|fault| fault.behind(doi.len())),

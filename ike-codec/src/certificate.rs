@@ -25,7 +25,9 @@ impl<'a> Certificate<'a> {
     ///
     /// # Errors
     /// [`NoSpace`].
+    //= RFC 2408 5.9/2
     pub fn write(&self, body: &mut BodyWriter<'_>) -> Result<(), NoSpace> {
+        //= RFC 2408 5.10/2
         body.put(&[self.encoding.0])?;
         body.put(self.data)
     }

@@ -104,8 +104,10 @@ impl<'a> Chain<'a> {
     fn split(first: PayloadKind, bytes: &'a [u8], offset: u16) -> Result<Self, DecodeError> {
         let (mut kind, mut rest) = (first, bytes);
         while kind != PayloadKind::NONE {
+            //= RFC 2408 5.2/11
             let step = Self::check(kind, rest, bytes.len())
                 .map_err(|fault| fault.behind(bytes.len().saturating_sub(rest.len())).in_message(offset))?;
+            //= RFC 2408 5.3/6
             (kind, rest) = (step.next, step.rest);
         }
         let (bytes, padding) = bytes.split_at_checked(bytes.len().saturating_sub(rest.len())).unwrap_or((bytes, &[]));
@@ -118,8 +120,10 @@ impl<'a> Chain<'a> {
         let step = Step::take(kind, rest)?;
         let is_alone = rest.len() == whole && step.next == PayloadKind::NONE;
         match kind {
+            //= RFC 2408 3.4/1
             PayloadKind::PROPOSAL | PayloadKind::TRANSFORM => Err(DecodeErrorKind::Misplaced(kind).into()),
             PayloadKind::FRAGMENT if !is_alone => Err(DecodeErrorKind::Misplaced(kind).into()),
+            //= RFC 2408 5.3/4
             kind if kind.is_ikev2() => Err(DecodeErrorKind::Ikev2Payload(kind).into()),
             kind => body::check(kind, step.body).map_err(|fault| fault.behind(GENERIC_HEADER)).map(|()| step),
         }

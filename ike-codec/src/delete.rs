@@ -12,6 +12,7 @@ pub struct Delete<'a> {
     /// The DOI.
     pub doi: Doi,
     /// The protocol of the SPIs.
+    //= RFC 2408 3.15/1
     pub protocol: ProtocolId,
     /// Octets of each SPI: 16 for ISAKMP, 4 for AH and ESP, 2 or 4 for IPComp.
     pub spi_size: u8,
@@ -52,8 +53,10 @@ impl<'a> Delete<'a> {
     ///
     /// # Errors
     /// [`NoSpace`].
+    //= RFC 2408 5.15/5
     pub fn write(&self, body: &mut BodyWriter<'_>) -> Result<(), NoSpace> {
         body.put(&self.doi.0.to_be_bytes())?;
+        //= RFC 2408 3.15/2
         body.put(&[self.protocol.0, self.spi_size])?;
         body.put(&self.spi_count.to_be_bytes())?;
         body.put(self.spi_bytes)

@@ -40,8 +40,10 @@ impl Header {
             initiator_cookie: initiator,
             responder_cookie: responder,
             next_payload: PayloadKind::NONE,
+            //= RFC 2408 3.1/1
             version: Version::IKEV1,
             exchange,
+            //= RFC 2408 3.1/7
             flags: Flags(0),
             message_id,
             length: 0,
@@ -78,21 +80,27 @@ impl Header {
     pub fn parse(message: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
         let (header, rest) = Self::read(message)?;
         let wrong = |kind, offset| Err(DecodeError::at(kind, offset));
+        //= RFC 2408 5.2/7
         match (header.version.major(), header.version.minor()) {
             (1, 0) => {}
+            //= RFC 2408 3.1/6
             (1, minor) => return wrong(DecodeErrorKind::MinorVersion(minor), 17),
             (2, _) => return wrong(DecodeErrorKind::Ikev2, 17),
+            //= RFC 2408 3.1/3
             (major, _) => return wrong(DecodeErrorKind::MajorVersion(major), 17),
         }
         let Ok(actual) = u16::try_from(message.len()) else { return wrong(DecodeErrorKind::TooLong, 0) };
         match header.length {
             declared if declared == u32::from(actual) => Ok((header, rest)),
+            //= RFC 2408 5.1/1
             declared if declared > u32::from(actual) => wrong(DecodeErrorKind::Truncated { declared }, 24),
+            //= RFC 2408 5.1/2
             declared => wrong(DecodeErrorKind::WrongLength { declared }, 24),
         }
     }
 
     /// The octets of the header.
+    //= RFC 2408 5.2/3
     pub const fn to_bytes(&self) -> [u8; Self::LEN] {
         let [i0, i1, i2, i3, i4, i5, i6, i7] = self.initiator_cookie;
         let [r0, r1, r2, r3, r4, r5, r6, r7] = self.responder_cookie;

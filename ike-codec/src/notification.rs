@@ -24,6 +24,7 @@ pub struct Notification<'a> {
 impl<'a> Notification<'a> {
     pub(crate) fn read(body: &'a [u8]) -> Option<Self> {
         let (&[d0, d1, d2, d3, protocol, spi_size, k0, k1], rest) = body.split_first_chunk::<8>()?;
+        //= RFC 2408 3.14/1
         let (spi, data) = rest.split_at_checked(usize::from(spi_size))?;
         let doi = Doi(u32::from_be_bytes([d0, d1, d2, d3]));
         Some(Self { doi, protocol: ProtocolId(protocol), kind: NotifyKind(u16::from_be_bytes([k0, k1])), spi, data })
@@ -38,6 +39,7 @@ impl<'a> Notification<'a> {
     }
 
     /// The number in the data of R-U-THERE and R-U-THERE-ACK (RFC 3706 5.3), or of REPLAY-STATUS.
+    //= RFC 2407 4.6.3.2/1
     pub fn number(&self) -> Option<u32> {
         self.data.try_into().ok().map(u32::from_be_bytes)
     }
@@ -46,6 +48,8 @@ impl<'a> Notification<'a> {
     ///
     /// # Errors
     /// [`NoSpace`], also when the SPI is longer than 255 octets.
+    //= RFC 2407 4.6.3.1/1
+    //= RFC 2408 5.14/3
     pub fn write(&self, body: &mut BodyWriter<'_>) -> Result<(), NoSpace> {
         body.put(&self.doi.0.to_be_bytes())?;
         body.put(&[self.protocol.0, u8::try_from(self.spi.len()).map_err(|_| NoSpace)?])?;

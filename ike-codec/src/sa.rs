@@ -25,8 +25,10 @@ impl<'a> SecurityAssociation<'a> {
     pub(crate) fn read(doi: Doi, bytes: &'a [u8], offset: u16) -> Result<Self, DecodeErrorKind> {
         let end = offset.saturating_add(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
         let too_short = DecodeErrorKind::BodyTooShort(PayloadKind::SA);
+        //= RFC 2408 3.4/3
         let (situation, rest) = bytes.split_first_chunk::<4>().ok_or(too_short)?;
         let situation = Situation(u32::from_be_bytes(*situation));
+        //= RFC 2407 4.2.1/3
         let length = if situation.is_labelled() { labels(situation, rest) } else { Some(0) };
         let (labels, proposals) =
             length.and_then(|length| rest.split_at_checked(length)).ok_or(DecodeErrorKind::LabelsCut)?;
@@ -39,6 +41,7 @@ impl<'a> SecurityAssociation<'a> {
         let (mut kind, mut rest) = (PayloadKind::PROPOSAL, proposals);
         let at = |rest: &[u8]| bytes.len().saturating_sub(rest.len());
         while kind != PayloadKind::NONE {
+            //= RFC 2408 5.4/5
             let step = check_proposal(kind, rest).map_err(|fault| fault.behind(at(rest)))?;
             (kind, rest) = (step.next, step.rest);
         }
@@ -65,6 +68,7 @@ fn labels(situation: Situation, bytes: &[u8]) -> Option<usize> {
 }
 
 /// Whether a reserved field among the labels is not zero.
+//= RFC 2407 4.6.1/2
 pub(crate) fn labels_have_reserved(labels: &[u8]) -> bool {
     let mut rest = labels.get(4..).unwrap_or_default();
     let mut found = false;
@@ -114,6 +118,7 @@ impl<'a> Proposal<'a> {
     #[inline]
     fn read(step: &Step<'a>, offset: u16) -> Option<Self> {
         let (&[number, protocol, spi_size, transform_count], rest) = step.body.split_first_chunk::<4>()?;
+        //= RFC 3173 4.1/5
         let (spi, transforms) = rest.split_at_checked(usize::from(spi_size))?;
         let length = u16::try_from(step.body.len().checked_add(GENERIC_HEADER)?).ok()?;
         let protocol = ProtocolId(protocol);
@@ -127,22 +132,27 @@ impl<'a> Proposal<'a> {
 }
 
 /// Takes one proposal with its transforms off the front.
+//= RFC 3173 4.1/13
 #[inline]
 fn check_proposal(kind: PayloadKind, bytes: &[u8]) -> Result<Step<'_>, Fault> {
+    //= RFC 2408 3.5/1
     if kind != PayloadKind::PROPOSAL {
         return Err(DecodeErrorKind::Misplaced(kind).into());
     }
     let proposal = Step::take(kind, bytes)?;
     let too_short = DecodeErrorKind::BodyTooShort(PayloadKind::PROPOSAL);
     let (&[_, _, spi_size, declared], rest) = proposal.body.split_first_chunk::<4>().ok_or(too_short)?;
+    //= RFC 2408 3.5/2
     let transforms = rest.get(usize::from(spi_size)..).ok_or(DecodeErrorKind::Cut(kind))?;
     let wrong_count = |found| DecodeErrorKind::TransformCount { declared, found };
     if transforms.is_empty() {
         return Err(wrong_count(0).into());
     }
+    //= RFC 2408 5.5/7
     let (mut kind, mut rest, mut found) = (PayloadKind::TRANSFORM, transforms, 0u8);
     let at = |rest: &[u8]| GENERIC_HEADER.saturating_add(proposal.body.len().saturating_sub(rest.len()));
     while kind != PayloadKind::NONE {
+        //= RFC 2408 5.6/7
         let step = check_transform(kind, rest).map_err(|fault| fault.behind(at(rest)))?;
         found = found.checked_add(1).ok_or(wrong_count(u8::MAX))?;
         (kind, rest) = (step.next, step.rest);
@@ -154,13 +164,16 @@ fn check_proposal(kind: PayloadKind, bytes: &[u8]) -> Result<Step<'_>, Fault> {
 }
 
 /// Takes one transform with its attributes off the front.
+//= RFC 2408 5.6/4
 #[inline]
 fn check_transform(kind: PayloadKind, bytes: &[u8]) -> Result<Step<'_>, Fault> {
+    //= RFC 2408 3.6/1
     if kind != PayloadKind::TRANSFORM {
         return Err(DecodeErrorKind::Misplaced(kind).into());
     }
     let step = Step::take(kind, bytes)?;
     let attributes = step.body.get(4..).ok_or(DecodeErrorKind::BodyTooShort(PayloadKind::TRANSFORM))?;
+    //= RFC 2408 3.6/2
     Attributes::check(attributes).map_err(|cut| {
         let at = GENERIC_HEADER.saturating_add(step.body.len().saturating_sub(cut.len()));
         Fault { kind: DecodeErrorKind::AttributeCut, at }

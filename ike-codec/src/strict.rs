@@ -15,7 +15,9 @@ pub(crate) fn check_header(header: &Header) -> Result<(), DecodeError> {
     match header {
         h if h.initiator_cookie == [0; 8] => Err(DecodeError::at(DecodeErrorKind::ZeroCookie, 0)),
         h if h.next_payload == PayloadKind::NONE => Err(DecodeError::at(DecodeErrorKind::Empty(PayloadKind::NONE), 16)),
+        //= RFC 2408 5.2/8
         h if !assigned(h.exchange) => Err(DecodeError::at(DecodeErrorKind::Unassigned, 18)),
+        //= RFC 2408 5.2/9
         h if h.flags.without(known) != Flags(0) => Err(DecodeError::at(DecodeErrorKind::Reserved, 19)),
         _ => Ok(()),
     }
@@ -31,26 +33,34 @@ pub(crate) fn check_chain(chain: &Chain<'_>) -> Result<(), DecodeError> {
 
 fn check_payload(payload: &Payload<'_>) -> Result<(), DecodeError> {
     let refuse = |kind| Err(DecodeError::at(kind, payload.offset));
+    //= RFC 2407 4.6.1/1, 4.6.2/6
+    //= RFC 2408 2.5.2/2, 5.3/5
     if payload.reserved != 0 {
         return refuse(DecodeErrorKind::Reserved);
     }
+    //= RFC 2408 5.2/6, 5.3/4
     if payload.kind.name().is_none() {
         return refuse(DecodeErrorKind::Unassigned);
     }
     match payload.view() {
         Body::SecurityAssociation(sa) => check_association(&sa, payload.offset),
         Body::ForeignAssociation(doi, _) if doi.name().is_none() => refuse(DecodeErrorKind::Unassigned),
+        //= RFC 2409 5/8
         Body::Nonce(nonce) if !(8..=256).contains(&nonce.len()) => refuse(DecodeErrorKind::NonceLength),
         Body::KeyExchange([]) | Body::Hash([]) | Body::Signature([]) | Body::VendorId([]) | Body::NatDetection([]) => {
             refuse(DecodeErrorKind::Empty(payload.kind))
         }
+        //= RFC 2408 5.8/3
         Body::Identification(id) if id.kind.name().is_none() => refuse(DecodeErrorKind::Unassigned),
+        //= RFC 2408 5.10/3
         Body::Certificate(cert) | Body::CertificateRequest(cert) if cert.encoding.name().is_none() => {
             refuse(DecodeErrorKind::Unassigned)
         }
+        //= RFC 2408 5.14/11, 5.14/9
         Body::Notification(n) if n.protocol.name().is_none() || n.kind.name().is_none() => {
             refuse(DecodeErrorKind::Unassigned)
         }
+        //= RFC 2408 5.15/10
         Body::Delete(delete) if delete.protocol.name().is_none() => refuse(DecodeErrorKind::Unassigned),
         Body::Config(config)
             if config.kind.name().is_none()
@@ -75,10 +85,12 @@ fn check_association(sa: &SecurityAssociation<'_>, offset: u16) -> Result<(), De
         if proposal.protocol.name().is_none() {
             return Err(DecodeError::at(DecodeErrorKind::Unassigned, proposal.offset));
         }
+        //= RFC 2408 5.3/5
         if proposal.reserved != 0 {
             return Err(DecodeError::at(DecodeErrorKind::Reserved, proposal.offset));
         }
         for transform in proposal.transforms() {
+            //= RFC 2408 2.5.2/2
             if transform.reserved != 0 || transform.reserved2 != 0 {
                 return Err(DecodeError::at(DecodeErrorKind::Reserved, transform.offset));
             }
@@ -99,6 +111,7 @@ fn is_assigned(protocol: ProtocolId, id: TransformId) -> bool {
         ProtocolId::AH => AhTransform(id.0).name().is_some(),
         ProtocolId::ESP => EspTransform(id.0).name().is_some(),
         ProtocolId::IPCOMP => IpcompTransform(id.0).name().is_some(),
+        //= RFC 2407 4.4.2.1/1
         _ => id == TransformId::KEY_IKE,
     }
 }

@@ -61,6 +61,7 @@ impl Pairing {
         self.pair(attribute.kind)
     }
 
+    //= RFC 2407 4.5.2/1
     fn pair(&mut self, kind: u16) -> Result<(), AttributeError> {
         let (Some(life_type), Some(duration)) = (self.life_type, self.duration) else { return Ok(()) };
         (self.life_type, self.duration) = (None, None);
@@ -206,12 +207,14 @@ impl<'a> IpsecAttributes<'a> {
         let (mut this, mut pairing) = (Self::default(), Pairing::default());
         for a in attributes {
             match IpsecAttribute(a.kind) {
+                //= RFC 2407 4.5.1/1
                 IpsecAttribute::LIFE_TYPE => pairing.life_type(&a)?,
                 IpsecAttribute::LIFE_DURATION => pairing.duration(&a)?,
                 IpsecAttribute::GROUP => set(&mut this.group, a.kind, Group(short(&a)?))?,
                 IpsecAttribute::ENCAPSULATION_MODE => {
                     set(&mut this.encapsulation, a.kind, EncapsulationMode(short(&a)?))?
                 }
+                //= RFC 2407 4.5.1/1
                 IpsecAttribute::AUTH_ALGORITHM => set(&mut this.auth_algorithm, a.kind, AuthAlgorithm(short(&a)?))?,
                 IpsecAttribute::KEY_LENGTH => set(&mut this.key_length, a.kind, short(&a)?)?,
                 IpsecAttribute::KEY_ROUNDS => set(&mut this.key_rounds, a.kind, short(&a)?)?,
@@ -248,6 +251,7 @@ fn short(attribute: &Attribute<'_>) -> Result<u16, AttributeError> {
 fn set<T>(slot: &mut Option<T>, kind: u16, value: T) -> Result<(), AttributeError> {
     match slot.replace(value) {
         None => Ok(()),
+        //= RFC 2407 4.5.2/3
         Some(_) => Err(AttributeError::Duplicate(kind)),
     }
 }

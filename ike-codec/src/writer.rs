@@ -50,6 +50,7 @@ impl<'b> MessageWriter<'b> {
         kind: PayloadKind,
         f: impl FnOnce(&mut BodyWriter<'_>) -> Result<(), NoSpace>,
     ) -> Result<&mut Self, NoSpace> {
+        //= RFC 2408 2.5.2/1, 5.3/2
         self.payload_with(kind, 0, f)
     }
 
@@ -68,6 +69,7 @@ impl<'b> MessageWriter<'b> {
             body.nested(reserved, f)?;
             if body.len > MAX_MESSAGE { Err(NoSpace) } else { Ok(()) }
         })?;
+        //= RFC 2408 5.3/1
         self.body.patch(self.link, &[kind.0]);
         self.link = start;
         Ok(self)
@@ -77,7 +79,9 @@ impl<'b> MessageWriter<'b> {
     ///
     /// # Errors
     /// As [`payload`](Self::payload).
+    //= RFC 2408 5.12/2, 5.13/2, 5.7/2
     pub fn bytes(&mut self, kind: PayloadKind, bytes: &[u8]) -> Result<&mut Self, NoSpace> {
+        //= RFC 2408 5.11/2
         self.payload(kind, |body| body.put(bytes))
     }
 
@@ -86,6 +90,7 @@ impl<'b> MessageWriter<'b> {
     /// # Errors
     /// As [`payload`](Self::payload).
     pub fn sa(&mut self, f: impl FnOnce(&mut SaWriter<'_>) -> Result<(), NoSpace>) -> Result<&mut Self, NoSpace> {
+        //= RFC 2407 4.2.2/1, 4.2.3/1
         self.payload(PayloadKind::SA, |body| body.sa(Situation::IDENTITY_ONLY, &[], f))
     }
 
@@ -122,6 +127,7 @@ impl<'b> MessageWriter<'b> {
     /// The message.
     pub fn finish(mut self) -> &'b mut [u8] {
         let length = u32::try_from(self.body.len).unwrap_or(u32::MAX);
+        //= RFC 2409 B/3
         self.body.patch(24, &length.to_be_bytes());
         let BodyWriter { buf, len } = self.body;
         buf.get_mut(..len).unwrap_or_default()
@@ -202,6 +208,7 @@ impl BodyWriter<'_> {
         self.sa_of(Doi::IPSEC, situation, labels, f)
     }
 
+    //= RFC 2408 5.4/2
     fn sa_of(
         &mut self,
         doi: Doi,
@@ -239,6 +246,7 @@ impl BodyWriter<'_> {
             body.put(&[PayloadKind::NONE.0, reserved, 0xff, 0xff])?;
             f(body)?;
             let length = u16::try_from(body.len.saturating_sub(start)).map_err(|_| NoSpace)?;
+            //= RFC 2408 5.3/3
             body.patch(start.saturating_add(2), &length.to_be_bytes());
             Ok(())
         })

@@ -59,6 +59,8 @@ fn the_prefix_of_a_stream_is_awaited_while_it_may_still_come_and_refused_once_it
     assert_eq!(strip_tcp_prefix(b"IKETCP\0\x20"), Ok(Some(&[0, 0x20][..])));
 }
 
+//= RFC 2407 4.2.2/1, 4.2.3/1
+//= RFC 2408 2.1/1
 #[test]
 fn an_association_of_doi_0_is_read_when_it_is_built_like_one_of_ipsec() {
     let mut buf = [0; 100];
@@ -85,6 +87,8 @@ fn an_association_of_doi_0_is_read_when_it_is_built_like_one_of_ipsec() {
     assert!(matches!(gdoi.payloads().next().unwrap().view(), Body::ForeignAssociation(Doi::GDOI, _)));
 }
 
+//= RFC 2407 4.4.2.1/1
+//= RFC 2408 5.14/11, 5.6/4
 #[test]
 fn a_strict_reader_refuses_what_a_lenient_one_keeps() {
     use DecodeErrorKind::{Reserved, Unassigned, UnparsedBytes};
@@ -129,6 +133,7 @@ fn a_strict_reader_refuses_what_a_lenient_one_keeps() {
     assert_eq!((error.kind, error.offset), (UnparsedBytes, 36));
 }
 
+//= RFC 2408 2.5.2/1, 5.3/2
 #[test]
 fn a_strict_reader_takes_what_the_documents_assign() {
     use DecodeErrorKind::Unassigned;
@@ -190,6 +195,7 @@ fn every_attribute_of_both_phases_has_its_place() {
     assert_eq!(OakleyAttributes::read(&Attributes::parse(&bytes).unwrap()).unwrap().other, Some(18));
 }
 
+//= RFC 2407 4.6.3.3/2
 #[test]
 fn x13_a_notification_in_clear_is_known_to_be_in_clear() {
     let mut buf = [0; 100];
@@ -200,6 +206,7 @@ fn x13_a_notification_in_clear_is_known_to_be_in_clear() {
     assert_eq!(initial_contact.kind, ike_codec::NotifyKind::INITIAL_CONTACT);
 }
 
+//= RFC 2407 4.6.3.1/1
 #[test]
 fn x21_the_lifetimes_of_a_responder_are_attributes_in_a_notification() {
     use ike_codec::{Attributes, IpsecAttributes};

@@ -26,6 +26,7 @@ fn with<T>(kind: u8, body: &[u8], look: impl FnOnce(Body<'_>) -> T) -> T {
     look(only.view())
 }
 
+//= RFC 2408 5.2/3
 #[test]
 fn a_header_has_the_fields_of_rfc_2408_3_1() {
     let bytes = hex("0102030405060708 1112131415161718 00 10 20 06 deadbeef 0000001c");
@@ -70,6 +71,8 @@ fn the_flags_of_ikev2_are_the_bits_3_to_5() {
     }
 }
 
+//= RFC 3173 4.1/13
+//= RFC 2408 5.4/2, 5.4/5, 5.5/3, 5.6/2, 5.6/7
 #[test]
 fn an_sa_has_the_fields_of_rfc_2407_4_6_1_and_rfc_2408_3_5_and_3_6() {
     let body = hex("00000001 00000001
@@ -107,6 +110,7 @@ fn an_sa_has_the_fields_of_rfc_2407_4_6_1_and_rfc_2408_3_5_and_3_6() {
 /// A proposal of one transform without attributes.
 const PROPOSAL: &str = "00 00 0010  01 01 00 01  00 00 0008  01 01 0000";
 
+//= RFC 2407 4.2.1/3
 #[test]
 fn labels_of_a_situation_stand_before_the_proposals() {
     let secrecy = "0003 0000 aabbcc00  0009 0000 ff800000";
@@ -148,6 +152,7 @@ fn a_level_and_a_category_are_padded_to_whole_words() {
     }
 }
 
+//= RFC 2407 4.6.1/2
 #[test]
 fn the_reserved_fields_of_all_labels_are_refused_only_strictly() {
     let labels =
@@ -187,6 +192,7 @@ fn every_situation_of_rfc_2407_4_2_is_taken_strictly_and_no_other_bit() {
     }
 }
 
+//= RFC 2408 2.1/1
 #[test]
 fn an_sa_of_another_doi_is_left_alone() {
     with(1, &hex("00000002 00"), |view| assert_eq!(view, Body::ForeignAssociation(Doi::GDOI, &[0])));
@@ -216,6 +222,7 @@ fn payloads_without_fields_are_their_octets() {
     }
 }
 
+//= RFC 2408 5.8/2
 #[test]
 fn an_identification_has_the_fields_of_rfc_2407_4_6_2() {
     let six = |last: u16| std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
@@ -254,6 +261,7 @@ fn an_identification_has_the_fields_of_rfc_2407_4_6_2() {
     }
 }
 
+//= RFC 2408 3.10/2, 3.9/2, 5.10/2, 5.9/2
 #[test]
 fn certificates_and_their_requests_have_an_encoding_and_data() {
     for (kind, request) in [(6, false), (7, true)] {
@@ -267,6 +275,7 @@ fn certificates_and_their_requests_have_an_encoding_and_data() {
     with(7, &[4], |view| assert!(matches!(view, Body::CertificateRequest(c) if c.data.is_empty())));
 }
 
+//= RFC 2408 5.14/3
 #[test]
 fn a_notification_has_the_fields_of_rfc_2408_3_14() {
     with(11, &hex("00000001 03 04 000e 01020304 aabb"), |view| {
@@ -282,6 +291,7 @@ fn a_notification_has_the_fields_of_rfc_2408_3_14() {
     });
 }
 
+//= RFC 2408 3.15/1, 5.15/5
 #[test]
 fn a_delete_has_the_fields_of_rfc_2408_3_15() {
     with(12, &hex("00000001 03 04 0002 01020304 05060708"), |view| {
@@ -360,6 +370,7 @@ fn encrypted(first: u8, rest: &[u8]) -> Vec<u8> {
     bytes
 }
 
+//= RFC 2408 3.4/2, 3.4/3
 #[test]
 fn every_error_of_the_parser_has_its_kind_and_offset() {
     let vendor = one(13, b"vendor");
@@ -489,6 +500,8 @@ fn every_error_of_the_parser_has_its_kind_and_offset() {
     }
 }
 
+//= RFC 2407 4.6.2/6
+//= RFC 2408 5.10/3, 5.14/9, 5.15/10, 5.2/6, 5.2/8, 5.2/9, 5.8/3
 #[test]
 fn every_error_of_the_strict_parser_has_its_kind_and_offset_and_is_taken_otherwise() {
     let vendor = one(13, b"vendor");

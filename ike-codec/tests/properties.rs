@@ -336,6 +336,8 @@ proptest! {
     }
 }
 
+//= RFC 2408 5.11/2, 5.12/2, 5.13/2, 5.7/2
+//= RFC 2409 B/3
 #[test]
 fn flags_and_padding_of_the_writer_are_what_encryption_needs() {
     for block in [1, 4, 8, 16] {

@@ -21,6 +21,7 @@ fn sa(rest: &str) -> Vec<u8> {
     one(1, &[&hex("00000001 00000001")[..], &hex(rest)].concat())
 }
 
+//= RFC 2408 5.1/1, 5.1/2
 #[test]
 fn p1_the_length_of_the_header_is_that_of_the_datagram_and_costs_nothing() {
     let good = one(13, b"vendor");
@@ -62,6 +63,7 @@ fn p2_a_fragment_payload_shorter_than_its_eight_octets_is_refused() {
     assert_eq!(refusal(&raw(132, &[0, 0, 0, 8, 0, 1, 1, 1])), None);
 }
 
+//= RFC 2408 5.3/4
 #[test]
 fn p3_payloads_of_ikev2_are_refused_in_clear_encrypted_and_decrypted() {
     for kind in 0..=255u8 {
@@ -87,6 +89,7 @@ fn p3_a_group_number_of_the_wire_is_never_an_internal_one() {
     assert_eq!(group.to_string(), "1025");
 }
 
+//= RFC 2408 3.1/3, 3.1/6, 5.2/7
 #[test]
 fn p4_the_version_is_judged_first_and_only_1_0_is_taken() {
     for version in 0..=255u8 {
@@ -171,6 +174,7 @@ fn p5_a_payload_length_below_four_is_refused_and_ends_no_loop() {
     }
 }
 
+//= RFC 2408 3.14/1
 #[test]
 fn p6_addresses_and_spis_are_not_read_past_their_payload() {
     for (kind, right) in [(1u8, 4usize), (4, 8), (5, 16), (6, 32), (7, 8), (8, 32)] {
@@ -215,6 +219,8 @@ fn p7_what_the_protos_suite_changes_never_parses_into_something_else() {
     }
 }
 
+//= RFC 2408 3.4/1, 3.5/1, 3.5/2, 3.6/1, 5.5/7
+//= RFC 2409 5/8
 #[test]
 fn p8_proposals_and_transforms_stand_only_where_they_belong_and_are_counted() {
     for (kind, inner) in [(2u8, "00 00 0008 01 01 0000"), (3, "01 01 0000")] {
@@ -249,6 +255,8 @@ fn p8_proposals_and_transforms_stand_only_where_they_belong_and_are_counted() {
     }
 }
 
+//= RFC 2407 4.6.1/1
+//= RFC 2408 2.5.2/2, 5.3/5
 #[test]
 fn p9_reserved_octets_are_kept_and_refused_only_strictly() {
     let good = sa("00 00 0010 01 01 00 01 00 00 0008 01 01 0000");
@@ -262,6 +270,7 @@ fn p9_reserved_octets_are_kept_and_refused_only_strictly() {
     assert!(Message::parse_strict(&good).is_ok());
 }
 
+//= RFC 2408 3.6/2
 #[test]
 fn p10_an_attribute_never_reaches_out_of_its_transform() {
     for length in 0..=0xffffu16 {
@@ -314,6 +323,7 @@ fn p12_what_is_written_is_what_was_parsed_and_nothing_of_the_buffer() {
     }
 }
 
+//= RFC 2407 4.5.2/1, 4.5/3
 #[test]
 fn x1_lifetimes_come_in_every_width_and_order() {
     let some = |seconds, kilobytes| Ok(Lifetimes { seconds, kilobytes, other: None });
@@ -381,6 +391,7 @@ fn x3_both_pairs_of_modes_are_read() {
     }
 }
 
+//= RFC 2408 5.2/11, 5.3/6
 #[test]
 fn x6_many_nat_d_payloads_are_all_seen() {
     let chain = [&payload(20, &[1; 20])[..], &payload(20, &[2; 20]), &payload(130, &[3; 16]), &payload(0, &[4; 16])];
@@ -505,6 +516,7 @@ fn x20_commit_and_authentication_only_leave_the_payloads_in_clear() {
     assert!(!NotifyKind::CONNECTED.is_error());
 }
 
+//= RFC 3173 4.1/13, 4.1/5
 #[test]
 fn x22_an_ipcomp_cpi_comes_in_two_and_in_four_octets() {
     for (size, spi) in [(2, "1234"), (4, "00001234")] {

@@ -19,6 +19,7 @@ fn a_writer_counts_the_octets_it_has_written_and_has_a_header_from_the_start() {
     assert_eq!(writer.finish().len(), 40);
 }
 
+//= RFC 2408 3.1/1, 3.1/4, 5.3/1, 5.3/3
 #[test]
 fn a_message_has_65_535_octets_at_most_however_large_the_buffer() {
     let mut buf = vec![0; 70_000];

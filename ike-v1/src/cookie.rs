@@ -17,6 +17,7 @@ impl CookieJar {
     }
 
     /// The cookie for an initiator, never zero; `ends` are ours and the initiator's, `epoch` is the time in units of as long as a cookie is to be good.
+    //= RFC 2408 2.5.3/4
     pub fn cookie(&self, ends: (SocketAddr, SocketAddr), initiator: &Cookie, epoch: u32) -> Cookie {
         let mut cookie = Cookie::default();
         cookie.iter_mut().zip(self.hash(ends, initiator, epoch).expose()).for_each(|(to, from)| *to = *from);
@@ -40,6 +41,7 @@ impl CookieJar {
         now.or(before)
     }
 
+    //= RFC 2408 2.5.3/3
     fn hash(&self, ends: (SocketAddr, SocketAddr), initiator: &Cookie, epoch: u32) -> PrfOutput {
         let address = |end: SocketAddr| match end.ip() {
             IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
@@ -47,7 +49,9 @@ impl CookieJar {
         };
         let (local, remote) = ends;
         let ports = [local.port().to_be_bytes(), remote.port().to_be_bytes()];
+        //= RFC 2408 2.5.3/1
         let segments = [&address(local)[..], &address(remote), ports.as_flattened(), initiator, &epoch.to_be_bytes()];
+        //= RFC 2408 2.5.3/2
         Prf::HmacSha1.compute(self.secret.expose(), &segments)
     }
 }

@@ -113,16 +113,20 @@ impl DiffieHellman for Software {
     }
 }
 
+//= RFC 2409 5/7
 fn expect(expected: usize, actual: usize) -> Result<(), DhError> {
     if expected == actual { Ok(()) } else { Err(DhError::Length { expected, actual }) }
 }
 
 /// The power of a public value, or of the generator where there is none.
+//= RFC 2408 5.7/3
 #[allow(unused_variables)] // without any group
 fn compute(group: Group, private: &[u8], base: Option<&[u8]>, out: &mut [u8]) -> Result<(), DhError> {
     match group {
+        //= RFC 2409 4/12
         #[cfg(feature = "modp")]
         Group::MODP_768 => modp::power(&primes::MODP_768, private, base, out),
+        //= RFC 2409 4/17
         #[cfg(feature = "modp")]
         Group::MODP_1024 => modp::power(&primes::MODP_1024, private, base, out),
         #[cfg(feature = "modp")]

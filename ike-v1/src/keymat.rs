@@ -48,7 +48,9 @@ pub struct Skeyid {
 
 impl Skeyid {
     /// With a pre-shared key: `prf(pre-shared-key, Ni_b | Nr_b)`.
+    //= RFC 2408 4.5/1
     pub fn pre_shared_key(prf: Prf, key: &[u8], nonces: &Nonces<'_>) -> Self {
+        //= RFC 2409 4/11
         Self { prf, value: prf.compute(key, &[nonces.initiator, nonces.responder]) }
     }
 
@@ -56,6 +58,7 @@ impl Skeyid {
     ///
     /// # Errors
     /// [`KeyError::Length`] when a nonce is longer than 256 octets, which RFC 2409 5 forbids.
+    //= RFC 2408 4.7/1
     pub fn signature(prf: Prf, nonces: &Nonces<'_>, g_xy: &[u8]) -> Result<Self, KeyError> {
         let (ni, nr) = (nonces.initiator.len(), nonces.responder.len());
         let too_long = KeyError::Length { allowed: KeyLengths { min: 0, max: 256, step: 1 }, actual: ni.max(nr) };
@@ -77,6 +80,7 @@ impl Skeyid {
     }
 
     /// HASH_I: `prf(SKEYID, g^xi | g^xr | CKY-I | CKY-R | SAi_b | IDii_b)`.
+    //= RFC 2408 5.11/4
     pub fn hash_i(&self, publics: &Phase1Publics<'_>, idii_b: &[u8]) -> PrfOutput {
         let Phase1Publics { cookies, g_xi, g_xr, sai_b } = publics;
         self.prf.compute(self.expose(), &[g_xi, g_xr, &cookies.initiator, &cookies.responder, sai_b, idii_b])
@@ -179,6 +183,7 @@ impl Skeyids {
 
     /// HASH(1) of quick mode and new group mode, and the hash of informational and transaction exchanges:
     /// `prf(SKEYID_a, M-ID | rest)`; `rest` is every octet behind the hash payload, without padding.
+    //= RFC 2408 5.11/4
     pub fn hash_1(&self, message_id: u32, rest: &[u8]) -> PrfOutput {
         self.prf.compute(self.a(), &[&message_id.to_be_bytes(), rest])
     }
@@ -204,6 +209,7 @@ impl Skeyids {
         }
         let KeymatSeed { shared, protocol, spi, nonces } = seed;
         expand(keymat, self.prf.output_len(), |last| {
+            //= RFC 2409 5.5/4
             let (last, shared) = (last.unwrap_or_default(), shared.unwrap_or_default());
             self.prf.compute(self.d(), &[last, shared, &[protocol.0], spi, nonces.initiator, nonces.responder])
         });
@@ -253,6 +259,7 @@ fn expand(out: &mut [u8], block: usize, next: impl Fn(Option<&[u8]>) -> PrfOutpu
 }
 
 /// The first eight octets that are a good key, in steps of eight (RFC 2409 appendix B).
+//= RFC 2409 4/9
 fn strong_des(material: &[u8]) -> Result<Secret<56>, KeyError> {
     let mut verdict = Err(KeyError::WeakDes);
     for candidate in material.as_chunks::<8>().0 {

@@ -9,7 +9,9 @@ use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm, KeyError, 
 
 /// The encryption algorithms of phase 1 that there are keys for.
 const PHASE_1: &[(Encryption, CipherAlgorithm)] = &[
+    //= RFC 2409 4/9
     (Encryption::DES_CBC, CipherAlgorithm::DesCbc),
+    //= RFC 2409 4/13
     (Encryption::TRIPLE_DES_CBC, CipherAlgorithm::TripleDesCbc),
     (Encryption::BLOWFISH_CBC, CipherAlgorithm::BlowfishCbc),
     (Encryption::CAST_CBC, CipherAlgorithm::Cast128Cbc),
@@ -18,8 +20,10 @@ const PHASE_1: &[(Encryption, CipherAlgorithm)] = &[
 
 /// The hashes of phase 1.
 const HASHES: &[(Hash, HashFunction)] = &[
+    //= RFC 2409 4/10
     #[cfg(feature = "legacy")]
     (Hash::MD5, HashFunction::Md5),
+    //= RFC 2409 4/10
     (Hash::SHA1, HashFunction::Sha1),
     #[cfg(feature = "modern")]
     (Hash::SHA2_256, HashFunction::Sha2_256),
@@ -30,11 +34,14 @@ const HASHES: &[(Hash, HashFunction)] = &[
 ];
 
 /// The transforms of ESP.
+//= RFC 4303 1/1
 const ESP: &[(EspTransform, CipherAlgorithm)] = &[
+    //= RFC 2407 4.4.4.2/1
     (EspTransform::DES, CipherAlgorithm::DesCbc),
     (EspTransform::TRIPLE_DES, CipherAlgorithm::TripleDesCbc),
     (EspTransform::CAST, CipherAlgorithm::Cast128Cbc),
     (EspTransform::BLOWFISH, CipherAlgorithm::BlowfishCbc),
+    //= RFC 2407 4.4.4.11/1
     (EspTransform::NULL, CipherAlgorithm::Null),
     (EspTransform::AES_CBC, CipherAlgorithm::AesCbc),
     (EspTransform::AES_CTR, CipherAlgorithm::AesCtr),
@@ -51,7 +58,9 @@ const ESP: &[(EspTransform, CipherAlgorithm)] = &[
 /// The authentication algorithms of ESP and AH, and the transforms of AH that go with them. SHA2-256 is cut to what
 /// [`PeerDefaults`] says.
 const AUTH: &[(AuthAlgorithm, AhTransform, IntegrityAlgorithm)] = &[
+    //= RFC 2407 4.4.3.1/1
     (AuthAlgorithm::HMAC_MD5, AhTransform::MD5, IntegrityAlgorithm::HmacMd5_96),
+    //= RFC 2407 4.4.3.2/1
     (AuthAlgorithm::HMAC_SHA1, AhTransform::SHA, IntegrityAlgorithm::HmacSha1_96),
     (AuthAlgorithm::HMAC_SHA2_256, AhTransform::SHA2_256, IntegrityAlgorithm::HmacSha2_256_128),
     (AuthAlgorithm::HMAC_SHA2_384, AhTransform::SHA2_384, IntegrityAlgorithm::HmacSha2_384_192),
@@ -167,14 +176,17 @@ impl Phase1Choice {
     ///
     /// # Errors
     /// [`ProposalError`].
+    //= RFC 2407 4.4.1.1/1
     pub fn read(attributes: &Attributes<'_>, defaults: &PeerDefaults) -> Result<Self, ProposalError> {
         use ike_codec::OakleyAttribute as Kind;
         let seen = OakleyAttributes::read(attributes)?;
         let missing = |kind: Kind| ProposalError::Missing(kind.0);
+        //= RFC 2409 4/5
         let encryption = seen.encryption.ok_or(missing(Kind::ENCRYPTION))?;
         let row = PHASE_1.iter().find(|(wire, _)| *wire == encryption);
         let &(_, cipher) = row.ok_or(ProposalError::Encryption(encryption))?;
         let hash = seen.hash.ok_or(missing(Kind::HASH))?;
+        //= RFC 2408 5.11/3
         let &(_, hash) = HASHES.iter().find(|(wire, _)| *wire == hash).ok_or(ProposalError::Hash(hash))?;
         // A group is named; one that is described is for new group mode. The GSS identity belongs to its method.
         let described = [
@@ -186,6 +198,7 @@ impl Phase1Choice {
             (seen.group_order, Kind::GROUP_ORDER),
         ];
         let described = described.iter().find(|(value, _)| value.is_some()).map(|(_, kind)| kind.0);
+        //= RFC 2409 4/8
         if let Some(kind) = seen.other.or(described) {
             return Err(ProposalError::Attribute(kind));
         }
@@ -197,7 +210,9 @@ impl Phase1Choice {
             cipher,
             cipher_key: key_octets(cipher, seen.key_length, defaults)?,
             hash,
+            //= RFC 2409 4/5
             auth_method: seen.auth_method.ok_or(missing(Kind::AUTH_METHOD))?,
+            //= RFC 2409 4/7
             group: seen.group.ok_or(missing(Kind::GROUP))?,
             lifetimes: seen.lifetimes,
         })
@@ -253,18 +268,22 @@ impl Phase2Choice {
         defaults: &PeerDefaults,
     ) -> Result<Self, ProposalError> {
         let seen = IpsecAttributes::read(attributes)?;
+        //= RFC 2407 4.5.3/2
         if let Some(kind) = unsupported(&seen) {
             return Err(ProposalError::Attribute(kind));
         }
         let suite = match protocol {
             ProtocolId::ESP => esp(id, &seen, defaults)?,
             ProtocolId::AH => ah(id, &seen, defaults)?,
+            //= RFC 3173 4.1/8
             ProtocolId::IPCOMP => compression(id)?,
+            //= RFC 2408 5.5/4
             other => return Err(ProposalError::Protocol(other)),
         };
         Ok(Self {
             protocol,
             suite,
+            //= RFC 2407 4.5/4
             encapsulation: seen.encapsulation,
             group: seen.group,
             extended_sequence: seen.extended_sequence == Some(1),
@@ -287,6 +306,7 @@ impl Phase2Suite {
     /// # Errors
     /// [`KeyError::Unsupported`] for IPComp; [`KeyError::Length`] for another length than
     /// [`keymat_len`](Self::keymat_len).
+    //= RFC 2409 B/2
     pub fn split(&self, keymat: &[u8]) -> Result<SuiteKeys, KeyError> {
         let &Self::Keyed { cipher, cipher_key, integrity, .. } = self else { return Err(KeyError::Unsupported) };
         KeyLengths::exactly(self.keymat_len()).check(keymat)?;
@@ -310,12 +330,14 @@ fn unsupported(seen: &IpsecAttributes<'_>) -> Option<u16> {
 }
 
 fn esp(id: TransformId, seen: &IpsecAttributes<'_>, defaults: &PeerDefaults) -> Result<Phase2Suite, ProposalError> {
+    //= RFC 2408 5.6/3
     let row = ESP.iter().find(|(wire, _)| wire.0 == id.0).ok_or(ProposalError::Transform(id))?;
     let cipher = row.1;
     let cipher_key = key_octets(cipher, seen.key_length, defaults)?;
     let is_aead = cipher.row().is_some_and(|row| row.icv != 0);
     let (integrity, integrity_key) = match (is_aead, seen.auth_algorithm) {
         (true, None) => (IntegrityAlgorithm::None, 0),
+        //= RFC 2407 4.4.4/1, 4.5/6
         (true, some) | (false, some @ None) => return Err(ProposalError::Auth(some)),
         (false, Some(wire)) => {
             let row = AUTH.iter().find(|row| row.0 == wire).ok_or(ProposalError::Auth(Some(wire)))?;
@@ -331,10 +353,12 @@ fn esp(id: TransformId, seen: &IpsecAttributes<'_>, defaults: &PeerDefaults) -> 
 fn ah(id: TransformId, seen: &IpsecAttributes<'_>, defaults: &PeerDefaults) -> Result<Phase2Suite, ProposalError> {
     let row = AUTH.iter().find(|row| row.1.0 == id.0).ok_or(ProposalError::Transform(id))?;
     // RFC 2407 4.4.3: the attribute is mandatory and says the same as the transform.
+    //= RFC 2407 4.4.3/1
     if seen.auth_algorithm != Some(row.0) {
         return Err(ProposalError::Auth(seen.auth_algorithm));
     }
     let (integrity, integrity_key) = integrity_key(row, defaults);
+    //= RFC 2407 4.4.1.2/1
     Ok(Phase2Suite::Keyed { cipher: CipherAlgorithm::Null, cipher_key: 0, integrity, integrity_key })
 }
 

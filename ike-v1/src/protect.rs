@@ -41,6 +41,7 @@ impl IvChain {
     }
 
     /// Moves the chain behind a message that was sent, or found to be authentic.
+    //= RFC 2409 10/3
     pub const fn confirm(&mut self, next: NextIv) {
         self.iv = next.iv;
     }
@@ -102,7 +103,9 @@ impl Protection {
     /// The chain of a message ID after phase 1: `hash(last block of phase 1 | M-ID)`.
     ///
     /// `phase_1` is the chain of phase 1 as it stood after its last message.
+    //= RFC 2408 4.8/2
     pub fn phase_2(&self, phase_1: &IvChain, message_id: u32) -> IvChain {
+        //= RFC 2408 4.8/3
         let last = phase_1.iv.get(..self.block()).unwrap_or_default();
         IvChain::starting_at(self.hash.digest(&[last, &message_id.to_be_bytes()]).expose())
     }
@@ -121,8 +124,10 @@ impl Protection {
         }
         let (head, body) = self.split(message)?;
         if let Some(flags) = head.get_mut(FLAGS) {
+            //= RFC 2408 3.1/7
             *flags |= Flags::ENCRYPTION.0;
         }
+        //= RFC 2408 4.1.1/3
         self.cipher.encrypt(&chain.iv, body);
         Ok(self.last_block(body))
     }
@@ -134,6 +139,7 @@ impl Protection {
     ///
     /// # Errors
     /// [`ProtectError`].
+    //= RFC 2408 5.14/6
     pub fn decrypt(&self, chain: &IvChain, message: &mut [u8]) -> Result<NextIv, ProtectError> {
         if !Message::parse(message).map_err(ProtectError::Malformed)?.is_encrypted() {
             return Err(ProtectError::Flag);
@@ -157,6 +163,7 @@ impl Protection {
 
     fn split<'m>(&self, message: &'m mut [u8]) -> Result<(&'m mut [u8], &'m mut [u8]), ProtectError> {
         let (length, block) = (message.len().saturating_sub(Header::LEN), self.block());
+        //= RFC 2408 4.1.1/2
         match message.split_at_mut_checked(Header::LEN) {
             Some((head, body)) if !body.is_empty() && body.len().is_multiple_of(block) => Ok((head, body)),
             _ => Err(ProtectError::Length { body: length, block }),
@@ -164,6 +171,7 @@ impl Protection {
     }
 
     fn last_block(&self, ciphertext: &[u8]) -> NextIv {
+        //= RFC 2409 B/4
         let at = ciphertext.len().saturating_sub(self.block());
         NextIv { iv: IvChain::starting_at(ciphertext.get(at..).unwrap_or_default()).iv }
     }

@@ -27,6 +27,7 @@ fn ends() -> (SocketAddr, SocketAddr) {
     (end("192.0.2.1:500"), end("198.51.100.77:4500"))
 }
 
+//= RFC 2408 2.5.3/2
 #[test]
 fn cookies_are_hmacs_as_python_computes_them() {
     assert_eq!(values::COOKIE.len(), 4);
@@ -37,6 +38,7 @@ fn cookies_are_hmacs_as_python_computes_them() {
     }
 }
 
+//= RFC 2408 2.5.3/4
 #[test]
 fn a_cookie_is_good_in_its_epoch_and_the_next_only() {
     for made in [0, 1, 2, 1000, u32::MAX - 1, u32::MAX] {
@@ -49,6 +51,7 @@ fn a_cookie_is_good_in_its_epoch_and_the_next_only() {
     }
 }
 
+//= RFC 2408 2.5.3/1, 2.5.3/2
 #[test]
 fn a_cookie_is_bound_to_the_secret_both_ends_and_the_initiators_cookie() {
     let (local, remote) = ends();

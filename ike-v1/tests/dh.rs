@@ -76,6 +76,7 @@ fn prime(bits: usize, c: u32) -> Vec<u8> {
     [&[0xff; 8][..], &middle, &[0xff; 8]].concat()
 }
 
+//= RFC 2409 6.1/1
 #[test]
 fn the_formula_gives_the_primes_that_rfc_2409_prints() {
     let printed = "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD\
@@ -88,6 +89,7 @@ fn the_formula_gives_the_primes_that_rfc_2409_prints() {
 }
 
 /// `m > p - 1` as p - 2 is taken, `m <= p` as p - 1 is not: the modulus is the prime of the RFC and no other number.
+//= RFC 2409 6.1/1, 6.2/1
 #[test]
 fn the_moduli_are_the_primes_of_rfc_2409_and_rfc_3526() {
     let mut wrong = Vec::new();
@@ -120,6 +122,7 @@ fn wrong_answers(table: &[values::Exchange]) -> Vec<(u16, usize)> {
     wrong
 }
 
+//= RFC 2409 4/12, 4/17
 #[test]
 fn every_modp_group_gives_the_values_that_python_gives() {
     assert_eq!(values::MODP.iter().map(|row| row.0).collect::<Vec<_>>(), MODP.map(|row| row.0));
@@ -132,6 +135,7 @@ fn every_ecp_group_gives_the_values_of_rfc_5903() {
     assert_eq!(wrong_answers(values::ECP), []);
 }
 
+//= RFC 2409 5/7
 #[test]
 fn leading_zeros_are_kept() {
     assert_eq!(values::LEADING_ZERO.len(), 3);
@@ -153,6 +157,7 @@ fn lengths_are_those_of_the_rfcs_and_fit_the_buffer() {
     assert_eq!(longest, Some(MAX_PUBLIC));
 }
 
+//= RFC 2408 5.7/3
 #[test]
 fn other_groups_are_unsupported() {
     let known: Vec<u16> = MODP.iter().map(|row| row.0).chain(ECP.iter().map(|row| row.0)).collect();

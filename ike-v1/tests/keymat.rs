@@ -103,6 +103,7 @@ fn check_phase_1(r: &Phase1Record) -> usize {
     )
 }
 
+//= RFC 2409 4/11
 #[test]
 fn phase_1_of_strongswan_is_computed_again() {
     let records = phase_1("kdf/phase1_full.jsonl");
@@ -110,6 +111,7 @@ fn phase_1_of_strongswan_is_computed_again() {
     assert_eq!(records.iter().map(check_phase_1).sum::<usize>(), 40);
 }
 
+//= RFC 2409 4/6
 #[test]
 fn phase_1_of_every_prf_method_and_key_length_is_as_python_computes_it() {
     let records = phase_1("ike/phase1.jsonl");
@@ -154,6 +156,7 @@ fn x22_keymat_of_strongswan_is_computed_again() {
     assert_eq!(records.iter().map(check_keymat).sum::<usize>(), 2 * (32 + 36 + 36 + 32 + 32));
 }
 
+//= RFC 2409 5.5/4
 #[test]
 fn x22_keymat_of_every_prf_with_and_without_pfs_is_as_python_computes_it() {
     let records = keymats("ike/keymat.jsonl");
@@ -184,6 +187,7 @@ fn des_key(prf: Prf, e: &[u8]) -> Result<Vec<u8>, KeyError> {
     keys.cipher_key(CipherAlgorithm::DesCbc, 8).map(|key| key.expose().to_vec())
 }
 
+//= RFC 2409 4/9
 #[test]
 fn x17_weak_and_semi_weak_octets_are_passed_over_for_des() {
     let good = from_hex(GOOD_DES).unwrap();
@@ -447,6 +451,7 @@ fn x26_the_hashes_of_quick_mode_are_the_prf_of_the_octets_that_rfc_2409_names() 
     }
 }
 
+//= RFC 2408 4.5/1, 4.7/1
 #[test]
 fn every_octet_counts_in_the_keys_of_phase_1() {
     let inputs: [&[u8]; 6] = [b"pre-shared", &[2; 16], &[3; 16], &[4; 32], &[5; 8], &[6; 8]];
@@ -492,6 +497,7 @@ fn nonces_of_256_octets_each_are_taken_with_signatures_and_longer_ones_refused()
 }
 
 /// RFC 2409 5: "the length of nonce payload MUST be between 8 and 256 bytes inclusive", each by itself.
+//= RFC 2409 5/8
 #[test]
 fn one_nonce_of_more_than_256_octets_is_refused_with_signatures_whatever_the_other_is() {
     let octets = [9u8; 512];

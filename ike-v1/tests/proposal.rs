@@ -115,6 +115,7 @@ fn is_gmac(row: &(u16, u8, IntegrityAlgorithm, usize, IntegrityAlgorithm)) -> bo
     row.2 == IntegrityAlgorithm::AesGmac
 }
 
+//= RFC 2409 4/13
 #[test]
 fn every_cipher_of_phase_1_has_its_number_both_ways() {
     for (number, algorithm, lengths) in PHASE_1 {
@@ -168,6 +169,8 @@ fn key_lengths_of_phase_1_that_the_cipher_does_not_have_are_refused() {
     }
 }
 
+//= RFC 2408 5.11/3
+//= RFC 2409 4/10
 #[test]
 fn every_hash_of_phase_1_is_known_by_its_number() {
     let known = [
@@ -184,6 +187,8 @@ fn every_hash_of_phase_1_is_known_by_its_number() {
     }
 }
 
+//= RFC 2407 4.4.1.1/1
+//= RFC 2409 A/2
 #[test]
 fn a_whole_transform_of_phase_1_is_read() {
     let list = [(14, 256), (1, 7), (2, 4), (4, 19), (3, 65_001), (11, 1), (12, 28_800), (11, 2), (12, 100)];
@@ -200,6 +205,7 @@ fn a_whole_transform_of_phase_1_is_read() {
     assert_eq!(phase_1_with(&variable, &RFC).unwrap().group, Group(14), "numbers of any width");
 }
 
+//= RFC 2409 4/5, 4/7
 #[test]
 fn missing_attributes_of_phase_1_are_named() {
     let all = [(1, 7), (2, 2), (3, 1), (4, 14)];
@@ -218,6 +224,7 @@ fn a_negotiated_prf_is_refused() {
     }
 }
 
+//= RFC 2407 4.5.2/3
 #[test]
 fn attributes_that_make_no_sense_are_refused_in_both_phases() {
     let cases: [(List<'_>, AttributeError); 5] = [
@@ -263,6 +270,9 @@ fn parts(suite: Phase2Suite) -> (CipherAlgorithm, usize, IntegrityAlgorithm, usi
     }
 }
 
+//= RFC 4303 1/1
+//= RFC 2407 4.4.4.11/1
+//= RFC 2408 5.6/3
 #[test]
 fn every_transform_of_esp_has_its_number_both_ways() {
     for (number, algorithm, lengths, salt, default, aead) in ESP_ROWS {
@@ -321,6 +331,7 @@ fn key_lengths_of_esp_that_the_cipher_does_not_have_are_refused() {
     }
 }
 
+//= RFC 2407 4.4.4.2/1
 #[test]
 fn every_authentication_algorithm_goes_with_every_cipher_that_needs_one() {
     for (number, algorithm, _, _, default, _) in ESP_ROWS.into_iter().filter(|row| !row.5) {
@@ -349,6 +360,7 @@ fn unknown_authentication_algorithms_are_refused() {
     }
 }
 
+//= RFC 2407 4.4.4/1, 4.5/6
 #[test]
 fn encryption_without_authentication_is_refused() {
     for (number, ..) in ESP_ROWS.into_iter().filter(|row| !row.5) {
@@ -367,6 +379,7 @@ fn aeads_with_an_authentication_algorithm_are_refused() {
     }
 }
 
+//= RFC 2407 4.4.1.2/1, 4.4.3.1/1, 4.4.3.2/1, 4.4.3/1
 #[test]
 fn transform_and_attribute_of_ah_must_agree() {
     for (attribute, transform, integrity, octets, of_racoon) in AUTH {
@@ -402,6 +415,7 @@ fn integrity_algorithms_have_their_numbers() {
     }
 }
 
+//= RFC 3173 4.1/8
 #[test]
 fn ipcomp_has_two_algorithms_and_no_keys() {
     for number in 0..=u8::MAX {
@@ -418,6 +432,7 @@ fn ipcomp_has_two_algorithms_and_no_keys() {
     }
 }
 
+//= RFC 2408 5.5/4
 #[test]
 fn other_protocols_have_no_place_in_phase_2() {
     for protocol in (0..=u8::MAX).filter(|protocol| ![AH, ESP, IPCOMP].contains(protocol)) {
@@ -426,6 +441,7 @@ fn other_protocols_have_no_place_in_phase_2() {
     }
 }
 
+//= RFC 2407 4.5.1/1, 4.5/4
 #[test]
 fn a_whole_transform_of_phase_2_is_read() {
     let list = [(6, 256), (5, 5), (4, 3), (3, 14), (11, 1), (1, 1), (2, 3600)];
@@ -496,6 +512,7 @@ fn suites() -> Vec<(u8, Phase2Suite)> {
     suites
 }
 
+//= RFC 2409 B/2
 #[test]
 fn key_material_is_cut_into_keys_that_every_suite_takes() {
     let suites = suites();
@@ -524,6 +541,7 @@ fn key_material_is_cut_into_keys_that_every_suite_takes() {
     }
 }
 
+//= RFC 2408 A.3/1
 #[test]
 fn errors_say_in_one_line_what_is_wrong() {
     let texts = [

@@ -180,6 +180,7 @@ fn follow(file: &str, exchanges: usize) -> Found {
     found
 }
 
+//= RFC 2408 4.1.1/3, 5.14/6
 #[test]
 fn x18_exchanges_of_python_decrypt_with_one_chain_for_each_message_id() {
     // For each of 18: two messages in clear, two of phase 1, two quick modes, a delete, a mode config.
@@ -187,6 +188,7 @@ fn x18_exchanges_of_python_decrypt_with_one_chain_for_each_message_id() {
     assert_eq!(follow("ike/flows.jsonl", 18), expected);
 }
 
+//= RFC 2409 B/4
 #[test]
 fn x18_exchanges_of_strongswan_decrypt_with_one_chain_for_each_message_id() {
     let found = follow("kdf/ike_flows.jsonl", 5);
@@ -194,6 +196,7 @@ fn x18_exchanges_of_strongswan_decrypt_with_one_chain_for_each_message_id() {
     assert_eq!(found, expected);
 }
 
+//= RFC 2409 B/4
 #[test]
 fn x18_a_chain_goes_on_from_the_last_block_of_ciphertext() {
     for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
@@ -208,6 +211,7 @@ fn x18_a_chain_goes_on_from_the_last_block_of_ciphertext() {
     }
 }
 
+//= RFC 2408 4.8/2
 #[test]
 fn x18_phase_2_starts_from_the_last_block_of_phase_1_and_the_message_id() {
     for (index, (cipher, octets, block)) in CIPHERS.into_iter().enumerate() {
@@ -226,6 +230,7 @@ fn x18_phase_2_starts_from_the_last_block_of_phase_1_and_the_message_id() {
     }
 }
 
+//= RFC 2409 10/3
 #[test]
 fn x18_a_retransmission_decrypts_with_the_chain_that_did_not_move() {
     for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
@@ -257,6 +262,8 @@ fn x18_a_retransmission_decrypts_with_the_chain_that_did_not_move() {
     }
 }
 
+//= RFC 2408 5.11/4
+//= RFC 2409 10/3
 #[test]
 fn x18_a_forged_message_moves_nothing() {
     for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
@@ -284,6 +291,7 @@ fn x18_a_forged_message_moves_nothing() {
     }
 }
 
+//= RFC 2408 4.8/3
 #[test]
 fn x19_every_message_id_has_a_chain_of_its_own() {
     for index in 0..CIPHERS.len() {
@@ -299,6 +307,7 @@ fn x19_every_message_id_has_a_chain_of_its_own() {
     }
 }
 
+//= RFC 2408 4.8/2
 #[test]
 fn x19_a_chain_of_phase_2_leaves_the_others_alone() {
     let protection = protection(4);
@@ -311,6 +320,7 @@ fn x19_a_chain_of_phase_2_leaves_the_others_alone() {
     assert_eq!(phase_1, chain());
 }
 
+//= RFC 2408 3.1/7, 4.1.1/2
 #[test]
 fn flags_other_than_encryption_stay_and_nothing_else_of_the_header_changes() {
     let protection = protection(4);

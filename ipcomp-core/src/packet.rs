@@ -56,6 +56,7 @@ pub enum Compression {
 ///
 /// # Errors
 /// [`NoRoom`] when there is less; the packet is unchanged.
+//= RFC 3173 2/1
 pub fn compress(
     packet: &mut PacketBuf<'_>,
     next: IpProto,
@@ -64,12 +65,14 @@ pub fn compress(
 ) -> Result<Compression, NoRoom> {
     let payload = packet.len();
     // What is compressed already is not compressed again (RFC 3173 2.1).
+    //= RFC 2394 3/1
     if payload < THRESHOLD {
         return Ok(Compression::TooSmall);
     }
     if next == IpProto::IPCOMP {
         return Ok(Compression::NotWorthwhile);
     }
+    //= RFC 3173 2.2/1
     let most = payload.saturating_sub(HEADER).saturating_sub(1);
     packet.room_for(0, most)?;
     let (input, space) = packet.data_and_tailroom();
@@ -79,6 +82,7 @@ pub fn compress(
         return Ok(Compression::NotWorthwhile);
     };
     let [high, low] = cpi.get().to_be_bytes();
+    //= RFC 3173 3.3/1
     packet.replace(&[next.0, 0, high, low], len)?;
     Ok(Compression::Shrunk { saved: payload.saturating_sub(packet.len()) })
 }
@@ -98,6 +102,7 @@ pub fn decompress<D: Decompressor>(
 ) -> Result<IpProto, DecompressError<D::Error>> {
     let available = packet.len();
     let (input, space) = packet.data_and_tailroom();
+    //= RFC 3173 3.3/2
     let Some((&[next, _flags, high, low], input)) = input.split_first_chunk::<HEADER>() else {
         return Err(DecompressError::TooShort(TooShort { needed: HEADER, available }));
     };

@@ -53,6 +53,8 @@ fn foreign_inflate(deflated: &[u8], expected: &[u8], by: &str) {
     assert!(zlib == expected, "{by}");
 }
 
+//= RFC 3173 2.1/2, 2/1
+//= RFC 2394 2/1
 #[test]
 fn foreign_decoders_and_ours_read_what_we_write() {
     let (mut deflate, mut fixed, mut inflate) = (Deflate::new(), FixedDeflate::new(), Inflate::new());

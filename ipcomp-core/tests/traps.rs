@@ -70,6 +70,7 @@ fn i2_a_bomb_ends_in_an_error_and_leaves_the_packet() {
     assert_eq!(packet.data(), bomb);
 }
 
+//= RFC 3173 2.2/1
 #[test]
 fn i3_a_packet_never_grows_the_header_counted() {
     for len in [90, 100, 511, 513, 1408, 9000] {
@@ -99,6 +100,7 @@ fn i3_an_equal_size_is_accepted_from_others() {
     assert_eq!(packet.data(), payload);
 }
 
+//= RFC 3173 2.2/1
 #[test]
 fn i4_what_does_not_compress_is_sent_as_it_is() {
     let payload = noise(1408);
@@ -160,6 +162,7 @@ fn i6_cpis_have_ranges() {
     }
 }
 
+//= RFC 3173 3.3/1, 3.3/3
 #[test]
 fn i6_another_cpi_is_refused_and_named() {
     let mut bytes = buffer(&[b'x'; 300], 300);
@@ -183,6 +186,7 @@ fn ipv6_with_extensions(payload: &[u8]) -> Vec<u8> {
     packet
 }
 
+//= RFC 3173 2.1/1, 2/1, 2/5, 2/6
 #[test]
 fn i10_ipcomp_goes_behind_hop_by_hop_and_routing_and_the_right_octet_names_it() {
     let plain = ipv6_with_extensions(&[b'z'; 500]);
@@ -207,6 +211,7 @@ fn i10_ipcomp_goes_behind_hop_by_hop_and_routing_and_the_right_octet_names_it() 
     assert_eq!(packet.data(), plain);
 }
 
+//= RFC 3173 2/4, 2/7
 #[test]
 fn i7_fragments_are_refused() {
     let mut v4 = vec![0x45, 0, 0, 120, 0, 1, 0x20, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
@@ -292,6 +297,7 @@ fn the_backoff_lets_twice_as_many_packets_pass_each_time() {
     assert_eq!(passed, [0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 256, 256]);
 }
 
+//= RFC 2394 3/1
 #[test]
 fn the_shortest_payload_that_is_tried() {
     for (length, shrinks) in [(THRESHOLD - 1, false), (THRESHOLD, true)] {

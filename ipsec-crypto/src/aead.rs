@@ -25,6 +25,7 @@ fn open<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut Parts<'_>) -> Result<()
     let tag = AeadTag::<A>::try_from(parts.icv()).map_err(|_| Forged)?;
     let (nonce, aad) = (nonce(salt, parts), parts.aad());
     let body = InOutBuf::from(parts.body());
+    //= RFC 4303 3.4.4.2/1
     aead.decrypt_inout_detached(&nonce, aad.as_slice(), body, &tag).map_err(|_| Forged)
 }
 

@@ -89,8 +89,10 @@ impl AnyCipher {
         let row = algorithm.row().ok_or(KeyError::Unsupported)?;
         row.keys.check(key)?;
         match algorithm {
+            //= RFC 4303 1/3
             #[cfg(feature = "null")]
             CipherAlgorithm::Null => Ok(Self::Null(crate::Null)),
+            //= RFC 2406 5/4
             #[cfg(feature = "des")]
             CipherAlgorithm::DesCbc => crate::DesCbc::from_slice(key).map(Self::DesCbc),
             #[cfg(feature = "3des")]
@@ -202,8 +204,10 @@ impl AnyIcv {
         row.keys.check(key)?;
         let length = KeyError::length(row.keys, key);
         match algorithm {
+            //= RFC 2402 5/4
             #[cfg(feature = "hmac-md5")]
             IntegrityAlgorithm::HmacMd5_96 => crate::HmacMd5_96::from_slice(key).map(Self::HmacMd5_96),
+            //= RFC 2402 5/4
             #[cfg(feature = "hmac-sha1")]
             IntegrityAlgorithm::HmacSha1_96 => crate::HmacSha1_96::from_slice(key).map(Self::HmacSha1_96),
             #[cfg(feature = "hmac-sha2-256")]
@@ -447,6 +451,7 @@ impl AnySuite {
     ) -> Result<Self, KeyError> {
         let row = cipher.row().ok_or(KeyError::Unsupported)?;
         match (row.icv, cipher, integrity) {
+            //= RFC 4303 3.2/1
             (0, CipherAlgorithm::Null, IntegrityAlgorithm::None) => Err(KeyError::NullWithoutIntegrity),
             (0, _, IntegrityAlgorithm::None) => Err(KeyError::NoIntegrity),
             (0, _, _) => {
@@ -466,6 +471,7 @@ impl AnySuite {
     ///
     /// # Errors
     /// [`KeyError::NullWithoutIntegrity`] for NULL, and whatever is wrong with the key.
+    //= RFC 2406 5/4
     pub fn without_integrity(cipher: CipherAlgorithm, key: &[u8]) -> Result<Self, KeyError> {
         match cipher {
             CipherAlgorithm::Null => Err(KeyError::NullWithoutIntegrity),

@@ -95,6 +95,7 @@ where
     fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
         self.apply_keystream(parts);
         match self.encrypt(parts) {
+            //= RFC 4303 3.4.4.2/1
             Some(tag) if !ct::equal(&tag, parts.icv()) => Err(Forged),
             Some(_) => {
                 self.apply_keystream(parts);

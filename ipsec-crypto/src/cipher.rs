@@ -46,6 +46,7 @@ pub struct Lane<'a> {
 }
 
 /// A [`Cipher`] that hides the body: every one but `Null`.
+//= RFC 4303 3.2/1
 pub trait Confidential: Cipher {}
 
 /// A block cipher in CBC mode: what an encrypted-counter IV can be made with.

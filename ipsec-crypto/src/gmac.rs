@@ -97,6 +97,7 @@ impl Absorber {
         self.filled = tail.len();
     }
 
+    //= RFC 4303 3.3.2.1/3
     fn finish(mut self) -> Array<u8, U16> {
         if self.filled > 0 {
             self.hash.update(&[self.block]);

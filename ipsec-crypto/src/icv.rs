@@ -84,6 +84,7 @@ pub trait Icv {
     fn icv_len(&self) -> usize;
 
     /// The ICV over everything that `feed` passes to its argument, piece by piece, as if it were one string.
+    //= RFC 4303 3.3.2.1/1
     fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag;
 
     /// The ICV over the segments, as if they were one string.

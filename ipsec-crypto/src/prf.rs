@@ -86,6 +86,7 @@ impl HashFunction {
     }
 
     /// HMAC with this hash: what IKE's PRF is when none is negotiated (RFC 2409 4).
+    //= RFC 2409 4/6
     pub const fn prf(self) -> Prf {
         match self {
             #[cfg(feature = "hmac-md5")]

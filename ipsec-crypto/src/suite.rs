@@ -234,6 +234,7 @@ impl fmt::Display for Misfit {
 impl core::error::Error for Misfit {}
 
 /// A cipher and an integrity algorithm over its output: the classic ESP suite (RFC 4303 3.2.1, 3.2.2).
+//= RFC 4303 1/4
 #[derive(Debug)]
 pub struct EncryptThenMac<C, I> {
     cipher: C,
@@ -261,6 +262,8 @@ impl<C: Cipher, I: Icv> EncryptThenMac<C, I> {
         0
     }
 
+    //= RFC 2406 3.4.5/3
+    //= RFC 4303 3.4.4.1/1
     #[cfg_attr(not(feature = "small"), inline(always))]
     #[cfg_attr(feature = "small", inline(never))] // its stack is free again when the cipher needs some
     fn verify(&self, parts: &Parts<'_>) -> Result<(), Forged> {
@@ -303,6 +306,7 @@ impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
     }
 
     fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+        //= RFC 4303 3.4.4.1/5
         self.verify(parts)?;
         self.cipher.decrypt(&parts.iv(), parts.body());
         Ok(())
@@ -394,6 +398,7 @@ fn compute_batch<'b, 'p: 'b>(icv: &impl Icv, batch: impl Iterator<Item = &'b Par
     tags
 }
 
+//= RFC 4303 2.3/3
 fn cipher_layout(cipher: &impl Cipher, icv: usize) -> Layout {
     Layout { iv: cipher.iv_len(), align: cipher.block().max(4), icv, iv_rule: cipher.iv_rule() }
 }

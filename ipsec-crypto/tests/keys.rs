@@ -207,6 +207,8 @@ fn typed_keys_are_taken_in_the_same_lengths() {
     assert_eq!(taken(Secret::<24>::new), (0..=24).collect::<Vec<_>>());
 }
 
+//= RFC 2406 5/4
+//= RFC 4303 1/3, 1/4, 3.2/1
 #[test]
 fn g7_every_pair_of_algorithms_is_a_suite_or_refused_by_name() {
     let mut suites = 0;

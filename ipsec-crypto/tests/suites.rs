@@ -184,6 +184,7 @@ fn typed_and_any_agree_and_each_opens_what_the_other_seals() {
     }
 }
 
+//= RFC 4303 3.4.4.2/1
 #[test]
 fn every_wrong_bit_is_forged_and_changes_nothing() {
     let mut random = Random(0x510e_527f_ade6_82d1);
@@ -217,6 +218,7 @@ fn every_wrong_bit_is_forged_and_changes_nothing() {
     assert_eq!(flips, 86_322);
 }
 
+//= RFC 4303 2.3/3
 #[test]
 fn layouts_are_those_of_the_rfcs() {
     use IvRule::{None as Absent, Unique, Unpredictable};

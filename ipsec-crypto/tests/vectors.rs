@@ -192,6 +192,8 @@ fn cast128_holds_rfc_2144_at_40_80_and_128_bits() {
     assert_eq!(run, BTreeMap::from([(40, 2), (80, 2), (128, 22)]));
 }
 
+//= RFC 2402 5/4
+//= RFC 4303 3.3.2.1/1
 #[test]
 fn hmacs_hold_their_rfcs_however_the_input_is_cut() {
     use IntegrityAlgorithm as I;

@@ -68,6 +68,7 @@ fn aeads_hold_what_fits_a_packet() {
     assert_eq!(run_aead(aead::TestName::ChaCha20Poly1305, 12, CipherAlgorithm::ChaCha20Poly1305), 46);
 }
 
+//= RFC 4303 3.3.2.1/3
 #[test]
 fn aes_gmac_holds_and_its_modified_tags_are_forged() {
     let (mut valid, mut forged) = (0, 0);

@@ -91,6 +91,7 @@ fn admits(id: PolicyId, bundle: &Bundle, came: &[Came], is_optional: impl Fn(&Re
     }
     for request in bundle.iter() {
         // What is not worth compressing is sent as it is.
+        //= RFC 3173 2/2
         let optional = is_optional(request) || request.protocol == Protocol::Ipcomp && request.mode != Mode::Tunnel;
         let mut next = [false; MAX_TRANSFORMS + 1];
         for (n, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {

@@ -172,7 +172,9 @@ impl Reason {
     }
 
     /// Whether the RFCs ask to log it (RFC 2401 5.2, 2402 3.4, 2406 3.4, 4301 5.2, 4302 4, 4303 4).
+    //= RFC 4303 3.4.2/2, 4/6
     pub const fn is_auditable(&self) -> bool {
+        //= RFC 4302 3.4.4/2
         matches!(
             self.counter(),
             Counter::NoSa

@@ -238,6 +238,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         &self.counters
     }
 
+    //= RFC 4302 2.5/4
+    //= RFC 4303 2.2/4
     pub(crate) fn look_at_counter(&mut self, at: u16) {
         let Some(counter) = self.sad.get(at).and_then(|slot| slot.sa.as_ref()?.transform.counter()) else { return };
         let few = match counter.width() {
@@ -284,10 +286,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             self.audits_lost = self.audits_lost.saturating_add(1);
         }
         // There is room: one was taken out if not.
+        //= RFC 4303 3.4.4.1/2
         let _ = self.audits.push_back(Audit { at: now, reason, source, destination, flow_label, spi, sequence });
     }
 
     /// The next event that the RFCs ask to log.
+    //= RFC 4303 4/1
     pub fn poll_audit(&mut self) -> Option<Audit> {
         self.audits.pop_front()
     }

@@ -79,6 +79,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
+    //= RFC 3173 2/8
     fn open(&mut self, now: Duration, arrival: &mut Arrival<'_, '_>) -> Result<Disposition, Reason> {
         loop {
             let ip = Ip::parse(arrival.packet.data())?;
@@ -90,9 +91,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 arrival.seen = Seen { spi, sequence, ..Seen::of(arrival.packet.data()) };
             }
             let found = match self.next_layer(arrival.packet.data())? {
+                //= RFC 3948 4/1
                 Layer::KeepAlive if self.is_not_ours(arrival, ends.1) => None,
+                //= RFC 3948 2.3/5
                 Layer::KeepAlive => return Err(Reason::KeepAlive),
                 Layer::Fragment(_) if self.is_not_ours(arrival, ends.1) => None,
+                //= RFC 4303 3.4.1/1, 3.4.1/2
                 Layer::Fragment(first) => {
                     if let Some((protocol, place)) = first
                         && let Ok((spi, sequence)) = numbers(arrival.packet.data(), protocol, place, None)
@@ -103,6 +107,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 }
                 Layer::Ipsec(protocol, place, encap) => {
                     let (spi, sequence) = numbers(arrival.packet.data(), protocol, place, encap)?;
+                    //= RFC 4303 2.1/1
                     let key = SaKey { way: Way::In, destination: ends.1, protocol, spi };
                     let found = self.sad.find(&key, ends.0);
                     if found.is_some() || arrival.fresh {
@@ -111,6 +116,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                     match found {
                         Some(at) => Some((at, place, encap)),
                         None if self.is_not_ours(arrival, ends.1) => None,
+                        //= RFC 4303 3.4.2/1
+                        //= RFC 3173 4/1
                         None => return Err(Reason::NoSa),
                     }
                 }
@@ -206,6 +213,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         match self.sad.refresh(at, now) {
             Some(SaState::Mature | SaState::Dying) => {}
             Some(SaState::Larval) => return Err(Reason::Larval),
+            //= RFC 4303 3.4.2/1
             Some(SaState::Dead) | None => return Err(Reason::Expired),
         }
         if arrival.history.is_full() {
@@ -301,6 +309,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             match policy.action {
                 Action::Discard => return Err(Reason::Policy),
                 Action::None | Action::Bypass | Action::Entrust => {}
+                //= RFC 3948 3.1.1/1
                 Action::Ipsec(bundle) if history.is_by(id, &bundle, |request| self.is_optional(request)) => {
                     wanted = true;
                 }
@@ -348,6 +357,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             IpProto::UDP if piece.is_none() => return Ok(self.in_udp(packet, place)),
             _ => return Ok(Layer::Upper),
         };
+        //= RFC 3173 2/7
         Ok(match piece {
             None => Layer::Ipsec(protocol, place, None),
             Some(behind) => Layer::Fragment(behind.map(|at| (protocol, Placement { at, ..place }))),
@@ -366,6 +376,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         };
         match classify(payload, marker) {
             Datagram::Esp(_) => Layer::Ipsec(Protocol::Esp, place, Some(Encap { ports, marker })),
+            //= RFC 3948 2.3/3
             Datagram::KeepAlive => Layer::KeepAlive,
             Datagram::Ike(_) | Datagram::Runt => Layer::Upper,
         }

@@ -34,6 +34,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         };
         match may_pass {
             true => Ok(fragment),
+            //= RFC 4303 3.3.4/1
             false => Err(Reason::TooBig { mtu: self.largest_inner(bundle, chosen, mtu, packet).max(least) }),
         }
     }

@@ -98,6 +98,7 @@ pub(crate) fn esp<A: Algorithms>(
     // An IP packet that has no next header itself goes through transport mode with nothing to protect; a dummy has
     // something, which means nothing (RFC 4303 2.6).
     let bare = matches!(sa.mode, Mode::Transport | Mode::Any) && packet.is_empty();
+    //= RFC 4303 2.6/3
     if opened.is_dummy() && !bare {
         return Ok(Taken { mode: sa.mode, octets, dummy: true, refused: None });
     }
@@ -112,6 +113,7 @@ pub(crate) fn esp<A: Algorithms>(
         (Mode::Transport | Mode::Any, _) => {
             let placed = packet.push_front(place.at.saturating_add(gap)).map(drop).map_err(IpError::from);
             let placed = placed.and_then(|()| close_gap(packet, place, gap, opened.next_header));
+            //= RFC 3948 3.1.2/2
             let repaired = placed.and_then(|()| match encap {
                 Some(_) => repair_checksum(packet.data_mut(), sa.repair),
                 None => Ok(()),

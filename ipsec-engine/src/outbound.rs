@@ -40,6 +40,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             }
             Err(reason) => {
                 let (spi, sequence) = used_up;
+                //= RFC 4303 3.3.3/2
                 let seen = Seen { spi, sequence, ..Seen::of(packet.data()) };
                 self.refuse(Way::Out, now, reason, &seen);
                 Disposition::Discard(reason)
@@ -84,6 +85,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         plan.room_in(packet).map_err(ipsec_packet::IpError::from)?;
         let length = Ip::parse(packet.data())?.packet().len();
         packet.truncate(length);
+        //= RFC 2406 3.3/1
         for (request, at) in bundle.iter().zip(chosen) {
             let Some(at) = at else { continue };
             let Some(slot) = self.sad.get_mut(at) else { return Err(Reason::NoSa) };
@@ -134,6 +136,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 Some(sa) if mode_of(request.mode, sa.mode) != Mode::Transport => ends = (sa.source, sa.destination),
                 Some(_) => {}
                 None if self.is_optional(request) => {}
+                //= RFC 3173 4/1
                 None => return Err(acquire(id, request, request_id, flow, ends)),
             }
         }
@@ -160,7 +163,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             let uses = chosen.iter().flatten().filter(|other| **other == at).count();
             let Some(slot) = self.sad.get(at) else { continue };
             let Some(counter) = slot.sa.as_ref().and_then(|sa| sa.transform.counter()) else { continue };
+            //= RFC 4303 3.3.3/1
             if counter.remaining() < u64::try_from(uses).unwrap_or(u64::MAX) {
+                //= RFC 4303 4/5
                 *used_up = (Some(slot.key.spi), Some(u32::from_be_bytes(counter.last_used().low())));
                 let reason = match slot.key.protocol {
                     Protocol::Ah => SignError::SequenceExhausted.into(),

@@ -111,6 +111,7 @@ impl Encap {
     /// The checksum is 0 over IPv4, as RFC 3948 2.1 asks, and computed over IPv6, where receivers want one (RFC 8200 8.1).
     fn push(self, packet: &mut PacketBuf<'_>, flow: (IpAddr, IpAddr)) -> Result<(), UdpError> {
         let (source, destination) = flow;
+        //= RFC 3948 2.1/2
         let checksum = if source.is_ipv4() { UdpChecksum::Zero } else { UdpChecksum::Computed { source, destination } };
         push_udp(packet, self.ports, self.marker, checksum)
     }
@@ -151,6 +152,7 @@ fn inside<A: Algorithms>(
             return Ok(whole);
         }
         Transform::IpcompOut(ipcomp) => {
+            //= RFC 3173 2/6
             let place = placement(packet.data(), DestinationOptions::Protected)?;
             packet.pull_front(place.at).map_err(IpError::from)?;
             let next = squeeze(ipcomp, wrapping, packet, place.next);
@@ -175,6 +177,7 @@ fn esp_inside<S: ipsec_crypto::Suite>(
 ) -> Result<(), Reason> {
     let payload = packet.len().saturating_sub(place.at);
     let gap = esp.overhead(payload).front.saturating_add(encap.map_or(0, Encap::overhead));
+    //= RFC 4303 2/1
     let proto = if encap.is_some() { IpProto::UDP } else { IpProto::ESP };
     let ip = Ip::parse(packet.data())?;
     let ends = (ip.source(), ip.destination());
@@ -194,6 +197,7 @@ fn esp_inside<S: ipsec_crypto::Suite>(
 }
 
 /// Tunnel and BEET mode: behind a new header.
+//= RFC 3948 1/2
 fn around<A: Algorithms>(
     sa: &mut Sa<A>,
     mode: Mode,
@@ -217,6 +221,7 @@ fn around<A: Algorithms>(
     match &mut sa.transform {
         Transform::EspOut(esp) => {
             esp.seal(packet, next, iv)?;
+            //= RFC 4303 2/1
             let mut proto = IpProto::ESP;
             if let Some(encap) = sa.encap {
                 encap.push(packet, ends(&outer))?;
@@ -264,6 +269,7 @@ fn squeeze<C: Compressor>(
     let octets = packet.len();
     let Some(compressor) = &mut wrapping.compressor else { return next };
     if octets >= THRESHOLD && ipcomp.backoff.try_next() {
+        //= RFC 3173 3.3/3
         match compress(packet, next, ipcomp.cpi, *compressor) {
             Ok(Compression::Shrunk { saved }) => {
                 ipcomp.backoff.learn(true);

@@ -224,6 +224,8 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     }
 
     /// The SA of a name; where a CPI names an algorithm only, that of the packet's source.
+    //= RFC 4303 2.1/1
+    //= RFC 2408 4.3/3
     pub(crate) fn find(&self, key: &SaKey, source: IpAddr) -> Option<u16> {
         let shared = key.protocol == Protocol::Ipcomp && key.spi < WELL_KNOWN_CPIS;
         self.index
@@ -398,6 +400,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     }
 
     /// The SA that a request is for: of those that are mature the newest, else the newest that is dying.
+    //= RFC 2408 4.3/2
     pub(crate) fn choose(&self, mut serves: impl FnMut(&Sa<A>) -> bool) -> Option<u16> {
         let usable = |slot: &Slot<A>| matches!(slot.state, SaState::Mature | SaState::Dying);
         self.iter()

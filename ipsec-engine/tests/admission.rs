@@ -41,6 +41,7 @@ fn from_net(source: &str) -> Vec<u8> {
     udp(source, "10.2.3.4", 1000, 2000, SECRET)
 }
 
+//= RFC 3948 3.1.1/1
 #[test]
 fn h8_the_inner_packet_is_checked_against_the_policy_and_its_sa() {
     let a = || sender(A, &esp(A, B, 0x1001, "-m tunnel"), &format!("ipsec esp/tunnel/{A}-{B}/require"));

@@ -21,6 +21,7 @@ fn audits(gateway: &mut Gateway) -> Vec<Audit> {
     std::iter::from_fn(|| gateway.engine.poll_audit()).collect()
 }
 
+//= RFC 4303 3.4.4.1/2
 #[test]
 fn an_audit_event_has_spi_number_addresses_and_flow_label() {
     let action = format!("ipsec esp/tunnel/{A6}-{B6}/require");
@@ -44,6 +45,7 @@ fn an_audit_event_has_spi_number_addresses_and_flow_label() {
     assert_eq!(audit.to_string(), text);
 }
 
+//= RFC 4303 4/1, 4/6
 #[test]
 fn what_is_logged_and_what_is_not() {
     let (mut a, mut b) = esp_tunnel();
@@ -89,6 +91,7 @@ fn a_packet_through_the_wrong_sa_is_logged_with_that_sa() {
 }
 
 /// RFC 4303 3.3.3: "the audit log entry for this event SHOULD include the SPI value, current date/time, ..".
+//= RFC 4303 3.3.3/2, 4/5
 #[test]
 fn numbers_used_up_are_logged_with_their_sa() {
     let (mut a, _) = esp_tunnel();
@@ -99,6 +102,7 @@ fn numbers_used_up_are_logged_with_their_sa() {
 }
 
 /// RFC 4303 3.4.1: of a first fragment, SPI and number can be seen.
+//= RFC 4303 3.4.1/2
 #[test]
 fn fragments_of_esp_are_logged_with_what_they_show() {
     let (mut a, mut b) = esp_tunnel();
@@ -124,6 +128,7 @@ fn fragments_of_esp_are_logged_with_what_they_show() {
 }
 
 /// RFC 4303 3.4.2: no valid SA is there, whether the number is unknown or its SA not made yet.
+//= RFC 4303 3.4.2/2
 #[test]
 fn packets_of_an_sa_that_is_not_ready_are_logged() {
     let (mut a, mut b) = esp_tunnel();
@@ -135,6 +140,7 @@ fn packets_of_an_sa_that_is_not_ready_are_logged() {
 }
 
 /// RFC 4302 3.4.4: what is logged of AH is what is logged of ESP.
+//= RFC 4302 3.4.4/2
 #[test]
 fn a_forged_ah_packet_is_logged_in_full() {
     let setup = format!("add {A} {B} ah 0x2001 -m tunnel -A hmac-sha1 \"twenty octets it has\";\n");

@@ -64,6 +64,10 @@ fn payloads() -> [Vec<u8>; 4] {
     [b"abcd".repeat(250), noise.collect(), vec![5; 30], vec![]]
 }
 
+//= RFC 2406 3.3/1
+//= RFC 4302 2/1
+//= RFC 4303 2/1
+//= RFC 3173 2/2, 2/8
 #[test]
 fn every_bundle_of_transport_mode() {
     for (from, to) in [(A, B), (A6, B6)] {
@@ -89,6 +93,7 @@ fn every_bundle_of_transport_mode() {
     }
 }
 
+//= RFC 2406 3.3/1
 #[test]
 fn every_bundle_of_tunnels_in_every_family() {
     for (net, inside) in [
@@ -169,6 +174,7 @@ fn two_tunnels_of_one_policy_to_two_gateways() {
     assert_eq!(gateway_c.receive(&between).0, discarded(Reason::InClear));
 }
 
+//= RFC 3173 2/2
 #[test]
 fn i4_an_ipcomp_tunnel_whose_packet_is_not_worth_compressing() {
     for outside in ["", " esp/transport//require"] {

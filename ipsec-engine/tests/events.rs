@@ -156,6 +156,8 @@ fn change(before: &[(Way, Counter, u64)], after: &Gateway) -> Vec<(Way, Counter,
     now.map(|(way, counter, n)| (way, counter, n - old(way, counter))).filter(|(.., n)| *n > 0).collect()
 }
 
+//= RFC 4302 3.4.3/5
+//= RFC 4303 3.4.2/1, 3.4.3/6
 #[test]
 fn every_reason_on_arrival_counts_once_and_in_its_place() {
     for (mut b, wire, counter) in refused_on_arrival() {

@@ -165,6 +165,7 @@ fn limits_in_octets_are_reached_by_the_octet_and_the_dead_stay_dead() {
     refused_as_it_was(&mut b, &wire, Reason::Expired);
 }
 
+//= RFC 2406 3.4.3/12
 #[test]
 fn r8_forged_and_replayed_packets_change_nothing() {
     let (mut a, mut b) = limited("-bs 300 -bh 400 -lh 1000");
@@ -232,6 +233,7 @@ fn reserved_spis_hold_their_place_and_expire() {
     assert_eq!(b.engine.sas().count(), 2);
 }
 
+//= RFC 2408 4.3/2, 4.3/3
 #[test]
 fn make_before_break() {
     let (mut a, mut b) = limited("-ls 60 -lh 90");
@@ -302,6 +304,7 @@ fn the_death_of_an_sa_whose_place_was_needed_is_told() {
     assert_eq!(events(&mut b), [Event::HardExpired(sa_in())]);
 }
 
+//= RFC 4303 2.2/1, 2.2/4
 #[test]
 fn r7_numbers_end_without_being_used_again() {
     for (option, width, last, few) in
@@ -330,6 +333,7 @@ fn r7_numbers_end_without_being_used_again() {
     }
 }
 
+//= RFC 4302 2.5/4
 #[test]
 fn r7_ah_numbers_end_too() {
     let (mut a, _) = hosts(&ah(A, B, 0x1002, "-m transport"), "ipsec ah/transport//require");

@@ -41,6 +41,7 @@ fn one_sa(suite: &str, protocol: &str, from: &str, to: &str, rest: &str) -> Stri
     format!("add {from}{ports} {to}{ports} {protocol} 0x1001 {rest} {suite};\n")
 }
 
+//= RFC 4303 1/2
 #[test]
 fn the_mtu_of_a_policy_is_what_brute_force_finds() {
     let mut cases = Vec::new();
@@ -194,6 +195,7 @@ fn reports_of_routers_lower_the_mtu_of_our_sa_only() {
 }
 
 /// The whole way: a router answers our ESP packet, the report lowers the MTU, the next packet gets an answer of ours.
+//= RFC 4303 3.3.4/1
 #[test]
 fn h6_a_routers_answer_reaches_the_host_behind_the_tunnel() {
     let (mut a, _) = esp_tunnel();

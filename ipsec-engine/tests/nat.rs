@@ -45,6 +45,7 @@ fn translated(wire: &[u8], last: u8, port: u16) -> Vec<u8> {
     wire
 }
 
+//= RFC 3948 1/2, 2.1/2, 2.1/3
 #[test]
 fn esp_in_udp_of_port_4500_in_both_families() {
     let (mut a, mut b) = natted_tunnel();
@@ -69,6 +70,7 @@ fn transport_mode_in_udp() {
     }
 }
 
+//= RFC 3948 2.3/5
 #[test]
 fn ike_keep_alives_and_runts_beside_esp() {
     let (_, mut b) = natted_tunnel();

@@ -116,6 +116,7 @@ fn fragment(packet: &[u8], more: bool, offset: u16) -> Vec<u8> {
     piece
 }
 
+//= RFC 4303 3.4.1/1
 #[test]
 fn fragments_of_esp_are_not_opened() {
     let (mut a, mut b) = esp_tunnel();

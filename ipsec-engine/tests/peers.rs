@@ -47,6 +47,7 @@ fn beet_carries_one_flow_in_the_octets_of_transport_mode() {
 }
 
 /// A CPI below 64 names an algorithm: every peer has the same (RFC 3173 3.3).
+//= RFC 3173 4/1
 #[test]
 fn i6_peers_share_a_well_known_cpi() {
     let m = "203.0.113.66";
@@ -67,6 +68,7 @@ fn i6_peers_share_a_well_known_cpi() {
     refused_as_it_was(&mut b, &wire, Reason::NoSa);
 }
 
+//= RFC 4303 2.1/1
 #[test]
 fn an_spi_belongs_to_one_address_and_one_protocol() {
     let other = "198.51.100.2";

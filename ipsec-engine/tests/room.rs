@@ -80,6 +80,7 @@ fn ipcomp_without_room_goes_out_as_it_is_and_does_not_come_in() {
     assert_eq!(count(&b, Way::In, Counter::Ipcomp) + count(&b, Way::In, Counter::NoRoom), 1);
 }
 
+//= RFC 4303 2.6/3
 #[test]
 fn e7_dummies_are_discarded_without_an_error() {
     let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");

@@ -27,6 +27,7 @@ pub trait AntiReplay {
     ///
     /// It is the smallest number from [`bottom`](Self::bottom) upwards with that low half; both cases of the RFC's
     /// pseudo-code are this one rule.
+    //= RFC 4303 2.2.1/1
     fn reconstruct(&self, low: u32) -> Seq {
         let bottom = self.bottom().get();
         let same_high = (bottom & !0xffff_ffff) | u64::from(low);
@@ -57,7 +58,9 @@ impl<const WORDS: usize> Default for ReplayWindow<WORDS> {
 impl<const WORDS: usize> ReplayWindow<WORDS> {
     /// The window of a new SA: nothing received, numbers from 1.
     pub const fn new() -> Self {
+        //= RFC 4303 3.4.3/9
         const { assert!(WORDS > 0 && WORDS <= 2048, "a window has 32 to 65536 packets") };
+        //= RFC 4303 3.4.3/4
         Self { top: 0, floor: 1, ring: [0; WORDS] }
     }
 
@@ -180,7 +183,9 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
     }
 }
 
+//= RFC 4303 2.2/3
 impl<const WORDS: usize> AntiReplay for ReplayWindow<WORDS> {
+    //= RFC 4303 3.4.3/5
     fn check(&self, seq: Seq) -> Result<(), Replay> {
         let seq = seq.get();
         if seq == 0 {

@@ -55,6 +55,7 @@ impl SeqWidth {
 }
 
 /// The counter of an outbound SA: starts at 1, never repeats and never wraps (RFC 4303 3.3.3).
+//= RFC 4303 2.2/3
 #[derive(Debug)]
 pub struct SeqCounter {
     used: u64,
@@ -81,7 +82,9 @@ impl SeqCounter {
     ///
     /// # Errors
     /// [`Exhausted`] as for `advance`.
+    //= RFC 4303 3.3.3/1
     pub fn peek(&self) -> Result<Seq, Exhausted> {
+        //= RFC 4303 2.2/4
         self.used.checked_add(1).filter(|&n| n <= self.width.last()).map(Seq).ok_or(Exhausted)
     }
 
@@ -122,6 +125,7 @@ impl SeqCounter {
 
     /// The state as it will be after `margin` more numbers, to be stored while the SA runs: export again before they are
     /// used up, and a crash in between repeats no number and no nonce.
+    //= RFC 4303 3.3.3/4
     pub fn export_ahead(&self, margin: u64) -> [u8; Self::STATE] {
         let mut bytes = [0; Self::STATE];
         let mut writer = StateWriter::new(&mut bytes, b'C', self.width);

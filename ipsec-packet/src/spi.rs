@@ -2,6 +2,8 @@ use core::fmt;
 use core::num::{NonZeroU16, NonZeroU32};
 
 /// A Security Parameters Index (RFC 4303 2.1): never 0, and 1 to 255 only by [`Spi::reserved`].
+//= RFC 4303 2.1/6
+//= RFC 3948 1/3
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Spi(NonZeroU32);
 
@@ -21,6 +23,7 @@ impl Spi {
     ///
     /// # Errors
     /// [`ReservedSpi`] for 0, which never goes onto the wire (RFC 4303 2.1).
+    //= RFC 3948 2.1/4
     pub const fn reserved(value: u32) -> Result<Self, ReservedSpi> {
         match NonZeroU32::new(value) {
             Some(spi) => Ok(Self(spi)),

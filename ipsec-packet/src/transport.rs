@@ -43,20 +43,25 @@ pub fn placement(packet: &[u8], options: DestinationOptions) -> Result<Placement
 
 fn ipv4_placement(ip: &Ipv4<'_>) -> Result<Placement, IpError> {
     let header = ip.header();
+    //= RFC 4302 3.4.1/1
+    //= RFC 3173 2/4
     if header.is_fragment() {
         return Err(IpError::Fragment);
     }
     Ok(Placement { at: header.header_len(), named_at: ipv4::PROTOCOL_OFFSET, next: header.protocol() })
 }
 
+//= RFC 3173 2/5
 fn ipv6_placement(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<Placement, IpError> {
     let mut chain = ip.chain();
     let mut place = chain.link();
+    //= RFC 3173 3.2/1
     while let Some(extension) = chain.next_extension()? {
         match extension.link.kind {
             IpProto::AH => break,
             IpProto::FRAGMENT if extension.is_part_of_fragments(ip.packet()) => return Err(IpError::Fragment),
             // A routing header takes the destination options in front of it along (RFC 8200 4.1, note 1).
+            //= RFC 3173 2.1/1, 2/6
             IpProto::HOP_BY_HOP | IpProto::ROUTING | IpProto::FRAGMENT => place = chain.link(),
             IpProto::DESTINATION_OPTIONS if options == DestinationOptions::InFront => place = chain.link(),
             _ => {}
@@ -86,6 +91,7 @@ pub fn locate(packet: &[u8], wanted: IpProto) -> Result<Placement, IpError> {
                 }
                 // What AH covers is not looked into before it was verified.
                 match chain.next_extension()?.filter(|extension| extension.link.kind != IpProto::AH) {
+                    //= RFC 4302 3.4.1/1
                     Some(extension) if extension.is_part_of_fragments(ip.packet()) => return Err(IpError::Fragment),
                     Some(_) => {}
                     None => return Err(IpError::NotFound),

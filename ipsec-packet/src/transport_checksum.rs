@@ -31,6 +31,7 @@ pub struct OriginalAddresses {
 ///
 /// # Errors
 /// [`IpError`] when the packet is malformed; it is unchanged.
+//= RFC 3948 3.1.2/1
 pub fn repair_checksum(packet: &mut [u8], repair: ChecksumRepair) -> Result<(), IpError> {
     let ip = Ip::parse(packet)?;
     let place = placement(packet, DestinationOptions::InFront)?;

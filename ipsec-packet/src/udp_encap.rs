@@ -47,7 +47,9 @@ pub enum Datagram<'a> {
 /// Tells IKE, ESP and keep-alive apart (RFC 3948 2, 3.5).
 pub fn classify(payload: &[u8], marker: Marker) -> Datagram<'_> {
     match (marker, payload) {
+        //= RFC 3948 2.3/5
         (_, [0xff]) => Datagram::KeepAlive,
+        //= RFC 3948 2.1/4
         (Marker::NonEsp, [0, 0, 0, 0, ike @ ..]) => Datagram::Ike(ike),
         (Marker::NonEsp, [_, _, _, _, _, _, _, _, ..]) => Datagram::Esp(payload),
         (Marker::NonIke, [0, 0, 0, 0, 0, 0, 0, 0, esp @ ..]) => Datagram::Esp(esp),
@@ -128,6 +130,7 @@ pub fn push_udp(
 ///
 /// # Errors
 /// [`UdpError::TooShort`], [`UdpError::Length`]; the packet is unchanged.
+//= RFC 3948 2.1/3
 pub fn pop_udp(packet: &mut PacketBuf<'_>) -> Result<Ports, UdpError> {
     let available = packet.len();
     let (header, _) = UdpHeader::ref_from_prefix(packet.data())

@@ -14,6 +14,7 @@ fn state(width: u8, used: u64) -> Vec<u8> {
     [&[1, b'C', width, 0][..], &used.to_be_bytes()].concat()
 }
 
+//= RFC 4303 2.2/1
 #[test]
 fn the_first_number_is_1() {
     for (width, ..) in WIDTHS {
@@ -124,6 +125,7 @@ fn a_state_that_is_no_counter_of_this_width_is_refused() {
     assert_eq!(counter.import(&good), Ok(()));
 }
 
+//= RFC 4303 3.3.3/4
 #[test]
 fn a_state_exported_ahead_survives_a_crash_without_repeating_a_number() {
     let mut running = SeqCounter::new(SeqWidth::Bits32);

@@ -48,6 +48,7 @@ fn holds(packet: &[u8], at: usize, proto: IpProto) -> bool {
 const SENT: [(u8, IpAddr, IpAddr); 2] =
     [(4, IpAddr::V4(V4_A), IpAddr::V4(V4_B)), (6, IpAddr::V6(V6_A), IpAddr::V6(V6_B))];
 
+//= RFC 3948 3.1.2/1
 #[test]
 fn a_repaired_checksum_holds_over_the_new_addresses() {
     let mut rng = Rng(3948);

@@ -86,6 +86,7 @@ fn compare_with_oracle<const WORDS: usize>(runs: u64, operations: u64) {
     }
 }
 
+//= RFC 4303 3.4.3/9
 #[test]
 fn a_window_of_32_agrees_with_the_oracle() {
     compare_with_oracle::<1>(40, 10_000);

@@ -92,6 +92,7 @@ const PLACES: &[(&str, usize, usize)] = &[
     ("hdd", 1, 3),
 ];
 
+//= RFC 3173 2.1/1, 3.2/1
 #[test]
 fn the_place_in_an_ipv6_packet_follows_rfc_8200() {
     for (letters, protected, in_front) in PLACES {
@@ -135,6 +136,7 @@ fn ah_is_found_in_the_chain_and_nothing_behind_it() {
 }
 
 /// (offset, reserved bits and M flag, whether it is a piece).
+//= RFC 3173 3.2/1
 #[test]
 fn atomic_fragments_pass_and_real_ones_do_not() {
     for (bits, piece) in [(0, false), (0b110, false), (1, true), (8, true), (9, true), (0xfff8, true), (0x0100, true)] {

@@ -19,6 +19,7 @@ fn addresses() -> [(IpAddr, IpAddr); 2] {
     [(V4_A.into(), V4_B.into()), (V6_A.into(), V6_B.into())]
 }
 
+//= RFC 3948 2.1/4
 #[test]
 fn a_datagram_on_port_4500_is_told_by_its_first_four_octets() {
     for (payload, expected) in [
@@ -56,6 +57,7 @@ fn a_datagram_of_the_old_drafts_is_told_by_its_first_eight_octets() {
     }
 }
 
+//= RFC 3948 2.1/3
 #[test]
 fn what_was_pushed_is_popped() {
     let mut rng = Rng(3948);

@@ -126,6 +126,7 @@ pub struct Version(pub u8);
 
 impl Version {
     /// IKEv1, 1.0.
+    //= RFC 2408 3.1/4
     pub const IKEV1: Self = Self(0x10);
 
     /// The major number.
@@ -170,6 +171,7 @@ numbers! {
     /// A security protocol of a proposal, notification or delete (RFC 2407 4.4.1).
     ProtocolId(u8) {
         NONE = 0 "none",
+        //= RFC 2408 A.3/1
         ISAKMP = 1 "ISAKMP",
         AH = 2 "AH",
         ESP = 3 "ESP",
@@ -215,8 +217,11 @@ numbers! {
         CHECK_POINT_TEXT_2 = 9110 "Check Point text (9110)",
         MICROSOFT_STATUS = 12345 "Microsoft status",
         CONNECTED = 16384 "CONNECTED",
+        //= RFC 2407 4.6.3.1/1
         RESPONDER_LIFETIME = 24576 "RESPONDER-LIFETIME",
+        //= RFC 2407 4.6.3.2/1
         REPLAY_STATUS = 24577 "REPLAY-STATUS",
+        //= RFC 2407 4.6.3.3/2
         INITIAL_CONTACT = 24578 "INITIAL-CONTACT",
         CISCO_HELLO = 30000 "Cisco HELLO",
         CISCO_WWTEBR = 30001 "Cisco WWTEBR",

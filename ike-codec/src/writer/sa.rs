@@ -20,6 +20,7 @@ pub struct ProposalHead<'a> {
 impl<'a> ProposalHead<'a> {
     /// A proposal without oddities.
     pub const fn new(number: u8, protocol: ProtocolId, spi: &'a [u8]) -> Self {
+        //= RFC 2408 2.5.2/1
         Self { number, protocol, spi, reserved: 0 }
     }
 }
@@ -56,6 +57,7 @@ impl SaWriter<'_> {
     ///
     /// # Errors
     /// [`NoSpace`], also for an SPI or a number of transforms above 255.
+    //= RFC 2408 5.5/3
     pub fn proposal(
         &mut self,
         head: &ProposalHead<'_>,
@@ -104,6 +106,7 @@ impl TransformWriter<'_> {
     ///
     /// # Errors
     /// [`NoSpace`], also for the 256th transform.
+    //= RFC 2408 5.6/2
     pub fn transform(
         &mut self,
         head: &TransformHead,
@@ -182,6 +185,7 @@ impl AttributeWriter<'_> {
     /// As [`attribute`](Self::attribute).
     pub fn lifetime(&mut self, types: (u16, u16), unit: u16, duration: u32) -> Result<(), NoSpace> {
         let (life_type, life_duration) = types;
+        //= RFC 2407 4.5/3
         self.basic(life_type, unit)?;
         self.variable(life_duration, &duration.to_be_bytes())
     }

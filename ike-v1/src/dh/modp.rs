@@ -49,6 +49,7 @@ fn read<const LIMBS: usize>(octets: &[u8]) -> Uint<LIMBS> {
 }
 
 /// The octets of a number, as many as there are, the high one first.
+//= RFC 2409 5/7
 fn write<const LIMBS: usize>(number: &Uint<LIMBS>, octets: &mut [u8]) {
     for (word, chunk) in number.as_words().iter().zip(octets.rchunks_mut(Limb::BYTES)) {
         let bytes = word.to_be_bytes();

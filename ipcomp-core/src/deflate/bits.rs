@@ -38,6 +38,7 @@ impl<'a> BitWriter<'a> {
     }
 
     /// Writes what is held, filled up with zeros, and returns the octets written; `None` when the output is full.
+    //= RFC 3173 2.1/2
     pub(super) fn finish(mut self) -> Option<usize> {
         self.align();
         self.flush()?;

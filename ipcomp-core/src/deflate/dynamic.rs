@@ -46,6 +46,7 @@ impl Deflate {
 
 impl Compressor for Deflate {
     fn compress(&mut self, input: &[u8], output: &mut [u8]) -> Option<usize> {
+        //= RFC 2394 2/1
         self.positions.clear();
         let mut writer = BitWriter::new(output);
         let mut at = 0usize;
@@ -103,6 +104,7 @@ impl Deflate {
             if here >= probe {
                 probe = usize::MAX;
                 let different = literal_counts.iter().take(END).filter(|n| **n > 0).count();
+                //= RFC 3173 2.2/2
                 if different >= HOPELESS && used >= PROBE.wrapping_sub(20) {
                     return None;
                 }

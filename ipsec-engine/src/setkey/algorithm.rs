@@ -100,6 +100,7 @@ use CipherAlgorithm as C;
 use IntegrityAlgorithm as I;
 
 /// Encryption algorithms, option `-E`. Names of KAME, FreeBSD and Linux; keys include the salt or nonce.
+//= RFC 4303 1/2
 #[rustfmt::skip]
 pub(super) const CIPHERS: &[Algorithm<C>] = &[
     row("des-cbc",           (64, 64, 8),     Some(C::DesCbc)),

@@ -359,6 +359,7 @@ fn delete_all<'a>(lexer: &mut Lexer<'a>) -> Result<Statement<'a>, SetkeyError<'a
 }
 
 impl Add<'_> {
+    //= RFC 4303 3.3.3/3
     const fn new(id: SaId) -> Self {
         Self {
             id,

@@ -120,6 +120,7 @@ fn name(record: &Record) -> &str {
 mod tests {
     use super::*;
 
+    //= RFC 4303 5/1
     #[test]
     fn every_open_record_holds() {
         let mut ran = 0;
