@@ -2,7 +2,7 @@ use zeroize::Zeroize;
 
 use crate::{Tag, Text};
 
-/// A hash that HMAC is made with here. Nothing else can be one.
+/// A hash that HMAC is made with: [`HmacIcv`](crate::HmacIcv) has one as parameter. Nothing but those of this crate can be one.
 pub trait Hash {
     /// What it remembers between blocks.
     #[doc(hidden)]
@@ -56,7 +56,11 @@ pub trait Hash {
 
 /// The compression functions are those of RustCrypto.
 macro_rules! hash {
-    ($hash:ty: $word:ty, $words:literal words, $block:literal in, $output:literal out, $bytes:ident, $compress:expr, $start:expr, $how:ident) => {
+    ($(#[$doc:meta])+ $hash:ident: $word:ty, $words:literal words, $block:literal in, $output:literal out, $bytes:ident, $compress:expr, $start:expr, $how:ident) => {
+        $(#[$doc])+
+        #[derive(Debug)]
+        pub enum $hash {}
+
         impl Hash for $hash {
             type State = [$word; $words];
             type Block = [u8; $block];
@@ -126,29 +130,29 @@ macro_rules! side_by_side {
 }
 
 #[cfg(feature = "hmac-md5")]
-hash!(md5::Md5: u32, 4 words, 64 in, 16 out, to_le_bytes, md5::block_api::compress, [
+hash!(#[doc = "MD5 (RFC 1321)."] Md5: u32, 4 words, 64 in, 16 out, to_le_bytes, md5::block_api::compress, [
     0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476,
 ], side_by_side);
 #[cfg(feature = "hmac-sha1")]
-hash!(sha1::Sha1: u32, 5 words, 64 in, 20 out, to_be_bytes, sha1::block_api::compress, [
+hash!(#[doc = "SHA-1 (RFC 3174)."] Sha1: u32, 5 words, 64 in, 20 out, to_be_bytes, sha1::block_api::compress, [
     0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0,
 ], side_by_side);
 #[cfg(feature = "hmac-sha2-256")]
-hash!(sha2::Sha256: u32, 8 words, 64 in, 32 out, to_be_bytes, sha2::block_api::compress256, [
+hash!(#[doc = "SHA2-256 (RFC 6234)."] Sha256: u32, 8 words, 64 in, 32 out, to_be_bytes, sha2::block_api::compress256, [
     0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
 ], side_by_side);
 #[cfg(feature = "hmac-sha2-384")]
-hash!(sha2::Sha384: u64, 8 words, 128 in, 48 out, to_be_bytes, sha2::block_api::compress512, [
+hash!(#[doc = "SHA2-384 (RFC 6234)."] Sha384: u64, 8 words, 128 in, 48 out, to_be_bytes, sha2::block_api::compress512, [
     0xcbbb_9d5d_c105_9ed8, 0x629a_292a_367c_d507, 0x9159_015a_3070_dd17, 0x152f_ecd8_f70e_5939,
     0x6733_2667_ffc0_0b31, 0x8eb4_4a87_6858_1511, 0xdb0c_2e0d_64f9_8fa7, 0x47b5_481d_befa_4fa4,
 ], one_by_one);
 #[cfg(feature = "hmac-sha2-512")]
-hash!(sha2::Sha512: u64, 8 words, 128 in, 64 out, to_be_bytes, sha2::block_api::compress512, [
+hash!(#[doc = "SHA2-512 (RFC 6234)."] Sha512: u64, 8 words, 128 in, 64 out, to_be_bytes, sha2::block_api::compress512, [
     0x6a09_e667_f3bc_c908, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b, 0xa54f_f53a_5f1d_36f1,
     0x510e_527f_ade6_82d1, 0x9b05_688c_2b3e_6c1f, 0x1f83_d9ab_fb41_bd6b, 0x5be0_cd19_137e_2179,
 ], one_by_one);
 #[cfg(feature = "hmac-ripemd160")]
-hash!(ripemd::Ripemd160: u32, 5 words, 64 in, 20 out, to_le_bytes, ripemd160, [
+hash!(#[doc = "RIPEMD-160 (RFC 2857)."] Ripemd160: u32, 5 words, 64 in, 20 out, to_le_bytes, ripemd160, [
     0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0,
 ], one_by_one);
 

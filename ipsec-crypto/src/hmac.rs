@@ -17,25 +17,25 @@ pub struct HmacIcv<H: Hash, const ICV: usize, const KEY: usize> {
 
 /// HMAC-MD5-96 (RFC 2403). **Legacy**.
 #[cfg(feature = "hmac-md5")]
-pub type HmacMd5_96 = HmacIcv<md5::Md5, 12, 16>;
+pub type HmacMd5_96 = HmacIcv<crate::Md5, 12, 16>;
 /// HMAC-SHA1-96 (RFC 2404). **Legacy**, but unbroken.
 #[cfg(feature = "hmac-sha1")]
-pub type HmacSha1_96 = HmacIcv<sha1::Sha1, 12, 20>;
+pub type HmacSha1_96 = HmacIcv<crate::Sha1, 12, 20>;
 /// HMAC-SHA2-256 truncated to 96 bits, as in draft-ietf-ipsec-ciph-sha-256-00. **Legacy**: KAME, and Linux by default.
 #[cfg(feature = "hmac-sha2-256")]
-pub type HmacSha2_256_96 = HmacIcv<sha2::Sha256, 12, 32>;
+pub type HmacSha2_256_96 = HmacIcv<crate::Sha256, 12, 32>;
 /// HMAC-SHA2-256-128 (RFC 4868).
 #[cfg(feature = "hmac-sha2-256")]
-pub type HmacSha2_256_128 = HmacIcv<sha2::Sha256, 16, 32>;
+pub type HmacSha2_256_128 = HmacIcv<crate::Sha256, 16, 32>;
 /// HMAC-SHA2-384-192 (RFC 4868).
 #[cfg(feature = "hmac-sha2-384")]
-pub type HmacSha2_384_192 = HmacIcv<sha2::Sha384, 24, 48>;
+pub type HmacSha2_384_192 = HmacIcv<crate::Sha384, 24, 48>;
 /// HMAC-SHA2-512-256 (RFC 4868).
 #[cfg(feature = "hmac-sha2-512")]
-pub type HmacSha2_512_256 = HmacIcv<sha2::Sha512, 32, 64>;
+pub type HmacSha2_512_256 = HmacIcv<crate::Sha512, 32, 64>;
 /// HMAC-RIPEMD-160-96 (RFC 2857). **Legacy**.
 #[cfg(feature = "hmac-ripemd160")]
-pub type HmacRipemd160_96 = HmacIcv<ripemd::Ripemd160, 12, 20>;
+pub type HmacRipemd160_96 = HmacIcv<crate::Ripemd160, 12, 20>;
 
 impl<H: Hash, const ICV: usize, const KEY: usize> HmacIcv<H, ICV, KEY> {
     /// From a key of the length the RFC asks for.

@@ -113,6 +113,18 @@ pub use ctr::{Aes128Ctr, Aes192Ctr, Aes256Ctr, AesCtr};
 pub use gmac::{Aes128Gmac, Aes192Gmac, Aes256Gmac, AesGmac};
 #[cfg(feature = "_hmac")]
 pub use hash::Hash;
+#[cfg(feature = "hmac-md5")]
+pub use hash::Md5;
+#[cfg(feature = "hmac-ripemd160")]
+pub use hash::Ripemd160;
+#[cfg(feature = "hmac-sha1")]
+pub use hash::Sha1;
+#[cfg(feature = "hmac-sha2-256")]
+pub use hash::Sha256;
+#[cfg(feature = "hmac-sha2-384")]
+pub use hash::Sha384;
+#[cfg(feature = "hmac-sha2-512")]
+pub use hash::Sha512;
 #[cfg(feature = "_hmac")]
 pub use hmac::HmacIcv;
 #[cfg(feature = "hmac-md5")]

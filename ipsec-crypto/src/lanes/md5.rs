@@ -4,7 +4,7 @@ use fearless_simd::{Simd, SimdBase, u32x16};
 
 use super::LaneHash;
 
-impl LaneHash<4> for ::md5::Md5 {
+impl LaneHash<4> for crate::Md5 {
     const WORTH: usize = 3;
 
     #[inline(always)]

@@ -4,7 +4,7 @@ use fearless_simd::{Simd, SimdBase, u32x16};
 
 use super::LaneHash;
 
-impl LaneHash<5> for ::sha1::Sha1 {
+impl LaneHash<5> for crate::Sha1 {
     const WORTH: usize = 6;
 
     #[inline(always)]

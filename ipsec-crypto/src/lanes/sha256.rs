@@ -4,7 +4,7 @@ use fearless_simd::{Simd, SimdBase, u32x16};
 
 use super::LaneHash;
 
-impl LaneHash<8> for sha2::Sha256 {
+impl LaneHash<8> for crate::Sha256 {
     const WORTH: usize = 10;
 
     #[inline(always)]
