@@ -21,6 +21,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Features: none; algorithms are features of `ipsec-crypto`.
+//!
 //! Security notes: the ICV is verified, in constant time, before anything is decrypted; the window is consulted before it
 //! and written after it; a refused packet leaves buffer, counter and window as they were, but for bad padding, which only
 //! an authenticated packet can have and whose plaintext is wiped. In-place opening writes to the caller's buffer: bytes

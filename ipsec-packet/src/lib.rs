@@ -14,6 +14,8 @@
 //! # Ok::<(), ipsec_packet::NoRoom>(())
 //! ```
 //!
+//! Features: none.
+//!
 //! Security notes: every length that comes from the wire is checked once, where it is read; nothing here panics,
 //! allocates or uses `unsafe`. Outer header checksums belong to the IP layer below and are not verified here.
 #![no_std]
