@@ -12,6 +12,7 @@ pub struct Profile {
 
 /// What counts for the ICV of an IPv6 option that may change on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ipv6Options {
     /// Its type and length count, its data count as zeros (RFC 4302 3.3.3.1.2.2; KAME, Linux).
     DataZeroed,
@@ -21,6 +22,7 @@ pub enum Ipv6Options {
 
 /// Whether the TOS octet of IPv4 counts for the ICV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TosRule {
     /// It is mutable and counts as zero (RFC 2402, RFC 4302 3.3.3.1.1).
     Mutable,

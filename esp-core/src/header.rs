@@ -13,6 +13,7 @@ pub(crate) const HEADER: usize = 8;
 
 /// What anyone can read of an ESP packet without a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Peek {
     /// The SPI as it stands there, reserved values included.
     pub spi: u32,

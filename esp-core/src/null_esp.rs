@@ -6,6 +6,7 @@ use crate::header::HEADER;
 
 /// What an ESP packet looks like from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NullEsp {
     /// In clear, with these lengths in octets and this payload.
     Likely {

@@ -61,6 +61,7 @@ impl Padding {
 
 /// How the padding of a received packet is checked, once its ICV was found good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum PadCheck {
     /// Every octet is 1, 2, 3 .. (RFC 4303 2.4: the receiver SHOULD inspect it).
     #[default]

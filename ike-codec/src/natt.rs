@@ -4,6 +4,7 @@ use crate::number::{EncapsulationMode, PayloadKind};
 ///
 /// Later ones are greater, so that the best that both sides know is the maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum NatTraversal {
     /// draft-ietf-ipsec-nat-t-ike-00.
     Draft00,

@@ -44,6 +44,7 @@ pub struct FragmentationUse {
 
 /// The two readings of authentication method 65001.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Auth65001 {
     /// XAUTH after a pre-shared key, the initiator being the client.
     XauthPreSharedKey,
@@ -53,6 +54,7 @@ pub enum Auth65001 {
 
 /// The two readings of notification 40503.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Notify40503 {
     /// racoon's heartbeat.
     Heartbeat,
@@ -62,6 +64,7 @@ pub enum Notify40503 {
 
 /// The readings of certificate encoding 11.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Certificate11 {
     /// A raw RSA key.
     RawRsa,

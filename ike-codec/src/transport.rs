@@ -10,6 +10,7 @@ pub const TCP_PREFIX: [u8; 6] = *b"IKETCP";
 
 /// The UDP port a datagram came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Port {
     /// 500: IKE only.
     Ike,

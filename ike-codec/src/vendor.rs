@@ -4,6 +4,7 @@ mod table;
 
 /// A vendor ID that is known: whose it is, or what its sender can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VendorId {
     /// The octets: all of them, or those that it begins with.
     pub bytes: &'static [u8],

@@ -173,6 +173,7 @@ const fn place(counter: Counter) -> usize {
 
 /// Whose names counters are shown under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum View {
     /// `struct ipsecstat` of KAME.
     Kame,

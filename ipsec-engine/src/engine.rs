@@ -53,6 +53,7 @@ impl Settings {
 
 /// What becomes of packets that no policy speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Unmatched {
     /// They are discarded.
     Discard,
@@ -62,6 +63,7 @@ pub enum Unmatched {
 
 /// What level `default` means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DefaultLevel {
     /// [`Level::Use`](crate::Level::Use).
     Use,
@@ -95,6 +97,7 @@ const FEW_OF_64: u64 = 1 << 32;
 
 /// An SA in the database, as it is to be shown.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct SaView<'a, A: Algorithms> {
     /// Its name.
     pub key: SaKey,

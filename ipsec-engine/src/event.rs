@@ -52,6 +52,7 @@ pub enum Event {
 
 /// An event that the RFCs ask to log, with what they ask to log about it (RFC 2402 4, 2406 4, 4301 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Audit {
     /// When.
     pub at: Duration,

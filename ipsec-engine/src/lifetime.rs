@@ -24,6 +24,7 @@ pub struct Lifetimes {
 
 /// What an SA has done. Only packets that were sealed, or authenticated, count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Usage {
     /// When it was installed.
     pub added: Duration,

@@ -80,6 +80,7 @@ pub struct Label {
 
 /// One half of a transform, keyed.
 #[allow(clippy::large_enum_variant)] // there is no heap
+#[non_exhaustive]
 pub enum Transform<A: Algorithms> {
     /// ESP that seals.
     EspOut(esp_core::Outbound<A::Suite>),

@@ -5,6 +5,7 @@ use ipsec_packet::{AntiReplay, NoReplay, Replay, ReplayWindow, Seq, WindowSize};
 //= RFC 4303 3.4.3/1
 #[derive(Debug)]
 #[allow(missing_docs, clippy::large_enum_variant)] // the names say it; there is no heap
+#[non_exhaustive]
 pub enum AnyWindow {
     Off(NoReplay),
     Of32(ReplayWindow<1>),

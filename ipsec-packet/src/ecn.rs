@@ -2,6 +2,7 @@
 
 /// How the two ECN bits cross the tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum EcnMode {
     /// RFC 6040 normal mode: copied on the way out, congestion marks combined on the way in.
     #[default]

@@ -181,6 +181,7 @@ pub struct Chain<'a> {
 
 /// A place in the chain of headers: what begins there, and which octet says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ChainLink {
     /// What begins at `offset`.
     pub kind: IpProto,
@@ -192,6 +193,7 @@ pub struct ChainLink {
 
 /// One extension header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Extension {
     /// What it is and where.
     pub link: ChainLink,

@@ -7,6 +7,7 @@ use crate::{DestinationOptions, Ip, IpError, IpProto, adjust_checksum, placement
 
 /// What to do about a checksum that the sender computed over addresses the NAT has since changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ChecksumRepair {
     /// Adjusts it by the difference between the addresses that NAT-OA told and those in the header: end-to-end errors
     /// stay visible (RFC 3948 3.1.2, first method).

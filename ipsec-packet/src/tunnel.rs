@@ -26,6 +26,7 @@ enum Ends {
 
 /// The hop limit (TTL) of outer and inner header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HopLimitPolicy {
     /// The outer header starts with this many hops; the inner one is not changed.
     Set(u8),
@@ -38,6 +39,7 @@ pub enum HopLimitPolicy {
 
 /// The DSCP (upper six bits of TOS or traffic class).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DscpPolicy {
     /// Copied to the outer header; the inner one is kept on the way in (RFC 4301 5.1.2.1, RFC 2983 pipe model).
     Copy,
@@ -49,6 +51,7 @@ pub enum DscpPolicy {
 
 /// The don't-fragment bit of an outer IPv4 header. An inner IPv6 packet counts as one that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DfPolicy {
     /// Copied from the inner header.
     Copy,
@@ -60,6 +63,7 @@ pub enum DfPolicy {
 
 /// The flow label of an outer IPv6 header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FlowPolicy {
     /// This label, the lower 20 bits; 0 says nothing about the flows inside.
     Set(u32),

@@ -5,6 +5,7 @@ use super::number::SaType;
 
 /// Whose numbers a message has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Dialect {
     /// KAME, and NetBSD.
     Kame,

@@ -2,6 +2,7 @@ use core::fmt;
 
 /// What is wrong with a message, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PfkeyError {
     /// The octet where the header or extension begins that is wrong.
     pub offset: usize,

@@ -85,6 +85,7 @@ pub enum Extension<'a> {
 /// What a lifetime is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names say it
+#[non_exhaustive]
 pub enum LifetimeRole {
     Current,
     Hard,
@@ -107,6 +108,7 @@ pub struct Lifetime {
 
 /// Whose address it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum AddressRole {
     /// The source of an SA or policy.
     Source,
@@ -137,6 +139,7 @@ pub enum AddressRole {
 /// What a key, or a list of algorithms, is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names say it
+#[non_exhaustive]
 pub enum KeyRole {
     Authentication,
     Encryption,
@@ -174,6 +177,7 @@ pub struct Algorithms<'a> {
 
 /// One algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AlgorithmRow {
     /// Its number in the dialect.
     pub number: u8,

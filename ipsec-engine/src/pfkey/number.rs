@@ -90,6 +90,7 @@ impl fmt::Debug for MessageKind {
 
 /// The type of an SA. Its numbers differ between dialects: see [`Dialect::sa_type`](super::Dialect::sa_type).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SaType {
     /// Any.
     Unspecified,

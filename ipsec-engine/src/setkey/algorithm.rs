@@ -57,6 +57,7 @@ impl fmt::Debug for Key<'_> {
 
 /// A row of setkey's tables of algorithms: a name, the lengths of keys in bits, and what it is here, if it is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Algorithm<T: 'static> {
     /// The name.
     pub name: &'static str,
@@ -168,6 +169,7 @@ pub fn mac_name(algorithm: IntegrityAlgorithm) -> Option<&'static str> {
 
 /// A compression algorithm, option `-C`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compression {
     /// IPCOMP_OUI, which nobody has.
     Oui,

@@ -35,6 +35,7 @@ pub struct Loading {
 
 /// What HMAC-SHA2-256 is cut to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Sha2256 {
     /// RFC 4868.
     Bits128,

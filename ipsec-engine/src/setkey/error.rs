@@ -2,6 +2,7 @@ use core::fmt;
 
 /// What is wrong with a text, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SetkeyError<'a> {
     /// The line, from 1.
     pub line: u32,

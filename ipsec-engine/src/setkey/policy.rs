@@ -20,6 +20,7 @@ pub struct Range {
 
 /// The upper protocol of a selector, and what of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Upper {
     /// Any protocol.
     Any,
@@ -33,6 +34,7 @@ pub enum Upper {
 
 /// Which packets a policy is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Selector<'a> {
     /// Those from here to there.
     Flow {
@@ -49,6 +51,7 @@ pub enum Selector<'a> {
 
 /// `spdadd`, `spdupdate` and `spddelete`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PolicyStatement<'a> {
     /// Which packets.
     pub selector: Selector<'a>,

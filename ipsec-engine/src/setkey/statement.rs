@@ -72,6 +72,7 @@ pub struct Lifetimes {
 
 /// What ESP is padded with, option `-f`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Padding {
     /// 1, 2, 3 .., which RFC 4303 asks for.
     #[default]
@@ -95,6 +96,7 @@ pub struct SecurityContext<'a> {
 
 /// `add`: an SA with its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Add<'a> {
     /// Which SA.
     pub id: SaId,
@@ -131,6 +133,7 @@ pub struct Add<'a> {
 /// One statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant)] // there is no heap to put it on, and no need to keep it
+#[non_exhaustive]
 pub enum Statement<'a> {
     /// `add`.
     Add(Add<'a>),

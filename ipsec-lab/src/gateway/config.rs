@@ -148,6 +148,7 @@ impl Config {
             }
             Statement::SpdDump => print_policies(host),
             Statement::Exit => {}
+            _ => return Err("a statement that this tool does not know".into()),
         }
         Ok(())
     }
