@@ -1,0 +1,58 @@
+//! Odd ESP packets, authentic and wrong in one place each: numbers, IVs, plaintext and padding are arguments.
+//! `cargo run -p esp-core --example craft`; fuzz/GUIDE.md says what to do with them.
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)] // an example may end at the first surprise
+
+use esp_core::{Envelope, Inbound, Padding, seal_with};
+use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96, Parts, Suite};
+use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth, Spi};
+
+fn suite() -> impl Suite {
+    EncryptThenMac::new(Aes128Cbc::new(&[1; 16]), HmacSha1_96::new(&[2; 20]))
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let spi = Spi::new(0x1001)?;
+    let envelope = |number: u64, next_header| Envelope {
+        spi,
+        seq: Seq::new(number),
+        width: SeqWidth::Bits32,
+        next_header,
+        padding: Padding::MINIMAL,
+    };
+    let odd: [(&str, Vec<u8>); 7] = [
+        ("as it should be", sealed(&envelope(1, IpProto::UDP), b"payload")?),
+        ("the same number again", sealed(&envelope(1, IpProto::UDP), b"another")?),
+        ("number 0", sealed(&envelope(0, IpProto::UDP), b"payload")?),
+        ("a dummy", sealed(&envelope(2, IpProto::NO_NEXT), b"anything")?),
+        ("a pad length of 255", raw(3, &[[7; 14].as_slice(), &[255, 4]].concat())),
+        ("padding of zeros", raw(4, &[[7; 8].as_slice(), &[0, 0, 0, 0, 0, 0, 6, 4]].concat())),
+        ("one octet less", {
+            let mut cut = sealed(&envelope(5, IpProto::UDP), b"payload")?;
+            cut.pop();
+            cut
+        }),
+    ];
+    let mut receiver: Inbound<_> = Inbound::new(spi, suite(), SeqWidth::Bits32);
+    for (what, mut octets) in odd {
+        let text: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+        println!("{text}\n  {what}: {:?}", receiver.open(&mut PacketBuf::received(&mut octets)));
+    }
+    Ok(())
+}
+
+/// Sealed as the envelope says, whatever it says.
+fn sealed(envelope: &Envelope, payload: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    let mut frame = [0; 256];
+    frame[64..64 + payload.len()].copy_from_slice(payload);
+    let mut packet = PacketBuf::with_headroom(&mut frame, 64, payload.len())?;
+    seal_with(&suite(), envelope, &[9; 16], &mut packet)?;
+    Ok(packet.data().to_vec())
+}
+
+/// Any body at all, padding and trailer included, encrypted and authenticated.
+fn raw(number: u32, body: &[u8]) -> Vec<u8> {
+    let mut packet = [&0x1001u32.to_be_bytes()[..], &number.to_be_bytes(), &[9; 16], body, &[0; 12]].concat();
+    let mut parts = Parts::split(suite().layout(), &mut packet, None).unwrap();
+    suite().seal(&mut parts);
+    packet
+}
