@@ -62,6 +62,8 @@ mod group;
 #[cfg(feature = "_hmac")]
 mod hash;
 #[cfg(feature = "_hmac")]
+mod hashes;
+#[cfg(feature = "_hmac")]
 mod hmac;
 mod icv;
 mod key;
@@ -114,17 +116,17 @@ pub use gmac::{Aes128Gmac, Aes192Gmac, Aes256Gmac, AesGmac};
 #[cfg(feature = "_hmac")]
 pub use hash::Hash;
 #[cfg(feature = "hmac-md5")]
-pub use hash::Md5;
+pub use hashes::Md5;
 #[cfg(feature = "hmac-ripemd160")]
-pub use hash::Ripemd160;
+pub use hashes::Ripemd160;
 #[cfg(feature = "hmac-sha1")]
-pub use hash::Sha1;
+pub use hashes::Sha1;
 #[cfg(feature = "hmac-sha2-256")]
-pub use hash::Sha256;
+pub use hashes::Sha256;
 #[cfg(feature = "hmac-sha2-384")]
-pub use hash::Sha384;
+pub use hashes::Sha384;
 #[cfg(feature = "hmac-sha2-512")]
-pub use hash::Sha512;
+pub use hashes::Sha512;
 #[cfg(feature = "_hmac")]
 pub use hmac::HmacIcv;
 #[cfg(feature = "hmac-md5")]

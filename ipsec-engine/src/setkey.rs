@@ -11,6 +11,7 @@ mod lexer;
 mod names;
 mod policy;
 mod statement;
+mod terms;
 mod write;
 
 pub use algorithm::{Algorithm, Compression, Key, cipher_name, mac_name};
@@ -19,4 +20,5 @@ pub use apply::{ApplyError, Loading, Sha2256};
 pub use dump::{DumpPolicy, DumpSa};
 pub use error::{SetkeyError, SetkeyErrorKind};
 pub use policy::{PolicyStatement, Range, Selector, Upper};
-pub use statement::{Add, End, Family, Lifetimes, Padding, SaId, SaProtocol, SecurityContext, Statement, Statements};
+pub use statement::{Add, Lifetimes, Padding, Statement, Statements};
+pub use terms::{End, Family, SaId, SaProtocol, SecurityContext};

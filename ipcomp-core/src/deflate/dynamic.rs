@@ -1,7 +1,7 @@
 use super::bits::BitWriter;
 use super::code::{Bench, Code};
-use super::fixed::{FIXED_DISTANCES, FIXED_LITERALS};
 use super::matches::{Match, Positions, longest, word_at};
+use super::symbols::{FIXED_DISTANCES, FIXED_LITERALS, hold_match, hold_symbol};
 use super::tables::{CODE_LENGTH_ORDER, DISTANCES, END, LITERALS, distance_symbol, length_symbol};
 use crate::Compressor;
 
@@ -206,28 +206,6 @@ fn write_tokens(
     writer.flush()?;
     *outer = writer;
     Some(())
-}
-
-#[inline(always)]
-pub(super) fn hold_symbol(writer: &mut BitWriter<'_>, codes: &[u32], symbol: usize) {
-    let code = codes.get(symbol).copied().unwrap_or(0);
-    writer.hold(u64::from(code & 0xffff), code >> 16);
-}
-
-/// At most 15 + 5 + 15 + 13 bits.
-#[inline(always)]
-pub(super) fn hold_match(
-    writer: &mut BitWriter<'_>,
-    literals: &[u32; LITERALS],
-    distances: &[u32; DISTANCES],
-    found: Match,
-) {
-    let (symbol, extra, bits) = length_symbol(found.length);
-    hold_symbol(writer, literals, symbol);
-    writer.hold(extra, bits);
-    let (symbol, extra, bits) = distance_symbol(found.distance);
-    hold_symbol(writer, distances, symbol);
-    writer.hold(extra, bits);
 }
 
 /// How the codes of a dynamic block are told: their lengths as one sequence of symbols with runs, under a code of its own

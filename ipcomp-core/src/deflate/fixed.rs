@@ -1,7 +1,7 @@
 use super::bits::BitWriter;
-use super::dynamic::{hold_match, hold_symbol};
 use super::matches::{Positions, longest, word_at};
-use super::tables::{DISTANCES, END, LITERALS};
+use super::symbols::{FIXED_DISTANCES, FIXED_LITERALS, hold_match, hold_symbol};
+use super::tables::END;
 use crate::Compressor;
 
 /// The small deflater: one block of fixed codes, written as it is found. 2 KiB of state, for firmware; faster, and about a
@@ -60,41 +60,4 @@ impl Compressor for FixedDeflate {
         writer.flush()?;
         writer.finish()
     }
-}
-
-/// The fixed codes (RFC 1951 3.2.6), as `length << 16 | code` with the bits in the order they are sent.
-pub(super) const FIXED_LITERALS: [u32; LITERALS] = fixed_literals();
-pub(super) const FIXED_DISTANCES: [u32; DISTANCES] = fixed_distances();
-
-#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)] // evaluated by the compiler only
-const fn fixed_literals() -> [u32; LITERALS] {
-    let mut codes = [0; LITERALS];
-    let mut symbol = 0;
-    while symbol < LITERALS {
-        let s = symbol as u32;
-        codes[symbol] = match s {
-            0..=143 => code(0x30 + s, 8),
-            144..=255 => code(0x190 + s - 144, 9),
-            256..=279 => code(s - 256, 7),
-            _ => code(0xc0 + s - 280, 8),
-        };
-        symbol += 1;
-    }
-    codes
-}
-
-#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)] // evaluated by the compiler only
-const fn fixed_distances() -> [u32; DISTANCES] {
-    let mut codes = [0; DISTANCES];
-    let mut symbol = 0;
-    while symbol < DISTANCES {
-        codes[symbol] = code(symbol as u32, 5);
-        symbol += 1;
-    }
-    codes
-}
-
-#[allow(clippy::arithmetic_side_effects)] // evaluated by the compiler only
-const fn code(value: u32, length: u32) -> u32 {
-    (length << 16) | (value.reverse_bits() >> (32 - length))
 }

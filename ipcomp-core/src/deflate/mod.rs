@@ -6,6 +6,7 @@ mod code;
 mod dynamic;
 mod fixed;
 mod matches;
+mod symbols;
 mod tables;
 
 pub use dynamic::Deflate;

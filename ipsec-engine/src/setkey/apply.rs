@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 
 use super::algorithm::Compression;
 use super::policy::{PolicyStatement, Range, Selector, Upper};
-use super::statement::{self, Add, Padding, SaProtocol};
+use super::statement::{self, Add, Padding};
+use super::terms::SaProtocol;
 use crate::algorithms::AnyAlgorithms;
 use crate::lifetime::{Lifetimes, Limit};
 use crate::policy::{Mode, Policy};

@@ -4,7 +4,7 @@ use ipsec_packet::IpProto;
 
 use super::error::{SetkeyError, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
-use super::statement::{Family, SecurityContext, address, end, number, word, wrong};
+use super::terms::{self, Family, SecurityContext, address, by_name, end, flags, number, split_port, word, wrong};
 use crate::policy::{Action, Bundle, Direction, Ends, Level, Mode, Priority, Protocol, Request};
 
 /// Addresses with a common prefix, and a port.
@@ -67,12 +67,12 @@ pub struct PolicyStatement<'a> {
 
 /// What follows `spdadd` and its like, up to the semicolon.
 pub(super) fn statement<'a>(lexer: &mut Lexer<'a>, deletes: bool) -> Result<PolicyStatement<'a>, SetkeyError<'a>> {
-    let family = super::statement::flags(lexer)?;
+    let family = flags(lexer)?;
     let selector = selector(lexer, family)?;
     let mut option = word(lexer, "-P")?;
     let mut context = None;
     if option == "-ctx" {
-        context = Some(super::statement::context(lexer)?);
+        context = Some(terms::context(lexer)?);
         option = word(lexer, "-P")?;
     }
     if option != "-P" {
@@ -126,20 +126,6 @@ fn range<'a>(lexer: &mut Lexer<'a>, text: &'a str, family: Family) -> Result<Ran
             .ok_or(lexer.error(text, SetkeyErrorKind::Prefix))?,
     };
     Ok(Range { address, prefix, port })
-}
-
-/// Takes `[port]` off the end: a number, `any`, or a name.
-pub(super) fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
-    let Some((host, port)) = text.split_once(['[']) else { return Some((text, None)) };
-    let port = match port.strip_suffix(']')?.trim() {
-        "any" => None,
-        name => Some(by_name(super::names::PORTS, name).or_else(|| number(name))?),
-    };
-    Some((host.trim_end(), port))
-}
-
-fn by_name<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
-    table.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, found)| *found)
 }
 
 /// An upper protocol, and behind it, as a word of its own or after a comma, type and code of ICMP; or a GRE key.

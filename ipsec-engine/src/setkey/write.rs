@@ -5,7 +5,8 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use super::algorithm::Key;
 use super::policy::{PolicyStatement, Range, Selector, Upper};
-use super::statement::{Add, Padding, SaId, SaProtocol, SecurityContext, Statement};
+use super::statement::{Add, Padding, Statement};
+use super::terms::{SaId, SaProtocol, SecurityContext};
 use crate::policy::{Mode, Priority};
 
 impl fmt::Display for Statement<'_> {

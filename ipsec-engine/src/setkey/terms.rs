@@ -1,0 +1,217 @@
+//! What statements are made of: names, numbers, addresses with ports, SPIs.
+
+use core::net::IpAddr;
+use core::str::FromStr;
+
+use super::error::{SetkeyError, SetkeyErrorKind};
+use super::lexer::{Lexer, Token};
+
+/// The protocol of an SA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SaProtocol {
+    /// ESP (RFC 2406, 4303).
+    Esp,
+    /// ESP of RFC 1827.
+    EspOld,
+    /// ESP in UDP (RFC 3948).
+    EspUdp,
+    /// AH (RFC 2402, 4302).
+    Ah,
+    /// AH of RFC 1826.
+    AhOld,
+    /// IPComp.
+    Ipcomp,
+    /// TCP-MD5 (RFC 2385).
+    Tcp,
+}
+
+/// The family that addresses must be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Family {
+    /// Either.
+    #[default]
+    Any,
+    /// IPv4, option `-4`.
+    V4,
+    /// IPv6, option `-6`.
+    V6,
+}
+
+/// Which SA: its ends, protocol and SPI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SaId {
+    /// Where its packets come from, and the UDP port of ESP in UDP.
+    pub source: (IpAddr, Option<u16>),
+    /// Where they go.
+    pub destination: (IpAddr, Option<u16>),
+    /// Its protocol.
+    pub protocol: SaProtocol,
+    /// Its SPI, or the CPI of IPComp.
+    pub spi: u32,
+}
+
+/// A label for mandatory access control, option `-ctx`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecurityContext<'a> {
+    /// Its domain of interpretation.
+    pub doi: u32,
+    /// Its algorithm.
+    pub algorithm: u32,
+    /// The label.
+    pub context: &'a str,
+}
+
+/// An address, and a port where there is one.
+pub type End = (IpAddr, Option<u16>);
+
+/// What is wrong with a word: `kind`, unless it begins the next statement.
+pub(super) fn wrong<'a>(lexer: &Lexer<'a>, found: &'a str, kind: SetkeyErrorKind) -> SetkeyError<'a> {
+    let kind = if STATEMENTS.contains(&found) { SetkeyErrorKind::Expected(";") } else { kind };
+    lexer.error(found, kind)
+}
+
+/// The next word, which is `what`.
+pub(super) fn word<'a>(lexer: &mut Lexer<'a>, what: &'static str) -> Result<&'a str, SetkeyError<'a>> {
+    match lexer.next()? {
+        Token::Word(word) => Ok(word),
+        Token::Quoted(_) => Err(lexer.error("", SetkeyErrorKind::Expected(what))),
+        Token::Semicolon | Token::End => Err(lexer.error("", SetkeyErrorKind::Missing(what))),
+    }
+}
+
+/// The semicolon.
+pub(super) fn end<'a>(lexer: &mut Lexer<'a>) -> Result<(), SetkeyError<'a>> {
+    match lexer.next()? {
+        Token::Semicolon => Ok(()),
+        Token::Word(text) => Err(lexer.error(text, SetkeyErrorKind::Expected(";"))),
+        Token::Quoted(_) => Err(lexer.error("", SetkeyErrorKind::Expected(";"))),
+        Token::End => Err(lexer.error("", SetkeyErrorKind::Missing(";"))),
+    }
+}
+
+/// A number, decimal or hexadecimal behind 0x.
+pub(super) fn number<T: TryFrom<u64>>(text: &str) -> Option<T> {
+    let value = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?,
+        None => u64::from_str(text).ok().filter(|_| !text.starts_with('+'))?,
+    };
+    T::try_from(value).ok()
+}
+
+/// `-4`, `-6` and `-n`, alone or in one word; the last family counts.
+pub(super) fn flags<'a>(lexer: &mut Lexer<'a>) -> Result<Family, SetkeyError<'a>> {
+    let mut family = Family::Any;
+    while let Token::Word(word) = lexer.peek()? {
+        let letters = word.strip_prefix('-').filter(|letters| !letters.is_empty()).unwrap_or("?");
+        if !letters.bytes().all(|letter| matches!(letter, b'4' | b'6' | b'n')) {
+            break;
+        }
+        family = letters.bytes().fold(family, |family, letter| match letter {
+            b'4' => Family::V4,
+            b'6' => Family::V6,
+            _ => family,
+        });
+        lexer.next()?;
+    }
+    Ok(family)
+}
+
+pub(super) fn address(text: &str, family: Family) -> Option<IpAddr> {
+    // The interface of a link-local address is not looked at: engines know none.
+    let text = text.split_once(['%']).map_or(text, |(address, _)| address);
+    text.parse().ok().filter(|address: &IpAddr| match family {
+        Family::Any => true,
+        Family::V4 => address.is_ipv4(),
+        Family::V6 => address.is_ipv6(),
+    })
+}
+
+pub(super) fn hosts<'a>(lexer: &mut Lexer<'a>) -> Result<(End, End), SetkeyError<'a>> {
+    let family = flags(lexer)?;
+    let mut host = || {
+        let text = word(lexer, "an address")?;
+        let text = lexer.glue(text, |_, next| next.starts_with('['));
+        let (host, port) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
+        address(host, family).map(|address| (address, port)).ok_or(lexer.error(text, SetkeyErrorKind::Address))
+    };
+    let (source, destination) = (host()?, host()?);
+    if source.0.is_ipv4() == destination.0.is_ipv4() {
+        Ok((source, destination))
+    } else {
+        Err(lexer.error("", SetkeyErrorKind::Family))
+    }
+}
+
+pub(super) fn protocol<'a>(lexer: &mut Lexer<'a>) -> Result<SaProtocol, SetkeyError<'a>> {
+    let name = word(lexer, "a security protocol")?;
+    SaProtocol::by_name(name).ok_or(wrong(lexer, name, SetkeyErrorKind::Protocol))
+}
+
+pub(super) fn only_protocol<'a>(lexer: &mut Lexer<'a>) -> Result<Option<SaProtocol>, SetkeyError<'a>> {
+    let protocol = match lexer.peek()? {
+        Token::Semicolon | Token::End => None,
+        _ => Some(protocol(lexer)?),
+    };
+    end(lexer).map(|()| protocol)
+}
+
+pub(super) fn spi<'a>(lexer: &mut Lexer<'a>, protocol: SaProtocol) -> Result<u32, SetkeyError<'a>> {
+    let text = word(lexer, "an SPI")?;
+    let most = if protocol == SaProtocol::Ipcomp { 0xffff } else { u32::MAX };
+    number(text).filter(|spi| *spi <= most).ok_or(lexer.error(text, SetkeyErrorKind::Spi))
+}
+
+/// What follows `-ctx`.
+pub(super) fn context<'a>(lexer: &mut Lexer<'a>) -> Result<SecurityContext<'a>, SetkeyError<'a>> {
+    let (doi, algorithm) = (argument(lexer)?, argument(lexer)?);
+    match lexer.next()? {
+        Token::Quoted(context) => Ok(SecurityContext { doi, algorithm, context }),
+        _ => Err(lexer.error("", SetkeyErrorKind::Missing("a quoted context"))),
+    }
+}
+
+pub(super) fn natt_end<'a>(lexer: &mut Lexer<'a>) -> Result<End, SetkeyError<'a>> {
+    let text = word(lexer, "an address")?;
+    let text = lexer.glue(text, |_, next| next.starts_with('['));
+    let (host, port) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
+    let host = address(host, Family::Any).ok_or(lexer.error(text, SetkeyErrorKind::Address))?;
+    Ok((host, port))
+}
+
+pub(super) fn argument<'a, T: TryFrom<u64>>(lexer: &mut Lexer<'a>) -> Result<T, SetkeyError<'a>> {
+    let text = word(lexer, "a number")?;
+    number(text).ok_or(lexer.error(text, SetkeyErrorKind::Number))
+}
+
+/// Takes `[port]` off the end: a number, `any`, or a name.
+pub(super) fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
+    let Some((host, port)) = text.split_once(['[']) else { return Some((text, None)) };
+    let port = match port.strip_suffix(']')?.trim() {
+        "any" => None,
+        name => Some(by_name(super::names::PORTS, name).or_else(|| number(name))?),
+    };
+    Some((host.trim_end(), port))
+}
+
+/// Words that begin statements: where one stands in the middle of another, a semicolon is missing.
+pub(super) const STATEMENTS: &[&str] = &[
+    "add",
+    "update",
+    "delete",
+    "get",
+    "deleteall",
+    "flush",
+    "dump",
+    "spdadd",
+    "spdupdate",
+    "spddelete",
+    "spdflush",
+    "spddump",
+    "exit",
+    "quit",
+    "bye",
+];
+
+pub(super) fn by_name<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
+    table.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, found)| *found)
+}
