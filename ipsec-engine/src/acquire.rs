@@ -1,11 +1,29 @@
 //! SAs that were asked for: each once in a while, however many packets want it.
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use heapless::Vec;
+use ipsec_packet::Flow;
 
-use crate::event::Acquire;
-use crate::policy::PolicyId;
+use crate::policy::{PolicyId, Request};
+
+/// An SA that is needed and not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acquire {
+    /// The policy that asks for it.
+    pub policy: PolicyId,
+    /// Which of its transforms has none.
+    pub request: Request,
+    /// Where the packets of the SA would come from; `None` where key exchange has to find out.
+    pub source: Option<IpAddr>,
+    /// Where they would go.
+    pub destination: Option<IpAddr>,
+    /// The request number that the SA must have; 0 for any.
+    pub request_id: u32,
+    /// The packet that asked.
+    pub flow: Flow,
+}
 
 /// How many are remembered at a time.
 const ASKED: usize = 8;

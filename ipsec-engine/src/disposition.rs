@@ -5,8 +5,8 @@ use esp_core::{OpenError, SealError};
 use ipcomp_core::DecompressError;
 use ipsec_packet::{BeetError, IpError, Replay, TunnelError, UdpError};
 
+use crate::acquire::Acquire;
 use crate::counters::Counter;
-use crate::event::Acquire;
 
 /// What is to be done with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,28 +2,9 @@ use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
-use ipsec_packet::Flow;
-
+use crate::acquire::Acquire;
 use crate::disposition::Reason;
-use crate::policy::{PolicyId, Request};
 use crate::sa::SaKey;
-
-/// An SA that is needed and not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Acquire {
-    /// The policy that asks for it.
-    pub policy: PolicyId,
-    /// Which of its transforms has none.
-    pub request: Request,
-    /// Where the packets of the SA would come from; `None` where key exchange has to find out.
-    pub source: Option<IpAddr>,
-    /// Where they would go.
-    pub destination: Option<IpAddr>,
-    /// The request number that the SA must have; 0 for any.
-    pub request_id: u32,
-    /// The packet that asked.
-    pub flow: Flow,
-}
 
 /// What whoever manages keys has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -72,13 +72,14 @@ pub mod setkey;
 mod spd;
 mod window;
 
+pub use acquire::Acquire;
 #[cfg(feature = "any")]
 pub use algorithms::AnyAlgorithms;
 pub use algorithms::{Algorithms, Never};
 pub use counters::{Counter, Counters, View};
 pub use disposition::{BadPayload, Disposition, Reason};
 pub use engine::{DefaultLevel, Engine, SaView, Settings, Unmatched};
-pub use event::{Acquire, Audit, Event};
+pub use event::{Audit, Event};
 
 pub use lifetime::{Lifetimes, Limit, Usage};
 pub use open::Taken;

@@ -7,11 +7,11 @@ use ah_core::SignError;
 use esp_core::{IvSource, SealError};
 use ipsec_packet::{Flow, Ip, PacketBuf};
 
+use crate::acquire::Acquire;
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::disposition::{Disposition, Reason};
 use crate::engine::{DefaultLevel, Engine, Seen};
-use crate::event::Acquire;
 use crate::policy::{Action, Bundle, Direction, Level, Mode, PolicyId, Protocol, Request};
 use crate::protect::{Plan, Wrapping, mode_of, protect};
 use crate::sa::{Sa, Way};
