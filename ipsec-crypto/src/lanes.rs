@@ -102,7 +102,7 @@ const fn bits_of(words: usize) -> u32 {
 #[inline(always)]
 fn hash<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, texts: &[Text<'_>], hashed: &mut [[u32; N]]) {
     let mut waiting = texts.iter().zip(hashed);
-    let mut lanes: Vec<Lane<'_, H, N>, LANES> = Vec::new();
+    let mut lanes: Vec<Lane<'_, H>, LANES> = Vec::new();
     loop {
         for (text, state) in waiting.by_ref().take(LANES.saturating_sub(lanes.len())) {
             let _ = lanes.push(Lane { blocks: Blocks::of(*text), at: 0, state }); // there is room
@@ -130,20 +130,20 @@ fn hash<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, texts: &[Text<'_>], ha
 }
 
 /// A text on its way.
-struct Lane<'t, H: LaneHash<N>, const N: usize> {
+struct Lane<'t, H: Hash> {
     blocks: Blocks<'t, H>,
     at: usize,
-    state: &'t mut [u32; N],
+    state: &'t mut H::State,
 }
 
-impl<H: LaneHash<N>, const N: usize> Lane<'_, H, N> {
+impl<H: Hash> Lane<'_, H> {
     #[inline(always)]
     fn left(&self) -> usize {
         self.blocks.whole.len().saturating_add(self.blocks.end().len()).saturating_sub(self.at)
     }
 
     #[inline(always)]
-    fn get(&self, step: usize) -> Option<&[u8; BLOCK]> {
+    fn get(&self, step: usize) -> Option<&H::Block> {
         let at = self.at.saturating_add(step);
         match at.checked_sub(self.blocks.whole.len()) {
             None => self.blocks.whole.get(at),
