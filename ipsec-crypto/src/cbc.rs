@@ -68,9 +68,7 @@ fn unchain<B: BlockCipherDecBackend>(backend: &B, chain: &mut Block<B>, group: &
     backend.decrypt_par_blocks((&mut plain).into());
     if let Some((first, others)) = plain.split_first_mut() {
         xor(first, chain);
-        for (to, before) in others.iter_mut().zip(&*group) {
-            xor(to, before);
-        }
+        others.iter_mut().zip(&*group).for_each(|(to, before)| xor(to, before));
     }
     group.last().into_iter().for_each(|last| chain.clone_from(last));
     group.clone_from(&plain);
@@ -217,7 +215,5 @@ fn encrypt_all<B: BlockCipherEncBackend>(backend: &B, blocks: &mut [Block<B>]) {
 
 #[inline(always)]
 fn xor<N: ArraySize>(to: &mut Array<u8, N>, from: &Array<u8, N>) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to ^= *from;
-    }
+    to.iter_mut().zip(from).for_each(|(to, from)| *to ^= *from);
 }
