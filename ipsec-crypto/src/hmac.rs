@@ -58,7 +58,9 @@ impl<H: Hash, const ICV: usize, const KEY: usize> HmacIcv<H, ICV, KEY> {
         if key.len() > block.as_ref().len() {
             let mut hash = Running::<H>::from(H::START);
             hash.absorb(key);
-            H::write(&hash.finish(0), block.as_mut().get_mut(..H::OUTPUT).unwrap_or_default());
+            H::write(hash.finish(0), block.as_mut().get_mut(..H::OUTPUT).unwrap_or_default());
+            hash.state.zeroize();
+            hash.begun.zeroize();
         } else {
             put(block.as_mut(), key);
         }
@@ -77,8 +79,8 @@ impl<H: Hash, const ICV: usize, const KEY: usize> HmacIcv<H, ICV, KEY> {
     /// The outer hash, of a block of key and one of what the inner gave.
     #[cfg_attr(not(feature = "small"), inline(always))]
     #[cfg_attr(feature = "small", inline(never))] // its stack is not in use while the text is hashed
-    fn finish(&self, inner: Running<H>) -> Tag {
-        self.around(&inner.finish(1))
+    fn finish(&self, mut inner: Running<H>) -> Tag {
+        self.around(inner.finish(1))
     }
 
     #[inline(always)]
@@ -86,7 +88,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> HmacIcv<H, ICV, KEY> {
         let mut outer = Running::<H>::from(self.outer);
         (outer.filled, outer.hashed) = (H::OUTPUT, H::OUTPUT);
         H::write(inner, outer.begun.as_mut().get_mut(..H::OUTPUT).unwrap_or_default());
-        Tag::of::<H>(&outer.finish(1), ICV)
+        Tag::of::<H>(outer.finish(1), ICV)
     }
 }
 
@@ -183,7 +185,7 @@ impl<H: Hash> Running<H> {
 
     /// Pads, with the length of the text and of the blocks in front of it (RFC 6234 4, RFC 1321 3.1, 3.2).
     #[inline(always)]
-    fn finish(mut self, before: usize) -> H::State {
+    fn finish(&mut self, before: usize) -> &H::State {
         let block = self.begun.as_ref().len();
         self.begun.as_mut().iter_mut().skip(self.filled).take(1).for_each(|end| *end = 0x80);
         if self.filled >= block.saturating_sub(H::LENGTH) {
@@ -192,6 +194,6 @@ impl<H: Hash> Running<H> {
         }
         write_length::<H>(self.begun.as_mut(), self.hashed.saturating_add(before.saturating_mul(block)));
         H::compress(&mut self.state, &[self.begun]);
-        self.state
+        &self.state
     }
 }

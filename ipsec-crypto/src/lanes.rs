@@ -6,7 +6,6 @@ use heapless::Vec;
 use crate::blocks::Blocks;
 use crate::hash::Hash;
 use crate::{Tag, Text};
-
 use words::columns;
 
 #[cfg(feature = "hmac-md5")]
@@ -89,12 +88,12 @@ fn around<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, outer: &[u32; N], in
     core::array::from_fn(|lane| get(&states, lane))
 }
 
-/// The length in bits of a block of key and a hash of so many words.
+/// The length in bits of a block of key and a hash of 4, 5 or 8 words.
 const fn bits_of(words: usize) -> u32 {
     match words {
-        4 => 640,
-        5 => 672,
-        _ => 768,
+        4 => 512 + 128,
+        5 => 512 + 160,
+        _ => 512 + 256,
     }
 }
 
