@@ -10,15 +10,13 @@
 //! use ike_v1::{Cookies, IvChain, Nonces, Protection, Skeyid, plaintext};
 //! use ipsec_crypto::{CipherAlgorithm, HashFunction};
 //!
-//! let cookies = Cookies { initiator: [1; 8], responder: [2; 8] };
-//! let nonces = Nonces { initiator: &[3; 16], responder: &[4; 16] };
-//! let skeyid = Skeyid::pre_shared_key(HashFunction::Sha1.prf(), b"secret", &nonces);
-//! let keys = skeyid.derive(&[5; 128], &cookies);
+//! let (cookies, nonces) = (Cookies { initiator: [1; 8], responder: [2; 8] }, Nonces { initiator: &[3; 16], responder: &[4; 16] });
+//! let keys = Skeyid::pre_shared_key(HashFunction::Sha1.prf(), b"secret", &nonces).derive(&[5; 128], &cookies);
 //! let ka = keys.cipher_key(CipherAlgorithm::AesCbc, 32)?; // longer than SKEYID_e: expanded
 //! let protection = Protection::new(CipherAlgorithm::AesCbc, ka.expose(), HashFunction::Sha1)?;
 //! let chain: IvChain = protection.phase_1(&[6; 128], &[7; 128]);
 //!
-//! let mut buf = [0; 128];
+//! # let mut buf = [0; 128];
 //! let mut writer = MessageWriter::new(&mut buf, &Header::new([1; 8], [2; 8], ExchangeKind::MAIN, 0))?;
 //! writer.bytes(PayloadKind::HASH, &[8; 20])?;
 //! let message = writer.finish_padded(protection.block())?;

@@ -101,15 +101,6 @@ pub enum InstallError<A: Algorithms> {
     Full(Sa<A>),
 }
 
-impl<A: Algorithms> InstallError<A> {
-    /// The SA.
-    pub fn into_sa(self) -> Sa<A> {
-        match self {
-            Self::Exists(sa) | Self::Full(sa) => sa,
-        }
-    }
-}
-
 impl<A: Algorithms> fmt::Display for InstallError<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
