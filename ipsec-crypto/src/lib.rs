@@ -67,7 +67,12 @@ mod hashes;
 mod hmac;
 mod icv;
 mod key;
-#[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
+#[cfg(all(
+    feature = "simd",
+    any(feature = "hmac-md5", feature = "hmac-sha1", feature = "hmac-sha2-256"),
+    target_arch = "x86_64",
+    not(target_os = "none")
+))]
 mod lanes;
 #[cfg(any(feature = "aes-gcm", feature = "aes-ccm", feature = "chacha20-poly1305"))]
 mod nonce;
