@@ -5,7 +5,7 @@
 mod packets;
 
 use ah_core::{MutableError, Profile, SignError, TosRule, VerifyError};
-use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm as I};
+use ipsec_crypto::{AnySuite, CipherAlgorithm, HmacSha1_96, Icv, IntegrityAlgorithm as I};
 use ipsec_packet::{
     DestinationOptions, IpError, IpProto, PacketBuf, SeqWidth, Spi, close_gap, locate, placement, set_length,
 };
@@ -477,4 +477,23 @@ fn a14_the_high_half_counts_for_every_algorithm_whether_numbers_are_reserved_or_
             assert!(a != b && b != c && a != c, "{algorithm}: the high half does not count");
         }
     }
+}
+
+//= RFC 4302 2.3/2
+#[test]
+fn the_reserved_field_is_covered_and_otherwise_ignored() {
+    let plain = ipv4(&mut Random(71), &[], 40);
+    let wire = sa(Profile::RFC).signed(&plain);
+    let mut reserved = wire.clone();
+    reserved[22..24].copy_from_slice(&[0, 7]);
+    assert_eq!(sa(Profile::RFC).verified(&reserved), Err(VerifyError::Forged), "it is under the icv");
+    let mac = HmacSha1_96::from_slice(&sa(Profile::RFC).integrity.1).unwrap();
+    let mut covered = reserved.clone();
+    covered[1] = 0;
+    covered[6..8].fill(0);
+    covered[8] = 0;
+    covered[10..12].fill(0);
+    covered[32..44].fill(0);
+    reserved[32..44].copy_from_slice(mac.compute(&[&covered]).as_slice());
+    assert_eq!(sa(Profile::RFC).verified(&reserved), Ok(plain), "and nothing else");
 }

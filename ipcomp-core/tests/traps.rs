@@ -373,3 +373,39 @@ fn refusals_of_packets_say_what_is_wrong() {
     let room = DecompressError::<InflateError>::NoRoom(NoRoom::Back { needed: 9, available: 1 });
     assert_eq!(room.to_string(), "no room behind the packet: 9 octets needed, 1 there");
 }
+
+//= RFC 3173 3.3/2
+#[test]
+fn flags_are_ignored_whatever_they_are() {
+    let text = [b'a'; 400];
+    let mut bytes = buffer(&text, 800);
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 400).unwrap();
+    compress(&mut packet, IpProto::UDP, Cpi::DEFLATE, &mut Deflate::new()).unwrap();
+    for flags in [1, 0x80, 0xff] {
+        let mut octets = packet.data().to_vec();
+        octets[1] = flags;
+        octets.resize(octets.len() + 800, 0);
+        let mut flagged = PacketBuf::with_headroom(&mut octets, 0, packet.len()).unwrap();
+        assert_eq!(decompress(&mut flagged, Cpi::DEFLATE, &mut Inflate::new()), Ok(IpProto::UDP));
+        assert_eq!(flagged.data(), text);
+    }
+}
+
+//= RFC 3173 2.2/2
+#[test]
+fn what_does_not_compress_is_given_up_early() {
+    struct Counted<C>(C, usize);
+    impl<C: Compressor> Compressor for Counted<C> {
+        fn compress(&mut self, input: &[u8], out: &mut [u8]) -> Option<usize> {
+            let done = self.0.compress(input, out);
+            self.1 = out.iter().rposition(|octet| *octet != 0xee).map_or(0, |last| last + 1);
+            done
+        }
+    }
+    let mut deflate = Counted(Deflate::new(), 0);
+    let mut bytes = buffer(&noise(1400), 1400);
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 1400).unwrap();
+    let done = compress(&mut packet, IpProto::UDP, Cpi::DEFLATE, &mut deflate);
+    assert_eq!(done, Ok(Compression::NotWorthwhile));
+    assert!(deflate.1 < 700, "{} octets were written", deflate.1);
+}

@@ -70,7 +70,7 @@ fn transport_mode_in_udp() {
     }
 }
 
-//= RFC 3948 2.3/5
+//= RFC 3948 2.3/3, 2.3/5, 4/1
 #[test]
 fn ike_keep_alives_and_runts_beside_esp() {
     let (_, mut b) = natted_tunnel();
@@ -89,7 +89,11 @@ fn ike_keep_alives_and_runts_beside_esp() {
         let packet = udp(A, B, 4500, to, payload);
         assert_eq!(b.receive(&packet), (expected, packet), "port {to}, {} octets", payload.len());
     }
-    assert_eq!(count(&b, Way::In, Counter::KeepAlive), 2);
+    let mut summed = udp(A, B, 4500, 4500, &[0xff]);
+    summed[26..28].copy_from_slice(&[0x12, 0x34]);
+    assert_eq!(b.receive(&summed).0, discarded(Reason::KeepAlive), "with a checksum, too");
+    assert_eq!(count(&b, Way::In, Counter::KeepAlive), 3);
+    assert_eq!(b.engine.poll_event(), None, "nothing follows from a keep-alive");
     assert!(b.engine.poll_audit().is_some_and(|audit| audit.spi == Some(0x0707_0707)));
 }
 

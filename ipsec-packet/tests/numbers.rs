@@ -21,11 +21,13 @@ fn a_counter_is_moved_to_the_last_number_and_not_beyond() {
     assert_eq!(counter.import(&state(7)), Err(StateError::GoesBack { held: 0xffff_ffff, offered: 7 }));
 }
 
+//= RFC 3948 1/3
 #[test]
 fn an_spi_on_the_wire_and_on_paper() {
     let spi = Spi::new(0x0001_0203).unwrap();
     assert_eq!(spi.to_be_bytes(), [0, 1, 2, 3]);
     assert_eq!((format!("{spi}"), format!("{spi:?}")), ("0x00010203".into(), "0x00010203".into()));
+    assert_eq!(Spi::new(0), Err(ReservedSpi(0)));
     assert_eq!(Spi::new(255), Err(ReservedSpi(255)));
     assert_eq!(ReservedSpi(255).to_string(), "spi 255 is reserved");
 }
