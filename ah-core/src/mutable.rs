@@ -9,7 +9,7 @@ use crate::{Ipv6Options, Profile, TosRule};
 
 const ZEROS: [u8; 256] = [0; 256];
 
-/// Passes to `absorb`, piece by piece, what the first `at` octets of a packet count as for the ICV. The pieces add up to
+/// Passes to `absorb`, piece by piece, what the first `at` octets of a packet count as for the ICV (RFC 4302 3.3.3.1). The pieces add up to
 /// `at` octets, less any IPv6 fragment header; nothing is copied and nothing is changed.
 ///
 /// # Errors
@@ -57,7 +57,7 @@ fn ipv4(ip: &Ipv4<'_>, profile: Profile, absorb: &mut dyn FnMut(&[u8])) -> Resul
     Ok(())
 }
 
-/// Whether an option counts for the ICV.
+/// Whether an option counts for the ICV (RFC 4302 appendix A1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutability {
     /// It counts as it is.
@@ -378,7 +378,7 @@ fn absorb_zeros(mut count: usize, absorb: &mut dyn FnMut(&[u8])) {
     }
 }
 
-/// Headers whose mutable fields cannot be told from the others.
+/// Headers whose mutable fields cannot be told from the others (RFC 4302 3.3.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MutableError {

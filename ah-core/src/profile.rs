@@ -1,6 +1,6 @@
 use crate::header::HEADER;
 
-/// What peers disagree about. A profile changes both what is sent and what is accepted, except where it says otherwise.
+/// What peers disagree about (RFC 4302 2.6, 3.3.3.1). A profile changes both what is sent and what is accepted, except where it says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
     pub(crate) align_v4: usize,
@@ -10,7 +10,7 @@ pub struct Profile {
     pub(crate) tos: TosRule,
 }
 
-/// What counts for the ICV of an IPv6 option that may change on the way.
+/// What counts for the ICV of an IPv6 option that may change on the way (RFC 4302 3.3.3.1.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ipv6Options {
@@ -20,7 +20,7 @@ pub enum Ipv6Options {
     WholeZeroed,
 }
 
-/// Whether the TOS octet of IPv4 counts for the ICV.
+/// Whether the TOS octet of IPv4 counts for the ICV (RFC 4302 3.3.3.1.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TosRule {
@@ -54,13 +54,13 @@ impl Profile {
     /// KAME: RFC rules, but no alignment to 8 on IPv6.
     pub const KAME: Self = Self { align_v6: 4, ..Self::RFC };
 
-    /// With this treatment of the TOS octet.
+    /// With this treatment of the TOS octet (RFC 4302 3.3.3.1.1.1).
     #[must_use]
     pub const fn with_tos(self, tos: TosRule) -> Self {
         Self { tos, ..self }
     }
 
-    /// Accepting only headers padded as this profile pads them, as OpenBSD does.
+    /// Accepting only headers padded as this profile pads them, as OpenBSD does (RFC 4302 3.3.3.2.1).
     #[must_use]
     pub const fn strict_length(self) -> Self {
         Self { strict_length: true, ..self }

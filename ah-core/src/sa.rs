@@ -6,7 +6,7 @@ use ipsec_packet::{
 use crate::verify::{authenticate, find, strip};
 use crate::{Envelope, Profile, SignError, Verified, VerifyError, overhead, sign_with};
 
-/// The sending half of an SA: an integrity algorithm and the counter that never repeats under its key.
+/// The sending half of an SA: an integrity algorithm and the counter that never repeats under its key (RFC 4302 3.3).
 #[derive(Debug)]
 pub struct Outbound<I> {
     spi: Spi,
@@ -24,12 +24,12 @@ impl<I: AhIntegrity> Outbound<I> {
         Self { spi, integrity, counter, profile, options: DestinationOptions::Protected }
     }
 
-    /// Puts AH in front of destination options, or behind them.
+    /// Puts AH in front of destination options, or behind them (RFC 4302 3.1.1).
     pub const fn set_destination_options(&mut self, options: DestinationOptions) {
         self.options = options;
     }
 
-    /// Octets that signing adds to a packet of this IP version: the headroom it needs.
+    /// Octets that signing adds to a packet of this IP version: the headroom it needs (RFC 4302 2).
     pub fn overhead(&self, version: u8) -> usize {
         overhead(&self.integrity, self.profile, version)
     }
@@ -53,7 +53,7 @@ impl<I: AhIntegrity> Outbound<I> {
     }
 
     /// Takes `n` numbers for somebody else to sign with [`sign_with`], [`integrity`](Self::integrity) and
-    /// [`profile`](Self::profile). With AES-GMAC the number must be the IV there, too: `seq.get().to_be_bytes()`.
+    /// [`profile`](Self::profile; RFC 4302 3.3.2). With AES-GMAC the number must be the IV there, too: `seq.get().to_be_bytes()`.
     ///
     /// # Errors
     /// [`SignError::SequenceExhausted`] when fewer are left; none is taken.
@@ -81,7 +81,7 @@ impl<I: AhIntegrity> Outbound<I> {
         &self.counter
     }
 
-    /// Moves the counter on to an exported one. After a crash only a state exported ahead is sure to repeat nothing: see
+    /// Moves the counter on to an exported one (RFC 4302 3.3.2). After a crash only a state exported ahead is sure to repeat nothing: see
     /// [`SeqCounter::export_ahead`].
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl<I: AhIntegrity> Outbound<I> {
     }
 }
 
-/// The receiving half of an SA: an integrity algorithm and the window that remembers what was received.
+/// The receiving half of an SA: an integrity algorithm and the window that remembers what was received (RFC 4302 3.4).
 //= RFC 4302 3.4.3/9
 #[derive(Debug)]
 pub struct Inbound<I, W = ReplayWindow<2>> {
@@ -110,7 +110,7 @@ impl<I: AhIntegrity> Inbound<I> {
 }
 
 impl<I, W> Inbound<I, W> {
-    /// An SA with a window of its own size or start, or [`ipsec_packet::NoReplay`].
+    /// An SA with a window of its own size or start, or [`ipsec_packet::NoReplay`] (RFC 4302 3.4.3).
     //= RFC 4302 3.4.3/1
     pub const fn with_window(spi: Spi, integrity: I, width: SeqWidth, profile: Profile, window: W) -> Self {
         Self { spi, integrity, width, profile, window }

@@ -11,7 +11,7 @@ use zerocopy::byteorder::network_endian::U32;
 use crate::header::{HEADER, Header};
 use crate::{MutableError, Profile, immutable_view};
 
-/// What the header of one packet says.
+/// What the header of one packet says (RFC 4302 2).
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope {
     /// The SA.
@@ -26,7 +26,7 @@ pub struct Envelope {
     pub options: DestinationOptions,
 }
 
-/// Octets that signing adds to a packet of this IP version: the headroom it needs.
+/// Octets that signing adds to a packet of this IP version: the headroom it needs (RFC 4302 2).
 pub fn overhead(integrity: &impl AhIntegrity, profile: Profile, version: u8) -> usize {
     profile.header_len(version, integrity.field_len())
 }
@@ -126,7 +126,7 @@ pub(crate) fn icv<I: AhIntegrity>(
 
 const ZEROS: [u8; ipsec_crypto::MAX_ICV] = [0; ipsec_crypto::MAX_ICV];
 
-/// Why a packet was not signed.
+/// Why a packet was not signed (RFC 4302 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SignError {

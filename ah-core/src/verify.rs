@@ -8,7 +8,7 @@ use crate::header::{HEADER, Header};
 use crate::sign::icv;
 use crate::{MutableError, Profile};
 
-/// What a verified packet says.
+/// What a verified packet says (RFC 4302 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
@@ -34,7 +34,7 @@ pub(crate) fn find(packet: &[u8]) -> Result<Found, VerifyError> {
     Ok(Found { place, header })
 }
 
-/// Reads SPI and the low half of the number of the outermost AH, to find its SA or to show it.
+/// Reads SPI and the low half of the number of the outermost AH, to find its SA or to show it (RFC 4302 2.4, 2.5).
 ///
 /// # Errors
 /// [`VerifyError::Ip`] when there is none, [`VerifyError::TooShort`] when it is cut off.
@@ -42,7 +42,7 @@ pub fn peek(packet: &[u8]) -> Result<(u32, u32), VerifyError> {
     find(packet).map(|Found { header, .. }| (header.spi.get(), header.seq.get()))
 }
 
-/// Verifies the outermost AH of a packet and takes it off in place; lengths and checksum of the IP header follow.
+/// Verifies the outermost AH of a packet and takes it off in place; lengths and checksum of the IP header follow (RFC 4302 3.4.4).
 ///
 /// Pure: the caller answers for the number, its high half included, and for the replay window. [`crate::Inbound`] keeps
 /// both. The IPv4 header checksum of the received packet belongs to the IP layer and is not looked at.
@@ -94,7 +94,7 @@ pub(crate) fn strip(found: &Found, seq: Seq, packet: &mut PacketBuf<'_>) -> Resu
     Ok(Verified { next_header, seq })
 }
 
-/// Why a packet was not verified.
+/// Why a packet was not verified (RFC 4302 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VerifyError {

@@ -9,7 +9,7 @@ use crate::{Inbound, IvSource, OpenError, Opened, Outbound, SealError};
 /// Packets that are sealed at once: of more, the first so many, then the next.
 const AT_ONCE: usize = 32;
 
-/// A packet to be sealed with others.
+/// A packet to be sealed with others (RFC 4303 3.3).
 #[derive(Debug)]
 pub struct SealSlot<'b> {
     /// The payload, and then the ESP packet.
@@ -27,7 +27,7 @@ impl<'b> SealSlot<'b> {
     }
 }
 
-/// A packet to be opened with others.
+/// A packet to be opened with others (RFC 4303 3.4).
 #[derive(Debug)]
 pub struct OpenSlot<'b> {
     /// The ESP packet, and then the payload.
@@ -45,7 +45,7 @@ impl<'b> OpenSlot<'b> {
 
 impl<S: Suite> Outbound<S> {
     /// Seals packets in place, under the next numbers in their order, and says how many it could: octet for octet what
-    /// [`seal`](Self::seal) makes of one after the other. Packets without an outcome are meant; those with one stay as they
+    /// [`seal`](Self::seal) makes of one after the other (RFC 4303 3.3). Packets without an outcome are meant; those with one stay as they
     /// are. A slot that is refused takes no number.
     ///
     /// What is gained is time: CBC, which waits for each block before the next, goes through many packets side by side.
@@ -69,7 +69,7 @@ impl<S: Suite> Outbound<S> {
 
 impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     /// Opens packets in place, in their order, and says how many it could: what [`open`](Self::open) does with one after the
-    /// other. Packets without an outcome are meant.
+    /// other (RFC 4303 3.4). Packets without an outcome are meant.
     ///
     /// What is gained is time: the ICVs of many packets are computed side by side. A number that turns out to be another than the window let
     /// foresee, because of what else is in the batch, has its ICV computed again.

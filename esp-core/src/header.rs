@@ -11,7 +11,7 @@ use ipsec_packet::TooShort;
 //= RFC 4303 2.3/3
 pub(crate) const HEADER: usize = 8;
 
-/// What anyone can read of an ESP packet without a key.
+/// What anyone can read of an ESP packet without a key (RFC 4303 2.1, 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Peek {
@@ -23,7 +23,7 @@ pub struct Peek {
     pub len: usize,
 }
 
-/// Reads SPI and sequence number of a packet that begins with the ESP header, to find its SA or to show it.
+/// Reads SPI and sequence number of a packet that begins with the ESP header, to find its SA or to show it (RFC 4303 2.1, 2.2).
 ///
 /// # Errors
 /// [`TooShort`] below 8 octets.

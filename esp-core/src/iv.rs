@@ -8,7 +8,7 @@ use rand_core::CryptoRng;
 /// Suites whose IVs must be unique instead (CTR, GCM, CCM, ChaCha20) do not ask: [`crate::Outbound`] gives them the
 /// sequence number, which never repeats under one key.
 pub trait IvSource {
-    /// Fills the IV of the packet with this number.
+    /// Fills the IV of the packet with this number (RFC 4303 2.3).
     fn fill(&mut self, seq: Seq, iv: &mut [u8]);
 }
 
@@ -18,7 +18,7 @@ impl<F: FnMut(Seq, &mut [u8])> IvSource for F {
     }
 }
 
-/// IVs from a random source.
+/// IVs from a random source (RFC 3602 3).
 #[derive(Debug)]
 pub struct RngIv<R>(pub R);
 

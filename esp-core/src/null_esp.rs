@@ -4,7 +4,7 @@ use ipsec_packet::IpProto;
 
 use crate::header::HEADER;
 
-/// What an ESP packet looks like from outside.
+/// What an ESP packet looks like from outside (RFC 5879 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NullEsp {

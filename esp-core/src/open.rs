@@ -7,7 +7,7 @@ use crate::PadCheck;
 use crate::header::HEADER;
 use crate::seal::high_half;
 
-/// What an opened packet says.
+/// What an opened packet says (RFC 4303 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Opened {
@@ -91,7 +91,7 @@ pub(crate) fn strip(
     Ok(Opened { next_header: IpProto(next_header), seq, pad_len })
 }
 
-/// Why a packet was not opened.
+/// Why a packet was not opened (RFC 4303 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenError {

@@ -9,17 +9,17 @@ pub struct Padding {
 }
 
 impl Padding {
-    /// The least the suite needs.
+    /// The least the suite needs (RFC 4303 2.4).
     pub const MINIMAL: Self = Self { boundary: 0, at_least: 0, payload_to: 0 };
 
-    /// To a longer boundary than the suite's: the next power of two from `octets`, at most 128.
+    /// To a longer boundary than the suite's: the next power of two from `octets`, at most 128 (RFC 4303 2.4).
     #[must_use]
     pub const fn to_boundary(self, octets: u8) -> Self {
         let octets = if octets > 128 { 128 } else { octets };
         Self { boundary: (octets as usize).next_power_of_two(), ..self }
     }
 
-    /// With at least so many octets of padding: a caller that hides lengths draws the number at random for each packet.
+    /// With at least so many octets of padding: a caller that hides lengths draws the number at random for each packet (RFC 4303 2.4, 2.5).
     /// As the pad length field ends at 255, the boundary may leave fewer than asked for.
     #[must_use]
     pub const fn at_least(self, octets: u8) -> Self {
@@ -59,7 +59,7 @@ impl Padding {
     }
 }
 
-/// How the padding of a received packet is checked, once its ICV was found good.
+/// How the padding of a received packet is checked, once its ICV was found good (RFC 4303 2.4, 3.4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum PadCheck {

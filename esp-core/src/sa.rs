@@ -7,7 +7,7 @@ use crate::open::{decrypt, strip};
 use crate::seal::{frame, high_half};
 use crate::{Envelope, IvSource, OpenError, Opened, Overhead, PadCheck, Padding, SealError, header, overhead, size};
 
-/// The sending half of an SA: a suite and the counter that never repeats under its keys.
+/// The sending half of an SA: a suite and the counter that never repeats under its keys (RFC 4303 3.3).
 #[derive(Debug)]
 pub struct Outbound<S> {
     spi: Spi,
@@ -23,18 +23,18 @@ impl<S: Suite> Outbound<S> {
         Self { spi, suite, counter: SeqCounter::new(width), padding: Padding::MINIMAL }
     }
 
-    /// Pads the packets that follow like this.
+    /// Pads the packets that follow like this (RFC 4303 2.4, 2.7).
     //= RFC 4303 2.7/4
     pub fn set_padding(&mut self, padding: Padding) {
         self.padding = padding;
     }
 
-    /// What sealing a payload of so many octets adds to it.
+    /// What sealing a payload of so many octets adds to it (RFC 4303 2).
     pub fn overhead(&self, payload: usize) -> Overhead {
         overhead(self.suite.layout(), self.padding, payload)
     }
 
-    /// The largest payload that fits into `room` octets once sealed; `None` when none does.
+    /// The largest payload that fits into `room` octets once sealed; `None` when none does (RFC 4303 2).
     pub fn largest_payload(&self, room: usize) -> Option<usize> {
         size::largest_payload(self.suite.layout(), self.padding, room)
     }
@@ -85,7 +85,7 @@ impl<S: Suite> Outbound<S> {
     }
 
     /// Takes `n` numbers for somebody else to seal with [`seal_with`](crate::seal_with) and [`suite`](Self::suite): a
-    /// hardware engine, a worker. For suites with [`IvRule::Unique`] the number must be the IV there, too.
+    /// hardware engine, a worker (RFC 4303 3.3.3). For suites with [`IvRule::Unique`] the number must be the IV there, too.
     ///
     /// # Errors
     /// [`SealError::SequenceExhausted`] when fewer are left; none is taken.
@@ -108,7 +108,7 @@ impl<S: Suite> Outbound<S> {
         &self.counter
     }
 
-    /// Moves the counter on to an exported one. After a crash only a state exported ahead is sure to repeat nothing: see
+    /// Moves the counter on to an exported one (RFC 4303 3.3.3). After a crash only a state exported ahead is sure to repeat nothing: see
     /// [`SeqCounter::export_ahead`].
     ///
     /// # Errors
@@ -118,7 +118,7 @@ impl<S: Suite> Outbound<S> {
     }
 }
 
-/// The receiving half of an SA: a suite and the window that remembers what was received.
+/// The receiving half of an SA: a suite and the window that remembers what was received (RFC 4303 3.4).
 //= RFC 4303 3.4.3/10
 #[derive(Debug)]
 pub struct Inbound<S, W = ReplayWindow<2>> {
@@ -149,18 +149,18 @@ impl<S: Suite> Inbound<S> {
 }
 
 impl<S, W> Inbound<S, W> {
-    /// An SA with a window of its own size or start, or [`ipsec_packet::NoReplay`].
+    /// An SA with a window of its own size or start, or [`ipsec_packet::NoReplay`] (RFC 4303 3.4.3).
     //= RFC 4303 3.4.3/1
     pub const fn with_window(spi: Spi, suite: S, width: SeqWidth, window: W) -> Self {
         Self { spi, suite, width, window, check: PadCheck::Full, resync: None, forged_in_a_row: 0 }
     }
 
-    /// Checks padding like this.
+    /// Checks padding like this (RFC 4303 2.4, 3.4.4.1).
     pub const fn set_pad_check(&mut self, check: PadCheck) {
         self.check = check;
     }
 
-    /// Tries to find its place again after a long loss; without ESN there is nothing to find.
+    /// Tries to find its place again after a long loss; without ESN there is nothing to find (RFC 4303 appendix A3).
     pub const fn set_resync(&mut self, resync: Option<Resync>) {
         self.resync = resync;
     }
@@ -254,7 +254,7 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     }
 
     /// As [`open`](Self::open), for bytes that are not ours to write: `received` is only read, and the payload is given as
-    /// a part of `out`, which must be as long as `received`.
+    /// a part of `out`, which must be as long as `received` (RFC 4303 3.4).
     ///
     /// # Errors
     /// [`OpenError`]; what was copied to `out` was wiped.

@@ -7,7 +7,7 @@ use crate::header::HEADER;
 use crate::size::overhead;
 use crate::{Padding, header, padding};
 
-/// What the envelope of one packet says.
+/// What the envelope of one packet says (RFC 4303 2).
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope {
     /// The SA.
@@ -90,7 +90,7 @@ pub(crate) fn high_half(seq: Seq, width: SeqWidth) -> Option<[u8; 4]> {
     }
 }
 
-/// Why a packet was not sealed.
+/// Why a packet was not sealed (RFC 4303 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SealError {

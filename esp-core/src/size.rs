@@ -3,7 +3,7 @@ use ipsec_crypto::Layout;
 use crate::Padding;
 use crate::header::HEADER;
 
-/// What sealing adds to a payload, in octets.
+/// What sealing adds to a payload, in octets (RFC 4303 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overhead {
     /// In front: SPI, sequence number, IV. The headroom a packet needs.
@@ -19,7 +19,7 @@ impl Overhead {
     }
 }
 
-/// What sealing a payload of so many octets adds to it.
+/// What sealing a payload of so many octets adds to it (RFC 4303 2).
 pub fn overhead(layout: Layout, padding: Padding, payload: usize) -> Overhead {
     let tfc = padding.tfc(payload);
     let pad = usize::from(padding.len(layout, payload.saturating_add(tfc)));
@@ -29,7 +29,7 @@ pub fn overhead(layout: Layout, padding: Padding, payload: usize) -> Overhead {
     }
 }
 
-/// The largest payload that fits into `room` octets once sealed: the exact inverse of [`overhead`]. For a tunnel, `room` is
+/// The largest payload that fits into `room` octets once sealed: the exact inverse of [`overhead`] (RFC 4303 2). For a tunnel, `room` is
 /// the MTU without the outer header (and without UDP header); above 65535 octets more of it is of no use.
 ///
 /// `None` when not even an empty payload fits.

@@ -9,7 +9,7 @@ pub enum Value<'a> {
     Variable(&'a [u8]),
 }
 
-/// One attribute of a transform or mode config message.
+/// One attribute of a transform or mode config message (RFC 2408 3.3).
 ///
 /// ```text
 /// |1| type (15 bits) | value (2)  |      |0| type (15 bits) | length (2) | value |
@@ -23,7 +23,7 @@ pub struct Attribute<'a> {
 }
 
 impl<'a> Attribute<'a> {
-    /// The value as a number, from either encoding: big-endian, of any width whose significant octets are at most eight.
+    /// The value as a number, from either encoding: big-endian, of any width whose significant octets are at most eight (RFC 2408 3.3).
     ///
     /// `None` for an empty value or a number that does not fit.
     pub fn number(&self) -> Option<u64> {
@@ -34,7 +34,7 @@ impl<'a> Attribute<'a> {
         }
     }
 
-    /// The value as octets, of the variable encoding only.
+    /// The value as octets, of the variable encoding only (RFC 2408 3.3).
     pub const fn bytes(&self) -> Option<&'a [u8]> {
         match self.value {
             Value::Basic(_) => None,
@@ -59,7 +59,7 @@ impl<'a> Attribute<'a> {
 /// The bit of the type that says that the value is two octets.
 pub(crate) const BASIC: u16 = 0x8000;
 
-/// A list of attributes, checked.
+/// A list of attributes, checked (RFC 2408 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes<'a> {
     bytes: &'a [u8],
@@ -84,7 +84,7 @@ impl<'a> Attributes<'a> {
         Ok(())
     }
 
-    /// Attributes that fill `bytes` exactly.
+    /// Attributes that fill `bytes` exactly (RFC 2408 3.3).
     ///
     /// # Errors
     /// [`DecodeErrorKind::AttributeCut`].
@@ -108,7 +108,7 @@ impl<'a> Attributes<'a> {
         AttributeIter { rest: self.bytes }
     }
 
-    /// The first attribute of a type.
+    /// The first attribute of a type (RFC 2408 3.3).
     pub fn find(&self, kind: u16) -> Option<Attribute<'a>> {
         self.iter().find(|a| a.kind == kind)
     }
@@ -123,7 +123,7 @@ impl<'a> IntoIterator for &Attributes<'a> {
     }
 }
 
-/// Iterates over attributes.
+/// Iterates over attributes (RFC 2408 3.3).
 #[derive(Clone, Debug)]
 pub struct AttributeIter<'a> {
     rest: &'a [u8],

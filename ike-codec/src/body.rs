@@ -9,7 +9,7 @@ use crate::notification::Notification;
 use crate::number::{Doi, PayloadKind};
 use crate::sa::SecurityAssociation;
 
-/// The body of a payload, as what its kind makes of it.
+/// The body of a payload, as what its kind makes of it (RFC 2408 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Body<'a> {

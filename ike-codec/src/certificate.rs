@@ -21,7 +21,7 @@ impl<'a> Certificate<'a> {
         Some(Self { encoding: CertificateEncoding(encoding), data })
     }
 
-    /// Writes the body.
+    /// Writes the body (RFC 2408 5.9, 5.10).
     ///
     /// # Errors
     /// [`NoSpace`].

@@ -5,7 +5,7 @@ use crate::natt::NatTraversal;
 use crate::number::PayloadKind;
 use crate::strict;
 
-/// One payload of a chain that was checked as a whole.
+/// One payload of a chain that was checked as a whole (RFC 2408 3.2).
 #[derive(Clone, Copy, Debug)]
 pub struct Payload<'a> {
     /// What the payload in front of it says it is.
@@ -19,7 +19,7 @@ pub struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// Octets of the payload, its generic header included.
+    /// Octets of the payload, its generic header included (RFC 2408 3.2).
     pub const fn length(&self) -> usize {
         self.body.len().saturating_add(GENERIC_HEADER)
     }
@@ -30,7 +30,7 @@ impl<'a> Payload<'a> {
     }
 
     /// The body as what its kind means in an exchange that does NAT traversal by this document: payloads 15 and 16 of the
-    /// drafts 04 to 08 are NAT-D and NAT-OA there.
+    /// drafts 04 to 08 are NAT-D and NAT-OA there (RFC 3947 3.2, 5.2).
     pub fn view_with(&self, document: NatTraversal) -> Body<'a> {
         let kind = match self.kind {
             kind if kind == document.detection() => PayloadKind::NAT_DETECTION,
@@ -52,7 +52,7 @@ impl<'a> Payload<'a> {
 /// ```
 pub const GENERIC_HEADER: usize = 4;
 
-/// Payloads one after the other, each naming the kind of the next; checked once, so that the iterators cannot fail.
+/// Payloads one after the other, each naming the kind of the next; checked once, so that the iterators cannot fail (RFC 2408 3.2).
 #[derive(Clone, Copy, Debug)]
 pub struct Chain<'a> {
     first: PayloadKind,
@@ -134,7 +134,7 @@ impl<'a> Chain<'a> {
         self.offset.saturating_add(u16::try_from(self.bytes.len()).unwrap_or(u16::MAX))
     }
 
-    /// The kind of the first payload.
+    /// The kind of the first payload (RFC 2408 3.1).
     pub const fn first(&self) -> PayloadKind {
         self.first
     }
@@ -144,12 +144,12 @@ impl<'a> Chain<'a> {
         self.bytes
     }
 
-    /// What follows the last payload.
+    /// What follows the last payload (RFC 2409 appendix B).
     pub const fn padding(&self) -> &'a [u8] {
         self.padding
     }
 
-    /// Refuses what [`Message::parse_strict`](crate::Message::parse_strict) refuses in payloads: for what was decrypted.
+    /// Refuses what [`Message::parse_strict`](crate::Message::parse_strict) refuses in payloads: for what was decrypted (RFC 2408 5.3).
     ///
     /// # Errors
     /// [`DecodeError`] of the kinds marked "strict only".
@@ -157,13 +157,13 @@ impl<'a> Chain<'a> {
         strict::check_chain(self)
     }
 
-    /// The payloads in their order.
+    /// The payloads in their order (RFC 2408 3.2).
     pub fn payloads(&self) -> Payloads<'a> {
         Payloads { kind: self.first, rest: self.bytes, end: self.end() }
     }
 }
 
-/// Iterates over payloads; made by [`Chain::payloads`] and [`Message::payloads`](crate::Message::payloads).
+/// Iterates over payloads; made by [`Chain::payloads`] and [`Message::payloads`](crate::Message::payloads; RFC 2408 3.2).
 #[derive(Clone, Debug)]
 pub struct Payloads<'a> {
     kind: PayloadKind,

@@ -46,7 +46,7 @@ impl<'a> Config<'a> {
         Err(Fault { kind: DecodeErrorKind::AttributeCut, at: body.len().saturating_sub(padding.len()) })
     }
 
-    /// Writes the body.
+    /// Writes the body (draft-ietf-ipsec-isakmp-mode-cfg-05 3.2).
     ///
     /// # Errors
     /// [`NoSpace`].

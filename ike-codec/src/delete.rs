@@ -39,7 +39,7 @@ impl<'a> Delete<'a> {
         }
     }
 
-    /// The SPIs one by one; none when they have no octets.
+    /// The SPIs one by one; none when they have no octets (RFC 2408 3.15).
     pub fn spis(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let (size, mut rest) = (usize::from(self.spi_size), self.spi_bytes);
         core::iter::from_fn(move || {
@@ -49,7 +49,7 @@ impl<'a> Delete<'a> {
         })
     }
 
-    /// Writes the body.
+    /// Writes the body (RFC 2408 3.15).
     ///
     /// # Errors
     /// [`NoSpace`].

@@ -2,7 +2,7 @@ use core::fmt;
 
 use crate::PayloadKind;
 
-/// Why a message cannot be parsed, and where.
+/// Why a message cannot be parsed, and where (RFC 2408 5.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct DecodeError {
@@ -44,7 +44,7 @@ impl From<DecodeErrorKind> for Fault {
     }
 }
 
-/// What is wrong with a message.
+/// What is wrong with a message (RFC 2408 5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {

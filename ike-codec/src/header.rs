@@ -31,10 +31,10 @@ pub struct Header {
 }
 
 impl Header {
-    /// Octets of a header.
+    /// Octets of a header (RFC 2408 3.1).
     pub const LEN: usize = 28;
 
-    /// A header of IKEv1 without flags, whose `next_payload` and `length` the writer fills in.
+    /// A header of IKEv1 without flags, whose `next_payload` and `length` the writer fills in (RFC 2408 3.1).
     pub const fn new(initiator: Cookie, responder: Cookie, exchange: ExchangeKind, message_id: u32) -> Self {
         Self {
             initiator_cookie: initiator,
@@ -50,7 +50,7 @@ impl Header {
         }
     }
 
-    /// The header at the start of some octets, and what follows it; nothing in it is judged.
+    /// The header at the start of some octets, and what follows it; nothing in it is judged (RFC 2408 3.1).
     ///
     /// # Errors
     /// [`DecodeErrorKind::TooShort`].
@@ -99,7 +99,7 @@ impl Header {
         }
     }
 
-    /// The octets of the header.
+    /// The octets of the header (RFC 2408 3.1).
     //= RFC 2408 5.2/3
     pub const fn to_bytes(&self) -> [u8; Self::LEN] {
         let [i0, i1, i2, i3, i4, i5, i6, i7] = self.initiator_cookie;
@@ -113,7 +113,7 @@ impl Header {
         ]
     }
 
-    /// Whether everything behind the header is ciphertext.
+    /// Whether everything behind the header is ciphertext (RFC 2408 3.1).
     ///
     /// A fragment never is, whatever its flag says: Cisco leaves the flag of the message it cuts, Microsoft clears it.
     pub fn is_encrypted(&self) -> bool {

@@ -21,7 +21,7 @@ pub struct Identification<'a> {
     pub data: &'a [u8],
 }
 
-/// The addresses of an [`Identification`].
+/// The addresses of an [`Identification`] (RFC 2407 4.6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdAddress {
     /// One IPv4 address.
@@ -56,7 +56,7 @@ impl<'a> Identification<'a> {
         if self.data.len() == expected { Ok(()) } else { Err(DecodeErrorKind::AddressLength(payload)) }
     }
 
-    /// The addresses, for the types that have any.
+    /// The addresses, for the types that have any (RFC 2407 4.6.2).
     pub fn address(&self) -> Option<IdAddress> {
         let v4 = || self.data.first_chunk::<4>().copied().map(Ipv4Addr::from);
         let v4_last = || self.data.last_chunk::<4>().copied().map(Ipv4Addr::from);
@@ -73,7 +73,7 @@ impl<'a> Identification<'a> {
         }
     }
 
-    /// The data as text, for names (`ID_FQDN`, `ID_USER_FQDN`) in UTF-8.
+    /// The data as text, for names (`ID_FQDN`, `ID_USER_FQDN`) in UTF-8 (RFC 2407 4.6.2.3, 4.6.2.4).
     pub fn name(&self) -> Option<&'a str> {
         match self.kind {
             IdKind::FQDN | IdKind::USER_FQDN => core::str::from_utf8(self.data).ok(),

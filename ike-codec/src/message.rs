@@ -5,7 +5,7 @@ use crate::number::PayloadKind;
 use crate::strict;
 use crate::writer::MessageWriter;
 
-/// One IKEv1 message: a header and either payloads in clear or ciphertext.
+/// One IKEv1 message: a header and either payloads in clear or ciphertext (RFC 2408 3).
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     header: Header,
@@ -14,7 +14,7 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// Parses one whole message, as it came in a datagram (without the non-ESP marker).
+    /// Parses one whole message, as it came in a datagram (without the non-ESP marker; RFC 2408 5.2, 5.3).
     ///
     /// The chain of payloads is walked once, with everything nested in it; unknown numbers and reserved fields are kept
     /// as they are. The work is linear in the length, and nothing is copied.
@@ -43,7 +43,7 @@ impl<'a> Message<'a> {
     /// situations that are not zero; numbers of payloads, exchanges, protocols, transforms, types of attributes, identities,
     /// certificates, notifications and mode config messages that have no name here (values of attributes are the
     /// negotiation's); nonces outside 8 to 256 octets, a zero initiator
-    /// cookie, empty payloads that must hold something, padding. Of an encrypted message it sees the header only: see
+    /// cookie, empty payloads that must hold something, padding (RFC 2408 5.2, 5.3). Of an encrypted message it sees the header only: see
     /// [`Chain::check_strictly`].
     ///
     /// # Errors
@@ -57,27 +57,27 @@ impl<'a> Message<'a> {
         Ok(message)
     }
 
-    /// The header.
+    /// The header (RFC 2408 3.1).
     pub const fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Whether the payloads are still ciphertext.
+    /// Whether the payloads are still ciphertext (RFC 2408 3.1).
     pub const fn is_encrypted(&self) -> bool {
         self.ciphertext.is_some()
     }
 
-    /// What follows the header of an encrypted message.
+    /// What follows the header of an encrypted message (RFC 2408 3.1).
     pub const fn ciphertext(&self) -> Option<&'a [u8]> {
         self.ciphertext
     }
 
-    /// The payloads in clear, none when the message is encrypted.
+    /// The payloads in clear, none when the message is encrypted (RFC 2408 3.2).
     pub const fn chain(&self) -> &Chain<'a> {
         &self.chain
     }
 
-    /// The payloads in clear, one by one.
+    /// The payloads in clear, one by one (RFC 2408 3.2).
     pub fn payloads(&self) -> Payloads<'a> {
         self.chain.payloads()
     }

@@ -33,7 +33,7 @@ impl<'a> OriginalAddress<'a> {
         }
     }
 
-    /// The address, when it is one of IP.
+    /// The address, when it is one of IP (RFC 3947 5.2).
     pub fn address(&self) -> Option<IpAddr> {
         match self.kind {
             IdKind::IPV4 => self.data.first_chunk::<4>().map(|&b| Ipv4Addr::from(b).into()),
@@ -42,7 +42,7 @@ impl<'a> OriginalAddress<'a> {
         }
     }
 
-    /// Writes the body.
+    /// Writes the body (RFC 3947 5.2).
     ///
     /// # Errors
     /// [`NoSpace`].

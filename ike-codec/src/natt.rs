@@ -1,6 +1,6 @@
 use crate::number::{EncapsulationMode, PayloadKind};
 
-/// A document that NAT traversal is done by: they differ in payload numbers, modes, ports and markers.
+/// A document that NAT traversal is done by: they differ in payload numbers, modes, ports and markers (RFC 3947 3.1).
 ///
 /// Later ones are greater, so that the best that both sides know is the maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,7 +46,7 @@ impl NatTraversal {
         Self::Rfc3947,
     ];
 
-    /// The payload that carries a hash of address and port.
+    /// The payload that carries a hash of address and port (RFC 3947 3.2).
     pub fn detection(self) -> PayloadKind {
         match self {
             draft if draft <= Self::Draft03 => PayloadKind::NAT_DETECTION_DRAFT,
@@ -55,7 +55,7 @@ impl NatTraversal {
         }
     }
 
-    /// The payload that carries an original address.
+    /// The payload that carries an original address (RFC 3947 5.2).
     pub fn original_address(self) -> PayloadKind {
         match self {
             draft if draft <= Self::Draft03 => PayloadKind::NAT_ORIGINAL_ADDRESS_DRAFT,
@@ -64,24 +64,24 @@ impl NatTraversal {
         }
     }
 
-    /// The encapsulation mode of a tunnel in UDP.
+    /// The encapsulation mode of a tunnel in UDP (RFC 3947 5.1).
     pub fn tunnel(self) -> EncapsulationMode {
         if self <= Self::Draft03 { EncapsulationMode::UDP_TUNNEL_DRAFT } else { EncapsulationMode::UDP_TUNNEL }
     }
 
-    /// The encapsulation mode of transport in UDP.
+    /// The encapsulation mode of transport in UDP (RFC 3947 5.1).
     pub fn transport(self) -> EncapsulationMode {
         if self <= Self::Draft03 { EncapsulationMode::UDP_TRANSPORT_DRAFT } else { EncapsulationMode::UDP_TRANSPORT }
     }
 
     /// Whether both sides move to port 4500 once a NAT is seen; the first two drafts stay on 500, where ESP follows eight
-    /// zero octets instead of IKE following four.
+    /// zero octets instead of IKE following four (RFC 3947 4).
     pub fn floats(self) -> bool {
         self > Self::Draft01
     }
 }
 
-/// A set of [`NatTraversal`]s.
+/// A set of [`NatTraversal`]s (RFC 3947 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct NatTraversals(u16);
 
@@ -102,7 +102,7 @@ impl NatTraversals {
         self.0 & 1 << one as u16 != 0
     }
 
-    /// The best that is in both sets: what is done when each side has sent its vendor IDs.
+    /// The best that is in both sets: what is done when each side has sent its vendor IDs (RFC 3947 3.1).
     pub fn best_of_both(self, other: Self) -> Option<NatTraversal> {
         NatTraversal::ALL.into_iter().rfind(|&one| self.contains(one) && other.contains(one))
     }

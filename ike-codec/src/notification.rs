@@ -44,7 +44,7 @@ impl<'a> Notification<'a> {
         self.data.try_into().ok().map(u32::from_be_bytes)
     }
 
-    /// Writes the body.
+    /// Writes the body (RFC 2408 3.14).
     ///
     /// # Errors
     /// [`NoSpace`], also when the SPI is longer than 255 octets.

@@ -3,7 +3,7 @@ use crate::message::Message;
 use crate::natt::NatTraversals;
 use crate::vendor::{Meaning, identify};
 
-/// What to expect of a peer, from all the vendor IDs it sent.
+/// What to expect of a peer, from all the vendor IDs it sent (RFC 2408 3.16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Quirks {
@@ -42,7 +42,7 @@ pub struct FragmentationUse {
     pub base: bool,
 }
 
-/// The two readings of authentication method 65001.
+/// The two readings of authentication method 65001 (draft-beaulieu-ike-xauth-02).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Auth65001 {
@@ -52,7 +52,7 @@ pub enum Auth65001 {
     GssApi,
 }
 
-/// The two readings of notification 40503.
+/// The two readings of notification 40503 (RFC 2408 3.14.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notify40503 {
@@ -62,7 +62,7 @@ pub enum Notify40503 {
     PskHash,
 }
 
-/// The readings of certificate encoding 11.
+/// The readings of certificate encoding 11 (RFC 2408 3.9, RFC 4306 3.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Certificate11 {
@@ -73,7 +73,7 @@ pub enum Certificate11 {
 }
 
 impl Quirks {
-    /// What the vendor IDs of one message say.
+    /// What the vendor IDs of one message say (RFC 2408 3.16).
     pub fn of(message: &Message<'_>) -> Self {
         let mut quirks = Self::default();
         for payload in message.payloads() {
@@ -84,7 +84,7 @@ impl Quirks {
         quirks
     }
 
-    /// Takes one more vendor ID into account; unknown ones change nothing.
+    /// Takes one more vendor ID into account; unknown ones change nothing (RFC 2408 3.16).
     pub fn add(&mut self, body: &[u8]) {
         let Some(id) = identify(body) else { return };
         let rest = body.get(id.bytes.len()..).unwrap_or_default();
@@ -110,7 +110,7 @@ impl Quirks {
         }
     }
 
-    /// What 65001 means: GSS-API from Windows or who names it, unless the peer names XAUTH as well.
+    /// What 65001 means: GSS-API from Windows or who names it, unless the peer names XAUTH as well (draft-beaulieu-ike-xauth-02).
     pub const fn auth_65001(&self) -> Auth65001 {
         if (self.gss_api || self.windows.is_some()) && !self.xauth {
             Auth65001::GssApi
@@ -119,12 +119,12 @@ impl Quirks {
         }
     }
 
-    /// What 40503 means.
+    /// What 40503 means (RFC 2408 3.14.1).
     pub const fn notify_40503(&self) -> Notify40503 {
         if self.cisco && !self.racoon { Notify40503::PskHash } else { Notify40503::Heartbeat }
     }
 
-    /// What certificate encoding 11 means.
+    /// What certificate encoding 11 means (RFC 2408 3.9, RFC 4306 3.6).
     pub const fn certificate_11(&self) -> Certificate11 {
         if self.isakmpd { Certificate11::KeyNote } else { Certificate11::RawRsa }
     }

@@ -48,7 +48,7 @@ impl<'a> SecurityAssociation<'a> {
         if rest.is_empty() { Ok(()) } else { Err(Fault { kind: DecodeErrorKind::UnparsedBytes, at: at(rest) }) }
     }
 
-    /// The proposals in their order. Consecutive ones with the same number are one offer of several protocols.
+    /// The proposals in their order (RFC 2408 3.5, 4.2). Consecutive ones with the same number are one offer of several protocols.
     pub const fn proposals(&self) -> Proposals<'a> {
         Proposals { rest: self.proposals, end: self.end }
     }
@@ -125,7 +125,7 @@ impl<'a> Proposal<'a> {
         Some(Self { offset, length, reserved: step.reserved, number, protocol, spi, transform_count, transforms })
     }
 
-    /// The transforms in their order, the sender's preference first.
+    /// The transforms in their order, the sender's preference first (RFC 2408 3.6).
     pub const fn transforms(&self) -> Transforms<'a> {
         Transforms { rest: self.transforms, end: self.offset.saturating_add(self.length) }
     }
@@ -181,7 +181,7 @@ fn check_transform(kind: PayloadKind, bytes: &[u8]) -> Result<Step<'_>, Fault> {
     Ok(step)
 }
 
-/// Iterates over proposals.
+/// Iterates over proposals (RFC 2408 3.5).
 #[derive(Clone, Debug)]
 pub struct Proposals<'a> {
     rest: &'a [u8],
@@ -223,7 +223,7 @@ pub struct Transform<'a> {
     pub attributes: Attributes<'a>,
 }
 
-/// Iterates over transforms.
+/// Iterates over transforms (RFC 2408 3.6).
 #[derive(Clone, Debug)]
 pub struct Transforms<'a> {
     rest: &'a [u8],

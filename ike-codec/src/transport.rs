@@ -8,7 +8,7 @@ pub const NON_ESP_MARKER: [u8; 4] = [0; 4];
 /// What a connection over TCP begins with (RFC 8229 4).
 pub const TCP_PREFIX: [u8; 6] = *b"IKETCP";
 
-/// The UDP port a datagram came to.
+/// The UDP port a datagram came to (RFC 3947 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Port {
@@ -20,7 +20,7 @@ pub enum Port {
     IkeAndEsp,
 }
 
-/// What a datagram or a frame holds.
+/// What a datagram or a frame holds (RFC 3948 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framed<'a> {
     /// An IKE message, its marker taken off.
@@ -44,7 +44,7 @@ pub fn unframe_udp(port: Port, payload: &[u8]) -> Framed<'_> {
     }
 }
 
-/// Why a stream cannot be split any further; the connection is to be closed.
+/// Why a stream cannot be split any further; the connection is to be closed (RFC 8229 3, 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamError {

@@ -6,7 +6,7 @@ use crate::number::{
     LifeType, OakleyAttribute,
 };
 
-/// Why the attributes of a transform make no sense together.
+/// Why the attributes of a transform make no sense together (RFC 2407 4.5, 4.5.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum AttributeError {
@@ -30,7 +30,7 @@ impl fmt::Display for AttributeError {
 
 impl core::error::Error for AttributeError {}
 
-/// The lifetimes of a transform, each at most once.
+/// The lifetimes of a transform, each at most once (RFC 2407 4.5, RFC 2409 appendix A).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Lifetimes {
     /// In seconds; 28,800 when nobody says anything (RFC 2407 4.5).

@@ -2,7 +2,7 @@ use crate::natt::NatTraversal;
 
 mod table;
 
-/// A vendor ID that is known: whose it is, or what its sender can do.
+/// A vendor ID that is known: whose it is, or what its sender can do (RFC 2408 3.16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VendorId {
@@ -16,7 +16,7 @@ pub struct VendorId {
     pub meaning: Meaning,
 }
 
-/// What a vendor ID says of its sender.
+/// What a vendor ID says of its sender (RFC 2408 3.16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Meaning {
@@ -60,12 +60,12 @@ pub enum Meaning {
     Other,
 }
 
-/// Every vendor ID that is known.
+/// Every vendor ID that is known (RFC 2408 3.16).
 pub const fn vendor_ids() -> &'static [VendorId] {
     table::TABLE
 }
 
-/// The known vendor ID that a payload holds: an exact one before a prefix, a longer prefix before a shorter.
+/// The known vendor ID that a payload holds: an exact one before a prefix, a longer prefix before a shorter (RFC 2408 3.16).
 pub fn identify(body: &[u8]) -> Option<&'static VendorId> {
     let matches = |id: &&VendorId| if id.is_prefix { body.starts_with(id.bytes) } else { body == id.bytes };
     table::TABLE.iter().filter(matches).max_by_key(|id| (!id.is_prefix, id.bytes.len()))

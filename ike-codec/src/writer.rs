@@ -9,7 +9,7 @@ mod sa;
 
 pub use sa::{AttributeWriter, ProposalHead, SaWriter, TransformHead, TransformWriter};
 
-/// Writes one message into the caller's bytes, payload by payload.
+/// Writes one message into the caller's bytes, payload by payload (RFC 2408 5.1, 5.3).
 ///
 /// Lengths and next payload fields are filled in; until [`finish`](Self::finish) the length of the header holds
 /// `ffffffff`, so that a message whose writing was interrupted is refused by every parser. Whatever fails leaves the
@@ -21,7 +21,7 @@ pub struct MessageWriter<'b> {
 }
 
 impl<'b> MessageWriter<'b> {
-    /// Begins a message; `next_payload` and `length` of the header are not used.
+    /// Begins a message; `next_payload` and `length` of the header are not used (RFC 2408 5.2).
     ///
     /// # Errors
     /// [`NoSpace`] for less than [`Header::LEN`] octets.
@@ -41,7 +41,7 @@ impl<'b> MessageWriter<'b> {
         false
     }
 
-    /// Appends a payload, whose body `f` writes.
+    /// Appends a payload, whose body `f` writes (RFC 2408 5.3).
     ///
     /// # Errors
     /// [`NoSpace`], also for a message of more than 65,535 octets.
@@ -54,7 +54,7 @@ impl<'b> MessageWriter<'b> {
         self.payload_with(kind, 0, f)
     }
 
-    /// Appends a payload with a reserved octet of one's choice, as only a probe or a copy has.
+    /// Appends a payload with a reserved octet of one's choice, as only a probe or a copy has (RFC 2408 3.2).
     ///
     /// # Errors
     /// As [`payload`](Self::payload).
@@ -75,7 +75,7 @@ impl<'b> MessageWriter<'b> {
         Ok(self)
     }
 
-    /// Appends a payload whose body is there already: nonce, key exchange, hash, signature, vendor ID.
+    /// Appends a payload whose body is there already: nonce, key exchange, hash, signature, vendor ID (RFC 2408 5.7, 5.13).
     ///
     /// # Errors
     /// As [`payload`](Self::payload).
@@ -85,7 +85,7 @@ impl<'b> MessageWriter<'b> {
         self.payload(kind, |body| body.put(bytes))
     }
 
-    /// Appends an SA payload of the IPSEC DOI with a situation of identity only.
+    /// Appends an SA payload of the IPSEC DOI with a situation of identity only (RFC 2407 4.6.1).
     ///
     /// # Errors
     /// As [`payload`](Self::payload).
@@ -94,7 +94,7 @@ impl<'b> MessageWriter<'b> {
         self.payload(PayloadKind::SA, |body| body.sa(Situation::IDENTITY_ONLY, &[], f))
     }
 
-    /// Appends a payload of another message, written field by field.
+    /// Appends a payload of another message, written field by field (RFC 2408 3.2).
     ///
     /// # Errors
     /// As [`payload`](Self::payload).
@@ -150,7 +150,7 @@ impl<'b> MessageWriter<'b> {
         Ok(self.finish())
     }
 
-    /// Sets flags of the header.
+    /// Sets flags of the header (RFC 2408 3.1).
     pub fn flags(&mut self, flags: Flags) -> &mut Self {
         self.body.patch(19, &[flags.0]);
         self
@@ -160,7 +160,7 @@ impl<'b> MessageWriter<'b> {
 /// Octets of the longest message: what UDP and TCP framing carry.
 const MAX_MESSAGE: usize = 65_535;
 
-/// Writes the body of a payload. Whatever fails leaves it as it was before.
+/// Writes the body of a payload (RFC 2408 5.3). Whatever fails leaves it as it was before.
 #[derive(Debug)]
 pub struct BodyWriter<'b> {
     buf: &'b mut [u8],
@@ -179,7 +179,7 @@ impl BodyWriter<'_> {
         Ok(())
     }
 
-    /// Appends attributes.
+    /// Appends attributes (RFC 2408 3.3).
     ///
     /// # Errors
     /// [`NoSpace`].

@@ -11,12 +11,12 @@ pub struct CookieJar {
 }
 
 impl CookieJar {
-    /// With a secret from a good random source.
+    /// With a secret from a good random source (RFC 2408 2.5.3).
     pub fn new(secret: &[u8; 32]) -> Self {
         Self { secret: Secret::from_array(secret) }
     }
 
-    /// The cookie for an initiator, never zero; `ends` are ours and the initiator's, `epoch` is the time in units of as long as a cookie is to be good.
+    /// The cookie for an initiator, never zero; `ends` are ours and the initiator's, `epoch` is the time in units of as long as a cookie is to be good (RFC 2408 2.5.3).
     //= RFC 2408 2.5.3/4
     pub fn cookie(&self, ends: (SocketAddr, SocketAddr), initiator: &Cookie, epoch: u32) -> Cookie {
         let mut cookie = Cookie::default();
@@ -24,7 +24,7 @@ impl CookieJar {
         if cookie == [0; 8] { [1; 8] } else { cookie }
     }
 
-    /// Whether a cookie was made here for this initiator, in this epoch or the one before.
+    /// Whether a cookie was made here for this initiator, in this epoch or the one before (RFC 2408 2.5.3).
     ///
     /// # Errors
     /// [`Forged`] when it was not.

@@ -9,7 +9,7 @@ mod modp;
 #[cfg(feature = "modp")]
 mod primes;
 
-/// Octets of the values of a Diffie-Hellman group.
+/// Octets of the values of a Diffie-Hellman group (RFC 2409 6, RFC 3526 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupLengths {
     /// A private value: twice the strength of the group in bits (RFC 3526 8), or a scalar of the curve.
@@ -21,7 +21,7 @@ pub struct GroupLengths {
 }
 
 impl GroupLengths {
-    /// The lengths of a group that is computed here, whether its feature is enabled or not.
+    /// The lengths of a group that is computed here, whether its feature is enabled or not (RFC 2409 6, RFC 3526 8).
     pub const fn of(group: Group) -> Option<Self> {
         let (private, public, shared) = match group {
             Group::MODP_768 => (32, 96, 96),
@@ -41,10 +41,10 @@ impl GroupLengths {
     }
 }
 
-/// The most octets that a public value has, for the caller's buffers.
+/// The most octets that a public value has, for the caller's buffers (RFC 3526 7).
 pub const MAX_PUBLIC: usize = 1024;
 
-/// A Diffie-Hellman exchange is not done.
+/// A Diffie-Hellman exchange is not done (RFC 2408 5.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DhError {
@@ -76,7 +76,7 @@ impl fmt::Display for DhError {
 
 impl core::error::Error for DhError {}
 
-/// Diffie-Hellman exchanges, by whatever does them: [`Software`], an engine, a key store.
+/// Diffie-Hellman exchanges, by whatever does them: [`Software`], an engine, a key store (RFC 2409 5, 6).
 pub trait DiffieHellman {
     /// Writes the public value of a private one.
     ///
@@ -92,7 +92,7 @@ pub trait DiffieHellman {
 }
 
 /// In software, with `crypto-bigint` and RustCrypto's curves: in constant time for values of one length, without
-/// allocation. Group 18 needs some 16 KiB more stack than group 1.
+/// allocation (RFC 2409 6, RFC 3526). Group 18 needs some 16 KiB more stack than group 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Software;
 

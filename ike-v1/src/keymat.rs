@@ -3,7 +3,7 @@ use core::fmt;
 use ike_codec::{Cookie, ProtocolId};
 use ipsec_crypto::{AnyCipher, CipherAlgorithm, HashFunction, KeyError, KeyLengths, MAX_PRF, Prf, PrfOutput, Secret};
 
-/// The two cookies of an ISAKMP SA.
+/// The two cookies of an ISAKMP SA (RFC 2408 2.5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cookies {
     /// CKY-I.
@@ -12,7 +12,7 @@ pub struct Cookies {
     pub responder: Cookie,
 }
 
-/// The bodies of the two nonce payloads of an exchange, secret when they are sent encrypted.
+/// The bodies of the two nonce payloads of an exchange, secret when they are sent encrypted (RFC 2408 3.13, RFC 2409 3.2).
 #[derive(Clone, Copy)]
 pub struct Nonces<'a> {
     /// Ni_b.
@@ -27,7 +27,7 @@ impl fmt::Debug for Nonces<'_> {
     }
 }
 
-/// What both sides have sent of themselves in phase 1, and HASH_I and HASH_R cover.
+/// What both sides have sent of themselves in phase 1, and HASH_I and HASH_R cover (RFC 2409 5).
 #[derive(Clone, Copy, Debug)]
 pub struct Phase1Publics<'a> {
     /// The cookies.
@@ -47,7 +47,7 @@ pub struct Skeyid {
 }
 
 impl Skeyid {
-    /// With a pre-shared key: `prf(pre-shared-key, Ni_b | Nr_b)`.
+    /// With a pre-shared key: `prf(pre-shared-key, Ni_b | Nr_b)` (RFC 2409 5).
     //= RFC 2408 4.5/1
     pub fn pre_shared_key(prf: Prf, key: &[u8], nonces: &Nonces<'_>) -> Self {
         //= RFC 2409 4/11
@@ -68,7 +68,7 @@ impl Skeyid {
         Ok(Self { prf, value: prf.compute(room, &[g_xy]) })
     }
 
-    /// With public key encryption, in its first and its revised mode: `prf(hash(Ni_b | Nr_b), CKY-I | CKY-R)`.
+    /// With public key encryption, in its first and its revised mode: `prf(hash(Ni_b | Nr_b), CKY-I | CKY-R)` (RFC 2409 5).
     pub fn encryption(prf: Prf, hash: HashFunction, nonces: &Nonces<'_>, cookies: &Cookies) -> Self {
         let key = hash.digest(&[nonces.initiator, nonces.responder]);
         Self { prf, value: prf.compute(key.expose(), &[&cookies.initiator, &cookies.responder]) }
@@ -79,20 +79,20 @@ impl Skeyid {
         self.value.expose()
     }
 
-    /// HASH_I: `prf(SKEYID, g^xi | g^xr | CKY-I | CKY-R | SAi_b | IDii_b)`.
+    /// HASH_I: `prf(SKEYID, g^xi | g^xr | CKY-I | CKY-R | SAi_b | IDii_b)` (RFC 2409 5).
     //= RFC 2408 5.11/4
     pub fn hash_i(&self, publics: &Phase1Publics<'_>, idii_b: &[u8]) -> PrfOutput {
         let Phase1Publics { cookies, g_xi, g_xr, sai_b } = publics;
         self.prf.compute(self.expose(), &[g_xi, g_xr, &cookies.initiator, &cookies.responder, sai_b, idii_b])
     }
 
-    /// HASH_R: `prf(SKEYID, g^xr | g^xi | CKY-R | CKY-I | SAi_b | IDir_b)`.
+    /// HASH_R: `prf(SKEYID, g^xr | g^xi | CKY-R | CKY-I | SAi_b | IDir_b)` (RFC 2409 5).
     pub fn hash_r(&self, publics: &Phase1Publics<'_>, idir_b: &[u8]) -> PrfOutput {
         let Phase1Publics { cookies, g_xi, g_xr, sai_b } = publics;
         self.prf.compute(self.expose(), &[g_xr, g_xi, &cookies.responder, &cookies.initiator, sai_b, idir_b])
     }
 
-    /// SKEYID_d, SKEYID_a and SKEYID_e.
+    /// SKEYID_d, SKEYID_a and SKEYID_e (RFC 2409 5).
     pub fn derive(&self, g_xy: &[u8], cookies: &Cookies) -> Skeyids {
         let key = self.expose();
         let (i, r) = (&cookies.initiator[..], &cookies.responder[..]);
@@ -139,17 +139,17 @@ impl Skeyids {
         self.prf
     }
 
-    /// SKEYID_d, which keys for other protocols come from.
+    /// SKEYID_d, which keys for other protocols come from (RFC 2409 5).
     pub fn d(&self) -> &[u8] {
         self.d.expose()
     }
 
-    /// SKEYID_a, which authenticates messages.
+    /// SKEYID_a, which authenticates messages (RFC 2409 5).
     pub fn a(&self) -> &[u8] {
         self.a.expose()
     }
 
-    /// SKEYID_e, which the key that encrypts messages comes from.
+    /// SKEYID_e, which the key that encrypts messages comes from (RFC 2409 5).
     pub fn e(&self) -> &[u8] {
         self.e.expose()
     }
@@ -182,18 +182,18 @@ impl Skeyids {
     }
 
     /// HASH(1) of quick mode and new group mode, and the hash of informational and transaction exchanges:
-    /// `prf(SKEYID_a, M-ID | rest)`; `rest` is every octet behind the hash payload, without padding.
+    /// `prf(SKEYID_a, M-ID | rest)`; `rest` is every octet behind the hash payload, without padding (RFC 2409 5.5, 5.7).
     //= RFC 2408 5.11/4
     pub fn hash_1(&self, message_id: u32, rest: &[u8]) -> PrfOutput {
         self.prf.compute(self.a(), &[&message_id.to_be_bytes(), rest])
     }
 
-    /// HASH(2) of quick mode: `prf(SKEYID_a, M-ID | Ni_b | rest)`. New group mode has no nonce: pass none.
+    /// HASH(2) of quick mode: `prf(SKEYID_a, M-ID | Ni_b | rest)` (RFC 2409 5.5). New group mode has no nonce: pass none.
     pub fn hash_2(&self, message_id: u32, ni_b: &[u8], rest: &[u8]) -> PrfOutput {
         self.prf.compute(self.a(), &[&message_id.to_be_bytes(), ni_b, rest])
     }
 
-    /// HASH(3) of quick mode: `prf(SKEYID_a, 0 | M-ID | Ni_b | Nr_b)`.
+    /// HASH(3) of quick mode: `prf(SKEYID_a, 0 | M-ID | Ni_b | Nr_b)` (RFC 2409 5.5).
     pub fn hash_3(&self, message_id: u32, nonces: &Nonces<'_>) -> PrfOutput {
         self.prf.compute(self.a(), &[&[0], &message_id.to_be_bytes(), nonces.initiator, nonces.responder])
     }
@@ -217,7 +217,7 @@ impl Skeyids {
     }
 }
 
-/// What the key material of one SA in one direction is made from, apart from SKEYID_d.
+/// What the key material of one SA in one direction is made from, apart from SKEYID_d (RFC 2409 5.5).
 #[derive(Clone, Copy)]
 pub struct KeymatSeed<'a> {
     /// g(qm)^xy, with perfect forward secrecy.
@@ -236,7 +236,7 @@ impl fmt::Debug for KeymatSeed<'_> {
     }
 }
 
-/// Key material of no octets was asked for: an SA without keys is an error, not an assertion (CVE-2024-3652).
+/// Key material of no octets was asked for: an SA without keys is an error, not an assertion (CVE-2024-3652; RFC 2409 5.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoKeymat;
 

@@ -15,7 +15,7 @@ pub fn detection_hash(hash: HashFunction, cookies: &Cookies, end: SocketAddr) ->
     }
 }
 
-/// Where NATs are, as the receiver of a message sees it.
+/// Where NATs are, as the receiver of a message sees it (RFC 3947 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct NatSituation {
     /// The receiver's own address is translated.

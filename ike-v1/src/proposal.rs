@@ -74,7 +74,7 @@ const AUTH: &[(AuthAlgorithm, AhTransform, IntegrityAlgorithm)] = &[
     (AuthAlgorithm::HMAC_SHA2_256_96, AhTransform::SHA2_256_TRUNCATED, IntegrityAlgorithm::HmacSha2_256_96),
 ];
 
-/// What a peer means where a proposal says nothing.
+/// What a peer means where a proposal says nothing (RFC 2451 2.2, RFC 4868 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerDefaults {
     /// Bits of a Blowfish key of ESP without a key length attribute.
@@ -98,7 +98,7 @@ impl PeerDefaults {
     }
 }
 
-/// Why a transform is not one that can be chosen.
+/// Why a transform is not one that can be chosen (RFC 2408 5.6, RFC 2407 4.5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProposalError {
@@ -153,7 +153,7 @@ impl From<AttributeError> for ProposalError {
     }
 }
 
-/// What an ISAKMP transform asks for.
+/// What an ISAKMP transform asks for (RFC 2409 4, appendix A).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Phase1Choice {
@@ -172,7 +172,7 @@ pub struct Phase1Choice {
 }
 
 impl Phase1Choice {
-    /// Reads the attributes of an ISAKMP transform.
+    /// Reads the attributes of an ISAKMP transform (RFC 2409 appendix A).
     ///
     /// # Errors
     /// [`ProposalError`].
@@ -219,7 +219,7 @@ impl Phase1Choice {
     }
 }
 
-/// What a transform of phase 2 asks for.
+/// What a transform of phase 2 asks for (RFC 2407 4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Phase2Choice {
@@ -237,7 +237,7 @@ pub struct Phase2Choice {
     pub lifetimes: Lifetimes,
 }
 
-/// The algorithms of an AH, ESP or IPComp transform.
+/// The algorithms of an AH, ESP or IPComp transform (RFC 2407 4.4.3, 4.4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase2Suite {
@@ -257,7 +257,7 @@ pub enum Phase2Suite {
 }
 
 impl Phase2Choice {
-    /// Reads a transform of a proposal for `protocol`.
+    /// Reads a transform of a proposal for `protocol` (RFC 2407 4.5).
     ///
     /// # Errors
     /// [`ProposalError`].
@@ -293,7 +293,7 @@ impl Phase2Choice {
 }
 
 impl Phase2Suite {
-    /// Octets of key material that one SA takes.
+    /// Octets of key material that one SA takes (RFC 2409 5.5).
     pub const fn keymat_len(&self) -> usize {
         match self {
             Self::Keyed { cipher_key, integrity_key, .. } => cipher_key.saturating_add(*integrity_key),
@@ -398,22 +398,22 @@ fn key_octets(cipher: CipherAlgorithm, bits: Option<u16>, defaults: &PeerDefault
     if bits.is_multiple_of(8) && row.keys.allow(octets) { Ok(octets) } else { Err(wrong) }
 }
 
-/// The number of a hash in phase 1.
+/// The number of a hash in phase 1 (RFC 2409 appendix A).
 pub fn hash_number(hash: HashFunction) -> Option<Hash> {
     HASHES.iter().find(|row| row.1 == hash).map(|row| row.0)
 }
 
-/// The number of a cipher in phase 1.
+/// The number of a cipher in phase 1 (RFC 2409 appendix A).
 pub fn encryption_number(cipher: CipherAlgorithm) -> Option<Encryption> {
     PHASE_1.iter().find(|row| row.1 == cipher).map(|row| row.0)
 }
 
-/// The number of a cipher as a transform of ESP.
+/// The number of a cipher as a transform of ESP (RFC 2407 4.4.4).
 pub fn esp_number(cipher: CipherAlgorithm) -> Option<EspTransform> {
     ESP.iter().find(|row| row.1 == cipher).map(|row| row.0)
 }
 
-/// The numbers of an integrity algorithm as an attribute, and as a transform of AH. SHA2-256 with 96 bits is the number of
+/// The numbers of an integrity algorithm as an attribute, and as a transform of AH (RFC 2407 4.4.3, 4.5). SHA2-256 with 96 bits is the number of
 /// the whole algorithm for everybody but libreswan; GMAC goes by the octets of its key, salt included.
 pub fn auth_numbers(integrity: IntegrityAlgorithm, key: usize) -> Option<(AuthAlgorithm, AhTransform)> {
     let wire = match (integrity, key) {

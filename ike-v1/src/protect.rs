@@ -3,7 +3,7 @@ use core::fmt;
 use ike_codec::{Chain, DecodeError, Flags, Header, Message};
 use ipsec_crypto::{AnyCipher, Cipher, CipherAlgorithm, HashFunction, KeyError};
 
-/// What encrypts the messages of one ISAKMP SA: its cipher with its key, and the hash that IVs are made with.
+/// What encrypts the messages of one ISAKMP SA: its cipher with its key, and the hash that IVs are made with (RFC 2409 appendix B).
 #[derive(Debug)]
 pub struct Protection {
     cipher: AnyCipher,
@@ -20,7 +20,7 @@ pub struct IvChain {
     iv: [u8; 16],
 }
 
-/// Where a chain goes when the message it came with is confirmed.
+/// Where a chain goes when the message it came with is confirmed (RFC 2409 appendix B).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the chain stays where it was until this is confirmed"]
 pub struct NextIv {
@@ -28,26 +28,26 @@ pub struct NextIv {
 }
 
 impl IvChain {
-    /// A chain that begins with this IV, of which a cipher uses as many octets as its block has.
+    /// A chain that begins with this IV, of which a cipher uses as many octets as its block has (RFC 2409 appendix B).
     pub fn starting_at(iv: &[u8]) -> Self {
         let mut chain = Self { iv: [0; 16] };
         chain.iv.iter_mut().zip(iv).for_each(|(to, from)| *to = *from);
         chain
     }
 
-    /// The IV of the next message, of which a cipher uses as many octets as its block has.
+    /// The IV of the next message, of which a cipher uses as many octets as its block has (RFC 2409 appendix B).
     pub const fn iv(&self) -> &[u8; 16] {
         &self.iv
     }
 
-    /// Moves the chain behind a message that was sent, or found to be authentic.
+    /// Moves the chain behind a message that was sent, or found to be authentic (RFC 2409 appendix B).
     //= RFC 2409 10/3
     pub const fn confirm(&mut self, next: NextIv) {
         self.iv = next.iv;
     }
 }
 
-/// Why a message is not encrypted or decrypted; it is as it was.
+/// Why a message is not encrypted or decrypted; it is as it was (RFC 2409 appendix B).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProtectError {
@@ -78,7 +78,7 @@ impl core::error::Error for ProtectError {}
 
 impl Protection {
     /// Sets up the cipher with the key that [`Skeyids::cipher_key`](crate::Skeyids::cipher_key) gives; `hash` is the
-    /// negotiated one, also when the PRF is not HMAC with it.
+    /// negotiated one, also when the PRF is not HMAC with it (RFC 2409 appendix B).
     ///
     /// # Errors
     /// [`KeyError`]; [`KeyError::Unsupported`] for a cipher without blocks.
@@ -90,17 +90,17 @@ impl Protection {
         Ok(Self { cipher, hash })
     }
 
-    /// Octets of a block.
+    /// Octets of a block (RFC 2409 appendix B).
     pub fn block(&self) -> usize {
         self.cipher.block()
     }
 
-    /// The chain of phase 1: `hash(g^xi | g^xr)`.
+    /// The chain of phase 1: `hash(g^xi | g^xr)` (RFC 2409 appendix B).
     pub fn phase_1(&self, g_xi: &[u8], g_xr: &[u8]) -> IvChain {
         IvChain::starting_at(self.hash.digest(&[g_xi, g_xr]).expose())
     }
 
-    /// The chain of a message ID after phase 1: `hash(last block of phase 1 | M-ID)`.
+    /// The chain of a message ID after phase 1: `hash(last block of phase 1 | M-ID)` (RFC 2409 appendix B).
     ///
     /// `phase_1` is the chain of phase 1 as it stood after its last message.
     //= RFC 2408 4.8/2
@@ -110,7 +110,7 @@ impl Protection {
         IvChain::starting_at(self.hash.digest(&[last, &message_id.to_be_bytes()]).expose())
     }
 
-    /// Encrypts a message in place, from the octet behind its header on, and sets its encryption flag.
+    /// Encrypts a message in place, from the octet behind its header on, and sets its encryption flag (RFC 2409 appendix B).
     ///
     /// The message is padded to whole blocks already
     /// ([`MessageWriter::finish_padded`](ike_codec::MessageWriter::finish_padded)).
@@ -132,7 +132,7 @@ impl Protection {
         Ok(self.last_block(body))
     }
 
-    /// Decrypts a message in place, from the octet behind its header on, and clears its encryption flag.
+    /// Decrypts a message in place, from the octet behind its header on, and clears its encryption flag (RFC 2409 appendix B).
     ///
     /// Nothing is authenticated by this: the payloads are to be parsed ([`plaintext`]) and the hash in them verified before
     /// the [`NextIv`] is confirmed. [`undo`](Self::undo) gives the ciphertext back.
@@ -153,7 +153,7 @@ impl Protection {
         Ok(next)
     }
 
-    /// Makes a message that was decrypted with this chain what it was before, for somebody else to try.
+    /// Makes a message that was decrypted with this chain what it was before, for somebody else to try (RFC 2409 appendix B).
     ///
     /// # Errors
     /// [`ProtectError`].
@@ -180,7 +180,7 @@ impl Protection {
 /// Where the flags are in a message.
 const FLAGS: usize = 19;
 
-/// The payloads of a message that was decrypted.
+/// The payloads of a message that was decrypted (RFC 2408 3.2).
 ///
 /// # Errors
 /// [`DecodeError`]: the wrong key, the wrong IV, or a message that is no good.

@@ -18,7 +18,7 @@ impl Backoff {
         Self { failures: 0, skip: 0 }
     }
 
-    /// Whether to try the next packet; counts it as passed by if not.
+    /// Whether to try the next packet; counts it as passed by if not (RFC 3173 2.2).
     pub const fn try_next(&mut self) -> bool {
         match self.skip.checked_sub(1) {
             Some(rest) => {
@@ -29,7 +29,7 @@ impl Backoff {
         }
     }
 
-    /// Tells what came of a packet that was tried.
+    /// Tells what came of a packet that was tried (RFC 3173 2.2).
     pub const fn learn(&mut self, shrunk: bool) {
         if shrunk {
             *self = Self::new();

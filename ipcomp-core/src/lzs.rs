@@ -15,7 +15,7 @@ const SLOTS: usize = 512;
 const WINDOW: usize = 2047;
 const EMPTY: u16 = u16::MAX;
 
-/// LZS in both directions: 1 KiB of state.
+/// LZS in both directions: 1 KiB of state (RFC 2395 2, 3).
 pub struct Lzs {
     positions: [u16; SLOTS],
 }
@@ -205,7 +205,7 @@ impl Reader<'_> {
     }
 }
 
-/// What is wrong with an LZS payload.
+/// What is wrong with an LZS payload (RFC 2395 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LzsError {

@@ -15,16 +15,16 @@ pub const THRESHOLD: usize = 90;
 
 /// A compression algorithm with its whole state. History is cleared for each call (RFC 3173 2).
 pub trait Compressor {
-    /// Compresses `input` to the front of `output` and returns the length; `None` when it does not fit there.
+    /// Compresses `input` to the front of `output` and returns the length; `None` when it does not fit there (RFC 3173 2).
     fn compress(&mut self, input: &[u8], output: &mut [u8]) -> Option<usize>;
 }
 
-/// The reverse of a [`Compressor`].
+/// The reverse of a [`Compressor`] (RFC 3173 2).
 pub trait Decompressor {
     /// What is wrong with a compressed payload.
     type Error;
 
-    /// Decompresses `input` to the front of `output` and returns the length. Octets behind the end of the compressed
+    /// Decompresses `input` to the front of `output` and returns the length (RFC 3173 2). Octets behind the end of the compressed
     /// data are ignored.
     ///
     /// # Errors
@@ -32,7 +32,7 @@ pub trait Decompressor {
     fn decompress(&mut self, input: &[u8], output: &mut [u8]) -> Result<usize, Self::Error>;
 }
 
-/// What came of an attempt to compress.
+/// What came of an attempt to compress (RFC 3173 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// The packet is smaller by so many octets, header counted, and begins with an IPComp header.
@@ -87,7 +87,7 @@ pub fn compress(
     Ok(Compression::Shrunk { saved: payload.saturating_sub(packet.len()) })
 }
 
-/// Decompresses a packet that begins with the IPComp header in place, and says what the payload is.
+/// Decompresses a packet that begins with the IPComp header in place, and says what the payload is (RFC 3173 2, 3.3).
 ///
 /// The tailroom holds the payload while it grows, so it limits it: a bomb ends in an error. Nothing is left in it.
 ///
@@ -124,7 +124,7 @@ pub fn decompress<D: Decompressor>(
     Ok(next)
 }
 
-/// Why a packet was not decompressed.
+/// Why a packet was not decompressed (RFC 3173 2, 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecompressError<E> {

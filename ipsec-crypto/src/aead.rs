@@ -75,7 +75,7 @@ macro_rules! keyed {
         pub type $name = $generic<$inner>;
 
         impl $name {
-            /// From the key and the salt of the SA, which are negotiated as one.
+            /// From the key and the salt of the SA, which are negotiated as one (RFC 4106 8.1, RFC 7634 2).
             pub fn new(key: &[u8; $key], salt: [u8; $salt]) -> Self {
                 Self { aead: <$inner>::new(&Array(*key)), salt }
             }

@@ -9,17 +9,17 @@ use crate::{Cbc, Cipher, Confidential, Iv, IvRule, Lane, cbc};
 /// AES-CBC (RFC 3602) with the key size of `A`.
 pub struct AesCbc<A>(A);
 
-/// AES-128-CBC.
+/// AES-128-CBC (RFC 3602 2.2).
 pub type Aes128Cbc = AesCbc<aes::Aes128>;
-/// AES-192-CBC.
+/// AES-192-CBC (RFC 3602 2.2).
 pub type Aes192Cbc = AesCbc<aes::Aes192>;
-/// AES-256-CBC.
+/// AES-256-CBC (RFC 3602 2.2).
 pub type Aes256Cbc = AesCbc<aes::Aes256>;
 
 macro_rules! sizes {
     ($($aes:ty, $octets:literal;)*) => {$(
         impl AesCbc<$aes> {
-            /// From a key of the right size.
+            /// From a key of the right size (RFC 3602 2.2).
             pub fn new(key: &[u8; $octets]) -> Self {
                 Self(<$aes>::new(&Array(*key)))
             }

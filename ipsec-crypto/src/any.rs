@@ -28,7 +28,7 @@ macro_rules! each {
     };
 }
 
-/// A cipher chosen at run time.
+/// A cipher chosen at run time (RFC 4303 3.2.1).
 #[derive(Debug)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)] // there is no heap to put Blowfish on
@@ -150,7 +150,7 @@ impl Cipher for AnyCipher {
     }
 }
 
-/// An integrity algorithm chosen at run time.
+/// An integrity algorithm chosen at run time (RFC 4303 3.2.2).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AnyIcv {
@@ -263,7 +263,7 @@ impl Icv for AnyIcv {
     }
 }
 
-/// The integrity algorithm of an AH SA, chosen at run time.
+/// The integrity algorithm of an AH SA, chosen at run time (RFC 4302 3.2).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AnyAhIntegrity {
@@ -322,7 +322,7 @@ impl AhIntegrity for AnyAhIntegrity {
     }
 }
 
-/// A suite chosen at run time.
+/// A suite chosen at run time (RFC 4303 3.2).
 pub struct AnySuite(Any);
 
 macro_rules! any_suite {
@@ -431,7 +431,7 @@ any_suite! {
 }
 
 impl AnySuite {
-    /// Sets up the suite of an SA.
+    /// Sets up the suite of an SA (RFC 4303 3.2).
     ///
     /// # Errors
     /// [`KeyError`]: among others for encryption without integrity, which is [`without_integrity`](Self::without_integrity).
@@ -467,7 +467,7 @@ impl AnySuite {
         }
     }
 
-    /// Encryption that anyone on the wire can tamper with: see [`EncryptWithoutIntegrity`].
+    /// Encryption that anyone on the wire can tamper with: see [`EncryptWithoutIntegrity`] (RFC 4303 1).
     ///
     /// # Errors
     /// [`KeyError::NullWithoutIntegrity`] for NULL, and whatever is wrong with the key.

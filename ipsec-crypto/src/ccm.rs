@@ -36,7 +36,7 @@ macro_rules! keyed {
         pub type $name = Ccm<$aes, $icv>;
 
         impl $name {
-            /// From the key and the salt of the SA, which are negotiated as one.
+            /// From the key and the salt of the SA, which are negotiated as one (RFC 4309 7.1).
             pub fn new(key: &[u8; $key], salt: [u8; 3]) -> Self {
                 Self { cipher: <$aes>::new(&Array(*key)), salt, icv: PhantomData }
             }

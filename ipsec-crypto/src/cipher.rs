@@ -1,20 +1,20 @@
 use crate::IvRule;
 
-/// An initialization vector, left-aligned; a cipher reads as many octets of it as its layout says.
+/// An initialization vector, left-aligned; a cipher reads as many octets of it as its layout says (RFC 4303 2.3).
 pub type Iv = [u8; 16];
 
-/// A cipher without integrity, as half of [`crate::EncryptThenMac`].
+/// A cipher without integrity, as half of [`crate::EncryptThenMac`] (RFC 4303 3.2.1).
 ///
 /// Both directions work in place on a body whose length is a multiple of [`block`](Self::block); [`crate::Parts`] sees
 /// to that.
 pub trait Cipher {
-    /// Octets of IV in each packet.
+    /// Octets of IV in each packet (RFC 4303 2.3).
     fn iv_len(&self) -> usize;
 
-    /// Octets of a block; 1 for stream ciphers.
+    /// Octets of a block; 1 for stream ciphers (RFC 4303 2.4).
     fn block(&self) -> usize;
 
-    /// What the IV must be.
+    /// What the IV must be (RFC 4303 2.3).
     fn iv_rule(&self) -> IvRule;
 
     /// Encrypts the body.
@@ -45,11 +45,11 @@ pub struct Lane<'a> {
     pub body: &'a mut [u8],
 }
 
-/// A [`Cipher`] that hides the body: every one but `Null`.
+/// A [`Cipher`] that hides the body: every one but `Null` (RFC 4303 3.2.1).
 //= RFC 4303 3.2/1
 pub trait Confidential: Cipher {}
 
-/// A block cipher in CBC mode: what an encrypted-counter IV can be made with.
+/// A block cipher in CBC mode: what an encrypted-counter IV can be made with (RFC 2451 2.1, RFC 3602 2.1).
 pub trait Cbc: Confidential {}
 
 /// NULL encryption (RFC 2410): the body stays as it is. Only with integrity.

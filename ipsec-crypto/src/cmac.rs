@@ -11,7 +11,7 @@ use crate::{Icv, Tag};
 pub struct AesCmac96(::cmac::Cmac<Aes128>);
 
 impl AesCmac96 {
-    /// From a key of 128 bits.
+    /// From a key of 128 bits (RFC 4493 2.4).
     pub fn new(key: &[u8; 16]) -> Self {
         Self(::cmac::Cmac::new(&Array(*key)))
     }

@@ -21,11 +21,11 @@ pub struct AesCtr<A> {
     nonce: [u8; 4],
 }
 
-/// AES-128-CTR.
+/// AES-128-CTR (RFC 3686 2.2).
 pub type Aes128Ctr = AesCtr<Aes128>;
-/// AES-192-CTR.
+/// AES-192-CTR (RFC 3686 2.2).
 pub type Aes192Ctr = AesCtr<Aes192>;
-/// AES-256-CTR.
+/// AES-256-CTR (RFC 3686 2.2).
 pub type Aes256Ctr = AesCtr<Aes256>;
 
 macro_rules! sizes {

@@ -12,24 +12,24 @@ use zeroize::Zeroize;
 
 use crate::{AhIntegrity, Forged, IvRule, Layout, Parts, Suite, Tag};
 
-/// AES-GMAC with the key size of `A`: as ESP suite NULL with AES-GMAC, and for AH.
+/// AES-GMAC with the key size of `A`: as ESP suite NULL with AES-GMAC, and for AH (RFC 4543 3, 4).
 pub struct AesGmac<A> {
     cipher: A,
     ghash: GHash,
     salt: [u8; 4],
 }
 
-/// AES-128-GMAC.
+/// AES-128-GMAC (RFC 4543 5.4).
 pub type Aes128Gmac = AesGmac<Aes128>;
-/// AES-192-GMAC.
+/// AES-192-GMAC (RFC 4543 5.4).
 pub type Aes192Gmac = AesGmac<Aes192>;
-/// AES-256-GMAC.
+/// AES-256-GMAC (RFC 4543 5.4).
 pub type Aes256Gmac = AesGmac<Aes256>;
 
 macro_rules! sizes {
     ($($aes:ty, $octets:literal;)*) => {$(
         impl AesGmac<$aes> {
-            /// From the key and the salt of the SA, which are negotiated as one.
+            /// From the key and the salt of the SA, which are negotiated as one (RFC 4543 5.4).
             pub fn new(key: &[u8; $octets], salt: [u8; 4]) -> Self {
                 let cipher = <$aes>::new(&Array(*key));
                 let mut hash_key = Array::default();

@@ -2,7 +2,7 @@ use zeroize::Zeroize;
 
 use crate::{Tag, Text};
 
-/// A hash that HMAC is made with: [`HmacIcv`](crate::HmacIcv) has one as parameter. Nothing but those of this crate can be one.
+/// A hash that HMAC is made with: [`HmacIcv`](crate::HmacIcv) has one as parameter (RFC 2104 2). Nothing but those of this crate can be one.
 pub trait Hash {
     /// What it remembers between blocks.
     #[doc(hidden)]

@@ -2,10 +2,10 @@ use core::fmt;
 
 use crate::{Forged, ct};
 
-/// The longest ICV of any algorithm here, in octets.
+/// The longest ICV of any algorithm here, in octets (RFC 4868 2.3).
 pub const MAX_ICV: usize = 32;
 
-/// A computed ICV.
+/// A computed ICV (RFC 4303 2.8).
 #[derive(Clone, Copy)]
 pub struct Tag {
     octets: [u8; MAX_ICV],
@@ -25,19 +25,19 @@ impl Tag {
         Self { octets, len: len.min(MAX_ICV) }
     }
 
-    /// The first `len` octets of `mac`, at most [`MAX_ICV`]; a shorter `mac` is followed by zeros.
+    /// The first `len` octets of `mac`, at most [`MAX_ICV`]; a shorter `mac` is followed by zeros (RFC 2104 5).
     pub fn truncated(mac: &[u8], len: usize) -> Self {
         let mut octets = [0; MAX_ICV];
         octets.iter_mut().zip(mac).for_each(|(to, from)| *to = *from);
         Self { octets, len: len.min(MAX_ICV) }
     }
 
-    /// The ICV as it goes onto the wire.
+    /// The ICV as it goes onto the wire (RFC 4303 2.8).
     pub fn as_slice(&self) -> &[u8] {
         self.octets.get(..self.len).unwrap_or_default()
     }
 
-    /// Compares with a received ICV, in constant time.
+    /// Compares with a received ICV, in constant time (RFC 4303 3.4.4.1).
     ///
     /// # Errors
     /// [`Forged`] when they differ.
@@ -78,9 +78,9 @@ impl fmt::Debug for Text<'_> {
     }
 }
 
-/// An integrity algorithm with a fixed ICV length.
+/// An integrity algorithm with a fixed ICV length (RFC 4303 3.2.2).
 pub trait Icv {
-    /// Octets of the ICV.
+    /// Octets of the ICV (RFC 4303 2.8).
     fn icv_len(&self) -> usize;
 
     /// The ICV over everything that `feed` passes to its argument, piece by piece, as if it were one string.
@@ -108,15 +108,15 @@ pub trait Icv {
     }
 }
 
-/// An integrity algorithm as AH uses it: every [`Icv`], and AES-GMAC, which sends an IV in front of its ICV.
+/// An integrity algorithm as AH uses it: every [`Icv`], and AES-GMAC, which sends an IV in front of its ICV (RFC 4302 3.2, RFC 4543 4).
 pub trait AhIntegrity {
-    /// Octets of IV at the beginning of the ICV field; 0 or 8.
+    /// Octets of IV at the beginning of the ICV field; 0 or 8 (RFC 4543 4).
     fn iv_len(&self) -> usize;
 
-    /// Octets of the ICV field, IV included.
+    /// Octets of the ICV field, IV included (RFC 4302 2.6, RFC 4543 4).
     fn field_len(&self) -> usize;
 
-    /// The ICV, without the IV, over everything that `feed` passes to its argument. An IV must never repeat under one key;
+    /// The ICV, without the IV, over everything that `feed` passes to its argument (RFC 4302 3.3.3). An IV must never repeat under one key;
     /// where there is none it is ignored.
     fn authenticate(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag;
 }

@@ -89,7 +89,7 @@ pub struct KeyLengths {
 }
 
 impl KeyLengths {
-    /// HMAC takes any key but an empty one.
+    /// HMAC takes any key but an empty one (RFC 2104 3).
     pub const HMAC: Self = Self { min: 1, max: usize::MAX, step: 1 };
 
     /// One length only.
@@ -125,7 +125,7 @@ impl fmt::Display for KeyLengths {
     }
 }
 
-/// A key, or a choice of algorithms, that no SA is set up with.
+/// A key, or a choice of algorithms, that no SA is set up with (RFC 2405 4.1, RFC 2451 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyError {

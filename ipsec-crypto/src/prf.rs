@@ -10,7 +10,7 @@ use crate::{Forged, KeyError, Secret, ct};
 /// The longest output of any hash or PRF here, in octets.
 pub const MAX_PRF: usize = 64;
 
-/// What a hash or PRF gives: wiped on drop, never printed, compared in constant time.
+/// What a hash or PRF gives: wiped on drop, never printed, compared in constant time (RFC 2409 3.2).
 pub struct PrfOutput(Secret<MAX_PRF>);
 
 impl PrfOutput {
@@ -46,7 +46,7 @@ impl fmt::Debug for PrfOutput {
     }
 }
 
-/// A hash function, chosen at run time.
+/// A hash function, chosen at run time (RFC 2409 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HashFunction {
@@ -103,7 +103,7 @@ impl HashFunction {
     }
 }
 
-/// A pseudo-random function, chosen at run time.
+/// A pseudo-random function, chosen at run time (RFC 2409 3.2, 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Prf {
@@ -180,7 +180,7 @@ impl Prf {
         }
     }
 
-    /// `prf(key, segments)`, the segments as if they were one string; a key of any length, also none.
+    /// `prf(key, segments)`, the segments as if they were one string; a key of any length, also none (RFC 2409 3.2).
     #[allow(unused_variables)] // without any PRF
     pub fn compute(self, key: &[u8], segments: &[&[u8]]) -> PrfOutput {
         match self {

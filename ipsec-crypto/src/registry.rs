@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::KeyLengths;
 
-/// A cipher or AEAD, by identity.
+/// A cipher or AEAD, by identity (RFC 4303 3.2.1, 3.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CipherAlgorithm {
@@ -40,7 +40,7 @@ pub enum CipherAlgorithm {
     NullAesGmac,
 }
 
-/// An integrity algorithm, by identity.
+/// An integrity algorithm, by identity (RFC 4303 3.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IntegrityAlgorithm {
@@ -68,7 +68,7 @@ pub enum IntegrityAlgorithm {
     AesGmac,
 }
 
-/// What there is to know of a cipher.
+/// What there is to know of a cipher (RFC 4303 3.2.1, 3.2.3).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct CipherRow {
@@ -94,7 +94,7 @@ pub struct CipherRow {
     pub legacy: bool,
 }
 
-/// What there is to know of an integrity algorithm.
+/// What there is to know of an integrity algorithm (RFC 4303 3.2.2).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct IntegrityRow {

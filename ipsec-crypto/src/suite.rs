@@ -11,7 +11,7 @@ const LANES: usize = 32;
 /// Octets of a packet for which it is not worth to encrypt and hash side by side.
 const SHORT: usize = 192;
 
-/// The lengths that a suite adds to a packet, in octets. A suite is only given packets taken apart by its own layout.
+/// The lengths that a suite adds to a packet, in octets (RFC 4303 2). A suite is only given packets taken apart by its own layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// IV carried in each packet, at most 16.
@@ -25,7 +25,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Octets of body in a packet of so many octets.
+    /// Octets of body in a packet of so many octets (RFC 4303 2, 2.4).
     ///
     /// # Errors
     /// [`Misfit`] when that is none, or not a multiple of the alignment.
@@ -37,7 +37,7 @@ impl Layout {
     }
 }
 
-/// What a suite asks of its IVs.
+/// What a suite asks of its IVs (RFC 4303 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IvRule {
     /// There is none.
@@ -48,15 +48,15 @@ pub enum IvRule {
     Unique,
 }
 
-/// Encrypts and authenticates packets in place. What an SA holds; a hardware engine can be one, too.
+/// Encrypts and authenticates packets in place (RFC 4303 3.2). What an SA holds; a hardware engine can be one, too.
 pub trait Suite {
     /// The lengths it adds.
     fn layout(&self) -> Layout;
 
-    /// Encrypts the body and writes the ICV. Header and IV are there already.
+    /// Encrypts the body and writes the ICV (RFC 4303 3.3.2). Header and IV are there already.
     fn seal(&self, parts: &mut Parts<'_>);
 
-    /// Verifies the ICV, in constant time, and only then decrypts the body.
+    /// Verifies the ICV, in constant time, and only then decrypts the body (RFC 4303 3.4.4).
     ///
     /// # Errors
     /// [`Forged`] when the ICV does not hold; nothing was changed.
@@ -88,11 +88,11 @@ pub trait Suite {
     }
 }
 
-/// What [`Suite::verify_batch`] found: nothing yet, or whether the ICV holds.
+/// What [`Suite::verify_batch`] found: nothing yet, or whether the ICV holds (RFC 4303 3.4.4).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Verdict(Option<Result<(), Forged>>);
 
-/// The ICV is not what the packet and the key give.
+/// The ICV is not what the packet and the key give (RFC 4303 3.4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forged;
 
@@ -104,7 +104,7 @@ impl fmt::Display for Forged {
 
 impl core::error::Error for Forged {}
 
-/// One ESP packet, taken apart by the layout of a suite. It can only be made by [`Parts::split`], so its lengths agree
+/// One ESP packet, taken apart by the layout of a suite (RFC 4303 2). It can only be made by [`Parts::split`], so its lengths agree
 /// with each other and a suite has nothing left to refuse.
 ///
 /// ```text
@@ -122,7 +122,7 @@ pub struct Parts<'a> {
 const HEADER: usize = 8;
 
 impl<'a> Parts<'a> {
-    /// Takes a packet apart. `seq_high` is the half of an extended sequence number that is not on the wire.
+    /// Takes a packet apart (RFC 4303 2, 2.2.1). `seq_high` is the half of an extended sequence number that is not on the wire.
     ///
     /// # Errors
     /// [`Misfit`] when the packet is too short for the layout, or its body is not a multiple of the alignment.
@@ -133,12 +133,12 @@ impl<'a> Parts<'a> {
         Ok(Self { authenticated, icv, iv_len: layout.iv, seq_high })
     }
 
-    /// SPI and the low half of the sequence number.
+    /// SPI and the low half of the sequence number (RFC 4303 2.1, 2.2).
     pub fn header(&self) -> [u8; HEADER] {
         self.authenticated.first_chunk().copied().unwrap_or_default()
     }
 
-    /// The IV, left-aligned.
+    /// The IV, left-aligned (RFC 4303 2.3).
     pub fn iv(&self) -> Iv {
         let mut iv = [0; 16];
         let carried = self.authenticated.get(HEADER..HEADER.saturating_add(self.iv_len)).unwrap_or_default();
@@ -151,18 +151,18 @@ impl<'a> Parts<'a> {
         self.authenticated.len()
     }
 
-    /// What is encrypted.
+    /// What is encrypted (RFC 4303 3.3.2.1).
     pub fn body(&mut self) -> &mut [u8] {
         self.authenticated.get_mut(HEADER.saturating_add(self.iv_len)..).unwrap_or_default()
     }
 
-    /// What a separate integrity algorithm covers, in the two pieces of a [`Text`], and where in the first of them the body begins.
+    /// What a separate integrity algorithm covers, in the two pieces of a [`Text`], and where in the first of them the body begins (RFC 4303 2.8, 3.3.2.1).
     pub fn text(&mut self) -> (&mut [u8], usize, &[u8]) {
         let high = self.seq_high.as_ref().map_or(&[][..], |high| high);
         (self.authenticated, HEADER.saturating_add(self.iv_len), high)
     }
 
-    /// What a separate integrity algorithm covers.
+    /// What a separate integrity algorithm covers (RFC 4303 2.8, 3.3.2.1).
     pub fn integrity_input(&self) -> Text<'_> {
         Text::new(self.authenticated, self.seq_high.as_ref())
     }
@@ -181,12 +181,12 @@ impl<'a> Parts<'a> {
         self.authenticated.get(HEADER..).unwrap_or_default()
     }
 
-    /// The ICV of the packet.
+    /// The ICV of the packet (RFC 4303 2.8).
     pub fn icv(&self) -> &[u8] {
         self.icv
     }
 
-    /// Writes the ICV, or as much of it as there is room for.
+    /// Writes the ICV, or as much of it as there is room for (RFC 4303 2.8).
     pub fn set_icv(&mut self, icv: &[u8]) {
         put(self.icv, icv.get(..self.icv.len()).unwrap_or(icv));
     }
@@ -199,7 +199,7 @@ impl fmt::Debug for Parts<'_> {
     }
 }
 
-/// The additional data of an AEAD.
+/// The additional data of an AEAD (RFC 4106 5).
 #[derive(Clone, Copy, Debug)]
 pub struct Aad {
     octets: [u8; 12],
@@ -207,13 +207,13 @@ pub struct Aad {
 }
 
 impl Aad {
-    /// 8 octets, or 12 with ESN.
+    /// 8 octets, or 12 with ESN (RFC 4106 5).
     pub fn as_slice(&self) -> &[u8] {
         self.octets.get(..self.len).unwrap_or_default()
     }
 }
 
-/// A packet that does not fit the layout of a suite.
+/// A packet that does not fit the layout of a suite (RFC 4303 2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misfit {
     /// Shorter than header, IV, one octet of body and ICV.

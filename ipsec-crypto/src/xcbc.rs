@@ -17,7 +17,7 @@ pub struct AesXcbcMac96 {
 }
 
 impl AesXcbcMac96 {
-    /// From a key of 128 bits.
+    /// From a key of 128 bits (RFC 3566 4.1).
     pub fn new(key: &[u8; 16]) -> Self {
         let cipher = Aes128::new(&Array(*key));
         let derive = |octet| {

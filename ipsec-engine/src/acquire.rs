@@ -8,7 +8,7 @@ use ipsec_packet::Flow;
 
 use crate::policy::{PolicyId, Request};
 
-/// An SA that is needed and not there.
+/// An SA that is needed and not there (RFC 2367 3.1.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acquire {
     /// The policy that asks for it.

@@ -4,7 +4,7 @@ use ipcomp_core::{Compressor, Decompressor};
 use ipsec_crypto::{AhIntegrity, Icv, Suite, Tag};
 use ipsec_packet::AntiReplay;
 
-/// What the SAs of an engine are made of: chosen at compile time, so that a firmware pays for one suite only.
+/// What the SAs of an engine are made of: chosen at compile time, so that a firmware pays for one suite only (RFC 4301 4.4.2.1).
 pub trait Algorithms {
     /// The suite of ESP.
     type Suite: Suite;

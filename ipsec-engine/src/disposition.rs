@@ -8,7 +8,7 @@ use ipsec_packet::{BeetError, IpError, Replay, TunnelError, UdpError};
 use crate::acquire::Acquire;
 use crate::counters::Counter;
 
-/// What is to be done with a packet.
+/// What is to be done with a packet (RFC 4301 5.1, 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 #[allow(clippy::large_enum_variant)] // there is no heap
@@ -35,7 +35,7 @@ impl Disposition {
     }
 }
 
-/// Why a packet goes no further.
+/// Why a packet goes no further (RFC 4301 5.1.1, 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -93,7 +93,7 @@ pub enum Reason {
     },
 }
 
-/// A compressed payload that is malformed, or larger than the room for it.
+/// A compressed payload that is malformed, or larger than the room for it (RFC 2394 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadPayload;
 

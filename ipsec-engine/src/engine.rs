@@ -15,7 +15,7 @@ use crate::sa::{Sa, SaKey, Way};
 use crate::sad::{InstallError, ReserveError, SaState, Sad, Told, UpdateError};
 use crate::spd::{PolicyError, Spd, Verdict};
 
-/// What the databases say where nothing else does.
+/// What the databases say where nothing else does (RFC 4301 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
@@ -36,7 +36,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Packets without a policy are discarded, level `default` requires an SA.
+    /// Packets without a policy are discarded, level `default` requires an SA (RFC 4301 4.4.1).
     pub const STRICT: Self = Self {
         unmatched: Unmatched::Discard,
         default_level: DefaultLevel::Require,
@@ -51,7 +51,7 @@ impl Settings {
     pub const SETKEY: Self = Self { unmatched: Unmatched::Bypass, ..Self::STRICT };
 }
 
-/// What becomes of packets that no policy speaks of.
+/// What becomes of packets that no policy speaks of (RFC 4301 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unmatched {
@@ -61,7 +61,7 @@ pub enum Unmatched {
     Bypass,
 }
 
-/// What level `default` means.
+/// What level `default` means (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DefaultLevel {
@@ -71,7 +71,7 @@ pub enum DefaultLevel {
     Require,
 }
 
-/// A gateway's or host's IPsec: both databases, and the two roads through them.
+/// A gateway's or host's IPsec: both databases, and the two roads through them (RFC 4301 4.4, 5).
 ///
 /// It holds up to `SAS` SAs and `POLICIES` policies, and remembers what the policies said about `FLOWS` flows. It never
 /// allocates; how large it is, `size_of` says.
@@ -95,7 +95,7 @@ const AUDITS: usize = 16;
 const FEW_OF_32: u64 = 1 << 16;
 const FEW_OF_64: u64 = 1 << 32;
 
-/// An SA in the database, as it is to be shown.
+/// An SA in the database, as it is to be shown (RFC 4301 4.4.2.1).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SaView<'a, A: Algorithms> {
@@ -149,7 +149,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.identification = if next == 0 { 1 } else { next };
     }
 
-    /// Adds a policy behind those of its priority.
+    /// Adds a policy behind those of its priority (RFC 4301 4.4.1).
     ///
     /// # Errors
     /// [`PolicyError`]; nothing has changed.
@@ -157,23 +157,23 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.spd.add(policy)
     }
 
-    /// The policy with this selector and direction.
+    /// The policy with this selector and direction (RFC 4301 4.4.1).
     pub fn find_policy(&self, direction: Direction, selector: &Selector) -> Option<PolicyId> {
         self.spd.find(direction, selector)
     }
 
-    /// Takes a policy out.
+    /// Takes a policy out (RFC 4301 4.4.1).
     pub fn remove_policy(&mut self, id: PolicyId) -> Option<Policy> {
         self.asked.forget(id);
         self.spd.remove(id)
     }
 
-    /// The policies, in the order in which they are looked at.
+    /// The policies, in the order in which they are looked at (RFC 4301 4.4.1).
     pub fn policies(&self) -> impl Iterator<Item = (PolicyId, &Policy)> {
         self.spd.rules().iter().map(|rule| (rule.id, &rule.policy))
     }
 
-    /// Puts an SA in. For the packets that leave, the newest mature SA is used, so a new one takes over as soon as it is
+    /// Puts an SA in (RFC 2367 3.1.3). For the packets that leave, the newest mature SA is used, so a new one takes over as soon as it is
     /// in, while the old one still opens what is on its way (make before break).
     ///
     /// # Errors
@@ -186,7 +186,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Ok(key)
     }
 
-    /// Reserves the SPI of an SA to come: what arrives by it is discarded as [`Reason::Larval`]. It is free again after
+    /// Reserves the SPI of an SA to come: what arrives by it is discarded as [`Reason::Larval`] (RFC 2367 3.1.1). It is free again after
     /// [`Settings::larval_life`] unless an SA is installed.
     ///
     /// # Errors
@@ -195,19 +195,19 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.sad.reserve(key, source, now)
     }
 
-    /// Takes an SA out; `source` matters only where a CPI names an algorithm instead of an association. A larval SA goes,
+    /// Takes an SA out; `source` matters only where a CPI names an algorithm instead of an association (RFC 2367 3.1.4). A larval SA goes,
     /// too, but there is nothing to give back.
     pub fn remove(&mut self, key: &SaKey, source: IpAddr) -> Option<Sa<A>> {
         let at = self.sad.find(key, source)?;
         self.sad.remove(at)?.sa
     }
 
-    /// An SA, as it is to be shown.
+    /// An SA, as it is to be shown (RFC 2367 3.1.5).
     pub fn sa(&self, key: &SaKey, source: IpAddr) -> Option<SaView<'_, A>> {
         self.sad.get(self.sad.find(key, source)?).map(view)
     }
 
-    /// Changes an SA where it is: its limits, its peer's address, its counter or window. Gives its name, which is another one
+    /// Changes an SA where it is: its limits, its peer's address, its counter or window (RFC 2367 3.1.2). Gives its name, which is another one
     /// when its peer moved. What it has done and its place among others stay.
     ///
     /// # Errors
@@ -231,7 +231,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.sad.rename(at)
     }
 
-    /// The SAs.
+    /// The SAs (RFC 2367 3.1.10).
     pub fn sas(&self) -> impl Iterator<Item = SaView<'_, A>> {
         self.sad.iter().map(|(_, slot)| view(slot))
     }
@@ -293,7 +293,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let _ = self.audits.push_back(Audit { at: now, reason, source, destination, flow_label, spi, sequence });
     }
 
-    /// The next event that the RFCs ask to log.
+    /// The next event that the RFCs ask to log (RFC 4301 9, RFC 4303 4).
     //= RFC 4303 4/1
     pub fn poll_audit(&mut self) -> Option<Audit> {
         self.audits.pop_front()
@@ -304,7 +304,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.audits_lost
     }
 
-    /// Lets time pass for SAs that are not used: limits are reached, reserved SPIs become free. Packets do it for the SAs
+    /// Lets time pass for SAs that are not used: limits are reached, reserved SPIs become free (RFC 4301 4.4.2.1). Packets do it for the SAs
     /// they use.
     pub fn tick(&mut self, now: Duration) {
         let larval_life = self.settings.larval_life;
@@ -333,7 +333,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.sad.iter().filter_map(|(_, slot)| due(slot)).min()
     }
 
-    /// The next thing that whoever manages keys has to know. What is about an SA is kept with it until it is told or the SA
+    /// The next thing that whoever manages keys has to know (RFC 2367 3.1.6, 3.1.8). What is about an SA is kept with it until it is told or the SA
     /// is removed: a dead SA leaves the database when its [`Event::HardExpired`] is polled. Where its place is needed before,
     /// that event is kept, of eight such SAs at a time.
     pub fn poll_event(&mut self) -> Option<Event> {

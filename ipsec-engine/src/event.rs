@@ -6,7 +6,7 @@ use crate::acquire::Acquire;
 use crate::disposition::Reason;
 use crate::sa::SaKey;
 
-/// What whoever manages keys has to know.
+/// What whoever manages keys has to know (RFC 2367 3.1.6, 3.1.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)] // there is no heap

@@ -52,7 +52,7 @@ struct Arrival<'p, 'b> {
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
     /// Opens a packet that arrived, and checks what is left by the policies for [`Direction::In`] and for
-    /// [`Direction::Forward`]: where both speak of it, both must be content.
+    /// [`Direction::Forward`]: where both speak of it, both must be content (RFC 4301 5.2).
     ///
     /// Every packet from the untrusted side comes here, in clear or not, addressed to us or through us: an IP packet, UDP
     /// of port 4500 included. IPComp needs tailroom for what it gives back.

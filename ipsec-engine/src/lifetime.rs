@@ -13,7 +13,7 @@ pub struct Limit {
     pub packets: Option<u64>,
 }
 
-/// The limits of an SA.
+/// The limits of an SA (RFC 4301 4.4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Lifetimes {
     /// When another one is asked for.
@@ -22,7 +22,7 @@ pub struct Lifetimes {
     pub hard: Limit,
 }
 
-/// What an SA has done. Only packets that were sealed, or authenticated, count.
+/// What an SA has done (RFC 4301 4.4.2.1, RFC 2367 2.3.2). Only packets that were sealed, or authenticated, count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {

@@ -72,7 +72,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Octets of the largest packet that leaves through a policy in one piece: `None` for a policy that protects nothing,
-    /// or without an SA for it by now, or without a limit.
+    /// or without an SA for it by now, or without a limit (RFC 4301 8.2.1).
     ///
     /// `like` is a packet that the policy is for: in transport mode its headers count.
     pub fn policy_mtu(&mut self, now: Duration, like: &[u8]) -> Option<u16> {

@@ -12,7 +12,7 @@ use crate::policy::{Mode, Protocol};
 use crate::protect::name;
 use crate::sa::{Encap, Sa, Transform};
 
-/// What came of taking a header off.
+/// What came of taking a header off (RFC 4301 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// How the SA was used: transport, tunnel or BEET.
@@ -26,7 +26,7 @@ pub struct Taken {
 }
 
 impl<A: Algorithms> Sa<A> {
-    /// Takes the header of this SA off a packet, without any database: for whoever keeps SAs in his own. The header must be
+    /// Takes the header of this SA off a packet, without any database: for whoever keeps SAs in his own (RFC 4301 5.2). The header must be
     /// the first of its protocol; UDP around it is taken off if the SA has UDP. Neither limits nor the ends of the SA are
     /// looked at.
     ///

@@ -18,7 +18,7 @@ use crate::sa::{Sa, Way};
 use crate::spd::{Chosen, Rule, Verdict};
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
-    /// Protects a packet that leaves, by the policies for [`Direction::Out`].
+    /// Protects a packet that leaves, by the policies for [`Direction::Out`] (RFC 4301 5.1).
     ///
     /// The buffer must have room around the packet for what its policy adds; IPComp works in the tailroom, and sends
     /// uncompressed what has none.

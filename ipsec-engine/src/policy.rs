@@ -46,7 +46,7 @@ impl fmt::Display for PolicyId {
     }
 }
 
-/// Which packets a policy is for.
+/// Which packets a policy is for (RFC 4301 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Those that arrive.
@@ -74,7 +74,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Whether packets go on as they are.
+    /// Whether packets go on as they are (RFC 4301 4.4.1).
     pub const fn passes(&self) -> bool {
         matches!(self, Self::None | Self::Bypass | Self::Entrust)
     }
@@ -83,7 +83,7 @@ impl Action {
 /// The most transforms of one policy.
 pub const MAX_TRANSFORMS: usize = 4;
 
-/// The transforms of a policy in their order: on the way out the first is applied first.
+/// The transforms of a policy in their order: on the way out the first is applied first (RFC 2401 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Bundle {
     requests: [Option<Request>; MAX_TRANSFORMS],
@@ -103,7 +103,7 @@ impl Bundle {
     }
 }
 
-/// One transform that a policy asks for.
+/// One transform that a policy asks for (RFC 4301 4.4.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     /// ESP, AH or IPComp.
@@ -116,7 +116,7 @@ pub struct Request {
     pub level: Level,
 }
 
-/// A security protocol of a policy.
+/// A security protocol of a policy (RFC 4301 3.2, RFC 3173).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// Encapsulating security payload.
@@ -127,7 +127,7 @@ pub enum Protocol {
     Ipcomp,
 }
 
-/// The mode of an SA or of a transform of a policy.
+/// The mode of an SA or of a transform of a policy (RFC 4301 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Mode {
     /// Either: of an SA, what its policy asks for.
@@ -141,7 +141,7 @@ pub enum Mode {
     Beet,
 }
 
-/// The ends of a tunnel: `None` is `any`, to be filled in by key exchange; ports are those of UDP encapsulation.
+/// The ends of a tunnel: `None` is `any`, to be filled in by key exchange; ports are those of UDP encapsulation (RFC 4301 4.4.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
     /// Where it begins.
@@ -151,13 +151,13 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// Whether an SA has these ends, as far as they are named.
+    /// Whether an SA has these ends, as far as they are named (RFC 4301 4.4.1.2).
     pub fn name(&self, source: IpAddr, destination: IpAddr) -> bool {
         self.source.0.is_none_or(|end| end == source) && self.destination.0.is_none_or(|end| end == destination)
     }
 }
 
-/// How much a transform matters, and which SA may serve it.
+/// How much a transform matters, and which SA may serve it (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Level {
     /// What the system has as its default.
@@ -173,16 +173,16 @@ pub enum Level {
     UniqueId(u32),
 }
 
-/// Where a policy stands among others (Linux): lower numbers are looked at first.
+/// Where a policy stands among others (Linux): lower numbers are looked at first (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Priority(pub u32);
 
 impl Priority {
-    /// `high`.
+    /// `high` (setkey(8)).
     pub const HIGH: Self = Self(0x4000_0000);
-    /// `def`, which is also what no priority means.
+    /// `def`, which is also what no priority means (setkey(8)).
     pub const DEFAULT: Self = Self(0x8000_0000);
-    /// `low`.
+    /// `low` (setkey(8)).
     pub const LOW: Self = Self(0xc000_0000);
 
     /// [`DEFAULT`](Self::DEFAULT), higher by `offset` or lower if that is negative, as far as priorities go.

@@ -13,7 +13,7 @@ use crate::lifetime::Lifetimes;
 use crate::policy::words;
 use crate::policy::{Mode, Protocol};
 
-/// Which way the packets of an SA go.
+/// Which way the packets of an SA go (RFC 4301 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
     /// It opens what arrives.
@@ -49,7 +49,7 @@ impl fmt::Display for SaKey {
     }
 }
 
-/// A security association: keys with their counter or window, and what the engine has to know to use them.
+/// A security association: keys with their counter or window, and what the engine has to know to use them (RFC 4301 4.1, 4.4.2.1).
 pub struct Sa<A: Algorithms> {
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
@@ -78,7 +78,7 @@ pub struct Label {
     pub mac: Option<&'static str>,
 }
 
-/// One half of a transform, keyed.
+/// One half of a transform, keyed (RFC 4301 4.4.2.1).
 #[allow(clippy::large_enum_variant)] // there is no heap
 #[non_exhaustive]
 pub enum Transform<A: Algorithms> {
@@ -96,7 +96,7 @@ pub enum Transform<A: Algorithms> {
     IpcompIn(Cpi),
 }
 
-/// An IPComp association that compresses.
+/// An IPComp association that compresses (RFC 3173 4).
 #[derive(Clone, Copy, Debug)]
 pub struct IpcompOut {
     pub(crate) cpi: Cpi,
@@ -105,7 +105,7 @@ pub struct IpcompOut {
 }
 
 impl IpcompOut {
-    /// Under this CPI.
+    /// Under this CPI (RFC 3173 3.3).
     pub const fn new(cpi: Cpi) -> Self {
         Self { cpi, backoff: Backoff::new(), saved: 0 }
     }
@@ -125,7 +125,7 @@ pub struct Encap {
     pub marker: Marker,
 }
 
-/// The ends of an SA are of two IP versions.
+/// The ends of an SA are of two IP versions (RFC 4301 4.4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MixedFamilies;
 
@@ -170,7 +170,7 @@ impl<A: Algorithms> Sa<A> {
         })
     }
 
-    /// In this mode; for [`Mode::Beet`] see [`with_beet`](Self::with_beet).
+    /// In this mode; for [`Mode::Beet`] see [`with_beet`](Self::with_beet; RFC 4301 4.1).
     #[must_use]
     pub fn with_mode(self, mode: Mode) -> Self {
         Self { mode, ..self }
@@ -183,7 +183,7 @@ impl<A: Algorithms> Sa<A> {
         Self { mode: Mode::Beet, beet: Some(inner), tunnel, ..self }
     }
 
-    /// With other rules for the outer header: DSCP, ECN, hop limit, don't fragment.
+    /// With other rules for the outer header: DSCP, ECN, hop limit, don't fragment (RFC 4301 5.1.2).
     #[must_use]
     pub fn with_tunnel(self, rules: impl FnOnce(Tunnel) -> Tunnel) -> Self {
         Self { tunnel: rules(self.tunnel), ..self }
@@ -195,7 +195,7 @@ impl<A: Algorithms> Sa<A> {
         Self { request_id, ..self }
     }
 
-    /// With these limits.
+    /// With these limits (RFC 4301 4.4.2.1).
     #[must_use]
     pub fn with_lifetimes(self, lifetimes: Lifetimes) -> Self {
         Self { lifetimes, ..self }
@@ -207,13 +207,13 @@ impl<A: Algorithms> Sa<A> {
         Self { label, ..self }
     }
 
-    /// In UDP. Checksums of transport mode are computed anew on arrival unless `repair` says otherwise.
+    /// In UDP (RFC 3948 2.1, 3.1.2). Checksums of transport mode are computed anew on arrival unless `repair` says otherwise.
     #[must_use]
     pub fn with_encap(self, encap: Encap, repair: ChecksumRepair) -> Self {
         Self { encap: Some(encap), repair, ..self }
     }
 
-    /// With destination options of IPv6 in front of ESP or AH, or behind it.
+    /// With destination options of IPv6 in front of ESP or AH, or behind it (RFC 4302 3.1.1, RFC 4303 3.1.1).
     #[must_use]
     pub fn with_destination_options(mut self, options: DestinationOptions) -> Self {
         if let Transform::AhOut(ah) = &mut self.transform {
@@ -222,7 +222,7 @@ impl<A: Algorithms> Sa<A> {
         Self { options, ..self }
     }
 
-    /// Its name.
+    /// Its name (RFC 4301 4.1).
     pub fn key(&self) -> SaKey {
         let (protocol, spi) = match &self.transform {
             Transform::EspOut(esp) => (Protocol::Esp, esp.spi().get()),
@@ -245,7 +245,7 @@ impl<A: Algorithms> Sa<A> {
         self.destination
     }
 
-    /// Its mode.
+    /// Its mode (RFC 4301 4.1).
     pub const fn mode(&self) -> Mode {
         self.mode
     }
@@ -280,7 +280,7 @@ impl<A: Algorithms> Sa<A> {
         self.lifetimes = lifetimes;
     }
 
-    /// Follows a peer that a NAT has moved (see [`Event::Moved`](crate::Event::Moved)) to another address and port. What was
+    /// Follows a peer that a NAT has moved (see [`Event::Moved`](crate::Event::Moved)) to another address and port (RFC 3947 7). What was
     /// learnt about the path to it is forgotten.
     ///
     /// # Errors
@@ -320,7 +320,7 @@ impl<A: Algorithms> Sa<A> {
 }
 
 impl<A: Algorithms> Transform<A> {
-    /// Whether it seals or opens.
+    /// Whether it seals or opens (RFC 4301 4.1).
     pub const fn way(&self) -> Way {
         match self {
             Self::EspOut(_) | Self::AhOut(_) | Self::IpcompOut(_) => Way::Out,
@@ -328,7 +328,7 @@ impl<A: Algorithms> Transform<A> {
         }
     }
 
-    /// The last number used, or the highest received; `None` for IPComp.
+    /// The last number used, or the highest received; `None` for IPComp (RFC 4303 2.2).
     pub fn sequence(&self) -> Option<Seq> {
         match self {
             Self::EspOut(esp) => Some(esp.counter().last_used()),

@@ -10,7 +10,7 @@ use crate::lifetime::Usage;
 use crate::policy::{Protocol, words};
 use crate::sa::{Sa, SaKey, Way};
 
-/// Where an SA stands in its life, in the words of KAME.
+/// Where an SA stands in its life, in the words of KAME (RFC 2367 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SaState {
     /// An SPI is reserved; keys are being negotiated.
@@ -91,7 +91,7 @@ impl Notice {
     }
 }
 
-/// Why an SA was not installed. It comes back.
+/// Why an SA was not installed (RFC 2367 3.1.3). It comes back.
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)] // there is no heap
 pub enum InstallError<A: Algorithms> {
@@ -121,7 +121,7 @@ impl<A: Algorithms> fmt::Debug for InstallError<A> {
 
 impl<A: Algorithms> core::error::Error for InstallError<A> {}
 
-/// Why an SA was not changed where it is.
+/// Why an SA was not changed where it is (RFC 2367 3.1.2).
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)] // there is no heap
 pub enum UpdateError<A: Algorithms> {
@@ -151,7 +151,7 @@ impl<A: Algorithms> fmt::Debug for UpdateError<A> {
 
 impl<A: Algorithms> core::error::Error for UpdateError<A> {}
 
-/// Why an SPI was not reserved.
+/// Why an SPI was not reserved (RFC 2367 3.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReserveError {

@@ -49,7 +49,7 @@ pub(crate) struct CachedFlow {
 /// The slots of the SAs that serve the transforms of a policy, in their order; `None` where one goes without.
 pub(crate) type Chosen = [Option<u16>; MAX_TRANSFORMS];
 
-/// Why a policy was not added.
+/// Why a policy was not added (RFC 4301 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {

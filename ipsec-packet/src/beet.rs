@@ -15,7 +15,7 @@ use zerocopy::IntoBytes;
 
 use crate::{Ip, IpError, IpProto, Ipv4Header, Ipv6Header, OuterSeen, PacketBuf, TooShort, ipv4, ipv6, set_length};
 
-/// The inner addresses of a BEET SA, as seen from the local end.
+/// The inner addresses of a BEET SA, as seen from the local end (draft-nikander-esp-beet-mode).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beet {
     inner: Inner,
@@ -42,7 +42,7 @@ impl Beet {
     }
 
     /// Takes the inner header off an outgoing packet, whose addresses must be those of the SA, and says what the payload
-    /// begins with. The outer header is [`crate::Tunnel::outer_for`] of the packet before this call.
+    /// begins with (draft-nikander-esp-beet-mode). The outer header is [`crate::Tunnel::outer_for`] of the packet before this call.
     ///
     /// # Errors
     /// [`BeetError`]; the packet is unchanged.
@@ -75,7 +75,7 @@ impl Beet {
 
     /// Puts the inner header back in front of a received payload, into the room of the headers that are gone; an inner IPv6
     /// header behind an outer IPv4 one may need up to 12 octets of headroom more; what the SA does not know (hop limit, class, flow label,
-    /// identification, DF) comes from the outer header, which therefore copies it on the way out.
+    /// identification, DF) comes from the outer header, which therefore copies it on the way out (draft-nikander-esp-beet-mode).
     ///
     /// # Errors
     /// [`BeetError`]; the payload must not be delivered.
@@ -129,7 +129,7 @@ fn pull_pseudo_header(packet: &mut PacketBuf<'_>) -> Result<(IpProto, usize), Be
     Ok((IpProto(next), options))
 }
 
-/// A packet that does not fit a BEET SA.
+/// A packet that does not fit a BEET SA (draft-nikander-esp-beet-mode).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BeetError {

@@ -11,7 +11,7 @@ impl Checksum {
         Self { sum: 0, odd: false }
     }
 
-    /// Adds octets. Pieces may have odd lengths; they count as one run of octets.
+    /// Adds octets (RFC 1071 1). Pieces may have odd lengths; they count as one run of octets.
     #[must_use]
     pub fn over(mut self, mut bytes: &[u8]) -> Self {
         if self.odd
@@ -32,12 +32,12 @@ impl Checksum {
         self
     }
 
-    /// The checksum to write into a header whose checksum field was summed as 0.
+    /// The checksum to write into a header whose checksum field was summed as 0 (RFC 1071 1).
     pub const fn finish(self) -> u16 {
         !self.folded()
     }
 
-    /// Whether what was summed, checksum field included, is right.
+    /// Whether what was summed, checksum field included, is right (RFC 1071 1).
     pub const fn holds(self) -> bool {
         self.folded() == 0xffff
     }

@@ -1,6 +1,6 @@
 //! Explicit congestion notification across a tunnel (RFC 6040, RFC 3168 9.2, RFC 2401 5.1.2).
 
-/// How the two ECN bits cross the tunnel.
+/// How the two ECN bits cross the tunnel (RFC 6040 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EcnMode {
@@ -21,7 +21,7 @@ const ECT_1: u8 = 0b01;
 const CE: u8 = 0b11;
 
 impl EcnMode {
-    /// The outer ECN bits for a packet with these inner ones.
+    /// The outer ECN bits for a packet with these inner ones (RFC 6040 4.1).
     pub const fn encapsulate(self, inner: u8) -> u8 {
         match self {
             Self::Normal | Self::Rfc2401 => inner & 0b11,

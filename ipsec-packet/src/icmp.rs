@@ -96,7 +96,7 @@ fn is_icmp_error(ip: &Ip<'_>) -> bool {
     }
 }
 
-/// A router's report that a packet of an SA did not fit on its next link.
+/// A router's report that a packet of an SA did not fit on its next link (RFC 4301 8.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooBig {
     /// Where the packet came from: one of our addresses, if the report is genuine.

@@ -3,7 +3,7 @@ use core::net::IpAddr;
 
 use crate::{Ipv4, Ipv6, NoRoom, TooShort, ipv4};
 
-/// An IP packet whose header was checked: version, header length, and total length against the octets there.
+/// An IP packet whose header was checked: version, header length, and total length against the octets there (RFC 791 3.1, RFC 8200 3).
 #[derive(Clone, Copy, Debug)]
 pub enum Ip<'a> {
     /// IPv4.
@@ -13,7 +13,7 @@ pub enum Ip<'a> {
 }
 
 impl<'a> Ip<'a> {
-    /// Looks at the packet in front of `bytes`; octets behind its own length (link padding) are not part of it.
+    /// Looks at the packet in front of `bytes`; octets behind its own length (link padding) are not part of it (RFC 791 3.1, RFC 8200 3).
     ///
     /// # Errors
     /// [`IpError`] when the header does not hold together.
@@ -34,7 +34,7 @@ impl<'a> Ip<'a> {
         }
     }
 
-    /// Where it comes from.
+    /// Where it comes from (RFC 791 3.1, RFC 8200 3).
     pub fn source(&self) -> IpAddr {
         match self {
             Self::V4(ip) => ip.header().source().into(),
@@ -42,7 +42,7 @@ impl<'a> Ip<'a> {
         }
     }
 
-    /// Where it goes to.
+    /// Where it goes to (RFC 791 3.1, RFC 8200 3).
     pub fn destination(&self) -> IpAddr {
         match self {
             Self::V4(ip) => ip.header().destination().into(),
@@ -58,7 +58,7 @@ impl<'a> Ip<'a> {
         }
     }
 
-    /// TTL or hop limit.
+    /// TTL or hop limit (RFC 791 3.1, RFC 8200 3).
     pub fn hop_limit(&self) -> u8 {
         match self {
             Self::V4(ip) => ip.header().ttl(),
@@ -67,7 +67,7 @@ impl<'a> Ip<'a> {
     }
 }
 
-/// Sets the length field of the packet's header to the octets there, and the header checksum of IPv4 to match.
+/// Sets the length field of the packet's header to the octets there, and the header checksum of IPv4 to match (RFC 791 3.1, RFC 8200 3).
 ///
 /// # Errors
 /// [`IpError::TooLong`] when the length does not fit in 16 bits, or what [`Ip::parse`] would say of the header.
@@ -89,7 +89,7 @@ pub fn set_length(packet: &mut [u8]) -> Result<(), IpError> {
     }
 }
 
-/// An IP packet that cannot be worked with.
+/// An IP packet that cannot be worked with (RFC 791 3.1, RFC 8200 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IpError {

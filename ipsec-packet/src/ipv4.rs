@@ -37,7 +37,7 @@ const MF: u16 = 0x2000;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
 
 impl Ipv4Header {
-    /// A header without options: TOS, identification, flags and lengths 0, to be filled in.
+    /// A header without options: TOS, identification, flags and lengths 0, to be filled in (RFC 791 3.1).
     pub fn new(source: Ipv4Addr, destination: Ipv4Addr, protocol: IpProto, ttl: u8) -> Self {
         Self {
             version_ihl: 0x45,
@@ -53,7 +53,7 @@ impl Ipv4Header {
         }
     }
 
-    /// Octets of the header with its options, as the IHL field says.
+    /// Octets of the header with its options, as the IHL field says (RFC 791 3.1).
     pub fn header_len(&self) -> usize {
         usize::from(self.version_ihl & 0x0f).saturating_mul(4)
     }
@@ -64,95 +64,95 @@ impl Ipv4Header {
         self.version_ihl = 0x45_u8.saturating_add(words);
     }
 
-    /// Octets of the whole packet.
+    /// Octets of the whole packet (RFC 791 3.1).
     pub fn total_length(&self) -> usize {
         self.total_length.get().into()
     }
 
-    /// Sets the octets of the whole packet.
+    /// Sets the octets of the whole packet (RFC 791 3.1).
     pub fn set_total_length(&mut self, octets: u16) {
         self.total_length.set(octets);
     }
 
-    /// DSCP and ECN.
+    /// DSCP and ECN (RFC 2474 3, RFC 3168 5).
     pub fn tos(&self) -> u8 {
         self.tos
     }
 
-    /// Sets DSCP and ECN.
+    /// Sets DSCP and ECN (RFC 2474 3, RFC 3168 5).
     pub fn set_tos(&mut self, tos: u8) {
         self.tos = tos;
     }
 
-    /// The identification that fragments of one packet share.
+    /// The identification that fragments of one packet share (RFC 791 3.1).
     pub fn identification(&self) -> u16 {
         self.identification.get()
     }
 
-    /// Sets the identification.
+    /// Sets the identification (RFC 791 3.1).
     pub fn set_identification(&mut self, id: u16) {
         self.identification.set(id);
     }
 
-    /// Whether routers may not fragment it.
+    /// Whether routers may not fragment it (RFC 791 3.1).
     pub fn dont_fragment(&self) -> bool {
         self.flags_fragment.get() & DF != 0
     }
 
-    /// Forbids or allows fragmentation by routers.
+    /// Forbids or allows fragmentation by routers (RFC 791 3.1).
     pub fn set_dont_fragment(&mut self, df: bool) {
         let rest = self.flags_fragment.get() & !DF;
         self.flags_fragment.set(if df { rest | DF } else { rest });
     }
 
-    /// Whether this is a piece of a packet: more fragments follow, or its offset is not 0.
+    /// Whether this is a piece of a packet: more fragments follow, or its offset is not 0 (RFC 791 3.1).
     pub fn is_fragment(&self) -> bool {
         self.flags_fragment.get() & (MF | FRAGMENT_OFFSET) != 0
     }
 
-    /// Whether the octets behind the header are the first of the payload: the packet is whole or its first fragment.
+    /// Whether the octets behind the header are the first of the payload: the packet is whole or its first fragment (RFC 791 3.1).
     pub fn is_first_or_whole(&self) -> bool {
         self.flags_fragment.get() & FRAGMENT_OFFSET == 0
     }
 
-    /// Time to live.
+    /// Time to live (RFC 791 3.1).
     pub fn ttl(&self) -> u8 {
         self.ttl
     }
 
-    /// Sets the time to live.
+    /// Sets the time to live (RFC 791 3.1).
     pub fn set_ttl(&mut self, ttl: u8) {
         self.ttl = ttl;
     }
 
-    /// What follows the header.
+    /// What follows the header (RFC 791 3.1).
     pub fn protocol(&self) -> IpProto {
         IpProto(self.protocol)
     }
 
-    /// Sets what follows the header.
+    /// Sets what follows the header (RFC 791 3.1).
     pub fn set_protocol(&mut self, protocol: IpProto) {
         self.protocol = protocol.0;
     }
 
-    /// Computes the checksum of a header that has no options.
+    /// Computes the checksum of a header that has no options (RFC 791 3.1).
     pub fn set_checksum(&mut self) {
         self.checksum = U16::ZERO;
         self.checksum.set(Checksum::new().over(self.as_bytes()).finish());
     }
 
-    /// Source address.
+    /// Source address (RFC 791 3.1).
     pub fn source(&self) -> Ipv4Addr {
         self.source.into()
     }
 
-    /// Destination address.
+    /// Destination address (RFC 791 3.1).
     pub fn destination(&self) -> Ipv4Addr {
         self.destination.into()
     }
 }
 
-/// An IPv4 packet whose header was checked.
+/// An IPv4 packet whose header was checked (RFC 791 3.1).
 #[derive(Clone, Copy, Debug)]
 pub struct Ipv4<'a> {
     packet: &'a [u8],
@@ -160,7 +160,7 @@ pub struct Ipv4<'a> {
 }
 
 impl<'a> Ipv4<'a> {
-    /// Checks version, header length and total length. The header checksum is [`Ipv4::checksum_holds`]'s matter.
+    /// Checks version, header length and total length (RFC 791 3.1). The header checksum is [`Ipv4::checksum_holds`]'s matter.
     ///
     /// # Errors
     /// [`IpError`] naming the field.
@@ -184,7 +184,7 @@ impl<'a> Ipv4<'a> {
         }
     }
 
-    /// The fixed part of the header.
+    /// The fixed part of the header (RFC 791 3.1).
     pub fn header(&self) -> &'a Ipv4Header {
         self.header
     }
@@ -194,7 +194,7 @@ impl<'a> Ipv4<'a> {
         self.packet
     }
 
-    /// The options, 0 to 40 octets.
+    /// The options, 0 to 40 octets (RFC 791 3.1).
     pub fn options(&self) -> &'a [u8] {
         self.packet.get(HEADER..self.header.header_len()).unwrap_or_default()
     }

@@ -29,11 +29,11 @@ pub(crate) const HEADER: usize = 40;
 const NEXT_HEADER_OFFSET: usize = 6;
 const FLOW_LABEL: u32 = 0x000f_ffff;
 
-/// Extension headers that are followed in one packet before it is refused.
+/// Extension headers that are followed in one packet before it is refused (RFC 8200 4).
 pub const MAX_EXTENSION_HEADERS: usize = 16;
 
 impl Ipv6Header {
-    /// A header with class, flow label and length 0, to be filled in.
+    /// A header with class, flow label and length 0, to be filled in (RFC 8200 3).
     pub fn new(source: Ipv6Addr, destination: Ipv6Addr, next_header: IpProto, hop_limit: u8) -> Self {
         Self {
             version_class_flow: U32::new(6 << 28),
@@ -49,13 +49,13 @@ impl Ipv6Header {
         self.version_class_flow.as_bytes().first().map_or(0, |first| first >> 4)
     }
 
-    /// DSCP and ECN.
+    /// DSCP and ECN (RFC 8200 7).
     pub fn traffic_class(&self) -> u8 {
         let [a, b, ..] = self.version_class_flow.to_bytes();
         (a << 4) | (b >> 4)
     }
 
-    /// Sets DSCP and ECN.
+    /// Sets DSCP and ECN (RFC 8200 7).
     pub fn set_traffic_class(&mut self, class: u8) {
         let rest = self.version_class_flow.get() & !(0xff << 20);
         self.version_class_flow.set(rest | (u32::from(class) << 20));
@@ -66,54 +66,54 @@ impl Ipv6Header {
         self.version_class_flow.get() & FLOW_LABEL
     }
 
-    /// Sets the flow label; bits above 20 are dropped.
+    /// Sets the flow label; bits above 20 are dropped (RFC 8200 6).
     pub fn set_flow_label(&mut self, label: u32) {
         let rest = self.version_class_flow.get() & !FLOW_LABEL;
         self.version_class_flow.set(rest | (label & FLOW_LABEL));
     }
 
-    /// Octets behind this header.
+    /// Octets behind this header (RFC 8200 3).
     pub fn payload_length(&self) -> usize {
         self.payload_length.get().into()
     }
 
-    /// Sets the octets behind this header.
+    /// Sets the octets behind this header (RFC 8200 3).
     pub fn set_payload_length(&mut self, octets: u16) {
         self.payload_length.set(octets);
     }
 
-    /// What follows this header.
+    /// What follows this header (RFC 8200 3).
     pub fn next_header(&self) -> IpProto {
         IpProto(self.next_header)
     }
 
-    /// Sets what follows this header.
+    /// Sets what follows this header (RFC 8200 3).
     pub fn set_next_header(&mut self, next: IpProto) {
         self.next_header = next.0;
     }
 
-    /// Hop limit.
+    /// Hop limit (RFC 8200 3).
     pub fn hop_limit(&self) -> u8 {
         self.hop_limit
     }
 
-    /// Sets the hop limit.
+    /// Sets the hop limit (RFC 8200 3).
     pub fn set_hop_limit(&mut self, hops: u8) {
         self.hop_limit = hops;
     }
 
-    /// Source address.
+    /// Source address (RFC 8200 3).
     pub fn source(&self) -> Ipv6Addr {
         self.source.into()
     }
 
-    /// Destination address.
+    /// Destination address (RFC 8200 3).
     pub fn destination(&self) -> Ipv6Addr {
         self.destination.into()
     }
 }
 
-/// An IPv6 packet whose header was checked.
+/// An IPv6 packet whose header was checked (RFC 8200 3).
 #[derive(Clone, Copy, Debug)]
 pub struct Ipv6<'a> {
     packet: &'a [u8],
@@ -121,7 +121,7 @@ pub struct Ipv6<'a> {
 }
 
 impl<'a> Ipv6<'a> {
-    /// Checks version and payload length. A payload length of 0 means no payload: jumbograms are not supported.
+    /// Checks version and payload length (RFC 8200 3). A payload length of 0 means no payload: jumbograms are not supported.
     ///
     /// # Errors
     /// [`IpError`] naming the field.
@@ -136,7 +136,7 @@ impl<'a> Ipv6<'a> {
         Ok(Self { packet, header })
     }
 
-    /// The fixed header.
+    /// The fixed header (RFC 8200 3).
     pub fn header(&self) -> &'a Ipv6Header {
         self.header
     }
@@ -164,14 +164,14 @@ impl<'a> Ipv6<'a> {
         }
     }
 
-    /// The extension headers, one by one.
+    /// The extension headers, one by one (RFC 8200 4).
     pub fn chain(&self) -> Chain<'a> {
         let link = ChainLink { kind: self.header.next_header(), named_at: NEXT_HEADER_OFFSET, offset: HEADER };
         Chain { packet: self.packet, link, followed: 0 }
     }
 }
 
-/// A walk along the extension headers of a packet.
+/// A walk along the extension headers of a packet (RFC 8200 4).
 #[derive(Clone, Debug)]
 pub struct Chain<'a> {
     packet: &'a [u8],
@@ -179,7 +179,7 @@ pub struct Chain<'a> {
     followed: usize,
 }
 
-/// A place in the chain of headers: what begins there, and which octet says so.
+/// A place in the chain of headers: what begins there, and which octet says so (RFC 8200 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChainLink {
@@ -191,7 +191,7 @@ pub struct ChainLink {
     pub offset: usize,
 }
 
-/// One extension header.
+/// One extension header (RFC 8200 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extension {
@@ -215,7 +215,7 @@ impl Extension {
 }
 
 impl Chain<'_> {
-    /// The next extension header, or `None` where the upper layer (or ESP) begins, which [`Chain::link`] then names.
+    /// The next extension header, or `None` where the upper layer (or ESP) begins, which [`Chain::link`] then names (RFC 8200 4).
     ///
     /// # Errors
     /// As [`Ipv6::walk`].
@@ -237,7 +237,7 @@ impl Chain<'_> {
         Ok(Some(Extension { link, len, next: IpProto(next) }))
     }
 
-    /// Where the walk stands: the next header that it has not followed.
+    /// Where the walk stands: the next header that it has not followed (RFC 8200 4).
     pub fn link(&self) -> ChainLink {
         self.link
     }

@@ -1,6 +1,6 @@
 //! Limits of an SA's life in octets, as peers write them, and when its renewal is due.
 
-/// A hard limit in octets. Arithmetic saturates: a peer's huge number of kilobytes never becomes a small limit.
+/// A hard limit in octets (RFC 4301 4.4.2.1). Arithmetic saturates: a peer's huge number of kilobytes never becomes a small limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteLimit(u64);
 
@@ -15,12 +15,12 @@ impl ByteLimit {
         Self(kilobytes.saturating_mul(1024))
     }
 
-    /// The hard limit: at it the SA dies.
+    /// The hard limit: at it the SA dies (RFC 4301 4.4.2.1).
     pub const fn hard(self) -> u64 {
         self.0
     }
 
-    /// The soft limit, 80 % of the hard one as in KAME: at it a new SA is negotiated.
+    /// The soft limit, 80 % of the hard one as in KAME: at it a new SA is negotiated (RFC 4301 4.4.2.1).
     pub const fn soft(self) -> u64 {
         // Four fifths without a product that could overflow.
         let fifth = self.0 / 5;

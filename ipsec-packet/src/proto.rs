@@ -1,6 +1,6 @@
 use core::fmt;
 
-/// An IP protocol number (the IANA registry that IPv4 `protocol` and IPv6 `next header` share).
+/// An IP protocol number (the IANA registry that IPv4 `protocol` and IPv6 `next header` share; RFC 791 3.1, RFC 8200 3).
 ///
 /// Unknown values are kept as they are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,7 +61,7 @@ protocols! {
 }
 
 impl IpProto {
-    /// Whether it begins with a source and a destination port: TCP, UDP, UDP-Lite, SCTP, DCCP.
+    /// Whether it begins with a source and a destination port: TCP, UDP, UDP-Lite, SCTP, DCCP (RFC 4301 4.4.1.1).
     pub const fn has_ports(self) -> bool {
         matches!(self, Self::TCP | Self::UDP | Self::SCTP | Self(136) | Self(33))
     }

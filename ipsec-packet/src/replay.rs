@@ -5,22 +5,22 @@ use crate::{Seq, SeqWidth};
 
 /// The receiver's memory of sequence numbers: consulted before the ICV, written only after it (RFC 4303 3.4.3).
 pub trait AntiReplay {
-    /// Whether a packet with this number may be processed.
+    /// Whether a packet with this number may be processed (RFC 4303 3.4.3).
     ///
     /// # Errors
     /// [`Replay`] saying why not.
     fn check(&self, seq: Seq) -> Result<(), Replay>;
 
-    /// Marks the number of an authenticated packet as seen. A number that `check` refuses changes nothing.
+    /// Marks the number of an authenticated packet as seen (RFC 4303 3.4.3). A number that `check` refuses changes nothing.
     fn record(&mut self, seq: Seq);
 
-    /// The highest number recorded, or the one it was started at.
+    /// The highest number recorded, or the one it was started at (RFC 4303 appendix A2.1).
     fn top(&self) -> Seq;
 
-    /// The lowest number that may still be accepted.
+    /// The lowest number that may still be accepted (RFC 4303 appendix A2.1).
     fn bottom(&self) -> Seq;
 
-    /// How many packets it remembers; 0 when it protects from nothing.
+    /// How many packets it remembers; 0 when it protects from nothing (RFC 4303 3.4.3).
     fn packets(&self) -> u32;
 
     /// The whole number of a packet that carries the low half `low` (RFC 4303 appendix A2.2).
@@ -80,7 +80,7 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
         window
     }
 
-    /// Packets in the window.
+    /// Packets in the window (RFC 4303 3.4.3).
     pub const fn size() -> u32 {
         Self::SIZE
     }
@@ -222,7 +222,7 @@ impl<const WORDS: usize> AntiReplay for ReplayWindow<WORDS> {
     }
 }
 
-/// The size of a window, from the units in which configurations write it.
+/// The size of a window, from the units in which configurations write it (RFC 4303 3.4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WindowSize(u32);
 
@@ -290,7 +290,7 @@ impl AntiReplay for NoReplay {
     }
 }
 
-/// Why the window refuses a sequence number.
+/// Why the window refuses a sequence number (RFC 4303 3.4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Replay {

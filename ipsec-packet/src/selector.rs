@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::{Ip, IpError, IpProto, Ipv4, Ipv6};
 
-/// The selectors of one packet.
+/// The selectors of one packet (RFC 4301 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
     /// Where it comes from.
@@ -18,7 +18,7 @@ pub struct Flow {
     pub detail: Detail,
 }
 
-/// What an upper protocol tells about itself.
+/// What an upper protocol tells about itself (RFC 4301 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Detail {
     /// Nothing.
@@ -32,7 +32,7 @@ pub enum Detail {
 }
 
 impl Flow {
-    /// Reads the selectors of a packet.
+    /// Reads the selectors of a packet (RFC 4301 4.4.1.1).
     ///
     /// # Errors
     /// [`IpError`] when its IP header or an extension header does not hold together.
@@ -116,7 +116,7 @@ impl fmt::Display for Flow {
     }
 }
 
-/// Addresses of one IP version, from the first to the last, both included.
+/// Addresses of one IP version, from the first to the last, both included (RFC 4301 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AddressRange {
     first: IpAddr,
@@ -124,9 +124,9 @@ pub struct AddressRange {
 }
 
 impl AddressRange {
-    /// Every IPv4 address.
+    /// Every IPv4 address (RFC 4301 4.4.1.1).
     pub const ANY_V4: Self = Self { first: IpAddr::V4(Ipv4Addr::UNSPECIFIED), last: IpAddr::V4(Ipv4Addr::BROADCAST) };
-    /// Every IPv6 address.
+    /// Every IPv6 address (RFC 4301 4.4.1.1).
     pub const ANY_V6: Self =
         Self { first: IpAddr::V6(Ipv6Addr::UNSPECIFIED), last: IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)) };
 
@@ -135,7 +135,7 @@ impl AddressRange {
         Self { first: address, last: address }
     }
 
-    /// Those from `first` to `last`; `None` when they are of two versions or in the wrong order.
+    /// Those from `first` to `last`; `None` when they are of two versions or in the wrong order (RFC 4301 4.4.1.1).
     pub fn new(first: IpAddr, last: IpAddr) -> Option<Self> {
         (first.is_ipv4() == last.is_ipv4() && first <= last).then_some(Self { first, last })
     }
@@ -202,7 +202,7 @@ impl fmt::Display for AddressRange {
     }
 }
 
-/// Ports from the first to the last, both included.
+/// Ports from the first to the last, both included (RFC 4301 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PortRange {
     /// The lowest.
@@ -212,7 +212,7 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    /// Every port, and packets that have none.
+    /// Every port, and packets that have none (RFC 4301 4.4.1.1).
     pub const ANY: Self = Self { first: 0, last: u16::MAX };
 
     /// One port.
@@ -226,7 +226,7 @@ impl PortRange {
     }
 }
 
-/// What upper protocols, and what of them, a selector is for.
+/// What upper protocols, and what of them, a selector is for (RFC 4301 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Upper {
     /// Any, whatever its ports.
@@ -239,7 +239,7 @@ pub enum Upper {
     Icmp(IpProto, u8, Option<u8>),
 }
 
-/// Which packets a policy is for.
+/// Which packets a policy is for (RFC 4301 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Selector {
     /// Where they come from.
@@ -250,7 +250,7 @@ pub struct Selector {
     pub upper: Upper,
 }
 
-/// Whether a packet is one of a selector's.
+/// Whether a packet is one of a selector's (RFC 4301 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match {
     /// It is.
@@ -262,7 +262,7 @@ pub enum Match {
 }
 
 impl Selector {
-    /// Compares a packet with the selector.
+    /// Compares a packet with the selector (RFC 4301 4.4.1.1).
     pub fn matches(&self, flow: &Flow) -> Match {
         if self.source.contains(flow.source) && self.destination.contains(flow.destination) {
             self.upper.matches(flow)

@@ -2,7 +2,7 @@ use core::fmt;
 
 use crate::state::{StateError, StateReader, StateWriter};
 
-/// A sequence number, always as its whole 64 bits; without ESN the high half is 0.
+/// A sequence number, always as its whole 64 bits; without ESN the high half is 0 (RFC 4303 2.2, 2.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(u64);
 
@@ -17,7 +17,7 @@ impl Seq {
         self.0
     }
 
-    /// The half that is on the wire.
+    /// The half that is on the wire (RFC 4303 2.2.1).
     pub const fn low(self) -> [u8; 4] {
         let [_, _, _, _, a, b, c, d] = self.0.to_be_bytes();
         [a, b, c, d]
@@ -36,7 +36,7 @@ impl fmt::Display for Seq {
     }
 }
 
-/// How many bits an SA counts with.
+/// How many bits an SA counts with (RFC 4303 2.2, 2.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeqWidth {
     /// RFC 2406: all of the number is on the wire.
@@ -63,12 +63,12 @@ pub struct SeqCounter {
 }
 
 impl SeqCounter {
-    /// A counter whose first number is 1.
+    /// A counter whose first number is 1 (RFC 4303 3.3.3).
     pub const fn new(width: SeqWidth) -> Self {
         Self { used: 0, width }
     }
 
-    /// Takes the next number.
+    /// Takes the next number (RFC 4303 3.3.3).
     ///
     /// # Errors
     /// [`Exhausted`] when every number was used: a new SA is due.
@@ -78,7 +78,7 @@ impl SeqCounter {
         Ok(seq)
     }
 
-    /// The number that [`advance`](Self::advance) would give, left in place.
+    /// The number that [`advance`](Self::advance) would give, left in place (RFC 4303 3.3.3).
     ///
     /// # Errors
     /// [`Exhausted`] as for `advance`.
@@ -88,7 +88,7 @@ impl SeqCounter {
         self.used.checked_add(1).filter(|&n| n <= self.width.last()).map(Seq).ok_or(Exhausted)
     }
 
-    /// Takes `n` numbers at once, for a batch, a hardware engine or a worker that seals on its own.
+    /// Takes `n` numbers at once, for a batch, a hardware engine or a worker that seals on its own (RFC 4303 3.3.3).
     ///
     /// # Errors
     /// [`Exhausted`] when fewer than `n` are left; none is taken.
@@ -104,12 +104,12 @@ impl SeqCounter {
         Seq(self.used)
     }
 
-    /// How many numbers are left.
+    /// How many numbers are left (RFC 4303 3.3.3).
     pub const fn remaining(&self) -> u64 {
         self.width.last().saturating_sub(self.used)
     }
 
-    /// The width it counts with.
+    /// The width it counts with (RFC 4303 2.2.1).
     pub const fn width(&self) -> SeqWidth {
         self.width
     }
@@ -124,7 +124,7 @@ impl SeqCounter {
     }
 
     /// The state as it will be after `margin` more numbers, to be stored while the SA runs: export again before they are
-    /// used up, and a crash in between repeats no number and no nonce.
+    /// used up, and a crash in between repeats no number and no nonce (RFC 4303 3.3.3).
     //= RFC 4303 3.3.3/4
     pub fn export_ahead(&self, margin: u64) -> [u8; Self::STATE] {
         let mut bytes = [0; Self::STATE];
@@ -133,7 +133,7 @@ impl SeqCounter {
         bytes
     }
 
-    /// Moves on to an exported state. A number that was used here or there is never used again.
+    /// Moves on to an exported state (RFC 4303 3.3.3). A number that was used here or there is never used again.
     ///
     /// # Errors
     /// [`StateError`] when the bytes are no counter of this width, or [`StateError::GoesBack`] when they are behind
@@ -153,7 +153,7 @@ impl SeqCounter {
     }
 }
 
-/// A run of reserved numbers, to be used in order.
+/// A run of reserved numbers, to be used in order (RFC 4303 3.3.3).
 #[derive(Debug)]
 pub struct SeqRun {
     used: u64,

@@ -36,7 +36,7 @@ impl Spi {
         self.0.get()
     }
 
-    /// As carried on the wire.
+    /// As carried on the wire (RFC 4303 2.1).
     pub const fn to_be_bytes(self) -> [u8; 4] {
         self.get().to_be_bytes()
     }
@@ -54,7 +54,7 @@ impl fmt::Display for Spi {
     }
 }
 
-/// An SPI in the range 0 to 255 where it must not be.
+/// An SPI in the range 0 to 255 where it must not be (RFC 4303 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReservedSpi(pub u32);
 
@@ -71,7 +71,7 @@ impl core::error::Error for ReservedSpi {}
 pub struct Cpi(NonZeroU16);
 
 impl Cpi {
-    /// The proprietary transform of an organisation, well-known.
+    /// The proprietary transform of an organisation, well-known (RFC 3173 3.3).
     pub const OUI: Self = Self::well_known(1);
     /// DEFLATE (RFC 2394), well-known.
     pub const DEFLATE: Self = Self::well_known(2);
@@ -80,7 +80,7 @@ impl Cpi {
     /// LZJH (RFC 3051), well-known.
     pub const LZJH: Self = Self::well_known(4);
 
-    /// A CPI of the well-known (1 to 63), negotiated (256 to 61439) or private (61440 and above) range.
+    /// A CPI of the well-known (1 to 63), negotiated (256 to 61439) or private (61440 and above) range (RFC 3173 3.3).
     ///
     /// # Errors
     /// [`ReservedCpi`] for 0 and for 64 to 255.
@@ -108,12 +108,12 @@ impl Cpi {
         self.get() < 64
     }
 
-    /// Whether the number was negotiated between the peers (256 to 61439).
+    /// Whether the number was negotiated between the peers (256 to 61439; RFC 3173 3.3).
     pub const fn is_negotiated(self) -> bool {
         self.get() >= 256 && self.get() < 61440
     }
 
-    /// Whether the number is for private use (61440 and above).
+    /// Whether the number is for private use (61440 and above; RFC 3173 3.3).
     pub const fn is_private(self) -> bool {
         self.get() >= 61440
     }

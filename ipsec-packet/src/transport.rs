@@ -17,7 +17,7 @@ pub enum DestinationOptions {
     InFront,
 }
 
-/// A place for an IPsec header in a packet.
+/// A place for an IPsec header in a packet (RFC 4303 3.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// Octets in front of it: the IP header with its options or extension headers.
@@ -70,7 +70,7 @@ fn ipv6_placement(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<Placemen
     Ok(Placement { at: place.offset, named_at: place.named_at, next: place.kind })
 }
 
-/// Finds the header `wanted` (ESP, AH or IPComp) in a received packet. Its own next-header field is not read: `next` of
+/// Finds the header `wanted` (ESP, AH or IPComp) in a received packet (RFC 4303 3.1.1). Its own next-header field is not read: `next` of
 /// the result is `wanted`.
 ///
 /// # Errors
@@ -101,7 +101,7 @@ pub fn locate(packet: &[u8], wanted: IpProto) -> Result<Placement, IpError> {
     }
 }
 
-/// Opens a gap of `size` octets at `place` and names `header` as what comes there. Length fields and checksum follow
+/// Opens a gap of `size` octets at `place` and names `header` as what comes there (RFC 4303 3.1.1). Length fields and checksum follow
 /// when the packet is complete, by [`set_length`].
 ///
 /// # Errors
@@ -111,7 +111,7 @@ pub fn open_gap(packet: &mut PacketBuf<'_>, place: Placement, size: usize, heade
     name(packet, place, header)
 }
 
-/// Closes a gap of `size` octets at `place`, names `next` as what comes there, and sets length and checksum.
+/// Closes a gap of `size` octets at `place`, names `next` as what comes there, and sets length and checksum (RFC 4303 3.1.1).
 ///
 /// # Errors
 /// [`IpError::TooShort`] when the packet is shorter than the gap; it is unchanged.

@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use crate::udp_encap::pseudo_header;
 use crate::{DestinationOptions, Ip, IpError, IpProto, adjust_checksum, placement};
 
-/// What to do about a checksum that the sender computed over addresses the NAT has since changed.
+/// What to do about a checksum that the sender computed over addresses the NAT has since changed (RFC 3948 3.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChecksumRepair {

@@ -7,7 +7,7 @@ use zerocopy::IntoBytes;
 
 use crate::{EcnMode, Ip, IpError, IpProto, Ipv4Header, Ipv6Header, PacketBuf, ipv4, ipv6};
 
-/// The ends of a tunnel and what its outer headers say.
+/// The ends of a tunnel and what its outer headers say (RFC 4301 5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tunnel {
     ends: Ends,
@@ -24,7 +24,7 @@ enum Ends {
     V6 { local: Ipv6Addr, remote: Ipv6Addr },
 }
 
-/// The hop limit (TTL) of outer and inner header.
+/// The hop limit (TTL) of outer and inner header (RFC 4301 5.1.2.1, 5.1.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HopLimitPolicy {
@@ -37,7 +37,7 @@ pub enum HopLimitPolicy {
     Decrement(u8),
 }
 
-/// The DSCP (upper six bits of TOS or traffic class).
+/// The DSCP (upper six bits of TOS or traffic class; RFC 4301 5.1.2.1, 5.1.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DscpPolicy {
@@ -49,7 +49,7 @@ pub enum DscpPolicy {
     CopyBothWays,
 }
 
-/// The don't-fragment bit of an outer IPv4 header. An inner IPv6 packet counts as one that has it.
+/// The don't-fragment bit of an outer IPv4 header (RFC 4301 8.1). An inner IPv6 packet counts as one that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DfPolicy {
@@ -61,7 +61,7 @@ pub enum DfPolicy {
     Clear,
 }
 
-/// The flow label of an outer IPv6 header.
+/// The flow label of an outer IPv6 header (RFC 4301 5.1.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlowPolicy {
@@ -104,31 +104,31 @@ impl Tunnel {
         Some(Self { ends, ..self })
     }
 
-    /// With this hop limit policy.
+    /// With this hop limit policy (RFC 4301 5.1.2.1, 5.1.2.2).
     #[must_use]
     pub const fn with_hop_limit(self, hop_limit: HopLimitPolicy) -> Self {
         Self { hop_limit, ..self }
     }
 
-    /// With this DSCP policy.
+    /// With this DSCP policy (RFC 4301 5.1.2.1, 5.1.2.2).
     #[must_use]
     pub const fn with_dscp(self, dscp: DscpPolicy) -> Self {
         Self { dscp, ..self }
     }
 
-    /// With this don't-fragment policy.
+    /// With this don't-fragment policy (RFC 4301 8.1).
     #[must_use]
     pub const fn with_df(self, df: DfPolicy) -> Self {
         Self { df, ..self }
     }
 
-    /// With this ECN mode.
+    /// With this ECN mode (RFC 6040 4).
     #[must_use]
     pub const fn with_ecn(self, ecn: EcnMode) -> Self {
         Self { ecn, ..self }
     }
 
-    /// With this flow label policy.
+    /// With this flow label policy (RFC 4301 5.1.2.2).
     #[must_use]
     pub const fn with_flow_label(self, flow: FlowPolicy) -> Self {
         Self { flow, ..self }
@@ -142,7 +142,7 @@ impl Tunnel {
         }
     }
 
-    /// Prepares the outer header for the inner packet: to be called before the packet is encrypted. With
+    /// Prepares the outer header for the inner packet: to be called before the packet is encrypted (RFC 4301 5.1.2). With
     /// [`HopLimitPolicy::Decrement`] the inner header changes; nothing else does.
     ///
     /// The next header of the payload, [`IpProto::IPV4`] or [`IpProto::IPV6`], comes with it.
@@ -257,7 +257,7 @@ fn rewrite(packet: &mut [u8], class: Option<u8>, hops: Option<u8>) {
     }
 }
 
-/// An outer header, ready to be pushed in front of the sealed packet.
+/// An outer header, ready to be pushed in front of the sealed packet (RFC 4301 5.1.2).
 #[derive(Clone, Copy, Debug)]
 pub enum Outer {
     /// IPv4.
@@ -302,7 +302,7 @@ impl Outer {
     }
 }
 
-/// What a received outer header said, kept while it is taken off.
+/// What a received outer header said, kept while it is taken off (RFC 4301 5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OuterSeen {
     pub(crate) source: IpAddr,
@@ -315,7 +315,7 @@ pub struct OuterSeen {
 }
 
 impl OuterSeen {
-    /// Reads the header in front of a packet.
+    /// Reads the header in front of a packet (RFC 4301 5.1.2).
     pub fn read(ip: &Ip<'_>) -> Self {
         let (identification, dont_fragment, flow_label) = match ip {
             Ip::V4(ip) => (ip.header().identification(), ip.header().dont_fragment(), 0),
@@ -333,7 +333,7 @@ impl OuterSeen {
     }
 }
 
-/// A packet that cannot go into a tunnel or may not come out of it.
+/// A packet that cannot go into a tunnel or may not come out of it (RFC 4301 5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TunnelError {

@@ -8,10 +8,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::{Checksum, IpProto, NoRoom, PacketBuf, TooShort};
 
-/// Octets of a UDP header.
+/// Octets of a UDP header (RFC 768).
 pub const UDP_HEADER: usize = 8;
 
-/// How ESP and IKE are told apart on one UDP port.
+/// How ESP and IKE are told apart on one UDP port (RFC 3948 2.1, 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Marker {
     /// RFC 3948, port 4500: IKE begins with four zero octets, which no SPI is.
@@ -22,7 +22,7 @@ pub enum Marker {
 }
 
 impl Marker {
-    /// Octets between the UDP header and ESP.
+    /// Octets between the UDP header and ESP (RFC 3948 2.1).
     pub const fn esp_offset(self) -> usize {
         match self {
             Self::NonEsp => 0,
@@ -31,7 +31,7 @@ impl Marker {
     }
 }
 
-/// What a UDP payload holds.
+/// What a UDP payload holds (RFC 3948 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Datagram<'a> {
     /// An IKE message, its marker taken off.
@@ -58,7 +58,7 @@ pub fn classify(payload: &[u8], marker: Marker) -> Datagram<'_> {
     }
 }
 
-/// UDP source and destination port.
+/// UDP source and destination port (RFC 3948 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
     /// The sender's port.
@@ -67,7 +67,7 @@ pub struct Ports {
     pub destination: u16,
 }
 
-/// What the UDP checksum of encapsulated ESP says.
+/// What the UDP checksum of encapsulated ESP says (RFC 3948 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UdpChecksum {
     /// 0, as RFC 3948 2.1 asks: the ICV protects the payload. On IPv6 it needs a receiver that allows it (RFC 6936).
@@ -90,7 +90,7 @@ struct UdpHeader {
     checksum: U16,
 }
 
-/// Puts the UDP header, and the marker where there is one, in front of an ESP packet.
+/// Puts the UDP header, and the marker where there is one, in front of an ESP packet (RFC 3948 2.1).
 ///
 /// # Errors
 /// [`UdpError::TooLong`], [`UdpError::NoRoom`]; the packet is unchanged.
@@ -123,7 +123,7 @@ pub fn push_udp(
     Ok(())
 }
 
-/// Takes the UDP header off a packet that begins with it, and says from which ports to which it went. Octets behind the
+/// Takes the UDP header off a packet that begins with it, and says from which ports to which it went (RFC 3948 3.3, 3.5). Octets behind the
 /// length it claims are cut. What is left is for [`classify`].
 ///
 /// The checksum is not looked at: ESP's is 0 or covered by the ICV, IKE's was the socket's matter.
@@ -158,7 +158,7 @@ fn add_address(sum: Checksum, address: IpAddr) -> Checksum {
     }
 }
 
-/// A packet that cannot be put into or taken out of UDP.
+/// A packet that cannot be put into or taken out of UDP (RFC 3948 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UdpError {

@@ -39,7 +39,7 @@ const HEADROOM: usize = 128;
 /// Octets behind it: padding, trailer, ICV.
 const TAILROOM: usize = 64;
 
-/// A device `D` behind an engine, with buffers for packets of `SIZE` octets, 192 of them for what protection adds.
+/// A device `D` behind an engine, with buffers for packets of `SIZE` octets, 192 of them for what protection adds (RFC 4301 3.3).
 pub struct Protected<
     D,
     A: Algorithms,
@@ -70,7 +70,7 @@ where
     A: Algorithms,
     I: IvSource,
 {
-    /// Around a device of IP packets. IVs come from `iv`.
+    /// Around a device of IP packets (RFC 4301 3.3). IVs come from `iv`.
     ///
     /// # Errors
     /// [`NotIp`] when the device carries frames.
@@ -155,7 +155,7 @@ where
     }
 }
 
-/// A packet that arrived, as the stack may see it.
+/// A packet that arrived, as the stack may see it (RFC 4301 5.2).
 #[derive(Debug)]
 pub struct RxToken<'a>(&'a [u8]);
 
@@ -165,7 +165,7 @@ impl smoltcp::phy::RxToken for RxToken<'_> {
     }
 }
 
-/// The way out.
+/// The way out (RFC 4301 5.1).
 pub struct TxToken<
     'a,
     T,

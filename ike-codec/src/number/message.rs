@@ -37,15 +37,15 @@ numbers! {
 }
 
 impl PayloadKind {
-    /// The first number for private use.
+    /// The first number for private use (RFC 2408 3.1).
     pub const PRIVATE_MIN: Self = Self(128);
-    /// `15` in messages of the NAT-T drafts 04 to 08: NAT-D.
+    /// `15` in messages of the NAT-T drafts 04 to 08: NAT-D (draft-ietf-ipsec-nat-t-ike-04).
     pub const NAT_DETECTION_DRAFT_04: Self = Self::SAK;
-    /// `16` in messages of the NAT-T drafts 04 to 08: NAT-OA.
+    /// `16` in messages of the NAT-T drafts 04 to 08: NAT-OA (draft-ietf-ipsec-nat-t-ike-04).
     pub const NAT_ORIGINAL_ADDRESS_DRAFT_04: Self = Self::SAT;
 
     /// Whether the number belongs to IKEv2 (33 to 53): such a payload in an IKEv1 message is an attack or a bug
-    /// (CVE-2015-3991).
+    /// (CVE-2015-3991; RFC 4306 3.2).
     pub const fn is_ikev2(self) -> bool {
         matches!(self.0, 33..=53)
     }
@@ -72,7 +72,7 @@ numbers! {
 }
 
 impl ExchangeKind {
-    /// Whether the number is for private use (240 to 255).
+    /// Whether the number is for private use (240 to 255; RFC 2408 3.1).
     pub const fn is_private(self) -> bool {
         self.0 >= 240
     }
@@ -83,18 +83,18 @@ impl ExchangeKind {
 pub struct Flags(pub u8);
 
 impl Flags {
-    /// Everything after the header is encrypted.
+    /// Everything after the header is encrypted (RFC 2408 3.1).
     pub const ENCRYPTION: Self = Self(1);
-    /// The commit bit: wait for CONNECTED before using the SA.
+    /// The commit bit: wait for CONNECTED before using the SA (RFC 2408 3.1).
     pub const COMMIT: Self = Self(2);
-    /// Authenticated, but deliberately not encrypted.
+    /// Authenticated, but deliberately not encrypted (RFC 2408 3.1).
     pub const AUTHENTICATION_ONLY: Self = Self(4);
 
-    /// The initiator flag of IKEv2, which has no business here.
+    /// The initiator flag of IKEv2, which has no business here (RFC 4306 3.1).
     pub const IKEV2_INITIATOR: Self = Self(0x08);
-    /// The version flag of IKEv2, which has no business here.
+    /// The version flag of IKEv2, which has no business here (RFC 4306 3.1).
     pub const IKEV2_VERSION: Self = Self(0x10);
-    /// The response flag of IKEv2, which has no business here.
+    /// The response flag of IKEv2, which has no business here (RFC 4306 3.1).
     pub const IKEV2_RESPONSE: Self = Self(0x20);
 
     /// Whether every bit of `other` is set.
@@ -114,27 +114,27 @@ impl Flags {
         Self(self.0 & !other.0)
     }
 
-    /// Whether a flag that only IKEv2 knows is set.
+    /// Whether a flag that only IKEv2 knows is set (RFC 4306 3.1).
     pub const fn has_ikev2(self) -> bool {
         self.0 & (Self::IKEV2_INITIATOR.0 | Self::IKEV2_VERSION.0 | Self::IKEV2_RESPONSE.0) != 0
     }
 }
 
-/// A protocol version: major in the high, minor in the low four bits.
+/// A protocol version: major in the high, minor in the low four bits (RFC 2408 3.1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Version(pub u8);
 
 impl Version {
-    /// IKEv1, 1.0.
+    /// IKEv1, 1.0 (RFC 2408 3.1).
     //= RFC 2408 3.1/4
     pub const IKEV1: Self = Self(0x10);
 
-    /// The major number.
+    /// The major number (RFC 2408 3.1).
     pub const fn major(self) -> u8 {
         self.0 >> 4
     }
 
-    /// The minor number.
+    /// The minor number (RFC 2408 3.1).
     pub const fn minor(self) -> u8 {
         self.0 & 0x0f
     }
@@ -154,11 +154,11 @@ numbers! {
 pub struct Situation(pub u32);
 
 impl Situation {
-    /// The SA is identified by the ID payloads: what everybody sends.
+    /// The SA is identified by the ID payloads: what everybody sends (RFC 2407 4.2.1).
     pub const IDENTITY_ONLY: Self = Self(1);
-    /// Labelled secrecy is wanted.
+    /// Labelled secrecy is wanted (RFC 2407 4.2.2).
     pub const SECRECY: Self = Self(2);
-    /// Labelled integrity is wanted.
+    /// Labelled integrity is wanted (RFC 2407 4.2.3).
     pub const INTEGRITY: Self = Self(4);
 
     /// Whether a labelled domain identifier and its levels follow the bits (RFC 2407 4.6.1).

@@ -4,7 +4,7 @@ use crate::error::NoSpace;
 use crate::number::{PayloadKind, ProtocolId, TransformId};
 use crate::sa::{Proposal, Transform};
 
-/// The fixed fields of a proposal to be written.
+/// The fixed fields of a proposal to be written (RFC 2408 3.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProposalHead<'a> {
     /// The number of the proposal.
@@ -18,14 +18,14 @@ pub struct ProposalHead<'a> {
 }
 
 impl<'a> ProposalHead<'a> {
-    /// A proposal without oddities.
+    /// A proposal without oddities (RFC 2408 3.5).
     pub const fn new(number: u8, protocol: ProtocolId, spi: &'a [u8]) -> Self {
         //= RFC 2408 2.5.2/1
         Self { number, protocol, spi, reserved: 0 }
     }
 }
 
-/// The fixed fields of a transform to be written.
+/// The fixed fields of a transform to be written (RFC 2408 3.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransformHead {
     /// The number of the transform.
@@ -39,13 +39,13 @@ pub struct TransformHead {
 }
 
 impl TransformHead {
-    /// A transform without oddities.
+    /// A transform without oddities (RFC 2408 3.6).
     pub const fn new(number: u8, id: TransformId) -> Self {
         Self { number, id, reserved: 0, reserved2: 0 }
     }
 }
 
-/// Writes the proposals of an SA payload.
+/// Writes the proposals of an SA payload (RFC 2408 3.4).
 #[derive(Debug)]
 pub struct SaWriter<'b> {
     pub(super) body: BodyWriter<'b>,
@@ -53,7 +53,7 @@ pub struct SaWriter<'b> {
 }
 
 impl SaWriter<'_> {
-    /// Appends a proposal, whose transforms `f` writes; their number is counted.
+    /// Appends a proposal, whose transforms `f` writes; their number is counted (RFC 2408 3.5, 5.5).
     ///
     /// # Errors
     /// [`NoSpace`], also for an SPI or a number of transforms above 255.
@@ -81,7 +81,7 @@ impl SaWriter<'_> {
         Ok(())
     }
 
-    /// Appends a proposal of another message with all that is in it.
+    /// Appends a proposal of another message with all that is in it (RFC 2408 3.5).
     ///
     /// # Errors
     /// [`NoSpace`].
@@ -93,7 +93,7 @@ impl SaWriter<'_> {
     }
 }
 
-/// Writes the transforms of a proposal.
+/// Writes the transforms of a proposal (RFC 2408 3.6).
 #[derive(Debug)]
 pub struct TransformWriter<'b> {
     pub(super) body: BodyWriter<'b>,
@@ -102,7 +102,7 @@ pub struct TransformWriter<'b> {
 }
 
 impl TransformWriter<'_> {
-    /// Appends a transform, whose attributes `f` writes.
+    /// Appends a transform, whose attributes `f` writes (RFC 2408 3.6, 5.6).
     ///
     /// # Errors
     /// [`NoSpace`], also for the 256th transform.
@@ -126,7 +126,7 @@ impl TransformWriter<'_> {
         Ok(())
     }
 
-    /// Appends a transform of another message.
+    /// Appends a transform of another message (RFC 2408 3.6).
     ///
     /// # Errors
     /// [`NoSpace`].
@@ -138,14 +138,14 @@ impl TransformWriter<'_> {
     }
 }
 
-/// Writes attributes.
+/// Writes attributes (RFC 2408 3.3).
 #[derive(Debug)]
 pub struct AttributeWriter<'b> {
     pub(super) body: BodyWriter<'b>,
 }
 
 impl AttributeWriter<'_> {
-    /// Appends an attribute as it is; a type has 15 bits.
+    /// Appends an attribute as it is; a type has 15 bits (RFC 2408 3.3).
     ///
     /// # Errors
     /// [`NoSpace`], also for a value of more than 65,535 octets.
@@ -163,7 +163,7 @@ impl AttributeWriter<'_> {
         })
     }
 
-    /// Appends an attribute of two octets.
+    /// Appends an attribute of two octets (RFC 2408 3.3).
     ///
     /// # Errors
     /// As [`attribute`](Self::attribute).
@@ -171,7 +171,7 @@ impl AttributeWriter<'_> {
         self.attribute(&Attribute { kind, value: Value::Basic(value) })
     }
 
-    /// Appends an attribute of any length.
+    /// Appends an attribute of any length (RFC 2408 3.3).
     ///
     /// # Errors
     /// As [`attribute`](Self::attribute).

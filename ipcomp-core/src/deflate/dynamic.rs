@@ -5,7 +5,7 @@ use super::symbols::{FIXED_DISTANCES, FIXED_LITERALS, hold_match, hold_symbol};
 use super::tables::{CODE_LENGTH_ORDER, DISTANCES, END, LITERALS, distance_symbol, length_symbol};
 use crate::Compressor;
 
-/// The better deflater: fixed, dynamic and stored blocks, whichever is smallest. About 10 KB of state.
+/// The better deflater: fixed, dynamic and stored blocks, whichever is smallest (RFC 1951 3.2). About 10 KB of state.
 ///
 /// What does not compress is given up after 320 octets.
 pub struct Deflate {

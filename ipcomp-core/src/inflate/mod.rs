@@ -10,7 +10,7 @@ use huffman::{Kind, Table};
 
 use crate::Decompressor;
 
-/// The inflater: about 4 KB of state. The output buffer is the window, so there is no other.
+/// The inflater: about 4 KB of state (RFC 2394 2.2). The output buffer is the window, so there is no other.
 pub struct Inflate {
     literals: Table<512, 288>,
     distances: Table<128, 32>,
@@ -196,7 +196,7 @@ fn copy(output: &mut [u8], at: usize, distance: usize, length: usize) -> Result<
 
 const CODE_LENGTH_ORDER: [u8; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
-/// What is wrong with a deflated payload.
+/// What is wrong with a deflated payload (RFC 1951 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InflateError {

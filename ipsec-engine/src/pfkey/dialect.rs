@@ -3,7 +3,7 @@ use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 use super::extension::{AddressRole, KeyRole, LifetimeRole, Side};
 use super::number::SaType;
 
-/// Whose numbers a message has.
+/// Whose numbers a message has (RFC 2367 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
@@ -17,7 +17,7 @@ pub enum Dialect {
     OpenBsd,
 }
 
-/// The order of octets of a message's integers, which is that of the machine. SPIs, addresses and ports are in network order
+/// The order of octets of a message's integers, which is that of the machine (RFC 2367 2). SPIs, addresses and ports are in network order
 /// all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
@@ -74,7 +74,7 @@ impl Order {
     }
 }
 
-/// How the octets of a message are to be taken.
+/// How the octets of a message are to be taken (RFC 2367 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Wire {
     /// Whose numbers it has.
@@ -194,7 +194,7 @@ impl Dialect {
         !matches!(self, Self::Linux)
     }
 
-    /// The type of an SA by its number.
+    /// The type of an SA by its number (RFC 2367 3.4).
     pub const fn sa_type(self, number: u8) -> SaType {
         match (self, number) {
             (_, 0) => SaType::Unspecified,
@@ -206,7 +206,7 @@ impl Dialect {
         }
     }
 
-    /// The number of a type; `None` where the dialect has none.
+    /// The number of a type; `None` where the dialect has none (RFC 2367 3.4).
     pub const fn sa_type_number(self, kind: SaType) -> Option<u8> {
         match (self, kind) {
             (_, SaType::Unspecified) => Some(0),
@@ -222,12 +222,12 @@ impl Dialect {
         }
     }
 
-    /// The number of a cipher; `None` where the dialect has none.
+    /// The number of a cipher; `None` where the dialect has none (RFC 2367 3.5).
     pub fn cipher_number(self, algorithm: CipherAlgorithm) -> Option<u8> {
         self.ciphers().find(|row| row.1 == algorithm).map(|row| row.0)
     }
 
-    /// The cipher of a number.
+    /// The cipher of a number (RFC 2367 3.5).
     pub fn cipher(self, number: u8) -> Option<CipherAlgorithm> {
         self.ciphers().find(|row| row.0 == number).map(|row| row.1)
     }
@@ -242,7 +242,7 @@ impl Dialect {
         CIPHERS.iter().chain(own.into_iter().flatten())
     }
 
-    /// The number of an integrity algorithm; `None` where the dialect has none. Linux cuts SHA2-256 to 96 bits when it is
+    /// The number of an integrity algorithm; `None` where the dialect has none (RFC 2367 3.5). Linux cuts SHA2-256 to 96 bits when it is
     /// asked by PF_KEY, KAME all of SHA2: what the number means on the wire is for the caller to know.
     pub fn integrity_number(self, algorithm: IntegrityAlgorithm) -> Option<u8> {
         let algorithm = match (self, algorithm) {
@@ -253,7 +253,7 @@ impl Dialect {
         self.macs().find(|row| row.1 == algorithm).map(|row| row.0)
     }
 
-    /// The integrity algorithm of a number.
+    /// The integrity algorithm of a number (RFC 2367 3.5).
     pub fn integrity(self, number: u8) -> Option<IntegrityAlgorithm> {
         let algorithm = self.macs().find(|row| row.0 == number).map(|row| row.1)?;
         match (self, algorithm) {

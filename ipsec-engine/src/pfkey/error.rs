@@ -1,6 +1,6 @@
 use core::fmt;
 
-/// What is wrong with a message, and where.
+/// What is wrong with a message, and where (RFC 2367 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PfkeyError {
@@ -10,7 +10,7 @@ pub struct PfkeyError {
     pub kind: PfkeyErrorKind,
 }
 
-/// What is wrong with a header or an extension.
+/// What is wrong with a header or an extension (RFC 2367 2.1, 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PfkeyErrorKind {
@@ -53,7 +53,7 @@ impl fmt::Display for PfkeyError {
 
 impl core::error::Error for PfkeyError {}
 
-/// The buffer is too small for the message, or the message too long for its length field.
+/// The buffer is too small for the message, or the message too long for its length field (RFC 2367 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoSpace;
 

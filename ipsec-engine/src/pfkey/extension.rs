@@ -10,7 +10,7 @@ use super::policy::PolicyExtension;
 use crate::policy::Mode;
 use crate::sad::SaState;
 
-/// One extension of a message.
+/// One extension of a message (RFC 2367 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Extension<'a> {
@@ -82,7 +82,7 @@ pub enum Extension<'a> {
     Other(u16, &'a [u8]),
 }
 
-/// What a lifetime is.
+/// What a lifetime is (RFC 2367 2.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names say it
 #[non_exhaustive]
@@ -93,7 +93,7 @@ pub enum LifetimeRole {
     LastUse,
 }
 
-/// Limits, or what was done: times in seconds, 0 for none.
+/// Limits, or what was done: times in seconds, 0 for none (RFC 2367 2.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Lifetime {
     /// Packets, or connections.
@@ -106,7 +106,7 @@ pub struct Lifetime {
     pub used: u64,
 }
 
-/// Whose address it is.
+/// Whose address it is (RFC 2367 2.3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AddressRole {
@@ -136,7 +136,7 @@ pub enum AddressRole {
     SecondDestination,
 }
 
-/// What a key, or a list of algorithms, is for.
+/// What a key, or a list of algorithms, is for (RFC 2367 2.3.4, 2.3.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names say it
 #[non_exhaustive]
@@ -153,7 +153,7 @@ pub enum Side {
     Destination,
 }
 
-/// A key.
+/// A key (RFC 2367 2.3.4).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Key<'a> {
     /// Its bits.
@@ -168,14 +168,14 @@ impl fmt::Debug for Key<'_> {
     }
 }
 
-/// Algorithms with the lengths of their keys.
+/// Algorithms with the lengths of their keys (RFC 2367 2.3.8).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Algorithms<'a> {
     rows: &'a [[u8; 8]],
     wire: Wire,
 }
 
-/// One algorithm.
+/// One algorithm (RFC 2367 2.3.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AlgorithmRow {
@@ -190,7 +190,7 @@ pub struct AlgorithmRow {
 }
 
 impl<'a> Algorithms<'a> {
-    /// One by one.
+    /// One by one (RFC 2367 2.3.8).
     pub fn iter(&self) -> impl Iterator<Item = AlgorithmRow> + 'a {
         let order = self.wire.order;
         self.rows.iter().map(move |&[number, iv, a, b, c, d, _, _]| AlgorithmRow {
@@ -213,7 +213,7 @@ impl fmt::Debug for Algorithms<'_> {
 }
 
 impl Extension<'_> {
-    /// The state of an SA by its number.
+    /// The state of an SA by its number (RFC 2367 3.3).
     pub const fn state(number: u8) -> Option<SaState> {
         match number {
             0 => Some(SaState::Larval),

@@ -25,7 +25,7 @@ pub struct Header {
     pub pid: u32,
 }
 
-/// A message that was checked whole.
+/// A message that was checked whole (RFC 2367 2).
 #[derive(Clone, Copy)]
 pub struct Message<'a> {
     header: Header,
@@ -46,7 +46,7 @@ impl fmt::Debug for Extensions<'_> {
 }
 
 impl<'a> Message<'a> {
-    /// Reads a message, which is as long as its header says.
+    /// Reads a message, which is as long as its header says (RFC 2367 2.1).
     ///
     /// # Errors
     /// [`PfkeyError`].
@@ -89,18 +89,18 @@ impl<'a> Message<'a> {
         Ok(Self { header, body, wire })
     }
 
-    /// Its header.
+    /// Its header (RFC 2367 2.1).
     pub const fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Its extensions, in their order.
+    /// Its extensions, in their order (RFC 2367 2.3).
     pub const fn extensions(&self) -> Extensions<'a> {
         Extensions { rest: self.body, wire: self.wire }
     }
 }
 
-/// The extensions of a message.
+/// The extensions of a message (RFC 2367 2.3).
 #[derive(Clone)]
 pub struct Extensions<'a> {
     rest: &'a [u8],

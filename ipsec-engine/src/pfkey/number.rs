@@ -1,6 +1,6 @@
 use core::fmt;
 
-/// The type of a message; unknown ones are kept.
+/// The type of a message; unknown ones are kept (RFC 2367 3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MessageKind(pub u8);
 
@@ -20,27 +20,27 @@ macro_rules! kinds {
 kinds! {
     /// Reserves an SPI (RFC 2367 3.1.1).
     GETSPI = 1;
-    /// Fills in a larval SA.
+    /// Fills in a larval SA (RFC 2367 3.1.2).
     UPDATE = 2;
-    /// Installs an SA.
+    /// Installs an SA (RFC 2367 3.1.3).
     ADD = 3;
-    /// Takes an SA out.
+    /// Takes an SA out (RFC 2367 3.1.4).
     DELETE = 4;
-    /// Asks for an SA.
+    /// Asks for an SA (RFC 2367 3.1.5).
     GET = 5;
-    /// Asks for keys.
+    /// Asks for keys (RFC 2367 3.1.6).
     ACQUIRE = 6;
-    /// Asks to be asked.
+    /// Asks to be asked (RFC 2367 3.1.7).
     REGISTER = 7;
-    /// A limit is reached.
+    /// A limit is reached (RFC 2367 3.1.8).
     EXPIRE = 8;
-    /// Takes all SAs out.
+    /// Takes all SAs out (RFC 2367 3.1.9).
     FLUSH = 9;
-    /// Asks for all SAs.
+    /// Asks for all SAs (RFC 2367 3.1.10).
     DUMP = 10;
-    /// Asks for all messages.
+    /// Asks for all messages (RFC 2367 appendix A).
     PROMISC = 11;
-    /// Passive close.
+    /// Passive close (RFC 2367 appendix B).
     PCHANGE = 12;
     /// Changes a policy.
     SPDUPDATE = 13;
@@ -88,7 +88,7 @@ impl fmt::Debug for MessageKind {
     }
 }
 
-/// The type of an SA. Its numbers differ between dialects: see [`Dialect::sa_type`](super::Dialect::sa_type).
+/// The type of an SA (RFC 2367 3.4). Its numbers differ between dialects: see [`Dialect::sa_type`](super::Dialect::sa_type).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SaType {
@@ -106,7 +106,7 @@ pub enum SaType {
     Other(u8),
 }
 
-/// Flags of an SA. What they mean above the first depends on the dialect.
+/// Flags of an SA (RFC 2367 3.2). What they mean above the first depends on the dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct SaFlags(pub u32);
 
@@ -127,7 +127,7 @@ impl SaFlags {
     pub const KAME_PRAND: u32 = 0x100;
     /// KAME: padding is zeros.
     pub const KAME_PZERO: u32 = 0x200;
-    /// FreeBSD, OpenBSD: extended sequence numbers.
+    /// FreeBSD, OpenBSD: extended sequence numbers (RFC 4303 2.2.1).
     pub const ESN: u32 = 0x400;
     /// OpenBSD: tunnel mode.
     pub const OPENBSD_TUNNEL: u32 = 0x4;

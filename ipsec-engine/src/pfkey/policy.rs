@@ -5,7 +5,7 @@ use super::error::PfkeyErrorKind;
 use super::extension::{Extension, sockaddr, take};
 use crate::policy::{Action, Bundle, Direction, Ends, Level, Mode, Protocol, Request};
 
-/// A policy, without its selector, which is in the addresses of the message.
+/// A policy, without its selector, which is in the addresses of the message (ipsec_set_policy(3)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyExtension<'a> {
     /// What happens to packets.
@@ -20,7 +20,7 @@ pub struct PolicyExtension<'a> {
     pub requests: Requests<'a>,
 }
 
-/// What happens to packets.
+/// What happens to packets (RFC 4301 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names say it
 pub enum PolicyKind {
@@ -31,7 +31,7 @@ pub enum PolicyKind {
     Bypass,
 }
 
-/// The transforms of a policy.
+/// The transforms of a policy (ipsec_set_policy(3)).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Requests<'a> {
     octets: &'a [u8],
@@ -59,7 +59,7 @@ impl<'a> PolicyExtension<'a> {
         Ok(Self { kind, way, id, priority, requests })
     }
 
-    /// Which way packets go; `None` for the policy of a socket, and for what is none.
+    /// Which way packets go; `None` for the policy of a socket, and for what is none (RFC 4301 4.4.1).
     pub const fn direction(&self) -> Option<Direction> {
         match self.way {
             1 => Some(Direction::In),
@@ -69,7 +69,7 @@ impl<'a> PolicyExtension<'a> {
         }
     }
 
-    /// The policy's action; `None` when it has more transforms than one of ours may have.
+    /// The policy's action; `None` when it has more transforms than one of ours may have (RFC 4301 4.4.1).
     pub fn action(&self) -> Option<Action> {
         Some(match self.kind {
             PolicyKind::Discard => Action::Discard,

@@ -9,7 +9,7 @@ use super::number::{MessageKind, SaType};
 use super::policy::{PolicyKind, REQUEST};
 use crate::policy::{Action, Direction, Level, Priority, Protocol, Request};
 
-/// Writes a message into the caller's buffer. Its length is set when it is finished.
+/// Writes a message into the caller's buffer (RFC 2367 2). Its length is set when it is finished.
 pub struct MessageWriter<'b> {
     buffer: &'b mut [u8],
     length: usize,
@@ -23,7 +23,7 @@ impl fmt::Debug for MessageWriter<'_> {
 }
 
 impl<'b> MessageWriter<'b> {
-    /// Begins a message.
+    /// Begins a message (RFC 2367 2.1).
     ///
     /// # Errors
     /// [`NoSpace`]; also for a type of SA that the dialect has no number for.
@@ -43,7 +43,7 @@ impl<'b> MessageWriter<'b> {
         Ok(writer)
     }
 
-    /// Adds an extension.
+    /// Adds an extension (RFC 2367 2.3).
     ///
     /// # Errors
     /// [`NoSpace`], also for an extension that the dialect has no number for; the message is as it was.
@@ -85,7 +85,7 @@ impl<'b> MessageWriter<'b> {
         })
     }
 
-    /// Sets the length, and gives the message.
+    /// Sets the length, and gives the message (RFC 2367 2.1).
     ///
     /// # Errors
     /// [`NoSpace`] above 65535 units of 8 octets.

@@ -4,7 +4,7 @@ use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 
 use super::error::SetkeyErrorKind;
 
-/// A key as it is written: the octets of a string, or hexadecimal digits.
+/// A key as it is written: the octets of a string, or hexadecimal digits (setkey(8)).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Key<'a> {
     /// `"text"`.
@@ -34,7 +34,7 @@ impl<'a> Key<'a> {
         self.len() == 0
     }
 
-    /// Writes the octets to the front of `out`; `None` when it is too short.
+    /// Writes the octets to the front of `out`; `None` when it is too short (setkey(8)).
     pub fn decode<'o>(&self, out: &'o mut [u8]) -> Option<&'o [u8]> {
         let out = out.get_mut(..self.len())?;
         match self {
@@ -167,7 +167,7 @@ pub fn mac_name(algorithm: IntegrityAlgorithm) -> Option<&'static str> {
     MACS.iter().find(|row| row.known == Some(algorithm)).map(|row| row.name)
 }
 
-/// A compression algorithm, option `-C`.
+/// A compression algorithm, option `-C` (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Compression {

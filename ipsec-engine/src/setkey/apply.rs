@@ -23,7 +23,7 @@ use crate::policy::{Mode, Policy};
 use crate::sa::{Encap, IpcompOut, Label, Sa, Transform, Way};
 use crate::window::AnyWindow;
 
-/// What a statement leaves open.
+/// What a statement leaves open (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loading {
     /// What `hmac-sha2-256` is cut to: 128 bits by RFC 4868, 96 by KAME and Linux's PF_KEY.
@@ -34,7 +34,7 @@ pub struct Loading {
     pub profile: Profile,
 }
 
-/// What HMAC-SHA2-256 is cut to.
+/// What HMAC-SHA2-256 is cut to (RFC 4868 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sha2256 {
@@ -122,7 +122,7 @@ impl core::error::Error for ApplyError {}
 const MAX_KEY: usize = 256;
 
 impl Add<'_> {
-    /// The SA, as one that opens or one that seals: the statement does not say which. `inner` are the addresses of the
+    /// The SA, as one that opens or one that seals: the statement does not say which (RFC 4301 4.5.1). `inner` are the addresses of the
     /// packets inside, source and destination, for BEET mode.
     ///
     /// # Errors
@@ -295,7 +295,7 @@ fn cut(algorithm: IntegrityAlgorithm, loading: &Loading) -> IntegrityAlgorithm {
 }
 
 impl PolicyStatement<'_> {
-    /// Which packets the policy is for.
+    /// Which packets the policy is for (RFC 4301 4.4.1.1).
     ///
     /// # Errors
     /// [`ApplyError::Tagged`], [`ApplyError::GreKey`], [`ApplyError::Label`], [`ApplyError::Ports`].
@@ -317,7 +317,7 @@ impl PolicyStatement<'_> {
         Ok(ipsec_packet::Selector { source: addresses(source), destination: addresses(destination), upper })
     }
 
-    /// The policy.
+    /// The policy (RFC 4301 4.4.1.2).
     ///
     /// # Errors
     /// [`ApplyError`].

@@ -1,6 +1,6 @@
 use core::fmt;
 
-/// What is wrong with a text, and where.
+/// What is wrong with a text, and where (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SetkeyError<'a> {
@@ -14,7 +14,7 @@ pub struct SetkeyError<'a> {
     pub kind: SetkeyErrorKind,
 }
 
-/// What is wrong with a word.
+/// What is wrong with a word (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SetkeyErrorKind {

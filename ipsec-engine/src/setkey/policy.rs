@@ -7,7 +7,7 @@ use super::lexer::{Lexer, Token};
 use super::terms::{self, Family, SecurityContext, address, by_name, end, flags, number, split_port, word, wrong};
 use crate::policy::{Action, Bundle, Direction, Ends, Level, Mode, Priority, Protocol, Request};
 
-/// Addresses with a common prefix, and a port.
+/// Addresses with a common prefix, and a port (RFC 4301 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
     /// An address of the range.
@@ -18,7 +18,7 @@ pub struct Range {
     pub port: Option<u16>,
 }
 
-/// The upper protocol of a selector, and what of it.
+/// The upper protocol of a selector, and what of it (RFC 4301 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Upper {
@@ -32,7 +32,7 @@ pub enum Upper {
     Gre(u32),
 }
 
-/// Which packets a policy is for.
+/// Which packets a policy is for (RFC 4301 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Selector<'a> {
@@ -49,7 +49,7 @@ pub enum Selector<'a> {
     Tagged(&'a str),
 }
 
-/// `spdadd`, `spdupdate` and `spddelete`.
+/// `spdadd`, `spdupdate` and `spddelete` (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PolicyStatement<'a> {

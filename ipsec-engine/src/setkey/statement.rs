@@ -16,7 +16,7 @@ crate::policy::words! { SaProtocol {
     Esp = "esp", EspOld = "esp-old", EspUdp = "esp-udp", Ah = "ah", AhOld = "ah-old", Ipcomp = "ipcomp", Tcp = "tcp",
 } }
 
-/// Limits of an SA; 0 for none.
+/// Limits of an SA; 0 for none (RFC 4301 4.4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Lifetimes {
     /// Seconds until it is dead.
@@ -29,7 +29,7 @@ pub struct Lifetimes {
     pub soft_bytes: u64,
 }
 
-/// What ESP is padded with, option `-f`.
+/// What ESP is padded with, option `-f` (RFC 4303 2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Padding {
@@ -42,7 +42,7 @@ pub enum Padding {
     Random,
 }
 
-/// `add`: an SA with its keys.
+/// `add`: an SA with its keys (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Add<'a> {
@@ -78,7 +78,7 @@ pub struct Add<'a> {
     pub compression: Option<(Compression, bool)>,
 }
 
-/// One statement.
+/// One statement (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant)] // there is no heap to put it on, and no need to keep it
 #[non_exhaustive]
@@ -118,7 +118,7 @@ pub enum Statement<'a> {
     Exit,
 }
 
-/// The statements of a text, one by one.
+/// The statements of a text, one by one (setkey(8)).
 #[derive(Clone, Debug)]
 pub struct Statements<'a> {
     lexer: Lexer<'a>,
@@ -130,7 +130,7 @@ impl<'a> Statements<'a> {
         Self { lexer: Lexer::new(text) }
     }
 
-    /// The next statement; `None` at the end.
+    /// The next statement; `None` at the end (setkey(8)).
     ///
     /// # Errors
     /// [`SetkeyError`]; the next call goes on behind the statement that is wrong.

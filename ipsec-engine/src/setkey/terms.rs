@@ -6,7 +6,7 @@ use core::str::FromStr;
 use super::error::{SetkeyError, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
 
-/// The protocol of an SA.
+/// The protocol of an SA (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SaProtocol {
     /// ESP (RFC 2406, 4303).
@@ -25,7 +25,7 @@ pub enum SaProtocol {
     Tcp,
 }
 
-/// The family that addresses must be of.
+/// The family that addresses must be of (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Family {
     /// Either.
@@ -37,7 +37,7 @@ pub enum Family {
     V6,
 }
 
-/// Which SA: its ends, protocol and SPI.
+/// Which SA: its ends, protocol and SPI (RFC 4301 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SaId {
     /// Where its packets come from, and the UDP port of ESP in UDP.
@@ -50,7 +50,7 @@ pub struct SaId {
     pub spi: u32,
 }
 
-/// A label for mandatory access control, option `-ctx`.
+/// A label for mandatory access control, option `-ctx` (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecurityContext<'a> {
     /// Its domain of interpretation.
@@ -61,7 +61,7 @@ pub struct SecurityContext<'a> {
     pub context: &'a str,
 }
 
-/// An address, and a port where there is one.
+/// An address, and a port where there is one (setkey(8)).
 pub type End = (IpAddr, Option<u16>);
 
 /// What is wrong with a word: `kind`, unless it begins the next statement.
