@@ -53,7 +53,7 @@ impl<I: AhIntegrity> Outbound<I> {
     }
 
     /// Takes `n` numbers for somebody else to sign with [`sign_with`], [`integrity`](Self::integrity) and
-    /// [`profile`](Self::profile; RFC 4302 3.3.2). With AES-GMAC the number must be the IV there, too: `seq.get().to_be_bytes()`.
+    /// [`profile`](Self::profile) (RFC 4302 3.3.2). With AES-GMAC the number must be the IV there, too: `seq.get().to_be_bytes()`.
     ///
     /// # Errors
     /// [`SignError::SequenceExhausted`] when fewer are left; none is taken.

@@ -163,7 +163,7 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// Iterates over payloads; made by [`Chain::payloads`] and [`Message::payloads`](crate::Message::payloads; RFC 2408 3.2).
+/// Iterates over payloads; made by [`Chain::payloads`] and [`Message::payloads`](crate::Message::payloads) (RFC 2408 3.2).
 #[derive(Clone, Debug)]
 pub struct Payloads<'a> {
     kind: PayloadKind,

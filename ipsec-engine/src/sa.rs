@@ -170,7 +170,7 @@ impl<A: Algorithms> Sa<A> {
         })
     }
 
-    /// In this mode; for [`Mode::Beet`] see [`with_beet`](Self::with_beet; RFC 4301 4.1).
+    /// In this mode; for [`Mode::Beet`] see [`with_beet`](Self::with_beet) (RFC 4301 4.1).
     #[must_use]
     pub fn with_mode(self, mode: Mode) -> Self {
         Self { mode, ..self }
