@@ -3,7 +3,7 @@ use zeroize::Zeroize;
 use crate::{Tag, Text};
 
 /// A hash that HMAC is made with: [`HmacIcv`](crate::HmacIcv) has one as parameter (RFC 2104 2). Nothing but those of this crate can be one.
-pub trait Hash {
+pub trait Hash: sealed::Sealed {
     /// What it remembers between blocks.
     #[doc(hidden)]
     type State: Copy + Zeroize;
@@ -57,4 +57,8 @@ pub trait Hash {
         let _ = (keyed, texts, tags, len);
         false
     }
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
 }

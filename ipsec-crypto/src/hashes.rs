@@ -8,6 +8,8 @@ macro_rules! hash {
         #[derive(Debug)]
         pub enum $hash {}
 
+        impl crate::hash::sealed::Sealed for $hash {}
+
         impl Hash for $hash {
             type State = [$word; $words];
             type Block = [u8; $block];

@@ -1,4 +1,4 @@
-use core::fmt;
+use core::{fmt, slice};
 
 use zeroize::Zeroize;
 
@@ -67,7 +67,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> HmacIcv<H, ICV, KEY> {
         let behind = |pad: u8| {
             let (mut state, mut padded) = (H::START, block);
             padded.as_mut().iter_mut().for_each(|octet| *octet ^= pad);
-            H::compress(&mut state, &[padded]);
+            H::compress(&mut state, slice::from_ref(&padded));
             padded.zeroize();
             state
         };
@@ -177,7 +177,7 @@ impl<H: Hash> Running<H> {
         let (now, later) = piece.split_at_checked(free.len()).unwrap_or((piece, &[]));
         self.filled = self.filled.saturating_add(now.len());
         if put(free, now).is_empty() {
-            H::compress(&mut self.state, &[self.begun]);
+            H::compress(&mut self.state, slice::from_ref(&self.begun));
             (self.begun, self.filled) = (H::ZERO, 0);
         }
         later
@@ -189,11 +189,11 @@ impl<H: Hash> Running<H> {
         let block = self.begun.as_ref().len();
         self.begun.as_mut().iter_mut().skip(self.filled).take(1).for_each(|end| *end = 0x80);
         if self.filled >= block.saturating_sub(H::LENGTH) {
-            H::compress(&mut self.state, &[self.begun]);
+            H::compress(&mut self.state, slice::from_ref(&self.begun));
             self.begun = H::ZERO;
         }
         write_length::<H>(self.begun.as_mut(), self.hashed.saturating_add(before.saturating_mul(block)));
-        H::compress(&mut self.state, &[self.begun]);
+        H::compress(&mut self.state, slice::from_ref(&self.begun));
         &self.state
     }
 }

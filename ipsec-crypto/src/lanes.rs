@@ -7,6 +7,7 @@ use crate::blocks::Blocks;
 use crate::hash::Hash;
 use crate::{Tag, Text};
 use words::columns;
+use zeroize::Zeroize;
 
 #[cfg(feature = "hmac-md5")]
 mod md5;
@@ -63,10 +64,12 @@ fn side_by_side<H: LaneHash<N>, S: Simd, const N: usize>(
     for (texts, tags) in texts.chunks(BATCH).zip(tags.chunks_mut(BATCH)) {
         let mut hashed = [*inner; BATCH];
         hash::<H, S, N>(simd, texts, &mut hashed);
-        for (hashed, tags) in hashed.chunks(LANES).zip(tags.chunks_mut(LANES)) {
+        let each = hashed.get(..texts.len()).unwrap_or_default();
+        for (hashed, tags) in each.chunks(LANES).zip(tags.chunks_mut(LANES)) {
             let whole = around::<H, S, N>(simd, outer, hashed);
-            tags.iter_mut().zip(whole).for_each(|(tag, words)| *tag = Tag::of::<H>(&words, len));
+            tags.iter_mut().zip(hashed).zip(whole).for_each(|((tag, _), words)| *tag = Tag::of::<H>(&words, len));
         }
+        hashed.zeroize();
     }
 }
 
@@ -85,7 +88,9 @@ fn around<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, outer: &[u32; N], in
     block.iter_mut().zip(&states).for_each(|(to, words)| *to = u32x16::load_array_ref(simd, words));
     let whole = compress::<H, S, N>(simd, outer.map(|word| u32x16::splat(simd, word)), block);
     states.iter_mut().zip(whole).for_each(|(to, words)| words.store_array(to));
-    core::array::from_fn(|lane| get(&states, lane))
+    let each = core::array::from_fn(|lane| get(&states, lane));
+    states.zeroize();
+    each
 }
 
 /// The length in bits of a block of key and a hash of 4, 5 or 8 words.
@@ -102,16 +107,16 @@ const fn bits_of(words: usize) -> u32 {
 fn hash<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, texts: &[Text<'_>], hashed: &mut [[u32; N]]) {
     let mut waiting = texts.iter().zip(hashed);
     let mut lanes: Vec<Lane<'_, H>, LANES> = Vec::new();
+    let mut states = [[0; LANES]; N];
     loop {
         for (text, state) in waiting.by_ref().take(LANES.saturating_sub(lanes.len())) {
             let _ = lanes.push(Lane { blocks: Blocks::of(*text), at: 0, state }); // there is room
         }
         if lanes.len() < H::WORTH {
-            return lanes.iter_mut().for_each(Lane::finish);
+            break;
         }
-        let mut states = [[0; LANES]; N];
         lanes.iter().enumerate().for_each(|(n, lane)| set(&mut states, n, lane.state));
-        let mut state = states.map(|words| u32x16::load_array(simd, words));
+        let mut state = states.each_ref().map(|words| u32x16::load_array_ref(simd, words));
         // As far as the shortest goes, all go.
         let steps = lanes.iter().map(Lane::left).min().unwrap_or_default();
         for step in 0..steps {
@@ -126,6 +131,8 @@ fn hash<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, texts: &[Text<'_>], ha
         }
         lanes.retain(|lane| lane.left() > 0);
     }
+    states.zeroize();
+    lanes.iter_mut().for_each(Lane::finish);
 }
 
 /// A text on its way.

@@ -78,7 +78,8 @@ pub trait Suite {
         let _ = (batch, verdicts);
     }
 
-    /// As [`open`](Self::open), for a packet at which [`verify_batch`](Self::verify_batch) looked.
+    /// As [`open`](Self::open), for a packet at which [`verify_batch`](Self::verify_batch) looked. The caller answers for it being that packet,
+    /// and unchanged since: a verdict is believed.
     ///
     /// # Errors
     /// [`Forged`] when the ICV does not hold; nothing was changed.
@@ -91,6 +92,12 @@ pub trait Suite {
 /// What [`Suite::verify_batch`] found: nothing yet, or whether the ICV holds (RFC 4303 3.4.4).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Verdict(Option<Result<(), Forged>>);
+
+impl From<Result<(), Forged>> for Verdict {
+    fn from(found: Result<(), Forged>) -> Self {
+        Self(Some(found))
+    }
+}
 
 /// The ICV is not what the packet and the key give (RFC 4303 3.4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

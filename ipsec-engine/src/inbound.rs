@@ -57,7 +57,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Every packet from the untrusted side comes here, in clear or not, addressed to us or through us: an IP packet, UDP
     /// of port 4500 included. IPComp needs tailroom for what it gives back.
     ///
-    /// A packet that is discarded is as it was, if its outermost IPsec header was refused; behind that, what had been
+    /// A packet that is discarded is as it was, but for octets behind its own length, if its outermost IPsec header was refused; behind that, what had been
     /// opened of it was wiped. Windows and limits of an SA change only by packets that were authentic.
     pub fn inbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>) -> Disposition {
         let mut arrival =

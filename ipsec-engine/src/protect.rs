@@ -117,7 +117,7 @@ impl Encap {
     }
 }
 
-/// Puts a packet through one SA, and charges the SA for it.
+/// Puts a packet through one SA, and says how many octets its limits count.
 pub(crate) fn protect<A: Algorithms>(
     sa: &mut Sa<A>,
     mode: Mode,
