@@ -20,7 +20,7 @@ fn main() {
         Some("dh") => dh::run(),
         _ => {
             eprintln!(
-                "usage: ipsec-benches compare [--json] [--quick] [--suite S] [--size N] | engine | ipcomp | ike | dh"
+                "usage: ipsec-benches compare [--json] [--quick] [--suite S] [--size N] [--only NAME] | engine | ipcomp | ike | dh"
             );
             std::process::exit(2);
         }
