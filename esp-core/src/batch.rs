@@ -71,8 +71,9 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     /// Opens packets in place, in their order, and says how many it could: what [`open`](Self::open) does with one after the
     /// other (RFC 4303 3.4). Packets without an outcome are meant.
     ///
-    /// What is gained is time: the ICVs of many packets are computed side by side, those of packets that turn out to be replays of others in the batch, too. A number that turns out to be another than the window let
-    /// foresee, because of what else is in the batch, has its ICV computed again.
+    /// What is gained is time: the ICVs of many packets are computed side by side, those of packets that turn out to be replays of
+    /// others in the batch, too. A number that turns out to be another than the window let foresee, because of what else is in the batch,
+    /// has its ICV computed again.
     pub fn open_batch(&mut self, slots: &mut [OpenSlot<'_>]) -> usize {
         let each = slots.chunks_mut(AT_ONCE).map(|slots| {
             let octets = slots.iter().map(|slot| slot.packet.len()).fold(0, usize::saturating_add);

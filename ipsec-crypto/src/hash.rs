@@ -51,7 +51,7 @@ pub trait Hash: sealed::Sealed {
         usize::MAX
     }
 
-    /// The first `len` octets of the HMAC of each text, side by side, from the states behind the key; says whether this machine can.
+    /// The first `len` octets of the HMAC of each text, side by side, from the states behind the key; says whether it did.
     #[doc(hidden)]
     fn hmac_batch(keyed: [&Self::State; 2], texts: &[Text<'_>], tags: &mut [Tag], len: usize) -> bool {
         let _ = (keyed, texts, tags, len);

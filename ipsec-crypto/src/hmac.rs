@@ -119,9 +119,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Icv for HmacIcv<H, ICV, KEY> {
     }
 
     fn compute_batch(&self, texts: &[Text<'_>], tags: &mut [Tag]) {
-        let keyed = [&self.inner, &self.outer];
-        let together = texts.len() >= H::batch_from() && H::hmac_batch(keyed, texts, tags, ICV);
-        if !together {
+        if !H::hmac_batch([&self.inner, &self.outer], texts, tags, ICV) {
             tags.iter_mut().zip(texts).for_each(|(tag, text)| *tag = self.compute_text(*text));
         }
     }

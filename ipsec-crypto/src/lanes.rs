@@ -38,14 +38,15 @@ pub(crate) fn batch_from<H: LaneHash<N>, const N: usize>() -> usize {
     if Level::new().as_avx512().is_some() { H::WORTH } else { usize::MAX }
 }
 
-/// The first `len` octets of the HMAC of each text, from the states behind the two blocks of key. Says whether this machine can.
+/// The first `len` octets of the HMAC of each text, from the states behind the two blocks of key. Says whether it did: there may be too
+/// few, or no such machine.
 pub(crate) fn hmac_batch<H: LaneHash<N>, const N: usize>(
     keyed: [&[u32; N]; 2],
     texts: &[Text<'_>],
     tags: &mut [Tag],
     len: usize,
 ) -> bool {
-    let Some(simd) = Level::new().as_avx512() else { return false };
+    let Some(simd) = Level::new().as_avx512().filter(|_| texts.len() >= H::WORTH) else { return false };
     simd.vectorize(
         #[inline(always)]
         || side_by_side::<H, _, N>(simd, keyed, texts, tags, len),
@@ -77,7 +78,8 @@ fn side_by_side<H: LaneHash<N>, S: Simd, const N: usize>(
 #[inline(always)]
 fn around<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, outer: &[u32; N], inner: &[[u32; N]]) -> [[u32; N]; LANES] {
     let mut block = [u32x16::splat(simd, 0); 16];
-    let ends = if H::BIG_ENDIAN { [(N, 1 << 31), (15, bits_of(N))] } else { [(N, 0x80), (14, bits_of(N))] };
+    let bits = u32::try_from(BLOCK.saturating_add(H::OUTPUT).saturating_mul(8)).unwrap_or_default();
+    let ends = if H::BIG_ENDIAN { [(N, 1 << 31), (15, bits)] } else { [(N, 0x80), (14, bits)] };
     for (at, word) in ends {
         block.iter_mut().skip(at).take(1).for_each(|to| *to = u32x16::splat(simd, word));
     }
@@ -91,15 +93,6 @@ fn around<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, outer: &[u32; N], in
     let each = core::array::from_fn(|lane| get(&states, lane));
     states.zeroize();
     each
-}
-
-/// The length in bits of a block of key and a hash of 4, 5 or 8 words.
-const fn bits_of(words: usize) -> u32 {
-    match words {
-        4 => 512 + 128,
-        5 => 512 + 160,
-        _ => 512 + 256,
-    }
 }
 
 /// Hashes each text, on from its state. A lane whose text ends takes the next; when few are left, they go one by one.

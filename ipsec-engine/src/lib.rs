@@ -8,18 +8,20 @@
 //! # #[cfg(feature = "any")] {
 //! # use core::time::Duration;
 //! # use ipsec_packet::{PacketBuf, Seq};
-//! use ipsec_engine::setkey::{Loading, Statement, Statements};
-//! use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Way};
+//! use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Way, setkey::{Loading, Statement, Statements}};
 //!
 //! let (mut engine, now) = (Engine::<AnyAlgorithms, 4, 4>::new(Settings::STRICT, None, None), Duration::from_secs(1_795_000_000));
 //! let mut statements = Statements::of(r#"
 //!     add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E aes-cbc "sixteen octets !" -A hmac-sha1 "twenty octets it has";
 //!     spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;
 //! "#);
-//! let Ok(Some(Statement::Add(sa))) = statements.next() else { panic!("an SA") };
-//! engine.install(sa.sa(Way::Out, None, &Loading::RFC)?, now).unwrap();
-//! let Ok(Some(Statement::SpdAdd(policy))) = statements.next() else { panic!("a policy") };
-//! engine.add_policy(policy.policy()?)?;
+//! while let Some(statement) = statements.next().map_err(|wrong| wrong.to_string())? {
+//!     match statement {
+//!         Statement::Add(sa) => { engine.install(sa.sa(Way::Out, None, &Loading::RFC)?, now).map_err(|e| e.to_string())?; }
+//!         Statement::SpdAdd(policy) => { engine.add_policy(policy.policy()?)?; }
+//!         _ => {}
+//!     }
+//! }
 //! # let mut frame = [0; 256];
 //! # frame[100..120].copy_from_slice(&[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 59, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1]);
 //! # let mut packet = PacketBuf::with_headroom(&mut frame, 100, 20)?;
