@@ -1,4 +1,7 @@
-//! Many packets of one SA in one call, each with its own outcome.
+//! Many packets of one SA or of several in one call, each with its own outcome.
+
+use core::borrow::BorrowMut;
+use core::slice;
 
 use heapless::Vec;
 use ipsec_crypto::{Parts, Suite, Verdict};
@@ -12,6 +15,8 @@ const AT_ONCE: usize = 32;
 /// A packet to be sealed with others (RFC 4303 3.3).
 #[derive(Debug)]
 pub struct SealSlot<'b> {
+    /// Its SA: an index into those that are given, 0 where there is one.
+    pub sa: usize,
     /// The payload, and then the ESP packet.
     pub packet: PacketBuf<'b>,
     /// What the payload is.
@@ -23,13 +28,22 @@ pub struct SealSlot<'b> {
 impl<'b> SealSlot<'b> {
     /// For a payload.
     pub const fn new(packet: PacketBuf<'b>, next_header: IpProto) -> Self {
-        Self { packet, next_header, outcome: None }
+        Self { sa: 0, packet, next_header, outcome: None }
+    }
+
+    /// Of another SA than the first (RFC 4303 3.3.1).
+    #[must_use]
+    pub const fn of(mut self, sa: usize) -> Self {
+        self.sa = sa;
+        self
     }
 }
 
 /// A packet to be opened with others (RFC 4303 3.4).
 #[derive(Debug)]
 pub struct OpenSlot<'b> {
+    /// Its SA: an index into those that are given, 0 where there is one.
+    pub sa: usize,
     /// The ESP packet, and then the payload.
     pub packet: PacketBuf<'b>,
     /// What became of it: `None` until then.
@@ -39,84 +53,114 @@ pub struct OpenSlot<'b> {
 impl<'b> OpenSlot<'b> {
     /// For an ESP packet.
     pub const fn new(packet: PacketBuf<'b>) -> Self {
-        Self { packet, outcome: None }
+        Self { sa: 0, packet, outcome: None }
+    }
+
+    /// Of another SA than the first (RFC 4303 3.4.2).
+    #[must_use]
+    pub const fn of(mut self, sa: usize) -> Self {
+        self.sa = sa;
+        self
     }
 }
 
-impl<S: Suite> Outbound<S> {
-    /// Seals packets in place, under the next numbers in their order, and says how many it could: octet for octet what
-    /// [`seal`](Self::seal) makes of one after the other (RFC 4303 3.3). Packets without an outcome are meant; those with one stay as they
-    /// are. A slot that is refused takes no number.
-    ///
-    /// What is gained is time: CBC, which waits for each block before the next, goes through many packets side by side.
-    pub fn seal_batch(&mut self, slots: &mut [SealSlot<'_>], iv: &mut impl IvSource) -> usize {
-        let mut sealed = 0usize;
-        for slots in slots.chunks_mut(AT_ONCE) {
-            let mut framed: Vec<Parts<'_>, AT_ONCE> = Vec::new();
-            for SealSlot { packet, next_header, outcome } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
-                let framed_as = self.frame(packet, *next_header, iv).map(|(seq, parts)| {
-                    let _ = framed.push(parts); // there is room
-                    seq
-                });
-                *outcome = Some(framed_as);
-            }
-            sealed = sealed.saturating_add(framed.len());
-            self.suite().seal_batch(&mut framed);
+/// Seals packets of several SAs in place, each under the next number of its own, in their order, and says how many it could: octet for octet
+/// what [`Outbound::seal`] makes of one after the other (RFC 4303 3.3). `iv` is asked with the index of the SA: an
+/// [`EncryptedCounterIv`](crate::EncryptedCounterIv) is of one SA, as its IVs follow from the number.
+///
+/// Packets without an outcome are meant; those with one stay as they are. A slot that is refused takes no number.
+///
+/// What is gained is time: CBC, which waits for each block before the next, goes through many packets side by side, and so do hashes.
+pub fn seal_batch<S: Suite>(
+    sas: &mut [impl BorrowMut<Outbound<S>>],
+    slots: &mut [SealSlot<'_>],
+    mut iv: impl FnMut(usize, Seq, &mut [u8]),
+) -> usize {
+    let mut sealed = 0usize;
+    for slots in slots.chunks_mut(AT_ONCE) {
+        let mut framed: Vec<(usize, Parts<'_>), AT_ONCE> = Vec::new();
+        for SealSlot { sa, packet, next_header, outcome } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
+            let (index, of) = (*sa, sas.get_mut(*sa));
+            *outcome = Some(of.ok_or(SealError::NoSa(index)).and_then(|sa| {
+                let iv = &mut |seq: Seq, octets: &mut [u8]| iv(index, seq, octets);
+                let (seq, parts) = sa.borrow_mut().frame(packet, *next_header, iv)?;
+                let _ = framed.push((index, parts)); // there is room
+                Ok(seq)
+            }));
         }
-        sealed
+        sealed = sealed.saturating_add(framed.len());
+        let mut batch: Vec<(&S, &mut Parts<'_>), AT_ONCE> = Vec::new();
+        for (index, parts) in &mut framed {
+            let _ = sas.get(*index).map(|sa| batch.push((sa.borrow().suite(), parts))); // the SA was there, and there is room
+        }
+        S::seal_batch(&mut batch);
+    }
+    sealed
+}
+
+/// Opens packets of several SAs in place, in their order, and says how many it could: what [`Inbound::open`] does with one after the other
+/// (RFC 4303 3.4). Packets without an outcome are meant.
+///
+/// What is gained is time: the ICVs of many packets are computed side by side, those of packets that turn out to be replays of
+/// others in the batch, too. A number that turns out to be another than the window let foresee, because of what else is in the batch,
+/// has its ICV computed again.
+pub fn open_batch<S: Suite, W: AntiReplay>(
+    sas: &mut [impl BorrowMut<Inbound<S, W>>],
+    slots: &mut [OpenSlot<'_>],
+) -> usize {
+    let mut opened = 0usize;
+    for slots in slots.chunks_mut(AT_ONCE) {
+        let mut foreseen = verify_batch(sas, slots).into_iter();
+        for OpenSlot { sa, packet, outcome } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
+            let (of, foreseen) = (sas.get_mut(*sa), foreseen.next().flatten());
+            let found = of.ok_or(OpenError::NoSa(*sa)).and_then(|sa| sa.borrow_mut().open_foreseen(packet, foreseen));
+            opened = opened.saturating_add(usize::from(found.is_ok()));
+            *outcome = Some(found);
+        }
+    }
+    opened
+}
+
+/// Of each packet without an outcome whose suite gains by it: its number, and whether its ICV holds with that.
+fn verify_batch<S: Suite, W: AntiReplay>(
+    sas: &[impl BorrowMut<Inbound<S, W>>],
+    slots: &mut [OpenSlot<'_>],
+) -> Vec<Option<(Seq, Verdict)>, AT_ONCE> {
+    let octets = slots.iter().map(|slot| slot.packet.len()).fold(0, usize::saturating_add);
+    let packets = slots.len();
+    let mut foreseen: Vec<Option<(Seq, Verdict)>, AT_ONCE> = Vec::new();
+    let mut split: Vec<(&S, Parts<'_>), AT_ONCE> = Vec::new();
+    for OpenSlot { sa, packet, .. } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
+        let sa = sas.get(*sa).map(|sa| sa.borrow()).filter(|sa| sa.suite().gains_by_batch(packets, octets));
+        let seen = sa.and_then(|sa| {
+            let (seq, parts) = sa.foresee(packet)?;
+            let _ = split.push((sa.suite(), parts)); // there is room
+            Some((seq, Verdict::default()))
+        });
+        let _ = foreseen.push(seen); // as there is here
+    }
+    let mut looked_at: Vec<(&S, &Parts<'_>), AT_ONCE> = Vec::new();
+    for (suite, parts) in &split {
+        let _ = looked_at.push((suite, parts)); // and here
+    }
+    let mut verdicts = [Verdict::default(); AT_ONCE];
+    S::verify_batch(&looked_at, &mut verdicts);
+    for ((_, to), verdict) in foreseen.iter_mut().flatten().zip(verdicts) {
+        *to = verdict;
+    }
+    foreseen
+}
+
+impl<S: Suite> Outbound<S> {
+    /// As [`seal_batch`], of one SA, which all slots must name as the first (RFC 4303 3.3).
+    pub fn seal_batch(&mut self, slots: &mut [SealSlot<'_>], iv: &mut impl IvSource) -> usize {
+        seal_batch(slice::from_mut(self), slots, |_, seq, octets| iv.fill(seq, octets))
     }
 }
 
 impl<S: Suite, W: AntiReplay> Inbound<S, W> {
-    /// Opens packets in place, in their order, and says how many it could: what [`open`](Self::open) does with one after the
-    /// other (RFC 4303 3.4). Packets without an outcome are meant.
-    ///
-    /// What is gained is time: the ICVs of many packets are computed side by side, those of packets that turn out to be replays of
-    /// others in the batch, too. A number that turns out to be another than the window let foresee, because of what else is in the batch,
-    /// has its ICV computed again.
+    /// As [`open_batch`], of one SA, which all slots must name as the first (RFC 4303 3.4).
     pub fn open_batch(&mut self, slots: &mut [OpenSlot<'_>]) -> usize {
-        let each = slots.chunks_mut(AT_ONCE).map(|slots| {
-            let octets = slots.iter().map(|slot| slot.packet.len()).fold(0, usize::saturating_add);
-            if self.suite().gains_by_batch(slots.len(), octets) {
-                let foreseen = self.verify_batch(slots);
-                self.open_each(slots, foreseen)
-            } else {
-                self.open_each(slots, [])
-            }
-        });
-        each.fold(0, usize::saturating_add)
-    }
-
-    fn open_each(
-        &mut self,
-        slots: &mut [OpenSlot<'_>],
-        foreseen: impl IntoIterator<Item = Option<(Seq, Verdict)>>,
-    ) -> usize {
-        let (mut opened, mut foreseen) = (0usize, foreseen.into_iter());
-        for slot in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
-            let outcome = self.open_foreseen(&mut slot.packet, foreseen.next().flatten());
-            opened = opened.saturating_add(usize::from(outcome.is_ok()));
-            slot.outcome = Some(outcome);
-        }
-        opened
-    }
-
-    /// Of each packet without an outcome.
-    fn verify_batch(&self, slots: &mut [OpenSlot<'_>]) -> Vec<Option<(Seq, Verdict)>, AT_ONCE> {
-        let mut foreseen: Vec<Option<(Seq, Verdict)>, AT_ONCE> = Vec::new();
-        let mut looked_at: Vec<Parts<'_>, AT_ONCE> = Vec::new();
-        for slot in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
-            let seen = self.foresee(&mut slot.packet).map(|(seq, parts)| {
-                let _ = looked_at.push(parts); // there is room
-                (seq, Verdict::default())
-            });
-            let _ = foreseen.push(seen); // as there is here
-        }
-        let mut verdicts = [Verdict::default(); AT_ONCE];
-        self.suite().verify_batch(&looked_at, &mut verdicts);
-        for ((_, to), verdict) in foreseen.iter_mut().flatten().zip(verdicts) {
-            *to = verdict;
-        }
-        foreseen
+        open_batch(slice::from_mut(self), slots)
     }
 }

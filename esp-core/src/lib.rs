@@ -39,7 +39,7 @@ mod sa;
 mod seal;
 mod size;
 
-pub use batch::{OpenSlot, SealSlot};
+pub use batch::{OpenSlot, SealSlot, open_batch, seal_batch};
 pub use header::{Peek, peek};
 pub use iv::{EncryptedCounterIv, IvSource, RngIv};
 pub use null_esp::{NullEsp, null_esp_heuristic};

@@ -119,6 +119,8 @@ pub enum OpenError {
     BadPadding,
     /// The buffer to open it into is too small.
     NoRoom(NoRoom),
+    /// Of a batch: there is no SA of this index.
+    NoSa(usize),
 }
 
 impl From<Misfit> for OpenError {
@@ -153,6 +155,7 @@ impl fmt::Display for OpenError {
             Self::BadPadLength { pad_len } => write!(f, "pad length {pad_len} exceeds the payload"),
             Self::BadPadding => f.write_str("padding is not 1, 2, 3 .."),
             Self::NoRoom(e) => e.fmt(f),
+            Self::NoSa(index) => write!(f, "no sa {index} in the batch"),
         }
     }
 }

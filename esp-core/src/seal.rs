@@ -109,6 +109,8 @@ pub enum SealError {
     },
     /// The suite's layout contradicts itself, as no suite of `ipsec-crypto` does.
     Layout(Misfit),
+    /// Of a batch: there is no SA of this index.
+    NoSa(usize),
 }
 
 impl From<NoRoom> for SealError {
@@ -131,6 +133,7 @@ impl fmt::Display for SealError {
             Self::TooLong(octets) => write!(f, "esp packet of {octets} octets"),
             Self::IvLength { needed, given } => write!(f, "iv of {given} octets, {needed} needed"),
             Self::Layout(e) => write!(f, "the suite's layout contradicts itself: {e}"),
+            Self::NoSa(index) => write!(f, "no sa {index} in the batch"),
         }
     }
 }

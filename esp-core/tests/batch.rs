@@ -5,8 +5,8 @@
 mod common;
 
 use common::*;
-use esp_core::{Inbound, OpenError, OpenSlot, Outbound, Resync, SealError, SealSlot};
-use ipsec_crypto::{AnySuite, Suite};
+use esp_core::{Inbound, OpenError, OpenSlot, Outbound, Resync, SealError, SealSlot, open_batch, seal_batch};
+use ipsec_crypto::{Aes128Cbc, Aes256Cbc, AnySuite, DesCbc, EncryptThenMac, HmacSha1_96, HmacSha2_256_128, Suite};
 use ipsec_packet::{IpProto, PacketBuf, ReplayWindow, Seq, SeqWidth};
 
 /// Payloads of all kinds of lengths in buffers of which every seventh has no room.
@@ -189,4 +189,118 @@ fn windows_move_within_a_batch_as_they_do_in_a_loop() {
         }
         assert_eq!(window_state(loops.window()), window_state(batches.window()));
     }
+}
+
+/// The IV of a packet of one of several SAs.
+fn iv_of(sa: usize, seq: Seq, iv: &mut [u8]) {
+    test_iv(Seq::new(seq.get() + ((sa as u64) << 40)), iv);
+}
+
+/// Packets of several SAs, in any order, sealed and opened together and one by one.
+fn several<S: Suite>(suites: &[&dyn Fn() -> S], count: usize, seed: u64) {
+    let rng = &mut Rng(seed);
+    let width = |n: usize| if n.is_multiple_of(2) { SeqWidth::Extended64 } else { SeqWidth::Bits32 };
+    let senders = || suites.iter().enumerate().map(|(n, suite)| Outbound::new(spi(), suite(), width(n)));
+    let (mut loops, mut batches): (Vec<_>, Vec<_>) = (senders().collect(), senders().collect());
+    let mut one_by_one = payloads(count, rng);
+    let mut together = copies(&one_by_one);
+    let of: Vec<usize> = (0..count).map(|_| rng.next() as usize % suites.len()).collect();
+    let mut slots = slots(&mut together);
+    slots.iter_mut().zip(&of).for_each(|(slot, sa)| slot.sa = *sa);
+    let sealed = seal_batch(&mut batches, &mut slots, iv_of);
+    assert_eq!(sealed, slots.iter().filter(|slot| matches!(slot.outcome, Some(Ok(_)))).count());
+    for ((framed, slot), sa) in one_by_one.iter_mut().zip(&slots).zip(&of) {
+        let mut packet = framed.packet();
+        let outcome = loops[*sa].seal(&mut packet, IpProto::IPV4, &mut |seq: Seq, iv: &mut [u8]| iv_of(*sa, seq, iv));
+        assert_eq!((Some(outcome), packet.data()), (slot.outcome, slot.packet.data()), "sa {sa}");
+    }
+    assert!(loops.iter().zip(&batches).all(|(one, many)| one.counter().peek() == many.counter().peek()));
+
+    // Back: in any order, some of them forged, some twice.
+    let mut wire: Vec<(usize, Vec<u8>)> = Vec::new();
+    for (slot, sa) in slots.iter().zip(&of).filter(|(slot, _)| slot.outcome.unwrap().is_ok()) {
+        let mut packet = slot.packet.data().to_vec();
+        if rng.next().is_multiple_of(5) {
+            wire.push((*sa, packet.clone()));
+        }
+        if rng.next().is_multiple_of(7) {
+            let at = rng.next() as usize % packet.len();
+            packet[at] ^= 4;
+        }
+        wire.insert(rng.next() as usize % (wire.len() + 1), (*sa, packet));
+    }
+    let receivers = || suites.iter().enumerate().map(|(n, suite)| <Inbound<S>>::new(spi(), suite(), width(n)));
+    let (mut loops, mut batches): (Vec<_>, Vec<_>) = (receivers().collect(), receivers().collect());
+    let mut copies = wire.clone();
+    let received = copies.iter_mut().map(|(sa, bytes)| OpenSlot::new(PacketBuf::received(bytes)).of(*sa));
+    let mut slots: Vec<_> = received.collect();
+    let opened = open_batch(&mut batches, &mut slots);
+    assert_eq!(opened, slots.iter().filter(|slot| matches!(slot.outcome, Some(Ok(_)))).count());
+    for ((sa, bytes), slot) in wire.iter_mut().zip(&slots) {
+        let mut packet = PacketBuf::received(bytes);
+        let outcome = loops[*sa].open(&mut packet);
+        assert_eq!((Some(outcome), packet.data()), (slot.outcome, slot.packet.data()), "sa {sa}");
+    }
+    let windows = loops.iter().zip(&batches);
+    assert!(windows.into_iter().all(|(one, many)| window_state(one.window()) == window_state(many.window())));
+}
+
+#[test]
+fn packets_of_several_sas_of_one_suite_go_side_by_side() {
+    let key = |n: u8| EncryptThenMac::new(Aes128Cbc::new(&[n; 16]), HmacSha1_96::new(&[n; 20]));
+    let many: Vec<_> = (0..20).map(|n| move || key(n)).collect();
+    let many: Vec<&dyn Fn() -> _> = many.iter().map(|suite| suite as _).collect();
+    for (seed, sas) in [1, 2, 3, 16, 20].into_iter().cycle().take(40).enumerate() {
+        several(&many[..sas], [1, 2, 7, 15, 16, 17, 31, 32, 33, 50, 100][seed % 11], seed as u64);
+    }
+    let key = |n: u8| EncryptThenMac::new(Aes256Cbc::new(&[n; 32]), HmacSha2_256_128::new(&[n; 32]));
+    several(&[&|| key(1), &|| key(2), &|| key(3)], 90, 1);
+    let key = |n: u8| EncryptThenMac::new(DesCbc::new(&[n | 0x20; 8]).unwrap(), HmacSha1_96::new(&[n; 20]));
+    several(&[&|| key(2), &|| key(4), &|| key(6)], 90, 2);
+}
+
+#[test]
+fn packets_of_sas_of_all_kinds_go_side_by_side() {
+    let choices: Vec<_> = all_choices().into_iter().chain(without_integrity()).collect();
+    for seed in 0..60 {
+        let rng = &mut Rng(seed);
+        let sas: Vec<_> = (0..1 + rng.next() % 12)
+            .map(|n| match rng.next() % 3 {
+                0 => cbc_hmac().rekeyed(n),
+                _ => choices[rng.next() as usize % choices.len()].rekeyed(n),
+            })
+            .collect();
+        let suites: Vec<_> = sas.iter().map(|choice| || choice.suite()).collect();
+        let suites: Vec<&dyn Fn() -> AnySuite> = suites.iter().map(|suite| suite as _).collect();
+        several(&suites, 5 + (rng.next() % 90) as usize, seed);
+    }
+}
+
+#[test]
+fn a_slot_of_an_sa_that_is_not_there_is_refused() {
+    let (mut sender, mut receiver) = pair(&cbc_hmac(), SeqWidth::Bits32);
+    let mut framed: Vec<_> = (0..2).map(|_| Framed::new(&[7; 50], 40, 80)).collect();
+    let mut slots = slots(&mut framed);
+    slots[0].sa = 1;
+    assert_eq!(sender.seal_batch(&mut slots, &mut test_iv), 1);
+    assert_eq!((slots[0].outcome, slots[0].packet.data()), (Some(Err(SealError::NoSa(1))), &[7; 50][..]));
+    assert_eq!(slots[1].outcome, Some(Ok(Seq::new(1))));
+
+    let mut bytes = slots[1].packet.data().to_vec();
+    let mut slots = [OpenSlot::new(PacketBuf::received(&mut bytes)).of(usize::MAX)];
+    assert_eq!(receiver.open_batch(&mut slots), 0);
+    assert_eq!(slots[0].outcome, Some(Err(OpenError::NoSa(usize::MAX))));
+    (slots[0].sa, slots[0].outcome) = (0, None);
+    assert_eq!(receiver.open_batch(&mut slots), 1);
+}
+
+#[test]
+fn sas_may_lie_anywhere() {
+    let (mut first, _) = pair(&cbc_hmac(), SeqWidth::Bits32);
+    let (mut second, _) = pair(&cbc_hmac().rekeyed(1), SeqWidth::Bits32);
+    let mut framed: Vec<_> = (0..4).map(|_| Framed::new(&[7; 50], 40, 80)).collect();
+    let mut slots = slots(&mut framed);
+    slots[1].sa = 1;
+    assert_eq!(seal_batch(&mut [&mut first, &mut second], &mut slots, iv_of), 4);
+    assert_eq!((first.counter().peek(), second.counter().peek()), (Ok(Seq::new(4)), Ok(Seq::new(2))));
 }

@@ -4,10 +4,18 @@ use cipher::array::Array;
 use cipher::consts::U16;
 use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
 
+use crate::wide::{self, WideAes};
 use crate::{Cbc, Cipher, Confidential, Iv, IvRule, Lane, cbc};
 
 /// AES-CBC (RFC 3602) with the key size of `A`.
-pub struct AesCbc<A>(A);
+pub struct AesCbc<A>(Aes<A>);
+
+#[allow(clippy::large_enum_variant)] // they are of about one size, whatever A is
+enum Aes<A> {
+    Anywhere(A),
+    /// With the feature `simd`, where the machine can.
+    Wide(WideAes),
+}
 
 /// AES-128-CBC (RFC 3602 2.2).
 pub type Aes128Cbc = AesCbc<aes::Aes128>;
@@ -21,7 +29,7 @@ macro_rules! sizes {
         impl AesCbc<$aes> {
             /// From a key of the right size (RFC 3602 2.2).
             pub fn new(key: &[u8; $octets]) -> Self {
-                Self(<$aes>::new(&Array(*key)))
+                Self(WideAes::new(key).map_or_else(|| Aes::Anywhere(<$aes>::new(&Array(*key))), Aes::Wide))
             }
         }
     )*};
@@ -42,19 +50,39 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
     }
 
     fn encrypt(&self, iv: &Iv, body: &mut [u8]) {
-        cbc::encrypt(&self.0, iv, body);
+        match &self.0 {
+            Aes::Anywhere(aes) => cbc::encrypt(aes, iv, body),
+            Aes::Wide(aes) => aes.encrypt_chain(&mut Array(*iv), Array::slice_as_chunks_mut(body).0),
+        }
     }
 
     fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
-        cbc::decrypt(&self.0, iv, body);
+        match &self.0 {
+            Aes::Anywhere(aes) => cbc::decrypt(aes, iv, body),
+            Aes::Wide(aes) => aes.decrypt(iv, body),
+        }
     }
 
     fn encrypt_followed(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
-        cbc::encrypt_followed(&self.0, iv, text, from, follow);
+        match &self.0 {
+            Aes::Anywhere(aes) => cbc::encrypt_followed(aes, iv, text, from, follow),
+            Aes::Wide(aes) => {
+                let mut chain = Array(*iv);
+                cbc::piece_by_piece(text, from, follow, |blocks| aes.encrypt_chain(&mut chain, blocks));
+            }
+        }
     }
 
-    fn encrypt_batch(&self, lanes: &mut [Lane<'_>]) {
-        cbc::encrypt_batch(&self.0, lanes);
+    fn encrypt_batch(lanes: &mut [Lane<'_, Self>]) {
+        let wide = lanes.iter_mut().filter_map(|lane| match &lane.cipher.0 {
+            Aes::Anywhere(_) => None,
+            Aes::Wide(aes) => Some((aes, &lane.iv, &mut *lane.body)),
+        });
+        cbc::lockstep::<_, _, { wide::LANES }>(wide, WideAes::encrypt_chains);
+        cbc::encrypt_batch(lanes, |cipher| match &cipher.0 {
+            Aes::Anywhere(aes) => Some(aes),
+            Aes::Wide(_) => None,
+        });
     }
 }
 
@@ -64,5 +92,79 @@ impl<A> Cbc for AesCbc<A> where Self: Cipher {}
 impl<A> fmt::Debug for AesCbc<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AesCbc(..)")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+mod tests {
+    use super::*;
+
+    /// Octets that are the same in each run (SplitMix64).
+    fn fill(seed: &mut u64, octets: &mut [u8]) {
+        for octet in octets {
+            *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (*seed ^ (*seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            *octet = ((mixed ^ (mixed >> 27)) >> 40).to_le_bytes()[0];
+        }
+    }
+
+    macro_rules! vectors_and_library_agree {
+        ($($name:ident: $aes:ty, $octets:literal;)*) => {$(
+            /// Every number of blocks up to four groups, then mixed batches under several keys.
+            #[test]
+            fn $name() {
+                let seed = &mut $octets;
+                let both: [_; 3] = core::array::from_fn(|_| {
+                    let mut key = [0; $octets];
+                    fill(seed, &mut key);
+                    let library = AesCbc(Aes::Anywhere(<$aes>::new(&Array(key))));
+                    (AesCbc::<$aes>::new(&key), library)
+                });
+                let (mut iv, mut text) = ([0; 16], [0; 16 * 70]);
+                for blocks in 0..=70 {
+                    let (aes, library) = &both[blocks % 3];
+                    fill(seed, &mut iv);
+                    fill(seed, &mut text);
+                    let plain = &text[..16 * blocks];
+                    let (mut one, mut other) = (text, text);
+                    aes.encrypt(&iv, &mut one[..16 * blocks]);
+                    library.encrypt(&iv, &mut other[..16 * blocks]);
+                    assert_eq!(one, other, "{blocks} blocks");
+                    aes.decrypt(&iv, &mut one[..16 * blocks]);
+                    assert_eq!(&one[..16 * blocks], plain, "{blocks} blocks");
+                    library.decrypt(&iv, &mut one[..16 * blocks]);
+                    aes.decrypt(&iv, &mut text[..16 * blocks]);
+                    assert_eq!(one, text, "{blocks} blocks");
+                }
+                for packets in 0..50 {
+                    let mut bodies = [[0; 16 * 9]; 50];
+                    let ivs: [Iv; 50] = core::array::from_fn(|_| {
+                        fill(seed, &mut iv);
+                        iv
+                    });
+                    bodies.iter_mut().for_each(|body| fill(seed, body));
+                    let mut others = bodies;
+                    let each = bodies.iter_mut().zip(&mut others).zip(&ivs).take(packets).enumerate();
+                    let mut lanes: heapless::Vec<Lane<'_, _>, 50> = heapless::Vec::new();
+                    for (n, ((body, other), iv)) in each {
+                        let (aes, library) = &both[n * packets % 7 % 3];
+                        let octets = 16 * (n * 5 % 10);
+                        library.encrypt(iv, &mut other[..octets]);
+                        // In one batch with those that the library has.
+                        let cipher = if n % 11 == 3 { library } else { aes };
+                        assert!(lanes.push(Lane { cipher, iv: *iv, body: &mut body[..octets] }).is_ok());
+                    }
+                    AesCbc::encrypt_batch(&mut lanes);
+                    drop(lanes);
+                    assert_eq!(bodies, others, "{packets} packets");
+                }
+            }
+        )*};
+    }
+    vectors_and_library_agree! {
+        aes_128: aes::Aes128, 16;
+        aes_192: aes::Aes192, 24;
+        aes_256: aes::Aes256, 32;
     }
 }

@@ -3,6 +3,8 @@
 
 use core::fmt;
 
+use heapless::Vec;
+
 use crate::{
     AhIntegrity, Cipher, CipherAlgorithm, EncryptThenMac, EncryptWithoutIntegrity, Forged, Icv, IntegrityAlgorithm, Iv,
     IvRule, KeyError, KeyLengths, Lane, Layout, Parts, Suite, SuiteKeys, Tag, Text, Verdict,
@@ -21,11 +23,26 @@ fn salted<const K: usize, const S: usize>(keys: &[u8]) -> Option<(&[u8; K], [u8;
     Some((key, salt.try_into().ok()?))
 }
 
+/// Packets of a batch that are looked at together.
+const BATCH: usize = 32;
+
 /// Delegates a method to whatever variant there is.
-macro_rules! each {
-    ($self:ident, $($(#[$cfg:meta])* $variant:ident),* ; $inner:ident => $call:expr) => {
+macro_rules! one {
+    (($self:ident, $inner:ident => $call:expr) $($(#[$cfg:meta])* $variant:ident)*) => {
         match *$self { $($(#[$cfg])* Self::$variant(ref $inner) => $call,)* }
     };
+}
+
+/// Calls a function for each variant, with a way to see what is of it.
+macro_rules! each {
+    (($function:ident, $all:expr) $($(#[$cfg:meta])* $variant:ident)*) => {$(
+        $(#[$cfg])*
+        $function($all, |any| match any {
+            &Self::$variant(ref of) => Some(of),
+            #[allow(unreachable_patterns)] // where it is the only one
+            _ => None,
+        });
+    )*};
 }
 
 /// A cipher chosen at run time (RFC 4303 3.2.1).
@@ -68,14 +85,14 @@ pub enum AnyCipher {
     Aes256Ctr(crate::Aes256Ctr),
 }
 
-macro_rules! each_cipher {
-    ($self:ident, $inner:ident => $call:expr) => {
-        each!($self, #[cfg(feature = "null")] Null, #[cfg(feature = "des")] DesCbc,
-            #[cfg(feature = "3des")] TripleDesCbc, #[cfg(feature = "blowfish")] BlowfishCbc,
-            #[cfg(feature = "cast128")] Cast128Cbc, #[cfg(feature = "aes-cbc")] Aes128Cbc,
-            #[cfg(feature = "aes-cbc")] Aes192Cbc, #[cfg(feature = "aes-cbc")] Aes256Cbc,
-            #[cfg(feature = "aes-ctr")] Aes128Ctr, #[cfg(feature = "aes-ctr")] Aes192Ctr,
-            #[cfg(feature = "aes-ctr")] Aes256Ctr; $inner => $call)
+macro_rules! ciphers {
+    ($then:ident!($($arguments:tt)*)) => {
+        $then!(($($arguments)*) #[cfg(feature = "null")] Null #[cfg(feature = "des")] DesCbc
+            #[cfg(feature = "3des")] TripleDesCbc #[cfg(feature = "blowfish")] BlowfishCbc
+            #[cfg(feature = "cast128")] Cast128Cbc #[cfg(feature = "aes-cbc")] Aes128Cbc
+            #[cfg(feature = "aes-cbc")] Aes192Cbc #[cfg(feature = "aes-cbc")] Aes256Cbc
+            #[cfg(feature = "aes-ctr")] Aes128Ctr #[cfg(feature = "aes-ctr")] Aes192Ctr
+            #[cfg(feature = "aes-ctr")] Aes256Ctr)
     };
 }
 
@@ -122,31 +139,44 @@ impl AnyCipher {
 
 impl Cipher for AnyCipher {
     fn iv_len(&self) -> usize {
-        each_cipher!(self, c => c.iv_len())
+        ciphers!(one!(self, c => c.iv_len()))
     }
 
     fn block(&self) -> usize {
-        each_cipher!(self, c => c.block())
+        ciphers!(one!(self, c => c.block()))
     }
 
     fn iv_rule(&self) -> IvRule {
-        each_cipher!(self, c => c.iv_rule())
+        ciphers!(one!(self, c => c.iv_rule()))
     }
 
     fn encrypt(&self, iv: &Iv, body: &mut [u8]) {
-        each_cipher!(self, c => c.encrypt(iv, body))
+        ciphers!(one!(self, c => c.encrypt(iv, body)))
     }
 
     fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
-        each_cipher!(self, c => c.decrypt(iv, body))
+        ciphers!(one!(self, c => c.decrypt(iv, body)))
     }
 
     fn encrypt_followed(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
-        each_cipher!(self, c => c.encrypt_followed(iv, text, from, follow))
+        ciphers!(one!(self, c => c.encrypt_followed(iv, text, from, follow)))
     }
 
-    fn encrypt_batch(&self, lanes: &mut [Lane<'_>]) {
-        each_cipher!(self, c => c.encrypt_batch(lanes))
+    fn encrypt_batch(lanes: &mut [Lane<'_, Self>]) {
+        ciphers!(each!(encrypt_those, lanes));
+    }
+}
+
+/// Encrypts what is of one kind.
+fn encrypt_those<C: Cipher>(lanes: &mut [Lane<'_, AnyCipher>], kind: impl Fn(&AnyCipher) -> Option<&C>) {
+    for some in lanes.chunks_mut(BATCH) {
+        let mut those: Vec<Lane<'_, C>, BATCH> = Vec::new();
+        for lane in some {
+            if let Some(cipher) = kind(lane.cipher) {
+                let _ = those.push(Lane { cipher, iv: lane.iv, body: lane.body }); // there is room
+            }
+        }
+        C::encrypt_batch(&mut those);
     }
 }
 
@@ -183,13 +213,13 @@ pub enum AnyIcv {
     AesCmac96(crate::AesCmac96),
 }
 
-macro_rules! each_icv {
-    ($self:ident, $inner:ident => $call:expr) => {
-        each!($self, #[cfg(feature = "hmac-md5")] HmacMd5_96, #[cfg(feature = "hmac-sha1")] HmacSha1_96,
-            #[cfg(feature = "hmac-sha2-256")] HmacSha2_256_96, #[cfg(feature = "hmac-sha2-256")] HmacSha2_256_128,
-            #[cfg(feature = "hmac-sha2-384")] HmacSha2_384_192, #[cfg(feature = "hmac-sha2-512")] HmacSha2_512_256,
-            #[cfg(feature = "hmac-ripemd160")] HmacRipemd160_96, #[cfg(feature = "aes-xcbc")] AesXcbcMac96,
-            #[cfg(feature = "aes-cmac")] AesCmac96; $inner => $call)
+macro_rules! icvs {
+    ($then:ident!($($arguments:tt)*)) => {
+        $then!(($($arguments)*) #[cfg(feature = "hmac-md5")] HmacMd5_96 #[cfg(feature = "hmac-sha1")] HmacSha1_96
+            #[cfg(feature = "hmac-sha2-256")] HmacSha2_256_96 #[cfg(feature = "hmac-sha2-256")] HmacSha2_256_128
+            #[cfg(feature = "hmac-sha2-384")] HmacSha2_384_192 #[cfg(feature = "hmac-sha2-512")] HmacSha2_512_256
+            #[cfg(feature = "hmac-ripemd160")] HmacRipemd160_96 #[cfg(feature = "aes-xcbc")] AesXcbcMac96
+            #[cfg(feature = "aes-cmac")] AesCmac96)
     };
 }
 
@@ -243,23 +273,42 @@ impl AnyIcv {
 
 impl Icv for AnyIcv {
     fn icv_len(&self) -> usize {
-        each_icv!(self, i => i.icv_len())
+        icvs!(one!(self, i => i.icv_len()))
     }
 
     fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
-        each_icv!(self, i => i.compute_over(feed))
+        icvs!(one!(self, i => i.compute_over(feed)))
     }
 
     fn compute_text(&self, text: Text<'_>) -> Tag {
-        each_icv!(self, i => i.compute_text(text))
+        icvs!(one!(self, i => i.compute_text(text)))
     }
 
     fn batch_from(&self) -> usize {
-        each_icv!(self, i => i.batch_from())
+        icvs!(one!(self, i => i.batch_from()))
     }
 
-    fn compute_batch(&self, texts: &[Text<'_>], tags: &mut [Tag]) {
-        each_icv!(self, i => i.compute_batch(texts, tags))
+    fn compute_batch(texts: &[(&Self, Text<'_>)], tags: &mut [Tag]) {
+        icvs!(each!(compute_those, (texts, &mut *tags)));
+    }
+}
+
+/// The ICVs of one kind.
+fn compute_those<I: Icv>(
+    (texts, tags): (&[(&AnyIcv, Text<'_>)], &mut [Tag]),
+    kind: impl Fn(&AnyIcv) -> Option<&I>,
+) {
+    for (texts, tags) in texts.chunks(BATCH).zip(tags.chunks_mut(BATCH)) {
+        let mut those: Vec<(&I, Text<'_>), BATCH> = Vec::new();
+        for (icv, text) in texts {
+            if let Some(icv) = kind(icv) {
+                let _ = those.push((icv, *text)); // there is room
+            }
+        }
+        let mut computed = [Tag::NONE; BATCH];
+        I::compute_batch(&those, &mut computed);
+        let own = tags.iter_mut().zip(texts).filter(|(_, (icv, _))| kind(icv).is_some());
+        own.zip(computed).for_each(|((tag, _), computed)| *tag = computed);
     }
 }
 
@@ -280,10 +329,10 @@ pub enum AnyAhIntegrity {
     Aes256Gmac(crate::Aes256Gmac),
 }
 
-macro_rules! each_ah {
-    ($self:ident, $inner:ident => $call:expr) => {
-        each!($self, Icv, #[cfg(feature = "aes-gmac")] Aes128Gmac, #[cfg(feature = "aes-gmac")] Aes192Gmac,
-            #[cfg(feature = "aes-gmac")] Aes256Gmac; $inner => $call)
+macro_rules! ah_integrities {
+    ($then:ident!($($arguments:tt)*)) => {
+        $then!(($($arguments)*) Icv #[cfg(feature = "aes-gmac")] Aes128Gmac #[cfg(feature = "aes-gmac")] Aes192Gmac
+            #[cfg(feature = "aes-gmac")] Aes256Gmac)
     };
 }
 
@@ -310,15 +359,15 @@ impl AnyAhIntegrity {
 
 impl AhIntegrity for AnyAhIntegrity {
     fn iv_len(&self) -> usize {
-        each_ah!(self, i => i.iv_len())
+        ah_integrities!(one!(self, i => i.iv_len()))
     }
 
     fn field_len(&self) -> usize {
-        each_ah!(self, i => i.field_len())
+        ah_integrities!(one!(self, i => i.field_len()))
     }
 
     fn authenticate(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
-        each_ah!(self, i => i.authenticate(iv, feed))
+        ah_integrities!(one!(self, i => i.authenticate(iv, feed)))
     }
 }
 
@@ -344,60 +393,12 @@ macro_rules! any_suite {
             }
         }
 
-        impl Suite for AnySuite {
-            fn layout(&self) -> Layout {
+        impl AnySuite {
+            fn chosen(&self) -> &dyn Suite {
                 match &self.0 {
-                    Any::EncryptThenMac(suite) => suite.layout(),
-                    Any::EncryptWithoutIntegrity(suite) => suite.layout(),
-                    $($(#[$cfg])* Any::$name(suite) => suite.layout(),)*
-                }
-            }
-
-            fn seal(&self, parts: &mut Parts<'_>) {
-                match &self.0 {
-                    Any::EncryptThenMac(suite) => suite.seal(parts),
-                    Any::EncryptWithoutIntegrity(suite) => suite.seal(parts),
-                    $($(#[$cfg])* Any::$name(suite) => suite.seal(parts),)*
-                }
-            }
-
-            fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
-                match &self.0 {
-                    Any::EncryptThenMac(suite) => suite.open(parts),
-                    Any::EncryptWithoutIntegrity(suite) => suite.open(parts),
-                    $($(#[$cfg])* Any::$name(suite) => suite.open(parts),)*
-                }
-            }
-
-            fn seal_batch(&self, batch: &mut [Parts<'_>]) {
-                match &self.0 {
-                    Any::EncryptThenMac(suite) => suite.seal_batch(batch),
-                    Any::EncryptWithoutIntegrity(suite) => suite.seal_batch(batch),
-                    $($(#[$cfg])* Any::$name(suite) => suite.seal_batch(batch),)*
-                }
-            }
-
-            fn gains_by_batch(&self, packets: usize, octets: usize) -> bool {
-                match &self.0 {
-                    Any::EncryptThenMac(suite) => suite.gains_by_batch(packets, octets),
-                    Any::EncryptWithoutIntegrity(suite) => suite.gains_by_batch(packets, octets),
-                    $($(#[$cfg])* Any::$name(suite) => suite.gains_by_batch(packets, octets),)*
-                }
-            }
-
-            fn verify_batch(&self, batch: &[Parts<'_>], verdicts: &mut [Verdict]) {
-                match &self.0 {
-                    Any::EncryptThenMac(suite) => suite.verify_batch(batch, verdicts),
-                    Any::EncryptWithoutIntegrity(suite) => suite.verify_batch(batch, verdicts),
-                    $($(#[$cfg])* Any::$name(suite) => suite.verify_batch(batch, verdicts),)*
-                }
-            }
-
-            fn open_verified(&self, parts: &mut Parts<'_>, verdict: Verdict) -> Result<(), Forged> {
-                match &self.0 {
-                    Any::EncryptThenMac(suite) => suite.open_verified(parts, verdict),
-                    Any::EncryptWithoutIntegrity(suite) => suite.open_verified(parts, verdict),
-                    $($(#[$cfg])* Any::$name(suite) => suite.open_verified(parts, verdict),)*
+                    Any::EncryptThenMac(suite) => suite,
+                    Any::EncryptWithoutIntegrity(suite) => suite,
+                    $($(#[$cfg])* Any::$name(suite) => suite,)*
                 }
             }
         }
@@ -428,6 +429,63 @@ any_suite! {
     #[cfg(feature = "aes-gmac")] Aes128Gmac: NullAesGmac, 20;
     #[cfg(feature = "aes-gmac")] Aes192Gmac: NullAesGmac, 28;
     #[cfg(feature = "aes-gmac")] Aes256Gmac: NullAesGmac, 36;
+}
+
+impl Suite for AnySuite {
+    fn layout(&self) -> Layout {
+        self.chosen().layout()
+    }
+
+    fn seal(&self, parts: &mut Parts<'_>) {
+        self.chosen().seal(parts);
+    }
+
+    fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+        self.chosen().open(parts)
+    }
+
+    fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)]) {
+        for some in batch.chunks_mut(BATCH) {
+            let mut encrypted: Vec<(&EncryptWithoutIntegrity<_>, &mut Parts<'_>), BATCH> = Vec::new();
+            let mut authenticated: Vec<(&EncryptThenMac<_, _>, &mut Parts<'_>), BATCH> = Vec::new();
+            for (suite, parts) in some {
+                let _ = match &suite.0 {
+                    Any::EncryptThenMac(suite) => authenticated.push((suite, parts)).is_ok(), // there is room
+                    Any::EncryptWithoutIntegrity(suite) => encrypted.push((suite, parts)).is_ok(),
+                    #[allow(unreachable_patterns)] // without AEADs
+                    _ => {
+                        suite.seal(parts);
+                        true
+                    }
+                };
+            }
+            Suite::seal_batch(&mut authenticated);
+            Suite::seal_batch(&mut encrypted);
+        }
+    }
+
+    fn gains_by_batch(&self, packets: usize, octets: usize) -> bool {
+        self.chosen().gains_by_batch(packets, octets)
+    }
+
+    fn verify_batch(batch: &[(&Self, &Parts<'_>)], verdicts: &mut [Verdict]) {
+        for (some, verdicts) in batch.chunks(BATCH).zip(verdicts.chunks_mut(BATCH)) {
+            let mut those: Vec<(&EncryptThenMac<_, _>, &Parts<'_>), BATCH> = Vec::new();
+            let mut of: Vec<&mut Verdict, BATCH> = Vec::new();
+            for ((suite, parts), verdict) in some.iter().zip(verdicts) {
+                if let Any::EncryptThenMac(suite) = &suite.0 {
+                    let _ = (those.push((suite, parts)), of.push(verdict)); // there is room
+                }
+            }
+            let mut found = [Verdict::default(); BATCH];
+            Suite::verify_batch(&those, &mut found);
+            of.into_iter().zip(found).for_each(|(verdict, found)| *verdict = found);
+        }
+    }
+
+    fn open_verified(&self, parts: &mut Parts<'_>, verdict: Verdict) -> Result<(), Forged> {
+        self.chosen().open_verified(parts, verdict)
+    }
 }
 
 impl AnySuite {

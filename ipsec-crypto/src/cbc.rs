@@ -1,5 +1,8 @@
 //! CBC mode over whole bodies (RFC 2451 2.1, RFC 3602 2): one call into the cipher's backend for each packet, or batch.
 
+use core::marker::PhantomData;
+use core::ptr;
+
 use cipher::array::{Array, ArraySize};
 use cipher::inout::InOutBuf;
 use cipher::typenum::Unsigned;
@@ -112,71 +115,108 @@ impl<N: ArraySize> BlockCipherEncClosure for Followed<'_, N> {
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = N>>(self, backend: &B) {
         let Self { mut chain, text, from, follow } = self;
-        let (mut sealed, mut followed) = (from, 0);
-        while sealed < text.len() {
-            let before = sealed & !(PIECE - 1);
-            let end = sealed.saturating_add(PIECE).min(text.len());
-            let (blocks, _) = Array::slice_as_chunks_mut(text.get_mut(sealed..end).unwrap_or_default());
+        piece_by_piece(text, from, follow, |blocks| {
             for block in blocks {
                 xor(&mut chain, block);
                 backend.encrypt_block((&mut chain).into());
                 block.clone_from(&chain);
             }
-            sealed = end;
-            if let Some(piece @ [_, ..]) = text.get(followed..before) {
-                follow(piece);
-                followed = before;
-            }
-        }
-        follow(text.get(followed..).unwrap_or_default());
+        });
     }
+}
+
+/// Encrypts a piece, then hands over the one before it.
+#[inline(always)]
+pub(crate) fn piece_by_piece<N: ArraySize>(
+    text: &mut [u8],
+    from: usize,
+    follow: &mut dyn FnMut(&[u8]),
+    mut encrypt: impl FnMut(&mut [Array<u8, N>]),
+) {
+    let (mut sealed, mut followed) = (from, 0);
+    while sealed < text.len() {
+        let before = sealed & !(PIECE - 1);
+        let end = sealed.saturating_add(PIECE).min(text.len());
+        encrypt(Array::slice_as_chunks_mut(text.get_mut(sealed..end).unwrap_or_default()).0);
+        sealed = end;
+        if let Some(piece @ [_, ..]) = text.get(followed..before) {
+            follow(piece);
+            followed = before;
+        }
+    }
+    follow(text.get(followed..).unwrap_or_default());
 }
 
 /// Packets that are encrypted side by side: they fill the pipeline of an AES unit, and leave registers for the keys.
 const LANES: usize = 12;
 
-/// See [`crate::Cipher::encrypt_batch`]: the chains of many packets, block by block. A lane whose packet ends takes the
-/// next.
-pub(crate) fn encrypt_batch<C: BlockCipherEncrypt>(cipher: &C, lanes: &mut [Lane<'_>]) {
-    cipher.encrypt_with_backend(Lockstep { lanes, block: core::marker::PhantomData });
+/// See [`crate::Cipher::encrypt_batch`]: the chains of many packets, block by block. A backend has one key: packets of others wait for their
+/// turn. Those without a cipher here are left alone.
+pub(crate) fn encrypt_batch<T, C: BlockCipherEncrypt>(lanes: &mut [Lane<'_, T>], cipher: impl Fn(&T) -> Option<&C>) {
+    for at in 0..lanes.len() {
+        let (before, from) = lanes.split_at_mut_checked(at).unwrap_or_default();
+        let Some(of) = from.first().map(|lane| lane.cipher) else { return };
+        if let Some(cipher) = cipher(of).filter(|_| before.iter().all(|lane| !ptr::eq(lane.cipher, of))) {
+            let same = from.iter_mut().filter(|lane| ptr::eq(lane.cipher, of));
+            let packets = same.map(|lane| ((), &lane.iv, &mut *lane.body));
+            cipher.encrypt_with_backend(Lockstep { packets, block: PhantomData });
+        }
+    }
 }
 
-struct Lockstep<'a, 'b, N> {
-    lanes: &'a mut [Lane<'b>],
-    block: core::marker::PhantomData<N>,
+struct Lockstep<P, N> {
+    packets: P,
+    block: PhantomData<N>,
 }
 
-impl<N: ArraySize> BlockSizeUser for Lockstep<'_, '_, N> {
+impl<P, N: ArraySize> BlockSizeUser for Lockstep<P, N> {
     type BlockSize = N;
 }
 
-impl<N: ArraySize> BlockCipherEncClosure for Lockstep<'_, '_, N> {
+impl<'b, P: Iterator<Item = ((), &'b Iv, &'b mut [u8])>, N: ArraySize> BlockCipherEncClosure for Lockstep<P, N> {
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = N>>(self, backend: &B) {
-        let mut waiting = self.lanes.iter_mut();
-        let mut chains: Vec<Array<u8, N>, LANES> = Vec::new();
-        let mut bodies: Vec<&mut [Array<u8, N>], LANES> = Vec::new();
-        loop {
-            let free = LANES.saturating_sub(bodies.len());
-            for lane in waiting.by_ref().take(free) {
-                let (blocks, _) = Array::slice_as_chunks_mut(lane.body);
-                let _ = (chains.push(first(&lane.iv)), bodies.push(blocks)); // there is room
-            }
-            // As far as the shortest goes, all go.
-            let Some(steps) = bodies.iter().map(|body| body.len()).min() else { return };
+        lockstep::<_, N, LANES>(self.packets, |_, chains, bodies, steps| {
             match (chains.first_chunk_mut::<LANES>(), bodies.first_chunk_mut::<LANES>()) {
                 (Some(all), Some(bodies)) => {
                     let mut chains = all.clone(); // in registers, as their number is known here
                     advance(backend, &mut chains, bodies, steps);
                     *all = chains;
                 }
-                _ => advance(backend, &mut chains, &mut bodies, steps),
+                _ => advance(backend, chains, bodies, steps),
             }
-            let mut left = bodies.iter().map(|body| !body.is_empty());
-            chains.retain(|_| left.next() == Some(true));
-            bodies.retain(|body| !body.is_empty());
-        }
+        });
     }
+}
+
+/// At most so many packets at a time, each with its key, of which `advance` takes the chains so many blocks further, off the beginnings of
+/// the bodies. A lane whose packet ends takes the next.
+#[inline(always)]
+pub(crate) fn lockstep<'b, K, N: ArraySize, const LANES: usize>(
+    mut packets: impl Iterator<Item = (K, &'b Iv, &'b mut [u8])>,
+    mut advance: impl FnMut(&[K], &mut [Array<u8, N>], &mut [&mut [Array<u8, N>]], usize),
+) {
+    let mut keys: Vec<K, LANES> = Vec::new();
+    let mut chains: Vec<Array<u8, N>, LANES> = Vec::new();
+    let mut bodies: Vec<&mut [Array<u8, N>], LANES> = Vec::new();
+    loop {
+        let free = LANES.saturating_sub(bodies.len());
+        for (key, iv, body) in packets.by_ref().take(free) {
+            let (blocks, _) = Array::slice_as_chunks_mut(body);
+            let _ = (keys.push(key), chains.push(first(iv)), bodies.push(blocks)); // there is room
+        }
+        // As far as the shortest goes, all go.
+        let Some(steps) = bodies.iter().map(|body| body.len()).min() else { return };
+        advance(&keys, &mut chains, &mut bodies, steps);
+        let left = || bodies.iter().map(|body| !body.is_empty());
+        retain(&mut keys, left());
+        retain(&mut chains, left());
+        bodies.retain(|body| !body.is_empty());
+    }
+}
+
+fn retain<T, const N: usize>(all: &mut Vec<T, N>, mut which: impl Iterator<Item = bool>) {
+    all.retain(|_| which.next() == Some(true));
 }
 
 /// All chains so many blocks further.

@@ -36,8 +36,8 @@ macro_rules! cbc {
                 cbc::encrypt_followed(&self.0, iv, text, from, follow);
             }
 
-            fn encrypt_batch(&self, lanes: &mut [Lane<'_>]) {
-                cbc::encrypt_batch(&self.0, lanes);
+            fn encrypt_batch(lanes: &mut [Lane<'_, Self>]) {
+                cbc::encrypt_batch(lanes, |cipher| Some(&cipher.0));
             }
         }
 

@@ -30,15 +30,20 @@ pub trait Cipher {
         follow(text);
     }
 
-    /// Encrypts the bodies of several packets, as [`encrypt`](Self::encrypt) would one after the other.
-    fn encrypt_batch(&self, lanes: &mut [Lane<'_>]) {
-        lanes.iter_mut().for_each(|lane| self.encrypt(&lane.iv, lane.body));
+    /// Encrypts the bodies of several packets, each under its own key, as [`encrypt`](Self::encrypt) would one after the other.
+    fn encrypt_batch(lanes: &mut [Lane<'_, Self>])
+    where
+        Self: Sized,
+    {
+        lanes.iter_mut().for_each(|lane| lane.cipher.encrypt(&lane.iv, lane.body));
     }
 }
 
 /// One packet of a batch that a [`Cipher`] encrypts.
 #[derive(Debug)]
-pub struct Lane<'a> {
+pub struct Lane<'a, C> {
+    /// The cipher of its SA.
+    pub cipher: &'a C,
     /// Its IV.
     pub iv: Iv,
     /// What is encrypted.

@@ -51,12 +51,24 @@ pub trait Hash: sealed::Sealed {
         usize::MAX
     }
 
-    /// The first `len` octets of the HMAC of each text, side by side, from the states behind the key; says whether it did.
+    /// The first `len` octets of the HMAC of each text, side by side, from the states behind its key; says whether it did.
     #[doc(hidden)]
-    fn hmac_batch(keyed: [&Self::State; 2], texts: &[Text<'_>], tags: &mut [Tag], len: usize) -> bool {
-        let _ = (keyed, texts, tags, len);
+    fn hmac_batch(texts: &[Keyed<'_, Self>], tags: &mut [Tag], len: usize) -> bool
+    where
+        Self: Sized,
+    {
+        let _ = (texts, tags, len);
         false
     }
+}
+
+/// A text, and what the hash remembers behind the inner and the outer block of key (RFC 2104 2).
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Keyed<'a, H: Hash> {
+    pub(crate) inner: &'a H::State,
+    pub(crate) outer: &'a H::State,
+    pub(crate) text: Text<'a>,
 }
 
 pub(crate) mod sealed {

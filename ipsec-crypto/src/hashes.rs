@@ -48,8 +48,8 @@ macro_rules! hash {
                 }
 
                 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
-                fn $side_by_side(keyed: [&Self::State; 2], texts: &[crate::Text<'_>], tags: &mut [crate::Tag], len: usize) -> bool {
-                    crate::lanes::hmac_batch::<Self, $words>(keyed, texts, tags, len)
+                fn $side_by_side(texts: &[crate::hash::Keyed<'_, Self>], tags: &mut [crate::Tag], len: usize) -> bool {
+                    crate::lanes::hmac_batch::<Self, $words>(texts, tags, len)
                 }
             )?
         }

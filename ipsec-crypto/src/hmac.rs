@@ -1,11 +1,15 @@
 use core::{fmt, slice};
 
+use heapless::Vec;
 use zeroize::Zeroize;
 
 use crate::blocks::{Blocks, write_length};
 use crate::copy::put;
-use crate::hash::Hash;
+use crate::hash::{Hash, Keyed};
 use crate::{Icv, KeyError, KeyLengths, Tag, Text};
+
+/// Texts that are looked at together.
+pub(crate) const BATCH: usize = 32;
 
 /// HMAC (RFC 2104) truncated to `ICV` octets, with a key of `KEY` octets.
 ///
@@ -118,9 +122,15 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Icv for HmacIcv<H, ICV, KEY> {
         H::batch_from()
     }
 
-    fn compute_batch(&self, texts: &[Text<'_>], tags: &mut [Tag]) {
-        if !H::hmac_batch([&self.inner, &self.outer], texts, tags, ICV) {
-            tags.iter_mut().zip(texts).for_each(|(tag, text)| *tag = self.compute_text(*text));
+    fn compute_batch(texts: &[(&Self, Text<'_>)], tags: &mut [Tag]) {
+        for (texts, tags) in texts.chunks(BATCH).zip(tags.chunks_mut(BATCH)) {
+            let mut keyed: Vec<Keyed<'_, H>, BATCH> = Vec::new();
+            for (icv, text) in texts {
+                let _ = keyed.push(Keyed { inner: &icv.inner, outer: &icv.outer, text: *text }); // there is room
+            }
+            if !H::hmac_batch(&keyed, tags, ICV) {
+                tags.iter_mut().zip(texts).for_each(|(tag, (icv, text))| *tag = icv.compute_text(*text));
+            }
         }
     }
 }

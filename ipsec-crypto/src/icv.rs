@@ -102,9 +102,12 @@ pub trait Icv {
         usize::MAX
     }
 
-    /// The ICVs over several texts, as [`compute_text`](Self::compute_text) would give one after the other.
-    fn compute_batch(&self, texts: &[Text<'_>], tags: &mut [Tag]) {
-        tags.iter_mut().zip(texts).for_each(|(tag, text)| *tag = self.compute_text(*text));
+    /// The ICVs over several texts, each under its own key, as [`compute_text`](Self::compute_text) would give one after the other.
+    fn compute_batch(texts: &[(&Self, Text<'_>)], tags: &mut [Tag])
+    where
+        Self: Sized,
+    {
+        tags.iter_mut().zip(texts).for_each(|(tag, (icv, text))| *tag = icv.compute_text(*text));
     }
 }
 

@@ -4,8 +4,9 @@ use fearless_simd::{Level, Simd, SimdBase, u32x16};
 use heapless::Vec;
 
 use crate::blocks::Blocks;
-use crate::hash::Hash;
-use crate::{Tag, Text};
+use crate::Tag;
+use crate::hash::{Hash, Keyed};
+use crate::hmac::BATCH;
 use words::columns;
 use zeroize::Zeroize;
 
@@ -21,9 +22,6 @@ mod words;
 const LANES: usize = 16;
 /// Octets of a block.
 const BLOCK: usize = 64;
-/// Packets of a batch whose hashes are kept until all are there.
-const BATCH: usize = 32;
-
 /// A hash with a state of `N` words, and the compression function once more, of many packets.
 pub(crate) trait LaneHash<const N: usize>: Hash<State = [u32; N], Block = [u8; BLOCK]> {
     /// From how many packets on lanes are faster than one packet after the other.
@@ -38,18 +36,13 @@ pub(crate) fn batch_from<H: LaneHash<N>, const N: usize>() -> usize {
     if Level::new().as_avx512().is_some() { H::WORTH } else { usize::MAX }
 }
 
-/// The first `len` octets of the HMAC of each text, from the states behind the two blocks of key. Says whether it did: there may be too
-/// few, or no such machine.
-pub(crate) fn hmac_batch<H: LaneHash<N>, const N: usize>(
-    keyed: [&[u32; N]; 2],
-    texts: &[Text<'_>],
-    tags: &mut [Tag],
-    len: usize,
-) -> bool {
+/// The first `len` octets of the HMAC of each text, at most [`BATCH`], from the states behind the two blocks of its key. Says whether it did:
+/// there may be too few, or no such machine.
+pub(crate) fn hmac_batch<H: LaneHash<N>, const N: usize>(texts: &[Keyed<'_, H>], tags: &mut [Tag], len: usize) -> bool {
     let Some(simd) = Level::new().as_avx512().filter(|_| texts.len() >= H::WORTH) else { return false };
     simd.vectorize(
         #[inline(always)]
-        || side_by_side::<H, _, N>(simd, keyed, texts, tags, len),
+        || side_by_side::<H, _, N>(simd, texts, tags, len),
     );
     true
 }
@@ -57,53 +50,57 @@ pub(crate) fn hmac_batch<H: LaneHash<N>, const N: usize>(
 #[inline(always)]
 fn side_by_side<H: LaneHash<N>, S: Simd, const N: usize>(
     simd: S,
-    [inner, outer]: [&[u32; N]; 2],
-    texts: &[Text<'_>],
+    texts: &[Keyed<'_, H>],
     tags: &mut [Tag],
     len: usize,
 ) {
-    for (texts, tags) in texts.chunks(BATCH).zip(tags.chunks_mut(BATCH)) {
-        let mut hashed = [*inner; BATCH];
-        hash::<H, S, N>(simd, texts, &mut hashed);
-        let each = hashed.get(..texts.len()).unwrap_or_default();
-        for (hashed, tags) in each.chunks(LANES).zip(tags.chunks_mut(LANES)) {
-            let whole = around::<H, S, N>(simd, outer, hashed);
-            tags.iter_mut().zip(hashed).zip(whole).for_each(|((tag, _), words)| *tag = Tag::of::<H>(&words, len));
-        }
-        hashed.zeroize();
+    let mut hashed = [[0; N]; BATCH];
+    hashed.iter_mut().zip(texts).for_each(|(state, keyed)| *state = *keyed.inner);
+    hash::<H, S, N>(simd, texts, &mut hashed);
+    for ((texts, hashed), tags) in texts.chunks(LANES).zip(hashed.chunks(LANES)).zip(tags.chunks_mut(LANES)) {
+        let whole = around::<H, S, N>(simd, texts, hashed);
+        tags.iter_mut().zip(texts).zip(whole).for_each(|((tag, _), words)| *tag = Tag::of::<H>(&words, len));
     }
+    hashed.zeroize();
 }
 
 /// The outer hashes over inner ones, each a single block.
 #[inline(always)]
-fn around<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, outer: &[u32; N], inner: &[[u32; N]]) -> [[u32; N]; LANES] {
+fn around<H: LaneHash<N>, S: Simd, const N: usize>(
+    simd: S,
+    texts: &[Keyed<'_, H>],
+    inner: &[[u32; N]],
+) -> [[u32; N]; LANES] {
     let mut block = [u32x16::splat(simd, 0); 16];
     let bits = u32::try_from(BLOCK.saturating_add(H::OUTPUT).saturating_mul(8)).unwrap_or_default();
     let ends = if H::BIG_ENDIAN { [(N, 1 << 31), (15, bits)] } else { [(N, 0x80), (14, bits)] };
     for (at, word) in ends {
         block.iter_mut().skip(at).take(1).for_each(|to| *to = u32x16::splat(simd, word));
     }
-    let mut states = [[0; LANES]; N];
-    for (lane, inner) in inner.iter().enumerate() {
-        set(&mut states, lane, inner);
+    let (mut hashes, mut states) = ([[0; LANES]; N], [[0; LANES]; N]);
+    for (lane, (inner, keyed)) in inner.iter().zip(texts).enumerate() {
+        set(&mut hashes, lane, inner);
+        set(&mut states, lane, keyed.outer);
     }
-    block.iter_mut().zip(&states).for_each(|(to, words)| *to = u32x16::load_array_ref(simd, words));
-    let whole = compress::<H, S, N>(simd, outer.map(|word| u32x16::splat(simd, word)), block);
+    block.iter_mut().zip(&hashes).for_each(|(to, words)| *to = u32x16::load_array_ref(simd, words));
+    let outer = states.each_ref().map(|words| u32x16::load_array_ref(simd, words));
+    let whole = compress::<H, S, N>(simd, outer, block);
     states.iter_mut().zip(whole).for_each(|(to, words)| words.store_array(to));
     let each = core::array::from_fn(|lane| get(&states, lane));
+    hashes.zeroize();
     states.zeroize();
     each
 }
 
 /// Hashes each text, on from its state. A lane whose text ends takes the next; when few are left, they go one by one.
 #[inline(always)]
-fn hash<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, texts: &[Text<'_>], hashed: &mut [[u32; N]]) {
+fn hash<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, texts: &[Keyed<'_, H>], hashed: &mut [[u32; N]]) {
     let mut waiting = texts.iter().zip(hashed);
     let mut lanes: Vec<Lane<'_, H>, LANES> = Vec::new();
     let mut states = [[0; LANES]; N];
     loop {
-        for (text, state) in waiting.by_ref().take(LANES.saturating_sub(lanes.len())) {
-            let _ = lanes.push(Lane { blocks: Blocks::of(*text), at: 0, state }); // there is room
+        for (keyed, state) in waiting.by_ref().take(LANES.saturating_sub(lanes.len())) {
+            let _ = lanes.push(Lane { blocks: Blocks::of(keyed.text), at: 0, state }); // there is room
         }
         if lanes.len() < H::WORTH {
             break;

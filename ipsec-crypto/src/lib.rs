@@ -82,6 +82,8 @@ mod registry;
 mod suite;
 #[cfg(any(feature = "des", feature = "3des"))]
 mod weak;
+#[cfg(feature = "aes-cbc")]
+mod wide;
 #[cfg(feature = "aes-xcbc")]
 mod xcbc;
 

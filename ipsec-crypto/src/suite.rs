@@ -62,9 +62,12 @@ pub trait Suite {
     /// [`Forged`] when the ICV does not hold; nothing was changed.
     fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged>;
 
-    /// Seals several packets, as [`seal`](Self::seal) would one after the other.
-    fn seal_batch(&self, batch: &mut [Parts<'_>]) {
-        batch.iter_mut().for_each(|parts| self.seal(parts));
+    /// Seals several packets, each with the suite of its SA, as [`seal`](Self::seal) would one after the other.
+    fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)])
+    where
+        Self: Sized,
+    {
+        batch.iter_mut().for_each(|(suite, parts)| suite.seal(parts));
     }
 
     /// Whether [`verify_batch`](Self::verify_batch) takes less time than one after the other, for so many packets of so many octets together.
@@ -73,8 +76,12 @@ pub trait Suite {
         false
     }
 
-    /// Looks at the ICVs of several packets, side by side. Nothing is decrypted; a suite that verifies while it decrypts answers nothing.
-    fn verify_batch(&self, batch: &[Parts<'_>], verdicts: &mut [Verdict]) {
+    /// Looks at the ICVs of several packets, each with the suite of its SA, side by side. Nothing is decrypted; a suite that verifies while it
+    /// decrypts answers nothing.
+    fn verify_batch(batch: &[(&Self, &Parts<'_>)], verdicts: &mut [Verdict])
+    where
+        Self: Sized,
+    {
         let _ = (batch, verdicts);
     }
 
@@ -256,12 +263,14 @@ impl<C: Cipher, I: Icv> EncryptThenMac<C, I> {
 
     /// How long packets may be to go side by side: as long as there are enough others of at least half that length. Sealed alone, cipher
     /// and MAC go side by side instead.
-    fn beside(&self, batch: &[Parts<'_>]) -> usize {
-        let enough = Some(self.icv.batch_from()).filter(|&from| from <= batch.len()).unwrap_or(2);
-        let longest = |below: usize| batch.iter().map(Parts::len).filter(|&len| len < below).max();
+    fn beside(batch: &[(&Self, &mut Parts<'_>)]) -> usize {
+        let hashed = batch.iter().map(|(suite, _)| suite.icv.batch_from()).filter(|&from| from <= batch.len()).max();
+        let enough = hashed.unwrap_or(2);
+        let lengths = || batch.iter().map(|(_, parts)| parts.len());
+        let longest = |below: usize| lengths().filter(|&len| len < below).max();
         let mut most = longest(usize::MAX);
         while let Some(length) = most {
-            if batch.iter().filter(|parts| (length / 2..=length).contains(&parts.len())).count() >= enough {
+            if lengths().filter(|len| (length / 2..=length).contains(len)).count() >= enough {
                 return length;
             }
             most = longest(length);
@@ -298,17 +307,19 @@ impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
         parts.set_icv(tag.as_slice());
     }
 
-    fn seal_batch(&self, batch: &mut [Parts<'_>]) {
+    fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)]) {
         for some in batch.chunks_mut(LANES) {
-            let beside = self.beside(some);
-            some.iter_mut().filter(|parts| parts.len() > beside).for_each(|parts| self.seal(parts));
+            let beside = Self::beside(some);
+            some.iter_mut().filter(|(_, parts)| parts.len() > beside).for_each(|(suite, parts)| suite.seal(parts));
             if beside == 0 {
                 continue;
             }
-            encrypt_batch(&self.cipher, some.iter_mut().filter(|parts| parts.len() <= beside));
-            let tags = compute_batch(&self.icv, some.iter().filter(|parts| parts.len() <= beside));
-            let together = some.iter_mut().filter(|parts| parts.len() <= beside);
-            together.zip(&tags).for_each(|(parts, tag)| parts.set_icv(tag.as_slice()));
+            let together = some.iter_mut().filter(|(_, parts)| parts.len() <= beside);
+            encrypt_batch(together.map(|(suite, parts)| (&suite.cipher, &mut **parts)));
+            let together = some.iter().filter(|(_, parts)| parts.len() <= beside);
+            let tags = compute_batch(together.map(|(suite, parts)| (&suite.icv, &**parts)));
+            let together = some.iter_mut().filter(|(_, parts)| parts.len() <= beside);
+            together.zip(&tags).for_each(|((_, parts), tag)| parts.set_icv(tag.as_slice()));
         }
     }
 
@@ -322,10 +333,10 @@ impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
         packets >= enough && (octets >= packets.saturating_mul(256) || packets >= enough.saturating_mul(2))
     }
 
-    fn verify_batch(&self, batch: &[Parts<'_>], verdicts: &mut [Verdict]) {
+    fn verify_batch(batch: &[(&Self, &Parts<'_>)], verdicts: &mut [Verdict]) {
         for (some, verdicts) in batch.chunks(LANES).zip(verdicts.chunks_mut(LANES)) {
-            let tags = compute_batch(&self.icv, some.iter());
-            for ((verdict, parts), tag) in verdicts.iter_mut().zip(some).zip(tags) {
+            let tags = compute_batch(some.iter().map(|(suite, parts)| (&suite.icv, *parts)));
+            for ((verdict, (_, parts)), tag) in verdicts.iter_mut().zip(some).zip(tags) {
                 *verdict = Verdict(Some(tag.verify(parts.icv())));
             }
         }
@@ -373,8 +384,10 @@ impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
         self.cipher.encrypt(&parts.iv(), parts.body());
     }
 
-    fn seal_batch(&self, batch: &mut [Parts<'_>]) {
-        batch.chunks_mut(LANES).for_each(|some| encrypt_batch(&self.cipher, some.iter_mut()));
+    fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)]) {
+        for some in batch.chunks_mut(LANES) {
+            encrypt_batch(some.iter_mut().map(|(suite, parts)| (&suite.cipher, &mut **parts)));
+        }
     }
 
     fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
@@ -384,22 +397,22 @@ impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
 }
 
 /// At most [`LANES`] packets.
-fn encrypt_batch<'b, 'p: 'b>(cipher: &impl Cipher, batch: impl Iterator<Item = &'b mut Parts<'p>>) {
-    let mut lanes: Vec<Lane<'_>, LANES> = Vec::new();
-    for parts in batch {
-        let _ = lanes.push(Lane { iv: parts.iv(), body: parts.body() }); // there is room
+fn encrypt_batch<'b, 'p: 'b, C: Cipher + 'b>(batch: impl Iterator<Item = (&'b C, &'b mut Parts<'p>)>) {
+    let mut lanes: Vec<Lane<'_, C>, LANES> = Vec::new();
+    for (cipher, parts) in batch {
+        let _ = lanes.push(Lane { cipher, iv: parts.iv(), body: parts.body() }); // there is room
     }
-    cipher.encrypt_batch(&mut lanes);
+    C::encrypt_batch(&mut lanes);
 }
 
 /// Of at most [`LANES`] packets.
-fn compute_batch<'b, 'p: 'b>(icv: &impl Icv, batch: impl Iterator<Item = &'b Parts<'p>>) -> [Tag; LANES] {
-    let mut texts: Vec<Text<'_>, LANES> = Vec::new();
-    for parts in batch {
-        let _ = texts.push(parts.integrity_input()); // there is room
+fn compute_batch<'b, 'p: 'b, I: Icv + 'b>(batch: impl Iterator<Item = (&'b I, &'b Parts<'p>)>) -> [Tag; LANES] {
+    let mut texts: Vec<(&I, Text<'_>), LANES> = Vec::new();
+    for (icv, parts) in batch {
+        let _ = texts.push((icv, parts.integrity_input())); // there is room
     }
     let mut tags = [Tag::NONE; LANES];
-    icv.compute_batch(&texts, &mut tags);
+    I::compute_batch(&texts, &mut tags);
     tags
 }
 

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use esp_core::{Inbound, OpenSlot, Outbound, SealSlot};
+use esp_core::{Inbound, OpenSlot, Outbound, SealSlot, open_batch, seal_batch};
 use ipsec_crypto::*;
 use ipsec_packet::{IpProto, PacketBuf, ReplayWindow, Seq, SeqWidth, Spi};
 
@@ -15,6 +15,11 @@ const ROOM: usize = 1600;
 
 /// Everything ours for a cell.
 pub fn contenders(spec: Spec, op: Op, sizes: Sizes) -> Vec<Contender> {
+    match (spec.cipher, spec.mac) {
+        (Cipher::AesCbc(16), Mac::None) => return alone(op, sizes, || Aes128Cbc::new(&key())),
+        (Cipher::AesCbc(32), Mac::None) => return alone(op, sizes, || Aes256Cbc::new(&key())),
+        _ => {}
+    }
     let mut all = typed(spec, op, sizes);
     all.push(packet_by_packet("ours-any", "packet", op, sizes, 1, &|| any(spec)));
     all
@@ -47,10 +52,34 @@ fn any(spec: Spec) -> AnySuite {
     AnySuite::from_slices(cipher, &KEY[..spec.key() + spec.salt()], mac, &KEY[..spec.mac_key()]).expect("a suite")
 }
 
-fn typed(spec: Spec, op: Op, sizes: Sizes) -> Vec<Contender> {
-    fn key<const N: usize>() -> [u8; N] {
-        *KEY.first_chunk().expect("a key")
+fn key<const N: usize>() -> [u8; N] {
+    *KEY.first_chunk().expect("a key")
+}
+
+/// A cipher without anything around it: the part that it has of a suite.
+fn alone<C: ipsec_crypto::Cipher + 'static>(op: Op, sizes: Sizes, cipher: impl Fn() -> C) -> Vec<Contender> {
+    let body = |n: usize| (sizes.payload(n) + 2).next_multiple_of(16);
+    let bodies: Vec<_> = (0..PACKETS).map(|n| vec![0u8; body(n)]).collect();
+    let (mut one_by_one, mut in_step, iv) = (bodies.clone(), bodies, [7; 16]);
+    let (one, many) = (cipher(), cipher());
+    let one_by_one: Box<dyn FnMut()> = Box::new(move || {
+        one_by_one.iter_mut().for_each(|body| match op {
+            Op::Seal => one.encrypt(&iv, black_box(body)),
+            Op::Open => one.decrypt(&iv, black_box(body)),
+        });
+    });
+    let in_step: Box<dyn FnMut()> = Box::new(move || {
+        let mut lanes: Vec<_> = in_step.iter_mut().map(|body| Lane { cipher: &many, iv, body }).collect();
+        C::encrypt_batch(black_box(&mut lanes));
+    });
+    let mut all = vec![Contender { name: "ours", mode: "packet", run: one_by_one }];
+    if op == Op::Seal {
+        all.push(Contender { name: "ours", mode: "batch32", run: in_step });
     }
+    all
+}
+
+fn typed(spec: Spec, op: Op, sizes: Sizes) -> Vec<Contender> {
     fn salt<const N: usize>(at: usize) -> [u8; N] {
         *KEY[at..].first_chunk().expect("a salt")
     }
@@ -99,10 +128,10 @@ fn modes<S: Suite + 'static>(op: Op, sizes: Sizes, suite: &dyn Fn() -> S) -> Vec
         packet_by_packet("ours", "packet", op, sizes, 1, suite),
         packet_by_packet("ours", "packet-4sa", op, sizes, 4, suite),
     ];
-    for (mode, at_once) in [("batch1", 1), ("batch8", 8), ("batch32", 32)] {
+    for (mode, at_once, sas) in [("batch1", 1, 1), ("batch8", 8, 1), ("batch32", 32, 1), ("batch32-4sa", 32, 4)] {
         all.push(match op {
-            Op::Seal => seal_batch(mode, sizes, at_once, suite()),
-            Op::Open => open_batch(mode, sizes, at_once, suite),
+            Op::Seal => seal_together(mode, sizes, at_once, sas, suite),
+            Op::Open => open_together(mode, sizes, at_once, sas, suite),
         });
     }
     all
@@ -167,41 +196,52 @@ fn sealed<S: Suite>(senders: &mut [Outbound<S>], sizes: Sizes) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn seal_batch<S: Suite + 'static>(mode: &'static str, sizes: Sizes, at_once: usize, suite: S) -> Contender {
-    let mut sender = Outbound::new(spi(0), suite, SeqWidth::Bits32);
+fn seal_together<S: Suite + 'static>(
+    mode: &'static str,
+    sizes: Sizes,
+    at_once: usize,
+    sas: usize,
+    suite: &dyn Fn() -> S,
+) -> Contender {
+    let mut senders: Vec<_> = (0..sas).map(|n| Outbound::new(spi(n), suite(), SeqWidth::Bits32)).collect();
     let mut buffers = vec![[0u8; ROOM]; PACKETS];
     let run = Box::new(move || {
         let mut slots: Vec<_> = buffers
             .iter_mut()
             .enumerate()
-            .map(|(n, buffer)| PacketBuf::with_headroom(buffer, FRONT, sizes.payload(n)).expect("room"))
-            .map(|packet| SealSlot::new(packet, IpProto::IPV4))
+            .map(|(n, buffer)| (n, PacketBuf::with_headroom(buffer, FRONT, sizes.payload(n)).expect("room")))
+            .map(|(n, packet)| SealSlot::new(packet, IpProto::IPV4).of(n % sas))
             .collect();
         for slots in slots.chunks_mut(at_once) {
-            assert_eq!(black_box(sender.seal_batch(slots, &mut iv)), slots.len());
+            assert_eq!(black_box(seal_batch(&mut senders, slots, |_, seq, octets| iv(seq, octets))), slots.len());
         }
     });
     Contender { name: "ours", mode, run }
 }
 
-fn open_batch<S: Suite + 'static>(
+fn open_together<S: Suite + 'static>(
     mode: &'static str,
     sizes: Sizes,
     at_once: usize,
+    sas: usize,
     suite: &dyn Fn() -> S,
 ) -> Contender {
-    let sealed = sealed(&mut [Outbound::new(spi(0), suite(), SeqWidth::Bits32)], sizes);
-    let mut receiver = Inbound::<S>::new(spi(0), suite(), SeqWidth::Bits32);
+    let mut senders: Vec<_> = (0..sas).map(|n| Outbound::new(spi(n), suite(), SeqWidth::Bits32)).collect();
+    let sealed = sealed(&mut senders, sizes);
+    let mut receivers: Vec<_> = (0..sas).map(|n| Inbound::<S>::new(spi(n), suite(), SeqWidth::Bits32)).collect();
     let mut buffers = vec![[0u8; ROOM]; PACKETS];
     let run = Box::new(move || {
-        *receiver.window_mut() = ReplayWindow::new();
+        for receiver in &mut receivers {
+            *receiver.window_mut() = ReplayWindow::new();
+        }
         let mut slots = Vec::with_capacity(PACKETS);
-        for (buffer, sealed) in buffers.iter_mut().zip(&sealed) {
+        for (n, (buffer, sealed)) in buffers.iter_mut().zip(&sealed).enumerate() {
             buffer[..sealed.len()].copy_from_slice(sealed);
-            slots.push(OpenSlot::new(PacketBuf::with_headroom(buffer, 0, sealed.len()).expect("room")));
+            let packet = PacketBuf::with_headroom(buffer, 0, sealed.len()).expect("room");
+            slots.push(OpenSlot::new(packet).of(n % sas));
         }
         for slots in slots.chunks_mut(at_once) {
-            assert_eq!(black_box(receiver.open_batch(slots)), slots.len());
+            assert_eq!(black_box(open_batch(&mut receivers, slots)), slots.len());
         }
     });
     Contender { name: "ours", mode, run }

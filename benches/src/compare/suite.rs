@@ -38,7 +38,7 @@ const fn suite(name: &'static str, cipher: Cipher, mac: Mac) -> Suite {
 }
 
 /// All of them.
-pub const SUITES: [Suite; 14] = [
+pub const SUITES: [Suite; 16] = [
     suite("aes128cbc-sha1", Cipher::AesCbc(16), Mac::Sha1),
     suite("aes256cbc-sha256", Cipher::AesCbc(32), Mac::Sha256),
     suite("aes128cbc-sha256", Cipher::AesCbc(16), Mac::Sha256),
@@ -49,6 +49,8 @@ pub const SUITES: [Suite; 14] = [
     suite("aes256gcm", Cipher::AesGcm(32), Mac::None),
     suite("aes128ccm", Cipher::AesCcm(16), Mac::None),
     suite("chacha20poly1305", Cipher::ChaCha20Poly1305, Mac::None),
+    suite("aes128cbc", Cipher::AesCbc(16), Mac::None),
+    suite("aes256cbc", Cipher::AesCbc(32), Mac::None),
     suite("3des-md5", Cipher::TripleDesCbc, Mac::Md5),
     suite("des-md5", Cipher::DesCbc, Mac::Md5),
     suite("bf128-sha1", Cipher::BlowfishCbc, Mac::Sha1),
@@ -77,6 +79,11 @@ impl Suite {
             Cipher::ChaCha20Poly1305 => 32,
             Cipher::AesCbc(key) | Cipher::AesCtr(key) | Cipher::AesGcm(key) | Cipher::AesCcm(key) => key,
         }
+    }
+
+    /// The cipher's part of other suites, which no peer is asked for.
+    pub fn cipher_alone(self) -> bool {
+        matches!((self.cipher, self.mac), (Cipher::AesCbc(_), Mac::None))
     }
 
     /// Octets of salt behind the key.

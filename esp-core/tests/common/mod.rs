@@ -38,6 +38,13 @@ impl Choice {
         Self { cipher, integrity, cipher_key, integrity_key }
     }
 
+    /// The same algorithms under other keys.
+    pub fn rekeyed(&self, seed: u64) -> Self {
+        let keys = |octets: &[u8], salt: u64| Rng(seed ^ salt).bytes(octets.len());
+        let (cipher_key, integrity_key) = (keys(&self.cipher_key, 1 << 60), keys(&self.integrity_key, 1 << 61));
+        Self { cipher: self.cipher, integrity: self.integrity, cipher_key, integrity_key }
+    }
+
     pub fn suite(&self) -> AnySuite {
         let made = match (self.cipher.row().unwrap().icv, self.integrity) {
             (0, IntegrityAlgorithm::None) => AnySuite::without_integrity(self.cipher, &self.cipher_key),

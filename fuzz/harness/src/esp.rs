@@ -2,8 +2,8 @@ use std::sync::LazyLock;
 
 use arbitrary::Unstructured;
 use esp_core::{
-    Envelope, Inbound, OpenError, OpenSlot, Outbound, PadCheck, Padding, SealSlot, null_esp_heuristic, open_with, peek,
-    seal_with,
+    Envelope, Inbound, OpenError, OpenSlot, Outbound, PadCheck, Padding, SealSlot, null_esp_heuristic, open_batch,
+    open_with, peek, seal_batch, seal_with,
 };
 use ipsec_crypto::{
     Aes128Cbc, AnySuite, CipherAlgorithm as C, CipherRow, EncryptThenMac, HmacSha1_96, IntegrityAlgorithm as I, Parts,
@@ -29,8 +29,8 @@ static SUITES: LazyLock<Vec<(C, usize, I, usize)>> = LazyLock::new(|| {
 });
 
 /// 3DES needs three keys that differ, DES one that is not weak.
-const KEY: [u8; 64] = {
-    let mut key = [0; 64];
+const KEY: [u8; 67] = {
+    let mut key = [0; 67];
     let mut n = 0;
     while n < key.len() {
         key[n] = (n as u8).wrapping_mul(37).wrapping_add(11);
@@ -40,8 +40,13 @@ const KEY: [u8; 64] = {
 };
 
 fn suite(choice: u8) -> AnySuite {
+    rekeyed(choice, 0)
+}
+
+/// A suite with the first, second .. key.
+fn rekeyed(choice: u8, nth: usize) -> AnySuite {
     let (cipher, octets, mac, mac_octets) = SUITES[usize::from(choice) % SUITES.len()];
-    let suite = AnySuite::from_slices(cipher, &KEY[..octets], mac, &KEY[..mac_octets]);
+    let suite = AnySuite::from_slices(cipher, &KEY[nth..nth + octets], mac, &KEY[nth..nth + mac_octets]);
     suite.unwrap_or_else(|error| panic!("{cipher} with {mac}: {error}"))
 }
 
@@ -145,57 +150,73 @@ pub fn suites(octets: &[u8]) {
     assert!(sealed.0.is_err() || one.data() == payload, "what was sealed comes back");
 }
 
-/// A batch and a loop: the octets say how long each payload is, and what is wrong with its room.
+/// A batch and a loop, of four SAs: the octets say whose each payload is, how long, and what is wrong with its room.
 pub fn batch(octets: &[u8]) {
     let [choice, how, ahead, rest @ ..] = octets else { return };
-    let (suite_of_loop, suite_of_batch) = (suite(*choice), suite(*choice));
     let (Ok(spi), (width, check)) = (Spi::new(0x1001), checks(*how)) else { return };
+    // Two of one suite, another, and one that goes side by side.
+    let aes_sha1 = SUITES.iter().position(|suite| *suite == (C::AesCbc, 16, I::HmacSha1_96, 20)).expect("a suite") as u8;
+    let of = [(*choice, 0), (*choice, 1), (choice.wrapping_add(7), 2), (aes_sha1, 3)];
     // Near the end of the numbers, or not.
     let mut state = [1, b'C', if width == SeqWidth::Bits32 { 32 } else { 64 }, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, *ahead];
     if how & 8 == 0 {
         state[8..11].fill(0);
     }
-    let mut loops = Outbound::new(spi, suite_of_loop, width);
-    let mut batches = Outbound::new(spi, suite_of_batch, width);
-    assert_eq!((loops.import(&state), batches.import(&state)), (Ok(()), Ok(())));
+    let senders = || {
+        of.map(|(choice, keys)| {
+            let mut sender = Outbound::new(spi, rekeyed(choice, keys), width);
+            assert_eq!(sender.import(&state), Ok(()));
+            sender
+        })
+    };
+    let (mut loops, mut batches) = (senders(), senders());
 
-    let lengths = rest.chunks_exact(2).take(80).map(|pair| usize::from(u16::from_be_bytes([pair[0] & 7, pair[1]])));
-    let rooms: Vec<_> = rest.chunks_exact(2).map(|pair| if pair[0] >> 4 == 15 { 4 } else { 40 }).collect();
-    let mut one_by_one: Vec<Vec<u8>> = lengths.zip(&rooms).map(|(n, room)| vec![n as u8; n + room + 300]).collect();
+    let packets = || rest.chunks_exact(2).take(80).map(|pair| [pair[0], pair[1]]);
+    let room = |high: u8| if high >> 4 == 15 { 4 } else { 40 };
+    let sa = |high: u8| usize::from(high >> 3 & 3);
+    let buffer = |[high, low]: [u8; 2]| {
+        let payload = usize::from(u16::from_be_bytes([high & 7, low]));
+        (payload, vec![payload as u8; payload + room(high) + 300])
+    };
+    let mut one_by_one: Vec<_> = packets().map(buffer).collect();
     let mut together = one_by_one.clone();
-    let mut iv = |seq: Seq, iv: &mut [u8]| iv.fill(seq.get() as u8);
-    let buffers = together.iter_mut().zip(&rooms);
-    let packets = buffers.filter_map(|(bytes, room)| {
-        let length = bytes.len() - room - 300;
-        PacketBuf::with_headroom(bytes, *room, length).ok()
+    let iv = |sa: usize, seq: Seq, iv: &mut [u8]| iv.fill((seq.get() as u8) ^ (sa as u8) << 6);
+    let buffers = together.iter_mut().zip(packets()).filter_map(|((payload, bytes), [high, _])| {
+        let packet = PacketBuf::with_headroom(bytes, room(high), *payload).ok()?;
+        Some(SealSlot::new(packet, IpProto::IPV4).of(sa(high)))
     });
-    let mut slots: Vec<_> = packets.map(|packet| SealSlot::new(packet, IpProto::IPV4)).collect();
-    let sealed = batches.seal_batch(&mut slots, &mut iv);
+    let mut slots: Vec<_> = buffers.collect();
+    let sealed = seal_batch(&mut batches, &mut slots, iv);
     assert_eq!(sealed, slots.iter().filter(|slot| matches!(slot.outcome, Some(Ok(_)))).count());
-    for ((bytes, room), slot) in one_by_one.iter_mut().zip(&rooms).zip(&slots) {
-        let length = bytes.len() - room - 300;
-        let Ok(mut packet) = PacketBuf::with_headroom(bytes, *room, length) else { return };
-        let outcome = loops.seal(&mut packet, IpProto::IPV4, &mut iv);
+    for (((payload, bytes), [high, _]), slot) in one_by_one.iter_mut().zip(packets()).zip(&slots) {
+        let Ok(mut packet) = PacketBuf::with_headroom(bytes, room(high), *payload) else { return };
+        let iv = &mut |seq: Seq, octets: &mut [u8]| iv(slot.sa, seq, octets);
+        let outcome = loops[slot.sa].seal(&mut packet, IpProto::IPV4, iv);
         assert_eq!((Some(outcome), packet.data()), (slot.outcome, slot.packet.data()));
     }
-    assert_eq!(loops.counter().peek(), batches.counter().peek());
+    assert!(loops.iter().zip(&batches).all(|(one, many)| one.counter().peek() == many.counter().peek()));
 
     // And back, with one of them twice.
-    let mut received: Vec<Vec<u8>> = slots.iter().map(|slot| slot.packet.data().to_vec()).collect();
+    let mut received: Vec<_> = slots.iter().map(|slot| (slot.sa, slot.packet.data().to_vec())).collect();
     received.extend(received.get(usize::from(*ahead) % 8).cloned());
     let mut copies = received.clone();
-    let (suite_of_loop, suite_of_batch) = (suite(*choice), suite(*choice));
-    let (mut loops, mut batches) = (Inbound::new(spi, suite_of_loop, width), Inbound::new(spi, suite_of_batch, width));
-    loops.set_pad_check(check);
-    batches.set_pad_check(check);
-    let mut slots: Vec<_> = copies.iter_mut().map(|bytes| OpenSlot::new(PacketBuf::received(bytes))).collect();
-    batches.open_batch(&mut slots);
-    for (bytes, slot) in received.iter_mut().zip(&slots) {
+    let receivers = || {
+        of.map(|(choice, keys)| {
+            let mut receiver = Inbound::new(spi, rekeyed(choice, keys), width);
+            receiver.set_pad_check(check);
+            receiver
+        })
+    };
+    let (mut loops, mut batches): ([Inbound<_>; 4], [Inbound<_>; 4]) = (receivers(), receivers());
+    let each = copies.iter_mut().map(|(sa, bytes)| OpenSlot::new(PacketBuf::received(bytes)).of(*sa));
+    let mut slots: Vec<_> = each.collect();
+    open_batch(&mut batches, &mut slots);
+    for ((sa, bytes), slot) in received.iter_mut().zip(&slots) {
         let mut packet = PacketBuf::received(bytes);
-        let outcome = loops.open(&mut packet);
+        let outcome = loops[*sa].open(&mut packet);
         assert_eq!((Some(outcome), packet.data()), (slot.outcome, slot.packet.data()));
     }
-    assert_eq!(loops.window().top(), batches.window().top());
+    assert!(loops.iter().zip(&batches).all(|(one, many)| one.window().top() == many.window().top()));
 }
 
 #[cfg(test)]
@@ -208,6 +229,6 @@ fn an_octet_chooses_among_all_suites_and_each_is_one() {
     );
     assert!(SUITES.len() <= 256);
     for choice in 0..=255 {
-        suite(choice);
+        (0..4).for_each(|nth| drop(rekeyed(choice, nth)));
     }
 }
