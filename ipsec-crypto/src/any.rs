@@ -294,10 +294,7 @@ impl Icv for AnyIcv {
 }
 
 /// The ICVs of one kind.
-fn compute_those<I: Icv>(
-    (texts, tags): (&[(&AnyIcv, Text<'_>)], &mut [Tag]),
-    kind: impl Fn(&AnyIcv) -> Option<&I>,
-) {
+fn compute_those<I: Icv>((texts, tags): (&[(&AnyIcv, Text<'_>)], &mut [Tag]), kind: impl Fn(&AnyIcv) -> Option<&I>) {
     for (texts, tags) in texts.chunks(BATCH).zip(tags.chunks_mut(BATCH)) {
         let mut those: Vec<(&I, Text<'_>), BATCH> = Vec::new();
         for (icv, text) in texts {

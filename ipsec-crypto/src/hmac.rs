@@ -3,7 +3,7 @@ use core::{fmt, slice};
 use heapless::Vec;
 use zeroize::Zeroize;
 
-use crate::blocks::{Blocks, write_length};
+use crate::blocks::{blocks, write_length};
 use crate::copy::put;
 use crate::hash::{Hash, Keyed};
 use crate::{Icv, KeyError, KeyLengths, Tag, Text};
@@ -112,9 +112,10 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Icv for HmacIcv<H, ICV, KEY> {
         if cfg!(feature = "small") {
             return self.compute(&text.segments());
         }
-        let (blocks, mut inner) = (Blocks::<H>::of(text), self.inner);
-        H::compress(&mut inner, blocks.whole);
-        H::compress(&mut inner, blocks.end());
+        let (mut end, mut inner) = ([H::ZERO; 2], self.inner);
+        let (whole, last) = blocks::<H>(text, &mut end);
+        H::compress(&mut inner, whole);
+        H::compress(&mut inner, last);
         self.around(&inner)
     }
 

@@ -65,6 +65,18 @@ impl<'a> Text<'a> {
         Self { octets, high }
     }
 
+    /// What is on the wire.
+    #[cfg(feature = "_hmac")]
+    pub(crate) const fn octets(self) -> &'a [u8] {
+        self.octets
+    }
+
+    /// What is not.
+    #[cfg(feature = "_hmac")]
+    pub(crate) const fn high(self) -> Option<&'a [u8; 4]> {
+        self.high
+    }
+
     /// Both, to be taken as one string.
     pub fn segments(self) -> [&'a [u8]; 2] {
         [self.octets, self.high.map_or(&[], |high| high)]

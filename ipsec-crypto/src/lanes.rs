@@ -3,8 +3,8 @@
 use fearless_simd::{Level, Simd, SimdBase, u32x16};
 use heapless::Vec;
 
-use crate::blocks::Blocks;
 use crate::Tag;
+use crate::blocks::blocks;
 use crate::hash::{Hash, Keyed};
 use crate::hmac::BATCH;
 use words::columns;
@@ -100,7 +100,10 @@ fn hash<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, texts: &[Keyed<'_, H>]
     let mut states = [[0; LANES]; N];
     loop {
         for (keyed, state) in waiting.by_ref().take(LANES.saturating_sub(lanes.len())) {
-            let _ = lanes.push(Lane { blocks: Blocks::of(keyed.text), at: 0, state }); // there is room
+            let mut end = [H::ZERO; 2];
+            let (whole, last) = blocks::<H>(keyed.text, &mut end);
+            let last = last.len();
+            let _ = lanes.push(Lane { whole, end, last, at: 0, state }); // there is room
         }
         if lanes.len() < H::WORTH {
             break;
@@ -127,7 +130,10 @@ fn hash<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, texts: &[Keyed<'_, H>]
 
 /// A text on its way.
 struct Lane<'t, H: Hash> {
-    blocks: Blocks<'t, H>,
+    whole: &'t [H::Block],
+    end: [H::Block; 2],
+    /// How many of the end are needed.
+    last: usize,
     at: usize,
     state: &'t mut H::State,
 }
@@ -135,23 +141,29 @@ struct Lane<'t, H: Hash> {
 impl<H: Hash> Lane<'_, H> {
     #[inline(always)]
     fn left(&self) -> usize {
-        self.blocks.whole.len().saturating_add(self.blocks.end().len()).saturating_sub(self.at)
+        self.whole.len().saturating_add(self.last).saturating_sub(self.at)
+    }
+
+    #[inline(always)]
+    fn end(&self) -> &[H::Block] {
+        self.end.get(self.end.len().saturating_sub(self.last)..).unwrap_or_default()
     }
 
     #[inline(always)]
     fn get(&self, step: usize) -> Option<&H::Block> {
         let at = self.at.saturating_add(step);
-        match at.checked_sub(self.blocks.whole.len()) {
-            None => self.blocks.whole.get(at),
-            Some(beyond) => self.blocks.end().get(beyond),
+        match at.checked_sub(self.whole.len()) {
+            None => self.whole.get(at),
+            Some(beyond) => self.end().get(beyond),
         }
     }
 
     /// The ordinary way.
     fn finish(&mut self) {
-        let beyond = self.at.saturating_sub(self.blocks.whole.len());
-        H::compress(self.state, self.blocks.whole.get(self.at..).unwrap_or_default());
-        H::compress(self.state, self.blocks.end().get(beyond..).unwrap_or_default());
+        let beyond = self.at.saturating_sub(self.whole.len());
+        let end = self.end.get(self.end.len().saturating_sub(self.last).saturating_add(beyond)..);
+        H::compress(self.state, self.whole.get(self.at..).unwrap_or_default());
+        H::compress(self.state, end.unwrap_or_default());
     }
 }
 

@@ -1,6 +1,8 @@
 //! AES (FIPS 197) in vectors, on machines that have instructions for it (VAES of AVX-512), and nothing on others.
 
 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
+mod side_by_side;
+#[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
 mod vaes;
 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
 pub(crate) use vaes::{LANES, WideAes};

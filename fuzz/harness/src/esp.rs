@@ -155,7 +155,8 @@ pub fn batch(octets: &[u8]) {
     let [choice, how, ahead, rest @ ..] = octets else { return };
     let (Ok(spi), (width, check)) = (Spi::new(0x1001), checks(*how)) else { return };
     // Two of one suite, another, and one that goes side by side.
-    let aes_sha1 = SUITES.iter().position(|suite| *suite == (C::AesCbc, 16, I::HmacSha1_96, 20)).expect("a suite") as u8;
+    let aes_sha1 =
+        SUITES.iter().position(|suite| *suite == (C::AesCbc, 16, I::HmacSha1_96, 20)).expect("a suite") as u8;
     let of = [(*choice, 0), (*choice, 1), (choice.wrapping_add(7), 2), (aes_sha1, 3)];
     // Near the end of the numbers, or not.
     let mut state = [1, b'C', if width == SeqWidth::Bits32 { 32 } else { 64 }, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, *ahead];

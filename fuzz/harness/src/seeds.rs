@@ -26,9 +26,9 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "esp_open" => esp().into_iter().map(front(&[0, 0])).collect(),
         "esp_hostile" => (0..121).map(|n| [&[n, n], &[0x45; 30][..], &[1, 2, n % 4, 4]].concat()).collect(),
         "esp_suites" => vec![vec![7; 40], vec![0; 100]],
-        "esp_batch" => {
-            (0..121).map(|n| [&[n, n, 250][..], &[0, 64, 0x1d, 128, 0xf0, 9, 0x18, n, 8, 70].repeat(10)].concat()).collect()
-        }
+        "esp_batch" => (0..121)
+            .map(|n| [&[n, n, 250][..], &[0, 64, 0x1d, 128, 0xf0, 9, 0x18, n, 8, 70].repeat(10)].concat())
+            .collect(),
         "ah_verify" | "ah_mutable" => packets().into_iter().map(front(&[0])).collect(),
         "headers" | "udp" => packets(),
         "tunnel" => packets().into_iter().map(front(&[0, 4])).collect(),

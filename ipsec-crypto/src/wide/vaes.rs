@@ -6,13 +6,13 @@ use cipher::array::Array;
 use fearless_simd::{Avx512, Level, SimdBase, SimdFrom, kernel, u8x16, u8x64};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::Block;
+use super::{Block, side_by_side};
 use crate::Iv;
 
 /// Blocks of a register.
-const FOUR: usize = 4;
+pub(super) const FOUR: usize = 4;
 /// Registers that are worked on at once: as many as it takes to wait for none.
-const REGISTERS: usize = 4;
+pub(super) const REGISTERS: usize = 4;
 /// Packets that are encrypted side by side.
 pub(crate) const LANES: usize = FOUR * REGISTERS;
 
@@ -20,18 +20,18 @@ pub(crate) const LANES: usize = FOUR * REGISTERS;
 #[derive(Clone)]
 pub(crate) struct WideAes {
     simd: Avx512,
-    encrypt: Schedule,
+    pub(super) encrypt: Schedule,
     decrypt: Schedule,
 }
 
 /// The key of each round (FIPS 197 5.2).
 #[derive(Clone)]
-struct Schedule {
-    first: __m128i,
-    middle: [__m128i; 13],
+pub(super) struct Schedule {
+    pub first: __m128i,
+    pub middle: [__m128i; 13],
     /// How many of them: 9, 11 or 13.
-    between: usize,
-    last: __m128i,
+    pub between: usize,
+    pub last: __m128i,
 }
 
 impl WideAes {
@@ -52,7 +52,7 @@ impl WideAes {
             *body = later;
             aes.encrypt_chain(chain, now);
         } else if let Some(first) = all.first() {
-            encrypt_chains(first.simd, all, chains, bodies, steps);
+            side_by_side::encrypt(first.simd, all, chains, bodies, steps);
         }
     }
 
@@ -130,110 +130,6 @@ kernel! {
 }
 
 kernel! {
-    fn encrypt_chains(simd: Avx512, all: &[&WideAes], chains: &mut [Block], bodies: &mut [&mut [Block]], steps: usize) {
-        let between = all.first().map_or(0, |aes| aes.encrypt.between);
-        let mut keys = Side::new(all);
-        let mut states = [_mm512_setzero_si512(); REGISTERS];
-        states.iter_mut().zip(chains.chunks(FOUR)).for_each(|(state, chains)| *state = load_some(simd, chains));
-
-        // Of each body what is encrypted now: fours of blocks, and what is left of them.
-        let mut fours: [[&mut [[u8; 16 * FOUR]]; FOUR]; REGISTERS] = Default::default();
-        let mut rests: [[&mut [Block]; FOUR]; REGISTERS] = Default::default();
-        let each = fours.as_flattened_mut().iter_mut().zip(rests.as_flattened_mut());
-        for ((four, rest), body) in each.zip(&mut *bodies) {
-            let (now, later) = core::mem::take(body).split_at_mut_checked(steps).unwrap_or_default();
-            let (whole, some) = now.split_at_mut_checked(steps & !(FOUR - 1)).unwrap_or_default();
-            (*four, *rest, *body) = (Array::slice_as_flattened_mut(whole).as_chunks_mut().0, some, later);
-        }
-
-        let none = _mm512_setzero_si512();
-        for step in 0..steps / FOUR {
-            let of = |four: &&mut [[u8; 16 * FOUR]]| four.get(step).map_or(none, |four| u8x64::load_array_ref(simd, four).into());
-            let mut texts = columns(fours.each_ref().map(|fours| fours.each_ref().map(of)));
-            texts.iter_mut().for_each(|texts| keys.encrypt(between, &mut states, texts));
-            for (row, four) in rows(texts).as_flattened().iter().zip(fours.as_flattened_mut()) {
-                four.get_mut(step).into_iter().for_each(|four| *four = u8x64::simd_from(simd, *row).to_array());
-            }
-        }
-        let left = steps % FOUR;
-        if left > 0 {
-            let mut texts = columns(rests.each_ref().map(|rests| rests.each_ref().map(|rest| load_some(simd, rest))));
-            texts.iter_mut().take(left).for_each(|texts| keys.encrypt(between, &mut states, texts));
-            rows(texts).as_flattened().iter().zip(rests.as_flattened_mut()).for_each(|(row, rest)| store_some(simd, *row, rest));
-        }
-        states.iter().zip(chains.chunks_mut(FOUR)).for_each(|(state, chains)| store_some(simd, *state, chains));
-        keys.zeroize();
-    }
-}
-
-/// The key of one round, of each lane.
-type Keys = [__m512i; REGISTERS];
-
-/// The keys of packets side by side.
-#[derive(Zeroize)]
-struct Side {
-    first: Keys,
-    middle: [Keys; 13],
-    last: Keys,
-}
-
-impl Side {
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn new(all: &[&WideAes]) -> Self {
-        Self {
-            first: side_by_side(all, |keys| keys.first),
-            middle: core::array::from_fn(|round| side_by_side(all, |keys| keys.middle.get(round).copied().unwrap_or(keys.last))),
-            last: side_by_side(all, |keys| keys.last),
-        }
-    }
-
-    /// The next block of each chain. Not inlined: a loop around it would copy the keys, and wipe them nowhere.
-    #[inline(never)]
-    #[target_feature(enable = "avx512f,vaes")]
-    fn encrypt(&self, between: usize, states: &mut Keys, texts: &mut Keys) {
-        let mut all = *states;
-        for ((state, text), key) in all.iter_mut().zip(&*texts).zip(&self.first) {
-            *state = _mm512_xor_si512(_mm512_xor_si512(*state, *text), *key);
-        }
-        for keys in self.middle.iter().take(between) {
-            all.iter_mut().zip(keys).for_each(|(state, key)| *state = _mm512_aesenc_epi128(*state, *key));
-        }
-        all.iter_mut().zip(&self.last).for_each(|(state, key)| *state = _mm512_aesenclast_epi128(*state, *key));
-        (*states, *texts) = (all, all);
-    }
-}
-
-/// Four blocks of each chain become the first of all, the second, the third and the fourth.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn columns(rows: [[__m512i; FOUR]; REGISTERS]) -> [Keys; FOUR] {
-    let [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]] = rows.map(|rows| turn(rows));
-    [[a0, b0, c0, d0], [a1, b1, c1, d1], [a2, b2, c2, d2], [a3, b3, c3, d3]]
-}
-
-/// And back.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn rows(columns: [Keys; FOUR]) -> [[__m512i; FOUR]; REGISTERS] {
-    let [[a0, b0, c0, d0], [a1, b1, c1, d1], [a2, b2, c2, d2], [a3, b3, c3, d3]] = columns;
-    [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]].map(|columns| turn(columns))
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn turn([a, b, c, d]: [__m512i; FOUR]) -> [__m512i; FOUR] {
-    let (ab, cd) = (_mm512_shuffle_i64x2(a, b, 0x44), _mm512_shuffle_i64x2(c, d, 0x44));
-    let (ab_high, cd_high) = (_mm512_shuffle_i64x2(a, b, 0xee), _mm512_shuffle_i64x2(c, d, 0xee));
-    [
-        _mm512_shuffle_i64x2(ab, cd, 0x88),
-        _mm512_shuffle_i64x2(ab, cd, 0xdd),
-        _mm512_shuffle_i64x2(ab_high, cd_high, 0x88),
-        _mm512_shuffle_i64x2(ab_high, cd_high, 0xdd),
-    ]
-}
-
-kernel! {
     fn decrypt(simd: Avx512, keys: &Schedule, iv: &Iv, body: &mut [u8]) {
         let mut before = _mm512_broadcast_i32x4(load(simd, &Array(*iv)));
         let (groups, rest) = body.as_chunks_mut::<{ 16 * LANES }>();
@@ -245,10 +141,15 @@ kernel! {
             fours.iter_mut().zip(plain).for_each(|(four, plain)| *four = u8x64::simd_from(simd, plain).to_array());
         }
         if !rest.is_empty() {
-            let (blocks, _) = Array::slice_as_chunks_mut(rest);
-            texts.iter_mut().zip(blocks.chunks(FOUR)).for_each(|(text, blocks)| *text = load_some(simd, blocks));
+            let (fours, some) = rest.as_chunks_mut::<{ 16 * FOUR }>();
+            let (some, _) = Array::slice_as_chunks_mut(some);
+            let (whole, last) = texts.split_at_mut_checked(fours.len()).unwrap_or_default();
+            whole.iter_mut().zip(&*fours).for_each(|(text, four)| *text = u8x64::load_array_ref(simd, four).into());
+            last.iter_mut().take(1).for_each(|text| *text = load_some(simd, some));
             let plain = unchain(keys, &mut before, texts);
-            blocks.chunks_mut(FOUR).zip(plain).for_each(|(blocks, plain)| store_some(simd, plain, blocks));
+            let (whole, last) = plain.split_at_checked(fours.len()).unwrap_or_default();
+            fours.iter_mut().zip(whole).for_each(|(four, plain)| *four = u8x64::simd_from(simd, *plain).to_array());
+            last.iter().take(1).for_each(|plain| store_some(simd, *plain, some));
         }
     }
 }
@@ -274,14 +175,7 @@ fn unchain(keys: &Schedule, before: &mut __m512i, texts: [__m512i; REGISTERS]) -
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn side_by_side(all: &[&WideAes], key: impl Fn(&Schedule) -> __m128i) -> Keys {
-    let mut lanes = all.iter().map(|aes| key(&aes.encrypt));
-    core::array::from_fn(|_| join(core::array::from_fn(|_| lanes.next().unwrap_or(_mm_setzero_si128()))))
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn join([a, b, c, d]: [__m128i; FOUR]) -> __m512i {
+pub(super) fn join([a, b, c, d]: [__m128i; FOUR]) -> __m512i {
     let low = _mm512_inserti32x4(_mm512_castsi128_si512(a), b, 1);
     _mm512_inserti32x4(_mm512_inserti32x4(low, c, 2), d, 3)
 }
@@ -289,14 +183,14 @@ fn join([a, b, c, d]: [__m128i; FOUR]) -> __m512i {
 /// Up to four blocks, and zeros behind them.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load_some(simd: Avx512, blocks: &[Block]) -> __m512i {
+pub(super) fn load_some(simd: Avx512, blocks: &[Block]) -> __m512i {
     let mut each = blocks.iter().map(|block| load(simd, block));
     join(core::array::from_fn(|_| each.next().unwrap_or(_mm_setzero_si128())))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store_some(simd: Avx512, four: __m512i, blocks: &mut [Block]) {
+pub(super) fn store_some(simd: Avx512, four: __m512i, blocks: &mut [Block]) {
     let each = [
         _mm512_castsi512_si128(four),
         _mm512_extracti32x4_epi32(four, 1),

@@ -1,0 +1,193 @@
+//! CBC chains of many packets in step: sixteen of them, four to a register, each with its own key.
+
+use core::arch::x86_64::*;
+use core::ptr;
+
+use cipher::array::Array;
+use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x64};
+use zeroize::Zeroize;
+
+use super::Block;
+use super::vaes::{FOUR, REGISTERS, Schedule, WideAes, join, load_some, store_some};
+
+/// Sixteen blocks, one of each chain.
+type Lanes = [__m512i; REGISTERS];
+
+kernel! {
+    /// At most [`LANES`](super::LANES) chains, each with its key, all of one length, so many blocks further.
+    pub(super) fn encrypt(simd: Avx512, all: &[&WideAes], chains: &mut [Block], bodies: &mut [&mut [Block]], steps: usize) {
+        let Some((first, others)) = all.split_first() else { return };
+        if others.iter().all(|aes| ptr::eq(*aes, *first)) {
+            advance(simd, &mut Keys::of_one(&first.encrypt), chains, bodies, steps);
+        } else {
+            // Lanes of nobody have the first key.
+            let mut lanes = [[&first.encrypt; FOUR]; REGISTERS];
+            lanes.as_flattened_mut().iter_mut().zip(all).for_each(|(lane, aes)| *lane = &aes.encrypt);
+            advance(simd, &mut Keys::of_each(lanes), chains, bodies, steps);
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,vaes")]
+fn advance<K: Round>(
+    simd: Avx512,
+    keys: &mut Keys<K>,
+    chains: &mut [Block],
+    bodies: &mut [&mut [Block]],
+    steps: usize,
+) {
+    let none = _mm512_setzero_si512();
+    let mut states = [none; REGISTERS];
+    states.iter_mut().zip(chains.chunks(FOUR)).for_each(|(state, chains)| *state = load_some(simd, chains));
+
+    // Of each body what is encrypted now: fours of blocks, and what is left of them.
+    let mut fours: [[&mut [[u8; 16 * FOUR]]; FOUR]; REGISTERS] = Default::default();
+    let mut rests: [[&mut [Block]; FOUR]; REGISTERS] = Default::default();
+    let each = fours.as_flattened_mut().iter_mut().zip(rests.as_flattened_mut());
+    for ((four, rest), body) in each.zip(bodies) {
+        let (now, later) = core::mem::take(body).split_at_mut_checked(steps).unwrap_or_default();
+        let (whole, some) = now.split_at_mut_checked(steps & !(FOUR - 1)).unwrap_or_default();
+        (*four, *rest, *body) = (Array::slice_as_flattened_mut(whole).as_chunks_mut().0, some, later);
+    }
+
+    for step in 0..steps / FOUR {
+        let next = |four: &&mut [[u8; 16 * FOUR]]| match four.get(step) {
+            Some(four) => u8x64::load_array_ref(simd, four).into(),
+            None => none,
+        };
+        let mut texts = columns(fours.each_ref().map(|fours| fours.each_ref().map(next)));
+        keys.encrypt(&mut states, &mut texts);
+        for (row, four) in rows(texts).as_flattened().iter().zip(fours.as_flattened_mut()) {
+            four.get_mut(step).into_iter().for_each(|four| *four = u8x64::simd_from(simd, *row).to_array());
+        }
+    }
+    let left = steps % FOUR;
+    if left > 0 {
+        let mut texts = columns(rests.each_ref().map(|rests| rests.each_ref().map(|rest| load_some(simd, rest))));
+        keys.encrypt(&mut states, texts.get_mut(..left).unwrap_or_default());
+        for (row, rest) in rows(texts).as_flattened().iter().zip(rests.as_flattened_mut()) {
+            store_some(simd, *row, rest);
+        }
+    }
+    states.iter().zip(chains.chunks_mut(FOUR)).for_each(|(state, chains)| store_some(simd, *state, chains));
+    keys.zeroize();
+}
+
+/// The keys of all rounds: one for all chains, or one for each.
+#[derive(Zeroize)]
+struct Keys<K: Zeroize> {
+    first: K,
+    middle: [K; 13],
+    between: usize,
+    last: K,
+}
+
+/// What is kept of the keys of a round.
+trait Round: Copy + Zeroize {
+    /// Whether that is more than registers can keep.
+    const MANY: bool;
+
+    fn each(self) -> Lanes;
+}
+
+impl Round for __m512i {
+    const MANY: bool = false;
+
+    #[inline(always)]
+    fn each(self) -> Lanes {
+        [self; REGISTERS]
+    }
+}
+
+impl Round for Lanes {
+    const MANY: bool = true;
+
+    #[inline(always)]
+    fn each(self) -> Lanes {
+        self
+    }
+}
+
+impl Keys<__m512i> {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn of_one(keys: &Schedule) -> Self {
+        Self {
+            first: _mm512_broadcast_i32x4(keys.first),
+            middle: keys.middle.map(|key| _mm512_broadcast_i32x4(key)),
+            between: keys.between,
+            last: _mm512_broadcast_i32x4(keys.last),
+        }
+    }
+}
+
+impl Keys<Lanes> {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn of_each(lanes: [[&Schedule; FOUR]; REGISTERS]) -> Self {
+        let [[one, ..], ..] = lanes;
+        Self {
+            first: lanes.map(|four| join(four.map(|keys| keys.first))),
+            middle: core::array::from_fn(|round| {
+                lanes.map(|four| join(four.map(|keys| keys.middle.get(round).copied().unwrap_or(keys.last))))
+            }),
+            between: one.between,
+            last: lanes.map(|four| join(four.map(|keys| keys.last))),
+        }
+    }
+}
+
+impl<K: Round> Keys<K> {
+    /// The next blocks of all chains.
+    #[inline]
+    #[target_feature(enable = "avx512f,vaes")]
+    fn encrypt(&self, states: &mut Lanes, texts: &mut [Lanes]) {
+        let mut all = *states;
+        for texts in texts {
+            // Many keys are read each time, as if they were others: they would be copied to where nobody wipes them.
+            let keys = if K::MANY { core::hint::black_box(self) } else { self };
+            for ((state, text), key) in all.iter_mut().zip(&*texts).zip(keys.first.each()) {
+                *state = _mm512_xor_si512(_mm512_xor_si512(*state, *text), key);
+            }
+            for round in keys.middle.iter().take(keys.between) {
+                all.iter_mut().zip(round.each()).for_each(|(state, key)| *state = _mm512_aesenc_epi128(*state, key));
+            }
+            all.iter_mut()
+                .zip(keys.last.each())
+                .for_each(|(state, key)| *state = _mm512_aesenclast_epi128(*state, key));
+            *texts = all;
+        }
+        *states = all;
+    }
+}
+
+/// Four blocks of each chain become the first of all, the second, the third and the fourth.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn columns(rows: [[__m512i; FOUR]; REGISTERS]) -> [Lanes; FOUR] {
+    let [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]] = rows.map(|rows| turn(rows));
+    [[a0, b0, c0, d0], [a1, b1, c1, d1], [a2, b2, c2, d2], [a3, b3, c3, d3]]
+}
+
+/// And back.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn rows(columns: [Lanes; FOUR]) -> [[__m512i; FOUR]; REGISTERS] {
+    let [[a0, b0, c0, d0], [a1, b1, c1, d1], [a2, b2, c2, d2], [a3, b3, c3, d3]] = columns;
+    [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]].map(|columns| turn(columns))
+}
+
+/// Blocks of four registers: those that were side by side come behind each other.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn turn([a, b, c, d]: [__m512i; FOUR]) -> [__m512i; FOUR] {
+    let (ab, cd) = (_mm512_shuffle_i64x2(a, b, 0x44), _mm512_shuffle_i64x2(c, d, 0x44));
+    let (ab_high, cd_high) = (_mm512_shuffle_i64x2(a, b, 0xee), _mm512_shuffle_i64x2(c, d, 0xee));
+    [
+        _mm512_shuffle_i64x2(ab, cd, 0x88),
+        _mm512_shuffle_i64x2(ab, cd, 0xdd),
+        _mm512_shuffle_i64x2(ab_high, cd_high, 0x88),
+        _mm512_shuffle_i64x2(ab_high, cd_high, 0xdd),
+    ]
+}
