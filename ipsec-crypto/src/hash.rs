@@ -65,6 +65,7 @@ pub trait Hash: sealed::Sealed {
 /// A text, and what the hash remembers behind the inner and the outer block of key (RFC 2104 2).
 #[doc(hidden)]
 #[derive(Debug)]
+#[allow(dead_code)] // where nothing is hashed side by side
 pub struct Keyed<'a, H: Hash> {
     pub(crate) inner: &'a H::State,
     pub(crate) outer: &'a H::State,
