@@ -1,6 +1,6 @@
 //! HMAC (RFC 2104) of many packets side by side: sixteen of them at a time, each instruction over the same word of all.
 
-use fearless_simd::{Level, Simd, SimdBase, u32x16};
+use fearless_simd::{Avx512, Level, Simd, SimdBase, u32x16};
 use heapless::Vec;
 
 use crate::Tag;
@@ -20,6 +20,8 @@ mod words;
 
 /// Packets side by side.
 const LANES: usize = 16;
+/// A word of each.
+type Words = u32x16<Avx512>;
 /// Octets of a block.
 const BLOCK: usize = 64;
 /// A hash with a state of `N` words, and the compression function once more, of many packets.
@@ -28,7 +30,7 @@ pub(crate) trait LaneHash<const N: usize>: Hash<State = [u32; N], Block = [u8; B
     const WORTH: usize;
 
     /// One block of each lane.
-    fn compress_lanes<S: Simd>(simd: S, state: [u32x16<S>; N], block: [u32x16<S>; 16]) -> [u32x16<S>; N];
+    fn compress_lanes(simd: Avx512, state: [Words; N], block: [Words; 16]) -> [Words; N];
 }
 
 /// From how many packets on lanes are faster than one packet after the other, on this machine.
@@ -42,23 +44,18 @@ pub(crate) fn hmac_batch<H: LaneHash<N>, const N: usize>(texts: &[Keyed<'_, H>],
     let Some(simd) = Level::new().as_avx512().filter(|_| texts.len() >= H::WORTH) else { return false };
     simd.vectorize(
         #[inline(always)]
-        || side_by_side::<H, _, N>(simd, texts, tags, len),
+        || side_by_side::<H, N>(simd, texts, tags, len),
     );
     true
 }
 
 #[inline(always)]
-fn side_by_side<H: LaneHash<N>, S: Simd, const N: usize>(
-    simd: S,
-    texts: &[Keyed<'_, H>],
-    tags: &mut [Tag],
-    len: usize,
-) {
+fn side_by_side<H: LaneHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_, H>], tags: &mut [Tag], len: usize) {
     let mut hashed = [[0; N]; BATCH];
     hashed.iter_mut().zip(texts).for_each(|(state, keyed)| *state = *keyed.inner);
-    hash::<H, S, N>(simd, texts, &mut hashed);
+    hash::<H, N>(simd, texts, &mut hashed);
     for ((texts, hashed), tags) in texts.chunks(LANES).zip(hashed.chunks(LANES)).zip(tags.chunks_mut(LANES)) {
-        let whole = around::<H, S, N>(simd, texts, hashed);
+        let whole = around::<H, N>(simd, texts, hashed);
         tags.iter_mut().zip(texts).zip(whole).for_each(|((tag, _), words)| *tag = Tag::of::<H>(&words, len));
     }
     hashed.zeroize();
@@ -66,25 +63,25 @@ fn side_by_side<H: LaneHash<N>, S: Simd, const N: usize>(
 
 /// The outer hashes over inner ones, each a single block.
 #[inline(always)]
-fn around<H: LaneHash<N>, S: Simd, const N: usize>(
-    simd: S,
+fn around<H: LaneHash<N>, const N: usize>(
+    simd: Avx512,
     texts: &[Keyed<'_, H>],
     inner: &[[u32; N]],
 ) -> [[u32; N]; LANES] {
-    let mut block = [u32x16::splat(simd, 0); 16];
+    let mut block = [Words::splat(simd, 0); 16];
     let bits = u32::try_from(BLOCK.saturating_add(H::OUTPUT).saturating_mul(8)).unwrap_or_default();
     let ends = if H::BIG_ENDIAN { [(N, 1 << 31), (15, bits)] } else { [(N, 0x80), (14, bits)] };
     for (at, word) in ends {
-        block.iter_mut().skip(at).take(1).for_each(|to| *to = u32x16::splat(simd, word));
+        block.iter_mut().skip(at).take(1).for_each(|to| *to = Words::splat(simd, word));
     }
     let (mut hashes, mut states) = ([[0; LANES]; N], [[0; LANES]; N]);
     for (lane, (inner, keyed)) in inner.iter().zip(texts).enumerate() {
         set(&mut hashes, lane, inner);
         set(&mut states, lane, keyed.outer);
     }
-    block.iter_mut().zip(&hashes).for_each(|(to, words)| *to = u32x16::load_array_ref(simd, words));
-    let outer = states.each_ref().map(|words| u32x16::load_array_ref(simd, words));
-    let whole = compress::<H, S, N>(simd, outer, block);
+    block.iter_mut().zip(&hashes).for_each(|(to, words)| *to = Words::load_array_ref(simd, words));
+    let outer = states.each_ref().map(|words| Words::load_array_ref(simd, words));
+    let whole = compress::<H, N>(simd, outer, block);
     states.iter_mut().zip(whole).for_each(|(to, words)| words.store_array(to));
     let each = core::array::from_fn(|lane| get(&states, lane));
     hashes.zeroize();
@@ -94,7 +91,7 @@ fn around<H: LaneHash<N>, S: Simd, const N: usize>(
 
 /// Hashes each text, on from its state. A lane whose text ends takes the next; when few are left, they go one by one.
 #[inline(always)]
-fn hash<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, texts: &[Keyed<'_, H>], hashed: &mut [[u32; N]]) {
+fn hash<H: LaneHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_, H>], hashed: &mut [[u32; N]]) {
     let mut waiting = texts.iter().zip(hashed);
     let mut lanes: Vec<Lane<'_, H>, LANES> = Vec::new();
     let mut states = [[0; LANES]; N];
@@ -109,13 +106,13 @@ fn hash<H: LaneHash<N>, S: Simd, const N: usize>(simd: S, texts: &[Keyed<'_, H>]
             break;
         }
         lanes.iter().enumerate().for_each(|(n, lane)| set(&mut states, n, lane.state));
-        let mut state = states.each_ref().map(|words| u32x16::load_array_ref(simd, words));
+        let mut state = states.each_ref().map(|words| Words::load_array_ref(simd, words));
         // As far as the shortest goes, all go.
         let steps = lanes.iter().map(Lane::left).min().unwrap_or_default();
         for step in 0..steps {
             let mut blocks = [&[0; BLOCK]; LANES];
             blocks.iter_mut().zip(&lanes).for_each(|(to, lane)| *to = lane.get(step).unwrap_or(&[0; BLOCK]));
-            state = compress::<H, S, N>(simd, state, columns::<H, S, N>(simd, &blocks));
+            state = compress::<H, N>(simd, state, columns(simd, &blocks, H::BIG_ENDIAN));
         }
         states.iter_mut().zip(state).for_each(|(to, words)| words.store_array(to));
         for (n, lane) in lanes.iter_mut().enumerate() {
@@ -169,11 +166,7 @@ impl<H: Hash> Lane<'_, H> {
 
 /// A function of its own: once in the code, not wherever it is called.
 #[inline(always)]
-fn compress<H: LaneHash<N>, S: Simd, const N: usize>(
-    simd: S,
-    state: [u32x16<S>; N],
-    block: [u32x16<S>; 16],
-) -> [u32x16<S>; N] {
+fn compress<H: LaneHash<N>, const N: usize>(simd: Avx512, state: [Words; N], block: [Words; 16]) -> [Words; N] {
     simd.vectorize(
         #[inline(always)]
         || H::compress_lanes(simd, state, block),

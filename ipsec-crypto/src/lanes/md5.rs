@@ -1,18 +1,18 @@
 //! MD5 (RFC 1321 3.4).
 
-use fearless_simd::{Simd, SimdBase, u32x16};
+use fearless_simd::{Avx512, SimdBase};
 
-use super::LaneHash;
+use super::{LaneHash, Words};
 
 impl LaneHash<4> for crate::Md5 {
     const WORTH: usize = 3;
 
     #[inline(always)]
-    fn compress_lanes<S: Simd>(simd: S, state: [u32x16<S>; 4], w: [u32x16<S>; 16]) -> [u32x16<S>; 4] {
+    fn compress_lanes(simd: Avx512, state: [Words; 4], w: [Words; 16]) -> [Words; 4] {
         let [mut a, mut b, mut c, mut d] = state;
         macro_rules! rounds {
             ($f:ident, word $factor:literal t + $offset:literal: $($t:literal $s:literal)*) => {$(
-                let sum = a + $f(b, c, d) + u32x16::splat(simd, T[$t]) + w[($factor * $t + $offset) % 16];
+                let sum = a + $f(b, c, d) + Words::splat(simd, T[$t]) + w[($factor * $t + $offset) % 16];
                 (a, d, c, b) = (d, c, b, b + (sum << $s | sum >> (32 - $s)));
             )*};
         }
@@ -26,22 +26,22 @@ impl LaneHash<4> for crate::Md5 {
 }
 
 #[inline(always)]
-fn f<S: Simd>(x: u32x16<S>, y: u32x16<S>, z: u32x16<S>) -> u32x16<S> {
+fn f(x: Words, y: Words, z: Words) -> Words {
     (x & y) | (!x & z)
 }
 
 #[inline(always)]
-fn g<S: Simd>(x: u32x16<S>, y: u32x16<S>, z: u32x16<S>) -> u32x16<S> {
+fn g(x: Words, y: Words, z: Words) -> Words {
     (x & z) | (y & !z)
 }
 
 #[inline(always)]
-fn h<S: Simd>(x: u32x16<S>, y: u32x16<S>, z: u32x16<S>) -> u32x16<S> {
+fn h(x: Words, y: Words, z: Words) -> Words {
     x ^ y ^ z
 }
 
 #[inline(always)]
-fn i<S: Simd>(x: u32x16<S>, y: u32x16<S>, z: u32x16<S>) -> u32x16<S> {
+fn i(x: Words, y: Words, z: Words) -> Words {
     y ^ (x | !z)
 }
 

@@ -1,25 +1,25 @@
 //! SHA-1 (RFC 3174 6.1).
 
-use fearless_simd::{Simd, SimdBase, u32x16};
+use fearless_simd::{Avx512, SimdBase};
 
-use super::LaneHash;
+use super::{LaneHash, Words};
 
 impl LaneHash<5> for crate::Sha1 {
     const WORTH: usize = 6;
 
     #[inline(always)]
-    fn compress_lanes<S: Simd>(simd: S, state: [u32x16<S>; 5], mut w: [u32x16<S>; 16]) -> [u32x16<S>; 5] {
+    fn compress_lanes(simd: Avx512, state: [Words; 5], mut w: [Words; 16]) -> [Words; 5] {
         let [mut a, mut b, mut c, mut d, mut e] = state;
         macro_rules! rounds {
             ($f:ident $k:literal: $($t:literal)*) => {
-                let k = u32x16::splat(simd, $k);
+                let k = Words::splat(simd, $k);
                 $(
                     if $t >= 16 {
                         let new = w[($t + 13) % 16] ^ w[($t + 8) % 16] ^ w[($t + 2) % 16] ^ w[$t % 16];
-                        w[$t % 16] = left::<1, S>(new);
+                        w[$t % 16] = left::<1>(new);
                     }
-                    let next = left::<5, S>(a) + $f(b, c, d) + e + k + w[$t % 16];
-                    (e, d, c, b, a) = (d, c, left::<30, S>(b), a, next);
+                    let next = left::<5>(a) + $f(b, c, d) + e + k + w[$t % 16];
+                    (e, d, c, b, a) = (d, c, left::<30>(b), a, next);
                 )*
             };
         }
@@ -33,21 +33,21 @@ impl LaneHash<5> for crate::Sha1 {
 }
 
 #[inline(always)]
-fn left<const BITS: u32, S: Simd>(word: u32x16<S>) -> u32x16<S> {
+fn left<const BITS: u32>(word: Words) -> Words {
     word << BITS | word >> const { 32 - BITS }
 }
 
 #[inline(always)]
-fn choose<S: Simd>(b: u32x16<S>, c: u32x16<S>, d: u32x16<S>) -> u32x16<S> {
+fn choose(b: Words, c: Words, d: Words) -> Words {
     (b & c) | (!b & d)
 }
 
 #[inline(always)]
-fn parity<S: Simd>(b: u32x16<S>, c: u32x16<S>, d: u32x16<S>) -> u32x16<S> {
+fn parity(b: Words, c: Words, d: Words) -> Words {
     b ^ c ^ d
 }
 
 #[inline(always)]
-fn majority<S: Simd>(b: u32x16<S>, c: u32x16<S>, d: u32x16<S>) -> u32x16<S> {
+fn majority(b: Words, c: Words, d: Words) -> Words {
     (b & c) | (d & (b | c))
 }

@@ -1,28 +1,28 @@
 //! SHA-256 (RFC 6234 6.2).
 
-use fearless_simd::{Simd, SimdBase, u32x16};
+use fearless_simd::{Avx512, SimdBase};
 
-use super::LaneHash;
+use super::{LaneHash, Words};
 
 impl LaneHash<8> for crate::Sha256 {
     const WORTH: usize = 10;
 
     #[inline(always)]
-    fn compress_lanes<S: Simd>(simd: S, state: [u32x16<S>; 8], mut w: [u32x16<S>; 16]) -> [u32x16<S>; 8] {
+    fn compress_lanes(simd: Avx512, state: [Words; 8], mut w: [Words; 16]) -> [Words; 8] {
         let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = state;
         macro_rules! rounds {
             ($($t:literal)*) => {$(
                 if $t >= 16 {
                     let (early, late) = (w[($t + 1) % 16], w[($t + 14) % 16]);
-                    let early = right::<7, S>(early) ^ right::<18, S>(early) ^ early >> 3;
-                    let late = right::<17, S>(late) ^ right::<19, S>(late) ^ late >> 10;
+                    let early = right::<7>(early) ^ right::<18>(early) ^ early >> 3;
+                    let late = right::<17>(late) ^ right::<19>(late) ^ late >> 10;
                     w[$t % 16] = w[$t % 16] + early + w[($t + 9) % 16] + late;
                 }
                 let choice = (e & f) ^ (!e & g);
-                let sum = right::<6, S>(e) ^ right::<11, S>(e) ^ right::<25, S>(e);
-                let one = h + sum + choice + u32x16::splat(simd, K[$t]) + w[$t % 16];
+                let sum = right::<6>(e) ^ right::<11>(e) ^ right::<25>(e);
+                let one = h + sum + choice + Words::splat(simd, K[$t]) + w[$t % 16];
                 let majority = (a & b) | (c & (a | b));
-                let two = (right::<2, S>(a) ^ right::<13, S>(a) ^ right::<22, S>(a)) + majority;
+                let two = (right::<2>(a) ^ right::<13>(a) ^ right::<22>(a)) + majority;
                 (h, g, f, e, d, c, b, a) = (g, f, e, d + one, c, b, a, one + two);
             )*};
         }
@@ -36,7 +36,7 @@ impl LaneHash<8> for crate::Sha256 {
 }
 
 #[inline(always)]
-fn right<const BITS: u32, S: Simd>(word: u32x16<S>) -> u32x16<S> {
+fn right<const BITS: u32>(word: Words) -> Words {
     word >> BITS | word << const { 32 - BITS }
 }
 

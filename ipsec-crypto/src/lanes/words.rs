@@ -1,34 +1,32 @@
 //! Blocks of octets, one of each lane, into words, each of all lanes.
 
-use fearless_simd::{Bytes, Simd, SimdBase, u8x16, u8x64, u32x16};
+use core::arch::x86_64::{_mm512_broadcast_i32x4, _mm512_shuffle_epi8};
 
-use super::{BLOCK, LANES, LaneHash};
+use fearless_simd::{SimdBase, SimdFrom, kernel, u8x16, u8x64};
 
-#[inline(always)]
-pub(super) fn columns<H: LaneHash<N>, S: Simd, const N: usize>(
-    simd: S,
-    blocks: &[&[u8; BLOCK]; LANES],
-) -> [u32x16<S>; 16] {
-    let swapped = u8x64::block_splat(u8x16::load_array(simd, SWAPPED));
-    transposed(blocks.map(|block| {
-        let octets = u8x64::load_array_ref(simd, block);
-        u32x16::from_bytes(if H::BIG_ENDIAN { octets.swizzle_dyn_within_blocks(swapped) } else { octets })
-    }))
-}
+use super::{BLOCK, LANES, Words};
 
-/// Four perfect shuffles of sixteen rows.
-#[inline(always)]
-fn transposed<S: Simd>(rows: [u32x16<S>; 16]) -> [u32x16<S>; 16] {
-    shuffled(shuffled(shuffled(shuffled(rows))))
+kernel! {
+    pub(super) fn columns(simd: Avx512, blocks: &[&[u8; BLOCK]; LANES], big_endian: bool) -> [Words; 16] {
+        let swapped = _mm512_broadcast_i32x4(u8x16::load_array(simd, SWAPPED).into());
+        let mut rows = [Words::splat(simd, 0); 16];
+        for (row, block) in rows.iter_mut().zip(blocks) {
+            let octets = u8x64::load_array_ref(simd, block).into();
+            *row = Words::simd_from(simd, if big_endian { _mm512_shuffle_epi8(octets, swapped) } else { octets });
+        }
+        // Four perfect shuffles of sixteen rows.
+        shuffled(shuffled(shuffled(shuffled(rows))))
+    }
 }
 
 /// Each row of the upper half interleaved with its counterpart of the lower.
 #[inline(always)]
-fn shuffled<S: Simd>(rows: [u32x16<S>; 16]) -> [u32x16<S>; 16] {
+fn shuffled(rows: [Words; 16]) -> [Words; 16] {
     let [a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7] = rows;
-    let pairs = [(a0, b0), (a1, b1), (a2, b2), (a3, b3), (a4, b4), (a5, b5), (a6, b6), (a7, b7)];
-    let [(r0, r1), (r2, r3), (r4, r5), (r6, r7), (r8, r9), (r10, r11), (r12, r13), (r14, r15)] =
-        pairs.map(|(a, b)| a.interleave(b));
+    let ((r0, r1), (r2, r3), (r4, r5), (r6, r7)) =
+        (a0.interleave(b0), a1.interleave(b1), a2.interleave(b2), a3.interleave(b3));
+    let ((r8, r9), (r10, r11), (r12, r13), (r14, r15)) =
+        (a4.interleave(b4), a5.interleave(b5), a6.interleave(b6), a7.interleave(b7));
     [r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13, r14, r15]
 }
 
