@@ -4,18 +4,11 @@ use cipher::array::Array;
 use cipher::consts::U16;
 use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
 
-use crate::wide::{self, WideAes};
+use crate::wide::{Aes, WideAes};
 use crate::{Cbc, Cipher, Confidential, Iv, IvRule, Lane, cbc};
 
 /// AES-CBC (RFC 3602) with the key size of `A`.
 pub struct AesCbc<A>(Aes<A>);
-
-#[allow(clippy::large_enum_variant)] // they are of about one size, whatever A is
-enum Aes<A> {
-    Anywhere(A),
-    /// With the feature `simd`, where the machine can.
-    Wide(WideAes),
-}
 
 /// AES-128-CBC (RFC 3602 2.2).
 pub type Aes128Cbc = AesCbc<aes::Aes128>;
@@ -29,7 +22,7 @@ macro_rules! sizes {
         impl AesCbc<$aes> {
             /// From a key of the right size (RFC 3602 2.2).
             pub fn new(key: &[u8; $octets]) -> Self {
-                Self(WideAes::new(key).map_or_else(|| Aes::Anywhere(<$aes>::new(&Array(*key))), Aes::Wide))
+                Self(Aes::new(key, || <$aes>::new(&Array(*key))))
             }
         }
     )*};
@@ -78,7 +71,7 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
             Aes::Anywhere(_) => None,
             Aes::Wide(aes) => Some((aes, &lane.iv, &mut *lane.body)),
         });
-        cbc::lockstep::<_, _, { wide::LANES }>(wide, WideAes::encrypt_chains);
+        cbc::lockstep::<_, _, { WideAes::LANES }>(wide, WideAes::encrypt_chains);
         cbc::encrypt_batch(lanes, |cipher| match &cipher.0 {
             Aes::Anywhere(aes) => Some(aes),
             Aes::Wide(_) => None,

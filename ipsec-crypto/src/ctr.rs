@@ -12,12 +12,13 @@ use cipher::consts::U16;
 use cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::wide::Aes;
 use crate::{Cipher, Confidential, Iv, IvRule, counter};
 
 /// AES-CTR (RFC 3686) with the key size of `A`. An IV that repeats under one key gives the plaintexts away, so
 /// [`IvRule::Unique`] holds: senders count. Never without integrity.
 pub struct AesCtr<A> {
-    cipher: A,
+    cipher: Aes<A>,
     nonce: [u8; 4],
 }
 
@@ -33,7 +34,7 @@ macro_rules! sizes {
         impl AesCtr<$aes> {
             /// From the key and the nonce of the SA, which are negotiated as one (RFC 3686 5.1).
             pub fn new(key: &[u8; $octets], nonce: [u8; 4]) -> Self {
-                Self { cipher: <$aes>::new(&Array(*key)), nonce }
+                Self { cipher: Aes::new(key, || <$aes>::new(&Array(*key))), nonce }
             }
         }
     )*};
@@ -55,7 +56,11 @@ impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> Cipher for AesCtr<A
 
     fn encrypt(&self, iv: &Iv, body: &mut [u8]) {
         let ([n0, n1, n2, n3], &[a, b, c, d, e, f, g, h, ..]) = (self.nonce, iv);
-        counter::apply(&self.cipher, [n0, n1, n2, n3, a, b, c, d, e, f, g, h], body);
+        let nonce = [n0, n1, n2, n3, a, b, c, d, e, f, g, h];
+        match &self.cipher {
+            Aes::Anywhere(aes) => counter::apply(aes, nonce, body),
+            Aes::Wide(aes) => aes.apply_stream(nonce, body),
+        }
     }
 
     fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
@@ -76,5 +81,37 @@ impl<A: ZeroizeOnDrop> ZeroizeOnDrop for AesCtr<A> {}
 impl<A> fmt::Debug for AesCtr<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AesCtr(..)")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+mod tests {
+    use super::*;
+
+    macro_rules! vectors_and_library_agree {
+        ($($name:ident: $aes:ty, $octets:literal;)*) => {$(
+            /// Every length up to four groups of blocks and more.
+            #[test]
+            fn $name() {
+                let key = core::array::from_fn(|n: usize| n.to_le_bytes()[0]);
+                let aes = AesCtr::<$aes>::new(&key, [0xff; 4]);
+                let library = AesCtr { cipher: Aes::Anywhere(<$aes>::new(&Array(key))), nonce: [0xff; 4] };
+                for length in 0..1100usize {
+                    let iv = [length.to_le_bytes()[0]; 16];
+                    let (mut one, mut other) = ([0x5a; 1100], [0x5a; 1100]);
+                    aes.encrypt(&iv, &mut one[..length]);
+                    library.encrypt(&iv, &mut other[..length]);
+                    assert_eq!(one, other, "{length} octets");
+                    aes.decrypt(&iv, &mut one[..length]);
+                    assert_eq!(one, [0x5a; 1100], "{length} octets");
+                }
+            }
+        )*};
+    }
+    vectors_and_library_agree! {
+        aes_128: Aes128, 16;
+        aes_192: Aes192, 24;
+        aes_256: Aes256, 32;
     }
 }

@@ -82,7 +82,7 @@ mod registry;
 mod suite;
 #[cfg(any(feature = "des", feature = "3des"))]
 mod weak;
-#[cfg(feature = "aes-cbc")]
+#[cfg(any(feature = "aes-cbc", feature = "aes-ctr"))]
 mod wide;
 #[cfg(feature = "aes-xcbc")]
 mod xcbc;

@@ -154,10 +154,12 @@ impl<'a> Parts<'a> {
 
     /// The IV, left-aligned (RFC 4303 2.3).
     pub fn iv(&self) -> Iv {
-        let mut iv = [0; 16];
         let carried = self.authenticated.get(HEADER..HEADER.saturating_add(self.iv_len)).unwrap_or_default();
-        put(&mut iv, carried);
-        iv
+        carried.first_chunk().copied().unwrap_or_else(|| {
+            let mut iv = [0; 16];
+            put(&mut iv, carried);
+            iv
+        })
     }
 
     /// Octets that are authenticated.

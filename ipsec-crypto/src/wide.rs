@@ -1,26 +1,25 @@
 //! AES (FIPS 197) in vectors, on machines that have instructions for it (VAES of AVX-512), and nothing on others.
 
 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
-mod side_by_side;
-#[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
 mod vaes;
 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
-pub(crate) use vaes::{LANES, WideAes};
+pub(crate) use vaes::WideAes;
 
 #[cfg(not(all(feature = "simd", target_arch = "x86_64", not(target_os = "none"))))]
-pub(crate) use nowhere::{LANES, WideAes};
+pub(crate) use nowhere::WideAes;
 
 #[cfg(not(all(feature = "simd", target_arch = "x86_64", not(target_os = "none"))))]
+#[allow(dead_code)] // of a mode that is not chosen
 mod nowhere {
     use super::Block;
     use crate::Iv;
-
-    pub(crate) const LANES: usize = 1;
 
     /// No machine has it.
     pub(crate) enum WideAes {}
 
     impl WideAes {
+        pub const LANES: usize = 1;
+
         pub fn new(_: &[u8]) -> Option<Self> {
             None
         }
@@ -34,8 +33,29 @@ mod nowhere {
         pub fn decrypt(&self, _: &Iv, _: &mut [u8]) {
             match *self {}
         }
+
+        pub fn apply_stream(&self, _: [u8; 12], _: &mut [u8]) {
+            match *self {}
+        }
     }
 }
+
+/// AES as the machine has it.
+#[allow(clippy::large_enum_variant)] // they are of about one size, whatever A is
+pub(crate) enum Aes<A> {
+    Anywhere(A),
+    /// With the feature `simd`, where there are instructions for it.
+    Wide(WideAes),
+}
+
+impl<A> Aes<A> {
+    pub fn new(key: &[u8], anywhere: impl FnOnce() -> A) -> Self {
+        WideAes::new(key).map_or_else(|| Self::Anywhere(anywhere()), Self::Wide)
+    }
+}
+
+// Whatever there is wipes itself.
+impl<A: zeroize::ZeroizeOnDrop> zeroize::ZeroizeOnDrop for Aes<A> {}
 
 /// A block of AES.
 pub(crate) type Block = cipher::array::Array<u8, cipher::consts::U16>;

@@ -1,64 +1,50 @@
-//! The schedules of a key, and CBC (RFC 3602) with instructions that take a round of four blocks at once.
+//! AES where an instruction takes a round of four blocks: what is made of a key, and the modes.
 
 use core::arch::x86_64::*;
 
-use cipher::array::Array;
-use fearless_simd::{Avx512, Level, SimdBase, SimdFrom, kernel, u8x16, u8x64};
+use fearless_simd::{Avx512, Level, SimdBase, kernel, u8x16};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::{Block, side_by_side};
-use crate::Iv;
+use super::Block;
+
+#[cfg(feature = "aes-cbc")]
+mod cbc;
+#[cfg(feature = "aes-ctr")]
+mod ctr;
+#[cfg(feature = "aes-cbc")]
+mod side_by_side;
 
 /// Blocks of a register.
-pub(super) const FOUR: usize = 4;
+const FOUR: usize = 4;
 /// Registers that are worked on at once: as many as it takes to wait for none.
-pub(super) const REGISTERS: usize = 4;
-/// Packets that are encrypted side by side.
-pub(crate) const LANES: usize = FOUR * REGISTERS;
+const REGISTERS: usize = 4;
+/// Blocks in all of them.
+const BLOCKS: usize = FOUR * REGISTERS;
 
 /// AES with the schedules of a key, on a machine that has the instructions.
-#[derive(Clone)]
+#[derive(ZeroizeOnDrop)]
 pub(crate) struct WideAes {
+    #[zeroize(skip)]
     simd: Avx512,
-    pub(super) encrypt: Schedule,
+    encrypt: Schedule,
+    #[cfg(feature = "aes-cbc")]
     decrypt: Schedule,
 }
 
 /// The key of each round (FIPS 197 5.2).
-#[derive(Clone)]
-pub(super) struct Schedule {
-    pub first: __m128i,
-    pub middle: [__m128i; 13],
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+struct Schedule {
+    first: __m128i,
+    middle: [__m128i; 13],
     /// How many of them: 9, 11 or 13.
-    pub between: usize,
-    pub last: __m128i,
+    between: usize,
+    last: __m128i,
 }
 
 impl WideAes {
     /// From a key of 16, 24 or 32 octets; none on another machine.
     pub fn new(key: &[u8]) -> Option<Self> {
         Level::new().as_avx512().map(|simd| schedules(simd, key))
-    }
-
-    /// CBC, on from the block `chain`, which becomes the last one.
-    pub fn encrypt_chain(&self, chain: &mut Block, blocks: &mut [Block]) {
-        encrypt_chain(self.simd, &self.encrypt, chain, blocks);
-    }
-
-    /// At most [`LANES`] chains, each with its key, all of one length, so many blocks further.
-    pub fn encrypt_chains(all: &[&Self], chains: &mut [Block], bodies: &mut [&mut [Block]], steps: usize) {
-        if let ([aes], [chain], [body]) = (all, &mut *chains, &mut *bodies) {
-            let (now, later) = core::mem::take(body).split_at_mut_checked(steps).unwrap_or_default();
-            *body = later;
-            aes.encrypt_chain(chain, now);
-        } else if let Some(first) = all.first() {
-            side_by_side::encrypt(first.simd, all, chains, bodies, steps);
-        }
-    }
-
-    /// CBC, of whole blocks.
-    pub fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
-        decrypt(self.simd, &self.decrypt, iv, body);
     }
 }
 
@@ -106,118 +92,17 @@ kernel! {
         let mut middle = [zero; 13];
         middle.iter_mut().take(between).for_each(|to| *to = next());
         let encrypt = Schedule { first, middle, between, last: next() };
-        let mut decrypt = Schedule { first: encrypt.last, last: encrypt.first, ..encrypt.clone() };
-        let backwards = encrypt.middle().iter().rev();
-        decrypt.middle.iter_mut().zip(backwards).for_each(|(to, key)| *to = _mm_aesimc_si128(*key));
         words.zeroize();
-        WideAes { simd, encrypt, decrypt }
-    }
-}
-
-kernel! {
-    fn encrypt_chain(simd: Avx512, keys: &Schedule, chain: &mut Block, blocks: &mut [Block]) {
-        let mut state = load(simd, chain);
-        for block in blocks {
-            state = _mm_xor_si128(_mm_xor_si128(state, keys.first), load(simd, block));
-            for key in keys.middle() {
-                state = _mm_aesenc_si128(state, *key);
-            }
-            state = _mm_aesenclast_si128(state, keys.last);
-            store(simd, state, block);
-        }
-        store(simd, state, chain);
-    }
-}
-
-kernel! {
-    fn decrypt(simd: Avx512, keys: &Schedule, iv: &Iv, body: &mut [u8]) {
-        let mut before = _mm512_broadcast_i32x4(load(simd, &Array(*iv)));
-        let (groups, rest) = body.as_chunks_mut::<{ 16 * LANES }>();
-        let mut texts = [_mm512_setzero_si512(); REGISTERS];
-        for group in groups {
-            let (fours, _) = group.as_chunks_mut::<{ 16 * FOUR }>();
-            texts.iter_mut().zip(&*fours).for_each(|(text, four)| *text = u8x64::load_array_ref(simd, four).into());
-            let plain = unchain(keys, &mut before, texts);
-            fours.iter_mut().zip(plain).for_each(|(four, plain)| *four = u8x64::simd_from(simd, plain).to_array());
-        }
-        if !rest.is_empty() {
-            let (fours, some) = rest.as_chunks_mut::<{ 16 * FOUR }>();
-            let (some, _) = Array::slice_as_chunks_mut(some);
-            let (whole, last) = texts.split_at_mut_checked(fours.len()).unwrap_or_default();
-            whole.iter_mut().zip(&*fours).for_each(|(text, four)| *text = u8x64::load_array_ref(simd, four).into());
-            last.iter_mut().take(1).for_each(|text| *text = load_some(simd, some));
-            let plain = unchain(keys, &mut before, texts);
-            let (whole, last) = plain.split_at_checked(fours.len()).unwrap_or_default();
-            fours.iter_mut().zip(whole).for_each(|(four, plain)| *four = u8x64::simd_from(simd, *plain).to_array());
-            last.iter().take(1).for_each(|plain| store_some(simd, *plain, some));
+        WideAes {
+            simd,
+            #[cfg(feature = "aes-cbc")]
+            decrypt: cbc::inverse(&encrypt),
+            encrypt,
         }
     }
-}
-
-/// Blocks that follow each other, decrypted; `before` is a register that ends with the block before them.
-#[inline]
-#[target_feature(enable = "avx512f,vaes")]
-fn unchain(keys: &Schedule, before: &mut __m512i, texts: [__m512i; REGISTERS]) -> [__m512i; REGISTERS] {
-    let first = _mm512_broadcast_i32x4(keys.first);
-    let mut plain = texts.map(|text| _mm512_xor_si512(text, first));
-    for key in keys.middle() {
-        let key = _mm512_broadcast_i32x4(*key);
-        plain = plain.map(|plain| _mm512_aesdec_epi128(plain, key));
-    }
-    let last = _mm512_broadcast_i32x4(keys.last);
-    for (plain, text) in plain.iter_mut().zip(texts) {
-        let chained = _mm512_alignr_epi64(text, *before, 6);
-        *plain = _mm512_aesdeclast_epi128(*plain, _mm512_xor_si512(last, chained));
-        *before = text;
-    }
-    plain
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn join([a, b, c, d]: [__m128i; FOUR]) -> __m512i {
-    let low = _mm512_inserti32x4(_mm512_castsi128_si512(a), b, 1);
-    _mm512_inserti32x4(_mm512_inserti32x4(low, c, 2), d, 3)
-}
-
-/// Up to four blocks, and zeros behind them.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn load_some(simd: Avx512, blocks: &[Block]) -> __m512i {
-    let mut each = blocks.iter().map(|block| load(simd, block));
-    join(core::array::from_fn(|_| each.next().unwrap_or(_mm_setzero_si128())))
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn store_some(simd: Avx512, four: __m512i, blocks: &mut [Block]) {
-    let each = [
-        _mm512_castsi512_si128(four),
-        _mm512_extracti32x4_epi32(four, 1),
-        _mm512_extracti32x4_epi32(four, 2),
-        _mm512_extracti32x4_epi32(four, 3),
-    ];
-    each.into_iter().zip(blocks).for_each(|(state, block)| store(simd, state, block));
 }
 
 #[inline(always)]
 fn load(simd: Avx512, block: &Block) -> __m128i {
     u8x16::load_array_ref(simd, &block.0).into()
 }
-
-#[inline(always)]
-fn store(simd: Avx512, state: __m128i, block: &mut Block) {
-    block.0 = u8x16::simd_from(simd, state).to_array();
-}
-
-impl Drop for WideAes {
-    fn drop(&mut self) {
-        for keys in [&mut self.encrypt, &mut self.decrypt] {
-            keys.first.zeroize();
-            keys.middle.zeroize();
-            keys.last.zeroize();
-        }
-    }
-}
-
-impl ZeroizeOnDrop for WideAes {}

@@ -7,14 +7,14 @@ use cipher::array::Array;
 use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x64};
 use zeroize::Zeroize;
 
-use super::Block;
-use super::vaes::{FOUR, REGISTERS, Schedule, WideAes, join, load_some, store_some};
+use super::cbc::{join, load_some, store_some};
+use super::{Block, FOUR, REGISTERS, Schedule, WideAes};
 
 /// Sixteen blocks, one of each chain.
 type Lanes = [__m512i; REGISTERS];
 
 kernel! {
-    /// At most [`LANES`](super::LANES) chains, each with its key, all of one length, so many blocks further.
+    /// At most [`LANES`](WideAes::LANES) chains, each with its key, all of one length, so many blocks further.
     pub(super) fn encrypt(simd: Avx512, all: &[&WideAes], chains: &mut [Block], bodies: &mut [&mut [Block]], steps: usize) {
         let Some((first, others)) = all.split_first() else { return };
         if others.iter().all(|aes| ptr::eq(*aes, *first)) {

@@ -1,0 +1,136 @@
+//! CBC (RFC 3602 2): encrypted block after block, decrypted sixteen at a time.
+
+use core::arch::x86_64::*;
+
+use cipher::array::Array;
+use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x16, u8x64};
+
+use super::{BLOCKS, Block, FOUR, REGISTERS, Schedule, WideAes, load, side_by_side};
+use crate::Iv;
+
+impl WideAes {
+    /// Packets that are encrypted side by side.
+    pub const LANES: usize = BLOCKS;
+
+    /// CBC, on from the block `chain`, which becomes the last one.
+    pub fn encrypt_chain(&self, chain: &mut Block, blocks: &mut [Block]) {
+        encrypt_chain(self.simd, &self.encrypt, chain, blocks);
+    }
+
+    /// At most [`LANES`](Self::LANES) chains, each with its key, all of one length, so many blocks further.
+    pub fn encrypt_chains(all: &[&Self], chains: &mut [Block], bodies: &mut [&mut [Block]], steps: usize) {
+        if let ([aes], [chain], [body]) = (all, &mut *chains, &mut *bodies) {
+            let (now, later) = core::mem::take(body).split_at_mut_checked(steps).unwrap_or_default();
+            *body = later;
+            aes.encrypt_chain(chain, now);
+        } else if let Some(first) = all.first() {
+            side_by_side::encrypt(first.simd, all, chains, bodies, steps);
+        }
+    }
+
+    /// CBC, of whole blocks.
+    pub fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
+        decrypt(self.simd, &self.decrypt, iv, body);
+    }
+}
+
+kernel! {
+    fn encrypt_chain(simd: Avx512, keys: &Schedule, chain: &mut Block, blocks: &mut [Block]) {
+        let mut state = load(simd, chain);
+        for block in blocks {
+            state = _mm_xor_si128(_mm_xor_si128(state, keys.first), load(simd, block));
+            for key in keys.middle() {
+                state = _mm_aesenc_si128(state, *key);
+            }
+            state = _mm_aesenclast_si128(state, keys.last);
+            store(simd, state, block);
+        }
+        store(simd, state, chain);
+    }
+}
+
+/// The schedule of the equivalent inverse cipher (FIPS 197 5.3.5).
+#[inline]
+#[target_feature(enable = "aes")]
+pub(super) fn inverse(encrypt: &Schedule) -> Schedule {
+    let mut inverse = Schedule { first: encrypt.last, last: encrypt.first, ..encrypt.clone() };
+    let backwards = encrypt.middle().iter().rev();
+    inverse.middle.iter_mut().zip(backwards).for_each(|(to, key)| *to = _mm_aesimc_si128(*key));
+    inverse
+}
+
+kernel! {
+    fn decrypt(simd: Avx512, keys: &Schedule, iv: &Iv, body: &mut [u8]) {
+        let mut before = _mm512_broadcast_i32x4(load(simd, &Array(*iv)));
+        let (groups, rest) = body.as_chunks_mut::<{ 16 * BLOCKS }>();
+        let mut texts = [_mm512_setzero_si512(); REGISTERS];
+        for group in groups {
+            let (fours, _) = group.as_chunks_mut::<{ 16 * FOUR }>();
+            texts.iter_mut().zip(&*fours).for_each(|(text, four)| *text = u8x64::load_array_ref(simd, four).into());
+            let plain = unchain(keys, &mut before, texts);
+            fours.iter_mut().zip(plain).for_each(|(four, plain)| *four = u8x64::simd_from(simd, plain).to_array());
+        }
+        if !rest.is_empty() {
+            let (fours, some) = rest.as_chunks_mut::<{ 16 * FOUR }>();
+            let (some, _) = Array::slice_as_chunks_mut(some);
+            let (whole, last) = texts.split_at_mut_checked(fours.len()).unwrap_or_default();
+            whole.iter_mut().zip(&*fours).for_each(|(text, four)| *text = u8x64::load_array_ref(simd, four).into());
+            last.iter_mut().take(1).for_each(|text| *text = load_some(simd, some));
+            let plain = unchain(keys, &mut before, texts);
+            let (whole, last) = plain.split_at_checked(fours.len()).unwrap_or_default();
+            fours.iter_mut().zip(whole).for_each(|(four, plain)| *four = u8x64::simd_from(simd, *plain).to_array());
+            last.iter().take(1).for_each(|plain| store_some(simd, *plain, some));
+        }
+    }
+}
+
+/// Blocks that follow each other, decrypted; `before` is a register that ends with the block before them.
+#[inline]
+#[target_feature(enable = "avx512f,vaes")]
+fn unchain(keys: &Schedule, before: &mut __m512i, texts: [__m512i; REGISTERS]) -> [__m512i; REGISTERS] {
+    let first = _mm512_broadcast_i32x4(keys.first);
+    let mut plain = texts.map(|text| _mm512_xor_si512(text, first));
+    for key in keys.middle() {
+        let key = _mm512_broadcast_i32x4(*key);
+        plain = plain.map(|plain| _mm512_aesdec_epi128(plain, key));
+    }
+    let last = _mm512_broadcast_i32x4(keys.last);
+    for (plain, text) in plain.iter_mut().zip(texts) {
+        let chained = _mm512_alignr_epi64(text, *before, 6);
+        *plain = _mm512_aesdeclast_epi128(*plain, _mm512_xor_si512(last, chained));
+        *before = text;
+    }
+    plain
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn join([a, b, c, d]: [__m128i; FOUR]) -> __m512i {
+    let low = _mm512_inserti32x4(_mm512_castsi128_si512(a), b, 1);
+    _mm512_inserti32x4(_mm512_inserti32x4(low, c, 2), d, 3)
+}
+
+/// Up to four blocks, and zeros behind them.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn load_some(simd: Avx512, blocks: &[Block]) -> __m512i {
+    let mut each = blocks.iter().map(|block| load(simd, block));
+    join(core::array::from_fn(|_| each.next().unwrap_or(_mm_setzero_si128())))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn store_some(simd: Avx512, four: __m512i, blocks: &mut [Block]) {
+    let each = [
+        _mm512_castsi512_si128(four),
+        _mm512_extracti32x4_epi32(four, 1),
+        _mm512_extracti32x4_epi32(four, 2),
+        _mm512_extracti32x4_epi32(four, 3),
+    ];
+    each.into_iter().zip(blocks).for_each(|(state, block)| store(simd, state, block));
+}
+
+#[inline(always)]
+fn store(simd: Avx512, state: __m128i, block: &mut Block) {
+    block.0 = u8x16::simd_from(simd, state).to_array();
+}

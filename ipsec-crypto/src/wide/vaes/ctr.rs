@@ -1,0 +1,58 @@
+//! Counter mode (RFC 3686 4): the key stream of sixteen blocks at a time.
+
+use core::arch::x86_64::*;
+
+use cipher::array::Array;
+use fearless_simd::{SimdBase, SimdFrom, kernel, u8x64};
+
+use super::{BLOCKS, FOUR, REGISTERS, Schedule, WideAes, load};
+
+impl WideAes {
+    /// XORs the key stream that begins with the block counter 1 (RFC 3686 4), at most 2^32 blocks.
+    pub fn apply_stream(&self, nonce: [u8; 12], body: &mut [u8]) {
+        apply_stream(self.simd, &self.encrypt, nonce, body);
+    }
+}
+
+kernel! {
+    fn apply_stream(simd: Avx512, keys: &Schedule, nonce: [u8; 12], body: &mut [u8]) {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = nonce;
+        // The block counter is the last word, in the order of octets of the network only when it is encrypted.
+        let zero = load(simd, &Array([a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 0]));
+        let ordered = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 14, 13, 12));
+        let further = |blocks| _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0, 0, blocks));
+        let first = _mm512_setr_epi32(0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4);
+        let mut counters = _mm512_add_epi32(_mm512_broadcast_i32x4(zero), first);
+        for piece in body.chunks_mut(16 * BLOCKS) {
+            let mut stream = [counters; REGISTERS];
+            for counters_of in &mut stream {
+                *counters_of = _mm512_shuffle_epi8(counters, ordered);
+                counters = _mm512_add_epi32(counters, further(4));
+            }
+            encrypt_all(keys, &mut stream);
+            let (fours, some) = piece.as_chunks_mut::<{ 16 * FOUR }>();
+            let mut stream = stream.into_iter();
+            for (four, stream) in fours.iter_mut().zip(&mut stream) {
+                let text = u8x64::load_array_ref(simd, four).into();
+                *four = u8x64::simd_from(simd, _mm512_xor_si512(text, stream)).to_array();
+            }
+            if let Some(stream) = stream.next() {
+                let octets = u8x64::simd_from(simd, stream).to_array();
+                some.iter_mut().zip(octets).for_each(|(text, octet)| *text ^= octet);
+            }
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,vaes")]
+fn encrypt_all(keys: &Schedule, states: &mut [__m512i; REGISTERS]) {
+    let first = _mm512_broadcast_i32x4(keys.first);
+    states.iter_mut().for_each(|state| *state = _mm512_xor_si512(*state, first));
+    for key in keys.middle() {
+        let key = _mm512_broadcast_i32x4(*key);
+        states.iter_mut().for_each(|state| *state = _mm512_aesenc_epi128(*state, key));
+    }
+    let last = _mm512_broadcast_i32x4(keys.last);
+    states.iter_mut().for_each(|state| *state = _mm512_aesenclast_epi128(*state, last));
+}
