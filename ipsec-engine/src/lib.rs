@@ -39,7 +39,7 @@
 //! | 256 | 64 | 64 | AES-128-CBC with HMAC-SHA1 | 288624 |
 //! | 2 | 2 | 4 | AES-128-CBC with HMAC-SHA1 | 7264 |
 //!
-//! Nearly all of it are SAs, of 5536 and 832 octets: one that may be of any algorithm is as large as Blowfish's tables. An
+//! Nearly all of it are SAs, of 5536 and 832 octets (the latter 1008 with the feature `simd` of `ipsec-crypto`): one that may be of any algorithm is as large as Blowfish's tables. An
 //! engine is made by a `const fn`, so it can be a `static`; where it is put into a `Box`, the stack must hold it for a moment.
 //!
 //! Features: `any` (default), for `AnyAlgorithms` and SAs from setkey statements. The algorithms are

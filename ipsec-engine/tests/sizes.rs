@@ -20,6 +20,12 @@ impl Algorithms for One {
 #[test]
 fn the_documentation_tells_what_an_engine_takes() {
     let text = include_str!("../src/lib.rs");
+    let (any, one) = (size_of::<Sa<AnyAlgorithms>>(), size_of::<Sa<One>>());
+    // Whether `simd` is on is not known here, but seen: its schedules are all as long as the longest. `ci/size` runs this without it.
+    if size_of::<Aes128Cbc>() > 352 {
+        assert!(text.contains(&format!("the latter {one} with the feature `simd`")), "{one}");
+        return;
+    }
     for octets in [
         size_of::<Engine<AnyAlgorithms, 256, 64>>(),
         size_of::<Engine<One, 256, 64>>(),
@@ -27,6 +33,5 @@ fn the_documentation_tells_what_an_engine_takes() {
     ] {
         assert!(text.contains(&format!("| {octets} |")), "{octets}");
     }
-    let (any, one) = (size_of::<Sa<AnyAlgorithms>>(), size_of::<Sa<One>>());
     assert!(text.contains(&format!("of {any} and {one} octets")), "{any} {one}");
 }
