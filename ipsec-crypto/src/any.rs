@@ -168,6 +168,7 @@ impl Cipher for AnyCipher {
 }
 
 /// Encrypts what is of one kind.
+#[allow(dead_code)] // without any cipher feature
 fn encrypt_those<C: Cipher>(lanes: &mut [Lane<'_, AnyCipher>], kind: impl Fn(&AnyCipher) -> Option<&C>) {
     for some in lanes.chunks_mut(BATCH) {
         let mut those: Vec<Lane<'_, C>, BATCH> = Vec::new();
@@ -294,6 +295,7 @@ impl Icv for AnyIcv {
 }
 
 /// The ICVs of one kind.
+#[allow(dead_code)] // without any integrity feature
 fn compute_those<I: Icv>((texts, tags): (&[(&AnyIcv, Text<'_>)], &mut [Tag]), kind: impl Fn(&AnyIcv) -> Option<&I>) {
     for (texts, tags) in texts.chunks(BATCH).zip(tags.chunks_mut(BATCH)) {
         let mut those: Vec<(&I, Text<'_>), BATCH> = Vec::new();
@@ -476,7 +478,7 @@ impl Suite for AnySuite {
             }
             let mut found = [Verdict::default(); BATCH];
             Suite::verify_batch(&those, &mut found);
-            of.into_iter().zip(found).for_each(|(verdict, found)| *verdict = found);
+            of.iter_mut().zip(found).for_each(|(verdict, found)| **verdict = found);
         }
     }
 
