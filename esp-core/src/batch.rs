@@ -71,6 +71,7 @@ impl<'b> OpenSlot<'b> {
 /// Packets without an outcome are meant; those with one stay as they are. A slot that is refused takes no number.
 ///
 /// What is gained is time: CBC, which waits for each block before the next, goes through many packets side by side, and so do hashes.
+/// An SA is looked up twice, and must be the same each time.
 pub fn seal_batch<S: Suite>(
     sas: &mut [impl BorrowMut<Outbound<S>>],
     slots: &mut [SealSlot<'_>],
@@ -110,7 +111,10 @@ pub fn open_batch<S: Suite, W: AntiReplay>(
 ) -> usize {
     let mut opened = 0usize;
     for slots in slots.chunks_mut(AT_ONCE) {
-        let mut foreseen = verify_batch(sas, slots).into_iter();
+        let octets = slots.iter().map(|slot| slot.packet.len()).fold(0, usize::saturating_add);
+        let gains = |sa: &&Inbound<S, W>| sa.suite().gains_by_batch(slots.len(), octets);
+        let any = slots.iter().any(|slot| sas.get(slot.sa).map(|sa| sa.borrow()).filter(gains).is_some());
+        let mut foreseen = if any { verify_batch(sas, slots, octets) } else { Vec::new() }.into_iter();
         for OpenSlot { sa, packet, outcome } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
             let (of, foreseen) = (sas.get_mut(*sa), foreseen.next().flatten());
             let found = of.ok_or(OpenError::NoSa(*sa)).and_then(|sa| sa.borrow_mut().open_foreseen(packet, foreseen));
@@ -121,12 +125,14 @@ pub fn open_batch<S: Suite, W: AntiReplay>(
     opened
 }
 
-/// Of each packet without an outcome whose suite gains by it: its number, and whether its ICV holds with that.
+/// Of each packet without an outcome whose suite gains by it: its number, and whether its ICV holds with that. Its stack is not in use while
+/// packets are opened.
+#[inline(never)]
 fn verify_batch<S: Suite, W: AntiReplay>(
     sas: &[impl BorrowMut<Inbound<S, W>>],
     slots: &mut [OpenSlot<'_>],
+    octets: usize,
 ) -> Vec<Option<(Seq, Verdict)>, AT_ONCE> {
-    let octets = slots.iter().map(|slot| slot.packet.len()).fold(0, usize::saturating_add);
     let packets = slots.len();
     let mut foreseen: Vec<Option<(Seq, Verdict)>, AT_ONCE> = Vec::new();
     let mut split: Vec<(&S, Parts<'_>), AT_ONCE> = Vec::new();

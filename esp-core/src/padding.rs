@@ -85,7 +85,7 @@ impl PadCheck {
 
 /// What padding is: 1, 2, 3 .. (RFC 4303 2.4).
 //= RFC 4303 2.4/2
-const NUMBERS: [u8; 255] = {
+static NUMBERS: [u8; 255] = {
     let (mut numbers, mut number) = ([0; 255], 0u8);
     let mut left: &mut [u8] = &mut numbers;
     while let [first, others @ ..] = left {
@@ -99,5 +99,5 @@ const NUMBERS: [u8; 255] = {
 /// Writes 1, 2, 3 .. (RFC 4303 2.4).
 //= RFC 4303 2.4/1
 pub(crate) fn write(padding: &mut [u8]) {
-    padding.iter_mut().zip(NUMBERS).for_each(|(octet, number)| *octet = number);
+    padding.iter_mut().zip(&NUMBERS).for_each(|(octet, number)| *octet = *number);
 }

@@ -102,6 +102,7 @@ mod tests {
         }
     }
 
+    // On a machine without the instructions it is the library, both times.
     macro_rules! vectors_and_library_agree {
         ($($name:ident: $aes:ty, $octets:literal;)*) => {$(
             /// Every number of blocks up to four groups, then mixed batches under several keys.

@@ -5,6 +5,7 @@ use core::fmt;
 
 use heapless::Vec;
 
+use crate::suite::BATCH;
 use crate::{
     AhIntegrity, Cipher, CipherAlgorithm, EncryptThenMac, EncryptWithoutIntegrity, Forged, Icv, IntegrityAlgorithm, Iv,
     IvRule, KeyError, KeyLengths, Lane, Layout, Parts, Suite, SuiteKeys, Tag, Text, Verdict,
@@ -22,9 +23,6 @@ fn salted<const K: usize, const S: usize>(keys: &[u8]) -> Option<(&[u8; K], [u8;
     let (key, salt) = keys.split_first_chunk::<K>()?;
     Some((key, salt.try_into().ok()?))
 }
-
-/// Packets of a batch that are looked at together.
-const BATCH: usize = 32;
 
 /// Delegates a method to whatever variant there is.
 macro_rules! one {

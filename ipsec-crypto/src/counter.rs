@@ -7,7 +7,7 @@ use cipher::{BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, B
 
 use crate::group::together;
 
-/// XORs the key stream that begins with the block counter 1 to a whole body, which is at most 2^32 blocks.
+/// XORs the key stream that begins with the block counter 1 to a whole body, which is less than 2^32 blocks.
 pub(crate) fn apply<C>(cipher: &C, nonce: [u8; 12], body: &mut [u8])
 where
     C: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>,

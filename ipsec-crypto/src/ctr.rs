@@ -89,6 +89,7 @@ impl<A> fmt::Debug for AesCtr<A> {
 mod tests {
     use super::*;
 
+    // On a machine without the instructions it is the library, both times.
     macro_rules! vectors_and_library_agree {
         ($($name:ident: $aes:ty, $octets:literal;)*) => {$(
             /// Every length up to four groups of blocks and more.

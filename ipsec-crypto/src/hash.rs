@@ -1,3 +1,5 @@
+use core::fmt;
+
 use zeroize::Zeroize;
 
 use crate::{Tag, Text};
@@ -64,12 +66,17 @@ pub trait Hash: sealed::Sealed {
 
 /// A text, and what the hash remembers behind the inner and the outer block of key (RFC 2104 2).
 #[doc(hidden)]
-#[derive(Debug)]
 #[allow(dead_code)] // where nothing is hashed side by side
 pub struct Keyed<'a, H: Hash> {
     pub(crate) inner: &'a H::State,
     pub(crate) outer: &'a H::State,
     pub(crate) text: Text<'a>,
+}
+
+impl<H: Hash> fmt::Debug for Keyed<'_, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keyed({:?})", self.text)
+    }
 }
 
 pub(crate) mod sealed {

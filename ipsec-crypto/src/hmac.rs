@@ -6,10 +6,8 @@ use zeroize::Zeroize;
 use crate::blocks::{blocks, write_length};
 use crate::copy::put;
 use crate::hash::{Hash, Keyed};
+use crate::suite::BATCH;
 use crate::{Icv, KeyError, KeyLengths, Tag, Text};
-
-/// Texts that are looked at together.
-pub(crate) const BATCH: usize = 32;
 
 /// HMAC (RFC 2104) truncated to `ICV` octets, with a key of `KEY` octets.
 ///

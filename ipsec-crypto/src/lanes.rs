@@ -6,7 +6,7 @@ use heapless::Vec;
 use crate::Tag;
 use crate::blocks::blocks;
 use crate::hash::{Hash, Keyed};
-use crate::hmac::BATCH;
+use crate::suite::BATCH;
 use words::columns;
 use zeroize::Zeroize;
 

@@ -6,7 +6,7 @@ use crate::copy::put;
 use crate::{Cipher, Confidential, Icv, Iv, Lane, Tag, Text};
 
 /// Packets of a batch that are looked at together.
-const LANES: usize = 32;
+pub(crate) const BATCH: usize = 32;
 
 /// Octets of a packet for which it is not worth to encrypt and hash side by side.
 const SHORT: usize = 192;
@@ -310,7 +310,7 @@ impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
     }
 
     fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)]) {
-        for some in batch.chunks_mut(LANES) {
+        for some in batch.chunks_mut(BATCH) {
             let beside = Self::beside(some);
             some.iter_mut().filter(|(_, parts)| parts.len() > beside).for_each(|(suite, parts)| suite.seal(parts));
             if beside == 0 {
@@ -336,7 +336,7 @@ impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
     }
 
     fn verify_batch(batch: &[(&Self, &Parts<'_>)], verdicts: &mut [Verdict]) {
-        for (some, verdicts) in batch.chunks(LANES).zip(verdicts.chunks_mut(LANES)) {
+        for (some, verdicts) in batch.chunks(BATCH).zip(verdicts.chunks_mut(BATCH)) {
             let tags = compute_batch(some.iter().map(|(suite, parts)| (&suite.icv, *parts)));
             for ((verdict, (_, parts)), tag) in verdicts.iter_mut().zip(some).zip(tags) {
                 *verdict = Verdict(Some(tag.verify(parts.icv())));
@@ -387,7 +387,7 @@ impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
     }
 
     fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)]) {
-        for some in batch.chunks_mut(LANES) {
+        for some in batch.chunks_mut(BATCH) {
             encrypt_batch(some.iter_mut().map(|(suite, parts)| (&suite.cipher, &mut **parts)));
         }
     }
@@ -398,22 +398,22 @@ impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
     }
 }
 
-/// At most [`LANES`] packets.
+/// At most [`BATCH`] packets.
 fn encrypt_batch<'b, 'p: 'b, C: Cipher + 'b>(batch: impl Iterator<Item = (&'b C, &'b mut Parts<'p>)>) {
-    let mut lanes: Vec<Lane<'_, C>, LANES> = Vec::new();
+    let mut lanes: Vec<Lane<'_, C>, BATCH> = Vec::new();
     for (cipher, parts) in batch {
         let _ = lanes.push(Lane { cipher, iv: parts.iv(), body: parts.body() }); // there is room
     }
     C::encrypt_batch(&mut lanes);
 }
 
-/// Of at most [`LANES`] packets.
-fn compute_batch<'b, 'p: 'b, I: Icv + 'b>(batch: impl Iterator<Item = (&'b I, &'b Parts<'p>)>) -> [Tag; LANES] {
-    let mut texts: Vec<(&I, Text<'_>), LANES> = Vec::new();
+/// Of at most [`BATCH`] packets.
+fn compute_batch<'b, 'p: 'b, I: Icv + 'b>(batch: impl Iterator<Item = (&'b I, &'b Parts<'p>)>) -> [Tag; BATCH] {
+    let mut texts: Vec<(&I, Text<'_>), BATCH> = Vec::new();
     for (icv, parts) in batch {
         let _ = texts.push((icv, parts.integrity_input())); // there is room
     }
-    let mut tags = [Tag::NONE; LANES];
+    let mut tags = [Tag::NONE; BATCH];
     I::compute_batch(&texts, &mut tags);
     tags
 }

@@ -88,10 +88,10 @@ kernel! {
         });
         let between = given.len().saturating_add(5);
         let mut next = || keys.next().unwrap_or(zero);
-        let first = next();
-        let mut middle = [zero; 13];
-        middle.iter_mut().take(between).for_each(|to| *to = next());
-        let encrypt = Schedule { first, middle, between, last: next() };
+        let mut encrypt = Schedule { first: zero, middle: [zero; 13], between, last: zero };
+        encrypt.first = next();
+        encrypt.middle.iter_mut().take(between).for_each(|to| *to = next());
+        encrypt.last = next();
         words.zeroize();
         WideAes {
             simd,

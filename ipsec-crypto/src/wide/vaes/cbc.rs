@@ -17,7 +17,7 @@ impl WideAes {
         encrypt_chain(self.simd, &self.encrypt, chain, blocks);
     }
 
-    /// At most [`LANES`](Self::LANES) chains, each with its key, all of one length, so many blocks further.
+    /// At most [`LANES`](Self::LANES) chains, each with its key, so many blocks further: no body is shorter, and all keys are of one size.
     pub fn encrypt_chains(all: &[&Self], chains: &mut [Block], bodies: &mut [&mut [Block]], steps: usize) {
         if let ([aes], [chain], [body]) = (all, &mut *chains, &mut *bodies) {
             let (now, later) = core::mem::take(body).split_at_mut_checked(steps).unwrap_or_default();

@@ -8,7 +8,7 @@ use fearless_simd::{SimdBase, SimdFrom, kernel, u8x64};
 use super::{BLOCKS, FOUR, REGISTERS, Schedule, WideAes, load};
 
 impl WideAes {
-    /// XORs the key stream that begins with the block counter 1 (RFC 3686 4), at most 2^32 blocks.
+    /// XORs the key stream that begins with the block counter 1 (RFC 3686 4), less than 2^32 blocks.
     pub fn apply_stream(&self, nonce: [u8; 12], body: &mut [u8]) {
         apply_stream(self.simd, &self.encrypt, nonce, body);
     }
@@ -24,9 +24,9 @@ kernel! {
         let first = _mm512_setr_epi32(0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4);
         let mut counters = _mm512_add_epi32(_mm512_broadcast_i32x4(zero), first);
         for piece in body.chunks_mut(16 * BLOCKS) {
-            let mut stream = [counters; REGISTERS];
-            for counters_of in &mut stream {
-                *counters_of = _mm512_shuffle_epi8(counters, ordered);
+            let mut stream = [_mm512_setzero_si512(); REGISTERS];
+            for blocks in &mut stream {
+                *blocks = _mm512_shuffle_epi8(counters, ordered);
                 counters = _mm512_add_epi32(counters, further(4));
             }
             encrypt_all(keys, &mut stream);

@@ -5,7 +5,7 @@ use core::ptr;
 
 use cipher::array::Array;
 use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x64};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::cbc::{join, load_some, store_some};
 use super::{Block, FOUR, REGISTERS, Schedule, WideAes};
@@ -14,29 +14,28 @@ use super::{Block, FOUR, REGISTERS, Schedule, WideAes};
 type Lanes = [__m512i; REGISTERS];
 
 kernel! {
-    /// At most [`LANES`](WideAes::LANES) chains, each with its key, all of one length, so many blocks further.
+    /// At most [`LANES`](WideAes::LANES) chains, each with its key, so many blocks further: no body is shorter, and all keys are of one size.
     pub(super) fn encrypt(simd: Avx512, all: &[&WideAes], chains: &mut [Block], bodies: &mut [&mut [Block]], steps: usize) {
         let Some((first, others)) = all.split_first() else { return };
+        let none = _mm512_setzero_si512();
         if others.iter().all(|aes| ptr::eq(*aes, *first)) {
-            advance(simd, &mut Keys::of_one(&first.encrypt), chains, bodies, steps);
+            let mut keys = Keys::of(none, first.encrypt.between);
+            keys.set(&first.encrypt);
+            advance(simd, &keys, chains, bodies, steps);
         } else {
             // Lanes of nobody have the first key.
             let mut lanes = [[&first.encrypt; FOUR]; REGISTERS];
             lanes.as_flattened_mut().iter_mut().zip(all).for_each(|(lane, aes)| *lane = &aes.encrypt);
-            advance(simd, &mut Keys::of_each(lanes), chains, bodies, steps);
+            let mut keys = Keys::of([none; REGISTERS], first.encrypt.between);
+            keys.set_each(&lanes);
+            advance(simd, &keys, chains, bodies, steps);
         }
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,vaes")]
-fn advance<K: Round>(
-    simd: Avx512,
-    keys: &mut Keys<K>,
-    chains: &mut [Block],
-    bodies: &mut [&mut [Block]],
-    steps: usize,
-) {
+fn advance<K: Round>(simd: Avx512, keys: &Keys<K>, chains: &mut [Block], bodies: &mut [&mut [Block]], steps: usize) {
     let none = _mm512_setzero_si512();
     let mut states = [none; REGISTERS];
     states.iter_mut().zip(chains.chunks(FOUR)).for_each(|(state, chains)| *state = load_some(simd, chains));
@@ -71,11 +70,10 @@ fn advance<K: Round>(
         }
     }
     states.iter().zip(chains.chunks_mut(FOUR)).for_each(|(state, chains)| store_some(simd, *state, chains));
-    keys.zeroize();
 }
 
 /// The keys of all rounds: one for all chains, or one for each.
-#[derive(Zeroize)]
+#[derive(ZeroizeOnDrop)]
 struct Keys<K: Zeroize> {
     first: K,
     middle: [K; 13],
@@ -110,35 +108,41 @@ impl Round for Lanes {
 }
 
 impl Keys<__m512i> {
+    /// Where they lie, as are those below: what is moved leaves a copy behind.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn of_one(keys: &Schedule) -> Self {
-        Self {
-            first: _mm512_broadcast_i32x4(keys.first),
-            middle: keys.middle.map(|key| _mm512_broadcast_i32x4(key)),
-            between: keys.between,
-            last: _mm512_broadcast_i32x4(keys.last),
+    fn set(&mut self, keys: &Schedule) {
+        self.first = _mm512_broadcast_i32x4(keys.first);
+        for (to, key) in self.middle.iter_mut().zip(&keys.middle) {
+            *to = _mm512_broadcast_i32x4(*key);
         }
+        self.last = _mm512_broadcast_i32x4(keys.last);
     }
 }
 
 impl Keys<Lanes> {
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn of_each(lanes: [[&Schedule; FOUR]; REGISTERS]) -> Self {
-        let [[one, ..], ..] = lanes;
-        Self {
-            first: lanes.map(|four| join(four.map(|keys| keys.first))),
-            middle: core::array::from_fn(|round| {
-                lanes.map(|four| join(four.map(|keys| keys.middle.get(round).copied().unwrap_or(keys.last))))
-            }),
-            between: one.between,
-            last: lanes.map(|four| join(four.map(|keys| keys.last))),
+    fn set_each(&mut self, lanes: &[[&Schedule; FOUR]; REGISTERS]) {
+        for (register, four) in lanes.iter().enumerate() {
+            let [a, b, c, d] = four;
+            let at = |keys: &mut Lanes, key| keys.iter_mut().skip(register).take(1).for_each(|to| *to = key);
+            at(&mut self.first, join([a.first, b.first, c.first, d.first]));
+            let rounds = a.middle.iter().zip(&b.middle).zip(&c.middle).zip(&d.middle);
+            for (to, (((a, b), c), d)) in self.middle.iter_mut().zip(rounds) {
+                at(to, join([*a, *b, *c, *d]));
+            }
+            at(&mut self.last, join([a.last, b.last, c.last, d.last]));
         }
     }
 }
 
 impl<K: Round> Keys<K> {
+    #[inline(always)]
+    fn of(none: K, between: usize) -> Self {
+        Self { first: none, middle: [none; 13], between, last: none }
+    }
+
     /// The next blocks of all chains.
     #[inline]
     #[target_feature(enable = "avx512f,vaes")]
