@@ -36,7 +36,7 @@ impl<I: AhIntegrity> Outbound<I> {
 
     /// Signs one IP packet in place under the next number (RFC 4302 3.3), which is the IV of AES-GMAC, too.
     ///
-    /// Stack: 1080 octets on Cortex-M4 with HMAC-SHA1-96, over IPv4 and IPv6, as `ci/firmware` measures it.
+    /// Stack: 924 octets on Cortex-M4 with HMAC-SHA1-96, over IPv4 and IPv6, as `ci/firmware` measures it.
     ///
     /// # Errors
     /// [`SignError`]; neither packet nor counter have changed.
