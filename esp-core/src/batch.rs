@@ -114,7 +114,11 @@ pub fn open_batch<S: Suite, W: AntiReplay>(
         let octets = slots.iter().map(|slot| slot.packet.len()).fold(0, usize::saturating_add);
         let gains = |sa: &&Inbound<S, W>| sa.suite().gains_by_batch(slots.len(), octets);
         let any = slots.iter().any(|slot| sas.get(slot.sa).map(|sa| sa.borrow()).filter(gains).is_some());
-        let mut foreseen = if any { verify_batch(sas, slots, octets) } else { Vec::new() }.into_iter();
+        let mut foreseen = Vec::new();
+        if any {
+            verify_batch(sas, slots, octets, &mut foreseen);
+        }
+        let mut foreseen = foreseen.iter().copied();
         for OpenSlot { sa, packet, outcome } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
             let (of, foreseen) = (sas.get_mut(*sa), foreseen.next().flatten());
             let found = of.ok_or(OpenError::NoSa(*sa)).and_then(|sa| sa.borrow_mut().open_foreseen(packet, foreseen));
@@ -132,9 +136,9 @@ fn verify_batch<S: Suite, W: AntiReplay>(
     sas: &[impl BorrowMut<Inbound<S, W>>],
     slots: &mut [OpenSlot<'_>],
     octets: usize,
-) -> Vec<Option<(Seq, Verdict)>, AT_ONCE> {
+    foreseen: &mut Vec<Option<(Seq, Verdict)>, AT_ONCE>,
+) {
     let packets = slots.len();
-    let mut foreseen: Vec<Option<(Seq, Verdict)>, AT_ONCE> = Vec::new();
     let mut split: Vec<(&S, Parts<'_>), AT_ONCE> = Vec::new();
     for OpenSlot { sa, packet, .. } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
         let sa = sas.get(*sa).map(|sa| sa.borrow()).filter(|sa| sa.suite().gains_by_batch(packets, octets));
@@ -154,7 +158,6 @@ fn verify_batch<S: Suite, W: AntiReplay>(
     for ((_, to), verdict) in foreseen.iter_mut().flatten().zip(verdicts) {
         *to = verdict;
     }
-    foreseen
 }
 
 impl<S: Suite> Outbound<S> {

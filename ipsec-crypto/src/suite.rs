@@ -264,10 +264,11 @@ impl<C: Cipher, I: Icv> EncryptThenMac<C, I> {
     }
 
     /// How long packets may be to go side by side: as long as there are enough others of at least half that length. Sealed alone, cipher
-    /// and MAC go side by side instead.
+    /// and MAC go side by side instead, which is better where nothing is hashed in lanes and there are not many chains; but two chains
+    /// are enough for the ciphers of 64-bit blocks, which take longer than any hash.
     fn beside(batch: &[(&Self, &mut Parts<'_>)]) -> usize {
         let hashed = batch.iter().map(|(suite, _)| suite.icv.batch_from()).filter(|&from| from <= batch.len()).max();
-        let enough = hashed.unwrap_or(2);
+        let enough = hashed.unwrap_or(if batch.iter().all(|(suite, _)| suite.cipher.block() == 8) { 2 } else { 9 });
         let lengths = || batch.iter().map(|(_, parts)| parts.len());
         let longest = |below: usize| lengths().filter(|&len| len < below).max();
         let mut most = longest(usize::MAX);
