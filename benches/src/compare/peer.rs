@@ -2,7 +2,9 @@
 
 use std::hint::black_box;
 
-use super::suite::{Sizes, Suite};
+use ipsec_packet::Seq;
+
+use super::suite::{Receiver, Sizes, Suite};
 use super::{Contender, Op, PACKETS};
 
 /// Packets in place: SPI, number, IV, body, ICV.
@@ -61,9 +63,17 @@ pub fn contender(
             }
         }),
         Op::Open => Box::new(move || {
+            let mut receiver = Receiver::new(suite);
+            let mut numbers = [Seq::new(0); PACKETS];
             for (packets, sealed) in packets.chunks_mut(at_once).zip(sealed.chunks(at_once)) {
-                packets.iter_mut().zip(sealed).for_each(|(packet, sealed)| packet.copy_from_slice(sealed));
+                for ((packet, sealed), number) in packets.iter_mut().zip(sealed).zip(&mut numbers) {
+                    packet.copy_from_slice(sealed);
+                    *number = receiver.admit(packet).expect("its turn");
+                }
                 assert!(peer.open(black_box(packets)));
+                for (packet, number) in packets.iter().zip(numbers) {
+                    black_box(receiver.take_off(packet, number).expect("padding"));
+                }
             }
         }),
     };

@@ -1,5 +1,7 @@
 //! The suites that are compared, and ESP packets of them.
 
+use ipsec_packet::{AntiReplay, ReplayWindow, Seq};
+
 /// A cipher, with the octets of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cipher {
@@ -152,6 +154,45 @@ impl Suite {
         packet[front + payload..end - 2].iter_mut().zip(1..).for_each(|(to, n)| *to = n);
         packet[end - 2] = pad as u8;
         packet[end - 1] = 4;
+    }
+}
+
+/// What a caller does around a library that opens, as we do: SPI, window, padding and trailer.
+pub struct Receiver {
+    suite: Suite,
+    window: ReplayWindow<2>,
+}
+
+/// What padding is.
+static NUMBERS: [u8; 255] = {
+    let mut numbers = [0; 255];
+    let mut n = 0;
+    while n < 255 {
+        numbers[n] = n as u8 + 1;
+        n += 1;
+    }
+    numbers
+};
+
+impl Receiver {
+    pub fn new(suite: Suite) -> Self {
+        Self { suite, window: ReplayWindow::new() }
+    }
+
+    /// The number of a packet that may be opened.
+    pub fn admit(&self, packet: &[u8]) -> Option<Seq> {
+        let (spi, rest) = packet.split_first_chunk()?;
+        let seq = Seq::new(u32::from_be_bytes(*rest.first_chunk()?).into());
+        (*spi == 0x1001u32.to_be_bytes() && self.window.check(seq).is_ok()).then_some(seq)
+    }
+
+    /// What an opened packet carries.
+    pub fn take_off<'p>(&mut self, packet: &'p [u8], seq: Seq) -> Option<(u8, &'p [u8])> {
+        self.window.record(seq);
+        let body = packet.get(8 + self.suite.iv()..packet.len() - self.suite.icv())?;
+        let (rest, &[pad, next_header]) = body.split_last_chunk::<2>()?;
+        let (payload, padding) = rest.split_at_checked(rest.len().checked_sub(pad.into())?)?;
+        (*padding == NUMBERS[..padding.len()]).then_some((next_header, payload))
     }
 }
 
