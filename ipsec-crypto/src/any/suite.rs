@@ -1,0 +1,186 @@
+//! Suites of ESP chosen at run time.
+
+use core::fmt;
+
+use heapless::Vec;
+
+#[cfg(any(feature = "aes-gcm", feature = "aes-gmac", feature = "aes-ccm", feature = "chacha20-poly1305"))]
+use super::salted;
+use super::{AnyCipher, AnyIcv};
+use crate::suite::BATCH;
+use crate::{
+    CipherAlgorithm, EncryptThenMac, EncryptWithoutIntegrity, Forged, IntegrityAlgorithm, KeyError, KeyLengths, Layout,
+    Parts, Suite, SuiteKeys, Verdict,
+};
+
+/// A suite chosen at run time (RFC 4303 3.2).
+pub struct AnySuite(Any);
+
+macro_rules! any_suite {
+    ($($(#[$cfg:meta])* $name:ident: $algorithm:ident, $octets:literal;)*) => {
+        #[allow(clippy::large_enum_variant)] // as AnyCipher
+        enum Any {
+            EncryptThenMac(EncryptThenMac<AnyCipher, AnyIcv>),
+            EncryptWithoutIntegrity(EncryptWithoutIntegrity<AnyCipher>),
+            $($(#[$cfg])* $name(crate::$name),)*
+        }
+
+        /// An AEAD by algorithm and length of its key material, salt included.
+        fn any_aead(algorithm: CipherAlgorithm, keys: &[u8]) -> Option<Any> {
+            match (algorithm, keys.len()) {
+                $($(#[$cfg])* (CipherAlgorithm::$algorithm, $octets) => {
+                    salted(keys).map(|(key, salt)| Any::$name(crate::$name::new(key, salt)))
+                })*
+                _ => None,
+            }
+        }
+
+        impl AnySuite {
+            fn chosen(&self) -> &dyn Suite {
+                match &self.0 {
+                    Any::EncryptThenMac(suite) => suite,
+                    Any::EncryptWithoutIntegrity(suite) => suite,
+                    $($(#[$cfg])* Any::$name(suite) => suite,)*
+                }
+            }
+        }
+    };
+}
+
+#[rustfmt::skip]
+any_suite! {
+    #[cfg(feature = "aes-gcm")] Aes128Gcm8: AesGcm8, 20;
+    #[cfg(feature = "aes-gcm")] Aes192Gcm8: AesGcm8, 28;
+    #[cfg(feature = "aes-gcm")] Aes256Gcm8: AesGcm8, 36;
+    #[cfg(feature = "aes-gcm")] Aes128Gcm12: AesGcm12, 20;
+    #[cfg(feature = "aes-gcm")] Aes192Gcm12: AesGcm12, 28;
+    #[cfg(feature = "aes-gcm")] Aes256Gcm12: AesGcm12, 36;
+    #[cfg(feature = "aes-gcm")] Aes128Gcm16: AesGcm16, 20;
+    #[cfg(feature = "aes-gcm")] Aes192Gcm16: AesGcm16, 28;
+    #[cfg(feature = "aes-gcm")] Aes256Gcm16: AesGcm16, 36;
+    #[cfg(feature = "aes-ccm")] Aes128Ccm8: AesCcm8, 19;
+    #[cfg(feature = "aes-ccm")] Aes192Ccm8: AesCcm8, 27;
+    #[cfg(feature = "aes-ccm")] Aes256Ccm8: AesCcm8, 35;
+    #[cfg(feature = "aes-ccm")] Aes128Ccm12: AesCcm12, 19;
+    #[cfg(feature = "aes-ccm")] Aes192Ccm12: AesCcm12, 27;
+    #[cfg(feature = "aes-ccm")] Aes256Ccm12: AesCcm12, 35;
+    #[cfg(feature = "aes-ccm")] Aes128Ccm16: AesCcm16, 19;
+    #[cfg(feature = "aes-ccm")] Aes192Ccm16: AesCcm16, 27;
+    #[cfg(feature = "aes-ccm")] Aes256Ccm16: AesCcm16, 35;
+    #[cfg(feature = "chacha20-poly1305")] ChaCha20Poly1305: ChaCha20Poly1305, 36;
+    #[cfg(feature = "aes-gmac")] Aes128Gmac: NullAesGmac, 20;
+    #[cfg(feature = "aes-gmac")] Aes192Gmac: NullAesGmac, 28;
+    #[cfg(feature = "aes-gmac")] Aes256Gmac: NullAesGmac, 36;
+}
+
+impl Suite for AnySuite {
+    fn layout(&self) -> Layout {
+        self.chosen().layout()
+    }
+
+    fn seal(&self, parts: &mut Parts<'_>) {
+        self.chosen().seal(parts);
+    }
+
+    fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+        self.chosen().open(parts)
+    }
+
+    fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)]) {
+        for some in batch.chunks_mut(BATCH) {
+            let mut encrypted: Vec<(&EncryptWithoutIntegrity<_>, &mut Parts<'_>), BATCH> = Vec::new();
+            let mut authenticated: Vec<(&EncryptThenMac<_, _>, &mut Parts<'_>), BATCH> = Vec::new();
+            for (suite, parts) in some {
+                // There is room in both.
+                match &suite.0 {
+                    Any::EncryptThenMac(suite) => _ = authenticated.push((suite, parts)),
+                    Any::EncryptWithoutIntegrity(suite) => _ = encrypted.push((suite, parts)),
+                    #[allow(unreachable_patterns)] // without AEADs
+                    _ => suite.seal(parts),
+                }
+            }
+            Suite::seal_batch(&mut authenticated);
+            Suite::seal_batch(&mut encrypted);
+        }
+    }
+
+    fn gains_by_batch(&self, packets: usize, octets: usize) -> bool {
+        self.chosen().gains_by_batch(packets, octets)
+    }
+
+    fn verify_batch(batch: &[(&Self, &Parts<'_>)], verdicts: &mut [Verdict]) {
+        for (some, verdicts) in batch.chunks(BATCH).zip(verdicts.chunks_mut(BATCH)) {
+            let mut those: Vec<(&EncryptThenMac<_, _>, &Parts<'_>), BATCH> = Vec::new();
+            let mut of: Vec<&mut Verdict, BATCH> = Vec::new();
+            for ((suite, parts), verdict) in some.iter().zip(verdicts) {
+                if let Any::EncryptThenMac(suite) = &suite.0 {
+                    let _ = (those.push((suite, parts)), of.push(verdict)); // there is room
+                }
+            }
+            let mut found = [Verdict::default(); BATCH];
+            Suite::verify_batch(&those, &mut found);
+            of.iter_mut().zip(found).for_each(|(verdict, found)| **verdict = found);
+        }
+    }
+
+    fn open_verified(&self, parts: &mut Parts<'_>, verdict: Verdict) -> Result<(), Forged> {
+        self.chosen().open_verified(parts, verdict)
+    }
+}
+
+impl AnySuite {
+    /// Sets up the suite of an SA (RFC 4303 3.2).
+    ///
+    /// # Errors
+    /// [`KeyError`]: among others for encryption without integrity, which is [`without_integrity`](Self::without_integrity).
+    pub fn from_keys(keys: &SuiteKeys) -> Result<Self, KeyError> {
+        Self::from_slices(keys.cipher, keys.cipher_key.expose(), keys.integrity, keys.integrity_key.expose())
+    }
+
+    /// As [`from_keys`](Self::from_keys), from borrowed keys of any length.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn from_slices(
+        cipher: CipherAlgorithm,
+        cipher_key: &[u8],
+        integrity: IntegrityAlgorithm,
+        integrity_key: &[u8],
+    ) -> Result<Self, KeyError> {
+        let row = cipher.row().ok_or(KeyError::Unsupported)?;
+        match (row.icv, cipher, integrity) {
+            //= RFC 4303 3.2/1
+            (0, CipherAlgorithm::Null, IntegrityAlgorithm::None) => Err(KeyError::NullWithoutIntegrity),
+            (0, _, IntegrityAlgorithm::None) => Err(KeyError::NoIntegrity),
+            (0, _, _) => {
+                let (cipher, icv) = (AnyCipher::new(cipher, cipher_key)?, AnyIcv::new(integrity, integrity_key)?);
+                Ok(Self(Any::EncryptThenMac(EncryptThenMac::new(cipher, icv))))
+            }
+            (_, _, IntegrityAlgorithm::None) => {
+                row.keys.check(cipher_key)?;
+                KeyLengths::exactly(0).check(integrity_key)?;
+                any_aead(cipher, cipher_key).map(Self).ok_or(KeyError::Unsupported)
+            }
+            _ => Err(KeyError::IntegrityTwice),
+        }
+    }
+
+    /// Encryption that anyone on the wire can tamper with: see [`EncryptWithoutIntegrity`] (RFC 4303 1).
+    ///
+    /// # Errors
+    /// [`KeyError::NullWithoutIntegrity`] for NULL, and whatever is wrong with the key.
+    //= RFC 2406 5/4
+    pub fn without_integrity(cipher: CipherAlgorithm, key: &[u8]) -> Result<Self, KeyError> {
+        match cipher {
+            CipherAlgorithm::Null => Err(KeyError::NullWithoutIntegrity),
+            _ => AnyCipher::new(cipher, key)
+                .map(|cipher| Self(Any::EncryptWithoutIntegrity(EncryptWithoutIntegrity::of_any(cipher)))),
+        }
+    }
+}
+
+impl fmt::Debug for AnySuite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnySuite(..)")
+    }
+}
