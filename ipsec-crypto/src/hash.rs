@@ -47,6 +47,16 @@ pub trait Hash: sealed::Sealed {
     #[doc(hidden)]
     fn write(state: &Self::State, to: &mut [u8]);
 
+    /// The first `len` octets of the HMAC of a text, where the machine has instructions for this hash.
+    #[doc(hidden)]
+    fn hmac(text: &Keyed<'_, Self>, len: usize) -> Option<Tag>
+    where
+        Self: Sized,
+    {
+        let _ = (text, len);
+        None
+    }
+
     /// From how many texts on it is worth to hash them side by side, on this machine.
     #[doc(hidden)]
     fn batch_from() -> usize {

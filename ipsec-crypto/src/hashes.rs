@@ -3,7 +3,7 @@
 use crate::hash::Hash;
 
 macro_rules! hash {
-    ($(#[$doc:meta])+ $hash:ident: $word:ty, $words:literal words, $block:literal in, $output:literal out, $bytes:ident, $compress:expr, $start:expr$(, $side_by_side:ident)?) => {
+    ($(#[$doc:meta])+ $hash:ident: $word:ty, $words:literal words, $block:literal in, $output:literal out, $bytes:ident, $compress:expr, $start:expr$(, $side_by_side:ident $(, $alone:ident)?)?) => {
         $(#[$doc])+
         #[derive(Debug)]
         pub enum $hash {}
@@ -51,6 +51,14 @@ macro_rules! hash {
                 fn $side_by_side(texts: &[crate::hash::Keyed<'_, Self>], tags: &mut [crate::Tag], len: usize) -> bool {
                     crate::lanes::hmac_batch::<Self, $words>(texts, tags, len)
                 }
+
+                $(
+                    #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
+                    #[inline(always)]
+                    fn hmac(text: &crate::hash::Keyed<'_, Self>, len: usize) -> Option<crate::Tag> {
+                        crate::sha_ni::available().map(|simd| crate::sha_ni::$alone::hmac(simd, text, len))
+                    }
+                )?
             )?
         }
     };
@@ -61,13 +69,13 @@ hash!(#[doc = "MD5 (RFC 1321)."] Md5: u32, 4 words, 64 in, 16 out, to_le_bytes, 
     0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476,
 ], hmac_batch);
 #[cfg(feature = "hmac-sha1")]
-hash!(#[doc = "SHA-1 (RFC 3174)."] Sha1: u32, 5 words, 64 in, 20 out, to_be_bytes, sha1::block_api::compress, [
+hash!(#[doc = "SHA-1 (RFC 3174)."] Sha1: u32, 5 words, 64 in, 20 out, to_be_bytes, sha1, [
     0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0,
-], hmac_batch);
+], hmac_batch, sha1);
 #[cfg(feature = "hmac-sha2-256")]
 hash!(#[doc = "SHA2-256 (RFC 6234)."] Sha256: u32, 8 words, 64 in, 32 out, to_be_bytes, sha2::block_api::compress256, [
     0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
-], hmac_batch);
+], hmac_batch, sha256);
 #[cfg(feature = "hmac-sha2-384")]
 hash!(#[doc = "SHA2-384 (RFC 6234)."] Sha384: u64, 8 words, 128 in, 48 out, to_be_bytes, sha2::block_api::compress512, [
     0xcbbb_9d5d_c105_9ed8, 0x629a_292a_367c_d507, 0x9159_015a_3070_dd17, 0x152f_ecd8_f70e_5939,
@@ -82,6 +90,17 @@ hash!(#[doc = "SHA2-512 (RFC 6234)."] Sha512: u64, 8 words, 128 in, 64 out, to_b
 hash!(#[doc = "RIPEMD-160 (RFC 2857)."] Ripemd160: u32, 5 words, 64 in, 20 out, to_le_bytes, ripemd160, [
     0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0,
 ]);
+
+/// With the feature `simd` ours, which takes less than the crate's where a machine has the instructions.
+#[cfg(feature = "hmac-sha1")]
+#[inline(always)]
+fn sha1(state: &mut [u32; 5], blocks: &[[u8; 64]]) {
+    #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
+    if let Some(simd) = crate::sha_ni::available() {
+        return crate::sha_ni::sha1::compress_all(simd, state, blocks);
+    }
+    sha1::block_api::compress(state, blocks);
+}
 
 /// Its crate shows no compression function, but takes a state as octets, with the number of blocks behind it.
 #[cfg(feature = "hmac-ripemd160")]

@@ -25,6 +25,14 @@ impl Tag {
         Self { octets, len: len.min(MAX_ICV) }
     }
 
+    /// Room for a MAC of which the first `len` octets are meant.
+    #[cfg(all(feature = "simd", feature = "_hmac", target_arch = "x86_64", not(target_os = "none")))]
+    #[inline(always)]
+    pub(crate) fn octets_mut(&mut self, len: usize) -> &mut [u8; MAX_ICV] {
+        self.len = len.min(MAX_ICV);
+        &mut self.octets
+    }
+
     /// The first `len` octets of `mac`, at most [`MAX_ICV`]; a shorter `mac` is followed by zeros (RFC 2104 5).
     pub fn truncated(mac: &[u8], len: usize) -> Self {
         let mut octets = [0; MAX_ICV];

@@ -80,6 +80,13 @@ mod nonce;
 #[cfg(feature = "_prf")]
 mod prf;
 mod registry;
+#[cfg(all(
+    feature = "simd",
+    any(feature = "hmac-sha1", feature = "hmac-sha2-256"),
+    target_arch = "x86_64",
+    not(target_os = "none")
+))]
+mod sha_ni;
 mod suite;
 #[cfg(any(feature = "des", feature = "3des"))]
 mod weak;

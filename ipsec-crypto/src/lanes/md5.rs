@@ -5,7 +5,7 @@ use fearless_simd::{Avx512, SimdBase};
 use super::{LaneHash, Words};
 
 impl LaneHash<4> for crate::Md5 {
-    const WORTH: usize = 3;
+    const WORTH: usize = 2;
 
     #[inline(always)]
     fn compress_lanes(simd: Avx512, state: [Words; 4], w: [Words; 16]) -> [Words; 4] {

@@ -5,7 +5,7 @@ use fearless_simd::{Avx512, SimdBase};
 use super::{LaneHash, Words};
 
 impl LaneHash<5> for crate::Sha1 {
-    const WORTH: usize = 6;
+    const WORTH: usize = 10;
 
     #[inline(always)]
     fn compress_lanes(simd: Avx512, state: [Words; 5], mut w: [Words; 16]) -> [Words; 5] {

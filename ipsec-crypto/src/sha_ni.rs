@@ -1,0 +1,26 @@
+//! HMAC (RFC 2104) of one text, where a machine has instructions for the rounds of a hash: it stays in registers from the first block to
+//! the ICV, and the outer hash takes its block from those of the inner.
+
+use core::arch::x86_64::{__m128i, _mm_shuffle_epi8};
+
+use fearless_simd::{Avx512, Level, SimdBase, u8x16};
+
+#[cfg(feature = "hmac-sha1")]
+pub(crate) mod sha1;
+#[cfg(feature = "hmac-sha2-256")]
+pub(crate) mod sha256;
+
+/// What shows that the machine has the instructions: whichever has AVX-512 as of Ice Lake has those of SHA.
+#[inline(always)]
+pub(crate) fn available() -> Option<Avx512> {
+    Level::new().as_avx512()
+}
+
+/// A block in four registers, its octets where the instructions want them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw")]
+fn words(simd: Avx512, block: &[u8; 64], places: __m128i) -> [__m128i; 4] {
+    let (quarters, _) = block.as_chunks();
+    let mut each = quarters.iter().map(|quarter| u8x16::load_array_ref(simd, quarter).into());
+    core::array::from_fn(|_| each.next().map_or(places, |quarter| _mm_shuffle_epi8(quarter, places)))
+}
