@@ -63,31 +63,41 @@ kernel! {
     fn decrypt(simd: Avx512, keys: &Schedule, iv: &Iv, body: &mut [u8]) {
         let mut before = _mm512_broadcast_i32x4(load(simd, &Array(*iv)));
         let (groups, rest) = body.as_chunks_mut::<{ 16 * BLOCKS }>();
-        let mut texts = [_mm512_setzero_si512(); REGISTERS];
         for group in groups {
-            let (fours, _) = group.as_chunks_mut::<{ 16 * FOUR }>();
-            texts.iter_mut().zip(&*fours).for_each(|(text, four)| *text = u8x64::load_array_ref(simd, four).into());
-            let plain = unchain(keys, &mut before, texts);
-            fours.iter_mut().zip(plain).for_each(|(four, plain)| *four = u8x64::simd_from(simd, plain).to_array());
+            before = decrypt_some::<REGISTERS>(simd, keys, before, group);
         }
-        if !rest.is_empty() {
-            let (fours, some) = rest.as_chunks_mut::<{ 16 * FOUR }>();
-            let (some, _) = Array::slice_as_chunks_mut(some);
-            let (whole, last) = texts.split_at_mut_checked(fours.len()).unwrap_or_default();
-            whole.iter_mut().zip(&*fours).for_each(|(text, four)| *text = u8x64::load_array_ref(simd, four).into());
-            last.iter_mut().take(1).for_each(|text| *text = load_some(simd, some));
-            let plain = unchain(keys, &mut before, texts);
-            let (whole, last) = plain.split_at_checked(fours.len()).unwrap_or_default();
-            fours.iter_mut().zip(whole).for_each(|(four, plain)| *four = u8x64::simd_from(simd, *plain).to_array());
-            last.iter().take(1).for_each(|plain| store_some(simd, *plain, some));
+        // What is left is seldom more than half of them, and often all there is.
+        if rest.len() > 16 * BLOCKS / 2 {
+            decrypt_some::<REGISTERS>(simd, keys, before, rest);
+        } else if !rest.is_empty() {
+            decrypt_some::<{ REGISTERS / 2 }>(simd, keys, before, rest);
         }
     }
 }
 
-/// Blocks that follow each other, decrypted; `before` is a register that ends with the block before them.
+/// As many blocks as there are, at most what fits into `N` registers; `before` ends with the block in front of them. Gives the last register.
 #[inline]
 #[target_feature(enable = "avx512f,vaes")]
-fn unchain(keys: &Schedule, before: &mut __m512i, texts: [__m512i; REGISTERS]) -> [__m512i; REGISTERS] {
+fn decrypt_some<const N: usize>(simd: Avx512, keys: &Schedule, before: __m512i, body: &mut [u8]) -> __m512i {
+    let (fours, some) = body.as_chunks_mut::<{ 16 * FOUR }>();
+    let (some, _) = Array::slice_as_chunks_mut(some);
+    let mut texts = [_mm512_setzero_si512(); N];
+    let (whole, last) = texts.split_at_mut_checked(fours.len()).unwrap_or_default();
+    whole.iter_mut().zip(&*fours).for_each(|(text, four)| *text = u8x64::load_array_ref(simd, four).into());
+    if !some.is_empty() {
+        last.iter_mut().take(1).for_each(|text| *text = load_some(simd, some));
+    }
+    let plain = unchain(keys, before, texts);
+    let (whole, last) = plain.split_at_checked(fours.len()).unwrap_or_default();
+    fours.iter_mut().zip(whole).for_each(|(four, plain)| *four = u8x64::simd_from(simd, *plain).to_array());
+    last.iter().take(1).for_each(|plain| store_some(simd, *plain, some));
+    texts.last().copied().unwrap_or(before)
+}
+
+/// Blocks that follow each other, decrypted.
+#[inline]
+#[target_feature(enable = "avx512f,vaes")]
+fn unchain<const N: usize>(keys: &Schedule, mut before: __m512i, texts: [__m512i; N]) -> [__m512i; N] {
     let first = _mm512_broadcast_i32x4(keys.first);
     let mut plain = texts.map(|text| _mm512_xor_si512(text, first));
     for key in keys.middle() {
@@ -96,9 +106,9 @@ fn unchain(keys: &Schedule, before: &mut __m512i, texts: [__m512i; REGISTERS]) -
     }
     let last = _mm512_broadcast_i32x4(keys.last);
     for (plain, text) in plain.iter_mut().zip(texts) {
-        let chained = _mm512_alignr_epi64(text, *before, 6);
+        let chained = _mm512_alignr_epi64(text, before, 6);
         *plain = _mm512_aesdeclast_epi128(*plain, _mm512_xor_si512(last, chained));
-        *before = text;
+        before = text;
     }
     plain
 }

@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 
 use cipher::array::Array;
-use fearless_simd::{SimdBase, SimdFrom, kernel, u8x64};
+use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x64};
 
 use super::{BLOCKS, FOUR, REGISTERS, Schedule, WideAes, load};
 
@@ -17,36 +17,57 @@ impl WideAes {
 kernel! {
     fn apply_stream(simd: Avx512, keys: &Schedule, nonce: [u8; 12], body: &mut [u8]) {
         let [a, b, c, d, e, f, g, h, i, j, k, l] = nonce;
-        // The block counter is the last word, in the order of octets of the network only when it is encrypted.
         let zero = load(simd, &Array([a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 0]));
-        let ordered = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 14, 13, 12));
-        let further = |blocks| _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0, 0, blocks));
         let first = _mm512_setr_epi32(0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4);
         let mut counters = _mm512_add_epi32(_mm512_broadcast_i32x4(zero), first);
-        for piece in body.chunks_mut(16 * BLOCKS) {
-            let mut stream = [_mm512_setzero_si512(); REGISTERS];
-            for blocks in &mut stream {
-                *blocks = _mm512_shuffle_epi8(counters, ordered);
-                counters = _mm512_add_epi32(counters, further(4));
-            }
-            encrypt_all(keys, &mut stream);
-            let (fours, some) = piece.as_chunks_mut::<{ 16 * FOUR }>();
-            let mut stream = stream.into_iter();
-            for (four, stream) in fours.iter_mut().zip(&mut stream) {
-                let text = u8x64::load_array_ref(simd, four).into();
-                *four = u8x64::simd_from(simd, _mm512_xor_si512(text, stream)).to_array();
-            }
-            if let Some(stream) = stream.next() {
-                let octets = u8x64::simd_from(simd, stream).to_array();
-                some.iter_mut().zip(octets).for_each(|(text, octet)| *text ^= octet);
-            }
+        let (groups, rest) = body.as_chunks_mut::<{ 16 * BLOCKS }>();
+        for group in groups {
+            counters = apply_some::<REGISTERS>(simd, keys, counters, group);
+        }
+        // What is left is seldom more than half of them, and often all there is.
+        if rest.len() > 16 * BLOCKS / 2 {
+            apply_some::<REGISTERS>(simd, keys, counters, rest);
+        } else if !rest.is_empty() {
+            apply_some::<{ REGISTERS / 2 }>(simd, keys, counters, rest);
         }
     }
 }
 
+/// As much as there is, at most what fits into `N` registers, and the counters behind that.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,vaes")]
+fn apply_some<const N: usize>(simd: Avx512, keys: &Schedule, mut counters: __m512i, text: &mut [u8]) -> __m512i {
+    // The block counter is the last word, in the order of octets of the network only when it is encrypted.
+    let ordered = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 14, 13, 12));
+    let further = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0, 0, 4));
+    let mut stream = [_mm512_setzero_si512(); N];
+    for blocks in &mut stream {
+        *blocks = _mm512_shuffle_epi8(counters, ordered);
+        counters = _mm512_add_epi32(counters, further);
+    }
+    encrypt_all(keys, &mut stream);
+    let (fours, some) = text.as_chunks_mut::<{ 16 * FOUR }>();
+    let mut stream = stream.into_iter();
+    for (four, stream) in fours.iter_mut().zip(&mut stream) {
+        let text = u8x64::load_array_ref(simd, four).into();
+        *four = u8x64::simd_from(simd, _mm512_xor_si512(text, stream)).to_array();
+    }
+    if let Some(stream) = stream.next().filter(|_| !some.is_empty()) {
+        let octets = u8x64::simd_from(simd, stream).to_array();
+        // Word by word: a body of ESP has no other end.
+        let ((words, rest), (stream, _)) = (some.as_chunks_mut::<4>(), octets.as_chunks::<4>());
+        let beyond = octets.iter().skip(words.len().saturating_mul(4));
+        rest.iter_mut().zip(beyond).for_each(|(text, octet)| *text ^= octet);
+        for (text, stream) in words.iter_mut().zip(stream) {
+            *text = (u32::from_ne_bytes(*text) ^ u32::from_ne_bytes(*stream)).to_ne_bytes();
+        }
+    }
+    counters
+}
+
 #[inline]
 #[target_feature(enable = "avx512f,vaes")]
-fn encrypt_all(keys: &Schedule, states: &mut [__m512i; REGISTERS]) {
+fn encrypt_all<const N: usize>(keys: &Schedule, states: &mut [__m512i; N]) {
     let first = _mm512_broadcast_i32x4(keys.first);
     states.iter_mut().for_each(|state| *state = _mm512_xor_si512(*state, first));
     for key in keys.middle() {
