@@ -79,17 +79,23 @@ pub fn seal_batch<S: Suite>(
 ) -> usize {
     let mut sealed = 0usize;
     for slots in slots.chunks_mut(AT_ONCE) {
+        let gains = |sa: &Outbound<S>| sa.suite().gains_by_sealing(slots.len());
+        let together = slots.iter().any(|slot| sas.get(slot.sa).is_some_and(|sa| gains(sa.borrow())));
         let mut framed: Vec<(usize, Parts<'_>), AT_ONCE> = Vec::new();
         for SealSlot { sa, packet, next_header, outcome } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
             let (index, of) = (*sa, sas.get_mut(*sa));
-            *outcome = Some(of.ok_or(SealError::NoSa(index)).and_then(|sa| {
+            let found = of.ok_or(SealError::NoSa(index)).and_then(|sa| {
                 let iv = &mut |seq: Seq, octets: &mut [u8]| iv(index, seq, octets);
+                if !together {
+                    return sa.borrow_mut().seal(packet, *next_header, iv);
+                }
                 let (seq, parts) = sa.borrow_mut().frame(packet, *next_header, iv)?;
                 let _ = framed.push((index, parts)); // there is room
                 Ok(seq)
-            }));
+            });
+            sealed = sealed.saturating_add(usize::from(found.is_ok()));
+            *outcome = Some(found);
         }
-        sealed = sealed.saturating_add(framed.len());
         let mut batch: Vec<(&S, &mut Parts<'_>), AT_ONCE> = Vec::new();
         for (index, parts) in &mut framed {
             let _ = sas.get(*index).map(|sa| batch.push((sa.borrow().suite(), parts))); // the SA was there, and there is room
@@ -111,12 +117,12 @@ pub fn open_batch<S: Suite, W: AntiReplay>(
 ) -> usize {
     let mut opened = 0usize;
     for slots in slots.chunks_mut(AT_ONCE) {
-        let octets = slots.iter().map(|slot| slot.packet.len()).fold(0, usize::saturating_add);
-        let gains = |sa: &&Inbound<S, W>| sa.suite().gains_by_batch(slots.len(), octets);
+        let shortest = slots.iter().map(|slot| slot.packet.len()).min().unwrap_or_default();
+        let gains = |sa: &&Inbound<S, W>| sa.suite().gains_by_verifying(slots.len(), shortest);
         let any = slots.iter().any(|slot| sas.get(slot.sa).map(|sa| sa.borrow()).filter(gains).is_some());
         let mut foreseen = Vec::new();
         if any {
-            verify_batch(sas, slots, octets, &mut foreseen);
+            verify_batch(sas, slots, shortest, &mut foreseen);
         }
         let mut foreseen = foreseen.iter().copied();
         for OpenSlot { sa, packet, outcome } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
@@ -135,13 +141,13 @@ pub fn open_batch<S: Suite, W: AntiReplay>(
 fn verify_batch<S: Suite, W: AntiReplay>(
     sas: &[impl BorrowMut<Inbound<S, W>>],
     slots: &mut [OpenSlot<'_>],
-    octets: usize,
+    shortest: usize,
     foreseen: &mut Vec<Option<(Seq, Verdict)>, AT_ONCE>,
 ) {
     let packets = slots.len();
     let mut split: Vec<(&S, Parts<'_>), AT_ONCE> = Vec::new();
     for OpenSlot { sa, packet, .. } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
-        let sa = sas.get(*sa).map(|sa| sa.borrow()).filter(|sa| sa.suite().gains_by_batch(packets, octets));
+        let sa = sas.get(*sa).map(|sa| sa.borrow()).filter(|sa| sa.suite().gains_by_verifying(packets, shortest));
         let seen = sa.and_then(|sa| {
             let (seq, parts) = sa.foresee(packet)?;
             let _ = split.push((sa.suite(), parts)); // there is room

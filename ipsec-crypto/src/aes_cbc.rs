@@ -66,6 +66,14 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
         }
     }
 
+    /// A short chain is hardly worth the way around.
+    fn batch_from(&self, octets: usize) -> usize {
+        match &self.0 {
+            Aes::Wide(_) if octets >= 256 => 4,
+            _ => 9,
+        }
+    }
+
     fn encrypt_batch(lanes: &mut [Lane<'_, Self>]) {
         let wide = lanes.iter_mut().filter_map(|lane| match &lane.cipher.0 {
             Aes::Anywhere(_) => None,

@@ -159,6 +159,10 @@ impl Cipher for AnyCipher {
         ciphers!(one!(self, c => c.encrypt_followed(iv, text, from, follow)))
     }
 
+    fn batch_from(&self, octets: usize) -> usize {
+        ciphers!(one!(self, c => c.batch_from(octets)))
+    }
+
     fn encrypt_batch(lanes: &mut [Lane<'_, Self>]) {
         ciphers!(each!(encrypt_those, lanes));
     }

@@ -92,6 +92,10 @@ where
         }
     }
 
+    fn gains_by_sealing(&self, _: usize) -> bool {
+        false
+    }
+
     fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
         self.apply_keystream(parts);
         match self.encrypt(parts) {

@@ -62,6 +62,11 @@ pub trait Suite {
     /// [`Forged`] when the ICV does not hold; nothing was changed.
     fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged>;
 
+    /// Whether [`seal_batch`](Self::seal_batch) can take less time than one after the other, for so many packets; not, where it is the same.
+    fn gains_by_sealing(&self, packets: usize) -> bool {
+        packets > 1
+    }
+
     /// Seals several packets, each with the suite of its SA, as [`seal`](Self::seal) would one after the other.
     fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)])
     where
@@ -70,9 +75,9 @@ pub trait Suite {
         batch.iter_mut().for_each(|(suite, parts)| suite.seal(parts));
     }
 
-    /// Whether [`verify_batch`](Self::verify_batch) takes less time than one after the other, for so many packets of so many octets together.
-    fn gains_by_batch(&self, packets: usize, octets: usize) -> bool {
-        let _ = (packets, octets);
+    /// Whether [`verify_batch`](Self::verify_batch) takes less time than one after the other, for so many packets, the shortest of so many octets.
+    fn gains_by_verifying(&self, packets: usize, shortest: usize) -> bool {
+        let _ = (packets, shortest);
         false
     }
 
@@ -264,15 +269,17 @@ impl<C: Cipher, I: Icv> EncryptThenMac<C, I> {
     }
 
     /// How long packets may be to go side by side: as long as there are enough others of at least half that length. Sealed alone, cipher
-    /// and MAC go side by side instead, which is better where nothing is hashed in lanes and there are not many chains; but two chains
-    /// are enough for the ciphers of 64-bit blocks, which take longer than any hash.
+    /// and MAC go side by side instead, which is better where nothing is hashed in lanes and there are not many chains.
     fn beside(batch: &[(&Self, &mut Parts<'_>)]) -> usize {
-        let hashed = batch.iter().map(|(suite, _)| suite.icv.batch_from()).filter(|&from| from <= batch.len()).max();
-        let enough = hashed.unwrap_or(if batch.iter().all(|(suite, _)| suite.cipher.block() == 8) { 2 } else { 9 });
+        let enough_for = |from: &dyn Fn(&Self) -> usize| {
+            batch.iter().map(|(suite, _)| from(suite)).filter(|&from| from <= batch.len()).max().unwrap_or(usize::MAX)
+        };
+        let hashed = enough_for(&|suite| suite.icv.batch_from());
         let lengths = || batch.iter().map(|(_, parts)| parts.len());
         let longest = |below: usize| lengths().filter(|&len| len < below).max();
         let mut most = longest(usize::MAX);
         while let Some(length) = most {
+            let enough = hashed.min(enough_for(&|suite| suite.cipher.batch_from(length)));
             if lengths().filter(|len| (length / 2..=length).contains(len)).count() >= enough {
                 return length;
             }
@@ -310,6 +317,10 @@ impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
         parts.set_icv(tag.as_slice());
     }
 
+    fn gains_by_sealing(&self, packets: usize) -> bool {
+        packets >= self.icv.batch_from().min(self.cipher.batch_from(usize::MAX))
+    }
+
     fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)]) {
         for some in batch.chunks_mut(BATCH) {
             let beside = Self::beside(some);
@@ -330,10 +341,10 @@ impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
         self.open_verified(parts, Verdict::default())
     }
 
-    fn gains_by_batch(&self, packets: usize, octets: usize) -> bool {
+    fn gains_by_verifying(&self, packets: usize, shortest: usize) -> bool {
         let enough = self.icv.batch_from();
         // To look at a packet twice costs something, too.
-        packets >= enough && (octets >= packets.saturating_mul(256) || packets >= enough.saturating_mul(2))
+        packets >= enough && (shortest >= 256 || packets >= enough.saturating_mul(3))
     }
 
     fn verify_batch(batch: &[(&Self, &Parts<'_>)], verdicts: &mut [Verdict]) {
@@ -385,6 +396,10 @@ impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
 
     fn seal(&self, parts: &mut Parts<'_>) {
         self.cipher.encrypt(&parts.iv(), parts.body());
+    }
+
+    fn gains_by_sealing(&self, packets: usize) -> bool {
+        packets >= self.cipher.batch_from(usize::MAX)
     }
 
     fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)]) {

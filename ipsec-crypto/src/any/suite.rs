@@ -86,6 +86,10 @@ impl Suite for AnySuite {
         self.chosen().open(parts)
     }
 
+    fn gains_by_sealing(&self, packets: usize) -> bool {
+        self.chosen().gains_by_sealing(packets)
+    }
+
     fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)]) {
         for some in batch.chunks_mut(BATCH) {
             let mut encrypted: Vec<(&EncryptWithoutIntegrity<_>, &mut Parts<'_>), BATCH> = Vec::new();
@@ -104,8 +108,8 @@ impl Suite for AnySuite {
         }
     }
 
-    fn gains_by_batch(&self, packets: usize, octets: usize) -> bool {
-        self.chosen().gains_by_batch(packets, octets)
+    fn gains_by_verifying(&self, packets: usize, shortest: usize) -> bool {
+        self.chosen().gains_by_verifying(packets, shortest)
     }
 
     fn verify_batch(batch: &[(&Self, &Parts<'_>)], verdicts: &mut [Verdict]) {
