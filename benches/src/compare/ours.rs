@@ -1,5 +1,6 @@
 //! Ours: typed and chosen at run time, one packet at a time and in batches, of one SA and of four.
 
+use std::array;
 use std::hint::black_box;
 
 use esp_core::{Inbound, OpenSlot, Outbound, SealSlot, open_batch, seal_batch};
@@ -128,12 +129,10 @@ fn modes<S: Suite + 'static>(op: Op, sizes: Sizes, suite: &dyn Fn() -> S) -> Vec
         packet_by_packet("ours", "packet", op, sizes, 1, suite),
         packet_by_packet("ours", "packet-4sa", op, sizes, 4, suite),
     ];
-    for (mode, at_once, sas) in [("batch1", 1, 1), ("batch8", 8, 1), ("batch32", 32, 1), ("batch32-4sa", 32, 4)] {
-        all.push(match op {
-            Op::Seal => seal_together(mode, sizes, at_once, sas, suite),
-            Op::Open => open_together(mode, sizes, at_once, sas, suite),
-        });
-    }
+    all.push(together::<S, 1>("batch1", op, sizes, 1, suite));
+    all.push(together::<S, 8>("batch8", op, sizes, 1, suite));
+    all.push(together::<S, 32>("batch32", op, sizes, 1, suite));
+    all.push(together::<S, 32>("batch32-4sa", op, sizes, 4, suite));
     all
 }
 
@@ -173,8 +172,8 @@ fn packet_by_packet<S: Suite + 'static>(
                 for receiver in &mut receivers {
                     *receiver.window_mut() = ReplayWindow::new();
                 }
-                for (n, (buffer, sealed)) in buffers.iter_mut().zip(&sealed).enumerate() {
-                    buffer[..sealed.len()].copy_from_slice(sealed);
+                receive(&mut buffers, &sealed);
+                for (n, (buffer, sealed)) in black_box(&mut buffers).iter_mut().zip(&sealed).enumerate() {
                     let mut packet = PacketBuf::with_headroom(buffer, 0, sealed.len()).expect("room");
                     black_box(receivers[n % sas].open(&mut packet).expect("opened"));
                 }
@@ -196,53 +195,53 @@ fn sealed<S: Suite>(senders: &mut [Outbound<S>], sizes: Sizes) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn seal_together<S: Suite + 'static>(
+/// `N` packets at once.
+fn together<S: Suite + 'static, const N: usize>(
     mode: &'static str,
+    op: Op,
     sizes: Sizes,
-    at_once: usize,
     sas: usize,
     suite: &dyn Fn() -> S,
 ) -> Contender {
     let mut senders: Vec<_> = (0..sas).map(|n| Outbound::new(spi(n), suite(), SeqWidth::Bits32)).collect();
     let mut buffers = vec![[0u8; ROOM]; PACKETS];
-    let run = Box::new(move || {
-        let mut slots: Vec<_> = buffers
-            .iter_mut()
-            .enumerate()
-            .map(|(n, buffer)| (n, PacketBuf::with_headroom(buffer, FRONT, sizes.payload(n)).expect("room")))
-            .map(|(n, packet)| SealSlot::new(packet, IpProto::IPV4).of(n % sas))
-            .collect();
-        for slots in slots.chunks_mut(at_once) {
-            assert_eq!(black_box(seal_batch(&mut senders, slots, |_, seq, octets| iv(seq, octets))), slots.len());
+    let run: Box<dyn FnMut()> = match op {
+        Op::Seal => Box::new(move || {
+            let mut waiting = buffers.iter_mut().enumerate();
+            for _ in 0..PACKETS / N {
+                let mut slots: [SealSlot<'_>; N] = array::from_fn(|_| {
+                    let (n, buffer) = waiting.next().expect("a packet");
+                    let packet = PacketBuf::with_headroom(buffer, FRONT, sizes.payload(n)).expect("room");
+                    SealSlot::new(packet, IpProto::IPV4).of(n % sas)
+                });
+                let sealed = seal_batch(&mut senders, &mut slots, |_, seq, octets| iv(seq, octets));
+                assert_eq!(black_box(sealed), N);
+            }
+        }),
+        Op::Open => {
+            let sealed = sealed(&mut senders, sizes);
+            let mut receivers: Vec<_> =
+                (0..sas).map(|n| Inbound::<S>::new(spi(n), suite(), SeqWidth::Bits32)).collect();
+            Box::new(move || {
+                for receiver in &mut receivers {
+                    *receiver.window_mut() = ReplayWindow::new();
+                }
+                receive(&mut buffers, &sealed);
+                let mut waiting = black_box(&mut buffers).iter_mut().zip(&sealed).enumerate();
+                for _ in 0..PACKETS / N {
+                    let mut slots: [OpenSlot<'_>; N] = array::from_fn(|_| {
+                        let (n, (buffer, sealed)) = waiting.next().expect("a packet");
+                        OpenSlot::new(PacketBuf::with_headroom(buffer, 0, sealed.len()).expect("room")).of(n % sas)
+                    });
+                    assert_eq!(black_box(open_batch(&mut receivers, &mut slots)), N);
+                }
+            })
         }
-    });
+    };
     Contender { name: "ours", mode, run }
 }
 
-fn open_together<S: Suite + 'static>(
-    mode: &'static str,
-    sizes: Sizes,
-    at_once: usize,
-    sas: usize,
-    suite: &dyn Fn() -> S,
-) -> Contender {
-    let mut senders: Vec<_> = (0..sas).map(|n| Outbound::new(spi(n), suite(), SeqWidth::Bits32)).collect();
-    let sealed = sealed(&mut senders, sizes);
-    let mut receivers: Vec<_> = (0..sas).map(|n| Inbound::<S>::new(spi(n), suite(), SeqWidth::Bits32)).collect();
-    let mut buffers = vec![[0u8; ROOM]; PACKETS];
-    let run = Box::new(move || {
-        for receiver in &mut receivers {
-            *receiver.window_mut() = ReplayWindow::new();
-        }
-        let mut slots = Vec::with_capacity(PACKETS);
-        for (n, (buffer, sealed)) in buffers.iter_mut().zip(&sealed).enumerate() {
-            buffer[..sealed.len()].copy_from_slice(sealed);
-            let packet = PacketBuf::with_headroom(buffer, 0, sealed.len()).expect("room");
-            slots.push(OpenSlot::new(packet).of(n % sas));
-        }
-        for slots in slots.chunks_mut(at_once) {
-            assert_eq!(black_box(open_batch(&mut receivers, slots)), slots.len());
-        }
-    });
-    Contender { name: "ours", mode, run }
+/// Packets arrive, for whoever opens them.
+fn receive(buffers: &mut [[u8; ROOM]], sealed: &[Vec<u8>]) {
+    buffers.iter_mut().zip(sealed).for_each(|(buffer, sealed)| buffer[..sealed.len()].copy_from_slice(sealed));
 }
