@@ -71,7 +71,7 @@ impl<'b> OpenSlot<'b> {
 /// Packets without an outcome are meant; those with one stay as they are. A slot that is refused takes no number.
 ///
 /// What is gained is time: CBC, which waits for each block before the next, goes through many packets side by side, and so do hashes.
-/// An SA is looked up twice, and must be the same each time.
+/// An SA is looked up more than once, and must be the same each time.
 pub fn seal_batch<S: Suite>(
     sas: &mut [impl BorrowMut<Outbound<S>>],
     slots: &mut [SealSlot<'_>],
@@ -79,8 +79,10 @@ pub fn seal_batch<S: Suite>(
 ) -> usize {
     let mut sealed = 0usize;
     for slots in slots.chunks_mut(AT_ONCE) {
-        let gains = |sa: &Outbound<S>| sa.suite().gains_by_sealing(slots.len());
-        let together = slots.iter().any(|slot| sas.get(slot.sa).is_some_and(|sa| gains(sa.borrow())));
+        let meant = || slots.iter().filter(|slot| slot.outcome.is_none());
+        let packets = meant().count();
+        let gains = |sa: &Outbound<S>| sa.suite().gains_by_sealing(packets);
+        let together = meant().any(|slot| sas.get(slot.sa).is_some_and(|sa| gains(sa.borrow())));
         let mut framed: Vec<(usize, Parts<'_>), AT_ONCE> = Vec::new();
         for SealSlot { sa, packet, next_header, outcome } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
             let (index, of) = (*sa, sas.get_mut(*sa));
@@ -117,12 +119,13 @@ pub fn open_batch<S: Suite, W: AntiReplay>(
 ) -> usize {
     let mut opened = 0usize;
     for slots in slots.chunks_mut(AT_ONCE) {
-        let shortest = slots.iter().map(|slot| slot.packet.len()).min().unwrap_or_default();
-        let gains = |sa: &&Inbound<S, W>| sa.suite().gains_by_verifying(slots.len(), shortest);
-        let any = slots.iter().any(|slot| sas.get(slot.sa).map(|sa| sa.borrow()).filter(gains).is_some());
+        let meant = || slots.iter().filter(|slot| slot.outcome.is_none());
+        let (packets, octets) = (meant().count(), meant().map(|slot| slot.packet.len()).fold(0, usize::saturating_add));
+        let gains = |sa: &Inbound<S, W>| sa.suite().gains_by_verifying(packets, octets);
+        let any = meant().any(|slot| sas.get(slot.sa).is_some_and(|sa| gains(sa.borrow())));
         let mut foreseen = Vec::new();
         if any {
-            verify_batch(sas, slots, shortest, &mut foreseen);
+            verify_batch(sas, slots, (packets, octets), &mut foreseen);
         }
         let mut foreseen = foreseen.iter().copied();
         for OpenSlot { sa, packet, outcome } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
@@ -141,13 +144,12 @@ pub fn open_batch<S: Suite, W: AntiReplay>(
 fn verify_batch<S: Suite, W: AntiReplay>(
     sas: &[impl BorrowMut<Inbound<S, W>>],
     slots: &mut [OpenSlot<'_>],
-    shortest: usize,
+    (packets, octets): (usize, usize),
     foreseen: &mut Vec<Option<(Seq, Verdict)>, AT_ONCE>,
 ) {
-    let packets = slots.len();
     let mut split: Vec<(&S, Parts<'_>), AT_ONCE> = Vec::new();
     for OpenSlot { sa, packet, .. } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
-        let sa = sas.get(*sa).map(|sa| sa.borrow()).filter(|sa| sa.suite().gains_by_verifying(packets, shortest));
+        let sa = sas.get(*sa).map(|sa| sa.borrow()).filter(|sa| sa.suite().gains_by_verifying(packets, octets));
         let seen = sa.and_then(|sa| {
             let (seq, parts) = sa.foresee(packet)?;
             let _ = split.push((sa.suite(), parts)); // there is room

@@ -66,12 +66,8 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
         }
     }
 
-    /// A short chain is hardly worth the way around.
-    fn batch_from(&self, octets: usize) -> usize {
-        match &self.0 {
-            Aes::Wide(_) if octets >= 256 => 4,
-            _ => 9,
-        }
+    fn batch_from(&self) -> usize {
+        9
     }
 
     fn encrypt_batch(lanes: &mut [Lane<'_, Self>]) {

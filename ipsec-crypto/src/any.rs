@@ -159,8 +159,8 @@ impl Cipher for AnyCipher {
         ciphers!(one!(self, c => c.encrypt_followed(iv, text, from, follow)))
     }
 
-    fn batch_from(&self, octets: usize) -> usize {
-        ciphers!(one!(self, c => c.batch_from(octets)))
+    fn batch_from(&self) -> usize {
+        ciphers!(one!(self, c => c.batch_from()))
     }
 
     fn encrypt_batch(lanes: &mut [Lane<'_, Self>]) {
@@ -284,6 +284,10 @@ impl Icv for AnyIcv {
 
     fn compute_text(&self, text: Text<'_>) -> Tag {
         icvs!(one!(self, i => i.compute_text(text)))
+    }
+
+    fn compute_received(&self, text: Text<'_>) -> Tag {
+        icvs!(one!(self, i => i.compute_received(text)))
     }
 
     fn batch_from(&self) -> usize {

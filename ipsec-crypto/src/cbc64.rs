@@ -37,7 +37,7 @@ macro_rules! cbc {
             }
 
             /// It takes longer than any hash.
-            fn batch_from(&self, _: usize) -> usize {
+            fn batch_from(&self) -> usize {
                 2
             }
 

@@ -32,14 +32,14 @@ pub trait Cipher {
         follow(text);
     }
 
-    /// From how many packets of so many octets on [`encrypt_batch`](Self::encrypt_batch) takes so much less time than one after the other that
-    /// it is worth more than to encrypt and hash each at once; never, if not said otherwise.
-    fn batch_from(&self, octets: usize) -> usize {
-        let _ = octets;
+    /// From how many packets on [`encrypt_batch`](Self::encrypt_batch) takes so much less time than one after the other that it is worth more
+    /// than to encrypt and hash each at once; never, if not said otherwise.
+    fn batch_from(&self) -> usize {
         usize::MAX
     }
 
-    /// Encrypts the bodies of several packets, each under its own key, as [`encrypt`](Self::encrypt) would one after the other.
+    /// Encrypts the bodies of several packets, each under its own key, as [`encrypt`](Self::encrypt) would one after the other. It is called
+    /// from [`batch_from`](Self::batch_from) packets on.
     fn encrypt_batch(lanes: &mut [Lane<'_, Self>])
     where
         Self: Sized,

@@ -47,7 +47,7 @@ pub trait Hash: sealed::Sealed {
     #[doc(hidden)]
     fn write(state: &Self::State, to: &mut [u8]);
 
-    /// The first `len` octets of the HMAC of a text, where the machine has instructions for this hash.
+    /// The first `len` octets of the HMAC of a text, where there is a faster way than block by block, on this machine.
     #[doc(hidden)]
     fn hmac(text: &Keyed<'_, Self>, len: usize) -> Option<Tag>
     where

@@ -1,4 +1,4 @@
-//! The hashes of HMAC, one row each. The compression functions are those of RustCrypto.
+//! The hashes of HMAC, one row each. The compression functions are those of RustCrypto, but for one (see `sha1`).
 
 use crate::hash::Hash;
 

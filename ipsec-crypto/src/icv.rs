@@ -26,7 +26,12 @@ impl Tag {
     }
 
     /// Room for a MAC of which the first `len` octets are meant.
-    #[cfg(all(feature = "simd", feature = "_hmac", target_arch = "x86_64", not(target_os = "none")))]
+    #[cfg(all(
+        feature = "simd",
+        any(feature = "hmac-sha1", feature = "hmac-sha2-256"),
+        target_arch = "x86_64",
+        not(target_os = "none")
+    ))]
     #[inline(always)]
     pub(crate) fn octets_mut(&mut self, len: usize) -> &mut [u8; MAX_ICV] {
         self.len = len.min(MAX_ICV);
@@ -115,6 +120,11 @@ pub trait Icv {
     /// The ICV over what it covers of an ESP packet.
     fn compute_text(&self, text: Text<'_>) -> Tag {
         self.compute(&text.segments())
+    }
+
+    /// As [`compute_text`](Self::compute_text), for a packet that was received: what was written just now can be slow to read another way.
+    fn compute_received(&self, text: Text<'_>) -> Tag {
+        self.compute_text(text)
     }
 
     /// From how many texts on [`compute_batch`](Self::compute_batch) takes less time than one after the other; never, if not said otherwise.

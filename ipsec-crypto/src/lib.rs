@@ -2,8 +2,8 @@
 //!
 //! What it is: what is made of a key for ciphers and MACs is kept here, and nowhere else. A [`Suite`] encrypts and authenticates the [`Parts`] of
 //! one packet in place; [`EncryptThenMac`] and the AEADs are chosen at compile time, [`AnySuite`] at run time.
-//! What it is not: implementations of ciphers and hashes (those are RustCrypto's, but for what `simd` puts into vectors: AES-CBC and AES-CTR, and the
-//! hashes of batches), or packet formats (see `esp-core`).
+//! What it is not: implementations of ciphers and hashes (those are RustCrypto's, but for what `simd` puts into vectors: AES-CBC and AES-CTR, HMAC
+//! with SHA-1 and SHA-256, and the hashes of batches), or packet formats (see `esp-core`).
 //!
 //! ```
 //! # #[cfg(all(feature = "aes-cbc", feature = "hmac-sha1"))] {
@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Features: one per algorithm, grouped as `modern` and `legacy`; `any` for [`AnySuite`]; `small` for machines with little stack, where
-//! AES is software; `simd` for AES-CBC, AES-CTR and batches in vectors, on x86-64 with AVX-512 as of Ice Lake and Zen 4 (it needs std to look for that). All are
+//! AES is software; `simd` for AES-CBC, AES-CTR, HMAC and batches in vectors, on x86-64 with AVX-512 as of Ice Lake and Zen 4 (it needs std to look for that). All are
 //! additive.
 //!
 //! Security notes: keys and schedules are wiped on drop and never printed. ICVs are compared in constant time and before

@@ -62,7 +62,8 @@ pub trait Suite {
     /// [`Forged`] when the ICV does not hold; nothing was changed.
     fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged>;
 
-    /// Whether [`seal_batch`](Self::seal_batch) can take less time than one after the other, for so many packets; not, where it is the same.
+    /// Whether [`seal_batch`](Self::seal_batch) can take less time than one after the other, for so many packets: from two on, if not said otherwise,
+    /// for those who write [`seal_batch`](Self::seal_batch).
     fn gains_by_sealing(&self, packets: usize) -> bool {
         packets > 1
     }
@@ -75,9 +76,9 @@ pub trait Suite {
         batch.iter_mut().for_each(|(suite, parts)| suite.seal(parts));
     }
 
-    /// Whether [`verify_batch`](Self::verify_batch) takes less time than one after the other, for so many packets, the shortest of so many octets.
-    fn gains_by_verifying(&self, packets: usize, shortest: usize) -> bool {
-        let _ = (packets, shortest);
+    /// Whether [`verify_batch`](Self::verify_batch) takes less time than one after the other, for so many packets of so many octets together.
+    fn gains_by_verifying(&self, packets: usize, octets: usize) -> bool {
+        let _ = (packets, octets);
         false
     }
 
@@ -274,12 +275,14 @@ impl<C: Cipher, I: Icv> EncryptThenMac<C, I> {
         let enough_for = |from: &dyn Fn(&Self) -> usize| {
             batch.iter().map(|(suite, _)| from(suite)).filter(|&from| from <= batch.len()).max().unwrap_or(usize::MAX)
         };
-        let hashed = enough_for(&|suite| suite.icv.batch_from());
+        let enough = enough_for(&|suite| suite.icv.batch_from()).min(enough_for(&|suite| suite.cipher.batch_from()));
+        if enough == usize::MAX {
+            return 0;
+        }
         let lengths = || batch.iter().map(|(_, parts)| parts.len());
         let longest = |below: usize| lengths().filter(|&len| len < below).max();
         let mut most = longest(usize::MAX);
         while let Some(length) = most {
-            let enough = hashed.min(enough_for(&|suite| suite.cipher.batch_from(length)));
             if lengths().filter(|len| (length / 2..=length).contains(len)).count() >= enough {
                 return length;
             }
@@ -293,7 +296,7 @@ impl<C: Cipher, I: Icv> EncryptThenMac<C, I> {
     #[cfg_attr(not(feature = "small"), inline(always))]
     #[cfg_attr(feature = "small", inline(never))] // its stack is free again when the cipher needs some
     fn verify(&self, parts: &Parts<'_>) -> Result<(), Forged> {
-        self.icv.compute_text(parts.integrity_input()).verify(parts.icv())
+        self.icv.compute_received(parts.integrity_input()).verify(parts.icv())
     }
 }
 
@@ -318,7 +321,7 @@ impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
     }
 
     fn gains_by_sealing(&self, packets: usize) -> bool {
-        packets >= self.icv.batch_from().min(self.cipher.batch_from(usize::MAX))
+        packets >= self.icv.batch_from().min(self.cipher.batch_from())
     }
 
     fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)]) {
@@ -341,10 +344,10 @@ impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
         self.open_verified(parts, Verdict::default())
     }
 
-    fn gains_by_verifying(&self, packets: usize, shortest: usize) -> bool {
+    fn gains_by_verifying(&self, packets: usize, octets: usize) -> bool {
         let enough = self.icv.batch_from();
-        // To look at a packet twice costs something, too.
-        packets >= enough && (shortest >= 256 || packets >= enough.saturating_mul(3))
+        // To look at a packet twice costs something, too: short ones must be many.
+        packets >= enough && (octets >= packets.saturating_mul(400) || packets >= enough.saturating_mul(4))
     }
 
     fn verify_batch(batch: &[(&Self, &Parts<'_>)], verdicts: &mut [Verdict]) {
@@ -399,7 +402,7 @@ impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
     }
 
     fn gains_by_sealing(&self, packets: usize) -> bool {
-        packets >= self.cipher.batch_from(usize::MAX)
+        packets >= self.cipher.batch_from()
     }
 
     fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)]) {

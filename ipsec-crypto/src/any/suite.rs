@@ -108,8 +108,8 @@ impl Suite for AnySuite {
         }
     }
 
-    fn gains_by_verifying(&self, packets: usize, shortest: usize) -> bool {
-        self.chosen().gains_by_verifying(packets, shortest)
+    fn gains_by_verifying(&self, packets: usize, octets: usize) -> bool {
+        self.chosen().gains_by_verifying(packets, octets)
     }
 
     fn verify_batch(batch: &[(&Self, &Parts<'_>)], verdicts: &mut [Verdict]) {

@@ -90,3 +90,25 @@ fn compress([dcba, e]: State, [w0, w1, w2, w3]: [__m128i; 4]) -> State {
     four_rounds!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19);
     [_mm_add_epi32(dcba, now), _mm_sha1nexte_epu32(before, e)]
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_is_the_compression_function_of_the_crate() {
+        let Some(simd) = super::super::available() else { return };
+        let mut seed = 1u64;
+        let mut word = || {
+            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            u32::try_from(seed >> 32).unwrap_or_default()
+        };
+        for blocks in (0..=5).cycle().take(1000) {
+            let (mut ours, mut text) = ([0; 5].map(|_: u32| word()), [[0; 64]; 5]);
+            let text = text.get_mut(..blocks).unwrap_or_default();
+            text.as_flattened_mut().fill_with(|| u8::try_from(word() >> 24).unwrap_or_default());
+            let mut theirs = ours;
+            super::compress_all(simd, &mut ours, text);
+            sha1::block_api::compress(&mut theirs, text);
+            assert_eq!(ours, theirs, "{blocks} blocks");
+        }
+    }
+}
