@@ -1,4 +1,4 @@
-//! Every public operation by itself: `cargo bench`.
+//! Every public operation by itself: `cargo bench -p ipsec-benches`.
 
 use std::net::IpAddr;
 

@@ -1,6 +1,7 @@
 //! Our speed beside that of others, in one run: interleaved rounds, medians, ratios.
 
 mod compare;
+#[cfg(feature = "dh")]
 mod dh;
 mod engine;
 mod ike;
@@ -17,7 +18,13 @@ fn main() {
         Some("engine") => engine::run(),
         Some("ipcomp") => ipcomp::run(),
         Some("ike") => ike::run(),
+        #[cfg(feature = "dh")]
         Some("dh") => dh::run(),
+        #[cfg(not(feature = "dh"))]
+        Some("dh") => {
+            eprintln!("dh needs the feature `dh`, and libssl-dev");
+            std::process::exit(2);
+        }
         _ => {
             eprintln!(
                 "usage: ipsec-benches compare [--json] [--quick] [--suite S] [--size N] [--only NAME] | engine | ipcomp | ike | dh"

@@ -125,15 +125,14 @@ fn typed(spec: Spec, op: Op, sizes: Sizes) -> Vec<Contender> {
 }
 
 fn modes<S: Suite + 'static>(op: Op, sizes: Sizes, suite: &dyn Fn() -> S) -> Vec<Contender> {
-    let mut all = vec![
+    vec![
         packet_by_packet("ours", "packet", op, sizes, 1, suite),
         packet_by_packet("ours", "packet-4sa", op, sizes, 4, suite),
-    ];
-    all.push(together::<S, 1>("batch1", op, sizes, 1, suite));
-    all.push(together::<S, 8>("batch8", op, sizes, 1, suite));
-    all.push(together::<S, 32>("batch32", op, sizes, 1, suite));
-    all.push(together::<S, 32>("batch32-4sa", op, sizes, 4, suite));
-    all
+        together::<S, 1>("batch1", op, sizes, 1, suite),
+        together::<S, 8>("batch8", op, sizes, 1, suite),
+        together::<S, 32>("batch32", op, sizes, 1, suite),
+        together::<S, 32>("batch32-4sa", op, sizes, 4, suite),
+    ]
 }
 
 fn spi(n: usize) -> Spi {
@@ -203,6 +202,7 @@ fn together<S: Suite + 'static, const N: usize>(
     sas: usize,
     suite: &dyn Fn() -> S,
 ) -> Contender {
+    const { assert!(PACKETS.is_multiple_of(N)) };
     let mut senders: Vec<_> = (0..sas).map(|n| Outbound::new(spi(n), suite(), SeqWidth::Bits32)).collect();
     let mut buffers = vec![[0u8; ROOM]; PACKETS];
     let run: Box<dyn FnMut()> = match op {
