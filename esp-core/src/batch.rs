@@ -120,22 +120,37 @@ pub fn open_batch<S: Suite, W: AntiReplay>(
     let mut opened = 0usize;
     for slots in slots.chunks_mut(AT_ONCE) {
         let meant = || slots.iter().filter(|slot| slot.outcome.is_none());
-        let (packets, octets) = (meant().count(), meant().map(|slot| slot.packet.len()).fold(0, usize::saturating_add));
+        let (packets, octets) = meant().fold((0usize, 0usize), |(packets, octets), slot| {
+            (packets.saturating_add(1), octets.saturating_add(slot.packet.len()))
+        });
         let gains = |sa: &Inbound<S, W>| sa.suite().gains_by_verifying(packets, octets);
-        let any = meant().any(|slot| sas.get(slot.sa).is_some_and(|sa| gains(sa.borrow())));
-        let mut foreseen = Vec::new();
-        if any {
-            verify_batch(sas, slots, (packets, octets), &mut foreseen);
+        let together = packets > 1 && meant().any(|slot| sas.get(slot.sa).is_some_and(|sa| gains(sa.borrow())));
+        if !together {
+            for slot in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
+                opened = opened.saturating_add(open_one(sas, slot, None));
+            }
+            continue;
         }
-        let mut foreseen = foreseen.iter().copied();
-        for OpenSlot { sa, packet, outcome } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
-            let (of, foreseen) = (sas.get_mut(*sa), foreseen.next().flatten());
-            let found = of.ok_or(OpenError::NoSa(*sa)).and_then(|sa| sa.borrow_mut().open_foreseen(packet, foreseen));
-            opened = opened.saturating_add(usize::from(found.is_ok()));
-            *outcome = Some(found);
+        let mut foreseen = Vec::new();
+        verify_batch(sas, slots, (packets, octets), &mut foreseen);
+        let waiting = slots.iter_mut().filter(|slot| slot.outcome.is_none());
+        for (slot, foreseen) in waiting.zip(foreseen.iter().copied()) {
+            opened = opened.saturating_add(open_one(sas, slot, foreseen));
         }
     }
     opened
+}
+
+/// Opens a packet in its turn, and counts it if it could.
+#[inline(always)]
+fn open_one<S: Suite, W: AntiReplay>(
+    sas: &mut [impl BorrowMut<Inbound<S, W>>],
+    OpenSlot { sa, packet, outcome }: &mut OpenSlot<'_>,
+    foreseen: Option<(Seq, Verdict)>,
+) -> usize {
+    let of = sas.get_mut(*sa).ok_or(OpenError::NoSa(*sa));
+    let found = outcome.insert(of.and_then(|sa| sa.borrow_mut().open_foreseen(packet, foreseen)));
+    usize::from(found.is_ok())
 }
 
 /// Of each packet without an outcome whose suite gains by it: its number, and whether its ICV holds with that. Its stack is not in use while

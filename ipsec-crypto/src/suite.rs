@@ -347,7 +347,7 @@ impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
     fn gains_by_verifying(&self, packets: usize, octets: usize) -> bool {
         let enough = self.icv.batch_from();
         // To look at a packet twice costs something, too: short ones must be many.
-        packets >= enough && (octets >= packets.saturating_mul(400) || packets >= enough.saturating_mul(4))
+        packets >= enough && (octets >= packets.saturating_mul(512) || packets >= enough.saturating_mul(4))
     }
 
     fn verify_batch(batch: &[(&Self, &Parts<'_>)], verdicts: &mut [Verdict]) {
