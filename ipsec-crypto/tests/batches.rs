@@ -41,6 +41,7 @@ fn agrees(name: &str, icvs: &[impl Icv], lengths: &[usize], rng: &mut Rng) {
     for (((icv, text), one), both) in texts.iter().zip(&single).zip(&batch) {
         assert_eq!(one.as_slice(), both.as_slice(), "{name}, {text:?} of {}", texts.len());
         assert_eq!(one.as_slice(), icv.compute_text(*text).as_slice(), "{name}, {text:?}");
+        assert_eq!(one.as_slice(), icv.compute_received(*text).as_slice(), "{name}, {text:?}");
     }
 }
 
