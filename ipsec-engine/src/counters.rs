@@ -52,6 +52,8 @@ counters! {
     CacheMiss = "flow cache misses",
     /// [`Malformed`](crate::Reason::Malformed) packets.
     Malformed = "malformed ip",
+    /// Source routes and routing headers that are not used up, and options that are malformed or ask to be discarded, in front of IPsec.
+    PrecedingHeaders = "headers in front of IPsec",
     /// The caller's buffer was too small.
     NoRoom = "no room in the buffer",
     /// More than 65535 octets.
@@ -206,7 +208,7 @@ const KAME: &[Row] = &[
     ("in_success", &[(In, C::Processed)]),
     ("in_polvio", &[(In, C::Policy), (In, C::InClear), (In, C::WrongSa), (In, C::NoPolicy), (In, C::Opaque)]),
     ("in_nosa", &[(In, C::NoSa)]),
-    ("in_inval", &[(In, C::Malformed), (In, C::Fragment), (In, C::WrongSource), (In, C::Encapsulation), (In, C::TooDeep),
+    ("in_inval", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment), (In, C::WrongSource), (In, C::Encapsulation), (In, C::TooDeep),
         (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::AhLength), (In, C::AhHeaders), (In, C::Ipcomp), (In, C::Inner), (In, C::Udp),
         (In, C::Internal)]),
     ("in_nomem", &[(In, C::NoRoom)]),
@@ -232,7 +234,7 @@ const KAME: &[Row] = &[
 const FAST_IPSEC: &[Row] = &[
     ("ips_in_polvio", &[(In, C::Policy), (In, C::InClear), (In, C::WrongSa), (In, C::NoPolicy), (In, C::Opaque)]),
     ("ips_in_nomem", &[(In, C::NoRoom)]),
-    ("ips_in_inval", &[(In, C::Malformed), (In, C::Fragment), (In, C::WrongSource), (In, C::Encapsulation), (In, C::TooDeep), (In, C::Inner),
+    ("ips_in_inval", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment), (In, C::WrongSource), (In, C::Encapsulation), (In, C::TooDeep), (In, C::Inner),
         (In, C::Udp), (In, C::Internal)]),
     ("ips_out_polvio", &[(Out, C::Policy), (Out, C::NoPolicy), (Out, C::Opaque)]),
     ("ips_out_nosa", &[(Out, C::Pending)]),
@@ -275,7 +277,7 @@ const FAST_IPSEC: &[Row] = &[
 const LINUX: &[Row] = &[
     ("XfrmInError", &[(In, C::Udp), (In, C::TooDeep), (In, C::Internal)]),
     ("XfrmInBufferError", &[(In, C::NoRoom)]),
-    ("XfrmInHdrError", &[(In, C::Malformed), (In, C::Fragment)]),
+    ("XfrmInHdrError", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment)]),
     ("XfrmInNoStates", &[(In, C::NoSa)]),
     ("XfrmInStateProtoError", &[(In, C::EspForged), (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::AhForged), (In, C::AhLength),
         (In, C::AhHeaders), (In, C::Ipcomp)]),

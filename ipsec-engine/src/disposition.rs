@@ -131,6 +131,10 @@ impl Reason {
         match self {
             Self::Malformed(IpError::NoRoom(_)) => Counter::NoRoom,
             Self::Malformed(IpError::TooLong(_)) => Counter::TooLong,
+            Self::Malformed(IpError::RouteNotFinished { .. } | IpError::Option { .. })
+            | Self::Verify(VerifyError::Ip(IpError::RouteNotFinished { .. } | IpError::Option { .. })) => {
+                Counter::PrecedingHeaders
+            }
             Self::Malformed(_) => Counter::Malformed,
             Self::Fragment => Counter::Fragment,
             Self::Policy => Counter::Policy,
@@ -181,6 +185,7 @@ impl Reason {
                 | Counter::Larval
                 | Counter::Expired
                 | Counter::Fragment
+                | Counter::PrecedingHeaders
                 | Counter::EspDuplicate
                 | Counter::EspTooOld
                 | Counter::EspForged

@@ -6,8 +6,8 @@ use core::time::Duration;
 use heapless::Vec;
 use ipcomp_core::DecompressError;
 use ipsec_packet::{
-    Datagram, Extension, Flow, Ip, IpProto, Marker, OuterSeen, PacketBuf, Placement, Ports, UDP_HEADER, classify,
-    locate,
+    Datagram, Extension, Flow, Ip, IpProto, Marker, OuterSeen, PacketBuf, Placement, Ports, UDP_HEADER,
+    check_preceding_headers, classify, locate, remove_preceding_headers,
 };
 
 use crate::admission::{Came, History, MAX_HEADERS};
@@ -48,6 +48,8 @@ struct Arrival<'p, 'b> {
     seen: Seen,
     /// IPComp that nothing authentic was around: its SAs are charged when the packet is admitted.
     unpaid: Vec<(u16, usize), MAX_HEADERS>,
+    /// End of the headers behind the IP header that no ICV covers; `None` until ESP or AH was opened behind this IP header.
+    unauthenticated: Option<usize>,
 }
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
@@ -57,11 +59,22 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Every packet from the untrusted side comes here, in clear or not, addressed to us or through us: an IP packet, UDP
     /// of port 4500 included. IPComp needs tailroom for what it gives back.
     ///
+    /// Headers in front of an IPsec header are checked before it is opened ([`check_preceding_headers`]): a packet that is not at its
+    /// destination yet, or whose options ask to be discarded, is refused. In transport mode the IPv4 options and IPv6 extension headers
+    /// that neither ESP nor AH authenticates are removed from a packet that is delivered ([`remove_preceding_headers`]): otherwise the
+    /// IP stack behind could answer one of them with an ICMP error that quotes the plaintext. Those that AH covers stay.
+    ///
     /// A packet that is discarded is as it was, but for octets behind its own length, if its outermost IPsec header was refused; behind that, what had been
     /// opened of it was wiped. Windows and limits of an SA change only by packets that were authentic.
     pub fn inbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>) -> Disposition {
-        let mut arrival =
-            Arrival { packet, history: History::new(), fresh: true, seen: Seen::default(), unpaid: Vec::new() };
+        let mut arrival = Arrival {
+            packet,
+            history: History::new(),
+            fresh: true,
+            seen: Seen::default(),
+            unpaid: Vec::new(),
+            unauthenticated: None,
+        };
         match self.open(now, &mut arrival) {
             Ok(disposition) => {
                 let counter = if disposition == Disposition::Bypass { Counter::Bypassed } else { Counter::Processed };
@@ -130,6 +143,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             self.take_off(now, arrival, at, place, encap, &seen, ends)?;
         }
         let disposition = self.admit(arrival)?;
+        if let Some(at) = arrival.unauthenticated.filter(|at| *at > ip_header_len(arrival.packet.data())) {
+            remove_preceding_headers(arrival.packet, at)?;
+        }
         for &(at, octets) in &arrival.unpaid {
             self.charge(now, at, octets);
         }
@@ -228,6 +244,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if sa.source != ends.0 && !sa.source.is_unspecified() && encap.is_none() {
             return Err(Reason::WrongSource);
         }
+        check_preceding_headers(arrival.packet.data(), place.at)?;
         let taken = match key.protocol {
             Protocol::Esp => esp(sa, arrival.packet, place, encap, seen)?,
             Protocol::Ah => ah(sa, arrival.packet, seen)?,
@@ -271,6 +288,15 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         if taken.dummy {
             return Err(Reason::Dummy);
+        }
+        match (taken.mode, key.protocol) {
+            (Mode::Transport, Protocol::Esp) => _ = arrival.unauthenticated.get_or_insert(place.at),
+            (Mode::Transport, Protocol::Ah) => arrival.unauthenticated = Some(0),
+            (Mode::Transport, Protocol::Ipcomp) => {}
+            // The next IP header and what follows it came out of the SAs so far.
+            (Mode::Tunnel | Mode::Beet | Mode::Any, _) => {
+                arrival.unauthenticated = arrival.history.is_authentic().then_some(0);
+            }
         }
         arrival.fresh = taken.mode != Mode::Transport;
         if arrival.fresh {
@@ -381,6 +407,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Datagram::Ike(_) | Datagram::Runt => Layer::Upper,
         }
     }
+}
+
+/// Octets of the IP header without options or extension headers.
+fn ip_header_len(packet: &[u8]) -> usize {
+    if packet.first().is_some_and(|first| first >> 4 == 4) { 20 } else { 40 }
 }
 
 /// SPI (or CPI) and sequence number of the header at a place.

@@ -2,8 +2,8 @@
 
 use ipcomp_core::{DecompressError, decompress};
 use ipsec_packet::{
-    Datagram, Ip, IpError, IpProto, OuterSeen, PacketBuf, Placement, classify, close_gap, locate, pop_udp,
-    repair_checksum, set_length,
+    Datagram, Ip, IpError, IpProto, OuterSeen, PacketBuf, Placement, check_preceding_headers, classify, close_gap,
+    find_header, pop_udp, remove_preceding_headers, repair_checksum, set_length,
 };
 
 use crate::algorithms::Algorithms;
@@ -30,6 +30,9 @@ impl<A: Algorithms> Sa<A> {
     /// the first of its protocol; UDP around it is taken off if the SA has UDP. Neither limits nor the ends of the SA are
     /// looked at.
     ///
+    /// The headers in front are checked first ([`check_preceding_headers`]). ESP in transport mode removes those of them that it does
+    /// not authenticate ([`remove_preceding_headers`]).
+    ///
     /// # Errors
     /// [`Reason`]; packet and window are unchanged if the SA refused the packet, and what was opened and cannot go on was
     /// wiped.
@@ -38,22 +41,45 @@ impl<A: Algorithms> Sa<A> {
         packet: &mut PacketBuf<'_>,
         decompressor: Option<&mut A::Decompressor>,
     ) -> Result<Taken, Reason> {
+        let place = find_header(packet.data(), self.outermost())?;
+        check_preceding_headers(packet.data(), place.at)?;
+        let taken = self.open_captured(packet, decompressor)?;
+        if (taken.mode, self.key().protocol, taken.dummy) == (Mode::Transport, Protocol::Esp, false) {
+            remove_preceding_headers(packet, place.at)?;
+        }
+        Ok(taken)
+    }
+
+    /// As [`open`](Self::open), for a packet that need not be at its destination: a packet of a capture. The headers in front are
+    /// neither checked nor changed, so the result must not be given to an IP stack.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_captured(
+        &mut self,
+        packet: &mut PacketBuf<'_>,
+        decompressor: Option<&mut A::Decompressor>,
+    ) -> Result<Taken, Reason> {
         let ip = Ip::parse(packet.data())?;
         let (seen, length) = (OuterSeen::read(&ip), ip.packet().len());
         packet.truncate(length);
-        let header = match (self.key().protocol, self.encap) {
-            (Protocol::Esp, Some(_)) => IpProto::UDP,
-            (Protocol::Esp, None) => IpProto::ESP,
-            (Protocol::Ah, _) => IpProto::AH,
-            (Protocol::Ipcomp, _) => IpProto::IPCOMP,
-        };
-        let place = locate(packet.data(), header)?;
+        let place = find_header(packet.data(), self.outermost())?;
         let taken = match self.key().protocol {
             Protocol::Esp => esp(self, packet, place, self.encap, &seen),
             Protocol::Ah => ah(self, packet, &seen),
             Protocol::Ipcomp => ipcomp(self, decompressor, packet, place, &seen),
         }?;
         taken.refused.map_or(Ok(taken), Err)
+    }
+
+    /// The header in front of what this SA protects.
+    fn outermost(&self) -> IpProto {
+        match (self.key().protocol, self.encap) {
+            (Protocol::Esp, Some(_)) => IpProto::UDP,
+            (Protocol::Esp, None) => IpProto::ESP,
+            (Protocol::Ah, _) => IpProto::AH,
+            (Protocol::Ipcomp, _) => IpProto::IPCOMP,
+        }
     }
 }
 
@@ -153,7 +179,7 @@ pub(crate) fn ah<A: Algorithms>(sa: &mut Sa<A>, packet: &mut PacketBuf<'_>, seen
     if !is_tunnel(sa.mode, verified.next_header) {
         return Ok(Taken::transport(octets));
     }
-    let inner = locate(packet.data(), verified.next_header);
+    let inner = find_header(packet.data(), verified.next_header);
     let inner = inner.and_then(|place| packet.pull_front(place.at).map_err(IpError::from)).map_err(Reason::from);
     let accepted = inner.and_then(|()| Ok(sa.tunnel.accept(seen, verified.next_header, packet)?));
     let refused = wiped_unless(accepted, packet).err();

@@ -117,6 +117,17 @@ pub enum IpError {
         /// Where it begins.
         offset: usize,
     },
+    /// A source route or routing header in front of an IPsec header is not used up: the packet is not at its destination yet
+    /// (RFC 791 3.1, RFC 8200 4.4).
+    RouteNotFinished {
+        /// Offset of the option or header.
+        offset: usize,
+    },
+    /// An IPv4 or IPv6 option in front of an IPsec header is malformed, or unknown and not to be skipped (RFC 8200 4.2).
+    Option {
+        /// Offset of the option.
+        offset: usize,
+    },
     /// The header that was looked for is not in the packet.
     NotFound,
     /// The caller's buffer has no room for the change.
@@ -148,6 +159,10 @@ impl fmt::Display for IpError {
             Self::Fragment => f.write_str("fragment"),
             Self::TooManyExtensions => f.write_str("too many ipv6 extension headers"),
             Self::Extension { offset } => write!(f, "malformed ipv6 extension header at octet {offset}"),
+            Self::RouteNotFinished { offset } => {
+                write!(f, "source route or routing header at octet {offset} is not finished")
+            }
+            Self::Option { offset } => write!(f, "malformed or unknown IP option at octet {offset}"),
             Self::NotFound => f.write_str("no such header in the packet"),
             Self::NoRoom(e) => e.fmt(f),
         }

@@ -31,6 +31,7 @@ pub struct Ipv4Header {
 }
 
 pub(crate) const HEADER: usize = 20;
+const MAX_OPTIONS: usize = 40;
 pub(crate) const PROTOCOL_OFFSET: usize = 9;
 const DF: u16 = 0x4000;
 const MF: u16 = 0x2000;
@@ -216,6 +217,21 @@ pub(crate) fn amend(packet: &mut [u8], change: impl FnOnce(&mut Ipv4Header)) {
         let old = *header;
         change(header);
         header.checksum.set(adjust_checksum(old.checksum.get(), old.as_bytes(), header.as_bytes()));
+    }
+}
+
+/// Changes the options of a header of `header_len` octets and adjusts its checksum (RFC 1624): a wrong one stays wrong.
+pub(crate) fn amend_options(packet: &mut [u8], header_len: usize, change: impl FnOnce(&mut [u8])) {
+    let mut old = [0; MAX_OPTIONS];
+    let Some(options) = packet.get_mut(HEADER..header_len) else { return };
+    let Some(old) = old.get_mut(..options.len()) else { return };
+    old.copy_from_slice(options);
+    change(options);
+    let mut new = [0; MAX_OPTIONS];
+    let Some(new) = new.get_mut(..options.len()) else { return };
+    new.copy_from_slice(options);
+    if let Ok((header, _)) = Ipv4Header::mut_from_prefix(packet) {
+        header.checksum.set(adjust_checksum(header.checksum.get(), old, new));
     }
 }
 

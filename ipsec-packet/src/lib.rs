@@ -30,6 +30,7 @@ mod ipv4;
 mod ipv6;
 mod lifetime;
 mod mss;
+mod preceding;
 mod proto;
 mod replay;
 mod selector;
@@ -51,13 +52,16 @@ pub use ipv4::{Ipv4, Ipv4Header};
 pub use ipv6::{Chain, ChainLink, Extension, Ipv6, Ipv6Header, MAX_EXTENSION_HEADERS};
 pub use lifetime::ByteLimit;
 pub use mss::{clamp_tcp_mss, tcp_mss};
+pub use preceding::{
+    check_preceding_headers, check_route_finished, remove_atomic_fragment_headers, remove_preceding_headers,
+};
 pub use proto::IpProto;
 pub use replay::{AntiReplay, NoReplay, Replay, ReplayWindow, WindowSize};
 pub use selector::{AddressRange, Detail, Flow, Match, PortRange, Selector, Upper};
 pub use seq::{Exhausted, Seq, SeqCounter, SeqRun, SeqWidth};
 pub use spi::{Cpi, ReservedCpi, ReservedSpi, Spi};
 pub use state::StateError;
-pub use transport::{DestinationOptions, Placement, close_gap, locate, open_gap, placement};
+pub use transport::{DestinationOptions, Placement, close_gap, find_header, locate, open_gap, placement};
 pub use transport_checksum::{ChecksumRepair, OriginalAddresses, repair_checksum};
 pub use tunnel::{DfPolicy, DscpPolicy, FlowPolicy, HopLimitPolicy, Outer, OuterSeen, Tunnel, TunnelError};
 pub use udp_encap::{Datagram, Marker, Ports, UDP_HEADER, UdpChecksum, UdpError, classify, pop_udp, push_udp};

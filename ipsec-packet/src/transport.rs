@@ -5,7 +5,7 @@
 //! open_gap    IP header |  gap     | upper layer
 //! ```
 
-use crate::{Ip, IpError, IpProto, Ipv4, Ipv6, PacketBuf, ipv4, set_length};
+use crate::{Ip, IpError, IpProto, Ipv4, Ipv6, PacketBuf, check_preceding_headers, ipv4, set_length};
 
 /// Where destination options that do not precede a routing header go (RFC 4303 3.1.1: before or after ESP, or both).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -70,13 +70,28 @@ fn ipv6_placement(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<Placemen
     Ok(Placement { at: place.offset, named_at: place.named_at, next: place.kind })
 }
 
-/// Finds the header `wanted` (ESP, AH or IPComp) in a received packet (RFC 4303 3.1.1). Its own next-header field is not read: `next` of
+/// Finds the header `wanted` (ESP, AH or IPComp) in a received packet (RFC 4303 3.1.1), and checks the headers in front of it
+/// (see [`check_preceding_headers`]). Its own next-header field is not read: `next` of
 /// the result is `wanted`.
+///
+/// ESP does not authenticate the headers in front of it. In transport mode they are to be removed from the opened packet
+/// ([`remove_preceding_headers`](crate::remove_preceding_headers)) unless AH was verified around ESP.
 ///
 /// # Errors
 /// [`IpError::NotFound`] when something else follows the IP header and its extension headers, [`IpError::Fragment`] for
-/// a fragment, otherwise what is wrong with the packet.
+/// a fragment, otherwise what is wrong with the packet or with the headers in front.
 pub fn locate(packet: &[u8], wanted: IpProto) -> Result<Placement, IpError> {
+    let place = find_header(packet, wanted)?;
+    check_preceding_headers(packet, place.at)?;
+    Ok(place)
+}
+
+/// Finds the header `wanted` behind the IP header and its extension headers, whose contents are not checked: to show a packet, not to
+/// process it (see [`locate`]).
+///
+/// # Errors
+/// [`IpError::NotFound`], [`IpError::Fragment`], otherwise what is malformed.
+pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<Placement, IpError> {
     match Ip::parse(packet)? {
         Ip::V4(ip) => {
             let place = ipv4_placement(&ip)?;

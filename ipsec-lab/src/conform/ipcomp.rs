@@ -4,7 +4,9 @@ use std::error::Error;
 
 use ipcomp_core::{Compression, Deflate, Inflate, compress};
 use ipsec_engine::Transform;
-use ipsec_packet::{Cpi, DestinationOptions, IpError, IpProto, PacketBuf, ReplayWindow, locate, placement, set_length};
+use ipsec_packet::{
+    Cpi, DestinationOptions, IpError, IpProto, PacketBuf, ReplayWindow, find_header, placement, set_length,
+};
 use test_vectors::{Expected, IpcompRecord, to_hex};
 
 use super::sa::With;
@@ -51,7 +53,7 @@ fn open(record: &IpcompRecord) -> Result<Vec<u8>, Box<dyn Error>> {
 
 fn decompress(mode: &str, cpi: Cpi, packet: &mut PacketBuf<'_>) -> Result<(), Box<dyn Error>> {
     // In transport mode a packet may have been left as it is (RFC 3173 2.2).
-    if mode != "tunnel" && matches!(locate(packet.data(), IpProto::IPCOMP), Err(IpError::NotFound)) {
+    if mode != "tunnel" && matches!(find_header(packet.data(), IpProto::IPCOMP), Err(IpError::NotFound)) {
         return Ok(());
     }
     let transform = Transform::<With<ReplayWindow>>::IpcompIn(cpi);

@@ -8,7 +8,7 @@ use ipsec_crypto::{AnyAhIntegrity, AnySuite, Parts, Suite};
 use ipsec_engine::Transform;
 use ipsec_packet::{
     DestinationOptions, Ip, IpError, IpProto, PacketBuf, ReplayWindow, Seq, Spi, TunnelError, UDP_HEADER, UdpChecksum,
-    locate, open_gap, placement, push_udp, set_length,
+    find_header, open_gap, placement, push_udp, set_length,
 };
 use test_vectors::{Expected, PacketRecord, to_hex};
 
@@ -70,7 +70,7 @@ fn receive(
     let mut sa = sa::receiver(&record.sa.mode, &record.wire_packet, record.sa.udp_encap, transform)?;
     let mut bytes = record.wire_packet.to_vec();
     let mut packet = PacketBuf::received(&mut bytes);
-    Ok(match sa.open(&mut packet, None) {
+    Ok(match sa.open_captured(&mut packet, None) {
         Ok(taken) if taken.dummy => Err("dummy".to_owned()),
         Ok(_) => Ok(packet.data().to_vec()),
         Err(refused) => Err(refused.to_string()),
@@ -82,7 +82,7 @@ fn open_spi_zero(record: &PacketRecord, suite: &AnySuite) -> Result<Vec<u8>, Str
     let mut bytes = record.wire_packet.to_vec();
     let mut packet = PacketBuf::received(&mut bytes);
     let text = |e: &dyn std::error::Error| e.to_string();
-    let place = locate(packet.data(), IpProto::ESP).map_err(|e| text(&e))?;
+    let place = find_header(packet.data(), IpProto::ESP).map_err(|e| text(&e))?;
     packet.pull_front(place.at).map_err(|e| text(&e))?;
     let seq = Seq::new(esp_core::peek(packet.data()).map_err(|e| text(&e))?.seq_low.into());
     let opened =
@@ -119,7 +119,7 @@ fn sign(record: &PacketRecord, spi: Spi, integrity: &AnyAhIntegrity, profile: Pr
         return Err(Failure::new("plain_packet and seq to sign", "none"));
     };
     let problem = |e: &dyn std::error::Error| Failure::new("signed", e);
-    let wanted = locate(&record.wire_packet, IpProto::AH).map_err(|e| problem(&e))?;
+    let wanted = find_header(&record.wire_packet, IpProto::AH).map_err(|e| problem(&e))?;
     let room = record.wire_packet.len();
     let mut bytes = vec![0; room + plain.len()];
     bytes[room..].copy_from_slice(plain);
@@ -210,8 +210,8 @@ fn seal_transport(
 /// Where ESP begins in the wire packet, and how much of that is IP header.
 fn esp_in_wire(record: &PacketRecord) -> Result<(usize, usize), IpError> {
     Ok(match record.sa.udp_encap {
-        None => locate(&record.wire_packet, IpProto::ESP).map(|place| (place.at, place.at))?,
-        Some(_) => locate(&record.wire_packet, IpProto::UDP).map(|place| (place.at + UDP_HEADER, place.at))?,
+        None => find_header(&record.wire_packet, IpProto::ESP).map(|place| (place.at, place.at))?,
+        Some(_) => find_header(&record.wire_packet, IpProto::UDP).map(|place| (place.at + UDP_HEADER, place.at))?,
     })
 }
 

@@ -42,7 +42,7 @@ fn with_window<W: AntiReplay>(record: &ReplayRecord, window: W) -> Result<(), Fa
     for (number, sent) in record.packets.iter().enumerate() {
         let mut bytes = sent.wire_packet.to_vec();
         let mut packet = PacketBuf::received(&mut bytes);
-        let received = receiver.open(&mut packet, None);
+        let received = receiver.open_captured(&mut packet, None);
         let at = format!("packet {number}, number {}", sent.seq);
         match (sent.expected, received) {
             (Expected::Any, _) | (Expected::Reject, Err(_)) => {}

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use ike_codec::{Framed, Message, Port, unframe_udp};
-use ipsec_packet::{Ip, IpProto, locate};
+use ipsec_packet::{Ip, IpProto, find_header};
 use test_vectors::from_hex;
 
 use crate::capture;
@@ -43,7 +43,7 @@ pub fn messages(source: &str) -> Result<Vec<Found>, Box<dyn Error>> {
 /// The message in an IP packet, if it is UDP of port 500 or 4500 with one in it.
 fn find(frame: usize, packet: &[u8]) -> Option<Found> {
     let ip = Ip::parse(packet).ok()?;
-    let at = locate(ip.packet(), IpProto::UDP).ok()?.at;
+    let at = find_header(ip.packet(), IpProto::UDP).ok()?.at;
     let (&[s0, s1, d0, d1, l0, l1, _, _], _) = ip.packet().get(at..)?.split_first_chunk::<8>()?;
     let ports = [u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1])];
     let length = usize::from(u16::from_be_bytes([l0, l1]));

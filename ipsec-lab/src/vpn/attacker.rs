@@ -1,6 +1,6 @@
 //! Somebody on the wire who replays, alters and cuts packets.
 
-use ipsec_packet::{IpProto, UDP_HEADER, locate, set_length};
+use ipsec_packet::{IpProto, UDP_HEADER, find_header, set_length};
 
 /// Sees every packet and sends others of its own.
 #[derive(Default)]
@@ -67,7 +67,7 @@ impl Attacker {
 
 /// Where ESP begins.
 fn esp_at(packet: &[u8]) -> usize {
-    match (locate(packet, IpProto::ESP), locate(packet, IpProto::UDP)) {
+    match (find_header(packet, IpProto::ESP), find_header(packet, IpProto::UDP)) {
         (Ok(place), _) => place.at,
         (_, Ok(place)) => place.at + UDP_HEADER,
         _ => packet.len() / 2,

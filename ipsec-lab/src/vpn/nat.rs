@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipsec_packet::{DestinationOptions, IpProto, adjust_checksum, locate, placement};
+use ipsec_packet::{DestinationOptions, IpProto, adjust_checksum, find_header, placement};
 
 /// What it translates.
 #[derive(Clone, Copy)]
@@ -78,7 +78,7 @@ fn octets(address: IpAddr) -> Vec<u8> {
 
 /// Writes a port of the UDP header; its checksum follows.
 fn move_port(packet: &mut [u8], field: usize, port: u16) {
-    let Ok(place) = locate(packet, IpProto::UDP) else { return };
+    let Ok(place) = find_header(packet, IpProto::UDP) else { return };
     let Some(udp) = packet.get_mut(place.at..place.at + 8) else { return };
     let old = [udp[field], udp[field + 1]];
     udp[field..field + 2].copy_from_slice(&port.to_be_bytes());

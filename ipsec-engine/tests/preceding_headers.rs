@@ -1,0 +1,190 @@
+//! Headers in front of ESP and AH that no ICV covers: what a packet must not be opened behind, and what of them is delivered.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+mod common;
+mod world;
+
+use common::{Gateway, ipv4, udp};
+use ipsec_engine::{Counter, Disposition, Reason, Way};
+use ipsec_packet::{Ip, IpError, IpProto, Ipv4};
+use world::{A, A6, B, B6, SECRET, ah, count, esp, host, hosts, one_way, policy};
+
+/// Inserts an extension header behind the IPv6 header.
+fn insert6(wire: &[u8], kind: u8, rest: &[u8]) -> Vec<u8> {
+    let mut packet = wire.to_vec();
+    packet.splice(40..40, [&[wire[6]][..], rest].concat());
+    packet[6] = kind;
+    let octets = (packet.len() - 40) as u16;
+    packet[4..6].copy_from_slice(&octets.to_be_bytes());
+    packet
+}
+
+/// Inserts options behind the IPv4 header.
+fn insert4(wire: &[u8], options: &[u8]) -> Vec<u8> {
+    let mut packet = wire.to_vec();
+    packet.splice(20..20, options.to_vec());
+    packet[0] += (options.len() / 4) as u8;
+    ipsec_packet::set_length(&mut packet).unwrap();
+    packet
+}
+
+fn pair6() -> (Gateway, Gateway) {
+    one_way(&esp(A6, B6, 0x1001, "-m transport"), A6, B6, "ipsec esp/transport//require", (A6, B6))
+}
+
+#[test]
+fn options_that_ask_to_be_discarded_are_refused_before_esp_is_opened() {
+    for (kind, option) in [(0, 0x40), (0, 0x80), (0, 0xc0), (60, 0x7e), (60, 0xb0), (60, 0xc9), (0, 0xc2)] {
+        let (mut a, mut b) = pair6();
+        let wire = a.send(&udp(A6, B6, 1, 2, SECRET)).unwrap();
+        let forged = insert6(&wire, kind, &[0, option, 4, 0, 0, 0, 0]);
+        let refused = Reason::Malformed(IpError::Option { offset: 42 });
+        assert_eq!(
+            b.receive(&forged),
+            (Disposition::Discard(refused), forged),
+            "option {option:#04x} of header {kind}"
+        );
+        assert_eq!((count(&b, Way::In, Counter::PrecedingHeaders), count(&b, Way::In, Counter::Esp)), (1, 0));
+        assert_eq!(b.engine.poll_audit().unwrap().spi, Some(0x1001));
+        assert_eq!(b.receive(&wire).0, Disposition::Deliver, "the number of the packet is not used up");
+    }
+}
+
+#[test]
+fn options_to_be_skipped_do_not_reach_the_stack() {
+    let cases: [(&[u8], &[u8]); 3] = [
+        (&[0, 5, 2, 0, 0, 0x1e, 0], &[0, 5, 2, 0, 0, 1, 0]),
+        (&[0, 0x1e, 4, 1, 2, 3, 4], &[0, 1, 4, 0, 0, 0, 0]),
+        (&[0, 0, 0, 1, 2, 7, 7], &[0, 0, 0, 1, 2, 0, 0]),
+    ];
+    for (sent, delivered) in cases {
+        let (mut a, mut b) = pair6();
+        let plain = udp(A6, B6, 1, 2, SECRET);
+        let wire = a.send(&plain).unwrap();
+        let both = insert6(&insert6(&wire, 60, &[0, 1, 4, 0, 0, 0, 0]), 0, sent);
+        assert_eq!(b.receive(&both), (Disposition::Deliver, insert6(&plain, 0, delivered)), "{sent:02x?}");
+    }
+    let (mut a, mut b) = pair6();
+    let wire = a.send(&udp(A6, B6, 1, 2, SECRET)).unwrap();
+    let refused = Reason::Malformed(IpError::Extension { offset: 48 });
+    let misplaced = insert6(&insert6(&wire, 0, &[0, 0x1e, 4, 1, 2, 3, 4]), 60, &[0, 1, 4, 0, 0, 0, 0]);
+    assert_eq!(b.receive(&misplaced).0, Disposition::Discard(refused), "hop-by-hop options behind another header");
+}
+
+#[test]
+fn routing_headers_and_atomic_fragment_headers_are_removed_or_refused() {
+    for kind in [0, 2, 3, 4, 200] {
+        let (mut a, mut b) = pair6();
+        let plain = udp(A6, B6, 1, 2, SECRET);
+        let wire = a.send(&plain).unwrap();
+        let unfinished = insert6(&wire, 43, &[&[2, kind, 1, 0, 0, 0, 0][..], &[0x66; 16]].concat());
+        let refused = Reason::Malformed(IpError::RouteNotFinished { offset: 40 });
+        assert_eq!(b.receive(&unfinished).0, Disposition::Discard(refused), "routing type {kind}");
+        let finished = insert6(&wire, 43, &[&[2, kind, 0, 0, 0, 0, 0][..], &[0x66; 16]].concat());
+        assert_eq!(b.receive(&finished), (Disposition::Deliver, plain), "routing type {kind}");
+    }
+    let (mut a, mut b) = pair6();
+    let plain = udp(A6, B6, 1, 2, SECRET);
+    let wire = a.send(&plain).unwrap();
+    assert_eq!(b.receive(&insert6(&wire, 44, &[0, 0, 0, 0, 0, 0, 7])), (Disposition::Deliver, plain));
+}
+
+#[test]
+fn headers_that_ah_covers_are_delivered_and_atomic_fragment_headers_are_not() {
+    let sas = esp(A6, B6, 0x1001, "-m transport") + &ah(A6, B6, 0x2001, "-m transport");
+    let action = "ipsec esp/transport//require ah/transport//require";
+    let (mut a, mut b) = one_way(&sas, A6, B6, action, (A6, B6));
+    let plain = insert6(&udp(A6, B6, 1, 2, SECRET), 0, &[0, 0x1e, 4, 1, 2, 3, 4]);
+    let wire = a.send(&plain).unwrap();
+    let forged = insert6(&wire, 0, &[0, 0x1e, 4, 1, 2, 3, 4]);
+    assert_eq!(b.receive(&forged).0, Disposition::Discard(Reason::Malformed(IpError::Extension { offset: 48 })));
+    let mut fragmented = wire.clone();
+    fragmented.splice(48..48, [51, 0, 0, 0, 0, 0, 0, 7]);
+    fragmented[40] = 44;
+    let octets = (fragmented.len() - 40) as u16;
+    fragmented[4..6].copy_from_slice(&octets.to_be_bytes());
+    assert_eq!(b.receive(&fragmented), (Disposition::Deliver, plain));
+}
+
+#[test]
+fn esp_around_ah_leaves_the_headers_to_ah() {
+    let sas = esp(A6, B6, 0x1001, "-m transport") + &ah(A6, B6, 0x2001, "-m transport");
+    let action = "ipsec ah/transport//require esp/transport//require";
+    let (mut a, mut b) = one_way(&sas, A6, B6, action, (A6, B6));
+    let plain = insert6(&udp(A6, B6, 1, 2, SECRET), 0, &[0, 0x1e, 4, 1, 2, 3, 4]);
+    let wire = a.send(&plain).unwrap();
+    assert_eq!(b.receive(&wire), (Disposition::Deliver, plain));
+}
+
+#[test]
+fn source_routes_that_are_not_used_up_are_refused() {
+    for options in [[0x83, 7, 4, 203, 0, 113, 66, 0], [1, 0x89, 7, 4, 203, 0, 113, 66]] {
+        let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");
+        let wire = a.send(&host()).unwrap();
+        let offset = 20 + usize::from(options[0] == 1);
+        let refused = Reason::Malformed(IpError::RouteNotFinished { offset });
+        assert_eq!(b.receive(&insert4(&wire, &options)).0, Disposition::Discard(refused));
+    }
+}
+
+#[test]
+fn a_tunnel_is_not_opened_behind_a_route_that_is_not_finished_either() {
+    let (mut a, mut b) = world::esp_tunnel();
+    let wire = a.send(&world::inner()).unwrap();
+    let refused = Reason::Malformed(IpError::RouteNotFinished { offset: 20 });
+    assert_eq!(b.receive(&insert4(&wire, &[0x83, 7, 4, 203, 0, 113, 66, 0])).0, Disposition::Discard(refused));
+    world::delivered(&mut b, &insert4(&wire, &[0x83, 7, 8, 203, 0, 113, 66, 0]), &world::inner());
+}
+
+#[test]
+fn ipv4_options_are_well_formed_and_unknown_ones_do_not_reach_the_stack() {
+    let malformed: [[u8; 8]; 8] = [
+        [7, 6, 4, 0, 0, 0, 0, 0],     // record route of half an address
+        [7, 7, 5, 0, 0, 0, 0, 0],     // pointer into an address
+        [7, 7, 0, 0, 0, 0, 0, 0],     // pointer into the option
+        [68, 8, 5, 0xf2, 0, 0, 0, 0], // timestamp with a flag that does not exist
+        [68, 8, 9, 0xf0, 0, 0, 0, 0], // full, and its overflow counter is, too
+        [148, 3, 0, 1, 1, 1, 1, 1],   // router alert without its value
+        [0x86, 12, 0, 0, 0, 0, 0, 0], // longer than the header
+        [7, 3, 4, 7, 3, 4, 1, 1],     // record route twice
+    ];
+    for options in malformed {
+        let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");
+        let wire = insert4(&a.send(&host()).unwrap(), &options);
+        let found = b.receive(&wire).0;
+        assert!(
+            matches!(found, Disposition::Discard(Reason::Malformed(IpError::Option { .. }))),
+            "{options:?}: {found:?}"
+        );
+    }
+    let kept: [([u8; 8], [u8; 8]); 4] = [
+        ([0x86, 8, 0, 0, 0, 1, 2, 2], [1; 8]),                    // CIPSO
+        ([0x83, 7, 8, 9, 9, 9, 9, 0], [1, 1, 1, 1, 1, 1, 1, 0]),  // source route, used up
+        ([7, 7, 4, 0, 0, 0, 0, 1], [7, 7, 4, 0, 0, 0, 0, 1]),     // record route
+        ([148, 4, 0, 0, 0, 9, 9, 9], [148, 4, 0, 0, 0, 0, 0, 0]), // router alert, end of options
+    ];
+    for (sent, delivered) in kept {
+        let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");
+        let wire = insert4(&a.send(&host()).unwrap(), &sent);
+        let (disposition, packet) = b.receive(&wire);
+        assert_eq!(disposition, Disposition::Deliver, "{sent:?}");
+        let Ok(Ip::V4(ip)) = Ip::parse(&packet) else { panic!("not IPv4") };
+        assert_eq!((ip.options(), ip.checksum_holds()), (&delivered[..], true));
+    }
+}
+
+#[test]
+fn packets_that_are_not_opened_keep_their_headers() {
+    let mut b = Gateway::new(&policy(A, B, "any", "in", "none"), B);
+    let packet = insert4(&ipv4(A, B, IpProto::UDP, &[0; 16]), &[0x83, 7, 4, 203, 0, 113, 66, 0]);
+    assert_eq!(b.receive(&packet), (Disposition::Bypass, packet.clone()));
+    assert!(Ipv4::parse(&packet).is_ok());
+}
