@@ -8,6 +8,7 @@ pub struct Profile {
     pub(crate) strict_length: bool,
     pub(crate) ipv6_options: Ipv6Options,
     pub(crate) tos: TosRule,
+    pub(crate) unfinished_routes: bool,
 }
 
 /// What counts for the ICV of an IPv6 option that may change on the way (RFC 4302 3.3.3.1.2.2).
@@ -40,6 +41,7 @@ impl Profile {
         strict_length: false,
         ipv6_options: Ipv6Options::DataZeroed,
         tos: TosRule::Mutable,
+        unfinished_routes: false,
     };
 
     /// Linux without `flag align4`: a multiple of 8 octets on IPv4, too.
@@ -64,6 +66,14 @@ impl Profile {
     #[must_use]
     pub const fn strict_length(self) -> Self {
         Self { strict_length: true, ..self }
+    }
+
+    /// Verifying packets whose source route or routing header is not used up, with the destination that follows from it (RFC 4302
+    /// 3.3.3.1.1.2): for the analysis of captures. Such a packet must not be delivered: anybody on the path can turn a mutable option
+    /// into a source route.
+    #[must_use]
+    pub const fn accepting_unfinished_routes(self) -> Self {
+        Self { unfinished_routes: true, ..self }
     }
 
     /// Octets of a header whose ICV field has `field` octets, in a packet of this IP version.

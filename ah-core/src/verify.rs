@@ -1,7 +1,10 @@
 use core::fmt;
 
 use ipsec_crypto::{AhIntegrity, Forged};
-use ipsec_packet::{Ip, IpError, IpProto, PacketBuf, Placement, Replay, Seq, SeqWidth, Spi, close_gap, locate};
+use ipsec_packet::{
+    Ip, IpError, IpProto, PacketBuf, Placement, Replay, Seq, SeqWidth, Spi, check_route_finished, close_gap,
+    find_header, remove_atomic_fragment_headers,
+};
 use zerocopy::FromBytes;
 
 use crate::header::{HEADER, Header};
@@ -28,7 +31,7 @@ pub(crate) struct Found {
 /// Finds the outermost AH of a packet.
 //= RFC 4302 2.3/2
 pub(crate) fn find(packet: &[u8]) -> Result<Found, VerifyError> {
-    let place = locate(packet, IpProto::AH)?;
+    let place = find_header(packet, IpProto::AH)?;
     let ah = Ip::parse(packet)?.packet().get(place.at..).unwrap_or_default();
     let (header, _) = Header::read_from_prefix(ah).map_err(|_| VerifyError::TooShort)?;
     Ok(Found { place, header })
@@ -43,6 +46,9 @@ pub fn peek(packet: &[u8]) -> Result<(u32, u32), VerifyError> {
 }
 
 /// Verifies the outermost AH of a packet and takes it off in place; lengths and checksum of the IP header follow (RFC 4302 3.4.4).
+///
+/// The packet must be at its destination: a source route or routing header that is not used up is refused, as anybody on the path can
+/// turn a mutable option into one. Atomic fragment headers in front of AH, which the ICV does not cover, are removed.
 ///
 /// Pure: the caller answers for the number, its high half included, and for the replay window. [`crate::Inbound`] keeps
 /// both. The IPv4 header checksum of the received packet belongs to the IP layer and is not looked at.
@@ -77,6 +83,9 @@ pub(crate) fn authenticate<I: AhIntegrity>(
     if !profile.accepts(version, integrity.field_len(), len) {
         return Err(VerifyError::Length { octets: len });
     }
+    if !profile.unfinished_routes {
+        check_route_finished(packet, found.place.at)?;
+    }
     let ah = ip.packet().get(found.place.at..).and_then(|rest| rest.get(..len)).ok_or(VerifyError::TooShort)?;
     let expected = icv(integrity, packet, found.place, len, seq, width, profile)?;
     let at = HEADER.saturating_add(integrity.iv_len());
@@ -91,6 +100,7 @@ pub(crate) fn strip(found: &Found, seq: Seq, packet: &mut PacketBuf<'_>) -> Resu
     packet.truncate(own_length);
     let next_header = IpProto(found.header.next_header);
     close_gap(packet, found.place, found.header.len(), next_header)?;
+    remove_atomic_fragment_headers(packet, found.place.at)?;
     Ok(Verified { next_header, seq })
 }
 

@@ -7,7 +7,7 @@ mod packets;
 use ah_core::{MutableError, Profile, SignError, TosRule, VerifyError};
 use ipsec_crypto::{AnySuite, CipherAlgorithm, HmacSha1_96, Icv, IntegrityAlgorithm as I};
 use ipsec_packet::{
-    DestinationOptions, IpError, IpProto, PacketBuf, SeqWidth, Spi, close_gap, locate, placement, set_length,
+    DestinationOptions, IpError, IpProto, PacketBuf, SeqWidth, Spi, close_gap, find_header, placement, set_length,
 };
 use packets::slow::is_immutable;
 use packets::{
@@ -102,7 +102,7 @@ fn a3_segments_left_are_checked_against_the_addresses() {
         let mut wire = sa.signed(&ipv6(random, &headers, 9));
         for left in n + 1..=255 {
             wire[43] = left as u8;
-            let expected = VerifyError::Mutable(MutableError::Routing { offset: 40 });
+            let expected = VerifyError::Ip(IpError::RouteNotFinished { offset: 40 });
             assert_eq!(sa.verified(&wire), Err(expected), "{left} of {n}");
         }
     }
@@ -127,11 +127,16 @@ fn a4_source_routes_are_whole_and_their_pointers_point_to_addresses() {
             let malformed = MutableError::Option { offset: 0 };
             let expected = (!accepted).then_some(SignError::Mutable(malformed));
             assert_eq!(refused_by_sender(&plain), expected, "length {length}, pointer {pointer}");
-            // And in a packet whose option, which counts as zeros, became a source route on the way.
+            // A packet whose option, which counts as zeros, became a source route on the way: refused as long as addresses are left.
             options[0] = 7;
             let mut wire = sa.signed(&ipv4(random, &options, 9));
             wire[20] = kind;
-            assert_eq!(sa.verified(&wire) == Err(VerifyError::Mutable(malformed)), !accepted);
+            let expected = match (pointer <= length, accepted) {
+                (true, _) => Some(VerifyError::Ip(IpError::RouteNotFinished { offset: 20 })),
+                (false, false) => Some(VerifyError::Mutable(malformed)),
+                (false, true) => None,
+            };
+            assert_eq!(sa.verified(&wire).err(), expected, "length {length}, pointer {pointer}");
         }
     }
 }
@@ -363,7 +368,7 @@ fn sealed(plain: &[u8]) -> Vec<u8> {
 }
 
 fn opened(sealed: &[u8]) -> Vec<u8> {
-    let place = locate(sealed, IpProto::ESP).unwrap();
+    let place = find_header(sealed, IpProto::ESP).unwrap();
     let mut bytes = sealed[place.at..].to_vec();
     let mut packet = PacketBuf::received(&mut bytes);
     let next = esp_core::Inbound::new(esp().0, esp().1, SeqWidth::Bits32).open(&mut packet).unwrap().next_header;
@@ -385,7 +390,7 @@ fn a11_ah_goes_around_esp_and_esp_around_ah() {
             for (plain, at) in &plains {
                 let esp = sealed(plain);
                 let wire = sa.signed(&esp);
-                assert_eq!((locate(&wire, IpProto::AH).unwrap().at, wire[*at]), (*at, IpProto::ESP.0));
+                assert_eq!((find_header(&wire, IpProto::AH).unwrap().at, wire[*at]), (*at, IpProto::ESP.0));
                 let mut tampered = wire.clone();
                 *tampered.last_mut().unwrap() ^= 1;
                 assert_eq!(sa.verified(&tampered), Err(VerifyError::Forged));
@@ -394,7 +399,7 @@ fn a11_ah_goes_around_esp_and_esp_around_ah() {
 
                 let signed = sa.signed(plain);
                 let wire = sealed(&signed);
-                assert_eq!(locate(&wire, IpProto::ESP).unwrap().at, *at);
+                assert_eq!(find_header(&wire, IpProto::ESP).unwrap().at, *at);
                 assert_eq!(sa.verified(&wire), Err(VerifyError::Ip(IpError::NotFound)));
                 assert_eq!(opened(&wire), signed);
                 assert_eq!(sa.verified(&opened(&wire)), Ok(plain.clone()));

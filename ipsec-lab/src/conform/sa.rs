@@ -84,11 +84,11 @@ fn integrity(sa: &SaRecord) -> Option<IntegrityAlgorithm> {
     }
 }
 
-/// What an AH peer makes of ambiguous rules.
+/// What an AH peer makes of ambiguous rules. The packets of records may have been captured anywhere on their path.
 pub fn profile(name: Option<&str>) -> Result<Profile, Failure> {
     match name {
-        None => Ok(Profile::RFC),
-        Some("align8") => Ok(Profile::LINUX),
+        None => Ok(Profile::RFC.accepting_unfinished_routes()),
+        Some("align8") => Ok(Profile::LINUX.accepting_unfinished_routes()),
         Some(other) => Err(Failure::new("a known ah_profile", other)),
     }
 }
