@@ -9,7 +9,8 @@ use common::*;
 use ipsec_packet::{
     Beet, ChecksumRepair, Datagram, DestinationOptions, DscpPolicy, HopLimitPolicy, Ip, IpProto, Ipv4, Ipv6, Marker,
     OriginalAddresses, OuterSeen, PacketBuf, Ports, ReplayWindow, SeqCounter, SeqWidth, Tunnel, UdpChecksum,
-    clamp_tcp_mss, classify, close_gap, locate, open_gap, placement, pop_udp, push_udp, repair_checksum, set_length,
+    clamp_tcp_mss, classify, close_gap, find_header, open_gap, placement, pop_udp, push_udp, repair_checksum,
+    set_length,
 };
 
 /// Good packets of every kind that the crate looks into.
@@ -60,8 +61,8 @@ const WHOLE_PACKETS_ONLY: &[(&str, Operation)] = &[
     ("Ip::parse", |p| Ip::parse(p.data()).is_err()),
     ("placement", |p| placement(p.data(), DestinationOptions::Protected).is_err()),
     ("placement in front", |p| placement(p.data(), DestinationOptions::InFront).is_err()),
-    ("locate esp", |p| locate(p.data(), IpProto::ESP).is_err()),
-    ("locate ah", |p| locate(p.data(), IpProto::AH).is_err()),
+    ("locate esp", |p| find_header(p.data(), IpProto::ESP).is_err()),
+    ("locate ah", |p| find_header(p.data(), IpProto::AH).is_err()),
     ("outer_for", |p| tunnel().outer_for(p.data_mut()).is_err()),
     ("accept v4", |p| tunnel().accept(&seen(), IpProto::IPV4, p).is_err()),
     ("accept v6", |p| tunnel().accept(&seen(), IpProto::IPV6, p).is_err()),
@@ -210,7 +211,7 @@ fn holds_together(packet: &[u8]) {
         let mut buffer = PacketBuf::with_headroom(&mut bytes, 24, ip.packet().len()).unwrap();
         open_gap(&mut buffer, place, 24, IpProto::ESP).unwrap();
         set_length(buffer.data_mut()).unwrap();
-        assert_eq!(locate(buffer.data(), IpProto::ESP).map(|found| found.at), Ok(place.at));
+        assert_eq!(find_header(buffer.data(), IpProto::ESP).map(|found| found.at), Ok(place.at));
         close_gap(&mut buffer, place, 24, place.next).unwrap();
         assert_eq!(buffer.data()[place.at..], ip.packet()[place.at..]);
     }

@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use ipsec_packet::DestinationOptions::{InFront, Protected};
 use ipsec_packet::{
-    IpError, IpProto, NoRoom, PacketBuf, Placement, TooShort, close_gap, locate, open_gap, placement, set_length,
+    IpError, IpProto, NoRoom, PacketBuf, Placement, TooShort, close_gap, find_header, open_gap, placement, set_length,
 };
 
 /// (what, the 16 bits of flags and offset, the error).
@@ -28,7 +28,7 @@ fn ipv4_fragments_are_refused_and_whole_packets_are_not() {
         let at = Placement { at: 20, named_at: 9, next: IpProto::ESP };
         let expected = expected.map_or(Ok(at), Err);
         assert_eq!(placement(&packet, Protected), expected, "{what}");
-        assert_eq!(locate(&packet, IpProto::ESP), expected, "{what}");
+        assert_eq!(find_header(&packet, IpProto::ESP), expected, "{what}");
     }
 }
 
@@ -38,9 +38,9 @@ fn the_place_in_an_ipv4_packet_is_behind_its_options() {
         let packet = v4(&vec![1; options], IpProto::UDP, &[0; 20]);
         let at = Placement { at: 20 + options, named_at: 9, next: IpProto::UDP };
         assert_eq!([placement(&packet, Protected), placement(&packet, InFront)], [Ok(at), Ok(at)]);
-        assert_eq!(locate(&packet, IpProto::UDP), Ok(at));
+        assert_eq!(find_header(&packet, IpProto::UDP), Ok(at));
         for wanted in [IpProto::ESP, IpProto::AH, IpProto::IPCOMP, IpProto::TCP] {
-            assert_eq!(locate(&packet, wanted), Err(IpError::NotFound));
+            assert_eq!(find_header(&packet, wanted), Err(IpError::NotFound));
         }
     }
 }
@@ -119,9 +119,9 @@ fn the_header_that_was_placed_is_found_again() {
                 let place = placement(packet.data(), choice).unwrap();
                 open_gap(&mut packet, place, 24, wanted).unwrap();
                 set_length(packet.data_mut()).unwrap();
-                let found = locate(packet.data(), wanted);
+                let found = find_header(packet.data(), wanted);
                 assert_eq!(found, Ok(Placement { next: wanted, ..place }), "{letters}, {choice:?}");
-                assert_eq!(locate(packet.data(), IpProto::UDP), Err(IpError::NotFound));
+                assert_eq!(find_header(packet.data(), IpProto::UDP), Err(IpError::NotFound));
             }
         }
     }
@@ -131,8 +131,8 @@ fn the_header_that_was_placed_is_found_again() {
 fn ah_is_found_in_the_chain_and_nothing_behind_it() {
     let packet = v6_chain(&chain("hrad"), IpProto::ESP, &[0; 20]);
     let at = 40 + 8 + 24;
-    assert_eq!(locate(&packet, IpProto::AH), Ok(Placement { at, named_at: 40 + 8, next: IpProto::AH }));
-    assert_eq!(locate(&packet, IpProto::ESP), Err(IpError::NotFound));
+    assert_eq!(find_header(&packet, IpProto::AH), Ok(Placement { at, named_at: 40 + 8, next: IpProto::AH }));
+    assert_eq!(find_header(&packet, IpProto::ESP), Err(IpError::NotFound));
 }
 
 /// (offset, reserved bits and M flag, whether it is a piece).
@@ -145,7 +145,7 @@ fn atomic_fragments_pass_and_real_ones_do_not() {
         let expected = if piece { Err(IpError::Fragment) } else { Ok(at) };
         assert_eq!(placement(&packet, Protected), expected, "{bits:#x}");
         assert_eq!(placement(&packet, InFront), expected, "{bits:#x}");
-        assert_eq!(locate(&packet, IpProto::ESP), expected, "{bits:#x}");
+        assert_eq!(find_header(&packet, IpProto::ESP), expected, "{bits:#x}");
     }
 }
 
@@ -155,20 +155,20 @@ fn what_lies_behind_a_real_fragment_header_is_not_read() {
     let middle = [&[IpProto::ESP.0, 0xff][..], &[0; 30]].concat();
     let packet = v6_chain(&[fragment(0x100)], IpProto::DESTINATION_OPTIONS, &middle);
     assert_eq!(placement(&packet, InFront), Err(IpError::Fragment));
-    assert_eq!(locate(&packet, IpProto::ESP), Err(IpError::Fragment));
+    assert_eq!(find_header(&packet, IpProto::ESP), Err(IpError::Fragment));
 }
 
 #[test]
 fn a_malformed_chain_has_no_place() {
     let mut packet = v6_chain(&chain("hd"), IpProto::TCP, &[0; 20]);
     packet[49] = 9;
-    for result in [placement(&packet, Protected), placement(&packet, InFront), locate(&packet, IpProto::ESP)] {
+    for result in [placement(&packet, Protected), placement(&packet, InFront), find_header(&packet, IpProto::ESP)] {
         assert_eq!(result, Err(IpError::Extension { offset: 48 }));
     }
     let many = vec![ext(IpProto::DESTINATION_OPTIONS, 0); 17];
     let packet = v6_chain(&many, IpProto::ESP, &[0; 20]);
     assert_eq!(placement(&packet, InFront), Err(IpError::TooManyExtensions));
-    assert_eq!(locate(&packet, IpProto::ESP), Err(IpError::TooManyExtensions));
+    assert_eq!(find_header(&packet, IpProto::ESP), Err(IpError::TooManyExtensions));
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn opening_and_closing_a_gap_restores_the_packet() {
             assert!(header_sum_holds(packet.data()));
         }
 
-        let found = locate(packet.data(), IpProto::ESP).unwrap();
+        let found = find_header(packet.data(), IpProto::ESP).unwrap();
         assert_eq!((found.at, found.named_at), (place.at, place.named_at));
         assert_eq!(close_gap(&mut packet, found, gap, place.next), Ok(()));
         assert_eq!(packet.data(), original, "round {round}");
