@@ -12,7 +12,8 @@ pub struct Flow {
     pub source: IpAddr,
     /// Where it goes.
     pub destination: IpAddr,
-    /// What it carries: behind IPv6 extension headers, but not behind AH or ESP.
+    /// What it carries: behind IPv6 extension headers, but not behind AH or ESP. Of a later IPv6 fragment nobody can tell: it is
+    /// [`IpProto::FRAGMENT`] then, and `detail` is [`Detail::Opaque`].
     pub protocol: IpProto,
     /// What that protocol tells about itself.
     pub detail: Detail,
@@ -66,11 +67,11 @@ fn ipv6_upper(ip: &Ipv6<'_>) -> Result<(IpProto, Detail), IpError> {
     while let Some(extension) = chain.next_extension()? {
         let body = ip.packet().get(extension.link.offset..).unwrap_or_default();
         match (extension.link.kind, body) {
-            // What AH covers is its own matter; what a later fragment holds nobody can tell.
+            // What AH covers is its own matter.
             (IpProto::AH, _) => return Ok((IpProto::AH, Detail::None)),
+            // The next header of a later fragment is ignored by reassembly, so it may name anything (RFC 8200 4.5).
             (IpProto::FRAGMENT, [_, _, high, low, ..]) if (*high, low >> 3) != (0, 0) => {
-                let hides = is_extension(extension.next);
-                return Ok((extension.next, if hides { Detail::Opaque } else { hidden(extension.next) }));
+                return Ok((IpProto::FRAGMENT, Detail::Opaque));
             }
             _ => {}
         }
@@ -81,11 +82,6 @@ fn ipv6_upper(ip: &Ipv6<'_>) -> Result<(IpProto, Detail), IpError> {
 
 const fn is_icmp(protocol: IpProto) -> bool {
     matches!(protocol, IpProto::ICMP | IpProto::ICMPV6)
-}
-
-/// Whether a later IPv6 fragment that names it hides what the packet carries.
-const fn is_extension(protocol: IpProto) -> bool {
-    matches!(protocol, IpProto::HOP_BY_HOP | IpProto::ROUTING | IpProto::FRAGMENT | IpProto::DESTINATION_OPTIONS)
 }
 
 fn read_detail(protocol: IpProto, upper: &[u8]) -> Detail {
@@ -279,8 +275,8 @@ impl Upper {
             Self::Ports(wanted, ..) => wanted,
             Self::Protocol(wanted) | Self::Icmp(wanted, ..) => Some(wanted),
         };
-        // A later fragment may hold extension headers, and anything behind them.
-        if flow.detail == Detail::Opaque && is_extension(flow.protocol) && wanted != Some(flow.protocol) {
+        // A later IPv6 fragment may be a part of any protocol.
+        if (flow.protocol, flow.detail) == (IpProto::FRAGMENT, Detail::Opaque) {
             return Match::Unknown;
         }
         if wanted.is_some_and(|wanted| wanted != flow.protocol) {

@@ -59,8 +59,10 @@ fn what_a_packet_tells_about_itself() {
         (v6(0, &[&dst_opts(60)[..], &dst_opts(17), &PORTS].concat()), 17, Detail::Ports(7, 9), "behind options"),
         (v6(44, &[&fragment(17, 0, 1)[..], &PORTS].concat()), 17, Detail::Ports(7, 9), "first fragment"),
         (v6(44, &[&fragment(17, 0, 0)[..], &PORTS].concat()), 17, Detail::Ports(7, 9), "atomic fragment"),
-        (v6(44, &[&fragment(17, 5, 1)[..], &PORTS].concat()), 17, Detail::Opaque, "a later one"),
-        (v6(44, &[&fragment(60, 5, 0)[..], &PORTS].concat()), 60, Detail::Opaque, "options, and who knows what"),
+        (v6(44, &[&fragment(17, 5, 1)[..], &PORTS].concat()), 44, Detail::Opaque, "a later one"),
+        (v6(44, &[&fragment(59, 5, 0)[..], &PORTS].concat()), 44, Detail::Opaque, "a later one that names nothing"),
+        (v6(44, &[&fragment(50, 5, 0)[..], &PORTS].concat()), 44, Detail::Opaque, "a later one that names ESP"),
+        (v6(44, &[&fragment(60, 5, 0)[..], &PORTS].concat()), 44, Detail::Opaque, "options, and who knows what"),
         (v6(44, &[&fragment(60, 0, 1)[..], &dst_opts(17), &PORTS].concat()), 17, Detail::Ports(7, 9), "in the first"),
         (v6(51, &[&[17, 4][..], &[0; 22], &PORTS].concat()), 51, Detail::None, "not behind AH"),
         (v6(50, &PORTS), 50, Detail::None, "nor ESP"),
@@ -90,6 +92,7 @@ fn what_a_selector_says_to_a_flow() {
     let later = v4(17, 1, &PORTS);
     let echo = v4(1, 0, &[8, 0]);
     let gre = v4(47, 0, &PORTS);
+    let named = v6(44, &[59, 0, 0, 8, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
     let hidden = v6(44, &[60, 0, 0, 8, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
     for (packet, upper, expected) in [
         (&whole, Upper::Any, Yes),
@@ -120,6 +123,12 @@ fn what_a_selector_says_to_a_flow() {
         (&v4(1, 1, &[8, 0]), icmp(None), Unknown),
         (&whole, icmp(None), No),
         (&hidden, Upper::Protocol(IpProto::UDP), Unknown),
+        (&hidden, Upper::Protocol(IpProto::FRAGMENT), Unknown),
+        (&hidden, Upper::Ports(None, PortRange::ANY, PortRange::ANY), Unknown),
+        (&hidden, Upper::Ports(udp, PortRange::ANY, PortRange::ANY), Unknown),
+        (&named, Upper::Protocol(IpProto::TCP), Unknown),
+        (&named, Upper::Protocol(IpProto(59)), Unknown),
+        (&named, Upper::Any, Yes),
         (&hidden, ports(udp), Unknown),
         (&hidden, Upper::Icmp(IpProto::ICMPV6, 135, None), Unknown),
     ] {

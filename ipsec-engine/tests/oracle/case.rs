@@ -329,6 +329,9 @@ impl<'t> Case<'t> {
         let piece = random.of(&[[Piece::Whole; 7].as_slice(), &[Piece::First, Piece::Later]].concat());
         let icmp = if ipv6 { IpProto::ICMPV6 } else { IpProto::ICMP };
         let protocol = random.of(&[IpProto::TCP, IpProto::TCP, IpProto::UDP, icmp, IpProto::GRE]);
+        // A later IPv6 fragment may name anything, as reassembly ignores it.
+        let lie = random.of(&[IpProto::NO_NEXT, IpProto::DESTINATION_OPTIONS, IpProto::IPV6]);
+        let protocol = if ipv6 && piece == Piece::Later && random.percent(50) { lie } else { protocol };
         let mut ports = || random.of(&[80, 80, 85, 1000]);
         let (from_port, to_port): (u16, u16) = (ports(), ports());
         let (kind, code) = (random.of(&[0, 8, 8]), random.of(&[0, 1]));

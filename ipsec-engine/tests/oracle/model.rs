@@ -68,6 +68,8 @@ pub enum Damage {
 impl Packet {
     pub fn flow(&self) -> Flow {
         let (protocol, detail) = match &self.body {
+            // RFC 8200 4.5: reassembly ignores the next header of a later fragment.
+            _ if self.source.is_ipv6() && self.piece == Piece::Later => (IpProto::FRAGMENT, Detail::Opaque),
             Body::Upper(protocol, detail, _) => (*protocol, *detail),
             Body::Sealed(Seal { protocol: Protocol::Esp, .. }, _) => (IpProto::ESP, Detail::None),
             Body::Sealed(..) => (IpProto::AH, Detail::None),
@@ -871,6 +873,7 @@ fn speaks_of(upper: Upper, flow: &Flow) -> Option<bool> {
     let ports = [IpProto::TCP, IpProto::UDP].contains(&flow.protocol);
     match upper {
         Upper::Any => Some(true),
+        _ if (flow.protocol, flow.detail) == (IpProto::FRAGMENT, Detail::Opaque) => None,
         Upper::Protocol(protocol) => Some(protocol == flow.protocol),
         Upper::Icmp(protocol, kind, code) => match flow.detail {
             _ if protocol != flow.protocol => Some(false),

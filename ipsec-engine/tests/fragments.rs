@@ -1,0 +1,64 @@
+//! Later fragments of IPv6: their own next header is not believed (RFC 8200 section 4.5).
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+mod common;
+mod world;
+
+use common::{Gateway, ipv6};
+use ipsec_engine::{Disposition, Reason};
+use ipsec_packet::IpProto;
+use world::{A6, B6, policy};
+
+const NET_A: &str = "2001:db8:1::/48";
+const NET_B: &str = "2001:db8:2::/48";
+
+fn later_fragment(next: u8) -> Vec<u8> {
+    let header = [next, 0, 4, 208, 0, 0, 0, 77];
+    ipv6("2001:db8:1::9", "2001:db8:2::9", IpProto::FRAGMENT, &[&header[..], b"24 octets of a segment.."].concat())
+}
+
+/// A policy that protects one protocol, and one that lets the rest pass.
+fn gateway(upper: &str, direction: &str, local: &str) -> Gateway {
+    let action = format!("ipsec esp/tunnel/{A6}-{B6}/require");
+    let text = policy(NET_A, NET_B, upper, direction, &action) + &policy(NET_A, NET_B, "any", direction, "none");
+    Gateway::new(&text, local)
+}
+
+#[test]
+fn a_fragment_of_unknown_protocol_is_discarded_where_any_protocol_is_protected() {
+    for upper in ["tcp", "udp", "icmp6", "47", "59", "44"] {
+        for next in 0..=255 {
+            let discarded = Disposition::Discard(Reason::Opaque);
+            let piece = later_fragment(next);
+            let found = gateway(upper, "in", B6).receive(&piece).0;
+            assert_eq!(found, discarded, "{upper} in, next header {next}");
+            assert_eq!(gateway(upper, "out", A6).send(&piece), Err(discarded), "{upper} out, next header {next}");
+        }
+    }
+}
+
+#[test]
+fn a_policy_for_any_protocol_is_for_later_fragments_too() {
+    let action = format!("ipsec esp/tunnel/{A6}-{B6}/require");
+    let text = |direction| policy(NET_A, NET_B, "any", direction, &action);
+    for next in [6, 17, 59, 60, 200] {
+        let piece = later_fragment(next);
+        assert!(matches!(Gateway::new(&text("out"), A6).send(&piece), Err(Disposition::Pending(_))));
+        assert_eq!(Gateway::new(&text("in"), B6).receive(&piece).0, Disposition::Discard(Reason::InClear));
+    }
+}
+
+#[test]
+fn policies_that_let_a_protocol_pass_say_nothing_about_later_fragments() {
+    let text = policy(NET_A, NET_B, "tcp", "out", "none") + &policy(NET_A, NET_B, "any", "out", "discard");
+    let mut a = Gateway::new(&text, A6);
+    assert_eq!(a.send(&later_fragment(6)), Err(Disposition::Discard(Reason::Policy)));
+}
