@@ -113,13 +113,10 @@ impl<const SIZE: usize, const SYMBOLS: usize> Table<SIZE, SYMBOLS> {
     pub(super) fn build(&mut self, lengths: &[u8], kind: Kind) -> Result<(), InflateError> {
         self.kind = kind;
         self.of_length = [0; 16];
-        for length in lengths {
+        for length in lengths.iter().filter(|length| **length > 0) {
             if let Some(n) = self.of_length.get_mut(usize::from(*length & 15)) {
                 *n = n.wrapping_add(1);
             }
-        }
-        if let Some(unused) = self.of_length.first_mut() {
-            *unused = 0;
         }
         let mut left = 1i32;
         let (mut longest, mut next_code, mut next_place) = (0usize, [0u16; 16], [0u16; 16]);

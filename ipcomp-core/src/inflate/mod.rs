@@ -14,6 +14,8 @@ use crate::Decompressor;
 pub struct Inflate {
     literals: Table<512, 288>,
     distances: Table<128, 32>,
+    /// Whether the tables are those of the fixed codes: built once for any number of blocks.
+    fixed: bool,
 }
 
 impl Default for Inflate {
@@ -25,7 +27,7 @@ impl Default for Inflate {
 impl Inflate {
     /// Ready for a packet.
     pub const fn new() -> Self {
-        Self { literals: Table::new(), distances: Table::new() }
+        Self { literals: Table::new(), distances: Table::new(), fixed: false }
     }
 }
 
@@ -41,8 +43,12 @@ impl Decompressor for Inflate {
             match bits.take(2)? {
                 0 => at = stored(&mut bits, output, at)?,
                 1 => {
-                    self.fixed();
-                    at = self.block(&mut bits, output, at)?;
+                    let ended;
+                    (at, ended) = if self.fixed { (at, false) } else { first_literals(&mut bits, output, at)? };
+                    if !ended {
+                        self.fixed();
+                        at = self.block(&mut bits, output, at)?;
+                    }
                 }
                 2 => {
                     self.dynamic(&mut bits)?;
@@ -72,14 +78,45 @@ fn stored(bits: &mut BitReader<'_>, output: &mut [u8], at: usize) -> Result<usiz
     Ok(at.saturating_add(len))
 }
 
+/// Symbols of a block of fixed codes that are read before tables are built for it: building them costs as much as many symbols, and a
+/// sender may alternate between fixed and other codes.
+const BEFORE_TABLES: usize = 32;
+
+/// Reads literals of the fixed code (RFC 1951 3.2.6) up to the end of the block, a length, or [`BEFORE_TABLES`] of them. Says whether the
+/// block ended.
+fn first_literals(bits: &mut BitReader<'_>, output: &mut [u8], mut at: usize) -> Result<(usize, bool), InflateError> {
+    for _ in 0..BEFORE_TABLES {
+        bits.refill();
+        // The nine bits of the longest code, the first as the most significant.
+        let code = u16::try_from(bits.peek() & 0x1ff).unwrap_or(0).reverse_bits() >> 7;
+        let (literal, length) = match code {
+            0..=3 => {
+                bits.drop(7)?;
+                return Ok((at, true));
+            }
+            0x060..=0x17f => ((code >> 1).wrapping_sub(0x30), 8),
+            0x190..=0x1ff => (code.wrapping_sub(0x100), 9),
+            _ => break,
+        };
+        bits.drop(length)?;
+        put(output, at, literal.to_le_bytes()[0])?;
+        at = at.saturating_add(1);
+    }
+    Ok((at, false))
+}
+
 impl Inflate {
     fn fixed(&mut self) {
+        if self.fixed {
+            return;
+        }
         let mut lengths = [8u8; 288];
         lengths.iter_mut().skip(144).take(112).for_each(|l| *l = 9);
         lengths.iter_mut().skip(256).take(24).for_each(|l| *l = 7);
         // Both are complete codes; symbols 286, 287, 30 and 31 are in them but never valid.
         let _ = self.literals.build(&lengths, Kind::Literals);
         let _ = self.distances.build(&[5u8; 32], Kind::Distances);
+        self.fixed = true;
     }
 
     /// The codes of a dynamic block (RFC 1951 3.2.7).
@@ -94,6 +131,7 @@ impl Inflate {
         if literals > 286 || distances > 30 {
             return Err(InflateError::TooManySymbols);
         }
+        self.fixed = false;
         let mut code_lengths = [0u8; 19];
         for symbol in CODE_LENGTH_ORDER.iter().take(told) {
             bits.hold(3);

@@ -1,0 +1,107 @@
+//! Streams of many blocks: of fixed codes with few and many literals, and of other codes between them.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+use ipcomp_core::{Decompressor, Inflate, InflateError};
+
+/// Writes bits, the least significant first.
+#[derive(Default)]
+struct Bits {
+    octets: Vec<u8>,
+    count: u32,
+}
+
+impl Bits {
+    fn put(&mut self, value: u32, bits: u32) {
+        for bit in 0..bits {
+            if self.count.is_multiple_of(8) {
+                self.octets.push(0);
+            }
+            *self.octets.last_mut().unwrap() |= ((value >> bit & 1) as u8) << (self.count % 8);
+            self.count += 1;
+        }
+    }
+
+    /// A code: its first bit is the most significant.
+    fn code(&mut self, code: u32, bits: u32) {
+        (0..bits).rev().for_each(|bit| self.put(code >> bit & 1, 1));
+    }
+
+    /// A block of fixed codes (RFC 1951 3.2.6).
+    fn fixed(&mut self, literals: &[u8], last: bool) {
+        self.put(last.into(), 1);
+        self.put(1, 2);
+        for &literal in literals {
+            match literal {
+                0..=143 => self.code(0x30 + u32::from(literal), 8),
+                144..=255 => self.code(0x190 + u32::from(literal) - 144, 9),
+            }
+        }
+        self.code(0, 7);
+    }
+
+    /// The shortest block with codes of its own: nothing but its end.
+    fn empty_dynamic(&mut self) {
+        self.put(0b100, 3);
+        self.put(0, 5); // 257 literals and lengths
+        self.put(0, 5); // 1 distance
+        self.put(14, 4); // 18 code lengths: 18 and 1 have one bit
+        for symbol in [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1] {
+            self.put(u32::from(symbol == 18 || symbol == 1), 3);
+        }
+        for (run, bits) in [(138, 8), (118, 8)] {
+            self.put(1 | (run - 11) << 1, bits);
+        }
+        self.put(0, 1); // the end of the block has one bit
+        self.put(0, 1); // and so has the distance
+        self.put(0, 1);
+    }
+
+    fn stored(&mut self, octets: &[u8]) {
+        self.put(0, 3);
+        while !self.count.is_multiple_of(8) {
+            self.put(0, 1);
+        }
+        self.put(octets.len() as u32, 16);
+        self.put(!(octets.len() as u32), 16);
+        octets.iter().for_each(|&octet| self.put(octet.into(), 8));
+    }
+}
+
+#[test]
+fn blocks_of_any_kind_follow_each_other_in_any_order() {
+    let literals: Vec<u8> = (0..=255).chain(0..=255).collect();
+    let mut inflate = Inflate::new();
+    for n in (0..80).chain([255, 256, 512]) {
+        for between in 0..4 {
+            let (mut bits, mut expected) = (Bits::default(), Vec::new());
+            for round in 0..3 {
+                if between & 1 != 0 {
+                    bits.empty_dynamic();
+                }
+                if between & 2 != 0 {
+                    bits.stored(b"stored");
+                    expected.extend(b"stored");
+                }
+                bits.fixed(&literals[..n], round == 2);
+                expected.extend(&literals[..n]);
+            }
+            let mut out = vec![0; expected.len()];
+            assert_eq!(inflate.decompress(&bits.octets, &mut out), Ok(expected.len()), "{n} literals, {between}");
+            assert!(out == expected);
+            if let Some(short) = expected.len().checked_sub(1) {
+                let found = inflate.decompress(&bits.octets, &mut out[..short]);
+                assert_eq!(found, Err(InflateError::OutputFull), "{n} literals, {between}");
+            }
+            let cut = &bits.octets[..bits.octets.len() - 1];
+            assert_eq!(inflate.decompress(cut, &mut out), Err(InflateError::EndsEarly), "{n} literals, {between}");
+        }
+    }
+}
