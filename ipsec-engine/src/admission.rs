@@ -66,6 +66,17 @@ impl History {
         self.rests().any(|came| admits(id, bundle, came, &is_optional))
     }
 
+    /// Whether a policy may still turn out to be content once `next`, and what is inside it, was opened.
+    pub(crate) fn may_be_by(
+        &self,
+        next: &Came,
+        id: PolicyId,
+        bundle: &Bundle,
+        is_optional: impl Fn(&Request) -> bool,
+    ) -> bool {
+        self.rests().any(|came| begins(id, bundle, came.iter().chain([next]), &is_optional))
+    }
+
     /// Whether no tunnel is left to the policy of the packet inside.
     pub(crate) fn is_without_tunnel(&self) -> bool {
         self.rests().any(|came| came.iter().all(|came| came.mode == Mode::Transport))
@@ -90,9 +101,7 @@ fn admits(id: PolicyId, bundle: &Bundle, came: &[Came], is_optional: impl Fn(&Re
         *first = true;
     }
     for request in bundle.iter() {
-        // What is not worth compressing is sent as it is.
-        //= RFC 3173 2/2
-        let optional = is_optional(request) || request.protocol == Protocol::Ipcomp && request.mode != Mode::Tunnel;
+        let optional = may_be_absent(request, &is_optional);
         let mut next = [false; MAX_TRANSFORMS + 1];
         for (n, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {
             let by_this = came.iter().rev().nth(n).is_some_and(|came| is_by(came, request, id.request_id(request)));
@@ -106,6 +115,45 @@ fn admits(id: PolicyId, bundle: &Bundle, came: &[Came], is_optional: impl Fn(&Re
         reached = next;
     }
     reached.get(came.len()) == Some(&true)
+}
+
+/// Whether these SAs, told from the outside, are what the outermost transforms of a bundle ask for; the others are still to come.
+fn begins<'c>(
+    id: PolicyId,
+    bundle: &Bundle,
+    came: impl Iterator<Item = &'c Came>,
+    is_optional: &impl Fn(&Request) -> bool,
+) -> bool {
+    // `reached[n]`: all but the n innermost transforms can account for the SAs so far.
+    let transforms = bundle.iter().count();
+    let mut reached = [false; MAX_TRANSFORMS + 1];
+    if let Some(all) = reached.get_mut(transforms) {
+        *all = true;
+    }
+    for came in came {
+        let mut next = [false; MAX_TRANSFORMS + 1];
+        // From the outside: transforms that may be absent are passed over.
+        for (n, request) in bundle.iter().enumerate().collect::<Vec<_, MAX_TRANSFORMS>>().into_iter().rev() {
+            if reached.get(n.saturating_add(1)) != Some(&true) {
+                continue;
+            }
+            if let (true, Some(slot)) = (is_by(came, request, id.request_id(request)), next.get_mut(n)) {
+                *slot = true;
+            }
+            if let (true, Some(slot)) = (may_be_absent(request, is_optional), reached.get_mut(n)) {
+                *slot = true;
+            }
+        }
+        reached = next;
+    }
+    reached.contains(&true)
+}
+
+/// Whether a packet may come without this transform.
+fn may_be_absent(request: &Request, is_optional: &impl Fn(&Request) -> bool) -> bool {
+    // What is not worth compressing is sent as it is.
+    //= RFC 3173 2/2
+    is_optional(request) || request.protocol == Protocol::Ipcomp && request.mode != Mode::Tunnel
 }
 
 fn is_by(came: &Came, request: &Request, request_id: u32) -> bool {

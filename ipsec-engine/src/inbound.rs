@@ -6,7 +6,7 @@ use core::time::Duration;
 use heapless::Vec;
 use ipcomp_core::DecompressError;
 use ipsec_packet::{
-    Datagram, Extension, Flow, Ip, IpProto, Marker, OuterSeen, PacketBuf, Placement, Ports, UDP_HEADER,
+    Datagram, Detail, Extension, Flow, Ip, IpProto, Marker, Match, OuterSeen, PacketBuf, Placement, Ports, UDP_HEADER,
     check_preceding_headers, classify, locate, remove_preceding_headers,
 };
 
@@ -15,7 +15,7 @@ use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::disposition::{Disposition, Reason};
 use crate::engine::{Engine, Seen};
-use crate::open::{ah, esp, ipcomp};
+use crate::open::{ah, esp, ipcomp, is_tunnel};
 use crate::policy::{Action, Direction, Mode, Policy, Protocol};
 use crate::sa::{Encap, SaKey, Way};
 use crate::sad::SaState;
@@ -235,8 +235,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if arrival.history.is_full() {
             return Err(Reason::TooDeep);
         }
-        let Some(slot) = self.sad.get_mut(at) else { return Err(Reason::NoSa) };
-        let (key, Some(sa)) = (slot.key, &mut slot.sa) else { return Err(Reason::Larval) };
+        let Some(slot) = self.sad.get(at) else { return Err(Reason::NoSa) };
+        let (key, Some(sa)) = (slot.key, &slot.sa) else { return Err(Reason::Larval) };
         if sa.encap.is_some() != encap.is_some() || sa.encap.zip(encap).is_some_and(|(a, b)| a.marker != b.marker) {
             return Err(Reason::Encapsulation);
         }
@@ -245,6 +245,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return Err(Reason::WrongSource);
         }
         check_preceding_headers(arrival.packet.data(), place.at)?;
+        if key.protocol == Protocol::Ipcomp && place.next == IpProto::IPCOMP && !arrival.history.is_authentic() {
+            self.check_bare_ipcomp(arrival, at, place, ends)?;
+        }
+        let Some(slot) = self.sad.get_mut(at) else { return Err(Reason::NoSa) };
+        let Some(sa) = &mut slot.sa else { return Err(Reason::Larval) };
         let taken = match key.protocol {
             Protocol::Esp => esp(sa, arrival.packet, place, encap, seen)?,
             Protocol::Ah => ah(sa, arrival.packet, seen)?,
@@ -303,6 +308,62 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             self.counters.add(Way::In, Counter::Tunnelled, 1);
         }
         Ok(())
+    }
+
+    /// Whether the policies may let a packet pass that nothing authentic is around: only then is it worth to be decompressed, which anybody
+    /// can make expensive.
+    fn check_bare_ipcomp(
+        &self,
+        arrival: &Arrival<'_, '_>,
+        at: u16,
+        place: Placement,
+        ends: (IpAddr, IpAddr),
+    ) -> Result<(), Reason> {
+        let Some(sa) = self.sad.get(at).and_then(|slot| slot.sa.as_ref()) else { return Err(Reason::NoSa) };
+        let next = IpProto(arrival.packet.data().get(place.at).copied().unwrap_or_default());
+        let came = Came {
+            protocol: Protocol::Ipcomp,
+            mode: if is_tunnel(sa.mode, next) { Mode::Tunnel } else { Mode::Transport },
+            source: if sa.source.is_unspecified() { ends.0 } else { sa.source },
+            destination: sa.destination,
+            request_id: sa.request_id,
+        };
+        // In transport mode the addresses are known, and the protocol where it follows; what is behind other headers is not.
+        let (protocol, detail) = match next {
+            next if next.has_ports() || matches!(next, IpProto::ICMP | IpProto::ICMPV6) => (next, Detail::Opaque),
+            _ => (IpProto::FRAGMENT, Detail::Opaque),
+        };
+        let flow = Flow { source: ends.0, destination: ends.1, protocol, detail };
+        let might_protect = |rule: &Rule| match &rule.policy.action {
+            Action::Ipsec(bundle) if rule.policy.direction != Direction::Out => {
+                let is_inside = bundle.iter().any(|request| request.mode != Mode::Transport);
+                (is_inside || rule.policy.selector.matches(&flow) != Match::No)
+                    && arrival.history.may_be_by(&came, rule.id, bundle, |request| self.is_optional(request))
+            }
+            _ => false,
+        };
+        if self.spd.rules().iter().any(might_protect) {
+            return Ok(());
+        }
+        if came.mode != Mode::Transport || !arrival.history.is_without_tunnel() {
+            return Err(Reason::WrongSa);
+        }
+        // The first policy that may be for it decides, where it is certain or lets it pass.
+        let mut silent = true;
+        for direction in [Direction::In, Direction::Forward] {
+            let decides = |rule: &&Rule| {
+                let certain = rule.policy.selector.matches(&flow);
+                rule.policy.direction == direction
+                    && (certain == Match::Yes || certain == Match::Unknown && rule.policy.action.passes())
+            };
+            match self.spd.rules().iter().find(decides).map(|rule| &rule.policy.action) {
+                None => {}
+                Some(Action::Discard) => return Err(Reason::Policy),
+                Some(Action::Ipsec(_)) => return Err(Reason::WrongSa),
+                Some(Action::None | Action::Bypass | Action::Entrust) => silent = false,
+            }
+        }
+        if silent { self.unmatched() } else { Ok(()) }
     }
 
     /// A packet out of a tunnel that is protected again, by a policy of its own for what is between here and there: if that

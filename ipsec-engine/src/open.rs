@@ -90,7 +90,7 @@ impl Taken {
 }
 
 /// Whether what follows goes out of a tunnel: as the SA says, or where it says nothing, as the packet does.
-fn is_tunnel(mode: Mode, next: IpProto) -> bool {
+pub(crate) fn is_tunnel(mode: Mode, next: IpProto) -> bool {
     match mode {
         Mode::Tunnel => true,
         Mode::Any => next == IpProto::IPV4 || next == IpProto::IPV6,

@@ -699,6 +699,13 @@ impl Oracle {
                     _ => Ok(()),
                 },
             };
+            let spec = sa.spec;
+            let bare = came.iter().all(|came| came.protocol == Protocol::Ipcomp);
+            let opened = opened.and_then(|()| match &left.body {
+                Body::Squeezed(_, _, inner) if bare => self.may_pass_decompressed(&spec, inner, &left, &came, &settled),
+                _ => Ok(()),
+            });
+            let sa = &mut self.sas[at];
             if let Err(why) = opened {
                 return discard(why, &came);
             }
@@ -762,6 +769,79 @@ impl Oracle {
         }
     }
 
+    /// IPComp that nothing authentic is around is decompressed only where some policy might be content with it, or lets what is in it pass.
+    fn may_pass_decompressed(
+        &self,
+        spec: &Spec,
+        inner: &Body,
+        packet: &Packet,
+        came: &[Came],
+        settled: &[usize],
+    ) -> Result<(), Counter> {
+        let tunnel = matches!((spec.mode, inner), (Mode::Tunnel, _) | (Mode::Any, Body::Inside(_)));
+        let this = Came {
+            protocol: Protocol::Ipcomp,
+            mode: if tunnel { Mode::Tunnel } else { Mode::Transport },
+            source: packet.source,
+            destination: packet.destination,
+            request_id: spec.request_id,
+        };
+        // Of what is inside only the protocol can be told, and not behind more headers.
+        let (protocol, detail) = match inner {
+            Body::Upper(protocol, ..) if ![IpProto::GRE].contains(protocol) => (*protocol, Detail::Opaque),
+            _ => (IpProto::FRAGMENT, Detail::Opaque),
+        };
+        let flow = Flow { source: packet.source, destination: packet.destination, protocol, detail };
+        let here = |rule: &Rule| {
+            starts_with(
+                flow.source,
+                rule.policy.selector.source.first(),
+                rule.policy.selector.source.prefix_length().unwrap(),
+            ) && starts_with(
+                flow.destination,
+                rule.policy.selector.destination.first(),
+                rule.policy.selector.destination.prefix_length().unwrap(),
+            ) && speaks_of(rule.policy.selector.upper, &flow) != Some(false)
+        };
+        for rule in self.rules.iter().filter(|rule| rule.policy.direction != Direction::Out) {
+            let Action::Ipsec(bundle) = rule.policy.action else { continue };
+            let outside_in: Vec<_> = bundle.iter().collect::<Vec<_>>().into_iter().rev().collect();
+            let for_it = here(rule) || outside_in.iter().any(|request| request.mode != Mode::Transport);
+            let begins = |outer: &usize| {
+                self.begins(rule.id, &outside_in, &came[*outer..].iter().chain([&this]).collect::<Vec<_>>())
+            };
+            if for_it && settled.iter().any(begins) {
+                return Ok(());
+            }
+        }
+        if tunnel || settled.iter().all(|&n| came[n..].iter().any(|came| came.mode == Mode::Tunnel)) {
+            return Err(Counter::WrongSa);
+        }
+        let mut silent = true;
+        for direction in [Direction::In, Direction::Forward] {
+            for Rule { policy, .. } in self.rules.iter().filter(|rule| rule.policy.direction == direction && here(rule))
+            {
+                // What is not certain decides only where it lets the packet pass.
+                match policy.action {
+                    _ if passes(&policy.action) => silent = false,
+                    _ if speaks_of(policy.selector.upper, &flow).is_none() => continue,
+                    Action::Discard => return Err(Counter::Policy),
+                    _ => return Err(Counter::WrongSa),
+                }
+                break;
+            }
+        }
+        if silent && self.discards_unmatched { Err(Counter::NoPolicy) } else { Ok(()) }
+    }
+
+    /// Whether the SAs so far are what the first of these transforms ask for, from the outside.
+    fn begins(&self, id: PolicyId, requests: &[&Request], came: &[&Came]) -> bool {
+        let Some((first, rest)) = came.split_first() else { return true };
+        let Some((request, requests)) = requests.split_first() else { return false };
+        self.is_by(id, request, first) && self.begins(id, requests, rest)
+            || self.may_be_absent(request) && self.begins(id, requests, came)
+    }
+
     /// IPsec that no SA is for may go on where it came out of a tunnel, where it is addressed to nobody whose SAs we have or
     /// ask for, and where a policy lets it pass.
     fn is_for_others(&self, packet: &Packet, came: &[Came]) -> bool {
@@ -821,20 +901,25 @@ impl Oracle {
     /// In order, each transform by an SA or, where it is optional, left out; and no SA more.
     fn accounts_for(&self, id: PolicyId, requests: &[&Request], came: &[&Came]) -> bool {
         let Some((request, requests)) = requests.split_first() else { return came.is_empty() };
-        // What is not worth compressing is not compressed.
-        let optional =
-            self.is_optional(request) || request.protocol == Protocol::Ipcomp && request.mode != Mode::Tunnel;
-        let by_first = came.split_first().is_some_and(|(first, rest)| {
-            let named = request.ends.map(|ends| (ends.source.0, ends.destination.0)).unwrap_or_default();
-            request.protocol == first.protocol
-                && (request.mode == Mode::Any || request.mode == first.mode)
-                && named.0.is_none_or(|source| source == first.source)
-                && named.1.is_none_or(|destination| destination == first.destination)
-                && (first.mode != Mode::Tunnel || request.ends.is_some())
-                && [0, first.request_id].contains(&request_id(id, request))
-                && self.accounts_for(id, requests, rest)
-        });
-        by_first || optional && self.accounts_for(id, requests, came)
+        let by_first = came
+            .split_first()
+            .is_some_and(|(first, rest)| self.is_by(id, request, first) && self.accounts_for(id, requests, rest));
+        by_first || self.may_be_absent(request) && self.accounts_for(id, requests, came)
+    }
+
+    /// What is not worth compressing is not compressed.
+    fn may_be_absent(&self, request: &Request) -> bool {
+        self.is_optional(request) || request.protocol == Protocol::Ipcomp && request.mode != Mode::Tunnel
+    }
+
+    fn is_by(&self, id: PolicyId, request: &Request, came: &Came) -> bool {
+        let named = request.ends.map(|ends| (ends.source.0, ends.destination.0)).unwrap_or_default();
+        request.protocol == came.protocol
+            && (request.mode == Mode::Any || request.mode == came.mode)
+            && named.0.is_none_or(|source| source == came.source)
+            && named.1.is_none_or(|destination| destination == came.destination)
+            && (came.mode != Mode::Tunnel || request.ends.is_some())
+            && [0, came.request_id].contains(&request_id(id, request))
     }
 }
 
