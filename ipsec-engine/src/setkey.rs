@@ -18,7 +18,7 @@ pub use algorithm::{Algorithm, Compression, Key, cipher_name, mac_name};
 #[cfg(feature = "any")]
 pub use apply::{ApplyError, Loading, Sha2256};
 pub use dump::{DumpPolicy, DumpSa};
-pub use error::{SetkeyError, SetkeyErrorKind};
+pub use error::{Location, SetkeyError, SetkeyErrorKind};
 pub use policy::{PolicyStatement, Range, Selector, Upper};
 pub use statement::{Add, Lifetimes, Padding, Statement, Statements};
 pub use terms::{End, Family, SaId, SaProtocol, SecurityContext};

@@ -7,8 +7,8 @@ use super::error::SetkeyErrorKind;
 /// A key as it is written: the octets of a string, or hexadecimal digits (setkey(8)).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Key<'a> {
-    /// `"text"`.
-    Text(&'a str),
+    /// `"text"`: any octets but quotes.
+    Text(&'a [u8]),
     /// `0x` and pairs of digits, of which these are.
     Hex(&'a str),
 }
@@ -38,7 +38,7 @@ impl<'a> Key<'a> {
     pub fn decode<'o>(&self, out: &'o mut [u8]) -> Option<&'o [u8]> {
         let out = out.get_mut(..self.len())?;
         match self {
-            Self::Text(text) => out.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from),
+            Self::Text(text) => out.iter_mut().zip(*text).for_each(|(to, from)| *to = *from),
             Self::Hex(digits) => {
                 let digit = |c: u8| char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok()).unwrap_or(0);
                 let (pairs, _) = digits.as_bytes().as_chunks::<2>();
@@ -151,6 +151,17 @@ pub(super) const MACS: &[Algorithm<I>] = &[
     row("aes-cmac",          (128, 128, 8),  Some(I::AesCmac96)),
     row("aes-gmac",          (160, 288, 64), Some(I::AesGmac)),
 ];
+
+/// Parts of the names of algorithms. A word behind `-E` or `-A` that has none of them may be a key that lost its place.
+const PARTS: &[&str] = &[
+    "aes", "blowfish", "camellia", "cast", "ccm", "chacha", "cmac", "ctr", "des", "gcm", "gmac", "hmac", "kpdk", "md5",
+    "null", "poly", "rijndael", "ripemd", "serpent", "sha", "simple", "skipjack", "tcp", "twofish", "xcbc",
+];
+
+/// Whether a word is meant as the name of an algorithm.
+pub(super) fn resembles_algorithm(word: &str) -> bool {
+    word.len() <= 24 && PARTS.iter().any(|part| word.contains(part))
+}
 
 /// The row of a name.
 pub(super) fn find<T>(table: &'static [Algorithm<T>], name: &str) -> Option<&'static Algorithm<T>> {

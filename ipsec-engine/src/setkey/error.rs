@@ -14,6 +14,73 @@ pub struct SetkeyError<'a> {
     pub kind: SetkeyErrorKind,
 }
 
+/// What is wrong, and at which octet: lines are counted only for errors that are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fault<'a> {
+    pub(super) at: usize,
+    pub(super) found: &'a str,
+    pub(super) kind: SetkeyErrorKind,
+}
+
+/// A place in a text (setkey(8)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Location {
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1, in characters.
+    pub column: u32,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// Counts lines and columns, each octet once as long as it is asked for places in their order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    at: usize,
+    location: Location,
+}
+
+impl Place {
+    pub(super) const START: Self = Self { at: 0, location: Location { line: 1, column: 1 } };
+
+    /// Moves to an octet of the text, and says where that is.
+    pub(super) fn move_to(&mut self, text: &[u8], at: usize) -> Location {
+        if at < self.at {
+            *self = Self::START;
+        }
+        for octet in text.get(self.at..at).unwrap_or_default() {
+            let Location { line, column } = self.location;
+            self.location = match octet {
+                b'\n' => Location { line: line.saturating_add(1), column: 1 },
+                // What continues a character of UTF-8 is no character of its own.
+                0x80..=0xbf => self.location,
+                _ => Location { line, column: column.saturating_add(1) },
+            };
+        }
+        self.at = at;
+        self.location
+    }
+}
+
+impl<'a> Fault<'a> {
+    /// The error to be reported: a word that may be a key, or a part of one, is not in it.
+    pub(super) fn report(self, text: &[u8], place: &mut Place) -> SetkeyError<'a> {
+        let Location { line, column } = place.move_to(text, self.at);
+        let found = if may_be_key(self.found) { "" } else { self.found };
+        SetkeyError { line, column, found, kind: self.kind }
+    }
+}
+
+/// Whether a word has hexadecimal digits as a key has them: six and more in a row, letters among them. Addresses have at most four.
+fn may_be_key(word: &str) -> bool {
+    let runs = word.split(|c: char| !c.is_ascii_hexdigit());
+    runs.filter(|run| run.len() >= 6).any(|run| run.contains(|c: char| !c.is_ascii_digit()))
+}
+
 /// What is wrong with a word (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -26,6 +93,8 @@ pub enum SetkeyErrorKind {
     Expected(&'static str),
     /// A string without its closing quote.
     Unterminated,
+    /// A word that is not UTF-8.
+    NotText,
     /// Not an address of IPv4 or IPv6; names are not resolved.
     Address,
     /// Addresses of both families where one is needed.
@@ -98,6 +167,7 @@ impl fmt::Display for SetkeyErrorKind {
             Self::Missing(what) => return write!(f, "{what} is missing"),
             Self::Expected(what) => return write!(f, "{what} is expected"),
             Self::Unterminated => "a string is not closed",
+            Self::NotText => "a word that is not UTF-8",
             Self::Address => "not an address (names are not resolved)",
             Self::Family => "addresses of two families",
             Self::Prefix => "a prefix longer than its address",

@@ -2,7 +2,7 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use ipsec_packet::IpProto;
 
-use super::error::{SetkeyError, SetkeyErrorKind};
+use super::error::{Fault, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
 use super::terms::{self, Family, SecurityContext, address, by_name, end, flags, number, split_port, word, wrong};
 use crate::policy::{Action, Bundle, Direction, Ends, Level, Mode, Priority, Protocol, Request};
@@ -66,7 +66,7 @@ pub struct PolicyStatement<'a> {
 }
 
 /// What follows `spdadd` and its like, up to the semicolon.
-pub(super) fn statement<'a>(lexer: &mut Lexer<'a>, deletes: bool) -> Result<PolicyStatement<'a>, SetkeyError<'a>> {
+pub(super) fn statement<'a>(lexer: &mut Lexer<'a>, deletes: bool) -> Result<PolicyStatement<'a>, Fault<'a>> {
     let family = flags(lexer)?;
     let selector = selector(lexer, family)?;
     let mut option = word(lexer, "-P")?;
@@ -89,11 +89,11 @@ pub(super) fn statement<'a>(lexer: &mut Lexer<'a>, deletes: bool) -> Result<Poli
     Ok(PolicyStatement { selector, context, direction, priority, action })
 }
 
-fn selector<'a>(lexer: &mut Lexer<'a>, family: Family) -> Result<Selector<'a>, SetkeyError<'a>> {
+fn selector<'a>(lexer: &mut Lexer<'a>, family: Family) -> Result<Selector<'a>, Fault<'a>> {
     let first = word(lexer, "an address")?;
     if first == "tagged" {
         return match lexer.next()? {
-            Token::Quoted(tag) => Ok(Selector::Tagged(tag)),
+            Token::Quoted(tag) => terms::text(lexer, tag).map(Selector::Tagged),
             Token::Word(tag) if !tag.starts_with('-') => Ok(Selector::Tagged(tag)),
             _ => Err(lexer.error("", SetkeyErrorKind::Missing("a tag"))),
         };
@@ -108,7 +108,7 @@ fn selector<'a>(lexer: &mut Lexer<'a>, family: Family) -> Result<Selector<'a>, S
 }
 
 /// `address`, `address/prefix`, `address[port]`, `address/prefix[port]`.
-fn range<'a>(lexer: &mut Lexer<'a>, text: &'a str, family: Family) -> Result<Range, SetkeyError<'a>> {
+fn range<'a>(lexer: &mut Lexer<'a>, text: &'a str, family: Family) -> Result<Range, Fault<'a>> {
     let text = lexer.glue(text, |so_far, next| so_far.ends_with('/') || next.starts_with(['/', '[']));
     let (host, port) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
     let (host, prefix) = match host.split_once(['/']) {
@@ -129,7 +129,7 @@ fn range<'a>(lexer: &mut Lexer<'a>, text: &'a str, family: Family) -> Result<Ran
 }
 
 /// An upper protocol, and behind it, as a word of its own or after a comma, type and code of ICMP; or a GRE key.
-fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, SetkeyError<'a>> {
+fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, Fault<'a>> {
     let text = word(lexer, "an upper protocol")?;
     let (name, detail) = text.split_once([',']).map_or((text, None), |(name, detail)| (name, Some(detail)));
     let wrong = |lexer: &Lexer<'a>, text| lexer.error(text, SetkeyErrorKind::Upper);
@@ -164,7 +164,7 @@ fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, SetkeyError<'a>> {
 
 /// `prio` or `priority`, and `high`, `def` or `low` with `+ n` or `- n`, or a number around `def`, with or without blanks
 /// between them; or nothing.
-fn priority<'a>(lexer: &mut Lexer<'a>) -> Result<Priority, SetkeyError<'a>> {
+fn priority<'a>(lexer: &mut Lexer<'a>) -> Result<Priority, Fault<'a>> {
     let Token::Word("prio" | "priority") = lexer.peek()? else { return Ok(Priority::DEFAULT) };
     lexer.next()?;
     let first = word(lexer, "a priority")?;
@@ -195,7 +195,7 @@ fn priority<'a>(lexer: &mut Lexer<'a>) -> Result<Priority, SetkeyError<'a>> {
     moved.ok_or(lexer.error(text, if base.is_none() && offset.is_none() { SetkeyErrorKind::Priority } else { kind }))
 }
 
-fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, SetkeyError<'a>> {
+fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, Fault<'a>> {
     let name = word(lexer, "a policy")?;
     match name {
         "discard" => Ok(Action::Discard),

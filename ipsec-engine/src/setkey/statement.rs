@@ -2,8 +2,8 @@ use core::net::IpAddr;
 
 use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 
-use super::algorithm::{Algorithm, CIPHERS, Compression, Key, MACS, find};
-use super::error::{SetkeyError, SetkeyErrorKind};
+use super::algorithm::{Algorithm, CIPHERS, Compression, Key, MACS, find, resembles_algorithm};
+use super::error::{Fault, Location, Place, SetkeyError, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
 use super::policy::{self, PolicyStatement};
 use super::terms::{
@@ -122,12 +122,20 @@ pub enum Statement<'a> {
 #[derive(Clone, Debug)]
 pub struct Statements<'a> {
     lexer: Lexer<'a>,
+    /// Where the statement that was read last begins.
+    begin: usize,
+    place: Place,
 }
 
 impl<'a> Statements<'a> {
     /// Those of `text`.
     pub const fn of(text: &'a str) -> Self {
-        Self { lexer: Lexer::new(text) }
+        Self::of_bytes(text.as_bytes())
+    }
+
+    /// Those of a file, whose comments and quoted keys may hold any octets; a byte order mark in front is skipped.
+    pub const fn of_bytes(text: &'a [u8]) -> Self {
+        Self { lexer: Lexer::new(text), begin: 0, place: Place::START }
     }
 
     /// The next statement; `None` at the end (setkey(8)).
@@ -136,25 +144,32 @@ impl<'a> Statements<'a> {
     /// [`SetkeyError`]; the next call goes on behind the statement that is wrong.
     #[allow(clippy::should_implement_trait)] // it can fail
     pub fn next(&mut self) -> Result<Option<Statement<'a>>, SetkeyError<'a>> {
+        // Empty statements are passed over once, not again after an error behind them.
+        while let Ok(Token::Semicolon) = self.lexer.peek() {
+            let _ = self.lexer.next();
+        }
         let before = self.lexer.clone();
         let result = self.statement();
         if result.is_err() {
             self.lexer = before;
             self.lexer.recover();
         }
-        result
+        result.map_err(|fault| fault.report(self.lexer.text(), &mut self.place))
     }
 
-    fn statement(&mut self) -> Result<Option<Statement<'a>>, SetkeyError<'a>> {
+    /// Where the statement that was read last begins.
+    pub fn location(&mut self) -> Location {
+        self.place.move_to(self.lexer.text(), self.begin)
+    }
+
+    fn statement(&mut self) -> Result<Option<Statement<'a>>, Fault<'a>> {
         let lexer = &mut self.lexer;
-        let name = loop {
-            match lexer.next()? {
-                Token::End => return Ok(None),
-                Token::Semicolon => {}
-                Token::Word(name) => break name,
-                Token::Quoted(_) => return Err(lexer.error("", SetkeyErrorKind::Statement)),
-            }
+        let name = match lexer.next()? {
+            Token::End => return Ok(None),
+            Token::Word(name) => name,
+            Token::Semicolon | Token::Quoted(_) => return Err(lexer.error("", SetkeyErrorKind::Statement)),
         };
+        self.begin = lexer.position();
         let statement = match name {
             "add" => Statement::Add(add(lexer)?),
             "update" => Statement::Update(add(lexer)?),
@@ -175,7 +190,7 @@ impl<'a> Statements<'a> {
     }
 }
 
-fn only_id<'a>(lexer: &mut Lexer<'a>) -> Result<SaId, SetkeyError<'a>> {
+fn only_id<'a>(lexer: &mut Lexer<'a>) -> Result<SaId, Fault<'a>> {
     let (source, destination) = hosts(lexer)?;
     let protocol = protocol(lexer)?;
     let spi = spi(lexer, protocol)?;
@@ -184,7 +199,7 @@ fn only_id<'a>(lexer: &mut Lexer<'a>) -> Result<SaId, SetkeyError<'a>> {
     options(lexer, &mut Add::new(id)).map(|()| id)
 }
 
-fn delete_all<'a>(lexer: &mut Lexer<'a>) -> Result<Statement<'a>, SetkeyError<'a>> {
+fn delete_all<'a>(lexer: &mut Lexer<'a>) -> Result<Statement<'a>, Fault<'a>> {
     let ((source, _), (destination, _)) = hosts(lexer)?;
     let protocol = protocol(lexer)?;
     end(lexer).map(|()| Statement::DeleteAll { source, destination, protocol })
@@ -213,17 +228,20 @@ impl Add<'_> {
     }
 }
 
-fn add<'a>(lexer: &mut Lexer<'a>) -> Result<Add<'a>, SetkeyError<'a>> {
+fn add<'a>(lexer: &mut Lexer<'a>) -> Result<Add<'a>, Fault<'a>> {
     let (source, destination) = hosts(lexer)?;
     let protocol = protocol(lexer)?;
     let at = lexer.position();
     let original_address = match (protocol, lexer.peek()?) {
-        (SaProtocol::EspUdp, Token::Word(text) | Token::Quoted(text)) if address(text, Family::Any).is_some() => {
-            lexer.next()?;
-            address(text, Family::Any)
+        (SaProtocol::EspUdp, Token::Word(text)) => address(text, Family::Any),
+        (SaProtocol::EspUdp, Token::Quoted(text)) => {
+            core::str::from_utf8(text).ok().and_then(|text| address(text, Family::Any))
         }
         _ => None,
     };
+    if original_address.is_some() {
+        lexer.next()?;
+    }
     let spi = spi(lexer, protocol)?;
     let mut sa = Add { original_address, ..Add::new(SaId { source, destination, protocol, spi }) };
     options(lexer, &mut sa)?;
@@ -232,7 +250,7 @@ fn add<'a>(lexer: &mut Lexer<'a>) -> Result<Add<'a>, SetkeyError<'a>> {
 }
 
 /// Options up to the semicolon.
-fn options<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>) -> Result<(), SetkeyError<'a>> {
+fn options<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>) -> Result<(), Fault<'a>> {
     loop {
         match lexer.next()? {
             Token::Semicolon => return Ok(()),
@@ -244,7 +262,7 @@ fn options<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>) -> Result<(), SetkeyErro
     }
 }
 
-fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<(), SetkeyError<'a>> {
+fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<(), Fault<'a>> {
     match name {
         "-m" => {
             let text = word(lexer, "a mode")?;
@@ -292,20 +310,21 @@ fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<
 fn keyed<'a, T>(
     lexer: &mut Lexer<'a>,
     table: &'static [Algorithm<T>],
-) -> Result<(&'static Algorithm<T>, Key<'a>), SetkeyError<'a>> {
+) -> Result<(&'static Algorithm<T>, Key<'a>), Fault<'a>> {
     let name = match lexer.next()? {
         Token::Word(name) if !name.starts_with("0x") && !name.starts_with("0X") => name,
         Token::Word(_) | Token::Quoted(_) => return Err(lexer.error("", SetkeyErrorKind::Expected("an algorithm"))),
         Token::Semicolon | Token::End => return Err(lexer.error("", SetkeyErrorKind::Missing("an algorithm"))),
     };
-    let algorithm = find(table, name).ok_or(lexer.error(name, SetkeyErrorKind::Algorithm))?;
+    let shown = if resembles_algorithm(name) { name } else { "" };
+    let algorithm = find(table, name).ok_or(lexer.error(shown, SetkeyErrorKind::Algorithm))?;
     let key = match lexer.peek()? {
         Token::Quoted(text) => Key::Text(text),
         // An option or the end of the statement: no key.
         Token::Word(option) if option.starts_with('-') && algorithm.min_bits == 0 => {
-            return Ok((algorithm, Key::Text("")));
+            return Ok((algorithm, Key::Text(&[])));
         }
-        Token::Semicolon if algorithm.min_bits == 0 => return Ok((algorithm, Key::Text(""))),
+        Token::Semicolon if algorithm.min_bits == 0 => return Ok((algorithm, Key::Text(&[]))),
         Token::Word(digits) => {
             lexer.next()?;
             let key = Key::hex(digits).ok_or(lexer.error("", SetkeyErrorKind::Key))?;

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 use core::str::FromStr;
 
-use super::error::{SetkeyError, SetkeyErrorKind};
+use super::error::{Fault, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
 
 /// The protocol of an SA (setkey(8)).
@@ -65,13 +65,13 @@ pub struct SecurityContext<'a> {
 pub type End = (IpAddr, Option<u16>);
 
 /// What is wrong with a word: `kind`, unless it begins the next statement.
-pub(super) fn wrong<'a>(lexer: &Lexer<'a>, found: &'a str, kind: SetkeyErrorKind) -> SetkeyError<'a> {
+pub(super) fn wrong<'a>(lexer: &Lexer<'a>, found: &'a str, kind: SetkeyErrorKind) -> Fault<'a> {
     let kind = if STATEMENTS.contains(&found) { SetkeyErrorKind::Expected(";") } else { kind };
     lexer.error(found, kind)
 }
 
 /// The next word, which is `what`.
-pub(super) fn word<'a>(lexer: &mut Lexer<'a>, what: &'static str) -> Result<&'a str, SetkeyError<'a>> {
+pub(super) fn word<'a>(lexer: &mut Lexer<'a>, what: &'static str) -> Result<&'a str, Fault<'a>> {
     match lexer.next()? {
         Token::Word(word) => Ok(word),
         Token::Quoted(_) => Err(lexer.error("", SetkeyErrorKind::Expected(what))),
@@ -80,7 +80,7 @@ pub(super) fn word<'a>(lexer: &mut Lexer<'a>, what: &'static str) -> Result<&'a 
 }
 
 /// The semicolon.
-pub(super) fn end<'a>(lexer: &mut Lexer<'a>) -> Result<(), SetkeyError<'a>> {
+pub(super) fn end<'a>(lexer: &mut Lexer<'a>) -> Result<(), Fault<'a>> {
     match lexer.next()? {
         Token::Semicolon => Ok(()),
         Token::Word(text) => Err(lexer.error(text, SetkeyErrorKind::Expected(";"))),
@@ -99,7 +99,7 @@ pub(super) fn number<T: TryFrom<u64>>(text: &str) -> Option<T> {
 }
 
 /// `-4`, `-6` and `-n`, alone or in one word; the last family counts.
-pub(super) fn flags<'a>(lexer: &mut Lexer<'a>) -> Result<Family, SetkeyError<'a>> {
+pub(super) fn flags<'a>(lexer: &mut Lexer<'a>) -> Result<Family, Fault<'a>> {
     let mut family = Family::Any;
     while let Token::Word(word) = lexer.peek()? {
         let letters = word.strip_prefix('-').filter(|letters| !letters.is_empty()).unwrap_or("?");
@@ -126,7 +126,7 @@ pub(super) fn address(text: &str, family: Family) -> Option<IpAddr> {
     })
 }
 
-pub(super) fn hosts<'a>(lexer: &mut Lexer<'a>) -> Result<(End, End), SetkeyError<'a>> {
+pub(super) fn hosts<'a>(lexer: &mut Lexer<'a>) -> Result<(End, End), Fault<'a>> {
     let family = flags(lexer)?;
     let mut host = || {
         let text = word(lexer, "an address")?;
@@ -142,12 +142,12 @@ pub(super) fn hosts<'a>(lexer: &mut Lexer<'a>) -> Result<(End, End), SetkeyError
     }
 }
 
-pub(super) fn protocol<'a>(lexer: &mut Lexer<'a>) -> Result<SaProtocol, SetkeyError<'a>> {
+pub(super) fn protocol<'a>(lexer: &mut Lexer<'a>) -> Result<SaProtocol, Fault<'a>> {
     let name = word(lexer, "a security protocol")?;
     SaProtocol::by_name(name).ok_or(wrong(lexer, name, SetkeyErrorKind::Protocol))
 }
 
-pub(super) fn only_protocol<'a>(lexer: &mut Lexer<'a>) -> Result<Option<SaProtocol>, SetkeyError<'a>> {
+pub(super) fn only_protocol<'a>(lexer: &mut Lexer<'a>) -> Result<Option<SaProtocol>, Fault<'a>> {
     let protocol = match lexer.peek()? {
         Token::Semicolon | Token::End => None,
         _ => Some(protocol(lexer)?),
@@ -155,22 +155,30 @@ pub(super) fn only_protocol<'a>(lexer: &mut Lexer<'a>) -> Result<Option<SaProtoc
     end(lexer).map(|()| protocol)
 }
 
-pub(super) fn spi<'a>(lexer: &mut Lexer<'a>, protocol: SaProtocol) -> Result<u32, SetkeyError<'a>> {
+pub(super) fn spi<'a>(lexer: &mut Lexer<'a>, protocol: SaProtocol) -> Result<u32, Fault<'a>> {
     let text = word(lexer, "an SPI")?;
     let most = if protocol == SaProtocol::Ipcomp { 0xffff } else { u32::MAX };
     number(text).filter(|spi| *spi <= most).ok_or(lexer.error(text, SetkeyErrorKind::Spi))
 }
 
 /// What follows `-ctx`.
-pub(super) fn context<'a>(lexer: &mut Lexer<'a>) -> Result<SecurityContext<'a>, SetkeyError<'a>> {
+pub(super) fn context<'a>(lexer: &mut Lexer<'a>) -> Result<SecurityContext<'a>, Fault<'a>> {
     let (doi, algorithm) = (argument(lexer)?, argument(lexer)?);
     match lexer.next()? {
-        Token::Quoted(context) => Ok(SecurityContext { doi, algorithm, context }),
+        Token::Quoted(context) => {
+            let context = text(lexer, context)?;
+            Ok(SecurityContext { doi, algorithm, context })
+        }
         _ => Err(lexer.error("", SetkeyErrorKind::Missing("a quoted context"))),
     }
 }
 
-pub(super) fn natt_end<'a>(lexer: &mut Lexer<'a>) -> Result<End, SetkeyError<'a>> {
+/// A quoted string that is no key.
+pub(super) fn text<'a>(lexer: &Lexer<'a>, quoted: &'a [u8]) -> Result<&'a str, Fault<'a>> {
+    core::str::from_utf8(quoted).map_err(|_| lexer.error("", SetkeyErrorKind::NotText))
+}
+
+pub(super) fn natt_end<'a>(lexer: &mut Lexer<'a>) -> Result<End, Fault<'a>> {
     let text = word(lexer, "an address")?;
     let text = lexer.glue(text, |_, next| next.starts_with('['));
     let (host, port) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
@@ -178,7 +186,7 @@ pub(super) fn natt_end<'a>(lexer: &mut Lexer<'a>) -> Result<End, SetkeyError<'a>
     Ok((host, port))
 }
 
-pub(super) fn argument<'a, T: TryFrom<u64>>(lexer: &mut Lexer<'a>) -> Result<T, SetkeyError<'a>> {
+pub(super) fn argument<'a, T: TryFrom<u64>>(lexer: &mut Lexer<'a>) -> Result<T, Fault<'a>> {
     let text = word(lexer, "a number")?;
     number(text).ok_or(lexer.error(text, SetkeyErrorKind::Number))
 }

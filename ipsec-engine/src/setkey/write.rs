@@ -112,8 +112,14 @@ impl fmt::Display for Add<'_> {
 fn write_key(f: &mut fmt::Formatter<'_>, key: &Key<'_>) -> fmt::Result {
     match key {
         // Of an algorithm that needs none.
-        Key::Text("") => Ok(()),
-        Key::Text(text) => write!(f, " \"{text}\""),
+        Key::Text([]) => Ok(()),
+        Key::Text(octets) => match core::str::from_utf8(octets) {
+            Ok(text) => write!(f, " \"{text}\""),
+            Err(_) => {
+                f.write_str(" 0x")?;
+                octets.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+            }
+        },
         Key::Hex(digits) => write!(f, " 0x{digits}"),
     }
 }
