@@ -49,6 +49,11 @@ impl<'a> Lexer<'a> {
         self.begin
     }
 
+    /// Goes to the end of the text.
+    pub(super) const fn finish(&mut self) {
+        (self.begin, self.end) = (self.text.len(), self.text.len());
+    }
+
     /// The text.
     pub(super) const fn text(&self) -> &'a [u8] {
         self.text

@@ -138,6 +138,10 @@ fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, Fault<'a>> {
     }
     let protocol = by_name(super::names::PROTOCOLS, name).or_else(|| number(name)).map(IpProto);
     let protocol = protocol.ok_or(wrong(lexer, text))?;
+    // IPSEC_ULPROTO_ANY of KAME and Linux.
+    if protocol == IpProto(255) && detail.is_none() {
+        return Ok(Upper::Any);
+    }
     let detail = match lexer.peek()? {
         Token::Word(next)
             if detail.is_none() && !next.starts_with('-') && next.starts_with(|c: char| c.is_ascii_digit()) =>

@@ -118,7 +118,7 @@ pub enum Statement<'a> {
     Exit,
 }
 
-/// The statements of a text, one by one (setkey(8)).
+/// The statements of a text, one by one (setkey(8)). `exit`, `quit` and `bye` end it, whatever follows.
 #[derive(Clone, Debug)]
 pub struct Statements<'a> {
     lexer: Lexer<'a>,
@@ -150,9 +150,13 @@ impl<'a> Statements<'a> {
         }
         let before = self.lexer.clone();
         let result = self.statement();
-        if result.is_err() {
-            self.lexer = before;
-            self.lexer.recover();
+        match result {
+            Ok(Some(Statement::Exit)) => self.lexer.finish(),
+            Ok(_) => {}
+            Err(_) => {
+                self.lexer = before;
+                self.lexer.recover();
+            }
         }
         result.map_err(|fault| fault.report(self.lexer.text(), &mut self.place))
     }

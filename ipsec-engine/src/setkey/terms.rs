@@ -191,12 +191,12 @@ pub(super) fn argument<'a, T: TryFrom<u64>>(lexer: &mut Lexer<'a>) -> Result<T, 
     number(text).ok_or(lexer.error(text, SetkeyErrorKind::Number))
 }
 
-/// Takes `[port]` off the end: a number, `any`, or a name.
+/// Takes `[port]` off the end: a number, `any`, or a name. Port 0 is any port, as in KAME, FreeBSD, NetBSD and Linux.
 pub(super) fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     let Some((host, port)) = text.split_once(['[']) else { return Some((text, None)) };
     let port = match port.strip_suffix(']')?.trim() {
         "any" => None,
-        name => Some(by_name(super::names::PORTS, name).or_else(|| number(name))?),
+        name => Some(by_name(super::names::PORTS, name).or_else(|| number(name))?).filter(|port| *port != 0),
     };
     Some((host.trim_end(), port))
 }

@@ -1,0 +1,58 @@
+//! What setkey texts mean where a number stands for any, and where they end.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+use ipsec_engine::setkey::{Statement, Statements};
+use ipsec_packet::{IpProto, PortRange, Upper};
+
+fn upper(text: &str) -> Upper {
+    let mut statements = Statements::of(text);
+    let Ok(Some(Statement::SpdAdd(policy))) = statements.next() else { panic!("{text}") };
+    policy.policy().unwrap().selector.upper
+}
+
+#[test]
+fn port_0_and_upper_protocol_255_are_any() {
+    let udp = |from, to| Upper::Ports(Some(IpProto::UDP), from, to);
+    let one = PortRange::one;
+    for (source, destination, protocol, expected) in [
+        ("[0]", "[0]", "udp", Upper::Protocol(IpProto::UDP)),
+        ("[1701]", "[0]", "udp", udp(one(1701), PortRange::ANY)),
+        ("[0]", "[1701]", "17", udp(PortRange::ANY, one(1701))),
+        ("[0x0]", "[any]", "udp", Upper::Protocol(IpProto::UDP)),
+        ("[0]", "[0]", "any", Upper::Any),
+        ("[0]", "[0]", "255", Upper::Any),
+        ("", "", "0xff", Upper::Any),
+        ("[7]", "[0]", "255", Upper::Ports(None, one(7), PortRange::ANY)),
+        ("[0]", "[0]", "icmp", Upper::Protocol(IpProto::ICMP)),
+        ("[0]", "[0]", "47", Upper::Protocol(IpProto::GRE)),
+    ] {
+        let text = format!("spdadd 10.0.0.1/32{source} 0.0.0.0/0{destination} {protocol} -P out discard;");
+        assert_eq!(upper(&text), expected, "{text}");
+    }
+}
+
+#[test]
+fn ports_of_esp_in_udp_that_are_0_are_the_usual_ones() {
+    let text = "add 192.0.2.1[0] 198.51.100.1[24500] esp-udp 0x1001 -E null -A hmac-md5 \"sixteen octets!!\";";
+    let Ok(Some(Statement::Add(add))) = Statements::of(text).next() else { panic!("{text}") };
+    assert_eq!((add.id.source.1, add.id.destination.1), (None, Some(24500)));
+}
+
+#[test]
+fn exit_ends_the_text() {
+    for word in ["exit", "quit", "bye"] {
+        let text = format!("flush; {word};\nthis is no statement \"and this no string\nspdadd");
+        let mut statements = Statements::of(&text);
+        assert_eq!(statements.next(), Ok(Some(Statement::Flush(None))));
+        assert_eq!(statements.next(), Ok(Some(Statement::Exit)));
+        assert_eq!((statements.next(), statements.next()), (Ok(None), Ok(None)));
+    }
+}
