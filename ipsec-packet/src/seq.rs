@@ -46,7 +46,8 @@ pub enum SeqWidth {
 }
 
 impl SeqWidth {
-    const fn last(self) -> u64 {
+    /// The largest sequence number of this width (RFC 4303 2.2).
+    pub const fn last(self) -> u64 {
         match self {
             Self::Bits32 => 0xffff_ffff,
             Self::Extended64 => u64::MAX,

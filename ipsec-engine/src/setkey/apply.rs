@@ -6,10 +6,12 @@ use core::time::Duration;
 
 use ah_core::Profile;
 use esp_core::PadCheck;
-use ipsec_crypto::{AnyAhIntegrity, AnySuite, CipherAlgorithm, IntegrityAlgorithm, KeyError};
+use ipsec_crypto::{
+    AhIntegrity, AnyAhIntegrity, AnySuite, CipherAlgorithm, IntegrityAlgorithm, IvRule, KeyError, Suite,
+};
 use ipsec_packet::{
     AddressRange, Beet, ChecksumRepair, Cpi, IpProto, Marker, OriginalAddresses, PortRange, Ports, ReservedCpi,
-    ReservedSpi, SeqWidth, Spi, WindowSize,
+    ReservedSpi, Seq, SeqCounter, SeqWidth, Spi, WindowSize,
 };
 use zeroize::Zeroizing;
 
@@ -32,6 +34,10 @@ pub struct Loading {
     pub without_integrity: bool,
     /// What the peer makes of ambiguous rules of AH.
     pub profile: Profile,
+    /// The last sequence number that outbound SAs with these keys have used; 0 for keys that were never used. `None` refuses algorithms
+    /// whose nonce is the sequence number: AES-CTR, AES-GCM, AES-CCM, AES-GMAC, ChaCha20-Poly1305 (see
+    /// [`continuing_after`](Self::continuing_after)).
+    pub last_sequence: Option<Seq>,
 }
 
 /// What HMAC-SHA2-256 is cut to (RFC 4868 2.3).
@@ -46,7 +52,19 @@ pub enum Sha2256 {
 
 impl Loading {
     /// By the RFCs.
-    pub const RFC: Self = Self { sha2_256: Sha2256::Bits128, without_integrity: false, profile: Profile::RFC };
+    pub const RFC: Self =
+        Self { sha2_256: Sha2256::Bits128, without_integrity: false, profile: Profile::RFC, last_sequence: None };
+
+    /// For outbound SAs whose keys have been used up to this sequence number.
+    ///
+    /// Keys in a file outlive the counter of an SA. With an algorithm whose nonce is made of the sequence number, two packets under one
+    /// number tell the exclusive or of their plaintexts and, but for AES-CTR, let anybody forge packets: RFC 3686 section 7
+    /// and RFC 4106 section 9 forbid such keys unless the number is kept. The caller keeps it, for each SA, and stores it
+    /// ahead of use ([`SeqCounter::export_ahead`]).
+    #[must_use]
+    pub const fn continuing_after(self, last: Seq) -> Self {
+        Self { last_sequence: Some(last), ..self }
+    }
 }
 
 /// Why a statement that is well-formed is not taken in.
@@ -59,6 +77,9 @@ pub enum ApplyError {
     Cpi(ReservedCpi),
     /// The keys or the choice of algorithms.
     Key(KeyError),
+    /// An algorithm, this one, whose nonce is the sequence number, without the number to continue after:
+    /// [`Loading::continuing_after`].
+    NonceReuse(&'static str),
     /// An algorithm that setkey(8) knows and nobody should use any more; by its name.
     Algorithm(&'static str),
     /// A protocol that this is no implementation of: ESP and AH of RFC 1825 to 1829, TCP-MD5; by its name.
@@ -77,6 +98,16 @@ pub enum ApplyError {
     GreKey,
     /// A policy without an action.
     NoAction,
+    /// The sequence number to continue after has more than the 32 bits of the SA.
+    Sequence,
+}
+
+impl ApplyError {
+    /// Whether a loader goes on without the statement, as it asks for what is not implemented here: TCP-MD5, ESP and AH of RFC 1825 to 1829,
+    /// ciphers that nobody should use any more, tags of a packet filter. A policy whose SAs are left aside discards its packets.
+    pub const fn is_left_aside(&self) -> bool {
+        matches!(self, Self::Algorithm(_) | Self::Protocol(_) | Self::Tagged)
+    }
 }
 
 impl From<KeyError> for ApplyError {
@@ -103,6 +134,9 @@ impl fmt::Display for ApplyError {
             Self::Spi(e) => e.fmt(f),
             Self::Cpi(e) => e.fmt(f),
             Self::Key(e) => e.fmt(f),
+            Self::NonceReuse(name) => {
+                write!(f, "{name} must not be used with static keys unless the last sequence number is known")
+            }
             Self::Algorithm(name) => write!(f, "{name} is not implemented"),
             Self::Protocol(name) => write!(f, "{name} is not implemented"),
             Self::Window(size) => write!(f, "a window of {} packets; 4096 is the most", size.in_packets()),
@@ -112,6 +146,7 @@ impl fmt::Display for ApplyError {
             Self::Tagged => f.write_str("policies by tag are not implemented"),
             Self::GreKey => f.write_str("policies by gre key are not implemented"),
             Self::NoAction => f.write_str("the policy says nothing to do"),
+            Self::Sequence => f.write_str("the last sequence number has more than 32 bits"),
         }
     }
 }
@@ -145,7 +180,14 @@ impl Add<'_> {
             SaProtocol::Esp | SaProtocol::EspUdp => {
                 let (spi, suite) = (Spi::new(self.id.spi)?, self.suite(loading)?);
                 match way {
-                    Way::Out => Transform::EspOut(esp_core::Outbound::new(spi, suite, width)),
+                    Way::Out => {
+                        let is_nonce = suite.layout().iv_rule == IvRule::Unique;
+                        let mut esp = esp_core::Outbound::new(spi, suite, width);
+                        if let Some(used) = self.used(is_nonce, width, loading)? {
+                            esp.import(&used).map_err(|_| ApplyError::Sequence)?;
+                        }
+                        Transform::EspOut(esp)
+                    }
                     Way::In => {
                         let mut esp = esp_core::Inbound::with_window(spi, suite, width, window()?);
                         if self.padding != Padding::Sequence {
@@ -158,7 +200,14 @@ impl Add<'_> {
             SaProtocol::Ah => {
                 let (spi, integrity) = (Spi::new(self.id.spi)?, self.integrity(loading)?);
                 match way {
-                    Way::Out => Transform::AhOut(ah_core::Outbound::new(spi, integrity, width, loading.profile)),
+                    Way::Out => {
+                        let is_nonce = integrity.iv_len() > 0;
+                        let mut ah = ah_core::Outbound::new(spi, integrity, width, loading.profile);
+                        if let Some(used) = self.used(is_nonce, width, loading)? {
+                            ah.import(&used).map_err(|_| ApplyError::Sequence)?;
+                        }
+                        Transform::AhOut(ah)
+                    }
                     Way::In => {
                         let ah = ah_core::Inbound::with_window(spi, integrity, width, loading.profile, window()?);
                         Transform::AhIn(ah)
@@ -192,6 +241,24 @@ impl Add<'_> {
             (IpAddr::V4(local), IpAddr::V4(remote)) => Ok(sa.with_beet(Beet::v4(local, remote))),
             (IpAddr::V6(local), IpAddr::V6(remote)) => Ok(sa.with_beet(Beet::v6(local, remote))),
             _ => Err(ApplyError::Beet),
+        }
+    }
+
+    /// The state of a counter that has used what these keys have used; `None` for one that is new.
+    fn used(
+        &self,
+        is_nonce: bool,
+        width: SeqWidth,
+        loading: &Loading,
+    ) -> Result<Option<[u8; SeqCounter::STATE]>, ApplyError> {
+        match loading.last_sequence {
+            None if is_nonce => {
+                let name = self.cipher.map(|(row, _)| row.name).or(self.mac.map(|(row, _)| row.name));
+                Err(ApplyError::NonceReuse(name.unwrap_or_default()))
+            }
+            None => Ok(None),
+            Some(last) if last.get() > width.last() => Err(ApplyError::Sequence),
+            Some(last) => Ok(Some(SeqCounter::new(width).export_ahead(last.get()))),
         }
     }
 

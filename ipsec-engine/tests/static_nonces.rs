@@ -1,0 +1,70 @@
+//! Keys in a file outlive the counter of an SA: where the counter is the nonce, its last number must be told.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+use ipsec_engine::setkey::{ApplyError, Loading, Statement, Statements};
+use ipsec_engine::{AnyAlgorithms, Sa, Way};
+use ipsec_packet::Seq;
+
+const KEY: &str = "0x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20212223";
+
+/// The name of an algorithm and its shortest key.
+fn statement(protocol: &str, algorithms: &[(&str, &str, usize)], options: &str) -> String {
+    let algorithms: String =
+        algorithms.iter().map(|(o, name, octets)| format!(" {o} {name} {}", &KEY[..2 + 2 * octets])).collect();
+    format!("add 192.0.2.1 198.51.100.1 {protocol} 0x1001 {options}{algorithms};")
+}
+
+fn load(text: &str, way: Way, loading: &Loading) -> Result<Sa<AnyAlgorithms>, ApplyError> {
+    let Ok(Some(Statement::Add(add))) = Statements::of(text).next() else { panic!("{text}") };
+    add.sa(way, None, loading)
+}
+
+fn nonce_is_the_number() -> Vec<(String, &'static str)> {
+    let mut cases: Vec<_> = [
+        ("aes-gcm-8", 20),
+        ("aes-gcm-12", 28),
+        ("aes-gcm-16", 36),
+        ("aes-ccm-8", 19),
+        ("aes-ccm-12", 27),
+        ("aes-ccm-16", 35),
+        ("chacha20-poly1305", 36),
+        ("aes-gmac", 20),
+    ]
+    .map(|(name, octets)| (statement("esp", &[("-E", name, octets)], ""), name))
+    .into();
+    cases.push((statement("esp", &[("-E", "aes-ctr", 20), ("-A", "hmac-sha1", 20)], ""), "aes-ctr"));
+    cases.push((statement("ah", &[("-A", "aes-gmac", 20)], ""), "aes-gmac"));
+    cases
+}
+
+#[test]
+fn without_the_last_number_they_are_refused_outbound_only() {
+    for (text, name) in nonce_is_the_number() {
+        assert_eq!(load(&text, Way::Out, &Loading::RFC).err(), Some(ApplyError::NonceReuse(name)), "{text}");
+        assert!(load(&text, Way::In, &Loading::RFC).is_ok(), "{text}");
+    }
+    let cbc = statement("esp", &[("-E", "aes-cbc", 16), ("-A", "hmac-sha1", 20)], "");
+    assert!(load(&cbc, Way::Out, &Loading::RFC).is_ok());
+}
+
+#[test]
+fn with_it_they_go_on_behind_it() {
+    for (text, _) in nonce_is_the_number() {
+        for last in [0, 1, 4711, u32::MAX.into()] {
+            let sa = load(&text, Way::Out, &Loading::RFC.continuing_after(Seq::new(last))).unwrap();
+            assert_eq!(sa.transform().sequence(), Some(Seq::new(last)), "{text}");
+        }
+        let beyond = Loading::RFC.continuing_after(Seq::new(1 << 32));
+        assert_eq!(load(&text, Way::Out, &beyond).err(), Some(ApplyError::Sequence), "{text}");
+        let extended = text.replace("0x1001 ", "0x1001 -esn ");
+        assert!(load(&extended, Way::Out, &beyond).is_ok(), "{text}");
+    }
+}
