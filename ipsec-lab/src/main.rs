@@ -5,7 +5,9 @@ mod conform;
 mod exchanges;
 mod gateway;
 mod ike;
+mod json_text;
 mod ping;
+mod private_file;
 mod suites;
 mod vpn;
 

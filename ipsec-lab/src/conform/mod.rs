@@ -15,6 +15,8 @@ use std::process::ExitCode;
 use serde_json::json;
 use test_vectors::{Record, read_file, record_files};
 
+use crate::json_text;
+
 /// Run vector files and say which records do not hold.
 ///
 /// Files are JSON lines; a directory stands for every .jsonl below it. A record that holds prints nothing, one that does
@@ -67,7 +69,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
                             id => id.to_owned(),
                         };
                         if args.json {
-                            println!("{}", json!({"id": id, "expected": failure.expected, "got": failure.got}));
+                            let failed = json!({"id": id, "expected": failure.expected, "got": failure.got});
+                            println!("{}", json_text::line(&failed));
                         } else {
                             println!("FAIL {id}: expected {}, got {}", failure.expected, failure.got);
                         }
@@ -77,7 +80,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         }
     }
     if args.json {
-        println!("{}", json!({"passed": passed, "failed": failed}));
+        println!("{}", json_text::line(&json!({"passed": passed, "failed": failed})));
     } else {
         println!("{passed} passed, {failed} failed");
     }

@@ -9,6 +9,8 @@ use ike_codec::Cookie;
 use test_vectors::{from_hex, to_hex};
 use zeroize::Zeroizing;
 
+use crate::private_file;
+
 /// The key of each initiator cookie.
 pub type KeyTable = BTreeMap<Cookie, Zeroizing<Vec<u8>>>;
 
@@ -30,6 +32,7 @@ fn parse(line: &str) -> Option<(Cookie, Zeroizing<Vec<u8>>)> {
 
 /// Writes a table.
 pub fn write<'k>(path: &Path, keys: impl Iterator<Item = (&'k Cookie, &'k [u8])>) -> Result<(), Box<dyn Error>> {
-    let rows: String = keys.map(|(cookie, key)| format!("{},{}\n", to_hex(cookie), to_hex(key))).collect();
-    fs::write(path, rows).map_err(|e| format!("{}: {e}", path.display()).into())
+    let rows: Zeroizing<String> =
+        keys.map(|(cookie, key)| format!("{},{}\n", to_hex(cookie), to_hex(key))).collect::<String>().into();
+    private_file::write(path, rows.as_bytes())
 }

@@ -15,6 +15,7 @@ use serde_json::json;
 use test_vectors::from_hex;
 use zeroize::Zeroizing;
 
+use crate::json_text;
 use session::{Closed, Opened, Secrets, Sessions};
 use source::Found;
 
@@ -130,5 +131,5 @@ fn json_line(found: &Found, opened: &Opened) -> String {
     value["decrypted"] = json!(opened.message.as_ref().map(clear));
     value["not_decrypted"] = json!(opened.closed.as_ref().map(ToString::to_string));
     value["hash_is_good"] = json!(opened.hash_is_good);
-    format!("{value}\n")
+    json_text::line(&value) + "\n"
 }
