@@ -131,10 +131,14 @@ fn a_wrong_file_is_refused_with_its_place_and_without_its_keys() {
     let wrong = [
         ("flush;\nadd 192.0.2.1 192.0.2.2 esp 1 -E des-cbc \"ninechars\";\n", "line 2, column 42"),
         ("spdadd 10.0.0.0/8 10.0.0.0/33 any -P out none;\n", "line 1, column 19"),
+        (
+            "\n add 192.0.2.1 192.0.2.2 esp 0x10 -E null -A hmac-md5 \"sixteen octets !\";\n",
+            "line 2, column 2: add 192.0.2.1",
+        ),
         ("add 192.0.2.1 192.0.2.2 esp 0x10 -E null -A hmac-md5 \"sixteen octets !\";\n", "spi 16 is reserved"),
+        ("flush; add 192.0.2.1 192.0.2.2 esp 0x1000 -E null;\n", "line 1, column 8: add 192.0.2.1"),
         ("add 192.0.2.1 192.0.2.2 esp 0x1000 -E null;\n", "null encryption without integrity"),
-        ("add 192.0.2.1 192.0.2.2 esp-old 0x1000 -E des-cbc \"8 octets\";\n", "esp-old is not implemented"),
-        ("spddelete 10.0.0.0/8 10.0.0.0/8 any -P out;\n", "no such policy"),
+        ("add 192.0.2.1 192.0.2.2 esp 0x1000 -E des-cbc 0x0101010101010101;\n", "line 1, column 1: add 192.0.2.1"),
     ];
     for (config, reason) in wrong {
         fs::write(&path, config).expect("a file");
@@ -143,4 +147,76 @@ fn a_wrong_file_is_refused_with_its_place_and_without_its_keys() {
         assert!(!ran.status.success() && said.contains(reason) && said.contains("wrong.conf"), "{reason} in {said}");
         assert!(!said.contains("ninechars") && !said.contains("octets !"), "{said}");
     }
+}
+
+#[test]
+fn what_is_not_there_or_not_implemented_is_left_aside_with_its_place() {
+    let path = folder("aside").join("aside.conf");
+    let good = "add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E aes-cbc \"sixteen octets!!\" -A hmac-sha1 \"twenty octets it has\";\n";
+    let cases = [
+        ("spddelete 10.0.0.0/8 10.0.0.0/8 any -P out;\n", "line 1, column 1: spddelete"),
+        ("delete 192.0.2.1 192.0.2.2 esp 0x1000;\n", "line 1, column 1: delete"),
+        ("deleteall 192.0.2.1 192.0.2.2 esp;\n", "line 1, column 1: deleteall"),
+        ("add 192.0.2.1 192.0.2.2 esp-old 0x1000 -E des-cbc \"8 octets\";\n", "esp-old is not implemented"),
+        ("add 192.0.2.1 192.0.2.2 tcp 0x1000 -A tcp-md5 \"bgp\";\n", "tcp is not implemented"),
+        ("add 192.0.2.1 192.0.2.2 ah-old 0x1000 -A keyed-md5 \"sixteen octets!!\";\n", "ah-old is not implemented"),
+        (
+            "add 192.0.2.1 192.0.2.2 esp 0x1000 -E twofish-cbc \"sixteen octets!!\" -A hmac-md5 \"sixteen octets!!\";\n",
+            "twofish-cbc",
+        ),
+        ("spdadd tagged \"a tag\" -P out ipsec esp/transport//require;\n", "line 1, column 1: warning"),
+    ];
+    for (statement, warning) in cases {
+        fs::write(&path, [statement.as_bytes(), b"# Z\xfcrich\n", good.as_bytes()].concat()).expect("a file");
+        let ran = lab(&["dump", "--config", path.to_str().expect("a path")]);
+        let said = text(&ran);
+        assert!(ran.status.success() && said.contains("192.0.2.1 198.51.100.1"), "{statement}: {said}");
+        assert!(said.contains("warning") && said.contains(warning), "{warning} in {said}");
+        assert_eq!(said.matches("warning").count(), 1, "once: {said}");
+    }
+    fs::write(&path, format!("{good}exit;\nthis is no statement \"nor a string")).expect("a file");
+    assert!(lab(&["dump", "--config", path.to_str().expect("a path")]).status.success());
+}
+
+#[test]
+fn no_sequence_number_is_used_twice_where_it_is_the_nonce() {
+    let folder = folder("nonces");
+    let (config, plain, sealed) = (folder.join("a.conf"), folder.join("in.pcap"), folder.join("sealed.pcap"));
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/data/lan.pcap"), &plain).expect("a capture");
+    let text_of = |cipher: &str| {
+        format!(
+            "add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel {cipher};\nspdadd 192.168.1.0/24 192.168.2.0/24 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;\n"
+        )
+    };
+    let seal = || {
+        lab(&[
+            "seal",
+            "--config",
+            config.to_str().expect("a path"),
+            plain.to_str().expect("a path"),
+            sealed.to_str().expect("a path"),
+        ])
+    };
+    let key = "0x000102030405060708090a0b0c0d0e0f10111213";
+    for cipher in [format!("-E aes-gcm-16 {key}"), format!("-E aes-ctr {key} -A hmac-sha1 {key}")] {
+        let kept = folder.join("a.conf.sequence");
+        let _ = fs::remove_file(&kept);
+        fs::write(&config, text_of(&cipher)).expect("a file");
+        let mut seen = std::collections::BTreeSet::new();
+        for run in 0..3 {
+            let ran = seal();
+            assert!(ran.status.success(), "{}", text(&ran));
+            for packet in packets(&sealed).iter().filter(|packet| packet[9] == 50) {
+                assert!(seen.insert(packet[24..36].to_vec()), "run {run}: a number and its nonce are used again");
+            }
+        }
+        assert!(seen.len() > 100);
+        // What cannot be read is never taken for numbers that were not used.
+        fs::write(&kept, "damaged").expect("a file");
+        assert!(!seal().status.success());
+    }
+    fs::write(&config, text_of(&format!("-E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A hmac-sha1 {key}")))
+        .expect("a file");
+    let _ = fs::remove_file(folder.join("a.conf.sequence"));
+    assert!(seal().status.success() && !folder.join("a.conf.sequence").exists(), "only where it matters");
 }

@@ -1,18 +1,20 @@
 //! A setkey.conf file into the databases.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipsec_engine::setkey::{
-    Add, DumpPolicy, DumpSa, Loading, PolicyStatement, SaId, SaProtocol, Sha2256, Statement, Statements,
+    Add, ApplyError, DumpPolicy, DumpSa, Loading, PolicyStatement, SaId, SaProtocol, Sha2256, Statement, Statements,
 };
-use ipsec_engine::{Action, Direction, Mode, Policy, Protocol, SaKey, Way};
+use ipsec_engine::{Action, Direction, Ends, Mode, Policy, Protocol, SaKey, Way};
+use ipsec_packet::AddressRange;
 use zeroize::Zeroizing;
 
-use super::Host;
+use super::{Host, Numbers};
 
 /// Which file, and what it leaves open.
 #[derive(clap::Args)]
@@ -31,60 +33,91 @@ pub struct ConfigArgs {
 impl ConfigArgs {
     /// Reads the file.
     pub fn read(&self) -> Result<Config, Box<dyn Error>> {
-        let name = self.config.display().to_string();
-        let text = Zeroizing::new(fs::read_to_string(&self.config).map_err(|e| format!("{name}: {e}"))?);
         let sha2_256 = if self.sha256_96 { Sha2256::Bits96 } else { Sha2256::Bits128 };
         let loading = Loading { sha2_256, without_integrity: self.allow_unauthenticated, ..Loading::RFC };
-        Config::of(&name, text, loading)
+        Config::read(&self.config, loading)
     }
 }
 
 /// A file whose statements are well-formed.
 pub struct Config {
     name: String,
-    text: Zeroizing<String>,
+    /// The file, where it is one.
+    path: Option<PathBuf>,
+    text: Zeroizing<Vec<u8>>,
     loading: Loading,
-    /// Every policy of the file, with the statements that take some back left aside: what they say about which SA is
-    /// whose is true all the same.
-    policies: Vec<Policy>,
+    directions: Directions,
 }
 
 impl Config {
-    /// Reads a text.
-    pub fn of(name: &str, text: Zeroizing<String>, loading: Loading) -> Result<Self, Box<dyn Error>> {
-        let mut policies = Vec::new();
-        let mut statements = Statements::of(&text);
+    /// Reads a file.
+    pub fn read(path: &Path, loading: Loading) -> Result<Self, Box<dyn Error>> {
+        let name = path.display().to_string();
+        let text = Zeroizing::new(fs::read(path).map_err(|e| format!("{name}: {e}"))?);
+        Ok(Self { path: Some(path.to_owned()), ..Self::of(&name, text, loading)? })
+    }
+
+    /// Reads a text. What this tool leaves aside is said on standard error, once.
+    pub fn of(name: &str, text: Zeroizing<Vec<u8>>, loading: Loading) -> Result<Self, Box<dyn Error>> {
+        let mut directions = Directions::default();
+        let mut statements = Statements::of_bytes(&text);
         while let Some(statement) = statements.next().map_err(|e| format!("{name}: {e}"))? {
-            if let Statement::SpdAdd(policy) | Statement::SpdUpdate(policy) = statement {
-                policies.push(policy.policy().map_err(|e| format!("{name}: {statement} {e}"))?);
+            let at = statements.location();
+            let left_aside = match &statement {
+                Statement::SpdAdd(policy) | Statement::SpdUpdate(policy) => match policy.policy() {
+                    Ok(policy) => {
+                        directions.add(&policy);
+                        None
+                    }
+                    Err(why) if why.is_left_aside() => Some(why),
+                    Err(why) => return Err(format!("{name}: {at}: {statement} {why}").into()),
+                },
+                // Whichever way it goes, and under whatever number.
+                Statement::Add(add) | Statement::Update(add) => {
+                    add.sa(Way::In, None, &loading).err().filter(ApplyError::is_left_aside)
+                }
+                Statement::SpdDelete(policy) => policy.selector().err().filter(ApplyError::is_left_aside),
+                _ => None,
+            };
+            if let Some(why) = left_aside {
+                eprintln!("{name}: {at}: warning: {why}; the statement is left aside");
             }
         }
-        Ok(Self { name: name.to_owned(), text, loading, policies })
+        Ok(Self { name: name.to_owned(), path: None, text, loading, directions })
+    }
+
+    /// The sequence numbers that the keys of the file have used, where it is a file.
+    pub fn numbers(&self) -> Result<Numbers, Box<dyn Error>> {
+        self.path.as_deref().map_or(Ok(Numbers::New), Numbers::beside)
     }
 
     /// Does what the statements say, at this time. `mirrored`: for the other side, where what is out here comes in.
     pub fn load(&self, host: &mut Host, now: Duration, mirrored: bool) -> Result<(), Box<dyn Error>> {
-        let mut statements = Statements::of(&self.text);
+        let mut statements = Statements::of_bytes(&self.text);
         while let Ok(Some(statement)) = statements.next() {
-            if let Statement::Exit = statement {
-                break;
-            }
-            self.apply(host, &statement, now, mirrored).map_err(|e| match &statement {
+            let at = statements.location();
+            let problem = |why: &dyn std::fmt::Display| match &statement {
                 // Not the statement itself: there are keys in it.
-                Statement::Add(add) | Statement::Update(add) => format!("{}: add {}: {e}", self.name, add.id),
-                statement => format!("{}: {statement} {e}", self.name),
-            })?;
+                Statement::Add(add) | Statement::Update(add) => format!("{}: {at}: add {}: {why}", self.name, add.id),
+                statement => format!("{}: {at}: {statement} {why}", self.name),
+            };
+            match self.apply(host, &statement, now, mirrored) {
+                Ok(Applied::Done) => {}
+                Ok(Applied::NotThere) => eprintln!("{}", problem(&"warning: there is no such entry")),
+                Err(why) if why.downcast_ref().is_some_and(ApplyError::is_left_aside) => {} // said before
+                Err(why) => return Err(problem(&why).into()),
+            }
         }
         Ok(())
     }
 
     /// The SAs of the file, with the ways that its policies use them.
     pub fn sas(&self) -> Vec<(Add<'_>, Vec<Way>)> {
-        let mut statements = Statements::of(&self.text);
+        let mut statements = Statements::of_bytes(&self.text);
         let mut sas = Vec::new();
         while let Ok(Some(statement)) = statements.next() {
             if let Statement::Add(add) | Statement::Update(add) = statement {
-                sas.push((add, self.ways(&add)));
+                sas.push((add, self.directions.of_sa(&add)));
             }
         }
         sas
@@ -96,61 +129,65 @@ impl Config {
         statement: &Statement<'_>,
         now: Duration,
         mirrored: bool,
-    ) -> Result<(), Box<dyn Error>> {
-        let engine = &mut host.engine;
+    ) -> Result<Applied, Box<dyn Error>> {
         match statement {
             Statement::Add(add) | Statement::Update(add) => {
-                for way in self.ways(add) {
+                for way in self.directions.of_sa(add) {
                     let way = if mirrored { other(way) } else { way };
-                    let inner = self.inner(add);
-                    let sa = add.sa(way, inner, &self.loading)?;
+                    let inner = self.directions.inner(add);
+                    let (sa, is_numbered) = match add.sa(way, inner, &self.loading) {
+                        Err(ApplyError::NonceReuse(_)) => {
+                            let loading = self.loading.continuing_after(host.numbers.last(&add.id));
+                            (add.sa(way, inner, &loading)?, true)
+                        }
+                        sa => (sa?, false),
+                    };
                     if let Statement::Update(_) = statement {
-                        engine.remove(&sa.key(), add.id.source.0);
+                        host.engine.remove(&sa.key(), add.id.source.0);
                     }
-                    engine.install(sa, now).map_err(|refused| refused.to_string())?;
+                    let key = host.engine.install(sa, now).map_err(|refused| refused.to_string())?;
+                    if is_numbered {
+                        host.numbers.installed(add, key);
+                    }
                 }
             }
-            Statement::Delete(id) => keys(host, |sa| is(sa, id)).iter().for_each(|(key, source)| {
-                host.engine.remove(key, *source);
-            }),
+            Statement::Delete(id) => return Ok(remove(host, |sa| is(sa, id))),
             Statement::DeleteAll { source, destination, protocol } => {
-                let of_both =
-                    |sa: &Seen| (sa.1, sa.0.destination) == (*source, *destination) && of(sa, Some(*protocol));
-                keys(host, of_both).iter().for_each(|(key, source)| {
-                    host.engine.remove(key, *source);
-                });
+                return Ok(remove(host, |sa| {
+                    (sa.1, sa.0.destination) == (*source, *destination) && of(sa, Some(*protocol))
+                }));
             }
-            Statement::Flush(protocol) => keys(host, |sa| of(sa, *protocol)).iter().for_each(|(key, source)| {
-                host.engine.remove(key, *source);
-            }),
+            Statement::Flush(protocol) => drop(remove(host, |sa| of(sa, *protocol))),
             Statement::Get(id) => print_sas(host, now, |sa| is(sa, id)),
             Statement::Dump(protocol) => print_sas(host, now, |sa| of(sa, *protocol)),
             Statement::SpdAdd(policy) => {
-                engine.add_policy(self.policy(policy, mirrored)?)?;
+                host.engine.add_policy(self.policy(policy, mirrored)?)?;
             }
             Statement::SpdUpdate(policy) => {
                 let policy = self.policy(policy, mirrored)?;
-                if let Some(id) = engine.find_policy(policy.direction, &policy.selector) {
-                    engine.remove_policy(id);
+                if let Some(id) = host.engine.find_policy(policy.direction, &policy.selector) {
+                    host.engine.remove_policy(id);
                 }
-                engine.add_policy(policy)?;
+                host.engine.add_policy(policy)?;
             }
             Statement::SpdDelete(policy) => {
                 let direction = if mirrored { turned(policy.direction) } else { policy.direction };
-                let id = engine.find_policy(direction, &policy.selector()?).ok_or("there is no such policy")?;
-                engine.remove_policy(id);
+                match host.engine.find_policy(direction, &policy.selector()?) {
+                    Some(id) => drop(host.engine.remove_policy(id)),
+                    None => return Ok(Applied::NotThere),
+                }
             }
             Statement::SpdFlush => {
-                let ids: Vec<_> = engine.policies().map(|(id, _)| id).collect();
+                let ids: Vec<_> = host.engine.policies().map(|(id, _)| id).collect();
                 for id in ids {
-                    engine.remove_policy(id);
+                    host.engine.remove_policy(id);
                 }
             }
             Statement::SpdDump => print_policies(host),
             Statement::Exit => {}
             _ => return Err("a statement that this tool does not know".into()),
         }
-        Ok(())
+        Ok(Applied::Done)
     }
 
     fn policy(&self, statement: &PolicyStatement<'_>, mirrored: bool) -> Result<Policy, Box<dyn Error>> {
@@ -158,24 +195,88 @@ impl Config {
         let direction = if mirrored { turned(policy.direction) } else { policy.direction };
         Ok(Policy { direction, ..policy })
     }
+}
 
-    /// Whether an SA seals or opens here: a statement does not say, but the policies that it serves do. It opens, where none
-    /// does: nothing would be sent by it.
-    fn ways(&self, add: &Add<'_>) -> Vec<Way> {
-        let (source, destination) = (add.id.source.0, add.id.destination.0);
-        let serves = |policy: &&Policy| {
-            let Action::Ipsec(bundle) = policy.action else { return false };
-            bundle.iter().any(|request| match request.ends {
-                Some(ends) => ends.name(source, destination),
-                None => {
-                    let (from, to) = (policy.selector.source, policy.selector.destination);
-                    request.mode == Mode::Transport && from.contains(source) && to.contains(destination)
+/// What became of a statement.
+enum Applied {
+    Done,
+    /// It takes back what is not there.
+    NotThere,
+}
+
+/// Removes the SAs that a statement names.
+fn remove(host: &mut Host, which: impl Fn(&Seen) -> bool) -> Applied {
+    let keys = keys(host, which);
+    keys.iter().for_each(|(key, source)| drop(host.engine.remove(key, *source)));
+    if keys.is_empty() { Applied::NotThere } else { Applied::Done }
+}
+
+/// Which ways the SAs of a file go: a statement does not say, but the policies that it serves do. Those that other statements take back are
+/// among them: what they say about which SA is whose is true all the same.
+#[derive(Default)]
+struct Directions {
+    /// By both ends of a tunnel, or both hosts of transport mode.
+    between: BTreeMap<(IpAddr, IpAddr), Served>,
+    /// Policies that leave an end open, or are for networks in transport mode.
+    open: Vec<(Direction, OpenEnds)>,
+    /// Inner addresses of SAs in BEET mode, by their ends.
+    beet: BTreeMap<(IpAddr, IpAddr), (IpAddr, IpAddr)>,
+}
+
+/// Whether outbound and inbound policies are served.
+#[derive(Clone, Copy, Default)]
+struct Served {
+    out: bool,
+    inward: bool,
+}
+
+enum OpenEnds {
+    Tunnel(Ends),
+    Transport(AddressRange, AddressRange),
+}
+
+impl Directions {
+    fn add(&mut self, policy: &Policy) {
+        let Action::Ipsec(bundle) = policy.action else { return };
+        let (from, to) = (policy.selector.source, policy.selector.destination);
+        for request in bundle.iter() {
+            match request.ends {
+                Some(ends) => match (ends.source.0, ends.destination.0) {
+                    (Some(source), Some(destination)) => self.serve((source, destination), policy.direction),
+                    _ => self.open.push((policy.direction, OpenEnds::Tunnel(ends))),
+                },
+                None if request.mode != Mode::Transport => {}
+                None if from.first() == from.last() && to.first() == to.last() => {
+                    self.serve((from.first(), to.first()), policy.direction);
                 }
-            })
-        };
-        let seals = self.policies.iter().filter(serves).any(|policy| way(policy.direction) == Way::Out);
-        let opens = self.policies.iter().filter(serves).any(|policy| way(policy.direction) == Way::In);
-        match (opens, seals) {
+                None => self.open.push((policy.direction, OpenEnds::Transport(from, to))),
+            }
+            if let (Mode::Beet, Some(Ends { source: (Some(source), _), destination: (Some(destination), _) })) =
+                (request.mode, request.ends)
+            {
+                self.beet.entry((source, destination)).or_insert((from.first(), to.first()));
+            }
+        }
+    }
+
+    fn serve(&mut self, ends: (IpAddr, IpAddr), direction: Direction) {
+        self.between.entry(ends).or_default().serve(direction);
+    }
+
+    /// An SA that no policy uses is inbound: nothing would be sent by it.
+    fn of_sa(&self, add: &Add<'_>) -> Vec<Way> {
+        let ends @ (source, destination) = (add.id.source.0, add.id.destination.0);
+        let mut served = self.between.get(&ends).copied().unwrap_or_default();
+        for (direction, open) in &self.open {
+            let serves = match open {
+                OpenEnds::Tunnel(ends) => ends.name(source, destination),
+                OpenEnds::Transport(from, to) => from.contains(source) && to.contains(destination),
+            };
+            if serves {
+                served.serve(*direction);
+            }
+        }
+        match (served.inward, served.out) {
             (true, true) => vec![Way::In, Way::Out],
             (false, true) => vec![Way::Out],
             (_, false) => vec![Way::In],
@@ -184,18 +285,17 @@ impl Config {
 
     /// The addresses of the packets inside an SA of BEET mode: those of the hosts whose policy it serves.
     fn inner(&self, add: &Add<'_>) -> Option<(IpAddr, IpAddr)> {
-        self.policies.iter().find_map(|policy| {
-            let Action::Ipsec(bundle) = policy.action else { return None };
-            let ends = bundle.iter().find_map(|request| request.ends.filter(|_| request.mode == Mode::Beet))?;
-            let own = (Some(add.id.source.0), Some(add.id.destination.0));
-            ((ends.source.0, ends.destination.0) == own)
-                .then_some((policy.selector.source.first(), policy.selector.destination.first()))
-        })
+        self.beet.get(&(add.id.source.0, add.id.destination.0)).copied()
     }
 }
 
-fn way(direction: Direction) -> Way {
-    if direction == Direction::Out { Way::Out } else { Way::In }
+impl Served {
+    fn serve(&mut self, direction: Direction) {
+        match direction {
+            Direction::Out => self.out = true,
+            Direction::In | Direction::Forward => self.inward = true,
+        }
+    }
 }
 
 fn other(way: Way) -> Way {

@@ -2,8 +2,10 @@
 
 mod config;
 mod dump;
+mod numbers;
 mod offline;
 
+use std::error::Error;
 use std::time::Duration;
 
 use esp_core::RngIv;
@@ -15,6 +17,7 @@ use rand::{RngExt, SeedableRng};
 
 pub use config::{Config, ConfigArgs, print_sas};
 pub use dump::{Args as DumpArgs, run as dump};
+pub use numbers::Numbers;
 pub use offline::{Args as OfflineArgs, open, seal};
 
 /// The databases: as many SAs and policies as files of this kind have.
@@ -29,6 +32,8 @@ const TAILROOM: usize = 65536 + 512;
 pub struct Host {
     /// Its databases.
     pub engine: Box<Databases>,
+    /// What its keys have used before.
+    pub numbers: Numbers,
     rng: StdRng,
     buffer: Vec<u8>,
 }
@@ -38,7 +43,7 @@ impl Host {
     pub fn new(mut rng: StdRng) -> Self {
         let mut engine = Box::new(Engine::new(Settings::SETKEY, Some(Deflate::new()), Some(Inflate::new())));
         engine.set_identification(rng.random());
-        Self { engine, rng, buffer: Vec::new() }
+        Self { engine, numbers: Numbers::New, rng, buffer: Vec::new() }
     }
 
     /// As [`new`](Self::new), with the system's entropy.
@@ -46,10 +51,11 @@ impl Host {
         Self::new(StdRng::from_rng(&mut rand::rng()))
     }
 
-    /// What becomes of a packet that leaves, and what is in the buffer then.
-    pub fn send(&mut self, now: Duration, packet: &[u8]) -> (Disposition, Vec<u8>) {
+    /// What becomes of a packet that leaves, and what is in the buffer then. Sequence numbers that are kept are stored before.
+    pub fn send(&mut self, now: Duration, packet: &[u8]) -> Result<(Disposition, Vec<u8>), Box<dyn Error>> {
+        self.numbers.before_a_packet(&self.engine)?;
         let (engine, rng) = (&mut self.engine, &mut self.rng);
-        in_buffer(&mut self.buffer, packet, |packet| engine.outbound(now, packet, &mut RngIv(rng)))
+        Ok(in_buffer(&mut self.buffer, packet, |packet| engine.outbound(now, packet, &mut RngIv(rng))))
     }
 
     /// What becomes of a packet that arrived, and what is in the buffer then.

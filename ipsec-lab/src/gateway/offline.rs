@@ -36,7 +36,9 @@ const LONG: usize = 10_000;
 /// Runs `seal`.
 pub fn seal(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let (config, packets) = (args.config.read()?, read(&args.input)?);
-    through(&config, args.mirror, &packets, &args.output, Host::send)
+    let mut host = Host::with_entropy();
+    host.numbers = config.numbers()?;
+    through(host, &config, args.mirror, &packets, &args.output, Host::send)
 }
 
 /// Runs `open`.
@@ -46,7 +48,8 @@ pub fn open(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     if mirrored && !args.mirror {
         println!("the packets are addressed to the other side of this file: opened as it would");
     }
-    through(&config, mirrored, &packets, &args.output, Host::receive)
+    let receive = |host: &mut Host, now, packet: &[u8]| Ok(host.receive(now, packet));
+    through(Host::with_entropy(), &config, mirrored, &packets, &args.output, receive)
 }
 
 fn read(path: &Path) -> Result<Vec<Captured>, Box<dyn Error>> {
@@ -74,20 +77,20 @@ fn is_of_the_other_side(config: &Config, packets: &[Captured]) -> bool {
 }
 
 fn through(
+    mut host: Host,
     config: &Config,
     mirrored: bool,
     packets: &[Captured],
     output: &Path,
-    mut road: impl FnMut(&mut Host, Duration, &[u8]) -> (Disposition, Vec<u8>),
+    mut road: impl FnMut(&mut Host, Duration, &[u8]) -> Result<(Disposition, Vec<u8>), Box<dyn Error>>,
 ) -> Result<ExitCode, Box<dyn Error>> {
-    let mut host = Host::with_entropy();
     let begin = packets.first().map_or(Duration::ZERO, |first| first.time);
     config.load(&mut host, begin, mirrored)?;
     let (mut writer, mut outcomes) = (Writer::create(output)?, BTreeMap::<_, u64>::new());
     let bar = if packets.len() < LONG { ProgressBar::hidden() } else { ProgressBar::new(packets.len() as u64) };
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} packets, {per_sec}, {eta} left")?);
     for seen in packets {
-        let (disposition, packet) = road(&mut host, seen.time, &seen.packet);
+        let (disposition, packet) = road(&mut host, seen.time, &seen.packet)?;
         if let Disposition::Send | Disposition::Deliver | Disposition::Bypass = disposition {
             writer.write(seen.time, &packet)?;
         }
@@ -98,6 +101,7 @@ fn through(
         bar.inc(1);
     }
     bar.finish_and_clear();
+    host.numbers.at_the_end(&host.engine)?;
     println!("{} packets", packets.len());
     outcomes.iter().for_each(|(outcome, count)| println!("{count:8} {outcome}"));
     Ok(ExitCode::SUCCESS)

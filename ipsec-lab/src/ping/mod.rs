@@ -57,6 +57,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     while let Some(left) = last.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
         endpoint.listen(left)?;
     }
+    endpoint.host.numbers.at_the_end(&endpoint.host.engine)?;
     Ok(endpoint.print_statistics())
 }
 
@@ -79,6 +80,7 @@ struct Endpoint<'a> {
 impl<'a> Endpoint<'a> {
     fn new(args: &'a Args, config: &Config) -> Result<Self, Box<dyn Error>> {
         let mut host = Host::with_entropy();
+        host.numbers = config.numbers()?;
         config.load(&mut host, now()?, false)?;
         let source = match args.source {
             Some(source) => source,
@@ -115,7 +117,7 @@ impl<'a> Endpoint<'a> {
 
     /// Sends a packet as its policy asks; says whether it left.
     fn send(&mut self, packet: &[u8]) -> Result<bool, Box<dyn Error>> {
-        match self.host.send(now()?, packet) {
+        match self.host.send(now()?, packet)? {
             (Disposition::Send, protected) => {
                 if let Err(e) = self.wire.send(&protected) {
                     self.drop_for(format!("not sent: {e}"));

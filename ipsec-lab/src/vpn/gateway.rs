@@ -35,24 +35,26 @@ impl Gateway {
     /// A gateway whose SAs are installed at this time.
     pub fn new(name: char, config: Config, rng: StdRng, now: Duration) -> Result<Self, Box<dyn Error>> {
         let mut host = Host::new(rng);
+        host.numbers = config.numbers()?;
         config.load(&mut host, now, false)?;
         let gif = gif(&host);
         Ok(Self { name, config, host, gif, identification: 0 })
     }
 
     /// Protects a packet of its network; `Err` says why it does not leave. What no policy protects stays, too.
-    pub fn send(&mut self, now: Duration, packet: &[u8]) -> Result<Vec<u8>, &'static str> {
+    pub fn send(&mut self, now: Duration, packet: &[u8]) -> Result<Result<Vec<u8>, &'static str>, Box<dyn Error>> {
         let encapsulated = match &self.gif {
             Some(gif) => {
                 self.identification = self.identification.wrapping_add(1);
-                Some(encapsulate(gif, packet, self.identification).map_err(|_| "gif")?)
+                let Ok(encapsulated) = encapsulate(gif, packet, self.identification) else { return Ok(Err("gif")) };
+                Some(encapsulated)
             }
             None => None,
         };
-        match self.host.send(now, encapsulated.as_deref().unwrap_or(packet)) {
+        Ok(match self.host.send(now, encapsulated.as_deref().unwrap_or(packet))? {
             (Disposition::Send, sealed) => Ok(sealed),
             (other, _) => Err(crate::gateway::outcome(&other)),
-        }
+        })
     }
 
     /// Opens a packet from the wire.

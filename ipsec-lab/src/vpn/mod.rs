@@ -10,7 +10,6 @@ mod tcpdump;
 
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,9 +20,11 @@ use ipsec_engine::setkey::Loading;
 use ipsec_packet::Ip;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use zeroize::Zeroizing;
 
 use crate::capture::{self, Captured, Writer};
 use crate::gateway::{Config, print_sas};
+use crate::private_file;
 use crate::suites::{self, SuiteName};
 use attacker::Attacker;
 use gateway::{Gateway, Received};
@@ -99,13 +100,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     };
     let mut rng = args.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
     fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
-    let ([text_a, text_b], nat) = configurations(args, &mut rng)?;
+    let ([config_a, config_b], nat) = configurations(args, &mut rng)?;
     let begin = traffic.first().map_or(Duration::ZERO, |first| first.time);
-    let mut gateway = |name, text| {
-        let config = Config::of(&format!("gateway {name}"), text, Loading::RFC)?;
-        Gateway::new(name, config, StdRng::from_rng(&mut rng), begin)
-    };
-    let (a, b) = (gateway('A', text_a)?, gateway('B', text_b)?);
+    let mut gateway = |name, config| Gateway::new(name, config, StdRng::from_rng(&mut rng), begin);
+    let (a, b) = (gateway('A', config_a)?, gateway('B', config_b)?);
     write_keys(&args.out.join("esp_sa"), &[&a, &b])?;
     let mut scene = Scene {
         a,
@@ -119,7 +117,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     for seen in &traffic {
         scene.carry(seen.clone())?;
     }
-    let Scene { a, b, attacker, story, .. } = scene;
+    let Scene { mut a, mut b, attacker, story, .. } = scene;
+    for gateway in [&mut a, &mut b] {
+        gateway.host.numbers.at_the_end(&gateway.host.engine)?;
+    }
     story.print_traffic();
     let end = traffic.last().map_or(begin, |last| last.time);
     for gateway in [&a, &b] {
@@ -131,12 +132,20 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     Ok(if story.all_is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The texts of both gateways, and the NAT between them. What is written for the occasion is left in the output directory.
-fn configurations(args: &Args, rng: &mut StdRng) -> Result<Texts, Box<dyn Error>> {
-    let read = |path: &PathBuf| fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
+/// The configurations of both gateways, and the NAT between them. What is written for the occasion is left in the output directory.
+fn configurations(args: &Args, rng: &mut StdRng) -> Result<([Config; 2], Option<Nat>), Box<dyn Error>> {
     if let Some([a, b]) = args.configs.as_deref() {
-        return Ok(([read(a)?.into(), read(b)?.into()], None));
+        return Ok(([Config::read(a, Loading::RFC)?, Config::read(b, Loading::RFC)?], None));
     }
+    let ([a, b], nat) = made_texts(args, rng)?;
+    let made = |name, text: Zeroizing<String>| {
+        Config::of(&format!("gateway {name}"), text.as_bytes().to_vec().into(), Loading::RFC)
+    };
+    Ok(([made('A', a)?, made('B', b)?], nat))
+}
+
+/// Texts of the handbook, or written for the occasion.
+fn made_texts(args: &Args, rng: &mut StdRng) -> Result<Texts, Box<dyn Error>> {
     let plain = !(args.ipv6 || args.nat || args.ipcomp || args.esn);
     if plain && args.suite.is_none() && args.mode.is_none() && args.proto.is_none() {
         return Ok((HANDBOOK.map(|(_, text)| text.to_owned().into()), None));
@@ -152,7 +161,7 @@ fn configurations(args: &Args, rng: &mut StdRng) -> Result<Texts, Box<dyn Error>
     let suite = args.suite.map_or_else(|| "aes128-sha1".parse(), Ok)?;
     let (texts, nat) = texts(&layout, &suite, rng)?;
     for ((name, _), text) in HANDBOOK.iter().zip(&texts) {
-        private_file(&args.out.join(name))?.write_all(text.as_bytes())?;
+        private_file::write(&args.out.join(name), text.as_bytes())?;
     }
     Ok((texts, nat))
 }
@@ -187,7 +196,7 @@ impl Scene {
             }
         }
         let from = if side == Side::A { &mut self.a } else { &mut self.b };
-        let sealed = match from.send(seen.time, &seen.packet) {
+        let sealed = match from.send(seen.time, &seen.packet)? {
             Ok(sealed) => sealed,
             Err(reason) => {
                 self.story.not_sent.count(reason);
@@ -291,24 +300,16 @@ fn net(address: IpAddr) -> Option<Side> {
     }
 }
 
-/// A new file for keys: its owner's alone, where the system knows owners.
-fn private_file(path: &Path) -> Result<File, Box<dyn Error>> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|e| format!("{}: {e}", path.display()).into())
-}
-
 /// The keys of what each gateway sends, in Wireshark's format.
 fn write_keys(path: &Path, gateways: &[&Gateway]) -> Result<(), Box<dyn Error>> {
-    let mut file = private_file(path)?;
+    let mut rows = Zeroizing::new(String::new());
     for gateway in gateways {
         for (add, _) in gateway.config.sas().iter().filter(|(_, ways)| ways.contains(&Way::Out)) {
             if let Some(row) = esp_sa::row(add) {
-                writeln!(file, "{}", row.as_str())?;
+                rows.push_str(row.as_str());
+                rows.push('\n');
             }
         }
     }
-    Ok(())
+    private_file::write(path, rows.as_bytes())
 }
