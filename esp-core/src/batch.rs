@@ -70,6 +70,9 @@ impl<'b> OpenSlot<'b> {
 ///
 /// Packets without an outcome are meant; those with one stay as they are. A slot that is refused takes no number.
 ///
+/// Outcomes are set when the packets are sealed. Where `iv` panics, packets that say so are sealed, those without an outcome are as they
+/// were or wiped, and numbers may be missing.
+///
 /// What is gained is time: CBC, which waits for each block before the next, goes through many packets side by side, and so do hashes.
 /// An SA is looked up more than once, and must be the same each time.
 pub fn seal_batch<S: Suite>(
@@ -83,28 +86,55 @@ pub fn seal_batch<S: Suite>(
         let packets = meant().count();
         let gains = |sa: &Outbound<S>| sa.suite().gains_by_sealing(packets);
         let together = meant().any(|slot| sas.get(slot.sa).is_some_and(|sa| gains(sa.borrow())));
-        let mut framed: Vec<(usize, Parts<'_>), AT_ONCE> = Vec::new();
-        for SealSlot { sa, packet, next_header, outcome } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
+        let mut framed = Framed(Vec::new());
+        let mut numbers: Vec<(usize, Seq), AT_ONCE> = Vec::new();
+        for (at, SealSlot { sa, packet, next_header, outcome }) in
+            slots.iter_mut().enumerate().filter(|(_, slot)| slot.outcome.is_none())
+        {
             let (index, of) = (*sa, sas.get_mut(*sa));
             let found = of.ok_or(SealError::NoSa(index)).and_then(|sa| {
                 let iv = &mut |seq: Seq, octets: &mut [u8]| iv(index, seq, octets);
                 if !together {
-                    return sa.borrow_mut().seal(packet, *next_header, iv);
+                    return sa.borrow_mut().seal(packet, *next_header, iv).map(Some);
                 }
                 let (seq, parts) = sa.borrow_mut().frame(packet, *next_header, iv)?;
-                let _ = framed.push((index, parts)); // there is room
-                Ok(seq)
+                let _ = (framed.0.push((index, parts)), numbers.push((at, seq))); // there is room
+                Ok(None)
             });
             sealed = sealed.saturating_add(usize::from(found.is_ok()));
-            *outcome = Some(found);
+            *outcome = found.transpose();
         }
-        let mut batch: Vec<(&S, &mut Parts<'_>), AT_ONCE> = Vec::new();
-        for (index, parts) in &mut framed {
+        framed.seal(sas);
+        // Said to be sealed only now, when it is.
+        for (at, seq) in numbers {
+            if let Some(slot) = slots.get_mut(at) {
+                slot.outcome = Some(Ok(seq));
+            }
+        }
+    }
+    sealed
+}
+
+/// Packets that have everything but the cryptography. Where a panic of the IV source unwinds, they are wiped: they hold plaintext behind the
+/// header of ESP.
+struct Framed<'p>(Vec<(usize, Parts<'p>), AT_ONCE>);
+
+impl<'p> Framed<'p> {
+    fn seal<S: Suite>(mut self, sas: &[impl BorrowMut<Outbound<S>>]) {
+        let mut batch: Vec<(&S, &mut Parts<'p>), AT_ONCE> = Vec::new();
+        for (index, parts) in &mut self.0 {
             let _ = sas.get(*index).map(|sa| batch.push((sa.borrow().suite(), parts))); // the SA was there, and there is room
         }
         S::seal_batch(&mut batch);
+        drop(batch);
+        self.0.clear(); // nothing of it is to be wiped any more
     }
-    sealed
+}
+
+impl Drop for Framed<'_> {
+    fn drop(&mut self) {
+        self.0.iter_mut().for_each(|(_, parts)| parts.body().fill(0));
+    }
 }
 
 /// Opens packets of several SAs in place, in their order, and says how many it could: what [`Inbound::open`] does with one after the other
