@@ -195,11 +195,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.sad.reserve(key, source, now)
     }
 
-    /// Takes an SA out; `source` matters only where a CPI names an algorithm instead of an association (RFC 2367 3.1.4). A larval SA goes,
-    /// too, but there is nothing to give back.
-    pub fn remove(&mut self, key: &SaKey, source: IpAddr) -> Option<Sa<A>> {
+    /// Removes an SA, or a larval one, and says what it has done; `source` matters only where a CPI names an algorithm instead of an
+    /// association (RFC 2367 3.1.4). The SA is dropped in its place, which is wiped: nothing of its keys is left in the engine.
+    pub fn remove(&mut self, key: &SaKey, source: IpAddr) -> Option<Usage> {
         let at = self.sad.find(key, source)?;
-        self.sad.remove(at)?.sa
+        self.sad.remove(at)
     }
 
     /// An SA, as it is to be shown (RFC 2367 3.1.5).
@@ -211,14 +211,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// when its peer moved. What it has done and its place among others stay.
     ///
     /// # Errors
-    /// [`UpdateError`]: nothing has changed when there is no such SA; one that got the name of another is given back.
-    #[allow(clippy::result_large_err)] // the SA is the caller's
+    /// [`UpdateError`]: nothing has changed when there is no such SA; one that got the name of another is removed and wiped.
     pub fn update(
         &mut self,
         key: &SaKey,
         source: IpAddr,
         change: impl FnOnce(&mut Sa<A>),
-    ) -> Result<SaKey, UpdateError<A>> {
+    ) -> Result<SaKey, UpdateError> {
         let at = self.sad.find(key, source).ok_or(UpdateError::Missing)?;
         let sa = self.sad.get_mut(at).and_then(|slot| slot.sa.as_mut()).ok_or(UpdateError::Missing)?;
         let before = sa.peer();
@@ -313,7 +312,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 slot.state == SaState::Larval && now >= slot.usage.added.saturating_add(larval_life)
             });
             if over {
-                self.sad.forget(at);
+                self.sad.remove(at);
             } else {
                 self.sad.refresh(at, now);
             }
@@ -349,7 +348,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let (at, slot) = self.sad.iter().find(|(_, slot)| slot.notice.any())?;
         let (key, notice) = (slot.key, slot.notice);
         if notice.hard {
-            self.sad.forget(at);
+            self.sad.remove(at);
             return Some(Event::HardExpired(key));
         }
         if notice.soft {

@@ -3,6 +3,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use heapless::{Deque, Vec};
+use zeroize::Zeroize;
 
 use crate::algorithms::Algorithms;
 use crate::index::{Index, address, hash};
@@ -28,7 +29,9 @@ words! { SaState { Larval = "larval", Mature = "mature", Dying = "dying", Dead =
 /// The database of SAs.
 #[derive(Debug)]
 pub(crate) struct Sad<A: Algorithms, const N: usize> {
-    slots: Vec<Option<Slot<A>>, N>,
+    slots: Vec<Place<A>, N>,
+    /// How many of them are empty.
+    vacant: usize,
     index: Index<N>,
     serial: u32,
     /// Moves on whenever another SA may be the right one for a flow.
@@ -43,6 +46,41 @@ pub(crate) struct Sad<A: Algorithms, const N: usize> {
 
 /// How many of them are remembered; of more, the oldest are forgotten.
 const BURIED: usize = 8;
+
+/// The place of one SA. An SA is dropped where it is and never moved out, so that no copy of its keys stays behind.
+#[derive(Debug)]
+struct Place<A: Algorithms>(Vec<Slot<A>, 1, u8>);
+
+impl<A: Algorithms> Place<A> {
+    const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    fn get(&self) -> Option<&Slot<A>> {
+        self.0.first()
+    }
+
+    fn get_mut(&mut self) -> Option<&mut Slot<A>> {
+        self.0.first_mut()
+    }
+
+    /// Drops the SA, and overwrites all of its memory, gaps between fields included.
+    fn wipe(&mut self) {
+        self.0.clear();
+        self.0.zeroize();
+    }
+
+    fn put(&mut self, slot: Slot<A>) {
+        self.wipe();
+        let _ = self.0.push(slot); // there is room
+    }
+}
+
+impl<A: Algorithms> Drop for Place<A> {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
 
 pub(crate) struct Slot<A: Algorithms> {
     pub(crate) key: SaKey,
@@ -122,34 +160,25 @@ impl<A: Algorithms> fmt::Debug for InstallError<A> {
 impl<A: Algorithms> core::error::Error for InstallError<A> {}
 
 /// Why an SA was not changed where it is (RFC 2367 3.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[allow(clippy::large_enum_variant)] // there is no heap
-pub enum UpdateError<A: Algorithms> {
+pub enum UpdateError {
     /// There is none of this name, or it is larval.
     Missing,
-    /// It was changed, and by its new name there is one already. It left the database, and comes back.
-    Exists(Sa<A>),
+    /// It was changed, and by its new name, this one, there is one already. It was removed and wiped.
+    Exists(SaKey),
 }
 
-impl<A: Algorithms> fmt::Display for UpdateError<A> {
+impl fmt::Display for UpdateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("there is no such sa"),
-            Self::Exists(sa) => write!(f, "there is an sa {} already", sa.key()),
+            Self::Exists(key) => write!(f, "there is an sa {key} already"),
         }
     }
 }
 
-impl<A: Algorithms> fmt::Debug for UpdateError<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("Missing"),
-            Self::Exists(sa) => write!(f, "Exists({sa:?})"),
-        }
-    }
-}
-
-impl<A: Algorithms> core::error::Error for UpdateError<A> {}
+impl core::error::Error for UpdateError {}
 
 /// Why an SPI was not reserved (RFC 2367 3.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +208,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     pub(crate) const fn new() -> Self {
         Self {
             slots: Vec::new(),
+            vacant: 0,
             index: Index::new(),
             serial: 0,
             generation: 0,
@@ -203,15 +233,15 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     }
 
     pub(crate) fn get(&self, at: u16) -> Option<&Slot<A>> {
-        self.slots.get(usize::from(at))?.as_ref()
+        self.slots.get(usize::from(at))?.get()
     }
 
     pub(crate) fn get_mut(&mut self, at: u16) -> Option<&mut Slot<A>> {
-        self.slots.get_mut(usize::from(at))?.as_mut()
+        self.slots.get_mut(usize::from(at))?.get_mut()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &Slot<A>)> {
-        (0u16..).zip(&self.slots).filter_map(|(at, slot)| Some((at, slot.as_ref()?)))
+        (0u16..).zip(&self.slots).filter_map(|(at, place)| Some((at, place.get()?)))
     }
 
     /// The SA of a name; where a CPI names an algorithm only, that of the packet's source.
@@ -273,18 +303,19 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     }
 
     /// Gives a slot the name that its SA has by now. An SA whose name another one has is taken out.
-    #[allow(clippy::result_large_err)] // the SA is the caller's
-    pub(crate) fn rename(&mut self, at: u16) -> Result<SaKey, UpdateError<A>> {
+    pub(crate) fn rename(&mut self, at: u16) -> Result<SaKey, UpdateError> {
         let slot = self.get(at).ok_or(UpdateError::Missing)?;
         let (old, sa) = (slot.key, slot.sa.as_ref().ok_or(UpdateError::Missing)?);
         let (key, source) = (sa.key(), sa.source);
         if self.find(&key, source).is_some_and(|other| other != at) {
-            let taken = self.remove(at).and_then(|slot| slot.sa);
-            return Err(taken.map_or(UpdateError::Missing, UpdateError::Exists));
+            self.remove(at);
+            return Err(UpdateError::Exists(key));
         }
         if key != old {
             self.index.remove(hash_of(&old), at);
             self.index.insert(hash_of(&key), at);
+            self.ipcomp_in = self.ipcomp_in.saturating_sub(usize::from(old.is_ipcomp_in()));
+            self.ipcomp_in = self.ipcomp_in.saturating_add(usize::from(key.is_ipcomp_in()));
         }
         if let Some(slot) = self.get_mut(at) {
             (slot.key, slot.source) = (key, source);
@@ -299,22 +330,23 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         self.serial = self.serial.wrapping_add(1);
         self.forget_choices();
         if let Some(place) = self.slots.get_mut(usize::from(at)) {
-            *place = Some(Slot { serial: self.serial, ..slot });
+            self.vacant = self.vacant.saturating_sub(1);
+            place.put(Slot { serial: self.serial, ..slot });
         }
     }
 
     /// An empty slot, a new one, or that of a dead SA.
     fn free_slot(&mut self) -> Option<u16> {
-        let empty = self.slots.iter().position(Option::is_none);
-        let at = match empty {
-            Some(at) => at,
-            None if self.slots.push(None).is_ok() => self.slots.len().checked_sub(1)?,
-            None => {
-                let dead = |slot: &Option<Slot<A>>| slot.as_ref().is_some_and(|slot| slot.state == SaState::Dead);
-                let at = u16::try_from(self.slots.iter().position(dead)?).ok()?;
-                self.bury(at);
-                at.into()
-            }
+        let at = if self.vacant > 0 {
+            self.slots.iter().position(|place| place.get().is_none())?
+        } else if self.slots.push(Place::new()).is_ok() {
+            self.vacant = 1;
+            self.slots.len().checked_sub(1)?
+        } else {
+            let dead = |place: &Place<A>| place.get().is_some_and(|slot| slot.state == SaState::Dead);
+            let at = u16::try_from(self.slots.iter().position(dead)?).ok()?;
+            self.bury(at);
+            at.into()
         };
         u16::try_from(at).ok()
     }
@@ -329,21 +361,19 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
             // There is room: one was taken out if not.
             let _ = self.buried.push_back(key);
         }
-        self.forget(at);
+        self.remove(at);
     }
 
-    /// Takes an SA out that nobody wants: it is dropped where it is, so that its keys are wiped there.
-    pub(crate) fn forget(&mut self, at: u16) {
+    /// Removes an SA, and says what it has done. It is dropped where it is and never moved, so that no copy of its keys is left; then all of
+    /// its slot is wiped, gaps between fields included.
+    pub(crate) fn remove(&mut self, at: u16) -> Option<Usage> {
+        let usage = self.get(at)?.usage;
         self.strike(at);
         if let Some(place) = self.slots.get_mut(usize::from(at)) {
-            *place = None;
+            place.wipe();
+            self.vacant = self.vacant.saturating_add(1);
         }
-    }
-
-    /// Takes an SA out for whoever wants it.
-    pub(crate) fn remove(&mut self, at: u16) -> Option<Slot<A>> {
-        self.strike(at);
-        self.slots.get_mut(usize::from(at))?.take()
+        Some(usage)
     }
 
     /// What is kept about the SA of a slot beside the slot.

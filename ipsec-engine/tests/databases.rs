@@ -13,8 +13,10 @@ mod common;
 mod world;
 
 use common::{Gateway, tcp, udp};
+use ipsec_engine::setkey::{Loading, Statement, Statements};
 use ipsec_engine::{
     Action, Bundle, Direction, Disposition, Ends, Event, Level, Mode, Policy, PolicyError, Priority, Protocol, Request,
+    Way,
 };
 use ipsec_packet::{AddressRange, Detail, Flow, IpProto, PortRange, Selector, Upper};
 use std::time::Duration;
@@ -248,4 +250,25 @@ fn numbers_written_by_hand_are_not_those_the_engine_gives() {
         other => panic!("{other:?}"),
     };
     assert_ne!(request_id(&inner(), &mut a), request_id(&tcp("10.1.2.3", "10.2.3.4", 1, 2, b""), &mut a));
+}
+
+/// The inbound SA of a statement.
+fn inbound(text: &str) -> ipsec_engine::Sa<ipsec_engine::AnyAlgorithms> {
+    let Ok(Some(Statement::Add(add))) = Statements::of(text).next() else { panic!("{text}") };
+    add.sa(Way::In, None, &Loading::RFC).unwrap()
+}
+
+#[test]
+fn an_sa_that_becomes_ipcomp_is_found_for_packets_that_were_not_compressed() {
+    let action = format!("ipsec ipcomp/tunnel/{A}-{B}/require");
+    let text = policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", &action) + &esp(A, B, 0x1001, "-m tunnel");
+    let mut b = Gateway::new(&text, B);
+    let plain = common::ipv4(A, B, IpProto::IPV4, &inner());
+    let mut sa = Some(inbound(&ipcomp(A, B, 0x3003, "-m tunnel")));
+    let esp_key = key(Way::In, B, Protocol::Esp, 0x1001);
+    let ipcomp_key = b.engine.update(&esp_key, address(A), |old| *old = sa.take().unwrap()).unwrap();
+    assert_eq!(b.receive(&plain).0, Disposition::Deliver);
+    let mut sa = Some(inbound(&esp(A, B, 0x1001, "-m tunnel")));
+    assert_eq!(b.engine.update(&ipcomp_key, address(A), |old| *old = sa.take().unwrap()), Ok(esp_key));
+    assert_ne!(b.receive(&plain).0, Disposition::Deliver);
 }

@@ -94,9 +94,7 @@ fn limits_since_the_first_packet_and_in_packets() {
                 ..Default::default()
             },
         };
-        let sa = limited.engine.remove(&key, address(A)).unwrap().with_lifetimes(limits);
-        let (sa, now) = (sa, limited.now);
-        limited.engine.install(sa, now).unwrap();
+        limited.engine.update(&key, address(A), |sa| sa.set_lifetimes(limits)).unwrap();
         pass(&mut a, 1000);
         pass(&mut b, 1000);
         for n in 1..=5 {
@@ -118,9 +116,8 @@ fn limits_since_the_first_packet_and_in_packets() {
     }
     let (mut a, _) = limited("");
     let limit = ipsec_engine::Limit { use_age: Some(Duration::from_secs(100)), ..Default::default() };
-    let sa = a.engine.remove(&sa_out(), address(A)).unwrap();
-    let sa = sa.with_lifetimes(ipsec_engine::Lifetimes { hard: limit, ..Default::default() });
-    a.engine.install(sa, a.now).unwrap();
+    let limits = ipsec_engine::Lifetimes { hard: limit, ..Default::default() };
+    a.engine.update(&sa_out(), address(A), |sa| sa.set_lifetimes(limits)).unwrap();
     pass(&mut a, 5000);
     a.send(&inner()).unwrap();
     pass(&mut a, 99);
@@ -229,7 +226,8 @@ fn reserved_spis_hold_their_place_and_expire() {
     b.engine.tick(b.now);
     assert_eq!(state(&b, &key), Some(SaState::Mature));
     b.engine.reserve(ipsec_engine::SaKey { spi: 0x3002, ..key }, address(A), b.now).unwrap();
-    assert!(b.engine.remove(&ipsec_engine::SaKey { spi: 0x3002, ..key }, address(A)).is_none(), "nothing to give back");
+    let usage = b.engine.remove(&ipsec_engine::SaKey { spi: 0x3002, ..key }, address(A)).unwrap();
+    assert_eq!((usage.packets, usage.octets), (0, 0), "a larval SA has done nothing");
     assert_eq!(b.engine.sas().count(), 2);
 }
 

@@ -549,7 +549,8 @@ impl<'t> Case<'t> {
                 let sa = self.hosts[host].oracle.sas.remove(at);
                 self.say(|| format!("host {host}: without {}", sa.spec.name(sa.way)));
                 let removed = self.hosts[host].engine.remove(&sa.spec.name(sa.way), sa.spec.source);
-                assert_eq!(removed.is_some(), !sa.larval);
+                let usage = removed.map(|usage| (usage.packets, usage.octets, usage.first, usage.last));
+                assert_eq!(usage, Some((sa.packets, sa.octets, sa.first, sa.last)));
             }
             15..18 if !self.specs.is_empty() => {
                 let (from, spec) = self.random.of(&self.specs);

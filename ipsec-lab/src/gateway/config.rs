@@ -207,7 +207,9 @@ enum Applied {
 /// Removes the SAs that a statement names.
 fn remove(host: &mut Host, which: impl Fn(&Seen) -> bool) -> Applied {
     let keys = keys(host, which);
-    keys.iter().for_each(|(key, source)| drop(host.engine.remove(key, *source)));
+    for (key, source) in &keys {
+        host.engine.remove(key, *source);
+    }
     if keys.is_empty() { Applied::NotThere } else { Applied::Done }
 }
 
