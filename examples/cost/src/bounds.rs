@@ -1,0 +1,58 @@
+//! The table of bounds.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+/// A row: a step on one input.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The step.
+    pub step: String,
+    /// What the input is.
+    pub input: String,
+    /// The genome that it is made from.
+    pub genome: String,
+    /// Instructions for an octet, as measured when the row was written.
+    pub measured: f64,
+    /// Instructions for an octet, compared with a normal input of the same length.
+    pub ratio: f64,
+    /// The most instructions for an octet.
+    pub bound: f64,
+    /// The highest ratio.
+    pub ratio_bound: f64,
+}
+
+/// Reads the table; lines that begin with `#` are comments.
+pub fn read(path: &Path) -> Result<Vec<Row>, Box<dyn Error>> {
+    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let rows = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    rows.map(|(number, line)| {
+        parse(line).ok_or_else(|| format!("{}:{}: not a row of bounds", path.display(), number + 1).into())
+    })
+    .collect()
+}
+
+fn parse(line: &str) -> Option<Row> {
+    let fields: Vec<_> = line.split_whitespace().collect();
+    let [step, input, genome, measured, ratio, bound, ratio_bound] = fields[..] else { return None };
+    Some(Row {
+        step: step.to_owned(),
+        input: input.to_owned(),
+        genome: genome.to_owned(),
+        measured: measured.parse().ok()?,
+        ratio: ratio.parse().ok()?,
+        bound: bound.parse().ok()?,
+        ratio_bound: ratio_bound.parse().ok()?,
+    })
+}
+
+/// Writes the rows again, behind the comments in front of them.
+pub fn write(path: &Path, rows: &[Row]) -> Result<(), Box<dyn Error>> {
+    let before = fs::read_to_string(path)?;
+    let mut text: String = before.lines().take_while(|l| l.starts_with('#')).map(|l| format!("{l}\n")).collect();
+    for Row { step, input, genome, measured, ratio, bound, ratio_bound } in rows {
+        text += &format!("{step:17} {input:22} {genome:38} {measured:9.2} {ratio:8.2} {bound:7} {ratio_bound:7}\n");
+    }
+    Ok(fs::write(path, text)?)
+}

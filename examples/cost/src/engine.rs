@@ -1,0 +1,221 @@
+//! Packets that an engine receives from anybody, and an engine of a gateway with as many SAs and policies as the tool has.
+
+use std::cell::RefCell;
+use std::fmt::Write;
+use std::time::Duration;
+
+use ipcomp_core::{Deflate, Inflate};
+use ipsec_engine::setkey::{Loading, Statement, Statements};
+use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Way};
+use ipsec_packet::{IpProto, PacketBuf, Seq};
+
+use crate::generate::ip::{HOST, PEER};
+use crate::generate::{Genome, deflate, ip};
+use crate::measure::measured;
+
+type Gateway = Engine<AnyAlgorithms, 256, 256, 256>;
+
+const NOW: Duration = Duration::from_secs(1_795_000_000);
+/// Room around a packet, as the tool has it.
+const HEADROOM: usize = 512;
+const TAILROOM: usize = 65536 + 512;
+
+const ESP: &str =
+    "-E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213";
+const AH: &str = "-A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213";
+
+thread_local! {
+    static RECEIVER: RefCell<Box<Gateway>> = RefCell::new(gateway(&receiver(), Way::In));
+    static SENDER: RefCell<Box<Gateway>> = RefCell::new(gateway(&sender(), Way::Out));
+}
+
+/// The SAs between the peer and the host.
+fn sas() -> String {
+    let mut text = String::new();
+    for (peer, host) in PEER.into_iter().zip(HOST) {
+        let _ = writeln!(text, "add {peer} {host} esp 0x1001 -m tunnel -r 8 {ESP};");
+        let _ = writeln!(text, "add {peer} {host} ah 0x1002 -m transport -r 8 {AH};");
+        let _ = writeln!(text, "add {peer} {host} esp-udp 0x1003 -m tunnel -r 8 {ESP};");
+        let _ = writeln!(text, "add {peer} {host} ipcomp 0x2001 -m any -C deflate;");
+    }
+    text
+}
+
+/// The databases of the host, filled up to what they hold.
+fn receiver() -> String {
+    let mut text = sas();
+    for n in 0..248 {
+        let _ = writeln!(text, "add 203.0.113.{} 192.0.2.2 ah 0x{:x} -m transport {AH};", n % 250 + 1, 0x3000 + n);
+    }
+    for n in 0..127 {
+        for direction in ["in", "fwd"] {
+            let _ = writeln!(text, "spdadd 0.0.0.0/0 10.1.{n}.0/24[{n}] udp -P {direction} discard;");
+        }
+    }
+    let _ = writeln!(text, "spdadd {} {}[4711] udp -P in none;", PEER[0], HOST[0]);
+    text
+}
+
+/// The databases of the peer.
+fn sender() -> String {
+    let [peer, host] = [PEER[0], HOST[0]];
+    format!(
+        "{}spdadd 10.2.0.0/16 10.1.0.0/16 any -P out ipsec esp/tunnel/{peer}-{host}/require;
+         spdadd {peer} {host} udp -P out ipsec ah/transport//require;",
+        sas()
+    )
+}
+
+/// An engine from a text; its SAs are all of one direction.
+fn gateway(text: &str, way: Way) -> Box<Gateway> {
+    let mut engine = Box::new(Gateway::new(Settings::SETKEY, Some(Deflate::new()), Some(Inflate::new())));
+    let mut statements = Statements::of(text);
+    while let Some(statement) = statements.next().expect("the text is well-formed") {
+        match statement {
+            Statement::Add(add) => {
+                let sa = add.sa(way, None, &Loading::RFC).expect("the SA is valid");
+                engine.install(sa, NOW).expect("the database is large enough");
+            }
+            Statement::SpdAdd(policy) => {
+                engine.add_policy(policy.policy().expect("the policy is valid")).expect("the database is large enough");
+            }
+            other => panic!("unexpected statement: {other}"),
+        }
+    }
+    engine
+}
+
+/// Receives a packet; nothing is counted as output but what goes on.
+pub fn inbound(input: &[u8]) -> usize {
+    RECEIVER.with_borrow_mut(|engine| {
+        let mut bytes = vec![0; HEADROOM + input.len() + TAILROOM];
+        bytes[HEADROOM..HEADROOM + input.len()].copy_from_slice(input);
+        let mut packet = PacketBuf::with_headroom(&mut bytes, HEADROOM, input.len()).expect("there is room");
+        // The policies have seen no such flow before.
+        let _ = engine.settings_mut();
+        let mut disposition = Disposition::Send;
+        measured(&mut || {
+            disposition = engine.inbound(NOW, &mut packet);
+            packet.len()
+        });
+        if let Disposition::Discard(_) = disposition { 0 } else { packet.len() }
+    })
+}
+
+/// What the sender makes of a packet.
+fn sealed(packet: &[u8]) -> Vec<u8> {
+    SENDER.with_borrow_mut(|engine| {
+        let mut bytes = vec![0; HEADROOM + packet.len() + TAILROOM];
+        bytes[HEADROOM..HEADROOM + packet.len()].copy_from_slice(packet);
+        let mut buffer = PacketBuf::with_headroom(&mut bytes, HEADROOM, packet.len()).expect("there is room");
+        let disposition = engine.outbound(NOW, &mut buffer, &mut |_: Seq, iv: &mut [u8]| iv.fill(7));
+        assert_eq!(disposition, Disposition::Send, "the peer protects the packet");
+        buffer.data().to_vec()
+    })
+}
+
+/// A packet in clear, in front of whose upper layer there may be anything.
+pub fn clear(genome: &[u8]) -> Vec<u8> {
+    ip::packet(&mut Genome::new(genome), IpProto::UDP, |genome| ip::udp(7, 7, &vec![0; genome.length()]))
+}
+
+/// ESP, AH or IPComp of no SA.
+pub fn unknown_spi(genome: &[u8]) -> Vec<u8> {
+    let mut genome = Genome::new(genome);
+    let protocol = [IpProto::ESP, IpProto::AH, IpProto::IPCOMP][usize::from(genome.take() % 3)];
+    ip::packet(&mut genome, protocol, |genome| vec![0x99; genome.length()])
+}
+
+/// ESP of the tunnel with octets that are not of its peer.
+pub fn forged_esp(genome: &[u8]) -> Vec<u8> {
+    ip::packet(&mut Genome::new(genome), IpProto::ESP, |genome| {
+        // The length of an IV, of whole blocks and of an ICV.
+        let blocks = usize::from(genome.take() % 96) + 1;
+        [0x1001u32.to_be_bytes(), u32::MAX.to_be_bytes()]
+            .concat()
+            .into_iter()
+            .chain(vec![1; 28 + 16 * blocks])
+            .collect()
+    })
+}
+
+/// A genuine packet of the tunnel of about this length.
+pub fn genuine_esp(length: usize) -> Vec<u8> {
+    let inner = length.max(120) - 20 - 8 - 16 - 12 - 16;
+    sealed(&ip::v4("10.2.0.1", "10.1.0.1", &[], IpProto::UDP, &ip::udp(7, 7, &vec![0x55; inner - 28])))
+}
+
+/// AH of the host with octets that are not of its peer, behind any options or extension headers.
+pub fn forged_ah(genome: &[u8]) -> Vec<u8> {
+    ip::packet(&mut Genome::new(genome), IpProto::AH, |genome| {
+        let mut header = vec![IpProto::UDP.0, 4, 0, 0];
+        header.extend(0x1002u32.to_be_bytes());
+        header.extend(u32::MAX.to_be_bytes());
+        header.extend([1; 12]);
+        header.extend(ip::udp(7, 7, &vec![0; genome.length()]));
+        header
+    })
+}
+
+/// A genuine packet with AH of about this length.
+pub fn genuine_ah(length: usize) -> Vec<u8> {
+    sealed(&ip::normal(length.max(72) - 24))
+}
+
+/// A piece of an IPsec packet.
+pub fn fragment(genome: &[u8]) -> Vec<u8> {
+    let mut genome = Genome::new(genome);
+    let first = genome.take() & 1 == 0;
+    let protocol = [IpProto::ESP, IpProto::AH, IpProto::UDP][usize::from(genome.take() % 3)];
+    let mut packet = ip::packet(&mut genome, protocol, |genome| vec![0x99; genome.length()]);
+    if packet[0] >> 4 == 4 {
+        packet[6] = if first { 0x20 } else { 0x21 };
+    }
+    packet
+}
+
+/// ESP in UDP, or something else in its place.
+pub fn encapsulated(genome: &[u8]) -> Vec<u8> {
+    let mut genome = Genome::new(genome);
+    let shape = genome.take();
+    ip::packet(&mut genome, IpProto::UDP, |genome| {
+        let blocks = usize::from(genome.take() % 96) + 1;
+        let payload = match shape % 4 {
+            0 => vec![0xff],
+            1 => vec![0; 16 * blocks], // IKE
+            2 => vec![1; 16 * blocks], // no SA
+            _ => [&0x1003u32.to_be_bytes()[..], &u32::MAX.to_be_bytes(), &vec![1; 28 + 16 * blocks]].concat(),
+        };
+        ip::udp(4500, if shape & 4 == 0 { 4500 } else { 500 }, &payload)
+    })
+}
+
+/// Compressed data as a genome asks for them; without a genome there are none, which is an error.
+pub fn ipcomp(genome: &[u8]) -> Vec<u8> {
+    let data = if genome.is_empty() { Vec::new() } else { deflate::data(genome) };
+    compressed(IpProto::UDP, &data)
+}
+
+/// Compressed literals.
+pub fn ipcomp_normal(length: usize) -> Vec<u8> {
+    compressed(IpProto::UDP, &deflate::literals(length.max(40) - 24))
+}
+
+fn compressed(next: IpProto, data: &[u8]) -> Vec<u8> {
+    ip::v4(PEER[0], HOST[0], &[], IpProto::IPCOMP, &[&[next.0, 0, 0, 2][..], data].concat())
+}
+
+/// Tunnels of IPComp in each other, each behind blocks that a genome asks for, which give no output. As every layer is
+/// compressed again, what arrives is short.
+pub fn nested(genome: &[u8]) -> Vec<u8> {
+    let mut genome = Genome::new(genome);
+    let (layers, kind, parameter) = (genome.take() % 9, genome.take(), genome.take());
+    let length = usize::from(genome.take()) * 240;
+    let mut packet = ip::normal(64);
+    for layer in 0..=layers {
+        // The outermost is short: what an attacker sends.
+        let length = if layer == layers { 0 } else { length };
+        packet = compressed(IpProto::IPV4, &deflate::blocks_and(&[(kind, parameter)], length, &packet));
+    }
+    packet
+}
