@@ -1,0 +1,272 @@
+//! Random packets for the policies of a configuration.
+
+use std::net::IpAddr;
+
+use ipsec_packet::Checksum;
+
+use super::configuration::{Configuration, Random};
+use super::selector::{Group, Place, SITES, Upper};
+
+/// A packet, and what is known of it.
+pub struct Packet {
+    pub octets: Vec<u8>,
+    /// Its upper protocol is IPv4 or IPv6.
+    pub ip_in_ip: bool,
+    pub names: Vec<&'static str>,
+}
+
+const UDP: u8 = 17;
+const TCP: u8 = 6;
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+const NO_NEXT: u8 = 59;
+
+/// A packet from this side to the other: in most cases one that the policy of the group selects.
+pub fn packet(random: &mut Random, configuration: &Configuration, from: usize) -> Packet {
+    if random.percent(4) {
+        // Addresses that no policy names.
+        let addresses = ["198.18.0.1", "198.19.0.1"].map(|text| text.parse().unwrap());
+        return ip(random, addresses, UDP, (1, 2), Nested::No);
+    }
+    if configuration.groups.is_empty() {
+        return packet_of(random, &Group { ipv6: 0, places: [Place::Gateway; 2], upper: Upper::Any }, from, true);
+    }
+    let group = random.of(&configuration.groups);
+    let inner_is_free = configuration.policies.iter().all(|policy| !policy.has_tunnel);
+    packet_of(random, &group, from, inner_is_free)
+}
+
+/// Whether an inner packet may be made, and from which addresses.
+#[derive(Clone, Copy)]
+enum Nested {
+    No,
+    /// From networks that no policy names.
+    Elsewhere,
+    /// From the networks behind the gateways.
+    Networks,
+}
+
+fn packet_of(random: &mut Random, group: &Group, from: usize, inner_is_free: bool) -> Packet {
+    let addresses = [from, 1 - from].map(|side| address(random, side, group.places[side], group.ipv6));
+    let icmp = [ICMP, ICMPV6][group.ipv6];
+    let any = [UDP, UDP, TCP, icmp, 4, 41, 47, 89, 253, NO_NEXT];
+    let ports = (random.of(&[1000, 3000]), random.of(&[2000, 80, 53, 22, 22]));
+    let (protocol, ports) = match group.upper {
+        _ if random.percent(15) => (random.of(&any), ports),
+        Upper::Any => (random.of(&any), ports),
+        Upper::Protocol(_, 50 | 51) => (UDP, ports),
+        Upper::Protocol(_, number) => (number, ports),
+        Upper::Ports(_, number, first, second) => (number, (first.unwrap_or(ports.0), second)),
+        Upper::Icmp(_, number, kind) => (number, (kind.into(), 0)),
+    };
+    // The ports of a selector are those of the two sides.
+    let ports = if from == 0 { ports } else { (ports.1, ports.0) };
+    let nested = if inner_is_free && random.percent(50) { Nested::Networks } else { Nested::Elsewhere };
+    ip(random, addresses, protocol, ports, nested)
+}
+
+fn address(random: &mut Random, side: usize, place: Place, ipv6: usize) -> IpAddr {
+    let site = &SITES[side];
+    let last = random.below(250) as u16 + 1;
+    match (place, ipv6) {
+        (Place::Gateway, _) => site.gateway[ipv6].parse().unwrap(),
+        (Place::Host, _) => site.host[ipv6].parse().unwrap(),
+        (Place::Network, 0) => IpAddr::from([10, side as u8 + 1, 3, last as u8]),
+        (Place::Network, _) => IpAddr::from([0x2001, 0xdb8, side as u16 + 1, 0, 0, 0, 0, last]),
+    }
+}
+
+fn ip(random: &mut Random, addresses: [IpAddr; 2], protocol: u8, ports: (u16, u16), nested: Nested) -> Packet {
+    let mut names = vec![upper_name(protocol)];
+    let mut payload = body(random, protocol, &mut names);
+    match (protocol, nested) {
+        (4 | 41, Nested::Elsewhere | Nested::Networks) => {
+            let second = if matches!(nested, Nested::Networks) { [1, 2] } else { [101, 102] };
+            let inner = second.map(|side: u8| match protocol {
+                4 => IpAddr::from([10, side, 3, 7]),
+                _ => IpAddr::from([0x2001, 0xdb8, side.into(), 0, 0, 0, 0, 7]),
+            });
+            let protocol = random.of(&[UDP, TCP, 47]);
+            payload = ip(random, inner, protocol, (1000, 2000), Nested::No).octets;
+        }
+        (UDP, _) => {
+            let length = (payload.len() as u16 + 8).to_be_bytes();
+            let head = [ports.0.to_be_bytes(), ports.1.to_be_bytes(), length, [0; 2]].concat();
+            payload = [head, payload].concat();
+            if addresses[0].is_ipv6() || random.percent(75) {
+                let sum = checksum(addresses, protocol, &payload);
+                payload[6..8].copy_from_slice(&if sum == 0 { 0xffff } else { sum }.to_be_bytes());
+            } else {
+                names.push("UDP without a checksum");
+            }
+        }
+        (TCP, _) => {
+            let ports = [ports.0.to_be_bytes(), ports.1.to_be_bytes()].concat();
+            payload = [&ports[..], &[0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x18, 0x20, 0, 0, 0, 0, 0], &payload].concat();
+            let sum = checksum(addresses, protocol, &payload);
+            payload[16..18].copy_from_slice(&sum.to_be_bytes());
+        }
+        (ICMP | ICMPV6, _) => {
+            let kind = if protocol == ICMP { 8 } else { 128 };
+            payload = [&[kind, 0, 0, 0, 0, 1, 0, 1], &payload[..]].concat();
+            let sum = if protocol == ICMP {
+                Checksum::new().over(&payload).finish()
+            } else {
+                checksum(addresses, protocol, &payload)
+            };
+            payload[2..4].copy_from_slice(&sum.to_be_bytes());
+        }
+        _ => {}
+    }
+    let octets = match addresses {
+        [IpAddr::V4(source), IpAddr::V4(destination)] => {
+            let options = options(random, &mut names);
+            ipv4(random, [source.octets(), destination.octets()], &options, protocol, &payload)
+        }
+        [IpAddr::V6(source), IpAddr::V6(destination)] => {
+            let (first, extensions) = extensions(random, protocol, &mut names);
+            ipv6(random, [source.octets(), destination.octets()], first, &[extensions, payload].concat())
+        }
+        _ => panic!("addresses of two families"),
+    };
+    Packet { octets, ip_in_ip: matches!(protocol, 4 | 41), names }
+}
+
+/// What follows the upper header. A packet without a next header has nothing behind it: ESP would take it for a dummy.
+fn body(random: &mut Random, protocol: u8, names: &mut Vec<&'static str>) -> Vec<u8> {
+    let any = random.below(1401);
+    let size =
+        if protocol == NO_NEXT { 0 } else { random.of(&[0, 0, 1, 2, 3, 7, 8, 31, 64, 200, 700, 1400, any, any, any]) };
+    names.push(match size {
+        0 => "size 0",
+        1..64 => "size below 64",
+        64..1000 => "size below 1000",
+        _ => "size to 1400",
+    });
+    if random.percent(60) {
+        (0..size).map(|at| b"text that is worth compressing, "[at % 32]).collect()
+    } else {
+        (0..size).map(|_| random.next() as u8).collect()
+    }
+}
+
+fn options(random: &mut Random, names: &mut Vec<&'static str>) -> Vec<u8> {
+    if !random.percent(20) {
+        return Vec::new();
+    }
+    names.push("IPv4 options");
+    random.of(&[
+        vec![1, 1, 1, 0],
+        vec![0x94, 4, 0, 0],
+        vec![0x94, 4, 0, 0, 1, 1, 1, 1],
+        vec![7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ])
+}
+
+fn extensions(random: &mut Random, protocol: u8, names: &mut Vec<&'static str>) -> (u8, Vec<u8>) {
+    const HOP_BY_HOP: u8 = 0;
+    const DESTINATION_OPTIONS: u8 = 60;
+    let header = |next: u8, long: bool| {
+        if long { vec![next, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] } else { vec![next, 0, 1, 4, 0, 0, 0, 0] }
+    };
+    let long = random.percent(40);
+    match random.below(10) {
+        0 => {
+            names.push("IPv6 hop-by-hop options");
+            (HOP_BY_HOP, header(protocol, long))
+        }
+        1 => {
+            names.push("IPv6 destination options");
+            (DESTINATION_OPTIONS, header(protocol, long))
+        }
+        2 => {
+            names.extend(["IPv6 hop-by-hop options", "IPv6 destination options"]);
+            (HOP_BY_HOP, [header(DESTINATION_OPTIONS, long), header(protocol, false)].concat())
+        }
+        _ => (protocol, Vec::new()),
+    }
+}
+
+fn ipv4(random: &mut Random, addresses: [[u8; 4]; 2], options: &[u8], protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let header = 20 + options.len();
+    let length = ((header + payload.len()) as u16).to_be_bytes();
+    let identification = (random.next() as u16).to_be_bytes();
+    let (tos, fragment, ttl) =
+        (random.of(&[0, 0, 0x10, 0xb9, 0x03]), random.of(&[0, 0x40]), random.of(&[1, 63, 64, 255]));
+    let mut packet = vec![
+        0x40 | (header / 4) as u8,
+        tos,
+        length[0],
+        length[1],
+        identification[0],
+        identification[1],
+        fragment,
+        0,
+        ttl,
+        protocol,
+        0,
+        0,
+    ];
+    packet.extend(addresses.concat());
+    packet.extend(options);
+    set_ipv4_checksum(&mut packet, header);
+    packet.extend(payload);
+    packet
+}
+
+fn set_ipv4_checksum(packet: &mut [u8], header: usize) {
+    packet[10..12].fill(0);
+    let sum = Checksum::new().over(&packet[..header]).finish();
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
+fn ipv6(random: &mut Random, addresses: [[u8; 16]; 2], next: u8, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u16).to_be_bytes();
+    let (class, label) = (random.of(&[0, 0, 0xb9]), random.of(&[0, 0x12345u32]));
+    let word = 6 << 28 | class << 20 | label;
+    let hops = random.of(&[1, 63, 64, 255]);
+    [&word.to_be_bytes()[..], &length, &[next, hops], &addresses.concat(), payload].concat()
+}
+
+fn checksum(addresses: [IpAddr; 2], protocol: u8, segment: &[u8]) -> u16 {
+    let sum = addresses.iter().fold(Checksum::new(), |sum, address| match address {
+        IpAddr::V4(address) => sum.over(&address.octets()),
+        IpAddr::V6(address) => sum.over(&address.octets()),
+    });
+    sum.over(&[0, 0, 0, protocol]).over(&(segment.len() as u32).to_be_bytes()).over(segment).finish()
+}
+
+/// The packet without IPv4 options, and without the IPv6 extension headers that stand in front of ESP.
+pub fn without_headers_in_clear(packet: &[u8]) -> Vec<u8> {
+    if packet[0] >> 4 == 4 {
+        let header = usize::from(packet[0] & 15) * 4;
+        let mut short = [&packet[..20], &packet[header..]].concat();
+        short[0] = 0x45;
+        let length = (short.len() as u16).to_be_bytes();
+        short[2..4].copy_from_slice(&length);
+        set_ipv4_checksum(&mut short, 20);
+        return short;
+    }
+    let mut short = packet.to_vec();
+    // Hop-by-hop options are the only ones that are made here; destination options are behind ESP.
+    if packet[6] == 0 {
+        short[6] = packet[40];
+        short.drain(40..40 + 8 * (usize::from(packet[41]) + 1));
+    }
+    let length = (short.len() as u16 - 40).to_be_bytes();
+    short[4..6].copy_from_slice(&length);
+    short
+}
+
+fn upper_name(protocol: u8) -> &'static str {
+    match protocol {
+        UDP => "UDP",
+        TCP => "TCP",
+        ICMP => "ICMP",
+        ICMPV6 => "ICMPv6",
+        4 => "IPv4 in IP",
+        41 => "IPv6 in IP",
+        NO_NEXT => "no next header",
+        _ => "another protocol",
+    }
+}
