@@ -31,7 +31,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Memory: everything an engine ever needs is in it, and `size_of` tells how much that is. On a 64-bit machine:
+//! Memory: everything an engine ever needs is in it, and `size_of` tells how much that is. On x86-64:
 //!
 //! | SAs | policies | flows | algorithms | octets |
 //! |---|---|---|---|---|
