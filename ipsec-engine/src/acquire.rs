@@ -1,5 +1,6 @@
 //! SAs that were asked for: each once in a while, however many packets want it.
 
+use core::cmp::Reverse;
 use core::net::IpAddr;
 use core::time::Duration;
 
@@ -34,11 +35,25 @@ pub(crate) struct Asked {
     all: Vec<Entry, ASKED>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Entry {
     wanted: Acquire,
     at: Duration,
     told: bool,
+}
+
+/// When a policy may ask again.
+#[derive(Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) now: Duration,
+    pub(crate) interval: Duration,
+}
+
+impl Pace {
+    /// Whether something is at least so old. A clock that was set back makes everything old.
+    fn is_older(self, at: Duration, than: Duration) -> bool {
+        self.now.checked_sub(at).is_none_or(|age| age >= than)
+    }
 }
 
 impl Asked {
@@ -46,23 +61,46 @@ impl Asked {
         Self { all: Vec::new() }
     }
 
-    /// Asks, unless the same was asked for less than `interval` ago. Where all that is remembered is as young, or has yet
-    /// to be told, a later packet asks again.
-    pub(crate) fn ask(&mut self, now: Duration, interval: Duration, wanted: &Acquire) {
-        let entry = Entry { wanted: *wanted, at: now, told: false };
-        let same = self.all.iter_mut().find(|entry| is_same(&entry.wanted, wanted));
-        if let Some(known) = same {
-            if now >= known.at.saturating_add(interval) {
-                *known = entry;
-            }
-            return;
+    /// Asks for an SA, unless the same was asked for less than an interval ago; `policy_asked` is when its policy asked last.
+    ///
+    /// Where nothing more can be remembered, what was told makes room: first what could be asked for again anyway; then, for a policy that has
+    /// not asked for an interval, one of the policy that has most; then, within a policy, one of the source that has more than
+    /// this one. So no policy is silenced by others, and no source by another of its policy, and in an interval no more is
+    /// asked for than once for each policy and a few times as much as is remembered. What is not asked for now, a later packet asks for.
+    pub(crate) fn ask(&mut self, pace: Pace, wanted: &Acquire, policy_asked: &mut Option<Duration>) {
+        let entry = Entry { wanted: *wanted, at: pace.now, told: false };
+        let place = match self.all.iter().position(|entry| is_same(&entry.wanted, wanted)) {
+            Some(known) => self.all.get(known).filter(|known| pace.is_older(known.at, pace.interval)).map(|_| known),
+            None if self.all.push(entry).is_ok() => self.all.len().checked_sub(1),
+            None => self.to_make_room(pace, wanted, policy_asked.is_none_or(|at| pace.is_older(at, pace.interval))),
+        };
+        if let Some(slot) = place.and_then(|place| self.all.get_mut(place)) {
+            (*slot, *policy_asked) = (entry, Some(pace.now));
         }
-        if let Err(entry) = self.all.push(entry)
-            && let Some(oldest) = self.all.iter_mut().filter(|entry| entry.told).min_by_key(|entry| entry.at)
-            && now >= oldest.at.saturating_add(interval)
-        {
-            *oldest = entry;
+    }
+
+    /// The place of what makes room.
+    fn to_make_room(&self, pace: Pace, wanted: &Acquire, policy_may_ask: bool) -> Option<usize> {
+        let told = || self.all.iter().enumerate().filter(|(_, entry)| entry.told);
+        let old = told().filter(|(_, entry)| pace.is_older(entry.at, pace.interval));
+        if let Some((place, _)) = old.min_by_key(|(_, entry)| entry.at) {
+            return Some(place);
         }
+        let of_policy = |policy| self.all.iter().filter(move |entry| entry.wanted.policy == policy);
+        if policy_may_ask {
+            let most = told().max_by_key(|(_, entry)| (of_policy(entry.wanted.policy).count(), Reverse(entry.at)));
+            return most.map(|(place, _)| place);
+        }
+        let of_source =
+            |source| of_policy(wanted.policy).filter(move |entry| entry.wanted.flow.source == source).count();
+        let least_age = pace.interval.checked_div(u32::try_from(ASKED).unwrap_or(1)).unwrap_or(pace.interval);
+        let own = of_source(wanted.flow.source);
+        told()
+            .filter(|(_, entry)| entry.wanted.policy == wanted.policy && pace.is_older(entry.at, least_age))
+            .map(|(place, entry)| (place, entry, of_source(entry.wanted.flow.source)))
+            .filter(|(.., count)| *count > own.saturating_add(1))
+            .max_by_key(|(_, entry, count)| (*count, Reverse(entry.at)))
+            .map(|(place, ..)| place)
     }
 
     /// A policy is gone: nobody needs what it asked for.

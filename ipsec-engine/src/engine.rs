@@ -308,9 +308,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     pub fn tick(&mut self, now: Duration) {
         let larval_life = self.settings.larval_life;
         for at in (0..).take(SAS) {
-            let over = self.sad.get(at).is_some_and(|slot| {
-                slot.state == SaState::Larval && now >= slot.usage.added.saturating_add(larval_life)
-            });
+            // A clock that was set back does not keep an SPI reserved for longer.
+            let over = self
+                .sad
+                .get(at)
+                .is_some_and(|slot| slot.state == SaState::Larval && now.abs_diff(slot.usage.added) >= larval_life);
             if over {
                 self.sad.remove(at);
             } else {

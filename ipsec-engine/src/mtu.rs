@@ -41,7 +41,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Octets that the path carries, as far as it is known.
     fn mtu(&self, now: Duration, bundle: &Bundle, chosen: &Chosen) -> Option<u16> {
-        let paths = self.through(bundle, chosen).filter_map(|(sa, _)| sa.path_mtu(now));
+        let life = self.settings.path_mtu_life;
+        let paths = self.through(bundle, chosen).filter_map(|(sa, _)| sa.path_mtu(now, life));
         paths.chain(self.settings.link_mtu).min()
     }
 
@@ -92,11 +93,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let protocol = if report.protocol == ipsec_packet::IpProto::ESP { Protocol::Esp } else { Protocol::Ah };
         let key = SaKey { way: Way::Out, destination: report.destination, protocol, spi: report.spi.get() };
         let Some(at) = self.sad.find(&key, report.source) else { return false };
+        let life = self.settings.path_mtu_life;
         let sa = self.sad.get_mut(at).and_then(|slot| slot.sa.as_mut());
         let Some(sa) = sa.filter(|sa| sa.source == report.source) else { return false };
         let least = if report.destination.is_ipv4() { 576 } else { 1280 };
         let told = report.mtu.max(least);
-        let lower = sa.path_mtu(now).is_none_or(|known| told < known);
+        let lower = sa.path_mtu(now, life).is_none_or(|known| told < known);
         if lower {
             sa.path_mtu = Some((told, now.saturating_add(self.settings.path_mtu_life)));
         }

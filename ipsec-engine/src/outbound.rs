@@ -7,7 +7,7 @@ use ah_core::SignError;
 use esp_core::{IvSource, SealError};
 use ipsec_packet::{Flow, Ip, PacketBuf};
 
-use crate::acquire::Acquire;
+use crate::acquire::{Acquire, Pace};
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::disposition::{Disposition, Reason};
@@ -70,7 +70,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let chosen = match self.choose(now, id, &bundle, &flow) {
             Ok(chosen) => chosen,
             Err(acquire) => {
-                self.asked.ask(now, self.settings.acquire_interval, &acquire);
+                if let Some(rule) = self.spd.rule_mut(at) {
+                    let pace = Pace { now, interval: self.settings.acquire_interval };
+                    self.asked.ask(pace, &acquire, &mut rule.asked);
+                }
                 return Ok(Disposition::Pending(acquire));
             }
         };

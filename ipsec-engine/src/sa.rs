@@ -308,9 +308,11 @@ impl<A: Algorithms> Sa<A> {
         self.encap.filter(|_| self.transform.way() == Way::In).map(|encap| (self.source, encap.ports.source))
     }
 
-    /// Octets that the path to the peer carries, as far as it is known.
-    pub(crate) fn path_mtu(&self, now: Duration) -> Option<u16> {
-        self.path_mtu.filter(|(_, until)| now < *until).map(|(mtu, _)| mtu)
+    /// Octets that the path to the peer carries, as far as it is known; what a router reported is believed for `life`, and no longer when
+    /// the clock was set back.
+    pub(crate) fn path_mtu(&self, now: Duration, life: Duration) -> Option<u16> {
+        let left = |until: Duration| until.checked_sub(now).unwrap_or_default();
+        self.path_mtu.filter(|(_, until)| !left(*until).is_zero() && left(*until) <= life).map(|(mtu, _)| mtu)
     }
 
     /// Its keys and their counter or window, to be imported into.

@@ -1,4 +1,5 @@
 use core::fmt;
+use core::time::Duration;
 
 use heapless::Vec;
 use ipsec_packet::{Detail, Flow, Match, Selector};
@@ -24,6 +25,8 @@ pub(crate) struct Spd<const P: usize, const F: usize> {
 pub(crate) struct Rule {
     pub(crate) id: PolicyId,
     pub(crate) policy: Policy,
+    /// When it asked for an SA last.
+    pub(crate) asked: Option<Duration>,
 }
 
 /// What the policies say to a flow.
@@ -96,7 +99,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         }
         let id = PolicyId(self.next_id);
         let at = self.rules.iter().take_while(|rule| rule.policy.priority <= policy.priority).count();
-        self.rules.push(Rule { id, policy }).map_err(|_| PolicyError::Full)?;
+        self.rules.push(Rule { id, policy, asked: None }).map_err(|_| PolicyError::Full)?;
         self.selectors.push((policy.direction, policy.selector)).map_err(|_| PolicyError::Full)?;
         rotate_last_to(&mut self.rules, at);
         rotate_last_to(&mut self.selectors, at);
@@ -127,6 +130,10 @@ impl<const P: usize, const F: usize> Spd<P, F> {
 
     pub(crate) fn rule(&self, at: u16) -> Option<&Rule> {
         self.rules.get(usize::from(at))
+    }
+
+    pub(crate) fn rule_mut(&mut self, at: u16) -> Option<&mut Rule> {
+        self.rules.get_mut(usize::from(at))
     }
 
     pub(crate) fn forget_flows(&mut self) {

@@ -251,7 +251,7 @@ struct Asked {
     told: bool,
 }
 
-/// How many of them are remembered: the oldest of those told makes room when it could be asked again, and where there is none, a new one is not.
+/// How many of them are remembered.
 const MOST_ASKED: usize = 8;
 
 /// How many names of dead SAs are remembered, the newest.
@@ -298,6 +298,8 @@ pub struct Oracle {
     /// In the order in which they were installed.
     pub sas: Vec<Sa>,
     asked: Vec<Asked>,
+    /// When each policy asked last.
+    policies_asked: BTreeMap<PolicyId, Duration>,
     /// Dead ones that others took the place of, as long as nobody was told that they are dead.
     replaced: Vec<SaKey>,
     /// How often something happened that no disposition shows.
@@ -316,6 +318,7 @@ impl Oracle {
             rules,
             sas,
             asked: Vec::new(),
+            policies_asked: BTreeMap::new(),
             seen,
             deflate,
         }
@@ -392,21 +395,58 @@ impl Oracle {
     fn ask(&mut self, now: Duration, wanted: Acquire) {
         let rules = &self.rules;
         self.asked.retain(|asked| rules.iter().any(|rule| rule.id == asked.wanted.policy));
-        let new = Asked { wanted, at: now, told: false };
         let same = |a: &Acquire, b: &Acquire| {
             (a.policy, a.request, a.source, a.destination) == (b.policy, b.request, b.source, b.destination)
         };
-        if let Some(known) = self.asked.iter_mut().find(|asked| same(&asked.wanted, &wanted)) {
-            if now >= known.at + ACQUIRE_INTERVAL {
-                *known = new;
+        let old = |at: Duration| now >= at + ACQUIRE_INTERVAL;
+        let place = match self.asked.iter().position(|asked| same(&asked.wanted, &wanted)) {
+            Some(at) if old(self.asked[at].at) => at,
+            Some(_) => return,
+            None if self.asked.len() < MOST_ASKED => {
+                self.asked.push(Asked { wanted, at: now, told: false });
+                self.asked.len() - 1
             }
-        } else if self.asked.len() < MOST_ASKED {
-            self.asked.push(new);
-        } else if let Some(oldest) = self.asked.iter_mut().filter(|asked| asked.told).min_by_key(|asked| asked.at)
-            && now >= oldest.at + ACQUIRE_INTERVAL
-        {
-            *oldest = new;
+            None => match self.makes_room(now, &wanted) {
+                Some(at) => at,
+                None => return,
+            },
+        };
+        self.asked[place] = Asked { wanted, at: now, told: false };
+        self.policies_asked.insert(wanted.policy, now);
+    }
+
+    /// What was told makes room: the oldest of what may be asked for again; for a policy that has not asked for a while, the oldest of the
+    /// policy that has most; else the oldest of the source that has at least two more, of the same policy.
+    fn makes_room(&mut self, now: Duration, wanted: &Acquire) -> Option<usize> {
+        let told: Vec<usize> = (0..self.asked.len()).filter(|&at| self.asked[at].told).collect();
+        let oldest = |of: Vec<usize>| of.into_iter().min_by_key(|&at| self.asked[at].at);
+        let old: Vec<_> = told.iter().copied().filter(|&at| now >= self.asked[at].at + ACQUIRE_INTERVAL).collect();
+        if !old.is_empty() {
+            return oldest(old);
         }
+        let of_policy = |policy| self.asked.iter().filter(|asked| asked.wanted.policy == policy).count();
+        let asked_before = self.policies_asked.get(&wanted.policy);
+        if asked_before.is_none_or(|&at| now >= at + ACQUIRE_INTERVAL) {
+            let most = told.iter().map(|&at| of_policy(self.asked[at].wanted.policy)).max()?;
+            let heaviest = told.iter().copied().filter(|&at| of_policy(self.asked[at].wanted.policy) == most).collect();
+            let found = oldest(heaviest);
+            self.note("acquire of a policy that others would silence");
+            return found;
+        }
+        let of_source = |source| {
+            let own = self.asked.iter().filter(|asked| asked.wanted.policy == wanted.policy);
+            own.filter(|asked| asked.wanted.flow.source == source).count()
+        };
+        let own = of_source(wanted.flow.source);
+        let others: Vec<_> = told
+            .iter()
+            .copied()
+            .filter(|&at| self.asked[at].wanted.policy == wanted.policy)
+            .filter(|&at| now >= self.asked[at].at + ACQUIRE_INTERVAL / MOST_ASKED as u32)
+            .filter(|&at| of_source(self.asked[at].wanted.flow.source) >= own + 2)
+            .collect();
+        let most = others.iter().map(|&at| of_source(self.asked[at].wanted.flow.source)).max()?;
+        oldest(others.into_iter().filter(|&at| of_source(self.asked[at].wanted.flow.source) == most).collect())
     }
 
     /// Everything there is to tell, each once.

@@ -1,0 +1,122 @@
+//! SAs that are asked for: fair between policies and between sources, bounded, whatever the clock does.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+mod common;
+mod world;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use common::{Gateway, udp};
+use ipsec_engine::{Disposition, Event};
+use world::{A, B, address, events, inner, policy};
+
+fn acquires(gateway: &mut Gateway) -> Vec<IpAddr> {
+    let wanted = events(gateway).into_iter().filter_map(|event| match event {
+        Event::Acquire(wanted) => wanted.destination,
+        _ => None,
+    });
+    wanted.collect()
+}
+
+fn pass(gateway: &mut Gateway, time: Duration) {
+    gateway.now += time;
+}
+
+#[test]
+fn dead_peers_do_not_keep_a_policy_from_asking() {
+    for busy in [1, 20] {
+        let text: String = (0..12)
+            .map(|n| {
+                let action = format!("ipsec esp/tunnel/{A}-198.51.100.{}/require", 10 + n);
+                policy("10.1.0.0/16", &format!("10.{}.0.0/16", 20 + n), "any", "out", &action)
+            })
+            .collect();
+        let mut a = Gateway::new(&text, A);
+        let mut asked = BTreeMap::<IpAddr, u32>::new();
+        for _ in 0..600 {
+            pass(&mut a, Duration::from_secs(1));
+            for n in (0..12).flat_map(|n| vec![n; if n < 11 { busy } else { 1 }]) {
+                let _ = a.send(&udp("10.1.2.3", &format!("10.{}.0.1", 20 + n), 1, 2, b"x"));
+                acquires(&mut a).into_iter().for_each(|to| *asked.entry(to).or_default() += 1);
+            }
+        }
+        assert_eq!(asked.len(), 12);
+        assert!(asked.values().all(|&times| times == 60), "once in ten seconds each: {asked:?}");
+    }
+}
+
+#[test]
+fn a_host_that_scans_silences_neither_other_policies_nor_other_hosts() {
+    let tunnel = format!("ipsec esp/tunnel/{A}-{B}/require");
+    let text = policy("10.1.0.0/16", "10.3.0.0/16", "any", "out", "ipsec esp/transport//require")
+        + &policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &tunnel);
+    let mut a = Gateway::new(&text, A);
+    let (mut total, mut of_tunnel, mut of_other) = (0, 0, 0);
+    for second in 0..300u32 {
+        pass(&mut a, Duration::from_secs(1));
+        for n in 0..50u32 {
+            let _ = a.send(&udp("10.1.0.66", &format!("10.3.{}.{}", second % 250, n + 1), 1, 2, b"x"));
+        }
+        let _ = a.send(&inner());
+        let _ = a.send(&udp("10.1.0.5", "10.3.255.7", 1, 2, b"x"));
+        for to in acquires(&mut a) {
+            total += 1;
+            of_tunnel += u32::from(to == address(B));
+            of_other += u32::from(to == address("10.3.255.7"));
+        }
+    }
+    assert_eq!(of_tunnel, 30, "once in ten seconds");
+    assert!(of_other >= 20, "{of_other}");
+    assert!(total <= 30 * (2 + 64), "bounded: {total}");
+}
+
+#[test]
+fn what_was_not_told_is_not_forgotten() {
+    let text = policy("10.1.0.0/16", "10.3.0.0/16", "any", "out", "ipsec esp/transport//require");
+    let mut a = Gateway::new(&text, A);
+    for n in 0..200 {
+        let sent = a.send(&udp("10.1.0.66", &format!("10.3.0.{n}"), 1, 2, b"x"));
+        assert!(matches!(sent, Err(Disposition::Pending(_))));
+    }
+    let expected: Vec<IpAddr> = (0..8).map(|n| address(&format!("10.3.0.{n}"))).collect();
+    assert_eq!(acquires(&mut a), expected);
+}
+
+#[test]
+fn a_clock_that_is_set_back_silences_nothing() {
+    let text = policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &format!("ipsec esp/tunnel/{A}-{B}/require"));
+    let mut a = Gateway::new(&text, A);
+    let _ = a.send(&inner());
+    assert_eq!(acquires(&mut a).len(), 1);
+    a.now -= Duration::from_secs(100_000_000);
+    let mut asked = 0;
+    for _ in 0..60 {
+        let _ = a.send(&inner());
+        asked += acquires(&mut a).len();
+        pass(&mut a, Duration::from_secs(1));
+    }
+    assert_eq!(asked, 6);
+}
+
+#[test]
+fn a_clock_that_is_set_back_keeps_no_spi_reserved() {
+    let mut b = Gateway::new("", B);
+    let larval = world::key(ipsec_engine::Way::In, B, ipsec_engine::Protocol::Esp, 0x1001);
+    b.engine.reserve(larval, address(A), b.now).unwrap();
+    b.now -= Duration::from_millis(1);
+    b.engine.tick(b.now);
+    assert_eq!(b.engine.sas().count(), 1, "a clock that trembles frees nothing");
+    b.now -= Duration::from_secs(100_000);
+    b.engine.tick(b.now);
+    assert_eq!(b.engine.sas().count(), 0);
+}
