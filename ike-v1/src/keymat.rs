@@ -48,10 +48,16 @@ pub struct Skeyid {
 
 impl Skeyid {
     /// With a pre-shared key: `prf(pre-shared-key, Ni_b | Nr_b)` (RFC 2409 5).
+    ///
+    /// # Errors
+    /// [`KeyError::Length`] for an empty key: it authenticates nobody.
     //= RFC 2408 4.5/1
-    pub fn pre_shared_key(prf: Prf, key: &[u8], nonces: &Nonces<'_>) -> Self {
+    pub fn pre_shared_key(prf: Prf, key: &[u8], nonces: &Nonces<'_>) -> Result<Self, KeyError> {
+        if key.is_empty() {
+            return Err(KeyError::Length { allowed: KeyLengths { min: 1, max: usize::MAX, step: 1 }, actual: 0 });
+        }
         //= RFC 2409 4/11
-        Self { prf, value: prf.compute(key, &[nonces.initiator, nonces.responder]) }
+        Ok(Self { prf, value: prf.compute(key, &[nonces.initiator, nonces.responder]) })
     }
 
     /// With signatures: `prf(Ni_b | Nr_b, g^xy)`.

@@ -11,7 +11,7 @@
 //! use ipsec_crypto::{CipherAlgorithm, HashFunction};
 //!
 //! let (cookies, nonces) = (Cookies { initiator: [1; 8], responder: [2; 8] }, Nonces { initiator: &[3; 16], responder: &[4; 16] });
-//! let keys = Skeyid::pre_shared_key(HashFunction::Sha1.prf(), b"secret", &nonces).derive(&[5; 128], &cookies);
+//! let keys = Skeyid::pre_shared_key(HashFunction::Sha1.prf(), b"secret", &nonces)?.derive(&[5; 128], &cookies);
 //! let ka = keys.cipher_key(CipherAlgorithm::AesCbc, 32)?; // longer than SKEYID_e: expanded
 //! let protection = Protection::new(CipherAlgorithm::AesCbc, ka.expose(), HashFunction::Sha1)?;
 //! let chain: IvChain = protection.phase_1(&[6; 128], &[7; 128]);

@@ -32,7 +32,7 @@ fn keys(prf: Prf) -> usize {
     let publics = Phase1Publics { cookies: COOKIES, g_xi: &[6; 256], g_xr: &[7; 256], sai_b: &[8; 52] };
     let mut octets = 0;
     for skeyid in [
-        Skeyid::pre_shared_key(prf, b"pre-shared key", &NONCES),
+        Skeyid::pre_shared_key(prf, b"pre-shared key", &NONCES).unwrap(),
         Skeyid::signature(prf, &NONCES, &g_xy).unwrap(),
         Skeyid::encryption(prf, HashFunction::Sha2_512, &NONCES, &COOKIES),
     ] {

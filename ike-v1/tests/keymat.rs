@@ -75,7 +75,7 @@ fn check_phase_1(r: &Phase1Record) -> usize {
     let nonces = Nonces { initiator: &r.ni, responder: &r.nr };
     let (prf, hash, g_xy) = (prf(&r.prf), hash(&r.prf, r.hash.as_deref()), r.g_xy.as_ref().unwrap());
     let skeyid = match r.auth_method.as_deref() {
-        Some("psk") => Skeyid::pre_shared_key(prf, &r.psk, &nonces),
+        Some("psk") => Skeyid::pre_shared_key(prf, &r.psk, &nonces).unwrap(),
         Some("signature") => Skeyid::signature(prf, &nonces, g_xy).unwrap(),
         Some("encryption" | "revised-encryption") => Skeyid::encryption(prf, hash, &nonces, &cookies),
         other => panic!("{}: method {other:?}", r.id),
@@ -401,7 +401,7 @@ fn every_octet_counts(inputs: &[&[u8]], function: impl Fn(&[Vec<u8>]) -> PrfOutp
 fn every_octet_counts_in_hash_i_and_hash_r() {
     let inputs: [&[u8]; 6] = [&[1; 8], &[2; 8], &[3; 24], &[4; 24], &[5; 40], &[6; 8]];
     for &prf in Prf::ALL {
-        let skeyid = Skeyid::pre_shared_key(prf, b"key", &Nonces { initiator: &[7; 16], responder: &[8; 16] });
+        let skeyid = Skeyid::pre_shared_key(prf, b"key", &Nonces { initiator: &[7; 16], responder: &[8; 16] }).unwrap();
         let publics = |v: &[Vec<u8>]| -> (Cookies, Vec<Vec<u8>>) {
             let cookies = Cookies { initiator: v[0][..].try_into().unwrap(), responder: v[1][..].try_into().unwrap() };
             (cookies, v[2..].to_vec())
@@ -462,7 +462,7 @@ fn every_octet_counts_in_the_keys_of_phase_1() {
                 let cookies =
                     Cookies { initiator: v[4][..].try_into().unwrap(), responder: v[5][..].try_into().unwrap() };
                 let skeyid = match method {
-                    0 => Skeyid::pre_shared_key(prf, &v[0], &nonces),
+                    0 => Skeyid::pre_shared_key(prf, &v[0], &nonces).unwrap(),
                     1 => Skeyid::signature(prf, &nonces, &v[3]).unwrap(),
                     _ => Skeyid::encryption(prf, HashFunction::Sha1, &nonces, &cookies),
                 };
@@ -531,7 +531,7 @@ const SECRET: [u8; 32] = [0xa7; 32];
 #[test]
 fn nothing_secret_is_printed() {
     let nonces = Nonces { initiator: &[1; 16], responder: &[2; 16] };
-    let skeyid = Skeyid::pre_shared_key(Prf::HmacSha2_256, &SECRET, &nonces);
+    let skeyid = Skeyid::pre_shared_key(Prf::HmacSha2_256, &SECRET, &nonces).unwrap();
     assert_eq!(format!("{skeyid:?}"), "Skeyid(HmacSha2_256)");
     assert_hidden(&skeyid, &SECRET);
     assert_hidden(&skeyid, skeyid.expose());
@@ -606,5 +606,14 @@ proptest! {
         let mut keymat = vec![0; keymat_octets];
         keys.keymat(&parts, &mut keymat).unwrap();
         prop_assert_eq!(keymat, slow_keymat(prf, &d, &seed, keymat_octets));
+    }
+}
+
+#[test]
+fn an_empty_pre_shared_key_is_refused() {
+    let nonces = Nonces { initiator: &[1; 16], responder: &[2; 16] };
+    for prf in Prf::ALL {
+        assert!(matches!(Skeyid::pre_shared_key(*prf, &[], &nonces), Err(KeyError::Length { actual: 0, .. })));
+        assert!(Skeyid::pre_shared_key(*prf, &[0], &nonces).is_ok());
     }
 }

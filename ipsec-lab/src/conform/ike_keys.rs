@@ -66,7 +66,7 @@ fn skeyid(r: &Phase1Record, prf: Prf, hash: Option<HashFunction>, nonces: &Nonce
     let method = r.auth_method.as_deref().unwrap_or("psk").to_ascii_lowercase();
     let is = |words: &[&str]| words.iter().any(|word| method.contains(word));
     if is(&["psk", "pre-shared", "preshared"]) {
-        return Ok(Skeyid::pre_shared_key(prf, &r.psk, nonces));
+        return Skeyid::pre_shared_key(prf, &r.psk, nonces).map_err(|e| Failure::new("a pre-shared key", e));
     }
     if is(&["enc", "pke"]) {
         let hash = hash.ok_or(Failure::new("a known hash", &r.prf))?;

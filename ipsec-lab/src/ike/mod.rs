@@ -82,6 +82,9 @@ fn secrets(args: &Args) -> Result<Secrets, Box<dyn Error>> {
     });
     let shared = args.shared_secret.as_deref().map(hex);
     let keys = args.ike_keys.as_deref().map(key_table::read).transpose()?.unwrap_or_default();
+    if args.psk.as_deref().is_some_and(|text| text.is_empty() || text == "0x") {
+        return Err("the pre-shared key is empty".into());
+    }
     Ok(Secrets { psk: psk.transpose()?, shared: shared.transpose()?, keys })
 }
 

@@ -259,7 +259,7 @@ impl Session {
     fn skeyid(&self, secrets: &Secrets) -> Option<Skeyid> {
         let [Some(initiator), Some(responder)] = &self.nonces else { return None };
         let nonces = Nonces { initiator, responder };
-        Some(Skeyid::pre_shared_key(self.choice.as_ref()?.hash.prf(), secrets.psk.as_ref()?, &nonces))
+        Skeyid::pre_shared_key(self.choice.as_ref()?.hash.prf(), secrets.psk.as_ref()?, &nonces).ok()
     }
 
     fn cookies(&self) -> Cookies {
