@@ -38,8 +38,11 @@ use smoltcp::time::Instant;
 const HEADROOM: usize = 128;
 /// Octets behind it: padding, trailer, ICV.
 const TAILROOM: usize = 64;
+/// Octets that an inner IPv6 header of BEET mode needs beyond an outer IPv4 one.
+const BEET_HEADROOM: usize = 20;
 
-/// A device `D` behind an engine, with buffers for packets of `SIZE` octets, 192 of them for what protection adds (RFC 4301 3.3).
+/// A device `D` behind an engine, with buffers for packets of `SIZE` octets, 192 of them for what protection adds (RFC 4301 3.3). A packet
+/// that arrives compressed and what it gives back must fit together.
 pub struct Protected<
     D,
     A: Algorithms,
@@ -95,8 +98,9 @@ where
     fn wait(&mut self, now: Instant) -> Option<(usize, usize)> {
         while self.waiting.is_none() {
             let (packet, _) = self.inner.receive(now)?;
-            let len = smoltcp::phy::RxToken::consume(packet, |octets| copy(octets, &mut self.arrived));
-            let Some(mut packet) = self.arrived.get_mut(..len).map(PacketBuf::received) else { continue };
+            let (start, len) = smoltcp::phy::RxToken::consume(packet, |octets| copy(octets, &mut self.arrived));
+            // What IPComp gives back goes into the room behind the packet, a BEET header into that in front of it.
+            let Ok(mut packet) = PacketBuf::with_headroom(&mut self.arrived, start, len) else { continue };
             if let Disposition::Deliver | Disposition::Bypass = self.choke.engine.inbound(elapsed(now), &mut packet) {
                 let start = packet.headroom();
                 self.waiting = Some((start, start.saturating_add(packet.len())));
@@ -106,11 +110,12 @@ where
     }
 }
 
-/// Copies a packet that fits, and says how long it is.
-fn copy(from: &[u8], to: &mut [u8]) -> usize {
-    let Some(to) = to.get_mut(..from.len()) else { return 0 };
+/// Copies a packet that fits, with room in front of it if there is, and says where it is and how long.
+fn copy(from: &[u8], to: &mut [u8]) -> (usize, usize) {
+    let start = to.len().saturating_sub(from.len()).min(BEET_HEADROOM);
+    let Some(to) = to.get_mut(start..).and_then(|to| to.get_mut(..from.len())) else { return (0, 0) };
     to.copy_from_slice(from);
-    from.len()
+    (start, from.len())
 }
 
 /// The engine's clock is smoltcp's.

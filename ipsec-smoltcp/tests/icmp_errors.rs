@@ -12,6 +12,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
 
+use ipcomp_core::{Deflate, Inflate};
 use ipsec_engine::setkey::{Loading, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Way};
 use ipsec_packet::{ChecksumRepair, IpProto, Ipv6Header, PacketBuf, Seq, repair_checksum};
@@ -74,15 +75,16 @@ fn iv(_: Seq, iv: &mut [u8]) {
     iv.fill(7);
 }
 
-/// An engine of host A or B. TCP is protected; ICMPv6 errors pass in clear, as many configurations have it.
+/// An engine of host A or B, which may compress. TCP is protected; ICMPv6 errors pass in clear, as many configurations have it.
 fn engine(local: &str, transforms: &str) -> Engine<AnyAlgorithms, 8, 8> {
-    let mut engine = Engine::new(Settings::STRICT, None, None);
+    let mut engine = Engine::new(Settings::STRICT, Some(Deflate::new()), Some(Inflate::new()));
     let mac = "-A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213";
     let cipher = "-E aes-cbc 0x000102030405060708090a0b0c0d0e0f";
     let mut text = String::new();
     for (from, to, n) in [(A, B, 1), (B, A, 2)] {
         let direction = if from == local { "out" } else { "in" };
         text += &format!("add {from} {to} esp 0x100{n} -m transport -r 8 {cipher} {mac};");
+        text += &format!("add {from} {to} ipcomp 0x300{n} -m transport -C deflate -R;");
         text += &format!("add {from} {to} ah 0x200{n} -m transport -r 8 {mac};");
         text += &format!("spdadd {from} {to} tcp -P {direction} ipsec {transforms};");
         text += &format!("spdadd {from} {to} icmp6 -P {direction} none;");
@@ -103,13 +105,17 @@ fn engine(local: &str, transforms: &str) -> Engine<AnyAlgorithms, 8, 8> {
 
 /// A TCP segment from A to B, protected by A.
 fn protected(transforms: &str) -> Vec<u8> {
-    let tcp = [&[0xc0, 0, 0, 23, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 0x10, 0, 0, 0, 0, 0][..], SECRET].concat();
+    protect(transforms, SECRET)
+}
+
+fn protect(transforms: &str, payload: &[u8]) -> Vec<u8> {
+    let tcp = [&[0xc0, 0, 0, 23, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 0x10, 0, 0, 0, 0, 0][..], payload].concat();
     let (source, destination): (Ipv6Addr, Ipv6Addr) = (A.parse().unwrap(), B.parse().unwrap());
     let mut header = Ipv6Header::new(source, destination, IpProto::TCP, 64);
     header.set_payload_length(tcp.len() as u16);
     let mut segment = [header.as_bytes(), &tcp].concat();
     repair_checksum(&mut segment, ChecksumRepair::Recompute).unwrap();
-    let mut bytes = [&[0; 256][..], &segment, &[0; 256]].concat();
+    let mut bytes = [&[0; 256][..], &segment, &[0; 2048]].concat();
     let mut packet = PacketBuf::with_headroom(&mut bytes, 256, segment.len()).unwrap();
     assert_eq!(engine(A, transforms).outbound(Duration::ZERO, &mut packet, &mut iv), Disposition::Send);
     packet.data().to_vec()
@@ -149,6 +155,16 @@ fn a_segment_without_inserted_headers_is_answered_in_esp() {
         let answers = answers(transforms, protected(transforms));
         assert_eq!(answers.len(), 1, "a reset, for no socket listens");
         assert_eq!(answers[0][6], if transforms == ESP { 50 } else { 51 });
+    }
+}
+
+#[test]
+fn a_compressed_segment_is_delivered() {
+    let transforms = "ipcomp/transport//use esp/transport//require";
+    for octets in [40, 200, 600, 1400] {
+        let wire = protect(transforms, &vec![b'a'; octets]);
+        assert!(octets < 100 || wire.len() < 100 + octets / 2, "{octets} octets are compressed to {}", wire.len());
+        assert_eq!(answers(transforms, wire).len(), 1, "a reset for {octets} octets");
     }
 }
 
