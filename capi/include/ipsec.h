@@ -1,4 +1,8 @@
-/* ESP, AH, IPComp and IKEv1 messages, in the caller's memory. Made by cbindgen from the sources of capi. */
+/* ESP, AH, IPComp and IKEv1 messages, in the caller's memory. Made by cbindgen from the sources of capi.
+ *
+ * An SA (struct ipsec_esp_out and its like) must not be copied or moved once it is set up: a copy uses the same sequence numbers,
+ * and with them the same nonces, again, and has a replay window of its own. An SA must not be used by two threads at a time:
+ * no function takes a lock. Two threads may use two SAs. */
 
 #ifndef IPSEC_H
 #define IPSEC_H
