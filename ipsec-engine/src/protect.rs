@@ -5,8 +5,8 @@ use core::net::IpAddr;
 use esp_core::IvSource;
 use ipcomp_core::{Compression, Compressor, THRESHOLD, compress};
 use ipsec_packet::{
-    DestinationOptions, DfPolicy, Ip, IpError, IpProto, NoRoom, Outer, PacketBuf, Placement, UDP_HEADER, UdpChecksum,
-    UdpError, close_gap, open_gap, placement, push_udp, set_length,
+    BeetError, DestinationOptions, DfPolicy, Ip, IpError, IpProto, NoRoom, Outer, PacketBuf, Placement, UDP_HEADER,
+    UdpChecksum, UdpError, close_gap, open_gap, placement, push_udp, set_length,
 };
 
 use crate::algorithms::Algorithms;
@@ -46,23 +46,36 @@ pub(crate) struct Plan {
     /// Octets in front of where a transport header goes.
     header: usize,
     version: u8,
+    /// The addresses of the header in front by then.
+    ends: (IpAddr, IpAddr),
+    /// Whether the packet is an IPv4 fragment and no tunnel is around it yet.
+    fragment: bool,
 }
 
 impl Plan {
     /// For this packet.
     pub(crate) fn of(packet: &[u8]) -> Result<Self, IpError> {
         let ip = Ip::parse(packet)?;
-        let version = match ip {
-            Ip::V4(_) => 4,
-            Ip::V6(_) => 6,
+        let (version, fragment) = match ip {
+            Ip::V4(ip) => (4, ip.header().is_fragment()),
+            Ip::V6(_) => (6, false),
         };
-        Ok(Self { length: ip.packet().len(), front: 0, back: 0, header: 0, version })
+        let ends = (ip.source(), ip.destination());
+        Ok(Self { length: ip.packet().len(), front: 0, back: 0, header: 0, version, ends, fragment })
     }
 
     /// Goes through one more SA. IPComp is taken as if it did nothing: it never makes a packet larger.
     pub(crate) fn through<A: Algorithms>(&mut self, sa: &Sa<A>, mode: Mode, packet: &[u8]) -> Result<(), Reason> {
         // Only the packet's own headers can be a fragment's, or have options: those put around it have none.
         let own = self.front == 0;
+        if let (Mode::Beet, Some(beet)) = (mode, &sa.beet) {
+            if !beet.is_between(self.ends.0, self.ends.1) {
+                return Err(BeetError::WrongInner.into());
+            }
+            if self.fragment {
+                return Err(BeetError::Ip(IpError::Fragment).into());
+            }
+        }
         let (in_front, outer) = match mode {
             // BEET takes a header off first: this is the most it can come to.
             Mode::Tunnel | Mode::Beet => (0, sa.tunnel.overhead()),
@@ -77,6 +90,7 @@ impl Plan {
         }
         if matches!(mode, Mode::Tunnel | Mode::Beet) {
             self.version = if outer == 20 { 4 } else { 6 };
+            (self.ends, self.fragment) = ((sa.source, sa.destination), false);
             self.header = outer;
         } else {
             self.header = in_front;

@@ -41,6 +41,15 @@ impl Beet {
         Self { inner: Inner::V6 { local, remote } }
     }
 
+    /// Whether these are the addresses of an outgoing packet of the SA.
+    pub fn is_between(&self, source: IpAddr, destination: IpAddr) -> bool {
+        (source, destination)
+            == match self.inner {
+                Inner::V4 { local, remote } => (IpAddr::from(local), IpAddr::from(remote)),
+                Inner::V6 { local, remote } => (local.into(), remote.into()),
+            }
+    }
+
     /// Takes the inner header off an outgoing packet, whose addresses must be those of the SA, and says what the payload
     /// begins with (draft-nikander-esp-beet-mode). The outer header is [`crate::Tunnel::outer_for`] of the packet before this call.
     ///
@@ -48,11 +57,7 @@ impl Beet {
     /// [`BeetError`]; the packet is unchanged.
     pub fn strip(&self, packet: &mut PacketBuf<'_>) -> Result<IpProto, BeetError> {
         let ip = Ip::parse(packet.data())?;
-        let (local, remote): (IpAddr, IpAddr) = match self.inner {
-            Inner::V4 { local, remote } => (local.into(), remote.into()),
-            Inner::V6 { local, remote } => (local.into(), remote.into()),
-        };
-        if ip.source() != local || ip.destination() != remote {
+        if !self.is_between(ip.source(), ip.destination()) {
             return Err(BeetError::WrongInner);
         }
         let len = ip.packet().len();
