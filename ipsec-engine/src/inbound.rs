@@ -15,7 +15,7 @@ use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::disposition::{Disposition, Reason};
 use crate::engine::{Engine, Seen};
-use crate::open::{ah, esp, ipcomp, is_tunnel};
+use crate::open::{Extent, ah, esp, ipcomp, is_tunnel};
 use crate::policy::{Action, Direction, Mode, Policy, Protocol};
 use crate::sa::{Encap, SaKey, Way};
 use crate::sad::SaState;
@@ -48,6 +48,8 @@ struct Arrival<'p, 'b> {
     seen: Seen,
     /// IPComp that nothing authentic was around: its SAs are charged when the packet is admitted.
     unpaid: Vec<(u16, usize), MAX_HEADERS>,
+    /// Where the packet has been in its buffer.
+    extent: Extent,
     /// End of the headers behind the IP header that no ICV covers; `None` until ESP or AH was opened behind this IP header.
     unauthenticated: Option<usize>,
 }
@@ -65,9 +67,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// IP stack behind could answer one of them with an ICMP error that quotes the plaintext. Those that AH covers stay.
     ///
     /// A packet that is discarded is as it was, but for octets behind its own length, if its outermost IPsec header was refused; behind that, what had been
-    /// opened of it was wiped. Windows and limits of an SA change only by packets that were authentic.
+    /// opened of it was wiped, in front of the packet and behind it, too. Windows and limits of an SA change only by packets that were authentic.
     pub fn inbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>) -> Disposition {
         let mut arrival = Arrival {
+            extent: Extent::of(packet),
             packet,
             history: History::new(),
             fresh: true,
@@ -82,10 +85,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 disposition
             }
             Err(reason) => {
-                let Arrival { packet, history, seen, .. } = arrival;
+                let Arrival { packet, history, seen, mut extent, .. } = arrival;
                 self.refuse(Way::In, now, reason, &seen);
                 if !history.is_empty() {
-                    packet.data_mut().fill(0);
+                    extent.include(packet);
+                    extent.wipe(packet);
                 }
                 Disposition::Discard(reason)
             }
@@ -255,6 +259,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Protocol::Ah => ah(sa, arrival.packet, seen)?,
             Protocol::Ipcomp => ipcomp(sa, self.decompressor.as_mut(), arrival.packet, place, seen)?,
         };
+        arrival.extent.include(arrival.packet);
         let moved = encap.is_some() && sa.source != ends.0 && !sa.source.is_unspecified();
         let (packets, octets) = match key.protocol {
             Protocol::Esp => (Counter::Esp, Counter::EspOctets),

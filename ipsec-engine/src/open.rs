@@ -21,7 +21,7 @@ pub struct Taken {
     pub octets: usize,
     /// Whether it is a dummy, of which nothing is delivered (RFC 4303 2.6).
     pub dummy: bool,
-    /// Why the packet cannot go on, although it was authentic: it was wiped.
+    /// Why the packet cannot go on, although it was authentic: whoever took the header off wipes it, with [`Extent::wipe`].
     pub(crate) refused: Option<Reason>,
 }
 
@@ -63,13 +63,21 @@ impl<A: Algorithms> Sa<A> {
         let ip = Ip::parse(packet.data())?;
         let (seen, length) = (OuterSeen::read(&ip), ip.packet().len());
         packet.truncate(length);
+        let mut extent = Extent::of(packet);
         let place = find_header(packet.data(), self.outermost())?;
         let taken = match self.key().protocol {
             Protocol::Esp => esp(self, packet, place, self.encap, &seen),
             Protocol::Ah => ah(self, packet, &seen),
             Protocol::Ipcomp => ipcomp(self, decompressor, packet, place, &seen),
         }?;
-        taken.refused.map_or(Ok(taken), Err)
+        extent.include(packet);
+        match taken.refused {
+            Some(refused) => {
+                extent.wipe(packet);
+                Err(refused)
+            }
+            None => Ok(taken),
+        }
     }
 
     /// The header in front of what this SA protects.
@@ -80,6 +88,30 @@ impl<A: Algorithms> Sa<A> {
             (Protocol::Ah, _) => IpProto::AH,
             (Protocol::Ipcomp, _) => IpProto::IPCOMP,
         }
+    }
+}
+
+/// The part of a buffer that a packet has been in on its way: what is left there of its plaintext is wiped with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    start: usize,
+    end: usize,
+}
+
+impl Extent {
+    pub(crate) fn of(packet: &PacketBuf<'_>) -> Self {
+        Self { start: packet.headroom(), end: packet.headroom().saturating_add(packet.len()) }
+    }
+
+    pub(crate) fn include(&mut self, packet: &PacketBuf<'_>) {
+        let Self { start, end } = Self::of(packet);
+        (self.start, self.end) = (self.start.min(start), self.end.max(end));
+    }
+
+    /// Overwrites all of it, in front of the packet and behind it, too.
+    pub(crate) fn wipe(&self, packet: &mut PacketBuf<'_>) {
+        let Self { start, end } = Self::of(packet);
+        packet.wipe(start.saturating_sub(self.start), self.end.saturating_sub(end));
     }
 }
 
@@ -147,16 +179,7 @@ pub(crate) fn esp<A: Algorithms>(
             repaired.map_err(Reason::from)
         }
     };
-    let refused = wiped_unless(placed, packet).err();
-    Ok(Taken { mode, octets, dummy: false, refused })
-}
-
-/// What was opened and goes no further is wiped.
-fn wiped_unless(placed: Result<(), Reason>, packet: &mut PacketBuf<'_>) -> Result<(), Reason> {
-    if placed.is_err() {
-        packet.data_mut().fill(0);
-    }
-    placed
+    Ok(Taken { mode, octets, dummy: false, refused: placed.err() })
 }
 
 /// Takes the UDP header off, and the marker of the drafts.
@@ -182,8 +205,7 @@ pub(crate) fn ah<A: Algorithms>(sa: &mut Sa<A>, packet: &mut PacketBuf<'_>, seen
     let inner = find_header(packet.data(), verified.next_header);
     let inner = inner.and_then(|place| packet.pull_front(place.at).map_err(IpError::from)).map_err(Reason::from);
     let accepted = inner.and_then(|()| Ok(sa.tunnel.accept(seen, verified.next_header, packet)?));
-    let refused = wiped_unless(accepted, packet).err();
-    Ok(Taken { mode: Mode::Tunnel, octets, dummy: false, refused })
+    Ok(Taken { mode: Mode::Tunnel, octets, dummy: false, refused: accepted.err() })
 }
 
 pub(crate) fn ipcomp<A: Algorithms>(
@@ -209,7 +231,7 @@ pub(crate) fn ipcomp<A: Algorithms>(
     };
     let octets = packet.len();
     if is_tunnel(sa.mode, next) {
-        let refused = wiped_unless(sa.tunnel.accept(seen, next, packet).map_err(Reason::from), packet).err();
+        let refused = sa.tunnel.accept(seen, next, packet).map_err(Reason::from).err();
         return Ok(Taken { mode: Mode::Tunnel, octets, dummy: false, refused });
     }
     packet.push_front(place.at).map_err(IpError::from)?;

@@ -4,7 +4,6 @@ use core::fmt;
 /// The caller's bytes and a movable window over them: `headroom | data | tailroom`.
 ///
 /// Headers are pushed and pulled at the front, trailers at the back; nothing is allocated and the payload never moves.
-#[derive(Debug)]
 pub struct PacketBuf<'a> {
     bytes: &'a mut [u8],
     start: usize, // start <= end <= bytes.len(), kept by every method
@@ -144,6 +143,12 @@ impl<'a> PacketBuf<'a> {
         self.end = self.end.min(self.start.saturating_add(len));
     }
 
+    /// Overwrites the packet, and `front` octets in front of it and `back` octets behind it, as far as they are there, with zeros.
+    pub fn wipe(&mut self, front: usize, back: usize) {
+        let (start, end) = (self.start.saturating_sub(front), self.end.saturating_add(back).min(self.bytes.len()));
+        self.bytes.get_mut(start..end).unwrap_or_default().fill(0);
+    }
+
     /// The packet, and the room behind it to work in.
     pub fn data_and_tailroom(&mut self) -> (&[u8], &mut [u8]) {
         let len = self.len();
@@ -212,6 +217,13 @@ impl<'a> PacketBuf<'a> {
             to.set(from.get());
         }
         self.pull_front(size)
+    }
+}
+
+/// Lengths only: the packet may be plaintext.
+impl fmt::Debug for PacketBuf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PacketBuf({} | {} | {} octets)", self.headroom(), self.len(), self.tailroom())
     }
 }
 
