@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 
-use ike_codec::{Attributes, Body, Chain, Cookie, ExchangeKind, Message, PayloadKind, ProtocolId, Quirks, Reassembly};
+use ike_codec::{
+    Attributes, Body, Chain, Cookie, ExchangeKind, Fragment, MAX_FRAGMENTS, Message, PayloadKind, ProtocolId, Quirks,
+    Reassembly,
+};
 use ike_v1::{
     Cookies, IvChain, Nonces, PeerDefaults, Phase1Choice, Phase1Publics, Protection, Skeyid, Skeyids, plaintext,
 };
@@ -61,7 +64,7 @@ impl fmt::Display for Closed {
 pub struct Sessions {
     secrets: Secrets,
     sessions: BTreeMap<Cookie, Session>,
-    fragments: HashMap<FragmentsOf, Vec<Vec<u8>>>,
+    fragments: HashMap<FragmentsOf, Pieces>,
 }
 
 /// What the fragments of a message have in common.
@@ -132,22 +135,68 @@ impl Sessions {
         let header = message.header();
         let key = (header.initiator_cookie, source, header.message_id, fragment.id);
         let pieces = self.fragments.entry(key).or_default();
-        if pieces.iter().any(|piece| piece == bytes) {
-            return None; // a retransmission
-        }
-        pieces.push(bytes.to_vec());
-        let (mut store, mut out) = (vec![0; 65535], vec![0; 65535]);
-        let mut reassembly = Reassembly::new(&mut store);
-        for piece in pieces.iter() {
-            if !Message::parse(piece).is_ok_and(|m| reassembly.add(&m).is_ok()) {
-                // The ID is used again, for another message: this is its first piece.
-                *pieces = vec![bytes.to_vec()];
-                return None;
+        match pieces.add(&fragment, bytes) {
+            Added::Waiting => None,
+            Added::Complete => {
+                let pieces = self.fragments.remove(&key)?;
+                let (mut store, mut out) = (vec![0; 65535], vec![0; 65535]);
+                let mut reassembly = Reassembly::new(&mut store);
+                let whole = pieces
+                    .by_number
+                    .values()
+                    .all(|piece| Message::parse(piece).is_ok_and(|message| reassembly.add(&message).is_ok()));
+                // Pieces of two messages under one ID: the last one that came begins anew.
+                if !whole {
+                    let _ = self.fragments.entry(key).or_default().add(&fragment, bytes);
+                    return None;
+                }
+                reassembly.message(&mut out).ok().map(|message| message.to_vec())
             }
         }
-        let message = reassembly.message(&mut out).ok()?.to_vec();
-        self.fragments.remove(&key);
-        Some(message)
+    }
+}
+
+/// Fragments of one message as they come: each is looked at once, and all of them together when the last one is there.
+#[derive(Default)]
+struct Pieces {
+    by_number: BTreeMap<u8, Vec<u8>>,
+    /// The number of the last fragment.
+    last: Option<u8>,
+}
+
+enum Added {
+    Waiting,
+    Complete,
+}
+
+impl Pieces {
+    fn add(&mut self, fragment: &Fragment<'_>, bytes: &[u8]) -> Added {
+        let number = fragment.number;
+        if number == 0 || number > MAX_FRAGMENTS {
+            return Added::Waiting;
+        }
+        let highest = self.by_number.last_key_value().map_or(0, |(number, _)| *number);
+        let conflicts = match self.by_number.get(&number) {
+            Some(known) if known == bytes => return Added::Waiting, // a retransmission
+            Some(_) => true,
+            None => {
+                self.last.is_some_and(|last| number > last || fragment.is_last())
+                    || fragment.is_last() && number < highest
+            }
+        };
+        // The ID is used again, for another message: this is its first piece.
+        if conflicts {
+            *self = Self::default();
+        }
+        if fragment.is_last() {
+            self.last = Some(number);
+        }
+        self.by_number.insert(number, bytes.to_vec());
+        if self.last.is_some_and(|last| self.by_number.len() == usize::from(last)) {
+            Added::Complete
+        } else {
+            Added::Waiting
+        }
     }
 }
 
