@@ -31,7 +31,7 @@ pub struct Settings {
     pub path_mtu_life: Duration,
     /// Octets that the link carries; `None` where nobody is to be told that a packet is too big.
     pub link_mtu: Option<u16>,
-    /// Our UDP port for ESP in UDP.
+    /// The UDP port on which ESP without an SA, and keep-alives, are recognized. SAs have ports of their own.
     pub nat_port: u16,
 }
 

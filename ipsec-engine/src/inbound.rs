@@ -6,8 +6,8 @@ use core::time::Duration;
 use heapless::Vec;
 use ipcomp_core::DecompressError;
 use ipsec_packet::{
-    Datagram, Detail, Extension, Flow, Ip, IpProto, Marker, Match, OuterSeen, PacketBuf, Placement, Ports, UDP_HEADER,
-    check_preceding_headers, classify, locate, remove_preceding_headers,
+    Datagram, Detail, Extension, Flow, Ip, IpProto, Marker, Match, OuterSeen, PacketBuf, Placement, Ports, TunnelError,
+    UDP_HEADER, check_preceding_headers, classify, locate, remove_preceding_headers,
 };
 
 use crate::admission::{Came, History, MAX_HEADERS};
@@ -15,11 +15,12 @@ use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::disposition::{Disposition, Reason};
 use crate::engine::{Engine, Seen};
-use crate::open::{Extent, ah, esp, ipcomp, is_tunnel};
+use crate::open::{Extent, ah, esp, ipcomp};
 use crate::policy::{Action, Direction, Mode, Policy, Protocol};
 use crate::sa::{Encap, SaKey, Way};
 use crate::sad::SaState;
 use crate::spd::{Rule, Verdict};
+use crate::tunnel_policy::{TunnelSa, is_recursive};
 
 /// Octets of the fragment header of IPv6 (RFC 8200 4.5).
 const FRAGMENT_HEADER: usize = 8;
@@ -48,6 +49,8 @@ struct Arrival<'p, 'b> {
     seen: Seen,
     /// IPComp that nothing authentic was around: its SAs are charged when the packet is admitted.
     unpaid: Vec<(u16, usize), MAX_HEADERS>,
+    /// Whether the last SA had no mode, and was used in transport mode.
+    without_mode: bool,
     /// Where the packet has been in its buffer.
     extent: Extent,
     /// End of the headers behind the IP header that no ICV covers; `None` until ESP or AH was opened behind this IP header.
@@ -77,6 +80,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             seen: Seen::default(),
             unpaid: Vec::new(),
             unauthenticated: None,
+            without_mode: false,
         };
         match self.open(now, &mut arrival) {
             Ok(disposition) => {
@@ -146,6 +150,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             }
             self.take_off(now, arrival, at, place, encap, &seen, ends)?;
         }
+        if arrival.without_mode && is_recursive(arrival.packet.data()) {
+            return Err(Reason::Tunnel(TunnelError::Recursive));
+        }
         let disposition = self.admit(arrival)?;
         if let Some(at) = arrival.unauthenticated.filter(|at| *at > ip_header_len(arrival.packet.data())) {
             remove_preceding_headers(arrival.packet, at)?;
@@ -203,6 +210,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return None;
         }
         let place = locate(packet, IpProto::IPV4).or_else(|_| locate(packet, IpProto::IPV6)).ok()?;
+        // Any tunnel between these ends would look the same: a policy has to ask for IPComp.
+        let tunnel = TunnelSa { protocol: Protocol::Ipcomp, source: ends.0, destination: ends.1 };
+        if !self.spd.asks_for_tunnel(tunnel, packet.get(place.at..)?, self.settings.default_level) {
+            return None;
+        }
         let between = |slot: &crate::sad::Slot<A>| {
             let key = slot.key;
             let is_tunnel = slot.sa.as_ref().is_some_and(|sa| matches!(sa.mode, Mode::Tunnel | Mode::Any));
@@ -241,7 +253,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         let Some(slot) = self.sad.get(at) else { return Err(Reason::NoSa) };
         let (key, Some(sa)) = (slot.key, &slot.sa) else { return Err(Reason::Larval) };
-        if sa.encap.is_some() != encap.is_some() || sa.encap.zip(encap).is_some_and(|(a, b)| a.marker != b.marker) {
+        // The peer's port may be another behind a NAT; ours is not.
+        let differs = |(sa, packet): (Encap, Encap)| {
+            (sa.marker, sa.ports.destination) != (packet.marker, packet.ports.destination)
+        };
+        if sa.encap.is_some() != encap.is_some() || sa.encap.zip(encap).is_some_and(differs) {
             return Err(Reason::Encapsulation);
         }
         // Behind a NAT addresses change, and the ICV vouches for the packet.
@@ -252,14 +268,26 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if key.protocol == Protocol::Ipcomp && place.next == IpProto::IPCOMP && !arrival.history.is_authentic() {
             self.check_bare_ipcomp(arrival, at, place, ends)?;
         }
+        let tunnel = TunnelSa {
+            protocol: key.protocol,
+            source: if sa.source.is_unspecified() { ends.0 } else { sa.source },
+            destination: sa.destination,
+        };
+        let (spd, default_level) = (&self.spd, self.settings.default_level);
+        let decides = |inner: &[u8]| spd.asks_for_tunnel(tunnel, inner, default_level);
         let Some(slot) = self.sad.get_mut(at) else { return Err(Reason::NoSa) };
         let Some(sa) = &mut slot.sa else { return Err(Reason::Larval) };
         let taken = match key.protocol {
-            Protocol::Esp => esp(sa, arrival.packet, place, encap, seen)?,
-            Protocol::Ah => ah(sa, arrival.packet, seen)?,
-            Protocol::Ipcomp => ipcomp(sa, self.decompressor.as_mut(), arrival.packet, place, seen)?,
+            Protocol::Esp => esp(sa, arrival.packet, place, encap, seen, &decides)?,
+            Protocol::Ah => ah(sa, arrival.packet, seen, &decides)?,
+            // A plain tunnel came here because the policies ask for it.
+            Protocol::Ipcomp if place.next != IpProto::IPCOMP => {
+                ipcomp(sa, self.decompressor.as_mut(), arrival.packet, place, seen, &|_| true)?
+            }
+            Protocol::Ipcomp => ipcomp(sa, self.decompressor.as_mut(), arrival.packet, place, seen, &decides)?,
         };
         arrival.extent.include(arrival.packet);
+        let mode = sa.mode;
         let moved = encap.is_some() && sa.source != ends.0 && !sa.source.is_unspecified();
         let (packets, octets) = match key.protocol {
             Protocol::Esp => (Counter::Esp, Counter::EspOctets),
@@ -270,8 +298,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let came = Came {
             protocol: key.protocol,
             mode: taken.mode,
-            source: if sa.source.is_unspecified() { ends.0 } else { sa.source },
-            destination: sa.destination,
+            source: tunnel.source,
+            destination: tunnel.destination,
             request_id: sa.request_id,
         };
         // Whoever held packets back on the way moves nobody: where the peer is, its newest packet says.
@@ -308,6 +336,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 arrival.unauthenticated = arrival.history.is_authentic().then_some(0);
             }
         }
+        arrival.without_mode = (taken.mode, mode) == (Mode::Transport, Mode::Any);
         arrival.fresh = taken.mode != Mode::Transport;
         if arrival.fresh {
             self.counters.add(Way::In, Counter::Tunnelled, 1);
@@ -328,11 +357,16 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let next = IpProto(arrival.packet.data().get(place.at).copied().unwrap_or_default());
         let came = Came {
             protocol: Protocol::Ipcomp,
-            mode: if is_tunnel(sa.mode, next) { Mode::Tunnel } else { Mode::Transport },
+            mode: Mode::Transport,
             source: if sa.source.is_unspecified() { ends.0 } else { sa.source },
             destination: sa.destination,
             request_id: sa.request_id,
         };
+        // Of an SA without a mode nobody knows before.
+        let is_ip = matches!(next, IpProto::IPV4 | IpProto::IPV6);
+        let tunnel =
+            (sa.mode == Mode::Tunnel || sa.mode == Mode::Any && is_ip).then_some(Came { mode: Mode::Tunnel, ..came });
+        let transport = (sa.mode != Mode::Tunnel).then_some(came);
         // In transport mode the addresses are known, and the protocol where it follows; what is behind other headers is not.
         let (protocol, detail) = match next {
             next if next.has_ports() || matches!(next, IpProto::ICMP | IpProto::ICMPV6) => (next, Detail::Opaque),
@@ -342,15 +376,17 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let might_protect = |rule: &Rule| match &rule.policy.action {
             Action::Ipsec(bundle) if rule.policy.direction != Direction::Out => {
                 let is_inside = bundle.iter().any(|request| request.mode != Mode::Transport);
+                let history = &arrival.history;
+                let by = |came: &Came| history.may_be_by(came, rule.id, bundle, |request| self.is_optional(request));
                 (is_inside || rule.policy.selector.matches(&flow) != Match::No)
-                    && arrival.history.may_be_by(&came, rule.id, bundle, |request| self.is_optional(request))
+                    && (tunnel.as_ref().is_some_and(by) || transport.as_ref().is_some_and(by))
             }
             _ => false,
         };
         if self.spd.rules().iter().any(might_protect) {
             return Ok(());
         }
-        if came.mode != Mode::Transport || !arrival.history.is_without_tunnel() {
+        if transport.is_none() || !arrival.history.is_without_tunnel() {
             return Err(Reason::WrongSa);
         }
         // The first policy that may be for it decides, where it is certain or lets it pass.
@@ -419,7 +455,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// What is in front of a packet behind its IP header.
     fn next_layer(&self, packet: &[u8]) -> Result<Layer, Reason> {
-        let (place, piece) = match Ip::parse(packet)? {
+        let ip = Ip::parse(packet)?;
+        let destination = ip.destination();
+        let (place, piece) = match ip {
             Ip::V4(ip) => {
                 let header = ip.header();
                 let place = Placement { at: header.header_len(), named_at: 9, next: header.protocol() };
@@ -446,7 +484,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             IpProto::ESP => Protocol::Esp,
             IpProto::AH => Protocol::Ah,
             IpProto::IPCOMP => Protocol::Ipcomp,
-            IpProto::UDP if piece.is_none() => return Ok(self.in_udp(packet, place)),
+            IpProto::UDP if piece.is_none() => return Ok(self.in_udp(packet, place, destination)),
             _ => return Ok(Layer::Upper),
         };
         //= RFC 3173 2/7
@@ -456,14 +494,23 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         })
     }
 
-    /// What a UDP datagram holds: ESP on our port, or with eight zeros in front on that of IKE (the drafts).
-    fn in_udp(&self, packet: &[u8], place: Placement) -> Layer {
+    /// What a UDP datagram holds: ESP of an SA with this local port, between any two ports; or, of an SPI that is not known, ESP on our port,
+    /// or with eight zeros in front on that of IKE (the drafts).
+    fn in_udp(&self, packet: &[u8], place: Placement, destination: IpAddr) -> Layer {
         let udp = packet.get(place.at..).unwrap_or_default();
         let Some((&[s1, s2, d1, d2, ..], payload)) = udp.split_first_chunk::<UDP_HEADER>() else { return Layer::Upper };
         let ports = Ports { source: u16::from_be_bytes([s1, s2]), destination: u16::from_be_bytes([d1, d2]) };
+        for marker in [Marker::NonEsp, Marker::NonIke] {
+            if matches!(classify(payload, marker), Datagram::Esp(_))
+                && self.is_esp_of_an_sa(payload, marker, ports.destination, destination)
+            {
+                return Layer::Ipsec(Protocol::Esp, place, Some(Encap { ports, marker }));
+            }
+        }
         let marker = match ports.destination {
             port if port == self.settings.nat_port => Marker::NonEsp,
             500 => Marker::NonIke,
+            port if payload == [KEEP_ALIVE] && self.has_local_port(port) => Marker::NonEsp,
             _ => return Layer::Upper,
         };
         match classify(payload, marker) {
@@ -473,7 +520,26 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Datagram::Ike(_) | Datagram::Runt => Layer::Upper,
         }
     }
+
+    /// Whether the SPI of an ESP packet in UDP is that of an SA with this marker and local port.
+    fn is_esp_of_an_sa(&self, payload: &[u8], marker: Marker, port: u16, destination: IpAddr) -> bool {
+        let Some(&spi) = payload.get(marker.esp_offset()..).and_then(<[u8]>::first_chunk) else { return false };
+        let key = SaKey { way: Way::In, destination, protocol: Protocol::Esp, spi: u32::from_be_bytes(spi) };
+        let sa = self.sad.find(&key, destination).and_then(|at| self.sad.get(at)?.sa.as_ref());
+        sa.and_then(|sa| sa.encap).is_some_and(|encap| (encap.marker, encap.ports.destination) == (marker, port))
+    }
+
+    /// Whether an inbound SA has this local port.
+    fn has_local_port(&self, port: u16) -> bool {
+        self.sad.iter().any(|(_, slot)| {
+            slot.key.way == Way::In
+                && slot.sa.as_ref().and_then(|sa| sa.encap).is_some_and(|encap| encap.ports.destination == port)
+        })
+    }
 }
+
+/// The one octet of a NAT keep-alive (RFC 3948 2.3).
+const KEEP_ALIVE: u8 = 0xff;
 
 /// Octets of the IP header without options or extension headers.
 fn ip_header_len(packet: &[u8]) -> usize {

@@ -72,6 +72,7 @@ mod sa;
 mod sad;
 pub mod setkey;
 mod spd;
+mod tunnel_policy;
 mod window;
 
 pub use acquire::Acquire;

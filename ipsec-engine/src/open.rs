@@ -66,9 +66,9 @@ impl<A: Algorithms> Sa<A> {
         let mut extent = Extent::of(packet);
         let place = find_header(packet.data(), self.outermost())?;
         let taken = match self.key().protocol {
-            Protocol::Esp => esp(self, packet, place, self.encap, &seen),
-            Protocol::Ah => ah(self, packet, &seen),
-            Protocol::Ipcomp => ipcomp(self, decompressor, packet, place, &seen),
+            Protocol::Esp => esp(self, packet, place, self.encap, &seen, &any_packet),
+            Protocol::Ah => ah(self, packet, &seen, &any_packet),
+            Protocol::Ipcomp => ipcomp(self, decompressor, packet, place, &seen, &any_packet),
         }?;
         extent.include(packet);
         match taken.refused {
@@ -121,13 +121,18 @@ impl Taken {
     }
 }
 
-/// Whether what follows goes out of a tunnel: as the SA says, or where it says nothing, as the packet does.
-pub(crate) fn is_tunnel(mode: Mode, next: IpProto) -> bool {
+/// Whether what follows comes out of a tunnel: as the SA says, or where it says nothing, as `decides` says of the IP packet in it.
+fn is_tunnel(mode: Mode, next: IpProto, inner: &[u8], decides: &dyn Fn(&[u8]) -> bool) -> bool {
     match mode {
         Mode::Tunnel => true,
-        Mode::Any => next == IpProto::IPV4 || next == IpProto::IPV6,
+        Mode::Any => (next == IpProto::IPV4 || next == IpProto::IPV6) && decides(inner),
         Mode::Transport | Mode::Beet => false,
     }
+}
+
+/// Where there are no policies, an IP packet out of an SA without a mode is that of a tunnel.
+fn any_packet(_: &[u8]) -> bool {
+    true
 }
 
 pub(crate) fn esp<A: Algorithms>(
@@ -136,6 +141,7 @@ pub(crate) fn esp<A: Algorithms>(
     place: Placement,
     encap: Option<Encap>,
     seen: &OuterSeen,
+    decides: &dyn Fn(&[u8]) -> bool,
 ) -> Result<Taken, Reason> {
     let Transform::EspIn(esp) = &mut sa.transform else { return Err(Reason::NoSa) };
     let (room, whole) = (packet.headroom(), packet.len());
@@ -162,7 +168,7 @@ pub(crate) fn esp<A: Algorithms>(
     }
     let mode = match sa.mode {
         Mode::Beet => Mode::Beet,
-        mode if is_tunnel(mode, opened.next_header) => Mode::Tunnel,
+        mode if is_tunnel(mode, opened.next_header, packet.data(), decides) => Mode::Tunnel,
         _ => Mode::Transport,
     };
     let placed = match (mode, &sa.beet) {
@@ -195,14 +201,20 @@ fn unwrap_udp(packet: &mut PacketBuf<'_>, encap: Option<Encap>) -> Result<(), Re
     packet.pull_front(encap.marker.esp_offset()).map_err(|e| IpError::from(e).into())
 }
 
-pub(crate) fn ah<A: Algorithms>(sa: &mut Sa<A>, packet: &mut PacketBuf<'_>, seen: &OuterSeen) -> Result<Taken, Reason> {
+pub(crate) fn ah<A: Algorithms>(
+    sa: &mut Sa<A>,
+    packet: &mut PacketBuf<'_>,
+    seen: &OuterSeen,
+    decides: &dyn Fn(&[u8]) -> bool,
+) -> Result<Taken, Reason> {
     let Transform::AhIn(ah) = &mut sa.transform else { return Err(Reason::NoSa) };
     let verified = ah.verify(packet)?;
     let octets = packet.len();
-    if !is_tunnel(sa.mode, verified.next_header) {
+    let inner = find_header(packet.data(), verified.next_header);
+    let inside = inner.ok().and_then(|place| packet.data().get(place.at..)).unwrap_or_default();
+    if !is_tunnel(sa.mode, verified.next_header, inside, decides) {
         return Ok(Taken::transport(octets));
     }
-    let inner = find_header(packet.data(), verified.next_header);
     let inner = inner.and_then(|place| packet.pull_front(place.at).map_err(IpError::from)).map_err(Reason::from);
     let accepted = inner.and_then(|()| Ok(sa.tunnel.accept(seen, verified.next_header, packet)?));
     Ok(Taken { mode: Mode::Tunnel, octets, dummy: false, refused: accepted.err() })
@@ -214,6 +226,7 @@ pub(crate) fn ipcomp<A: Algorithms>(
     packet: &mut PacketBuf<'_>,
     place: Placement,
     seen: &OuterSeen,
+    decides: &dyn Fn(&[u8]) -> bool,
 ) -> Result<Taken, Reason> {
     let (Transform::IpcompIn(cpi), Some(decompressor)) = (&sa.transform, decompressor) else {
         return Err(Reason::NoSa);
@@ -230,7 +243,7 @@ pub(crate) fn ipcomp<A: Algorithms>(
         plain => plain,
     };
     let octets = packet.len();
-    if is_tunnel(sa.mode, next) {
+    if is_tunnel(sa.mode, next, packet.data(), decides) {
         let refused = sa.tunnel.accept(seen, next, packet).map_err(Reason::from).err();
         return Ok(Taken { mode: Mode::Tunnel, octets, dummy: false, refused });
     }

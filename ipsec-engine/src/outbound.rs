@@ -11,8 +11,8 @@ use crate::acquire::{Acquire, Pace};
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::disposition::{Disposition, Reason};
-use crate::engine::{DefaultLevel, Engine, Seen};
-use crate::policy::{Action, Bundle, Direction, Level, Mode, PolicyId, Protocol, Request};
+use crate::engine::{Engine, Seen};
+use crate::policy::{Action, Bundle, Direction, Mode, PolicyId, Protocol, Request, is_optional};
 use crate::protect::{Plan, Wrapping, mode_of, protect};
 use crate::sa::{Sa, Way};
 use crate::spd::{Chosen, Rule, Verdict};
@@ -152,11 +152,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Whether a packet may do without this transform.
     pub(crate) fn is_optional(&self, request: &Request) -> bool {
-        match request.level {
-            Level::Use => true,
-            Level::Default => self.settings.default_level == DefaultLevel::Use,
-            Level::Require | Level::Unique | Level::UniqueId(_) => false,
-        }
+        is_optional(request, self.settings.default_level)
     }
 
     /// Whether every SA has the numbers that it needs: one that serves two transforms needs two. If not, `used_up` tells the SPI and

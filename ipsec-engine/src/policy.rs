@@ -3,6 +3,8 @@ use core::net::IpAddr;
 
 use ipsec_packet::Selector;
 
+use crate::engine::DefaultLevel;
+
 /// A policy: which packets, which way, and what happens to them (RFC 4301 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -114,6 +116,15 @@ pub struct Request {
     pub ends: Option<Ends>,
     /// How much it matters.
     pub level: Level,
+}
+
+/// Whether a packet may do without a transform.
+pub(crate) fn is_optional(request: &Request, default_level: DefaultLevel) -> bool {
+    match request.level {
+        Level::Use => true,
+        Level::Default => default_level == DefaultLevel::Use,
+        Level::Require | Level::Unique | Level::UniqueId(_) => false,
+    }
 }
 
 /// A security protocol of a policy (RFC 4301 3.2, RFC 3173).

@@ -5,8 +5,8 @@ use core::net::IpAddr;
 use esp_core::IvSource;
 use ipcomp_core::{Compression, Compressor, THRESHOLD, compress};
 use ipsec_packet::{
-    BeetError, DestinationOptions, DfPolicy, Ip, IpError, IpProto, NoRoom, Outer, PacketBuf, Placement, UDP_HEADER,
-    UdpChecksum, UdpError, close_gap, open_gap, placement, push_udp, set_length,
+    BeetError, DestinationOptions, DfPolicy, Ip, IpError, IpProto, NoRoom, Outer, PacketBuf, Placement, TunnelError,
+    UDP_HEADER, UdpChecksum, UdpError, close_gap, open_gap, placement, push_udp, set_length,
 };
 
 use crate::algorithms::Algorithms;
@@ -14,6 +14,7 @@ use crate::counters::Counter;
 use crate::disposition::Reason;
 use crate::policy::Mode;
 use crate::sa::{Encap, IpcompOut, Sa, Transform, Way};
+use crate::tunnel_policy::is_recursive;
 
 /// Octets of padding at most, by which a cipher's blocks are filled.
 const MOST_PADDING: usize = 16;
@@ -68,6 +69,9 @@ impl Plan {
     pub(crate) fn through<A: Algorithms>(&mut self, sa: &Sa<A>, mode: Mode, packet: &[u8]) -> Result<(), Reason> {
         // Only the packet's own headers can be a fragment's, or have options: those put around it have none.
         let own = self.front == 0;
+        if own && sa.mode == Mode::Any && matches!(mode, Mode::Any | Mode::Transport) && is_recursive(packet) {
+            return Err(TunnelError::Recursive.into());
+        }
         if let (Mode::Beet, Some(beet)) = (mode, &sa.beet) {
             if !beet.is_between(self.ends.0, self.ends.1) {
                 return Err(BeetError::WrongInner.into());

@@ -113,13 +113,45 @@ fn keep_alives_to_others_pass_as_their_esp_does() {
 }
 
 #[test]
-fn another_port_is_a_setting() {
-    let (mut a, mut b) = natted_tunnel();
+fn the_ports_of_an_sa_are_its_own() {
+    let action = format!("ipsec esp/tunnel/{A}-{B}/require");
+    let sa = |spi: u32, from: u16, to: u16| {
+        natted(spi, "-m tunnel")
+            .replace("[4500]", "")
+            .replace(&format!("add {A} {B}"), &format!("add {A}[{from}] {B}[{to}]"))
+    };
+    let ports = [(4500, 4500), (24500, 24500), (4500, 24501), (1024, 500), (65535, 1)];
+    let sas: String = ports.iter().enumerate().map(|(n, &(from, to))| sa(0x1001 + n as u32, from, to)).collect();
+    let mut b = Gateway::new(&(sas + &policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", &action)), B);
+    for (n, &(from, to)) in ports.iter().enumerate() {
+        let text = sa(0x1001 + n as u32, from, to) + &policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &action);
+        let mut a = Gateway::new(&text, A);
+        let wire = a.send(&inner()).unwrap();
+        assert_eq!(wire[20..24], [from.to_be_bytes(), to.to_be_bytes()].concat());
+        delivered(&mut b, &wire, &inner());
+        // From another port the NAT may have moved it; to another port it is not of this SA.
+        let again = a.send(&inner()).unwrap();
+        delivered(&mut b, &translated(&again, 77, 1026), &inner());
+        let mut elsewhere = a.send(&inner()).unwrap();
+        elsewhere[22..24].copy_from_slice(&4499u16.to_be_bytes());
+        assert_eq!(b.receive(&elsewhere).0, Disposition::Bypass, "UDP like any other");
+        if to != 4500 {
+            elsewhere[22..24].copy_from_slice(&4500u16.to_be_bytes());
+            refused_as_it_was(&mut b, &elsewhere, Reason::Encapsulation);
+        }
+        let keep_alive = udp(A, B, from, to, &[0xff]);
+        assert_eq!(b.receive(&keep_alive).0, Disposition::Discard(Reason::KeepAlive), "port {to}");
+    }
+    assert_eq!(b.receive(&udp(A, B, 7, 24502, &[0xff])).0, Disposition::Bypass, "no SA has this port");
+}
+
+#[test]
+fn the_port_of_unknown_spis_is_a_setting() {
+    let mut b = Gateway::new(&natted(0x1001, "-m tunnel"), B);
     b.engine.settings_mut().nat_port = 4600;
-    let wire = a.send(&inner()).unwrap();
-    assert_eq!(b.receive(&wire).0, Disposition::Bypass, "no business of ours");
-    b.engine.settings_mut().nat_port = 4500;
-    delivered(&mut b, &wire, &inner());
+    let unknown = |port| udp(A, B, 4500, port, &[&[0, 0, 0x77, 0x77][..], &[0; 40]].concat());
+    assert_eq!(b.receive(&unknown(4600)).0, Disposition::Discard(Reason::NoSa));
+    assert_eq!(b.receive(&unknown(4500)).0, Disposition::Bypass);
 }
 
 #[test]

@@ -349,6 +349,8 @@ pub enum TunnelError {
     CongestionLost,
     /// The inner packet has no hops left.
     HopLimit,
+    /// The inner packet has the addresses of the outer one (RFC 2003 3): the tunnel would go through itself.
+    Recursive,
 }
 
 impl From<IpError> for TunnelError {
@@ -366,6 +368,7 @@ impl fmt::Display for TunnelError {
             Self::WrongEnds => f.write_str("outer addresses are not those of the tunnel"),
             Self::CongestionLost => f.write_str("congestion marked on a packet without ecn"),
             Self::HopLimit => f.write_str("hop limit used up"),
+            Self::Recursive => f.write_str("inner packet has the addresses of the outer packet"),
         }
     }
 }

@@ -92,6 +92,12 @@ impl Packet {
         self.header() + self.body.octets()
     }
 
+    /// A tunnel through itself (RFC 2003 3).
+    fn is_through_itself(&self) -> bool {
+        let Body::Inside(inner) = &self.body else { return false };
+        self.piece == Piece::Whole && (inner.source, inner.destination) == (self.source, self.destination)
+    }
+
     /// The IPsec header in front, by protocol and number.
     fn ipsec(&self) -> Option<(Protocol, u32)> {
         match &self.body {
@@ -616,6 +622,12 @@ impl Oracle {
         let (mut length, mut header, mut fragment) = (packet.octets(), packet.header(), packet.piece != Piece::Whole);
         for (n, &(at, mode)) in chosen.iter().enumerate() {
             let Sa { spec, .. } = &self.sas[at];
+            let untouched = chosen[..n]
+                .iter()
+                .all(|(at, mode)| (self.sas[*at].spec.protocol, *mode) == (Protocol::Ipcomp, Mode::Transport));
+            if mode == Mode::Transport && spec.mode == Mode::Any && untouched && packet.is_through_itself() {
+                return Err(Counter::Inner);
+            }
             if mode == Mode::Transport && fragment {
                 return Err(Counter::Fragment);
             }
@@ -700,6 +712,7 @@ impl Oracle {
         let (mut left, mut came, mut fresh) = (packet.clone(), Vec::new(), true);
         // So many of the SAs may be the matter of policies for what is between here and there (RFC 4301 5.2, nested SAs).
         let mut settled = vec![0];
+        let mut without_mode = false;
         let discard = |why, came: &Vec<Came>| Outcome::Discard(why, !came.is_empty());
         loop {
             let at = match left.ipsec() {
@@ -725,7 +738,8 @@ impl Oracle {
                 },
             };
             let (outer, deep) = ((left.source, left.destination), came.len() >= MOST_HEADERS);
-            if left.ipsec().is_none() {
+            let plain_tunnel = left.ipsec().is_none();
+            if plain_tunnel {
                 self.note("tunnel of ipcomp that was not compressed");
             }
             let sa = &mut self.sas[at];
@@ -763,11 +777,15 @@ impl Oracle {
             if wraps {
                 self.note("extended number above 32 bits");
             }
+            let bare_tunnel = plain_tunnel && protocol == Protocol::Ipcomp;
             let mode = match (mode, &left.body) {
-                (Mode::Tunnel, Body::Inside(_)) | (Mode::Any, Body::Inside(_)) => Mode::Tunnel,
+                (Mode::Tunnel, Body::Inside(_)) => Mode::Tunnel,
+                (Mode::Any, Body::Inside(_)) if bare_tunnel => Mode::Tunnel,
+                (Mode::Any, Body::Inside(inner)) if self.asks_for_tunnel(protocol, outer, inner) => Mode::Tunnel,
                 (Mode::Tunnel, _) => return Outcome::Discard(Counter::Inner, true),
                 _ => Mode::Transport,
             };
+            without_mode = self.sas[at].spec.mode == Mode::Any && mode == Mode::Transport;
             came.push(Came { protocol, mode, source: outer.0, destination: outer.1, request_id });
             fresh = mode == Mode::Tunnel;
             if fresh && let Body::Inside(inner) = left.body {
@@ -777,6 +795,9 @@ impl Oracle {
                     settled.push(came.len());
                 }
             }
+        }
+        if without_mode && left.is_through_itself() {
+            return Outcome::Discard(Counter::Inner, true);
         }
         let opened = !came.is_empty();
         let from_tunnel = settled.iter().all(|&n| came[n..].iter().any(|came| came.mode == Mode::Tunnel));
@@ -819,9 +840,10 @@ impl Oracle {
         settled: &[usize],
     ) -> Result<(), Counter> {
         let tunnel = matches!((spec.mode, inner), (Mode::Tunnel, _) | (Mode::Any, Body::Inside(_)));
-        let this = Came {
+        let transport = spec.mode != Mode::Tunnel;
+        let of_mode = |mode| Came {
             protocol: Protocol::Ipcomp,
-            mode: if tunnel { Mode::Tunnel } else { Mode::Transport },
+            mode,
             source: packet.source,
             destination: packet.destination,
             request_id: spec.request_id,
@@ -847,14 +869,17 @@ impl Oracle {
             let Action::Ipsec(bundle) = rule.policy.action else { continue };
             let outside_in: Vec<_> = bundle.iter().collect::<Vec<_>>().into_iter().rev().collect();
             let for_it = here(rule) || outside_in.iter().any(|request| request.mode != Mode::Transport);
-            let begins = |outer: &usize| {
-                self.begins(rule.id, &outside_in, &came[*outer..].iter().chain([&this]).collect::<Vec<_>>())
+            let begins = |this: &Came| {
+                settled.iter().any(|outer| {
+                    self.begins(rule.id, &outside_in, &came[*outer..].iter().chain([this]).collect::<Vec<_>>())
+                })
             };
-            if for_it && settled.iter().any(begins) {
+            let by = |mode| begins(&of_mode(mode));
+            if for_it && (tunnel && by(Mode::Tunnel) || transport && by(Mode::Transport)) {
                 return Ok(());
             }
         }
-        if tunnel || settled.iter().all(|&n| came[n..].iter().any(|came| came.mode == Mode::Tunnel)) {
+        if !transport || settled.iter().all(|&n| came[n..].iter().any(|came| came.mode == Mode::Tunnel)) {
             return Err(Counter::WrongSa);
         }
         let mut silent = true;
@@ -903,7 +928,9 @@ impl Oracle {
     /// A tunnel of IPComp whose packet was not compressed is a plain tunnel on the wire (RFC 3173 2.2): it belongs to the
     /// SA between those ends that is alive, if there is one.
     fn uncompressed_tunnel(&self, now: Duration, packet: &Packet) -> Option<usize> {
-        if !matches!(packet.body, Body::Inside(_)) || packet.piece != Piece::Whole {
+        let Body::Inside(inner) = &packet.body else { return None };
+        let ends = (packet.source, packet.destination);
+        if packet.piece != Piece::Whole || !self.asks_for_tunnel(Protocol::Ipcomp, ends, inner) {
             return None;
         }
         let between = |sa: &(usize, &Sa)| {
@@ -915,6 +942,35 @@ impl Oracle {
         let candidates: Vec<_> = self.sas.iter().enumerate().filter(between).collect();
         let alive = candidates.iter().find(|(_, sa)| sa.state(now) != SaState::Dead);
         alive.or(candidates.first()).map(|(at, _)| *at)
+    }
+
+    /// As KAME has it: whether some inbound policy has a tunnel of this protocol between these ends, for packets between these addresses; what is
+    /// around another tunnel of the same policy carries packets between the ends of that one.
+    fn asks_for_tunnel(&self, protocol: Protocol, ends: (IpAddr, IpAddr), inner: &Packet) -> bool {
+        let inbound = self.rules.iter().filter(|rule| rule.policy.direction != Direction::Out);
+        inbound.clone().any(|rule| {
+            let Action::Ipsec(bundle) = rule.policy.action else { return false };
+            let tunnels: Vec<&Request> =
+                bundle.iter().filter(|request| request.mode == Mode::Tunnel && request.ends.is_some()).collect();
+            let named = |request: &Request, (source, destination): (IpAddr, IpAddr)| {
+                request.ends.is_some_and(|named| {
+                    named.source.0.is_none_or(|named| named == source)
+                        && named.destination.0.is_none_or(|named| named == destination)
+                })
+            };
+            let between = (inner.source, inner.destination);
+            let (from, to) = (rule.policy.selector.source, rule.policy.selector.destination);
+            let of_the_networks = starts_with(inner.source, from.first(), from.prefix_length().unwrap())
+                && starts_with(inner.destination, to.first(), to.prefix_length().unwrap());
+            (0..tunnels.len()).any(|at| {
+                // What may be directly inside: any tunnel before it with none but optional ones in between, or the packet itself.
+                let inside = (0..at).rev().find(|&before| !self.is_optional(tunnels[before]));
+                let by_tunnel = (inside.unwrap_or(0)..at).any(|before| named(tunnels[before], between));
+                tunnels[at].protocol == protocol
+                    && named(tunnels[at], ends)
+                    && (by_tunnel || inside.is_none() && of_the_networks)
+            })
+        })
     }
 
     /// Whether what came out of a tunnel goes through other SAs of ours again, while a policy of its own is content with

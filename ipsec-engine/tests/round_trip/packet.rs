@@ -150,6 +150,9 @@ fn body(random: &mut Random, protocol: u8, names: &mut Vec<&'static str>) -> Vec
     }
 }
 
+/// An IPv4 option that has no meaning (RFC 4727).
+const UNKNOWN_OPTION: u8 = 0x9e;
+
 fn options(random: &mut Random, names: &mut Vec<&'static str>) -> Vec<u8> {
     if !random.percent(20) {
         return Vec::new();
@@ -160,6 +163,8 @@ fn options(random: &mut Random, names: &mut Vec<&'static str>) -> Vec<u8> {
         vec![0x94, 4, 0, 0],
         vec![0x94, 4, 0, 0, 1, 1, 1, 1],
         vec![7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        vec![UNKNOWN_OPTION, 4, 9, 9],
+        vec![UNKNOWN_OPTION, 7, 9, 9, 9, 9, 9, 0],
     ])
 }
 
@@ -236,26 +241,17 @@ fn checksum(addresses: [IpAddr; 2], protocol: u8, segment: &[u8]) -> u16 {
     sum.over(&[0, 0, 0, protocol]).over(&(segment.len() as u32).to_be_bytes()).over(segment).finish()
 }
 
-/// The packet without IPv4 options, and without the IPv6 extension headers that stand in front of ESP.
-pub fn without_headers_in_clear(packet: &[u8]) -> Vec<u8> {
-    if packet[0] >> 4 == 4 {
-        let header = usize::from(packet[0] & 15) * 4;
-        let mut short = [&packet[..20], &packet[header..]].concat();
-        short[0] = 0x45;
-        let length = (short.len() as u16).to_be_bytes();
-        short[2..4].copy_from_slice(&length);
-        set_ipv4_checksum(&mut short, 20);
-        return short;
+/// The packet as it is delivered where no ICV covers the headers in front of ESP: IPv4 options that are neither record route, timestamp nor
+/// router alert are no-operation options. The packets made here have nothing else there that would be changed.
+pub fn with_unknown_options_replaced(packet: &[u8]) -> Vec<u8> {
+    let header = usize::from(packet[0] & 15) * 4;
+    let mut replaced = packet.to_vec();
+    if packet[0] >> 4 == 4 && packet.get(20) == Some(&UNKNOWN_OPTION) && header > 20 {
+        let length = usize::from(packet[21]);
+        replaced[20..20 + length].fill(1);
+        set_ipv4_checksum(&mut replaced, header);
     }
-    let mut short = packet.to_vec();
-    // Hop-by-hop options are the only ones that are made here; destination options are behind ESP.
-    if packet[6] == 0 {
-        short[6] = packet[40];
-        short.drain(40..40 + 8 * (usize::from(packet[41]) + 1));
-    }
-    let length = (short.len() as u16 - 40).to_be_bytes();
-    short[4..6].copy_from_slice(&length);
-    short
+    replaced
 }
 
 fn upper_name(protocol: u8) -> &'static str {

@@ -160,8 +160,15 @@ impl Config {
             Statement::Flush(protocol) => drop(remove(host, |sa| of(sa, *protocol))),
             Statement::Get(id) => print_sas(host, now, |sa| is(sa, id)),
             Statement::Dump(protocol) => print_sas(host, now, |sa| of(sa, *protocol)),
-            Statement::SpdAdd(policy) => {
-                host.engine.add_policy(self.policy(policy, mirrored)?)?;
+            Statement::SpdAdd(statement) => {
+                let policy = self.policy(statement, mirrored)?;
+                // `in` and `fwd` of Linux are one way out on the other side.
+                let is_twice = mirrored
+                    && statement.direction != Direction::Out
+                    && host.engine.find_policy(policy.direction, &policy.selector).is_some();
+                if !is_twice {
+                    host.engine.add_policy(policy)?;
+                }
             }
             Statement::SpdUpdate(policy) => {
                 let policy = self.policy(policy, mirrored)?;

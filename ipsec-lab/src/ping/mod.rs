@@ -3,13 +3,13 @@
 mod echo;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::net::{IpAddr, UdpSocket};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
-use ipsec_engine::{Action, Direction, Disposition};
+use ipsec_engine::{Action, Direction, Disposition, Way};
 
 use crate::gateway::{Config, ConfigArgs, Host, outcome};
 use echo::Echo;
@@ -87,7 +87,9 @@ impl<'a> Endpoint<'a> {
             None => source_for(&host, args.address)?,
         };
         let local = local_end(&host, source);
-        let wire = Wire::open(local)?;
+        let encaps = host.engine.sas().filter(|sa| sa.key.way == Way::In).filter_map(|sa| sa.sa?.encap());
+        let ports: BTreeSet<u16> = encaps.map(|encap| encap.ports.destination).chain([4500]).collect();
+        let wire = Wire::open(local, &ports)?;
         let id = u16::try_from(std::process::id() & 0xffff)?;
         Ok(Self {
             args,

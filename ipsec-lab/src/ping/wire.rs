@@ -1,5 +1,6 @@
 //! Raw sockets: whole IP packets out, those of the protocols of IPsec in.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -13,20 +14,26 @@ use zerocopy::IntoBytes;
 pub struct Wire {
     local: IpAddr,
     out: Socket,
-    /// One for each protocol, by its number; the last is UDP.
-    incoming: Vec<(IpProto, UdpSocket)>,
+    /// One for each protocol, and one for each local port of ESP in UDP.
+    incoming: Vec<(Source, UdpSocket)>,
 }
 
 /// The raw protocol that takes packets with their IP header.
 const RAW: i32 = 255;
-/// ESP in UDP.
-const NAT_PORT: u16 = 4500;
+/// Where a packet was received.
+#[derive(Clone, Copy)]
+enum Source {
+    Protocol(IpProto),
+    /// A local port.
+    Udp(u16),
+}
+
 /// What a socket waits at most for, before the next is asked.
 const TURN: Duration = Duration::from_millis(1);
 
 impl Wire {
-    /// Opens them. As long as they are open, the kernel does not call these protocols unreachable.
-    pub fn open(local: IpAddr) -> Result<Self, Box<dyn Error>> {
+    /// Opens them, with these UDP ports. As long as they are open, the kernel does not call these protocols unreachable.
+    pub fn open(local: IpAddr, ports: &BTreeSet<u16>) -> Result<Self, Box<dyn Error>> {
         let domain = if local.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
         let raw = |proto: i32| {
             let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(proto)));
@@ -44,9 +51,12 @@ impl Wire {
             let socket = raw(proto.0.into())?;
             socket.bind(&SocketAddr::new(local, 0).into()).map_err(|e| format!("{local}: {e}"))?;
             // The standard library's socket receives without unsafe code, and asks no more of it than that.
-            incoming.push((proto, UdpSocket::from(socket)));
+            incoming.push((Source::Protocol(proto), UdpSocket::from(socket)));
         }
-        incoming.push((IpProto::UDP, UdpSocket::bind((local, NAT_PORT)).map_err(|e| format!("udp port 4500: {e}"))?));
+        for &port in ports {
+            let socket = UdpSocket::bind((local, port)).map_err(|e| format!("UDP port {port}: {e}"))?;
+            incoming.push((Source::Udp(port), socket));
+        }
         for (_, socket) in &incoming {
             socket.set_read_timeout(Some(TURN))?;
         }
@@ -67,9 +77,9 @@ impl Wire {
         let mut packets = Vec::new();
         let mut buffer = vec![0; 65536];
         while packets.is_empty() && Instant::now() < end {
-            for (proto, socket) in &self.incoming {
+            for (source, socket) in &self.incoming {
                 match socket.recv_from(&mut buffer) {
-                    Ok((octets, from)) => packets.extend(self.whole(*proto, from, &buffer[..octets])?),
+                    Ok((octets, from)) => packets.extend(self.whole(*source, from, &buffer[..octets])?),
                     Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                     Err(e) => return Err(e.into()),
                 }
@@ -79,16 +89,16 @@ impl Wire {
     }
 
     /// A packet as it was on the wire: raw IPv4 comes with its header; of IPv6 and UDP what matters is put back.
-    fn whole(&self, proto: IpProto, from: SocketAddr, received: &[u8]) -> Result<Option<Vec<u8>>, Box<dyn Error>> {
-        if proto != IpProto::UDP && self.local.is_ipv4() {
-            return Ok(Some(received.to_vec()));
-        }
-        let mut body = received.to_vec();
-        if proto == IpProto::UDP {
-            let length = u16::try_from(received.len() + 8)?;
-            body = [from.port().to_be_bytes(), NAT_PORT.to_be_bytes(), length.to_be_bytes(), [0, 0]].concat();
-            body.extend_from_slice(received);
-        }
+    fn whole(&self, source: Source, from: SocketAddr, received: &[u8]) -> Result<Option<Vec<u8>>, Box<dyn Error>> {
+        let (proto, body) = match source {
+            Source::Protocol(_) if self.local.is_ipv4() => return Ok(Some(received.to_vec())),
+            Source::Protocol(proto) => (proto, received.to_vec()),
+            Source::Udp(port) => {
+                let length = u16::try_from(received.len() + 8)?;
+                let header = [from.port().to_be_bytes(), port.to_be_bytes(), length.to_be_bytes(), [0, 0]].concat();
+                (IpProto::UDP, [&header, received].concat())
+            }
+        };
         let length = u16::try_from(body.len())?;
         Ok(match (from.ip(), self.local) {
             (IpAddr::V4(from), IpAddr::V4(local)) => {

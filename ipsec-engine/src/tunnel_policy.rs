@@ -1,0 +1,85 @@
+//! Whether an IP packet that came out of an SA without a mode is the packet of a tunnel: as in KAME, the policies decide.
+
+use core::net::IpAddr;
+
+use ipsec_packet::{AddressRange, Ip, IpProto, find_header};
+
+use crate::engine::DefaultLevel;
+use crate::policy::{Action, Bundle, Direction, Ends, MAX_TRANSFORMS, Mode, Protocol, is_optional};
+use crate::spd::{Rule, Spd};
+
+/// Whether a packet of IP in IP has the same addresses inside as outside (RFC 2003 3). An SA without a mode does not carry it: it could be
+/// taken for the packet of a tunnel that no policy asks for.
+pub(crate) fn is_recursive(packet: &[u8]) -> bool {
+    let Ok(outer) = Ip::parse(packet) else { return false };
+    let inside = find_header(packet, IpProto::IPV4).or_else(|_| find_header(packet, IpProto::IPV6));
+    let inner = inside.ok().and_then(|place| Ip::parse(packet.get(place.at..)?).ok());
+    inner.is_some_and(|inner| (inner.source(), inner.destination()) == (outer.source(), outer.destination()))
+}
+
+/// An SA that a packet may have come out of as out of a tunnel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TunnelSa {
+    pub(crate) protocol: Protocol,
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+}
+
+/// What the packets in front of a transform may be between.
+#[derive(Clone, Copy)]
+enum Between {
+    /// The networks of the policy.
+    Networks,
+    /// The ends of a tunnel inside.
+    Ends(Ends),
+}
+
+impl<const P: usize, const F: usize> Spd<P, F> {
+    /// Whether an inbound policy asks for a tunnel between the ends of this SA for packets between the addresses of `inner`. Protocols and
+    /// ports are not compared: what is inside may be protected in transport mode.
+    pub(crate) fn asks_for_tunnel(&self, sa: TunnelSa, inner: &[u8], default_level: DefaultLevel) -> bool {
+        let Ok(inner) = Ip::parse(inner) else { return true }; // refused by whoever takes it out
+        let (source, destination) = (inner.source(), inner.destination());
+        self.rules().iter().filter(|rule| rule.policy.direction != Direction::Out).any(|rule| {
+            match &rule.policy.action {
+                Action::Ipsec(bundle) => is_asked_for(rule, bundle, sa, (source, destination), default_level),
+                _ => false,
+            }
+        })
+    }
+}
+
+fn is_asked_for(
+    rule: &Rule,
+    bundle: &Bundle,
+    sa: TunnelSa,
+    (source, destination): (IpAddr, IpAddr),
+    default_level: DefaultLevel,
+) -> bool {
+    let mut between = [None; MAX_TRANSFORMS + 1];
+    if let Some(first) = between.first_mut() {
+        *first = Some(Between::Networks);
+    }
+    let contains = |from: &AddressRange, to: &AddressRange| from.contains(source) && to.contains(destination);
+    for request in bundle.iter().filter(|request| matches!(request.mode, Mode::Tunnel | Mode::Beet)) {
+        let Some(ends) = request.ends else { continue };
+        let is_inside = between.iter().flatten().any(|between| match between {
+            Between::Networks => contains(&rule.policy.selector.source, &rule.policy.selector.destination),
+            Between::Ends(ends) => ends.name(source, destination),
+        });
+        if is_inside
+            && (request.mode, request.protocol) == (Mode::Tunnel, sa.protocol)
+            && ends.name(sa.source, sa.destination)
+        {
+            return true;
+        }
+        // The next tunnel is around this one, or around what this one would have been around.
+        if !is_optional(request, default_level) {
+            between = [None; MAX_TRANSFORMS + 1];
+        }
+        if let Some(free) = between.iter_mut().find(|place| place.is_none()) {
+            *free = Some(Between::Ends(ends));
+        }
+    }
+    false
+}
