@@ -6,8 +6,9 @@ use core::time::Duration;
 use heapless::Vec;
 use ipcomp_core::DecompressError;
 use ipsec_packet::{
-    Datagram, Detail, Extension, Flow, Ip, IpProto, Marker, Match, OuterSeen, PacketBuf, Placement, Ports, TunnelError,
-    UDP_HEADER, check_preceding_headers, classify, locate, remove_preceding_headers,
+    ChecksumRepair, Datagram, Detail, Extension, Flow, Ip, IpProto, Marker, Match, OuterSeen, PacketBuf, Placement,
+    Ports, TunnelError, UDP_HEADER, check_preceding_headers, classify, locate, remove_preceding_headers,
+    repair_checksum,
 };
 
 use crate::admission::{Came, History, MAX_HEADERS};
@@ -51,6 +52,8 @@ struct Arrival<'p, 'b> {
     unpaid: Vec<(u16, usize), MAX_HEADERS>,
     /// Whether the last SA had no mode, and was used in transport mode.
     without_mode: bool,
+    /// What is to be done about a checksum that a NAT made wrong, when everything was taken off.
+    repair: Option<ChecksumRepair>,
     /// Where the packet has been in its buffer.
     extent: Extent,
     /// End of the headers behind the IP header that no ICV covers; `None` until ESP or AH was opened behind this IP header.
@@ -81,6 +84,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             unpaid: Vec::new(),
             unauthenticated: None,
             without_mode: false,
+            repair: None,
         };
         match self.open(now, &mut arrival) {
             Ok(disposition) => {
@@ -149,6 +153,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 self.settle(arrival);
             }
             self.take_off(now, arrival, at, place, encap, &seen, ends)?;
+        }
+        // Compressed or not, what the peer's checksum covers is there by now.
+        //= RFC 3948 3.1.2/2
+        if let Some(repair) = arrival.repair {
+            repair_checksum(arrival.packet.data_mut(), repair)?;
         }
         if arrival.without_mode && is_recursive(arrival.packet.data()) {
             return Err(Reason::Tunnel(TunnelError::Recursive));
@@ -287,6 +296,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Protocol::Ipcomp => ipcomp(sa, self.decompressor.as_mut(), arrival.packet, place, seen, &decides)?,
         };
         arrival.extent.include(arrival.packet);
+        match taken.mode {
+            Mode::Transport => arrival.repair = encap.map(|_| sa.repair).or(arrival.repair),
+            Mode::Tunnel | Mode::Beet | Mode::Any => arrival.repair = None,
+        }
         let mode = sa.mode;
         let moved = encap.is_some() && sa.source != ends.0 && !sa.source.is_unspecified();
         let (packets, octets) = match key.protocol {

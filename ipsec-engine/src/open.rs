@@ -28,7 +28,8 @@ pub struct Taken {
 impl<A: Algorithms> Sa<A> {
     /// Takes the header of this SA off a packet, without any database: for whoever keeps SAs in his own (RFC 4301 5.2). The header must be
     /// the first of its protocol; UDP around it is taken off if the SA has UDP. Neither limits nor the ends of the SA are
-    /// looked at.
+    /// looked at. Out of ESP in UDP in transport mode, the checksum of the upper layer is repaired (RFC 3948 3.1.2), unless IPComp is in front of
+    /// it: then it is to be repaired when that was opened ([`repair_checksum`]).
     ///
     /// The headers in front are checked first ([`check_preceding_headers`]). ESP in transport mode removes those of them that it does
     /// not authenticate ([`remove_preceding_headers`]).
@@ -71,7 +72,13 @@ impl<A: Algorithms> Sa<A> {
             Protocol::Ipcomp => ipcomp(self, decompressor, packet, place, &seen, &any_packet),
         }?;
         extent.include(packet);
-        match taken.refused {
+        let is_repaired = self.encap.is_some() && taken.mode == Mode::Transport && !taken.dummy;
+        let repaired = match find_header(packet.data(), IpProto::IPCOMP) {
+            //= RFC 3948 3.1.2/2
+            Err(_) if is_repaired && taken.refused.is_none() => repair_checksum(packet.data_mut(), self.repair),
+            _ => Ok(()),
+        };
+        match taken.refused.or(repaired.err().map(Reason::from)) {
             Some(refused) => {
                 extent.wipe(packet);
                 Err(refused)
@@ -176,13 +183,7 @@ pub(crate) fn esp<A: Algorithms>(
         (Mode::Tunnel | Mode::Beet, _) => sa.tunnel.accept(seen, opened.next_header, packet).map_err(Reason::from),
         (Mode::Transport | Mode::Any, _) => {
             let placed = packet.push_front(place.at.saturating_add(gap)).map(drop).map_err(IpError::from);
-            let placed = placed.and_then(|()| close_gap(packet, place, gap, opened.next_header));
-            //= RFC 3948 3.1.2/2
-            let repaired = placed.and_then(|()| match encap {
-                Some(_) => repair_checksum(packet.data_mut(), sa.repair),
-                None => Ok(()),
-            });
-            repaired.map_err(Reason::from)
+            placed.and_then(|()| close_gap(packet, place, gap, opened.next_header)).map_err(Reason::from)
         }
     };
     Ok(Taken { mode, octets, dummy: false, refused: placed.err() })

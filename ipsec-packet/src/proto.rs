@@ -30,6 +30,8 @@ protocols! {
     TCP = 6, "tcp";
     /// UDP (RFC 768).
     UDP = 17, "udp";
+    /// DCCP (RFC 4340).
+    DCCP = 33, "dccp";
     /// IPv6 in IP (RFC 2473).
     IPV6 = 41, "ipv6";
     /// IPv6 routing header (RFC 8200 4.4).
@@ -58,6 +60,8 @@ protocols! {
     SCTP = 132, "sctp";
     /// Mobility header (RFC 6275).
     MOBILITY = 135, "mobility-header";
+    /// UDP-Lite (RFC 3828).
+    UDP_LITE = 136, "udplite";
 }
 
 impl IpProto {

@@ -27,8 +27,9 @@ pub struct OriginalAddresses {
     pub destination: IpAddr,
 }
 
-/// Repairs the checksum of a TCP, UDP or ICMPv6 packet that came out of a transport-mode SA behind a NAT. Other protocols, and
-/// a UDP checksum of 0 (none was computed; over IPv6 as RFC 6936 allows), are left alone.
+/// Repairs the checksum of a packet that came out of a transport-mode SA behind a NAT: of TCP, UDP, UDP-Lite (RFC 3828), DCCP (RFC 4340) or
+/// ICMPv6. Other protocols, and a UDP checksum of 0 (none was computed; over IPv6 as RFC 6936 allows), are left alone. IPComp is to be
+/// decompressed first.
 ///
 /// # Errors
 /// [`IpError`] when the packet is malformed; it is unchanged.
@@ -36,17 +37,15 @@ pub struct OriginalAddresses {
 pub fn repair_checksum(packet: &mut [u8], repair: ChecksumRepair) -> Result<(), IpError> {
     let ip = Ip::parse(packet)?;
     let place = placement(packet, DestinationOptions::InFront)?;
-    let field = match place.next {
-        IpProto::TCP => 16,
-        IpProto::UDP => 6,
-        IpProto::ICMPV6 => 2,
-        _ => return Ok(()),
-    };
     let malformed = IpError::Extension { offset: place.at };
-    let segment = segment(ip.packet().get(place.at..).unwrap_or_default(), place.next).ok_or(malformed)?;
-    let Some(&[high, low]) = segment.get(field..).and_then(<[u8]>::first_chunk) else { return Err(malformed) };
+    let rest = ip.packet().get(place.at..).unwrap_or_default();
+    let Some(covered) = Covered::by(place.next, rest).ok_or(malformed)? else { return Ok(()) };
+    let Some(&[high, low]) = covered.octets.get(covered.field..).and_then(<[u8]>::first_chunk) else {
+        return Err(malformed);
+    };
     let carried = u16::from_be_bytes([high, low]);
-    if place.next == IpProto::UDP && carried == 0 {
+    // UDP without a checksum, and UDP-Lite that breaks its own rule.
+    if carried == 0 && covered.never_zero {
         return Ok(());
     }
     let repaired = match repair {
@@ -56,8 +55,8 @@ pub fn repair_checksum(packet: &mut [u8], repair: ChecksumRepair) -> Result<(), 
             readdress(sum, was.destination, ip.destination())
         }
         ChecksumRepair::Recompute => {
-            let length = u32::try_from(segment.len()).map_err(|_| IpError::TooLong(segment.len()))?;
-            let (before, after) = segment.split_at_checked(field).ok_or(malformed)?;
+            let length = u32::try_from(covered.length).map_err(|_| IpError::TooLong(covered.length))?;
+            let (before, after) = covered.octets.split_at_checked(covered.field).ok_or(malformed)?;
             let after = after.get(2..).unwrap_or_default();
             pseudo_header(ip.source(), ip.destination(), place.next, length)
                 .over(before)
@@ -66,21 +65,56 @@ pub fn repair_checksum(packet: &mut [u8], repair: ChecksumRepair) -> Result<(), 
                 .finish()
         }
     };
-    let repaired = if place.next == IpProto::UDP && repaired == 0 { 0xffff } else { repaired };
-    let slot = packet.get_mut(place.at..).and_then(|s| s.get_mut(field..)).and_then(<[u8]>::first_chunk_mut);
-    if let Some(slot) = slot {
+    let repaired = if covered.never_zero && repaired == 0 { 0xffff } else { repaired };
+    let at = place.at.saturating_add(covered.field);
+    if let Some(slot) = packet.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
         *slot = repaired.to_be_bytes();
     }
     Ok(())
 }
 
-/// What the checksum covers: a UDP datagram may be shorter than the rest of the packet (RFC 768).
-fn segment(rest: &[u8], proto: IpProto) -> Option<&[u8]> {
-    match (proto, rest) {
-        (IpProto::UDP, [_, _, _, _, high, low, _, _, ..]) => {
-            rest.get(..usize::from(u16::from_be_bytes([*high, *low]))).filter(|udp| udp.len() >= 8)
+/// What a checksum covers.
+struct Covered<'a> {
+    octets: &'a [u8],
+    /// The length in the pseudo header.
+    length: usize,
+    /// Where the checksum is.
+    field: usize,
+    /// Whether a checksum that comes to 0 is sent as 0xffff.
+    never_zero: bool,
+}
+
+impl<'a> Covered<'a> {
+    /// `None` for protocols without a checksum over addresses.
+    ///
+    /// Nothing at all for a length or coverage that contradicts the octets there.
+    fn by(proto: IpProto, rest: &'a [u8]) -> Option<Option<Self>> {
+        let whole = |field, never_zero| Some(Some(Self { octets: rest, length: rest.len(), field, never_zero }));
+        let part = |octets: Option<&'a [u8]>, length, never_zero| {
+            octets.map(|octets| Some(Self { octets, length, field: 6, never_zero }))
+        };
+        match (proto, rest) {
+            (IpProto::TCP, _) => whole(16, false),
+            (IpProto::ICMPV6, _) => whole(2, false),
+            // A datagram may be shorter than the rest of the packet (RFC 768).
+            (IpProto::UDP, [_, _, _, _, high, low, _, _, ..]) => {
+                let length = usize::from(u16::from_be_bytes([*high, *low]));
+                part(rest.get(..length).filter(|udp| udp.len() >= 8), length, true)
+            }
+            // The coverage counts from the header on; 0 is all (RFC 3828 3.1).
+            (IpProto::UDP_LITE, [_, _, _, _, high, low, _, _, ..]) => match u16::from_be_bytes([*high, *low]) {
+                0 => whole(6, true),
+                coverage => part(rest.get(..coverage.into()).filter(|udp| udp.len() >= 8), rest.len(), true),
+            },
+            // 0 is all; n is the header with its options, in words of 4, and n - 1 words of data (RFC 4340 9.2).
+            (IpProto::DCCP, [_, _, _, _, data_offset, coverage, _, _, ..]) => {
+                let Some(words) = (coverage & 0x0f).checked_sub(1) else { return whole(6, false) };
+                let covered = usize::from(*data_offset).saturating_add(words.into()).saturating_mul(4);
+                part(rest.get(..covered.min(rest.len())).filter(|_| *data_offset >= 3), rest.len(), false)
+            }
+            (IpProto::UDP | IpProto::UDP_LITE | IpProto::DCCP, _) => None,
+            _ => Some(None),
         }
-        _ => Some(rest),
     }
 }
 

@@ -288,3 +288,68 @@ fn the_mss_is_what_the_headers_leave() {
         assert_eq!(tcp_mss(mtu, version), mss);
     }
 }
+
+/// The one's complement sum over a pseudo header and what is covered, written by the book.
+fn sum(source: IpAddr, destination: IpAddr, proto: u8, length: usize, covered: &[u8]) -> u16 {
+    let octets = |address| match address {
+        IpAddr::V4(address) => Ipv4Addr::octets(&address).to_vec(),
+        IpAddr::V6(address) => Ipv6Addr::octets(&address).to_vec(),
+    };
+    let mut all = [octets(source), octets(destination)].concat();
+    all.extend((length as u32).to_be_bytes());
+    all.extend([0, 0, 0, proto]);
+    all.extend(covered);
+    if all.len() % 2 == 1 {
+        all.push(0);
+    }
+    let total: u64 = all.chunks(2).map(|pair| u64::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    let folded = (total & 0xffff) + (total >> 16);
+    ((folded & 0xffff) + (folded >> 16)) as u16
+}
+
+#[test]
+fn udp_lite_and_dccp_are_repaired_whatever_they_cover() {
+    let mut rng = Rng(3828);
+    for (version, source, destination) in SENT {
+        for len in [0usize, 1, 8, 33] {
+            // Coverage as it is written, and what it comes to.
+            let udp_lite = [0, 8, 9, 8 + len as u16].map(|n| (136u8, n, if n == 0 { 8 + len } else { usize::from(n) }));
+            let dccp = [0u16, 1, 2, 15]
+                .map(|n| (33u8, n, if n == 0 { 16 + len } else { (16 + 4 * (usize::from(n) - 1)).min(16 + len) }));
+            for (proto, coverage, covered) in udp_lite.into_iter().chain(dccp) {
+                let head = if proto == 136 { 8 } else { 16 };
+                if covered > head + len {
+                    continue;
+                }
+                let mut sent = [rng.bytes(head), rng.bytes(len)].concat();
+                match proto {
+                    136 => sent[4..6].copy_from_slice(&coverage.to_be_bytes()),
+                    _ => (sent[4], sent[5]) = (4, 0x30 | coverage as u8),
+                }
+                sent[6..8].fill(0);
+                let checksum = !sum(source, destination, proto, sent.len(), &sent[..covered]);
+                let checksum = if checksum == 0 && proto == 136 { 0xffff } else { checksum };
+                sent[6..8].copy_from_slice(&checksum.to_be_bytes());
+                let (broken, at) = translated(version, IpProto(proto), &sent);
+                for repair in [Incremental(OriginalAddresses { source, destination }), Recompute] {
+                    let mut packet = broken.clone();
+                    assert_eq!(repair_checksum(&mut packet, repair), Ok(()));
+                    let ip = Ip::parse(&packet).unwrap();
+                    let sum = sum(ip.source(), ip.destination(), proto, sent.len(), &packet[at..at + covered]);
+                    assert_eq!(sum, 0xffff, "{proto}, coverage {coverage} of {len}, {repair:?}");
+                    assert_eq!(packet[at + covered..], broken[at + covered..]);
+                }
+            }
+        }
+        for (proto, octets) in [
+            (136, vec![0, 7, 0, 9, 0, 7, 1, 1, 9]),
+            (136, vec![0, 7, 0, 9, 0, 99, 1, 1]),
+            (33, vec![0, 7, 0, 9, 2, 1, 1, 1]),
+            (33, vec![0; 7]),
+        ] {
+            let (mut packet, _) = translated(version, IpProto(proto), &octets);
+            let before = packet.clone();
+            assert!(repair_checksum(&mut packet, Recompute).is_err() && packet == before, "{proto} {octets:?}");
+        }
+    }
+}
