@@ -2,8 +2,8 @@ use core::fmt;
 
 use ipsec_crypto::{AhIntegrity, Tag};
 use ipsec_packet::{
-    DestinationOptions, Exhausted, Ip, IpError, IpProto, NoRoom, PacketBuf, Placement, Seq, SeqWidth, Spi, close_gap,
-    open_gap, placement, set_length,
+    DestinationOptions, Exhausted, Ip, IpError, IpProto, NoRoom, PacketBuf, Placement, Seq, SeqWidth, Spi,
+    adjust_length, close_gap, open_gap, placement,
 };
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::network_endian::U32;
@@ -63,7 +63,7 @@ pub fn sign_with<I: AhIntegrity>(
     packet.truncate(own_length);
     //= RFC 4302 2/1
     open_gap(packet, place, len, IpProto::AH)?;
-    set_length(packet.data_mut())?;
+    adjust_length(packet.data_mut())?;
     //= RFC 4302 2.3/1
     let header = Header {
         next_header: place.next.0,

@@ -2,14 +2,13 @@
 
 use ipcomp_core::{DecompressError, decompress};
 use ipsec_packet::{
-    Datagram, Ip, IpError, IpProto, OuterSeen, PacketBuf, Placement, check_preceding_headers, classify, close_gap,
-    find_header, pop_udp, remove_preceding_headers, repair_checksum, set_length,
+    Datagram, Ip, IpError, IpProto, OuterSeen, PacketBuf, Placement, adjust_length, check_preceding_headers, classify,
+    close_gap, find_header, pop_udp, remove_preceding_headers, repair_checksum, set_next_header,
 };
 
 use crate::algorithms::Algorithms;
 use crate::disposition::{BadPayload, Reason};
 use crate::policy::{Mode, Protocol};
-use crate::protect::name;
 use crate::sa::{Encap, Sa, Transform};
 
 /// What came of taking a header off (RFC 4301 5.2).
@@ -249,8 +248,8 @@ pub(crate) fn ipcomp<A: Algorithms>(
         return Ok(Taken { mode: Mode::Tunnel, octets, dummy: false, refused });
     }
     packet.push_front(place.at).map_err(IpError::from)?;
-    name(packet, place, next);
-    set_length(packet.data_mut())?;
+    set_next_header(packet.data_mut(), place, next)?;
+    adjust_length(packet.data_mut())?;
     Ok(Taken::transport(octets))
 }
 

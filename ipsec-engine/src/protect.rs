@@ -6,7 +6,7 @@ use esp_core::IvSource;
 use ipcomp_core::{Compression, Compressor, THRESHOLD, compress};
 use ipsec_packet::{
     BeetError, DestinationOptions, DfPolicy, Ip, IpError, IpProto, NoRoom, Outer, PacketBuf, Placement, TunnelError,
-    UDP_HEADER, UdpChecksum, UdpError, close_gap, open_gap, placement, push_udp, set_length,
+    UDP_HEADER, UdpChecksum, UdpError, adjust_length, close_gap, open_gap, placement, push_udp, set_next_header,
 };
 
 use crate::algorithms::Algorithms;
@@ -176,8 +176,8 @@ fn inside<A: Algorithms>(
             let next = squeeze(ipcomp, wrapping, packet, place.next);
             packet.push_front(place.at).map_err(IpError::from)?;
             if next != place.next {
-                name(packet, place, next);
-                set_length(packet.data_mut())?;
+                set_next_header(packet.data_mut(), place, next)?;
+                adjust_length(packet.data_mut())?;
             }
         }
         Transform::EspIn(_) | Transform::AhIn(_) | Transform::IpcompIn(_) => {}
@@ -211,7 +211,7 @@ fn esp_inside<S: ipsec_crypto::Suite>(
         encap.push(packet, ends)?;
     }
     packet.push_front(place.at).map_err(IpError::from)?;
-    Ok(set_length(packet.data_mut())?)
+    Ok(adjust_length(packet.data_mut())?)
 }
 
 /// Tunnel and BEET mode: behind a new header.
@@ -302,11 +302,4 @@ fn squeeze<C: Compressor>(
     }
     wrapping.counters.add(Way::Out, Counter::Uncompressed, 1);
     next
-}
-
-/// Names what comes at a place.
-pub(crate) fn name(packet: &mut PacketBuf<'_>, place: Placement, kind: IpProto) {
-    if let Some(octet) = packet.data_mut().get_mut(place.named_at) {
-        *octet = kind.0;
-    }
 }

@@ -1,7 +1,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use crate::{Ipv4, Ipv6, NoRoom, TooShort, ipv4};
+use crate::{IpProto, Ipv4, Ipv6, NoRoom, Placement, TooShort, ipv4};
 
 /// An IP packet whose header was checked: version, header length, and total length against the octets there (RFC 791 3.1, RFC 8200 3).
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +87,34 @@ pub fn set_length(packet: &mut [u8]) -> Result<(), IpError> {
         Some(version) => Err(IpError::Version(version)),
         None => Err(TooShort { needed: 20, available: 0 }.into()),
     }
+}
+
+/// Sets the length field of the packet's header to the octets there, and adjusts the header checksum of IPv4 (RFC 1624): a wrong one stays
+/// wrong, so that whoever checks it next still sees the damage.
+///
+/// # Errors
+/// [`IpError::TooLong`] when the length does not fit in 16 bits, or what [`Ip::parse`] would say of the version.
+pub fn adjust_length(packet: &mut [u8]) -> Result<(), IpError> {
+    let total = packet.len();
+    if packet.first().is_some_and(|first| first >> 4 == 4) {
+        let total = u16::try_from(total).map_err(|_| IpError::TooLong(total))?;
+        ipv4::amend(packet, |header| header.set_total_length(total));
+        return Ok(());
+    }
+    set_length(packet)
+}
+
+/// Names what comes at a place, and adjusts the header checksum of IPv4: a wrong one stays wrong (RFC 1624).
+///
+/// # Errors
+/// [`IpError::NotFound`] when the place is outside the packet.
+pub fn set_next_header(packet: &mut [u8], place: Placement, kind: IpProto) -> Result<(), IpError> {
+    if packet.first().is_some_and(|first| first >> 4 == 4) {
+        ipv4::amend(packet, |header| header.set_protocol(kind));
+        return Ok(());
+    }
+    *packet.get_mut(place.named_at).ok_or(IpError::NotFound)? = kind.0;
+    Ok(())
 }
 
 /// An IP packet that cannot be worked with (RFC 791 3.1, RFC 8200 3).

@@ -5,7 +5,9 @@
 //! open_gap    IP header |  gap     | upper layer
 //! ```
 
-use crate::{Ip, IpError, IpProto, Ipv4, Ipv6, PacketBuf, check_preceding_headers, ipv4, set_length};
+use crate::{
+    Ip, IpError, IpProto, Ipv4, Ipv6, PacketBuf, adjust_length, check_preceding_headers, ipv4, set_next_header,
+};
 
 /// Where destination options that do not precede a routing header go (RFC 4303 3.1.1: before or after ESP, or both).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -116,28 +118,23 @@ pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<Placement, IpError>
     }
 }
 
-/// Opens a gap of `size` octets at `place` and names `header` as what comes there (RFC 4303 3.1.1). Length fields and checksum follow
-/// when the packet is complete, by [`set_length`].
+/// Opens a gap of `size` octets at `place` and names `header` as what comes there (RFC 4303 3.1.1). The length follows when the packet
+/// is complete, by [`adjust_length`].
 ///
 /// # Errors
 /// [`IpError::NoRoom`] when the headroom is too small; the packet is unchanged.
 pub fn open_gap(packet: &mut PacketBuf<'_>, place: Placement, size: usize, header: IpProto) -> Result<(), IpError> {
     packet.open_gap(place.at, size)?;
-    name(packet, place, header)
+    set_next_header(packet.data_mut(), place, header)
 }
 
-/// Closes a gap of `size` octets at `place`, names `next` as what comes there, and sets length and checksum (RFC 4303 3.1.1).
+/// Closes a gap of `size` octets at `place`, names `next` as what comes there, and adjusts length and checksum (RFC 4303 3.1.1): a wrong
+/// IPv4 header checksum stays wrong.
 ///
 /// # Errors
 /// [`IpError::TooShort`] when the packet is shorter than the gap; it is unchanged.
 pub fn close_gap(packet: &mut PacketBuf<'_>, place: Placement, size: usize, next: IpProto) -> Result<(), IpError> {
     packet.close_gap(place.at, size)?;
-    name(packet, place, next)?;
-    set_length(packet.data_mut())
-}
-
-fn name(packet: &mut PacketBuf<'_>, place: Placement, kind: IpProto) -> Result<(), IpError> {
-    let octet = packet.data_mut().get_mut(place.named_at).ok_or(IpError::NotFound)?;
-    *octet = kind.0;
-    Ok(())
+    set_next_header(packet.data_mut(), place, next)?;
+    adjust_length(packet.data_mut())
 }
