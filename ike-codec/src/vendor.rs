@@ -1,5 +1,6 @@
 use crate::natt::NatTraversal;
 
+mod index;
 mod table;
 
 /// A vendor ID that is known: whose it is, or what its sender can do (RFC 2408 3.16).
@@ -68,5 +69,5 @@ pub const fn vendor_ids() -> &'static [VendorId] {
 /// The known vendor ID that a payload holds: an exact one before a prefix, a longer prefix before a shorter (RFC 2408 3.16).
 pub fn identify(body: &[u8]) -> Option<&'static VendorId> {
     let matches = |id: &&VendorId| if id.is_prefix { body.starts_with(id.bytes) } else { body == id.bytes };
-    table::TABLE.iter().filter(matches).max_by_key(|id| (!id.is_prefix, id.bytes.len()))
+    index::candidates(*body.first()?).filter(matches).max_by_key(|id| (!id.is_prefix, id.bytes.len()))
 }

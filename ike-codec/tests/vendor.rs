@@ -228,6 +228,29 @@ fn x3_each_document_has_its_payloads_modes_and_ports() {
 }
 
 #[test]
+fn the_index_finds_what_a_comparison_with_every_row_finds() {
+    let expected = |body: &[u8]| {
+        let matches = |id: &&ike_codec::VendorId| {
+            if id.is_prefix { body.starts_with(id.bytes) } else { body == id.bytes }
+        };
+        vendor_ids().iter().filter(matches).max_by_key(|id| (!id.is_prefix, id.bytes.len()))
+    };
+    assert_eq!(identify(&[]), None);
+    for octet in 0..=255 {
+        assert_eq!(identify(&[octet]), expected(&[octet]), "{octet:02x}");
+    }
+    for id in vendor_ids() {
+        assert!(identify(id.bytes).is_some(), "{}", id.name);
+        let longer = [id.bytes, &[0]].concat();
+        let mut altered = id.bytes.to_vec();
+        *altered.last_mut().unwrap() ^= 1;
+        for body in [id.bytes, &id.bytes[..id.bytes.len() - 1], &longer, &altered] {
+            assert_eq!(identify(body), expected(body), "{}: {body:02x?}", id.name);
+        }
+    }
+}
+
+#[test]
 fn x4_both_hashes_of_draft_02_are_known() {
     let both = quirks(&["draft-ietf-ipsec-nat-t-ike-02", "draft-ietf-ipsec-nat-t-ike-02 with a newline"]).nat_traversal;
     assert_eq!(both, NatTraversals::NONE.with(NatTraversal::Draft02).with(NatTraversal::Draft02Newline));
