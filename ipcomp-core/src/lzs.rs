@@ -125,28 +125,41 @@ impl Decompressor for Lzs {
     type Error = LzsError;
 
     fn decompress(&mut self, input: &[u8], output: &mut [u8]) -> Result<usize, LzsError> {
-        let mut reader = Reader { input, at: 0 };
-        let mut at = 0usize;
-        loop {
-            if reader.take(1)? == 0 {
-                let octet = reader.take(8)?;
-                *output.get_mut(at).ok_or(LzsError::OutputFull)? = octet.to_le_bytes()[0];
-                at = at.saturating_add(1);
-                continue;
-            }
-            let distance = match reader.take(1)? {
-                1 => reader.take(7)?,
-                _ => reader.take(11)?,
-            };
-            // A distance of 0 in seven bits is the end; in eleven it stands for nothing.
-            let Some(distance) = usize::try_from(distance).ok().filter(|d| *d > 0) else { return reader.end(at) };
-            let length = reader.length(output.len())?;
-            for _ in 0..length {
-                let from = at.checked_sub(distance).ok_or(LzsError::TooFarBack)?;
-                let octet = output.get(from).copied().ok_or(LzsError::OutputFull)?;
-                *output.get_mut(at).ok_or(LzsError::OutputFull)? = octet;
-                at = at.saturating_add(1);
-            }
+        let mut at = 0;
+        if let Err(refused) = decode(input, output, &mut at) {
+            output.get_mut(..at).unwrap_or_default().fill(0);
+            return Err(refused);
+        }
+        Ok(at)
+    }
+
+    fn clears_on_error(&self) -> bool {
+        true
+    }
+}
+
+/// Decompresses; `at` is how many octets are written, also after an error.
+fn decode(input: &[u8], output: &mut [u8], at: &mut usize) -> Result<(), LzsError> {
+    let mut reader = Reader { input, at: 0 };
+    loop {
+        if reader.take(1)? == 0 {
+            let octet = reader.take(8)?;
+            *output.get_mut(*at).ok_or(LzsError::OutputFull)? = octet.to_le_bytes()[0];
+            *at = at.saturating_add(1);
+            continue;
+        }
+        let distance = match reader.take(1)? {
+            1 => reader.take(7)?,
+            _ => reader.take(11)?,
+        };
+        // A distance of 0 in seven bits is the end; in eleven it stands for nothing.
+        let Some(distance) = usize::try_from(distance).ok().filter(|d| *d > 0) else { return reader.end() };
+        let length = reader.length(output.len())?;
+        for _ in 0..length {
+            let from = at.checked_sub(distance).ok_or(LzsError::TooFarBack)?;
+            let octet = output.get(from).copied().ok_or(LzsError::OutputFull)?;
+            *output.get_mut(*at).ok_or(LzsError::OutputFull)? = octet;
+            *at = at.saturating_add(1);
         }
     }
 }
@@ -196,12 +209,12 @@ impl Reader<'_> {
     }
 
     /// The end marker was read if the distance had seven bits.
-    fn end(&self, at: usize) -> Result<usize, LzsError> {
+    fn end(&self) -> Result<(), LzsError> {
         let marker = self.at.checked_sub(8).and_then(|from| {
             let octet = self.input.get(from >> 3)?;
             Some(octet >> (7usize.wrapping_sub(from & 7) & 7) & 1)
         });
-        if marker == Some(1) { Ok(at) } else { Err(LzsError::Distance) }
+        if marker == Some(1) { Ok(()) } else { Err(LzsError::Distance) }
     }
 }
 

@@ -30,6 +30,12 @@ pub trait Decompressor {
     /// # Errors
     /// When `input` is malformed, ends early, or gives more than `output` holds.
     fn decompress(&mut self, input: &[u8], output: &mut [u8]) -> Result<usize, Self::Error>;
+
+    /// Whether [`Self::decompress`] overwrites with zeros, before it returns an error, every octet of `output` that it has written, and
+    /// leaves the others as they were. The decompressors of this crate do; [`decompress`] clears all of the tailroom for others.
+    fn clears_on_error(&self) -> bool {
+        false
+    }
 }
 
 /// What came of an attempt to compress (RFC 3173 2.2).
@@ -89,7 +95,7 @@ pub fn compress(
 
 /// Decompresses a packet that begins with the IPComp header in place, and says what the payload is (RFC 3173 2, 3.3).
 ///
-/// The tailroom holds the payload while it grows, so it limits it: a bomb ends in an error. Nothing is left in it.
+/// The tailroom holds the payload while it grows, so it limits it: a bomb ends in an error. Nothing of the payload is left in it.
 ///
 /// Stack: 664 octets on Cortex-M4 with [`crate::Inflate`].
 ///
@@ -116,7 +122,10 @@ pub fn decompress<D: Decompressor>(
     let len = match decompressor.decompress(input, space) {
         Ok(len) => len,
         Err(refused) => {
-            space.fill(0); // as far as it came
+            // The tailroom may be much longer than the packet, and anybody can send one that is refused.
+            if !decompressor.clears_on_error() {
+                space.fill(0);
+            }
             return Err(DecompressError::Payload(refused));
         }
     };

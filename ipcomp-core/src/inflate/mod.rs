@@ -2,11 +2,13 @@
 
 mod bits;
 mod huffman;
+mod output;
 
 use core::fmt;
 
 use bits::BitReader;
 use huffman::{Kind, Table};
+use output::Output;
 
 use crate::Decompressor;
 
@@ -35,36 +37,18 @@ impl Decompressor for Inflate {
     type Error = InflateError;
 
     fn decompress(&mut self, input: &[u8], output: &mut [u8]) -> Result<usize, InflateError> {
-        let mut bits = BitReader::new(input);
-        let mut at = 0usize;
-        loop {
-            bits.refill();
-            let last = bits.take(1)? == 1;
-            match bits.take(2)? {
-                0 => at = stored(&mut bits, output, at)?,
-                1 => {
-                    let ended;
-                    (at, ended) = if self.fixed { (at, false) } else { first_literals(&mut bits, output, at)? };
-                    if !ended {
-                        self.fixed();
-                        at = self.block(&mut bits, output, at)?;
-                    }
-                }
-                2 => {
-                    self.dynamic(&mut bits)?;
-                    at = self.block(&mut bits, output, at)?;
-                }
-                _ => return Err(InflateError::BlockType),
-            }
-            if last {
-                return Ok(at);
-            }
-        }
+        let mut output = Output::new(output);
+        self.blocks(&mut BitReader::new(input), &mut output).inspect_err(|_| output.clear())?;
+        Ok(output.len())
+    }
+
+    fn clears_on_error(&self) -> bool {
+        true
     }
 }
 
 /// An uncompressed block: LEN, its complement, the octets (RFC 1951 3.2.4).
-fn stored(bits: &mut BitReader<'_>, output: &mut [u8], at: usize) -> Result<usize, InflateError> {
+fn stored(bits: &mut BitReader<'_>, output: &mut Output<'_>) -> Result<(), InflateError> {
     bits.align();
     bits.refill();
     let (len, complement) = (bits.take(16)?, bits.take(16)?);
@@ -72,10 +56,7 @@ fn stored(bits: &mut BitReader<'_>, output: &mut [u8], at: usize) -> Result<usiz
         return Err(InflateError::StoredLength);
     }
     let len = usize::try_from(len).unwrap_or(0);
-    let octets = bits.octets(len).ok_or(InflateError::EndsEarly)?;
-    let slot = output.get_mut(at..).and_then(|rest| rest.get_mut(..len)).ok_or(InflateError::OutputFull)?;
-    slot.iter_mut().zip(octets).for_each(|(to, from)| *to = *from);
-    Ok(at.saturating_add(len))
+    output.extend(bits.octets(len).ok_or(InflateError::EndsEarly)?)
 }
 
 /// Symbols of a block of fixed codes that are read before tables are built for it: building them costs as much as many symbols, and a
@@ -84,7 +65,7 @@ const BEFORE_TABLES: usize = 32;
 
 /// Reads literals of the fixed code (RFC 1951 3.2.6) up to the end of the block, a length, or [`BEFORE_TABLES`] of them. Says whether the
 /// block ended.
-fn first_literals(bits: &mut BitReader<'_>, output: &mut [u8], mut at: usize) -> Result<(usize, bool), InflateError> {
+fn first_literals(bits: &mut BitReader<'_>, output: &mut Output<'_>) -> Result<bool, InflateError> {
     for _ in 0..BEFORE_TABLES {
         bits.refill();
         // The nine bits of the longest code, the first as the most significant.
@@ -92,20 +73,44 @@ fn first_literals(bits: &mut BitReader<'_>, output: &mut [u8], mut at: usize) ->
         let (literal, length) = match code {
             0..=3 => {
                 bits.drop(7)?;
-                return Ok((at, true));
+                return Ok(true);
             }
             0x060..=0x17f => ((code >> 1).wrapping_sub(0x30), 8),
             0x190..=0x1ff => (code.wrapping_sub(0x100), 9),
             _ => break,
         };
         bits.drop(length)?;
-        put(output, at, literal.to_le_bytes()[0])?;
-        at = at.saturating_add(1);
+        output.push(literal.to_le_bytes()[0])?;
     }
-    Ok((at, false))
+    Ok(false)
 }
 
 impl Inflate {
+    fn blocks(&mut self, bits: &mut BitReader<'_>, output: &mut Output<'_>) -> Result<(), InflateError> {
+        loop {
+            bits.refill();
+            let last = bits.take(1)? == 1;
+            match bits.take(2)? {
+                0 => stored(bits, output)?,
+                1 => {
+                    let ended = !self.fixed && first_literals(bits, output)?;
+                    if !ended {
+                        self.fixed();
+                        self.block(bits, output)?;
+                    }
+                }
+                2 => {
+                    self.dynamic(bits)?;
+                    self.block(bits, output)?;
+                }
+                _ => return Err(InflateError::BlockType),
+            }
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
     fn fixed(&mut self) {
         if self.fixed {
             return;
@@ -168,68 +173,34 @@ impl Inflate {
     }
 
     /// Symbols up to the end of the block.
-    fn block(&mut self, bits: &mut BitReader<'_>, output: &mut [u8], mut at: usize) -> Result<usize, InflateError> {
+    fn block(&self, bits: &mut BitReader<'_>, output: &mut Output<'_>) -> Result<(), InflateError> {
+        output.with(|output| self.symbols(bits, output))
+    }
+
+    #[inline]
+    fn symbols(&self, bits: &mut BitReader<'_>, output: &mut Output<'_>) -> Result<(), InflateError> {
         loop {
             bits.refill();
             let mut entry = self.literals.lookup(bits)?;
             // A refill holds 56 bits and more: two literals of up to 15 bits leave room for a length and its extra bits.
             if entry.is_literal() {
-                put(output, at, entry.octet())?;
-                at = at.saturating_add(1);
+                output.push(entry.octet())?;
                 entry = self.literals.lookup(bits)?;
                 if entry.is_literal() {
-                    put(output, at, entry.octet())?;
-                    at = at.saturating_add(1);
+                    output.push(entry.octet())?;
                     continue;
                 }
             }
             if entry.is_end() {
-                return Ok(at);
+                return Ok(());
             }
             let length = entry.value(bits)?;
             bits.hold(28);
             let entry = self.distances.lookup(bits)?;
             let distance = entry.value(bits)?;
-            at = copy(output, at, distance, length)?;
+            output.repeat(distance, length)?;
         }
     }
-}
-
-#[inline]
-fn put(output: &mut [u8], at: usize, octet: u8) -> Result<(), InflateError> {
-    *output.get_mut(at).ok_or(InflateError::OutputFull)? = octet;
-    Ok(())
-}
-
-/// Repeats `length` octets from `distance` back; they may overlap what they produce.
-#[inline]
-fn copy(output: &mut [u8], at: usize, distance: usize, length: usize) -> Result<usize, InflateError> {
-    let (done, free) = output.split_at_mut_checked(at).ok_or(InflateError::OutputFull)?;
-    //= RFC 2394 2/1
-    let from = done.len().checked_sub(distance).ok_or(InflateError::TooFarBack)?;
-    let free = free.get_mut(..length).ok_or(InflateError::OutputFull)?;
-    let source = done.get(from..).unwrap_or_default();
-    let end = at.saturating_add(length);
-    if let (Some(source), true) = (source.get(..length), length <= distance) {
-        // Short copies by words; the tail octet by octet.
-        let (to, to_tail) = free.as_chunks_mut::<8>();
-        let (from, from_tail) = source.as_chunks::<8>();
-        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-        to_tail.iter_mut().zip(from_tail).for_each(|(to, from)| *to = *from);
-        return Ok(end);
-    }
-    if let [octet] = source {
-        free.fill(*octet);
-        return Ok(end);
-    }
-    // The pattern repeats: what was written serves as source for more.
-    free.iter_mut().zip(source).for_each(|(to, from)| *to = *from);
-    let mut written = distance;
-    while let Some((pattern, rest)) = free.split_at_mut_checked(written).filter(|(_, rest)| !rest.is_empty()) {
-        rest.iter_mut().zip(pattern.iter()).for_each(|(to, from)| *to = *from);
-        written = written.saturating_mul(2);
-    }
-    Ok(end)
 }
 
 const CODE_LENGTH_ORDER: [u8; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
