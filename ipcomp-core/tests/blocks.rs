@@ -105,3 +105,22 @@ fn blocks_of_any_kind_follow_each_other_in_any_order() {
         }
     }
 }
+
+#[test]
+fn a_code_of_one_symbol_leaves_nothing_of_the_code_before_it() {
+    // More literals than are read without tables, so that the tables are full.
+    let mut bits = Bits::default();
+    bits.fixed(&[b'a'; 64], false);
+    bits.empty_dynamic();
+    let whole = bits.octets.len();
+    // The end of the block is the code 0; there is no code 1.
+    let last = bits.count - 1;
+    bits.octets[last as usize / 8] |= 1 << (last % 8);
+    bits.octets.extend([0; 8]);
+    assert!(whole > 64);
+    for rest in 0..=255 {
+        bits.octets[whole..].fill(rest);
+        let found = Inflate::new().decompress(&bits.octets, &mut [0; 1000]);
+        assert_eq!(found, Err(InflateError::Symbol), "{rest:02x}");
+    }
+}

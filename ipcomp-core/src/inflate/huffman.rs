@@ -104,8 +104,6 @@ impl<const SIZE: usize, const SYMBOLS: usize> Table<SIZE, SYMBOLS> {
         Self { root: [Entry::NONE; SIZE], of_length: [0; 16], in_order: [0; SYMBOLS], kind: Kind::CodeLengths }
     }
 
-    const BITS: u32 = SIZE.trailing_zeros();
-
     /// Sets up the code of these lengths (RFC 1951 3.2.2).
     ///
     /// As zlib does it: a code may be incomplete only if it has one symbol, of one bit, and not for code lengths; a code
@@ -119,10 +117,8 @@ impl<const SIZE: usize, const SYMBOLS: usize> Table<SIZE, SYMBOLS> {
             }
         }
         let mut left = 1i32;
-        let (mut longest, mut next_code, mut next_place) = (0usize, [0u16; 16], [0u16; 16]);
-        let (mut code, mut place) = (0u16, 0u16);
-        let slots = self.of_length.iter().zip(&mut next_code).zip(&mut next_place).enumerate().skip(1);
-        for (length, ((n, next_code), next_place)) in slots {
+        let (mut longest, mut next_place, mut place) = (0usize, [0u16; 16], 0u16);
+        for (length, (n, next_place)) in self.of_length.iter().zip(&mut next_place).enumerate().skip(1) {
             left = (left << 1).saturating_sub(i32::from(*n));
             if left < 0 {
                 return Err(InflateError::Code);
@@ -130,32 +126,45 @@ impl<const SIZE: usize, const SYMBOLS: usize> Table<SIZE, SYMBOLS> {
             if *n > 0 {
                 longest = length;
             }
-            code <<= 1;
-            (*next_code, *next_place) = (code, place);
-            (code, place) = (code.wrapping_add(*n), place.wrapping_add(*n));
+            *next_place = place;
+            place = place.wrapping_add(*n);
         }
         if left > 0 && longest > 0 && (kind == Kind::CodeLengths || longest != 1) {
             return Err(InflateError::Code);
         }
-        // A complete code without long ones fills the table by itself.
-        if left > 0 || longest > usize::try_from(Self::BITS).unwrap_or(0) {
-            self.root = [Entry::NONE; SIZE];
-        }
         for (symbol, length) in (0u16..).zip(lengths).filter(|(_, length)| **length > 0) {
-            let slot = usize::from(*length & 15);
-            let (Some(code), Some(place)) = (next_code.get_mut(slot), next_place.get_mut(slot)) else { continue };
+            let Some(place) = next_place.get_mut(usize::from(*length & 15)) else { continue };
             if let Some(ordered) = self.in_order.get_mut(usize::from(*place)) {
                 *ordered = symbol;
             }
-            if u32::from(*length) <= Self::BITS {
-                let reversed = code.reverse_bits() >> (16u32.wrapping_sub(u32::from(*length)) & 15);
-                let entry = Entry(Entry::of(kind, symbol) | u32::from(*length));
-                let same = self.root.iter_mut().skip(reversed.into()).step_by(1 << (length & 15));
-                same.for_each(|slot| *slot = entry);
-            }
-            (*code, *place) = (code.wrapping_add(1), place.wrapping_add(1));
+            *place = place.wrapping_add(1);
         }
+        self.fill();
         Ok(())
+    }
+
+    /// Fills the table from the canonical order. For each bit of code length, the table so far is repeated once: as many entries
+    /// are copied as the table has, whatever the code is.
+    fn fill(&mut self) {
+        let (mut size, mut code, mut symbols) = (1usize, 0u16, self.in_order.iter());
+        if let Some(first) = self.root.first_mut() {
+            *first = Entry::NONE;
+        }
+        for (length, n) in (1u16..).zip(self.of_length.iter().skip(1)) {
+            let Some((done, rest)) = self.root.split_at_mut_checked(size).filter(|(_, rest)| !rest.is_empty()) else {
+                break;
+            };
+            rest.iter_mut().zip(done.iter()).for_each(|(to, from)| *to = *from);
+            size = size.saturating_mul(2);
+            code <<= 1;
+            for symbol in symbols.by_ref().take(usize::from(*n)) {
+                let reversed = code.reverse_bits() >> (16u16.wrapping_sub(length) & 15);
+                if let Some(slot) = self.root.get_mut(usize::from(reversed)) {
+                    *slot = Entry(Entry::of(self.kind, *symbol) | u32::from(length));
+                }
+                code = code.wrapping_add(1);
+            }
+        }
     }
 
     /// Reads one code.
