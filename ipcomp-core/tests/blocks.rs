@@ -124,3 +124,47 @@ fn a_code_of_one_symbol_leaves_nothing_of_the_code_before_it() {
         assert_eq!(found, Err(InflateError::Symbol), "{rest:02x}");
     }
 }
+
+/// Short blocks, whose symbols are read without tables, and the same symbols behind others, which have tables.
+#[test]
+fn matches_of_the_fixed_codes_are_the_same_with_and_without_tables() {
+    let literals: Vec<u8> = (0..=255).collect();
+    // Each length, and each distance symbol that stands for something so early, without and with its extra bits set.
+    let bases = [1u32, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193];
+    for symbol in 257..=287u32 {
+        for (distance, base) in bases.iter().enumerate() {
+            for fill in [0, u32::MAX] {
+                let of_length = if (265..285).contains(&symbol) { (symbol - 261) / 4 } else { 0 };
+                let of_distance = (distance as u32 / 2).saturating_sub(1);
+                let block = |bits: &mut Bits| {
+                    if symbol < 280 {
+                        bits.code(symbol - 256, 7)
+                    } else {
+                        bits.code(0xc0 + symbol - 280, 8)
+                    }
+                    bits.put(fill & ((1 << of_length) - 1), of_length);
+                    bits.code(distance as u32, 5);
+                    bits.put(fill & ((1 << of_distance) - 1), of_distance);
+                    bits.code(0, 7);
+                };
+                let mut without = Bits::default();
+                without.stored(&literals);
+                without.put(0b011, 3);
+                block(&mut without);
+                let mut with = Bits::default();
+                with.fixed(&literals, false);
+                with.put(0b011, 3);
+                block(&mut with);
+                let (mut one, mut other) = ([0; 600], [0; 600]);
+                let found = Inflate::new().decompress(&without.octets, &mut one);
+                assert_eq!(found, Inflate::new().decompress(&with.octets, &mut other), "{symbol} {distance}");
+                assert_eq!(one, other, "{symbol} {distance}");
+                assert_eq!(found.is_ok(), symbol < 286, "{symbol} {distance}");
+                let Ok(length) = found else { continue };
+                let back = (base + (fill & ((1 << of_distance) - 1))) as usize;
+                let expected: Vec<u8> = (256..length).map(|at| literals[256 - back + (at - 256) % back]).collect();
+                assert_eq!(one[256..length], expected, "{symbol} {distance}");
+            }
+        }
+    }
+}

@@ -61,6 +61,11 @@ impl Entry {
         self.0 & 15
     }
 
+    /// A symbol that was read by other means than a table.
+    pub(super) fn without_code(kind: Kind, symbol: u16) -> Self {
+        Self(Self::of(kind, symbol))
+    }
+
     /// The meaning of a symbol, to be combined with its code length.
     fn of(kind: Kind, symbol: u16) -> u32 {
         let value = |value: u16| u32::from(value) << 16;

@@ -7,7 +7,7 @@ mod output;
 use core::fmt;
 
 use bits::BitReader;
-use huffman::{Kind, Table};
+use huffman::{Entry, Kind, Table};
 use output::Output;
 
 use crate::Decompressor;
@@ -63,24 +63,32 @@ fn stored(bits: &mut BitReader<'_>, output: &mut Output<'_>) -> Result<(), Infla
 /// sender may alternate between fixed and other codes.
 const BEFORE_TABLES: usize = 32;
 
-/// Reads literals of the fixed code (RFC 1951 3.2.6) up to the end of the block, a length, or [`BEFORE_TABLES`] of them. Says whether the
-/// block ended.
-fn first_literals(bits: &mut BitReader<'_>, output: &mut Output<'_>) -> Result<bool, InflateError> {
+/// Reads symbols of the fixed codes (RFC 1951 3.2.6) up to the end of the block, or [`BEFORE_TABLES`] of them. Says whether the block
+/// ended.
+fn first_symbols(bits: &mut BitReader<'_>, output: &mut Output<'_>) -> Result<bool, InflateError> {
     for _ in 0..BEFORE_TABLES {
         bits.refill();
         // The nine bits of the longest code, the first as the most significant.
         let code = u16::try_from(bits.peek() & 0x1ff).unwrap_or(0).reverse_bits() >> 7;
-        let (literal, length) = match code {
-            0..=3 => {
-                bits.drop(7)?;
-                return Ok(true);
-            }
+        let (symbol, length) = match code {
+            0..=0x05f => ((code >> 2).wrapping_add(256), 7),
             0x060..=0x17f => ((code >> 1).wrapping_sub(0x30), 8),
-            0x190..=0x1ff => (code.wrapping_sub(0x100), 9),
-            _ => break,
+            0x180..=0x18f => ((code >> 1).wrapping_add(280 - 0xc0), 8),
+            _ => (code.wrapping_sub(0x190 - 144), 9),
         };
         bits.drop(length)?;
-        output.push(literal.to_le_bytes()[0])?;
+        if let [literal, 0] = symbol.to_le_bytes() {
+            output.push(literal)?;
+            continue;
+        }
+        if symbol == 256 {
+            return Ok(true);
+        }
+        let length = Entry::without_code(Kind::Literals, symbol).value(bits)?;
+        let distance = u16::try_from(bits.peek() & 0x1f).unwrap_or(0).reverse_bits() >> 11;
+        bits.drop(5)?;
+        let distance = Entry::without_code(Kind::Distances, distance).value(bits)?;
+        output.repeat(distance, length)?;
     }
     Ok(false)
 }
@@ -93,7 +101,7 @@ impl Inflate {
             match bits.take(2)? {
                 0 => stored(bits, output)?,
                 1 => {
-                    let ended = !self.fixed && first_literals(bits, output)?;
+                    let ended = !self.fixed && first_symbols(bits, output)?;
                     if !ended {
                         self.fixed();
                         self.block(bits, output)?;
