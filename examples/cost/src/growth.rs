@@ -45,6 +45,7 @@ pub const FAMILIES: &[Family] = &[
     Family { name: "setkey-options", size: 100, run: |n| setkey(&format!("{SA}{};", " -u 1".repeat(n))) },
     Family { name: "setkey-blanks", size: 100, run: |n| setkey(&format!("{}x", " \n".repeat(n))) },
     Family { name: "engine-install", size: 200, run: install },
+    // Adding policies is quadratic: each is compared with all before it. It is counted and reported, see `EXPECTED`, until it is changed.
     Family { name: "engine-policies", size: 200, run: add_policies },
     Family { name: "pfkey-messages", size: 50, run: pfkey_messages },
     Family { name: "pfkey-extensions", size: 100, run: |n| pfkey(&pfkey::with_header(300, Vec::new()).repeat(n)) },
@@ -63,6 +64,10 @@ pub const FAMILIES: &[Family] = &[
     Family { name: "vector-line", size: 200, run: |n| vector_line(n) },
     Family { name: "cavp-file", size: 50, run: cavp_file },
 ];
+
+/// The one family that is known to be above the limit, and by how much it may be: ten times the policies cost ninety times the
+/// instructions. A later change makes it linear; the check fails then, so that this exception is removed with it.
+pub const EXPECTED: (&str, f64) = ("engine-policies", 110.0);
 
 /// A step with quadratic work: the check has to find it.
 pub const CONTROL: Family = Family {

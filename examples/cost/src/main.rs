@@ -25,7 +25,7 @@ use test_vectors::from_hex;
 
 use bounds::Row;
 use callgrind::{Count, Counter};
-use growth::{CONTROL, FAMILIES, Family};
+use growth::{CONTROL, EXPECTED, FAMILIES, Family};
 use steps::{STEPS, Step};
 use tool::LOADERS;
 
@@ -184,13 +184,18 @@ fn check(table: &Path, tool: &Path) -> Result<bool, Box<dyn Error>> {
 /// Prints a row, and says whether it is as it must be.
 fn grows(name: &str, size: usize, small: u64, large: u64) -> bool {
     let ratio = large as f64 / small.max(1) as f64;
-    let (above, expected) = (ratio > GROWTH, name == CONTROL.name);
-    let verdict = match (above, expected) {
-        (false, false) => "",
-        (true, true) => ": above, as it must be",
-        (true, false) => ": ABOVE THE BOUND",
-        (false, true) => ": NOT FOUND",
+    let (above, must) = (ratio > GROWTH, name == CONTROL.name);
+    let (good, verdict) = match (above, must) {
+        // Not above the limit any more: the exception has to be removed.
+        _ if name == EXPECTED.0 && ratio <= EXPECTED.1 => (
+            above,
+            if above { ": above, as is known" } else { ": BELOW THE LIMIT AGAIN, remove the exception in growth.rs" },
+        ),
+        (false, false) => (true, ""),
+        (true, true) => (true, ": above, as it must be"),
+        (true, false) => (false, ": ABOVE THE BOUND"),
+        (false, true) => (false, ": NOT FOUND"),
     };
     println!("{name:24} {size:5} {small:11} {large:12} {ratio:7.2}{verdict}");
-    above == expected
+    good
 }
