@@ -97,7 +97,8 @@ pub fn seal_batch<S: Suite>(
                 if !together {
                     return sa.borrow_mut().seal(packet, *next_header, iv).map(Some);
                 }
-                let (seq, parts) = sa.borrow_mut().frame(packet, *next_header, iv)?;
+                let padding = sa.borrow().padding();
+                let (seq, parts) = sa.borrow_mut().frame(packet, *next_header, padding, iv)?;
                 let _ = (framed.0.push((index, parts)), numbers.push((at, seq))); // there is room
                 Ok(None)
             });

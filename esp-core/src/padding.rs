@@ -34,6 +34,14 @@ impl Padding {
         Self { payload_to: octets, ..self }
     }
 
+    /// With at most so many octets of TFC padding behind a payload of so many: where a packet would not fit on its path otherwise.
+    #[must_use]
+    pub const fn with_tfc_limit(self, payload: usize, most: usize) -> Self {
+        let limit = payload.saturating_add(most);
+        let payload_to = if self.payload_to > limit { limit } else { self.payload_to };
+        Self { payload_to, ..self }
+    }
+
     /// Octets of TFC padding behind a payload.
     pub(crate) fn tfc(self, payload: usize) -> usize {
         self.payload_to.saturating_sub(payload)

@@ -34,6 +34,16 @@ impl<S: Suite> Outbound<S> {
         overhead(self.suite.layout(), self.padding, payload)
     }
 
+    /// How packets are padded.
+    pub const fn padding(&self) -> Padding {
+        self.padding
+    }
+
+    /// As [`overhead`](Self::overhead), with another padding than that of the SA.
+    pub fn overhead_with(&self, padding: Padding, payload: usize) -> Overhead {
+        overhead(self.suite.layout(), padding, payload)
+    }
+
     /// The largest payload that fits into `room` octets once sealed; `None` when none does (RFC 4303 2).
     pub fn largest_payload(&self, room: usize) -> Option<usize> {
         size::largest_payload(self.suite.layout(), self.padding, room)
@@ -54,7 +64,21 @@ impl<S: Suite> Outbound<S> {
         next_header: IpProto,
         iv: &mut impl IvSource,
     ) -> Result<Seq, SealError> {
-        let (seq, mut parts) = self.frame(packet, next_header, iv)?;
+        self.seal_padded(packet, next_header, self.padding, iv)
+    }
+
+    /// As [`seal`](Self::seal), with another padding than that of the SA (RFC 4303 2.4, 2.7).
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub fn seal_padded(
+        &mut self,
+        packet: &mut PacketBuf<'_>,
+        next_header: IpProto,
+        padding: Padding,
+        iv: &mut impl IvSource,
+    ) -> Result<Seq, SealError> {
+        let (seq, mut parts) = self.frame(packet, next_header, padding, iv)?;
         self.suite.seal(&mut parts);
         Ok(seq)
     }
@@ -64,6 +88,7 @@ impl<S: Suite> Outbound<S> {
         &mut self,
         packet: &'p mut PacketBuf<'_>,
         next_header: IpProto,
+        padding: Padding,
         iv: &mut impl IvSource,
     ) -> Result<(Seq, Parts<'p>), SealError> {
         let seq = self.counter.peek()?;
@@ -78,7 +103,7 @@ impl<S: Suite> Outbound<S> {
                 octets.iter_mut().rev().zip(seq.get().to_le_bytes()).for_each(|(to, from)| *to = from);
             }
         }
-        let envelope = Envelope { spi: self.spi, seq, width: self.counter.width(), next_header, padding: self.padding };
+        let envelope = Envelope { spi: self.spi, seq, width: self.counter.width(), next_header, padding };
         let parts = frame(layout, &envelope, octets, packet)?;
         //= RFC 4303 2.2/1
         self.counter.advance()?;

@@ -29,6 +29,9 @@ pub struct Settings {
     pub larval_life: Duration,
     /// How long what a router reported about a path is believed (RFC 4301 8.2.2).
     pub path_mtu_life: Duration,
+    /// The least MTU of a path, in octets, over IPv4 and over IPv6, that a report of a router is believed (RFC 4301 6.1.1): what such a report
+    /// can do to an SA.
+    pub least_path_mtu: [u16; 2],
     /// Octets that the link carries; `None` where nobody is to be told that a packet is too big.
     pub link_mtu: Option<u16>,
     /// The UDP port on which ESP without an SA, and keep-alives, are recognized. SAs have ports of their own.
@@ -43,6 +46,7 @@ impl Settings {
         acquire_interval: Duration::from_secs(10),
         larval_life: Duration::from_secs(30),
         path_mtu_life: Duration::from_secs(600),
+        least_path_mtu: [576, 1280],
         link_mtu: None,
         nat_port: 4500,
     };

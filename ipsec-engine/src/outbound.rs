@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use ah_core::SignError;
 use esp_core::{IvSource, SealError};
-use ipsec_packet::{Flow, Ip, PacketBuf};
+use ipsec_packet::{Flow, Ip, PacketBuf, quoted_flow};
 
 use crate::acquire::{Acquire, Pace};
 use crate::algorithms::Algorithms;
@@ -55,11 +55,17 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         iv: &mut impl IvSource,
         used_up: &mut (Option<u32>, Option<u32>),
     ) -> Result<Disposition, Reason> {
-        let flow = Flow::read(packet.data())?;
+        let mut flow = Flow::read(packet.data())?;
         let at = match self.lookup(Way::Out, Direction::Out, &flow) {
             Verdict::Rule(at) => at,
             Verdict::Opaque => return Err(Reason::Opaque),
-            Verdict::NoPolicy => return self.unmatched().map(|()| Disposition::Bypass),
+            Verdict::NoPolicy => match self.of_return_traffic(packet.data()) {
+                Some((at, return_traffic)) => {
+                    flow = return_traffic;
+                    at
+                }
+                None => return self.unmatched().map(|()| Disposition::Bypass),
+            },
         };
         let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(Reason::NoPolicy) };
         let bundle = match policy.action {
@@ -67,6 +73,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Action::Discard => return Err(Reason::Policy),
             Action::Ipsec(bundle) => bundle,
         };
+        // What only its payload makes return traffic has other addresses: a tunnel carries it, transport mode does not.
+        let is_own = Flow::read(packet.data())? == flow;
+        if !is_own && bundle.iter().next().is_some_and(|request| request.mode != Mode::Tunnel) {
+            return Err(Reason::NoPolicy);
+        }
         let chosen = match self.choose(now, id, &bundle, &flow) {
             Ok(chosen) => chosen,
             Err(acquire) => {
@@ -82,9 +93,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return Ok(Disposition::Bypass);
         }
         // Everything that can be refused, before anything is changed.
-        let plan = self.plan(&bundle, &chosen, packet.data())?;
+        let mut plan = self.plan(&bundle, &chosen, packet.data(), usize::MAX)?;
         self.check_numbers(&chosen, used_up)?;
-        let fragment = self.check_size(now, &bundle, &chosen, plan.length, packet.data())?;
+        let fragment = self.check_size(now, &bundle, &chosen, &mut plan, packet.data())?;
+        let most_tfc = plan.most_tfc;
         plan.room_in(packet).map_err(ipsec_packet::IpError::from)?;
         let length = Ip::parse(packet.data())?.packet().len();
         packet.truncate(length);
@@ -98,6 +110,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 counters: &mut self.counters,
                 fragment,
                 identification: &mut self.identification,
+                most_tfc,
             };
             let octets = protect(sa, mode_of(request.mode, sa.mode), &mut wrapping, packet, iv)?;
             slot.usage.charge(now, octets);
@@ -105,6 +118,16 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             self.sad.refresh(at, now);
         }
         Ok(Disposition::Send)
+    }
+
+    /// The policy for the return traffic of the packet that an ICMP error quotes, and its flow: an error that no policy is for goes where that
+    /// would go (RFC 4301 6.2).
+    fn of_return_traffic(&mut self, packet: &[u8]) -> Option<(u16, Flow)> {
+        let flow = quoted_flow(packet)?.reversed();
+        match self.lookup(Way::Out, Direction::Out, &flow) {
+            Verdict::Rule(at) => Some((at, flow)),
+            Verdict::Opaque | Verdict::NoPolicy => None,
+        }
     }
 
     /// The SAs that serve a bundle, or what has to be asked for, from the cache of flows or by search.
@@ -177,9 +200,15 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Ok(())
     }
 
-    /// What becomes of a packet's length on its way through the SAs.
-    fn plan(&self, bundle: &Bundle, chosen: &Chosen, packet: &[u8]) -> Result<Plan, Reason> {
-        let mut plan = Plan::of(packet)?;
+    /// What becomes of a packet's length on its way through the SAs, with so many octets of TFC padding at most.
+    pub(crate) fn plan(
+        &self,
+        bundle: &Bundle,
+        chosen: &Chosen,
+        packet: &[u8],
+        most_tfc: usize,
+    ) -> Result<Plan, Reason> {
+        let mut plan = Plan::of(packet)?.with_most_tfc(most_tfc);
         self.through(bundle, chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, packet))?;
         Ok(plan)
     }

@@ -27,6 +27,8 @@ pub(crate) struct Wrapping<'e, C> {
     pub(crate) fragment: bool,
     /// The identification of the next outer IPv4 header.
     pub(crate) identification: &'e mut u16,
+    /// Octets of TFC padding at most.
+    pub(crate) most_tfc: usize,
 }
 
 /// A transform of a policy, decided: in which mode the SA is used.
@@ -51,9 +53,16 @@ pub(crate) struct Plan {
     ends: (IpAddr, IpAddr),
     /// Whether the packet is an IPv4 fragment and no tunnel is around it yet.
     fragment: bool,
+    /// Octets of TFC padding at most: it yields where a packet would not fit on its path.
+    pub(crate) most_tfc: usize,
 }
 
 impl Plan {
+    /// With so many octets of TFC padding at most.
+    pub(crate) fn with_most_tfc(self, most_tfc: usize) -> Self {
+        Self { most_tfc, ..self }
+    }
+
     /// For this packet.
     pub(crate) fn of(packet: &[u8]) -> Result<Self, IpError> {
         let ip = Ip::parse(packet)?;
@@ -62,7 +71,16 @@ impl Plan {
             Ip::V6(_) => (6, false),
         };
         let ends = (ip.source(), ip.destination());
-        Ok(Self { length: ip.packet().len(), front: 0, back: 0, header: 0, version, ends, fragment })
+        Ok(Self {
+            length: ip.packet().len(),
+            front: 0,
+            back: 0,
+            header: 0,
+            version,
+            ends,
+            fragment,
+            most_tfc: usize::MAX,
+        })
     }
 
     /// Goes through one more SA. IPComp is taken as if it did nothing: it never makes a packet larger.
@@ -89,7 +107,8 @@ impl Plan {
         let payload = self.length.saturating_sub(in_front);
         let (mut front, mut back) = (0, 0);
         if let Transform::EspOut(esp) = &sa.transform {
-            let overhead = esp.overhead(payload);
+            let padding = esp.padding().with_tfc_limit(payload, self.most_tfc);
+            let overhead = esp.overhead_with(padding, payload);
             (front, back) = (overhead.front.saturating_add(sa.encap.map_or(0, Encap::overhead)), overhead.back);
         }
         if matches!(mode, Mode::Tunnel | Mode::Beet) {
@@ -160,7 +179,7 @@ fn inside<A: Algorithms>(
     let payload = packet.len().saturating_sub(place.at);
     match &mut sa.transform {
         Transform::EspOut(esp) => {
-            esp_inside(esp, place, sa.encap, packet, iv)?;
+            esp_inside(esp, place, sa.encap, packet, wrapping.most_tfc, iv)?;
             count(wrapping, Counter::Esp, Counter::EspOctets, payload);
         }
         Transform::AhOut(ah) => {
@@ -191,10 +210,12 @@ fn esp_inside<S: ipsec_crypto::Suite>(
     place: Placement,
     encap: Option<Encap>,
     packet: &mut PacketBuf<'_>,
+    most_tfc: usize,
     iv: &mut impl IvSource,
 ) -> Result<(), Reason> {
     let payload = packet.len().saturating_sub(place.at);
-    let gap = esp.overhead(payload).front.saturating_add(encap.map_or(0, Encap::overhead));
+    let padding = esp.padding().with_tfc_limit(payload, most_tfc);
+    let gap = esp.overhead_with(padding, payload).front.saturating_add(encap.map_or(0, Encap::overhead));
     //= RFC 4303 2/1
     let proto = if encap.is_some() { IpProto::UDP } else { IpProto::ESP };
     let ip = Ip::parse(packet.data())?;
@@ -202,7 +223,7 @@ fn esp_inside<S: ipsec_crypto::Suite>(
     open_gap(packet, place, gap, proto)?;
     let head = place.at.saturating_add(gap);
     packet.pull_front(head).map_err(IpError::from)?;
-    if let Err(refused) = esp.seal(packet, place.next, iv) {
+    if let Err(refused) = esp.seal_padded(packet, place.next, padding, iv) {
         packet.push_front(head).map_err(IpError::from)?;
         close_gap(packet, place, gap, place.next)?;
         return Err(refused.into());
@@ -238,7 +259,8 @@ fn around<A: Algorithms>(
     let mut payload = packet.len();
     match &mut sa.transform {
         Transform::EspOut(esp) => {
-            esp.seal(packet, next, iv)?;
+            let padding = esp.padding().with_tfc_limit(payload, wrapping.most_tfc);
+            esp.seal_padded(packet, next, padding, iv)?;
             //= RFC 4303 2/1
             let mut proto = IpProto::ESP;
             if let Some(encap) = sa.encap {

@@ -156,7 +156,9 @@ fn report(mtu: u16) -> TooBig {
         source: address(A),
         destination: address(B),
         protocol: IpProto::ESP,
-        spi: ipsec_packet::Spi::new(0x1001).unwrap(),
+        spi: ipsec_packet::Spi::new(0x1001).ok(),
+        ports: None,
+        sequence: None,
         mtu,
     }
 }
@@ -168,7 +170,7 @@ fn reports_of_routers_lower_the_mtu_of_our_sa_only() {
         TooBig { source: address("192.0.2.9"), ..report(1000) },
         TooBig { destination: address("198.51.100.9"), ..report(1000) },
         TooBig { protocol: IpProto::AH, ..report(1000) },
-        TooBig { spi: ipsec_packet::Spi::new(0x1002).unwrap(), ..report(1000) },
+        TooBig { spi: ipsec_packet::Spi::new(0x1002).ok(), ..report(1000) },
     ];
     for stranger in strangers {
         assert!(!a.engine.path_mtu_report(a.now, &stranger));
@@ -204,7 +206,7 @@ fn h6_a_routers_answer_reaches_the_host_behind_the_tunnel() {
     let mut room = [0; 576];
     let answer = too_big_answer(&wire, 1300, address("203.0.113.254"), &mut room).unwrap();
     let report = TooBig::read(answer).unwrap().unwrap();
-    assert_eq!((report.spi.get(), report.mtu, report.protocol), (0x1001, 1300, IpProto::ESP));
+    assert_eq!((report.spi.unwrap().get(), report.mtu, report.protocol), (0x1001, 1300, IpProto::ESP));
     assert!(a.engine.path_mtu_report(a.now, &report));
     let Err(Disposition::Discard(Reason::TooBig { mtu })) = a.send(&big) else { panic!("too big by now") };
     let mut room = [0; 576];
@@ -226,4 +228,79 @@ fn what_a_router_reported_is_forgotten_after_a_while() {
     a.now += std::time::Duration::from_secs(24 * 3600);
     a.engine.tick(a.now);
     assert_eq!(a.engine.policy_mtu(a.now, &inner()), before);
+}
+
+#[test]
+fn tfc_padding_yields_to_the_mtu() {
+    let packet = |length| of_length("10.1.2.3", "10.2.3.4", length);
+    use ipsec_engine::Transform;
+    for (link, told) in
+        [(Some(1400), None), (Some(600), None), (None, Some(1000)), (None, Some(300)), (Some(1300), Some(900))]
+    {
+        let (mut a, mut b) = esp_tunnel();
+        a.engine.settings_mut().link_mtu = link;
+        let padded =
+            a.engine.update(&key(Way::Out, B, Protocol::Esp, 0x1001), address(A), |sa| match sa.transform_mut() {
+                Transform::EspOut(esp) => esp.set_padding(esp_core::Padding::MINIMAL.tfc_to(1400)),
+                _ => panic!("not ESP"),
+            });
+        padded.unwrap();
+        if let Some(mtu) = told {
+            assert!(a.engine.path_mtu_report(a.now, &report(mtu)));
+        }
+        let mtu = link.into_iter().chain(told.map(|told| told.max(576))).min().unwrap();
+        for length in [33, 60, 500] {
+            let sent = packet(length);
+            let wire = carries(&mut a, &mut b, &sent);
+            assert!(wire.len() <= mtu.into(), "{} octets, {mtu} fit", wire.len());
+            assert!(wire.len() + 16 > mtu.into(), "padded to what fits: {} of {mtu}", wire.len());
+        }
+        // What does not fit without padding does not fit, and is told what would.
+        let Err(Disposition::Discard(Reason::TooBig { mtu: inner })) = a.send(&packet(1450)) else { panic!("too big") };
+        assert!(usize::from(inner) + 100 > mtu.into() && inner < mtu, "{inner} of {mtu}");
+        carries(&mut a, &mut b, &packet(inner.into()));
+    }
+}
+
+#[test]
+fn reports_are_about_packets_that_were_sent() {
+    let (mut a, _) = esp_tunnel();
+    let of = |sequence| TooBig { sequence: Some(sequence), ..report(1000) };
+    let now = a.now;
+    assert!(!a.engine.path_mtu_report(now, &of(1)), "nothing was sent");
+    for _ in 0..3 {
+        a.send(&inner()).unwrap();
+    }
+    assert!(!a.engine.path_mtu_report(now, &of(4)) && !a.engine.path_mtu_report(now, &of(0)));
+    assert!(a.engine.path_mtu_report(now, &of(3)));
+    a.engine.settings_mut().least_path_mtu = [1200, 1400];
+    let (mut a, _) = esp_tunnel();
+    a.engine.settings_mut().least_path_mtu = [1200, 1400];
+    a.engine.path_mtu_report(now, &report(100));
+    assert_eq!(a.engine.policy_mtu(now, &inner()).map(|mtu| mtu > 1100), Some(true), "the floor is a setting");
+}
+
+#[test]
+fn reports_about_esp_in_udp_find_their_sas_by_ports() {
+    let text = |from: u16, to: u16, spi: u32| {
+        esp(&format!("{A}[{from}]"), &format!("{B}[{to}]"), spi, "-m tunnel").replace(" esp ", " esp-udp ")
+    };
+    let action = format!("ipsec esp/tunnel/{A}-{B}/require");
+    let all = text(4500, 4500, 0x1001)
+        + &text(4500, 1024, 0x1002)
+        + &policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &action);
+    let ports = |source, destination| Some(ipsec_packet::Ports { source, destination });
+    for (ports, spi, lowered) in [
+        (ports(4500, 4500), None, true),
+        (ports(4500, 1024), None, true),
+        (ports(4500, 1025), None, false),
+        (ports(4500, 4500), Some(0x1001), true),
+        (ports(4500, 4500), Some(0x1002), false),
+        (None, Some(0x1001), false),
+    ] {
+        let mut a = Gateway::new(&all, A);
+        let spi = spi.map(|spi| ipsec_packet::Spi::new(spi).unwrap());
+        let told = TooBig { ports, spi, ..report(1000) };
+        assert_eq!(a.engine.path_mtu_report(a.now, &told), lowered, "{told:?}");
+    }
 }

@@ -5,8 +5,9 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use zerocopy::IntoBytes;
 
+use crate::selector::{hidden, read_detail};
 use crate::udp_encap::pseudo_header;
-use crate::{Checksum, Flow, Ip, IpError, IpProto, Ipv4Header, Ipv6Header, Spi};
+use crate::{Checksum, Detail, Flow, Ip, IpError, IpProto, Ipv4Header, Ipv6Header, MAX_EXTENSION_HEADERS, Ports, Spi};
 
 /// Octets of an ICMP header of either version.
 const HEADER: usize = 8;
@@ -86,13 +87,102 @@ fn is_one_host(address: IpAddr) -> bool {
 
 fn is_icmp_error(ip: &Ip<'_>) -> bool {
     match Flow::read(ip.packet()) {
-        Ok(Flow { protocol: IpProto::ICMP, detail: crate::Detail::Icmp(kind, _), .. }) => {
-            matches!(kind, 3 | 4 | 5 | 11 | 12)
-        }
         // Redirects get no answer either.
-        Ok(Flow { protocol: IpProto::ICMPV6, detail: crate::Detail::Icmp(kind, _), .. }) => kind < 128 || kind == 137,
-        Ok(Flow { detail: crate::Detail::Opaque, .. }) | Err(_) => true,
+        Ok(Flow { protocol: IpProto::ICMPV6, detail: Detail::Icmp(REDIRECT_V6, _), .. }) => true,
+        Ok(Flow { protocol, detail: Detail::Icmp(kind, _), .. }) => is_error(protocol, kind),
+        Ok(Flow { detail: Detail::Opaque, .. }) | Err(_) => true,
         Ok(_) => false,
+    }
+}
+
+const REDIRECT_V6: u8 = 137;
+
+/// Whether an ICMP message reports an error, and so quotes a packet (RFC 792, RFC 4443 2.1).
+const fn is_error(protocol: IpProto, kind: u8) -> bool {
+    match protocol {
+        IpProto::ICMP => matches!(kind, 3 | 4 | 5 | 11 | 12),
+        IpProto::ICMPV6 => kind < 128,
+        _ => false,
+    }
+}
+
+/// The selectors of the packet that an ICMP error quotes, of any type of either version (RFC 4301 6.2). What was cut off is
+/// [`Detail::Opaque`]. `None` for whatever is no such error, a fragment of one, or quotes no IP header of its version.
+pub fn quoted_flow(packet: &[u8]) -> Option<Flow> {
+    let ip = Ip::parse(packet).ok()?;
+    let Flow { protocol, detail: Detail::Icmp(kind, _), .. } = Flow::read(ip.packet()).ok()? else { return None };
+    if !is_error(protocol, kind) {
+        return None;
+    }
+    let icmp = match &ip {
+        Ip::V4(v4) if !v4.header().is_fragment() => v4.payload(),
+        Ip::V4(_) => return None,
+        Ip::V6(v6) => v6.packet().get(v6.walk(|_| false).ok()?.offset..)?,
+    };
+    let quoted = Quoted::read(icmp.get(HEADER..)?, matches!(ip, Ip::V6(_)))?;
+    let Quoted { source, destination, .. } = quoted;
+    let (protocol, detail) = match quoted.upper {
+        Some((protocol, upper)) => (protocol, read_detail(protocol, upper)),
+        None if source.is_ipv4() => (quoted.protocol, hidden(quoted.protocol)),
+        None => (IpProto::FRAGMENT, Detail::Opaque),
+    };
+    Some(Flow { source, destination, protocol, detail })
+}
+
+/// The headers of a packet that is quoted and cut: its length field does not hold.
+struct Quoted<'a> {
+    source: IpAddr,
+    destination: IpAddr,
+    /// What the IP header names.
+    protocol: IpProto,
+    /// The upper layer, AH or ESP, as far as it was quoted; `None` of a later fragment, or where the headers in front are cut.
+    upper: Option<(IpProto, &'a [u8])>,
+}
+
+impl<'a> Quoted<'a> {
+    fn read(quoted: &'a [u8], is_v6: bool) -> Option<Self> {
+        if is_v6 { Self::read_v6(quoted) } else { Self::read_v4(quoted) }
+    }
+
+    fn read_v4(quoted: &'a [u8]) -> Option<Self> {
+        let header: &[u8; 20] = quoted.first_chunk()?;
+        let [first, .., a, b, c, d, e, f, g, h] = *header;
+        let length = usize::from(first & 0xf).checked_mul(4).filter(|length| first >> 4 == 4 && *length >= 20)?;
+        let [_, _, _, _, _, _, high, low, _, protocol, ..] = *header;
+        let protocol = IpProto(protocol);
+        let is_first = u16::from_be_bytes([high, low]) & 0x1fff == 0;
+        let upper = quoted.get(length..).filter(|_| is_first).map(|upper| (protocol, upper));
+        let (source, destination) = (Ipv4Addr::new(a, b, c, d).into(), Ipv4Addr::new(e, f, g, h).into());
+        Some(Self { source, destination, protocol, upper })
+    }
+
+    fn read_v6(quoted: &'a [u8]) -> Option<Self> {
+        let (header, mut rest) = quoted.split_first_chunk::<40>()?;
+        if header.first()? >> 4 != 6 {
+            return None;
+        }
+        let (source, destination): ([u8; 16], [u8; 16]) =
+            (*header.get(8..)?.first_chunk()?, *header.get(24..)?.first_chunk()?);
+        let protocol = IpProto(*header.get(6)?);
+        let mut next = protocol;
+        let mut upper = None;
+        for _ in 0..=MAX_EXTENSION_HEADERS {
+            let length = match (next, rest) {
+                (IpProto::FRAGMENT, [_, _, high, low, ..]) if (*high, low >> 3) == (0, 0) => 8,
+                (IpProto::HOP_BY_HOP | IpProto::ROUTING | IpProto::DESTINATION_OPTIONS, [_, units, ..]) => {
+                    usize::from(*units).saturating_add(1).saturating_mul(8)
+                }
+                // A later fragment, or cut.
+                (IpProto::FRAGMENT | IpProto::HOP_BY_HOP | IpProto::ROUTING | IpProto::DESTINATION_OPTIONS, _) => break,
+                _ => {
+                    upper = Some((next, rest));
+                    break;
+                }
+            };
+            let (Some(named), Some(behind)) = (rest.first(), rest.get(length..)) else { break };
+            (next, rest) = (IpProto(*named), behind);
+        }
+        Some(Self { source: source.into(), destination: destination.into(), protocol, upper })
     }
 }
 
@@ -105,18 +195,23 @@ pub struct TooBig {
     pub destination: IpAddr,
     /// ESP or AH.
     pub protocol: IpProto,
-    /// Its SPI.
-    pub spi: Spi,
+    /// Its ports, where ESP was in UDP.
+    pub ports: Option<Ports>,
+    /// Its SPI, where enough was quoted: of ESP in UDP, 8 octets behind the IP header are the ports only (RFC 792).
+    pub spi: Option<Spi>,
+    /// Its sequence number, where enough was quoted.
+    pub sequence: Option<u32>,
     /// What fits there, in octets; 0 from routers that do not say (RFC 1191 5).
     pub mtu: u16,
 }
 
 impl TooBig {
-    /// Reads an ICMP or ICMPv6 packet, IP header included; `None` for whatever is not such a report about ESP or AH. Its
-    /// checksum is verified; nothing else about it is authentic (RFC 4301 8.2.1).
+    /// Reads an ICMP or ICMPv6 packet, IP header included: "fragmentation needed" or "packet too big" about AH, ESP or ESP in UDP, behind
+    /// IPv6 extension headers, too. `None` for whatever is not such a report. Its checksum is verified; nothing else about it is
+    /// authentic (RFC 4301 8.2.1). That UDP is ESP is for the SAs to say.
     ///
     /// # Errors
-    /// [`IpError`] when the IP header does not hold together.
+    /// [`IpError`] when the IP header is malformed.
     pub fn read(packet: &[u8]) -> Result<Option<Self>, IpError> {
         let ip = Ip::parse(packet)?;
         Ok(match &ip {
@@ -131,6 +226,30 @@ impl TooBig {
             Ip::V4(_) => None,
         })
     }
+
+    fn about(quoted: &Quoted<'_>, mtu: u16) -> Option<Self> {
+        let (protocol, upper) = quoted.upper?;
+        let (protocol, ports, numbers) = match (protocol, upper) {
+            (IpProto::ESP, esp) => (IpProto::ESP, None, esp),
+            (IpProto::AH, ah) => (IpProto::AH, None, ah.get(4..)?),
+            (IpProto::UDP, [s1, s2, d1, d2, rest @ ..]) => {
+                let ports =
+                    Ports { source: u16::from_be_bytes([*s1, *s2]), destination: u16::from_be_bytes([*d1, *d2]) };
+                let payload = rest.get(4..).unwrap_or_default();
+                // Behind the eight zeros of the drafts, or at once.
+                let esp = payload.strip_prefix(&[0; 8]).unwrap_or(payload);
+                (IpProto::ESP, Some(ports), esp)
+            }
+            _ => return None,
+        };
+        let word = |at: usize| numbers.get(at..)?.first_chunk().copied().map(u32::from_be_bytes);
+        let spi = word(0).and_then(|spi| Spi::new(spi).ok());
+        if spi.is_none() && ports.is_none() {
+            return None;
+        }
+        let Quoted { source, destination, .. } = *quoted;
+        Some(Self { source, destination, protocol, ports, spi, sequence: word(4).filter(|_| spi.is_some()), mtu })
+    }
 }
 
 fn read_v4(icmp: &[u8]) -> Option<TooBig> {
@@ -141,16 +260,8 @@ fn read_v4(icmp: &[u8]) -> Option<TooBig> {
     if Checksum::new().over(icmp).finish() != 0 {
         return None;
     }
-    // What is quoted is cut: its length field does not hold.
-    let first = *quoted.first()?;
-    let length = usize::from(first & 0xf).checked_mul(4).filter(|_| first >> 4 == 4)?;
-    let header: &[u8; 20] = quoted.first_chunk()?;
-    let [.., a, b, c, d, e, f, g, h] = *header;
-    let protocol = IpProto(*header.get(9)?);
-    let (source, destination) = (Ipv4Addr::new(a, b, c, d).into(), Ipv4Addr::new(e, f, g, h).into());
     let mtu = u16::from_be_bytes([*high, *low]);
-    let spi = spi(protocol, quoted.get(length..)?)?;
-    Some(TooBig { source, destination, protocol, spi, mtu: if mtu == 0 { 0 } else { mtu.max(LEAST_V4) } })
+    TooBig::about(&Quoted::read(quoted, false)?, if mtu == 0 { 0 } else { mtu.max(LEAST_V4) })
 }
 
 fn read_v6(ip: &Ip<'_>, icmp: &[u8]) -> Option<TooBig> {
@@ -159,21 +270,6 @@ fn read_v6(ip: &Ip<'_>, icmp: &[u8]) -> Option<TooBig> {
     if pseudo_header(ip.source(), ip.destination(), IpProto::ICMPV6, length).over(icmp).finish() != 0 {
         return None;
     }
-    let header: &[u8; 40] =
-        quoted.first_chunk().filter(|header: &&[u8; 40]| header.first().is_some_and(|v| v >> 4 == 6))?;
-    let protocol = IpProto(*header.get(6)?);
-    let source: [u8; 16] = *header.get(8..)?.first_chunk()?;
-    let destination: [u8; 16] = *header.get(24..)?.first_chunk()?;
-    let spi = spi(protocol, quoted.get(header.len()..)?)?;
     let mtu = u16::try_from(u32::from_be_bytes(*mtu)).unwrap_or(u16::MAX);
-    Some(TooBig { source: source.into(), destination: destination.into(), protocol, spi, mtu })
-}
-
-fn spi(protocol: IpProto, header: &[u8]) -> Option<Spi> {
-    let at = match protocol {
-        IpProto::ESP => 0,
-        IpProto::AH => 4,
-        _ => return None,
-    };
-    Spi::new(u32::from_be_bytes(*header.get(at..)?.first_chunk()?)).ok()
+    TooBig::about(&Quoted::read(quoted, true)?, mtu)
 }

@@ -46,7 +46,7 @@ pub use beet::{Beet, BeetError};
 pub use buf::{NoRoom, PacketBuf, TooShort};
 pub use checksum::{Checksum, adjust_checksum};
 pub use ecn::EcnMode;
-pub use icmp::{TooBig, too_big_answer};
+pub use icmp::{TooBig, quoted_flow, too_big_answer};
 pub use ip::{Ip, IpError, adjust_length, set_length, set_next_header};
 pub use ipv4::{Ipv4, Ipv4Header};
 pub use ipv6::{Chain, ChainLink, Extension, Ipv6, Ipv6Header, MAX_EXTENSION_HEADERS};

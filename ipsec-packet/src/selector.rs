@@ -84,7 +84,7 @@ const fn is_icmp(protocol: IpProto) -> bool {
     matches!(protocol, IpProto::ICMP | IpProto::ICMPV6)
 }
 
-fn read_detail(protocol: IpProto, upper: &[u8]) -> Detail {
+pub(crate) fn read_detail(protocol: IpProto, upper: &[u8]) -> Detail {
     match *upper {
         [a, b, c, d, ..] if protocol.has_ports() => {
             Detail::Ports(u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
@@ -94,7 +94,7 @@ fn read_detail(protocol: IpProto, upper: &[u8]) -> Detail {
     }
 }
 
-const fn hidden(protocol: IpProto) -> Detail {
+pub(crate) const fn hidden(protocol: IpProto) -> Detail {
     if protocol.has_ports() || is_icmp(protocol) { Detail::Opaque } else { Detail::None }
 }
 

@@ -142,7 +142,7 @@ fn reports_are_read_as_they_are_written() {
         let (source, destination) = if v6 { ("2001:db8:1::1", "2001:db8:2::1") } else { ("192.0.2.1", "198.51.100.1") };
         let read = TooBig::read(&report).unwrap().unwrap();
         assert_eq!((read.source, read.destination, read.protocol), (address(source), address(destination), protocol));
-        assert_eq!((read.spi.get(), read.mtu), (spi, 1300));
+        assert_eq!((read.spi.unwrap().get(), read.mtu, read.ports), (spi, 1300, None));
         // Any octet of it that changes makes the checksum wrong, or it a report about something else.
         for at in if v6 { 8..report.len() } else { 20..report.len() } {
             let mut changed = report.clone();
@@ -168,8 +168,8 @@ fn a_report_in_a_fragment_or_in_another_protocol_is_none() {
 
 #[test]
 fn what_is_no_report_about_ipsec() {
-    let udp = v4("192.0.2.1", "198.51.100.1", 17, [DF, 0], &[9; 100]);
-    assert_eq!(TooBig::read(&report(&udp, 1300)), Ok(None), "about udp");
+    let tcp = v4("192.0.2.1", "198.51.100.1", 6, [DF, 0], &[9; 100]);
+    assert_eq!(TooBig::read(&report(&tcp, 1300)), Ok(None), "about TCP");
     let low = v4("192.0.2.1", "198.51.100.1", 50, [DF, 0], &[0, 0, 0, 0, 0, 0, 0, 1, 7, 7, 7, 7]);
     assert_eq!(TooBig::read(&report(&low, 1300)), Ok(None), "no spi is 0");
     let packet = v4("192.0.2.1", "198.51.100.1", 50, [DF, 0], &esp(100));
@@ -179,4 +179,94 @@ fn what_is_no_report_about_ipsec() {
     for (told, expected) in [(0, 0), (1, 68), (67, 68), (68, 68), (69, 69)] {
         assert_eq!(TooBig::read(&report(&packet, told)).unwrap().unwrap().mtu, expected);
     }
+}
+
+/// "Too big" of ICMPv6 that quotes these octets.
+fn report_v6(quoted: &[u8], mtu: u32) -> Vec<u8> {
+    let mut icmp = [&[2, 0, 0, 0][..], &mtu.to_be_bytes(), quoted].concat();
+    let (from, to) = ("2001:db8::ff", "2001:db8:1::1");
+    let octets = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
+    let length = (icmp.len() as u32).to_be_bytes();
+    let pseudo = [&octets(from)[..], &octets(to), &length, &[0, 0, 0, 58], &icmp].concat();
+    let sum = ipsec_packet::Checksum::new().over(&pseudo).finish();
+    icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+    v6(from, to, 58, &icmp)
+}
+
+#[test]
+fn a_report_about_esp_in_udp_has_ports_and_what_else_is_quoted() {
+    let udp = |esp: &[u8]| [&[0x11, 0x94, 0x11, 0x95, 0, 200, 0, 0][..], esp, &[7; 100]].concat();
+    let numbers = [0, 0, 0x10, 1, 0, 0, 0, 9];
+    for (payload, label) in [(udp(&numbers), "RFC 3948"), (udp(&[&[0; 8][..], &numbers].concat()), "drafts")] {
+        let packet = v4("192.0.2.1", "198.51.100.1", 17, [DF, 0], &payload);
+        let report = report(&packet, 1300);
+        let read = TooBig::read(&report).unwrap().unwrap();
+        assert_eq!(
+            (read.protocol, read.spi.unwrap().get(), read.sequence, read.mtu),
+            (IpProto::ESP, 0x1001, Some(9), 1300),
+            "{label}"
+        );
+        let ports = read.ports.unwrap();
+        assert_eq!((ports.source, ports.destination), (4500, 4501));
+    }
+    // A router that quotes 8 octets behind the header only (RFC 792).
+    let packet = v4("192.0.2.1", "198.51.100.1", 17, [DF, 0], &udp(&numbers));
+    let mut short = report(&packet, 1300)[..56].to_vec();
+    short[2..4].copy_from_slice(&56u16.to_be_bytes());
+    short[22..24].fill(0);
+    let sum = ipsec_packet::Checksum::new().over(&short[20..]).finish();
+    short[22..24].copy_from_slice(&sum.to_be_bytes());
+    let read = TooBig::read(&short).unwrap().unwrap();
+    assert_eq!(
+        (read.spi, read.sequence, read.ports.map(|ports| (ports.source, ports.destination))),
+        (None, None, Some((4500, 4501)))
+    );
+}
+
+#[test]
+fn a_report_is_read_behind_ipv6_extension_headers() {
+    let esp = [&[0, 0, 0x10, 1, 0, 0, 0, 9][..], &[7; 40]].concat();
+    let udp = [&[0x11, 0x94, 0x11, 0x94, 0, 56, 0, 0][..], &esp].concat();
+    let hop = |next| vec![next, 0, 1, 4, 0, 0, 0, 0];
+    let fragment = |next, offset: u16| [&[next, 0][..], &(offset << 3 | 1).to_be_bytes(), &[0, 0, 0, 7]].concat();
+    for (first, headers, protocol, payload) in [
+        (0, hop(50), 50, &esp),
+        (60, [hop(43), vec![50, 0, 0, 0, 0, 0, 0, 0]].concat(), 50, &esp),
+        (0, [hop(60), hop(44), fragment(17, 0)].concat(), 17, &udp),
+        (44, fragment(50, 0), 50, &esp),
+    ] {
+        let quoted = v6("2001:db8:1::1", "2001:db8:2::1", first, &[headers, payload.clone()].concat());
+        // Cut, so that its length field does not hold.
+        let read = TooBig::read(&report_v6(&quoted[..quoted.len() - 20], 1290)).unwrap().unwrap();
+        assert_eq!(
+            (read.spi.unwrap().get(), read.sequence, read.mtu, read.ports.is_some()),
+            (0x1001, Some(9), 1290, protocol == 17)
+        );
+    }
+    let later = v6("2001:db8:1::1", "2001:db8:2::1", 44, &[fragment(50, 3), esp].concat());
+    assert_eq!(TooBig::read(&report_v6(&later, 1290)), Ok(None), "a later fragment has no ESP header");
+}
+
+#[test]
+fn the_flow_of_a_quoted_packet_is_that_of_the_packet_as_far_as_it_is_quoted() {
+    let tcp = [&[0, 80, 0x13, 0x88][..], &[0; 16]].concat();
+    let quoted = v4("10.2.0.1", "10.1.0.1", 6, [0, 0], &tcp);
+    for kind in 0..=255u8 {
+        let mut icmp = [&[kind, 0, 0, 0, 0, 0, 0, 0][..], &quoted[..28]].concat();
+        let flow = ipsec_packet::quoted_flow(&v4("192.168.7.7", "10.2.0.1", 1, [0, 0], &icmp));
+        let expected = [3, 4, 5, 11, 12].contains(&kind).then(|| ipsec_packet::Flow::read(&quoted).unwrap());
+        assert_eq!(flow, expected, "type {kind}");
+        icmp.truncate(27);
+        let cut = ipsec_packet::quoted_flow(&v4("192.168.7.7", "10.2.0.1", 1, [0, 0], &icmp));
+        assert_eq!(cut, None, "no header is quoted");
+    }
+    let six = v6("2001:db8:2::1", "2001:db8:1::1", 6, &tcp);
+    for kind in 0..=255u8 {
+        let icmp = [&[kind, 0, 0, 0, 0, 0, 0, 0][..], &six].concat();
+        let flow = ipsec_packet::quoted_flow(&v6("2001:db8::7", "2001:db8:2::1", 58, &icmp));
+        assert_eq!(flow, (kind < 128).then(|| ipsec_packet::Flow::read(&six).unwrap()), "type {kind}");
+    }
+    let cut = [&[3, 0, 0, 0, 0, 0, 0, 0][..], &quoted[..22]].concat();
+    let flow = ipsec_packet::quoted_flow(&v4("192.168.7.7", "10.2.0.1", 1, [0, 0], &cut)).unwrap();
+    assert_eq!(flow.detail, ipsec_packet::Detail::Opaque);
 }
