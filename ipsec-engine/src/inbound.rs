@@ -7,7 +7,7 @@ use heapless::Vec;
 use ipcomp_core::DecompressError;
 use ipsec_packet::{
     ChecksumRepair, Datagram, Detail, Extension, Flow, Ip, IpProto, Marker, Match, OuterSeen, PacketBuf, Placement,
-    Ports, TunnelError, UDP_HEADER, check_preceding_headers, classify, locate, remove_preceding_headers,
+    Ports, TunnelError, UDP_HEADER, check_preceding_headers, classify, locate, quoted_flow, remove_preceding_headers,
     repair_checksum,
 };
 
@@ -434,13 +434,32 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Compares what is left of a packet, and the SAs it came through, with the policies.
     fn admit(&mut self, arrival: &Arrival<'_, '_>) -> Result<Disposition, Reason> {
         let flow = Flow::read(arrival.packet.data())?;
+        if let Some(disposition) = self.admit_flow(arrival, &flow)? {
+            return Ok(disposition);
+        }
+        // An ICMP error that no policy is for is judged by the packet that it quotes, which must be one of the return traffic of what a
+        // policy is for (RFC 4301 6.2).
+        if let Some(quoted) = quoted_flow(arrival.packet.data())
+            && let Some(disposition) = self.admit_flow(arrival, &quoted.reversed())?
+        {
+            return Ok(disposition);
+        }
+        match (arrival.history.is_without_tunnel(), arrival.history.is_empty()) {
+            (true, true) => self.unmatched().map(|()| Disposition::Bypass),
+            (true, false) => self.unmatched().map(|()| Disposition::Deliver),
+            (false, _) => Err(Reason::NoPolicy),
+        }
+    }
+
+    /// What the policies for a flow say of the SAs that a packet came through; `None` where none is for it.
+    fn admit_flow(&mut self, arrival: &Arrival<'_, '_>, flow: &Flow) -> Result<Option<Disposition>, Reason> {
         let history = &arrival.history;
         let opened = !history.is_empty();
         let passes = if opened { Disposition::Deliver } else { Disposition::Bypass };
         // What a tunnel brought must be wanted by a policy: otherwise its other end could send in anybody's name.
         let (mut spoken, mut wanted) = (false, history.is_without_tunnel());
         for direction in [Direction::In, Direction::Forward] {
-            let at = match self.lookup(Way::In, direction, &flow) {
+            let at = match self.lookup(Way::In, direction, flow) {
                 Verdict::Rule(at) => at,
                 Verdict::Opaque => return Err(Reason::Opaque),
                 Verdict::NoPolicy => continue,
@@ -458,11 +477,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 Action::Ipsec(_) => return Err(Reason::InClear),
             }
         }
-        match (wanted, spoken) {
-            (true, true) => Ok(passes),
-            (true, false) => self.unmatched().map(|()| passes),
-            (false, true) => Err(Reason::WrongSa),
-            (false, false) => Err(Reason::NoPolicy),
+        match (spoken, wanted) {
+            (false, _) => Ok(None),
+            (true, true) => Ok(Some(passes)),
+            (true, false) => Err(Reason::WrongSa),
         }
     }
 
