@@ -180,6 +180,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Puts an SA in (RFC 2367 3.1.3). For the packets that leave, the newest mature SA is used, so a new one takes over as soon as it is
     /// in, while the old one still opens what is on its way (make before break).
     ///
+    /// When a pair of SAs is rekeyed, the inbound SA is installed first, and the outbound one when the peer has its inbound SA: in quick mode,
+    /// when the initiator has sent the third message and when the responder has received it (RFC 2409 5.5). An SA expires by
+    /// time through [`tick`](Self::tick).
+    ///
     /// # Errors
     /// [`InstallError`], which gives the SA back; nothing has changed.
     #[allow(clippy::result_large_err)] // the SA is the caller's
@@ -308,7 +312,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Lets time pass for SAs that are not used: limits are reached, reserved SPIs become free (RFC 4301 4.4.2.1). Packets do it for the SAs
-    /// they use.
+    /// they use, so an idle SA never expires without. To be called at the time that [`poll_timeout`](Self::poll_timeout) names;
+    /// events are to be polled afterwards.
     pub fn tick(&mut self, now: Duration) {
         let larval_life = self.settings.larval_life;
         for at in (0..).take(SAS) {
@@ -325,7 +330,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// When [`tick`](Self::tick) has something to do at the earliest.
+    /// When [`tick`](Self::tick) has something to do at the earliest; `None` when there is nothing to wait for. It changes when an SA is
+    /// installed, used, updated or removed, and when an SPI is reserved.
     pub fn poll_timeout(&self) -> Option<Duration> {
         let due = |slot: &crate::sad::Slot<A>| match (&slot.sa, slot.state) {
             (None, _) => Some(slot.usage.added.saturating_add(self.settings.larval_life)),

@@ -13,7 +13,8 @@ use crate::sa::SaKey;
 pub enum Event {
     /// An SA is needed.
     Acquire(Acquire),
-    /// The soft limit of an SA is reached: another one is due.
+    /// The soft limit of an SA is reached: another one is due. The new inbound SA is installed before the peer can send by it, the new outbound
+    /// one when the peer has it; the old ones stay until their hard limits.
     SoftExpired(SaKey),
     /// The hard limit of an SA is reached: it is gone.
     HardExpired(SaKey),

@@ -20,6 +20,9 @@
 //!
 //! Features: none. Those of smoltcp for IPv6 and sockets are its user's to choose.
 //!
+//! Time: packets let limits of the SAs they use take effect. For idle SAs, call `device.engine().tick(now)` at the time that
+//! `poll_timeout` of the engine names, and poll its events.
+//!
 //! Security notes: what no policy speaks of is treated as [`ipsec_engine::Settings`] say; with `Settings::STRICT` it neither leaves nor
 //! comes in. A packet whose SA is missing is dropped, and the engine's events tell which; TCP sends it again. Checksums are computed by the
 //! stack, whatever the inner device could do: it sees ciphertext.
