@@ -1,5 +1,7 @@
 //! What happens to two gateways, and to a naive model of each.
 
+#[path = "headers.rs"]
+mod headers;
 #[path = "host.rs"]
 pub mod host;
 #[path = "model.rs"]
@@ -8,6 +10,7 @@ mod model;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use headers::Header;
 use host::{Host, Tally, octets_of};
 use ipsec_engine::{
     Action, Bundle, Counter, Direction, Ends, Level, Lifetimes, Limit, Mode, Policy, Priority, Protocol, Request,
@@ -350,7 +353,58 @@ impl<'t> Case<'t> {
         let marker = [random.noise().to_be_bytes(), random.noise().to_be_bytes()].concat();
         let body = Body::Upper(protocol, detail, [head, filling, marker].concat());
         let dont_fragment = !ipv6 && piece == Piece::Whole && random.percent(30);
-        Packet { source, destination, piece, dont_fragment, body }
+        let front = self.front(ipv6);
+        Packet { source, destination, piece, dont_fragment, front, body }
+    }
+
+    /// Headers that a packet may have before it is protected: hop-by-hop options are the first. Nobody chooses them, so that given choices
+    /// mean what they always meant.
+    fn front(&mut self, ipv6: bool) -> Vec<Header> {
+        let mut random = Random::seeded(self.random.noise());
+        let count = random.of(&[0, 0, 0, 1, 1, 2]);
+        let mut front = Vec::new();
+        while front.len() < count {
+            let header = Header::any(&mut random, ipv6);
+            match header {
+                _ if !header.is_signed() || header.is_repeated(&front) => {}
+                Header::Atomic if front.contains(&header) => {}
+                Header::HopByHop(_) if matches!(front.first(), Some(Header::HopByHop(_))) => {}
+                Header::HopByHop(_) => front.insert(0, header),
+                _ => front.push(header),
+            }
+        }
+        front
+    }
+
+    /// What somebody on the path does without a key: headers between the IP header and the next one.
+    fn insert(&mut self, packet: &Packet, wire: &[u8], only_signed: bool) -> (Packet, Vec<u8>) {
+        let ipv6 = packet.source.is_ipv6();
+        let (mut packet, before, at) = (packet.clone(), packet.front.clone(), if ipv6 { 40 } else { 20 });
+        let next = IpProto(wire[headers::named_at(&before, ipv6)]);
+        for _ in 0..self.random.of(&[1, 1, 1, 2, 3]) {
+            let place = self.random.of(&[0, 0, packet.front.len()]);
+            let header = Header::any(&mut self.random, ipv6);
+            // AH takes the second of two fragment headers in a row for one that it covers.
+            if header == Header::Atomic && packet.front.contains(&header) {
+                continue;
+            }
+            if !only_signed || header.is_signed() && !header.is_repeated(&packet.front) {
+                packet.front.insert(place, header);
+            }
+        }
+        // An IPv4 header has 40 octets of options at most.
+        if !ipv6 && headers::length(&packet.front) > 40 {
+            packet.front = before.clone();
+        }
+        let (first, front) = headers::octets(&packet.front, next);
+        let mut octets = [&wire[..at], &front, &wire[at + headers::length(&before)..]].concat();
+        if ipv6 {
+            octets[6] = first.0;
+        } else {
+            octets[0] = 0x45 + (front.len() / 4) as u8;
+        }
+        set_length(&mut octets).unwrap();
+        (packet, octets)
     }
 
     fn exchange(&mut self) {
@@ -373,6 +427,9 @@ impl<'t> Case<'t> {
         };
         // Through another policy, for what is between here and there.
         if self.random.percent(10) {
+            if self.random.noise().is_multiple_of(2) {
+                (sent, wire) = self.insert(&sent, &wire, true);
+            }
             let (outcome, again) = self.hosts[from].send(self.now, &sent, &wire, &mut self.random);
             self.count("out", &outcome);
             if let Outcome::Send(outer) = outcome {
@@ -397,6 +454,13 @@ impl<'t> Case<'t> {
                 return;
             }
             8..10 => self.receive(to, &packet, &wire),
+            10..15 => {
+                let (packet, wire) = self.insert(&packet, &wire, false);
+                self.receive_inserted(to, &packet, &wire);
+                if self.random.noise().is_multiple_of(8) {
+                    self.fragment(to, &packet, &wire);
+                }
+            }
             _ => {}
         }
         self.receive(to, &packet, &wire);
@@ -406,6 +470,35 @@ impl<'t> Case<'t> {
     fn receive(&mut self, to: usize, packet: &Packet, wire: &[u8]) {
         let outcome = self.hosts[to].receive(self.now, packet, wire);
         self.count("in", &outcome);
+    }
+
+    /// Counts what becomes of it by what is in front of which header.
+    fn receive_inserted(&mut self, to: usize, packet: &Packet, wire: &[u8]) {
+        let outcome = self.hosts[to].receive(self.now, packet, wire);
+        self.count("in", &outcome);
+        let behind = match &packet.body {
+            Body::Sealed(seal, inner) => match (seal.protocol, matches!(**inner, Body::Inside(_))) {
+                (Protocol::Ah, _) => "AH",
+                (_, true) => "ESP in tunnel mode",
+                (_, false) => "ESP in transport mode",
+            },
+            Body::Squeezed(..) => "IPComp",
+            _ => "what is in clear",
+        };
+        let kind = match &outcome {
+            Outcome::Deliver(_) => "delivered",
+            Outcome::Discard(Counter::PrecedingHeaders, _) => "refused",
+            Outcome::Discard(Counter::Malformed, _) => "malformed",
+            Outcome::Discard(Counter::AhForged, _) => "forged",
+            _ => return,
+        };
+        // Of several headers one decides.
+        for header in packet.front.iter().filter(|_| kind == "delivered" || packet.front.len() == 1) {
+            *self.tally.entry((kind, format!("{} / {behind}", headers::names(header)))).or_default() += 1;
+        }
+        if kind == "malformed" {
+            *self.tally.entry((kind, "hop-by-hop options behind another header".into())).or_default() += 1;
+        }
     }
 
     /// Changes a bit of SPI or number, or of what is behind them.
@@ -462,8 +555,9 @@ impl<'t> Case<'t> {
             (true, Piece::First) => wire[6] |= 0x20,
             (true, _) => wire[7] = 5,
             (false, piece) => {
-                let fragment = [wire[6], 0, 0, if piece == Piece::First { 1 } else { 5 << 3 }, 0, 0, 0, 7];
-                wire[6] = IpProto::FRAGMENT.0;
+                let named_at = headers::named_at(&packet.front, true);
+                let fragment = [wire[named_at], 0, 0, if piece == Piece::First { 1 } else { 5 << 3 }, 0, 0, 0, 7];
+                wire[named_at] = IpProto::FRAGMENT.0;
                 wire.splice(header - 8..header - 8, fragment);
             }
         }

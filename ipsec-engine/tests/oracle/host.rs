@@ -17,6 +17,7 @@ use ipsec_packet::{
 use zerocopy::IntoBytes;
 
 use super::Random;
+use super::headers;
 use super::model::{Body, Oracle, Outcome, Packet, Piece, Spec};
 
 /// How often what came out.
@@ -175,7 +176,7 @@ impl Host {
     pub fn receive(&mut self, now: Duration, packet: &Packet, wire: &[u8]) -> Outcome {
         let (disposition, left) = self.receive_octets(now, wire);
         let outcome = self.oracle.inbound(now, packet);
-        assert!(same(&disposition, &outcome), "received: {disposition:?}, expected {outcome:?}");
+        assert!(same(&disposition, &outcome), "received: {disposition:?}, expected {outcome:?} of {packet:?}");
         match &outcome {
             Outcome::Deliver(packet) => {
                 assert_eq!(Flow::read(&left), Ok(packet.flow()));
@@ -253,7 +254,9 @@ pub fn octets_of(packet: &Packet) -> Vec<u8> {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             let mut header = Ipv4Header::new(source, destination, *protocol, 63);
             header.set_dont_fragment(packet.dont_fragment);
-            let mut octets = [header.as_bytes(), payload].concat();
+            let (_, options) = headers::octets(&packet.front, *protocol);
+            let mut octets = [header.as_bytes(), &options, payload].concat();
+            octets[0] += (options.len() / 4) as u8;
             let [high, low] = (fragment >> 3 | (fragment & 1) << 13).to_be_bytes();
             (octets[6], octets[7]) = (octets[6] | high, low);
             octets
@@ -263,7 +266,8 @@ pub fn octets_of(packet: &Packet) -> Vec<u8> {
             let [high, low] = fragment.to_be_bytes();
             let header = [protocol.0, 0, high, low, 0, 0, 0, 7];
             let header = if fragment == 0 { &[][..] } else { &header };
-            [Ipv6Header::new(source, destination, next, 63).as_bytes(), header, payload].concat()
+            let (next, front) = headers::octets(&packet.front, next);
+            [Ipv6Header::new(source, destination, next, 63).as_bytes(), &front, header, payload].concat()
         }
         _ => panic!("{packet:?}"),
     };

@@ -12,6 +12,8 @@ use ipsec_engine::{
 };
 use ipsec_packet::{Detail, Flow, IpProto, PortRange, Upper};
 
+use super::headers::{self, Header};
+
 /// A packet: a header and what is behind it.
 #[derive(Clone, Debug)]
 pub struct Packet {
@@ -19,6 +21,8 @@ pub struct Packet {
     pub destination: IpAddr,
     pub piece: Piece,
     pub dont_fragment: bool,
+    /// Between the IP header and the body; the fragment header of a piece is behind them.
+    pub front: Vec<Header>,
     pub body: Body,
 }
 
@@ -39,10 +43,12 @@ pub enum Body {
     Squeezed(u32, usize, Box<Body>),
     /// A whole packet.
     Inside(Box<Packet>),
+    /// Destination options in front of the rest, inside something.
+    Behind(Header, Box<Body>),
 }
 
 /// What can be told of a sealed body.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Seal {
     pub protocol: Protocol,
     pub spi: u32,
@@ -54,6 +60,8 @@ pub struct Seal {
     /// Octets from its header to its end.
     pub octets: usize,
     pub damage: Damage,
+    /// The headers in front that AH covers: fragment headers it does not see (RFC 4302 appendix A2).
+    pub covered: Vec<Header>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,16 +84,52 @@ impl Packet {
             Body::Squeezed(..) => (IpProto::IPCOMP, Detail::None),
             Body::Inside(inner) if inner.source.is_ipv4() => (IpProto::IPV4, Detail::None),
             Body::Inside(_) => (IpProto::IPV6, Detail::None),
+            Body::Behind(..) => panic!("{self:?}"),
         };
         Flow { source: self.source, destination: self.destination, protocol, detail }
     }
 
     pub fn header(&self) -> usize {
-        match (self.source.is_ipv4(), self.piece) {
+        let fixed = match (self.source.is_ipv4(), self.piece) {
             (true, _) => 20,
             (false, Piece::Whole) => 40,
             (false, _) => 48,
+        };
+        fixed + headers::length(&self.front)
+    }
+
+    /// RFC 4303 3.1.1: what is in front of transport mode. Destination options that a routing header does not follow are behind it.
+    fn in_front_of_transport_mode(&self) -> usize {
+        let options = self.front.iter().rev().take_while(|header| header.is_destination_options()).count();
+        self.header() - headers::length(&self.front[self.front.len() - options..])
+    }
+
+    /// Puts these destination options into the body.
+    fn fold(mut self) -> Self {
+        while let Some(options) = self.front.pop_if(|header| header.is_destination_options()) {
+            self.body = Body::Behind(options, Box::new(self.body));
         }
+        self
+    }
+
+    /// The reverse.
+    fn unfold(mut self) -> Self {
+        while let Body::Behind(options, body) = self.body {
+            self.front.push(options);
+            self.body = *body;
+        }
+        self
+    }
+
+    /// What of the headers in front AH covers.
+    fn covered(&self) -> Vec<Header> {
+        self.front.iter().filter(|header| **header != Header::Atomic).cloned().collect()
+    }
+
+    /// Whether the packet is at its destination, and its headers let it reach the IPsec header.
+    fn check_front(&self) -> Result<(), Counter> {
+        let ah_follows = matches!(&self.body, Body::Sealed(Seal { protocol: Protocol::Ah, .. }, _));
+        headers::check(&self.front, ah_follows)
     }
 
     pub fn octets(&self) -> usize {
@@ -103,13 +147,14 @@ impl Packet {
         match &self.body {
             Body::Sealed(seal, _) => Some((seal.protocol, seal.spi)),
             Body::Squeezed(cpi, ..) => Some((Protocol::Ipcomp, *cpi)),
-            Body::Upper(..) | Body::Inside(_) => None,
+            Body::Upper(..) | Body::Inside(_) | Body::Behind(..) => None,
         }
     }
 
     fn around(self, source: IpAddr, destination: IpAddr) -> Self {
         let dont_fragment = self.dont_fragment || self.source.is_ipv6();
-        Self { source, destination, piece: Piece::Whole, dont_fragment, body: Body::Inside(Box::new(self)) }
+        let (front, body) = (Vec::new(), Body::Inside(Box::new(self)));
+        Self { source, destination, piece: Piece::Whole, dont_fragment, front, body }
     }
 }
 
@@ -120,6 +165,7 @@ impl Body {
             Self::Sealed(seal, _) => seal.octets,
             Self::Squeezed(_, octets, _) => *octets,
             Self::Inside(packet) => packet.octets(),
+            Self::Behind(options, body) => headers::length(std::slice::from_ref(options)) + body.octets(),
         }
     }
 }
@@ -218,7 +264,7 @@ impl Sa {
     }
 
     /// RFC 4303 3.4.3: the number, whether it may come, and only then whether the ICV holds.
-    fn open(&mut self, seal: &Seal) -> Result<(), Counter> {
+    fn open(&mut self, seal: &Seal, covered: &[Header]) -> Result<(), Counter> {
         let (esp, top) = (self.spec.protocol == Protocol::Esp, self.top());
         let bottom = if self.spec.window { top.saturating_sub(63).max(1) } else { top.saturating_sub(1 << 31) };
         let mut number = u64::from(seal.low);
@@ -234,7 +280,8 @@ impl Sa {
         if seal.damage == Damage::Length && esp {
             return Err(Counter::EspUnaligned);
         }
-        if seal.damage != Damage::None || number != seal.number || seal.key != self.spec.key {
+        let headers_differ = !esp && seal.covered != covered;
+        if seal.damage != Damage::None || headers_differ || number != seal.number || seal.key != self.spec.key {
             return Err(if esp { Counter::EspForged } else { Counter::AhForged });
         }
         self.received.insert(number);
@@ -619,7 +666,8 @@ impl Oracle {
     /// Everything that may be wrong with a packet and its SAs: whatever is refused must be refused before it is touched.
     /// Says whether it gets too long for the link.
     fn refuses(&self, packet: &Packet, chosen: &[(usize, Mode)]) -> Result<bool, Counter> {
-        let (mut length, mut header, mut fragment) = (packet.octets(), packet.header(), packet.piece != Piece::Whole);
+        let (mut length, mut header) = (packet.octets(), packet.in_front_of_transport_mode());
+        let mut fragment = packet.piece != Piece::Whole;
         for (n, &(at, mode)) in chosen.iter().enumerate() {
             let Sa { spec, .. } = &self.sas[at];
             let untouched = chosen[..n]
@@ -657,8 +705,8 @@ impl Oracle {
         wire: &[u8],
     ) -> Packet {
         let Spec { source, destination, .. } = self.sas[at].spec;
-        let header = if mode == Mode::Tunnel { 0 } else { packet.header() };
-        let mut packet = if mode == Mode::Tunnel { packet.around(source, destination) } else { packet };
+        let header = if mode == Mode::Tunnel { 0 } else { packet.in_front_of_transport_mode() };
+        let mut packet = if mode == Mode::Tunnel { packet.around(source, destination) } else { packet.fold() };
         let (payload, whole) = (packet.body.octets(), packet.octets());
         let sa = &mut self.sas[at];
         let spec = sa.spec;
@@ -666,12 +714,15 @@ impl Oracle {
             sa.charge(now, payload);
             // 90 octets is where RFC 3173 2.2 lets us not even try; the codec and its patience are not the engine's.
             if payload < 90 || !sa.backoff.try_next() {
-                return packet;
+                return packet.unfold();
             }
             let squeezed = match known {
                 _ if matches!(packet.body, Body::Squeezed(..)) => None,
                 Some(octets) => self.deflate.compress(&octets[header..], &mut vec![0; payload - 5]).map(|len| len + 4),
-                None if wire[if packet.source.is_ipv4() { 9 } else { 6 }] == IpProto::IPCOMP.0 => Some(payload), // nobody asks how small
+                // Nobody asks how small.
+                None if wire[headers::named_at(&packet.front, packet.source.is_ipv6())] == IpProto::IPCOMP.0 => {
+                    Some(payload)
+                }
                 None => None,
             };
             sa.backoff.learn(squeezed.is_some());
@@ -679,7 +730,7 @@ impl Oracle {
                 self.note("compressed");
                 packet.body = Body::Squeezed(spec.spi, octets, Box::new(packet.body));
             }
-            return packet;
+            return packet.unfold();
         }
         sa.used += 1;
         // RFC 4301 4.4.2.1: what the algorithm is applied to, without what it adds. AH covers the header in front, too.
@@ -692,6 +743,7 @@ impl Oracle {
             low: sa.used as u32,
             octets: spec.sealed(payload),
             damage: Damage::None,
+            covered: packet.covered(),
         };
         packet.body = Body::Sealed(seal, Box::new(packet.body));
         packet
@@ -710,6 +762,8 @@ impl Oracle {
     /// `unpaid`: IPComp with nothing authentic around it, which counts only if the packet is delivered.
     fn open(&mut self, now: Duration, packet: &Packet, unpaid: &mut Vec<(usize, usize)>) -> Outcome {
         let (mut left, mut came, mut fresh) = (packet.clone(), Vec::new(), true);
+        // So many of the headers behind this IP header nothing vouches for: known once ESP or AH was opened behind it.
+        let mut in_clear = None;
         // So many of the SAs may be the matter of policies for what is between here and there (RFC 4301 5.2, nested SAs).
         let mut settled = vec![0];
         let mut without_mode = false;
@@ -742,16 +796,17 @@ impl Oracle {
             if plain_tunnel {
                 self.note("tunnel of ipcomp that was not compressed");
             }
+            let checked = left.check_front();
             let sa = &mut self.sas[at];
             let opened = match sa.state(now) {
                 SaState::Larval => Err(Counter::Larval),
                 SaState::Dead => Err(Counter::Expired),
                 _ if deep => Err(Counter::TooDeep),
                 _ if sa.spec.source != outer.0 && !sa.spec.source.is_unspecified() => Err(Counter::WrongSource),
-                _ => match &left.body {
-                    Body::Sealed(seal, _) => sa.open(seal),
+                _ => checked.and_then(|()| match &left.body {
+                    Body::Sealed(seal, _) => sa.open(seal, &left.covered()),
                     _ => Ok(()),
-                },
+                }),
             };
             let spec = sa.spec;
             let bare = came.iter().all(|came| came.protocol == Protocol::Ipcomp);
@@ -763,8 +818,13 @@ impl Oracle {
             if let Err(why) = opened {
                 return discard(why, &came);
             }
+            let protocol = sa.spec.protocol;
             if let Body::Sealed(_, inner) | Body::Squeezed(_, _, inner) = left.body {
                 left.body = *inner;
+            }
+            if protocol == Protocol::Ah {
+                // RFC 4302 appendix A2: what AH does not see does not go on.
+                left.front = left.covered();
             }
             let wraps = sa.spec.extended && sa.top() > u32::MAX.into();
             let octets = if sa.spec.protocol == Protocol::Ah { left.octets() } else { left.body.octets() };
@@ -788,6 +848,14 @@ impl Oracle {
             without_mode = self.sas[at].spec.mode == Mode::Any && mode == Mode::Transport;
             came.push(Came { protocol, mode, source: outer.0, destination: outer.1, request_id });
             fresh = mode == Mode::Tunnel;
+            in_clear = match (mode, protocol) {
+                (Mode::Tunnel, _) if came.iter().any(|came| came.protocol != Protocol::Ipcomp) => Some(0),
+                (Mode::Tunnel, _) => None,
+                (_, Protocol::Ah) => Some(0),
+                (_, Protocol::Esp) => in_clear.or(Some(left.front.len())),
+                (_, Protocol::Ipcomp) => in_clear,
+            };
+            left = left.unfold();
             if fresh && let Body::Inside(inner) = left.body {
                 left = *inner;
                 if self.is_settled(now, &left, &came, &settled) {
@@ -802,6 +870,8 @@ impl Oracle {
         let opened = !came.is_empty();
         let from_tunnel = settled.iter().all(|&n| came[n..].iter().any(|came| came.mode == Mode::Tunnel));
         let flow = left.flow();
+        let in_clear: Vec<_> = left.front.drain(..in_clear.unwrap_or(0)).collect();
+        left.front.splice(..0, headers::removed(&in_clear));
         let passes_on = if opened { Outcome::Deliver(left) } else { Outcome::Bypass };
         let refused = |why| Outcome::Discard(why, opened);
         // Both databases that may speak of what comes must agree, in this order.
@@ -930,7 +1000,10 @@ impl Oracle {
     fn uncompressed_tunnel(&self, now: Duration, packet: &Packet) -> Option<usize> {
         let Body::Inside(inner) = &packet.body else { return None };
         let ends = (packet.source, packet.destination);
-        if packet.piece != Piece::Whole || !self.asks_for_tunnel(Protocol::Ipcomp, ends, inner) {
+        if packet.piece != Piece::Whole
+            || packet.check_front().is_err()
+            || !self.asks_for_tunnel(Protocol::Ipcomp, ends, inner)
+        {
             return None;
         }
         let between = |sa: &(usize, &Sa)| {
