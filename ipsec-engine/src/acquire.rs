@@ -88,7 +88,8 @@ impl Asked {
         }
         let of_policy = |policy| self.all.iter().filter(move |entry| entry.wanted.policy == policy);
         if policy_may_ask {
-            let most = told().max_by_key(|(_, entry)| (of_policy(entry.wanted.policy).count(), Reverse(entry.at)));
+            let most = told()
+                .max_by_key(|(place, entry)| (of_policy(entry.wanted.policy).count(), Reverse((entry.at, *place))));
             return most.map(|(place, _)| place);
         }
         let of_source =
@@ -99,7 +100,7 @@ impl Asked {
             .filter(|(_, entry)| entry.wanted.policy == wanted.policy && pace.is_older(entry.at, least_age))
             .map(|(place, entry)| (place, entry, of_source(entry.wanted.flow.source)))
             .filter(|(.., count)| *count > own.saturating_add(1))
-            .max_by_key(|(_, entry, count)| (*count, Reverse(entry.at)))
+            .max_by_key(|(place, entry, count)| (*count, Reverse((entry.at, *place))))
             .map(|(place, ..)| place)
     }
 
