@@ -1,12 +1,14 @@
 use ipsec_engine::pfkey::{Dialect, Message, MessageWriter, Order};
 use ipsec_engine::setkey::{Statement, Statements};
 use ipsec_engine::{Disposition, Unmatched};
-use ipsec_packet::{Flow, Ip, IpProto};
+use ipsec_packet::{Flow, Ip, IpProto, PacketBuf};
 
 /// Gateways from texts are those of the engine's own tests; sending checks that what is refused is as it was.
 #[allow(clippy::unwrap_used)]
 #[path = "../../../ipsec-engine/tests/common/mod.rs"]
 mod common;
+#[path = "inserted.rs"]
+mod inserted;
 
 use common::Gateway;
 
@@ -81,32 +83,113 @@ const CONFIGS: &[(&str, &str)] = &[
 const A: &str = "192.0.2.1";
 const B: &str = "198.51.100.1";
 
-/// The texts of a configuration.
-fn texts(choice: u8) -> (String, String) {
-    let (sas, transforms) = CONFIGS[usize::from(choice) % CONFIGS.len()];
-    let sas = sas.split(';').map(|sa| format!("add {A} {B} {};\n", sa.replace("ESP", KEYS))).collect();
-    (sas, transforms.replace("A-B", &format!("{A}-{B}")))
-}
+const A6: &str = "2001:db8:a::1";
+const B6: &str = "2001:db8:b::1";
 
-/// The first gateway in other hands: it sends whatever it likes by its SAs.
-fn traitor(choice: u8) -> Gateway {
-    let (sas, transforms) = texts(choice);
-    Gateway::new(&format!("{sas}spdadd 0.0.0.0/0 0.0.0.0/0 any -P out ipsec {transforms};\n"), A)
-}
+/// Transport mode of ESP alone, where nothing authenticates what is in front.
+const ESP_TRANSPORT: (&str, &str) = ("esp 0x1001 -m transport ESP", "esp/transport//require");
+/// The octet that chooses it over IPv4; over IPv6 the last bits of the octet do.
+const ESP_TRANSPORT_V4: u8 = 0xe7;
 
-/// Two gateways, the second of which takes what the first sends.
-fn pair(choice: u8) -> (Gateway, Gateway) {
-    let (sas, transforms) = texts(choice);
-    // Transport mode is between the gateways themselves.
-    let (from, to) = if choice.is_multiple_of(2) && !transforms.contains("tunnel") {
-        (A, B)
-    } else {
-        ("10.1.0.0/16", "10.2.0.0/16")
-    };
-    let (from, to) = if transforms.contains("tunnel") { (from, to) } else { (A, B) };
-    let policy = |way| format!("spdadd {from} {to} any -P {way} ipsec {transforms};\n");
-    let except = format!("spdadd {from} {to} icmp -P out discard;\n");
-    (Gateway::new(&format!("{sas}{except}{}", policy("out")), A), Gateway::new(&format!("{sas}{}", policy("in")), B))
+/// A configuration that an octet chooses. From `0xf0` on it is of IPv6, with a policy that protects TCP alone and lets the rest pass where
+/// bit 3 is set.
+#[derive(Clone, Copy)]
+struct Choice(u8);
+
+impl Choice {
+    fn is_ipv6(self) -> bool {
+        self.0 >= 0xf0
+    }
+
+    fn protects_tcp_alone(self) -> bool {
+        self.is_ipv6() && self.0 & 8 != 0
+    }
+
+    fn config(self) -> (&'static str, &'static str) {
+        let number = if self.is_ipv6() { self.0 & 7 } else { self.0 };
+        if number == ESP_TRANSPORT_V4 || self.is_ipv6() && number == 7 {
+            return ESP_TRANSPORT;
+        }
+        CONFIGS[usize::from(number) % CONFIGS.len()]
+    }
+
+    fn ends(self) -> (&'static str, &'static str) {
+        if self.is_ipv6() { (A6, B6) } else { (A, B) }
+    }
+
+    fn networks(self) -> (&'static str, &'static str) {
+        if self.is_ipv6() { ("2001:db8:1::/48", "2001:db8:2::/48") } else { ("10.1.0.0/16", "10.2.0.0/16") }
+    }
+
+    /// The addresses of packets that are to be protected.
+    fn addresses(self) -> (&'static str, &'static str) {
+        match (self.is_between_hosts(), self.is_ipv6()) {
+            (true, _) => self.ends(),
+            (_, true) => ("2001:db8:1::1", "2001:db8:2::1"),
+            (_, false) => ("10.1.0.1", "10.2.0.1"),
+        }
+    }
+
+    fn is_between_hosts(self) -> bool {
+        !self.config().1.contains("tunnel")
+    }
+
+    /// Whether the payload is encrypted.
+    fn is_encrypted(self) -> bool {
+        !self.config().0.contains("ah 0x1001")
+    }
+
+    /// The SAs and the transforms of the policy.
+    fn texts(self) -> (String, String) {
+        let ((sas, transforms), (a, b)) = (self.config(), self.ends());
+        let sas = sas.split(';').map(|sa| format!("add {a} {b} {};\n", sa.replace("ESP", KEYS))).collect();
+        (sas, transforms.replace("A-B", &format!("{a}-{b}")))
+    }
+
+    /// The first gateway in other hands: it sends whatever it likes by its SAs.
+    fn traitor(self) -> Gateway {
+        let ((sas, transforms), any) = (self.texts(), if self.is_ipv6() { "::/0" } else { "0.0.0.0/0" });
+        Gateway::new(&format!("{sas}spdadd {any} {any} any -P out ipsec {transforms};\n"), self.ends().0)
+    }
+
+    /// Two gateways, the second of which takes what the first sends.
+    fn pair(self) -> (Gateway, Gateway) {
+        let (sas, transforms) = self.texts();
+        // Transport mode is between the gateways themselves.
+        let (from, to) = if self.is_between_hosts() { self.ends() } else { self.networks() };
+        let upper = if self.protects_tcp_alone() { "tcp" } else { "any" };
+        let rest = if self.protects_tcp_alone() { "none" } else { "discard" };
+        let policy = |way| {
+            let rest =
+                if upper == "tcp" { format!("spdadd {from} {to} any -P {way} {rest};\n") } else { String::new() };
+            format!("spdadd {from} {to} {upper} -P {way} ipsec {transforms};\n{rest}")
+        };
+        let icmp = if self.is_ipv6() { "icmp6" } else { "icmp" };
+        let except =
+            if upper == "any" { format!("spdadd {from} {to} {icmp} -P out discard;\n") } else { String::new() };
+        let (a, b) = self.ends();
+        (
+            Gateway::new(&format!("{sas}{except}{}", policy("out")), a),
+            Gateway::new(&format!("{sas}{}", policy("in")), b),
+        )
+    }
+
+    /// What passes in clear must not be what the policy protects: of a later fragment nobody can tell.
+    fn check_in_clear(self, packet: &[u8]) {
+        if !self.is_ipv6() {
+            return;
+        }
+        let flow = Flow::read(packet).unwrap_or_else(|e| panic!("{e}"));
+        let (from, to) = self.addresses();
+        let prefix = |address: std::net::IpAddr, of: &str| {
+            let octets = if self.is_between_hosts() { 16 } else { 6 };
+            matches!((address, of.parse()), (std::net::IpAddr::V6(a), Ok(std::net::IpAddr::V6(b)))
+                if a.octets()[..octets] == b.octets()[..octets])
+        };
+        let is_protected = prefix(flow.source, from) && prefix(flow.destination, to);
+        let may_be_tcp = flow.protocol == IpProto::TCP || inserted::is_later_fragment(packet);
+        assert!(!is_protected || self.protects_tcp_alone() && !may_be_tcp, "in clear: {packet:02x?}");
+    }
 }
 
 /// What is in every packet that is to be protected, and nowhere else.
@@ -114,7 +197,11 @@ const MARK: &[u8; 16] = b"must not be seen";
 
 pub fn outbound(octets: &[u8]) {
     let [choice, mtu, packet @ ..] = octets else { return };
-    let (mut gateway, _) = pair(*choice);
+    let choice = Choice(*choice);
+    if choice.is_ipv6() {
+        return outbound_with_headers(choice, *mtu, packet);
+    }
+    let (mut gateway, _) = choice.pair();
     if mtu & 1 != 0 {
         gateway.engine.settings_mut().link_mtu = Some(u16::from(*mtu) * 8);
     }
@@ -122,13 +209,12 @@ pub fn outbound(octets: &[u8]) {
         gateway.engine.settings_mut().unmatched = Unmatched::Discard;
     }
     let packet = &packet[..packet.len().min(2000)];
-    let protects_all = CONFIGS[usize::from(*choice) % CONFIGS.len()].0.contains("ah 0x1001").then_some(());
     match gateway.send(packet) {
         Ok(wire) => {
             let ip = Ip::parse(&wire).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(ip.packet().len(), wire.len(), "as long as it says");
             let hidden = !wire.windows(MARK.len()).any(|w| w == MARK);
-            assert!(hidden || protects_all.is_some(), "in clear");
+            assert!(hidden || !choice.is_encrypted(), "in clear");
             let flow = Flow::read(&wire).unwrap_or_else(|e| panic!("{e}"));
             assert!(matches!(flow.protocol, IpProto::ESP | IpProto::AH | IpProto::UDP | IpProto::IPCOMP));
         }
@@ -136,28 +222,66 @@ pub fn outbound(octets: &[u8]) {
             let flow = Flow::read(packet).unwrap_or_else(|e| panic!("{e}"));
             let ours = |address: std::net::IpAddr, net: [u8; 2]| matches!(address, std::net::IpAddr::V4(a) if a.octets()[..2] == net);
             let protected = ours(flow.source, [10, 1]) && ours(flow.destination, [10, 2]);
-            assert!(
-                !protected || CONFIGS[usize::from(*choice) % CONFIGS.len()].1.contains("transport//require ah"),
-                "in clear"
-            );
+            assert!(!protected || choice.is_between_hosts(), "in clear");
         }
         Err(_) => {}
     }
 }
 
-/// Instructions: send a packet, send one that no policy wants, deliver one again, alter it first, or invent one.
+/// A packet of the policy's addresses with inserted headers: what is sent is hidden, what passes in clear may, and the other gateway
+/// delivers what was sent or shows nothing of it.
+fn outbound_with_headers(choice: Choice, mtu: u8, octets: &[u8]) {
+    let [count, rest @ ..] = octets else { return };
+    let (headers, rest) = rest.split_at((usize::from(*count & 3) * 3).min(rest.len()));
+    let (&protocol, rest) = rest.split_first().unwrap_or((&6, &[]));
+    let (mut from, mut to) = choice.pair();
+    from.engine.settings_mut().link_mtu = (mtu & 1 != 0).then(|| u16::from(mtu) * 8);
+    let ports = [0, 80, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0, 0, 0, 0, 0, 0, 0];
+    let payload = [&ports, &rest[..rest.len().min(1500)], MARK].concat();
+    let (source, destination) = choice.addresses();
+    let packet = inserted::insert(&common::ip(source, destination, IpProto(protocol), &payload), headers);
+    match from.send(&packet) {
+        Ok(wire) => {
+            let hidden = !wire.windows(MARK.len()).any(|window| window == MARK);
+            assert!(hidden || !choice.is_encrypted(), "in clear");
+            match receive(&mut to, &wire) {
+                (Disposition::Deliver, opened, _) => {
+                    let expected = if choice.is_between_hosts() { inserted::bare(&packet) } else { packet.clone() };
+                    let opened = if choice.is_between_hosts() { inserted::bare(&opened) } else { opened };
+                    assert!(same(&expected, &opened), "sent {packet:02x?}, delivered {opened:02x?}");
+                }
+                (_, _, buffer) => {
+                    let shown = buffer.windows(MARK.len()).any(|window| window == MARK);
+                    assert!(!hidden || !shown, "plaintext in the buffer of a refused packet");
+                }
+            }
+        }
+        Err(Disposition::Bypass) => choice.check_in_clear(&packet),
+        Err(_) => {}
+    }
+    if receive(&mut to, &packet).0 == Disposition::Bypass {
+        choice.check_in_clear(&packet);
+    }
+}
+
+/// The instruction that inserts headers into a packet that was sent: one of those that alter it, with bits that mean nothing else.
+const INSERT: u8 = 0xa9;
+
+/// Instructions: send a packet, send one that no policy wants, deliver one again, alter it or insert headers first, or invent one.
 pub fn inbound(octets: &[u8]) {
     let [choice, rest @ ..] = octets else { return };
-    let (mut from, mut to) = pair(*choice);
-    let mut traitor = traitor(*choice);
+    let choice = Choice(*choice);
+    let (mut from, mut to) = choice.pair();
+    let mut traitor = choice.traitor();
     let (mut rest, mut sent, mut genuine) = (rest, Vec::new(), Vec::new());
-    let between_hosts = !CONFIGS[usize::from(*choice) % CONFIGS.len()].1.contains("tunnel");
     while let [what, n, more @ ..] = rest {
         let (payload, behind) = more.split_at(usize::from(*n).min(more.len()));
         rest = behind;
         match what % 4 {
-            0 if what & 0x80 != 0 && !between_hosts => {
-                let unwanted = common::udp("172.16.0.1", "10.2.0.1", 7, u16::from(*n), payload);
+            0 if what & 0x80 != 0 && !choice.is_between_hosts() => {
+                let (source, destination) =
+                    if choice.is_ipv6() { ("2001:db8:f::1", "2001:db8:2::1") } else { ("172.16.0.1", "10.2.0.1") };
+                let unwanted = common::udp(source, destination, 7, u16::from(*n), payload);
                 if let Ok(wire) = traitor.send(&unwanted) {
                     // A plain tunnel that no policy asks for stays one: a packet of the peer's own, as it may send in clear.
                     let (disposition, opened) = to.receive(&wire);
@@ -166,8 +290,12 @@ pub fn inbound(octets: &[u8]) {
                 }
             }
             0 => {
-                let (source, destination) = if between_hosts { (A, B) } else { ("10.1.0.1", "10.2.0.1") };
-                let packet = common::udp(source, destination, 7, u16::from(*n), payload);
+                let (source, destination) = choice.addresses();
+                let packet = if choice.protects_tcp_alone() {
+                    common::tcp(source, destination, 7, u16::from(*n), payload)
+                } else {
+                    common::udp(source, destination, 7, u16::from(*n), payload)
+                };
                 if let Ok(wire) = from.send(&packet) {
                     sent.push(wire);
                     genuine.push(packet);
@@ -178,24 +306,49 @@ pub fn inbound(octets: &[u8]) {
                     continue;
                 };
                 let mut wire = sent[at].clone();
-                for pair in payload[1..].chunks_exact(2) {
-                    let place = usize::from(pair[0]) % wire.len();
-                    wire[place] ^= pair[1];
+                if *what == INSERT {
+                    wire = inserted::insert(&wire, &payload[1..]);
+                } else {
+                    for pair in payload[1..].chunks_exact(2) {
+                        let place = usize::from(pair[0]) % wire.len();
+                        wire[place] ^= pair[1];
+                    }
                 }
-                deliver(&mut to, &wire, &mut genuine);
+                deliver(choice, &mut to, &wire, &mut genuine);
             }
-            _ => deliver(&mut to, payload, &mut genuine),
+            _ => deliver(choice, &mut to, payload, &mut genuine),
         }
     }
 }
 
-/// Whatever is delivered was sent, and was not delivered before.
-fn deliver(to: &mut Gateway, wire: &[u8], genuine: &mut Vec<Vec<u8>>) {
-    let (disposition, opened) = to.receive(wire);
-    if disposition == Disposition::Deliver {
-        let at = genuine.iter().position(|packet| same(packet, &opened));
-        let at = at.unwrap_or_else(|| panic!("nobody sent {opened:02x?}"));
-        genuine.remove(at);
+/// What becomes of a packet, the packet, and the whole of its buffer.
+fn receive(to: &mut Gateway, wire: &[u8]) -> (Disposition, Vec<u8>, Vec<u8>) {
+    let mut bytes = [wire, &[0xee; 4096]].concat();
+    let Ok(mut buffer) = PacketBuf::with_headroom(&mut bytes, 0, wire.len()) else { panic!("it is as long") };
+    let disposition = to.engine.inbound(to.now, &mut buffer);
+    let opened = buffer.data().to_vec();
+    (disposition, opened, bytes)
+}
+
+/// Whatever is delivered was sent, and was not delivered before. Of what is refused nothing is shown.
+fn deliver(choice: Choice, to: &mut Gateway, wire: &[u8], genuine: &mut Vec<Vec<u8>>) {
+    let (disposition, opened, buffer) = receive(to, wire);
+    match disposition {
+        Disposition::Deliver => {
+            assert!(inserted::is_harmless(&opened), "headers that a stack may answer: {opened:02x?}");
+            let opened = if choice.is_between_hosts() { inserted::bare(&opened) } else { opened };
+            let at = genuine.iter().position(|packet| same(packet, &opened));
+            let at = at.unwrap_or_else(|| panic!("nobody sent {opened:02x?}"));
+            genuine.remove(at);
+        }
+        Disposition::Bypass => choice.check_in_clear(&opened),
+        _ if choice.is_encrypted() => {
+            let ends = genuine.iter().filter_map(|packet| packet.get(60..)?.last_chunk::<16>());
+            let contains = |octets: &[u8], end: &[u8; 16]| octets.windows(16).any(|window| window == end);
+            let mut shown = ends.filter(|end| contains(&buffer, end) && !contains(wire, end) && **end != [0; 16]);
+            assert_eq!(shown.next(), None, "plaintext in the buffer of a refused packet");
+        }
+        _ => {}
     }
     while to.engine.poll_event().is_some() {}
 }
@@ -203,8 +356,9 @@ fn deliver(to: &mut Gateway, wire: &[u8], genuine: &mut Vec<Vec<u8>>) {
 /// The header in front of ESP in transport mode is not covered: its TOS and TTL may change on the way, and with ECN those of
 /// what is inside a tunnel.
 fn same(sent: &[u8], opened: &[u8]) -> bool {
-    sent.len() == opened.len()
-        && sent.iter().zip(opened).enumerate().all(|(at, (a, b))| a == b || matches!(at, 1 | 4..=8 | 10 | 11))
+    let ipv6 = sent.first().is_some_and(|first| first >> 4 == 6);
+    let may_change = |at: usize| if ipv6 { matches!(at, 0..=3 | 7) } else { matches!(at, 1 | 4..=8 | 10 | 11) };
+    sent.len() == opened.len() && sent.iter().zip(opened).enumerate().all(|(at, (a, b))| a == b || may_change(at))
 }
 
 /// The oracle of the engine's tests: the octets are its choices, of policies, SAs and packets alike.

@@ -37,13 +37,49 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "replay" => vec![(0..90).collect(), [1, 0, 0, 1, 2, 0, 9, 1, 0, 1].to_vec(), vec![0x86; 60]],
         "setkey" => files(&root().join("ipsec-engine/tests/setkey")),
         "pfkey" => pfkey(),
-        "engine_out" => packets().into_iter().enumerate().map(|(n, p)| [&[n as u8, 0], &p[..]].concat()).collect(),
-        "engine_in" => (0..7)
-            .map(|n| [&[n, 0, 20], &[9; 20][..], &[0x80, 4, 1, 2, 3, 4], &[1, 1, 0, 1, 3, 0, 40, 1, 0, 1, 0]].concat())
-            .collect(),
+        "engine_out" => {
+            let packets = packets().into_iter().enumerate().map(|(n, p)| [&[n as u8, 0], &p[..]].concat());
+            let inserted = (0xf0..=0xff).flat_map(|choice: u8| {
+                // Which, behind how many, and an octet: options, a route, fragments.
+                [[0, 0, 0x1e], [1, 0, 0x7e], [1, 0, 0xc2], [2, 0, 1], [2, 0, 0], [3, 0, 0x08], [3, 0, 1], [4, 0, 0]]
+                    .map(|header| [&[choice, 0, 1], &header[..], &[6], &[9; 30]].concat())
+            });
+            packets.chain(inserted).collect()
+        }
+        "engine_in" => {
+            let altered = |n: u8| {
+                [&[n, 0, 20], &[9; 20][..], &[0x80, 4, 1, 2, 3, 4], &[1, 1, 0, 1, 3, 0, 40, 1, 0, 1, 0]].concat()
+            };
+            (0..7).map(altered).chain((0xe7..=0xff).filter(|n| *n == 0xe7 || *n >= 0xf0).flat_map(inserted)).collect()
+        }
         "pcap" => files(&root().join("ipsec-lab/data")),
         _ => Vec::new(),
     }
+}
+
+/// A packet is sent, headers are inserted into it, and it arrives as it was; a later fragment arrives.
+fn inserted(choice: u8) -> impl Iterator<Item = Vec<u8>> {
+    let sent = [&[0, 40][..], &[9; 40]].concat();
+    let headers: [[u8; 3]; 11] = [
+        [0, 0, 0x1e],
+        [0, 0, 5],
+        [1, 0, 0x7e],
+        [1, 0, 0xbe],
+        [6, 0, 0xc2],
+        [2, 0, 0],
+        [7, 0, 0x0d],
+        [3, 0, 0x08],
+        [3, 0, 1],
+        [4, 0, 0],
+        [5, 0, 0x80],
+    ];
+    headers.into_iter().flat_map(move |header| {
+        let of = |headers: &[u8]| {
+            let insert = [&[0xa9, headers.len() as u8 + 1, 0], headers].concat();
+            [&[choice], &sent[..], &insert, &[1, 1, 0]].concat()
+        };
+        [of(&header), of(&[&header[..], &[1, 1, 0x1e]].concat())]
+    })
 }
 
 fn files(folder: &Path) -> Vec<Vec<u8>> {
