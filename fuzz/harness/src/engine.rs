@@ -157,16 +157,16 @@ impl Choice {
         let (sas, transforms) = self.texts();
         // Transport mode is between the gateways themselves.
         let (from, to) = if self.is_between_hosts() { self.ends() } else { self.networks() };
-        let upper = if self.protects_tcp_alone() { "tcp" } else { "any" };
-        let rest = if self.protects_tcp_alone() { "none" } else { "discard" };
-        let policy = |way| {
-            let rest =
-                if upper == "tcp" { format!("spdadd {from} {to} any -P {way} {rest};\n") } else { String::new() };
-            format!("spdadd {from} {to} {upper} -P {way} ipsec {transforms};\n{rest}")
-        };
         let icmp = if self.is_ipv6() { "icmp6" } else { "icmp" };
-        let except =
-            if upper == "any" { format!("spdadd {from} {to} {icmp} -P out discard;\n") } else { String::new() };
+        let (upper, except) = match self.protects_tcp_alone() {
+            true => ("tcp", String::new()),
+            false => ("any", format!("spdadd {from} {to} {icmp} -P out discard;\n")),
+        };
+        let policy = |way| {
+            let protect = format!("spdadd {from} {to} {upper} -P {way} ipsec {transforms};\n");
+            let pass = format!("spdadd {from} {to} any -P {way} none;\n");
+            if self.protects_tcp_alone() { protect + &pass } else { protect }
+        };
         let (a, b) = self.ends();
         (
             Gateway::new(&format!("{sas}{except}{}", policy("out")), a),
