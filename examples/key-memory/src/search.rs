@@ -18,12 +18,18 @@ pub struct Search {
 
 impl Search {
     /// For these keys, and for what depends on them in `range` of `before`: the octets that are alike in `again`, the memory of an SA with
-    /// the same keys, and differ in `other`, that of an SA with other keys.
-    pub fn new(keys: &[Vec<u8>], range: &Range<usize>, before: &[u8], again: &[u8], other: &[u8]) -> Self {
+    /// the same keys, and differ in those of two SAs with other keys, and between these: what the stack left in gaps does not.
+    pub fn new(keys: &[Vec<u8>], range: &Range<usize>, before: &[u8], again: &[u8], others: [&[u8]; 2]) -> Self {
         let (mut parts, mut expanded) = (HashSet::new(), 0);
         for at in range.start..range.end.saturating_sub(PART - 1) {
             let part: [u8; PART] = before[at..at + PART].try_into().expect("eight octets");
-            let depends = |at: &usize| before[*at] != 0 && before[*at] == again[*at] && before[*at] != other[*at];
+            let depends = |at: &usize| {
+                let [first, second] = others.map(|other| other[*at]);
+                before[*at] != 0
+                    && before[*at] == again[*at]
+                    && ![first, second].contains(&before[*at])
+                    && first != second
+            };
             // Two random octets are alike once in 256 times, and expanded keys of DES have two zeros in eight octets.
             if (at..at + PART).filter(depends).count() >= DIFFERENT {
                 parts.insert(part);

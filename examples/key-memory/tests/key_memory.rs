@@ -69,9 +69,10 @@ impl Before {
         let [sa, usage] = [engine.range_of(view.sa.unwrap()), engine.range_of(view.usage)];
         let range = sa.start.min(usage.start)..sa.end.max(usage.end);
         let memory = engine.bytes();
-        let [again, other] = [number, new_keys()].map(|number| installed::<SAS>(|| case.sa(number, SPI)).bytes());
+        let [again, first, second] =
+            [number, new_keys(), new_keys()].map(|number| installed::<SAS>(|| case.sa(number, SPI)).bytes());
         let keys = case.keys(number);
-        let search = Search::new(&keys, &range, &memory, &again, &other);
+        let search = Search::new(&keys, &range, &memory, &again, [&first, &second]);
         let found = search.expanded() > 0 && search.find(&memory).is_some();
         assert!(found || !case.is_keyed(), "{case:?} has no key in memory");
         Self { case, keys, search, range, memory }
@@ -83,7 +84,8 @@ impl Before {
         let mut memory = memory.to_vec();
         memory[range.start - GAP_IN_FRONT..range.start].fill(0);
         if let Some(at) = self.search.find(&memory) {
-            return Some(format!("{case:?} at {range:?}: a part of its key is at {at}"));
+            let part = &memory[at..at + RUN];
+            return Some(format!("{case:?} at {range:?}: a part of its key is at {at}: {part:02x?}"));
         }
         let run = longest_run(range, &self.memory, &memory, without);
         (run >= RUN).then(|| format!("{case:?} at {range:?}: {run} octets in a row are as they were"))
