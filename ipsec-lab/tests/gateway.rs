@@ -188,7 +188,13 @@ fn no_sequence_number_is_used_twice_where_it_is_the_nonce() {
             "add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel {cipher};\nspdadd 192.168.1.0/24 192.168.2.0/24 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;\n"
         )
     };
-    let seal = || {
+    let link = folder.join("link.conf");
+    let _ = fs::remove_file(&link);
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(&config, &link).expect("a link");
+    #[cfg(not(unix))]
+    fs::hard_link(&config, &link).expect("a link");
+    let seal = |config: &Path| {
         lab(&[
             "seal",
             "--config",
@@ -203,20 +209,40 @@ fn no_sequence_number_is_used_twice_where_it_is_the_nonce() {
         let _ = fs::remove_file(&kept);
         fs::write(&config, text_of(&cipher)).expect("a file");
         let mut seen = std::collections::BTreeSet::new();
-        for run in 0..3 {
-            let ran = seal();
+        // The file by its name and by a link, with ESP and with ESP in UDP: the keys are the same.
+        for run in 0..6 {
+            let ran = seal(if cfg!(unix) && run % 2 == 1 { &link } else { &config });
             assert!(ran.status.success(), "{}", text(&ran));
             for packet in packets(&sealed).iter().filter(|packet| packet[9] == 50) {
                 assert!(seen.insert(packet[24..36].to_vec()), "run {run}: a number and its nonce are used again");
             }
+            for packet in
+                packets(&sealed).iter().filter(|packet| packet[9] == 17 && packet[22..24] == 4500u16.to_be_bytes())
+            {
+                assert!(seen.insert(packet[32..44].to_vec()), "run {run}: a number and its nonce are used again");
+            }
+            fs::write(&config, text_of(&cipher).replace(" esp 0x", if run > 2 { " esp-udp 0x" } else { " esp 0x" }))
+                .expect("a file");
         }
-        assert!(seen.len() > 100);
+        assert!(seen.len() > 200);
+        // A run beside another one that uses the keys, whatever became of the configuration meanwhile.
+        let lock = fs::File::open(folder.join("a.conf.sequence.lock")).expect("a lock");
+        lock.lock().expect("a lock");
+        fs::remove_file(&config).expect("a file");
+        fs::write(&config, text_of(&cipher)).expect("a file");
+        let ran = seal(&config);
+        assert!(!ran.status.success() && text(&ran).contains("another run uses the keys"), "{}", text(&ran));
+        drop(lock);
+        assert!(seal(&config).status.success());
         // What cannot be read is never taken for numbers that were not used.
-        fs::write(&kept, "damaged").expect("a file");
-        assert!(!seal().status.success());
+        let whole = fs::read(&kept).expect("numbers");
+        for damaged in [&b"damaged"[..], b"", &whole[..whole.len() - 8]] {
+            fs::write(&kept, damaged).expect("a file");
+            assert!(!seal(&config).status.success());
+        }
     }
     fs::write(&config, text_of(&format!("-E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A hmac-sha1 {key}")))
         .expect("a file");
     let _ = fs::remove_file(folder.join("a.conf.sequence"));
-    assert!(seal().status.success() && !folder.join("a.conf.sequence").exists(), "only where it matters");
+    assert!(seal(&config).status.success() && !folder.join("a.conf.sequence").exists(), "only where it matters");
 }

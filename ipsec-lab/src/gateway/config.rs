@@ -137,7 +137,7 @@ impl Config {
                     let inner = self.directions.inner(add);
                     let (sa, is_numbered) = match add.sa(way, inner, &self.loading) {
                         Err(ApplyError::NonceReuse(_)) => {
-                            let loading = self.loading.continuing_after(host.numbers.last(&add.id));
+                            let loading = self.loading.continuing_after(host.numbers.last(&add.id)?);
                             (add.sa(way, inner, &loading)?, true)
                         }
                         sa => (sa?, false),

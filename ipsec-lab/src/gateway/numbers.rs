@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fmt::Write;
-use std::fs::{self, File};
+use std::fmt::Display;
+use std::fs::{self, File, TryLockError};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipsec_engine::SaKey;
-use ipsec_engine::setkey::{Add, SaId};
+use ipsec_engine::setkey::{Add, SaId, SaProtocol};
 use ipsec_packet::{Seq, SeqWidth};
 
 use super::Databases;
@@ -26,6 +26,8 @@ const PER_PACKET: u64 = 16;
 pub enum Numbers {
     /// The keys were made for this run, or nothing is protected in it.
     New,
+    /// They are kept beside this configuration, and no SA has asked for them yet.
+    Beside(PathBuf),
     /// They are kept in a file.
     Kept(Kept),
 }
@@ -37,7 +39,7 @@ pub struct Kept {
     last: BTreeMap<String, u64>,
     /// The SAs of this run whose nonces are their sequence numbers.
     sas: Vec<Numbered>,
-    /// The configuration, whose lock nobody else has.
+    /// Locked: a file of its own, as the others are replaced while they are in use.
     _lock: File,
 }
 
@@ -50,27 +52,21 @@ struct Numbered {
 }
 
 impl Numbers {
-    /// Those beside a configuration: in `FILE.sequence`.
+    /// Those beside a configuration: in `FILE.sequence`, under the lock of `FILE.sequence.lock`, whatever link the configuration is named by.
+    /// There are no such files until an SA needs one.
     pub fn beside(config: &Path) -> Result<Self, Box<dyn Error>> {
-        let lock = File::open(config).map_err(|e| format!("{}: {e}", config.display()))?;
-        lock.lock().map_err(|e| format!("{}: {e}", config.display()))?;
-        let mut path = config.as_os_str().to_owned();
-        path.push(".sequence");
-        let path = PathBuf::from(path);
-        let last = match fs::read_to_string(&path) {
-            Ok(text) => parse(&text).ok_or_else(|| format!("{}: not a file of sequence numbers", path.display()))?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(e) => return Err(format!("{}: {e}", path.display()).into()),
-        };
-        Ok(Self::Kept(Kept { path, last, sas: Vec::new(), _lock: lock }))
+        Ok(Self::Beside(fs::canonicalize(config).map_err(|e| format!("{}: {e}", config.display()))?))
     }
 
     /// The last number that an SA has used.
-    pub fn last(&self, id: &SaId) -> Seq {
-        Seq::new(match self {
-            Self::New => 0,
+    pub fn last(&mut self, id: &SaId) -> Result<Seq, Box<dyn Error>> {
+        if let Self::Beside(config) = self {
+            *self = Self::Kept(Kept::open(config)?);
+        }
+        Ok(Seq::new(match self {
+            Self::New | Self::Beside(_) => 0,
             Self::Kept(kept) => kept.last.get(&name(id)).copied().unwrap_or(0),
-        })
+        }))
     }
 
     /// An outbound SA was installed whose nonce is its sequence number.
@@ -108,11 +104,35 @@ impl Numbers {
 }
 
 impl Kept {
-    fn write(&self) -> Result<(), Box<dyn Error>> {
-        let mut text = "# The last sequence number of each SA. Without this file numbers are used again: keep it as long as the keys.\n".to_owned();
-        self.last.iter().try_for_each(|(name, last)| writeln!(text, "{name} {last}"))?;
-        private_file::write(&self.path, text.as_bytes())
+    fn open(config: &Path) -> Result<Self, Box<dyn Error>> {
+        let path = with_suffix(config, ".sequence");
+        let problem = |e: &dyn Display| format!("{}: {e}", path.display());
+        let mut options = File::options();
+        options.create(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let lock = options.open(with_suffix(config, ".sequence.lock")).map_err(|e| problem(&e))?;
+        lock.try_lock().map_err(|e| match e {
+            TryLockError::WouldBlock => problem(&"another run uses the keys"),
+            TryLockError::Error(e) => problem(&e),
+        })?;
+        let last = match fs::read_to_string(&path) {
+            Ok(text) => parse(&text).ok_or_else(|| problem(&"not a complete file of sequence numbers"))?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(e) => return Err(problem(&e).into()),
+        };
+        Ok(Self { path, last, sas: Vec::new(), _lock: lock })
     }
+
+    fn write(&self) -> Result<(), Box<dyn Error>> {
+        private_file::write(&self.path, text(&self.last).as_bytes())
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 impl Numbered {
@@ -123,18 +143,29 @@ impl Numbered {
     }
 }
 
+/// ESP is ESP whether it is in UDP or not: the key stays the same.
 fn name(id: &SaId) -> String {
-    format!("{} {} {} {:#x}", id.source.0, id.destination.0, id.protocol, id.spi)
+    let protocol = if id.protocol == SaProtocol::EspUdp { SaProtocol::Esp } else { id.protocol };
+    format!("{} {} {protocol} {:#x}", id.source.0, id.destination.0, id.spi)
 }
 
+fn text(last: &BTreeMap<String, u64>) -> String {
+    let mut text =
+        "# The last sequence number of each SA. Without this file numbers are used again: keep it as long as the keys.\n"
+            .to_owned();
+    for (name, last) in last {
+        text += &format!("{name} {last}\n");
+    }
+    text + &format!("end {}\n", last.len())
+}
+
+/// The numbers of a file that is complete: its last line says how many there are.
 fn parse(text: &str) -> Option<BTreeMap<String, u64>> {
-    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-    lines
-        .map(|line| {
-            let (name, last) = line.rsplit_once(' ')?;
-            Some((name.to_owned(), last.parse().ok()?))
-        })
-        .collect()
+    let mut lines: Vec<_> = text.strip_suffix('\n')?.lines().filter(|line| !line.starts_with('#')).collect();
+    let count: usize = lines.pop()?.strip_prefix("end ")?.parse().ok()?;
+    let entry = |line: &str| line.rsplit_once(' ').and_then(|(name, last)| Some((name.to_owned(), last.parse().ok()?)));
+    let numbers: BTreeMap<_, _> = lines.into_iter().map(entry).collect::<Option<_>>()?;
+    (numbers.len() == count).then_some(numbers)
 }
 
 #[cfg(test)]
@@ -143,12 +174,24 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_they_were_written() {
-        let text = "# a comment\n192.0.2.1 198.51.100.1 esp 0x1001 4096\n2001:db8::1 2001:db8::2 ah 0x2 7\n";
-        let numbers = parse(text).unwrap();
-        assert_eq!(numbers["192.0.2.1 198.51.100.1 esp 0x1001"], 4096);
-        assert_eq!(numbers["2001:db8::1 2001:db8::2 ah 0x2"], 7);
-        for wrong in ["x", "192.0.2.1 198.51.100.1 esp 0x1001", "a -1", "a 18446744073709551616"] {
-            assert_eq!(parse(wrong), None, "{wrong}: never taken for a file without numbers");
+        let numbers = BTreeMap::from([
+            ("192.0.2.1 198.51.100.1 esp 0x1001".to_owned(), 4096),
+            ("2001:db8::1 2001:db8::2 ah 0x2".to_owned(), u64::MAX),
+        ]);
+        assert_eq!(parse(&text(&numbers)), Some(numbers));
+        assert_eq!(parse(&text(&BTreeMap::new())), Some(BTreeMap::new()));
+    }
+
+    #[test]
+    fn an_incomplete_file_is_never_taken_for_numbers() {
+        let whole = text(&BTreeMap::from([("192.0.2.1 198.51.100.1 esp 0x1001".to_owned(), 4096)]));
+        for length in 0..whole.len() {
+            assert_eq!(parse(&whole[..length]), None, "{:?}", &whole[..length]);
+        }
+        for wrong in
+            ["end 1\n", "a 1\nend 0\n", "a -1\nend 1\n", "a 18446744073709551616\nend 1\n", "a 1\na 2\nend 2\n"]
+        {
+            assert_eq!(parse(wrong), None, "{wrong:?}");
         }
     }
 }
