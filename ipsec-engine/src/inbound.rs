@@ -541,7 +541,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let marker = match ports.destination {
             port if port == self.settings.nat_port => Marker::NonEsp,
             500 => Marker::NonIke,
-            port if payload == [KEEP_ALIVE] && self.has_local_port(port) => Marker::NonEsp,
+            port if payload == [KEEP_ALIVE] && self.has_local_port(port, destination) => Marker::NonEsp,
             _ => return Layer::Upper,
         };
         match classify(payload, marker) {
@@ -560,10 +560,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         sa.and_then(|sa| sa.encap).is_some_and(|encap| (encap.marker, encap.ports.destination) == (marker, port))
     }
 
-    /// Whether an inbound SA has this local port.
-    fn has_local_port(&self, port: u16) -> bool {
+    /// Whether an inbound SA has this local address and port.
+    fn has_local_port(&self, port: u16, destination: IpAddr) -> bool {
         self.sad.iter().any(|(_, slot)| {
-            slot.key.way == Way::In
+            (slot.key.way, slot.key.destination) == (Way::In, destination)
                 && slot.sa.as_ref().and_then(|sa| sa.encap).is_some_and(|encap| encap.ports.destination == port)
         })
     }

@@ -141,6 +141,10 @@ fn the_ports_of_an_sa_are_its_own() {
         }
         let keep_alive = udp(A, B, from, to, &[0xff]);
         assert_eq!(b.receive(&keep_alive).0, Disposition::Discard(Reason::KeepAlive), "port {to}");
+        if ![500, 4500].contains(&to) {
+            let of_another_address = udp(A, "198.51.100.77", from, to, &[0xff]);
+            assert_eq!(b.receive(&of_another_address).0, Disposition::Bypass, "port {to} of another address");
+        }
     }
     assert_eq!(b.receive(&udp(A, B, 7, 24502, &[0xff])).0, Disposition::Bypass, "no SA has this port");
 }
