@@ -109,6 +109,7 @@ fn setkey(text: &str) {
                 Ok(Some(statement)) => drop(black_box(statement)),
                 Err(error) => drop(black_box(error)),
             }
+            black_box(statements.location());
             count += 1;
         }
     });

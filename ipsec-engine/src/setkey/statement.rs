@@ -158,7 +158,11 @@ impl<'a> Statements<'a> {
                 self.lexer.recover();
             }
         }
-        result.map_err(|fault| fault.report(self.lexer.text(), &mut self.place))
+        result.map_err(|fault| {
+            // The place stays at the beginning, for `location`: each octet is counted at most twice.
+            self.location();
+            fault.report(self.lexer.text(), &mut self.place.clone())
+        })
     }
 
     /// Where the statement that was read last begins.
@@ -168,12 +172,13 @@ impl<'a> Statements<'a> {
 
     fn statement(&mut self) -> Result<Option<Statement<'a>>, Fault<'a>> {
         let lexer = &mut self.lexer;
-        let name = match lexer.next()? {
+        let first = lexer.next();
+        self.begin = first.map_or_else(|fault| fault.at, |_| lexer.position());
+        let name = match first? {
             Token::End => return Ok(None),
             Token::Word(name) => name,
             Token::Semicolon | Token::Quoted(_) => return Err(lexer.error("", SetkeyErrorKind::Statement)),
         };
-        self.begin = lexer.position();
         let statement = match name {
             "add" => Statement::Add(add(lexer)?),
             "update" => Statement::Update(add(lexer)?),
