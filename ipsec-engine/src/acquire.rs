@@ -65,7 +65,7 @@ impl Asked {
     ///
     /// Where nothing more can be remembered, what was told makes room: first what could be asked for again anyway; then, for a policy that has
     /// not asked for an interval, one of the policy that has most; then, within a policy, one of the source that has more than
-    /// this one. So no policy is silenced by others, and no source by another of its policy, and in an interval no more is
+    /// this one. So no policy is silenced by others, and no source by fewer others of its policy than are remembered. In an interval no more is
     /// asked for than once for each policy and a few times as much as is remembered. What is not asked for now, a later packet asks for.
     pub(crate) fn ask(&mut self, pace: Pace, wanted: &Acquire, policy_asked: &mut Option<Duration>) {
         let entry = Entry { wanted: *wanted, at: pace.now, told: false };
