@@ -8,7 +8,7 @@ use ipcomp_core::DecompressError;
 use ipsec_packet::{
     ChecksumRepair, Datagram, Detail, Extension, Flow, Ip, IpProto, Marker, Match, OuterSeen, PacketBuf, Placement,
     Ports, TunnelError, UDP_HEADER, check_preceding_headers, classify, locate, quoted_flow, remove_preceding_headers,
-    repair_checksum,
+    repair_checksum, replace_zeroed_options,
 };
 
 use crate::admission::{Came, History, MAX_HEADERS};
@@ -56,8 +56,19 @@ struct Arrival<'p, 'b> {
     repair: Option<ChecksumRepair>,
     /// Where the packet has been in its buffer.
     extent: Extent,
-    /// End of the headers behind the IP header that no ICV covers; `None` until ESP or AH was opened behind this IP header.
-    unauthenticated: Option<usize>,
+    unauthenticated: Unauthenticated,
+}
+
+/// What no ICV covers between the IP header and what was opened in transport mode.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unauthenticated {
+    /// Neither ESP nor AH was opened behind this IP header.
+    Unknown,
+    /// The headers up to this offset.
+    Headers(usize),
+    /// The IPv4 options that AH takes for zeros.
+    ZeroedOptions,
+    Nothing,
 }
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
@@ -70,7 +81,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Headers in front of an IPsec header are checked before it is opened ([`check_preceding_headers`]): a packet that is not at its
     /// destination yet, or whose options ask to be discarded, is refused. In transport mode the IPv4 options and IPv6 extension headers
     /// that neither ESP nor AH authenticates are removed from a packet that is delivered ([`remove_preceding_headers`]): otherwise the
-    /// IP stack behind could answer one of them with an ICMP error that quotes the plaintext. Those that AH covers stay.
+    /// IP stack behind could answer one of them with an ICMP error that quotes the plaintext. Those that AH covers stay;
+    /// IPv4 options that AH takes for zeros are replaced ([`replace_zeroed_options`]).
     ///
     /// A packet that is discarded is as it was, but for octets behind its own length, if its outermost IPsec header was refused; behind that, what had been
     /// opened of it was wiped, in front of the packet and behind it, too. Windows and limits of an SA change only by packets that were authentic.
@@ -82,7 +94,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             fresh: true,
             seen: Seen::default(),
             unpaid: Vec::new(),
-            unauthenticated: None,
+            unauthenticated: Unauthenticated::Unknown,
             without_mode: false,
             repair: None,
         };
@@ -163,8 +175,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return Err(Reason::Tunnel(TunnelError::Recursive));
         }
         let disposition = self.admit(arrival)?;
-        if let Some(at) = arrival.unauthenticated.filter(|at| *at > ip_header_len(arrival.packet.data())) {
-            remove_preceding_headers(arrival.packet, at)?;
+        match arrival.unauthenticated {
+            Unauthenticated::Headers(at) if at > ip_header_len(arrival.packet.data()) => {
+                remove_preceding_headers(arrival.packet, at)?;
+            }
+            Unauthenticated::ZeroedOptions => replace_zeroed_options(arrival.packet.data_mut())?,
+            _ => {}
         }
         for &(at, octets) in &arrival.unpaid {
             self.charge(now, at, octets);
@@ -341,12 +357,18 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return Err(Reason::Dummy);
         }
         match (taken.mode, key.protocol) {
-            (Mode::Transport, Protocol::Esp) => _ = arrival.unauthenticated.get_or_insert(place.at),
-            (Mode::Transport, Protocol::Ah) => arrival.unauthenticated = Some(0),
-            (Mode::Transport, Protocol::Ipcomp) => {}
+            (Mode::Transport, Protocol::Esp) if arrival.unauthenticated == Unauthenticated::Unknown => {
+                arrival.unauthenticated = Unauthenticated::Headers(place.at);
+            }
+            (Mode::Transport, Protocol::Ah) if arrival.unauthenticated != Unauthenticated::Nothing => {
+                arrival.unauthenticated = Unauthenticated::ZeroedOptions;
+            }
+            (Mode::Transport, _) => {}
             // The next IP header and what follows it came out of the SAs so far.
             (Mode::Tunnel | Mode::Beet | Mode::Any, _) => {
-                arrival.unauthenticated = arrival.history.is_authentic().then_some(0);
+                let is_authentic = arrival.history.is_authentic();
+                arrival.unauthenticated =
+                    if is_authentic { Unauthenticated::Nothing } else { Unauthenticated::Unknown };
             }
         }
         arrival.without_mode = (taken.mode, mode) == (Mode::Transport, Mode::Any);

@@ -181,6 +181,56 @@ fn ipv4_options_are_well_formed_and_unknown_ones_do_not_reach_the_stack() {
     }
 }
 
+/// Replaces the options of an IPv4 packet by others of the same length.
+fn rewrite4(wire: &[u8], options: &[u8]) -> Vec<u8> {
+    let mut packet = wire.to_vec();
+    packet[20..20 + options.len()].copy_from_slice(options);
+    ipsec_packet::set_length(&mut packet).unwrap();
+    packet
+}
+
+#[test]
+fn options_that_are_zeros_to_ah_are_not_delivered_as_anybody_wrote_them() {
+    let record_route = [7, 7, 4, 0, 0, 0, 0, 0];
+    let written: [([u8; 8], [u8; 8]); 5] = [
+        ([0x83, 7, 8, 203, 0, 113, 66, 0], [1, 1, 1, 1, 1, 1, 1, 0]), // source routes, used up
+        ([0x89, 7, 8, 203, 0, 113, 66, 0], [1, 1, 1, 1, 1, 1, 1, 0]),
+        ([0x52, 7, 1, 2, 3, 4, 5, 0], [1, 1, 1, 1, 1, 1, 1, 0]), // traceroute
+        ([0x5e, 7, 1, 2, 3, 4, 5, 0], [1, 1, 1, 1, 1, 1, 1, 0]), // unknown
+        ([7, 7, 8, 203, 0, 113, 66, 0], [7, 7, 8, 203, 0, 113, 66, 0]), // filled
+    ];
+    let both = "ipsec esp/transport//require ah/transport//require";
+    let sas = esp(A, B, 0x1001, "-m transport") + &ah(A, B, 0x2001, "-m transport");
+    for (bundle, sas) in [("ipsec ah/transport//require", ah(A, B, 0x2001, "-m transport")), (both, sas)] {
+        for (options, delivered) in written {
+            let (mut a, mut b) = hosts(&sas, bundle);
+            let wire = a.send(&insert4(&host(), &record_route)).unwrap();
+            let (disposition, packet) = b.receive(&rewrite4(&wire, &options));
+            assert_eq!(disposition, Disposition::Deliver, "{options:?}");
+            let Ok(Ip::V4(ip)) = Ip::parse(&packet) else { panic!("not IPv4") };
+            assert_eq!((ip.options(), ip.checksum_holds()), (&delivered[..], true), "{bundle}");
+        }
+        // What AH covers stays, and cannot be written by others.
+        let (mut a, mut b) = hosts(&sas, bundle);
+        for options in [[0x82, 8, 1, 2, 3, 4, 5, 6], [0x85, 8, 1, 2, 3, 4, 5, 6], [0x86, 8, 0, 0, 0, 1, 2, 2]] {
+            let wire = a.send(&insert4(&host(), &options)).unwrap();
+            let mut other = options;
+            other[7] ^= 1;
+            assert!(matches!(b.receive(&rewrite4(&wire, &other)).0, Disposition::Discard(_)), "{options:?}");
+            let (disposition, packet) = b.receive(&wire);
+            assert_eq!((disposition, &packet[20..28]), (Disposition::Deliver, &options[..]));
+        }
+    }
+}
+
+#[test]
+fn what_came_out_of_a_tunnel_keeps_its_options() {
+    let (mut a, mut b) = world::esp_tunnel();
+    let inner = insert4(&world::inner(), &[0x5e, 7, 1, 2, 3, 4, 5, 0]);
+    let wire = a.send(&inner).unwrap();
+    world::delivered(&mut b, &wire, &inner);
+}
+
 #[test]
 fn packets_that_are_not_opened_keep_their_headers() {
     let mut b = Gateway::new(&policy(A, B, "any", "in", "none"), B);

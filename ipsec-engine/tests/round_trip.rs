@@ -215,16 +215,15 @@ impl<'c> Pair<'c> {
         Err(failure)
     }
 
-    /// What the receiver may deliver. Options in front of ESP in transport mode are replaced where no AH covers them. They may be where such a
-    /// packet is inside a tunnel of the same policy, or the policy has a tunnel without an SA.
+    /// What the receiver may deliver. Options in front of ESP and AH in transport mode that no ICV covers are replaced. They may be where such
+    /// a packet is inside a tunnel of the same policy, or the policy has a tunnel without an SA.
     fn expected(&self, packet: &Packet, sealed: &Sealed<'_>) -> Vec<Vec<u8>> {
         let policy = &self.configuration.policies[sealed.policy];
-        let without_ah =
-            has(sealed, |sa| sa.protocol == Protocol::Esp) && !has(sealed, |sa| sa.protocol == Protocol::Ah);
+        let has_icv = has(sealed, |sa| sa.protocol != Protocol::Ipcomp);
         let in_tunnel = policy.has_tunnel && !policy.transport_first && sealed.used.len() == policy.templates;
         let replaced = with_unknown_options_replaced(&packet.octets);
         match policy.has_tunnel {
-            _ if !without_ah || !policy.has_transport || in_tunnel => vec![packet.octets.clone()],
+            _ if !has_icv || !policy.has_transport || in_tunnel => vec![packet.octets.clone()],
             true => vec![packet.octets.clone(), replaced],
             false => vec![replaced],
         }

@@ -240,6 +240,19 @@ pub fn removed(headers: &[Header]) -> Vec<Header> {
     headers.iter().filter_map(left).collect()
 }
 
+/// What is left of headers in front of AH in transport mode: it vouches for all but IPv4 options that are zeros to it (RFC 4302 appendix A1).
+pub fn without_zeros_of_ah(headers: &[Header]) -> Vec<Header> {
+    let left = |header: &Header| match header {
+        // CIPSO is covered.
+        Header::V4(Kind::Unknown, [134, ..]) => header.clone(),
+        Header::V4(Kind::SourceRoute | Kind::Unknown, octets) => {
+            Header::V4(Kind::NoOperation, &[NO_OPERATION; 12][..octets.len()])
+        }
+        other => other.clone(),
+    };
+    headers.iter().map(left).collect()
+}
+
 /// What the outcome is counted by.
 pub fn names(header: &Header) -> &'static str {
     let action = |options: &[Opt]| options.iter().find(|option| !option.is_skipped()).cloned();

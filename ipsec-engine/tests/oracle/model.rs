@@ -360,6 +360,17 @@ pub struct Oracle {
     deflate: Box<Deflate>,
 }
 
+/// What nothing vouches for behind an IP header: known once ESP or AH was opened behind it.
+#[derive(Clone, Copy)]
+enum InClear {
+    Unknown,
+    /// So many headers.
+    Front(usize),
+    /// The options that AH does not see.
+    ZerosOfAh,
+    Nothing,
+}
+
 impl Oracle {
     pub fn new() -> Self {
         let (rules, sas, seen, deflate) = (Vec::new(), Vec::new(), BTreeMap::new(), Box::new(Deflate::new()));
@@ -762,8 +773,7 @@ impl Oracle {
     /// `unpaid`: IPComp with nothing authentic around it, which counts only if the packet is delivered.
     fn open(&mut self, now: Duration, packet: &Packet, unpaid: &mut Vec<(usize, usize)>) -> Outcome {
         let (mut left, mut came, mut fresh) = (packet.clone(), Vec::new(), true);
-        // So many of the headers behind this IP header nothing vouches for: known once ESP or AH was opened behind it.
-        let mut in_clear = None;
+        let mut in_clear = InClear::Unknown;
         // So many of the SAs may be the matter of policies for what is between here and there (RFC 4301 5.2, nested SAs).
         let mut settled = vec![0];
         let mut without_mode = false;
@@ -848,12 +858,12 @@ impl Oracle {
             without_mode = self.sas[at].spec.mode == Mode::Any && mode == Mode::Transport;
             came.push(Came { protocol, mode, source: outer.0, destination: outer.1, request_id });
             fresh = mode == Mode::Tunnel;
-            in_clear = match (mode, protocol) {
-                (Mode::Tunnel, _) if came.iter().any(|came| came.protocol != Protocol::Ipcomp) => Some(0),
-                (Mode::Tunnel, _) => None,
-                (_, Protocol::Ah) => Some(0),
-                (_, Protocol::Esp) => in_clear.or(Some(left.front.len())),
-                (_, Protocol::Ipcomp) => in_clear,
+            in_clear = match (mode, protocol, in_clear) {
+                (Mode::Tunnel, ..) if came.iter().any(|came| came.protocol != Protocol::Ipcomp) => InClear::Nothing,
+                (Mode::Tunnel, ..) => InClear::Unknown,
+                (_, Protocol::Ah, InClear::Unknown | InClear::Front(_)) => InClear::ZerosOfAh,
+                (_, Protocol::Esp, InClear::Unknown) => InClear::Front(left.front.len()),
+                _ => in_clear,
             };
             left = left.unfold();
             if fresh && let Body::Inside(inner) = left.body {
@@ -870,8 +880,14 @@ impl Oracle {
         let opened = !came.is_empty();
         let from_tunnel = settled.iter().all(|&n| came[n..].iter().any(|came| came.mode == Mode::Tunnel));
         let flow = left.flow();
-        let in_clear: Vec<_> = left.front.drain(..in_clear.unwrap_or(0)).collect();
-        left.front.splice(..0, headers::removed(&in_clear));
+        match in_clear {
+            InClear::Front(count) => {
+                let in_clear: Vec<_> = left.front.drain(..count).collect();
+                left.front.splice(..0, headers::removed(&in_clear));
+            }
+            InClear::ZerosOfAh => left.front = headers::without_zeros_of_ah(&left.front),
+            InClear::Unknown | InClear::Nothing => {}
+        }
         let passes_on = if opened { Outcome::Deliver(left) } else { Outcome::Bypass };
         let refused = |why| Outcome::Discard(why, opened);
         // Both databases that may speak of what comes must agree, in this order.
