@@ -160,7 +160,11 @@ const PARTS: &[&str] = &[
 
 /// Whether a word is meant as the name of an algorithm.
 pub(super) fn resembles_algorithm(word: &str) -> bool {
-    word.len() <= 24 && PARTS.iter().any(|part| word.contains(part))
+    word.len() <= 24 && PARTS.iter().any(|part| has_part(word.as_bytes(), part.as_bytes()))
+}
+
+fn has_part(word: &[u8], part: &[u8]) -> bool {
+    (0..word.len()).any(|at| word.get(at..).is_some_and(|rest| rest.starts_with(part)))
 }
 
 /// The row of a name.
