@@ -52,7 +52,7 @@ pub(crate) struct Pace {
 impl Pace {
     /// Whether something is at least so old. A clock that was set back makes everything old.
     fn is_older(self, at: Duration, than: Duration) -> bool {
-        self.now.checked_sub(at).is_none_or(|age| age >= than)
+        self.now < at || at.saturating_add(than) <= self.now
     }
 }
 
@@ -94,7 +94,7 @@ impl Asked {
         }
         let of_source =
             |source| of_policy(wanted.policy).filter(move |entry| entry.wanted.flow.source == source).count();
-        let least_age = Duration::from_nanos(u64::try_from(pace.interval.as_nanos() >> 3).unwrap_or(u64::MAX));
+        let least_age = pace.interval.checked_div(u32::try_from(ASKED).unwrap_or(1)).unwrap_or(pace.interval);
         let own = of_source(wanted.flow.source);
         told()
             .filter(|(_, entry)| entry.wanted.policy == wanted.policy && pace.is_older(entry.at, least_age))

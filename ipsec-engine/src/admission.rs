@@ -133,7 +133,8 @@ fn begins<'c>(
     for came in came {
         let mut next = [false; MAX_TRANSFORMS + 1];
         // From the outside: transforms that may be absent are passed over.
-        for (n, request) in bundle.iter().enumerate().collect::<Vec<_, MAX_TRANSFORMS>>().into_iter().rev() {
+        for n in (0..transforms).rev() {
+            let Some(request) = bundle.iter().nth(n) else { break };
             if reached.get(n.saturating_add(1)) != Some(&true) {
                 continue;
             }

@@ -318,11 +318,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let larval_life = self.settings.larval_life;
         for at in (0..).take(SAS) {
             // A clock that was set back does not keep an SPI reserved for longer.
-            let over = self
-                .sad
-                .get(at)
-                .is_some_and(|slot| slot.state == SaState::Larval && now.abs_diff(slot.usage.added) >= larval_life);
-            if over {
+            let is_over =
+                |added: Duration| added.saturating_add(larval_life) <= now || now.saturating_add(larval_life) <= added;
+            if self.sad.get(at).is_some_and(|slot| slot.state == SaState::Larval && is_over(slot.usage.added)) {
                 self.sad.remove(at);
             } else {
                 self.sad.refresh(at, now);

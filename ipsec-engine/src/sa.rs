@@ -311,8 +311,8 @@ impl<A: Algorithms> Sa<A> {
     /// Octets that the path to the peer carries, as far as it is known; what a router reported is believed for `life`, and no longer when
     /// the clock was set back.
     pub(crate) fn path_mtu(&self, now: Duration, life: Duration) -> Option<u16> {
-        let left = |until: Duration| until.checked_sub(now).unwrap_or_default();
-        self.path_mtu.filter(|(_, until)| !left(*until).is_zero() && left(*until) <= life).map(|(mtu, _)| mtu)
+        let latest = now.saturating_add(life);
+        self.path_mtu.filter(|(_, until)| now < *until && *until <= latest).map(|(mtu, _)| mtu)
     }
 
     /// Its keys and their counter or window, to be imported into.
