@@ -38,7 +38,7 @@ mod sa;
 mod sign;
 mod verify;
 
-pub use mutable::{Mutability, MutableError, immutable_view, option_mutability};
+pub use mutable::{Mutability, MutableError, immutable_view, option_mutability, replace_mutable_options};
 pub use profile::{Ipv6Options, Profile, TosRule};
 pub use sa::{Inbound, Outbound};
 pub use sign::{Envelope, SignError, overhead, sign_with};

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use ipsec_packet::{ChainLink, Extension, Ip, IpError, IpProto, Ipv4, Ipv6};
+use ipsec_packet::{ChainLink, Extension, Ip, IpError, IpProto, Ipv4, Ipv6, replace_ipv4_options};
 
 use crate::{Ipv6Options, Profile, TosRule};
 
@@ -72,6 +72,16 @@ pub const fn option_mutability(kind: u8) -> Mutability {
         END | NOP | SECURITY | EXTENDED_SECURITY | CIPSO | ROUTER_ALERT | DIRECTED_MULTICAST => Mutability::Immutable,
         _ => Mutability::Mutable,
     }
+}
+
+/// Replaces the IPv4 options of a verified packet that the ICV does not cover with no-operation options, but for record route and timestamp:
+/// their types are not covered either, so an attacker on the path can turn a record route into a source route. To be called when the packet is
+/// delivered, and not before an inner AH is verified, to which no-operation options are immutable.
+///
+/// # Errors
+/// What [`Ip::parse`] returns.
+pub fn replace_mutable_options(packet: &mut [u8]) -> Result<(), IpError> {
+    replace_ipv4_options(packet, |kind| option_mutability(kind) == Mutability::Immutable)
 }
 
 const END: u8 = 0;

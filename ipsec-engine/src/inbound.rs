@@ -8,7 +8,7 @@ use ipcomp_core::DecompressError;
 use ipsec_packet::{
     ChecksumRepair, Datagram, Detail, Extension, Flow, Ip, IpProto, Marker, Match, OuterSeen, PacketBuf, Placement,
     Ports, TunnelError, UDP_HEADER, check_preceding_headers, classify, locate, quoted_flow, remove_preceding_headers,
-    repair_checksum, replace_zeroed_options,
+    repair_checksum,
 };
 
 use crate::admission::{Came, History, MAX_HEADERS};
@@ -82,7 +82,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// destination yet, or whose options ask to be discarded, is refused. In transport mode the IPv4 options and IPv6 extension headers
     /// that neither ESP nor AH authenticates are removed from a packet that is delivered ([`remove_preceding_headers`]): otherwise the
     /// IP stack behind could answer one of them with an ICMP error that quotes the plaintext. Those that AH covers stay;
-    /// IPv4 options that AH takes for zeros are replaced ([`replace_zeroed_options`]).
+    /// IPv4 options that AH takes for zeros are replaced ([`ah_core::replace_mutable_options`]).
     ///
     /// A packet that is discarded is as it was, but for octets behind its own length, if its outermost IPsec header was refused; behind that, what had been
     /// opened of it was wiped, in front of the packet and behind it, too. Windows and limits of an SA change only by packets that were authentic.
@@ -179,7 +179,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Unauthenticated::Headers(at) if at > ip_header_len(arrival.packet.data()) => {
                 remove_preceding_headers(arrival.packet, at)?;
             }
-            Unauthenticated::ZeroedOptions => replace_zeroed_options(arrival.packet.data_mut())?,
+            Unauthenticated::ZeroedOptions => ah_core::replace_mutable_options(arrival.packet.data_mut())?,
             _ => {}
         }
         for &(at, octets) in &arrival.unpaid {

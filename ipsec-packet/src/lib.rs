@@ -54,7 +54,7 @@ pub use lifetime::ByteLimit;
 pub use mss::{clamp_tcp_mss, tcp_mss};
 pub use preceding::{
     check_preceding_headers, check_route_finished, remove_atomic_fragment_headers, remove_preceding_headers,
-    replace_zeroed_options,
+    replace_ipv4_options,
 };
 pub use proto::IpProto;
 pub use replay::{AntiReplay, NoReplay, Replay, ReplayWindow, WindowSize};

@@ -13,13 +13,6 @@ const TIMESTAMP: u8 = 68;
 const LOOSE_SOURCE_ROUTE: u8 = 131;
 const STRICT_SOURCE_ROUTE: u8 = 137;
 const ROUTER_ALERT: u8 = 148;
-/// Security and extended security (RFC 1108).
-const SECURITY: u8 = 130;
-const EXTENDED_SECURITY: u8 = 133;
-/// Commercial security.
-const CIPSO: u8 = 134;
-/// Sender directed multi-destination delivery (RFC 1770).
-const MULTI_DESTINATION: u8 = 149;
 
 const PAD_1: u8 = 0;
 const PAD_N: u8 = 1;
@@ -201,10 +194,7 @@ fn check_ipv6_options(header: &[u8], at: usize, home_address: bool) -> Result<()
 pub fn remove_preceding_headers(packet: &mut PacketBuf<'_>, at: usize) -> Result<(), IpError> {
     match Ip::parse(packet.data())? {
         Ip::V4(ip) if ip.header().header_len() != at => Err(IpError::NotFound),
-        Ip::V4(_) => {
-            ipv4::amend_options(packet.data_mut(), at, |options| replace_ipv4_options(options, IS_FILLED));
-            Ok(())
-        }
+        Ip::V4(_) => replace_ipv4_options(packet.data_mut(), |kind| kind == ROUTER_ALERT),
         Ip::V6(ip) => {
             let mut chain = ip.chain();
             let mut keep = chain.link();
@@ -230,28 +220,21 @@ pub fn remove_preceding_headers(packet: &mut PacketBuf<'_>, at: usize) -> Result
     }
 }
 
-/// Replaces the IPv4 options of an opened packet that AH takes for zeros, so that anybody may have written them (RFC 4302 appendix A1):
-/// those other than record route and timestamp become no-operation options. The packet must have passed [`check_preceding_headers`].
-/// The checksum follows; a wrong one stays wrong. An IPv6 packet is unchanged: AH covers the types of its options.
+/// Replaces IPv4 options with no-operation options, but for record route, timestamp, and the types for which `is_kept` is true. The packet must
+/// have passed [`check_preceding_headers`]. The checksum follows; a wrong one stays wrong. An IPv6 packet is unchanged.
 ///
 /// # Errors
-/// What [`Ip::parse`] says.
-pub fn replace_zeroed_options(packet: &mut [u8]) -> Result<(), IpError> {
+/// What [`Ip::parse`] returns.
+pub fn replace_ipv4_options(packet: &mut [u8], is_kept: impl Fn(u8) -> bool) -> Result<(), IpError> {
     if let Ip::V4(ip) = Ip::parse(packet)? {
         let at = ip.header().header_len();
-        ipv4::amend_options(packet, at, |options| replace_ipv4_options(options, IS_COVERED_OR_FILLED));
+        ipv4::amend_options(packet, at, |options| replace_options(options, is_kept));
     }
     Ok(())
 }
 
-/// Options that are kept where no ICV covers them.
-const IS_FILLED: fn(u8) -> bool = |kind| matches!(kind, RECORD_ROUTE | TIMESTAMP | ROUTER_ALERT);
-/// Options that are kept behind AH: the immutable ones of RFC 4302 appendix A1, and those that routers fill.
-const IS_COVERED_OR_FILLED: fn(u8) -> bool =
-    |kind| IS_FILLED(kind) || matches!(kind, SECURITY | EXTENDED_SECURITY | CIPSO | MULTI_DESTINATION);
-
 /// Options that were checked to be well-formed.
-fn replace_ipv4_options(options: &mut [u8], is_kept: fn(u8) -> bool) {
+fn replace_options(options: &mut [u8], is_kept: impl Fn(u8) -> bool) {
     let mut rest = options;
     loop {
         let len = match *rest {
@@ -263,6 +246,7 @@ fn replace_ipv4_options(options: &mut [u8], is_kept: fn(u8) -> bool) {
         };
         let Some((option, behind)) = rest.split_at_mut_checked(len) else { return };
         match option.first() {
+            Some(&(RECORD_ROUTE | TIMESTAMP)) => {}
             Some(&kind) if is_kept(kind) => {}
             Some(&END_OF_OPTIONS) => option.fill(END_OF_OPTIONS),
             _ => option.fill(NO_OPERATION),
