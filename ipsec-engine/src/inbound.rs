@@ -4,11 +4,9 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use heapless::Vec;
-use ipcomp_core::DecompressError;
 use ipsec_packet::{
-    ChecksumRepair, Datagram, Detail, Extension, Flow, Ip, IpProto, Marker, Match, OuterSeen, PacketBuf, Placement,
-    Ports, TunnelError, UDP_HEADER, check_preceding_headers, classify, locate, quoted_flow, remove_preceding_headers,
-    repair_checksum,
+    ChecksumRepair, Flow, Ip, IpProto, OuterSeen, PacketBuf, Placement, TunnelError, check_preceding_headers, locate,
+    quoted_flow, remove_preceding_headers, repair_checksum,
 };
 
 use crate::admission::{Came, History, MAX_HEADERS};
@@ -16,28 +14,13 @@ use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::disposition::{Disposition, Reason};
 use crate::engine::{Engine, Seen};
+use crate::layer::{Layer, numbers};
 use crate::open::{Extent, ah, esp, ipcomp};
 use crate::policy::{Action, Direction, Mode, Policy, Protocol};
 use crate::sa::{Encap, SaKey, Way};
 use crate::sad::SaState;
 use crate::spd::{Rule, Verdict};
 use crate::tunnel_policy::{TunnelSa, is_recursive};
-
-/// Octets of the fragment header of IPv6 (RFC 8200 4.5).
-const FRAGMENT_HEADER: usize = 8;
-
-/// The next thing to take off a packet.
-#[derive(Clone, Copy, Debug)]
-enum Layer {
-    /// An IPsec header here; in UDP it begins behind this encapsulation.
-    Ipsec(Protocol, Placement, Option<Encap>),
-    /// UDP that is no business of ours to open, but may not go on either.
-    KeepAlive,
-    /// A piece of an IPsec packet, which is never opened (RFC 4303 3.4.1). The first has the header.
-    Fragment(Option<(Protocol, Placement)>),
-    /// Nothing.
-    Upper,
-}
 
 /// A packet on its way in.
 struct Arrival<'p, 'b> {
@@ -291,7 +274,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         check_preceding_headers(arrival.packet.data(), place.at)?;
         if key.protocol == Protocol::Ipcomp && place.next == IpProto::IPCOMP && !arrival.history.is_authentic() {
-            self.check_bare_ipcomp(arrival, at, place, ends)?;
+            let next = IpProto(arrival.packet.data().get(place.at).copied().unwrap_or_default());
+            self.check_bare_ipcomp(&arrival.history, at, next, ends)?;
         }
         let tunnel = TunnelSa {
             protocol: key.protocol,
@@ -379,69 +363,6 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Ok(())
     }
 
-    /// Whether the policies may let a packet pass that nothing authentic is around: only then is it worth to be decompressed, which anybody
-    /// can make expensive.
-    fn check_bare_ipcomp(
-        &self,
-        arrival: &Arrival<'_, '_>,
-        at: u16,
-        place: Placement,
-        ends: (IpAddr, IpAddr),
-    ) -> Result<(), Reason> {
-        let Some(sa) = self.sad.get(at).and_then(|slot| slot.sa.as_ref()) else { return Err(Reason::NoSa) };
-        let next = IpProto(arrival.packet.data().get(place.at).copied().unwrap_or_default());
-        let came = Came {
-            protocol: Protocol::Ipcomp,
-            mode: Mode::Transport,
-            source: if sa.source.is_unspecified() { ends.0 } else { sa.source },
-            destination: sa.destination,
-            request_id: sa.request_id,
-        };
-        // Of an SA without a mode nobody knows before.
-        let is_ip = matches!(next, IpProto::IPV4 | IpProto::IPV6);
-        let tunnel =
-            (sa.mode == Mode::Tunnel || sa.mode == Mode::Any && is_ip).then_some(Came { mode: Mode::Tunnel, ..came });
-        let transport = (sa.mode != Mode::Tunnel).then_some(came);
-        // In transport mode the addresses are known, and the protocol where it follows; what is behind other headers is not.
-        let (protocol, detail) = match next {
-            next if next.has_ports() || matches!(next, IpProto::ICMP | IpProto::ICMPV6) => (next, Detail::Opaque),
-            _ => (IpProto::FRAGMENT, Detail::Opaque),
-        };
-        let flow = Flow { source: ends.0, destination: ends.1, protocol, detail };
-        let might_protect = |rule: &Rule| match &rule.policy.action {
-            Action::Ipsec(bundle) if rule.policy.direction != Direction::Out => {
-                let is_inside = bundle.iter().any(|request| request.mode != Mode::Transport);
-                let history = &arrival.history;
-                let by = |came: &Came| history.may_be_by(came, rule.id, bundle, |request| self.is_optional(request));
-                (is_inside || rule.policy.selector.matches(&flow) != Match::No)
-                    && (tunnel.as_ref().is_some_and(by) || transport.as_ref().is_some_and(by))
-            }
-            _ => false,
-        };
-        if self.spd.rules().iter().any(might_protect) {
-            return Ok(());
-        }
-        if transport.is_none() || !arrival.history.is_without_tunnel() {
-            return Err(Reason::WrongSa);
-        }
-        // The first policy that may be for it decides, where it is certain or lets it pass.
-        let mut silent = true;
-        for direction in [Direction::In, Direction::Forward] {
-            let decides = |rule: &&Rule| {
-                let certain = rule.policy.selector.matches(&flow);
-                rule.policy.direction == direction
-                    && (certain == Match::Yes || certain == Match::Unknown && rule.policy.action.passes())
-            };
-            match self.spd.rules().iter().find(decides).map(|rule| &rule.policy.action) {
-                None => {}
-                Some(Action::Discard) => return Err(Reason::Policy),
-                Some(Action::Ipsec(_)) => return Err(Reason::WrongSa),
-                Some(Action::None | Action::Bypass | Action::Entrust) => silent = false,
-            }
-        }
-        if silent { self.unmatched() } else { Ok(()) }
-    }
-
     /// A packet out of a tunnel that is protected again, by a policy of its own for what is between here and there: if that
     /// policy is content with the SAs so far, they are no more the matter of the policy for what is inside.
     fn settle(&mut self, arrival: &mut Arrival<'_, '_>) {
@@ -505,119 +426,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             (true, false) => Err(Reason::WrongSa),
         }
     }
-
-    /// What is in front of a packet behind its IP header.
-    fn next_layer(&self, packet: &[u8]) -> Result<Layer, Reason> {
-        let ip = Ip::parse(packet)?;
-        let destination = ip.destination();
-        let (place, piece) = match ip {
-            Ip::V4(ip) => {
-                let header = ip.header();
-                let place = Placement { at: header.header_len(), named_at: 9, next: header.protocol() };
-                (place, header.is_fragment().then(|| header.is_first_or_whole().then_some(place.at)))
-            }
-            Ip::V6(ip) => {
-                // What a fragment holds is not looked into: of a later one, it is not even headers.
-                let stop = |extension: Extension| {
-                    extension.link.kind == IpProto::AH || extension.is_part_of_fragments(ip.packet())
-                };
-                let link = ip.walk(stop)?;
-                let place = Placement { at: link.offset, named_at: link.named_at, next: link.kind };
-                match packet.get(link.offset..).and_then(|header| header.first_chunk::<FRAGMENT_HEADER>()) {
-                    Some(&[next, _, high, low, ..]) if link.kind == IpProto::FRAGMENT => {
-                        let first = u16::from_be_bytes([high, low]) & !7 == 0;
-                        let behind = first.then_some(link.offset.saturating_add(FRAGMENT_HEADER));
-                        (Placement { next: IpProto(next), ..place }, Some(behind))
-                    }
-                    _ => (place, None),
-                }
-            }
-        };
-        let protocol = match place.next {
-            IpProto::ESP => Protocol::Esp,
-            IpProto::AH => Protocol::Ah,
-            IpProto::IPCOMP => Protocol::Ipcomp,
-            IpProto::UDP if piece.is_none() => return Ok(self.in_udp(packet, place, destination)),
-            _ => return Ok(Layer::Upper),
-        };
-        //= RFC 3173 2/7
-        Ok(match piece {
-            None => Layer::Ipsec(protocol, place, None),
-            Some(behind) => Layer::Fragment(behind.map(|at| (protocol, Placement { at, ..place }))),
-        })
-    }
-
-    /// What a UDP datagram holds: ESP of an SA with this local port, between any two ports; or, of an SPI that is not known, ESP on our port,
-    /// or with eight zeros in front on that of IKE (the drafts).
-    fn in_udp(&self, packet: &[u8], place: Placement, destination: IpAddr) -> Layer {
-        let udp = packet.get(place.at..).unwrap_or_default();
-        let Some((&[s1, s2, d1, d2, ..], payload)) = udp.split_first_chunk::<UDP_HEADER>() else { return Layer::Upper };
-        let ports = Ports { source: u16::from_be_bytes([s1, s2]), destination: u16::from_be_bytes([d1, d2]) };
-        for marker in [Marker::NonEsp, Marker::NonIke] {
-            if matches!(classify(payload, marker), Datagram::Esp(_))
-                && self.is_esp_of_an_sa(payload, marker, ports.destination, destination)
-            {
-                return Layer::Ipsec(Protocol::Esp, place, Some(Encap { ports, marker }));
-            }
-        }
-        let marker = match ports.destination {
-            port if port == self.settings.nat_port => Marker::NonEsp,
-            500 => Marker::NonIke,
-            port if payload == [KEEP_ALIVE] && self.has_local_port(port, destination) => Marker::NonEsp,
-            _ => return Layer::Upper,
-        };
-        match classify(payload, marker) {
-            Datagram::Esp(_) => Layer::Ipsec(Protocol::Esp, place, Some(Encap { ports, marker })),
-            //= RFC 3948 2.3/3
-            Datagram::KeepAlive => Layer::KeepAlive,
-            Datagram::Ike(_) | Datagram::Runt => Layer::Upper,
-        }
-    }
-
-    /// Whether the SPI of an ESP packet in UDP is that of an SA with this marker and local port.
-    fn is_esp_of_an_sa(&self, payload: &[u8], marker: Marker, port: u16, destination: IpAddr) -> bool {
-        let Some(&spi) = payload.get(marker.esp_offset()..).and_then(<[u8]>::first_chunk) else { return false };
-        let key = SaKey { way: Way::In, destination, protocol: Protocol::Esp, spi: u32::from_be_bytes(spi) };
-        let sa = self.sad.find(&key, destination).and_then(|at| self.sad.get(at)?.sa.as_ref());
-        sa.and_then(|sa| sa.encap).is_some_and(|encap| (encap.marker, encap.ports.destination) == (marker, port))
-    }
-
-    /// Whether an inbound SA has this local address and port.
-    fn has_local_port(&self, port: u16, destination: IpAddr) -> bool {
-        self.sad.iter().any(|(_, slot)| {
-            (slot.key.way, slot.key.destination) == (Way::In, destination)
-                && slot.sa.as_ref().and_then(|sa| sa.encap).is_some_and(|encap| encap.ports.destination == port)
-        })
-    }
 }
-
-/// The one octet of a NAT keep-alive (RFC 3948 2.3).
-const KEEP_ALIVE: u8 = 0xff;
 
 /// Octets of the IP header without options or extension headers.
 fn ip_header_len(packet: &[u8]) -> usize {
     if packet.first().is_some_and(|first| first >> 4 == 4) { 20 } else { 40 }
-}
-
-/// SPI (or CPI) and sequence number of the header at a place.
-fn numbers(
-    packet: &[u8],
-    protocol: Protocol,
-    place: Placement,
-    encap: Option<Encap>,
-) -> Result<(u32, Option<u32>), Reason> {
-    let at = place.at.saturating_add(encap.map_or(0, Encap::overhead));
-    let header = packet.get(at..).unwrap_or_default();
-    match (protocol, header) {
-        (Protocol::Esp, [a, b, c, d, e, f, g, h, ..]) | (Protocol::Ah, [_, _, _, _, a, b, c, d, e, f, g, h, ..]) => {
-            Ok((u32::from_be_bytes([*a, *b, *c, *d]), Some(u32::from_be_bytes([*e, *f, *g, *h]))))
-        }
-        (Protocol::Ipcomp, [_, _, high, low, ..]) => Ok((u16::from_be_bytes([*high, *low]).into(), None)),
-        (Protocol::Esp, _) => Err(esp_core::OpenError::TooShort.into()),
-        (Protocol::Ah, _) => Err(ah_core::VerifyError::TooShort.into()),
-        (Protocol::Ipcomp, _) => Err(Reason::Ipcomp(DecompressError::TooShort(ipsec_packet::TooShort {
-            needed: 4,
-            available: header.len(),
-        }))),
-    }
 }

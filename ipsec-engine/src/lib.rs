@@ -55,12 +55,14 @@
 mod acquire;
 mod admission;
 mod algorithms;
+mod bare_ipcomp;
 mod counters;
 mod disposition;
 mod engine;
 mod event;
 mod inbound;
 mod index;
+mod layer;
 mod lifetime;
 mod mtu;
 mod open;

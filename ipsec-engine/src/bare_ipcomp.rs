@@ -1,0 +1,75 @@
+//! Admission of IPComp outside ESP and AH, before it is decompressed (RFC 3173 2).
+
+use core::net::IpAddr;
+
+use ipsec_packet::{Detail, Flow, IpProto, Match};
+
+use crate::admission::{Came, History};
+use crate::algorithms::Algorithms;
+use crate::disposition::Reason;
+use crate::engine::Engine;
+use crate::policy::{Action, Direction, Mode, Protocol};
+use crate::spd::Rule;
+
+impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
+    /// Whether the policies may let a packet pass that nothing authentic is around: only then is it worth to be decompressed, which anybody
+    /// can make expensive.
+    pub(crate) fn check_bare_ipcomp(
+        &self,
+        history: &History,
+        at: u16,
+        next: IpProto,
+        ends: (IpAddr, IpAddr),
+    ) -> Result<(), Reason> {
+        let Some(sa) = self.sad.get(at).and_then(|slot| slot.sa.as_ref()) else { return Err(Reason::NoSa) };
+        let came = Came {
+            protocol: Protocol::Ipcomp,
+            mode: Mode::Transport,
+            source: if sa.source.is_unspecified() { ends.0 } else { sa.source },
+            destination: sa.destination,
+            request_id: sa.request_id,
+        };
+        // Of an SA without a mode nobody knows before.
+        let is_ip = matches!(next, IpProto::IPV4 | IpProto::IPV6);
+        let tunnel =
+            (sa.mode == Mode::Tunnel || sa.mode == Mode::Any && is_ip).then_some(Came { mode: Mode::Tunnel, ..came });
+        let transport = (sa.mode != Mode::Tunnel).then_some(came);
+        // In transport mode the addresses are known, and the protocol where it follows; what is behind other headers is not.
+        let (protocol, detail) = match next {
+            next if next.has_ports() || matches!(next, IpProto::ICMP | IpProto::ICMPV6) => (next, Detail::Opaque),
+            _ => (IpProto::FRAGMENT, Detail::Opaque),
+        };
+        let flow = Flow { source: ends.0, destination: ends.1, protocol, detail };
+        let might_protect = |rule: &Rule| match &rule.policy.action {
+            Action::Ipsec(bundle) if rule.policy.direction != Direction::Out => {
+                let is_inside = bundle.iter().any(|request| request.mode != Mode::Transport);
+                let by = |came: &Came| history.may_be_by(came, rule.id, bundle, |request| self.is_optional(request));
+                (is_inside || rule.policy.selector.matches(&flow) != Match::No)
+                    && (tunnel.as_ref().is_some_and(by) || transport.as_ref().is_some_and(by))
+            }
+            _ => false,
+        };
+        if self.spd.rules().iter().any(might_protect) {
+            return Ok(());
+        }
+        if transport.is_none() || !history.is_without_tunnel() {
+            return Err(Reason::WrongSa);
+        }
+        // The first policy that may be for it decides, where it is certain or lets it pass.
+        let mut silent = true;
+        for direction in [Direction::In, Direction::Forward] {
+            let decides = |rule: &&Rule| {
+                let certain = rule.policy.selector.matches(&flow);
+                rule.policy.direction == direction
+                    && (certain == Match::Yes || certain == Match::Unknown && rule.policy.action.passes())
+            };
+            match self.spd.rules().iter().find(decides).map(|rule| &rule.policy.action) {
+                None => {}
+                Some(Action::Discard) => return Err(Reason::Policy),
+                Some(Action::Ipsec(_)) => return Err(Reason::WrongSa),
+                Some(Action::None | Action::Bypass | Action::Entrust) => silent = false,
+            }
+        }
+        if silent { self.unmatched() } else { Ok(()) }
+    }
+}

@@ -1,0 +1,140 @@
+//! The outermost IPsec header of a received packet, which may be in UDP (RFC 3948).
+
+use core::net::IpAddr;
+
+use ipcomp_core::DecompressError;
+use ipsec_packet::{Datagram, Extension, Ip, IpProto, Marker, Placement, Ports, UDP_HEADER, classify};
+
+use crate::algorithms::Algorithms;
+use crate::disposition::Reason;
+use crate::engine::Engine;
+use crate::policy::Protocol;
+use crate::sa::{Encap, SaKey, Way};
+
+/// Octets of the fragment header of IPv6 (RFC 8200 4.5).
+const FRAGMENT_HEADER: usize = 8;
+
+/// The one octet of a NAT keep-alive (RFC 3948 2.3).
+const KEEP_ALIVE: u8 = 0xff;
+
+/// The next thing to take off a packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Layer {
+    /// An IPsec header here; in UDP it begins behind this encapsulation.
+    Ipsec(Protocol, Placement, Option<Encap>),
+    /// UDP that is no business of ours to open, but may not go on either.
+    KeepAlive,
+    /// A piece of an IPsec packet, which is never opened (RFC 4303 3.4.1). The first has the header.
+    Fragment(Option<(Protocol, Placement)>),
+    /// Nothing.
+    Upper,
+}
+
+impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
+    /// What is in front of a packet behind its IP header.
+    pub(crate) fn next_layer(&self, packet: &[u8]) -> Result<Layer, Reason> {
+        let ip = Ip::parse(packet)?;
+        let destination = ip.destination();
+        let (place, piece) = match ip {
+            Ip::V4(ip) => {
+                let header = ip.header();
+                let place = Placement { at: header.header_len(), named_at: 9, next: header.protocol() };
+                (place, header.is_fragment().then(|| header.is_first_or_whole().then_some(place.at)))
+            }
+            Ip::V6(ip) => {
+                // What a fragment holds is not looked into: of a later one, it is not even headers.
+                let stop = |extension: Extension| {
+                    extension.link.kind == IpProto::AH || extension.is_part_of_fragments(ip.packet())
+                };
+                let link = ip.walk(stop)?;
+                let place = Placement { at: link.offset, named_at: link.named_at, next: link.kind };
+                match packet.get(link.offset..).and_then(|header| header.first_chunk::<FRAGMENT_HEADER>()) {
+                    Some(&[next, _, high, low, ..]) if link.kind == IpProto::FRAGMENT => {
+                        let first = u16::from_be_bytes([high, low]) & !7 == 0;
+                        let behind = first.then_some(link.offset.saturating_add(FRAGMENT_HEADER));
+                        (Placement { next: IpProto(next), ..place }, Some(behind))
+                    }
+                    _ => (place, None),
+                }
+            }
+        };
+        let protocol = match place.next {
+            IpProto::ESP => Protocol::Esp,
+            IpProto::AH => Protocol::Ah,
+            IpProto::IPCOMP => Protocol::Ipcomp,
+            IpProto::UDP if piece.is_none() => return Ok(self.in_udp(packet, place, destination)),
+            _ => return Ok(Layer::Upper),
+        };
+        //= RFC 3173 2/7
+        Ok(match piece {
+            None => Layer::Ipsec(protocol, place, None),
+            Some(behind) => Layer::Fragment(behind.map(|at| (protocol, Placement { at, ..place }))),
+        })
+    }
+
+    /// What a UDP datagram holds: ESP of an SA with this local port, between any two ports; or, of an SPI that is not known, ESP on our port,
+    /// or with eight zeros in front on that of IKE (the drafts).
+    fn in_udp(&self, packet: &[u8], place: Placement, destination: IpAddr) -> Layer {
+        let udp = packet.get(place.at..).unwrap_or_default();
+        let Some((&[s1, s2, d1, d2, ..], payload)) = udp.split_first_chunk::<UDP_HEADER>() else { return Layer::Upper };
+        let ports = Ports { source: u16::from_be_bytes([s1, s2]), destination: u16::from_be_bytes([d1, d2]) };
+        for marker in [Marker::NonEsp, Marker::NonIke] {
+            if matches!(classify(payload, marker), Datagram::Esp(_))
+                && self.is_esp_of_an_sa(payload, marker, ports.destination, destination)
+            {
+                return Layer::Ipsec(Protocol::Esp, place, Some(Encap { ports, marker }));
+            }
+        }
+        let marker = match ports.destination {
+            port if port == self.settings.nat_port => Marker::NonEsp,
+            500 => Marker::NonIke,
+            port if payload == [KEEP_ALIVE] && self.has_local_port(port, destination) => Marker::NonEsp,
+            _ => return Layer::Upper,
+        };
+        match classify(payload, marker) {
+            Datagram::Esp(_) => Layer::Ipsec(Protocol::Esp, place, Some(Encap { ports, marker })),
+            //= RFC 3948 2.3/3
+            Datagram::KeepAlive => Layer::KeepAlive,
+            Datagram::Ike(_) | Datagram::Runt => Layer::Upper,
+        }
+    }
+
+    /// Whether the SPI of an ESP packet in UDP is that of an SA with this marker and local port.
+    fn is_esp_of_an_sa(&self, payload: &[u8], marker: Marker, port: u16, destination: IpAddr) -> bool {
+        let Some(&spi) = payload.get(marker.esp_offset()..).and_then(<[u8]>::first_chunk) else { return false };
+        let key = SaKey { way: Way::In, destination, protocol: Protocol::Esp, spi: u32::from_be_bytes(spi) };
+        let sa = self.sad.find(&key, destination).and_then(|at| self.sad.get(at)?.sa.as_ref());
+        sa.and_then(|sa| sa.encap).is_some_and(|encap| (encap.marker, encap.ports.destination) == (marker, port))
+    }
+
+    /// Whether an inbound SA has this local address and port.
+    fn has_local_port(&self, port: u16, destination: IpAddr) -> bool {
+        self.sad.iter().any(|(_, slot)| {
+            (slot.key.way, slot.key.destination) == (Way::In, destination)
+                && slot.sa.as_ref().and_then(|sa| sa.encap).is_some_and(|encap| encap.ports.destination == port)
+        })
+    }
+}
+
+/// SPI (or CPI) and sequence number of the header at a place.
+pub(crate) fn numbers(
+    packet: &[u8],
+    protocol: Protocol,
+    place: Placement,
+    encap: Option<Encap>,
+) -> Result<(u32, Option<u32>), Reason> {
+    let at = place.at.saturating_add(encap.map_or(0, Encap::overhead));
+    let header = packet.get(at..).unwrap_or_default();
+    match (protocol, header) {
+        (Protocol::Esp, [a, b, c, d, e, f, g, h, ..]) | (Protocol::Ah, [_, _, _, _, a, b, c, d, e, f, g, h, ..]) => {
+            Ok((u32::from_be_bytes([*a, *b, *c, *d]), Some(u32::from_be_bytes([*e, *f, *g, *h]))))
+        }
+        (Protocol::Ipcomp, [_, _, high, low, ..]) => Ok((u16::from_be_bytes([*high, *low]).into(), None)),
+        (Protocol::Esp, _) => Err(esp_core::OpenError::TooShort.into()),
+        (Protocol::Ah, _) => Err(ah_core::VerifyError::TooShort.into()),
+        (Protocol::Ipcomp, _) => Err(Reason::Ipcomp(DecompressError::TooShort(ipsec_packet::TooShort {
+            needed: 4,
+            available: header.len(),
+        }))),
+    }
+}
