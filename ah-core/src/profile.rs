@@ -69,7 +69,7 @@ impl Profile {
     }
 
     /// Verifying packets whose source route or routing header is not used up, with the destination that follows from it (RFC 4302
-    /// 3.3.3.1.1.2): for the analysis of captures. Such a packet must not be delivered: anybody on the path can turn a mutable option
+    /// 3.3.3.1.1.2): for the analysis of captures. Such a packet must not be delivered: an attacker on the path can turn a mutable option
     /// into a source route.
     #[must_use]
     pub const fn accepting_unfinished_routes(self) -> Self {

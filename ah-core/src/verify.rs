@@ -47,7 +47,7 @@ pub fn peek(packet: &[u8]) -> Result<(u32, u32), VerifyError> {
 
 /// Verifies the outermost AH of a packet and takes it off in place; lengths and checksum of the IP header follow (RFC 4302 3.4.4).
 ///
-/// The packet must be at its destination: a source route or routing header that is not used up is refused, as anybody on the path can
+/// The packet must be at its destination: a source route or routing header that is not used up is refused, as an attacker on the path can
 /// turn a mutable option into one. Atomic fragment headers in front of AH, which the ICV does not cover, are removed.
 ///
 /// Pure: the caller answers for the number, its high half included, and for the replay window. [`crate::Inbound`] keeps

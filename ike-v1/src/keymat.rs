@@ -50,7 +50,7 @@ impl Skeyid {
     /// With a pre-shared key: `prf(pre-shared-key, Ni_b | Nr_b)` (RFC 2409 5).
     ///
     /// # Errors
-    /// [`KeyError::Length`] for an empty key: it authenticates nobody.
+    /// [`KeyError::Length`] for an empty key: it does not authenticate the peer.
     //= RFC 2408 4.5/1
     pub fn pre_shared_key(prf: Prf, key: &[u8], nonces: &Nonces<'_>) -> Result<Self, KeyError> {
         if key.is_empty() {

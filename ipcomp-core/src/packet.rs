@@ -122,7 +122,7 @@ pub fn decompress<D: Decompressor>(
     let len = match decompressor.decompress(input, space) {
         Ok(len) => len,
         Err(refused) => {
-            // The tailroom may be much longer than the packet, and anybody can send one that is refused.
+            // The tailroom may be much longer than the packet, and packets that are refused need no key.
             if !decompressor.clears_on_error() {
                 space.fill(0);
             }

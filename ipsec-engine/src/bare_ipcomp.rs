@@ -12,8 +12,8 @@ use crate::policy::{Action, Direction, Mode, Protocol};
 use crate::spd::Rule;
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
-    /// Whether the policies may let a packet pass that nothing authentic is around: only then is it worth to be decompressed, which anybody
-    /// can make expensive.
+    /// Checks that the policies may admit IPComp that is not inside ESP or AH. Such a packet needs no key, and its decompression costs
+    /// much more than this check.
     pub(crate) fn check_bare_ipcomp(
         &self,
         history: &History,
@@ -29,7 +29,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             destination: sa.destination,
             request_id: sa.request_id,
         };
-        // Of an SA without a mode nobody knows before.
+        // The mode of an SA without a mode is known after decompression.
         let is_ip = matches!(next, IpProto::IPV4 | IpProto::IPV6);
         let tunnel =
             (sa.mode == Mode::Tunnel || sa.mode == Mode::Any && is_ip).then_some(Came { mode: Mode::Tunnel, ..came });

@@ -20,7 +20,7 @@ pub struct Taken {
     pub octets: usize,
     /// Whether it is a dummy, of which nothing is delivered (RFC 4303 2.6).
     pub dummy: bool,
-    /// Why the packet cannot go on, although it was authentic: whoever took the header off wipes it, with [`Extent::wipe`].
+    /// Why the packet cannot go on, although it was authentic: the caller wipes it with [`Extent::wipe`].
     pub(crate) refused: Option<Reason>,
 }
 

@@ -38,7 +38,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     /// Whether an inbound policy asks for a tunnel between the ends of this SA for packets between the addresses of `inner`. Protocols and
     /// ports are not compared: what is inside may be protected in transport mode.
     pub(crate) fn asks_for_tunnel(&self, sa: TunnelSa, inner: &[u8], default_level: DefaultLevel) -> bool {
-        let Ok(inner) = Ip::parse(inner) else { return true }; // refused by whoever takes it out
+        let Ok(inner) = Ip::parse(inner) else { return true }; // refused when it is decapsulated
         let (source, destination) = (inner.source(), inner.destination());
         self.rules().iter().filter(|rule| rule.policy.direction != Direction::Out).any(|rule| {
             match &rule.policy.action {

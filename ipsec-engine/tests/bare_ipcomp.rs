@@ -1,4 +1,4 @@
-//! IPComp that nothing authentic is around: anybody can send it, so the policies are asked before it is decompressed.
+//! IPComp outside ESP and AH needs no key, so the policies are searched before it is decompressed.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use ipsec_engine::{Counter, Disposition, Reason, Settings, Unmatched, Way};
 use ipsec_packet::IpProto;
 use world::{A, B, count, esp, ipcomp, policy};
 
-/// IPComp with a payload that is malformed: whoever decompresses it says so.
+/// IPComp with a payload that is malformed: decompression fails.
 fn malformed(next: IpProto) -> Vec<u8> {
     ipv4(A, B, IpProto::IPCOMP, &[next.0, 0, 0x30, 3, 0xff, 0xff, 0xff])
 }

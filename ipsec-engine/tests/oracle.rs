@@ -83,7 +83,7 @@ const INTERESTING: &[(&str, &str)] = &[
     ("seen", "extended number above 32 bits, ipsec that is somebody else's"),
 ];
 
-/// What must have become of headers that somebody without a key inserted, and in front of what.
+/// What must have become of inserted headers, by what follows them.
 const INSERTED: &[(&str, &str, &str)] = &[
     (
         "refused",

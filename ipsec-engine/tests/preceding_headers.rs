@@ -190,7 +190,7 @@ fn rewrite4(wire: &[u8], options: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn options_that_are_zeros_to_ah_are_not_delivered_as_anybody_wrote_them() {
+fn mutable_options_in_front_of_ah_are_replaced() {
     let record_route = [7, 7, 4, 0, 0, 0, 0, 0];
     let written: [([u8; 8], [u8; 8]); 5] = [
         ([0x83, 7, 8, 203, 0, 113, 66, 0], [1, 1, 1, 1, 1, 1, 1, 0]), // source routes, used up

@@ -21,7 +21,7 @@ use world::{A, B, address, esp, esp_tunnel, inner, key, pass_in, policy};
 
 const MARK: &[u8] = b"SECRETSECRETSECRETSECRETSECRETSECRETSECRETSECRET";
 
-/// ESP around these octets under the keys of `world`, in an IPv4 header between A and B: what whoever has the keys can craft.
+/// ESP around these octets under the keys of `world`, in an IPv4 header between A and B: a peer with the keys can send them.
 fn crafted(spi: u32, payload: &[u8], next: IpProto) -> Vec<u8> {
     let (cipher, mac): (Vec<u8>, Vec<u8>) = ((0..16).collect(), (0..20).collect());
     let suite = AnySuite::from_slices(CipherAlgorithm::AesCbc, &cipher, IntegrityAlgorithm::HmacSha1_96, &mac);
@@ -52,7 +52,7 @@ fn in_front_of_the_inner_packet_of_a_tunnel_in_a_tunnel() {
     let text = format!("{sas}{}", policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", action));
     let mut b = Gateway::new(&text, "198.51.100.1 10.2.0.1");
     let esp_inside = crafted(0x2002, &udp("10.9.9.9", "10.2.3.4", 1, 2, b"x"), IpProto::IPV4);
-    // The header in the middle has an option that nobody knows.
+    // The header in the middle has an unknown option.
     let mut middle =
         ipv4("10.1.0.1", "10.2.0.1", IpProto::ESP, &[&[0x88, 24], &MARK[..22], &esp_inside[20..]].concat());
     middle[0] += 6;

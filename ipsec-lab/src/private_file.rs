@@ -67,10 +67,10 @@ mod tests {
     fn a_symbolic_link_is_replaced_and_not_followed() {
         let folder = scratch("link");
         let (path, other) = (folder.join("keys"), folder.join("other"));
-        fs::write(&other, "of somebody else").unwrap();
+        fs::write(&other, "of another user").unwrap();
         symlink(&other, &path).unwrap();
         write(&path, b"keys").unwrap();
-        assert_eq!(fs::read(&other).unwrap(), b"of somebody else");
+        assert_eq!(fs::read(&other).unwrap(), b"of another user");
         assert!(fs::symlink_metadata(&path).unwrap().is_file());
         fs::remove_dir_all(folder).unwrap();
     }

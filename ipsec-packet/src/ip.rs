@@ -90,7 +90,7 @@ pub fn set_length(packet: &mut [u8]) -> Result<(), IpError> {
 }
 
 /// Sets the length field of the packet's header to the octets there, and adjusts the header checksum of IPv4 (RFC 1624): a wrong one stays
-/// wrong, so that whoever checks it next still sees the damage.
+/// wrong, so that the next check still finds the damage.
 ///
 /// # Errors
 /// [`IpError::TooLong`] when the length does not fit in 16 bits, or what [`Ip::parse`] would say of the version.

@@ -12,7 +12,7 @@ pub struct Flow {
     pub source: IpAddr,
     /// Where it goes.
     pub destination: IpAddr,
-    /// What it carries: behind IPv6 extension headers, but not behind AH or ESP. Of a later IPv6 fragment nobody can tell: it is
+    /// What it carries: behind IPv6 extension headers, but not behind AH or ESP. Of a later IPv6 fragment that is unknown: it is
     /// [`IpProto::FRAGMENT`] then, and `detail` is [`Detail::Opaque`].
     pub protocol: IpProto,
     /// What that protocol tells about itself.

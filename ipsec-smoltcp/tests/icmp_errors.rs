@@ -1,4 +1,4 @@
-//! An IP stack that answers a header which somebody on the path inserted must not quote plaintext in clear.
+//! An IP stack that answers a header that an attacker on the path inserted must not quote plaintext in clear.
 #![allow(
     missing_docs,
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Packets that an engine receives from anybody, and an engine of a gateway with as many SAs and policies as the tool has.
+//! Unauthenticated packets that an engine receives, and an engine of a gateway with as many SAs and policies as the tool has.
 
 use std::cell::RefCell;
 use std::fmt::Write;

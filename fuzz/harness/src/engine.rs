@@ -174,7 +174,7 @@ impl Choice {
         )
     }
 
-    /// What passes in clear must not be what the policy protects: of a later fragment nobody can tell.
+    /// What passes in clear must not be what the policy protects: of a later fragment that is unknown.
     fn check_in_clear(self, packet: &[u8]) {
         if !self.is_ipv6() {
             return;
@@ -338,7 +338,7 @@ fn deliver(choice: Choice, to: &mut Gateway, wire: &[u8], genuine: &mut Vec<Vec<
             assert!(inserted::is_harmless(&opened), "headers that a stack may answer: {opened:02x?}");
             let opened = if choice.is_between_hosts() { inserted::bare(&opened) } else { opened };
             let at = genuine.iter().position(|packet| same(packet, &opened));
-            let at = at.unwrap_or_else(|| panic!("nobody sent {opened:02x?}"));
+            let at = at.unwrap_or_else(|| panic!("not sent: {opened:02x?}"));
             genuine.remove(at);
         }
         Disposition::Bypass => choice.check_in_clear(&opened),

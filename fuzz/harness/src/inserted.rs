@@ -1,4 +1,4 @@
-//! Headers that anybody on the path can insert: IPv6 extension headers and IPv4 options.
+//! Headers that an attacker on the path can insert: IPv6 extension headers and IPv4 options.
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;

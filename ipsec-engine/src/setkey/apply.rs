@@ -58,7 +58,7 @@ impl Loading {
     /// For outbound SAs whose keys have been used up to this sequence number.
     ///
     /// Keys in a file outlive the counter of an SA. With an algorithm whose nonce is made of the sequence number, two packets under one
-    /// number tell the exclusive or of their plaintexts and, but for AES-CTR, let anybody forge packets: RFC 3686 section 7
+    /// number tell the exclusive or of their plaintexts and, but for AES-CTR, let an attacker forge packets: RFC 3686 section 7
     /// and RFC 4106 section 9 forbid such keys unless the number is kept. The caller keeps it, for each SA, and stores it
     /// ahead of use ([`SeqCounter::export_ahead`]).
     #[must_use]
@@ -104,7 +104,7 @@ pub enum ApplyError {
 
 impl ApplyError {
     /// Whether a loader goes on without the statement, as it asks for what is not implemented here: TCP-MD5, ESP and AH of RFC 1825 to 1829,
-    /// ciphers that nobody should use any more, tags of a packet filter. A policy whose SAs are left aside discards its packets.
+    /// obsolete ciphers, tags of a packet filter. A policy whose SAs are left aside discards its packets.
     pub const fn is_left_aside(&self) -> bool {
         matches!(self, Self::Algorithm(_) | Self::Protocol(_) | Self::Tagged)
     }

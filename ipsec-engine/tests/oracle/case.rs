@@ -357,7 +357,7 @@ impl<'t> Case<'t> {
         Packet { source, destination, piece, dont_fragment, front, body }
     }
 
-    /// Headers that a packet may have before it is protected: hop-by-hop options are the first. Nobody chooses them, so that given choices
+    /// Headers that a packet may have before it is protected: hop-by-hop options are the first. They are not chosen by fuzz input, so that given choices
     /// mean what they always meant.
     fn front(&mut self, ipv6: bool) -> Vec<Header> {
         let mut random = Random::seeded(self.random.noise());
@@ -376,7 +376,7 @@ impl<'t> Case<'t> {
         front
     }
 
-    /// What somebody on the path does without a key: headers between the IP header and the next one.
+    /// What an attacker on the path does without a key: headers between the IP header and the next one.
     fn insert(&mut self, packet: &Packet, wire: &[u8], only_signed: bool) -> (Packet, Vec<u8>) {
         let ipv6 = packet.source.is_ipv6();
         let (mut packet, before, at) = (packet.clone(), packet.front.clone(), if ipv6 { 40 } else { 20 });

@@ -240,7 +240,7 @@ pub fn removed(headers: &[Header]) -> Vec<Header> {
     headers.iter().filter_map(left).collect()
 }
 
-/// What is left of headers in front of AH in transport mode: it vouches for all but IPv4 options that are zeros to it (RFC 4302 appendix A1).
+/// What is left of headers in front of AH in transport mode: it covers all but mutable IPv4 options (RFC 4302 appendix A1).
 pub fn without_zeros_of_ah(headers: &[Header]) -> Vec<Header> {
     let left = |header: &Header| match header {
         // CIPSO is covered.

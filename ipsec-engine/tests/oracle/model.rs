@@ -360,7 +360,7 @@ pub struct Oracle {
     deflate: Box<Deflate>,
 }
 
-/// What nothing vouches for behind an IP header: known once ESP or AH was opened behind it.
+/// Unauthenticated headers behind an IP header: known once ESP or AH was opened behind it.
 #[derive(Clone, Copy)]
 enum InClear {
     Unknown,
@@ -730,7 +730,7 @@ impl Oracle {
             let squeezed = match known {
                 _ if matches!(packet.body, Body::Squeezed(..)) => None,
                 Some(octets) => self.deflate.compress(&octets[header..], &mut vec![0; payload - 5]).map(|len| len + 4),
-                // Nobody asks how small.
+                // Only whether it was compressed counts, not to what size.
                 None if wire[headers::named_at(&packet.front, packet.source.is_ipv6())] == IpProto::IPCOMP.0 => {
                     Some(payload)
                 }
