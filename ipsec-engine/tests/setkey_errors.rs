@@ -122,3 +122,11 @@ fn a_passphrase_in_the_place_of_an_algorithm_is_not_shown() {
         assert_eq!(Statements::of(&text).next().unwrap_err().found, shown);
     }
 }
+
+#[test]
+fn a_message_is_of_limited_length() {
+    for text in ["add [".repeat(10_000), "x".repeat(10_000), "é".repeat(10_000)] {
+        let error = Statements::of(&text).next().unwrap_err();
+        assert!(error.to_string().len() < 300, "{}", error.to_string().len());
+    }
+}

@@ -75,6 +75,9 @@ impl<'a> Fault<'a> {
     }
 }
 
+/// Characters of a word that a message shows: an open bracket joins a word with all that follows.
+const MOST_SHOWN: usize = 64;
+
 /// Whether a word has hexadecimal digits as a key has them: six and more in a row, letters among them. Addresses have at most four.
 fn may_be_key(word: &str) -> bool {
     let runs = word.split(|c: char| !c.is_ascii_hexdigit());
@@ -154,7 +157,7 @@ impl fmt::Display for SetkeyError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}: ", self.line, self.column)?;
         if !self.found.is_empty() {
-            write!(f, "`{}`: ", self.found)?;
+            write!(f, "`{:.*}`: ", MOST_SHOWN, self.found)?;
         }
         fmt::Display::fmt(&self.kind, f)
     }
