@@ -4,7 +4,7 @@ use cipher::array::Array;
 use cipher::consts::U16;
 use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
 
-use crate::wide::{Aes, WideAes};
+use crate::aes_backend::{Aes, WideAes};
 use crate::{Cbc, Cipher, Confidential, Iv, IvRule, Lane, cbc};
 
 /// AES-CBC (RFC 3602) with the key size of `A`.

@@ -12,7 +12,7 @@ use cipher::{
 };
 use heapless::Vec;
 
-use crate::group::together;
+use crate::par_blocks::together;
 use crate::{Iv, Lane};
 
 pub(crate) fn encrypt<C: BlockCipherEncrypt>(cipher: &C, iv: &Iv, body: &mut [u8]) {

@@ -12,7 +12,7 @@ use cipher::consts::U16;
 use cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::wide::Aes;
+use crate::aes_backend::Aes;
 use crate::{Cipher, Confidential, Iv, IvRule, counter};
 
 /// AES-CTR (RFC 3686) with the key size of `A`. An IV that repeats under one key gives the plaintexts away, so

@@ -44,12 +44,12 @@ macro_rules! hash {
             $(
                 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
                 fn batch_from() -> usize {
-                    crate::lanes::batch_from::<Self, $words>()
+                    crate::multi_buffer::batch_from::<Self, $words>()
                 }
 
                 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
                 fn $side_by_side(texts: &[crate::hash::Keyed<'_, Self>], tags: &mut [crate::Tag], len: usize) -> bool {
-                    crate::lanes::hmac_batch::<Self, $words>(texts, tags, len)
+                    crate::multi_buffer::hmac_batch::<Self, $words>(texts, tags, len)
                 }
 
                 $(

@@ -3,9 +3,9 @@ use core::{fmt, slice};
 use heapless::Vec;
 use zeroize::Zeroize;
 
-use crate::blocks::{blocks, write_length};
-use crate::copy::put;
+use crate::append::put;
 use crate::hash::{Hash, Keyed};
+use crate::hash_blocks::{blocks, write_length};
 use crate::suite::BATCH;
 use crate::{Icv, KeyError, KeyLengths, Tag, Text};
 

@@ -27,12 +27,13 @@
 
 #[cfg(any(feature = "aes-gcm", feature = "chacha20-poly1305"))]
 mod aead;
+#[cfg(any(feature = "aes-cbc", feature = "aes-ctr"))]
+mod aes_backend;
 #[cfg(feature = "aes-cbc")]
 mod aes_cbc;
 #[cfg(feature = "any")]
 mod any;
-#[cfg(feature = "_hmac")]
-mod blocks;
+mod append;
 #[cfg(any(feature = "aes-cbc", feature = "des", feature = "3des", feature = "blowfish", feature = "cast128"))]
 mod cbc;
 #[cfg(any(feature = "des", feature = "3des", feature = "blowfish", feature = "cast128"))]
@@ -42,14 +43,32 @@ mod ccm;
 mod cipher;
 #[cfg(feature = "aes-cmac")]
 mod cmac;
-mod copy;
 #[cfg(any(feature = "aes-ctr", feature = "aes-ccm"))]
-mod counter;
+mod counter_mode;
 mod ct;
 #[cfg(feature = "aes-ctr")]
 mod ctr;
 #[cfg(feature = "aes-gmac")]
 mod gmac;
+#[cfg(feature = "_hmac")]
+mod hash;
+#[cfg(feature = "_hmac")]
+mod hash_blocks;
+#[cfg(feature = "_hmac")]
+mod hashes;
+#[cfg(feature = "_hmac")]
+mod hmac;
+mod integrity;
+mod key;
+#[cfg(all(
+    feature = "simd",
+    any(feature = "hmac-md5", feature = "hmac-sha1", feature = "hmac-sha2-256"),
+    target_arch = "x86_64",
+    not(target_os = "none")
+))]
+mod multi_buffer;
+#[cfg(any(feature = "aes-gcm", feature = "aes-ccm", feature = "chacha20-poly1305"))]
+mod nonce;
 #[cfg(any(
     feature = "aes-cbc",
     feature = "aes-ctr",
@@ -59,24 +78,7 @@ mod gmac;
     feature = "blowfish",
     feature = "cast128"
 ))]
-mod group;
-#[cfg(feature = "_hmac")]
-mod hash;
-#[cfg(feature = "_hmac")]
-mod hashes;
-#[cfg(feature = "_hmac")]
-mod hmac;
-mod icv;
-mod key;
-#[cfg(all(
-    feature = "simd",
-    any(feature = "hmac-md5", feature = "hmac-sha1", feature = "hmac-sha2-256"),
-    target_arch = "x86_64",
-    not(target_os = "none")
-))]
-mod lanes;
-#[cfg(any(feature = "aes-gcm", feature = "aes-ccm", feature = "chacha20-poly1305"))]
-mod nonce;
+mod par_blocks;
 #[cfg(feature = "_prf")]
 mod prf;
 mod registry;
@@ -90,8 +92,6 @@ mod sha_ni;
 mod suite;
 #[cfg(any(feature = "des", feature = "3des"))]
 mod weak;
-#[cfg(any(feature = "aes-cbc", feature = "aes-ctr"))]
-mod wide;
 #[cfg(feature = "aes-xcbc")]
 mod xcbc;
 
@@ -156,7 +156,7 @@ pub use hmac::HmacSha2_384_192;
 pub use hmac::HmacSha2_512_256;
 #[cfg(feature = "hmac-sha2-256")]
 pub use hmac::{HmacSha2_256_96, HmacSha2_256_128};
-pub use icv::{AhIntegrity, Icv, MAX_ICV, Tag, Text};
+pub use integrity::{AhIntegrity, Icv, MAX_ICV, Tag, Text};
 pub use key::{KeyError, KeyLengths, Secret, SuiteKeys};
 #[cfg(feature = "_prf")]
 pub use prf::{HashFunction, MAX_PRF, Prf, PrfOutput};

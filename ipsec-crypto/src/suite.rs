@@ -2,7 +2,7 @@ use core::fmt;
 
 use heapless::Vec;
 
-use crate::copy::put;
+use crate::append::put;
 use crate::{Cipher, Confidential, Icv, Iv, Lane, Tag, Text};
 
 /// Packets of a batch that are looked at together.

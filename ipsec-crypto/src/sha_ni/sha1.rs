@@ -5,8 +5,8 @@ use core::arch::x86_64::*;
 use fearless_simd::{SimdBase, SimdFrom, kernel, u8x16, u32x4};
 
 use super::words;
-use crate::blocks::blocks;
 use crate::hash::{Hash, Keyed};
+use crate::hash_blocks::blocks;
 use crate::{Sha1, Tag};
 
 kernel! {

@@ -5,8 +5,8 @@ use core::arch::x86_64::*;
 use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x16, u32x4};
 
 use super::words;
-use crate::blocks::blocks;
 use crate::hash::{Hash, Keyed};
+use crate::hash_blocks::blocks;
 use crate::{Sha256, Tag};
 
 kernel! {

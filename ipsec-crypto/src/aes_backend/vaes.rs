@@ -9,10 +9,10 @@ use super::Block;
 
 #[cfg(feature = "aes-cbc")]
 mod cbc;
+#[cfg(feature = "aes-cbc")]
+mod cbc_multi_buffer;
 #[cfg(feature = "aes-ctr")]
 mod ctr;
-#[cfg(feature = "aes-cbc")]
-mod side_by_side;
 
 /// Blocks of a register.
 const FOUR: usize = 4;

@@ -5,7 +5,7 @@ use cipher::consts::U16;
 use cipher::typenum::Unsigned;
 use cipher::{BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, ParBlocks};
 
-use crate::group::together;
+use crate::par_blocks::together;
 
 /// XORs the key stream that begins with the block counter 1 to a whole body, which is less than 2^32 blocks.
 pub(crate) fn apply<C>(cipher: &C, nonce: [u8; 12], body: &mut [u8])

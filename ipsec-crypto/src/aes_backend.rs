@@ -6,11 +6,11 @@ mod vaes;
 pub(crate) use vaes::WideAes;
 
 #[cfg(not(all(feature = "simd", target_arch = "x86_64", not(target_os = "none"))))]
-pub(crate) use nowhere::WideAes;
+pub(crate) use unavailable::WideAes;
 
 #[cfg(not(all(feature = "simd", target_arch = "x86_64", not(target_os = "none"))))]
 #[allow(dead_code)] // of a mode that is not chosen
-mod nowhere {
+mod unavailable {
     use super::Block;
     use crate::Iv;
 

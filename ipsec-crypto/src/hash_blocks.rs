@@ -1,5 +1,5 @@
 use crate::Text;
-use crate::copy::put;
+use crate::append::put;
 use crate::hash::Hash;
 
 /// A text in the blocks of a hash: whole ones as they lie there, then the one or two of `end`, of zeros until now, with what is left and the

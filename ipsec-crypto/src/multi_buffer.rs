@@ -4,8 +4,8 @@ use fearless_simd::{Avx512, Level, Simd, SimdBase, u32x16};
 use heapless::Vec;
 
 use crate::Tag;
-use crate::blocks::blocks;
 use crate::hash::{Hash, Keyed};
+use crate::hash_blocks::blocks;
 use crate::suite::BATCH;
 use words::columns;
 use zeroize::Zeroize;
