@@ -4,11 +4,11 @@ use core::net::IpAddr;
 
 use ipsec_packet::{Detail, Flow, IpProto, Match};
 
-use crate::admission::{Came, History};
 use crate::algorithms::Algorithms;
 use crate::disposition::Reason;
 use crate::engine::Engine;
 use crate::policy::{Action, Direction, Mode, Protocol};
+use crate::policy_check::{Came, History};
 use crate::spd::Rule;
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {

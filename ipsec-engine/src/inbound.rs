@@ -9,14 +9,14 @@ use ipsec_packet::{
     quoted_flow, remove_preceding_headers, repair_checksum,
 };
 
-use crate::admission::{Came, History, MAX_HEADERS};
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
+use crate::decapsulate::{Extent, ah, esp, ipcomp};
 use crate::disposition::{Disposition, Reason};
 use crate::engine::{Engine, Seen};
-use crate::layer::{Layer, numbers};
-use crate::open::{Extent, ah, esp, ipcomp};
+use crate::ipsec_header::{Layer, numbers};
 use crate::policy::{Action, Direction, Mode, Policy, Protocol};
+use crate::policy_check::{Came, History, MAX_HEADERS};
 use crate::sa::{Encap, SaKey, Way};
 use crate::sad::SaState;
 use crate::spd::{Rule, Verdict};

@@ -53,29 +53,29 @@
 #![no_std]
 
 mod acquire;
-mod admission;
 mod algorithms;
+mod any_window;
 mod bare_ipcomp;
 mod counters;
+mod decapsulate;
 mod disposition;
+mod encapsulate;
 mod engine;
 mod event;
+mod hash_index;
 mod inbound;
-mod index;
-mod layer;
+mod ipsec_header;
 mod lifetime;
 mod mtu;
-mod open;
 mod outbound;
 pub mod pfkey;
 mod policy;
-mod protect;
+mod policy_check;
 mod sa;
 mod sad;
 pub mod setkey;
 mod spd;
 mod tunnel_policy;
-mod window;
 
 pub use acquire::Acquire;
 #[cfg(feature = "any")]
@@ -86,12 +86,12 @@ pub use disposition::{BadPayload, Disposition, Reason};
 pub use engine::{DefaultLevel, Engine, SaView, Settings, Unmatched};
 pub use event::{Audit, Event};
 
+pub use any_window::AnyWindow;
+pub use decapsulate::Taken;
 pub use lifetime::{Lifetimes, Limit, Usage};
-pub use open::Taken;
 pub use policy::{
     Action, Bundle, Direction, Ends, Level, MAX_TRANSFORMS, Mode, Policy, PolicyId, Priority, Protocol, Request,
 };
 pub use sa::{Encap, IpcompOut, Label, MixedFamilies, Sa, SaKey, Transform, Way};
 pub use sad::{InstallError, ReserveError, SaState, UpdateError};
 pub use spd::PolicyError;
-pub use window::AnyWindow;

@@ -6,9 +6,9 @@ use ipsec_packet::{Flow, Ip, TooBig};
 
 use crate::algorithms::Algorithms;
 use crate::disposition::Reason;
+use crate::encapsulate::Plan;
 use crate::engine::Engine;
 use crate::policy::{Action, Bundle, Direction, Protocol};
-use crate::protect::Plan;
 use crate::sa::{Sa, SaKey, Way};
 use crate::spd::{Chosen, Rule, Verdict};
 

@@ -11,9 +11,9 @@ use crate::acquire::{Acquire, Pace};
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::disposition::{Disposition, Reason};
+use crate::encapsulate::{Plan, Wrapping, mode_of, protect};
 use crate::engine::{Engine, Seen};
 use crate::policy::{Action, Bundle, Direction, Mode, PolicyId, Protocol, Request, is_optional};
-use crate::protect::{Plan, Wrapping, mode_of, protect};
 use crate::sa::{Sa, Way};
 use crate::spd::{Chosen, Rule, Verdict};
 

@@ -6,7 +6,7 @@ use heapless::{Deque, Vec};
 use zeroize::Zeroize;
 
 use crate::algorithms::Algorithms;
-use crate::index::{Index, address, hash};
+use crate::hash_index::{Index, address, hash};
 use crate::lifetime::Usage;
 use crate::policy::{Protocol, words};
 use crate::sa::{Sa, SaKey, Way};

@@ -11,7 +11,7 @@ mod lexer;
 mod names;
 mod policy;
 mod statement;
-mod terms;
+mod values;
 mod write;
 
 pub use algorithm::{Algorithm, Compression, Key, cipher_name, mac_name};
@@ -21,4 +21,4 @@ pub use dump::{DumpPolicy, DumpSa};
 pub use error::{Location, SetkeyError, SetkeyErrorKind};
 pub use policy::{PolicyStatement, Range, Selector, Upper};
 pub use statement::{Add, Lifetimes, Padding, Statement, Statements};
-pub use terms::{End, Family, SaId, SaProtocol, SecurityContext};
+pub use values::{End, Family, SaId, SaProtocol, SecurityContext};

@@ -4,7 +4,7 @@ use core::time::Duration;
 use heapless::Vec;
 use ipsec_packet::{Detail, Flow, Match, Selector};
 
-use crate::index::{address, bucket, hash};
+use crate::hash_index::{address, bucket, hash};
 use crate::policy::{Action, Direction, Level, MAX_TRANSFORMS, Mode, Policy, PolicyId, Request};
 
 /// The database of policies: in their order, with a cache of flows in front.

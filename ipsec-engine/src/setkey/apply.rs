@@ -18,12 +18,12 @@ use zeroize::Zeroizing;
 use super::algorithm::Compression;
 use super::policy::{PolicyStatement, Range, Selector, Upper};
 use super::statement::{self, Add, Padding};
-use super::terms::SaProtocol;
+use super::values::SaProtocol;
 use crate::algorithms::AnyAlgorithms;
+use crate::any_window::AnyWindow;
 use crate::lifetime::{Lifetimes, Limit};
 use crate::policy::{Mode, Policy};
 use crate::sa::{Encap, IpcompOut, Label, Sa, Transform, Way};
-use crate::window::AnyWindow;
 
 /// What a statement leaves open (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use ipsec_packet::IpProto;
 
 use super::error::{Fault, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
-use super::terms::{self, Family, SecurityContext, address, by_name, end, flags, number, split_port, word, wrong};
+use super::values::{self, Family, SecurityContext, address, by_name, end, flags, number, split_port, word, wrong};
 use crate::policy::{Action, Bundle, Direction, Ends, Level, Mode, Priority, Protocol, Request};
 
 /// Addresses with a common prefix, and a port (RFC 4301 4.4.1.1).
@@ -72,7 +72,7 @@ pub(super) fn statement<'a>(lexer: &mut Lexer<'a>, deletes: bool) -> Result<Poli
     let mut option = word(lexer, "-P")?;
     let mut context = None;
     if option == "-ctx" {
-        context = Some(terms::context(lexer)?);
+        context = Some(values::context(lexer)?);
         option = word(lexer, "-P")?;
     }
     if option != "-P" {
@@ -93,7 +93,7 @@ fn selector<'a>(lexer: &mut Lexer<'a>, family: Family) -> Result<Selector<'a>, F
     let first = word(lexer, "an address")?;
     if first == "tagged" {
         return match lexer.next()? {
-            Token::Quoted(tag) => terms::text(lexer, tag).map(Selector::Tagged),
+            Token::Quoted(tag) => values::text(lexer, tag).map(Selector::Tagged),
             Token::Word(tag) if !tag.starts_with('-') => Ok(Selector::Tagged(tag)),
             _ => Err(lexer.error("", SetkeyErrorKind::Missing("a tag"))),
         };

@@ -6,7 +6,7 @@ use super::algorithm::{Algorithm, CIPHERS, Compression, Key, MACS, find, resembl
 use super::error::{Fault, Location, Place, SetkeyError, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
 use super::policy::{self, PolicyStatement};
-use super::terms::{
+use super::values::{
     End, Family, STATEMENTS, SaId, SaProtocol, SecurityContext, address, argument, context, end, hosts, natt_end,
     only_protocol, protocol, spi, word, wrong,
 };

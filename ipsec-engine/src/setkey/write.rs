@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use super::algorithm::Key;
 use super::policy::{PolicyStatement, Range, Selector, Upper};
 use super::statement::{Add, Padding, Statement};
-use super::terms::{SaId, SaProtocol, SecurityContext};
+use super::values::{SaId, SaProtocol, SecurityContext};
 use crate::policy::{Mode, Priority};
 
 impl fmt::Display for Statement<'_> {
