@@ -2,8 +2,8 @@
 
 mod config;
 mod dump;
-mod numbers;
 mod offline;
+mod sequence_file;
 
 use std::error::Error;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use rand::{RngExt, SeedableRng};
 
 pub use config::{Config, ConfigArgs, print_sas};
 pub use dump::{Args as DumpArgs, run as dump};
-pub use numbers::Numbers;
 pub use offline::{Args as OfflineArgs, open, seal};
+pub use sequence_file::Numbers;
 
 /// The databases: as many SAs and policies as files of this kind have.
 pub type Databases = Engine<AnyAlgorithms, 256, 256, 256>;

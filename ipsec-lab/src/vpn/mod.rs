@@ -1,11 +1,11 @@
 //! The main job: two security gateways join two private networks over ESP, with an attacker on the wire between them.
 
 mod attacker;
+mod configuration;
 mod esp_sa;
 mod gateway;
 mod nat;
-mod pair;
-mod story;
+mod report;
 mod tcpdump;
 
 use std::error::Error;
@@ -27,10 +27,10 @@ use crate::gateway::{Config, print_sas};
 use crate::private_file;
 use crate::suites::{self, SuiteName};
 use attacker::Attacker;
+use configuration::{Layout, Proto, Texts, WireMode, texts};
 use gateway::{Gateway, Received};
 use nat::Nat;
-use pair::{Layout, Proto, Texts, WireMode, texts};
-use story::Story;
+use report::Story;
 
 /// Join two networks over ESP and show what each side and the wire see.
 ///
