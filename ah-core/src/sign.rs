@@ -1,6 +1,6 @@
 use core::fmt;
 
-use ipsec_crypto::{AhIntegrity, Tag};
+use ipsec_crypto::{AhIntegrity, Icv};
 use ipsec_packet::{
     DestinationOptions, Exhausted, Ip, IpError, IpProto, NoRoom, PacketBuf, Placement, Seq, SeqWidth, Spi,
     adjust_length, close_gap, open_gap, placement,
@@ -100,7 +100,7 @@ pub(crate) fn icv<I: AhIntegrity>(
     seq: Seq,
     width: SeqWidth,
     profile: Profile,
-) -> Result<Tag, MutableError> {
+) -> Result<Icv, MutableError> {
     let ip = Ip::parse(packet)?;
     let whole = ip.packet();
     //= RFC 2402 3.3/2

@@ -6,7 +6,7 @@
 mod packets;
 
 use ah_core::{MutableError, Profile, SignError, TosRule, VerifyError, sign_with, verify_with};
-use ipsec_crypto::{AhIntegrity, Icv, IntegrityAlgorithm as I, Tag};
+use ipsec_crypto::{AhIntegrity, Icv, Integrity, IntegrityAlgorithm as I};
 use ipsec_packet::{DestinationOptions, Ip, IpError, IpProto, NoRoom, PacketBuf, Replay, Seq, SeqWidth, set_length};
 use packets::slow::{hop, slow_ipv4, slow_ipv6};
 use packets::{
@@ -198,13 +198,13 @@ fn a_packet_with_more_headers_than_are_followed_is_not_signed() {
 /// An integrity algorithm that asks for more than AH can carry.
 struct Huge(usize);
 
-impl Icv for Huge {
+impl Integrity for Huge {
     fn icv_len(&self) -> usize {
         self.0
     }
 
-    fn compute_over(&self, _: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
-        Tag::truncated(&[], self.0)
+    fn compute_over(&self, _: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
+        Icv::truncated(&[], self.0)
     }
 }
 

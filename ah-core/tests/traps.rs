@@ -5,7 +5,7 @@
 mod packets;
 
 use ah_core::{MutableError, Profile, SignError, TosRule, VerifyError};
-use ipsec_crypto::{AnySuite, CipherAlgorithm, HmacSha1_96, Icv, IntegrityAlgorithm as I};
+use ipsec_crypto::{AnySuite, CipherAlgorithm, HmacSha1_96, Integrity, IntegrityAlgorithm as I};
 use ipsec_packet::{
     DestinationOptions, IpError, IpProto, PacketBuf, SeqWidth, Spi, close_gap, find_header, placement, set_length,
 };

@@ -12,7 +12,7 @@ use esp_core::{
     EncryptedCounterIv, Envelope, Inbound, OpenError, Outbound, PadCheck, Padding, RngIv, SealError, largest_payload,
     open_with, seal_with,
 };
-use ipsec_crypto::{Aes128Cbc, AnyIcv, CipherAlgorithm, Icv, IntegrityAlgorithm, IvRule, Parts};
+use ipsec_crypto::{Aes128Cbc, AnyIntegrity, CipherAlgorithm, Integrity, IntegrityAlgorithm, IvRule, Parts};
 use ipsec_packet::{
     AntiReplay, DestinationOptions, Ip, IpProto, Marker, NoRoom, PacketBuf, Placement, Ports, ReplayWindow, Seq,
     SeqWidth, Spi, StateError, UDP_HEADER, UdpChecksum, close_gap, locate, open_gap, placement, pop_udp, push_udp,
@@ -54,7 +54,7 @@ fn e10_padding_never_exceeds_its_field_or_the_packet() {
 fn e11_the_high_half_is_appended_to_what_a_mac_covers() {
     let seq = 0x0123_4567_89ab_cdef;
     for choice in all_choices().into_iter().filter(|choice| choice.integrity != IntegrityAlgorithm::None) {
-        let mac = AnyIcv::new(choice.integrity, &choice.integrity_key).unwrap();
+        let mac = AnyIntegrity::new(choice.integrity, &choice.integrity_key).unwrap();
         for (width, high) in [(SeqWidth::Extended64, &[0x01, 0x23, 0x45, 0x67][..]), (SeqWidth::Bits32, &[])] {
             let seq = if width == SeqWidth::Bits32 { 0x89ab_cdef } else { seq };
             let packet = sealed(&mut sender_at(&choice, width, seq), b"inside", IpProto::UDP);

@@ -4,7 +4,9 @@
 use heapless::Vec;
 
 use crate::suite::BATCH;
-use crate::{AhIntegrity, Cipher, CipherAlgorithm, Icv, IntegrityAlgorithm, Iv, IvRule, KeyError, Lane, Tag, Text};
+use crate::{
+    AhIntegrity, Cipher, CipherAlgorithm, Icv, Integrity, IntegrityAlgorithm, Iv, IvRule, KeyError, Lane, Text,
+};
 
 mod suite;
 
@@ -185,7 +187,7 @@ fn encrypt_those<C: Cipher>(lanes: &mut [Lane<'_, AnyCipher>], kind: impl Fn(&An
 /// An integrity algorithm chosen at run time (RFC 4303 3.2.2).
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum AnyIcv {
+pub enum AnyIntegrity {
     /// HMAC-MD5-96.
     #[cfg(feature = "hmac-md5")]
     HmacMd5_96(crate::HmacMd5_96),
@@ -225,7 +227,7 @@ macro_rules! icvs {
     };
 }
 
-impl AnyIcv {
+impl AnyIntegrity {
     /// Sets up an integrity algorithm; AES-GMAC, which needs an IV, is none here.
     ///
     /// # Errors
@@ -273,20 +275,20 @@ impl AnyIcv {
     }
 }
 
-impl Icv for AnyIcv {
+impl Integrity for AnyIntegrity {
     fn icv_len(&self) -> usize {
         icvs!(one!(self, i => i.icv_len()))
     }
 
-    fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
+    fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
         icvs!(one!(self, i => i.compute_over(feed)))
     }
 
-    fn compute_text(&self, text: Text<'_>) -> Tag {
+    fn compute_text(&self, text: Text<'_>) -> Icv {
         icvs!(one!(self, i => i.compute_text(text)))
     }
 
-    fn compute_received(&self, text: Text<'_>) -> Tag {
+    fn compute_received(&self, text: Text<'_>) -> Icv {
         icvs!(one!(self, i => i.compute_received(text)))
     }
 
@@ -294,14 +296,17 @@ impl Icv for AnyIcv {
         icvs!(one!(self, i => i.batch_from()))
     }
 
-    fn compute_batch(texts: &[(&Self, Text<'_>)], tags: &mut [Tag]) {
+    fn compute_batch(texts: &[(&Self, Text<'_>)], tags: &mut [Icv]) {
         icvs!(each!(compute_those, (texts, &mut *tags)));
     }
 }
 
 /// The ICVs of one kind.
 #[allow(dead_code)] // without any integrity feature
-fn compute_those<I: Icv>((texts, tags): (&[(&AnyIcv, Text<'_>)], &mut [Tag]), kind: impl Fn(&AnyIcv) -> Option<&I>) {
+fn compute_those<I: Integrity>(
+    (texts, tags): (&[(&AnyIntegrity, Text<'_>)], &mut [Icv]),
+    kind: impl Fn(&AnyIntegrity) -> Option<&I>,
+) {
     for (texts, tags) in texts.chunks(BATCH).zip(tags.chunks_mut(BATCH)) {
         let mut those: Vec<(&I, Text<'_>), BATCH> = Vec::new();
         for (icv, text) in texts {
@@ -312,7 +317,7 @@ fn compute_those<I: Icv>((texts, tags): (&[(&AnyIcv, Text<'_>)], &mut [Tag]), ki
         if those.is_empty() {
             continue;
         }
-        let mut computed = [Tag::NONE; BATCH];
+        let mut computed = [Icv::NONE; BATCH];
         I::compute_batch(&those, &mut computed);
         let own = tags.iter_mut().zip(texts).filter(|(_, (icv, _))| kind(icv).is_some());
         own.zip(computed).for_each(|((tag, _), computed)| *tag = computed);
@@ -324,7 +329,7 @@ fn compute_those<I: Icv>((texts, tags): (&[(&AnyIcv, Text<'_>)], &mut [Tag]), ki
 #[non_exhaustive]
 pub enum AnyAhIntegrity {
     /// Every algorithm but AES-GMAC.
-    Icv(AnyIcv),
+    Integrity(AnyIntegrity),
     /// AES-128-GMAC.
     #[cfg(feature = "aes-gmac")]
     Aes128Gmac(crate::Aes128Gmac),
@@ -338,7 +343,7 @@ pub enum AnyAhIntegrity {
 
 macro_rules! ah_integrities {
     ($then:ident!($($arguments:tt)*)) => {
-        $then!(($($arguments)*) Icv #[cfg(feature = "aes-gmac")] Aes128Gmac #[cfg(feature = "aes-gmac")] Aes192Gmac
+        $then!(($($arguments)*) Integrity #[cfg(feature = "aes-gmac")] Aes128Gmac #[cfg(feature = "aes-gmac")] Aes192Gmac
             #[cfg(feature = "aes-gmac")] Aes256Gmac)
     };
 }
@@ -359,7 +364,7 @@ impl AnyAhIntegrity {
                 _ => None,
             }
             .ok_or(KeyError::length(crate::KeyLengths { min: 20, max: 36, step: 8 }, key)),
-            _ => AnyIcv::new(algorithm, key).map(Self::Icv),
+            _ => AnyIntegrity::new(algorithm, key).map(Self::Integrity),
         }
     }
 }
@@ -373,7 +378,7 @@ impl AhIntegrity for AnyAhIntegrity {
         ah_integrities!(one!(self, i => i.field_len()))
     }
 
-    fn authenticate(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
+    fn authenticate(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
         ah_integrities!(one!(self, i => i.authenticate(iv, feed)))
     }
 }

@@ -5,7 +5,7 @@ use aes::Aes128;
 use cipher::KeyInit;
 use cipher::array::Array;
 
-use crate::{Icv, Tag};
+use crate::{Icv, Integrity};
 
 /// AES-CMAC-96 (RFC 4494).
 pub struct AesCmac96(::cmac::Cmac<Aes128>);
@@ -17,15 +17,15 @@ impl AesCmac96 {
     }
 }
 
-impl Icv for AesCmac96 {
+impl Integrity for AesCmac96 {
     fn icv_len(&self) -> usize {
         12
     }
 
-    fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
+    fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
         let mut mac = self.0.clone();
         feed(&mut |piece| mac.update(piece));
-        Tag::truncated(&mac.finalize_fixed(), 12)
+        Icv::truncated(&mac.finalize_fixed(), 12)
     }
 }
 

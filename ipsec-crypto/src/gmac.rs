@@ -10,7 +10,7 @@ use ghash::GHash;
 use ghash::universal_hash::UniversalHash;
 use zeroize::Zeroize;
 
-use crate::{AhIntegrity, Forged, IvRule, Layout, Parts, Suite, Tag};
+use crate::{AhIntegrity, Forged, Icv, IvRule, Layout, Parts, Suite};
 
 /// AES-GMAC with the key size of `A`: as ESP suite NULL with AES-GMAC, and for AH (RFC 4543 3, 4).
 pub struct AesGmac<A> {
@@ -45,7 +45,7 @@ sizes! { Aes128, 16; Aes192, 24; Aes256, 32; }
 
 impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> AesGmac<A> {
     /// The MAC over what is fed, under an IV that is never used twice (RFC 4543 3).
-    fn mac(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
+    fn mac(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
         let mut hash = Absorber { hash: self.ghash.clone(), block: Array::default(), filled: 0, octets: 0 };
         feed(&mut |piece| hash.absorb(piece));
         let mut tag = hash.finish();
@@ -53,10 +53,10 @@ impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> AesGmac<A> {
         let mut mask = Array([s0, s1, s2, s3, i0, i1, i2, i3, i4, i5, i6, i7, 0, 0, 0, 1]);
         self.cipher.encrypt_block(&mut mask);
         tag.iter_mut().zip(mask).for_each(|(t, m)| *t ^= m);
-        Tag::truncated(&tag, ICV)
+        Icv::truncated(&tag, ICV)
     }
 
-    fn tag(&self, parts: &Parts<'_>) -> Tag {
+    fn tag(&self, parts: &Parts<'_>) -> Icv {
         let [a, b, c, d, e, f, g, h, ..] = parts.iv();
         self.mac([a, b, c, d, e, f, g, h], |absorb| {
             absorb(parts.aad().as_slice());
@@ -118,7 +118,7 @@ impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> AhIntegrity for Aes
         24
     }
 
-    fn authenticate(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
+    fn authenticate(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
         self.mac(iv, feed)
     }
 }

@@ -2,9 +2,9 @@ use core::fmt;
 
 use zeroize::Zeroize;
 
-use crate::{Tag, Text};
+use crate::{Icv, Text};
 
-/// A hash that HMAC is made with: [`HmacIcv`](crate::HmacIcv) has one as parameter (RFC 2104 2). Nothing but those of this crate can be one.
+/// A hash that HMAC is made with: [`HmacIntegrity`](crate::HmacIcv) has one as parameter (RFC 2104 2). Nothing but those of this crate can be one.
 pub trait Hash: sealed::Sealed {
     /// What it remembers between blocks.
     #[doc(hidden)]
@@ -49,7 +49,7 @@ pub trait Hash: sealed::Sealed {
 
     /// The first `len` octets of the HMAC of a text, where there is a faster way than block by block, on this machine.
     #[doc(hidden)]
-    fn hmac(text: &Keyed<'_, Self>, len: usize) -> Option<Tag>
+    fn hmac(text: &Keyed<'_, Self>, len: usize) -> Option<Icv>
     where
         Self: Sized,
     {
@@ -65,7 +65,7 @@ pub trait Hash: sealed::Sealed {
 
     /// The first `len` octets of the HMAC of each text, side by side, from the states behind its key; says whether it did.
     #[doc(hidden)]
-    fn hmac_batch(texts: &[Keyed<'_, Self>], tags: &mut [Tag], len: usize) -> bool
+    fn hmac_batch(texts: &[Keyed<'_, Self>], tags: &mut [Icv], len: usize) -> bool
     where
         Self: Sized,
     {

@@ -7,39 +7,39 @@ use crate::append::put;
 use crate::hash::{Hash, Keyed};
 use crate::hash_blocks::{blocks, write_length};
 use crate::suite::BATCH;
-use crate::{Icv, KeyError, KeyLengths, Tag, Text};
+use crate::{Icv, Integrity, KeyError, KeyLengths, Text};
 
 /// HMAC (RFC 2104) truncated to `ICV` octets, with a key of `KEY` octets.
 ///
 /// The two blocks of key are hashed once, when it is set: what is kept is what the hash `H` remembers behind each.
-pub struct HmacIcv<H: Hash, const ICV: usize, const KEY: usize> {
+pub struct HmacIntegrity<H: Hash, const ICV: usize, const KEY: usize> {
     inner: H::State,
     outer: H::State,
 }
 
 /// HMAC-MD5-96 (RFC 2403). **Legacy**.
 #[cfg(feature = "hmac-md5")]
-pub type HmacMd5_96 = HmacIcv<crate::Md5, 12, 16>;
+pub type HmacMd5_96 = HmacIntegrity<crate::Md5, 12, 16>;
 /// HMAC-SHA1-96 (RFC 2404). **Legacy**, but unbroken.
 #[cfg(feature = "hmac-sha1")]
-pub type HmacSha1_96 = HmacIcv<crate::Sha1, 12, 20>;
+pub type HmacSha1_96 = HmacIntegrity<crate::Sha1, 12, 20>;
 /// HMAC-SHA2-256 truncated to 96 bits, as in draft-ietf-ipsec-ciph-sha-256-00. **Legacy**: KAME, and Linux by default.
 #[cfg(feature = "hmac-sha2-256")]
-pub type HmacSha2_256_96 = HmacIcv<crate::Sha256, 12, 32>;
+pub type HmacSha2_256_96 = HmacIntegrity<crate::Sha256, 12, 32>;
 /// HMAC-SHA2-256-128 (RFC 4868).
 #[cfg(feature = "hmac-sha2-256")]
-pub type HmacSha2_256_128 = HmacIcv<crate::Sha256, 16, 32>;
+pub type HmacSha2_256_128 = HmacIntegrity<crate::Sha256, 16, 32>;
 /// HMAC-SHA2-384-192 (RFC 4868).
 #[cfg(feature = "hmac-sha2-384")]
-pub type HmacSha2_384_192 = HmacIcv<crate::Sha384, 24, 48>;
+pub type HmacSha2_384_192 = HmacIntegrity<crate::Sha384, 24, 48>;
 /// HMAC-SHA2-512-256 (RFC 4868).
 #[cfg(feature = "hmac-sha2-512")]
-pub type HmacSha2_512_256 = HmacIcv<crate::Sha512, 32, 64>;
+pub type HmacSha2_512_256 = HmacIntegrity<crate::Sha512, 32, 64>;
 /// HMAC-RIPEMD-160-96 (RFC 2857). **Legacy**.
 #[cfg(feature = "hmac-ripemd160")]
-pub type HmacRipemd160_96 = HmacIcv<crate::Ripemd160, 12, 20>;
+pub type HmacRipemd160_96 = HmacIntegrity<crate::Ripemd160, 12, 20>;
 
-impl<H: Hash, const ICV: usize, const KEY: usize> HmacIcv<H, ICV, KEY> {
+impl<H: Hash, const ICV: usize, const KEY: usize> HmacIntegrity<H, ICV, KEY> {
     /// From a key of the length the RFC asks for.
     pub fn new(key: &[u8; KEY]) -> Self {
         Self::of(key)
@@ -81,32 +81,32 @@ impl<H: Hash, const ICV: usize, const KEY: usize> HmacIcv<H, ICV, KEY> {
     /// The outer hash, of a block of key and one of what the inner gave.
     #[cfg_attr(not(feature = "small"), inline(always))]
     #[cfg_attr(feature = "small", inline(never))] // its stack is not in use while the text is hashed
-    fn finish(&self, mut inner: Running<H>) -> Tag {
+    fn finish(&self, mut inner: Running<H>) -> Icv {
         self.around(inner.finish(1))
     }
 
     #[inline(always)]
-    fn around(&self, inner: &H::State) -> Tag {
+    fn around(&self, inner: &H::State) -> Icv {
         let mut outer = Running::<H>::from(self.outer);
         (outer.filled, outer.hashed) = (H::OUTPUT, H::OUTPUT);
         H::write(inner, outer.begun.as_mut().get_mut(..H::OUTPUT).unwrap_or_default());
-        Tag::of::<H>(outer.finish(1), ICV)
+        Icv::of::<H>(outer.finish(1), ICV)
     }
 }
 
-impl<H: Hash, const ICV: usize, const KEY: usize> Icv for HmacIcv<H, ICV, KEY> {
+impl<H: Hash, const ICV: usize, const KEY: usize> Integrity for HmacIntegrity<H, ICV, KEY> {
     fn icv_len(&self) -> usize {
         ICV
     }
 
-    fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
+    fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
         let mut hash = Running::from(self.inner);
         feed(&mut |piece| hash.absorb(piece));
         self.finish(hash)
     }
 
     /// The last blocks are made before the first are hashed: what was written just now is slow to read in other pieces.
-    fn compute_text(&self, text: Text<'_>) -> Tag {
+    fn compute_text(&self, text: Text<'_>) -> Icv {
         if cfg!(feature = "small") {
             return self.compute(&text.segments());
         }
@@ -117,7 +117,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Icv for HmacIcv<H, ICV, KEY> {
         self.around(&inner)
     }
 
-    fn compute_received(&self, text: Text<'_>) -> Tag {
+    fn compute_received(&self, text: Text<'_>) -> Icv {
         let keyed = Keyed { inner: &self.inner, outer: &self.outer, text };
         H::hmac(&keyed, ICV).unwrap_or_else(|| self.compute_text(text))
     }
@@ -126,7 +126,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Icv for HmacIcv<H, ICV, KEY> {
         H::batch_from()
     }
 
-    fn compute_batch(texts: &[(&Self, Text<'_>)], tags: &mut [Tag]) {
+    fn compute_batch(texts: &[(&Self, Text<'_>)], tags: &mut [Icv]) {
         for (texts, tags) in texts.chunks(BATCH).zip(tags.chunks_mut(BATCH)) {
             let mut keyed: Vec<Keyed<'_, H>, BATCH> = Vec::new();
             for (icv, text) in texts {
@@ -139,16 +139,16 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Icv for HmacIcv<H, ICV, KEY> {
     }
 }
 
-impl<H: Hash, const ICV: usize, const KEY: usize> Drop for HmacIcv<H, ICV, KEY> {
+impl<H: Hash, const ICV: usize, const KEY: usize> Drop for HmacIntegrity<H, ICV, KEY> {
     fn drop(&mut self) {
         self.inner.zeroize();
         self.outer.zeroize();
     }
 }
 
-impl<H: Hash, const ICV: usize, const KEY: usize> zeroize::ZeroizeOnDrop for HmacIcv<H, ICV, KEY> {}
+impl<H: Hash, const ICV: usize, const KEY: usize> zeroize::ZeroizeOnDrop for HmacIntegrity<H, ICV, KEY> {}
 
-impl<H: Hash, const ICV: usize, const KEY: usize> fmt::Debug for HmacIcv<H, ICV, KEY> {
+impl<H: Hash, const ICV: usize, const KEY: usize> fmt::Debug for HmacIntegrity<H, ICV, KEY> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HmacIcv<{ICV}>(..)")
     }

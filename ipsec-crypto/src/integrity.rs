@@ -7,12 +7,12 @@ pub const MAX_ICV: usize = 32;
 
 /// A computed ICV (RFC 4303 2.8).
 #[derive(Clone, Copy)]
-pub struct Tag {
+pub struct Icv {
     octets: [u8; MAX_ICV],
     len: usize,
 }
 
-impl Tag {
+impl Icv {
     /// Of no octets.
     pub(crate) const NONE: Self = Self { octets: [0; MAX_ICV], len: 0 };
 
@@ -59,7 +59,7 @@ impl Tag {
     }
 }
 
-impl fmt::Debug for Tag {
+impl fmt::Debug for Icv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tag(..)")
     }
@@ -104,26 +104,26 @@ impl fmt::Debug for Text<'_> {
 }
 
 /// An integrity algorithm with a fixed ICV length (RFC 4303 3.2.2).
-pub trait Icv {
+pub trait Integrity {
     /// Octets of the ICV (RFC 4303 2.8).
     fn icv_len(&self) -> usize;
 
     /// The ICV over everything that `feed` passes to its argument, piece by piece, as if it were one string.
     //= RFC 4303 3.3.2.1/1
-    fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag;
+    fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv;
 
     /// The ICV over the segments, as if they were one string.
-    fn compute(&self, segments: &[&[u8]]) -> Tag {
+    fn compute(&self, segments: &[&[u8]]) -> Icv {
         self.compute_over(|absorb| segments.iter().for_each(|segment| absorb(segment)))
     }
 
     /// The ICV over what it covers of an ESP packet.
-    fn compute_text(&self, text: Text<'_>) -> Tag {
+    fn compute_text(&self, text: Text<'_>) -> Icv {
         self.compute(&text.segments())
     }
 
     /// As [`compute_text`](Self::compute_text), for a packet that was received: what was written just now can be slow to read another way.
-    fn compute_received(&self, text: Text<'_>) -> Tag {
+    fn compute_received(&self, text: Text<'_>) -> Icv {
         self.compute_text(text)
     }
 
@@ -133,7 +133,7 @@ pub trait Icv {
     }
 
     /// The ICVs over several texts, each under its own key, as [`compute_text`](Self::compute_text) would give one after the other.
-    fn compute_batch(texts: &[(&Self, Text<'_>)], tags: &mut [Tag])
+    fn compute_batch(texts: &[(&Self, Text<'_>)], tags: &mut [Icv])
     where
         Self: Sized,
     {
@@ -141,7 +141,7 @@ pub trait Icv {
     }
 }
 
-/// An integrity algorithm as AH uses it: every [`Icv`], and AES-GMAC, which sends an IV in front of its ICV (RFC 4302 3.2, RFC 4543 4).
+/// An integrity algorithm as AH uses it: every [`Integrity`], and AES-GMAC, which sends an IV in front of its ICV (RFC 4302 3.2, RFC 4543 4).
 pub trait AhIntegrity {
     /// Octets of IV at the beginning of the ICV field; 0 or 8 (RFC 4543 4).
     fn iv_len(&self) -> usize;
@@ -151,10 +151,10 @@ pub trait AhIntegrity {
 
     /// The ICV, without the IV, over everything that `feed` passes to its argument (RFC 4302 3.3.3). An IV must never repeat under one key;
     /// where there is none it is ignored.
-    fn authenticate(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag;
+    fn authenticate(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv;
 }
 
-impl<I: Icv> AhIntegrity for I {
+impl<I: Integrity> AhIntegrity for I {
     fn iv_len(&self) -> usize {
         0
     }
@@ -163,7 +163,7 @@ impl<I: Icv> AhIntegrity for I {
         self.icv_len()
     }
 
-    fn authenticate(&self, _: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
+    fn authenticate(&self, _: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
         self.compute_over(feed)
     }
 }

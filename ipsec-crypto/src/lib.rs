@@ -105,7 +105,7 @@ pub use aead::{ChaCha, ChaCha20Poly1305};
 #[cfg(feature = "aes-cbc")]
 pub use aes_cbc::{Aes128Cbc, Aes192Cbc, Aes256Cbc, AesCbc};
 #[cfg(feature = "any")]
-pub use any::{AnyAhIntegrity, AnyCipher, AnyIcv, AnySuite};
+pub use any::{AnyAhIntegrity, AnyCipher, AnyIntegrity, AnySuite};
 #[cfg(feature = "blowfish")]
 pub use cbc64::BlowfishCbc;
 #[cfg(feature = "cast128")]
@@ -143,7 +143,7 @@ pub use hashes::Sha384;
 #[cfg(feature = "hmac-sha2-512")]
 pub use hashes::Sha512;
 #[cfg(feature = "_hmac")]
-pub use hmac::HmacIcv;
+pub use hmac::HmacIntegrity;
 #[cfg(feature = "hmac-md5")]
 pub use hmac::HmacMd5_96;
 #[cfg(feature = "hmac-ripemd160")]
@@ -156,7 +156,7 @@ pub use hmac::HmacSha2_384_192;
 pub use hmac::HmacSha2_512_256;
 #[cfg(feature = "hmac-sha2-256")]
 pub use hmac::{HmacSha2_256_96, HmacSha2_256_128};
-pub use integrity::{AhIntegrity, Icv, MAX_ICV, Tag, Text};
+pub use integrity::{AhIntegrity, Icv, Integrity, MAX_ICV, Text};
 pub use key::{KeyError, KeyLengths, Secret, SuiteKeys};
 #[cfg(feature = "_prf")]
 pub use prf::{HashFunction, MAX_PRF, Prf, PrfOutput};

@@ -3,7 +3,7 @@
 use fearless_simd::{Avx512, Level, Simd, SimdBase, u32x16};
 use heapless::Vec;
 
-use crate::Tag;
+use crate::Icv;
 use crate::hash::{Hash, Keyed};
 use crate::hash_blocks::blocks;
 use crate::suite::BATCH;
@@ -40,7 +40,7 @@ pub(crate) fn batch_from<H: LaneHash<N>, const N: usize>() -> usize {
 
 /// The first `len` octets of the HMAC of each text, at most [`BATCH`], from the states behind the two blocks of its key. Says whether it did:
 /// there may be too few, or no such machine.
-pub(crate) fn hmac_batch<H: LaneHash<N>, const N: usize>(texts: &[Keyed<'_, H>], tags: &mut [Tag], len: usize) -> bool {
+pub(crate) fn hmac_batch<H: LaneHash<N>, const N: usize>(texts: &[Keyed<'_, H>], tags: &mut [Icv], len: usize) -> bool {
     let Some(simd) = Level::new().as_avx512().filter(|_| texts.len() >= H::WORTH) else { return false };
     simd.vectorize(
         #[inline(always)]
@@ -50,13 +50,13 @@ pub(crate) fn hmac_batch<H: LaneHash<N>, const N: usize>(texts: &[Keyed<'_, H>],
 }
 
 #[inline(always)]
-fn side_by_side<H: LaneHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_, H>], tags: &mut [Tag], len: usize) {
+fn side_by_side<H: LaneHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_, H>], tags: &mut [Icv], len: usize) {
     let mut hashed = [[0; N]; BATCH];
     hashed.iter_mut().zip(texts).for_each(|(state, keyed)| *state = *keyed.inner);
     hash::<H, N>(simd, texts, &mut hashed);
     for ((texts, hashed), tags) in texts.chunks(LANES).zip(hashed.chunks(LANES)).zip(tags.chunks_mut(LANES)) {
         let whole = around::<H, N>(simd, texts, hashed);
-        tags.iter_mut().zip(texts).zip(whole).for_each(|((tag, _), words)| *tag = Tag::of::<H>(&words, len));
+        tags.iter_mut().zip(texts).zip(whole).for_each(|((tag, _), words)| *tag = Icv::of::<H>(&words, len));
     }
     hashed.zeroize();
 }

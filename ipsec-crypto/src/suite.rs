@@ -3,7 +3,7 @@ use core::fmt;
 use heapless::Vec;
 
 use crate::append::put;
-use crate::{Cipher, Confidential, Icv, Iv, Lane, Tag, Text};
+use crate::{Cipher, Confidential, Icv, Integrity, Iv, Lane, Text};
 
 /// Packets of a batch that are looked at together.
 pub(crate) const BATCH: usize = 32;
@@ -263,7 +263,7 @@ pub struct EncryptThenMac<C, I> {
     icv: I,
 }
 
-impl<C: Cipher, I: Icv> EncryptThenMac<C, I> {
+impl<C: Cipher, I: Integrity> EncryptThenMac<C, I> {
     /// Of a keyed cipher and a keyed MAC.
     pub const fn new(cipher: C, icv: I) -> Self {
         Self { cipher, icv }
@@ -300,7 +300,7 @@ impl<C: Cipher, I: Icv> EncryptThenMac<C, I> {
     }
 }
 
-impl<C: Cipher, I: Icv> Suite for EncryptThenMac<C, I> {
+impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
     fn layout(&self) -> Layout {
         cipher_layout(&self.cipher, self.icv.icv_len())
     }
@@ -427,12 +427,12 @@ fn encrypt_batch<'b, 'p: 'b, C: Cipher + 'b>(batch: impl Iterator<Item = (&'b C,
 }
 
 /// Of at most [`BATCH`] packets.
-fn compute_batch<'b, 'p: 'b, I: Icv + 'b>(batch: impl Iterator<Item = (&'b I, &'b Parts<'p>)>) -> [Tag; BATCH] {
+fn compute_batch<'b, 'p: 'b, I: Integrity + 'b>(batch: impl Iterator<Item = (&'b I, &'b Parts<'p>)>) -> [Icv; BATCH] {
     let mut texts: Vec<(&I, Text<'_>), BATCH> = Vec::new();
     for (icv, parts) in batch {
         let _ = texts.push((icv, parts.integrity_input())); // there is room
     }
-    let mut tags = [Tag::NONE; BATCH];
+    let mut tags = [Icv::NONE; BATCH];
     I::compute_batch(&texts, &mut tags);
     tags
 }

@@ -7,7 +7,7 @@ use cipher::array::Array;
 use cipher::{BlockCipherEncrypt, KeyInit};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::{Icv, Tag};
+use crate::{Icv, Integrity};
 
 /// AES-XCBC-MAC-96 (RFC 3566).
 pub struct AesXcbcMac96 {
@@ -85,13 +85,13 @@ fn xor(into: &mut [u8], with: &[u8]) {
     into.iter_mut().zip(with).for_each(|(a, b)| *a ^= b);
 }
 
-impl Icv for AesXcbcMac96 {
+impl Integrity for AesXcbcMac96 {
     fn icv_len(&self) -> usize {
         12
     }
 
-    fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
-        Tag::truncated(&self.mac(feed), 12)
+    fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
+        Icv::truncated(&self.mac(feed), 12)
     }
 }
 

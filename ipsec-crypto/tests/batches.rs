@@ -27,7 +27,7 @@ impl Rng {
 }
 
 /// Each text under one of three keys.
-fn agrees(name: &str, icvs: &[impl Icv], lengths: &[usize], rng: &mut Rng) {
+fn agrees(name: &str, icvs: &[impl Integrity], lengths: &[usize], rng: &mut Rng) {
     let octets: Vec<u8> = (0..2100).map(|_| rng.below(256) as u8).collect();
     let texts: Vec<Text<'_>> = lengths
         .iter()
@@ -35,9 +35,9 @@ fn agrees(name: &str, icvs: &[impl Icv], lengths: &[usize], rng: &mut Rng) {
         .map(|(n, &length)| Text::new(&octets[n % 100..n % 100 + length], (n % 3 == 1).then_some(&[1, 2, 3, 4])))
         .collect();
     let texts: Vec<_> = texts.into_iter().map(|text| (&icvs[rng.below(icvs.len())], text)).collect();
-    let single: Vec<Tag> = texts.iter().map(|(icv, text)| icv.compute(&text.segments())).collect();
+    let single: Vec<Icv> = texts.iter().map(|(icv, text)| icv.compute(&text.segments())).collect();
     let mut batch = vec![icvs[0].compute(&[]); texts.len()];
-    Icv::compute_batch(&texts, &mut batch);
+    Integrity::compute_batch(&texts, &mut batch);
     for (((icv, text), one), both) in texts.iter().zip(&single).zip(&batch) {
         assert_eq!(one.as_slice(), both.as_slice(), "{name}, {text:?} of {}", texts.len());
         assert_eq!(one.as_slice(), icv.compute_text(*text).as_slice(), "{name}, {text:?}");

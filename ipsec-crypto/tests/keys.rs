@@ -8,10 +8,10 @@ use std::fmt::{Debug, Display};
 use des::cipher::{Array, BlockCipherEncrypt, KeyInit};
 use ipsec_crypto::{
     Aes128Cbc, Aes128Ccm8, Aes128Ctr, Aes128Gcm16, Aes128Gmac, AesCmac96, AesXcbcMac96, AhIntegrity, AnyAhIntegrity,
-    AnyCipher, AnyIcv, AnySuite, BlowfishCbc, Cast128Cbc, ChaCha20Poly1305, Cipher, CipherAlgorithm as C, DesCbc,
+    AnyCipher, AnyIntegrity, AnySuite, BlowfishCbc, Cast128Cbc, ChaCha20Poly1305, Cipher, CipherAlgorithm as C, DesCbc,
     EncryptThenMac, EncryptWithoutIntegrity, HmacMd5_96, HmacRipemd160_96, HmacSha1_96, HmacSha2_256_96,
-    HmacSha2_256_128, HmacSha2_384_192, HmacSha2_512_256, Icv, IntegrityAlgorithm as I, KeyError, KeyLengths, Secret,
-    SuiteKeys, TripleDesCbc,
+    HmacSha2_256_128, HmacSha2_384_192, HmacSha2_512_256, Integrity, IntegrityAlgorithm as I, KeyError, KeyLengths,
+    Secret, SuiteKeys, TripleDesCbc,
 };
 
 /// As printed in RFC 2409 appendix A and NIST SP 800-67, with odd parity.
@@ -171,7 +171,12 @@ fn integrity_keys_are_taken_in_the_lengths_of_the_registry_only() {
         for actual in 0..=80 {
             let length = KeyError::Length { allowed: row.keys, actual };
             let error = (!lengths.contains(&actual)).then_some(length).or((!icv).then_some(KeyError::Unsupported));
-            assert_eq!(AnyIcv::new(row.algorithm, &key(actual)).err(), error, "{} with {actual} octets", row.name);
+            assert_eq!(
+                AnyIntegrity::new(row.algorithm, &key(actual)).err(),
+                error,
+                "{} with {actual} octets",
+                row.name
+            );
             // AH takes AES-GMAC, too, and never none.
             let error = match row.algorithm {
                 I::None => Some(KeyError::NoIntegrity),
@@ -245,7 +250,7 @@ fn g1_both_cuts_of_hmac_sha2_256_are_there_under_their_own_names() {
     assert_ne!(short, long);
     let [(short, short_tag), (long, long_tag)] = [short, long].map(|algorithm| {
         let row = algorithm.row().unwrap();
-        (row, AnyIcv::new(algorithm, &key(row.default_key)).unwrap().compute(&[b"one key, two lengths"]))
+        (row, AnyIntegrity::new(algorithm, &key(row.default_key)).unwrap().compute(&[b"one key, two lengths"]))
     });
     assert_eq!((short.default_key, long.default_key, short.icv, long.icv), (32, 32, 12, 16));
     assert_eq!((short_tag.as_slice().len(), short_tag.as_slice()), (12, &long_tag.as_slice()[..12]));
@@ -331,7 +336,7 @@ fn keys_are_never_printed() {
         types += silent(&keys) + silent(&AnySuite::from_keys(&keys).unwrap());
     }
     for row in I::ALL {
-        types += AnyIcv::new(row.algorithm, &key(row.default_key)).map_or(0, |icv| silent(&icv));
+        types += AnyIntegrity::new(row.algorithm, &key(row.default_key)).map_or(0, |icv| silent(&icv));
         types += AnyAhIntegrity::new(row.algorithm, &key(row.default_key)).map_or(0, |icv| silent(&icv));
     }
     types += silent(&Secret::<56>::new(&key(56)).unwrap());

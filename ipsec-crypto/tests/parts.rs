@@ -1,7 +1,7 @@
 //! One packet taken apart, and the ICVs compared.
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
-use ipsec_crypto::{IvRule, Layout, MAX_ICV, Misfit, Parts, Tag};
+use ipsec_crypto::{Icv, IvRule, Layout, MAX_ICV, Misfit, Parts};
 
 #[test]
 fn split_takes_exactly_what_fits_the_layout() {
@@ -72,11 +72,11 @@ fn parts_without_esn_authenticate_what_is_on_the_wire() {
 fn tag_verifies_its_own_octets_only() {
     let mac: Vec<u8> = (1..=64).collect();
     for length in 0..=64 {
-        let (tag, kept) = (Tag::truncated(&mac, length), length.min(MAX_ICV));
+        let (tag, kept) = (Icv::truncated(&mac, length), length.min(MAX_ICV));
         assert_eq!(tag.as_slice(), &mac[..kept]);
         for icv in 0..=64 {
             assert_eq!(tag.verify(&mac[..icv]).is_ok(), icv == kept);
         }
     }
-    assert_eq!(Tag::truncated(&[1, 2], 4).as_slice(), [1, 2, 0, 0]);
+    assert_eq!(Icv::truncated(&[1, 2], 4).as_slice(), [1, 2, 0, 0]);
 }

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use ipsec_crypto::{
-    AesCmac96, AesXcbcMac96, AnyCipher, AnyIcv, BlowfishCbc, Cast128Cbc, Cipher, CipherAlgorithm, DesCbc, Icv,
-    IntegrityAlgorithm, Iv, KeyError, KeyLengths, TripleDesCbc,
+    AesCmac96, AesXcbcMac96, AnyCipher, AnyIntegrity, BlowfishCbc, Cast128Cbc, Cipher, CipherAlgorithm, DesCbc,
+    Integrity, IntegrityAlgorithm, Iv, KeyError, KeyLengths, TripleDesCbc,
 };
 use test_vectors::{cavp, from_hex};
 
@@ -61,7 +61,7 @@ fn encrypts_and_decrypts(cipher: &dyn Cipher, iv: &Iv, case: &Case) {
 }
 
 /// Runs a case with its data whole, cut in two at every position with nothing between, and cut into octets.
-fn authenticates(icv: &impl Icv, data: &[u8], mac: &[u8]) {
+fn authenticates(icv: &impl Integrity, data: &[u8], mac: &[u8]) {
     let length = icv.icv_len().min(mac.len());
     assert!(length >= 12);
     let check = |segments: &[&[u8]]| {
@@ -220,7 +220,7 @@ fn hmacs_hold_their_rfcs_however_the_input_is_cut() {
         cases.retain(|case| case.get("alg").is_none_or(|alg| alg == name.as_bytes()));
         for case in &cases {
             for algorithm in algorithms {
-                authenticates(&AnyIcv::new(*algorithm, &case["key"]).unwrap(), data(case), mac(case));
+                authenticates(&AnyIntegrity::new(*algorithm, &case["key"]).unwrap(), data(case), mac(case));
             }
         }
         assert_eq!(cases.len(), count, "{file} {name}");
@@ -237,7 +237,7 @@ fn aes_xcbc_holds_rfc_3566_and_refuses_the_other_key_lengths_of_rfc_4434() {
             run += 1;
         } else {
             let length = KeyError::Length { allowed: KeyLengths::exactly(16), actual: key.len() };
-            assert_eq!(AnyIcv::new(IntegrityAlgorithm::AesXcbcMac96, key).err(), Some(length));
+            assert_eq!(AnyIntegrity::new(IntegrityAlgorithm::AesXcbcMac96, key).err(), Some(length));
             refused += 1;
         }
     }

@@ -1,7 +1,7 @@
 use core::fmt;
 
 use ipcomp_core::{Compressor, Decompressor};
-use ipsec_crypto::{AhIntegrity, Icv, Suite, Tag};
+use ipsec_crypto::{AhIntegrity, Icv, Integrity, Suite};
 use ipsec_packet::AntiReplay;
 
 /// What the SAs of an engine are made of: chosen at compile time, so that a firmware pays for one suite only (RFC 4301 4.4.2.1).
@@ -36,12 +36,12 @@ impl Algorithms for AnyAlgorithms {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Never {}
 
-impl Icv for Never {
+impl Integrity for Never {
     fn icv_len(&self) -> usize {
         match *self {}
     }
 
-    fn compute_over(&self, _: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
+    fn compute_over(&self, _: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
         match *self {}
     }
 }

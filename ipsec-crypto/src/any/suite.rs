@@ -6,7 +6,7 @@ use heapless::Vec;
 
 #[cfg(any(feature = "aes-gcm", feature = "aes-gmac", feature = "aes-ccm", feature = "chacha20-poly1305"))]
 use super::salted;
-use super::{AnyCipher, AnyIcv};
+use super::{AnyCipher, AnyIntegrity};
 use crate::suite::BATCH;
 use crate::{
     CipherAlgorithm, EncryptThenMac, EncryptWithoutIntegrity, Forged, IntegrityAlgorithm, KeyError, KeyLengths, Layout,
@@ -20,7 +20,7 @@ macro_rules! any_suite {
     ($($(#[$cfg:meta])* $name:ident: $algorithm:ident, $octets:literal;)*) => {
         #[allow(clippy::large_enum_variant)] // as AnyCipher
         enum Any {
-            EncryptThenMac(EncryptThenMac<AnyCipher, AnyIcv>),
+            EncryptThenMac(EncryptThenMac<AnyCipher, AnyIntegrity>),
             EncryptWithoutIntegrity(EncryptWithoutIntegrity<AnyCipher>),
             $($(#[$cfg])* $name(crate::$name),)*
         }
@@ -157,7 +157,7 @@ impl AnySuite {
             (0, CipherAlgorithm::Null, IntegrityAlgorithm::None) => Err(KeyError::NullWithoutIntegrity),
             (0, _, IntegrityAlgorithm::None) => Err(KeyError::NoIntegrity),
             (0, _, _) => {
-                let (cipher, icv) = (AnyCipher::new(cipher, cipher_key)?, AnyIcv::new(integrity, integrity_key)?);
+                let (cipher, icv) = (AnyCipher::new(cipher, cipher_key)?, AnyIntegrity::new(integrity, integrity_key)?);
                 Ok(Self(Any::EncryptThenMac(EncryptThenMac::new(cipher, icv))))
             }
             (_, _, IntegrityAlgorithm::None) => {

@@ -7,11 +7,11 @@ use fearless_simd::{SimdBase, SimdFrom, kernel, u8x16, u32x4};
 use super::words;
 use crate::hash::{Hash, Keyed};
 use crate::hash_blocks::blocks;
-use crate::{Sha1, Tag};
+use crate::{Icv, Sha1};
 
 kernel! {
     /// The first `len` octets of the HMAC.
-    pub(crate) fn hmac(simd: Avx512, keyed: &Keyed<'_, Sha1>, len: usize) -> Tag {
+    pub(crate) fn hmac(simd: Avx512, keyed: &Keyed<'_, Sha1>, len: usize) -> Icv {
         let places = u8x16::load_array(simd, PLACES).into();
         let mut end = [Sha1::ZERO; 2];
         let (whole, last) = blocks::<Sha1>(keyed.text, &mut end);
@@ -25,7 +25,7 @@ kernel! {
         let (end, bits) = (_mm_set_epi32(0, i32::MIN, 0, 0), _mm_set_epi32(0, 0, 0, (64 + 20) * 8));
         let block = [first, _mm_or_si128(second, end), _mm_setzero_si128(), bits];
         let outer = compress(load(keyed.outer), block);
-        let mut tag = Tag::NONE;
+        let mut tag = Icv::NONE;
         let (halves, _) = tag.octets_mut(len).as_chunks_mut();
         for (to, half) in halves.iter_mut().zip(outer) {
             *to = u8x16::simd_from(simd, _mm_shuffle_epi8(half, places)).to_array();

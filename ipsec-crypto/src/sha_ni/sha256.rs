@@ -7,11 +7,11 @@ use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x16, u32x4};
 use super::words;
 use crate::hash::{Hash, Keyed};
 use crate::hash_blocks::blocks;
-use crate::{Sha256, Tag};
+use crate::{Icv, Sha256};
 
 kernel! {
     /// The first `len` octets of the HMAC.
-    pub(crate) fn hmac(simd: Avx512, keyed: &Keyed<'_, Sha256>, len: usize) -> Tag {
+    pub(crate) fn hmac(simd: Avx512, keyed: &Keyed<'_, Sha256>, len: usize) -> Icv {
         let places = u8x16::load_array(simd, PLACES).into();
         let mut end = [Sha256::ZERO; 2];
         let (whole, last) = blocks::<Sha256>(keyed.text, &mut end);
@@ -24,7 +24,7 @@ kernel! {
         let [first, second] = in_order(inner);
         let (end, bits) = (_mm_set_epi32(0, 0, 0, i32::MIN), _mm_set_epi32((64 + 32) * 8, 0, 0, 0));
         let outer = compress(simd, load(simd, keyed.outer), [first, second, end, bits]);
-        let mut tag = Tag::NONE;
+        let mut tag = Icv::NONE;
         let (halves, _) = tag.octets_mut(len).as_chunks_mut();
         for (to, half) in halves.iter_mut().zip(in_order(outer)) {
             *to = u8x16::simd_from(simd, _mm_shuffle_epi8(half, places)).to_array();

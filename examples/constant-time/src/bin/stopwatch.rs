@@ -3,7 +3,7 @@
 use dudect_bencher::rand::{Rng, RngExt};
 use dudect_bencher::{BenchRng, Class, CtRunner, ctbench_main};
 use esp_core::{Envelope, Padding, seal_with};
-use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm, Parts, Suite, Tag};
+use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm, Parts, Suite, Icv};
 use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth, Spi};
 use std::hint::black_box;
 
@@ -13,7 +13,7 @@ const RUNS: usize = 100_000;
 fn icv_comparison(runner: &mut CtRunner, rng: &mut BenchRng) {
     let mut mac = [0; 32];
     rng.fill_bytes(&mut mac);
-    let tag = Tag::truncated(&mac, 32);
+    let tag = Icv::truncated(&mac, 32);
     for _ in 0..RUNS {
         let (class, at) = if rng.random() { (Class::Left, 0) } else { (Class::Right, 31) };
         let mut icv = mac;
