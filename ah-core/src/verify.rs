@@ -1,6 +1,6 @@
 use core::fmt;
 
-use ipsec_crypto::{AhIntegrity, Forged};
+use ipsec_crypto::{AhIntegrity, IcvMismatch};
 use ipsec_packet::{
     Ip, IpError, IpProto, PacketBuf, Placement, Replay, Seq, SeqWidth, Spi, check_route_finished, close_gap,
     find_header, remove_atomic_fragment_headers,
@@ -127,7 +127,7 @@ pub enum VerifyError {
     /// The window refuses its number.
     Replayed(Replay),
     /// The ICV does not hold.
-    Forged,
+    IcvMismatch,
     /// Its options or routing header contradict themselves.
     Mutable(MutableError),
 }
@@ -144,9 +144,9 @@ impl From<Replay> for VerifyError {
     }
 }
 
-impl From<Forged> for VerifyError {
-    fn from(_: Forged) -> Self {
-        Self::Forged
+impl From<IcvMismatch> for VerifyError {
+    fn from(_: IcvMismatch) -> Self {
+        Self::IcvMismatch
     }
 }
 
@@ -164,7 +164,7 @@ impl fmt::Display for VerifyError {
             Self::Length { octets } => write!(f, "ah of {octets} octets does not fit the icv"),
             Self::WrongSpi { expected, found } => write!(f, "spi 0x{found:08x} where {expected} belongs"),
             Self::Replayed(e) => e.fmt(f),
-            Self::Forged => f.write_str("icv does not hold"),
+            Self::IcvMismatch => f.write_str("icv does not hold"),
             Self::Mutable(e) => e.fmt(f),
         }
     }

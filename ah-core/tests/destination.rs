@@ -32,7 +32,7 @@ fn record_route_that_became_a_source_route_is_refused() {
         assert_eq!(sa().verified(&forged), Err(VerifyError::Ip(IpError::RouteNotFinished { offset: 20 })));
         // Used up, it leads nowhere, and the destination in the header counts.
         forged[22] = 8;
-        assert_eq!(sa().verified(&forged), Err(VerifyError::Forged));
+        assert_eq!(sa().verified(&forged), Err(VerifyError::IcvMismatch));
     }
 }
 

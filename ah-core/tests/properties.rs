@@ -115,7 +115,7 @@ fn the_pure_functions_sign_and_verify_under_any_number() {
                 // The high half is not on the wire, but authenticated.
                 let other = Seq::new(seq.get() ^ 1 << 32);
                 let refused = verify_with(&integrity, other, sa.width, sa.profile, &mut packet);
-                assert_eq!((refused, packet.data()), (Err(VerifyError::Forged), &wire[..]));
+                assert_eq!((refused, packet.data()), (Err(VerifyError::IcvMismatch), &wire[..]));
             }
             let verified = verify_with(&integrity, seq, sa.width, sa.profile, &mut packet).unwrap();
             assert_eq!((verified.next_header, verified.seq, packet.data()), (IpProto::UDP, seq, &plain[..]));
@@ -251,7 +251,7 @@ fn every_refusal_is_one_line_in_lower_case() {
         (VerifyError::Length { octets: 28 }.to_string(),              "ah of 28 octets does not fit the icv"),
         (VerifyError::WrongSpi { expected: sa.spi(), found: 1 }.to_string(), "spi 0x00000001 where 0x00002001 belongs"),
         (VerifyError::Replayed(Replay::Duplicate).to_string(),        "sequence number seen before"),
-        (VerifyError::Forged.to_string(),                             "icv does not hold"),
+        (VerifyError::IcvMismatch.to_string(),                             "icv does not hold"),
         (VerifyError::Mutable(malformed).to_string(),                 "malformed option at octet 3"),
     ];
     for (line, expected) in lines {
@@ -351,7 +351,7 @@ fn every_truncation_is_refused_with_its_length_field_kept_or_corrected() {
                     let seen = sa.verified(&short);
                     assert!(seen.is_err(), "{cut} of {}", sample.name);
                     if cut >= sample.at + sa.sender().overhead(wire[0] >> 4) {
-                        assert_eq!(seen, Err(VerifyError::Forged), "{cut} of {}", sample.name);
+                        assert_eq!(seen, Err(VerifyError::IcvMismatch), "{cut} of {}", sample.name);
                     }
                 }
             }

@@ -39,7 +39,7 @@ fn a1_mutable_ipv6_options_keep_type_and_length_and_lose_them_only_among_bsds() 
             retyped[42] ^= 0xc0; // what to do with an unknown option: still as mutable as before
             for to in [&rfc[..], &bsd].concat() {
                 let same = !mutable || rfc.contains(&from) == rfc.contains(&to);
-                let expected = if same { Ok(plain.clone()) } else { Err(VerifyError::Forged) };
+                let expected = if same { Ok(plain.clone()) } else { Err(VerifyError::IcvMismatch) };
                 assert_eq!(sa(to).verified(&wire), expected, "option {option:02x} from {from:?} to {to:?}");
                 let retyped = sa(to).verified(&retyped).is_ok();
                 assert_eq!(retyped, mutable && same && bsd.contains(&to), "option {option:02x}, {from:?} to {to:?}");
@@ -81,7 +81,7 @@ fn a2_the_header_is_as_long_as_the_profile_says_and_every_padding_of_a_peer_is_a
                 // Padding is any octets, and counts.
                 let mut padded = wire.clone();
                 padded[at + octets(from) - 1] ^= 0x80;
-                assert_eq!(sa.verified(&padded), Err(VerifyError::Forged));
+                assert_eq!(sa.verified(&padded), Err(VerifyError::IcvMismatch));
             }
         }
     }
@@ -301,7 +301,7 @@ fn a10_the_length_field_must_be_that_of_the_sa() {
                 let octets = (usize::from(words) + 2) * 4;
                 let expected = match () {
                     () if words == wire[at + 1] => Ok(plain.clone()),
-                    () if accepted.contains(&octets) => Err(VerifyError::Forged),
+                    () if accepted.contains(&octets) => Err(VerifyError::IcvMismatch),
                     () => Err(VerifyError::Length { octets }),
                 };
                 assert_eq!(sa.verified(&changed), expected, "{algorithm}, {words} words");
@@ -344,7 +344,7 @@ fn a11_nested_headers_are_signed_from_the_inside_and_verified_from_the_outside()
             let mut changed = twice.clone();
             let place = twice.len() - (once.len() - at) + bit / 8;
             changed[place] ^= 1 << (bit % 8);
-            assert_eq!(outer.verified(&changed), Err(VerifyError::Forged));
+            assert_eq!(outer.verified(&changed), Err(VerifyError::IcvMismatch));
         }
     }
 }
@@ -393,7 +393,7 @@ fn a11_ah_goes_around_esp_and_esp_around_ah() {
                 assert_eq!((find_header(&wire, IpProto::AH).unwrap().at, wire[*at]), (*at, IpProto::ESP.0));
                 let mut tampered = wire.clone();
                 *tampered.last_mut().unwrap() ^= 1;
-                assert_eq!(sa.verified(&tampered), Err(VerifyError::Forged));
+                assert_eq!(sa.verified(&tampered), Err(VerifyError::IcvMismatch));
                 assert_eq!(sa.verified(&wire), Ok(esp.clone()));
                 assert_eq!(opened(&esp), *plain);
 
@@ -421,12 +421,12 @@ fn a12_every_octet_of_the_icv_is_compared() {
         for bit in 0..8 {
             let mut forged = wire.clone();
             forged[at] ^= 1 << bit;
-            assert_eq!(sa.verified(&forged), Err(VerifyError::Forged), "octet {at}, bit {bit}");
+            assert_eq!(sa.verified(&forged), Err(VerifyError::IcvMismatch), "octet {at}, bit {bit}");
         }
     }
     let mut all_wrong = wire.clone();
     all_wrong[52..64].fill(0);
-    assert_eq!(sa.verified(&all_wrong), Err(VerifyError::Forged));
+    assert_eq!(sa.verified(&all_wrong), Err(VerifyError::IcvMismatch));
 }
 
 #[test]
@@ -491,7 +491,7 @@ fn the_reserved_field_is_covered_and_otherwise_ignored() {
     let wire = sa(Profile::RFC).signed(&plain);
     let mut reserved = wire.clone();
     reserved[22..24].copy_from_slice(&[0, 7]);
-    assert_eq!(sa(Profile::RFC).verified(&reserved), Err(VerifyError::Forged), "it is under the icv");
+    assert_eq!(sa(Profile::RFC).verified(&reserved), Err(VerifyError::IcvMismatch), "it is under the icv");
     let mac = HmacSha1_96::from_slice(&sa(Profile::RFC).integrity.1).unwrap();
     let mut covered = reserved.clone();
     covered[1] = 0;

@@ -33,7 +33,7 @@ pub enum IpsecStatus {
     /// Its number was received before, or is too old.
     Replayed = 10,
     /// Its ICV does not hold.
-    Forged = 11,
+    IcvMismatch = 11,
     /// Its padding is not what it should be. It was authentic, and its plaintext is wiped.
     Padding = 12,
     /// Every number of the SA was used.
@@ -61,7 +61,7 @@ pub extern "C" fn ipsec_status_text(status: i32) -> *const c_char {
         (IpsecStatus::Malformed, c"malformed packet"),
         (IpsecStatus::WrongSpi, c"packet of another sa"),
         (IpsecStatus::Replayed, c"replayed, or too old"),
-        (IpsecStatus::Forged, c"icv does not hold"),
+        (IpsecStatus::IcvMismatch, c"icv does not hold"),
         (IpsecStatus::Padding, c"padding is wrong"),
         (IpsecStatus::Exhausted, c"sequence numbers are exhausted"),
         (IpsecStatus::Iv, c"iv of a wrong length"),
@@ -102,7 +102,7 @@ impl From<OpenError> for IpsecStatus {
             OpenError::TooShort => Self::TooShort,
             OpenError::WrongSpi { .. } => Self::WrongSpi,
             OpenError::Replayed(_) => Self::Replayed,
-            OpenError::Forged => Self::Forged,
+            OpenError::IcvMismatch => Self::IcvMismatch,
             OpenError::BadPadLength { .. } | OpenError::BadPadding => Self::Padding,
             OpenError::NoRoom(_) => Self::NoRoom,
             _ => Self::Malformed,
@@ -126,7 +126,7 @@ impl From<VerifyError> for IpsecStatus {
         match error {
             VerifyError::WrongSpi { .. } => Self::WrongSpi,
             VerifyError::Replayed(_) => Self::Replayed,
-            VerifyError::Forged => Self::Forged,
+            VerifyError::IcvMismatch => Self::IcvMismatch,
             VerifyError::TooShort => Self::TooShort,
             _ => Self::Malformed,
         }

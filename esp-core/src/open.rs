@@ -1,6 +1,6 @@
 use core::fmt;
 
-use ipsec_crypto::{Forged, Layout, Misfit, Parts, Suite, Verdict};
+use ipsec_crypto::{IcvMismatch, Layout, Misfit, Parts, Suite, Verdict};
 use ipsec_packet::{IpProto, NoRoom, PacketBuf, Replay, Seq, SeqWidth, Spi};
 
 use crate::PadCheck;
@@ -33,7 +33,7 @@ impl Opened {
 /// both.
 ///
 /// # Errors
-/// [`OpenError::TooShort`], [`OpenError::Unaligned`], [`OpenError::Forged`]: the packet is unchanged.
+/// [`OpenError::TooShort`], [`OpenError::Unaligned`], [`OpenError::IcvMismatch`]: the packet is unchanged.
 /// [`OpenError::BadPadLength`], [`OpenError::BadPadding`]: it was authentic, and its plaintext was wiped.
 pub fn open_with<S: Suite + ?Sized>(
     suite: &S,
@@ -109,7 +109,7 @@ pub enum OpenError {
     /// The window refuses its number.
     Replayed(Replay),
     /// The ICV does not hold.
-    Forged,
+    IcvMismatch,
     /// The pad length is larger than what was encrypted. Where there is an ICV, it held.
     BadPadLength {
         /// The length it claims.
@@ -132,9 +132,9 @@ impl From<Misfit> for OpenError {
     }
 }
 
-impl From<Forged> for OpenError {
-    fn from(_: Forged) -> Self {
-        Self::Forged
+impl From<IcvMismatch> for OpenError {
+    fn from(_: IcvMismatch) -> Self {
+        Self::IcvMismatch
     }
 }
 
@@ -151,7 +151,7 @@ impl fmt::Display for OpenError {
             Self::Unaligned => f.write_str("encrypted body is not whole blocks"),
             Self::WrongSpi { expected, found } => write!(f, "spi 0x{found:08x} where {expected} belongs"),
             Self::Replayed(e) => e.fmt(f),
-            Self::Forged => f.write_str("icv does not hold"),
+            Self::IcvMismatch => f.write_str("icv does not hold"),
             Self::BadPadLength { pad_len } => write!(f, "pad length {pad_len} exceeds the payload"),
             Self::BadPadding => f.write_str("padding is not 1, 2, 3 .."),
             Self::NoRoom(e) => e.fmt(f),

@@ -241,7 +241,7 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
         let seq = match decrypt(&self.suite, seq, self.width, packet, verdict) {
             Ok(()) => seq,
             //= RFC 4303 3.4.4.1/1
-            Err(OpenError::Forged) => self.resynchronise(seq, packet)?,
+            Err(OpenError::IcvMismatch) => self.resynchronise(seq, packet)?,
             Err(e) => return Err(e),
         };
         self.forged_in_a_row = 0;
@@ -310,13 +310,13 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     fn resynchronise(&mut self, guess: Seq, packet: &mut PacketBuf<'_>) -> Result<Seq, OpenError> {
         self.forged_in_a_row = self.forged_in_a_row.saturating_add(1);
         let resync = self.resync.filter(|r| self.width == SeqWidth::Extended64 && self.forged_in_a_row > r.after);
-        let Some(Resync { tries, .. }) = resync else { return Err(OpenError::Forged) };
+        let Some(Resync { tries, .. }) = resync else { return Err(OpenError::IcvMismatch) };
         for ahead in 1..=u64::from(tries) {
             let Some(seq) = guess.get().checked_add(ahead << 32).map(Seq::new) else { break };
             if decrypt(&self.suite, seq, self.width, packet, Verdict::default()).is_ok() {
                 return Ok(seq);
             }
         }
-        Err(OpenError::Forged)
+        Err(OpenError::IcvMismatch)
     }
 }

@@ -69,7 +69,7 @@ fn every_way_through(choice: &Choice, width: SeqWidth, padding: Padding) {
         (&good[..9], Err(OpenError::TooShort)),
         (&unaligned, Err(OpenError::Unaligned)),
         (&wrong_spi, Err(OpenError::WrongSpi { expected: spi(), found: spi().get() ^ 0x0100_0000 })),
-        (&forged, Err(OpenError::Forged)),
+        (&forged, Err(OpenError::IcvMismatch)),
         (&unpadded, Ok(30)),
         (&overlong, Err(OpenError::BadPadLength { pad_len: 255 })),
         (&bad_pad, Err(OpenError::BadPadding)),

@@ -118,9 +118,9 @@ fn what_has_an_outcome_is_left_alone() {
 
     let mut bytes = slots[0].packet.data().to_vec();
     let mut opens = [OpenSlot::new(PacketBuf::received(&mut bytes))];
-    opens[0].outcome = Some(Err(OpenError::Forged));
+    opens[0].outcome = Some(Err(OpenError::IcvMismatch));
     assert_eq!(receiver.open_batch(&mut opens), 0);
-    assert_eq!(opens[0].outcome, Some(Err(OpenError::Forged)));
+    assert_eq!(opens[0].outcome, Some(Err(OpenError::IcvMismatch)));
     opens[0].outcome = None;
     assert_eq!(receiver.open_batch(&mut opens), 1);
     assert_eq!(opens[0].packet.data(), [7; 50]);

@@ -75,7 +75,7 @@ fn what_a_device_finds_forged_is_as_it_came() {
         forged[at] ^= 0x10;
         let came = forged.clone();
         let mut packet = PacketBuf::received(&mut forged);
-        assert_eq!(into.open(&mut packet), Err(OpenError::Forged));
+        assert_eq!(into.open(&mut packet), Err(OpenError::IcvMismatch));
         assert_eq!(packet.data(), came);
     }
     into.open(&mut packet).unwrap();

@@ -243,7 +243,7 @@ fn a_packet_of_another_width_or_subspace_is_forged() {
             let mut bytes = sealed(&mut sender_at(choice, sent, seq), b"inside", IpProto::UDP);
             let before = bytes.clone();
             let opened = receiver_at(choice, received, 3).open(&mut PacketBuf::received(&mut bytes));
-            assert_eq!(opened, Err(OpenError::Forged), "{}: {sent:?} as {received:?}", choice.name());
+            assert_eq!(opened, Err(OpenError::IcvMismatch), "{}: {sent:?} as {received:?}", choice.name());
             assert_eq!(bytes, before);
         }
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use common::*;
 use esp_core::{Inbound, OpenError, Outbound, Resync, SealError};
-use ipsec_crypto::{AnySuite, Forged, Layout, Parts, Suite};
+use ipsec_crypto::{AnySuite, IcvMismatch, Layout, Parts, Suite};
 use ipsec_packet::{AntiReplay, IpProto, NoReplay, PacketBuf, Replay, ReplayWindow, Seq, SeqWidth};
 
 fn packet(seq: u64, width: SeqWidth) -> Vec<u8> {
@@ -50,7 +50,7 @@ fn r2_a_packet_below_the_window_is_refused_seen_or_not() {
         for (seq, expected) in [(10, TOO_OLD), (9, TOO_OLD), (36, TOO_OLD), (37, Ok(37)), (37, DUPLICATE)] {
             // With ESN a number below the window reads as one of the next subspace, and does not authenticate.
             let expected = match (width, expected) {
-                (SeqWidth::Extended64, TOO_OLD) => Err(OpenError::Forged),
+                (SeqWidth::Extended64, TOO_OLD) => Err(OpenError::IcvMismatch),
                 _ => expected,
             };
             assert_eq!(open(&mut rx, &packet(seq, width)), expected, "number {seq}, {width:?}");
@@ -97,7 +97,7 @@ fn every_number_around<const WORDS: usize>(width: SeqWidth, top: u64) {
         };
         let expected = match (width, expected) {
             // As in r2; but behind the last subspace there is none that the number could belong to.
-            (SeqWidth::Extended64, TOO_OLD) if seq >> 32 != 0xffff_ffff => Err(OpenError::Forged),
+            (SeqWidth::Extended64, TOO_OLD) if seq >> 32 != 0xffff_ffff => Err(OpenError::IcvMismatch),
             _ => expected,
         };
         assert_eq!(open(&mut rx, &packet(seq, width)), expected, "number {seq}, top {highest}, window {size}");
@@ -148,7 +148,7 @@ fn r5_number_0_is_never_legal_but_a_low_half_of_0_is() {
     let zero = crafted(&gcm().suite(), 0, SeqWidth::Extended64, &[1, 2, 2, 59]);
     for top in [0, 1, 0xffff_fff0, 0xffff_ffff] {
         let mut rx = receiver(SeqWidth::Extended64, ReplayWindow::<2>::with_top(Seq::new(top)));
-        assert_eq!(open(&mut rx, &zero), Err(OpenError::Forged), "top {top}");
+        assert_eq!(open(&mut rx, &zero), Err(OpenError::IcvMismatch), "top {top}");
         let wrapped = packet(1 << 32, SeqWidth::Extended64);
         assert_eq!(open(&mut rx, &wrapped), Ok(1 << 32), "top {top}");
         assert_eq!(open(&mut rx, &wrapped), DUPLICATE);
@@ -256,13 +256,13 @@ impl Suite for Counted<'_> {
         self.suite.seal(parts);
     }
 
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
         self.opens.set(self.opens.get() + 1);
         self.suite.open(parts)
     }
 }
 
-const FORGED: Result<u64, OpenError> = Err(OpenError::Forged);
+const FORGED: Result<u64, OpenError> = Err(OpenError::IcvMismatch);
 
 /// (resync, high half the sender has reached, verdict and tries of each packet).
 //= RFC 4303 A3/1

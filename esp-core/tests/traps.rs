@@ -9,7 +9,9 @@ use common::*;
 use esp_core::{
     Envelope, Inbound, NullEsp, OpenError, PadCheck, Padding, SealError, null_esp_heuristic, open_with, peek, seal_with,
 };
-use ipsec_crypto::{AnySuite, CipherAlgorithm, Forged, IntegrityAlgorithm, IvRule, KeyError, Layout, Parts, Suite};
+use ipsec_crypto::{
+    AnySuite, CipherAlgorithm, IcvMismatch, IntegrityAlgorithm, IvRule, KeyError, Layout, Parts, Suite,
+};
 use ipsec_packet::{
     AntiReplay, DestinationOptions, Ip, IpError, IpProto, Ipv6, OuterSeen, PacketBuf, Seq, SeqWidth, Tunnel,
     TunnelError, locate, placement,
@@ -93,7 +95,7 @@ fn e3_nothing_is_decrypted_and_no_padding_looked_at_before_the_icv_holds() {
             forged[at] ^= 0x10;
             assert_eq!(
                 open_guarded(&mut inbound(&choice), &forged),
-                (Err(OpenError::Forged), forged.clone()),
+                (Err(OpenError::IcvMismatch), forged.clone()),
                 "{}: octet {at}",
                 choice.name()
             );
@@ -331,7 +333,7 @@ impl Suite for Bare {
 
     fn seal(&self, _: &mut Parts<'_>) {}
 
-    fn open(&self, _: &mut Parts<'_>) -> Result<(), Forged> {
+    fn open(&self, _: &mut Parts<'_>) -> Result<(), IcvMismatch> {
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use ike_codec::Cookie;
-use ipsec_crypto::{Forged, Prf, PrfOutput, Secret};
+use ipsec_crypto::{IcvMismatch, Prf, PrfOutput, Secret};
 
 /// Makes and checks responder cookies without a state for each peer (RFC 2408 2.5.3): a keyed hash of both ends, the
 /// initiator's cookie and the time, with a secret that only this side has.
@@ -27,16 +27,16 @@ impl CookieJar {
     /// Whether a cookie was made here for this initiator, in this epoch or the one before (RFC 2408 2.5.3).
     ///
     /// # Errors
-    /// [`Forged`] when it was not.
+    /// [`IcvMismatch`] when it was not.
     pub fn check(
         &self,
         ends: (SocketAddr, SocketAddr),
         initiator: &Cookie,
         epoch: u32,
         cookie: &Cookie,
-    ) -> Result<(), Forged> {
+    ) -> Result<(), IcvMismatch> {
         let made_in =
-            |epoch| PrfOutput::import(&self.cookie(ends, initiator, epoch)).map_err(|_| Forged)?.verify(cookie);
+            |epoch| PrfOutput::import(&self.cookie(ends, initiator, epoch)).map_err(|_| IcvMismatch)?.verify(cookie);
         let (now, before) = (made_in(epoch), made_in(epoch.wrapping_sub(1)));
         now.or(before)
     }

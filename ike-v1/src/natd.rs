@@ -1,6 +1,6 @@
 use core::net::{IpAddr, SocketAddr};
 
-use ipsec_crypto::{Forged, HashFunction, PrfOutput};
+use ipsec_crypto::{HashFunction, IcvMismatch, PrfOutput};
 
 use crate::Cookies;
 
@@ -39,7 +39,7 @@ pub fn detect<'a>(
     let (source, destination) = datagram;
     let mut hashes = hashes.into_iter();
     let own = hashes.next()?;
-    let here = detection_hash(hash, cookies, destination).verify(own) == Err(Forged);
+    let here = detection_hash(hash, cookies, destination).verify(own) == Err(IcvMismatch);
     let expected = detection_hash(hash, cookies, source);
     let (count, matches) = hashes.fold((0usize, false), |(count, matches), received| {
         (count.saturating_add(1), matches | expected.verify(received).is_ok())

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use ike_codec::Cookie;
 use ike_v1::CookieJar;
-use ipsec_crypto::Forged;
+use ipsec_crypto::IcvMismatch;
 use proptest::prelude::*;
 use test_vectors::from_hex;
 
@@ -46,7 +46,7 @@ fn a_cookie_is_good_in_its_epoch_and_the_next_only() {
         for (age, good) in [(0, true), (1, true), (2, false), (3, false), (1 << 31, false), (u32::MAX, false)] {
             let now = made.wrapping_add(age);
             let checked = jar().check(ends(), &initiator(), now, &cookie);
-            assert_eq!(checked, if good { Ok(()) } else { Err(Forged) }, "made in {made}, checked in {now}");
+            assert_eq!(checked, if good { Ok(()) } else { Err(IcvMismatch) }, "made in {made}, checked in {now}");
         }
     }
 }
@@ -68,20 +68,20 @@ fn a_cookie_is_bound_to_the_secret_both_ends_and_the_initiators_cookie() {
         ("IPv6 that ends alike", (local, end("[2001:db8::c633:644d]:4500"))),
     ];
     for (name, ends) in others {
-        assert_eq!(jar().check(ends, &initiator(), 7, &cookie), Err(Forged), "{name}");
+        assert_eq!(jar().check(ends, &initiator(), 7, &cookie), Err(IcvMismatch), "{name}");
     }
     for bit in 0..64 {
         let (mut other, mut forged) = (initiator(), cookie);
         other[bit / 8] ^= 1 << (bit % 8);
         forged[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(jar().check(ends(), &other, 7, &cookie), Err(Forged), "bit {bit} of the initiator's cookie");
-        assert_eq!(jar().check(ends(), &initiator(), 7, &forged), Err(Forged), "bit {bit}");
+        assert_eq!(jar().check(ends(), &other, 7, &cookie), Err(IcvMismatch), "bit {bit} of the initiator's cookie");
+        assert_eq!(jar().check(ends(), &initiator(), 7, &forged), Err(IcvMismatch), "bit {bit}");
     }
     for bit in 0..256 {
         let mut secret: [u8; 32] = from_hex(values::SECRET).unwrap().try_into().unwrap();
         secret[bit / 8] ^= 1 << (bit % 8);
         let checked = CookieJar::new(&secret).check(ends(), &initiator(), 7, &cookie);
-        assert_eq!(checked, Err(Forged), "bit {bit} of the secret");
+        assert_eq!(checked, Err(IcvMismatch), "bit {bit} of the secret");
     }
 }
 
@@ -95,8 +95,8 @@ fn every_bit_of_an_ipv6_address_counts() {
         SocketAddr::new(std::net::Ipv6Addr::from_bits(v6.ip().to_bits() ^ (1 << bit)).into(), end.port())
     };
     for bit in 0..128 {
-        assert_eq!(jar().check((flipped(local, bit), remote), &initiator(), 7, &cookie), Err(Forged), "{bit}");
-        assert_eq!(jar().check((local, flipped(remote, bit)), &initiator(), 7, &cookie), Err(Forged), "{bit}");
+        assert_eq!(jar().check((flipped(local, bit), remote), &initiator(), 7, &cookie), Err(IcvMismatch), "{bit}");
+        assert_eq!(jar().check((local, flipped(remote, bit)), &initiator(), 7, &cookie), Err(IcvMismatch), "{bit}");
     }
 }
 
@@ -107,7 +107,7 @@ fn no_cookie_is_good_of_all_zeros_and_none_is_made() {
         let cookie = jar().cookie(ends(), &initiator(), epoch);
         assert_ne!(cookie, [0; 8]);
         assert!(seen.insert(cookie), "epoch {epoch} has the cookie of another one");
-        assert_eq!(jar().check(ends(), &initiator(), epoch, &[0; 8]), Err(Forged));
+        assert_eq!(jar().check(ends(), &initiator(), epoch, &[0; 8]), Err(IcvMismatch));
     }
 }
 
@@ -123,6 +123,6 @@ proptest! {
         prop_assert_ne!(cookie, [0; 8]);
         prop_assert_eq!(jar.check((local, remote), &initiator, epoch, &cookie), Ok(()));
         prop_assert_eq!(jar.check((local, remote), &initiator, epoch.wrapping_add(1), &cookie), Ok(()));
-        prop_assert_eq!(jar.check((local, remote), &initiator, epoch, &guess), Err(Forged));
+        prop_assert_eq!(jar.check((local, remote), &initiator, epoch, &guess), Err(IcvMismatch));
     }
 }

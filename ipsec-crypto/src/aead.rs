@@ -9,7 +9,7 @@ use cipher::array::Array;
 use zeroize::Zeroize;
 
 use crate::nonce::{layout, nonce};
-use crate::{Forged, Layout, Parts, Suite};
+use crate::{IcvMismatch, Layout, Parts, Suite};
 
 fn seal<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut Parts<'_>) {
     let (nonce, aad) = (nonce(salt, parts), parts.aad());
@@ -21,12 +21,12 @@ fn seal<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut Parts<'_>) {
     }
 }
 
-fn open<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut Parts<'_>) -> Result<(), Forged> {
-    let tag = AeadTag::<A>::try_from(parts.icv()).map_err(|_| Forged)?;
+fn open<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
+    let tag = AeadTag::<A>::try_from(parts.icv()).map_err(|_| IcvMismatch)?;
     let (nonce, aad) = (nonce(salt, parts), parts.aad());
     let body = InOutBuf::from(parts.body());
     //= RFC 4303 3.4.4.2/1
-    aead.decrypt_inout_detached(&nonce, aad.as_slice(), body, &tag).map_err(|_| Forged)
+    aead.decrypt_inout_detached(&nonce, aad.as_slice(), body, &tag).map_err(|_| IcvMismatch)
 }
 
 macro_rules! suite {
@@ -52,7 +52,7 @@ macro_rules! suite {
                 false
             }
 
-            fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+            fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
                 open(&self.aead, &self.salt, parts)
             }
         }

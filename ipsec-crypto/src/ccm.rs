@@ -21,7 +21,7 @@ use cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use zeroize::Zeroize;
 
 use crate::nonce::{layout, nonce};
-use crate::{Forged, Layout, Parts, Suite, counter, ct};
+use crate::{IcvMismatch, Layout, Parts, Suite, counter, ct};
 
 /// AES-CCM (RFC 4309), with an ICV of 8, 12 or 16 octets.
 pub struct Ccm<A, M> {
@@ -96,18 +96,18 @@ where
         false
     }
 
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
         self.apply_keystream(parts);
         match self.encrypt(parts) {
             //= RFC 4303 3.4.4.2/1
-            Some(tag) if !ct::equal(&tag, parts.icv()) => Err(Forged),
+            Some(tag) if !ct::equal(&tag, parts.icv()) => Err(IcvMismatch),
             Some(_) => {
                 self.apply_keystream(parts);
                 Ok(())
             }
             None => {
                 self.apply_keystream(parts);
-                Err(Forged)
+                Err(IcvMismatch)
             }
         }
     }

@@ -10,7 +10,7 @@ use ghash::GHash;
 use ghash::universal_hash::UniversalHash;
 use zeroize::Zeroize;
 
-use crate::{AhIntegrity, Forged, Icv, IvRule, Layout, Parts, Suite};
+use crate::{AhIntegrity, Icv, IcvMismatch, IvRule, Layout, Parts, Suite};
 
 /// AES-GMAC with the key size of `A`: as ESP suite NULL with AES-GMAC, and for AH (RFC 4543 3, 4).
 pub struct AesGmac<A> {
@@ -137,7 +137,7 @@ impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> Suite for AesGmac<A
         false
     }
 
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
         self.tag(parts).verify(parts.icv())
     }
 }

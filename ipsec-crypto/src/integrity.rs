@@ -1,6 +1,6 @@
 use core::fmt;
 
-use crate::{Forged, ct};
+use crate::{IcvMismatch, ct};
 
 /// The longest ICV of any algorithm here, in octets (RFC 4868 2.3).
 pub const MAX_ICV: usize = 32;
@@ -53,9 +53,9 @@ impl Icv {
     /// Compares with a received ICV, in constant time (RFC 4303 3.4.4.1).
     ///
     /// # Errors
-    /// [`Forged`] when they differ.
-    pub fn verify(&self, icv: &[u8]) -> Result<(), Forged> {
-        if ct::equal(self.as_slice(), icv) { Ok(()) } else { Err(Forged) }
+    /// [`IcvMismatch`] when they differ.
+    pub fn verify(&self, icv: &[u8]) -> Result<(), IcvMismatch> {
+        if ct::equal(self.as_slice(), icv) { Ok(()) } else { Err(IcvMismatch) }
     }
 }
 

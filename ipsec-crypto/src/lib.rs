@@ -161,6 +161,8 @@ pub use key::{KeyError, KeyLengths, Secret, SuiteKeys};
 #[cfg(feature = "_prf")]
 pub use prf::{HashFunction, MAX_PRF, Prf, PrfOutput};
 pub use registry::{CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow};
-pub use suite::{Aad, EncryptThenMac, EncryptWithoutIntegrity, Forged, IvRule, Layout, Misfit, Parts, Suite, Verdict};
+pub use suite::{
+    Aad, EncryptThenMac, EncryptWithoutIntegrity, IcvMismatch, IvRule, Layout, Misfit, Parts, Suite, Verdict,
+};
 #[cfg(feature = "aes-xcbc")]
 pub use xcbc::AesXcbcMac96;

@@ -5,7 +5,7 @@ use core::fmt;
 #[cfg(feature = "_hash")]
 use ::hmac::digest::{FixedOutput, Update};
 
-use crate::{Forged, KeyError, Secret, ct};
+use crate::{IcvMismatch, KeyError, Secret, ct};
 
 /// The longest output of any hash or PRF here, in octets.
 pub const MAX_PRF: usize = 64;
@@ -34,9 +34,9 @@ impl PrfOutput {
     /// Compares with octets that were received, in constant time.
     ///
     /// # Errors
-    /// [`Forged`] when they differ.
-    pub fn verify(&self, received: &[u8]) -> Result<(), Forged> {
-        if ct::equal(self.expose(), received) { Ok(()) } else { Err(Forged) }
+    /// [`IcvMismatch`] when they differ.
+    pub fn verify(&self, received: &[u8]) -> Result<(), IcvMismatch> {
+        if ct::equal(self.expose(), received) { Ok(()) } else { Err(IcvMismatch) }
     }
 }
 

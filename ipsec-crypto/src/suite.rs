@@ -59,8 +59,8 @@ pub trait Suite {
     /// Verifies the ICV, in constant time, and only then decrypts the body (RFC 4303 3.4.4).
     ///
     /// # Errors
-    /// [`Forged`] when the ICV does not hold; nothing was changed.
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged>;
+    /// [`IcvMismatch`] when the ICV does not hold; nothing was changed.
+    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch>;
 
     /// Whether [`seal_batch`](Self::seal_batch) can take less time than one after the other, for so many packets: from two on, if not said otherwise,
     /// for those who write [`seal_batch`](Self::seal_batch).
@@ -95,8 +95,8 @@ pub trait Suite {
     /// and unchanged since: a verdict is believed.
     ///
     /// # Errors
-    /// [`Forged`] when the ICV does not hold; nothing was changed.
-    fn open_verified(&self, parts: &mut Parts<'_>, verdict: Verdict) -> Result<(), Forged> {
+    /// [`IcvMismatch`] when the ICV does not hold; nothing was changed.
+    fn open_verified(&self, parts: &mut Parts<'_>, verdict: Verdict) -> Result<(), IcvMismatch> {
         let _ = verdict;
         self.open(parts)
     }
@@ -104,25 +104,25 @@ pub trait Suite {
 
 /// What [`Suite::verify_batch`] found: nothing yet, or whether the ICV holds (RFC 4303 3.4.4).
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Verdict(Option<Result<(), Forged>>);
+pub struct Verdict(Option<Result<(), IcvMismatch>>);
 
-impl From<Result<(), Forged>> for Verdict {
-    fn from(found: Result<(), Forged>) -> Self {
+impl From<Result<(), IcvMismatch>> for Verdict {
+    fn from(found: Result<(), IcvMismatch>) -> Self {
         Self(Some(found))
     }
 }
 
 /// The ICV is not what the packet and the key give (RFC 4303 3.4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Forged;
+pub struct IcvMismatch;
 
-impl fmt::Display for Forged {
+impl fmt::Display for IcvMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("icv does not hold")
     }
 }
 
-impl core::error::Error for Forged {}
+impl core::error::Error for IcvMismatch {}
 
 /// One ESP packet, taken apart by the layout of a suite (RFC 4303 2). It can only be made by [`Parts::split`], so its lengths agree
 /// with each other and a suite has nothing left to refuse.
@@ -295,7 +295,7 @@ impl<C: Cipher, I: Integrity> EncryptThenMac<C, I> {
     //= RFC 4303 3.4.4.1/1
     #[cfg_attr(not(feature = "small"), inline(always))]
     #[cfg_attr(feature = "small", inline(never))] // its stack is free again when the cipher needs some
-    fn verify(&self, parts: &Parts<'_>) -> Result<(), Forged> {
+    fn verify(&self, parts: &Parts<'_>) -> Result<(), IcvMismatch> {
         self.icv.compute_received(parts.integrity_input()).verify(parts.icv())
     }
 }
@@ -340,7 +340,7 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
         }
     }
 
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
         self.open_verified(parts, Verdict::default())
     }
 
@@ -359,7 +359,7 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
         }
     }
 
-    fn open_verified(&self, parts: &mut Parts<'_>, Verdict(verdict): Verdict) -> Result<(), Forged> {
+    fn open_verified(&self, parts: &mut Parts<'_>, Verdict(verdict): Verdict) -> Result<(), IcvMismatch> {
         //= RFC 4303 3.4.4.1/5
         verdict.unwrap_or_else(|| self.verify(parts))?;
         self.cipher.decrypt(&parts.iv(), parts.body());
@@ -411,7 +411,7 @@ impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
         }
     }
 
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
         self.cipher.decrypt(&parts.iv(), parts.body());
         Ok(())
     }

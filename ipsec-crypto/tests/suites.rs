@@ -8,9 +8,9 @@ use ipsec_crypto::{
     Aes192Cbc, Aes192Ccm8, Aes192Ccm12, Aes192Ccm16, Aes192Ctr, Aes192Gcm8, Aes192Gcm12, Aes192Gcm16, Aes192Gmac,
     Aes256Cbc, Aes256Ccm8, Aes256Ccm12, Aes256Ccm16, Aes256Ctr, Aes256Gcm8, Aes256Gcm12, Aes256Gcm16, Aes256Gmac,
     AesCmac96, AesXcbcMac96, AnySuite, BlowfishCbc, Cast128Cbc, ChaCha20Poly1305, Cipher, CipherAlgorithm as C,
-    Confidential, DesCbc, EncryptThenMac, EncryptWithoutIntegrity, Forged, HmacMd5_96, HmacRipemd160_96, HmacSha1_96,
-    HmacSha2_256_96, HmacSha2_256_128, HmacSha2_384_192, HmacSha2_512_256, IntegrityAlgorithm as I, IvRule, Layout,
-    Null, Parts, Suite, TripleDesCbc,
+    Confidential, DesCbc, EncryptThenMac, EncryptWithoutIntegrity, HmacMd5_96, HmacRipemd160_96, HmacSha1_96,
+    HmacSha2_256_96, HmacSha2_256_128, HmacSha2_384_192, HmacSha2_512_256, IcvMismatch, IntegrityAlgorithm as I,
+    IvRule, Layout, Null, Parts, Suite, TripleDesCbc,
 };
 
 /// Octets that are the same on every run (xorshift).
@@ -152,7 +152,7 @@ fn seal(suite: &dyn Suite, packet: &[u8], high: Option<[u8; 4]>) -> Vec<u8> {
     packet
 }
 
-fn open(suite: &dyn Suite, packet: &mut [u8], high: Option<[u8; 4]>) -> Result<(), Forged> {
+fn open(suite: &dyn Suite, packet: &mut [u8], high: Option<[u8; 4]>) -> Result<(), IcvMismatch> {
     suite.open(&mut Parts::split(suite.layout(), packet, high).unwrap())
 }
 
@@ -198,7 +198,7 @@ fn every_wrong_bit_is_forged_and_changes_nothing() {
             let mut refuse = |packet: &[u8], high| {
                 for suite in twins.each() {
                     let mut opened = packet.to_vec();
-                    assert_eq!(open(suite, &mut opened, high), Err(Forged), "{name} {high:?}");
+                    assert_eq!(open(suite, &mut opened, high), Err(IcvMismatch), "{name} {high:?}");
                     assert_eq!(opened, packet, "{name} {high:?}");
                 }
                 flips += 1;
@@ -356,7 +356,7 @@ fn parts_of_another_layout_are_forged_and_unchanged() {
             let before = packet.clone();
             for suite in twins.each() {
                 let opened = suite.open(&mut Parts::split(layout, &mut packet, None).unwrap());
-                assert_eq!((opened, &packet), (Err(Forged), &before), "{} with {icv} octets", twins.name());
+                assert_eq!((opened, &packet), (Err(IcvMismatch), &before), "{} with {icv} octets", twins.name());
             }
         }
     }

@@ -91,7 +91,7 @@ counters! {
     /// ESP below the window, or number 0.
     EspTooOld = "replayed: below the window",
     /// ESP whose ICV does not hold.
-    EspForged = "icv does not hold",
+    EspIcvMismatch = "icv does not hold",
     /// Authentic ESP whose padding is wrong.
     EspPadding = "esp padding",
     /// AH too short, or of the wrong length.
@@ -101,7 +101,7 @@ counters! {
     /// AH below the window, or number 0.
     AhTooOld = "ah replayed: below the window",
     /// AH whose ICV does not hold.
-    AhForged = "ah icv does not hold",
+    AhIcvMismatch = "ah icv does not hold",
     /// Headers or options that AH cannot cover.
     AhHeaders = "ah headers",
     /// IPComp that does not decompress.
@@ -216,9 +216,9 @@ const KAME: &[Row] = &[
     ("in_ahreplay", &[(In, C::AhDuplicate), (In, C::AhTooOld)]),
     ("in_espreplay", &[(In, C::EspDuplicate), (In, C::EspTooOld)]),
     ("in_ahauthsucc", &[(In, C::Ah)]),
-    ("in_ahauthfail", &[(In, C::AhForged)]),
+    ("in_ahauthfail", &[(In, C::AhIcvMismatch)]),
     ("in_espauthsucc", &[(In, C::Esp)]),
-    ("in_espauthfail", &[(In, C::EspForged)]),
+    ("in_espauthfail", &[(In, C::EspIcvMismatch)]),
     ("out_success", &[(Out, C::Processed)]),
     ("out_polvio", &[(Out, C::Policy), (Out, C::NoPolicy), (Out, C::Opaque)]),
     ("out_nosa", &[(Out, C::Pending), (Out, C::Exhausted)]),
@@ -248,7 +248,7 @@ const FAST_IPSEC: &[Row] = &[
     ("esps_notdb", &[(In, C::NoSa)]),
     ("esps_badilen", &[(In, C::EspUnaligned)]),
     ("esps_badenc", &[(In, C::EspPadding)]),
-    ("esps_badauth", &[(In, C::EspForged)]),
+    ("esps_badauth", &[(In, C::EspIcvMismatch)]),
     ("esps_replay", &[(In, C::EspDuplicate), (In, C::EspTooOld)]),
     ("esps_wrap", &[(Out, C::Exhausted)]),
     ("esps_invalid", &[(In, C::Larval), (In, C::Expired)]),
@@ -259,7 +259,7 @@ const FAST_IPSEC: &[Row] = &[
     ("esps_obytes", &[(Out, C::EspOctets)]),
     ("ahs_hdrops", &[(In, C::AhHeaders)]),
     ("ahs_badauthl", &[(In, C::AhLength)]),
-    ("ahs_badauth", &[(In, C::AhForged)]),
+    ("ahs_badauth", &[(In, C::AhIcvMismatch)]),
     ("ahs_replay", &[(In, C::AhDuplicate), (In, C::AhTooOld)]),
     ("ahs_input", &[(In, C::Ah)]),
     ("ahs_output", &[(Out, C::Ah)]),
@@ -279,7 +279,7 @@ const LINUX: &[Row] = &[
     ("XfrmInBufferError", &[(In, C::NoRoom)]),
     ("XfrmInHdrError", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment)]),
     ("XfrmInNoStates", &[(In, C::NoSa)]),
-    ("XfrmInStateProtoError", &[(In, C::EspForged), (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::AhForged), (In, C::AhLength),
+    ("XfrmInStateProtoError", &[(In, C::EspIcvMismatch), (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::AhIcvMismatch), (In, C::AhLength),
         (In, C::AhHeaders), (In, C::Ipcomp)]),
     ("XfrmInStateModeError", &[(In, C::Inner)]),
     ("XfrmInStateSeqError", &[(In, C::EspDuplicate), (In, C::EspTooOld), (In, C::AhDuplicate), (In, C::AhTooOld)]),
@@ -308,9 +308,9 @@ const LINUX: &[Row] = &[
 
 #[rustfmt::skip]
 const VPP: &[Row] = &[
-    ("esp-decrypt rx_pkts", &[(In, C::Esp), (In, C::EspForged), (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::EspDuplicate), (In, C::EspTooOld)]),
+    ("esp-decrypt rx_pkts", &[(In, C::Esp), (In, C::EspIcvMismatch), (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::EspDuplicate), (In, C::EspTooOld)]),
     ("esp-decrypt decryption_failed", &[(In, C::EspPadding)]),
-    ("esp-decrypt integ_error", &[(In, C::EspForged)]),
+    ("esp-decrypt integ_error", &[(In, C::EspIcvMismatch)]),
     ("esp-decrypt crypto_engine_error", &[(In, C::Internal)]),
     ("esp-decrypt replay", &[(In, C::EspDuplicate), (In, C::EspTooOld)]),
     ("esp-decrypt runt", &[(In, C::EspRunt), (In, C::EspUnaligned)]),
@@ -321,8 +321,8 @@ const VPP: &[Row] = &[
     ("esp-encrypt crypto_engine_error", &[(Out, C::Internal)]),
     ("esp-encrypt no_buffers", &[(Out, C::NoRoom)]),
     ("esp-encrypt no_protection", &[(Out, C::Pending)]),
-    ("ah-decrypt rx_pkts", &[(In, C::Ah), (In, C::AhForged), (In, C::AhLength), (In, C::AhDuplicate), (In, C::AhTooOld)]),
-    ("ah-decrypt integ_error", &[(In, C::AhForged)]),
+    ("ah-decrypt rx_pkts", &[(In, C::Ah), (In, C::AhIcvMismatch), (In, C::AhLength), (In, C::AhDuplicate), (In, C::AhTooOld)]),
+    ("ah-decrypt integ_error", &[(In, C::AhIcvMismatch)]),
     ("ah-decrypt replay", &[(In, C::AhDuplicate), (In, C::AhTooOld)]),
     ("ah-encrypt rx_pkts", &[(Out, C::Ah)]),
 ];

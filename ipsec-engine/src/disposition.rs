@@ -151,11 +151,11 @@ impl Reason {
             Self::Open(OpenError::TooShort) => Counter::EspRunt,
             Self::Open(OpenError::Unaligned) => Counter::EspUnaligned,
             Self::Open(OpenError::Replayed(why)) => replayed(*why, Counter::EspDuplicate, Counter::EspTooOld),
-            Self::Open(OpenError::Forged) => Counter::EspForged,
+            Self::Open(OpenError::IcvMismatch) => Counter::EspIcvMismatch,
             Self::Open(OpenError::BadPadLength { .. } | OpenError::BadPadding) => Counter::EspPadding,
             Self::Open(_) => Counter::Internal,
             Self::Verify(VerifyError::Replayed(why)) => replayed(*why, Counter::AhDuplicate, Counter::AhTooOld),
-            Self::Verify(VerifyError::Forged) => Counter::AhForged,
+            Self::Verify(VerifyError::IcvMismatch) => Counter::AhIcvMismatch,
             Self::Verify(VerifyError::TooShort | VerifyError::Length { .. }) => Counter::AhLength,
             Self::Verify(VerifyError::Ip(_) | VerifyError::Mutable(_)) => Counter::AhHeaders,
             Self::Verify(_) => Counter::Internal,
@@ -188,13 +188,13 @@ impl Reason {
                 | Counter::PrecedingHeaders
                 | Counter::EspDuplicate
                 | Counter::EspTooOld
-                | Counter::EspForged
+                | Counter::EspIcvMismatch
                 | Counter::EspRunt
                 | Counter::EspUnaligned
                 | Counter::EspPadding
                 | Counter::AhDuplicate
                 | Counter::AhTooOld
-                | Counter::AhForged
+                | Counter::AhIcvMismatch
                 | Counter::AhLength
                 | Counter::Exhausted
                 | Counter::InClear

@@ -31,7 +31,7 @@ fn an_audit_event_has_spi_number_addresses_and_flow_label() {
     packet[1..4].copy_from_slice(&[0x0a, 0xbc, 0xde]);
     let _ = b.receive(&packet);
     let [audit] = audits(&mut b)[..] else { panic!("one event") };
-    assert_eq!((audit.at, audit.reason), (b.now, Reason::Open(esp_core::OpenError::Forged)));
+    assert_eq!((audit.at, audit.reason), (b.now, Reason::Open(esp_core::OpenError::IcvMismatch)));
     assert_eq!((audit.source, audit.destination), (Some(address(A6)), Some(address(B6))));
     assert_eq!((audit.flow_label, audit.spi, audit.sequence), (0xabcde, Some(0x1001), Some(0x1234)));
     let text = format!("{}.000 {A6} > {B6} spi 0x00001001 seq 4660 flow 0xabcde: {}", b.now.as_secs(), audit.reason);
@@ -145,7 +145,7 @@ fn a_forged_ah_packet_is_logged_in_full() {
     let [audit] = audits(&mut b)[..] else { panic!("one event") };
     assert_eq!(
         (audit.reason, audit.spi, audit.sequence),
-        (Reason::Verify(ah_core::VerifyError::Forged), Some(0x2001), Some(1))
+        (Reason::Verify(ah_core::VerifyError::IcvMismatch), Some(0x2001), Some(1))
     );
     assert_eq!((audit.source, audit.destination), (Some(address(A)), Some(address(B))));
 }

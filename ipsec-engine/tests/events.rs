@@ -63,7 +63,7 @@ fn refused_on_arrival() -> Vec<Case> {
     wire[15] = 200;
     cases.push((b, wire, Counter::WrongSource));
     let (wire, b) = fresh();
-    cases.push((b, flipped(&wire, 1), Counter::EspForged));
+    cases.push((b, flipped(&wire, 1), Counter::EspIcvMismatch));
     let (wire, mut b) = fresh();
     assert_eq!(b.receive(&wire).0, Disposition::Deliver);
     cases.push((b, wire, Counter::EspDuplicate));
@@ -120,7 +120,7 @@ fn refused_on_arrival() -> Vec<Case> {
     cases.push((fresh().1, wire, Counter::TooDeep));
     // AH.
     let (b, wire) = of_ah(|wire| *wire.last_mut().unwrap() ^= 1);
-    cases.push((b, wire, Counter::AhForged));
+    cases.push((b, wire, Counter::AhIcvMismatch));
     let (b, wire) = of_ah(|wire| wire[28..32].fill(0));
     cases.push((b, wire, Counter::AhTooOld));
     let (mut b, wire) = of_ah(|_| ());

@@ -175,7 +175,7 @@ fn r8_forged_and_replayed_packets_change_nothing() {
         // Far numbers, too: they would move the window if they were believed.
         forged[24..28].copy_from_slice(&(n * 1000 + 2).to_be_bytes());
         *forged.last_mut().unwrap() ^= 1;
-        refused_as_it_was(&mut b, &forged, Reason::Open(OpenError::Forged));
+        refused_as_it_was(&mut b, &forged, Reason::Open(OpenError::IcvMismatch));
         refused_as_it_was(&mut b, &first, Reason::Open(OpenError::Replayed(Replay::Duplicate)));
     }
     assert_eq!(*b.engine.sa(&sa_in(), address(A)).unwrap().usage, before);

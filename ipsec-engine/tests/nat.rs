@@ -200,7 +200,7 @@ fn only_an_authentic_packet_moves_a_peer() {
     let wire = a.send(&inner()).unwrap();
     let mut forged = translated(&wire, 77, 1026);
     *forged.last_mut().unwrap() ^= 1;
-    refused_as_it_was(&mut b, &forged, Reason::Open(OpenError::Forged));
+    refused_as_it_was(&mut b, &forged, Reason::Open(OpenError::IcvMismatch));
     assert_eq!(events(&mut b), [], "a forged packet moves nobody");
     delivered(&mut b, &translated(&wire, 77, 1026), &inner());
     refused_as_it_was(
@@ -266,7 +266,7 @@ fn a_forged_datagram_that_is_shorter_than_its_packet_is_as_it_was() {
     wire[2..4].copy_from_slice(&total);
     wire[60] ^= 1;
     let (disposition, data, _) = pass_in(&mut b, &wire);
-    assert_eq!(disposition, discarded(Reason::Open(OpenError::Forged)));
+    assert_eq!(disposition, discarded(Reason::Open(OpenError::IcvMismatch)));
     assert_eq!(data, wire);
     assert_eq!(b.engine.poll_audit().unwrap().source, Some(address(A)));
 }

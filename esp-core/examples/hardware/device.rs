@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use ipsec_crypto::{Aes128Cbc, EncryptThenMac, Forged, HmacSha1_96, Layout, Parts, Suite};
+use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96, IcvMismatch, Layout, Parts, Suite};
 
 /// What the device is asked: a direction, and where in its memory the packet lies.
 struct Descriptor {
@@ -68,13 +68,13 @@ impl Accelerator {
     }
 
     /// Last phase: one packet comes back, unless its ICV did not hold.
-    fn finish(&self, job: usize, parts: &mut Parts<'_>) -> Result<(), Forged> {
+    fn finish(&self, job: usize, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
         let device = self.0.borrow();
-        let job = device.queue.get(job).filter(|job| job.holds).ok_or(Forged)?;
-        let packet = device.memory.get(job.at..job.at + job.len).ok_or(Forged)?;
-        let (text, icv) = packet.split_at_checked(job.len - self.layout().icv).ok_or(Forged)?;
+        let job = device.queue.get(job).filter(|job| job.holds).ok_or(IcvMismatch)?;
+        let packet = device.memory.get(job.at..job.at + job.len).ok_or(IcvMismatch)?;
+        let (text, icv) = packet.split_at_checked(job.len - self.layout().icv).ok_or(IcvMismatch)?;
         let body = text.len() - parts.body().len();
-        parts.body().copy_from_slice(text.get(body..).ok_or(Forged)?);
+        parts.body().copy_from_slice(text.get(body..).ok_or(IcvMismatch)?);
         parts.set_icv(icv);
         Ok(())
     }
@@ -103,7 +103,7 @@ impl Suite for Accelerator {
         self.clear();
     }
 
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
         self.prepare(false, parts);
         self.0.borrow_mut().start();
         let opened = self.finish(0, parts);

@@ -9,8 +9,8 @@ use super::salted;
 use super::{AnyCipher, AnyIntegrity};
 use crate::suite::BATCH;
 use crate::{
-    CipherAlgorithm, EncryptThenMac, EncryptWithoutIntegrity, Forged, IntegrityAlgorithm, KeyError, KeyLengths, Layout,
-    Parts, Suite, SuiteKeys, Verdict,
+    CipherAlgorithm, EncryptThenMac, EncryptWithoutIntegrity, IcvMismatch, IntegrityAlgorithm, KeyError, KeyLengths,
+    Layout, Parts, Suite, SuiteKeys, Verdict,
 };
 
 /// A suite chosen at run time (RFC 4303 3.2).
@@ -82,7 +82,7 @@ impl Suite for AnySuite {
         self.chosen().seal(parts);
     }
 
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), Forged> {
+    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
         self.chosen().open(parts)
     }
 
@@ -127,7 +127,7 @@ impl Suite for AnySuite {
         }
     }
 
-    fn open_verified(&self, parts: &mut Parts<'_>, verdict: Verdict) -> Result<(), Forged> {
+    fn open_verified(&self, parts: &mut Parts<'_>, verdict: Verdict) -> Result<(), IcvMismatch> {
         self.chosen().open_verified(parts, verdict)
     }
 }

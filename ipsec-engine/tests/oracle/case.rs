@@ -489,7 +489,7 @@ impl<'t> Case<'t> {
             Outcome::Deliver(_) => "delivered",
             Outcome::Discard(Counter::PrecedingHeaders, _) => "refused",
             Outcome::Discard(Counter::Malformed, _) => "malformed",
-            Outcome::Discard(Counter::AhForged, _) => "forged",
+            Outcome::Discard(Counter::AhIcvMismatch, _) => "forged",
             _ => return,
         };
         // Of several headers one decides.

@@ -282,7 +282,7 @@ impl Sa {
         }
         let headers_differ = !esp && seal.covered != covered;
         if seal.damage != Damage::None || headers_differ || number != seal.number || seal.key != self.spec.key {
-            return Err(if esp { Counter::EspForged } else { Counter::AhForged });
+            return Err(if esp { Counter::EspIcvMismatch } else { Counter::AhIcvMismatch });
         }
         self.received.insert(number);
         Ok(())
