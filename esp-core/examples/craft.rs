@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)] // an example may end at the first surprise
 
 use esp_core::{Envelope, Inbound, Padding, seal_with};
-use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96, Parts, Suite};
+use ipsec_crypto::{Aes128Cbc, EncryptThenMac, EspParts, HmacSha1_96, Suite};
 use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth, Spi};
 
 fn suite() -> impl Suite {
@@ -52,7 +52,7 @@ fn sealed(envelope: &Envelope, payload: &[u8]) -> Result<Vec<u8>, Box<dyn std::e
 /// Any body at all, padding and trailer included, encrypted and authenticated.
 fn raw(number: u32, body: &[u8]) -> Vec<u8> {
     let mut packet = [&0x1001u32.to_be_bytes()[..], &number.to_be_bytes(), &[9; 16], body, &[0; 12]].concat();
-    let mut parts = Parts::split(suite().layout(), &mut packet, None).unwrap();
+    let mut parts = EspParts::split(suite().layout(), &mut packet, None).unwrap();
     suite().seal(&mut parts);
     packet
 }

@@ -4,7 +4,7 @@ use core::borrow::BorrowMut;
 use core::slice;
 
 use heapless::Vec;
-use ipsec_crypto::{Parts, Suite, Verdict};
+use ipsec_crypto::{EspParts, Suite, Verification};
 use ipsec_packet::{AntiReplay, IpProto, PacketBuf, Seq};
 
 use crate::{Inbound, IvSource, OpenError, Opened, Outbound, SealError};
@@ -118,11 +118,11 @@ pub fn seal_batch<S: Suite>(
 
 /// Packets that have everything but the cryptography. Where a panic of the IV source unwinds, they are wiped: they hold plaintext behind the
 /// header of ESP.
-struct Framed<'p>(Vec<(usize, Parts<'p>), AT_ONCE>);
+struct Framed<'p>(Vec<(usize, EspParts<'p>), AT_ONCE>);
 
 impl<'p> Framed<'p> {
     fn seal<S: Suite>(mut self, sas: &[impl BorrowMut<Outbound<S>>]) {
-        let mut batch: Vec<(&S, &mut Parts<'p>), AT_ONCE> = Vec::new();
+        let mut batch: Vec<(&S, &mut EspParts<'p>), AT_ONCE> = Vec::new();
         for (index, parts) in &mut self.0 {
             let _ = sas.get(*index).map(|sa| batch.push((sa.borrow().suite(), parts))); // the SA was there, and there is room
         }
@@ -177,7 +177,7 @@ pub fn open_batch<S: Suite, W: AntiReplay>(
 fn open_one<S: Suite, W: AntiReplay>(
     sas: &mut [impl BorrowMut<Inbound<S, W>>],
     OpenSlot { sa, packet, outcome }: &mut OpenSlot<'_>,
-    foreseen: Option<(Seq, Verdict)>,
+    foreseen: Option<(Seq, Verification)>,
 ) -> usize {
     let of = sas.get_mut(*sa).ok_or(OpenError::NoSa(*sa));
     let found = outcome.insert(of.and_then(|sa| sa.borrow_mut().open_foreseen(packet, foreseen)));
@@ -191,23 +191,23 @@ fn verify_batch<S: Suite, W: AntiReplay>(
     sas: &[impl BorrowMut<Inbound<S, W>>],
     slots: &mut [OpenSlot<'_>],
     (packets, octets): (usize, usize),
-    foreseen: &mut Vec<Option<(Seq, Verdict)>, AT_ONCE>,
+    foreseen: &mut Vec<Option<(Seq, Verification)>, AT_ONCE>,
 ) {
-    let mut split: Vec<(&S, Parts<'_>), AT_ONCE> = Vec::new();
+    let mut split: Vec<(&S, EspParts<'_>), AT_ONCE> = Vec::new();
     for OpenSlot { sa, packet, .. } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
         let sa = sas.get(*sa).map(|sa| sa.borrow()).filter(|sa| sa.suite().gains_by_verifying(packets, octets));
         let seen = sa.and_then(|sa| {
             let (seq, parts) = sa.foresee(packet)?;
             let _ = split.push((sa.suite(), parts)); // there is room
-            Some((seq, Verdict::default()))
+            Some((seq, Verification::default()))
         });
         let _ = foreseen.push(seen); // as there is here
     }
-    let mut looked_at: Vec<(&S, &Parts<'_>), AT_ONCE> = Vec::new();
+    let mut looked_at: Vec<(&S, &EspParts<'_>), AT_ONCE> = Vec::new();
     for (suite, parts) in &split {
         let _ = looked_at.push((suite, parts)); // and here
     }
-    let mut verdicts = [Verdict::default(); AT_ONCE];
+    let mut verdicts = [Verification::default(); AT_ONCE];
     S::verify_batch(&looked_at, &mut verdicts);
     for ((_, to), verdict) in foreseen.iter_mut().flatten().zip(verdicts) {
         *to = verdict;

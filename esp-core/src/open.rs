@@ -1,6 +1,6 @@
 use core::fmt;
 
-use ipsec_crypto::{IcvMismatch, Layout, Misfit, Parts, Suite, Verdict};
+use ipsec_crypto::{EspParts, IcvMismatch, Layout, LengthError, Suite, Verification};
 use ipsec_packet::{IpProto, NoRoom, PacketBuf, Replay, Seq, SeqWidth, Spi};
 
 use crate::PadCheck;
@@ -43,7 +43,7 @@ pub fn open_with<S: Suite + ?Sized>(
     packet: &mut PacketBuf<'_>,
 ) -> Result<Opened, OpenError> {
     //= RFC 4303 3.4.4.1/5
-    decrypt(suite, seq, width, packet, Verdict::default())?;
+    decrypt(suite, seq, width, packet, Verification::default())?;
     strip(suite.layout(), seq, check, packet)
 }
 
@@ -56,9 +56,9 @@ pub(crate) fn decrypt<S: Suite + ?Sized>(
     seq: Seq,
     width: SeqWidth,
     packet: &mut PacketBuf<'_>,
-    verdict: Verdict,
+    verdict: Verification,
 ) -> Result<(), OpenError> {
-    let mut parts = Parts::split(suite.layout(), packet.data_mut(), high_half(seq, width))?;
+    let mut parts = EspParts::split(suite.layout(), packet.data_mut(), high_half(seq, width))?;
     if parts.body().len() < TRAILER {
         return Err(OpenError::TooShort);
     }
@@ -123,11 +123,11 @@ pub enum OpenError {
     NoSa(usize),
 }
 
-impl From<Misfit> for OpenError {
-    fn from(e: Misfit) -> Self {
+impl From<LengthError> for OpenError {
+    fn from(e: LengthError) -> Self {
         match e {
-            Misfit::TooShort => Self::TooShort,
-            Misfit::Unaligned => Self::Unaligned,
+            LengthError::TooShort => Self::TooShort,
+            LengthError::Unaligned => Self::Unaligned,
         }
     }
 }

@@ -1,4 +1,4 @@
-use ipsec_crypto::{IvRule, Parts, Suite, Verdict};
+use ipsec_crypto::{EspParts, IvRule, Suite, Verification};
 use ipsec_packet::{
     AntiReplay, IpProto, NoRoom, PacketBuf, ReplayWindow, Seq, SeqCounter, SeqRun, SeqWidth, Spi, StateError,
 };
@@ -90,7 +90,7 @@ impl<S: Suite> Outbound<S> {
         next_header: IpProto,
         padding: Padding,
         iv: &mut impl IvSource,
-    ) -> Result<(Seq, Parts<'p>), SealError> {
+    ) -> Result<(Seq, EspParts<'p>), SealError> {
         let seq = self.counter.peek()?;
         let layout = self.suite.layout();
         let mut octets = [0; 16];
@@ -234,7 +234,7 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     pub(crate) fn open_foreseen(
         &mut self,
         packet: &mut PacketBuf<'_>,
-        foreseen: Option<(Seq, Verdict)>,
+        foreseen: Option<(Seq, Verification)>,
     ) -> Result<Opened, OpenError> {
         let seq = self.admit(packet)?;
         let verdict = foreseen.filter(|(of, _)| *of == seq).map(|(_, verdict)| verdict).unwrap_or_default();
@@ -273,9 +273,9 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     }
 
     /// What [`open_foreseen`](Self::open_foreseen) would look at first.
-    pub(crate) fn foresee<'p>(&self, packet: &'p mut PacketBuf<'_>) -> Option<(Seq, Parts<'p>)> {
+    pub(crate) fn foresee<'p>(&self, packet: &'p mut PacketBuf<'_>) -> Option<(Seq, EspParts<'p>)> {
         let seq = self.admit(packet).ok()?;
-        let parts = Parts::split(self.suite.layout(), packet.data_mut(), high_half(seq, self.width)).ok()?;
+        let parts = EspParts::split(self.suite.layout(), packet.data_mut(), high_half(seq, self.width)).ok()?;
         Some((seq, parts))
     }
 
@@ -313,7 +313,7 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
         let Some(Resync { tries, .. }) = resync else { return Err(OpenError::IcvMismatch) };
         for ahead in 1..=u64::from(tries) {
             let Some(seq) = guess.get().checked_add(ahead << 32).map(Seq::new) else { break };
-            if decrypt(&self.suite, seq, self.width, packet, Verdict::default()).is_ok() {
+            if decrypt(&self.suite, seq, self.width, packet, Verification::default()).is_ok() {
                 return Ok(seq);
             }
         }

@@ -1,6 +1,6 @@
 use core::fmt;
 
-use ipsec_crypto::{Layout, Misfit, Parts, Suite};
+use ipsec_crypto::{EspParts, Layout, LengthError, Suite};
 use ipsec_packet::{Exhausted, IpProto, NoRoom, PacketBuf, Seq, SeqWidth, Spi};
 
 use crate::header::HEADER;
@@ -45,7 +45,7 @@ pub(crate) fn frame<'p>(
     envelope: &Envelope,
     iv: &[u8],
     packet: &'p mut PacketBuf<'_>,
-) -> Result<Parts<'p>, SealError> {
+) -> Result<EspParts<'p>, SealError> {
     let payload = packet.len();
     let room = overhead(layout, envelope.padding, payload);
     let total = payload.saturating_add(room.total());
@@ -78,7 +78,7 @@ pub(crate) fn frame<'p>(
     if let Some(trailer) = rest.first_chunk_mut() {
         *trailer = [pad, envelope.next_header.0];
     }
-    Parts::split(layout, packet.data_mut(), high_half(envelope.seq, envelope.width)).map_err(SealError::Layout)
+    EspParts::split(layout, packet.data_mut(), high_half(envelope.seq, envelope.width)).map_err(SealError::Layout)
 }
 
 /// The half of the number that is authenticated without being sent.
@@ -108,7 +108,7 @@ pub enum SealError {
         given: usize,
     },
     /// The suite's layout contradicts itself, as no suite of `ipsec-crypto` does.
-    Layout(Misfit),
+    Layout(LengthError),
     /// Of a batch: there is no SA of this index.
     NoSa(usize),
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use common::*;
 use esp_core::{Inbound, OpenError, Outbound, Resync, SealError};
-use ipsec_crypto::{AnySuite, IcvMismatch, Layout, Parts, Suite};
+use ipsec_crypto::{AnySuite, EspParts, IcvMismatch, Layout, Suite};
 use ipsec_packet::{AntiReplay, IpProto, NoReplay, PacketBuf, Replay, ReplayWindow, Seq, SeqWidth};
 
 fn packet(seq: u64, width: SeqWidth) -> Vec<u8> {
@@ -252,11 +252,11 @@ impl Suite for Counted<'_> {
         self.suite.layout()
     }
 
-    fn seal(&self, parts: &mut Parts<'_>) {
+    fn seal(&self, parts: &mut EspParts<'_>) {
         self.suite.seal(parts);
     }
 
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
+    fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
         self.opens.set(self.opens.get() + 1);
         self.suite.open(parts)
     }

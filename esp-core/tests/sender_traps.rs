@@ -12,7 +12,7 @@ use esp_core::{
     EncryptedCounterIv, Envelope, Inbound, OpenError, Outbound, PadCheck, Padding, RngIv, SealError, largest_payload,
     open_with, seal_with,
 };
-use ipsec_crypto::{Aes128Cbc, AnyIntegrity, CipherAlgorithm, Integrity, IntegrityAlgorithm, IvRule, Parts};
+use ipsec_crypto::{Aes128Cbc, AnyIntegrity, CipherAlgorithm, EspParts, Integrity, IntegrityAlgorithm, IvRule};
 use ipsec_packet::{
     AntiReplay, DestinationOptions, Ip, IpProto, Marker, NoRoom, PacketBuf, Placement, Ports, ReplayWindow, Seq,
     SeqWidth, Spi, StateError, UDP_HEADER, UdpChecksum, close_gap, locate, open_gap, placement, pop_udp, push_udp,
@@ -73,7 +73,7 @@ fn e11_an_aead_covers_spi_high_and_low_half_in_this_order() {
         (Some([1, 0x23, 0x45, 0x67]), &[0x80, 0, 0x10, 1, 1, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef][..]),
         (None, &[0x80, 0, 0x10, 1, 0x89, 0xab, 0xcd, 0xef]),
     ] {
-        let parts = Parts::split(choice.layout(), &mut packet, high).unwrap();
+        let parts = EspParts::split(choice.layout(), &mut packet, high).unwrap();
         assert_eq!(parts.aad().as_slice(), aad);
     }
 }

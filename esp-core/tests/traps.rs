@@ -10,7 +10,7 @@ use esp_core::{
     Envelope, Inbound, NullEsp, OpenError, PadCheck, Padding, SealError, null_esp_heuristic, open_with, peek, seal_with,
 };
 use ipsec_crypto::{
-    AnySuite, CipherAlgorithm, IcvMismatch, IntegrityAlgorithm, IvRule, KeyError, Layout, Parts, Suite,
+    AnySuite, CipherAlgorithm, EspParts, IcvMismatch, IntegrityAlgorithm, IvRule, KeyError, Layout, Suite,
 };
 use ipsec_packet::{
     AntiReplay, DestinationOptions, Ip, IpError, IpProto, Ipv6, OuterSeen, PacketBuf, Seq, SeqWidth, Tunnel,
@@ -331,9 +331,9 @@ impl Suite for Bare {
         Layout { iv: 0, align: 1, icv: 0, iv_rule: IvRule::None }
     }
 
-    fn seal(&self, _: &mut Parts<'_>) {}
+    fn seal(&self, _: &mut EspParts<'_>) {}
 
-    fn open(&self, _: &mut Parts<'_>) -> Result<(), IcvMismatch> {
+    fn open(&self, _: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
         Ok(())
     }
 }

@@ -9,9 +9,9 @@ use cipher::array::Array;
 use zeroize::Zeroize;
 
 use crate::nonce::{layout, nonce};
-use crate::{IcvMismatch, Layout, Parts, Suite};
+use crate::{EspParts, IcvMismatch, Layout, Suite};
 
-fn seal<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut Parts<'_>) {
+fn seal<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut EspParts<'_>) {
     let (nonce, aad) = (nonce(salt, parts), parts.aad());
     let sealed = aead.encrypt_inout_detached(&nonce, aad.as_slice(), InOutBuf::from(parts.body()));
     match sealed {
@@ -21,7 +21,7 @@ fn seal<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut Parts<'_>) {
     }
 }
 
-fn open<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
+fn open<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
     let tag = AeadTag::<A>::try_from(parts.icv()).map_err(|_| IcvMismatch)?;
     let (nonce, aad) = (nonce(salt, parts), parts.aad());
     let body = InOutBuf::from(parts.body());
@@ -44,7 +44,7 @@ macro_rules! suite {
                 layout(<<A as AeadCore>::TagSize as cipher::typenum::Unsigned>::USIZE)
             }
 
-            fn seal(&self, parts: &mut Parts<'_>) {
+            fn seal(&self, parts: &mut EspParts<'_>) {
                 seal(&self.aead, &self.salt, parts);
             }
 
@@ -52,7 +52,7 @@ macro_rules! suite {
                 false
             }
 
-            fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
+            fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
                 open(&self.aead, &self.salt, parts)
             }
         }

@@ -5,7 +5,7 @@ use cipher::consts::U16;
 use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
 
 use crate::aes_backend::{Aes, WideAes};
-use crate::{Cbc, Cipher, Confidential, Iv, IvRule, Lane, cbc};
+use crate::{BatchItem, Cbc, Cipher, Confidential, Iv, IvRule, cbc};
 
 /// AES-CBC (RFC 3602) with the key size of `A`.
 pub struct AesCbc<A>(Aes<A>);
@@ -70,7 +70,7 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
         9
     }
 
-    fn encrypt_batch(lanes: &mut [Lane<'_, Self>]) {
+    fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>]) {
         let wide = lanes.iter_mut().filter_map(|lane| match &lane.cipher.0 {
             Aes::Anywhere(_) => None,
             Aes::Wide(aes) => Some((aes, &lane.iv, &mut *lane.body)),
@@ -144,14 +144,14 @@ mod tests {
                     bodies.iter_mut().for_each(|body| fill(seed, body));
                     let mut others = bodies;
                     let each = bodies.iter_mut().zip(&mut others).zip(&ivs).take(packets).enumerate();
-                    let mut lanes: heapless::Vec<Lane<'_, _>, 50> = heapless::Vec::new();
+                    let mut lanes: heapless::Vec<BatchItem<'_, _>, 50> = heapless::Vec::new();
                     for (n, ((body, other), iv)) in each {
                         let (aes, library) = &both[n * packets % 7 % 3];
                         let octets = 16 * (n * 5 % 10);
                         library.encrypt(iv, &mut other[..octets]);
                         // In one batch with those that the library has.
                         let cipher = if n % 11 == 3 { library } else { aes };
-                        assert!(lanes.push(Lane { cipher, iv: *iv, body: &mut body[..octets] }).is_ok());
+                        assert!(lanes.push(BatchItem { cipher, iv: *iv, body: &mut body[..octets] }).is_ok());
                     }
                     AesCbc::encrypt_batch(&mut lanes);
                     drop(lanes);

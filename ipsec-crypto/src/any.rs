@@ -5,7 +5,7 @@ use heapless::Vec;
 
 use crate::suite::BATCH;
 use crate::{
-    AhIntegrity, Cipher, CipherAlgorithm, Icv, Integrity, IntegrityAlgorithm, Iv, IvRule, KeyError, Lane, Text,
+    AhIntegrity, BatchItem, Cipher, CipherAlgorithm, Icv, IcvInput, Integrity, IntegrityAlgorithm, Iv, IvRule, KeyError,
 };
 
 mod suite;
@@ -165,19 +165,19 @@ impl Cipher for AnyCipher {
         ciphers!(one!(self, c => c.batch_from()))
     }
 
-    fn encrypt_batch(lanes: &mut [Lane<'_, Self>]) {
+    fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>]) {
         ciphers!(each!(encrypt_those, lanes));
     }
 }
 
 /// Encrypts what is of one kind.
 #[allow(dead_code)] // without any cipher feature
-fn encrypt_those<C: Cipher>(lanes: &mut [Lane<'_, AnyCipher>], kind: impl Fn(&AnyCipher) -> Option<&C>) {
+fn encrypt_those<C: Cipher>(lanes: &mut [BatchItem<'_, AnyCipher>], kind: impl Fn(&AnyCipher) -> Option<&C>) {
     for some in lanes.chunks_mut(BATCH) {
-        let mut those: Vec<Lane<'_, C>, BATCH> = Vec::new();
+        let mut those: Vec<BatchItem<'_, C>, BATCH> = Vec::new();
         for lane in some {
             if let Some(cipher) = kind(lane.cipher) {
-                let _ = those.push(Lane { cipher, iv: lane.iv, body: lane.body }); // there is room
+                let _ = those.push(BatchItem { cipher, iv: lane.iv, body: lane.body }); // there is room
             }
         }
         C::encrypt_batch(&mut those);
@@ -284,11 +284,11 @@ impl Integrity for AnyIntegrity {
         icvs!(one!(self, i => i.compute_over(feed)))
     }
 
-    fn compute_text(&self, text: Text<'_>) -> Icv {
+    fn compute_text(&self, text: IcvInput<'_>) -> Icv {
         icvs!(one!(self, i => i.compute_text(text)))
     }
 
-    fn compute_received(&self, text: Text<'_>) -> Icv {
+    fn compute_received(&self, text: IcvInput<'_>) -> Icv {
         icvs!(one!(self, i => i.compute_received(text)))
     }
 
@@ -296,7 +296,7 @@ impl Integrity for AnyIntegrity {
         icvs!(one!(self, i => i.batch_from()))
     }
 
-    fn compute_batch(texts: &[(&Self, Text<'_>)], tags: &mut [Icv]) {
+    fn compute_batch(texts: &[(&Self, IcvInput<'_>)], tags: &mut [Icv]) {
         icvs!(each!(compute_those, (texts, &mut *tags)));
     }
 }
@@ -304,11 +304,11 @@ impl Integrity for AnyIntegrity {
 /// The ICVs of one kind.
 #[allow(dead_code)] // without any integrity feature
 fn compute_those<I: Integrity>(
-    (texts, tags): (&[(&AnyIntegrity, Text<'_>)], &mut [Icv]),
+    (texts, tags): (&[(&AnyIntegrity, IcvInput<'_>)], &mut [Icv]),
     kind: impl Fn(&AnyIntegrity) -> Option<&I>,
 ) {
     for (texts, tags) in texts.chunks(BATCH).zip(tags.chunks_mut(BATCH)) {
-        let mut those: Vec<(&I, Text<'_>), BATCH> = Vec::new();
+        let mut those: Vec<(&I, IcvInput<'_>), BATCH> = Vec::new();
         for (icv, text) in texts {
             if let Some(icv) = kind(icv) {
                 let _ = those.push((icv, *text)); // there is room

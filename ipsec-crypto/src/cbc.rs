@@ -13,7 +13,7 @@ use cipher::{
 use heapless::Vec;
 
 use crate::par_blocks::together;
-use crate::{Iv, Lane};
+use crate::{BatchItem, Iv};
 
 pub(crate) fn encrypt<C: BlockCipherEncrypt>(cipher: &C, iv: &Iv, body: &mut [u8]) {
     encrypt_followed(cipher, iv, body, 0, &mut |_| ());
@@ -152,7 +152,10 @@ const LANES: usize = 12;
 
 /// See [`crate::Cipher::encrypt_batch`]: the chains of many packets, block by block. A backend has one key: packets of others wait for their
 /// turn. Those without a cipher here are left alone.
-pub(crate) fn encrypt_batch<T, C: BlockCipherEncrypt>(lanes: &mut [Lane<'_, T>], cipher: impl Fn(&T) -> Option<&C>) {
+pub(crate) fn encrypt_batch<T, C: BlockCipherEncrypt>(
+    lanes: &mut [BatchItem<'_, T>],
+    cipher: impl Fn(&T) -> Option<&C>,
+) {
     for at in 0..lanes.len() {
         let (before, from) = lanes.split_at_mut_checked(at).unwrap_or_default();
         let Some(of) = from.first().map(|lane| lane.cipher) else { return };

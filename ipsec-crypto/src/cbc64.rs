@@ -4,7 +4,7 @@ use core::fmt;
 
 use cipher::KeyInit;
 
-use crate::{Cbc, Cipher, Confidential, Iv, IvRule, KeyError, KeyLengths, Lane, cbc};
+use crate::{BatchItem, Cbc, Cipher, Confidential, Iv, IvRule, KeyError, KeyLengths, cbc};
 
 macro_rules! cbc {
     ($(#[$doc:meta])* $name:ident($inner:ty), $block:literal, $text:literal) => {
@@ -41,7 +41,7 @@ macro_rules! cbc {
                 2
             }
 
-            fn encrypt_batch(lanes: &mut [Lane<'_, Self>]) {
+            fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>]) {
                 cbc::encrypt_batch(lanes, |cipher| Some(&cipher.0));
             }
         }

@@ -21,7 +21,7 @@ use cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use zeroize::Zeroize;
 
 use crate::nonce::{layout, nonce};
-use crate::{IcvMismatch, Layout, Parts, Suite, counter, ct};
+use crate::{EspParts, IcvMismatch, Layout, Suite, counter, ct};
 
 /// AES-CCM (RFC 4309), with an ICV of 8, 12 or 16 octets.
 pub struct Ccm<A, M> {
@@ -62,14 +62,14 @@ where
     M: ArraySize + TagSize,
 {
     /// Encrypts the body and gives the ICV; `None` only for bodies of gigabytes.
-    fn encrypt(&self, parts: &mut Parts<'_>) -> Option<AeadTag<Inner<&A, M, U11>>> {
+    fn encrypt(&self, parts: &mut EspParts<'_>) -> Option<AeadTag<Inner<&A, M, U11>>> {
         let (nonce, aad) = (nonce(&self.salt, parts), parts.aad());
         let ccm = Inner::<&A, M, U11>::from(&self.cipher);
         ccm.encrypt_inout_detached(&nonce, aad.as_slice(), InOutBuf::from(parts.body())).ok()
     }
 
     /// Turns ciphertext into plaintext, or the reverse.
-    fn apply_keystream(&self, parts: &mut Parts<'_>) {
+    fn apply_keystream(&self, parts: &mut EspParts<'_>) {
         let ([s0, s1, s2], [a, b, c, d, e, f, g, h, ..]) = (self.salt, parts.iv());
         counter::apply(&self.cipher, [3, s0, s1, s2, a, b, c, d, e, f, g, h], parts.body());
     }
@@ -84,7 +84,7 @@ where
         layout(M::USIZE)
     }
 
-    fn seal(&self, parts: &mut Parts<'_>) {
+    fn seal(&self, parts: &mut EspParts<'_>) {
         match self.encrypt(parts) {
             Some(tag) => parts.set_icv(&tag),
             // Were it ever too long, nothing may leave in clear.
@@ -96,7 +96,7 @@ where
         false
     }
 
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
+    fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
         self.apply_keystream(parts);
         match self.encrypt(parts) {
             //= RFC 4303 3.4.4.2/1

@@ -7,7 +7,7 @@ pub type Iv = [u8; 16];
 
 /// A cipher without integrity, as half of [`crate::EncryptThenMac`] (RFC 4303 3.2.1).
 ///
-/// Both directions work in place on a body whose length is a multiple of [`block`](Self::block); [`crate::Parts`] sees
+/// Both directions work in place on a body whose length is a multiple of [`block`](Self::block); [`crate::EspParts`] sees
 /// to that.
 pub trait Cipher {
     /// Octets of IV in each packet (RFC 4303 2.3).
@@ -40,7 +40,7 @@ pub trait Cipher {
 
     /// Encrypts the bodies of several packets, each under its own key, as [`encrypt`](Self::encrypt) would one after the other. It is called
     /// from [`batch_from`](Self::batch_from) packets on.
-    fn encrypt_batch(lanes: &mut [Lane<'_, Self>])
+    fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>])
     where
         Self: Sized,
     {
@@ -49,7 +49,7 @@ pub trait Cipher {
 }
 
 /// One packet of a batch that a [`Cipher`] encrypts.
-pub struct Lane<'a, C> {
+pub struct BatchItem<'a, C> {
     /// The cipher of its SA.
     pub cipher: &'a C,
     /// Its IV.
@@ -59,7 +59,7 @@ pub struct Lane<'a, C> {
 }
 
 /// A length only: the body may be plaintext.
-impl<C> fmt::Debug for Lane<'_, C> {
+impl<C> fmt::Debug for BatchItem<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Lane({} octets)", self.body.len())
     }

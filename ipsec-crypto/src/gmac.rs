@@ -10,7 +10,7 @@ use ghash::GHash;
 use ghash::universal_hash::UniversalHash;
 use zeroize::Zeroize;
 
-use crate::{AhIntegrity, Icv, IcvMismatch, IvRule, Layout, Parts, Suite};
+use crate::{AhIntegrity, EspParts, Icv, IcvMismatch, IvRule, Layout, Suite};
 
 /// AES-GMAC with the key size of `A`: as ESP suite NULL with AES-GMAC, and for AH (RFC 4543 3, 4).
 pub struct AesGmac<A> {
@@ -56,7 +56,7 @@ impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> AesGmac<A> {
         Icv::truncated(&tag, ICV)
     }
 
-    fn tag(&self, parts: &Parts<'_>) -> Icv {
+    fn tag(&self, parts: &EspParts<'_>) -> Icv {
         let [a, b, c, d, e, f, g, h, ..] = parts.iv();
         self.mac([a, b, c, d, e, f, g, h], |absorb| {
             absorb(parts.aad().as_slice());
@@ -128,7 +128,7 @@ impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> Suite for AesGmac<A
         Layout { iv: 8, align: 4, icv: ICV, iv_rule: IvRule::Unique }
     }
 
-    fn seal(&self, parts: &mut Parts<'_>) {
+    fn seal(&self, parts: &mut EspParts<'_>) {
         let tag = self.tag(parts);
         parts.set_icv(tag.as_slice());
     }
@@ -137,7 +137,7 @@ impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> Suite for AesGmac<A
         false
     }
 
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
+    fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
         self.tag(parts).verify(parts.icv())
     }
 }

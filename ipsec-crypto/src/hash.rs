@@ -2,7 +2,7 @@ use core::fmt;
 
 use zeroize::Zeroize;
 
-use crate::{Icv, Text};
+use crate::{Icv, IcvInput};
 
 /// A hash that HMAC is made with: [`HmacIntegrity`](crate::HmacIcv) has one as parameter (RFC 2104 2). Nothing but those of this crate can be one.
 pub trait Hash: sealed::Sealed {
@@ -80,7 +80,7 @@ pub trait Hash: sealed::Sealed {
 pub struct Keyed<'a, H: Hash> {
     pub(crate) inner: &'a H::State,
     pub(crate) outer: &'a H::State,
-    pub(crate) text: Text<'a>,
+    pub(crate) text: IcvInput<'a>,
 }
 
 impl<H: Hash> fmt::Debug for Keyed<'_, H> {

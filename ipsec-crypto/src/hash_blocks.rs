@@ -1,11 +1,14 @@
-use crate::Text;
+use crate::IcvInput;
 use crate::append::put;
 use crate::hash::Hash;
 
 /// A text in the blocks of a hash: whole ones as they lie there, then the one or two of `end`, of zeros until now, with what is left and the
 /// padding, with the length of the text and of one block of key in front of it (RFC 1321 3.1, 3.2; RFC 6234 4).
 #[inline(always)]
-pub(crate) fn blocks<'t, 'e, H: Hash>(text: Text<'t>, end: &'e mut [H::Block; 2]) -> (&'t [H::Block], &'e [H::Block]) {
+pub(crate) fn blocks<'t, 'e, H: Hash>(
+    text: IcvInput<'t>,
+    end: &'e mut [H::Block; 2],
+) -> (&'t [H::Block], &'e [H::Block]) {
     let (octets, high) = (text.octets(), text.high().map_or(0, |high| high.len()));
     let (whole, rest) = H::blocks(octets);
     let both = H::octets(end);

@@ -7,7 +7,7 @@ use crate::append::put;
 use crate::hash::{Hash, Keyed};
 use crate::hash_blocks::{blocks, write_length};
 use crate::suite::BATCH;
-use crate::{Icv, Integrity, KeyError, KeyLengths, Text};
+use crate::{Icv, IcvInput, Integrity, KeyError, KeyLengths};
 
 /// HMAC (RFC 2104) truncated to `ICV` octets, with a key of `KEY` octets.
 ///
@@ -106,7 +106,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Integrity for HmacIntegrity<H,
     }
 
     /// The last blocks are made before the first are hashed: what was written just now is slow to read in other pieces.
-    fn compute_text(&self, text: Text<'_>) -> Icv {
+    fn compute_text(&self, text: IcvInput<'_>) -> Icv {
         if cfg!(feature = "small") {
             return self.compute(&text.segments());
         }
@@ -117,7 +117,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Integrity for HmacIntegrity<H,
         self.around(&inner)
     }
 
-    fn compute_received(&self, text: Text<'_>) -> Icv {
+    fn compute_received(&self, text: IcvInput<'_>) -> Icv {
         let keyed = Keyed { inner: &self.inner, outer: &self.outer, text };
         H::hmac(&keyed, ICV).unwrap_or_else(|| self.compute_text(text))
     }
@@ -126,7 +126,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Integrity for HmacIntegrity<H,
         H::batch_from()
     }
 
-    fn compute_batch(texts: &[(&Self, Text<'_>)], tags: &mut [Icv]) {
+    fn compute_batch(texts: &[(&Self, IcvInput<'_>)], tags: &mut [Icv]) {
         for (texts, tags) in texts.chunks(BATCH).zip(tags.chunks_mut(BATCH)) {
             let mut keyed: Vec<Keyed<'_, H>, BATCH> = Vec::new();
             for (icv, text) in texts {

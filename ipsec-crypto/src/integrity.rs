@@ -67,12 +67,12 @@ impl fmt::Debug for Icv {
 
 /// What an ICV covers of one ESP packet: header, IV and body, and behind it the high half of ESN or nothing (RFC 4303 2.8).
 #[derive(Clone, Copy)]
-pub struct Text<'a> {
+pub struct IcvInput<'a> {
     octets: &'a [u8],
     high: Option<&'a [u8; 4]>,
 }
 
-impl<'a> Text<'a> {
+impl<'a> IcvInput<'a> {
     /// Of what is on the wire, and of what is not.
     pub const fn new(octets: &'a [u8], high: Option<&'a [u8; 4]>) -> Self {
         Self { octets, high }
@@ -97,7 +97,7 @@ impl<'a> Text<'a> {
 }
 
 /// Lengths only: with NULL encryption it is plaintext.
-impl fmt::Debug for Text<'_> {
+impl fmt::Debug for IcvInput<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Text({} + {} octets)", self.octets.len(), self.high.map_or(0, |high| high.len()))
     }
@@ -118,12 +118,12 @@ pub trait Integrity {
     }
 
     /// The ICV over what it covers of an ESP packet.
-    fn compute_text(&self, text: Text<'_>) -> Icv {
+    fn compute_text(&self, text: IcvInput<'_>) -> Icv {
         self.compute(&text.segments())
     }
 
     /// As [`compute_text`](Self::compute_text), for a packet that was received: what was written just now can be slow to read another way.
-    fn compute_received(&self, text: Text<'_>) -> Icv {
+    fn compute_received(&self, text: IcvInput<'_>) -> Icv {
         self.compute_text(text)
     }
 
@@ -133,7 +133,7 @@ pub trait Integrity {
     }
 
     /// The ICVs over several texts, each under its own key, as [`compute_text`](Self::compute_text) would give one after the other.
-    fn compute_batch(texts: &[(&Self, Text<'_>)], tags: &mut [Icv])
+    fn compute_batch(texts: &[(&Self, IcvInput<'_>)], tags: &mut [Icv])
     where
         Self: Sized,
     {

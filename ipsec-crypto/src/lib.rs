@@ -1,6 +1,6 @@
 //! The ciphers, MACs and suites of ESP, AH and IKE.
 //!
-//! What it is: what is made of a key for ciphers and MACs is kept here, and nowhere else. A [`Suite`] encrypts and authenticates the [`Parts`] of
+//! What it is: what is made of a key for ciphers and MACs is kept here, and nowhere else. A [`Suite`] encrypts and authenticates the [`EspParts`] of
 //! one packet in place; [`EncryptThenMac`] and the AEADs are chosen at compile time, [`AnySuite`] at run time.
 //! What it is not: implementations of ciphers and hashes (those are RustCrypto's, but for what `simd` puts into vectors: AES-CBC and AES-CTR, HMAC
 //! with SHA-1 and SHA-256, and the hashes of batches), or packet formats (see `esp-core`).
@@ -121,7 +121,7 @@ pub use ccm::{
 };
 #[cfg(feature = "null")]
 pub use cipher::Null;
-pub use cipher::{Cbc, Cipher, Confidential, Iv, Lane};
+pub use cipher::{BatchItem, Cbc, Cipher, Confidential, Iv};
 #[cfg(feature = "aes-cmac")]
 pub use cmac::AesCmac96;
 #[cfg(feature = "aes-ctr")]
@@ -156,13 +156,14 @@ pub use hmac::HmacSha2_384_192;
 pub use hmac::HmacSha2_512_256;
 #[cfg(feature = "hmac-sha2-256")]
 pub use hmac::{HmacSha2_256_96, HmacSha2_256_128};
-pub use integrity::{AhIntegrity, Icv, Integrity, MAX_ICV, Text};
+pub use integrity::{AhIntegrity, Icv, IcvInput, Integrity, MAX_ICV};
 pub use key::{KeyError, KeyLengths, Secret, SuiteKeys};
 #[cfg(feature = "_prf")]
 pub use prf::{HashFunction, MAX_PRF, Prf, PrfOutput};
 pub use registry::{CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow};
 pub use suite::{
-    Aad, EncryptThenMac, EncryptWithoutIntegrity, IcvMismatch, IvRule, Layout, Misfit, Parts, Suite, Verdict,
+    Aad, EncryptThenMac, EncryptWithoutIntegrity, EspParts, IcvMismatch, IvRule, Layout, LengthError, Suite,
+    Verification,
 };
 #[cfg(feature = "aes-xcbc")]
 pub use xcbc::AesXcbcMac96;

@@ -93,14 +93,14 @@ fn around<H: LaneHash<N>, const N: usize>(
 #[inline(always)]
 fn hash<H: LaneHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_, H>], hashed: &mut [[u32; N]]) {
     let mut waiting = texts.iter().zip(hashed);
-    let mut lanes: Vec<Lane<'_, H>, LANES> = Vec::new();
+    let mut lanes: Vec<BatchItem<'_, H>, LANES> = Vec::new();
     let mut states = [[0; LANES]; N];
     loop {
         for (keyed, state) in waiting.by_ref().take(LANES.saturating_sub(lanes.len())) {
             let mut end = [H::ZERO; 2];
             let (whole, last) = blocks::<H>(keyed.text, &mut end);
             let last = last.len();
-            let _ = lanes.push(Lane { whole, end, last, at: 0, state }); // there is room
+            let _ = lanes.push(BatchItem { whole, end, last, at: 0, state }); // there is room
         }
         if lanes.len() < H::WORTH {
             break;
@@ -108,7 +108,7 @@ fn hash<H: LaneHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_, H>], ha
         lanes.iter().enumerate().for_each(|(n, lane)| set(&mut states, n, lane.state));
         let mut state = states.each_ref().map(|words| Words::load_array_ref(simd, words));
         // As far as the shortest goes, all go.
-        let steps = lanes.iter().map(Lane::left).min().unwrap_or_default();
+        let steps = lanes.iter().map(BatchItem::left).min().unwrap_or_default();
         for step in 0..steps {
             let mut blocks = [&[0; BLOCK]; LANES];
             blocks.iter_mut().zip(&lanes).for_each(|(to, lane)| *to = lane.get(step).unwrap_or(&[0; BLOCK]));
@@ -122,11 +122,11 @@ fn hash<H: LaneHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_, H>], ha
         lanes.retain(|lane| lane.left() > 0);
     }
     states.zeroize();
-    lanes.iter_mut().for_each(Lane::finish);
+    lanes.iter_mut().for_each(BatchItem::finish);
 }
 
 /// A text on its way.
-struct Lane<'t, H: Hash> {
+struct BatchItem<'t, H: Hash> {
     whole: &'t [H::Block],
     end: [H::Block; 2],
     /// How many of the end are needed.
@@ -135,7 +135,7 @@ struct Lane<'t, H: Hash> {
     state: &'t mut H::State,
 }
 
-impl<H: Hash> Lane<'_, H> {
+impl<H: Hash> BatchItem<'_, H> {
     #[inline(always)]
     fn left(&self) -> usize {
         self.whole.len().saturating_add(self.last).saturating_sub(self.at)

@@ -3,7 +3,7 @@ use core::fmt;
 use heapless::Vec;
 
 use crate::append::put;
-use crate::{Cipher, Confidential, Icv, Integrity, Iv, Lane, Text};
+use crate::{BatchItem, Cipher, Confidential, Icv, IcvInput, Integrity, Iv};
 
 /// Packets of a batch that are looked at together.
 pub(crate) const BATCH: usize = 32;
@@ -28,12 +28,12 @@ impl Layout {
     /// Octets of body in a packet of so many octets (RFC 4303 2, 2.4).
     ///
     /// # Errors
-    /// [`Misfit`] when that is none, or not a multiple of the alignment.
-    pub fn body_of(self, packet: usize) -> Result<usize, Misfit> {
+    /// [`LengthError`] when that is none, or not a multiple of the alignment.
+    pub fn body_of(self, packet: usize) -> Result<usize, LengthError> {
         let around = HEADER.saturating_add(self.iv).saturating_add(self.icv);
-        let body = packet.checked_sub(around).filter(|&body| body > 0).ok_or(Misfit::TooShort)?;
+        let body = packet.checked_sub(around).filter(|&body| body > 0).ok_or(LengthError::TooShort)?;
         let fits = self.align.is_power_of_two() && body & self.align.saturating_sub(1) == 0;
-        if fits { Ok(body) } else { Err(Misfit::Unaligned) }
+        if fits { Ok(body) } else { Err(LengthError::Unaligned) }
     }
 }
 
@@ -54,13 +54,13 @@ pub trait Suite {
     fn layout(&self) -> Layout;
 
     /// Encrypts the body and writes the ICV (RFC 4303 3.3.2). Header and IV are there already.
-    fn seal(&self, parts: &mut Parts<'_>);
+    fn seal(&self, parts: &mut EspParts<'_>);
 
     /// Verifies the ICV, in constant time, and only then decrypts the body (RFC 4303 3.4.4).
     ///
     /// # Errors
     /// [`IcvMismatch`] when the ICV does not hold; nothing was changed.
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch>;
+    fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch>;
 
     /// Whether [`seal_batch`](Self::seal_batch) can take less time than one after the other, for so many packets: from two on, if not said otherwise,
     /// for those who write [`seal_batch`](Self::seal_batch).
@@ -69,7 +69,7 @@ pub trait Suite {
     }
 
     /// Seals several packets, each with the suite of its SA, as [`seal`](Self::seal) would one after the other.
-    fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)])
+    fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)])
     where
         Self: Sized,
     {
@@ -84,7 +84,7 @@ pub trait Suite {
 
     /// Looks at the ICVs of several packets, each with the suite of its SA, side by side. Nothing is decrypted; a suite that verifies while it
     /// decrypts answers nothing.
-    fn verify_batch(batch: &[(&Self, &Parts<'_>)], verdicts: &mut [Verdict])
+    fn verify_batch(batch: &[(&Self, &EspParts<'_>)], verdicts: &mut [Verification])
     where
         Self: Sized,
     {
@@ -96,7 +96,7 @@ pub trait Suite {
     ///
     /// # Errors
     /// [`IcvMismatch`] when the ICV does not hold; nothing was changed.
-    fn open_verified(&self, parts: &mut Parts<'_>, verdict: Verdict) -> Result<(), IcvMismatch> {
+    fn open_verified(&self, parts: &mut EspParts<'_>, verdict: Verification) -> Result<(), IcvMismatch> {
         let _ = verdict;
         self.open(parts)
     }
@@ -104,9 +104,9 @@ pub trait Suite {
 
 /// What [`Suite::verify_batch`] found: nothing yet, or whether the ICV holds (RFC 4303 3.4.4).
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Verdict(Option<Result<(), IcvMismatch>>);
+pub struct Verification(Option<Result<(), IcvMismatch>>);
 
-impl From<Result<(), IcvMismatch>> for Verdict {
+impl From<Result<(), IcvMismatch>> for Verification {
     fn from(found: Result<(), IcvMismatch>) -> Self {
         Self(Some(found))
     }
@@ -124,14 +124,14 @@ impl fmt::Display for IcvMismatch {
 
 impl core::error::Error for IcvMismatch {}
 
-/// One ESP packet, taken apart by the layout of a suite (RFC 4303 2). It can only be made by [`Parts::split`], so its lengths agree
+/// One ESP packet, taken apart by the layout of a suite (RFC 4303 2). It can only be made by [`EspParts::split`], so its lengths agree
 /// with each other and a suite has nothing left to refuse.
 ///
 /// ```text
 /// | SPI (4) | number (4) | IV | body: payload, padding, pad length, next header | ICV |
 /// |<------------------- authenticated, then the high half of ESN ------------->|
 /// ```
-pub struct Parts<'a> {
+pub struct EspParts<'a> {
     authenticated: &'a mut [u8],
     icv: &'a mut [u8],
     iv_len: usize,
@@ -141,15 +141,15 @@ pub struct Parts<'a> {
 /// Octets of SPI and sequence number.
 const HEADER: usize = 8;
 
-impl<'a> Parts<'a> {
+impl<'a> EspParts<'a> {
     /// Takes a packet apart (RFC 4303 2, 2.2.1). `seq_high` is the half of an extended sequence number that is not on the wire.
     ///
     /// # Errors
-    /// [`Misfit`] when the packet is too short for the layout, or its body is not a multiple of the alignment.
-    pub fn split(layout: Layout, packet: &'a mut [u8], seq_high: Option<[u8; 4]>) -> Result<Self, Misfit> {
+    /// [`LengthError`] when the packet is too short for the layout, or its body is not a multiple of the alignment.
+    pub fn split(layout: Layout, packet: &'a mut [u8], seq_high: Option<[u8; 4]>) -> Result<Self, LengthError> {
         layout.body_of(packet.len())?;
         let text = packet.len().saturating_sub(layout.icv);
-        let (authenticated, icv) = packet.split_at_mut_checked(text).ok_or(Misfit::TooShort)?;
+        let (authenticated, icv) = packet.split_at_mut_checked(text).ok_or(LengthError::TooShort)?;
         Ok(Self { authenticated, icv, iv_len: layout.iv, seq_high })
     }
 
@@ -178,15 +178,15 @@ impl<'a> Parts<'a> {
         self.authenticated.get_mut(HEADER.saturating_add(self.iv_len)..).unwrap_or_default()
     }
 
-    /// What a separate integrity algorithm covers, in the two pieces of a [`Text`], and where in the first of them the body begins (RFC 4303 2.8, 3.3.2.1).
+    /// What a separate integrity algorithm covers, in the two pieces of a [`IcvInput`], and where in the first of them the body begins (RFC 4303 2.8, 3.3.2.1).
     pub fn text(&mut self) -> (&mut [u8], usize, &[u8]) {
         let high = self.seq_high.as_ref().map_or(&[][..], |high| high);
         (self.authenticated, HEADER.saturating_add(self.iv_len), high)
     }
 
     /// What a separate integrity algorithm covers (RFC 4303 2.8, 3.3.2.1).
-    pub fn integrity_input(&self) -> Text<'_> {
-        Text::new(self.authenticated, self.seq_high.as_ref())
+    pub fn integrity_input(&self) -> IcvInput<'_> {
+        IcvInput::new(self.authenticated, self.seq_high.as_ref())
     }
 
     /// What an AEAD takes as additional data: SPI and the whole sequence number (RFC 4106 5).
@@ -215,7 +215,7 @@ impl<'a> Parts<'a> {
 }
 
 /// Lengths only: the body may be plaintext.
-impl fmt::Debug for Parts<'_> {
+impl fmt::Debug for EspParts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Parts({} + {} octets)", self.authenticated.len(), self.icv.len())
     }
@@ -237,14 +237,14 @@ impl Aad {
 
 /// A packet that does not fit the layout of a suite (RFC 4303 2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Misfit {
+pub enum LengthError {
     /// Shorter than header, IV, one octet of body and ICV.
     TooShort,
     /// The body is not a multiple of the alignment.
     Unaligned,
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for LengthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooShort => "packet too short for the suite",
@@ -253,7 +253,7 @@ impl fmt::Display for Misfit {
     }
 }
 
-impl core::error::Error for Misfit {}
+impl core::error::Error for LengthError {}
 
 /// A cipher and an integrity algorithm over its output: the classic ESP suite (RFC 4303 3.2.1, 3.2.2).
 //= RFC 4303 1/4
@@ -271,7 +271,7 @@ impl<C: Cipher, I: Integrity> EncryptThenMac<C, I> {
 
     /// How long packets may be to go side by side: as long as there are enough others of at least half that length. Sealed alone, cipher
     /// and MAC go side by side instead, which is better where nothing is hashed in lanes and there are not many chains.
-    fn beside(batch: &[(&Self, &mut Parts<'_>)]) -> usize {
+    fn beside(batch: &[(&Self, &mut EspParts<'_>)]) -> usize {
         let enough_for = |from: &dyn Fn(&Self) -> usize| {
             batch.iter().map(|(suite, _)| from(suite)).filter(|&from| from <= batch.len()).max().unwrap_or(usize::MAX)
         };
@@ -295,7 +295,7 @@ impl<C: Cipher, I: Integrity> EncryptThenMac<C, I> {
     //= RFC 4303 3.4.4.1/1
     #[cfg_attr(not(feature = "small"), inline(always))]
     #[cfg_attr(feature = "small", inline(never))] // its stack is free again when the cipher needs some
-    fn verify(&self, parts: &Parts<'_>) -> Result<(), IcvMismatch> {
+    fn verify(&self, parts: &EspParts<'_>) -> Result<(), IcvMismatch> {
         self.icv.compute_received(parts.integrity_input()).verify(parts.icv())
     }
 }
@@ -305,7 +305,7 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
         cipher_layout(&self.cipher, self.icv.icv_len())
     }
 
-    fn seal(&self, parts: &mut Parts<'_>) {
+    fn seal(&self, parts: &mut EspParts<'_>) {
         let iv = parts.iv();
         if parts.len() < SHORT && !cfg!(feature = "small") {
             self.cipher.encrypt(&iv, parts.body());
@@ -324,7 +324,7 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
         packets >= self.icv.batch_from().min(self.cipher.batch_from())
     }
 
-    fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)]) {
+    fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)]) {
         for some in batch.chunks_mut(BATCH) {
             let beside = Self::beside(some);
             some.iter_mut().filter(|(_, parts)| parts.len() > beside).for_each(|(suite, parts)| suite.seal(parts));
@@ -340,8 +340,8 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
         }
     }
 
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
-        self.open_verified(parts, Verdict::default())
+    fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
+        self.open_verified(parts, Verification::default())
     }
 
     fn gains_by_verifying(&self, packets: usize, octets: usize) -> bool {
@@ -350,16 +350,16 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
         packets >= enough && (octets >= packets.saturating_mul(512) || packets >= enough.saturating_mul(4))
     }
 
-    fn verify_batch(batch: &[(&Self, &Parts<'_>)], verdicts: &mut [Verdict]) {
+    fn verify_batch(batch: &[(&Self, &EspParts<'_>)], verdicts: &mut [Verification]) {
         for (some, verdicts) in batch.chunks(BATCH).zip(verdicts.chunks_mut(BATCH)) {
             let tags = compute_batch(some.iter().map(|(suite, parts)| (&suite.icv, *parts)));
             for ((verdict, (_, parts)), tag) in verdicts.iter_mut().zip(some).zip(tags) {
-                *verdict = Verdict(Some(tag.verify(parts.icv())));
+                *verdict = Verification(Some(tag.verify(parts.icv())));
             }
         }
     }
 
-    fn open_verified(&self, parts: &mut Parts<'_>, Verdict(verdict): Verdict) -> Result<(), IcvMismatch> {
+    fn open_verified(&self, parts: &mut EspParts<'_>, Verification(verdict): Verification) -> Result<(), IcvMismatch> {
         //= RFC 4303 3.4.4.1/5
         verdict.unwrap_or_else(|| self.verify(parts))?;
         self.cipher.decrypt(&parts.iv(), parts.body());
@@ -397,7 +397,7 @@ impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
         cipher_layout(&self.cipher, 0)
     }
 
-    fn seal(&self, parts: &mut Parts<'_>) {
+    fn seal(&self, parts: &mut EspParts<'_>) {
         self.cipher.encrypt(&parts.iv(), parts.body());
     }
 
@@ -405,30 +405,32 @@ impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
         packets >= self.cipher.batch_from()
     }
 
-    fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)]) {
+    fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)]) {
         for some in batch.chunks_mut(BATCH) {
             encrypt_batch(some.iter_mut().map(|(suite, parts)| (&suite.cipher, &mut **parts)));
         }
     }
 
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
+    fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
         self.cipher.decrypt(&parts.iv(), parts.body());
         Ok(())
     }
 }
 
 /// At most [`BATCH`] packets.
-fn encrypt_batch<'b, 'p: 'b, C: Cipher + 'b>(batch: impl Iterator<Item = (&'b C, &'b mut Parts<'p>)>) {
-    let mut lanes: Vec<Lane<'_, C>, BATCH> = Vec::new();
+fn encrypt_batch<'b, 'p: 'b, C: Cipher + 'b>(batch: impl Iterator<Item = (&'b C, &'b mut EspParts<'p>)>) {
+    let mut lanes: Vec<BatchItem<'_, C>, BATCH> = Vec::new();
     for (cipher, parts) in batch {
-        let _ = lanes.push(Lane { cipher, iv: parts.iv(), body: parts.body() }); // there is room
+        let _ = lanes.push(BatchItem { cipher, iv: parts.iv(), body: parts.body() }); // there is room
     }
     C::encrypt_batch(&mut lanes);
 }
 
 /// Of at most [`BATCH`] packets.
-fn compute_batch<'b, 'p: 'b, I: Integrity + 'b>(batch: impl Iterator<Item = (&'b I, &'b Parts<'p>)>) -> [Icv; BATCH] {
-    let mut texts: Vec<(&I, Text<'_>), BATCH> = Vec::new();
+fn compute_batch<'b, 'p: 'b, I: Integrity + 'b>(
+    batch: impl Iterator<Item = (&'b I, &'b EspParts<'p>)>,
+) -> [Icv; BATCH] {
+    let mut texts: Vec<(&I, IcvInput<'_>), BATCH> = Vec::new();
     for (icv, parts) in batch {
         let _ = texts.push((icv, parts.integrity_input())); // there is room
     }

@@ -29,10 +29,10 @@ impl Rng {
 /// Each text under one of three keys.
 fn agrees(name: &str, icvs: &[impl Integrity], lengths: &[usize], rng: &mut Rng) {
     let octets: Vec<u8> = (0..2100).map(|_| rng.below(256) as u8).collect();
-    let texts: Vec<Text<'_>> = lengths
+    let texts: Vec<IcvInput<'_>> = lengths
         .iter()
         .enumerate()
-        .map(|(n, &length)| Text::new(&octets[n % 100..n % 100 + length], (n % 3 == 1).then_some(&[1, 2, 3, 4])))
+        .map(|(n, &length)| IcvInput::new(&octets[n % 100..n % 100 + length], (n % 3 == 1).then_some(&[1, 2, 3, 4])))
         .collect();
     let texts: Vec<_> = texts.into_iter().map(|text| (&icvs[rng.below(icvs.len())], text)).collect();
     let single: Vec<Icv> = texts.iter().map(|(icv, text)| icv.compute(&text.segments())).collect();

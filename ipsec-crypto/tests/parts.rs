@@ -1,7 +1,7 @@
 //! One packet taken apart, and the ICVs compared.
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
-use ipsec_crypto::{Icv, IvRule, Layout, MAX_ICV, Misfit, Parts};
+use ipsec_crypto::{EspParts, Icv, IvRule, Layout, LengthError, MAX_ICV};
 
 #[test]
 fn split_takes_exactly_what_fits_the_layout() {
@@ -19,11 +19,11 @@ fn split_takes_exactly_what_fits_the_layout() {
             let whole = packet.clone();
             let front = 8 + layout.iv;
             let wanted = match length.checked_sub(front + layout.icv) {
-                None | Some(0) => Some(Misfit::TooShort),
-                Some(body) if body % layout.align > 0 => Some(Misfit::Unaligned),
+                None | Some(0) => Some(LengthError::TooShort),
+                Some(body) if body % layout.align > 0 => Some(LengthError::Unaligned),
                 Some(_) => None,
             };
-            let parts = Parts::split(layout, &mut packet, Some([0xa1, 0xa2, 0xa3, 0xa4]));
+            let parts = EspParts::split(layout, &mut packet, Some([0xa1, 0xa2, 0xa3, 0xa4]));
             assert_eq!(parts.as_ref().err().copied(), wanted, "{length} octets, {layout:?}");
             let Ok(mut parts) = parts else { continue };
             let (rest, mut iv) = (length - layout.icv, whole[8..front].to_vec());
@@ -45,13 +45,13 @@ fn split_refuses_layouts_that_no_packet_fits() {
     let rule = IvRule::Unique;
     #[rustfmt::skip]
     let layouts = [
-        (Layout { iv: 8, align: 0, icv: 16, iv_rule: rule },          Misfit::Unaligned),
-        (Layout { iv: usize::MAX, align: 4, icv: 16, iv_rule: rule }, Misfit::TooShort),
-        (Layout { iv: 8, align: 4, icv: usize::MAX, iv_rule: rule },  Misfit::TooShort),
-        (Layout { iv: 8, align: usize::MAX, icv: 16, iv_rule: rule }, Misfit::Unaligned),
+        (Layout { iv: 8, align: 0, icv: 16, iv_rule: rule },          LengthError::Unaligned),
+        (Layout { iv: usize::MAX, align: 4, icv: 16, iv_rule: rule }, LengthError::TooShort),
+        (Layout { iv: 8, align: 4, icv: usize::MAX, iv_rule: rule },  LengthError::TooShort),
+        (Layout { iv: 8, align: usize::MAX, icv: 16, iv_rule: rule }, LengthError::Unaligned),
     ];
     for (layout, misfit) in layouts {
-        assert_eq!(Parts::split(layout, &mut [0; 64], None).err(), Some(misfit), "{layout:?}");
+        assert_eq!(EspParts::split(layout, &mut [0; 64], None).err(), Some(misfit), "{layout:?}");
     }
 }
 
@@ -59,7 +59,7 @@ fn split_refuses_layouts_that_no_packet_fits() {
 fn parts_without_esn_authenticate_what_is_on_the_wire() {
     let layout = Layout { iv: 8, align: 4, icv: 12, iv_rule: IvRule::Unique };
     let mut packet: Vec<u8> = (0..32).collect();
-    let mut parts = Parts::split(layout, &mut packet, None).unwrap();
+    let mut parts = EspParts::split(layout, &mut packet, None).unwrap();
     assert_eq!(parts.aad().as_slice(), [0, 1, 2, 3, 4, 5, 6, 7]);
     assert_eq!(parts.integrity_input().segments(), [&(0..20).collect::<Vec<u8>>()[..], &[]]);
     parts.body().fill(0xb0);

@@ -8,9 +8,9 @@ use ipsec_crypto::{
     Aes192Cbc, Aes192Ccm8, Aes192Ccm12, Aes192Ccm16, Aes192Ctr, Aes192Gcm8, Aes192Gcm12, Aes192Gcm16, Aes192Gmac,
     Aes256Cbc, Aes256Ccm8, Aes256Ccm12, Aes256Ccm16, Aes256Ctr, Aes256Gcm8, Aes256Gcm12, Aes256Gcm16, Aes256Gmac,
     AesCmac96, AesXcbcMac96, AnySuite, BlowfishCbc, Cast128Cbc, ChaCha20Poly1305, Cipher, CipherAlgorithm as C,
-    Confidential, DesCbc, EncryptThenMac, EncryptWithoutIntegrity, HmacMd5_96, HmacRipemd160_96, HmacSha1_96,
+    Confidential, DesCbc, EncryptThenMac, EncryptWithoutIntegrity, EspParts, HmacMd5_96, HmacRipemd160_96, HmacSha1_96,
     HmacSha2_256_96, HmacSha2_256_128, HmacSha2_384_192, HmacSha2_512_256, IcvMismatch, IntegrityAlgorithm as I,
-    IvRule, Layout, Null, Parts, Suite, TripleDesCbc,
+    IvRule, Layout, Null, Suite, TripleDesCbc,
 };
 
 /// Octets that are the same on every run (xorshift).
@@ -148,12 +148,12 @@ fn packet(random: &mut Random, layout: Layout, body: usize) -> (Vec<u8>, usize) 
 
 fn seal(suite: &dyn Suite, packet: &[u8], high: Option<[u8; 4]>) -> Vec<u8> {
     let mut packet = packet.to_vec();
-    suite.seal(&mut Parts::split(suite.layout(), &mut packet, high).unwrap());
+    suite.seal(&mut EspParts::split(suite.layout(), &mut packet, high).unwrap());
     packet
 }
 
 fn open(suite: &dyn Suite, packet: &mut [u8], high: Option<[u8; 4]>) -> Result<(), IcvMismatch> {
-    suite.open(&mut Parts::split(suite.layout(), packet, high).unwrap())
+    suite.open(&mut EspParts::split(suite.layout(), packet, high).unwrap())
 }
 
 #[test]
@@ -355,7 +355,7 @@ fn parts_of_another_layout_are_forged_and_unchanged() {
             let (mut packet, _) = packet(&mut random, layout, 48);
             let before = packet.clone();
             for suite in twins.each() {
-                let opened = suite.open(&mut Parts::split(layout, &mut packet, None).unwrap());
+                let opened = suite.open(&mut EspParts::split(layout, &mut packet, None).unwrap());
                 assert_eq!((opened, &packet), (Err(IcvMismatch), &before), "{} with {icv} octets", twins.name());
             }
         }

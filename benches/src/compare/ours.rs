@@ -70,7 +70,7 @@ fn alone<C: ipsec_crypto::Cipher + 'static>(op: Op, sizes: Sizes, cipher: impl F
         });
     });
     let in_step: Box<dyn FnMut()> = Box::new(move || {
-        let mut lanes: Vec<_> = in_step.iter_mut().map(|body| Lane { cipher: &many, iv, body }).collect();
+        let mut lanes: Vec<_> = in_step.iter_mut().map(|body| BatchItem { cipher: &many, iv, body }).collect();
         C::encrypt_batch(black_box(&mut lanes));
     });
     let mut all = vec![Contender { name: "ours", mode: "packet", run: one_by_one }];

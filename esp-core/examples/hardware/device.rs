@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96, IcvMismatch, Layout, Parts, Suite};
+use ipsec_crypto::{Aes128Cbc, EncryptThenMac, EspParts, HmacSha1_96, IcvMismatch, Layout, Suite};
 
 /// What the device is asked: a direction, and where in its memory the packet lies.
 struct Descriptor {
@@ -30,7 +30,7 @@ impl Device {
         let layout = self.silicon.layout();
         for job in &mut self.queue {
             let Some(packet) = self.memory.get_mut(job.at..job.at + job.len) else { continue };
-            let Ok(mut parts) = Parts::split(layout, packet, job.seq_high) else { continue };
+            let Ok(mut parts) = EspParts::split(layout, packet, job.seq_high) else { continue };
             job.holds = if job.seal {
                 self.silicon.seal(&mut parts);
                 true
@@ -57,7 +57,7 @@ impl Accelerator {
     }
 
     /// First phase: the packet goes into the device's memory, and a descriptor into its queue.
-    fn prepare(&self, seal: bool, parts: &Parts<'_>) {
+    fn prepare(&self, seal: bool, parts: &EspParts<'_>) {
         let mut device = self.0.borrow_mut();
         let [text, high] = parts.integrity_input().segments();
         let at = device.memory.len();
@@ -68,7 +68,7 @@ impl Accelerator {
     }
 
     /// Last phase: one packet comes back, unless its ICV did not hold.
-    fn finish(&self, job: usize, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
+    fn finish(&self, job: usize, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
         let device = self.0.borrow();
         let job = device.queue.get(job).filter(|job| job.holds).ok_or(IcvMismatch)?;
         let packet = device.memory.get(job.at..job.at + job.len).ok_or(IcvMismatch)?;
@@ -93,7 +93,7 @@ impl Suite for Accelerator {
         self.0.borrow().silicon.layout()
     }
 
-    fn seal(&self, parts: &mut Parts<'_>) {
+    fn seal(&self, parts: &mut EspParts<'_>) {
         self.prepare(true, parts);
         self.0.borrow_mut().start();
         if self.finish(0, parts).is_err() {
@@ -103,7 +103,7 @@ impl Suite for Accelerator {
         self.clear();
     }
 
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
+    fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
         self.prepare(false, parts);
         self.0.borrow_mut().start();
         let opened = self.finish(0, parts);
@@ -112,7 +112,7 @@ impl Suite for Accelerator {
     }
 
     /// Here it pays: all packets in a row of one SA, which has a device of its own, are prepared before it is started, once.
-    fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)]) {
+    fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)]) {
         for of_one in batch.chunk_by_mut(|(one, _), (next, _)| std::ptr::eq(*one, *next)) {
             let Some((device, _)) = of_one.first() else { continue };
             let device = *device;

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test binary uses its part
 
 use esp_core::{Inbound, Outbound};
-use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm, KeyLengths, Layout, Parts, Suite};
+use ipsec_crypto::{AnySuite, CipherAlgorithm, EspParts, IntegrityAlgorithm, KeyLengths, Layout, Suite};
 use ipsec_packet::{PacketBuf, ReplayWindow, Seq, SeqWidth, Spi};
 
 /// SplitMix64.
@@ -187,6 +187,6 @@ pub fn crafted(suite: &AnySuite, seq: u64, width: SeqWidth, body: &[u8]) -> Vec<
     let mut packet =
         [&spi().to_be_bytes()[..], &seq.low(), &vec![0x5a; layout.iv], body, &vec![0; layout.icv]].concat();
     let high = (width == SeqWidth::Extended64).then(|| seq.high());
-    suite.seal(&mut Parts::split(layout, &mut packet, high).unwrap());
+    suite.seal(&mut EspParts::split(layout, &mut packet, high).unwrap());
     packet
 }

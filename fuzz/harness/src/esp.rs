@@ -6,8 +6,8 @@ use esp_core::{
     open_with, peek, seal_batch, seal_with,
 };
 use ipsec_crypto::{
-    Aes128Cbc, AnySuite, CipherAlgorithm as C, CipherRow, EncryptThenMac, HmacSha1_96, IntegrityAlgorithm as I, Parts,
-    Suite,
+    Aes128Cbc, AnySuite, CipherAlgorithm as C, CipherRow, EncryptThenMac, EspParts, HmacSha1_96,
+    IntegrityAlgorithm as I, Suite,
 };
 use ipsec_packet::{AntiReplay, IpProto, PacketBuf, Seq, SeqWidth, Spi};
 
@@ -84,7 +84,7 @@ pub fn hostile(octets: &[u8]) {
     packet[..8].copy_from_slice(&[0, 0, 0x10, 1, 0, 0, 0, 1]);
     packet[front..front + length].copy_from_slice(&body[..length]);
     let high = (width == SeqWidth::Extended64).then_some([0; 4]);
-    match Parts::split(layout, &mut packet, high) {
+    match EspParts::split(layout, &mut packet, high) {
         Ok(mut parts) => suite.seal(&mut parts),
         Err(_) => return,
     }

@@ -9,8 +9,8 @@ use super::salted;
 use super::{AnyCipher, AnyIntegrity};
 use crate::suite::BATCH;
 use crate::{
-    CipherAlgorithm, EncryptThenMac, EncryptWithoutIntegrity, IcvMismatch, IntegrityAlgorithm, KeyError, KeyLengths,
-    Layout, Parts, Suite, SuiteKeys, Verdict,
+    CipherAlgorithm, EncryptThenMac, EncryptWithoutIntegrity, EspParts, IcvMismatch, IntegrityAlgorithm, KeyError,
+    KeyLengths, Layout, Suite, SuiteKeys, Verification,
 };
 
 /// A suite chosen at run time (RFC 4303 3.2).
@@ -78,11 +78,11 @@ impl Suite for AnySuite {
         self.chosen().layout()
     }
 
-    fn seal(&self, parts: &mut Parts<'_>) {
+    fn seal(&self, parts: &mut EspParts<'_>) {
         self.chosen().seal(parts);
     }
 
-    fn open(&self, parts: &mut Parts<'_>) -> Result<(), IcvMismatch> {
+    fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
         self.chosen().open(parts)
     }
 
@@ -90,10 +90,10 @@ impl Suite for AnySuite {
         self.chosen().gains_by_sealing(packets)
     }
 
-    fn seal_batch(batch: &mut [(&Self, &mut Parts<'_>)]) {
+    fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)]) {
         for some in batch.chunks_mut(BATCH) {
-            let mut encrypted: Vec<(&EncryptWithoutIntegrity<_>, &mut Parts<'_>), BATCH> = Vec::new();
-            let mut authenticated: Vec<(&EncryptThenMac<_, _>, &mut Parts<'_>), BATCH> = Vec::new();
+            let mut encrypted: Vec<(&EncryptWithoutIntegrity<_>, &mut EspParts<'_>), BATCH> = Vec::new();
+            let mut authenticated: Vec<(&EncryptThenMac<_, _>, &mut EspParts<'_>), BATCH> = Vec::new();
             for (suite, parts) in some {
                 // There is room in both.
                 match &suite.0 {
@@ -112,22 +112,22 @@ impl Suite for AnySuite {
         self.chosen().gains_by_verifying(packets, octets)
     }
 
-    fn verify_batch(batch: &[(&Self, &Parts<'_>)], verdicts: &mut [Verdict]) {
+    fn verify_batch(batch: &[(&Self, &EspParts<'_>)], verdicts: &mut [Verification]) {
         for (some, verdicts) in batch.chunks(BATCH).zip(verdicts.chunks_mut(BATCH)) {
-            let mut those: Vec<(&EncryptThenMac<_, _>, &Parts<'_>), BATCH> = Vec::new();
-            let mut of: Vec<&mut Verdict, BATCH> = Vec::new();
+            let mut those: Vec<(&EncryptThenMac<_, _>, &EspParts<'_>), BATCH> = Vec::new();
+            let mut of: Vec<&mut Verification, BATCH> = Vec::new();
             for ((suite, parts), verdict) in some.iter().zip(verdicts) {
                 if let Any::EncryptThenMac(suite) = &suite.0 {
                     let _ = (those.push((suite, parts)), of.push(verdict)); // there is room
                 }
             }
-            let mut found = [Verdict::default(); BATCH];
+            let mut found = [Verification::default(); BATCH];
             Suite::verify_batch(&those, &mut found);
             of.iter_mut().zip(found).for_each(|(verdict, found)| **verdict = found);
         }
     }
 
-    fn open_verified(&self, parts: &mut Parts<'_>, verdict: Verdict) -> Result<(), IcvMismatch> {
+    fn open_verified(&self, parts: &mut EspParts<'_>, verdict: Verification) -> Result<(), IcvMismatch> {
         self.chosen().open_verified(parts, verdict)
     }
 }

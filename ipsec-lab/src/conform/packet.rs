@@ -4,7 +4,7 @@ use std::error::Error;
 
 use ah_core::Profile;
 use esp_core::{Envelope, Inbound, PadCheck, Padding, overhead, seal_with};
-use ipsec_crypto::{AnyAhIntegrity, AnySuite, Parts, Suite};
+use ipsec_crypto::{AnyAhIntegrity, AnySuite, EspParts, Suite};
 use ipsec_engine::{Mode, Transform};
 use ipsec_packet::{
     DestinationOptions, Ip, IpError, IpProto, Ipv4, PacketBuf, ReplayWindow, Seq, Spi, TunnelError, UDP_HEADER,
@@ -244,11 +244,11 @@ fn seal_esp(
     let envelope = Envelope { spi: stand_in, seq, width, next_header, padding: Padding::MINIMAL };
     seal_with(suite, &envelope, &record.iv, packet)?;
     if spi.is_none() {
-        if let Ok(mut parts) = Parts::split(suite.layout(), packet.data_mut(), None) {
+        if let Ok(mut parts) = EspParts::split(suite.layout(), packet.data_mut(), None) {
             let _ = suite.open(&mut parts);
         }
         packet.data_mut()[..4].fill(0);
-        if let Ok(mut parts) = Parts::split(suite.layout(), packet.data_mut(), None) {
+        if let Ok(mut parts) = EspParts::split(suite.layout(), packet.data_mut(), None) {
             suite.seal(&mut parts);
         }
     }

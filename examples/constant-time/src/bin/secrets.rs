@@ -10,7 +10,7 @@ use constant_time::suites::{Choice, constant_time};
 use crabgrind::memcheck::{MemState, mark_memory};
 use crabgrind::valgrind::count_errors;
 use esp_core::{Envelope, Padding, seal_with};
-use ipsec_crypto::{AnySuite, CipherAlgorithm, IcvMismatch, IntegrityAlgorithm, Parts, Suite};
+use ipsec_crypto::{AnySuite, CipherAlgorithm, IcvMismatch, IntegrityAlgorithm, EspParts, Suite};
 use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth, Spi};
 
 fn mark<T: ?Sized>(what: &T, state: MemState) {
@@ -60,7 +60,7 @@ fn there_and_back((cipher, key, mac, mac_key): Choice, len: usize) {
 
     // It is sent, and so everybody's.
     mark(packet.data(), MemState::Defined);
-    let mut parts = Parts::split(layout, packet.data_mut(), None).expect("sealed");
+    let mut parts = EspParts::split(layout, packet.data_mut(), None).expect("sealed");
     let verdict: Result<(), IcvMismatch> = black_box(opening.open(&mut parts));
     assert!(count_errors() - before <= 1, "opening {len} octets with {cipher} and {mac}");
 

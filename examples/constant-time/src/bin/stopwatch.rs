@@ -3,7 +3,7 @@
 use dudect_bencher::rand::{Rng, RngExt};
 use dudect_bencher::{BenchRng, Class, CtRunner, ctbench_main};
 use esp_core::{Envelope, Padding, seal_with};
-use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm, Parts, Suite, Icv};
+use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm, EspParts, Suite, Icv};
 use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth, Spi};
 use std::hint::black_box;
 
@@ -63,7 +63,7 @@ fn opening_forged(runner: &mut CtRunner, rng: &mut BenchRng) {
     let (cipher, mac) = (CipherAlgorithm::AesCbc, IntegrityAlgorithm::HmacSha2_256_128);
     let Ok(suite) = AnySuite::from_slices(cipher, &[7; 16], mac, &[9; 32]) else { return };
     let mut sealed = [5; 8 + 16 + 128 + 16];
-    let Ok(mut parts) = Parts::split(suite.layout(), &mut sealed, None) else { return };
+    let Ok(mut parts) = EspParts::split(suite.layout(), &mut sealed, None) else { return };
     suite.seal(&mut parts);
     for _ in 0..RUNS {
         let (class, back) = if rng.random() { (Class::Left, 16) } else { (Class::Right, 1) };
@@ -72,7 +72,7 @@ fn opening_forged(runner: &mut CtRunner, rng: &mut BenchRng) {
         forged[at] ^= 1;
         runner.run_one(class, || {
             let mut forged = black_box(forged);
-            Parts::split(suite.layout(), &mut forged, None).is_ok_and(|mut parts| suite.open(&mut parts).is_ok())
+            EspParts::split(suite.layout(), &mut forged, None).is_ok_and(|mut parts| suite.open(&mut parts).is_ok())
         });
     }
 }
