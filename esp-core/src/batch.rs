@@ -84,7 +84,7 @@ pub fn seal_batch<S: Suite>(
     for slots in slots.chunks_mut(AT_ONCE) {
         let meant = || slots.iter().filter(|slot| slot.outcome.is_none());
         let packets = meant().count();
-        let gains = |sa: &Outbound<S>| sa.suite().gains_by_sealing(packets);
+        let gains = |sa: &Outbound<S>| sa.suite().prefers_batch(packets);
         let together = meant().any(|slot| sas.get(slot.sa).is_some_and(|sa| gains(sa.borrow())));
         let mut framed = Framed(Vec::new());
         let mut numbers: Vec<(usize, Seq), AT_ONCE> = Vec::new();
@@ -180,7 +180,7 @@ fn open_one<S: Suite, W: AntiReplay>(
     foreseen: Option<(Seq, Verification)>,
 ) -> usize {
     let of = sas.get_mut(*sa).ok_or(OpenError::NoSa(*sa));
-    let found = outcome.insert(of.and_then(|sa| sa.borrow_mut().open_foreseen(packet, foreseen)));
+    let found = outcome.insert(of.and_then(|sa| sa.borrow_mut().open_at_sequence(packet, foreseen)));
     usize::from(found.is_ok())
 }
 
@@ -197,7 +197,7 @@ fn verify_batch<S: Suite, W: AntiReplay>(
     for OpenSlot { sa, packet, .. } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
         let sa = sas.get(*sa).map(|sa| sa.borrow()).filter(|sa| sa.suite().gains_by_verifying(packets, octets));
         let seen = sa.and_then(|sa| {
-            let (seq, parts) = sa.foresee(packet)?;
+            let (seq, parts) = sa.peek_sequence(packet)?;
             let _ = split.push((sa.suite(), parts)); // there is room
             Some((seq, Verification::default()))
         });

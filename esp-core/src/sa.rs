@@ -227,11 +227,11 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     /// [`OpenError::BadPadding`]: those packets were authentic, so their number counts as received, and their plaintext
     /// was wiped.
     pub fn open(&mut self, packet: &mut PacketBuf<'_>) -> Result<Opened, OpenError> {
-        self.open_foreseen(packet, None)
+        self.open_at_sequence(packet, None)
     }
 
     /// As [`open`](Self::open), for a packet of which it was foreseen what number it has, and found whether its ICV holds then.
-    pub(crate) fn open_foreseen(
+    pub(crate) fn open_at_sequence(
         &mut self,
         packet: &mut PacketBuf<'_>,
         foreseen: Option<(Seq, Verification)>,
@@ -272,8 +272,8 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
         self.suite.layout().icv > 0
     }
 
-    /// What [`open_foreseen`](Self::open_foreseen) would look at first.
-    pub(crate) fn foresee<'p>(&self, packet: &'p mut PacketBuf<'_>) -> Option<(Seq, EspParts<'p>)> {
+    /// What [`open_at_sequence`](Self::open_foreseen) would look at first.
+    pub(crate) fn peek_sequence<'p>(&self, packet: &'p mut PacketBuf<'_>) -> Option<(Seq, EspParts<'p>)> {
         let seq = self.admit(packet).ok()?;
         let parts = EspParts::split(self.suite.layout(), packet.data_mut(), high_half(seq, self.width)).ok()?;
         Some((seq, parts))

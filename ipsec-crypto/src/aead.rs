@@ -48,7 +48,7 @@ macro_rules! suite {
                 seal(&self.aead, &self.salt, parts);
             }
 
-            fn gains_by_sealing(&self, _: usize) -> bool {
+            fn prefers_batch(&self, _: usize) -> bool {
                 false
             }
 

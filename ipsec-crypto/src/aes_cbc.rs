@@ -56,17 +56,17 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
         }
     }
 
-    fn encrypt_followed(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
+    fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
         match &self.0 {
-            Aes::Anywhere(aes) => cbc::encrypt_followed(aes, iv, text, from, follow),
+            Aes::Anywhere(aes) => cbc::encrypt_and_mac(aes, iv, text, from, follow),
             Aes::Wide(aes) => {
                 let mut chain = Array(*iv);
-                cbc::piece_by_piece(text, from, follow, |blocks| aes.encrypt_chain(&mut chain, blocks));
+                cbc::encrypt_in_chunks(text, from, follow, |blocks| aes.encrypt_chain(&mut chain, blocks));
             }
         }
     }
 
-    fn batch_from(&self) -> usize {
+    fn min_batch(&self) -> usize {
         9
     }
 
@@ -75,7 +75,7 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
             Aes::Anywhere(_) => None,
             Aes::Wide(aes) => Some((aes, &lane.iv, &mut *lane.body)),
         });
-        cbc::lockstep::<_, _, { WideAes::LANES }>(wide, WideAes::encrypt_chains);
+        cbc::interleaved::<_, _, { WideAes::LANES }>(wide, WideAes::encrypt_chains);
         cbc::encrypt_batch(lanes, |cipher| match &cipher.0 {
             Aes::Anywhere(aes) => Some(aes),
             Aes::Wide(_) => None,

@@ -157,12 +157,12 @@ impl Cipher for AnyCipher {
         ciphers!(one!(self, c => c.decrypt(iv, body)))
     }
 
-    fn encrypt_followed(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
-        ciphers!(one!(self, c => c.encrypt_followed(iv, text, from, follow)))
+    fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
+        ciphers!(one!(self, c => c.encrypt_and_mac(iv, text, from, follow)))
     }
 
-    fn batch_from(&self) -> usize {
-        ciphers!(one!(self, c => c.batch_from()))
+    fn min_batch(&self) -> usize {
+        ciphers!(one!(self, c => c.min_batch()))
     }
 
     fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>]) {
@@ -292,8 +292,8 @@ impl Integrity for AnyIntegrity {
         icvs!(one!(self, i => i.compute_received(text)))
     }
 
-    fn batch_from(&self) -> usize {
-        icvs!(one!(self, i => i.batch_from()))
+    fn min_batch(&self) -> usize {
+        icvs!(one!(self, i => i.min_batch()))
     }
 
     fn compute_batch(texts: &[(&Self, IcvInput<'_>)], tags: &mut [Icv]) {

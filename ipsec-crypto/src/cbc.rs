@@ -16,24 +16,24 @@ use crate::par_blocks::together;
 use crate::{BatchItem, Iv};
 
 pub(crate) fn encrypt<C: BlockCipherEncrypt>(cipher: &C, iv: &Iv, body: &mut [u8]) {
-    encrypt_followed(cipher, iv, body, 0, &mut |_| ());
+    encrypt_and_mac(cipher, iv, body, 0, &mut |_| ());
 }
 
 #[cfg_attr(feature = "small", inline(never))] // its stack is not in use at the same time as that of the MAC
 pub(crate) fn decrypt<C: BlockCipherDecrypt>(cipher: &C, iv: &Iv, body: &mut [u8]) {
-    cipher.decrypt_with_backend(Unchained { chain: first(iv), body });
+    cipher.decrypt_with_backend(CbcDecrypt { chain: first(iv), body });
 }
 
-struct Unchained<'a, N: ArraySize> {
+struct CbcDecrypt<'a, N: ArraySize> {
     chain: Array<u8, N>,
     body: &'a mut [u8],
 }
 
-impl<N: ArraySize> BlockSizeUser for Unchained<'_, N> {
+impl<N: ArraySize> BlockSizeUser for CbcDecrypt<'_, N> {
     type BlockSize = N;
 }
 
-impl<N: ArraySize> BlockCipherDecClosure for Unchained<'_, N> {
+impl<N: ArraySize> BlockCipherDecClosure for CbcDecrypt<'_, N> {
     #[inline(always)]
     fn call<B: BlockCipherDecBackend<BlockSize = N>>(self, backend: &B) {
         let Self { mut chain, body } = self;
@@ -87,10 +87,10 @@ pub(crate) fn first<N: ArraySize>(iv: &Iv) -> Array<u8, N> {
 /// What of a text a hash takes at once.
 const PIECE: usize = 64;
 
-/// See [`crate::Cipher::encrypt_followed`]. Each block waits for the one before it, and a hash waits for itself. Side by side
+/// See [`crate::Cipher::encrypt_and_mac`]. Each block waits for the one before it, and a hash waits for itself. Side by side
 /// they fill each other's gaps, if what is hashed is never what was encrypted just now: one piece lies in between.
 #[cfg_attr(feature = "small", inline(never))] // nor this, when the MAC is finished
-pub(crate) fn encrypt_followed<C: BlockCipherEncrypt>(
+pub(crate) fn encrypt_and_mac<C: BlockCipherEncrypt>(
     cipher: &C,
     iv: &Iv,
     text: &mut [u8],
@@ -115,7 +115,7 @@ impl<N: ArraySize> BlockCipherEncClosure for Followed<'_, N> {
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = N>>(self, backend: &B) {
         let Self { mut chain, text, from, follow } = self;
-        piece_by_piece(text, from, follow, |blocks| {
+        encrypt_in_chunks(text, from, follow, |blocks| {
             for block in blocks {
                 xor(&mut chain, block);
                 backend.encrypt_block((&mut chain).into());
@@ -127,7 +127,7 @@ impl<N: ArraySize> BlockCipherEncClosure for Followed<'_, N> {
 
 /// Encrypts a piece, then hands over the one before it.
 #[inline(always)]
-pub(crate) fn piece_by_piece<N: ArraySize>(
+pub(crate) fn encrypt_in_chunks<N: ArraySize>(
     text: &mut [u8],
     from: usize,
     follow: &mut dyn FnMut(&[u8]),
@@ -162,24 +162,24 @@ pub(crate) fn encrypt_batch<T, C: BlockCipherEncrypt>(
         if let Some(cipher) = cipher(of).filter(|_| before.iter().all(|lane| !ptr::eq(lane.cipher, of))) {
             let same = from.iter_mut().filter(|lane| ptr::eq(lane.cipher, of));
             let packets = same.map(|lane| ((), &lane.iv, &mut *lane.body));
-            cipher.encrypt_with_backend(Lockstep { packets, block: PhantomData });
+            cipher.encrypt_with_backend(Interleaved { packets, block: PhantomData });
         }
     }
 }
 
-struct Lockstep<P, N> {
+struct Interleaved<P, N> {
     packets: P,
     block: PhantomData<N>,
 }
 
-impl<P, N: ArraySize> BlockSizeUser for Lockstep<P, N> {
+impl<P, N: ArraySize> BlockSizeUser for Interleaved<P, N> {
     type BlockSize = N;
 }
 
-impl<'b, P: Iterator<Item = ((), &'b Iv, &'b mut [u8])>, N: ArraySize> BlockCipherEncClosure for Lockstep<P, N> {
+impl<'b, P: Iterator<Item = ((), &'b Iv, &'b mut [u8])>, N: ArraySize> BlockCipherEncClosure for Interleaved<P, N> {
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = N>>(self, backend: &B) {
-        lockstep::<_, N, LANES>(self.packets, |_, chains, bodies, steps| {
+        interleaved::<_, N, LANES>(self.packets, |_, chains, bodies, steps| {
             match (chains.first_chunk_mut::<LANES>(), bodies.first_chunk_mut::<LANES>()) {
                 (Some(all), Some(bodies)) => {
                     let mut chains = all.clone(); // in registers, as their number is known here
@@ -195,7 +195,7 @@ impl<'b, P: Iterator<Item = ((), &'b Iv, &'b mut [u8])>, N: ArraySize> BlockCiph
 /// At most so many packets at a time, each with its key, of which `advance` takes the chains so many blocks further, off the beginnings of
 /// the bodies. A lane whose packet ends takes the next.
 #[inline(always)]
-pub(crate) fn lockstep<'b, K, N: ArraySize, const LANES: usize>(
+pub(crate) fn interleaved<'b, K, N: ArraySize, const LANES: usize>(
     mut packets: impl Iterator<Item = (K, &'b Iv, &'b mut [u8])>,
     mut advance: impl FnMut(&[K], &mut [Array<u8, N>], &mut [&mut [Array<u8, N>]], usize),
 ) {

@@ -32,12 +32,12 @@ macro_rules! cbc {
                 cbc::decrypt(&self.0, iv, body);
             }
 
-            fn encrypt_followed(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
-                cbc::encrypt_followed(&self.0, iv, text, from, follow);
+            fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
+                cbc::encrypt_and_mac(&self.0, iv, text, from, follow);
             }
 
             /// It takes longer than any hash.
-            fn batch_from(&self) -> usize {
+            fn min_batch(&self) -> usize {
                 2
             }
 

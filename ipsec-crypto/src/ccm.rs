@@ -92,7 +92,7 @@ where
         }
     }
 
-    fn gains_by_sealing(&self, _: usize) -> bool {
+    fn prefers_batch(&self, _: usize) -> bool {
         false
     }
 

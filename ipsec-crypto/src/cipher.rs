@@ -27,19 +27,19 @@ pub trait Cipher {
 
     /// Encrypts `text` from octet `from` on, and meanwhile hands all of it, from its beginning, to `follow`: in order, and
     /// in pieces of whole 64 octets but for the last. A MAC that follows hashes one piece while the next is encrypted.
-    fn encrypt_followed(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
+    fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
         self.encrypt(iv, text.get_mut(from..).unwrap_or_default());
         follow(text);
     }
 
     /// From how many packets on [`encrypt_batch`](Self::encrypt_batch) takes so much less time than one after the other that it is worth more
     /// than to encrypt and hash each at once; never, if not said otherwise.
-    fn batch_from(&self) -> usize {
+    fn min_batch(&self) -> usize {
         usize::MAX
     }
 
     /// Encrypts the bodies of several packets, each under its own key, as [`encrypt`](Self::encrypt) would one after the other. It is called
-    /// from [`batch_from`](Self::batch_from) packets on.
+    /// from [`min_batch`](Self::batch_from) packets on.
     fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>])
     where
         Self: Sized,

@@ -133,7 +133,7 @@ impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> Suite for AesGmac<A
         parts.set_icv(tag.as_slice());
     }
 
-    fn gains_by_sealing(&self, _: usize) -> bool {
+    fn prefers_batch(&self, _: usize) -> bool {
         false
     }
 

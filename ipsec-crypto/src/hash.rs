@@ -59,7 +59,7 @@ pub trait Hash: sealed::Sealed {
 
     /// From how many texts on it is worth to hash them side by side, on this machine.
     #[doc(hidden)]
-    fn batch_from() -> usize {
+    fn min_batch() -> usize {
         usize::MAX
     }
 

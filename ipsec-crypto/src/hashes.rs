@@ -43,8 +43,8 @@ macro_rules! hash {
 
             $(
                 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
-                fn batch_from() -> usize {
-                    crate::multi_buffer::batch_from::<Self, $words>()
+                fn min_batch() -> usize {
+                    crate::multi_buffer::min_batch::<Self, $words>()
                 }
 
                 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]

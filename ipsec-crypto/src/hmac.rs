@@ -122,8 +122,8 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Integrity for HmacIntegrity<H,
         H::hmac(&keyed, ICV).unwrap_or_else(|| self.compute_text(text))
     }
 
-    fn batch_from(&self) -> usize {
-        H::batch_from()
+    fn min_batch(&self) -> usize {
+        H::min_batch()
     }
 
     fn compute_batch(texts: &[(&Self, IcvInput<'_>)], tags: &mut [Icv]) {

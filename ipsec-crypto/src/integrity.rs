@@ -128,7 +128,7 @@ pub trait Integrity {
     }
 
     /// From how many texts on [`compute_batch`](Self::compute_batch) takes less time than one after the other; never, if not said otherwise.
-    fn batch_from(&self) -> usize {
+    fn min_batch(&self) -> usize {
         usize::MAX
     }
 

@@ -34,7 +34,7 @@ pub(crate) trait LaneHash<const N: usize>: Hash<State = [u32; N], Block = [u8; B
 }
 
 /// From how many packets on lanes are faster than one packet after the other, on this machine.
-pub(crate) fn batch_from<H: LaneHash<N>, const N: usize>() -> usize {
+pub(crate) fn min_batch<H: LaneHash<N>, const N: usize>() -> usize {
     if Level::new().as_avx512().is_some() { H::WORTH } else { usize::MAX }
 }
 

@@ -64,7 +64,7 @@ pub trait Suite {
 
     /// Whether [`seal_batch`](Self::seal_batch) can take less time than one after the other, for so many packets: from two on, if not said otherwise,
     /// for those who write [`seal_batch`](Self::seal_batch).
-    fn gains_by_sealing(&self, packets: usize) -> bool {
+    fn prefers_batch(&self, packets: usize) -> bool {
         packets > 1
     }
 
@@ -271,11 +271,11 @@ impl<C: Cipher, I: Integrity> EncryptThenMac<C, I> {
 
     /// How long packets may be to go side by side: as long as there are enough others of at least half that length. Sealed alone, cipher
     /// and MAC go side by side instead, which is better where nothing is hashed in lanes and there are not many chains.
-    fn beside(batch: &[(&Self, &mut EspParts<'_>)]) -> usize {
+    fn interleave_group(batch: &[(&Self, &mut EspParts<'_>)]) -> usize {
         let enough_for = |from: &dyn Fn(&Self) -> usize| {
             batch.iter().map(|(suite, _)| from(suite)).filter(|&from| from <= batch.len()).max().unwrap_or(usize::MAX)
         };
-        let enough = enough_for(&|suite| suite.icv.batch_from()).min(enough_for(&|suite| suite.cipher.batch_from()));
+        let enough = enough_for(&|suite| suite.icv.min_batch()).min(enough_for(&|suite| suite.cipher.min_batch()));
         if enough == usize::MAX {
             return 0;
         }
@@ -314,28 +314,30 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
         }
         let (text, body, high) = parts.text();
         let tag = self.icv.compute_over(|absorb| {
-            self.cipher.encrypt_followed(&iv, text, body, absorb);
+            self.cipher.encrypt_and_mac(&iv, text, body, absorb);
             absorb(high);
         });
         parts.set_icv(tag.as_slice());
     }
 
-    fn gains_by_sealing(&self, packets: usize) -> bool {
-        packets >= self.icv.batch_from().min(self.cipher.batch_from())
+    fn prefers_batch(&self, packets: usize) -> bool {
+        packets >= self.icv.min_batch().min(self.cipher.min_batch())
     }
 
     fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)]) {
         for some in batch.chunks_mut(BATCH) {
-            let beside = Self::beside(some);
-            some.iter_mut().filter(|(_, parts)| parts.len() > beside).for_each(|(suite, parts)| suite.seal(parts));
-            if beside == 0 {
+            let interleave_group = Self::interleave_group(some);
+            some.iter_mut()
+                .filter(|(_, parts)| parts.len() > interleave_group)
+                .for_each(|(suite, parts)| suite.seal(parts));
+            if interleave_group == 0 {
                 continue;
             }
-            let together = some.iter_mut().filter(|(_, parts)| parts.len() <= beside);
+            let together = some.iter_mut().filter(|(_, parts)| parts.len() <= interleave_group);
             encrypt_batch(together.map(|(suite, parts)| (&suite.cipher, &mut **parts)));
-            let together = some.iter().filter(|(_, parts)| parts.len() <= beside);
+            let together = some.iter().filter(|(_, parts)| parts.len() <= interleave_group);
             let tags = compute_batch(together.map(|(suite, parts)| (&suite.icv, &**parts)));
-            let together = some.iter_mut().filter(|(_, parts)| parts.len() <= beside);
+            let together = some.iter_mut().filter(|(_, parts)| parts.len() <= interleave_group);
             together.zip(&tags).for_each(|((_, parts), tag)| parts.set_icv(tag.as_slice()));
         }
     }
@@ -345,7 +347,7 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
     }
 
     fn gains_by_verifying(&self, packets: usize, octets: usize) -> bool {
-        let enough = self.icv.batch_from();
+        let enough = self.icv.min_batch();
         // To look at a packet twice costs something, too: short ones must be many.
         packets >= enough && (octets >= packets.saturating_mul(512) || packets >= enough.saturating_mul(4))
     }
@@ -401,8 +403,8 @@ impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
         self.cipher.encrypt(&parts.iv(), parts.body());
     }
 
-    fn gains_by_sealing(&self, packets: usize) -> bool {
-        packets >= self.cipher.batch_from()
+    fn prefers_batch(&self, packets: usize) -> bool {
+        packets >= self.cipher.min_batch()
     }
 
     fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)]) {

@@ -86,8 +86,8 @@ impl Suite for AnySuite {
         self.chosen().open(parts)
     }
 
-    fn gains_by_sealing(&self, packets: usize) -> bool {
-        self.chosen().gains_by_sealing(packets)
+    fn prefers_batch(&self, packets: usize) -> bool {
+        self.chosen().prefers_batch(packets)
     }
 
     fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)]) {
