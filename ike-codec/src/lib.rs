@@ -68,7 +68,7 @@ pub use nat::OriginalAddress;
 pub use natt::{NatTraversal, NatTraversals};
 pub use notification::Notification;
 pub use number::*;
-pub use quirks::{Auth65001, Certificate11, FragmentationUse, Notify40503, Quirks};
+pub use quirks::{FragmentationUse, HeartbeatOrPskHash, Quirks, RawRsaOrKeyNote, XauthOrGssApi};
 pub use sa::{Proposal, Proposals, SecurityAssociation, Transform, Transforms};
 pub use transport::{
     Framed, NON_ESP_MARKER, Port, StreamError, TCP_PREFIX, split_tcp, strip_tcp_prefix, tcp_frame_head, unframe_udp,

@@ -45,7 +45,7 @@ pub struct FragmentationUse {
 /// The two readings of authentication method 65001 (draft-beaulieu-ike-xauth-02).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Auth65001 {
+pub enum XauthOrGssApi {
     /// XAUTH after a pre-shared key, the initiator being the client.
     XauthPreSharedKey,
     /// GSS-API with Kerberos (Windows 2000).
@@ -55,7 +55,7 @@ pub enum Auth65001 {
 /// The two readings of notification 40503 (RFC 2408 3.14.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Notify40503 {
+pub enum HeartbeatOrPskHash {
     /// racoon's heartbeat.
     Heartbeat,
     /// A hash of the pre-shared key (Cisco).
@@ -65,7 +65,7 @@ pub enum Notify40503 {
 /// The readings of certificate encoding 11 (RFC 2408 3.9, RFC 4306 3.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Certificate11 {
+pub enum RawRsaOrKeyNote {
     /// A raw RSA key.
     RawRsa,
     /// KeyNote credentials (isakmpd).
@@ -111,22 +111,22 @@ impl Quirks {
     }
 
     /// What 65001 means: GSS-API from Windows or who names it, unless the peer names XAUTH as well (draft-beaulieu-ike-xauth-02).
-    pub const fn auth_65001(&self) -> Auth65001 {
+    pub const fn xauth_or_gss_api(&self) -> XauthOrGssApi {
         if (self.gss_api || self.windows.is_some()) && !self.xauth {
-            Auth65001::GssApi
+            XauthOrGssApi::GssApi
         } else {
-            Auth65001::XauthPreSharedKey
+            XauthOrGssApi::XauthPreSharedKey
         }
     }
 
     /// What 40503 means (RFC 2408 3.14.1).
-    pub const fn notify_40503(&self) -> Notify40503 {
-        if self.cisco && !self.racoon { Notify40503::PskHash } else { Notify40503::Heartbeat }
+    pub const fn heartbeat_or_psk_hash(&self) -> HeartbeatOrPskHash {
+        if self.cisco && !self.racoon { HeartbeatOrPskHash::PskHash } else { HeartbeatOrPskHash::Heartbeat }
     }
 
     /// What certificate encoding 11 means (RFC 2408 3.9, RFC 4306 3.6).
-    pub const fn certificate_11(&self) -> Certificate11 {
-        if self.isakmpd { Certificate11::KeyNote } else { Certificate11::RawRsa }
+    pub const fn raw_rsa_or_keynote(&self) -> RawRsaOrKeyNote {
+        if self.isakmpd { RawRsaOrKeyNote::KeyNote } else { RawRsaOrKeyNote::RawRsa }
     }
 
     /// Whether messages may be padded to four octets behind their last payload; Check Point drops such a message.

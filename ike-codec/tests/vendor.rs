@@ -2,8 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use ike_codec::{
-    Auth65001, Certificate11, EncapsulationMode, ExchangeKind, FragmentationUse, Header, Meaning, Message,
-    MessageWriter, NatTraversal, NatTraversals, Notify40503, PayloadKind, Quirks, identify, vendor_ids,
+    EncapsulationMode, ExchangeKind, FragmentationUse, Header, HeartbeatOrPskHash, Meaning, Message, MessageWriter,
+    NatTraversal, NatTraversals, PayloadKind, Quirks, RawRsaOrKeyNote, XauthOrGssApi, identify, vendor_ids,
 };
 use md5::{Digest, Md5};
 
@@ -268,12 +268,12 @@ fn x5_the_best_document_that_both_know_is_chosen() {
 
 #[test]
 fn x2_ambiguous_numbers_are_told_apart_by_vendor_ids() {
-    assert_eq!(quirks(&["Microsoft ISAKMP/Oakley", "GSS-API (Windows)"]).auth_65001(), Auth65001::GssApi);
-    assert_eq!(quirks(&["XAUTH", "Cisco Unity"]).auth_65001(), Auth65001::XauthPreSharedKey);
-    assert_eq!(quirks(&["Cisco Unity"]).notify_40503(), Notify40503::PskHash);
-    assert_eq!(quirks(&["KAME racoon"]).notify_40503(), Notify40503::Heartbeat);
-    assert_eq!(quirks(&["isakmpd, OpenBSD 4.0"]).certificate_11(), Certificate11::KeyNote);
-    assert_eq!(quirks(&[]).certificate_11(), Certificate11::RawRsa);
+    assert_eq!(quirks(&["Microsoft ISAKMP/Oakley", "GSS-API (Windows)"]).xauth_or_gss_api(), XauthOrGssApi::GssApi);
+    assert_eq!(quirks(&["XAUTH", "Cisco Unity"]).xauth_or_gss_api(), XauthOrGssApi::XauthPreSharedKey);
+    assert_eq!(quirks(&["Cisco Unity"]).heartbeat_or_psk_hash(), HeartbeatOrPskHash::PskHash);
+    assert_eq!(quirks(&["KAME racoon"]).heartbeat_or_psk_hash(), HeartbeatOrPskHash::Heartbeat);
+    assert_eq!(quirks(&["isakmpd, OpenBSD 4.0"]).raw_rsa_or_keynote(), RawRsaOrKeyNote::KeyNote);
+    assert_eq!(quirks(&[]).raw_rsa_or_keynote(), RawRsaOrKeyNote::RawRsa);
     assert!(!quirks(&["Check Point FireWall-1"]).tolerates_message_padding());
 }
 
@@ -281,10 +281,10 @@ fn x2_ambiguous_numbers_are_told_apart_by_vendor_ids() {
 fn x2_gss_api_or_windows_alone_speaks_for_gss_api_and_xauth_against_it() {
     let (gss, windows) = ("GSS-API authentication method", "Microsoft ISAKMP/Oakley");
     for names in [&[gss][..], &[windows], &[windows, gss]] {
-        assert_eq!(quirks(names).auth_65001(), Auth65001::GssApi, "{names:?}");
+        assert_eq!(quirks(names).xauth_or_gss_api(), XauthOrGssApi::GssApi, "{names:?}");
     }
     for names in [&[][..], &["Dead Peer Detection"], &["XAUTH"], &[gss, "XAUTH"], &[windows, "XAUTH"]] {
-        assert_eq!(quirks(names).auth_65001(), Auth65001::XauthPreSharedKey, "{names:?}");
+        assert_eq!(quirks(names).xauth_or_gss_api(), XauthOrGssApi::XauthPreSharedKey, "{names:?}");
     }
 }
 
@@ -293,9 +293,13 @@ fn x2_racoon_that_names_unity_sends_heartbeats_still() {
     for names in [["KAME racoon", "Cisco Unity"], ["Cisco Unity", "ipsec-tools racoon"]] {
         let quirks = quirks(&names);
         assert!(quirks.cisco && quirks.racoon);
-        assert_eq!(quirks.notify_40503(), Notify40503::Heartbeat, "{names:?}");
+        assert_eq!(quirks.heartbeat_or_psk_hash(), HeartbeatOrPskHash::Heartbeat, "{names:?}");
     }
-    assert_eq!(quirks(&["strongSwan"]).notify_40503(), Notify40503::Heartbeat, "a hash of the key is for Cisco only");
+    assert_eq!(
+        quirks(&["strongSwan"]).heartbeat_or_psk_hash(),
+        HeartbeatOrPskHash::Heartbeat,
+        "a hash of the key is for Cisco only"
+    );
 }
 
 #[test]

@@ -99,13 +99,13 @@ impl Skeyid {
     }
 
     /// SKEYID_d, SKEYID_a and SKEYID_e (RFC 2409 5).
-    pub fn derive(&self, g_xy: &[u8], cookies: &Cookies) -> Skeyids {
+    pub fn derive(&self, g_xy: &[u8], cookies: &Cookies) -> Phase1Keys {
         let key = self.expose();
         let (i, r) = (&cookies.initiator[..], &cookies.responder[..]);
         let d = self.prf.compute(key, &[g_xy, i, r, &[0]]);
         let a = self.prf.compute(key, &[d.expose(), g_xy, i, r, &[1]]);
         let e = self.prf.compute(key, &[a.expose(), g_xy, i, r, &[2]]);
-        Skeyids { prf: self.prf, d, a, e }
+        Phase1Keys { prf: self.prf, d, a, e }
     }
 }
 
@@ -116,20 +116,20 @@ impl fmt::Debug for Skeyid {
 }
 
 /// The three keys of an ISAKMP SA (RFC 2409 5).
-pub struct Skeyids {
+pub struct Phase1Keys {
     prf: Prf,
     d: PrfOutput,
     a: PrfOutput,
     e: PrfOutput,
 }
 
-impl fmt::Debug for Skeyids {
+impl fmt::Debug for Phase1Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Skeyids({:?})", self.prf)
     }
 }
 
-impl Skeyids {
+impl Phase1Keys {
     /// Keys that were derived before: imported by a standby, or read from a peer's log.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! IKEv1 (RFC 2409) without IO: what negotiation stands on.
 //!
-//! What it is: the key schedule from a shared secret to KEYMAT ([`Skeyid`], [`Skeyids`]), the encryption of messages with
+//! What it is: the key schedule from a shared secret to KEYMAT ([`Skeyid`], [`Phase1Keys`]), the encryption of messages with
 //! its chain of IVs ([`Protection`], [`IvChain`]), Diffie-Hellman groups ([`DiffieHellman`], [`Software`]), the one table
 //! between wire numbers and algorithms ([`Phase1Choice`], [`Phase2Choice`]), NAT detection and stateless cookies. What it
 //! is not, yet: the state machines of the exchanges. Messages are `ike-codec`'s, algorithms `ipsec-crypto`'s.
@@ -43,7 +43,7 @@ mod protect;
 
 pub use cookie::CookieJar;
 pub use dh::{DhError, DiffieHellman, GroupLengths, MAX_PUBLIC, Software};
-pub use keymat::{Cookies, KeymatSeed, NoKeymat, Nonces, Phase1Publics, Skeyid, Skeyids};
+pub use keymat::{Cookies, KeymatSeed, NoKeymat, Nonces, Phase1Keys, Phase1Publics, Skeyid};
 pub use natd::{NatSituation, detect, detection_hash};
 pub use proposal::{
     PeerDefaults, Phase1Choice, Phase2Choice, Phase2Suite, ProposalError, auth_numbers, encryption_number, esp_number,

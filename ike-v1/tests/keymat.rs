@@ -8,7 +8,7 @@ use std::fmt::Debug;
 
 use ike_codec::ProtocolId;
 use ike_v1::{
-    CookieJar, Cookies, IvChain, KeymatSeed, NoKeymat, Nonces, Phase1Publics, Protection, Skeyid, Skeyids,
+    CookieJar, Cookies, IvChain, KeymatSeed, NoKeymat, Nonces, Phase1Keys, Phase1Publics, Protection, Skeyid,
     detection_hash,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm, KeyError, Prf, PrfOutput, Secret, SuiteKeys};
@@ -126,7 +126,7 @@ fn phase_1_of_every_prf_method_and_key_length_is_as_python_computes_it() {
 
 /// Both directions of a record; how many octets were compared. With PFS the first 128 octets of its seeds are g(qm)^xy.
 fn check_keymat(r: &KeymatRecord) -> usize {
-    let keys = Skeyids::import(prf(&r.prf), &r.skeyid_d, &[0], &[0]).unwrap();
+    let keys = Phase1Keys::import(prf(&r.prf), &r.skeyid_d, &[0], &[0]).unwrap();
     let directions = [
         (&r.seed_initiator_sa, &r.enc_key_initiator, &r.integ_key_initiator),
         (&r.seed_responder_sa, &r.enc_key_responder, &r.integ_key_responder),
@@ -183,7 +183,7 @@ const SEMI_WEAK_DES: [&str; 12] = [
 const GOOD_DES: &str = "133457799bbcdff1";
 
 fn des_key(prf: Prf, e: &[u8]) -> Result<Vec<u8>, KeyError> {
-    let keys = Skeyids::import(prf, &[0], &[0], e).unwrap();
+    let keys = Phase1Keys::import(prf, &[0], &[0], e).unwrap();
     keys.cipher_key(CipherAlgorithm::DesCbc, 8).map(|key| key.expose().to_vec())
 }
 
@@ -263,7 +263,7 @@ fn x17_ka_is_expanded_just_when_skeyid_e_is_too_short() {
     ];
     for &prf in Prf::ALL {
         let e: Vec<u8> = (0..prf.output_len()).map(|i| 0xc1 ^ (7 * i) as u8).collect();
-        let keys = Skeyids::import(prf, &[1], &[2], &e).unwrap();
+        let keys = Phase1Keys::import(prf, &[1], &[2], &e).unwrap();
         for (cipher, lengths) in ciphers {
             for &octets in lengths {
                 let key = keys.cipher_key(cipher, octets).unwrap();
@@ -277,7 +277,7 @@ fn x17_ka_is_expanded_just_when_skeyid_e_is_too_short() {
 #[test]
 fn x17_no_key_is_longer_than_blowfish_has() {
     for &prf in Prf::ALL {
-        let keys = Skeyids::import(prf, &[0], &[0], &vec![9; prf.output_len()]).unwrap();
+        let keys = Phase1Keys::import(prf, &[0], &[0], &vec![9; prf.output_len()]).unwrap();
         assert_eq!(keys.cipher_key(CipherAlgorithm::BlowfishCbc, 56).unwrap().expose().len(), 56);
         for octets in [57, 64, 65, 127, 128, 129, usize::MAX] {
             let error = keys.cipher_key(CipherAlgorithm::BlowfishCbc, octets).unwrap_err();
@@ -288,14 +288,14 @@ fn x17_no_key_is_longer_than_blowfish_has() {
 
 #[test]
 fn imported_keys_are_the_keys_and_none_is_longer_than_a_hash() {
-    let keys = Skeyids::import(Prf::HmacSha1, &[1; 20], &[2; 64], &[3; 1]).unwrap();
+    let keys = Phase1Keys::import(Prf::HmacSha1, &[1; 20], &[2; 64], &[3; 1]).unwrap();
     assert_eq!((keys.prf(), keys.d(), keys.a(), keys.e()), (Prf::HmacSha1, &[1; 20][..], &[2; 64][..], &[3][..]));
     for (d, a, e) in [(0, 20, 20), (20, 0, 20), (20, 20, 0)] {
-        let error = Skeyids::import(Prf::HmacSha1, &vec![1; d], &vec![1; a], &vec![1; e]).unwrap_err();
+        let error = Phase1Keys::import(Prf::HmacSha1, &vec![1; d], &vec![1; a], &vec![1; e]).unwrap_err();
         assert!(matches!(error, KeyError::Length { actual: 0, .. }), "{error}");
     }
     for (d, a, e) in [(65, 20, 20), (20, 65, 20), (20, 20, 65)] {
-        let error = Skeyids::import(Prf::HmacSha1, &vec![1; d], &vec![1; a], &vec![1; e]).unwrap_err();
+        let error = Phase1Keys::import(Prf::HmacSha1, &vec![1; d], &vec![1; a], &vec![1; e]).unwrap_err();
         assert!(matches!(error, KeyError::Length { actual: 65, .. }), "{error}");
     }
 }
@@ -309,14 +309,14 @@ const SEED: KeymatSeed<'_> = KeymatSeed {
 
 fn keymat(prf: Prf, seed: &KeymatSeed<'_>, octets: usize) -> Vec<u8> {
     let mut keymat = vec![0xee; octets];
-    Skeyids::import(prf, &[0x88; 20], &[1], &[2]).unwrap().keymat(seed, &mut keymat).unwrap();
+    Phase1Keys::import(prf, &[0x88; 20], &[1], &[2]).unwrap().keymat(seed, &mut keymat).unwrap();
     keymat
 }
 
 #[test]
 fn p4_key_material_of_no_octets_is_an_error() {
     for &prf in Prf::ALL {
-        let keys = Skeyids::import(prf, &[1; 16], &[2; 16], &[3; 16]).unwrap();
+        let keys = Phase1Keys::import(prf, &[1; 16], &[2; 16], &[3; 16]).unwrap();
         assert_eq!(keys.keymat(&SEED, &mut []), Err(NoKeymat), "{prf:?}");
         assert_eq!(keys.keymat(&SEED, &mut [0; 1]), Ok(()), "{prf:?}");
     }
@@ -425,7 +425,7 @@ fn every_octet_counts_in_hash_i_and_hash_r() {
 #[test]
 fn x26_every_octet_counts_in_the_hashes_of_quick_mode() {
     for &prf in Prf::ALL {
-        let keys = |a: &[u8]| Skeyids::import(prf, &[0], a, &[0]).unwrap();
+        let keys = |a: &[u8]| Phase1Keys::import(prf, &[0], a, &[0]).unwrap();
         let id = |octets: &[u8]| u32::from_be_bytes(octets.try_into().unwrap());
         let inputs: [&[u8]; 4] = [&[0xa1; 20], &[0, 0, 0, 9], &[0xb2; 16], &[0xc3; 33]];
         let one: [&[u8]; 3] = [inputs[0], inputs[1], inputs[3]];
@@ -440,7 +440,7 @@ fn x26_every_octet_counts_in_the_hashes_of_quick_mode() {
 fn x26_the_hashes_of_quick_mode_are_the_prf_of_the_octets_that_rfc_2409_names() {
     let (a, ni, nr, rest) = ([0xa1; 20], [0xb2; 16], [0xc3; 24], b"rest of the message");
     for &prf in Prf::ALL {
-        let keys = Skeyids::import(prf, &[0], &a, &[0]).unwrap();
+        let keys = Phase1Keys::import(prf, &[0], &a, &[0]).unwrap();
         let expected = |octets: &[&[u8]]| prf.compute(&a, &[&octets.concat()]).expose().to_vec();
         let m_id = [0x01, 0x23, 0x45, 0x67];
         let nonces = Nonces { initiator: &ni, responder: &nr };
@@ -470,7 +470,7 @@ fn every_octet_counts_in_the_keys_of_phase_1() {
             };
             let inputs =
                 if method == 0 { inputs } else { [&[], inputs[1], inputs[2], inputs[3], inputs[4], inputs[5]] };
-            for key in [Skeyids::d, Skeyids::a, Skeyids::e] {
+            for key in [Phase1Keys::d, Phase1Keys::a, Phase1Keys::e] {
                 let one = |v: &[Vec<u8>]| PrfOutput::import(key(&skeyids(v))).unwrap();
                 assert_eq!(every_octet_counts(&inputs, one), if method == 0 { 90 } else { 80 });
             }
@@ -535,7 +535,7 @@ fn nothing_secret_is_printed() {
     assert_eq!(format!("{skeyid:?}"), "Skeyid(HmacSha2_256)");
     assert_hidden(&skeyid, &SECRET);
     assert_hidden(&skeyid, skeyid.expose());
-    let keys = Skeyids::import(Prf::HmacSha1, &SECRET, &SECRET, &SECRET).unwrap();
+    let keys = Phase1Keys::import(Prf::HmacSha1, &SECRET, &SECRET, &SECRET).unwrap();
     assert_eq!(format!("{keys:?}"), "Skeyids(HmacSha1)");
     assert_hidden(&keys, &SECRET);
     let derived = skeyid.derive(&SECRET, &Cookies { initiator: [3; 8], responder: [4; 8] });
@@ -594,7 +594,7 @@ proptest! {
         keymat_octets in 1..600usize,
     ) {
         let prf = Prf::ALL[index];
-        let keys = Skeyids::import(prf, &d, &[0], &d).unwrap();
+        let keys = Phase1Keys::import(prf, &d, &[0], &d).unwrap();
         let ka = keys.cipher_key(CipherAlgorithm::BlowfishCbc, octets).unwrap();
         prop_assert_eq!(ka.expose(), slow_ka(prf, &d, octets));
         let parts = KeymatSeed {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use ike_codec::{Body, DecodeErrorKind, ExchangeKind, Flags, Header, Message, MessageWriter, PayloadKind, Version};
-use ike_v1::{IvChain, NextIv, Nonces, ProtectError, Protection, Skeyids, plaintext};
+use ike_v1::{IvChain, NextIv, Nonces, Phase1Keys, ProtectError, Protection, plaintext};
 use ipsec_crypto::{CipherAlgorithm, HashFunction, KeyError, Prf};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -84,7 +84,7 @@ struct Found {
 /// One side of a recorded exchange.
 struct Flow {
     protection: Protection,
-    keys: Skeyids,
+    keys: Phase1Keys,
     publics: Vec<Vec<u8>>,
     phase_1: Option<IvChain>,
     phase_2: BTreeMap<u32, IvChain>,
@@ -106,7 +106,7 @@ impl Flow {
         let prf = *Prf::ALL.iter().find(|prf| prf.name() == record.prf).unwrap();
         Self {
             protection: Protection::new(cipher, &record.ka, hash).unwrap(),
-            keys: Skeyids::import(prf, &[0], &record.skeyid_a, &[0]).unwrap(),
+            keys: Phase1Keys::import(prf, &[0], &record.skeyid_a, &[0]).unwrap(),
             publics: Vec::new(),
             phase_1: None,
             phase_2: BTreeMap::new(),
@@ -268,7 +268,7 @@ fn x18_a_retransmission_decrypts_with_the_chain_that_did_not_move() {
 fn x18_a_forged_message_moves_nothing() {
     for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
         let (protection, receiver, clear) = (protection(index), chain(), quick(block));
-        let keys = Skeyids::import(Prf::HmacSha1, &[0], &[3; 20], &[0]).unwrap();
+        let keys = Phase1Keys::import(Prf::HmacSha1, &[0], &[3; 20], &[0]).unwrap();
         let hash = keys.hash_1(9, &clear[28 + 24..]);
         let mut wire = clear.clone();
         let good = protection.encrypt(&receiver, &mut wire).unwrap();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ike_codec::{Chain, PayloadKind};
-use ike_v1::{IvChain, NextIv, Nonces, Protection, Skeyids};
+use ike_v1::{IvChain, NextIv, Nonces, Phase1Keys, Protection};
 use ipsec_crypto::PrfOutput;
 
 /// Every exchange of an SA, by message ID; 0 is phase 1.
@@ -68,7 +68,7 @@ impl Exchanges {
 
     /// HASH(1), HASH(2) or HASH(3), by its number, of a message with these payloads that begin with a hash; `None` without
     /// the nonces it is over.
-    pub fn hash(&self, keys: &Skeyids, which: usize, id: u32, payloads: &Chain<'_>) -> Option<PrfOutput> {
+    pub fn hash(&self, keys: &Phase1Keys, which: usize, id: u32, payloads: &Chain<'_>) -> Option<PrfOutput> {
         let first = payloads.payloads().next().filter(|p| p.kind == PayloadKind::HASH)?;
         let rest = payloads.bytes().get(first.length()..)?;
         let nonces = self.exchanges.get(&id).map_or(&[][..], |exchange| &exchange.nonces);

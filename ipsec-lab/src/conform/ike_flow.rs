@@ -1,7 +1,7 @@
 //! Records of type `ike-flow`.
 
 use ike_codec::{Body, Chain, Message, PayloadKind};
-use ike_v1::{IvChain, Protection, Skeyids, plaintext};
+use ike_v1::{IvChain, Phase1Keys, Protection, plaintext};
 use ipsec_crypto::CipherAlgorithm;
 use test_vectors::{FlowMessage, FlowRecord, to_hex};
 
@@ -21,7 +21,7 @@ pub fn check(record: &FlowRecord) -> Result<(), Failure> {
 
 struct Flow {
     protection: Protection,
-    keys: Skeyids,
+    keys: Phase1Keys,
     publics: Vec<Vec<u8>>,
     exchanges: Exchanges,
     decrypted: usize,
@@ -34,7 +34,7 @@ impl Flow {
         let protection = Protection::new(cipher(name)?, &record.ka, hash).map_err(|e| Failure::new("a key", e))?;
         // The other two keys have no part in this.
         let keys =
-            Skeyids::import(prf(&record.prf)?, &[0], &record.skeyid_a, &[0]).map_err(|e| Failure::new("keys", e))?;
+            Phase1Keys::import(prf(&record.prf)?, &[0], &record.skeyid_a, &[0]).map_err(|e| Failure::new("keys", e))?;
         Ok(Self { protection, keys, publics: Vec::new(), exchanges: Exchanges::default(), decrypted: 0 })
     }
 

@@ -1,7 +1,7 @@
 //! Records of types `ike-phase1`, `ike-skeyid`, `ike-psk-hash` and `ike-keymat`.
 
 use ike_codec::ProtocolId;
-use ike_v1::{Cookies, KeymatSeed, Nonces, Phase1Publics, Skeyid, Skeyids};
+use ike_v1::{Cookies, KeymatSeed, Nonces, Phase1Keys, Phase1Publics, Skeyid};
 use ipsec_crypto::{CipherAlgorithm, HashFunction, Prf};
 use test_vectors::{Hex, KeymatRecord, Phase1Record, to_hex};
 
@@ -82,7 +82,8 @@ fn skeyid(r: &Phase1Record, prf: Prf, hash: Option<HashFunction>, nonces: &Nonce
 /// Derives the key material of both directions.
 pub fn check_keymat(record: &KeymatRecord) -> Result<(), Failure> {
     // The other two keys have no part in this.
-    let keys = Skeyids::import(prf(&record.prf)?, &record.skeyid_d, &[0], &[0]).map_err(|e| Failure::new("keys", e))?;
+    let keys =
+        Phase1Keys::import(prf(&record.prf)?, &record.skeyid_d, &[0], &[0]).map_err(|e| Failure::new("keys", e))?;
     let directions = [
         (&record.seed_initiator_sa, &record.enc_key_initiator, &record.integ_key_initiator),
         (&record.seed_responder_sa, &record.enc_key_responder, &record.integ_key_responder),

@@ -9,7 +9,7 @@ use ike_codec::{
     Reassembly,
 };
 use ike_v1::{
-    Cookies, IvChain, Nonces, PeerDefaults, Phase1Choice, Phase1Publics, Protection, Skeyid, Skeyids, plaintext,
+    Cookies, IvChain, Nonces, PeerDefaults, Phase1Choice, Phase1Keys, Phase1Publics, Protection, Skeyid, plaintext,
 };
 use ipsec_crypto::{KeyError, PrfOutput};
 use zeroize::Zeroizing;
@@ -90,7 +90,7 @@ struct Keys {
     protection: Protection,
     ka: Zeroizing<Vec<u8>>,
     skeyid: Option<Skeyid>,
-    skeyids: Option<Skeyids>,
+    skeyids: Option<Phase1Keys>,
 }
 
 impl Sessions {
