@@ -2,7 +2,7 @@ use core::fmt;
 
 use ipsec_crypto::{AhIntegrity, Icv};
 use ipsec_packet::{
-    DestinationOptions, Exhausted, Ip, IpError, IpProto, NoRoom, PacketBuf, Placement, Seq, SeqWidth, Spi,
+    DestinationOptions, Exhausted, Ip, IpError, IpProto, NoSpace, PacketBuf, Placement, Seq, SeqWidth, Spi,
     adjust_length, close_gap, open_gap, placement,
 };
 use zerocopy::IntoBytes;
@@ -59,7 +59,7 @@ pub fn sign_with<I: AhIntegrity>(
     }
     let payload_len = u8::try_from(len >> 2).ok().and_then(|words| words.checked_sub(2)).ok_or(SignError::IcvLength)?;
 
-    packet.room_for(len, 0)?;
+    packet.check_space(len, 0)?;
     packet.truncate(own_length);
     //= RFC 4302 2/1
     open_gap(packet, place, len, IpProto::AH)?;
@@ -152,8 +152,8 @@ impl From<IpError> for SignError {
     }
 }
 
-impl From<NoRoom> for SignError {
-    fn from(e: NoRoom) -> Self {
+impl From<NoSpace> for SignError {
+    fn from(e: NoSpace) -> Self {
         Self::Ip(e.into())
     }
 }

@@ -54,7 +54,7 @@ fn goes_quietly(sa: &Sa, sample: &Sample) {
     let (mut bytes, mut tight) = ([&[0; 64][..], &sample.plain].concat(), sample.plain.clone());
     let mut tight = PacketBuf::received(&mut tight);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 64, sample.plain.len()).unwrap();
-    assert!(matches!(quietly(|| tx.sign(&mut tight)), Err(SignError::Ip(IpError::NoRoom(_)))));
+    assert!(matches!(quietly(|| tx.sign(&mut tight)), Err(SignError::Ip(IpError::NoSpace(_)))));
     assert_eq!(quietly(|| exhausted.sign(&mut packet)), Err(SignError::SequenceExhausted));
     assert_eq!(quietly(|| rx.verify(&mut packet)), Err(VerifyError::Ip(IpError::NotFound)));
     assert_eq!(quietly(|| tx.sign(&mut packet)), Ok(Seq::new(1)));

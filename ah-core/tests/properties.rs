@@ -7,7 +7,7 @@ mod packets;
 
 use ah_core::{MutableError, Profile, SignError, TosRule, VerifyError, sign_with, verify_with};
 use ipsec_crypto::{AhIntegrity, Icv, Integrity, IntegrityAlgorithm as I};
-use ipsec_packet::{DestinationOptions, Ip, IpError, IpProto, NoRoom, PacketBuf, Replay, Seq, SeqWidth, set_length};
+use ipsec_packet::{DestinationOptions, Ip, IpError, IpProto, NoSpace, PacketBuf, Replay, Seq, SeqWidth, set_length};
 use packets::slow::{hop, slow_ipv4, slow_ipv6};
 use packets::{
     DESTINATION, HOME_ADDRESS, PROFILES, ROUTING, Random, Sa, Sample, WIDTHS, integrities, ipv4, ipv6, options_header,
@@ -135,7 +135,7 @@ fn the_overhead_is_the_headroom_needed_and_one_octet_less_changes_nothing() {
                 let before = bytes.clone();
                 let mut packet = PacketBuf::with_headroom(&mut bytes, available, plain.len()).unwrap();
                 let refused = tx.sign(&mut packet);
-                assert_eq!(refused, Err(SignError::Ip(IpError::NoRoom(NoRoom::Front { needed, available }))));
+                assert_eq!(refused, Err(SignError::Ip(IpError::NoSpace(NoSpace::Front { needed, available }))));
                 assert_eq!(
                     (packet.len(), packet.headroom(), tx.counter().last_used().get()),
                     (plain.len(), available, 0)

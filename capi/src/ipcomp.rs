@@ -45,7 +45,7 @@ pub unsafe extern "C" fn ipsec_ipcomp_compress(
             IpsecPacket::change(packet, |packet| match compress(packet, IpProto(next_header), cpi, deflate) {
                 Ok(Compression::Shrunk { .. }) => Ok(()),
                 Ok(_) => Err(IpsecStatus::NotWorthwhile),
-                Err(_) => Err(IpsecStatus::NoRoom),
+                Err(_) => Err(IpsecStatus::NoSpace),
             })
         }
     })

@@ -30,7 +30,7 @@ impl IpsecPacket {
         let packet = unsafe { one(at) }?;
         // SAFETY: the caller's promise.
         let bytes = unsafe { octets_mut(packet.bytes, packet.size) }?;
-        let mut buffer = PacketBuf::with_headroom(bytes, packet.start, packet.len).map_err(|_| IpsecStatus::NoRoom)?;
+        let mut buffer = PacketBuf::with_headroom(bytes, packet.start, packet.len).map_err(|_| IpsecStatus::NoSpace)?;
         let done = work(&mut buffer)?;
         (packet.start, packet.len) = (buffer.headroom(), buffer.len());
         Ok(done)

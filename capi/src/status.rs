@@ -23,7 +23,7 @@ pub enum IpsecStatus {
     /// An SPI or CPI that is reserved.
     Reserved = 5,
     /// The buffer has no room for what is added.
-    NoRoom = 6,
+    NoSpace = 6,
     /// The packet is too short to be one.
     TooShort = 7,
     /// It is malformed.
@@ -56,7 +56,7 @@ pub extern "C" fn ipsec_status_text(status: i32) -> *const c_char {
         (IpsecStatus::Algorithm, c"no such algorithm"),
         (IpsecStatus::Key, c"key of a wrong length, or a weak one"),
         (IpsecStatus::Reserved, c"reserved spi or cpi"),
-        (IpsecStatus::NoRoom, c"no room in the buffer"),
+        (IpsecStatus::NoSpace, c"no room in the buffer"),
         (IpsecStatus::TooShort, c"packet too short"),
         (IpsecStatus::Malformed, c"malformed packet"),
         (IpsecStatus::WrongSpi, c"packet of another sa"),
@@ -88,7 +88,7 @@ impl From<SealError> for IpsecStatus {
     fn from(error: SealError) -> Self {
         match error {
             SealError::SequenceExhausted => Self::Exhausted,
-            SealError::NoRoom(_) => Self::NoRoom,
+            SealError::NoSpace(_) => Self::NoSpace,
             SealError::TooLong(_) => Self::TooLong,
             SealError::IvLength { .. } => Self::Iv,
             _ => Self::Malformed,
@@ -104,7 +104,7 @@ impl From<OpenError> for IpsecStatus {
             OpenError::Replayed(_) => Self::Replayed,
             OpenError::IcvMismatch => Self::IcvMismatch,
             OpenError::BadPadLength { .. } | OpenError::BadPadding => Self::Padding,
-            OpenError::NoRoom(_) => Self::NoRoom,
+            OpenError::NoSpace(_) => Self::NoSpace,
             _ => Self::Malformed,
         }
     }
@@ -114,7 +114,7 @@ impl From<SignError> for IpsecStatus {
     fn from(error: SignError) -> Self {
         match error {
             SignError::SequenceExhausted => Self::Exhausted,
-            SignError::Ip(ipsec_packet::IpError::NoRoom(_)) => Self::NoRoom,
+            SignError::Ip(ipsec_packet::IpError::NoSpace(_)) => Self::NoSpace,
             SignError::Ip(ipsec_packet::IpError::TooLong(_)) => Self::TooLong,
             _ => Self::Malformed,
         }

@@ -1,7 +1,7 @@
 use core::fmt;
 
 use ipsec_crypto::{EspParts, IcvMismatch, Layout, LengthError, Suite, Verification};
-use ipsec_packet::{IpProto, NoRoom, PacketBuf, Replay, Seq, SeqWidth, Spi};
+use ipsec_packet::{IpProto, NoSpace, PacketBuf, Replay, Seq, SeqWidth, Spi};
 
 use crate::PadCheck;
 use crate::header::HEADER;
@@ -118,7 +118,7 @@ pub enum OpenError {
     /// The padding is not 1, 2, 3 .. Where there is an ICV, it held.
     BadPadding,
     /// The buffer to open it into is too small.
-    NoRoom(NoRoom),
+    NoSpace(NoSpace),
     /// Of a batch: there is no SA of this index.
     NoSa(usize),
 }
@@ -154,7 +154,7 @@ impl fmt::Display for OpenError {
             Self::IcvMismatch => f.write_str("icv does not hold"),
             Self::BadPadLength { pad_len } => write!(f, "pad length {pad_len} exceeds the payload"),
             Self::BadPadding => f.write_str("padding is not 1, 2, 3 .."),
-            Self::NoRoom(e) => e.fmt(f),
+            Self::NoSpace(e) => e.fmt(f),
             Self::NoSa(index) => write!(f, "no sa {index} in the batch"),
         }
     }

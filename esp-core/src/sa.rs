@@ -1,6 +1,6 @@
 use ipsec_crypto::{EspParts, IvRule, Suite, Verification};
 use ipsec_packet::{
-    AntiReplay, IpProto, NoRoom, PacketBuf, ReplayWindow, Seq, SeqCounter, SeqRun, SeqWidth, Spi, StateError,
+    AntiReplay, IpProto, NoSpace, PacketBuf, ReplayWindow, Seq, SeqCounter, SeqRun, SeqWidth, Spi, StateError,
 };
 
 use crate::open::{decrypt, strip};
@@ -286,7 +286,7 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     /// [`OpenError`]; what was copied to `out` was wiped.
     pub fn open_into<'o>(&mut self, received: &[u8], out: &'o mut [u8]) -> Result<(Opened, &'o [u8]), OpenError> {
         let (needed, available) = (received.len(), out.len());
-        let copy = out.get_mut(..needed).ok_or(OpenError::NoRoom(NoRoom::Back { needed, available }))?;
+        let copy = out.get_mut(..needed).ok_or(OpenError::NoSpace(NoSpace::Back { needed, available }))?;
         copy.iter_mut().zip(received).for_each(|(to, from)| *to = *from);
         let mut packet = PacketBuf::received(copy);
         match self.open(&mut packet) {

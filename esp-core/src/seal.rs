@@ -1,7 +1,7 @@
 use core::fmt;
 
 use ipsec_crypto::{EspParts, Layout, LengthError, Suite};
-use ipsec_packet::{Exhausted, IpProto, NoRoom, PacketBuf, Seq, SeqWidth, Spi};
+use ipsec_packet::{Exhausted, IpProto, NoSpace, PacketBuf, Seq, SeqWidth, Spi};
 
 use crate::header::HEADER;
 use crate::size::overhead;
@@ -27,7 +27,7 @@ pub struct Envelope {
 /// Pure: the caller answers for the number and the IV. [`crate::Outbound`] is the one that cannot repeat them.
 ///
 /// # Errors
-/// [`SealError::NoRoom`] when head- or tailroom is smaller than [`overhead`] says, [`SealError::IvLength`],
+/// [`SealError::NoSpace`] when head- or tailroom is smaller than [`overhead`] says, [`SealError::IvLength`],
 /// [`SealError::TooLong`] when ESP would exceed 65535 octets. The packet is unchanged.
 pub fn seal_with<S: Suite + ?Sized>(
     suite: &S,
@@ -56,7 +56,7 @@ pub(crate) fn frame<'p>(
         return Err(SealError::TooLong(total));
     }
     layout.body_of(total).map_err(SealError::Layout)?;
-    packet.room_for(room.front, room.back)?;
+    packet.check_space(room.front, room.back)?;
 
     let (spi, seq) = (envelope.spi.to_be_bytes(), envelope.seq.low());
     if let Some((fixed, carried)) = packet.push_front(room.front)?.split_first_chunk_mut::<HEADER>() {
@@ -97,7 +97,7 @@ pub enum SealError {
     /// Every number of the SA was used: a new SA is due (RFC 4303 3.3.3).
     SequenceExhausted,
     /// The buffer has too little room around the packet.
-    NoRoom(NoRoom),
+    NoSpace(NoSpace),
     /// The ESP packet would have so many octets, more than IP can carry.
     TooLong(usize),
     /// The IV has the wrong length, in octets.
@@ -113,9 +113,9 @@ pub enum SealError {
     NoSa(usize),
 }
 
-impl From<NoRoom> for SealError {
-    fn from(e: NoRoom) -> Self {
-        Self::NoRoom(e)
+impl From<NoSpace> for SealError {
+    fn from(e: NoSpace) -> Self {
+        Self::NoSpace(e)
     }
 }
 
@@ -129,7 +129,7 @@ impl fmt::Display for SealError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SequenceExhausted => f.write_str("sequence numbers exhausted"),
-            Self::NoRoom(e) => e.fmt(f),
+            Self::NoSpace(e) => e.fmt(f),
             Self::TooLong(octets) => write!(f, "esp packet of {octets} octets"),
             Self::IvLength { needed, given } => write!(f, "iv of {given} octets, {needed} needed"),
             Self::Layout(e) => write!(f, "the suite's layout contradicts itself: {e}"),

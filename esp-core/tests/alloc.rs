@@ -46,7 +46,7 @@ fn every_way_through(choice: &Choice, width: SeqWidth, padding: Padding) {
     let mut short = Framed::new(&[7; 700], room.front - 1, room.back);
     let mut short = short.packet();
     let refused = quietly(&name, || tx.seal(&mut short, IpProto::UDP, &mut |_, iv: &mut [u8]| iv.fill(7)));
-    assert!(matches!(refused, Err(SealError::NoRoom(_))));
+    assert!(matches!(refused, Err(SealError::NoSpace(_))));
 
     let mut source = EncryptedCounterIv(Aes128Cbc::new(&[9; 16]));
     let mut framed = Framed::new(&[7; 700], room.front, room.back);

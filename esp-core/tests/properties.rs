@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use common::*;
 use esp_core::{Envelope, Inbound, OpenError, PadCheck, Padding, SealError, open_with, overhead, peek, seal_with};
 use ipsec_crypto::{AnySuite, IvRule};
-use ipsec_packet::{AntiReplay, IpProto, NoRoom, PacketBuf, ReplayWindow, Seq, SeqWidth};
+use ipsec_packet::{AntiReplay, IpProto, NoSpace, PacketBuf, ReplayWindow, Seq, SeqWidth};
 use proptest::prelude::*;
 
 static CHOICES: LazyLock<Vec<Choice>> = LazyLock::new(all_choices);
@@ -107,9 +107,9 @@ proptest! {
         let before = framed.bytes.clone();
         let mut packet = framed.packet();
         let refused = tx.seal(&mut packet, IpProto::IPV4, &mut test_iv);
-        prop_assert_eq!(refused, Err(SealError::NoRoom(match front {
-            true => NoRoom::Front { needed: room.front, available: room.front - 1 },
-            false => NoRoom::Back { needed: room.back, available: room.back - 1 },
+        prop_assert_eq!(refused, Err(SealError::NoSpace(match front {
+            true => NoSpace::Front { needed: room.front, available: room.front - 1 },
+            false => NoSpace::Back { needed: room.back, available: room.back - 1 },
         })));
         prop_assert_eq!((packet.data(), packet.headroom()), (&payload[..], room.front - usize::from(front)));
         prop_assert_eq!(framed.bytes, before);

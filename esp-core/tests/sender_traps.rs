@@ -14,7 +14,7 @@ use esp_core::{
 };
 use ipsec_crypto::{Aes128Cbc, AnyIntegrity, CipherAlgorithm, EspParts, Integrity, IntegrityAlgorithm, IvRule};
 use ipsec_packet::{
-    AntiReplay, DestinationOptions, Ip, IpProto, Marker, NoRoom, PacketBuf, Placement, Ports, ReplayWindow, Seq,
+    AntiReplay, DestinationOptions, Ip, IpProto, Marker, NoSpace, PacketBuf, Placement, Ports, ReplayWindow, Seq,
     SeqWidth, Spi, StateError, UDP_HEADER, UdpChecksum, close_gap, locate, open_gap, placement, pop_udp, push_udp,
     set_length,
 };
@@ -173,10 +173,10 @@ fn e14_the_growth_is_checked_before_the_first_write() {
                 let before = framed.bytes.clone();
                 let refused = tx.seal(&mut framed.packet(), IpProto::UDP, &mut test_iv);
                 let expected = match front {
-                    _ if front == room.front => NoRoom::Back { needed: room.back, available: back },
-                    _ => NoRoom::Front { needed: room.front, available: front },
+                    _ if front == room.front => NoSpace::Back { needed: room.back, available: back },
+                    _ => NoSpace::Front { needed: room.front, available: front },
                 };
-                assert_eq!(refused, Err(SealError::NoRoom(expected)), "{}", choice.name());
+                assert_eq!(refused, Err(SealError::NoSpace(expected)), "{}", choice.name());
                 assert_eq!((framed.bytes, tx.counter().last_used().get()), (before, 0));
             }
         }
@@ -353,7 +353,7 @@ fn e20_open_into_leaves_its_source_and_writes_no_further_than_the_packet() {
         }
         let (_, mut rx) = pair(&choice, SeqWidth::Extended64);
         let (needed, mut short) = (packet.len(), vec![0xee; packet.len() - 1]);
-        let no_room = OpenError::NoRoom(NoRoom::Back { needed, available: needed - 1 });
+        let no_room = OpenError::NoSpace(NoSpace::Back { needed, available: needed - 1 });
         assert_eq!(rx.open_into(&packet, &mut short).map(|_| ()), Err(no_room));
         assert!(short.iter().all(|octet| *octet == 0xee));
         assert_eq!(rx.window().top(), Seq::new(0));

@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use ipsec_packet::{Cpi, IpProto, NoRoom, PacketBuf, TooShort};
+use ipsec_packet::{Cpi, IpProto, NoSpace, PacketBuf, TooShort};
 
 /// Octets of the IPComp header (RFC 3173 3.3).
 const HEADER: usize = 4;
@@ -61,14 +61,14 @@ pub enum Compression {
 /// Stack: 664 octets on Cortex-M4 with [`crate::FixedDeflate`], 1796 with [`crate::Deflate`], as `ci/firmware` measures it.
 ///
 /// # Errors
-/// [`NoRoom`] when there is less; the packet is unchanged.
+/// [`NoSpace`] when there is less; the packet is unchanged.
 //= RFC 3173 2/1
 pub fn compress(
     packet: &mut PacketBuf<'_>,
     next: IpProto,
     cpi: Cpi,
     compressor: &mut impl Compressor,
-) -> Result<Compression, NoRoom> {
+) -> Result<Compression, NoSpace> {
     let payload = packet.len();
     // What is compressed already is not compressed again (RFC 3173 2.1).
     //= RFC 2394 3/1
@@ -80,7 +80,7 @@ pub fn compress(
     }
     //= RFC 3173 2.2/1
     let most = payload.saturating_sub(HEADER).saturating_sub(1);
-    packet.room_for(0, most)?;
+    packet.check_space(0, most)?;
     let (input, space) = packet.data_and_tailroom();
     let space = space.get_mut(..most).unwrap_or_default();
     let Some(len) = compressor.compress(input, space) else {
@@ -129,7 +129,7 @@ pub fn decompress<D: Decompressor>(
             return Err(DecompressError::Payload(refused));
         }
     };
-    packet.replace(&[], len).map_err(DecompressError::NoRoom)?;
+    packet.replace(&[], len).map_err(DecompressError::NoSpace)?;
     Ok(next)
 }
 
@@ -151,7 +151,7 @@ pub enum DecompressError<E> {
     /// The compressed payload is malformed or too large.
     Payload(E),
     /// The decompressor claims to have written more than there was room for, as none of this crate does.
-    NoRoom(NoRoom),
+    NoSpace(NoSpace),
 }
 
 impl<E: fmt::Display> fmt::Display for DecompressError<E> {
@@ -161,7 +161,7 @@ impl<E: fmt::Display> fmt::Display for DecompressError<E> {
             Self::WrongCpi { expected, found } => write!(f, "cpi 0x{found:04x} where {expected} belongs"),
             Self::Nested => f.write_str("ipcomp in ipcomp"),
             Self::Payload(e) => e.fmt(f),
-            Self::NoRoom(e) => e.fmt(f),
+            Self::NoSpace(e) => e.fmt(f),
         }
     }
 }

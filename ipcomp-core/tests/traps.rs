@@ -13,7 +13,7 @@ use ipcomp_core::{
     Backoff, Compression, Compressor, DecompressError, Decompressor, Deflate, FixedDeflate, Inflate, InflateError,
     THRESHOLD, compress, decompress,
 };
-use ipsec_packet::{Cpi, DestinationOptions, IpError, IpProto, NoRoom, PacketBuf, locate, placement, set_length};
+use ipsec_packet::{Cpi, DestinationOptions, IpError, IpProto, NoSpace, PacketBuf, locate, placement, set_length};
 
 fn buffer(payload: &[u8], tailroom: usize) -> Vec<u8> {
     let mut bytes = payload.to_vec();
@@ -247,7 +247,7 @@ fn short_payloads_are_left_alone_and_missing_room_is_an_error() {
     assert_eq!(compress(&mut packet, IpProto::UDP, Cpi::DEFLATE, &mut Deflate::new()), Ok(Compression::TooSmall));
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 400).unwrap();
     let refused = compress(&mut packet, IpProto::UDP, Cpi::DEFLATE, &mut Deflate::new());
-    assert_eq!(refused, Err(NoRoom::Back { needed: 395, available: 100 }));
+    assert_eq!(refused, Err(NoSpace::Back { needed: 395, available: 100 }));
     assert_eq!(packet.data(), [b'a'; 400]);
 }
 
@@ -370,7 +370,7 @@ fn refusals_of_packets_say_what_is_wrong() {
     assert_eq!(cpi.to_string(), "cpi 0x1234 where 0x0002 belongs");
     assert_eq!(DecompressError::<InflateError>::Nested.to_string(), "ipcomp in ipcomp");
     assert_eq!(DecompressError::Payload(InflateError::BlockType).to_string(), "deflate block of unknown type");
-    let room = DecompressError::<InflateError>::NoRoom(NoRoom::Back { needed: 9, available: 1 });
+    let room = DecompressError::<InflateError>::NoSpace(NoSpace::Back { needed: 9, available: 1 });
     assert_eq!(room.to_string(), "no room behind the packet: 9 octets needed, 1 there");
 }
 

@@ -55,7 +55,7 @@ counters! {
     /// Source routes and routing headers that are not used up, and options that are malformed or ask to be discarded, in front of IPsec.
     PrecedingHeaders = "headers in front of IPsec",
     /// The caller's buffer was too small.
-    NoRoom = "no room in the buffer",
+    NoSpace = "no room in the buffer",
     /// More than 65535 octets.
     TooLong = "longer than ip packets get",
     /// Fragments.
@@ -211,7 +211,7 @@ const KAME: &[Row] = &[
     ("in_inval", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment), (In, C::WrongSource), (In, C::Encapsulation), (In, C::TooDeep),
         (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::AhLength), (In, C::AhHeaders), (In, C::Ipcomp), (In, C::Inner), (In, C::Udp),
         (In, C::Internal)]),
-    ("in_nomem", &[(In, C::NoRoom)]),
+    ("in_nomem", &[(In, C::NoSpace)]),
     ("in_badspi", &[(In, C::Larval), (In, C::Expired)]),
     ("in_ahreplay", &[(In, C::AhDuplicate), (In, C::AhTooOld)]),
     ("in_espreplay", &[(In, C::EspDuplicate), (In, C::EspTooOld)]),
@@ -224,7 +224,7 @@ const KAME: &[Row] = &[
     ("out_nosa", &[(Out, C::Pending), (Out, C::Exhausted)]),
     ("out_inval", &[(Out, C::Malformed), (Out, C::Fragment), (Out, C::TooLong), (Out, C::TooBig), (Out, C::AhHeaders), (Out, C::Inner),
         (Out, C::Internal)]),
-    ("out_nomem", &[(Out, C::NoRoom)]),
+    ("out_nomem", &[(Out, C::NoSpace)]),
     ("out_noroute", &[]),
     ("spdcachelookup", &[(In, C::CacheHit), (In, C::CacheMiss), (Out, C::CacheHit), (Out, C::CacheMiss)]),
     ("spdcachemiss", &[(In, C::CacheMiss), (Out, C::CacheMiss)]),
@@ -233,12 +233,12 @@ const KAME: &[Row] = &[
 #[rustfmt::skip]
 const FAST_IPSEC: &[Row] = &[
     ("ips_in_polvio", &[(In, C::Policy), (In, C::InClear), (In, C::WrongSa), (In, C::NoPolicy), (In, C::Opaque)]),
-    ("ips_in_nomem", &[(In, C::NoRoom)]),
+    ("ips_in_nomem", &[(In, C::NoSpace)]),
     ("ips_in_inval", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment), (In, C::WrongSource), (In, C::Encapsulation), (In, C::TooDeep), (In, C::Inner),
         (In, C::Udp), (In, C::Internal)]),
     ("ips_out_polvio", &[(Out, C::Policy), (Out, C::NoPolicy), (Out, C::Opaque)]),
     ("ips_out_nosa", &[(Out, C::Pending)]),
-    ("ips_out_nomem", &[(Out, C::NoRoom)]),
+    ("ips_out_nomem", &[(Out, C::NoSpace)]),
     ("ips_out_noroute", &[]),
     ("ips_out_inval", &[(Out, C::Malformed), (Out, C::Fragment), (Out, C::TooLong), (Out, C::TooBig), (Out, C::Inner), (Out, C::Internal)]),
     ("ips_out_bundlesa", &[(Out, C::Esp), (Out, C::Ah), (Out, C::Compressed), (Out, C::Uncompressed)]),
@@ -276,7 +276,7 @@ const FAST_IPSEC: &[Row] = &[
 #[rustfmt::skip]
 const LINUX: &[Row] = &[
     ("XfrmInError", &[(In, C::Udp), (In, C::TooDeep), (In, C::Internal)]),
-    ("XfrmInBufferError", &[(In, C::NoRoom)]),
+    ("XfrmInBufferError", &[(In, C::NoSpace)]),
     ("XfrmInHdrError", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment)]),
     ("XfrmInNoStates", &[(In, C::NoSa)]),
     ("XfrmInStateProtoError", &[(In, C::EspIcvMismatch), (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::AhIcvMismatch), (In, C::AhLength),
@@ -290,7 +290,7 @@ const LINUX: &[Row] = &[
     ("XfrmInNoPols", &[(In, C::NoPolicy), (In, C::Opaque)]),
     ("XfrmInPolBlock", &[(In, C::Policy)]),
     ("XfrmInPolError", &[]),
-    ("XfrmOutError", &[(Out, C::NoRoom), (Out, C::TooLong), (Out, C::Malformed), (Out, C::Fragment)]),
+    ("XfrmOutError", &[(Out, C::NoSpace), (Out, C::TooLong), (Out, C::Malformed), (Out, C::Fragment)]),
     ("XfrmOutBundleGenError", &[(Out, C::TooBig)]),
     ("XfrmOutBundleCheckError", &[]),
     ("XfrmOutNoStates", &[(Out, C::Pending)]),
@@ -314,12 +314,12 @@ const VPP: &[Row] = &[
     ("esp-decrypt crypto_engine_error", &[(In, C::Internal)]),
     ("esp-decrypt replay", &[(In, C::EspDuplicate), (In, C::EspTooOld)]),
     ("esp-decrypt runt", &[(In, C::EspRunt), (In, C::EspUnaligned)]),
-    ("esp-decrypt no_buffers", &[(In, C::NoRoom)]),
+    ("esp-decrypt no_buffers", &[(In, C::NoSpace)]),
     ("esp-decrypt unsup_payload", &[(In, C::Inner)]),
     ("esp-encrypt rx_pkts", &[(Out, C::Esp)]),
     ("esp-encrypt seq_cycled", &[(Out, C::Exhausted)]),
     ("esp-encrypt crypto_engine_error", &[(Out, C::Internal)]),
-    ("esp-encrypt no_buffers", &[(Out, C::NoRoom)]),
+    ("esp-encrypt no_buffers", &[(Out, C::NoSpace)]),
     ("esp-encrypt no_protection", &[(Out, C::Pending)]),
     ("ah-decrypt rx_pkts", &[(In, C::Ah), (In, C::AhIcvMismatch), (In, C::AhLength), (In, C::AhDuplicate), (In, C::AhTooOld)]),
     ("ah-decrypt integ_error", &[(In, C::AhIcvMismatch)]),

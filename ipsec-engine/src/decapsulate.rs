@@ -258,7 +258,7 @@ fn without_payload<E>(error: &DecompressError<E>) -> DecompressError<BadPayload>
         DecompressError::TooShort(e) => DecompressError::TooShort(e),
         DecompressError::WrongCpi { expected, found } => DecompressError::WrongCpi { expected, found },
         DecompressError::Nested => DecompressError::Nested,
-        DecompressError::NoRoom(e) => DecompressError::NoRoom(e),
+        DecompressError::NoSpace(e) => DecompressError::NoSpace(e),
         _ => DecompressError::Payload(BadPayload),
     }
 }

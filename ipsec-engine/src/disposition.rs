@@ -129,7 +129,7 @@ impl Reason {
     /// What counts it.
     pub const fn counter(&self) -> Counter {
         match self {
-            Self::Malformed(IpError::NoRoom(_)) => Counter::NoRoom,
+            Self::Malformed(IpError::NoSpace(_)) => Counter::NoSpace,
             Self::Malformed(IpError::TooLong(_)) => Counter::TooLong,
             Self::Malformed(IpError::RouteNotFinished { .. } | IpError::Option { .. })
             | Self::Verify(VerifyError::Ip(IpError::RouteNotFinished { .. } | IpError::Option { .. })) => {
@@ -159,15 +159,15 @@ impl Reason {
             Self::Verify(VerifyError::TooShort | VerifyError::Length { .. }) => Counter::AhLength,
             Self::Verify(VerifyError::Ip(_) | VerifyError::Mutable(_)) => Counter::AhHeaders,
             Self::Verify(_) => Counter::Internal,
-            Self::Ipcomp(DecompressError::NoRoom(_)) => Counter::NoRoom,
+            Self::Ipcomp(DecompressError::NoSpace(_)) => Counter::NoSpace,
             Self::Ipcomp(_) => Counter::Ipcomp,
             Self::Tunnel(_) | Self::Beet(_) => Counter::Inner,
-            Self::Udp(UdpError::NoRoom(_)) => Counter::NoRoom,
+            Self::Udp(UdpError::NoSpace(_)) => Counter::NoSpace,
             Self::Udp(_) => Counter::Udp,
             Self::Dummy => Counter::Dummy,
             Self::KeepAlive => Counter::KeepAlive,
             Self::Seal(SealError::SequenceExhausted) | Self::Sign(SignError::SequenceExhausted) => Counter::Exhausted,
-            Self::Seal(SealError::NoRoom(_)) | Self::Sign(SignError::Ip(IpError::NoRoom(_))) => Counter::NoRoom,
+            Self::Seal(SealError::NoSpace(_)) | Self::Sign(SignError::Ip(IpError::NoSpace(_))) => Counter::NoSpace,
             Self::Seal(SealError::TooLong(_)) | Self::Sign(SignError::Ip(IpError::TooLong(_))) => Counter::TooLong,
             Self::Sign(SignError::Ip(_) | SignError::Mutable(_)) => Counter::AhHeaders,
             Self::Seal(_) | Self::Sign(_) => Counter::Internal,

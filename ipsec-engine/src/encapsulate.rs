@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use esp_core::IvSource;
 use ipcomp_core::{Compression, Compressor, THRESHOLD, compress};
 use ipsec_packet::{
-    BeetError, DestinationOptions, DfPolicy, Ip, IpError, IpProto, NoRoom, Outer, PacketBuf, Placement, TunnelError,
+    BeetError, DestinationOptions, DfPolicy, Ip, IpError, IpProto, NoSpace, Outer, PacketBuf, Placement, TunnelError,
     UDP_HEADER, UdpChecksum, UdpError, adjust_length, close_gap, open_gap, placement, push_udp, set_next_header,
 };
 
@@ -134,8 +134,8 @@ impl Plan {
     }
 
     /// Refuses a buffer with too little room.
-    pub(crate) fn room_in(&self, packet: &PacketBuf<'_>) -> Result<(), NoRoom> {
-        packet.room_for(self.front, self.back)
+    pub(crate) fn room_in(&self, packet: &PacketBuf<'_>) -> Result<(), NoSpace> {
+        packet.check_space(self.front, self.back)
     }
 }
 

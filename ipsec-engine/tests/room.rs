@@ -50,14 +50,14 @@ fn no_room_leaves_everything_as_it_was() {
         for (less_front, less_back) in [(front - 1, back), (front, back - 1), (0, 0), (0, 500), (500, 0)] {
             let mut a = new();
             let (disposition, data) = send_in(&mut a, &inner(), less_front, less_back);
-            assert!(matches!(disposition, Disposition::Discard(Reason::Malformed(IpError::NoRoom(_)))), "{action}");
+            assert!(matches!(disposition, Disposition::Discard(Reason::Malformed(IpError::NoSpace(_)))), "{action}");
             assert_eq!(data, inner());
             assert!(
                 a.engine.sas().all(|sa| sa.usage.packets == 0
                     && sa.sa.unwrap().transform().sequence().is_some_and(|seq| seq.get() == 0))
             );
             let counted = counted(&a);
-            assert_eq!(counted, [(Way::Out, Counter::NoRoom, 1)], "{action}");
+            assert_eq!(counted, [(Way::Out, Counter::NoSpace, 1)], "{action}");
         }
         assert!(
             send_in(&mut new(), &inner(), front, back).1.len() == inner().len() + front + back,
@@ -77,7 +77,7 @@ fn ipcomp_without_room_goes_out_as_it_is_and_does_not_come_in() {
     let mut buffer = PacketBuf::received(&mut wire);
     let disposition = b.engine.inbound(b.now, &mut buffer);
     assert!(matches!(disposition, Disposition::Discard(Reason::Ipcomp(_))), "{disposition:?}");
-    assert_eq!(count(&b, Way::In, Counter::Ipcomp) + count(&b, Way::In, Counter::NoRoom), 1);
+    assert_eq!(count(&b, Way::In, Counter::Ipcomp) + count(&b, Way::In, Counter::NoSpace), 1);
 }
 
 //= RFC 4303 2.6/3

@@ -20,12 +20,12 @@ impl<'a> PacketBuf<'a> {
     /// A packet of `len` octets that begins `headroom` octets into `bytes`; what follows it is tailroom.
     ///
     /// # Errors
-    /// [`NoRoom::Back`] when `headroom + len` exceeds `bytes`.
-    pub fn with_headroom(bytes: &'a mut [u8], headroom: usize, len: usize) -> Result<Self, NoRoom> {
+    /// [`NoSpace::Back`] when `headroom + len` exceeds `bytes`.
+    pub fn with_headroom(bytes: &'a mut [u8], headroom: usize, len: usize) -> Result<Self, NoSpace> {
         let available = bytes.len().saturating_sub(headroom);
         match headroom.checked_add(len) {
             Some(end) if end <= bytes.len() => Ok(Self { bytes, start: headroom, end }),
-            _ => Err(NoRoom::Back { needed: len, available }),
+            _ => Err(NoSpace::Back { needed: len, available }),
         }
     }
 
@@ -67,13 +67,13 @@ impl<'a> PacketBuf<'a> {
     /// Checks that `front` and `back` octets can be pushed, without pushing them.
     ///
     /// # Errors
-    /// [`NoRoom`] naming the side that is too small.
-    pub fn room_for(&self, front: usize, back: usize) -> Result<(), NoRoom> {
+    /// [`NoSpace`] naming the side that is too small.
+    pub fn check_space(&self, front: usize, back: usize) -> Result<(), NoSpace> {
         if front > self.headroom() {
-            return Err(NoRoom::Front { needed: front, available: self.headroom() });
+            return Err(NoSpace::Front { needed: front, available: self.headroom() });
         }
         if back > self.tailroom() {
-            return Err(NoRoom::Back { needed: back, available: self.tailroom() });
+            return Err(NoSpace::Back { needed: back, available: self.tailroom() });
         }
         Ok(())
     }
@@ -81,10 +81,10 @@ impl<'a> PacketBuf<'a> {
     /// Grows the packet by `n` octets at the front and gives them to be written; they hold what was there before.
     ///
     /// # Errors
-    /// [`NoRoom::Front`]; the packet is unchanged.
-    pub fn push_front(&mut self, n: usize) -> Result<&mut [u8], NoRoom> {
+    /// [`NoSpace::Front`]; the packet is unchanged.
+    pub fn push_front(&mut self, n: usize) -> Result<&mut [u8], NoSpace> {
         let old = self.start;
-        let new = old.checked_sub(n).ok_or(NoRoom::Front { needed: n, available: old })?;
+        let new = old.checked_sub(n).ok_or(NoSpace::Front { needed: n, available: old })?;
         self.start = new;
         Ok(self.bytes.get_mut(new..old).unwrap_or_default())
     }
@@ -92,10 +92,10 @@ impl<'a> PacketBuf<'a> {
     /// Grows the packet by `n` octets at the back and gives them to be written; they hold what was there before.
     ///
     /// # Errors
-    /// [`NoRoom::Back`]; the packet is unchanged.
-    pub fn push_back(&mut self, n: usize) -> Result<&mut [u8], NoRoom> {
+    /// [`NoSpace::Back`]; the packet is unchanged.
+    pub fn push_back(&mut self, n: usize) -> Result<&mut [u8], NoSpace> {
         let (old, available) = (self.end, self.tailroom());
-        let new = old.checked_add(n).filter(|_| n <= available).ok_or(NoRoom::Back { needed: n, available })?;
+        let new = old.checked_add(n).filter(|_| n <= available).ok_or(NoSpace::Back { needed: n, available })?;
         self.end = new;
         Ok(self.bytes.get_mut(old..new).unwrap_or_default())
     }
@@ -103,8 +103,8 @@ impl<'a> PacketBuf<'a> {
     /// Writes `bytes` in front of the packet.
     ///
     /// # Errors
-    /// [`NoRoom::Front`]; the packet is unchanged.
-    pub fn prepend(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
+    /// [`NoSpace::Front`]; the packet is unchanged.
+    pub fn prepend(&mut self, bytes: &[u8]) -> Result<(), NoSpace> {
         fill(self.push_front(bytes.len())?, bytes);
         Ok(())
     }
@@ -112,8 +112,8 @@ impl<'a> PacketBuf<'a> {
     /// Writes `bytes` behind the packet.
     ///
     /// # Errors
-    /// [`NoRoom::Back`]; the packet is unchanged.
-    pub fn append(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
+    /// [`NoSpace::Back`]; the packet is unchanged.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), NoSpace> {
         fill(self.push_back(bytes.len())?, bytes);
         Ok(())
     }
@@ -161,14 +161,14 @@ impl<'a> PacketBuf<'a> {
     /// behind it is wiped.
     ///
     /// # Errors
-    /// [`NoRoom::Back`] when `head` is longer than the old packet or `len` than the tailroom; nothing has changed.
-    pub fn replace(&mut self, head: &[u8], len: usize) -> Result<(), NoRoom> {
+    /// [`NoSpace::Back`] when `head` is longer than the old packet or `len` than the tailroom; nothing has changed.
+    pub fn replace(&mut self, head: &[u8], len: usize) -> Result<(), NoSpace> {
         let (old, available) = (self.len(), self.tailroom());
         if len > available {
-            return Err(NoRoom::Back { needed: len, available });
+            return Err(NoSpace::Back { needed: len, available });
         }
         let Some(distance) = old.checked_sub(head.len()) else {
-            return Err(NoRoom::Back { needed: head.len(), available: old });
+            return Err(NoSpace::Back { needed: head.len(), available: old });
         };
         let rest = self.bytes.get_mut(self.start..).unwrap_or_default();
         let (front, mut window) = rest.split_at_mut_checked(head.len()).unwrap_or_default();
@@ -189,10 +189,10 @@ impl<'a> PacketBuf<'a> {
     /// Puts a gap of `size` octets behind the first `head` octets, which move to the front: `head | gap | rest`.
     ///
     /// # Errors
-    /// [`NoRoom`] when the headroom is smaller than `size` or the packet shorter than `head`; nothing has moved.
-    pub fn open_gap(&mut self, head: usize, size: usize) -> Result<(), NoRoom> {
+    /// [`NoSpace`] when the headroom is smaller than `size` or the packet shorter than `head`; nothing has moved.
+    pub fn open_gap(&mut self, head: usize, size: usize) -> Result<(), NoSpace> {
         if head > self.len() {
-            return Err(NoRoom::Back { needed: head, available: self.len() });
+            return Err(NoSpace::Back { needed: head, available: self.len() });
         }
         self.push_front(size)?;
         let cells = Cell::from_mut(self.data_mut()).as_slice_of_cells();
@@ -235,7 +235,7 @@ fn fill(slot: &mut [u8], bytes: &[u8]) {
 
 /// The buffer around a packet is too small for what was to be pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoRoom {
+pub enum NoSpace {
     /// Not enough headroom.
     Front {
         /// Octets asked for.
@@ -252,7 +252,7 @@ pub enum NoRoom {
     },
 }
 
-impl fmt::Display for NoRoom {
+impl fmt::Display for NoSpace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (side, needed, available) = match self {
             Self::Front { needed, available } => ("in front of", needed, available),
@@ -262,7 +262,7 @@ impl fmt::Display for NoRoom {
     }
 }
 
-impl core::error::Error for NoRoom {}
+impl core::error::Error for NoSpace {}
 
 /// A packet has fewer octets than its headers ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use crate::{IpProto, Ipv4, Ipv6, NoRoom, Placement, TooShort, ipv4};
+use crate::{IpProto, Ipv4, Ipv6, NoSpace, Placement, TooShort, ipv4};
 
 /// An IP packet whose header was checked: version, header length, and total length against the octets there (RFC 791 3.1, RFC 8200 3).
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +159,7 @@ pub enum IpError {
     /// The header that was looked for is not in the packet.
     NotFound,
     /// The caller's buffer has no room for the change.
-    NoRoom(NoRoom),
+    NoSpace(NoSpace),
 }
 
 impl From<TooShort> for IpError {
@@ -168,9 +168,9 @@ impl From<TooShort> for IpError {
     }
 }
 
-impl From<NoRoom> for IpError {
-    fn from(e: NoRoom) -> Self {
-        Self::NoRoom(e)
+impl From<NoSpace> for IpError {
+    fn from(e: NoSpace) -> Self {
+        Self::NoSpace(e)
     }
 }
 
@@ -192,7 +192,7 @@ impl fmt::Display for IpError {
             }
             Self::Option { offset } => write!(f, "malformed or unknown IP option at octet {offset}"),
             Self::NotFound => f.write_str("no such header in the packet"),
-            Self::NoRoom(e) => e.fmt(f),
+            Self::NoSpace(e) => e.fmt(f),
         }
     }
 }

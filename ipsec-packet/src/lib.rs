@@ -11,7 +11,7 @@
 //! let mut packet = PacketBuf::with_headroom(&mut frame, 40, 20)?;
 //! packet.push_front(8)?.copy_from_slice(b"ESP head");
 //! assert_eq!(packet.data().len(), 28);
-//! # Ok::<(), ipsec_packet::NoRoom>(())
+//! # Ok::<(), ipsec_packet::NoSpace>(())
 //! ```
 //!
 //! Features: none.
@@ -43,7 +43,7 @@ mod tunnel;
 mod udp_encap;
 
 pub use beet::{Beet, BeetError};
-pub use buf::{NoRoom, PacketBuf, TooShort};
+pub use buf::{NoSpace, PacketBuf, TooShort};
 pub use checksum::{Checksum, adjust_checksum};
 pub use ecn::EcnMode;
 pub use icmp::{TooBig, quoted_flow, too_big_answer};

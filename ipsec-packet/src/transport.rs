@@ -122,7 +122,7 @@ pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<Placement, IpError>
 /// is complete, by [`adjust_length`].
 ///
 /// # Errors
-/// [`IpError::NoRoom`] when the headroom is too small; the packet is unchanged.
+/// [`IpError::NoSpace`] when the headroom is too small; the packet is unchanged.
 pub fn open_gap(packet: &mut PacketBuf<'_>, place: Placement, size: usize, header: IpProto) -> Result<(), IpError> {
     packet.open_gap(place.at, size)?;
     set_next_header(packet.data_mut(), place, header)

@@ -279,7 +279,7 @@ impl Outer {
     /// caller keeps unique among packets that may be fragmented (RFC 6864 4); IPv6 has none.
     ///
     /// # Errors
-    /// [`IpError::TooLong`] above 65535 octets, [`IpError::NoRoom`]; the packet is unchanged.
+    /// [`IpError::TooLong`] above 65535 octets, [`IpError::NoSpace`]; the packet is unchanged.
     pub fn push(self, packet: &mut PacketBuf<'_>, proto: IpProto, id: u16) -> Result<(), IpError> {
         let payload = packet.len();
         let total = payload.saturating_add(self.overhead());

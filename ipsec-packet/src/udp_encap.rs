@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::{Checksum, IpProto, NoRoom, PacketBuf, TooShort};
+use crate::{Checksum, IpProto, NoSpace, PacketBuf, TooShort};
 
 /// Octets of a UDP header (RFC 768).
 pub const UDP_HEADER: usize = 8;
@@ -93,7 +93,7 @@ struct UdpHeader {
 /// Puts the UDP header, and the marker where there is one, in front of an ESP packet (RFC 3948 2.1).
 ///
 /// # Errors
-/// [`UdpError::TooLong`], [`UdpError::NoRoom`]; the packet is unchanged.
+/// [`UdpError::TooLong`], [`UdpError::NoSpace`]; the packet is unchanged.
 pub fn push_udp(
     packet: &mut PacketBuf<'_>,
     ports: Ports,
@@ -102,7 +102,7 @@ pub fn push_udp(
 ) -> Result<(), UdpError> {
     let length = packet.len().saturating_add(UDP_HEADER).saturating_add(marker.esp_offset());
     let length = u16::try_from(length).map_err(|_| UdpError::TooLong(length))?;
-    packet.room_for(UDP_HEADER.saturating_add(marker.esp_offset()), 0)?;
+    packet.check_space(UDP_HEADER.saturating_add(marker.esp_offset()), 0)?;
     if marker == Marker::NonIke {
         packet.prepend(&[0; 8])?;
     }
@@ -174,12 +174,12 @@ pub enum UdpError {
     /// The datagram would exceed 65535 octets.
     TooLong(usize),
     /// The caller's buffer has no room for the header.
-    NoRoom(NoRoom),
+    NoSpace(NoSpace),
 }
 
-impl From<NoRoom> for UdpError {
-    fn from(e: NoRoom) -> Self {
-        Self::NoRoom(e)
+impl From<NoSpace> for UdpError {
+    fn from(e: NoSpace) -> Self {
+        Self::NoSpace(e)
     }
 }
 
@@ -191,7 +191,7 @@ impl fmt::Display for UdpError {
                 write!(f, "udp length field says {claimed} octets, {available} are there")
             }
             Self::TooLong(octets) => write!(f, "udp datagram of {octets} octets"),
-            Self::NoRoom(e) => e.fmt(f),
+            Self::NoSpace(e) => e.fmt(f),
         }
     }
 }

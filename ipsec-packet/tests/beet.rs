@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use common::*;
 use ipsec_packet::{
-    Beet, BeetError, DfPolicy, FlowPolicy, HopLimitPolicy, Ip, IpError, IpProto, NoRoom, OuterSeen, PacketBuf,
+    Beet, BeetError, DfPolicy, FlowPolicy, HopLimitPolicy, Ip, IpError, IpProto, NoSpace, OuterSeen, PacketBuf,
     TooShort, Tunnel,
 };
 
@@ -194,10 +194,10 @@ fn a_malformed_pseudo_header_is_refused() {
 #[test]
 fn a_payload_without_room_for_the_inner_header_is_refused() {
     let (payload, next, seen) = send(4, 4, &v4(&[], IpProto::UDP, &[7; 9]));
-    let no_room = IpError::NoRoom(NoRoom::Front { needed: 20, available: 19 });
+    let no_room = IpError::NoSpace(NoSpace::Front { needed: 20, available: 19 });
     assert_eq!(receive(4, &payload, next, &seen, 19), Err(BeetError::Ip(no_room)));
     let (payload, next, seen) = send(6, 6, &v6(IpProto::UDP, &[7; 9]));
-    let no_room = IpError::NoRoom(NoRoom::Front { needed: 40, available: 39 });
+    let no_room = IpError::NoSpace(NoSpace::Front { needed: 40, available: 39 });
     assert_eq!(receive(6, &payload, next, &seen, 39), Err(BeetError::Ip(no_room)));
     assert_eq!(receive(4, &vec![0; 65516], next, &seen, 20), Err(BeetError::Ip(IpError::TooLong(65536))));
 }

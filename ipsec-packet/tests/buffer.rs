@@ -2,7 +2,7 @@
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
-use ipsec_packet::{NoRoom, PacketBuf, TooShort};
+use ipsec_packet::{NoSpace, PacketBuf, TooShort};
 use proptest::prelude::*;
 
 /// `front | data | back`; `None` where a gap was closed and nothing is promised.
@@ -68,11 +68,11 @@ impl Model {
         fresh.to_vec()
     }
 
-    fn push_front(&mut self, packet: &mut PacketBuf<'_>, n: usize, fresh: &[u8]) -> Result<(), NoRoom> {
+    fn push_front(&mut self, packet: &mut PacketBuf<'_>, n: usize, fresh: &[u8]) -> Result<(), NoSpace> {
         let available = self.front.len();
         let Some(at) = available.checked_sub(n) else {
-            assert_eq!(packet.push_front(n).map(|_| ()), Err(NoRoom::Front { needed: n, available }));
-            return Err(NoRoom::Front { needed: n, available });
+            assert_eq!(packet.push_front(n).map(|_| ()), Err(NoSpace::Front { needed: n, available }));
+            return Err(NoSpace::Front { needed: n, available });
         };
         let gained = Self::gained(self.front.split_off(at), packet.push_front(n)?, fresh);
         self.data.splice(..0, gained);
@@ -86,7 +86,7 @@ impl Model {
                 let _ = self.push_front(packet, n, &vec![mark; n.min(front)]);
             }
             Step::PushBack(n) if n > back => {
-                assert_eq!(packet.push_back(n).map(|_| ()), Err(NoRoom::Back { needed: n, available: back }));
+                assert_eq!(packet.push_back(n).map(|_| ()), Err(NoSpace::Back { needed: n, available: back }));
             }
             Step::PushBack(n) => {
                 let rest = self.back.split_off(n);
@@ -96,7 +96,7 @@ impl Model {
             }
             Step::Prepend(ref bytes) => {
                 let expected = if bytes.len() > front {
-                    Err(NoRoom::Front { needed: bytes.len(), available: front })
+                    Err(NoSpace::Front { needed: bytes.len(), available: front })
                 } else {
                     self.front.truncate(front - bytes.len());
                     self.data.splice(..0, bytes.iter().copied());
@@ -106,7 +106,7 @@ impl Model {
             }
             Step::Append(ref bytes) => {
                 let expected = if bytes.len() > back {
-                    Err(NoRoom::Back { needed: bytes.len(), available: back })
+                    Err(NoSpace::Back { needed: bytes.len(), available: back })
                 } else {
                     self.back.drain(..bytes.len());
                     self.data.extend(bytes);
@@ -136,9 +136,9 @@ impl Model {
             Step::OpenGap(head, size) => {
                 let opened = packet.open_gap(head, size);
                 if head > len {
-                    assert_eq!(opened, Err(NoRoom::Back { needed: head, available: len }));
+                    assert_eq!(opened, Err(NoSpace::Back { needed: head, available: len }));
                 } else if size > front {
-                    assert_eq!(opened, Err(NoRoom::Front { needed: size, available: front }));
+                    assert_eq!(opened, Err(NoSpace::Front { needed: size, available: front }));
                 } else {
                     assert_eq!(opened, Ok(()));
                     packet.data_mut()[head..head + size].fill(mark);
@@ -166,9 +166,9 @@ impl Model {
                 Self::gained(self.back[..fresh.len()].to_vec(), &mut tailroom[..fresh.len()], &fresh);
                 self.back.splice(..fresh.len(), fresh.iter().copied().map(Some));
                 let expected = if n > back {
-                    Err(NoRoom::Back { needed: n, available: back })
+                    Err(NoSpace::Back { needed: n, available: back })
                 } else if head.len() > len {
-                    Err(NoRoom::Back { needed: head.len(), available: len })
+                    Err(NoSpace::Back { needed: head.len(), available: len })
                 } else {
                     self.back.splice(..n, vec![None; len - head.len()]);
                     self.data = [&head[..], &fresh].concat();
@@ -179,11 +179,11 @@ impl Model {
             Step::Replace(..) => {}
             Step::RoomFor(f, b) => {
                 let expected = match (f > front, b > back) {
-                    (true, _) => Err(NoRoom::Front { needed: f, available: front }),
-                    (_, true) => Err(NoRoom::Back { needed: b, available: back }),
+                    (true, _) => Err(NoSpace::Front { needed: f, available: front }),
+                    (_, true) => Err(NoSpace::Back { needed: b, available: back }),
                     _ => Ok(()),
                 };
-                assert_eq!(packet.room_for(f, b), expected);
+                assert_eq!(packet.check_space(f, b), expected);
             }
         }
     }
@@ -239,7 +239,7 @@ fn a_packet_must_lie_within_its_bytes() {
         let available = octets.saturating_sub(headroom);
         let expected = match fits {
             true => Ok((headroom, len, octets - headroom - len)),
-            false => Err(NoRoom::Back { needed: len, available }),
+            false => Err(NoSpace::Back { needed: len, available }),
         };
         assert_eq!(made, expected, "{len} octets after {headroom} in {octets}");
     }

@@ -6,15 +6,15 @@ mod common;
 
 use common::*;
 use ipsec_packet::{
-    BeetError, DfPolicy, HopLimitPolicy, Ip, IpError, IpProto, Ipv4, NoRoom, StateError, TooShort, Tunnel, TunnelError,
-    UdpError,
+    BeetError, DfPolicy, HopLimitPolicy, Ip, IpError, IpProto, Ipv4, NoSpace, StateError, TooShort, Tunnel,
+    TunnelError, UdpError,
 };
 
 #[test]
 fn errors_of_buffers_name_the_side_and_the_octets() {
-    let front = NoRoom::Front { needed: 24, available: 8 };
+    let front = NoSpace::Front { needed: 24, available: 8 };
     assert_eq!(front.to_string(), "no room in front of the packet: 24 octets needed, 8 there");
-    let back = NoRoom::Back { needed: 30, available: 0 };
+    let back = NoSpace::Back { needed: 30, available: 0 };
     assert_eq!(back.to_string(), "no room behind the packet: 30 octets needed, 0 there");
     let short = TooShort { needed: 20, available: 19 };
     assert_eq!(short.to_string(), "packet too short: 20 octets needed, 19 there");

@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use ipsec_packet::DestinationOptions::{InFront, Protected};
 use ipsec_packet::{
-    IpError, IpProto, NoRoom, PacketBuf, Placement, TooShort, close_gap, find_header, open_gap, placement, set_length,
+    IpError, IpProto, NoSpace, PacketBuf, Placement, TooShort, close_gap, find_header, open_gap, placement, set_length,
 };
 
 /// (what, the 16 bits of flags and offset, the error).
@@ -212,7 +212,7 @@ fn a_gap_without_room_changes_nothing() {
     let place = placement(&original, Protected).unwrap();
     let mut bytes = [&[0xee; 15][..], &original].concat();
     let mut packet = PacketBuf::with_headroom(&mut bytes, 15, original.len()).unwrap();
-    let no_room = IpError::NoRoom(NoRoom::Front { needed: 16, available: 15 });
+    let no_room = IpError::NoSpace(NoSpace::Front { needed: 16, available: 15 });
     assert_eq!(open_gap(&mut packet, place, 16, IpProto::ESP), Err(no_room));
     assert_eq!((packet.data(), packet.headroom()), (&original[..], 15));
     let too_short = IpError::TooShort(TooShort { needed: 20 + 21, available: 40 });

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use common::*;
 use ipsec_packet::{
-    DfPolicy, DscpPolicy, EcnMode, FlowPolicy, HopLimitPolicy, Ip, IpError, IpProto, NoRoom, OuterSeen, PacketBuf,
+    DfPolicy, DscpPolicy, EcnMode, FlowPolicy, HopLimitPolicy, Ip, IpError, IpProto, NoSpace, OuterSeen, PacketBuf,
     TooShort, Tunnel, TunnelError,
 };
 
@@ -411,8 +411,8 @@ fn an_outer_header_has_limits_and_keeps_to_them() {
         (4, 65516, 20, Err(IpError::TooLong(65536))),
         (6, 65535, 40, Ok(())),
         (6, 65536, 40, Err(IpError::TooLong(65576))),
-        (4, 50, 19, Err(IpError::NoRoom(NoRoom::Front { needed: 20, available: 19 }))),
-        (6, 50, 39, Err(IpError::NoRoom(NoRoom::Front { needed: 40, available: 39 }))),
+        (4, 50, 19, Err(IpError::NoSpace(NoSpace::Front { needed: 20, available: 19 }))),
+        (6, 50, 39, Err(IpError::NoSpace(NoSpace::Front { needed: 40, available: 39 }))),
     ] {
         let [tx, _] = ends(version, |tunnel| tunnel);
         let (outer, _) = tx.outer_for(&mut inner(4, 0, 9)).unwrap();

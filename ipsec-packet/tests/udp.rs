@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use common::*;
 use ipsec_packet::{
-    Datagram, IpProto, Marker, NoRoom, PacketBuf, Ports, TooShort, UDP_HEADER, UdpChecksum, UdpError, classify,
+    Datagram, IpProto, Marker, NoSpace, PacketBuf, Ports, TooShort, UDP_HEADER, UdpChecksum, UdpError, classify,
     pop_udp, push_udp,
 };
 
@@ -141,7 +141,7 @@ fn the_length_field_is_checked_and_what_is_behind_it_cut() {
 
 #[test]
 fn a_datagram_that_is_too_long_or_has_no_room_is_left_alone() {
-    let no_room = |needed, available| Err(UdpError::NoRoom(NoRoom::Front { needed, available }));
+    let no_room = |needed, available| Err(UdpError::NoSpace(NoSpace::Front { needed, available }));
     for (marker, len, room, expected) in [
         (Marker::NonEsp, 65527, 8, Ok(())),
         (Marker::NonEsp, 65528, 8, Err(UdpError::TooLong(65536))),
