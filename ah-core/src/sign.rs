@@ -2,8 +2,8 @@ use core::fmt;
 
 use ipsec_crypto::{AhIntegrity, Icv};
 use ipsec_packet::{
-    DestinationOptions, Exhausted, Ip, IpError, IpProto, NoSpace, PacketBuf, Placement, Seq, SeqWidth, Spi,
-    adjust_length, close_gap, open_gap, placement,
+    DestinationOptions, HeaderPosition, Ip, IpError, IpProto, NoSpace, PacketBuf, Seq, SeqWidth, SequenceExhausted,
+    Spi, adjust_length, close_gap, open_gap, placement,
 };
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::network_endian::U32;
@@ -95,7 +95,7 @@ pub fn sign_with<I: AhIntegrity>(
 pub(crate) fn icv<I: AhIntegrity>(
     integrity: &I,
     packet: &[u8],
-    place: Placement,
+    place: HeaderPosition,
     len: usize,
     seq: Seq,
     width: SeqWidth,
@@ -140,8 +140,8 @@ pub enum SignError {
     IcvLength,
 }
 
-impl From<Exhausted> for SignError {
-    fn from(_: Exhausted) -> Self {
+impl From<SequenceExhausted> for SignError {
+    fn from(_: SequenceExhausted) -> Self {
         Self::SequenceExhausted
     }
 }

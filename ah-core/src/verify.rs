@@ -2,7 +2,7 @@ use core::fmt;
 
 use ipsec_crypto::{AhIntegrity, IcvMismatch};
 use ipsec_packet::{
-    Ip, IpError, IpProto, PacketBuf, Placement, Replay, Seq, SeqWidth, Spi, check_route_finished, close_gap,
+    HeaderPosition, Ip, IpError, IpProto, PacketBuf, ReplayError, Seq, SeqWidth, Spi, check_route_finished, close_gap,
     find_header, remove_atomic_fragment_headers,
 };
 use zerocopy::FromBytes;
@@ -24,7 +24,7 @@ pub struct Verified {
 /// A received AH and where it is.
 #[derive(Clone, Copy)]
 pub(crate) struct Found {
-    pub(crate) place: Placement,
+    pub(crate) place: HeaderPosition,
     pub(crate) header: Header,
 }
 
@@ -125,7 +125,7 @@ pub enum VerifyError {
         found: u32,
     },
     /// The window refuses its number.
-    Replayed(Replay),
+    Replayed(ReplayError),
     /// The ICV does not hold.
     IcvMismatch,
     /// Its options or routing header contradict themselves.
@@ -138,8 +138,8 @@ impl From<IpError> for VerifyError {
     }
 }
 
-impl From<Replay> for VerifyError {
-    fn from(e: Replay) -> Self {
+impl From<ReplayError> for VerifyError {
+    fn from(e: ReplayError) -> Self {
         Self::Replayed(e)
     }
 }

@@ -6,7 +6,7 @@ mod packets;
 
 use ah_core::{SignError, VerifyError};
 use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
-use ipsec_packet::{IpError, PacketBuf, Replay, Seq, SeqWidth};
+use ipsec_packet::{IpError, PacketBuf, ReplayError, Seq, SeqWidth};
 use packets::{PROFILES, Random, Sa, Sample, WIDTHS, integrities, samples};
 
 #[global_allocator]
@@ -69,7 +69,7 @@ fn goes_quietly(sa: &Sa, sample: &Sample) {
     assert_eq!(quietly(|| rx.verify(&mut forged)), Err(VerifyError::IcvMismatch));
     assert!(matches!(quietly(|| rx.verify(&mut long)), Err(VerifyError::Length { .. })));
     assert!(quietly(|| rx.verify(&mut packet)).is_ok());
-    assert_eq!(quietly(|| rx.verify(&mut again)), Err(VerifyError::Replayed(Replay::Duplicate)));
+    assert_eq!(quietly(|| rx.verify(&mut again)), Err(VerifyError::Replayed(ReplayError::Duplicate)));
     assert_eq!(packet.data(), sample.plain);
     packet.data_mut()[0] ^= 0x80;
     assert!(matches!(quietly(|| tx.sign(&mut packet)), Err(SignError::Ip(IpError::Version(_)))));

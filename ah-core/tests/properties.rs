@@ -7,7 +7,9 @@ mod packets;
 
 use ah_core::{MutableError, Profile, SignError, TosRule, VerifyError, sign_with, verify_with};
 use ipsec_crypto::{AhIntegrity, Icv, Integrity, IntegrityAlgorithm as I};
-use ipsec_packet::{DestinationOptions, Ip, IpError, IpProto, NoSpace, PacketBuf, Replay, Seq, SeqWidth, set_length};
+use ipsec_packet::{
+    DestinationOptions, Ip, IpError, IpProto, NoSpace, PacketBuf, ReplayError, Seq, SeqWidth, set_length,
+};
 use packets::slow::{hop, slow_ipv4, slow_ipv6};
 use packets::{
     DESTINATION, HOME_ADDRESS, PROFILES, ROUTING, Random, Sa, Sample, WIDTHS, integrities, ipv4, ipv6, options_header,
@@ -67,7 +69,7 @@ fn a_signed_packet_carries_the_slow_icv_and_verifies_to_what_it_was() {
             assert_eq!(ah[12 + iv_len..][..icv.len()], icv, "{context}");
             assert_eq!(wire[wire.len() - (plain.len() - at)..], plain[at..], "{context}");
             if let Ip::V4(ip) = Ip::parse(&wire).unwrap() {
-                assert!(ip.checksum_holds(), "{context}");
+                assert!(ip.has_valid_checksum(), "{context}");
             }
 
             let mut bytes = wire.clone();
@@ -250,7 +252,7 @@ fn every_refusal_is_one_line_in_lower_case() {
         (VerifyError::TooShort.to_string(),                           "ah cut off"),
         (VerifyError::Length { octets: 28 }.to_string(),              "ah of 28 octets does not fit the icv"),
         (VerifyError::WrongSpi { expected: sa.spi(), found: 1 }.to_string(), "spi 0x00000001 where 0x00002001 belongs"),
-        (VerifyError::Replayed(Replay::Duplicate).to_string(),        "sequence number seen before"),
+        (VerifyError::Replayed(ReplayError::Duplicate).to_string(),        "sequence number seen before"),
         (VerifyError::IcvMismatch.to_string(),                             "icv does not hold"),
         (VerifyError::Mutable(malformed).to_string(),                 "malformed option at octet 3"),
     ];
@@ -279,7 +281,7 @@ fn accepted_flips(sa: &Sa, sample: &Sample) -> Vec<usize> {
                 expected[octet] ^= mask;
                 // The checksum was adjusted, and tells of the damage as before.
                 if let Ok(Ip::V4(ip)) = Ip::parse(&packet) {
-                    assert!(!ip.checksum_holds(), "{context}");
+                    assert!(!ip.has_valid_checksum(), "{context}");
                     expected[10..12].copy_from_slice(&packet[10..12]);
                 }
                 assert!(mutable && packet == expected, "{context}");

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use ah_core::{Envelope, Inbound, Outbound, Profile, SignError, VerifyError, sign_with};
 use ipsec_crypto::{AnyAhIntegrity, IntegrityAlgorithm as I};
 use ipsec_packet::{
-    AntiReplay, DestinationOptions, NoReplay, PacketBuf, Replay, ReplayWindow, Seq, SeqCounter, SeqWidth, StateError,
+    AntiReplay, DestinationOptions, NoReplay, PacketBuf, ReplayError, ReplayWindow, Seq, SeqCounter, SeqWidth,
+    StateError,
 };
 use packets::{Random, Sa, WIDTHS, integrities, ipv4, ipv6, sign, verify, window};
 
@@ -126,7 +127,7 @@ fn a_counter_is_imported_forwards_only() {
 //= RFC 4302 2.5/3, 3.4.3/1, 3.4.3/4, 3.4.3/9
 #[test]
 fn each_number_is_accepted_once_in_any_order_within_the_window() {
-    use Replay::{Duplicate, TooOld, Zero};
+    use ReplayError::{Duplicate, TooOld, Zero};
     for width in WIDTHS {
         let sa = sha1(width);
         let mut rx = sa.receiver();
@@ -191,7 +192,7 @@ fn an_exported_window_refuses_what_was_received_before_it() {
         for (seq, fresh) in
             [(4, true), (5, false), (6, false), (7, false), (8, true), (9, false), (60, false), (61, true)]
         {
-            let expected = if fresh { Ok(plain()) } else { Err(VerifyError::Replayed(Replay::Duplicate)) };
+            let expected = if fresh { Ok(plain()) } else { Err(VerifyError::Replayed(ReplayError::Duplicate)) };
             assert_eq!(verify(&mut standby, &under(&sa, seq)), expected, "{seq}");
         }
         let back = StateError::GoesBack { held: 61, offered: 60 };
@@ -206,7 +207,7 @@ fn extended_numbers_cross_2_to_the_32_in_any_order() {
     let mut rx = sa.receiver_from(0xffff_ffc0);
     for seq in [0xffff_fffe, 0x1_0000_0002, 0x1_0000_0000, 0xffff_ffff, 0xffff_ffc3, 0x1_0000_0020] {
         assert_eq!(verify(&mut rx, &under(&sa, seq)), Ok(plain()), "{seq:x}");
-        let replayed = Err(VerifyError::Replayed(Replay::Duplicate));
+        let replayed = Err(VerifyError::Replayed(ReplayError::Duplicate));
         assert_eq!(verify(&mut rx, &under(&sa, seq)), replayed, "{seq:x}");
     }
     assert_eq!(rx.window().top(), Seq::new(0x1_0000_0020));
@@ -273,7 +274,7 @@ fn a_long_conversation_gives_every_packet_back_in_both_directions_of_both_versio
                 let plain = if number % 3 == 0 { ipv6(random, &[], number) } else { ipv4(random, &[], number) };
                 let wire = sign(&mut tx, &plain).unwrap();
                 assert_eq!(verify(&mut rx, &wire), Ok(plain));
-                assert_eq!(verify(&mut rx, &wire), Err(VerifyError::Replayed(Replay::Duplicate)));
+                assert_eq!(verify(&mut rx, &wire), Err(VerifyError::Replayed(ReplayError::Duplicate)));
                 assert_eq!(rx.window().top(), tx.counter().last_used());
             }
         }

@@ -146,7 +146,7 @@ fn sequences_of_packets_are_accepted_and_refused_as_recorded() {
     let mut windows = Vec::new();
     for record in records("replay_sequences.jsonl") {
         match record {
-            Record::Replay(record) if record.sa.proto == "ah" => {
+            Record::ReplayError(record) if record.sa.proto == "ah" => {
                 match record.window {
                     32 => replay::<1>(&record),
                     64 => replay::<2>(&record),

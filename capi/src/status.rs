@@ -37,7 +37,7 @@ pub enum IpsecStatus {
     /// Its padding is not what it should be. It was authentic, and its plaintext is wiped.
     Padding = 12,
     /// Every number of the SA was used.
-    Exhausted = 13,
+    SequenceExhausted = 13,
     /// An IV of another length.
     Iv = 14,
     /// Compression gains nothing: to be sent as it is.
@@ -63,7 +63,7 @@ pub extern "C" fn ipsec_status_text(status: i32) -> *const c_char {
         (IpsecStatus::Replayed, c"replayed, or too old"),
         (IpsecStatus::IcvMismatch, c"icv does not hold"),
         (IpsecStatus::Padding, c"padding is wrong"),
-        (IpsecStatus::Exhausted, c"sequence numbers are exhausted"),
+        (IpsecStatus::SequenceExhausted, c"sequence numbers are exhausted"),
         (IpsecStatus::Iv, c"iv of a wrong length"),
         (IpsecStatus::NotWorthwhile, c"compression gains nothing"),
         (IpsecStatus::TooLong, c"packet too long"),
@@ -87,7 +87,7 @@ impl From<KeyError> for IpsecStatus {
 impl From<SealError> for IpsecStatus {
     fn from(error: SealError) -> Self {
         match error {
-            SealError::SequenceExhausted => Self::Exhausted,
+            SealError::SequenceExhausted => Self::SequenceExhausted,
             SealError::NoSpace(_) => Self::NoSpace,
             SealError::TooLong(_) => Self::TooLong,
             SealError::IvLength { .. } => Self::Iv,
@@ -113,7 +113,7 @@ impl From<OpenError> for IpsecStatus {
 impl From<SignError> for IpsecStatus {
     fn from(error: SignError) -> Self {
         match error {
-            SignError::SequenceExhausted => Self::Exhausted,
+            SignError::SequenceExhausted => Self::SequenceExhausted,
             SignError::Ip(ipsec_packet::IpError::NoSpace(_)) => Self::NoSpace,
             SignError::Ip(ipsec_packet::IpError::TooLong(_)) => Self::TooLong,
             _ => Self::Malformed,

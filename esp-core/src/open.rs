@@ -1,7 +1,7 @@
 use core::fmt;
 
 use ipsec_crypto::{EspParts, IcvMismatch, Layout, LengthError, Suite, Verification};
-use ipsec_packet::{IpProto, NoSpace, PacketBuf, Replay, Seq, SeqWidth, Spi};
+use ipsec_packet::{IpProto, NoSpace, PacketBuf, ReplayError, Seq, SeqWidth, Spi};
 
 use crate::PadCheck;
 use crate::header::HEADER;
@@ -107,7 +107,7 @@ pub enum OpenError {
         found: u32,
     },
     /// The window refuses its number.
-    Replayed(Replay),
+    Replayed(ReplayError),
     /// The ICV does not hold.
     IcvMismatch,
     /// The pad length is larger than what was encrypted. Where there is an ICV, it held.
@@ -138,8 +138,8 @@ impl From<IcvMismatch> for OpenError {
     }
 }
 
-impl From<Replay> for OpenError {
-    fn from(e: Replay) -> Self {
+impl From<ReplayError> for OpenError {
+    fn from(e: ReplayError) -> Self {
         Self::Replayed(e)
     }
 }

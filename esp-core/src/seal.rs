@@ -1,7 +1,7 @@
 use core::fmt;
 
 use ipsec_crypto::{EspParts, Layout, LengthError, Suite};
-use ipsec_packet::{Exhausted, IpProto, NoSpace, PacketBuf, Seq, SeqWidth, Spi};
+use ipsec_packet::{IpProto, NoSpace, PacketBuf, Seq, SeqWidth, SequenceExhausted, Spi};
 
 use crate::header::HEADER;
 use crate::size::overhead;
@@ -119,8 +119,8 @@ impl From<NoSpace> for SealError {
     }
 }
 
-impl From<Exhausted> for SealError {
-    fn from(_: Exhausted) -> Self {
+impl From<SequenceExhausted> for SealError {
+    fn from(_: SequenceExhausted) -> Self {
         Self::SequenceExhausted
     }
 }

@@ -13,7 +13,7 @@ use esp_core::{
 use ipsec_crypto::Aes128Cbc;
 use ipsec_packet::{
     AntiReplay, Beet, Checksum, ChecksumRepair, Datagram, DestinationOptions, Ip, IpProto, Marker, NoReplay,
-    OriginalAddresses, OuterSeen, PacketBuf, Ports, ReplayWindow, Seq, SeqCounter, SeqWidth, Tunnel, UdpChecksum,
+    OriginalAddresses, OuterFields, PacketBuf, Ports, ReplayWindow, Seq, SeqCounter, SeqWidth, Tunnel, UdpChecksum,
     adjust_checksum, clamp_tcp_mss, classify, close_gap, locate, open_gap, placement, pop_udp, push_udp,
     repair_checksum, set_length,
 };
@@ -74,7 +74,7 @@ fn every_way_through(choice: &Choice, width: SeqWidth, padding: Padding) {
         (&overlong, Err(OpenError::BadPadLength { pad_len: 255 })),
         (&bad_pad, Err(OpenError::BadPadding)),
         (&good, Ok(700.max(room_of(padding)))),
-        (&good, Err(OpenError::Replayed(ipsec_packet::Replay::Duplicate))),
+        (&good, Err(OpenError::Replayed(ipsec_packet::ReplayError::Duplicate))),
     ] {
         let mut copy = bytes.to_vec();
         let mut packet = PacketBuf::received(&mut copy);
@@ -159,7 +159,7 @@ fn tunnels_do_not_allocate() {
             let seen = quietly("a tunnel", || {
                 let (outer, next) = tx.outer_for(packet.data_mut()).ok()?;
                 outer.push(&mut packet, IpProto::ESP, 7).ok()?;
-                let seen = OuterSeen::read(&Ip::parse(packet.data()).ok()?);
+                let seen = OuterFields::read(&Ip::parse(packet.data()).ok()?);
                 packet.pull_front(outer.overhead()).ok()?;
                 let refused = rx.accept(&seen, IpProto::UDP, &mut packet).is_err();
                 rx.check_ends(&seen).ok()?;

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use common::*;
 use esp_core::{Inbound, OpenError, Outbound, Resync, SealError};
 use ipsec_crypto::{AnySuite, EspParts, IcvMismatch, Layout, Suite};
-use ipsec_packet::{AntiReplay, IpProto, NoReplay, PacketBuf, Replay, ReplayWindow, Seq, SeqWidth};
+use ipsec_packet::{AntiReplay, IpProto, NoReplay, PacketBuf, ReplayError, ReplayWindow, Seq, SeqWidth};
 
 fn packet(seq: u64, width: SeqWidth) -> Vec<u8> {
     sealed(&mut sender_at(&gcm(), width, seq), b"inside", IpProto::UDP)
@@ -26,8 +26,8 @@ fn receiver<W>(width: SeqWidth, window: W) -> Inbound<AnySuite, W> {
     Inbound::with_window(spi(), gcm().suite(), width, window)
 }
 
-const DUPLICATE: Result<u64, OpenError> = Err(OpenError::Replayed(Replay::Duplicate));
-const TOO_OLD: Result<u64, OpenError> = Err(OpenError::Replayed(Replay::TooOld));
+const DUPLICATE: Result<u64, OpenError> = Err(OpenError::Replayed(ReplayError::Duplicate));
+const TOO_OLD: Result<u64, OpenError> = Err(OpenError::Replayed(ReplayError::TooOld));
 
 //= RFC 4303 3.4.3/5
 #[test]
@@ -144,7 +144,7 @@ fn r4_a_packet_of_the_last_subspace_is_not_taken_for_the_last_number() {
 fn r5_number_0_is_never_legal_but_a_low_half_of_0_is() {
     let zero = crafted(&gcm().suite(), 0, SeqWidth::Bits32, &[1, 2, 2, 59]);
     let mut rx = receiver(SeqWidth::Bits32, ReplayWindow::<2>::new());
-    assert_eq!(open(&mut rx, &zero), Err(OpenError::Replayed(Replay::Zero)));
+    assert_eq!(open(&mut rx, &zero), Err(OpenError::Replayed(ReplayError::Zero)));
     let zero = crafted(&gcm().suite(), 0, SeqWidth::Extended64, &[1, 2, 2, 59]);
     for top in [0, 1, 0xffff_fff0, 0xffff_ffff] {
         let mut rx = receiver(SeqWidth::Extended64, ReplayWindow::<2>::with_top(Seq::new(top)));

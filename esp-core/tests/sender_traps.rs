@@ -14,7 +14,7 @@ use esp_core::{
 };
 use ipsec_crypto::{Aes128Cbc, AnyIntegrity, CipherAlgorithm, EspParts, Integrity, IntegrityAlgorithm, IvRule};
 use ipsec_packet::{
-    AntiReplay, DestinationOptions, Ip, IpProto, Marker, NoSpace, PacketBuf, Placement, Ports, ReplayWindow, Seq,
+    AntiReplay, DestinationOptions, HeaderPosition, Ip, IpProto, Marker, NoSpace, PacketBuf, Ports, ReplayWindow, Seq,
     SeqWidth, Spi, StateError, UDP_HEADER, UdpChecksum, close_gap, locate, open_gap, placement, pop_udp, push_udp,
     set_length,
 };
@@ -152,7 +152,7 @@ fn e13_a_packet_of_transport_mode_comes_back_as_it_was() {
         set_length(packet.data_mut()).unwrap();
 
         let found = locate(packet.data(), IpProto::ESP).unwrap();
-        assert_eq!(found, Placement { next: IpProto::ESP, ..place });
+        assert_eq!(found, HeaderPosition { next: IpProto::ESP, ..place });
         packet.pull_front(found.at).unwrap();
         let opened = rx.open(&mut packet).unwrap();
         packet.push_front(found.at + 24).unwrap();

@@ -13,7 +13,7 @@ use ipsec_crypto::{
     AnySuite, CipherAlgorithm, EspParts, IcvMismatch, IntegrityAlgorithm, IvRule, KeyError, Layout, Suite,
 };
 use ipsec_packet::{
-    AntiReplay, DestinationOptions, Ip, IpError, IpProto, Ipv6, OuterSeen, PacketBuf, Seq, SeqWidth, Tunnel,
+    AntiReplay, DestinationOptions, Ip, IpError, IpProto, Ipv6, OuterFields, PacketBuf, Seq, SeqWidth, Tunnel,
     TunnelError, locate, placement,
 };
 
@@ -148,7 +148,7 @@ fn refused_and_wiped(choice: &Choice, check: PadCheck, body: &[u8]) -> Option<Op
         Err(e) => {
             let end = left.len() - layout.icv;
             assert!(left[8 + layout.iv..end].iter().all(|octet| *octet == 0), "plaintext left behind");
-            let again = if layout.icv > 0 { OpenError::Replayed(ipsec_packet::Replay::Duplicate) } else { e };
+            let again = if layout.icv > 0 { OpenError::Replayed(ipsec_packet::ReplayError::Duplicate) } else { e };
             assert_eq!(open_guarded(&mut rx, &packet).0, Err(again));
             let mut out = vec![0xee; packet.len()];
             let mut rx = inbound(choice);
@@ -311,7 +311,7 @@ fn e12_the_walk_of_extension_headers_stops_at_esp() {
 fn e23_an_inner_packet_of_length_zero_comes_to_an_end() {
     let tunnel = Tunnel::v4([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
     let mut inner = [&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 17, 0, 0][..], &[10; 28]].concat();
-    let seen = OuterSeen::read(&Ip::parse(&inner).unwrap());
+    let seen = OuterFields::read(&Ip::parse(&inner).unwrap());
     for claimed in [0u8, 1, 19, 41] {
         inner[3] = claimed;
         let (mut tx, mut rx) = pair(&gcm(), SeqWidth::Bits32);

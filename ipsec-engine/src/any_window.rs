@@ -1,4 +1,4 @@
-use ipsec_packet::{AntiReplay, NoReplay, Replay, ReplayWindow, Seq, WindowSize};
+use ipsec_packet::{AntiReplay, NoReplay, ReplayError, ReplayWindow, Seq, WindowSize};
 
 /// A window whose size is chosen at run time: the sizes that setkey's `-r` and PF_KEY can ask for, rounded up to a power of
 /// two, and iproute2's largest (RFC 4303 3.4.3).
@@ -54,7 +54,7 @@ impl AnyWindow {
 }
 
 impl AntiReplay for AnyWindow {
-    fn check(&self, seq: Seq) -> Result<(), Replay> {
+    fn check(&self, seq: Seq) -> Result<(), ReplayError> {
         each!(self, window => window.check(seq))
     }
 

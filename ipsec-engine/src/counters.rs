@@ -115,7 +115,7 @@ counters! {
     /// NAT keep-alives.
     KeepAlive = "nat keep-alives",
     /// Sequence numbers used up.
-    Exhausted = "sequence numbers exhausted",
+    SequenceExhausted = "sequence numbers exhausted",
     /// Too big for the tunnel.
     TooBig = "too big",
     /// An algorithm contradicts itself, as none of this workspace does.
@@ -221,7 +221,7 @@ const KAME: &[Row] = &[
     ("in_espauthfail", &[(In, C::EspIcvMismatch)]),
     ("out_success", &[(Out, C::Processed)]),
     ("out_polvio", &[(Out, C::Policy), (Out, C::NoPolicy), (Out, C::Opaque)]),
-    ("out_nosa", &[(Out, C::Pending), (Out, C::Exhausted)]),
+    ("out_nosa", &[(Out, C::Pending), (Out, C::SequenceExhausted)]),
     ("out_inval", &[(Out, C::Malformed), (Out, C::Fragment), (Out, C::TooLong), (Out, C::TooBig), (Out, C::AhHeaders), (Out, C::Inner),
         (Out, C::Internal)]),
     ("out_nomem", &[(Out, C::NoSpace)]),
@@ -250,7 +250,7 @@ const FAST_IPSEC: &[Row] = &[
     ("esps_badenc", &[(In, C::EspPadding)]),
     ("esps_badauth", &[(In, C::EspIcvMismatch)]),
     ("esps_replay", &[(In, C::EspDuplicate), (In, C::EspTooOld)]),
-    ("esps_wrap", &[(Out, C::Exhausted)]),
+    ("esps_wrap", &[(Out, C::SequenceExhausted)]),
     ("esps_invalid", &[(In, C::Larval), (In, C::Expired)]),
     ("esps_toobig", &[(Out, C::TooLong)]),
     ("esps_input", &[(In, C::Esp)]),
@@ -296,7 +296,7 @@ const LINUX: &[Row] = &[
     ("XfrmOutNoStates", &[(Out, C::Pending)]),
     ("XfrmOutStateProtoError", &[(Out, C::AhHeaders), (Out, C::Internal)]),
     ("XfrmOutStateModeError", &[(Out, C::Inner)]),
-    ("XfrmOutStateSeqError", &[(Out, C::Exhausted)]),
+    ("XfrmOutStateSeqError", &[(Out, C::SequenceExhausted)]),
     ("XfrmOutStateExpired", &[(Out, C::Expired)]),
     ("XfrmOutPolBlock", &[(Out, C::Policy), (Out, C::NoPolicy), (Out, C::Opaque)]),
     ("XfrmOutPolDead", &[]),
@@ -317,7 +317,7 @@ const VPP: &[Row] = &[
     ("esp-decrypt no_buffers", &[(In, C::NoSpace)]),
     ("esp-decrypt unsup_payload", &[(In, C::Inner)]),
     ("esp-encrypt rx_pkts", &[(Out, C::Esp)]),
-    ("esp-encrypt seq_cycled", &[(Out, C::Exhausted)]),
+    ("esp-encrypt seq_cycled", &[(Out, C::SequenceExhausted)]),
     ("esp-encrypt crypto_engine_error", &[(Out, C::Internal)]),
     ("esp-encrypt no_buffers", &[(Out, C::NoSpace)]),
     ("esp-encrypt no_protection", &[(Out, C::Pending)]),

@@ -2,8 +2,8 @@
 
 use ipcomp_core::{DecompressError, decompress};
 use ipsec_packet::{
-    Datagram, Ip, IpError, IpProto, OuterSeen, PacketBuf, Placement, adjust_length, check_preceding_headers, classify,
-    close_gap, find_header, pop_udp, remove_preceding_headers, repair_checksum, set_next_header,
+    Datagram, HeaderPosition, Ip, IpError, IpProto, OuterFields, PacketBuf, adjust_length, check_preceding_headers,
+    classify, close_gap, find_header, pop_udp, remove_preceding_headers, repair_checksum, set_next_header,
 };
 
 use crate::algorithms::Algorithms;
@@ -61,7 +61,7 @@ impl<A: Algorithms> Sa<A> {
         decompressor: Option<&mut A::Decompressor>,
     ) -> Result<Taken, Reason> {
         let ip = Ip::parse(packet.data())?;
-        let (seen, length) = (OuterSeen::read(&ip), ip.packet().len());
+        let (seen, length) = (OuterFields::read(&ip), ip.packet().len());
         packet.truncate(length);
         let mut extent = Extent::of(packet);
         let place = find_header(packet.data(), self.outermost())?;
@@ -144,9 +144,9 @@ fn any_packet(_: &[u8]) -> bool {
 pub(crate) fn esp<A: Algorithms>(
     sa: &mut Sa<A>,
     packet: &mut PacketBuf<'_>,
-    place: Placement,
+    place: HeaderPosition,
     encap: Option<Encap>,
-    seen: &OuterSeen,
+    seen: &OuterFields,
     decides: &dyn Fn(&[u8]) -> bool,
 ) -> Result<Taken, Reason> {
     let Transform::EspIn(esp) = &mut sa.transform else { return Err(Reason::NoSa) };
@@ -204,7 +204,7 @@ fn unwrap_udp(packet: &mut PacketBuf<'_>, encap: Option<Encap>) -> Result<(), Re
 pub(crate) fn ah<A: Algorithms>(
     sa: &mut Sa<A>,
     packet: &mut PacketBuf<'_>,
-    seen: &OuterSeen,
+    seen: &OuterFields,
     decides: &dyn Fn(&[u8]) -> bool,
 ) -> Result<Taken, Reason> {
     let Transform::AhIn(ah) = &mut sa.transform else { return Err(Reason::NoSa) };
@@ -224,8 +224,8 @@ pub(crate) fn ipcomp<A: Algorithms>(
     sa: &mut Sa<A>,
     decompressor: Option<&mut A::Decompressor>,
     packet: &mut PacketBuf<'_>,
-    place: Placement,
-    seen: &OuterSeen,
+    place: HeaderPosition,
+    seen: &OuterFields,
     decides: &dyn Fn(&[u8]) -> bool,
 ) -> Result<Taken, Reason> {
     let (Transform::IpcompIn(cpi), Some(decompressor)) = (&sa.transform, decompressor) else {

@@ -3,7 +3,7 @@ use core::fmt;
 use ah_core::{SignError, VerifyError};
 use esp_core::{OpenError, SealError};
 use ipcomp_core::DecompressError;
-use ipsec_packet::{BeetError, IpError, Replay, TunnelError, UdpError};
+use ipsec_packet::{BeetError, IpError, ReplayError, TunnelError, UdpError};
 
 use crate::acquire::Acquire;
 use crate::counters::Counter;
@@ -166,7 +166,9 @@ impl Reason {
             Self::Udp(_) => Counter::Udp,
             Self::Dummy => Counter::Dummy,
             Self::KeepAlive => Counter::KeepAlive,
-            Self::Seal(SealError::SequenceExhausted) | Self::Sign(SignError::SequenceExhausted) => Counter::Exhausted,
+            Self::Seal(SealError::SequenceExhausted) | Self::Sign(SignError::SequenceExhausted) => {
+                Counter::SequenceExhausted
+            }
             Self::Seal(SealError::NoSpace(_)) | Self::Sign(SignError::Ip(IpError::NoSpace(_))) => Counter::NoSpace,
             Self::Seal(SealError::TooLong(_)) | Self::Sign(SignError::Ip(IpError::TooLong(_))) => Counter::TooLong,
             Self::Sign(SignError::Ip(_) | SignError::Mutable(_)) => Counter::AhHeaders,
@@ -196,7 +198,7 @@ impl Reason {
                 | Counter::AhTooOld
                 | Counter::AhIcvMismatch
                 | Counter::AhLength
-                | Counter::Exhausted
+                | Counter::SequenceExhausted
                 | Counter::InClear
                 | Counter::WrongSa
                 | Counter::WrongSource
@@ -206,9 +208,9 @@ impl Reason {
     }
 }
 
-const fn replayed(why: Replay, duplicate: Counter, too_old: Counter) -> Counter {
+const fn replayed(why: ReplayError, duplicate: Counter, too_old: Counter) -> Counter {
     match why {
-        Replay::Duplicate => duplicate,
+        ReplayError::Duplicate => duplicate,
         _ => too_old,
     }
 }

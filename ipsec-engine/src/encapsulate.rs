@@ -5,8 +5,9 @@ use core::net::IpAddr;
 use esp_core::IvSource;
 use ipcomp_core::{Compression, Compressor, THRESHOLD, compress};
 use ipsec_packet::{
-    BeetError, DestinationOptions, DfPolicy, Ip, IpError, IpProto, NoSpace, Outer, PacketBuf, Placement, TunnelError,
-    UDP_HEADER, UdpChecksum, UdpError, adjust_length, close_gap, open_gap, placement, push_udp, set_next_header,
+    BeetError, DestinationOptions, DfPolicy, HeaderPosition, Ip, IpError, IpProto, NoSpace, Outer, PacketBuf,
+    TunnelError, UDP_HEADER, UdpChecksum, UdpError, adjust_length, close_gap, open_gap, placement, push_udp,
+    set_next_header,
 };
 
 use crate::algorithms::Algorithms;
@@ -207,7 +208,7 @@ fn inside<A: Algorithms>(
 /// Puts ESP, and UDP where asked for, behind the header of the packet. A refused seal leaves the packet as it was.
 fn esp_inside<S: ipsec_crypto::Suite>(
     esp: &mut esp_core::Outbound<S>,
-    place: Placement,
+    place: HeaderPosition,
     encap: Option<Encap>,
     packet: &mut PacketBuf<'_>,
     most_tfc: usize,

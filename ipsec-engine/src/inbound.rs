@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use heapless::Vec;
 use ipsec_packet::{
-    ChecksumRepair, Flow, Ip, IpProto, OuterSeen, PacketBuf, Placement, TunnelError, check_preceding_headers, locate,
-    quoted_flow, remove_preceding_headers, repair_checksum,
+    ChecksumRepair, Flow, HeaderPosition, Ip, IpProto, OuterFields, PacketBuf, TunnelError, check_preceding_headers,
+    locate, quoted_flow, remove_preceding_headers, repair_checksum,
 };
 
 use crate::algorithms::Algorithms;
@@ -103,7 +103,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     fn open(&mut self, now: Duration, arrival: &mut Arrival<'_, '_>) -> Result<Disposition, Reason> {
         loop {
             let ip = Ip::parse(arrival.packet.data())?;
-            let (seen, length) = (OuterSeen::read(&ip), ip.packet().len());
+            let (seen, length) = (OuterFields::read(&ip), ip.packet().len());
             let ends = (ip.source(), ip.destination());
             arrival.packet.truncate(length);
             if arrival.fresh {
@@ -213,7 +213,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         now: Duration,
         packet: &[u8],
         ends: (IpAddr, IpAddr),
-    ) -> Option<(u16, Placement, Option<Encap>)> {
+    ) -> Option<(u16, HeaderPosition, Option<Encap>)> {
         if !self.sad.has_ipcomp_in() {
             return None;
         }
@@ -245,9 +245,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         now: Duration,
         arrival: &mut Arrival<'_, '_>,
         at: u16,
-        place: Placement,
+        place: HeaderPosition,
         encap: Option<Encap>,
-        seen: &OuterSeen,
+        seen: &OuterFields,
         ends: (IpAddr, IpAddr),
     ) -> Result<(), Reason> {
         match self.sad.refresh(at, now) {

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use ipcomp_core::DecompressError;
-use ipsec_packet::{Datagram, Extension, Ip, IpProto, Marker, Placement, Ports, UDP_HEADER, classify};
+use ipsec_packet::{Datagram, Extension, HeaderPosition, Ip, IpProto, Marker, Ports, UDP_HEADER, classify};
 
 use crate::algorithms::Algorithms;
 use crate::disposition::Reason;
@@ -21,11 +21,11 @@ const KEEP_ALIVE: u8 = 0xff;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Layer {
     /// An IPsec header here; in UDP it begins behind this encapsulation.
-    Ipsec(Protocol, Placement, Option<Encap>),
+    Ipsec(Protocol, HeaderPosition, Option<Encap>),
     /// UDP that is no business of ours to open, but may not go on either.
     KeepAlive,
     /// A piece of an IPsec packet, which is never opened (RFC 4303 3.4.1). The first has the header.
-    Fragment(Option<(Protocol, Placement)>),
+    Fragment(Option<(Protocol, HeaderPosition)>),
     /// Nothing.
     Upper,
 }
@@ -38,7 +38,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let (place, piece) = match ip {
             Ip::V4(ip) => {
                 let header = ip.header();
-                let place = Placement { at: header.header_len(), named_at: 9, next: header.protocol() };
+                let place = HeaderPosition { at: header.header_len(), named_at: 9, next: header.protocol() };
                 (place, header.is_fragment().then(|| header.is_first_or_whole().then_some(place.at)))
             }
             Ip::V6(ip) => {
@@ -47,12 +47,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                     extension.link.kind == IpProto::AH || extension.is_part_of_fragments(ip.packet())
                 };
                 let link = ip.walk(stop)?;
-                let place = Placement { at: link.offset, named_at: link.named_at, next: link.kind };
+                let place = HeaderPosition { at: link.offset, named_at: link.named_at, next: link.kind };
                 match packet.get(link.offset..).and_then(|header| header.first_chunk::<FRAGMENT_HEADER>()) {
                     Some(&[next, _, high, low, ..]) if link.kind == IpProto::FRAGMENT => {
                         let first = u16::from_be_bytes([high, low]) & !7 == 0;
                         let behind = first.then_some(link.offset.saturating_add(FRAGMENT_HEADER));
-                        (Placement { next: IpProto(next), ..place }, Some(behind))
+                        (HeaderPosition { next: IpProto(next), ..place }, Some(behind))
                     }
                     _ => (place, None),
                 }
@@ -68,13 +68,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         //= RFC 3173 2/7
         Ok(match piece {
             None => Layer::Ipsec(protocol, place, None),
-            Some(behind) => Layer::Fragment(behind.map(|at| (protocol, Placement { at, ..place }))),
+            Some(behind) => Layer::Fragment(behind.map(|at| (protocol, HeaderPosition { at, ..place }))),
         })
     }
 
     /// What a UDP datagram holds: ESP of an SA with this local port, between any two ports; or, of an SPI that is not known, ESP on our port,
     /// or with eight zeros in front on that of IKE (the drafts).
-    fn in_udp(&self, packet: &[u8], place: Placement, destination: IpAddr) -> Layer {
+    fn in_udp(&self, packet: &[u8], place: HeaderPosition, destination: IpAddr) -> Layer {
         let udp = packet.get(place.at..).unwrap_or_default();
         let Some((&[s1, s2, d1, d2, ..], payload)) = udp.split_first_chunk::<UDP_HEADER>() else { return Layer::Upper };
         let ports = Ports { source: u16::from_be_bytes([s1, s2]), destination: u16::from_be_bytes([d1, d2]) };
@@ -120,7 +120,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 pub(crate) fn numbers(
     packet: &[u8],
     protocol: Protocol,
-    place: Placement,
+    place: HeaderPosition,
     encap: Option<Encap>,
 ) -> Result<(u32, Option<u32>), Reason> {
     let at = place.at.saturating_add(encap.map_or(0, Encap::overhead));

@@ -276,8 +276,14 @@ fn reasons_on_the_way_out_count_in_their_place() {
     a.engine.settings_mut().link_mtu = None;
     let mut refusals: Vec<_> = change(&before, &a).into_iter().filter(|(_, c, _)| !SUCCESSES.contains(c)).collect();
     refusals.sort_by_key(|(_, c, _)| *c as usize);
-    let all =
-        [Counter::Malformed, Counter::Policy, Counter::NoPolicy, Counter::Opaque, Counter::Exhausted, Counter::TooBig];
+    let all = [
+        Counter::Malformed,
+        Counter::Policy,
+        Counter::NoPolicy,
+        Counter::Opaque,
+        Counter::SequenceExhausted,
+        Counter::TooBig,
+    ];
     assert_eq!(refusals, all.map(|counter| (Way::Out, counter, 1)));
     assert_eq!(count(&a, Way::Out, Counter::Processed), 0);
 }

@@ -18,7 +18,7 @@ use ipsec_engine::{
     Action, Algorithms, Bundle, Direction, Disposition, Ends, Engine, Level, Mode, Never, Policy, Priority, Protocol,
     Reason, Request, Sa, Settings, Transform,
 };
-use ipsec_packet::{AddressRange, PacketBuf, Replay, ReplayWindow, Selector, Seq, SeqWidth, Spi, Upper};
+use ipsec_packet::{AddressRange, PacketBuf, ReplayError, ReplayWindow, Selector, Seq, SeqWidth, Spi, Upper};
 use std::time::Duration;
 use world::*;
 
@@ -76,7 +76,7 @@ fn one_suite_in_an_engine_as_small_as_it_gets() {
         assert_eq!(b.inbound(NOW, &mut arrived), Disposition::Deliver);
         assert_eq!(arrived.data(), inner());
         let mut arrived = PacketBuf::received(&mut again);
-        let refused = Reason::Open(OpenError::Replayed(Replay::Duplicate));
+        let refused = Reason::Open(OpenError::Replayed(ReplayError::Duplicate));
         assert_eq!(b.inbound(NOW, &mut arrived), Disposition::Discard(refused));
     }
     let mut clear = inner();

@@ -63,7 +63,7 @@ fn an_sa_that_serves_twice_needs_two_numbers() {
     });
     assert_eq!(moved.unwrap(), key);
     let refused = a.send(&udp("10.1.0.1", "10.2.0.1", 1, 2, b"")).unwrap_err();
-    assert_eq!(refused.reason().unwrap().counter(), Counter::Exhausted);
+    assert_eq!(refused.reason().unwrap().counter(), Counter::SequenceExhausted);
 }
 
 /// RFC 4301 4.4.2.1: octets to which the algorithm is applied, for AH the whole packet. In transport mode both ends count

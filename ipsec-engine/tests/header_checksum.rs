@@ -18,7 +18,7 @@ use ipsec_packet::Ipv4;
 use world::{A, B, SECRET, ah, esp, hosts, ipcomp};
 
 fn holds(packet: &[u8]) -> bool {
-    Ipv4::parse(packet).unwrap().checksum_holds()
+    Ipv4::parse(packet).unwrap().has_valid_checksum()
 }
 
 /// Hosts with these transforms in transport mode.

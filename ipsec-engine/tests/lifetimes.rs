@@ -15,7 +15,7 @@ mod world;
 use common::Gateway;
 use esp_core::{OpenError, SealError};
 use ipsec_engine::{Disposition, Event, InstallError, Protocol, Reason, ReserveError, SaState, Way};
-use ipsec_packet::{Replay, SeqWidth};
+use ipsec_packet::{ReplayError, SeqWidth};
 use std::time::Duration;
 use world::*;
 
@@ -176,7 +176,7 @@ fn r8_forged_and_replayed_packets_change_nothing() {
         forged[24..28].copy_from_slice(&(n * 1000 + 2).to_be_bytes());
         *forged.last_mut().unwrap() ^= 1;
         refused_as_it_was(&mut b, &forged, Reason::Open(OpenError::IcvMismatch));
-        refused_as_it_was(&mut b, &first, Reason::Open(OpenError::Replayed(Replay::Duplicate)));
+        refused_as_it_was(&mut b, &first, Reason::Open(OpenError::Replayed(ReplayError::Duplicate)));
     }
     assert_eq!(*b.engine.sa(&sa_in(), address(A)).unwrap().usage, before);
     assert_eq!(events(&mut b), []);

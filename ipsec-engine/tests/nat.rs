@@ -206,7 +206,7 @@ fn only_an_authentic_packet_moves_a_peer() {
     refused_as_it_was(
         &mut b,
         &translated(&wire, 78, 1027),
-        Reason::Open(OpenError::Replayed(ipsec_packet::Replay::Duplicate)),
+        Reason::Open(OpenError::Replayed(ipsec_packet::ReplayError::Duplicate)),
     );
     assert_eq!(events(&mut b), [Event::Moved { sa, source: address("192.0.2.77"), port: 1026 }], "nor does a replay");
     let wire = a.send(&inner()).unwrap();

@@ -14,7 +14,7 @@ mod common;
 use common::{Gateway, udp};
 use esp_core::OpenError;
 use ipsec_engine::{Counter, Disposition, Reason, Way};
-use ipsec_packet::Replay;
+use ipsec_packet::ReplayError;
 
 const KEYS: &str =
     "-E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213";
@@ -47,7 +47,7 @@ fn a_tunnel_carries_packets_both_ways() {
         let wire = a.send(&packet).unwrap();
         assert_eq!(wire[9], 50);
         assert_eq!(b.receive(&wire), (Disposition::Deliver, packet.clone()));
-        assert_eq!(b.receive(&wire).0, Disposition::Discard(Reason::Open(OpenError::Replayed(Replay::Duplicate))));
+        assert_eq!(b.receive(&wire).0, Disposition::Discard(Reason::Open(OpenError::Replayed(ReplayError::Duplicate))));
         let answer = udp("10.2.3.4", "10.1.2.3", 2000, 1000, &vec![9; len]);
         let wire = b.send(&answer).unwrap();
         assert_eq!(a.receive(&wire), (Disposition::Deliver, answer));

@@ -13,7 +13,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use zerocopy::IntoBytes;
 
-use crate::{Ip, IpError, IpProto, Ipv4Header, Ipv6Header, OuterSeen, PacketBuf, TooShort, ipv4, ipv6, set_length};
+use crate::{Ip, IpError, IpProto, Ipv4Header, Ipv6Header, OuterFields, PacketBuf, TooShort, ipv4, ipv6, set_length};
 
 /// The inner addresses of a BEET SA, as seen from the local end (draft-nikander-esp-beet-mode).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Beet {
     ///
     /// # Errors
     /// [`BeetError`]; the payload must not be delivered.
-    pub fn restore(&self, outer: &OuterSeen, next: IpProto, packet: &mut PacketBuf<'_>) -> Result<(), BeetError> {
+    pub fn restore(&self, outer: &OuterFields, next: IpProto, packet: &mut PacketBuf<'_>) -> Result<(), BeetError> {
         match self.inner {
             Inner::V4 { local, remote } => {
                 let (next, options) = if next == IpProto::BEET { pull_pseudo_header(packet)? } else { (next, 0) };

@@ -1,7 +1,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use crate::{IpProto, Ipv4, Ipv6, NoSpace, Placement, TooShort, ipv4};
+use crate::{HeaderPosition, IpProto, Ipv4, Ipv6, NoSpace, TooShort, ipv4};
 
 /// An IP packet whose header was checked: version, header length, and total length against the octets there (RFC 791 3.1, RFC 8200 3).
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +108,7 @@ pub fn adjust_length(packet: &mut [u8]) -> Result<(), IpError> {
 ///
 /// # Errors
 /// [`IpError::NotFound`] when the place is outside the packet.
-pub fn set_next_header(packet: &mut [u8], place: Placement, kind: IpProto) -> Result<(), IpError> {
+pub fn set_next_header(packet: &mut [u8], place: HeaderPosition, kind: IpProto) -> Result<(), IpError> {
     if packet.first().is_some_and(|first| first >> 4 == 4) {
         ipv4::amend(packet, |header| header.set_protocol(kind));
         return Ok(());

@@ -161,7 +161,7 @@ pub struct Ipv4<'a> {
 }
 
 impl<'a> Ipv4<'a> {
-    /// Checks version, header length and total length (RFC 791 3.1). The header checksum is [`Ipv4::checksum_holds`]'s matter.
+    /// Checks version, header length and total length (RFC 791 3.1). The header checksum is [`Ipv4::has_valid_checksum`]'s matter.
     ///
     /// # Errors
     /// [`IpError`] naming the field.
@@ -206,7 +206,7 @@ impl<'a> Ipv4<'a> {
     }
 
     /// Whether the header checksum is right (RFC 791 3.1).
-    pub fn checksum_holds(&self) -> bool {
+    pub fn has_valid_checksum(&self) -> bool {
         Checksum::new().over(self.packet.get(..self.header.header_len()).unwrap_or_default()).holds()
     }
 }

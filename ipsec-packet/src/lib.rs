@@ -57,12 +57,12 @@ pub use preceding::{
     replace_ipv4_options,
 };
 pub use proto::IpProto;
-pub use replay::{AntiReplay, NoReplay, Replay, ReplayWindow, WindowSize};
+pub use replay::{AntiReplay, NoReplay, ReplayError, ReplayWindow, WindowSize};
 pub use selector::{AddressRange, Detail, Flow, Match, PortRange, Selector, Upper};
-pub use seq::{Exhausted, Seq, SeqCounter, SeqRun, SeqWidth};
+pub use seq::{Seq, SeqCounter, SeqRun, SeqWidth, SequenceExhausted};
 pub use spi::{Cpi, ReservedCpi, ReservedSpi, Spi};
 pub use state::StateError;
-pub use transport::{DestinationOptions, Placement, close_gap, find_header, locate, open_gap, placement};
+pub use transport::{DestinationOptions, HeaderPosition, close_gap, find_header, locate, open_gap, placement};
 pub use transport_checksum::{ChecksumRepair, OriginalAddresses, repair_checksum};
-pub use tunnel::{DfPolicy, DscpPolicy, FlowPolicy, HopLimitPolicy, Outer, OuterSeen, Tunnel, TunnelError};
+pub use tunnel::{DfPolicy, DscpPolicy, FlowPolicy, HopLimitPolicy, Outer, OuterFields, Tunnel, TunnelError};
 pub use udp_encap::{Datagram, Marker, Ports, UDP_HEADER, UdpChecksum, UdpError, classify, pop_udp, push_udp};

@@ -8,8 +8,8 @@ pub trait AntiReplay {
     /// Whether a packet with this number may be processed (RFC 4303 3.4.3).
     ///
     /// # Errors
-    /// [`Replay`] saying why not.
-    fn check(&self, seq: Seq) -> Result<(), Replay>;
+    /// [`ReplayError`] saying why not.
+    fn check(&self, seq: Seq) -> Result<(), ReplayError>;
 
     /// Marks the number of an authenticated packet as seen (RFC 4303 3.4.3). A number that `check` refuses changes nothing.
     fn record(&mut self, seq: Seq);
@@ -186,14 +186,14 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
 //= RFC 4303 2.2/3
 impl<const WORDS: usize> AntiReplay for ReplayWindow<WORDS> {
     //= RFC 4303 3.4.3/5
-    fn check(&self, seq: Seq) -> Result<(), Replay> {
+    fn check(&self, seq: Seq) -> Result<(), ReplayError> {
         let seq = seq.get();
         if seq == 0 {
-            Err(Replay::Zero)
+            Err(ReplayError::Zero)
         } else if seq < self.bottom().get() {
-            Err(Replay::TooOld)
+            Err(ReplayError::TooOld)
         } else if seq <= self.top && self.seen(seq) {
-            Err(Replay::Duplicate)
+            Err(ReplayError::Duplicate)
         } else {
             Ok(())
         }
@@ -269,7 +269,7 @@ impl NoReplay {
 }
 
 impl AntiReplay for NoReplay {
-    fn check(&self, _: Seq) -> Result<(), Replay> {
+    fn check(&self, _: Seq) -> Result<(), ReplayError> {
         Ok(())
     }
 
@@ -293,7 +293,7 @@ impl AntiReplay for NoReplay {
 /// Why the window refuses a sequence number (RFC 4303 3.4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Replay {
+pub enum ReplayError {
     /// It was received before.
     Duplicate,
     /// It lies below the window.
@@ -302,7 +302,7 @@ pub enum Replay {
     Zero,
 }
 
-impl fmt::Display for Replay {
+impl fmt::Display for ReplayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Duplicate => "sequence number seen before",
@@ -312,4 +312,4 @@ impl fmt::Display for Replay {
     }
 }
 
-impl core::error::Error for Replay {}
+impl core::error::Error for ReplayError {}

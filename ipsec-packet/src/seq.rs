@@ -72,8 +72,8 @@ impl SeqCounter {
     /// Takes the next number (RFC 4303 3.3.3).
     ///
     /// # Errors
-    /// [`Exhausted`] when every number was used: a new SA is due.
-    pub fn advance(&mut self) -> Result<Seq, Exhausted> {
+    /// [`SequenceExhausted`] when every number was used: a new SA is due.
+    pub fn advance(&mut self) -> Result<Seq, SequenceExhausted> {
         let seq = self.peek()?;
         self.used = seq.get();
         Ok(seq)
@@ -82,19 +82,19 @@ impl SeqCounter {
     /// The number that [`advance`](Self::advance) would give, left in place (RFC 4303 3.3.3).
     ///
     /// # Errors
-    /// [`Exhausted`] as for `advance`.
+    /// [`SequenceExhausted`] as for `advance`.
     //= RFC 4303 3.3.3/1
-    pub fn peek(&self) -> Result<Seq, Exhausted> {
+    pub fn peek(&self) -> Result<Seq, SequenceExhausted> {
         //= RFC 4303 2.2/4
-        self.used.checked_add(1).filter(|&n| n <= self.width.last()).map(Seq).ok_or(Exhausted)
+        self.used.checked_add(1).filter(|&n| n <= self.width.last()).map(Seq).ok_or(SequenceExhausted)
     }
 
     /// Takes `n` numbers at once, for a batch, a hardware engine or a worker that seals on its own (RFC 4303 3.3.3).
     ///
     /// # Errors
-    /// [`Exhausted`] when fewer than `n` are left; none is taken.
-    pub fn reserve(&mut self, n: u32) -> Result<SeqRun, Exhausted> {
-        let last = self.used.checked_add(u64::from(n)).filter(|&l| l <= self.width.last()).ok_or(Exhausted)?;
+    /// [`SequenceExhausted`] when fewer than `n` are left; none is taken.
+    pub fn reserve(&mut self, n: u32) -> Result<SeqRun, SequenceExhausted> {
+        let last = self.used.checked_add(u64::from(n)).filter(|&l| l <= self.width.last()).ok_or(SequenceExhausted)?;
         let run = SeqRun { used: self.used, last };
         self.used = last;
         Ok(run)
@@ -173,12 +173,12 @@ impl Iterator for SeqRun {
 
 /// Every sequence number of the SA was used (RFC 4303 3.3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exhausted;
+pub struct SequenceExhausted;
 
-impl fmt::Display for Exhausted {
+impl fmt::Display for SequenceExhausted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sequence numbers exhausted")
     }
 }
 
-impl core::error::Error for Exhausted {}
+impl core::error::Error for SequenceExhausted {}

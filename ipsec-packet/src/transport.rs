@@ -21,7 +21,7 @@ pub enum DestinationOptions {
 
 /// A place for an IPsec header in a packet (RFC 4303 3.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placement {
+pub struct HeaderPosition {
     /// Octets in front of it: the IP header with its options or extension headers.
     pub at: usize,
     /// The offset of the octet that names what comes there.
@@ -36,25 +36,25 @@ pub struct Placement {
 /// # Errors
 /// [`IpError::Fragment`] for a fragment: transport mode covers whole packets only (RFC 4303 3.3.4). Otherwise what is
 /// wrong with the packet.
-pub fn placement(packet: &[u8], options: DestinationOptions) -> Result<Placement, IpError> {
+pub fn placement(packet: &[u8], options: DestinationOptions) -> Result<HeaderPosition, IpError> {
     match Ip::parse(packet)? {
         Ip::V4(ip) => ipv4_placement(&ip),
         Ip::V6(ip) => ipv6_placement(&ip, options),
     }
 }
 
-fn ipv4_placement(ip: &Ipv4<'_>) -> Result<Placement, IpError> {
+fn ipv4_placement(ip: &Ipv4<'_>) -> Result<HeaderPosition, IpError> {
     let header = ip.header();
     //= RFC 4302 3.4.1/1
     //= RFC 3173 2/4
     if header.is_fragment() {
         return Err(IpError::Fragment);
     }
-    Ok(Placement { at: header.header_len(), named_at: ipv4::PROTOCOL_OFFSET, next: header.protocol() })
+    Ok(HeaderPosition { at: header.header_len(), named_at: ipv4::PROTOCOL_OFFSET, next: header.protocol() })
 }
 
 //= RFC 3173 2/5
-fn ipv6_placement(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<Placement, IpError> {
+fn ipv6_placement(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<HeaderPosition, IpError> {
     let mut chain = ip.chain();
     let mut place = chain.link();
     //= RFC 3173 3.2/1
@@ -69,7 +69,7 @@ fn ipv6_placement(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<Placemen
             _ => {}
         }
     }
-    Ok(Placement { at: place.offset, named_at: place.named_at, next: place.kind })
+    Ok(HeaderPosition { at: place.offset, named_at: place.named_at, next: place.kind })
 }
 
 /// Finds the header `wanted` (ESP, AH or IPComp) in a received packet (RFC 4303 3.1.1), and checks the headers in front of it
@@ -82,7 +82,7 @@ fn ipv6_placement(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<Placemen
 /// # Errors
 /// [`IpError::NotFound`] when something else follows the IP header and its extension headers, [`IpError::Fragment`] for
 /// a fragment, otherwise what is wrong with the packet or with the headers in front.
-pub fn locate(packet: &[u8], wanted: IpProto) -> Result<Placement, IpError> {
+pub fn locate(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpError> {
     let place = find_header(packet, wanted)?;
     check_preceding_headers(packet, place.at)?;
     Ok(place)
@@ -93,7 +93,7 @@ pub fn locate(packet: &[u8], wanted: IpProto) -> Result<Placement, IpError> {
 ///
 /// # Errors
 /// [`IpError::NotFound`], [`IpError::Fragment`], otherwise what is malformed.
-pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<Placement, IpError> {
+pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpError> {
     match Ip::parse(packet)? {
         Ip::V4(ip) => {
             let place = ipv4_placement(&ip)?;
@@ -104,7 +104,7 @@ pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<Placement, IpError>
             loop {
                 let link = chain.link();
                 if link.kind == wanted {
-                    return Ok(Placement { at: link.offset, named_at: link.named_at, next: link.kind });
+                    return Ok(HeaderPosition { at: link.offset, named_at: link.named_at, next: link.kind });
                 }
                 // What AH covers is not looked into before it was verified.
                 match chain.next_extension()?.filter(|extension| extension.link.kind != IpProto::AH) {
@@ -123,7 +123,12 @@ pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<Placement, IpError>
 ///
 /// # Errors
 /// [`IpError::NoSpace`] when the headroom is too small; the packet is unchanged.
-pub fn open_gap(packet: &mut PacketBuf<'_>, place: Placement, size: usize, header: IpProto) -> Result<(), IpError> {
+pub fn open_gap(
+    packet: &mut PacketBuf<'_>,
+    place: HeaderPosition,
+    size: usize,
+    header: IpProto,
+) -> Result<(), IpError> {
     packet.open_gap(place.at, size)?;
     set_next_header(packet.data_mut(), place, header)
 }
@@ -133,7 +138,7 @@ pub fn open_gap(packet: &mut PacketBuf<'_>, place: Placement, size: usize, heade
 ///
 /// # Errors
 /// [`IpError::TooShort`] when the packet is shorter than the gap; it is unchanged.
-pub fn close_gap(packet: &mut PacketBuf<'_>, place: Placement, size: usize, next: IpProto) -> Result<(), IpError> {
+pub fn close_gap(packet: &mut PacketBuf<'_>, place: HeaderPosition, size: usize, next: IpProto) -> Result<(), IpError> {
     packet.close_gap(place.at, size)?;
     set_next_header(packet.data_mut(), place, next)?;
     adjust_length(packet.data_mut())

@@ -197,7 +197,7 @@ impl Tunnel {
     ///
     /// # Errors
     /// [`TunnelError::WrongEnds`].
-    pub fn check_ends(&self, outer: &OuterSeen) -> Result<(), TunnelError> {
+    pub fn check_ends(&self, outer: &OuterFields) -> Result<(), TunnelError> {
         let (local, remote): (IpAddr, IpAddr) = match self.ends {
             Ends::V4 { local, remote } => (local.into(), remote.into()),
             Ends::V6 { local, remote } => (local.into(), remote.into()),
@@ -213,7 +213,7 @@ impl Tunnel {
     ///
     /// # Errors
     /// [`TunnelError`]; the packet is unchanged and must not be delivered.
-    pub fn accept(&self, outer: &OuterSeen, next: IpProto, packet: &mut PacketBuf<'_>) -> Result<(), TunnelError> {
+    pub fn accept(&self, outer: &OuterFields, next: IpProto, packet: &mut PacketBuf<'_>) -> Result<(), TunnelError> {
         if next != IpProto::IPV4 && next != IpProto::IPV6 {
             return Err(TunnelError::NotIp(next));
         }
@@ -304,7 +304,7 @@ impl Outer {
 
 /// What a received outer header said, kept while it is taken off (RFC 4301 5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OuterSeen {
+pub struct OuterFields {
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
     pub(crate) traffic_class: u8,
@@ -314,7 +314,7 @@ pub struct OuterSeen {
     pub(crate) flow_label: u32,
 }
 
-impl OuterSeen {
+impl OuterFields {
     /// Reads the header in front of a packet (RFC 4301 5.1.2).
     pub fn read(ip: &Ip<'_>) -> Self {
         let (identification, dont_fragment, flow_label) = match ip {

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use common::*;
 use ipsec_packet::{
-    Beet, BeetError, DfPolicy, FlowPolicy, HopLimitPolicy, Ip, IpError, IpProto, NoSpace, OuterSeen, PacketBuf,
+    Beet, BeetError, DfPolicy, FlowPolicy, HopLimitPolicy, Ip, IpError, IpProto, NoSpace, OuterFields, PacketBuf,
     TooShort, Tunnel,
 };
 
@@ -31,7 +31,7 @@ fn beet(version: u8) -> [Beet; 2] {
 }
 
 /// What is inside ESP, its next header, and the outer header as the receiver sees it.
-fn send(outer_version: u8, inner_version: u8, original: &[u8]) -> (Vec<u8>, IpProto, OuterSeen) {
+fn send(outer_version: u8, inner_version: u8, original: &[u8]) -> (Vec<u8>, IpProto, OuterFields) {
     let mut bytes = original.to_vec();
     let mut packet = PacketBuf::received(&mut bytes);
     let (outer, _) = tunnel(outer_version).outer_for(packet.data_mut()).unwrap();
@@ -40,10 +40,10 @@ fn send(outer_version: u8, inner_version: u8, original: &[u8]) -> (Vec<u8>, IpPr
     let mut header = [0; 40];
     let mut header = PacketBuf::with_headroom(&mut header, 40, 0).unwrap();
     outer.push(&mut header, IpProto::ESP, 0x1234).unwrap();
-    (payload, next, OuterSeen::read(&Ip::parse(header.data()).unwrap()))
+    (payload, next, OuterFields::read(&Ip::parse(header.data()).unwrap()))
 }
 
-fn receive(version: u8, payload: &[u8], next: IpProto, seen: &OuterSeen, room: usize) -> Result<Vec<u8>, BeetError> {
+fn receive(version: u8, payload: &[u8], next: IpProto, seen: &OuterFields, room: usize) -> Result<Vec<u8>, BeetError> {
     let mut bytes = [&vec![0xee; room][..], payload].concat();
     let mut packet = PacketBuf::with_headroom(&mut bytes, room, payload.len()).unwrap();
     beet(version)[1].restore(seen, next, &mut packet)?;
@@ -180,7 +180,7 @@ fn a_malformed_pseudo_header_is_refused() {
         match &restored {
             Ok(packet) => {
                 let Ip::V4(ip) = Ip::parse(packet).unwrap() else { panic!("version") };
-                assert!(ip.checksum_holds());
+                assert!(ip.has_valid_checksum());
                 let behind = 8 * (usize::from(units) + 1);
                 assert_eq!((ip.header().protocol(), ip.payload().len()), (IpProto::UDP, there - behind));
             }

@@ -5,7 +5,7 @@
 mod common;
 
 use common::Rng;
-use ipsec_packet::{Exhausted, Seq, SeqCounter, SeqWidth, StateError};
+use ipsec_packet::{Seq, SeqCounter, SeqWidth, SequenceExhausted, StateError};
 
 const WIDTHS: [(SeqWidth, u8, u64); 2] = [(SeqWidth::Bits32, 32, 0xffff_ffff), (SeqWidth::Extended64, 64, u64::MAX)];
 
@@ -31,13 +31,13 @@ fn a_counter_ends_at_the_last_number_and_stays_there() {
         let mut counter = SeqCounter::new(width);
         assert_eq!(counter.remaining(), last);
         assert_eq!(counter.import(&state(bits, last - 3)), Ok(()));
-        assert_eq!(counter.reserve(4).map(|_| ()), Err(Exhausted));
+        assert_eq!(counter.reserve(4).map(|_| ()), Err(SequenceExhausted));
         assert_eq!(counter.remaining(), 3);
         let taken: Vec<_> = (0..5).map(|_| counter.advance().map(Seq::get)).collect();
-        assert_eq!(taken, [Ok(last - 2), Ok(last - 1), Ok(last), Err(Exhausted), Err(Exhausted)]);
-        assert_eq!((counter.peek(), counter.remaining(), counter.last_used().get()), (Err(Exhausted), 0, last));
+        assert_eq!(taken, [Ok(last - 2), Ok(last - 1), Ok(last), Err(SequenceExhausted), Err(SequenceExhausted)]);
+        assert_eq!((counter.peek(), counter.remaining(), counter.last_used().get()), (Err(SequenceExhausted), 0, last));
         assert_eq!(counter.reserve(0).map(Iterator::count), Ok(0));
-        assert_eq!(counter.reserve(1).map(|_| ()), Err(Exhausted));
+        assert_eq!(counter.reserve(1).map(|_| ()), Err(SequenceExhausted));
         assert_eq!(counter.export(), *state(bits, last));
     }
 }
@@ -49,7 +49,7 @@ fn the_last_numbers_can_be_reserved() {
         counter.import(&state(bits, last - 3)).unwrap();
         let run: Vec<_> = counter.reserve(3).unwrap().map(Seq::get).collect();
         assert_eq!(run, [last - 2, last - 1, last]);
-        assert_eq!(counter.advance(), Err(Exhausted));
+        assert_eq!(counter.advance(), Err(SequenceExhausted));
     }
 }
 

@@ -89,11 +89,11 @@ fn the_version_that_is_wrong_is_told() {
 #[test]
 fn a_header_checksum_holds_or_does_not() {
     let packet = v4(&[1, 1, 1, 0], IpProto::UDP, &[7; 8]);
-    assert!(Ipv4::parse(&packet).unwrap().checksum_holds());
+    assert!(Ipv4::parse(&packet).unwrap().has_valid_checksum());
     for at in (1..24).filter(|at| !(2..4).contains(at)) {
         let mut changed = packet.clone();
         changed[at] ^= 1;
-        assert!(!Ipv4::parse(&changed).unwrap().checksum_holds(), "octet {at}");
+        assert!(!Ipv4::parse(&changed).unwrap().has_valid_checksum(), "octet {at}");
     }
 }
 

@@ -8,7 +8,7 @@ mod common;
 use common::*;
 use ipsec_packet::{
     Beet, ChecksumRepair, Datagram, DestinationOptions, DscpPolicy, HopLimitPolicy, Ip, IpProto, Ipv4, Ipv6, Marker,
-    OriginalAddresses, OuterSeen, PacketBuf, Ports, ReplayWindow, SeqCounter, SeqWidth, Tunnel, UdpChecksum,
+    OriginalAddresses, OuterFields, PacketBuf, Ports, ReplayWindow, SeqCounter, SeqWidth, Tunnel, UdpChecksum,
     clamp_tcp_mss, classify, close_gap, find_header, open_gap, placement, pop_udp, push_udp, repair_checksum,
     set_length,
 };
@@ -43,8 +43,8 @@ fn good() -> Vec<Vec<u8>> {
 /// What is done to a packet in place; says whether it was refused.
 type Operation = fn(&mut PacketBuf<'_>) -> bool;
 
-fn seen() -> OuterSeen {
-    OuterSeen::read(&Ip::parse(&v4_between(V4_B, V4_A, &[], IpProto::ESP, &[])).unwrap())
+fn seen() -> OuterFields {
+    OuterFields::read(&Ip::parse(&v4_between(V4_B, V4_A, &[], IpProto::ESP, &[])).unwrap())
 }
 
 fn tunnel() -> Tunnel {

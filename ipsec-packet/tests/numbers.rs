@@ -1,14 +1,16 @@
 //! SPIs, CPIs and sequence numbers: as they are sent, and as they are shown.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use ipsec_packet::{Cpi, Exhausted, Replay, ReservedCpi, ReservedSpi, Seq, SeqCounter, SeqWidth, Spi, StateError};
+use ipsec_packet::{
+    Cpi, ReplayError, ReservedCpi, ReservedSpi, Seq, SeqCounter, SeqWidth, SequenceExhausted, Spi, StateError,
+};
 
 #[test]
 fn a_sequence_number_has_two_halves() {
     let seq = Seq::new(0x0102_0304_0506_0708);
     assert_eq!((seq.high(), seq.low()), ([1, 2, 3, 4], [5, 6, 7, 8]));
     assert_eq!(Seq::new(4_294_967_297).to_string(), "4294967297");
-    assert_eq!(Exhausted.to_string(), "sequence numbers exhausted");
+    assert_eq!(SequenceExhausted.to_string(), "sequence numbers exhausted");
 }
 
 #[test]
@@ -17,7 +19,7 @@ fn a_counter_is_moved_to_the_last_number_and_not_beyond() {
     let mut counter = SeqCounter::new(SeqWidth::Bits32);
     assert_eq!(counter.import(&state(0x1_0000_0000)), Err(StateError::Malformed));
     assert_eq!(counter.import(&state(0xffff_ffff)), Ok(()));
-    assert_eq!(counter.peek(), Err(Exhausted));
+    assert_eq!(counter.peek(), Err(SequenceExhausted));
     assert_eq!(counter.import(&state(7)), Err(StateError::GoesBack { held: 0xffff_ffff, offered: 7 }));
 }
 
@@ -53,7 +55,7 @@ fn cpis_have_three_ranges_and_a_gap() {
 
 #[test]
 fn each_refusal_of_a_window_says_why() {
-    assert_eq!(Replay::Duplicate.to_string(), "sequence number seen before");
-    assert_eq!(Replay::TooOld.to_string(), "sequence number below the window");
-    assert_eq!(Replay::Zero.to_string(), "sequence number zero");
+    assert_eq!(ReplayError::Duplicate.to_string(), "sequence number seen before");
+    assert_eq!(ReplayError::TooOld.to_string(), "sequence number below the window");
+    assert_eq!(ReplayError::Zero.to_string(), "sequence number zero");
 }

@@ -92,10 +92,10 @@ fn a_wrong_ipv4_checksum_stays_wrong() {
     for wrong in [false, true] {
         packet[10] ^= u8::from(wrong);
         let Ok(Ip::V4(ip)) = Ip::parse(&packet) else { panic!("not IPv4") };
-        assert_eq!(ip.checksum_holds(), !wrong);
+        assert_eq!(ip.has_valid_checksum(), !wrong);
         let removed = removed(&packet, 28);
         let Ok(Ip::V4(ip)) = Ip::parse(&removed) else { panic!("not IPv4") };
-        assert_eq!((ip.options(), ip.checksum_holds()), (&[1; 8][..], !wrong));
+        assert_eq!((ip.options(), ip.has_valid_checksum()), (&[1; 8][..], !wrong));
     }
 }
 

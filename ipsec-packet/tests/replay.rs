@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::Rng;
-use ipsec_packet::{AntiReplay, NoReplay, Replay, ReplayWindow, Seq, SeqWidth, StateError, TooShort};
+use ipsec_packet::{AntiReplay, NoReplay, ReplayError, ReplayWindow, Seq, SeqWidth, StateError, TooShort};
 
 /// The whole history, without a window.
 struct Oracle {
@@ -18,13 +18,13 @@ struct Oracle {
 }
 
 impl Oracle {
-    fn check(&self, seq: u64) -> Result<(), Replay> {
+    fn check(&self, seq: u64) -> Result<(), ReplayError> {
         if seq == 0 {
-            Err(Replay::Zero)
+            Err(ReplayError::Zero)
         } else if seq < self.floor || u128::from(seq) + u128::from(self.size) <= u128::from(self.top) {
-            Err(Replay::TooOld)
+            Err(ReplayError::TooOld)
         } else if self.seen.contains(&seq) {
-            Err(Replay::Duplicate)
+            Err(ReplayError::Duplicate)
         } else {
             Ok(())
         }
@@ -207,10 +207,10 @@ fn with_top_accepts_the_whole_window_and_starting_at_only_what_follows() {
     let from = 1000;
     let (late, strict) = (ReplayWindow::<2>::with_top(Seq::new(from)), ReplayWindow::<2>::starting_at(Seq::new(from)));
     for (seq, late_says, strict_says) in [
-        (0, Err(Replay::Zero), Err(Replay::Zero)),
-        (from - 64, Err(Replay::TooOld), Err(Replay::TooOld)),
-        (from - 63, Ok(()), Err(Replay::TooOld)),
-        (from - 1, Ok(()), Err(Replay::TooOld)),
+        (0, Err(ReplayError::Zero), Err(ReplayError::Zero)),
+        (from - 64, Err(ReplayError::TooOld), Err(ReplayError::TooOld)),
+        (from - 63, Ok(()), Err(ReplayError::TooOld)),
+        (from - 1, Ok(()), Err(ReplayError::TooOld)),
         (from, Ok(()), Ok(())),
         (from + 1, Ok(()), Ok(())),
         (u64::MAX, Ok(()), Ok(())),

@@ -7,7 +7,8 @@ mod common;
 use common::*;
 use ipsec_packet::DestinationOptions::{InFront, Protected};
 use ipsec_packet::{
-    IpError, IpProto, NoSpace, PacketBuf, Placement, TooShort, close_gap, find_header, open_gap, placement, set_length,
+    HeaderPosition, IpError, IpProto, NoSpace, PacketBuf, TooShort, close_gap, find_header, open_gap, placement,
+    set_length,
 };
 
 /// (what, the 16 bits of flags and offset, the error).
@@ -25,7 +26,7 @@ fn ipv4_fragments_are_refused_and_whole_packets_are_not() {
     ] {
         let mut packet = v4(&[], IpProto::ESP, &[0; 40]);
         packet[6..8].copy_from_slice(&u16::to_be_bytes(flags));
-        let at = Placement { at: 20, named_at: 9, next: IpProto::ESP };
+        let at = HeaderPosition { at: 20, named_at: 9, next: IpProto::ESP };
         let expected = expected.map_or(Ok(at), Err);
         assert_eq!(placement(&packet, Protected), expected, "{what}");
         assert_eq!(find_header(&packet, IpProto::ESP), expected, "{what}");
@@ -36,7 +37,7 @@ fn ipv4_fragments_are_refused_and_whole_packets_are_not() {
 fn the_place_in_an_ipv4_packet_is_behind_its_options() {
     for options in (0..=40).step_by(4) {
         let packet = v4(&vec![1; options], IpProto::UDP, &[0; 20]);
-        let at = Placement { at: 20 + options, named_at: 9, next: IpProto::UDP };
+        let at = HeaderPosition { at: 20 + options, named_at: 9, next: IpProto::UDP };
         assert_eq!([placement(&packet, Protected), placement(&packet, InFront)], [Ok(at), Ok(at)]);
         assert_eq!(find_header(&packet, IpProto::UDP), Ok(at));
         for wanted in [IpProto::ESP, IpProto::AH, IpProto::IPCOMP, IpProto::TCP] {
@@ -102,7 +103,7 @@ fn the_place_in_an_ipv6_packet_follows_rfc_8200() {
             let len = |n: usize| exts[..n].iter().map(|(_, body)| body.len()).sum::<usize>();
             let next = exts.get(count).map_or(IpProto::TCP, |(kind, _)| *kind);
             let named_at = if count == 0 { 6 } else { 40 + len(count - 1) };
-            let expected = Placement { at: 40 + len(count), named_at, next };
+            let expected = HeaderPosition { at: 40 + len(count), named_at, next };
             assert_eq!(placement(&packet, choice), Ok(expected), "{letters}, {choice:?}");
         }
     }
@@ -120,7 +121,7 @@ fn the_header_that_was_placed_is_found_again() {
                 open_gap(&mut packet, place, 24, wanted).unwrap();
                 set_length(packet.data_mut()).unwrap();
                 let found = find_header(packet.data(), wanted);
-                assert_eq!(found, Ok(Placement { next: wanted, ..place }), "{letters}, {choice:?}");
+                assert_eq!(found, Ok(HeaderPosition { next: wanted, ..place }), "{letters}, {choice:?}");
                 assert_eq!(find_header(packet.data(), IpProto::UDP), Err(IpError::NotFound));
             }
         }
@@ -131,7 +132,7 @@ fn the_header_that_was_placed_is_found_again() {
 fn ah_is_found_in_the_chain_and_nothing_behind_it() {
     let packet = v6_chain(&chain("hrad"), IpProto::ESP, &[0; 20]);
     let at = 40 + 8 + 24;
-    assert_eq!(find_header(&packet, IpProto::AH), Ok(Placement { at, named_at: 40 + 8, next: IpProto::AH }));
+    assert_eq!(find_header(&packet, IpProto::AH), Ok(HeaderPosition { at, named_at: 40 + 8, next: IpProto::AH }));
     assert_eq!(find_header(&packet, IpProto::ESP), Err(IpError::NotFound));
 }
 
@@ -141,7 +142,7 @@ fn ah_is_found_in_the_chain_and_nothing_behind_it() {
 fn atomic_fragments_pass_and_real_ones_do_not() {
     for (bits, piece) in [(0, false), (0b110, false), (1, true), (8, true), (9, true), (0xfff8, true), (0x0100, true)] {
         let packet = v6_chain(&[fragment(bits)], IpProto::ESP, &[0; 20]);
-        let at = Placement { at: 48, named_at: 40, next: IpProto::ESP };
+        let at = HeaderPosition { at: 48, named_at: 40, next: IpProto::ESP };
         let expected = if piece { Err(IpError::Fragment) } else { Ok(at) };
         assert_eq!(placement(&packet, Protected), expected, "{bits:#x}");
         assert_eq!(placement(&packet, InFront), expected, "{bits:#x}");

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use common::*;
 use ipsec_packet::{
-    DfPolicy, DscpPolicy, EcnMode, FlowPolicy, HopLimitPolicy, Ip, IpError, IpProto, NoSpace, OuterSeen, PacketBuf,
+    DfPolicy, DscpPolicy, EcnMode, FlowPolicy, HopLimitPolicy, Ip, IpError, IpProto, NoSpace, OuterFields, PacketBuf,
     TooShort, Tunnel, TunnelError,
 };
 
@@ -72,7 +72,7 @@ fn wrap(tunnel: &Tunnel, inner: &[u8]) -> Result<(Vec<u8>, IpProto), TunnelError
 /// Takes the outer header off and accepts what is inside.
 fn unwrap(tunnel: &Tunnel, packet: &[u8], next: IpProto) -> Result<Vec<u8>, TunnelError> {
     let mut bytes = packet.to_vec();
-    let seen = OuterSeen::read(&Ip::parse(packet).unwrap());
+    let seen = OuterFields::read(&Ip::parse(packet).unwrap());
     let mut packet = PacketBuf::received(&mut bytes);
     tunnel.check_ends(&seen)?;
     packet.pull_front(tunnel.overhead()).unwrap();
@@ -304,8 +304,8 @@ fn h4_a_wrong_inner_header_checksum_stays_wrong() {
 fn h3_a_packet_between_other_ends_is_refused() {
     let other4 = Ipv4Addr::new(203, 0, 113, 9);
     let ([a4, b4], [a6, b6]) = (OUT_V4, OUT_V6);
-    let seen4 = |s, d| OuterSeen::read(&Ip::parse(&v4_between(s, d, &[], IpProto::ESP, &[])).unwrap());
-    let seen6 = |s, d| OuterSeen::read(&Ip::parse(&v6_between(s, d, IpProto::ESP, &[])).unwrap());
+    let seen4 = |s, d| OuterFields::read(&Ip::parse(&v4_between(s, d, &[], IpProto::ESP, &[])).unwrap());
+    let seen6 = |s, d| OuterFields::read(&Ip::parse(&v6_between(s, d, IpProto::ESP, &[])).unwrap());
     for (tunnel, seen, right) in [
         (Tunnel::v4(b4, a4), seen4(a4, b4), true),
         (Tunnel::v4(b4, a4), seen4(b4, a4), false),
@@ -334,7 +334,7 @@ fn accept_cuts_what_is_behind_the_inner_packet() {
             packet.extend(vec![0xff; tfc]);
             let mut payload = packet[tx.overhead()..].to_vec();
             let mut buffer = PacketBuf::received(&mut payload);
-            let seen = OuterSeen::read(&Ip::parse(&packet).unwrap());
+            let seen = OuterFields::read(&Ip::parse(&packet).unwrap());
             assert_eq!(rx.accept(&seen, next, &mut buffer), Ok(()));
             assert_eq!((buffer.data(), buffer.tailroom()), (&original[..], tfc));
         }
@@ -370,7 +370,7 @@ fn accept_refuses_what_is_not_the_announced_ip_packet() {
     for (outer_version, _) in COMBINATIONS {
         let [tx, rx] = ends(outer_version, |tunnel| tunnel.with_hop_limit(HopLimitPolicy::Decrement(9)));
         let (outer, _) = wrap(&tx, &four).unwrap();
-        let seen = OuterSeen::read(&Ip::parse(&outer).unwrap());
+        let seen = OuterFields::read(&Ip::parse(&outer).unwrap());
         for (what, next, payload, expected) in &cases {
             let mut bytes = payload.clone();
             let mut packet = PacketBuf::received(&mut bytes);
@@ -385,7 +385,7 @@ fn accept_refuses_what_is_not_the_announced_ip_packet() {
 fn a_next_header_that_is_not_ip_is_named_whatever_the_payload() {
     let [tx, rx] = ends(4, |tunnel| tunnel);
     let (outer, _) = wrap(&tx, &inner(4, 0, 9)).unwrap();
-    let seen = OuterSeen::read(&Ip::parse(&outer).unwrap());
+    let seen = OuterFields::read(&Ip::parse(&outer).unwrap());
     for payload in [&[][..], &[0; 40], &[0x45; 3], &[0x60; 80]] {
         let mut bytes = payload.to_vec();
         let accepted = rx.accept(&seen, IpProto::NO_NEXT, &mut PacketBuf::received(&mut bytes));

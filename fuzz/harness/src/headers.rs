@@ -1,5 +1,5 @@
 use ipsec_packet::{
-    ChecksumRepair, Datagram, DestinationOptions, EcnMode, Flow, HopLimitPolicy, Ip, IpProto, Marker, OuterSeen,
+    ChecksumRepair, Datagram, DestinationOptions, EcnMode, Flow, HopLimitPolicy, Ip, IpProto, Marker, OuterFields,
     PacketBuf, TooBig, Tunnel, clamp_tcp_mss, classify, close_gap, locate, open_gap, placement, pop_udp,
     repair_checksum, set_length, too_big_answer,
 };
@@ -62,7 +62,7 @@ pub fn tunnel(octets: &[u8]) {
     if let Ok((outer, proto)) = tunnel.outer_for(packet.data_mut()) {
         let sent = packet.data().to_vec();
         if outer.push(&mut packet, proto, 1).is_ok() {
-            let seen = Ip::parse(packet.data()).map(|ip| OuterSeen::read(&ip)).unwrap_or_else(|e| panic!("{e}"));
+            let seen = Ip::parse(packet.data()).map(|ip| OuterFields::read(&ip)).unwrap_or_else(|e| panic!("{e}"));
             packet.pull_front(tunnel.overhead()).unwrap_or_else(|e| panic!("{e:?}"));
             if tunnel.accept(&seen, proto, &mut packet).is_ok() && rules & 4 == 0 {
                 assert_eq!(packet.data(), &sent[..packet.len()], "what went in came out");
@@ -73,7 +73,7 @@ pub fn tunnel(octets: &[u8]) {
     let mut bytes = inner.to_vec();
     let mut packet = PacketBuf::received(&mut bytes);
     let outer = [0x45, 3, 0, 20, 0, 0, 0, 0, 64, 50, 0, 0, 192, 0, 2, 2, 192, 0, 2, 1];
-    let seen = Ip::parse(&outer).map(|ip| OuterSeen::read(&ip)).unwrap_or_else(|e| panic!("{e}"));
+    let seen = Ip::parse(&outer).map(|ip| OuterFields::read(&ip)).unwrap_or_else(|e| panic!("{e}"));
     if tunnel.accept(&seen, IpProto(*next), &mut packet).is_err() {
         assert_eq!(packet.data(), inner, "what is refused is as it was");
     }

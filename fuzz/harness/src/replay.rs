@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use ipsec_packet::{AntiReplay, Replay, ReplayWindow, Seq, SeqWidth};
+use ipsec_packet::{AntiReplay, ReplayError, ReplayWindow, Seq, SeqWidth};
 
 /// The first octet chooses the size; numbers follow, near the highest so far or far from it.
 pub fn replay(octets: &[u8]) {
@@ -27,9 +27,9 @@ fn window<const WORDS: usize>(mut octets: &[u8]) {
             _ => step,
         };
         let expected = match number {
-            0 => Err(Replay::Zero),
-            _ if number + size <= top => Err(Replay::TooOld),
-            _ if seen.contains(&number) => Err(Replay::Duplicate),
+            0 => Err(ReplayError::Zero),
+            _ if number + size <= top => Err(ReplayError::TooOld),
+            _ if seen.contains(&number) => Err(ReplayError::Duplicate),
             _ => Ok(()),
         };
         let found = window.check(Seq::new(number));

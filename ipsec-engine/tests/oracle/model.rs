@@ -692,7 +692,7 @@ impl Oracle {
             }
             let before = chosen[..n].iter().filter(|(other, _)| *other == at).count() as u64;
             if spec.protocol != Protocol::Ipcomp && self.sas[at].numbers_left() <= before {
-                return Err(Counter::Exhausted);
+                return Err(Counter::SequenceExhausted);
             }
             let outer = if spec.source.is_ipv4() { 20 } else { 40 };
             match (mode, spec.protocol) {

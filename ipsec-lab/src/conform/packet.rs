@@ -87,7 +87,7 @@ fn receive(
 }
 
 fn has_right_checksum(packet: &[u8]) -> bool {
-    Ipv4::parse(packet).is_ok_and(|ip| ip.checksum_holds())
+    Ipv4::parse(packet).is_ok_and(|ip| ip.has_valid_checksum())
 }
 
 /// No SA has SPI 0, but a draft's example does: it is opened by the pure function, which knows no SPI.
@@ -167,7 +167,7 @@ fn same_packet(ours: &[u8], record: &[u8]) -> bool {
     const CHECKSUM: std::ops::Range<usize> = 10..12;
     let mut ours = ours.to_vec();
     if let (Ok(Ip::V4(ip)), Some(checksum)) = (Ip::parse(record), ours.get_mut(CHECKSUM))
-        && !ip.checksum_holds()
+        && !ip.has_valid_checksum()
     {
         checksum.copy_from_slice(&record[CHECKSUM]);
     }

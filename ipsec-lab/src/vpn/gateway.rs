@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipsec_engine::{Direction, Disposition, Transform, Way};
-use ipsec_packet::{HopLimitPolicy, Ip, IpProto, OuterSeen, PacketBuf, Tunnel, TunnelError, Upper};
+use ipsec_packet::{HopLimitPolicy, Ip, IpProto, OuterFields, PacketBuf, Tunnel, TunnelError, Upper};
 use rand::rngs::StdRng;
 
 use crate::gateway::{Config, Host};
@@ -114,8 +114,8 @@ fn encapsulate(gif: &Tunnel, packet: &[u8], id: u16) -> Result<Vec<u8>, Box<dyn 
 fn decapsulate(gif: &Tunnel, mut packet: Vec<u8>) -> Result<Vec<u8>, TunnelError> {
     let ip = Ip::parse(&packet)?;
     let (seen, next) = match &ip {
-        Ip::V4(v4) => (OuterSeen::read(&ip), v4.header().protocol()),
-        Ip::V6(v6) => (OuterSeen::read(&ip), v6.header().next_header()),
+        Ip::V4(v4) => (OuterFields::read(&ip), v4.header().protocol()),
+        Ip::V6(v6) => (OuterFields::read(&ip), v6.header().next_header()),
     };
     gif.check_ends(&seen)?;
     let mut inner = PacketBuf::received(&mut packet);
