@@ -286,6 +286,6 @@ mod setkey {
     fn an_sa_of_a_statement() -> bool {
         let mut statements = Statements::of(black_box(TEXT));
         let Ok(Some(Statement::Add(add))) = statements.next() else { return false };
-        add.sa(ipsec_engine::Way::Out, None, &Loading::RFC).is_ok()
+        add.sa(ipsec_engine::Direction::Outbound, None, &Loading::RFC).is_ok()
     }
 }

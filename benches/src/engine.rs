@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_engine::setkey::{Loading, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Sa, Settings, Way};
+use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Sa, Settings};
 use ipsec_packet::{IpProto, Ipv4Header, PacketBuf, Seq};
 use zerocopy::IntoBytes;
 
@@ -52,18 +52,18 @@ fn measure(policies: usize, what: &str, databases: &mut Databases, packet: &mut 
 
 /// The side that sends: `policies` of which the last two are for the packets: one protects, one lets pass.
 fn databases(policies: usize) -> Box<Databases> {
-    loaded(policies, Way::Out)
+    loaded(policies, Direction::Outbound)
 }
 
 /// The side that receives, with the same policies for what arrives.
 fn peer(policies: usize) -> Box<Databases> {
-    loaded(policies, Way::In)
+    loaded(policies, Direction::Inbound)
 }
 
-fn loaded(policies: usize, way: Way) -> Box<Databases> {
+fn loaded(policies: usize, direction: Direction) -> Box<Databases> {
     let mut databases: Box<Databases> =
         Box::new(Engine::new(Settings::SETKEY, Some(Deflate::new()), Some(Inflate::new())));
-    let dir = if way == Way::Out { "out" } else { "in" };
+    let dir = if direction == Direction::Outbound { "out" } else { "in" };
     let mut text = String::from(
         "add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E aes-cbc 0x000102030405060708090a0b0c0d0e0f \
          -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213;\n",
@@ -79,7 +79,7 @@ fn loaded(policies: usize, way: Way) -> Box<Databases> {
     while let Some(statement) = statements.next().expect("a good text") {
         match statement {
             Statement::Add(add) => {
-                let sa = add.sa(way, None, &Loading::RFC).expect("an sa");
+                let sa = add.sa(direction, None, &Loading::RFC).expect("an sa");
                 assert!(databases.install(sa, NOW).is_ok());
             }
             Statement::SpdAdd(policy) => {

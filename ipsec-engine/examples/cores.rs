@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use esp_core::{Envelope, Outbound, Padding, seal_with};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
 use ipsec_engine::setkey::{Loading, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Way};
+use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Settings};
 use ipsec_packet::{IpProto, Ipv4Header, PacketBuf, Seq, SeqWidth, Spi};
 use zerocopy::IntoBytes;
 
@@ -51,7 +51,9 @@ fn engine(core: usize) -> u64 {
     let mut statements = Statements::of(&text);
     while let Some(statement) = statements.next().unwrap() {
         match statement {
-            Statement::Add(add) => assert!(engine.install(add.sa(Way::Out, None, &Loading::RFC).unwrap(), now).is_ok()),
+            Statement::Add(add) => {
+                assert!(engine.install(add.sa(Direction::Outbound, None, &Loading::RFC).unwrap(), now).is_ok())
+            }
             Statement::SpdAdd(policy) => assert!(engine.add_policy(policy.policy().unwrap()).is_ok()),
             _ => {}
         }

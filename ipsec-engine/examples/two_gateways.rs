@@ -13,7 +13,7 @@ use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use ipsec_engine::setkey::{Loading, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Settings, Way};
+use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, PolicyDirection, Settings};
 use ipsec_packet::{IpProto, PacketBuf, Seq};
 
 /// What setkey(8) would read on the gateway at 192.0.2.1; the other one has `in` and `out` the other way round.
@@ -29,7 +29,7 @@ const ROOM: usize = 128;
 type Gateway = Engine<AnyAlgorithms, 4, 4>;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (mut left, mut right) = (gateway(Way::Out)?, gateway(Way::In)?);
+    let (mut left, mut right) = (gateway(Direction::Outbound)?, gateway(Direction::Inbound)?);
     let plain = packet(b"attack at dawn");
     let wire = match send(&mut left, &plain)? {
         Ok(wire) => wire,
@@ -62,18 +62,18 @@ fn now() -> Duration {
 }
 
 /// The gateway that sends through the SA of the file, or the one that receives.
-fn gateway(way: Way) -> Result<Box<Gateway>, Box<dyn Error>> {
+fn gateway(direction: Direction) -> Result<Box<Gateway>, Box<dyn Error>> {
     let mut engine = Box::new(Gateway::new(Settings::STRICT, None, None));
     let mut statements = Statements::of(CONF);
     while let Some(statement) = statements.next().map_err(|e| e.to_string())? {
         match statement {
             Statement::Add(sa) => {
-                engine.install(sa.sa(way, None, &Loading::RFC)?, now()).map_err(|e| e.to_string())?;
+                engine.install(sa.sa(direction, None, &Loading::RFC)?, now()).map_err(|e| e.to_string())?;
             }
             Statement::SpdAdd(policy) => {
                 let mut policy = policy.policy()?;
-                if way == Way::In {
-                    policy.direction = Direction::In;
+                if direction == Direction::Inbound {
+                    policy.direction = PolicyDirection::In;
                 }
                 engine.add_policy(policy)?;
             }

@@ -7,7 +7,7 @@ use ipsec_packet::{Detail, Flow, IpProto, Match};
 use crate::algorithms::Algorithms;
 use crate::disposition::Reason;
 use crate::engine::Engine;
-use crate::policy::{Action, Direction, Mode, Protocol};
+use crate::policy::{Action, Mode, PolicyDirection, Protocol};
 use crate::policy_check::{Came, History};
 use crate::spd::Rule;
 
@@ -41,7 +41,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         };
         let flow = Flow { source: ends.0, destination: ends.1, protocol, detail };
         let might_protect = |rule: &Rule| match &rule.policy.action {
-            Action::Ipsec(bundle) if rule.policy.direction != Direction::Out => {
+            Action::Ipsec(bundle) if rule.policy.direction != PolicyDirection::Out => {
                 let is_inside = bundle.iter().any(|request| request.mode != Mode::Transport);
                 let by = |came: &Came| history.may_be_by(came, rule.id, bundle, |request| self.is_optional(request));
                 (is_inside || rule.policy.selector.matches(&flow) != Match::No)
@@ -57,7 +57,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         // The first policy that may be for it decides, where it is certain or lets it pass.
         let mut silent = true;
-        for direction in [Direction::In, Direction::Forward] {
+        for direction in [PolicyDirection::In, PolicyDirection::Forward] {
             let decides = |rule: &&Rule| {
                 let certain = rule.policy.selector.matches(&flow);
                 rule.policy.direction == direction

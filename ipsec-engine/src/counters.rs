@@ -1,4 +1,4 @@
-use crate::sa::Way;
+use crate::sa::Direction;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
@@ -135,18 +135,18 @@ impl Counters {
     }
 
     /// One of them.
-    pub fn get(&self, way: Way, counter: Counter) -> u64 {
-        let counts = match way {
-            Way::In => &self.inbound,
-            Way::Out => &self.outbound,
+    pub fn get(&self, direction: Direction, counter: Counter) -> u64 {
+        let counts = match direction {
+            Direction::Inbound => &self.inbound,
+            Direction::Outbound => &self.outbound,
         };
         counts.get(place(counter)).copied().unwrap_or(0)
     }
 
-    pub(crate) fn add(&mut self, way: Way, counter: Counter, n: usize) {
-        let counts = match way {
-            Way::In => &mut self.inbound,
-            Way::Out => &mut self.outbound,
+    pub(crate) fn add(&mut self, direction: Direction, counter: Counter, n: usize) {
+        let counts = match direction {
+            Direction::Inbound => &mut self.inbound,
+            Direction::Outbound => &mut self.outbound,
         };
         if let Some(count) = counts.get_mut(place(counter)) {
             *count = count.saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
@@ -154,17 +154,19 @@ impl Counters {
     }
 
     /// All of them that are not 0.
-    pub fn iter(&self) -> impl Iterator<Item = (Way, Counter, u64)> + '_ {
-        [Way::In, Way::Out]
+    pub fn iter(&self) -> impl Iterator<Item = (Direction, Counter, u64)> + '_ {
+        [Direction::Inbound, Direction::Outbound]
             .into_iter()
-            .flat_map(move |way| Counter::ALL.iter().map(move |&counter| (way, counter, self.get(way, counter))))
+            .flat_map(move |direction| {
+                Counter::ALL.iter().map(move |&counter| (direction, counter, self.get(direction, counter)))
+            })
             .filter(|(.., count)| *count > 0)
     }
 
     /// As another stack shows them: its names, each with the sum of what it stands for.
     pub fn view(&self, view: View) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         view.table().iter().map(|(name, parts)| {
-            (*name, parts.iter().map(|&(way, counter)| self.get(way, counter)).fold(0, u64::saturating_add))
+            (*name, parts.iter().map(|&(direction, counter)| self.get(direction, counter)).fold(0, u64::saturating_add))
         })
     }
 }
@@ -187,10 +189,10 @@ pub enum View {
     Vpp,
 }
 
-type Row = (&'static str, &'static [(Way, Counter)]);
+type Row = (&'static str, &'static [(Direction, Counter)]);
 
 use Counter as C;
-use Way::{In, Out};
+use Direction::{Inbound as In, Outbound as Out};
 
 impl View {
     const fn table(self) -> &'static [Row] {

@@ -14,7 +14,7 @@ use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::disposition::Reason;
 use crate::policy::Mode;
-use crate::sa::{Encap, IpcompOut, Sa, Transform, Way};
+use crate::sa::{Direction, Encap, IpcompOut, Sa, Transform};
 use crate::tunnel_policy::is_recursive;
 
 /// Octets of padding at most, by which a cipher's blocks are filled.
@@ -284,7 +284,7 @@ fn around<A: Algorithms>(
         }
         Transform::EspIn(_) | Transform::AhIn(_) | Transform::IpcompIn(_) => {}
     }
-    wrapping.counters.add(Way::Out, Counter::Tunnelled, 1);
+    wrapping.counters.add(Direction::Outbound, Counter::Tunnelled, 1);
     Ok(payload)
 }
 
@@ -296,8 +296,8 @@ fn ends(outer: &Outer) -> (IpAddr, IpAddr) {
 }
 
 fn count<C>(wrapping: &mut Wrapping<'_, C>, packets: Counter, octets: Counter, length: usize) {
-    wrapping.counters.add(Way::Out, packets, 1);
-    wrapping.counters.add(Way::Out, octets, length);
+    wrapping.counters.add(Direction::Outbound, packets, 1);
+    wrapping.counters.add(Direction::Outbound, octets, length);
 }
 
 /// Compresses a payload, if it gets smaller, and says what it is now.
@@ -323,6 +323,6 @@ fn squeeze<C: Compressor>(
             Ok(Compression::TooSmall) | Err(_) => {}
         }
     }
-    wrapping.counters.add(Way::Out, Counter::Uncompressed, 1);
+    wrapping.counters.add(Direction::Outbound, Counter::Uncompressed, 1);
     next
 }

@@ -10,8 +10,8 @@ use crate::counters::{Counter, Counters};
 use crate::disposition::Reason;
 use crate::event::{Audit, Event};
 use crate::lifetime::Usage;
-use crate::policy::{Direction, Policy, PolicyId};
-use crate::sa::{Sa, SaKey, Way};
+use crate::policy::{Policy, PolicyDirection, PolicyId};
+use crate::sa::{Direction, Sa, SaId};
 use crate::sad::{InstallError, ReserveError, SaState, Sad, Told, UpdateError};
 use crate::spd::{PolicyError, Spd, Verdict};
 
@@ -104,7 +104,7 @@ const FEW_OF_64: u64 = 1 << 32;
 #[non_exhaustive]
 pub struct SaView<'a, A: Algorithms> {
     /// Its name.
-    pub key: SaKey,
+    pub key: SaId,
     /// Where its packets come from.
     pub source: IpAddr,
     /// Where it stands in its life.
@@ -162,7 +162,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// The policy with this selector and direction (RFC 4301 4.4.1).
-    pub fn find_policy(&self, direction: Direction, selector: &Selector) -> Option<PolicyId> {
+    pub fn find_policy(&self, direction: PolicyDirection, selector: &Selector) -> Option<PolicyId> {
         self.spd.find(direction, selector)
     }
 
@@ -187,7 +187,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// # Errors
     /// [`InstallError`], which gives the SA back; nothing has changed.
     #[allow(clippy::result_large_err)] // the SA is the caller's
-    pub fn install(&mut self, sa: Sa<A>, now: Duration) -> Result<SaKey, InstallError<A>> {
+    pub fn install(&mut self, sa: Sa<A>, now: Duration) -> Result<SaId, InstallError<A>> {
         let key = sa.key();
         let at = self.sad.install(sa, now)?;
         self.look_at_counter(at);
@@ -199,19 +199,19 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     ///
     /// # Errors
     /// [`ReserveError`]; nothing has changed.
-    pub fn reserve(&mut self, key: SaKey, source: IpAddr, now: Duration) -> Result<(), ReserveError> {
+    pub fn reserve(&mut self, key: SaId, source: IpAddr, now: Duration) -> Result<(), ReserveError> {
         self.sad.reserve(key, source, now)
     }
 
     /// Removes an SA, or a larval one, and says what it has done; `source` matters only where a CPI names an algorithm instead of an
     /// association (RFC 2367 3.1.4). The SA is dropped in its place, which is wiped: nothing of its keys is left in the engine.
-    pub fn remove(&mut self, key: &SaKey, source: IpAddr) -> Option<Usage> {
+    pub fn remove(&mut self, key: &SaId, source: IpAddr) -> Option<Usage> {
         let at = self.sad.find(key, source)?;
         self.sad.remove(at)
     }
 
     /// An SA, as it is to be shown (RFC 2367 3.1.5).
-    pub fn sa(&self, key: &SaKey, source: IpAddr) -> Option<SaView<'_, A>> {
+    pub fn sa(&self, key: &SaId, source: IpAddr) -> Option<SaView<'_, A>> {
         self.sad.get(self.sad.find(key, source)?).map(view)
     }
 
@@ -220,12 +220,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     ///
     /// # Errors
     /// [`UpdateError`]: nothing has changed when there is no such SA; one that got the name of another is removed and wiped.
-    pub fn update(
-        &mut self,
-        key: &SaKey,
-        source: IpAddr,
-        change: impl FnOnce(&mut Sa<A>),
-    ) -> Result<SaKey, UpdateError> {
+    pub fn update(&mut self, key: &SaId, source: IpAddr, change: impl FnOnce(&mut Sa<A>)) -> Result<SaId, UpdateError> {
         let at = self.sad.find(key, source).ok_or(UpdateError::Missing)?;
         let sa = self.sad.get_mut(at).and_then(|slot| slot.sa.as_mut()).ok_or(UpdateError::Missing)?;
         let before = sa.peer();
@@ -266,12 +261,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// What the policies say, counted where there was anything to look for.
-    pub(crate) fn lookup(&mut self, way: Way, direction: Direction, flow: &Flow) -> Verdict {
-        if !self.spd.speaks_of(direction) {
+    pub(crate) fn lookup(&mut self, direction: Direction, policy_direction: PolicyDirection, flow: &Flow) -> Verdict {
+        if !self.spd.speaks_of(policy_direction) {
             return Verdict::NoPolicy;
         }
-        let (verdict, hit) = self.spd.lookup(direction, flow);
-        self.counters.add(way, if hit { Counter::CacheHit } else { Counter::CacheMiss }, 1);
+        let (verdict, hit) = self.spd.lookup(policy_direction, flow);
+        self.counters.add(direction, if hit { Counter::CacheHit } else { Counter::CacheMiss }, 1);
         verdict
     }
 
@@ -284,8 +279,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Counts a refusal, and keeps it for the log if it belongs there.
-    pub(crate) fn refuse(&mut self, way: Way, now: Duration, reason: Reason, seen: &Seen) {
-        self.counters.add(way, reason.counter(), 1);
+    pub(crate) fn refuse(&mut self, direction: Direction, now: Duration, reason: Reason, seen: &Seen) {
+        self.counters.add(direction, reason.counter(), 1);
         if !reason.is_auditable() {
             return;
         }

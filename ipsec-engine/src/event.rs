@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::acquire::Acquire;
 use crate::disposition::Reason;
-use crate::sa::SaKey;
+use crate::sa::SaId;
 
 /// What whoever manages keys has to know (RFC 2367 3.1.6, 3.1.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,16 +15,16 @@ pub enum Event {
     Acquire(Acquire),
     /// The soft limit of an SA is reached: another one is due. The new inbound SA is installed before the peer can send by it, the new outbound
     /// one when the peer has it; the old ones stay until their hard limits.
-    SoftExpired(SaKey),
+    SoftExpired(SaId),
     /// The hard limit of an SA is reached: it is gone.
-    HardExpired(SaKey),
+    HardExpired(SaId),
     /// The numbers of an SA are nearly used up: another one is due (RFC 4303 3.3.3).
-    SequenceNearEnd(SaKey),
+    SequenceNearEnd(SaId),
     /// An authentic packet of an SA in UDP came from another address or port than before (RFC 3947 5.4): the SA that
     /// answers should be moved there.
     Moved {
         /// The SA it came by.
-        sa: SaKey,
+        sa: SaId,
         /// Where it came from.
         source: IpAddr,
         /// From which port.

@@ -15,9 +15,9 @@ use crate::decapsulate::{Extent, ah, esp, ipcomp};
 use crate::disposition::{Disposition, Reason};
 use crate::engine::{Engine, Seen};
 use crate::ipsec_header::{Layer, numbers};
-use crate::policy::{Action, Direction, Mode, Policy, Protocol};
+use crate::policy::{Action, Mode, Policy, PolicyDirection, Protocol};
 use crate::policy_check::{Came, History, MAX_HEADERS};
-use crate::sa::{Encap, SaKey, Way};
+use crate::sa::{Direction, Encap, SaId};
 use crate::sad::SaState;
 use crate::spd::{Rule, Verdict};
 use crate::tunnel_policy::{TunnelSa, is_recursive};
@@ -55,8 +55,8 @@ enum Unauthenticated {
 }
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
-    /// Opens a packet that arrived, and checks what is left by the policies for [`Direction::In`] and for
-    /// [`Direction::Forward`]: where both speak of it, both must be content (RFC 4301 5.2).
+    /// Opens a packet that arrived, and checks what is left by the policies for [`PolicyDirection::In`] and for
+    /// [`PolicyDirection::Forward`]: where both speak of it, both must be content (RFC 4301 5.2).
     ///
     /// Every packet from the untrusted side comes here, in clear or not, addressed to us or through us: an IP packet, UDP
     /// of port 4500 included. IPComp needs tailroom for what it gives back.
@@ -84,12 +84,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         match self.open(now, &mut arrival) {
             Ok(disposition) => {
                 let counter = if disposition == Disposition::Bypass { Counter::Bypassed } else { Counter::Processed };
-                self.counters.add(Way::In, counter, 1);
+                self.counters.add(Direction::Inbound, counter, 1);
                 disposition
             }
             Err(reason) => {
                 let Arrival { packet, history, seen, mut extent, .. } = arrival;
-                self.refuse(Way::In, now, reason, &seen);
+                self.refuse(Direction::Inbound, now, reason, &seen);
                 if !history.is_empty() {
                     extent.include(packet);
                     extent.wipe(packet);
@@ -128,7 +128,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 Layer::Ipsec(protocol, place, encap) => {
                     let (spi, sequence) = numbers(arrival.packet.data(), protocol, place, encap)?;
                     //= RFC 4303 2.1/1
-                    let key = SaKey { way: Way::In, destination: ends.1, protocol, spi };
+                    let key = SaId { direction: Direction::Inbound, destination: ends.1, protocol, spi };
                     let found = self.sad.find(&key, ends.0);
                     if found.is_some() || arrival.fresh {
                         (arrival.seen.spi, arrival.seen.sequence) = (Some(spi), sequence);
@@ -189,7 +189,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return true;
         }
         let Ok(flow) = Flow::read(arrival.packet.data()) else { return false };
-        match self.lookup(Way::In, Direction::In, &flow) {
+        match self.lookup(Direction::Inbound, PolicyDirection::In, &flow) {
             Verdict::Rule(at) => self.spd.rule(at).is_some_and(|rule| rule.policy.action.passes()),
             Verdict::NoPolicy | Verdict::Opaque => false,
         }
@@ -198,12 +198,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Whether SAs end here, or policies ask for such.
     fn is_our_end(&self, address: IpAddr) -> bool {
         let ends_here = |rule: &Rule| match rule.policy.action {
-            Action::Ipsec(bundle) if rule.policy.direction != Direction::Out => {
+            Action::Ipsec(bundle) if rule.policy.direction != PolicyDirection::Out => {
                 bundle.iter().any(|request| request.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
             }
             _ => false,
         };
-        self.sad.iter().any(|(_, slot)| (slot.key.way, slot.key.destination) == (Way::In, address))
+        self.sad.iter().any(|(_, slot)| (slot.key.direction, slot.key.destination) == (Direction::Inbound, address))
             || self.spd.rules().iter().any(ends_here)
     }
 
@@ -227,7 +227,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             let key = slot.key;
             let is_tunnel = slot.sa.as_ref().is_some_and(|sa| matches!(sa.mode, Mode::Tunnel | Mode::Any));
             is_tunnel
-                && (key.way, key.protocol) == (Way::In, Protocol::Ipcomp)
+                && (key.direction, key.protocol) == (Direction::Inbound, Protocol::Ipcomp)
                 && (slot.source, key.destination) == ends
         };
         // One that is alive, if there is one.
@@ -320,8 +320,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if let Some(encap) = encap.filter(|_| newest) {
             self.sad.note(at, |notice| notice.moved = Some((ends.0, encap.ports.source)));
         }
-        self.counters.add(Way::In, packets, 1);
-        self.counters.add(Way::In, octets, taken.octets);
+        self.counters.add(Direction::Inbound, packets, 1);
+        self.counters.add(Direction::Inbound, octets, taken.octets);
         // What only IPComp vouches for, anybody can send.
         if key.protocol != Protocol::Ipcomp || arrival.history.is_authentic() {
             self.charge(now, at, taken.octets);
@@ -358,7 +358,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         arrival.without_mode = (taken.mode, mode) == (Mode::Transport, Mode::Any);
         arrival.fresh = taken.mode != Mode::Transport;
         if arrival.fresh {
-            self.counters.add(Way::In, Counter::Tunnelled, 1);
+            self.counters.add(Direction::Inbound, Counter::Tunnelled, 1);
         }
         Ok(())
     }
@@ -367,7 +367,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// policy is content with the SAs so far, they are no more the matter of the policy for what is inside.
     fn settle(&mut self, arrival: &mut Arrival<'_, '_>) {
         let Ok(flow) = Flow::read(arrival.packet.data()) else { return };
-        if let Verdict::Rule(at) = self.lookup(Way::In, Direction::In, &flow)
+        if let Verdict::Rule(at) = self.lookup(Direction::Inbound, PolicyDirection::In, &flow)
             && let Some(&Rule { id, policy: Policy { action: Action::Ipsec(bundle), .. }, .. }) = self.spd.rule(at)
         {
             arrival.history.settle(id, &bundle, |request| self.is_optional(request));
@@ -401,8 +401,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let passes = if opened { Disposition::Deliver } else { Disposition::Bypass };
         // What a tunnel brought must be wanted by a policy: otherwise its other end could send in anybody's name.
         let (mut spoken, mut wanted) = (false, history.is_without_tunnel());
-        for direction in [Direction::In, Direction::Forward] {
-            let at = match self.lookup(Way::In, direction, flow) {
+        for direction in [PolicyDirection::In, PolicyDirection::Forward] {
+            let at = match self.lookup(Direction::Inbound, direction, flow) {
                 Verdict::Rule(at) => at,
                 Verdict::Opaque => return Err(Reason::Opaque),
                 Verdict::NoPolicy => continue,

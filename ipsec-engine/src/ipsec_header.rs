@@ -9,7 +9,7 @@ use crate::algorithms::Algorithms;
 use crate::disposition::Reason;
 use crate::engine::Engine;
 use crate::policy::Protocol;
-use crate::sa::{Encap, SaKey, Way};
+use crate::sa::{Direction, Encap, SaId};
 
 /// Octets of the fragment header of IPv6 (RFC 8200 4.5).
 const FRAGMENT_HEADER: usize = 8;
@@ -102,7 +102,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Whether the SPI of an ESP packet in UDP is that of an SA with this marker and local port.
     fn is_esp_of_an_sa(&self, payload: &[u8], marker: Marker, port: u16, destination: IpAddr) -> bool {
         let Some(&spi) = payload.get(marker.esp_offset()..).and_then(<[u8]>::first_chunk) else { return false };
-        let key = SaKey { way: Way::In, destination, protocol: Protocol::Esp, spi: u32::from_be_bytes(spi) };
+        let key =
+            SaId { direction: Direction::Inbound, destination, protocol: Protocol::Esp, spi: u32::from_be_bytes(spi) };
         let sa = self.sad.find(&key, destination).and_then(|at| self.sad.get(at)?.sa.as_ref());
         sa.and_then(|sa| sa.encap).is_some_and(|encap| (encap.marker, encap.ports.destination) == (marker, port))
     }
@@ -110,7 +111,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Whether an inbound SA has this local address and port.
     fn has_local_port(&self, port: u16, destination: IpAddr) -> bool {
         self.sad.iter().any(|(_, slot)| {
-            (slot.key.way, slot.key.destination) == (Way::In, destination)
+            (slot.key.direction, slot.key.destination) == (Direction::Inbound, destination)
                 && slot.sa.as_ref().and_then(|sa| sa.encap).is_some_and(|encap| encap.ports.destination == port)
         })
     }

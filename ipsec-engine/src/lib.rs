@@ -8,7 +8,7 @@
 //! # #[cfg(feature = "any")] {
 //! # use core::time::Duration;
 //! # use ipsec_packet::{PacketBuf, Seq};
-//! use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Way, setkey::{Loading, Statement, Statements}};
+//! use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Direction, setkey::{Loading, Statement, Statements}};
 //!
 //! let (mut engine, now) = (Engine::<AnyAlgorithms, 4, 4>::new(Settings::STRICT, None, None), Duration::from_secs(1_795_000_000));
 //! let mut statements = Statements::of(r#"
@@ -17,7 +17,7 @@
 //! "#);
 //! while let Some(statement) = statements.next().map_err(|wrong| wrong.to_string())? {
 //!     match statement {
-//!         Statement::Add(sa) => { engine.install(sa.sa(Way::Out, None, &Loading::RFC)?, now).map_err(|e| e.to_string())?; }
+//!         Statement::Add(sa) => { engine.install(sa.sa(Direction::Outbound, None, &Loading::RFC)?, now).map_err(|e| e.to_string())?; }
 //!         Statement::SpdAdd(policy) => { engine.add_policy(policy.policy()?)?; }
 //!         _ => {}
 //!     }
@@ -90,8 +90,8 @@ pub use any_window::AnyWindow;
 pub use decapsulate::Taken;
 pub use lifetime::{Lifetimes, Limit, Usage};
 pub use policy::{
-    Action, Bundle, Direction, Ends, Level, MAX_TRANSFORMS, Mode, Policy, PolicyId, Priority, Protocol, Request,
+    Action, Bundle, Ends, Level, MAX_TRANSFORMS, Mode, Policy, PolicyDirection, PolicyId, Priority, Protocol, Request,
 };
-pub use sa::{Encap, IpcompOut, Label, MixedFamilies, Sa, SaKey, Transform, Way};
+pub use sa::{Direction, Encap, IpcompOut, Label, MixedFamilies, Sa, SaId, Transform};
 pub use sad::{InstallError, ReserveError, SaState, UpdateError};
 pub use spd::PolicyError;

@@ -8,8 +8,8 @@ use crate::algorithms::Algorithms;
 use crate::disposition::Reason;
 use crate::encapsulate::Plan;
 use crate::engine::Engine;
-use crate::policy::{Action, Bundle, Direction, Protocol};
-use crate::sa::{Sa, SaKey, Way};
+use crate::policy::{Action, Bundle, PolicyDirection, Protocol};
+use crate::sa::{Direction, Sa, SaId};
 use crate::spd::{Chosen, Rule, Verdict};
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
@@ -99,7 +99,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// `like` is a packet that the policy is for: in transport mode its headers count.
     pub fn policy_mtu(&mut self, now: Duration, like: &[u8]) -> Option<u16> {
         let flow = Flow::read(like).ok()?;
-        let (Verdict::Rule(at), _) = self.spd.lookup(Direction::Out, &flow) else { return None };
+        let (Verdict::Rule(at), _) = self.spd.lookup(PolicyDirection::Out, &flow) else { return None };
         let &Rule { id, policy, .. } = self.spd.rule(at)?;
         let Action::Ipsec(bundle) = policy.action else { return None };
         let chosen = self.choose(now, id, &bundle, &flow).ok()?;
@@ -122,7 +122,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             }
             return lowered;
         };
-        let key = SaKey { way: Way::Out, destination: report.destination, protocol, spi: spi.get() };
+        let key = SaId { direction: Direction::Outbound, destination: report.destination, protocol, spi: spi.get() };
         self.sad.find(&key, report.source).is_some_and(|at| self.lower_path_mtu(now, at, report))
     }
 
@@ -152,7 +152,7 @@ fn is_about<A: Algorithms>(sa: &Sa<A>, report: &TooBig) -> bool {
         let age = u32::from_be_bytes(ipsec_packet::Seq::new(last).low()).wrapping_sub(sequence);
         u64::from(age) < last && age < 1 << 31
     };
-    key.way == Way::Out
+    key.direction == Direction::Outbound
         && (sa.source, sa.destination) == (report.source, report.destination)
         && sa.encap.map(|encap| encap.ports) == report.ports
         && report.sequence.is_none_or(is_sent)

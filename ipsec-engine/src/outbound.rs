@@ -13,12 +13,12 @@ use crate::counters::Counter;
 use crate::disposition::{Disposition, Reason};
 use crate::encapsulate::{Plan, Wrapping, mode_of, protect};
 use crate::engine::{Engine, Seen};
-use crate::policy::{Action, Bundle, Direction, Mode, PolicyId, Protocol, Request, is_optional};
-use crate::sa::{Sa, Way};
+use crate::policy::{Action, Bundle, Mode, PolicyDirection, PolicyId, Protocol, Request, is_optional};
+use crate::sa::{Direction, Sa};
 use crate::spd::{Chosen, Rule, Verdict};
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
-    /// Protects a packet that leaves, by the policies for [`Direction::Out`] (RFC 4301 5.1).
+    /// Protects a packet that leaves, by the policies for [`PolicyDirection::Out`] (RFC 4301 5.1).
     ///
     /// The buffer must have room around the packet for what its policy adds; IPComp works in the tailroom, and sends
     /// uncompressed what has none.
@@ -35,14 +35,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                     Disposition::Bypass => Counter::Bypassed,
                     _ => Counter::Processed,
                 };
-                self.counters.add(Way::Out, counter, 1);
+                self.counters.add(Direction::Outbound, counter, 1);
                 disposition
             }
             Err(reason) => {
                 let (spi, sequence) = used_up;
                 //= RFC 4303 3.3.3/2
                 let seen = Seen { spi, sequence, ..Seen::of(packet.data()) };
-                self.refuse(Way::Out, now, reason, &seen);
+                self.refuse(Direction::Outbound, now, reason, &seen);
                 Disposition::Discard(reason)
             }
         }
@@ -56,7 +56,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         used_up: &mut (Option<u32>, Option<u32>),
     ) -> Result<Disposition, Reason> {
         let mut flow = Flow::read(packet.data())?;
-        let at = match self.lookup(Way::Out, Direction::Out, &flow) {
+        let at = match self.lookup(Direction::Outbound, PolicyDirection::Out, &flow) {
             Verdict::Rule(at) => at,
             Verdict::Opaque => return Err(Reason::Opaque),
             Verdict::NoPolicy => match self.of_return_traffic(packet.data()) {
@@ -124,7 +124,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// would go (RFC 4301 6.2).
     fn of_return_traffic(&mut self, packet: &[u8]) -> Option<(u16, Flow)> {
         let flow = quoted_flow(packet)?.reversed();
-        match self.lookup(Way::Out, Direction::Out, &flow) {
+        match self.lookup(Direction::Outbound, PolicyDirection::Out, &flow) {
             Verdict::Rule(at) => Some((at, flow)),
             Verdict::Opaque | Verdict::NoPolicy => None,
         }
@@ -140,7 +140,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         flow: &Flow,
     ) -> Result<Chosen, Acquire> {
         let generation = self.sad.generation();
-        let known = self.spd.cached(Direction::Out, flow).and_then(|cached| cached.chosen);
+        let known = self.spd.cached(PolicyDirection::Out, flow).and_then(|cached| cached.chosen);
         if let Some((_, chosen)) = known.filter(|(then, _)| *then == generation) {
             chosen.iter().flatten().for_each(|&at| {
                 self.sad.refresh(at, now);
@@ -167,7 +167,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             }
         }
         let generation = self.sad.generation();
-        if let Some(cached) = self.spd.cached(Direction::Out, flow) {
+        if let Some(cached) = self.spd.cached(PolicyDirection::Out, flow) {
             cached.chosen = Some((generation, chosen));
         }
         Ok(chosen)
@@ -244,7 +244,7 @@ fn serves<A: Algorithms>(sa: &Sa<A>, request: &Request, request_id: u32, flow: (
         Mode::Transport | Mode::Any => (sa.source, sa.destination) == flow,
         Mode::Tunnel | Mode::Beet => request.ends.is_some(),
     };
-    key.way == Way::Out
+    key.direction == Direction::Outbound
         && key.protocol == request.protocol
         && mode
         && named

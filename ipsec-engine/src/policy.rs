@@ -11,7 +11,7 @@ pub struct Policy {
     /// Which packets.
     pub selector: Selector,
     /// Which way they go.
-    pub direction: Direction,
+    pub direction: PolicyDirection,
     /// Where it stands among others: among equals, the one added first is looked at first.
     pub priority: Priority,
     /// What happens to them.
@@ -50,7 +50,7 @@ impl fmt::Display for PolicyId {
 
 /// Which packets a policy is for (RFC 4301 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
+pub enum PolicyDirection {
     /// Those that arrive.
     In,
     /// Those that leave.
@@ -243,7 +243,7 @@ macro_rules! words {
 }
 pub(crate) use words;
 
-words! { Direction { In = "in", Out = "out", Forward = "fwd", } }
+words! { PolicyDirection { In = "in", Out = "out", Forward = "fwd", } }
 words! { Protocol { Esp = "esp", Ah = "ah", Ipcomp = "ipcomp", } }
 words! { Mode { Any = "any", Transport = "transport", Tunnel = "tunnel", Beet = "beet", } }
 

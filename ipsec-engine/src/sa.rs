@@ -15,20 +15,20 @@ use crate::policy::{Mode, Protocol};
 
 /// Which way the packets of an SA go (RFC 4301 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Way {
+pub enum Direction {
     /// It opens what arrives.
-    In,
+    Inbound,
     /// It seals what leaves.
-    Out,
+    Outbound,
 }
 
-words! { Way { In = "in", Out = "out", } }
+words! { Direction { Inbound = "in", Outbound = "out", } }
 
 /// What names an SA (RFC 4301 4.1): no two of one way share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SaKey {
+pub struct SaId {
     /// Whether it seals or opens.
-    pub way: Way,
+    pub direction: Direction,
     /// Where its packets go.
     pub destination: IpAddr,
     /// ESP, AH or IPComp.
@@ -37,15 +37,15 @@ pub struct SaKey {
     pub spi: u32,
 }
 
-impl SaKey {
+impl SaId {
     pub(crate) fn is_ipcomp_in(&self) -> bool {
-        (self.way, self.protocol) == (Way::In, Protocol::Ipcomp)
+        (self.direction, self.protocol) == (Direction::Inbound, Protocol::Ipcomp)
     }
 }
 
-impl fmt::Display for SaKey {
+impl fmt::Display for SaId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {:#010x} {}", self.protocol, self.destination, self.spi, self.way)
+        write!(f, "{} {} {:#010x} {}", self.protocol, self.destination, self.spi, self.direction)
     }
 }
 
@@ -144,9 +144,9 @@ impl<A: Algorithms> Sa<A> {
     /// # Errors
     /// [`MixedFamilies`].
     pub fn new(source: IpAddr, destination: IpAddr, transform: Transform<A>) -> Result<Self, MixedFamilies> {
-        let (local, remote) = match transform.way() {
-            Way::Out => (source, destination),
-            Way::In => (destination, source),
+        let (local, remote) = match transform.direction() {
+            Direction::Outbound => (source, destination),
+            Direction::Inbound => (destination, source),
         };
         let tunnel = match (local, remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => Tunnel::v4(local, remote),
@@ -223,7 +223,7 @@ impl<A: Algorithms> Sa<A> {
     }
 
     /// Its name (RFC 4301 4.1).
-    pub fn key(&self) -> SaKey {
+    pub fn key(&self) -> SaId {
         let (protocol, spi) = match &self.transform {
             Transform::EspOut(esp) => (Protocol::Esp, esp.spi().get()),
             Transform::EspIn(esp) => (Protocol::Esp, esp.spi().get()),
@@ -232,7 +232,7 @@ impl<A: Algorithms> Sa<A> {
             Transform::IpcompOut(ipcomp) => (Protocol::Ipcomp, ipcomp.cpi.get().into()),
             Transform::IpcompIn(cpi) => (Protocol::Ipcomp, cpi.get().into()),
         };
-        SaKey { way: self.transform.way(), destination: self.destination, protocol, spi }
+        SaId { direction: self.transform.direction(), destination: self.destination, protocol, spi }
     }
 
     /// Where its packets come from.
@@ -286,18 +286,19 @@ impl<A: Algorithms> Sa<A> {
     /// # Errors
     /// [`MixedFamilies`]; nothing has changed.
     pub fn move_peer(&mut self, address: IpAddr, port: u16) -> Result<(), MixedFamilies> {
-        let way = self.transform.way();
-        let (source, destination) = match way {
-            Way::In => (address, self.destination),
-            Way::Out => (self.source, address),
+        let direction = self.transform.direction();
+        let (source, destination) = match direction {
+            Direction::Inbound => (address, self.destination),
+            Direction::Outbound => (self.source, address),
         };
-        let (local, remote) = if way == Way::Out { (source, destination) } else { (destination, source) };
+        let (local, remote) =
+            if direction == Direction::Outbound { (source, destination) } else { (destination, source) };
         self.tunnel = self.tunnel.with_ends(local, remote).ok_or(MixedFamilies)?;
         (self.source, self.destination, self.path_mtu) = (source, destination, None);
         if let Some(encap) = &mut self.encap {
-            match way {
-                Way::In => encap.ports.source = port,
-                Way::Out => encap.ports.destination = port,
+            match direction {
+                Direction::Inbound => encap.ports.source = port,
+                Direction::Outbound => encap.ports.destination = port,
             }
         }
         Ok(())
@@ -305,7 +306,9 @@ impl<A: Algorithms> Sa<A> {
 
     /// Where the peer in UDP is that sends by this SA.
     pub(crate) fn peer(&self) -> Option<(IpAddr, u16)> {
-        self.encap.filter(|_| self.transform.way() == Way::In).map(|encap| (self.source, encap.ports.source))
+        self.encap
+            .filter(|_| self.transform.direction() == Direction::Inbound)
+            .map(|encap| (self.source, encap.ports.source))
     }
 
     /// Octets that the path to the peer carries, as far as it is known; what a router reported is believed for `life`, and no longer when
@@ -323,10 +326,10 @@ impl<A: Algorithms> Sa<A> {
 
 impl<A: Algorithms> Transform<A> {
     /// Whether it seals or opens (RFC 4301 4.1).
-    pub const fn way(&self) -> Way {
+    pub const fn direction(&self) -> Direction {
         match self {
-            Self::EspOut(_) | Self::AhOut(_) | Self::IpcompOut(_) => Way::Out,
-            Self::EspIn(_) | Self::AhIn(_) | Self::IpcompIn(_) => Way::In,
+            Self::EspOut(_) | Self::AhOut(_) | Self::IpcompOut(_) => Direction::Outbound,
+            Self::EspIn(_) | Self::AhIn(_) | Self::IpcompIn(_) => Direction::Inbound,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::algorithms::Algorithms;
 use crate::hash_index::{Index, address, hash};
 use crate::lifetime::Usage;
 use crate::policy::{Protocol, words};
-use crate::sa::{Sa, SaKey, Way};
+use crate::sa::{Direction, Sa, SaId};
 
 /// Where an SA stands in its life, in the words of KAME (RFC 2367 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,7 +41,7 @@ pub(crate) struct Sad<A: Algorithms, const N: usize> {
     /// How many slots have something to tell.
     pub(crate) notices: usize,
     /// Dead SAs whose places were needed before anybody was told.
-    pub(crate) buried: Deque<SaKey, BURIED>,
+    pub(crate) buried: Deque<SaId, BURIED>,
 }
 
 /// How many of them are remembered; of more, the oldest are forgotten.
@@ -83,7 +83,7 @@ impl<A: Algorithms> Drop for Place<A> {
 }
 
 pub(crate) struct Slot<A: Algorithms> {
-    pub(crate) key: SaKey,
+    pub(crate) key: SaId,
     pub(crate) source: IpAddr,
     pub(crate) state: SaState,
     pub(crate) usage: Usage,
@@ -166,7 +166,7 @@ pub enum UpdateError {
     /// There is none of this name, or it is larval.
     Missing,
     /// It was changed, and by its new name, this one, there is one already. It was removed and wiped.
-    Exists(SaKey),
+    Exists(SaId),
 }
 
 impl fmt::Display for UpdateError {
@@ -247,7 +247,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     /// The SA of a name; where a CPI names an algorithm only, that of the packet's source.
     //= RFC 4303 2.1/1
     //= RFC 2408 4.3/3
-    pub(crate) fn find(&self, key: &SaKey, source: IpAddr) -> Option<u16> {
+    pub(crate) fn find(&self, key: &SaId, source: IpAddr) -> Option<u16> {
         let shared = key.protocol == Protocol::Ipcomp && key.spi < WELL_KNOWN_CPIS;
         self.index
             .find(hash_of(key))
@@ -282,7 +282,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         Ok(at)
     }
 
-    pub(crate) fn reserve(&mut self, key: SaKey, source: IpAddr, now: Duration) -> Result<(), ReserveError> {
+    pub(crate) fn reserve(&mut self, key: SaId, source: IpAddr, now: Duration) -> Result<(), ReserveError> {
         if self.find(&key, source).is_some() {
             return Err(ReserveError::InUse);
         }
@@ -303,7 +303,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     }
 
     /// Gives a slot the name that its SA has by now. An SA whose name another one has is taken out.
-    pub(crate) fn rename(&mut self, at: u16) -> Result<SaKey, UpdateError> {
+    pub(crate) fn rename(&mut self, at: u16) -> Result<SaId, UpdateError> {
         let slot = self.get(at).ok_or(UpdateError::Missing)?;
         let (old, sa) = (slot.key, slot.sa.as_ref().ok_or(UpdateError::Missing)?);
         let (key, source) = (sa.key(), sa.source);
@@ -425,22 +425,22 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     pub(crate) fn choose(&self, mut serves: impl FnMut(&Sa<A>) -> bool) -> Option<u16> {
         let usable = |slot: &Slot<A>| matches!(slot.state, SaState::Mature | SaState::Dying);
         self.iter()
-            .filter(|(_, slot)| slot.key.way == Way::Out && usable(slot))
+            .filter(|(_, slot)| slot.key.direction == Direction::Outbound && usable(slot))
             .filter(|(_, slot)| slot.sa.as_ref().is_some_and(&mut serves))
             .max_by_key(|(_, slot)| (slot.state == SaState::Mature, slot.serial))
             .map(|(at, _)| at)
     }
 }
 
-fn hash_of(key: &SaKey) -> u64 {
+fn hash_of(key: &SaId) -> u64 {
     let [high, low] = address(key.destination);
-    let kind = match (key.way, key.protocol) {
-        (Way::In, Protocol::Esp) => 0,
-        (Way::In, Protocol::Ah) => 1,
-        (Way::In, Protocol::Ipcomp) => 2,
-        (Way::Out, Protocol::Esp) => 3,
-        (Way::Out, Protocol::Ah) => 4,
-        (Way::Out, Protocol::Ipcomp) => 5,
+    let kind = match (key.direction, key.protocol) {
+        (Direction::Inbound, Protocol::Esp) => 0,
+        (Direction::Inbound, Protocol::Ah) => 1,
+        (Direction::Inbound, Protocol::Ipcomp) => 2,
+        (Direction::Outbound, Protocol::Esp) => 3,
+        (Direction::Outbound, Protocol::Ah) => 4,
+        (Direction::Outbound, Protocol::Ipcomp) => 5,
     };
     hash([high, low, u64::from(key.spi) << 3 | kind])
 }

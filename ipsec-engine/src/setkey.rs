@@ -21,4 +21,4 @@ pub use dump::{DumpPolicy, DumpSa};
 pub use error::{Location, SetkeyError, SetkeyErrorKind};
 pub use policy::{PolicyStatement, Range, Selector, Upper};
 pub use statement::{Add, Lifetimes, Padding, Statement, Statements};
-pub use values::{End, Family, SaId, SaProtocol, SecurityContext};
+pub use values::{End, Family, SaProtocol, SaSpec, SecurityContext};

@@ -5,7 +5,7 @@ use heapless::Vec;
 use ipsec_packet::{Detail, Flow, Match, Selector};
 
 use crate::hash_index::{address, bucket, hash};
-use crate::policy::{Action, Direction, Level, MAX_TRANSFORMS, Mode, Policy, PolicyId, Request};
+use crate::policy::{Action, Level, MAX_TRANSFORMS, Mode, Policy, PolicyDirection, PolicyId, Request};
 
 /// The database of policies: in their order, with a cache of flows in front.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(crate) struct Spd<const P: usize, const F: usize> {
     /// In the order in which they are looked at: by priority, and among equals by age.
     rules: Vec<Rule, P>,
     /// What rules select, apart: a search reads nothing else.
-    selectors: Vec<(Direction, Selector), P>,
+    selectors: Vec<(PolicyDirection, Selector), P>,
     flows: [Option<CachedFlow>; F],
     /// Whether there are any for `in`, `out` and `fwd`: few have all, and none are not worth a search.
     spoken: [bool; 3],
@@ -43,7 +43,7 @@ pub(crate) enum Verdict {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CachedFlow {
     flow: Flow,
-    direction: Direction,
+    direction: PolicyDirection,
     verdict: Verdict,
     /// The SAs of an outbound flow, as of this generation of the other database.
     pub(crate) chosen: Option<(u32, Chosen)>,
@@ -109,7 +109,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         Ok(id)
     }
 
-    pub(crate) fn find(&self, direction: Direction, selector: &Selector) -> Option<PolicyId> {
+    pub(crate) fn find(&self, direction: PolicyDirection, selector: &Selector) -> Option<PolicyId> {
         let at = self.selectors.iter().position(|known| *known == (direction, *selector))?;
         self.rules.get(at).map(|rule| rule.id)
     }
@@ -141,22 +141,22 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     }
 
     fn note_directions(&mut self) {
-        let any = |direction| self.selectors.iter().any(|(way, _)| *way == direction);
-        self.spoken = [Direction::In, Direction::Out, Direction::Forward].map(any);
+        let any = |direction| self.selectors.iter().any(|(rule_direction, _)| *rule_direction == direction);
+        self.spoken = [PolicyDirection::In, PolicyDirection::Out, PolicyDirection::Forward].map(any);
     }
 
     /// Whether any policy is for this direction.
-    pub(crate) fn speaks_of(&self, direction: Direction) -> bool {
+    pub(crate) fn speaks_of(&self, direction: PolicyDirection) -> bool {
         let [inward, out, forward] = self.spoken;
         match direction {
-            Direction::In => inward,
-            Direction::Out => out,
-            Direction::Forward => forward,
+            PolicyDirection::In => inward,
+            PolicyDirection::Out => out,
+            PolicyDirection::Forward => forward,
         }
     }
 
     /// What the policies say to a flow, and whether the cache knew it.
-    pub(crate) fn lookup(&mut self, direction: Direction, flow: &Flow) -> (Verdict, bool) {
+    pub(crate) fn lookup(&mut self, direction: PolicyDirection, flow: &Flow) -> (Verdict, bool) {
         let known = self.cached(direction, flow).as_ref().map(|cached| cached.verdict);
         if let Some(verdict) = known {
             return (verdict, true);
@@ -170,14 +170,14 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     }
 
     /// The place of a flow in the cache, if it is there.
-    pub(crate) fn cached(&mut self, direction: Direction, flow: &Flow) -> Option<&mut CachedFlow> {
+    pub(crate) fn cached(&mut self, direction: PolicyDirection, flow: &Flow) -> Option<&mut CachedFlow> {
         let cached = self.flows.get_mut(place_of(direction, flow, F))?.as_mut()?;
         (cached.flow == *flow && cached.direction == direction).then_some(cached)
     }
 
-    fn search(&self, direction: Direction, flow: &Flow) -> Verdict {
-        for ((way, selector), at) in self.selectors.iter().zip(0u16..) {
-            if *way != direction {
+    fn search(&self, direction: PolicyDirection, flow: &Flow) -> Verdict {
+        for ((rule_direction, selector), at) in self.selectors.iter().zip(0u16..) {
+            if *rule_direction != direction {
                 continue;
             }
             match selector.matches(flow) {
@@ -193,9 +193,9 @@ impl<const P: usize, const F: usize> Spd<P, F> {
 }
 
 /// Whether any peer's tunnel would serve a transform: its other end is not named, nor is it for the SAs of one number.
-fn is_anybodys(request: &Request, direction: Direction) -> bool {
+fn is_anybodys(request: &Request, direction: PolicyDirection) -> bool {
     let Some(ends) = request.ends else { return matches!(request.mode, Mode::Tunnel | Mode::Beet) };
-    let (other_end, _) = if direction == Direction::Out { ends.destination } else { ends.source };
+    let (other_end, _) = if direction == PolicyDirection::Out { ends.destination } else { ends.source };
     let is_unique = !matches!(request.level, Level::Default | Level::Use | Level::Require | Level::UniqueId(0));
     request.mode != Mode::Transport && other_end.is_none() && !is_unique
 }
@@ -214,7 +214,7 @@ fn remove_at<T, const N: usize>(items: &mut Vec<T, N>, at: usize) {
     }
 }
 
-fn place_of(direction: Direction, flow: &Flow, of: usize) -> usize {
+fn place_of(direction: PolicyDirection, flow: &Flow, of: usize) -> usize {
     let ([a, b], [c, d]) = (address(flow.source), address(flow.destination));
     let detail = match flow.detail {
         Detail::None => 0,
@@ -222,10 +222,10 @@ fn place_of(direction: Direction, flow: &Flow, of: usize) -> usize {
         Detail::Ports(source, destination) => 2 | u64::from(source) << 32 | u64::from(destination) << 16,
         Detail::Icmp(kind, code) => 3 | u64::from(kind) << 32 | u64::from(code) << 16,
     };
-    let way = match direction {
-        Direction::In => 0,
-        Direction::Out => 1 << 2,
-        Direction::Forward => 2 << 2,
+    let direction_bits = match direction {
+        PolicyDirection::In => 0,
+        PolicyDirection::Out => 1 << 2,
+        PolicyDirection::Forward => 2 << 2,
     };
-    bucket(hash([a, b, c, d, detail | way | u64::from(flow.protocol.0) << 8]), of)
+    bucket(hash([a, b, c, d, detail | direction_bits | u64::from(flow.protocol.0) << 8]), of)
 }

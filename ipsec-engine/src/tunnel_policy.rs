@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use ipsec_packet::{AddressRange, Ip, IpProto, find_header};
 
 use crate::engine::DefaultLevel;
-use crate::policy::{Action, Bundle, Direction, Ends, MAX_TRANSFORMS, Mode, Protocol, is_optional};
+use crate::policy::{Action, Bundle, Ends, MAX_TRANSFORMS, Mode, PolicyDirection, Protocol, is_optional};
 use crate::spd::{Rule, Spd};
 
 /// Whether a packet of IP in IP has the same addresses inside as outside (RFC 2003 3). An SA without a mode does not carry it: it could be
@@ -40,7 +40,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     pub(crate) fn asks_for_tunnel(&self, sa: TunnelSa, inner: &[u8], default_level: DefaultLevel) -> bool {
         let Ok(inner) = Ip::parse(inner) else { return true }; // refused when it is decapsulated
         let (source, destination) = (inner.source(), inner.destination());
-        self.rules().iter().filter(|rule| rule.policy.direction != Direction::Out).any(|rule| {
+        self.rules().iter().filter(|rule| rule.policy.direction != PolicyDirection::Out).any(|rule| {
             match &rule.policy.action {
                 Action::Ipsec(bundle) => is_asked_for(rule, bundle, sa, (source, destination), default_level),
                 _ => false,

@@ -111,7 +111,7 @@ fn a_clock_that_is_set_back_silences_nothing() {
 #[test]
 fn a_clock_that_is_set_back_keeps_no_spi_reserved() {
     let mut b = Gateway::new("", B);
-    let larval = world::key(ipsec_engine::Way::In, B, ipsec_engine::Protocol::Esp, 0x1001);
+    let larval = world::key(ipsec_engine::Direction::Inbound, B, ipsec_engine::Protocol::Esp, 0x1001);
     b.engine.reserve(larval, address(A), b.now).unwrap();
     b.now -= Duration::from_millis(1);
     b.engine.tick(b.now);

@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ip, udp};
-use ipsec_engine::{Counter, DefaultLevel, Disposition, Reason, Unmatched, Way};
+use ipsec_engine::{Counter, DefaultLevel, Direction, Disposition, Reason, Unmatched};
 use ipsec_packet::IpProto;
 use world::*;
 
@@ -73,7 +73,7 @@ fn h8_the_inner_packet_is_checked_against_the_policy_and_its_sa() {
             Some(reason) => refused_and_wiped(&mut b, &wire, reason),
             None => delivered(&mut b, &wire, &packet),
         }
-        assert_eq!(count(&b, Way::In, Counter::Processed), u64::from(refused.is_none()));
+        assert_eq!(count(&b, Direction::Inbound, Counter::Processed), u64::from(refused.is_none()));
         // The packet was authentic: its SA has seen it.
         assert_eq!(b.engine.sas().map(|sa| sa.usage.packets).max(), Some(1));
     }
@@ -202,7 +202,7 @@ fn esp_missing_inside_ah() {
         let mut a = Gateway::new(&format!("{sas}{}", policy(A, B, "any", "out", action)), A);
         let seen = b.engine.sas().map(|sa| sa.usage.packets).sum::<u64>();
         for protocol in [(ipsec_engine::Protocol::Esp, 0x1001), (ipsec_engine::Protocol::Ah, 0x1002)] {
-            let key = key(Way::Out, B, protocol.0, protocol.1);
+            let key = key(Direction::Outbound, B, protocol.0, protocol.1);
             move_on(&mut a, &key, A, ipsec_packet::SeqWidth::Bits32, seen);
         }
         let wire = a.send(&host()).unwrap();
@@ -216,7 +216,13 @@ fn esp_missing_inside_ah() {
         &(ah(A, B, 0x1002, "-m transport") + &policy(A, B, "any", "out", "ipsec ah/transport//require")),
         A,
     );
-    move_on(&mut a, &key(Way::Out, B, ipsec_engine::Protocol::Ah, 0x1002), A, ipsec_packet::SeqWidth::Bits32, 40);
+    move_on(
+        &mut a,
+        &key(Direction::Outbound, B, ipsec_engine::Protocol::Ah, 0x1002),
+        A,
+        ipsec_packet::SeqWidth::Bits32,
+        40,
+    );
     let wire = a.send(&ip(A, B, IpProto::ESP, &[&[0, 0, 0x77, 0x77, 0, 0, 0, 1], SECRET].concat())).unwrap();
     refused_and_wiped(&mut b, &wire, Reason::NoSa);
 }
@@ -252,7 +258,13 @@ fn a_tunnel_of_ipcomp_is_not_optional() {
     let mut a = Gateway::new(&(sas.clone() + &policy(A, B, "any", "out", "ipsec esp/transport//require")), A);
     refused_and_wiped(&mut b, &a.send(&host()).unwrap(), Reason::WrongSa);
     let mut a = Gateway::new(&(sas + &policy(A, B, "any", "out", &asked)), A);
-    move_on(&mut a, &key(Way::Out, B, ipsec_engine::Protocol::Esp, 0x1001), A, ipsec_packet::SeqWidth::Bits32, 5);
+    move_on(
+        &mut a,
+        &key(Direction::Outbound, B, ipsec_engine::Protocol::Esp, 0x1001),
+        A,
+        ipsec_packet::SeqWidth::Bits32,
+        5,
+    );
     carries(&mut a, &mut b, &host());
 }
 

@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ipv6};
-use ipsec_engine::{Audit, Protocol, Reason, Way};
+use ipsec_engine::{Audit, Direction, Protocol, Reason};
 use ipsec_packet::{IpProto, SeqWidth};
 use world::*;
 
@@ -88,7 +88,7 @@ fn a_packet_through_the_wrong_sa_is_logged_with_that_sa() {
 #[test]
 fn numbers_used_up_are_logged_with_their_sa() {
     let (mut a, _) = esp_tunnel();
-    move_on(&mut a, &key(Way::Out, B, Protocol::Esp, 0x1001), A, SeqWidth::Bits32, u32::MAX.into());
+    move_on(&mut a, &key(Direction::Outbound, B, Protocol::Esp, 0x1001), A, SeqWidth::Bits32, u32::MAX.into());
     let _ = a.send(&inner());
     let audit = audits(&mut a)[0];
     assert_eq!((audit.spi, audit.sequence), (Some(0x1001), Some(u32::MAX)));
@@ -125,8 +125,8 @@ fn fragments_of_esp_are_logged_with_what_they_show() {
 #[test]
 fn packets_of_an_sa_that_is_not_ready_are_logged() {
     let (mut a, mut b) = esp_tunnel();
-    b.engine.remove(&key(Way::In, B, Protocol::Esp, 0x1001), address(A)).unwrap();
-    b.engine.reserve(key(Way::In, B, Protocol::Esp, 0x1001), address(A), b.now).unwrap();
+    b.engine.remove(&key(Direction::Inbound, B, Protocol::Esp, 0x1001), address(A)).unwrap();
+    b.engine.reserve(key(Direction::Inbound, B, Protocol::Esp, 0x1001), address(A), b.now).unwrap();
     let _ = b.receive(&a.send(&inner()).unwrap());
     let [audit] = audits(&mut b)[..] else { panic!("one event") };
     assert_eq!((audit.reason, audit.spi, audit.sequence), (Reason::Larval, Some(0x1001), Some(1)));

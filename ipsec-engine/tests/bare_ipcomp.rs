@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ipv4, udp};
-use ipsec_engine::{Counter, Disposition, Reason, Settings, Unmatched, Way};
+use ipsec_engine::{Counter, Direction, Disposition, Reason, Settings, Unmatched};
 use ipsec_packet::IpProto;
 use world::{A, B, count, esp, ipcomp, policy};
 
@@ -29,7 +29,7 @@ fn refusal(mode: &str, policies: &str, settings: Unmatched, next: IpProto) -> Op
     let wire = malformed(next);
     let (disposition, left) = b.receive(&wire);
     assert_eq!(left, wire, "unchanged");
-    assert_eq!(count(&b, Way::In, Counter::Compressed), 0);
+    assert_eq!(count(&b, Direction::Inbound, Counter::Compressed), 0);
     match disposition {
         Disposition::Discard(Reason::Ipcomp(_)) => None,
         Disposition::Discard(reason) => Some(reason),
@@ -92,6 +92,6 @@ fn inside_esp_it_is_decompressed_as_before() {
     let packet = udp(A, B, 1, 2, &[b'a'; 600]);
     let wire = world::carries(&mut a, &mut b, &packet);
     assert!(wire.len() < 300, "compressed");
-    assert_eq!(count(&b, Way::In, Counter::Compressed), 1);
+    assert_eq!(count(&b, Direction::Inbound, Counter::Compressed), 1);
     assert_eq!(Settings::SETKEY.unmatched, Unmatched::Bypass);
 }

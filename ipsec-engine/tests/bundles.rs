@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{ip, tcp, udp};
-use ipsec_engine::{Counter, Disposition, Reason, Way};
+use ipsec_engine::{Counter, Direction, Disposition, Reason};
 use ipsec_packet::IpProto;
 use world::*;
 
@@ -88,7 +88,10 @@ fn every_bundle_of_transport_mode() {
                 let passes = if expected == 17 { Disposition::Bypass } else { Disposition::Deliver };
                 assert_eq!((disposition, data), (passes, packet), "{bundle:?} {}", payload.len());
             }
-            assert_eq!(count(&b, Way::In, Counter::Processed) + count(&b, Way::In, Counter::Bypassed), 4);
+            assert_eq!(
+                count(&b, Direction::Inbound, Counter::Processed) + count(&b, Direction::Inbound, Counter::Bypassed),
+                4
+            );
         }
     }
 }

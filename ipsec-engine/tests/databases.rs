@@ -15,8 +15,8 @@ mod world;
 use common::{Gateway, tcp, udp};
 use ipsec_engine::setkey::{Loading, Statement, Statements};
 use ipsec_engine::{
-    Action, Bundle, Direction, Disposition, Ends, Event, Level, Mode, Policy, PolicyError, Priority, Protocol, Request,
-    Way,
+    Action, Bundle, Direction, Disposition, Ends, Event, Level, Mode, Policy, PolicyDirection, PolicyError, Priority,
+    Protocol, Request,
 };
 use ipsec_packet::{AddressRange, Detail, Flow, IpProto, PortRange, Selector, Upper};
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn selector(from: &str, to: &str, upper: Upper) -> Selector {
 }
 
 fn rule(to: &str, upper: Upper, priority: Priority, action: Action) -> Policy {
-    Policy { selector: selector("10.1.0.0/16", to, upper), direction: Direction::Out, priority, action }
+    Policy { selector: selector("10.1.0.0/16", to, upper), direction: PolicyDirection::Out, priority, action }
 }
 
 const DEF: Priority = Priority::DEFAULT;
@@ -66,10 +66,10 @@ fn policies_are_found_and_come_once() {
     let policy = rule("10.2.0.0/16", Upper::Any, DEF, Action::None);
     let id = a.engine.add_policy(policy).unwrap();
     assert_eq!(a.engine.add_policy(Policy { action: Action::Discard, ..policy }), Err(PolicyError::Exists(id)));
-    let other_way = a.engine.add_policy(Policy { direction: Direction::In, ..policy }).unwrap();
-    assert_eq!(a.engine.find_policy(Direction::Out, &policy.selector), Some(id));
-    assert_eq!(a.engine.find_policy(Direction::In, &policy.selector), Some(other_way));
-    assert_eq!(a.engine.find_policy(Direction::Forward, &policy.selector), None);
+    let other_way = a.engine.add_policy(Policy { direction: PolicyDirection::In, ..policy }).unwrap();
+    assert_eq!(a.engine.find_policy(PolicyDirection::Out, &policy.selector), Some(id));
+    assert_eq!(a.engine.find_policy(PolicyDirection::In, &policy.selector), Some(other_way));
+    assert_eq!(a.engine.find_policy(PolicyDirection::Forward, &policy.selector), None);
     for port in 0..14 {
         let upper = Upper::Ports(Some(IpProto::TCP), PortRange::ANY, PortRange::one(port));
         a.engine.add_policy(rule("10.2.0.0/16", upper, DEF, Action::None)).unwrap();
@@ -114,14 +114,14 @@ fn sas_that_come_and_go_are_noticed_by_flows_that_are_known() {
         assert_eq!(spi(&a.send(&host()).unwrap()), n);
     }
     for (gone, left) in [(0x1002, Some(0x1001)), (0x1001, None)] {
-        let key = key(ipsec_engine::Way::Out, B, Protocol::Esp, gone);
+        let key = key(ipsec_engine::Direction::Outbound, B, Protocol::Esp, gone);
         assert!(a.engine.remove(&key, address(A)).is_some());
         assert_eq!(a.send(&host()).map(|wire| spi(&wire)).ok(), left);
     }
     // Another SA in the same place is not taken for the one that was there.
     a.load(&esp(A, B, 0x1003, "-m transport"), A);
     assert_eq!(spi(&a.send(&host()).unwrap()), 0x1003);
-    a.engine.remove(&key(ipsec_engine::Way::Out, B, Protocol::Esp, 0x1003), address(A)).unwrap();
+    a.engine.remove(&key(ipsec_engine::Direction::Outbound, B, Protocol::Esp, 0x1003), address(A)).unwrap();
     a.load(&esp(A, "198.51.100.9", 0x1004, "-m transport"), A);
     assert_eq!(a.send(&host()), Err(Disposition::Bypass), "an SA to somebody else");
 }
@@ -211,7 +211,7 @@ fn a_policy_asks_once_in_a_while() {
         a.now += Duration::from_secs(1);
     }
     assert_eq!(asked, [0, 10, 20]);
-    assert_eq!(count(&a, ipsec_engine::Way::Out, ipsec_engine::Counter::Pending), 25);
+    assert_eq!(count(&a, ipsec_engine::Direction::Outbound, ipsec_engine::Counter::Pending), 25);
     // Nobody polls: one question waits, with the newest packet.
     for port in 0..40 {
         let _ = a.send(&udp("10.1.2.3", "10.2.3.4", 7, port, b""));
@@ -255,7 +255,7 @@ fn numbers_written_by_hand_are_not_those_the_engine_gives() {
 /// The inbound SA of a statement.
 fn inbound(text: &str) -> ipsec_engine::Sa<ipsec_engine::AnyAlgorithms> {
     let Ok(Some(Statement::Add(add))) = Statements::of(text).next() else { panic!("{text}") };
-    add.sa(Way::In, None, &Loading::RFC).unwrap()
+    add.sa(Direction::Inbound, None, &Loading::RFC).unwrap()
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn an_sa_that_becomes_ipcomp_is_found_for_packets_that_were_not_compressed() {
     let mut b = Gateway::new(&text, B);
     let plain = common::ipv4(A, B, IpProto::IPV4, &inner());
     let mut sa = Some(inbound(&ipcomp(A, B, 0x3003, "-m tunnel")));
-    let esp_key = key(Way::In, B, Protocol::Esp, 0x1001);
+    let esp_key = key(Direction::Inbound, B, Protocol::Esp, 0x1001);
     let ipcomp_key = b.engine.update(&esp_key, address(A), |old| *old = sa.take().unwrap()).unwrap();
     assert_eq!(b.receive(&plain).0, Disposition::Deliver);
     let mut sa = Some(inbound(&esp(A, B, 0x1001, "-m tunnel")));

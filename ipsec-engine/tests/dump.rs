@@ -14,11 +14,11 @@ mod world;
 
 use common::Gateway;
 use ipsec_engine::setkey::{DumpPolicy, DumpSa};
-use ipsec_engine::{Protocol, SaKey, Way};
+use ipsec_engine::{Direction, Protocol, SaId};
 use std::time::Duration;
 use world::*;
 
-fn dumped(gateway: &Gateway, key: &SaKey) -> String {
+fn dumped(gateway: &Gateway, key: &SaId) -> String {
     DumpSa { sa: gateway.engine.sa(key, address(A)).unwrap(), now: gateway.now }.to_string()
 }
 
@@ -45,13 +45,13 @@ fn an_sa_as_setkey_shows_it() {
          \tallocated: 3\thard: 0\tsoft: 0\n\
          \tway=in"
     );
-    assert_eq!(dumped(&b, &key(Way::In, B, Protocol::Esp, 0x1001)), expected);
+    assert_eq!(dumped(&b, &key(Direction::Inbound, B, Protocol::Esp, 0x1001)), expected);
 }
 
 #[test]
 fn larval_udp_and_ipcomp_sas() {
     let mut b = Gateway::new("", B);
-    let larval = key(Way::In, B, Protocol::Ah, 0x2001);
+    let larval = key(Direction::Inbound, B, Protocol::Ah, 0x2001);
     b.engine.reserve(larval, address(A), b.now).unwrap();
     let expected = "192.0.2.1 198.51.100.1\n\
          \tah mode=any spi=8193(0x00002001) reqid=0(0x00000000)\n\
@@ -71,9 +71,9 @@ fn larval_udp_and_ipcomp_sas() {
         "\tE: aes-cbc",
         "\tA: hmac-sha1",
     ];
-    assert_eq!(lines(dumped(&b, &key(Way::In, B, Protocol::Esp, 0x1001))), expected);
+    assert_eq!(lines(dumped(&b, &key(Direction::Inbound, B, Protocol::Esp, 0x1001))), expected);
     // The wire has the CPI of DEFLATE; setkey(8) goes by the number it was added with.
-    let shown = lines(dumped(&b, &key(Way::In, B, Protocol::Ipcomp, 2)));
+    let shown = lines(dumped(&b, &key(Direction::Inbound, B, Protocol::Ipcomp, 2)));
     assert_eq!(shown[1..3], ["\tipcomp mode=tunnel spi=16385(0x00004001) reqid=0(0x00000000)", "\tC: deflate"]);
 }
 
@@ -91,8 +91,8 @@ fn dates_of_leap_years() {
     ] {
         let mut b = Gateway::new("", B);
         b.now = Duration::from_secs(seconds);
-        b.engine.reserve(key(Way::In, B, Protocol::Ah, 0x2001), address(A), b.now).unwrap();
-        let text = dumped(&b, &key(Way::In, B, Protocol::Ah, 0x2001));
+        b.engine.reserve(key(Direction::Inbound, B, Protocol::Ah, 0x2001), address(A), b.now).unwrap();
+        let text = dumped(&b, &key(Direction::Inbound, B, Protocol::Ah, 0x2001));
         assert!(text.contains(&format!("created: {expected}\t")), "{text}");
     }
 }

@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ip, udp};
-use ipsec_engine::{Counter, Disposition, Protocol, View, Way};
+use ipsec_engine::{Counter, Direction, Disposition, Protocol, View};
 use ipsec_packet::{IpProto, SeqWidth};
 use std::time::Duration;
 use world::*;
@@ -78,8 +78,8 @@ fn refused_on_arrival() -> Vec<Case> {
         cases.push((b, wire, counter));
     }
     let (wire, mut b) = fresh();
-    b.engine.remove(&key(Way::In, B, Protocol::Esp, 0x1001), address(A)).unwrap();
-    b.engine.reserve(key(Way::In, B, Protocol::Esp, 0x1001), address(A), b.now).unwrap();
+    b.engine.remove(&key(Direction::Inbound, B, Protocol::Esp, 0x1001), address(A)).unwrap();
+    b.engine.reserve(key(Direction::Inbound, B, Protocol::Esp, 0x1001), address(A), b.now).unwrap();
     cases.push((b, wire, Counter::Larval));
     let (mut a, mut b) = tunnel(&esp(A, B, 0x1001, "-m tunnel -lh 9"), &format!("ipsec esp/tunnel/{A}-{B}/require"));
     let wire = a.send(&inner()).unwrap();
@@ -150,10 +150,13 @@ const SUCCESSES: [Counter; 12] = [
     Counter::Bypassed,
 ];
 
-fn change(before: &[(Way, Counter, u64)], after: &Gateway) -> Vec<(Way, Counter, u64)> {
-    let old = |way, counter| before.iter().find(|(w, c, _)| (*w, *c) == (way, counter)).map_or(0, |(.., n)| *n);
+fn change(before: &[(Direction, Counter, u64)], after: &Gateway) -> Vec<(Direction, Counter, u64)> {
+    let old =
+        |direction, counter| before.iter().find(|(w, c, _)| (*w, *c) == (direction, counter)).map_or(0, |(.., n)| *n);
     let now = after.engine.counters().iter();
-    now.map(|(way, counter, n)| (way, counter, n - old(way, counter))).filter(|(.., n)| *n > 0).collect()
+    now.map(|(direction, counter, n)| (direction, counter, n - old(direction, counter)))
+        .filter(|(.., n)| *n > 0)
+        .collect()
 }
 
 //= RFC 4302 3.4.3/5
@@ -165,7 +168,7 @@ fn every_reason_on_arrival_counts_once_and_in_its_place() {
         let (disposition, ..) = pass_in(&mut b, &wire);
         assert!(disposition.reason().is_some(), "{counter:?} {disposition:?}");
         let refusals: Vec<_> = change(&before, &b).into_iter().filter(|(_, c, _)| !SUCCESSES.contains(c)).collect();
-        assert_eq!(refusals, [(Way::In, counter, 1)], "{disposition:?}");
+        assert_eq!(refusals, [(Direction::Inbound, counter, 1)], "{disposition:?}");
         let delivered = change(&before, &b).iter().any(|(_, c, _)| matches!(c, Counter::Processed | Counter::Bypassed));
         assert!(!delivered, "{counter:?}");
     }
@@ -248,15 +251,19 @@ fn the_views_sum_up_what_happened() {
     ] {
         assert_eq!(shown(gateway, view, name), expected, "{name}");
     }
-    assert_eq!((count(&b, Way::In, Counter::Tunnelled), count(&b, Way::In, Counter::EspOctets)), (10, 10 * octets));
-    let lookups = count(&a, Way::Out, Counter::CacheHit) + count(&a, Way::Out, Counter::CacheMiss);
-    assert_eq!((lookups, count(&a, Way::Out, Counter::CacheMiss)), (12, 1));
+    assert_eq!(
+        (count(&b, Direction::Inbound, Counter::Tunnelled), count(&b, Direction::Inbound, Counter::EspOctets)),
+        (10, 10 * octets)
+    );
+    let lookups =
+        count(&a, Direction::Outbound, Counter::CacheHit) + count(&a, Direction::Outbound, Counter::CacheMiss);
+    assert_eq!((lookups, count(&a, Direction::Outbound, Counter::CacheMiss)), (12, 1));
 }
 
 #[test]
 fn reasons_on_the_way_out_count_in_their_place() {
     let (mut a, _) = esp_tunnel();
-    let sa = key(Way::Out, B, Protocol::Esp, 0x1001);
+    let sa = key(Direction::Outbound, B, Protocol::Esp, 0x1001);
     a.load(&policy("10.1.0.0/16", "10.8.0.0/16", "any", "out", "discard"), A);
     a.load(&policy("10.1.0.0/16", "10.9.0.0/16[5]", "tcp", "out", "discard"), A);
     let mut later = ip("10.1.2.3", "10.9.3.4", IpProto::TCP, SECRET);
@@ -284,6 +291,6 @@ fn reasons_on_the_way_out_count_in_their_place() {
         Counter::SequenceExhausted,
         Counter::TooBig,
     ];
-    assert_eq!(refusals, all.map(|counter| (Way::Out, counter, 1)));
-    assert_eq!(count(&a, Way::Out, Counter::Processed), 0);
+    assert_eq!(refusals, all.map(|counter| (Direction::Outbound, counter, 1)));
+    assert_eq!(count(&a, Direction::Outbound, Counter::Processed), 0);
 }

@@ -15,8 +15,8 @@ mod world;
 use esp_core::OpenError;
 use ipsec_crypto::Aes128Gcm16;
 use ipsec_engine::{
-    Action, Algorithms, Bundle, Direction, Disposition, Ends, Engine, Level, Mode, Never, Policy, Priority, Protocol,
-    Reason, Request, Sa, Settings, Transform,
+    Action, Algorithms, Bundle, Disposition, Ends, Engine, Level, Mode, Never, Policy, PolicyDirection, Priority,
+    Protocol, Reason, Request, Sa, Settings, Transform,
 };
 use ipsec_packet::{AddressRange, PacketBuf, ReplayError, ReplayWindow, Selector, Seq, SeqWidth, Spi, Upper};
 use std::time::Duration;
@@ -41,7 +41,7 @@ fn suite() -> Aes128Gcm16 {
     Aes128Gcm16::new(&[7; 16], [1, 2, 3, 4])
 }
 
-fn engine(transform: Transform<Firmware>, direction: Direction) -> Small {
+fn engine(transform: Transform<Firmware>, direction: PolicyDirection) -> Small {
     let mut engine = Small::new(Settings::STRICT, None, None);
     let sa = Sa::new(address(A), address(B), transform).unwrap().with_mode(Mode::Tunnel);
     engine.install(sa, NOW).unwrap();
@@ -61,9 +61,9 @@ fn engine(transform: Transform<Firmware>, direction: Direction) -> Small {
 fn one_suite_in_an_engine_as_small_as_it_gets() {
     let spi = Spi::new(0x1001).unwrap();
     let out = esp_core::Outbound::new(spi, suite(), SeqWidth::Extended64);
-    let mut a = engine(Transform::EspOut(out), Direction::Out);
+    let mut a = engine(Transform::EspOut(out), PolicyDirection::Out);
     let opens = esp_core::Inbound::with_window(spi, suite(), SeqWidth::Extended64, ReplayWindow::new());
-    let mut b = engine(Transform::EspIn(opens), Direction::In);
+    let mut b = engine(Transform::EspIn(opens), PolicyDirection::In);
     let mut counter = |seq: Seq, iv: &mut [u8]| iv.copy_from_slice(&seq.get().to_be_bytes());
     for _ in 0..100 {
         let mut bytes = [0; 512];
@@ -91,7 +91,7 @@ fn one_suite_in_an_engine_as_small_as_it_gets() {
 fn an_sa_opens_without_databases() {
     let spi = Spi::new(0x1001).unwrap();
     let out = esp_core::Outbound::new(spi, suite(), SeqWidth::Bits32);
-    let mut a = engine(Transform::EspOut(out), Direction::Out);
+    let mut a = engine(Transform::EspOut(out), PolicyDirection::Out);
     let opens = esp_core::Inbound::with_window(spi, suite(), SeqWidth::Bits32, ReplayWindow::new());
     let mut sa = Sa::<Firmware>::new(address(A), address(B), Transform::EspIn(opens)).unwrap().with_mode(Mode::Tunnel);
     let mut bytes = [0; 512];

@@ -15,7 +15,7 @@ mod common;
 use std::net::IpAddr;
 
 use common::{Gateway, udp};
-use ipsec_engine::{Counter, DefaultLevel, Disposition, Protocol, SaKey, Transform, Way};
+use ipsec_engine::{Counter, DefaultLevel, Direction, Disposition, Protocol, SaId, Transform};
 
 const A: &str = "192.0.2.1";
 const B: &str = "198.51.100.1";
@@ -25,7 +25,7 @@ const MAC: &str = "-A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213";
 
 /// A sends to B by these SAs, through a policy between two nets.
 fn pair(sas: &str, transforms: &str) -> (Gateway, Gateway) {
-    let policy = |way| format!("spdadd 10.1.0.0/16 10.2.0.0/16 any -P {way} ipsec {transforms};");
+    let policy = |direction| format!("spdadd 10.1.0.0/16 10.2.0.0/16 any -P {direction} ipsec {transforms};");
     (Gateway::new(&format!("{sas}{}", policy("out")), A), Gateway::new(&format!("{sas}{}", policy("in")), B))
 }
 
@@ -33,8 +33,8 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn octets(gateway: &Gateway, way: Way, protocol: Protocol) -> u64 {
-    let key = SaKey { way, destination: address(B), protocol, spi: 0x1001 };
+fn octets(gateway: &Gateway, direction: Direction, protocol: Protocol) -> u64 {
+    let key = SaId { direction, destination: address(B), protocol, spi: 0x1001 };
     gateway.engine.sa(&key, address(A)).unwrap().usage.octets
 }
 
@@ -56,7 +56,7 @@ fn what_default_means_counts_for_flows_that_are_known() {
 fn an_sa_that_serves_twice_needs_two_numbers() {
     let request = format!("esp/tunnel/{A}-{B}/require");
     let (mut a, _) = pair(&format!("add {A} {B} esp 0x1001 -m tunnel {KEYS};"), &format!("{request} {request}"));
-    let key = SaKey { way: Way::Out, destination: address(B), protocol: Protocol::Esp, spi: 0x1001 };
+    let key = SaId { direction: Direction::Outbound, destination: address(B), protocol: Protocol::Esp, spi: 0x1001 };
     let moved = a.engine.update(&key, address(A), |sa| {
         let Transform::EspOut(esp) = sa.transform_mut() else { panic!() };
         esp.reserve(u32::MAX - 1).unwrap();
@@ -74,7 +74,7 @@ fn both_ends_of_an_ah_tunnel_count_the_same_octets() {
         pair(&format!("add {A} {B} ah 0x1001 -m tunnel {MAC};"), &format!("ah/tunnel/{A}-{B}/require"));
     let wire = a.send(&udp("10.1.0.1", "10.2.0.1", 1, 2, b"")).unwrap();
     assert_eq!(b.receive(&wire).0, Disposition::Deliver);
-    assert_eq!(octets(&a, Way::Out, Protocol::Ah), octets(&b, Way::In, Protocol::Ah));
+    assert_eq!(octets(&a, Direction::Outbound, Protocol::Ah), octets(&b, Direction::Inbound, Protocol::Ah));
 }
 
 /// `Usage`: "only packets that were sealed, or authenticated, count". This one was: its number is used up, too.
@@ -86,7 +86,7 @@ fn an_authentic_packet_counts_whatever_is_inside() {
     let mut b = Gateway::new(&sas("tunnel"), B);
     let wire = a.send(&udp(A, B, 1, 2, b"payload")).unwrap();
     assert_eq!(b.receive(&wire).0.reason().unwrap().counter(), Counter::Inner);
-    assert_eq!(octets(&b, Way::In, Protocol::Esp), 15);
+    assert_eq!(octets(&b, Direction::Inbound, Protocol::Esp), 15);
 }
 
 /// Two IPComp tunnels between the same ends, the older dead: "used no more".
@@ -130,7 +130,7 @@ fn an_sa_for_any_source_serves_a_policy_that_names_one() {
 fn a_tunnel_in_a_tunnel_need_not_be_compressed() {
     let sas = format!("add {A} {B} ipcomp 0x1001 -m tunnel -C deflate -R; add {A} {B} esp 0x1002 -m tunnel {KEYS};");
     let (mut a, mut b) = pair(&sas, &format!("ipcomp/tunnel/{A}-{B}/require"));
-    let between = |way| format!("spdadd {A} {B} any -P {way} ipsec esp/tunnel/{A}-{B}/require;");
+    let between = |direction| format!("spdadd {A} {B} any -P {direction} ipsec esp/tunnel/{A}-{B}/require;");
     a.load(&between("out"), A);
     b.load(&between("in"), B);
     for size in [500, 5] {

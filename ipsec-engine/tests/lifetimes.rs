@@ -14,22 +14,22 @@ mod world;
 
 use common::Gateway;
 use esp_core::{OpenError, SealError};
-use ipsec_engine::{Disposition, Event, InstallError, Protocol, Reason, ReserveError, SaState, Way};
+use ipsec_engine::{Direction, Disposition, Event, InstallError, Protocol, Reason, ReserveError, SaState};
 use ipsec_packet::{ReplayError, SeqWidth};
 use std::time::Duration;
 use world::*;
 
 const OUT: &str = "ipsec esp/tunnel/192.0.2.1-198.51.100.1/require";
 
-fn sa_in() -> ipsec_engine::SaKey {
-    key(Way::In, B, Protocol::Esp, 0x1001)
+fn sa_in() -> ipsec_engine::SaId {
+    key(Direction::Inbound, B, Protocol::Esp, 0x1001)
 }
 
-fn sa_out() -> ipsec_engine::SaKey {
-    key(Way::Out, B, Protocol::Esp, 0x1001)
+fn sa_out() -> ipsec_engine::SaId {
+    key(Direction::Outbound, B, Protocol::Esp, 0x1001)
 }
 
-fn state(gateway: &Gateway, key: &ipsec_engine::SaKey) -> Option<SaState> {
+fn state(gateway: &Gateway, key: &ipsec_engine::SaId) -> Option<SaState> {
     gateway.engine.sa(key, address(A)).map(|sa| sa.state)
 }
 
@@ -82,10 +82,10 @@ fn limits_in_seconds_are_reached_by_packets_and_by_ticks() {
 
 #[test]
 fn limits_since_the_first_packet_and_in_packets() {
-    for way in [Way::Out, Way::In] {
+    for direction in [Direction::Outbound, Direction::Inbound] {
         let (mut a, mut b) = limited("");
-        let key = if way == Way::Out { sa_out() } else { sa_in() };
-        let limited = if way == Way::Out { &mut a } else { &mut b };
+        let key = if direction == Direction::Outbound { sa_out() } else { sa_in() };
+        let limited = if direction == Direction::Outbound { &mut a } else { &mut b };
         let limits = ipsec_engine::Lifetimes {
             soft: ipsec_engine::Limit { packets: Some(3), ..Default::default() },
             hard: ipsec_engine::Limit {
@@ -99,7 +99,7 @@ fn limits_since_the_first_packet_and_in_packets() {
         pass(&mut b, 1000);
         for n in 1..=5 {
             carries(&mut a, &mut b, &inner());
-            let limited = if way == Way::Out { &a } else { &b };
+            let limited = if direction == Direction::Outbound { &a } else { &b };
             let expected = if n >= 5 {
                 SaState::Dead
             } else if n >= 3 {
@@ -107,11 +107,11 @@ fn limits_since_the_first_packet_and_in_packets() {
             } else {
                 SaState::Mature
             };
-            assert_eq!(state(limited, &key), Some(expected), "{way} {n}");
+            assert_eq!(state(limited, &key), Some(expected), "{direction} {n}");
         }
-        match way {
-            Way::Out => assert!(matches!(a.send(&inner()), Err(Disposition::Pending(_)))),
-            Way::In => refused_as_it_was(&mut b, &a.send(&inner()).unwrap(), Reason::Expired),
+        match direction {
+            Direction::Outbound => assert!(matches!(a.send(&inner()), Err(Disposition::Pending(_)))),
+            Direction::Inbound => refused_as_it_was(&mut b, &a.send(&inner()).unwrap(), Reason::Expired),
         }
     }
     let (mut a, _) = limited("");
@@ -135,7 +135,7 @@ fn limits_in_octets_count_payload() {
         for (gateway, key) in [(&a, sa_out()), (&b, sa_in())] {
             let sa = gateway.engine.sa(&key, address(A)).unwrap();
             assert_eq!((sa.state, sa.usage.packets), (expected, n));
-            if key.way == Way::Out {
+            if key.direction == Direction::Outbound {
                 assert_eq!(sa.usage.octets, sizes[n as usize]);
             }
         }
@@ -195,14 +195,14 @@ fn r8_ipcomp_without_the_esp_around_it_changes_nothing() {
         let wire = mallory.send(&packet).unwrap();
         assert!(matches!(b.receive(&wire).0, Disposition::Discard(_)));
     }
-    let sa = b.engine.sa(&key(Way::In, B, Protocol::Ipcomp, 0x1100), address(A)).unwrap();
+    let sa = b.engine.sa(&key(Direction::Inbound, B, Protocol::Ipcomp, 0x1100), address(A)).unwrap();
     assert_eq!((sa.state, sa.usage.packets), (SaState::Mature, 0));
 }
 
 #[test]
 fn reserved_spis_hold_their_place_and_expire() {
     let (mut a, mut b) = esp_tunnel();
-    let key = key(Way::In, B, Protocol::Esp, 0x3001);
+    let key = key(Direction::Inbound, B, Protocol::Esp, 0x3001);
     b.engine.reserve(key, address(A), b.now).unwrap();
     assert_eq!(b.engine.reserve(key, address(A), b.now), Err(ReserveError::InUse));
     assert_eq!(b.engine.reserve(sa_in(), address(A), b.now), Err(ReserveError::InUse));
@@ -225,8 +225,8 @@ fn reserved_spis_hold_their_place_and_expire() {
     pass(&mut b, 31);
     b.engine.tick(b.now);
     assert_eq!(state(&b, &key), Some(SaState::Mature));
-    b.engine.reserve(ipsec_engine::SaKey { spi: 0x3002, ..key }, address(A), b.now).unwrap();
-    let usage = b.engine.remove(&ipsec_engine::SaKey { spi: 0x3002, ..key }, address(A)).unwrap();
+    b.engine.reserve(ipsec_engine::SaId { spi: 0x3002, ..key }, address(A), b.now).unwrap();
+    let usage = b.engine.remove(&ipsec_engine::SaId { spi: 0x3002, ..key }, address(A)).unwrap();
     assert_eq!((usage.packets, usage.octets), (0, 0), "a larval SA has done nothing");
     assert_eq!(b.engine.sas().count(), 2);
 }
@@ -251,7 +251,7 @@ fn make_before_break() {
     assert_eq!(spi(&c.send(&inner()).unwrap()), 0x2002);
     // If the new one is taken back, the old one serves again, even while it dies.
     pass(&mut a, 70);
-    assert!(a.engine.remove(&key(Way::Out, B, Protocol::Esp, 0x1002), address(A)).is_some());
+    assert!(a.engine.remove(&key(Direction::Outbound, B, Protocol::Esp, 0x1002), address(A)).is_some());
     assert_eq!(spi(&a.send(&inner()).unwrap()), 0x1001);
     // A mature one is better than a dying one, however old it is.
     a.load(&esp(A, B, 0x1003, "-m tunnel"), A);
@@ -268,7 +268,7 @@ fn what_is_not_installed_comes_back_and_dead_places_are_used_again() {
     let sa = |text: &str| {
         let mut statements = ipsec_engine::setkey::Statements::of(text);
         let Ok(Some(ipsec_engine::setkey::Statement::Add(add))) = statements.next() else { panic!() };
-        add.sa(Way::In, None, &ipsec_engine::setkey::Loading::RFC).unwrap()
+        add.sa(Direction::Inbound, None, &ipsec_engine::setkey::Loading::RFC).unwrap()
     };
     let Err(InstallError::Exists(back)) = b.engine.install(sa(&same()), b.now) else { panic!("there is one") };
     assert_eq!(back.key(), sa_in());
@@ -279,7 +279,10 @@ fn what_is_not_installed_comes_back_and_dead_places_are_used_again() {
         panic!("full")
     };
     assert_eq!(back.key().spi, 0x2fff);
-    assert_eq!(b.engine.reserve(key(Way::In, B, Protocol::Esp, 9999), address(A), b.now), Err(ReserveError::Full));
+    assert_eq!(
+        b.engine.reserve(key(Direction::Inbound, B, Protocol::Esp, 9999), address(A), b.now),
+        Err(ReserveError::Full)
+    );
     assert_eq!(b.engine.sas().count(), 16);
     pass(&mut b, 90);
     b.engine.tick(b.now);
@@ -335,7 +338,7 @@ fn r7_numbers_end_without_being_used_again() {
 #[test]
 fn r7_ah_numbers_end_too() {
     let (mut a, _) = hosts(&ah(A, B, 0x1002, "-m transport"), "ipsec ah/transport//require");
-    let sa = key(Way::Out, B, Protocol::Ah, 0x1002);
+    let sa = key(Direction::Outbound, B, Protocol::Ah, 0x1002);
     move_on(&mut a, &sa, A, SeqWidth::Bits32, u64::from(u32::MAX) - 1);
     a.send(&host()).unwrap();
     assert_eq!(events(&mut a), [Event::SequenceNearEnd(sa)]);
@@ -348,7 +351,7 @@ fn r7_ah_numbers_end_too() {
 fn r7_a_bundle_is_refused_before_its_first_transform() {
     let sas = esp(A, B, 0x1001, "-m transport") + &ah(A, B, 0x1002, "-m transport");
     let (mut a, _) = hosts(&sas, "ipsec esp/transport//require ah/transport//require");
-    move_on(&mut a, &key(Way::Out, B, Protocol::Ah, 0x1002), A, SeqWidth::Bits32, u32::MAX.into());
+    move_on(&mut a, &key(Direction::Outbound, B, Protocol::Ah, 0x1002), A, SeqWidth::Bits32, u32::MAX.into());
     assert!(matches!(a.send(&host()), Err(Disposition::Discard(reason)) if reason.counter_is_exhausted()));
     assert!(a.engine.sas().all(|sa| sa.usage.packets == 0));
     assert_eq!(a.engine.sa(&sa_out(), address(A)).unwrap().sa.unwrap().transform().sequence().unwrap().get(), 0);

@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ip, udp};
-use ipsec_engine::{Disposition, Protocol, Reason, Way};
+use ipsec_engine::{Direction, Disposition, Protocol, Reason};
 use ipsec_packet::{IpProto, TooBig, too_big_answer};
 use world::*;
 
@@ -107,7 +107,7 @@ fn policies_without_a_limit_have_no_mtu() {
     a.engine.settings_mut().link_mtu = Some(1500);
     assert!(a.engine.policy_mtu(a.now, &inner()).is_some());
     assert_eq!(a.engine.policy_mtu(a.now, &host()), None, "no policy");
-    a.engine.remove(&key(Way::Out, B, Protocol::Esp, 0x1001), address(A)).unwrap();
+    a.engine.remove(&key(Direction::Outbound, B, Protocol::Esp, 0x1001), address(A)).unwrap();
     assert_eq!(a.engine.policy_mtu(a.now, &inner()), None, "no sa");
     assert_eq!(events(&mut a), [], "and none is asked for");
 }
@@ -118,7 +118,7 @@ fn too_big_is_for_packets_that_may_not_be_fragmented() {
     a.engine.settings_mut().link_mtu = Some(1400);
     let mut packet = of_length("10.1.2.3", "10.2.3.4", 1400);
     let Err(Disposition::Discard(Reason::TooBig { mtu })) = a.send(&packet) else { panic!("too big") };
-    let sa = key(Way::Out, B, Protocol::Esp, 0x1001);
+    let sa = key(Direction::Outbound, B, Protocol::Esp, 0x1001);
     assert_eq!(a.engine.sa(&sa, address(A)).unwrap().usage.packets, 0, "no number was used");
     assert!(a.send(&of_length("10.1.2.3", "10.2.3.4", mtu.into())).unwrap().len() <= 1400);
     packet[6] &= !0x40;
@@ -239,11 +239,12 @@ fn tfc_padding_yields_to_the_mtu() {
     {
         let (mut a, mut b) = esp_tunnel();
         a.engine.settings_mut().link_mtu = link;
-        let padded =
-            a.engine.update(&key(Way::Out, B, Protocol::Esp, 0x1001), address(A), |sa| match sa.transform_mut() {
+        let padded = a.engine.update(&key(Direction::Outbound, B, Protocol::Esp, 0x1001), address(A), |sa| {
+            match sa.transform_mut() {
                 Transform::EspOut(esp) => esp.set_padding(esp_core::Padding::MINIMAL.tfc_to(1400)),
                 _ => panic!("not ESP"),
-            });
+            }
+        });
         padded.unwrap();
         if let Some(mtu) = told {
             assert!(a.engine.path_mtu_report(a.now, &report(mtu)));

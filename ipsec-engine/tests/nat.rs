@@ -15,7 +15,7 @@ mod world;
 use common::{Gateway, ip, tcp, udp};
 use esp_core::OpenError;
 use ipsec_engine::{
-    AnyAlgorithms, Counter, Disposition, Encap, Event, Protocol, Reason, Sa, Way,
+    AnyAlgorithms, Counter, Direction, Disposition, Encap, Event, Protocol, Reason, Sa,
     setkey::{Loading, Statement, Statements},
 };
 use ipsec_packet::{ChecksumRepair, IpProto, Marker, Ports, UdpError};
@@ -30,10 +30,10 @@ fn natted_tunnel() -> (Gateway, Gateway) {
 }
 
 /// An SA in UDP with this marker, from its setkey statement.
-fn sa_with(statement: &str, way: Way, marker: Marker, ports: Ports) -> Sa<AnyAlgorithms> {
+fn sa_with(statement: &str, direction: Direction, marker: Marker, ports: Ports) -> Sa<AnyAlgorithms> {
     let mut statements = Statements::of(statement);
     let Ok(Some(Statement::Add(add))) = statements.next() else { panic!("{statement}") };
-    let sa = add.sa(way, None, &Loading::RFC).unwrap();
+    let sa = add.sa(direction, None, &Loading::RFC).unwrap();
     sa.with_encap(Encap { ports, marker }, ChecksumRepair::Recompute)
 }
 
@@ -92,7 +92,7 @@ fn ike_keep_alives_and_runts_beside_esp() {
     let mut summed = udp(A, B, 4500, 4500, &[0xff]);
     summed[26..28].copy_from_slice(&[0x12, 0x34]);
     assert_eq!(b.receive(&summed).0, discarded(Reason::KeepAlive), "with a checksum, too");
-    assert_eq!(count(&b, Way::In, Counter::KeepAlive), 3);
+    assert_eq!(count(&b, Direction::Inbound, Counter::KeepAlive), 3);
     assert_eq!(b.engine.poll_event(), None, "nothing follows from a keep-alive");
     assert!(b.engine.poll_audit().is_some_and(|audit| audit.spi == Some(0x0707_0707)));
 }
@@ -179,8 +179,8 @@ fn x3_the_drafts_marker_of_eight_zeros_on_port_500() {
     let statement = natted(0x1001, "-m tunnel");
     let mut a = Gateway::new(&policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &action), A);
     let mut b = Gateway::new(&policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", &action), B);
-    a.engine.install(sa_with(&statement, Way::Out, Marker::NonIke, ports), a.now).unwrap();
-    b.engine.install(sa_with(&statement, Way::In, Marker::NonIke, ports), b.now).unwrap();
+    a.engine.install(sa_with(&statement, Direction::Outbound, Marker::NonIke, ports), a.now).unwrap();
+    b.engine.install(sa_with(&statement, Direction::Inbound, Marker::NonIke, ports), b.now).unwrap();
     let wire = carries(&mut a, &mut b, &inner());
     assert_eq!(&wire[20..36], &[1, 244, 1, 244, 0, (wire.len() - 20) as u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     // Both markers, each where the SA has the other.
@@ -194,7 +194,7 @@ fn x3_the_drafts_marker_of_eight_zeros_on_port_500() {
 #[test]
 fn only_an_authentic_packet_moves_a_peer() {
     let (mut a, mut b) = natted_tunnel();
-    let sa = key(Way::In, B, Protocol::Esp, 0x1001);
+    let sa = key(Direction::Inbound, B, Protocol::Esp, 0x1001);
     carries(&mut a, &mut b, &inner());
     assert_eq!(events(&mut b), []);
     let wire = a.send(&inner()).unwrap();
@@ -254,7 +254,7 @@ fn e13_udp_lengths_that_do_not_hold() {
     let total = (longer.len() as u16).to_be_bytes();
     longer[2..4].copy_from_slice(&total);
     delivered(&mut b, &longer, &inner());
-    assert_eq!(count(&b, Way::In, Counter::Udp), 2);
+    assert_eq!(count(&b, Direction::Inbound, Counter::Udp), 2);
 }
 
 #[test]

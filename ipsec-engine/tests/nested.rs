@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ip, ipv6, udp};
-use ipsec_engine::{Counter, Disposition, Reason, Way};
+use ipsec_engine::{Counter, Direction, Disposition, Reason};
 use ipsec_packet::{IpProto, Ipv4Header};
 use world::*;
 use zerocopy::FromBytes;
@@ -21,9 +21,10 @@ use zerocopy::FromBytes;
 /// Between the hosts A and B everything goes through a tunnel; between the networks behind them through one inside it.
 fn nested(b_policies: &str) -> (Gateway, Gateway) {
     let sas = esp(A, B, 0x1001, "-m tunnel") + &esp(A, B, 0x2001, "-m tunnel");
-    let outer = |way: &str| policy(A, B, "esp", way, &format!("ipsec esp/tunnel/{A}-{B}/unique:2"));
-    let inner =
-        |way: &str| policy("10.1.0.0/16", "10.2.0.0/16", "any", way, &format!("ipsec esp/tunnel/{A}-{B}/unique:1"));
+    let outer = |direction: &str| policy(A, B, "esp", direction, &format!("ipsec esp/tunnel/{A}-{B}/unique:2"));
+    let inner = |direction: &str| {
+        policy("10.1.0.0/16", "10.2.0.0/16", "any", direction, &format!("ipsec esp/tunnel/{A}-{B}/unique:1"))
+    };
     let sas = sas.replace("0x1001", "0x1001 -u 1").replace("0x2001", "0x2001 -u 2");
     let a = Gateway::new(&format!("{sas}{}{}", outer("out"), inner("out")), A);
     let b = Gateway::new(
@@ -44,7 +45,7 @@ fn a_tunnel_inside_another_with_its_own_policy() {
     let twice = a.send(&once).unwrap();
     assert!(twice.len() > once.len() + 40);
     delivered(&mut b, &twice, &inner());
-    assert_eq!(count(&b, Way::In, Counter::Tunnelled), 2);
+    assert_eq!(count(&b, Direction::Inbound, Counter::Tunnelled), 2);
     // By itself the inner one is opened by its SA, without a look at policies (RFC 4301 5.2 step 3).
     carries(&mut a, &mut b, &inner());
 }
@@ -95,7 +96,7 @@ fn h7_headers_are_taken_off_up_to_a_bound() {
             2..=8 => refused_and_wiped(&mut b, &wire, Reason::WrongSa),
             _ => refused_and_wiped(&mut b, &wire, Reason::TooDeep),
         }
-        assert_eq!(count(&b, Way::In, Counter::Esp), layers.min(8) as u64);
+        assert_eq!(count(&b, Direction::Inbound, Counter::Esp), layers.min(8) as u64);
     }
 }
 
@@ -125,7 +126,7 @@ fn fragments_of_esp_are_not_opened() {
         refused_as_it_was(&mut b, &piece, Reason::Fragment);
     }
     delivered(&mut b, &wire, &inner());
-    assert_eq!(count(&b, Way::In, Counter::Fragment), 3);
+    assert_eq!(count(&b, Direction::Inbound, Counter::Fragment), 3);
 }
 
 #[test]
@@ -136,7 +137,7 @@ fn fragments_through_a_tunnel_for_everything_and_for_one_port() {
     }
     let bundle = format!("ipsec esp/tunnel/{A}-{B}/require");
     let sas = esp(A, B, 0x1001, "-m tunnel");
-    let ports = |way| policy("10.1.0.0/16", "10.2.0.0/16[2000]", "udp", way, &bundle);
+    let ports = |direction| policy("10.1.0.0/16", "10.2.0.0/16[2000]", "udp", direction, &bundle);
     let mut narrow = Gateway::new(&(sas.clone() + &ports("out")), A);
     let mut receiver = Gateway::new(&(sas + &ports("in")), B);
     // The first piece tells its ports, the others might have them: not through, and not past.
@@ -144,7 +145,13 @@ fn fragments_through_a_tunnel_for_everything_and_for_one_port() {
     assert_eq!(narrow.send(&fragment(&inner(), true, 800)), Err(discarded(Reason::Opaque)));
     assert_eq!(receiver.receive(&fragment(&inner(), false, 800)).0, discarded(Reason::Opaque));
     let wire = a.send(&fragment(&inner(), false, 800)).unwrap();
-    move_on(&mut narrow, &key(Way::Out, B, ipsec_engine::Protocol::Esp, 0x1001), A, ipsec_packet::SeqWidth::Bits32, 9);
+    move_on(
+        &mut narrow,
+        &key(Direction::Outbound, B, ipsec_engine::Protocol::Esp, 0x1001),
+        A,
+        ipsec_packet::SeqWidth::Bits32,
+        9,
+    );
     refused_and_wiped(&mut receiver, &wire, Reason::Opaque);
     // TCP has nothing to do with it.
     let tcp = fragment(&ip("10.1.2.3", "10.2.3.4", IpProto::TCP, SECRET), true, 800);

@@ -14,22 +14,22 @@ mod world;
 
 use common::{Gateway, udp};
 use ipsec_engine::setkey::{Loading, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Disposition, Protocol, Reason, Sa, Way};
+use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Protocol, Reason, Sa};
 use world::*;
 
-fn sa(text: &str, way: Way) -> Sa<AnyAlgorithms> {
+fn sa(text: &str, direction: Direction) -> Sa<AnyAlgorithms> {
     let mut statements = Statements::of(text);
     let Ok(Some(Statement::Add(add))) = statements.next() else { panic!("{text}") };
-    add.sa(way, Some((address("10.1.2.3"), address("10.2.3.4"))), &Loading::RFC).unwrap()
+    add.sa(direction, Some((address("10.1.2.3"), address("10.2.3.4"))), &Loading::RFC).unwrap()
 }
 
 #[test]
 fn beet_carries_one_flow_in_the_octets_of_transport_mode() {
     let text = esp(A, B, 0x1001, "-m beet");
-    let rule = |way| policy("10.1.2.3", "10.2.3.4", "any", way, &format!("ipsec esp/beet/{A}-{B}/require"));
+    let rule = |direction| policy("10.1.2.3", "10.2.3.4", "any", direction, &format!("ipsec esp/beet/{A}-{B}/require"));
     let (mut a, mut b) = (Gateway::new(&rule("out"), A), Gateway::new(&rule("in"), B));
-    a.engine.install(sa(&text, Way::Out), a.now).unwrap();
-    b.engine.install(sa(&text, Way::In), b.now).unwrap();
+    a.engine.install(sa(&text, Direction::Outbound), a.now).unwrap();
+    b.engine.install(sa(&text, Direction::Inbound), b.now).unwrap();
     for length in [0, 1, 100, 1000] {
         let wire = a.send(&udp("10.1.2.3", "10.2.3.4", 7, 9, &vec![7; length])).unwrap();
         assert_eq!(&wire[12..20], &[192, 0, 2, 1, 198, 51, 100, 1]);
@@ -42,7 +42,7 @@ fn beet_carries_one_flow_in_the_octets_of_transport_mode() {
     // A tunnel is no BEET, nor the reverse.
     let mut tunnelling =
         Gateway::new(&policy("10.1.2.3", "10.2.3.4", "any", "in", &format!("ipsec esp/tunnel/{A}-{B}/require")), B);
-    tunnelling.engine.install(sa(&text, Way::In), b.now).unwrap();
+    tunnelling.engine.install(sa(&text, Direction::Inbound), b.now).unwrap();
     refused_and_wiped(&mut tunnelling, &a.send(&inner()[..]).unwrap_or_default(), Reason::WrongSa);
 }
 
@@ -54,13 +54,14 @@ fn i6_peers_share_a_well_known_cpi() {
     let shared = |from: &str| {
         format!("add {from} {B} ipcomp 0x4001 -m transport -u {} -C deflate;\n", if from == A { 1 } else { 2 })
     };
-    let rule = |from: &str, way, id| policy(from, B, "any", way, &format!("ipsec ipcomp/transport//unique:{id}"));
+    let rule =
+        |from: &str, direction, id| policy(from, B, "any", direction, &format!("ipsec ipcomp/transport//unique:{id}"));
     let mut b = Gateway::new(&(shared(A) + &shared(m) + &rule(A, "in", 1) + &rule(m, "in", 2)), B);
     assert_eq!(b.engine.sas().count(), 2);
     for (peer, id) in [(A, 1), (m, 2)] {
         let mut sender = Gateway::new(&(shared(peer) + &rule(peer, "out", id)), peer);
         carries(&mut sender, &mut b, &udp(peer, B, 1, 2, &[7; 500]));
-        let cpi = key(Way::In, B, Protocol::Ipcomp, 2);
+        let cpi = key(Direction::Inbound, B, Protocol::Ipcomp, 2);
         assert_eq!(b.engine.sa(&cpi, address(peer)).unwrap().usage.packets, 1);
     }
     let mut wire = Gateway::new(&(shared(A) + &rule(A, "out", 1)), A).send(&udp(A, B, 1, 2, &[7; 500])).unwrap();

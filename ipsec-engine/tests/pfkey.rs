@@ -14,7 +14,7 @@ use ipsec_engine::pfkey::{
     AddressRole, Dialect, Extension, Key, KeyRole, Lifetime, LifetimeRole, Message, MessageKind, MessageWriter,
     NoSpace, Order, PfkeyErrorKind, PolicyKind, SaFlags, SaType, Side, Wire,
 };
-use ipsec_engine::{Action, Bundle, Direction, Ends, Level, Mode, Priority, Protocol, Request};
+use ipsec_engine::{Action, Bundle, Ends, Level, Mode, PolicyDirection, Priority, Protocol, Request};
 use ipsec_packet::IpProto;
 use proptest::prelude::*;
 
@@ -154,7 +154,7 @@ fn a_policy_is_written_as_a_kernel_took_it_and_read_as_it_gave_it_back() {
     let mut writer = MessageWriter::new(&mut buffer, LINUX, MessageKind::SPDADD, SaType::Unspecified, 2, 9).unwrap();
     writer.push(&address(AddressRole::Source, "10.9.0.0", 16, 255)).unwrap();
     writer.push(&address(AddressRole::Destination, "10.8.0.0", 16, 255)).unwrap();
-    writer.push_policy(&Action::Ipsec(bundle()), Direction::In, 0, Priority(1000)).unwrap();
+    writer.push_policy(&Action::Ipsec(bundle()), PolicyDirection::In, 0, Priority(1000)).unwrap();
     assert_eq!(writer.finish().unwrap(), octets(SPDADD_SENT));
 
     let dumped = octets(SPD_DUMPED);
@@ -164,12 +164,15 @@ fn a_policy_is_written_as_a_kernel_took_it_and_read_as_it_gave_it_back() {
         _ => None,
     });
     let policy = policy.unwrap();
-    assert_eq!((policy.kind, policy.direction(), policy.priority), (PolicyKind::Ipsec, Some(Direction::In), 1000));
+    assert_eq!(
+        (policy.kind, policy.direction(), policy.priority),
+        (PolicyKind::Ipsec, Some(PolicyDirection::In), 1000)
+    );
     assert_eq!(policy.action(), Some(Action::Ipsec(bundle())));
     let of_a_socket = octets(SOCKET_POLICY);
     let message = Message::parse(&of_a_socket, LINUX).unwrap();
     assert!(message.extensions().any(|extension| matches!(extension,
-        Extension::Policy(policy) if policy.direction().is_none() && policy.way == 5)));
+        Extension::Policy(policy) if policy.direction().is_none() && policy.direction == 5)));
 }
 
 #[test]
@@ -299,7 +302,7 @@ fn a_buffer_that_is_too_small_leaves_the_message_as_it_was() {
             continue;
         };
         let first = writer.push(&address(AddressRole::Source, "10.9.0.0", 16, 255)).map(drop);
-        let refused = writer.push_policy(&Action::Ipsec(bundle()), Direction::In, 0, Priority(1000)).map(drop);
+        let refused = writer.push_policy(&Action::Ipsec(bundle()), PolicyDirection::In, 0, Priority(1000)).map(drop);
         let octets = writer.finish().unwrap().to_vec();
         let message = Message::parse(&octets, LINUX).unwrap();
         let pushed = [first, refused].iter().filter(|result| result.is_ok()).count();

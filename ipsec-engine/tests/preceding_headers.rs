@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ipv4, udp};
-use ipsec_engine::{Counter, Disposition, Reason, Way};
+use ipsec_engine::{Counter, Direction, Disposition, Reason};
 use ipsec_packet::{Ip, IpError, IpProto, Ipv4};
 use world::{A, A6, B, B6, SECRET, ah, count, esp, host, hosts, one_way, policy};
 
@@ -52,7 +52,10 @@ fn options_that_ask_to_be_discarded_are_refused_before_esp_is_opened() {
             (Disposition::Discard(refused), forged),
             "option {option:#04x} of header {kind}"
         );
-        assert_eq!((count(&b, Way::In, Counter::PrecedingHeaders), count(&b, Way::In, Counter::Esp)), (1, 0));
+        assert_eq!(
+            (count(&b, Direction::Inbound, Counter::PrecedingHeaders), count(&b, Direction::Inbound, Counter::Esp)),
+            (1, 0)
+        );
         assert_eq!(b.engine.poll_audit().unwrap().spi, Some(0x1001));
         assert_eq!(b.receive(&wire).0, Disposition::Deliver, "the number of the packet is not used up");
     }

@@ -18,16 +18,16 @@ use common::{Gateway, ipv4, udp};
 use ipsec_engine::pfkey::{Dialect, Extension, Key, KeyRole, Message, MessageKind, MessageWriter, Order, SaType};
 use ipsec_engine::setkey::{Loading, Statement, Statements};
 use ipsec_engine::{
-    Action, AnyAlgorithms, Bundle, Direction, Disposition, Event, Level, Mode, Policy, Priority, Protocol, Reason,
-    Request, Sa, UpdateError, Way,
+    Action, AnyAlgorithms, Bundle, Direction, Disposition, Event, Level, Mode, Policy, PolicyDirection, Priority,
+    Protocol, Reason, Request, Sa, UpdateError,
 };
 use ipsec_packet::{AddressRange, DfPolicy, IpProto, PacketBuf, Selector, Seq, Upper};
 use world::*;
 
-fn sa(text: &str, way: Way) -> Sa<AnyAlgorithms> {
+fn sa(text: &str, direction: Direction) -> Sa<AnyAlgorithms> {
     let mut statements = Statements::of(text);
     let Ok(Some(Statement::Add(add))) = statements.next() else { panic!("{text}") };
-    add.sa(way, Some((address("10.1.2.3"), address("10.2.3.4"))), &Loading::RFC).unwrap()
+    add.sa(direction, Some((address("10.1.2.3"), address("10.2.3.4"))), &Loading::RFC).unwrap()
 }
 
 fn natted(from: &str, to: &str, spi: u32) -> String {
@@ -71,7 +71,7 @@ fn errors_of_setkey_show_no_key() {
 #[test]
 fn a_peer_that_comes_back_is_told() {
     let (mut a, mut b) = tunnel(&natted(A, B, 0x1001), &format!("ipsec esp/tunnel/{A}-{B}/require"));
-    let sa = key(Way::In, B, Protocol::Esp, 0x1001);
+    let sa = key(Direction::Inbound, B, Protocol::Esp, 0x1001);
     // One packet is held back by somebody on the way, who sends it on from his own address.
     let diverted = a.send(&inner()).unwrap();
     delivered(&mut b, &translated(&diverted, 77, 1026), &inner());
@@ -109,9 +109,9 @@ fn moving_a_peer_does_not_make_two_sas_of_one_name() {
     // The peers chose the SPIs: that they are equal is nobody's mistake.
     let c = "203.0.113.9";
     let mut a = Gateway::new(&(natted(A, B, 0x1001) + &natted(A, c, 0x1001)), A);
-    let second = key(Way::Out, c, Protocol::Esp, 0x1001);
+    let second = key(Direction::Outbound, c, Protocol::Esp, 0x1001);
     let moved = a.engine.update(&second, address(A), |sa| sa.move_peer(address(B), 1026).unwrap());
-    let first = key(Way::Out, B, Protocol::Esp, 0x1001);
+    let first = key(Direction::Outbound, B, Protocol::Esp, 0x1001);
     assert_eq!(moved, Err(UpdateError::Exists(first)));
     let left: Vec<_> = a.engine.sas().map(|sa| sa.key).collect();
     assert!(left.contains(&first) && !left.contains(&second), "{left:?}");
@@ -123,8 +123,8 @@ fn a_hard_expiry_is_told_though_the_name_was_used_again() {
     let mut a = Gateway::new(&text, A);
     a.now += Duration::from_secs(11);
     a.engine.tick(a.now);
-    a.engine.install(sa(&text, Way::Out), a.now).unwrap();
-    assert_eq!(events(&mut a), [Event::HardExpired(key(Way::Out, B, Protocol::Esp, 0x1001))]);
+    a.engine.install(sa(&text, Direction::Outbound), a.now).unwrap();
+    assert_eq!(events(&mut a), [Event::HardExpired(key(Direction::Outbound, B, Protocol::Esp, 0x1001))]);
 }
 
 #[test]
@@ -144,7 +144,8 @@ fn an_sa_is_asked_for_once_in_a_while_however_many_are_wanted() {
 fn what_leaves_with_df_fits_the_link() {
     let action = format!("ipsec esp/tunnel/{A}-{B}/require");
     let mut a = Gateway::new(&policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &action), A);
-    let sa = sa(&esp(A, B, 0x1001, "-m tunnel"), Way::Out).with_tunnel(|tunnel| tunnel.with_df(DfPolicy::Set));
+    let sa =
+        sa(&esp(A, B, 0x1001, "-m tunnel"), Direction::Outbound).with_tunnel(|tunnel| tunnel.with_df(DfPolicy::Set));
     a.engine.install(sa, a.now).unwrap();
     a.engine.settings_mut().link_mtu = Some(1000);
     if let Ok(wire) = a.send(&udp("10.1.2.3", "10.2.3.4", 1, 2, &[7; 1200])) {
@@ -158,7 +159,7 @@ fn beet_without_room_leaves_the_packet_as_it_was() {
     for length in 0..32 {
         for back in 0..64 {
             let mut a = Gateway::new(&rule, A);
-            a.engine.install(sa(&esp(A, B, 0x1001, "-m beet"), Way::Out), a.now).unwrap();
+            a.engine.install(sa(&esp(A, B, 0x1001, "-m beet"), Direction::Outbound), a.now).unwrap();
             let packet = udp("10.1.2.3", "10.2.3.4", 7, 9, &vec![7; length]);
             let mut bytes = vec![0xee; 100 + packet.len() + back];
             bytes[100..100 + packet.len()].copy_from_slice(&packet);
@@ -188,7 +189,7 @@ fn a_policy_for_icmp_in_brackets_matches_or_is_refused() {
     assert!(!taken || gateway.receive(&unreachable).0 == discarded(Reason::Policy));
 }
 
-fn open_policy(mode: Mode, direction: Direction) -> Policy {
+fn open_policy(mode: Mode, direction: PolicyDirection) -> Policy {
     let request = Request { protocol: Protocol::Esp, mode, ends: None, level: Level::Require };
     Policy {
         selector: Selector {
@@ -207,7 +208,7 @@ fn a_request_without_ends_goes_to_no_stranger() {
     for mode in [Mode::Any, Mode::Tunnel] {
         // A tunnel to somebody else: no policy asks for it here.
         let mut a = Gateway::new(&esp(A, "203.0.113.66", 0x6666, "-m tunnel"), A);
-        if a.engine.add_policy(open_policy(mode, Direction::Out)).is_err() {
+        if a.engine.add_policy(open_policy(mode, PolicyDirection::Out)).is_err() {
             continue;
         }
         let sent = a.send(&host());
@@ -223,7 +224,7 @@ fn a_request_without_ends_admits_no_stranger() {
         let mut stranger =
             Gateway::new(&(sas.clone() + &policy(A, B, "any", "out", &format!("ipsec esp/tunnel/{m}-{B}/require"))), m);
         let mut b = Gateway::new(&sas, B);
-        if b.engine.add_policy(open_policy(mode, Direction::In)).is_err() {
+        if b.engine.add_policy(open_policy(mode, PolicyDirection::In)).is_err() {
             continue;
         }
         let wire = stranger.send(&host()).unwrap();
@@ -236,7 +237,7 @@ fn pfkey_refuses_a_tunnel_without_ends() {
     let wire = Dialect::Linux.with(Order::Little);
     let mut buffer = [0; 128];
     let mut writer = MessageWriter::new(&mut buffer, wire, MessageKind(14), SaType::Unspecified, 1, 1).unwrap();
-    let Policy { action, direction, priority, .. } = open_policy(Mode::Tunnel, Direction::Out);
+    let Policy { action, direction, priority, .. } = open_policy(Mode::Tunnel, PolicyDirection::Out);
     writer.push_policy(&action, direction, 0, priority).unwrap();
     let message = Message::parse(writer.finish().unwrap(), wire);
     let action = message.ok().and_then(|message| match message.extensions().next() {
@@ -288,7 +289,7 @@ fn request_numbers_have_32_bits() {
     let mut writer = MessageWriter::new(&mut buffer, wire, MessageKind(18), SaType::Unspecified, 1, 1).unwrap();
     let request = Request { protocol: Protocol::Esp, mode: Mode::Transport, ends: None, level: Level::UniqueId(7) };
     let action = Action::Ipsec(Bundle::default().with(request).unwrap());
-    writer.push_policy(&action, Direction::Out, 1, Priority::DEFAULT).unwrap();
+    writer.push_policy(&action, PolicyDirection::Out, 1, Priority::DEFAULT).unwrap();
     let octets = writer.finish().unwrap();
     let at = octets.windows(4).rposition(|window| window == [7, 0, 0, 0]).unwrap();
     octets[at..at + 4].copy_from_slice(&70_000u32.to_le_bytes());
@@ -303,7 +304,7 @@ fn no_sa_of_a_file_has_the_number_of_a_unique_policy() {
         "0x000102030405060708090a0b0c0d0e0f10111213;",
     ));
     if let Ok(Some(Statement::Add(add))) = statements.next() {
-        a.engine.install(add.sa(Way::Out, None, &Loading::RFC).unwrap(), a.now).unwrap();
+        a.engine.install(add.sa(Direction::Outbound, None, &Loading::RFC).unwrap(), a.now).unwrap();
     }
     assert!(a.send(&host()).is_err(), "\"a number above those that setkey(8) can say\"");
 }

@@ -13,7 +13,7 @@ mod common;
 
 use common::{Gateway, udp};
 use esp_core::OpenError;
-use ipsec_engine::{Counter, Disposition, Reason, Way};
+use ipsec_engine::{Counter, Direction, Disposition, Reason};
 use ipsec_packet::ReplayError;
 
 const KEYS: &str =
@@ -21,8 +21,8 @@ const KEYS: &str =
 
 /// The two sides of a gateway pair with one policy, whose transforms are given from A's side with ends `A` and `B`.
 fn pair(sas: &str, transforms: &str) -> (Gateway, Gateway) {
-    let policy = |way: &str, from: &str, to: &str, transforms: &str| {
-        format!("spdadd {from} {to} any -P {way} ipsec {transforms};\n")
+    let policy = |direction: &str, from: &str, to: &str, transforms: &str| {
+        format!("spdadd {from} {to} any -P {direction} ipsec {transforms};\n")
     };
     let (a_net, b_net) = ("10.1.0.0/16", "10.2.0.0/16");
     let out = transforms.replace("A-B", "192.0.2.1-198.51.100.1");
@@ -52,5 +52,5 @@ fn a_tunnel_carries_packets_both_ways() {
         let wire = b.send(&answer).unwrap();
         assert_eq!(a.receive(&wire), (Disposition::Deliver, answer));
     }
-    assert_eq!(b.engine.counters().get(Way::In, Counter::EspDuplicate), 4);
+    assert_eq!(b.engine.counters().get(Direction::Inbound, Counter::EspDuplicate), 4);
 }

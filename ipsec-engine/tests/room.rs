@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ip, udp};
-use ipsec_engine::{Counter, Disposition, Protocol, Reason, Way};
+use ipsec_engine::{Counter, Direction, Disposition, Protocol, Reason};
 use ipsec_packet::{IpError, IpProto, PacketBuf, Seq};
 use std::time::Duration;
 use world::*;
@@ -57,7 +57,7 @@ fn no_room_leaves_everything_as_it_was() {
                     && sa.sa.unwrap().transform().sequence().is_some_and(|seq| seq.get() == 0))
             );
             let counted = counted(&a);
-            assert_eq!(counted, [(Way::Out, Counter::NoSpace, 1)], "{action}");
+            assert_eq!(counted, [(Direction::Outbound, Counter::NoSpace, 1)], "{action}");
         }
         assert!(
             send_in(&mut new(), &inner(), front, back).1.len() == inner().len() + front + back,
@@ -72,12 +72,15 @@ fn ipcomp_without_room_goes_out_as_it_is_and_does_not_come_in() {
     let (mut a, mut b) = hosts(&ipcomp(A, B, 0x1100, "-m transport"), "ipsec ipcomp/transport//require");
     let (disposition, plain) = send_in(&mut a, &packet, 0, 0);
     assert_eq!((disposition, plain), (Disposition::Send, packet.clone()));
-    assert_eq!(counted(&a), [(Way::Out, Counter::Processed, 1), (Way::Out, Counter::Uncompressed, 1)]);
+    assert_eq!(
+        counted(&a),
+        [(Direction::Outbound, Counter::Processed, 1), (Direction::Outbound, Counter::Uncompressed, 1)]
+    );
     let mut wire = a.send(&packet).unwrap();
     let mut buffer = PacketBuf::received(&mut wire);
     let disposition = b.engine.inbound(b.now, &mut buffer);
     assert!(matches!(disposition, Disposition::Discard(Reason::Ipcomp(_))), "{disposition:?}");
-    assert_eq!(count(&b, Way::In, Counter::Ipcomp) + count(&b, Way::In, Counter::NoSpace), 1);
+    assert_eq!(count(&b, Direction::Inbound, Counter::Ipcomp) + count(&b, Direction::Inbound, Counter::NoSpace), 1);
 }
 
 //= RFC 4303 2.6/3
@@ -88,7 +91,7 @@ fn e7_dummies_are_discarded_without_an_error() {
         let wire = a.send(&ip(A, B, IpProto(59), payload)).unwrap();
         refused_and_wiped(&mut b, &wire, Reason::Dummy);
     }
-    assert_eq!(count(&b, Way::In, Counter::Dummy), 3);
+    assert_eq!(count(&b, Direction::Inbound, Counter::Dummy), 3);
     assert_eq!(b.engine.poll_audit(), None);
     assert_eq!(b.engine.sas().next().unwrap().usage.packets, 3, "they are charged");
 }
@@ -138,6 +141,9 @@ fn a_packet_not_worth_compressing_is_counted_as_such_on_arrival() {
     let action = format!("ipsec ipcomp/tunnel/{A}-{B}/require");
     let (mut a, mut b) = tunnel(&ipcomp(A, B, 0x1100, "-m tunnel"), &action);
     carries(&mut a, &mut b, &noise());
-    assert_eq!((count(&b, Way::In, Counter::Compressed), count(&b, Way::In, Counter::Uncompressed)), (0, 1));
-    assert!(a.engine.remove(&key(Way::Out, B, Protocol::Ipcomp, 0x1100), address(A)).is_some());
+    assert_eq!(
+        (count(&b, Direction::Inbound, Counter::Compressed), count(&b, Direction::Inbound, Counter::Uncompressed)),
+        (0, 1)
+    );
+    assert!(a.engine.remove(&key(Direction::Outbound, B, Protocol::Ipcomp, 0x1100), address(A)).is_some());
 }

@@ -28,7 +28,7 @@ use std::fmt::Write;
 use common::{Gateway, NOW, ROOM};
 use configuration::{Configuration, Random, SaTraits};
 use ipsec_engine::setkey::{Statement, Statements};
-use ipsec_engine::{Counter, Direction, Disposition, Protocol, Reason, Way};
+use ipsec_engine::{Counter, Direction, Disposition, PolicyDirection, Protocol, Reason};
 use ipsec_packet::{Flow, Match, PacketBuf, Selector, Seq};
 use packet::{Packet, packet, with_unknown_options_replaced};
 use selector::local;
@@ -76,7 +76,7 @@ impl<'c> Pair<'c> {
         let (mut selectors, mut statements) = (Vec::new(), Statements::of(&texts[0]));
         while let Some(statement) = statements.next().unwrap() {
             if let Statement::SpdAdd(policy) = statement {
-                let from = usize::from(policy.direction != Direction::Out);
+                let from = usize::from(policy.direction != PolicyDirection::Out);
                 assert_eq!(configuration.policies[selectors.len()].from, from);
                 selectors.push(policy.selector().unwrap());
             }
@@ -106,7 +106,7 @@ impl<'c> Pair<'c> {
 
     /// How many packets each SA of the text has sealed on this side.
     fn usage(&self, from: usize) -> Vec<u64> {
-        let sas = self.gateways[from].engine.sas().filter(|sa| sa.key.way == Way::Out);
+        let sas = self.gateways[from].engine.sas().filter(|sa| sa.key.direction == Direction::Outbound);
         let sas: BTreeMap<_, _> = sas
             .map(|sa| ((sa.key.protocol.name(), sa.key.spi, sa.key.destination.to_string()), sa.usage.packets))
             .collect();
@@ -115,7 +115,7 @@ impl<'c> Pair<'c> {
     }
 
     fn compressed(&self, from: usize) -> u64 {
-        self.gateways[from].engine.counters().get(Way::Out, Counter::Compressed)
+        self.gateways[from].engine.counters().get(Direction::Outbound, Counter::Compressed)
     }
 
     /// Sends a packet from this side to the other.

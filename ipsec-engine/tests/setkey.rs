@@ -5,7 +5,7 @@ use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_engine::setkey::{
     Key, Padding, PolicyStatement, Range, SaProtocol, Selector, SetkeyErrorKind as Kind, Statement, Statements, Upper,
 };
-use ipsec_engine::{Action, Direction, Level, Mode, Priority, Protocol};
+use ipsec_engine::{Action, Level, Mode, PolicyDirection, Priority, Protocol};
 use ipsec_packet::IpProto;
 use proptest::prelude::*;
 
@@ -64,7 +64,7 @@ fn a_gateway_pair_of_a_handbook_is_understood() {
     let request = bundle.iter().next().unwrap();
     assert_eq!((request.protocol, request.mode, request.level), (Protocol::Esp, Mode::Tunnel, Level::Require));
     assert_eq!(request.ends.unwrap().destination, (Some("198.51.100.1".parse().unwrap()), None));
-    assert_eq!(out.direction, Direction::Out);
+    assert_eq!(out.direction, PolicyDirection::Out);
 }
 
 #[test]
@@ -93,13 +93,13 @@ fn selectors_have_prefixes_ports_and_upper_protocols() {
 #[test]
 fn policies_have_directions_priorities_actions_and_levels() {
     for (text, direction, priority, action) in [
-        ("-P in discard", Direction::In, Priority::DEFAULT, Action::Discard),
-        ("-P fwd none", Direction::Forward, Priority::DEFAULT, Action::None),
-        ("-P out prio high entrust", Direction::Out, Priority::HIGH, Action::Entrust),
-        ("-P out prio low - 5 bypass", Direction::Out, Priority(0xc000_0005), Action::Bypass),
-        ("-P out priority high + 16 bypass", Direction::Out, Priority(0x3fff_fff0), Action::Bypass),
-        ("-P out prio 16 bypass", Direction::Out, Priority(0x7fff_fff0), Action::Bypass),
-        ("-P out prio -16 bypass", Direction::Out, Priority(0x8000_0010), Action::Bypass),
+        ("-P in discard", PolicyDirection::In, Priority::DEFAULT, Action::Discard),
+        ("-P fwd none", PolicyDirection::Forward, Priority::DEFAULT, Action::None),
+        ("-P out prio high entrust", PolicyDirection::Out, Priority::HIGH, Action::Entrust),
+        ("-P out prio low - 5 bypass", PolicyDirection::Out, Priority(0xc000_0005), Action::Bypass),
+        ("-P out priority high + 16 bypass", PolicyDirection::Out, Priority(0x3fff_fff0), Action::Bypass),
+        ("-P out prio 16 bypass", PolicyDirection::Out, Priority(0x7fff_fff0), Action::Bypass),
+        ("-P out prio -16 bypass", PolicyDirection::Out, Priority(0x8000_0010), Action::Bypass),
     ] {
         let text = format!("spdadd 10.0.0.1 10.0.0.2 any {text};");
         let found = policy(&text);
@@ -183,7 +183,7 @@ fn each_mistake_has_its_own_answer_and_its_line() {
         ("spdadd 10.0.0.1 10.0.0.2 tpc -P in none;", "tpc", Kind::Upper),
         ("spdadd 10.0.0.1 10.0.0.2 tcp,1 -P in none;", "tcp,1", Kind::Upper),
         ("spdadd 10.0.0.1 10.0.0.2 any in none;", "in", Kind::Expected("-P")),
-        ("spdadd 10.0.0.1 10.0.0.2 any -P over none;", "over", Kind::Direction),
+        ("spdadd 10.0.0.1 10.0.0.2 any -P over none;", "over", Kind::PolicyDirection),
         ("spdadd 10.0.0.1 10.0.0.2 any -P in allow;", "allow", Kind::Policy),
         ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec;", "", Kind::Missing("a transform")),
         ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/tunnel//require;", "esp/tunnel//require", Kind::NoEnds),

@@ -10,7 +10,7 @@
 )]
 
 use ipsec_engine::setkey::{ApplyError, Loading, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Sa, Way};
+use ipsec_engine::{AnyAlgorithms, Direction, Sa};
 use ipsec_packet::Seq;
 
 const KEY: &str = "0x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20212223";
@@ -22,9 +22,9 @@ fn statement(protocol: &str, algorithms: &[(&str, &str, usize)], options: &str) 
     format!("add 192.0.2.1 198.51.100.1 {protocol} 0x1001 {options}{algorithms};")
 }
 
-fn load(text: &str, way: Way, loading: &Loading) -> Result<Sa<AnyAlgorithms>, ApplyError> {
+fn load(text: &str, direction: Direction, loading: &Loading) -> Result<Sa<AnyAlgorithms>, ApplyError> {
     let Ok(Some(Statement::Add(add))) = Statements::of(text).next() else { panic!("{text}") };
-    add.sa(way, None, loading)
+    add.sa(direction, None, loading)
 }
 
 fn nonce_is_the_number() -> Vec<(String, &'static str)> {
@@ -48,23 +48,23 @@ fn nonce_is_the_number() -> Vec<(String, &'static str)> {
 #[test]
 fn without_the_last_number_they_are_refused_outbound_only() {
     for (text, name) in nonce_is_the_number() {
-        assert_eq!(load(&text, Way::Out, &Loading::RFC).err(), Some(ApplyError::NonceReuse(name)), "{text}");
-        assert!(load(&text, Way::In, &Loading::RFC).is_ok(), "{text}");
+        assert_eq!(load(&text, Direction::Outbound, &Loading::RFC).err(), Some(ApplyError::NonceReuse(name)), "{text}");
+        assert!(load(&text, Direction::Inbound, &Loading::RFC).is_ok(), "{text}");
     }
     let cbc = statement("esp", &[("-E", "aes-cbc", 16), ("-A", "hmac-sha1", 20)], "");
-    assert!(load(&cbc, Way::Out, &Loading::RFC).is_ok());
+    assert!(load(&cbc, Direction::Outbound, &Loading::RFC).is_ok());
 }
 
 #[test]
 fn with_it_they_go_on_behind_it() {
     for (text, _) in nonce_is_the_number() {
         for last in [0, 1, 4711, u32::MAX.into()] {
-            let sa = load(&text, Way::Out, &Loading::RFC.continuing_after(Seq::new(last))).unwrap();
+            let sa = load(&text, Direction::Outbound, &Loading::RFC.continuing_after(Seq::new(last))).unwrap();
             assert_eq!(sa.transform().sequence(), Some(Seq::new(last)), "{text}");
         }
         let beyond = Loading::RFC.continuing_after(Seq::new(1 << 32));
-        assert_eq!(load(&text, Way::Out, &beyond).err(), Some(ApplyError::Sequence), "{text}");
+        assert_eq!(load(&text, Direction::Outbound, &beyond).err(), Some(ApplyError::Sequence), "{text}");
         let extended = text.replace("0x1001 ", "0x1001 -esn ");
-        assert!(load(&extended, Way::Out, &beyond).is_ok(), "{text}");
+        assert!(load(&extended, Direction::Outbound, &beyond).is_ok(), "{text}");
     }
 }

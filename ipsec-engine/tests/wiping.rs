@@ -15,7 +15,7 @@ mod world;
 use common::{Gateway, ipv4, udp};
 use esp_core::{Outbound, SealSlot};
 use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm};
-use ipsec_engine::{Disposition, Protocol, Reason, Way};
+use ipsec_engine::{Direction, Disposition, Protocol, Reason};
 use ipsec_packet::{Beet, BeetError, IpProto, PacketBuf, Seq, SeqWidth, Spi};
 use world::{A, B, address, esp, esp_tunnel, inner, key, pass_in, policy};
 
@@ -81,13 +81,13 @@ fn a_bundle_that_ends_in_beet_refuses_before_it_changes_anything() {
     let Ok(Some(ipsec_engine::setkey::Statement::Add(add))) = ipsec_engine::setkey::Statements::of(&beet).next() else {
         panic!("{beet}")
     };
-    let sa = add.sa(Way::Out, None, &ipsec_engine::setkey::Loading::RFC).unwrap();
+    let sa = add.sa(Direction::Outbound, None, &ipsec_engine::setkey::Loading::RFC).unwrap();
     let other = Beet::v4("10.1.2.9".parse().unwrap(), "10.2.3.4".parse().unwrap());
     a.engine.install(sa.with_beet(other), a.now).unwrap();
     // Gateway::send sees to it that the packet is unchanged.
     assert_eq!(a.send(&inner()), Err(Disposition::Discard(Reason::Beet(BeetError::WrongInner))));
     for (spi, source, destination) in [(0x1001, "10.1.2.3", "10.2.3.4"), (0x2002, A, B)] {
-        let sa = a.engine.sa(&key(Way::Out, destination, Protocol::Esp, spi), address(source)).unwrap();
+        let sa = a.engine.sa(&key(Direction::Outbound, destination, Protocol::Esp, spi), address(source)).unwrap();
         assert_eq!(sa.sa.unwrap().transform().sequence(), Some(Seq::new(0)), "no number is used");
     }
 }

@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_engine::setkey::{Loading, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Way};
+use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Settings};
 use ipsec_packet::{ChecksumRepair, IpProto, Ipv6Header, PacketBuf, Seq, repair_checksum};
 use ipsec_smoltcp::Protected;
 use smoltcp::iface::{Config, Interface, SocketSet};
@@ -93,8 +93,9 @@ fn engine(local: &str, transforms: &str) -> Engine<AnyAlgorithms, 8, 8> {
     while let Some(statement) = statements.next().unwrap() {
         match statement {
             Statement::Add(add) => {
-                let way = if add.id.source.0.to_string() == local { Way::Out } else { Way::In };
-                engine.install(add.sa(way, None, &Loading::RFC).unwrap(), Duration::ZERO).unwrap();
+                let direction =
+                    if add.id.source.0.to_string() == local { Direction::Outbound } else { Direction::Inbound };
+                engine.install(add.sa(direction, None, &Loading::RFC).unwrap(), Duration::ZERO).unwrap();
             }
             Statement::SpdAdd(policy) => drop(engine.add_policy(policy.policy().unwrap()).unwrap()),
             other => panic!("{other}"),

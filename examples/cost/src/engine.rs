@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_engine::setkey::{Loading, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Way};
+use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Direction};
 use ipsec_packet::{IpProto, PacketBuf, Seq};
 
 use crate::generate::ip::{HOST, PEER};
@@ -25,8 +25,8 @@ const ESP: &str =
 const AH: &str = "-A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213";
 
 thread_local! {
-    static RECEIVER: RefCell<Box<Gateway>> = RefCell::new(gateway(&receiver(), Way::In));
-    static SENDER: RefCell<Box<Gateway>> = RefCell::new(gateway(&sender(), Way::Out));
+    static RECEIVER: RefCell<Box<Gateway>> = RefCell::new(gateway(&receiver(), Direction::Inbound));
+    static SENDER: RefCell<Box<Gateway>> = RefCell::new(gateway(&sender(), Direction::Outbound));
 }
 
 /// The SAs between the peer and the host.
@@ -67,13 +67,13 @@ fn sender() -> String {
 }
 
 /// An engine from a text; its SAs are all of one direction.
-fn gateway(text: &str, way: Way) -> Box<Gateway> {
+fn gateway(text: &str, direction: Direction) -> Box<Gateway> {
     let mut engine = Box::new(Gateway::new(Settings::SETKEY, Some(Deflate::new()), Some(Inflate::new())));
     let mut statements = Statements::of(text);
     while let Some(statement) = statements.next().expect("the text is well-formed") {
         match statement {
             Statement::Add(add) => {
-                let sa = add.sa(way, None, &Loading::RFC).expect("the SA is valid");
+                let sa = add.sa(direction, None, &Loading::RFC).expect("the SA is valid");
                 engine.install(sa, NOW).expect("the database is large enough");
             }
             Statement::SpdAdd(policy) => {

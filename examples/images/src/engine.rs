@@ -10,8 +10,8 @@ use core::time::Duration;
 use ipcomp_core::{FixedDeflate, Inflate};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
 use ipsec_engine::{
-    Action, Algorithms, Bundle, Direction, Encap, Ends, Engine, IpcompOut, Label, Level, Lifetimes,
-    Mode, Policy, Priority, Protocol, Request, Sa, Settings, Transform, Way,
+    Action, Algorithms, Bundle, PolicyDirection, Encap, Ends, Engine, IpcompOut, Label, Level, Lifetimes,
+    Mode, Policy, Priority, Protocol, Request, Sa, Settings, Transform, Direction,
 };
 use ipsec_packet::{
     AddressRange, Beet, ChecksumRepair, Cpi, DestinationOptions, DfPolicy, Marker, PacketBuf,
@@ -105,7 +105,7 @@ fn configure(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<us
         upper: Upper::Any,
     };
     let action = Action::Ipsec(Bundle::default().with(request)?);
-    for direction in [Direction::Out, Direction::In] {
+    for direction in [PolicyDirection::Out, PolicyDirection::In] {
         let policy = Policy {
             selector,
             direction,
@@ -117,7 +117,7 @@ fn configure(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<us
             sum = sum.wrapping_add(usize::from(engine.remove_policy(id).is_some()));
         }
     }
-    let _ = engine.find_policy(Direction::Out, &selector);
+    let _ = engine.find_policy(PolicyDirection::Out, &selector);
     engine.settings_mut().clone_from(&Settings::STRICT);
     engine.set_identification(input.len() as u16);
     sum = sum.wrapping_add(usize::from(*engine.settings() == Settings::STRICT));
@@ -177,7 +177,7 @@ fn alone(input: &[u8], source: IpAddr, destination: IpAddr, suite: Suite) -> Opt
         .zip(input)
         .for_each(|(to, from)| *to = *from);
     let taken = sa.open(&mut PacketBuf::received(&mut bytes), None).is_ok();
-    let inward = sa.transform_mut().way() == Way::In;
+    let inward = sa.transform_mut().direction() == Direction::Inbound;
     Some(usize::from(
         moved ^ known ^ told ^ taken ^ inward ^ (sa.destination() == destination),
     ))

@@ -5,7 +5,7 @@ use ah_core::Profile;
 use ipsec_crypto::{
     AnyAhIntegrity, AnySuite, CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow, KeyLengths,
 };
-use ipsec_engine::{AnyAlgorithms, AnyWindow, Lifetimes, Limit, Protocol, Sa, SaKey, Transform, Way};
+use ipsec_engine::{AnyAlgorithms, AnyWindow, Lifetimes, Limit, Protocol, Sa, SaId, Transform, Direction};
 use ipsec_packet::{SeqWidth, Spi, WindowSize};
 
 /// When an SA is installed.
@@ -26,7 +26,7 @@ pub struct Case {
     /// ESP or AH.
     pub protocol: Protocol,
     /// In or out.
-    pub way: Way,
+    pub direction: Direction,
     cipher: (CipherAlgorithm, usize),
     integrity: (IntegrityAlgorithm, usize),
 }
@@ -39,8 +39,8 @@ impl Case {
 
     /// The same in this direction.
     #[must_use]
-    pub fn with_way(self, way: Way) -> Self {
-        Self { way, ..self }
+    pub fn with_direction(self, direction: Direction) -> Self {
+        Self { direction, ..self }
     }
 
     /// Whether the SA has a key of at least four octets, of which memory holds something that can be told from chance.
@@ -54,8 +54,8 @@ impl Case {
     }
 
     /// What names the SA of this SPI.
-    pub fn key(&self, spi: u32) -> SaKey {
-        SaKey { way: self.way, destination: DESTINATION, protocol: self.protocol, spi }
+    pub fn key(&self, spi: u32) -> SaId {
+        SaId { direction: self.direction, destination: DESTINATION, protocol: self.protocol, spi }
     }
 
     /// The SA of this SPI with the keys that `number` chooses. Its hard limit is reached ten seconds after it was installed.
@@ -69,13 +69,13 @@ impl Case {
         };
         let integrity = || AnyAhIntegrity::new(self.integrity.0, &keys[1]).expect("an integrity algorithm");
         let window = || AnyWindow::new(WindowSize::packets(64)).expect("a window");
-        let transform = match (self.protocol, self.way) {
-            (Protocol::Ah, Way::Out) => Transform::AhOut(ah_core::Outbound::new(spi, integrity(), width, Profile::RFC)),
-            (Protocol::Ah, Way::In) => {
+        let transform = match (self.protocol, self.direction) {
+            (Protocol::Ah, Direction::Outbound) => Transform::AhOut(ah_core::Outbound::new(spi, integrity(), width, Profile::RFC)),
+            (Protocol::Ah, Direction::Inbound) => {
                 Transform::AhIn(ah_core::Inbound::with_window(spi, integrity(), width, Profile::RFC, window()))
             }
-            (_, Way::Out) => Transform::EspOut(esp_core::Outbound::new(spi, suite(), width)),
-            (_, Way::In) => Transform::EspIn(esp_core::Inbound::with_window(spi, suite(), width, window())),
+            (_, Direction::Outbound) => Transform::EspOut(esp_core::Outbound::new(spi, suite(), width)),
+            (_, Direction::Inbound) => Transform::EspIn(esp_core::Inbound::with_window(spi, suite(), width, window())),
         };
         let hard = Limit { age: Some(Duration::from_secs(10)), ..Limit::default() };
         let sa = Sa::new(SOURCE, DESTINATION, transform).expect("addresses of one family");
@@ -119,7 +119,7 @@ pub fn all() -> Vec<Case> {
     let ah = macs.flat_map(|row| lengths(&row.keys).into_iter().map(|length| (row.algorithm, length)));
     let suites = suites.into_iter().map(|(cipher, integrity)| (Protocol::Esp, cipher, integrity));
     let ah = ah.map(|integrity| (Protocol::Ah, (CipherAlgorithm::Null, 0), integrity));
-    let both = |(protocol, cipher, integrity)| [Way::Out, Way::In].map(|way| Case { protocol, way, cipher, integrity });
+    let both = |(protocol, cipher, integrity)| [Direction::Outbound, Direction::Inbound].map(|direction| Case { protocol, direction, cipher, integrity });
     suites.chain(ah).flat_map(both).collect()
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ipcomp_core::{Deflate, Inflate};
-use ipsec_engine::{AnyAlgorithms, Engine, Event, IpcompOut, Sa, SaKey, Settings, Transform, UpdateError, Way};
+use ipsec_engine::{AnyAlgorithms, Engine, Event, IpcompOut, Sa, SaId, Settings, Transform, UpdateError, Direction};
 use ipsec_packet::Cpi;
 use key_memory::{
     Case, DESTINATION, NOW, Observed, SOURCE, SPI, Search, all, longest_run, on_clean_stack, replacement,
@@ -48,9 +48,9 @@ fn installed<const SAS: usize>(sa: impl Fn() -> Sa<AnyAlgorithms>) -> Memory<SAS
 
 fn update<const SAS: usize>(
     engine: &mut Memory<SAS>,
-    key: &SaKey,
+    key: &SaId,
     other: impl Fn() -> Sa<AnyAlgorithms>,
-) -> Result<SaKey, UpdateError> {
+) -> Result<SaId, UpdateError> {
     on_clean_stack(|| engine.update(key, SOURCE, |sa| *sa = other()))
 }
 
@@ -158,9 +158,9 @@ fn an_sa_that_another_replaces_by_update_leaves_nothing() {
 fn an_sa_that_an_association_of_ipcomp_replaces_by_update_leaves_nothing() {
     replaced_by_update(|case| {
         let cpi = Cpi::new(0x2001).unwrap();
-        let transform = match case.way {
-            Way::Out => Transform::IpcompOut(IpcompOut::new(cpi)),
-            Way::In => Transform::IpcompIn(cpi),
+        let transform = match case.direction {
+            Direction::Outbound => Transform::IpcompOut(IpcompOut::new(cpi)),
+            Direction::Inbound => Transform::IpcompIn(cpi),
         };
         Sa::new(SOURCE, DESTINATION, transform).unwrap()
     });
@@ -192,8 +192,8 @@ fn a_dead_sa_leaves_nothing_where_another_of_its_name_is_installed() {
 fn a_dead_sa_leaves_nothing_where_its_place_is_needed() {
     each::<1>(|before, mut engine| {
         let case = before.case;
-        let way = if case.way == Way::In { Way::Out } else { Way::In };
-        let other = || replacement(&case.with_way(way));
+        let direction = if case.direction == Direction::Inbound { Direction::Outbound } else { Direction::Inbound };
+        let other = || replacement(&case.with_direction(direction));
         let without = installed::<1>(other).bytes();
         on_clean_stack(|| engine.tick(EXPIRED));
         install(&mut engine, EXPIRED, other);

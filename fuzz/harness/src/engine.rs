@@ -23,8 +23,8 @@ pub fn setkey(octets: &[u8]) {
                 written += &format!("{statement}\n");
                 good.push(statement);
                 if let Statement::Add(add) = statement {
-                    let way = ipsec_engine::Way::In;
-                    let _ = add.sa(way, None, &ipsec_engine::setkey::Loading::RFC);
+                    let direction = ipsec_engine::Direction::Inbound;
+                    let _ = add.sa(direction, None, &ipsec_engine::setkey::Loading::RFC);
                 }
             }
             Err(error) => drop(error.to_string()),
@@ -162,9 +162,9 @@ impl Choice {
             true => ("tcp", String::new()),
             false => ("any", format!("spdadd {from} {to} {icmp} -P out discard;\n")),
         };
-        let policy = |way| {
-            let protect = format!("spdadd {from} {to} {upper} -P {way} ipsec {transforms};\n");
-            let pass = format!("spdadd {from} {to} any -P {way} none;\n");
+        let policy = |direction| {
+            let protect = format!("spdadd {from} {to} {upper} -P {direction} ipsec {transforms};\n");
+            let pass = format!("spdadd {from} {to} any -P {direction} none;\n");
             if self.protects_tcp_alone() { protect + &pass } else { protect }
         };
         let (a, b) = self.ends();

@@ -3,7 +3,7 @@ use core::fmt;
 use super::dialect::Wire;
 use super::error::PfkeyErrorKind;
 use super::extension::{Extension, sockaddr, take};
-use crate::policy::{Action, Bundle, Direction, Ends, Level, Mode, Protocol, Request};
+use crate::policy::{Action, Bundle, Ends, Level, Mode, PolicyDirection, Protocol, Request};
 
 /// A policy, without its selector, which is in the addresses of the message (ipsec_set_policy(3)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub struct PolicyExtension<'a> {
     /// What happens to packets.
     pub kind: PolicyKind,
     /// Which way they go, by number: see [`direction`](Self::direction).
-    pub way: u8,
+    pub direction: u8,
     /// Its number; 0 when it is to be given one.
     pub id: u32,
     /// Its priority, which only Linux knows.
@@ -41,7 +41,7 @@ pub struct Requests<'a> {
 impl<'a> PolicyExtension<'a> {
     pub(super) fn read(wire: Wire, body: &mut &'a [u8]) -> Result<Self, PfkeyErrorKind> {
         let order = wire.order;
-        let [a, b, way, _] = *take(body)?;
+        let [a, b, direction, _] = *take(body)?;
         let kind = match order.u16([a, b]) {
             0 => PolicyKind::Discard,
             1 => PolicyKind::None,
@@ -56,15 +56,15 @@ impl<'a> PolicyExtension<'a> {
         while !rest.is_empty() {
             rest = requests.split(rest)?.1;
         }
-        Ok(Self { kind, way, id, priority, requests })
+        Ok(Self { kind, direction, id, priority, requests })
     }
 
     /// Which way packets go; `None` for the policy of a socket, and for what is none (RFC 4301 4.4.1).
-    pub const fn direction(&self) -> Option<Direction> {
-        match self.way {
-            1 => Some(Direction::In),
-            2 => Some(Direction::Out),
-            3 => Some(Direction::Forward),
+    pub const fn direction(&self) -> Option<PolicyDirection> {
+        match self.direction {
+            1 => Some(PolicyDirection::In),
+            2 => Some(PolicyDirection::Out),
+            3 => Some(PolicyDirection::Forward),
             _ => None,
         }
     }

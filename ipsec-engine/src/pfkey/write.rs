@@ -7,7 +7,7 @@ use super::extension::{Extension, Lifetime};
 use super::message::VERSION;
 use super::number::{MessageKind, SaType};
 use super::policy::{PolicyKind, REQUEST};
-use crate::policy::{Action, Direction, Level, Priority, Protocol, Request};
+use crate::policy::{Action, Level, PolicyDirection, Priority, Protocol, Request};
 
 /// Writes a message into the caller's buffer (RFC 2367 2). Its length is set when it is finished.
 pub struct MessageWriter<'b> {
@@ -59,7 +59,7 @@ impl<'b> MessageWriter<'b> {
     pub fn push_policy(
         &mut self,
         action: &Action,
-        direction: Direction,
+        direction: PolicyDirection,
         id: u32,
         priority: Priority,
     ) -> Result<&mut Self, NoSpace> {
@@ -71,13 +71,13 @@ impl<'b> MessageWriter<'b> {
             Action::Entrust => PolicyKind::Entrust,
             Action::Bypass => PolicyKind::Bypass,
         };
-        let way = match direction {
-            Direction::In => 1,
-            Direction::Out => 2,
-            Direction::Forward => 3,
+        let dir = match direction {
+            PolicyDirection::In => 1,
+            PolicyDirection::Out => 2,
+            PolicyDirection::Forward => 3,
         };
         self.extension(number, |writer| {
-            writer.policy_head(kind, way, id, priority.0)?;
+            writer.policy_head(kind, dir, id, priority.0)?;
             match action {
                 Action::Ipsec(bundle) => bundle.iter().try_for_each(|request| writer.request(request)),
                 _ => Ok(()),
@@ -174,7 +174,7 @@ impl<'b> MessageWriter<'b> {
                 self.put(&[0; 4])
             }
             Extension::Policy(policy) => {
-                self.policy_head(policy.kind, policy.way, policy.id, policy.priority)?;
+                self.policy_head(policy.kind, policy.direction, policy.id, policy.priority)?;
                 self.put(policy.requests.octets())
             }
             Extension::Sa2 { mode, sequence, request_id } => {
@@ -196,7 +196,7 @@ impl<'b> MessageWriter<'b> {
         }
     }
 
-    fn policy_head(&mut self, kind: PolicyKind, way: u8, id: u32, priority: u32) -> Result<(), NoSpace> {
+    fn policy_head(&mut self, kind: PolicyKind, dir: u8, id: u32, priority: u32) -> Result<(), NoSpace> {
         let order = self.wire.order;
         self.put16(match kind {
             PolicyKind::Discard => 0,
@@ -205,7 +205,7 @@ impl<'b> MessageWriter<'b> {
             PolicyKind::Entrust => 3,
             PolicyKind::Bypass => 4,
         })?;
-        self.put(&[way, 0])?;
+        self.put(&[dir, 0])?;
         self.put(&order.octets32(id))?;
         self.put(&order.octets32(priority))
     }

@@ -23,7 +23,7 @@ use crate::algorithms::AnyAlgorithms;
 use crate::any_window::AnyWindow;
 use crate::lifetime::{Lifetimes, Limit};
 use crate::policy::{Mode, Policy};
-use crate::sa::{Encap, IpcompOut, Label, Sa, Transform, Way};
+use crate::sa::{Direction, Encap, IpcompOut, Label, Sa, Transform};
 
 /// What a statement leaves open (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +164,7 @@ impl Add<'_> {
     /// [`ApplyError`].
     pub fn sa(
         &self,
-        way: Way,
+        direction: Direction,
         inner: Option<(IpAddr, IpAddr)>,
         loading: &Loading,
     ) -> Result<Sa<AnyAlgorithms>, ApplyError> {
@@ -179,8 +179,8 @@ impl Add<'_> {
         let transform = match self.id.protocol {
             SaProtocol::Esp | SaProtocol::EspUdp => {
                 let (spi, suite) = (Spi::new(self.id.spi)?, self.suite(loading)?);
-                match way {
-                    Way::Out => {
+                match direction {
+                    Direction::Outbound => {
                         let is_nonce = suite.layout().iv_rule == IvRule::Unique;
                         let mut esp = esp_core::Outbound::new(spi, suite, width);
                         if let Some(used) = self.used(is_nonce, width, loading)? {
@@ -188,7 +188,7 @@ impl Add<'_> {
                         }
                         Transform::EspOut(esp)
                     }
-                    Way::In => {
+                    Direction::Inbound => {
                         let mut esp = esp_core::Inbound::with_window(spi, suite, width, window()?);
                         if self.padding != Padding::Sequence {
                             esp.set_pad_check(PadCheck::LengthOnly);
@@ -199,8 +199,8 @@ impl Add<'_> {
             }
             SaProtocol::Ah => {
                 let (spi, integrity) = (Spi::new(self.id.spi)?, self.integrity(loading)?);
-                match way {
-                    Way::Out => {
+                match direction {
+                    Direction::Outbound => {
                         let is_nonce = integrity.iv_len() > 0;
                         let mut ah = ah_core::Outbound::new(spi, integrity, width, loading.profile);
                         if let Some(used) = self.used(is_nonce, width, loading)? {
@@ -208,15 +208,15 @@ impl Add<'_> {
                         }
                         Transform::AhOut(ah)
                     }
-                    Way::In => {
+                    Direction::Inbound => {
                         let ah = ah_core::Inbound::with_window(spi, integrity, width, loading.profile, window()?);
                         Transform::AhIn(ah)
                     }
                 }
             }
-            SaProtocol::Ipcomp => match (way, self.cpi()?) {
-                (Way::Out, cpi) => Transform::IpcompOut(IpcompOut::new(cpi)),
-                (Way::In, cpi) => Transform::IpcompIn(cpi),
+            SaProtocol::Ipcomp => match (direction, self.cpi()?) {
+                (Direction::Outbound, cpi) => Transform::IpcompOut(IpcompOut::new(cpi)),
+                (Direction::Inbound, cpi) => Transform::IpcompIn(cpi),
             },
             other @ (SaProtocol::EspOld | SaProtocol::AhOld | SaProtocol::Tcp) => {
                 return Err(ApplyError::Protocol(other.name()));
@@ -233,9 +233,9 @@ impl Add<'_> {
         if self.mode != Mode::Beet {
             return Ok(sa.with_mode(self.mode));
         }
-        let (local, remote) = match (way, inner.ok_or(ApplyError::Beet)?) {
-            (Way::Out, (source, destination)) => (source, destination),
-            (Way::In, (source, destination)) => (destination, source),
+        let (local, remote) = match (direction, inner.ok_or(ApplyError::Beet)?) {
+            (Direction::Outbound, (source, destination)) => (source, destination),
+            (Direction::Inbound, (source, destination)) => (destination, source),
         };
         match (local, remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => Ok(sa.with_beet(Beet::v4(local, remote))),

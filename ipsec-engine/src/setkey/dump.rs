@@ -64,7 +64,7 @@ impl<A: Algorithms> fmt::Display for DumpSa<'_, A> {
         writeln!(f, "\tcurrent: {}(bytes)\thard: {hard_octets}(bytes)\tsoft: {soft_octets}(bytes)", usage.octets)?;
         let (hard_packets, soft_packets) = (hard.packets.unwrap_or(0), soft.packets.unwrap_or(0));
         writeln!(f, "\tallocated: {}\thard: {hard_packets}\tsoft: {soft_packets}", usage.packets)?;
-        write!(f, "\tway={}", view.key.way)
+        write!(f, "\tway={}", view.key.direction)
     }
 }
 

@@ -140,7 +140,7 @@ pub enum SetkeyErrorKind {
     /// An action that there is none of.
     Policy,
     /// A direction that there is none of.
-    Direction,
+    PolicyDirection,
     /// A priority that there is none of, or an offset that leaves the neighbourhood of its base.
     Priority,
     /// A level that there is none of.
@@ -193,7 +193,7 @@ impl fmt::Display for SetkeyErrorKind {
             Self::OldProtocol(option) => return write!(f, "{option} does not go with the protocol"),
             Self::Option => "no such option here, or twice",
             Self::Policy => "not a policy: discard, none, bypass, entrust or ipsec",
-            Self::Direction => "not a direction: in, out or fwd",
+            Self::PolicyDirection => "not a direction: in, out or fwd",
             Self::Priority => "not a priority: high, def or low, and up to 1073741824 above or 1073741823 below it",
             Self::Level => "a level is default, use, require, unique, or unique: and 1 to 65535",
             Self::Request => "not protocol/mode/source-destination/level",

@@ -5,7 +5,7 @@ use ipsec_packet::IpProto;
 use super::error::{Fault, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
 use super::values::{self, Family, SecurityContext, address, by_name, end, flags, number, split_port, word, wrong};
-use crate::policy::{Action, Bundle, Direction, Ends, Level, Mode, Priority, Protocol, Request};
+use crate::policy::{Action, Bundle, Ends, Level, Mode, PolicyDirection, Priority, Protocol, Request};
 
 /// Addresses with a common prefix, and a port (RFC 4301 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct PolicyStatement<'a> {
     /// A label for mandatory access control, option `-ctx`.
     pub context: Option<SecurityContext<'a>>,
     /// Which way.
-    pub direction: Direction,
+    pub direction: PolicyDirection,
     /// Where it stands among others.
     pub priority: Priority,
     /// What happens to them; to delete a policy it need not be said, and is `None` then.
@@ -79,7 +79,7 @@ pub(super) fn statement<'a>(lexer: &mut Lexer<'a>, deletes: bool) -> Result<Poli
         return Err(lexer.error(option, SetkeyErrorKind::Expected("-P")));
     }
     let name = word(lexer, "a direction")?;
-    let direction = Direction::by_name(name).ok_or(lexer.error(name, SetkeyErrorKind::Direction))?;
+    let direction = PolicyDirection::by_name(name).ok_or(lexer.error(name, SetkeyErrorKind::PolicyDirection))?;
     let priority = priority(lexer)?;
     let action = match lexer.peek()? {
         Token::Semicolon if deletes => None,

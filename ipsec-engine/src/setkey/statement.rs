@@ -7,7 +7,7 @@ use super::error::{Fault, Location, Place, SetkeyError, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
 use super::policy::{self, PolicyStatement};
 use super::values::{
-    End, Family, STATEMENTS, SaId, SaProtocol, SecurityContext, address, argument, context, end, hosts, natt_end,
+    End, Family, STATEMENTS, SaProtocol, SaSpec, SecurityContext, address, argument, context, end, hosts, natt_end,
     only_protocol, protocol, spi, word, wrong,
 };
 use crate::policy::Mode;
@@ -47,7 +47,7 @@ pub enum Padding {
 #[non_exhaustive]
 pub struct Add<'a> {
     /// Which SA.
-    pub id: SaId,
+    pub id: SaSpec,
     /// The source as the peer behind a NAT has it in its packets, of `esp-udp`.
     pub original_address: Option<IpAddr>,
     /// Both ends as the peer has them, and the ports of UDP around ESP, option `-natt` of FreeBSD.
@@ -88,7 +88,7 @@ pub enum Statement<'a> {
     /// `update` of NetBSD: `add` for an SA that is there.
     Update(Add<'a>),
     /// `delete`.
-    Delete(SaId),
+    Delete(SaSpec),
     /// `deleteall`: every SA between two hosts of a protocol.
     DeleteAll {
         /// Where their packets come from.
@@ -99,7 +99,7 @@ pub enum Statement<'a> {
         protocol: SaProtocol,
     },
     /// `get`.
-    Get(SaId),
+    Get(SaSpec),
     /// `flush`, of one protocol or all.
     Flush(Option<SaProtocol>),
     /// `dump`, of one protocol or all.
@@ -199,11 +199,11 @@ impl<'a> Statements<'a> {
     }
 }
 
-fn only_id<'a>(lexer: &mut Lexer<'a>) -> Result<SaId, Fault<'a>> {
+fn only_id<'a>(lexer: &mut Lexer<'a>) -> Result<SaSpec, Fault<'a>> {
     let (source, destination) = hosts(lexer)?;
     let protocol = protocol(lexer)?;
     let spi = spi(lexer, protocol)?;
-    let id = SaId { source, destination, protocol, spi };
+    let id = SaSpec { source, destination, protocol, spi };
     // Options are allowed, and mean nothing.
     options(lexer, &mut Add::new(id)).map(|()| id)
 }
@@ -216,7 +216,7 @@ fn delete_all<'a>(lexer: &mut Lexer<'a>) -> Result<Statement<'a>, Fault<'a>> {
 
 impl Add<'_> {
     //= RFC 4303 3.3.3/3
-    const fn new(id: SaId) -> Self {
+    const fn new(id: SaSpec) -> Self {
         Self {
             id,
             original_address: None,
@@ -252,7 +252,7 @@ fn add<'a>(lexer: &mut Lexer<'a>) -> Result<Add<'a>, Fault<'a>> {
         lexer.next()?;
     }
     let spi = spi(lexer, protocol)?;
-    let mut sa = Add { original_address, ..Add::new(SaId { source, destination, protocol, spi }) };
+    let mut sa = Add { original_address, ..Add::new(SaSpec { source, destination, protocol, spi }) };
     options(lexer, &mut sa)?;
     goes_together(&sa).map_err(|kind| lexer.error_at(at, protocol.name(), kind))?;
     Ok(sa)

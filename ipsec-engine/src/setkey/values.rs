@@ -39,7 +39,7 @@ pub enum Family {
 
 /// Which SA: its ends, protocol and SPI (RFC 4301 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SaId {
+pub struct SaSpec {
     /// Where its packets come from, and the UDP port of ESP in UDP.
     pub source: (IpAddr, Option<u16>),
     /// Where they go.

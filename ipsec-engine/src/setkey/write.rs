@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use super::algorithm::Key;
 use super::policy::{PolicyStatement, Range, Selector, Upper};
 use super::statement::{Add, Padding, Statement};
-use super::values::{SaId, SaProtocol, SecurityContext};
+use super::values::{SaProtocol, SaSpec, SecurityContext};
 use crate::policy::{Mode, Priority};
 
 impl fmt::Display for Statement<'_> {
@@ -42,13 +42,13 @@ fn host(f: &mut fmt::Formatter<'_>, (address, port): (IpAddr, Option<u16>)) -> f
     port.map_or(Ok(()), |port| write!(f, "[{port}]"))
 }
 
-impl fmt::Display for SaId {
+impl fmt::Display for SaSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_id(f, self, None)
     }
 }
 
-fn write_id(f: &mut fmt::Formatter<'_>, id: &SaId, original: Option<IpAddr>) -> fmt::Result {
+fn write_id(f: &mut fmt::Formatter<'_>, id: &SaSpec, original: Option<IpAddr>) -> fmt::Result {
     host(f, id.source)?;
     f.write_str(" ")?;
     host(f, id.destination)?;

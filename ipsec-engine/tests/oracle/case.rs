@@ -13,8 +13,8 @@ use std::time::Duration;
 use headers::Header;
 use host::{Host, Tally, octets_of};
 use ipsec_engine::{
-    Action, Bundle, Counter, Direction, Ends, Level, Lifetimes, Limit, Mode, Policy, Priority, Protocol, Request,
-    SaState, Way,
+    Action, Bundle, Counter, Direction, Ends, Level, Lifetimes, Limit, Mode, Policy, PolicyDirection, Priority,
+    Protocol, Request, SaState,
 };
 use ipsec_packet::{AddressRange, Detail, IpProto, PortRange, Selector, Upper, set_length};
 use model::{Body, Damage, Outcome, Packet, Piece, Spec};
@@ -103,7 +103,7 @@ impl<'t> Case<'t> {
         }
     }
 
-    fn count(&mut self, way: &'static str, outcome: &Outcome) {
+    fn count(&mut self, direction: &'static str, outcome: &Outcome) {
         let name = match outcome {
             Outcome::Bypass => "bypass",
             Outcome::Send(_) => "send",
@@ -111,8 +111,8 @@ impl<'t> Case<'t> {
             Outcome::Pending(_) => "pending",
             Outcome::Discard(counter, _) => &format!("{counter:?}"),
         };
-        self.say(|| format!("{way}: {outcome:?}"));
-        *self.tally.entry((way, name.into())).or_default() += 1;
+        self.say(|| format!("{direction}: {outcome:?}"));
+        *self.tally.entry((direction, name.into())).or_default() += 1;
     }
 
     fn change_settings(&mut self, host: usize) {
@@ -204,9 +204,10 @@ impl<'t> Case<'t> {
         let (selector, bundle) = (self.selector(from, ipv6), self.bundle(from, ipv6));
         let plain = [Action::Discard, Action::None, Action::Bypass, Action::Entrust];
         let action = if self.random.percent(80) { Action::Ipsec(bundle) } else { self.random.of(&plain) };
-        let arriving = self.random.of(&[Direction::In, Direction::In, Direction::In, Direction::Forward]);
+        let arriving =
+            self.random.of(&[PolicyDirection::In, PolicyDirection::In, PolicyDirection::In, PolicyDirection::Forward]);
         let mut ids = [0; 2];
-        for (n, host, direction) in [(0, from, Direction::Out), (1, 1 - from, arriving)] {
+        for (n, host, direction) in [(0, from, PolicyDirection::Out), (1, 1 - from, arriving)] {
             let random = &mut self.random;
             let priority = random.of(&[Priority::DEFAULT, Priority::DEFAULT, Priority::HIGH, Priority::LOW]);
             let mut policy = Policy { selector, direction, priority, action };
@@ -303,11 +304,11 @@ impl<'t> Case<'t> {
         }
         self.say(|| format!("host {from}: {spec:?}"));
         self.specs.push((from, spec));
-        self.hosts[from].install(self.now, spec, Way::Out);
+        self.hosts[from].install(self.now, spec, Direction::Outbound);
         match self.random.below(20) {
             0 => {}
             1 => self.hosts[1 - from].reserve(self.now, arriving),
-            _ => drop(self.hosts[1 - from].install(self.now, arriving, Way::In)),
+            _ => drop(self.hosts[1 - from].install(self.now, arriving, Direction::Inbound)),
         }
     }
 
@@ -315,7 +316,7 @@ impl<'t> Case<'t> {
     fn is_ambiguous(&self, host: usize, spec: &Spec) -> bool {
         spec.protocol == Protocol::Ipcomp
             && self.hosts[host].oracle.sas.iter().any(|sa| {
-                (sa.way, sa.spec.protocol) == (Way::In, Protocol::Ipcomp)
+                (sa.direction, sa.spec.protocol) == (Direction::Inbound, Protocol::Ipcomp)
                     && (sa.spec.source, sa.spec.destination) == (spec.source, spec.destination)
                     && sa.state(self.now) != SaState::Dead
             })
@@ -569,7 +570,7 @@ impl<'t> Case<'t> {
     fn rogue(&mut self) {
         let to = self.random.below(2);
         let alive = |spec: &Spec| {
-            let arriving = self.hosts[to].oracle.find(spec.name(Way::In), spec.source);
+            let arriving = self.hosts[to].oracle.find(spec.name(Direction::Inbound), spec.source);
             arriving.is_some_and(|at| self.hosts[to].oracle.sas[at].state(self.now) < SaState::Dead)
         };
         let known = self.specs.iter().filter(|(from, _)| *from != to).map(|(_, spec)| *spec);
@@ -590,7 +591,9 @@ impl<'t> Case<'t> {
                 let used = (passed.max(spec.used) + round + self.random.of(&[0, 1, 5, 30, 100])).min((1 << 32) - 2);
                 let key = spec.key ^ u8::from(self.random.percent(5)) << 7;
                 let used_spec = Spec { request_id: number + 1, lifetimes: Lifetimes::default(), used, key, ..spec };
-                if number > 0 && spec.protocol == Protocol::Ipcomp || !host.install(self.now, used_spec, Way::Out) {
+                if number > 0 && spec.protocol == Protocol::Ipcomp
+                    || !host.install(self.now, used_spec, Direction::Outbound)
+                {
                     continue;
                 }
                 if round == 0
@@ -610,7 +613,7 @@ impl<'t> Case<'t> {
             }
             for any in [AddressRange::ANY_V4, AddressRange::ANY_V6] {
                 let selector = Selector { source: any, destination: any, upper: Upper::Any };
-                let (direction, priority, action) = (Direction::Out, Priority::DEFAULT, Action::Ipsec(bundle));
+                let (direction, priority, action) = (PolicyDirection::Out, Priority::DEFAULT, Action::Ipsec(bundle));
                 host.add_policy(Policy { selector, direction, priority, action });
             }
             match host.send(self.now, &packet, &octets, &mut self.random) {
@@ -641,8 +644,8 @@ impl<'t> Case<'t> {
             14 if !self.hosts[host].oracle.sas.is_empty() => {
                 let at = self.random.below(self.hosts[host].oracle.sas.len());
                 let sa = self.hosts[host].oracle.sas.remove(at);
-                self.say(|| format!("host {host}: without {}", sa.spec.name(sa.way)));
-                let removed = self.hosts[host].engine.remove(&sa.spec.name(sa.way), sa.spec.source);
+                self.say(|| format!("host {host}: without {}", sa.spec.name(sa.direction)));
+                let removed = self.hosts[host].engine.remove(&sa.spec.name(sa.direction), sa.spec.source);
                 let usage = removed.map(|usage| (usage.packets, usage.octets, usage.first, usage.last));
                 assert_eq!(usage, Some((sa.packets, sa.octets, sa.first, sa.last)));
             }
@@ -651,8 +654,8 @@ impl<'t> Case<'t> {
                 let arriving = self.hosts[1 - from].oracle.sas.iter().find(|sa| sa.spec.spi == spec.spi);
                 let request_id = arriving.map_or(spec.request_id, |sa| sa.spec.request_id);
                 if self.random.percent(20) && !self.is_ambiguous(1 - from, &spec) {
-                    self.hosts[from].install(self.now, spec, Way::Out);
-                    self.hosts[1 - from].install(self.now, Spec { request_id, ..spec }, Way::In);
+                    self.hosts[from].install(self.now, spec, Direction::Outbound);
+                    self.hosts[1 - from].install(self.now, Spec { request_id, ..spec }, Direction::Inbound);
                     return;
                 }
                 self.add_sa(from, spec, [spec.request_id, request_id]);

@@ -9,7 +9,7 @@ use ipcomp_core::{Deflate, Inflate};
 use ipsec_crypto::{AnyAhIntegrity, AnySuite, CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_engine::{
     Action, AnyAlgorithms, AnyWindow, DefaultLevel, Direction, Disposition, Engine, Event, IpcompOut, Level, Mode,
-    Policy, PolicyError, Protocol, Request, Sa, Settings, Transform, Unmatched, Way,
+    Policy, PolicyDirection, PolicyError, Protocol, Request, Sa, Settings, Transform, Unmatched,
 };
 use ipsec_packet::{
     Cpi, Flow, IpProto, Ipv4Header, Ipv6Header, Match, PacketBuf, Seq, SeqWidth, Spi, WindowSize, set_length,
@@ -64,17 +64,17 @@ impl Host {
         added.ok()?.to_string().parse().ok()
     }
 
-    pub fn install(&mut self, now: Duration, spec: Spec, way: Way) -> bool {
+    pub fn install(&mut self, now: Duration, spec: Spec, direction: Direction) -> bool {
         self.tick(now);
-        let installed = self.engine.install(sa(&spec, way), now).is_ok();
-        assert_eq!(installed, self.oracle.install(now, spec, way, false), "installed: {spec:?}");
+        let installed = self.engine.install(sa(&spec, direction), now).is_ok();
+        assert_eq!(installed, self.oracle.install(now, spec, direction, false), "installed: {spec:?}");
         installed
     }
 
     pub fn reserve(&mut self, now: Duration, spec: Spec) {
         self.tick(now);
-        let reserved = self.engine.reserve(spec.name(Way::In), spec.source, now).is_ok();
-        assert_eq!(reserved, self.oracle.install(now, spec, Way::In, true), "reserved: {spec:?}");
+        let reserved = self.engine.reserve(spec.name(Direction::Inbound), spec.source, now).is_ok();
+        assert_eq!(reserved, self.oracle.install(now, spec, Direction::Inbound, true), "reserved: {spec:?}");
     }
 
     pub fn tick(&mut self, now: Duration) {
@@ -109,7 +109,7 @@ impl Host {
     fn compare_sas(&self, now: Duration, exactly: bool) {
         assert_eq!(self.engine.sas().count(), self.oracle.sas.len());
         for model in &self.oracle.sas {
-            let key = model.spec.name(model.way);
+            let key = model.spec.name(model.direction);
             let view = self.engine.sa(&key, model.spec.source).unwrap_or_else(|| panic!("no {key}"));
             let usage = (view.usage.added, view.usage.first, view.usage.last, view.usage.octets, view.usage.packets);
             assert_eq!(usage, (model.added, model.first, model.last, model.octets, model.packets), "usage of {key}");
@@ -151,7 +151,7 @@ impl Host {
     }
 
     pub fn protects(&self, flow: &Flow) -> bool {
-        let protecting = |p: &Policy| p.direction == Direction::Out && matches!(p.action, Action::Ipsec(_));
+        let protecting = |p: &Policy| p.direction == PolicyDirection::Out && matches!(p.action, Action::Ipsec(_));
         self.engine.policies().any(|(_, policy)| protecting(policy) && policy.selector.matches(flow) == Match::Yes)
     }
 
@@ -159,7 +159,7 @@ impl Host {
     pub fn is_safe(&self, octets: &[u8], outcome: &Outcome, wire: &[u8], encrypting: bool) -> bool {
         let flow = Flow::read(octets).unwrap();
         let first = self.engine.policies().map(|(_, policy)| policy);
-        let first = first.filter(|policy| policy.direction == Direction::Out);
+        let first = first.filter(|policy| policy.direction == PolicyDirection::Out);
         let Some(policy) = first.into_iter().find(|policy| policy.selector.matches(&flow) == Match::Yes) else {
             return true;
         };
@@ -209,7 +209,7 @@ fn same(disposition: &Disposition, outcome: &Outcome) -> bool {
     }
 }
 
-fn sa(spec: &Spec, way: Way) -> Sa<AnyAlgorithms> {
+fn sa(spec: &Spec, direction: Direction) -> Sa<AnyAlgorithms> {
     let (spi, width) = (Spi::new(spec.spi), if spec.extended { SeqWidth::Extended64 } else { SeqWidth::Bits32 });
     let mac = IntegrityAlgorithm::HmacSha1_96;
     let suite = || match spec.encrypts {
@@ -218,25 +218,27 @@ fn sa(spec: &Spec, way: Way) -> Sa<AnyAlgorithms> {
     };
     let integrity = || AnyAhIntegrity::new(mac, &[spec.key; 20]).unwrap();
     let window = || AnyWindow::new(WindowSize::packets(if spec.window { 64 } else { 0 })).unwrap();
-    let transform = match (spec.protocol, way) {
-        (Protocol::Esp, Way::Out) => {
+    let transform = match (spec.protocol, direction) {
+        (Protocol::Esp, Direction::Outbound) => {
             let mut esp = esp_core::Outbound::new(spi.unwrap(), suite(), width);
             esp.reserve(spec.used as u32).unwrap();
             Transform::EspOut(esp)
         }
-        (Protocol::Ah, Way::Out) => {
+        (Protocol::Ah, Direction::Outbound) => {
             let mut ah = ah_core::Outbound::new(spi.unwrap(), integrity(), width, Profile::RFC);
             ah.reserve(spec.used as u32).unwrap();
             Transform::AhOut(ah)
         }
-        (Protocol::Esp, Way::In) => {
+        (Protocol::Esp, Direction::Inbound) => {
             Transform::EspIn(esp_core::Inbound::with_window(spi.unwrap(), suite(), width, window()))
         }
-        (Protocol::Ah, Way::In) => {
+        (Protocol::Ah, Direction::Inbound) => {
             Transform::AhIn(ah_core::Inbound::with_window(spi.unwrap(), integrity(), width, Profile::RFC, window()))
         }
-        (Protocol::Ipcomp, Way::Out) => Transform::IpcompOut(IpcompOut::new(Cpi::new(spec.spi as u16).unwrap())),
-        (Protocol::Ipcomp, Way::In) => Transform::IpcompIn(Cpi::new(spec.spi as u16).unwrap()),
+        (Protocol::Ipcomp, Direction::Outbound) => {
+            Transform::IpcompOut(IpcompOut::new(Cpi::new(spec.spi as u16).unwrap()))
+        }
+        (Protocol::Ipcomp, Direction::Inbound) => Transform::IpcompIn(Cpi::new(spec.spi as u16).unwrap()),
     };
     let sa = Sa::new(spec.source, spec.destination, transform).unwrap();
     sa.with_mode(spec.mode).with_request_id(spec.request_id).with_lifetimes(spec.lifetimes)
@@ -282,7 +284,7 @@ fn has_tunnel_to_nowhere(policy: &Policy) -> bool {
         (Mode::Transport, _) | (Mode::Any, None) => false,
         (_, None) => true,
         (_, Some(ends)) => {
-            let other = if policy.direction == Direction::Out { ends.destination.0 } else { ends.source.0 };
+            let other = if policy.direction == PolicyDirection::Out { ends.destination.0 } else { ends.source.0 };
             other.is_none() && !matches!(request.level, Level::Unique | Level::UniqueId(1..))
         }
     })

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ipcomp_core::{Backoff, Compressor, Deflate};
 use ipsec_engine::{
-    Acquire, Action, Counter, Direction, Event, Level, Lifetimes, Limit, Mode, Policy, PolicyId, Protocol, Request,
-    SaKey, SaState, Way,
+    Acquire, Action, Counter, Direction, Event, Level, Lifetimes, Limit, Mode, Policy, PolicyDirection, PolicyId,
+    Protocol, Request, SaId, SaState,
 };
 use ipsec_packet::{Detail, Flow, IpProto, PortRange, Upper};
 
@@ -191,8 +191,8 @@ pub struct Spec {
 }
 
 impl Spec {
-    pub fn name(&self, way: Way) -> SaKey {
-        SaKey { way, destination: self.destination, protocol: self.protocol, spi: self.spi }
+    pub fn name(&self, direction: Direction) -> SaId {
+        SaId { direction, destination: self.destination, protocol: self.protocol, spi: self.spi }
     }
 
     /// What two SAs have in common of which one replaces the other.
@@ -215,7 +215,7 @@ impl Spec {
 #[derive(Debug)]
 pub struct Sa {
     pub spec: Spec,
-    pub way: Way,
+    pub direction: Direction,
     pub larval: bool,
     pub added: Duration,
     pub first: Option<Duration>,
@@ -354,7 +354,7 @@ pub struct Oracle {
     /// When each policy asked last.
     policies_asked: BTreeMap<PolicyId, Duration>,
     /// Dead ones that others took the place of, as long as nobody was told that they are dead.
-    replaced: Vec<SaKey>,
+    replaced: Vec<SaId>,
     /// How often something happened that no disposition shows.
     pub seen: BTreeMap<&'static str, u64>,
     deflate: Box<Deflate>,
@@ -402,33 +402,33 @@ impl Oracle {
     }
 
     /// The SA of a name; the source counts where a CPI is well-known (RFC 3173 3.3).
-    pub fn find(&self, key: SaKey, source: IpAddr) -> Option<usize> {
+    pub fn find(&self, key: SaId, source: IpAddr) -> Option<usize> {
         let shared = key.protocol == Protocol::Ipcomp && key.spi < 64;
-        self.sas.iter().position(|sa| sa.spec.name(sa.way) == key && (!shared || sa.spec.source == source))
+        self.sas.iter().position(|sa| sa.spec.name(sa.direction) == key && (!shared || sa.spec.source == source))
     }
 
     /// Whether it went in: a larval or dead SA makes room for one of its name, any other does not.
-    pub fn install(&mut self, now: Duration, spec: Spec, way: Way, larval: bool) -> bool {
-        if let Some(at) = self.find(spec.name(way), spec.source) {
+    pub fn install(&mut self, now: Duration, spec: Spec, direction: Direction, larval: bool) -> bool {
+        if let Some(at) = self.find(spec.name(direction), spec.source) {
             if larval || matches!(self.sas[at].state(now), SaState::Mature | SaState::Dying) {
                 return false;
             }
             let old = self.sas.remove(at);
             if !old.larval {
-                self.replaced.push(old.spec.name(old.way));
+                self.replaced.push(old.spec.name(old.direction));
                 self.replaced = self.replaced.split_off(self.replaced.len().saturating_sub(MOST_REPLACED));
             }
         }
         self.sas.push(Sa {
             spec,
-            way,
+            direction,
             larval,
             added: now,
             first: None,
             last: None,
             octets: 0,
             packets: 0,
-            used: if way == Way::Out { spec.used } else { 0 },
+            used: if direction == Direction::Outbound { spec.used } else { 0 },
             received: BTreeSet::new(),
             backoff: Backoff::new(),
             told_soft: false,
@@ -526,7 +526,7 @@ impl Oracle {
             .collect();
         events.extend(self.replaced.drain(..).map(Event::HardExpired));
         for sa in &mut self.sas {
-            let name = sa.spec.name(sa.way);
+            let name = sa.spec.name(sa.direction);
             match sa.state(now) {
                 SaState::Dead => {
                     events.push(Event::HardExpired(name));
@@ -540,7 +540,7 @@ impl Oracle {
             }
             // Due from a packet on, not from the start (RFC 4303 3.3.3).
             let few = if sa.spec.extended { 1 << 32 } else { 1 << 16 };
-            if sa.way == Way::Out && sa.spec.protocol != Protocol::Ipcomp && !sa.told_near_end {
+            if sa.direction == Direction::Outbound && sa.spec.protocol != Protocol::Ipcomp && !sa.told_near_end {
                 sa.told_near_end = sa.numbers_left() < few;
                 events.extend(sa.told_near_end.then_some(Event::SequenceNearEnd(name)));
             }
@@ -549,7 +549,7 @@ impl Oracle {
         events
     }
 
-    fn search(&self, direction: Direction, flow: &Flow) -> Verdict {
+    fn search(&self, direction: PolicyDirection, flow: &Flow) -> Verdict {
         for (at, Rule { policy, .. }) in self.rules.iter().enumerate().filter(|(_, r)| r.policy.direction == direction)
         {
             let (source, destination) = (policy.selector.source, policy.selector.destination);
@@ -580,7 +580,7 @@ impl Oracle {
     /// was worth compressing.
     pub fn outbound(&mut self, now: Duration, packet: &Packet, octets: &[u8], wire: &[u8]) -> Outcome {
         let flow = packet.flow();
-        let at = match self.search(Direction::Out, &flow) {
+        let at = match self.search(PolicyDirection::Out, &flow) {
             Verdict::Policy(at) => at,
             Verdict::Opaque => return Outcome::Discard(Counter::Opaque, false),
             Verdict::Nothing => return self.unmatched(Outcome::Bypass),
@@ -624,7 +624,10 @@ impl Oracle {
         for &(at, _) in &chosen {
             if self.sas[at].state(now) == SaState::Dying {
                 self.note("sent by a dying sa");
-            } else if self.sas[..at].iter().any(|sa| sa.way == Way::Out && sa.spec.kind() == self.sas[at].spec.kind()) {
+            } else if self.sas[..at]
+                .iter()
+                .any(|sa| sa.direction == Direction::Outbound && sa.spec.kind() == self.sas[at].spec.kind())
+            {
                 self.note("sent by the newer of two sas");
             }
         }
@@ -651,7 +654,7 @@ impl Oracle {
     ) -> Option<(usize, Mode)> {
         let serving = |wanted: SaState| {
             let found = self.sas.iter().rposition(|sa| {
-                sa.way == Way::Out && sa.state(now) == wanted && {
+                sa.direction == Direction::Outbound && sa.state(now) == wanted && {
                     let spec = &sa.spec;
                     let mode = common_mode(request.mode, spec.mode);
                     let named = request.ends.map(|ends| (ends.source.0, ends.destination.0));
@@ -785,7 +788,7 @@ impl Oracle {
                     false => return discard(Counter::Fragment, &came),
                 },
                 Some((protocol, spi)) => {
-                    let key = SaKey { way: Way::In, destination: left.destination, protocol, spi };
+                    let key = SaId { direction: Direction::Inbound, destination: left.destination, protocol, spi };
                     match self.find(key, left.source) {
                         Some(at) => at,
                         // Out of a tunnel and for somebody else, or in clear as far as a policy is concerned.
@@ -891,7 +894,7 @@ impl Oracle {
         let passes_on = if opened { Outcome::Deliver(left) } else { Outcome::Bypass };
         let refused = |why| Outcome::Discard(why, opened);
         // Both databases that may speak of what comes must agree, in this order.
-        let verdicts = [Direction::In, Direction::Forward].map(|direction| self.search(direction, &flow));
+        let verdicts = [PolicyDirection::In, PolicyDirection::Forward].map(|direction| self.search(direction, &flow));
         let mut contents = 0;
         for verdict in &verdicts {
             let rule = match verdict {
@@ -951,7 +954,7 @@ impl Oracle {
                 rule.policy.selector.destination.prefix_length().unwrap(),
             ) && speaks_of(rule.policy.selector.upper, &flow) != Some(false)
         };
-        for rule in self.rules.iter().filter(|rule| rule.policy.direction != Direction::Out) {
+        for rule in self.rules.iter().filter(|rule| rule.policy.direction != PolicyDirection::Out) {
             let Action::Ipsec(bundle) = rule.policy.action else { continue };
             let outside_in: Vec<_> = bundle.iter().collect::<Vec<_>>().into_iter().rev().collect();
             let for_it = here(rule) || outside_in.iter().any(|request| request.mode != Mode::Transport);
@@ -969,7 +972,7 @@ impl Oracle {
             return Err(Counter::WrongSa);
         }
         let mut silent = true;
-        for direction in [Direction::In, Direction::Forward] {
+        for direction in [PolicyDirection::In, PolicyDirection::Forward] {
             for Rule { policy, .. } in self.rules.iter().filter(|rule| rule.policy.direction == direction && here(rule))
             {
                 // What is not certain decides only where it lets the packet pass.
@@ -997,9 +1000,9 @@ impl Oracle {
     /// ask for, and where a policy lets it pass.
     fn is_for_others(&self, packet: &Packet, came: &[Came]) -> bool {
         let address = packet.destination;
-        let ends_here = self.sas.iter().any(|sa| (sa.way, sa.spec.destination) == (Way::In, address))
+        let ends_here = self.sas.iter().any(|sa| (sa.direction, sa.spec.destination) == (Direction::Inbound, address))
             || self.rules.iter().any(|rule| match rule.policy.action {
-                Action::Ipsec(bundle) if rule.policy.direction != Direction::Out => {
+                Action::Ipsec(bundle) if rule.policy.direction != PolicyDirection::Out => {
                     bundle.iter().any(|request| request.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
                 }
                 _ => false,
@@ -1008,7 +1011,7 @@ impl Oracle {
     }
 
     fn lets_pass(&self, packet: &Packet) -> bool {
-        matches!(self.search(Direction::In, &packet.flow()), Verdict::Policy(at) if passes(&self.rules[at].policy.action))
+        matches!(self.search(PolicyDirection::In, &packet.flow()), Verdict::Policy(at) if passes(&self.rules[at].policy.action))
     }
 
     /// A tunnel of IPComp whose packet was not compressed is a plain tunnel on the wire (RFC 3173 2.2): it belongs to the
@@ -1023,8 +1026,8 @@ impl Oracle {
             return None;
         }
         let between = |sa: &(usize, &Sa)| {
-            let Sa { spec, way, larval, .. } = sa.1;
-            (*way, *larval, spec.protocol) == (Way::In, false, Protocol::Ipcomp)
+            let Sa { spec, direction, larval, .. } = sa.1;
+            (*direction, *larval, spec.protocol) == (Direction::Inbound, false, Protocol::Ipcomp)
                 && matches!(spec.mode, Mode::Tunnel | Mode::Any)
                 && (spec.source, spec.destination) == (packet.source, packet.destination)
         };
@@ -1036,7 +1039,7 @@ impl Oracle {
     /// As KAME has it: whether some inbound policy has a tunnel of this protocol between these ends, for packets between these addresses; what is
     /// around another tunnel of the same policy carries packets between the ends of that one.
     fn asks_for_tunnel(&self, protocol: Protocol, ends: (IpAddr, IpAddr), inner: &Packet) -> bool {
-        let inbound = self.rules.iter().filter(|rule| rule.policy.direction != Direction::Out);
+        let inbound = self.rules.iter().filter(|rule| rule.policy.direction != PolicyDirection::Out);
         inbound.clone().any(|rule| {
             let Action::Ipsec(bundle) = rule.policy.action else { return false };
             let tunnels: Vec<&Request> =
@@ -1066,12 +1069,13 @@ impl Oracle {
     /// those so far.
     fn is_settled(&self, now: Duration, left: &Packet, came: &[Came], settled: &[usize]) -> bool {
         let again = match left.ipsec().filter(|_| left.piece == Piece::Whole) {
-            Some((protocol, spi)) => {
-                self.find(SaKey { way: Way::In, destination: left.destination, protocol, spi }, left.source)
-            }
+            Some((protocol, spi)) => self.find(
+                SaId { direction: Direction::Inbound, destination: left.destination, protocol, spi },
+                left.source,
+            ),
             None => self.uncompressed_tunnel(now, left),
         };
-        let verdict = self.search(Direction::In, &left.flow());
+        let verdict = self.search(PolicyDirection::In, &left.flow());
         again.is_some() && matches!(verdict, Verdict::Policy(at) if self.is_content(&self.rules[at], came, settled))
     }
 

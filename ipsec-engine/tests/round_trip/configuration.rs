@@ -287,8 +287,8 @@ impl Configuration {
         let ends = [hosts[0].to_owned(), format!("{}[22]", hosts[1])];
         let action = random.of(&["none", "bypass", "discard"]);
         for from in 0..2 {
-            let way = ["out", "in"][from];
-            writeln!(self.text, "spdadd {} {} tcp -P {way} {action};", ends[from], ends[1 - from]).unwrap();
+            let direction = ["out", "in"][from];
+            writeln!(self.text, "spdadd {} {} tcp -P {direction} {action};", ends[from], ends[1 - from]).unwrap();
             self.policies.push(PolicyTraits { from, ..PolicyTraits::default() });
         }
     }
@@ -354,8 +354,8 @@ impl Configuration {
             templates.push_str(template.trim_end_matches('/'));
         }
         let (source, destination, upper) = selector(group.upper, hosts, from);
-        let way = ["out", "in"][from];
-        writeln!(self.text, "{sas}spdadd {source} {destination} {upper} -P {way} ipsec{templates};").unwrap();
+        let direction = ["out", "in"][from];
+        writeln!(self.text, "{sas}spdadd {source} {destination} {upper} -P {direction} ipsec{templates};").unwrap();
         self.policies.push(policy);
     }
 

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipsec_engine::setkey::{
-    Add, ApplyError, DumpPolicy, DumpSa, Loading, PolicyStatement, SaId, SaProtocol, Sha2256, Statement, Statements,
+    Add, ApplyError, DumpPolicy, DumpSa, Loading, PolicyStatement, SaProtocol, SaSpec, Sha2256, Statement, Statements,
 };
-use ipsec_engine::{Action, Direction, Ends, Mode, Policy, Protocol, SaKey, Way};
+use ipsec_engine::{Action, Direction, Ends, Mode, Policy, PolicyDirection, Protocol, SaId};
 use ipsec_packet::AddressRange;
 use zeroize::Zeroizing;
 
@@ -74,7 +74,7 @@ impl Config {
                 },
                 // Whichever way it goes, and under whatever number.
                 Statement::Add(add) | Statement::Update(add) => {
-                    add.sa(Way::In, None, &loading).err().filter(ApplyError::is_left_aside)
+                    add.sa(Direction::Inbound, None, &loading).err().filter(ApplyError::is_left_aside)
                 }
                 Statement::SpdDelete(policy) => policy.selector().err().filter(ApplyError::is_left_aside),
                 _ => None,
@@ -112,7 +112,7 @@ impl Config {
     }
 
     /// The SAs of the file, with the ways that its policies use them.
-    pub fn sas(&self) -> Vec<(Add<'_>, Vec<Way>)> {
+    pub fn sas(&self) -> Vec<(Add<'_>, Vec<Direction>)> {
         let mut statements = Statements::of_bytes(&self.text);
         let mut sas = Vec::new();
         while let Ok(Some(statement)) = statements.next() {
@@ -132,13 +132,13 @@ impl Config {
     ) -> Result<Applied, Box<dyn Error>> {
         match statement {
             Statement::Add(add) | Statement::Update(add) => {
-                for way in self.directions.of_sa(add) {
-                    let way = if mirrored { other(way) } else { way };
+                for direction in self.directions.of_sa(add) {
+                    let direction = if mirrored { other(direction) } else { direction };
                     let inner = self.directions.inner(add);
-                    let (sa, is_numbered) = match add.sa(way, inner, &self.loading) {
+                    let (sa, is_numbered) = match add.sa(direction, inner, &self.loading) {
                         Err(ApplyError::NonceReuse(_)) => {
                             let loading = self.loading.continuing_after(host.numbers.last(&add.id)?);
-                            (add.sa(way, inner, &loading)?, true)
+                            (add.sa(direction, inner, &loading)?, true)
                         }
                         sa => (sa?, false),
                     };
@@ -164,7 +164,7 @@ impl Config {
                 let policy = self.policy(statement, mirrored)?;
                 // `in` and `fwd` of Linux are one way out on the other side.
                 let is_twice = mirrored
-                    && statement.direction != Direction::Out
+                    && statement.direction != PolicyDirection::Out
                     && host.engine.find_policy(policy.direction, &policy.selector).is_some();
                 if !is_twice {
                     host.engine.add_policy(policy)?;
@@ -227,7 +227,7 @@ struct Directions {
     /// By both ends of a tunnel, or both hosts of transport mode.
     between: BTreeMap<(IpAddr, IpAddr), Served>,
     /// Policies that leave an end open, or are for networks in transport mode.
-    open: Vec<(Direction, OpenEnds)>,
+    open: Vec<(PolicyDirection, OpenEnds)>,
     /// Inner addresses of SAs in BEET mode, by their ends.
     beet: BTreeMap<(IpAddr, IpAddr), (IpAddr, IpAddr)>,
 }
@@ -268,12 +268,12 @@ impl Directions {
         }
     }
 
-    fn serve(&mut self, ends: (IpAddr, IpAddr), direction: Direction) {
+    fn serve(&mut self, ends: (IpAddr, IpAddr), direction: PolicyDirection) {
         self.between.entry(ends).or_default().serve(direction);
     }
 
     /// An SA that no policy uses is inbound: nothing would be sent by it.
-    fn of_sa(&self, add: &Add<'_>) -> Vec<Way> {
+    fn of_sa(&self, add: &Add<'_>) -> Vec<Direction> {
         let ends @ (source, destination) = (add.id.source.0, add.id.destination.0);
         let mut served = self.between.get(&ends).copied().unwrap_or_default();
         for (direction, open) in &self.open {
@@ -286,9 +286,9 @@ impl Directions {
             }
         }
         match (served.inward, served.out) {
-            (true, true) => vec![Way::In, Way::Out],
-            (false, true) => vec![Way::Out],
-            (_, false) => vec![Way::In],
+            (true, true) => vec![Direction::Inbound, Direction::Outbound],
+            (false, true) => vec![Direction::Outbound],
+            (_, false) => vec![Direction::Inbound],
         }
     }
 
@@ -299,24 +299,24 @@ impl Directions {
 }
 
 impl Served {
-    fn serve(&mut self, direction: Direction) {
+    fn serve(&mut self, direction: PolicyDirection) {
         match direction {
-            Direction::Out => self.out = true,
-            Direction::In | Direction::Forward => self.inward = true,
+            PolicyDirection::Out => self.out = true,
+            PolicyDirection::In | PolicyDirection::Forward => self.inward = true,
         }
     }
 }
 
-fn other(way: Way) -> Way {
-    if way == Way::Out { Way::In } else { Way::Out }
+fn other(direction: Direction) -> Direction {
+    if direction == Direction::Outbound { Direction::Inbound } else { Direction::Outbound }
 }
 
-fn turned(direction: Direction) -> Direction {
-    if direction == Direction::Out { Direction::In } else { Direction::Out }
+fn turned(direction: PolicyDirection) -> PolicyDirection {
+    if direction == PolicyDirection::Out { PolicyDirection::In } else { PolicyDirection::Out }
 }
 
 /// The name of an SA and its source, and the number it is shown under.
-type Seen = (SaKey, IpAddr, u32);
+type Seen = (SaId, IpAddr, u32);
 
 fn seen(host: &Host) -> impl Iterator<Item = Seen> {
     host.engine.sas().map(|sa| {
@@ -325,11 +325,11 @@ fn seen(host: &Host) -> impl Iterator<Item = Seen> {
     })
 }
 
-fn keys(host: &Host, which: impl Fn(&Seen) -> bool) -> Vec<(SaKey, IpAddr)> {
+fn keys(host: &Host, which: impl Fn(&Seen) -> bool) -> Vec<(SaId, IpAddr)> {
     seen(host).filter(which).map(|(key, source, _)| (key, source)).collect()
 }
 
-fn is(sa: &Seen, id: &SaId) -> bool {
+fn is(sa: &Seen, id: &SaSpec) -> bool {
     (sa.1, sa.0.destination, sa.2) == (id.source.0, id.destination.0, id.spi) && of(sa, Some(id.protocol))
 }
 

@@ -9,7 +9,7 @@ use super::{ConfigArgs, Host};
 
 /// Show the SAs and policies that a setkey.conf file makes, as `setkey -D` and `setkey -DP` do.
 ///
-/// Keys are not shown. Below each SA, `way` says whether it seals or opens: by the policies of the file that it serves.
+/// Keys are not shown. Below each SA, `direction` says whether it seals or opens: by the policies of the file that it serves.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use ipsec_engine::{Disposition, Event, Way};
+use ipsec_engine::{Direction, Disposition, Event};
 use ipsec_packet::{Flow, IpProto};
 
 use super::{Config, ConfigArgs, Host, outcome};
@@ -68,7 +68,8 @@ fn is_of_the_other_side(config: &Config, packets: &[Captured]) -> bool {
             let ends = (flow.source, flow.destination);
             for (add, ways) in &sas {
                 if (add.id.source.0, add.id.destination.0) == ends {
-                    balance += i64::from(ways.contains(&Way::Out)) - i64::from(ways.contains(&Way::In));
+                    balance +=
+                        i64::from(ways.contains(&Direction::Outbound)) - i64::from(ways.contains(&Direction::Inbound));
                 }
             }
         }

@@ -10,8 +10,8 @@ use std::fs::{self, File, TryLockError};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use ipsec_engine::SaKey;
-use ipsec_engine::setkey::{Add, SaId, SaProtocol};
+use ipsec_engine::SaId;
+use ipsec_engine::setkey::{Add, SaProtocol, SaSpec};
 use ipsec_packet::{Seq, SeqWidth};
 
 use super::Databases;
@@ -45,7 +45,7 @@ pub struct Kept {
 
 /// An outbound SA.
 struct Numbered {
-    key: SaKey,
+    key: SaId,
     source: IpAddr,
     name: String,
     width: SeqWidth,
@@ -59,7 +59,7 @@ impl Numbers {
     }
 
     /// The last number that an SA has used.
-    pub fn last(&mut self, id: &SaId) -> Result<Seq, Box<dyn Error>> {
+    pub fn last(&mut self, id: &SaSpec) -> Result<Seq, Box<dyn Error>> {
         if let Self::Beside(config) = self {
             *self = Self::Kept(Kept::open(config)?);
         }
@@ -70,7 +70,7 @@ impl Numbers {
     }
 
     /// An outbound SA was installed whose nonce is its sequence number.
-    pub fn installed(&mut self, add: &Add<'_>, key: SaKey) {
+    pub fn installed(&mut self, add: &Add<'_>, key: SaId) {
         if let Self::Kept(kept) = self {
             let width = if add.extended { SeqWidth::Extended64 } else { SeqWidth::Bits32 };
             kept.sas.push(Numbered { key, source: add.id.source.0, name: name(&add.id), width });
@@ -144,7 +144,7 @@ impl Numbered {
 }
 
 /// ESP is ESP whether it is in UDP or not: the key stays the same.
-fn name(id: &SaId) -> String {
+fn name(id: &SaSpec) -> String {
     let protocol = if id.protocol == SaProtocol::EspUdp { SaProtocol::Esp } else { id.protocol };
     format!("{} {} {protocol} {:#x}", id.source.0, id.destination.0, id.spi)
 }

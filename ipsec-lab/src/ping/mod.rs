@@ -9,7 +9,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
-use ipsec_engine::{Action, Direction, Disposition, Way};
+use ipsec_engine::{Action, Direction, Disposition, PolicyDirection};
 
 use crate::gateway::{Config, ConfigArgs, Host, outcome};
 use echo::Echo;
@@ -87,7 +87,8 @@ impl<'a> Endpoint<'a> {
             None => source_for(&host, args.address)?,
         };
         let local = local_end(&host, source);
-        let encaps = host.engine.sas().filter(|sa| sa.key.way == Way::In).filter_map(|sa| sa.sa?.encap());
+        let encaps =
+            host.engine.sas().filter(|sa| sa.key.direction == Direction::Inbound).filter_map(|sa| sa.sa?.encap());
         let ports: BTreeSet<u16> = encaps.map(|encap| encap.ports.destination).chain([4500]).collect();
         let wire = Wire::open(local, &ports)?;
         let id = u16::try_from(std::process::id() & 0xffff)?;
@@ -222,7 +223,7 @@ fn source_for(host: &Host, address: IpAddr) -> Result<IpAddr, Box<dyn Error>> {
     let policy = host
         .engine
         .policies()
-        .find(|(_, policy)| policy.direction == Direction::Out && policy.selector.destination.contains(address));
+        .find(|(_, policy)| policy.direction == PolicyDirection::Out && policy.selector.destination.contains(address));
     let unspecified: IpAddr = if address.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
     let probe = UdpSocket::bind((unspecified, 0))?;
     match (probe.connect((address, 9)).and_then(|()| probe.local_addr()), policy) {
@@ -237,7 +238,7 @@ fn local_end(host: &Host, source: IpAddr) -> IpAddr {
     let tunnels = host
         .engine
         .policies()
-        .filter(|(_, policy)| policy.direction == Direction::Out && policy.selector.source.contains(source));
+        .filter(|(_, policy)| policy.direction == PolicyDirection::Out && policy.selector.source.contains(source));
     let ends = tunnels.filter_map(|(_, policy)| match policy.action {
         Action::Ipsec(bundle) => bundle.iter().filter_map(|request| request.ends).last(),
         _ => None,

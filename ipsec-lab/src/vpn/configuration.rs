@@ -194,7 +194,7 @@ fn text(layout: &Layout, suite: &SuiteName, side: &Side<'_>) -> Result<Zeroizing
         }
     }
     let (here, there) = &side.selectors;
-    for (way, from, to, source, destination) in
+    for (direction, from, to, source, destination) in
         [("out", here, there, local, remote), ("in", there, here, remote, local)]
     {
         let mut transforms = String::new();
@@ -211,7 +211,7 @@ fn text(layout: &Layout, suite: &SuiteName, side: &Side<'_>) -> Result<Zeroizing
         if with_ah {
             add("ah", if with_esp { "transport" } else { first }, "require");
         }
-        writeln!(text, "spdadd {from} {to} any -P {way} ipsec{transforms};")?;
+        writeln!(text, "spdadd {from} {to} any -P {direction} ipsec{transforms};")?;
     }
     Ok(text)
 }

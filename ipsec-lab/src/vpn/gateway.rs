@@ -5,7 +5,7 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ipsec_engine::{Direction, Disposition, Transform, Way};
+use ipsec_engine::{Direction, Disposition, PolicyDirection, Transform};
 use ipsec_packet::{HopLimitPolicy, Ip, IpProto, OuterFields, PacketBuf, Tunnel, TunnelError, Upper};
 use rand::rngs::StdRng;
 
@@ -79,7 +79,7 @@ impl Gateway {
 
     /// Numbers that it has used, of all SAs.
     pub fn sealed(&self) -> u64 {
-        let out = self.host.engine.sas().filter(|sa| sa.key.way == Way::Out);
+        let out = self.host.engine.sas().filter(|sa| sa.key.direction == Direction::Outbound);
         out.filter_map(|sa| sa.sa?.transform().sequence()).map(|seq| seq.get()).sum()
     }
 }
@@ -89,7 +89,7 @@ fn gif(host: &Host) -> Option<Tunnel> {
     host.engine.policies().find_map(|(_, policy)| {
         let in_ip = [IpProto::IPV4, IpProto::IPV6].map(Upper::Protocol).contains(&policy.selector.upper);
         let (source, destination) = (policy.selector.source, policy.selector.destination);
-        if policy.direction != Direction::Out || !in_ip {
+        if policy.direction != PolicyDirection::Out || !in_ip {
             return None;
         }
         let tunnel = match (source.first(), destination.first()) {

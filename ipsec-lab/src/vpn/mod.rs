@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ipsec_engine::Way;
+use ipsec_engine::Direction;
 use ipsec_engine::setkey::Loading;
 use ipsec_packet::Ip;
 use rand::SeedableRng;
@@ -304,7 +304,7 @@ fn net(address: IpAddr) -> Option<Side> {
 fn write_keys(path: &Path, gateways: &[&Gateway]) -> Result<(), Box<dyn Error>> {
     let mut rows = Zeroizing::new(String::new());
     for gateway in gateways {
-        for (add, _) in gateway.config.sas().iter().filter(|(_, ways)| ways.contains(&Way::Out)) {
+        for (add, _) in gateway.config.sas().iter().filter(|(_, ways)| ways.contains(&Direction::Outbound)) {
             if let Some(row) = esp_sa::row(add) {
                 rows.push_str(row.as_str());
                 rows.push('\n');

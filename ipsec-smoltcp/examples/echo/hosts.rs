@@ -2,7 +2,7 @@
 
 use esp_core::IvSource;
 use ipsec_engine::setkey::{Loading, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Engine, Settings, Way};
+use ipsec_engine::{AnyAlgorithms, Direction, Engine, Settings};
 use ipsec_packet::Seq;
 use ipsec_smoltcp::Protected;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
@@ -31,15 +31,16 @@ pub fn secured(end: End, address: &str, configuration: &str) -> Secured {
     while let Some(statement) = statements.next().expect("a configuration") {
         match statement {
             Statement::Add(add) => {
-                let sa = add.sa(Way::Out, None, &Loading::RFC).expect("an SA");
-                let way = if sa.source().to_string() == address { Way::Out } else { Way::In };
-                let sa = add.sa(way, None, &Loading::RFC).expect("an SA");
+                let sa = add.sa(Direction::Outbound, None, &Loading::RFC).expect("an SA");
+                let direction =
+                    if sa.source().to_string() == address { Direction::Outbound } else { Direction::Inbound };
+                let sa = add.sa(direction, None, &Loading::RFC).expect("an SA");
                 engine.install(sa, std::time::Duration::ZERO).expect("room");
             }
             Statement::SpdAdd(policy) => {
                 let mut policy = policy.policy().expect("a policy");
                 if policy.selector.source.first().to_string() != address {
-                    policy.direction = ipsec_engine::Direction::In;
+                    policy.direction = ipsec_engine::PolicyDirection::In;
                 }
                 engine.add_policy(policy).expect("room");
             }
