@@ -7,7 +7,7 @@ use core::time::Duration;
 use heapless::Vec;
 use ipsec_packet::Flow;
 
-use crate::policy::{PolicyId, Request};
+use crate::policy::{PolicyId, Template};
 
 /// An SA that is needed and not there (RFC 2367 3.1.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Acquire {
     /// The policy that asks for it.
     pub policy: PolicyId,
     /// Which of its transforms has none.
-    pub request: Request,
+    pub request: Template,
     /// Where the packets of the SA would come from; `None` where key exchange has to find out.
     pub source: Option<IpAddr>,
     /// Where they would go.

@@ -90,7 +90,8 @@ pub use any_window::AnyWindow;
 pub use decapsulate::Taken;
 pub use lifetime::{Lifetimes, Limit, Usage};
 pub use policy::{
-    Action, Bundle, Ends, Level, MAX_TRANSFORMS, Mode, Policy, PolicyDirection, PolicyId, Priority, Protocol, Request,
+    Action, Bundle, Level, MAX_TRANSFORMS, Mode, Policy, PolicyDirection, PolicyId, Priority, Protocol, Template,
+    TunnelEndpoints,
 };
 pub use sa::{Direction, Encap, IpcompOut, Label, MixedFamilies, Sa, SaId, Transform};
 pub use sad::{InstallError, ReserveError, SaState, UpdateError};

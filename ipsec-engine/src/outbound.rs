@@ -13,7 +13,7 @@ use crate::counters::Counter;
 use crate::disposition::{Disposition, Reason};
 use crate::encapsulate::{Plan, Wrapping, mode_of, protect};
 use crate::engine::{Engine, Seen};
-use crate::policy::{Action, Bundle, Mode, PolicyDirection, PolicyId, Protocol, Request, is_optional};
+use crate::policy::{Action, Bundle, Mode, PolicyDirection, PolicyId, Protocol, Template, is_optional};
 use crate::sa::{Direction, Sa};
 use crate::spd::{Chosen, Rule, Verdict};
 
@@ -174,7 +174,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Whether a packet may do without this transform.
-    pub(crate) fn is_optional(&self, request: &Request) -> bool {
+    pub(crate) fn is_optional(&self, request: &Template) -> bool {
         is_optional(request, self.settings.default_level)
     }
 
@@ -225,7 +225,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 }
 
-fn acquire(id: PolicyId, request: &Request, request_id: u32, flow: &Flow, ends: (IpAddr, IpAddr)) -> Acquire {
+fn acquire(id: PolicyId, request: &Template, request_id: u32, flow: &Flow, ends: (IpAddr, IpAddr)) -> Acquire {
     let (source, destination) = match &request.ends {
         Some(ends) => (ends.source.0, ends.destination.0),
         None => (Some(ends.0), Some(ends.1)),
@@ -235,7 +235,7 @@ fn acquire(id: PolicyId, request: &Request, request_id: u32, flow: &Flow, ends: 
 
 /// Whether an SA is one that a request can be served by: its protocol, mode, ends and request number. In transport mode the
 /// ends are those of the packet as it is by then, too.
-fn serves<A: Algorithms>(sa: &Sa<A>, request: &Request, request_id: u32, flow: (IpAddr, IpAddr)) -> bool {
+fn serves<A: Algorithms>(sa: &Sa<A>, request: &Template, request_id: u32, flow: (IpAddr, IpAddr)) -> bool {
     let key = sa.key();
     let mode =
         request.mode == sa.mode || request.mode == Mode::Any || sa.mode == Mode::Any && request.mode != Mode::Beet;

@@ -30,7 +30,7 @@ impl PolicyId {
 
     /// The request number that the SAs of one of its transforms must have; 0 for any. Of level `unique` it is one of
     /// 2^31 and above.
-    pub fn request_id(self, request: &Request) -> u32 {
+    pub fn request_id(self, request: &Template) -> u32 {
         match request.level {
             Level::UniqueId(id) => id,
             Level::Unique => FIRST_UNIQUE.saturating_add(self.0),
@@ -88,38 +88,38 @@ pub const MAX_TRANSFORMS: usize = 4;
 /// The transforms of a policy in their order: on the way out the first is applied first (RFC 2401 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Bundle {
-    requests: [Option<Request>; MAX_TRANSFORMS],
+    requests: [Option<Template>; MAX_TRANSFORMS],
 }
 
 impl Bundle {
     /// With one more transform at its end; `None` when there are [`MAX_TRANSFORMS`] already.
     #[must_use]
-    pub fn with(mut self, request: Request) -> Option<Self> {
+    pub fn with(mut self, request: Template) -> Option<Self> {
         *self.requests.iter_mut().find(|slot| slot.is_none())? = Some(request);
         Some(self)
     }
 
     /// The transforms in their order.
-    pub fn iter(&self) -> impl Iterator<Item = &Request> {
+    pub fn iter(&self) -> impl Iterator<Item = &Template> {
         self.requests.iter().flatten()
     }
 }
 
 /// One transform that a policy asks for (RFC 4301 4.4.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct Template {
     /// ESP, AH or IPComp.
     pub protocol: Protocol,
     /// Transport, tunnel, or either.
     pub mode: Mode,
     /// The ends of the tunnel.
-    pub ends: Option<Ends>,
+    pub ends: Option<TunnelEndpoints>,
     /// How much it matters.
     pub level: Level,
 }
 
 /// Whether a packet may do without a transform.
-pub(crate) fn is_optional(request: &Request, default_level: DefaultLevel) -> bool {
+pub(crate) fn is_optional(request: &Template, default_level: DefaultLevel) -> bool {
     match request.level {
         Level::Use => true,
         Level::Default => default_level == DefaultLevel::Use,
@@ -154,14 +154,14 @@ pub enum Mode {
 
 /// The ends of a tunnel: `None` is `any`, to be filled in by key exchange; ports are those of UDP encapsulation (RFC 4301 4.4.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
+pub struct TunnelEndpoints {
     /// Where it begins.
     pub source: (Option<IpAddr>, Option<u16>),
     /// Where it ends.
     pub destination: (Option<IpAddr>, Option<u16>),
 }
 
-impl Ends {
+impl TunnelEndpoints {
     /// Whether an SA has these ends, as far as they are named (RFC 4301 4.4.1.2).
     pub fn name(&self, source: IpAddr, destination: IpAddr) -> bool {
         self.source.0.is_none_or(|end| end == source) && self.destination.0.is_none_or(|end| end == destination)
@@ -259,7 +259,7 @@ impl fmt::Display for Level {
     }
 }
 
-impl fmt::Display for Request {
+impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/", self.protocol, self.mode)?;
         if let Some(ends) = &self.ends {

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use heapless::Vec;
 
-use crate::policy::{Bundle, MAX_TRANSFORMS, Mode, PolicyId, Protocol, Request};
+use crate::policy::{Bundle, MAX_TRANSFORMS, Mode, PolicyId, Protocol, Template};
 
 /// Headers that are taken off one packet at most.
 pub(crate) const MAX_HEADERS: usize = 8;
@@ -62,7 +62,7 @@ impl History {
     }
 
     /// Whether the SAs are those that a policy asks for.
-    pub(crate) fn is_by(&self, id: PolicyId, bundle: &Bundle, is_optional: impl Fn(&Request) -> bool) -> bool {
+    pub(crate) fn is_by(&self, id: PolicyId, bundle: &Bundle, is_optional: impl Fn(&Template) -> bool) -> bool {
         self.rests().any(|came| admits(id, bundle, came, &is_optional))
     }
 
@@ -72,7 +72,7 @@ impl History {
         next: &Came,
         id: PolicyId,
         bundle: &Bundle,
-        is_optional: impl Fn(&Request) -> bool,
+        is_optional: impl Fn(&Template) -> bool,
     ) -> bool {
         self.rests().any(|came| begins(id, bundle, came.iter().chain([next]), &is_optional))
     }
@@ -83,7 +83,7 @@ impl History {
     }
 
     /// The policy for what was opened so far is content with it.
-    pub(crate) fn settle(&mut self, id: PolicyId, bundle: &Bundle, is_optional: impl Fn(&Request) -> bool) {
+    pub(crate) fn settle(&mut self, id: PolicyId, bundle: &Bundle, is_optional: impl Fn(&Template) -> bool) {
         if self.is_by(id, bundle, is_optional)
             && let Some(settled) = self.settled.get_mut(self.came.len())
         {
@@ -94,7 +94,7 @@ impl History {
 
 /// Whether a packet that came through these SAs, told from the outside, has what a bundle asks for: each transform in its
 /// order, but for those that are optional, and nothing else.
-fn admits(id: PolicyId, bundle: &Bundle, came: &[Came], is_optional: impl Fn(&Request) -> bool) -> bool {
+fn admits(id: PolicyId, bundle: &Bundle, came: &[Came], is_optional: impl Fn(&Template) -> bool) -> bool {
     // `reached[n]`: the transforms so far can account for the n innermost SAs.
     let mut reached = [false; MAX_TRANSFORMS + 1];
     if let Some(first) = reached.first_mut() {
@@ -122,7 +122,7 @@ fn begins<'c>(
     id: PolicyId,
     bundle: &Bundle,
     came: impl Iterator<Item = &'c Came>,
-    is_optional: &impl Fn(&Request) -> bool,
+    is_optional: &impl Fn(&Template) -> bool,
 ) -> bool {
     // `reached[n]`: all but the n innermost transforms can account for the SAs so far.
     let transforms = bundle.iter().count();
@@ -151,13 +151,13 @@ fn begins<'c>(
 }
 
 /// Whether a packet may come without this transform.
-fn may_be_absent(request: &Request, is_optional: &impl Fn(&Request) -> bool) -> bool {
+fn may_be_absent(request: &Template, is_optional: &impl Fn(&Template) -> bool) -> bool {
     // What is not worth compressing is sent as it is.
     //= RFC 3173 2/2
     is_optional(request) || request.protocol == Protocol::Ipcomp && request.mode != Mode::Tunnel
 }
 
-fn is_by(came: &Came, request: &Request, request_id: u32) -> bool {
+fn is_by(came: &Came, request: &Template, request_id: u32) -> bool {
     let ends = match (&request.ends, came.mode) {
         (Some(ends), _) => ends.name(came.source, came.destination),
         // Its ends are those of the packet, which the SA has been compared with.

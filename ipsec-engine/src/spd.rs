@@ -5,7 +5,7 @@ use heapless::Vec;
 use ipsec_packet::{Detail, Flow, Match, Selector};
 
 use crate::hash_index::{address, bucket, hash};
-use crate::policy::{Action, Level, MAX_TRANSFORMS, Mode, Policy, PolicyDirection, PolicyId, Request};
+use crate::policy::{Action, Level, MAX_TRANSFORMS, Mode, Policy, PolicyDirection, PolicyId, Template};
 
 /// The database of policies: in their order, with a cache of flows in front.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub enum PolicyError {
     /// It is to protect, and says with nothing.
     NoTransform,
     /// A tunnel whose other end is not named, and which is not unique either: anybody's would do.
-    NoEnds,
+    NoEndpoints,
 }
 
 impl fmt::Display for PolicyError {
@@ -72,7 +72,7 @@ impl fmt::Display for PolicyError {
             Self::Exists(id) => write!(f, "policy {id} is for the same packets"),
             Self::Full => f.write_str("no room for another policy"),
             Self::NoTransform => f.write_str("a policy that protects with nothing"),
-            Self::NoEnds => f.write_str("a tunnel that does not say with whom"),
+            Self::NoEndpoints => f.write_str("a tunnel that does not say with whom"),
         }
     }
 }
@@ -91,7 +91,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
                 return Err(PolicyError::NoTransform);
             }
             if bundle.iter().any(|request| is_anybodys(request, policy.direction)) {
-                return Err(PolicyError::NoEnds);
+                return Err(PolicyError::NoEndpoints);
             }
         }
         if let Some(id) = self.find(policy.direction, &policy.selector) {
@@ -193,7 +193,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
 }
 
 /// Whether any peer's tunnel would serve a transform: its other end is not named, nor is it for the SAs of one number.
-fn is_anybodys(request: &Request, direction: PolicyDirection) -> bool {
+fn is_anybodys(request: &Template, direction: PolicyDirection) -> bool {
     let Some(ends) = request.ends else { return matches!(request.mode, Mode::Tunnel | Mode::Beet) };
     let (other_end, _) = if direction == PolicyDirection::Out { ends.destination } else { ends.source };
     let is_unique = !matches!(request.level, Level::Default | Level::Use | Level::Require | Level::UniqueId(0));

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use ipsec_packet::{AddressRange, Ip, IpProto, find_header};
 
 use crate::engine::DefaultLevel;
-use crate::policy::{Action, Bundle, Ends, MAX_TRANSFORMS, Mode, PolicyDirection, Protocol, is_optional};
+use crate::policy::{Action, Bundle, MAX_TRANSFORMS, Mode, PolicyDirection, Protocol, TunnelEndpoints, is_optional};
 use crate::spd::{Rule, Spd};
 
 /// Whether a packet of IP in IP has the same addresses inside as outside (RFC 2003 3). An SA without a mode does not carry it: it could be
@@ -31,7 +31,7 @@ enum Between {
     /// The networks of the policy.
     Networks,
     /// The ends of a tunnel inside.
-    Ends(Ends),
+    TunnelEndpoints(TunnelEndpoints),
 }
 
 impl<const P: usize, const F: usize> Spd<P, F> {
@@ -65,7 +65,7 @@ fn is_asked_for(
         let Some(ends) = request.ends else { continue };
         let is_inside = between.iter().flatten().any(|between| match between {
             Between::Networks => contains(&rule.policy.selector.source, &rule.policy.selector.destination),
-            Between::Ends(ends) => ends.name(source, destination),
+            Between::TunnelEndpoints(ends) => ends.name(source, destination),
         });
         if is_inside
             && (request.mode, request.protocol) == (Mode::Tunnel, sa.protocol)
@@ -78,7 +78,7 @@ fn is_asked_for(
             between = [None; MAX_TRANSFORMS + 1];
         }
         if let Some(free) = between.iter_mut().find(|place| place.is_none()) {
-            *free = Some(Between::Ends(ends));
+            *free = Some(Between::TunnelEndpoints(ends));
         }
     }
     false

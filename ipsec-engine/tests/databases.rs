@@ -15,8 +15,8 @@ mod world;
 use common::{Gateway, tcp, udp};
 use ipsec_engine::setkey::{Loading, Statement, Statements};
 use ipsec_engine::{
-    Action, Bundle, Direction, Disposition, Ends, Event, Level, Mode, Policy, PolicyDirection, PolicyError, Priority,
-    Protocol, Request,
+    Action, Bundle, Direction, Disposition, Event, Level, Mode, Policy, PolicyDirection, PolicyError, Priority,
+    Protocol, Template, TunnelEndpoints,
 };
 use ipsec_packet::{AddressRange, Detail, Flow, IpProto, PortRange, Selector, Upper};
 use std::time::Duration;
@@ -139,7 +139,7 @@ fn an_sa_that_is_missing_is_asked_for_with_what_it_must_be() {
         protocol: IpProto::UDP,
         detail: Detail::Ports(1000, 2000),
     };
-    let tunnel_ends = Some(Ends { source: (Some(address(A)), None), destination: (Some(address(B)), None) });
+    let tunnel_ends = Some(TunnelEndpoints { source: (Some(address(A)), None), destination: (Some(address(B)), None) });
     for (packet, from, to, action, ends, level, request_id) in [
         (inner(), "10.1.2.3", "10.2.3.4", "esp/tunnel/192.0.2.1-198.51.100.1/require", tunnel_ends, Level::Require, 0),
         (
@@ -183,10 +183,10 @@ fn an_sa_that_is_missing_is_asked_for_with_what_it_must_be() {
 
 #[test]
 fn ends_that_are_any_are_left_open() {
-    let request = Request {
+    let request = Template {
         protocol: Protocol::Esp,
         mode: Mode::Tunnel,
-        ends: Some(Ends { source: (None, None), destination: (Some(address(B)), None) }),
+        ends: Some(TunnelEndpoints { source: (None, None), destination: (Some(address(B)), None) }),
         level: Level::Require,
     };
     let mut a = Gateway::new("", A);

@@ -15,8 +15,8 @@ mod world;
 use esp_core::OpenError;
 use ipsec_crypto::Aes128Gcm16;
 use ipsec_engine::{
-    Action, Algorithms, Bundle, Disposition, Ends, Engine, Level, Mode, Never, Policy, PolicyDirection, Priority,
-    Protocol, Reason, Request, Sa, Settings, Transform,
+    Action, Algorithms, Bundle, Disposition, Engine, Level, Mode, Never, Policy, PolicyDirection, Priority, Protocol,
+    Reason, Sa, Settings, Template, Transform, TunnelEndpoints,
 };
 use ipsec_packet::{AddressRange, PacketBuf, ReplayError, ReplayWindow, Selector, Seq, SeqWidth, Spi, Upper};
 use std::time::Duration;
@@ -45,8 +45,8 @@ fn engine(transform: Transform<Firmware>, direction: PolicyDirection) -> Small {
     let mut engine = Small::new(Settings::STRICT, None, None);
     let sa = Sa::new(address(A), address(B), transform).unwrap().with_mode(Mode::Tunnel);
     engine.install(sa, NOW).unwrap();
-    let ends = Ends { source: (Some(address(A)), None), destination: (Some(address(B)), None) };
-    let request = Request { protocol: Protocol::Esp, mode: Mode::Tunnel, ends: Some(ends), level: Level::Require };
+    let ends = TunnelEndpoints { source: (Some(address(A)), None), destination: (Some(address(B)), None) };
+    let request = Template { protocol: Protocol::Esp, mode: Mode::Tunnel, ends: Some(ends), level: Level::Require };
     let selector = Selector {
         source: AddressRange::prefix(address("10.1.0.0"), 16).unwrap(),
         destination: AddressRange::prefix(address("10.2.0.0"), 16).unwrap(),

@@ -14,7 +14,7 @@ use ipsec_engine::pfkey::{
     AddressRole, Dialect, Extension, Key, KeyRole, Lifetime, LifetimeRole, Message, MessageKind, MessageWriter,
     NoSpace, Order, PfkeyErrorKind, PolicyKind, SaFlags, SaType, Side, Wire,
 };
-use ipsec_engine::{Action, Bundle, Ends, Level, Mode, PolicyDirection, Priority, Protocol, Request};
+use ipsec_engine::{Action, Bundle, Level, Mode, PolicyDirection, Priority, Protocol, Template, TunnelEndpoints};
 use ipsec_packet::IpProto;
 use proptest::prelude::*;
 
@@ -134,11 +134,11 @@ fn an_sa_is_written_as_a_kernel_took_it() {
 
 fn bundle() -> Bundle {
     let end = |text: &str| (Some(text.parse().unwrap()), None);
-    let ends = Some(Ends { source: end("192.0.2.9"), destination: end("192.0.2.2") });
+    let ends = Some(TunnelEndpoints { source: end("192.0.2.9"), destination: end("192.0.2.2") });
     Bundle::default()
-        .with(Request { protocol: Protocol::Ipcomp, mode: Mode::Tunnel, ends, level: Level::Use })
+        .with(Template { protocol: Protocol::Ipcomp, mode: Mode::Tunnel, ends, level: Level::Use })
         .and_then(|bundle| {
-            bundle.with(Request {
+            bundle.with(Template {
                 protocol: Protocol::Esp,
                 mode: Mode::Transport,
                 ends: None,
@@ -288,7 +288,7 @@ fn each_mistake_has_its_own_answer_and_its_place() {
     let mut policy = octets(SPDADD_SENT);
     let request = policy.windows(4).position(|w| w == [0x30, 0, 0x6c, 0]).unwrap();
     policy[request + 2] = 6;
-    assert_eq!(Message::parse(&policy, LINUX).unwrap_err().kind, PfkeyErrorKind::Request);
+    assert_eq!(Message::parse(&policy, LINUX).unwrap_err().kind, PfkeyErrorKind::Template);
 }
 
 #[test]

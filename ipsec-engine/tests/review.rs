@@ -19,7 +19,7 @@ use ipsec_engine::pfkey::{Dialect, Extension, Key, KeyRole, Message, MessageKind
 use ipsec_engine::setkey::{Loading, Statement, Statements};
 use ipsec_engine::{
     Action, AnyAlgorithms, Bundle, Direction, Disposition, Event, Level, Mode, Policy, PolicyDirection, Priority,
-    Protocol, Reason, Request, Sa, UpdateError,
+    Protocol, Reason, Sa, Template, UpdateError,
 };
 use ipsec_packet::{AddressRange, DfPolicy, IpProto, PacketBuf, Selector, Seq, Upper};
 use world::*;
@@ -190,7 +190,7 @@ fn a_policy_for_icmp_in_brackets_matches_or_is_refused() {
 }
 
 fn open_policy(mode: Mode, direction: PolicyDirection) -> Policy {
-    let request = Request { protocol: Protocol::Esp, mode, ends: None, level: Level::Require };
+    let request = Template { protocol: Protocol::Esp, mode, ends: None, level: Level::Require };
     Policy {
         selector: Selector {
             source: AddressRange::host(address(A)),
@@ -287,7 +287,7 @@ fn request_numbers_have_32_bits() {
     let wire = Dialect::Linux.with(Order::Little);
     let mut buffer = [0; 128];
     let mut writer = MessageWriter::new(&mut buffer, wire, MessageKind(18), SaType::Unspecified, 1, 1).unwrap();
-    let request = Request { protocol: Protocol::Esp, mode: Mode::Transport, ends: None, level: Level::UniqueId(7) };
+    let request = Template { protocol: Protocol::Esp, mode: Mode::Transport, ends: None, level: Level::UniqueId(7) };
     let action = Action::Ipsec(Bundle::default().with(request).unwrap());
     writer.push_policy(&action, PolicyDirection::Out, 1, Priority::DEFAULT).unwrap();
     let octets = writer.finish().unwrap();

@@ -186,15 +186,15 @@ fn each_mistake_has_its_own_answer_and_its_line() {
         ("spdadd 10.0.0.1 10.0.0.2 any -P over none;", "over", Kind::PolicyDirection),
         ("spdadd 10.0.0.1 10.0.0.2 any -P in allow;", "allow", Kind::Policy),
         ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec;", "", Kind::Missing("a transform")),
-        ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/tunnel//require;", "esp/tunnel//require", Kind::NoEnds),
+        ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/tunnel//require;", "esp/tunnel//require", Kind::NoEndpoints),
         (
             "spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/transport/1.1.1.1/use;",
             "esp/transport/1.1.1.1/use",
-            Kind::Request,
+            Kind::Template,
         ),
         ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/transport//must;", "esp/transport//must", Kind::Level),
         ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/wormhole//use;", "esp/wormhole//use", Kind::Mode),
-        ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/transport//use/x;", "esp/transport//use/x", Kind::Request),
+        ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/transport//use/x;", "esp/transport//use/x", Kind::Template),
         (
             "spdadd 10.0.0.1 10.0.0.2 any -P in ipsec ah/transport ah/transport ah/transport ah/transport esp/transport;",
             "esp/transport",

@@ -10,8 +10,8 @@ use core::time::Duration;
 use ipcomp_core::{FixedDeflate, Inflate};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
 use ipsec_engine::{
-    Action, Algorithms, Bundle, PolicyDirection, Encap, Ends, Engine, IpcompOut, Label, Level, Lifetimes,
-    Mode, Policy, Priority, Protocol, Request, Sa, Settings, Transform, Direction,
+    Action, Algorithms, Bundle, PolicyDirection, Encap, TunnelEndpoints, Engine, IpcompOut, Label, Level, Lifetimes,
+    Mode, Policy, Priority, Protocol, Template, Sa, Settings, Transform, Direction,
 };
 use ipsec_packet::{
     AddressRange, Beet, ChecksumRepair, Cpi, DestinationOptions, DfPolicy, Marker, PacketBuf,
@@ -89,11 +89,11 @@ fn configure(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<us
             .with_request_id(7);
         sum = sum.wrapping_add(usize::from(engine.install(sa, now).is_ok()));
     }
-    let ends = Ends {
+    let ends = TunnelEndpoints {
         source: (Some(source), None),
         destination: (Some(destination), None),
     };
-    let request = Request {
+    let request = Template {
         protocol: Protocol::Esp,
         mode: Mode::Tunnel,
         ends: Some(ends),

@@ -29,7 +29,7 @@ pub enum PfkeyErrorKind {
     /// A key of more bits than there are octets.
     KeyLength(u16),
     /// A transform of a policy whose length does not fit, or that names a protocol, mode or level that there is none of.
-    Request,
+    Template,
     /// A policy of no type that is known.
     Policy,
 }
@@ -45,7 +45,7 @@ impl fmt::Display for PfkeyError {
             PfkeyErrorKind::Twice(kind) => write!(f, "extension {kind} for the second time"),
             PfkeyErrorKind::Family(family) => write!(f, "address family {family}"),
             PfkeyErrorKind::KeyLength(bits) => write!(f, "a key of {bits} bits in fewer octets"),
-            PfkeyErrorKind::Request => f.write_str("a transform that is none"),
+            PfkeyErrorKind::Template => f.write_str("a transform that is none"),
             PfkeyErrorKind::Policy => f.write_str("a policy that is none"),
         }
     }

@@ -3,7 +3,7 @@ use core::fmt;
 use super::dialect::Wire;
 use super::error::PfkeyErrorKind;
 use super::extension::{Extension, sockaddr, take};
-use crate::policy::{Action, Bundle, Ends, Level, Mode, PolicyDirection, Protocol, Request};
+use crate::policy::{Action, Bundle, Level, Mode, PolicyDirection, Protocol, Template, TunnelEndpoints};
 
 /// A policy, without its selector, which is in the addresses of the message (ipsec_set_policy(3)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub(super) const REQUEST: usize = 16;
 
 impl<'a> Requests<'a> {
     /// One by one.
-    pub fn iter(&self) -> impl Iterator<Item = Request> + 'a {
+    pub fn iter(&self) -> impl Iterator<Item = Template> + 'a {
         let (all, mut rest) = (*self, self.octets);
         core::iter::from_fn(move || {
             let (request, behind) = all.split(rest).ok()?;
@@ -102,9 +102,9 @@ impl<'a> Requests<'a> {
     }
 
     /// The first transform, and what follows it.
-    fn split(&self, octets: &'a [u8]) -> Result<(Request, &'a [u8]), PfkeyErrorKind> {
+    fn split(&self, octets: &'a [u8]) -> Result<(Template, &'a [u8]), PfkeyErrorKind> {
         let order = self.wire.order;
-        let wrong = PfkeyErrorKind::Request;
+        let wrong = PfkeyErrorKind::Template;
         let (&[l_1, l_2, p_1, p_2, mode, level, _, _, a, b, c, d, ..], _) =
             octets.split_first_chunk::<REQUEST>().ok_or(wrong)?;
         let length = usize::from(order.u16([l_1, l_2]));
@@ -137,10 +137,10 @@ impl<'a> Requests<'a> {
                 let named = |port: u16| (port != 0).then_some(port);
                 let end =
                     |address: core::net::IpAddr, port| ((!address.is_unspecified()).then_some(address), named(port));
-                Some(Ends { source: end(source, port), destination: end(destination, to_port) })
+                Some(TunnelEndpoints { source: end(source, port), destination: end(destination, to_port) })
             }
         };
-        Ok((Request { protocol, mode, ends, level }, behind))
+        Ok((Template { protocol, mode, ends, level }, behind))
     }
 }
 

@@ -7,7 +7,7 @@ use super::extension::{Extension, Lifetime};
 use super::message::VERSION;
 use super::number::{MessageKind, SaType};
 use super::policy::{PolicyKind, REQUEST};
-use crate::policy::{Action, Level, PolicyDirection, Priority, Protocol, Request};
+use crate::policy::{Action, Level, PolicyDirection, Priority, Protocol, Template};
 
 /// Writes a message into the caller's buffer (RFC 2367 2). Its length is set when it is finished.
 pub struct MessageWriter<'b> {
@@ -210,7 +210,7 @@ impl<'b> MessageWriter<'b> {
         self.put(&order.octets32(priority))
     }
 
-    fn request(&mut self, request: &Request) -> Result<(), NoSpace> {
+    fn request(&mut self, request: &Template) -> Result<(), NoSpace> {
         let begin = self.length;
         let protocol: u16 = match request.protocol {
             Protocol::Esp => 50,

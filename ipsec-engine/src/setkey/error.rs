@@ -146,9 +146,9 @@ pub enum SetkeyErrorKind {
     /// A level that there is none of.
     Level,
     /// A transform of a policy that is not `protocol/mode/source-destination/level`.
-    Request,
+    Template,
     /// A tunnel without ends.
-    NoEnds,
+    NoEndpoints,
     /// More transforms than a policy may have.
     TooManyTransforms,
 }
@@ -196,8 +196,8 @@ impl fmt::Display for SetkeyErrorKind {
             Self::PolicyDirection => "not a direction: in, out or fwd",
             Self::Priority => "not a priority: high, def or low, and up to 1073741824 above or 1073741823 below it",
             Self::Level => "a level is default, use, require, unique, or unique: and 1 to 65535",
-            Self::Request => "not protocol/mode/source-destination/level",
-            Self::NoEnds => "a tunnel needs its two ends",
+            Self::Template => "not protocol/mode/source-destination/level",
+            Self::NoEndpoints => "a tunnel needs its two ends",
             Self::TooManyTransforms => "more transforms than a policy may have",
         })
     }

@@ -5,7 +5,7 @@ use ipsec_packet::IpProto;
 use super::error::{Fault, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
 use super::values::{self, Family, SecurityContext, address, by_name, end, flags, number, split_port, word, wrong};
-use crate::policy::{Action, Bundle, Ends, Level, Mode, PolicyDirection, Priority, Protocol, Request};
+use crate::policy::{Action, Bundle, Level, Mode, PolicyDirection, Priority, Protocol, Template, TunnelEndpoints};
 
 /// Addresses with a common prefix, and a port (RFC 4301 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,10 +225,10 @@ fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, Fault<'a>> {
 }
 
 /// `protocol/mode/source-destination/level`, of which the end may be left off.
-fn request(text: &str) -> Result<Request, SetkeyErrorKind> {
+fn request(text: &str) -> Result<Template, SetkeyErrorKind> {
     let mut parts = text.split(['/']).map(str::trim);
-    let protocol = parts.next().and_then(Protocol::by_name).ok_or(SetkeyErrorKind::Request)?;
-    let mode = parts.next().filter(|name| !name.is_empty()).ok_or(SetkeyErrorKind::Request)?;
+    let protocol = parts.next().and_then(Protocol::by_name).ok_or(SetkeyErrorKind::Template)?;
+    let mode = parts.next().filter(|name| !name.is_empty()).ok_or(SetkeyErrorKind::Template)?;
     let mode = Mode::by_name(mode).filter(|mode| *mode != Mode::Any).ok_or(SetkeyErrorKind::Mode)?;
     let ends = match parts.next() {
         None | Some("") => None,
@@ -239,16 +239,16 @@ fn request(text: &str) -> Result<Request, SetkeyErrorKind> {
         Some(text) => level(text).ok_or(SetkeyErrorKind::Level)?,
     };
     match (mode, ends, parts.next()) {
-        (_, _, Some(_)) => Err(SetkeyErrorKind::Request),
-        (Mode::Tunnel | Mode::Beet, None, None) => Err(SetkeyErrorKind::NoEnds),
-        _ => Ok(Request { protocol, mode, ends, level }),
+        (_, _, Some(_)) => Err(SetkeyErrorKind::Template),
+        (Mode::Tunnel | Mode::Beet, None, None) => Err(SetkeyErrorKind::NoEndpoints),
+        _ => Ok(Template { protocol, mode, ends, level }),
     }
 }
 
 /// The ends; `None` when neither is named, as in `me-any`.
-fn ends(text: &str) -> Result<Option<Ends>, SetkeyErrorKind> {
-    let (source, destination) = text.split_once(['-']).ok_or(SetkeyErrorKind::Request)?;
-    let ends = Ends { source: tunnel_end(source.trim())?, destination: tunnel_end(destination.trim())? };
+fn ends(text: &str) -> Result<Option<TunnelEndpoints>, SetkeyErrorKind> {
+    let (source, destination) = text.split_once(['-']).ok_or(SetkeyErrorKind::Template)?;
+    let ends = TunnelEndpoints { source: tunnel_end(source.trim())?, destination: tunnel_end(destination.trim())? };
     match (ends.source.0, ends.destination.0) {
         (None, None) => Ok(None),
         (Some(source), Some(destination)) if source.is_ipv4() != destination.is_ipv4() => Err(SetkeyErrorKind::Family),

@@ -13,8 +13,8 @@ use std::time::Duration;
 use headers::Header;
 use host::{Host, Tally, octets_of};
 use ipsec_engine::{
-    Action, Bundle, Counter, Direction, Ends, Level, Lifetimes, Limit, Mode, Policy, PolicyDirection, Priority,
-    Protocol, Request, SaState,
+    Action, Bundle, Counter, Direction, Level, Lifetimes, Limit, Mode, Policy, PolicyDirection, Priority, Protocol,
+    SaState, Template, TunnelEndpoints,
 };
 use ipsec_packet::{AddressRange, Detail, IpProto, PortRange, Selector, Upper, set_length};
 use model::{Body, Damage, Outcome, Packet, Piece, Spec};
@@ -160,7 +160,7 @@ impl<'t> Case<'t> {
         Selector { source, destination, upper }
     }
 
-    fn request(&mut self, from: usize, ipv6: bool, protocol: Protocol) -> Request {
+    fn request(&mut self, from: usize, ipv6: bool, protocol: Protocol) -> Template {
         let random = &mut self.random;
         let mode = random.of(&[Mode::Transport, Mode::Transport, Mode::Tunnel, Mode::Tunnel, Mode::Tunnel, Mode::Any]);
         let level = match random.below(10) {
@@ -179,9 +179,11 @@ impl<'t> Case<'t> {
             _ => random.of(&[(false, false), (false, false), (false, false), (true, true), (false, true)]),
         };
         let (source, destination) = (self.address(from, ipv6, 0), self.address(1 - from, ipv6, 0));
-        let ends =
-            Ends { source: (named.0.then_some(source), None), destination: (named.1.then_some(destination), None) };
-        Request { protocol, mode, ends: Some(ends).filter(|_| named != (false, false)), level }
+        let ends = TunnelEndpoints {
+            source: (named.0.then_some(source), None),
+            destination: (named.1.then_some(destination), None),
+        };
+        Template { protocol, mode, ends: Some(ends).filter(|_| named != (false, false)), level }
     }
 
     /// IPComp comes first or last: what is compressed behind a cipher nobody could foresee.
@@ -603,10 +605,12 @@ impl<'t> Case<'t> {
                 {
                     (packet.source, packet.destination) = (spec.source, spec.destination);
                 }
-                let ends =
-                    Some(Ends { source: (Some(spec.source), None), destination: (Some(spec.destination), None) });
+                let ends = Some(TunnelEndpoints {
+                    source: (Some(spec.source), None),
+                    destination: (Some(spec.destination), None),
+                });
                 let level = Level::UniqueId(number + 1);
-                bundle = bundle.with(Request { protocol: spec.protocol, mode: spec.mode, ends, level }).unwrap();
+                bundle = bundle.with(Template { protocol: spec.protocol, mode: spec.mode, ends, level }).unwrap();
             }
             if round == 0 {
                 octets = octets_of(&packet);

@@ -9,7 +9,7 @@ use ipcomp_core::{Deflate, Inflate};
 use ipsec_crypto::{AnyAhIntegrity, AnySuite, CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_engine::{
     Action, AnyAlgorithms, AnyWindow, DefaultLevel, Direction, Disposition, Engine, Event, IpcompOut, Level, Mode,
-    Policy, PolicyDirection, PolicyError, Protocol, Request, Sa, Settings, Transform, Unmatched,
+    Policy, PolicyDirection, PolicyError, Protocol, Sa, Settings, Template, Transform, Unmatched,
 };
 use ipsec_packet::{
     Cpi, Flow, IpProto, Ipv4Header, Ipv6Header, Match, PacketBuf, Seq, SeqWidth, Spi, WindowSize, set_length,
@@ -53,7 +53,7 @@ impl Host {
     pub fn add_policy(&mut self, policy: Policy) -> Option<u32> {
         let added = self.engine.add_policy(policy);
         let full = self.oracle.rules.len() == POLICIES;
-        if added == Err(PolicyError::NoEnds) {
+        if added == Err(PolicyError::NoEndpoints) {
             assert!(has_tunnel_to_nowhere(&policy), "{policy:?}");
             return None;
         }
@@ -164,7 +164,7 @@ impl Host {
             return true;
         };
         let Action::Ipsec(bundle) = policy.action else { return true };
-        let must = |request: &Request| matches!(request.level, Level::Require | Level::Unique | Level::UniqueId(_));
+        let must = |request: &Template| matches!(request.level, Level::Require | Level::Unique | Level::UniqueId(_));
         let clear = wire.windows(16).any(|piece| piece == &octets[octets.len() - 16..]);
         match outcome {
             Outcome::Bypass => !bundle.iter().all(must),

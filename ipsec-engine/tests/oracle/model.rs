@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipcomp_core::{Backoff, Compressor, Deflate};
 use ipsec_engine::{
     Acquire, Action, Counter, Direction, Event, Level, Lifetimes, Limit, Mode, Policy, PolicyDirection, PolicyId,
-    Protocol, Request, SaId, SaState,
+    Protocol, SaId, SaState, Template,
 };
 use ipsec_packet::{Detail, Flow, IpProto, PortRange, Upper};
 
@@ -568,7 +568,7 @@ impl Oracle {
         Verdict::Nothing
     }
 
-    fn is_optional(&self, request: &Request) -> bool {
+    fn is_optional(&self, request: &Template) -> bool {
         request.level == Level::Use || request.level == Level::Default && self.default_is_use
     }
 
@@ -648,7 +648,7 @@ impl Oracle {
     fn choose(
         &self,
         now: Duration,
-        request: &Request,
+        request: &Template,
         request_id: u32,
         ends: (IpAddr, IpAddr),
     ) -> Option<(usize, Mode)> {
@@ -989,7 +989,7 @@ impl Oracle {
     }
 
     /// Whether the SAs so far are what the first of these transforms ask for, from the outside.
-    fn begins(&self, id: PolicyId, requests: &[&Request], came: &[&Came]) -> bool {
+    fn begins(&self, id: PolicyId, requests: &[&Template], came: &[&Came]) -> bool {
         let Some((first, rest)) = came.split_first() else { return true };
         let Some((request, requests)) = requests.split_first() else { return false };
         self.is_by(id, request, first) && self.begins(id, requests, rest)
@@ -1042,9 +1042,9 @@ impl Oracle {
         let inbound = self.rules.iter().filter(|rule| rule.policy.direction != PolicyDirection::Out);
         inbound.clone().any(|rule| {
             let Action::Ipsec(bundle) = rule.policy.action else { return false };
-            let tunnels: Vec<&Request> =
+            let tunnels: Vec<&Template> =
                 bundle.iter().filter(|request| request.mode == Mode::Tunnel && request.ends.is_some()).collect();
-            let named = |request: &Request, (source, destination): (IpAddr, IpAddr)| {
+            let named = |request: &Template, (source, destination): (IpAddr, IpAddr)| {
                 request.ends.is_some_and(|named| {
                     named.source.0.is_none_or(|named| named == source)
                         && named.destination.0.is_none_or(|named| named == destination)
@@ -1088,7 +1088,7 @@ impl Oracle {
     }
 
     /// In order, each transform by an SA or, where it is optional, left out; and no SA more.
-    fn accounts_for(&self, id: PolicyId, requests: &[&Request], came: &[&Came]) -> bool {
+    fn accounts_for(&self, id: PolicyId, requests: &[&Template], came: &[&Came]) -> bool {
         let Some((request, requests)) = requests.split_first() else { return came.is_empty() };
         let by_first = came
             .split_first()
@@ -1097,11 +1097,11 @@ impl Oracle {
     }
 
     /// What is not worth compressing is not compressed.
-    fn may_be_absent(&self, request: &Request) -> bool {
+    fn may_be_absent(&self, request: &Template) -> bool {
         self.is_optional(request) || request.protocol == Protocol::Ipcomp && request.mode != Mode::Tunnel
     }
 
-    fn is_by(&self, id: PolicyId, request: &Request, came: &Came) -> bool {
+    fn is_by(&self, id: PolicyId, request: &Template, came: &Came) -> bool {
         let named = request.ends.map(|ends| (ends.source.0, ends.destination.0)).unwrap_or_default();
         request.protocol == came.protocol
             && (request.mode == Mode::Any || request.mode == came.mode)
@@ -1113,7 +1113,7 @@ impl Oracle {
 }
 
 /// The request number that an SA must have; 0 for any. Numbers of `unique` begin above those that can be named.
-fn request_id(id: PolicyId, request: &Request) -> u32 {
+fn request_id(id: PolicyId, request: &Template) -> u32 {
     match request.level {
         Level::UniqueId(number) => number,
         Level::Unique => (1 << 31) + id.to_string().parse::<u32>().unwrap(),

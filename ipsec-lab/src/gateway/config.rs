@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipsec_engine::setkey::{
     Add, ApplyError, DumpPolicy, DumpSa, Loading, PolicyStatement, SaProtocol, SaSpec, Sha2256, Statement, Statements,
 };
-use ipsec_engine::{Action, Direction, Ends, Mode, Policy, PolicyDirection, Protocol, SaId};
+use ipsec_engine::{Action, Direction, Mode, Policy, PolicyDirection, Protocol, SaId, TunnelEndpoints};
 use ipsec_packet::AddressRange;
 use zeroize::Zeroizing;
 
@@ -240,7 +240,7 @@ struct Served {
 }
 
 enum OpenEnds {
-    Tunnel(Ends),
+    Tunnel(TunnelEndpoints),
     Transport(AddressRange, AddressRange),
 }
 
@@ -260,8 +260,10 @@ impl Directions {
                 }
                 None => self.open.push((policy.direction, OpenEnds::Transport(from, to))),
             }
-            if let (Mode::Beet, Some(Ends { source: (Some(source), _), destination: (Some(destination), _) })) =
-                (request.mode, request.ends)
+            if let (
+                Mode::Beet,
+                Some(TunnelEndpoints { source: (Some(source), _), destination: (Some(destination), _) }),
+            ) = (request.mode, request.ends)
             {
                 self.beet.entry((source, destination)).or_insert((from.first(), to.first()));
             }
