@@ -8,7 +8,7 @@ use crate::algorithms::Algorithms;
 use crate::disposition::Reason;
 use crate::engine::Engine;
 use crate::policy::{Action, Mode, PolicyDirection, Protocol};
-use crate::policy_check::{Came, History};
+use crate::policy_check::{AppliedSa, SecPath};
 use crate::spd::Rule;
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
@@ -16,13 +16,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// much more than this check.
     pub(crate) fn check_bare_ipcomp(
         &self,
-        history: &History,
+        sec_path: &SecPath,
         at: u16,
         next: IpProto,
         ends: (IpAddr, IpAddr),
     ) -> Result<(), Reason> {
         let Some(sa) = self.sad.get(at).and_then(|slot| slot.sa.as_ref()) else { return Err(Reason::NoSa) };
-        let came = Came {
+        let came = AppliedSa {
             protocol: Protocol::Ipcomp,
             mode: Mode::Transport,
             source: if sa.source.is_unspecified() { ends.0 } else { sa.source },
@@ -31,8 +31,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         };
         // The mode of an SA without a mode is known after decompression.
         let is_ip = matches!(next, IpProto::IPV4 | IpProto::IPV6);
-        let tunnel =
-            (sa.mode == Mode::Tunnel || sa.mode == Mode::Any && is_ip).then_some(Came { mode: Mode::Tunnel, ..came });
+        let tunnel = (sa.mode == Mode::Tunnel || sa.mode == Mode::Any && is_ip)
+            .then_some(AppliedSa { mode: Mode::Tunnel, ..came });
         let transport = (sa.mode != Mode::Tunnel).then_some(came);
         // In transport mode the addresses are known, and the protocol where it follows; what is behind other headers is not.
         let (protocol, detail) = match next {
@@ -43,7 +43,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let might_protect = |rule: &Rule| match &rule.policy.action {
             Action::Ipsec(bundle) if rule.policy.direction != PolicyDirection::Out => {
                 let is_inside = bundle.iter().any(|request| request.mode != Mode::Transport);
-                let by = |came: &Came| history.may_be_by(came, rule.id, bundle, |request| self.is_optional(request));
+                let by =
+                    |came: &AppliedSa| sec_path.may_satisfy(came, rule.id, bundle, |request| self.is_optional(request));
                 (is_inside || rule.policy.selector.matches(&flow) != Match::No)
                     && (tunnel.as_ref().is_some_and(by) || transport.as_ref().is_some_and(by))
             }
@@ -52,7 +53,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if self.spd.rules().iter().any(might_protect) {
             return Ok(());
         }
-        if transport.is_none() || !history.is_without_tunnel() {
+        if transport.is_none() || !sec_path.is_without_tunnel() {
             return Err(Reason::WrongSa);
         }
         // The first policy that may be for it decides, where it is certain or lets it pass.

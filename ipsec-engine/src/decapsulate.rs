@@ -13,7 +13,7 @@ use crate::sa::{Encap, Sa, Transform};
 
 /// What came of taking a header off (RFC 4301 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct Decapsulated {
     /// How the SA was used: transport, tunnel or BEET.
     pub mode: Mode,
     /// Octets of payload, as the limits of an SA count them.
@@ -40,14 +40,14 @@ impl<A: Algorithms> Sa<A> {
         &mut self,
         packet: &mut PacketBuf<'_>,
         decompressor: Option<&mut A::Decompressor>,
-    ) -> Result<Taken, Reason> {
+    ) -> Result<Decapsulated, Reason> {
         let place = find_header(packet.data(), self.outermost())?;
         check_preceding_headers(packet.data(), place.at)?;
-        let taken = self.open_captured(packet, decompressor)?;
-        if (taken.mode, self.key().protocol, taken.dummy) == (Mode::Transport, Protocol::Esp, false) {
+        let decapsulated = self.open_captured(packet, decompressor)?;
+        if (decapsulated.mode, self.key().protocol, decapsulated.dummy) == (Mode::Transport, Protocol::Esp, false) {
             remove_preceding_headers(packet, place.at)?;
         }
-        Ok(taken)
+        Ok(decapsulated)
     }
 
     /// As [`open`](Self::open), for a packet that need not be at its destination: a packet of a capture. The headers in front are
@@ -59,30 +59,30 @@ impl<A: Algorithms> Sa<A> {
         &mut self,
         packet: &mut PacketBuf<'_>,
         decompressor: Option<&mut A::Decompressor>,
-    ) -> Result<Taken, Reason> {
+    ) -> Result<Decapsulated, Reason> {
         let ip = Ip::parse(packet.data())?;
         let (seen, length) = (OuterFields::read(&ip), ip.packet().len());
         packet.truncate(length);
         let mut extent = Extent::of(packet);
         let place = find_header(packet.data(), self.outermost())?;
-        let taken = match self.key().protocol {
+        let decapsulated = match self.key().protocol {
             Protocol::Esp => esp(self, packet, place, self.encap, &seen, &any_packet),
             Protocol::Ah => ah(self, packet, &seen, &any_packet),
             Protocol::Ipcomp => ipcomp(self, decompressor, packet, place, &seen, &any_packet),
         }?;
         extent.include(packet);
-        let is_repaired = self.encap.is_some() && taken.mode == Mode::Transport && !taken.dummy;
+        let is_repaired = self.encap.is_some() && decapsulated.mode == Mode::Transport && !decapsulated.dummy;
         let repaired = match find_header(packet.data(), IpProto::IPCOMP) {
             //= RFC 3948 3.1.2/2
-            Err(_) if is_repaired && taken.refused.is_none() => repair_checksum(packet.data_mut(), self.repair),
+            Err(_) if is_repaired && decapsulated.refused.is_none() => repair_checksum(packet.data_mut(), self.repair),
             _ => Ok(()),
         };
-        match taken.refused.or(repaired.err().map(Reason::from)) {
+        match decapsulated.refused.or(repaired.err().map(Reason::from)) {
             Some(refused) => {
                 extent.wipe(packet);
                 Err(refused)
             }
-            None => Ok(taken),
+            None => Ok(decapsulated),
         }
     }
 
@@ -121,7 +121,7 @@ impl Extent {
     }
 }
 
-impl Taken {
+impl Decapsulated {
     fn transport(octets: usize) -> Self {
         Self { mode: Mode::Transport, octets, dummy: false, refused: None }
     }
@@ -148,7 +148,7 @@ pub(crate) fn esp<A: Algorithms>(
     encap: Option<Encap>,
     seen: &OuterFields,
     decides: &dyn Fn(&[u8]) -> bool,
-) -> Result<Taken, Reason> {
+) -> Result<Decapsulated, Reason> {
     let Transform::EspIn(esp) = &mut sa.transform else { return Err(Reason::NoSa) };
     let (room, whole) = (packet.headroom(), packet.len());
     packet.pull_front(place.at).map_err(IpError::from)?;
@@ -170,7 +170,7 @@ pub(crate) fn esp<A: Algorithms>(
     let bare = matches!(sa.mode, Mode::Transport | Mode::Any) && packet.is_empty();
     //= RFC 4303 2.6/3
     if opened.is_dummy() && !bare {
-        return Ok(Taken { mode: sa.mode, octets, dummy: true, refused: None });
+        return Ok(Decapsulated { mode: sa.mode, octets, dummy: true, refused: None });
     }
     let mode = match sa.mode {
         Mode::Beet => Mode::Beet,
@@ -185,7 +185,7 @@ pub(crate) fn esp<A: Algorithms>(
             placed.and_then(|()| close_gap(packet, place, gap, opened.next_header)).map_err(Reason::from)
         }
     };
-    Ok(Taken { mode, octets, dummy: false, refused: placed.err() })
+    Ok(Decapsulated { mode, octets, dummy: false, refused: placed.err() })
 }
 
 /// Takes the UDP header off, and the marker of the drafts.
@@ -206,18 +206,18 @@ pub(crate) fn ah<A: Algorithms>(
     packet: &mut PacketBuf<'_>,
     seen: &OuterFields,
     decides: &dyn Fn(&[u8]) -> bool,
-) -> Result<Taken, Reason> {
+) -> Result<Decapsulated, Reason> {
     let Transform::AhIn(ah) = &mut sa.transform else { return Err(Reason::NoSa) };
     let verified = ah.verify(packet)?;
     let octets = packet.len();
     let inner = find_header(packet.data(), verified.next_header);
     let inside = inner.ok().and_then(|place| packet.data().get(place.at..)).unwrap_or_default();
     if !is_tunnel(sa.mode, verified.next_header, inside, decides) {
-        return Ok(Taken::transport(octets));
+        return Ok(Decapsulated::transport(octets));
     }
     let inner = inner.and_then(|place| packet.pull_front(place.at).map_err(IpError::from)).map_err(Reason::from);
     let accepted = inner.and_then(|()| Ok(sa.tunnel.accept(seen, verified.next_header, packet)?));
-    Ok(Taken { mode: Mode::Tunnel, octets, dummy: false, refused: accepted.err() })
+    Ok(Decapsulated { mode: Mode::Tunnel, octets, dummy: false, refused: accepted.err() })
 }
 
 pub(crate) fn ipcomp<A: Algorithms>(
@@ -227,7 +227,7 @@ pub(crate) fn ipcomp<A: Algorithms>(
     place: HeaderPosition,
     seen: &OuterFields,
     decides: &dyn Fn(&[u8]) -> bool,
-) -> Result<Taken, Reason> {
+) -> Result<Decapsulated, Reason> {
     let (Transform::IpcompIn(cpi), Some(decompressor)) = (&sa.transform, decompressor) else {
         return Err(Reason::NoSa);
     };
@@ -245,12 +245,12 @@ pub(crate) fn ipcomp<A: Algorithms>(
     let octets = packet.len();
     if is_tunnel(sa.mode, next, packet.data(), decides) {
         let refused = sa.tunnel.accept(seen, next, packet).map_err(Reason::from).err();
-        return Ok(Taken { mode: Mode::Tunnel, octets, dummy: false, refused });
+        return Ok(Decapsulated { mode: Mode::Tunnel, octets, dummy: false, refused });
     }
     packet.push_front(place.at).map_err(IpError::from)?;
     set_next_header(packet.data_mut(), place, next)?;
     adjust_length(packet.data_mut())?;
-    Ok(Taken::transport(octets))
+    Ok(Decapsulated::transport(octets))
 }
 
 fn without_payload<E>(error: &DecompressError<E>) -> DecompressError<BadPayload> {

@@ -16,7 +16,7 @@ use crate::disposition::{Disposition, Reason};
 use crate::engine::{Engine, Seen};
 use crate::ipsec_header::{Layer, numbers};
 use crate::policy::{Action, Mode, Policy, PolicyDirection, Protocol};
-use crate::policy_check::{Came, History, MAX_HEADERS};
+use crate::policy_check::{AppliedSa, MAX_HEADERS, SecPath};
 use crate::sa::{Direction, Encap, SaId};
 use crate::sad::SaState;
 use crate::spd::{Rule, Verdict};
@@ -26,13 +26,13 @@ use crate::tunnel_policy::{TunnelSa, is_recursive};
 struct Arrival<'p, 'b> {
     packet: &'p mut PacketBuf<'b>,
     /// The SAs it came through.
-    history: History,
+    sec_path: SecPath,
     /// Whether the header in front is one that nothing was said about yet: the packet's own, or one out of a tunnel.
-    fresh: bool,
+    at_outer_header: bool,
     /// What the header that was looked at last tells.
     seen: Seen,
     /// IPComp that nothing authentic was around: its SAs are charged when the packet is admitted.
-    unpaid: Vec<(u16, usize), MAX_HEADERS>,
+    deferred_usage: Vec<(u16, usize), MAX_HEADERS>,
     /// Whether the last SA had no mode, and was used in transport mode.
     without_mode: bool,
     /// What is to be done about a checksum that a NAT made wrong, when everything was taken off.
@@ -73,10 +73,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let mut arrival = Arrival {
             extent: Extent::of(packet),
             packet,
-            history: History::new(),
-            fresh: true,
+            sec_path: SecPath::new(),
+            at_outer_header: true,
             seen: Seen::default(),
-            unpaid: Vec::new(),
+            deferred_usage: Vec::new(),
             unauthenticated: Unauthenticated::Unknown,
             without_mode: false,
             repair: None,
@@ -88,9 +88,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 disposition
             }
             Err(reason) => {
-                let Arrival { packet, history, seen, mut extent, .. } = arrival;
+                let Arrival { packet, sec_path, seen, mut extent, .. } = arrival;
                 self.refuse(Direction::Inbound, now, reason, &seen);
-                if !history.is_empty() {
+                if !sec_path.is_empty() {
                     extent.include(packet);
                     extent.wipe(packet);
                 }
@@ -106,7 +106,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             let (seen, length) = (OuterFields::read(&ip), ip.packet().len());
             let ends = (ip.source(), ip.destination());
             arrival.packet.truncate(length);
-            if arrival.fresh {
+            if arrival.at_outer_header {
                 let Seen { spi, sequence, .. } = arrival.seen;
                 arrival.seen = Seen { spi, sequence, ..Seen::of(arrival.packet.data()) };
             }
@@ -130,7 +130,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                     //= RFC 4303 2.1/1
                     let key = SaId { direction: Direction::Inbound, destination: ends.1, protocol, spi };
                     let found = self.sad.find(&key, ends.0);
-                    if found.is_some() || arrival.fresh {
+                    if found.is_some() || arrival.at_outer_header {
                         (arrival.seen.spi, arrival.seen.sequence) = (Some(spi), sequence);
                     }
                     match found {
@@ -141,13 +141,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                         None => return Err(Reason::NoSa),
                     }
                 }
-                Layer::Upper => self.companion(now, arrival.packet.data(), ends),
+                Layer::Upper => self.find_ipcomp_sa(now, arrival.packet.data(), ends),
             };
             let Some((at, place, encap)) = found else { break };
-            if arrival.fresh && !arrival.history.is_empty() {
-                self.settle(arrival);
+            if arrival.at_outer_header && !arrival.sec_path.is_empty() {
+                self.match_outer_policy(arrival);
             }
-            self.take_off(now, arrival, at, place, encap, &seen, ends)?;
+            self.decapsulate(now, arrival, at, place, encap, &seen, ends)?;
         }
         // Compressed or not, what the peer's checksum covers is there by now.
         //= RFC 3948 3.1.2/2
@@ -165,7 +165,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Unauthenticated::ZeroedOptions => ah_core::replace_mutable_options(arrival.packet.data_mut())?,
             _ => {}
         }
-        for &(at, octets) in &arrival.unpaid {
+        for &(at, octets) in &arrival.deferred_usage {
             self.charge(now, at, octets);
         }
         Ok(disposition)
@@ -182,10 +182,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Whether IPsec without an SA may be looked at as any other packet: it came out of a tunnel, it is addressed to nobody
     /// whose SAs we have or ask for, or a policy lets it pass in clear.
     fn is_not_ours(&mut self, arrival: &Arrival<'_, '_>, destination: IpAddr) -> bool {
-        if !arrival.fresh {
+        if !arrival.at_outer_header {
             return false;
         }
-        if !arrival.history.is_empty() || !self.is_our_end(destination) {
+        if !arrival.sec_path.is_empty() || !self.is_our_end(destination) {
             return true;
         }
         let Ok(flow) = Flow::read(arrival.packet.data()) else { return false };
@@ -208,7 +208,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// A tunnel of IPComp whose packet was not worth compressing arrives as a plain tunnel (RFC 3173 2.2).
-    fn companion(
+    fn find_ipcomp_sa(
         &self,
         now: Duration,
         packet: &[u8],
@@ -240,7 +240,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Takes one header off, by the SA that it names.
     #[allow(clippy::too_many_arguments)] // one step of the loop above, apart to be read
-    fn take_off(
+    fn decapsulate(
         &mut self,
         now: Duration,
         arrival: &mut Arrival<'_, '_>,
@@ -256,7 +256,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             //= RFC 4303 3.4.2/1
             Some(SaState::Dead) | None => return Err(Reason::Expired),
         }
-        if arrival.history.is_full() {
+        if arrival.sec_path.is_full() {
             return Err(Reason::TooDeep);
         }
         let Some(slot) = self.sad.get(at) else { return Err(Reason::NoSa) };
@@ -273,9 +273,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return Err(Reason::WrongSource);
         }
         check_preceding_headers(arrival.packet.data(), place.at)?;
-        if key.protocol == Protocol::Ipcomp && place.next == IpProto::IPCOMP && !arrival.history.is_authentic() {
+        if key.protocol == Protocol::Ipcomp && place.next == IpProto::IPCOMP && !arrival.sec_path.is_authentic() {
             let next = IpProto(arrival.packet.data().get(place.at).copied().unwrap_or_default());
-            self.check_bare_ipcomp(&arrival.history, at, next, ends)?;
+            self.check_bare_ipcomp(&arrival.sec_path, at, next, ends)?;
         }
         let tunnel = TunnelSa {
             protocol: key.protocol,
@@ -286,7 +286,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let decides = |inner: &[u8]| spd.asks_for_tunnel(tunnel, inner, default_level);
         let Some(slot) = self.sad.get_mut(at) else { return Err(Reason::NoSa) };
         let Some(sa) = &mut slot.sa else { return Err(Reason::Larval) };
-        let taken = match key.protocol {
+        let decapsulated = match key.protocol {
             Protocol::Esp => esp(sa, arrival.packet, place, encap, seen, &decides)?,
             Protocol::Ah => ah(sa, arrival.packet, seen, &decides)?,
             // A plain tunnel came here because the policies ask for it.
@@ -296,7 +296,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Protocol::Ipcomp => ipcomp(sa, self.decompressor.as_mut(), arrival.packet, place, seen, &decides)?,
         };
         arrival.extent.include(arrival.packet);
-        match taken.mode {
+        match decapsulated.mode {
             Mode::Transport => arrival.repair = encap.map(|_| sa.repair).or(arrival.repair),
             Mode::Tunnel | Mode::Beet | Mode::Any => arrival.repair = None,
         }
@@ -308,9 +308,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Protocol::Ipcomp if place.next == IpProto::IPCOMP => (Counter::Compressed, Counter::CompressedOctets),
             Protocol::Ipcomp => (Counter::Uncompressed, Counter::CompressedOctets),
         };
-        let came = Came {
+        let applied = AppliedSa {
             protocol: key.protocol,
-            mode: taken.mode,
+            mode: decapsulated.mode,
             source: tunnel.source,
             destination: tunnel.destination,
             request_id: sa.request_id,
@@ -321,26 +321,26 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             self.sad.note(at, |notice| notice.moved = Some((ends.0, encap.ports.source)));
         }
         self.counters.add(Direction::Inbound, packets, 1);
-        self.counters.add(Direction::Inbound, octets, taken.octets);
+        self.counters.add(Direction::Inbound, octets, decapsulated.octets);
         // What only IPComp vouches for, anybody can send.
-        if key.protocol != Protocol::Ipcomp || arrival.history.is_authentic() {
-            self.charge(now, at, taken.octets);
+        if key.protocol != Protocol::Ipcomp || arrival.sec_path.is_authentic() {
+            self.charge(now, at, decapsulated.octets);
         } else {
             // There is room: see above.
-            let _ = arrival.unpaid.push((at, taken.octets));
+            let _ = arrival.deferred_usage.push((at, decapsulated.octets));
         }
-        arrival.history.push(came);
-        if let Some(reason) = taken.refused {
+        arrival.sec_path.push(applied);
+        if let Some(reason) = decapsulated.refused {
             return Err(reason);
         }
         // Without a tunnel the address that a NAT, or anybody, wrote would be the packet's own.
-        if moved && taken.mode == Mode::Transport {
+        if moved && decapsulated.mode == Mode::Transport {
             return Err(Reason::WrongSource);
         }
-        if taken.dummy {
+        if decapsulated.dummy {
             return Err(Reason::Dummy);
         }
-        match (taken.mode, key.protocol) {
+        match (decapsulated.mode, key.protocol) {
             (Mode::Transport, Protocol::Esp) if arrival.unauthenticated == Unauthenticated::Unknown => {
                 arrival.unauthenticated = Unauthenticated::Headers(place.at);
             }
@@ -350,14 +350,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             (Mode::Transport, _) => {}
             // The next IP header and what follows it came out of the SAs so far.
             (Mode::Tunnel | Mode::Beet | Mode::Any, _) => {
-                let is_authentic = arrival.history.is_authentic();
+                let is_authentic = arrival.sec_path.is_authentic();
                 arrival.unauthenticated =
                     if is_authentic { Unauthenticated::Nothing } else { Unauthenticated::Unknown };
             }
         }
-        arrival.without_mode = (taken.mode, mode) == (Mode::Transport, Mode::Any);
-        arrival.fresh = taken.mode != Mode::Transport;
-        if arrival.fresh {
+        arrival.without_mode = (decapsulated.mode, mode) == (Mode::Transport, Mode::Any);
+        arrival.at_outer_header = decapsulated.mode != Mode::Transport;
+        if arrival.at_outer_header {
             self.counters.add(Direction::Inbound, Counter::Tunnelled, 1);
         }
         Ok(())
@@ -365,12 +365,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// A packet out of a tunnel that is protected again, by a policy of its own for what is between here and there: if that
     /// policy is content with the SAs so far, they are no more the matter of the policy for what is inside.
-    fn settle(&mut self, arrival: &mut Arrival<'_, '_>) {
+    fn match_outer_policy(&mut self, arrival: &mut Arrival<'_, '_>) {
         let Ok(flow) = Flow::read(arrival.packet.data()) else { return };
         if let Verdict::Rule(at) = self.lookup(Direction::Inbound, PolicyDirection::In, &flow)
             && let Some(&Rule { id, policy: Policy { action: Action::Ipsec(bundle), .. }, .. }) = self.spd.rule(at)
         {
-            arrival.history.settle(id, &bundle, |request| self.is_optional(request));
+            arrival.sec_path.match_outer_policy(id, &bundle, |request| self.is_optional(request));
         }
     }
 
@@ -387,7 +387,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         {
             return Ok(disposition);
         }
-        match (arrival.history.is_without_tunnel(), arrival.history.is_empty()) {
+        match (arrival.sec_path.is_without_tunnel(), arrival.sec_path.is_empty()) {
             (true, true) => self.unmatched().map(|()| Disposition::Bypass),
             (true, false) => self.unmatched().map(|()| Disposition::Deliver),
             (false, _) => Err(Reason::NoPolicy),
@@ -396,11 +396,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// What the policies for a flow say of the SAs that a packet came through; `None` where none is for it.
     fn admit_flow(&mut self, arrival: &Arrival<'_, '_>, flow: &Flow) -> Result<Option<Disposition>, Reason> {
-        let history = &arrival.history;
-        let opened = !history.is_empty();
+        let sec_path = &arrival.sec_path;
+        let opened = !sec_path.is_empty();
         let passes = if opened { Disposition::Deliver } else { Disposition::Bypass };
         // What a tunnel brought must be wanted by a policy: otherwise its other end could send in anybody's name.
-        let (mut spoken, mut wanted) = (false, history.is_without_tunnel());
+        let (mut has_policy, mut is_required) = (false, sec_path.is_without_tunnel());
         for direction in [PolicyDirection::In, PolicyDirection::Forward] {
             let at = match self.lookup(Direction::Inbound, direction, flow) {
                 Verdict::Rule(at) => at,
@@ -408,19 +408,19 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 Verdict::NoPolicy => continue,
             };
             let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { continue };
-            spoken = true;
+            has_policy = true;
             match policy.action {
                 Action::Discard => return Err(Reason::Policy),
                 Action::None | Action::Bypass | Action::Entrust => {}
                 //= RFC 3948 3.1.1/1
-                Action::Ipsec(bundle) if history.is_by(id, &bundle, |request| self.is_optional(request)) => {
-                    wanted = true;
+                Action::Ipsec(bundle) if sec_path.satisfies(id, &bundle, |request| self.is_optional(request)) => {
+                    is_required = true;
                 }
                 Action::Ipsec(_) if opened => return Err(Reason::WrongSa),
                 Action::Ipsec(_) => return Err(Reason::InClear),
             }
         }
-        match (spoken, wanted) {
+        match (has_policy, is_required) {
             (false, _) => Ok(None),
             (true, true) => Ok(Some(passes)),
             (true, false) => Err(Reason::WrongSa),

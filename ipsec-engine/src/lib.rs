@@ -87,7 +87,7 @@ pub use engine::{DefaultLevel, Engine, SaView, Settings, Unmatched};
 pub use event::{Audit, Event};
 
 pub use any_window::AnyWindow;
-pub use decapsulate::Taken;
+pub use decapsulate::Decapsulated;
 pub use lifetime::{Lifetimes, Limit, Usage};
 pub use policy::{
     Action, Bundle, Level, MAX_TRANSFORMS, Mode, Policy, PolicyDirection, PolicyId, Priority, Protocol, Template,

@@ -11,7 +11,7 @@ pub(crate) const MAX_HEADERS: usize = 8;
 
 /// An SA that a packet came through.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Came {
+pub(crate) struct AppliedSa {
     pub(crate) protocol: Protocol,
     /// As it was used: transport, tunnel or BEET.
     pub(crate) mode: Mode,
@@ -23,78 +23,87 @@ pub(crate) struct Came {
 
 /// The SAs that a packet came through, from the outside.
 #[derive(Debug)]
-pub(crate) struct History {
-    came: Vec<Came, MAX_HEADERS>,
-    /// `settled[n]`: the first n of them are what policies ask for between the gateways on the way; the rest is the matter
+pub(crate) struct SecPath {
+    applied: Vec<AppliedSa, MAX_HEADERS>,
+    /// `outer_matched[n]`: the first n of them are what policies ask for between the gateways on the way; the rest is the matter
     /// of the policy for what is inside.
-    settled: [bool; MAX_HEADERS + 1],
+    outer_matched: [bool; MAX_HEADERS + 1],
 }
 
-impl History {
+impl SecPath {
     pub(crate) const fn new() -> Self {
-        let mut settled = [false; MAX_HEADERS + 1];
-        let [first, ..] = &mut settled;
+        let mut outer_matched = [false; MAX_HEADERS + 1];
+        let [first, ..] = &mut outer_matched;
         *first = true;
-        Self { came: Vec::new(), settled }
+        Self { applied: Vec::new(), outer_matched }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.came.is_empty()
+        self.applied.is_empty()
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.came.is_full()
+        self.applied.is_full()
     }
 
     /// Whether ESP or AH is among them.
     pub(crate) fn is_authentic(&self) -> bool {
-        self.came.iter().any(|came| came.protocol != Protocol::Ipcomp)
+        self.applied.iter().any(|applied| applied.protocol != Protocol::Ipcomp)
     }
 
     /// One more; of too many nothing is kept, see [`is_full`](Self::is_full).
-    pub(crate) fn push(&mut self, came: Came) {
-        let _ = self.came.push(came);
+    pub(crate) fn push(&mut self, applied: AppliedSa) {
+        let _ = self.applied.push(applied);
     }
 
     /// What is left to the policy of the packet inside: each way to divide the SAs.
-    fn rests(&self) -> impl Iterator<Item = &[Came]> {
-        self.settled.iter().enumerate().filter(|(_, settled)| **settled).filter_map(|(n, _)| self.came.get(n..))
+    fn remaining(&self) -> impl Iterator<Item = &[AppliedSa]> {
+        self.outer_matched
+            .iter()
+            .enumerate()
+            .filter(|(_, outer_matched)| **outer_matched)
+            .filter_map(|(n, _)| self.applied.get(n..))
     }
 
     /// Whether the SAs are those that a policy asks for.
-    pub(crate) fn is_by(&self, id: PolicyId, bundle: &Bundle, is_optional: impl Fn(&Template) -> bool) -> bool {
-        self.rests().any(|came| admits(id, bundle, came, &is_optional))
+    pub(crate) fn satisfies(&self, id: PolicyId, bundle: &Bundle, is_optional: impl Fn(&Template) -> bool) -> bool {
+        self.remaining().any(|applied| admits(id, bundle, applied, &is_optional))
     }
 
     /// Whether a policy may still turn out to be content once `next`, and what is inside it, was opened.
-    pub(crate) fn may_be_by(
+    pub(crate) fn may_satisfy(
         &self,
-        next: &Came,
+        next: &AppliedSa,
         id: PolicyId,
         bundle: &Bundle,
         is_optional: impl Fn(&Template) -> bool,
     ) -> bool {
-        self.rests().any(|came| begins(id, bundle, came.iter().chain([next]), &is_optional))
+        self.remaining().any(|applied| begins(id, bundle, applied.iter().chain([next]), &is_optional))
     }
 
     /// Whether no tunnel is left to the policy of the packet inside.
     pub(crate) fn is_without_tunnel(&self) -> bool {
-        self.rests().any(|came| came.iter().all(|came| came.mode == Mode::Transport))
+        self.remaining().any(|applied| applied.iter().all(|applied| applied.mode == Mode::Transport))
     }
 
     /// The policy for what was opened so far is content with it.
-    pub(crate) fn settle(&mut self, id: PolicyId, bundle: &Bundle, is_optional: impl Fn(&Template) -> bool) {
-        if self.is_by(id, bundle, is_optional)
-            && let Some(settled) = self.settled.get_mut(self.came.len())
+    pub(crate) fn match_outer_policy(
+        &mut self,
+        id: PolicyId,
+        bundle: &Bundle,
+        is_optional: impl Fn(&Template) -> bool,
+    ) {
+        if self.satisfies(id, bundle, is_optional)
+            && let Some(outer_matched) = self.outer_matched.get_mut(self.applied.len())
         {
-            *settled = true;
+            *outer_matched = true;
         }
     }
 }
 
 /// Whether a packet that came through these SAs, told from the outside, has what a bundle asks for: each transform in its
 /// order, but for those that are optional, and nothing else.
-fn admits(id: PolicyId, bundle: &Bundle, came: &[Came], is_optional: impl Fn(&Template) -> bool) -> bool {
+fn admits(id: PolicyId, bundle: &Bundle, applied: &[AppliedSa], is_optional: impl Fn(&Template) -> bool) -> bool {
     // `reached[n]`: the transforms so far can account for the n innermost SAs.
     let mut reached = [false; MAX_TRANSFORMS + 1];
     if let Some(first) = reached.first_mut() {
@@ -104,7 +113,8 @@ fn admits(id: PolicyId, bundle: &Bundle, came: &[Came], is_optional: impl Fn(&Te
         let optional = may_be_absent(request, &is_optional);
         let mut next = [false; MAX_TRANSFORMS + 1];
         for (n, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {
-            let by_this = came.iter().rev().nth(n).is_some_and(|came| is_by(came, request, id.request_id(request)));
+            let by_this =
+                applied.iter().rev().nth(n).is_some_and(|applied| satisfies(applied, request, id.request_id(request)));
             if let (true, Some(slot)) = (by_this, next.get_mut(n.saturating_add(1))) {
                 *slot = true;
             }
@@ -114,14 +124,14 @@ fn admits(id: PolicyId, bundle: &Bundle, came: &[Came], is_optional: impl Fn(&Te
         }
         reached = next;
     }
-    reached.get(came.len()) == Some(&true)
+    reached.get(applied.len()) == Some(&true)
 }
 
 /// Whether these SAs, told from the outside, are what the outermost transforms of a bundle ask for; the others are still to come.
 fn begins<'c>(
     id: PolicyId,
     bundle: &Bundle,
-    came: impl Iterator<Item = &'c Came>,
+    applied: impl Iterator<Item = &'c AppliedSa>,
     is_optional: &impl Fn(&Template) -> bool,
 ) -> bool {
     // `reached[n]`: all but the n innermost transforms can account for the SAs so far.
@@ -130,7 +140,7 @@ fn begins<'c>(
     if let Some(all) = reached.get_mut(transforms) {
         *all = true;
     }
-    for came in came {
+    for applied in applied {
         let mut next = [false; MAX_TRANSFORMS + 1];
         // From the outside: transforms that may be absent are passed over.
         for n in (0..transforms).rev() {
@@ -138,7 +148,7 @@ fn begins<'c>(
             if reached.get(n.saturating_add(1)) != Some(&true) {
                 continue;
             }
-            if let (true, Some(slot)) = (is_by(came, request, id.request_id(request)), next.get_mut(n)) {
+            if let (true, Some(slot)) = (satisfies(applied, request, id.request_id(request)), next.get_mut(n)) {
                 *slot = true;
             }
             if let (true, Some(slot)) = (may_be_absent(request, is_optional), reached.get_mut(n)) {
@@ -157,14 +167,14 @@ fn may_be_absent(request: &Template, is_optional: &impl Fn(&Template) -> bool) -
     is_optional(request) || request.protocol == Protocol::Ipcomp && request.mode != Mode::Tunnel
 }
 
-fn is_by(came: &Came, request: &Template, request_id: u32) -> bool {
-    let ends = match (&request.ends, came.mode) {
-        (Some(ends), _) => ends.name(came.source, came.destination),
+fn satisfies(applied: &AppliedSa, request: &Template, request_id: u32) -> bool {
+    let ends = match (&request.ends, applied.mode) {
+        (Some(ends), _) => ends.name(applied.source, applied.destination),
         // Its ends are those of the packet, which the SA has been compared with.
         (None, mode) => mode == Mode::Transport,
     };
-    came.protocol == request.protocol
-        && (request.mode == Mode::Any || request.mode == came.mode)
+    applied.protocol == request.protocol
+        && (request.mode == Mode::Any || request.mode == applied.mode)
         && ends
-        && (request_id == 0 || came.request_id == request_id)
+        && (request_id == 0 || applied.request_id == request_id)
 }

@@ -323,7 +323,7 @@ pub enum Outcome {
 }
 
 /// An SA that a packet came through.
-struct Came {
+struct AppliedSa {
     protocol: Protocol,
     mode: Mode,
     source: IpAddr,
@@ -780,7 +780,7 @@ impl Oracle {
         // So many of the SAs may be the matter of policies for what is between here and there (RFC 4301 5.2, nested SAs).
         let mut settled = vec![0];
         let mut without_mode = false;
-        let discard = |why, came: &Vec<Came>| Outcome::Discard(why, !came.is_empty());
+        let discard = |why, came: &Vec<AppliedSa>| Outcome::Discard(why, !came.is_empty());
         loop {
             let at = match left.ipsec() {
                 Some(_) if left.piece != Piece::Whole => match fresh && self.is_for_others(&left, &came) {
@@ -859,7 +859,7 @@ impl Oracle {
                 _ => Mode::Transport,
             };
             without_mode = self.sas[at].spec.mode == Mode::Any && mode == Mode::Transport;
-            came.push(Came { protocol, mode, source: outer.0, destination: outer.1, request_id });
+            came.push(AppliedSa { protocol, mode, source: outer.0, destination: outer.1, request_id });
             fresh = mode == Mode::Tunnel;
             in_clear = match (mode, protocol, in_clear) {
                 (Mode::Tunnel, ..) if came.iter().any(|came| came.protocol != Protocol::Ipcomp) => InClear::Nothing,
@@ -925,12 +925,12 @@ impl Oracle {
         spec: &Spec,
         inner: &Body,
         packet: &Packet,
-        came: &[Came],
+        came: &[AppliedSa],
         settled: &[usize],
     ) -> Result<(), Counter> {
         let tunnel = matches!((spec.mode, inner), (Mode::Tunnel, _) | (Mode::Any, Body::Inside(_)));
         let transport = spec.mode != Mode::Tunnel;
-        let of_mode = |mode| Came {
+        let of_mode = |mode| AppliedSa {
             protocol: Protocol::Ipcomp,
             mode,
             source: packet.source,
@@ -958,7 +958,7 @@ impl Oracle {
             let Action::Ipsec(bundle) = rule.policy.action else { continue };
             let outside_in: Vec<_> = bundle.iter().collect::<Vec<_>>().into_iter().rev().collect();
             let for_it = here(rule) || outside_in.iter().any(|request| request.mode != Mode::Transport);
-            let begins = |this: &Came| {
+            let begins = |this: &AppliedSa| {
                 settled.iter().any(|outer| {
                     self.begins(rule.id, &outside_in, &came[*outer..].iter().chain([this]).collect::<Vec<_>>())
                 })
@@ -989,7 +989,7 @@ impl Oracle {
     }
 
     /// Whether the SAs so far are what the first of these transforms ask for, from the outside.
-    fn begins(&self, id: PolicyId, requests: &[&Template], came: &[&Came]) -> bool {
+    fn begins(&self, id: PolicyId, requests: &[&Template], came: &[&AppliedSa]) -> bool {
         let Some((first, rest)) = came.split_first() else { return true };
         let Some((request, requests)) = requests.split_first() else { return false };
         self.is_by(id, request, first) && self.begins(id, requests, rest)
@@ -998,7 +998,7 @@ impl Oracle {
 
     /// IPsec that no SA is for may go on where it came out of a tunnel, where it is addressed to nobody whose SAs we have or
     /// ask for, and where a policy lets it pass.
-    fn is_for_others(&self, packet: &Packet, came: &[Came]) -> bool {
+    fn is_for_others(&self, packet: &Packet, came: &[AppliedSa]) -> bool {
         let address = packet.destination;
         let ends_here = self.sas.iter().any(|sa| (sa.direction, sa.spec.destination) == (Direction::Inbound, address))
             || self.rules.iter().any(|rule| match rule.policy.action {
@@ -1067,7 +1067,7 @@ impl Oracle {
 
     /// Whether what came out of a tunnel goes through other SAs of ours again, while a policy of its own is content with
     /// those so far.
-    fn is_settled(&self, now: Duration, left: &Packet, came: &[Came], settled: &[usize]) -> bool {
+    fn is_settled(&self, now: Duration, left: &Packet, came: &[AppliedSa], settled: &[usize]) -> bool {
         let again = match left.ipsec().filter(|_| left.piece == Piece::Whole) {
             Some((protocol, spi)) => self.find(
                 SaId { direction: Direction::Inbound, destination: left.destination, protocol, spi },
@@ -1080,7 +1080,7 @@ impl Oracle {
     }
 
     /// Whether a packet came through what a policy asks for, however many SAs of those settled are not its matter.
-    fn is_content(&self, rule: &Rule, came: &[Came], settled: &[usize]) -> bool {
+    fn is_content(&self, rule: &Rule, came: &[AppliedSa], settled: &[usize]) -> bool {
         let Action::Ipsec(bundle) = rule.policy.action else { return false };
         let requests: Vec<_> = bundle.iter().collect();
         let inside_out = |outer: &usize| came[*outer..].iter().rev().collect::<Vec<_>>();
@@ -1088,7 +1088,7 @@ impl Oracle {
     }
 
     /// In order, each transform by an SA or, where it is optional, left out; and no SA more.
-    fn accounts_for(&self, id: PolicyId, requests: &[&Template], came: &[&Came]) -> bool {
+    fn accounts_for(&self, id: PolicyId, requests: &[&Template], came: &[&AppliedSa]) -> bool {
         let Some((request, requests)) = requests.split_first() else { return came.is_empty() };
         let by_first = came
             .split_first()
@@ -1101,7 +1101,7 @@ impl Oracle {
         self.is_optional(request) || request.protocol == Protocol::Ipcomp && request.mode != Mode::Tunnel
     }
 
-    fn is_by(&self, id: PolicyId, request: &Template, came: &Came) -> bool {
+    fn is_by(&self, id: PolicyId, request: &Template, came: &AppliedSa) -> bool {
         let named = request.ends.map(|ends| (ends.source.0, ends.destination.0)).unwrap_or_default();
         request.protocol == came.protocol
             && (request.mode == Mode::Any || request.mode == came.mode)
