@@ -18,10 +18,10 @@ use crate::sa::{Direction, Encap, IpcompOut, Sa, Transform};
 use crate::tunnel_policy::is_recursive;
 
 /// Octets of padding at most, by which a cipher's blocks are filled.
-const MOST_PADDING: usize = 16;
+const MAX_PADDING: usize = 16;
 
 /// What the transforms of one packet have in common.
-pub(crate) struct Wrapping<'e, C> {
+pub(crate) struct Encapsulation<'e, C> {
     pub(crate) compressor: Option<&'e mut C>,
     pub(crate) counters: &'e mut crate::Counters,
     /// Whether routers may fragment what an IPv4 tunnel carries, whatever its own rule.
@@ -29,7 +29,7 @@ pub(crate) struct Wrapping<'e, C> {
     /// The identification of the next outer IPv4 header.
     pub(crate) identification: &'e mut u16,
     /// Octets of TFC padding at most.
-    pub(crate) most_tfc: usize,
+    pub(crate) max_tfc: usize,
 }
 
 /// A transform of a policy, decided: in which mode the SA is used.
@@ -43,7 +43,7 @@ pub(crate) fn mode_of(asked: Mode, sa: Mode) -> Mode {
 
 /// The length of a packet on its way through its transforms, and the room it needs, before anything is changed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct SizePlan {
     pub(crate) length: usize,
     front: usize,
     back: usize,
@@ -55,13 +55,13 @@ pub(crate) struct Plan {
     /// Whether the packet is an IPv4 fragment and no tunnel is around it yet.
     fragment: bool,
     /// Octets of TFC padding at most: it yields where a packet would not fit on its path.
-    pub(crate) most_tfc: usize,
+    pub(crate) max_tfc: usize,
 }
 
-impl Plan {
+impl SizePlan {
     /// With so many octets of TFC padding at most.
-    pub(crate) fn with_most_tfc(self, most_tfc: usize) -> Self {
-        Self { most_tfc, ..self }
+    pub(crate) fn with_max_tfc(self, max_tfc: usize) -> Self {
+        Self { max_tfc, ..self }
     }
 
     /// For this packet.
@@ -80,7 +80,7 @@ impl Plan {
             version,
             ends,
             fragment,
-            most_tfc: usize::MAX,
+            max_tfc: usize::MAX,
         })
     }
 
@@ -108,7 +108,7 @@ impl Plan {
         let payload = self.length.saturating_sub(in_front);
         let (mut front, mut back) = (0, 0);
         if let Transform::EspOut(esp) = &sa.transform {
-            let padding = esp.padding().with_tfc_limit(payload, self.most_tfc);
+            let padding = esp.padding().with_tfc_limit(payload, self.max_tfc);
             let overhead = esp.overhead_with(padding, payload);
             (front, back) = (overhead.front.saturating_add(sa.encap.map_or(0, Encap::overhead)), overhead.back);
         }
@@ -123,7 +123,7 @@ impl Plan {
             front = ah.overhead(self.version);
         }
         if mode == Mode::Beet {
-            back = back.saturating_add(MOST_PADDING); // that of a shorter payload may be more
+            back = back.saturating_add(MAX_PADDING); // that of a shorter payload may be more
         }
         self.front = self.front.saturating_add(front).saturating_add(outer);
         self.back = self.back.saturating_add(back);
@@ -135,7 +135,7 @@ impl Plan {
     }
 
     /// Refuses a buffer with too little room.
-    pub(crate) fn room_in(&self, packet: &PacketBuf<'_>) -> Result<(), NoSpace> {
+    pub(crate) fn check_space_in(&self, packet: &PacketBuf<'_>) -> Result<(), NoSpace> {
         packet.check_space(self.front, self.back)
     }
 }
@@ -159,20 +159,20 @@ impl Encap {
 pub(crate) fn protect<A: Algorithms>(
     sa: &mut Sa<A>,
     mode: Mode,
-    wrapping: &mut Wrapping<'_, A::Compressor>,
+    encapsulation: &mut Encapsulation<'_, A::Compressor>,
     packet: &mut PacketBuf<'_>,
     iv: &mut impl IvSource,
 ) -> Result<usize, Reason> {
     match mode {
-        Mode::Tunnel | Mode::Beet => around(sa, mode, wrapping, packet, iv),
-        Mode::Any | Mode::Transport => inside(sa, wrapping, packet, iv),
+        Mode::Tunnel | Mode::Beet => tunnel_mode(sa, mode, encapsulation, packet, iv),
+        Mode::Any | Mode::Transport => transport_mode(sa, encapsulation, packet, iv),
     }
 }
 
 /// Transport mode: behind the packet's own header.
-fn inside<A: Algorithms>(
+fn transport_mode<A: Algorithms>(
     sa: &mut Sa<A>,
-    wrapping: &mut Wrapping<'_, A::Compressor>,
+    encapsulation: &mut Encapsulation<'_, A::Compressor>,
     packet: &mut PacketBuf<'_>,
     iv: &mut impl IvSource,
 ) -> Result<usize, Reason> {
@@ -180,20 +180,20 @@ fn inside<A: Algorithms>(
     let payload = packet.len().saturating_sub(place.at);
     match &mut sa.transform {
         Transform::EspOut(esp) => {
-            esp_inside(esp, place, sa.encap, packet, wrapping.most_tfc, iv)?;
-            count(wrapping, Counter::Esp, Counter::EspOctets, payload);
+            esp_transport_mode(esp, place, sa.encap, packet, encapsulation.max_tfc, iv)?;
+            count(encapsulation, Counter::Esp, Counter::EspOctets, payload);
         }
         Transform::AhOut(ah) => {
             let whole = packet.len();
             ah.sign(packet)?;
-            count(wrapping, Counter::Ah, Counter::AhOctets, whole);
+            count(encapsulation, Counter::Ah, Counter::AhOctets, whole);
             return Ok(whole);
         }
         Transform::IpcompOut(ipcomp) => {
             //= RFC 3173 2/6
             let place = placement(packet.data(), DestinationOptions::Protected)?;
             packet.pull_front(place.at).map_err(IpError::from)?;
-            let next = squeeze(ipcomp, wrapping, packet, place.next);
+            let next = try_compress(ipcomp, encapsulation, packet, place.next);
             packet.push_front(place.at).map_err(IpError::from)?;
             if next != place.next {
                 set_next_header(packet.data_mut(), place, next)?;
@@ -206,16 +206,16 @@ fn inside<A: Algorithms>(
 }
 
 /// Puts ESP, and UDP where asked for, behind the header of the packet. A refused seal leaves the packet as it was.
-fn esp_inside<S: ipsec_crypto::Suite>(
+fn esp_transport_mode<S: ipsec_crypto::Suite>(
     esp: &mut esp_core::Outbound<S>,
     place: HeaderPosition,
     encap: Option<Encap>,
     packet: &mut PacketBuf<'_>,
-    most_tfc: usize,
+    max_tfc: usize,
     iv: &mut impl IvSource,
 ) -> Result<(), Reason> {
     let payload = packet.len().saturating_sub(place.at);
-    let padding = esp.padding().with_tfc_limit(payload, most_tfc);
+    let padding = esp.padding().with_tfc_limit(payload, max_tfc);
     let gap = esp.overhead_with(padding, payload).front.saturating_add(encap.map_or(0, Encap::overhead));
     //= RFC 4303 2/1
     let proto = if encap.is_some() { IpProto::UDP } else { IpProto::ESP };
@@ -238,21 +238,21 @@ fn esp_inside<S: ipsec_crypto::Suite>(
 
 /// Tunnel and BEET mode: behind a new header.
 //= RFC 3948 1/2
-fn around<A: Algorithms>(
+fn tunnel_mode<A: Algorithms>(
     sa: &mut Sa<A>,
     mode: Mode,
-    wrapping: &mut Wrapping<'_, A::Compressor>,
+    encapsulation: &mut Encapsulation<'_, A::Compressor>,
     packet: &mut PacketBuf<'_>,
     iv: &mut impl IvSource,
 ) -> Result<usize, Reason> {
-    let mut id = *wrapping.identification;
+    let mut id = *encapsulation.identification;
     if let (Mode::Beet, Ip::V4(inner)) = (mode, Ip::parse(packet.data())?) {
         id = inner.header().identification();
     } else {
         // Not 0: systems that send raw packets put another number in its place, and AH covers it.
-        *wrapping.identification = id.checked_add(1).unwrap_or(1);
+        *encapsulation.identification = id.checked_add(1).unwrap_or(1);
     }
-    let tunnel = if wrapping.fragment { sa.tunnel.with_df(DfPolicy::Clear) } else { sa.tunnel };
+    let tunnel = if encapsulation.fragment { sa.tunnel.with_df(DfPolicy::Clear) } else { sa.tunnel };
     let (outer, mut next) = tunnel.outer_for(packet.data_mut())?;
     if let (Mode::Beet, Some(beet)) = (mode, &sa.beet) {
         next = beet.strip(packet)?;
@@ -260,7 +260,7 @@ fn around<A: Algorithms>(
     let mut payload = packet.len();
     match &mut sa.transform {
         Transform::EspOut(esp) => {
-            let padding = esp.padding().with_tfc_limit(payload, wrapping.most_tfc);
+            let padding = esp.padding().with_tfc_limit(payload, encapsulation.max_tfc);
             esp.seal_padded(packet, next, padding, iv)?;
             //= RFC 4303 2/1
             let mut proto = IpProto::ESP;
@@ -269,22 +269,22 @@ fn around<A: Algorithms>(
                 proto = IpProto::UDP;
             }
             outer.push(packet, proto, id)?;
-            count(wrapping, Counter::Esp, Counter::EspOctets, payload);
+            count(encapsulation, Counter::Esp, Counter::EspOctets, payload);
         }
         Transform::AhOut(ah) => {
             outer.push(packet, next, id)?;
             let whole = packet.len();
             ah.sign(packet)?;
-            count(wrapping, Counter::Ah, Counter::AhOctets, whole);
+            count(encapsulation, Counter::Ah, Counter::AhOctets, whole);
             payload = whole;
         }
         Transform::IpcompOut(ipcomp) => {
-            let next = squeeze(ipcomp, wrapping, packet, next);
+            let next = try_compress(ipcomp, encapsulation, packet, next);
             outer.push(packet, next, id)?;
         }
         Transform::EspIn(_) | Transform::AhIn(_) | Transform::IpcompIn(_) => {}
     }
-    wrapping.counters.add(Direction::Outbound, Counter::Tunnelled, 1);
+    encapsulation.counters.add(Direction::Outbound, Counter::Tunnelled, 1);
     Ok(payload)
 }
 
@@ -295,27 +295,27 @@ fn ends(outer: &Outer) -> (IpAddr, IpAddr) {
     }
 }
 
-fn count<C>(wrapping: &mut Wrapping<'_, C>, packets: Counter, octets: Counter, length: usize) {
-    wrapping.counters.add(Direction::Outbound, packets, 1);
-    wrapping.counters.add(Direction::Outbound, octets, length);
+fn count<C>(encapsulation: &mut Encapsulation<'_, C>, packets: Counter, octets: Counter, length: usize) {
+    encapsulation.counters.add(Direction::Outbound, packets, 1);
+    encapsulation.counters.add(Direction::Outbound, octets, length);
 }
 
 /// Compresses a payload, if it gets smaller, and says what it is now.
-fn squeeze<C: Compressor>(
+fn try_compress<C: Compressor>(
     ipcomp: &mut IpcompOut,
-    wrapping: &mut Wrapping<'_, C>,
+    encapsulation: &mut Encapsulation<'_, C>,
     packet: &mut PacketBuf<'_>,
     next: IpProto,
 ) -> IpProto {
     let octets = packet.len();
-    let Some(compressor) = &mut wrapping.compressor else { return next };
+    let Some(compressor) = &mut encapsulation.compressor else { return next };
     if octets >= THRESHOLD && ipcomp.backoff.try_next() {
         //= RFC 3173 3.3/3
         match compress(packet, next, ipcomp.cpi, *compressor) {
             Ok(Compression::Shrunk { saved }) => {
                 ipcomp.backoff.learn(true);
                 ipcomp.saved = ipcomp.saved.saturating_add(u64::try_from(saved).unwrap_or(u64::MAX));
-                count(wrapping, Counter::Compressed, Counter::CompressedOctets, octets);
+                count(encapsulation, Counter::Compressed, Counter::CompressedOctets, octets);
                 return IpProto::IPCOMP;
             }
             Ok(Compression::NotWorthwhile) => ipcomp.backoff.learn(false),
@@ -323,6 +323,6 @@ fn squeeze<C: Compressor>(
             Ok(Compression::TooSmall) | Err(_) => {}
         }
     }
-    wrapping.counters.add(Direction::Outbound, Counter::Uncompressed, 1);
+    encapsulation.counters.add(Direction::Outbound, Counter::Uncompressed, 1);
     next
 }

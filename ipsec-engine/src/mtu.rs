@@ -6,7 +6,7 @@ use ipsec_packet::{Flow, Ip, TooBig};
 
 use crate::algorithms::Algorithms;
 use crate::disposition::Reason;
-use crate::encapsulate::Plan;
+use crate::encapsulate::SizePlan;
 use crate::engine::Engine;
 use crate::policy::{Action, Bundle, PolicyDirection, Protocol};
 use crate::sa::{Direction, Sa, SaId};
@@ -20,7 +20,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         now: Duration,
         bundle: &Bundle,
         chosen: &Chosen,
-        plan: &mut Plan,
+        plan: &mut SizePlan,
         packet: &[u8],
     ) -> Result<bool, Reason> {
         let mtu = self.mtu(now, bundle, chosen);
@@ -45,9 +45,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// The plan with the most TFC padding that fits; `None` when the packet does not fit without any.
-    fn with_less_tfc(&self, bundle: &Bundle, chosen: &Chosen, mtu: u16, packet: &[u8]) -> Option<Plan> {
+    fn with_less_tfc(&self, bundle: &Bundle, chosen: &Chosen, mtu: u16, packet: &[u8]) -> Option<SizePlan> {
         let fits =
-            |most_tfc| self.plan(bundle, chosen, packet, most_tfc).ok().filter(|plan| plan.length <= usize::from(mtu));
+            |max_tfc| self.plan(bundle, chosen, packet, max_tfc).ok().filter(|plan| plan.length <= usize::from(mtu));
         let mut best = fits(0)?;
         // More padding makes no packet shorter: the largest that fits is found by halving.
         let (mut most, mut step) = (0usize, 1usize << 15);
@@ -71,7 +71,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// tried from above, and never more than a few.
     fn largest_inner(&self, bundle: &Bundle, chosen: &Chosen, mtu: u16, packet: &[u8]) -> u16 {
         let sealed = |inner: usize| {
-            let mut plan = Plan::of(packet).ok()?.with_most_tfc(0);
+            let mut plan = SizePlan::of(packet).ok()?.with_max_tfc(0);
             plan.length = inner;
             self.through(bundle, chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, packet)).ok()?;
             Some(plan.length)

@@ -11,7 +11,7 @@ use crate::acquire::{Acquire, Pace};
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::disposition::{Disposition, Reason};
-use crate::encapsulate::{Plan, Wrapping, mode_of, protect};
+use crate::encapsulate::{Encapsulation, SizePlan, mode_of, protect};
 use crate::engine::{Engine, Seen};
 use crate::policy::{Action, Bundle, Mode, PolicyDirection, PolicyId, Protocol, Template, is_optional};
 use crate::sa::{Direction, Sa};
@@ -96,8 +96,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let mut plan = self.plan(&bundle, &chosen, packet.data(), usize::MAX)?;
         self.check_numbers(&chosen, used_up)?;
         let fragment = self.check_size(now, &bundle, &chosen, &mut plan, packet.data())?;
-        let most_tfc = plan.most_tfc;
-        plan.room_in(packet).map_err(ipsec_packet::IpError::from)?;
+        let max_tfc = plan.max_tfc;
+        plan.check_space_in(packet).map_err(ipsec_packet::IpError::from)?;
         let length = Ip::parse(packet.data())?.packet().len();
         packet.truncate(length);
         //= RFC 2406 3.3/1
@@ -105,14 +105,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             let Some(at) = at else { continue };
             let Some(slot) = self.sad.get_mut(at) else { return Err(Reason::NoSa) };
             let Some(sa) = &mut slot.sa else { return Err(Reason::Larval) };
-            let mut wrapping = Wrapping {
+            let mut encapsulation = Encapsulation {
                 compressor: self.compressor.as_mut(),
                 counters: &mut self.counters,
                 fragment,
                 identification: &mut self.identification,
-                most_tfc,
+                max_tfc,
             };
-            let octets = protect(sa, mode_of(request.mode, sa.mode), &mut wrapping, packet, iv)?;
+            let octets = protect(sa, mode_of(request.mode, sa.mode), &mut encapsulation, packet, iv)?;
             slot.usage.charge(now, octets);
             self.look_at_counter(at);
             self.sad.refresh(at, now);
@@ -206,9 +206,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         bundle: &Bundle,
         chosen: &Chosen,
         packet: &[u8],
-        most_tfc: usize,
-    ) -> Result<Plan, Reason> {
-        let mut plan = Plan::of(packet)?.with_most_tfc(most_tfc);
+        max_tfc: usize,
+    ) -> Result<SizePlan, Reason> {
+        let mut plan = SizePlan::of(packet)?.with_max_tfc(max_tfc);
         self.through(bundle, chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, packet))?;
         Ok(plan)
     }
