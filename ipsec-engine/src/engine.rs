@@ -4,7 +4,7 @@ use core::time::Duration;
 use heapless::Deque;
 use ipsec_packet::{Flow, Ip, Selector};
 
-use crate::acquire::Asked;
+use crate::acquire::AcquireTable;
 use crate::algorithms::Algorithms;
 use crate::counters::{Counter, Counters};
 use crate::disposition::Reason;
@@ -12,7 +12,7 @@ use crate::event::{Audit, Event};
 use crate::lifetime::Usage;
 use crate::policy::{Policy, PolicyDirection, PolicyId};
 use crate::sa::{Direction, Sa, SaId};
-use crate::sad::{InstallError, ReserveError, SaState, Sad, Told, UpdateError};
+use crate::sad::{InstallError, Report, ReserveError, SaState, Sad, UpdateError};
 use crate::spd::{PolicyError, Spd, Verdict};
 
 /// What the databases say where nothing else does (RFC 4301 4.4.1).
@@ -87,7 +87,7 @@ pub struct Engine<A: Algorithms, const SAS: usize, const POLICIES: usize, const 
     pub(crate) compressor: Option<A::Compressor>,
     pub(crate) decompressor: Option<A::Decompressor>,
     pub(crate) identification: u16,
-    pub(crate) asked: Asked,
+    pub(crate) acquires: AcquireTable,
     audits: Deque<Audit, AUDITS>,
     audits_lost: u64,
 }
@@ -96,8 +96,8 @@ pub struct Engine<A: Algorithms, const SAS: usize, const POLICIES: usize, const 
 const AUDITS: usize = 16;
 
 /// Numbers of an SA from which on another one is due: 2^16 before the last of 32 bits, 2^32 before that of 64.
-const FEW_OF_32: u64 = 1 << 16;
-const FEW_OF_64: u64 = 1 << 32;
+const LOW_32: u64 = 1 << 16;
+const LOW_64: u64 = 1 << 32;
 
 /// An SA in the database, as it is to be shown (RFC 4301 4.4.2.1).
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             compressor,
             decompressor,
             identification: 1,
-            asked: Asked::new(),
+            acquires: AcquireTable::new(),
             audits: Deque::new(),
             audits_lost: 0,
         }
@@ -168,7 +168,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Takes a policy out (RFC 4301 4.4.1).
     pub fn remove_policy(&mut self, id: PolicyId) -> Option<Policy> {
-        self.asked.forget(id);
+        self.acquires.forget(id);
         self.spd.remove(id)
     }
 
@@ -190,7 +190,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     pub fn install(&mut self, sa: Sa<A>, now: Duration) -> Result<SaId, InstallError<A>> {
         let key = sa.key();
         let at = self.sad.install(sa, now)?;
-        self.look_at_counter(at);
+        self.check_sequence_left(at);
         Ok(key)
     }
 
@@ -227,9 +227,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         change(sa);
         let peer = sa.peer();
         if peer != before {
-            self.sad.note(at, |notice| (notice.told_moved, notice.moved) = (peer, None));
+            self.sad.update_pending(at, |pending| (pending.reported_peer, pending.moved) = (peer, None));
         }
-        self.look_at_counter(at);
+        self.check_sequence_left(at);
         self.sad.rename(at)
     }
 
@@ -245,16 +245,16 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     //= RFC 4302 2.5/4
     //= RFC 4303 2.2/4
-    pub(crate) fn look_at_counter(&mut self, at: u16) {
+    pub(crate) fn check_sequence_left(&mut self, at: u16) {
         let Some(counter) = self.sad.get(at).and_then(|slot| slot.sa.as_ref()?.transform.counter()) else { return };
         let few = match counter.width() {
-            ipsec_packet::SeqWidth::Bits32 => FEW_OF_32,
-            ipsec_packet::SeqWidth::Extended64 => FEW_OF_64,
+            ipsec_packet::SeqWidth::Bits32 => LOW_32,
+            ipsec_packet::SeqWidth::Extended64 => LOW_64,
         };
         if counter.remaining() < few {
-            self.sad.note(at, |notice| {
-                if notice.sequence == Told::No {
-                    notice.sequence = Told::Due;
+            self.sad.update_pending(at, |pending| {
+                if pending.sequence == Report::No {
+                    pending.sequence = Report::Due;
                 }
             });
         }
@@ -262,7 +262,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// What the policies say, counted where there was anything to look for.
     pub(crate) fn lookup(&mut self, direction: Direction, policy_direction: PolicyDirection, flow: &Flow) -> Verdict {
-        if !self.spd.speaks_of(policy_direction) {
+        if !self.spd.has_policies(policy_direction) {
             return Verdict::NoPolicy;
         }
         let (verdict, hit) = self.spd.lookup(policy_direction, flow);
@@ -279,12 +279,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Counts a refusal, and keeps it for the log if it belongs there.
-    pub(crate) fn refuse(&mut self, direction: Direction, now: Duration, reason: Reason, seen: &Seen) {
+    pub(crate) fn refuse(&mut self, direction: Direction, now: Duration, reason: Reason, seen: &PacketFacts) {
         self.counters.add(direction, reason.counter(), 1);
         if !reason.is_auditable() {
             return;
         }
-        let Seen { ends, flow_label, spi, sequence } = *seen;
+        let PacketFacts { ends, flow_label, spi, sequence } = *seen;
         let (source, destination) = ends.unzip();
         if self.audits.is_full() {
             self.audits.pop_front();
@@ -341,45 +341,45 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// is removed: a dead SA leaves the database when its [`Event::HardExpired`] is polled. Where its place is needed before,
     /// that event is kept, of eight such SAs at a time.
     pub fn poll_event(&mut self) -> Option<Event> {
-        if let Some(wanted) = self.asked.tell() {
+        if let Some(wanted) = self.acquires.next_pending() {
             return Some(Event::Acquire(wanted));
         }
-        if let Some(key) = self.sad.buried.pop_front() {
+        if let Some(key) = self.sad.expired.pop_front() {
             return Some(Event::HardExpired(key));
         }
-        if self.sad.notices == 0 {
+        if self.sad.with_pending == 0 {
             return None;
         }
-        let (at, slot) = self.sad.iter().find(|(_, slot)| slot.notice.any())?;
-        let (key, notice) = (slot.key, slot.notice);
-        if notice.hard {
+        let (at, slot) = self.sad.iter().find(|(_, slot)| slot.pending.any())?;
+        let (key, pending) = (slot.key, slot.pending);
+        if pending.hard {
             self.sad.remove(at);
             return Some(Event::HardExpired(key));
         }
-        if notice.soft {
-            self.sad.note(at, |notice| notice.soft = false);
+        if pending.soft {
+            self.sad.update_pending(at, |pending| pending.soft = false);
             return Some(Event::SoftExpired(key));
         }
-        if notice.sequence == Told::Due {
-            self.sad.note(at, |notice| notice.sequence = Told::Yes);
+        if pending.sequence == Report::Due {
+            self.sad.update_pending(at, |pending| pending.sequence = Report::Yes);
             return Some(Event::SequenceNearEnd(key));
         }
-        let moved = notice.moved.filter(|_| notice.has_moved());
-        self.sad.note(at, |notice| notice.told_moved = notice.moved);
+        let moved = pending.moved.filter(|_| pending.has_moved());
+        self.sad.update_pending(at, |pending| pending.reported_peer = pending.moved);
         moved.map(|(source, port)| Event::Moved { sa: key, source, port })
     }
 }
 
 /// What an audit event tells about a packet.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct PacketFacts {
     pub(crate) ends: Option<(IpAddr, IpAddr)>,
     pub(crate) flow_label: u32,
     pub(crate) spi: Option<u32>,
     pub(crate) sequence: Option<u32>,
 }
 
-impl Seen {
+impl PacketFacts {
     /// What the header in front of a packet tells.
     pub(crate) fn of(packet: &[u8]) -> Self {
         let Ok(ip) = Ip::parse(packet) else { return Self::default() };

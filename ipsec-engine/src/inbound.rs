@@ -13,7 +13,7 @@ use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::decapsulate::{Extent, ah, esp, ipcomp};
 use crate::disposition::{Disposition, Reason};
-use crate::engine::{Engine, Seen};
+use crate::engine::{Engine, PacketFacts};
 use crate::ipsec_header::{Layer, numbers};
 use crate::policy::{Action, Mode, Policy, PolicyDirection, Protocol};
 use crate::policy_check::{AppliedSa, MAX_HEADERS, SecPath};
@@ -30,7 +30,7 @@ struct Arrival<'p, 'b> {
     /// Whether the header in front is one that nothing was said about yet: the packet's own, or one out of a tunnel.
     at_outer_header: bool,
     /// What the header that was looked at last tells.
-    seen: Seen,
+    seen: PacketFacts,
     /// IPComp that nothing authentic was around: its SAs are charged when the packet is admitted.
     deferred_usage: Vec<(u16, usize), MAX_HEADERS>,
     /// Whether the last SA had no mode, and was used in transport mode.
@@ -75,7 +75,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             packet,
             sec_path: SecPath::new(),
             at_outer_header: true,
-            seen: Seen::default(),
+            seen: PacketFacts::default(),
             deferred_usage: Vec::new(),
             unauthenticated: Unauthenticated::Unknown,
             without_mode: false,
@@ -107,8 +107,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             let ends = (ip.source(), ip.destination());
             arrival.packet.truncate(length);
             if arrival.at_outer_header {
-                let Seen { spi, sequence, .. } = arrival.seen;
-                arrival.seen = Seen { spi, sequence, ..Seen::of(arrival.packet.data()) };
+                let PacketFacts { spi, sequence, .. } = arrival.seen;
+                arrival.seen = PacketFacts { spi, sequence, ..PacketFacts::of(arrival.packet.data()) };
             }
             let found = match self.next_layer(arrival.packet.data())? {
                 //= RFC 3948 4/1
@@ -318,7 +318,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         // Whoever held packets back on the way moves nobody: where the peer is, its newest packet says.
         let newest = sa.transform.sequence().map(|top| u32::from_be_bytes(top.low())) == arrival.seen.sequence;
         if let Some(encap) = encap.filter(|_| newest) {
-            self.sad.note(at, |notice| notice.moved = Some((ends.0, encap.ports.source)));
+            self.sad.update_pending(at, |pending| pending.moved = Some((ends.0, encap.ports.source)));
         }
         self.counters.add(Direction::Inbound, packets, 1);
         self.counters.add(Direction::Inbound, octets, decapsulated.octets);

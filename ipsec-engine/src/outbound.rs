@@ -7,12 +7,12 @@ use ah_core::SignError;
 use esp_core::{IvSource, SealError};
 use ipsec_packet::{Flow, Ip, PacketBuf, quoted_flow};
 
-use crate::acquire::{Acquire, Pace};
+use crate::acquire::{Acquire, AcquireLimit};
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::disposition::{Disposition, Reason};
 use crate::encapsulate::{Encapsulation, SizePlan, mode_of, protect};
-use crate::engine::{Engine, Seen};
+use crate::engine::{Engine, PacketFacts};
 use crate::policy::{Action, Bundle, Mode, PolicyDirection, PolicyId, Protocol, Template, is_optional};
 use crate::sa::{Direction, Sa};
 use crate::spd::{Chosen, Rule, Verdict};
@@ -41,7 +41,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Err(reason) => {
                 let (spi, sequence) = used_up;
                 //= RFC 4303 3.3.3/2
-                let seen = Seen { spi, sequence, ..Seen::of(packet.data()) };
+                let seen = PacketFacts { spi, sequence, ..PacketFacts::of(packet.data()) };
                 self.refuse(Direction::Outbound, now, reason, &seen);
                 Disposition::Discard(reason)
             }
@@ -82,8 +82,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Ok(chosen) => chosen,
             Err(acquire) => {
                 if let Some(rule) = self.spd.rule_mut(at) {
-                    let pace = Pace { now, interval: self.settings.acquire_interval };
-                    self.asked.ask(pace, &acquire, &mut rule.asked);
+                    let limit = AcquireLimit { now, interval: self.settings.acquire_interval };
+                    self.acquires.request(limit, &acquire, &mut rule.last_acquire);
                 }
                 return Ok(Disposition::Pending(acquire));
             }
@@ -114,7 +114,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             };
             let octets = protect(sa, mode_of(request.mode, sa.mode), &mut encapsulation, packet, iv)?;
             slot.usage.charge(now, octets);
-            self.look_at_counter(at);
+            self.check_sequence_left(at);
             self.sad.refresh(at, now);
         }
         Ok(Disposition::Send)
@@ -193,7 +193,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                     Protocol::Ah => SignError::SequenceExhausted.into(),
                     _ => SealError::SequenceExhausted.into(),
                 };
-                self.look_at_counter(at);
+                self.check_sequence_left(at);
                 return Err(reason);
             }
         }

@@ -39,13 +39,13 @@ pub(crate) struct Sad<A: Algorithms, const N: usize> {
     /// How many slots have IPComp that comes in.
     ipcomp_in: usize,
     /// How many slots have something to tell.
-    pub(crate) notices: usize,
+    pub(crate) with_pending: usize,
     /// Dead SAs whose places were needed before anybody was told.
-    pub(crate) buried: Deque<SaId, BURIED>,
+    pub(crate) expired: Deque<SaId, MAX_EXPIRED>,
 }
 
 /// How many of them are remembered; of more, the oldest are forgotten.
-const BURIED: usize = 8;
+const MAX_EXPIRED: usize = 8;
 
 /// The place of one SA. An SA is dropped where it is and never moved out, so that no copy of its keys stays behind.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ pub(crate) struct Slot<A: Algorithms> {
     pub(crate) usage: Usage,
     /// `None` while it is larval.
     pub(crate) sa: Option<Sa<A>>,
-    pub(crate) notice: Notice,
+    pub(crate) pending: PendingEvents,
     serial: u32,
 }
 
@@ -101,31 +101,31 @@ impl<A: Algorithms> fmt::Debug for Slot<A> {
 
 /// What a slot has to tell: each once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) struct Notice {
+pub(crate) struct PendingEvents {
     pub(crate) soft: bool,
     pub(crate) hard: bool,
-    pub(crate) sequence: Told,
+    pub(crate) sequence: Report,
     /// Where the peer in UDP is by its newest packet.
     pub(crate) moved: Option<(IpAddr, u16)>,
     /// Where whoever manages keys believes it to be.
-    pub(crate) told_moved: Option<(IpAddr, u16)>,
+    pub(crate) reported_peer: Option<(IpAddr, u16)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) enum Told {
+pub(crate) enum Report {
     #[default]
     No,
     Due,
     Yes,
 }
 
-impl Notice {
+impl PendingEvents {
     pub(crate) fn has_moved(&self) -> bool {
-        self.moved.is_some() && self.moved != self.told_moved
+        self.moved.is_some() && self.moved != self.reported_peer
     }
 
     pub(crate) fn any(&self) -> bool {
-        self.soft || self.hard || self.sequence == Told::Due || self.has_moved()
+        self.soft || self.hard || self.sequence == Report::Due || self.has_moved()
     }
 }
 
@@ -213,8 +213,8 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
             serial: 0,
             generation: 0,
             ipcomp_in: 0,
-            notices: 0,
-            buried: Deque::new(),
+            with_pending: 0,
+            expired: Deque::new(),
         }
     }
 
@@ -264,7 +264,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         }
         let at = match known {
             Some(at) if self.get(at).is_some_and(|slot| matches!(slot.state, SaState::Larval | SaState::Dead)) => {
-                self.bury(at);
+                self.evict(at);
                 at
             }
             Some(_) => return Err(InstallError::Exists(sa)),
@@ -274,10 +274,10 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
             },
         };
         let peer = sa.peer();
-        let notice = Notice { told_moved: peer, ..Notice::default() };
+        let pending = PendingEvents { reported_peer: peer, ..PendingEvents::default() };
         self.put(
             at,
-            Slot { key, source, state: SaState::Mature, usage: Usage::new(now), sa: Some(sa), notice, serial: 0 },
+            Slot { key, source, state: SaState::Mature, usage: Usage::new(now), sa: Some(sa), pending, serial: 0 },
         );
         Ok(at)
     }
@@ -295,7 +295,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
                 state: SaState::Larval,
                 usage: Usage::new(now),
                 sa: None,
-                notice: Notice::default(),
+                pending: PendingEvents::default(),
                 serial: 0,
             },
         );
@@ -345,21 +345,21 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         } else {
             let dead = |place: &Place<A>| place.get().is_some_and(|slot| slot.state == SaState::Dead);
             let at = u16::try_from(self.slots.iter().position(dead)?).ok()?;
-            self.bury(at);
+            self.evict(at);
             at.into()
         };
         u16::try_from(at).ok()
     }
 
     /// Takes an SA out whose place is needed, and remembers that it died if nobody was told.
-    fn bury(&mut self, at: u16) {
-        if let Some(slot) = self.get(at).filter(|slot| slot.notice.hard) {
+    fn evict(&mut self, at: u16) {
+        if let Some(slot) = self.get(at).filter(|slot| slot.pending.hard) {
             let key = slot.key;
-            if self.buried.is_full() {
-                self.buried.pop_front();
+            if self.expired.is_full() {
+                self.expired.pop_front();
             }
             // There is room: one was taken out if not.
-            let _ = self.buried.push_back(key);
+            let _ = self.expired.push_back(key);
         }
         self.remove(at);
     }
@@ -368,7 +368,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     /// its slot is wiped, gaps between fields included.
     pub(crate) fn remove(&mut self, at: u16) -> Option<Usage> {
         let usage = self.get(at)?.usage;
-        self.strike(at);
+        self.unlink(at);
         if let Some(place) = self.slots.get_mut(usize::from(at)) {
             place.wipe();
             self.vacant = self.vacant.saturating_add(1);
@@ -377,22 +377,22 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     }
 
     /// What is kept about the SA of a slot beside the slot.
-    fn strike(&mut self, at: u16) {
-        let Some((key, any)) = self.get(at).map(|slot| (slot.key, slot.notice.any())) else { return };
+    fn unlink(&mut self, at: u16) {
+        let Some((key, any)) = self.get(at).map(|slot| (slot.key, slot.pending.any())) else { return };
         self.index.remove(hash_of(&key), at);
         self.forget_choices();
-        self.notices = self.notices.saturating_sub(usize::from(any));
+        self.with_pending = self.with_pending.saturating_sub(usize::from(any));
         self.ipcomp_in = self.ipcomp_in.saturating_sub(usize::from(key.is_ipcomp_in()));
     }
 
     /// Tells something about a slot, and counts that there is something to tell.
-    pub(crate) fn note(&mut self, at: u16, tell: impl FnOnce(&mut Notice)) {
+    pub(crate) fn update_pending(&mut self, at: u16, next_pending: impl FnOnce(&mut PendingEvents)) {
         let Some(slot) = self.get_mut(at) else { return };
-        let before = slot.notice.any();
-        tell(&mut slot.notice);
-        match (before, slot.notice.any()) {
-            (false, true) => self.notices = self.notices.saturating_add(1),
-            (true, false) => self.notices = self.notices.saturating_sub(1),
+        let before = slot.pending.any();
+        next_pending(&mut slot.pending);
+        match (before, slot.pending.any()) {
+            (false, true) => self.with_pending = self.with_pending.saturating_add(1),
+            (true, false) => self.with_pending = self.with_pending.saturating_sub(1),
             _ => {}
         }
     }
@@ -412,9 +412,9 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         if state != before {
             slot.state = state;
             self.forget_choices();
-            self.note(at, |notice| match state {
-                SaState::Dead => notice.hard = true,
-                _ => notice.soft = true,
+            self.update_pending(at, |pending| match state {
+                SaState::Dead => pending.hard = true,
+                _ => pending.soft = true,
             });
         }
         Some(state)

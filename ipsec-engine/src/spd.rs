@@ -16,7 +16,7 @@ pub(crate) struct Spd<const P: usize, const F: usize> {
     selectors: Vec<(PolicyDirection, Selector), P>,
     flows: [Option<CachedFlow>; F],
     /// Whether there are any for `in`, `out` and `fwd`: few have all, and none are not worth a search.
-    spoken: [bool; 3],
+    has_direction: [bool; 3],
     next_id: u32,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Rule {
     pub(crate) id: PolicyId,
     pub(crate) policy: Policy,
     /// When it asked for an SA last.
-    pub(crate) asked: Option<Duration>,
+    pub(crate) last_acquire: Option<Duration>,
 }
 
 /// What the policies say to a flow.
@@ -82,7 +82,13 @@ impl core::error::Error for PolicyError {}
 impl<const P: usize, const F: usize> Spd<P, F> {
     pub(crate) const fn new() -> Self {
         const { assert!(P < 0xffff, "up to 65534 policies") };
-        Self { rules: Vec::new(), selectors: Vec::new(), flows: [const { None }; F], spoken: [false; 3], next_id: 1 }
+        Self {
+            rules: Vec::new(),
+            selectors: Vec::new(),
+            flows: [const { None }; F],
+            has_direction: [false; 3],
+            next_id: 1,
+        }
     }
 
     pub(crate) fn add(&mut self, policy: Policy) -> Result<PolicyId, PolicyError> {
@@ -99,7 +105,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         }
         let id = PolicyId(self.next_id);
         let at = self.rules.iter().take_while(|rule| rule.policy.priority <= policy.priority).count();
-        self.rules.push(Rule { id, policy, asked: None }).map_err(|_| PolicyError::Full)?;
+        self.rules.push(Rule { id, policy, last_acquire: None }).map_err(|_| PolicyError::Full)?;
         self.selectors.push((policy.direction, policy.selector)).map_err(|_| PolicyError::Full)?;
         rotate_last_to(&mut self.rules, at);
         rotate_last_to(&mut self.selectors, at);
@@ -142,12 +148,12 @@ impl<const P: usize, const F: usize> Spd<P, F> {
 
     fn note_directions(&mut self) {
         let any = |direction| self.selectors.iter().any(|(rule_direction, _)| *rule_direction == direction);
-        self.spoken = [PolicyDirection::In, PolicyDirection::Out, PolicyDirection::Forward].map(any);
+        self.has_direction = [PolicyDirection::In, PolicyDirection::Out, PolicyDirection::Forward].map(any);
     }
 
     /// Whether any policy is for this direction.
-    pub(crate) fn speaks_of(&self, direction: PolicyDirection) -> bool {
-        let [inward, out, forward] = self.spoken;
+    pub(crate) fn has_policies(&self, direction: PolicyDirection) -> bool {
+        let [inward, out, forward] = self.has_direction;
         match direction {
             PolicyDirection::In => inward,
             PolicyDirection::Out => out,
