@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use ipsec_packet::{Detail, Flow, IpProto, Match};
 
 use crate::algorithms::Algorithms;
-use crate::disposition::Reason;
+use crate::disposition::DiscardReason;
 use crate::engine::Engine;
 use crate::policy::{Action, Mode, PolicyDirection, Protocol};
 use crate::policy_check::{AppliedSa, SecPath};
@@ -20,8 +20,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         at: u16,
         next: IpProto,
         ends: (IpAddr, IpAddr),
-    ) -> Result<(), Reason> {
-        let Some(sa) = self.sad.get(at).and_then(|slot| slot.sa.as_ref()) else { return Err(Reason::NoSa) };
+    ) -> Result<(), DiscardReason> {
+        let Some(sa) = self.sad.get(at).and_then(|slot| slot.sa.as_ref()) else { return Err(DiscardReason::NoSa) };
         let came = AppliedSa {
             protocol: Protocol::Ipcomp,
             mode: Mode::Transport,
@@ -54,7 +54,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return Ok(());
         }
         if transport.is_none() || !sec_path.is_without_tunnel() {
-            return Err(Reason::WrongSa);
+            return Err(DiscardReason::SaMismatch);
         }
         // The first policy that may be for it decides, where it is certain or lets it pass.
         let mut silent = true;
@@ -66,8 +66,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             };
             match self.spd.rules().iter().find(decides).map(|rule| &rule.policy.action) {
                 None => {}
-                Some(Action::Discard) => return Err(Reason::Policy),
-                Some(Action::Ipsec(_)) => return Err(Reason::WrongSa),
+                Some(Action::Discard) => return Err(DiscardReason::Policy),
+                Some(Action::Ipsec(_)) => return Err(DiscardReason::SaMismatch),
                 Some(Action::None | Action::Bypass | Action::Entrust) => silent = false,
             }
         }

@@ -73,15 +73,15 @@ counters! {
     /// An SA whose time is over.
     Expired = "sa expired",
     /// From elsewhere than the end of the SA.
-    WrongSource = "wrong source",
+    SourceMismatch = "wrong source",
     /// UDP encapsulation where there should be none, or the reverse.
     Encapsulation = "udp encapsulation mismatch",
     /// Clear packets that should be protected.
-    InClear = "in clear against policy",
+    Cleartext = "in clear against policy",
     /// Packets through other SAs than the policy asks for.
-    WrongSa = "wrong sa for policy",
+    SaMismatch = "wrong sa for policy",
     /// Too many headers.
-    TooDeep = "too many headers",
+    TooManyHeaders = "too many headers",
     /// ESP too short for its SA.
     EspRunt = "esp too short",
     /// ESP whose length is not whole blocks.
@@ -208,9 +208,9 @@ impl View {
 #[rustfmt::skip]
 const KAME: &[Row] = &[
     ("in_success", &[(In, C::Processed)]),
-    ("in_polvio", &[(In, C::Policy), (In, C::InClear), (In, C::WrongSa), (In, C::NoPolicy), (In, C::Opaque)]),
+    ("in_polvio", &[(In, C::Policy), (In, C::Cleartext), (In, C::SaMismatch), (In, C::NoPolicy), (In, C::Opaque)]),
     ("in_nosa", &[(In, C::NoSa)]),
-    ("in_inval", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment), (In, C::WrongSource), (In, C::Encapsulation), (In, C::TooDeep),
+    ("in_inval", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment), (In, C::SourceMismatch), (In, C::Encapsulation), (In, C::TooManyHeaders),
         (In, C::EspRunt), (In, C::EspUnaligned), (In, C::EspPadding), (In, C::AhLength), (In, C::AhHeaders), (In, C::Ipcomp), (In, C::Inner), (In, C::Udp),
         (In, C::Internal)]),
     ("in_nomem", &[(In, C::NoSpace)]),
@@ -234,9 +234,9 @@ const KAME: &[Row] = &[
 
 #[rustfmt::skip]
 const FAST_IPSEC: &[Row] = &[
-    ("ips_in_polvio", &[(In, C::Policy), (In, C::InClear), (In, C::WrongSa), (In, C::NoPolicy), (In, C::Opaque)]),
+    ("ips_in_polvio", &[(In, C::Policy), (In, C::Cleartext), (In, C::SaMismatch), (In, C::NoPolicy), (In, C::Opaque)]),
     ("ips_in_nomem", &[(In, C::NoSpace)]),
-    ("ips_in_inval", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment), (In, C::WrongSource), (In, C::Encapsulation), (In, C::TooDeep), (In, C::Inner),
+    ("ips_in_inval", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment), (In, C::SourceMismatch), (In, C::Encapsulation), (In, C::TooManyHeaders), (In, C::Inner),
         (In, C::Udp), (In, C::Internal)]),
     ("ips_out_polvio", &[(Out, C::Policy), (Out, C::NoPolicy), (Out, C::Opaque)]),
     ("ips_out_nosa", &[(Out, C::Pending)]),
@@ -277,7 +277,7 @@ const FAST_IPSEC: &[Row] = &[
 
 #[rustfmt::skip]
 const LINUX: &[Row] = &[
-    ("XfrmInError", &[(In, C::Udp), (In, C::TooDeep), (In, C::Internal)]),
+    ("XfrmInError", &[(In, C::Udp), (In, C::TooManyHeaders), (In, C::Internal)]),
     ("XfrmInBufferError", &[(In, C::NoSpace)]),
     ("XfrmInHdrError", &[(In, C::Malformed), (In, C::PrecedingHeaders), (In, C::Fragment)]),
     ("XfrmInNoStates", &[(In, C::NoSa)]),
@@ -286,9 +286,9 @@ const LINUX: &[Row] = &[
     ("XfrmInStateModeError", &[(In, C::Inner)]),
     ("XfrmInStateSeqError", &[(In, C::EspDuplicate), (In, C::EspTooOld), (In, C::AhDuplicate), (In, C::AhTooOld)]),
     ("XfrmInStateExpired", &[(In, C::Expired)]),
-    ("XfrmInStateMismatch", &[(In, C::Encapsulation), (In, C::WrongSource)]),
+    ("XfrmInStateMismatch", &[(In, C::Encapsulation), (In, C::SourceMismatch)]),
     ("XfrmInStateInvalid", &[(In, C::Larval)]),
-    ("XfrmInTmplMismatch", &[(In, C::WrongSa), (In, C::InClear)]),
+    ("XfrmInTmplMismatch", &[(In, C::SaMismatch), (In, C::Cleartext)]),
     ("XfrmInNoPols", &[(In, C::NoPolicy), (In, C::Opaque)]),
     ("XfrmInPolBlock", &[(In, C::Policy)]),
     ("XfrmInPolError", &[]),

@@ -7,7 +7,7 @@ use ipsec_packet::{
 };
 
 use crate::algorithms::Algorithms;
-use crate::disposition::{BadPayload, Reason};
+use crate::disposition::{BadPayload, DiscardReason};
 use crate::policy::{Mode, Protocol};
 use crate::sa::{Encap, Sa, Transform};
 
@@ -21,7 +21,7 @@ pub struct Decapsulated {
     /// Whether it is a dummy, of which nothing is delivered (RFC 4303 2.6).
     pub dummy: bool,
     /// Why the packet cannot go on, although it was authentic: the caller wipes it with [`Extent::wipe`].
-    pub(crate) refused: Option<Reason>,
+    pub(crate) refused: Option<DiscardReason>,
 }
 
 impl<A: Algorithms> Sa<A> {
@@ -34,13 +34,13 @@ impl<A: Algorithms> Sa<A> {
     /// not authenticate ([`remove_preceding_headers`]).
     ///
     /// # Errors
-    /// [`Reason`]; packet and window are unchanged if the SA refused the packet, and what was opened and cannot go on was
+    /// [`DiscardReason`]; packet and window are unchanged if the SA refused the packet, and what was opened and cannot go on was
     /// wiped.
     pub fn open(
         &mut self,
         packet: &mut PacketBuf<'_>,
         decompressor: Option<&mut A::Decompressor>,
-    ) -> Result<Decapsulated, Reason> {
+    ) -> Result<Decapsulated, DiscardReason> {
         let place = find_header(packet.data(), self.outermost())?;
         check_preceding_headers(packet.data(), place.at)?;
         let decapsulated = self.open_captured(packet, decompressor)?;
@@ -59,7 +59,7 @@ impl<A: Algorithms> Sa<A> {
         &mut self,
         packet: &mut PacketBuf<'_>,
         decompressor: Option<&mut A::Decompressor>,
-    ) -> Result<Decapsulated, Reason> {
+    ) -> Result<Decapsulated, DiscardReason> {
         let ip = Ip::parse(packet.data())?;
         let (seen, length) = (OuterFields::read(&ip), ip.packet().len());
         packet.truncate(length);
@@ -77,7 +77,7 @@ impl<A: Algorithms> Sa<A> {
             Err(_) if is_repaired && decapsulated.refused.is_none() => repair_checksum(packet.data_mut(), self.repair),
             _ => Ok(()),
         };
-        match decapsulated.refused.or(repaired.err().map(Reason::from)) {
+        match decapsulated.refused.or(repaired.err().map(DiscardReason::from)) {
             Some(refused) => {
                 extent.wipe(packet);
                 Err(refused)
@@ -148,13 +148,13 @@ pub(crate) fn esp<A: Algorithms>(
     encap: Option<Encap>,
     seen: &OuterFields,
     decides: &dyn Fn(&[u8]) -> bool,
-) -> Result<Decapsulated, Reason> {
-    let Transform::EspIn(esp) = &mut sa.transform else { return Err(Reason::NoSa) };
+) -> Result<Decapsulated, DiscardReason> {
+    let Transform::EspIn(esp) = &mut sa.transform else { return Err(DiscardReason::NoSa) };
     let (room, whole) = (packet.headroom(), packet.len());
     packet.pull_front(place.at).map_err(IpError::from)?;
     let unwrapped = unwrap_udp(packet, encap);
     let in_front = packet.headroom();
-    let opened = match unwrapped.and_then(|()| esp.open(packet).map_err(Reason::from)) {
+    let opened = match unwrapped.and_then(|()| esp.open(packet).map_err(DiscardReason::from)) {
         Ok(opened) => opened,
         Err(refused) => {
             // As it was: what was pulled in front, and what the length of UDP cut behind.
@@ -178,24 +178,26 @@ pub(crate) fn esp<A: Algorithms>(
         _ => Mode::Transport,
     };
     let placed = match (mode, &sa.beet) {
-        (Mode::Beet, Some(beet)) => beet.restore(seen, opened.next_header, packet).map_err(Reason::from),
-        (Mode::Tunnel | Mode::Beet, _) => sa.tunnel.accept(seen, opened.next_header, packet).map_err(Reason::from),
+        (Mode::Beet, Some(beet)) => beet.restore(seen, opened.next_header, packet).map_err(DiscardReason::from),
+        (Mode::Tunnel | Mode::Beet, _) => {
+            sa.tunnel.accept(seen, opened.next_header, packet).map_err(DiscardReason::from)
+        }
         (Mode::Transport | Mode::Any, _) => {
             let placed = packet.push_front(place.at.saturating_add(gap)).map(drop).map_err(IpError::from);
-            placed.and_then(|()| close_gap(packet, place, gap, opened.next_header)).map_err(Reason::from)
+            placed.and_then(|()| close_gap(packet, place, gap, opened.next_header)).map_err(DiscardReason::from)
         }
     };
     Ok(Decapsulated { mode, octets, dummy: false, refused: placed.err() })
 }
 
 /// Takes the UDP header off, and the marker of the drafts.
-fn unwrap_udp(packet: &mut PacketBuf<'_>, encap: Option<Encap>) -> Result<(), Reason> {
+fn unwrap_udp(packet: &mut PacketBuf<'_>, encap: Option<Encap>) -> Result<(), DiscardReason> {
     let Some(encap) = encap else { return Ok(()) };
     pop_udp(packet)?;
     match classify(packet.data(), encap.marker) {
         Datagram::Esp(_) => {}
-        Datagram::KeepAlive => return Err(Reason::KeepAlive),
-        Datagram::Ike(_) => return Err(Reason::Encapsulation),
+        Datagram::KeepAlive => return Err(DiscardReason::KeepAlive),
+        Datagram::Ike(_) => return Err(DiscardReason::Encapsulation),
         Datagram::Runt => return Err(esp_core::OpenError::TooShort.into()),
     }
     packet.pull_front(encap.marker.esp_offset()).map_err(|e| IpError::from(e).into())
@@ -206,8 +208,8 @@ pub(crate) fn ah<A: Algorithms>(
     packet: &mut PacketBuf<'_>,
     seen: &OuterFields,
     decides: &dyn Fn(&[u8]) -> bool,
-) -> Result<Decapsulated, Reason> {
-    let Transform::AhIn(ah) = &mut sa.transform else { return Err(Reason::NoSa) };
+) -> Result<Decapsulated, DiscardReason> {
+    let Transform::AhIn(ah) = &mut sa.transform else { return Err(DiscardReason::NoSa) };
     let verified = ah.verify(packet)?;
     let octets = packet.len();
     let inner = find_header(packet.data(), verified.next_header);
@@ -215,7 +217,7 @@ pub(crate) fn ah<A: Algorithms>(
     if !is_tunnel(sa.mode, verified.next_header, inside, decides) {
         return Ok(Decapsulated::transport(octets));
     }
-    let inner = inner.and_then(|place| packet.pull_front(place.at).map_err(IpError::from)).map_err(Reason::from);
+    let inner = inner.and_then(|place| packet.pull_front(place.at).map_err(IpError::from)).map_err(DiscardReason::from);
     let accepted = inner.and_then(|()| Ok(sa.tunnel.accept(seen, verified.next_header, packet)?));
     Ok(Decapsulated { mode: Mode::Tunnel, octets, dummy: false, refused: accepted.err() })
 }
@@ -227,9 +229,9 @@ pub(crate) fn ipcomp<A: Algorithms>(
     place: HeaderPosition,
     seen: &OuterFields,
     decides: &dyn Fn(&[u8]) -> bool,
-) -> Result<Decapsulated, Reason> {
+) -> Result<Decapsulated, DiscardReason> {
     let (Transform::IpcompIn(cpi), Some(decompressor)) = (&sa.transform, decompressor) else {
-        return Err(Reason::NoSa);
+        return Err(DiscardReason::NoSa);
     };
     packet.pull_front(place.at).map_err(IpError::from)?;
     let next = match place.next {
@@ -237,14 +239,14 @@ pub(crate) fn ipcomp<A: Algorithms>(
             Ok(next) => next,
             Err(refused) => {
                 packet.push_front(place.at).map_err(IpError::from)?;
-                return Err(Reason::Ipcomp(without_payload(&refused)));
+                return Err(DiscardReason::Ipcomp(without_payload(&refused)));
             }
         },
         plain => plain,
     };
     let octets = packet.len();
     if is_tunnel(sa.mode, next, packet.data(), decides) {
-        let refused = sa.tunnel.accept(seen, next, packet).map_err(Reason::from).err();
+        let refused = sa.tunnel.accept(seen, next, packet).map_err(DiscardReason::from).err();
         return Ok(Decapsulated { mode: Mode::Tunnel, octets, dummy: false, refused });
     }
     packet.push_front(place.at).map_err(IpError::from)?;

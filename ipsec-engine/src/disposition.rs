@@ -22,12 +22,12 @@ pub enum Disposition {
     /// It is protected by a policy, but there is no SA: unchanged, to be kept or dropped until there is one.
     Pending(Acquire),
     /// It goes no further.
-    Discard(Reason),
+    Discard(DiscardReason),
 }
 
 impl Disposition {
     /// Why the packet goes no further, if it does not.
-    pub const fn reason(&self) -> Option<&Reason> {
+    pub const fn reason(&self) -> Option<&DiscardReason> {
         match self {
             Self::Discard(reason) => Some(reason),
             _ => None,
@@ -38,7 +38,7 @@ impl Disposition {
 /// Why a packet goes no further (RFC 4301 5.1.1, 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum DiscardReason {
     /// Its IP header or an extension header does not hold together.
     Malformed(IpError),
     /// A fragment of an IPsec packet (RFC 4303 3.4.1), or one that is to be protected in transport mode: only whole packets
@@ -57,15 +57,15 @@ pub enum Reason {
     /// The hard limit of its SA is reached.
     Expired,
     /// It does not come from the other end of its SA.
-    WrongSource,
+    SourceMismatch,
     /// Its SA has UDP around ESP and the packet has not, or the reverse.
     Encapsulation,
     /// It came in clear, and a policy protects such packets.
-    InClear,
+    Cleartext,
     /// It came through other SAs than a policy asks for (RFC 4301 5.2).
-    WrongSa,
+    SaMismatch,
     /// More headers than are taken off one packet.
-    TooDeep,
+    TooManyHeaders,
     /// ESP, on the way in.
     Open(OpenError),
     /// AH, on the way in.
@@ -105,7 +105,7 @@ impl fmt::Display for BadPayload {
 
 macro_rules! from {
     ($($error:ty => $variant:ident),*) => {
-        $(impl From<$error> for Reason {
+        $(impl From<$error> for DiscardReason {
             fn from(e: $error) -> Self {
                 Self::$variant(e)
             }
@@ -116,7 +116,7 @@ macro_rules! from {
 from!(OpenError => Open, VerifyError => Verify, TunnelError => Tunnel, BeetError => Beet, UdpError => Udp, SealError => Seal,
     SignError => Sign);
 
-impl From<IpError> for Reason {
+impl From<IpError> for DiscardReason {
     fn from(e: IpError) -> Self {
         match e {
             IpError::Fragment => Self::Fragment,
@@ -125,7 +125,7 @@ impl From<IpError> for Reason {
     }
 }
 
-impl Reason {
+impl DiscardReason {
     /// What counts it.
     pub const fn counter(&self) -> Counter {
         match self {
@@ -143,11 +143,11 @@ impl Reason {
             Self::NoSa => Counter::NoSa,
             Self::Larval => Counter::Larval,
             Self::Expired => Counter::Expired,
-            Self::WrongSource => Counter::WrongSource,
+            Self::SourceMismatch => Counter::SourceMismatch,
             Self::Encapsulation => Counter::Encapsulation,
-            Self::InClear => Counter::InClear,
-            Self::WrongSa => Counter::WrongSa,
-            Self::TooDeep => Counter::TooDeep,
+            Self::Cleartext => Counter::Cleartext,
+            Self::SaMismatch => Counter::SaMismatch,
+            Self::TooManyHeaders => Counter::TooManyHeaders,
             Self::Open(OpenError::TooShort) => Counter::EspRunt,
             Self::Open(OpenError::Unaligned) => Counter::EspUnaligned,
             Self::Open(OpenError::Replayed(why)) => replayed(*why, Counter::EspDuplicate, Counter::EspTooOld),
@@ -199,9 +199,9 @@ impl Reason {
                 | Counter::AhIcvMismatch
                 | Counter::AhLength
                 | Counter::SequenceExhausted
-                | Counter::InClear
-                | Counter::WrongSa
-                | Counter::WrongSource
+                | Counter::Cleartext
+                | Counter::SaMismatch
+                | Counter::SourceMismatch
                 | Counter::NoPolicy
                 | Counter::Inner
         )
@@ -215,7 +215,7 @@ const fn replayed(why: ReplayError, duplicate: Counter, too_old: Counter) -> Cou
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for DiscardReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(e) => e.fmt(f),
@@ -226,11 +226,11 @@ impl fmt::Display for Reason {
             Self::NoSa => f.write_str("no such sa"),
             Self::Larval => f.write_str("sa without keys yet"),
             Self::Expired => f.write_str("sa expired"),
-            Self::WrongSource => f.write_str("not from the other end of its sa"),
+            Self::SourceMismatch => f.write_str("not from the other end of its sa"),
             Self::Encapsulation => f.write_str("udp encapsulation is not as its sa has it"),
-            Self::InClear => f.write_str("in clear, where a policy asks for protection"),
-            Self::WrongSa => f.write_str("through other sas than a policy asks for"),
-            Self::TooDeep => f.write_str("too many headers"),
+            Self::Cleartext => f.write_str("in clear, where a policy asks for protection"),
+            Self::SaMismatch => f.write_str("through other sas than a policy asks for"),
+            Self::TooManyHeaders => f.write_str("too many headers"),
             Self::Open(e) => e.fmt(f),
             Self::Verify(e) => e.fmt(f),
             Self::Ipcomp(e) => e.fmt(f),
@@ -246,4 +246,4 @@ impl fmt::Display for Reason {
     }
 }
 
-impl core::error::Error for Reason {}
+impl core::error::Error for DiscardReason {}

@@ -12,7 +12,7 @@ use ipsec_packet::{
 
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
-use crate::disposition::Reason;
+use crate::disposition::DiscardReason;
 use crate::policy::Mode;
 use crate::sa::{Direction, Encap, IpcompOut, Sa, Transform};
 use crate::tunnel_policy::is_recursive;
@@ -85,7 +85,12 @@ impl SizePlan {
     }
 
     /// Goes through one more SA. IPComp is taken as if it did nothing: it never makes a packet larger.
-    pub(crate) fn through<A: Algorithms>(&mut self, sa: &Sa<A>, mode: Mode, packet: &[u8]) -> Result<(), Reason> {
+    pub(crate) fn through<A: Algorithms>(
+        &mut self,
+        sa: &Sa<A>,
+        mode: Mode,
+        packet: &[u8],
+    ) -> Result<(), DiscardReason> {
         // Only the packet's own headers can be a fragment's, or have options: those put around it have none.
         let own = self.front == 0;
         if own && sa.mode == Mode::Any && matches!(mode, Mode::Any | Mode::Transport) && is_recursive(packet) {
@@ -162,7 +167,7 @@ pub(crate) fn protect<A: Algorithms>(
     encapsulation: &mut Encapsulation<'_, A::Compressor>,
     packet: &mut PacketBuf<'_>,
     iv: &mut impl IvSource,
-) -> Result<usize, Reason> {
+) -> Result<usize, DiscardReason> {
     match mode {
         Mode::Tunnel | Mode::Beet => tunnel_mode(sa, mode, encapsulation, packet, iv),
         Mode::Any | Mode::Transport => transport_mode(sa, encapsulation, packet, iv),
@@ -175,7 +180,7 @@ fn transport_mode<A: Algorithms>(
     encapsulation: &mut Encapsulation<'_, A::Compressor>,
     packet: &mut PacketBuf<'_>,
     iv: &mut impl IvSource,
-) -> Result<usize, Reason> {
+) -> Result<usize, DiscardReason> {
     let place = placement(packet.data(), sa.options)?;
     let payload = packet.len().saturating_sub(place.at);
     match &mut sa.transform {
@@ -213,7 +218,7 @@ fn esp_transport_mode<S: ipsec_crypto::Suite>(
     packet: &mut PacketBuf<'_>,
     max_tfc: usize,
     iv: &mut impl IvSource,
-) -> Result<(), Reason> {
+) -> Result<(), DiscardReason> {
     let payload = packet.len().saturating_sub(place.at);
     let padding = esp.padding().with_tfc_limit(payload, max_tfc);
     let gap = esp.overhead_with(padding, payload).front.saturating_add(encap.map_or(0, Encap::overhead));
@@ -244,7 +249,7 @@ fn tunnel_mode<A: Algorithms>(
     encapsulation: &mut Encapsulation<'_, A::Compressor>,
     packet: &mut PacketBuf<'_>,
     iv: &mut impl IvSource,
-) -> Result<usize, Reason> {
+) -> Result<usize, DiscardReason> {
     let mut id = *encapsulation.identification;
     if let (Mode::Beet, Ip::V4(inner)) = (mode, Ip::parse(packet.data())?) {
         id = inner.header().identification();

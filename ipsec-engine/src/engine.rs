@@ -7,7 +7,7 @@ use ipsec_packet::{Flow, Ip, Selector};
 use crate::acquire::AcquireTable;
 use crate::algorithms::Algorithms;
 use crate::counters::{Counter, Counters};
-use crate::disposition::Reason;
+use crate::disposition::DiscardReason;
 use crate::event::{Audit, Event};
 use crate::lifetime::Usage;
 use crate::policy::{Policy, PolicyDirection, PolicyId};
@@ -194,7 +194,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Ok(key)
     }
 
-    /// Reserves the SPI of an SA to come: what arrives by it is discarded as [`Reason::Larval`] (RFC 2367 3.1.1). It is free again after
+    /// Reserves the SPI of an SA to come: what arrives by it is discarded as [`DiscardReason::Larval`] (RFC 2367 3.1.1). It is free again after
     /// [`Settings::larval_life`] unless an SA is installed.
     ///
     /// # Errors
@@ -271,15 +271,15 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// What becomes of a packet that no policy speaks of.
-    pub(crate) fn unmatched(&self) -> Result<(), Reason> {
+    pub(crate) fn unmatched(&self) -> Result<(), DiscardReason> {
         match self.settings.unmatched {
-            Unmatched::Discard => Err(Reason::NoPolicy),
+            Unmatched::Discard => Err(DiscardReason::NoPolicy),
             Unmatched::Bypass => Ok(()),
         }
     }
 
     /// Counts a refusal, and keeps it for the log if it belongs there.
-    pub(crate) fn refuse(&mut self, direction: Direction, now: Duration, reason: Reason, seen: &PacketFacts) {
+    pub(crate) fn refuse(&mut self, direction: Direction, now: Duration, reason: DiscardReason, seen: &PacketFacts) {
         self.counters.add(direction, reason.counter(), 1);
         if !reason.is_auditable() {
             return;
@@ -362,11 +362,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         if pending.sequence == Report::Due {
             self.sad.update_pending(at, |pending| pending.sequence = Report::Yes);
-            return Some(Event::SequenceNearEnd(key));
+            return Some(Event::SequenceLow(key));
         }
         let moved = pending.moved.filter(|_| pending.has_moved());
         self.sad.update_pending(at, |pending| pending.reported_peer = pending.moved);
-        moved.map(|(source, port)| Event::Moved { sa: key, source, port })
+        moved.map(|(source, port)| Event::NatMapping { sa: key, source, port })
     }
 }
 

@@ -3,7 +3,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::acquire::Acquire;
-use crate::disposition::Reason;
+use crate::disposition::DiscardReason;
 use crate::sa::SaId;
 
 /// What whoever manages keys has to know (RFC 2367 3.1.6, 3.1.8).
@@ -19,10 +19,10 @@ pub enum Event {
     /// The hard limit of an SA is reached: it is gone.
     HardExpired(SaId),
     /// The numbers of an SA are nearly used up: another one is due (RFC 4303 3.3.3).
-    SequenceNearEnd(SaId),
+    SequenceLow(SaId),
     /// An authentic packet of an SA in UDP came from another address or port than before (RFC 3947 5.4): the SA that
     /// answers should be moved there.
-    Moved {
+    NatMapping {
         /// The SA it came by.
         sa: SaId,
         /// Where it came from.
@@ -39,7 +39,7 @@ pub struct Audit {
     /// When.
     pub at: Duration,
     /// What.
-    pub reason: Reason,
+    pub reason: DiscardReason,
     /// Source address of the packet.
     pub source: Option<IpAddr>,
     /// Destination address of the packet.

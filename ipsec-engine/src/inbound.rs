@@ -12,7 +12,7 @@ use ipsec_packet::{
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::decapsulate::{Extent, ah, esp, ipcomp};
-use crate::disposition::{Disposition, Reason};
+use crate::disposition::{DiscardReason, Disposition};
 use crate::engine::{Engine, PacketFacts};
 use crate::ipsec_header::{Layer, numbers};
 use crate::policy::{Action, Mode, Policy, PolicyDirection, Protocol};
@@ -100,7 +100,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     //= RFC 3173 2/8
-    fn open(&mut self, now: Duration, arrival: &mut Arrival<'_, '_>) -> Result<Disposition, Reason> {
+    fn open(&mut self, now: Duration, arrival: &mut Arrival<'_, '_>) -> Result<Disposition, DiscardReason> {
         loop {
             let ip = Ip::parse(arrival.packet.data())?;
             let (seen, length) = (OuterFields::read(&ip), ip.packet().len());
@@ -114,7 +114,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 //= RFC 3948 4/1
                 Layer::KeepAlive if self.is_not_ours(arrival, ends.1) => None,
                 //= RFC 3948 2.3/5
-                Layer::KeepAlive => return Err(Reason::KeepAlive),
+                Layer::KeepAlive => return Err(DiscardReason::KeepAlive),
                 Layer::Fragment(_) if self.is_not_ours(arrival, ends.1) => None,
                 //= RFC 4303 3.4.1/1, 3.4.1/2
                 Layer::Fragment(first) => {
@@ -123,7 +123,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                     {
                         (arrival.seen.spi, arrival.seen.sequence) = (Some(spi), sequence);
                     }
-                    return Err(Reason::Fragment);
+                    return Err(DiscardReason::Fragment);
                 }
                 Layer::Ipsec(protocol, place, encap) => {
                     let (spi, sequence) = numbers(arrival.packet.data(), protocol, place, encap)?;
@@ -138,7 +138,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                         None if self.is_not_ours(arrival, ends.1) => None,
                         //= RFC 4303 3.4.2/1
                         //= RFC 3173 4/1
-                        None => return Err(Reason::NoSa),
+                        None => return Err(DiscardReason::NoSa),
                     }
                 }
                 Layer::Upper => self.find_ipcomp_sa(now, arrival.packet.data(), ends),
@@ -155,7 +155,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             repair_checksum(arrival.packet.data_mut(), repair)?;
         }
         if arrival.without_mode && is_recursive(arrival.packet.data()) {
-            return Err(Reason::Tunnel(TunnelError::Recursive));
+            return Err(DiscardReason::Tunnel(TunnelError::Recursive));
         }
         let disposition = self.admit(arrival)?;
         match arrival.unauthenticated {
@@ -249,28 +249,28 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         encap: Option<Encap>,
         seen: &OuterFields,
         ends: (IpAddr, IpAddr),
-    ) -> Result<(), Reason> {
+    ) -> Result<(), DiscardReason> {
         match self.sad.refresh(at, now) {
             Some(SaState::Mature | SaState::Dying) => {}
-            Some(SaState::Larval) => return Err(Reason::Larval),
+            Some(SaState::Larval) => return Err(DiscardReason::Larval),
             //= RFC 4303 3.4.2/1
-            Some(SaState::Dead) | None => return Err(Reason::Expired),
+            Some(SaState::Dead) | None => return Err(DiscardReason::Expired),
         }
         if arrival.sec_path.is_full() {
-            return Err(Reason::TooDeep);
+            return Err(DiscardReason::TooManyHeaders);
         }
-        let Some(slot) = self.sad.get(at) else { return Err(Reason::NoSa) };
-        let (key, Some(sa)) = (slot.key, &slot.sa) else { return Err(Reason::Larval) };
+        let Some(slot) = self.sad.get(at) else { return Err(DiscardReason::NoSa) };
+        let (key, Some(sa)) = (slot.key, &slot.sa) else { return Err(DiscardReason::Larval) };
         // The peer's port may be another behind a NAT; ours is not.
         let differs = |(sa, packet): (Encap, Encap)| {
             (sa.marker, sa.ports.destination) != (packet.marker, packet.ports.destination)
         };
         if sa.encap.is_some() != encap.is_some() || sa.encap.zip(encap).is_some_and(differs) {
-            return Err(Reason::Encapsulation);
+            return Err(DiscardReason::Encapsulation);
         }
         // Behind a NAT addresses change, and the ICV vouches for the packet.
         if sa.source != ends.0 && !sa.source.is_unspecified() && encap.is_none() {
-            return Err(Reason::WrongSource);
+            return Err(DiscardReason::SourceMismatch);
         }
         check_preceding_headers(arrival.packet.data(), place.at)?;
         if key.protocol == Protocol::Ipcomp && place.next == IpProto::IPCOMP && !arrival.sec_path.is_authentic() {
@@ -284,8 +284,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         };
         let (spd, default_level) = (&self.spd, self.settings.default_level);
         let decides = |inner: &[u8]| spd.asks_for_tunnel(tunnel, inner, default_level);
-        let Some(slot) = self.sad.get_mut(at) else { return Err(Reason::NoSa) };
-        let Some(sa) = &mut slot.sa else { return Err(Reason::Larval) };
+        let Some(slot) = self.sad.get_mut(at) else { return Err(DiscardReason::NoSa) };
+        let Some(sa) = &mut slot.sa else { return Err(DiscardReason::Larval) };
         let decapsulated = match key.protocol {
             Protocol::Esp => esp(sa, arrival.packet, place, encap, seen, &decides)?,
             Protocol::Ah => ah(sa, arrival.packet, seen, &decides)?,
@@ -335,10 +335,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         // Without a tunnel the address that a NAT, or anybody, wrote would be the packet's own.
         if moved && decapsulated.mode == Mode::Transport {
-            return Err(Reason::WrongSource);
+            return Err(DiscardReason::SourceMismatch);
         }
         if decapsulated.dummy {
-            return Err(Reason::Dummy);
+            return Err(DiscardReason::Dummy);
         }
         match (decapsulated.mode, key.protocol) {
             (Mode::Transport, Protocol::Esp) if arrival.unauthenticated == Unauthenticated::Unknown => {
@@ -375,7 +375,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Compares what is left of a packet, and the SAs it came through, with the policies.
-    fn admit(&mut self, arrival: &Arrival<'_, '_>) -> Result<Disposition, Reason> {
+    fn admit(&mut self, arrival: &Arrival<'_, '_>) -> Result<Disposition, DiscardReason> {
         let flow = Flow::read(arrival.packet.data())?;
         if let Some(disposition) = self.admit_flow(arrival, &flow)? {
             return Ok(disposition);
@@ -390,12 +390,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         match (arrival.sec_path.is_without_tunnel(), arrival.sec_path.is_empty()) {
             (true, true) => self.unmatched().map(|()| Disposition::Bypass),
             (true, false) => self.unmatched().map(|()| Disposition::Deliver),
-            (false, _) => Err(Reason::NoPolicy),
+            (false, _) => Err(DiscardReason::NoPolicy),
         }
     }
 
     /// What the policies for a flow say of the SAs that a packet came through; `None` where none is for it.
-    fn admit_flow(&mut self, arrival: &Arrival<'_, '_>, flow: &Flow) -> Result<Option<Disposition>, Reason> {
+    fn admit_flow(&mut self, arrival: &Arrival<'_, '_>, flow: &Flow) -> Result<Option<Disposition>, DiscardReason> {
         let sec_path = &arrival.sec_path;
         let opened = !sec_path.is_empty();
         let passes = if opened { Disposition::Deliver } else { Disposition::Bypass };
@@ -404,26 +404,26 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         for direction in [PolicyDirection::In, PolicyDirection::Forward] {
             let at = match self.lookup(Direction::Inbound, direction, flow) {
                 Verdict::Rule(at) => at,
-                Verdict::Opaque => return Err(Reason::Opaque),
+                Verdict::Opaque => return Err(DiscardReason::Opaque),
                 Verdict::NoPolicy => continue,
             };
             let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { continue };
             has_policy = true;
             match policy.action {
-                Action::Discard => return Err(Reason::Policy),
+                Action::Discard => return Err(DiscardReason::Policy),
                 Action::None | Action::Bypass | Action::Entrust => {}
                 //= RFC 3948 3.1.1/1
                 Action::Ipsec(bundle) if sec_path.satisfies(id, &bundle, |request| self.is_optional(request)) => {
                     is_required = true;
                 }
-                Action::Ipsec(_) if opened => return Err(Reason::WrongSa),
-                Action::Ipsec(_) => return Err(Reason::InClear),
+                Action::Ipsec(_) if opened => return Err(DiscardReason::SaMismatch),
+                Action::Ipsec(_) => return Err(DiscardReason::Cleartext),
             }
         }
         match (has_policy, is_required) {
             (false, _) => Ok(None),
             (true, true) => Ok(Some(passes)),
-            (true, false) => Err(Reason::WrongSa),
+            (true, false) => Err(DiscardReason::SaMismatch),
         }
     }
 }

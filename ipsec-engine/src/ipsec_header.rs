@@ -6,7 +6,7 @@ use ipcomp_core::DecompressError;
 use ipsec_packet::{Datagram, Extension, HeaderPosition, Ip, IpProto, Marker, Ports, UDP_HEADER, classify};
 
 use crate::algorithms::Algorithms;
-use crate::disposition::Reason;
+use crate::disposition::DiscardReason;
 use crate::engine::Engine;
 use crate::policy::Protocol;
 use crate::sa::{Direction, Encap, SaId};
@@ -32,7 +32,7 @@ pub(crate) enum Layer {
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
     /// What is in front of a packet behind its IP header.
-    pub(crate) fn next_layer(&self, packet: &[u8]) -> Result<Layer, Reason> {
+    pub(crate) fn next_layer(&self, packet: &[u8]) -> Result<Layer, DiscardReason> {
         let ip = Ip::parse(packet)?;
         let destination = ip.destination();
         let (place, piece) = match ip {
@@ -123,7 +123,7 @@ pub(crate) fn numbers(
     protocol: Protocol,
     place: HeaderPosition,
     encap: Option<Encap>,
-) -> Result<(u32, Option<u32>), Reason> {
+) -> Result<(u32, Option<u32>), DiscardReason> {
     let at = place.at.saturating_add(encap.map_or(0, Encap::overhead));
     let header = packet.get(at..).unwrap_or_default();
     match (protocol, header) {
@@ -133,7 +133,7 @@ pub(crate) fn numbers(
         (Protocol::Ipcomp, [_, _, high, low, ..]) => Ok((u16::from_be_bytes([*high, *low]).into(), None)),
         (Protocol::Esp, _) => Err(esp_core::OpenError::TooShort.into()),
         (Protocol::Ah, _) => Err(ah_core::VerifyError::TooShort.into()),
-        (Protocol::Ipcomp, _) => Err(Reason::Ipcomp(DecompressError::TooShort(ipsec_packet::TooShort {
+        (Protocol::Ipcomp, _) => Err(DiscardReason::Ipcomp(DecompressError::TooShort(ipsec_packet::TooShort {
             needed: 4,
             available: header.len(),
         }))),

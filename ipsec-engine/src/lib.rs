@@ -82,7 +82,7 @@ pub use acquire::Acquire;
 pub use algorithms::AnyAlgorithms;
 pub use algorithms::{Algorithms, Never};
 pub use counters::{Counter, Counters, View};
-pub use disposition::{BadPayload, Disposition, Reason};
+pub use disposition::{BadPayload, DiscardReason, Disposition};
 pub use engine::{DefaultLevel, Engine, SaView, Settings, Unmatched};
 pub use event::{Audit, Event};
 

@@ -5,7 +5,7 @@ use core::time::Duration;
 use ipsec_packet::{Flow, Ip, TooBig};
 
 use crate::algorithms::Algorithms;
-use crate::disposition::Reason;
+use crate::disposition::DiscardReason;
 use crate::encapsulate::SizePlan;
 use crate::engine::Engine;
 use crate::policy::{Action, Bundle, PolicyDirection, Protocol};
@@ -22,7 +22,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         chosen: &Chosen,
         plan: &mut SizePlan,
         packet: &[u8],
-    ) -> Result<bool, Reason> {
+    ) -> Result<bool, DiscardReason> {
         let mtu = self.mtu(now, bundle, chosen);
         let Some(mtu) = mtu.filter(|&mtu| plan.length > mtu.into()) else { return Ok(false) };
         if let Some(shorter) = self.with_less_tfc(bundle, chosen, mtu, packet) {
@@ -40,7 +40,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         match may_pass {
             true => Ok(fragment),
             //= RFC 4303 3.3.4/1
-            false => Err(Reason::TooBig { mtu: self.largest_inner(bundle, chosen, mtu, packet).max(least) }),
+            false => Err(DiscardReason::TooBig { mtu: self.largest_inner(bundle, chosen, mtu, packet).max(least) }),
         }
     }
 

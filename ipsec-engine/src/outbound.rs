@@ -10,7 +10,7 @@ use ipsec_packet::{Flow, Ip, PacketBuf, quoted_flow};
 use crate::acquire::{Acquire, AcquireLimit};
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
-use crate::disposition::{Disposition, Reason};
+use crate::disposition::{DiscardReason, Disposition};
 use crate::encapsulate::{Encapsulation, SizePlan, mode_of, protect};
 use crate::engine::{Engine, PacketFacts};
 use crate::policy::{Action, Bundle, Mode, PolicyDirection, PolicyId, Protocol, Template, is_optional};
@@ -24,7 +24,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// uncompressed what has none.
     ///
     /// With anything but [`Disposition::Send`] and [`Disposition::Bypass`] the packet must not be sent. It is unchanged
-    /// then, and no number is used, but for [`Reason::Tunnel`] (the inner hop limit) and [`Reason::Sign`] (headers that AH
+    /// then, and no number is used, but for [`DiscardReason::Tunnel`] (the inner hop limit) and [`DiscardReason::Sign`] (headers that AH
     /// cannot cover) behind another transform.
     pub fn outbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>, iv: &mut impl IvSource) -> Disposition {
         let mut used_up = (None, None);
@@ -54,11 +54,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         packet: &mut PacketBuf<'_>,
         iv: &mut impl IvSource,
         used_up: &mut (Option<u32>, Option<u32>),
-    ) -> Result<Disposition, Reason> {
+    ) -> Result<Disposition, DiscardReason> {
         let mut flow = Flow::read(packet.data())?;
         let at = match self.lookup(Direction::Outbound, PolicyDirection::Out, &flow) {
             Verdict::Rule(at) => at,
-            Verdict::Opaque => return Err(Reason::Opaque),
+            Verdict::Opaque => return Err(DiscardReason::Opaque),
             Verdict::NoPolicy => match self.of_return_traffic(packet.data()) {
                 Some((at, return_traffic)) => {
                     flow = return_traffic;
@@ -67,16 +67,16 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 None => return self.unmatched().map(|()| Disposition::Bypass),
             },
         };
-        let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(Reason::NoPolicy) };
+        let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(DiscardReason::NoPolicy) };
         let bundle = match policy.action {
             Action::None | Action::Bypass | Action::Entrust => return Ok(Disposition::Bypass),
-            Action::Discard => return Err(Reason::Policy),
+            Action::Discard => return Err(DiscardReason::Policy),
             Action::Ipsec(bundle) => bundle,
         };
         // What only its payload makes return traffic has other addresses: a tunnel carries it, transport mode does not.
         let is_own = Flow::read(packet.data())? == flow;
         if !is_own && bundle.iter().next().is_some_and(|request| request.mode != Mode::Tunnel) {
-            return Err(Reason::NoPolicy);
+            return Err(DiscardReason::NoPolicy);
         }
         let chosen = match self.choose(now, id, &bundle, &flow) {
             Ok(chosen) => chosen,
@@ -103,8 +103,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         //= RFC 2406 3.3/1
         for (request, at) in bundle.iter().zip(chosen) {
             let Some(at) = at else { continue };
-            let Some(slot) = self.sad.get_mut(at) else { return Err(Reason::NoSa) };
-            let Some(sa) = &mut slot.sa else { return Err(Reason::Larval) };
+            let Some(slot) = self.sad.get_mut(at) else { return Err(DiscardReason::NoSa) };
+            let Some(sa) = &mut slot.sa else { return Err(DiscardReason::Larval) };
             let mut encapsulation = Encapsulation {
                 compressor: self.compressor.as_mut(),
                 counters: &mut self.counters,
@@ -180,7 +180,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Whether every SA has the numbers that it needs: one that serves two transforms needs two. If not, `used_up` tells the SPI and
     /// the last number of the one that has not (RFC 4303 4).
-    fn check_numbers(&mut self, chosen: &Chosen, used_up: &mut (Option<u32>, Option<u32>)) -> Result<(), Reason> {
+    fn check_numbers(
+        &mut self,
+        chosen: &Chosen,
+        used_up: &mut (Option<u32>, Option<u32>),
+    ) -> Result<(), DiscardReason> {
         for &at in chosen.iter().flatten() {
             let uses = chosen.iter().flatten().filter(|other| **other == at).count();
             let Some(slot) = self.sad.get(at) else { continue };
@@ -207,7 +211,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         chosen: &Chosen,
         packet: &[u8],
         max_tfc: usize,
-    ) -> Result<SizePlan, Reason> {
+    ) -> Result<SizePlan, DiscardReason> {
         let mut plan = SizePlan::of(packet)?.with_max_tfc(max_tfc);
         self.through(bundle, chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, packet))?;
         Ok(plan)

@@ -280,7 +280,7 @@ impl<A: Algorithms> Sa<A> {
         self.lifetimes = lifetimes;
     }
 
-    /// Follows a peer that a NAT has moved (see [`Event::Moved`](crate::Event::Moved)) to another address and port (RFC 3947 7). What was
+    /// Follows a peer that a NAT has moved (see [`Event::NatMapping`](crate::Event::Moved)) to another address and port (RFC 3947 7). What was
     /// learnt about the path to it is forgotten.
     ///
     /// # Errors

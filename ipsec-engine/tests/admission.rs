@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ip, udp};
-use ipsec_engine::{Counter, DefaultLevel, Direction, Disposition, Reason, Unmatched};
+use ipsec_engine::{Counter, DefaultLevel, Direction, DiscardReason, Disposition, Unmatched};
 use ipsec_packet::IpProto;
 use world::*;
 
@@ -55,14 +55,14 @@ fn h8_the_inner_packet_is_checked_against_the_policy_and_its_sa() {
     let cases = [
         (a(), "10.1.2.3", None, "its own tunnel"),
         (m(), "10.6.2.3", None, "the other peer's own tunnel"),
-        (m(), "10.1.2.3", Some(Reason::WrongSa), "spoofed source through another peer's tunnel"),
-        (a(), "10.6.2.3", Some(Reason::WrongSa), "and the reverse"),
-        (a(), "10.7.2.3", Some(Reason::WrongSa), "through a tunnel what is to come in clear"),
-        (a(), "10.8.2.3", Some(Reason::Policy), "what no packet may be"),
-        (a(), "10.9.2.3", Some(Reason::Policy), "nor forwarded"),
-        (a(), "10.10.2.3", Some(Reason::NoPolicy), "what no policy speaks of, even where unmatched packets pass"),
-        (with_ah(), "10.1.2.3", Some(Reason::WrongSa), "AH instead of ESP"),
-        (extra(), "10.1.2.3", Some(Reason::WrongSa), "one tunnel more than asked for"),
+        (m(), "10.1.2.3", Some(DiscardReason::SaMismatch), "spoofed source through another peer's tunnel"),
+        (a(), "10.6.2.3", Some(DiscardReason::SaMismatch), "and the reverse"),
+        (a(), "10.7.2.3", Some(DiscardReason::SaMismatch), "through a tunnel what is to come in clear"),
+        (a(), "10.8.2.3", Some(DiscardReason::Policy), "what no packet may be"),
+        (a(), "10.9.2.3", Some(DiscardReason::Policy), "nor forwarded"),
+        (a(), "10.10.2.3", Some(DiscardReason::NoPolicy), "what no policy speaks of, even where unmatched packets pass"),
+        (with_ah(), "10.1.2.3", Some(DiscardReason::SaMismatch), "AH instead of ESP"),
+        (extra(), "10.1.2.3", Some(DiscardReason::SaMismatch), "one tunnel more than asked for"),
     ];
     for (mut sender, source, refused, what) in cases {
         println!("{what}");
@@ -83,17 +83,17 @@ fn h8_the_inner_packet_is_checked_against_the_policy_and_its_sa() {
 fn in_clear_against_a_policy() {
     let mut b = b_with_two_peers();
     for (source, expected) in [
-        ("10.1.2.3", discarded(Reason::InClear)),
-        ("10.6.2.3", discarded(Reason::InClear)),
+        ("10.1.2.3", discarded(DiscardReason::Cleartext)),
+        ("10.6.2.3", discarded(DiscardReason::Cleartext)),
         ("10.7.2.3", Disposition::Bypass),
-        ("10.8.2.3", discarded(Reason::Policy)),
-        ("10.9.2.3", discarded(Reason::Policy)),
+        ("10.8.2.3", discarded(DiscardReason::Policy)),
+        ("10.9.2.3", discarded(DiscardReason::Policy)),
         ("10.10.2.3", Disposition::Bypass),
     ] {
         assert_eq!(b.receive(&from_net(source)), (expected, from_net(source)), "{source}");
     }
     b.engine.settings_mut().unmatched = Unmatched::Discard;
-    assert_eq!(b.receive(&from_net("10.10.2.3")).0, discarded(Reason::NoPolicy));
+    assert_eq!(b.receive(&from_net("10.10.2.3")).0, discarded(DiscardReason::NoPolicy));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn modes_are_not_exchanged() {
         let wire = a.send(&host()).unwrap();
         match passes {
             true => delivered(&mut b, &wire, &host()),
-            false => refused_and_wiped(&mut b, &wire, Reason::WrongSa),
+            false => refused_and_wiped(&mut b, &wire, DiscardReason::SaMismatch),
         }
     }
 }
@@ -141,7 +141,7 @@ fn unique_sas_serve_their_own_policy_only() {
         let wire = a.send(&host()).unwrap();
         match passes {
             true => delivered(&mut b, &wire, &host()),
-            false => refused_and_wiped(&mut b, &wire, Reason::WrongSa),
+            false => refused_and_wiped(&mut b, &wire, DiscardReason::SaMismatch),
         }
     }
 }
@@ -161,7 +161,7 @@ fn levels_with_and_without_an_sa() {
         let bundle = format!("ipsec esp/transport//{level}");
         let mut b = Gateway::new(&policy(A, B, "any", "in", &bundle), B);
         b.engine.settings_mut().default_level = default;
-        let expected = if optional { Disposition::Bypass } else { discarded(Reason::InClear) };
+        let expected = if optional { Disposition::Bypass } else { discarded(DiscardReason::Cleartext) };
         assert_eq!(b.receive(&host()).0, expected, "{level} {default:?}");
         let mut a = Gateway::new(&policy(A, B, "any", "out", &bundle), A);
         a.engine.settings_mut().default_level = default;
@@ -194,9 +194,9 @@ fn esp_missing_inside_ah() {
     let mut b = Gateway::new(&format!("{sas}{}", policy(A, B, "any", "in", action)), B);
     for (action, refused) in [
         ("ipsec esp/transport//require ah/transport//require", None),
-        ("ipsec ah/transport//require", Some(Reason::WrongSa)),
-        ("ipsec esp/transport//require", Some(Reason::WrongSa)),
-        ("ipsec ah/transport//require esp/transport//require", Some(Reason::WrongSa)),
+        ("ipsec ah/transport//require", Some(DiscardReason::SaMismatch)),
+        ("ipsec esp/transport//require", Some(DiscardReason::SaMismatch)),
+        ("ipsec ah/transport//require esp/transport//require", Some(DiscardReason::SaMismatch)),
     ] {
         // Numbers go on, so that no packet is a replay.
         let mut a = Gateway::new(&format!("{sas}{}", policy(A, B, "any", "out", action)), A);
@@ -224,7 +224,7 @@ fn esp_missing_inside_ah() {
         40,
     );
     let wire = a.send(&ip(A, B, IpProto::ESP, &[&[0, 0, 0x77, 0x77, 0, 0, 0, 1], SECRET].concat())).unwrap();
-    refused_and_wiped(&mut b, &wire, Reason::NoSa);
+    refused_and_wiped(&mut b, &wire, DiscardReason::NoSa);
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn h3_packets_of_an_sa_come_from_its_other_end() {
     let (mut a, mut b) = esp_tunnel();
     let mut wire = a.send(&inner()).unwrap();
     wire[15] = 99;
-    refused_as_it_was(&mut b, &wire, Reason::WrongSource);
+    refused_as_it_was(&mut b, &wire, DiscardReason::SourceMismatch);
     wire[15] = 1;
     delivered(&mut b, &wire, &inner());
 }
@@ -246,7 +246,7 @@ fn a_policy_for_one_port_admits_no_other() {
     let mut a = Gateway::new(&format!("{sas}{}", policy(A, B, "any", "out", "ipsec esp/transport//require")), A);
     carries(&mut a, &mut b, &host());
     let wire = a.send(&udp(A, B, 1000, 2001, SECRET)).unwrap();
-    refused_and_wiped(&mut b, &wire, Reason::Policy);
+    refused_and_wiped(&mut b, &wire, DiscardReason::Policy);
 }
 
 /// Only in transport mode does a packet that was not worth compressing come without anything of IPComp.
@@ -256,7 +256,7 @@ fn a_tunnel_of_ipcomp_is_not_optional() {
     let asked = format!("ipsec ipcomp/tunnel/{A}-{B}/require esp/transport//require");
     let mut b = Gateway::new(&(sas.clone() + &policy(A, B, "any", "in", &asked)), B);
     let mut a = Gateway::new(&(sas.clone() + &policy(A, B, "any", "out", "ipsec esp/transport//require")), A);
-    refused_and_wiped(&mut b, &a.send(&host()).unwrap(), Reason::WrongSa);
+    refused_and_wiped(&mut b, &a.send(&host()).unwrap(), DiscardReason::SaMismatch);
     let mut a = Gateway::new(&(sas + &policy(A, B, "any", "out", &asked)), A);
     move_on(
         &mut a,
@@ -278,7 +278,7 @@ fn what_comes_out_of_a_tunnel_and_is_no_packet_is_wiped() {
         let wire = a.send(&host()).unwrap();
         let (disposition, data, bytes) = pass_in(&mut b, &wire);
         assert!(
-            matches!(disposition, Disposition::Discard(Reason::Tunnel(_) | Reason::Malformed(_))),
+            matches!(disposition, Disposition::Discard(DiscardReason::Tunnel(_) | DiscardReason::Malformed(_))),
             "{disposition:?}"
         );
         assert!(data.iter().all(|&octet| octet == 0), "{mode}");

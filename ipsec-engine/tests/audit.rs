@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ipv6};
-use ipsec_engine::{Audit, Direction, Protocol, Reason};
+use ipsec_engine::{Audit, Direction, DiscardReason, Protocol};
 use ipsec_packet::{IpProto, SeqWidth};
 use world::*;
 
@@ -31,7 +31,7 @@ fn an_audit_event_has_spi_number_addresses_and_flow_label() {
     packet[1..4].copy_from_slice(&[0x0a, 0xbc, 0xde]);
     let _ = b.receive(&packet);
     let [audit] = audits(&mut b)[..] else { panic!("one event") };
-    assert_eq!((audit.at, audit.reason), (b.now, Reason::Open(esp_core::OpenError::IcvMismatch)));
+    assert_eq!((audit.at, audit.reason), (b.now, DiscardReason::Open(esp_core::OpenError::IcvMismatch)));
     assert_eq!((audit.source, audit.destination), (Some(address(A6)), Some(address(B6))));
     assert_eq!((audit.flow_label, audit.spi, audit.sequence), (0xabcde, Some(0x1001), Some(0x1234)));
     let text = format!("{}.000 {A6} > {B6} spi 0x00001001 seq 4660 flow 0xabcde: {}", b.now.as_secs(), audit.reason);
@@ -79,7 +79,7 @@ fn a_packet_through_the_wrong_sa_is_logged_with_that_sa() {
         Gateway::new(&(esp(A, B, 0x1001, "-m tunnel") + &policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", "none")), B);
     let _ = b.receive(&a.send(&inner()).unwrap());
     let [audit] = audits(&mut b)[..] else { panic!("one event") };
-    assert_eq!((audit.reason, audit.spi, audit.sequence), (Reason::WrongSa, Some(0x1001), Some(1)));
+    assert_eq!((audit.reason, audit.spi, audit.sequence), (DiscardReason::SaMismatch, Some(0x1001), Some(1)));
     assert_eq!((audit.source, audit.destination), (Some(address("10.1.2.3")), Some(address("10.2.3.4"))));
 }
 
@@ -116,7 +116,7 @@ fn fragments_of_esp_are_logged_with_what_they_show() {
     }
     for gateway in [&mut b, &mut b6] {
         let logged: Vec<_> = audits(gateway).iter().map(|audit| (audit.reason, audit.spi)).collect();
-        assert_eq!(logged, [(Reason::Fragment, Some(0x1001)), (Reason::Fragment, None)]);
+        assert_eq!(logged, [(DiscardReason::Fragment, Some(0x1001)), (DiscardReason::Fragment, None)]);
     }
 }
 
@@ -129,7 +129,7 @@ fn packets_of_an_sa_that_is_not_ready_are_logged() {
     b.engine.reserve(key(Direction::Inbound, B, Protocol::Esp, 0x1001), address(A), b.now).unwrap();
     let _ = b.receive(&a.send(&inner()).unwrap());
     let [audit] = audits(&mut b)[..] else { panic!("one event") };
-    assert_eq!((audit.reason, audit.spi, audit.sequence), (Reason::Larval, Some(0x1001), Some(1)));
+    assert_eq!((audit.reason, audit.spi, audit.sequence), (DiscardReason::Larval, Some(0x1001), Some(1)));
 }
 
 /// RFC 4302 3.4.4: what is logged of AH is what is logged of ESP.
@@ -145,7 +145,7 @@ fn a_forged_ah_packet_is_logged_in_full() {
     let [audit] = audits(&mut b)[..] else { panic!("one event") };
     assert_eq!(
         (audit.reason, audit.spi, audit.sequence),
-        (Reason::Verify(ah_core::VerifyError::IcvMismatch), Some(0x2001), Some(1))
+        (DiscardReason::Verify(ah_core::VerifyError::IcvMismatch), Some(0x2001), Some(1))
     );
     assert_eq!((audit.source, audit.destination), (Some(address(A)), Some(address(B))));
 }

@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ipv4, udp};
-use ipsec_engine::{Counter, Direction, Disposition, Reason, Settings, Unmatched};
+use ipsec_engine::{Counter, Direction, DiscardReason, Disposition, Settings, Unmatched};
 use ipsec_packet::IpProto;
 use world::{A, B, count, esp, ipcomp, policy};
 
@@ -22,7 +22,7 @@ fn malformed(next: IpProto) -> Vec<u8> {
     ipv4(A, B, IpProto::IPCOMP, &[next.0, 0, 0x30, 3, 0xff, 0xff, 0xff])
 }
 
-fn refusal(mode: &str, policies: &str, settings: Unmatched, next: IpProto) -> Option<Reason> {
+fn refusal(mode: &str, policies: &str, settings: Unmatched, next: IpProto) -> Option<DiscardReason> {
     let sas = esp(A, B, 0x1001, "") + &ipcomp(A, B, 0x3003, mode);
     let mut b = Gateway::new(&(sas + policies), B);
     b.engine.settings_mut().unmatched = settings;
@@ -31,7 +31,7 @@ fn refusal(mode: &str, policies: &str, settings: Unmatched, next: IpProto) -> Op
     assert_eq!(left, wire, "unchanged");
     assert_eq!(count(&b, Direction::Inbound, Counter::Compressed), 0);
     match disposition {
-        Disposition::Discard(Reason::Ipcomp(_)) => None,
+        Disposition::Discard(DiscardReason::Ipcomp(_)) => None,
         Disposition::Discard(reason) => Some(reason),
         other => panic!("{other:?}"),
     }
@@ -48,7 +48,7 @@ fn a_policy_that_asks_for_esp_around_it_refuses_it_first() {
         for upper in ["any", "udp"] {
             let policies = policy(A, B, upper, "in", action);
             let found = refusal(mode, &policies, Unmatched::Bypass, IpProto::UDP);
-            assert_eq!(found, Some(Reason::WrongSa), "{mode} {upper} {action}");
+            assert_eq!(found, Some(DiscardReason::SaMismatch), "{mode} {upper} {action}");
         }
     }
 }
@@ -69,19 +69,19 @@ fn what_policies_may_be_content_with_is_decompressed() {
     }
     let ports = policy(&format!("{A}[7]"), B, "udp", "in", "none") + &policy(A, B, "any", "in", "discard");
     assert_eq!(refusal("-m transport", &ports, Unmatched::Discard, IpProto::UDP), None, "it may be of port 7");
-    assert_eq!(refusal("-m transport", &ports, Unmatched::Discard, IpProto::TCP), Some(Reason::Policy));
+    assert_eq!(refusal("-m transport", &ports, Unmatched::Discard, IpProto::TCP), Some(DiscardReason::Policy));
     assert_eq!(refusal("-m transport", "", Unmatched::Bypass, IpProto::UDP), None);
 }
 
 #[test]
 fn what_no_policy_wants_is_refused_first() {
     let for_others = policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", "ipsec ipcomp/transport//use");
-    for (policies, expected) in [("", Reason::NoPolicy), (&for_others, Reason::NoPolicy)] {
+    for (policies, expected) in [("", DiscardReason::NoPolicy), (&for_others, DiscardReason::NoPolicy)] {
         assert_eq!(refusal("-m transport", policies, Unmatched::Discard, IpProto::UDP), Some(expected));
     }
     let discard = policy(A, B, "any", "in", "discard");
-    assert_eq!(refusal("-m transport", &discard, Unmatched::Bypass, IpProto::UDP), Some(Reason::Policy));
-    assert_eq!(refusal("-m tunnel", "", Unmatched::Bypass, IpProto::IPV4), Some(Reason::WrongSa));
+    assert_eq!(refusal("-m transport", &discard, Unmatched::Bypass, IpProto::UDP), Some(DiscardReason::Policy));
+    assert_eq!(refusal("-m tunnel", "", Unmatched::Bypass, IpProto::IPV4), Some(DiscardReason::SaMismatch));
 }
 
 #[test]

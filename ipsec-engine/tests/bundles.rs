@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{ip, tcp, udp};
-use ipsec_engine::{Counter, Direction, Disposition, Reason};
+use ipsec_engine::{Counter, Direction, DiscardReason, Disposition};
 use ipsec_packet::IpProto;
 use world::*;
 
@@ -174,7 +174,7 @@ fn two_tunnels_of_one_policy_to_two_gateways() {
     assert_eq!(&between[12..20], &[192, 0, 2, 1, 198, 51, 100, 1]);
     delivered(&mut b, &between, &inner());
     // In its own policy C lets only what came through the tunnel pass.
-    assert_eq!(gateway_c.receive(&between).0, discarded(Reason::InClear));
+    assert_eq!(gateway_c.receive(&between).0, discarded(DiscardReason::Cleartext));
 }
 
 //= RFC 3173 2/2

@@ -40,9 +40,9 @@ const DEF: Priority = Priority::DEFAULT;
 fn policies_are_asked_by_priority_and_then_by_age() {
     let mut a = Gateway::new("", A);
     let wide = a.engine.add_policy(rule("10.0.0.0/8", Upper::Any, DEF, Action::Discard)).unwrap();
-    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::Reason::Policy)));
+    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::DiscardReason::Policy)));
     let later = a.engine.add_policy(rule("10.2.0.0/16", Upper::Any, DEF, Action::None)).unwrap();
-    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::Reason::Policy)), "the first of its priority wins");
+    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::DiscardReason::Policy)), "the first of its priority wins");
     let high = a.engine.add_policy(rule("10.2.3.0/24", Upper::Any, Priority::HIGH, Action::None)).unwrap();
     assert_eq!(a.send(&inner()), Err(Disposition::Bypass), "a flow that is known asks again");
     let low = a.engine.add_policy(rule("10.2.3.4", Upper::Any, Priority::LOW, Action::Discard)).unwrap();
@@ -51,11 +51,11 @@ fn policies_are_asked_by_priority_and_then_by_age() {
     assert_eq!(a.engine.policies().map(|(id, _)| id).collect::<Vec<_>>(), [high, above, wide, later, low]);
     assert_eq!(a.send(&inner()), Err(Disposition::Bypass));
     assert!(a.engine.remove_policy(high).is_some_and(|policy| policy.priority == Priority::HIGH));
-    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::Reason::Policy)));
+    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::DiscardReason::Policy)));
     assert!(a.engine.remove_policy(wide).is_some());
     assert_eq!(a.send(&inner()), Err(Disposition::Bypass));
     assert!(a.engine.remove_policy(later).is_some());
-    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::Reason::Policy)));
+    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::DiscardReason::Policy)));
     assert!(a.engine.remove_policy(low).is_some() && a.engine.remove_policy(low).is_none());
     assert_eq!(a.send(&inner()), Err(Disposition::Bypass), "no policy any more");
 }
@@ -94,7 +94,7 @@ fn the_cache_of_flows_says_what_a_search_says() {
         for to in (1990..2110).step_by(3) {
             let inside = (0..5).find(|n| (2000 + 20 * n..2010 + 20 * n).contains(&to));
             let expected = match inside {
-                Some(n) if n % 2 == 0 => discarded(ipsec_engine::Reason::Policy),
+                Some(n) if n % 2 == 0 => discarded(ipsec_engine::DiscardReason::Policy),
                 _ => Disposition::Bypass,
             };
             assert_eq!(a.send(&udp("10.1.2.3", "10.2.3.4", 7, to, b"")), Err(expected), "{round} {to}");

@@ -43,7 +43,7 @@ fn refused_on_arrival() -> Vec<Case> {
     let mut cases = vec![
         (b("none"), vec![0x45, 0, 0], Counter::Malformed),
         (b("discard"), inner(), Counter::Policy),
-        (b(&format!("ipsec esp/tunnel/{A}-{B}/require")), inner(), Counter::InClear),
+        (b(&format!("ipsec esp/tunnel/{A}-{B}/require")), inner(), Counter::Cleartext),
         (fresh().1, ip(A, B, IpProto::ESP, &[9; 40]), Counter::NoSa),
         (fresh().1, udp(A, B, 1, 4500, &[0xff]), Counter::KeepAlive),
     ];
@@ -61,7 +61,7 @@ fn refused_on_arrival() -> Vec<Case> {
     cases.push((b, [&wire[..], &[]].concat()[..27].to_vec(), Counter::Malformed));
     let (mut wire, b) = fresh();
     wire[15] = 200;
-    cases.push((b, wire, Counter::WrongSource));
+    cases.push((b, wire, Counter::SourceMismatch));
     let (wire, b) = fresh();
     cases.push((b, flipped(&wire, 1), Counter::EspIcvMismatch));
     let (wire, mut b) = fresh();
@@ -110,14 +110,14 @@ fn refused_on_arrival() -> Vec<Case> {
     cases.push((fresh().1, a.send(&udp("10.3.0.1", "10.2.3.4", 1, 2, SECRET)).unwrap(), Counter::NoPolicy));
     let wrong = policy("10.3.0.0/16", "10.2.0.0/16", "any", "in", &format!("ipsec esp/tunnel/{A}-{B}/unique:3"));
     let receiver = Gateway::new(&(esp(A, B, 0x1001, "-m tunnel") + &wrong), B);
-    cases.push((receiver, a.send(&udp("10.3.0.1", "10.2.3.4", 1, 2, SECRET)).unwrap(), Counter::WrongSa));
+    cases.push((receiver, a.send(&udp("10.3.0.1", "10.2.3.4", 1, 2, SECRET)).unwrap(), Counter::SaMismatch));
     let mut many = Gateway::new(
         &(esp(A, B, 0x1001, "-m tunnel")
             + &policy("0.0.0.0/0", "0.0.0.0/0", "any", "out", &format!("ipsec esp/tunnel/{A}-{B}/require"))),
         A,
     );
     let wire = (0..9).fold(inner(), |packet, _| many.send(&packet).unwrap());
-    cases.push((fresh().1, wire, Counter::TooDeep));
+    cases.push((fresh().1, wire, Counter::TooManyHeaders));
     // AH.
     let (b, wire) = of_ah(|wire| *wire.last_mut().unwrap() ^= 1);
     cases.push((b, wire, Counter::AhIcvMismatch));

@@ -15,8 +15,8 @@ mod world;
 use esp_core::OpenError;
 use ipsec_crypto::Aes128Gcm16;
 use ipsec_engine::{
-    Action, Algorithms, Bundle, Disposition, Engine, Level, Mode, Never, Policy, PolicyDirection, Priority, Protocol,
-    Reason, Sa, Settings, Template, Transform, TunnelEndpoints,
+    Action, Algorithms, Bundle, DiscardReason, Disposition, Engine, Level, Mode, Never, Policy, PolicyDirection,
+    Priority, Protocol, Sa, Settings, Template, Transform, TunnelEndpoints,
 };
 use ipsec_packet::{AddressRange, PacketBuf, ReplayError, ReplayWindow, Selector, Seq, SeqWidth, Spi, Upper};
 use std::time::Duration;
@@ -76,13 +76,13 @@ fn one_suite_in_an_engine_as_small_as_it_gets() {
         assert_eq!(b.inbound(NOW, &mut arrived), Disposition::Deliver);
         assert_eq!(arrived.data(), inner());
         let mut arrived = PacketBuf::received(&mut again);
-        let refused = Reason::Open(OpenError::Replayed(ReplayError::Duplicate));
+        let refused = DiscardReason::Open(OpenError::Replayed(ReplayError::Duplicate));
         assert_eq!(b.inbound(NOW, &mut arrived), Disposition::Discard(refused));
     }
     let mut clear = inner();
-    assert_eq!(b.inbound(NOW, &mut PacketBuf::received(&mut clear)), Disposition::Discard(Reason::InClear));
+    assert_eq!(b.inbound(NOW, &mut PacketBuf::received(&mut clear)), Disposition::Discard(DiscardReason::Cleartext));
     let mut other = host();
-    assert_eq!(b.inbound(NOW, &mut PacketBuf::received(&mut other)), Disposition::Discard(Reason::NoPolicy));
+    assert_eq!(b.inbound(NOW, &mut PacketBuf::received(&mut other)), Disposition::Discard(DiscardReason::NoPolicy));
     assert!(size_of::<Small>() < 8192, "{}", size_of::<Small>());
 }
 

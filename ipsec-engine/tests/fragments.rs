@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ipv6};
-use ipsec_engine::{Disposition, Reason};
+use ipsec_engine::{DiscardReason, Disposition};
 use ipsec_packet::IpProto;
 use world::{A6, B6, policy};
 
@@ -36,7 +36,7 @@ fn gateway(upper: &str, direction: &str, local: &str) -> Gateway {
 fn a_fragment_of_unknown_protocol_is_discarded_where_any_protocol_is_protected() {
     for upper in ["tcp", "udp", "icmp6", "47", "59", "44"] {
         for next in 0..=255 {
-            let discarded = Disposition::Discard(Reason::Opaque);
+            let discarded = Disposition::Discard(DiscardReason::Opaque);
             let piece = later_fragment(next);
             let found = gateway(upper, "in", B6).receive(&piece).0;
             assert_eq!(found, discarded, "{upper} in, next header {next}");
@@ -52,7 +52,7 @@ fn a_policy_for_any_protocol_is_for_later_fragments_too() {
     for next in [6, 17, 59, 60, 200] {
         let piece = later_fragment(next);
         assert!(matches!(Gateway::new(&text("out"), A6).send(&piece), Err(Disposition::Pending(_))));
-        assert_eq!(Gateway::new(&text("in"), B6).receive(&piece).0, Disposition::Discard(Reason::InClear));
+        assert_eq!(Gateway::new(&text("in"), B6).receive(&piece).0, Disposition::Discard(DiscardReason::Cleartext));
     }
 }
 
@@ -60,5 +60,5 @@ fn a_policy_for_any_protocol_is_for_later_fragments_too() {
 fn policies_that_let_a_protocol_pass_say_nothing_about_later_fragments() {
     let text = policy(NET_A, NET_B, "tcp", "out", "none") + &policy(NET_A, NET_B, "any", "out", "discard");
     let mut a = Gateway::new(&text, A6);
-    assert_eq!(a.send(&later_fragment(6)), Err(Disposition::Discard(Reason::Policy)));
+    assert_eq!(a.send(&later_fragment(6)), Err(Disposition::Discard(DiscardReason::Policy)));
 }

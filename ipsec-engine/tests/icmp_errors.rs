@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, icmp, ipv6, udp};
-use ipsec_engine::{Disposition, Reason, Unmatched};
+use ipsec_engine::{DiscardReason, Disposition, Unmatched};
 use ipsec_packet::IpProto;
 use world::{A, A6, B, B6, delivered, discarded, esp, inner, policy};
 
@@ -86,14 +86,14 @@ fn an_error_about_traffic_of_others_is_not_delivered_out_of_a_tunnel() {
     {
         let forged = icmp("192.168.7.7", "10.2.3.4", 3, &quoted[..28]);
         let wire = peer.send(&forged).unwrap();
-        assert_eq!(b.receive(&wire).0, discarded(Reason::NoPolicy), "{quoted:02x?}");
+        assert_eq!(b.receive(&wire).0, discarded(DiscardReason::NoPolicy), "{quoted:02x?}");
     }
 }
 
 #[test]
 fn an_error_in_clear_about_protected_traffic_is_refused() {
     let (_, mut b) = gateways(Unmatched::Bypass, "any");
-    assert_eq!(b.receive(&error(3)).0, discarded(Reason::InClear));
+    assert_eq!(b.receive(&error(3)).0, discarded(DiscardReason::Cleartext));
     let about_others = icmp("192.168.7.7", "10.2.3.4", 3, &udp("10.2.3.4", "203.0.113.9", 1, 2, b"text")[..28]);
     assert_eq!(b.receive(&about_others).0, Disposition::Bypass);
     // About the packets of the tunnel itself.
@@ -108,7 +108,7 @@ fn a_policy_for_icmp_comes_first() {
         + &policy("10.1.0.0/16", "10.2.0.0/16", "udp", "out", &action)
         + &policy("192.168.0.0/16", "10.2.0.0/16", "icmp", "out", "discard");
     let mut a = Gateway::new(&text, A);
-    assert_eq!(a.send(&error(3)), Err(discarded(Reason::Policy)));
+    assert_eq!(a.send(&error(3)), Err(discarded(DiscardReason::Policy)));
     assert!(a.send(&inner()).is_ok());
 }
 
@@ -117,5 +117,5 @@ fn transport_mode_does_not_carry_the_errors_of_others_nor_let_them_leave_in_clea
     let text = esp("10.1.2.3", "10.2.3.4", 0x1001, "-m transport")
         + &policy("10.1.2.3", "10.2.3.4", "udp", "out", "ipsec esp/transport//require");
     let mut a = Gateway::new(&text, "10.1.2.3");
-    assert_eq!(a.send(&error(3)), Err(discarded(Reason::NoPolicy)));
+    assert_eq!(a.send(&error(3)), Err(discarded(DiscardReason::NoPolicy)));
 }

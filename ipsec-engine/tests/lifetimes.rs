@@ -14,7 +14,7 @@ mod world;
 
 use common::Gateway;
 use esp_core::{OpenError, SealError};
-use ipsec_engine::{Direction, Disposition, Event, InstallError, Protocol, Reason, ReserveError, SaState};
+use ipsec_engine::{Direction, DiscardReason, Disposition, Event, InstallError, Protocol, ReserveError, SaState};
 use ipsec_packet::{ReplayError, SeqWidth};
 use std::time::Duration;
 use world::*;
@@ -66,12 +66,12 @@ fn limits_in_seconds_are_reached_by_packets_and_by_ticks() {
     pass(&mut a, 30);
     pass(&mut b, 30);
     assert!(matches!(a.send(&inner()), Err(Disposition::Pending(_))));
-    refused_as_it_was(&mut b, &late, Reason::Expired);
+    refused_as_it_was(&mut b, &late, DiscardReason::Expired);
     assert_eq!((state(&a, &sa_out()), state(&b, &sa_in())), (Some(SaState::Dead), Some(SaState::Dead)));
     assert!(events(&mut a).contains(&Event::HardExpired(sa_out())));
     assert_eq!(events(&mut b), [Event::HardExpired(sa_in())]);
     assert_eq!((state(&a, &sa_out()), state(&b, &sa_in())), (None, None), "gone once it was told");
-    refused_as_it_was(&mut b, &late, Reason::NoSa);
+    refused_as_it_was(&mut b, &late, DiscardReason::NoSa);
     // Without packets it is ticks that tell, and only the last of two that came together.
     let (mut a, _) = limited("-ls 60 -lh 90");
     pass(&mut a, 90);
@@ -111,7 +111,7 @@ fn limits_since_the_first_packet_and_in_packets() {
         }
         match direction {
             Direction::Outbound => assert!(matches!(a.send(&inner()), Err(Disposition::Pending(_)))),
-            Direction::Inbound => refused_as_it_was(&mut b, &a.send(&inner()).unwrap(), Reason::Expired),
+            Direction::Inbound => refused_as_it_was(&mut b, &a.send(&inner()).unwrap(), DiscardReason::Expired),
         }
     }
     let (mut a, _) = limited("");
@@ -156,10 +156,10 @@ fn limits_in_octets_are_reached_by_the_octet_and_the_dead_stay_dead() {
     let wire = a.send(&inner()).unwrap();
     let then = b.now;
     pass(&mut b, 90);
-    refused_as_it_was(&mut b, &wire, Reason::Expired);
+    refused_as_it_was(&mut b, &wire, DiscardReason::Expired);
     // A clock that is set back wakes nobody.
     b.now = then;
-    refused_as_it_was(&mut b, &wire, Reason::Expired);
+    refused_as_it_was(&mut b, &wire, DiscardReason::Expired);
 }
 
 //= RFC 2406 3.4.3/12
@@ -175,8 +175,8 @@ fn r8_forged_and_replayed_packets_change_nothing() {
         // Far numbers, too: they would move the window if they were believed.
         forged[24..28].copy_from_slice(&(n * 1000 + 2).to_be_bytes());
         *forged.last_mut().unwrap() ^= 1;
-        refused_as_it_was(&mut b, &forged, Reason::Open(OpenError::IcvMismatch));
-        refused_as_it_was(&mut b, &first, Reason::Open(OpenError::Replayed(ReplayError::Duplicate)));
+        refused_as_it_was(&mut b, &forged, DiscardReason::Open(OpenError::IcvMismatch));
+        refused_as_it_was(&mut b, &first, DiscardReason::Open(OpenError::Replayed(ReplayError::Duplicate)));
     }
     assert_eq!(*b.engine.sa(&sa_in(), address(A)).unwrap().usage, before);
     assert_eq!(events(&mut b), []);
@@ -209,7 +209,7 @@ fn reserved_spis_hold_their_place_and_expire() {
     assert_eq!(state(&b, &key), Some(SaState::Larval));
     let mut wire = a.send(&inner()).unwrap();
     wire[20..24].copy_from_slice(&0x3001u32.to_be_bytes());
-    refused_as_it_was(&mut b, &wire, Reason::Larval);
+    refused_as_it_was(&mut b, &wire, DiscardReason::Larval);
     assert_eq!(b.engine.poll_timeout(), Some(b.now + Duration::from_secs(30)));
     pass(&mut b, 29);
     b.engine.tick(b.now);
@@ -217,7 +217,7 @@ fn reserved_spis_hold_their_place_and_expire() {
     pass(&mut b, 1);
     b.engine.tick(b.now);
     assert_eq!((state(&b, &key), b.engine.poll_timeout()), (None, None));
-    refused_as_it_was(&mut b, &wire, Reason::NoSa);
+    refused_as_it_was(&mut b, &wire, DiscardReason::NoSa);
     // With keys it stays, in the same place.
     b.engine.reserve(key, address(A), b.now).unwrap();
     b.load(&esp(A, B, 0x3001, "-m tunnel"), B);
@@ -318,13 +318,13 @@ fn r7_numbers_end_without_being_used_again() {
         for _ in 0..3 {
             a.send(&inner()).unwrap();
         }
-        assert_eq!(events(&mut a), [Event::SequenceNearEnd(sa_out())], "once");
+        assert_eq!(events(&mut a), [Event::SequenceLow(sa_out())], "once");
         move_on(&mut a, &sa_out(), A, width, last - 1);
         let wire = a.send(&inner()).unwrap();
         assert_eq!(wire[24..28], [0xff; 4]);
         let usage = *a.engine.sa(&sa_out(), address(A)).unwrap().usage;
         for _ in 0..3 {
-            assert_eq!(a.send(&inner()), Err(discarded(Reason::Seal(SealError::SequenceExhausted))));
+            assert_eq!(a.send(&inner()), Err(discarded(DiscardReason::Seal(SealError::SequenceExhausted))));
         }
         assert_eq!(*a.engine.sa(&sa_out(), address(A)).unwrap().usage, usage);
         assert_eq!(events(&mut a), []);
@@ -341,8 +341,8 @@ fn r7_ah_numbers_end_too() {
     let sa = key(Direction::Outbound, B, Protocol::Ah, 0x1002);
     move_on(&mut a, &sa, A, SeqWidth::Bits32, u64::from(u32::MAX) - 1);
     a.send(&host()).unwrap();
-    assert_eq!(events(&mut a), [Event::SequenceNearEnd(sa)]);
-    let exhausted = Reason::Sign(ah_core::SignError::SequenceExhausted);
+    assert_eq!(events(&mut a), [Event::SequenceLow(sa)]);
+    let exhausted = DiscardReason::Sign(ah_core::SignError::SequenceExhausted);
     assert_eq!(a.send(&host()), Err(Disposition::Discard(exhausted)));
 }
 
@@ -361,7 +361,7 @@ trait Exhaustion {
     fn counter_is_exhausted(&self) -> bool;
 }
 
-impl Exhaustion for Reason {
+impl Exhaustion for DiscardReason {
     fn counter_is_exhausted(&self) -> bool {
         matches!(self, Self::Seal(SealError::SequenceExhausted) | Self::Sign(ah_core::SignError::SequenceExhausted))
     }
@@ -371,6 +371,6 @@ impl Exhaustion for Reason {
 fn numbers_that_were_used_up_elsewhere_are_told() {
     let (mut a, _) = esp_tunnel();
     move_on(&mut a, &sa_out(), A, SeqWidth::Bits32, u64::from(u32::MAX));
-    assert_eq!(a.send(&inner()), Err(discarded(Reason::Seal(SealError::SequenceExhausted))));
-    assert_eq!(events(&mut a), [Event::SequenceNearEnd(sa_out())]);
+    assert_eq!(a.send(&inner()), Err(discarded(DiscardReason::Seal(SealError::SequenceExhausted))));
+    assert_eq!(events(&mut a), [Event::SequenceLow(sa_out())]);
 }

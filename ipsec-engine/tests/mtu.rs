@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ip, udp};
-use ipsec_engine::{Direction, Disposition, Protocol, Reason};
+use ipsec_engine::{Direction, DiscardReason, Disposition, Protocol};
 use ipsec_packet::{IpProto, TooBig, too_big_answer};
 use world::*;
 
@@ -94,7 +94,7 @@ fn the_mtu_of_a_policy_is_what_brute_force_finds() {
             assert_eq!(a.engine.policy_mtu(a.now, &like).map(usize::from), Some(largest), "{sas} {action} {mtu}");
             assert!(a.send(&of_length(from, to, largest)).is_ok());
             let over = of_length(from, to, largest + 1);
-            let told = Reason::TooBig { mtu: largest as u16 };
+            let told = DiscardReason::TooBig { mtu: largest as u16 };
             assert_eq!(a.send(&over), Err(discarded(told)), "{sas} {action}");
         }
     }
@@ -117,7 +117,7 @@ fn too_big_is_for_packets_that_may_not_be_fragmented() {
     let (mut a, _) = esp_tunnel();
     a.engine.settings_mut().link_mtu = Some(1400);
     let mut packet = of_length("10.1.2.3", "10.2.3.4", 1400);
-    let Err(Disposition::Discard(Reason::TooBig { mtu })) = a.send(&packet) else { panic!("too big") };
+    let Err(Disposition::Discard(DiscardReason::TooBig { mtu })) = a.send(&packet) else { panic!("too big") };
     let sa = key(Direction::Outbound, B, Protocol::Esp, 0x1001);
     assert_eq!(a.engine.sa(&sa, address(A)).unwrap().usage.packets, 0, "no number was used");
     assert!(a.send(&of_length("10.1.2.3", "10.2.3.4", mtu.into())).unwrap().len() <= 1400);
@@ -134,10 +134,10 @@ fn ipv6_packets_up_to_1280_octets_always_go() {
     let (mut a, _) = one_way(&sa, "2001:db8:1::/48", "2001:db8:2::/48", &action, (A6, B6));
     a.engine.settings_mut().link_mtu = Some(1280);
     let packet = |length| of_length("2001:db8:1::1", "2001:db8:2::1", length);
-    assert_eq!(a.send(&packet(1281)), Err(discarded(Reason::TooBig { mtu: 1280 })));
+    assert_eq!(a.send(&packet(1281)), Err(discarded(DiscardReason::TooBig { mtu: 1280 })));
     assert!(a.send(&packet(1280)).unwrap().len() > 1280);
     a.engine.settings_mut().link_mtu = Some(1500);
-    let Err(Disposition::Discard(Reason::TooBig { mtu })) = a.send(&packet(1500)) else { panic!("too big") };
+    let Err(Disposition::Discard(DiscardReason::TooBig { mtu })) = a.send(&packet(1500)) else { panic!("too big") };
     assert!(mtu > 1280 && a.send(&packet(mtu.into())).unwrap().len() <= 1500);
 }
 
@@ -208,7 +208,7 @@ fn h6_a_routers_answer_reaches_the_host_behind_the_tunnel() {
     let report = TooBig::read(answer).unwrap().unwrap();
     assert_eq!((report.spi.unwrap().get(), report.mtu, report.protocol), (0x1001, 1300, IpProto::ESP));
     assert!(a.engine.path_mtu_report(a.now, &report));
-    let Err(Disposition::Discard(Reason::TooBig { mtu })) = a.send(&big) else { panic!("too big by now") };
+    let Err(Disposition::Discard(DiscardReason::TooBig { mtu })) = a.send(&big) else { panic!("too big by now") };
     let mut room = [0; 576];
     let answer = too_big_answer(&big, mtu, address("10.1.0.1"), &mut room).unwrap();
     assert_eq!(
@@ -257,7 +257,9 @@ fn tfc_padding_yields_to_the_mtu() {
             assert!(wire.len() + 16 > mtu.into(), "padded to what fits: {} of {mtu}", wire.len());
         }
         // What does not fit without padding does not fit, and is told what would.
-        let Err(Disposition::Discard(Reason::TooBig { mtu: inner })) = a.send(&packet(1450)) else { panic!("too big") };
+        let Err(Disposition::Discard(DiscardReason::TooBig { mtu: inner })) = a.send(&packet(1450)) else {
+            panic!("too big")
+        };
         assert!(usize::from(inner) + 100 > mtu.into() && inner < mtu, "{inner} of {mtu}");
         carries(&mut a, &mut b, &packet(inner.into()));
     }

@@ -15,7 +15,7 @@ mod world;
 use common::{Gateway, ip, tcp, udp};
 use esp_core::OpenError;
 use ipsec_engine::{
-    AnyAlgorithms, Counter, Direction, Disposition, Encap, Event, Protocol, Reason, Sa,
+    AnyAlgorithms, Counter, Direction, DiscardReason, Disposition, Encap, Event, Protocol, Sa,
     setkey::{Loading, Statement, Statements},
 };
 use ipsec_packet::{ChecksumRepair, IpProto, Marker, Ports, UdpError};
@@ -77,13 +77,13 @@ fn ike_keep_alives_and_runts_beside_esp() {
     for (to, payload, expected) in [
         (4500, &[&[0, 0, 0, 0][..], &[7; 60]].concat()[..], Disposition::Bypass),
         (4500, &[0, 0, 0, 0], Disposition::Bypass),
-        (4500, &[0xff], discarded(Reason::KeepAlive)),
-        (500, &[0xff], discarded(Reason::KeepAlive)),
+        (4500, &[0xff], discarded(DiscardReason::KeepAlive)),
+        (500, &[0xff], discarded(DiscardReason::KeepAlive)),
         (4500, &[0xfe], Disposition::Bypass),
         (4500, &[], Disposition::Bypass),
         (500, &[7; 60], Disposition::Bypass),
-        (4500, &[7; 60], discarded(Reason::NoSa)),
-        (500, &[&[0; 8][..], &[7; 60]].concat(), discarded(Reason::NoSa)),
+        (4500, &[7; 60], discarded(DiscardReason::NoSa)),
+        (500, &[&[0; 8][..], &[7; 60]].concat(), discarded(DiscardReason::NoSa)),
         (4501, &[7; 60], Disposition::Bypass),
     ] {
         let packet = udp(A, B, 4500, to, payload);
@@ -91,7 +91,7 @@ fn ike_keep_alives_and_runts_beside_esp() {
     }
     let mut summed = udp(A, B, 4500, 4500, &[0xff]);
     summed[26..28].copy_from_slice(&[0x12, 0x34]);
-    assert_eq!(b.receive(&summed).0, discarded(Reason::KeepAlive), "with a checksum, too");
+    assert_eq!(b.receive(&summed).0, discarded(DiscardReason::KeepAlive), "with a checksum, too");
     assert_eq!(count(&b, Direction::Inbound, Counter::KeepAlive), 3);
     assert_eq!(b.engine.poll_event(), None, "nothing follows from a keep-alive");
     assert!(b.engine.poll_audit().is_some_and(|audit| audit.spi == Some(0x0707_0707)));
@@ -137,10 +137,10 @@ fn the_ports_of_an_sa_are_its_own() {
         assert_eq!(b.receive(&elsewhere).0, Disposition::Bypass, "UDP like any other");
         if to != 4500 {
             elsewhere[22..24].copy_from_slice(&4500u16.to_be_bytes());
-            refused_as_it_was(&mut b, &elsewhere, Reason::Encapsulation);
+            refused_as_it_was(&mut b, &elsewhere, DiscardReason::Encapsulation);
         }
         let keep_alive = udp(A, B, from, to, &[0xff]);
-        assert_eq!(b.receive(&keep_alive).0, Disposition::Discard(Reason::KeepAlive), "port {to}");
+        assert_eq!(b.receive(&keep_alive).0, Disposition::Discard(DiscardReason::KeepAlive), "port {to}");
         if ![500, 4500].contains(&to) {
             let of_another_address = udp(A, "198.51.100.77", from, to, &[0xff]);
             assert_eq!(b.receive(&of_another_address).0, Disposition::Bypass, "port {to} of another address");
@@ -154,7 +154,7 @@ fn the_port_of_unknown_spis_is_a_setting() {
     let mut b = Gateway::new(&natted(0x1001, "-m tunnel"), B);
     b.engine.settings_mut().nat_port = 4600;
     let unknown = |port| udp(A, B, 4500, port, &[&[0, 0, 0x77, 0x77][..], &[0; 40]].concat());
-    assert_eq!(b.receive(&unknown(4600)).0, Disposition::Discard(Reason::NoSa));
+    assert_eq!(b.receive(&unknown(4600)).0, Disposition::Discard(DiscardReason::NoSa));
     assert_eq!(b.receive(&unknown(4500)).0, Disposition::Bypass);
 }
 
@@ -167,7 +167,7 @@ fn wrong_encapsulation() {
         let mut a = Gateway::new(&(sent.clone() + &policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &action)), A);
         let mut b = Gateway::new(&(wanted.clone() + &policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", &action)), B);
         let wire = a.send(&inner()).unwrap();
-        refused_as_it_was(&mut b, &wire, Reason::Encapsulation);
+        refused_as_it_was(&mut b, &wire, DiscardReason::Encapsulation);
         assert_eq!(b.engine.sas().next().unwrap().usage.packets, 0);
     }
 }
@@ -186,9 +186,9 @@ fn x3_the_drafts_marker_of_eight_zeros_on_port_500() {
     // Both markers, each where the SA has the other.
     let (mut rfc, mut receiver) = natted_tunnel();
     let of_the_drafts = a.send(&inner()).unwrap();
-    refused_as_it_was(&mut receiver, &of_the_drafts, Reason::Encapsulation);
+    refused_as_it_was(&mut receiver, &of_the_drafts, DiscardReason::Encapsulation);
     let of_the_rfc = rfc.send(&inner()).unwrap();
-    refused_as_it_was(&mut b, &of_the_rfc, Reason::Encapsulation);
+    refused_as_it_was(&mut b, &of_the_rfc, DiscardReason::Encapsulation);
 }
 
 #[test]
@@ -200,18 +200,22 @@ fn only_an_authentic_packet_moves_a_peer() {
     let wire = a.send(&inner()).unwrap();
     let mut forged = translated(&wire, 77, 1026);
     *forged.last_mut().unwrap() ^= 1;
-    refused_as_it_was(&mut b, &forged, Reason::Open(OpenError::IcvMismatch));
+    refused_as_it_was(&mut b, &forged, DiscardReason::Open(OpenError::IcvMismatch));
     assert_eq!(events(&mut b), [], "a forged packet moves nobody");
     delivered(&mut b, &translated(&wire, 77, 1026), &inner());
     refused_as_it_was(
         &mut b,
         &translated(&wire, 78, 1027),
-        Reason::Open(OpenError::Replayed(ipsec_packet::ReplayError::Duplicate)),
+        DiscardReason::Open(OpenError::Replayed(ipsec_packet::ReplayError::Duplicate)),
     );
-    assert_eq!(events(&mut b), [Event::Moved { sa, source: address("192.0.2.77"), port: 1026 }], "nor does a replay");
+    assert_eq!(
+        events(&mut b),
+        [Event::NatMapping { sa, source: address("192.0.2.77"), port: 1026 }],
+        "nor does a replay"
+    );
     let wire = a.send(&inner()).unwrap();
     delivered(&mut b, &translated(&wire, 1, 1028), &inner());
-    assert_eq!(events(&mut b), [Event::Moved { sa, source: address(A), port: 1028 }], "the port alone");
+    assert_eq!(events(&mut b), [Event::NatMapping { sa, source: address(A), port: 1028 }], "the port alone");
 }
 
 /// What an event has told is known; the next packet from the same place is none.
@@ -245,7 +249,7 @@ fn e13_udp_lengths_that_do_not_hold() {
         let mut bad = wire.clone();
         bad[24..26].copy_from_slice(&length.to_be_bytes());
         let (disposition, data, _) = pass_in(&mut b, &bad);
-        assert!(matches!(disposition, Disposition::Discard(Reason::Udp(UdpError::Length { .. }))), "{what}");
+        assert!(matches!(disposition, Disposition::Discard(DiscardReason::Udp(UdpError::Length { .. }))), "{what}");
         assert_eq!(data, bad);
     }
     // Octets behind the datagram are not ESP's.
@@ -266,7 +270,7 @@ fn a_forged_datagram_that_is_shorter_than_its_packet_is_as_it_was() {
     wire[2..4].copy_from_slice(&total);
     wire[60] ^= 1;
     let (disposition, data, _) = pass_in(&mut b, &wire);
-    assert_eq!(disposition, discarded(Reason::Open(OpenError::IcvMismatch)));
+    assert_eq!(disposition, discarded(DiscardReason::Open(OpenError::IcvMismatch)));
     assert_eq!(data, wire);
     assert_eq!(b.engine.poll_audit().unwrap().source, Some(address(A)));
 }

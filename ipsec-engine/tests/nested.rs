@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ip, ipv6, udp};
-use ipsec_engine::{Counter, Direction, Disposition, Reason};
+use ipsec_engine::{Counter, Direction, DiscardReason, Disposition};
 use ipsec_packet::{IpProto, Ipv4Header};
 use world::*;
 use zerocopy::FromBytes;
@@ -57,7 +57,7 @@ fn a_tunnel_inside_another_without_a_policy_is_one_too_many() {
     let (mut a, _) = nested("");
     let once = a.send(&inner()).unwrap();
     let twice = a.send(&once).unwrap();
-    refused_and_wiped(&mut b, &twice, Reason::WrongSa);
+    refused_and_wiped(&mut b, &twice, DiscardReason::SaMismatch);
 }
 
 /// The policy between the gateways has to be content with the outer one, else it stays the matter of the inner policy.
@@ -72,7 +72,7 @@ fn a_tunnel_inside_another_that_its_policy_does_not_ask_for() {
         let twice = a.send(&once).unwrap();
         match passes {
             true => delivered(&mut b, &twice, &inner()),
-            false => refused_and_wiped(&mut b, &twice, Reason::WrongSa),
+            false => refused_and_wiped(&mut b, &twice, DiscardReason::SaMismatch),
         }
     }
 }
@@ -93,8 +93,8 @@ fn h7_headers_are_taken_off_up_to_a_bound() {
         let (mut b, wire) = onion(layers, &policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", "TUNNEL"));
         match layers {
             1 => delivered(&mut b, &wire, &inner()),
-            2..=8 => refused_and_wiped(&mut b, &wire, Reason::WrongSa),
-            _ => refused_and_wiped(&mut b, &wire, Reason::TooDeep),
+            2..=8 => refused_and_wiped(&mut b, &wire, DiscardReason::SaMismatch),
+            _ => refused_and_wiped(&mut b, &wire, DiscardReason::TooManyHeaders),
         }
         assert_eq!(count(&b, Direction::Inbound, Counter::Esp), layers.min(8) as u64);
     }
@@ -104,7 +104,7 @@ fn h7_headers_are_taken_off_up_to_a_bound() {
 fn h7_the_bound_holds_where_each_tunnel_has_its_policy() {
     let policies = policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", "TUNNEL") + &policy(A, B, "any", "in", "TUNNEL");
     let (mut b, wire) = onion(20, &policies);
-    refused_and_wiped(&mut b, &wire, Reason::TooDeep);
+    refused_and_wiped(&mut b, &wire, DiscardReason::TooManyHeaders);
 }
 
 /// Bytes 6 and 7 of an IPv4 header, and a payload of eight octets more per piece.
@@ -123,7 +123,7 @@ fn fragments_of_esp_are_not_opened() {
     let (mut a, mut b) = esp_tunnel();
     let wire = a.send(&inner()).unwrap();
     for piece in [fragment(&wire, true, 0), fragment(&wire, true, 64), fragment(&wire, false, 64)] {
-        refused_as_it_was(&mut b, &piece, Reason::Fragment);
+        refused_as_it_was(&mut b, &piece, DiscardReason::Fragment);
     }
     delivered(&mut b, &wire, &inner());
     assert_eq!(count(&b, Direction::Inbound, Counter::Fragment), 3);
@@ -142,8 +142,8 @@ fn fragments_through_a_tunnel_for_everything_and_for_one_port() {
     let mut receiver = Gateway::new(&(sas + &ports("in")), B);
     // The first piece tells its ports, the others might have them: not through, and not past.
     carries(&mut narrow, &mut receiver, &fragment(&inner(), true, 0));
-    assert_eq!(narrow.send(&fragment(&inner(), true, 800)), Err(discarded(Reason::Opaque)));
-    assert_eq!(receiver.receive(&fragment(&inner(), false, 800)).0, discarded(Reason::Opaque));
+    assert_eq!(narrow.send(&fragment(&inner(), true, 800)), Err(discarded(DiscardReason::Opaque)));
+    assert_eq!(receiver.receive(&fragment(&inner(), false, 800)).0, discarded(DiscardReason::Opaque));
     let wire = a.send(&fragment(&inner(), false, 800)).unwrap();
     move_on(
         &mut narrow,
@@ -152,7 +152,7 @@ fn fragments_through_a_tunnel_for_everything_and_for_one_port() {
         ipsec_packet::SeqWidth::Bits32,
         9,
     );
-    refused_and_wiped(&mut receiver, &wire, Reason::Opaque);
+    refused_and_wiped(&mut receiver, &wire, DiscardReason::Opaque);
     // TCP has nothing to do with it.
     let tcp = fragment(&ip("10.1.2.3", "10.2.3.4", IpProto::TCP, SECRET), true, 800);
     assert_eq!(narrow.send(&tcp), Err(Disposition::Bypass));
@@ -162,8 +162,8 @@ fn fragments_through_a_tunnel_for_everything_and_for_one_port() {
 fn transport_mode_protects_whole_packets_only() {
     let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");
     for piece in [fragment(&host(), true, 0), fragment(&host(), false, 64)] {
-        assert_eq!(a.send(&piece), Err(discarded(Reason::Fragment)));
-        assert_eq!(b.receive(&piece).0, discarded(Reason::InClear));
+        assert_eq!(a.send(&piece), Err(discarded(DiscardReason::Fragment)));
+        assert_eq!(b.receive(&piece).0, discarded(DiscardReason::Cleartext));
     }
     assert_eq!(a.engine.sas().next().unwrap().usage.packets, 0);
 }

@@ -14,7 +14,7 @@ mod world;
 
 use common::{Gateway, udp};
 use ipsec_engine::setkey::{Loading, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Protocol, Reason, Sa};
+use ipsec_engine::{AnyAlgorithms, Direction, DiscardReason, Disposition, Protocol, Sa};
 use world::*;
 
 fn sa(text: &str, direction: Direction) -> Sa<AnyAlgorithms> {
@@ -43,7 +43,7 @@ fn beet_carries_one_flow_in_the_octets_of_transport_mode() {
     let mut tunnelling =
         Gateway::new(&policy("10.1.2.3", "10.2.3.4", "any", "in", &format!("ipsec esp/tunnel/{A}-{B}/require")), B);
     tunnelling.engine.install(sa(&text, Direction::Inbound), b.now).unwrap();
-    refused_and_wiped(&mut tunnelling, &a.send(&inner()[..]).unwrap_or_default(), Reason::WrongSa);
+    refused_and_wiped(&mut tunnelling, &a.send(&inner()[..]).unwrap_or_default(), DiscardReason::SaMismatch);
 }
 
 /// A CPI below 64 names an algorithm: every peer has the same (RFC 3173 3.3).
@@ -66,7 +66,7 @@ fn i6_peers_share_a_well_known_cpi() {
     }
     let mut wire = Gateway::new(&(shared(A) + &rule(A, "out", 1)), A).send(&udp(A, B, 1, 2, &[7; 500])).unwrap();
     wire[15] = 200;
-    refused_as_it_was(&mut b, &wire, Reason::NoSa);
+    refused_as_it_was(&mut b, &wire, DiscardReason::NoSa);
 }
 
 //= RFC 4303 2.1/1
@@ -115,7 +115,7 @@ fn packets_that_would_become_too_long_are_left_alone() {
     let large = udp("10.1.2.3", "10.2.3.4", 1, 2, &vec![7; 65_500]);
     let refused = a.send(&large).unwrap_err();
     assert!(
-        matches!(refused, Disposition::Discard(Reason::Malformed(ipsec_packet::IpError::TooLong(_)))),
+        matches!(refused, Disposition::Discard(DiscardReason::Malformed(ipsec_packet::IpError::TooLong(_)))),
         "{refused:?}"
     );
     assert_eq!(a.engine.sas().next().unwrap().usage.packets, 0);
@@ -128,7 +128,7 @@ fn policies_taken_out_or_put_in_on_the_way_in_hold_at_once() {
     let mut b = Gateway::new("", B);
     assert_eq!(b.receive(&host()).0, Disposition::Bypass);
     b.load(&policy(A, B, "any", "in", "discard"), B);
-    assert_eq!(b.receive(&host()).0, discarded(Reason::Policy));
+    assert_eq!(b.receive(&host()).0, discarded(DiscardReason::Policy));
     let (id, _) = b.engine.policies().next().unwrap();
     b.engine.remove_policy(id).unwrap();
     assert_eq!(b.receive(&host()).0, Disposition::Bypass);

@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ipv4, udp};
-use ipsec_engine::{Counter, Direction, Disposition, Reason};
+use ipsec_engine::{Counter, Direction, DiscardReason, Disposition};
 use ipsec_packet::{Ip, IpError, IpProto, Ipv4};
 use world::{A, A6, B, B6, SECRET, ah, count, esp, host, hosts, one_way, policy};
 
@@ -46,7 +46,7 @@ fn options_that_ask_to_be_discarded_are_refused_before_esp_is_opened() {
         let (mut a, mut b) = pair6();
         let wire = a.send(&udp(A6, B6, 1, 2, SECRET)).unwrap();
         let forged = insert6(&wire, kind, &[0, option, 4, 0, 0, 0, 0]);
-        let refused = Reason::Malformed(IpError::Option { offset: 42 });
+        let refused = DiscardReason::Malformed(IpError::Option { offset: 42 });
         assert_eq!(
             b.receive(&forged),
             (Disposition::Discard(refused), forged),
@@ -77,7 +77,7 @@ fn options_to_be_skipped_do_not_reach_the_stack() {
     }
     let (mut a, mut b) = pair6();
     let wire = a.send(&udp(A6, B6, 1, 2, SECRET)).unwrap();
-    let refused = Reason::Malformed(IpError::Extension { offset: 48 });
+    let refused = DiscardReason::Malformed(IpError::Extension { offset: 48 });
     let misplaced = insert6(&insert6(&wire, 0, &[0, 0x1e, 4, 1, 2, 3, 4]), 60, &[0, 1, 4, 0, 0, 0, 0]);
     assert_eq!(b.receive(&misplaced).0, Disposition::Discard(refused), "hop-by-hop options behind another header");
 }
@@ -89,7 +89,7 @@ fn routing_headers_and_atomic_fragment_headers_are_removed_or_refused() {
         let plain = udp(A6, B6, 1, 2, SECRET);
         let wire = a.send(&plain).unwrap();
         let unfinished = insert6(&wire, 43, &[&[2, kind, 1, 0, 0, 0, 0][..], &[0x66; 16]].concat());
-        let refused = Reason::Malformed(IpError::RouteNotFinished { offset: 40 });
+        let refused = DiscardReason::Malformed(IpError::RouteNotFinished { offset: 40 });
         assert_eq!(b.receive(&unfinished).0, Disposition::Discard(refused), "routing type {kind}");
         let finished = insert6(&wire, 43, &[&[2, kind, 0, 0, 0, 0, 0][..], &[0x66; 16]].concat());
         assert_eq!(b.receive(&finished), (Disposition::Deliver, plain), "routing type {kind}");
@@ -108,7 +108,7 @@ fn headers_that_ah_covers_are_delivered_and_atomic_fragment_headers_are_not() {
     let plain = insert6(&udp(A6, B6, 1, 2, SECRET), 0, &[0, 0x1e, 4, 1, 2, 3, 4]);
     let wire = a.send(&plain).unwrap();
     let forged = insert6(&wire, 0, &[0, 0x1e, 4, 1, 2, 3, 4]);
-    assert_eq!(b.receive(&forged).0, Disposition::Discard(Reason::Malformed(IpError::Extension { offset: 48 })));
+    assert_eq!(b.receive(&forged).0, Disposition::Discard(DiscardReason::Malformed(IpError::Extension { offset: 48 })));
     let mut fragmented = wire.clone();
     fragmented.splice(48..48, [51, 0, 0, 0, 0, 0, 0, 7]);
     fragmented[40] = 44;
@@ -133,7 +133,7 @@ fn source_routes_that_are_not_used_up_are_refused() {
         let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");
         let wire = a.send(&host()).unwrap();
         let offset = 20 + usize::from(options[0] == 1);
-        let refused = Reason::Malformed(IpError::RouteNotFinished { offset });
+        let refused = DiscardReason::Malformed(IpError::RouteNotFinished { offset });
         assert_eq!(b.receive(&insert4(&wire, &options)).0, Disposition::Discard(refused));
     }
 }
@@ -142,7 +142,7 @@ fn source_routes_that_are_not_used_up_are_refused() {
 fn a_tunnel_is_not_opened_behind_a_route_that_is_not_finished_either() {
     let (mut a, mut b) = world::esp_tunnel();
     let wire = a.send(&world::inner()).unwrap();
-    let refused = Reason::Malformed(IpError::RouteNotFinished { offset: 20 });
+    let refused = DiscardReason::Malformed(IpError::RouteNotFinished { offset: 20 });
     assert_eq!(b.receive(&insert4(&wire, &[0x83, 7, 4, 203, 0, 113, 66, 0])).0, Disposition::Discard(refused));
     world::delivered(&mut b, &insert4(&wire, &[0x83, 7, 8, 203, 0, 113, 66, 0]), &world::inner());
 }
@@ -164,7 +164,7 @@ fn ipv4_options_are_well_formed_and_unknown_ones_do_not_reach_the_stack() {
         let wire = insert4(&a.send(&host()).unwrap(), &options);
         let found = b.receive(&wire).0;
         assert!(
-            matches!(found, Disposition::Discard(Reason::Malformed(IpError::Option { .. }))),
+            matches!(found, Disposition::Discard(DiscardReason::Malformed(IpError::Option { .. }))),
             "{options:?}: {found:?}"
         );
     }

@@ -18,8 +18,8 @@ use common::{Gateway, ipv4, udp};
 use ipsec_engine::pfkey::{Dialect, Extension, Key, KeyRole, Message, MessageKind, MessageWriter, Order, SaType};
 use ipsec_engine::setkey::{Loading, Statement, Statements};
 use ipsec_engine::{
-    Action, AnyAlgorithms, Bundle, Direction, Disposition, Event, Level, Mode, Policy, PolicyDirection, Priority,
-    Protocol, Reason, Sa, Template, UpdateError,
+    Action, AnyAlgorithms, Bundle, Direction, DiscardReason, Disposition, Event, Level, Mode, Policy, PolicyDirection,
+    Priority, Protocol, Sa, Template, UpdateError,
 };
 use ipsec_packet::{AddressRange, DfPolicy, IpProto, PacketBuf, Selector, Seq, Upper};
 use world::*;
@@ -75,13 +75,17 @@ fn a_peer_that_comes_back_is_told() {
     // One packet is held back by somebody on the way, who sends it on from his own address.
     let diverted = a.send(&inner()).unwrap();
     delivered(&mut b, &translated(&diverted, 77, 1026), &inner());
-    assert_eq!(events(&mut b), [Event::Moved { sa, source: address("192.0.2.77"), port: 1026 }]);
-    // `Event::Moved`: "the SA that answers should be moved there". It was. Then the peer goes on from where it always was.
+    assert_eq!(events(&mut b), [Event::NatMapping { sa, source: address("192.0.2.77"), port: 1026 }]);
+    // `Event::NatMapping`: "the SA that answers should be moved there". It was. Then the peer goes on from where it always was.
     for _ in 0..3 {
         let wire = a.send(&inner()).unwrap();
         delivered(&mut b, &wire, &inner());
     }
-    assert_eq!(events(&mut b), [Event::Moved { sa, source: address(A), port: 4500 }], "answers go elsewhere for ever");
+    assert_eq!(
+        events(&mut b),
+        [Event::NatMapping { sa, source: address(A), port: 4500 }],
+        "answers go elsewhere for ever"
+    );
 }
 
 #[test]
@@ -186,7 +190,7 @@ fn a_policy_for_icmp_in_brackets_matches_or_is_refused() {
         }
     }
     let unreachable = ipv4(A, B, IpProto::ICMP, &[3, 3, 0xfc, 0xfc, 0, 0, 0, 0]);
-    assert!(!taken || gateway.receive(&unreachable).0 == discarded(Reason::Policy));
+    assert!(!taken || gateway.receive(&unreachable).0 == discarded(DiscardReason::Policy));
 }
 
 fn open_policy(mode: Mode, direction: PolicyDirection) -> Policy {
@@ -275,7 +279,7 @@ fn no_plaintext_is_left_behind_a_refused_packet() {
     let (mut a, _) = hosts(&sas, "ipsec ipcomp/transport//use esp/transport//require");
     let mut b = Gateway::new(&(sas + &policy(A, B, "any", "in", "discard")), B);
     let wire = a.send(&udp(A, B, 1, 2, &SECRET.repeat(20))).unwrap();
-    refused_and_wiped(&mut b, &wire, Reason::Policy);
+    refused_and_wiped(&mut b, &wire, DiscardReason::Policy);
     let wire = a.send(&udp(A, B, 1, 2, &SECRET.repeat(20))).unwrap();
     let (_, _, bytes) = pass_in(&mut b, &wire);
     // What ESP ended with: padding, lengths and ICV.
@@ -314,5 +318,5 @@ fn what_is_forwarded_is_checked_by_the_policy_for_it() {
     let text = policy("0.0.0.0/0", "0.0.0.0/0", "any", "in", "none")
         + &policy("10.1.0.0/16", "10.2.0.0/16", "any", "fwd", &format!("ipsec esp/tunnel/{A}-{B}/require"));
     let mut b = Gateway::new(&text, B);
-    assert_eq!(b.receive(&inner()).0, discarded(Reason::InClear), "in clear, for the network behind B");
+    assert_eq!(b.receive(&inner()).0, discarded(DiscardReason::Cleartext), "in clear, for the network behind B");
 }

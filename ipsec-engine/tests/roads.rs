@@ -13,7 +13,7 @@ mod common;
 
 use common::{Gateway, udp};
 use esp_core::OpenError;
-use ipsec_engine::{Counter, Direction, Disposition, Reason};
+use ipsec_engine::{Counter, Direction, DiscardReason, Disposition};
 use ipsec_packet::ReplayError;
 
 const KEYS: &str =
@@ -47,7 +47,10 @@ fn a_tunnel_carries_packets_both_ways() {
         let wire = a.send(&packet).unwrap();
         assert_eq!(wire[9], 50);
         assert_eq!(b.receive(&wire), (Disposition::Deliver, packet.clone()));
-        assert_eq!(b.receive(&wire).0, Disposition::Discard(Reason::Open(OpenError::Replayed(ReplayError::Duplicate))));
+        assert_eq!(
+            b.receive(&wire).0,
+            Disposition::Discard(DiscardReason::Open(OpenError::Replayed(ReplayError::Duplicate)))
+        );
         let answer = udp("10.2.3.4", "10.1.2.3", 2000, 1000, &vec![9; len]);
         let wire = b.send(&answer).unwrap();
         assert_eq!(a.receive(&wire), (Disposition::Deliver, answer));

@@ -13,7 +13,7 @@ mod common;
 mod world;
 
 use common::{Gateway, ip, udp};
-use ipsec_engine::{Counter, Direction, Disposition, Protocol, Reason};
+use ipsec_engine::{Counter, Direction, DiscardReason, Disposition, Protocol};
 use ipsec_packet::{IpError, IpProto, PacketBuf, Seq};
 use std::time::Duration;
 use world::*;
@@ -50,7 +50,10 @@ fn no_room_leaves_everything_as_it_was() {
         for (less_front, less_back) in [(front - 1, back), (front, back - 1), (0, 0), (0, 500), (500, 0)] {
             let mut a = new();
             let (disposition, data) = send_in(&mut a, &inner(), less_front, less_back);
-            assert!(matches!(disposition, Disposition::Discard(Reason::Malformed(IpError::NoSpace(_)))), "{action}");
+            assert!(
+                matches!(disposition, Disposition::Discard(DiscardReason::Malformed(IpError::NoSpace(_)))),
+                "{action}"
+            );
             assert_eq!(data, inner());
             assert!(
                 a.engine.sas().all(|sa| sa.usage.packets == 0
@@ -79,7 +82,7 @@ fn ipcomp_without_room_goes_out_as_it_is_and_does_not_come_in() {
     let mut wire = a.send(&packet).unwrap();
     let mut buffer = PacketBuf::received(&mut wire);
     let disposition = b.engine.inbound(b.now, &mut buffer);
-    assert!(matches!(disposition, Disposition::Discard(Reason::Ipcomp(_))), "{disposition:?}");
+    assert!(matches!(disposition, Disposition::Discard(DiscardReason::Ipcomp(_))), "{disposition:?}");
     assert_eq!(count(&b, Direction::Inbound, Counter::Ipcomp) + count(&b, Direction::Inbound, Counter::NoSpace), 1);
 }
 
@@ -89,7 +92,7 @@ fn e7_dummies_are_discarded_without_an_error() {
     let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");
     for payload in [&[0][..], &[1, 2, 3], &[0; 1000]] {
         let wire = a.send(&ip(A, B, IpProto(59), payload)).unwrap();
-        refused_and_wiped(&mut b, &wire, Reason::Dummy);
+        refused_and_wiped(&mut b, &wire, DiscardReason::Dummy);
     }
     assert_eq!(count(&b, Direction::Inbound, Counter::Dummy), 3);
     assert_eq!(b.engine.poll_audit(), None);
@@ -119,7 +122,7 @@ fn i1_nested_ipcomp_is_refused() {
     let once = stored(17, payload);
     assert_eq!(b.receive(&ip(A, B, IpProto::IPCOMP, &once)), (Disposition::Deliver, host()));
     let twice = ip(A, B, IpProto::IPCOMP, &stored(108, &once));
-    refused_as_it_was(&mut b, &twice, Reason::Ipcomp(ipcomp_core::DecompressError::Nested));
+    refused_as_it_was(&mut b, &twice, DiscardReason::Ipcomp(ipcomp_core::DecompressError::Nested));
 }
 
 fn noise() -> Vec<u8> {

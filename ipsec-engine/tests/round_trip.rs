@@ -28,7 +28,7 @@ use std::fmt::Write;
 use common::{Gateway, NOW, ROOM};
 use configuration::{Configuration, Random, SaTraits};
 use ipsec_engine::setkey::{Statement, Statements};
-use ipsec_engine::{Counter, Direction, Disposition, PolicyDirection, Protocol, Reason};
+use ipsec_engine::{Counter, Direction, DiscardReason, Disposition, PolicyDirection, Protocol};
 use ipsec_packet::{Flow, Match, PacketBuf, Selector, Seq};
 use packet::{Packet, packet, with_unknown_options_replaced};
 use selector::local;
@@ -127,9 +127,9 @@ impl<'c> Pair<'c> {
             Disposition::Send => "",
             Disposition::Bypass => return self.pass_in_clear(from, packet, &wire, policy, report),
             Disposition::Pending(_) => "an SA is missing",
-            Disposition::Discard(Reason::Policy) => "discarded by a policy",
+            Disposition::Discard(DiscardReason::Policy) => "discarded by a policy",
             // Options that AH does not know.
-            Disposition::Discard(Reason::Sign(_)) => "refused by AH",
+            Disposition::Discard(DiscardReason::Sign(_)) => "refused by AH",
             other => return Err(format!("{other:?} on the way out")),
         };
         let (Some(policy), "") = (policy, name) else {

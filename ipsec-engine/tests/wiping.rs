@@ -15,7 +15,7 @@ mod world;
 use common::{Gateway, ipv4, udp};
 use esp_core::{Outbound, SealSlot};
 use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm};
-use ipsec_engine::{Direction, Disposition, Protocol, Reason};
+use ipsec_engine::{Direction, DiscardReason, Disposition, Protocol};
 use ipsec_packet::{Beet, BeetError, IpProto, PacketBuf, Seq, SeqWidth, Spi};
 use world::{A, B, address, esp, esp_tunnel, inner, key, pass_in, policy};
 
@@ -41,7 +41,7 @@ fn behind_an_inner_packet_that_is_shorter_than_what_was_encrypted() {
     let (_, mut b) = esp_tunnel();
     let unwanted = [&udp("10.9.9.9", "10.2.3.4", 1, 2, b"x"), MARK].concat();
     let (disposition, _, bytes) = pass_in(&mut b, &crafted(0x1001, &unwanted, IpProto::IPV4));
-    assert_eq!(disposition, Disposition::Discard(Reason::NoPolicy));
+    assert_eq!(disposition, Disposition::Discard(DiscardReason::NoPolicy));
     assert!(!is_left(&bytes));
 }
 
@@ -85,7 +85,7 @@ fn a_bundle_that_ends_in_beet_refuses_before_it_changes_anything() {
     let other = Beet::v4("10.1.2.9".parse().unwrap(), "10.2.3.4".parse().unwrap());
     a.engine.install(sa.with_beet(other), a.now).unwrap();
     // Gateway::send sees to it that the packet is unchanged.
-    assert_eq!(a.send(&inner()), Err(Disposition::Discard(Reason::Beet(BeetError::WrongInner))));
+    assert_eq!(a.send(&inner()), Err(Disposition::Discard(DiscardReason::Beet(BeetError::WrongInner))));
     for (spi, source, destination) in [(0x1001, "10.1.2.3", "10.2.3.4"), (0x2002, A, B)] {
         let sa = a.engine.sa(&key(Direction::Outbound, destination, Protocol::Esp, spi), address(source)).unwrap();
         assert_eq!(sa.sa.unwrap().transform().sequence(), Some(Seq::new(0)), "no number is used");

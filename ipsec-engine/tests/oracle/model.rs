@@ -542,7 +542,7 @@ impl Oracle {
             let few = if sa.spec.extended { 1 << 32 } else { 1 << 16 };
             if sa.direction == Direction::Outbound && sa.spec.protocol != Protocol::Ipcomp && !sa.told_near_end {
                 sa.told_near_end = sa.numbers_left() < few;
-                events.extend(sa.told_near_end.then_some(Event::SequenceNearEnd(name)));
+                events.extend(sa.told_near_end.then_some(Event::SequenceLow(name)));
             }
         }
         self.sas.retain(|sa| sa.state(now) != SaState::Dead);
@@ -814,8 +814,8 @@ impl Oracle {
             let opened = match sa.state(now) {
                 SaState::Larval => Err(Counter::Larval),
                 SaState::Dead => Err(Counter::Expired),
-                _ if deep => Err(Counter::TooDeep),
-                _ if sa.spec.source != outer.0 && !sa.spec.source.is_unspecified() => Err(Counter::WrongSource),
+                _ if deep => Err(Counter::TooManyHeaders),
+                _ if sa.spec.source != outer.0 && !sa.spec.source.is_unspecified() => Err(Counter::SourceMismatch),
                 _ => checked.and_then(|()| match &left.body {
                     Body::Sealed(seal, _) => sa.open(seal, &left.covered()),
                     _ => Ok(()),
@@ -905,8 +905,8 @@ impl Oracle {
             match rule.policy.action {
                 Action::Discard => return refused(Counter::Policy),
                 Action::Ipsec(_) if self.is_content(rule, &came, &settled) => contents += 1,
-                Action::Ipsec(_) if !opened => return refused(Counter::InClear),
-                Action::Ipsec(_) => return refused(Counter::WrongSa),
+                Action::Ipsec(_) if !opened => return refused(Counter::Cleartext),
+                Action::Ipsec(_) => return refused(Counter::SaMismatch),
                 Action::None | Action::Bypass | Action::Entrust => {}
             }
         }
@@ -914,7 +914,7 @@ impl Oracle {
         match silent {
             true if from_tunnel || self.discards_unmatched => refused(Counter::NoPolicy),
             // A tunnel that nobody asked for could bring anything.
-            false if from_tunnel && contents == 0 => refused(Counter::WrongSa),
+            false if from_tunnel && contents == 0 => refused(Counter::SaMismatch),
             _ => passes_on,
         }
     }
@@ -969,7 +969,7 @@ impl Oracle {
             }
         }
         if !transport || settled.iter().all(|&n| came[n..].iter().any(|came| came.mode == Mode::Tunnel)) {
-            return Err(Counter::WrongSa);
+            return Err(Counter::SaMismatch);
         }
         let mut silent = true;
         for direction in [PolicyDirection::In, PolicyDirection::Forward] {
@@ -980,7 +980,7 @@ impl Oracle {
                     _ if passes(&policy.action) => silent = false,
                     _ if speaks_of(policy.selector.upper, &flow).is_none() => continue,
                     Action::Discard => return Err(Counter::Policy),
-                    _ => return Err(Counter::WrongSa),
+                    _ => return Err(Counter::SaMismatch),
                 }
                 break;
             }

@@ -115,8 +115,8 @@ fn print_event(time: Duration, event: &Event) {
         }
         Event::SoftExpired(sa) => format!("soft limit reached: {sa}"),
         Event::HardExpired(sa) => format!("hard limit reached: {sa}"),
-        Event::SequenceNearEnd(sa) => format!("numbers nearly used up: {sa}"),
-        Event::Moved { sa, source, port } => format!("peer now at {source}[{port}]: {sa}"),
+        Event::SequenceLow(sa) => format!("numbers nearly used up: {sa}"),
+        Event::NatMapping { sa, source, port } => format!("peer now at {source}[{port}]: {sa}"),
         other => format!("{other:?}"),
     };
     println!("{}.{:06} {what}", time.as_secs(), time.subsec_micros());
