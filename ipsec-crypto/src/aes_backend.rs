@@ -3,10 +3,10 @@
 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
 mod vaes;
 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
-pub(crate) use vaes::WideAes;
+pub(crate) use vaes::Vaes;
 
 #[cfg(not(all(feature = "simd", target_arch = "x86_64", not(target_os = "none"))))]
-pub(crate) use unavailable::WideAes;
+pub(crate) use unavailable::Vaes;
 
 #[cfg(not(all(feature = "simd", target_arch = "x86_64", not(target_os = "none"))))]
 #[allow(dead_code)] // of a mode that is not chosen
@@ -15,9 +15,9 @@ mod unavailable {
     use crate::Iv;
 
     /// No machine has it.
-    pub(crate) enum WideAes {}
+    pub(crate) enum Vaes {}
 
-    impl WideAes {
+    impl Vaes {
         pub const LANES: usize = 1;
 
         pub fn new(_: &[u8]) -> Option<Self> {
@@ -43,14 +43,14 @@ mod unavailable {
 /// AES as the machine has it.
 #[allow(clippy::large_enum_variant)] // they are of about one size, whatever A is
 pub(crate) enum Aes<A> {
-    Anywhere(A),
+    Portable(A),
     /// With the feature `simd`, where there are instructions for it.
-    Wide(WideAes),
+    Vaes(Vaes),
 }
 
 impl<A> Aes<A> {
-    pub fn new(key: &[u8], anywhere: impl FnOnce() -> A) -> Self {
-        WideAes::new(key).map_or_else(|| Self::Anywhere(anywhere()), Self::Wide)
+    pub fn new(key: &[u8], portable: impl FnOnce() -> A) -> Self {
+        Vaes::new(key).map_or_else(|| Self::Portable(portable()), Self::Vaes)
     }
 }
 

@@ -4,7 +4,7 @@ use cipher::array::Array;
 use cipher::consts::U16;
 use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
 
-use crate::aes_backend::{Aes, WideAes};
+use crate::aes_backend::{Aes, Vaes};
 use crate::{BatchItem, Cbc, Cipher, Confidential, Iv, IvRule, cbc};
 
 /// AES-CBC (RFC 3602) with the key size of `A`.
@@ -44,22 +44,22 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
 
     fn encrypt(&self, iv: &Iv, body: &mut [u8]) {
         match &self.0 {
-            Aes::Anywhere(aes) => cbc::encrypt(aes, iv, body),
-            Aes::Wide(aes) => aes.encrypt_chain(&mut Array(*iv), Array::slice_as_chunks_mut(body).0),
+            Aes::Portable(aes) => cbc::encrypt(aes, iv, body),
+            Aes::Vaes(aes) => aes.encrypt_chain(&mut Array(*iv), Array::slice_as_chunks_mut(body).0),
         }
     }
 
     fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
         match &self.0 {
-            Aes::Anywhere(aes) => cbc::decrypt(aes, iv, body),
-            Aes::Wide(aes) => aes.decrypt(iv, body),
+            Aes::Portable(aes) => cbc::decrypt(aes, iv, body),
+            Aes::Vaes(aes) => aes.decrypt(iv, body),
         }
     }
 
     fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
         match &self.0 {
-            Aes::Anywhere(aes) => cbc::encrypt_and_mac(aes, iv, text, from, follow),
-            Aes::Wide(aes) => {
+            Aes::Portable(aes) => cbc::encrypt_and_mac(aes, iv, text, from, follow),
+            Aes::Vaes(aes) => {
                 let mut chain = Array(*iv);
                 cbc::encrypt_in_chunks(text, from, follow, |blocks| aes.encrypt_chain(&mut chain, blocks));
             }
@@ -72,13 +72,13 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
 
     fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>]) {
         let wide = lanes.iter_mut().filter_map(|lane| match &lane.cipher.0 {
-            Aes::Anywhere(_) => None,
-            Aes::Wide(aes) => Some((aes, &lane.iv, &mut *lane.body)),
+            Aes::Portable(_) => None,
+            Aes::Vaes(aes) => Some((aes, &lane.iv, &mut *lane.body)),
         });
-        cbc::interleaved::<_, _, { WideAes::LANES }>(wide, WideAes::encrypt_chains);
+        cbc::interleaved::<_, _, { Vaes::LANES }>(wide, Vaes::encrypt_chains);
         cbc::encrypt_batch(lanes, |cipher| match &cipher.0 {
-            Aes::Anywhere(aes) => Some(aes),
-            Aes::Wide(_) => None,
+            Aes::Portable(aes) => Some(aes),
+            Aes::Vaes(_) => None,
         });
     }
 }
@@ -116,7 +116,7 @@ mod tests {
                 let both: [_; 3] = core::array::from_fn(|_| {
                     let mut key = [0; $octets];
                     fill(seed, &mut key);
-                    let library = AesCbc(Aes::Anywhere(<$aes>::new(&Array(key))));
+                    let library = AesCbc(Aes::Portable(<$aes>::new(&Array(key))));
                     (AesCbc::<$aes>::new(&key), library)
                 });
                 let (mut iv, mut text) = ([0; 16], [0; 16 * 70]);

@@ -12,7 +12,7 @@ use cipher::{
 };
 use heapless::Vec;
 
-use crate::par_blocks::together;
+use crate::par_blocks::use_par_blocks;
 use crate::{BatchItem, Iv};
 
 pub(crate) fn encrypt<C: BlockCipherEncrypt>(cipher: &C, iv: &Iv, body: &mut [u8]) {
@@ -39,7 +39,7 @@ impl<N: ArraySize> BlockCipherDecClosure for CbcDecrypt<'_, N> {
         let Self { mut chain, body } = self;
         let (blocks, _) = Array::slice_as_chunks_mut(body);
         let size = B::ParBlocksSize::USIZE;
-        let (groups, some) = match together(size, size) {
+        let (groups, some) = match use_par_blocks(size, size) {
             true => Array::<_, B::ParBlocksSize>::slice_as_chunks_mut(blocks),
             false => (&mut [][..], blocks),
         };
@@ -49,7 +49,7 @@ impl<N: ArraySize> BlockCipherDecClosure for CbcDecrypt<'_, N> {
         if some.is_empty() {
             return;
         }
-        if together(some.len(), size) {
+        if use_par_blocks(some.len(), size) {
             let mut group = ParBlocks::<B>::default();
             group.iter_mut().zip(&*some).for_each(|(to, from)| to.clone_from(from));
             unchain(backend, &mut chain, &mut group);
@@ -247,8 +247,8 @@ fn advance<B: BlockCipherEncBackend>(
 /// Blocks that do not wait for each other.
 #[inline(always)]
 fn encrypt_all<B: BlockCipherEncBackend>(backend: &B, blocks: &mut [Block<B>]) {
-    let (together, rest) = InOutBuf::from(blocks).into_chunks::<B::ParBlocksSize>();
-    for blocks in together {
+    let (use_par_blocks, rest) = InOutBuf::from(blocks).into_chunks::<B::ParBlocksSize>();
+    for blocks in use_par_blocks {
         backend.encrypt_par_blocks(blocks);
     }
     for block in rest {

@@ -21,7 +21,7 @@ use cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use zeroize::Zeroize;
 
 use crate::nonce::{layout, nonce};
-use crate::{EspParts, IcvMismatch, Layout, Suite, counter, ct};
+use crate::{EspParts, IcvMismatch, Layout, Suite, counter_mode, ct};
 
 /// AES-CCM (RFC 4309), with an ICV of 8, 12 or 16 octets.
 pub struct Ccm<A, M> {
@@ -71,7 +71,7 @@ where
     /// Turns ciphertext into plaintext, or the reverse.
     fn apply_keystream(&self, parts: &mut EspParts<'_>) {
         let ([s0, s1, s2], [a, b, c, d, e, f, g, h, ..]) = (self.salt, parts.iv());
-        counter::apply(&self.cipher, [3, s0, s1, s2, a, b, c, d, e, f, g, h], parts.body());
+        counter_mode::apply(&self.cipher, [3, s0, s1, s2, a, b, c, d, e, f, g, h], parts.body());
     }
 }
 

@@ -5,7 +5,7 @@ use cipher::consts::U16;
 use cipher::typenum::Unsigned;
 use cipher::{BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, ParBlocks};
 
-use crate::par_blocks::together;
+use crate::par_blocks::use_par_blocks;
 
 /// XORs the key stream that begins with the block counter 1 to a whole body, which is less than 2^32 blocks.
 pub(crate) fn apply<C>(cipher: &C, nonce: [u8; 12], body: &mut [u8])
@@ -35,7 +35,7 @@ impl BlockCipherEncClosure for Stream<'_> {
         };
         let size = B::ParBlocksSize::USIZE;
         for piece in self.body.chunks_mut(size.saturating_mul(16)) {
-            if together(piece.len() >> 4, size) {
+            if use_par_blocks(piece.len() >> 4, size) {
                 let mut blocks = ParBlocks::<B>::from_fn(|_| next());
                 backend.encrypt_par_blocks((&mut blocks).into());
                 xor(piece, Array::slice_as_flattened(&blocks));

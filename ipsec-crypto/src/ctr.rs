@@ -13,7 +13,7 @@ use cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::aes_backend::Aes;
-use crate::{Cipher, Confidential, Iv, IvRule, counter};
+use crate::{Cipher, Confidential, Iv, IvRule, counter_mode};
 
 /// AES-CTR (RFC 3686) with the key size of `A`. An IV that repeats under one key gives the plaintexts away, so
 /// [`IvRule::Unique`] holds: senders count. Never without integrity.
@@ -58,8 +58,8 @@ impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> Cipher for AesCtr<A
         let ([n0, n1, n2, n3], &[a, b, c, d, e, f, g, h, ..]) = (self.nonce, iv);
         let nonce = [n0, n1, n2, n3, a, b, c, d, e, f, g, h];
         match &self.cipher {
-            Aes::Anywhere(aes) => counter::apply(aes, nonce, body),
-            Aes::Wide(aes) => aes.apply_stream(nonce, body),
+            Aes::Portable(aes) => counter_mode::apply(aes, nonce, body),
+            Aes::Vaes(aes) => aes.apply_stream(nonce, body),
         }
     }
 
@@ -97,7 +97,7 @@ mod tests {
             fn $name() {
                 let key = core::array::from_fn(|n: usize| n.to_le_bytes()[0]);
                 let aes = AesCtr::<$aes>::new(&key, [0xff; 4]);
-                let library = AesCtr { cipher: Aes::Anywhere(<$aes>::new(&Array(key))), nonce: [0xff; 4] };
+                let library = AesCtr { cipher: Aes::Portable(<$aes>::new(&Array(key))), nonce: [0xff; 4] };
                 for length in 0..1100usize {
                     let iv = [length.to_le_bytes()[0]; 16];
                     let (mut one, mut other) = ([0x5a; 1100], [0x5a; 1100]);

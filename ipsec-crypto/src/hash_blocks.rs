@@ -1,5 +1,5 @@
 use crate::IcvInput;
-use crate::append::put;
+use crate::append::append;
 use crate::hash::Hash;
 
 /// A text in the blocks of a hash: whole ones as they lie there, then the one or two of `end`, of zeros until now, with what is left and the
@@ -15,11 +15,11 @@ pub(crate) fn blocks<'t, 'e, H: Hash>(
     let block = both.len() / 2;
     let skipped = usize::from(rest.len().saturating_add(high) < block.saturating_sub(H::LENGTH));
     let (_, free) = both.split_at_mut_checked(skipped.saturating_mul(block)).unwrap_or_default();
-    let mut free = put(free, rest);
+    let mut free = append(free, rest);
     if let Some(high) = text.high() {
-        free = put(free, high);
+        free = append(free, high);
     }
-    put(free, &[0x80]);
+    append(free, &[0x80]);
     write_length::<H>(both, octets.len().saturating_add(high).saturating_add(block));
     (whole, end.get(skipped..).unwrap_or_default())
 }

@@ -3,7 +3,7 @@
 use crate::hash::Hash;
 
 macro_rules! hash {
-    ($(#[$doc:meta])+ $hash:ident: $word:ty, $words:literal words, $block:literal in, $output:literal out, $bytes:ident, $compress:expr, $start:expr$(, $side_by_side:ident $(, $alone:ident)?)?) => {
+    ($(#[$doc:meta])+ $hash:ident: $word:ty, $words:literal words, $block:literal in, $output:literal out, $bytes:ident, $compress:expr, $start:expr$(, $cbc_multi_buffer:ident $(, $alone:ident)?)?) => {
         $(#[$doc])+
         #[derive(Debug)]
         pub enum $hash {}
@@ -48,7 +48,7 @@ macro_rules! hash {
                 }
 
                 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
-                fn $side_by_side(texts: &[crate::hash::Keyed<'_, Self>], tags: &mut [crate::Icv], len: usize) -> bool {
+                fn $cbc_multi_buffer(texts: &[crate::hash::Keyed<'_, Self>], tags: &mut [crate::Icv], len: usize) -> bool {
                     crate::multi_buffer::hmac_batch::<Self, $words>(texts, tags, len)
                 }
 

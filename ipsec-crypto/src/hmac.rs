@@ -3,7 +3,7 @@ use core::{fmt, slice};
 use heapless::Vec;
 use zeroize::Zeroize;
 
-use crate::append::put;
+use crate::append::append;
 use crate::hash::{Hash, Keyed};
 use crate::hash_blocks::{blocks, write_length};
 use crate::suite::BATCH;
@@ -64,7 +64,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> HmacIntegrity<H, ICV, KEY> {
             hash.state.zeroize();
             hash.begun.zeroize();
         } else {
-            put(block.as_mut(), key);
+            append(block.as_mut(), key);
         }
         let behind = |pad: u8| {
             let (mut state, mut padded) = (H::START, block);
@@ -188,7 +188,7 @@ impl<H: Hash> Running<H> {
         let free = self.begun.as_mut().get_mut(self.filled..).unwrap_or_default();
         let (now, later) = piece.split_at_checked(free.len()).unwrap_or((piece, &[]));
         self.filled = self.filled.saturating_add(now.len());
-        if put(free, now).is_empty() {
+        if append(free, now).is_empty() {
             H::compress(&mut self.state, slice::from_ref(&self.begun));
             (self.begun, self.filled) = (H::ZERO, 0);
         }

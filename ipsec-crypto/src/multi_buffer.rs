@@ -25,37 +25,46 @@ type Words = u32x16<Avx512>;
 /// Octets of a block.
 const BLOCK: usize = 64;
 /// A hash with a state of `N` words, and the compression function once more, of many packets.
-pub(crate) trait LaneHash<const N: usize>: Hash<State = [u32; N], Block = [u8; BLOCK]> {
+pub(crate) trait MultiBufferHash<const N: usize>: Hash<State = [u32; N], Block = [u8; BLOCK]> {
     /// From how many packets on lanes are faster than one packet after the other.
-    const WORTH: usize;
+    const MIN_BATCH: usize;
 
     /// One block of each lane.
     fn compress_lanes(simd: Avx512, state: [Words; N], block: [Words; 16]) -> [Words; N];
 }
 
 /// From how many packets on lanes are faster than one packet after the other, on this machine.
-pub(crate) fn min_batch<H: LaneHash<N>, const N: usize>() -> usize {
-    if Level::new().as_avx512().is_some() { H::WORTH } else { usize::MAX }
+pub(crate) fn min_batch<H: MultiBufferHash<N>, const N: usize>() -> usize {
+    if Level::new().as_avx512().is_some() { H::MIN_BATCH } else { usize::MAX }
 }
 
 /// The first `len` octets of the HMAC of each text, at most [`BATCH`], from the states behind the two blocks of its key. Says whether it did:
 /// there may be too few, or no such machine.
-pub(crate) fn hmac_batch<H: LaneHash<N>, const N: usize>(texts: &[Keyed<'_, H>], tags: &mut [Icv], len: usize) -> bool {
-    let Some(simd) = Level::new().as_avx512().filter(|_| texts.len() >= H::WORTH) else { return false };
+pub(crate) fn hmac_batch<H: MultiBufferHash<N>, const N: usize>(
+    texts: &[Keyed<'_, H>],
+    tags: &mut [Icv],
+    len: usize,
+) -> bool {
+    let Some(simd) = Level::new().as_avx512().filter(|_| texts.len() >= H::MIN_BATCH) else { return false };
     simd.vectorize(
         #[inline(always)]
-        || side_by_side::<H, N>(simd, texts, tags, len),
+        || hmac_multi_buffer::<H, N>(simd, texts, tags, len),
     );
     true
 }
 
 #[inline(always)]
-fn side_by_side<H: LaneHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_, H>], tags: &mut [Icv], len: usize) {
+fn hmac_multi_buffer<H: MultiBufferHash<N>, const N: usize>(
+    simd: Avx512,
+    texts: &[Keyed<'_, H>],
+    tags: &mut [Icv],
+    len: usize,
+) {
     let mut hashed = [[0; N]; BATCH];
     hashed.iter_mut().zip(texts).for_each(|(state, keyed)| *state = *keyed.inner);
     hash::<H, N>(simd, texts, &mut hashed);
     for ((texts, hashed), tags) in texts.chunks(LANES).zip(hashed.chunks(LANES)).zip(tags.chunks_mut(LANES)) {
-        let whole = around::<H, N>(simd, texts, hashed);
+        let whole = outer_hash::<H, N>(simd, texts, hashed);
         tags.iter_mut().zip(texts).zip(whole).for_each(|((tag, _), words)| *tag = Icv::of::<H>(&words, len));
     }
     hashed.zeroize();
@@ -63,7 +72,7 @@ fn side_by_side<H: LaneHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_,
 
 /// The outer hashes over inner ones, each a single block.
 #[inline(always)]
-fn around<H: LaneHash<N>, const N: usize>(
+fn outer_hash<H: MultiBufferHash<N>, const N: usize>(
     simd: Avx512,
     texts: &[Keyed<'_, H>],
     inner: &[[u32; N]],
@@ -91,7 +100,7 @@ fn around<H: LaneHash<N>, const N: usize>(
 
 /// Hashes each text, on from its state. A lane whose text ends takes the next; when few are left, they go one by one.
 #[inline(always)]
-fn hash<H: LaneHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_, H>], hashed: &mut [[u32; N]]) {
+fn hash<H: MultiBufferHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_, H>], hashed: &mut [[u32; N]]) {
     let mut waiting = texts.iter().zip(hashed);
     let mut lanes: Vec<BatchItem<'_, H>, LANES> = Vec::new();
     let mut states = [[0; LANES]; N];
@@ -102,7 +111,7 @@ fn hash<H: LaneHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_, H>], ha
             let last = last.len();
             let _ = lanes.push(BatchItem { whole, end, last, at: 0, state }); // there is room
         }
-        if lanes.len() < H::WORTH {
+        if lanes.len() < H::MIN_BATCH {
             break;
         }
         lanes.iter().enumerate().for_each(|(n, lane)| set(&mut states, n, lane.state));
@@ -166,7 +175,7 @@ impl<H: Hash> BatchItem<'_, H> {
 
 /// A function of its own: once in the code, not wherever it is called.
 #[inline(always)]
-fn compress<H: LaneHash<N>, const N: usize>(simd: Avx512, state: [Words; N], block: [Words; 16]) -> [Words; N] {
+fn compress<H: MultiBufferHash<N>, const N: usize>(simd: Avx512, state: [Words; N], block: [Words; 16]) -> [Words; N] {
     simd.vectorize(
         #[inline(always)]
         || H::compress_lanes(simd, state, block),

@@ -2,7 +2,7 @@ use core::fmt;
 
 use heapless::Vec;
 
-use crate::append::put;
+use crate::append::append;
 use crate::{BatchItem, Cipher, Confidential, Icv, IcvInput, Integrity, Iv};
 
 /// Packets of a batch that are looked at together.
@@ -163,7 +163,7 @@ impl<'a> EspParts<'a> {
         let carried = self.authenticated.get(HEADER..HEADER.saturating_add(self.iv_len)).unwrap_or_default();
         carried.first_chunk().copied().unwrap_or_else(|| {
             let mut iv = [0; 16];
-            put(&mut iv, carried);
+            append(&mut iv, carried);
             iv
         })
     }
@@ -210,7 +210,7 @@ impl<'a> EspParts<'a> {
 
     /// Writes the ICV, or as much of it as there is room for (RFC 4303 2.8).
     pub fn set_icv(&mut self, icv: &[u8]) {
-        put(self.icv, icv.get(..self.icv.len()).unwrap_or(icv));
+        append(self.icv, icv.get(..self.icv.len()).unwrap_or(icv));
     }
 }
 
@@ -333,12 +333,12 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
             if interleave_group == 0 {
                 continue;
             }
-            let together = some.iter_mut().filter(|(_, parts)| parts.len() <= interleave_group);
-            encrypt_batch(together.map(|(suite, parts)| (&suite.cipher, &mut **parts)));
-            let together = some.iter().filter(|(_, parts)| parts.len() <= interleave_group);
-            let tags = compute_batch(together.map(|(suite, parts)| (&suite.icv, &**parts)));
-            let together = some.iter_mut().filter(|(_, parts)| parts.len() <= interleave_group);
-            together.zip(&tags).for_each(|((_, parts), tag)| parts.set_icv(tag.as_slice()));
+            let use_par_blocks = some.iter_mut().filter(|(_, parts)| parts.len() <= interleave_group);
+            encrypt_batch(use_par_blocks.map(|(suite, parts)| (&suite.cipher, &mut **parts)));
+            let use_par_blocks = some.iter().filter(|(_, parts)| parts.len() <= interleave_group);
+            let tags = compute_batch(use_par_blocks.map(|(suite, parts)| (&suite.icv, &**parts)));
+            let use_par_blocks = some.iter_mut().filter(|(_, parts)| parts.len() <= interleave_group);
+            use_par_blocks.zip(&tags).for_each(|((_, parts), tag)| parts.set_icv(tag.as_slice()));
         }
     }
 

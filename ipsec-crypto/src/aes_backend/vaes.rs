@@ -23,7 +23,7 @@ const BLOCKS: usize = FOUR * REGISTERS;
 
 /// AES with the schedules of a key, on a machine that has the instructions.
 #[derive(ZeroizeOnDrop)]
-pub(crate) struct WideAes {
+pub(crate) struct Vaes {
     #[zeroize(skip)]
     simd: Avx512,
     encrypt: Schedule,
@@ -41,7 +41,7 @@ struct Schedule {
     last: __m128i,
 }
 
-impl WideAes {
+impl Vaes {
     /// From a key of 16, 24 or 32 octets; none on another machine.
     pub fn new(key: &[u8]) -> Option<Self> {
         Level::new().as_avx512().map(|simd| schedules(simd, key))
@@ -56,7 +56,7 @@ impl Schedule {
 }
 
 kernel! {
-    fn schedules(simd: Avx512, key: &[u8]) -> WideAes {
+    fn schedules(simd: Avx512, key: &[u8]) -> Vaes {
         let zero = _mm_setzero_si128();
         // The last round without a key: shifted rows of equal columns are the same rows.
         let substitute = |word: u32| {
@@ -93,7 +93,7 @@ kernel! {
         encrypt.middle.iter_mut().take(between).for_each(|to| *to = next());
         encrypt.last = next();
         words.zeroize();
-        WideAes {
+        Vaes {
             simd,
             #[cfg(feature = "aes-cbc")]
             decrypt: cbc::inverse(&encrypt),

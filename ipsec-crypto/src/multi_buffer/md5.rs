@@ -2,10 +2,10 @@
 
 use fearless_simd::{Avx512, SimdBase};
 
-use super::{LaneHash, Words};
+use super::{MultiBufferHash, Words};
 
-impl LaneHash<4> for crate::Md5 {
-    const WORTH: usize = 2;
+impl MultiBufferHash<4> for crate::Md5 {
+    const MIN_BATCH: usize = 2;
 
     #[inline(always)]
     fn compress_lanes(simd: Avx512, state: [Words; 4], w: [Words; 16]) -> [Words; 4] {

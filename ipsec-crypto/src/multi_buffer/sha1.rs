@@ -2,10 +2,10 @@
 
 use fearless_simd::{Avx512, SimdBase};
 
-use super::{LaneHash, Words};
+use super::{MultiBufferHash, Words};
 
-impl LaneHash<5> for crate::Sha1 {
-    const WORTH: usize = 10;
+impl MultiBufferHash<5> for crate::Sha1 {
+    const MIN_BATCH: usize = 10;
 
     #[inline(always)]
     fn compress_lanes(simd: Avx512, state: [Words; 5], mut w: [Words; 16]) -> [Words; 5] {

@@ -2,11 +2,11 @@
 
 use fearless_simd::{Avx512, SimdBase};
 
-use super::{LaneHash, Words};
+use super::{MultiBufferHash, Words};
 use crate::sha_ni::sha256::K;
 
-impl LaneHash<8> for crate::Sha256 {
-    const WORTH: usize = 12;
+impl MultiBufferHash<8> for crate::Sha256 {
+    const MIN_BATCH: usize = 12;
 
     #[inline(always)]
     fn compress_lanes(simd: Avx512, state: [Words; 8], mut w: [Words; 16]) -> [Words; 8] {

@@ -5,10 +5,10 @@ use core::arch::x86_64::*;
 use cipher::array::Array;
 use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x16, u8x64};
 
-use super::{BLOCKS, Block, FOUR, REGISTERS, Schedule, WideAes, load, side_by_side};
+use super::{BLOCKS, Block, FOUR, REGISTERS, Schedule, Vaes, cbc_multi_buffer, load};
 use crate::Iv;
 
-impl WideAes {
+impl Vaes {
     /// Packets that are encrypted side by side.
     pub const LANES: usize = BLOCKS;
 
@@ -24,7 +24,7 @@ impl WideAes {
             *body = later;
             aes.encrypt_chain(chain, now);
         } else if let Some(first) = all.first() {
-            side_by_side::encrypt(first.simd, all, chains, bodies, steps);
+            cbc_multi_buffer::encrypt(first.simd, all, chains, bodies, steps);
         }
     }
 

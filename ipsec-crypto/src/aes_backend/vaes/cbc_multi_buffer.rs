@@ -8,14 +8,14 @@ use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x64};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::cbc::{join, load_some, store_some};
-use super::{Block, FOUR, REGISTERS, Schedule, WideAes};
+use super::{Block, FOUR, REGISTERS, Schedule, Vaes};
 
 /// Sixteen blocks, one of each chain.
 type Lanes = [__m512i; REGISTERS];
 
 kernel! {
     /// At most [`LANES`](WideAes::LANES) chains, each with its key, so many blocks further: no body is shorter, and all keys are of one size.
-    pub(super) fn encrypt(simd: Avx512, all: &[&WideAes], chains: &mut [Block], bodies: &mut [&mut [Block]], steps: usize) {
+    pub(super) fn encrypt(simd: Avx512, all: &[&Vaes], chains: &mut [Block], bodies: &mut [&mut [Block]], steps: usize) {
         let Some((first, others)) = all.split_first() else { return };
         let none = _mm512_setzero_si512();
         if others.iter().all(|aes| ptr::eq(*aes, *first)) {

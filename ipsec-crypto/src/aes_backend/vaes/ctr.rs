@@ -5,9 +5,9 @@ use core::arch::x86_64::*;
 use cipher::array::Array;
 use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x64};
 
-use super::{BLOCKS, FOUR, REGISTERS, Schedule, WideAes, load};
+use super::{BLOCKS, FOUR, REGISTERS, Schedule, Vaes, load};
 
-impl WideAes {
+impl Vaes {
     /// XORs the key stream that begins with the block counter 1 (RFC 3686 4), less than 2^32 blocks.
     pub fn apply_stream(&self, nonce: [u8; 12], body: &mut [u8]) {
         apply_stream(self.simd, &self.encrypt, nonce, body);
