@@ -15,13 +15,13 @@ pub struct Acquire {
     /// The policy that asks for it.
     pub policy: PolicyId,
     /// Which of its transforms has none.
-    pub request: Template,
+    pub template: Template,
     /// Where the packets of the SA would come from; `None` where key exchange has to find out.
     pub source: Option<IpAddr>,
     /// Where they would go.
     pub destination: Option<IpAddr>,
     /// The request number that the SA must have; 0 for any.
-    pub request_id: u32,
+    pub reqid: u32,
     /// The packet that asked.
     pub flow: Flow,
 }
@@ -67,7 +67,7 @@ impl AcquireTable {
     /// not asked for an interval, one of the policy that has most; then, within a policy, one of the source that has more than
     /// this one. So no policy is silenced by others, and no source by fewer others of its policy than are remembered. In an interval no more is
     /// asked for than once for each policy and a few times as much as is remembered. What is not asked for now, a later packet asks for.
-    pub(crate) fn request(&mut self, limit: AcquireLimit, wanted: &Acquire, last_acquire: &mut Option<Duration>) {
+    pub(crate) fn record(&mut self, limit: AcquireLimit, wanted: &Acquire, last_acquire: &mut Option<Duration>) {
         let entry = Entry { wanted: *wanted, at: limit.now, is_reported: false };
         let place = match self.all.iter().position(|entry| is_same(&entry.wanted, wanted)) {
             Some(known) => self.all.get(known).filter(|known| limit.is_older(known.at, limit.interval)).map(|_| known),
@@ -119,5 +119,5 @@ impl AcquireTable {
 
 /// Whether the same SA would do for both.
 fn is_same(a: &Acquire, b: &Acquire) -> bool {
-    (a.policy, a.request, a.source, a.destination) == (b.policy, b.request, b.source, b.destination)
+    (a.policy, a.template, a.source, a.destination) == (b.policy, b.template, b.source, b.destination)
 }

@@ -27,7 +27,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             mode: Mode::Transport,
             source: if sa.source.is_unspecified() { ends.0 } else { sa.source },
             destination: sa.destination,
-            request_id: sa.request_id,
+            reqid: sa.reqid,
         };
         // The mode of an SA without a mode is known after decompression.
         let is_ip = matches!(next, IpProto::IPV4 | IpProto::IPV6);
@@ -42,9 +42,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let flow = Flow { source: ends.0, destination: ends.1, protocol, detail };
         let might_protect = |rule: &Rule| match &rule.policy.action {
             Action::Ipsec(bundle) if rule.policy.direction != PolicyDirection::Out => {
-                let is_inside = bundle.iter().any(|request| request.mode != Mode::Transport);
-                let by =
-                    |came: &AppliedSa| sec_path.may_satisfy(came, rule.id, bundle, |request| self.is_optional(request));
+                let is_inside = bundle.iter().any(|template| template.mode != Mode::Transport);
+                let by = |came: &AppliedSa| {
+                    sec_path.may_satisfy(came, rule.id, bundle, |template| self.is_optional(template))
+                };
                 (is_inside || rule.policy.selector.matches(&flow) != Match::No)
                     && (tunnel.as_ref().is_some_and(by) || transport.as_ref().is_some_and(by))
             }

@@ -26,12 +26,12 @@ pub struct Settings {
     /// How long after it asked for an SA a policy asks again.
     pub acquire_interval: Duration,
     /// How long an SPI stays reserved.
-    pub larval_life: Duration,
+    pub larval_lifetime: Duration,
     /// How long what a router reported about a path is believed (RFC 4301 8.2.2).
-    pub path_mtu_life: Duration,
+    pub path_mtu_lifetime: Duration,
     /// The least MTU of a path, in octets, over IPv4 and over IPv6, that a report of a router is believed (RFC 4301 6.1.1): what such a report
     /// can do to an SA.
-    pub least_path_mtu: [u16; 2],
+    pub min_path_mtu: [u16; 2],
     /// Octets that the link carries; `None` where nobody is to be told that a packet is too big.
     pub link_mtu: Option<u16>,
     /// The UDP port on which ESP without an SA, and keep-alives, are recognized. SAs have ports of their own.
@@ -44,9 +44,9 @@ impl Settings {
         unmatched: Unmatched::Discard,
         default_level: DefaultLevel::Require,
         acquire_interval: Duration::from_secs(10),
-        larval_life: Duration::from_secs(30),
-        path_mtu_life: Duration::from_secs(600),
-        least_path_mtu: [576, 1280],
+        larval_lifetime: Duration::from_secs(30),
+        path_mtu_lifetime: Duration::from_secs(600),
+        min_path_mtu: [576, 1280],
         link_mtu: None,
         nat_port: 4500,
     };
@@ -195,7 +195,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Reserves the SPI of an SA to come: what arrives by it is discarded as [`DiscardReason::Larval`] (RFC 2367 3.1.1). It is free again after
-    /// [`Settings::larval_life`] unless an SA is installed.
+    /// [`Settings::larval_lifetime`] unless an SA is installed.
     ///
     /// # Errors
     /// [`ReserveError`]; nothing has changed.
@@ -310,11 +310,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// they use, so an idle SA never expires without. To be called at the time that [`poll_timeout`](Self::poll_timeout) names;
     /// events are to be polled afterwards.
     pub fn tick(&mut self, now: Duration) {
-        let larval_life = self.settings.larval_life;
+        let larval_lifetime = self.settings.larval_lifetime;
         for at in (0..).take(SAS) {
             // A clock that was set back does not keep an SPI reserved for longer.
-            let is_over =
-                |added: Duration| added.saturating_add(larval_life) <= now || now.saturating_add(larval_life) <= added;
+            let is_over = |added: Duration| {
+                added.saturating_add(larval_lifetime) <= now || now.saturating_add(larval_lifetime) <= added
+            };
             if self.sad.get(at).is_some_and(|slot| slot.state == SaState::Larval && is_over(slot.usage.added)) {
                 self.sad.remove(at);
             } else {
@@ -327,7 +328,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// installed, used, updated or removed, and when an SPI is reserved.
     pub fn poll_timeout(&self) -> Option<Duration> {
         let due = |slot: &crate::sad::Slot<A>| match (&slot.sa, slot.state) {
-            (None, _) => Some(slot.usage.added.saturating_add(self.settings.larval_life)),
+            (None, _) => Some(slot.usage.added.saturating_add(self.settings.larval_lifetime)),
             (Some(sa), SaState::Mature) => {
                 [sa.lifetimes.soft.due(&slot.usage), sa.lifetimes.hard.due(&slot.usage)].into_iter().flatten().min()
             }

@@ -199,7 +199,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     fn is_our_end(&self, address: IpAddr) -> bool {
         let ends_here = |rule: &Rule| match rule.policy.action {
             Action::Ipsec(bundle) if rule.policy.direction != PolicyDirection::Out => {
-                bundle.iter().any(|request| request.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
+                bundle.iter().any(|template| template.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
             }
             _ => false,
         };
@@ -313,7 +313,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             mode: decapsulated.mode,
             source: tunnel.source,
             destination: tunnel.destination,
-            request_id: sa.request_id,
+            reqid: sa.reqid,
         };
         // Whoever held packets back on the way moves nobody: where the peer is, its newest packet says.
         let newest = sa.transform.sequence().map(|top| u32::from_be_bytes(top.low())) == arrival.seen.sequence;
@@ -370,7 +370,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if let Verdict::Rule(at) = self.lookup(Direction::Inbound, PolicyDirection::In, &flow)
             && let Some(&Rule { id, policy: Policy { action: Action::Ipsec(bundle), .. }, .. }) = self.spd.rule(at)
         {
-            arrival.sec_path.match_outer_policy(id, &bundle, |request| self.is_optional(request));
+            arrival.sec_path.match_outer_policy(id, &bundle, |template| self.is_optional(template));
         }
     }
 
@@ -413,7 +413,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 Action::Discard => return Err(DiscardReason::Policy),
                 Action::None | Action::Bypass | Action::Entrust => {}
                 //= RFC 3948 3.1.1/1
-                Action::Ipsec(bundle) if sec_path.satisfies(id, &bundle, |request| self.is_optional(request)) => {
+                Action::Ipsec(bundle) if sec_path.satisfies(id, &bundle, |template| self.is_optional(template)) => {
                     is_required = true;
                 }
                 Action::Ipsec(_) if opened => return Err(DiscardReason::SaMismatch),

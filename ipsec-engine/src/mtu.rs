@@ -62,7 +62,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Octets that the path carries, as far as it is known.
     fn mtu(&self, now: Duration, bundle: &Bundle, chosen: &Chosen) -> Option<u16> {
-        let life = self.settings.path_mtu_life;
+        let life = self.settings.path_mtu_lifetime;
         let paths = self.through(bundle, chosen).filter_map(|(sa, _)| sa.path_mtu(now, life));
         paths.chain(self.settings.link_mtu).min()
     }
@@ -110,8 +110,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Takes in a router's report that a packet of one of our SAs was too big, and says whether it lowered the MTU of one. It is not
     /// authentic (RFC 4301 6.1.1, 8.2.1): the packet it quotes must be one that an SA has sent, by addresses, SPI and sequence number
     /// as far as they are quoted, of ESP in UDP by the ports otherwise. It only ever lowers an MTU, not below
-    /// [`Settings::least_path_mtu`](crate::Settings::least_path_mtu), and for
-    /// [`Settings::path_mtu_life`](crate::Settings::path_mtu_life). Whether reports are taken in at all is the caller's choice.
+    /// [`Settings::min_path_mtu`](crate::Settings::least_path_mtu), and for
+    /// [`Settings::path_mtu_lifetime`](crate::Settings::path_mtu_life). Whether reports are taken in at all is the caller's choice.
     pub fn path_mtu_report(&mut self, now: Duration, report: &TooBig) -> bool {
         let protocol = if report.protocol == ipsec_packet::IpProto::ESP { Protocol::Esp } else { Protocol::Ah };
         let Some(spi) = report.spi else {
@@ -127,8 +127,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     fn lower_path_mtu(&mut self, now: Duration, at: u16, report: &TooBig) -> bool {
-        let life = self.settings.path_mtu_life;
-        let [least_v4, least_v6] = self.settings.least_path_mtu;
+        let life = self.settings.path_mtu_lifetime;
+        let [least_v4, least_v6] = self.settings.min_path_mtu;
         let Some(sa) = self.sad.get_mut(at).and_then(|slot| slot.sa.as_mut()) else { return false };
         if !is_about(sa, report) {
             return false;

@@ -75,7 +75,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         };
         // What only its payload makes return traffic has other addresses: a tunnel carries it, transport mode does not.
         let is_own = Flow::read(packet.data())? == flow;
-        if !is_own && bundle.iter().next().is_some_and(|request| request.mode != Mode::Tunnel) {
+        if !is_own && bundle.iter().next().is_some_and(|template| template.mode != Mode::Tunnel) {
             return Err(DiscardReason::NoPolicy);
         }
         let chosen = match self.choose(now, id, &bundle, &flow) {
@@ -83,7 +83,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Err(acquire) => {
                 if let Some(rule) = self.spd.rule_mut(at) {
                     let limit = AcquireLimit { now, interval: self.settings.acquire_interval };
-                    self.acquires.request(limit, &acquire, &mut rule.last_acquire);
+                    self.acquires.record(limit, &acquire, &mut rule.last_acquire);
                 }
                 return Ok(Disposition::Pending(acquire));
             }
@@ -101,7 +101,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let length = Ip::parse(packet.data())?.packet().len();
         packet.truncate(length);
         //= RFC 2406 3.3/1
-        for (request, at) in bundle.iter().zip(chosen) {
+        for (template, at) in bundle.iter().zip(chosen) {
             let Some(at) = at else { continue };
             let Some(slot) = self.sad.get_mut(at) else { return Err(DiscardReason::NoSa) };
             let Some(sa) = &mut slot.sa else { return Err(DiscardReason::Larval) };
@@ -112,7 +112,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 identification: &mut self.identification,
                 max_tfc,
             };
-            let octets = protect(sa, mode_of(request.mode, sa.mode), &mut encapsulation, packet, iv)?;
+            let octets = protect(sa, mode_of(template.mode, sa.mode), &mut encapsulation, packet, iv)?;
             slot.usage.charge(now, octets);
             self.check_sequence_left(at);
             self.sad.refresh(at, now);
@@ -155,15 +155,15 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let mut chosen = Chosen::default();
         // The packet's own ends, and behind a tunnel those of the tunnel.
         let mut ends = (flow.source, flow.destination);
-        for (request, slot) in bundle.iter().zip(&mut chosen) {
-            let request_id = id.request_id(request);
-            *slot = self.sad.choose(|sa| serves(sa, request, request_id, ends));
+        for (template, slot) in bundle.iter().zip(&mut chosen) {
+            let reqid = id.reqid(template);
+            *slot = self.sad.choose(|sa| serves(sa, template, reqid, ends));
             match slot.and_then(|at| self.sad.get(at)).and_then(|slot| slot.sa.as_ref()) {
-                Some(sa) if mode_of(request.mode, sa.mode) != Mode::Transport => ends = (sa.source, sa.destination),
+                Some(sa) if mode_of(template.mode, sa.mode) != Mode::Transport => ends = (sa.source, sa.destination),
                 Some(_) => {}
-                None if self.is_optional(request) => {}
+                None if self.is_optional(template) => {}
                 //= RFC 3173 4/1
-                None => return Err(acquire(id, request, request_id, flow, ends)),
+                None => return Err(acquire(id, template, reqid, flow, ends)),
             }
         }
         let generation = self.sad.generation();
@@ -174,8 +174,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Whether a packet may do without this transform.
-    pub(crate) fn is_optional(&self, request: &Template) -> bool {
-        is_optional(request, self.settings.default_level)
+    pub(crate) fn is_optional(&self, template: &Template) -> bool {
+        is_optional(template, self.settings.default_level)
     }
 
     /// Whether every SA has the numbers that it needs: one that serves two transforms needs two. If not, `used_up` tells the SPI and
@@ -222,36 +222,36 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         bundle: &'s Bundle,
         chosen: &'s Chosen,
     ) -> impl Iterator<Item = (&'s Sa<A>, Mode)> + 's {
-        bundle.iter().zip(chosen).filter_map(|(request, at)| {
+        bundle.iter().zip(chosen).filter_map(|(template, at)| {
             let sa = self.sad.get((*at)?)?.sa.as_ref()?;
-            Some((sa, mode_of(request.mode, sa.mode)))
+            Some((sa, mode_of(template.mode, sa.mode)))
         })
     }
 }
 
-fn acquire(id: PolicyId, request: &Template, request_id: u32, flow: &Flow, ends: (IpAddr, IpAddr)) -> Acquire {
-    let (source, destination) = match &request.ends {
+fn acquire(id: PolicyId, template: &Template, reqid: u32, flow: &Flow, ends: (IpAddr, IpAddr)) -> Acquire {
+    let (source, destination) = match &template.ends {
         Some(ends) => (ends.source.0, ends.destination.0),
         None => (Some(ends.0), Some(ends.1)),
     };
-    Acquire { policy: id, request: *request, source, destination, request_id, flow: *flow }
+    Acquire { policy: id, template: *template, source, destination, reqid, flow: *flow }
 }
 
 /// Whether an SA is one that a request can be served by: its protocol, mode, ends and request number. In transport mode the
 /// ends are those of the packet as it is by then, too.
-fn serves<A: Algorithms>(sa: &Sa<A>, request: &Template, request_id: u32, flow: (IpAddr, IpAddr)) -> bool {
+fn serves<A: Algorithms>(sa: &Sa<A>, template: &Template, reqid: u32, flow: (IpAddr, IpAddr)) -> bool {
     let key = sa.key();
     let mode =
-        request.mode == sa.mode || request.mode == Mode::Any || sa.mode == Mode::Any && request.mode != Mode::Beet;
-    let named = request.ends.is_none_or(|ends| ends.name(sa.source, sa.destination));
-    let ends = match mode_of(request.mode, sa.mode) {
+        template.mode == sa.mode || template.mode == Mode::Any || sa.mode == Mode::Any && template.mode != Mode::Beet;
+    let named = template.ends.is_none_or(|ends| ends.matches(sa.source, sa.destination));
+    let ends = match mode_of(template.mode, sa.mode) {
         Mode::Transport | Mode::Any => (sa.source, sa.destination) == flow,
-        Mode::Tunnel | Mode::Beet => request.ends.is_some(),
+        Mode::Tunnel | Mode::Beet => template.ends.is_some(),
     };
     key.direction == Direction::Outbound
-        && key.protocol == request.protocol
+        && key.protocol == template.protocol
         && mode
         && named
         && ends
-        && (request_id == 0 || sa.request_id == request_id)
+        && (reqid == 0 || sa.reqid == reqid)
 }

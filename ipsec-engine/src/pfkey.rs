@@ -31,5 +31,5 @@ pub use error::{NoSpace, PfkeyError, PfkeyErrorKind};
 pub use extension::{AddressRole, AlgorithmRow, Algorithms, Extension, Key, KeyRole, Lifetime, LifetimeRole, Side};
 pub use message::{Extensions, Header, Message};
 pub use number::{MessageKind, SaFlags, SaType};
-pub use policy::{PolicyExtension, PolicyKind, Requests};
+pub use policy::{PolicyExtension, PolicyKind, Templates};
 pub use write::MessageWriter;

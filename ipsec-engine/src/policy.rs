@@ -30,8 +30,8 @@ impl PolicyId {
 
     /// The request number that the SAs of one of its transforms must have; 0 for any. Of level `unique` it is one of
     /// 2^31 and above.
-    pub fn request_id(self, request: &Template) -> u32 {
-        match request.level {
+    pub fn reqid(self, template: &Template) -> u32 {
+        match template.level {
             Level::UniqueId(id) => id,
             Level::Unique => FIRST_UNIQUE.saturating_add(self.0),
             Level::Default | Level::Use | Level::Require => 0,
@@ -88,20 +88,20 @@ pub const MAX_TRANSFORMS: usize = 4;
 /// The transforms of a policy in their order: on the way out the first is applied first (RFC 2401 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Bundle {
-    requests: [Option<Template>; MAX_TRANSFORMS],
+    templates: [Option<Template>; MAX_TRANSFORMS],
 }
 
 impl Bundle {
     /// With one more transform at its end; `None` when there are [`MAX_TRANSFORMS`] already.
     #[must_use]
-    pub fn with(mut self, request: Template) -> Option<Self> {
-        *self.requests.iter_mut().find(|slot| slot.is_none())? = Some(request);
+    pub fn with(mut self, template: Template) -> Option<Self> {
+        *self.templates.iter_mut().find(|slot| slot.is_none())? = Some(template);
         Some(self)
     }
 
     /// The transforms in their order.
     pub fn iter(&self) -> impl Iterator<Item = &Template> {
-        self.requests.iter().flatten()
+        self.templates.iter().flatten()
     }
 }
 
@@ -119,8 +119,8 @@ pub struct Template {
 }
 
 /// Whether a packet may do without a transform.
-pub(crate) fn is_optional(request: &Template, default_level: DefaultLevel) -> bool {
-    match request.level {
+pub(crate) fn is_optional(template: &Template, default_level: DefaultLevel) -> bool {
+    match template.level {
         Level::Use => true,
         Level::Default => default_level == DefaultLevel::Use,
         Level::Require | Level::Unique | Level::UniqueId(_) => false,
@@ -163,7 +163,7 @@ pub struct TunnelEndpoints {
 
 impl TunnelEndpoints {
     /// Whether an SA has these ends, as far as they are named (RFC 4301 4.4.1.2).
-    pub fn name(&self, source: IpAddr, destination: IpAddr) -> bool {
+    pub fn matches(&self, source: IpAddr, destination: IpAddr) -> bool {
         self.source.0.is_none_or(|end| end == source) && self.destination.0.is_none_or(|end| end == destination)
     }
 }
@@ -197,7 +197,7 @@ impl Priority {
     pub const LOW: Self = Self(0xc000_0000);
 
     /// [`DEFAULT`](Self::DEFAULT), higher by `offset` or lower if that is negative, as far as priorities go.
-    pub fn around_default(offset: i32) -> Option<Self> {
+    pub fn relative_to_default(offset: i32) -> Option<Self> {
         let distance = offset.unsigned_abs();
         let moved =
             if offset < 0 { Self::DEFAULT.0.checked_add(distance) } else { Self::DEFAULT.0.checked_sub(distance) };
@@ -288,7 +288,7 @@ impl fmt::Display for Action {
             Self::Entrust => f.write_str("entrust"),
             Self::Ipsec(bundle) => {
                 f.write_str("ipsec")?;
-                bundle.iter().try_for_each(|request| write!(f, " {request}"))
+                bundle.iter().try_for_each(|template| write!(f, " {template}"))
             }
         }
     }

@@ -18,7 +18,7 @@ pub(crate) struct AppliedSa {
     /// The ends of the SA.
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
-    pub(crate) request_id: u32,
+    pub(crate) reqid: u32,
 }
 
 /// The SAs that a packet came through, from the outside.
@@ -109,12 +109,12 @@ fn admits(id: PolicyId, bundle: &Bundle, applied: &[AppliedSa], is_optional: imp
     if let Some(first) = reached.first_mut() {
         *first = true;
     }
-    for request in bundle.iter() {
-        let optional = may_be_absent(request, &is_optional);
+    for template in bundle.iter() {
+        let optional = may_be_absent(template, &is_optional);
         let mut next = [false; MAX_TRANSFORMS + 1];
         for (n, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {
             let by_this =
-                applied.iter().rev().nth(n).is_some_and(|applied| satisfies(applied, request, id.request_id(request)));
+                applied.iter().rev().nth(n).is_some_and(|applied| satisfies(applied, template, id.reqid(template)));
             if let (true, Some(slot)) = (by_this, next.get_mut(n.saturating_add(1))) {
                 *slot = true;
             }
@@ -144,14 +144,14 @@ fn begins<'c>(
         let mut next = [false; MAX_TRANSFORMS + 1];
         // From the outside: transforms that may be absent are passed over.
         for n in (0..transforms).rev() {
-            let Some(request) = bundle.iter().nth(n) else { break };
+            let Some(template) = bundle.iter().nth(n) else { break };
             if reached.get(n.saturating_add(1)) != Some(&true) {
                 continue;
             }
-            if let (true, Some(slot)) = (satisfies(applied, request, id.request_id(request)), next.get_mut(n)) {
+            if let (true, Some(slot)) = (satisfies(applied, template, id.reqid(template)), next.get_mut(n)) {
                 *slot = true;
             }
-            if let (true, Some(slot)) = (may_be_absent(request, is_optional), reached.get_mut(n)) {
+            if let (true, Some(slot)) = (may_be_absent(template, is_optional), reached.get_mut(n)) {
                 *slot = true;
             }
         }
@@ -161,20 +161,20 @@ fn begins<'c>(
 }
 
 /// Whether a packet may come without this transform.
-fn may_be_absent(request: &Template, is_optional: &impl Fn(&Template) -> bool) -> bool {
+fn may_be_absent(template: &Template, is_optional: &impl Fn(&Template) -> bool) -> bool {
     // What is not worth compressing is sent as it is.
     //= RFC 3173 2/2
-    is_optional(request) || request.protocol == Protocol::Ipcomp && request.mode != Mode::Tunnel
+    is_optional(template) || template.protocol == Protocol::Ipcomp && template.mode != Mode::Tunnel
 }
 
-fn satisfies(applied: &AppliedSa, request: &Template, request_id: u32) -> bool {
-    let ends = match (&request.ends, applied.mode) {
-        (Some(ends), _) => ends.name(applied.source, applied.destination),
+fn satisfies(applied: &AppliedSa, template: &Template, reqid: u32) -> bool {
+    let ends = match (&template.ends, applied.mode) {
+        (Some(ends), _) => ends.matches(applied.source, applied.destination),
         // Its ends are those of the packet, which the SA has been compared with.
         (None, mode) => mode == Mode::Transport,
     };
-    applied.protocol == request.protocol
-        && (request.mode == Mode::Any || request.mode == applied.mode)
+    applied.protocol == template.protocol
+        && (template.mode == Mode::Any || template.mode == applied.mode)
         && ends
-        && (request_id == 0 || applied.request_id == request_id)
+        && (reqid == 0 || applied.reqid == reqid)
 }

@@ -60,7 +60,7 @@ pub struct Sa<A: Algorithms> {
     pub(crate) options: DestinationOptions,
     pub(crate) encap: Option<Encap>,
     pub(crate) repair: ChecksumRepair,
-    pub(crate) request_id: u32,
+    pub(crate) reqid: u32,
     pub(crate) lifetimes: Lifetimes,
     /// What a router reported, and until when it is believed.
     pub(crate) path_mtu: Option<(u16, Duration)>,
@@ -163,7 +163,7 @@ impl<A: Algorithms> Sa<A> {
             options: DestinationOptions::Protected,
             encap: None,
             repair: ChecksumRepair::Recompute,
-            request_id: 0,
+            reqid: 0,
             lifetimes: Lifetimes::default(),
             path_mtu: None,
             label: Label::default(),
@@ -191,8 +191,8 @@ impl<A: Algorithms> Sa<A> {
 
     /// For the policies of this request number, `unique:` in setkey(8).
     #[must_use]
-    pub fn with_request_id(self, request_id: u32) -> Self {
-        Self { request_id, ..self }
+    pub fn with_reqid(self, reqid: u32) -> Self {
+        Self { reqid, ..self }
     }
 
     /// With these limits (RFC 4301 4.4.2.1).
@@ -251,8 +251,8 @@ impl<A: Algorithms> Sa<A> {
     }
 
     /// Its request number.
-    pub const fn request_id(&self) -> u32 {
-        self.request_id
+    pub const fn reqid(&self) -> u32 {
+        self.reqid
     }
 
     /// Its limits.

@@ -96,7 +96,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
             if bundle.iter().next().is_none() {
                 return Err(PolicyError::NoTransform);
             }
-            if bundle.iter().any(|request| is_anybodys(request, policy.direction)) {
+            if bundle.iter().any(|template| is_anybodys(template, policy.direction)) {
                 return Err(PolicyError::NoEndpoints);
             }
         }
@@ -199,11 +199,11 @@ impl<const P: usize, const F: usize> Spd<P, F> {
 }
 
 /// Whether any peer's tunnel would serve a transform: its other end is not named, nor is it for the SAs of one number.
-fn is_anybodys(request: &Template, direction: PolicyDirection) -> bool {
-    let Some(ends) = request.ends else { return matches!(request.mode, Mode::Tunnel | Mode::Beet) };
+fn is_anybodys(template: &Template, direction: PolicyDirection) -> bool {
+    let Some(ends) = template.ends else { return matches!(template.mode, Mode::Tunnel | Mode::Beet) };
     let (other_end, _) = if direction == PolicyDirection::Out { ends.destination } else { ends.source };
-    let is_unique = !matches!(request.level, Level::Default | Level::Use | Level::Require | Level::UniqueId(0));
-    request.mode != Mode::Transport && other_end.is_none() && !is_unique
+    let is_unique = !matches!(template.level, Level::Default | Level::Use | Level::Require | Level::UniqueId(0));
+    template.mode != Mode::Transport && other_end.is_none() && !is_unique
 }
 
 /// Moves the last element to `at`; those from there on move back by one.

@@ -61,20 +61,20 @@ fn is_asked_for(
         *first = Some(Between::Networks);
     }
     let contains = |from: &AddressRange, to: &AddressRange| from.contains(source) && to.contains(destination);
-    for request in bundle.iter().filter(|request| matches!(request.mode, Mode::Tunnel | Mode::Beet)) {
-        let Some(ends) = request.ends else { continue };
+    for template in bundle.iter().filter(|template| matches!(template.mode, Mode::Tunnel | Mode::Beet)) {
+        let Some(ends) = template.ends else { continue };
         let is_inside = between.iter().flatten().any(|between| match between {
             Between::Networks => contains(&rule.policy.selector.source, &rule.policy.selector.destination),
-            Between::TunnelEndpoints(ends) => ends.name(source, destination),
+            Between::TunnelEndpoints(ends) => ends.matches(source, destination),
         });
         if is_inside
-            && (request.mode, request.protocol) == (Mode::Tunnel, sa.protocol)
-            && ends.name(sa.source, sa.destination)
+            && (template.mode, template.protocol) == (Mode::Tunnel, sa.protocol)
+            && ends.matches(sa.source, sa.destination)
         {
             return true;
         }
         // The next tunnel is around this one, or around what this one would have been around.
-        if !is_optional(request, default_level) {
+        if !is_optional(template, default_level) {
             between = [None; MAX_TRANSFORMS + 1];
         }
         if let Some(free) = between.iter_mut().find(|place| place.is_none()) {

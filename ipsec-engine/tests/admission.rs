@@ -171,9 +171,9 @@ fn levels_with_and_without_an_sa() {
             other => panic!("{other:?}"),
         }
         // With an SA every level uses it.
-        let request_id = if level == "unique:5" { 5 } else { 0x8000_0001u32 };
-        a.load(&esp(A, B, 0x1001, &format!("-m transport -u {request_id}")), A);
-        b.load(&esp(A, B, 0x1001, &format!("-m transport -u {request_id}")), B);
+        let reqid = if level == "unique:5" { 5 } else { 0x8000_0001u32 };
+        a.load(&esp(A, B, 0x1001, &format!("-m transport -u {reqid}")), A);
+        b.load(&esp(A, B, 0x1001, &format!("-m transport -u {reqid}")), B);
         carries(&mut a, &mut b, &host());
     }
 }

@@ -140,7 +140,7 @@ fn an_sa_that_is_missing_is_asked_for_with_what_it_must_be() {
         detail: Detail::Ports(1000, 2000),
     };
     let tunnel_ends = Some(TunnelEndpoints { source: (Some(address(A)), None), destination: (Some(address(B)), None) });
-    for (packet, from, to, action, ends, level, request_id) in [
+    for (packet, from, to, action, ends, level, reqid) in [
         (inner(), "10.1.2.3", "10.2.3.4", "esp/tunnel/192.0.2.1-198.51.100.1/require", tunnel_ends, Level::Require, 0),
         (
             inner(),
@@ -167,16 +167,12 @@ fn an_sa_that_is_missing_is_asked_for_with_what_it_must_be() {
         let Err(Disposition::Pending(acquire)) = a.send(&packet) else { panic!("{action}") };
         assert_eq!(acquire.policy, policy);
         assert_eq!((acquire.source, acquire.destination), (Some(address(A)), Some(address(B))));
-        assert_eq!(
-            (acquire.request.ends, acquire.request.level, acquire.request_id),
-            (ends, level, request_id),
-            "{action}"
-        );
+        assert_eq!((acquire.template.ends, acquire.template.level, acquire.reqid), (ends, level, reqid), "{action}");
         assert_eq!(acquire.flow, flow(from, to));
         assert_eq!(acquires(&mut a), [acquire]);
         // With that request number it is what was asked for.
         let mode = if ends.is_some() { "tunnel" } else { "transport" };
-        a.load(&esp(A, B, 0x1001, &format!("-m {mode} -u {request_id}")), A);
+        a.load(&esp(A, B, 0x1001, &format!("-m {mode} -u {reqid}")), A);
         assert!(a.send(&packet).is_ok(), "{action}");
     }
 }
@@ -224,10 +220,10 @@ fn a_policy_asks_once_in_a_while() {
 fn another_transform_of_the_bundle_is_asked_for_without_delay() {
     let mut a = Gateway::new(&policy(A, B, "any", "out", "ipsec esp/transport//require ah/transport//require"), A);
     let _ = a.send(&host());
-    assert_eq!(acquires(&mut a)[0].request.protocol, Protocol::Esp);
+    assert_eq!(acquires(&mut a)[0].template.protocol, Protocol::Esp);
     a.load(&esp(A, B, 0x1001, "-m transport"), A);
     assert!(matches!(a.send(&host()), Err(Disposition::Pending(_))));
-    assert_eq!(acquires(&mut a).first().map(|acquire| acquire.request.protocol), Some(Protocol::Ah));
+    assert_eq!(acquires(&mut a).first().map(|acquire| acquire.template.protocol), Some(Protocol::Ah));
 }
 
 #[test]
@@ -245,11 +241,11 @@ fn numbers_written_by_hand_are_not_those_the_engine_gives() {
     let text = policy("10.1.0.0/16", "10.2.0.0/16", "tcp", "out", &format!("ipsec esp/tunnel/{A}-{B}/unique"))
         + &policy("10.1.0.0/16", "10.2.0.0/16", "udp", "out", &format!("ipsec esp/tunnel/{A}-{B}/unique:16385"));
     let mut a = Gateway::new(&text, A);
-    let request_id = |packet: &[u8], a: &mut Gateway| match a.send(packet) {
-        Err(Disposition::Pending(acquire)) => acquire.request_id,
+    let reqid = |packet: &[u8], a: &mut Gateway| match a.send(packet) {
+        Err(Disposition::Pending(acquire)) => acquire.reqid,
         other => panic!("{other:?}"),
     };
-    assert_ne!(request_id(&inner(), &mut a), request_id(&tcp("10.1.2.3", "10.2.3.4", 1, 2, b""), &mut a));
+    assert_ne!(reqid(&inner(), &mut a), reqid(&tcp("10.1.2.3", "10.2.3.4", 1, 2, b""), &mut a));
 }
 
 /// The inbound SA of a statement.

@@ -276,9 +276,9 @@ fn reports_are_about_packets_that_were_sent() {
     }
     assert!(!a.engine.path_mtu_report(now, &of(4)) && !a.engine.path_mtu_report(now, &of(0)));
     assert!(a.engine.path_mtu_report(now, &of(3)));
-    a.engine.settings_mut().least_path_mtu = [1200, 1400];
+    a.engine.settings_mut().min_path_mtu = [1200, 1400];
     let (mut a, _) = esp_tunnel();
-    a.engine.settings_mut().least_path_mtu = [1200, 1400];
+    a.engine.settings_mut().min_path_mtu = [1200, 1400];
     a.engine.path_mtu_report(now, &report(100));
     assert_eq!(a.engine.policy_mtu(now, &inner()).map(|mtu| mtu > 1100), Some(true), "the floor is a setting");
 }

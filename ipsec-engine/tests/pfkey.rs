@@ -113,7 +113,7 @@ fn an_sa_is_written_as_a_kernel_took_it() {
     let limits = |octets, added| Lifetime { allocations: 0, octets, added, used: 0 };
     for extension in [
         Extension::Sa { spi: 0x1234, replay: 32, state: 1, integrity: 3, cipher: 12, flags: SaFlags(0) },
-        Extension::Sa2 { mode: Extension::mode_number(Mode::Tunnel), sequence: 0, request_id: 7 },
+        Extension::Sa2 { mode: Extension::mode_number(Mode::Tunnel), sequence: 0, reqid: 7 },
         Extension::Lifetime(LifetimeRole::Hard, limits(1 << 30, 3600)),
         Extension::Lifetime(LifetimeRole::Soft, limits(1 << 29, 3000)),
         address(AddressRole::Source, "192.0.2.9", 32, 0),

@@ -50,7 +50,7 @@ fn a_gateway_pair_of_a_handbook_is_understood() {
     assert_eq!(all.len(), 6);
     assert_eq!((all[0], all[1]), (Statement::Flush(None), Statement::SpdFlush));
     let Statement::Add(sa) = all[3] else { panic!("{:?}", all[3]) };
-    assert_eq!((sa.id.protocol, sa.id.spi, sa.mode, sa.request_id), (SaProtocol::Esp, 4098, Mode::Tunnel, 7));
+    assert_eq!((sa.id.protocol, sa.id.spi, sa.mode, sa.reqid), (SaProtocol::Esp, 4098, Mode::Tunnel, 7));
     assert_eq!((sa.window_octets, sa.lifetimes.hard_seconds, sa.lifetimes.soft_seconds), (8, 3600, 3000));
     assert_eq!((sa.lifetimes.hard_bytes, sa.padding), (1_000_000, Padding::Zero));
     assert_eq!(sa.cipher.unwrap().0.known, Some(CipherAlgorithm::TripleDesCbc));

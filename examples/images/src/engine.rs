@@ -86,7 +86,7 @@ fn configure(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<us
         let sa = Sa::new(source, destination, transform)
             .ok()?
             .with_mode(Mode::Tunnel)
-            .with_request_id(7);
+            .with_reqid(7);
         sum = sum.wrapping_add(usize::from(engine.install(sa, now).is_ok()));
     }
     let ends = TunnelEndpoints {
@@ -168,7 +168,7 @@ fn alone(input: &[u8], source: IpAddr, destination: IpAddr, suite: Suite) -> Opt
     let moved = sa.move_peer(destination, 4501).is_ok();
     let known = sa.encap().is_some()
         ^ (sa.mode() == Mode::Beet)
-        ^ (sa.request_id() == 7)
+        ^ (sa.reqid() == 7)
         ^ sa.transform().sequence().is_some();
     let told = (*sa.lifetimes() == Lifetimes::default()) ^ (*sa.label() == Label::default());
     let mut bytes = [0; 256];

@@ -66,7 +66,7 @@ pub enum Extension<'a> {
         /// Its sequence number.
         sequence: u32,
         /// Its request number.
-        request_id: u32,
+        reqid: u32,
     },
     /// Whether ESP is in UDP, and how: 1 for the drafts, 2 for RFC 3948.
     NatType(u8),
@@ -293,8 +293,8 @@ pub(super) fn read<'a>(wire: Wire, number: u16, mut body: &'a [u8]) -> Result<Ex
         Some(Kind::Policy) => Extension::Policy(PolicyExtension::read(wire, body)?),
         Some(Kind::Sa2) => {
             let [mode, ..] = *take::<4>(body)?;
-            let (sequence, request_id) = (order.u32(*take(body)?), order.u32(*take(body)?));
-            Extension::Sa2 { mode, sequence, request_id }
+            let (sequence, reqid) = (order.u32(*take(body)?), order.u32(*take(body)?));
+            Extension::Sa2 { mode, sequence, reqid }
         }
         Some(Kind::NatType) => Extension::NatType(take::<4>(body)?.first().copied().unwrap_or(0)),
         Some(Kind::NatPort(side)) => {

@@ -17,7 +17,7 @@ pub struct PolicyExtension<'a> {
     /// Its priority, which only Linux knows.
     pub priority: u32,
     /// Its transforms.
-    pub requests: Requests<'a>,
+    pub templates: Templates<'a>,
 }
 
 /// What happens to packets (RFC 4301 4.4.1).
@@ -33,7 +33,7 @@ pub enum PolicyKind {
 
 /// The transforms of a policy (ipsec_set_policy(3)).
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Requests<'a> {
+pub struct Templates<'a> {
     octets: &'a [u8],
     wire: Wire,
 }
@@ -51,12 +51,12 @@ impl<'a> PolicyExtension<'a> {
             _ => return Err(PfkeyErrorKind::Policy),
         };
         let (id, priority) = (order.u32(*take(body)?), order.u32(*take(body)?));
-        let requests = Requests { octets: body, wire };
-        let mut rest = requests.octets;
+        let templates = Templates { octets: body, wire };
+        let mut rest = templates.octets;
         while !rest.is_empty() {
-            rest = requests.split(rest)?.1;
+            rest = templates.split(rest)?.1;
         }
-        Ok(Self { kind, direction, id, priority, requests })
+        Ok(Self { kind, direction, id, priority, templates })
     }
 
     /// Which way packets go; `None` for the policy of a socket, and for what is none (RFC 4301 4.4.1).
@@ -77,7 +77,7 @@ impl<'a> PolicyExtension<'a> {
             PolicyKind::Entrust => Action::Entrust,
             PolicyKind::Bypass => Action::Bypass,
             PolicyKind::Ipsec => {
-                Action::Ipsec(self.requests.iter().try_fold(Bundle::default(), |bundle, next| bundle.with(next))?)
+                Action::Ipsec(self.templates.iter().try_fold(Bundle::default(), |bundle, next| bundle.with(next))?)
             }
         })
     }
@@ -86,14 +86,14 @@ impl<'a> PolicyExtension<'a> {
 /// Octets of a transform without its addresses.
 pub(super) const REQUEST: usize = 16;
 
-impl<'a> Requests<'a> {
+impl<'a> Templates<'a> {
     /// One by one.
     pub fn iter(&self) -> impl Iterator<Item = Template> + 'a {
         let (all, mut rest) = (*self, self.octets);
         core::iter::from_fn(move || {
-            let (request, behind) = all.split(rest).ok()?;
+            let (template, behind) = all.split(rest).ok()?;
             rest = behind;
-            Some(request)
+            Some(template)
         })
     }
 
@@ -108,8 +108,8 @@ impl<'a> Requests<'a> {
         let (&[l_1, l_2, p_1, p_2, mode, level, _, _, a, b, c, d, ..], _) =
             octets.split_first_chunk::<REQUEST>().ok_or(wrong)?;
         let length = usize::from(order.u16([l_1, l_2]));
-        let (request, behind) = octets.split_at_checked(length).ok_or(wrong)?;
-        let addresses = request.get(REQUEST..).ok_or(wrong)?;
+        let (template, behind) = octets.split_at_checked(length).ok_or(wrong)?;
+        let addresses = template.get(REQUEST..).ok_or(wrong)?;
         let protocol = match order.u16([p_1, p_2]) {
             50 => Protocol::Esp,
             51 => Protocol::Ah,
@@ -144,7 +144,7 @@ impl<'a> Requests<'a> {
     }
 }
 
-impl fmt::Debug for Requests<'_> {
+impl fmt::Debug for Templates<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }

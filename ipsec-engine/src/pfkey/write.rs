@@ -79,7 +79,7 @@ impl<'b> MessageWriter<'b> {
         self.extension(number, |writer| {
             writer.policy_head(kind, dir, id, priority.0)?;
             match action {
-                Action::Ipsec(bundle) => bundle.iter().try_for_each(|request| writer.request(request)),
+                Action::Ipsec(bundle) => bundle.iter().try_for_each(|template| writer.template(template)),
                 _ => Ok(()),
             }
         })
@@ -175,12 +175,12 @@ impl<'b> MessageWriter<'b> {
             }
             Extension::Policy(policy) => {
                 self.policy_head(policy.kind, policy.direction, policy.id, policy.priority)?;
-                self.put(policy.requests.octets())
+                self.put(policy.templates.octets())
             }
-            Extension::Sa2 { mode, sequence, request_id } => {
+            Extension::Sa2 { mode, sequence, reqid } => {
                 self.put(&[mode, 0, 0, 0])?;
                 self.put(&order.octets32(sequence))?;
-                self.put(&order.octets32(request_id))
+                self.put(&order.octets32(reqid))
             }
             Extension::NatType(kind) => self.put(&[kind, 0, 0, 0]),
             Extension::NatPort(_, port) | Extension::UdpEncap(port) => {
@@ -210,14 +210,14 @@ impl<'b> MessageWriter<'b> {
         self.put(&order.octets32(priority))
     }
 
-    fn request(&mut self, request: &Template) -> Result<(), NoSpace> {
+    fn template(&mut self, template: &Template) -> Result<(), NoSpace> {
         let begin = self.length;
-        let protocol: u16 = match request.protocol {
+        let protocol: u16 = match template.protocol {
             Protocol::Esp => 50,
             Protocol::Ah => 51,
             Protocol::Ipcomp => 108,
         };
-        let (level, id) = match request.level {
+        let (level, id) = match template.level {
             Level::Default => (0, 0),
             Level::Use => (1, 0),
             Level::Require => (2, 0),
@@ -226,10 +226,10 @@ impl<'b> MessageWriter<'b> {
         };
         self.put(&[0, 0])?;
         self.put16(protocol)?;
-        self.put(&[Extension::mode_number(request.mode), level, 0, 0])?;
+        self.put(&[Extension::mode_number(template.mode), level, 0, 0])?;
         self.put(&self.wire.order.octets32(id))?;
         self.put(&[0; 4])?;
-        if let Some(ends) = &request.ends {
+        if let Some(ends) = &template.ends {
             let known = ends.source.0.or(ends.destination.0).ok_or(NoSpace)?;
             // Where one end is any, it is the unspecified address of the other's family.
             let any = if known.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };

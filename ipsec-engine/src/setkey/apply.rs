@@ -105,7 +105,7 @@ pub enum ApplyError {
 impl ApplyError {
     /// Whether a loader goes on without the statement, as it asks for what is not implemented here: TCP-MD5, ESP and AH of RFC 1825 to 1829,
     /// obsolete ciphers, tags of a packet filter. A policy whose SAs are left aside discards its packets.
-    pub const fn is_left_aside(&self) -> bool {
+    pub const fn is_skipped(&self) -> bool {
         matches!(self, Self::Algorithm(_) | Self::Protocol(_) | Self::Tagged)
     }
 }
@@ -225,7 +225,7 @@ impl Add<'_> {
         let (source, destination) = (self.id.source.0, self.id.destination.0);
         // The parser has seen to it that both ends are of one family.
         let sa = Sa::new(source, destination, transform).map_err(|_| ApplyError::Beet)?;
-        let sa = sa.with_request_id(self.request_id).with_lifetimes(self.limits()).with_label(self.label());
+        let sa = sa.with_reqid(self.reqid).with_lifetimes(self.limits()).with_label(self.label());
         let sa = match self.encap() {
             Some(encap) => sa.with_encap(encap, self.repair()),
             None => sa,

@@ -37,7 +37,7 @@ impl<A: Algorithms> fmt::Display for DumpSa<'_, A> {
         };
         let label = view.sa.map(|sa| sa.label).unwrap_or_default();
         let spi = if label.index == 0 { view.key.spi } else { label.index };
-        let (mode, reqid) = view.sa.map_or(("any", 0), |sa| (sa.mode.name(), sa.request_id));
+        let (mode, reqid) = view.sa.map_or(("any", 0), |sa| (sa.mode.name(), sa.reqid));
         writeln!(f, "\t{protocol} mode={mode} spi={spi}({spi:#010x}) reqid={reqid}({reqid:#010x})")?;
         if let Some(cipher) = label.cipher {
             writeln!(f, "\t{}: {cipher}", if view.key.protocol == Protocol::Ipcomp { "C" } else { "E" })?;
@@ -98,7 +98,7 @@ impl fmt::Display for DumpPolicy<'_> {
         match action {
             crate::Action::Ipsec(bundle) => {
                 f.write_str(" ipsec")?;
-                bundle.iter().try_for_each(|request| write!(f, "\n\t{request}"))?;
+                bundle.iter().try_for_each(|template| write!(f, "\n\t{template}"))?;
             }
             other => write!(f, " {other}")?,
         }

@@ -195,7 +195,8 @@ fn priority<'a>(lexer: &mut Lexer<'a>) -> Result<Priority, Fault<'a>> {
     };
     let offset = number::<u32>(digits).and_then(|n| i32::try_from(n).ok());
     let offset = if negative { offset.and_then(i32::checked_neg) } else { offset };
-    let moved = offset.and_then(|offset| base.map_or(Priority::around_default(offset), |base| base.offset(offset)));
+    let moved =
+        offset.and_then(|offset| base.map_or(Priority::relative_to_default(offset), |base| base.offset(offset)));
     moved.ok_or(lexer.error(text, if base.is_none() && offset.is_none() { SetkeyErrorKind::Priority } else { kind }))
 }
 
@@ -212,8 +213,8 @@ fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, Fault<'a>> {
                 lexer.next()?;
                 let text =
                     lexer.glue(text, |so_far, next| so_far.ends_with(['/', '-']) || next.starts_with(['/', '-']));
-                let request = request(text).map_err(|kind| wrong(lexer, text, kind))?;
-                bundle = bundle.with(request).ok_or(lexer.error(text, SetkeyErrorKind::TooManyTransforms))?;
+                let template = template(text).map_err(|kind| wrong(lexer, text, kind))?;
+                bundle = bundle.with(template).ok_or(lexer.error(text, SetkeyErrorKind::TooManyTransforms))?;
             }
             if bundle.iter().next().is_none() {
                 return Err(lexer.error("", SetkeyErrorKind::Missing("a transform")));
@@ -225,7 +226,7 @@ fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, Fault<'a>> {
 }
 
 /// `protocol/mode/source-destination/level`, of which the end may be left off.
-fn request(text: &str) -> Result<Template, SetkeyErrorKind> {
+fn template(text: &str) -> Result<Template, SetkeyErrorKind> {
     let mut parts = text.split(['/']).map(str::trim);
     let protocol = parts.next().and_then(Protocol::by_name).ok_or(SetkeyErrorKind::Template)?;
     let mode = parts.next().filter(|name| !name.is_empty()).ok_or(SetkeyErrorKind::Template)?;

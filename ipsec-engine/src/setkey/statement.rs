@@ -57,7 +57,7 @@ pub struct Add<'a> {
     /// Transport or tunnel, option `-m`.
     pub mode: Mode,
     /// Which policy's `unique` level it serves, option `-u`.
-    pub request_id: u32,
+    pub reqid: u32,
     /// Octets of the window, of eight packets each, option `-r`.
     pub window_octets: u32,
     /// Its limits.
@@ -223,7 +223,7 @@ impl Add<'_> {
             natt: None,
             natt_mtu: 0,
             mode: Mode::Any,
-            request_id: 0,
+            reqid: 0,
             window_octets: 0,
             lifetimes: Lifetimes { hard_seconds: 0, soft_seconds: 0, hard_bytes: 0, soft_bytes: 0 },
             cyclic: true,
@@ -277,7 +277,7 @@ fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<
             let text = word(lexer, "a mode")?;
             sa.mode = Mode::by_name(text).ok_or(lexer.error(text, SetkeyErrorKind::Mode))?;
         }
-        "-u" => sa.request_id = argument(lexer)?,
+        "-u" => sa.reqid = argument(lexer)?,
         "-r" => sa.window_octets = argument(lexer)?,
         "-lh" => sa.lifetimes.hard_seconds = argument(lexer)?,
         "-ls" => sa.lifetimes.soft_seconds = argument(lexer)?,

@@ -67,7 +67,7 @@ impl fmt::Display for Add<'_> {
         }
         let limits = &self.lifetimes;
         let numbers = [
-            ("-u", u64::from(self.request_id)),
+            ("-u", u64::from(self.reqid)),
             ("-r", u64::from(self.window_octets)),
             ("-lh", limits.hard_seconds),
             ("-ls", limits.soft_seconds),

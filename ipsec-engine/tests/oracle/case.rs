@@ -255,7 +255,7 @@ impl<'t> Case<'t> {
                 source,
                 destination,
                 mode,
-                request_id: 0,
+                reqid: 0,
                 extended: self.random.percent(20),
                 window: !self.random.percent(10),
                 encrypts: self.encrypting || self.random.percent(50),
@@ -289,14 +289,14 @@ impl<'t> Case<'t> {
         let well_known = spec.protocol == Protocol::Ipcomp && random.percent(30);
         let used = if random.percent(8) { u64::from(u32::MAX) - random.of(&[0, 1, 2, 5, 70_000]) } else { 0 };
         let (spi, key) = (if well_known { 2 } else { self.spi }, random.noise() as u8);
-        let spec = Spec { spi, key, lifetimes, used, request_id: request_ids[0], ..spec };
+        let spec = Spec { spi, key, lifetimes, used, reqid: request_ids[0], ..spec };
         let arriving = Lifetimes { soft: self.limit(), hard: self.limit() };
-        let mut arriving = Spec { request_id: request_ids[1], lifetimes: arriving, ..spec };
+        let mut arriving = Spec { reqid: request_ids[1], lifetimes: arriving, ..spec };
         let random = &mut self.random;
         match random.below(40) {
             0 => arriving.key ^= 1,
             1 => arriving.mode = random.of(&[Mode::Tunnel, Mode::Transport]),
-            2 => arriving.request_id = 9,
+            2 => arriving.reqid = 9,
             3 if spec.protocol == Protocol::Esp => arriving.source = self.nobody(spec.source.is_ipv6()),
             _ => {}
         }
@@ -592,7 +592,7 @@ impl<'t> Case<'t> {
                     self.hosts[1 - to].oracle.sas.iter().find(|sa| sa.spec.spi == spec.spi).map_or(0, |sa| sa.used);
                 let used = (passed.max(spec.used) + round + self.random.of(&[0, 1, 5, 30, 100])).min((1 << 32) - 2);
                 let key = spec.key ^ u8::from(self.random.percent(5)) << 7;
-                let used_spec = Spec { request_id: number + 1, lifetimes: Lifetimes::default(), used, key, ..spec };
+                let used_spec = Spec { reqid: number + 1, lifetimes: Lifetimes::default(), used, key, ..spec };
                 if number > 0 && spec.protocol == Protocol::Ipcomp
                     || !host.install(self.now, used_spec, Direction::Outbound)
                 {
@@ -656,13 +656,13 @@ impl<'t> Case<'t> {
             15..18 if !self.specs.is_empty() => {
                 let (from, spec) = self.random.of(&self.specs);
                 let arriving = self.hosts[1 - from].oracle.sas.iter().find(|sa| sa.spec.spi == spec.spi);
-                let request_id = arriving.map_or(spec.request_id, |sa| sa.spec.request_id);
+                let reqid = arriving.map_or(spec.reqid, |sa| sa.spec.reqid);
                 if self.random.percent(20) && !self.is_ambiguous(1 - from, &spec) {
                     self.hosts[from].install(self.now, spec, Direction::Outbound);
-                    self.hosts[1 - from].install(self.now, Spec { request_id, ..spec }, Direction::Inbound);
+                    self.hosts[1 - from].install(self.now, Spec { reqid, ..spec }, Direction::Inbound);
                     return;
                 }
-                self.add_sa(from, spec, [spec.request_id, request_id]);
+                self.add_sa(from, spec, [spec.reqid, reqid]);
             }
             18..24 => self.rogue(),
             24..30 if !self.wires.is_empty() => {

@@ -241,7 +241,7 @@ fn sa(spec: &Spec, direction: Direction) -> Sa<AnyAlgorithms> {
         (Protocol::Ipcomp, Direction::Inbound) => Transform::IpcompIn(Cpi::new(spec.spi as u16).unwrap()),
     };
     let sa = Sa::new(spec.source, spec.destination, transform).unwrap();
-    sa.with_mode(spec.mode).with_request_id(spec.request_id).with_lifetimes(spec.lifetimes)
+    sa.with_mode(spec.mode).with_reqid(spec.reqid).with_lifetimes(spec.lifetimes)
 }
 
 /// The octets of a packet that was not protected yet.

@@ -178,7 +178,7 @@ pub struct Spec {
     pub source: IpAddr,
     pub destination: IpAddr,
     pub mode: Mode,
-    pub request_id: u32,
+    pub reqid: u32,
     pub extended: bool,
     /// Whether it remembers numbers: the last 64.
     pub window: bool,
@@ -197,7 +197,7 @@ impl Spec {
 
     /// What two SAs have in common of which one replaces the other.
     fn kind(&self) -> (Protocol, IpAddr, IpAddr, Mode, u32) {
-        (self.protocol, self.source, self.destination, self.mode, self.request_id)
+        (self.protocol, self.source, self.destination, self.mode, self.reqid)
     }
 
     /// ESP: header, IV, payload, padding to whole blocks, trailer, ICV. AH: fixed part and ICV, the same for both versions.
@@ -328,7 +328,7 @@ struct AppliedSa {
     mode: Mode,
     source: IpAddr,
     destination: IpAddr,
-    request_id: u32,
+    reqid: u32,
 }
 
 /// What the policies say to a flow.
@@ -460,7 +460,7 @@ impl Oracle {
         let rules = &self.rules;
         self.asked.retain(|asked| rules.iter().any(|rule| rule.id == asked.wanted.policy));
         let same = |a: &Acquire, b: &Acquire| {
-            (a.policy, a.request, a.source, a.destination) == (b.policy, b.request, b.source, b.destination)
+            (a.policy, a.template, a.source, a.destination) == (b.policy, b.template, b.source, b.destination)
         };
         let old = |at: Duration| now >= at + ACQUIRE_INTERVAL;
         let place = match self.asked.iter().position(|asked| same(&asked.wanted, &wanted)) {
@@ -593,8 +593,8 @@ impl Oracle {
         let mut chosen = Vec::new();
         let mut ends = (flow.source, flow.destination);
         for request in bundle.iter() {
-            let request_id = request_id(self.rules[at].id, request);
-            match self.choose(now, request, request_id, ends) {
+            let reqid = reqid(self.rules[at].id, request);
+            match self.choose(now, request, reqid, ends) {
                 Some((sa, mode)) => {
                     if mode == Mode::Tunnel {
                         ends = (self.sas[sa].spec.source, self.sas[sa].spec.destination);
@@ -608,7 +608,7 @@ impl Oracle {
                         None => (Some(ends.0), Some(ends.1)),
                     };
                     let policy = self.rules[at].id;
-                    let acquire = Acquire { policy, request: *request, source, destination, request_id, flow };
+                    let acquire = Acquire { policy, template: *request, source, destination, reqid, flow };
                     self.ask(now, acquire);
                     return Outcome::Pending(acquire);
                 }
@@ -645,13 +645,7 @@ impl Oracle {
     }
 
     /// The newest SA that serves a request and is mature, or else the newest that is dying; and in which mode.
-    fn choose(
-        &self,
-        now: Duration,
-        request: &Template,
-        request_id: u32,
-        ends: (IpAddr, IpAddr),
-    ) -> Option<(usize, Mode)> {
+    fn choose(&self, now: Duration, request: &Template, reqid: u32, ends: (IpAddr, IpAddr)) -> Option<(usize, Mode)> {
         let serving = |wanted: SaState| {
             let found = self.sas.iter().rposition(|sa| {
                 sa.direction == Direction::Outbound && sa.state(now) == wanted && {
@@ -669,7 +663,7 @@ impl Oracle {
                         && is_end(named.and_then(|named| named.0), ends.0, spec.source)
                         && is_end(named.and_then(|named| named.1), ends.1, spec.destination)
                         && (mode != Some(Mode::Tunnel) || named.is_some())
-                        && (request_id == 0 || request_id == spec.request_id)
+                        && (reqid == 0 || reqid == spec.reqid)
                 }
             });
             found.and_then(|at| Some((at, common_mode(request.mode, self.sas[at].spec.mode)?)))
@@ -846,7 +840,7 @@ impl Oracle {
             } else {
                 sa.charge(now, octets);
             }
-            let Spec { protocol, request_id, mode, .. } = sa.spec;
+            let Spec { protocol, reqid, mode, .. } = sa.spec;
             if wraps {
                 self.note("extended number above 32 bits");
             }
@@ -859,7 +853,7 @@ impl Oracle {
                 _ => Mode::Transport,
             };
             without_mode = self.sas[at].spec.mode == Mode::Any && mode == Mode::Transport;
-            came.push(AppliedSa { protocol, mode, source: outer.0, destination: outer.1, request_id });
+            came.push(AppliedSa { protocol, mode, source: outer.0, destination: outer.1, reqid });
             fresh = mode == Mode::Tunnel;
             in_clear = match (mode, protocol, in_clear) {
                 (Mode::Tunnel, ..) if came.iter().any(|came| came.protocol != Protocol::Ipcomp) => InClear::Nothing,
@@ -935,7 +929,7 @@ impl Oracle {
             mode,
             source: packet.source,
             destination: packet.destination,
-            request_id: spec.request_id,
+            reqid: spec.reqid,
         };
         // Of what is inside only the protocol can be told, and not behind more headers.
         let (protocol, detail) = match inner {
@@ -1108,12 +1102,12 @@ impl Oracle {
             && named.0.is_none_or(|source| source == came.source)
             && named.1.is_none_or(|destination| destination == came.destination)
             && (came.mode != Mode::Tunnel || request.ends.is_some())
-            && [0, came.request_id].contains(&request_id(id, request))
+            && [0, came.reqid].contains(&reqid(id, request))
     }
 }
 
 /// The request number that an SA must have; 0 for any. Numbers of `unique` begin above those that can be named.
-fn request_id(id: PolicyId, request: &Template) -> u32 {
+fn reqid(id: PolicyId, request: &Template) -> u32 {
     match request.level {
         Level::UniqueId(number) => number,
         Level::Unique => (1 << 31) + id.to_string().parse::<u32>().unwrap(),

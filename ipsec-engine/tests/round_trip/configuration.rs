@@ -327,7 +327,7 @@ impl Configuration {
                 policy.has_transport = true;
                 policy.transport_first |= index == 0;
             }
-            let (level, request_id) = match levels[index] {
+            let (level, reqid) = match levels[index] {
                 "unique:" => (format!("unique:{}", 2 * self.spi + from as u32), 2 * self.spi + from as u32),
                 "unique" => ("unique".into(), (1 << 31) + id),
                 level => (level.to_owned(), 0),
@@ -336,7 +336,7 @@ impl Configuration {
             let present = !random.percent(if levels[index] == "use" { 15 } else { 3 });
             let mut ports = None;
             if present {
-                let (line, traits) = self.sa(random, protocol, mode, ends, request_id, without_mode[index]);
+                let (line, traits) = self.sa(random, protocol, mode, ends, reqid, without_mode[index]);
                 sas.push_str(&line);
                 ports = traits.ports;
                 self.sas.push(traits);
@@ -365,7 +365,7 @@ impl Configuration {
         protocol: Protocol,
         mode: Mode,
         (source, destination): (&'static str, &'static str),
-        request_id: u32,
+        reqid: u32,
         without_mode: bool,
     ) -> (String, SaTraits) {
         self.spi += 1;
@@ -392,8 +392,8 @@ impl Configuration {
         if !without_mode {
             options.push_str(if mode == T { " -m tunnel" } else { " -m transport" });
         }
-        if request_id != 0 {
-            write!(options, " -u {request_id}").unwrap();
+        if reqid != 0 {
+            write!(options, " -u {reqid}").unwrap();
         }
         if protocol != Ipcomp {
             let window = random.of(&["", "", " -r 4", " -r 8", " -r 32"]);

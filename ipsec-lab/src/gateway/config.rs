@@ -63,23 +63,23 @@ impl Config {
         let mut statements = Statements::of_bytes(&text);
         while let Some(statement) = statements.next().map_err(|e| format!("{name}: {e}"))? {
             let at = statements.location();
-            let left_aside = match &statement {
+            let skipped = match &statement {
                 Statement::SpdAdd(policy) | Statement::SpdUpdate(policy) => match policy.policy() {
                     Ok(policy) => {
                         directions.add(&policy);
                         None
                     }
-                    Err(why) if why.is_left_aside() => Some(why),
+                    Err(why) if why.is_skipped() => Some(why),
                     Err(why) => return Err(format!("{name}: {at}: {statement} {why}").into()),
                 },
                 // Whichever way it goes, and under whatever number.
                 Statement::Add(add) | Statement::Update(add) => {
-                    add.sa(Direction::Inbound, None, &loading).err().filter(ApplyError::is_left_aside)
+                    add.sa(Direction::Inbound, None, &loading).err().filter(ApplyError::is_skipped)
                 }
-                Statement::SpdDelete(policy) => policy.selector().err().filter(ApplyError::is_left_aside),
+                Statement::SpdDelete(policy) => policy.selector().err().filter(ApplyError::is_skipped),
                 _ => None,
             };
-            if let Some(why) = left_aside {
+            if let Some(why) = skipped {
                 eprintln!("{name}: {at}: warning: {why}; the statement is left aside");
             }
         }
@@ -104,7 +104,7 @@ impl Config {
             match self.apply(host, &statement, now, mirrored) {
                 Ok(Applied::Done) => {}
                 Ok(Applied::NotThere) => eprintln!("{}", problem(&"warning: there is no such entry")),
-                Err(why) if why.downcast_ref().is_some_and(ApplyError::is_left_aside) => {} // said before
+                Err(why) if why.downcast_ref().is_some_and(ApplyError::is_skipped) => {} // said before
                 Err(why) => return Err(problem(&why).into()),
             }
         }
@@ -280,7 +280,7 @@ impl Directions {
         let mut served = self.between.get(&ends).copied().unwrap_or_default();
         for (direction, open) in &self.open {
             let serves = match open {
-                OpenEnds::Tunnel(ends) => ends.name(source, destination),
+                OpenEnds::Tunnel(ends) => ends.matches(source, destination),
                 OpenEnds::Transport(from, to) => from.contains(source) && to.contains(destination),
             };
             if serves {

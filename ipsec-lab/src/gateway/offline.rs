@@ -111,7 +111,7 @@ fn through(
 fn print_event(time: Duration, event: &Event) {
     let what = match event {
         Event::Acquire(wanted) => {
-            format!("policy {} needs an sa: {} for {}", wanted.policy, wanted.request, wanted.flow)
+            format!("policy {} needs an sa: {} for {}", wanted.policy, wanted.template, wanted.flow)
         }
         Event::SoftExpired(sa) => format!("soft limit reached: {sa}"),
         Event::HardExpired(sa) => format!("hard limit reached: {sa}"),
