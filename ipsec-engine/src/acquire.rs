@@ -1,4 +1,5 @@
-//! SAs that were asked for: each once in a while, however many packets want it.
+//! Table of the acquires that were reported lately: each is repeated at most once per interval, however many packets
+//! need the SA.
 
 use core::cmp::Reverse;
 use core::net::IpAddr;
@@ -9,27 +10,27 @@ use ipsec_packet::Flow;
 
 use crate::policy::{PolicyId, Template};
 
-/// An SA that is needed and not there (RFC 2367 3.1.6).
+/// Request for an SA that a policy needs and the SAD does not have (SADB_ACQUIRE, RFC 2367 section 3.1.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acquire {
-    /// The policy that asks for it.
+    /// Policy whose template has no SA.
     pub policy: PolicyId,
-    /// Which of its transforms has none.
+    /// Template that the SA must satisfy.
     pub template: Template,
-    /// Where the packets of the SA would come from; `None` where key exchange has to find out.
+    /// Source address of the SA; `None` where key exchange has to find it.
     pub source: Option<IpAddr>,
-    /// Where they would go.
+    /// Destination address of the SA; `None` where key exchange has to find it.
     pub destination: Option<IpAddr>,
-    /// The request number that the SA must have; 0 for any.
+    /// Request ID that the SA must have; 0 for any.
     pub reqid: u32,
-    /// The packet that asked.
+    /// Flow of the packet that caused the acquire.
     pub flow: Flow,
 }
 
-/// How many are remembered at a time.
+/// Largest number of acquires that are remembered.
 const MAX_ACQUIRES: usize = 8;
 
-/// What was asked for lately.
+/// Acquires of the last interval, reported or pending.
 #[derive(Debug)]
 pub(crate) struct AcquireTable {
     all: Vec<Entry, MAX_ACQUIRES>,
@@ -42,7 +43,7 @@ struct Entry {
     is_reported: bool,
 }
 
-/// When a policy may ask again.
+/// Time of a request, and the interval after which the same acquire may be repeated.
 #[derive(Clone, Copy)]
 pub(crate) struct AcquireLimit {
     pub(crate) now: Duration,
@@ -50,7 +51,7 @@ pub(crate) struct AcquireLimit {
 }
 
 impl AcquireLimit {
-    /// Whether something is at least so old. A clock that was set back makes everything old.
+    /// Returns whether `than` has passed since `at`. A clock that was set back makes every entry old.
     fn is_older(self, at: Duration, than: Duration) -> bool {
         self.now < at || at.saturating_add(than) <= self.now
     }
@@ -61,12 +62,14 @@ impl AcquireTable {
         Self { all: Vec::new() }
     }
 
-    /// Asks for an SA, unless the same was asked for less than an interval ago; `last_acquire` is when its policy asked last.
+    /// Records an acquire as pending, unless the same acquire was recorded less than an interval ago; `last_acquire`
+    /// is the time of the last acquire of its policy.
     ///
-    /// Where nothing more can be remembered, what was told makes room: first what could be asked for again anyway; then, for a policy that has
-    /// not asked for an interval, one of the policy that has most; then, within a policy, one of the source that has more than
-    /// this one. So no policy is silenced by others, and no source by fewer others of its policy than are remembered. In an interval no more is
-    /// asked for than once for each policy and a few times as much as is remembered. What is not asked for now, a later packet asks for.
+    /// In a full table a reported entry is evicted: first one that is older than the interval; then, for a policy
+    /// without an acquire in the last interval, one of the policy with most entries; then, within a policy, one of
+    /// the source with more entries than this source. Thus no policy is silenced by others, and no source by fewer
+    /// sources of its policy than the table has entries. In an interval each policy is granted one acquire, and the
+    /// table a few times its size. An acquire that is not recorded is requested again by a later packet.
     pub(crate) fn record(&mut self, limit: AcquireLimit, wanted: &Acquire, last_acquire: &mut Option<Duration>) {
         let entry = Entry { wanted: *wanted, at: limit.now, is_reported: false };
         let place = match self.all.iter().position(|entry| is_same(&entry.wanted, wanted)) {
@@ -79,7 +82,7 @@ impl AcquireTable {
         }
     }
 
-    /// The place of what makes room.
+    /// Returns the index of the entry that this acquire may replace.
     fn evictable(&self, limit: AcquireLimit, wanted: &Acquire, policy_may_ask: bool) -> Option<usize> {
         let is_reported = || self.all.iter().enumerate().filter(|(_, entry)| entry.is_reported);
         let old = is_reported().filter(|(_, entry)| limit.is_older(entry.at, limit.interval));
@@ -104,12 +107,12 @@ impl AcquireTable {
             .map(|(place, ..)| place)
     }
 
-    /// A policy is gone: nobody needs what it asked for.
+    /// Removes the acquires of a policy that was removed.
     pub(crate) fn forget(&mut self, policy: PolicyId) {
         self.all.retain(|entry| entry.wanted.policy != policy);
     }
 
-    /// The next that nobody was told of.
+    /// Returns the oldest acquire that was not reported yet.
     pub(crate) fn next_pending(&mut self) -> Option<Acquire> {
         let entry = self.all.iter_mut().filter(|entry| !entry.is_reported).min_by_key(|entry| entry.at)?;
         entry.is_reported = true;
@@ -117,7 +120,7 @@ impl AcquireTable {
     }
 }
 
-/// Whether the same SA would do for both.
+/// Returns whether the same SA satisfies both acquires.
 fn is_same(a: &Acquire, b: &Acquire) -> bool {
     (a.policy, a.template, a.source, a.destination) == (b.policy, b.template, b.source, b.destination)
 }

@@ -4,21 +4,22 @@ use ipcomp_core::{Compressor, Decompressor};
 use ipsec_crypto::{AhIntegrity, Icv, Integrity, Suite};
 use ipsec_packet::AntiReplay;
 
-/// What the SAs of an engine are made of: chosen at compile time, so that a firmware pays for one suite only (RFC 4301 4.4.2.1).
+/// Algorithms of an engine, chosen at compile time, so that firmware contains the code of one suite only (RFC 4301
+/// section 4.4.2.1).
 pub trait Algorithms {
-    /// The suite of ESP.
+    /// Combined or separate algorithms of ESP.
     type Suite: Suite;
-    /// The integrity algorithm of AH; [`Never`] without AH.
+    /// Integrity algorithm of AH; [`Never`] for an engine without AH.
     type Integrity: AhIntegrity;
-    /// What remembers received numbers.
+    /// Anti-replay window of inbound SAs (RFC 4303 section 3.4.3).
     type Window: AntiReplay;
-    /// What compresses for IPComp; [`Never`] without.
+    /// Compressor of IPComp; [`Never`] for an engine without IPComp.
     type Compressor: Compressor;
-    /// What decompresses.
+    /// Decompressor of IPComp; [`Never`] for an engine without IPComp.
     type Decompressor: Decompressor;
 }
 
-/// Every algorithm of `ipsec-crypto` whose feature is enabled, chosen at run time, and DEFLATE.
+/// Every algorithm of `ipsec-crypto` whose feature is enabled, chosen at run time, and DEFLATE for IPComp.
 #[cfg(feature = "any")]
 #[derive(Debug)]
 pub enum AnyAlgorithms {}
@@ -32,7 +33,7 @@ impl Algorithms for AnyAlgorithms {
     type Decompressor = ipcomp_core::Inflate;
 }
 
-/// The algorithm of a protocol that an engine does not have: there are no values of it.
+/// Placeholder for an algorithm that an engine does not have. The type has no values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Never {}
 

@@ -1,7 +1,7 @@
 use ipsec_packet::{AntiReplay, NoReplay, ReplayError, ReplayWindow, Seq, WindowSize};
 
-/// A window whose size is chosen at run time: the sizes that setkey's `-r` and PF_KEY can ask for, rounded up to a power of
-/// two, and iproute2's largest (RFC 4303 3.4.3).
+/// Anti-replay window whose size is chosen at run time: the sizes of setkey's `-r` and of PF_KEY, rounded up to a
+/// power of two, up to the largest of iproute2 (RFC 4303 section 3.4.3).
 //= RFC 4303 3.4.3/1
 #[derive(Debug)]
 #[allow(missing_docs, clippy::large_enum_variant)] // the names say it; there is no heap
@@ -35,7 +35,8 @@ macro_rules! each {
 }
 
 impl AnyWindow {
-    /// A window of at least this size; of none, no protection ([`NoReplay`]; RFC 4303 3.4.3). `None` above 4096 packets.
+    /// Creates a window of at least this size. Size 0 disables anti-replay ([`NoReplay`]; RFC 4303 section 3.4.3).
+    /// Returns `None` above 4096 packets.
     pub const fn new(size: WindowSize) -> Option<Self> {
         Some(match size.in_packets() {
             //= RFC 4303 3.3.3/3

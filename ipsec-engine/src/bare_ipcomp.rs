@@ -29,12 +29,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             destination: sa.destination,
             reqid: sa.reqid,
         };
-        // The mode of an SA without a mode is known after decompression.
+        // The mode of an SA without a mode is known after decompression only.
         let is_ip = matches!(next, IpProto::IPV4 | IpProto::IPV6);
         let tunnel = (sa.mode == Mode::Tunnel || sa.mode == Mode::Any && is_ip)
             .then_some(AppliedSa { mode: Mode::Tunnel, ..came });
         let transport = (sa.mode != Mode::Tunnel).then_some(came);
-        // In transport mode the addresses are known, and the protocol where it follows; what is behind other headers is not.
+        // In transport mode the addresses are known, and the protocol if it follows directly. Headers behind other
+        // headers are still compressed.
         let (protocol, detail) = match next {
             next if next.has_ports() || matches!(next, IpProto::ICMP | IpProto::ICMPV6) => (next, Detail::Opaque),
             _ => (IpProto::FRAGMENT, Detail::Opaque),
@@ -57,7 +58,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if transport.is_none() || !sec_path.is_without_tunnel() {
             return Err(DiscardReason::SaMismatch);
         }
-        // The first policy that may be for it decides, where it is certain or lets it pass.
+        // The first policy that may match decides, if it matches with certainty or permits the packet.
         let mut silent = true;
         for direction in [PolicyDirection::In, PolicyDirection::Forward] {
             let decides = |rule: &&Rule| {

@@ -2,7 +2,7 @@ use crate::sa::Direction;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// What the engine counts, of each way apart.
+        /// Counters of the engine; each exists once per direction.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Counter {
@@ -10,10 +10,10 @@ macro_rules! counters {
         }
 
         impl Counter {
-            /// All of them.
+            /// All counters, in the order of their declaration.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// A name in words.
+            /// Returns the name of the counter for logs and tables.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
@@ -24,105 +24,107 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Packets that passed as they were.
-    Bypassed = "passed in clear",
-    /// Packets that were protected, or opened and delivered.
+    /// Packets that a BYPASS policy, or the default for packets without a policy, let pass unmodified.
+    Bypassed = "bypassed",
+    /// Outbound packets that were protected, and inbound packets that were decapsulated and delivered.
     Processed = "protected or delivered",
-    /// Packets that wait for an SA.
-    Pending = "waiting for an sa",
+    /// Packets for which an SA was requested.
+    Pending = "acquires pending",
     /// ESP packets sealed, or opened.
-    Esp = "esp",
-    /// Octets of their payload.
-    EspOctets = "esp octets",
+    Esp = "ESP packets",
+    /// Octets of ESP payload.
+    EspOctets = "ESP octets",
     /// AH packets signed, or verified.
-    Ah = "ah",
-    /// Octets of the packets that were.
-    AhOctets = "ah octets",
-    /// Packets compressed, or decompressed.
-    Compressed = "ipcomp",
-    /// Octets of their payload in clear.
-    CompressedOctets = "ipcomp octets",
-    /// Packets of an IPComp association that were not worth compressing; on arrival, those of a tunnel.
-    Uncompressed = "ipcomp not worthwhile",
-    /// Packets put into, or taken out of, a tunnel.
-    Tunnelled = "tunnelled",
-    /// Lookups that the cache of flows answered.
+    Ah = "AH packets",
+    /// Octets of the packets that AH covered.
+    AhOctets = "AH octets",
+    /// IPComp packets compressed, or decompressed.
+    Compressed = "IPComp packets",
+    /// Octets of the uncompressed payload of those packets.
+    CompressedOctets = "IPComp octets",
+    /// Packets of an IPComp association that were sent uncompressed because compression did not make them smaller;
+    /// inbound, those of a tunnel.
+    Uncompressed = "IPComp not compressed",
+    /// Packets that were encapsulated in, or decapsulated from, a tunnel.
+    Tunnelled = "tunnel mode packets",
+    /// SPD lookups that the flow cache answered.
     CacheHit = "flow cache hits",
-    /// Lookups that searched the policies.
+    /// SPD lookups that searched the policies.
     CacheMiss = "flow cache misses",
-    /// [`Malformed`](crate::Reason::Malformed) packets.
-    Malformed = "malformed ip",
-    /// Source routes and routing headers that are not used up, and options that are malformed or ask to be discarded, in front of IPsec.
-    PrecedingHeaders = "headers in front of IPsec",
-    /// The caller's buffer was too small.
-    NoSpace = "no room in the buffer",
-    /// More than 65535 octets.
-    TooLong = "longer than ip packets get",
-    /// Fragments.
-    Fragment = "fragments",
-    /// A policy discards them.
+    /// Packets with a [malformed](crate::DiscardReason::Malformed) IP header or extension header.
+    Malformed = "malformed IP header",
+    /// Packets with an unfinished source route or routing header, or with an option that is malformed or asks to be
+    /// discarded, in front of an IPsec header.
+    PrecedingHeaders = "invalid header in front of an IPsec header",
+    /// Packets whose buffer was too small.
+    NoSpace = "buffer too small",
+    /// Packets that would exceed 65,535 octets.
+    TooLong = "longer than 65535 octets",
+    /// Fragments of IPsec packets, and fragments that transport mode cannot protect.
+    Fragment = "fragments of IPsec packets",
+    /// Packets that matched a DISCARD policy.
     Policy = "discarded by policy",
-    /// No policy speaks of them.
+    /// Packets that matched no policy.
     NoPolicy = "no policy",
-    /// Fragments that may be a protected policy's.
-    Opaque = "fragments of unknown ports",
-    /// No SA.
-    NoSa = "no sa",
-    /// An SA without keys yet.
-    Larval = "sa larval",
-    /// An SA whose time is over.
-    Expired = "sa expired",
-    /// From elsewhere than the end of the SA.
-    SourceMismatch = "wrong source",
-    /// UDP encapsulation where there should be none, or the reverse.
-    Encapsulation = "udp encapsulation mismatch",
-    /// Clear packets that should be protected.
-    Cleartext = "in clear against policy",
-    /// Packets through other SAs than the policy asks for.
-    SaMismatch = "wrong sa for policy",
-    /// Too many headers.
-    TooManyHeaders = "too many headers",
-    /// ESP too short for its SA.
-    EspRunt = "esp too short",
-    /// ESP whose length is not whole blocks.
-    EspUnaligned = "esp not whole blocks",
-    /// ESP replays within the window.
-    EspDuplicate = "replayed: seen before",
-    /// ESP below the window, or number 0.
-    EspTooOld = "replayed: below the window",
-    /// ESP whose ICV does not hold.
-    EspIcvMismatch = "icv does not hold",
-    /// Authentic ESP whose padding is wrong.
-    EspPadding = "esp padding",
-    /// AH too short, or of the wrong length.
-    AhLength = "ah length",
-    /// AH replays within the window.
-    AhDuplicate = "ah replayed: seen before",
-    /// AH below the window, or number 0.
-    AhTooOld = "ah replayed: below the window",
-    /// AH whose ICV does not hold.
-    AhIcvMismatch = "ah icv does not hold",
-    /// Headers or options that AH cannot cover.
-    AhHeaders = "ah headers",
-    /// IPComp that does not decompress.
-    Ipcomp = "ipcomp malformed",
-    /// What is inside a tunnel is no packet to deliver.
-    Inner = "inner packet",
-    /// UDP around ESP is malformed.
-    Udp = "udp header",
-    /// Dummies.
-    Dummy = "dummies",
-    /// NAT keep-alives.
-    KeepAlive = "nat keep-alives",
-    /// Sequence numbers used up.
+    /// Fragments without ports that may match a policy for certain ports.
+    Opaque = "fragments without ports",
+    /// Packets whose SPI has no SA.
+    NoSa = "no SA",
+    /// Packets for an SA that is still larval.
+    Larval = "SA is larval",
+    /// Packets for an SA whose hard limit was reached.
+    Expired = "SA expired",
+    /// Packets whose outer source address differs from that of the SA.
+    SourceMismatch = "source address mismatch",
+    /// Packets whose UDP encapsulation differs from that of the SA.
+    Encapsulation = "UDP encapsulation mismatch",
+    /// Cleartext packets that matched a PROTECT policy.
+    Cleartext = "cleartext packet matches a PROTECT policy",
+    /// Packets whose SAs do not match the templates of the policy.
+    SaMismatch = "SA does not match the policy",
+    /// Packets with more nested IPsec headers than are decapsulated.
+    TooManyHeaders = "too many IPsec headers",
+    /// ESP packets shorter than header, IV, trailer and ICV of the SA.
+    EspRunt = "ESP packet too short",
+    /// ESP packets whose ciphertext is not a multiple of the block size.
+    EspUnaligned = "ESP ciphertext not a multiple of the block size",
+    /// ESP packets whose sequence number was received before.
+    EspDuplicate = "ESP replay: duplicate",
+    /// ESP packets left of the anti-replay window, or with sequence number 0.
+    EspTooOld = "ESP replay: left of the window",
+    /// ESP packets that failed ICV verification.
+    EspIcvMismatch = "ESP ICV verification failed",
+    /// ESP packets with a verified ICV and invalid padding.
+    EspPadding = "invalid ESP padding",
+    /// AH packets that are too short, or whose length does not fit the algorithm.
+    AhLength = "invalid AH length",
+    /// AH packets whose sequence number was received before.
+    AhDuplicate = "AH replay: duplicate",
+    /// AH packets left of the anti-replay window, or with sequence number 0.
+    AhTooOld = "AH replay: left of the window",
+    /// AH packets that failed ICV verification.
+    AhIcvMismatch = "AH ICV verification failed",
+    /// Packets with headers or options that AH cannot cover.
+    AhHeaders = "headers that AH cannot cover",
+    /// IPComp packets that could not be decompressed.
+    Ipcomp = "malformed IPComp payload",
+    /// Packets whose inner packet is malformed or not acceptable.
+    Inner = "invalid inner packet",
+    /// Packets whose UDP header around ESP is malformed.
+    Udp = "malformed UDP header",
+    /// Dummy packets (RFC 4303 section 2.6).
+    Dummy = "dummy packets",
+    /// NAT keep-alives (RFC 3948 section 2.3).
+    KeepAlive = "NAT keep-alives",
+    /// Outbound packets of an SA whose sequence numbers are exhausted.
     SequenceExhausted = "sequence numbers exhausted",
-    /// Too big for the tunnel.
-    TooBig = "too big",
-    /// An algorithm contradicts itself, as none of this workspace does.
-    Internal = "internal",
+    /// Outbound packets that exceed the MTU of the path and must not be fragmented.
+    TooBig = "packet too big",
+    /// Violations of the contract of an algorithm implementation; no algorithm of this workspace causes any.
+    Internal = "internal error",
 }
 
-/// Everything the engine counted.
+/// Values of all counters, per direction.
 #[derive(Clone, Debug)]
 pub struct Counters {
     inbound: [u64; COUNTERS],
@@ -134,7 +136,7 @@ impl Counters {
         Self { inbound: [0; COUNTERS], outbound: [0; COUNTERS] }
     }
 
-    /// One of them.
+    /// Returns the value of one counter.
     pub fn get(&self, direction: Direction, counter: Counter) -> u64 {
         let counts = match direction {
             Direction::Inbound => &self.inbound,
@@ -153,7 +155,7 @@ impl Counters {
         }
     }
 
-    /// All of them that are not 0.
+    /// Iterates over the counters that are not 0.
     pub fn iter(&self) -> impl Iterator<Item = (Direction, Counter, u64)> + '_ {
         [Direction::Inbound, Direction::Outbound]
             .into_iter()
@@ -163,7 +165,8 @@ impl Counters {
             .filter(|(.., count)| *count > 0)
     }
 
-    /// As another stack shows them: its names, each with the sum of what it stands for.
+    /// Iterates over the counters of another stack by their names; each is the sum of the counters that it stands
+    /// for.
     pub fn view(&self, view: View) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         view.table().iter().map(|(name, parts)| {
             (*name, parts.iter().map(|&(direction, counter)| self.get(direction, counter)).fold(0, u64::saturating_add))
@@ -175,7 +178,7 @@ const fn place(counter: Counter) -> usize {
     counter as usize
 }
 
-/// Whose names counters are shown under.
+/// Other IPsec stacks whose counter names are supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum View {

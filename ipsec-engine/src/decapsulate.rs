@@ -1,4 +1,4 @@
-//! One header off a packet, by the SA that it names: no database, no policy.
+//! Removal of one IPsec header by its SA. This file reads neither the databases nor the policies.
 
 use ipcomp_core::{DecompressError, decompress};
 use ipsec_packet::{
@@ -11,31 +11,33 @@ use crate::disposition::{BadPayload, DiscardReason};
 use crate::policy::{Mode, Protocol};
 use crate::sa::{Encap, Sa, Transform};
 
-/// What came of taking a header off (RFC 4301 5.2).
+/// Result of the removal of one IPsec header (RFC 4301 section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decapsulated {
-    /// How the SA was used: transport, tunnel or BEET.
+    /// Mode in which the SA was used: transport, tunnel or BEET.
     pub mode: Mode,
-    /// Octets of payload, as the limits of an SA count them.
+    /// Octets of payload, as the lifetime of the SA counts them.
     pub octets: usize,
-    /// Whether it is a dummy, of which nothing is delivered (RFC 4303 2.6).
+    /// Set for a dummy packet, of which nothing is delivered (RFC 4303 section 2.6).
     pub dummy: bool,
-    /// Why the packet cannot go on, although it was authentic: the caller wipes it with [`Extent::wipe`].
+    /// Reason why an authentic packet must be discarded; the caller wipes it with [`Extent::wipe`].
     pub(crate) refused: Option<DiscardReason>,
 }
 
 impl<A: Algorithms> Sa<A> {
-    /// Takes the header of this SA off a packet, without any database: for whoever keeps SAs in his own (RFC 4301 5.2). The header must be
-    /// the first of its protocol; UDP around it is taken off if the SA has UDP. Neither limits nor the ends of the SA are
-    /// looked at. Out of ESP in UDP in transport mode, the checksum of the upper layer is repaired (RFC 3948 3.1.2), unless IPComp is in front of
-    /// it: then it is to be repaired when that was opened ([`repair_checksum`]).
+    /// Removes the IPsec header of this SA from a packet without any database (RFC 4301 section 5.2).
     ///
-    /// The headers in front are checked first ([`check_preceding_headers`]). ESP in transport mode removes those of them that it does
-    /// not authenticate ([`remove_preceding_headers`]).
+    /// The header must be the outermost one of its protocol; a UDP header around it is removed if the SA has UDP
+    /// encapsulation. Lifetimes and addresses of the SA are not checked. After ESP in UDP in transport mode the
+    /// checksum of the upper layer is repaired (RFC 3948 section 3.1.2), unless IPComp follows: then the caller
+    /// repairs it after decompression ([`repair_checksum`]).
+    ///
+    /// The headers in front are checked first ([`check_preceding_headers`]). ESP in transport mode removes those
+    /// headers in front that it does not authenticate ([`remove_preceding_headers`]).
     ///
     /// # Errors
-    /// [`DiscardReason`]; packet and window are unchanged if the SA refused the packet, and what was opened and cannot go on was
-    /// wiped.
+    /// [`DiscardReason`]. Packet and window are unchanged if the SA refused the packet. A packet that was
+    /// decapsulated and then refused is wiped.
     pub fn open(
         &mut self,
         packet: &mut PacketBuf<'_>,
@@ -50,8 +52,9 @@ impl<A: Algorithms> Sa<A> {
         Ok(decapsulated)
     }
 
-    /// As [`open`](Self::open), for a packet that need not be at its destination: a packet of a capture. The headers in front are
-    /// neither checked nor changed, so the result must not be given to an IP stack.
+    /// Removes the IPsec header like [`open`](Self::open), for a packet of a capture, which need not be at its
+    /// destination. The headers in front are neither checked nor changed, so the result must not be given to an IP
+    /// stack.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -86,7 +89,7 @@ impl<A: Algorithms> Sa<A> {
         }
     }
 
-    /// The header in front of what this SA protects.
+    /// Returns the protocol number in front of the payload that this SA protects.
     fn outermost(&self) -> IpProto {
         match (self.key().protocol, self.encap) {
             (Protocol::Esp, Some(_)) => IpProto::UDP,
@@ -97,7 +100,7 @@ impl<A: Algorithms> Sa<A> {
     }
 }
 
-/// The part of a buffer that a packet has been in on its way: what is left there of its plaintext is wiped with it.
+/// Part of a buffer that a packet has occupied. Plaintext that is left there is wiped with the packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
     start: usize,
@@ -114,7 +117,7 @@ impl Extent {
         (self.start, self.end) = (self.start.min(start), self.end.max(end));
     }
 
-    /// Overwrites all of it, in front of the packet and behind it, too.
+    /// Overwrites the whole extent, in front of the packet and behind it, too.
     pub(crate) fn wipe(&self, packet: &mut PacketBuf<'_>) {
         let Self { start, end } = Self::of(packet);
         packet.wipe(start.saturating_sub(self.start), self.end.saturating_sub(end));
@@ -127,7 +130,8 @@ impl Decapsulated {
     }
 }
 
-/// Whether what follows comes out of a tunnel: as the SA says, or where it says nothing, as `decides` says of the IP packet in it.
+/// Returns whether the payload is that of a tunnel: by the mode of the SA, or for an SA without a mode by `decides`,
+/// which is given the inner IP packet.
 fn is_tunnel(mode: Mode, next: IpProto, inner: &[u8], decides: &dyn Fn(&[u8]) -> bool) -> bool {
     match mode {
         Mode::Tunnel => true,
@@ -136,7 +140,7 @@ fn is_tunnel(mode: Mode, next: IpProto, inner: &[u8], decides: &dyn Fn(&[u8]) ->
     }
 }
 
-/// Where there are no policies, an IP packet out of an SA without a mode is that of a tunnel.
+/// Without policies, an IP packet inside an SA without a mode is that of a tunnel.
 fn any_packet(_: &[u8]) -> bool {
     true
 }
@@ -157,7 +161,7 @@ pub(crate) fn esp<A: Algorithms>(
     let opened = match unwrapped.and_then(|()| esp.open(packet).map_err(DiscardReason::from)) {
         Ok(opened) => opened,
         Err(refused) => {
-            // As it was: what was pulled in front, and what the length of UDP cut behind.
+            // Restores the octets that were pulled in front and those that the UDP length cut off behind.
             let _ = packet.push_front(packet.headroom().saturating_sub(room));
             let _ = packet.push_back(whole.saturating_sub(packet.len()));
             return Err(refused);
@@ -165,8 +169,8 @@ pub(crate) fn esp<A: Algorithms>(
     };
     let gap = packet.headroom().saturating_sub(in_front).saturating_add(encap.map_or(0, Encap::overhead));
     let octets = packet.len();
-    // An IP packet that has no next header itself goes through transport mode with nothing to protect; a dummy has
-    // something, which means nothing (RFC 4303 2.6).
+    // An IP packet without a next header passes transport mode with an empty payload; the payload of a dummy packet
+    // has no meaning (RFC 4303 section 2.6).
     let bare = matches!(sa.mode, Mode::Transport | Mode::Any) && packet.is_empty();
     //= RFC 4303 2.6/3
     if opened.is_dummy() && !bare {
@@ -190,7 +194,7 @@ pub(crate) fn esp<A: Algorithms>(
     Ok(Decapsulated { mode, octets, dummy: false, refused: placed.err() })
 }
 
-/// Takes the UDP header off, and the marker of the drafts.
+/// Removes the UDP header and the marker of the drafts.
 fn unwrap_udp(packet: &mut PacketBuf<'_>, encap: Option<Encap>) -> Result<(), DiscardReason> {
     let Some(encap) = encap else { return Ok(()) };
     pop_udp(packet)?;

@@ -8,25 +8,25 @@ use ipsec_packet::{BeetError, IpError, ReplayError, TunnelError, UdpError};
 use crate::acquire::Acquire;
 use crate::counters::Counter;
 
-/// What is to be done with a packet (RFC 4301 5.1, 5.2).
+/// Result of outbound and inbound processing (RFC 4301 sections 5.1 and 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 #[allow(clippy::large_enum_variant)] // there is no heap
 pub enum Disposition {
-    /// It passes as it is: a policy says so, or none speaks of it and the engine lets those pass.
+    /// The packet passes unmodified: it matches a BYPASS policy, or no policy and the engine is configured to bypass.
     Bypass,
-    /// It was protected: what is in the buffer goes to the wire.
+    /// The packet was protected; the contents of the buffer are to be sent.
     Send,
-    /// It was opened: what is in the buffer goes on to where it is addressed.
+    /// The packet was decapsulated; the contents of the buffer are to be delivered or forwarded.
     Deliver,
-    /// It is protected by a policy, but there is no SA: unchanged, to be kept or dropped until there is one.
+    /// The packet matches a PROTECT policy and no SA exists. It is unmodified; the caller queues or drops it.
     Pending(Acquire),
-    /// It goes no further.
+    /// The packet must be discarded.
     Discard(DiscardReason),
 }
 
 impl Disposition {
-    /// Why the packet goes no further, if it does not.
+    /// Returns the reason why the packet is discarded, if it is.
     pub const fn reason(&self) -> Option<&DiscardReason> {
         match self {
             Self::Discard(reason) => Some(reason),
@@ -35,65 +35,65 @@ impl Disposition {
     }
 }
 
-/// Why a packet goes no further (RFC 4301 5.1.1, 5.2).
+/// Reason why a packet is discarded (RFC 4301 sections 5.1.1 and 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DiscardReason {
-    /// Its IP header or an extension header does not hold together.
+    /// The IP header or an extension header is malformed.
     Malformed(IpError),
-    /// A fragment of an IPsec packet (RFC 4303 3.4.1), or one that is to be protected in transport mode: only whole packets
-    /// are.
+    /// The packet is a fragment of an IPsec packet (RFC 4303 section 3.4.1), or a fragment that transport mode cannot
+    /// protect.
     Fragment,
-    /// A policy discards it.
+    /// The packet matches a DISCARD policy.
     Policy,
-    /// No policy speaks of it.
+    /// The packet matches no policy.
     NoPolicy,
-    /// A later fragment, which may be one that a policy for certain ports protects.
+    /// The packet is a fragment without ports, which may match a PROTECT policy for certain ports.
     Opaque,
-    /// No SA has its SPI.
+    /// No SA exists for the SPI, destination and protocol.
     NoSa,
-    /// The keys of its SA are still being negotiated.
+    /// The SA is larval: its keys are still being negotiated.
     Larval,
-    /// The hard limit of its SA is reached.
+    /// The hard limit of the SA was reached.
     Expired,
-    /// It does not come from the other end of its SA.
+    /// The outer source address does not match the SA.
     SourceMismatch,
-    /// Its SA has UDP around ESP and the packet has not, or the reverse.
+    /// The SA has UDP encapsulation and the packet does not, or the reverse.
     Encapsulation,
-    /// It came in clear, and a policy protects such packets.
+    /// A cleartext packet matches a PROTECT policy.
     Cleartext,
-    /// It came through other SAs than a policy asks for (RFC 4301 5.2).
+    /// The SAs of the packet do not match the policy (RFC 4301 section 5.2).
     SaMismatch,
-    /// More headers than are taken off one packet.
+    /// The packet has more nested IPsec headers than are decapsulated.
     TooManyHeaders,
-    /// ESP, on the way in.
+    /// Inbound ESP processing failed.
     Open(OpenError),
-    /// AH, on the way in.
+    /// Inbound AH processing failed.
     Verify(VerifyError),
-    /// IPComp, on the way in.
+    /// Inbound IPComp processing failed.
     Ipcomp(DecompressError<BadPayload>),
-    /// The packet inside a tunnel.
+    /// The packet inside a tunnel is malformed or not acceptable.
     Tunnel(TunnelError),
-    /// The packet inside a BEET tunnel.
+    /// The packet inside a BEET tunnel is malformed or not acceptable.
     Beet(BeetError),
-    /// The UDP header around ESP.
+    /// The UDP header around ESP is malformed.
     Udp(UdpError),
-    /// A dummy (RFC 4303 2.6): authentic, and nothing to deliver.
+    /// The packet is a dummy packet (RFC 4303 section 2.6), which is authentic and discarded.
     Dummy,
-    /// A NAT keep-alive (RFC 3948 2.3): nothing to deliver.
+    /// The packet is a NAT keep-alive (RFC 3948 section 2.3).
     KeepAlive,
-    /// ESP, on the way out.
+    /// Outbound ESP processing failed.
     Seal(SealError),
-    /// AH, on the way out.
+    /// Outbound AH processing failed.
     Sign(SignError),
-    /// It does not fit through the tunnel and may not be fragmented: see [`ipsec_packet::too_big_answer`].
+    /// The packet exceeds the MTU of the tunnel and must not be fragmented: see [`ipsec_packet::too_big_answer`].
     TooBig {
-        /// Octets that fit.
+        /// Largest packet that fits, in octets.
         mtu: u16,
     },
 }
 
-/// A compressed payload that is malformed, or larger than the room for it (RFC 2394 2.2).
+/// Error of a compressed payload that is malformed, or larger than the buffer (RFC 2394 section 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadPayload;
 
@@ -126,7 +126,7 @@ impl From<IpError> for DiscardReason {
 }
 
 impl DiscardReason {
-    /// What counts it.
+    /// Returns the counter of this reason.
     pub const fn counter(&self) -> Counter {
         match self {
             Self::Malformed(IpError::NoSpace(_)) => Counter::NoSpace,
@@ -177,7 +177,7 @@ impl DiscardReason {
         }
     }
 
-    /// Whether the RFCs ask to log it (RFC 2401 5.2, 2402 3.4, 2406 3.4, 4301 5.2, 4302 4, 4303 4).
+    /// Returns whether the RFCs ask to log the event (RFC 2401 5.2, 2402 3.4, 2406 3.4, 4301 5.2, 4302 4, 4303 4).
     //= RFC 4303 3.4.2/2, 4/6
     pub const fn is_auditable(&self) -> bool {
         //= RFC 4302 3.4.4/2
@@ -219,18 +219,18 @@ impl fmt::Display for DiscardReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(e) => e.fmt(f),
-            Self::Fragment => f.write_str("fragment where only whole packets are processed"),
-            Self::Policy => f.write_str("discarded by policy"),
-            Self::NoPolicy => f.write_str("no policy for it"),
-            Self::Opaque => f.write_str("fragment without the ports that a policy asks for"),
-            Self::NoSa => f.write_str("no such sa"),
-            Self::Larval => f.write_str("sa without keys yet"),
-            Self::Expired => f.write_str("sa expired"),
-            Self::SourceMismatch => f.write_str("not from the other end of its sa"),
-            Self::Encapsulation => f.write_str("udp encapsulation is not as its sa has it"),
-            Self::Cleartext => f.write_str("in clear, where a policy asks for protection"),
-            Self::SaMismatch => f.write_str("through other sas than a policy asks for"),
-            Self::TooManyHeaders => f.write_str("too many headers"),
+            Self::Fragment => f.write_str("IPsec processes whole packets only: packet is a fragment"),
+            Self::Policy => f.write_str("packet matches a DISCARD policy"),
+            Self::NoPolicy => f.write_str("no policy"),
+            Self::Opaque => f.write_str("fragment without the ports that a policy selects"),
+            Self::NoSa => f.write_str("no SA"),
+            Self::Larval => f.write_str("SA is larval"),
+            Self::Expired => f.write_str("SA expired"),
+            Self::SourceMismatch => f.write_str("outer source address does not match the SA"),
+            Self::Encapsulation => f.write_str("UDP encapsulation does not match the SA"),
+            Self::Cleartext => f.write_str("cleartext packet matches a PROTECT policy"),
+            Self::SaMismatch => f.write_str("SA does not match the policy"),
+            Self::TooManyHeaders => f.write_str("too many IPsec headers"),
             Self::Open(e) => e.fmt(f),
             Self::Verify(e) => e.fmt(f),
             Self::Ipcomp(e) => e.fmt(f),
@@ -238,10 +238,10 @@ impl fmt::Display for DiscardReason {
             Self::Beet(e) => e.fmt(f),
             Self::Udp(e) => e.fmt(f),
             Self::Dummy => f.write_str("dummy"),
-            Self::KeepAlive => f.write_str("nat keep-alive"),
+            Self::KeepAlive => f.write_str("NAT keep-alive"),
             Self::Seal(e) => e.fmt(f),
             Self::Sign(e) => e.fmt(f),
-            Self::TooBig { mtu } => write!(f, "too big: {mtu} octets fit"),
+            Self::TooBig { mtu } => write!(f, "packet too big: MTU {mtu}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One header put on a packet, by an SA: no database, no policy.
+//! Addition of one IPsec header by its SA. This file reads neither the databases nor the policies.
 
 use core::net::IpAddr;
 
@@ -17,22 +17,22 @@ use crate::policy::Mode;
 use crate::sa::{Direction, Encap, IpcompOut, Sa, Transform};
 use crate::tunnel_policy::is_recursive;
 
-/// Octets of padding at most, by which a cipher's blocks are filled.
+/// Largest number of octets of ESP padding that aligns the ciphertext to the block size.
 const MAX_PADDING: usize = 16;
 
-/// What the transforms of one packet have in common.
+/// State that all transforms of one packet share.
 pub(crate) struct Encapsulation<'e, C> {
     pub(crate) compressor: Option<&'e mut C>,
     pub(crate) counters: &'e mut crate::Counters,
-    /// Whether routers may fragment what an IPv4 tunnel carries, whatever its own rule.
+    /// Set if routers may fragment the packet of an IPv4 tunnel, whatever the tunnel's DF rule is.
     pub(crate) fragment: bool,
-    /// The identification of the next outer IPv4 header.
+    /// Identification of the next outer IPv4 header.
     pub(crate) identification: &'e mut u16,
-    /// Octets of TFC padding at most.
+    /// Largest number of octets of TFC padding.
     pub(crate) max_tfc: usize,
 }
 
-/// A transform of a policy, decided: in which mode the SA is used.
+/// Returns the mode in which an SA is used for a template.
 pub(crate) fn mode_of(asked: Mode, sa: Mode) -> Mode {
     match (asked, sa) {
         (Mode::Any, Mode::Any) => Mode::Transport,
@@ -41,30 +41,29 @@ pub(crate) fn mode_of(asked: Mode, sa: Mode) -> Mode {
     }
 }
 
-/// The length of a packet on its way through its transforms, and the room it needs, before anything is changed.
+/// Length of a packet after its transforms and the space that it needs, computed before anything is changed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SizePlan {
     pub(crate) length: usize,
     front: usize,
     back: usize,
-    /// Octets in front of where a transport header goes.
+    /// Length of the headers in front of the position of a transport mode header, in octets.
     header: usize,
     version: u8,
-    /// The addresses of the header in front by then.
+    /// Addresses of the outermost IP header so far.
     ends: (IpAddr, IpAddr),
-    /// Whether the packet is an IPv4 fragment and no tunnel is around it yet.
+    /// Set if the packet is an IPv4 fragment that is not inside a tunnel.
     fragment: bool,
-    /// Octets of TFC padding at most: it yields where a packet would not fit on its path.
+    /// Largest number of octets of TFC padding. Padding is reduced where the packet would exceed the path MTU.
     pub(crate) max_tfc: usize,
 }
 
 impl SizePlan {
-    /// With so many octets of TFC padding at most.
     pub(crate) fn with_max_tfc(self, max_tfc: usize) -> Self {
         Self { max_tfc, ..self }
     }
 
-    /// For this packet.
+    /// Creates the plan of a packet without transforms.
     pub(crate) fn of(packet: &[u8]) -> Result<Self, IpError> {
         let ip = Ip::parse(packet)?;
         let (version, fragment) = match ip {
@@ -84,14 +83,14 @@ impl SizePlan {
         })
     }
 
-    /// Goes through one more SA. IPComp is taken as if it did nothing: it never makes a packet larger.
+    /// Adds the transform of one SA. IPComp counts as if it did nothing, as it never makes a packet larger.
     pub(crate) fn through<A: Algorithms>(
         &mut self,
         sa: &Sa<A>,
         mode: Mode,
         packet: &[u8],
     ) -> Result<(), DiscardReason> {
-        // Only the packet's own headers can be a fragment's, or have options: those put around it have none.
+        // Only the packet's own headers can be a fragment's or have options. Headers that tunnel mode adds have none.
         let own = self.front == 0;
         if own && sa.mode == Mode::Any && matches!(mode, Mode::Any | Mode::Transport) && is_recursive(packet) {
             return Err(TunnelError::Recursive.into());
@@ -105,7 +104,7 @@ impl SizePlan {
             }
         }
         let (in_front, outer) = match mode {
-            // BEET takes a header off first: this is the most it can come to.
+            // BEET removes a header first. This is the largest possible size.
             Mode::Tunnel | Mode::Beet => (0, sa.tunnel.overhead()),
             Mode::Any | Mode::Transport if own => (placement(packet, sa.options)?.at, 0),
             Mode::Any | Mode::Transport => (self.header, 0),
@@ -139,19 +138,20 @@ impl SizePlan {
         Ok(())
     }
 
-    /// Refuses a buffer with too little room.
+    /// Refuses a buffer with too little head- or tailroom.
     pub(crate) fn check_space_in(&self, packet: &PacketBuf<'_>) -> Result<(), NoSpace> {
         packet.check_space(self.front, self.back)
     }
 }
 
 impl Encap {
-    /// Octets between the IP header and ESP.
+    /// Returns the number of octets between the IP header and ESP.
     pub(crate) const fn overhead(self) -> usize {
         UDP_HEADER.saturating_add(self.marker.esp_offset())
     }
 
-    /// The checksum is 0 over IPv4, as RFC 3948 2.1 asks, and computed over IPv6, where receivers want one (RFC 8200 8.1).
+    /// Adds the UDP header. Its checksum is 0 over IPv4, as RFC 3948 section 2.1 asks, and computed over IPv6, where
+    /// receivers require one (RFC 8200 section 8.1).
     fn push(self, packet: &mut PacketBuf<'_>, flow: (IpAddr, IpAddr)) -> Result<(), UdpError> {
         let (source, destination) = flow;
         //= RFC 3948 2.1/2
@@ -160,7 +160,7 @@ impl Encap {
     }
 }
 
-/// Puts a packet through one SA, and says how many octets its limits count.
+/// Applies one SA to a packet. Returns the number of octets that count for the lifetime of the SA.
 pub(crate) fn protect<A: Algorithms>(
     sa: &mut Sa<A>,
     mode: Mode,
@@ -174,7 +174,7 @@ pub(crate) fn protect<A: Algorithms>(
     }
 }
 
-/// Transport mode: behind the packet's own header.
+/// Adds the header of transport mode behind the packet's own header.
 fn transport_mode<A: Algorithms>(
     sa: &mut Sa<A>,
     encapsulation: &mut Encapsulation<'_, A::Compressor>,
@@ -210,7 +210,7 @@ fn transport_mode<A: Algorithms>(
     Ok(payload)
 }
 
-/// Puts ESP, and UDP where asked for, behind the header of the packet. A refused seal leaves the packet as it was.
+/// Adds ESP, and UDP if the SA has it, behind the IP header of the packet. If sealing fails, the packet is unchanged.
 fn esp_transport_mode<S: ipsec_crypto::Suite>(
     esp: &mut esp_core::Outbound<S>,
     place: HeaderPosition,
@@ -241,7 +241,7 @@ fn esp_transport_mode<S: ipsec_crypto::Suite>(
     Ok(adjust_length(packet.data_mut())?)
 }
 
-/// Tunnel and BEET mode: behind a new header.
+/// Adds the outer header of tunnel or BEET mode and the IPsec header.
 //= RFC 3948 1/2
 fn tunnel_mode<A: Algorithms>(
     sa: &mut Sa<A>,
@@ -254,7 +254,8 @@ fn tunnel_mode<A: Algorithms>(
     if let (Mode::Beet, Ip::V4(inner)) = (mode, Ip::parse(packet.data())?) {
         id = inner.header().identification();
     } else {
-        // Not 0: systems that send raw packets put another number in its place, and AH covers it.
+        // The identification is never 0: raw sockets of some systems replace 0 by another number, and AH covers the
+        // field.
         *encapsulation.identification = id.checked_add(1).unwrap_or(1);
     }
     let tunnel = if encapsulation.fragment { sa.tunnel.with_df(DfPolicy::Clear) } else { sa.tunnel };
@@ -305,7 +306,7 @@ fn count<C>(encapsulation: &mut Encapsulation<'_, C>, packets: Counter, octets: 
     encapsulation.counters.add(Direction::Outbound, octets, length);
 }
 
-/// Compresses a payload, if it gets smaller, and says what it is now.
+/// Compresses a payload if that makes it smaller. Returns the resulting protocol number.
 fn try_compress<C: Compressor>(
     ipcomp: &mut IpcompOut,
     encapsulation: &mut Encapsulation<'_, C>,
@@ -324,7 +325,7 @@ fn try_compress<C: Compressor>(
                 return IpProto::IPCOMP;
             }
             Ok(Compression::NotWorthwhile) => ipcomp.backoff.learn(false),
-            // Without room to work in it goes as it is, too (RFC 3173 2.2).
+            // Without enough tailroom to work in, the payload is sent uncompressed, too (RFC 3173 section 2.2).
             Ok(Compression::TooSmall) | Err(_) => {}
         }
     }

@@ -15,31 +15,33 @@ use crate::sa::{Direction, Sa, SaId};
 use crate::sad::{InstallError, Report, ReserveError, SaState, Sad, UpdateError};
 use crate::spd::{PolicyError, Spd, Verdict};
 
-/// What the databases say where nothing else does (RFC 4301 4.4.1).
+/// Configuration of an engine: defaults for packets and policies that specify nothing else (RFC 4301 section 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// What becomes of packets that no policy speaks of. RFC 4301 4.4.1 discards them; the systems of setkey(8) let them pass.
+    /// Treatment of packets that match no policy. RFC 4301 section 4.4.1 discards them; the systems of setkey(8)
+    /// bypass them.
     pub unmatched: Unmatched,
-    /// What level `default` means.
+    /// Meaning of the level `default` of a template.
     pub default_level: DefaultLevel,
-    /// How long after it asked for an SA a policy asks again.
+    /// Interval after which a policy repeats an acquire.
     pub acquire_interval: Duration,
-    /// How long an SPI stays reserved.
+    /// Lifetime of a larval SA.
     pub larval_lifetime: Duration,
-    /// How long what a router reported about a path is believed (RFC 4301 8.2.2).
+    /// Lifetime of a path MTU that a router reported (RFC 4301 section 8.2.2).
     pub path_mtu_lifetime: Duration,
-    /// The least MTU of a path, in octets, over IPv4 and over IPv6, that a report of a router is believed (RFC 4301 6.1.1): what such a report
-    /// can do to an SA.
+    /// Smallest path MTU that is accepted from an ICMP report, in octets, for IPv4 and IPv6 (RFC 4301 section 6.1.1).
+    /// It bounds the effect of a forged report on an SA.
     pub min_path_mtu: [u16; 2],
-    /// Octets that the link carries; `None` where nobody is to be told that a packet is too big.
+    /// MTU of the link in octets; `None` if packets are never reported as too big.
     pub link_mtu: Option<u16>,
-    /// The UDP port on which ESP without an SA, and keep-alives, are recognized. SAs have ports of their own.
+    /// UDP port at which ESP without an SA, and keep-alives, are recognized. SAs have ports of their own.
     pub nat_port: u16,
 }
 
 impl Settings {
-    /// Packets without a policy are discarded, level `default` requires an SA (RFC 4301 4.4.1).
+    /// Configuration of RFC 4301 section 4.4.1: packets without a policy are discarded, and level `default` requires
+    /// an SA.
     pub const STRICT: Self = Self {
         unmatched: Unmatched::Discard,
         default_level: DefaultLevel::Require,
@@ -51,34 +53,36 @@ impl Settings {
         nat_port: 4500,
     };
 
-    /// As the systems of setkey(8) behave: packets without a policy pass. Level `default` requires an SA all the same.
+    /// Configuration of the systems of setkey(8), except that level `default` requires an SA: packets without a
+    /// policy are bypassed.
     pub const SETKEY: Self = Self { unmatched: Unmatched::Bypass, ..Self::STRICT };
 }
 
-/// What becomes of packets that no policy speaks of (RFC 4301 4.4.1).
+/// Treatment of packets that match no policy (RFC 4301 section 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unmatched {
-    /// They are discarded.
+    /// Packets without a policy are discarded.
     Discard,
-    /// They pass in clear.
+    /// Packets without a policy pass unprotected.
     Bypass,
 }
 
-/// What level `default` means (setkey(8)).
+/// Meaning of the level `default` of a template (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DefaultLevel {
-    /// [`Level::Use`](crate::Level::Use).
+    /// An SA is used if one exists, as [`Level::Use`](crate::Level::Use).
     Use,
-    /// [`Level::Require`](crate::Level::Require).
+    /// An SA is required, as [`Level::Require`](crate::Level::Require).
     Require,
 }
 
-/// A gateway's or host's IPsec: both databases, and the two roads through them (RFC 4301 4.4, 5).
+/// IPsec of a host or security gateway: SPD and SAD, with outbound and inbound processing (RFC 4301 sections 4.4 and
+/// 5).
 ///
-/// It holds up to `SAS` SAs and `POLICIES` policies, and remembers what the policies said about `FLOWS` flows. It never
-/// allocates; how large it is, `size_of` says.
+/// An engine holds up to `SAS` SAs and `POLICIES` policies, and caches the SPD lookup of `FLOWS` flows. It never
+/// allocates; its size is `size_of::<Engine<..>>()`.
 pub struct Engine<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize = 64> {
     pub(crate) settings: Settings,
     pub(crate) spd: Spd<POLICIES, FLOWS>,
@@ -92,31 +96,32 @@ pub struct Engine<A: Algorithms, const SAS: usize, const POLICIES: usize, const 
     audits_lost: u64,
 }
 
-/// How many audit events wait to be polled; of more, the oldest are lost and counted.
+/// Number of audit events that wait to be polled. When more occur, the oldest are lost and counted.
 const AUDITS: usize = 16;
 
-/// Numbers of an SA from which on another one is due: 2^16 before the last of 32 bits, 2^32 before that of 64.
+/// Remaining sequence numbers below which a new SA is requested: 2^16 of 32 bits, 2^32 of 64 bits.
 const LOW_32: u64 = 1 << 16;
 const LOW_64: u64 = 1 << 32;
 
-/// An SA in the database, as it is to be shown (RFC 4301 4.4.2.1).
+/// Status of an SA in the SAD (SADB_GET, RFC 4301 section 4.4.2.1).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SaView<'a, A: Algorithms> {
-    /// Its name.
+    /// Identifier of the SA.
     pub key: SaId,
-    /// Where its packets come from.
+    /// Source address of the packets of the SA.
     pub source: IpAddr,
-    /// Where it stands in its life.
+    /// State of the SA: larval, mature, dying or dead.
     pub state: SaState,
-    /// What it has done.
+    /// Packets and octets that the SA has processed, and when.
     pub usage: &'a Usage,
-    /// The SA; `None` while it is larval.
+    /// The SA itself; `None` while it is larval.
     pub sa: Option<&'a Sa<A>>,
 }
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
-    /// Without SAs and policies. An engine without IPComp needs neither compressor nor decompressor.
+    /// Creates an engine without SAs and policies. An engine without IPComp needs neither compressor nor
+    /// decompressor.
     pub const fn new(
         settings: Settings,
         compressor: Option<A::Compressor>,
@@ -136,24 +141,24 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// What the databases say where nothing else does.
+    /// Returns the configuration of the engine.
     pub const fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Changes that.
+    /// Returns the configuration for changes. The flow cache is emptied.
     pub fn settings_mut(&mut self) -> &mut Settings {
         self.spd.forget_flows(); // what they chose may have been for another default level
         &mut self.settings
     }
 
-    /// Starts the identification of outer IPv4 headers here: a random number, so that a restart does not repeat those of a
-    /// moment ago (RFC 6864 4). 0 is never used.
+    /// Sets the identification of the next outer IPv4 header. A random number after a restart avoids those that were
+    /// used a moment before (RFC 6864 section 4). 0 is never used.
     pub const fn set_identification(&mut self, next: u16) {
         self.identification = if next == 0 { 1 } else { next };
     }
 
-    /// Adds a policy behind those of its priority (RFC 4301 4.4.1).
+    /// Adds a policy behind the others of its priority (SADB_X_SPDADD, RFC 4301 section 4.4.1).
     ///
     /// # Errors
     /// [`PolicyError`]; nothing has changed.
@@ -161,31 +166,31 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.spd.add(policy)
     }
 
-    /// The policy with this selector and direction (RFC 4301 4.4.1).
+    /// Finds the policy with this selector and direction (RFC 4301 section 4.4.1).
     pub fn find_policy(&self, direction: PolicyDirection, selector: &Selector) -> Option<PolicyId> {
         self.spd.find(direction, selector)
     }
 
-    /// Takes a policy out (RFC 4301 4.4.1).
+    /// Removes a policy and its pending acquires (RFC 4301 section 4.4.1).
     pub fn remove_policy(&mut self, id: PolicyId) -> Option<Policy> {
         self.acquires.forget(id);
         self.spd.remove(id)
     }
 
-    /// The policies, in the order in which they are looked at (RFC 4301 4.4.1).
+    /// Iterates over the policies in the order of the SPD (RFC 4301 section 4.4.1).
     pub fn policies(&self) -> impl Iterator<Item = (PolicyId, &Policy)> {
         self.spd.rules().iter().map(|rule| (rule.id, &rule.policy))
     }
 
-    /// Puts an SA in (RFC 2367 3.1.3). For the packets that leave, the newest mature SA is used, so a new one takes over as soon as it is
-    /// in, while the old one still opens what is on its way (make before break).
+    /// Installs an SA (SADB_ADD, RFC 2367 section 3.1.3). Outbound processing uses the newest mature SA. A new SA
+    /// therefore takes over at once, and the old one still opens packets that are in flight (make before break).
     ///
-    /// When a pair of SAs is rekeyed, the inbound SA is installed first, and the outbound one when the peer has its inbound SA: in quick mode,
-    /// when the initiator has sent the third message and when the responder has received it (RFC 2409 5.5). An SA expires by
-    /// time through [`tick`](Self::tick).
+    /// When a pair of SAs is rekeyed, the inbound SA is installed first, and the outbound one when the peer has its
+    /// inbound SA: in quick mode, when the initiator has sent the third message and when the responder has received
+    /// it (RFC 2409 section 5.5). An SA expires by time through [`tick`](Self::tick).
     ///
     /// # Errors
-    /// [`InstallError`], which gives the SA back; nothing has changed.
+    /// [`InstallError`], which returns the SA; nothing has changed.
     #[allow(clippy::result_large_err)] // the SA is the caller's
     pub fn install(&mut self, sa: Sa<A>, now: Duration) -> Result<SaId, InstallError<A>> {
         let key = sa.key();
@@ -194,8 +199,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Ok(key)
     }
 
-    /// Reserves the SPI of an SA to come: what arrives by it is discarded as [`DiscardReason::Larval`] (RFC 2367 3.1.1). It is free again after
-    /// [`Settings::larval_lifetime`] unless an SA is installed.
+    /// Reserves an SPI (SADB_GETSPI, RFC 2367 section 3.1.1). The SA is larval: packets with this SPI are discarded
+    /// as [`DiscardReason::Larval`]. It expires after [`Settings::larval_lifetime`] unless an SA is installed.
     ///
     /// # Errors
     /// [`ReserveError`]; nothing has changed.
@@ -203,23 +208,25 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.sad.reserve(key, source, now)
     }
 
-    /// Removes an SA, or a larval one, and says what it has done; `source` matters only where a CPI names an algorithm instead of an
-    /// association (RFC 2367 3.1.4). The SA is dropped in its place, which is wiped: nothing of its keys is left in the engine.
+    /// Removes an SA and returns its usage (SADB_DELETE, RFC 2367 section 3.1.4). `source` is compared only where a
+    /// CPI identifies an algorithm instead of an association. The SA is dropped in its slot, which is wiped: none of
+    /// its keys remain in the engine.
     pub fn remove(&mut self, key: &SaId, source: IpAddr) -> Option<Usage> {
         let at = self.sad.find(key, source)?;
         self.sad.remove(at)
     }
 
-    /// An SA, as it is to be shown (RFC 2367 3.1.5).
+    /// Returns the status of an SA (SADB_GET, RFC 2367 section 3.1.5).
     pub fn sa(&self, key: &SaId, source: IpAddr) -> Option<SaView<'_, A>> {
         self.sad.get(self.sad.find(key, source)?).map(view)
     }
 
-    /// Changes an SA where it is: its limits, its peer's address, its counter or window (RFC 2367 3.1.2). Gives its name, which is another one
-    /// when its peer moved. What it has done and its place among others stay.
+    /// Changes an SA in its slot: its lifetimes, the address of its peer, its counter or window (SADB_UPDATE, RFC
+    /// 2367 section 3.1.2). Returns its identifier, which changes with the address of the peer. Usage and age stay.
     ///
     /// # Errors
-    /// [`UpdateError`]: nothing has changed when there is no such SA; one that got the name of another is removed and wiped.
+    /// [`UpdateError`]. Nothing has changed if the SA does not exist. An SA that gets the identifier of another one
+    /// is removed and wiped.
     pub fn update(&mut self, key: &SaId, source: IpAddr, change: impl FnOnce(&mut Sa<A>)) -> Result<SaId, UpdateError> {
         let at = self.sad.find(key, source).ok_or(UpdateError::Missing)?;
         let sa = self.sad.get_mut(at).and_then(|slot| slot.sa.as_mut()).ok_or(UpdateError::Missing)?;
@@ -233,12 +240,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.sad.rename(at)
     }
 
-    /// The SAs (RFC 2367 3.1.10).
+    /// Iterates over the SAs (SADB_DUMP, RFC 2367 section 3.1.10).
     pub fn sas(&self) -> impl Iterator<Item = SaView<'_, A>> {
         self.sad.iter().map(|(_, slot)| view(slot))
     }
 
-    /// What was counted.
+    /// Returns the counters of the engine.
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -260,7 +267,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// What the policies say, counted where there was anything to look for.
+    /// Looks a flow up in the SPD, and counts hits and misses of the cache.
     pub(crate) fn lookup(&mut self, direction: Direction, policy_direction: PolicyDirection, flow: &Flow) -> Verdict {
         if !self.spd.has_policies(policy_direction) {
             return Verdict::NoPolicy;
@@ -270,7 +277,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         verdict
     }
 
-    /// What becomes of a packet that no policy speaks of.
+    /// Applies the configured treatment of packets without a policy.
     pub(crate) fn unmatched(&self) -> Result<(), DiscardReason> {
         match self.settings.unmatched {
             Unmatched::Discard => Err(DiscardReason::NoPolicy),
@@ -278,7 +285,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// Counts a refusal, and keeps it for the log if it belongs there.
+    /// Counts a discarded packet, and records an audit event if the RFCs ask for one.
     pub(crate) fn refuse(&mut self, direction: Direction, now: Duration, reason: DiscardReason, seen: &PacketFacts) {
         self.counters.add(direction, reason.counter(), 1);
         if !reason.is_auditable() {
@@ -290,29 +297,29 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             self.audits.pop_front();
             self.audits_lost = self.audits_lost.saturating_add(1);
         }
-        // There is room: one was taken out if not.
+        // The queue has space: one event was removed if it was full.
         //= RFC 4303 3.4.4.1/2
         let _ = self.audits.push_back(Audit { at: now, reason, source, destination, flow_label, spi, sequence });
     }
 
-    /// The next event that the RFCs ask to log (RFC 4301 9, RFC 4303 4).
+    /// Returns the next event that the RFCs ask to log (RFC 4301 section 9, RFC 4303 section 4).
     //= RFC 4303 4/1
     pub fn poll_audit(&mut self) -> Option<Audit> {
         self.audits.pop_front()
     }
 
-    /// Audit events that were not polled in time.
+    /// Returns the number of audit events that were lost because they were not polled in time.
     pub const fn audits_lost(&self) -> u64 {
         self.audits_lost
     }
 
-    /// Lets time pass for SAs that are not used: limits are reached, reserved SPIs become free (RFC 4301 4.4.2.1). Packets do it for the SAs
-    /// they use, so an idle SA never expires without. To be called at the time that [`poll_timeout`](Self::poll_timeout) names;
-    /// events are to be polled afterwards.
+    /// Expires SAs that are not used, and larval SAs (RFC 4301 section 4.4.2.1). Packets check only the lifetimes of
+    /// the SAs that they use. The caller calls this at the time that [`poll_timeout`](Self::poll_timeout) returns,
+    /// and polls the events afterwards.
     pub fn tick(&mut self, now: Duration) {
         let larval_lifetime = self.settings.larval_lifetime;
         for at in (0..).take(SAS) {
-            // A clock that was set back does not keep an SPI reserved for longer.
+            // A clock that was set back does not extend the life of a larval SA.
             let is_over = |added: Duration| {
                 added.saturating_add(larval_lifetime) <= now || now.saturating_add(larval_lifetime) <= added
             };
@@ -324,8 +331,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// When [`tick`](Self::tick) has something to do at the earliest; `None` when there is nothing to wait for. It changes when an SA is
-    /// installed, used, updated or removed, and when an SPI is reserved.
+    /// Returns the earliest time at which [`tick`](Self::tick) has to be called; `None` if no SA has a time limit.
+    /// The value changes when an SA is installed, used, updated or removed, and when an SPI is reserved.
     pub fn poll_timeout(&self) -> Option<Duration> {
         let due = |slot: &crate::sad::Slot<A>| match (&slot.sa, slot.state) {
             (None, _) => Some(slot.usage.added.saturating_add(self.settings.larval_lifetime)),
@@ -338,9 +345,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.sad.iter().filter_map(|(_, slot)| due(slot)).min()
     }
 
-    /// The next thing that whoever manages keys has to know (RFC 2367 3.1.6, 3.1.8). What is about an SA is kept with it until it is told or the SA
-    /// is removed: a dead SA leaves the database when its [`Event::HardExpired`] is polled. Where its place is needed before,
-    /// that event is kept, of eight such SAs at a time.
+    /// Returns the next event for the key management daemon (RFC 2367 sections 3.1.6 and 3.1.8). Events of an SA are
+    /// kept until they are polled or the SA is removed: a dead SA leaves the SAD when its [`Event::HardExpired`] is
+    /// polled. If its slot is needed before, that event is kept for up to eight such SAs.
     pub fn poll_event(&mut self) -> Option<Event> {
         if let Some(wanted) = self.acquires.next_pending() {
             return Some(Event::Acquire(wanted));
@@ -371,7 +378,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 }
 
-/// What an audit event tells about a packet.
+/// Fields of a packet that an audit event contains.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PacketFacts {
     pub(crate) ends: Option<(IpAddr, IpAddr)>,
@@ -381,7 +388,7 @@ pub(crate) struct PacketFacts {
 }
 
 impl PacketFacts {
-    /// What the header in front of a packet tells.
+    /// Reads the fields of the outermost IP header.
     pub(crate) fn of(packet: &[u8]) -> Self {
         let Ok(ip) = Ip::parse(packet) else { return Self::default() };
         let flow_label = if let Ip::V6(ip) = &ip { ip.header().flow_label() } else { 0 };

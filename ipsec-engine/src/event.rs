@@ -6,39 +6,41 @@ use crate::acquire::Acquire;
 use crate::disposition::DiscardReason;
 use crate::sa::SaId;
 
-/// What whoever manages keys has to know (RFC 2367 3.1.6, 3.1.8).
+/// Event for the key management daemon (RFC 2367 sections 3.1.6 and 3.1.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)] // there is no heap
 pub enum Event {
-    /// An SA is needed.
+    /// A policy needs an SA that does not exist.
     Acquire(Acquire),
-    /// The soft limit of an SA is reached: another one is due. The new inbound SA is installed before the peer can send by it, the new outbound
-    /// one when the peer has it; the old ones stay until their hard limits.
+    /// The soft limit of an SA was reached: the SA is to be rekeyed. The new inbound SA is installed before the peer
+    /// can use it, and the new outbound SA when the peer has its inbound SA; the old SAs stay until their hard
+    /// limits.
     SoftExpired(SaId),
-    /// The hard limit of an SA is reached: it is gone.
+    /// The hard limit of an SA was reached: the SA is removed.
     HardExpired(SaId),
-    /// The numbers of an SA are nearly used up: another one is due (RFC 4303 3.3.3).
+    /// The sequence numbers of an SA are nearly exhausted: the SA is to be rekeyed (RFC 4303 section 3.3.3).
     SequenceLow(SaId),
-    /// An authentic packet of an SA in UDP came from another address or port than before (RFC 3947 5.4): the SA that
-    /// answers should be moved there.
+    /// An authentic packet of an SA with UDP encapsulation was received from another address or port than before (RFC
+    /// 3947 section 5.4). The outbound SA should be moved there.
     NatMapping {
-        /// The SA it came by.
+        /// Inbound SA of the packet.
         sa: SaId,
-        /// Where it came from.
+        /// New address of the peer.
         source: IpAddr,
-        /// From which port.
+        /// New UDP port of the peer.
         port: u16,
     },
 }
 
-/// An event that the RFCs ask to log, with what they ask to log about it (RFC 2402 4, 2406 4, 4301 5.2).
+/// Audit event with the fields that the RFCs ask to log (RFC 2402 section 4, RFC 2406 section 4, RFC 4301 section
+/// 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Audit {
-    /// When.
+    /// Time at which the packet was processed.
     pub at: Duration,
-    /// What.
+    /// Reason why the packet was discarded.
     pub reason: DiscardReason,
     /// Source address of the packet.
     pub source: Option<IpAddr>,
@@ -46,9 +48,9 @@ pub struct Audit {
     pub destination: Option<IpAddr>,
     /// The flow label of an IPv6 packet.
     pub flow_label: u32,
-    /// The SPI or CPI, where there was one to see.
+    /// SPI or CPI, if the packet has one.
     pub spi: Option<u32>,
-    /// The sequence number on the wire, where there was one to see.
+    /// Low 32 bits of the sequence number, if the packet has one.
     pub sequence: Option<u32>,
 }
 
@@ -59,13 +61,13 @@ impl fmt::Display for Audit {
             write!(f, " {source} > {destination}")?;
         }
         if let Some(spi) = self.spi {
-            write!(f, " spi {spi:#010x}")?;
+            write!(f, ", SPI {spi:#010x}")?;
         }
         if let Some(sequence) = self.sequence {
-            write!(f, " seq {sequence}")?;
+            write!(f, ", sequence number {sequence}")?;
         }
         if self.flow_label != 0 {
-            write!(f, " flow {:#07x}", self.flow_label)?;
+            write!(f, ", flow label {:#07x}", self.flow_label)?;
         }
         write!(f, ": {}", self.reason)
     }

@@ -1,6 +1,7 @@
-//! A hash index over slots, in fixed memory: chains of slot numbers.
+//! Hash index over slots in fixed memory, with chains of slot numbers.
 
-/// A hash of a few words: fast, and no secret. An attacker who knows it can choose what he looks up, not what is stored.
+/// Hashes a few words. The hash is fast and not secret: an attacker can choose which bucket is searched, but not what
+/// is stored.
 pub(crate) fn hash(words: impl IntoIterator<Item = u64>) -> u64 {
     words.into_iter().fold(0x243f_6a88_85a3_08d3, |state: u64, word| {
         let mixed = (state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -8,7 +9,7 @@ pub(crate) fn hash(words: impl IntoIterator<Item = u64>) -> u64 {
     })
 }
 
-/// The words of an address.
+/// Returns an address as two words.
 pub(crate) fn address(address: core::net::IpAddr) -> [u64; 2] {
     match address {
         core::net::IpAddr::V4(address) => [address.to_bits().into(), 0],
@@ -19,9 +20,9 @@ pub(crate) fn address(address: core::net::IpAddr) -> [u64; 2] {
     }
 }
 
-/// Which of `of` buckets a hash belongs to.
+/// Returns the bucket of a hash, below `of`.
 pub(crate) fn bucket(hash: u64, of: usize) -> usize {
-    // The upper half is mixed best; as it has 32 bits, it fits.
+    // The upper half of the product is mixed best. It has 32 bits, so it fits.
     usize::try_from(hash >> 32).ok().and_then(|high| high.checked_rem(of)).unwrap_or(0)
 }
 
@@ -39,7 +40,7 @@ impl<const N: usize> Index<N> {
         Self { heads: [END; N], next: [END; N] }
     }
 
-    /// Slots whose hash may be this one, the one inserted last first.
+    /// Iterates over the slots whose hash may be this one, the last inserted first.
     pub(crate) fn find(&self, hash: u64) -> impl Iterator<Item = u16> + '_ {
         let mut at = self.heads.get(bucket(hash, N)).copied().unwrap_or(END);
         core::iter::from_fn(move || {

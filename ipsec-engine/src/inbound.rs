@@ -1,4 +1,5 @@
-//! One packet in: its headers taken off one by one, and what is left compared with the policies (RFC 4301 5.2).
+//! Inbound processing (RFC 4301 section 5.2): IPsec headers are removed one by one, and the result is compared with
+//! the policies.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -22,53 +23,56 @@ use crate::sad::SaState;
 use crate::spd::{Rule, Verdict};
 use crate::tunnel_policy::{TunnelSa, is_recursive};
 
-/// A packet on its way in.
+/// Received packet and the state of its processing.
 struct Arrival<'p, 'b> {
     packet: &'p mut PacketBuf<'b>,
-    /// The SAs it came through.
+    /// SAs that were applied so far, the outermost first.
     sec_path: SecPath,
-    /// Whether the header in front is one that nothing was said about yet: the packet's own, or one out of a tunnel.
+    /// Set if the outermost header was not processed yet: the packet's own header, or one that came out of a tunnel.
     at_outer_header: bool,
-    /// What the header that was looked at last tells.
+    /// Fields of the header that was read last, for audit events.
     seen: PacketFacts,
-    /// IPComp that nothing authentic was around: its SAs are charged when the packet is admitted.
+    /// Usage of IPComp SAs outside ESP and AH. It is charged when the packet is admitted.
     deferred_usage: Vec<(u16, usize), MAX_HEADERS>,
-    /// Whether the last SA had no mode, and was used in transport mode.
+    /// Set if the last SA has no mode and was used in transport mode.
     without_mode: bool,
-    /// What is to be done about a checksum that a NAT made wrong, when everything was taken off.
+    /// Repair of an upper-layer checksum that a NAT has changed, due when all headers are removed.
     repair: Option<ChecksumRepair>,
-    /// Where the packet has been in its buffer.
+    /// Part of the buffer that the packet has occupied.
     extent: Extent,
     unauthenticated: Unauthenticated,
 }
 
-/// What no ICV covers between the IP header and what was opened in transport mode.
+/// Part between the IP header and the payload of transport mode that no ICV covers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unauthenticated {
-    /// Neither ESP nor AH was opened behind this IP header.
+    /// Neither ESP nor AH was verified behind this IP header.
     Unknown,
-    /// The headers up to this offset.
+    /// The headers from the IP header up to this offset.
     Headers(usize),
-    /// The IPv4 options that AH takes for zeros.
+    /// The IPv4 options that AH replaces by zeros.
     ZeroedOptions,
     Nothing,
 }
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
-    /// Opens a packet that arrived, and checks what is left by the policies for [`PolicyDirection::In`] and for
-    /// [`PolicyDirection::Forward`]: where both speak of it, both must be content (RFC 4301 5.2).
+    /// Processes a received packet: decapsulates it and compares the result with the policies for
+    /// [`PolicyDirection::In`] and [`PolicyDirection::Forward`]. If policies of both directions match, both have to
+    /// permit the packet (RFC 4301 section 5.2).
     ///
-    /// Every packet from the untrusted side comes here, in clear or not, addressed to us or through us: an IP packet, UDP
-    /// of port 4500 included. IPComp needs tailroom for what it gives back.
+    /// Every packet from the unprotected side is passed to this function, protected or not, addressed to this host or
+    /// forwarded: an IP packet, including UDP of port 4500. Decompression of IPComp needs tailroom.
     ///
-    /// Headers in front of an IPsec header are checked before it is opened ([`check_preceding_headers`]): a packet that is not at its
-    /// destination yet, or whose options ask to be discarded, is refused. In transport mode the IPv4 options and IPv6 extension headers
-    /// that neither ESP nor AH authenticates are removed from a packet that is delivered ([`remove_preceding_headers`]): otherwise the
-    /// IP stack behind could answer one of them with an ICMP error that quotes the plaintext. Those that AH covers stay;
-    /// IPv4 options that AH takes for zeros are replaced ([`ah_core::replace_mutable_options`]).
+    /// Headers in front of an IPsec header are checked before it is decapsulated ([`check_preceding_headers`]): a
+    /// packet that has not reached its destination, or whose options ask to be discarded, is refused. In transport
+    /// mode the IPv4 options and IPv6 extension headers that neither ESP nor AH authenticates are removed from a
+    /// packet that is delivered ([`remove_preceding_headers`]): otherwise the IP stack could answer one of them with
+    /// an ICMP error that quotes the plaintext. Headers that AH covers stay; IPv4 options that AH replaces by zeros
+    /// are replaced ([`ah_core::replace_mutable_options`]).
     ///
-    /// A packet that is discarded is as it was, but for octets behind its own length, if its outermost IPsec header was refused; behind that, what had been
-    /// opened of it was wiped, in front of the packet and behind it, too. Windows and limits of an SA change only by packets that were authentic.
+    /// If the outermost IPsec header was refused, a discarded packet is unmodified except for octets behind its own
+    /// length. If it was refused later, the plaintext is wiped, also in front of the packet and behind it. Windows
+    /// and lifetimes of an SA change by authentic packets only.
     pub fn inbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>) -> Disposition {
         let mut arrival = Arrival {
             extent: Extent::of(packet),
@@ -149,7 +153,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             }
             self.decapsulate(now, arrival, at, place, encap, &seen, ends)?;
         }
-        // Compressed or not, what the peer's checksum covers is there by now.
+        // The payload that the peer's checksum covers is complete, whether it was compressed or not.
         //= RFC 3948 3.1.2/2
         if let Some(repair) = arrival.repair {
             repair_checksum(arrival.packet.data_mut(), repair)?;
@@ -171,7 +175,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Ok(disposition)
     }
 
-    /// Charges an SA, and looks at its limits.
+    /// Adds a packet to the usage of an SA and checks its lifetimes.
     fn charge(&mut self, now: Duration, at: u16, octets: usize) {
         if let Some(slot) = self.sad.get_mut(at) {
             slot.usage.charge(now, octets);
@@ -179,8 +183,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.sad.refresh(at, now);
     }
 
-    /// Whether IPsec without an SA may be looked at as any other packet: it came out of a tunnel, it is addressed to nobody
-    /// whose SAs we have or ask for, or a policy lets it pass in clear.
+    /// Returns whether an IPsec packet without an SA may be processed like any other packet: it came out of a tunnel,
+    /// its destination is the address of no SA and no policy, or a policy bypasses it.
     fn is_not_ours(&mut self, arrival: &Arrival<'_, '_>, destination: IpAddr) -> bool {
         if !arrival.at_outer_header {
             return false;
@@ -195,7 +199,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// Whether SAs end here, or policies ask for such.
+    /// Returns whether an inbound SA, or the template of a policy, has this destination.
     fn is_our_end(&self, address: IpAddr) -> bool {
         let ends_here = |rule: &Rule| match rule.policy.action {
             Action::Ipsec(bundle) if rule.policy.direction != PolicyDirection::Out => {
@@ -207,7 +211,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             || self.spd.rules().iter().any(ends_here)
     }
 
-    /// A tunnel of IPComp whose packet was not worth compressing arrives as a plain tunnel (RFC 3173 2.2).
+    /// Finds the IPComp SA of a packet that was sent uncompressed: it arrives as a plain tunnel (RFC 3173 section
+    /// 2.2).
     fn find_ipcomp_sa(
         &self,
         now: Duration,
@@ -218,7 +223,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return None;
         }
         let place = locate(packet, IpProto::IPV4).or_else(|_| locate(packet, IpProto::IPV6)).ok()?;
-        // Any tunnel between these ends would look the same: a policy has to ask for IPComp.
+        // Every tunnel between these addresses has this form. Therefore a policy has to require IPComp.
         let tunnel = TunnelSa { protocol: Protocol::Ipcomp, source: ends.0, destination: ends.1 };
         if !self.spd.asks_for_tunnel(tunnel, packet.get(place.at..)?, self.settings.default_level) {
             return None;
@@ -230,7 +235,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 && (key.direction, key.protocol) == (Direction::Inbound, Protocol::Ipcomp)
                 && (slot.source, key.destination) == ends
         };
-        // One that is alive, if there is one.
+        // An SA before its hard limit is preferred.
         let (at, _) =
             self.sad.iter().filter(|(_, slot)| between(slot)).min_by_key(|(_, slot)| {
                 slot.sa.as_ref().is_some_and(|sa| sa.lifetimes.hard.reached(&slot.usage, now))
@@ -238,8 +243,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Some((at, place, None))
     }
 
-    /// Takes one header off, by the SA that it names.
-    #[allow(clippy::too_many_arguments)] // one step of the loop above, apart to be read
+    /// Removes one IPsec header by its SA.
+    #[allow(clippy::too_many_arguments)] // one step of the loop above
     fn decapsulate(
         &mut self,
         now: Duration,
@@ -261,14 +266,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         let Some(slot) = self.sad.get(at) else { return Err(DiscardReason::NoSa) };
         let (key, Some(sa)) = (slot.key, &slot.sa) else { return Err(DiscardReason::Larval) };
-        // The peer's port may be another behind a NAT; ours is not.
+        // A NAT may change the port of the peer, but not the local port.
         let differs = |(sa, packet): (Encap, Encap)| {
             (sa.marker, sa.ports.destination) != (packet.marker, packet.ports.destination)
         };
         if sa.encap.is_some() != encap.is_some() || sa.encap.zip(encap).is_some_and(differs) {
             return Err(DiscardReason::Encapsulation);
         }
-        // Behind a NAT addresses change, and the ICV vouches for the packet.
+        // Behind a NAT the source address changes, and the ICV authenticates the packet.
         if sa.source != ends.0 && !sa.source.is_unspecified() && encap.is_none() {
             return Err(DiscardReason::SourceMismatch);
         }
@@ -289,7 +294,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let decapsulated = match key.protocol {
             Protocol::Esp => esp(sa, arrival.packet, place, encap, seen, &decides)?,
             Protocol::Ah => ah(sa, arrival.packet, seen, &decides)?,
-            // A plain tunnel came here because the policies ask for it.
+            // The policies have required IPComp for this plain tunnel.
             Protocol::Ipcomp if place.next != IpProto::IPCOMP => {
                 ipcomp(sa, self.decompressor.as_mut(), arrival.packet, place, seen, &|_| true)?
             }
@@ -315,25 +320,27 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             destination: tunnel.destination,
             reqid: sa.reqid,
         };
-        // Whoever held packets back on the way moves nobody: where the peer is, its newest packet says.
+        // A packet that was delayed on its way must not move the peer: only the packet with the highest sequence
+        // number does.
         let newest = sa.transform.sequence().map(|top| u32::from_be_bytes(top.low())) == arrival.seen.sequence;
         if let Some(encap) = encap.filter(|_| newest) {
             self.sad.update_pending(at, |pending| pending.moved = Some((ends.0, encap.ports.source)));
         }
         self.counters.add(Direction::Inbound, packets, 1);
         self.counters.add(Direction::Inbound, octets, decapsulated.octets);
-        // What only IPComp vouches for, anybody can send.
+        // A packet with IPComp only can be sent by anyone.
         if key.protocol != Protocol::Ipcomp || arrival.sec_path.is_authentic() {
             self.charge(now, at, decapsulated.octets);
         } else {
-            // There is room: see above.
+            // The vector has space: the path was checked above.
             let _ = arrival.deferred_usage.push((at, decapsulated.octets));
         }
         arrival.sec_path.push(applied);
         if let Some(reason) = decapsulated.refused {
             return Err(reason);
         }
-        // Without a tunnel the address that a NAT, or anybody, wrote would be the packet's own.
+        // In transport mode the address that a NAT, or an attacker, wrote would be the source address of the
+        // delivered packet.
         if moved && decapsulated.mode == Mode::Transport {
             return Err(DiscardReason::SourceMismatch);
         }
@@ -348,7 +355,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 arrival.unauthenticated = Unauthenticated::ZeroedOptions;
             }
             (Mode::Transport, _) => {}
-            // The next IP header and what follows it came out of the SAs so far.
+            // The inner IP header and the headers behind it came out of the SAs so far.
             (Mode::Tunnel | Mode::Beet | Mode::Any, _) => {
                 let is_authentic = arrival.sec_path.is_authentic();
                 arrival.unauthenticated =
@@ -363,8 +370,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Ok(())
     }
 
-    /// A packet out of a tunnel that is protected again, by a policy of its own for what is between here and there: if that
-    /// policy is content with the SAs so far, they are no more the matter of the policy for what is inside.
+    /// Compares a packet from a tunnel that is itself protected with the policy of its own addresses. If that policy
+    /// matches the SAs so far, the policy of the inner packet does not have to match them.
     fn match_outer_policy(&mut self, arrival: &mut Arrival<'_, '_>) {
         let Ok(flow) = Flow::read(arrival.packet.data()) else { return };
         if let Verdict::Rule(at) = self.lookup(Direction::Inbound, PolicyDirection::In, &flow)
@@ -374,14 +381,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// Compares what is left of a packet, and the SAs it came through, with the policies.
+    /// Compares the packet and the SAs that were applied to it with the policies.
     fn admit(&mut self, arrival: &Arrival<'_, '_>) -> Result<Disposition, DiscardReason> {
         let flow = Flow::read(arrival.packet.data())?;
         if let Some(disposition) = self.admit_flow(arrival, &flow)? {
             return Ok(disposition);
         }
-        // An ICMP error that no policy is for is judged by the packet that it quotes, which must be one of the return traffic of what a
-        // policy is for (RFC 4301 6.2).
+        // An ICMP error without a policy of its own is checked by the packet that it quotes, whose return traffic a
+        // policy has to select (RFC 4301 section 6.2).
         if let Some(quoted) = quoted_flow(arrival.packet.data())
             && let Some(disposition) = self.admit_flow(arrival, &quoted.reversed())?
         {
@@ -394,12 +401,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// What the policies for a flow say of the SAs that a packet came through; `None` where none is for it.
+    /// Compares the SAs of a packet with the policies of a flow; `None` if no policy matches.
     fn admit_flow(&mut self, arrival: &Arrival<'_, '_>, flow: &Flow) -> Result<Option<Disposition>, DiscardReason> {
         let sec_path = &arrival.sec_path;
         let opened = !sec_path.is_empty();
         let passes = if opened { Disposition::Deliver } else { Disposition::Bypass };
-        // What a tunnel brought must be wanted by a policy: otherwise its other end could send in anybody's name.
+        // A policy has to require the tunnel of a packet: otherwise its peer could send packets with any source
+        // address.
         let (mut has_policy, mut is_required) = (false, sec_path.is_without_tunnel());
         for direction in [PolicyDirection::In, PolicyDirection::Forward] {
             let at = match self.lookup(Direction::Inbound, direction, flow) {
@@ -428,7 +436,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 }
 
-/// Octets of the IP header without options or extension headers.
+/// Returns the length of the IP header without options or extension headers, in octets.
 fn ip_header_len(packet: &[u8]) -> usize {
     if packet.first().is_some_and(|first| first >> 4 == 4) { 20 } else { 40 }
 }

@@ -11,27 +11,28 @@ use crate::engine::Engine;
 use crate::policy::Protocol;
 use crate::sa::{Direction, Encap, SaId};
 
-/// Octets of the fragment header of IPv6 (RFC 8200 4.5).
+/// Length of the IPv6 fragment header in octets (RFC 8200 section 4.5).
 const FRAGMENT_HEADER: usize = 8;
 
-/// The one octet of a NAT keep-alive (RFC 3948 2.3).
+/// Only octet of a NAT keep-alive (RFC 3948 section 2.3).
 const KEEP_ALIVE: u8 = 0xff;
 
-/// The next thing to take off a packet.
+/// First header of a packet that inbound processing has to handle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Layer {
-    /// An IPsec header here; in UDP it begins behind this encapsulation.
+    /// An IPsec header at this position; with UDP encapsulation it is behind the UDP header.
     Ipsec(Protocol, HeaderPosition, Option<Encap>),
-    /// UDP that is no business of ours to open, but may not go on either.
+    /// A NAT keep-alive, which is not delivered.
     KeepAlive,
-    /// A piece of an IPsec packet, which is never opened (RFC 4303 3.4.1). The first has the header.
+    /// A fragment of an IPsec packet, which is never decapsulated (RFC 4303 section 3.4.1). Only the first fragment
+    /// has the header.
     Fragment(Option<(Protocol, HeaderPosition)>),
-    /// Nothing.
+    /// Neither an IPsec header nor a keep-alive.
     Upper,
 }
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
-    /// What is in front of a packet behind its IP header.
+    /// Finds the first IPsec header behind the IP header.
     pub(crate) fn next_layer(&self, packet: &[u8]) -> Result<Layer, DiscardReason> {
         let ip = Ip::parse(packet)?;
         let destination = ip.destination();
@@ -42,7 +43,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 (place, header.is_fragment().then(|| header.is_first_or_whole().then_some(place.at)))
             }
             Ip::V6(ip) => {
-                // What a fragment holds is not looked into: of a later one, it is not even headers.
+                // The contents of a fragment are not parsed: those of a later fragment do not begin with a header.
                 let stop = |extension: Extension| {
                     extension.link.kind == IpProto::AH || extension.is_part_of_fragments(ip.packet())
                 };
@@ -72,8 +73,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         })
     }
 
-    /// What a UDP datagram holds: ESP of an SA with this local port, between any two ports; or, of an SPI that is not known, ESP on our port,
-    /// or with eight zeros in front on that of IKE (the drafts).
+    /// Classifies a UDP datagram. It is ESP if an SA has its SPI and local port. With an unknown SPI it is ESP on the
+    /// configured port, or behind eight zeros on the port of IKE (the drafts).
     fn in_udp(&self, packet: &[u8], place: HeaderPosition, destination: IpAddr) -> Layer {
         let udp = packet.get(place.at..).unwrap_or_default();
         let Some((&[s1, s2, d1, d2, ..], payload)) = udp.split_first_chunk::<UDP_HEADER>() else { return Layer::Upper };
@@ -99,7 +100,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// Whether the SPI of an ESP packet in UDP is that of an SA with this marker and local port.
+    /// Returns whether an SA with this marker and local port has the SPI of an ESP packet in UDP.
     fn is_esp_of_an_sa(&self, payload: &[u8], marker: Marker, port: u16, destination: IpAddr) -> bool {
         let Some(&spi) = payload.get(marker.esp_offset()..).and_then(<[u8]>::first_chunk) else { return false };
         let key =
@@ -108,7 +109,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         sa.and_then(|sa| sa.encap).is_some_and(|encap| (encap.marker, encap.ports.destination) == (marker, port))
     }
 
-    /// Whether an inbound SA has this local address and port.
+    /// Returns whether an inbound SA has this local address and port.
     fn has_local_port(&self, port: u16, destination: IpAddr) -> bool {
         self.sad.iter().any(|(_, slot)| {
             (slot.key.direction, slot.key.destination) == (Direction::Inbound, destination)
@@ -117,7 +118,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 }
 
-/// SPI (or CPI) and sequence number of the header at a place.
+/// Reads the SPI (or CPI) and the sequence number of an IPsec header.
 pub(crate) fn numbers(
     packet: &[u8],
     protocol: Protocol,

@@ -1,8 +1,10 @@
-//! The databases of an IPsec gateway (RFC 4301) in fixed memory, and the two roads of a packet through them.
+//! Security Policy Database and Security Association Database of an IPsec implementation (RFC 4301) in fixed memory,
+//! with outbound and inbound processing.
 //!
-//! What it is: [`Engine`], which holds policies and SAs and turns a packet into what must happen to it
-//! ([`Engine::outbound`], [`Engine::inbound`]); [`Sa`], which can do its part alone; [`setkey`], the language of setkey(8);
-//! [`pfkey`], the messages of PF_KEYv2. What it is not: key exchange, sockets, routing, fragmentation or reassembly.
+//! [`Engine`] holds policies and SAs and processes packets ([`Engine::outbound`], [`Engine::inbound`]). [`Sa`]
+//! processes packets of one SA without the databases. [`setkey`] reads the configuration language of setkey(8), and
+//! [`pfkey`] reads and writes PF_KEYv2 messages. Key exchange, sockets, routing, fragmentation and reassembly are not
+//! part of this crate.
 //!
 //! ```
 //! # #[cfg(feature = "any")] {
@@ -25,13 +27,13 @@
 //! # let mut frame = [0; 256];
 //! # frame[100..120].copy_from_slice(&[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 59, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1]);
 //! # let mut packet = PacketBuf::with_headroom(&mut frame, 100, 20)?;
-//! # let mut iv = |_: Seq, iv: &mut [u8]| iv.fill(7); // not so: see esp_core::IvSource
+//! # let mut iv = |_: Seq, iv: &mut [u8]| iv.fill(7); // never in production: see esp_core::IvSource
 //! assert_eq!(engine.outbound(now, &mut packet, &mut iv), Disposition::Send);
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Memory: everything an engine ever needs is in it, and `size_of` tells how much that is. On x86-64:
+//! Memory: an engine contains everything that it needs; its size is `size_of::<Engine<..>>()`. On x86-64:
 //!
 //! | SAs | policies | flows | algorithms | octets |
 //! |---|---|---|---|---|
@@ -39,17 +41,19 @@
 //! | 256 | 64 | 64 | AES-128-CBC with HMAC-SHA1 | 293792 |
 //! | 2 | 2 | 4 | AES-128-CBC with HMAC-SHA1 | 7360 |
 //!
-//! Nearly all of it are SAs, of 5536 and 832 octets (the latter 1008 with the feature `simd` of `ipsec-crypto`): one that may be of any algorithm is as large as Blowfish's tables. An
-//! engine is made by a `const fn`, so it can be a `static`; where it is put into a `Box`, the stack must hold it for a moment.
+//! SAs take nearly all of it: 5536 and 832 octets each (the latter 1008 with the feature `simd` of `ipsec-crypto`).
+//! An SA that may have any algorithm is as large as the key schedule of Blowfish. An engine is created by a `const
+//! fn`, so it can be a `static`; `Box::new` needs stack for the whole engine.
 //!
-//! Features: `any` (default), for `AnyAlgorithms` and SAs from setkey statements. The algorithms are
-//! features of `ipsec-crypto`.
+//! Features: `any` (default) adds `AnyAlgorithms` and SAs from setkey statements. The algorithms are features of
+//! `ipsec-crypto`.
 //!
-//! Security notes: what a policy protects never leaves in clear, unless its level is `use`; what it protects is not accepted
-//! in clear, nor through other SAs than it asks for. A later fragment, whose ports are not there, is discarded where a policy
-//! for certain ports might protect it. Packets of a tunnel that no policy wants are discarded, whatever
-//! [`Settings::unmatched`] says. Counters, limits and windows change by authentic packets only. Keys are wiped with their SA,
-//! and never printed, but by the writer of setkey statements.
+//! Security notes: a packet that matches a PROTECT policy never leaves in cleartext, unless the level of the template
+//! is `use`; inbound, it is not accepted in cleartext, nor through SAs that do not match the policy. A later fragment
+//! has no ports and is discarded where a policy for certain ports may protect it. A packet from a tunnel that no
+//! policy requires is discarded, whatever [`Settings::unmatched`] is. Counters, lifetimes and windows of an SA change
+//! by authentic packets only. Keys are wiped with their SA, and never printed except by the writer of setkey
+//! statements.
 #![no_std]
 
 mod acquire;

@@ -1,40 +1,41 @@
 use core::time::Duration;
 
-/// How long an SA may be used; `None` for no limit (RFC 4301 4.4.2.1).
+/// Limits of the lifetime of an SA; `None` for no limit (RFC 4301 section 4.4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Limit {
-    /// Since it was installed.
+    /// Time since the SA was installed.
     pub age: Option<Duration>,
-    /// Since its first packet.
+    /// Time since the first packet of the SA.
     pub use_age: Option<Duration>,
-    /// Octets of payload.
+    /// Octets of payload that the SA has processed.
     pub octets: Option<u64>,
-    /// Packets.
+    /// Packets that the SA has processed.
     pub packets: Option<u64>,
 }
 
-/// The limits of an SA (RFC 4301 4.4.2.1).
+/// Soft and hard limits of an SA (RFC 4301 section 4.4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Lifetimes {
-    /// When another one is asked for.
+    /// Limits at which the SA is to be rekeyed.
     pub soft: Limit,
-    /// When it is used no more.
+    /// Limits at which the SA is no longer used.
     pub hard: Limit,
 }
 
-/// What an SA has done (RFC 4301 4.4.2.1, RFC 2367 2.3.2). Only packets that were sealed, or authenticated, count.
+/// Usage of an SA (RFC 4301 section 4.4.2.1, RFC 2367 section 2.3.2). Only packets that were sealed, or
+/// authenticated, count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// When it was installed.
+    /// Time at which the SA was installed.
     pub added: Duration,
-    /// When its first packet came.
+    /// Time of the first packet; `None` before it.
     pub first: Option<Duration>,
-    /// When its last packet came.
+    /// Time of the last packet; `None` before the first.
     pub last: Option<Duration>,
-    /// Octets of payload.
+    /// Octets of payload that were processed.
     pub octets: u64,
-    /// Packets.
+    /// Packets that were processed.
     pub packets: u64,
 }
 
@@ -52,14 +53,14 @@ impl Usage {
 }
 
 impl Limit {
-    /// Whether it is reached.
+    /// Returns whether one of the limits is reached.
     pub(crate) fn reached(&self, usage: &Usage, now: Duration) -> bool {
         self.due(usage).is_some_and(|due| now >= due)
             || self.octets.is_some_and(|most| usage.octets >= most)
             || self.packets.is_some_and(|most| usage.packets >= most)
     }
 
-    /// When it will be reached by time alone.
+    /// Returns the time at which a time limit is reached.
     pub(crate) fn due(&self, usage: &Usage) -> Option<Duration> {
         let by_age = self.age.map(|age| usage.added.saturating_add(age));
         let by_use = self.use_age.zip(usage.first).map(|(age, first)| first.saturating_add(age));

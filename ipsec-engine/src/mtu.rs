@@ -1,4 +1,4 @@
-//! How large a packet may be, and what is said about larger ones (RFC 4301 8.2).
+//! Path MTU of outbound SAs, and packets that exceed it (RFC 4301 section 8.2).
 
 use core::time::Duration;
 
@@ -13,8 +13,9 @@ use crate::sa::{Direction, Sa, SaId};
 use crate::spd::{Chosen, Rule, Verdict};
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
-    /// Refuses what does not fit through the tunnel and may not be fragmented. Says whether what an IPv4 tunnel carries has
-    /// to be fragmented on the way, which its DF must not forbid then. TFC padding yields to the MTU first (RFC 4303 2.7).
+    /// Refuses a packet that exceeds the MTU of the tunnel and must not be fragmented. Returns whether the packet of
+    /// an IPv4 tunnel has to be fragmented on its way, so that its DF bit must be clear. TFC padding is reduced
+    /// before (RFC 4303 section 2.7).
     pub(crate) fn check_size(
         &self,
         now: Duration,
@@ -31,10 +32,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         *plan = self.plan(bundle, chosen, packet, 0)?;
         let (fragment, may_pass, least) = match Ip::parse(packet)? {
-            // What may be fragmented inside may be outside, whatever the tunnel says about DF: nobody else could help.
+            // A packet that may be fragmented inside the tunnel may be fragmented outside, whatever the DF rule of
+            // the tunnel is: the sender cannot help.
             Ip::V4(ip) => (true, !ip.header().dont_fragment(), 68),
-            // Nobody has to make smaller packets than any IPv6 link carries (RFC 8200 5): the outer one is fragmented
-            // (RFC 4213 3.2.1).
+            // No sender has to make packets smaller than the minimum MTU of IPv6 (RFC 8200 section 5): the outer
+            // packet is fragmented (RFC 4213 section 3.2.1).
             Ip::V6(ip) => (true, ip.packet().len() <= 1280, 1280),
         };
         match may_pass {
@@ -44,12 +46,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// The plan with the most TFC padding that fits; `None` when the packet does not fit without any.
+    /// Returns the plan with the most TFC padding that fits; `None` if the packet does not fit without padding.
     fn with_less_tfc(&self, bundle: &Bundle, chosen: &Chosen, mtu: u16, packet: &[u8]) -> Option<SizePlan> {
         let fits =
             |max_tfc| self.plan(bundle, chosen, packet, max_tfc).ok().filter(|plan| plan.length <= usize::from(mtu));
         let mut best = fits(0)?;
-        // More padding makes no packet shorter: the largest that fits is found by halving.
+        // The length does not decrease with padding, so the largest padding that fits is found by bisection.
         let (mut most, mut step) = (0usize, 1usize << 15);
         while step > 0 {
             if let Some(plan) = fits(most.saturating_add(step)) {
@@ -60,15 +62,15 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Some(best)
     }
 
-    /// Octets that the path carries, as far as it is known.
+    /// Returns the path MTU of the SAs, if it is known.
     fn mtu(&self, now: Duration, bundle: &Bundle, chosen: &Chosen) -> Option<u16> {
         let life = self.settings.path_mtu_lifetime;
         let paths = self.through(bundle, chosen).filter_map(|(sa, _)| sa.path_mtu(now, life));
         paths.chain(self.settings.link_mtu).min()
     }
 
-    /// The largest packet whose protected form has at most `mtu` octets: padding makes the sizes go in steps, so they are
-    /// tried from above, and never more than a few.
+    /// Returns the length of the largest packet whose protected form has at most `mtu` octets. Padding makes the
+    /// lengths grow in steps, so a few are tried from above.
     fn largest_inner(&self, bundle: &Bundle, chosen: &Chosen, mtu: u16, packet: &[u8]) -> u16 {
         let sealed = |inner: usize| {
             let mut plan = SizePlan::of(packet).ok()?.with_max_tfc(0);
@@ -83,20 +85,20 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                     None | Some(0) => break,
                     Some(over) => inner = inner.saturating_sub(over.min(inner)),
                 },
-                // Longer than IP packets get.
+                // The protected packet would exceed 65,535 octets.
                 None => inner = inner.saturating_sub(512),
             }
         }
-        // What was taken off may have been padding: up to a block and its trailer more may fit.
+        // The excess may have been padding: a packet that is longer by up to a block and its trailer may fit.
         let best = (inner..=inner.saturating_add(300)).take_while(|&inner| inner <= mtu.into());
         let best = best.filter(|&inner| sealed(inner).is_some_and(|length| length <= mtu.into())).last();
         best.and_then(|inner| u16::try_from(inner).ok()).unwrap_or(0)
     }
 
-    /// Octets of the largest packet that leaves through a policy in one piece: `None` for a policy that protects nothing,
-    /// or without an SA for it by now, or without a limit (RFC 4301 8.2.1).
+    /// Returns the length of the largest packet that a policy sends in one piece, in octets; `None` if the policy
+    /// protects nothing, has no SA yet, or has no limit (RFC 4301 section 8.2.1).
     ///
-    /// `like` is a packet that the policy is for: in transport mode its headers count.
+    /// `like` is a packet that the policy selects; in transport mode its headers count.
     pub fn policy_mtu(&mut self, now: Duration, like: &[u8]) -> Option<u16> {
         let flow = Flow::read(like).ok()?;
         let (Verdict::Rule(at), _) = self.spd.lookup(PolicyDirection::Out, &flow) else { return None };
@@ -107,15 +109,18 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Some(self.largest_inner(&bundle, &chosen, mtu, like))
     }
 
-    /// Takes in a router's report that a packet of one of our SAs was too big, and says whether it lowered the MTU of one. It is not
-    /// authentic (RFC 4301 6.1.1, 8.2.1): the packet it quotes must be one that an SA has sent, by addresses, SPI and sequence number
-    /// as far as they are quoted, of ESP in UDP by the ports otherwise. It only ever lowers an MTU, not below
+    /// Applies an ICMP report that a packet of an SA was too big. Returns whether it lowered the path MTU of an SA.
+    ///
+    /// A report is not authentic (RFC 4301 sections 6.1.1 and 8.2.1). It must quote a packet that an SA has sent:
+    /// addresses, SPI and sequence number are compared as far as they are quoted, and the ports of ESP in UDP
+    /// otherwise. A report only lowers an MTU, not below
     /// [`Settings::min_path_mtu`](crate::Settings::least_path_mtu), and for
-    /// [`Settings::path_mtu_lifetime`](crate::Settings::path_mtu_life). Whether reports are taken in at all is the caller's choice.
+    /// [`Settings::path_mtu_lifetime`](crate::Settings::path_mtu_life). Whether reports are applied at all is the
+    /// decision of the caller.
     pub fn path_mtu_report(&mut self, now: Duration, report: &TooBig) -> bool {
         let protocol = if report.protocol == ipsec_packet::IpProto::ESP { Protocol::Esp } else { Protocol::Ah };
         let Some(spi) = report.spi else {
-            // Those with these ports, of which only one sends to one peer as a rule.
+            // These are the SAs with the quoted ports; as a rule only one of them sends to a peer.
             let mut lowered = false;
             for at in (0..).take(SAS) {
                 lowered |= self.lower_path_mtu(now, at, report);
@@ -143,10 +148,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 }
 
-/// Whether a report is about a packet that an SA has sent.
+/// Returns whether a report quotes a packet that an SA has sent.
 fn is_about<A: Algorithms>(sa: &Sa<A>, report: &TooBig) -> bool {
     let key = sa.key();
-    // One that was not used yet has sent nothing; of extended numbers, half of 2^32 before the last.
+    // An SA that was not used has sent nothing. With extended sequence numbers, half of 2^32 before the last one
+    // counts as sent.
     let is_sent = |sequence: u32| {
         let last = sa.transform().sequence().map_or(0, ipsec_packet::Seq::get);
         let age = u32::from_be_bytes(ipsec_packet::Seq::new(last).low()).wrapping_sub(sequence);

@@ -1,4 +1,4 @@
-//! One packet out: its policy, the SAs that serve it, and through them (RFC 4301 5.1).
+//! Outbound processing (RFC 4301 section 5.1): SPD lookup, choice of the SAs, and encapsulation.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -18,14 +18,14 @@ use crate::sa::{Direction, Sa};
 use crate::spd::{Chosen, Rule, Verdict};
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
-    /// Protects a packet that leaves, by the policies for [`PolicyDirection::Out`] (RFC 4301 5.1).
+    /// Protects a packet that is to be sent, by the policies for [`PolicyDirection::Out`] (RFC 4301 section 5.1).
     ///
-    /// The buffer must have room around the packet for what its policy adds; IPComp works in the tailroom, and sends
-    /// uncompressed what has none.
+    /// The buffer needs headroom and tailroom for the headers and trailers of the policy. IPComp works in the
+    /// tailroom; without it the payload is sent uncompressed.
     ///
-    /// With anything but [`Disposition::Send`] and [`Disposition::Bypass`] the packet must not be sent. It is unchanged
-    /// then, and no number is used, but for [`DiscardReason::Tunnel`] (the inner hop limit) and [`DiscardReason::Sign`] (headers that AH
-    /// cannot cover) behind another transform.
+    /// The packet may be sent only if the result is [`Disposition::Send`] or [`Disposition::Bypass`]. Otherwise it is
+    /// unmodified and no sequence number was used, except for [`DiscardReason::Tunnel`] (inner hop limit) and
+    /// [`DiscardReason::Sign`] (headers that AH cannot cover) behind another transform.
     pub fn outbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>, iv: &mut impl IvSource) -> Disposition {
         let mut used_up = (None, None);
         match self.try_outbound(now, packet, iv, &mut used_up) {
@@ -73,7 +73,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Action::Discard => return Err(DiscardReason::Policy),
             Action::Ipsec(bundle) => bundle,
         };
-        // What only its payload makes return traffic has other addresses: a tunnel carries it, transport mode does not.
+        // A packet that is return traffic by its payload only has other addresses: a tunnel can carry it, transport
+        // mode cannot.
         let is_own = Flow::read(packet.data())? == flow;
         if !is_own && bundle.iter().next().is_some_and(|template| template.mode != Mode::Tunnel) {
             return Err(DiscardReason::NoPolicy);
@@ -88,11 +89,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 return Ok(Disposition::Pending(acquire));
             }
         };
-        // A bundle of transforms that are all optional, and none there.
+        // All templates are optional and have no SA.
         if chosen.iter().all(Option::is_none) {
             return Ok(Disposition::Bypass);
         }
-        // Everything that can be refused, before anything is changed.
+        // Everything that can fail is checked before the packet is changed.
         let mut plan = self.plan(&bundle, &chosen, packet.data(), usize::MAX)?;
         self.check_numbers(&chosen, used_up)?;
         let fragment = self.check_size(now, &bundle, &chosen, &mut plan, packet.data())?;
@@ -120,8 +121,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Ok(Disposition::Send)
     }
 
-    /// The policy for the return traffic of the packet that an ICMP error quotes, and its flow: an error that no policy is for goes where that
-    /// would go (RFC 4301 6.2).
+    /// Finds the policy and the flow of the return traffic of a packet that an ICMP error quotes: an error without a
+    /// policy of its own is sent like that traffic (RFC 4301 section 6.2).
     fn of_return_traffic(&mut self, packet: &[u8]) -> Option<(u16, Flow)> {
         let flow = quoted_flow(packet)?.reversed();
         match self.lookup(Direction::Outbound, PolicyDirection::Out, &flow) {
@@ -130,7 +131,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// The SAs that serve a bundle, or what has to be asked for, from the cache of flows or by search.
+    /// Finds the SAs of a bundle in the flow cache or by search, or the acquire for the first one that is missing.
     #[allow(clippy::result_large_err)] // there is no heap
     pub(crate) fn choose(
         &mut self,
@@ -153,7 +154,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             self.sad.refresh(at, now);
         });
         let mut chosen = Chosen::default();
-        // The packet's own ends, and behind a tunnel those of the tunnel.
+        // Addresses of the packet, and behind a tunnel those of the tunnel.
         let mut ends = (flow.source, flow.destination);
         for (template, slot) in bundle.iter().zip(&mut chosen) {
             let reqid = id.reqid(template);
@@ -173,13 +174,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Ok(chosen)
     }
 
-    /// Whether a packet may do without this transform.
+    /// Returns whether a packet may be sent without the transform of this template.
     pub(crate) fn is_optional(&self, template: &Template) -> bool {
         is_optional(template, self.settings.default_level)
     }
 
-    /// Whether every SA has the numbers that it needs: one that serves two transforms needs two. If not, `used_up` tells the SPI and
-    /// the last number of the one that has not (RFC 4303 4).
+    /// Checks that every SA has enough sequence numbers: an SA that matches two templates needs two. `used_up`
+    /// receives the SPI and the last sequence number of an SA that does not (RFC 4303 section 4).
     fn check_numbers(
         &mut self,
         chosen: &Chosen,
@@ -204,7 +205,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Ok(())
     }
 
-    /// What becomes of a packet's length on its way through the SAs, with so many octets of TFC padding at most.
+    /// Computes the length of a packet after all transforms, with at most this much TFC padding.
     pub(crate) fn plan(
         &self,
         bundle: &Bundle,
@@ -237,8 +238,8 @@ fn acquire(id: PolicyId, template: &Template, reqid: u32, flow: &Flow, ends: (Ip
     Acquire { policy: id, template: *template, source, destination, reqid, flow: *flow }
 }
 
-/// Whether an SA is one that a request can be served by: its protocol, mode, ends and request number. In transport mode the
-/// ends are those of the packet as it is by then, too.
+/// Returns whether an SA matches a template: protocol, mode, endpoints and request ID. In transport mode the
+/// addresses of the SA are also those of the packet at that point.
 fn serves<A: Algorithms>(sa: &Sa<A>, template: &Template, reqid: u32, flow: (IpAddr, IpAddr)) -> bool {
     let key = sa.key();
     let mode =

@@ -1,8 +1,10 @@
-//! PF_KEYv2 (RFC 2367): the messages by which a daemon manages the SAs and policies of a kernel, read and written.
+//! PF_KEYv2 (RFC 2367): messages by which a key management daemon manages the SAs and policies of a kernel, read and
+//! written.
 //!
-//! Kernels have extended the RFC, each in its way: numbers above those of the RFC mean what their [`Dialect`] says. Numbers
-//! without a meaning here survive. A message is checked whole when it is read, and its views cannot fail after that; nothing
-//! is allocated. Keys are borrowed from the message, and never printed.
+//! Kernels have extended the RFC in different ways: the meaning of numbers above those of the RFC depends on the
+//! [`Dialect`]. Numbers without a known meaning are preserved. A message is validated as a whole when it is parsed,
+//! and reading it afterwards cannot fail. Nothing is allocated. Keys are borrowed from the message, and never
+//! printed.
 //!
 //! ```
 //! use ipsec_engine::pfkey::{Dialect, Extension, Message, MessageKind, MessageWriter, Order, SaType};

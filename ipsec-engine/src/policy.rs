@@ -5,31 +5,31 @@ use ipsec_packet::Selector;
 
 use crate::engine::DefaultLevel;
 
-/// A policy: which packets, which way, and what happens to them (RFC 4301 4.4.1).
+/// Security policy: selector, direction, priority and action (RFC 4301 section 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Which packets.
+    /// Packets that the policy applies to.
     pub selector: Selector,
-    /// Which way they go.
+    /// Direction of those packets.
     pub direction: PolicyDirection,
-    /// Where it stands among others: among equals, the one added first is looked at first.
+    /// Position in the SPD. Among policies of one priority, the one added first is searched first.
     pub priority: Priority,
-    /// What happens to them.
+    /// Treatment of the packets.
     pub action: Action,
 }
 
-/// The number of a policy in an engine, never given twice.
+/// Number of a policy in an engine. It is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyId(pub(crate) u32);
 
 impl PolicyId {
-    /// The number.
+    /// Returns the number of the policy, from 1.
     pub const fn get(self) -> u32 {
         self.0
     }
 
-    /// The request number that the SAs of one of its transforms must have; 0 for any. Of level `unique` it is one of
-    /// 2^31 and above.
+    /// Returns the request ID that the SAs of a template must have; 0 for any. For level `unique` it is 2^31 or
+    /// above.
     pub fn reqid(self, template: &Template) -> u32 {
         match template.level {
             Level::UniqueId(id) => id,
@@ -39,7 +39,7 @@ impl PolicyId {
     }
 }
 
-/// The lowest number that is given to policies of level `unique`: numbers from there on are theirs.
+/// Lowest request ID of policies of level `unique`; all numbers from here on are reserved for them.
 const FIRST_UNIQUE: u32 = 1 << 31;
 
 impl fmt::Display for PolicyId {
@@ -48,77 +48,77 @@ impl fmt::Display for PolicyId {
     }
 }
 
-/// Which packets a policy is for (RFC 4301 4.4.1).
+/// Direction of the packets of a policy (RFC 4301 section 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PolicyDirection {
-    /// Those that arrive.
+    /// Packets that are received for this host.
     In,
-    /// Those that leave.
+    /// Packets that are sent or forwarded to the unprotected side.
     Out,
-    /// Those that are forwarded (Linux).
+    /// Packets that are received and forwarded (Linux).
     Forward,
 }
 
-/// What happens to a packet that a policy selects (RFC 4301 4.4.1).
+/// Action of a policy (RFC 4301 section 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant)] // there is no heap
 pub enum Action {
-    /// It is thrown away.
+    /// The packet is discarded (DISCARD).
     Discard,
-    /// It passes without IPsec.
+    /// The packet passes without IPsec (BYPASS); `none` in setkey(8).
     None,
-    /// It passes without IPsec; for sockets, whatever the policies say.
+    /// The packet passes without IPsec; `bypass` in setkey(8), for privileged sockets.
     Bypass,
-    /// The policy of the whole system decides.
+    /// The policy of the system decides; `entrust` in setkey(8), for sockets.
     Entrust,
-    /// It goes through these transforms, or came through them.
+    /// The packet is protected by these transforms, or was (PROTECT).
     Ipsec(Bundle),
 }
 
 impl Action {
-    /// Whether packets go on as they are (RFC 4301 4.4.1).
+    /// Returns whether packets pass without IPsec (RFC 4301 section 4.4.1).
     pub const fn passes(&self) -> bool {
         matches!(self, Self::None | Self::Bypass | Self::Entrust)
     }
 }
 
-/// The most transforms of one policy.
+/// Largest number of templates of one policy.
 pub const MAX_TRANSFORMS: usize = 4;
 
-/// The transforms of a policy in their order: on the way out the first is applied first (RFC 2401 4.3).
+/// Templates of a policy in their order: outbound, the first is applied first (RFC 2401 section 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Bundle {
     templates: [Option<Template>; MAX_TRANSFORMS],
 }
 
 impl Bundle {
-    /// With one more transform at its end; `None` when there are [`MAX_TRANSFORMS`] already.
+    /// Appends a template. Returns `None` if there are [`MAX_TRANSFORMS`] already.
     #[must_use]
     pub fn with(mut self, template: Template) -> Option<Self> {
         *self.templates.iter_mut().find(|slot| slot.is_none())? = Some(template);
         Some(self)
     }
 
-    /// The transforms in their order.
+    /// Iterates over the templates in their order.
     pub fn iter(&self) -> impl Iterator<Item = &Template> {
         self.templates.iter().flatten()
     }
 }
 
-/// One transform that a policy asks for (RFC 4301 4.4.1.2).
+/// Transform that a policy requires (RFC 4301 section 4.4.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Template {
-    /// ESP, AH or IPComp.
+    /// Security protocol: ESP, AH or IPComp.
     pub protocol: Protocol,
-    /// Transport, tunnel, or either.
+    /// Mode of the SA: transport, tunnel, or any.
     pub mode: Mode,
-    /// The ends of the tunnel.
+    /// Endpoints of the tunnel; `None` for any, or in transport mode.
     pub ends: Option<TunnelEndpoints>,
-    /// How much it matters.
+    /// Level of setkey(8): whether the transform is required, and which SAs match.
     pub level: Level,
 }
 
-/// Whether a packet may do without a transform.
+/// Returns whether a packet may pass without the transform of a template.
 pub(crate) fn is_optional(template: &Template, default_level: DefaultLevel) -> bool {
     match template.level {
         Level::Use => true,
@@ -127,76 +127,78 @@ pub(crate) fn is_optional(template: &Template, default_level: DefaultLevel) -> b
     }
 }
 
-/// A security protocol of a policy (RFC 4301 3.2, RFC 3173).
+/// Security protocol of an SA or a template (RFC 4301 section 3.2, RFC 3173).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
-    /// Encapsulating security payload.
+    /// Encapsulating Security Payload (RFC 4303).
     Esp,
-    /// Authentication header.
+    /// Authentication Header (RFC 4302).
     Ah,
-    /// IP payload compression.
+    /// IP Payload Compression (RFC 3173).
     Ipcomp,
 }
 
-/// The mode of an SA or of a transform of a policy (RFC 4301 4.1).
+/// Mode of an SA or of a template (RFC 4301 section 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Mode {
-    /// Either: of an SA, what its policy asks for.
+    /// No mode: the template decides which mode the SA is used in.
     #[default]
     Any,
-    /// Between hosts.
+    /// Transport mode, between two hosts.
     Transport,
-    /// Between gateways.
+    /// Tunnel mode, between security gateways or hosts.
     Tunnel,
-    /// Bound end-to-end tunnel: an addition to setkey(8), for peers that have it.
+    /// Bound end-to-end tunnel mode, an extension of setkey(8) for peers that implement it.
     Beet,
 }
 
-/// The ends of a tunnel: `None` is `any`, to be filled in by key exchange; ports are those of UDP encapsulation (RFC 4301 4.4.1.2).
+/// Endpoints of a tunnel. `None` is `any`, to be found by key exchange; ports are those of UDP encapsulation (RFC
+/// 4301 section 4.4.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TunnelEndpoints {
-    /// Where it begins.
+    /// Address and UDP port of the source.
     pub source: (Option<IpAddr>, Option<u16>),
-    /// Where it ends.
+    /// Address and UDP port of the destination.
     pub destination: (Option<IpAddr>, Option<u16>),
 }
 
 impl TunnelEndpoints {
-    /// Whether an SA has these ends, as far as they are named (RFC 4301 4.4.1.2).
+    /// Returns whether the addresses of an SA match these endpoints, as far as they are specified (RFC 4301 section
+    /// 4.4.1.2).
     pub fn matches(&self, source: IpAddr, destination: IpAddr) -> bool {
         self.source.0.is_none_or(|end| end == source) && self.destination.0.is_none_or(|end| end == destination)
     }
 }
 
-/// How much a transform matters, and which SA may serve it (setkey(8)).
+/// Level of a template (setkey(8)): whether its transform is required, and which SAs match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Level {
-    /// What the system has as its default.
+    /// The default of the system, see [`DefaultLevel`].
     #[default]
     Default,
-    /// An SA if there is one.
+    /// An SA is used if one exists.
     Use,
-    /// An SA, or the packet is not sent.
+    /// An SA is required; without one the packet is not sent.
     Require,
-    /// An SA of this policy alone.
+    /// An SA of this policy only is required.
     Unique,
-    /// The SA with this request number.
+    /// The SA with this request ID is required.
     UniqueId(u32),
 }
 
-/// Where a policy stands among others (Linux): lower numbers are looked at first (setkey(8)).
+/// Priority of a policy (Linux). Policies with lower numbers are searched first (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Priority(pub u32);
 
 impl Priority {
-    /// `high` (setkey(8)).
+    /// Base priority `high` of setkey(8).
     pub const HIGH: Self = Self(0x4000_0000);
-    /// `def`, which is also what no priority means (setkey(8)).
+    /// Base priority `def` of setkey(8), which is also the default.
     pub const DEFAULT: Self = Self(0x8000_0000);
-    /// `low` (setkey(8)).
+    /// Base priority `low` of setkey(8).
     pub const LOW: Self = Self(0xc000_0000);
 
-    /// [`DEFAULT`](Self::DEFAULT), higher by `offset` or lower if that is negative, as far as priorities go.
+    /// Raises the default priority by `offset`, or lowers it if that is negative. Returns `None` out of range.
     pub fn relative_to_default(offset: i32) -> Option<Self> {
         let distance = offset.unsigned_abs();
         let moved =
@@ -204,7 +206,8 @@ impl Priority {
         moved.map(Self)
     }
 
-    /// A base, higher by `offset` or lower if that is negative; `None` when it would leave the neighbourhood of its base.
+    /// Raises this base priority by `offset`, or lowers it if that is negative. Returns `None` if the result would be
+    /// nearer to another base.
     pub fn offset(self, offset: i32) -> Option<Self> {
         let distance = offset.unsigned_abs();
         match offset {
@@ -223,12 +226,12 @@ impl Default for Priority {
 macro_rules! words {
     ($type:ident { $($variant:ident = $word:literal,)* }) => {
         impl $type {
-            /// What setkey(8) calls it.
+            /// Returns the word of setkey(8).
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
             }
 
-            /// The one that setkey(8) calls so.
+            /// Returns the value of a word of setkey(8).
             pub fn by_name(name: &str) -> Option<Self> {
                 match name { $($word => Some(Self::$variant),)* _ => None }
             }

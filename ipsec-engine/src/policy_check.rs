@@ -1,4 +1,4 @@
-//! Whether a packet came the way a policy asks for.
+//! Comparison of the SAs that a packet was received on with the templates of a policy (RFC 4301 section 5.2).
 
 use core::net::IpAddr;
 
@@ -6,27 +6,27 @@ use heapless::Vec;
 
 use crate::policy::{Bundle, MAX_TRANSFORMS, Mode, PolicyId, Protocol, Template};
 
-/// Headers that are taken off one packet at most.
+/// Largest number of IPsec headers that are removed from one packet.
 pub(crate) const MAX_HEADERS: usize = 8;
 
-/// An SA that a packet came through.
+/// SA that was applied to a packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AppliedSa {
     pub(crate) protocol: Protocol,
-    /// As it was used: transport, tunnel or BEET.
+    /// Mode in which the SA was used: transport, tunnel or BEET.
     pub(crate) mode: Mode,
-    /// The ends of the SA.
+    /// Source address of the SA.
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
     pub(crate) reqid: u32,
 }
 
-/// The SAs that a packet came through, from the outside.
+/// SAs that were applied to a packet, the outermost first.
 #[derive(Debug)]
 pub(crate) struct SecPath {
     applied: Vec<AppliedSa, MAX_HEADERS>,
-    /// `outer_matched[n]`: the first n of them are what policies ask for between the gateways on the way; the rest is the matter
-    /// of the policy for what is inside.
+    /// `outer_matched[n]`: policies for the addresses of the security gateways have matched the first n SAs; the
+    /// policy of the inner packet has to match the others.
     outer_matched: [bool; MAX_HEADERS + 1],
 }
 
@@ -46,17 +46,18 @@ impl SecPath {
         self.applied.is_full()
     }
 
-    /// Whether ESP or AH is among them.
+    /// Returns whether ESP or AH was applied.
     pub(crate) fn is_authentic(&self) -> bool {
         self.applied.iter().any(|applied| applied.protocol != Protocol::Ipcomp)
     }
 
-    /// One more; of too many nothing is kept, see [`is_full`](Self::is_full).
+    /// Records one more SA. A full path records nothing, see [`is_full`](Self::is_full).
     pub(crate) fn push(&mut self, applied: AppliedSa) {
         let _ = self.applied.push(applied);
     }
 
-    /// What is left to the policy of the packet inside: each way to divide the SAs.
+    /// Iterates over the SAs that the policy of the inner packet has to match: one slice for each way to divide the
+    /// path.
     fn remaining(&self) -> impl Iterator<Item = &[AppliedSa]> {
         self.outer_matched
             .iter()
@@ -65,12 +66,12 @@ impl SecPath {
             .filter_map(|(n, _)| self.applied.get(n..))
     }
 
-    /// Whether the SAs are those that a policy asks for.
+    /// Returns whether the SAs match the templates of a policy.
     pub(crate) fn satisfies(&self, id: PolicyId, bundle: &Bundle, is_optional: impl Fn(&Template) -> bool) -> bool {
         self.remaining().any(|applied| admits(id, bundle, applied, &is_optional))
     }
 
-    /// Whether a policy may still turn out to be content once `next`, and what is inside it, was opened.
+    /// Returns whether a policy may still match once `next` and the packet inside it are decapsulated.
     pub(crate) fn may_satisfy(
         &self,
         next: &AppliedSa,
@@ -81,12 +82,12 @@ impl SecPath {
         self.remaining().any(|applied| begins(id, bundle, applied.iter().chain([next]), &is_optional))
     }
 
-    /// Whether no tunnel is left to the policy of the packet inside.
+    /// Returns whether the policy of the inner packet has to match no tunnel.
     pub(crate) fn is_without_tunnel(&self) -> bool {
         self.remaining().any(|applied| applied.iter().all(|applied| applied.mode == Mode::Transport))
     }
 
-    /// The policy for what was opened so far is content with it.
+    /// Records that the policy of the packet that was decapsulated so far matches the SAs so far.
     pub(crate) fn match_outer_policy(
         &mut self,
         id: PolicyId,
@@ -101,10 +102,10 @@ impl SecPath {
     }
 }
 
-/// Whether a packet that came through these SAs, told from the outside, has what a bundle asks for: each transform in its
-/// order, but for those that are optional, and nothing else.
+/// Returns whether these SAs, the outermost first, match a bundle: each template in its order, except for those that
+/// are optional, and no other SA.
 fn admits(id: PolicyId, bundle: &Bundle, applied: &[AppliedSa], is_optional: impl Fn(&Template) -> bool) -> bool {
-    // `reached[n]`: the transforms so far can account for the n innermost SAs.
+    // `reached[n]`: the templates so far can match the n innermost SAs.
     let mut reached = [false; MAX_TRANSFORMS + 1];
     if let Some(first) = reached.first_mut() {
         *first = true;
@@ -127,14 +128,15 @@ fn admits(id: PolicyId, bundle: &Bundle, applied: &[AppliedSa], is_optional: imp
     reached.get(applied.len()) == Some(&true)
 }
 
-/// Whether these SAs, told from the outside, are what the outermost transforms of a bundle ask for; the others are still to come.
+/// Returns whether these SAs, the outermost first, match the outermost templates of a bundle; the other templates are
+/// still to be matched.
 fn begins<'c>(
     id: PolicyId,
     bundle: &Bundle,
     applied: impl Iterator<Item = &'c AppliedSa>,
     is_optional: &impl Fn(&Template) -> bool,
 ) -> bool {
-    // `reached[n]`: all but the n innermost transforms can account for the SAs so far.
+    // `reached[n]`: all but the n innermost templates can match the SAs so far.
     let transforms = bundle.iter().count();
     let mut reached = [false; MAX_TRANSFORMS + 1];
     if let Some(all) = reached.get_mut(transforms) {
@@ -142,7 +144,7 @@ fn begins<'c>(
     }
     for applied in applied {
         let mut next = [false; MAX_TRANSFORMS + 1];
-        // From the outside: transforms that may be absent are passed over.
+        // The outermost template comes first. Templates that may be absent are skipped.
         for n in (0..transforms).rev() {
             let Some(template) = bundle.iter().nth(n) else { break };
             if reached.get(n.saturating_add(1)) != Some(&true) {
@@ -160,9 +162,9 @@ fn begins<'c>(
     reached.contains(&true)
 }
 
-/// Whether a packet may come without this transform.
+/// Returns whether a packet may lack the header of this template.
 fn may_be_absent(template: &Template, is_optional: &impl Fn(&Template) -> bool) -> bool {
-    // What is not worth compressing is sent as it is.
+    // A payload that compression does not make smaller is sent uncompressed.
     //= RFC 3173 2/2
     is_optional(template) || template.protocol == Protocol::Ipcomp && template.mode != Mode::Tunnel
 }
@@ -170,7 +172,7 @@ fn may_be_absent(template: &Template, is_optional: &impl Fn(&Template) -> bool) 
 fn satisfies(applied: &AppliedSa, template: &Template, reqid: u32) -> bool {
     let ends = match (&template.ends, applied.mode) {
         (Some(ends), _) => ends.matches(applied.source, applied.destination),
-        // Its ends are those of the packet, which the SA has been compared with.
+        // A template without endpoints has the addresses of the packet, with which the SA was compared.
         (None, mode) => mode == Mode::Transport,
     };
     applied.protocol == template.protocol

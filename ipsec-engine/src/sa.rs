@@ -13,27 +13,27 @@ use crate::lifetime::Lifetimes;
 use crate::policy::words;
 use crate::policy::{Mode, Protocol};
 
-/// Which way the packets of an SA go (RFC 4301 4.1).
+/// Direction of an SA (RFC 4301 section 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// It opens what arrives.
+    /// The SA decapsulates received packets.
     Inbound,
-    /// It seals what leaves.
+    /// The SA protects packets that are sent.
     Outbound,
 }
 
 words! { Direction { Inbound = "in", Outbound = "out", } }
 
-/// What names an SA (RFC 4301 4.1): no two of one way share it.
+/// Identifier of an SA (RFC 4301 section 4.1). It is unique per direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SaId {
-    /// Whether it seals or opens.
+    /// Direction of the SA: outbound SAs seal, inbound SAs open.
     pub direction: Direction,
-    /// Where its packets go.
+    /// Destination address of the packets of the SA.
     pub destination: IpAddr,
-    /// ESP, AH or IPComp.
+    /// Security protocol: ESP, AH or IPComp.
     pub protocol: Protocol,
-    /// Its SPI, or the CPI of IPComp.
+    /// SPI, or the CPI of IPComp.
     pub spi: u32,
 }
 
@@ -49,7 +49,8 @@ impl fmt::Display for SaId {
     }
 }
 
-/// A security association: keys with their counter or window, and what the engine has to know to use them (RFC 4301 4.1, 4.4.2.1).
+/// Security association: keys with their counter or window, and the parameters by which the engine uses them (RFC
+/// 4301 sections 4.1 and 4.4.2.1).
 pub struct Sa<A: Algorithms> {
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
@@ -62,41 +63,41 @@ pub struct Sa<A: Algorithms> {
     pub(crate) repair: ChecksumRepair,
     pub(crate) reqid: u32,
     pub(crate) lifetimes: Lifetimes,
-    /// What a router reported, and until when it is believed.
+    /// MTU that a router reported, and the time until which it is valid.
     pub(crate) path_mtu: Option<(u16, Duration)>,
     pub(crate) label: Label,
 }
 
-/// What an SA is shown as.
+/// Names and numbers of an SA in a dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Label {
-    /// The number by which setkey(8) knows an SA of IPComp that has a well-known CPI on the wire; 0 for the SPI.
+    /// Number of an IPComp SA with a well-known CPI in setkey(8); 0 if it is the SPI.
     pub index: u32,
-    /// The name of its cipher or compression.
+    /// Name of the cipher or compression algorithm.
     pub cipher: Option<&'static str>,
-    /// The name of its MAC.
+    /// Name of the integrity algorithm.
     pub mac: Option<&'static str>,
 }
 
-/// One half of a transform, keyed (RFC 4301 4.4.2.1).
+/// Keyed transform of an SA in one direction (RFC 4301 section 4.4.2.1).
 #[allow(clippy::large_enum_variant)] // there is no heap
 #[non_exhaustive]
 pub enum Transform<A: Algorithms> {
-    /// ESP that seals.
+    /// Outbound ESP, which seals.
     EspOut(esp_core::Outbound<A::Suite>),
-    /// ESP that opens.
+    /// Inbound ESP, which opens.
     EspIn(esp_core::Inbound<A::Suite, A::Window>),
-    /// AH that signs.
+    /// Outbound AH, which signs.
     AhOut(ah_core::Outbound<A::Integrity>),
-    /// AH that verifies.
+    /// Inbound AH, which verifies.
     AhIn(ah_core::Inbound<A::Integrity, A::Window>),
-    /// IPComp that compresses.
+    /// Outbound IPComp, which compresses.
     IpcompOut(IpcompOut),
-    /// IPComp that decompresses.
+    /// Inbound IPComp with this CPI, which decompresses.
     IpcompIn(Cpi),
 }
 
-/// An IPComp association that compresses (RFC 3173 4).
+/// Outbound IPComp association (RFC 3173 section 4).
 #[derive(Clone, Copy, Debug)]
 pub struct IpcompOut {
     pub(crate) cpi: Cpi,
@@ -105,41 +106,41 @@ pub struct IpcompOut {
 }
 
 impl IpcompOut {
-    /// Under this CPI (RFC 3173 3.3).
+    /// Creates an association with this CPI (RFC 3173 section 3.3).
     pub const fn new(cpi: Cpi) -> Self {
         Self { cpi, backoff: Backoff::new(), saved: 0 }
     }
 
-    /// Octets it has saved.
+    /// Returns the number of octets that compression has saved.
     pub const fn saved(&self) -> u64 {
         self.saved
     }
 }
 
-/// ESP in UDP (RFC 3948): the ports as in the packets of this SA.
+/// UDP encapsulation of ESP (RFC 3948), with the ports of the packets of the SA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encap {
-    /// Ports of the SA's packets; of an SA that opens, the peer's as it was last known.
+    /// Ports of the packets of the SA. Those of the peer of an inbound SA are the last known ones.
     pub ports: Ports,
-    /// RFC 3948, or the drafts before it.
+    /// Framing of RFC 3948 or of the drafts before it.
     pub marker: Marker,
 }
 
-/// The ends of an SA are of two IP versions (RFC 4301 4.4.2.1).
+/// Error of an SA whose source and destination address have different families (RFC 4301 section 4.4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MixedFamilies;
 
 impl fmt::Display for MixedFamilies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the ends of an sa are of two ip versions")
+        f.write_str("source and destination address families differ")
     }
 }
 
 impl core::error::Error for MixedFamilies {}
 
 impl<A: Algorithms> Sa<A> {
-    /// An SA for packets from `source` to `destination`: mode [`Mode::Any`], request number 0, no limits. An unspecified
-    /// source of an SA that opens stands for any.
+    /// Creates an SA for packets from `source` to `destination`, with mode [`Mode::Any`], request ID 0 and no limits.
+    /// The unspecified address as source of an inbound SA matches any source.
     ///
     /// # Errors
     /// [`MixedFamilies`].
@@ -170,50 +171,52 @@ impl<A: Algorithms> Sa<A> {
         })
     }
 
-    /// In this mode; for [`Mode::Beet`] see [`with_beet`](Self::with_beet) (RFC 4301 4.1).
+    /// Sets the mode; for [`Mode::Beet`] see [`with_beet`](Self::with_beet) (RFC 4301 section 4.1).
     #[must_use]
     pub fn with_mode(self, mode: Mode) -> Self {
         Self { mode, ..self }
     }
 
-    /// In BEET mode, between these inner addresses.
+    /// Sets BEET mode with these inner addresses.
     #[must_use]
     pub fn with_beet(self, inner: Beet) -> Self {
         let tunnel = self.tunnel.with_hop_limit(HopLimitPolicy::Copy).with_flow_label(FlowPolicy::Copy);
         Self { mode: Mode::Beet, beet: Some(inner), tunnel, ..self }
     }
 
-    /// With other rules for the outer header: DSCP, ECN, hop limit, don't fragment (RFC 4301 5.1.2).
+    /// Changes the rules of the outer header: DSCP, ECN, hop limit, don't fragment (RFC 4301 section 5.1.2).
     #[must_use]
     pub fn with_tunnel(self, rules: impl FnOnce(Tunnel) -> Tunnel) -> Self {
         Self { tunnel: rules(self.tunnel), ..self }
     }
 
-    /// For the policies of this request number, `unique:` in setkey(8).
+    /// Sets the request ID, `unique:` in setkey(8).
     #[must_use]
     pub fn with_reqid(self, reqid: u32) -> Self {
         Self { reqid, ..self }
     }
 
-    /// With these limits (RFC 4301 4.4.2.1).
+    /// Sets the lifetimes (RFC 4301 section 4.4.2.1).
     #[must_use]
     pub fn with_lifetimes(self, lifetimes: Lifetimes) -> Self {
         Self { lifetimes, ..self }
     }
 
-    /// Shown under these names.
+    /// Sets the names that a dump shows.
     #[must_use]
     pub fn with_label(self, label: Label) -> Self {
         Self { label, ..self }
     }
 
-    /// In UDP (RFC 3948 2.1, 3.1.2). Checksums of transport mode are computed anew on arrival unless `repair` says otherwise.
+    /// Sets UDP encapsulation (RFC 3948 sections 2.1 and 3.1.2). Inbound transport mode recomputes checksums unless
+    /// `repair` says otherwise.
     #[must_use]
     pub fn with_encap(self, encap: Encap, repair: ChecksumRepair) -> Self {
         Self { encap: Some(encap), repair, ..self }
     }
 
-    /// With destination options of IPv6 in front of ESP or AH, or behind it (RFC 4302 3.1.1, RFC 4303 3.1.1).
+    /// Sets the position of ESP or AH relative to IPv6 destination options (RFC 4302 section 3.1.1, RFC 4303 section
+    /// 3.1.1).
     #[must_use]
     pub fn with_destination_options(mut self, options: DestinationOptions) -> Self {
         if let Transform::AhOut(ah) = &mut self.transform {
@@ -222,7 +225,7 @@ impl<A: Algorithms> Sa<A> {
         Self { options, ..self }
     }
 
-    /// Its name (RFC 4301 4.1).
+    /// Returns the identifier of the SA (RFC 4301 section 4.1).
     pub fn key(&self) -> SaId {
         let (protocol, spi) = match &self.transform {
             Transform::EspOut(esp) => (Protocol::Esp, esp.spi().get()),
@@ -235,53 +238,53 @@ impl<A: Algorithms> Sa<A> {
         SaId { direction: self.transform.direction(), destination: self.destination, protocol, spi }
     }
 
-    /// Where its packets come from.
+    /// Returns the source address of the packets of the SA.
     pub const fn source(&self) -> IpAddr {
         self.source
     }
 
-    /// Where they go.
+    /// Returns the destination address of the packets of the SA.
     pub const fn destination(&self) -> IpAddr {
         self.destination
     }
 
-    /// Its mode (RFC 4301 4.1).
+    /// Returns the mode of the SA (RFC 4301 section 4.1).
     pub const fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// Its request number.
+    /// Returns the request ID of the SA.
     pub const fn reqid(&self) -> u32 {
         self.reqid
     }
 
-    /// Its limits.
+    /// Returns the soft and hard limits of the SA.
     pub const fn lifetimes(&self) -> &Lifetimes {
         &self.lifetimes
     }
 
-    /// What it is shown as.
+    /// Returns the names that a dump shows.
     pub const fn label(&self) -> &Label {
         &self.label
     }
 
-    /// Its UDP encapsulation.
+    /// Returns the UDP encapsulation of the SA.
     pub const fn encap(&self) -> Option<Encap> {
         self.encap
     }
 
-    /// Its keys and their counter or window.
+    /// Returns the keyed transform with its counter or window.
     pub const fn transform(&self) -> &Transform<A> {
         &self.transform
     }
 
-    /// Sets other limits.
+    /// Replaces the soft and hard limits.
     pub const fn set_lifetimes(&mut self, lifetimes: Lifetimes) {
         self.lifetimes = lifetimes;
     }
 
-    /// Follows a peer that a NAT has moved (see [`Event::NatMapping`](crate::Event::Moved)) to another address and port (RFC 3947 7). What was
-    /// learnt about the path to it is forgotten.
+    /// Changes the address and port of a peer that a NAT has moved (see
+    /// [`Event::NatMapping`](crate::Event::NatMapping); RFC 3947 section 7). The known path MTU is reset.
     ///
     /// # Errors
     /// [`MixedFamilies`]; nothing has changed.
@@ -304,28 +307,28 @@ impl<A: Algorithms> Sa<A> {
         Ok(())
     }
 
-    /// Where the peer in UDP is that sends by this SA.
+    /// Returns address and port of the peer of an inbound SA with UDP encapsulation.
     pub(crate) fn peer(&self) -> Option<(IpAddr, u16)> {
         self.encap
             .filter(|_| self.transform.direction() == Direction::Inbound)
             .map(|encap| (self.source, encap.ports.source))
     }
 
-    /// Octets that the path to the peer carries, as far as it is known; what a router reported is believed for `life`, and no longer when
-    /// the clock was set back.
+    /// Returns the path MTU of the SA, if it is known. A reported MTU is valid for `life`, and no longer if the clock
+    /// was set back.
     pub(crate) fn path_mtu(&self, now: Duration, life: Duration) -> Option<u16> {
         let latest = now.saturating_add(life);
         self.path_mtu.filter(|(_, until)| now < *until && *until <= latest).map(|(mtu, _)| mtu)
     }
 
-    /// Its keys and their counter or window, to be imported into.
+    /// Returns the keyed transform for the import of a counter or window.
     pub const fn transform_mut(&mut self) -> &mut Transform<A> {
         &mut self.transform
     }
 }
 
 impl<A: Algorithms> Transform<A> {
-    /// Whether it seals or opens (RFC 4301 4.1).
+    /// Returns the direction of the SA (RFC 4301 section 4.1).
     pub const fn direction(&self) -> Direction {
         match self {
             Self::EspOut(_) | Self::AhOut(_) | Self::IpcompOut(_) => Direction::Outbound,
@@ -333,7 +336,8 @@ impl<A: Algorithms> Transform<A> {
         }
     }
 
-    /// The last number used, or the highest received; `None` for IPComp (RFC 4303 2.2).
+    /// Returns the last sequence number that was sent, or the highest received; `None` for IPComp (RFC 4303 section
+    /// 2.2).
     pub fn sequence(&self) -> Option<Seq> {
         match self {
             Self::EspOut(esp) => Some(esp.counter().last_used()),
@@ -344,7 +348,7 @@ impl<A: Algorithms> Transform<A> {
         }
     }
 
-    /// The counter of numbers to come; `None` for what opens, and for IPComp.
+    /// Returns the counter of an outbound SA; `None` for inbound SAs and IPComp.
     pub(crate) const fn counter(&self) -> Option<&SeqCounter> {
         match self {
             Self::EspOut(esp) => Some(esp.counter()),

@@ -11,43 +11,43 @@ use crate::lifetime::Usage;
 use crate::policy::{Protocol, words};
 use crate::sa::{Direction, Sa, SaId};
 
-/// Where an SA stands in its life, in the words of KAME (RFC 2367 3.3).
+/// State of an SA, in the terms of KAME (RFC 2367 section 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SaState {
-    /// An SPI is reserved; keys are being negotiated.
+    /// The SPI is reserved and keys are being negotiated.
     Larval,
-    /// In use.
+    /// The SA is in use.
     Mature,
-    /// In use, but its soft limit is reached: another one is due.
+    /// The SA is in use and its soft limit is reached: it is to be rekeyed.
     Dying,
-    /// Its hard limit is reached: used no more.
+    /// The hard limit is reached and the SA is no longer used.
     Dead,
 }
 
 words! { SaState { Larval = "larval", Mature = "mature", Dying = "dying", Dead = "dead", } }
 
-/// The database of SAs.
+/// Security Association Database (RFC 4301 section 4.4.2).
 #[derive(Debug)]
 pub(crate) struct Sad<A: Algorithms, const N: usize> {
     slots: Vec<Place<A>, N>,
-    /// How many of them are empty.
+    /// Number of slots that are empty.
     vacant: usize,
     index: Index<N>,
     serial: u32,
-    /// Moves on whenever another SA may be the right one for a flow.
+    /// Number that changes whenever another SA may have to be chosen for a flow.
     generation: u32,
-    /// How many slots have IPComp that comes in.
+    /// Number of inbound IPComp SAs.
     ipcomp_in: usize,
-    /// How many slots have something to tell.
+    /// Number of slots with pending events.
     pub(crate) with_pending: usize,
-    /// Dead SAs whose places were needed before anybody was told.
+    /// Dead SAs that were evicted before their expiry was polled.
     pub(crate) expired: Deque<SaId, MAX_EXPIRED>,
 }
 
-/// How many of them are remembered; of more, the oldest are forgotten.
+/// Largest number of those SAs that are remembered. When more are evicted, the oldest are lost.
 const MAX_EXPIRED: usize = 8;
 
-/// The place of one SA. An SA is dropped where it is and never moved out, so that no copy of its keys stays behind.
+/// Slot of one SA. An SA is dropped in its slot and never moved out, so that no copy of its keys remains.
 #[derive(Debug)]
 struct Place<A: Algorithms>(Vec<Slot<A>, 1, u8>);
 
@@ -64,7 +64,7 @@ impl<A: Algorithms> Place<A> {
         self.0.first_mut()
     }
 
-    /// Drops the SA, and overwrites all of its memory, gaps between fields included.
+    /// Drops the SA and overwrites all of its memory, including gaps between fields.
     fn wipe(&mut self) {
         self.0.clear();
         self.0.zeroize();
@@ -87,7 +87,7 @@ pub(crate) struct Slot<A: Algorithms> {
     pub(crate) source: IpAddr,
     pub(crate) state: SaState,
     pub(crate) usage: Usage,
-    /// `None` while it is larval.
+    /// The SA itself; `None` while it is larval.
     pub(crate) sa: Option<Sa<A>>,
     pub(crate) pending: PendingEvents,
     serial: u32,
@@ -99,15 +99,15 @@ impl<A: Algorithms> fmt::Debug for Slot<A> {
     }
 }
 
-/// What a slot has to tell: each once.
+/// Events of a slot that were not polled yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct PendingEvents {
     pub(crate) soft: bool,
     pub(crate) hard: bool,
     pub(crate) sequence: Report,
-    /// Where the peer in UDP is by its newest packet.
+    /// Address and port of the peer according to its newest packet.
     pub(crate) moved: Option<(IpAddr, u16)>,
-    /// Where whoever manages keys believes it to be.
+    /// Address and port of the peer that were reported last.
     pub(crate) reported_peer: Option<(IpAddr, u16)>,
 }
 
@@ -129,21 +129,21 @@ impl PendingEvents {
     }
 }
 
-/// Why an SA was not installed (RFC 2367 3.1.3). It comes back.
+/// Reason why an SA was not installed (RFC 2367 section 3.1.3). The SA is returned.
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)] // there is no heap
 pub enum InstallError<A: Algorithms> {
-    /// There is one of this name already.
+    /// An SA with this identifier exists.
     Exists(Sa<A>),
-    /// There is no room.
+    /// The SAD is full.
     Full(Sa<A>),
 }
 
 impl<A: Algorithms> fmt::Display for InstallError<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exists(sa) => write!(f, "there is an sa {} already", sa.key()),
-            Self::Full(_) => f.write_str("no room for another sa"),
+            Self::Exists(sa) => write!(f, "SA {} exists", sa.key()),
+            Self::Full(_) => f.write_str("SA table is full"),
         }
     }
 }
@@ -159,49 +159,50 @@ impl<A: Algorithms> fmt::Debug for InstallError<A> {
 
 impl<A: Algorithms> core::error::Error for InstallError<A> {}
 
-/// Why an SA was not changed where it is (RFC 2367 3.1.2).
+/// Reason why an SA was not updated (RFC 2367 section 3.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UpdateError {
-    /// There is none of this name, or it is larval.
+    /// No SA has this identifier, or the SA is larval.
     Missing,
-    /// It was changed, and by its new name, this one, there is one already. It was removed and wiped.
+    /// The update gave the SA the identifier of another SA, this one. It was removed and wiped.
     Exists(SaId),
 }
 
 impl fmt::Display for UpdateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("there is no such sa"),
-            Self::Exists(key) => write!(f, "there is an sa {key} already"),
+            Self::Missing => f.write_str("no SA with this identifier"),
+            Self::Exists(key) => write!(f, "SA {key} exists"),
         }
     }
 }
 
 impl core::error::Error for UpdateError {}
 
-/// Why an SPI was not reserved (RFC 2367 3.1.1).
+/// Reason why an SPI was not reserved (RFC 2367 section 3.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReserveError {
-    /// It is in use.
+    /// An SA with this SPI exists.
     InUse,
-    /// There is no room.
+    /// The SAD is full.
     Full,
 }
 
 impl fmt::Display for ReserveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::InUse => "the spi is in use",
-            Self::Full => "no room for another sa",
+            Self::InUse => "SPI is in use",
+            Self::Full => "SA table is full",
         })
     }
 }
 
 impl core::error::Error for ReserveError {}
 
-/// CPIs that name an algorithm instead of an association: several peers may use one (RFC 3173 3.3).
+/// CPIs below this number identify an algorithm, not an association: several peers may use the same (RFC 3173 section
+/// 3.3).
 const WELL_KNOWN_CPIS: u32 = 64;
 
 impl<A: Algorithms, const N: usize> Sad<A, N> {
@@ -218,7 +219,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         }
     }
 
-    /// Whether IPComp may come in at all.
+    /// Returns whether there is an inbound IPComp SA.
     pub(crate) const fn has_ipcomp_in(&self) -> bool {
         self.ipcomp_in > 0
     }
@@ -227,7 +228,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         self.generation
     }
 
-    /// Another SA may be the right one for a flow from now on.
+    /// Invalidates the SAs that were chosen for flows.
     pub(crate) const fn forget_choices(&mut self) {
         self.generation = self.generation.wrapping_add(1);
     }
@@ -244,7 +245,8 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         (0u16..).zip(&self.slots).filter_map(|(at, place)| Some((at, place.get()?)))
     }
 
-    /// The SA of a name; where a CPI names an algorithm only, that of the packet's source.
+    /// Finds an SA by its identifier. If a CPI identifies an algorithm only, the source of the packet is compared,
+    /// too.
     //= RFC 4303 2.1/1
     //= RFC 2408 4.3/3
     pub(crate) fn find(&self, key: &SaId, source: IpAddr) -> Option<u16> {
@@ -254,7 +256,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
             .find(|&at| self.get(at).is_some_and(|slot| slot.key == *key && (!shared || slot.source == source)))
     }
 
-    /// Puts an SA in, in the place of the larval one of its name if there is one.
+    /// Installs an SA. A larval SA with its identifier is replaced.
     #[allow(clippy::result_large_err)] // the SA is the caller's
     pub(crate) fn install(&mut self, sa: Sa<A>, now: Duration) -> Result<u16, InstallError<A>> {
         let (key, source) = (sa.key(), sa.source);
@@ -302,7 +304,8 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         Ok(())
     }
 
-    /// Gives a slot the name that its SA has by now. An SA whose name another one has is taken out.
+    /// Updates the identifier of a slot after its SA was changed. An SA that got the identifier of another one is
+    /// removed.
     pub(crate) fn rename(&mut self, at: u16) -> Result<SaId, UpdateError> {
         let slot = self.get(at).ok_or(UpdateError::Missing)?;
         let (old, sa) = (slot.key, slot.sa.as_ref().ok_or(UpdateError::Missing)?);
@@ -335,7 +338,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         }
     }
 
-    /// An empty slot, a new one, or that of a dead SA.
+    /// Returns an empty slot, a new one, or that of a dead SA.
     fn free_slot(&mut self) -> Option<u16> {
         let at = if self.vacant > 0 {
             self.slots.iter().position(|place| place.get().is_none())?
@@ -351,21 +354,21 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         u16::try_from(at).ok()
     }
 
-    /// Takes an SA out whose place is needed, and remembers that it died if nobody was told.
+    /// Removes an SA whose slot is needed, and keeps its expiry event if that was not polled.
     fn evict(&mut self, at: u16) {
         if let Some(slot) = self.get(at).filter(|slot| slot.pending.hard) {
             let key = slot.key;
             if self.expired.is_full() {
                 self.expired.pop_front();
             }
-            // There is room: one was taken out if not.
+            // The queue has space: one entry was removed if it was full.
             let _ = self.expired.push_back(key);
         }
         self.remove(at);
     }
 
-    /// Removes an SA, and says what it has done. It is dropped where it is and never moved, so that no copy of its keys is left; then all of
-    /// its slot is wiped, gaps between fields included.
+    /// Removes an SA and returns its usage. The SA is dropped in its slot and never moved, so that no copy of its
+    /// keys remains; then the whole slot is wiped, including gaps between fields.
     pub(crate) fn remove(&mut self, at: u16) -> Option<Usage> {
         let usage = self.get(at)?.usage;
         self.unlink(at);
@@ -376,7 +379,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         Some(usage)
     }
 
-    /// What is kept about the SA of a slot beside the slot.
+    /// Removes an SA from the index and from the totals.
     fn unlink(&mut self, at: u16) {
         let Some((key, any)) = self.get(at).map(|slot| (slot.key, slot.pending.any())) else { return };
         self.index.remove(hash_of(&key), at);
@@ -385,7 +388,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         self.ipcomp_in = self.ipcomp_in.saturating_sub(usize::from(key.is_ipcomp_in()));
     }
 
-    /// Tells something about a slot, and counts that there is something to tell.
+    /// Changes the pending events of a slot, and the number of slots that have any.
     pub(crate) fn update_pending(&mut self, at: u16, next_pending: impl FnOnce(&mut PendingEvents)) {
         let Some(slot) = self.get_mut(at) else { return };
         let before = slot.pending.any();
@@ -397,7 +400,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         }
     }
 
-    /// Where an SA stands now.
+    /// Checks the lifetimes of an SA and returns its state.
     pub(crate) fn refresh(&mut self, at: u16, now: Duration) -> Option<SaState> {
         let slot = self.get_mut(at)?;
         let (before, Some(sa)) = (slot.state, &slot.sa) else { return Some(slot.state) };
@@ -420,7 +423,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         Some(state)
     }
 
-    /// The SA that a request is for: of those that are mature the newest, else the newest that is dying.
+    /// Chooses the SA of a template: the newest mature SA that matches, otherwise the newest dying one.
     //= RFC 2408 4.3/2
     pub(crate) fn choose(&self, mut serves: impl FnMut(&Sa<A>) -> bool) -> Option<u16> {
         let usable = |slot: &Slot<A>| matches!(slot.state, SaState::Mature | SaState::Dying);

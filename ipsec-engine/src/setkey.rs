@@ -1,6 +1,6 @@
-//! The language of setkey(8): SAs and policies as text, parsed without allocation, and written again.
+//! Configuration language of setkey(8): SAs and policies as text, parsed without allocation, and written.
 //!
-//! Names of hosts are not resolved: addresses are numbers, as after `setkey -n`.
+//! Host names are not resolved: addresses are numeric, as with `setkey -n`.
 
 mod algorithm;
 #[cfg(feature = "any")]

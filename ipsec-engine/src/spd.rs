@@ -7,36 +7,36 @@ use ipsec_packet::{Detail, Flow, Match, Selector};
 use crate::hash_index::{address, bucket, hash};
 use crate::policy::{Action, Level, MAX_TRANSFORMS, Mode, Policy, PolicyDirection, PolicyId, Template};
 
-/// The database of policies: in their order, with a cache of flows in front.
+/// Security Policy Database (RFC 4301 section 4.4.1), ordered, with a cache of flows.
 #[derive(Debug)]
 pub(crate) struct Spd<const P: usize, const F: usize> {
-    /// In the order in which they are looked at: by priority, and among equals by age.
+    /// Policies in the order of the search: by priority, and by age among equals.
     rules: Vec<Rule, P>,
-    /// What rules select, apart: a search reads nothing else.
+    /// Selectors of the rules, stored apart so that a search reads nothing else.
     selectors: Vec<(PolicyDirection, Selector), P>,
     flows: [Option<CachedFlow>; F],
-    /// Whether there are any for `in`, `out` and `fwd`: few have all, and none are not worth a search.
+    /// Set for each of `in`, `out` and `fwd` that has a policy, so that a direction without policies is not searched.
     has_direction: [bool; 3],
     next_id: u32,
 }
 
-/// A policy and what belongs to it.
+/// Policy with its number and state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
     pub(crate) id: PolicyId,
     pub(crate) policy: Policy,
-    /// When it asked for an SA last.
+    /// Time of the last acquire.
     pub(crate) last_acquire: Option<Duration>,
 }
 
-/// What the policies say to a flow.
+/// Result of an SPD lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The policy at this place.
+    /// The policy at this index matches.
     Rule(u16),
-    /// There is none.
+    /// No policy matches.
     NoPolicy,
-    /// One that discards or protects might be for it, if only its ports were there.
+    /// A policy that discards or protects may match, but the flow has no ports.
     Opaque,
 }
 
@@ -45,34 +45,35 @@ pub(crate) struct CachedFlow {
     flow: Flow,
     direction: PolicyDirection,
     verdict: Verdict,
-    /// The SAs of an outbound flow, as of this generation of the other database.
+    /// SAs of an outbound flow, valid for this generation of the SAD.
     pub(crate) chosen: Option<(u32, Chosen)>,
 }
 
-/// The slots of the SAs that serve the transforms of a policy, in their order; `None` where one goes without.
+/// Slots of the SAs of the templates of a policy, in their order; `None` for an optional template without an SA.
 pub(crate) type Chosen = [Option<u16>; MAX_TRANSFORMS];
 
-/// Why a policy was not added (RFC 4301 4.4.1).
+/// Reason why a policy was not added (RFC 4301 section 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// There is one with the same selector and direction.
+    /// A policy with the same selector and direction exists.
     Exists(PolicyId),
-    /// There is no room.
+    /// The SPD is full.
     Full,
-    /// It is to protect, and says with nothing.
+    /// The policy protects and has no template.
     NoTransform,
-    /// A tunnel whose other end is not named, and which is not unique either: anybody's would do.
+    /// A tunnel-mode template has neither the address of the peer nor level `unique`, so that an SA of any peer would
+    /// match.
     NoEndpoints,
 }
 
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exists(id) => write!(f, "policy {id} is for the same packets"),
-            Self::Full => f.write_str("no room for another policy"),
-            Self::NoTransform => f.write_str("a policy that protects with nothing"),
-            Self::NoEndpoints => f.write_str("a tunnel that does not say with whom"),
+            Self::Exists(id) => write!(f, "duplicate selector: policy {id}"),
+            Self::Full => f.write_str("policy table is full"),
+            Self::NoTransform => f.write_str("PROTECT policy without a template"),
+            Self::NoEndpoints => f.write_str("tunnel-mode template without endpoints"),
         }
     }
 }
@@ -151,7 +152,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         self.has_direction = [PolicyDirection::In, PolicyDirection::Out, PolicyDirection::Forward].map(any);
     }
 
-    /// Whether any policy is for this direction.
+    /// Returns whether any policy has this direction.
     pub(crate) fn has_policies(&self, direction: PolicyDirection) -> bool {
         let [inward, out, forward] = self.has_direction;
         match direction {
@@ -161,7 +162,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         }
     }
 
-    /// What the policies say to a flow, and whether the cache knew it.
+    /// Looks a flow up. Returns the result and whether it was cached.
     pub(crate) fn lookup(&mut self, direction: PolicyDirection, flow: &Flow) -> (Verdict, bool) {
         let known = self.cached(direction, flow).as_ref().map(|cached| cached.verdict);
         if let Some(verdict) = known {
@@ -175,7 +176,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         (verdict, false)
     }
 
-    /// The place of a flow in the cache, if it is there.
+    /// Returns the cache entry of a flow.
     pub(crate) fn cached(&mut self, direction: PolicyDirection, flow: &Flow) -> Option<&mut CachedFlow> {
         let cached = self.flows.get_mut(place_of(direction, flow, F))?.as_mut()?;
         (cached.flow == *flow && cached.direction == direction).then_some(cached)
@@ -189,7 +190,8 @@ impl<const P: usize, const F: usize> Spd<P, F> {
             match selector.matches(flow) {
                 Match::No => {}
                 Match::Yes => return Verdict::Rule(at),
-                // What might be let pass goes on to those that follow; what might not, must not slip through.
+                // The search continues behind a policy that would let the packet pass. Behind one that would not, it
+                // must not.
                 Match::Unknown if self.rule(at).is_none_or(|rule| rule.policy.action.passes()) => {}
                 Match::Unknown => return Verdict::Opaque,
             }
@@ -198,7 +200,8 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     }
 }
 
-/// Whether any peer's tunnel would serve a transform: its other end is not named, nor is it for the SAs of one number.
+/// Returns whether an SA of any peer would match a template: it has no address of the peer, and no request ID is
+/// required.
 fn is_anybodys(template: &Template, direction: PolicyDirection) -> bool {
     let Some(ends) = template.ends else { return matches!(template.mode, Mode::Tunnel | Mode::Beet) };
     let (other_end, _) = if direction == PolicyDirection::Out { ends.destination } else { ends.source };
@@ -206,7 +209,7 @@ fn is_anybodys(template: &Template, direction: PolicyDirection) -> bool {
     template.mode != Mode::Transport && other_end.is_none() && !is_unique
 }
 
-/// Moves the last element to `at`; those from there on move back by one.
+/// Moves the last element to `at` and shifts the following elements by one.
 fn rotate_last_to<T, const N: usize>(items: &mut Vec<T, N>, at: usize) {
     if let Some(tail @ [_, ..]) = items.get_mut(at..) {
         tail.rotate_right(1);

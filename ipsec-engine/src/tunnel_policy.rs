@@ -1,4 +1,4 @@
-//! Whether an IP packet that came out of an SA without a mode is the packet of a tunnel: as in KAME, the policies decide.
+//! Decision whether an IP packet inside an SA without a mode is that of a tunnel. As in KAME, the policies decide.
 
 use core::net::IpAddr;
 
@@ -8,8 +8,8 @@ use crate::engine::DefaultLevel;
 use crate::policy::{Action, Bundle, MAX_TRANSFORMS, Mode, PolicyDirection, Protocol, TunnelEndpoints, is_optional};
 use crate::spd::{Rule, Spd};
 
-/// Whether a packet of IP in IP has the same addresses inside as outside (RFC 2003 3). An SA without a mode does not carry it: it could be
-/// taken for the packet of a tunnel that no policy asks for.
+/// Returns whether a packet of IP in IP has the same addresses inside as outside (RFC 2003 section 3). An SA without
+/// a mode does not carry such a packet: it could be taken for the packet of a tunnel that no policy requires.
 pub(crate) fn is_recursive(packet: &[u8]) -> bool {
     let Ok(outer) = Ip::parse(packet) else { return false };
     let inside = find_header(packet, IpProto::IPV4).or_else(|_| find_header(packet, IpProto::IPV6));
@@ -17,7 +17,7 @@ pub(crate) fn is_recursive(packet: &[u8]) -> bool {
     inner.is_some_and(|inner| (inner.source(), inner.destination()) == (outer.source(), outer.destination()))
 }
 
-/// An SA that a packet may have come out of as out of a tunnel.
+/// SA whose payload may be the packet of a tunnel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TunnelSa {
     pub(crate) protocol: Protocol,
@@ -25,18 +25,19 @@ pub(crate) struct TunnelSa {
     pub(crate) destination: IpAddr,
 }
 
-/// What the packets in front of a transform may be between.
+/// Addresses between which a transform applies.
 #[derive(Clone, Copy)]
 enum Between {
-    /// The networks of the policy.
+    /// The addresses that the selector of the policy allows.
     Networks,
-    /// The ends of a tunnel inside.
+    /// The endpoints of the tunnel inside.
     TunnelEndpoints(TunnelEndpoints),
 }
 
 impl<const P: usize, const F: usize> Spd<P, F> {
-    /// Whether an inbound policy asks for a tunnel between the ends of this SA for packets between the addresses of `inner`. Protocols and
-    /// ports are not compared: what is inside may be protected in transport mode.
+    /// Returns whether an inbound policy requires a tunnel with the endpoints of this SA for packets between the
+    /// addresses of `inner`. Protocols and ports are not compared: the inner packet may be protected in transport
+    /// mode.
     pub(crate) fn asks_for_tunnel(&self, sa: TunnelSa, inner: &[u8], default_level: DefaultLevel) -> bool {
         let Ok(inner) = Ip::parse(inner) else { return true }; // refused when it is decapsulated
         let (source, destination) = (inner.source(), inner.destination());
@@ -73,7 +74,7 @@ fn is_asked_for(
         {
             return true;
         }
-        // The next tunnel is around this one, or around what this one would have been around.
+        // The next tunnel is outside this one, or outside the packet if this one is optional and absent.
         if !is_optional(template, default_level) {
             between = [None; MAX_TRANSFORMS + 1];
         }

@@ -3,32 +3,32 @@ use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 use super::extension::{AddressRole, KeyRole, LifetimeRole, Side};
 use super::number::SaType;
 
-/// Whose numbers a message has (RFC 2367 3).
+/// System whose numbers a message uses (RFC 2367 section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
-    /// KAME, and NetBSD.
+    /// KAME and NetBSD, which extend it.
     Kame,
-    /// FreeBSD.
+    /// FreeBSD with its own extensions.
     FreeBsd,
-    /// Linux.
+    /// Linux with the net/key interface.
     Linux,
-    /// OpenBSD.
+    /// OpenBSD with flows instead of policies.
     OpenBsd,
 }
 
-/// The order of octets of a message's integers, which is that of the machine (RFC 2367 2). SPIs, addresses and ports are in network order
-/// all the same.
+/// Byte order of the integers of a message, which is that of the machine (RFC 2367 section 2). SPIs, addresses and
+/// ports are always in network order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
-    /// The lowest first.
+    /// Little-endian, lowest octet first.
     Little,
-    /// The highest first.
+    /// Big-endian, highest octet first.
     Big,
 }
 
 impl Order {
-    /// That of this machine.
+    /// Byte order of this machine.
     pub const NATIVE: Self = if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
 
     pub(super) const fn u16(self, octets: [u8; 2]) -> u16 {
@@ -74,16 +74,16 @@ impl Order {
     }
 }
 
-/// How the octets of a message are to be taken (RFC 2367 2).
+/// Dialect and byte order of a message (RFC 2367 section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Wire {
-    /// Whose numbers it has.
+    /// System whose numbers are used.
     pub dialect: Dialect,
-    /// The order of its octets.
+    /// Byte order of integers.
     pub order: Order,
 }
 
-/// What an extension is, whatever its number.
+/// Kind of an extension, independent of its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Sa,
@@ -104,7 +104,7 @@ pub(super) enum Kind {
 
 type ExtensionRow = (u16, Kind);
 
-/// Numbers of RFC 2367.
+/// Extension numbers of RFC 2367.
 const RFC: &[ExtensionRow] = &[
     (1, Kind::Sa),
     (2, Kind::Lifetime(LifetimeRole::Current)),
@@ -122,7 +122,7 @@ const RFC: &[ExtensionRow] = &[
     (16, Kind::SpiRange),
 ];
 
-/// What KAME, FreeBSD and Linux have in common.
+/// Extension numbers that KAME, FreeBSD and Linux share.
 const KAME: &[ExtensionRow] = &[
     (18, Kind::Policy),
     (19, Kind::Sa2),
@@ -140,7 +140,7 @@ const FREEBSD: &[ExtensionRow] = &[
     (28, Kind::Address(AddressRole::NewDestination)),
 ];
 
-/// NetBSD's; KAME itself ends before them.
+/// Extension numbers of NetBSD behind those of KAME.
 const NETBSD: &[ExtensionRow] = &[(24, Kind::Address(AddressRole::OriginalResponder)), (25, Kind::NatFragment)];
 
 const OPENBSD: &[ExtensionRow] = &[
@@ -154,7 +154,7 @@ const OPENBSD: &[ExtensionRow] = &[
 ];
 
 impl Dialect {
-    /// This dialect in an order of octets.
+    /// Returns this dialect with a byte order.
     pub const fn with(self, order: Order) -> Wire {
         Wire { dialect: self, order }
     }
@@ -180,7 +180,7 @@ impl Dialect {
         self.extensions().find(|row| row.1 == kind).map(|row| row.0)
     }
 
-    /// `AF_INET6`; `AF_INET` is 2 everywhere.
+    /// Returns the number of `AF_INET6`; `AF_INET` is 2 on every system.
     pub(super) const fn inet6(self) -> u8 {
         match self {
             Self::Kame | Self::OpenBsd => 24,
@@ -189,12 +189,12 @@ impl Dialect {
         }
     }
 
-    /// Whether an address says its own length in front of its family.
+    /// Returns whether a socket address begins with its own length.
     pub(super) const fn has_sa_len(self) -> bool {
         !matches!(self, Self::Linux)
     }
 
-    /// The type of an SA by its number (RFC 2367 3.4).
+    /// Returns the SA type of a number (RFC 2367 section 3.4).
     pub const fn sa_type(self, number: u8) -> SaType {
         match (self, number) {
             (_, 0) => SaType::Unspecified,
@@ -206,7 +206,7 @@ impl Dialect {
         }
     }
 
-    /// The number of a type; `None` where the dialect has none (RFC 2367 3.4).
+    /// Returns the number of an SA type; `None` if the dialect has none (RFC 2367 section 3.4).
     pub const fn sa_type_number(self, kind: SaType) -> Option<u8> {
         match (self, kind) {
             (_, SaType::Unspecified) => Some(0),
@@ -222,12 +222,12 @@ impl Dialect {
         }
     }
 
-    /// The number of a cipher; `None` where the dialect has none (RFC 2367 3.5).
+    /// Returns the number of a cipher; `None` if the dialect has none (RFC 2367 section 3.5).
     pub fn cipher_number(self, algorithm: CipherAlgorithm) -> Option<u8> {
         self.ciphers().find(|row| row.1 == algorithm).map(|row| row.0)
     }
 
-    /// The cipher of a number (RFC 2367 3.5).
+    /// Returns the cipher of a number (RFC 2367 section 3.5).
     pub fn cipher(self, number: u8) -> Option<CipherAlgorithm> {
         self.ciphers().find(|row| row.0 == number).map(|row| row.1)
     }
@@ -242,18 +242,19 @@ impl Dialect {
         CIPHERS.iter().chain(own.into_iter().flatten())
     }
 
-    /// The number of an integrity algorithm; `None` where the dialect has none (RFC 2367 3.5). Linux cuts SHA2-256 to 96 bits when it is
-    /// asked by PF_KEY, KAME all of SHA2: what the number means on the wire is for the caller to know.
+    /// Returns the number of an integrity algorithm; `None` if the dialect has none (RFC 2367 section 3.5). Linux
+    /// truncates SHA2-256 to 96 bits if it is requested by PF_KEY, and KAME truncates all of SHA2 to 96 bits: the
+    /// caller has to know the length on the wire.
     pub fn integrity_number(self, algorithm: IntegrityAlgorithm) -> Option<u8> {
         let algorithm = match (self, algorithm) {
-            // One number for both, see above.
+            // Both truncations have one number.
             (Self::Linux | Self::Kame, IntegrityAlgorithm::HmacSha2_256_96) => IntegrityAlgorithm::HmacSha2_256_128,
             (_, algorithm) => algorithm,
         };
         self.macs().find(|row| row.1 == algorithm).map(|row| row.0)
     }
 
-    /// The integrity algorithm of a number (RFC 2367 3.5).
+    /// Returns the integrity algorithm of a number (RFC 2367 section 3.5).
     pub fn integrity(self, number: u8) -> Option<IntegrityAlgorithm> {
         let algorithm = self.macs().find(|row| row.0 == number).map(|row| row.1)?;
         match (self, algorithm) {
@@ -276,7 +277,7 @@ impl Dialect {
 type CipherRow = (u8, CipherAlgorithm);
 type MacRow = (u8, IntegrityAlgorithm);
 
-/// The same everywhere.
+/// Cipher numbers that all dialects share.
 const CIPHERS: &[CipherRow] = &[
     (3, CipherAlgorithm::TripleDesCbc),
     (6, CipherAlgorithm::Cast128Cbc),
@@ -295,7 +296,7 @@ const GMAC_23: &[CipherRow] = &[(23, CipherAlgorithm::NullAesGmac)];
 const FREEBSD_CIPHERS: &[CipherRow] = &[(15, CipherAlgorithm::ChaCha20Poly1305)];
 const OPENBSD_CIPHERS: &[CipherRow] = &[(21, CipherAlgorithm::NullAesGmac), (22, CipherAlgorithm::ChaCha20Poly1305)];
 
-/// The same everywhere.
+/// Integrity algorithm numbers that all dialects share.
 const MACS: &[MacRow] = &[
     (0, IntegrityAlgorithm::None),
     (2, IntegrityAlgorithm::HmacMd5_96),

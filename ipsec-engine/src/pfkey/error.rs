@@ -1,36 +1,36 @@
 use core::fmt;
 
-/// What is wrong with a message, and where (RFC 2367 2).
+/// Error in a message, with its position (RFC 2367 section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PfkeyError {
-    /// The octet where the header or extension begins that is wrong.
+    /// Offset of the invalid header or extension, in octets.
     pub offset: usize,
-    /// What is wrong with it.
+    /// Kind of the error.
     pub kind: PfkeyErrorKind,
 }
 
-/// What is wrong with a header or an extension (RFC 2367 2.1, 2.3).
+/// Kind of an error in a header or an extension (RFC 2367 sections 2.1 and 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PfkeyErrorKind {
-    /// It is cut off.
+    /// The header or extension is truncated.
     TooShort,
-    /// Another version than 2.
+    /// The version is this one instead of 2.
     Version(u8),
-    /// The length of the message, in units of 8 octets, is not that of the octets there.
+    /// The length of the message, in units of 8 octets, differs from that of the input.
     MessageLength(u16),
-    /// The length of the extension, in units of 8 octets, is 0 or larger than the rest, or too small for its kind.
+    /// The length of the extension, in units of 8 octets, is 0, exceeds the message, or is too small for its kind.
     ExtensionLength(u16),
-    /// An extension for the second time (RFC 2367 2.3).
+    /// The extension is a duplicate (RFC 2367 section 2.3).
     Twice(u16),
-    /// An address that is neither IPv4 nor IPv6.
+    /// The address family is neither IPv4 nor IPv6.
     Family(u16),
-    /// A key of more bits than there are octets.
+    /// The key has more bits than the extension has octets for.
     KeyLength(u16),
-    /// A transform of a policy whose length does not fit, or that names a protocol, mode or level that there is none of.
+    /// The length of a template is invalid, or its protocol, mode or level is unknown.
     Template,
-    /// A policy of no type that is known.
+    /// The type of the policy is unknown.
     Policy,
 }
 
@@ -38,28 +38,30 @@ impl fmt::Display for PfkeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "octet {}: ", self.offset)?;
         match self.kind {
-            PfkeyErrorKind::TooShort => f.write_str("cut off"),
-            PfkeyErrorKind::Version(version) => write!(f, "pf_key version {version}"),
-            PfkeyErrorKind::MessageLength(units) => write!(f, "a message of {units} units of 8 octets"),
-            PfkeyErrorKind::ExtensionLength(units) => write!(f, "an extension of {units} units of 8 octets"),
-            PfkeyErrorKind::Twice(kind) => write!(f, "extension {kind} for the second time"),
-            PfkeyErrorKind::Family(family) => write!(f, "address family {family}"),
-            PfkeyErrorKind::KeyLength(bits) => write!(f, "a key of {bits} bits in fewer octets"),
-            PfkeyErrorKind::Template => f.write_str("a transform that is none"),
-            PfkeyErrorKind::Policy => f.write_str("a policy that is none"),
+            PfkeyErrorKind::TooShort => f.write_str("truncated header or extension"),
+            PfkeyErrorKind::Version(version) => write!(f, "unsupported PF_KEY version: got {version}, expected 2"),
+            PfkeyErrorKind::MessageLength(units) => {
+                write!(f, "message length mismatch: header has {units} units of 8 octets")
+            }
+            PfkeyErrorKind::ExtensionLength(units) => write!(f, "invalid extension length: {units} units of 8 octets"),
+            PfkeyErrorKind::Twice(kind) => write!(f, "duplicate extension {kind}"),
+            PfkeyErrorKind::Family(family) => write!(f, "unknown address family {family}"),
+            PfkeyErrorKind::KeyLength(bits) => write!(f, "key length of {bits} bits exceeds the extension"),
+            PfkeyErrorKind::Template => f.write_str("invalid template"),
+            PfkeyErrorKind::Policy => f.write_str("unknown policy type"),
         }
     }
 }
 
 impl core::error::Error for PfkeyError {}
 
-/// The buffer is too small for the message, or the message too long for its length field (RFC 2367 2.1).
+/// The buffer is too small for the message, or the message exceeds its length field (RFC 2367 section 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoSpace;
 
 impl fmt::Display for NoSpace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no space for the message")
+        f.write_str("buffer too small for the PF_KEY message")
     }
 }
 

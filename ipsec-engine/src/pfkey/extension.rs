@@ -10,79 +10,80 @@ use super::policy::PolicyExtension;
 use crate::policy::Mode;
 use crate::sad::SaState;
 
-/// One extension of a message (RFC 2367 2.3).
+/// Extension of a message (RFC 2367 section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Extension<'a> {
-    /// An SA (RFC 2367 2.3.1).
+    /// Parameters of an SA (RFC 2367 section 2.3.1).
     Sa {
-        /// Its SPI, or CPI.
+        /// SPI, or the CPI of IPComp.
         spi: u32,
-        /// Its window: in octets of bitmap with KAME and FreeBSD, in packets with Linux; 255 for what does not fit.
+        /// Size of the window: in octets of the bitmap for KAME and FreeBSD, in packets for Linux; 255 for larger
+        /// ones.
         replay: u8,
-        /// Where it stands, by number.
+        /// State of the SA, by number: see [`Extension::state`].
         state: u8,
-        /// Its integrity algorithm, by the number of the dialect.
+        /// Integrity algorithm, by the number of the dialect.
         integrity: u8,
-        /// Its cipher, or compression, by the number of the dialect.
+        /// Cipher or compression algorithm, by the number of the dialect.
         cipher: u8,
-        /// Its flags.
+        /// Flags of the SA.
         flags: SaFlags,
     },
-    /// Limits of an SA, or what it has done (2.3.2).
+    /// Limits or usage of an SA (RFC 2367 section 2.3.2).
     Lifetime(LifetimeRole, Lifetime),
-    /// An address (2.3.3).
+    /// Address of an SA or a policy (RFC 2367 section 2.3.3).
     Address {
-        /// Whose.
+        /// Meaning of the address.
         role: AddressRole,
-        /// The upper protocol that a policy or proxy is for; 255 for any, 0 in most messages.
+        /// Upper protocol of a policy or proxy; 255 for any, 0 in most messages.
         proto: IpProto,
-        /// Bits of the prefix.
+        /// Length of the prefix in bits.
         prefix: u8,
-        /// The address.
+        /// IPv4 or IPv6 address.
         address: IpAddr,
-        /// The port; 0 for any.
+        /// Port number; 0 for any.
         port: u16,
     },
-    /// A key (2.3.4).
+    /// Key of an SA (RFC 2367 section 2.3.4).
     Key(KeyRole, Key<'a>),
-    /// An identity (2.3.5): its type, its number, and its text without the zeros at its end.
+    /// Identity (RFC 2367 section 2.3.5): its type, its number, and its text without the zeros at the end.
     Identity(Side, u16, u64, &'a [u8]),
-    /// Algorithms that the kernel has (2.3.8).
+    /// Algorithms that the kernel supports (RFC 2367 section 2.3.8).
     Supported(KeyRole, Algorithms<'a>),
-    /// SPIs to choose from (2.3.9).
+    /// Range from which an SPI is chosen (RFC 2367 section 2.3.9).
     SpiRange {
-        /// The lowest.
+        /// Lowest SPI of the range.
         min: u32,
-        /// The highest.
+        /// Highest SPI of the range.
         max: u32,
     },
-    /// A policy, of KAME, FreeBSD and Linux.
+    /// Policy of KAME, FreeBSD and Linux.
     Policy(PolicyExtension<'a>),
-    /// More about an SA, of KAME, FreeBSD and Linux.
+    /// Further parameters of an SA, of KAME, FreeBSD and Linux.
     Sa2 {
-        /// Its mode, by number: see [`Extension::mode`].
+        /// Mode of the SA, by number: see [`Extension::mode`].
         mode: u8,
-        /// Its sequence number.
+        /// Sequence number of the message that created the SA.
         sequence: u32,
-        /// Its request number.
+        /// Request ID of the SA.
         reqid: u32,
     },
-    /// Whether ESP is in UDP, and how: 1 for the drafts, 2 for RFC 3948.
+    /// Type of UDP encapsulation: 1 for the drafts, 2 for RFC 3948.
     NatType(u8),
-    /// A UDP port.
+    /// UDP port of one side.
     NatPort(Side, u16),
-    /// How long a packet in UDP may be.
+    /// Largest size of a packet in UDP.
     NatFragment(u16),
-    /// A window of so many packets, of FreeBSD.
+    /// Size of the window in packets, of FreeBSD.
     ReplayWindow(u32),
-    /// The UDP port of the peer, of OpenBSD.
+    /// UDP port of the peer, of OpenBSD.
     UdpEncap(u16),
-    /// Anything else: its number, and what follows it.
+    /// Unknown extension: its number and its body.
     Other(u16, &'a [u8]),
 }
 
-/// What a lifetime is (RFC 2367 2.3.2).
+/// Meaning of a lifetime (RFC 2367 section 2.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names say it
 #[non_exhaustive]
@@ -93,50 +94,50 @@ pub enum LifetimeRole {
     LastUse,
 }
 
-/// Limits, or what was done: times in seconds, 0 for none (RFC 2367 2.3.2).
+/// Limits or usage of an SA; times in seconds, 0 for none (RFC 2367 section 2.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Lifetime {
-    /// Packets, or connections.
+    /// Number of packets, or of connections.
     pub allocations: u32,
-    /// Octets.
+    /// Number of octets.
     pub octets: u64,
-    /// Since it was added; of a current one, when that was.
+    /// Seconds since the SA was added; for the current lifetime, the time at which it was added.
     pub added: u64,
-    /// Since its first use; of a current one, when that was.
+    /// Seconds since the first use; for the current lifetime, the time of the first use.
     pub used: u64,
 }
 
-/// Whose address it is (RFC 2367 2.3.3).
+/// Meaning of an address (RFC 2367 section 2.3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AddressRole {
-    /// The source of an SA or policy.
+    /// Source of an SA or policy.
     Source,
-    /// The destination.
+    /// Destination of an SA or policy.
     Destination,
-    /// The proxy.
+    /// Proxy of RFC 2367, for whom the SA is negotiated.
     Proxy,
-    /// The initiator's own behind a NAT; Linux has only this one.
+    /// Original address of the initiator behind a NAT; the only one that Linux has.
     OriginalInitiator,
-    /// The responder's own behind a NAT.
+    /// Original address of the responder behind a NAT.
     OriginalResponder,
-    /// FreeBSD: the source to be.
+    /// New source of an SA (FreeBSD).
     NewSource,
-    /// FreeBSD: the destination to be.
+    /// New destination of an SA (FreeBSD).
     NewDestination,
-    /// OpenBSD: the mask of a flow's source.
+    /// Mask of the source of a flow (OpenBSD).
     SourceMask,
-    /// OpenBSD: the mask of a flow's destination.
+    /// Mask of the destination of a flow (OpenBSD).
     DestinationMask,
-    /// OpenBSD: the source of a flow.
+    /// Source of a flow (OpenBSD).
     SourceFlow,
-    /// OpenBSD: the destination of a flow.
+    /// Destination of a flow (OpenBSD).
     DestinationFlow,
-    /// OpenBSD: the destination of the second SA of a bundle.
+    /// Destination of the second SA of a bundle (OpenBSD).
     SecondDestination,
 }
 
-/// What a key, or a list of algorithms, is for (RFC 2367 2.3.4, 2.3.8).
+/// Purpose of a key or of a list of algorithms (RFC 2367 sections 2.3.4 and 2.3.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names say it
 #[non_exhaustive]
@@ -145,7 +146,7 @@ pub enum KeyRole {
     Encryption,
 }
 
-/// Which of two.
+/// Source or destination side of an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names say it
 pub enum Side {
@@ -153,12 +154,12 @@ pub enum Side {
     Destination,
 }
 
-/// A key (RFC 2367 2.3.4).
+/// Key of an SA (RFC 2367 section 2.3.4).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Key<'a> {
-    /// Its bits.
+    /// Length of the key in bits.
     pub bits: u16,
-    /// The octets that hold them.
+    /// Octets that contain the key.
     pub octets: &'a [u8],
 }
 
@@ -168,29 +169,29 @@ impl fmt::Debug for Key<'_> {
     }
 }
 
-/// Algorithms with the lengths of their keys (RFC 2367 2.3.8).
+/// List of algorithms with their key lengths (RFC 2367 section 2.3.8).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Algorithms<'a> {
     rows: &'a [[u8; 8]],
     wire: Wire,
 }
 
-/// One algorithm (RFC 2367 2.3.8).
+/// Algorithm that a kernel supports (RFC 2367 section 2.3.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AlgorithmRow {
-    /// Its number in the dialect.
+    /// Number of the algorithm in the dialect.
     pub number: u8,
-    /// Octets of IV.
+    /// Length of the IV in octets.
     pub iv: u8,
-    /// Bits of its shortest key.
+    /// Length of the shortest key in bits.
     pub min_bits: u16,
-    /// Bits of its longest key.
+    /// Length of the longest key in bits.
     pub max_bits: u16,
 }
 
 impl<'a> Algorithms<'a> {
-    /// One by one (RFC 2367 2.3.8).
+    /// Iterates over the algorithms (RFC 2367 section 2.3.8).
     pub fn iter(&self) -> impl Iterator<Item = AlgorithmRow> + 'a {
         let order = self.wire.order;
         self.rows.iter().map(move |&[number, iv, a, b, c, d, _, _]| AlgorithmRow {
@@ -213,7 +214,7 @@ impl fmt::Debug for Algorithms<'_> {
 }
 
 impl Extension<'_> {
-    /// The state of an SA by its number (RFC 2367 3.3).
+    /// Returns the SA state of a number (RFC 2367 section 3.3).
     pub const fn state(number: u8) -> Option<SaState> {
         match number {
             0 => Some(SaState::Larval),
@@ -224,7 +225,7 @@ impl Extension<'_> {
         }
     }
 
-    /// A mode by its number.
+    /// Returns the mode of a number.
     pub const fn mode(number: u8) -> Option<Mode> {
         match number {
             0 => Some(Mode::Any),
@@ -234,7 +235,7 @@ impl Extension<'_> {
         }
     }
 
-    /// The number of a mode; BEET has none that kernels share, and counts as any.
+    /// Returns the number of a mode. BEET has no number that kernels share, and is written as any.
     pub const fn mode_number(mode: Mode) -> u8 {
         match mode {
             Mode::Any | Mode::Beet => 0,
@@ -244,14 +245,14 @@ impl Extension<'_> {
     }
 }
 
-/// Fixed octets from the front of a body.
+/// Takes a fixed number of octets from the front of a body.
 pub(super) fn take<'a, const N: usize>(body: &mut &'a [u8]) -> Result<&'a [u8; N], PfkeyErrorKind> {
     let (front, rest) = body.split_first_chunk().ok_or(PfkeyErrorKind::TooShort)?;
     *body = rest;
     Ok(front)
 }
 
-/// Reads what follows length and type of an extension.
+/// Parses the body behind length and type of an extension.
 pub(super) fn read<'a>(wire: Wire, number: u16, mut body: &'a [u8]) -> Result<Extension<'a>, PfkeyErrorKind> {
     let order = wire.order;
     let whole = body;
@@ -313,7 +314,7 @@ pub(super) fn read<'a>(wire: Wire, number: u16, mut body: &'a [u8]) -> Result<Ex
     })
 }
 
-/// An address and port, and the octets that it has.
+/// Parses a socket address. Returns address, port and its length in octets.
 pub(super) fn sockaddr(wire: Wire, body: &[u8]) -> Result<(IpAddr, u16, usize), PfkeyErrorKind> {
     let [a, b, port_1, port_2, rest @ ..] = body else { return Err(PfkeyErrorKind::TooShort) };
     let family = if wire.dialect.has_sa_len() { u16::from(*b) } else { wire.order.u16([*a, *b]) };

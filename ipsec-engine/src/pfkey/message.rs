@@ -5,27 +5,27 @@ use super::error::{PfkeyError, PfkeyErrorKind};
 use super::extension::{Extension, read};
 use super::number::{MessageKind, SaType};
 
-/// Octets of the header.
+/// Length of the message header in octets.
 pub(super) const HEADER: usize = 16;
-/// The version.
+/// Version of PF_KEYv2.
 pub(super) const VERSION: u8 = 2;
 
-/// The header of a message (RFC 2367 2.1).
+/// Header of a message (RFC 2367 section 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What it is about.
+    /// Type of the message.
     pub kind: MessageKind,
-    /// An error of the kernel, by the number of its system; 0 for none.
+    /// Error number of the kernel, as its system defines it; 0 for none.
     pub errno: u8,
-    /// Which SAs it is about.
+    /// Type of the SAs that the message applies to.
     pub sa_type: SaType,
-    /// The same in question and answer.
+    /// Sequence number, the same in request and reply.
     pub sequence: u32,
-    /// The process that asks.
+    /// Process ID of the requesting process.
     pub pid: u32,
 }
 
-/// A message that was checked whole (RFC 2367 2).
+/// Message that was validated as a whole (RFC 2367 section 2).
 #[derive(Clone, Copy)]
 pub struct Message<'a> {
     header: Header,
@@ -46,7 +46,7 @@ impl fmt::Debug for Extensions<'_> {
 }
 
 impl<'a> Message<'a> {
-    /// Reads a message, which is as long as its header says (RFC 2367 2.1).
+    /// Parses a message, whose length must be that of its header (RFC 2367 section 2.1).
     ///
     /// # Errors
     /// [`PfkeyError`].
@@ -76,7 +76,7 @@ impl<'a> Message<'a> {
             let offset = octets.len().saturating_sub(rest.len());
             let (number, inside, behind) = split(wire, rest).map_err(|kind| wrong(offset, kind))?;
             read(wire, number, inside).map_err(|kind| wrong(offset, kind))?;
-            // Numbers that are large are nobody's, and may come as they like.
+            // Extension numbers of 64 and above are unknown in every dialect, and may be repeated.
             let bit = 1u64.checked_shl(u32::from(number & 63)).unwrap_or(0);
             if let Some(word) = seen.get_mut(usize::from(number >> 6)) {
                 if *word & bit != 0 {
@@ -89,18 +89,18 @@ impl<'a> Message<'a> {
         Ok(Self { header, body, wire })
     }
 
-    /// Its header (RFC 2367 2.1).
+    /// Returns the header (RFC 2367 section 2.1).
     pub const fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Its extensions, in their order (RFC 2367 2.3).
+    /// Iterates over the extensions in their order (RFC 2367 section 2.3).
     pub const fn extensions(&self) -> Extensions<'a> {
         Extensions { rest: self.body, wire: self.wire }
     }
 }
 
-/// The extensions of a message (RFC 2367 2.3).
+/// Iterator over the extensions of a message (RFC 2367 section 2.3).
 #[derive(Clone)]
 pub struct Extensions<'a> {
     rest: &'a [u8],
@@ -111,14 +111,14 @@ impl<'a> Iterator for Extensions<'a> {
     type Item = Extension<'a>;
 
     fn next(&mut self) -> Option<Extension<'a>> {
-        // Both were done before, when the message was read.
+        // Both calls have succeeded when the message was parsed.
         let (number, inside, behind) = split(self.wire, self.rest).ok()?;
         self.rest = behind;
         read(self.wire, number, inside).ok()
     }
 }
 
-/// The number of an extension, what is in it, and what is behind it.
+/// Splits octets into number and body of the first extension, and the rest.
 fn split(wire: Wire, octets: &[u8]) -> Result<(u16, &[u8], &[u8]), PfkeyErrorKind> {
     let [l_1, l_2, n_1, n_2, ..] = *octets else { return Err(PfkeyErrorKind::TooShort) };
     let units = wire.order.u16([l_1, l_2]);

@@ -1,6 +1,6 @@
 use core::fmt;
 
-/// The type of a message; unknown ones are kept (RFC 2367 3.1).
+/// Type of a message; unknown numbers are preserved (RFC 2367 section 3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MessageKind(pub u8);
 
@@ -9,7 +9,7 @@ macro_rules! kinds {
         impl MessageKind {
             $($(#[$doc])* pub const $name: Self = Self($number);)*
 
-            /// The name, where there is one: those from 12 on are KAME's, FreeBSD's and Linux's.
+            /// Returns the name of the type, if it has one. Numbers from 12 on are those of KAME, FreeBSD and Linux.
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 { $($number => Some(stringify!($name)),)* _ => None }
             }
@@ -18,64 +18,64 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// Reserves an SPI (RFC 2367 3.1.1).
+    /// Reserves an SPI (RFC 2367 section 3.1.1).
     GETSPI = 1;
-    /// Fills in a larval SA (RFC 2367 3.1.2).
+    /// Completes a larval SA, or changes an SA (RFC 2367 section 3.1.2).
     UPDATE = 2;
-    /// Installs an SA (RFC 2367 3.1.3).
+    /// Installs an SA (RFC 2367 section 3.1.3).
     ADD = 3;
-    /// Takes an SA out (RFC 2367 3.1.4).
+    /// Removes an SA (RFC 2367 section 3.1.4).
     DELETE = 4;
-    /// Asks for an SA (RFC 2367 3.1.5).
+    /// Requests an SA (RFC 2367 section 3.1.5).
     GET = 5;
-    /// Asks for keys (RFC 2367 3.1.6).
+    /// Requests key exchange for an SA (RFC 2367 section 3.1.6).
     ACQUIRE = 6;
-    /// Asks to be asked (RFC 2367 3.1.7).
+    /// Registers for acquires (RFC 2367 section 3.1.7).
     REGISTER = 7;
-    /// A limit is reached (RFC 2367 3.1.8).
+    /// Reports that a limit is reached (RFC 2367 section 3.1.8).
     EXPIRE = 8;
-    /// Takes all SAs out (RFC 2367 3.1.9).
+    /// Removes all SAs (RFC 2367 section 3.1.9).
     FLUSH = 9;
-    /// Asks for all SAs (RFC 2367 3.1.10).
+    /// Requests all SAs (RFC 2367 section 3.1.10).
     DUMP = 10;
-    /// Asks for all messages (RFC 2367 appendix A).
+    /// Requests copies of all messages (RFC 2367 appendix A).
     PROMISC = 11;
-    /// Passive close (RFC 2367 appendix B).
+    /// Announces a passive close (RFC 2367 appendix B).
     PCHANGE = 12;
-    /// Changes a policy.
+    /// Replaces a policy with its selector.
     SPDUPDATE = 13;
-    /// Adds a policy.
+    /// Adds a policy with its selector.
     SPDADD = 14;
-    /// Takes a policy out.
+    /// Removes a policy by its selector.
     SPDDELETE = 15;
-    /// Asks for a policy.
+    /// Requests a policy by its number.
     SPDGET = 16;
-    /// A policy is asked for.
+    /// Requests a policy for a socket.
     SPDACQUIRE = 17;
-    /// Asks for all policies.
+    /// Requests all policies.
     SPDDUMP = 18;
-    /// Takes all policies out.
+    /// Removes all policies.
     SPDFLUSH = 19;
     /// Adds the selector of a policy.
     SPDSETIDX = 20;
-    /// A policy's time is over.
+    /// Reports that the lifetime of a policy is over.
     SPDEXPIRE = 21;
-    /// Takes a policy out by its number.
+    /// Removes a policy by its number.
     SPDDELETE2 = 22;
-    /// A NAT has changed the peer's port (Linux).
+    /// Reports that a NAT has changed the address or port of the peer (Linux).
     NAT_T_NEW_MAPPING = 23;
-    /// Moves SAs and policies (Linux).
+    /// Moves SAs and policies to other addresses (Linux).
     MIGRATE = 24;
 }
 
 impl MessageKind {
-    /// OpenBSD: adds a flow.
+    /// Adds a flow (OpenBSD).
     pub const OPENBSD_ADDFLOW: Self = Self(12);
-    /// OpenBSD: takes a flow out.
+    /// Removes a flow (OpenBSD).
     pub const OPENBSD_DELFLOW: Self = Self(13);
-    /// OpenBSD: makes a bundle of SAs.
+    /// Groups SAs into a bundle (OpenBSD).
     pub const OPENBSD_GRPSPIS: Self = Self(14);
-    /// OpenBSD: asks for a policy by its number.
+    /// Requests a policy by its number (OpenBSD).
     pub const OPENBSD_ASKPOLICY: Self = Self(15);
 }
 
@@ -88,59 +88,60 @@ impl fmt::Debug for MessageKind {
     }
 }
 
-/// The type of an SA (RFC 2367 3.4). Its numbers differ between dialects: see [`Dialect::sa_type`](super::Dialect::sa_type).
+/// Type of an SA (RFC 2367 section 3.4). Its number depends on the dialect: see
+/// [`Dialect::sa_type`](super::Dialect::sa_type).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SaType {
-    /// Any.
+    /// Unspecified type, which stands for all SAs.
     Unspecified,
-    /// AH.
+    /// Authentication Header SAs.
     Ah,
-    /// ESP.
+    /// Encapsulating Security Payload SAs.
     Esp,
-    /// IPComp.
+    /// IP Payload Compression SAs.
     Ipcomp,
-    /// TCP-MD5.
+    /// TCP-MD5 signature SAs.
     TcpSignature,
-    /// Another one, by its number.
+    /// Other type with this number.
     Other(u8),
 }
 
-/// Flags of an SA (RFC 2367 3.2). What they mean above the first depends on the dialect.
+/// Flags of an SA (RFC 2367 section 3.2). Except for the first, their meaning depends on the dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct SaFlags(pub u32);
 
 impl SaFlags {
-    /// Perfect forward secrecy (RFC 2367 2.3.1).
+    /// Perfect forward secrecy (RFC 2367 section 2.3.1).
     pub const PFS: u32 = 1;
-    /// KAME, FreeBSD: ESP or AH of RFC 1826 and 1827.
+    /// ESP or AH of RFC 1826 and 1827 (KAME, FreeBSD).
     pub const KAME_OLD: u32 = 0x1;
-    /// KAME: an IV of 4 octets.
+    /// IV of 4 octets (KAME).
     pub const KAME_IV4B: u32 = 0x10;
-    /// KAME: DES with a derived IV.
+    /// DES with a derived IV (KAME).
     pub const KAME_DERIV: u32 = 0x20;
-    /// KAME: numbers may start again.
+    /// Sequence numbers may wrap (KAME).
     pub const KAME_CYCSEQ: u32 = 0x40;
-    /// KAME: the SPI of IPComp is the CPI of the wire.
+    /// SPI of IPComp is the CPI on the wire (KAME).
     pub const KAME_RAWCPI: u32 = 0x80;
-    /// KAME: padding is random.
+    /// Random padding octets (KAME).
     pub const KAME_PRAND: u32 = 0x100;
-    /// KAME: padding is zeros.
+    /// Padding octets of value 0 (KAME).
     pub const KAME_PZERO: u32 = 0x200;
-    /// FreeBSD, OpenBSD: extended sequence numbers (RFC 4303 2.2.1).
+    /// Extended sequence numbers, RFC 4303 section 2.2.1 (FreeBSD, OpenBSD).
     pub const ESN: u32 = 0x400;
-    /// OpenBSD: tunnel mode.
+    /// Tunnel mode SA (OpenBSD).
     pub const OPENBSD_TUNNEL: u32 = 0x4;
-    /// OpenBSD: ESP in UDP.
+    /// UDP encapsulation of ESP (OpenBSD).
     pub const OPENBSD_UDPENCAP: u32 = 0x200;
-    /// Linux: no path MTU discovery.
+    /// Path MTU discovery is disabled (Linux).
     pub const LINUX_NOPMTUDISC: u32 = 0x2000_0000;
-    /// Linux: DSCP is copied to the inner header.
+    /// DSCP is copied to the inner header (Linux).
     pub const LINUX_DECAP_DSCP: u32 = 0x4000_0000;
-    /// Linux: ECN is not carried over.
+    /// ECN is not copied to the inner header (Linux).
     pub const LINUX_NOECN: u32 = 0x8000_0000;
 
-    /// Whether all bits of a flag are set.
+    /// Returns whether all bits of a flag are set.
     pub const fn has(self, flag: u32) -> bool {
         self.0 & flag == flag
     }

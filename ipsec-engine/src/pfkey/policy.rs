@@ -5,22 +5,22 @@ use super::error::PfkeyErrorKind;
 use super::extension::{Extension, sockaddr, take};
 use crate::policy::{Action, Bundle, Level, Mode, PolicyDirection, Protocol, Template, TunnelEndpoints};
 
-/// A policy, without its selector, which is in the addresses of the message (ipsec_set_policy(3)).
+/// Policy without its selector, which is in the addresses of the message (ipsec_set_policy(3)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyExtension<'a> {
-    /// What happens to packets.
+    /// Type of the policy.
     pub kind: PolicyKind,
-    /// Which way they go, by number: see [`direction`](Self::direction).
+    /// Direction by number: see [`direction`](Self::direction).
     pub direction: u8,
-    /// Its number; 0 when it is to be given one.
+    /// Number of the policy; 0 if the kernel chooses it.
     pub id: u32,
-    /// Its priority, which only Linux knows.
+    /// Priority of the policy, which only Linux uses.
     pub priority: u32,
-    /// Its transforms.
+    /// Templates of the policy.
     pub templates: Templates<'a>,
 }
 
-/// What happens to packets (RFC 4301 4.4.1).
+/// Type of a policy (RFC 4301 section 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names say it
 pub enum PolicyKind {
@@ -31,7 +31,7 @@ pub enum PolicyKind {
     Bypass,
 }
 
-/// The transforms of a policy (ipsec_set_policy(3)).
+/// Templates of a policy (ipsec_set_policy(3)).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Templates<'a> {
     octets: &'a [u8],
@@ -59,7 +59,7 @@ impl<'a> PolicyExtension<'a> {
         Ok(Self { kind, direction, id, priority, templates })
     }
 
-    /// Which way packets go; `None` for the policy of a socket, and for what is none (RFC 4301 4.4.1).
+    /// Returns the direction; `None` for the policy of a socket, and for unknown numbers (RFC 4301 section 4.4.1).
     pub const fn direction(&self) -> Option<PolicyDirection> {
         match self.direction {
             1 => Some(PolicyDirection::In),
@@ -69,7 +69,7 @@ impl<'a> PolicyExtension<'a> {
         }
     }
 
-    /// The policy's action; `None` when it has more transforms than one of ours may have (RFC 4301 4.4.1).
+    /// Returns the action; `None` if the policy has more templates than [`Bundle`] can hold (RFC 4301 section 4.4.1).
     pub fn action(&self) -> Option<Action> {
         Some(match self.kind {
             PolicyKind::Discard => Action::Discard,
@@ -83,11 +83,11 @@ impl<'a> PolicyExtension<'a> {
     }
 }
 
-/// Octets of a transform without its addresses.
+/// Length of a template without its addresses, in octets.
 pub(super) const REQUEST: usize = 16;
 
 impl<'a> Templates<'a> {
-    /// One by one.
+    /// Iterates over the templates in their order.
     pub fn iter(&self) -> impl Iterator<Item = Template> + 'a {
         let (all, mut rest) = (*self, self.octets);
         core::iter::from_fn(move || {
@@ -101,7 +101,7 @@ impl<'a> Templates<'a> {
         self.octets
     }
 
-    /// The first transform, and what follows it.
+    /// Splits the first template from the rest.
     fn split(&self, octets: &'a [u8]) -> Result<(Template, &'a [u8]), PfkeyErrorKind> {
         let order = self.wire.order;
         let wrong = PfkeyErrorKind::Template;
@@ -128,7 +128,7 @@ impl<'a> Templates<'a> {
         let ends = match addresses {
             [] if mode == Mode::Tunnel => return Err(wrong),
             [] => None,
-            // Linux fills up what is in transport mode with nothing.
+            // Linux fills the addresses of a template in transport mode with zeros.
             addresses if mode == Mode::Transport && addresses.iter().all(|octet| *octet == 0) => None,
             addresses => {
                 let (source, port, octets) = sockaddr(self.wire, addresses)?;

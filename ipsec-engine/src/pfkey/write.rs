@@ -9,7 +9,7 @@ use super::number::{MessageKind, SaType};
 use super::policy::{PolicyKind, REQUEST};
 use crate::policy::{Action, Level, PolicyDirection, Priority, Protocol, Template};
 
-/// Writes a message into the caller's buffer (RFC 2367 2). Its length is set when it is finished.
+/// Writer of a message into the caller's buffer (RFC 2367 section 2). The length field is set at the end.
 pub struct MessageWriter<'b> {
     buffer: &'b mut [u8],
     length: usize,
@@ -23,10 +23,10 @@ impl fmt::Debug for MessageWriter<'_> {
 }
 
 impl<'b> MessageWriter<'b> {
-    /// Begins a message (RFC 2367 2.1).
+    /// Begins a message (RFC 2367 section 2.1).
     ///
     /// # Errors
-    /// [`NoSpace`]; also for a type of SA that the dialect has no number for.
+    /// [`NoSpace`]; also for an SA type without a number in the dialect.
     pub fn new(
         buffer: &'b mut [u8],
         wire: Wire,
@@ -43,19 +43,19 @@ impl<'b> MessageWriter<'b> {
         Ok(writer)
     }
 
-    /// Adds an extension (RFC 2367 2.3).
+    /// Adds an extension (RFC 2367 section 2.3).
     ///
     /// # Errors
-    /// [`NoSpace`], also for an extension that the dialect has no number for; the message is as it was.
+    /// [`NoSpace`], also for an extension without a number in the dialect; the message is unchanged.
     pub fn push(&mut self, extension: &Extension<'_>) -> Result<&mut Self, NoSpace> {
         let number = self.number(extension).ok_or(NoSpace)?;
         self.extension(number, |writer| writer.body(extension))
     }
 
-    /// Adds the extension of a policy (of KAME, FreeBSD and Linux). `id` is 0 where the kernel is to choose one.
+    /// Adds the extension of a policy (KAME, FreeBSD and Linux). With `id` 0 the kernel chooses the number.
     ///
     /// # Errors
-    /// [`NoSpace`], also in the dialect of OpenBSD, which has flows instead; the message is as it was.
+    /// [`NoSpace`], also in the dialect of OpenBSD, which has flows instead; the message is unchanged.
     pub fn push_policy(
         &mut self,
         action: &Action,
@@ -85,10 +85,10 @@ impl<'b> MessageWriter<'b> {
         })
     }
 
-    /// Sets the length, and gives the message (RFC 2367 2.1).
+    /// Sets the length field and returns the message (RFC 2367 section 2.1).
     ///
     /// # Errors
-    /// [`NoSpace`] above 65535 units of 8 octets.
+    /// [`NoSpace`] above 65,535 units of 8 octets.
     pub fn finish(self) -> Result<&'b mut [u8], NoSpace> {
         let units = u16::try_from(self.length >> 3).map_err(|_| NoSpace)?;
         let octets = self.wire.order.octets16(units);
@@ -161,7 +161,7 @@ impl<'b> MessageWriter<'b> {
                 self.put(&[0, 0])?;
                 self.put(&order.octets64(id))?;
                 self.put(text)?;
-                // A text ends with a zero.
+                // The text is terminated by a zero.
                 if text.is_empty() { Ok(()) } else { self.put(&[0]) }
             }
             Extension::Supported(_, algorithms) => {
@@ -231,13 +231,13 @@ impl<'b> MessageWriter<'b> {
         self.put(&[0; 4])?;
         if let Some(ends) = &template.ends {
             let known = ends.source.0.or(ends.destination.0).ok_or(NoSpace)?;
-            // Where one end is any, it is the unspecified address of the other's family.
+            // If one address is any, it is the unspecified address of the family of the other.
             let any = if known.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
             for (address, port) in [ends.source, ends.destination] {
                 self.sockaddr(address.unwrap_or(any), port.unwrap_or(0))?;
             }
         }
-        // In octets, and a whole number of units.
+        // The length is in octets, and a multiple of 8.
         self.pad()?;
         let length = self.length.checked_sub(begin).filter(|length| *length >= REQUEST).ok_or(NoSpace)?;
         let octets = self.wire.order.octets16(u16::try_from(length).map_err(|_| NoSpace)?);
@@ -275,7 +275,7 @@ impl<'b> MessageWriter<'b> {
         Ok(())
     }
 
-    /// Zeros up to a whole unit of 8 octets.
+    /// Adds zeros up to a multiple of 8 octets.
     fn pad(&mut self) -> Result<(), NoSpace> {
         let over = self.length & 7;
         let zeros = [0u8; 8];

@@ -4,12 +4,12 @@ use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 
 use super::error::SetkeyErrorKind;
 
-/// A key as it is written: the octets of a string, or hexadecimal digits (setkey(8)).
+/// Key in one of the two forms of setkey(8): the octets of a string, or hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Key<'a> {
-    /// `"text"`: any octets but quotes.
+    /// Quoted string, `"text"`, of any octets except quotes.
     Text(&'a [u8]),
-    /// `0x` and pairs of digits, of which these are.
+    /// Hexadecimal digits in pairs, without the prefix `0x`.
     Hex(&'a str),
 }
 
@@ -21,7 +21,7 @@ impl<'a> Key<'a> {
         good.then_some(Self::Hex(digits))
     }
 
-    /// Octets of the key.
+    /// Returns the length of the key in octets.
     pub const fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -29,12 +29,12 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// Whether it has no octets.
+    /// Returns whether the key has no octets.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Writes the octets to the front of `out`; `None` when it is too short (setkey(8)).
+    /// Writes the octets of the key to the front of `out`; `None` if `out` is too short (setkey(8)).
     pub fn decode<'o>(&self, out: &'o mut [u8]) -> Option<&'o [u8]> {
         let out = out.get_mut(..self.len())?;
         match self {
@@ -55,24 +55,24 @@ impl fmt::Debug for Key<'_> {
     }
 }
 
-/// A row of setkey's tables of algorithms: a name, the lengths of keys in bits, and what it is here, if it is here.
+/// Row of the algorithm tables of setkey(8): name, key lengths in bits, and the implementation if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Algorithm<T: 'static> {
-    /// The name.
+    /// Name of the algorithm in setkey(8).
     pub name: &'static str,
-    /// The shortest key.
+    /// Length of the shortest key in bits.
     pub min_bits: usize,
-    /// The longest key.
+    /// Length of the longest key in bits.
     pub max_bits: usize,
-    /// The distance between two lengths.
+    /// Difference between two allowed lengths, in bits.
     pub step_bits: usize,
-    /// The algorithm of this workspace; `None` for those that no SA can be made with.
+    /// Algorithm of this workspace; `None` if it is not implemented.
     pub known: Option<T>,
 }
 
 impl<T> Algorithm<T> {
-    /// Refuses a key of a length that the algorithm does not have.
+    /// Checks that the algorithm has keys of this length.
     pub(super) fn check(&self, key: &Key<'_>) -> Result<(), SetkeyErrorKind> {
         let bits = key.len().saturating_mul(8);
         let above = bits.checked_sub(self.min_bits);
@@ -83,7 +83,7 @@ impl<T> Algorithm<T> {
 }
 
 impl Algorithm<CipherAlgorithm> {
-    /// Whether it authenticates, too.
+    /// Returns whether the cipher provides integrity, too.
     pub(super) fn is_aead(&self) -> bool {
         self.known.and_then(CipherAlgorithm::row).is_some_and(|row| row.icv > 0)
     }
@@ -100,7 +100,7 @@ where
 use CipherAlgorithm as C;
 use IntegrityAlgorithm as I;
 
-/// Encryption algorithms, option `-E`. Names of KAME, FreeBSD and Linux; keys include the salt or nonce.
+/// Encryption algorithms of option `-E`, with the names of KAME, FreeBSD and Linux. Keys include the salt or nonce.
 //= RFC 4303 1/2
 #[rustfmt::skip]
 pub(super) const CIPHERS: &[Algorithm<C>] = &[
@@ -120,7 +120,7 @@ pub(super) const CIPHERS: &[Algorithm<C>] = &[
     row("aes-gcm-16",        (160, 288, 64),  Some(C::AesGcm16)),
     row("chacha20-poly1305", (288, 288, 8),   Some(C::ChaCha20Poly1305)),
     row("aes-gmac",          (160, 288, 64),  Some(C::NullAesGmac)),
-    // Not of setkey(8).
+    // These are not in setkey(8).
     row("aes-gcm-8",         (160, 288, 64),  Some(C::AesGcm8)),
     row("aes-gcm-12",        (160, 288, 64),  Some(C::AesGcm12)),
     row("aes-ccm-8",         (152, 280, 64),  Some(C::AesCcm8)),
@@ -128,8 +128,8 @@ pub(super) const CIPHERS: &[Algorithm<C>] = &[
     row("aes-ccm-16",        (152, 280, 64),  Some(C::AesCcm16)),
 ];
 
-/// Authentication algorithms, option `-A`. SHA2-256 is cut to 96 bits by KAME and Linux, to 128 by others: the SA's user
-/// decides.
+/// Authentication algorithms of option `-A`. SHA2-256 is truncated to 96 bits by KAME and Linux, to 128 bits by
+/// others: see [`Loading::sha2_256`](super::Loading::sha2_256).
 #[rustfmt::skip]
 pub(super) const MACS: &[Algorithm<I>] = &[
     row("hmac-md5",       (128, 128, 8),  Some(I::HmacMd5_96)),
@@ -146,19 +146,19 @@ pub(super) const MACS: &[Algorithm<I>] = &[
     row("hmac-ripemd160", (160, 160, 8),  Some(I::HmacRipemd160_96)),
     row("aes-xcbc-mac",   (128, 128, 8),  Some(I::AesXcbcMac96)),
     row("tcp-md5",        (8, 640, 8),    None),
-    // Not of setkey(8); the first where others mean 128 bits by the name without a number.
+    // These are not in setkey(8). The first is for systems on which the name without a number means 128 bits.
     row("hmac-sha2-256-96",  (256, 256, 8),  Some(I::HmacSha2_256_96)),
     row("aes-cmac",          (128, 128, 8),  Some(I::AesCmac96)),
     row("aes-gmac",          (160, 288, 64), Some(I::AesGmac)),
 ];
 
-/// Parts of the names of algorithms. A word behind `-E` or `-A` that has none of them may be a key that lost its place.
+/// Parts of algorithm names. A word behind `-E` or `-A` that contains none of them may be a misplaced key.
 const PARTS: &[&str] = &[
     "aes", "blowfish", "camellia", "cast", "ccm", "chacha", "cmac", "ctr", "des", "gcm", "gmac", "hmac", "kpdk", "md5",
     "null", "poly", "rijndael", "ripemd", "serpent", "sha", "simple", "skipjack", "tcp", "twofish", "xcbc",
 ];
 
-/// Whether a word is meant as the name of an algorithm.
+/// Returns whether a word is likely to be the name of an algorithm.
 pub(super) fn resembles_algorithm(word: &str) -> bool {
     word.len() <= 24 && PARTS.iter().any(|part| has_part(word.as_bytes(), part.as_bytes()))
 }
@@ -167,30 +167,30 @@ fn has_part(word: &[u8], part: &[u8]) -> bool {
     (0..word.len()).any(|at| word.get(at..).is_some_and(|rest| rest.starts_with(part)))
 }
 
-/// The row of a name.
+/// Returns the row with this name.
 pub(super) fn find<T>(table: &'static [Algorithm<T>], name: &str) -> Option<&'static Algorithm<T>> {
     table.iter().find(|row| row.name == name)
 }
 
-/// What setkey(8) calls a cipher.
+/// Returns the name of a cipher in setkey(8).
 pub fn cipher_name(algorithm: CipherAlgorithm) -> Option<&'static str> {
     CIPHERS.iter().find(|row| row.known == Some(algorithm)).map(|row| row.name)
 }
 
-/// What setkey(8) calls an integrity algorithm.
+/// Returns the name of an integrity algorithm in setkey(8).
 pub fn mac_name(algorithm: IntegrityAlgorithm) -> Option<&'static str> {
     MACS.iter().find(|row| row.known == Some(algorithm)).map(|row| row.name)
 }
 
-/// A compression algorithm, option `-C` (setkey(8)).
+/// Compression algorithm of option `-C` (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Compression {
-    /// IPCOMP_OUI, which nobody has.
+    /// IPCOMP_OUI, a vendor's own algorithm, which is not implemented.
     Oui,
-    /// DEFLATE.
+    /// DEFLATE (RFC 2394).
     Deflate,
-    /// LZS.
+    /// LZS (RFC 2395).
     Lzs,
 }
 

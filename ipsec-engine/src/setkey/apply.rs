@@ -1,4 +1,4 @@
-//! Statements into the databases.
+//! Conversion of parsed statements to SAs and policies.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -25,86 +25,87 @@ use crate::lifetime::{Lifetimes, Limit};
 use crate::policy::{Mode, Policy};
 use crate::sa::{Direction, Encap, IpcompOut, Label, Sa, Transform};
 
-/// What a statement leaves open (setkey(8)).
+/// Properties of an SA that a statement does not specify (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loading {
-    /// What `hmac-sha2-256` is cut to: 128 bits by RFC 4868, 96 by KAME and Linux's PF_KEY.
+    /// Length to which `hmac-sha2-256` is truncated: 128 bits in RFC 4868, 96 bits in KAME and Linux PF_KEY.
     pub sha2_256: Sha2256,
-    /// Whether ESP without a MAC is accepted, which anybody can tamper with.
+    /// Accepts ESP with a cipher and without an integrity algorithm, which an attacker can modify unnoticed.
     pub without_integrity: bool,
-    /// What the peer makes of ambiguous rules of AH.
+    /// Interpretation of the ambiguous rules of AH by the peer.
     pub profile: Profile,
-    /// The last sequence number that outbound SAs with these keys have used; 0 for keys that were never used. `None` refuses algorithms
-    /// whose nonce is the sequence number: AES-CTR, AES-GCM, AES-CCM, AES-GMAC, ChaCha20-Poly1305 (see
-    /// [`continuing_after`](Self::continuing_after)).
+    /// Last sequence number that outbound SAs with these keys have used; 0 for keys that were never used. `None`
+    /// refuses algorithms whose nonce is the sequence number: AES-CTR, AES-GCM, AES-CCM, AES-GMAC and
+    /// ChaCha20-Poly1305 (see [`continuing_after`](Self::continuing_after)).
     pub last_sequence: Option<Seq>,
 }
 
-/// What HMAC-SHA2-256 is cut to (RFC 4868 2.3).
+/// Truncation of HMAC-SHA2-256 (RFC 4868 section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sha2256 {
-    /// RFC 4868.
+    /// 128 bits, as in RFC 4868.
     Bits128,
-    /// draft-ietf-ipsec-ciph-sha-256-00.
+    /// 96 bits, as in draft-ietf-ipsec-ciph-sha-256-00.
     Bits96,
 }
 
 impl Loading {
-    /// By the RFCs.
+    /// Properties that the RFCs specify.
     pub const RFC: Self =
         Self { sha2_256: Sha2256::Bits128, without_integrity: false, profile: Profile::RFC, last_sequence: None };
 
-    /// For outbound SAs whose keys have been used up to this sequence number.
+    /// Sets the last sequence number that outbound SAs with these keys have used.
     ///
-    /// Keys in a file outlive the counter of an SA. With an algorithm whose nonce is made of the sequence number, two packets under one
-    /// number tell the exclusive or of their plaintexts and, but for AES-CTR, let an attacker forge packets: RFC 3686 section 7
-    /// and RFC 4106 section 9 forbid such keys unless the number is kept. The caller keeps it, for each SA, and stores it
-    /// ahead of use ([`SeqCounter::export_ahead`]).
+    /// Keys in a file outlive the counter of an SA. With an algorithm whose nonce contains the sequence number, two
+    /// packets with the same number reveal the exclusive or of their plaintexts and, except for AES-CTR, let an
+    /// attacker forge packets: RFC 3686 section 7 and RFC 4106 section 9 forbid such keys unless the number is kept.
+    /// The caller keeps the number of each SA, and stores it ahead of use ([`SeqCounter::export_ahead`]).
     #[must_use]
     pub const fn continuing_after(self, last: Seq) -> Self {
         Self { last_sequence: Some(last), ..self }
     }
 }
 
-/// Why a statement that is well-formed is not taken in.
+/// Reason why a well-formed statement cannot be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ApplyError {
-    /// An SPI that is reserved.
+    /// The SPI is reserved.
     Spi(ReservedSpi),
-    /// A CPI that is reserved.
+    /// The CPI is reserved.
     Cpi(ReservedCpi),
-    /// The keys or the choice of algorithms.
+    /// The keys, or the combination of algorithms, are not acceptable.
     Key(KeyError),
-    /// An algorithm, this one, whose nonce is the sequence number, without the number to continue after:
+    /// The nonce of this algorithm is the sequence number, and the last number that was used is not known:
     /// [`Loading::continuing_after`].
     NonceReuse(&'static str),
-    /// An algorithm that setkey(8) knows and nobody should use any more; by its name.
+    /// This algorithm of setkey(8) is obsolete and not implemented.
     Algorithm(&'static str),
-    /// A protocol that this is no implementation of: ESP and AH of RFC 1825 to 1829, TCP-MD5; by its name.
+    /// This protocol is not implemented: ESP or AH of RFC 1825 to 1829, or TCP-MD5.
     Protocol(&'static str),
-    /// A window of more than 4096 packets.
+    /// The window has more than 4096 packets.
     Window(WindowSize),
-    /// BEET mode needs the inner addresses of its SAs: those of a policy between two hosts.
+    /// BEET mode needs the inner addresses of the SA, which a policy between two hosts provides.
     Beet,
-    /// Ports of a protocol that has none, or that are no type and code of ICMP.
+    /// This protocol has no ports, or the ports are no type and code of ICMP.
     Ports(IpProto),
-    /// A label for mandatory access control, which nothing here would look at.
+    /// Security contexts of mandatory access control are not implemented.
     Label,
-    /// Policies by tags of a packet filter.
+    /// Policies by tags of a packet filter are not implemented.
     Tagged,
-    /// Policies by GRE keys.
+    /// Policies by GRE keys are not implemented.
     GreKey,
-    /// A policy without an action.
+    /// The policy has no action.
     NoAction,
-    /// The sequence number to continue after has more than the 32 bits of the SA.
+    /// The last sequence number exceeds the 32 bits of the SA.
     Sequence,
 }
 
 impl ApplyError {
-    /// Whether a loader goes on without the statement, as it asks for what is not implemented here: TCP-MD5, ESP and AH of RFC 1825 to 1829,
-    /// obsolete ciphers, tags of a packet filter. A policy whose SAs are left aside discards its packets.
+    /// Returns whether a loader continues without the statement because it needs an obsolete or unsupported feature:
+    /// TCP-MD5, ESP and AH of RFC 1825 to 1829, obsolete ciphers, tags of a packet filter. A policy whose SAs are
+    /// skipped discards its packets.
     pub const fn is_skipped(&self) -> bool {
         matches!(self, Self::Algorithm(_) | Self::Protocol(_) | Self::Tagged)
     }
@@ -139,28 +140,29 @@ impl fmt::Display for ApplyError {
             }
             Self::Algorithm(name) => write!(f, "{name} is not implemented"),
             Self::Protocol(name) => write!(f, "{name} is not implemented"),
-            Self::Window(size) => write!(f, "a window of {} packets; 4096 is the most", size.in_packets()),
-            Self::Beet => f.write_str("beet mode needs a policy between two hosts"),
-            Self::Ports(protocol) => write!(f, "ports that {protocol} does not have"),
+            Self::Window(size) => write!(f, "window of {} packets: 4096 is the maximum", size.in_packets()),
+            Self::Beet => f.write_str("BEET mode needs a policy between two hosts"),
+            Self::Ports(protocol) => write!(f, "protocol {protocol} has no such ports"),
             Self::Label => f.write_str("labels are not implemented"),
             Self::Tagged => f.write_str("policies by tag are not implemented"),
-            Self::GreKey => f.write_str("policies by gre key are not implemented"),
-            Self::NoAction => f.write_str("the policy says nothing to do"),
-            Self::Sequence => f.write_str("the last sequence number has more than 32 bits"),
+            Self::GreKey => f.write_str("policies by GRE key are not implemented"),
+            Self::NoAction => f.write_str("policy without an action"),
+            Self::Sequence => f.write_str("last sequence number exceeds 32 bits"),
         }
     }
 }
 
 impl core::error::Error for ApplyError {}
 
-/// The longest key: a string of setkey(8) for algorithm `null`.
+/// Length of the longest key in octets: a string of setkey(8) for algorithm `null`.
 const MAX_KEY: usize = 256;
 
 impl Add<'_> {
-    /// The SA, as one that opens or one that seals: the statement does not say which (RFC 4301 4.5.1). `inner` are the addresses of the
-    /// packets inside, source and destination, for BEET mode.
+    /// Creates the inbound or outbound SA; the statement does not specify the direction (RFC 4301 section 4.5.1).
+    /// `inner` are the source and destination address of the inner packets, for BEET mode.
     ///
     /// # Errors
+    /// [`ApplyError`].
     /// [`ApplyError`].
     pub fn sa(
         &self,
@@ -223,7 +225,7 @@ impl Add<'_> {
             }
         };
         let (source, destination) = (self.id.source.0, self.id.destination.0);
-        // The parser has seen to it that both ends are of one family.
+        // The parser has checked that both addresses have the same family.
         let sa = Sa::new(source, destination, transform).map_err(|_| ApplyError::Beet)?;
         let sa = sa.with_reqid(self.reqid).with_lifetimes(self.limits()).with_label(self.label());
         let sa = match self.encap() {
@@ -244,7 +246,8 @@ impl Add<'_> {
         }
     }
 
-    /// The state of a counter that has used what these keys have used; `None` for one that is new.
+    /// Returns the state of a counter after the last sequence number of these keys; `None` for keys that were never
+    /// used.
     fn used(
         &self,
         is_nonce: bool,
@@ -270,7 +273,7 @@ impl Add<'_> {
             None => None,
         };
         let (mut cipher_key, mut mac_key) = (Zeroizing::new([0; MAX_KEY]), Zeroizing::new([0; MAX_KEY]));
-        // Whatever is written behind `null` is no key.
+        // A key behind `null` is ignored.
         let octets = if algorithm == CipherAlgorithm::Null { Some(&[][..]) } else { key.decode(cipher_key.as_mut()) };
         let octets = octets.ok_or(KeyError::Unsupported)?;
         let suite = match mac {
@@ -295,7 +298,7 @@ impl Add<'_> {
         Ok(AnyAhIntegrity::new(algorithm, key.decode(octets.as_mut()).ok_or(KeyError::Unsupported)?)?)
     }
 
-    /// What goes onto the wire: the SPI with `-R`, else the well-known number of the algorithm.
+    /// Returns the CPI on the wire: the SPI with `-R`, otherwise the well-known number of the algorithm.
     fn cpi(&self) -> Result<Cpi, ApplyError> {
         match self.compression {
             Some((Compression::Deflate, false)) => Ok(Cpi::DEFLATE),
@@ -304,7 +307,7 @@ impl Add<'_> {
                 Ok(Cpi::new(cpi)?)
             }
             Some((other, _)) => Err(ApplyError::Algorithm(other.name())),
-            None => Err(ApplyError::Algorithm("ipcomp without an algorithm")),
+            None => Err(ApplyError::Algorithm("IPComp without an algorithm")),
         }
     }
 
@@ -318,7 +321,8 @@ impl Add<'_> {
         Some(Encap { ports, marker: Marker::NonEsp })
     }
 
-    /// With the addresses that the peer had in its packets the checksum is adjusted, without them computed anew.
+    /// Returns the checksum repair: by the difference if the original address of the peer is known, otherwise by
+    /// recomputation.
     fn repair(&self) -> ChecksumRepair {
         let original = match (self.natt, self.original_address) {
             (Some((source, destination)), _) => Some((source.0, destination.0)),
@@ -362,7 +366,7 @@ fn cut(algorithm: IntegrityAlgorithm, loading: &Loading) -> IntegrityAlgorithm {
 }
 
 impl PolicyStatement<'_> {
-    /// Which packets the policy is for (RFC 4301 4.4.1.1).
+    /// Converts the selector of the policy (RFC 4301 section 4.4.1.1).
     ///
     /// # Errors
     /// [`ApplyError::Tagged`], [`ApplyError::GreKey`], [`ApplyError::Label`], [`ApplyError::Ports`].
@@ -384,7 +388,7 @@ impl PolicyStatement<'_> {
         Ok(ipsec_packet::Selector { source: addresses(source), destination: addresses(destination), upper })
     }
 
-    /// The policy (RFC 4301 4.4.1.2).
+    /// Converts the policy (RFC 4301 section 4.4.1.2).
     ///
     /// # Errors
     /// [`ApplyError`].
@@ -398,7 +402,7 @@ impl PolicyStatement<'_> {
     }
 }
 
-/// With ICMP the ports are type and code, as setkey(8) has it.
+/// Converts ports. With ICMP they are type and code, as in setkey(8).
 fn icmp_or_ports(
     protocol: IpProto,
     source: Option<u16>,
@@ -413,12 +417,12 @@ fn icmp_or_ports(
             Ok(ipsec_packet::Upper::Icmp(protocol, kind, destination.map(octet).transpose()?))
         }
         _ if protocol.has_ports() => Ok(ipsec_packet::Upper::Ports(Some(protocol), from, to)),
-        // A policy that no packet matches protects nobody.
+        // A policy that no packet matches would protect nothing.
         _ => Err(ApplyError::Ports(protocol)),
     }
 }
 
-/// The parser has seen to it that the prefix is no longer than the address.
+/// Converts a range. The parser has checked that the prefix is no longer than the address.
 fn addresses(range: Range) -> AddressRange {
     AddressRange::prefix(range.address, range.prefix).unwrap_or(AddressRange::host(range.address))
 }

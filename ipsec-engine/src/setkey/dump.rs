@@ -1,4 +1,4 @@
-//! The databases as text, in the manner of `setkey -D` and `setkey -DP`. Keys are not shown.
+//! SAD and SPD as text, in the format of `setkey -D` and `setkey -DP`. Keys are not shown.
 
 use core::fmt;
 use core::time::Duration;
@@ -10,12 +10,12 @@ use crate::engine::SaView;
 use crate::policy::{Policy, PolicyId, Protocol};
 use crate::sa::Transform;
 
-/// One SA, as `setkey -D` shows it. Times are taken as seconds since 1970 and shown in UTC.
+/// SA in the format of `setkey -D`. Times are interpreted as seconds since 1970 and shown in UTC.
 #[derive(Debug)]
 pub struct DumpSa<'a, A: Algorithms> {
-    /// The SA.
+    /// SA that is shown.
     pub sa: SaView<'a, A>,
-    /// When it is shown.
+    /// Time of the dump.
     pub now: Duration,
 }
 
@@ -68,12 +68,12 @@ impl<A: Algorithms> fmt::Display for DumpSa<'_, A> {
     }
 }
 
-/// One policy, as `setkey -DP` shows it.
+/// Policy in the format of `setkey -DP`.
 #[derive(Clone, Copy, Debug)]
 pub struct DumpPolicy<'a> {
-    /// Its number.
+    /// Number of the policy.
     pub id: PolicyId,
-    /// The policy.
+    /// Policy that is shown.
     pub policy: &'a Policy,
 }
 
@@ -119,7 +119,7 @@ fn end(f: &mut fmt::Formatter<'_>, addresses: &AddressRange, ports: PortRange) -
     }
 }
 
-/// An upper protocol by its name in /etc/protocols, or by number.
+/// Name of an upper protocol in /etc/protocols, or its number.
 struct Named(IpProto);
 
 impl fmt::Display for Named {
@@ -141,7 +141,7 @@ impl fmt::Display for LastUse {
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// A time since 1970 as `Nov 21 07:23:34 2026`.
+/// Time since 1970 in the format `Nov 21 07:23:34 2026`.
 struct Date(Duration);
 
 impl fmt::Display for Date {

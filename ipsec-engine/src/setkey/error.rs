@@ -1,20 +1,20 @@
 use core::fmt;
 
-/// What is wrong with a text, and where (setkey(8)).
+/// Error in a configuration text, with its position (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SetkeyError<'a> {
-    /// The line, from 1.
+    /// Line of the error, from 1.
     pub line: u32,
-    /// The column, from 1, in characters.
+    /// Column of the error, from 1, in characters.
     pub column: u32,
-    /// The word that is wrong; empty where it is a key, or where something is missing.
+    /// Word that caused the error; empty if it may be a key, or if something is missing.
     pub found: &'a str,
-    /// What is wrong with it.
+    /// Kind of the error.
     pub kind: SetkeyErrorKind,
 }
 
-/// What is wrong, and at which octet: lines are counted only for errors that are reported.
+/// Error with the offset of its octet. Lines are counted only for errors that are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault<'a> {
     pub(super) at: usize,
@@ -22,12 +22,12 @@ pub(super) struct Fault<'a> {
     pub(super) kind: SetkeyErrorKind,
 }
 
-/// A place in a text (setkey(8)).
+/// Position in a configuration text (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
-    /// The line, from 1.
+    /// Line, counted from 1.
     pub line: u32,
-    /// The column, from 1, in characters.
+    /// Column, counted from 1, in characters.
     pub column: u32,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// Counts lines and columns, each octet once as long as it is asked for places in their order.
+/// Counter of lines and columns. Each octet is counted once if positions are requested in ascending order.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     at: usize,
@@ -47,7 +47,7 @@ pub(super) struct Place {
 impl Place {
     pub(super) const START: Self = Self { at: 0, location: Location { line: 1, column: 1 } };
 
-    /// Moves to an octet of the text, and says where that is.
+    /// Moves to an octet of the text and returns its position.
     pub(super) fn move_to(&mut self, text: &[u8], at: usize) -> Location {
         if at < self.at {
             *self = Self::START;
@@ -56,7 +56,7 @@ impl Place {
             let Location { line, column } = self.location;
             self.location = match octet {
                 b'\n' => Location { line: line.saturating_add(1), column: 1 },
-                // What continues a character of UTF-8 is no character of its own.
+                // Continuation octets of UTF-8 are no characters of their own.
                 0x80..=0xbf => self.location,
                 _ => Location { line, column: column.saturating_add(1) },
             };
@@ -67,7 +67,7 @@ impl Place {
 }
 
 impl<'a> Fault<'a> {
-    /// The error to be reported: a word that may be a key, or a part of one, is not in it.
+    /// Returns the error for the caller. A word that may be a key, or a part of one, is left out.
     pub(super) fn report(self, text: &[u8], place: &mut Place) -> SetkeyError<'a> {
         let Location { line, column } = place.move_to(text, self.at);
         let found = if may_be_key(self.found) { "" } else { self.found };
@@ -75,81 +75,82 @@ impl<'a> Fault<'a> {
     }
 }
 
-/// Characters of a word that a message shows: an open bracket joins a word with all that follows.
+/// Number of characters of a word that a message shows: a word with an open bracket includes all words behind it.
 const MOST_SHOWN: usize = 64;
 
-/// Whether a word has hexadecimal digits as a key has them: six and more in a row, letters among them. Addresses have at most four.
+/// Returns whether a word may be part of a key: six or more hexadecimal digits in a row, at least one a letter.
+/// Groups of an IPv6 address have at most four.
 fn may_be_key(word: &str) -> bool {
     let runs = word.split(|c: char| !c.is_ascii_hexdigit());
     runs.filter(|run| run.len() >= 6).any(|run| run.contains(|c: char| !c.is_ascii_digit()))
 }
 
-/// What is wrong with a word (setkey(8)).
+/// Kind of an error in a configuration text (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SetkeyErrorKind {
-    /// A word that begins no statement.
+    /// The word is not a command.
     Statement,
-    /// The text ends within a statement, which needs this.
+    /// The statement ends early; this is missing.
     Missing(&'static str),
-    /// Something else than this.
+    /// Another word was found than this.
     Expected(&'static str),
-    /// A string without its closing quote.
+    /// A quoted string has no closing quote.
     Unterminated,
-    /// A word that is not UTF-8.
+    /// The word is not UTF-8.
     NotText,
-    /// Not an address of IPv4 or IPv6; names are not resolved.
+    /// The word is not an IPv4 or IPv6 address; host names are not resolved.
     Address,
-    /// Addresses of both families where one is needed.
+    /// Addresses of both families are used where one family is needed.
     Family,
-    /// A prefix longer than its address.
+    /// The prefix is longer than the address.
     Prefix,
-    /// Not a port or the name of one.
+    /// The word is neither a port number nor the name of a port.
     Port,
-    /// Not a number, or above what it may be.
+    /// The word is not a number, or the number is out of range.
     Number,
-    /// An SPI above what its protocol has: 16 bits of IPComp, 32 of the others.
+    /// The SPI is out of range: 16 bits for IPComp, 32 bits for the other protocols.
     Spi,
-    /// A word that names no security protocol.
+    /// The word is not a security protocol.
     Protocol,
-    /// A word that names no upper protocol.
+    /// The word is not an upper protocol.
     Upper,
-    /// A word that names no mode.
+    /// The word is not a mode.
     Mode,
-    /// An algorithm that setkey does not know, or that does not go with the option.
+    /// The algorithm is unknown, or not valid for the option.
     Algorithm,
-    /// Not a quoted string or hexadecimal digits, in pairs, behind 0x.
+    /// The key is neither a quoted string nor `0x` with pairs of hexadecimal digits.
     Key,
-    /// A key of a length that its algorithm does not have.
+    /// The algorithm has no keys of this length.
     KeyLength {
-        /// Bits of the key.
+        /// Length of the key in bits.
         bits: usize,
-        /// The fewest that the algorithm takes.
+        /// Length of the shortest key of the algorithm, in bits.
         min: usize,
-        /// The most.
+        /// Length of the longest key of the algorithm, in bits.
         max: usize,
     },
-    /// An algorithm that the protocol needs is not there, or one that it has no use for is.
+    /// An algorithm that the protocol needs is missing, or one that it does not use is present.
     Algorithms,
-    /// An authentication algorithm beside a cipher, this one, that authenticates.
+    /// An authentication algorithm is given with this cipher, which provides integrity itself.
     Twice(&'static str),
-    /// An option or algorithm, this one, that the protocol is too old or too new for.
+    /// This option or algorithm is not valid for the version of the protocol.
     OldProtocol(&'static str),
-    /// A word that begins no option, or an option for the second time.
+    /// The word is not an option, or a duplicate of one.
     Option,
-    /// An action that there is none of.
+    /// The word is not an action of a policy.
     Policy,
-    /// A direction that there is none of.
+    /// The word is not the direction of a policy.
     PolicyDirection,
-    /// A priority that there is none of, or an offset that leaves the neighbourhood of its base.
+    /// The priority is unknown, or its offset is out of range.
     Priority,
-    /// A level that there is none of.
+    /// The word is not a level of a template.
     Level,
-    /// A transform of a policy that is not `protocol/mode/source-destination/level`.
+    /// The template is not of the form `protocol/mode/source-destination/level`.
     Template,
-    /// A tunnel without ends.
+    /// A tunnel-mode template has no endpoints.
     NoEndpoints,
-    /// More transforms than a policy may have.
+    /// The policy has more templates than are supported.
     TooManyTransforms,
 }
 
@@ -166,39 +167,41 @@ impl fmt::Display for SetkeyError<'_> {
 impl fmt::Display for SetkeyErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Statement => "no statement begins so",
-            Self::Missing(what) => return write!(f, "{what} is missing"),
-            Self::Expected(what) => return write!(f, "{what} is expected"),
-            Self::Unterminated => "a string is not closed",
-            Self::NotText => "a word that is not UTF-8",
-            Self::Address => "not an address (names are not resolved)",
-            Self::Family => "addresses of two families",
-            Self::Prefix => "a prefix longer than its address",
-            Self::Port => "not a port",
-            Self::Number => "not a number that fits",
-            Self::Spi => "not an SPI that fits",
-            Self::Protocol => "not a security protocol: esp, esp-udp, esp-old, ah, ah-old, ipcomp or tcp",
-            Self::Upper => "not an upper protocol",
-            Self::Mode => "not a mode: transport or tunnel (of an sa, any)",
-            Self::Algorithm => "not an algorithm of this kind",
-            Self::Key => "a key is a quoted string, or 0x and pairs of hexadecimal digits",
+            Self::Statement => "unknown command",
+            Self::Missing(what) => return write!(f, "missing {what}"),
+            Self::Expected(what) => return write!(f, "expected {what}"),
+            Self::Unterminated => "unterminated string",
+            Self::NotText => "word is not UTF-8",
+            Self::Address => "invalid IP address (host names are not resolved)",
+            Self::Family => "address families differ",
+            Self::Prefix => "prefix length exceeds the address length",
+            Self::Port => "invalid port",
+            Self::Number => "invalid number or value out of range",
+            Self::Spi => "invalid SPI or value out of range",
+            Self::Protocol => "unknown security protocol: expected esp, esp-udp, esp-old, ah, ah-old, ipcomp or tcp",
+            Self::Upper => "unknown upper protocol",
+            Self::Mode => "unknown mode: expected transport or tunnel (or any, for an SA)",
+            Self::Algorithm => "unknown algorithm for this option",
+            Self::Key => "invalid key: expected a quoted string, or 0x and pairs of hexadecimal digits",
             Self::KeyLength { bits, min, max } if min == max => {
-                return write!(f, "a key of {bits} bits instead of {min}");
+                return write!(f, "invalid key length: got {bits} bits, expected {min}");
             }
             Self::KeyLength { bits, min, max } => {
-                return write!(f, "a key of {bits} bits, where {min} to {max} are allowed (not all of them)");
+                return write!(f, "invalid key length: got {bits} bits, expected {min} to {max} (not all of them)");
             }
-            Self::Algorithms => "these algorithms do not go with the protocol",
-            Self::Twice(cipher) => return write!(f, "{cipher} authenticates, and goes with no -A"),
-            Self::OldProtocol(option) => return write!(f, "{option} does not go with the protocol"),
-            Self::Option => "no such option here, or twice",
-            Self::Policy => "not a policy: discard, none, bypass, entrust or ipsec",
-            Self::PolicyDirection => "not a direction: in, out or fwd",
-            Self::Priority => "not a priority: high, def or low, and up to 1073741824 above or 1073741823 below it",
-            Self::Level => "a level is default, use, require, unique, or unique: and 1 to 65535",
-            Self::Template => "not protocol/mode/source-destination/level",
-            Self::NoEndpoints => "a tunnel needs its two ends",
-            Self::TooManyTransforms => "more transforms than a policy may have",
+            Self::Algorithms => "algorithm is not valid for this protocol",
+            Self::Twice(cipher) => return write!(f, "{cipher} provides integrity: -A is not allowed"),
+            Self::OldProtocol(option) => return write!(f, "{option} is not valid for this protocol"),
+            Self::Option => "unknown or duplicate option",
+            Self::Policy => "unknown policy action: expected discard, none, bypass, entrust or ipsec",
+            Self::PolicyDirection => "unknown direction: expected in, out or fwd",
+            Self::Priority => {
+                "invalid priority: expected high, def or low, and at most 1073741824 above or 1073741823 below it"
+            }
+            Self::Level => "invalid level: expected default, use, require, unique, or unique: and 1 to 65535",
+            Self::Template => "invalid template: expected protocol/mode/source-destination/level",
+            Self::NoEndpoints => "tunnel-mode template without endpoints",
+            Self::TooManyTransforms => "too many templates in one policy",
         })
     }
 }

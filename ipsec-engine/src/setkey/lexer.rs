@@ -1,30 +1,30 @@
 use super::error::{Fault, SetkeyErrorKind};
 
-/// A piece of the text.
+/// Token of a configuration text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token<'a> {
-    /// Anything between blanks, quotes, semicolons and comments.
+    /// Characters between blanks, quotes, semicolons and comments.
     Word(&'a str),
-    /// What stands between quotes: any octets.
+    /// Octets between quotes, of any value.
     Quoted(&'a [u8]),
-    /// The end of a statement.
+    /// End of a statement.
     Semicolon,
-    /// The end of the text.
+    /// End of the text.
     End,
 }
 
-/// Takes a text apart. Comments reach from `#` to the end of their line. Comments and quoted strings may hold any octets, everything
-/// else is UTF-8.
+/// Lexer of configuration texts. Comments extend from `#` to the end of their line. Comments and quoted strings may
+/// contain any octets; the rest is UTF-8.
 #[derive(Clone, Debug)]
 pub(super) struct Lexer<'a> {
     text: &'a [u8],
-    /// Where the piece taken last begins.
+    /// Offset of the beginning of the last token.
     begin: usize,
-    /// Where it ends.
+    /// Offset behind the last token.
     end: usize,
 }
 
-/// The byte order mark that some editors put in front of a text.
+/// Byte order mark that some editors write in front of a text.
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 impl<'a> Lexer<'a> {
@@ -33,28 +33,28 @@ impl<'a> Lexer<'a> {
         Self { text, begin: end, end }
     }
 
-    /// An error about the piece taken last.
+    /// Returns an error at the last token.
     pub(super) const fn error(&self, found: &'a str, kind: SetkeyErrorKind) -> Fault<'a> {
         Fault { at: self.begin, found, kind }
     }
 
-    /// An error about what begins there.
+    /// Returns an error at an offset.
     pub(super) const fn error_at(&self, at: usize, found: &'a str, kind: SetkeyErrorKind) -> Fault<'a> {
         let _ = self;
         Fault { at, found, kind }
     }
 
-    /// Where the piece taken last begins.
+    /// Returns the offset of the last token.
     pub(super) const fn position(&self) -> usize {
         self.begin
     }
 
-    /// Goes to the end of the text.
+    /// Moves to the end of the text.
     pub(super) const fn finish(&mut self) {
         (self.begin, self.end) = (self.text.len(), self.text.len());
     }
 
-    /// The text.
+    /// Returns the whole text.
     pub(super) const fn text(&self) -> &'a [u8] {
         self.text
     }
@@ -63,7 +63,7 @@ impl<'a> Lexer<'a> {
         let begin = self.behind_blanks();
         let rest = self.text.get(begin..).unwrap_or_default();
         let Some(first) = rest.first() else {
-            // What is missing at the end is missing where the text ends, not lines below it.
+            // An error about a missing token has the position behind the last token, not that of a later line.
             self.begin = self.end;
             return Ok(Token::End);
         };
@@ -89,19 +89,19 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The next piece, which stays.
+    /// Returns the next token without consuming it.
     pub(super) fn peek(&self) -> Result<Token<'a>, Fault<'a>> {
         self.clone().next()
     }
 
-    /// Takes the words that belong to the one taken last, blanks between them included, as long as `belongs` says so of
-    /// what there is and what follows.
+    /// Extends the last word by the words behind it, blanks included, as long as `belongs` accepts the last word and
+    /// the next.
     pub(super) fn glue(&mut self, word: &'a str, belongs: impl Fn(&str, &str) -> bool) -> &'a str {
         let (begin, mut last) = (self.begin, word);
         loop {
             let mut ahead = self.clone();
             match ahead.next() {
-                // The end of what there is, is the end of the last word of it.
+                // The last word so far ends at the current offset.
                 Ok(Token::Word(next)) if belongs(last, next) => {
                     *self = Self { begin, ..ahead };
                     last = next;
@@ -109,19 +109,19 @@ impl<'a> Lexer<'a> {
                 _ => break,
             }
         }
-        // A comment between the words makes them no term, and need not be text.
+        // Words with a comment between them are no term; the comment need not be UTF-8.
         let glued = self.text.get(begin..self.end).unwrap_or_default();
         core::str::from_utf8(glued).unwrap_or_default()
     }
 
-    /// Skips to behind the next semicolon.
+    /// Skips the rest of the statement and its semicolon.
     pub(super) fn recover(&mut self) {
         loop {
             match self.next() {
                 Ok(Token::Semicolon | Token::End) => return,
                 Ok(_) => {}
                 Err(Fault { kind: SetkeyErrorKind::NotText, .. }) => {}
-                // Past a string that is never closed there is no telling what is text.
+                // Behind an unterminated string no statement can be recognized.
                 Err(_) => self.end = self.text.len(),
             }
         }

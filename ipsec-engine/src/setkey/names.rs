@@ -1,6 +1,6 @@
-//! Names of /etc/protocols and /etc/services, of those that gateways meet; the rest goes by number.
+//! Names of /etc/protocols and /etc/services that are common in policies. Other protocols and ports are numeric.
 
-/// Upper protocols.
+/// Upper protocols by name.
 #[rustfmt::skip]
 pub(super) const PROTOCOLS: &[(&str, u8)] = &[
     ("icmp", 1), ("igmp", 2), ("ipencap", 4), ("ip4", 4), ("tcp", 6), ("egp", 8), ("igp", 9), ("udp", 17), ("dccp", 33), ("ipv6", 41),
@@ -9,7 +9,7 @@ pub(super) const PROTOCOLS: &[(&str, u8)] = &[
     ("l2tp", 115), ("isis", 124), ("sctp", 132), ("mobility-header", 135), ("udplite", 136),
 ];
 
-/// Ports.
+/// Ports by name of their service.
 #[rustfmt::skip]
 pub(super) const PORTS: &[(&str, u16)] = &[
     ("ftp-data", 20), ("ftp", 21), ("ssh", 22), ("telnet", 23), ("smtp", 25), ("mail", 25), ("domain", 53), ("bootps", 67),

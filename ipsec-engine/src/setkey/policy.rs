@@ -7,65 +7,65 @@ use super::lexer::{Lexer, Token};
 use super::values::{self, Family, SecurityContext, address, by_name, end, flags, number, split_port, word, wrong};
 use crate::policy::{Action, Bundle, Level, Mode, PolicyDirection, Priority, Protocol, Template, TunnelEndpoints};
 
-/// Addresses with a common prefix, and a port (RFC 4301 4.4.1.1).
+/// Address prefix and port of a selector (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
-    /// An address of the range.
+    /// Address within the range.
     pub address: IpAddr,
-    /// How many bits of it are common: all of them when the text says none.
+    /// Length of the prefix in bits; the length of the address if the text has none.
     pub prefix: u8,
-    /// The port; `None` for any.
+    /// Port number; `None` for any.
     pub port: Option<u16>,
 }
 
-/// The upper protocol of a selector, and what of it (RFC 4301 4.4.1.1).
+/// Upper protocol of a selector with its details (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Upper {
-    /// Any protocol.
+    /// Any upper protocol; `any` in setkey(8).
     Any,
-    /// This one.
+    /// Protocol with this number.
     Protocol(IpProto),
-    /// ICMP or ICMPv6 of one type, and of one code or any.
+    /// ICMP or ICMPv6 with one type, and one code or any.
     Icmp(IpProto, u8, Option<u8>),
     /// GRE with this key.
     Gre(u32),
 }
 
-/// Which packets a policy is for (RFC 4301 4.4.1.1).
+/// Selector of a policy (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Selector<'a> {
-    /// Those from here to there.
+    /// Packets between two ranges of addresses.
     Flow {
-        /// Where they come from.
+        /// Source addresses and port.
         source: Range,
-        /// Where they go.
+        /// Destination addresses and port.
         destination: Range,
-        /// What they carry.
+        /// Upper protocol of the packets.
         upper: Upper,
     },
-    /// Those that a packet filter has given this tag.
+    /// Packets with this tag of a packet filter.
     Tagged(&'a str),
 }
 
-/// `spdadd`, `spdupdate` and `spddelete` (setkey(8)).
+/// Statement `spdadd`, `spdupdate` or `spddelete` (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PolicyStatement<'a> {
-    /// Which packets.
+    /// Packets that the policy applies to.
     pub selector: Selector<'a>,
-    /// A label for mandatory access control, option `-ctx`.
+    /// Security context of mandatory access control, option `-ctx`.
     pub context: Option<SecurityContext<'a>>,
-    /// Which way.
+    /// Direction of the packets.
     pub direction: PolicyDirection,
-    /// Where it stands among others.
+    /// Position among the policies of the SPD.
     pub priority: Priority,
-    /// What happens to them; to delete a policy it need not be said, and is `None` then.
+    /// Action of the policy; `None` if a statement that deletes has none.
     pub action: Option<Action>,
 }
 
-/// What follows `spdadd` and its like, up to the semicolon.
+/// Parses the words behind `spdadd` and similar commands up to the semicolon.
 pub(super) fn statement<'a>(lexer: &mut Lexer<'a>, deletes: bool) -> Result<PolicyStatement<'a>, Fault<'a>> {
     let family = flags(lexer)?;
     let selector = selector(lexer, family)?;
@@ -107,7 +107,7 @@ fn selector<'a>(lexer: &mut Lexer<'a>, family: Family) -> Result<Selector<'a>, F
     Ok(Selector::Flow { source, destination, upper: upper_spec(lexer)? })
 }
 
-/// `address`, `address/prefix`, `address[port]`, `address/prefix[port]`.
+/// Parses `address`, `address/prefix`, `address[port]` or `address/prefix[port]`.
 fn range<'a>(lexer: &mut Lexer<'a>, text: &'a str, family: Family) -> Result<Range, Fault<'a>> {
     let text = lexer.glue(text, |so_far, next| so_far.ends_with('/') || next.starts_with(['/', '[']));
     let (host, port) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
@@ -128,7 +128,7 @@ fn range<'a>(lexer: &mut Lexer<'a>, text: &'a str, family: Family) -> Result<Ran
     Ok(Range { address, prefix, port })
 }
 
-/// An upper protocol, and behind it, as a word of its own or after a comma, type and code of ICMP; or a GRE key.
+/// Parses an upper protocol, and behind it, as a separate word or after a comma, type and code of ICMP or a GRE key.
 fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, Fault<'a>> {
     let text = word(lexer, "an upper protocol")?;
     let (name, detail) = text.split_once([',']).map_or((text, None), |(name, detail)| (name, Some(detail)));
@@ -138,7 +138,7 @@ fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, Fault<'a>> {
     }
     let protocol = by_name(super::names::PROTOCOLS, name).or_else(|| number(name)).map(IpProto);
     let protocol = protocol.ok_or(wrong(lexer, text))?;
-    // IPSEC_ULPROTO_ANY of KAME and Linux.
+    // Protocol 255 is IPSEC_ULPROTO_ANY of KAME and Linux.
     if protocol == IpProto(255) && detail.is_none() {
         return Ok(Upper::Any);
     }
@@ -166,8 +166,8 @@ fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, Fault<'a>> {
     }
 }
 
-/// `prio` or `priority`, and `high`, `def` or `low` with `+ n` or `- n`, or a number around `def`, with or without blanks
-/// between them; or nothing.
+/// Parses an optional priority: `prio` or `priority`, then `high`, `def` or `low` with `+ n` or `- n`, or a number
+/// relative to `def`. Blanks between them are optional.
 fn priority<'a>(lexer: &mut Lexer<'a>) -> Result<Priority, Fault<'a>> {
     let Token::Word("prio" | "priority") = lexer.peek()? else { return Ok(Priority::DEFAULT) };
     lexer.next()?;
@@ -225,7 +225,7 @@ fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, Fault<'a>> {
     }
 }
 
-/// `protocol/mode/source-destination/level`, of which the end may be left off.
+/// Parses `protocol/mode/source-destination/level`; the last parts are optional.
 fn template(text: &str) -> Result<Template, SetkeyErrorKind> {
     let mut parts = text.split(['/']).map(str::trim);
     let protocol = parts.next().and_then(Protocol::by_name).ok_or(SetkeyErrorKind::Template)?;
@@ -246,7 +246,7 @@ fn template(text: &str) -> Result<Template, SetkeyErrorKind> {
     }
 }
 
-/// The ends; `None` when neither is named, as in `me-any`.
+/// Parses the endpoints; `None` if neither has an address, as in `me-any`.
 fn ends(text: &str) -> Result<Option<TunnelEndpoints>, SetkeyErrorKind> {
     let (source, destination) = text.split_once(['-']).ok_or(SetkeyErrorKind::Template)?;
     let ends = TunnelEndpoints { source: tunnel_end(source.trim())?, destination: tunnel_end(destination.trim())? };

@@ -16,135 +16,136 @@ crate::policy::words! { SaProtocol {
     Esp = "esp", EspOld = "esp-old", EspUdp = "esp-udp", Ah = "ah", AhOld = "ah-old", Ipcomp = "ipcomp", Tcp = "tcp",
 } }
 
-/// Limits of an SA; 0 for none (RFC 4301 4.4.2.1).
+/// Limits of an SA; 0 for no limit (RFC 4301 section 4.4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Lifetimes {
-    /// Seconds until it is dead.
+    /// Hard limit in seconds, option `-lh`.
     pub hard_seconds: u64,
-    /// Seconds until a new one is asked for.
+    /// Soft limit in seconds, option `-ls`.
     pub soft_seconds: u64,
-    /// Octets until it is dead.
+    /// Hard limit in octets, option `-bh`.
     pub hard_bytes: u64,
-    /// Octets until a new one is asked for.
+    /// Soft limit in octets, option `-bs`.
     pub soft_bytes: u64,
 }
 
-/// What ESP is padded with, option `-f` (RFC 4303 2.4).
+/// Contents of the ESP padding, option `-f` (RFC 4303 section 2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Padding {
-    /// 1, 2, 3 .., which RFC 4303 asks for.
+    /// Octets 1, 2, 3 and so on, as RFC 4303 requires.
     #[default]
     Sequence,
-    /// Zeros.
+    /// Octets of value 0.
     Zero,
-    /// Random octets.
+    /// Octets of random value.
     Random,
 }
 
-/// `add`: an SA with its keys (setkey(8)).
+/// Statement `add`: an SA with its keys (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Add<'a> {
-    /// Which SA.
+    /// Addresses, protocol and SPI of the SA.
     pub id: SaSpec,
-    /// The source as the peer behind a NAT has it in its packets, of `esp-udp`.
+    /// Source address that the peer behind a NAT has in its packets, for `esp-udp`.
     pub original_address: Option<IpAddr>,
-    /// Both ends as the peer has them, and the ports of UDP around ESP, option `-natt` of FreeBSD.
+    /// Original addresses of both peers, and the ports of UDP encapsulation, option `-natt` of FreeBSD.
     pub natt: Option<(End, End)>,
-    /// How long a packet in UDP may be, options `-natt_mtu` of FreeBSD and `-esp_frag` of NetBSD.
+    /// Largest size of a packet in UDP, options `-natt_mtu` of FreeBSD and `-esp_frag` of NetBSD.
     pub natt_mtu: u32,
-    /// Transport or tunnel, option `-m`.
+    /// Mode of the SA, option `-m`.
     pub mode: Mode,
-    /// Which policy's `unique` level it serves, option `-u`.
+    /// Request ID of the SA, option `-u`.
     pub reqid: u32,
-    /// Octets of the window, of eight packets each, option `-r`.
+    /// Size of the window in octets of eight packets each, option `-r`.
     pub window_octets: u32,
-    /// Its limits.
+    /// Soft and hard limits of the SA.
     pub lifetimes: Lifetimes,
-    /// Whether sequence numbers might start again at 0: the default of KAME, which nothing does any more.
+    /// Set if sequence numbers may wrap to 0. This is the default of KAME, which no current system implements.
     pub cyclic: bool,
-    /// Whether sequence numbers have 64 bits, option `-esn`.
+    /// Set for extended sequence numbers of 64 bits, option `-esn`.
     pub extended: bool,
-    /// What ESP is padded with.
+    /// Contents of the ESP padding.
     pub padding: Padding,
-    /// Its label.
+    /// Security context of mandatory access control.
     pub context: Option<SecurityContext<'a>>,
-    /// The cipher and its key, option `-E`.
+    /// Encryption algorithm and its key, option `-E`.
     pub cipher: Option<(&'static Algorithm<CipherAlgorithm>, Key<'a>)>,
-    /// The MAC and its key, option `-A`.
+    /// Authentication algorithm and its key, option `-A`.
     pub mac: Option<(&'static Algorithm<IntegrityAlgorithm>, Key<'a>)>,
-    /// The compression, option `-C`, and whether the SPI is the CPI of the wire, option `-R`.
+    /// Compression algorithm, option `-C`, and whether the SPI is the CPI on the wire, option `-R`.
     pub compression: Option<(Compression, bool)>,
 }
 
-/// One statement (setkey(8)).
+/// Statement of a configuration text (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant)] // there is no heap to put it on, and no need to keep it
 #[non_exhaustive]
 pub enum Statement<'a> {
-    /// `add`.
+    /// Statement `add`, which installs an SA.
     Add(Add<'a>),
-    /// `update` of NetBSD: `add` for an SA that is there.
+    /// Statement `update` of NetBSD, which replaces an SA.
     Update(Add<'a>),
-    /// `delete`.
+    /// Statement `delete`, which removes an SA.
     Delete(SaSpec),
-    /// `deleteall`: every SA between two hosts of a protocol.
+    /// Statement `deleteall`, which removes all SAs of a protocol between two hosts.
     DeleteAll {
-        /// Where their packets come from.
+        /// Source address of the SAs.
         source: IpAddr,
-        /// Where they go.
+        /// Destination address of the SAs.
         destination: IpAddr,
-        /// Their protocol.
+        /// Security protocol of the SAs.
         protocol: SaProtocol,
     },
-    /// `get`.
+    /// Statement `get`, which shows an SA.
     Get(SaSpec),
-    /// `flush`, of one protocol or all.
+    /// Statement `flush`, which removes all SAs of one protocol or of all.
     Flush(Option<SaProtocol>),
-    /// `dump`, of one protocol or all.
+    /// Statement `dump`, which shows all SAs of one protocol or of all.
     Dump(Option<SaProtocol>),
-    /// `spdadd`.
+    /// Statement `spdadd`, which adds a policy.
     SpdAdd(PolicyStatement<'a>),
-    /// `spdupdate`.
+    /// Statement `spdupdate`, which replaces a policy.
     SpdUpdate(PolicyStatement<'a>),
-    /// `spddelete`.
+    /// Statement `spddelete`, which removes a policy.
     SpdDelete(PolicyStatement<'a>),
-    /// `spdflush`.
+    /// Statement `spdflush`, which removes all policies.
     SpdFlush,
-    /// `spddump`.
+    /// Statement `spddump`, which shows all policies.
     SpdDump,
-    /// `exit`, `quit`, `bye`.
+    /// Statement `exit`, `quit` or `bye`, which ends the text.
     Exit,
 }
 
-/// The statements of a text, one by one (setkey(8)). `exit`, `quit` and `bye` end it, whatever follows.
+/// Reader of the statements of a text (setkey(8)). `exit`, `quit` and `bye` end the text, whatever follows.
 #[derive(Clone, Debug)]
 pub struct Statements<'a> {
     lexer: Lexer<'a>,
-    /// Where the statement that was read last begins.
+    /// Offset of the statement that was read last.
     begin: usize,
     place: Place,
 }
 
 impl<'a> Statements<'a> {
-    /// Those of `text`.
+    /// Creates a reader of a text.
     pub const fn of(text: &'a str) -> Self {
         Self::of_bytes(text.as_bytes())
     }
 
-    /// Those of a file, whose comments and quoted keys may hold any octets; a byte order mark in front is skipped.
+    /// Creates a reader of a file whose comments and quoted keys may contain any octets. A byte order mark in front
+    /// is skipped.
     pub const fn of_bytes(text: &'a [u8]) -> Self {
         Self { lexer: Lexer::new(text), begin: 0, place: Place::START }
     }
 
-    /// The next statement; `None` at the end (setkey(8)).
+    /// Reads the next statement; `None` at the end of the text (setkey(8)).
     ///
     /// # Errors
-    /// [`SetkeyError`]; the next call goes on behind the statement that is wrong.
+    /// [`SetkeyError`]; the next call continues behind the invalid statement.
     #[allow(clippy::should_implement_trait)] // it can fail
     pub fn next(&mut self) -> Result<Option<Statement<'a>>, SetkeyError<'a>> {
-        // Empty statements are passed over once, not again after an error behind them.
+        // Empty statements are skipped here, and not again after an error behind them.
         while let Ok(Token::Semicolon) = self.lexer.peek() {
             let _ = self.lexer.next();
         }
@@ -159,13 +160,14 @@ impl<'a> Statements<'a> {
             }
         }
         result.map_err(|fault| {
-            // The place stays at the beginning, for `location`: each octet is counted at most twice.
+            // The position stays at the beginning of the statement for `location`, so that each octet is counted at
+            // most twice.
             self.location();
             fault.report(self.lexer.text(), &mut self.place.clone())
         })
     }
 
-    /// Where the statement that was read last begins.
+    /// Returns the position of the statement that was read last.
     pub fn location(&mut self) -> Location {
         self.place.move_to(self.lexer.text(), self.begin)
     }
@@ -204,7 +206,7 @@ fn only_id<'a>(lexer: &mut Lexer<'a>) -> Result<SaSpec, Fault<'a>> {
     let protocol = protocol(lexer)?;
     let spi = spi(lexer, protocol)?;
     let id = SaSpec { source, destination, protocol, spi };
-    // Options are allowed, and mean nothing.
+    // Options are allowed here and have no effect.
     options(lexer, &mut Add::new(id)).map(|()| id)
 }
 
@@ -258,13 +260,13 @@ fn add<'a>(lexer: &mut Lexer<'a>) -> Result<Add<'a>, Fault<'a>> {
     Ok(sa)
 }
 
-/// Options up to the semicolon.
+/// Parses options up to the semicolon.
 fn options<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>) -> Result<(), Fault<'a>> {
     loop {
         match lexer.next()? {
             Token::Semicolon => return Ok(()),
             Token::Word(name) => option(lexer, sa, name)?,
-            // It may be a key that lost its place.
+            // The string may be a misplaced key, so it is not shown.
             Token::Quoted(_) => return Err(lexer.error("", SetkeyErrorKind::Expected("an option"))),
             Token::End => return Err(lexer.error("", SetkeyErrorKind::Missing(";"))),
         }
@@ -309,13 +311,13 @@ fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<
         other if other.starts_with('-') || STATEMENTS.contains(&other) => {
             return Err(wrong(lexer, other, SetkeyErrorKind::Option));
         }
-        // So may this.
+        // The word may be a misplaced key, too.
         _ => return Err(lexer.error("", SetkeyErrorKind::Expected("an option"))),
     }
     Ok(())
 }
 
-/// An algorithm and its key, which one that takes keys of no bits may leave off.
+/// Parses an algorithm and its key. The key of an algorithm without one is optional.
 fn keyed<'a, T>(
     lexer: &mut Lexer<'a>,
     table: &'static [Algorithm<T>],
@@ -329,7 +331,7 @@ fn keyed<'a, T>(
     let algorithm = find(table, name).ok_or(lexer.error(shown, SetkeyErrorKind::Algorithm))?;
     let key = match lexer.peek()? {
         Token::Quoted(text) => Key::Text(text),
-        // An option or the end of the statement: no key.
+        // The word is an option or the end of the statement, and no key.
         Token::Word(option) if option.starts_with('-') && algorithm.min_bits == 0 => {
             return Ok((algorithm, Key::Text(&[])));
         }
@@ -347,7 +349,8 @@ fn keyed<'a, T>(
     Ok((algorithm, key))
 }
 
-/// ESP needs a cipher, AH a MAC and nothing else, IPComp a compression and nothing else; and old protocols have old ways.
+/// Checks the combination of algorithms: ESP needs a cipher, AH an authentication algorithm only, IPComp a
+/// compression algorithm only. The old protocols have rules of their own.
 fn goes_together(sa: &Add<'_>) -> Result<(), SetkeyErrorKind> {
     let has = (sa.cipher.is_some(), sa.mac.is_some(), sa.compression.is_some());
     let complete = match sa.id.protocol {
@@ -366,7 +369,7 @@ fn goes_together(sa: &Add<'_>) -> Result<(), SetkeyErrorKind> {
         _ if named("des-deriv") && old => Err(SetkeyErrorKind::OldProtocol("des-deriv")),
         _ if named("des-32iv") && !old => Err(SetkeyErrorKind::OldProtocol("des-32iv")),
         _ if tcp_md5 != (sa.id.protocol == SaProtocol::Tcp) => Err(SetkeyErrorKind::OldProtocol("tcp-md5")),
-        // An AEAD brings its own integrity.
+        // An AEAD provides its own integrity.
         Some((cipher, _)) if cipher.is_aead() && sa.mac.is_some() => Err(SetkeyErrorKind::Twice(cipher.name)),
         _ => Ok(()),
     }

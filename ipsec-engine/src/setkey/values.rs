@@ -1,4 +1,4 @@
-//! What statements are made of: names, numbers, addresses with ports, SPIs.
+//! Parsers of the values in statements: names, numbers, addresses with ports, SPIs.
 
 use core::net::IpAddr;
 use core::str::FromStr;
@@ -6,71 +6,71 @@ use core::str::FromStr;
 use super::error::{Fault, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
 
-/// The protocol of an SA (setkey(8)).
+/// Security protocol of an SA (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SaProtocol {
-    /// ESP (RFC 2406, 4303).
+    /// ESP of RFC 2406 and RFC 4303.
     Esp,
-    /// ESP of RFC 1827.
+    /// ESP of RFC 1827, obsolete.
     EspOld,
     /// ESP in UDP (RFC 3948).
     EspUdp,
-    /// AH (RFC 2402, 4302).
+    /// AH of RFC 2402 and RFC 4302.
     Ah,
-    /// AH of RFC 1826.
+    /// AH of RFC 1826, obsolete.
     AhOld,
-    /// IPComp.
+    /// IP Payload Compression (RFC 3173).
     Ipcomp,
-    /// TCP-MD5 (RFC 2385).
+    /// TCP-MD5 signatures (RFC 2385).
     Tcp,
 }
 
-/// The family that addresses must be of (setkey(8)).
+/// Address family that a statement requires (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Family {
-    /// Either.
+    /// Addresses of either family.
     #[default]
     Any,
-    /// IPv4, option `-4`.
+    /// IPv4 only, option `-4`.
     V4,
-    /// IPv6, option `-6`.
+    /// IPv6 only, option `-6`.
     V6,
 }
 
-/// Which SA: its ends, protocol and SPI (RFC 4301 4.1).
+/// Addresses, protocol and SPI of an SA (RFC 4301 section 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SaSpec {
-    /// Where its packets come from, and the UDP port of ESP in UDP.
+    /// Source address, and the source port of UDP encapsulation.
     pub source: (IpAddr, Option<u16>),
-    /// Where they go.
+    /// Destination address, and the destination port of UDP encapsulation.
     pub destination: (IpAddr, Option<u16>),
-    /// Its protocol.
+    /// Security protocol of the SA.
     pub protocol: SaProtocol,
-    /// Its SPI, or the CPI of IPComp.
+    /// SPI, or the CPI of IPComp.
     pub spi: u32,
 }
 
-/// A label for mandatory access control, option `-ctx` (setkey(8)).
+/// Security context of mandatory access control, option `-ctx` (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecurityContext<'a> {
-    /// Its domain of interpretation.
+    /// Domain of interpretation of the context.
     pub doi: u32,
-    /// Its algorithm.
+    /// Algorithm number of the context.
     pub algorithm: u32,
-    /// The label.
+    /// Text of the context.
     pub context: &'a str,
 }
 
-/// An address, and a port where there is one (setkey(8)).
+/// Address with an optional port (setkey(8)).
 pub type End = (IpAddr, Option<u16>);
 
-/// What is wrong with a word: `kind`, unless it begins the next statement.
+/// Returns the error for a word; a word that begins the next statement means that a semicolon is missing.
 pub(super) fn wrong<'a>(lexer: &Lexer<'a>, found: &'a str, kind: SetkeyErrorKind) -> Fault<'a> {
     let kind = if STATEMENTS.contains(&found) { SetkeyErrorKind::Expected(";") } else { kind };
     lexer.error(found, kind)
 }
 
-/// The next word, which is `what`.
+/// Reads the next word, which the error message calls `what`.
 pub(super) fn word<'a>(lexer: &mut Lexer<'a>, what: &'static str) -> Result<&'a str, Fault<'a>> {
     match lexer.next()? {
         Token::Word(word) => Ok(word),
@@ -79,7 +79,7 @@ pub(super) fn word<'a>(lexer: &mut Lexer<'a>, what: &'static str) -> Result<&'a 
     }
 }
 
-/// The semicolon.
+/// Reads the semicolon.
 pub(super) fn end<'a>(lexer: &mut Lexer<'a>) -> Result<(), Fault<'a>> {
     match lexer.next()? {
         Token::Semicolon => Ok(()),
@@ -89,7 +89,7 @@ pub(super) fn end<'a>(lexer: &mut Lexer<'a>) -> Result<(), Fault<'a>> {
     }
 }
 
-/// A number, decimal or hexadecimal behind 0x.
+/// Parses a decimal number, or a hexadecimal one behind `0x`.
 pub(super) fn number<T: TryFrom<u64>>(text: &str) -> Option<T> {
     let value = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
         Some(digits) => u64::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?,
@@ -98,7 +98,7 @@ pub(super) fn number<T: TryFrom<u64>>(text: &str) -> Option<T> {
     T::try_from(value).ok()
 }
 
-/// `-4`, `-6` and `-n`, alone or in one word; the last family counts.
+/// Reads `-4`, `-6` and `-n`, alone or in one word. The last family counts.
 pub(super) fn flags<'a>(lexer: &mut Lexer<'a>) -> Result<Family, Fault<'a>> {
     let mut family = Family::Any;
     while let Token::Word(word) = lexer.peek()? {
@@ -117,7 +117,7 @@ pub(super) fn flags<'a>(lexer: &mut Lexer<'a>) -> Result<Family, Fault<'a>> {
 }
 
 pub(super) fn address(text: &str, family: Family) -> Option<IpAddr> {
-    // The interface of a link-local address is not looked at: engines know none.
+    // The interface of a link-local address is ignored, as engines have no interfaces.
     let text = text.split_once(['%']).map_or(text, |(address, _)| address);
     text.parse().ok().filter(|address: &IpAddr| match family {
         Family::Any => true,
@@ -161,7 +161,7 @@ pub(super) fn spi<'a>(lexer: &mut Lexer<'a>, protocol: SaProtocol) -> Result<u32
     number(text).filter(|spi| *spi <= most).ok_or(lexer.error(text, SetkeyErrorKind::Spi))
 }
 
-/// What follows `-ctx`.
+/// Reads the words behind `-ctx`.
 pub(super) fn context<'a>(lexer: &mut Lexer<'a>) -> Result<SecurityContext<'a>, Fault<'a>> {
     let (doi, algorithm) = (argument(lexer)?, argument(lexer)?);
     match lexer.next()? {
@@ -173,7 +173,7 @@ pub(super) fn context<'a>(lexer: &mut Lexer<'a>) -> Result<SecurityContext<'a>, 
     }
 }
 
-/// A quoted string that is no key.
+/// Returns a quoted string that is not a key as text.
 pub(super) fn text<'a>(lexer: &Lexer<'a>, quoted: &'a [u8]) -> Result<&'a str, Fault<'a>> {
     core::str::from_utf8(quoted).map_err(|_| lexer.error("", SetkeyErrorKind::NotText))
 }
@@ -191,7 +191,8 @@ pub(super) fn argument<'a, T: TryFrom<u64>>(lexer: &mut Lexer<'a>) -> Result<T, 
     number(text).ok_or(lexer.error(text, SetkeyErrorKind::Number))
 }
 
-/// Takes `[port]` off the end: a number, `any`, or a name. Port 0 is any port, as in KAME, FreeBSD, NetBSD and Linux.
+/// Splits `[port]` from the end of a word: a number, `any`, or a name. Port 0 is any port, as in KAME, FreeBSD,
+/// NetBSD and Linux.
 pub(super) fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     let Some((host, port)) = text.split_once(['[']) else { return Some((text, None)) };
     let port = match port.strip_suffix(']')?.trim() {
@@ -201,7 +202,7 @@ pub(super) fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     Some((host.trim_end(), port))
 }
 
-/// Words that begin statements: where one stands in the middle of another, a semicolon is missing.
+/// Words that begin statements. One of them in the middle of a statement means that a semicolon is missing.
 pub(super) const STATEMENTS: &[&str] = &[
     "add",
     "update",

@@ -1,4 +1,4 @@
-//! Statements as text again. Keys are written: the text is as secret as the one they came from.
+//! Statements as text. The text contains the keys and is as secret as the text that was parsed.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
@@ -111,7 +111,7 @@ impl fmt::Display for Add<'_> {
 
 fn write_key(f: &mut fmt::Formatter<'_>, key: &Key<'_>) -> fmt::Result {
     match key {
-        // Of an algorithm that needs none.
+        // The algorithm needs no key.
         Key::Text([]) => Ok(()),
         Key::Text(octets) => match core::str::from_utf8(octets) {
             Ok(text) => write!(f, " \"{text}\""),
@@ -145,7 +145,7 @@ impl fmt::Display for Upper {
         match self {
             Self::Any => f.write_str("any"),
             Self::Protocol(protocol) => write!(f, "{}", protocol.0),
-            // setkey(8) has no form for any code: this one is ours.
+            // setkey(8) has no form for any code. This form is an extension.
             Self::Icmp(protocol, kind, None) => write!(f, "{protocol},{kind}"),
             Self::Icmp(protocol, kind, Some(code)) => write!(f, "{protocol} {kind},{code}"),
             Self::Gre(key) => write!(f, "gre {}", Ipv4Addr::from_bits(*key)),
