@@ -15,7 +15,7 @@ use zerocopy::IntoBytes;
 
 use crate::{Ip, IpError, IpProto, Ipv4Header, Ipv6Header, OuterFields, PacketBuf, TooShort, ipv4, ipv6, set_length};
 
-/// The inner addresses of a BEET SA, as seen from the local end (draft-nikander-esp-beet-mode).
+/// Inner addresses of a BEET SA, as seen from the local end (draft-nikander-esp-beet-mode).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beet {
     inner: Inner,
@@ -31,17 +31,17 @@ const PSEUDO_HEADER: usize = 4;
 const NOP: u8 = 1;
 
 impl Beet {
-    /// IPv4 inside.
+    /// Creates the inner addresses of an IPv4 packet.
     pub const fn v4(local: Ipv4Addr, remote: Ipv4Addr) -> Self {
         Self { inner: Inner::V4 { local, remote } }
     }
 
-    /// IPv6 inside.
+    /// Creates the inner addresses of an IPv6 packet.
     pub const fn v6(local: Ipv6Addr, remote: Ipv6Addr) -> Self {
         Self { inner: Inner::V6 { local, remote } }
     }
 
-    /// Whether these are the addresses of an outgoing packet of the SA.
+    /// Returns whether these are the addresses of an outbound packet of the SA.
     pub fn is_between(&self, source: IpAddr, destination: IpAddr) -> bool {
         (source, destination)
             == match self.inner {
@@ -50,8 +50,9 @@ impl Beet {
             }
     }
 
-    /// Takes the inner header off an outgoing packet, whose addresses must be those of the SA, and says what the payload
-    /// begins with (draft-nikander-esp-beet-mode). The outer header is [`crate::Tunnel::outer_for`] of the packet before this call.
+    /// Removes the inner header of an outbound packet, whose addresses must be those of the SA. Returns the protocol
+    /// number of the payload (draft-nikander-esp-beet-mode). The outer header is created by
+    /// [`crate::Tunnel::outer_for`] before this call.
     ///
     /// # Errors
     /// [`BeetError`]; the packet is unchanged.
@@ -78,9 +79,12 @@ impl Beet {
         }
     }
 
-    /// Puts the inner header back in front of a received payload, into the room of the headers that are gone; an inner IPv6
-    /// header behind an outer IPv4 one may need up to 12 octets of headroom more; what the SA does not know (hop limit, class, flow label,
-    /// identification, DF) comes from the outer header, which therefore copies it on the way out (draft-nikander-esp-beet-mode).
+    /// Restores the inner header in front of a received payload, in the space of the removed headers
+    /// (draft-nikander-esp-beet-mode).
+    ///
+    /// An inner IPv6 header behind an outer IPv4 header may need up to 12 octets of headroom more. Fields that the SA
+    /// does not contain (hop limit, class, flow label, identification, DF) are those of the outer header, to which
+    /// the sender has copied them.
     ///
     /// # Errors
     /// [`BeetError`]; the payload must not be delivered.
@@ -107,7 +111,7 @@ impl Beet {
     }
 }
 
-/// The options are in front of the packet; the pseudo header and its padding go into the room of the old header.
+/// Writes the pseudo header and its padding in front of the options, in the space of the removed header.
 fn push_pseudo_header(packet: &mut PacketBuf<'_>, next: IpProto, options: usize) -> Result<IpProto, BeetError> {
     let pad = if options & 4 == 0 { 4 } else { 0 };
     let units = u8::try_from(options >> 3).map_err(|_| IpError::NotFound)?;
@@ -118,7 +122,8 @@ fn push_pseudo_header(packet: &mut PacketBuf<'_>, next: IpProto, options: usize)
     Ok(IpProto::BEET)
 }
 
-/// Leaves the options in front of the packet and says how many octets they are.
+/// Removes the pseudo header in front of the options. Returns the protocol number of the payload and the length of
+/// the options in octets.
 fn pull_pseudo_header(packet: &mut PacketBuf<'_>) -> Result<(IpProto, usize), BeetError> {
     let available = packet.len();
     let Some(&[next, units, pad, _]) = packet.data().first_chunk::<PSEUDO_HEADER>() else {
@@ -134,15 +139,15 @@ fn pull_pseudo_header(packet: &mut PacketBuf<'_>) -> Result<(IpProto, usize), Be
     Ok((IpProto(next), options))
 }
 
-/// A packet that does not fit a BEET SA (draft-nikander-esp-beet-mode).
+/// Error of a packet that does not match a BEET SA (draft-nikander-esp-beet-mode).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BeetError {
-    /// It is no IP packet that can be worked with.
+    /// The packet is not a valid IP packet.
     Ip(IpError),
-    /// Its addresses are not the inner addresses of the SA.
+    /// The addresses are not the inner addresses of the SA.
     WrongInner,
-    /// The lengths in its BEET header contradict each other, or it is in front of an IPv6 payload.
+    /// The lengths in the BEET header contradict each other, or it precedes an IPv6 payload.
     PseudoHeader,
 }
 
@@ -162,8 +167,8 @@ impl fmt::Display for BeetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(e) => e.fmt(f),
-            Self::WrongInner => f.write_str("addresses are not the inner addresses of the sa"),
-            Self::PseudoHeader => f.write_str("malformed or misplaced beet header"),
+            Self::WrongInner => f.write_str("addresses do not match the inner addresses of the SA"),
+            Self::PseudoHeader => f.write_str("malformed or misplaced BEET header"),
         }
     }
 }

@@ -1,9 +1,10 @@
 use core::cell::Cell;
 use core::fmt;
 
-/// The caller's bytes and a movable window over them: `headroom | data | tailroom`.
+/// Packet within a buffer of the caller: `headroom | data | tailroom`.
 ///
-/// Headers are pushed and pulled at the front, trailers at the back; nothing is allocated and the payload never moves.
+/// Headers are added and removed at the front, trailers at the back. Nothing is allocated and the payload is not
+/// moved.
 pub struct PacketBuf<'a> {
     bytes: &'a mut [u8],
     start: usize, // start <= end <= bytes.len(), kept by every method
@@ -11,16 +12,16 @@ pub struct PacketBuf<'a> {
 }
 
 impl<'a> PacketBuf<'a> {
-    /// A packet as it was received: all of `bytes` is data, there is no room around it.
+    /// Creates a buffer of a received packet: all of `bytes` is data, without head- and tailroom.
     pub fn received(bytes: &'a mut [u8]) -> Self {
         let end = bytes.len();
         Self { bytes, start: 0, end }
     }
 
-    /// A packet of `len` octets that begins `headroom` octets into `bytes`; what follows it is tailroom.
+    /// Creates a buffer whose packet of `len` octets begins at offset `headroom` of `bytes`; the rest is tailroom.
     ///
     /// # Errors
-    /// [`NoSpace::Back`] when `headroom + len` exceeds `bytes`.
+    /// [`NoSpace::Back`] if `headroom + len` exceeds the length of `bytes`.
     pub fn with_headroom(bytes: &'a mut [u8], headroom: usize, len: usize) -> Result<Self, NoSpace> {
         let available = bytes.len().saturating_sub(headroom);
         match headroom.checked_add(len) {
@@ -29,45 +30,45 @@ impl<'a> PacketBuf<'a> {
         }
     }
 
-    /// The packet.
+    /// Returns the packet.
     pub fn data(&self) -> &[u8] {
         self.bytes.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// The packet, to be changed in place.
+    /// Returns the packet for changes in place.
     pub fn data_mut(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.start..self.end).unwrap_or_default()
     }
 
-    /// The packet, for as long as the buffer lives.
+    /// Returns the packet for the lifetime of the buffer.
     pub fn into_data(self) -> &'a mut [u8] {
         self.bytes.get_mut(self.start..self.end).unwrap_or_default()
     }
 
-    /// Octets in the packet.
+    /// Returns the length of the packet in octets.
     pub fn len(&self) -> usize {
         self.end.saturating_sub(self.start)
     }
 
-    /// Whether the packet has no octets.
+    /// Returns whether the packet is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Octets that can still be pushed at the front.
+    /// Returns the number of octets that can be added at the front.
     pub fn headroom(&self) -> usize {
         self.start
     }
 
-    /// Octets that can still be pushed at the back.
+    /// Returns the number of octets that can be added at the back.
     pub fn tailroom(&self) -> usize {
         self.bytes.len().saturating_sub(self.end)
     }
 
-    /// Checks that `front` and `back` octets can be pushed, without pushing them.
+    /// Checks that `front` and `back` octets can be added, without adding them.
     ///
     /// # Errors
-    /// [`NoSpace`] naming the side that is too small.
+    /// [`NoSpace`] with the side that is too small.
     pub fn check_space(&self, front: usize, back: usize) -> Result<(), NoSpace> {
         if front > self.headroom() {
             return Err(NoSpace::Front { needed: front, available: self.headroom() });
@@ -78,7 +79,7 @@ impl<'a> PacketBuf<'a> {
         Ok(())
     }
 
-    /// Grows the packet by `n` octets at the front and gives them to be written; they hold what was there before.
+    /// Extends the packet by `n` octets at the front and returns them to be written; their contents are undefined.
     ///
     /// # Errors
     /// [`NoSpace::Front`]; the packet is unchanged.
@@ -89,7 +90,7 @@ impl<'a> PacketBuf<'a> {
         Ok(self.bytes.get_mut(new..old).unwrap_or_default())
     }
 
-    /// Grows the packet by `n` octets at the back and gives them to be written; they hold what was there before.
+    /// Extends the packet by `n` octets at the back and returns them to be written; their contents are undefined.
     ///
     /// # Errors
     /// [`NoSpace::Back`]; the packet is unchanged.
@@ -100,7 +101,7 @@ impl<'a> PacketBuf<'a> {
         Ok(self.bytes.get_mut(old..new).unwrap_or_default())
     }
 
-    /// Writes `bytes` in front of the packet.
+    /// Adds `bytes` in front of the packet.
     ///
     /// # Errors
     /// [`NoSpace::Front`]; the packet is unchanged.
@@ -109,7 +110,7 @@ impl<'a> PacketBuf<'a> {
         Ok(())
     }
 
-    /// Writes `bytes` behind the packet.
+    /// Adds `bytes` behind the packet.
     ///
     /// # Errors
     /// [`NoSpace::Back`]; the packet is unchanged.
@@ -118,7 +119,7 @@ impl<'a> PacketBuf<'a> {
         Ok(())
     }
 
-    /// Takes `n` octets off the front; they become headroom and keep their contents.
+    /// Removes `n` octets at the front. They become headroom and keep their contents.
     ///
     /// # Errors
     /// [`TooShort`]; the packet is unchanged.
@@ -128,7 +129,7 @@ impl<'a> PacketBuf<'a> {
         Ok(())
     }
 
-    /// Takes `n` octets off the back; they become tailroom and keep their contents.
+    /// Removes `n` octets at the back. They become tailroom and keep their contents.
     ///
     /// # Errors
     /// [`TooShort`]; the packet is unchanged.
@@ -138,18 +139,18 @@ impl<'a> PacketBuf<'a> {
         Ok(())
     }
 
-    /// Cuts the packet to its first `len` octets; a packet that is not longer stays as it is.
+    /// Reduces the packet to its first `len` octets. A shorter packet is unchanged.
     pub fn truncate(&mut self, len: usize) {
         self.end = self.end.min(self.start.saturating_add(len));
     }
 
-    /// Overwrites the packet, and `front` octets in front of it and `back` octets behind it, as far as they are there, with zeros.
+    /// Overwrites the packet with zeros, and up to `front` octets of headroom and `back` octets of tailroom.
     pub fn wipe(&mut self, front: usize, back: usize) {
         let (start, end) = (self.start.saturating_sub(front), self.end.saturating_add(back).min(self.bytes.len()));
         self.bytes.get_mut(start..end).unwrap_or_default().fill(0);
     }
 
-    /// The packet, and the room behind it to work in.
+    /// Returns the packet and the tailroom.
     pub fn data_and_tailroom(&mut self) -> (&[u8], &mut [u8]) {
         let len = self.len();
         let rest = self.bytes.get_mut(self.start..).unwrap_or_default();
@@ -157,11 +158,11 @@ impl<'a> PacketBuf<'a> {
         (data, tailroom)
     }
 
-    /// Makes `head` and the first `len` octets of the tailroom the packet, in the place of the old one. What is left of both
-    /// behind it is wiped.
+    /// Replaces the packet by `head` followed by the first `len` octets of the tailroom. The remains of both are
+    /// wiped.
     ///
     /// # Errors
-    /// [`NoSpace::Back`] when `head` is longer than the old packet or `len` than the tailroom; nothing has changed.
+    /// [`NoSpace::Back`] if `head` is longer than the old packet or `len` exceeds the tailroom; nothing has changed.
     pub fn replace(&mut self, head: &[u8], len: usize) -> Result<(), NoSpace> {
         let (old, available) = (self.len(), self.tailroom());
         if len > available {
@@ -174,7 +175,7 @@ impl<'a> PacketBuf<'a> {
         let (front, mut window) = rest.split_at_mut_checked(head.len()).unwrap_or_default();
         fill(front, head);
         let mut left = if distance == 0 { 0 } else { len }; // at distance 0 it is in its place already
-        // Piece by piece, each as long as the way it moves: source and destination never overlap.
+        // The data is moved in pieces no longer than the distance, so that source and destination never overlap.
         while let Some((to, from)) = window.split_at_mut_checked(distance).filter(|_| left > 0) {
             fill(to.get_mut(..left.min(distance)).unwrap_or_default(), from);
             left = left.saturating_sub(distance);
@@ -186,10 +187,10 @@ impl<'a> PacketBuf<'a> {
         Ok(())
     }
 
-    /// Puts a gap of `size` octets behind the first `head` octets, which move to the front: `head | gap | rest`.
+    /// Inserts a gap of `size` octets behind the first `head` octets, which move to the front: `head | gap | rest`.
     ///
     /// # Errors
-    /// [`NoSpace`] when the headroom is smaller than `size` or the packet shorter than `head`; nothing has moved.
+    /// [`NoSpace`] if the headroom is smaller than `size` or the packet shorter than `head`; nothing has changed.
     pub fn open_gap(&mut self, head: usize, size: usize) -> Result<(), NoSpace> {
         if head > self.len() {
             return Err(NoSpace::Back { needed: head, available: self.len() });
@@ -206,7 +207,7 @@ impl<'a> PacketBuf<'a> {
     /// Removes the `size` octets behind the first `head` octets, which move to the back: `head | rest`.
     ///
     /// # Errors
-    /// [`TooShort`] when the packet is shorter than `head + size`; nothing has moved.
+    /// [`TooShort`] if the packet is shorter than `head + size`; nothing has changed.
     pub fn close_gap(&mut self, head: usize, size: usize) -> Result<(), TooShort> {
         let available = self.len();
         let both = head.checked_add(size).filter(|&n| n <= available);
@@ -220,7 +221,7 @@ impl<'a> PacketBuf<'a> {
     }
 }
 
-/// Lengths only: the packet may be plaintext.
+/// Prints lengths only, as the packet may be plaintext.
 impl fmt::Debug for PacketBuf<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PacketBuf({} | {} | {} octets)", self.headroom(), self.len(), self.tailroom())
@@ -233,21 +234,21 @@ fn fill(slot: &mut [u8], bytes: &[u8]) {
     }
 }
 
-/// The buffer around a packet is too small for what was to be pushed.
+/// Error of a buffer with too little head- or tailroom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSpace {
-    /// Not enough headroom.
+    /// The headroom is too small.
     Front {
-        /// Octets asked for.
+        /// Number of octets that are needed.
         needed: usize,
-        /// Octets there.
+        /// Number of octets that are available.
         available: usize,
     },
-    /// Not enough tailroom.
+    /// The tailroom is too small.
     Back {
-        /// Octets asked for.
+        /// Number of octets that are needed.
         needed: usize,
-        /// Octets there.
+        /// Number of octets that are available.
         available: usize,
     },
 }
@@ -255,27 +256,27 @@ pub enum NoSpace {
 impl fmt::Display for NoSpace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (side, needed, available) = match self {
-            Self::Front { needed, available } => ("in front of", needed, available),
-            Self::Back { needed, available } => ("behind", needed, available),
+            Self::Front { needed, available } => ("headroom", needed, available),
+            Self::Back { needed, available } => ("tailroom", needed, available),
         };
-        write!(f, "no room {side} the packet: {needed} octets needed, {available} there")
+        write!(f, "{side} too small: {needed} octets needed, {available} available")
     }
 }
 
 impl core::error::Error for NoSpace {}
 
-/// A packet has fewer octets than its headers ask for.
+/// Error of a packet that is shorter than its headers require.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooShort {
-    /// Octets needed.
+    /// Number of octets that are needed.
     pub needed: usize,
-    /// Octets there.
+    /// Number of octets that are available.
     pub available: usize,
 }
 
 impl fmt::Display for TooShort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "packet too short: {} octets needed, {} there", self.needed, self.available)
+        write!(f, "packet too short: {} octets needed, {} available", self.needed, self.available)
     }
 }
 

@@ -1,4 +1,4 @@
-/// The Internet checksum (RFC 1071), fed piece by piece.
+/// Internet checksum (RFC 1071), computed in pieces.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Checksum {
     sum: u64,
@@ -6,12 +6,13 @@ pub struct Checksum {
 }
 
 impl Checksum {
-    /// Nothing summed yet.
+    /// Creates a checksum over no octets.
     pub const fn new() -> Self {
         Self { sum: 0, odd: false }
     }
 
-    /// Adds octets (RFC 1071 1). Pieces may have odd lengths; they count as one run of octets.
+    /// Adds octets (RFC 1071 section 1). Pieces of odd length are allowed; the pieces count as one sequence of
+    /// octets.
     #[must_use]
     pub fn over(mut self, mut bytes: &[u8]) -> Self {
         if self.odd
@@ -32,12 +33,12 @@ impl Checksum {
         self
     }
 
-    /// The checksum to write into a header whose checksum field was summed as 0 (RFC 1071 1).
+    /// Returns the value for a header whose checksum field was summed as 0 (RFC 1071 section 1).
     pub const fn finish(self) -> u16 {
         !self.folded()
     }
 
-    /// Whether what was summed, checksum field included, is right (RFC 1071 1).
+    /// Returns whether the sum over a header, including its checksum field, is correct (RFC 1071 section 1).
     pub const fn holds(self) -> bool {
         self.folded() == 0xffff
     }
@@ -51,8 +52,8 @@ impl Checksum {
     }
 }
 
-/// The checksum after the octets `old` were replaced by `new` (RFC 1624 equation 3); both begin at an even offset, and an
-/// odd one at the end counts as if a zero followed.
+/// Updates a checksum for a replacement of the octets `old` by `new` (RFC 1624 equation 3). Both begin at an even
+/// offset; a last odd octet is padded with zero.
 #[must_use]
 pub fn adjust_checksum(checksum: u16, old: &[u8], new: &[u8]) -> u16 {
     let mut sum = Checksum::new().over(&(!checksum).to_be_bytes());

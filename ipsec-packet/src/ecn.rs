@@ -1,18 +1,19 @@
-//! Explicit congestion notification across a tunnel (RFC 6040, RFC 3168 9.2, RFC 2401 5.1.2).
+//! Explicit Congestion Notification across a tunnel (RFC 6040, RFC 3168 section 9.2, RFC 2401 section 5.1.2).
 
-/// How the two ECN bits cross the tunnel (RFC 6040 4).
+/// Treatment of the two ECN bits by a tunnel (RFC 6040 section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EcnMode {
-    /// RFC 6040 normal mode: copied on the way out, congestion marks combined on the way in.
+    /// Normal mode of RFC 6040: copied at encapsulation; congestion marks are combined at decapsulation.
     #[default]
     Normal,
-    /// RFC 6040 compatibility mode: the outer header says Not-ECT, because the other end drops marks. On the way in as
-    /// normal mode.
+    /// Compatibility mode of RFC 6040: the outer header has Not-ECT, because the peer drops marks. Decapsulation as
+    /// in normal mode.
     Compatible,
-    /// RFC 2401: copied on the way out with the rest of the TOS octet; the outer octet is ignored on the way in.
+    /// RFC 2401: copied at encapsulation with the rest of the TOS octet; the outer octet is ignored at decapsulation.
     Rfc2401,
-    /// ECN is forbidden on the tunnel (RFC 3168 9.2.1, limited functionality): Not-ECT outside, inner bits untouched.
+    /// ECN is not used on the tunnel (RFC 3168 section 9.2.1, limited functionality): Not-ECT outside, inner bits
+    /// unchanged.
     Forbidden,
 }
 
@@ -21,7 +22,7 @@ const ECT_1: u8 = 0b01;
 const CE: u8 = 0b11;
 
 impl EcnMode {
-    /// The outer ECN bits for a packet with these inner ones (RFC 6040 4.1).
+    /// Returns the ECN bits of the outer header for those of the inner header (RFC 6040 section 4.1).
     pub const fn encapsulate(self, inner: u8) -> u8 {
         match self {
             Self::Normal | Self::Rfc2401 => inner & 0b11,
@@ -29,8 +30,8 @@ impl EcnMode {
         }
     }
 
-    /// The ECN bits of the inner packet once it leaves the tunnel (RFC 6040 figure 4); `None` where the packet must be
-    /// dropped: congestion was marked on a packet whose transport does not listen.
+    /// Returns the ECN bits of the inner packet after decapsulation (RFC 6040 figure 4); `None` if the packet must be
+    /// dropped because congestion was marked on a packet without ECN-capable transport.
     pub const fn decapsulate(self, outer: u8, inner: u8) -> Option<u8> {
         let (outer, inner) = (outer & 0b11, inner & 0b11);
         match self {

@@ -1,5 +1,5 @@
-//! ICMP about packets that are too big: answered for those that do not fit into a tunnel, and read when a router on the
-//! way of a tunnel sends it (RFC 792, 1191, 4443 3.2, 4301 8).
+//! ICMP messages about packets that are too big: replies to packets that exceed the MTU of a tunnel, and reports that
+//! routers send about tunnel packets (RFC 792, RFC 1191, RFC 4443 section 3.2, RFC 4301 section 8).
 
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -9,26 +9,26 @@ use crate::selector::{hidden, read_detail};
 use crate::udp_encap::pseudo_header;
 use crate::{Checksum, Detail, Flow, Ip, IpError, IpProto, Ipv4Header, Ipv6Header, MAX_EXTENSION_HEADERS, Ports, Spi};
 
-/// Octets of an ICMP header of either version.
+/// Length of an ICMP header of either version in octets.
 const HEADER: usize = 8;
 const UNREACHABLE: u8 = 3;
 const FRAGMENTATION_NEEDED: u8 = 4;
 const PACKET_TOO_BIG: u8 = 2;
-/// The hop limit of answers.
+/// Hop limit of replies.
 const HOPS: u8 = 64;
-/// What an answer over IPv4 may have at most (RFC 1812 4.3.2.3), and what any IPv6 link carries (RFC 8200 5).
+/// Largest reply over IPv4 (RFC 1812 section 4.3.2.3) and IPv6 (RFC 8200 section 5), in octets.
 const MOST_V4: usize = 576;
 const MOST_V6: usize = 1280;
-/// What any IPv4 link carries (RFC 791 3.2).
+/// Smallest MTU of an IPv4 link (RFC 791 section 3.2).
 const LEAST_V4: u16 = 68;
 
-/// Writes the answer to a packet that is larger than `mtu` octets and may not be fragmented: "fragmentation needed" of
-/// ICMP, "packet too big" of ICMPv6, from the router's own address `from`. Gives the part of `out` that holds the whole IP
-/// packet; 576 octets are enough for IPv4, 1280 for IPv6.
+/// Writes the reply to a packet that exceeds `mtu` octets and must not be fragmented: "fragmentation needed" of ICMP
+/// or "packet too big" of ICMPv6, from the router's own address `from`. Returns the part of `out` that holds the
+/// whole IP packet; 576 octets are sufficient for IPv4, 1280 for IPv6.
 ///
-/// `None` when the packet gets no answer: it may be fragmented, is a later fragment, an ICMP error itself, malformed, or
-/// comes from or goes to what is no single host (RFC 1812 4.3.2.7, RFC 4443 2.4), `from` is of the other IP version, or
-/// `out` is too small.
+/// Returns `None` if the packet gets no reply: it may be fragmented, is a later fragment, an ICMP error, malformed,
+/// or has an address that is not that of a single host (RFC 1812 section 4.3.2.7, RFC 4443 section 2.4); `from` is of
+/// the other IP version; or `out` is too small.
 //= RFC 4303 3.3.4/1
 pub fn too_big_answer<'o>(packet: &[u8], mtu: u16, from: IpAddr, out: &'o mut [u8]) -> Option<&'o [u8]> {
     let ip = Ip::parse(packet).ok()?;
@@ -87,7 +87,7 @@ fn is_one_host(address: IpAddr) -> bool {
 
 fn is_icmp_error(ip: &Ip<'_>) -> bool {
     match Flow::read(ip.packet()) {
-        // Redirects get no answer either.
+        // Redirects get no reply either.
         Ok(Flow { protocol: IpProto::ICMPV6, detail: Detail::Icmp(REDIRECT_V6, _), .. }) => true,
         Ok(Flow { protocol, detail: Detail::Icmp(kind, _), .. }) => is_error(protocol, kind),
         Ok(Flow { detail: Detail::Opaque, .. }) | Err(_) => true,
@@ -97,7 +97,7 @@ fn is_icmp_error(ip: &Ip<'_>) -> bool {
 
 const REDIRECT_V6: u8 = 137;
 
-/// Whether an ICMP message reports an error, and so quotes a packet (RFC 792, RFC 4443 2.1).
+/// Returns whether an ICMP message reports an error, so that it quotes a packet (RFC 792, RFC 4443 section 2.1).
 const fn is_error(protocol: IpProto, kind: u8) -> bool {
     match protocol {
         IpProto::ICMP => matches!(kind, 3 | 4 | 5 | 11 | 12),
@@ -106,8 +106,9 @@ const fn is_error(protocol: IpProto, kind: u8) -> bool {
     }
 }
 
-/// The selectors of the packet that an ICMP error quotes, of any type of either version (RFC 4301 6.2). What was cut off is
-/// [`Detail::Opaque`]. `None` for whatever is no such error, a fragment of one, or quotes no IP header of its version.
+/// Reads the selectors of the packet that an ICMP error of any type quotes (RFC 4301 section 6.2). Truncated ports
+/// are [`Detail::Opaque`]. Returns `None` if the packet is not an ICMP error, is a fragment of one, or quotes no IP
+/// header of its version.
 pub fn quoted_flow(packet: &[u8]) -> Option<Flow> {
     let ip = Ip::parse(packet).ok()?;
     let Flow { protocol, detail: Detail::Icmp(kind, _), .. } = Flow::read(ip.packet()).ok()? else { return None };
@@ -129,13 +130,14 @@ pub fn quoted_flow(packet: &[u8]) -> Option<Flow> {
     Some(Flow { source, destination, protocol, detail })
 }
 
-/// The headers of a packet that is quoted and cut: its length field does not hold.
+/// Headers of a quoted packet, which is truncated and therefore shorter than its length field.
 struct Quoted<'a> {
     source: IpAddr,
     destination: IpAddr,
-    /// What the IP header names.
+    /// Protocol number in the IP header.
     protocol: IpProto,
-    /// The upper layer, AH or ESP, as far as it was quoted; `None` of a later fragment, or where the headers in front are cut.
+    /// Header of the upper layer, AH or ESP, as far as it is quoted; `None` for a later fragment, or if the headers
+    /// in front are truncated.
     upper: Option<(IpProto, &'a [u8])>,
 }
 
@@ -172,7 +174,7 @@ impl<'a> Quoted<'a> {
                 (IpProto::HOP_BY_HOP | IpProto::ROUTING | IpProto::DESTINATION_OPTIONS, [_, units, ..]) => {
                     usize::from(*units).saturating_add(1).saturating_mul(8)
                 }
-                // A later fragment, or cut.
+                // The header is that of a later fragment, or truncated.
                 (IpProto::FRAGMENT | IpProto::HOP_BY_HOP | IpProto::ROUTING | IpProto::DESTINATION_OPTIONS, _) => break,
                 _ => {
                     upper = Some((next, rest));
@@ -186,32 +188,33 @@ impl<'a> Quoted<'a> {
     }
 }
 
-/// A router's report that a packet of an SA did not fit on its next link (RFC 4301 8.2.1).
+/// Report of a router that a packet of an SA exceeded the MTU of its next link (RFC 4301 section 8.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooBig {
-    /// Where the packet came from: one of our addresses, if the report is genuine.
+    /// Source address of the reported packet: a local address, if the report is genuine.
     pub source: IpAddr,
-    /// Where it went.
+    /// Destination address of the reported packet.
     pub destination: IpAddr,
-    /// ESP or AH.
+    /// Security protocol: ESP or AH.
     pub protocol: IpProto,
-    /// Its ports, where ESP was in UDP.
+    /// UDP ports, if ESP was in UDP.
     pub ports: Option<Ports>,
-    /// Its SPI, where enough was quoted: of ESP in UDP, 8 octets behind the IP header are the ports only (RFC 792).
+    /// SPI, if it is quoted: of ESP in UDP, the 8 octets behind the IP header are the UDP header only (RFC 792).
     pub spi: Option<Spi>,
-    /// Its sequence number, where enough was quoted.
+    /// Low half of the sequence number, if it is quoted.
     pub sequence: Option<u32>,
-    /// What fits there, in octets; 0 from routers that do not say (RFC 1191 5).
+    /// MTU of the next link in octets; 0 from routers that do not report it (RFC 1191 section 5).
     pub mtu: u16,
 }
 
 impl TooBig {
-    /// Reads an ICMP or ICMPv6 packet, IP header included: "fragmentation needed" or "packet too big" about AH, ESP or ESP in UDP, behind
-    /// IPv6 extension headers, too. `None` for whatever is not such a report. Its checksum is verified; nothing else about it is
-    /// authentic (RFC 4301 8.2.1). That UDP is ESP is for the SAs to say.
+    /// Parses an ICMP or ICMPv6 packet, including its IP header: "fragmentation needed" or "packet too big" about AH,
+    /// ESP or ESP in UDP, also behind IPv6 extension headers. Returns `None` for any other packet. The checksum is
+    /// verified; the report is not authentic otherwise (RFC 4301 section 8.2.1). Whether UDP carries ESP depends on
+    /// the SAs.
     ///
     /// # Errors
-    /// [`IpError`] when the IP header is malformed.
+    /// [`IpError`] if the IP header is malformed.
     pub fn read(packet: &[u8]) -> Result<Option<Self>, IpError> {
         let ip = Ip::parse(packet)?;
         Ok(match &ip {
@@ -236,7 +239,7 @@ impl TooBig {
                 let ports =
                     Ports { source: u16::from_be_bytes([*s1, *s2]), destination: u16::from_be_bytes([*d1, *d2]) };
                 let payload = rest.get(4..).unwrap_or_default();
-                // Behind the eight zeros of the drafts, or at once.
+                // ESP follows the eight zeros of the drafts, or the UDP header directly.
                 let esp = payload.strip_prefix(&[0; 8]).unwrap_or(payload);
                 (IpProto::ESP, Some(ports), esp)
             }

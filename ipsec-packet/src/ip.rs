@@ -3,20 +3,22 @@ use core::net::IpAddr;
 
 use crate::{HeaderPosition, IpProto, Ipv4, Ipv6, NoSpace, TooShort, ipv4};
 
-/// An IP packet whose header was checked: version, header length, and total length against the octets there (RFC 791 3.1, RFC 8200 3).
+/// IP packet whose header was validated: version, header length, and total length against the input (RFC 791 section
+/// 3.1, RFC 8200 section 3).
 #[derive(Clone, Copy, Debug)]
 pub enum Ip<'a> {
-    /// IPv4.
+    /// Packet of IP version 4.
     V4(Ipv4<'a>),
-    /// IPv6.
+    /// Packet of IP version 6.
     V6(Ipv6<'a>),
 }
 
 impl<'a> Ip<'a> {
-    /// Looks at the packet in front of `bytes`; octets behind its own length (link padding) are not part of it (RFC 791 3.1, RFC 8200 3).
+    /// Validates the header of the packet at the front of `bytes`. Octets behind its own length (link padding) are
+    /// not part of it (RFC 791 section 3.1, RFC 8200 section 3).
     ///
     /// # Errors
-    /// [`IpError`] when the header does not hold together.
+    /// [`IpError`] if the header is malformed.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, IpError> {
         match bytes.first() {
             None => Err(TooShort { needed: 20, available: 0 }.into()),
@@ -26,7 +28,7 @@ impl<'a> Ip<'a> {
         }
     }
 
-    /// The packet, exactly as long as its header says.
+    /// Returns the packet, exactly as long as its length field specifies.
     pub fn packet(&self) -> &'a [u8] {
         match self {
             Self::V4(ip) => ip.packet(),
@@ -34,7 +36,7 @@ impl<'a> Ip<'a> {
         }
     }
 
-    /// Where it comes from (RFC 791 3.1, RFC 8200 3).
+    /// Returns the source address (RFC 791 section 3.1, RFC 8200 section 3).
     pub fn source(&self) -> IpAddr {
         match self {
             Self::V4(ip) => ip.header().source().into(),
@@ -42,7 +44,7 @@ impl<'a> Ip<'a> {
         }
     }
 
-    /// Where it goes to (RFC 791 3.1, RFC 8200 3).
+    /// Returns the destination address (RFC 791 section 3.1, RFC 8200 section 3).
     pub fn destination(&self) -> IpAddr {
         match self {
             Self::V4(ip) => ip.header().destination().into(),
@@ -50,7 +52,7 @@ impl<'a> Ip<'a> {
         }
     }
 
-    /// The TOS or traffic class octet: DSCP in the upper six bits, ECN in the lower two (RFC 2474, 3168).
+    /// Returns the TOS or traffic class octet: DSCP in the upper six bits, ECN in the lower two (RFC 2474, RFC 3168).
     pub fn traffic_class(&self) -> u8 {
         match self {
             Self::V4(ip) => ip.header().tos(),
@@ -58,7 +60,7 @@ impl<'a> Ip<'a> {
         }
     }
 
-    /// TTL or hop limit (RFC 791 3.1, RFC 8200 3).
+    /// Returns the TTL or hop limit (RFC 791 section 3.1, RFC 8200 section 3).
     pub fn hop_limit(&self) -> u8 {
         match self {
             Self::V4(ip) => ip.header().ttl(),
@@ -67,10 +69,11 @@ impl<'a> Ip<'a> {
     }
 }
 
-/// Sets the length field of the packet's header to the octets there, and the header checksum of IPv4 to match (RFC 791 3.1, RFC 8200 3).
+/// Sets the length field to the length of the packet, and recomputes the header checksum of IPv4 (RFC 791 section
+/// 3.1, RFC 8200 section 3).
 ///
 /// # Errors
-/// [`IpError::TooLong`] when the length does not fit in 16 bits, or what [`Ip::parse`] would say of the header.
+/// [`IpError::TooLong`] if the length exceeds 16 bits, or an error of [`Ip::parse`].
 pub fn set_length(packet: &mut [u8]) -> Result<(), IpError> {
     let total = packet.len();
     match packet.first().map(|first| first >> 4) {
@@ -89,11 +92,11 @@ pub fn set_length(packet: &mut [u8]) -> Result<(), IpError> {
     }
 }
 
-/// Sets the length field of the packet's header to the octets there, and adjusts the header checksum of IPv4 (RFC 1624): a wrong one stays
-/// wrong, so that the next check still finds the damage.
+/// Sets the length field to the length of the packet, and updates the header checksum of IPv4 (RFC 1624): a wrong
+/// checksum stays wrong, so that the next verification still detects the damage.
 ///
 /// # Errors
-/// [`IpError::TooLong`] when the length does not fit in 16 bits, or what [`Ip::parse`] would say of the version.
+/// [`IpError::TooLong`] if the length exceeds 16 bits, or an error of [`Ip::parse`] about the version.
 pub fn adjust_length(packet: &mut [u8]) -> Result<(), IpError> {
     let total = packet.len();
     if packet.first().is_some_and(|first| first >> 4 == 4) {
@@ -104,10 +107,11 @@ pub fn adjust_length(packet: &mut [u8]) -> Result<(), IpError> {
     set_length(packet)
 }
 
-/// Names what comes at a place, and adjusts the header checksum of IPv4: a wrong one stays wrong (RFC 1624).
+/// Sets the protocol number of the header at a position, and updates the header checksum of IPv4: a wrong checksum
+/// stays wrong (RFC 1624).
 ///
 /// # Errors
-/// [`IpError::NotFound`] when the place is outside the packet.
+/// [`IpError::NotFound`] if the position is outside the packet.
 pub fn set_next_header(packet: &mut [u8], place: HeaderPosition, kind: IpProto) -> Result<(), IpError> {
     if packet.first().is_some_and(|first| first >> 4 == 4) {
         ipv4::amend(packet, |header| header.set_protocol(kind));
@@ -117,48 +121,50 @@ pub fn set_next_header(packet: &mut [u8], place: HeaderPosition, kind: IpProto) 
     Ok(())
 }
 
-/// An IP packet that cannot be worked with (RFC 791 3.1, RFC 8200 3).
+/// Error of an IP packet that cannot be processed (RFC 791 section 3.1, RFC 8200 section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IpError {
-    /// It ends inside its header.
+    /// The packet is shorter than its header.
     TooShort(TooShort),
-    /// Neither version 4 nor version 6.
+    /// The version is neither 4 nor 6.
     Version(u8),
-    /// The IPv4 header length field is below 5.
+    /// The IPv4 header length field is below 5 words.
     HeaderLength(u8),
-    /// The length in the header is smaller than the header or larger than the packet.
+    /// The length field is smaller than the header or larger than the packet.
     Length {
-        /// Octets that the header claims.
+        /// Length in the header, in octets.
         claimed: usize,
-        /// Octets there.
+        /// Number of octets that are available.
         available: usize,
     },
-    /// The packet would exceed 65535 octets; jumbograms (RFC 2675) are not supported.
+    /// The packet would exceed 65,535 octets; jumbograms (RFC 2675) are not supported.
     TooLong(usize),
-    /// A fragment where only whole packets are processed (RFC 4303 3.3.4, RFC 4302 3.3.4, RFC 3173 2).
+    /// The packet is a fragment where whole packets are required (RFC 4303 section 3.3.4, RFC 4302 section 3.3.4, RFC
+    /// 3173 section 2).
     Fragment,
-    /// More IPv6 extension headers than are followed.
+    /// The packet has more IPv6 extension headers than [`MAX_EXTENSION_HEADERS`](crate::MAX_EXTENSION_HEADERS).
     TooManyExtensions,
-    /// An IPv6 extension header is cut off or longer than the packet.
+    /// An IPv6 extension header is truncated or longer than the packet.
     Extension {
-        /// Where it begins.
+        /// Offset of the header in octets.
         offset: usize,
     },
-    /// A source route or routing header in front of an IPsec header is not used up: the packet is not at its destination yet
-    /// (RFC 791 3.1, RFC 8200 4.4).
+    /// A source route or routing header in front of an IPsec header is not finished: the packet has not reached its
+    /// destination (RFC 791 section 3.1, RFC 8200 section 4.4).
     RouteNotFinished {
-        /// Offset of the option or header.
+        /// Offset of the option or header in octets.
         offset: usize,
     },
-    /// An IPv4 or IPv6 option in front of an IPsec header is malformed, or unknown and not to be skipped (RFC 8200 4.2).
+    /// An IPv4 or IPv6 option in front of an IPsec header is malformed, or unknown and not to be skipped (RFC 8200
+    /// section 4.2).
     Option {
-        /// Offset of the option.
+        /// Offset of the option in octets.
         offset: usize,
     },
-    /// The header that was looked for is not in the packet.
+    /// The packet has no such header.
     NotFound,
-    /// The caller's buffer has no room for the change.
+    /// The caller's buffer is too small.
     NoSpace(NoSpace),
 }
 
@@ -178,20 +184,20 @@ impl fmt::Display for IpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooShort(e) => e.fmt(f),
-            Self::Version(v) => write!(f, "ip version {v}"),
-            Self::HeaderLength(words) => write!(f, "ipv4 header length of {words} words"),
+            Self::Version(v) => write!(f, "unknown IP version {v}"),
+            Self::HeaderLength(words) => write!(f, "invalid IPv4 header length: got {words} words, expected 5 or more"),
             Self::Length { claimed, available } => {
-                write!(f, "ip length field says {claimed} octets, {available} are there")
+                write!(f, "IP length mismatch: length field has {claimed} octets, {available} available")
             }
-            Self::TooLong(octets) => write!(f, "ip packet of {octets} octets"),
+            Self::TooLong(octets) => write!(f, "IP packet too long: {octets} octets, at most 65535 allowed"),
             Self::Fragment => f.write_str("fragment"),
-            Self::TooManyExtensions => f.write_str("too many ipv6 extension headers"),
-            Self::Extension { offset } => write!(f, "malformed ipv6 extension header at octet {offset}"),
+            Self::TooManyExtensions => f.write_str("too many IPv6 extension headers"),
+            Self::Extension { offset } => write!(f, "malformed IPv6 extension header at octet {offset}"),
             Self::RouteNotFinished { offset } => {
-                write!(f, "source route or routing header at octet {offset} is not finished")
+                write!(f, "source route or routing header at octet {offset} not finished")
             }
             Self::Option { offset } => write!(f, "malformed or unknown IP option at octet {offset}"),
-            Self::NotFound => f.write_str("no such header in the packet"),
+            Self::NotFound => f.write_str("header not found in the packet"),
             Self::NoSpace(e) => e.fmt(f),
         }
     }

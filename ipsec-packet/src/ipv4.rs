@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::{Checksum, IpError, IpProto, TooShort, adjust_checksum};
 
-/// The IPv4 header without options (RFC 791 3.1).
+/// IPv4 header without options (RFC 791 section 3.1).
 ///
 /// ```text
 ///  0                   1                   2                   3
@@ -38,7 +38,7 @@ const MF: u16 = 0x2000;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
 
 impl Ipv4Header {
-    /// A header without options: TOS, identification, flags and lengths 0, to be filled in (RFC 791 3.1).
+    /// Creates a header without options; TOS, identification, flags and lengths are 0 (RFC 791 section 3.1).
     pub fn new(source: Ipv4Addr, destination: Ipv4Addr, protocol: IpProto, ttl: u8) -> Self {
         Self {
             version_ihl: 0x45,
@@ -54,7 +54,7 @@ impl Ipv4Header {
         }
     }
 
-    /// Octets of the header with its options, as the IHL field says (RFC 791 3.1).
+    /// Returns the length of the header with its options in octets, from the IHL field (RFC 791 section 3.1).
     pub fn header_len(&self) -> usize {
         usize::from(self.version_ihl & 0x0f).saturating_mul(4)
     }
@@ -65,95 +65,96 @@ impl Ipv4Header {
         self.version_ihl = 0x45_u8.saturating_add(words);
     }
 
-    /// Octets of the whole packet (RFC 791 3.1).
+    /// Returns the length of the packet in octets (RFC 791 section 3.1).
     pub fn total_length(&self) -> usize {
         self.total_length.get().into()
     }
 
-    /// Sets the octets of the whole packet (RFC 791 3.1).
+    /// Sets the length of the packet in octets (RFC 791 section 3.1).
     pub fn set_total_length(&mut self, octets: u16) {
         self.total_length.set(octets);
     }
 
-    /// DSCP and ECN (RFC 2474 3, RFC 3168 5).
+    /// Returns DSCP and ECN (RFC 2474 section 3, RFC 3168 section 5).
     pub fn tos(&self) -> u8 {
         self.tos
     }
 
-    /// Sets DSCP and ECN (RFC 2474 3, RFC 3168 5).
+    /// Sets DSCP and ECN (RFC 2474 section 3, RFC 3168 section 5).
     pub fn set_tos(&mut self, tos: u8) {
         self.tos = tos;
     }
 
-    /// The identification that fragments of one packet share (RFC 791 3.1).
+    /// Returns the identification, which fragments of a packet share (RFC 791 section 3.1).
     pub fn identification(&self) -> u16 {
         self.identification.get()
     }
 
-    /// Sets the identification (RFC 791 3.1).
+    /// Sets the identification (RFC 791 section 3.1).
     pub fn set_identification(&mut self, id: u16) {
         self.identification.set(id);
     }
 
-    /// Whether routers may not fragment it (RFC 791 3.1).
+    /// Returns the DF bit, which forbids fragmentation (RFC 791 section 3.1).
     pub fn dont_fragment(&self) -> bool {
         self.flags_fragment.get() & DF != 0
     }
 
-    /// Forbids or allows fragmentation by routers (RFC 791 3.1).
+    /// Sets or clears the DF bit (RFC 791 section 3.1).
     pub fn set_dont_fragment(&mut self, df: bool) {
         let rest = self.flags_fragment.get() & !DF;
         self.flags_fragment.set(if df { rest | DF } else { rest });
     }
 
-    /// Whether this is a piece of a packet: more fragments follow, or its offset is not 0 (RFC 791 3.1).
+    /// Returns whether the packet is a fragment: more fragments follow, or the offset is not 0 (RFC 791 section 3.1).
     pub fn is_fragment(&self) -> bool {
         self.flags_fragment.get() & (MF | FRAGMENT_OFFSET) != 0
     }
 
-    /// Whether the octets behind the header are the first of the payload: the packet is whole or its first fragment (RFC 791 3.1).
+    /// Returns whether the payload begins with its first octet: the packet is whole or the first fragment (RFC 791
+    /// section 3.1).
     pub fn is_first_or_whole(&self) -> bool {
         self.flags_fragment.get() & FRAGMENT_OFFSET == 0
     }
 
-    /// Time to live (RFC 791 3.1).
+    /// Returns the time to live (RFC 791 section 3.1).
     pub fn ttl(&self) -> u8 {
         self.ttl
     }
 
-    /// Sets the time to live (RFC 791 3.1).
+    /// Sets the time to live (RFC 791 section 3.1).
     pub fn set_ttl(&mut self, ttl: u8) {
         self.ttl = ttl;
     }
 
-    /// What follows the header (RFC 791 3.1).
+    /// Returns the protocol number of the payload (RFC 791 section 3.1).
     pub fn protocol(&self) -> IpProto {
         IpProto(self.protocol)
     }
 
-    /// Sets what follows the header (RFC 791 3.1).
+    /// Sets the protocol number of the payload (RFC 791 section 3.1).
     pub fn set_protocol(&mut self, protocol: IpProto) {
         self.protocol = protocol.0;
     }
 
-    /// Computes the checksum of a header that has no options (RFC 791 3.1).
+    /// Computes the checksum of a header without options (RFC 791 section 3.1).
     pub fn set_checksum(&mut self) {
         self.checksum = U16::ZERO;
         self.checksum.set(Checksum::new().over(self.as_bytes()).finish());
     }
 
-    /// Source address (RFC 791 3.1).
+    /// Returns the source address (RFC 791 section 3.1).
     pub fn source(&self) -> Ipv4Addr {
         self.source.into()
     }
 
-    /// Destination address (RFC 791 3.1).
+    /// Returns the destination address (RFC 791 section 3.1).
     pub fn destination(&self) -> Ipv4Addr {
         self.destination.into()
     }
 }
 
-/// An IPv4 packet whose header was checked (RFC 791 3.1).
+/// IPv4 packet whose header was validated (RFC 791 section 3.1).
 #[derive(Clone, Copy, Debug)]
 pub struct Ipv4<'a> {
     packet: &'a [u8],
@@ -161,10 +162,11 @@ pub struct Ipv4<'a> {
 }
 
 impl<'a> Ipv4<'a> {
-    /// Checks version, header length and total length (RFC 791 3.1). The header checksum is [`Ipv4::has_valid_checksum`]'s matter.
+    /// Validates version, header length and total length (RFC 791 section 3.1). The header checksum is verified by
+    /// [`Ipv4::has_valid_checksum`].
     ///
     /// # Errors
-    /// [`IpError`] naming the field.
+    /// [`IpError`] with the invalid field.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, IpError> {
         let available = bytes.len();
         let too_short = |needed| IpError::TooShort(TooShort { needed, available });
@@ -185,33 +187,33 @@ impl<'a> Ipv4<'a> {
         }
     }
 
-    /// The fixed part of the header (RFC 791 3.1).
+    /// Returns the fixed part of the header (RFC 791 section 3.1).
     pub fn header(&self) -> &'a Ipv4Header {
         self.header
     }
 
-    /// The whole packet, as long as its header says.
+    /// Returns the packet, as long as its length field specifies.
     pub fn packet(&self) -> &'a [u8] {
         self.packet
     }
 
-    /// The options, 0 to 40 octets (RFC 791 3.1).
+    /// Returns the options, 0 to 40 octets (RFC 791 section 3.1).
     pub fn options(&self) -> &'a [u8] {
         self.packet.get(HEADER..self.header.header_len()).unwrap_or_default()
     }
 
-    /// What follows the header.
+    /// Returns the payload behind the header.
     pub fn payload(&self) -> &'a [u8] {
         self.packet.get(self.header.header_len()..).unwrap_or_default()
     }
 
-    /// Whether the header checksum is right (RFC 791 3.1).
+    /// Returns whether the header checksum is correct (RFC 791 section 3.1).
     pub fn has_valid_checksum(&self) -> bool {
         Checksum::new().over(self.packet.get(..self.header.header_len()).unwrap_or_default()).holds()
     }
 }
 
-/// Changes the header in front of `packet` and adjusts its checksum (RFC 1624): a wrong one stays wrong.
+/// Changes the header and updates its checksum (RFC 1624): a wrong checksum stays wrong.
 pub(crate) fn amend(packet: &mut [u8], change: impl FnOnce(&mut Ipv4Header)) {
     if let Ok((header, _)) = Ipv4Header::mut_from_prefix(packet) {
         let old = *header;
@@ -220,7 +222,8 @@ pub(crate) fn amend(packet: &mut [u8], change: impl FnOnce(&mut Ipv4Header)) {
     }
 }
 
-/// Changes the options of a header of `header_len` octets and adjusts its checksum (RFC 1624): a wrong one stays wrong.
+/// Changes the options of a header of `header_len` octets and updates its checksum (RFC 1624): a wrong checksum stays
+/// wrong.
 pub(crate) fn amend_options(packet: &mut [u8], header_len: usize, change: impl FnOnce(&mut [u8])) {
     let mut old = [0; MAX_OPTIONS];
     let Some(options) = packet.get_mut(HEADER..header_len) else { return };
@@ -235,7 +238,7 @@ pub(crate) fn amend_options(packet: &mut [u8], header_len: usize, change: impl F
     }
 }
 
-/// Changes the header in front of `packet` and computes its checksum anew. A malformed header is left as it is.
+/// Changes the header and recomputes its checksum. A malformed header is unchanged.
 pub(crate) fn edit(packet: &mut [u8], change: impl FnOnce(&mut Ipv4Header)) -> Result<(), IpError> {
     let available = packet.len();
     let too_short = |needed| IpError::TooShort(TooShort { needed, available });

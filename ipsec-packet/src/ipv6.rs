@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::{IpError, IpProto, TooShort};
 
-/// The fixed IPv6 header (RFC 8200 3).
+/// Fixed IPv6 header (RFC 8200 section 3).
 ///
 /// ```text
 ///  0                   1                   2                   3
@@ -29,11 +29,11 @@ pub(crate) const HEADER: usize = 40;
 const NEXT_HEADER_OFFSET: usize = 6;
 const FLOW_LABEL: u32 = 0x000f_ffff;
 
-/// Extension headers that are followed in one packet before it is refused (RFC 8200 4).
+/// Largest number of extension headers that are followed in one packet (RFC 8200 section 4).
 pub const MAX_EXTENSION_HEADERS: usize = 16;
 
 impl Ipv6Header {
-    /// A header with class, flow label and length 0, to be filled in (RFC 8200 3).
+    /// Creates a header with class, flow label and length 0 (RFC 8200 section 3).
     pub fn new(source: Ipv6Addr, destination: Ipv6Addr, next_header: IpProto, hop_limit: u8) -> Self {
         Self {
             version_class_flow: U32::new(6 << 28),
@@ -49,71 +49,71 @@ impl Ipv6Header {
         self.version_class_flow.as_bytes().first().map_or(0, |first| first >> 4)
     }
 
-    /// DSCP and ECN (RFC 8200 7).
+    /// Returns DSCP and ECN (RFC 8200 section 7).
     pub fn traffic_class(&self) -> u8 {
         let [a, b, ..] = self.version_class_flow.to_bytes();
         (a << 4) | (b >> 4)
     }
 
-    /// Sets DSCP and ECN (RFC 8200 7).
+    /// Sets DSCP and ECN (RFC 8200 section 7).
     pub fn set_traffic_class(&mut self, class: u8) {
         let rest = self.version_class_flow.get() & !(0xff << 20);
         self.version_class_flow.set(rest | (u32::from(class) << 20));
     }
 
-    /// The 20-bit flow label (RFC 6437).
+    /// Returns the 20-bit flow label (RFC 6437).
     pub fn flow_label(&self) -> u32 {
         self.version_class_flow.get() & FLOW_LABEL
     }
 
-    /// Sets the flow label; bits above 20 are dropped (RFC 8200 6).
+    /// Sets the flow label; bits above 20 are ignored (RFC 8200 section 6).
     pub fn set_flow_label(&mut self, label: u32) {
         let rest = self.version_class_flow.get() & !FLOW_LABEL;
         self.version_class_flow.set(rest | (label & FLOW_LABEL));
     }
 
-    /// Octets behind this header (RFC 8200 3).
+    /// Returns the length of the payload in octets, extension headers included (RFC 8200 section 3).
     pub fn payload_length(&self) -> usize {
         self.payload_length.get().into()
     }
 
-    /// Sets the octets behind this header (RFC 8200 3).
+    /// Sets the length of the payload in octets, extension headers included (RFC 8200 section 3).
     pub fn set_payload_length(&mut self, octets: u16) {
         self.payload_length.set(octets);
     }
 
-    /// What follows this header (RFC 8200 3).
+    /// Returns the type of the next header (RFC 8200 section 3).
     pub fn next_header(&self) -> IpProto {
         IpProto(self.next_header)
     }
 
-    /// Sets what follows this header (RFC 8200 3).
+    /// Sets the type of the next header (RFC 8200 section 3).
     pub fn set_next_header(&mut self, next: IpProto) {
         self.next_header = next.0;
     }
 
-    /// Hop limit (RFC 8200 3).
+    /// Returns the hop limit (RFC 8200 section 3).
     pub fn hop_limit(&self) -> u8 {
         self.hop_limit
     }
 
-    /// Sets the hop limit (RFC 8200 3).
+    /// Sets the hop limit (RFC 8200 section 3).
     pub fn set_hop_limit(&mut self, hops: u8) {
         self.hop_limit = hops;
     }
 
-    /// Source address (RFC 8200 3).
+    /// Returns the source address (RFC 8200 section 3).
     pub fn source(&self) -> Ipv6Addr {
         self.source.into()
     }
 
-    /// Destination address (RFC 8200 3).
+    /// Returns the destination address (RFC 8200 section 3).
     pub fn destination(&self) -> Ipv6Addr {
         self.destination.into()
     }
 }
 
-/// An IPv6 packet whose header was checked (RFC 8200 3).
+/// IPv6 packet whose header was validated (RFC 8200 section 3).
 #[derive(Clone, Copy, Debug)]
 pub struct Ipv6<'a> {
     packet: &'a [u8],
@@ -121,10 +121,11 @@ pub struct Ipv6<'a> {
 }
 
 impl<'a> Ipv6<'a> {
-    /// Checks version and payload length (RFC 8200 3). A payload length of 0 means no payload: jumbograms are not supported.
+    /// Validates version and payload length (RFC 8200 section 3). A payload length of 0 means no payload: jumbograms
+    /// are not supported.
     ///
     /// # Errors
-    /// [`IpError`] naming the field.
+    /// [`IpError`] with the invalid field.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, IpError> {
         let available = bytes.len();
         let (header, _) = Ipv6Header::ref_from_prefix(bytes).map_err(|_| TooShort { needed: HEADER, available })?;
@@ -136,23 +137,23 @@ impl<'a> Ipv6<'a> {
         Ok(Self { packet, header })
     }
 
-    /// The fixed header (RFC 8200 3).
+    /// Returns the fixed header (RFC 8200 section 3).
     pub fn header(&self) -> &'a Ipv6Header {
         self.header
     }
 
-    /// The whole packet, as long as its header says.
+    /// Returns the packet, as long as its length field specifies.
     pub fn packet(&self) -> &'a [u8] {
         self.packet
     }
 
-    /// Follows the extension headers (RFC 8200 4) until `stop` says so or the upper layer begins.
+    /// Follows the extension headers (RFC 8200 section 4) until `stop` returns true or the upper layer begins.
     ///
-    /// Hop-by-hop, routing, fragment and destination options headers and AH are extension headers; ESP is not: what is
-    /// behind it cannot be read. At most [`MAX_EXTENSION_HEADERS`] are followed.
+    /// Hop-by-hop options, routing, fragment and destination options headers and AH are followed. ESP is not, because
+    /// its contents are encrypted. At most [`MAX_EXTENSION_HEADERS`] are followed.
     ///
     /// # Errors
-    /// [`IpError::Extension`] when a header is cut off, [`IpError::TooManyExtensions`] when there are too many.
+    /// [`IpError::Extension`] for a truncated header, [`IpError::TooManyExtensions`] for too many headers.
     pub fn walk(&self, mut stop: impl FnMut(Extension) -> bool) -> Result<ChainLink, IpError> {
         let mut chain = self.chain();
         loop {
@@ -164,14 +165,14 @@ impl<'a> Ipv6<'a> {
         }
     }
 
-    /// The extension headers, one by one (RFC 8200 4).
+    /// Iterates over the extension headers (RFC 8200 section 4).
     pub fn chain(&self) -> Chain<'a> {
         let link = ChainLink { kind: self.header.next_header(), named_at: NEXT_HEADER_OFFSET, offset: HEADER };
         Chain { packet: self.packet, link, followed: 0 }
     }
 }
 
-/// A walk along the extension headers of a packet (RFC 8200 4).
+/// Iterator over the extension headers of a packet (RFC 8200 section 4).
 #[derive(Clone, Debug)]
 pub struct Chain<'a> {
     packet: &'a [u8],
@@ -179,32 +180,33 @@ pub struct Chain<'a> {
     followed: usize,
 }
 
-/// A place in the chain of headers: what begins there, and which octet says so (RFC 8200 4).
+/// Position in the chain of headers: type and offset of a header, and the field that names it (RFC 8200 section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChainLink {
-    /// What begins at `offset`.
+    /// Type of the header at `offset`.
     pub kind: IpProto,
-    /// The offset of the next-header octet that names it.
+    /// Offset of the next header field with this type.
     pub named_at: usize,
-    /// Where it begins, counted from the IPv6 header.
+    /// Offset of the header from the beginning of the IPv6 header.
     pub offset: usize,
 }
 
-/// One extension header (RFC 8200 4).
+/// Extension header of a packet (RFC 8200 section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extension {
-    /// What it is and where.
+    /// Type and position of the header.
     pub link: ChainLink,
-    /// Octets of it.
+    /// Length of the header in octets.
     pub len: usize,
-    /// What follows it.
+    /// Type of the header behind it.
     pub next: IpProto,
 }
 
 impl Extension {
-    /// Whether it is the header of a fragment: of a piece of a packet, be it the first. An atomic fragment (RFC 6946) is whole.
+    /// Returns whether this is the header of a fragment, first or later. An atomic fragment (RFC 6946) is a whole
+    /// packet.
     pub fn is_part_of_fragments(&self, packet: &[u8]) -> bool {
         let body = packet.get(self.link.offset..).unwrap_or_default();
         match *body {
@@ -215,7 +217,8 @@ impl Extension {
 }
 
 impl Chain<'_> {
-    /// The next extension header, or `None` where the upper layer (or ESP) begins, which [`Chain::link`] then names (RFC 8200 4).
+    /// Returns the next extension header, or `None` where the upper layer or ESP begins, whose position
+    /// [`Chain::link`] returns (RFC 8200 section 4).
     ///
     /// # Errors
     /// As [`Ipv6::walk`].
@@ -237,7 +240,7 @@ impl Chain<'_> {
         Ok(Some(Extension { link, len, next: IpProto(next) }))
     }
 
-    /// Where the walk stands: the next header that it has not followed (RFC 8200 4).
+    /// Returns the position of the first header that was not followed (RFC 8200 section 4).
     pub fn link(&self) -> ChainLink {
         self.link
     }
@@ -250,8 +253,8 @@ const fn is_extension(kind: IpProto) -> bool {
     )
 }
 
-/// Octets of an extension header: AH counts in words of 4 beyond the first two (RFC 4302 2.2), the others in units of
-/// 8 beyond the first; a fragment header has 8.
+/// Returns the length of an extension header in octets. AH counts words of 4 octets beyond the first two (RFC 4302
+/// section 2.2), other headers units of 8 octets beyond the first; a fragment header has 8 octets.
 fn extension_len(kind: IpProto, units: u8) -> usize {
     match kind {
         IpProto::FRAGMENT => 8,

@@ -1,8 +1,9 @@
-//! The bytes and numbers that ESP, AH and IPComp share.
+//! Packet buffers, IP headers and sequence numbers, which ESP, AH and IPComp share.
 //!
-//! What it is: packet buffers with head and tail room, SPIs, sequence numbers and replay windows, IPv4 and IPv6 header
-//! views, the walk of IPv6 extension headers, the surgery of tunnel, transport and BEET mode, UDP encapsulation.
-//! What it is not: cryptography (see `ipsec-crypto`), the transforms themselves (see `esp-core`), or a database of SAs.
+//! This crate contains packet buffers with head- and tailroom, SPIs, sequence numbers and anti-replay windows, views
+//! of IPv4 and IPv6 headers and extension headers, tunnel, transport and BEET encapsulation, and UDP encapsulation.
+//! Cryptography is in `ipsec-crypto`, the transforms are in `esp-core`, `ah-core` and `ipcomp-core`, and the SAD is
+//! in `ipsec-engine`.
 //!
 //! ```
 //! use ipsec_packet::PacketBuf;
@@ -16,8 +17,8 @@
 //!
 //! Features: none.
 //!
-//! Security notes: every length that comes from the wire is checked once, where it is read; nothing here panics,
-//! allocates or uses `unsafe`. Outer header checksums belong to the IP layer below and are not verified here.
+//! Security notes: every length from the wire is validated once, where it is read. The crate does not panic, allocate
+//! or use `unsafe`. Checksums of outer IP headers are verified by the IP layer below, not here.
 #![no_std]
 
 mod beet;

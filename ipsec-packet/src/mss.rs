@@ -1,8 +1,9 @@
-//! The TCP maximum segment size through a tunnel.
+//! TCP maximum segment size of a tunnel.
 
 use crate::{DestinationOptions, Ip, IpError, IpProto, adjust_checksum, placement};
 
-/// The TCP MSS for inner packets of at most `inner_mtu` octets: without IP and TCP header (RFC 6691 2).
+/// Returns the TCP MSS of inner packets of at most `inner_mtu` octets: the MTU without IP and TCP header (RFC 6691
+/// section 2).
 pub const fn tcp_mss(inner_mtu: usize, version: u8) -> usize {
     let headers = if version == 6 { 40 + 20 } else { 20 + 20 };
     inner_mtu.saturating_sub(headers)
@@ -16,10 +17,11 @@ const OPTION_END: u8 = 0;
 const OPTION_NOP: u8 = 1;
 const OPTION_MSS: u8 = 2;
 
-/// Lowers the MSS option of a TCP SYN to `mss`, so that the segments fit into the tunnel. Says whether it changed
-/// anything; every other packet, fragments included, is left alone.
+/// Lowers the MSS option of a TCP SYN to `mss`, so that the segments fit into the tunnel. Returns whether the packet
+/// was changed; every other packet, fragments included, is unchanged.
 ///
 /// # Errors
+/// [`IpError`] if the IP header is malformed; the packet is unchanged.
 /// [`IpError`] when the IP header is malformed; the packet is unchanged.
 pub fn clamp_tcp_mss(packet: &mut [u8], mss: u16) -> Result<bool, IpError> {
     let own_length = Ip::parse(packet)?.packet().len();
@@ -45,7 +47,7 @@ fn clamp_segment(segment: &mut [u8], mss: u16) -> Option<()> {
         return None;
     }
     let checksum: [u8; 2] = *segment.get(CHECKSUM..)?.first_chunk()?;
-    // The option may begin at an odd offset; then its octets count swapped (RFC 1071 2 B).
+    // At an odd offset the octets of the option are swapped in the sum (RFC 1071 section 2 B).
     let (old, new) = match at & 1 {
         0 => (offered, mss.to_be_bytes()),
         _ => (u16::from_be_bytes(offered).to_le_bytes(), mss.to_le_bytes()),
@@ -56,7 +58,7 @@ fn clamp_segment(segment: &mut [u8], mss: u16) -> Option<()> {
     Some(())
 }
 
-/// Where the value of the MSS option begins.
+/// Returns the offset of the value of the MSS option.
 fn find_mss(options: &[u8]) -> Option<usize> {
     let mut at = 0usize;
     loop {

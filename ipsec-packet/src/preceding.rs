@@ -1,8 +1,9 @@
 //! Headers that precede ESP, AH or IPComp in a received packet: IPv4 options, IPv6 extension headers.
 //!
-//! ESP and IPComp do not authenticate them. [`check_preceding_headers`] refuses those that RFC 8200 section 4 and RFC 1122 section
-//! 3.2.1.8 would not let reach the IPsec header; [`remove_preceding_headers`] takes the others off once the payload is in clear, so that
-//! the IP stack behind never answers an unauthenticated header with an ICMP error that quotes plaintext.
+//! ESP and IPComp do not authenticate these headers. [`check_preceding_headers`] refuses those that would stop the
+//! packet before the IPsec header by RFC 8200 section 4 and RFC 1122 section 3.2.1.8. [`remove_preceding_headers`]
+//! removes the others after decryption, so that the IP stack never answers an unauthenticated header with an ICMP
+//! error that quotes the plaintext.
 
 use crate::{Extension, Ip, IpError, IpProto, Ipv4, Ipv6, PacketBuf, ipv4, ipv6};
 
@@ -16,20 +17,21 @@ const ROUTER_ALERT: u8 = 148;
 
 const PAD_1: u8 = 0;
 const PAD_N: u8 = 1;
-/// The router alert option of IPv6 (RFC 2711).
+/// Router alert option of IPv6 (RFC 2711).
 const ROUTER_ALERT_V6: u8 = 5;
-/// The home address option (RFC 6275 section 6.3), which AH authenticates.
+/// Home address option (RFC 6275 section 6.3), which AH authenticates.
 const HOME_ADDRESS: u8 = 0xc9;
 
 /// Checks the headers between the IP header and the IPsec header at offset `at` of a received packet.
 ///
-/// IPv4 (RFC 791 section 3.1, RFC 1122 section 3.2.1.8): options must be well-formed, and a source route must be used up. IPv6 (RFC 8200
-/// section 4): a hop-by-hop options header comes first, no segments are left in a routing header of any type, and options that are not
-/// known ask to be skipped (action bits 00). The home address option is known in front of AH.
+/// IPv4 (RFC 791 section 3.1, RFC 1122 section 3.2.1.8): options must be well-formed, and a source route must be
+/// finished. IPv6 (RFC 8200 section 4): a hop-by-hop options header must be the first, no routing header of any type
+/// may have segments left, and unknown options must ask to be skipped (action bits 00). The home address option is
+/// known in front of AH.
 ///
 /// # Errors
-/// [`IpError::RouteNotFinished`], [`IpError::Option`], [`IpError::Extension`], [`IpError::Fragment`], [`IpError::NotFound`] when no header
-/// begins at `at`, otherwise what [`Ip::parse`] says.
+/// [`IpError::RouteNotFinished`], [`IpError::Option`], [`IpError::Extension`], [`IpError::Fragment`],
+/// [`IpError::NotFound`] if no header begins at `at`, or an error of [`Ip::parse`].
 pub fn check_preceding_headers(packet: &[u8], at: usize) -> Result<(), IpError> {
     match Ip::parse(packet)? {
         Ip::V4(ip) => check_ipv4(&ip, at),
@@ -37,11 +39,11 @@ pub fn check_preceding_headers(packet: &[u8], at: usize) -> Result<(), IpError> 
     }
 }
 
-/// Checks that a source route or routing header in front of offset `at` is used up: that the packet is at its destination (RFC 791 section
-/// 3.1, RFC 8200 section 4.4).
+/// Checks that a source route or routing header in front of offset `at` is finished, so that the packet is at its
+/// destination (RFC 791 section 3.1, RFC 8200 section 4.4).
 ///
 /// # Errors
-/// [`IpError::RouteNotFinished`], otherwise what is malformed.
+/// [`IpError::RouteNotFinished`], or the error of a malformed header.
 pub fn check_route_finished(packet: &[u8], at: usize) -> Result<(), IpError> {
     match Ip::parse(packet)? {
         Ip::V4(ip) => {
@@ -83,7 +85,7 @@ fn check_ipv4(ip: &Ipv4<'_>, at: usize) -> Result<(), IpError> {
     }
 }
 
-/// Each known option at most once, with the lengths and pointers that a host accepts.
+/// Checks that each known option occurs at most once, with lengths and pointers that a host accepts.
 fn check_ipv4_options(options: &[u8]) -> Result<(), IpError> {
     let (mut rest, mut offset) = (options, ipv4::HEADER);
     let (mut source_route, mut record_route, mut timestamp) = (false, false, false);
@@ -120,14 +122,14 @@ fn check_ipv4_options(options: &[u8]) -> Result<(), IpError> {
     }
 }
 
-/// Whole addresses, and a pointer to the beginning of one of them or behind the last.
+/// Returns whether the option has whole addresses, and a pointer to one of them or behind the last.
 fn is_route(pointer: u8, route: &[u8]) -> bool {
     let at = usize::from(pointer).checked_sub(4);
     route.len() & 3 == 0 && at.is_some_and(|at| at & 3 == 0 && at <= route.len())
 }
 
-/// Whole entries of the size that the flag asks for, a pointer to one of them or behind the last, and an overflow counter that has not
-/// overflowed itself.
+/// Returns whether the option has whole entries of the size that its flag specifies, a pointer to one of them or
+/// behind the last, and no overflow of its overflow counter.
 fn is_timestamp(pointer: u8, overflow_flag: u8, entries: &[u8]) -> bool {
     let entry = match overflow_flag & 0x0f {
         0 => 4,
@@ -164,7 +166,7 @@ fn check_extension(ip: &Ipv6<'_>, extension: &Extension, at: usize) -> Result<()
     }
 }
 
-/// Options that are unknown and not to be skipped make a node discard the packet (RFC 8200 section 4.2).
+/// Checks that there is no unknown option that makes a node discard the packet (RFC 8200 section 4.2).
 fn check_ipv6_options(header: &[u8], at: usize, home_address: bool) -> Result<(), IpError> {
     let (mut rest, mut offset) = (header.get(2..).unwrap_or_default(), at.saturating_add(2));
     loop {
@@ -182,15 +184,15 @@ fn check_ipv6_options(header: &[u8], at: usize, home_address: bool) -> Result<()
     }
 }
 
-/// Removes what is in front of offset `at` and not authenticated from an opened packet of transport mode, so that the IP stack has no
-/// reason to answer it with an ICMP error. The packet must have passed [`check_preceding_headers`].
+/// Removes the unauthenticated headers in front of offset `at` from a decapsulated packet of transport mode, so that
+/// the IP stack does not answer them with an ICMP error. The packet must have passed [`check_preceding_headers`].
 ///
-/// IPv4: options other than record route, timestamp and router alert become no-operation options. IPv6: destination options, routing and
-/// atomic fragment headers are removed; in a hop-by-hop options header, options other than router alert become padding. Length, next
-/// header and checksum follow; a wrong checksum stays wrong.
+/// IPv4: options other than record route, timestamp and router alert become no-operation options. IPv6: destination
+/// options, routing and atomic fragment headers are removed; in a hop-by-hop options header, options other than
+/// router alert become padding. Length, next header and checksum are updated; a wrong checksum stays wrong.
 ///
 /// # Errors
-/// [`IpError::NotFound`] when no header begins at `at`, otherwise what [`Ip::parse`] says.
+/// [`IpError::NotFound`] if no header begins at `at`, or an error of [`Ip::parse`].
 pub fn remove_preceding_headers(packet: &mut PacketBuf<'_>, at: usize) -> Result<(), IpError> {
     match Ip::parse(packet.data())? {
         Ip::V4(ip) if ip.header().header_len() != at => Err(IpError::NotFound),
@@ -220,11 +222,12 @@ pub fn remove_preceding_headers(packet: &mut PacketBuf<'_>, at: usize) -> Result
     }
 }
 
-/// Replaces IPv4 options with no-operation options, but for record route, timestamp, and the types for which `is_kept` is true. The packet must
-/// have passed [`check_preceding_headers`]. The checksum follows; a wrong one stays wrong. An IPv6 packet is unchanged.
+/// Replaces IPv4 options by no-operation options, except for record route, timestamp, and the types for which
+/// `is_kept` returns true. The packet must have passed [`check_preceding_headers`]. The checksum is updated; a wrong
+/// checksum stays wrong. An IPv6 packet is unchanged.
 ///
 /// # Errors
-/// What [`Ip::parse`] returns.
+/// An error of [`Ip::parse`].
 pub fn replace_ipv4_options(packet: &mut [u8], is_kept: impl Fn(u8) -> bool) -> Result<(), IpError> {
     if let Ip::V4(ip) = Ip::parse(packet)? {
         let at = ip.header().header_len();
@@ -233,7 +236,7 @@ pub fn replace_ipv4_options(packet: &mut [u8], is_kept: impl Fn(u8) -> bool) -> 
     Ok(())
 }
 
-/// Options that were checked to be well-formed.
+/// Replaces options that were checked to be well-formed.
 fn replace_options(options: &mut [u8], is_kept: impl Fn(u8) -> bool) {
     let mut rest = options;
     loop {
@@ -255,7 +258,7 @@ fn replace_options(options: &mut [u8], is_kept: impl Fn(u8) -> bool) {
     }
 }
 
-/// The options of a hop-by-hop options header that was checked to be well-formed; nothing for no header.
+/// Replaces the options of a hop-by-hop options header that was checked to be well-formed, if there is one.
 fn replace_ipv6_options(header: &mut [u8]) {
     let mut rest = header.get_mut(2..).unwrap_or_default();
     while let [kind, tail @ ..] = rest {
@@ -273,11 +276,12 @@ fn replace_ipv6_options(header: &mut [u8]) {
     }
 }
 
-/// Removes the atomic fragment headers (RFC 6946) in front of offset `at` of an IPv6 packet, which AH does not authenticate (RFC 4302
-/// appendix A2). IPv4 packets have none and stay as they are.
+/// Removes the atomic fragment headers (RFC 6946) in front of offset `at` of an IPv6 packet, which AH does not
+/// authenticate (RFC 4302 appendix A2). An IPv4 packet is unchanged.
 ///
 /// # Errors
-/// What [`Ip::parse`] says, [`IpError::Extension`], [`IpError::TooManyExtensions`]; headers removed by then stay removed.
+/// An error of [`Ip::parse`], [`IpError::Extension`], [`IpError::TooManyExtensions`]; headers that were removed
+/// before stay removed.
 pub fn remove_atomic_fragment_headers(packet: &mut PacketBuf<'_>, mut at: usize) -> Result<(), IpError> {
     while let Some(extension) = first_fragment_header(packet.data(), at)? {
         packet.close_gap(extension.link.offset, extension.len)?;

@@ -3,30 +3,32 @@ use core::fmt;
 use crate::state::{StateError, StateReader, StateWriter};
 use crate::{Seq, SeqWidth};
 
-/// The receiver's memory of sequence numbers: consulted before the ICV, written only after it (RFC 4303 3.4.3).
+/// Anti-replay service of a receiver (RFC 4303 section 3.4.3): checked before ICV verification, updated only after
+/// it.
 pub trait AntiReplay {
-    /// Whether a packet with this number may be processed (RFC 4303 3.4.3).
+    /// Checks whether a packet with this sequence number may be processed (RFC 4303 section 3.4.3).
     ///
     /// # Errors
-    /// [`ReplayError`] saying why not.
+    /// [`ReplayError`] with the reason.
     fn check(&self, seq: Seq) -> Result<(), ReplayError>;
 
-    /// Marks the number of an authenticated packet as seen (RFC 4303 3.4.3). A number that `check` refuses changes nothing.
+    /// Records the sequence number of an authenticated packet (RFC 4303 section 3.4.3). A number that `check` refuses
+    /// changes nothing.
     fn record(&mut self, seq: Seq);
 
-    /// The highest number recorded, or the one it was started at (RFC 4303 appendix A2.1).
+    /// Returns the highest number that was recorded, or the initial one (RFC 4303 appendix A2.1).
     fn top(&self) -> Seq;
 
-    /// The lowest number that may still be accepted (RFC 4303 appendix A2.1).
+    /// Returns the lowest number that may still be accepted (RFC 4303 appendix A2.1).
     fn bottom(&self) -> Seq;
 
-    /// How many packets it remembers; 0 when it protects from nothing (RFC 4303 3.4.3).
+    /// Returns the size of the window in packets; 0 without protection (RFC 4303 section 3.4.3).
     fn packets(&self) -> u32;
 
-    /// The whole number of a packet that carries the low half `low` (RFC 4303 appendix A2.2).
+    /// Reconstructs the 64-bit sequence number of a packet with the low half `low` (RFC 4303 appendix A2.2).
     ///
-    /// It is the smallest number from [`bottom`](Self::bottom) upwards with that low half; both cases of the RFC's
-    /// pseudo-code are this one rule.
+    /// The result is the smallest number from [`bottom`](Self::bottom) upwards with this low half. Both cases of the
+    /// pseudo-code of the RFC are this one rule.
     //= RFC 4303 2.2.1/1
     fn reconstruct(&self, low: u32) -> Seq {
         let bottom = self.bottom().get();
@@ -38,10 +40,10 @@ pub trait AntiReplay {
     }
 }
 
-/// A sliding window over the last `32 * WORDS` sequence numbers, kept as a ring (the idea of RFC 6479, but exact: no
-/// word is given up, and every number in the window is remembered).
+/// Anti-replay window over the last `32 * WORDS` sequence numbers (RFC 4303 section 3.4.3), kept as a ring like that
+/// of RFC 6479. Unlike there, every number of the window is remembered exactly.
 ///
-/// `ReplayWindow<2>` is the 64 packets that RFC 4303 3.4.3 asks for by default; `<1>` is 32 and `<2048>` 65536.
+/// `ReplayWindow<2>` has the 64 packets of RFC 4303 section 3.4.3; `<1>` has 32 and `<2048>` has 65,536.
 #[derive(Debug)]
 pub struct ReplayWindow<const WORDS: usize = 2> {
     top: u64,
@@ -56,7 +58,7 @@ impl<const WORDS: usize> Default for ReplayWindow<WORDS> {
 }
 
 impl<const WORDS: usize> ReplayWindow<WORDS> {
-    /// The window of a new SA: nothing received, numbers from 1.
+    /// Creates the window of a new SA: nothing is received, and numbers begin at 1.
     pub const fn new() -> Self {
         //= RFC 4303 3.4.3/9
         const { assert!(WORDS > 0 && WORDS <= 2048, "a window has 32 to 65536 packets") };
@@ -64,15 +66,15 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
         Self { top: 0, floor: 1, ring: [0; WORDS] }
     }
 
-    /// A window whose top stands at `top`, nothing at or below it having been seen: late packets within the window are
-    /// still accepted.
+    /// Creates a window with this highest number, in which nothing at or below it was received: late packets within
+    /// the window are accepted.
     pub const fn with_top(top: Seq) -> Self {
         let mut window = Self::new();
         window.top = top.get();
         window
     }
 
-    /// A window that accepts `from` and above, as after a restart that lost the window but not the number.
+    /// Creates a window that accepts `from` and above, for a restart that has lost the window but not the number.
     pub const fn starting_at(from: Seq) -> Self {
         let mut window = Self::new();
         window.top = from.get();
@@ -80,7 +82,7 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
         window
     }
 
-    /// Packets in the window (RFC 4303 3.4.3).
+    /// Returns the size of the window in packets (RFC 4303 section 3.4.3).
     pub const fn size() -> u32 {
         Self::SIZE
     }
@@ -88,13 +90,13 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
     #[allow(clippy::cast_possible_truncation)] // `new` bounds WORDS to 2048
     const SIZE: u32 = (WORDS as u32).saturating_mul(32);
 
-    /// Octets of an exported window.
+    /// Length of an exported window in octets.
     pub const STATE: usize = 4 + 8 + 8 + 4 + 4 * WORDS;
 
-    /// Writes the exact state to the front of `out` and returns its length, [`STATE`](Self::STATE).
+    /// Writes the state to the front of `out` and returns its length, [`STATE`](Self::STATE).
     ///
     /// # Errors
-    /// [`crate::TooShort`] when `out` is shorter than that; nothing is written.
+    /// [`crate::TooShort`] if `out` is shorter; nothing is written.
     pub fn export(&self, width: SeqWidth, out: &mut [u8]) -> Result<usize, crate::TooShort> {
         let available = out.len();
         let out = out.get_mut(..Self::STATE).ok_or(crate::TooShort { needed: Self::STATE, available })?;
@@ -106,11 +108,12 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
         Ok(Self::STATE)
     }
 
-    /// Takes in an exported state of the same size. What was seen here or there is never accepted again.
+    /// Imports the state of a window of the same size. Numbers that were received in either window are never accepted
+    /// again.
     ///
     /// # Errors
-    /// [`StateError`] when the bytes are no window of this size and width, or [`StateError::GoesBack`] when their top is
-    /// below this one's; the window is unchanged.
+    /// [`StateError`] if the octets are not a window of this size and width, or [`StateError::GoesBack`] if their
+    /// highest number is below that of this window; the window is unchanged.
     pub fn import(&mut self, width: SeqWidth, state: &[u8]) -> Result<(), StateError> {
         let mut reader = StateReader::new(state, b'W', width)?;
         let mut offered = Self { top: reader.u64()?, floor: reader.u64()?, ring: [0; WORDS] };
@@ -151,21 +154,21 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
         }
     }
 
-    /// Word and bit of a number in the ring.
+    /// Returns word and bit of a number in the ring.
     fn position(seq: u64) -> (usize, u32) {
         let bit = seq.checked_rem(u64::from(Self::SIZE)).unwrap_or_default();
         let word = usize::try_from(bit >> 5).unwrap_or_default();
         (word, 1u32.rotate_left((bit & 31) as u32))
     }
 
-    /// Forgets the numbers that `new_top` pushes out of the window, and moves the top there.
+    /// Removes the numbers that fall out of the window, and sets its highest number.
     fn advance(&mut self, new_top: u64) {
         if new_top.saturating_sub(self.top) >= u64::from(Self::SIZE) {
             self.ring = [0; WORDS];
         } else {
             let mut seq = self.top.saturating_add(1);
             while seq <= new_top {
-                // All of this word's bits from `seq` up to the end of the word or to `new_top`.
+                // This sets the bits of one word from `seq` to the end of the word or to `new_top`.
                 let (word, first) = Self::position(seq);
                 let in_word = seq | 31;
                 let (_, last) = Self::position(in_word.min(new_top));
@@ -222,27 +225,27 @@ impl<const WORDS: usize> AntiReplay for ReplayWindow<WORDS> {
     }
 }
 
-/// The size of a window, from the units in which configurations write it (RFC 4303 3.4.3).
+/// Size of a window, in the units of configurations (RFC 4303 section 3.4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WindowSize(u32);
 
 impl WindowSize {
-    /// So many packets, as in iproute2.
+    /// Creates a size in packets, as in iproute2.
     pub const fn packets(packets: u32) -> Self {
         Self(packets)
     }
 
-    /// So many octets of bitmap, as in setkey(8) and PF_KEY (RFC 2367 2.3.1): eight packets each.
+    /// Creates a size in octets of bitmap, as in setkey(8) and PF_KEY (RFC 2367 section 2.3.1): eight packets each.
     pub const fn bitmap_octets(octets: u32) -> Self {
         Self(octets.saturating_mul(8))
     }
 
-    /// In packets.
+    /// Returns the size in packets.
     pub const fn in_packets(self) -> u32 {
         self.0
     }
 
-    /// The words that a [`ReplayWindow`] of at least this size has; `None` above 65536 packets.
+    /// Returns the number of words of a [`ReplayWindow`] of at least this size; `None` above 65,536 packets.
     pub const fn words(self) -> Option<u32> {
         match self.0 {
             0..=32 => Some(1),
@@ -252,17 +255,18 @@ impl WindowSize {
     }
 }
 
-/// No protection against replays at all: for manually keyed SAs whose sender may restart its counter (RFC 4303 3.3.3).
+/// Absence of protection against replays, for manually keyed SAs whose sender may restart its counter (RFC 4303
+/// section 3.3.3).
 ///
-/// Whoever can record a packet of such an SA can deliver it again. With ESN it accepts what lies within 2^31 behind the
-/// highest number seen.
+/// An attacker who has recorded a packet of such an SA can have it delivered again. With ESN it accepts numbers up to
+/// 2^31 below the highest number received.
 #[derive(Debug, Default)]
 pub struct NoReplay {
     top: u64,
 }
 
 impl NoReplay {
-    /// That of a new SA.
+    /// Creates the state of a new SA.
     pub const fn new() -> Self {
         Self { top: 0 }
     }
@@ -290,24 +294,24 @@ impl AntiReplay for NoReplay {
     }
 }
 
-/// Why the window refuses a sequence number (RFC 4303 3.4.3).
+/// Reason why a sequence number is refused (RFC 4303 section 3.4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplayError {
-    /// It was received before.
+    /// The number was received before.
     Duplicate,
-    /// It lies below the window.
+    /// The number is left of the window.
     TooOld,
-    /// It is 0, which is never sent (RFC 4303 3.3.3).
+    /// The number is 0, which is never sent (RFC 4303 section 3.3.3).
     Zero,
 }
 
 impl fmt::Display for ReplayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Duplicate => "sequence number seen before",
-            Self::TooOld => "sequence number below the window",
-            Self::Zero => "sequence number zero",
+            Self::Duplicate => "sequence number was received before",
+            Self::TooOld => "sequence number is left of the window",
+            Self::Zero => "sequence number is 0",
         })
     }
 }

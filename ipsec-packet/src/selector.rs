@@ -1,42 +1,43 @@
-//! What a policy looks at in a packet, and what it compares it with (RFC 4301 4.4.1.1).
+//! Selectors of packets and policies (RFC 4301 section 4.4.1.1).
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::{Ip, IpError, IpProto, Ipv4, Ipv6};
 
-/// The selectors of one packet (RFC 4301 4.4.1.1).
+/// Selector values of one packet (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
-    /// Where it comes from.
+    /// Source address of the packet.
     pub source: IpAddr,
-    /// Where it goes.
+    /// Destination address of the packet.
     pub destination: IpAddr,
-    /// What it carries: behind IPv6 extension headers, but not behind AH or ESP. Of a later IPv6 fragment that is unknown: it is
-    /// [`IpProto::FRAGMENT`] then, and `detail` is [`Detail::Opaque`].
+    /// Upper protocol: that behind IPv6 extension headers, but not behind AH or ESP. In a later IPv6 fragment it is
+    /// unknown: the value is [`IpProto::FRAGMENT`], and `detail` is [`Detail::Opaque`].
     pub protocol: IpProto,
-    /// What that protocol tells about itself.
+    /// Ports, or type and code, of the upper protocol.
     pub detail: Detail,
 }
 
-/// What an upper protocol tells about itself (RFC 4301 4.4.1.1).
+/// Ports, or type and code, of an upper protocol (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Detail {
-    /// Nothing.
+    /// The protocol has neither ports nor type and code.
     None,
     /// Source and destination port of TCP, UDP, UDP-Lite, SCTP or DCCP.
     Ports(u16, u16),
     /// Type and code of ICMP or ICMPv6.
     Icmp(u8, u8),
-    /// It is not there to be read: the packet is a later fragment, or too short (`OPAQUE` in RFC 4301 4.4.1.1).
+    /// The values are not available: the packet is a later fragment, or too short (`OPAQUE` in RFC 4301 section
+    /// 4.4.1.1).
     Opaque,
 }
 
 impl Flow {
-    /// Reads the selectors of a packet (RFC 4301 4.4.1.1).
+    /// Reads the selector values of a packet (RFC 4301 section 4.4.1.1).
     ///
     /// # Errors
-    /// [`IpError`] when its IP header or an extension header does not hold together.
+    /// [`IpError`] if the IP header or an extension header is malformed.
     pub fn read(packet: &[u8]) -> Result<Self, IpError> {
         let ip = Ip::parse(packet)?;
         let (protocol, detail) = match &ip {
@@ -46,7 +47,7 @@ impl Flow {
         Ok(Self { source: ip.source(), destination: ip.destination(), protocol, detail })
     }
 
-    /// That of an answer: addresses and ports change places.
+    /// Returns the flow of the return traffic: addresses and ports are exchanged.
     #[must_use]
     pub const fn reversed(self) -> Self {
         let detail = match self.detail {
@@ -67,9 +68,10 @@ fn ipv6_upper(ip: &Ipv6<'_>) -> Result<(IpProto, Detail), IpError> {
     while let Some(extension) = chain.next_extension()? {
         let body = ip.packet().get(extension.link.offset..).unwrap_or_default();
         match (extension.link.kind, body) {
-            // What AH covers is its own matter.
+            // The headers behind AH are not read before the ICV is verified.
             (IpProto::AH, _) => return Ok((IpProto::AH, Detail::None)),
-            // The next header of a later fragment is ignored by reassembly, so it may name anything (RFC 8200 4.5).
+            // Reassembly ignores the next header of a later fragment, so an attacker can set it to any value (RFC
+            // 8200 section 4.5).
             (IpProto::FRAGMENT, [_, _, high, low, ..]) if (*high, low >> 3) != (0, 0) => {
                 return Ok((IpProto::FRAGMENT, Detail::Opaque));
             }
@@ -112,7 +114,7 @@ impl fmt::Display for Flow {
     }
 }
 
-/// Addresses of one IP version, from the first to the last, both included (RFC 4301 4.4.1.1).
+/// Range of addresses of one IP version, first and last included (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AddressRange {
     first: IpAddr,
@@ -120,23 +122,25 @@ pub struct AddressRange {
 }
 
 impl AddressRange {
-    /// Every IPv4 address (RFC 4301 4.4.1.1).
+    /// Range of all IPv4 addresses (RFC 4301 section 4.4.1.1).
     pub const ANY_V4: Self = Self { first: IpAddr::V4(Ipv4Addr::UNSPECIFIED), last: IpAddr::V4(Ipv4Addr::BROADCAST) };
-    /// Every IPv6 address (RFC 4301 4.4.1.1).
+    /// Range of all IPv6 addresses (RFC 4301 section 4.4.1.1).
     pub const ANY_V6: Self =
         Self { first: IpAddr::V6(Ipv6Addr::UNSPECIFIED), last: IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)) };
 
-    /// One address.
+    /// Creates a range of one address.
     pub const fn host(address: IpAddr) -> Self {
         Self { first: address, last: address }
     }
 
-    /// Those from `first` to `last`; `None` when they are of two versions or in the wrong order (RFC 4301 4.4.1.1).
+    /// Creates a range from `first` to `last`; `None` if their versions differ or their order is wrong (RFC 4301
+    /// section 4.4.1.1).
     pub fn new(first: IpAddr, last: IpAddr) -> Option<Self> {
         (first.is_ipv4() == last.is_ipv4() && first <= last).then_some(Self { first, last })
     }
 
-    /// Those that have the first `length` bits of `address`; `None` when it has fewer bits.
+    /// Creates the range of addresses with the first `length` bits of `address`; `None` if the address has fewer
+    /// bits.
     pub fn prefix(address: IpAddr, length: u8) -> Option<Self> {
         match address {
             IpAddr::V4(address) => {
@@ -154,7 +158,7 @@ impl AddressRange {
         }
     }
 
-    /// Whether an address is one of them.
+    /// Returns whether an address is in the range.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.first, self.last, address) {
             (IpAddr::V4(first), IpAddr::V4(last), IpAddr::V4(address)) => {
@@ -167,17 +171,17 @@ impl AddressRange {
         }
     }
 
-    /// The lowest.
+    /// Returns the lowest address.
     pub const fn first(&self) -> IpAddr {
         self.first
     }
 
-    /// The highest.
+    /// Returns the highest address.
     pub const fn last(&self) -> IpAddr {
         self.last
     }
 
-    /// Their common prefix in bits, where they are all that have it.
+    /// Returns the length of the common prefix in bits, if the range is exactly a prefix.
     pub fn prefix_length(&self) -> Option<u8> {
         let (common, whole) = match (self.first, self.last) {
             (IpAddr::V4(first), IpAddr::V4(last)) => ((first.to_bits() ^ last.to_bits()).leading_zeros(), 32),
@@ -198,67 +202,67 @@ impl fmt::Display for AddressRange {
     }
 }
 
-/// Ports from the first to the last, both included (RFC 4301 4.4.1.1).
+/// Range of ports, first and last included (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PortRange {
-    /// The lowest.
+    /// Lowest port of the range.
     pub first: u16,
-    /// The highest.
+    /// Highest port of the range.
     pub last: u16,
 }
 
 impl PortRange {
-    /// Every port, and packets that have none (RFC 4301 4.4.1.1).
+    /// Range of all ports, which also matches packets without ports (RFC 4301 section 4.4.1.1).
     pub const ANY: Self = Self { first: 0, last: u16::MAX };
 
-    /// One port.
+    /// Creates a range of one port.
     pub const fn one(port: u16) -> Self {
         Self { first: port, last: port }
     }
 
-    /// Whether a port is one of them.
+    /// Returns whether a port is in the range.
     pub const fn contains(self, port: u16) -> bool {
         self.first <= port && port <= self.last
     }
 }
 
-/// What upper protocols, and what of them, a selector is for (RFC 4301 4.4.1.1).
+/// Upper protocols, ports, types and codes of a selector (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Upper {
-    /// Any, whatever its ports.
+    /// Any upper protocol with any ports.
     Any,
-    /// This one, or with `None` any that has ports, between these ports.
+    /// This protocol, or any protocol with ports for `None`, with source and destination ports in these ranges.
     Ports(Option<IpProto>, PortRange, PortRange),
-    /// This one, whatever its ports.
+    /// This protocol with any ports.
     Protocol(IpProto),
-    /// ICMP or ICMPv6 of one type, and of one code or any.
+    /// ICMP or ICMPv6 with one type, and one code or any.
     Icmp(IpProto, u8, Option<u8>),
 }
 
-/// Which packets a policy is for (RFC 4301 4.4.1.1).
+/// Selector of a policy (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Selector {
-    /// Where they come from.
+    /// Range of source addresses.
     pub source: AddressRange,
-    /// Where they go.
+    /// Range of destination addresses.
     pub destination: AddressRange,
-    /// What they carry.
+    /// Upper protocol with its ports, or type and code.
     pub upper: Upper,
 }
 
-/// Whether a packet is one of a selector's (RFC 4301 4.4.1.1).
+/// Result of the comparison of a packet with a selector (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match {
-    /// It is.
+    /// The packet matches the selector.
     Yes,
-    /// It is not.
+    /// The packet does not match the selector.
     No,
-    /// It may be: what tells is not there to be read ([`Detail::Opaque`]).
+    /// The packet may match: a value that decides is not available ([`Detail::Opaque`]).
     Unknown,
 }
 
 impl Selector {
-    /// Compares a packet with the selector (RFC 4301 4.4.1.1).
+    /// Compares a packet with the selector (RFC 4301 section 4.4.1.1).
     pub fn matches(&self, flow: &Flow) -> Match {
         if self.source.contains(flow.source) && self.destination.contains(flow.destination) {
             self.upper.matches(flow)
@@ -275,7 +279,7 @@ impl Upper {
             Self::Ports(wanted, ..) => wanted,
             Self::Protocol(wanted) | Self::Icmp(wanted, ..) => Some(wanted),
         };
-        // A later IPv6 fragment may be a part of any protocol.
+        // A later IPv6 fragment may have any upper protocol.
         if (flow.protocol, flow.detail) == (IpProto::FRAGMENT, Detail::Opaque) {
             return Match::Unknown;
         }

@@ -2,28 +2,28 @@ use core::fmt;
 
 use crate::state::{StateError, StateReader, StateWriter};
 
-/// A sequence number, always as its whole 64 bits; without ESN the high half is 0 (RFC 4303 2.2, 2.2.1).
+/// Sequence number of 64 bits; without ESN the high half is 0 (RFC 4303 sections 2.2 and 2.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(u64);
 
 impl Seq {
-    /// A sequence number.
+    /// Creates a sequence number from its 64-bit value.
     pub const fn new(value: u64) -> Self {
         Self(value)
     }
 
-    /// The whole number.
+    /// Returns the 64-bit value.
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// The half that is on the wire (RFC 4303 2.2.1).
+    /// Returns the low half, which is on the wire (RFC 4303 section 2.2.1).
     pub const fn low(self) -> [u8; 4] {
         let [_, _, _, _, a, b, c, d] = self.0.to_be_bytes();
         [a, b, c, d]
     }
 
-    /// The half that ESN leaves off the wire (RFC 4303 2.2.1).
+    /// Returns the high half, which ESN does not transmit (RFC 4303 section 2.2.1).
     pub const fn high(self) -> [u8; 4] {
         let [a, b, c, d, ..] = self.0.to_be_bytes();
         [a, b, c, d]
@@ -36,17 +36,17 @@ impl fmt::Display for Seq {
     }
 }
 
-/// How many bits an SA counts with (RFC 4303 2.2, 2.2.1).
+/// Width of the sequence numbers of an SA (RFC 4303 sections 2.2 and 2.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeqWidth {
-    /// RFC 2406: all of the number is on the wire.
+    /// Sequence numbers of 32 bits, transmitted in full (RFC 2406).
     Bits32,
-    /// ESN (RFC 4303 2.2.1): 64 bits, of which the low half is on the wire.
+    /// Extended sequence numbers of 64 bits, of which the low half is transmitted (RFC 4303 section 2.2.1).
     Extended64,
 }
 
 impl SeqWidth {
-    /// The largest sequence number of this width (RFC 4303 2.2).
+    /// Returns the largest sequence number of this width (RFC 4303 section 2.2).
     pub const fn last(self) -> u64 {
         match self {
             Self::Bits32 => 0xffff_ffff,
@@ -55,7 +55,7 @@ impl SeqWidth {
     }
 }
 
-/// The counter of an outbound SA: starts at 1, never repeats and never wraps (RFC 4303 3.3.3).
+/// Sequence counter of an outbound SA: it starts at 1, never repeats and never wraps (RFC 4303 section 3.3.3).
 //= RFC 4303 2.2/3
 #[derive(Debug)]
 pub struct SeqCounter {
@@ -64,22 +64,22 @@ pub struct SeqCounter {
 }
 
 impl SeqCounter {
-    /// A counter whose first number is 1 (RFC 4303 3.3.3).
+    /// Creates a counter whose first number is 1 (RFC 4303 section 3.3.3).
     pub const fn new(width: SeqWidth) -> Self {
         Self { used: 0, width }
     }
 
-    /// Takes the next number (RFC 4303 3.3.3).
+    /// Returns the next number and advances the counter (RFC 4303 section 3.3.3).
     ///
     /// # Errors
-    /// [`SequenceExhausted`] when every number was used: a new SA is due.
+    /// [`SequenceExhausted`] if every number was used: the SA is to be rekeyed.
     pub fn advance(&mut self) -> Result<Seq, SequenceExhausted> {
         let seq = self.peek()?;
         self.used = seq.get();
         Ok(seq)
     }
 
-    /// The number that [`advance`](Self::advance) would give, left in place (RFC 4303 3.3.3).
+    /// Returns the number that [`advance`](Self::advance) would return, without advancing (RFC 4303 section 3.3.3).
     ///
     /// # Errors
     /// [`SequenceExhausted`] as for `advance`.
@@ -89,10 +89,10 @@ impl SeqCounter {
         self.used.checked_add(1).filter(|&n| n <= self.width.last()).map(Seq).ok_or(SequenceExhausted)
     }
 
-    /// Takes `n` numbers at once, for a batch, a hardware engine or a worker that seals on its own (RFC 4303 3.3.3).
+    /// Reserves `n` numbers, for a batch, a hardware engine or another thread that seals (RFC 4303 section 3.3.3).
     ///
     /// # Errors
-    /// [`SequenceExhausted`] when fewer than `n` are left; none is taken.
+    /// [`SequenceExhausted`] if fewer than `n` numbers are left; none is reserved.
     pub fn reserve(&mut self, n: u32) -> Result<SeqRun, SequenceExhausted> {
         let last = self.used.checked_add(u64::from(n)).filter(|&l| l <= self.width.last()).ok_or(SequenceExhausted)?;
         let run = SeqRun { used: self.used, last };
@@ -100,32 +100,32 @@ impl SeqCounter {
         Ok(run)
     }
 
-    /// The last number taken; 0 before the first.
+    /// Returns the last number that was used; 0 before the first.
     pub const fn last_used(&self) -> Seq {
         Seq(self.used)
     }
 
-    /// How many numbers are left (RFC 4303 3.3.3).
+    /// Returns how many numbers are left (RFC 4303 section 3.3.3).
     pub const fn remaining(&self) -> u64 {
         self.width.last().saturating_sub(self.used)
     }
 
-    /// The width it counts with (RFC 4303 2.2.1).
+    /// Returns the width of the numbers (RFC 4303 section 2.2.1).
     pub const fn width(&self) -> SeqWidth {
         self.width
     }
 
-    /// Octets of an exported counter.
+    /// Length of an exported counter in octets.
     pub const STATE: usize = 12;
 
-    /// The state as it is, to be handed to a standby node or stored when the SA is stopped: numbers taken after it are not
-    /// in it.
+    /// Exports the current state, for a standby node or when the SA is stopped. Numbers that are used later are not
+    /// included.
     pub fn export(&self) -> [u8; Self::STATE] {
         self.export_ahead(0)
     }
 
-    /// The state as it will be after `margin` more numbers, to be stored while the SA runs: export again before they are
-    /// used up, and a crash in between repeats no number and no nonce (RFC 4303 3.3.3).
+    /// Exports the state after `margin` more numbers, to be stored while the SA is in use. If the caller exports
+    /// again before they are used, a crash in between repeats neither a number nor a nonce (RFC 4303 section 3.3.3).
     //= RFC 4303 3.3.3/4
     pub fn export_ahead(&self, margin: u64) -> [u8; Self::STATE] {
         let mut bytes = [0; Self::STATE];
@@ -134,10 +134,11 @@ impl SeqCounter {
         bytes
     }
 
-    /// Moves on to an exported state (RFC 4303 3.3.3). A number that was used here or there is never used again.
+    /// Advances to an imported state (RFC 4303 section 3.3.3). Numbers that were used by either counter are never
+    /// used again.
     ///
     /// # Errors
-    /// [`StateError`] when the bytes are no counter of this width, or [`StateError::GoesBack`] when they are behind
+    /// [`StateError`] if the octets are not a counter of this width, or [`StateError::GoesBack`] if they are behind
     /// this counter; the counter is unchanged.
     pub fn import(&mut self, state: &[u8]) -> Result<(), StateError> {
         let mut reader = StateReader::new(state, b'C', self.width)?;
@@ -154,7 +155,7 @@ impl SeqCounter {
     }
 }
 
-/// A run of reserved numbers, to be used in order (RFC 4303 3.3.3).
+/// Run of reserved sequence numbers, used in order (RFC 4303 section 3.3.3).
 #[derive(Debug)]
 pub struct SeqRun {
     used: u64,
@@ -171,7 +172,7 @@ impl Iterator for SeqRun {
     }
 }
 
-/// Every sequence number of the SA was used (RFC 4303 3.3.3).
+/// Error of an SA whose sequence numbers are exhausted (RFC 4303 section 3.3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SequenceExhausted;
 

@@ -1,17 +1,18 @@
 use core::fmt;
 use core::num::{NonZeroU16, NonZeroU32};
 
-/// A Security Parameters Index (RFC 4303 2.1): never 0, and 1 to 255 only by [`Spi::reserved`].
+/// Security Parameters Index (RFC 4303 section 2.1). It is never 0, and 1 to 255 only if created by
+/// [`Spi::reserved`].
 //= RFC 4303 2.1/6
 //= RFC 3948 1/3
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Spi(NonZeroU32);
 
 impl Spi {
-    /// An SPI that may be negotiated or configured: 256 and above.
+    /// Creates an SPI that may be negotiated or configured: 256 and above.
     ///
     /// # Errors
-    /// [`ReservedSpi`] for 0 to 255, which IANA reserves (RFC 4303 2.1).
+    /// [`ReservedSpi`] for 0 to 255, which IANA reserves (RFC 4303 section 2.1).
     pub const fn new(value: u32) -> Result<Self, ReservedSpi> {
         match NonZeroU32::new(value) {
             Some(spi) if value > 255 => Ok(Self(spi)),
@@ -19,10 +20,10 @@ impl Spi {
         }
     }
 
-    /// Any SPI but 0, for test vectors and peers that use the reserved numbers 1 to 255.
+    /// Creates any SPI except 0, for test vectors and peers that use the reserved numbers 1 to 255.
     ///
     /// # Errors
-    /// [`ReservedSpi`] for 0, which never goes onto the wire (RFC 4303 2.1).
+    /// [`ReservedSpi`] for 0, which is never transmitted (RFC 4303 section 2.1).
     //= RFC 3948 2.1/4
     pub const fn reserved(value: u32) -> Result<Self, ReservedSpi> {
         match NonZeroU32::new(value) {
@@ -31,12 +32,12 @@ impl Spi {
         }
     }
 
-    /// The number.
+    /// Returns the value of the SPI.
     pub const fn get(self) -> u32 {
         self.0.get()
     }
 
-    /// As carried on the wire (RFC 4303 2.1).
+    /// Returns the octets on the wire (RFC 4303 section 2.1).
     pub const fn to_be_bytes(self) -> [u8; 4] {
         self.get().to_be_bytes()
     }
@@ -54,33 +55,34 @@ impl fmt::Display for Spi {
     }
 }
 
-/// An SPI in the range 0 to 255 where it must not be (RFC 4303 2.1).
+/// Error of an SPI in the range 0 to 255 where it is not allowed (RFC 4303 section 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReservedSpi(pub u32);
 
 impl fmt::Display for ReservedSpi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "spi {} is reserved", self.0)
+        write!(f, "SPI {} is reserved", self.0)
     }
 }
 
 impl core::error::Error for ReservedSpi {}
 
-/// A Compression Parameter Index (RFC 3173 3.3), 16 bits.
+/// Compression Parameter Index of 16 bits (RFC 3173 section 3.3).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cpi(NonZeroU16);
 
 impl Cpi {
-    /// The proprietary transform of an organisation, well-known (RFC 3173 3.3).
+    /// Well-known CPI of a vendor's own algorithm (RFC 3173 section 3.3).
     pub const OUI: Self = Self::well_known(1);
-    /// DEFLATE (RFC 2394), well-known.
+    /// Well-known CPI of DEFLATE (RFC 2394).
     pub const DEFLATE: Self = Self::well_known(2);
-    /// LZS (RFC 2395), well-known.
+    /// Well-known CPI of LZS (RFC 2395).
     pub const LZS: Self = Self::well_known(3);
-    /// LZJH (RFC 3051), well-known.
+    /// Well-known CPI of LZJH (RFC 3051).
     pub const LZJH: Self = Self::well_known(4);
 
-    /// A CPI of the well-known (1 to 63), negotiated (256 to 61439) or private (61440 and above) range (RFC 3173 3.3).
+    /// Creates a CPI of the well-known (1 to 63), negotiated (256 to 61439) or private (61440 and above) range (RFC
+    /// 3173 section 3.3).
     ///
     /// # Errors
     /// [`ReservedCpi`] for 0 and for 64 to 255.
@@ -98,22 +100,22 @@ impl Cpi {
         }
     }
 
-    /// The number.
+    /// Returns the value of the CPI.
     pub const fn get(self) -> u16 {
         self.0.get()
     }
 
-    /// Whether the number itself names the algorithm (RFC 3173 3.3: 0 to 63).
+    /// Returns whether the CPI identifies an algorithm (0 to 63; RFC 3173 section 3.3).
     pub const fn is_well_known(self) -> bool {
         self.get() < 64
     }
 
-    /// Whether the number was negotiated between the peers (256 to 61439; RFC 3173 3.3).
+    /// Returns whether the CPI was negotiated between the peers (256 to 61439; RFC 3173 section 3.3).
     pub const fn is_negotiated(self) -> bool {
         self.get() >= 256 && self.get() < 61440
     }
 
-    /// Whether the number is for private use (61440 and above; RFC 3173 3.3).
+    /// Returns whether the CPI is for private use (61440 and above; RFC 3173 section 3.3).
     pub const fn is_private(self) -> bool {
         self.get() >= 61440
     }
@@ -131,13 +133,13 @@ impl fmt::Display for Cpi {
     }
 }
 
-/// A CPI that RFC 3173 3.3 reserves.
+/// Error of a CPI that RFC 3173 section 3.3 reserves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReservedCpi(pub u16);
 
 impl fmt::Display for ReservedCpi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cpi {} is reserved", self.0)
+        write!(f, "CPI {} is reserved", self.0)
     }
 }
 

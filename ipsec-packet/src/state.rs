@@ -1,4 +1,4 @@
-//! The byte form of counters and windows: `version | kind | width | 0 | body`, all integers big-endian.
+//! Serialized form of counters and windows: `version | kind | width | 0 | body`, with all integers big-endian.
 
 use core::fmt;
 
@@ -74,19 +74,20 @@ impl<'a> StateReader<'a> {
     }
 }
 
-/// Exported state that cannot be taken in.
+/// Error of an exported state that cannot be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StateError {
-    /// Not the state of such a counter or window: wrong length, kind, width or size, or contradictory.
+    /// The octets are not the state of such a counter or window: length, kind, width or size is wrong, or the
+    /// contents are contradictory.
     Malformed,
-    /// Written by another version of this format.
+    /// The format has this unknown version.
     Version(u8),
-    /// It is behind what is held: taking it in would repeat numbers or accept replays.
+    /// The state is behind the current one: to import it would repeat numbers or accept replays.
     GoesBack {
-        /// The last number used, or the top of the window, that is held.
+        /// Last number used, or highest number received, of the current state.
         held: u64,
-        /// The one that was offered.
+        /// Last number used, or highest number received, of the imported state.
         offered: u64,
     },
 }
@@ -95,8 +96,8 @@ impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed => f.write_str("malformed state"),
-            Self::Version(v) => write!(f, "state of unknown version {v}"),
-            Self::GoesBack { held, offered } => write!(f, "state goes back: {offered} offered, {held} held"),
+            Self::Version(v) => write!(f, "unknown state version {v}"),
+            Self::GoesBack { held, offered } => write!(f, "state goes back: got {offered}, expected {held} or above"),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Transport mode: where ESP, AH or IPComp goes behind the IP header, and the gap it goes into (RFC 4303 3.1.1).
+//! Transport mode: position of ESP, AH or IPComp behind the IP header, and the gap for the header (RFC 4303 section
+//! 3.1.1).
 //!
 //! ```text
 //!             headroom | IP header | upper layer
@@ -9,33 +10,34 @@ use crate::{
     Ip, IpError, IpProto, Ipv4, Ipv6, PacketBuf, adjust_length, check_preceding_headers, ipv4, set_next_header,
 };
 
-/// Where destination options that do not precede a routing header go (RFC 4303 3.1.1: before or after ESP, or both).
+/// Position of destination options that do not precede a routing header, relative to the IPsec header (RFC 4303
+/// section 3.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum DestinationOptions {
-    /// Behind the IPsec header: with ESP they are encrypted.
+    /// The options follow the IPsec header: with ESP they are encrypted.
     #[default]
     Protected,
-    /// In front of it: routers and the peer's stack can read them in clear.
+    /// The options precede the IPsec header: they are readable on the path.
     InFront,
 }
 
-/// A place for an IPsec header in a packet (RFC 4303 3.1.1).
+/// Position of an IPsec header in a packet (RFC 4303 section 3.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderPosition {
-    /// Octets in front of it: the IP header with its options or extension headers.
+    /// Offset of the header: the length of the IP header with its options or extension headers.
     pub at: usize,
-    /// The offset of the octet that names what comes there.
+    /// Offset of the protocol or next header field that names the header.
     pub named_at: usize,
-    /// What comes there now: what the IPsec header will name as its next header.
+    /// Protocol number at this position, which becomes the next header of an inserted IPsec header.
     pub next: IpProto,
 }
 
-/// Finds where an IPsec header is to be inserted: behind the IPv4 options; behind the hop-by-hop, routing and fragment
-/// headers of IPv6, and destination options by choice.
+/// Finds the position for an IPsec header: behind the IPv4 options; behind the hop-by-hop, routing and fragment
+/// headers of IPv6, and by choice behind destination options.
 ///
 /// # Errors
-/// [`IpError::Fragment`] for a fragment: transport mode covers whole packets only (RFC 4303 3.3.4). Otherwise what is
-/// wrong with the packet.
+/// [`IpError::Fragment`] for a fragment: transport mode protects whole packets only (RFC 4303 section 3.3.4).
+/// Otherwise the error of a malformed header.
 pub fn placement(packet: &[u8], options: DestinationOptions) -> Result<HeaderPosition, IpError> {
     match Ip::parse(packet)? {
         Ip::V4(ip) => ipv4_placement(&ip),
@@ -62,7 +64,8 @@ fn ipv6_placement(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<HeaderPo
         match extension.link.kind {
             IpProto::AH => break,
             IpProto::FRAGMENT if extension.is_part_of_fragments(ip.packet()) => return Err(IpError::Fragment),
-            // A routing header takes the destination options in front of it along (RFC 8200 4.1, note 1).
+            // Destination options in front of a routing header are part of the unprotected headers (RFC 8200 section
+            // 4.1, note 1).
             //= RFC 3173 2.1/1, 2/6
             IpProto::HOP_BY_HOP | IpProto::ROUTING | IpProto::FRAGMENT => place = chain.link(),
             IpProto::DESTINATION_OPTIONS if options == DestinationOptions::InFront => place = chain.link(),
@@ -72,27 +75,28 @@ fn ipv6_placement(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<HeaderPo
     Ok(HeaderPosition { at: place.offset, named_at: place.named_at, next: place.kind })
 }
 
-/// Finds the header `wanted` (ESP, AH or IPComp) in a received packet (RFC 4303 3.1.1), and checks the headers in front of it
-/// (see [`check_preceding_headers`]). Its own next-header field is not read: `next` of
-/// the result is `wanted`.
+/// Finds the header `wanted` (ESP, AH or IPComp) of a received packet (RFC 4303 section 3.1.1), and checks the
+/// headers in front of it (see [`check_preceding_headers`]). The next header field of the found header is not read:
+/// `next` of the result is `wanted`.
 ///
-/// ESP does not authenticate the headers in front of it. In transport mode they are to be removed from the opened packet
-/// ([`remove_preceding_headers`](crate::remove_preceding_headers)) unless AH was verified around ESP.
+/// ESP does not authenticate the headers in front of it. In transport mode they are to be removed from the
+/// decapsulated packet ([`remove_preceding_headers`](crate::remove_preceding_headers)) unless AH was verified around
+/// ESP.
 ///
 /// # Errors
-/// [`IpError::NotFound`] when something else follows the IP header and its extension headers, [`IpError::Fragment`] for
-/// a fragment, otherwise what is wrong with the packet or with the headers in front.
+/// [`IpError::NotFound`] if the IP header and its extension headers are followed by another header,
+/// [`IpError::Fragment`] for a fragment, otherwise the error of a malformed header.
 pub fn locate(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpError> {
     let place = find_header(packet, wanted)?;
     check_preceding_headers(packet, place.at)?;
     Ok(place)
 }
 
-/// Finds the header `wanted` behind the IP header and its extension headers, whose contents are not checked: to show a packet, not to
-/// process it (see [`locate`]).
+/// Finds the header `wanted` behind the IP header and its extension headers, without a check of their contents: for a
+/// display of the packet, not for its processing (see [`locate`]).
 ///
 /// # Errors
-/// [`IpError::NotFound`], [`IpError::Fragment`], otherwise what is malformed.
+/// [`IpError::NotFound`], [`IpError::Fragment`], otherwise the error of a malformed header.
 pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpError> {
     match Ip::parse(packet)? {
         Ip::V4(ip) => {
@@ -106,7 +110,7 @@ pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpE
                 if link.kind == wanted {
                     return Ok(HeaderPosition { at: link.offset, named_at: link.named_at, next: link.kind });
                 }
-                // What AH covers is not looked into before it was verified.
+                // The headers behind AH are not read before the ICV is verified.
                 match chain.next_extension()?.filter(|extension| extension.link.kind != IpProto::AH) {
                     //= RFC 4302 3.4.1/1
                     Some(extension) if extension.is_part_of_fragments(ip.packet()) => return Err(IpError::Fragment),
@@ -118,11 +122,11 @@ pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpE
     }
 }
 
-/// Opens a gap of `size` octets at `place` and names `header` as what comes there (RFC 4303 3.1.1). The length follows when the packet
-/// is complete, by [`adjust_length`].
+/// Inserts a gap of `size` octets at `place` and sets its protocol number to `header` (RFC 4303 section 3.1.1). The
+/// length field is updated by [`adjust_length`] when the packet is complete.
 ///
 /// # Errors
-/// [`IpError::NoSpace`] when the headroom is too small; the packet is unchanged.
+/// [`IpError::NoSpace`] if the headroom is too small; the packet is unchanged.
 pub fn open_gap(
     packet: &mut PacketBuf<'_>,
     place: HeaderPosition,
@@ -133,11 +137,11 @@ pub fn open_gap(
     set_next_header(packet.data_mut(), place, header)
 }
 
-/// Closes a gap of `size` octets at `place`, names `next` as what comes there, and adjusts length and checksum (RFC 4303 3.1.1): a wrong
-/// IPv4 header checksum stays wrong.
+/// Removes a gap of `size` octets at `place`, sets the protocol number at this position to `next`, and updates length
+/// and checksum (RFC 4303 section 3.1.1): a wrong IPv4 header checksum stays wrong.
 ///
 /// # Errors
-/// [`IpError::TooShort`] when the packet is shorter than the gap; it is unchanged.
+/// [`IpError::TooShort`] if the packet is shorter than the gap; it is unchanged.
 pub fn close_gap(packet: &mut PacketBuf<'_>, place: HeaderPosition, size: usize, next: IpProto) -> Result<(), IpError> {
     packet.close_gap(place.at, size)?;
     set_next_header(packet.data_mut(), place, next)?;

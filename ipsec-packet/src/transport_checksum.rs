@@ -1,38 +1,39 @@
-//! TCP and UDP checksums of transport mode behind a NAT (RFC 3948 3.1.2); ICMPv6 covers the addresses, too.
+//! TCP and UDP checksums of transport mode behind a NAT (RFC 3948 section 3.1.2). ICMPv6 checksums cover the
+//! addresses, too.
 
 use core::net::{IpAddr, Ipv4Addr};
 
 use crate::udp_encap::pseudo_header;
 use crate::{DestinationOptions, Ip, IpError, IpProto, adjust_checksum, placement};
 
-/// What to do about a checksum that the sender computed over addresses the NAT has since changed (RFC 3948 3.1.2).
+/// Treatment of a checksum that the sender computed over addresses that a NAT has changed (RFC 3948 section 3.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChecksumRepair {
-    /// Adjusts it by the difference between the addresses that NAT-OA told and those in the header: end-to-end errors
-    /// stay visible (RFC 3948 3.1.2, first method).
+    /// The checksum is updated by the difference between the addresses of NAT-OA and those of the header: end-to-end
+    /// errors stay detectable (RFC 3948 section 3.1.2, first method).
     Incremental(OriginalAddresses),
-    /// Computes it anew: for peers that sent no NAT-OA. The ICV has vouched for the payload.
+    /// The checksum is recomputed, for peers that sent no NAT-OA. The ICV has authenticated the payload.
     Recompute,
-    /// Leaves it: the stack is told not to look.
+    /// The checksum is unchanged, for an IP stack that does not verify it.
     Leave,
 }
 
-/// The addresses the sender had in its packet, from its NAT-OA payloads (RFC 3947 5.2).
+/// Addresses that the sender had in its packet, from its NAT-OA payloads (RFC 3947 section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OriginalAddresses {
-    /// Source address as the sender knew it.
+    /// Source address in the packet of the sender.
     pub source: IpAddr,
-    /// Destination address as the sender knew it.
+    /// Destination address in the packet of the sender.
     pub destination: IpAddr,
 }
 
-/// Repairs the checksum of a packet that came out of a transport-mode SA behind a NAT: of TCP, UDP, UDP-Lite (RFC 3828), DCCP (RFC 4340) or
-/// ICMPv6. Other protocols, and a UDP checksum of 0 (none was computed; over IPv6 as RFC 6936 allows), are left alone. IPComp is to be
-/// decompressed first.
+/// Repairs the checksum of a packet that was decapsulated from a transport mode SA behind a NAT: of TCP, UDP,
+/// UDP-Lite (RFC 3828), DCCP (RFC 4340) or ICMPv6. Other protocols, and UDP without a checksum (RFC 6936 over IPv6),
+/// are unchanged. IPComp is to be decompressed before.
 ///
 /// # Errors
-/// [`IpError`] when the packet is malformed; it is unchanged.
+/// [`IpError`] if the packet is malformed; it is unchanged.
 //= RFC 3948 3.1.2/1
 pub fn repair_checksum(packet: &mut [u8], repair: ChecksumRepair) -> Result<(), IpError> {
     let ip = Ip::parse(packet)?;
@@ -44,7 +45,7 @@ pub fn repair_checksum(packet: &mut [u8], repair: ChecksumRepair) -> Result<(), 
         return Err(malformed);
     };
     let carried = u16::from_be_bytes([high, low]);
-    // UDP without a checksum, and UDP-Lite that breaks its own rule.
+    // UDP without a checksum, and UDP-Lite without one, which its RFC forbids, are unchanged.
     if carried == 0 && covered.never_zero {
         return Ok(());
     }
@@ -73,21 +74,20 @@ pub fn repair_checksum(packet: &mut [u8], repair: ChecksumRepair) -> Result<(), 
     Ok(())
 }
 
-/// What a checksum covers.
+/// Octets that a checksum covers.
 struct Covered<'a> {
     octets: &'a [u8],
-    /// The length in the pseudo header.
+    /// Length in the pseudo header.
     length: usize,
-    /// Where the checksum is.
+    /// Offset of the checksum field.
     field: usize,
-    /// Whether a checksum that comes to 0 is sent as 0xffff.
+    /// Set if a checksum of value 0 is transmitted as 0xffff.
     never_zero: bool,
 }
 
 impl<'a> Covered<'a> {
-    /// `None` for protocols without a checksum over addresses.
-    ///
-    /// Nothing at all for a length or coverage that contradicts the octets there.
+    /// Returns `None` for protocols without a checksum over addresses, and `Some(None)` for a length or coverage that
+    /// contradicts the packet.
     fn by(proto: IpProto, rest: &'a [u8]) -> Option<Option<Self>> {
         let whole = |field, never_zero| Some(Some(Self { octets: rest, length: rest.len(), field, never_zero }));
         let part = |octets: Option<&'a [u8]>, length, never_zero| {
@@ -101,12 +101,13 @@ impl<'a> Covered<'a> {
                 let length = usize::from(u16::from_be_bytes([*high, *low]));
                 part(rest.get(..length).filter(|udp| udp.len() >= 8), length, true)
             }
-            // The coverage counts from the header on; 0 is all (RFC 3828 3.1).
+            // The coverage includes the header; 0 covers the whole datagram (RFC 3828 section 3.1).
             (IpProto::UDP_LITE, [_, _, _, _, high, low, _, _, ..]) => match u16::from_be_bytes([*high, *low]) {
                 0 => whole(6, true),
                 coverage => part(rest.get(..coverage.into()).filter(|udp| udp.len() >= 8), rest.len(), true),
             },
-            // 0 is all; n is the header with its options, in words of 4, and n - 1 words of data (RFC 4340 9.2).
+            // Coverage 0 is the whole datagram; n is the header with its options, in words of 4 octets, and n - 1
+            // words of data (RFC 4340 section 9.2).
             (IpProto::DCCP, [_, _, _, _, data_offset, coverage, _, _, ..]) => {
                 let Some(words) = (coverage & 0x0f).checked_sub(1) else { return whole(6, false) };
                 let covered = usize::from(*data_offset).saturating_add(words.into()).saturating_mul(4);
@@ -118,7 +119,7 @@ impl<'a> Covered<'a> {
     }
 }
 
-/// What the checksum becomes when one address takes the place of another (RFC 1624), of whatever versions.
+/// Updates a checksum for the replacement of one address by another of either version (RFC 1624).
 fn readdress(checksum: u16, was: IpAddr, is: IpAddr) -> u16 {
     let octets = |address| match address {
         IpAddr::V4(v4) => Ipv4Addr::to_ipv6_compatible(&v4).octets(),

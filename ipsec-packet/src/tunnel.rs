@@ -1,4 +1,4 @@
-//! Tunnel mode: the outer header, pushed and popped (RFC 4301 5.1.2, RFC 2003, RFC 2473).
+//! Tunnel mode: addition and removal of the outer header (RFC 4301 section 5.1.2, RFC 2003, RFC 2473).
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,7 +7,7 @@ use zerocopy::IntoBytes;
 
 use crate::{EcnMode, Ip, IpError, IpProto, Ipv4Header, Ipv6Header, PacketBuf, ipv4, ipv6};
 
-/// The ends of a tunnel and what its outer headers say (RFC 4301 5.1.2).
+/// Endpoints of a tunnel and the rules of its outer header (RFC 4301 section 5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tunnel {
     ends: Ends,
@@ -24,60 +24,64 @@ enum Ends {
     V6 { local: Ipv6Addr, remote: Ipv6Addr },
 }
 
-/// The hop limit (TTL) of outer and inner header (RFC 4301 5.1.2.1, 5.1.2.2).
+/// Rule for the hop limit (TTL) of outer and inner header (RFC 4301 sections 5.1.2.1 and 5.1.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HopLimitPolicy {
-    /// The outer header starts with this many hops; the inner one is not changed.
+    /// The outer header has this hop limit; the inner one is unchanged.
     Set(u8),
-    /// The outer header copies the inner one, which is not changed.
+    /// The outer header copies the hop limit of the inner one, which is unchanged.
     Copy,
-    /// The outer header starts with this many; the inner one is decremented at each end, as a router that forwards it
-    /// does (RFC 4301 5.1.2.1), and a packet whose hops are used up is refused.
+    /// The outer header has this hop limit. The inner one is decremented at both ends of the tunnel, as by a router
+    /// that forwards the packet (RFC 4301 section 5.1.2.1), and a packet without hops left is refused.
     Decrement(u8),
 }
 
-/// The DSCP (upper six bits of TOS or traffic class; RFC 4301 5.1.2.1, 5.1.2.2).
+/// Rule for the DSCP, the upper six bits of TOS or traffic class (RFC 4301 sections 5.1.2.1 and 5.1.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DscpPolicy {
-    /// Copied to the outer header; the inner one is kept on the way in (RFC 4301 5.1.2.1, RFC 2983 pipe model).
+    /// The DSCP is copied to the outer header; decapsulation keeps the inner one (RFC 4301 section 5.1.2.1, RFC 2983
+    /// pipe model).
     Copy,
-    /// The outer header has this one, the lower six bits; the inner one is kept.
+    /// The outer header has this DSCP, the lower six bits; decapsulation keeps the inner one.
     Set(u8),
-    /// Copied to the outer header, and back to the inner one on the way in (RFC 2983 uniform model).
+    /// The DSCP is copied to the outer header, and to the inner one at decapsulation (RFC 2983 uniform model).
     CopyBothWays,
 }
 
-/// The don't-fragment bit of an outer IPv4 header (RFC 4301 8.1). An inner IPv6 packet counts as one that has it.
+/// Rule for the don't-fragment bit of an outer IPv4 header (RFC 4301 section 8.1). An inner IPv6 packet counts as one
+/// with the bit set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DfPolicy {
-    /// Copied from the inner header.
+    /// The bit is copied from the inner header.
     Copy,
-    /// Set.
+    /// The bit is set.
     Set,
-    /// Clear.
+    /// The bit is clear.
     Clear,
 }
 
-/// The flow label of an outer IPv6 header (RFC 4301 5.1.2.2).
+/// Rule for the flow label of an outer IPv6 header (RFC 4301 section 5.1.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlowPolicy {
-    /// This label, the lower 20 bits; 0 says nothing about the flows inside.
+    /// The outer header has this label, the lower 20 bits; 0 reveals nothing about the inner flows.
     Set(u32),
-    /// Copied from an inner IPv6 header; 0 for an inner IPv4 packet.
+    /// The label is copied from an inner IPv6 header; 0 for an inner IPv4 packet.
     Copy,
 }
 
 impl Tunnel {
-    /// An IPv4 tunnel as seen from its local end. Defaults: 64 hops, DSCP and DF copied, ECN as RFC 6040.
+    /// Creates an IPv4 tunnel as seen from its local end. Defaults: hop limit 64, DSCP and DF copied, ECN of RFC
+    /// 6040.
     pub const fn v4(local: Ipv4Addr, remote: Ipv4Addr) -> Self {
         Self::between(Ends::V4 { local, remote })
     }
 
-    /// An IPv6 tunnel as seen from its local end. Defaults: 64 hops, DSCP copied, flow label 0, ECN as RFC 6040.
+    /// Creates an IPv6 tunnel as seen from its local end. Defaults: hop limit 64, DSCP copied, flow label 0, ECN of
+    /// RFC 6040.
     pub const fn v6(local: Ipv6Addr, remote: Ipv6Addr) -> Self {
         Self::between(Ends::V6 { local, remote })
     }
@@ -93,7 +97,7 @@ impl Tunnel {
         }
     }
 
-    /// With these ends in the place of its own, as seen from its local end; `None` when they are of two IP versions.
+    /// Replaces the endpoints, as seen from the local end. Returns `None` if their IP versions differ.
     #[must_use]
     pub const fn with_ends(self, local: IpAddr, remote: IpAddr) -> Option<Self> {
         let ends = match (local, remote) {
@@ -104,37 +108,37 @@ impl Tunnel {
         Some(Self { ends, ..self })
     }
 
-    /// With this hop limit policy (RFC 4301 5.1.2.1, 5.1.2.2).
+    /// Sets the rule for the hop limit (RFC 4301 sections 5.1.2.1 and 5.1.2.2).
     #[must_use]
     pub const fn with_hop_limit(self, hop_limit: HopLimitPolicy) -> Self {
         Self { hop_limit, ..self }
     }
 
-    /// With this DSCP policy (RFC 4301 5.1.2.1, 5.1.2.2).
+    /// Sets the rule for the DSCP (RFC 4301 sections 5.1.2.1 and 5.1.2.2).
     #[must_use]
     pub const fn with_dscp(self, dscp: DscpPolicy) -> Self {
         Self { dscp, ..self }
     }
 
-    /// With this don't-fragment policy (RFC 4301 8.1).
+    /// Sets the rule for the don't-fragment bit (RFC 4301 section 8.1).
     #[must_use]
     pub const fn with_df(self, df: DfPolicy) -> Self {
         Self { df, ..self }
     }
 
-    /// With this ECN mode (RFC 6040 4).
+    /// Sets the ECN mode (RFC 6040 section 4).
     #[must_use]
     pub const fn with_ecn(self, ecn: EcnMode) -> Self {
         Self { ecn, ..self }
     }
 
-    /// With this flow label policy (RFC 4301 5.1.2.2).
+    /// Sets the rule for the flow label (RFC 4301 section 5.1.2.2).
     #[must_use]
     pub const fn with_flow_label(self, flow: FlowPolicy) -> Self {
         Self { flow, ..self }
     }
 
-    /// Octets of the outer header: 20 or 40.
+    /// Returns the length of the outer header in octets: 20 or 40.
     pub const fn overhead(&self) -> usize {
         match self.ends {
             Ends::V4 { .. } => ipv4::HEADER,
@@ -142,13 +146,13 @@ impl Tunnel {
         }
     }
 
-    /// Prepares the outer header for the inner packet: to be called before the packet is encrypted (RFC 4301 5.1.2). With
-    /// [`HopLimitPolicy::Decrement`] the inner header changes; nothing else does.
+    /// Prepares the outer header for an inner packet, before the packet is encrypted (RFC 4301 section 5.1.2). With
+    /// [`HopLimitPolicy::Decrement`] the inner hop limit is decremented; the packet is unchanged otherwise.
     ///
-    /// The next header of the payload, [`IpProto::IPV4`] or [`IpProto::IPV6`], comes with it.
+    /// Returns the header and the protocol number of the payload, [`IpProto::IPV4`] or [`IpProto::IPV6`].
     ///
     /// # Errors
-    /// [`TunnelError::Inner`] for what is no IP packet, [`TunnelError::HopLimit`] when its hops are used up.
+    /// [`TunnelError::Inner`] if the payload is not an IP packet, [`TunnelError::HopLimit`] if it has no hops left.
     pub fn outer_for(&self, inner: &mut [u8]) -> Result<(Outer, IpProto), TunnelError> {
         let ip = Ip::parse(inner)?;
         let class = match self.dscp {
@@ -193,7 +197,7 @@ impl Tunnel {
         Ok((outer, next))
     }
 
-    /// Checks that an outer header came from the remote end to the local one (RFC 4301 5.2 step 1).
+    /// Checks that a received outer header has the addresses of the tunnel (RFC 4301 section 5.2 step 1).
     ///
     /// # Errors
     /// [`TunnelError::WrongEnds`].
@@ -205,11 +209,11 @@ impl Tunnel {
         if outer.source == remote && outer.destination == local { Ok(()) } else { Err(TunnelError::WrongEnds) }
     }
 
-    /// Checks the inner packet that came out of a tunnel, cuts the TFC padding behind it (RFC 4303 2.7), and carries
-    /// over what the outer header has to say (ECN, DSCP, hops).
+    /// Checks the inner packet after decapsulation, removes TFC padding behind it (RFC 4303 section 2.7), and applies
+    /// the ECN, DSCP and hop limit rules.
     ///
-    /// Version, header length and total length are checked here; the IPv4 header checksum is left as it was, right or
-    /// wrong, to the IP input that follows.
+    /// Version, header length and total length are checked. The IPv4 header checksum is not verified and stays as it
+    /// is; the IP stack verifies it.
     ///
     /// # Errors
     /// [`TunnelError`]; the packet is unchanged and must not be delivered.
@@ -241,7 +245,7 @@ impl Tunnel {
     }
 }
 
-/// Rewrites traffic class and hop limit of a checked packet; an IPv4 checksum follows the change.
+/// Sets traffic class and hop limit of a validated packet, and updates an IPv4 checksum.
 fn rewrite(packet: &mut [u8], class: Option<u8>, hops: Option<u8>) {
     if class.is_none() && hops.is_none() {
         return;
@@ -257,17 +261,17 @@ fn rewrite(packet: &mut [u8], class: Option<u8>, hops: Option<u8>) {
     }
 }
 
-/// An outer header, ready to be pushed in front of the sealed packet (RFC 4301 5.1.2).
+/// Outer header, to be added in front of the sealed packet (RFC 4301 section 5.1.2).
 #[derive(Clone, Copy, Debug)]
 pub enum Outer {
-    /// IPv4.
+    /// Outer header of IP version 4.
     V4(Ipv4Header),
-    /// IPv6.
+    /// Outer header of IP version 6.
     V6(Ipv6Header),
 }
 
 impl Outer {
-    /// Octets of the header.
+    /// Returns the length of the header in octets.
     pub const fn overhead(&self) -> usize {
         match self {
             Self::V4(_) => ipv4::HEADER,
@@ -275,11 +279,11 @@ impl Outer {
         }
     }
 
-    /// Pushes the header in front of the packet, which begins with `proto`. `id` is the IPv4 identification, which the
-    /// caller keeps unique among packets that may be fragmented (RFC 6864 4); IPv6 has none.
+    /// Adds the header in front of the packet, whose protocol number is `proto`. `id` is the IPv4 identification,
+    /// which the caller keeps unique among packets that may be fragmented (RFC 6864 section 4); IPv6 has none.
     ///
     /// # Errors
-    /// [`IpError::TooLong`] above 65535 octets, [`IpError::NoSpace`]; the packet is unchanged.
+    /// [`IpError::TooLong`] above 65,535 octets, [`IpError::NoSpace`]; the packet is unchanged.
     pub fn push(self, packet: &mut PacketBuf<'_>, proto: IpProto, id: u16) -> Result<(), IpError> {
         let payload = packet.len();
         let total = payload.saturating_add(self.overhead());
@@ -302,7 +306,7 @@ impl Outer {
     }
 }
 
-/// What a received outer header said, kept while it is taken off (RFC 4301 5.1.2).
+/// Fields of a received outer header that are needed after its removal (RFC 4301 section 5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OuterFields {
     pub(crate) source: IpAddr,
@@ -315,7 +319,7 @@ pub struct OuterFields {
 }
 
 impl OuterFields {
-    /// Reads the header in front of a packet (RFC 4301 5.1.2).
+    /// Reads the fields of a header (RFC 4301 section 5.1.2).
     pub fn read(ip: &Ip<'_>) -> Self {
         let (identification, dont_fragment, flow_label) = match ip {
             Ip::V4(ip) => (ip.header().identification(), ip.header().dont_fragment(), 0),
@@ -333,23 +337,24 @@ impl OuterFields {
     }
 }
 
-/// A packet that cannot go into a tunnel or may not come out of it (RFC 4301 5.1.2).
+/// Error of a packet that must not enter or leave a tunnel (RFC 4301 section 5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TunnelError {
     /// The inner packet is malformed.
     Inner(IpError),
-    /// The next header says IPv4 and the packet IPv6, or the reverse.
+    /// The IP version of the inner packet differs from the next header field.
     InnerVersion,
-    /// The payload is no IP packet.
+    /// The payload is not an IP packet.
     NotIp(IpProto),
     /// The outer addresses are not those of the tunnel.
     WrongEnds,
-    /// Congestion was marked on a packet whose transport does not know ECN (RFC 6040 4.2).
+    /// Congestion was marked on a packet without ECN-capable transport (RFC 6040 section 4.2).
     CongestionLost,
     /// The inner packet has no hops left.
     HopLimit,
-    /// The inner packet has the addresses of the outer one (RFC 2003 3): the tunnel would go through itself.
+    /// The inner packet has the addresses of the outer one (RFC 2003 section 3), so that it would enter the tunnel
+    /// again.
     Recursive,
 }
 
@@ -363,11 +368,11 @@ impl fmt::Display for TunnelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inner(e) => write!(f, "inner packet: {e}"),
-            Self::InnerVersion => f.write_str("inner packet has another ip version than the next header says"),
-            Self::NotIp(proto) => write!(f, "{proto} where an inner ip packet belongs"),
-            Self::WrongEnds => f.write_str("outer addresses are not those of the tunnel"),
-            Self::CongestionLost => f.write_str("congestion marked on a packet without ecn"),
-            Self::HopLimit => f.write_str("hop limit used up"),
+            Self::InnerVersion => f.write_str("IP version of the inner packet does not match the next header"),
+            Self::NotIp(proto) => write!(f, "unexpected next header {proto}: expected an inner IP packet"),
+            Self::WrongEnds => f.write_str("outer addresses do not match the tunnel"),
+            Self::CongestionLost => f.write_str("congestion marked on a packet without ECN"),
+            Self::HopLimit => f.write_str("hop limit exceeded"),
             Self::Recursive => f.write_str("inner packet has the addresses of the outer packet"),
         }
     }

@@ -1,4 +1,4 @@
-//! ESP in UDP (RFC 3948), and the framing of the drafts before it.
+//! UDP encapsulation of ESP (RFC 3948), and the framing of the drafts before it.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -8,21 +8,22 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::{Checksum, IpProto, NoSpace, PacketBuf, TooShort};
 
-/// Octets of a UDP header (RFC 768).
+/// Length of a UDP header in octets (RFC 768).
 pub const UDP_HEADER: usize = 8;
 
-/// How ESP and IKE are told apart on one UDP port (RFC 3948 2.1, 2.2).
+/// Framing that distinguishes ESP and IKE on one UDP port (RFC 3948 sections 2.1 and 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Marker {
-    /// RFC 3948, port 4500: IKE begins with four zero octets, which no SPI is.
+    /// Non-ESP marker of RFC 3948, port 4500: IKE begins with four zero octets, which are not an SPI.
     #[default]
     NonEsp,
-    /// draft-ietf-ipsec-udp-encaps-00 and 01, port 500: ESP follows eight zero octets, which no IKE cookie is.
+    /// Non-IKE marker of draft-ietf-ipsec-udp-encaps-00 and 01, port 500: ESP follows eight zero octets, which are
+    /// not an IKE cookie.
     NonIke,
 }
 
 impl Marker {
-    /// Octets between the UDP header and ESP (RFC 3948 2.1).
+    /// Returns the number of octets between the UDP header and ESP (RFC 3948 section 2.1).
     pub const fn esp_offset(self) -> usize {
         match self {
             Self::NonEsp => 0,
@@ -31,20 +32,20 @@ impl Marker {
     }
 }
 
-/// What a UDP payload holds (RFC 3948 2).
+/// Contents of a UDP payload (RFC 3948 section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Datagram<'a> {
-    /// An IKE message, its marker taken off.
+    /// IKE message without its marker.
     Ike(&'a [u8]),
-    /// An ESP packet, its marker taken off.
+    /// ESP packet without its marker.
     Esp(&'a [u8]),
-    /// A NAT keep-alive (RFC 3948 2.3): one octet 0xff, to be ignored.
+    /// NAT keep-alive of one octet 0xff, to be ignored (RFC 3948 section 2.3).
     KeepAlive,
-    /// Too short to be any of them.
+    /// Payload that is too short for any of these.
     Runt,
 }
 
-/// Tells IKE, ESP and keep-alive apart (RFC 3948 2, 3.5).
+/// Classifies a UDP payload as IKE, ESP or keep-alive (RFC 3948 sections 2 and 3.5).
 pub fn classify(payload: &[u8], marker: Marker) -> Datagram<'_> {
     match (marker, payload) {
         //= RFC 3948 2.3/5
@@ -58,25 +59,26 @@ pub fn classify(payload: &[u8], marker: Marker) -> Datagram<'_> {
     }
 }
 
-/// UDP source and destination port (RFC 3948 2.1).
+/// UDP source and destination port (RFC 3948 section 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
-    /// The sender's port.
+    /// Port of the sender.
     pub source: u16,
-    /// The receiver's port; 4500 unless a NAT changed it.
+    /// Port of the receiver; 4500 unless a NAT has changed it.
     pub destination: u16,
 }
 
-/// What the UDP checksum of encapsulated ESP says (RFC 3948 2.1).
+/// UDP checksum of encapsulated ESP (RFC 3948 section 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UdpChecksum {
-    /// 0, as RFC 3948 2.1 asks: the ICV protects the payload. On IPv6 it needs a receiver that allows it (RFC 6936).
+    /// Checksum 0, as RFC 3948 section 2.1 recommends: the ICV protects the payload. Over IPv6 the receiver has to
+    /// support it (RFC 6936).
     Zero,
-    /// Computed, over the addresses of the IP packet that will carry it.
+    /// Checksum that is computed over the addresses of the outer IP packet.
     Computed {
-        /// Its source address.
+        /// Source address of the outer packet.
         source: IpAddr,
-        /// Its destination address.
+        /// Destination address of the outer packet.
         destination: IpAddr,
     },
 }
@@ -90,7 +92,7 @@ struct UdpHeader {
     checksum: U16,
 }
 
-/// Puts the UDP header, and the marker where there is one, in front of an ESP packet (RFC 3948 2.1).
+/// Adds the UDP header, and the marker of the drafts, in front of an ESP packet (RFC 3948 section 2.1).
 ///
 /// # Errors
 /// [`UdpError::TooLong`], [`UdpError::NoSpace`]; the packet is unchanged.
@@ -123,10 +125,10 @@ pub fn push_udp(
     Ok(())
 }
 
-/// Takes the UDP header off a packet that begins with it, and says from which ports to which it went (RFC 3948 3.3, 3.5). Octets behind the
-/// length it claims are cut. What is left is for [`classify`].
+/// Removes the UDP header of a packet and returns its ports (RFC 3948 sections 3.3 and 3.5). Octets behind the length
+/// of the header are cut off. The payload is for [`classify`].
 ///
-/// The checksum is not looked at: ESP's is 0 or covered by the ICV, IKE's was the socket's matter.
+/// The checksum is not verified: that of ESP is 0 or redundant to the ICV, that of IKE is verified by the socket.
 ///
 /// # Errors
 /// [`UdpError::TooShort`], [`UdpError::Length`]; the packet is unchanged.
@@ -145,7 +147,7 @@ pub fn pop_udp(packet: &mut PacketBuf<'_>) -> Result<Ports, UdpError> {
     Ok(ports)
 }
 
-/// The sum over the pseudo header of TCP and UDP (RFC 768, RFC 8200 8.1).
+/// Returns the checksum over the pseudo header of TCP and UDP (RFC 768, RFC 8200 section 8.1).
 pub(crate) fn pseudo_header(source: IpAddr, destination: IpAddr, proto: IpProto, length: u32) -> Checksum {
     let sum = add_address(add_address(Checksum::new(), source), destination);
     sum.over(&length.to_be_bytes()).over(&[0, proto.0])
@@ -158,22 +160,22 @@ fn add_address(sum: Checksum, address: IpAddr) -> Checksum {
     }
 }
 
-/// A packet that cannot be put into or taken out of UDP (RFC 3948 2.1).
+/// Error of a packet that cannot be encapsulated in, or decapsulated from, UDP (RFC 3948 section 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UdpError {
-    /// It ends inside the UDP header.
+    /// The packet is shorter than a UDP header.
     TooShort(TooShort),
     /// The length field is smaller than the header or larger than the packet.
     Length {
-        /// Octets that the header claims.
+        /// Length in the header, in octets.
         claimed: usize,
-        /// Octets there.
+        /// Number of octets that are available.
         available: usize,
     },
-    /// The datagram would exceed 65535 octets.
+    /// The datagram would exceed 65,535 octets.
     TooLong(usize),
-    /// The caller's buffer has no room for the header.
+    /// The caller's buffer is too small.
     NoSpace(NoSpace),
 }
 
@@ -188,9 +190,9 @@ impl fmt::Display for UdpError {
         match self {
             Self::TooShort(e) => e.fmt(f),
             Self::Length { claimed, available } => {
-                write!(f, "udp length field says {claimed} octets, {available} are there")
+                write!(f, "UDP length mismatch: length field has {claimed} octets, {available} available")
             }
-            Self::TooLong(octets) => write!(f, "udp datagram of {octets} octets"),
+            Self::TooLong(octets) => write!(f, "UDP datagram too long: {octets} octets, at most 65535 allowed"),
             Self::NoSpace(e) => e.fmt(f),
         }
     }
