@@ -272,7 +272,7 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
         self.suite.layout().icv > 0
     }
 
-    /// What [`open_at_sequence`](Self::open_foreseen) would look at first.
+    /// What [`open_at_sequence`](Self::open_at_sequence) would look at first.
     pub(crate) fn peek_sequence<'p>(&self, packet: &'p mut PacketBuf<'_>) -> Option<(Seq, EspParts<'p>)> {
         let seq = self.admit(packet).ok()?;
         let parts = EspParts::split(self.suite.layout(), packet.data_mut(), high_half(seq, self.width)).ok()?;

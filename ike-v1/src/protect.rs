@@ -77,7 +77,7 @@ impl fmt::Display for ProtectError {
 impl core::error::Error for ProtectError {}
 
 impl Protection {
-    /// Sets up the cipher with the key that [`Phase1Keys::cipher_key`](crate::Skeyids::cipher_key) gives; `hash` is the
+    /// Sets up the cipher with the key that [`Phase1Keys::cipher_key`](crate::Phase1Keys::cipher_key) gives; `hash` is the
     /// negotiated one, also when the PRF is not HMAC with it (RFC 2409 appendix B).
     ///
     /// # Errors

@@ -39,7 +39,7 @@ pub trait Cipher {
     }
 
     /// Encrypts the bodies of several packets, each under its own key, as [`encrypt`](Self::encrypt) would one after the other. It is called
-    /// from [`min_batch`](Self::batch_from) packets on.
+    /// from [`min_batch`](Self::min_batch) packets on.
     fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>])
     where
         Self: Sized,

@@ -4,7 +4,7 @@ use zeroize::Zeroize;
 
 use crate::{Icv, IcvInput};
 
-/// A hash that HMAC is made with: [`HmacIntegrity`](crate::HmacIcv) has one as parameter (RFC 2104 2). Nothing but those of this crate can be one.
+/// A hash that HMAC is made with: [`HmacIntegrity`](crate::HmacIntegrity) has one as parameter (RFC 2104 2). Nothing but those of this crate can be one.
 pub trait Hash: sealed::Sealed {
     /// What it remembers between blocks.
     #[doc(hidden)]

@@ -114,8 +114,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// A report is not authentic (RFC 4301 sections 6.1.1 and 8.2.1). It must quote a packet that an SA has sent:
     /// addresses, SPI and sequence number are compared as far as they are quoted, and the ports of ESP in UDP
     /// otherwise. A report only lowers an MTU, not below
-    /// [`Settings::min_path_mtu`](crate::Settings::least_path_mtu), and for
-    /// [`Settings::path_mtu_lifetime`](crate::Settings::path_mtu_life). Whether reports are applied at all is the
+    /// [`Settings::min_path_mtu`](crate::Settings::min_path_mtu), and for
+    /// [`Settings::path_mtu_lifetime`](crate::Settings::path_mtu_lifetime). Whether reports are applied at all is the
     /// decision of the caller.
     pub fn path_mtu_report(&mut self, now: Duration, report: &TooBig) -> bool {
         let protocol = if report.protocol == ipsec_packet::IpProto::ESP { Protocol::Esp } else { Protocol::Ah };

@@ -74,7 +74,7 @@ numbers! {
     /// A phase 1 authentication method (RFC 2409 appendix A, RFC 4754, the XAUTH, hybrid and CRACK drafts).
     ///
     /// 65001 is the XAUTH draft's pre-shared key and Windows 2000's GSS-API both: the vendor IDs tell
-    /// ([`Quirks::xauth_or_gss_api`](crate::Quirks::auth_65001)).
+    /// ([`Quirks::xauth_or_gss_api`](crate::Quirks::xauth_or_gss_api)).
     AuthMethod(u16) {
         PRE_SHARED_KEY = 1 "pre-shared key",
         DSS_SIGNATURE = 2 "DSS signature",

@@ -14,7 +14,7 @@ use super::{Block, FOUR, REGISTERS, Schedule, Vaes};
 type Lanes = [__m512i; REGISTERS];
 
 kernel! {
-    /// At most [`LANES`](WideAes::LANES) chains, each with its key, so many blocks further: no body is shorter, and all keys are of one size.
+    /// At most [`LANES`](Vaes::LANES) chains, each with its key, so many blocks further: no body is shorter, and all keys are of one size.
     pub(super) fn encrypt(simd: Avx512, all: &[&Vaes], chains: &mut [Block], bodies: &mut [&mut [Block]], steps: usize) {
         let Some((first, others)) = all.split_first() else { return };
         let none = _mm512_setzero_si512();
