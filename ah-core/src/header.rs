@@ -8,7 +8,7 @@
 use zerocopy::byteorder::network_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// The fixed part of AH (RFC 4302 2).
+/// Fixed part of the AH header (RFC 4302 section 2).
 //= RFC 4302 2.5/2
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -20,11 +20,12 @@ pub(crate) struct Header {
     pub(crate) seq: U32,
 }
 
-/// Octets of the fixed part.
+/// Length of the fixed part in octets.
 pub(crate) const HEADER: usize = 12;
 
 impl Header {
-    /// Octets of the whole header: the length field counts words of 4, less 2 (RFC 4302 2.2).
+    /// Returns the length of the whole header in octets: the length field counts words of 4 octets, minus 2 (RFC 4302
+    /// section 2.2).
     pub(crate) fn len(&self) -> usize {
         usize::from(self.payload_len).saturating_add(2).saturating_mul(4)
     }

@@ -1,8 +1,9 @@
-//! AH (RFC 2402, RFC 4302): packets signed and verified in place, in the caller's bytes.
+//! AH (RFC 2402, RFC 4302): signing and verification of packets in place, in a buffer of the caller.
 //!
-//! What it is: the pure functions [`sign_with`] and [`verify_with`] over whole IP packets, the rules of what is mutable in
-//! their headers ([`immutable_view`]), and the two structs that guard counter and window: [`Outbound`] and [`Inbound`].
-//! What it is not: tunnel mode (push the outer header with `ipsec-packet` first: AH covers it), lifetimes or policies.
+//! The crate contains the pure functions [`sign_with`] and [`verify_with`] over whole IP packets, the rules for
+//! mutable fields of their headers ([`immutable_view`]), and two structs that keep the state of an SA: [`Outbound`]
+//! (sequence counter) and [`Inbound`] (anti-replay window). In tunnel mode the outer header is added with
+//! `ipsec-packet` first, as AH covers it. Lifetimes and policies are in `ipsec-engine`.
 //!
 //! ```
 //! use ah_core::{Inbound, Outbound, Profile};
@@ -25,10 +26,10 @@
 //!
 //! Features: none; algorithms are features of `ipsec-crypto`.
 //!
-//! Security notes: the window is consulted before the ICV and written after it; a refused packet leaves buffer and window
-//! as they were. AH protects what the receiver reads of the header only as far as it is immutable: TTL, TOS and the
-//! checksum are anybody's, and so is an IPv6 fragment header of a whole packet in front of AH, which does not count (RFC
-//! 4302 appendix A2) and stays in the verified packet.
+//! Security notes: the anti-replay window is checked before the ICV and updated after it. A refused packet leaves
+//! buffer and window unchanged. AH protects a header only as far as it is immutable: an attacker can change TTL, TOS
+//! and the checksum, and add or remove an IPv6 fragment header of a whole packet in front of AH, which the ICV does
+//! not cover (RFC 4302 appendix A2).
 #![no_std]
 
 mod header;

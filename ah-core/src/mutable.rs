@@ -1,5 +1,5 @@
-//! What AH sees of the headers in front of it: immutable fields as they are, predictable ones as the receiver will have
-//! them, mutable ones as zeros (RFC 4302 3.3.3.1).
+//! Input of the ICV from the headers in front of AH: immutable fields unchanged, predictable ones with the value at
+//! the receiver, mutable ones as zeros (RFC 4302 section 3.3.3.1).
 
 use core::fmt;
 
@@ -9,11 +9,11 @@ use crate::{Ipv6Options, Profile, TosRule};
 
 const ZEROS: [u8; 256] = [0; 256];
 
-/// Passes to `absorb`, piece by piece, what the first `at` octets of a packet count as for the ICV (RFC 4302 3.3.3.1). The pieces add up to
-/// `at` octets, less any IPv6 fragment header; nothing is copied and nothing is changed.
+/// Passes the ICV input of the first `at` octets of a packet to `absorb`, in pieces (RFC 4302 section 3.3.3.1). The
+/// pieces have `at` octets in total, minus IPv6 fragment headers. Nothing is copied or changed.
 ///
 /// # Errors
-/// [`MutableError`] for options or routing headers that contradict themselves, and where no header ends at `at`.
+/// [`MutableError`] for malformed options or routing headers, and if no header ends at `at`.
 pub fn immutable_view(
     ip: &Ip<'_>,
     at: usize,
@@ -57,16 +57,17 @@ fn ipv4(ip: &Ipv4<'_>, profile: Profile, absorb: &mut dyn FnMut(&[u8])) -> Resul
     Ok(())
 }
 
-/// Whether an option counts for the ICV (RFC 4302 appendix A1).
+/// Mutability of an IPv4 option (RFC 4302 appendix A1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutability {
-    /// It counts as it is.
+    /// The option is included unchanged.
     Immutable,
-    /// It counts as zeros, type and length too.
+    /// The option is replaced by zeros, including type and length.
     Mutable,
 }
 
-/// The table of RFC 4302 appendix A for every IPv4 option type. What it does not name is mutable.
+/// Returns the mutability of an IPv4 option type by the table of RFC 4302 appendix A. Options that are not in the
+/// table are mutable.
 pub const fn option_mutability(kind: u8) -> Mutability {
     match kind {
         END | NOP | SECURITY | EXTENDED_SECURITY | CIPSO | ROUTER_ALERT | DIRECTED_MULTICAST => Mutability::Immutable,
@@ -74,12 +75,13 @@ pub const fn option_mutability(kind: u8) -> Mutability {
     }
 }
 
-/// Replaces the IPv4 options of a verified packet that the ICV does not cover with no-operation options, but for record route and timestamp:
-/// their types are not covered either, so an attacker on the path can turn a record route into a source route. To be called when the packet is
-/// delivered, and not before an inner AH is verified, to which no-operation options are immutable.
+/// Replaces the IPv4 options of a verified packet that the ICV does not cover by no-operation options, except for
+/// record route and timestamp. The ICV does not cover their types either, so that an attacker on the path can turn a
+/// record route into a source route. The function is called when the packet is delivered, and not before an inner AH
+/// is verified, for which no-operation options are immutable.
 ///
 /// # Errors
-/// What [`Ip::parse`] returns.
+/// An error of [`Ip::parse`].
 pub fn replace_mutable_options(packet: &mut [u8]) -> Result<(), IpError> {
     replace_ipv4_options(packet, |kind| option_mutability(kind) == Mutability::Immutable)
 }
@@ -94,9 +96,9 @@ const DIRECTED_MULTICAST: u8 = 0x95;
 const LOOSE_SOURCE_ROUTE: u8 = 0x83;
 const STRICT_SOURCE_ROUTE: u8 = 0x89;
 
-/// The last address of a source route that is not used up: where the packet will be when it is verified. Once the pointer
-/// is behind the route, the addresses in it are those of the routers, and the destination is final already. Of two routes
-/// nobody could say which one leads there: RFC 791 3.1 allows one.
+/// Returns the last address of an unfinished source route, which is the destination when the packet is verified. If
+/// the pointer is behind the route, its addresses are those of routers, and the destination of the header is final.
+/// Two routes would be ambiguous: RFC 791 section 3.1 allows one.
 fn final_destination(options: &[u8]) -> Result<Option<[u8; 4]>, MutableError> {
     let mut found: Option<Option<[u8; 4]>> = None;
     for option in Options::new(options) {
@@ -119,7 +121,7 @@ struct OptionView<'a> {
     octets: &'a [u8],
 }
 
-/// The options of an IPv4 header. Behind the end of options come octets without meaning, as one piece that counts as it is.
+/// Iterator over the options of an IPv4 header. The octets behind the end of options list are one immutable piece.
 struct Options<'a> {
     rest: &'a [u8],
     offset: usize,
@@ -162,7 +164,7 @@ impl<'a> Iterator for Options<'a> {
 /// |     Destination Address: the final one        |
 /// ```
 ///
-/// A fragment header that reassembly left in the packet is skipped, as if it had never been there (RFC 4302 appendix A2).
+/// A fragment header that reassembly has left in the packet is skipped (RFC 4302 appendix A2).
 #[inline(never)]
 fn ipv6(ip: &Ipv6<'_>, at: usize, profile: Profile, absorb: &mut dyn FnMut(&[u8])) -> Result<(), MutableError> {
     let foreseen = Foreseen::of(ip, at)?;
@@ -193,7 +195,7 @@ fn ipv6(ip: &Ipv6<'_>, at: usize, profile: Profile, absorb: &mut dyn FnMut(&[u8]
     Ok(())
 }
 
-/// What follows, fragment headers passed over: the next header that the sender saw.
+/// Returns the next header that the sender has seen, without fragment headers.
 //= RFC 4302 A2/1
 fn named(ip: &Ipv6<'_>, link: ChainLink) -> u8 {
     match link.kind {
@@ -207,14 +209,14 @@ fn octets_of<'a>(ip: &Ipv6<'a>, extension: &Extension) -> &'a [u8] {
     octets.unwrap_or_default()
 }
 
-/// Addresses that are elsewhere in the packet when it is verified.
+/// Addresses that have another place in the packet when it is verified.
 #[derive(Default)]
 struct Foreseen {
-    /// The last address of a routing header.
+    /// Last address of a routing header.
     destination: Option<[u8; 16]>,
-    /// The home address of a mobile node, which its peer puts into the source (RFC 6275 11.3.2).
+    /// Home address of a mobile node, which its peer writes into the source field (RFC 6275 section 11.3.2).
     home: Option<[u8; 16]>,
-    /// Octets of fragment headers, which do not count.
+    /// Number of octets of fragment headers, which are not covered.
     skipped: usize,
 }
 
@@ -236,7 +238,7 @@ impl Foreseen {
                     for option in Ipv6OptionIter::new(octets, extension.link.offset) {
                         let OptionView { kind, offset, octets } = option?;
                         let home = octets.get(2..).and_then(|address| address.try_into().ok());
-                        // Only one address can stand in the source (RFC 6275 6.3).
+                        // Only one address can be the source (RFC 6275 section 6.3).
                         match (kind == HOME_ADDRESS, home, foreseen.home) {
                             (true, Some(home), None) => foreseen.home = Some(home),
                             (true, Some(_), Some(_)) => return Err(MutableError::Option { offset }),
@@ -258,8 +260,9 @@ const HOME_ADDRESS: u8 = 0xc9;
 const MAY_CHANGE: u8 = 0x20;
 const PAD_1: u8 = 0;
 
-/// Hop-by-hop or destination options, from the length octet on: the data of those that may change count as zeros (RFC 4302 3.3.3.1.2.2), a home address
-/// as the care-of address it changes places with, where there is one.
+/// Passes hop-by-hop or destination options from the length octet on. The data of mutable options is replaced by
+/// zeros (RFC 4302 section 3.3.3.1.2.2), and a home address by the care-of address with which it is exchanged, if
+/// there is one.
 fn ipv6_options(
     header: &[u8],
     offset: usize,
@@ -288,7 +291,7 @@ fn ipv6_options(
     Ok(())
 }
 
-/// The options of a hop-by-hop or destination options header, given from its length octet on.
+/// Iterator over the options of a hop-by-hop or destination options header, from its length octet on.
 struct Ipv6OptionIter<'a> {
     rest: &'a [u8],
     offset: usize,
@@ -324,20 +327,20 @@ impl<'a> Iterator for Ipv6OptionIter<'a> {
     }
 }
 
-/// A routing header of type 0 (RFC 2460 4.4) or 2 (RFC 6275 6.4), whose addresses change places at each hop; taken apart
-/// from its length octet on.
+/// Routing header of type 0 (RFC 2460 section 4.4) or 2 (RFC 6275 section 6.4), whose addresses are exchanged at each
+/// hop; split from its length octet on.
 ///
 /// ```text
 /// | next header | length | type | segments left |  reserved (4)  | address 1 | .. | address n |
 /// ```
 struct Route<'a> {
-    /// Length and type.
+    /// Length and type fields.
     front: &'a [u8],
-    /// The reserved word.
+    /// Reserved field of four octets.
     reserved: &'a [u8],
     /// Addresses that were visited.
     visited: &'a [[u8; 16]],
-    /// Addresses that are still to be visited; the last one is where the packet is verified.
+    /// Addresses that are still to be visited; the last one is the final destination.
     left: &'a [[u8; 16]],
 }
 
@@ -358,8 +361,8 @@ impl<'a> Route<'a> {
     }
 }
 
-/// Passes the header as it will arrive: no segments left, and the places still to be visited shifted by one, as each hop
-/// puts the address it had as destination into the list. Returns the destination that is left.
+/// Passes the header as it arrives: no segments left, and the remaining addresses shifted by one, as each hop writes
+/// its destination into the list. Returns the final destination.
 fn routing(
     destination: [u8; 16],
     header: &[u8],
@@ -388,25 +391,25 @@ fn absorb_zeros(mut count: usize, absorb: &mut dyn FnMut(&[u8])) {
     }
 }
 
-/// Headers whose mutable fields cannot be told from the others (RFC 4302 3.3.3.1).
+/// Error of headers whose mutable fields cannot be determined (RFC 4302 section 3.3.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MutableError {
     /// The chain of headers is malformed.
     Ip(IpError),
-    /// An option has an impossible length or pointer; the offset counts from the options (IPv4) or the packet (IPv6).
+    /// An option has an invalid length or pointer; the offset counts from the options (IPv4) or the packet (IPv6).
     Option {
-        /// Where it begins.
+        /// Offset of the option in octets.
         offset: usize,
     },
     /// A routing header has more segments left than addresses.
     Routing {
-        /// Where it begins.
+        /// Offset of the header in octets.
         offset: usize,
     },
-    /// A routing header that is not finished, of a type whose final form is not known.
+    /// A routing header of an unknown type is not finished.
     UnknownRouting {
-        /// Its type.
+        /// Type of the routing header.
         kind: u8,
     },
 }

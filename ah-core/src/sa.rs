@@ -6,7 +6,8 @@ use ipsec_packet::{
 use crate::verify::{authenticate, find, strip};
 use crate::{Envelope, Profile, SignError, Verified, VerifyError, overhead, sign_with};
 
-/// The sending half of an SA: an integrity algorithm and the counter that never repeats under its key (RFC 4302 3.3).
+/// Outbound half of an SA: an integrity algorithm and the sequence counter, which never repeats under its key (RFC
+/// 4302 section 3.3).
 #[derive(Debug)]
 pub struct Outbound<I> {
     spi: Spi,
@@ -18,28 +19,30 @@ pub struct Outbound<I> {
 
 //= RFC 4302 2.5/3
 impl<I: AhIntegrity> Outbound<I> {
-    /// A new SA: numbers from 1, destination options behind AH.
+    /// Creates a new SA, with sequence numbers from 1 and destination options behind AH.
     pub const fn new(spi: Spi, integrity: I, width: SeqWidth, profile: Profile) -> Self {
         let counter = SeqCounter::new(width);
         Self { spi, integrity, counter, profile, options: DestinationOptions::Protected }
     }
 
-    /// Puts AH in front of destination options, or behind them (RFC 4302 3.1.1).
+    /// Sets the position of AH relative to destination options (RFC 4302 section 3.1.1).
     pub const fn set_destination_options(&mut self, options: DestinationOptions) {
         self.options = options;
     }
 
-    /// Octets that signing adds to a packet of this IP version: the headroom it needs (RFC 4302 2).
+    /// Returns the number of octets that signing adds to a packet of this IP version, the headroom that it needs (RFC
+    /// 4302 section 2).
     pub fn overhead(&self, version: u8) -> usize {
         overhead(&self.integrity, self.profile, version)
     }
 
-    /// Signs one IP packet in place under the next number (RFC 4302 3.3), which is the IV of AES-GMAC, too.
+    /// Signs one IP packet in place with the next sequence number (RFC 4302 section 3.3), which is the IV of
+    /// AES-GMAC, too.
     ///
-    /// Stack: 924 octets on Cortex-M4 with HMAC-SHA1-96, over IPv4 and IPv6, as `ci/firmware` measures it.
+    /// Stack: 924 octets on Cortex-M4 with HMAC-SHA1-96, over IPv4 and IPv6, as measured by `ci/firmware`.
     ///
     /// # Errors
-    /// [`SignError`]; neither packet nor counter have changed.
+    /// [`SignError`]; packet and counter are unchanged.
     //= RFC 4302 3.3.2/1
     pub fn sign(&mut self, packet: &mut PacketBuf<'_>) -> Result<Seq, SignError> {
         //= RFC 4302 2.5/4
@@ -52,37 +55,38 @@ impl<I: AhIntegrity> Outbound<I> {
         Ok(seq)
     }
 
-    /// Takes `n` numbers for somebody else to sign with [`sign_with`], [`integrity`](Self::integrity) and
-    /// [`profile`](Self::profile) (RFC 4302 3.3.2). With AES-GMAC the number must be the IV there, too: `seq.get().to_be_bytes()`.
+    /// Reserves `n` sequence numbers for packets that are signed elsewhere with [`sign_with`],
+    /// [`integrity`](Self::integrity) and [`profile`](Self::profile) (RFC 4302 section 3.3.2). With AES-GMAC the
+    /// sequence number must be the IV there, too: `seq.get().to_be_bytes()`.
     ///
     /// # Errors
-    /// [`SignError::SequenceExhausted`] when fewer are left; none is taken.
+    /// [`SignError::SequenceExhausted`] if fewer numbers are left; none is reserved.
     pub fn reserve(&mut self, n: u32) -> Result<SeqRun, SignError> {
         Ok(self.counter.reserve(n)?)
     }
 
-    /// The SA's number.
+    /// Returns the SPI of the SA.
     pub const fn spi(&self) -> Spi {
         self.spi
     }
 
-    /// Its integrity algorithm.
+    /// Returns the integrity algorithm of the SA.
     pub const fn integrity(&self) -> &I {
         &self.integrity
     }
 
-    /// What its peer makes of ambiguous rules.
+    /// Returns the profile of the peer.
     pub const fn profile(&self) -> Profile {
         self.profile
     }
 
-    /// Its counter, to be asked how much is left or to be exported.
+    /// Returns the sequence counter, for its remaining numbers or for export.
     pub const fn counter(&self) -> &SeqCounter {
         &self.counter
     }
 
-    /// Moves the counter on to an exported one (RFC 4302 3.3.2). After a crash only a state exported ahead is sure to repeat nothing: see
-    /// [`SeqCounter::export_ahead`].
+    /// Advances the counter to an exported state (RFC 4302 section 3.3.2). After a crash, only a state that was
+    /// exported ahead is sure to repeat no number: see [`SeqCounter::export_ahead`].
     ///
     /// # Errors
     /// [`StateError`]; the counter is unchanged.
@@ -91,7 +95,7 @@ impl<I: AhIntegrity> Outbound<I> {
     }
 }
 
-/// The receiving half of an SA: an integrity algorithm and the window that remembers what was received (RFC 4302 3.4).
+/// Inbound half of an SA: an integrity algorithm and the anti-replay window (RFC 4302 section 3.4).
 //= RFC 4302 3.4.3/9
 #[derive(Debug)]
 pub struct Inbound<I, W = ReplayWindow<2>> {
@@ -103,30 +107,30 @@ pub struct Inbound<I, W = ReplayWindow<2>> {
 }
 
 impl<I: AhIntegrity> Inbound<I> {
-    /// A new SA with a window of 64 packets (RFC 4302 3.4.3).
+    /// Creates a new SA with a window of 64 packets (RFC 4302 section 3.4.3).
     pub const fn new(spi: Spi, integrity: I, width: SeqWidth, profile: Profile) -> Self {
         Self::with_window(spi, integrity, width, profile, ReplayWindow::new())
     }
 }
 
 impl<I, W> Inbound<I, W> {
-    /// An SA with a window of its own size or start, or [`ipsec_packet::NoReplay`] (RFC 4302 3.4.3).
+    /// Creates an SA with a window of another size or start, or [`ipsec_packet::NoReplay`] (RFC 4302 section 3.4.3).
     //= RFC 4302 3.4.3/1
     pub const fn with_window(spi: Spi, integrity: I, width: SeqWidth, profile: Profile, window: W) -> Self {
         Self { spi, integrity, width, profile, window }
     }
 
-    /// The SA's number.
+    /// Returns the SPI of the SA.
     pub const fn spi(&self) -> Spi {
         self.spi
     }
 
-    /// Its window, to be exported.
+    /// Returns the anti-replay window, for export.
     pub const fn window(&self) -> &W {
         &self.window
     }
 
-    /// Its window, to be imported into.
+    /// Returns the anti-replay window, for import.
     pub const fn window_mut(&mut self) -> &mut W {
         &mut self.window
     }
@@ -134,10 +138,10 @@ impl<I, W> Inbound<I, W> {
 
 //= RFC 4302 2.5/3
 impl<I: AhIntegrity, W: AntiReplay> Inbound<I, W> {
-    /// Verifies one IP packet and takes its outermost AH off in place. Nested AH is verified one by one, from the outside
-    /// (RFC 4302 3.4).
+    /// Verifies one IP packet and removes its outermost AH header in place (RFC 4302 section 3.4). Nested AH headers
+    /// are verified one by one, the outermost first.
     ///
-    /// The window is consulted before the ICV and updated only after it, so a forged packet cannot move it.
+    /// The window is checked before the ICV and updated after it, so that a forged packet cannot move it.
     ///
     /// Stack: 936 octets on Cortex-M4 with HMAC-SHA1-96 over IPv4.
     ///

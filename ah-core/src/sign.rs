@@ -11,31 +11,33 @@ use zerocopy::byteorder::network_endian::U32;
 use crate::header::{HEADER, Header};
 use crate::{MutableError, Profile, immutable_view};
 
-/// What the header of one packet says (RFC 4302 2).
+/// Parameters of one packet (RFC 4302 section 2).
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope {
-    /// The SA.
+    /// SPI of the SA.
     pub spi: Spi,
-    /// The number of this packet, never used before under the SA's keys.
+    /// Sequence number of the packet, which was never used before under the key of the SA.
     pub seq: Seq,
-    /// Whether the high half of the number is authenticated, too.
+    /// Width of the sequence number. With ESN the high half is authenticated, too.
     pub width: SeqWidth,
-    /// What the peer makes of ambiguous rules.
+    /// Profile of the peer.
     pub profile: Profile,
-    /// Where AH goes relative to destination options.
+    /// Position of AH relative to destination options.
     pub options: DestinationOptions,
 }
 
-/// Octets that signing adds to a packet of this IP version: the headroom it needs (RFC 4302 2).
+/// Returns the number of octets that signing adds to a packet of this IP version, the headroom that it needs (RFC
+/// 4302 section 2).
 pub fn overhead(integrity: &impl AhIntegrity, profile: Profile, version: u8) -> usize {
     profile.header_len(version, integrity.field_len())
 }
 
-/// Signs one IP packet in place: AH goes behind its IP header (RFC 4302 3.1.1), whose lengths and checksum follow. In
-/// tunnel mode the outer header is there already, with the inner packet as its payload.
+/// Signs one IP packet in place: AH is inserted behind its IP header (RFC 4302 section 3.1.1), whose lengths and
+/// checksum are updated. In tunnel mode the packet has the outer header already, with the inner packet as its
+/// payload.
 ///
-/// Pure: the caller answers for the number and, with AES-GMAC, for the IV; other algorithms ignore it. [`crate::Outbound`]
-/// is the one that cannot repeat them.
+/// This function keeps no state: the caller guarantees that the sequence number, and the IV of AES-GMAC, do not
+/// repeat. Other algorithms ignore the IV. [`crate::Outbound`] does that.
 ///
 /// # Errors
 /// [`SignError`]; the packet is unchanged.
@@ -49,7 +51,7 @@ pub fn sign_with<I: AhIntegrity>(
     let ip = Ip::parse(packet.data())?;
     let (version, own_length) = (if matches!(ip, Ip::V6(_)) { 6 } else { 4 }, ip.packet().len());
     let place = placement(packet.data(), envelope.options)?;
-    // Options that contradict themselves are found before anything has moved.
+    // Malformed options are detected before the packet is changed.
     immutable_view(&ip, place.at, envelope.profile, &mut |_| {})?;
     let len = overhead(integrity, envelope.profile, version);
     let total = own_length.saturating_add(len);
@@ -90,8 +92,8 @@ pub fn sign_with<I: AhIntegrity>(
     Ok(())
 }
 
-/// The ICV of a packet whose AH of `len` octets is at `place` (RFC 4302 3.3.3): the headers in front as they will arrive,
-/// AH with a zeroed ICV, what follows, and the high half of ESN.
+/// Computes the ICV of a packet whose AH header of `len` octets is at `place` (RFC 4302 section 3.3.3): the headers
+/// in front as they arrive, AH with an ICV of zeros, the payload, and the high half of ESN.
 pub(crate) fn icv<I: AhIntegrity>(
     integrity: &I,
     packet: &[u8],
@@ -126,17 +128,17 @@ pub(crate) fn icv<I: AhIntegrity>(
 
 const ZEROS: [u8; ipsec_crypto::MAX_ICV] = [0; ipsec_crypto::MAX_ICV];
 
-/// Why a packet was not signed (RFC 4302 3.3).
+/// Reason why a packet was not signed (RFC 4302 section 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SignError {
-    /// Every number of the SA was used: a new SA is due (RFC 4302 3.3.2).
+    /// The sequence numbers of the SA are exhausted: the SA is to be rekeyed (RFC 4302 section 3.3.2).
     SequenceExhausted,
-    /// It is no IP packet that can be signed: malformed, a fragment, or too long; or the buffer has no room.
+    /// The IP packet is malformed, a fragment, or too long, or the buffer is too small.
     Ip(IpError),
-    /// Its options or routing header contradict themselves.
+    /// The options or the routing header are malformed.
     Mutable(MutableError),
-    /// The integrity algorithm claims an ICV that does not fit into AH, as none of `ipsec-crypto` does.
+    /// The ICV of the integrity algorithm does not fit into AH; no algorithm of `ipsec-crypto` has such an ICV.
     IcvLength,
 }
 
@@ -170,7 +172,7 @@ impl fmt::Display for SignError {
             Self::SequenceExhausted => f.write_str("sequence numbers exhausted"),
             Self::Ip(e) => e.fmt(f),
             Self::Mutable(e) => e.fmt(f),
-            Self::IcvLength => f.write_str("icv does not fit into ah"),
+            Self::IcvLength => f.write_str("ICV does not fit into AH"),
         }
     }
 }

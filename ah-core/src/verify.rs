@@ -11,24 +11,25 @@ use crate::header::{HEADER, Header};
 use crate::sign::icv;
 use crate::{MutableError, Profile};
 
-/// What a verified packet says (RFC 4302 3.4).
+/// Fields of a verified packet (RFC 4302 section 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// What AH protected: the upper layer, or with [`IpProto::IPV4`] or [`IpProto::IPV6`] the inner packet of a tunnel.
+    /// Protocol number of the payload: the upper layer, or [`IpProto::IPV4`] or [`IpProto::IPV6`] for the inner
+    /// packet of a tunnel.
     pub next_header: IpProto,
-    /// The whole number of the packet.
+    /// Sequence number of the packet, all 64 bits.
     pub seq: Seq,
 }
 
-/// A received AH and where it is.
+/// Received AH header with its position.
 #[derive(Clone, Copy)]
 pub(crate) struct Found {
     pub(crate) place: HeaderPosition,
     pub(crate) header: Header,
 }
 
-/// Finds the outermost AH of a packet.
+/// Finds the outermost AH header of a packet.
 //= RFC 4302 2.3/2
 pub(crate) fn find(packet: &[u8]) -> Result<Found, VerifyError> {
     let place = find_header(packet, IpProto::AH)?;
@@ -37,21 +38,25 @@ pub(crate) fn find(packet: &[u8]) -> Result<Found, VerifyError> {
     Ok(Found { place, header })
 }
 
-/// Reads SPI and the low half of the number of the outermost AH, to find its SA or to show it (RFC 4302 2.4, 2.5).
+/// Reads SPI and the low half of the sequence number of the outermost AH header, to find its SA or for display (RFC
+/// 4302 sections 2.4 and 2.5).
 ///
 /// # Errors
-/// [`VerifyError::Ip`] when there is none, [`VerifyError::TooShort`] when it is cut off.
+/// [`VerifyError::Ip`] if there is no AH header, [`VerifyError::TooShort`] if it is truncated.
 pub fn peek(packet: &[u8]) -> Result<(u32, u32), VerifyError> {
     find(packet).map(|Found { header, .. }| (header.spi.get(), header.seq.get()))
 }
 
-/// Verifies the outermost AH of a packet and takes it off in place; lengths and checksum of the IP header follow (RFC 4302 3.4.4).
+/// Verifies the outermost AH header of a packet and removes it in place. Lengths and checksum of the IP header are
+/// updated (RFC 4302 section 3.4.4).
 ///
-/// The packet must be at its destination: a source route or routing header that is not used up is refused, as an attacker on the path can
-/// turn a mutable option into one. Atomic fragment headers in front of AH, which the ICV does not cover, are removed.
+/// The packet must be at its destination: an unfinished source route or routing header is refused, as an attacker on
+/// the path can turn a mutable option into one. Atomic fragment headers in front of AH, which the ICV does not cover,
+/// are removed.
 ///
-/// Pure: the caller answers for the number, its high half included, and for the replay window. [`crate::Inbound`] keeps
-/// both. The IPv4 header checksum of the received packet belongs to the IP layer and is not looked at.
+/// This function keeps no state: the caller supplies the 64-bit sequence number and maintains the anti-replay window.
+/// [`crate::Inbound`] does both. The IPv4 header checksum of the received packet is verified by the IP layer, not
+/// here.
 ///
 /// # Errors
 /// [`VerifyError`]; the packet is unchanged.
@@ -68,7 +73,7 @@ pub fn verify_with<I: AhIntegrity>(
     strip(&found, seq, packet)
 }
 
-/// The part that a forged packet does not pass.
+/// Verifies the ICV; leaves the header in place.
 pub(crate) fn authenticate<I: AhIntegrity>(
     integrity: &I,
     found: &Found,
@@ -94,7 +99,7 @@ pub(crate) fn authenticate<I: AhIntegrity>(
     Ok(expected.verify(carried.unwrap_or_default())?)
 }
 
-/// Takes AH off an authenticated packet.
+/// Removes the AH header of an authenticated packet.
 pub(crate) fn strip(found: &Found, seq: Seq, packet: &mut PacketBuf<'_>) -> Result<Verified, VerifyError> {
     let own_length = Ip::parse(packet.data())?.packet().len();
     packet.truncate(own_length);
@@ -104,31 +109,31 @@ pub(crate) fn strip(found: &Found, seq: Seq, packet: &mut PacketBuf<'_>) -> Resu
     Ok(Verified { next_header, seq })
 }
 
-/// Why a packet was not verified (RFC 4302 3.4).
+/// Reason why a packet was not verified (RFC 4302 section 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// It is no IP packet with AH, or a fragment, which AH never covers (RFC 4302 3.4.1).
+    /// The packet is malformed, has no AH header, or is a fragment, which AH never covers (RFC 4302 section 3.4.1).
     Ip(IpError),
-    /// It ends inside AH.
+    /// The AH header is truncated.
     TooShort,
-    /// AH has so many octets, which do not fit the ICV of this SA.
+    /// The length of the AH header does not match the ICV of this SA.
     Length {
-        /// What the length field says.
+        /// Length of the header in octets, from its length field.
         octets: usize,
     },
-    /// It belongs to another SA.
+    /// The SPI is that of another SA.
     WrongSpi {
-        /// The SPI of this SA.
+        /// SPI of this SA.
         expected: Spi,
-        /// The one in the packet.
+        /// SPI of the packet.
         found: u32,
     },
-    /// The window refuses its number.
+    /// The sequence number was refused by the anti-replay window.
     Replayed(ReplayError),
-    /// The ICV does not hold.
+    /// ICV verification failed.
     IcvMismatch,
-    /// Its options or routing header contradict themselves.
+    /// The options or the routing header are malformed.
     Mutable(MutableError),
 }
 
@@ -160,11 +165,11 @@ impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(e) => e.fmt(f),
-            Self::TooShort => f.write_str("ah cut off"),
-            Self::Length { octets } => write!(f, "ah of {octets} octets does not fit the icv"),
-            Self::WrongSpi { expected, found } => write!(f, "spi 0x{found:08x} where {expected} belongs"),
+            Self::TooShort => f.write_str("truncated AH header"),
+            Self::Length { octets } => write!(f, "AH length mismatch: {octets} octets do not match the ICV"),
+            Self::WrongSpi { expected, found } => write!(f, "SPI mismatch: got 0x{found:08x}, expected {expected}"),
             Self::Replayed(e) => e.fmt(f),
-            Self::IcvMismatch => f.write_str("icv does not hold"),
+            Self::IcvMismatch => f.write_str("ICV verification failed"),
             Self::Mutable(e) => e.fmt(f),
         }
     }

@@ -1,4 +1,4 @@
-//! Many packets of one SA or of several in one call, each with its own outcome.
+//! Batches: packets of one or several SAs in one call, each with its own result.
 
 use core::borrow::BorrowMut;
 use core::slice;
@@ -9,29 +9,29 @@ use ipsec_packet::{AntiReplay, IpProto, PacketBuf, Seq};
 
 use crate::{Inbound, IvSource, OpenError, Opened, Outbound, SealError};
 
-/// Packets that are sealed at once: of more, the first so many, then the next.
+/// Number of packets that are sealed together. Larger batches are processed in parts.
 const AT_ONCE: usize = 32;
 
-/// A packet to be sealed with others (RFC 4303 3.3).
+/// Packet of a batch that is to be sealed (RFC 4303 section 3.3).
 #[derive(Debug)]
 pub struct SealSlot<'b> {
-    /// Its SA: an index into those that are given, 0 where there is one.
+    /// Index of the SA among those of the call; 0 if there is one.
     pub sa: usize,
-    /// The payload, and then the ESP packet.
+    /// Payload, and after the call the ESP packet.
     pub packet: PacketBuf<'b>,
-    /// What the payload is.
+    /// Protocol number of the payload.
     pub next_header: IpProto,
-    /// What became of it: `None` until then.
+    /// Result of the call; `None` before it.
     pub outcome: Option<Result<Seq, SealError>>,
 }
 
 impl<'b> SealSlot<'b> {
-    /// For a payload.
+    /// Creates a slot for a payload of the first SA.
     pub const fn new(packet: PacketBuf<'b>, next_header: IpProto) -> Self {
         Self { sa: 0, packet, next_header, outcome: None }
     }
 
-    /// Of another SA than the first (RFC 4303 3.3.1).
+    /// Sets the index of the SA (RFC 4303 section 3.3.1).
     #[must_use]
     pub const fn of(mut self, sa: usize) -> Self {
         self.sa = sa;
@@ -39,24 +39,24 @@ impl<'b> SealSlot<'b> {
     }
 }
 
-/// A packet to be opened with others (RFC 4303 3.4).
+/// Packet of a batch that is to be opened (RFC 4303 section 3.4).
 #[derive(Debug)]
 pub struct OpenSlot<'b> {
-    /// Its SA: an index into those that are given, 0 where there is one.
+    /// Index of the SA among those of the call; 0 if there is one.
     pub sa: usize,
-    /// The ESP packet, and then the payload.
+    /// ESP packet, and after the call the payload.
     pub packet: PacketBuf<'b>,
-    /// What became of it: `None` until then.
+    /// Result of the call; `None` before it.
     pub outcome: Option<Result<Opened, OpenError>>,
 }
 
 impl<'b> OpenSlot<'b> {
-    /// For an ESP packet.
+    /// Creates a slot for an ESP packet of the first SA.
     pub const fn new(packet: PacketBuf<'b>) -> Self {
         Self { sa: 0, packet, outcome: None }
     }
 
-    /// Of another SA than the first (RFC 4303 3.4.2).
+    /// Sets the index of the SA (RFC 4303 section 3.4.2).
     #[must_use]
     pub const fn of(mut self, sa: usize) -> Self {
         self.sa = sa;
@@ -64,17 +64,18 @@ impl<'b> OpenSlot<'b> {
     }
 }
 
-/// Seals packets of several SAs in place, each under the next number of its own, in their order, and says how many it could: octet for octet
-/// what [`Outbound::seal`] makes of one after the other (RFC 4303 3.3). `iv` is asked with the index of the SA: an
-/// [`EncryptedCounterIv`](crate::EncryptedCounterIv) is of one SA, as its IVs follow from the number.
+/// Seals packets of several SAs in place, in their order, each with the next sequence number of its SA, and returns
+/// how many succeeded. The result is that of [`Outbound::seal`] for each packet (RFC 4303 section 3.3). `iv` is
+/// called with the index of the SA: an [`EncryptedCounterIv`](crate::EncryptedCounterIv) is for one SA, as its IVs
+/// depend on the sequence number.
 ///
-/// Packets without an outcome are meant; those with one stay as they are. A slot that is refused takes no number.
+/// Slots that have a result are skipped. A slot that fails uses no sequence number.
 ///
-/// Outcomes are set when the packets are sealed. Where `iv` panics, packets that say so are sealed, those without an outcome are as they
-/// were or wiped, and numbers may be missing.
+/// Results are set after the packets are sealed. If `iv` panics, slots with a successful result are sealed, packets
+/// without a result are unmodified or wiped, and sequence numbers may be skipped.
 ///
-/// What is gained is time: CBC, which waits for each block before the next, goes through many packets side by side, and so do hashes.
-/// An SA is looked up more than once, and must be the same each time.
+/// A batch is faster because CBC encryption, which is serial within a packet, and hashes process several packets at a
+/// time. `sas` is called more than once per index, and must return the same SA each time.
 pub fn seal_batch<S: Suite>(
     sas: &mut [impl BorrowMut<Outbound<S>>],
     slots: &mut [SealSlot<'_>],
@@ -106,7 +107,7 @@ pub fn seal_batch<S: Suite>(
             *outcome = found.transpose();
         }
         framed.seal(sas);
-        // Said to be sealed only now, when it is.
+        // The result is set here, after the packet is sealed.
         for (at, seq) in numbers {
             if let Some(slot) = slots.get_mut(at) {
                 slot.outcome = Some(Ok(seq));
@@ -116,8 +117,8 @@ pub fn seal_batch<S: Suite>(
     sealed
 }
 
-/// Packets that have everything but the cryptography. Where a panic of the IV source unwinds, they are wiped: they hold plaintext behind the
-/// header of ESP.
+/// Packets that are complete except for the cryptography. If a panic of the IV source unwinds, they are wiped, as
+/// they contain plaintext behind the ESP header.
 struct Framed<'p>(Vec<(usize, EspParts<'p>), AT_ONCE>);
 
 impl<'p> Framed<'p> {
@@ -138,12 +139,12 @@ impl Drop for Framed<'_> {
     }
 }
 
-/// Opens packets of several SAs in place, in their order, and says how many it could: what [`Inbound::open`] does with one after the other
-/// (RFC 4303 3.4). Packets without an outcome are meant.
+/// Opens packets of several SAs in place, in their order, and returns how many succeeded. The result is that of
+/// [`Inbound::open`] for each packet (RFC 4303 section 3.4). Slots that have a result are skipped.
 ///
-/// What is gained is time: the ICVs of many packets are computed side by side, those of packets that turn out to be replays of
-/// others in the batch, too. A number that turns out to be another than the window let foresee, because of what else is in the batch,
-/// has its ICV computed again.
+/// A batch is faster because the ICVs of several packets are computed at a time, including those of packets that are
+/// replays of others in the batch. If the high half of a sequence number was predicted wrongly because of other
+/// packets in the batch, the ICV is computed again.
 pub fn open_batch<S: Suite, W: AntiReplay>(
     sas: &mut [impl BorrowMut<Inbound<S, W>>],
     slots: &mut [OpenSlot<'_>],
@@ -172,7 +173,7 @@ pub fn open_batch<S: Suite, W: AntiReplay>(
     opened
 }
 
-/// Opens a packet in its turn, and counts it if it could.
+/// Opens one packet and counts it if it succeeded.
 #[inline(always)]
 fn open_one<S: Suite, W: AntiReplay>(
     sas: &mut [impl BorrowMut<Inbound<S, W>>],
@@ -184,8 +185,8 @@ fn open_one<S: Suite, W: AntiReplay>(
     usize::from(found.is_ok())
 }
 
-/// Of each packet without an outcome whose suite gains by it: its number, and whether its ICV holds with that. Its stack is not in use while
-/// packets are opened.
+/// Verifies the ICVs of packets without a result whose suite gains by it, each with the predicted sequence number.
+/// The stack of this function is not in use while packets are opened.
 #[inline(never)]
 fn verify_batch<S: Suite, W: AntiReplay>(
     sas: &[impl BorrowMut<Inbound<S, W>>],
@@ -215,14 +216,14 @@ fn verify_batch<S: Suite, W: AntiReplay>(
 }
 
 impl<S: Suite> Outbound<S> {
-    /// As [`seal_batch`], of one SA, which all slots must name as the first (RFC 4303 3.3).
+    /// Seals packets of one SA like [`seal_batch`]; all slots must have index 0 (RFC 4303 section 3.3).
     pub fn seal_batch(&mut self, slots: &mut [SealSlot<'_>], iv: &mut impl IvSource) -> usize {
         seal_batch(slice::from_mut(self), slots, |_, seq, octets| iv.fill(seq, octets))
     }
 }
 
 impl<S: Suite, W: AntiReplay> Inbound<S, W> {
-    /// As [`open_batch`], of one SA, which all slots must name as the first (RFC 4303 3.4).
+    /// Opens packets of one SA like [`open_batch`]; all slots must have index 0 (RFC 4303 section 3.4).
     pub fn open_batch(&mut self, slots: &mut [OpenSlot<'_>]) -> usize {
         open_batch(slice::from_mut(self), slots)
     }

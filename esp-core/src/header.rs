@@ -7,23 +7,24 @@
 
 use ipsec_packet::TooShort;
 
-/// Octets of SPI and sequence number (RFC 4303 2).
+/// Length of SPI and sequence number in octets (RFC 4303 section 2).
 //= RFC 4303 2.3/3
 pub(crate) const HEADER: usize = 8;
 
-/// What anyone can read of an ESP packet without a key (RFC 4303 2.1, 2.2).
+/// Fields of an ESP packet that are readable without a key (RFC 4303 sections 2.1 and 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Peek {
-    /// The SPI as it stands there, reserved values included.
+    /// SPI of the packet, including reserved values.
     pub spi: u32,
-    /// The low half of the sequence number, or all of it without ESN.
+    /// Low half of the sequence number; without ESN all of it.
     pub seq_low: u32,
-    /// Octets from the SPI to the end of the ICV.
+    /// Length from the SPI to the end of the ICV in octets.
     pub len: usize,
 }
 
-/// Reads SPI and sequence number of a packet that begins with the ESP header, to find its SA or to show it (RFC 4303 2.1, 2.2).
+/// Reads SPI and sequence number of a packet that begins with the ESP header, to find its SA or for display (RFC 4303
+/// sections 2.1 and 2.2).
 ///
 /// # Errors
 /// [`TooShort`] below 8 octets.
@@ -34,7 +35,7 @@ pub fn peek(esp: &[u8]) -> Result<Peek, TooShort> {
     Ok(Peek { spi, seq_low, len: esp.len() })
 }
 
-/// The header, as it is sent.
+/// Returns the header as it is transmitted.
 pub(crate) const fn write([s0, s1, s2, s3]: [u8; 4], [n0, n1, n2, n3]: [u8; 4]) -> [u8; HEADER] {
     [s0, s1, s2, s3, n0, n1, n2, n3]
 }

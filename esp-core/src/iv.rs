@@ -2,13 +2,13 @@ use ipsec_crypto::{Cbc, Iv};
 use ipsec_packet::Seq;
 use rand_core::CryptoRng;
 
-/// Where the IVs of CBC suites come from. They must not be foreseeable (RFC 3602 2.1): a counter or the last ciphertext
-/// block will not do.
+/// Source of the IVs of CBC suites. They must be unpredictable (RFC 3602 section 2.1): a counter or the last
+/// ciphertext block is not acceptable.
 ///
-/// Suites whose IVs must be unique instead (CTR, GCM, CCM, ChaCha20) do not ask: [`crate::Outbound`] gives them the
-/// sequence number, which never repeats under one key.
+/// Suites whose IVs must be unique instead (CTR, GCM, CCM, ChaCha20-Poly1305) do not use it: [`crate::Outbound`] uses
+/// the sequence number, which never repeats under one key.
 pub trait IvSource {
-    /// Fills the IV of the packet with this number (RFC 4303 2.3).
+    /// Fills the IV of the packet with this sequence number (RFC 4303 section 2.3).
     fn fill(&mut self, seq: Seq, iv: &mut [u8]);
 }
 
@@ -18,7 +18,7 @@ impl<F: FnMut(Seq, &mut [u8])> IvSource for F {
     }
 }
 
-/// IVs from a random source (RFC 3602 3).
+/// Source of random IVs (RFC 3602 section 3).
 #[derive(Debug)]
 pub struct RngIv<R>(pub R);
 
@@ -28,8 +28,9 @@ impl<R: CryptoRng> IvSource for RngIv<R> {
     }
 }
 
-/// IVs from the sequence number, encrypted under a key of their own (NIST SP 800-38A appendix C): for devices without a
-/// random source for each packet. The key must be secret, and neither the SA's nor that of an earlier SA.
+/// Source of IVs that are the sequence number, encrypted under a separate key (NIST SP 800-38A appendix C), for
+/// devices without a random number per packet. The key must be secret, and different from those of this SA and of
+/// earlier SAs.
 #[derive(Debug)]
 pub struct EncryptedCounterIv<C>(pub C);
 

@@ -1,9 +1,8 @@
-//! ESP (RFC 2406, RFC 4303): packets sealed and opened in place, in the caller's bytes.
+//! ESP (RFC 2406, RFC 4303): sealing and opening of packets in place, in a buffer of the caller.
 //!
-//! What it is: the pure functions [`seal_with`] and [`open_with`], and the two structs that guard what must not be
-//! forgotten: [`Outbound`] (suite and counter) and [`Inbound`] (suite and window).
-//! What it is not: tunnel and transport mode and UDP encapsulation (IP surgery, see `ipsec-packet`), or lifetimes and
-//! policies.
+//! The crate contains the pure functions [`seal_with`] and [`open_with`], and two structs that keep the state of an
+//! SA: [`Outbound`] (suite and sequence counter) and [`Inbound`] (suite and anti-replay window). Tunnel mode,
+//! transport mode and UDP encapsulation are in `ipsec-packet`, lifetimes and policies in `ipsec-engine`.
 //!
 //! ```
 //! use esp_core::{Inbound, Outbound};
@@ -23,10 +22,11 @@
 //!
 //! Features: none; algorithms are features of `ipsec-crypto`.
 //!
-//! Security notes: the ICV is verified, in constant time, before anything is decrypted; the window is consulted before it
-//! and written after it; a refused packet leaves buffer, counter and window as they were, but for bad padding, which only
-//! an authenticated packet can have and whose plaintext is wiped. In-place opening writes to the caller's buffer: bytes
-//! that others can see or change meanwhile (shared rings, mapped pages) want [`Inbound::open_into`].
+//! Security notes: the ICV is verified in constant time before anything is decrypted. The anti-replay window is
+//! checked before it and updated after it. A refused packet leaves buffer, counter and window unchanged, except for
+//! invalid padding, which only an authenticated packet can have and whose plaintext is wiped. Opening in place writes
+//! to the caller's buffer: for memory that others can read or change meanwhile (shared rings, mapped pages) there is
+//! [`Inbound::open_into`].
 #![no_std]
 
 mod batch;

@@ -1,33 +1,33 @@
-//! Telling NULL-encrypted ESP from encrypted ESP without keys (RFC 5879), for firewalls and intrusion detection.
+//! Heuristic detection of ESP with NULL encryption (RFC 5879), for firewalls and intrusion detection.
 
 use ipsec_packet::IpProto;
 
 use crate::header::HEADER;
 
-/// What an ESP packet looks like from outside (RFC 5879 3).
+/// Classification of an ESP packet without its keys (RFC 5879 section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NullEsp {
-    /// In clear, with these lengths in octets and this payload.
+    /// The payload is probably unencrypted, with these lengths in octets and this protocol.
     Likely {
-        /// Length of the IV (8 with AES-GMAC, else 0).
+        /// Length of the IV: 8 with AES-GMAC, otherwise 0.
         iv: usize,
-        /// Length of the ICV.
+        /// Length of the ICV in octets.
         icv: usize,
-        /// What the payload is.
+        /// Protocol number of the payload.
         next_header: IpProto,
     },
-    /// Encrypted, or NULL with lengths that nobody uses.
+    /// The payload is encrypted, or has lengths that are not in use.
     Encrypted,
-    /// Too short to say.
+    /// The packet is too short for a classification.
     Unsure,
 }
 
-/// The pairs of IV and ICV length to try, the commonest first (RFC 5879 8.1).
+/// Pairs of IV and ICV length that are tried, the most common first (RFC 5879 section 8.1).
 const LENGTHS: [(usize, usize); 6] = [(0, 12), (0, 16), (0, 24), (0, 32), (8, 16), (0, 20)];
 
-/// Judges one packet that begins with the ESP header. One packet proves little: remember the verdicts of an SPI and
-/// believe them when several agree (RFC 5879 7).
+/// Classifies one packet that begins with the ESP header. One packet is weak evidence: the caller collects the
+/// results of an SPI and uses them when several agree (RFC 5879 section 7).
 pub fn null_esp_heuristic(esp: &[u8]) -> NullEsp {
     if esp.len() < HEADER.saturating_add(32) {
         return NullEsp::Unsure;
@@ -39,7 +39,8 @@ pub fn null_esp_heuristic(esp: &[u8]) -> NullEsp {
     }
 }
 
-/// The next header, if padding, trailer and payload header all make sense under these lengths (RFC 5879 8.2, 8.3).
+/// Returns the next header, if padding, trailer and payload header are consistent with these lengths (RFC 5879
+/// sections 8.2 and 8.3).
 fn clear_payload(esp: &[u8], iv: usize, icv: usize) -> Option<IpProto> {
     let body = esp.get(HEADER.checked_add(iv)?..esp.len().checked_sub(icv)?)?;
     let (rest, &[pad_len, next]) = body.split_last_chunk::<2>()?;

@@ -7,34 +7,34 @@ use crate::PadCheck;
 use crate::header::HEADER;
 use crate::seal::high_half;
 
-/// What an opened packet says (RFC 4303 3.4).
+/// Fields of an opened packet (RFC 4303 section 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Opened {
-    /// What the payload is.
+    /// Protocol number of the payload.
     pub next_header: IpProto,
-    /// The whole number of the packet.
+    /// Sequence number of the packet, all 64 bits.
     pub seq: Seq,
-    /// Octets of padding that were behind the payload.
+    /// Length of the padding behind the payload, in octets.
     pub pad_len: u8,
 }
 
 impl Opened {
-    /// Whether this is a dummy that hides the traffic of an SA, to be dropped in silence (RFC 4303 2.6).
+    /// Returns whether the packet is a dummy packet, which is discarded silently (RFC 4303 section 2.6).
     //= RFC 4303 2.6/1
     pub fn is_dummy(&self) -> bool {
         self.next_header == IpProto::NO_NEXT
     }
 }
 
-/// Authenticates and decrypts one packet in place: what was ESP becomes its payload (RFC 4303 3.4.4).
+/// Verifies the ICV of an ESP packet and decrypts it in place (RFC 4303 section 3.4.4).
 ///
-/// Pure: the caller answers for the number, its high half included, and for the replay window. [`crate::Inbound`] keeps
-/// both.
+/// On return the buffer holds the payload without header, trailer and ICV. This function keeps no state: the caller
+/// supplies the 64-bit sequence number and maintains the anti-replay window. [`crate::Inbound`] does both.
 ///
 /// # Errors
 /// [`OpenError::TooShort`], [`OpenError::Unaligned`], [`OpenError::IcvMismatch`]: the packet is unchanged.
-/// [`OpenError::BadPadLength`], [`OpenError::BadPadding`]: it was authentic, and its plaintext was wiped.
+/// [`OpenError::BadPadLength`], [`OpenError::BadPadding`]: the packet was authentic, and its plaintext was wiped.
 pub fn open_with<S: Suite + ?Sized>(
     suite: &S,
     seq: Seq,
@@ -47,10 +47,10 @@ pub fn open_with<S: Suite + ?Sized>(
     strip(suite.layout(), seq, check, packet)
 }
 
-/// Octets of pad length and next header.
+/// Length of the pad length and next header fields, in octets.
 const TRAILER: usize = 2;
 
-/// The part that a forged packet does not pass.
+/// Verifies the ICV and decrypts; leaves the trailer in place.
 pub(crate) fn decrypt<S: Suite + ?Sized>(
     suite: &S,
     seq: Seq,
@@ -65,7 +65,7 @@ pub(crate) fn decrypt<S: Suite + ?Sized>(
     Ok(suite.open_verified(&mut parts, verdict)?)
 }
 
-/// Takes header, IV, padding, trailer and ICV off a decrypted packet.
+/// Removes header, IV, padding, trailer and ICV of a decrypted packet.
 pub(crate) fn strip(
     layout: Layout,
     seq: Seq,
@@ -91,35 +91,35 @@ pub(crate) fn strip(
     Ok(Opened { next_header: IpProto(next_header), seq, pad_len })
 }
 
-/// Why a packet was not opened (RFC 4303 3.4).
+/// Reason why a packet was not opened (RFC 4303 section 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Shorter than header, IV, trailer and ICV together.
+    /// The packet is shorter than header, IV, trailer and ICV together.
     TooShort,
-    /// What was encrypted is not whole blocks, or not whole words of 4 octets.
+    /// The length of the ciphertext is not a multiple of the block size, or of 4 octets.
     Unaligned,
-    /// It belongs to another SA.
+    /// The SPI is that of another SA.
     WrongSpi {
-        /// The SPI of this SA.
+        /// SPI of this SA.
         expected: Spi,
-        /// The one in the packet.
+        /// SPI of the packet.
         found: u32,
     },
-    /// The window refuses its number.
+    /// The sequence number was refused by the anti-replay window.
     Replayed(ReplayError),
-    /// The ICV does not hold.
+    /// ICV verification failed.
     IcvMismatch,
-    /// The pad length is larger than what was encrypted. Where there is an ICV, it held.
+    /// The pad length exceeds the decrypted octets. If the suite has an ICV, it was verified.
     BadPadLength {
-        /// The length it claims.
+        /// Value of the pad length field.
         pad_len: u8,
     },
-    /// The padding is not 1, 2, 3 .. Where there is an ICV, it held.
+    /// The padding octets are not 1, 2, 3 and so on. If the suite has an ICV, it was verified.
     BadPadding,
-    /// The buffer to open it into is too small.
+    /// The output buffer is too small.
     NoSpace(NoSpace),
-    /// Of a batch: there is no SA of this index.
+    /// A slot of a batch has an index without an SA.
     NoSa(usize),
 }
 
@@ -147,15 +147,17 @@ impl From<ReplayError> for OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooShort => f.write_str("esp packet too short"),
-            Self::Unaligned => f.write_str("encrypted body is not whole blocks"),
-            Self::WrongSpi { expected, found } => write!(f, "spi 0x{found:08x} where {expected} belongs"),
+            Self::TooShort => f.write_str("ESP packet too short"),
+            Self::Unaligned => f.write_str("ciphertext length is not a multiple of the block size"),
+            Self::WrongSpi { expected, found } => write!(f, "SPI mismatch: got 0x{found:08x}, expected {expected}"),
             Self::Replayed(e) => e.fmt(f),
-            Self::IcvMismatch => f.write_str("icv does not hold"),
-            Self::BadPadLength { pad_len } => write!(f, "pad length {pad_len} exceeds the payload"),
-            Self::BadPadding => f.write_str("padding is not 1, 2, 3 .."),
+            Self::IcvMismatch => f.write_str("ICV verification failed"),
+            Self::BadPadLength { pad_len } => {
+                write!(f, "invalid ESP padding: pad length {pad_len} exceeds the payload")
+            }
+            Self::BadPadding => f.write_str("invalid ESP padding"),
             Self::NoSpace(e) => e.fmt(f),
-            Self::NoSa(index) => write!(f, "no sa {index} in the batch"),
+            Self::NoSa(index) => write!(f, "batch has no SA {index}"),
         }
     }
 }

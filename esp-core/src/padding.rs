@@ -1,6 +1,7 @@
 use ipsec_crypto::Layout;
 
-/// How a payload is padded before it is sealed (RFC 4303 2.4 and 2.7). The default is the least the suite needs.
+/// Padding of a payload before it is sealed (RFC 4303 sections 2.4 and 2.7). The default is the minimum for the
+/// suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Padding {
     boundary: usize, // 0 or a power of two
@@ -9,32 +10,35 @@ pub struct Padding {
 }
 
 impl Padding {
-    /// The least the suite needs (RFC 4303 2.4).
+    /// Minimum padding for the suite (RFC 4303 section 2.4).
     pub const MINIMAL: Self = Self { boundary: 0, at_least: 0, payload_to: 0 };
 
-    /// To a longer boundary than the suite's: the next power of two from `octets`, at most 128 (RFC 4303 2.4).
+    /// Sets a larger alignment than that of the suite: the next power of two from `octets`, at most 128 (RFC 4303
+    /// section 2.4).
     #[must_use]
     pub const fn to_boundary(self, octets: u8) -> Self {
         let octets = if octets > 128 { 128 } else { octets };
         Self { boundary: (octets as usize).next_power_of_two(), ..self }
     }
 
-    /// With at least so many octets of padding: a caller that hides lengths draws the number at random for each packet (RFC 4303 2.4, 2.5).
-    /// As the pad length field ends at 255, the boundary may leave fewer than asked for.
+    /// Sets a minimum number of padding octets. To conceal lengths, a caller draws the number at random for each
+    /// packet (RFC 4303 sections 2.4 and 2.5). As the pad length field ends at 255, the alignment may leave fewer
+    /// octets than requested.
     #[must_use]
     pub const fn at_least(self, octets: u8) -> Self {
         Self { at_least: octets, ..self }
     }
 
-    /// With zeros behind a payload shorter than `octets`, so that all look alike: TFC padding (RFC 4303 2.7). Only where
-    /// the payload knows its own length: an IP packet in tunnel mode.
+    /// Adds TFC padding of zeros behind a payload that is shorter than `octets`, so that all packets have one length
+    /// (RFC 4303 section 2.7). The payload must contain its own length: an IP packet in tunnel mode.
     //= RFC 4303 2.7/1
     #[must_use]
     pub const fn tfc_to(self, octets: usize) -> Self {
         Self { payload_to: octets, ..self }
     }
 
-    /// With at most so many octets of TFC padding behind a payload of so many: where a packet would not fit on its path otherwise.
+    /// Limits TFC padding behind a payload of this length to `most` octets, for a packet that would exceed the path
+    /// MTU otherwise.
     #[must_use]
     pub const fn with_tfc_limit(self, payload: usize, most: usize) -> Self {
         let limit = payload.saturating_add(most);
@@ -42,12 +46,12 @@ impl Padding {
         Self { payload_to, ..self }
     }
 
-    /// Octets of TFC padding behind a payload.
+    /// Returns the length of TFC padding behind a payload.
     pub(crate) fn tfc(self, payload: usize) -> usize {
         self.payload_to.saturating_sub(payload)
     }
 
-    /// Octets of padding behind a payload and its TFC padding, without pad length and next header.
+    /// Returns the length of the padding behind a payload and its TFC padding, without pad length and next header.
     pub(crate) fn len(self, layout: Layout, payload: usize) -> u8 {
         let at_least = self.floor(layout);
         let used = payload.saturating_add(at_least).saturating_add(2);
@@ -56,32 +60,32 @@ impl Padding {
         u8::try_from(at_least.saturating_add(missing)).unwrap_or(u8::MAX)
     }
 
-    /// What the encrypted body is a multiple of: a power of two, as every block is.
+    /// Returns the alignment of the encrypted body, a power of two.
     pub(crate) fn align(self, layout: Layout) -> usize {
         self.boundary.max(layout.align)
     }
 
-    /// The padding that is always there: so much that rounding up to the boundary stays within 255.
+    /// Returns the padding that is always added, limited so that the alignment stays within 255 octets.
     pub(crate) fn floor(self, layout: Layout) -> usize {
         usize::from(self.at_least).min(256usize.saturating_sub(self.align(layout)))
     }
 }
 
-/// How the padding of a received packet is checked, once its ICV was found good (RFC 4303 2.4, 3.4.4.1).
+/// Check of the padding of a received packet after its ICV was verified (RFC 4303 sections 2.4 and 3.4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum PadCheck {
-    /// Every octet is 1, 2, 3 .. (RFC 4303 2.4: the receiver SHOULD inspect it).
+    /// Every octet must be 1, 2, 3 and so on (RFC 4303 section 2.4: the receiver SHOULD inspect it).
     #[default]
     Full,
-    /// Only the last octet equals the pad length, as BSD stacks check.
+    /// The last octet must equal the pad length, as in BSD stacks.
     LastByte,
-    /// Only the length fits: for peers that pad with zeros or noise.
+    /// The length must be valid, for peers that pad with zeros or random octets.
     LengthOnly,
 }
 
 impl PadCheck {
-    /// Whether the padding passes; in time that depends on its length only.
+    /// Returns whether the padding is acceptable, in time that depends on its length only.
     pub(crate) fn passes(self, padding: &[u8]) -> bool {
         match self {
             Self::Full => padding.iter().zip(&NUMBERS).fold(0, |wrong, (is, ought)| wrong | (is ^ ought)) == 0,
@@ -91,7 +95,7 @@ impl PadCheck {
     }
 }
 
-/// What padding is: 1, 2, 3 .. (RFC 4303 2.4).
+/// Padding octets 1, 2, 3 and so on (RFC 4303 section 2.4).
 //= RFC 4303 2.4/2
 static NUMBERS: [u8; 255] = {
     let (mut numbers, mut number) = ([0; 255], 0u8);
@@ -104,7 +108,7 @@ static NUMBERS: [u8; 255] = {
     numbers
 };
 
-/// Writes 1, 2, 3 .. (RFC 4303 2.4).
+/// Writes padding octets 1, 2, 3 and so on (RFC 4303 section 2.4).
 //= RFC 4303 2.4/1
 pub(crate) fn write(padding: &mut [u8]) {
     padding.iter_mut().zip(&NUMBERS).for_each(|(octet, number)| *octet = *number);

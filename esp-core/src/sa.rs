@@ -7,7 +7,8 @@ use crate::open::{decrypt, strip};
 use crate::seal::{frame, high_half};
 use crate::{Envelope, IvSource, OpenError, Opened, Overhead, PadCheck, Padding, SealError, header, overhead, size};
 
-/// The sending half of an SA: a suite and the counter that never repeats under its keys (RFC 4303 3.3).
+/// Outbound half of an SA: a suite and the sequence counter, which never repeats under its keys (RFC 4303 section
+/// 3.3).
 #[derive(Debug)]
 pub struct Outbound<S> {
     spi: Spi,
@@ -18,45 +19,46 @@ pub struct Outbound<S> {
 
 //= RFC 4303 5/1
 impl<S: Suite> Outbound<S> {
-    /// A new SA: numbers from 1, the least padding.
+    /// Creates a new SA, with sequence numbers from 1 and minimum padding.
     pub const fn new(spi: Spi, suite: S, width: SeqWidth) -> Self {
         Self { spi, suite, counter: SeqCounter::new(width), padding: Padding::MINIMAL }
     }
 
-    /// Pads the packets that follow like this (RFC 4303 2.4, 2.7).
+    /// Sets the padding of the packets that follow (RFC 4303 sections 2.4 and 2.7).
     //= RFC 4303 2.7/4
     pub fn set_padding(&mut self, padding: Padding) {
         self.padding = padding;
     }
 
-    /// What sealing a payload of so many octets adds to it (RFC 4303 2).
+    /// Returns what sealing adds to a payload of this length (RFC 4303 section 2).
     pub fn overhead(&self, payload: usize) -> Overhead {
         overhead(self.suite.layout(), self.padding, payload)
     }
 
-    /// How packets are padded.
+    /// Returns the padding of the SA.
     pub const fn padding(&self) -> Padding {
         self.padding
     }
 
-    /// As [`overhead`](Self::overhead), with another padding than that of the SA.
+    /// Returns what sealing adds to a payload with another padding than that of the SA.
     pub fn overhead_with(&self, padding: Padding, payload: usize) -> Overhead {
         overhead(self.suite.layout(), padding, payload)
     }
 
-    /// The largest payload that fits into `room` octets once sealed; `None` when none does (RFC 4303 2).
+    /// Returns the length of the largest payload whose ESP packet fits into `room` octets; `None` if none does (RFC
+    /// 4303 section 2).
     pub fn largest_payload(&self, room: usize) -> Option<usize> {
         size::largest_payload(self.suite.layout(), self.padding, room)
     }
 
-    /// Seals one packet in place under the next number (RFC 4303 3.3). The IV comes from `iv` for suites that want it
-    /// unpredictable, and is the number itself for those that want it unique.
+    /// Seals one packet in place with the next sequence number (RFC 4303 section 3.3). Suites with unpredictable IVs
+    /// take the IV from `iv`, those with unique IVs use the sequence number.
     ///
-    /// Stack: 760 octets on Cortex-M4 for AES-128-CBC with HMAC-SHA1-96 and the feature `small` of `ipsec-crypto`, as `ci/firmware` measures
-    /// it; without it 140 octets more.
+    /// Stack: 760 octets on Cortex-M4 for AES-128-CBC with HMAC-SHA1-96 and the feature `small` of `ipsec-crypto`, as
+    /// measured by `ci/firmware`; without the feature 140 octets more.
     ///
     /// # Errors
-    /// [`SealError`]; neither packet nor counter have changed.
+    /// [`SealError`]; packet and counter are unchanged.
     //= RFC 4303 2.6/2
     pub fn seal(
         &mut self,
@@ -67,7 +69,8 @@ impl<S: Suite> Outbound<S> {
         self.seal_padded(packet, next_header, self.padding, iv)
     }
 
-    /// As [`seal`](Self::seal), with another padding than that of the SA (RFC 4303 2.4, 2.7).
+    /// Seals one packet like [`seal`](Self::seal), with another padding than that of the SA (RFC 4303 sections 2.4
+    /// and 2.7).
     ///
     /// # Errors
     /// As [`seal`](Self::seal).
@@ -83,7 +86,7 @@ impl<S: Suite> Outbound<S> {
         Ok(seq)
     }
 
-    /// Everything but the cryptography; the number is taken.
+    /// Completes the packet except for the cryptography, and uses the sequence number.
     pub(crate) fn frame<'p>(
         &mut self,
         packet: &'p mut PacketBuf<'_>,
@@ -98,7 +101,7 @@ impl<S: Suite> Outbound<S> {
         match layout.iv_rule {
             IvRule::None => {}
             IvRule::Unpredictable => iv.fill(seq, octets),
-            // Right-aligned, so that the octets that change are there however long the IV is.
+            // The number is right-aligned, so that the octets that change are included for any IV length.
             IvRule::Unique => {
                 octets.iter_mut().rev().zip(seq.get().to_le_bytes()).for_each(|(to, from)| *to = from);
             }
@@ -110,32 +113,33 @@ impl<S: Suite> Outbound<S> {
         Ok((seq, parts))
     }
 
-    /// Takes `n` numbers for somebody else to seal with [`seal_with`](crate::seal_with) and [`suite`](Self::suite): a
-    /// hardware engine, a worker (RFC 4303 3.3.3). For suites with [`IvRule::Unique`] the number must be the IV there, too.
+    /// Reserves `n` sequence numbers for packets that are sealed elsewhere with [`seal_with`](crate::seal_with) and
+    /// [`suite`](Self::suite), by a hardware engine or another thread (RFC 4303 section 3.3.3). For suites with
+    /// [`IvRule::Unique`] the sequence number must be the IV there, too.
     ///
     /// # Errors
-    /// [`SealError::SequenceExhausted`] when fewer are left; none is taken.
+    /// [`SealError::SequenceExhausted`] if fewer numbers are left; none is reserved.
     pub fn reserve(&mut self, n: u32) -> Result<SeqRun, SealError> {
         Ok(self.counter.reserve(n)?)
     }
 
-    /// The SA's number.
+    /// Returns the SPI of the SA.
     pub const fn spi(&self) -> Spi {
         self.spi
     }
 
-    /// Its suite.
+    /// Returns the suite of the SA.
     pub const fn suite(&self) -> &S {
         &self.suite
     }
 
-    /// Its counter, to be asked how much is left or to be exported.
+    /// Returns the sequence counter, for its remaining numbers or for export.
     pub const fn counter(&self) -> &SeqCounter {
         &self.counter
     }
 
-    /// Moves the counter on to an exported one (RFC 4303 3.3.3). After a crash only a state exported ahead is sure to repeat nothing: see
-    /// [`SeqCounter::export_ahead`].
+    /// Advances the counter to an exported state (RFC 4303 section 3.3.3). After a crash, only a state that was
+    /// exported ahead is sure to repeat no number: see [`SeqCounter::export_ahead`].
     ///
     /// # Errors
     /// [`StateError`]; the counter is unchanged.
@@ -144,7 +148,7 @@ impl<S: Suite> Outbound<S> {
     }
 }
 
-/// The receiving half of an SA: a suite and the window that remembers what was received (RFC 4303 3.4).
+/// Inbound half of an SA: a suite and the anti-replay window (RFC 4303 section 3.4).
 //= RFC 4303 3.4.3/10
 #[derive(Debug)]
 pub struct Inbound<S, W = ReplayWindow<2>> {
@@ -157,56 +161,56 @@ pub struct Inbound<S, W = ReplayWindow<2>> {
     forged_in_a_row: u32,
 }
 
-/// How a receiver of extended numbers finds its place again after 2^32 and more packets were lost in a row (RFC 4303
-/// appendix A3): when so many packets failed in a row, each further one is tried with the next high halves, too.
+/// Resynchronization of a receiver with extended sequence numbers after the loss of 2^32 packets or more (RFC 4303
+/// appendix A3): after a number of failures in a row, each further packet is verified with the next high halves, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resync {
-    /// Failures in a row before it starts.
+    /// Number of failures in a row before it starts.
     pub after: u32,
-    /// High halves to try for each packet: the work an attacker can cause with one packet.
+    /// Number of high halves that are tried for each packet, the work that an attacker can cause with one packet.
     pub tries: u8,
 }
 
 impl<S: Suite> Inbound<S> {
-    /// A new SA with a window of 64 packets (RFC 4303 3.4.3).
+    /// Creates a new SA with a window of 64 packets (RFC 4303 section 3.4.3).
     pub const fn new(spi: Spi, suite: S, width: SeqWidth) -> Self {
         Self::with_window(spi, suite, width, ReplayWindow::new())
     }
 }
 
 impl<S, W> Inbound<S, W> {
-    /// An SA with a window of its own size or start, or [`ipsec_packet::NoReplay`] (RFC 4303 3.4.3).
+    /// Creates an SA with a window of another size or start, or [`ipsec_packet::NoReplay`] (RFC 4303 section 3.4.3).
     //= RFC 4303 3.4.3/1
     pub const fn with_window(spi: Spi, suite: S, width: SeqWidth, window: W) -> Self {
         Self { spi, suite, width, window, check: PadCheck::Full, resync: None, forged_in_a_row: 0 }
     }
 
-    /// Checks padding like this (RFC 4303 2.4, 3.4.4.1).
+    /// Sets the check of the padding (RFC 4303 sections 2.4 and 3.4.4.1).
     pub const fn set_pad_check(&mut self, check: PadCheck) {
         self.check = check;
     }
 
-    /// Tries to find its place again after a long loss; without ESN there is nothing to find (RFC 4303 appendix A3).
+    /// Sets resynchronization after a long loss; without ESN it has no effect (RFC 4303 appendix A3).
     pub const fn set_resync(&mut self, resync: Option<Resync>) {
         self.resync = resync;
     }
 
-    /// The SA's number.
+    /// Returns the SPI of the SA.
     pub const fn spi(&self) -> Spi {
         self.spi
     }
 
-    /// Its suite.
+    /// Returns the suite of the SA.
     pub const fn suite(&self) -> &S {
         &self.suite
     }
 
-    /// Its window, to be exported.
+    /// Returns the anti-replay window, for export.
     pub const fn window(&self) -> &W {
         &self.window
     }
 
-    /// Its window, to be imported into.
+    /// Returns the anti-replay window, for import.
     pub const fn window_mut(&mut self) -> &mut W {
         &mut self.window
     }
@@ -214,23 +218,24 @@ impl<S, W> Inbound<S, W> {
 
 //= RFC 4303 5/1
 impl<S: Suite, W: AntiReplay> Inbound<S, W> {
-    /// Authenticates and decrypts one packet in place.
+    /// Verifies the ICV of one packet and decrypts it in place (RFC 4303 section 3.4.4).
     ///
-    /// The window is consulted before the ICV and updated only after it (RFC 4303 3.4.3), so a forged packet cannot move
-    /// it, and a replayed one costs no cryptography. A suite without integrity has no anti-replay.
+    /// The window is checked before the ICV and updated after it (RFC 4303 section 3.4.3), so that a forged packet
+    /// cannot move it, and a replayed one costs no cryptography. A suite without integrity has no anti-replay.
     ///
-    /// Stack: 760 octets on Cortex-M4 for AES-128-CBC with HMAC-SHA1-96 and the feature `small` of `ipsec-crypto`; without it 750 octets
-    /// more.
+    /// Stack: 760 octets on Cortex-M4 for AES-128-CBC with HMAC-SHA1-96 and the feature `small` of `ipsec-crypto`;
+    /// without it 750 octets more.
     ///
     /// # Errors
-    /// [`OpenError`]; packet and window are unchanged, but for [`OpenError::BadPadLength`] and
-    /// [`OpenError::BadPadding`]: those packets were authentic, so their number counts as received, and their plaintext
-    /// was wiped.
+    /// [`OpenError`]; packet and window are unchanged, except for [`OpenError::BadPadLength`] and
+    /// [`OpenError::BadPadding`]: those packets were authentic, so that their sequence number counts as received, and
+    /// their plaintext was wiped.
     pub fn open(&mut self, packet: &mut PacketBuf<'_>) -> Result<Opened, OpenError> {
         self.open_at_sequence(packet, None)
     }
 
-    /// As [`open`](Self::open), for a packet of which it was foreseen what number it has, and found whether its ICV holds then.
+    /// Opens one packet like [`open`](Self::open), with a predicted sequence number and the result of ICV
+    /// verification with it.
     pub(crate) fn open_at_sequence(
         &mut self,
         packet: &mut PacketBuf<'_>,
@@ -252,7 +257,8 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
         strip(self.suite.layout(), seq, self.check, packet)
     }
 
-    /// Whether the packet is of this SA and its number may be processed, which is returned whole. Nothing is changed.
+    /// Checks that the packet has the SPI of this SA and an acceptable sequence number, which is returned with its
+    /// high half. Nothing is changed.
     fn admit(&self, packet: &PacketBuf<'_>) -> Result<Seq, OpenError> {
         let found = header::peek(packet.data()).map_err(|_| OpenError::TooShort)?;
         if found.spi != self.spi.get() {
@@ -266,24 +272,25 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
         Ok(seq)
     }
 
-    /// Without an ICV anybody could move the window: there is no anti-replay then (RFC 4303 3.4.3).
+    /// Without an ICV any packet could move the window, so there is no anti-replay (RFC 4303 section 3.4.3).
     fn is_authentic(&self) -> bool {
         //= RFC 4303 3.4.3/2
         self.suite.layout().icv > 0
     }
 
-    /// What [`open_at_sequence`](Self::open_at_sequence) would look at first.
+    /// Returns the sequence number that [`open_at_sequence`](Self::open_at_sequence) would try first, and the split
+    /// packet.
     pub(crate) fn peek_sequence<'p>(&self, packet: &'p mut PacketBuf<'_>) -> Option<(Seq, EspParts<'p>)> {
         let seq = self.admit(packet).ok()?;
         let parts = EspParts::split(self.suite.layout(), packet.data_mut(), high_half(seq, self.width)).ok()?;
         Some((seq, parts))
     }
 
-    /// As [`open`](Self::open), for bytes that are not ours to write: `received` is only read, and the payload is given as
-    /// a part of `out`, which must be as long as `received` (RFC 4303 3.4).
+    /// Opens one packet like [`open`](Self::open) from a buffer that is only read. The payload is returned as a part
+    /// of `out`, which must be as long as `received` (RFC 4303 section 3.4).
     ///
     /// # Errors
-    /// [`OpenError`]; what was copied to `out` was wiped.
+    /// [`OpenError`]; octets that were copied to `out` are wiped.
     pub fn open_into<'o>(&mut self, received: &[u8], out: &'o mut [u8]) -> Result<(Opened, &'o [u8]), OpenError> {
         let (needed, available) = (received.len(), out.len());
         let copy = out.get_mut(..needed).ok_or(OpenError::NoSpace(NoSpace::Back { needed, available }))?;
@@ -305,7 +312,7 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
         }
     }
 
-    /// RFC 4303 appendix A3, with the first guess having failed.
+    /// Tries further high halves after the first one has failed (RFC 4303 appendix A3).
     //= RFC 4303 A3/1
     fn resynchronise(&mut self, guess: Seq, packet: &mut PacketBuf<'_>) -> Result<Seq, OpenError> {
         self.forged_in_a_row = self.forged_in_a_row.saturating_add(1);

@@ -7,28 +7,29 @@ use crate::header::HEADER;
 use crate::size::overhead;
 use crate::{Padding, header, padding};
 
-/// What the envelope of one packet says (RFC 4303 2).
+/// Parameters of one packet (RFC 4303 section 2).
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope {
-    /// The SA.
+    /// SPI of the SA.
     pub spi: Spi,
-    /// The number of this packet, never used before under the SA's keys.
+    /// Sequence number of the packet, which was never used before under the keys of the SA.
     pub seq: Seq,
-    /// Whether the high half of the number is authenticated, too.
+    /// Width of the sequence number. With ESN the high half is authenticated, too.
     pub width: SeqWidth,
-    /// What the payload is.
+    /// Protocol number of the payload.
     pub next_header: IpProto,
-    /// How it is padded.
+    /// Padding of the payload.
     pub padding: Padding,
 }
 
-/// Seals one packet in place: what was data becomes the payload of an ESP packet (RFC 4303 3.3.2).
+/// Seals one packet in place: the data becomes the payload of an ESP packet (RFC 4303 section 3.3.2).
 ///
-/// Pure: the caller answers for the number and the IV. [`crate::Outbound`] is the one that cannot repeat them.
+/// This function keeps no state: the caller guarantees that sequence number and IV do not repeat. [`crate::Outbound`]
+/// does that.
 ///
 /// # Errors
-/// [`SealError::NoSpace`] when head- or tailroom is smaller than [`overhead`] says, [`SealError::IvLength`],
-/// [`SealError::TooLong`] when ESP would exceed 65535 octets. The packet is unchanged.
+/// [`SealError::NoSpace`] if head- or tailroom is smaller than [`overhead`], [`SealError::IvLength`],
+/// [`SealError::TooLong`] if ESP would exceed 65,535 octets. The packet is unchanged.
 pub fn seal_with<S: Suite + ?Sized>(
     suite: &S,
     envelope: &Envelope,
@@ -39,7 +40,7 @@ pub fn seal_with<S: Suite + ?Sized>(
     Ok(())
 }
 
-/// Puts everything around a payload that needs no key: header, IV, padding, trailer, and room for the ICV.
+/// Adds the parts that need no key: header, IV, padding, trailer, and space for the ICV.
 pub(crate) fn frame<'p>(
     layout: Layout,
     envelope: &Envelope,
@@ -81,7 +82,7 @@ pub(crate) fn frame<'p>(
     EspParts::split(layout, packet.data_mut(), high_half(envelope.seq, envelope.width)).map_err(SealError::Layout)
 }
 
-/// The half of the number that is authenticated without being sent.
+/// Returns the half of the sequence number that is authenticated but not transmitted.
 //= RFC 4303 2.2.1/1
 pub(crate) fn high_half(seq: Seq, width: SeqWidth) -> Option<[u8; 4]> {
     match width {
@@ -90,26 +91,26 @@ pub(crate) fn high_half(seq: Seq, width: SeqWidth) -> Option<[u8; 4]> {
     }
 }
 
-/// Why a packet was not sealed (RFC 4303 3.3).
+/// Reason why a packet was not sealed (RFC 4303 section 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SealError {
-    /// Every number of the SA was used: a new SA is due (RFC 4303 3.3.3).
+    /// The sequence numbers of the SA are exhausted: the SA is to be rekeyed (RFC 4303 section 3.3.3).
     SequenceExhausted,
-    /// The buffer has too little room around the packet.
+    /// The buffer has too little head- or tailroom.
     NoSpace(NoSpace),
-    /// The ESP packet would have so many octets, more than IP can carry.
+    /// The ESP packet would have this number of octets, more than IP can carry.
     TooLong(usize),
     /// The IV has the wrong length, in octets.
     IvLength {
-        /// What the suite asks for.
+        /// Length that the suite requires.
         needed: usize,
-        /// What was given.
+        /// Length of the given IV.
         given: usize,
     },
-    /// The suite's layout contradicts itself, as no suite of `ipsec-crypto` does.
+    /// The layout of the suite is inconsistent; no suite of `ipsec-crypto` has such a layout.
     Layout(LengthError),
-    /// Of a batch: there is no SA of this index.
+    /// A slot of a batch has an index without an SA.
     NoSa(usize),
 }
 
@@ -130,10 +131,10 @@ impl fmt::Display for SealError {
         match self {
             Self::SequenceExhausted => f.write_str("sequence numbers exhausted"),
             Self::NoSpace(e) => e.fmt(f),
-            Self::TooLong(octets) => write!(f, "esp packet of {octets} octets"),
-            Self::IvLength { needed, given } => write!(f, "iv of {given} octets, {needed} needed"),
-            Self::Layout(e) => write!(f, "the suite's layout contradicts itself: {e}"),
-            Self::NoSa(index) => write!(f, "no sa {index} in the batch"),
+            Self::TooLong(octets) => write!(f, "ESP packet too long: {octets} octets, at most 65535 allowed"),
+            Self::IvLength { needed, given } => write!(f, "IV length mismatch: got {given} octets, expected {needed}"),
+            Self::Layout(e) => write!(f, "inconsistent suite layout: {e}"),
+            Self::NoSa(index) => write!(f, "batch has no SA {index}"),
         }
     }
 }

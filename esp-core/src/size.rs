@@ -3,23 +3,24 @@ use ipsec_crypto::Layout;
 use crate::Padding;
 use crate::header::HEADER;
 
-/// What sealing adds to a payload, in octets (RFC 4303 2).
+/// Number of octets that sealing adds to a payload (RFC 4303 section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overhead {
-    /// In front: SPI, sequence number, IV. The headroom a packet needs.
+    /// Octets in front of the payload: SPI, sequence number, IV. The headroom that a packet needs.
     pub front: usize,
-    /// Behind: TFC padding, padding, pad length, next header, ICV. The tailroom a packet needs.
+    /// Octets behind the payload: TFC padding, padding, pad length, next header, ICV. The tailroom that a packet
+    /// needs.
     pub back: usize,
 }
 
 impl Overhead {
-    /// All of it.
+    /// Returns the sum of both.
     pub const fn total(self) -> usize {
         self.front.saturating_add(self.back)
     }
 }
 
-/// What sealing a payload of so many octets adds to it (RFC 4303 2).
+/// Returns what sealing adds to a payload of this length (RFC 4303 section 2).
 pub fn overhead(layout: Layout, padding: Padding, payload: usize) -> Overhead {
     let tfc = padding.tfc(payload);
     let pad = usize::from(padding.len(layout, payload.saturating_add(tfc)));
@@ -29,10 +30,11 @@ pub fn overhead(layout: Layout, padding: Padding, payload: usize) -> Overhead {
     }
 }
 
-/// The largest payload that fits into `room` octets once sealed: the exact inverse of [`overhead`] (RFC 4303 2). For a tunnel, `room` is
-/// the MTU without the outer header (and without UDP header); above 65535 octets more of it is of no use.
+/// Returns the length of the largest payload whose ESP packet fits into `room` octets, the exact inverse of
+/// [`overhead`] (RFC 4303 section 2). For a tunnel, `room` is the MTU without the outer header and the UDP header;
+/// values above 65,535 have no effect.
 ///
-/// `None` when not even an empty payload fits.
+/// Returns `None` if not even an empty payload fits.
 pub fn largest_payload(layout: Layout, padding: Padding, room: usize) -> Option<usize> {
     let fixed = HEADER.checked_add(layout.iv)?.checked_add(layout.icv)?;
     let body = room.min(usize::from(u16::MAX)).checked_sub(fixed)?;

@@ -16,7 +16,7 @@ fn seal<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut EspParts<'_>) {
     let sealed = aead.encrypt_inout_detached(&nonce, aad.as_slice(), InOutBuf::from(parts.body()));
     match sealed {
         Ok(tag) => parts.set_icv(&tag),
-        // Only for bodies of gigabytes, which no packet has; were it otherwise, nothing may leave in clear.
+        // Encryption fails for bodies of gigabytes only, which no packet has. Even then no plaintext may be sent.
         Err(_) => parts.body().zeroize(),
     }
 }
@@ -79,7 +79,8 @@ macro_rules! keyed {
         pub type $name = $generic<$inner>;
 
         impl $name {
-            /// From the key and the salt of the SA, which are negotiated as one (RFC 4106 8.1, RFC 7634 2).
+            /// Creates the suite from the key and the salt of the SA, which are negotiated together (RFC 4106 section
+            /// 8.1, RFC 7634 section 2).
             pub fn new(key: &[u8; $key], salt: [u8; $salt]) -> Self {
                 Self { aead: <$inner>::new(&Array(*key)), salt }
             }

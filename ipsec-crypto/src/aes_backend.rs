@@ -1,4 +1,5 @@
-//! AES (FIPS 197) in vectors, on machines that have instructions for it (VAES of AVX-512), and nothing on others.
+//! AES (FIPS 197) with vector instructions (VAES of AVX-512) where the machine has them, otherwise the portable
+//! implementation.
 
 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
 mod vaes;
@@ -14,7 +15,7 @@ mod unavailable {
     use super::Block;
     use crate::Iv;
 
-    /// No machine has it.
+    /// Placeholder for machines without the instructions. The type has no values.
     pub(crate) enum Vaes {}
 
     impl Vaes {
@@ -40,11 +41,11 @@ mod unavailable {
     }
 }
 
-/// AES as the machine has it.
+/// AES with the implementation that suits the machine.
 #[allow(clippy::large_enum_variant)] // they are of about one size, whatever A is
 pub(crate) enum Aes<A> {
     Portable(A),
-    /// With the feature `simd`, where there are instructions for it.
+    /// Implementation with vector instructions, feature `simd`.
     Vaes(Vaes),
 }
 
@@ -54,8 +55,8 @@ impl<A> Aes<A> {
     }
 }
 
-// Whatever there is wipes itself.
+// Both variants wipe themselves.
 impl<A: zeroize::ZeroizeOnDrop> zeroize::ZeroizeOnDrop for Aes<A> {}
 
-/// A block of AES.
+/// Block of AES, 16 octets.
 pub(crate) type Block = cipher::array::Array<u8, cipher::consts::U16>;

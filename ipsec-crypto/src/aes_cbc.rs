@@ -7,20 +7,20 @@ use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use crate::aes_backend::{Aes, Vaes};
 use crate::{BatchItem, Cbc, Cipher, Confidential, Iv, IvRule, cbc};
 
-/// AES-CBC (RFC 3602) with the key size of `A`.
+/// AES in CBC mode (RFC 3602) with the key size of `A`.
 pub struct AesCbc<A>(Aes<A>);
 
-/// AES-128-CBC (RFC 3602 2.2).
+/// AES in CBC mode with a key of 128 bits (RFC 3602 section 2.2).
 pub type Aes128Cbc = AesCbc<aes::Aes128>;
-/// AES-192-CBC (RFC 3602 2.2).
+/// AES in CBC mode with a key of 192 bits (RFC 3602 section 2.2).
 pub type Aes192Cbc = AesCbc<aes::Aes192>;
-/// AES-256-CBC (RFC 3602 2.2).
+/// AES in CBC mode with a key of 256 bits (RFC 3602 section 2.2).
 pub type Aes256Cbc = AesCbc<aes::Aes256>;
 
 macro_rules! sizes {
     ($($aes:ty, $octets:literal;)*) => {$(
         impl AesCbc<$aes> {
-            /// From a key of the right size (RFC 3602 2.2).
+            /// Creates the cipher from a key of its size (RFC 3602 section 2.2).
             pub fn new(key: &[u8; $octets]) -> Self {
                 Self(Aes::new(key, || <$aes>::new(&Array(*key))))
             }
@@ -97,7 +97,7 @@ impl<A> fmt::Debug for AesCbc<A> {
 mod tests {
     use super::*;
 
-    /// Octets that are the same in each run (SplitMix64).
+    /// Fills octets with the same pseudo-random values in each run (SplitMix64).
     fn fill(seed: &mut u64, octets: &mut [u8]) {
         for octet in octets {
             *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -106,10 +106,10 @@ mod tests {
         }
     }
 
-    // On a machine without the instructions it is the library, both times.
+    // On a machine without the instructions both ciphers are the portable implementation.
     macro_rules! vectors_and_library_agree {
         ($($name:ident: $aes:ty, $octets:literal;)*) => {$(
-            /// Every number of blocks up to four groups, then mixed batches under several keys.
+            /// Tests every number of blocks up to four groups, then mixed batches under several keys.
             #[test]
             fn $name() {
                 let seed = &mut $octets;
@@ -149,7 +149,7 @@ mod tests {
                         let (aes, library) = &both[n * packets % 7 % 3];
                         let octets = 16 * (n * 5 % 10);
                         library.encrypt(iv, &mut other[..octets]);
-                        // In one batch with those that the library has.
+                        // The batch mixes both implementations.
                         let cipher = if n % 11 == 3 { library } else { aes };
                         assert!(lanes.push(BatchItem { cipher, iv: *iv, body: &mut body[..octets] }).is_ok());
                     }

@@ -1,4 +1,5 @@
-//! Algorithms chosen at run time: an enum over whatever features enable. The only place with dispatch by value.
+//! Algorithms chosen at run time: enums over the algorithms whose features are enabled. Dispatch by value occurs in
+//! this file only.
 #![allow(unused_variables)] // where no feature gives an enum a variant, its methods use nothing
 
 use heapless::Vec;
@@ -12,7 +13,7 @@ mod suite;
 
 pub use suite::AnySuite;
 
-/// Splits key material into the key and the salt at its end.
+/// Splits key material into the key and the salt behind it.
 #[cfg(any(
     feature = "aes-ctr",
     feature = "aes-gcm",
@@ -25,14 +26,14 @@ fn salted<const K: usize, const S: usize>(keys: &[u8]) -> Option<(&[u8; K], [u8;
     Some((key, salt.try_into().ok()?))
 }
 
-/// Delegates a method to whatever variant there is.
+/// Calls a method of the current variant.
 macro_rules! one {
     (($self:ident, $inner:ident => $call:expr) $($(#[$cfg:meta])* $variant:ident)*) => {
         match *$self { $($(#[$cfg])* Self::$variant(ref $inner) => $call,)* }
     };
 }
 
-/// Calls a function for each variant, with a way to see what is of it.
+/// Calls a function for each variant, with a pattern that selects its items.
 macro_rules! each {
     (($function:ident, $all:expr) $($(#[$cfg:meta])* $variant:ident)*) => {$(
         $(#[$cfg])*
@@ -44,42 +45,42 @@ macro_rules! each {
     )*};
 }
 
-/// A cipher chosen at run time (RFC 4303 3.2.1).
+/// Cipher chosen at run time (RFC 4303 section 3.2.1).
 #[derive(Debug)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)] // there is no heap to put Blowfish on
 pub enum AnyCipher {
-    /// NULL.
+    /// NULL encryption (RFC 2410).
     #[cfg(feature = "null")]
     Null(crate::Null),
-    /// DES-CBC.
+    /// DES in CBC mode (RFC 2405).
     #[cfg(feature = "des")]
     DesCbc(crate::DesCbc),
-    /// 3DES-CBC.
+    /// Triple DES in CBC mode (RFC 2451).
     #[cfg(feature = "3des")]
     TripleDesCbc(crate::TripleDesCbc),
-    /// Blowfish-CBC.
+    /// Blowfish in CBC mode (RFC 2451).
     #[cfg(feature = "blowfish")]
     BlowfishCbc(crate::BlowfishCbc),
-    /// CAST-128-CBC.
+    /// CAST-128 in CBC mode (RFC 2451).
     #[cfg(feature = "cast128")]
     Cast128Cbc(crate::Cast128Cbc),
-    /// AES-128-CBC.
+    /// AES in CBC mode, 128-bit key (RFC 3602).
     #[cfg(feature = "aes-cbc")]
     Aes128Cbc(crate::Aes128Cbc),
-    /// AES-192-CBC.
+    /// AES in CBC mode, 192-bit key (RFC 3602).
     #[cfg(feature = "aes-cbc")]
     Aes192Cbc(crate::Aes192Cbc),
-    /// AES-256-CBC.
+    /// AES in CBC mode, 256-bit key (RFC 3602).
     #[cfg(feature = "aes-cbc")]
     Aes256Cbc(crate::Aes256Cbc),
-    /// AES-128-CTR.
+    /// AES in counter mode, 128-bit key (RFC 3686).
     #[cfg(feature = "aes-ctr")]
     Aes128Ctr(crate::Aes128Ctr),
-    /// AES-192-CTR.
+    /// AES in counter mode, 192-bit key (RFC 3686).
     #[cfg(feature = "aes-ctr")]
     Aes192Ctr(crate::Aes192Ctr),
-    /// AES-256-CTR.
+    /// AES in counter mode, 256-bit key (RFC 3686).
     #[cfg(feature = "aes-ctr")]
     Aes256Ctr(crate::Aes256Ctr),
 }
@@ -96,7 +97,7 @@ macro_rules! ciphers {
 }
 
 impl AnyCipher {
-    /// Sets up a cipher; AEADs are no ciphers here.
+    /// Creates a cipher. AEADs are not ciphers of this type.
     ///
     /// # Errors
     /// [`KeyError`].
@@ -170,7 +171,7 @@ impl Cipher for AnyCipher {
     }
 }
 
-/// Encrypts what is of one kind.
+/// Encrypts the packets whose cipher is of one variant.
 #[allow(dead_code)] // without any cipher feature
 fn encrypt_those<C: Cipher>(lanes: &mut [BatchItem<'_, AnyCipher>], kind: impl Fn(&AnyCipher) -> Option<&C>) {
     for some in lanes.chunks_mut(BATCH) {
@@ -184,35 +185,35 @@ fn encrypt_those<C: Cipher>(lanes: &mut [BatchItem<'_, AnyCipher>], kind: impl F
     }
 }
 
-/// An integrity algorithm chosen at run time (RFC 4303 3.2.2).
+/// Integrity algorithm chosen at run time (RFC 4303 section 3.2.2).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AnyIntegrity {
-    /// HMAC-MD5-96.
+    /// HMAC-MD5 truncated to 96 bits (RFC 2403).
     #[cfg(feature = "hmac-md5")]
     HmacMd5_96(crate::HmacMd5_96),
-    /// HMAC-SHA1-96.
+    /// HMAC-SHA1 truncated to 96 bits (RFC 2404).
     #[cfg(feature = "hmac-sha1")]
     HmacSha1_96(crate::HmacSha1_96),
-    /// HMAC-SHA2-256 cut to 96 bits.
+    /// HMAC-SHA2-256 truncated to 96 bits (draft-ietf-ipsec-ciph-sha-256-00).
     #[cfg(feature = "hmac-sha2-256")]
     HmacSha2_256_96(crate::HmacSha2_256_96),
-    /// HMAC-SHA2-256-128.
+    /// HMAC-SHA2-256 truncated to 128 bits (RFC 4868).
     #[cfg(feature = "hmac-sha2-256")]
     HmacSha2_256_128(crate::HmacSha2_256_128),
-    /// HMAC-SHA2-384-192.
+    /// HMAC-SHA2-384 truncated to 192 bits (RFC 4868).
     #[cfg(feature = "hmac-sha2-384")]
     HmacSha2_384_192(crate::HmacSha2_384_192),
-    /// HMAC-SHA2-512-256.
+    /// HMAC-SHA2-512 truncated to 256 bits (RFC 4868).
     #[cfg(feature = "hmac-sha2-512")]
     HmacSha2_512_256(crate::HmacSha2_512_256),
-    /// HMAC-RIPEMD-160-96.
+    /// HMAC-RIPEMD-160 truncated to 96 bits (RFC 2857).
     #[cfg(feature = "hmac-ripemd160")]
     HmacRipemd160_96(crate::HmacRipemd160_96),
-    /// AES-XCBC-MAC-96.
+    /// AES-XCBC-MAC truncated to 96 bits (RFC 3566).
     #[cfg(feature = "aes-xcbc")]
     AesXcbcMac96(crate::AesXcbcMac96),
-    /// AES-CMAC-96.
+    /// AES-CMAC truncated to 96 bits (RFC 4494).
     #[cfg(feature = "aes-cmac")]
     AesCmac96(crate::AesCmac96),
 }
@@ -228,7 +229,7 @@ macro_rules! icvs {
 }
 
 impl AnyIntegrity {
-    /// Sets up an integrity algorithm; AES-GMAC, which needs an IV, is none here.
+    /// Creates an integrity algorithm. AES-GMAC needs an IV and is not an algorithm of this type.
     ///
     /// # Errors
     /// [`KeyError`].
@@ -301,7 +302,7 @@ impl Integrity for AnyIntegrity {
     }
 }
 
-/// The ICVs of one kind.
+/// Computes the ICVs of the packets whose algorithm is of one variant.
 #[allow(dead_code)] // without any integrity feature
 fn compute_those<I: Integrity>(
     (texts, tags): (&[(&AnyIntegrity, IcvInput<'_>)], &mut [Icv]),
@@ -324,19 +325,19 @@ fn compute_those<I: Integrity>(
     }
 }
 
-/// The integrity algorithm of an AH SA, chosen at run time (RFC 4302 3.2).
+/// Integrity algorithm of an AH SA, chosen at run time (RFC 4302 section 3.2).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AnyAhIntegrity {
-    /// Every algorithm but AES-GMAC.
+    /// Any algorithm except AES-GMAC.
     Integrity(AnyIntegrity),
-    /// AES-128-GMAC.
+    /// AES-GMAC with a 128-bit key (RFC 4543).
     #[cfg(feature = "aes-gmac")]
     Aes128Gmac(crate::Aes128Gmac),
-    /// AES-192-GMAC.
+    /// AES-GMAC with a 192-bit key (RFC 4543).
     #[cfg(feature = "aes-gmac")]
     Aes192Gmac(crate::Aes192Gmac),
-    /// AES-256-GMAC.
+    /// AES-GMAC with a 256-bit key (RFC 4543).
     #[cfg(feature = "aes-gmac")]
     Aes256Gmac(crate::Aes256Gmac),
 }
@@ -349,7 +350,7 @@ macro_rules! ah_integrities {
 }
 
 impl AnyAhIntegrity {
-    /// Sets up an integrity algorithm; the key of AES-GMAC has its salt at the end.
+    /// Creates an integrity algorithm. The key of AES-GMAC is followed by its salt.
     ///
     /// # Errors
     /// [`KeyError`].

@@ -1,4 +1,5 @@
-//! CBC mode over whole bodies (RFC 2451 2.1, RFC 3602 2): one call into the cipher's backend for each packet, or batch.
+//! CBC mode over whole bodies (RFC 2451 section 2.1, RFC 3602 section 2), with one call into the cipher's backend per
+//! packet or batch.
 
 use core::marker::PhantomData;
 use core::ptr;
@@ -77,18 +78,19 @@ fn unchain<B: BlockCipherDecBackend>(backend: &B, chain: &mut Block<B>, group: &
     group.clone_from(&plain);
 }
 
-/// The beginning of an IV.
+/// Returns the first octets of an IV.
 pub(crate) fn first<N: ArraySize>(iv: &Iv) -> Array<u8, N> {
     let mut block = Array::default();
     block.iter_mut().zip(iv).for_each(|(to, from): (&mut u8, _)| *to = *from);
     block
 }
 
-/// What of a text a hash takes at once.
+/// Number of octets that a hash processes at once.
 const PIECE: usize = 64;
 
-/// See [`crate::Cipher::encrypt_and_mac`]. Each block waits for the one before it, and a hash waits for itself. Side by side
-/// they fill each other's gaps, if what is hashed is never what was encrypted just now: one piece lies in between.
+/// Implements [`crate::Cipher::encrypt_and_mac`]. Each block depends on the block before it, and a hash depends on
+/// its previous state. Interleaved, each uses the waiting time of the other, as long as the hash is one chunk behind:
+/// octets that were just encrypted are slow to read.
 #[cfg_attr(feature = "small", inline(never))] // nor this, when the MAC is finished
 pub(crate) fn encrypt_and_mac<C: BlockCipherEncrypt>(
     cipher: &C,
@@ -125,7 +127,7 @@ impl<N: ArraySize> BlockCipherEncClosure for Followed<'_, N> {
     }
 }
 
-/// Encrypts a piece, then hands over the one before it.
+/// Encrypts a chunk, then passes the chunk before it to the MAC.
 #[inline(always)]
 pub(crate) fn encrypt_in_chunks<N: ArraySize>(
     text: &mut [u8],
@@ -147,11 +149,12 @@ pub(crate) fn encrypt_in_chunks<N: ArraySize>(
     follow(text.get(followed..).unwrap_or_default());
 }
 
-/// Packets that are encrypted side by side: they fill the pipeline of an AES unit, and leave registers for the keys.
+/// Number of packets that are encrypted together: enough to fill the pipeline of an AES unit, with registers left for
+/// the keys.
 const LANES: usize = 12;
 
-/// See [`crate::Cipher::encrypt_batch`]: the chains of many packets, block by block. A backend has one key: packets of others wait for their
-/// turn. Those without a cipher here are left alone.
+/// Implements [`crate::Cipher::encrypt_batch`]: the chains of several packets advance block by block. A backend has
+/// one key, so that packets with other keys follow later. Packets without a cipher of this type are skipped.
 pub(crate) fn encrypt_batch<T, C: BlockCipherEncrypt>(
     lanes: &mut [BatchItem<'_, T>],
     cipher: impl Fn(&T) -> Option<&C>,
@@ -192,8 +195,8 @@ impl<'b, P: Iterator<Item = ((), &'b Iv, &'b mut [u8])>, N: ArraySize> BlockCiph
     }
 }
 
-/// At most so many packets at a time, each with its key, of which `advance` takes the chains so many blocks further, off the beginnings of
-/// the bodies. A lane whose packet ends takes the next.
+/// Processes up to `LANES` packets at a time, each with its key. `advance` encrypts a number of blocks of each chain.
+/// A lane whose packet ends takes the next packet.
 #[inline(always)]
 pub(crate) fn interleaved<'b, K, N: ArraySize, const LANES: usize>(
     mut packets: impl Iterator<Item = (K, &'b Iv, &'b mut [u8])>,
@@ -208,7 +211,7 @@ pub(crate) fn interleaved<'b, K, N: ArraySize, const LANES: usize>(
             let (blocks, _) = Array::slice_as_chunks_mut(body);
             let _ = (keys.push(key), chains.push(first(iv)), bodies.push(blocks)); // there is room
         }
-        // As far as the shortest goes, all go.
+        // All lanes advance as far as the shortest body.
         let Some(steps) = bodies.iter().map(|body| body.len()).min() else { return };
         advance(&keys, &mut chains, &mut bodies, steps);
         let left = || bodies.iter().map(|body| !body.is_empty());
@@ -222,7 +225,7 @@ fn retain<T, const N: usize>(all: &mut Vec<T, N>, mut which: impl Iterator<Item 
     all.retain(|_| which.next() == Some(true));
 }
 
-/// All chains so many blocks further.
+/// Encrypts a number of blocks of each chain.
 #[inline(always)]
 fn advance<B: BlockCipherEncBackend>(
     backend: &B,
@@ -244,7 +247,7 @@ fn advance<B: BlockCipherEncBackend>(
     }
 }
 
-/// Blocks that do not wait for each other.
+/// Encrypts blocks that do not depend on each other.
 #[inline(always)]
 fn encrypt_all<B: BlockCipherEncBackend>(backend: &B, blocks: &mut [Block<B>]) {
     let (use_par_blocks, rest) = InOutBuf::from(blocks).into_chunks::<B::ParBlocksSize>();

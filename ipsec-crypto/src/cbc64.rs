@@ -1,4 +1,4 @@
-//! The ciphers of 64-bit blocks in CBC mode: RFC 2405 (DES), RFC 2451 (3DES, Blowfish, CAST-128).
+//! Ciphers with 64-bit blocks in CBC mode: RFC 2405 (DES), RFC 2451 (3DES, Blowfish, CAST-128).
 
 use core::fmt;
 
@@ -36,7 +36,7 @@ macro_rules! cbc {
                 cbc::encrypt_and_mac(&self.0, iv, text, from, follow);
             }
 
-            /// It takes longer than any hash.
+            /// Encryption takes longer than any hash, so batches always pay.
             fn min_batch(&self) -> usize {
                 2
             }
@@ -59,22 +59,22 @@ macro_rules! cbc {
 
 #[cfg(feature = "des")]
 cbc!(
-    /// DES-CBC (RFC 2405). **Legacy**: 56 bits of key can be searched. Not constant-time.
+    /// DES in CBC mode (RFC 2405). **Legacy**: the 56-bit key can be found by search. Not constant-time.
     DesCbc(des::Des), 8, "DesCbc"
 );
 
 #[cfg(feature = "des")]
 impl DesCbc {
-    /// From 64 bits of key, whose parity bits are ignored.
+    /// Creates the cipher from a key of 64 bits, whose parity bits are ignored.
     ///
     /// # Errors
-    /// [`KeyError::WeakDes`] and [`KeyError::SemiWeakDes`] (RFC 2405 4.1).
+    /// [`KeyError::WeakDes`] and [`KeyError::SemiWeakDes`] (RFC 2405 section 4.1).
     pub fn new(key: &[u8; 8]) -> Result<Self, KeyError> {
         crate::weak::check_des(key)?;
         Ok(Self(des::Des::new(&cipher::array::Array(*key))))
     }
 
-    /// As [`new`](Self::new), from a slice.
+    /// Creates the cipher from a slice, as [`new`](Self::new).
     ///
     /// # Errors
     /// [`KeyError`].
@@ -85,22 +85,24 @@ impl DesCbc {
 
 #[cfg(feature = "3des")]
 cbc!(
-    /// 3DES-CBC (RFC 2451), encrypt-decrypt-encrypt with three keys. **Legacy**: slow, with 64-bit blocks. Not constant-time.
+    /// Triple DES in CBC mode (RFC 2451), encrypt-decrypt-encrypt with three keys. **Legacy**: slow, with 64-bit
+    /// blocks. Not constant-time.
     TripleDesCbc(des::TdesEde3), 8, "TripleDesCbc"
 );
 
 #[cfg(feature = "3des")]
 impl TripleDesCbc {
-    /// From three keys of 64 bits, whose parity bits are ignored.
+    /// Creates the cipher from three keys of 64 bits, whose parity bits are ignored.
     ///
     /// # Errors
-    /// [`KeyError::DegenerateTripleDes`] when two neighbours are equal, which leaves single DES (RFC 2451 2.1).
+    /// [`KeyError::DegenerateTripleDes`] if two adjacent keys are equal, which reduces the cipher to single DES (RFC
+    /// 2451 section 2.1).
     pub fn new(key: &[u8; 24]) -> Result<Self, KeyError> {
         crate::weak::check_triple_des(key)?;
         Ok(Self(des::TdesEde3::new(&cipher::array::Array(*key))))
     }
 
-    /// As [`new`](Self::new), from a slice.
+    /// Creates the cipher from a slice, as [`new`](Self::new).
     ///
     /// # Errors
     /// [`KeyError`].
@@ -111,13 +113,13 @@ impl TripleDesCbc {
 
 #[cfg(feature = "blowfish")]
 cbc!(
-    /// Blowfish-CBC (RFC 2451). **Legacy**: 64-bit blocks, a schedule of 4168 octets. Not constant-time.
+    /// Blowfish in CBC mode (RFC 2451). **Legacy**: 64-bit blocks, key schedule of 4168 octets. Not constant-time.
     BlowfishCbc(blowfish::Blowfish), 8, "BlowfishCbc"
 );
 
 #[cfg(feature = "blowfish")]
 impl BlowfishCbc {
-    /// From a key of 40 to 448 bits in steps of 8; 128 where nothing was negotiated (RFC 2451 2.2).
+    /// Creates the cipher from a key of 40 to 448 bits in steps of 8; 128 bits by default (RFC 2451 section 2.2).
     ///
     /// # Errors
     /// [`KeyError::Length`].
@@ -130,14 +132,14 @@ impl BlowfishCbc {
 
 #[cfg(feature = "cast128")]
 cbc!(
-    /// CAST-128-CBC (RFC 2451, 2144). **Legacy**: 64-bit blocks. Not constant-time.
+    /// CAST-128 in CBC mode (RFC 2451, RFC 2144). **Legacy**: 64-bit blocks. Not constant-time.
     Cast128Cbc(cast5::Cast5), 8, "Cast128Cbc"
 );
 
 #[cfg(feature = "cast128")]
 impl Cast128Cbc {
-    /// From a key of 40 to 128 bits in steps of 8; 128 where nothing was negotiated (RFC 2451 2.2). Keys up to 80 bits
-    /// use 12 rounds (RFC 2144 2.5).
+    /// Creates the cipher from a key of 40 to 128 bits in steps of 8; 128 bits by default (RFC 2451 section 2.2).
+    /// Keys up to 80 bits use 12 rounds (RFC 2144 section 2.5).
     ///
     /// # Errors
     /// [`KeyError::Length`].

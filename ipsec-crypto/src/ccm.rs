@@ -1,7 +1,7 @@
 //! AES-CCM (RFC 4309).
 //!
-//! CCM authenticates the plaintext, so a receiver has to decrypt before it can tell whether a packet is forged. Here it
-//! encrypts again before it compares: a forged packet is left as it came, and its plaintext never leaves this file.
+//! CCM authenticates the plaintext, so a receiver has to decrypt before it can verify the ICV. If verification fails,
+//! the packet is encrypted again: it is unchanged, and its plaintext never leaves this file.
 //!
 //! ```text
 //! nonce:          salt (3, from the key)  |  IV (8, from the packet)
@@ -23,7 +23,7 @@ use zeroize::Zeroize;
 use crate::nonce::{layout, nonce};
 use crate::{EspParts, IcvMismatch, Layout, Suite, counter_mode, ct};
 
-/// AES-CCM (RFC 4309), with an ICV of 8, 12 or 16 octets.
+/// AES-CCM (RFC 4309) with an ICV of 8, 12 or 16 octets.
 pub struct Ccm<A, M> {
     cipher: A,
     salt: [u8; 3],
@@ -36,7 +36,8 @@ macro_rules! keyed {
         pub type $name = Ccm<$aes, $icv>;
 
         impl $name {
-            /// From the key and the salt of the SA, which are negotiated as one (RFC 4309 7.1).
+            /// Creates the suite from the key and the salt of the SA, which are negotiated together (RFC 4309 section
+            /// 7.1).
             pub fn new(key: &[u8; $key], salt: [u8; 3]) -> Self {
                 Self { cipher: <$aes>::new(&Array(*key)), salt, icv: PhantomData }
             }
@@ -61,14 +62,14 @@ where
     A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>,
     M: ArraySize + TagSize,
 {
-    /// Encrypts the body and gives the ICV; `None` only for bodies of gigabytes.
+    /// Encrypts the body and returns the ICV; `None` for bodies of gigabytes only.
     fn encrypt(&self, parts: &mut EspParts<'_>) -> Option<AeadTag<Inner<&A, M, U11>>> {
         let (nonce, aad) = (nonce(&self.salt, parts), parts.aad());
         let ccm = Inner::<&A, M, U11>::from(&self.cipher);
         ccm.encrypt_inout_detached(&nonce, aad.as_slice(), InOutBuf::from(parts.body())).ok()
     }
 
-    /// Turns ciphertext into plaintext, or the reverse.
+    /// Applies the key stream, which encrypts or decrypts the body.
     fn apply_keystream(&self, parts: &mut EspParts<'_>) {
         let ([s0, s1, s2], [a, b, c, d, e, f, g, h, ..]) = (self.salt, parts.iv());
         counter_mode::apply(&self.cipher, [3, s0, s1, s2, a, b, c, d, e, f, g, h], parts.body());
@@ -87,7 +88,7 @@ where
     fn seal(&self, parts: &mut EspParts<'_>) {
         match self.encrypt(parts) {
             Some(tag) => parts.set_icv(&tag),
-            // Were it ever too long, nothing may leave in clear.
+            // Encryption fails for bodies of gigabytes only. Even then no plaintext may be sent.
             None => parts.body().zeroize(),
         }
     }

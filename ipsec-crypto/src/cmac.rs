@@ -7,11 +7,11 @@ use cipher::array::Array;
 
 use crate::{Icv, Integrity};
 
-/// AES-CMAC-96 (RFC 4494).
+/// AES-CMAC truncated to 96 bits (RFC 4494).
 pub struct AesCmac96(::cmac::Cmac<Aes128>);
 
 impl AesCmac96 {
-    /// From a key of 128 bits (RFC 4493 2.4).
+    /// Creates the algorithm from a key of 128 bits (RFC 4493 section 2.4).
     pub fn new(key: &[u8; 16]) -> Self {
         Self(::cmac::Cmac::new(&Array(*key)))
     }

@@ -1,4 +1,4 @@
-//! A block cipher in counter mode, as RFC 3686 and RFC 4309 have it: the last four octets of the counter block count.
+//! Counter mode of a block cipher as in RFC 3686 and RFC 4309: the last four octets of the counter block count.
 
 use cipher::array::Array;
 use cipher::consts::U16;
@@ -7,7 +7,7 @@ use cipher::{BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, B
 
 use crate::par_blocks::use_par_blocks;
 
-/// XORs the key stream that begins with the block counter 1 to a whole body, which is less than 2^32 blocks.
+/// XORs the key stream to a body of less than 2^32 blocks. The block counter begins at 1.
 pub(crate) fn apply<C>(cipher: &C, nonce: [u8; 12], body: &mut [u8])
 where
     C: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>,

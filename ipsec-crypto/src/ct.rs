@@ -1,6 +1,6 @@
 use subtle::ConstantTimeEq;
 
-/// Whether two octet strings are equal, in time that depends on their lengths only. The one comparison of secrets.
+/// Compares two octet strings in time that depends on their lengths only. Secrets are compared by this function only.
 pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
     let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks(), b.as_chunks());
     let words = a_words.iter().zip(b_words).map(|(a, b)| u64::from_ne_bytes(*a).ct_eq(&u64::from_ne_bytes(*b)));

@@ -15,24 +15,25 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::aes_backend::Aes;
 use crate::{Cipher, Confidential, Iv, IvRule, counter_mode};
 
-/// AES-CTR (RFC 3686) with the key size of `A`. An IV that repeats under one key gives the plaintexts away, so
-/// [`IvRule::Unique`] holds: senders count. Never without integrity.
+/// AES in counter mode (RFC 3686) with the key size of `A`. An IV that repeats under one key reveals the plaintexts,
+/// so the rule is [`IvRule::Unique`]: senders count. It requires integrity.
 pub struct AesCtr<A> {
     cipher: Aes<A>,
     nonce: [u8; 4],
 }
 
-/// AES-128-CTR (RFC 3686 2.2).
+/// AES in counter mode with a key of 128 bits (RFC 3686 section 2.2).
 pub type Aes128Ctr = AesCtr<Aes128>;
-/// AES-192-CTR (RFC 3686 2.2).
+/// AES in counter mode with a key of 192 bits (RFC 3686 section 2.2).
 pub type Aes192Ctr = AesCtr<Aes192>;
-/// AES-256-CTR (RFC 3686 2.2).
+/// AES in counter mode with a key of 256 bits (RFC 3686 section 2.2).
 pub type Aes256Ctr = AesCtr<Aes256>;
 
 macro_rules! sizes {
     ($($aes:ty, $octets:literal;)*) => {$(
         impl AesCtr<$aes> {
-            /// From the key and the nonce of the SA, which are negotiated as one (RFC 3686 5.1).
+            /// Creates the cipher from the key and the nonce of the SA, which are negotiated together (RFC 3686
+            /// section 5.1).
             pub fn new(key: &[u8; $octets], nonce: [u8; 4]) -> Self {
                 Self { cipher: Aes::new(key, || <$aes>::new(&Array(*key))), nonce }
             }
@@ -89,10 +90,10 @@ impl<A> fmt::Debug for AesCtr<A> {
 mod tests {
     use super::*;
 
-    // On a machine without the instructions it is the library, both times.
+    // On a machine without the instructions both ciphers are the portable implementation.
     macro_rules! vectors_and_library_agree {
         ($($name:ident: $aes:ty, $octets:literal;)*) => {$(
-            /// Every length up to four groups of blocks and more.
+            /// Tests every length up to four groups of blocks and more.
             #[test]
             fn $name() {
                 let key = core::array::from_fn(|n: usize| n.to_le_bytes()[0]);

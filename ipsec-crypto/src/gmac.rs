@@ -1,4 +1,4 @@
-//! AES-GMAC (RFC 4543): GCM with nothing to encrypt.
+//! AES-GMAC (RFC 4543): GCM that authenticates without encryption.
 
 use core::fmt;
 
@@ -12,24 +12,25 @@ use zeroize::Zeroize;
 
 use crate::{AhIntegrity, EspParts, Icv, IcvMismatch, IvRule, Layout, Suite};
 
-/// AES-GMAC with the key size of `A`: as ESP suite NULL with AES-GMAC, and for AH (RFC 4543 3, 4).
+/// AES-GMAC with the key size of `A`, for ESP as a suite with NULL encryption and for AH (RFC 4543 sections 3 and 4).
 pub struct AesGmac<A> {
     cipher: A,
     ghash: GHash,
     salt: [u8; 4],
 }
 
-/// AES-128-GMAC (RFC 4543 5.4).
+/// AES-GMAC with a key of 128 bits (RFC 4543 section 5.4).
 pub type Aes128Gmac = AesGmac<Aes128>;
-/// AES-192-GMAC (RFC 4543 5.4).
+/// AES-GMAC with a key of 192 bits (RFC 4543 section 5.4).
 pub type Aes192Gmac = AesGmac<Aes192>;
-/// AES-256-GMAC (RFC 4543 5.4).
+/// AES-GMAC with a key of 256 bits (RFC 4543 section 5.4).
 pub type Aes256Gmac = AesGmac<Aes256>;
 
 macro_rules! sizes {
     ($($aes:ty, $octets:literal;)*) => {$(
         impl AesGmac<$aes> {
-            /// From the key and the salt of the SA, which are negotiated as one (RFC 4543 5.4).
+            /// Creates the algorithm from the key and the salt of the SA, which are negotiated together (RFC 4543
+            /// section 5.4).
             pub fn new(key: &[u8; $octets], salt: [u8; 4]) -> Self {
                 let cipher = <$aes>::new(&Array(*key));
                 let mut hash_key = Array::default();
@@ -44,7 +45,7 @@ macro_rules! sizes {
 sizes! { Aes128, 16; Aes192, 24; Aes256, 32; }
 
 impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> AesGmac<A> {
-    /// The MAC over what is fed, under an IV that is never used twice (RFC 4543 3).
+    /// Computes the MAC of the input, under an IV that must never repeat (RFC 4543 section 3).
     fn mac(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
         let mut hash = Absorber { hash: self.ghash.clone(), block: Array::default(), filled: 0, octets: 0 };
         feed(&mut |piece| hash.absorb(piece));
@@ -67,7 +68,7 @@ impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> AesGmac<A> {
 
 const ICV: usize = 16;
 
-/// GHASH over pieces of any length as if they were one string, padded with zeros.
+/// GHASH over pieces of any length, as if they were one string, padded with zeros.
 struct Absorber {
     hash: GHash,
     block: Array<u8, U16>,
@@ -102,7 +103,8 @@ impl Absorber {
         if self.filled > 0 {
             self.hash.update(&[self.block]);
         }
-        // The lengths in bits of what is authenticated only, and of what is encrypted: nothing.
+        // The last block contains the lengths in bits of the authenticated input and of the ciphertext, which is
+        // empty.
         let [a, b, c, d, e, f, g, h] = self.octets.wrapping_mul(8).to_be_bytes();
         self.hash.update(&[Array([a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0])]);
         self.hash.finalize()

@@ -4,50 +4,52 @@ use zeroize::Zeroize;
 
 use crate::{Icv, IcvInput};
 
-/// A hash that HMAC is made with: [`HmacIntegrity`](crate::HmacIntegrity) has one as parameter (RFC 2104 2). Nothing but those of this crate can be one.
+/// Hash function of HMAC, the parameter of [`HmacIntegrity`](crate::HmacIntegrity) (RFC 2104 section 2). Only types
+/// of this crate implement it.
 pub trait Hash: sealed::Sealed {
-    /// What it remembers between blocks.
+    /// State between blocks.
     #[doc(hidden)]
     type State: Copy + Zeroize;
 
-    /// What it takes at once.
+    /// Input block of the hash.
     #[doc(hidden)]
     type Block: Copy + AsRef<[u8]> + AsMut<[u8]> + Zeroize;
 
-    /// Where it begins.
+    /// Initial state of the hash.
     #[doc(hidden)]
     const START: Self::State;
 
     #[doc(hidden)]
     const ZERO: Self::Block;
 
-    /// Octets of the length behind the padding, the most significant first or last.
+    /// Length of the field behind the padding that contains the input length, in octets.
     #[doc(hidden)]
     const LENGTH: usize;
 
     #[doc(hidden)]
     const BIG_ENDIAN: bool;
 
-    /// Octets that it gives.
+    /// Length of the hash value in octets.
     #[doc(hidden)]
     const OUTPUT: usize;
 
     #[doc(hidden)]
     fn compress(state: &mut Self::State, blocks: &[Self::Block]);
 
-    /// A text cut into blocks, and what is left.
+    /// Splits a text into blocks and the rest.
     #[doc(hidden)]
     fn blocks(text: &[u8]) -> (&[Self::Block], &[u8]);
 
-    /// Two blocks as octets.
+    /// Returns two blocks as octets.
     #[doc(hidden)]
     fn octets(blocks: &mut [Self::Block; 2]) -> &mut [u8];
 
-    /// A state as octets, of which the first [`OUTPUT`](Self::OUTPUT) are the hash: as many as there is room for.
+    /// Writes the state as octets, of which the first [`OUTPUT`](Self::OUTPUT) are the hash value, as far as `to` has
+    /// space.
     #[doc(hidden)]
     fn write(state: &Self::State, to: &mut [u8]);
 
-    /// The first `len` octets of the HMAC of a text, where there is a faster way than block by block, on this machine.
+    /// Computes the first `len` octets of the HMAC of a text, if this machine has a faster way than block by block.
     #[doc(hidden)]
     fn hmac(text: &Keyed<'_, Self>, len: usize) -> Option<Icv>
     where
@@ -57,13 +59,13 @@ pub trait Hash: sealed::Sealed {
         None
     }
 
-    /// From how many texts on it is worth to hash them side by side, on this machine.
+    /// Returns the number of texts from which hashing in lanes is faster, on this machine.
     #[doc(hidden)]
     fn min_batch() -> usize {
         usize::MAX
     }
 
-    /// The first `len` octets of the HMAC of each text, side by side, from the states behind its key; says whether it did.
+    /// Computes the first `len` octets of the HMAC of each text in lanes. Returns whether it did.
     #[doc(hidden)]
     fn hmac_batch(texts: &[Keyed<'_, Self>], tags: &mut [Icv], len: usize) -> bool
     where
@@ -74,7 +76,7 @@ pub trait Hash: sealed::Sealed {
     }
 }
 
-/// A text, and what the hash remembers behind the inner and the outer block of key (RFC 2104 2).
+/// Text with the states of the hash behind the inner and the outer block of key (RFC 2104 section 2).
 #[doc(hidden)]
 #[allow(dead_code)] // where nothing is hashed side by side
 pub struct Keyed<'a, H: Hash> {

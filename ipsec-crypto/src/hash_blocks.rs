@@ -2,8 +2,9 @@ use crate::IcvInput;
 use crate::append::append;
 use crate::hash::Hash;
 
-/// A text in the blocks of a hash: whole ones as they lie there, then the one or two of `end`, of zeros until now, with what is left and the
-/// padding, with the length of the text and of one block of key in front of it (RFC 1321 3.1, 3.2; RFC 6234 4).
+/// Splits a text into hash blocks: whole blocks in place, then one or two of `end`, which are zero on entry and
+/// receive the rest, the padding, and the length of the text plus one block of key (RFC 1321 sections 3.1 and 3.2;
+/// RFC 6234 section 4).
 #[inline(always)]
 pub(crate) fn blocks<'t, 'e, H: Hash>(
     text: IcvInput<'t>,
@@ -24,7 +25,7 @@ pub(crate) fn blocks<'t, 'e, H: Hash>(
     (whole, end.get(skipped..).unwrap_or_default())
 }
 
-/// The number of bits in so many octets, behind everything else.
+/// Writes the length in bits at the end of the last block.
 #[inline(always)]
 pub(crate) fn write_length<H: Hash>(end: &mut [u8], octets: usize) {
     let bits = u64::try_from(octets).unwrap_or(u64::MAX).saturating_mul(8);

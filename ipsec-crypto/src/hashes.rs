@@ -1,4 +1,4 @@
-//! The hashes of HMAC, one row each. The compression functions are those of RustCrypto, but for one (see `sha1`).
+//! Hashes of HMAC, one row each. The compression functions are those of RustCrypto, except for `sha1`.
 
 use crate::hash::Hash;
 
@@ -91,7 +91,7 @@ hash!(#[doc = "RIPEMD-160 (RFC 2857)."] Ripemd160: u32, 5 words, 64 in, 20 out, 
     0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0,
 ]);
 
-/// With the feature `simd` ours, which takes less than the crate's where a machine has the instructions.
+/// The feature `simd` uses an implementation of this crate, which is faster on a machine with the instructions.
 #[cfg(feature = "hmac-sha1")]
 #[inline(always)]
 fn sha1(state: &mut [u32; 5], blocks: &[[u8; 64]]) {
@@ -102,7 +102,7 @@ fn sha1(state: &mut [u32; 5], blocks: &[[u8; 64]]) {
     sha1::block_api::compress(state, blocks);
 }
 
-/// Its crate shows no compression function, but takes a state as octets, with the number of blocks behind it.
+/// The crate exports no compression function, but accepts a state as octets, with the number of blocks behind it.
 #[cfg(feature = "hmac-ripemd160")]
 fn ripemd160(state: &mut [u32; 5], blocks: &[[u8; 64]]) {
     use ripemd::block_api::Ripemd160Core;

@@ -11,41 +11,42 @@ use crate::{Icv, IcvInput, Integrity, KeyError, KeyLengths};
 
 /// HMAC (RFC 2104) truncated to `ICV` octets, with a key of `KEY` octets.
 ///
-/// The two blocks of key are hashed once, when it is set: what is kept is what the hash `H` remembers behind each.
+/// The two blocks of key are hashed when the key is set; only the states of the hash `H` behind them are kept.
 pub struct HmacIntegrity<H: Hash, const ICV: usize, const KEY: usize> {
     inner: H::State,
     outer: H::State,
 }
 
-/// HMAC-MD5-96 (RFC 2403). **Legacy**.
+/// HMAC-MD5 truncated to 96 bits (RFC 2403). **Legacy**.
 #[cfg(feature = "hmac-md5")]
 pub type HmacMd5_96 = HmacIntegrity<crate::Md5, 12, 16>;
-/// HMAC-SHA1-96 (RFC 2404). **Legacy**, but unbroken.
+/// HMAC-SHA1 truncated to 96 bits (RFC 2404). **Legacy**, but unbroken.
 #[cfg(feature = "hmac-sha1")]
 pub type HmacSha1_96 = HmacIntegrity<crate::Sha1, 12, 20>;
-/// HMAC-SHA2-256 truncated to 96 bits, as in draft-ietf-ipsec-ciph-sha-256-00. **Legacy**: KAME, and Linux by default.
+/// HMAC-SHA2-256 truncated to 96 bits (draft-ietf-ipsec-ciph-sha-256-00). **Legacy**: KAME, and Linux by default.
 #[cfg(feature = "hmac-sha2-256")]
 pub type HmacSha2_256_96 = HmacIntegrity<crate::Sha256, 12, 32>;
-/// HMAC-SHA2-256-128 (RFC 4868).
+/// HMAC-SHA2-256 truncated to 128 bits (RFC 4868).
 #[cfg(feature = "hmac-sha2-256")]
 pub type HmacSha2_256_128 = HmacIntegrity<crate::Sha256, 16, 32>;
-/// HMAC-SHA2-384-192 (RFC 4868).
+/// HMAC-SHA2-384 truncated to 192 bits (RFC 4868).
 #[cfg(feature = "hmac-sha2-384")]
 pub type HmacSha2_384_192 = HmacIntegrity<crate::Sha384, 24, 48>;
-/// HMAC-SHA2-512-256 (RFC 4868).
+/// HMAC-SHA2-512 truncated to 256 bits (RFC 4868).
 #[cfg(feature = "hmac-sha2-512")]
 pub type HmacSha2_512_256 = HmacIntegrity<crate::Sha512, 32, 64>;
-/// HMAC-RIPEMD-160-96 (RFC 2857). **Legacy**.
+/// HMAC-RIPEMD-160 truncated to 96 bits (RFC 2857). **Legacy**.
 #[cfg(feature = "hmac-ripemd160")]
 pub type HmacRipemd160_96 = HmacIntegrity<crate::Ripemd160, 12, 20>;
 
 impl<H: Hash, const ICV: usize, const KEY: usize> HmacIntegrity<H, ICV, KEY> {
-    /// From a key of the length the RFC asks for.
+    /// Creates the algorithm from a key of the length that its RFC specifies.
     pub fn new(key: &[u8; KEY]) -> Self {
         Self::of(key)
     }
 
-    /// From a key of any length but 0, which HMAC allows though the RFCs fix it (RFC 2403 3, 2404 3, 4868 2.1.1).
+    /// Creates the algorithm from a key of any length except 0. HMAC allows it, although the RFCs of ESP fix the
+    /// length (RFC 2403 section 3, RFC 2404 section 3, RFC 4868 section 2.1.1).
     ///
     /// # Errors
     /// [`KeyError::Length`] for an empty key.
@@ -54,7 +55,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> HmacIntegrity<H, ICV, KEY> {
         Ok(Self::of(key))
     }
 
-    /// A key is padded to a block with zeros, or hashed first when it is longer (RFC 2104 2).
+    /// Pads the key with zeros to a block, or hashes it first if it is longer (RFC 2104 section 2).
     fn of(key: &[u8]) -> Self {
         let mut block = H::ZERO;
         if key.len() > block.as_ref().len() {
@@ -78,7 +79,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> HmacIntegrity<H, ICV, KEY> {
         keyed
     }
 
-    /// The outer hash, of a block of key and one of what the inner gave.
+    /// Computes the outer hash over a block of key and the inner hash value.
     #[cfg_attr(not(feature = "small"), inline(always))]
     #[cfg_attr(feature = "small", inline(never))] // its stack is not in use while the text is hashed
     fn finish(&self, mut inner: Running<H>) -> Icv {
@@ -105,7 +106,8 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Integrity for HmacIntegrity<H,
         self.finish(hash)
     }
 
-    /// The last blocks are made before the first are hashed: what was written just now is slow to read in other pieces.
+    /// The last blocks are prepared before the first are hashed: octets that were just written are slow to read in
+    /// units of another size.
     fn compute_text(&self, text: IcvInput<'_>) -> Icv {
         if cfg!(feature = "small") {
             return self.compute(&text.segments());
@@ -154,10 +156,10 @@ impl<H: Hash, const ICV: usize, const KEY: usize> fmt::Debug for HmacIntegrity<H
     }
 }
 
-/// A hash of a text that comes in pieces.
+/// Hash of a text that is passed in pieces.
 struct Running<H: Hash> {
     state: H::State,
-    /// The beginning of a block, and zeros behind it.
+    /// Current block, filled from the front and zero behind.
     begun: H::Block,
     filled: usize,
     hashed: usize,
@@ -182,7 +184,7 @@ impl<H: Hash> Running<H> {
         }
     }
 
-    /// Takes what fits into the block that was begun, and gives what is left.
+    /// Fills the current block and returns the rest of the piece.
     #[inline(always)]
     fn fill<'p>(&mut self, piece: &'p [u8]) -> &'p [u8] {
         let free = self.begun.as_mut().get_mut(self.filled..).unwrap_or_default();
@@ -195,7 +197,8 @@ impl<H: Hash> Running<H> {
         later
     }
 
-    /// Pads, with the length of the text and of the blocks in front of it (RFC 6234 4, RFC 1321 3.1, 3.2).
+    /// Adds padding and the length of the text and of the blocks before it (RFC 6234 section 4, RFC 1321 sections 3.1
+    /// and 3.2).
     #[inline(always)]
     fn finish(&mut self, before: usize) -> &H::State {
         let block = self.begun.as_ref().len();

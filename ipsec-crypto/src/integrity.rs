@@ -2,10 +2,10 @@ use core::fmt;
 
 use crate::{IcvMismatch, ct};
 
-/// The longest ICV of any algorithm here, in octets (RFC 4868 2.3).
+/// Length of the longest ICV of any algorithm, in octets (RFC 4868 section 2.3).
 pub const MAX_ICV: usize = 32;
 
-/// A computed ICV (RFC 4303 2.8).
+/// Computed Integrity Check Value (RFC 4303 section 2.8).
 #[derive(Clone, Copy)]
 pub struct Icv {
     octets: [u8; MAX_ICV],
@@ -13,10 +13,10 @@ pub struct Icv {
 }
 
 impl Icv {
-    /// Of no octets.
+    /// ICV of no octets.
     pub(crate) const NONE: Self = Self { octets: [0; MAX_ICV], len: 0 };
 
-    /// The first `len` octets of a hash.
+    /// Returns the first `len` octets of a hash value.
     #[cfg(feature = "_hmac")]
     #[inline(always)]
     pub(crate) fn of<H: crate::hash::Hash>(state: &H::State, len: usize) -> Self {
@@ -25,7 +25,7 @@ impl Icv {
         Self { octets, len: len.min(MAX_ICV) }
     }
 
-    /// Room for a MAC of which the first `len` octets are meant.
+    /// Returns space for a MAC of which the first `len` octets are used.
     #[cfg(all(
         feature = "simd",
         any(feature = "hmac-sha1", feature = "hmac-sha2-256"),
@@ -38,22 +38,23 @@ impl Icv {
         &mut self.octets
     }
 
-    /// The first `len` octets of `mac`, at most [`MAX_ICV`]; a shorter `mac` is followed by zeros (RFC 2104 5).
+    /// Creates an ICV from the first `len` octets of `mac`, at most [`MAX_ICV`]; a shorter `mac` is padded with zeros
+    /// (RFC 2104 section 5).
     pub fn truncated(mac: &[u8], len: usize) -> Self {
         let mut octets = [0; MAX_ICV];
         octets.iter_mut().zip(mac).for_each(|(to, from)| *to = *from);
         Self { octets, len: len.min(MAX_ICV) }
     }
 
-    /// The ICV as it goes onto the wire (RFC 4303 2.8).
+    /// Returns the octets of the ICV on the wire (RFC 4303 section 2.8).
     pub fn as_slice(&self) -> &[u8] {
         self.octets.get(..self.len).unwrap_or_default()
     }
 
-    /// Compares with a received ICV, in constant time (RFC 4303 3.4.4.1).
+    /// Compares the ICV with a received one in constant time (RFC 4303 section 3.4.4.1).
     ///
     /// # Errors
-    /// [`IcvMismatch`] when they differ.
+    /// [`IcvMismatch`] if they differ.
     pub fn verify(&self, icv: &[u8]) -> Result<(), IcvMismatch> {
         if ct::equal(self.as_slice(), icv) { Ok(()) } else { Err(IcvMismatch) }
     }
@@ -65,7 +66,8 @@ impl fmt::Debug for Icv {
     }
 }
 
-/// What an ICV covers of one ESP packet: header, IV and body, and behind it the high half of ESN or nothing (RFC 4303 2.8).
+/// Input of the ICV of an ESP packet: header, IV and body, followed by the high half of ESN if there is one (RFC 4303
+/// section 2.8).
 #[derive(Clone, Copy)]
 pub struct IcvInput<'a> {
     octets: &'a [u8],
@@ -73,66 +75,69 @@ pub struct IcvInput<'a> {
 }
 
 impl<'a> IcvInput<'a> {
-    /// Of what is on the wire, and of what is not.
+    /// Creates the input from the octets on the wire and the high half of ESN.
     pub const fn new(octets: &'a [u8], high: Option<&'a [u8; 4]>) -> Self {
         Self { octets, high }
     }
 
-    /// What is on the wire.
+    /// Returns the octets on the wire.
     #[cfg(feature = "_hmac")]
     pub(crate) const fn octets(self) -> &'a [u8] {
         self.octets
     }
 
-    /// What is not.
+    /// Returns the high half of ESN.
     #[cfg(feature = "_hmac")]
     pub(crate) const fn high(self) -> Option<&'a [u8; 4]> {
         self.high
     }
 
-    /// Both, to be taken as one string.
+    /// Returns both segments, which count as one string.
     pub fn segments(self) -> [&'a [u8]; 2] {
         [self.octets, self.high.map_or(&[], |high| high)]
     }
 }
 
-/// Lengths only: with NULL encryption it is plaintext.
+/// Prints lengths only: with NULL encryption the input is plaintext.
 impl fmt::Debug for IcvInput<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Text({} + {} octets)", self.octets.len(), self.high.map_or(0, |high| high.len()))
+        write!(f, "IcvInput({} + {} octets)", self.octets.len(), self.high.map_or(0, |high| high.len()))
     }
 }
 
-/// An integrity algorithm with a fixed ICV length (RFC 4303 3.2.2).
+/// Integrity algorithm with a fixed ICV length (RFC 4303 section 3.2.2).
 pub trait Integrity {
-    /// Octets of the ICV (RFC 4303 2.8).
+    /// Returns the length of the ICV in octets (RFC 4303 section 2.8).
     fn icv_len(&self) -> usize;
 
-    /// The ICV over everything that `feed` passes to its argument, piece by piece, as if it were one string.
+    /// Computes the ICV over the pieces that `feed` passes to its argument, as if they were one string.
     //= RFC 4303 3.3.2.1/1
     fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv;
 
-    /// The ICV over the segments, as if they were one string.
+    /// Computes the ICV over the segments, as if they were one string.
     fn compute(&self, segments: &[&[u8]]) -> Icv {
         self.compute_over(|absorb| segments.iter().for_each(|segment| absorb(segment)))
     }
 
-    /// The ICV over what it covers of an ESP packet.
+    /// Computes the ICV of an ESP packet.
     fn compute_text(&self, text: IcvInput<'_>) -> Icv {
         self.compute(&text.segments())
     }
 
-    /// As [`compute_text`](Self::compute_text), for a packet that was received: what was written just now can be slow to read another way.
+    /// Computes the ICV of a received packet, with the result of [`compute_text`](Self::compute_text). Octets that
+    /// were just encrypted can be slow to read, received ones are not.
     fn compute_received(&self, text: IcvInput<'_>) -> Icv {
         self.compute_text(text)
     }
 
-    /// From how many texts on [`compute_batch`](Self::compute_batch) takes less time than one after the other; never, if not said otherwise.
+    /// Returns the number of texts from which [`compute_batch`](Self::compute_batch) is faster than one after the
+    /// other. The default is never.
     fn min_batch(&self) -> usize {
         usize::MAX
     }
 
-    /// The ICVs over several texts, each under its own key, as [`compute_text`](Self::compute_text) would give one after the other.
+    /// Computes the ICVs of several texts, each under its own key, with the result of
+    /// [`compute_text`](Self::compute_text) for each.
     fn compute_batch(texts: &[(&Self, IcvInput<'_>)], tags: &mut [Icv])
     where
         Self: Sized,
@@ -141,16 +146,17 @@ pub trait Integrity {
     }
 }
 
-/// An integrity algorithm as AH uses it: every [`Integrity`], and AES-GMAC, which sends an IV in front of its ICV (RFC 4302 3.2, RFC 4543 4).
+/// Integrity algorithm of AH: every [`Integrity`], and AES-GMAC, which transmits an IV in front of its ICV (RFC 4302
+/// section 3.2, RFC 4543 section 4).
 pub trait AhIntegrity {
-    /// Octets of IV at the beginning of the ICV field; 0 or 8 (RFC 4543 4).
+    /// Returns the length of the IV at the beginning of the ICV field, in octets: 0 or 8 (RFC 4543 section 4).
     fn iv_len(&self) -> usize;
 
-    /// Octets of the ICV field, IV included (RFC 4302 2.6, RFC 4543 4).
+    /// Returns the length of the ICV field in octets, including the IV (RFC 4302 section 2.6, RFC 4543 section 4).
     fn field_len(&self) -> usize;
 
-    /// The ICV, without the IV, over everything that `feed` passes to its argument (RFC 4302 3.3.3). An IV must never repeat under one key;
-    /// where there is none it is ignored.
+    /// Computes the ICV, without the IV, over the pieces that `feed` passes to its argument (RFC 4302 section 3.3.3).
+    /// An IV must never repeat under one key; algorithms without an IV ignore it.
     fn authenticate(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv;
 }
 

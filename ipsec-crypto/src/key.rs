@@ -4,7 +4,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::{CipherAlgorithm, IntegrityAlgorithm};
 
-/// Up to `N` octets of secret: wiped on drop, never printed.
+/// Secret of up to `N` octets. It is wiped on drop and never printed.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Secret<const N: usize> {
     octets: [u8; N],
@@ -12,10 +12,10 @@ pub struct Secret<const N: usize> {
 }
 
 impl<const N: usize> Secret<N> {
-    /// Takes a copy of a key.
+    /// Copies a key.
     ///
     /// # Errors
-    /// [`KeyError::Length`] when it is longer than `N`.
+    /// [`KeyError::Length`] if it is longer than `N`.
     pub fn new(key: &[u8]) -> Result<Self, KeyError> {
         if key.len() > N {
             return Err(KeyError::length(KeyLengths { min: 0, max: N, step: 1 }, key));
@@ -23,19 +23,19 @@ impl<const N: usize> Secret<N> {
         Ok(Self::truncated(key))
     }
 
-    /// Takes a copy of a key that has just this length.
+    /// Copies a key of exactly this length.
     pub fn from_array(key: &[u8; N]) -> Self {
         Self { octets: *key, len: N }
     }
 
-    /// A copy of as much of a string as there is room for.
+    /// Copies as many octets as fit.
     pub(crate) fn truncated(octets: &[u8]) -> Self {
         let mut secret = Self { octets: [0; N], len: octets.len().min(N) };
         secret.octets.iter_mut().zip(octets).for_each(|(to, from)| *to = *from);
         secret
     }
 
-    /// The octets, for those who set up an algorithm with them or show them to their owner.
+    /// Returns the octets, for an algorithm or for display to the owner of the key.
     pub fn expose(&self) -> &[u8] {
         self.octets.get(..self.len).unwrap_or_default()
     }
@@ -47,25 +47,25 @@ impl<const N: usize> fmt::Debug for Secret<N> {
     }
 }
 
-/// The algorithms of an SA, chosen at run time, and their keys. A salt or nonce (RFC 3686, 4106, 4309, 7634) is the tail
-/// of the cipher key, as in KEYMAT and setkey(8).
+/// Algorithms of an SA, chosen at run time, and their keys. The salt or nonce (RFC 3686, RFC 4106, RFC 4309, RFC
+/// 7634) is the end of the cipher key, as in KEYMAT and setkey(8).
 #[derive(Debug)]
 pub struct SuiteKeys {
-    /// The cipher or AEAD.
+    /// Cipher or AEAD of the SA.
     pub cipher: CipherAlgorithm,
-    /// Its key.
+    /// Key of the cipher, with its salt.
     pub cipher_key: Secret<56>,
-    /// The integrity algorithm; [`IntegrityAlgorithm::None`] with an AEAD.
+    /// Integrity algorithm; [`IntegrityAlgorithm::None`] with an AEAD.
     pub integrity: IntegrityAlgorithm,
-    /// Its key.
+    /// Key of the integrity algorithm.
     pub integrity_key: Secret<256>,
 }
 
 impl SuiteKeys {
-    /// Takes copies of the keys; that they fit the algorithms is checked when a suite is made of them.
+    /// Copies the keys. Their lengths are checked when a suite is created from them.
     ///
     /// # Errors
-    /// [`KeyError::Length`] for keys longer than any algorithm's.
+    /// [`KeyError::Length`] for keys longer than those of any algorithm.
     pub fn new(
         cipher: CipherAlgorithm,
         cipher_key: &[u8],
@@ -77,27 +77,27 @@ impl SuiteKeys {
     }
 }
 
-/// The key lengths of an algorithm, in octets.
+/// Key lengths of an algorithm, in octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyLengths {
-    /// The shortest.
+    /// Length of the shortest key.
     pub min: usize,
-    /// The longest.
+    /// Length of the longest key.
     pub max: usize,
-    /// The distance between two that are allowed.
+    /// Difference between two allowed lengths.
     pub step: usize,
 }
 
 impl KeyLengths {
-    /// HMAC takes any key but an empty one (RFC 2104 3).
+    /// Key lengths of HMAC: any except 0 (RFC 2104 section 3).
     pub const HMAC: Self = Self { min: 1, max: usize::MAX, step: 1 };
 
-    /// One length only.
+    /// Allows keys of one length only.
     pub const fn exactly(octets: usize) -> Self {
         Self { min: octets, max: octets, step: 1 }
     }
 
-    /// Whether a key of this length is allowed.
+    /// Returns whether a key of this length is allowed.
     pub const fn allow(&self, octets: usize) -> bool {
         match octets.checked_sub(self.min) {
             Some(above) => octets <= self.max && above.is_multiple_of(self.step),
@@ -105,7 +105,7 @@ impl KeyLengths {
         }
     }
 
-    /// Refuses a key whose length is not allowed.
+    /// Checks the length of a key.
     ///
     /// # Errors
     /// [`KeyError::Length`].
@@ -125,30 +125,30 @@ impl fmt::Display for KeyLengths {
     }
 }
 
-/// A key, or a choice of algorithms, that no SA is set up with (RFC 2405 4.1, RFC 2451 2.3).
+/// Reason why keys or a combination of algorithms are refused (RFC 2405 section 4.1, RFC 2451 section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The algorithm has no keys of this length; in octets.
+    /// The algorithm has no keys of this length, in octets.
     Length {
-        /// The lengths it has.
+        /// Key lengths of the algorithm.
         allowed: KeyLengths,
-        /// The one it was given.
+        /// Length of the given key.
         actual: usize,
     },
-    /// A weak DES key: encrypting twice gives the plaintext.
+    /// The DES key is weak: two encryptions yield the plaintext.
     WeakDes,
-    /// A semi-weak DES key: another key undoes it.
+    /// The DES key is semi-weak: encryption under another key reverses it.
     SemiWeakDes,
-    /// A 3DES key of which two neighbouring thirds are equal: no more than single DES.
+    /// Two adjacent thirds of the 3DES key are equal, which reduces the cipher to single DES.
     DegenerateTripleDes,
-    /// NULL encryption without integrity protects nothing (RFC 4303 3.2).
+    /// NULL encryption without integrity protects nothing (RFC 4303 section 3.2).
     NullWithoutIntegrity,
-    /// Encryption without integrity was not asked for by name.
+    /// Encryption without integrity was not requested explicitly.
     NoIntegrity,
-    /// An AEAD brings its own integrity; a second algorithm was given.
+    /// An AEAD provides its own integrity; a second algorithm was given.
     IntegrityTwice,
-    /// The algorithm is unknown here or its feature is not enabled.
+    /// The algorithm is unknown, or its feature is not enabled.
     Unsupported,
 }
 
@@ -161,13 +161,15 @@ impl KeyError {
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Length { allowed, actual } => write!(f, "key of {actual} octets, {allowed} expected"),
-            Self::WeakDes => f.write_str("weak des key"),
-            Self::SemiWeakDes => f.write_str("semi-weak des key"),
-            Self::DegenerateTripleDes => f.write_str("degenerate 3des key: two neighbouring thirds are equal"),
-            Self::NullWithoutIntegrity => f.write_str("null encryption without integrity"),
+            Self::Length { allowed, actual } => {
+                write!(f, "invalid key length: got {actual} octets, expected {allowed}")
+            }
+            Self::WeakDes => f.write_str("weak DES key"),
+            Self::SemiWeakDes => f.write_str("semi-weak DES key"),
+            Self::DegenerateTripleDes => f.write_str("degenerate 3DES key: two adjacent thirds are equal"),
+            Self::NullWithoutIntegrity => f.write_str("NULL encryption without integrity"),
             Self::NoIntegrity => f.write_str("encryption without integrity"),
-            Self::IntegrityTwice => f.write_str("an aead with a second integrity algorithm"),
+            Self::IntegrityTwice => f.write_str("AEAD with a second integrity algorithm"),
             Self::Unsupported => f.write_str("algorithm not supported"),
         }
     }

@@ -1,9 +1,9 @@
-//! The ciphers, MACs and suites of ESP, AH and IKE.
+//! Ciphers, integrity algorithms and suites of ESP, AH and IKE.
 //!
-//! What it is: what is made of a key for ciphers and MACs is kept here, and nowhere else. A [`Suite`] encrypts and authenticates the [`EspParts`] of
-//! one packet in place; [`EncryptThenMac`] and the AEADs are chosen at compile time, [`AnySuite`] at run time.
-//! What it is not: implementations of ciphers and hashes (those are RustCrypto's, but for what `simd` puts into vectors: AES-CBC and AES-CTR, HMAC
-//! with SHA-1 and SHA-256, and the hashes of batches), or packet formats (see `esp-core`).
+//! A [`Suite`] encrypts and authenticates the [`EspParts`] of one packet in place. [`EncryptThenMac`] and the AEADs
+//! are chosen at compile time, [`AnySuite`] at run time. Keys and what is derived from them are stored in types of
+//! this crate only. Ciphers and hashes are those of RustCrypto, except for the vector code of feature `simd` (AES-CBC
+//! and AES-CTR, HMAC with SHA-1 and SHA-256, and batches). Packet formats are in `esp-core` and `ah-core`.
 //!
 //! ```
 //! # #[cfg(all(feature = "aes-cbc", feature = "hmac-sha1"))] {
@@ -14,14 +14,14 @@
 //! # }
 //! ```
 //!
-//! Features: one per algorithm, grouped as `modern` and `legacy`; `any` for [`AnySuite`]; `small` for machines with little stack, where
-//! AES is software; `simd` for AES-CBC, AES-CTR, HMAC and batches in vectors, on x86-64 with AVX-512 as of Ice Lake and Zen 4 (it needs std to look for that). All are
-//! additive.
+//! Features: one per algorithm, grouped as `modern` and `legacy`; `any` for [`AnySuite`]; `small` for machines with
+//! little stack and AES in software; `simd` for vector implementations of AES-CBC, AES-CTR, HMAC and batches on
+//! x86-64 with AVX-512 from Ice Lake and Zen 4 on (it needs std to detect the processor). All features are additive.
 //!
-//! Security notes: keys and schedules are wiped on drop and never printed. ICVs are compared in constant time and before
-//! anything is decrypted. AES and the hashes are constant-time; DES, 3DES, Blowfish and CAST-128 look up tables at
-//! secret indices and are **not**. Legacy algorithms are here for peers that have nothing better: 64-bit blocks leak after
-//! 2^32 of them, single DES is broken by search, and MD5 survives only inside HMAC.
+//! Security notes: keys and key schedules are wiped on drop and never printed. ICVs are compared in constant time,
+//! and before anything is decrypted. AES and the hashes are constant-time; DES, 3DES, Blowfish and CAST-128 look up
+//! tables at secret indices and are **not**. Legacy algorithms are for peers that have nothing better: 64-bit blocks
+//! leak after 2^32 blocks, single DES is broken by search, and MD5 is secure inside HMAC only.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -1,4 +1,4 @@
-//! HMAC (RFC 2104) of many packets side by side: sixteen of them at a time, each instruction over the same word of all.
+//! HMAC (RFC 2104) of sixteen packets at a time: each instruction processes the same word of all packets.
 
 use fearless_simd::{Avx512, Level, Simd, SimdBase, u32x16};
 use heapless::Vec;
@@ -18,28 +18,28 @@ mod sha1;
 mod sha256;
 mod words;
 
-/// Packets side by side.
+/// Number of packets that are hashed together.
 const LANES: usize = 16;
-/// A word of each.
+/// One word of each packet.
 type Words = u32x16<Avx512>;
-/// Octets of a block.
+/// Length of a hash block in octets.
 const BLOCK: usize = 64;
-/// A hash with a state of `N` words, and the compression function once more, of many packets.
+/// Hash with a state of `N` words and a multi-buffer compression function.
 pub(crate) trait MultiBufferHash<const N: usize>: Hash<State = [u32; N], Block = [u8; BLOCK]> {
-    /// From how many packets on lanes are faster than one packet after the other.
+    /// Number of packets from which the multi-buffer implementation is faster.
     const MIN_BATCH: usize;
 
-    /// One block of each lane.
+    /// Compresses one block of each lane.
     fn compress_lanes(simd: Avx512, state: [Words; N], block: [Words; 16]) -> [Words; N];
 }
 
-/// From how many packets on lanes are faster than one packet after the other, on this machine.
+/// Returns the number of packets from which the multi-buffer implementation is faster, on this machine.
 pub(crate) fn min_batch<H: MultiBufferHash<N>, const N: usize>() -> usize {
     if Level::new().as_avx512().is_some() { H::MIN_BATCH } else { usize::MAX }
 }
 
-/// The first `len` octets of the HMAC of each text, at most [`BATCH`], from the states behind the two blocks of its key. Says whether it did:
-/// there may be too few, or no such machine.
+/// Computes the first `len` octets of the HMAC of at most [`BATCH`] texts, from the states behind the two blocks of
+/// their keys. Returns false if there are too few texts, or the machine lacks the instructions.
 pub(crate) fn hmac_batch<H: MultiBufferHash<N>, const N: usize>(
     texts: &[Keyed<'_, H>],
     tags: &mut [Icv],
@@ -70,7 +70,7 @@ fn hmac_multi_buffer<H: MultiBufferHash<N>, const N: usize>(
     hashed.zeroize();
 }
 
-/// The outer hashes over inner ones, each a single block.
+/// Computes the outer hashes over the inner ones, each of a single block.
 #[inline(always)]
 fn outer_hash<H: MultiBufferHash<N>, const N: usize>(
     simd: Avx512,
@@ -98,7 +98,8 @@ fn outer_hash<H: MultiBufferHash<N>, const N: usize>(
     each
 }
 
-/// Hashes each text, on from its state. A lane whose text ends takes the next; when few are left, they go one by one.
+/// Hashes each text from its state on. A lane whose text ends takes the next text; the last few texts are hashed one
+/// by one.
 #[inline(always)]
 fn hash<H: MultiBufferHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_, H>], hashed: &mut [[u32; N]]) {
     let mut waiting = texts.iter().zip(hashed);
@@ -116,7 +117,7 @@ fn hash<H: MultiBufferHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_, 
         }
         lanes.iter().enumerate().for_each(|(n, lane)| set(&mut states, n, lane.state));
         let mut state = states.each_ref().map(|words| Words::load_array_ref(simd, words));
-        // As far as the shortest goes, all go.
+        // All lanes advance as far as the shortest text.
         let steps = lanes.iter().map(BatchItem::left).min().unwrap_or_default();
         for step in 0..steps {
             let mut blocks = [&[0; BLOCK]; LANES];
@@ -134,11 +135,11 @@ fn hash<H: MultiBufferHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_, 
     lanes.iter_mut().for_each(BatchItem::finish);
 }
 
-/// A text on its way.
+/// Text in a lane.
 struct BatchItem<'t, H: Hash> {
     whole: &'t [H::Block],
     end: [H::Block; 2],
-    /// How many of the end are needed.
+    /// Number of padding blocks that are needed.
     last: usize,
     at: usize,
     state: &'t mut H::State,
@@ -164,7 +165,7 @@ impl<H: Hash> BatchItem<'_, H> {
         }
     }
 
-    /// The ordinary way.
+    /// Hashes the rest of the text with the single-buffer implementation.
     fn finish(&mut self) {
         let beyond = self.at.saturating_sub(self.whole.len());
         let end = self.end.get(self.end.len().saturating_sub(self.last).saturating_add(beyond)..);
@@ -173,7 +174,7 @@ impl<H: Hash> BatchItem<'_, H> {
     }
 }
 
-/// A function of its own: once in the code, not wherever it is called.
+/// A separate function keeps one copy of the code.
 #[inline(always)]
 fn compress<H: MultiBufferHash<N>, const N: usize>(simd: Avx512, state: [Words; N], block: [Words; 16]) -> [Words; N] {
     simd.vectorize(
@@ -182,7 +183,7 @@ fn compress<H: MultiBufferHash<N>, const N: usize>(simd: Avx512, state: [Words; 
     )
 }
 
-/// The words of one lane.
+/// Returns the words of one lane.
 #[inline(always)]
 fn get<const N: usize>(states: &[[u32; LANES]; N], lane: usize) -> [u32; N] {
     states.each_ref().map(|words| words.get(lane).copied().unwrap_or_default())

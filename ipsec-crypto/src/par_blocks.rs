@@ -1,8 +1,8 @@
-//! How many blocks go through a cipher's backend at once.
+//! Number of blocks that a cipher's backend processes at once.
 
-/// Whether so many blocks are given to a backend as one group of `size`, what is missing made up. Where a group is small it
-/// costs no more than one block: then there is no other way, and half the code. With the feature `small` small groups are
-/// not made at all: all round keys twice on the stack is their price.
+/// Returns whether this number of blocks is passed to a backend as one padded group of `size` blocks. A small group
+/// costs no more than one block, so it is always used and halves the code. With the feature `small` small groups are
+/// not used, as they need all round keys twice on the stack.
 pub(crate) const fn use_par_blocks(blocks: usize, size: usize) -> bool {
     if size <= 4 { size == 1 || !cfg!(feature = "small") } else { blocks == size }
 }

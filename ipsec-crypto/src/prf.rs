@@ -1,4 +1,4 @@
-//! Hashes and pseudo-random functions as IKE uses them (RFC 2409 4, RFC 4434, RFC 4868).
+//! Hashes and pseudo-random functions of IKE (RFC 2409 section 4, RFC 4434, RFC 4868).
 
 use core::fmt;
 
@@ -7,10 +7,10 @@ use ::hmac::digest::{FixedOutput, Update};
 
 use crate::{IcvMismatch, KeyError, Secret, ct};
 
-/// The longest output of any hash or PRF here, in octets.
+/// Length of the longest output of any hash or PRF, in octets.
 pub const MAX_PRF: usize = 64;
 
-/// What a hash or PRF gives: wiped on drop, never printed, compared in constant time (RFC 2409 3.2).
+/// Output of a hash or PRF. It is wiped on drop, never printed, and compared in constant time (RFC 2409 section 3.2).
 pub struct PrfOutput(Secret<MAX_PRF>);
 
 impl PrfOutput {
@@ -18,23 +18,23 @@ impl PrfOutput {
         Self(Secret::truncated(octets))
     }
 
-    /// An output that was computed elsewhere.
+    /// Imports an output that was computed elsewhere.
     ///
     /// # Errors
-    /// [`KeyError::Length`] when it is longer than [`MAX_PRF`].
+    /// [`KeyError::Length`] if it is longer than [`MAX_PRF`].
     pub fn import(octets: &[u8]) -> Result<Self, KeyError> {
         Secret::new(octets).map(Self)
     }
 
-    /// The octets.
+    /// Returns the octets of the output.
     pub fn expose(&self) -> &[u8] {
         self.0.expose()
     }
 
-    /// Compares with octets that were received, in constant time.
+    /// Compares the output with received octets in constant time.
     ///
     /// # Errors
-    /// [`IcvMismatch`] when they differ.
+    /// [`IcvMismatch`] if they differ.
     pub fn verify(&self, received: &[u8]) -> Result<(), IcvMismatch> {
         if ct::equal(self.expose(), received) { Ok(()) } else { Err(IcvMismatch) }
     }
@@ -46,29 +46,29 @@ impl fmt::Debug for PrfOutput {
     }
 }
 
-/// A hash function, chosen at run time (RFC 2409 4).
+/// Hash function chosen at run time (RFC 2409 section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HashFunction {
-    /// MD5. **Legacy**.
+    /// MD5 (RFC 1321). **Legacy**.
     #[cfg(feature = "hmac-md5")]
     Md5,
-    /// SHA-1. **Legacy**.
+    /// SHA-1 (RFC 3174). **Legacy**.
     #[cfg(feature = "hmac-sha1")]
     Sha1,
-    /// SHA2-256.
+    /// SHA2-256 (FIPS 180-4, RFC 6234).
     #[cfg(feature = "hmac-sha2-256")]
     Sha2_256,
-    /// SHA2-384.
+    /// SHA2-384 (FIPS 180-4, RFC 6234).
     #[cfg(feature = "hmac-sha2-384")]
     Sha2_384,
-    /// SHA2-512.
+    /// SHA2-512 (FIPS 180-4, RFC 6234).
     #[cfg(feature = "hmac-sha2-512")]
     Sha2_512,
 }
 
 impl HashFunction {
-    /// The hash of the segments, as if they were one string.
+    /// Computes the hash of the segments, as if they were one string.
     #[allow(unused_variables)] // without any hash
     pub fn digest(self, segments: &[&[u8]]) -> PrfOutput {
         match self {
@@ -85,7 +85,7 @@ impl HashFunction {
         }
     }
 
-    /// HMAC with this hash: what IKE's PRF is when none is negotiated (RFC 2409 4).
+    /// Returns HMAC with this hash, the PRF of IKE if none is negotiated (RFC 2409 section 4).
     //= RFC 2409 4/6
     pub const fn prf(self) -> Prf {
         match self {
@@ -103,32 +103,32 @@ impl HashFunction {
     }
 }
 
-/// A pseudo-random function, chosen at run time (RFC 2409 3.2, 4).
+/// Pseudo-random function chosen at run time (RFC 2409 sections 3.2 and 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Prf {
-    /// HMAC-MD5. **Legacy**.
+    /// HMAC with MD5 (RFC 2403). **Legacy**.
     #[cfg(feature = "hmac-md5")]
     HmacMd5,
-    /// HMAC-SHA1. **Legacy**, but unbroken.
+    /// HMAC with SHA-1 (RFC 2404). **Legacy**, but unbroken.
     #[cfg(feature = "hmac-sha1")]
     HmacSha1,
-    /// HMAC-SHA2-256.
+    /// HMAC with SHA2-256 (RFC 4868).
     #[cfg(feature = "hmac-sha2-256")]
     HmacSha2_256,
-    /// HMAC-SHA2-384.
+    /// HMAC with SHA2-384 (RFC 4868).
     #[cfg(feature = "hmac-sha2-384")]
     HmacSha2_384,
-    /// HMAC-SHA2-512.
+    /// HMAC with SHA2-512 (RFC 4868).
     #[cfg(feature = "hmac-sha2-512")]
     HmacSha2_512,
-    /// AES-XCBC-PRF-128 (RFC 4434).
+    /// AES-XCBC-PRF-128 of RFC 4434.
     #[cfg(feature = "aes-xcbc")]
     AesXcbc128,
 }
 
 impl Prf {
-    /// Every one that is compiled in.
+    /// Every pseudo-random function that is compiled in.
     pub const ALL: &'static [Self] = &[
         #[cfg(feature = "hmac-md5")]
         Self::HmacMd5,
@@ -144,7 +144,7 @@ impl Prf {
         Self::AesXcbc128,
     ];
 
-    /// The name, as vector files have it.
+    /// Returns the name of the function in vector files.
     pub const fn name(self) -> &'static str {
         match self {
             #[cfg(feature = "hmac-md5")]
@@ -162,7 +162,7 @@ impl Prf {
         }
     }
 
-    /// Octets of its output.
+    /// Returns the length of the output in octets.
     pub const fn output_len(self) -> usize {
         match self {
             #[cfg(feature = "hmac-md5")]
@@ -180,7 +180,8 @@ impl Prf {
         }
     }
 
-    /// `prf(key, segments)`, the segments as if they were one string; a key of any length, also none (RFC 2409 3.2).
+    /// Computes `prf(key, segments)`, with the segments as one string and a key of any length, including 0 (RFC 2409
+    /// section 3.2).
     #[allow(unused_variables)] // without any PRF
     pub fn compute(self, key: &[u8], segments: &[&[u8]]) -> PrfOutput {
         match self {
@@ -202,7 +203,7 @@ impl Prf {
 
 #[cfg(feature = "_hash")]
 fn hmac<H: cipher::KeyInit + Update + FixedOutput>(key: &[u8], segments: &[&[u8]]) -> PrfOutput {
-    // HMAC takes keys of every length, so the second arm is never chosen (RFC 2104 2).
+    // HMAC accepts keys of every length, so the second arm is never taken (RFC 2104 section 2).
     match H::new_from_slice(key) {
         Ok(keyed) => over(keyed, segments),
         Err(_) => PrfOutput::new(&[]),

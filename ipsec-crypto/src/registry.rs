@@ -1,118 +1,118 @@
-//! One row per algorithm: what it is called, how long its keys are, where it is specified.
+//! Table of algorithms with names, key lengths and specifications, one row each.
 
 use core::fmt;
 
 use crate::KeyLengths;
 
-/// A cipher or AEAD, by identity (RFC 4303 3.2.1, 3.2.3).
+/// Identity of a cipher or AEAD (RFC 4303 sections 3.2.1 and 3.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CipherAlgorithm {
-    /// NULL.
+    /// NULL encryption (RFC 2410).
     Null,
-    /// DES-CBC.
+    /// DES in CBC mode (RFC 2405).
     DesCbc,
-    /// 3DES-CBC.
+    /// Triple DES in CBC mode (RFC 2451).
     TripleDesCbc,
-    /// Blowfish-CBC.
+    /// Blowfish in CBC mode (RFC 2451).
     BlowfishCbc,
-    /// CAST-128-CBC.
+    /// CAST-128 in CBC mode (RFC 2451).
     Cast128Cbc,
-    /// AES-CBC.
+    /// AES in CBC mode (RFC 3602).
     AesCbc,
-    /// AES-CTR.
+    /// AES in counter mode (RFC 3686).
     AesCtr,
-    /// AES-GCM with an ICV of 8 octets.
+    /// AES-GCM with an ICV of 8 octets (RFC 4106).
     AesGcm8,
-    /// AES-GCM with an ICV of 12 octets.
+    /// AES-GCM with an ICV of 12 octets (RFC 4106).
     AesGcm12,
-    /// AES-GCM with an ICV of 16 octets.
+    /// AES-GCM with an ICV of 16 octets (RFC 4106).
     AesGcm16,
-    /// AES-CCM with an ICV of 8 octets.
+    /// AES-CCM with an ICV of 8 octets (RFC 4309).
     AesCcm8,
-    /// AES-CCM with an ICV of 12 octets.
+    /// AES-CCM with an ICV of 12 octets (RFC 4309).
     AesCcm12,
-    /// AES-CCM with an ICV of 16 octets.
+    /// AES-CCM with an ICV of 16 octets (RFC 4309).
     AesCcm16,
-    /// ChaCha20-Poly1305.
+    /// ChaCha20-Poly1305 with 256-bit key (RFC 7634).
     ChaCha20Poly1305,
-    /// NULL encryption with AES-GMAC.
+    /// NULL encryption with AES-GMAC (RFC 4543).
     NullAesGmac,
 }
 
-/// An integrity algorithm, by identity (RFC 4303 3.2.2).
+/// Identity of an integrity algorithm (RFC 4303 section 3.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IntegrityAlgorithm {
-    /// No separate integrity algorithm.
+    /// No separate integrity algorithm, with an AEAD.
     None,
-    /// HMAC-MD5-96.
+    /// HMAC-MD5 truncated to 96 bits (RFC 2403).
     HmacMd5_96,
-    /// HMAC-SHA1-96.
+    /// HMAC-SHA1 truncated to 96 bits (RFC 2404).
     HmacSha1_96,
-    /// HMAC-SHA2-256 cut to 96 bits.
+    /// HMAC-SHA2-256 truncated to 96 bits (draft-ietf-ipsec-ciph-sha-256-00).
     HmacSha2_256_96,
-    /// HMAC-SHA2-256-128.
+    /// HMAC-SHA2-256 truncated to 128 bits (RFC 4868).
     HmacSha2_256_128,
-    /// HMAC-SHA2-384-192.
+    /// HMAC-SHA2-384 truncated to 192 bits (RFC 4868).
     HmacSha2_384_192,
-    /// HMAC-SHA2-512-256.
+    /// HMAC-SHA2-512 truncated to 256 bits (RFC 4868).
     HmacSha2_512_256,
-    /// HMAC-RIPEMD-160-96.
+    /// HMAC-RIPEMD-160 truncated to 96 bits (RFC 2857).
     HmacRipemd160_96,
-    /// AES-XCBC-MAC-96.
+    /// AES-XCBC-MAC truncated to 96 bits (RFC 3566).
     AesXcbcMac96,
-    /// AES-CMAC-96.
+    /// AES-CMAC truncated to 96 bits (RFC 4494).
     AesCmac96,
-    /// AES-GMAC, for AH only.
+    /// AES-GMAC for AH (RFC 4543); for ESP it is [`CipherAlgorithm::NullAesGmac`].
     AesGmac,
 }
 
-/// What there is to know of a cipher (RFC 4303 3.2.1, 3.2.3).
+/// Row of the table of ciphers (RFC 4303 sections 3.2.1 and 3.2.3).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct CipherRow {
-    /// Which one.
+    /// Identity of the cipher.
     pub algorithm: CipherAlgorithm,
-    /// Its name in this workspace and in setkey(8).
+    /// Name of the cipher in this workspace and in setkey(8).
     pub name: &'static str,
-    /// Its name in Wireshark's ESP SA table, where it has one.
+    /// Name in Wireshark's table of ESP SAs, if it has one.
     pub wireshark: Option<&'static str>,
-    /// The RFC that brings it to ESP.
+    /// Number of the RFC that specifies it for ESP.
     pub rfc: u16,
-    /// Key lengths in octets, salt included.
+    /// Key lengths in octets, including the salt.
     pub keys: KeyLengths,
-    /// The key length, salt included, where nothing else was negotiated.
+    /// Default key length in octets, including the salt.
     pub default_key: usize,
-    /// Octets of the key that are salt or nonce.
+    /// Length of the salt or nonce in the key, in octets.
     pub salt: usize,
-    /// Octets of IV in each packet.
+    /// Length of the IV in each packet, in octets.
     pub iv: usize,
-    /// Octets of ICV that it brings itself; 0 for a cipher that needs an integrity algorithm.
+    /// Length of its own ICV in octets; 0 for a cipher that needs an integrity algorithm.
     pub icv: usize,
-    /// Only for peers that have nothing better.
+    /// Set for algorithms that are for peers without better ones.
     pub legacy: bool,
 }
 
-/// What there is to know of an integrity algorithm (RFC 4303 3.2.2).
+/// Row of the table of integrity algorithms (RFC 4303 section 3.2.2).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct IntegrityRow {
-    /// Which one.
+    /// Identity of the integrity algorithm.
     pub algorithm: IntegrityAlgorithm,
-    /// Its name in this workspace.
+    /// Name of the algorithm in this workspace.
     pub name: &'static str,
-    /// Its name in Wireshark's ESP SA table, where it has one.
+    /// Name in Wireshark's table of ESP SAs, if it has one.
     pub wireshark: Option<&'static str>,
-    /// The RFC that brings it to ESP and AH; 0 for a draft that became none.
+    /// Number of the RFC that specifies it for ESP and AH; 0 for a draft.
     pub rfc: u16,
-    /// Key lengths in octets.
+    /// Key lengths in octets, 1 or more for HMAC.
     pub keys: KeyLengths,
-    /// The key length the RFC asks for.
+    /// Key length that the RFC specifies, in octets.
     pub default_key: usize,
-    /// Octets of ICV.
+    /// Length of the ICV in octets.
     pub icv: usize,
-    /// Only for peers that have nothing better.
+    /// Set for algorithms that are for peers without better ones.
     pub legacy: bool,
 }
 
@@ -149,12 +149,12 @@ impl CipherAlgorithm {
         NullAesGmac,      "null-aes-gmac",     None,                                         4543, 20..36/8, 20,     4,   8, 16, false;
     };
 
-    /// Its row.
+    /// Returns the row of the algorithm.
     pub fn row(self) -> Option<&'static CipherRow> {
         Self::ALL.iter().find(|row| row.algorithm == self)
     }
 
-    /// The cipher of this name.
+    /// Returns the cipher with this name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|row| row.name == name).map(|row| row.algorithm)
     }
@@ -196,12 +196,12 @@ impl IntegrityAlgorithm {
         AesGmac,          "aes-gmac",           None,                                                           4543, KeyLengths { min: 20, max: 36, step: 8 }, 20, 16, false;
     };
 
-    /// Its row.
+    /// Returns the row of the algorithm.
     pub fn row(self) -> Option<&'static IntegrityRow> {
         Self::ALL.iter().find(|row| row.algorithm == self)
     }
 
-    /// The integrity algorithm of this name.
+    /// Returns the integrity algorithm with this name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|row| row.name == name).map(|row| row.algorithm)
     }

@@ -1,5 +1,5 @@
-//! HMAC (RFC 2104) of one text, where a machine has instructions for the rounds of a hash: it stays in registers from the first block to
-//! the ICV, and the outer hash takes its block from those of the inner.
+//! HMAC (RFC 2104) of one text with the SHA instructions of x86-64. The state stays in registers from the first block
+//! to the ICV, and the outer hash takes its block from the registers of the inner hash.
 
 use core::arch::x86_64::{__m128i, _mm_shuffle_epi8};
 
@@ -10,13 +10,14 @@ pub(crate) mod sha1;
 #[cfg(feature = "hmac-sha2-256")]
 pub(crate) mod sha256;
 
-/// What shows that the machine has the instructions: whichever has AVX-512 as of Ice Lake has those of SHA.
+/// Returns a token that proves that the machine has the instructions: every processor with AVX-512 from Ice Lake on
+/// has those of SHA.
 #[inline(always)]
 pub(crate) fn available() -> Option<Avx512> {
     Level::new().as_avx512()
 }
 
-/// A block in four registers, its octets where the instructions want them.
+/// Loads a block into four registers, with its octets in the order of the instructions.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw")]
 fn words(simd: Avx512, block: &[u8; 64], places: __m128i) -> [__m128i; 4] {

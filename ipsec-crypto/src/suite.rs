@@ -5,30 +5,32 @@ use heapless::Vec;
 use crate::append::append;
 use crate::{BatchItem, Cipher, Confidential, Icv, IcvInput, Integrity, Iv};
 
-/// Packets of a batch that are looked at together.
+/// Number of packets of a batch that are processed together.
 pub(crate) const BATCH: usize = 32;
 
-/// Octets of a packet for which it is not worth to encrypt and hash side by side.
+/// Minimum packet length in octets for interleaving encryption and hashing; below it, one after the other is faster.
 const SHORT: usize = 192;
 
-/// The lengths that a suite adds to a packet, in octets (RFC 4303 2). A suite is only given packets taken apart by its own layout.
+/// Lengths that a suite adds to a packet, in octets (RFC 4303 section 2). A suite processes only packets that were
+/// split by its own layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// IV carried in each packet, at most 16.
+    /// Length of the IV in each packet, at most 16.
     pub iv: usize,
-    /// What the encrypted body is padded to, a power of two: the cipher's block, but at least 4 (RFC 4303 2.4).
+    /// Alignment of the encrypted body, a power of two: the block size of the cipher, but at least 4 (RFC 4303
+    /// section 2.4).
     pub align: usize,
-    /// ICV at the end.
+    /// Requirement of the suite on its IVs.
     pub icv: usize,
-    /// What the IV must be.
+    /// Requirement on IVs.
     pub iv_rule: IvRule,
 }
 
 impl Layout {
-    /// Octets of body in a packet of so many octets (RFC 4303 2, 2.4).
+    /// Returns the length of the body of a packet of this length, in octets (RFC 4303 sections 2 and 2.4).
     ///
     /// # Errors
-    /// [`LengthError`] when that is none, or not a multiple of the alignment.
+    /// [`LengthError`] if the body is empty or not a multiple of the alignment.
     pub fn body_of(self, packet: usize) -> Result<usize, LengthError> {
         let around = HEADER.saturating_add(self.iv).saturating_add(self.icv);
         let body = packet.checked_sub(around).filter(|&body| body > 0).ok_or(LengthError::TooShort)?;
@@ -37,38 +39,40 @@ impl Layout {
     }
 }
 
-/// What a suite asks of its IVs (RFC 4303 2.3).
+/// Requirement of a suite on its IVs (RFC 4303 section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IvRule {
-    /// There is none.
+    /// The suite has no IV.
     None,
-    /// Nobody may foretell it: CBC (RFC 3602 2.1, RFC 2405 4).
+    /// IVs must be unpredictable: CBC mode (RFC 3602 section 2.1, RFC 2405 section 4).
     Unpredictable,
-    /// It must never repeat under one key: counter modes (RFC 3686 3.1, RFC 4106 2, RFC 7634 2).
+    /// IVs must never repeat under one key: counter modes (RFC 3686 section 3.1, RFC 4106 section 2, RFC 7634 section
+    /// 2).
     Unique,
 }
 
-/// Encrypts and authenticates packets in place (RFC 4303 3.2). What an SA holds; a hardware engine can be one, too.
+/// Encryption and authentication of packets in place, keyed for one SA (RFC 4303 section 3.2). A hardware engine can
+/// implement it, too.
 pub trait Suite {
-    /// The lengths it adds.
+    /// Returns the lengths that the suite adds.
     fn layout(&self) -> Layout;
 
-    /// Encrypts the body and writes the ICV (RFC 4303 3.3.2). Header and IV are there already.
+    /// Encrypts the body and writes the ICV (RFC 4303 section 3.3.2). The caller has written header and IV.
     fn seal(&self, parts: &mut EspParts<'_>);
 
-    /// Verifies the ICV, in constant time, and only then decrypts the body (RFC 4303 3.4.4).
+    /// Verifies the ICV in constant time, and then decrypts the body (RFC 4303 section 3.4.4).
     ///
     /// # Errors
-    /// [`IcvMismatch`] when the ICV does not hold; nothing was changed.
+    /// [`IcvMismatch`] if verification fails; nothing has changed.
     fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch>;
 
-    /// Whether [`seal_batch`](Self::seal_batch) can take less time than one after the other, for so many packets: from two on, if not said otherwise,
-    /// for those who write [`seal_batch`](Self::seal_batch).
+    /// Returns whether [`seal_batch`](Self::seal_batch) can be faster than one packet after the other, for this
+    /// number of packets. The default, for implementations of `seal_batch`, is two or more.
     fn prefers_batch(&self, packets: usize) -> bool {
         packets > 1
     }
 
-    /// Seals several packets, each with the suite of its SA, as [`seal`](Self::seal) would one after the other.
+    /// Seals several packets, each with the suite of its SA, with the result of [`seal`](Self::seal) for each.
     fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)])
     where
         Self: Sized,
@@ -76,14 +80,15 @@ pub trait Suite {
         batch.iter_mut().for_each(|(suite, parts)| suite.seal(parts));
     }
 
-    /// Whether [`verify_batch`](Self::verify_batch) takes less time than one after the other, for so many packets of so many octets together.
+    /// Returns whether [`verify_batch`](Self::verify_batch) is faster than one packet after the other, for this
+    /// number of packets and their total length in octets.
     fn gains_by_verifying(&self, packets: usize, octets: usize) -> bool {
         let _ = (packets, octets);
         false
     }
 
-    /// Looks at the ICVs of several packets, each with the suite of its SA, side by side. Nothing is decrypted; a suite that verifies while it
-    /// decrypts answers nothing.
+    /// Verifies the ICVs of several packets, each with the suite of its SA. Nothing is decrypted. A suite that
+    /// verifies while it decrypts leaves the results empty.
     fn verify_batch(batch: &[(&Self, &EspParts<'_>)], verdicts: &mut [Verification])
     where
         Self: Sized,
@@ -91,18 +96,19 @@ pub trait Suite {
         let _ = (batch, verdicts);
     }
 
-    /// As [`open`](Self::open), for a packet at which [`verify_batch`](Self::verify_batch) looked. The caller answers for it being that packet,
-    /// and unchanged since: a verdict is believed.
+    /// Opens a packet that [`verify_batch`](Self::verify_batch) has processed, like [`open`](Self::open). The caller
+    /// guarantees that it is the same packet, unchanged: a result is trusted.
     ///
     /// # Errors
-    /// [`IcvMismatch`] when the ICV does not hold; nothing was changed.
+    /// [`IcvMismatch`] if verification has failed; nothing has changed.
     fn open_verified(&self, parts: &mut EspParts<'_>, verdict: Verification) -> Result<(), IcvMismatch> {
         let _ = verdict;
         self.open(parts)
     }
 }
 
-/// What [`Suite::verify_batch`] found: nothing yet, or whether the ICV holds (RFC 4303 3.4.4).
+/// Result of [`Suite::verify_batch`] for one packet: empty, or the result of ICV verification (RFC 4303 section
+/// 3.4.4).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Verification(Option<Result<(), IcvMismatch>>);
 
@@ -112,20 +118,20 @@ impl From<Result<(), IcvMismatch>> for Verification {
     }
 }
 
-/// The ICV is not what the packet and the key give (RFC 4303 3.4.4).
+/// Error of a packet whose ICV differs from the computed one (RFC 4303 section 3.4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IcvMismatch;
 
 impl fmt::Display for IcvMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("icv does not hold")
+        f.write_str("ICV verification failed")
     }
 }
 
 impl core::error::Error for IcvMismatch {}
 
-/// One ESP packet, taken apart by the layout of a suite (RFC 4303 2). It can only be made by [`EspParts::split`], so its lengths agree
-/// with each other and a suite has nothing left to refuse.
+/// ESP packet, split by the layout of a suite (RFC 4303 section 2). It is created by [`EspParts::split`] only, so
+/// that its lengths are consistent and a suite cannot fail.
 ///
 /// ```text
 /// | SPI (4) | number (4) | IV | body: payload, padding, pad length, next header | ICV |
@@ -138,14 +144,15 @@ pub struct EspParts<'a> {
     seq_high: Option<[u8; 4]>,
 }
 
-/// Octets of SPI and sequence number.
+/// Length of SPI and sequence number in octets.
 const HEADER: usize = 8;
 
 impl<'a> EspParts<'a> {
-    /// Takes a packet apart (RFC 4303 2, 2.2.1). `seq_high` is the half of an extended sequence number that is not on the wire.
+    /// Splits a packet (RFC 4303 sections 2 and 2.2.1). `seq_high` is the high half of an extended sequence number,
+    /// which is not transmitted.
     ///
     /// # Errors
-    /// [`LengthError`] when the packet is too short for the layout, or its body is not a multiple of the alignment.
+    /// [`LengthError`] if the packet is too short for the layout, or its body is not a multiple of the alignment.
     pub fn split(layout: Layout, packet: &'a mut [u8], seq_high: Option<[u8; 4]>) -> Result<Self, LengthError> {
         layout.body_of(packet.len())?;
         let text = packet.len().saturating_sub(layout.icv);
@@ -153,12 +160,12 @@ impl<'a> EspParts<'a> {
         Ok(Self { authenticated, icv, iv_len: layout.iv, seq_high })
     }
 
-    /// SPI and the low half of the sequence number (RFC 4303 2.1, 2.2).
+    /// Returns SPI and the low half of the sequence number (RFC 4303 sections 2.1 and 2.2).
     pub fn header(&self) -> [u8; HEADER] {
         self.authenticated.first_chunk().copied().unwrap_or_default()
     }
 
-    /// The IV, left-aligned (RFC 4303 2.3).
+    /// Returns the IV, left-aligned (RFC 4303 section 2.3).
     pub fn iv(&self) -> Iv {
         let carried = self.authenticated.get(HEADER..HEADER.saturating_add(self.iv_len)).unwrap_or_default();
         carried.first_chunk().copied().unwrap_or_else(|| {
@@ -168,28 +175,29 @@ impl<'a> EspParts<'a> {
         })
     }
 
-    /// Octets that are authenticated.
+    /// Returns the length of the authenticated part in octets.
     fn len(&self) -> usize {
         self.authenticated.len()
     }
 
-    /// What is encrypted (RFC 4303 3.3.2.1).
+    /// Returns the encrypted part (RFC 4303 section 3.3.2.1).
     pub fn body(&mut self) -> &mut [u8] {
         self.authenticated.get_mut(HEADER.saturating_add(self.iv_len)..).unwrap_or_default()
     }
 
-    /// What a separate integrity algorithm covers, in the two pieces of a [`IcvInput`], and where in the first of them the body begins (RFC 4303 2.8, 3.3.2.1).
+    /// Returns the input of a separate integrity algorithm: the octets on the wire, the offset of the body in them,
+    /// and the high half of ESN (RFC 4303 sections 2.8 and 3.3.2.1).
     pub fn text(&mut self) -> (&mut [u8], usize, &[u8]) {
         let high = self.seq_high.as_ref().map_or(&[][..], |high| high);
         (self.authenticated, HEADER.saturating_add(self.iv_len), high)
     }
 
-    /// What a separate integrity algorithm covers (RFC 4303 2.8, 3.3.2.1).
+    /// Returns the input of a separate integrity algorithm (RFC 4303 sections 2.8 and 3.3.2.1).
     pub fn integrity_input(&self) -> IcvInput<'_> {
         IcvInput::new(self.authenticated, self.seq_high.as_ref())
     }
 
-    /// What an AEAD takes as additional data: SPI and the whole sequence number (RFC 4106 5).
+    /// Returns the additional authenticated data of an AEAD: SPI and sequence number (RFC 4106 section 5).
     pub fn aad(&self) -> Aad {
         let [s0, s1, s2, s3, l0, l1, l2, l3] = self.header();
         match self.seq_high {
@@ -198,30 +206,31 @@ impl<'a> EspParts<'a> {
         }
     }
 
-    /// IV and body, which an AEAD that does not encrypt covers behind the additional data (RFC 4543 3.3).
+    /// Returns IV and body, which an AEAD without encryption authenticates behind the additional data (RFC 4543
+    /// section 3.3).
     pub fn iv_and_body(&self) -> &[u8] {
         self.authenticated.get(HEADER..).unwrap_or_default()
     }
 
-    /// The ICV of the packet (RFC 4303 2.8).
+    /// Returns the ICV of the packet (RFC 4303 section 2.8).
     pub fn icv(&self) -> &[u8] {
         self.icv
     }
 
-    /// Writes the ICV, or as much of it as there is room for (RFC 4303 2.8).
+    /// Writes the ICV, as far as the field is long enough (RFC 4303 section 2.8).
     pub fn set_icv(&mut self, icv: &[u8]) {
         append(self.icv, icv.get(..self.icv.len()).unwrap_or(icv));
     }
 }
 
-/// Lengths only: the body may be plaintext.
+/// Prints lengths only, as the body may be plaintext.
 impl fmt::Debug for EspParts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Parts({} + {} octets)", self.authenticated.len(), self.icv.len())
+        write!(f, "EspParts({} + {} octets)", self.authenticated.len(), self.icv.len())
     }
 }
 
-/// The additional data of an AEAD (RFC 4106 5).
+/// Additional authenticated data of an AEAD (RFC 4106 section 5).
 #[derive(Clone, Copy, Debug)]
 pub struct Aad {
     octets: [u8; 12],
@@ -229,18 +238,18 @@ pub struct Aad {
 }
 
 impl Aad {
-    /// 8 octets, or 12 with ESN (RFC 4106 5).
+    /// Returns the 8 octets, or 12 with ESN (RFC 4106 section 5).
     pub fn as_slice(&self) -> &[u8] {
         self.octets.get(..self.len).unwrap_or_default()
     }
 }
 
-/// A packet that does not fit the layout of a suite (RFC 4303 2.4).
+/// Error of a packet whose length does not fit the layout of a suite (RFC 4303 section 2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LengthError {
-    /// Shorter than header, IV, one octet of body and ICV.
+    /// The packet is shorter than header, IV, one octet of body and ICV.
     TooShort,
-    /// The body is not a multiple of the alignment.
+    /// The length of the body is not a multiple of the alignment.
     Unaligned,
 }
 
@@ -248,14 +257,14 @@ impl fmt::Display for LengthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooShort => "packet too short for the suite",
-            Self::Unaligned => "encrypted body is not whole blocks",
+            Self::Unaligned => "ciphertext length is not a multiple of the block size",
         })
     }
 }
 
 impl core::error::Error for LengthError {}
 
-/// A cipher and an integrity algorithm over its output: the classic ESP suite (RFC 4303 3.2.1, 3.2.2).
+/// Cipher with an integrity algorithm over its output, the classic ESP suite (RFC 4303 sections 3.2.1 and 3.2.2).
 //= RFC 4303 1/4
 #[derive(Debug)]
 pub struct EncryptThenMac<C, I> {
@@ -264,13 +273,14 @@ pub struct EncryptThenMac<C, I> {
 }
 
 impl<C: Cipher, I: Integrity> EncryptThenMac<C, I> {
-    /// Of a keyed cipher and a keyed MAC.
+    /// Creates the suite from a keyed cipher and a keyed integrity algorithm.
     pub const fn new(cipher: C, icv: I) -> Self {
         Self { cipher, icv }
     }
 
-    /// How long packets may be to go side by side: as long as there are enough others of at least half that length. Sealed alone, cipher
-    /// and MAC go side by side instead, which is better where nothing is hashed in lanes and there are not many chains.
+    /// Returns the length up to which packets are interleaved: there must be enough others of at least half that
+    /// length. A packet that is sealed alone interleaves cipher and MAC, which is faster without multi-buffer hashing
+    /// and with few chains.
     fn interleave_group(batch: &[(&Self, &mut EspParts<'_>)]) -> usize {
         let enough_for = |from: &dyn Fn(&Self) -> usize| {
             batch.iter().map(|(suite, _)| from(suite)).filter(|&from| from <= batch.len()).max().unwrap_or(usize::MAX)
@@ -348,7 +358,7 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
 
     fn gains_by_verifying(&self, packets: usize, octets: usize) -> bool {
         let enough = self.icv.min_batch();
-        // To look at a packet twice costs something, too: short ones must be many.
+        // A second pass over the packet has a cost: short packets must be many.
         packets >= enough && (octets >= packets.saturating_mul(512) || packets >= enough.saturating_mul(4))
     }
 
@@ -369,18 +379,18 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
     }
 }
 
-/// Encryption without integrity (RFC 2406 allows it, RFC 4303 3.2 advises against it).
+/// Encryption without integrity (allowed by RFC 2406, discouraged by RFC 4303 section 3.2).
 ///
-/// Whoever can change packets on the wire can read and alter what such an SA carries (Paterson and Yau 2006,
-/// Degabriele and Paterson 2007), and a receiver that tells bad padding from good is an oracle for its plaintext: only for
-/// peers that know nothing else, under a transport that authenticates.
+/// An attacker on the path can read and alter the traffic of such an SA (Paterson and Yau 2006, Degabriele and
+/// Paterson 2007), and a receiver that distinguishes bad padding is a decryption oracle. It is for peers that support
+/// nothing else, below a transport that authenticates.
 #[derive(Debug)]
 pub struct EncryptWithoutIntegrity<C> {
     cipher: C,
 }
 
 impl<C: Confidential> EncryptWithoutIntegrity<C> {
-    /// Of a keyed cipher.
+    /// Creates the suite from a keyed cipher.
     pub const fn new(cipher: C) -> Self {
         Self { cipher }
     }
@@ -388,7 +398,7 @@ impl<C: Confidential> EncryptWithoutIntegrity<C> {
 
 #[cfg(feature = "any")]
 impl EncryptWithoutIntegrity<crate::AnyCipher> {
-    /// Of a cipher that the caller knows not to be NULL.
+    /// Creates the suite from a cipher that is not NULL.
     pub(crate) const fn of_any(cipher: crate::AnyCipher) -> Self {
         Self { cipher }
     }
@@ -419,7 +429,7 @@ impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
     }
 }
 
-/// At most [`BATCH`] packets.
+/// Encrypts at most [`BATCH`] packets.
 fn encrypt_batch<'b, 'p: 'b, C: Cipher + 'b>(batch: impl Iterator<Item = (&'b C, &'b mut EspParts<'p>)>) {
     let mut lanes: Vec<BatchItem<'_, C>, BATCH> = Vec::new();
     for (cipher, parts) in batch {
@@ -428,7 +438,7 @@ fn encrypt_batch<'b, 'p: 'b, C: Cipher + 'b>(batch: impl Iterator<Item = (&'b C,
     C::encrypt_batch(&mut lanes);
 }
 
-/// Of at most [`BATCH`] packets.
+/// Computes the ICVs of at most [`BATCH`] packets.
 fn compute_batch<'b, 'p: 'b, I: Integrity + 'b>(
     batch: impl Iterator<Item = (&'b I, &'b EspParts<'p>)>,
 ) -> [Icv; BATCH] {

@@ -1,13 +1,14 @@
-//! DES keys under which encryption is nearly its own inverse (RFC 2405 4.1, RFC 2409 appendix A).
+//! Weak and semi-weak keys of DES (RFC 2405 section 4.1, RFC 2409 appendix A).
 
 use crate::KeyError;
 
 #[cfg(feature = "des")]
-/// Each encrypts and decrypts alike. Parity bits are cleared here and in the key before they are compared.
+/// Keys whose encryption and decryption are the same. Parity bits are cleared here, and in the key before the
+/// comparison.
 const WEAK: [u64; 4] = [0x0101_0101_0101_0101, 0xfefe_fefe_fefe_fefe, 0x1f1f_1f1f_0e0e_0e0e, 0xe0e0_e0e0_f1f1_f1f1];
 
 #[cfg(feature = "des")]
-/// Six pairs, each of which undoes the other.
+/// Six pairs of keys; encryption under one reverses encryption under the other.
 const SEMI_WEAK: [u64; 12] = [
     0x01fe_01fe_01fe_01fe,
     0xfe01_fe01_fe01_fe01,

@@ -9,7 +9,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{Icv, Integrity};
 
-/// AES-XCBC-MAC-96 (RFC 3566).
+/// AES-XCBC-MAC truncated to 96 bits (RFC 3566).
 pub struct AesXcbcMac96 {
     k1: Aes128,
     k2: [u8; 16],
@@ -17,7 +17,7 @@ pub struct AesXcbcMac96 {
 }
 
 impl AesXcbcMac96 {
-    /// From a key of 128 bits (RFC 3566 4.1).
+    /// Creates the algorithm from a key of 128 bits (RFC 3566 section 4.1).
     pub fn new(key: &[u8; 16]) -> Self {
         let cipher = Aes128::new(&Array(*key));
         let derive = |octet| {
@@ -31,14 +31,14 @@ impl AesXcbcMac96 {
         keyed
     }
 
-    /// The whole MAC of 128 bits (RFC 3566 4).
+    /// Computes the MAC of 128 bits (RFC 3566 section 4).
     fn mac(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; 16] {
         let mut chain = [0u8; 16]; // E[i-1] xor the octets of M[i] that are there
         let mut filled = 0usize;
         feed(&mut |piece| {
             let mut rest = piece;
             while !rest.is_empty() {
-                // A full block is only encrypted once another octet shows that it is not the last.
+                // A full block is encrypted when another octet shows that it is not the last.
                 if filled == 16 {
                     self.encrypt(&mut chain);
                     filled = 0;
@@ -68,8 +68,8 @@ impl AesXcbcMac96 {
     }
 }
 
-/// AES-XCBC-PRF-128: the whole MAC, under a key that is made 16 octets long first, with zeros behind a shorter one and by
-/// the MAC itself of a longer one (RFC 4434 2).
+/// AES-XCBC-PRF-128. The key is brought to 16 octets first: a shorter key is padded with zeros, a longer one is
+/// replaced by its own MAC (RFC 4434 section 2).
 pub(crate) fn prf(key: &[u8], segments: &[&[u8]]) -> Zeroizing<[u8; 16]> {
     let mut block = Zeroizing::new([0u8; 16]);
     if key.len() > block.len() {

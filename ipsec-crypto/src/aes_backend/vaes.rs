@@ -1,4 +1,4 @@
-//! AES where an instruction takes a round of four blocks: what is made of a key, and the modes.
+//! AES with instructions that process four blocks per round: key schedules and modes.
 
 use core::arch::x86_64::*;
 
@@ -14,14 +14,14 @@ mod cbc_multi_buffer;
 #[cfg(feature = "aes-ctr")]
 mod ctr;
 
-/// Blocks of a register.
+/// Number of blocks in a register.
 const FOUR: usize = 4;
-/// Registers that are worked on at once: as many as it takes to wait for none.
+/// Number of registers that are processed at once, chosen so that no instruction waits for its predecessor.
 const REGISTERS: usize = 4;
-/// Blocks in all of them.
+/// Number of blocks in all registers.
 const BLOCKS: usize = FOUR * REGISTERS;
 
-/// AES with the schedules of a key, on a machine that has the instructions.
+/// AES key schedules for a machine that has the instructions.
 #[derive(ZeroizeOnDrop)]
 pub(crate) struct Vaes {
     #[zeroize(skip)]
@@ -31,18 +31,18 @@ pub(crate) struct Vaes {
     decrypt: Schedule,
 }
 
-/// The key of each round (FIPS 197 5.2).
+/// Round keys (FIPS 197 section 5.2).
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 struct Schedule {
     first: __m128i,
     middle: [__m128i; 13],
-    /// How many of them: 9, 11 or 13.
+    /// Number of middle rounds: 9, 11 or 13.
     between: usize,
     last: __m128i,
 }
 
 impl Vaes {
-    /// From a key of 16, 24 or 32 octets; none on another machine.
+    /// Creates the schedules from a key of 16, 24 or 32 octets; `None` on a machine without the instructions.
     pub fn new(key: &[u8]) -> Option<Self> {
         Level::new().as_avx512().map(|simd| schedules(simd, key))
     }
@@ -58,7 +58,7 @@ impl Schedule {
 kernel! {
     fn schedules(simd: Avx512, key: &[u8]) -> Vaes {
         let zero = _mm_setzero_si128();
-        // The last round without a key: shifted rows of equal columns are the same rows.
+        // The last round without a key substitutes only: if all columns are equal, shifting rows changes nothing.
         let substitute = |word: u32| {
             let columns = _mm_set1_epi32(word.cast_signed());
             _mm_cvtsi128_si32(_mm_aesenclast_si128(columns, zero)).cast_unsigned()

@@ -1,4 +1,4 @@
-//! Suites of ESP chosen at run time.
+//! Suites of ESP, chosen at run time.
 
 use core::fmt;
 
@@ -13,7 +13,7 @@ use crate::{
     KeyLengths, Layout, Suite, SuiteKeys, Verification,
 };
 
-/// A suite chosen at run time (RFC 4303 3.2).
+/// ESP suite chosen at run time (RFC 4303 section 3.2).
 pub struct AnySuite(Any);
 
 macro_rules! any_suite {
@@ -25,7 +25,7 @@ macro_rules! any_suite {
             $($(#[$cfg])* $name(crate::$name),)*
         }
 
-        /// An AEAD by algorithm and length of its key material, salt included.
+        /// Creates an AEAD by algorithm and length of its key material, including the salt.
         fn any_aead(algorithm: CipherAlgorithm, keys: &[u8]) -> Option<Any> {
             match (algorithm, keys.len()) {
                 $($(#[$cfg])* (CipherAlgorithm::$algorithm, $octets) => {
@@ -95,7 +95,7 @@ impl Suite for AnySuite {
             let mut encrypted: Vec<(&EncryptWithoutIntegrity<_>, &mut EspParts<'_>), BATCH> = Vec::new();
             let mut authenticated: Vec<(&EncryptThenMac<_, _>, &mut EspParts<'_>), BATCH> = Vec::new();
             for (suite, parts) in some {
-                // There is room in both.
+                // Both vectors have space for all packets.
                 match &suite.0 {
                     Any::EncryptThenMac(suite) => _ = authenticated.push((suite, parts)),
                     Any::EncryptWithoutIntegrity(suite) => _ = encrypted.push((suite, parts)),
@@ -133,15 +133,16 @@ impl Suite for AnySuite {
 }
 
 impl AnySuite {
-    /// Sets up the suite of an SA (RFC 4303 3.2).
+    /// Creates the suite of an SA (RFC 4303 section 3.2).
     ///
     /// # Errors
-    /// [`KeyError`]: among others for encryption without integrity, which is [`without_integrity`](Self::without_integrity).
+    /// [`KeyError`], among others for encryption without integrity, for which there is
+    /// [`without_integrity`](Self::without_integrity).
     pub fn from_keys(keys: &SuiteKeys) -> Result<Self, KeyError> {
         Self::from_slices(keys.cipher, keys.cipher_key.expose(), keys.integrity, keys.integrity_key.expose())
     }
 
-    /// As [`from_keys`](Self::from_keys), from borrowed keys of any length.
+    /// Creates the suite from borrowed keys of any length, like [`from_keys`](Self::from_keys).
     ///
     /// # Errors
     /// [`KeyError`].
@@ -169,10 +170,11 @@ impl AnySuite {
         }
     }
 
-    /// Encryption that anyone on the wire can tamper with: see [`EncryptWithoutIntegrity`] (RFC 4303 1).
+    /// Creates a suite of encryption without integrity, which an attacker can modify unnoticed: see
+    /// [`EncryptWithoutIntegrity`] (RFC 4303 section 1).
     ///
     /// # Errors
-    /// [`KeyError::NullWithoutIntegrity`] for NULL, and whatever is wrong with the key.
+    /// [`KeyError::NullWithoutIntegrity`] for NULL, and errors of the key.
     //= RFC 2406 5/4
     pub fn without_integrity(cipher: CipherAlgorithm, key: &[u8]) -> Result<Self, KeyError> {
         match cipher {

@@ -1,4 +1,4 @@
-//! MD5 (RFC 1321 3.4).
+//! MD5 of sixteen blocks (RFC 1321 section 3.4).
 
 use fearless_simd::{Avx512, SimdBase};
 

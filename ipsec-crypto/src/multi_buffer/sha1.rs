@@ -1,4 +1,4 @@
-//! SHA-1 (RFC 3174 6.1).
+//! SHA-1 of sixteen blocks (RFC 3174 section 6.1).
 
 use fearless_simd::{Avx512, SimdBase};
 

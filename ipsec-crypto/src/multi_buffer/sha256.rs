@@ -1,4 +1,4 @@
-//! SHA-256 (RFC 6234 6.2).
+//! SHA-256 of sixteen blocks (RFC 6234 section 6.2).
 
 use fearless_simd::{Avx512, SimdBase};
 

@@ -1,4 +1,4 @@
-//! Blocks of octets, one of each lane, into words, each of all lanes.
+//! Transposition of blocks, one of each lane, into words, each of all lanes.
 
 use core::arch::x86_64::{_mm512_broadcast_i32x4, _mm512_shuffle_epi8};
 
@@ -14,12 +14,12 @@ kernel! {
             let octets = u8x64::load_array_ref(simd, block).into();
             *row = Words::simd_from(simd, if big_endian { _mm512_shuffle_epi8(octets, swapped) } else { octets });
         }
-        // Four perfect shuffles of sixteen rows.
+        // Four perfect shuffles of sixteen rows are a transposition.
         shuffled(shuffled(shuffled(shuffled(rows))))
     }
 }
 
-/// Each row of the upper half interleaved with its counterpart of the lower.
+/// Interleaves each row of the upper half with its counterpart of the lower half.
 #[inline(always)]
 fn shuffled(rows: [Words; 16]) -> [Words; 16] {
     let [a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7] = rows;
@@ -30,5 +30,5 @@ fn shuffled(rows: [Words; 16]) -> [Words; 16] {
     [r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13, r14, r15]
 }
 
-/// Where the octets of big-endian words go.
+/// Order of octets that converts big-endian words.
 const SWAPPED: [u8; 16] = [3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12];

@@ -1,4 +1,4 @@
-//! SHA-1 (RFC 3174 6.1).
+//! SHA-1 with the SHA instructions (RFC 3174 section 6.1).
 
 use core::arch::x86_64::*;
 
@@ -10,7 +10,7 @@ use crate::hash_blocks::blocks;
 use crate::{Icv, Sha1};
 
 kernel! {
-    /// The first `len` octets of the HMAC.
+    /// Computes the first `len` octets of the HMAC.
     pub(crate) fn hmac(simd: Avx512, keyed: &Keyed<'_, Sha1>, len: usize) -> Icv {
         let places = u8x16::load_array(simd, PLACES).into();
         let mut end = [Sha1::ZERO; 2];
@@ -35,7 +35,7 @@ kernel! {
 }
 
 kernel! {
-    /// Blocks in a row.
+    /// Compresses consecutive blocks.
     pub(crate) fn compress_all(simd: Avx512, state: &mut [u32; 5], blocks: &[[u8; 64]]) {
         let places = u8x16::load_array(simd, PLACES).into();
         let mut words = load(state);
@@ -49,10 +49,10 @@ kernel! {
     }
 }
 
-/// Where the octets of big-endian words go, the first word highest.
+/// Order of octets that converts big-endian words, with the first word highest.
 const PLACES: [u8; 16] = [15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0];
 
-/// The state as the instructions take it: its words d, c, b, a, and e above zeros, the first lowest.
+/// State in the order of the instructions: words d, c, b, a; and e above zeros, the first lowest.
 type State = [__m128i; 2];
 
 #[inline]
@@ -62,11 +62,12 @@ fn load(state: &[u32; 5]) -> State {
     [_mm_set_epi32(a, b, c, d), _mm_set_epi32(e, 0, 0, 0)]
 }
 
-/// Of three.
+/// Ternary logic function that XORs three inputs.
 const XOR: i32 = 0b1001_0110;
 
-/// From the ninth four rounds on words follow from words so far before that four are made at once without the instructions for it, which
-/// take longer: w(t) = (w(t-6) ^ w(t-16) ^ w(t-28) ^ w(t-32)) <<< 2, the recurrence of RFC 3174 6.1 put into itself.
+/// Compresses one block. From the ninth group of four rounds on, words depend on words that are far enough back to
+/// compute four at once without the message instructions, which are slower: w(t) = (w(t-6) ^ w(t-16) ^ w(t-28) ^
+/// w(t-32)) <<< 2, the recurrence of RFC 3174 section 6.1 applied twice.
 #[inline]
 #[target_feature(enable = "sha,avx512f,avx512vl")]
 fn compress([dcba, e]: State, [w0, w1, w2, w3]: [__m128i; 4]) -> State {

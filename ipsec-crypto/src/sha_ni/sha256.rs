@@ -1,4 +1,4 @@
-//! SHA-256 (RFC 6234 6.2).
+//! SHA-256 with the SHA instructions (RFC 6234 section 6.2).
 
 use core::arch::x86_64::*;
 
@@ -10,7 +10,7 @@ use crate::hash_blocks::blocks;
 use crate::{Icv, Sha256};
 
 kernel! {
-    /// The first `len` octets of the HMAC.
+    /// Computes the first `len` octets of the HMAC.
     pub(crate) fn hmac(simd: Avx512, keyed: &Keyed<'_, Sha256>, len: usize) -> Icv {
         let places = u8x16::load_array(simd, PLACES).into();
         let mut end = [Sha256::ZERO; 2];
@@ -33,10 +33,10 @@ kernel! {
     }
 }
 
-/// Where the octets of big-endian words go.
+/// Order of octets that converts big-endian words.
 const PLACES: [u8; 16] = [3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12];
 
-/// The state as the instructions take it: its words f, e, b, a and h, g, d, c, the first lowest.
+/// State in the order of the instructions: words f, e, b, a and h, g, d, c, the first lowest.
 type State = [__m128i; 2];
 
 #[inline]
@@ -45,7 +45,7 @@ fn load(simd: Avx512, [a, b, c, d, e, f, g, h]: &[u32; 8]) -> State {
     [[*f, *e, *b, *a], [*h, *g, *d, *c]].map(|words| u32x4::load_array(simd, words).into())
 }
 
-/// The words a, b, c, d and e, f, g, h.
+/// Returns the words a, b, c, d and e, f, g, h.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl")]
 fn in_order([feba, hgdc]: State) -> [__m128i; 2] {
@@ -73,7 +73,7 @@ fn compress(simd: Avx512, [feba, hgdc]: State, mut w: [__m128i; 4]) -> State {
     [_mm_add_epi32(feba, now), _mm_add_epi32(hgdc, other)]
 }
 
-/// What is added in each round (RFC 6234 5.1).
+/// Round constants (RFC 6234 section 5.1).
 #[rustfmt::skip]
 pub(crate) static K: [[u32; 4]; 16] = [
     [0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5], [0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5],

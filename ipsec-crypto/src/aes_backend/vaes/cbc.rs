@@ -1,4 +1,4 @@
-//! CBC (RFC 3602 2): encrypted block after block, decrypted sixteen at a time.
+//! CBC mode (RFC 3602 section 2): encryption block by block, decryption of sixteen blocks at a time.
 
 use core::arch::x86_64::*;
 
@@ -9,15 +9,16 @@ use super::{BLOCKS, Block, FOUR, REGISTERS, Schedule, Vaes, cbc_multi_buffer, lo
 use crate::Iv;
 
 impl Vaes {
-    /// Packets that are encrypted side by side.
+    /// Number of packets that are encrypted together.
     pub const LANES: usize = BLOCKS;
 
-    /// CBC, on from the block `chain`, which becomes the last one.
+    /// Encrypts blocks in CBC mode behind the block `chain`, which becomes the last block.
     pub fn encrypt_chain(&self, chain: &mut Block, blocks: &mut [Block]) {
         encrypt_chain(self.simd, &self.encrypt, chain, blocks);
     }
 
-    /// At most [`LANES`](Self::LANES) chains, each with its key, so many blocks further: no body is shorter, and all keys are of one size.
+    /// Encrypts `steps` blocks of at most [`LANES`](Self::LANES) chains, each with its key. No body is shorter, and
+    /// all keys have one size.
     pub fn encrypt_chains(all: &[&Self], chains: &mut [Block], bodies: &mut [&mut [Block]], steps: usize) {
         if let ([aes], [chain], [body]) = (all, &mut *chains, &mut *bodies) {
             let (now, later) = core::mem::take(body).split_at_mut_checked(steps).unwrap_or_default();
@@ -28,7 +29,7 @@ impl Vaes {
         }
     }
 
-    /// CBC, of whole blocks.
+    /// Decrypts whole blocks in CBC mode.
     pub fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
         decrypt(self.simd, &self.decrypt, iv, body);
     }
@@ -49,7 +50,7 @@ kernel! {
     }
 }
 
-/// The schedule of the equivalent inverse cipher (FIPS 197 5.3.5).
+/// Computes the key schedule of the equivalent inverse cipher (FIPS 197 section 5.3.5).
 #[inline]
 #[target_feature(enable = "aes")]
 pub(super) fn inverse(encrypt: &Schedule) -> Schedule {
@@ -66,7 +67,7 @@ kernel! {
         for group in groups {
             before = decrypt_some::<REGISTERS>(simd, keys, before, group);
         }
-        // What is left is seldom more than half of them, and often all there is.
+        // The rest is seldom longer than half of a group, and often the whole body.
         if rest.len() > 16 * BLOCKS / 2 {
             decrypt_some::<REGISTERS>(simd, keys, before, rest);
         } else if !rest.is_empty() {
@@ -75,7 +76,8 @@ kernel! {
     }
 }
 
-/// As many blocks as there are, at most what fits into `N` registers; `before` ends with the block in front of them. Gives the last register.
+/// Decrypts as many blocks as fit into `N` registers; `before` ends with the block in front of them. Returns the last
+/// register.
 #[inline]
 #[target_feature(enable = "avx512f,vaes")]
 fn decrypt_some<const N: usize>(simd: Avx512, keys: &Schedule, before: __m512i, body: &mut [u8]) -> __m512i {
@@ -94,7 +96,7 @@ fn decrypt_some<const N: usize>(simd: Avx512, keys: &Schedule, before: __m512i, 
     texts.last().copied().unwrap_or(before)
 }
 
-/// Blocks that follow each other, decrypted.
+/// Decrypts consecutive blocks.
 #[inline]
 #[target_feature(enable = "avx512f,vaes")]
 fn unchain<const N: usize>(keys: &Schedule, mut before: __m512i, texts: [__m512i; N]) -> [__m512i; N] {
@@ -120,7 +122,7 @@ pub(super) fn join([a, b, c, d]: [__m128i; FOUR]) -> __m512i {
     _mm512_inserti32x4(_mm512_inserti32x4(low, c, 2), d, 3)
 }
 
-/// Up to four blocks, and zeros behind them.
+/// Loads up to four blocks, padded with zeros.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn load_some(simd: Avx512, blocks: &[Block]) -> __m512i {

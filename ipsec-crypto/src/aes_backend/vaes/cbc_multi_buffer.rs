@@ -1,4 +1,4 @@
-//! CBC chains of many packets in step: sixteen of them, four to a register, each with its own key.
+//! CBC encryption of sixteen packets in step, four blocks per register, each with its own key.
 
 use core::arch::x86_64::*;
 use core::ptr;
@@ -14,7 +14,8 @@ use super::{Block, FOUR, REGISTERS, Schedule, Vaes};
 type Lanes = [__m512i; REGISTERS];
 
 kernel! {
-    /// At most [`LANES`](Vaes::LANES) chains, each with its key, so many blocks further: no body is shorter, and all keys are of one size.
+    /// Encrypts `steps` blocks of at most [`LANES`](Vaes::LANES) chains, each with its key. No body is shorter, and
+    /// all keys have one size.
     pub(super) fn encrypt(simd: Avx512, all: &[&Vaes], chains: &mut [Block], bodies: &mut [&mut [Block]], steps: usize) {
         let Some((first, others)) = all.split_first() else { return };
         let none = _mm512_setzero_si512();
@@ -23,7 +24,7 @@ kernel! {
             keys.set(&first.encrypt);
             advance(simd, &keys, chains, bodies, steps);
         } else {
-            // Lanes of nobody have the first key.
+            // Unused lanes have the first key.
             let mut lanes = [[&first.encrypt; FOUR]; REGISTERS];
             lanes.as_flattened_mut().iter_mut().zip(all).for_each(|(lane, aes)| *lane = &aes.encrypt);
             let mut keys = Keys::of([none; REGISTERS], first.encrypt.between);
@@ -40,7 +41,7 @@ fn advance<K: Round>(simd: Avx512, keys: &Keys<K>, chains: &mut [Block], bodies:
     let mut states = [none; REGISTERS];
     states.iter_mut().zip(chains.chunks(FOUR)).for_each(|(state, chains)| *state = load_some(simd, chains));
 
-    // Of each body what is encrypted now: fours of blocks, and what is left of them.
+    // Each body is split into groups of four blocks and the rest.
     let mut fours: [[&mut [[u8; 16 * FOUR]]; FOUR]; REGISTERS] = Default::default();
     let mut rests: [[&mut [Block]; FOUR]; REGISTERS] = Default::default();
     let each = fours.as_flattened_mut().iter_mut().zip(rests.as_flattened_mut());
@@ -72,7 +73,7 @@ fn advance<K: Round>(simd: Avx512, keys: &Keys<K>, chains: &mut [Block], bodies:
     states.iter().zip(chains.chunks_mut(FOUR)).for_each(|(state, chains)| store_some(simd, *state, chains));
 }
 
-/// The keys of all rounds: one for all chains, or one for each.
+/// Round keys: one for all chains, or one for each.
 #[derive(ZeroizeOnDrop)]
 struct Keys<K: Zeroize> {
     first: K,
@@ -81,9 +82,9 @@ struct Keys<K: Zeroize> {
     last: K,
 }
 
-/// What is kept of the keys of a round.
+/// Stored form of the keys of a round.
 trait Round: Copy + Zeroize {
-    /// Whether that is more than registers can keep.
+    /// Set if the keys do not fit into registers.
     const MANY: bool;
 
     fn each(self) -> Lanes;
@@ -108,7 +109,7 @@ impl Round for Lanes {
 }
 
 impl Keys<__m512i> {
-    /// Where they lie, as are those below: what is moved leaves a copy behind.
+    /// The keys are written in place, as are those below: a move would leave a copy behind.
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn set(&mut self, keys: &Schedule) {
@@ -143,13 +144,14 @@ impl<K: Round> Keys<K> {
         Self { first: none, middle: [none; 13], between, last: none }
     }
 
-    /// The next blocks of all chains.
+    /// Encrypts the next blocks of all chains.
     #[inline]
     #[target_feature(enable = "avx512f,vaes")]
     fn encrypt(&self, states: &mut Lanes, texts: &mut [Lanes]) {
         let mut all = *states;
         for texts in texts {
-            // Many keys are read each time, as if they were others: they would be copied to where nobody wipes them.
+            // Many keys are read from memory in each round. The optimizer must not copy them to places that are not
+            // wiped.
             let keys = if K::MANY { core::hint::black_box(self) } else { self };
             for ((state, text), key) in all.iter_mut().zip(&*texts).zip(keys.first.each()) {
                 *state = _mm512_xor_si512(_mm512_xor_si512(*state, *text), key);
@@ -166,7 +168,7 @@ impl<K: Round> Keys<K> {
     }
 }
 
-/// Four blocks of each chain become the first of all, the second, the third and the fourth.
+/// Transposes four blocks of each chain into the first blocks of all chains, the second, the third and the fourth.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn columns(rows: [[__m512i; FOUR]; REGISTERS]) -> [Lanes; FOUR] {
@@ -174,7 +176,7 @@ fn columns(rows: [[__m512i; FOUR]; REGISTERS]) -> [Lanes; FOUR] {
     [[a0, b0, c0, d0], [a1, b1, c1, d1], [a2, b2, c2, d2], [a3, b3, c3, d3]]
 }
 
-/// And back.
+/// Reverses [`columns`].
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn rows(columns: [Lanes; FOUR]) -> [[__m512i; FOUR]; REGISTERS] {
@@ -182,7 +184,7 @@ fn rows(columns: [Lanes; FOUR]) -> [[__m512i; FOUR]; REGISTERS] {
     [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]].map(|columns| turn(columns))
 }
 
-/// Blocks of four registers: those that were side by side come behind each other.
+/// Transposes a square of four registers of four blocks.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn turn([a, b, c, d]: [__m512i; FOUR]) -> [__m512i; FOUR] {

@@ -1,4 +1,4 @@
-//! Counter mode (RFC 3686 4): the key stream of sixteen blocks at a time.
+//! Counter mode (RFC 3686 section 4) with the key stream of sixteen blocks at a time.
 
 use core::arch::x86_64::*;
 
@@ -8,7 +8,7 @@ use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x64};
 use super::{BLOCKS, FOUR, REGISTERS, Schedule, Vaes, load};
 
 impl Vaes {
-    /// XORs the key stream that begins with the block counter 1 (RFC 3686 4), less than 2^32 blocks.
+    /// XORs the key stream to a body of less than 2^32 blocks. The block counter begins at 1 (RFC 3686 section 4).
     pub fn apply_stream(&self, nonce: [u8; 12], body: &mut [u8]) {
         apply_stream(self.simd, &self.encrypt, nonce, body);
     }
@@ -24,7 +24,7 @@ kernel! {
         for group in groups {
             counters = apply_some::<REGISTERS>(simd, keys, counters, group);
         }
-        // What is left is seldom more than half of them, and often all there is.
+        // The rest is seldom longer than half of a group, and often the whole body.
         if rest.len() > 16 * BLOCKS / 2 {
             apply_some::<REGISTERS>(simd, keys, counters, rest);
         } else if !rest.is_empty() {
@@ -33,11 +33,11 @@ kernel! {
     }
 }
 
-/// As much as there is, at most what fits into `N` registers, and the counters behind that.
+/// Processes as many octets as fit into `N` registers, and returns the next counters.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,vaes")]
 fn apply_some<const N: usize>(simd: Avx512, keys: &Schedule, mut counters: __m512i, text: &mut [u8]) -> __m512i {
-    // The block counter is the last word, in the order of octets of the network only when it is encrypted.
+    // The block counter is the last word. It is in network order for the encryption only.
     let ordered = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 14, 13, 12));
     let further = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0, 0, 4));
     let mut stream = [_mm512_setzero_si512(); N];
@@ -54,7 +54,7 @@ fn apply_some<const N: usize>(simd: Avx512, keys: &Schedule, mut counters: __m51
     }
     if let Some(stream) = stream.next().filter(|_| !some.is_empty()) {
         let octets = u8x64::simd_from(simd, stream).to_array();
-        // Word by word: a body of ESP has no other end.
+        // The text is processed by words of 4 octets, as the length of an ESP body is a multiple of 4.
         let ((words, rest), (stream, _)) = (some.as_chunks_mut::<4>(), octets.as_chunks::<4>());
         let beyond = octets.iter().skip(words.len().saturating_mul(4));
         rest.iter_mut().zip(beyond).for_each(|(text, octet)| *text ^= octet);
