@@ -1,31 +1,32 @@
 use crate::error::DecodeErrorKind;
 
-/// The value of an attribute (RFC 2408 3.3).
+/// Value of an attribute (RFC 2408 section 3.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Value<'a> {
-    /// "Basic": two octets in place of the length.
+    /// Basic encoding: two octets in place of the length.
     Basic(u16),
-    /// "Variable": any number of octets.
+    /// Variable encoding: a length and that number of octets.
     Variable(&'a [u8]),
 }
 
-/// One attribute of a transform or mode config message (RFC 2408 3.3).
+/// Attribute of a transform or mode config message (RFC 2408 section 3.3).
 ///
 /// ```text
 /// |1| type (15 bits) | value (2)  |      |0| type (15 bits) | length (2) | value |
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Attribute<'a> {
-    /// The type, without the format bit; what it names depends on where the attribute is.
+    /// Type without the format bit; its meaning depends on the payload that contains the attribute.
     pub kind: u16,
-    /// The value.
+    /// Value in basic or variable encoding.
     pub value: Value<'a>,
 }
 
 impl<'a> Attribute<'a> {
-    /// The value as a number, from either encoding: big-endian, of any width whose significant octets are at most eight (RFC 2408 3.3).
+    /// Returns the value as a number in network byte order, from either encoding; at most eight octets may be
+    /// significant (RFC 2408 section 3.3).
     ///
-    /// `None` for an empty value or a number that does not fit.
+    /// The result is `None` for an empty value or a number of more than 64 bits.
     pub fn number(&self) -> Option<u64> {
         match self.value {
             Value::Basic(value) => Some(u64::from(value)),
@@ -34,7 +35,7 @@ impl<'a> Attribute<'a> {
         }
     }
 
-    /// The value as octets, of the variable encoding only (RFC 2408 3.3).
+    /// Returns the octets of a value in variable encoding, `None` for the basic encoding (RFC 2408 section 3.3).
     pub const fn bytes(&self) -> Option<&'a [u8]> {
         match self.value {
             Value::Basic(_) => None,
@@ -42,9 +43,9 @@ impl<'a> Attribute<'a> {
         }
     }
 
-    /// Takes one attribute off the front.
+    /// Splits the first attribute from a list.
     #[inline]
-    fn take(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+    fn split_first(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (&[k0, k1, v0, v1], rest) = bytes.split_first_chunk::<4>()?;
         //= RFC 2409 A/2
         let (kind, value) = (u16::from_be_bytes([k0, k1]), u16::from_be_bytes([v0, v1]));
@@ -56,59 +57,59 @@ impl<'a> Attribute<'a> {
     }
 }
 
-/// The bit of the type that says that the value is two octets.
+/// Attribute format bit: set in the type of an attribute in basic encoding.
 pub(crate) const BASIC: u16 = 0x8000;
 
-/// A list of attributes, checked (RFC 2408 3.3).
+/// Validated list of attributes (RFC 2408 section 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Attributes<'a> {
-    /// The list that fills `bytes`.
+    /// Verifies that `bytes` is a sequence of whole attributes.
     ///
     /// # Errors
-    /// The octets from the end at which an attribute is cut.
+    /// Returns the octets from the start of the truncated attribute to the end of the list.
     #[inline]
     pub(crate) fn check(bytes: &'a [u8]) -> Result<(), &'a [u8]> {
-        // Basic attributes only, as most lists are, need no walk.
+        // Most lists contain basic attributes only; they are valid without a walk.
         let (words, tail) = bytes.as_chunks::<4>();
         if tail.is_empty() && words.iter().fold(0x80, |all, [first, ..]| all & first) != 0 {
             return Ok(());
         }
         let mut rest = bytes;
         while !rest.is_empty() {
-            rest = Attribute::take(rest).ok_or(rest)?.1;
+            rest = Attribute::split_first(rest).ok_or(rest)?.1;
         }
         Ok(())
     }
 
-    /// Attributes that fill `bytes` exactly (RFC 2408 3.3).
+    /// Parses a list of attributes that fills `bytes` exactly (RFC 2408 section 3.3).
     ///
     /// # Errors
-    /// [`DecodeErrorKind::AttributeCut`].
+    /// [`DecodeErrorKind::AttributeCut`] for a truncated attribute.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, DecodeErrorKind> {
         Self::check(bytes).map_err(|_| DecodeErrorKind::AttributeCut)?;
         Ok(Self { bytes })
     }
 
-    /// Octets that were checked before.
+    /// Wraps octets that have passed [`check`](Self::check).
     pub(crate) const fn checked(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
-    /// The octets of the list.
+    /// Returns the encoded attributes.
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// The attributes in their order.
+    /// Iterates over the attributes in wire order.
     pub const fn iter(&self) -> AttributeIter<'a> {
         AttributeIter { rest: self.bytes }
     }
 
-    /// The first attribute of a type (RFC 2408 3.3).
+    /// Returns the first attribute of a type (RFC 2408 section 3.3).
     pub fn find(&self, kind: u16) -> Option<Attribute<'a>> {
         self.iter().find(|a| a.kind == kind)
     }
@@ -123,7 +124,7 @@ impl<'a> IntoIterator for &Attributes<'a> {
     }
 }
 
-/// Iterates over attributes (RFC 2408 3.3).
+/// Iterator over attributes, returned by [`Attributes::iter`] (RFC 2408 section 3.3).
 #[derive(Clone, Debug)]
 pub struct AttributeIter<'a> {
     rest: &'a [u8],
@@ -134,7 +135,7 @@ impl<'a> Iterator for AttributeIter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Attribute<'a>> {
-        let (attribute, rest) = Attribute::take(self.rest)?;
+        let (attribute, rest) = Attribute::split_first(self.rest)?;
         self.rest = rest;
         Some(attribute)
     }

@@ -9,50 +9,50 @@ use crate::notification::Notification;
 use crate::number::{Doi, PayloadKind};
 use crate::sa::SecurityAssociation;
 
-/// The body of a payload, as what its kind makes of it (RFC 2408 3).
+/// Body of a payload, decoded according to its kind (RFC 2408 section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Body<'a> {
-    /// SA of the IPSEC DOI, or of DOI 0 with the same structure: proposals, transforms, attributes.
+    /// SA of the IPSEC DOI, or of DOI 0 with the same structure: proposals, transforms and attributes.
     SecurityAssociation(SecurityAssociation<'a>),
-    /// SA of another DOI, its situation and what follows left alone.
+    /// SA of another DOI; the situation and the octets after it are not decoded.
     ForeignAssociation(Doi, &'a [u8]),
-    /// The public value of a Diffie-Hellman exchange.
+    /// Public value of a Diffie-Hellman exchange.
     KeyExchange(&'a [u8]),
-    /// Who somebody is, or what a phase 2 SA is for.
+    /// Identity of a peer in phase 1, or traffic selector of an SA in phase 2.
     Identification(Identification<'a>),
-    /// A certificate.
+    /// Certificate and its encoding.
     Certificate(Certificate<'a>),
-    /// Which certificate authority is asked for.
+    /// Requested certificate encoding and certificate authority.
     CertificateRequest(Certificate<'a>),
-    /// A hash.
+    /// Output of the hash or prf over the exchange (RFC 2408 section 3.11).
     Hash(&'a [u8]),
-    /// A signature.
+    /// Digital signature over the exchange (RFC 2408 section 3.12).
     Signature(&'a [u8]),
-    /// A nonce.
+    /// Nonce, 8 to 256 octets (RFC 2409 section 5).
     Nonce(&'a [u8]),
-    /// A status or an error.
+    /// Notification of an error or a status.
     Notification(Notification<'a>),
-    /// SPIs that are no more.
+    /// SPIs of deleted SAs.
     Delete(Delete<'a>),
-    /// A vendor ID.
+    /// Vendor ID, see [`identify`](crate::identify).
     VendorId(&'a [u8]),
     /// Mode config, XAUTH or Unity attributes.
     Config(Config<'a>),
-    /// A hash of address and port (RFC 3947 3.2; drafts 00 to 03).
+    /// NAT-D: hash of an address and port (RFC 3947 section 3.2; drafts 00 to 03).
     NatDetection(&'a [u8]),
-    /// An address before NAT (RFC 3947 5.2; drafts 00 to 03).
+    /// NAT-OA: original address before NAT (RFC 3947 section 5.2; drafts 00 to 03).
     NatOriginalAddress(OriginalAddress<'a>),
-    /// A GSS-API token of Windows.
+    /// GSS-API token as sent by Windows.
     GssToken(&'a [u8]),
-    /// A piece of a message.
+    /// Fragment of an IKE message.
     Fragment(Fragment<'a>),
-    /// A kind without a view of its own.
+    /// Body of a kind that this crate does not decode.
     Other(&'a [u8]),
 }
 
 impl<'a> Body<'a> {
-    /// The view of a body that [`check`] has let in; `offset` is where it begins in the message.
+    /// Decodes a body that passed [`check`]; `offset` is its position in the message.
     #[inline]
     pub(crate) fn read(kind: PayloadKind, body: &'a [u8], offset: u16) -> Self {
         let view = match kind {
@@ -82,7 +82,8 @@ impl<'a> Body<'a> {
     }
 }
 
-/// DOI 0 says nothing of what follows: its structure is looked at here, as there is nothing to refuse at the door.
+/// Decodes an SA payload. DOI 0 does not define the structure of its situation, so that [`check`] cannot refuse such an
+/// SA; it is decoded here if it has the structure of the IPSEC DOI.
 fn association(body: &[u8], offset: u16) -> Option<Body<'_>> {
     let (doi, rest) = body.split_first_chunk::<4>()?;
     match Doi(u32::from_be_bytes(*doi)) {
@@ -94,11 +95,11 @@ fn association(body: &[u8], offset: u16) -> Option<Body<'_>> {
     }
 }
 
-/// Everything that a view relies on, checked at the door.
+/// Validates everything that [`Body::read`] relies on.
 #[inline]
 pub(crate) fn check(kind: PayloadKind, body: &[u8]) -> Result<(), Fault> {
     let too_short = DecodeErrorKind::BodyTooShort(kind);
-    let verdict = match kind {
+    let result = match kind {
         PayloadKind::VENDOR_ID | PayloadKind::KEY_EXCHANGE | PayloadKind::NONCE | PayloadKind::HASH => return Ok(()),
         PayloadKind::SA => return check_association(body),
         PayloadKind::CONFIG => return Config::check(body),
@@ -114,14 +115,14 @@ pub(crate) fn check(kind: PayloadKind, body: &[u8]) -> Result<(), Fault> {
         PayloadKind::FRAGMENT => Fragment::read(body).ok_or(too_short).and_then(|fragment| fragment.check()),
         _ => Ok(()),
     };
-    verdict.map_err(Fault::from)
+    result.map_err(Fault::from)
 }
 
 fn check_association(body: &[u8]) -> Result<(), Fault> {
     //= RFC 2408 3.4/2
     let (doi, rest) = body.split_first_chunk::<4>().ok_or(DecodeErrorKind::BodyTooShort(PayloadKind::SA))?;
     match Doi(u32::from_be_bytes(*doi)) {
-        Doi::IPSEC => SecurityAssociation::check(rest).map_err(|fault| fault.behind(doi.len())),
+        Doi::IPSEC => SecurityAssociation::check(rest).map_err(|fault| fault.shifted_by(doi.len())),
         _ => Ok(()),
     }
 }

@@ -2,16 +2,16 @@ use crate::error::NoSpace;
 use crate::number::CertificateEncoding;
 use crate::writer::BodyWriter;
 
-/// A certificate, or the authority that one is requested of (RFC 2408 3.9, 3.10).
+/// Certificate or certificate request payload (RFC 2408 sections 3.9 and 3.10).
 ///
 /// ```text
 /// | generic header (4) | encoding (1) | data |
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Certificate<'a> {
-    /// What the data is.
+    /// Encoding of the certificate data.
     pub encoding: CertificateEncoding,
-    /// The certificate; or the distinguished name of an authority, empty for any.
+    /// Certificate; in a request, the distinguished name of a certificate authority, empty for any.
     pub data: &'a [u8],
 }
 
@@ -21,7 +21,7 @@ impl<'a> Certificate<'a> {
         Some(Self { encoding: CertificateEncoding(encoding), data })
     }
 
-    /// Writes the body (RFC 2408 5.9, 5.10).
+    /// Writes the body of the payload (RFC 2408 sections 5.9 and 5.10).
     ///
     /// # Errors
     /// [`NoSpace`].

@@ -5,32 +5,32 @@ use crate::natt::NatTraversal;
 use crate::number::PayloadKind;
 use crate::strict;
 
-/// One payload of a chain that was checked as a whole (RFC 2408 3.2).
+/// Payload of a validated [`Chain`] (RFC 2408 section 3.2).
 #[derive(Clone, Copy, Debug)]
 pub struct Payload<'a> {
-    /// What the payload in front of it says it is.
+    /// Kind, from the next payload field of the preceding payload or of the ISAKMP header.
     pub kind: PayloadKind,
-    /// The reserved octet of its generic header, zero in a good message.
+    /// Reserved octet of the generic header; zero in a valid message.
     pub reserved: u8,
-    /// Octets from the ISAKMP header to its generic header.
+    /// Offset of the generic header in octets, counted from the start of the ISAKMP header.
     pub offset: u16,
-    /// What follows the four octets of the generic header.
+    /// Octets that follow the generic header.
     pub body: &'a [u8],
 }
 
 impl<'a> Payload<'a> {
-    /// Octets of the payload, its generic header included (RFC 2408 3.2).
+    /// Returns the length of the payload in octets, including the generic header (RFC 2408 section 3.2).
     pub const fn length(&self) -> usize {
         self.body.len().saturating_add(GENERIC_HEADER)
     }
 
-    /// The body as what its kind makes of it.
+    /// Decodes the body according to the payload kind.
     pub fn view(&self) -> Body<'a> {
         Body::read(self.kind, self.body, self.offset.saturating_add(4))
     }
 
-    /// The body as what its kind means in an exchange that does NAT traversal by this document: payloads 15 and 16 of the
-    /// drafts 04 to 08 are NAT-D and NAT-OA there (RFC 3947 3.2, 5.2).
+    /// Decodes the body according to the payload kind and the NAT traversal document in use: payloads 15 and 16 are
+    /// NAT-D and NAT-OA in drafts 04 to 08 (RFC 3947 sections 3.2 and 5.2).
     pub fn view_with(&self, document: NatTraversal) -> Body<'a> {
         let kind = match self.kind {
             kind if kind == document.detection() => PayloadKind::NAT_DETECTION,
@@ -38,21 +38,22 @@ impl<'a> Payload<'a> {
             kind => kind,
         };
         match Body::read(kind, self.body, self.offset.saturating_add(4)) {
-            // What was not checked at the door is checked here.
+            // Chain::parse has not checked these payloads, because their meaning depends on the document.
             Body::NatOriginalAddress(original) if original.check(kind).is_err() => Body::Other(self.body),
             body => body,
         }
     }
 }
 
-/// Octets of the header that every payload begins with (RFC 2408 3.2).
+/// Length in octets of the generic payload header (RFC 2408 section 3.2).
 ///
 /// ```text
 /// | next payload (1) | reserved (1) | length (2), these four included |
 /// ```
 pub const GENERIC_HEADER: usize = 4;
 
-/// Payloads one after the other, each naming the kind of the next; checked once, so that the iterators cannot fail (RFC 2408 3.2).
+/// Chain of payloads, each of which names the kind of the next one (RFC 2408 section 3.2). The chain is validated once,
+/// so that the iterators cannot fail.
 #[derive(Clone, Copy, Debug)]
 pub struct Chain<'a> {
     first: PayloadKind,
@@ -62,16 +63,16 @@ pub struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
-    /// A chain without payloads.
+    /// Chain without payloads, used for encrypted messages.
     pub(crate) const EMPTY: Chain<'static> = Chain { first: PayloadKind::NONE, bytes: &[], padding: &[], offset: 0 };
 
-    /// Parses the chain that starts with `first`, in clear: up to three zero octets may follow it, as implementations of
-    /// the FreeS/WAN family pad whole messages to four.
+    /// Parses a cleartext chain whose first payload is of kind `first`. Up to three zero octets may follow it, because
+    /// implementations of the FreeS/WAN family pad whole messages to a multiple of four octets.
     ///
-    /// `offset` is where `bytes` begins in the message.
+    /// `offset` is the position of `bytes` in the message.
     ///
     /// # Errors
-    /// [`DecodeError`] for the first thing that is wrong.
+    /// Returns the first [`DecodeError`] found.
     pub(crate) fn parse(first: PayloadKind, bytes: &'a [u8], offset: u16) -> Result<Self, DecodeError> {
         let chain = Self::split(first, bytes, offset)?;
         if chain.padding.len() > 3 || chain.padding.iter().any(|&b| b != 0) {
@@ -82,17 +83,18 @@ impl<'a> Chain<'a> {
 
     /// Parses the body of a message after its decryption; `first` is the `next_payload` of its header.
     ///
-    /// Whatever follows the last payload is padding, and not judged: zeros (RFC 2409 5), a count in the last octet, or
-    /// random octets (racoon), to the block of the cipher or to more than that. Octets without a payload are refused.
+    /// All octets after the last payload are padding and are not checked: peers send zeros (RFC 2409 section 5), a
+    /// count in the last octet, or random octets (racoon), up to the cipher block or beyond it. Plaintext without a
+    /// payload is refused.
     ///
     /// # Errors
-    /// [`DecodeError`] for the first thing that is wrong: what a wrong key looks like.
+    /// Returns the first [`DecodeError`] found. Decryption with a wrong key usually ends here.
     pub fn decrypted(first: PayloadKind, plaintext: &'a [u8]) -> Result<Self, DecodeError> {
         if first == PayloadKind::NONE {
             return Err(DecodeError::at(DecodeErrorKind::UnparsedBytes, 28));
         }
         if first == PayloadKind::FRAGMENT {
-            return Err(DecodeError::at(DecodeErrorKind::Misplaced(first), 28)); // a fragment is never encrypted
+            return Err(DecodeError::at(DecodeErrorKind::Misplaced(first), 28)); // fragments are never encrypted
         }
         if plaintext.len() > usize::from(u16::MAX).saturating_sub(Header::LEN) {
             return Err(DecodeError::at(DecodeErrorKind::TooLong, 0));
@@ -100,13 +102,13 @@ impl<'a> Chain<'a> {
         Self::split(first, plaintext, 28)
     }
 
-    /// Walks the whole chain once; what is left over becomes the padding.
+    /// Validates the whole chain once; the octets after the last payload become the padding.
     fn split(first: PayloadKind, bytes: &'a [u8], offset: u16) -> Result<Self, DecodeError> {
         let (mut kind, mut rest) = (first, bytes);
         while kind != PayloadKind::NONE {
             //= RFC 2408 5.2/11
             let step = Self::check(kind, rest, bytes.len())
-                .map_err(|fault| fault.behind(bytes.len().saturating_sub(rest.len())).in_message(offset))?;
+                .map_err(|fault| fault.shifted_by(bytes.len().saturating_sub(rest.len())).in_message(offset))?;
             //= RFC 2408 5.3/6
             (kind, rest) = (step.next, step.rest);
         }
@@ -114,10 +116,11 @@ impl<'a> Chain<'a> {
         Ok(Self { first, bytes, padding, offset })
     }
 
-    /// Takes one payload off a chain of `whole` octets, with all that is in it checked.
+    /// Validates the first payload in `rest`, including all nested structures; `whole` is the length of the chain in
+    /// octets.
     #[inline]
     fn check(kind: PayloadKind, rest: &'a [u8], whole: usize) -> Result<Step<'a>, Fault> {
-        let step = Step::take(kind, rest)?;
+        let step = Step::split_first(kind, rest)?;
         let is_alone = rest.len() == whole && step.next == PayloadKind::NONE;
         match kind {
             //= RFC 2408 3.4/1
@@ -125,31 +128,32 @@ impl<'a> Chain<'a> {
             PayloadKind::FRAGMENT if !is_alone => Err(DecodeErrorKind::Misplaced(kind).into()),
             //= RFC 2408 5.3/4
             kind if kind.is_ikev2() => Err(DecodeErrorKind::Ikev2Payload(kind).into()),
-            kind => body::check(kind, step.body).map_err(|fault| fault.behind(GENERIC_HEADER)).map(|()| step),
+            kind => body::check(kind, step.body).map_err(|fault| fault.shifted_by(GENERIC_HEADER)).map(|()| step),
         }
     }
 
-    /// Where the last payload ends in the message.
+    /// Returns the offset of the end of the last payload in the message.
     pub(crate) fn end(&self) -> u16 {
         self.offset.saturating_add(u16::try_from(self.bytes.len()).unwrap_or(u16::MAX))
     }
 
-    /// The kind of the first payload (RFC 2408 3.1).
+    /// Returns the kind of the first payload (RFC 2408 section 3.1).
     pub const fn first(&self) -> PayloadKind {
         self.first
     }
 
-    /// The octets of all payloads.
+    /// Returns the octets of all payloads, without the padding.
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// What follows the last payload (RFC 2409 appendix B).
+    /// Returns the octets after the last payload (RFC 2409 appendix B).
     pub const fn padding(&self) -> &'a [u8] {
         self.padding
     }
 
-    /// Refuses what [`Message::parse_strict`](crate::Message::parse_strict) refuses in payloads: for what was decrypted (RFC 2408 5.3).
+    /// Applies the payload checks of [`Message::parse_strict`](crate::Message::parse_strict) to a decrypted chain (RFC
+    /// 2408 section 5.3).
     ///
     /// # Errors
     /// [`DecodeError`] of the kinds marked "strict only".
@@ -157,13 +161,14 @@ impl<'a> Chain<'a> {
         strict::check_chain(self)
     }
 
-    /// The payloads in their order (RFC 2408 3.2).
+    /// Iterates over the payloads in wire order (RFC 2408 section 3.2).
     pub fn payloads(&self) -> Payloads<'a> {
         Payloads { kind: self.first, rest: self.bytes, end: self.end() }
     }
 }
 
-/// Iterates over payloads; made by [`Chain::payloads`] and [`Message::payloads`](crate::Message::payloads) (RFC 2408 3.2).
+/// Iterator over payloads, returned by [`Chain::payloads`] and [`Message::payloads`](crate::Message::payloads) (RFC
+/// 2408 section 3.2).
 #[derive(Clone, Debug)]
 pub struct Payloads<'a> {
     kind: PayloadKind,
@@ -179,7 +184,7 @@ impl<'a> Iterator for Payloads<'a> {
         if self.kind == PayloadKind::NONE {
             return None;
         }
-        let step = Step::take(self.kind, self.rest).ok()?;
+        let step = Step::split_first(self.kind, self.rest).ok()?;
         let payload = Payload {
             kind: self.kind,
             reserved: step.reserved,
@@ -191,7 +196,7 @@ impl<'a> Iterator for Payloads<'a> {
     }
 }
 
-/// One payload taken off a chain.
+/// First payload of a chain and the octets after it.
 pub(crate) struct Step<'a> {
     pub next: PayloadKind,
     pub reserved: u8,
@@ -201,7 +206,7 @@ pub(crate) struct Step<'a> {
 
 impl<'a> Step<'a> {
     #[inline]
-    pub(crate) fn take(kind: PayloadKind, bytes: &'a [u8]) -> Result<Self, DecodeErrorKind> {
+    pub(crate) fn split_first(kind: PayloadKind, bytes: &'a [u8]) -> Result<Self, DecodeErrorKind> {
         let Some((&[next, reserved, l0, l1], rest)) = bytes.split_first_chunk::<GENERIC_HEADER>() else {
             return Err(if bytes.is_empty() { DecodeErrorKind::Dangling(kind) } else { DecodeErrorKind::Cut(kind) });
         };
@@ -212,7 +217,7 @@ impl<'a> Step<'a> {
     }
 }
 
-/// Where `rest` begins, when it reaches up to `end`.
+/// Returns the offset of `rest`, which ends at offset `end`.
 #[inline]
 pub(crate) fn offset_of(end: u16, rest: &[u8]) -> u16 {
     end.wrapping_sub(u16::try_from(rest.len()).unwrap_or(u16::MAX))

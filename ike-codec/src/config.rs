@@ -3,22 +3,22 @@ use crate::error::{DecodeErrorKind, Fault, NoSpace};
 use crate::number::{ConfigKind, PayloadKind};
 use crate::writer::BodyWriter;
 
-/// Mode config, XAUTH and Unity attributes (draft-ietf-ipsec-isakmp-mode-cfg-05 3.2).
+/// Attribute payload of mode config, XAUTH and Unity (draft-ietf-ipsec-isakmp-mode-cfg-05 section 3.2).
 ///
 /// ```text
 /// | generic header (4) | type (1) | reserved (1) | identifier (2) | attributes |
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config<'a> {
-    /// Request, reply, set or ack.
+    /// Message type: request, reply, set or ack.
     pub kind: ConfigKind,
-    /// The reserved octet.
+    /// Reserved octet; zero in a valid message.
     pub reserved: u8,
-    /// Ties an answer to its question.
+    /// Identifier that matches a reply to its request.
     pub identifier: u16,
-    /// The attributes.
+    /// Attributes of the message.
     pub attributes: Attributes<'a>,
-    /// Up to three zero octets behind them, with which some peers fill the payload.
+    /// Padding after the attributes: at most three zero octets, sent by some peers.
     pub padding: &'a [u8],
 }
 
@@ -46,7 +46,7 @@ impl<'a> Config<'a> {
         Err(Fault { kind: DecodeErrorKind::AttributeCut, at: body.len().saturating_sub(padding.len()) })
     }
 
-    /// Writes the body (draft-ietf-ipsec-isakmp-mode-cfg-05 3.2).
+    /// Writes the body of the attribute payload (draft-ietf-ipsec-isakmp-mode-cfg-05 section 3.2).
     ///
     /// # Errors
     /// [`NoSpace`].

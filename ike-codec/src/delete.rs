@@ -2,23 +2,23 @@ use crate::error::{DecodeErrorKind, NoSpace};
 use crate::number::{Doi, ProtocolId};
 use crate::writer::BodyWriter;
 
-/// SAs that the sender has deleted (RFC 2408 3.15).
+/// Delete payload: SPIs of SAs that the sender has deleted (RFC 2408 section 3.15).
 ///
 /// ```text
 /// | generic header (4) | DOI (4) | protocol (1) | SPI size (1) | number of SPIs (2) | SPIs |
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delete<'a> {
-    /// The DOI.
+    /// Domain of interpretation (RFC 2408 section 3.15).
     pub doi: Doi,
-    /// The protocol of the SPIs.
+    /// Protocol of the deleted SAs.
     //= RFC 2408 3.15/1
     pub protocol: ProtocolId,
-    /// Octets of each SPI: 16 for ISAKMP, 4 for AH and ESP, 2 or 4 for IPComp.
+    /// Length of each SPI in octets: 16 for ISAKMP, 4 for AH and ESP, 2 or 4 for IPComp.
     pub spi_size: u8,
-    /// How many there are.
+    /// Number of SPIs in the payload.
     pub spi_count: u16,
-    /// The SPIs, one behind the other.
+    /// SPIs, concatenated without padding.
     pub spi_bytes: &'a [u8],
 }
 
@@ -29,7 +29,8 @@ impl<'a> Delete<'a> {
         Some(Self { doi, protocol: ProtocolId(protocol), spi_size, spi_count, spi_bytes })
     }
 
-    /// The SPIs must fill the payload: neither number is believed without the octets.
+    /// Verifies that the SPIs fill the payload exactly, so that neither the count nor the size exceeds the octets
+    /// present.
     pub(crate) fn check(&self) -> Result<(), DecodeErrorKind> {
         let expected = usize::from(self.spi_count).checked_mul(usize::from(self.spi_size));
         if expected == Some(self.spi_bytes.len()) {
@@ -39,17 +40,17 @@ impl<'a> Delete<'a> {
         }
     }
 
-    /// The SPIs one by one; none when they have no octets (RFC 2408 3.15).
+    /// Iterates over the SPIs; the iterator is empty when the SPI size is zero (RFC 2408 section 3.15).
     pub fn spis(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let (size, mut rest) = (usize::from(self.spi_size), self.spi_bytes);
         core::iter::from_fn(move || {
-            let (spi, behind) = rest.split_at_checked(size).filter(|(spi, _)| !spi.is_empty())?;
-            rest = behind;
+            let (spi, remaining) = rest.split_at_checked(size).filter(|(spi, _)| !spi.is_empty())?;
+            rest = remaining;
             Some(spi)
         })
     }
 
-    /// Writes the body (RFC 2408 3.15).
+    /// Writes the body of the delete payload (RFC 2408 section 3.15).
     ///
     /// # Errors
     /// [`NoSpace`].

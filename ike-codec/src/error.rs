@@ -2,13 +2,14 @@ use core::fmt;
 
 use crate::PayloadKind;
 
-/// Why a message cannot be parsed, and where (RFC 2408 5.1).
+/// Error of a parser, with its position in the message (RFC 2408 section 5.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct DecodeError {
-    /// What is wrong.
+    /// Cause of the error.
     pub kind: DecodeErrorKind,
-    /// Octets from the first of the ISAKMP header (of what was given to the parser) to the item that is wrong.
+    /// Offset in octets of the faulty item, counted from the first octet given to the parser, which is the start of the
+    /// ISAKMP header.
     pub offset: u16,
 }
 
@@ -18,8 +19,8 @@ impl DecodeError {
     }
 }
 
-/// What is wrong inside a slice, and how far behind its first octet; offsets are added up on the way out, so that the
-/// good case computes none.
+/// Error in a slice, with an offset relative to that slice. The offsets are added up while the error propagates, so
+/// that the success path computes none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
     pub kind: DecodeErrorKind,
@@ -27,12 +28,12 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// The same, seen from `octets` further in front.
-    pub(crate) const fn behind(self, octets: usize) -> Self {
+    /// Converts the offset to that of an enclosing slice, in which this slice starts at `octets`.
+    pub(crate) const fn shifted_by(self, octets: usize) -> Self {
         Self { kind: self.kind, at: self.at.saturating_add(octets) }
     }
 
-    /// The same in a message, whose slice begins at `offset`.
+    /// Converts the fault to an error of the message, in which the slice starts at `offset`.
     pub(crate) fn in_message(self, offset: u16) -> DecodeError {
         DecodeError::at(self.kind, offset.saturating_add(u16::try_from(self.at).unwrap_or(u16::MAX)))
     }
@@ -44,109 +45,113 @@ impl From<DecodeErrorKind> for Fault {
     }
 }
 
-/// What is wrong with a message (RFC 2408 5).
+/// Cause of a [`DecodeError`] (RFC 2408 section 5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
-    /// Shorter than an ISAKMP header.
+    /// The message is shorter than an ISAKMP header.
     TooShort,
-    /// Longer than 65,535 octets, which no transport of IKE carries.
+    /// The message is longer than 65,535 octets, which no transport of IKE carries.
     TooLong,
-    /// Major version 2: IKEv2, another protocol (RFC 7296).
+    /// The major version is 2: IKEv2 is another protocol (RFC 7296).
     Ikev2,
-    /// A major version that is neither 1 nor 2 (INVALID-MAJOR-VERSION).
+    /// The major version is neither 1 nor 2 (INVALID-MAJOR-VERSION).
     MajorVersion(u8),
-    /// A minor version above 0 (INVALID-MINOR-VERSION, RFC 2408 3.1).
+    /// The minor version is above 0 (INVALID-MINOR-VERSION, RFC 2408 section 3.1).
     MinorVersion(u8),
-    /// The header declares more octets than there are.
+    /// The header declares more octets than were received.
     Truncated {
-        /// The length field.
+        /// Value of the length field of the header.
         declared: u32,
     },
-    /// The header declares fewer octets than there are, or fewer than itself.
+    /// The header declares fewer octets than were received, or fewer than its own length.
     WrongLength {
-        /// The length field.
+        /// Value of the length field of the header.
         declared: u32,
     },
-    /// The next payload field names a payload, but nothing follows.
+    /// The payload that a next payload field announces is missing.
     Dangling(PayloadKind),
-    /// A payload, or something counted in it, ends behind the room it is in.
+    /// A payload, or a counted field in it, extends past the structure that contains it.
     Cut(PayloadKind),
-    /// A payload length below the four octets of its own header.
+    /// The payload length is less than the four octets of the generic header.
     PayloadLength(PayloadKind),
-    /// Octets behind the last payload that are no padding.
+    /// The octets after the last payload are not padding.
     UnparsedBytes,
-    /// A payload of IKEv2 (33 to 53) in a message of IKEv1.
+    /// An IKEv1 message contains a payload of IKEv2 (33 to 53).
     Ikev2Payload(PayloadKind),
-    /// A proposal or transform outside its SA or proposal, or a fragment among other payloads.
+    /// A proposal is outside of an SA, a transform is outside of a proposal, or a fragment is not the only payload.
     Misplaced(PayloadKind),
-    /// A payload without the fixed fields of its kind.
+    /// The payload is shorter than the fixed fields of its kind.
     BodyTooShort(PayloadKind),
-    /// A proposal with another number of transforms than it says.
+    /// The number of transforms of a proposal differs from its count field.
     TransformCount {
-        /// The number in the proposal.
+        /// Number of transforms declared in the proposal.
         declared: u8,
-        /// The number found.
+        /// Number of transforms found in the proposal.
         found: u8,
     },
-    /// An attribute that ends behind its transform or mode config payload (CVE-2004-0183 and its kin).
+    /// An attribute extends past its transform or mode config payload (CVE-2004-0183 and similar).
     AttributeCut,
-    /// A delete payload whose SPIs do not fill it exactly.
+    /// The SPIs of a delete payload do not fill it exactly.
     SpiCount {
-        /// SPIs declared.
+        /// Number of SPIs declared.
         count: u16,
-        /// Octets of each.
+        /// Length of each SPI in octets.
         size: u8,
     },
-    /// An address, subnet or range of a length that its type does not have.
+    /// The length of an address, subnet or range does not match its type.
     AddressLength(PayloadKind),
-    /// Secrecy or integrity labels of a situation that end behind the SA payload (RFC 2407 4.6.1).
+    /// The secrecy or integrity labels of a situation extend past the SA payload (RFC 2407 section 4.6.1).
     LabelsCut,
-    /// A fragment with number 0.
+    /// The fragment number is 0.
     FragmentNumber,
-    /// An encrypted body that is empty or no whole number of cipher blocks (8 octets at least).
+    /// The ciphertext is empty, or its length is not a multiple of the smallest cipher block (8 octets).
     EncryptedLength,
-    /// Strict only: a reserved field or flag that is not zero.
+    /// Strict only: a reserved field or flag is not zero.
     Reserved,
-    /// Strict only: a number that no document assigns.
+    /// Strict only: a number is not assigned by any document.
     Unassigned,
-    /// Strict only: a nonce outside 8 to 256 octets (RFC 2409 5).
+    /// Strict only: the length of a nonce is not 8 to 256 octets (RFC 2409 section 5).
     NonceLength,
-    /// Strict only: an initiator cookie of zero (RFC 2408 2.5.3).
+    /// Strict only: the initiator cookie is zero (RFC 2408 section 2.5.3).
     ZeroCookie,
-    /// Strict only: no payload at all, or an empty one that must hold something.
+    /// Strict only: the message has no payload, or a payload that requires content is empty.
     Empty(PayloadKind),
 }
 
 impl fmt::Display for DecodeErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooShort => f.write_str("shorter than an ISAKMP header"),
-            Self::TooLong => f.write_str("longer than 65535 octets"),
-            Self::Ikev2 => f.write_str("IKEv2"),
-            Self::MajorVersion(v) => write!(f, "unknown major version {v}"),
-            Self::MinorVersion(v) => write!(f, "unknown minor version {v}"),
-            Self::Truncated { declared } => write!(f, "truncated: the header says {declared} octets"),
-            Self::WrongLength { declared } => write!(f, "wrong length: the header says {declared} octets"),
-            Self::Dangling(kind) => write!(f, "no {kind} payload where one is announced"),
-            Self::Cut(kind) => write!(f, "{kind} payload cut"),
-            Self::PayloadLength(kind) => write!(f, "{kind} payload shorter than its own header"),
-            Self::UnparsedBytes => f.write_str("octets behind the last payload"),
-            Self::Ikev2Payload(kind) => write!(f, "IKEv2 payload {kind}"),
-            Self::Misplaced(kind) => write!(f, "{kind} payload where none may be"),
-            Self::BodyTooShort(kind) => write!(f, "{kind} payload too short"),
-            Self::TransformCount { declared, found } => write!(f, "{found} transforms where {declared} are announced"),
-            Self::AttributeCut => f.write_str("attribute cut"),
-            Self::SpiCount { count, size } => write!(f, "{count} SPIs of {size} octets do not fill the delete payload"),
-            Self::AddressLength(kind) => write!(f, "address of a wrong length in {kind} payload"),
-            Self::LabelsCut => f.write_str("labels of the situation cut"),
-            Self::FragmentNumber => f.write_str("fragment number 0"),
-            Self::EncryptedLength => f.write_str("encrypted body not of whole blocks"),
-            Self::Reserved => f.write_str("reserved field not zero"),
+            Self::TooShort => f.write_str("message is shorter than an ISAKMP header"),
+            Self::TooLong => f.write_str("message is longer than 65535 octets"),
+            Self::Ikev2 => f.write_str("unsupported major version 2 (IKEv2)"),
+            Self::MajorVersion(v) => write!(f, "unsupported major version {v}, expected 1"),
+            Self::MinorVersion(v) => write!(f, "unsupported minor version {v}, expected 0"),
+            Self::Truncated { declared } => write!(f, "truncated message: header declares {declared} octets"),
+            Self::WrongLength { declared } => write!(f, "message length mismatch: header declares {declared} octets"),
+            Self::Dangling(kind) => write!(f, "announced {kind} payload is missing"),
+            Self::Cut(kind) => write!(f, "truncated {kind} payload"),
+            Self::PayloadLength(kind) => write!(f, "length of {kind} payload is less than its generic header"),
+            Self::UnparsedBytes => f.write_str("trailing data after the last payload"),
+            Self::Ikev2Payload(kind) => write!(f, "IKEv2 payload {kind} in an IKEv1 message"),
+            Self::Misplaced(kind) => write!(f, "misplaced {kind} payload"),
+            Self::BodyTooShort(kind) => write!(f, "{kind} payload is shorter than its fixed fields"),
+            Self::TransformCount { declared, found } => {
+                write!(f, "transform count mismatch: found {found}, declared {declared}")
+            }
+            Self::AttributeCut => f.write_str("truncated attribute"),
+            Self::SpiCount { count, size } => {
+                write!(f, "delete payload length does not match {count} SPIs of {size} octets")
+            }
+            Self::AddressLength(kind) => write!(f, "address length does not match its type in {kind} payload"),
+            Self::LabelsCut => f.write_str("truncated labels of the situation"),
+            Self::FragmentNumber => f.write_str("fragment number is 0"),
+            Self::EncryptedLength => f.write_str("ciphertext is empty or not a multiple of the block size"),
+            Self::Reserved => f.write_str("reserved field is not zero"),
             Self::Unassigned => f.write_str("unassigned number"),
-            Self::NonceLength => f.write_str("nonce not of 8 to 256 octets"),
-            Self::ZeroCookie => f.write_str("initiator cookie zero"),
-            Self::Empty(kind) => write!(f, "{kind} payload empty or missing"),
+            Self::NonceLength => f.write_str("nonce length is not 8 to 256 octets"),
+            Self::ZeroCookie => f.write_str("initiator cookie is zero"),
+            Self::Empty(kind) => write!(f, "{kind} payload is empty or missing"),
         }
     }
 }
@@ -159,13 +164,13 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-/// The buffer is too small for what is written.
+/// Error of a writer whose buffer is too small, or whose value exceeds the range of its field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NoSpace;
 
 impl fmt::Display for NoSpace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no space left for the message")
+        f.write_str("no space left in the buffer for the message")
     }
 }
 

@@ -7,20 +7,20 @@ use crate::message::Message;
 use crate::number::{Flags, PayloadKind};
 use crate::writer::{BodyWriter, MessageWriter, fill};
 
-/// A piece of a message that was too large for one datagram: the fragmentation of Cisco and Microsoft, payload 132.
+/// Fragment payload (132): part of an IKE message that is too large for one datagram, as sent by Cisco and Microsoft.
 ///
 /// ```text
 /// | generic header (4) | fragment ID (2) | number (1), from 1 | flags (1), 1 for the last | data |
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fragment<'a> {
-    /// The same in all fragments of a message.
+    /// Fragment ID, equal in all fragments of a message.
     pub id: u16,
-    /// From 1 upwards.
+    /// Fragment number, counted from 1.
     pub number: u8,
-    /// Bit 0 marks the last fragment; the others are kept.
+    /// Flags: bit 0 marks the last fragment; the other bits are preserved.
     pub flags: u8,
-    /// A piece of the message, the ISAKMP header in the first.
+    /// Part of the message; the first fragment contains its ISAKMP header.
     pub data: &'a [u8],
 }
 
@@ -34,12 +34,12 @@ impl<'a> Fragment<'a> {
         if self.number == 0 { Err(DecodeErrorKind::FragmentNumber) } else { Ok(()) }
     }
 
-    /// Whether the message ends with this fragment.
+    /// Returns whether this is the last fragment of the message.
     pub const fn is_last(&self) -> bool {
         self.flags & 1 != 0
     }
 
-    /// Writes the body.
+    /// Writes the body of the fragment payload.
     ///
     /// # Errors
     /// [`NoSpace`].
@@ -50,12 +50,14 @@ impl<'a> Fragment<'a> {
     }
 }
 
-/// Cuts a message into fragments of at most `data` octets each and writes number `number` (from 1) into `buf`.
+/// Divides a message into fragments of at most `data` octets and writes fragment `number` (from 1) into `buf`.
 ///
-/// `None` when the message has no such fragment. The flags of the fragments' headers are zero, as Microsoft sends them.
+/// The result is `None` when the message has no such fragment. The flags in the ISAKMP header of a fragment are zero,
+/// as Microsoft sends them.
 ///
 /// # Errors
-/// [`NoSpace`], also when the message is no ISAKMP message or would need more than [`MAX_FRAGMENTS`].
+/// [`NoSpace`] when `buf` is too small, when the message is shorter than an ISAKMP header, or when it requires more
+/// than [`MAX_FRAGMENTS`].
 pub fn write_fragment<'b>(
     buf: &'b mut [u8],
     message: &[u8],
@@ -79,68 +81,69 @@ pub fn write_fragment<'b>(
     Ok(Some(writer.finish()))
 }
 
-/// The most fragments a message may have: 64 of Microsoft's 552 octets are more than 32 KiB.
+/// Maximum number of fragments of a message: 64 fragments of 552 octets, as Microsoft sends them, exceed 32 KiB.
 pub const MAX_FRAGMENTS: u8 = 64;
 
-/// Puts a message together from fragments that come in any order.
+/// Reassembles a message from fragments received in any order.
 ///
-/// The pieces are stored in the caller's bytes in the order of their arrival, so that each is copied once, and once more
-/// when the message is whole: the work is linear in its length, whatever the order. Nothing is stored before it is known
-/// to fit, and a fragment that does not belong here changes nothing.
+/// The fragments are stored in the caller's buffer in the order of their arrival and copied once more when the message
+/// is complete: the work is linear in the length of the message, for any order. A fragment is stored only if it fits,
+/// and a refused fragment changes nothing.
 #[derive(Debug)]
 pub struct Reassembly<'b> {
     store: &'b mut [u8],
     used: usize,
-    message: Option<(Header, u16)>, // what all fragments have in common: a header, but for its length, and an ID
-    last: u8,                       // the number of the last fragment, 0 while it is not there
-    pieces: [(u32, u16); MAX_FRAGMENTS as usize], // where each number begins, and its octets
-    received: u64,                  // a bit for each number
+    message: Option<(Header, u16)>, // common to all fragments: the header without length and flags, and the fragment ID
+    last: u8,                       // number of the last fragment, 0 until it is received
+    pieces: [(u32, u16); MAX_FRAGMENTS as usize], // start and length of each fragment in `store`
+    received: u64,                  // one bit for each fragment number
 }
 
-/// What a fragment did.
+/// Result of adding a fragment to a [`Reassembly`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Stored; more are to come.
+    /// The fragment was stored; others are missing.
     Stored,
-    /// Stored, and the message is whole.
+    /// The fragment was stored, and the message is complete.
     Complete,
-    /// It was there already, with the same octets.
+    /// The fragment was received before, with the same data.
     Duplicate,
 }
 
-/// Why a fragment is not taken.
+/// Error for a fragment that was refused; the [`Reassembly`] is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FragmentError {
-    /// The message has no fragment payload.
+    /// The message does not contain a fragment payload.
     NotAFragment,
-    /// Another fragment ID, other cookies, another exchange or message ID: the caller decides whether to start anew.
+    /// The fragment ID, the cookies, the exchange type or the message ID differ; the caller decides whether to
+    /// [`reset`](Reassembly::reset).
     OtherMessage {
-        /// The ID of the fragment.
+        /// Fragment ID of the refused fragment.
         id: u16,
     },
-    /// A number above [`MAX_FRAGMENTS`].
+    /// The fragment number is above [`MAX_FRAGMENTS`].
     TooMany(u8),
-    /// The fragment was there already, with other octets.
+    /// A fragment of this number was received before, with different data.
     Conflict(u8),
-    /// A number behind the last fragment, or a second last fragment.
+    /// The fragment number is above that of the last fragment, or the fragment is a second last fragment.
     BehindTheLast(u8),
-    /// A fragment without octets.
+    /// The fragment contains no data.
     Empty(u8),
-    /// The message is longer than the caller's buffer.
+    /// The message is longer than the buffer of the [`Reassembly`].
     NoSpace,
 }
 
 impl fmt::Display for FragmentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAFragment => f.write_str("not a fragment"),
-            Self::OtherMessage { id } => write!(f, "fragment of another message, ID {id}"),
-            Self::TooMany(number) => write!(f, "fragment number {number} above {MAX_FRAGMENTS}"),
-            Self::Conflict(number) => write!(f, "fragment {number} was there with other octets"),
-            Self::BehindTheLast(number) => write!(f, "fragment {number} contradicts the last one"),
+            Self::NotAFragment => f.write_str("message is not a fragment"),
+            Self::OtherMessage { id } => write!(f, "fragment with ID {id} is part of another message"),
+            Self::TooMany(number) => write!(f, "fragment number {number} exceeds {MAX_FRAGMENTS}"),
+            Self::Conflict(number) => write!(f, "fragment {number} was received before with different data"),
+            Self::BehindTheLast(number) => write!(f, "fragment {number} contradicts the number of the last fragment"),
             Self::Empty(number) => write!(f, "fragment {number} is empty"),
-            Self::NoSpace => f.write_str("the message is longer than the buffer"),
+            Self::NoSpace => f.write_str("message is longer than the reassembly buffer"),
         }
     }
 }
@@ -148,20 +151,20 @@ impl fmt::Display for FragmentError {
 impl core::error::Error for FragmentError {}
 
 impl<'b> Reassembly<'b> {
-    /// Nothing received; `store` bounds the length of the message.
+    /// Creates an empty reassembly; the length of `store` limits the length of the message.
     pub const fn new(store: &'b mut [u8]) -> Self {
         Self { store, used: 0, message: None, last: 0, pieces: [(0, 0); MAX_FRAGMENTS as usize], received: 0 }
     }
 
-    /// Forgets what was received.
+    /// Discards all received fragments.
     pub fn reset(&mut self) {
         (self.used, self.message, self.last, self.received) = (0, None, 0, 0);
     }
 
-    /// Takes a message that holds a fragment.
+    /// Adds the fragment that a message contains.
     ///
     /// # Errors
-    /// [`FragmentError`]; nothing is changed.
+    /// [`FragmentError`]; the reassembly is unchanged.
     pub fn add(&mut self, message: &Message<'_>) -> Result<Progress, FragmentError> {
         let Some(Body::Fragment(fragment)) = message.payloads().next().map(|p| p.view()) else {
             return Err(FragmentError::NotAFragment);
@@ -183,23 +186,23 @@ impl<'b> Reassembly<'b> {
             let same = self.piece(number) == Some(fragment.data) && fragment.is_last() == (self.last == number);
             return if same { Ok(Progress::Duplicate) } else { Err(FragmentError::Conflict(number)) };
         }
-        let behind = if fragment.is_last() {
+        let contradicts_last = if fragment.is_last() {
             self.last != 0 || self.received >= bit
         } else {
             self.last != 0 && number > self.last
         };
-        if behind {
+        if contradicts_last {
             return Err(FragmentError::BehindTheLast(number));
         }
         if fragment.data.is_empty() {
             return Err(FragmentError::Empty(number));
         }
         let end = self.used.checked_add(fragment.data.len()).ok_or(FragmentError::NoSpace)?;
-        let room = self.store.get_mut(self.used..end).ok_or(FragmentError::NoSpace)?;
+        let target = self.store.get_mut(self.used..end).ok_or(FragmentError::NoSpace)?;
         let entry = self.pieces.get_mut(usize::from(number.saturating_sub(1))).ok_or(FragmentError::TooMany(number))?;
         let start = u32::try_from(self.used).map_err(|_| FragmentError::NoSpace)?;
         let length = u16::try_from(fragment.data.len()).map_err(|_| FragmentError::NoSpace)?;
-        fill(room, fragment.data).map_err(|_| FragmentError::NoSpace)?;
+        fill(target, fragment.data).map_err(|_| FragmentError::NoSpace)?;
         *entry = (start, length);
         self.used = end;
         self.received |= bit;
@@ -215,15 +218,15 @@ impl<'b> Reassembly<'b> {
         self.store.get(start..start.checked_add(usize::from(length))?)
     }
 
-    /// Whether every fragment up to the last is there.
+    /// Returns whether every fragment up to the last one has been received.
     pub const fn is_complete(&self) -> bool {
         self.last != 0 && self.received.trailing_ones() >= self.last as u32
     }
 
-    /// Copies the message, when it is whole, to the front of `out`.
+    /// Copies the complete message to the start of `out`.
     ///
     /// # Errors
-    /// [`NoSpace`] when fragments are missing or `out` is too short for them.
+    /// [`NoSpace`] when fragments are missing or `out` is shorter than the message.
     pub fn message<'o>(&self, out: &'o mut [u8]) -> Result<&'o mut [u8], NoSpace> {
         if !self.is_complete() {
             return Err(NoSpace);
@@ -232,9 +235,9 @@ impl<'b> Reassembly<'b> {
         let mut rest = &mut *out;
         for number in 1..=self.last {
             let piece = self.piece(number).ok_or(NoSpace)?;
-            let (room, behind) = rest.split_at_mut_checked(piece.len()).ok_or(NoSpace)?;
-            fill(room, piece)?;
-            rest = behind;
+            let (target, remaining) = rest.split_at_mut_checked(piece.len()).ok_or(NoSpace)?;
+            fill(target, piece)?;
+            rest = remaining;
         }
         Ok(out)
     }

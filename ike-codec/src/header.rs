@@ -1,10 +1,10 @@
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::number::{ExchangeKind, Flags, PayloadKind, Version};
 
-/// One of the two cookies of an ISAKMP SA (RFC 2408 2.5.3).
+/// Initiator or responder cookie of an ISAKMP SA, 8 octets (RFC 2408 section 2.5.3).
 pub type Cookie = [u8; 8];
 
-/// The ISAKMP header (RFC 2408 3.1).
+/// ISAKMP header, 28 octets (RFC 2408 section 3.1).
 ///
 /// ```text
 /// | initiator cookie (8) | responder cookie (8) |
@@ -12,29 +12,29 @@ pub type Cookie = [u8; 8];
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
-    /// The initiator's cookie, never zero in a good message.
+    /// Initiator cookie; never zero in a valid message.
     pub initiator_cookie: Cookie,
-    /// The responder's cookie, zero in the first message.
+    /// Responder cookie; zero in the first message of phase 1.
     pub responder_cookie: Cookie,
-    /// The first payload, of the plaintext when the message is encrypted.
+    /// Kind of the first payload; of the plaintext when the message is encrypted.
     pub next_payload: PayloadKind,
-    /// The protocol version.
+    /// Protocol version, 1.0 for IKEv1.
     pub version: Version,
-    /// The exchange the message belongs to.
+    /// Exchange type of the message.
     pub exchange: ExchangeKind,
-    /// Encryption, commit, authentication only.
+    /// Encryption, commit and authentication only flags.
     pub flags: Flags,
-    /// Zero in phase 1, random in phase 2.
+    /// Message ID: zero in phase 1, random in phase 2.
     pub message_id: u32,
-    /// Octets of the whole message, header included.
+    /// Length of the whole message in octets, including the header.
     pub length: u32,
 }
 
 impl Header {
-    /// Octets of a header (RFC 2408 3.1).
+    /// Length of the header in octets (RFC 2408 section 3.1).
     pub const LEN: usize = 28;
 
-    /// A header of IKEv1 without flags, whose `next_payload` and `length` the writer fills in (RFC 2408 3.1).
+    /// Creates an IKEv1 header without flags; the writer fills in `next_payload` and `length` (RFC 2408 section 3.1).
     pub const fn new(initiator: Cookie, responder: Cookie, exchange: ExchangeKind, message_id: u32) -> Self {
         Self {
             initiator_cookie: initiator,
@@ -50,10 +50,11 @@ impl Header {
         }
     }
 
-    /// The header at the start of some octets, and what follows it; nothing in it is judged (RFC 2408 3.1).
+    /// Splits `bytes` into the header and the octets that follow it, without validating any field (RFC 2408 section
+    /// 3.1).
     ///
     /// # Errors
-    /// [`DecodeErrorKind::TooShort`].
+    /// [`DecodeErrorKind::TooShort`] for less than 28 octets.
     pub fn read(bytes: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
         let too_short = DecodeError::at(DecodeErrorKind::TooShort, 0);
         let (initiator_cookie, rest) = bytes.split_first_chunk::<8>().ok_or(too_short)?;
@@ -73,7 +74,8 @@ impl Header {
         Ok((header, rest))
     }
 
-    /// The header of one message, its version and length judged: exactly the octets given (RFC 2408 5.2).
+    /// Parses the header of one message and verifies its version and length, which must equal that of `message` (RFC
+    /// 2408 section 5.2).
     ///
     /// # Errors
     /// [`DecodeErrorKind::TooShort`], `TooLong`, `Ikev2`, `MajorVersion`, `MinorVersion`, `Truncated`, `WrongLength`.
@@ -99,7 +101,7 @@ impl Header {
         }
     }
 
-    /// The octets of the header (RFC 2408 3.1).
+    /// Encodes the header in network byte order (RFC 2408 section 3.1).
     //= RFC 2408 5.2/3
     pub const fn to_bytes(&self) -> [u8; Self::LEN] {
         let [i0, i1, i2, i3, i4, i5, i6, i7] = self.initiator_cookie;
@@ -113,9 +115,10 @@ impl Header {
         ]
     }
 
-    /// Whether everything behind the header is ciphertext (RFC 2408 3.1).
+    /// Returns whether the octets after the header are ciphertext (RFC 2408 section 3.1).
     ///
-    /// A fragment never is, whatever its flag says: Cisco leaves the flag of the message it cuts, Microsoft clears it.
+    /// A fragment is never encrypted, regardless of the flag: Cisco keeps the flag of the fragmented message, Microsoft
+    /// clears it.
     pub fn is_encrypted(&self) -> bool {
         self.flags.contains(Flags::ENCRYPTION) && self.next_payload != PayloadKind::FRAGMENT
     }

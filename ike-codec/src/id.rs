@@ -4,37 +4,38 @@ use crate::error::{DecodeErrorKind, NoSpace};
 use crate::number::{IdKind, PayloadKind};
 use crate::writer::BodyWriter;
 
-/// An identification payload: a peer in phase 1, one end of the traffic in phase 2 (RFC 2407 4.6.2).
+/// Identification payload: identity of a peer in phase 1, traffic selector of one side in phase 2 (RFC 2407 section
+/// 4.6.2).
 ///
 /// ```text
 /// | generic header (4) | type (1) | protocol (1) | port (2) | data |
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identification<'a> {
-    /// What the data is.
+    /// Identification type, which defines the format of the data.
     pub kind: IdKind,
-    /// The upper protocol the traffic is limited to, 0 for any.
+    /// Upper-layer protocol of the selector, 0 for any.
     pub protocol: u8,
-    /// Its port, 0 for any.
+    /// Port of the selector, 0 for any.
     pub port: u16,
-    /// The data; for addresses of exactly the length of the type.
+    /// Identification data; the length of addresses has been verified against the type.
     pub data: &'a [u8],
 }
 
-/// The addresses of an [`Identification`] (RFC 2407 4.6.2).
+/// Addresses of an [`Identification`] (RFC 2407 section 4.6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdAddress {
-    /// One IPv4 address.
+    /// Single IPv4 address, `ID_IPV4_ADDR`.
     V4(Ipv4Addr),
-    /// An IPv4 address and mask.
+    /// IPv4 address and mask, `ID_IPV4_ADDR_SUBNET`.
     V4Subnet(Ipv4Addr, Ipv4Addr),
-    /// The first and last of a range of IPv4 addresses.
+    /// First and last address of an IPv4 range, `ID_IPV4_ADDR_RANGE`.
     V4Range(Ipv4Addr, Ipv4Addr),
-    /// One IPv6 address.
+    /// Single IPv6 address, `ID_IPV6_ADDR`.
     V6(Ipv6Addr),
-    /// An IPv6 address and mask.
+    /// IPv6 address and mask, `ID_IPV6_ADDR_SUBNET`.
     V6Subnet(Ipv6Addr, Ipv6Addr),
-    /// The first and last of a range of IPv6 addresses.
+    /// First and last address of an IPv6 range, `ID_IPV6_ADDR_RANGE`.
     V6Range(Ipv6Addr, Ipv6Addr),
 }
 
@@ -44,7 +45,7 @@ impl<'a> Identification<'a> {
         Some(Self { kind: IdKind(kind), protocol, port: u16::from_be_bytes([p0, p1]), data })
     }
 
-    /// Types that are addresses have one length each (RFC 2407 4.6.2.2 to 4.6.2.9).
+    /// Verifies the length of the data of address types (RFC 2407 sections 4.6.2.2 to 4.6.2.9).
     pub(crate) fn check(&self, payload: PayloadKind) -> Result<(), DecodeErrorKind> {
         let expected = match self.kind {
             IdKind::IPV4 => 4,
@@ -56,7 +57,7 @@ impl<'a> Identification<'a> {
         if self.data.len() == expected { Ok(()) } else { Err(DecodeErrorKind::AddressLength(payload)) }
     }
 
-    /// The addresses, for the types that have any (RFC 2407 4.6.2).
+    /// Returns the addresses, `None` for types that are not addresses (RFC 2407 section 4.6.2).
     pub fn address(&self) -> Option<IdAddress> {
         let v4 = || self.data.first_chunk::<4>().copied().map(Ipv4Addr::from);
         let v4_last = || self.data.last_chunk::<4>().copied().map(Ipv4Addr::from);
@@ -73,7 +74,8 @@ impl<'a> Identification<'a> {
         }
     }
 
-    /// The data as text, for names (`ID_FQDN`, `ID_USER_FQDN`) in UTF-8 (RFC 2407 4.6.2.3, 4.6.2.4).
+    /// Returns the name in `ID_FQDN` and `ID_USER_FQDN`, `None` for other types and invalid UTF-8 (RFC 2407 sections
+    /// 4.6.2.3 and 4.6.2.4).
     pub fn name(&self) -> Option<&'a str> {
         match self.kind {
             IdKind::FQDN | IdKind::USER_FQDN => core::str::from_utf8(self.data).ok(),
@@ -81,7 +83,7 @@ impl<'a> Identification<'a> {
         }
     }
 
-    /// Writes the body: what `ID_b` is in the hashes of RFC 2409 5.
+    /// Writes the body of the payload, which is `ID_b` in the hashes of RFC 2409 section 5.
     ///
     /// # Errors
     /// [`NoSpace`].

@@ -1,10 +1,11 @@
-//! IKEv1 (ISAKMP, RFC 2407 to 2409) on the wire: every message parsed without a copy and written byte for byte.
+//! Wire format of IKEv1 (ISAKMP, RFC 2407 to 2409): messages are parsed without copying and written octet for octet.
 //!
-//! What it is: [`Message::parse`], which checks the whole message once, and iterators over payloads, proposals,
-//! transforms and attributes that cannot fail after that; [`MessageWriter`], which fills in lengths and links;
-//! [`Reassembly`] of fragments; framing for ports 500 and 4500 and for TCP; the vendor IDs that are known and what they
-//! say of a peer ([`Quirks`]). What it is not: cryptography (the body of an encrypted message is opaque, see
-//! [`Chain::decrypted`] for what comes after), negotiation, IKEv2 (recognised and refused).
+//! The crate contains [`Message::parse`], which checks the whole message once, and iterators over payloads, proposals,
+//! transforms and attributes that cannot fail after that; [`MessageWriter`], which fills in the lengths and next
+//! payload fields; [`Reassembly`] of fragments; the framing of UDP ports 500 and 4500 and of TCP; and a table of known
+//! vendor IDs with the properties of a peer that follow from them ([`Quirks`]). It contains no cryptography (the body
+//! of an encrypted message is opaque; [`Chain::decrypted`] parses its plaintext), no negotiation, and no IKEv2, which
+//! is recognised and refused.
 //!
 //! ```
 //! use ike_codec::{Body, ExchangeKind, Header, Message, MessageWriter, OakleyAttribute, PayloadKind};
@@ -18,16 +19,17 @@
 //!         proposal.transform(&TransformHead::new(1, TransformId::KEY_IKE), |list| list.basic(OakleyAttribute::GROUP.0, 14))
 //!     })
 //! })?;
-//! writer.bytes(PayloadKind::VENDOR_ID, b"somebody")?;
+//! writer.bytes(PayloadKind::VENDOR_ID, b"example")?;
 //! let message = Message::parse(writer.finish())?;
-//! assert!(message.payloads().any(|payload| payload.view() == Body::VendorId(b"somebody")));
+//! assert!(message.payloads().any(|payload| payload.view() == Body::VendorId(b"example")));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Features: none.
+//! The crate has no Cargo features.
 //!
-//! Security notes: a message in clear is anybody's; nothing in it may end or change an SA. The work for any input is
-//! linear in its length, nothing is believed without the octets, and no input panics. Errors carry numbers, no octets.
+//! Security notes: a cleartext message is not authenticated; no content of it may delete or change an SA. The work for
+//! any input is linear in its length, lengths and counts are checked against the octets present, and no input panics.
+//! Errors carry numbers, never octets of the message.
 #![no_std]
 
 mod attribute;

@@ -5,7 +5,7 @@ use crate::number::PayloadKind;
 use crate::strict;
 use crate::writer::MessageWriter;
 
-/// One IKEv1 message: a header and either payloads in clear or ciphertext (RFC 2408 3).
+/// IKEv1 message: an ISAKMP header, followed by cleartext payloads or by ciphertext (RFC 2408 section 3).
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     header: Header,
@@ -14,15 +14,17 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// Parses one whole message, as it came in a datagram (without the non-ESP marker; RFC 2408 5.2, 5.3).
+    /// Parses one whole message, as received in a datagram and without the non-ESP marker (RFC 2408 sections 5.2 and
+    /// 5.3).
     ///
-    /// The chain of payloads is walked once, with everything nested in it; unknown numbers and reserved fields are kept
-    /// as they are. The work is linear in the length, and nothing is copied.
+    /// The chain of payloads is walked once, including all nested structures; unknown numbers and reserved fields are
+    /// preserved. The work is linear in the length of the message, and nothing is copied.
     ///
-    /// Stack: 308 octets on Cortex-M4, every view of the first message of main mode included, as `ci/firmware` measures it.
+    /// Stack usage: 308 bytes on a Cortex-M4, including every view of the first message of main mode, measured by
+    /// `ci/firmware`.
     ///
     /// # Errors
-    /// [`DecodeError`] for the first thing that is wrong.
+    /// Returns the first [`DecodeError`] found.
     pub fn parse(message: &'a [u8]) -> Result<Self, DecodeError> {
         let (header, rest) = Header::parse(message)?;
         if !header.is_encrypted() {
@@ -39,15 +41,17 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Parses one message and refuses what the RFCs forbid but parsers can live with: reserved fields and unknown flags or
-    /// situations that are not zero; numbers of payloads, exchanges, protocols, transforms, types of attributes, identities,
-    /// certificates, notifications and mode config messages that have no name here (values of attributes are the
-    /// negotiation's); nonces outside 8 to 256 octets, a zero initiator
-    /// cookie, empty payloads that must hold something, padding (RFC 2408 5.2, 5.3). Of an encrypted message it sees the header only: see
-    /// [`Chain::check_strictly`].
+    /// Parses one message strictly: refuses deviations from the RFCs that [`parse`](Self::parse) tolerates (RFC 2408
+    /// sections 5.2 and 5.3).
+    ///
+    /// These are: non-zero reserved fields, unknown flags and situation bits; numbers without a name in this crate for
+    /// payloads, exchanges, protocols, transforms, attribute types, identities, certificates, notifications and mode
+    /// config messages (attribute values are checked by the negotiation); nonces outside 8 to 256 octets; a zero
+    /// initiator cookie; empty payloads of kinds that require content; and padding. Only the header of an encrypted
+    /// message is checked: see [`Chain::check_strictly`].
     ///
     /// # Errors
-    /// As [`Message::parse`], and the kinds marked "strict only".
+    /// Same as [`Message::parse`], and the kinds marked "strict only".
     pub fn parse_strict(message: &'a [u8]) -> Result<Self, DecodeError> {
         let message = Self::parse(message)?;
         strict::check_header(&message.header)?;
@@ -57,37 +61,37 @@ impl<'a> Message<'a> {
         Ok(message)
     }
 
-    /// The header (RFC 2408 3.1).
+    /// Returns the ISAKMP header (RFC 2408 section 3.1).
     pub const fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Whether the payloads are still ciphertext (RFC 2408 3.1).
+    /// Returns whether the payloads are ciphertext (RFC 2408 section 3.1).
     pub const fn is_encrypted(&self) -> bool {
         self.ciphertext.is_some()
     }
 
-    /// What follows the header of an encrypted message (RFC 2408 3.1).
+    /// Returns the ciphertext that follows the header, `None` for a cleartext message (RFC 2408 section 3.1).
     pub const fn ciphertext(&self) -> Option<&'a [u8]> {
         self.ciphertext
     }
 
-    /// The payloads in clear, none when the message is encrypted (RFC 2408 3.2).
+    /// Returns the chain of cleartext payloads, which is empty when the message is encrypted (RFC 2408 section 3.2).
     pub const fn chain(&self) -> &Chain<'a> {
         &self.chain
     }
 
-    /// The payloads in clear, one by one (RFC 2408 3.2).
+    /// Iterates over the cleartext payloads (RFC 2408 section 3.2).
     pub fn payloads(&self) -> Payloads<'a> {
         self.chain.payloads()
     }
 
-    /// The first payload of a kind.
+    /// Returns the first cleartext payload of a kind, `None` when there is no such payload.
     pub fn find(&self, kind: PayloadKind) -> Option<crate::Payload<'a>> {
         self.payloads().find(|p| p.kind == kind)
     }
 
-    /// Writes the message again, field by field: the same octets as were parsed.
+    /// Writes the message again, field by field; the result equals the octets that were parsed.
     ///
     /// # Errors
     /// [`NoSpace`] when `buf` is shorter than the message.

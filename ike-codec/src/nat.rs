@@ -4,18 +4,18 @@ use crate::error::{DecodeErrorKind, NoSpace};
 use crate::number::{IdKind, PayloadKind};
 use crate::writer::BodyWriter;
 
-/// The address that a peer has on its own side of a NAT (RFC 3947 5.2).
+/// NAT-OA payload: original address of a peer, on the inner side of its NAT (RFC 3947 section 5.2).
 ///
 /// ```text
 /// | generic header (4) | ID type (1) | reserved (3) | address |
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OriginalAddress<'a> {
-    /// `ID_IPV4_ADDR` or `ID_IPV6_ADDR`.
+    /// Address type, `ID_IPV4_ADDR` or `ID_IPV6_ADDR`.
     pub kind: IdKind,
-    /// The reserved octets.
+    /// Reserved field; zero in a valid message.
     pub reserved: [u8; 3],
-    /// The address.
+    /// Address in network byte order, 4 or 16 octets.
     pub data: &'a [u8],
 }
 
@@ -33,7 +33,7 @@ impl<'a> OriginalAddress<'a> {
         }
     }
 
-    /// The address, when it is one of IP (RFC 3947 5.2).
+    /// Returns the address, `None` for an unknown address type (RFC 3947 section 5.2).
     pub fn address(&self) -> Option<IpAddr> {
         match self.kind {
             IdKind::IPV4 => self.data.first_chunk::<4>().map(|&b| Ipv4Addr::from(b).into()),
@@ -42,7 +42,7 @@ impl<'a> OriginalAddress<'a> {
         }
     }
 
-    /// Writes the body (RFC 3947 5.2).
+    /// Writes the body of the NAT-OA payload (RFC 3947 section 5.2).
     ///
     /// # Errors
     /// [`NoSpace`].

@@ -1,37 +1,39 @@
 use crate::number::{EncapsulationMode, PayloadKind};
 
-/// A document that NAT traversal is done by: they differ in payload numbers, modes, ports and markers (RFC 3947 3.1).
+/// NAT traversal document: the RFC and its drafts differ in payload numbers, modes, ports and markers (RFC 3947 section
+/// 3.1).
 ///
-/// Later ones are greater, so that the best that both sides know is the maximum.
+/// Later documents compare greater, so that the maximum of the common documents is the preferred one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum NatTraversal {
-    /// draft-ietf-ipsec-nat-t-ike-00.
+    /// NAT traversal according to draft-ietf-ipsec-nat-t-ike-00.
     Draft00,
-    /// draft-ietf-ipsec-nat-t-ike-01.
+    /// NAT traversal according to draft-ietf-ipsec-nat-t-ike-01.
     Draft01,
-    /// draft-ietf-ipsec-nat-t-ike-02.
+    /// NAT traversal according to draft-ietf-ipsec-nat-t-ike-02.
     Draft02,
-    /// The same, hashed with a newline by accident, and more widely sent.
+    /// Draft draft-ietf-ipsec-nat-t-ike-02 with a vendor ID that was hashed with a newline by accident; it is more
+    /// widely sent.
     Draft02Newline,
-    /// draft-ietf-ipsec-nat-t-ike-03.
+    /// NAT traversal according to draft-ietf-ipsec-nat-t-ike-03.
     Draft03,
-    /// draft-ietf-ipsec-nat-t-ike-04.
+    /// NAT traversal according to draft-ietf-ipsec-nat-t-ike-04.
     Draft04,
-    /// draft-ietf-ipsec-nat-t-ike-05.
+    /// NAT traversal according to draft-ietf-ipsec-nat-t-ike-05.
     Draft05,
-    /// draft-ietf-ipsec-nat-t-ike-06.
+    /// NAT traversal according to draft-ietf-ipsec-nat-t-ike-06.
     Draft06,
-    /// draft-ietf-ipsec-nat-t-ike-07.
+    /// NAT traversal according to draft-ietf-ipsec-nat-t-ike-07.
     Draft07,
-    /// draft-ietf-ipsec-nat-t-ike-08 and 09.
+    /// NAT traversal according to draft-ietf-ipsec-nat-t-ike-08 and 09.
     Draft08,
-    /// RFC 3947.
+    /// RFC 3947, the published standard.
     Rfc3947,
 }
 
 impl NatTraversal {
-    /// All of them, the oldest first.
+    /// All documents, oldest first.
     pub const ALL: [Self; 11] = [
         Self::Draft00,
         Self::Draft01,
@@ -46,7 +48,7 @@ impl NatTraversal {
         Self::Rfc3947,
     ];
 
-    /// The payload that carries a hash of address and port (RFC 3947 3.2).
+    /// Returns the kind of the NAT-D payload (RFC 3947 section 3.2).
     pub fn detection(self) -> PayloadKind {
         match self {
             draft if draft <= Self::Draft03 => PayloadKind::NAT_DETECTION_DRAFT,
@@ -55,7 +57,7 @@ impl NatTraversal {
         }
     }
 
-    /// The payload that carries an original address (RFC 3947 5.2).
+    /// Returns the kind of the NAT-OA payload (RFC 3947 section 5.2).
     pub fn original_address(self) -> PayloadKind {
         match self {
             draft if draft <= Self::Draft03 => PayloadKind::NAT_ORIGINAL_ADDRESS_DRAFT,
@@ -64,45 +66,46 @@ impl NatTraversal {
         }
     }
 
-    /// The encapsulation mode of a tunnel in UDP (RFC 3947 5.1).
+    /// Returns the encapsulation mode of a UDP-encapsulated tunnel (RFC 3947 section 5.1).
     pub fn tunnel(self) -> EncapsulationMode {
         if self <= Self::Draft03 { EncapsulationMode::UDP_TUNNEL_DRAFT } else { EncapsulationMode::UDP_TUNNEL }
     }
 
-    /// The encapsulation mode of transport in UDP (RFC 3947 5.1).
+    /// Returns the encapsulation mode of UDP-encapsulated transport mode (RFC 3947 section 5.1).
     pub fn transport(self) -> EncapsulationMode {
         if self <= Self::Draft03 { EncapsulationMode::UDP_TRANSPORT_DRAFT } else { EncapsulationMode::UDP_TRANSPORT }
     }
 
-    /// Whether both sides move to port 4500 once a NAT is seen; the first two drafts stay on 500, where ESP follows eight
-    /// zero octets instead of IKE following four (RFC 3947 4).
+    /// Returns whether both peers change to port 4500 when a NAT is detected (RFC 3947 section 4). The first two drafts
+    /// stay on port 500, where ESP follows eight zero octets; on port 4500, IKE follows four zero octets.
     pub fn floats(self) -> bool {
         self > Self::Draft01
     }
 }
 
-/// A set of [`NatTraversal`]s (RFC 3947 3.1).
+/// Set of NAT traversal documents ([`NatTraversal`]), such as those that a peer announces (RFC 3947 section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct NatTraversals(u16);
 
 impl NatTraversals {
-    /// None.
+    /// Set without any document.
     pub const NONE: Self = Self(0);
-    /// Every one.
+    /// Set of all documents.
     pub const ALL: Self = Self(0x7ff);
 
-    /// The set with one more.
+    /// Returns the set with a document added.
     #[must_use]
     pub const fn with(self, one: NatTraversal) -> Self {
         Self(self.0 | 1 << one as u16)
     }
 
-    /// Whether one is in the set.
+    /// Returns whether the set contains a document.
     pub const fn contains(self, one: NatTraversal) -> bool {
         self.0 & 1 << one as u16 != 0
     }
 
-    /// The best that is in both sets: what is done when each side has sent its vendor IDs (RFC 3947 3.1).
+    /// Returns the latest document in both sets, which the peers use after the exchange of vendor IDs (RFC 3947 section
+    /// 3.1).
     pub fn best_of_both(self, other: Self) -> Option<NatTraversal> {
         NatTraversal::ALL.into_iter().rfind(|&one| self.contains(one) && other.contains(one))
     }

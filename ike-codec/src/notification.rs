@@ -2,22 +2,23 @@ use crate::error::{DecodeErrorKind, NoSpace};
 use crate::number::{Doi, NotifyKind, PayloadKind, ProtocolId};
 use crate::writer::BodyWriter;
 
-/// A notification: an error, a status, a keep-alive (RFC 2408 3.14, RFC 2407 4.6.3, RFC 3706).
+/// Notification payload: an error, a status or a dead peer detection message (RFC 2408 section 3.14, RFC 2407 section
+/// 4.6.3, RFC 3706).
 ///
 /// ```text
 /// | generic header (4) | DOI (4) | protocol (1) | SPI size (1) | type (2) | SPI | data |
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notification<'a> {
-    /// The DOI; Cisco sends 0 where it means IPSEC.
+    /// Domain of interpretation; Cisco sends 0 instead of IPSEC.
     pub doi: Doi,
-    /// The protocol of the SPI.
+    /// Protocol of the SA that the SPI identifies.
     pub protocol: ProtocolId,
-    /// The notify message type.
+    /// Notify message type (RFC 2408 section 3.14.1).
     pub kind: NotifyKind,
-    /// The SA meant: up to 16 octets of cookies for ISAKMP, 4 for AH and ESP.
+    /// SPI of the SA concerned: up to 16 octets of cookies for ISAKMP, 4 octets for AH and ESP.
     pub spi: &'a [u8],
-    /// What the type wants to say.
+    /// Notification data, whose format depends on the type.
     pub data: &'a [u8],
 }
 
@@ -38,13 +39,14 @@ impl<'a> Notification<'a> {
         }
     }
 
-    /// The number in the data of R-U-THERE and R-U-THERE-ACK (RFC 3706 5.3), or of REPLAY-STATUS.
+    /// Returns the 32-bit number in the data of R-U-THERE, R-U-THERE-ACK (RFC 3706 section 5.3) or REPLAY-STATUS;
+    /// `None` unless the data has four octets.
     //= RFC 2407 4.6.3.2/1
     pub fn number(&self) -> Option<u32> {
         self.data.try_into().ok().map(u32::from_be_bytes)
     }
 
-    /// Writes the body (RFC 2408 3.14).
+    /// Writes the body of the notification payload (RFC 2408 section 3.14).
     ///
     /// # Errors
     /// [`NoSpace`], also when the SPI is longer than 255 octets.

@@ -1,4 +1,5 @@
-//! The numbers of the wire, each a newtype with named constants: unknown values are kept, and printed as numbers.
+//! Numbers of the wire format. Each kind is a newtype with named constants; unknown values are preserved and displayed
+//! as numbers.
 
 mod config;
 mod identity;
@@ -24,7 +25,7 @@ macro_rules! numbers {
         impl $type {
             $(#[doc = concat!("`", stringify!($value), "`: ", $text, ".")] pub const $name: Self = Self($value);)*
 
-            /// The name of the number, where it has one.
+            /// Returns the name of the number, `None` for an unknown value.
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 { $($value => Some($text),)* _ => None }
             }

@@ -3,77 +3,77 @@ use crate::message::Message;
 use crate::natt::NatTraversals;
 use crate::vendor::{Meaning, identify};
 
-/// What to expect of a peer, from all the vendor IDs it sent (RFC 2408 3.16).
+/// Properties of a peer, derived from all vendor IDs that it sent (RFC 2408 section 3.16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Quirks {
-    /// The documents of NAT traversal it knows; the payload numbers and modes follow from the one chosen.
+    /// NAT traversal documents that the peer supports; the payload numbers and modes follow from the one chosen.
     pub nat_traversal: NatTraversals,
-    /// Dead peer detection.
+    /// Support of dead peer detection (RFC 3706).
     pub dead_peer_detection: bool,
-    /// Extended authentication.
+    /// Support of extended authentication (XAUTH).
     pub xauth: bool,
-    /// Cisco Unity attributes, and mode config pulled by the client.
+    /// Support of Cisco Unity attributes and of mode config in pull mode.
     pub unity: bool,
-    /// IKE fragmentation, with the exchanges it is for.
+    /// Support of IKE fragmentation, with the exchanges for which it is announced.
     pub fragmentation: Option<FragmentationUse>,
-    /// The version of Windows (2 is Windows 2000, 3 XP, 4 Server 2003, 5 Vista ..), 0 if it says none.
+    /// Version of Windows (2 is Windows 2000, 3 XP, 4 Server 2003, 5 Vista ..), 0 if the vendor ID contains none.
     pub windows: Option<u32>,
-    /// GSS-API authentication.
+    /// Support of GSS-API authentication.
     pub gss_api: bool,
-    /// A product of Cisco.
+    /// The peer is a product of Cisco.
     pub cisco: bool,
-    /// racoon.
+    /// The peer is racoon, of KAME or ipsec-tools.
     pub racoon: bool,
-    /// isakmpd.
+    /// The peer is isakmpd, of OpenBSD.
     pub isakmpd: bool,
-    /// Check Point.
+    /// The peer is Check Point FireWall-1.
     pub check_point: bool,
-    /// SSH Sentinel 1.4.1, whose XAUTH acknowledgement comes under a new message ID.
+    /// The peer is SSH Sentinel 1.4.1, which sends its XAUTH acknowledgement with a new message ID.
     pub xauth_ack_has_new_message_id: bool,
 }
 
-/// In which exchanges a peer takes fragments, from the four octets that may follow the vendor ID.
+/// Exchanges in which a peer accepts fragments, from the four capability octets that may follow the vendor ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FragmentationUse {
-    /// In main and aggressive mode; assumed of a peer that says nothing.
+    /// Fragments are accepted in main and aggressive mode; assumed when the capabilities are absent.
     pub identity: bool,
-    /// In the base exchange.
+    /// Fragments are accepted in the base exchange.
     pub base: bool,
 }
 
-/// The two readings of authentication method 65001 (draft-beaulieu-ike-xauth-02).
+/// Meaning of the ambiguous authentication method 65001 (draft-beaulieu-ike-xauth-02).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum XauthOrGssApi {
-    /// XAUTH after a pre-shared key, the initiator being the client.
+    /// XAUTH after pre-shared key authentication; the initiator is the client.
     XauthPreSharedKey,
     /// GSS-API with Kerberos (Windows 2000).
     GssApi,
 }
 
-/// The two readings of notification 40503 (RFC 2408 3.14.1).
+/// Meaning of the ambiguous notification 40503 (RFC 2408 section 3.14.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeartbeatOrPskHash {
-    /// racoon's heartbeat.
+    /// Heartbeat as sent by racoon.
     Heartbeat,
-    /// A hash of the pre-shared key (Cisco).
+    /// Hash of the pre-shared key (Cisco).
     PskHash,
 }
 
-/// The readings of certificate encoding 11 (RFC 2408 3.9, RFC 4306 3.6).
+/// Meaning of the ambiguous certificate encoding 11 (RFC 2408 section 3.9, RFC 4306 section 3.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RawRsaOrKeyNote {
-    /// A raw RSA key.
+    /// Raw RSA public key.
     RawRsa,
-    /// KeyNote credentials (isakmpd).
+    /// KeyNote credentials as sent by isakmpd.
     KeyNote,
 }
 
 impl Quirks {
-    /// What the vendor IDs of one message say (RFC 2408 3.16).
+    /// Derives the properties of a peer from the vendor IDs of one message (RFC 2408 section 3.16).
     pub fn of(message: &Message<'_>) -> Self {
         let mut quirks = Self::default();
         for payload in message.payloads() {
@@ -84,7 +84,7 @@ impl Quirks {
         quirks
     }
 
-    /// Takes one more vendor ID into account; unknown ones change nothing (RFC 2408 3.16).
+    /// Adds the properties that follow from one vendor ID; unknown vendor IDs are ignored (RFC 2408 section 3.16).
     pub fn add(&mut self, body: &[u8]) {
         let Some(id) = identify(body) else { return };
         let rest = body.get(id.bytes.len()..).unwrap_or_default();
@@ -94,7 +94,7 @@ impl Quirks {
             Meaning::Xauth => self.xauth = true,
             Meaning::Unity => (self.unity, self.cisco) = (true, true),
             Meaning::Fragmentation => self.fragmentation = Some(FragmentationUse::read(rest)),
-            Meaning::Windows => self.windows = Some(number(rest).unwrap_or(0)),
+            Meaning::Windows => self.windows = Some(first_u32(rest).unwrap_or(0)),
             Meaning::GssApi => self.gss_api = true,
             Meaning::Cisco => self.cisco = true,
             Meaning::Racoon | Meaning::Heartbeat => self.racoon = true,
@@ -110,7 +110,8 @@ impl Quirks {
         }
     }
 
-    /// What 65001 means: GSS-API from Windows or who names it, unless the peer names XAUTH as well (draft-beaulieu-ike-xauth-02).
+    /// Returns the meaning of authentication method 65001: GSS-API if the peer is Windows or announces GSS-API, unless
+    /// it announces XAUTH as well (draft-beaulieu-ike-xauth-02).
     pub const fn xauth_or_gss_api(&self) -> XauthOrGssApi {
         if (self.gss_api || self.windows.is_some()) && !self.xauth {
             XauthOrGssApi::GssApi
@@ -119,17 +120,19 @@ impl Quirks {
         }
     }
 
-    /// What 40503 means (RFC 2408 3.14.1).
+    /// Returns the meaning of notification 40503: a hash from Cisco, a heartbeat otherwise (RFC 2408 section 3.14.1).
     pub const fn heartbeat_or_psk_hash(&self) -> HeartbeatOrPskHash {
         if self.cisco && !self.racoon { HeartbeatOrPskHash::PskHash } else { HeartbeatOrPskHash::Heartbeat }
     }
 
-    /// What certificate encoding 11 means (RFC 2408 3.9, RFC 4306 3.6).
+    /// Returns the meaning of certificate encoding 11: KeyNote from isakmpd, a raw RSA key otherwise (RFC 2408 section
+    /// 3.9, RFC 4306 section 3.6).
     pub const fn raw_rsa_or_keynote(&self) -> RawRsaOrKeyNote {
         if self.isakmpd { RawRsaOrKeyNote::KeyNote } else { RawRsaOrKeyNote::RawRsa }
     }
 
-    /// Whether messages may be padded to four octets behind their last payload; Check Point drops such a message.
+    /// Returns whether messages to the peer may be padded to a multiple of four octets after the last payload; Check
+    /// Point drops such messages.
     pub const fn tolerates_message_padding(&self) -> bool {
         !self.check_point
     }
@@ -137,12 +140,12 @@ impl Quirks {
 
 impl FragmentationUse {
     fn read(capabilities: &[u8]) -> Self {
-        let bits = number(capabilities).unwrap_or(0x8000_0000);
+        let bits = first_u32(capabilities).unwrap_or(0x8000_0000);
         Self { identity: bits & 0x8000_0000 != 0, base: bits & 0x4000_0000 != 0 }
     }
 }
 
-/// The number in the first four octets, if there are as many.
-fn number(bytes: &[u8]) -> Option<u32> {
+/// Decodes the first four octets as a number in network byte order.
+fn first_u32(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk::<4>().map(|&b| u32::from_be_bytes(b))
 }

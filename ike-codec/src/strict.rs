@@ -8,7 +8,7 @@ use crate::number::{
 };
 use crate::sa::{SecurityAssociation, labels_have_reserved};
 
-/// What RFC 2408 3.1 and 5.2 ask of a header, beyond what parsing needs.
+/// Verifies the requirements of RFC 2408 sections 3.1 and 5.2 on a header that the lenient parser does not check.
 pub(crate) fn check_header(header: &Header) -> Result<(), DecodeError> {
     let known = Flags::ENCRYPTION.with(Flags::COMMIT).with(Flags::AUTHENTICATION_ONLY);
     let assigned = |exchange: ExchangeKind| exchange != ExchangeKind::NONE && exchange.name().is_some();
@@ -23,7 +23,7 @@ pub(crate) fn check_header(header: &Header) -> Result<(), DecodeError> {
     }
 }
 
-/// Reserved fields, numbers and lengths of every payload.
+/// Verifies the reserved fields, numbers and lengths of every payload.
 pub(crate) fn check_chain(chain: &Chain<'_>) -> Result<(), DecodeError> {
     if let [_, ..] = chain.padding() {
         return Err(DecodeError::at(DecodeErrorKind::UnparsedBytes, chain.end()));

@@ -2,38 +2,40 @@ use core::fmt;
 
 use crate::error::NoSpace;
 
-/// Four zero octets in front of IKE on port 4500, where an SPI of ESP would be (RFC 3948 2.2).
+/// Non-ESP marker: four zero octets before an IKE message on port 4500, in the position of the ESP SPI (RFC 3948
+/// section 2.2).
 pub const NON_ESP_MARKER: [u8; 4] = [0; 4];
 
-/// What a connection over TCP begins with (RFC 8229 4).
+/// Stream prefix at the start of a TCP connection (RFC 8229 section 4).
 pub const TCP_PREFIX: [u8; 6] = *b"IKETCP";
 
-/// The UDP port a datagram came to (RFC 3947 4).
+/// UDP port on which a datagram was received (RFC 3947 section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Port {
-    /// 500: IKE only.
+    /// Port 500, which carries IKE only.
     Ike,
-    /// 4500: IKE behind a marker, ESP, keep-alives (RFC 3948).
+    /// Port 4500, which carries IKE with a non-ESP marker, ESP and NAT keep-alives (RFC 3948).
     NatTraversal,
-    /// 500 with the NAT-T drafts 00 and 01: ESP follows eight zero octets, which no initiator cookie is.
+    /// Port 500 with the NAT-T drafts 00 and 01: ESP follows eight zero octets, which are not a valid initiator cookie.
     IkeAndEsp,
 }
 
-/// What a datagram or a frame holds (RFC 3948 2).
+/// Content of a datagram or a TCP frame (RFC 3948 section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framed<'a> {
-    /// An IKE message, its marker taken off.
+    /// IKE message, without the non-ESP marker.
     Ike(&'a [u8]),
-    /// An ESP packet.
+    /// ESP packet, starting at its SPI.
     Esp(&'a [u8]),
-    /// A NAT keep-alive: one octet 0xff.
+    /// NAT keep-alive: one octet of value 0xff.
     KeepAlive,
 }
 
-/// What a UDP payload holds (RFC 3948 2).
+/// Classifies a UDP payload and removes the non-ESP marker (RFC 3948 section 2).
 ///
-/// Anything of port 4500 that is neither marked nor a keep-alive is ESP, and judged there.
+/// A payload received on port 4500 that is neither marked nor a keep-alive is ESP; it is validated by the ESP
+/// implementation.
 pub fn unframe_udp(port: Port, payload: &[u8]) -> Framed<'_> {
     match (port, payload) {
         (_, [0xff]) => Framed::KeepAlive,
@@ -44,31 +46,32 @@ pub fn unframe_udp(port: Port, payload: &[u8]) -> Framed<'_> {
     }
 }
 
-/// Why a stream cannot be split any further; the connection is to be closed (RFC 8229 3, 4).
+/// Framing error of a TCP stream, after which the connection has to be closed (RFC 8229 sections 3 and 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// It does not begin with [`TCP_PREFIX`].
+    /// The stream does not begin with [`TCP_PREFIX`].
     NoPrefix,
-    /// A frame shorter than its own length field.
+    /// The length of a frame is less than that of its length field.
     FrameLength(u16),
 }
 
 impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPrefix => f.write_str("the stream does not begin with IKETCP"),
-            Self::FrameLength(length) => write!(f, "frame of {length} octets"),
+            Self::NoPrefix => f.write_str("stream does not begin with IKETCP"),
+            Self::FrameLength(length) => write!(f, "frame length {length} is less than 2"),
         }
     }
 }
 
 impl core::error::Error for StreamError {}
 
-/// Takes the prefix off the start of a stream (RFC 8229 4); `None` while it may still be coming.
+/// Removes the prefix from the start of a stream (RFC 8229 section 4). The result is `None` while the prefix is
+/// incomplete.
 ///
 /// # Errors
-/// [`StreamError::NoPrefix`], as soon as an octet differs.
+/// [`StreamError::NoPrefix`] as soon as an octet differs from the prefix.
 pub fn strip_tcp_prefix(stream: &[u8]) -> Result<Option<&[u8]>, StreamError> {
     match stream.strip_prefix(&TCP_PREFIX) {
         Some(rest) => Ok(Some(rest)),
@@ -77,7 +80,8 @@ pub fn strip_tcp_prefix(stream: &[u8]) -> Result<Option<&[u8]>, StreamError> {
     }
 }
 
-/// Takes one frame off a stream (RFC 8229 3): what it holds, and the rest; `None` while the frame is not whole.
+/// Splits the first frame from a stream and returns its content and the remaining octets (RFC 8229 section 3). The
+/// result is `None` while the frame is incomplete.
 ///
 /// ```text
 /// | length (2), these two included | non-ESP marker (4) and IKE message, or ESP packet |
@@ -92,10 +96,11 @@ pub fn split_tcp(stream: &[u8]) -> Result<Option<(Framed<'_>, &[u8])>, StreamErr
     Ok(rest.split_at_checked(octets).map(|(frame, rest)| (unframe_udp(Port::NatTraversal, frame), rest)))
 }
 
-/// The length field and marker to be sent in front of an IKE message over TCP (RFC 8229 3.1).
+/// Returns the length field and the non-ESP marker that precede an IKE message of `message` octets over TCP (RFC 8229
+/// section 3.1).
 ///
 /// # Errors
-/// [`NoSpace`] when the message is longer than a frame can be, 65,529 octets.
+/// [`NoSpace`] when the message is longer than 65,529 octets, the maximum of a frame.
 pub fn tcp_frame_head(message: usize) -> Result<[u8; 6], NoSpace> {
     let length = message.checked_add(6).and_then(|n| u16::try_from(n).ok()).ok_or(NoSpace)?;
     let [l0, l1] = length.to_be_bytes();

@@ -6,42 +6,44 @@ use crate::number::{
     LifeType, OakleyAttribute,
 };
 
-/// Why the attributes of a transform make no sense together (RFC 2407 4.5, 4.5.2).
+/// Invalid attribute, or invalid combination of attributes, of a transform (RFC 2407 sections 4.5 and 4.5.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum AttributeError {
-    /// An attribute is there twice.
+    /// The attribute of this type occurs twice.
     Duplicate(u16),
-    /// A value that is no number of the width of its type: empty, or above 16 bits (64 for lifetimes).
+    /// The value of the attribute of this type is out of range: empty, or wider than 16 bits (64 bits for lifetimes).
     NotANumber(u16),
-    /// A life duration without a life type, or the reverse.
+    /// A life duration has no life type, or a life type has no duration.
     UnpairedLifetime,
 }
 
 impl fmt::Display for AttributeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Duplicate(kind) => write!(f, "attribute {kind} is there twice"),
-            Self::NotANumber(kind) => write!(f, "attribute {kind} is no number that fits"),
-            Self::UnpairedLifetime => f.write_str("life type and life duration do not pair"),
+            Self::Duplicate(kind) => write!(f, "duplicate attribute {kind}"),
+            Self::NotANumber(kind) => write!(f, "value of attribute {kind} is out of range"),
+            Self::UnpairedLifetime => {
+                f.write_str("life type without life duration, or life duration without life type")
+            }
         }
     }
 }
 
 impl core::error::Error for AttributeError {}
 
-/// The lifetimes of a transform, each at most once (RFC 2407 4.5, RFC 2409 appendix A).
+/// Lifetimes of a transform, each at most once (RFC 2407 section 4.5, RFC 2409 appendix A).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Lifetimes {
-    /// In seconds; 28,800 when nobody says anything (RFC 2407 4.5).
+    /// Lifetime in seconds; the default is 28,800 when neither peer sends one (RFC 2407 section 4.5).
     pub seconds: Option<u64>,
-    /// In kilobytes.
+    /// Lifetime in kilobytes of protected traffic.
     pub kilobytes: Option<u64>,
-    /// Of a type that is neither.
+    /// Lifetime of another life type.
     pub other: Option<(LifeType, u64)>,
 }
 
-/// Pairs life types with durations: a type comes before its duration, but the reverse is understood as well.
+/// Pairs life types with durations: the type precedes its duration, but the reverse order is accepted as well.
 #[derive(Default)]
 struct Pairing {
     life_type: Option<LifeType>,
@@ -80,53 +82,53 @@ impl Pairing {
     }
 }
 
-/// The attributes of an ISAKMP transform (RFC 2409 appendix A).
+/// Attributes of an ISAKMP transform (RFC 2409 appendix A).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct OakleyAttributes<'a> {
-    /// The encryption algorithm.
+    /// Encryption algorithm of the ISAKMP SA.
     pub encryption: Option<Encryption>,
-    /// Bits of its key, for those with more than one length.
+    /// Key length in bits, for ciphers of variable key length.
     pub key_length: Option<u16>,
-    /// The hash algorithm.
+    /// Hash algorithm of the ISAKMP SA.
     pub hash: Option<Hash>,
-    /// The PRF, when it is not HMAC with the hash.
+    /// Number of the prf, when it is not HMAC with the hash algorithm.
     pub prf: Option<u16>,
-    /// The authentication method.
+    /// Authentication method of the exchange.
     pub auth_method: Option<AuthMethod>,
-    /// The Diffie-Hellman group.
+    /// Diffie-Hellman group, by its assigned number.
     pub group: Option<Group>,
-    /// The type of a group that is described here.
+    /// Type of a group that is described by the following attributes.
     pub group_type: Option<GroupType>,
-    /// Its prime or irreducible polynomial.
+    /// Prime or irreducible polynomial of the described group.
     pub group_prime: Option<&'a [u8]>,
-    /// Its generator.
+    /// Generator of the described group.
     pub group_generator: Option<&'a [u8]>,
-    /// Its second generator, of a curve.
+    /// Second generator of a described curve.
     pub group_generator_two: Option<&'a [u8]>,
-    /// The curve's A.
+    /// Coefficient A of a described curve.
     pub group_curve_a: Option<&'a [u8]>,
-    /// The curve's B.
+    /// Coefficient B of a described curve.
     pub group_curve_b: Option<&'a [u8]>,
-    /// The order of the group.
+    /// Order of the described group.
     pub group_order: Option<&'a [u8]>,
-    /// Bits of the elements of its field.
+    /// Size of a field element in bits.
     pub field_size: Option<u16>,
-    /// Bits of a block of the cipher.
+    /// Block size of the cipher in bits.
     pub block_size: Option<u16>,
-    /// The GSS-API identity of Windows, UTF-16 with the low octet first.
+    /// GSS-API identity as sent by Windows, UTF-16 in little-endian order.
     pub gss_id: Option<&'a [u8]>,
-    /// The lifetimes.
+    /// Lifetimes in seconds and kilobytes.
     pub lifetimes: Lifetimes,
-    /// The type of the first attribute that is none of these.
+    /// Type of the first attribute that is not listed above.
     pub other: Option<u16>,
 }
 
 impl<'a> OakleyAttributes<'a> {
-    /// Reads the attributes, in either encoding and any order.
+    /// Decodes the attributes, in basic or variable encoding and in any order.
     ///
     /// # Errors
-    /// [`AttributeError`].
+    /// Returns [`AttributeError`] for a duplicate attribute, a value out of range or an unpaired lifetime.
     pub fn read(attributes: &Attributes<'a>) -> Result<Self, AttributeError> {
         let (mut this, mut pairing) = (Self::default(), Pairing::default());
         for a in attributes {
@@ -161,48 +163,48 @@ impl<'a> OakleyAttributes<'a> {
     }
 }
 
-/// The attributes of an AH, ESP or IPComp transform (RFC 2407 4.5).
+/// Attributes of an AH, ESP or IPComp transform (RFC 2407 section 4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct IpsecAttributes<'a> {
-    /// The lifetimes.
+    /// Lifetimes in seconds and kilobytes.
     pub lifetimes: Lifetimes,
-    /// The group for perfect forward secrecy.
+    /// Diffie-Hellman group for perfect forward secrecy.
     pub group: Option<Group>,
-    /// Tunnel or transport, in UDP or not.
+    /// Tunnel or transport mode, with or without UDP encapsulation.
     pub encapsulation: Option<EncapsulationMode>,
-    /// The authentication algorithm.
+    /// Integrity algorithm of ESP or AH.
     pub auth_algorithm: Option<AuthAlgorithm>,
-    /// Bits of the key.
+    /// Key length of the cipher in bits.
     pub key_length: Option<u16>,
-    /// Rounds of the cipher.
+    /// Number of rounds of the cipher.
     pub key_rounds: Option<u16>,
-    /// Log2 of the dictionary of a compression.
+    /// Dictionary size of the compression algorithm, as log2.
     pub compress_dictionary_size: Option<u16>,
-    /// A compression that a vendor knows.
+    /// Compression algorithm of a vendor.
     pub compress_private_algorithm: Option<&'a [u8]>,
-    /// How signatures of AH are encoded (RFC 4359).
+    /// Encoding of RSA signatures of ESP and AH (RFC 4359).
     pub signature_encoding: Option<u16>,
-    /// Whether multicast keeps addresses (RFC 6407).
+    /// Address preservation of multicast SAs (RFC 6407).
     pub address_preservation: Option<u16>,
-    /// Which way the SA is for (RFC 6407).
+    /// Direction of a multicast SA (RFC 6407).
     pub direction: Option<u16>,
-    /// Whether the tunnel carries ECN; an old use of the same number is a security context of variable length, which is
-    /// none of these.
+    /// ECN in the tunnel. An older use of the same number, a security context of variable length, is reported in
+    /// [`other`](Self::other).
     pub ecn: Option<EcnTunnel>,
-    /// Extended sequence numbers (RFC 4304): 1 for yes.
+    /// Extended sequence numbers (RFC 4304): 1 when they are used.
     pub extended_sequence: Option<u16>,
-    /// The security context.
+    /// Security context of labelled IPsec.
     pub security_context: Option<&'a [u8]>,
-    /// The type of the first attribute that is none of these.
+    /// Type of the first attribute that is not listed above.
     pub other: Option<u16>,
 }
 
 impl<'a> IpsecAttributes<'a> {
-    /// Reads the attributes, in either encoding and any order.
+    /// Decodes the attributes, in basic or variable encoding and in any order.
     ///
     /// # Errors
-    /// [`AttributeError`].
+    /// Returns [`AttributeError`] for a duplicate attribute, a value out of range or an unpaired lifetime.
     pub fn read(attributes: &Attributes<'a>) -> Result<Self, AttributeError> {
         let (mut this, mut pairing) = (Self::default(), Pairing::default());
         for a in attributes {
@@ -242,7 +244,7 @@ impl<'a> IpsecAttributes<'a> {
     }
 }
 
-/// A number of 16 bits, from either encoding.
+/// Decodes a 16-bit number in basic or variable encoding.
 fn short(attribute: &Attribute<'_>) -> Result<u16, AttributeError> {
     let number = attribute.number().and_then(|n| u16::try_from(n).ok());
     number.ok_or(AttributeError::NotANumber(attribute.kind))

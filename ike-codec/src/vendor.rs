@@ -3,70 +3,71 @@ use crate::natt::NatTraversal;
 mod index;
 mod table;
 
-/// A vendor ID that is known: whose it is, or what its sender can do (RFC 2408 3.16).
+/// Known vendor ID: names an implementation, or a feature that its sender supports (RFC 2408 section 3.16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VendorId {
-    /// The octets: all of them, or those that it begins with.
+    /// Octets of the vendor ID, or its first octets if `is_prefix` is set.
     pub bytes: &'static [u8],
-    /// The name.
+    /// Name of the implementation or the feature.
     pub name: &'static str,
-    /// Whether more octets may follow: versions, capabilities.
+    /// Set if further octets may follow, such as a version or capabilities.
     pub is_prefix: bool,
-    /// What it says.
+    /// Property of the sender that follows from the vendor ID.
     pub meaning: Meaning,
 }
 
-/// What a vendor ID says of its sender (RFC 2408 3.16).
+/// Property of a peer that follows from a vendor ID (RFC 2408 section 3.16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Meaning {
-    /// NAT traversal as in one of its documents.
+    /// NAT traversal according to one of its documents.
     NatTraversal(NatTraversal),
-    /// Dead peer detection (RFC 3706); the version follows.
+    /// Dead peer detection (RFC 3706); the version follows the vendor ID.
     DeadPeerDetection,
-    /// Extended authentication.
+    /// Extended authentication, as in the XAUTH drafts.
     Xauth,
     /// Cisco Unity attributes; the version follows.
     Unity,
     /// IKE fragmentation; capabilities may follow.
     Fragmentation,
-    /// Windows; its version follows, with the high octet first.
+    /// Windows; its version follows in network byte order.
     Windows,
-    /// GSS-API authentication.
+    /// GSS-API authentication of Windows.
     GssApi,
     /// Another feature of Microsoft.
     Microsoft,
     /// Another product of Cisco.
     Cisco,
-    /// racoon, of KAME or ipsec-tools.
+    /// The racoon daemon of KAME or ipsec-tools.
     Racoon,
-    /// racoon's heartbeat.
+    /// Heartbeat notifications of racoon.
     Heartbeat,
-    /// isakmpd.
+    /// The isakmpd daemon of OpenBSD.
     Isakmpd,
     /// Check Point FireWall-1; product and version follow.
     CheckPoint,
-    /// NetScreen.
+    /// Product of NetScreen (Juniper).
     NetScreen,
-    /// FreeS/WAN and what came of it: Openswan, Libreswan.
+    /// FreeS/WAN and its successors Openswan and Libreswan.
     FreeSwan,
-    /// strongSwan.
+    /// The strongSwan project, any version.
     StrongSwan,
     /// SSH IPSEC Express, QuickSec, Sentinel.
     Ssh,
-    /// SSH Sentinel 1.4.1, which answers XAUTH under a new message ID.
+    /// SSH Sentinel 1.4.1, which acknowledges XAUTH with a new message ID.
     SshSentinel141,
-    /// Something that changes nothing.
+    /// Other product or feature that does not affect processing.
     Other,
 }
 
-/// Every vendor ID that is known (RFC 2408 3.16).
+/// Returns the table of known vendor IDs (RFC 2408 section 3.16).
 pub const fn vendor_ids() -> &'static [VendorId] {
     table::TABLE
 }
 
-/// The known vendor ID that a payload holds: an exact one before a prefix, a longer prefix before a shorter (RFC 2408 3.16).
+/// Looks up the vendor ID of a payload body; an exact match takes precedence over a prefix, and a longer prefix over a
+/// shorter one (RFC 2408 section 3.16).
 pub fn identify(body: &[u8]) -> Option<&'static VendorId> {
     let matches = |id: &&VendorId| if id.is_prefix { body.starts_with(id.bytes) } else { body == id.bytes };
     index::candidates(*body.first()?).filter(matches).max_by_key(|id| (!id.is_prefix, id.bytes.len()))

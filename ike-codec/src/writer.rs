@@ -9,19 +9,19 @@ mod sa;
 
 pub use sa::{AttributeWriter, ProposalHead, SaWriter, TransformHead, TransformWriter};
 
-/// Writes one message into the caller's bytes, payload by payload (RFC 2408 5.1, 5.3).
+/// Writes one message into the caller's buffer, payload by payload (RFC 2408 sections 5.1 and 5.3).
 ///
-/// Lengths and next payload fields are filled in; until [`finish`](Self::finish) the length of the header holds
-/// `ffffffff`, so that a message whose writing was interrupted is refused by every parser. Whatever fails leaves the
-/// message as it was before. That an SA has proposals, and a proposal transforms, is the caller's to see to.
+/// The writer fills in lengths and next payload fields. Until [`finish`](Self::finish) is called, the length in the
+/// header is `ffffffff`, so that every parser refuses an incomplete message. A failed call leaves the message
+/// unchanged. The caller is responsible for writing at least one proposal into an SA and one transform into a proposal.
 #[derive(Debug)]
 pub struct MessageWriter<'b> {
     body: BodyWriter<'b>,
-    link: usize, // where the kind of the next payload goes
+    link: usize, // offset of the next payload field to be filled in
 }
 
 impl<'b> MessageWriter<'b> {
-    /// Begins a message; `next_payload` and `length` of the header are not used (RFC 2408 5.2).
+    /// Starts a message; `next_payload` and `length` of the given header are ignored (RFC 2408 section 5.2).
     ///
     /// # Errors
     /// [`NoSpace`] for less than [`Header::LEN`] octets.
@@ -31,17 +31,17 @@ impl<'b> MessageWriter<'b> {
         Ok(Self { body, link: 16 })
     }
 
-    /// Octets written so far.
+    /// Returns the number of octets written so far, including the header.
     pub const fn len(&self) -> usize {
         self.body.len
     }
 
-    /// Never: a message has a header.
+    /// Returns `false`: a message contains at least its header.
     pub const fn is_empty(&self) -> bool {
         false
     }
 
-    /// Appends a payload, whose body `f` writes (RFC 2408 5.3).
+    /// Appends a payload whose body is written by `f` (RFC 2408 section 5.3).
     ///
     /// # Errors
     /// [`NoSpace`], also for a message of more than 65,535 octets.
@@ -54,10 +54,11 @@ impl<'b> MessageWriter<'b> {
         self.payload_with(kind, 0, f)
     }
 
-    /// Appends a payload with a reserved octet of one's choice, as only a probe or a copy has (RFC 2408 3.2).
+    /// Appends a payload with a given reserved octet, which is zero except in test messages and copies (RFC 2408
+    /// section 3.2).
     ///
     /// # Errors
-    /// As [`payload`](Self::payload).
+    /// Same as [`payload`](Self::payload).
     pub fn payload_with(
         &mut self,
         kind: PayloadKind,
@@ -75,29 +76,30 @@ impl<'b> MessageWriter<'b> {
         Ok(self)
     }
 
-    /// Appends a payload whose body is there already: nonce, key exchange, hash, signature, vendor ID (RFC 2408 5.7, 5.13).
+    /// Appends a payload with the given body, such as a nonce, key exchange, hash, signature or vendor ID (RFC 2408
+    /// sections 5.7 and 5.13).
     ///
     /// # Errors
-    /// As [`payload`](Self::payload).
+    /// Same as [`payload`](Self::payload).
     //= RFC 2408 5.12/2, 5.13/2, 5.7/2
     pub fn bytes(&mut self, kind: PayloadKind, bytes: &[u8]) -> Result<&mut Self, NoSpace> {
         //= RFC 2408 5.11/2
         self.payload(kind, |body| body.put(bytes))
     }
 
-    /// Appends an SA payload of the IPSEC DOI with a situation of identity only (RFC 2407 4.6.1).
+    /// Appends an SA payload of the IPSEC DOI with the situation SIT_IDENTITY_ONLY (RFC 2407 section 4.6.1).
     ///
     /// # Errors
-    /// As [`payload`](Self::payload).
+    /// Same as [`payload`](Self::payload).
     pub fn sa(&mut self, f: impl FnOnce(&mut SaWriter<'_>) -> Result<(), NoSpace>) -> Result<&mut Self, NoSpace> {
         //= RFC 2407 4.2.2/1, 4.2.3/1
         self.payload(PayloadKind::SA, |body| body.sa(Situation::IDENTITY_ONLY, &[], f))
     }
 
-    /// Appends a payload of another message, written field by field (RFC 2408 3.2).
+    /// Appends a copy of a payload of another message, written field by field (RFC 2408 section 3.2).
     ///
     /// # Errors
-    /// As [`payload`](Self::payload).
+    /// Same as [`payload`](Self::payload).
     pub fn copy(&mut self, payload: &Payload<'_>) -> Result<&mut Self, NoSpace> {
         self.payload_with(payload.kind, payload.reserved, |body| match payload.view() {
             Body::SecurityAssociation(sa) => body.copy_sa(&sa),
@@ -112,19 +114,19 @@ impl<'b> MessageWriter<'b> {
         })
     }
 
-    /// Appends octets behind the last payload.
+    /// Appends octets after the last payload.
     pub(crate) fn padding(&mut self, bytes: &[u8]) -> Result<(), NoSpace> {
         self.body.put(bytes)
     }
 
-    /// Makes ciphertext the body of the message; `first` is the kind of the payload it begins with.
+    /// Appends ciphertext as the body of the message; `first` is the kind of the first payload in its plaintext.
     pub(crate) fn ciphertext(&mut self, first: PayloadKind, bytes: &[u8]) -> Result<(), NoSpace> {
         self.body.put(bytes)?;
         self.body.patch(16, &[first.0]);
         Ok(())
     }
 
-    /// The message.
+    /// Completes the length in the header and returns the message.
     pub fn finish(mut self) -> &'b mut [u8] {
         let length = u32::try_from(self.body.len).unwrap_or(u32::MAX);
         //= RFC 2409 B/3
@@ -133,11 +135,12 @@ impl<'b> MessageWriter<'b> {
         buf.get_mut(..len).unwrap_or_default()
     }
 
-    /// The message with zeros appended until what follows the header is a multiple of `block` octets: what encryption
-    /// needs (RFC 2409 appendix B), and what peers that pad to four octets send in clear.
+    /// Pads the message with zeros until the octets after the header are a multiple of `block`, then completes and
+    /// returns it. Encryption requires such padding (RFC 2409 appendix B); some peers pad cleartext messages to four
+    /// octets.
     ///
     /// # Errors
-    /// As [`payload`](Self::payload).
+    /// Same as [`payload`](Self::payload).
     pub fn finish_padded(mut self, block: usize) -> Result<&'b mut [u8], NoSpace> {
         let body = self.body.len.saturating_sub(Header::LEN);
         let padded = body.checked_next_multiple_of(block.max(1)).ok_or(NoSpace)?;
@@ -150,17 +153,17 @@ impl<'b> MessageWriter<'b> {
         Ok(self.finish())
     }
 
-    /// Sets flags of the header (RFC 2408 3.1).
+    /// Sets the flags octet of the header (RFC 2408 section 3.1).
     pub fn flags(&mut self, flags: Flags) -> &mut Self {
         self.body.patch(19, &[flags.0]);
         self
     }
 }
 
-/// Octets of the longest message: what UDP and TCP framing carry.
+/// Maximum length of a message in octets, limited by UDP and the framing of TCP.
 const MAX_MESSAGE: usize = 65_535;
 
-/// Writes the body of a payload (RFC 2408 5.3). Whatever fails leaves it as it was before.
+/// Writes the body of a payload (RFC 2408 section 5.3). A failed call leaves the body unchanged.
 #[derive(Debug)]
 pub struct BodyWriter<'b> {
     buf: &'b mut [u8],
@@ -168,7 +171,7 @@ pub struct BodyWriter<'b> {
 }
 
 impl BodyWriter<'_> {
-    /// Appends octets.
+    /// Appends octets to the body.
     ///
     /// # Errors
     /// [`NoSpace`].
@@ -179,7 +182,7 @@ impl BodyWriter<'_> {
         Ok(())
     }
 
-    /// Appends attributes (RFC 2408 3.3).
+    /// Appends the attributes that `f` writes (RFC 2408 section 3.3).
     ///
     /// # Errors
     /// [`NoSpace`].
@@ -195,7 +198,7 @@ impl BodyWriter<'_> {
         })
     }
 
-    /// Appends DOI, situation and proposals of an SA payload; `labels` follow the situation (RFC 2407 4.6.1).
+    /// Appends the DOI, the situation, its labels and the proposals of an SA payload (RFC 2407 section 4.6.1).
     ///
     /// # Errors
     /// [`NoSpace`].
@@ -235,7 +238,7 @@ impl BodyWriter<'_> {
         BodyWriter { buf: self.buf, len: self.len }
     }
 
-    /// Appends a generic header and what `f` writes; the length holds `ffff` until that is done.
+    /// Appends a generic header and the body that `f` writes; the length is `ffff` until the body is complete.
     fn nested(
         &mut self,
         reserved: u8,
@@ -252,7 +255,7 @@ impl BodyWriter<'_> {
         })
     }
 
-    /// Takes back what `f` has written when it fails.
+    /// Runs `f` and discards the octets that it has written if it fails.
     fn all_or_nothing(&mut self, f: impl FnOnce(&mut BodyWriter<'_>) -> Result<(), NoSpace>) -> Result<(), NoSpace> {
         let mut body = self.reborrow();
         f(&mut body)?;
@@ -260,7 +263,7 @@ impl BodyWriter<'_> {
         Ok(())
     }
 
-    /// Overwrites octets that were written before.
+    /// Overwrites octets that have been written.
     fn patch(&mut self, at: usize, bytes: &[u8]) {
         let end = at.saturating_add(bytes.len());
         if let Some(written) = self.buf.get_mut(at..end) {
@@ -269,11 +272,12 @@ impl BodyWriter<'_> {
     }
 }
 
-/// Copies octets into room of their length: the comparison is what lets the linker see that the copy cannot panic.
-pub(crate) fn fill(room: &mut [u8], bytes: &[u8]) -> Result<(), NoSpace> {
-    if room.len() != bytes.len() {
+/// Copies octets into a slice of equal length. The comparison allows the compiler to remove the panic of
+/// `copy_from_slice`.
+pub(crate) fn fill(target: &mut [u8], bytes: &[u8]) -> Result<(), NoSpace> {
+    if target.len() != bytes.len() {
         return Err(NoSpace);
     }
-    room.copy_from_slice(bytes);
+    target.copy_from_slice(bytes);
     Ok(())
 }

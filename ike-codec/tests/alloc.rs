@@ -1,4 +1,4 @@
-//! Nothing allocates: neither what parses nor what is refused.
+//! Parsing, writing and reassembly do not allocate, for accepted and for refused messages.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod common;
@@ -14,7 +14,7 @@ use ike_codec::{
 #[global_allocator]
 static ALLOCATOR: AllocDisabler = AllocDisabler;
 
-/// How often `work` went to the heap in this thread, and its result.
+/// Returns the number of heap operations of `work` in this thread, and its result.
 fn counted<T>(work: impl FnOnce() -> T) -> (usize, T) {
     let before = violation_count();
     let result = assert_no_alloc(work);
@@ -22,9 +22,9 @@ fn counted<T>(work: impl FnOnce() -> T) -> (usize, T) {
 }
 
 #[test]
-fn parsing_walking_writing_and_reassembling_never_go_to_the_heap() {
+fn parser_writer_and_reassembly_do_not_allocate() {
     let (count, made) = counted(|| vec![7u8; black_box(100)]);
-    assert!(count > 0 && made.len() == 100, "the counter counts");
+    assert!(count > 0 && made.len() == 100, "the allocation counter must report an allocation");
 
     let (open, hostile, sets) = (common::messages(), common::corpus(), common::fragment_sets());
     let mut scratch = vec![0; 65_535];

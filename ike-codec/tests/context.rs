@@ -1,4 +1,5 @@
-//! What the same octets mean in different company: documents of NAT traversal, ports, DOIs, and a strict reader.
+//! Interpretation of octets that depends on context: the NAT traversal document, the port, the DOI, and strict or
+//! lenient parsing.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use ike_codec::{
@@ -14,19 +15,19 @@ fn message<'b>(buf: &'b mut [u8], kind: PayloadKind, body: &[u8]) -> &'b [u8] {
 }
 
 #[test]
-fn x2_payloads_15_and_16_are_nat_detection_in_the_drafts_04_to_08_only() {
+fn view_with_decodes_payloads_15_and_16_as_nat_t_in_drafts_04_to_08_only() {
     let (mut buf, address) = ([0; 100], [1, 0, 0, 0, 192, 0, 2, 1]);
     for one in NatTraversal::ALL {
-        let in_between = one > NatTraversal::Draft03 && one < NatTraversal::Rfc3947;
+        let is_draft_04_to_08 = one > NatTraversal::Draft03 && one < NatTraversal::Rfc3947;
         let bytes = message(&mut buf, PayloadKind(15), &[7; 20]);
         let payload = Message::parse(bytes).unwrap().payloads().next().unwrap();
-        let expected = if in_between { Body::NatDetection(&[7; 20]) } else { Body::Other(&[7; 20]) };
+        let expected = if is_draft_04_to_08 { Body::NatDetection(&[7; 20]) } else { Body::Other(&[7; 20]) };
         assert_eq!(payload.view_with(one), expected, "{one:?}");
         let bytes = message(&mut buf, PayloadKind(16), &address);
         let payload = Message::parse(bytes).unwrap().payloads().next().unwrap();
         let is_address = matches!(payload.view_with(one), Body::NatOriginalAddress(a) if a.data == [192, 0, 2, 1]);
-        assert_eq!(is_address, in_between, "{one:?}");
-        // What GDOI sends under this number is no address, and no error.
+        assert_eq!(is_address, is_draft_04_to_08, "{one:?}");
+        // The SAT payload of GDOI has the same number. It is neither an address nor an error.
         let bytes = message(&mut buf, PayloadKind(16), &address[..7]);
         let payload = Message::parse(bytes).unwrap().payloads().next().unwrap();
         assert_eq!(payload.view_with(one), Body::Other(&address[..7]));
@@ -34,7 +35,7 @@ fn x2_payloads_15_and_16_are_nat_detection_in_the_drafts_04_to_08_only() {
 }
 
 #[test]
-fn x3_port_500_carries_esp_behind_eight_zeros_in_the_first_drafts_only() {
+fn unframe_udp_finds_esp_on_port_500_after_eight_zeros_in_first_drafts_only() {
     let esp = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 1, 0, 0, 0, 1];
     assert_eq!(unframe_udp(Port::IkeAndEsp, &esp), Framed::Esp(&esp[8..]));
     assert_eq!(unframe_udp(Port::Ike, &esp), Framed::Ike(&esp));
@@ -43,7 +44,7 @@ fn x3_port_500_carries_esp_behind_eight_zeros_in_the_first_drafts_only() {
 }
 
 #[test]
-fn the_prefix_of_a_stream_is_awaited_while_it_may_still_come_and_refused_once_it_cannot() {
+fn strip_tcp_prefix_accepts_partial_prefix_and_refuses_first_difference() {
     assert_eq!(TCP_PREFIX, *b"IKETCP");
     for end in 0..TCP_PREFIX.len() {
         let (so_far, next) = (&TCP_PREFIX[..end], TCP_PREFIX[end]);
@@ -62,7 +63,7 @@ fn the_prefix_of_a_stream_is_awaited_while_it_may_still_come_and_refused_once_it
 //= RFC 2407 4.2.2/1, 4.2.3/1
 //= RFC 2408 2.1/1
 #[test]
-fn an_association_of_doi_0_is_read_when_it_is_built_like_one_of_ipsec() {
+fn sa_of_doi_0_is_decoded_if_it_has_the_structure_of_ipsec_doi() {
     let mut buf = [0; 100];
     let mut writer = MessageWriter::new(&mut buf, &Header::new([1; 8], [0; 8], ExchangeKind::MAIN, 0)).unwrap();
     writer
@@ -78,7 +79,7 @@ fn an_association_of_doi_0_is_read_when_it_is_built_like_one_of_ipsec() {
     let Body::SecurityAssociation(sa) = parsed.payloads().next().unwrap().view() else { panic!() };
     assert_eq!((sa.doi, sa.situation, sa.proposals().count()), (Doi::ISAKMP, Situation::IDENTITY_ONLY, 1));
     assert_eq!(parsed.write(&mut [0; 100]).unwrap(), bytes);
-    // Not built like that, it is left alone; and GDOI always is.
+    // Another structure of DOI 0 is not decoded, and an SA payload of GDOI is never decoded.
     let odd = message(&mut buf, PayloadKind::SA, &[0, 0, 0, 0, 9, 9, 9]);
     let view = Message::parse(odd).unwrap().payloads().next().unwrap().view();
     assert_eq!(view, Body::ForeignAssociation(Doi::ISAKMP, &[9, 9, 9]));
@@ -90,7 +91,7 @@ fn an_association_of_doi_0_is_read_when_it_is_built_like_one_of_ipsec() {
 //= RFC 2407 4.4.2.1/1
 //= RFC 2408 5.14/11, 5.6/4
 #[test]
-fn a_strict_reader_refuses_what_a_lenient_one_keeps() {
+fn parse_strict_refuses_reserved_and_unassigned_values() {
     use DecodeErrorKind::{Reserved, Unassigned, UnparsedBytes};
     let sa = |tail: &[u8]| [&[0, 0, 0, 1][..], tail].concat();
     let proposal = |protocol, id| [0, 0, 0, 16, 1, protocol, 0, 1, 0, 0, 0, 8, 1, id, 0, 0];
@@ -135,26 +136,26 @@ fn a_strict_reader_refuses_what_a_lenient_one_keeps() {
 
 //= RFC 2408 2.5.2/1, 5.3/2
 #[test]
-fn a_strict_reader_takes_what_the_documents_assign() {
+fn parse_strict_accepts_assigned_values() {
     use DecodeErrorKind::Unassigned;
     let sa = |protocol, id, attributes: &[u8]| {
         let length = u8::try_from(attributes.len()).unwrap();
         let head = [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 16 + length, 1, protocol, 0, 1, 0, 0, 0, 8 + length, 1, id, 0, 0];
         [&head[..], attributes].concat()
     };
-    // Encryption, hash, authentication, group, lifetime and key length of phase 1; 16 is a group order (RFC 2409 A).
+    // Encryption, hash, authentication, group, lifetime and key length of phase 1; 16 is a group order (RFC 2409 appendix A).
     let oakley: Vec<u8> = [1, 2, 3, 4, 11, 12, 14].into_iter().flat_map(|kind| [0x80, kind, 0, 1]).collect();
     for (kind, body, expected) in [
         (1, sa(1, 1, &oakley), None),
         (1, sa(1, 1, &[0, 16, 0, 3, 1, 2, 3]), None),
         (1, sa(3, 12, &[0, 16, 0, 3, 1, 2, 3]), Some(Unassigned)),
-        // AH_MD5, AH_SHA and AH_DES; 0 and 1 are reserved (RFC 2407 4.4.3).
+        // AH_MD5, AH_SHA and AH_DES; 0 and 1 are reserved (RFC 2407 section 4.4.3).
         (1, sa(2, 0, &[]), Some(Unassigned)),
         (1, sa(2, 1, &[]), Some(Unassigned)),
         (1, sa(2, 2, &[]), None),
         (1, sa(2, 3, &[]), None),
         (1, sa(2, 4, &[]), None),
-        // GDOI, and DOI 0 built otherwise.
+        // GDOI, and DOI 0 with another structure.
         (1, vec![0, 0, 0, 2, 9], None),
         (1, vec![0, 0, 0, 0, 9], None),
         (1, vec![0, 0, 0, 9, 9], Some(Unassigned)),
@@ -171,7 +172,7 @@ fn a_strict_reader_takes_what_the_documents_assign() {
 }
 
 #[test]
-fn every_attribute_of_both_phases_has_its_place() {
+fn typed_attributes_cover_every_assigned_type() {
     use ike_codec::{Attributes, IpsecAttributes, OakleyAttributes};
     let list = |kinds: &[(u16, bool)]| -> Vec<u8> {
         let attribute = |&(kind, basic): &(u16, bool)| match basic {
@@ -197,7 +198,7 @@ fn every_attribute_of_both_phases_has_its_place() {
 
 //= RFC 2407 4.6.3.3/2
 #[test]
-fn x13_a_notification_in_clear_is_known_to_be_in_clear() {
+fn cleartext_notification_is_reported_as_not_encrypted() {
     let mut buf = [0; 100];
     let bytes = message(&mut buf, PayloadKind::NOTIFICATION, &[0, 0, 0, 1, 1, 0, 0x60, 2]);
     let parsed = Message::parse(bytes).unwrap();
@@ -208,7 +209,7 @@ fn x13_a_notification_in_clear_is_known_to_be_in_clear() {
 
 //= RFC 2407 4.6.3.1/1
 #[test]
-fn x21_the_lifetimes_of_a_responder_are_attributes_in_a_notification() {
+fn responder_lifetime_notification_contains_attributes() {
     use ike_codec::{Attributes, IpsecAttributes};
     let body = [&[0, 0, 0, 1, 3, 4, 0x60, 0, 1, 2, 3, 4][..], &[0x80, 1, 0, 1, 0, 2, 0, 4, 0, 0, 0x0e, 0x10]].concat();
     let mut buf = [0; 100];

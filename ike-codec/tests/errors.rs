@@ -1,22 +1,22 @@
-//! What errors say: one line each, no two alike, with the numbers they carry.
+//! Error messages: each is a single line, distinct, and contains the values of its variant.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use ike_codec::DecodeErrorKind as Kind;
 use ike_codec::{AttributeError, FragmentError, Header, NoSpace, PayloadKind, StreamError};
 
-/// Texts that are one line each, no two alike, and have the words given.
+/// Verifies that each message is a single line, distinct from the others, and contains the given words.
 fn check(rows: &[(String, &[&str])]) {
     for (index, (text, words)) in rows.iter().enumerate() {
         assert!(!text.trim().is_empty() && text.lines().count() == 1, "row {index}: {text:?}");
         for word in *words {
-            assert!(text.contains(word), "{word} is not in {text:?}");
+            assert!(text.contains(word), "{word} is missing in {text:?}");
         }
-        assert!(rows[..index].iter().all(|(other, _)| other != text), "{text:?} is there twice");
+        assert!(rows[..index].iter().all(|(other, _)| other != text), "duplicate message {text:?}");
     }
 }
 
 #[test]
-fn every_refusal_of_a_parser_says_what_is_wrong() {
+fn decode_error_names_field_and_values() {
     let nonce = PayloadKind::NONCE;
     let rows: Vec<(String, &[&str])> = [
         (Kind::TooShort, &[][..]),
@@ -39,7 +39,7 @@ fn every_refusal_of_a_parser_says_what_is_wrong() {
         (Kind::AddressLength(PayloadKind::ID), &["identification"]),
         (Kind::LabelsCut, &["labels"]),
         (Kind::FragmentNumber, &["fragment"]),
-        (Kind::EncryptedLength, &["encrypted"]),
+        (Kind::EncryptedLength, &["ciphertext"]),
         (Kind::Reserved, &["reserved"]),
         (Kind::Unassigned, &["unassigned"]),
         (Kind::NonceLength, &["nonce", "8", "256"]),
@@ -54,7 +54,7 @@ fn every_refusal_of_a_parser_says_what_is_wrong() {
 }
 
 #[test]
-fn every_fragment_that_is_not_taken_has_its_reason() {
+fn fragment_error_names_fragment_number() {
     let rows: Vec<(String, &[&str])> = [
         (FragmentError::NotAFragment, &[][..]),
         (FragmentError::OtherMessage { id: 777 }, &["777"]),
@@ -70,7 +70,7 @@ fn every_fragment_that_is_not_taken_has_its_reason() {
 }
 
 #[test]
-fn attributes_that_make_no_sense_are_named() {
+fn attribute_error_names_attribute_type() {
     let rows: Vec<(String, &[&str])> = [
         (AttributeError::Duplicate(77), &["77"][..]),
         (AttributeError::NotANumber(77), &["77"]),
@@ -82,7 +82,7 @@ fn attributes_that_make_no_sense_are_named() {
 }
 
 #[test]
-fn a_stream_that_ends_and_a_buffer_that_is_full_say_so() {
+fn stream_error_and_no_space_name_the_cause() {
     check(&[
         (StreamError::NoPrefix.to_string(), &["IKETCP"]),
         (StreamError::FrameLength(1).to_string(), &["1"]),

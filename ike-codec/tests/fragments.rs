@@ -1,4 +1,4 @@
-//! Reassembly in every order, and everything that may be wrong with a fragment.
+//! Reassembly of fragments in every order, and every error of a fragment.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![allow(clippy::cast_possible_truncation, clippy::panic)]
 
@@ -8,7 +8,7 @@ use ike_codec::{
     DecodeErrorKind, FragmentError, MAX_FRAGMENTS, Message, NoSpace, PayloadKind, Progress, Reassembly, write_fragment,
 };
 
-/// One fragment, from its numbers.
+/// Builds a message with one fragment payload.
 fn fragment(id: u16, number: u8, flags: u8, data: &[u8]) -> Vec<u8> {
     common::one(132, &[&id.to_be_bytes()[..], &[number, flags], data].concat())
 }
@@ -17,33 +17,33 @@ fn add(reassembly: &mut Reassembly<'_>, bytes: &[u8]) -> Result<Progress, Fragme
     reassembly.add(&Message::parse(bytes).unwrap())
 }
 
-/// Every order of `n` things (Heap's way).
-fn orders(n: usize) -> Vec<Vec<usize>> {
-    fn turn(k: usize, order: &mut Vec<usize>, all: &mut Vec<Vec<usize>>) {
+/// Returns every permutation of `0..n` (Heap's algorithm).
+fn permutations(n: usize) -> Vec<Vec<usize>> {
+    fn permute(k: usize, order: &mut Vec<usize>, all: &mut Vec<Vec<usize>>) {
         if k <= 1 {
             return all.push(order.clone());
         }
         for i in 0..k {
-            turn(k - 1, order, all);
+            permute(k - 1, order, all);
             order.swap(if k.is_multiple_of(2) { i } else { 0 }, k - 1);
         }
     }
     let mut all = Vec::new();
-    turn(n, &mut (0..n).collect(), &mut all);
+    permute(n, &mut (0..n).collect(), &mut all);
     all
 }
 
-/// Pieces of unequal lengths, so that no order may be mistaken for another.
+/// Returns pieces of unequal lengths, so that a wrong order is detected.
 fn pieces(count: usize) -> Vec<Vec<u8>> {
     (0..count).map(|i| vec![i as u8 + 1; 3 + (i * 7) % 11]).collect()
 }
 
 #[test]
-fn fragments_in_every_order_give_the_same_message_once_all_are_there() {
+fn reassembly_completes_in_every_order() {
     for count in 1..=6 {
         let data = pieces(count);
         let whole = data.concat();
-        let all = orders(count);
+        let all = permutations(count);
         assert_eq!(all.len(), (1..=count).product::<usize>());
         for order in all {
             let (mut store, mut out) = ([0; 256], [0; 256]);
@@ -63,7 +63,7 @@ fn fragments_in_every_order_give_the_same_message_once_all_are_there() {
 }
 
 #[test]
-fn the_sets_of_other_implementations_are_put_together_in_either_direction() {
+fn recorded_fragments_are_reassembled_in_either_direction() {
     for set in common::fragment_sets() {
         for backwards in [false, true] {
             let (mut store, mut out) = (vec![0; 65_535], vec![0; 65_535]);
@@ -83,7 +83,7 @@ fn the_sets_of_other_implementations_are_put_together_in_either_direction() {
 }
 
 #[test]
-fn a_duplicate_is_ignored_before_and_after_the_message_is_whole() {
+fn duplicate_fragment_is_ignored_before_and_after_completion() {
     let (mut store, mut out) = ([0; 64], [0; 64]);
     let mut reassembly = Reassembly::new(&mut store);
     let (first, last) = (fragment(1, 1, 0, b"abc"), fragment(1, 2, 1, b"de"));
@@ -100,7 +100,7 @@ fn a_duplicate_is_ignored_before_and_after_the_message_is_whole() {
 }
 
 #[test]
-fn every_wrong_fragment_has_its_error_and_changes_nothing() {
+fn invalid_fragment_is_refused_and_changes_nothing() {
     let mut other_cookie = fragment(1, 2, 0, b"cd");
     other_cookie[15] ^= 1;
     let mut other_initiator = fragment(1, 2, 0, b"cd");
@@ -109,20 +109,20 @@ fn every_wrong_fragment_has_its_error_and_changes_nothing() {
         ("other octets", fragment(1, 1, 0, b"aB"), FragmentError::Conflict(1)),
         ("more octets", fragment(1, 1, 0, b"abc"), FragmentError::Conflict(1)),
         ("fewer octets", fragment(1, 1, 0, b"a"), FragmentError::Conflict(1)),
-        ("no octets now", fragment(1, 1, 0, b""), FragmentError::Conflict(1)),
-        ("first is now the last", fragment(1, 1, 1, b"ab"), FragmentError::Conflict(1)),
-        ("last is no longer the last", fragment(1, 3, 0, b"ef"), FragmentError::Conflict(3)),
+        ("no octets", fragment(1, 1, 0, b""), FragmentError::Conflict(1)),
+        ("first fragment with last flag", fragment(1, 1, 1, b"ab"), FragmentError::Conflict(1)),
+        ("last fragment without last flag", fragment(1, 3, 0, b"ef"), FragmentError::Conflict(3)),
         ("last with other octets", fragment(1, 3, 1, b"eF"), FragmentError::Conflict(3)),
-        ("a second last behind", fragment(1, 4, 1, b"gh"), FragmentError::BehindTheLast(4)),
-        ("a second last in front", fragment(1, 2, 1, b"cd"), FragmentError::BehindTheLast(2)),
-        ("behind the last", fragment(1, 4, 0, b"gh"), FragmentError::BehindTheLast(4)),
-        ("far behind the last", fragment(1, 64, 0, b"gh"), FragmentError::BehindTheLast(64)),
-        ("too many", fragment(1, 65, 0, b"gh"), FragmentError::TooMany(65)),
-        ("far too many, the last", fragment(1, 255, 1, b"gh"), FragmentError::TooMany(255)),
+        ("second last fragment after the last", fragment(1, 4, 1, b"gh"), FragmentError::BehindTheLast(4)),
+        ("second last fragment before the last", fragment(1, 2, 1, b"cd"), FragmentError::BehindTheLast(2)),
+        ("number above the last", fragment(1, 4, 0, b"gh"), FragmentError::BehindTheLast(4)),
+        ("number 64 above the last", fragment(1, 64, 0, b"gh"), FragmentError::BehindTheLast(64)),
+        ("number above the maximum", fragment(1, 65, 0, b"gh"), FragmentError::TooMany(65)),
+        ("number 255 with last flag", fragment(1, 255, 1, b"gh"), FragmentError::TooMany(255)),
         ("empty", fragment(1, 2, 0, b""), FragmentError::Empty(2)),
-        ("other ID", fragment(2, 2, 0, b"cd"), FragmentError::OtherMessage { id: 2 }),
-        ("other responder", other_cookie, FragmentError::OtherMessage { id: 1 }),
-        ("other initiator", other_initiator, FragmentError::OtherMessage { id: 1 }),
+        ("other fragment ID", fragment(2, 2, 0, b"cd"), FragmentError::OtherMessage { id: 2 }),
+        ("other responder cookie", other_cookie, FragmentError::OtherMessage { id: 1 }),
+        ("other initiator cookie", other_initiator, FragmentError::OtherMessage { id: 1 }),
         ("too long", fragment(1, 2, 0, b"cde"), FragmentError::NoSpace),
         ("no fragment", common::one(13, b"vendor"), FragmentError::NotAFragment),
         ("no payload", common::raw(0, &[]), FragmentError::NotAFragment),
@@ -136,13 +136,13 @@ fn every_wrong_fragment_has_its_error_and_changes_nothing() {
         assert!(!reassembly.is_complete(), "{name}");
         assert_eq!(add(&mut reassembly, &fragment(1, 2, 0, b"cd")), Ok(Progress::Complete), "{name}");
         let late = add(&mut reassembly, bytes);
-        assert!(late.is_err(), "{name} when whole: {late:?}");
+        assert!(late.is_err(), "{name} after completion: {late:?}");
         assert_eq!(reassembly.message(&mut out).unwrap(), b"abcdef", "{name}");
     }
 }
 
 #[test]
-fn a_last_fragment_in_front_of_one_that_is_there_is_refused() {
+fn last_fragment_below_received_number_is_refused() {
     let mut store = [0; 64];
     let mut reassembly = Reassembly::new(&mut store);
     add(&mut reassembly, &fragment(1, 5, 0, b"ee")).unwrap();
@@ -151,7 +151,7 @@ fn a_last_fragment_in_front_of_one_that_is_there_is_refused() {
 }
 
 #[test]
-fn an_error_on_a_fresh_reassembly_does_not_bind_it_to_the_message() {
+fn refused_first_fragment_does_not_set_the_message() {
     let (mut store, mut out) = ([0; 4], [0; 4]);
     let mut reassembly = Reassembly::new(&mut store);
     assert_eq!(add(&mut reassembly, &fragment(7, 1, 1, b"")), Err(FragmentError::Empty(1)));
@@ -161,12 +161,12 @@ fn an_error_on_a_fresh_reassembly_does_not_bind_it_to_the_message() {
 }
 
 #[test]
-fn the_bound_of_the_buffers_is_exact() {
-    for (room, expected) in [(10, Ok(Progress::Complete)), (9, Err(FragmentError::NoSpace))] {
-        let mut store = vec![0; room];
+fn reassembly_fits_exactly_sized_buffers() {
+    for (capacity, expected) in [(10, Ok(Progress::Complete)), (9, Err(FragmentError::NoSpace))] {
+        let mut store = vec![0; capacity];
         let mut reassembly = Reassembly::new(&mut store);
         add(&mut reassembly, &fragment(1, 2, 1, b"67890")).unwrap();
-        assert_eq!(add(&mut reassembly, &fragment(1, 1, 0, b"12345")), expected, "{room}");
+        assert_eq!(add(&mut reassembly, &fragment(1, 1, 0, b"12345")), expected, "{capacity}");
     }
     let mut store = [0; 10];
     let mut reassembly = Reassembly::new(&mut store);
@@ -180,7 +180,7 @@ fn the_bound_of_the_buffers_is_exact() {
 }
 
 #[test]
-fn sixty_four_fragments_are_taken_and_the_sixty_fifth_is_not() {
+fn reassembly_accepts_64_fragments_and_refuses_the_65th() {
     assert_eq!(MAX_FRAGMENTS, 64);
     for backwards in [false, true] {
         let (mut store, mut out) = ([0; 64 * 3], [0; 64 * 3]);
@@ -201,7 +201,7 @@ fn sixty_four_fragments_are_taken_and_the_sixty_fifth_is_not() {
 }
 
 #[test]
-fn reset_forgets_the_message_the_last_and_the_room() {
+fn reset_discards_all_state() {
     let (mut store, mut out) = ([0; 4], [0; 4]);
     let mut reassembly = Reassembly::new(&mut store);
     add(&mut reassembly, &fragment(1, 1, 1, b"1234")).unwrap();
@@ -214,7 +214,7 @@ fn reset_forgets_the_message_the_last_and_the_room() {
 }
 
 #[test]
-fn what_is_cut_is_put_together_again_for_any_size() {
+fn write_fragment_output_is_reassembled_for_any_fragment_size() {
     for record in common::messages() {
         let message = &record.hex[..];
         for size in (1..=message.len() + 3).step_by(if message.len() > 150 { 13 } else { 5 }) {
@@ -244,10 +244,10 @@ fn what_is_cut_is_put_together_again_for_any_size() {
 }
 
 #[test]
-fn a_fragment_is_not_written_into_too_little_room_nor_of_no_message() {
+fn write_fragment_refuses_short_buffer_and_short_message() {
     let message = common::one(13, &[7; 100]);
-    for room in 0..28 + 8 + 50 {
-        assert_eq!(write_fragment(&mut vec![0; room], &message, 1, 1, 50), Err(NoSpace), "{room}");
+    for capacity in 0..28 + 8 + 50 {
+        assert_eq!(write_fragment(&mut vec![0; capacity], &message, 1, 1, 50), Err(NoSpace), "{capacity}");
     }
     assert!(write_fragment(&mut [0; 28 + 8 + 50], &message, 1, 1, 50).unwrap().is_some());
     assert_eq!(write_fragment(&mut [0; 100], &message[..27], 1, 1, 50), Err(NoSpace));
@@ -255,7 +255,7 @@ fn a_fragment_is_not_written_into_too_little_room_nor_of_no_message() {
 }
 
 #[test]
-fn a_message_is_cut_into_sixty_four_fragments_and_not_into_sixty_five() {
+fn write_fragment_writes_64_fragments_and_refuses_65() {
     let message = common::one(13, &[7; 32]);
     assert_eq!(message.len(), 64);
     for number in 1..=64 {
@@ -269,7 +269,7 @@ fn a_message_is_cut_into_sixty_four_fragments_and_not_into_sixty_five() {
 }
 
 #[test]
-fn number_zero_is_refused_by_the_parser_already() {
+fn parse_refuses_fragment_number_0() {
     let error = Message::parse(&fragment(1, 0, 1, b"x")).unwrap_err();
     assert_eq!((error.kind, error.offset), (DecodeErrorKind::FragmentNumber, 32));
 }

@@ -1,5 +1,5 @@
-//! Every kind of payload from octets laid out by hand after the drawings of RFC 2407, 2408 and 3947; and every error, with
-//! its offset.
+//! Fields of every payload kind, from hand-encoded octets after the diagrams of RFC 2407, 2408 and 3947, and every
+//! parse error with its offset.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![allow(clippy::panic)]
 
@@ -14,7 +14,7 @@ use ike_codec::{
     Message, NotifyKind, PayloadKind, ProtocolId, Situation, TransformId, Value, Version,
 };
 
-/// The only payload of a message, handed to `look`.
+/// Parses a message of one payload, verifies that it is written identically, and passes its body to `look`.
 fn with<T>(kind: u8, body: &[u8], look: impl FnOnce(Body<'_>) -> T) -> T {
     let bytes = one(kind, body);
     let message = Message::parse(&bytes).unwrap_or_else(|e| panic!("{kind}: {e}"));
@@ -28,7 +28,7 @@ fn with<T>(kind: u8, body: &[u8], look: impl FnOnce(Body<'_>) -> T) -> T {
 
 //= RFC 2408 5.2/3
 #[test]
-fn a_header_has_the_fields_of_rfc_2408_3_1() {
+fn header_fields_of_rfc_2408_3_1() {
     let bytes = hex("0102030405060708 1112131415161718 00 10 20 06 deadbeef 0000001c");
     let (header, rest) = Header::parse(&bytes).unwrap();
     let expected = Header {
@@ -47,7 +47,7 @@ fn a_header_has_the_fields_of_rfc_2408_3_1() {
 }
 
 #[test]
-fn exchange_types_from_240_are_for_private_use() {
+fn exchange_types_from_240_are_private() {
     for number in 0..=255u8 {
         let private = (240..=255).contains(&number);
         assert_eq!(ExchangeKind(number).is_private(), private, "{number}");
@@ -55,7 +55,7 @@ fn exchange_types_from_240_are_for_private_use() {
 }
 
 #[test]
-fn flags_are_sets_of_bits() {
+fn flags_are_combined_as_sets() {
     let (one, two) = (Flags::ENCRYPTION, Flags::ENCRYPTION.with(Flags::COMMIT));
     assert_eq!((two, two.with(one), one.with(one), two.with(two)), (Flags(3), Flags(3), Flags(1), Flags(3)));
     assert_eq!((two.without(one), two.without(two), one.without(Flags::COMMIT)), (Flags::COMMIT, Flags(0), one));
@@ -63,8 +63,8 @@ fn flags_are_sets_of_bits() {
 }
 
 #[test]
-fn the_flags_of_ikev2_are_the_bits_3_to_5() {
-    // X X R V I X X X, the lowest bit last (RFC 7296 3.1).
+fn ikev2_flags_are_bits_3_to_5() {
+    // The diagram shows X X R V I X X X, with the least significant bit last (RFC 7296 section 3.1).
     for bits in 0..=255u8 {
         let expected = [3, 4, 5].into_iter().any(|bit| bits & (1 << bit) != 0);
         assert_eq!(Flags(bits).has_ikev2(), expected, "{bits:#010b}");
@@ -74,7 +74,7 @@ fn the_flags_of_ikev2_are_the_bits_3_to_5() {
 //= RFC 3173 4.1/13
 //= RFC 2408 5.4/2, 5.4/5, 5.5/3, 5.6/2, 5.6/7
 #[test]
-fn an_sa_has_the_fields_of_rfc_2407_4_6_1_and_rfc_2408_3_5_and_3_6() {
+fn sa_fields_of_rfc_2407_4_6_1_and_rfc_2408_3_5_and_3_6() {
     let body = hex("00000001 00000001
          02 00 0028  01 03 04 02  c0ffee01
            03 00 0010  01 0c 0000  8001 0001  8002 0e10
@@ -107,12 +107,12 @@ fn an_sa_has_the_fields_of_rfc_2407_4_6_1_and_rfc_2408_3_5_and_3_6() {
     });
 }
 
-/// A proposal of one transform without attributes.
+/// Proposal of one transform without attributes.
 const PROPOSAL: &str = "00 00 0010  01 01 00 01  00 00 0008  01 01 0000";
 
 //= RFC 2407 4.2.1/3
 #[test]
-fn labels_of_a_situation_stand_before_the_proposals() {
+fn situation_labels_precede_proposals() {
     let secrecy = "0003 0000 aabbcc00  0009 0000 ff800000";
     let integrity = "0004 0000 01020304  0000 0000";
     for (situation, labels) in [
@@ -131,7 +131,7 @@ fn labels_of_a_situation_stand_before_the_proposals() {
 }
 
 #[test]
-fn a_level_and_a_category_are_padded_to_whole_words() {
+fn level_and_category_are_padded_to_four_octets() {
     // A level counts octets, a category bits.
     for (octets, bits, words) in
         [(0, 0, 0), (1, 1, 2), (4, 32, 2), (5, 33, 4), (8, 64, 4), (3, 31, 2), (0, 40, 2), (4, 65, 4), (1, 8, 2)]
@@ -154,7 +154,7 @@ fn a_level_and_a_category_are_padded_to_whole_words() {
 
 //= RFC 2407 4.6.1/2
 #[test]
-fn the_reserved_fields_of_all_labels_are_refused_only_strictly() {
+fn parse_strict_refuses_reserved_fields_of_labels() {
     let labels =
         hex("00000007  0003 0000 aabbcc00  0009 0000 ff800000  0004 0000 01020304  0021 0000 ffffffff 80000000");
     let good = one(1, &[&hex("00000001 00000006")[..], &labels, &hex(PROPOSAL)].concat());
@@ -171,7 +171,7 @@ fn the_reserved_fields_of_all_labels_are_refused_only_strictly() {
 }
 
 #[test]
-fn every_situation_of_rfc_2407_4_2_is_taken_strictly_and_no_other_bit() {
+fn parse_strict_accepts_situation_bits_of_rfc_2407_4_2_only() {
     let label = hex("0001 0000 aa000000  0000 0000");
     for situation in 1..=7u8 {
         let count = (situation >> 1).count_ones() as usize;
@@ -194,12 +194,12 @@ fn every_situation_of_rfc_2407_4_2_is_taken_strictly_and_no_other_bit() {
 
 //= RFC 2408 2.1/1
 #[test]
-fn an_sa_of_another_doi_is_left_alone() {
+fn sa_of_another_doi_is_not_decoded() {
     with(1, &hex("00000002 00"), |view| assert_eq!(view, Body::ForeignAssociation(Doi::GDOI, &[0])));
 }
 
 #[test]
-fn payloads_without_fields_are_their_octets() {
+fn payloads_without_fields_return_their_octets() {
     let octets: &[u8] = &[1, 2, 3, 4, 5, 6, 7, 8];
     let rows: &[(u8, Body<'_>)] = &[
         (4, Body::KeyExchange(octets)),
@@ -224,7 +224,7 @@ fn payloads_without_fields_are_their_octets() {
 
 //= RFC 2408 5.8/2
 #[test]
-fn an_identification_has_the_fields_of_rfc_2407_4_6_2() {
+fn identification_fields_of_rfc_2407_4_6_2() {
     let six = |last: u16| std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
     let rows: &[(u8, &str, Option<IdAddress>, Option<&str>)] = &[
         (1, "c0000201", Some(IdAddress::V4([192, 0, 2, 1].into())), None),
@@ -263,7 +263,7 @@ fn an_identification_has_the_fields_of_rfc_2407_4_6_2() {
 
 //= RFC 2408 3.10/2, 3.9/2, 5.10/2, 5.9/2
 #[test]
-fn certificates_and_their_requests_have_an_encoding_and_data() {
+fn certificate_and_request_fields_of_rfc_2408_3_9() {
     for (kind, request) in [(6, false), (7, true)] {
         with(kind, &[4, 0x30, 0x00], |view| match (view, request) {
             (Body::Certificate(c), false) | (Body::CertificateRequest(c), true) => {
@@ -277,7 +277,7 @@ fn certificates_and_their_requests_have_an_encoding_and_data() {
 
 //= RFC 2408 5.14/3
 #[test]
-fn a_notification_has_the_fields_of_rfc_2408_3_14() {
+fn notification_fields_of_rfc_2408_3_14() {
     with(11, &hex("00000001 03 04 000e 01020304 aabb"), |view| {
         let Body::Notification(n) = view else { panic!("{view:?}") };
         assert_eq!((n.doi, n.protocol, n.kind), (Doi::IPSEC, ProtocolId::ESP, NotifyKind::NO_PROPOSAL_CHOSEN));
@@ -293,7 +293,7 @@ fn a_notification_has_the_fields_of_rfc_2408_3_14() {
 
 //= RFC 2408 3.15/1, 5.15/5
 #[test]
-fn a_delete_has_the_fields_of_rfc_2408_3_15() {
+fn delete_fields_of_rfc_2408_3_15() {
     with(12, &hex("00000001 03 04 0002 01020304 05060708"), |view| {
         let Body::Delete(d) = view else { panic!("{view:?}") };
         assert_eq!((d.doi, d.protocol, d.spi_size, d.spi_count), (Doi::IPSEC, ProtocolId::ESP, 4, 2));
@@ -305,7 +305,7 @@ fn a_delete_has_the_fields_of_rfc_2408_3_15() {
 }
 
 #[test]
-fn a_mode_config_payload_has_the_fields_of_its_draft() {
+fn mode_config_fields_of_draft_3_2() {
     with(14, &hex("01 00 1234 0001 0000 0003 0004 0a000001 c088 0000"), |view| {
         let Body::Config(c) = view else { panic!("{view:?}") };
         assert_eq!((c.kind, c.reserved, c.identifier, c.padding), (ConfigKind::REQUEST, 0, 0x1234, &[][..]));
@@ -316,7 +316,7 @@ fn a_mode_config_payload_has_the_fields_of_its_draft() {
 }
 
 #[test]
-fn an_original_address_has_the_fields_of_rfc_3947_5_2() {
+fn nat_oa_fields_of_rfc_3947_5_2() {
     for kind in [21, 131] {
         for (text, expected) in [
             ("01 000000 c0000201", Some(IpAddr::from([192, 0, 2, 1]))),
@@ -332,7 +332,7 @@ fn an_original_address_has_the_fields_of_rfc_3947_5_2() {
 }
 
 #[test]
-fn a_fragment_has_an_id_a_number_flags_and_data() {
+fn fragment_fields() {
     with(132, &hex("0102 03 81 aabb"), |view| {
         let Body::Fragment(f) = view else { panic!("{view:?}") };
         assert_eq!((f.id, f.number, f.flags, f.is_last(), f.data), (0x102, 3, 0x81, true, &[0xaa, 0xbb][..]));
@@ -340,7 +340,7 @@ fn a_fragment_has_an_id_a_number_flags_and_data() {
 }
 
 #[test]
-fn an_encrypted_body_is_opaque_and_its_plaintext_parses_as_a_chain() {
+fn encrypted_body_is_opaque_and_plaintext_parses_as_chain() {
     let mut bytes = raw(8, &[0xee; 16]);
     bytes[19] = 1;
     let message = Message::parse(&bytes).unwrap();
@@ -353,8 +353,8 @@ fn an_encrypted_body_is_opaque_and_its_plaintext_parses_as_a_chain() {
     assert_eq!((chain.first(), chain.padding()), (PayloadKind::HASH, &[0xab, 0xcd][..]));
 }
 
-/// A message whose header is changed at one octet.
-fn changed(at: usize, to: u8) -> Vec<u8> {
+/// Returns a message with one modified octet.
+fn with_octet(at: usize, to: u8) -> Vec<u8> {
     let mut bytes = one(13, b"vendor");
     bytes[at] = to;
     bytes
@@ -372,7 +372,7 @@ fn encrypted(first: u8, rest: &[u8]) -> Vec<u8> {
 
 //= RFC 2408 3.4/2, 3.4/3
 #[test]
-fn every_error_of_the_parser_has_its_kind_and_offset() {
+fn parse_error_has_kind_and_offset() {
     let vendor = one(13, b"vendor");
     let long = [&vendor[..24], &66_000u32.to_be_bytes(), &vec![0; 66_000 - 28]].concat();
     let (p, t) = (PayloadKind::PROPOSAL, PayloadKind::TRANSFORM);
@@ -381,71 +381,76 @@ fn every_error_of_the_parser_has_its_kind_and_offset() {
     let count = |declared, found| Kind::TransformCount { declared, found };
     let transforms_256 = [&[0, 0, 8, 8, 1, 1, 0, 0][..], &hex("03 00 0008 01 01 0000").repeat(256)].concat();
     let rows: &[(&str, Vec<u8>, Kind, u16)] = &[
-        ("nothing", vec![], Kind::TooShort, 0),
+        ("empty input", vec![], Kind::TooShort, 0),
         ("27 octets", vendor[..27].to_vec(), Kind::TooShort, 0),
         ("too long", long, Kind::TooLong, 0),
-        ("IKEv2", changed(17, 0x20), Kind::Ikev2, 17),
-        ("version 0", changed(17, 0x00), Kind::MajorVersion(0), 17),
-        ("version 15", changed(17, 0xff), Kind::MajorVersion(15), 17),
-        ("version 1.1", changed(17, 0x11), Kind::MinorVersion(1), 17),
-        ("one octet less", changed(27, 39), Kind::Truncated { declared: 39 }, 24),
-        ("one octet more", changed(27, 37), Kind::WrongLength { declared: 37 }, 24),
-        ("length 0", changed(27, 0), Kind::WrongLength { declared: 0 }, 24),
-        ("nothing follows", raw(13, &[]), Kind::Dangling(PayloadKind::VENDOR_ID), 28),
-        ("no second", raw(13, &payload(10, &[7; 4])), Kind::Dangling(PayloadKind::NONCE), 36),
-        ("cut in the header", raw(13, &[0, 0, 0]), Kind::Cut(PayloadKind::VENDOR_ID), 28),
-        ("cut in the body", second(10, &[0, 0, 0, 5]), Kind::Cut(PayloadKind::NONCE), 36),
+        ("IKEv2", with_octet(17, 0x20), Kind::Ikev2, 17),
+        ("version 0", with_octet(17, 0x00), Kind::MajorVersion(0), 17),
+        ("version 15", with_octet(17, 0xff), Kind::MajorVersion(15), 17),
+        ("version 1.1", with_octet(17, 0x11), Kind::MinorVersion(1), 17),
+        ("header length one above", with_octet(27, 39), Kind::Truncated { declared: 39 }, 24),
+        ("header length one below", with_octet(27, 37), Kind::WrongLength { declared: 37 }, 24),
+        ("length 0", with_octet(27, 0), Kind::WrongLength { declared: 0 }, 24),
+        ("first payload missing", raw(13, &[]), Kind::Dangling(PayloadKind::VENDOR_ID), 28),
+        ("second payload missing", raw(13, &payload(10, &[7; 4])), Kind::Dangling(PayloadKind::NONCE), 36),
+        ("truncated generic header", raw(13, &[0, 0, 0]), Kind::Cut(PayloadKind::VENDOR_ID), 28),
+        ("truncated body", second(10, &[0, 0, 0, 5]), Kind::Cut(PayloadKind::NONCE), 36),
         ("length 3", second(10, &[0, 0, 0, 3]), Kind::PayloadLength(PayloadKind::NONCE), 36),
-        ("length 0 in front", raw(13, &[13, 0, 0, 0]), Kind::PayloadLength(PayloadKind::VENDOR_ID), 28),
-        ("four octets behind", second(0, &[0; 4]), Kind::UnparsedBytes, 36),
-        ("one that is not zero", second(0, &[1]), Kind::UnparsedBytes, 36),
+        ("first payload with length 0", raw(13, &[13, 0, 0, 0]), Kind::PayloadLength(PayloadKind::VENDOR_ID), 28),
+        ("four trailing octets", second(0, &[0; 4]), Kind::UnparsedBytes, 36),
+        ("trailing octet that is not zero", second(0, &[1]), Kind::UnparsedBytes, 36),
         ("octets without payload", raw(0, &[0; 4]), Kind::UnparsedBytes, 28),
         ("IKEv2 payload", one(33, &[7; 4]), Kind::Ikev2Payload(PayloadKind(33)), 28),
         ("IKEv2 payload 53", second(53, &payload(0, &[])), Kind::Ikev2Payload(PayloadKind(53)), 36),
         ("proposal alone", one(2, &hex(PROPOSAL)), Kind::Misplaced(p), 28),
         ("transform alone", second(3, &payload(0, &[7; 4])), Kind::Misplaced(t), 36),
-        ("fragment behind", second(132, &payload(0, &[0, 1, 1, 1])), Kind::Misplaced(PayloadKind::FRAGMENT), 36),
         (
-            "fragment in front",
+            "fragment after another payload",
+            second(132, &payload(0, &[0, 1, 1, 1])),
+            Kind::Misplaced(PayloadKind::FRAGMENT),
+            36,
+        ),
+        (
+            "fragment before another payload",
             raw(132, &[&payload(13, &[0, 1, 1, 1])[..], &payload(0, b"x")].concat()),
             Kind::Misplaced(PayloadKind::FRAGMENT),
             28,
         ),
         ("SA without DOI", one(1, &[0; 3]), Kind::BodyTooShort(sa_kind), 32),
         ("SA without situation", one(1, &hex("00000001 000000")), Kind::BodyTooShort(sa_kind), 36),
-        ("labels", one(1, &hex("00000001 00000002 00000000 0009")), Kind::LabelsCut, 36),
-        ("labels longer", one(1, &hex("00000001 00000002 00000000 0009 0000 0102")), Kind::LabelsCut, 36),
+        ("truncated label header", one(1, &hex("00000001 00000002 00000000 0009")), Kind::LabelsCut, 36),
+        ("truncated label", one(1, &hex("00000001 00000002 00000000 0009 0000 0102")), Kind::LabelsCut, 36),
         ("no proposal", sa(""), Kind::Dangling(p), 40),
-        ("proposal cut", sa("00 00 0011  01 01 00 01  00 00 0008  01 01 0000"), Kind::Cut(p), 40),
+        ("truncated proposal", sa("00 00 0011  01 01 00 01  00 00 0008  01 01 0000"), Kind::Cut(p), 40),
         ("proposal length", sa("00 00 0003  01 01 00 01"), Kind::PayloadLength(p), 40),
         ("proposal short", sa("00 00 0007  01 01 00"), Kind::BodyTooShort(p), 40),
-        ("SPI cut", sa("00 00 0009  01 03 04 01 00"), Kind::Cut(p), 40),
-        ("second proposal no proposal", sa(&format!("03 {} {PROPOSAL}", &PROPOSAL[3..])), Kind::Misplaced(t), 56),
-        ("octets behind proposals", sa(&format!("{PROPOSAL} 00")), Kind::UnparsedBytes, 56),
+        ("truncated SPI", sa("00 00 0009  01 03 04 01 00"), Kind::Cut(p), 40),
+        ("transform after a proposal", sa(&format!("03 {} {PROPOSAL}", &PROPOSAL[3..])), Kind::Misplaced(t), 56),
+        ("octet after the proposals", sa(&format!("{PROPOSAL} 00")), Kind::UnparsedBytes, 56),
         ("no transform", sa("00 00 0008  01 01 00 00"), count(0, 0), 40),
         ("no transform of one", sa("00 00 0008  01 01 00 01"), count(1, 0), 40),
         ("one transform of two", sa(&PROPOSAL.replace("00 01  00", "00 02  00")), count(2, 1), 40),
         ("one transform of 255", sa(&PROPOSAL.replace("00 01  00", "00 ff  00")), count(255, 1), 40),
-        ("transform cut", sa("00 00 0010  01 01 00 01  00 00 0009  01 01 0000"), Kind::Cut(t), 48),
+        ("truncated transform", sa("00 00 0010  01 01 00 01  00 00 0009  01 01 0000"), Kind::Cut(t), 48),
         ("transform length", sa("00 00 0010  01 01 00 01  00 00 0003  01 01 0000"), Kind::PayloadLength(t), 48),
         ("transform short", sa("00 00 000f  01 01 00 01  00 00 0007  01 01 00"), Kind::BodyTooShort(t), 48),
         ("proposal for transform", sa("00 00 0010 01 01 00 01  02 00 0008 01 01 0000"), Kind::Misplaced(p), 56),
-        ("second transform gone", sa("00 00 0010 01 01 00 02  03 00 0008 01 01 0000"), Kind::Dangling(t), 56),
-        ("octet behind transforms", sa("00 00 0011 01 01 00 01  00 00 0008 01 01 0000 00"), Kind::UnparsedBytes, 56),
+        ("second transform missing", sa("00 00 0010 01 01 00 02  03 00 0008 01 01 0000"), Kind::Dangling(t), 56),
+        ("octet after the transforms", sa("00 00 0011 01 01 00 01  00 00 0008 01 01 0000 00"), Kind::UnparsedBytes, 56),
         (
-            "attribute header cut",
+            "truncated attribute header",
             sa("00 00 0017 01 01 00 01  00 00 000f 01 01 0000 8001 0001 800200"),
             Kind::AttributeCut,
             60,
         ),
         (
-            "attribute value cut",
+            "truncated attribute value",
             sa("00 00 0018 01 01 00 01  00 00 0010 01 01 0000 8001 0001 0002 0001"),
             Kind::AttributeCut,
             60,
         ),
         (
-            "second transform's attribute",
+            "truncated attribute of the second transform",
             sa("00 00 001c 01 01 00 02  03 00 0008 01 01 0000  00 00 000c 02 01 0000 0001 ffff"),
             Kind::AttributeCut,
             64,
@@ -456,14 +461,34 @@ fn every_error_of_the_parser_has_its_kind_and_offset() {
         ("CERT empty", one(6, &[]), Kind::BodyTooShort(PayloadKind::CERTIFICATE), 32),
         ("CERTREQ empty", one(7, &[]), Kind::BodyTooShort(PayloadKind::CERTIFICATE_REQUEST), 32),
         ("notification short", one(11, &[0; 7]), Kind::BodyTooShort(PayloadKind::NOTIFICATION), 32),
-        ("notification SPI", one(11, &hex("00000001 03 04 000e 010203")), Kind::Cut(PayloadKind::NOTIFICATION), 32),
+        (
+            "truncated notification SPI",
+            one(11, &hex("00000001 03 04 000e 010203")),
+            Kind::Cut(PayloadKind::NOTIFICATION),
+            32,
+        ),
         ("notification without SPI", one(11, &hex("00000001 03 04 000e")), Kind::Cut(PayloadKind::NOTIFICATION), 32),
         ("delete short", one(12, &[0; 7]), Kind::BodyTooShort(PayloadKind::DELETE), 32),
-        ("delete over", one(12, &hex("00000001 03 04 0002 01020304")), Kind::SpiCount { count: 2, size: 4 }, 32),
-        ("delete under", one(12, &hex("00000001 03 04 0000 01020304")), Kind::SpiCount { count: 0, size: 4 }, 32),
-        ("delete 65535", one(12, &hex("00000001 03 ff ffff")), Kind::SpiCount { count: 65_535, size: 255 }, 32),
+        (
+            "delete with too few SPIs",
+            one(12, &hex("00000001 03 04 0002 01020304")),
+            Kind::SpiCount { count: 2, size: 4 },
+            32,
+        ),
+        (
+            "delete with too many SPIs",
+            one(12, &hex("00000001 03 04 0000 01020304")),
+            Kind::SpiCount { count: 0, size: 4 },
+            32,
+        ),
+        (
+            "delete with 65535 SPIs",
+            one(12, &hex("00000001 03 ff ffff")),
+            Kind::SpiCount { count: 65_535, size: 255 },
+            32,
+        ),
         ("config short", one(14, &[1, 0, 0]), Kind::BodyTooShort(PayloadKind::CONFIG), 32),
-        ("config attribute", one(14, &hex("01 00 0000 0001 0000 0003 0004 0a0000")), Kind::AttributeCut, 40),
+        ("truncated config attribute", one(14, &hex("01 00 0000 0001 0000 0003 0004 0a0000")), Kind::AttributeCut, 40),
         ("config padding", one(14, &hex("01 00 0000 0001 0000 000001")), Kind::AttributeCut, 40),
         ("NAT-OA short", one(21, &[1, 0, 0]), Kind::BodyTooShort(PayloadKind::NAT_ORIGINAL_ADDRESS), 32),
         (
@@ -477,7 +502,7 @@ fn every_error_of_the_parser_has_its_kind_and_offset() {
         ("ciphertext empty", encrypted(5, &[]), Kind::EncryptedLength, 28),
         ("ciphertext of 7", encrypted(5, &[7; 7]), Kind::EncryptedLength, 28),
         ("ciphertext of 12", encrypted(5, &[7; 12]), Kind::EncryptedLength, 28),
-        ("encrypted nothing", encrypted(0, &[7; 8]), Kind::UnparsedBytes, 28),
+        ("encrypted without payload", encrypted(0, &[7; 8]), Kind::UnparsedBytes, 28),
         ("encrypted proposal", encrypted(2, &[7; 8]), Kind::Misplaced(p), 16),
         ("encrypted IKEv2", encrypted(46, &[7; 8]), Kind::Ikev2Payload(PayloadKind(46)), 16),
         (
@@ -492,9 +517,9 @@ fn every_error_of_the_parser_has_its_kind_and_offset() {
         ),
     ];
     for (name, bytes, kind, offset) in rows {
-        let error = Message::parse(bytes).err().unwrap_or_else(|| panic!("{name} is taken"));
+        let error = Message::parse(bytes).err().unwrap_or_else(|| panic!("{name} is accepted"));
         assert_eq!((error.kind, error.offset), (*kind, *offset), "{name}");
-        assert_eq!(Message::parse_strict(bytes).err(), Some(error), "{name}, strictly");
+        assert_eq!(Message::parse_strict(bytes).err(), Some(error), "{name}, strict");
         assert!(error.to_string().ends_with(&format!("at octet {offset}")), "{error}");
         assert_eq!(error.to_string().lines().count(), 1);
     }
@@ -503,7 +528,7 @@ fn every_error_of_the_parser_has_its_kind_and_offset() {
 //= RFC 2407 4.6.2/6
 //= RFC 2408 5.10/3, 5.14/9, 5.15/10, 5.2/6, 5.2/8, 5.2/9, 5.8/3
 #[test]
-fn every_error_of_the_strict_parser_has_its_kind_and_offset_and_is_taken_otherwise() {
+fn parse_strict_error_has_kind_and_offset_and_parse_accepts() {
     let vendor = one(13, b"vendor");
     let with_byte = |at: usize, to: u8, bytes: &[u8]| {
         let mut bytes = bytes.to_vec();
@@ -533,10 +558,10 @@ fn every_error_of_the_strict_parser_has_its_kind_and_offset_and_is_taken_otherwi
         ("empty NAT-D", one(20, &[]), Kind::Empty(PayloadKind::NAT_DETECTION), 28),
         ("unknown ID type", one(5, &[99, 0, 0, 0]), Kind::Unassigned, 28),
         ("unknown encoding", one(6, &[99]), Kind::Unassigned, 28),
-        ("unknown encoding asked for", one(7, &[99]), Kind::Unassigned, 28),
-        ("notified protocol", one(11, &hex("00000001 09 00 000e")), Kind::Unassigned, 28),
-        ("deleted protocol", one(12, &hex("00000001 09 04 0000")), Kind::Unassigned, 28),
-        ("config type", one(14, &[99, 0, 0, 0]), Kind::Unassigned, 28),
+        ("unknown encoding requested", one(7, &[99]), Kind::Unassigned, 28),
+        ("unknown protocol of a notification", one(11, &hex("00000001 09 00 000e")), Kind::Unassigned, 28),
+        ("unknown protocol of a delete", one(12, &hex("00000001 09 04 0000")), Kind::Unassigned, 28),
+        ("unknown config type", one(14, &[99, 0, 0, 0]), Kind::Unassigned, 28),
         ("config reserved", one(14, &[1, 1, 0, 0]), Kind::Reserved, 28),
         ("NAT-OA reserved", one(21, &[1, 0, 1, 0, 1, 2, 3, 4]), Kind::Reserved, 28),
         (
@@ -548,14 +573,14 @@ fn every_error_of_the_strict_parser_has_its_kind_and_offset_and_is_taken_otherwi
     ];
     let mut scratch = [0; 1000];
     for (name, bytes, kind, offset) in rows {
-        let error = Message::parse_strict(bytes).err().unwrap_or_else(|| panic!("{name} is taken"));
+        let error = Message::parse_strict(bytes).err().unwrap_or_else(|| panic!("{name} is accepted"));
         assert_eq!((error.kind, error.offset), (*kind, *offset), "{name}");
         let lenient = Message::parse(bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(lenient.write(&mut scratch).unwrap(), &bytes[..], "{name}");
     }
     for at in [49, 54, 55] {
         let error = Message::parse_strict(&with_byte(at, 1, &good_sa)).unwrap_err();
-        assert_eq!(error.kind, Kind::Reserved, "a reserved octet of a transform, {at}");
+        assert_eq!(error.kind, Kind::Reserved, "reserved octet of a transform at {at}");
     }
     for good in [vendor, good_sa, one(10, &[7; 8]), one(10, &[7; 256]), one(7, &[4])] {
         Message::parse_strict(&good).unwrap();
@@ -563,7 +588,7 @@ fn every_error_of_the_strict_parser_has_its_kind_and_offset_and_is_taken_otherwi
 }
 
 #[test]
-fn attributes_by_themselves_are_cut_or_whole() {
+fn attributes_parse_refuses_truncated_attribute() {
     for (text, expected) in
         [("", Some(0)), ("8001 0001", Some(1)), ("0001 0000 8002 0003", Some(2)), ("0001 0002 aabb", Some(1))]
     {

@@ -1,4 +1,5 @@
-//! What holds for any octets and any message: no panic, the same octets again, no truncation, no half-written message.
+//! Properties of any octets and any message: parsing never panics, writing restores the parsed octets, truncated
+//! messages are refused, and an incomplete message is never valid.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![allow(clippy::cast_possible_truncation, clippy::panic)]
 
@@ -17,10 +18,10 @@ fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// Everything that takes octets takes these; what parses is written again as it was.
-fn everything(bytes: &[u8], scratch: &mut [u8]) {
+/// Passes the octets to every parser of the crate, and verifies that parsed messages are written identically.
+fn check_all_parsers(bytes: &[u8], scratch: &mut [u8]) {
     for parsed in [Message::parse(bytes), Message::parse_strict(bytes)].into_iter().flatten() {
-        assert!(common::walk(&parsed, bytes, scratch), "written otherwise: {}", test_vectors::to_hex(bytes));
+        assert!(common::walk(&parsed, bytes, scratch), "written octets differ: {}", test_vectors::to_hex(bytes));
     }
     if let Ok((header, rest)) = Header::read(bytes) {
         assert_eq!([&header.to_bytes()[..], rest].concat(), bytes);
@@ -35,7 +36,10 @@ fn everything(bytes: &[u8], scratch: &mut [u8]) {
         }
     }
     if let Ok(Some((_, rest))) = split_tcp(bytes) {
-        assert!(bytes.ends_with(rest) && bytes.len() - rest.len() >= 2, "a frame makes progress");
+        assert!(
+            bytes.ends_with(rest) && bytes.len() - rest.len() >= 2,
+            "a frame must consume at least its length field"
+        );
     }
     if let Ok(Some(rest)) = strip_tcp_prefix(bytes) {
         assert_eq!(rest.len() + 6, bytes.len());
@@ -52,7 +56,7 @@ fn everything(bytes: &[u8], scratch: &mut [u8]) {
     }
 }
 
-/// Octets behind a header that is good, so that payloads are reached.
+/// Builds a message with a valid header before the octets, so that payloads are parsed.
 fn framed(first: u8, flags: u8, rest: &[u8]) -> Vec<u8> {
     let mut bytes = common::raw(first, rest);
     bytes[19] = flags;
@@ -63,45 +67,45 @@ proptest! {
     #![proptest_config(config(2000))]
 
     #[test]
-    fn arbitrary_octets_panic_nowhere(bytes in vec(any::<u8>(), 0..300), first: u8, flags in 0u8..8) {
+    fn parsers_do_not_panic_on_arbitrary_octets(bytes in vec(any::<u8>(), 0..300), first: u8, flags in 0u8..8) {
         let mut scratch = vec![0; 1000];
-        everything(&bytes, &mut scratch);
-        everything(&framed(first, flags, &bytes), &mut scratch);
+        check_all_parsers(&bytes, &mut scratch);
+        check_all_parsers(&framed(first, flags, &bytes), &mut scratch);
     }
 
     #[test]
-    fn arbitrary_bodies_of_any_kind_panic_nowhere(kinds in vec(any::<u8>(), 1..6), bodies in vec(vec(any::<u8>(), 0..60), 6), tail in vec(Just(0u8), 0..5)) {
+    fn parsers_do_not_panic_on_arbitrary_payloads(kinds in vec(any::<u8>(), 1..6), bodies in vec(vec(any::<u8>(), 0..60), 6), tail in vec(Just(0u8), 0..5)) {
         let mut rest = Vec::new();
         for (index, body) in bodies.iter().take(kinds.len()).enumerate() {
             let next = kinds.get(index + 1).copied().unwrap_or(0);
             rest.extend(common::payload(next, body));
         }
         rest.extend(tail);
-        everything(&framed(kinds[0], 0, &rest), &mut [0; 1000]);
+        check_all_parsers(&framed(kinds[0], 0, &rest), &mut [0; 1000]);
     }
 
     #[test]
-    fn arbitrary_associations_panic_nowhere(words in vec(prop_oneof![Just([0u8, 0, 0, 8]), Just([3, 0, 0, 8]), Just([2, 0, 0, 16]), Just([0, 0, 0, 16]), Just([1, 1, 0, 1]), Just([1, 1, 0, 0]), Just([0x80, 1, 0, 1]), Just([0, 1, 0, 4]), any::<[u8; 4]>()], 0..24), situation in 0u8..8) {
+    fn parsers_do_not_panic_on_arbitrary_sa_payloads(words in vec(prop_oneof![Just([0u8, 0, 0, 8]), Just([3, 0, 0, 8]), Just([2, 0, 0, 16]), Just([0, 0, 0, 16]), Just([1, 1, 0, 1]), Just([1, 1, 0, 0]), Just([0x80, 1, 0, 1]), Just([0, 1, 0, 4]), any::<[u8; 4]>()], 0..24), situation in 0u8..8) {
         let body = [&[0, 0, 0, 1, 0, 0, 0, situation][..], &words.concat()].concat();
-        everything(&common::one(1, &body), &mut [0; 1000]);
+        check_all_parsers(&common::one(1, &body), &mut [0; 1000]);
     }
 
     #[test]
-    fn arbitrary_fragments_panic_nowhere_and_never_give_more_than_they_held(pieces in vec((1u8..8, 0u8..2, vec(any::<u8>(), 0..9)), 0..30), room in 0usize..64) {
-        let (mut store, mut out) = (vec![0; room], vec![0; room]);
+    fn reassembly_does_not_panic_on_arbitrary_fragments(pieces in vec((1u8..8, 0u8..2, vec(any::<u8>(), 0..9)), 0..30), capacity in 0usize..64) {
+        let (mut store, mut out) = (vec![0; capacity], vec![0; capacity]);
         let mut reassembly = Reassembly::new(&mut store);
         for (number, flags, data) in &pieces {
             let bytes = common::one(132, &[&[0, 1, *number, *flags][..], data].concat());
             let before = reassembly.is_complete();
             let added = reassembly.add(&Message::parse(&bytes).unwrap());
-            prop_assert!(reassembly.is_complete() || !before, "whole stays whole");
+            prop_assert!(reassembly.is_complete() || !before, "a complete message must stay complete");
             prop_assert_eq!(added == Ok(ike_codec::Progress::Complete), reassembly.is_complete() && !before);
         }
         prop_assert_eq!(reassembly.message(&mut out).is_ok(), reassembly.is_complete());
     }
 
     #[test]
-    fn a_stream_of_frames_is_split_into_what_was_put_in(messages in vec(vec(any::<u8>(), 0..40), 0..6)) {
+    fn split_tcp_returns_the_framed_messages(messages in vec(vec(any::<u8>(), 0..40), 0..6)) {
         let mut stream = b"IKETCP".to_vec();
         for message in &messages {
             stream.extend(tcp_frame_head(message.len()).unwrap());
@@ -121,11 +125,11 @@ proptest! {
     }
 }
 
-/// xorshift64*, seeded: the same mutations in every run.
-struct Dice(u64);
+/// Pseudorandom generator xorshift64*; a fixed seed gives the same mutations in every run.
+struct Rng(u64);
 
-impl Dice {
-    fn roll(&mut self, below: usize) -> usize {
+impl Rng {
+    fn below(&mut self, below: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -134,21 +138,21 @@ impl Dice {
 }
 
 #[test]
-fn mutated_records_panic_nowhere_and_are_written_as_they_were_parsed() {
+fn parsers_do_not_panic_on_mutated_records() {
     let corpus: Vec<_> = common::corpus().into_iter().filter(|bytes| bytes.len() > 28).collect();
-    let (mut dice, mut scratch, mut parsed, mut refused) = (Dice(0x1ce_b00da), vec![0; 65_535], 0u32, 0u32);
+    let (mut rng, mut scratch, mut parsed, mut refused) = (Rng(0x1ce_b00da), vec![0; 65_535], 0u32, 0u32);
     for round in 0..300_000 {
         let mut bytes = corpus[round % corpus.len()].clone();
-        for _ in 0..=dice.roll(4) {
-            let at = dice.roll(bytes.len());
-            match dice.roll(4) {
-                0 => bytes[at] ^= 1 << dice.roll(8),
-                1 => bytes[at] = [0, 1, 3, 4, 8, 0x7f, 0x80, 0xff][dice.roll(8)],
-                2 => bytes[at] = dice.roll(256) as u8,
+        for _ in 0..=rng.below(4) {
+            let at = rng.below(bytes.len());
+            match rng.below(4) {
+                0 => bytes[at] ^= 1 << rng.below(8),
+                1 => bytes[at] = [0, 1, 3, 4, 8, 0x7f, 0x80, 0xff][rng.below(8)],
+                2 => bytes[at] = rng.below(256) as u8,
                 _ => bytes.truncate(at.max(28)),
             }
         }
-        if dice.roll(8) != 0 {
+        if rng.below(8) != 0 {
             bytes[17] = 0x10;
             common::fix_length(&mut bytes);
         }
@@ -163,13 +167,13 @@ fn mutated_records_panic_nowhere_and_are_written_as_they_were_parsed() {
             }
         }
         if round % 16 == 0 {
-            everything(&bytes, &mut scratch);
+            check_all_parsers(&bytes, &mut scratch);
         }
     }
     assert!(parsed > 10_000 && refused > 10_000, "{parsed} parsed, {refused} refused");
 }
 
-/// A payload as the records draw it.
+/// Returns the tree of offsets and lengths of a payload, in the format of the records.
 fn tree(payload: &ike_codec::Payload<'_>) -> PayloadNode {
     let (kind, at, length) = (payload.kind.0, i64::from(payload.offset), payload.length() as u64);
     let Body::SecurityAssociation(sa) = payload.view() else { return PayloadNode::Leaf(kind, at, length) };
@@ -181,7 +185,7 @@ fn tree(payload: &ike_codec::Payload<'_>) -> PayloadNode {
 }
 
 #[test]
-fn every_open_record_is_written_byte_for_byte_and_has_the_tree_it_says() {
+fn valid_records_are_written_identically_and_match_their_tree() {
     let mut scratch = vec![0; 65_535];
     for record in common::messages() {
         let message = Message::parse(&record.hex).unwrap();
@@ -197,7 +201,7 @@ fn every_open_record_is_written_byte_for_byte_and_has_the_tree_it_says() {
 }
 
 #[test]
-fn every_truncation_of_every_record_is_refused() {
+fn parse_refuses_every_truncation() {
     for record in common::messages() {
         for end in 0..record.hex.len() {
             let error = Message::parse(&record.hex[..end]).unwrap_err();
@@ -236,7 +240,7 @@ fn proposals() -> impl Strategy<Value = Vec<OneProposal>> {
     vec(one.prop_map(|(head, spi, transforms)| OneProposal { head, spi, transforms }), 1..4)
 }
 
-/// Kinds whose body may be anything.
+/// Generates payloads of kinds whose body has no structure.
 fn opaque() -> impl Strategy<Value = (u8, Vec<u8>)> {
     let kind = prop::sample::select(vec![4u8, 8, 9, 10, 13, 15, 16, 17, 20, 54, 129, 130, 200, 255]);
     (kind, vec(any::<u8>(), 0..40))
@@ -274,7 +278,7 @@ proptest! {
     #![proptest_config(config(300))]
 
     #[test]
-    fn what_the_writer_wrote_parses_to_the_same_values(sa in proposals(), others in vec(opaque(), 0..5)) {
+    fn written_values_are_parsed_unchanged(sa in proposals(), others in vec(opaque(), 0..5)) {
         let mut buf = vec![0xee; 8192];
         let bytes = write(&mut buf, &sa, &others).unwrap();
         let message = Message::parse(bytes).unwrap();
@@ -301,19 +305,19 @@ proptest! {
     }
 
     #[test]
-    fn a_writer_without_room_says_so_and_leaves_nothing_that_parses(sa in proposals(), others in vec(opaque(), 0..4)) {
+    fn writer_without_space_fails_and_leaves_an_invalid_message(sa in proposals(), others in vec(opaque(), 0..4)) {
         let mut whole = vec![0; 8192];
         let length = write(&mut whole, &sa, &others).unwrap().len();
         let message = Message::parse(&whole[..length]).unwrap();
-        for room in 0..length {
-            let mut buf = vec![0; room];
-            prop_assert_eq!(write(&mut buf, &sa, &others), Err(NoSpace), "room {}", room);
+        for capacity in 0..length {
+            let mut buf = vec![0; capacity];
+            prop_assert_eq!(write(&mut buf, &sa, &others), Err(NoSpace), "capacity {}", capacity);
             prop_assert!(Message::parse(&buf).is_err());
-            if room >= 28 {
+            if capacity >= 28 {
                 prop_assert_eq!(&buf[24..28], &[0xff; 4]);
             }
             buf.fill(0);
-            prop_assert_eq!(message.write(&mut buf), Err(NoSpace), "copy into room {}", room);
+            prop_assert_eq!(message.write(&mut buf), Err(NoSpace), "copy with capacity {}", capacity);
             prop_assert!(Message::parse(&buf).is_err());
         }
         let mut exact = vec![0; length];
@@ -321,12 +325,12 @@ proptest! {
     }
 
     #[test]
-    fn a_payload_that_fails_leaves_the_message_as_it_was(body in vec(any::<u8>(), 0..40), room in 0usize..40) {
-        let mut buf = vec![0; 28 + 12 + 4 + room];
+    fn failed_payload_leaves_message_unchanged(body in vec(any::<u8>(), 0..40), capacity in 0usize..40) {
+        let mut buf = vec![0; 28 + 12 + 4 + capacity];
         let mut writer = MessageWriter::new(&mut buf, &Header::new([1; 8], [2; 8], ExchangeKind::MAIN, 0)).unwrap();
         writer.bytes(PayloadKind::NONCE, &[7; 8]).unwrap();
         let fits = writer.bytes(PayloadKind::VENDOR_ID, &body).is_ok();
-        prop_assert_eq!(fits, body.len() <= room);
+        prop_assert_eq!(fits, body.len() <= capacity);
         let failed = writer.payload(PayloadKind::HASH, |out| { let _full = out.put(&[1]); Err(NoSpace) });
         prop_assert!(failed.is_err());
         let message = Message::parse(writer.finish()).unwrap();
@@ -339,7 +343,7 @@ proptest! {
 //= RFC 2408 5.11/2, 5.12/2, 5.13/2, 5.7/2
 //= RFC 2409 B/3
 #[test]
-fn flags_and_padding_of_the_writer_are_what_encryption_needs() {
+fn finish_padded_pads_to_cipher_block() {
     for block in [1, 4, 8, 16] {
         for length in 0..40 {
             let mut buf = [0xee; 128];
@@ -359,11 +363,11 @@ fn flags_and_padding_of_the_writer_are_what_encryption_needs() {
 }
 
 #[test]
-fn a_plaintext_longer_than_a_message_is_refused_or_has_true_offsets() {
+fn decrypted_refuses_plaintext_longer_than_a_message() {
     for (length, padding) in [(60_000, 0), (65_507, 0), (65_508, 0), (65_520, 0), (65_520, 10)] {
         let plaintext = [common::payload(0, &vec![7; length - 4]), vec![0; padding]].concat();
         let Ok(chain) = Chain::decrypted(PayloadKind::HASH, &plaintext) else {
-            assert!(length + padding > 65_507, "{length} octets fit into a message");
+            assert!(length + padding > 65_507, "{length} octets and {padding} of padding fit into a message");
             continue;
         };
         let offsets: Vec<_> = chain.payloads().map(|p| p.offset).collect();

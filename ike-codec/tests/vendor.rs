@@ -1,4 +1,5 @@
-//! The table of vendor IDs: hashes computed again from their texts, prefix rules, and what follows from them.
+//! Table of vendor IDs: hashes of the known texts, prefix matching, and the properties of a peer that follow from its
+//! vendor IDs.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use ike_codec::{
@@ -7,7 +8,8 @@ use ike_codec::{
 };
 use md5::{Digest, Md5};
 
-/// The text that each hash is of, and its name in the table. XAUTH and Unity are cut short, which `starts_with` allows.
+/// Text whose MD5 hash is the vendor ID, and name of the row in the table. The vendor IDs of XAUTH and Unity are
+/// truncated hashes; therefore the test compares with `starts_with`.
 #[rustfmt::skip]
 const TEXTS: &[(&str, &str)] = &[
     ("draft-ietf-ipsec-nat-t-ike-00", "draft-ietf-ipsec-nat-t-ike-00"),
@@ -171,7 +173,7 @@ const TEXTS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn every_hash_of_a_known_text_is_right() {
+fn vendor_ids_are_hashes_of_known_texts() {
     for &(text, name) in TEXTS {
         let hash = Md5::digest(text.as_bytes());
         let id = vendor_ids().iter().find(|id| id.name == name).unwrap();
@@ -182,7 +184,7 @@ fn every_hash_of_a_known_text_is_right() {
 }
 
 #[test]
-fn every_row_is_found_by_its_own_octets_and_none_is_there_twice() {
+fn identify_finds_every_row_and_rows_are_unique() {
     for id in vendor_ids() {
         assert_eq!(identify(id.bytes).map(|found| found.name), Some(id.name));
         assert_eq!(vendor_ids().iter().filter(|other| other.bytes == id.bytes).count(), 1, "{}", id.name);
@@ -191,7 +193,7 @@ fn every_row_is_found_by_its_own_octets_and_none_is_there_twice() {
 }
 
 #[test]
-fn an_exact_row_takes_no_more_octets_and_a_prefix_does() {
+fn identify_matches_longer_octets_for_prefix_rows_only() {
     for id in vendor_ids() {
         let longer = [id.bytes, &[0xee; 3]].concat();
         let found = identify(&longer).map(|found| found.name);
@@ -210,7 +212,7 @@ fn quirks(names: &[&str]) -> Quirks {
 }
 
 #[test]
-fn x3_each_document_has_its_payloads_modes_and_ports() {
+fn nat_traversal_documents_have_their_payloads_modes_and_ports() {
     use EncapsulationMode as Mode;
     for one in NatTraversal::ALL {
         let row = (one.detection(), one.original_address(), one.tunnel(), one.transport(), one.floats());
@@ -228,7 +230,7 @@ fn x3_each_document_has_its_payloads_modes_and_ports() {
 }
 
 #[test]
-fn the_index_finds_what_a_comparison_with_every_row_finds() {
+fn identify_matches_linear_search() {
     let expected = |body: &[u8]| {
         let matches = |id: &&ike_codec::VendorId| {
             if id.is_prefix { body.starts_with(id.bytes) } else { body == id.bytes }
@@ -251,13 +253,13 @@ fn the_index_finds_what_a_comparison_with_every_row_finds() {
 }
 
 #[test]
-fn x4_both_hashes_of_draft_02_are_known() {
+fn both_vendor_ids_of_draft_02_are_known() {
     let both = quirks(&["draft-ietf-ipsec-nat-t-ike-02", "draft-ietf-ipsec-nat-t-ike-02 with a newline"]).nat_traversal;
     assert_eq!(both, NatTraversals::NONE.with(NatTraversal::Draft02).with(NatTraversal::Draft02Newline));
 }
 
 #[test]
-fn x5_the_best_document_that_both_know_is_chosen() {
+fn best_of_both_returns_latest_common_document() {
     let theirs = quirks(&["draft-ietf-ipsec-nat-t-ike-00", "draft-ietf-ipsec-nat-t-ike-03", "RFC 3947 NAT traversal"]);
     let ours = NatTraversals::ALL;
     assert_eq!(ours.best_of_both(theirs.nat_traversal), Some(NatTraversal::Rfc3947));
@@ -267,7 +269,7 @@ fn x5_the_best_document_that_both_know_is_chosen() {
 }
 
 #[test]
-fn x2_ambiguous_numbers_are_told_apart_by_vendor_ids() {
+fn vendor_ids_resolve_ambiguous_numbers() {
     assert_eq!(quirks(&["Microsoft ISAKMP/Oakley", "GSS-API (Windows)"]).xauth_or_gss_api(), XauthOrGssApi::GssApi);
     assert_eq!(quirks(&["XAUTH", "Cisco Unity"]).xauth_or_gss_api(), XauthOrGssApi::XauthPreSharedKey);
     assert_eq!(quirks(&["Cisco Unity"]).heartbeat_or_psk_hash(), HeartbeatOrPskHash::PskHash);
@@ -278,7 +280,7 @@ fn x2_ambiguous_numbers_are_told_apart_by_vendor_ids() {
 }
 
 #[test]
-fn x2_gss_api_or_windows_alone_speaks_for_gss_api_and_xauth_against_it() {
+fn auth_65001_is_gss_api_for_gss_api_or_windows_without_xauth() {
     let (gss, windows) = ("GSS-API authentication method", "Microsoft ISAKMP/Oakley");
     for names in [&[gss][..], &[windows], &[windows, gss]] {
         assert_eq!(quirks(names).xauth_or_gss_api(), XauthOrGssApi::GssApi, "{names:?}");
@@ -289,7 +291,7 @@ fn x2_gss_api_or_windows_alone_speaks_for_gss_api_and_xauth_against_it() {
 }
 
 #[test]
-fn x2_racoon_that_names_unity_sends_heartbeats_still() {
+fn notify_40503_is_heartbeat_for_racoon_with_unity() {
     for names in [["KAME racoon", "Cisco Unity"], ["Cisco Unity", "ipsec-tools racoon"]] {
         let quirks = quirks(&names);
         assert!(quirks.cisco && quirks.racoon);
@@ -298,12 +300,12 @@ fn x2_racoon_that_names_unity_sends_heartbeats_still() {
     assert_eq!(
         quirks(&["strongSwan"]).heartbeat_or_psk_hash(),
         HeartbeatOrPskHash::Heartbeat,
-        "a hash of the key is for Cisco only"
+        "only Cisco sends a hash of the key"
     );
 }
 
 #[test]
-fn messages_may_be_padded_for_everybody_but_check_point() {
+fn message_padding_is_tolerated_except_by_check_point() {
     for names in [&[][..], &["strongSwan"], &["Cisco Unity", "XAUTH"]] {
         assert!(quirks(names).tolerates_message_padding(), "{names:?}");
     }
@@ -311,19 +313,19 @@ fn messages_may_be_padded_for_everybody_but_check_point() {
 }
 
 #[test]
-fn a_document_that_is_named_twice_stays_in_the_set() {
+fn nat_traversals_with_is_idempotent() {
     for one in NatTraversal::ALL {
         let set = NatTraversals::NONE.with(one);
         assert!(set.contains(one) && set.with(one) == set, "{one:?}");
         assert_eq!(NatTraversals::ALL.with(one), NatTraversals::ALL, "{one:?}");
     }
-    // The drafts 08 and 09 are one document here, and a peer may name both.
+    // The drafts 08 and 09 have the same variant, and a peer may announce both.
     let both = quirks(&["draft-ietf-ipsec-nat-t-ike-08", "draft-ietf-ipsec-nat-t-ike-09"]).nat_traversal;
     assert_eq!(both, NatTraversals::NONE.with(NatTraversal::Draft08));
 }
 
 #[test]
-fn the_quirks_of_a_message_are_those_of_all_its_vendor_ids() {
+fn quirks_of_message_combine_all_vendor_ids() {
     let names = ["XAUTH", "RFC 3947 NAT traversal", "Dead Peer Detection", "Check Point FireWall-1"];
     let mut buf = [0; 256];
     let mut writer = MessageWriter::new(&mut buf, &Header::new([1; 8], [0; 8], ExchangeKind::MAIN, 0)).unwrap();
@@ -332,8 +334,8 @@ fn the_quirks_of_a_message_are_those_of_all_its_vendor_ids() {
         let id = vendor_ids().iter().find(|id| id.name == name).unwrap();
         writer.bytes(PayloadKind::VENDOR_ID, id.bytes).unwrap();
     }
-    writer.bytes(PayloadKind::VENDOR_ID, b"nobody knows").unwrap();
-    // The octets of a vendor ID in another payload say nothing.
+    writer.bytes(PayloadKind::VENDOR_ID, b"unknown vendor").unwrap();
+    // The octets of a vendor ID in a payload of another kind have no effect.
     let unity = vendor_ids().iter().find(|id| id.name == "Cisco Unity").unwrap();
     writer.bytes(PayloadKind::HASH, unity.bytes).unwrap();
     let found = Quirks::of(&Message::parse(writer.finish()).unwrap());
@@ -343,14 +345,14 @@ fn the_quirks_of_a_message_are_those_of_all_its_vendor_ids() {
 }
 
 #[test]
-fn x8_the_version_of_windows_follows_its_vendor_id() {
+fn windows_version_follows_vendor_id() {
     let mut quirks = Quirks::default();
     quirks.add(&[&Md5::digest(b"MS NT5 ISAKMPOAKLEY")[..], &[0, 0, 0, 4]].concat());
     assert_eq!(quirks.windows, Some(4));
 }
 
 #[test]
-fn x15_p11_fragmentation_is_understood_with_and_without_capabilities() {
+fn fragmentation_is_read_with_and_without_capabilities() {
     let hash = Md5::digest(b"FRAGMENTATION");
     let both = FragmentationUse { identity: true, base: true };
     for (tail, expected) in [
@@ -367,7 +369,7 @@ fn x15_p11_fragmentation_is_understood_with_and_without_capabilities() {
 }
 
 #[test]
-fn dead_peer_detection_is_known_in_any_version() {
+fn dead_peer_detection_is_identified_in_any_version() {
     for version in [[1, 0], [1, 1], [9, 9]] {
         let body =
             [&[0xaf, 0xca, 0xd7, 0x13, 0x68, 0xa1, 0xf1, 0xc9, 0x6b, 0x86, 0x96, 0xfc, 0x77, 0x57][..], &version]

@@ -1,4 +1,4 @@
-//! What the writer says of itself, how long a message may be, and what an attribute may be called.
+//! Message writer: its length, the maximum length of a message, and the encoding of attribute types.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use ike_codec::{Attribute, Attributes, ExchangeKind, Header, Message, MessageWriter, NoSpace, PayloadKind, Value};
@@ -8,20 +8,20 @@ fn header() -> Header {
 }
 
 #[test]
-fn a_writer_counts_the_octets_it_has_written_and_has_a_header_from_the_start() {
+fn writer_len_counts_header_and_payloads() {
     let mut buf = [0; 60];
     let mut writer = MessageWriter::new(&mut buf, &header()).unwrap();
     assert_eq!((writer.len(), writer.is_empty()), (28, false));
     writer.bytes(PayloadKind::NONCE, &[7; 8]).unwrap();
     assert_eq!((writer.len(), writer.is_empty()), (40, false));
     assert!(writer.bytes(PayloadKind::HASH, &[7; 20]).is_err());
-    assert_eq!(writer.len(), 40, "what failed is not counted");
+    assert_eq!(writer.len(), 40, "a failed payload must not be counted");
     assert_eq!(writer.finish().len(), 40);
 }
 
 //= RFC 2408 3.1/1, 3.1/4, 5.3/1, 5.3/3
 #[test]
-fn a_message_has_65_535_octets_at_most_however_large_the_buffer() {
+fn writer_limits_message_to_65_535_octets() {
     let mut buf = vec![0; 70_000];
     let longest = 65_535 - 28 - 12 - 4;
     for (length, fits) in [(longest - 1, true), (longest, true), (longest + 1, false), (longest + 2, false)] {
@@ -35,7 +35,7 @@ fn a_message_has_65_535_octets_at_most_however_large_the_buffer() {
 }
 
 #[test]
-fn padding_does_not_make_a_message_longer_than_that() {
+fn finish_padded_limits_message_to_65_535_octets() {
     let mut buf = vec![0; 70_000];
     for (block, fits) in [(1, true), (13, true), (8, false), (usize::MAX, false)] {
         let mut writer = MessageWriter::new(&mut buf, &header()).unwrap();
@@ -48,7 +48,7 @@ fn padding_does_not_make_a_message_longer_than_that() {
 }
 
 #[test]
-fn the_format_bit_of_an_attribute_follows_its_value_whatever_the_type_says() {
+fn writer_sets_attribute_format_bit_from_value_encoding() {
     for kind in [1, 0x8001] {
         let mut buf = [0; 60];
         let mut writer = MessageWriter::new(&mut buf, &header()).unwrap();

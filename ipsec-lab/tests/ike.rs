@@ -139,7 +139,7 @@ fn a_message_in_hexadecimal_is_a_tree_and_a_broken_one_an_error_with_its_place()
     let cut = json(&ike(&[&first[..80], "--json"]));
     assert_eq!(
         (cut[0]["error"].as_str(), cut[0]["offset"].as_u64()),
-        (Some("truncated: the header says 200 octets"), Some(24))
+        (Some("truncated message: header declares 200 octets"), Some(24))
     );
     assert!(!ike(&[&first[..80]]).status.success());
     assert!(!ike(&["neither"]).status.success());

@@ -1,7 +1,7 @@
 use super::numbers;
 
 numbers! {
-    /// The type of a mode config message (draft-ietf-ipsec-isakmp-mode-cfg-05 3.3).
+    /// Type of a mode config message (draft-ietf-ipsec-isakmp-mode-cfg-05 section 3.3).
     ConfigKind(u8) {
         REQUEST = 1 "request",
         REPLY = 2 "reply",
@@ -11,9 +11,9 @@ numbers! {
 }
 
 numbers! {
-    /// An attribute of mode config, XAUTH, Cisco Unity or Microsoft.
+    /// Attribute type of mode config, XAUTH, Cisco Unity or Microsoft.
     ///
-    /// Check Point uses 13 to 20 for its own XAUTH.
+    /// Check Point uses the numbers 13 to 20 for its own XAUTH.
     ConfigAttribute(u16) {
         IP4_ADDRESS = 1 "INTERNAL_IP4_ADDRESS",
         IP4_NETMASK = 2 "INTERNAL_IP4_NETMASK",
@@ -75,12 +75,12 @@ numbers! {
 }
 
 impl ConfigAttribute {
-    /// The numbers that Check Point uses for an extended authentication of its own.
+    /// Numbers that Check Point uses for its own extended authentication.
     pub const CHECK_POINT_XAUTH: core::ops::RangeInclusive<u16> = 13..=20;
 }
 
 numbers! {
-    /// The type of an extended authentication (draft-beaulieu-ike-xauth-02 6.2).
+    /// Type of an extended authentication (draft-beaulieu-ike-xauth-02 section 6.2).
     XauthType(u16) {
         GENERIC = 0 "generic",
         RADIUS_CHAP = 1 "RADIUS-CHAP",
@@ -90,7 +90,7 @@ numbers! {
 }
 
 numbers! {
-    /// How an extended authentication ended (draft-beaulieu-ike-xauth-02 6.2).
+    /// Result of an extended authentication (draft-beaulieu-ike-xauth-02 section 6.2).
     XauthStatus(u16) {
         FAIL = 0 "fail",
         OK = 1 "ok",

@@ -1,7 +1,7 @@
 use super::numbers;
 
 numbers! {
-    /// The type of an identification payload (RFC 2407 4.6.2.1, RFC 3554, RFC 7619).
+    /// Type of an identification payload (RFC 2407 section 4.6.2.1, RFC 3554, RFC 7619).
     IdKind(u8) {
         RESERVED = 0 "reserved",
         IPV4 = 1 "ID_IPV4_ADDR",
@@ -21,9 +21,10 @@ numbers! {
 }
 
 numbers! {
-    /// The encoding of a certificate (RFC 2408 3.9 and later).
+    /// Certificate encoding (RFC 2408 section 3.9 and later documents).
     ///
-    /// 11 is a raw RSA key for most, racoon's plain RSA key, and KeyNote for isakmpd.
+    /// Encoding 11 is a raw RSA key for most implementations, including the plain RSA key of racoon, and KeyNote for
+    /// isakmpd ([`Quirks::raw_rsa_or_keynote`](crate::Quirks::raw_rsa_or_keynote)).
     CertificateEncoding(u8) {
         NONE = 0 "none",
         PKCS7 = 1 "PKCS #7 wrapped X.509",

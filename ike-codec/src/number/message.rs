@@ -1,10 +1,10 @@
 use super::numbers;
 
 numbers! {
-    /// A payload type (RFC 2408 3.1, RFC 3547, RFC 3947, drafts and private use).
+    /// Payload type (RFC 2408 section 3.1, RFC 3547, RFC 3947, drafts and private use).
     ///
-    /// Types 15 and 16 are GDOI's SAK and SAT as well as the NAT-D and NAT-OA of the NAT-T drafts 04 to 08; which of
-    /// them is said by the vendor IDs ([`NatTraversal`](crate::NatTraversal)).
+    /// Types 15 and 16 are SAK and SAT of GDOI as well as NAT-D and NAT-OA of the NAT-T drafts 04 to 08; the vendor IDs
+    /// of the peer resolve the ambiguity ([`NatTraversal`](crate::NatTraversal)).
     PayloadKind(u8) {
         NONE = 0 "none",
         SA = 1 "security association",
@@ -37,22 +37,22 @@ numbers! {
 }
 
 impl PayloadKind {
-    /// The first number for private use (RFC 2408 3.1).
+    /// First number for private use (RFC 2408 section 3.1).
     pub const PRIVATE_MIN: Self = Self(128);
-    /// `15` in messages of the NAT-T drafts 04 to 08: NAT-D (draft-ietf-ipsec-nat-t-ike-04).
+    /// NAT-D payload, `15`, of the NAT-T drafts 04 to 08 (draft-ietf-ipsec-nat-t-ike-04).
     pub const NAT_DETECTION_DRAFT_04: Self = Self::SAK;
-    /// `16` in messages of the NAT-T drafts 04 to 08: NAT-OA (draft-ietf-ipsec-nat-t-ike-04).
+    /// NAT-OA payload, `16`, of the NAT-T drafts 04 to 08 (draft-ietf-ipsec-nat-t-ike-04).
     pub const NAT_ORIGINAL_ADDRESS_DRAFT_04: Self = Self::SAT;
 
-    /// Whether the number belongs to IKEv2 (33 to 53): such a payload in an IKEv1 message is an attack or a bug
-    /// (CVE-2015-3991; RFC 4306 3.2).
+    /// Returns whether the payload type is one of IKEv2 (33 to 53). Such a payload in an IKEv1 message is an attack or
+    /// a bug (CVE-2015-3991; RFC 4306 section 3.2).
     pub const fn is_ikev2(self) -> bool {
         matches!(self.0, 33..=53)
     }
 }
 
 numbers! {
-    /// An exchange type (RFC 2408 3.1, RFC 2409 appendix A, drafts and private use).
+    /// Exchange type (RFC 2408 section 3.1, RFC 2409 appendix A, drafts and private use).
     ExchangeKind(u8) {
         NONE = 0 "none",
         BASE = 1 "base",
@@ -72,76 +72,77 @@ numbers! {
 }
 
 impl ExchangeKind {
-    /// Whether the number is for private use (240 to 255; RFC 2408 3.1).
+    /// Returns whether the exchange type is for private use (240 to 255; RFC 2408 section 3.1).
     pub const fn is_private(self) -> bool {
         self.0 >= 240
     }
 }
 
-/// The flags of a header (RFC 2408 3.1), unknown bits kept.
+/// Flags of an ISAKMP header (RFC 2408 section 3.1). Unknown bits are preserved.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Flags(pub u8);
 
 impl Flags {
-    /// Everything after the header is encrypted (RFC 2408 3.1).
+    /// Encryption flag: the octets after the header are encrypted (RFC 2408 section 3.1).
     pub const ENCRYPTION: Self = Self(1);
-    /// The commit bit: wait for CONNECTED before using the SA (RFC 2408 3.1).
+    /// Commit flag: the peer waits for CONNECTED before it uses the SA (RFC 2408 section 3.1).
     pub const COMMIT: Self = Self(2);
-    /// Authenticated, but deliberately not encrypted (RFC 2408 3.1).
+    /// Authentication only flag: the message is authenticated, but not encrypted (RFC 2408 section 3.1).
     pub const AUTHENTICATION_ONLY: Self = Self(4);
 
-    /// The initiator flag of IKEv2, which has no business here (RFC 4306 3.1).
+    /// Initiator flag of IKEv2, which is invalid in IKEv1 (RFC 4306 section 3.1).
     pub const IKEV2_INITIATOR: Self = Self(0x08);
-    /// The version flag of IKEv2, which has no business here (RFC 4306 3.1).
+    /// Version flag of IKEv2, which is invalid in IKEv1 (RFC 4306 section 3.1).
     pub const IKEV2_VERSION: Self = Self(0x10);
-    /// The response flag of IKEv2, which has no business here (RFC 4306 3.1).
+    /// Response flag of IKEv2, which is invalid in IKEv1 (RFC 4306 section 3.1).
     pub const IKEV2_RESPONSE: Self = Self(0x20);
 
-    /// Whether every bit of `other` is set.
+    /// Returns whether every bit of `other` is set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Both sets of bits.
+    /// Returns the union of both sets of flags.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// The bits of this set that are not in `other`.
+    /// Returns the flags of this set that are not in `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Whether a flag that only IKEv2 knows is set (RFC 4306 3.1).
+    /// Returns whether a flag that is defined by IKEv2 only is set (RFC 4306 section 3.1).
     pub const fn has_ikev2(self) -> bool {
         self.0 & (Self::IKEV2_INITIATOR.0 | Self::IKEV2_VERSION.0 | Self::IKEV2_RESPONSE.0) != 0
     }
 }
 
-/// A protocol version: major in the high, minor in the low four bits (RFC 2408 3.1).
+/// Protocol version: the major version in the upper four bits, the minor version in the lower four (RFC 2408 section
+/// 3.1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Version(pub u8);
 
 impl Version {
-    /// IKEv1, 1.0 (RFC 2408 3.1).
+    /// Version 1.0, IKEv1 (RFC 2408 section 3.1).
     //= RFC 2408 3.1/4
     pub const IKEV1: Self = Self(0x10);
 
-    /// The major number (RFC 2408 3.1).
+    /// Returns the major version (RFC 2408 section 3.1).
     pub const fn major(self) -> u8 {
         self.0 >> 4
     }
 
-    /// The minor number (RFC 2408 3.1).
+    /// Returns the minor version (RFC 2408 section 3.1).
     pub const fn minor(self) -> u8 {
         self.0 & 0x0f
     }
 }
 
 numbers! {
-    /// A domain of interpretation (RFC 2407 2, RFC 6407).
+    /// Domain of interpretation (RFC 2407 section 2, RFC 6407).
     Doi(u32) {
         ISAKMP = 0 "ISAKMP",
         IPSEC = 1 "IPSEC",
@@ -149,26 +150,27 @@ numbers! {
     }
 }
 
-/// The situation of an SA, a set of bits (RFC 2407 4.2), unknown ones kept.
+/// Situation of an SA, a set of bits (RFC 2407 section 4.2). Unknown bits are preserved.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Situation(pub u32);
 
 impl Situation {
-    /// The SA is identified by the ID payloads: what everybody sends (RFC 2407 4.2.1).
+    /// SIT_IDENTITY_ONLY: the SA is identified by the identification payloads. This is the common situation (RFC 2407
+    /// section 4.2.1).
     pub const IDENTITY_ONLY: Self = Self(1);
-    /// Labelled secrecy is wanted (RFC 2407 4.2.2).
+    /// SIT_SECRECY: labelled secrecy is required (RFC 2407 section 4.2.2).
     pub const SECRECY: Self = Self(2);
-    /// Labelled integrity is wanted (RFC 2407 4.2.3).
+    /// SIT_INTEGRITY: labelled integrity is required (RFC 2407 section 4.2.3).
     pub const INTEGRITY: Self = Self(4);
 
-    /// Whether a labelled domain identifier and its levels follow the bits (RFC 2407 4.6.1).
+    /// Returns whether a labelled domain identifier and labels follow the situation (RFC 2407 section 4.6.1).
     pub const fn is_labelled(self) -> bool {
         self.0 & 6 != 0
     }
 }
 
 numbers! {
-    /// A security protocol of a proposal, notification or delete (RFC 2407 4.4.1).
+    /// Security protocol of a proposal, notification or delete payload (RFC 2407 section 4.4.1).
     ProtocolId(u8) {
         NONE = 0 "none",
         //= RFC 2408 A.3/1
@@ -181,7 +183,7 @@ numbers! {
 }
 
 numbers! {
-    /// A notify message type (RFC 2408 3.14.1, RFC 2407 4.6.3, RFC 3706 and private use).
+    /// Notify message type (RFC 2408 section 3.14.1, RFC 2407 section 4.6.3, RFC 3706 and private use).
     NotifyKind(u16) {
         INVALID_PAYLOAD_TYPE = 1 "INVALID-PAYLOAD-TYPE",
         DOI_NOT_SUPPORTED = 2 "DOI-NOT-SUPPORTED",
@@ -240,7 +242,8 @@ numbers! {
 }
 
 impl NotifyKind {
-    /// Whether the type reports an error (1 to 16383 are errors, RFC 2408 3.14.1).
+    /// Returns whether the type is an error (1 to 16383, RFC 2408 section 3.14.1). The private status of Microsoft in
+    /// this range is not an error.
     pub const fn is_error(self) -> bool {
         matches!(self.0, 1..=16383) && self.0 != Self::MICROSOFT_STATUS.0
     }

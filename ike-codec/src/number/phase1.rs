@@ -1,7 +1,7 @@
 use super::numbers;
 
 numbers! {
-    /// An attribute of an ISAKMP transform (RFC 2409 appendix A).
+    /// Attribute type of an ISAKMP transform (RFC 2409 appendix A).
     OakleyAttribute(u16) {
         ENCRYPTION = 1 "encryption algorithm",
         HASH = 2 "hash algorithm",
@@ -26,7 +26,7 @@ numbers! {
 }
 
 numbers! {
-    /// A phase 1 encryption algorithm (RFC 2409 appendix A, RFC 3602 and private use).
+    /// Encryption algorithm of phase 1 (RFC 2409 appendix A, RFC 3602 and private use).
     Encryption(u16) {
         DES_CBC = 1 "DES-CBC",
         IDEA_CBC = 2 "IDEA-CBC",
@@ -59,7 +59,7 @@ numbers! {
 }
 
 numbers! {
-    /// A phase 1 hash algorithm (RFC 2409 appendix A, RFC 4868).
+    /// Hash algorithm of phase 1 (RFC 2409 appendix A, RFC 4868).
     Hash(u16) {
         MD5 = 1 "MD5",
         SHA1 = 2 "SHA1",
@@ -71,10 +71,10 @@ numbers! {
 }
 
 numbers! {
-    /// A phase 1 authentication method (RFC 2409 appendix A, RFC 4754, the XAUTH, hybrid and CRACK drafts).
+    /// Authentication method of phase 1 (RFC 2409 appendix A, RFC 4754, the XAUTH, hybrid and CRACK drafts).
     ///
-    /// 65001 is the XAUTH draft's pre-shared key and Windows 2000's GSS-API both: the vendor IDs tell
-    /// ([`Quirks::xauth_or_gss_api`](crate::Quirks::xauth_or_gss_api)).
+    /// Method 65001 is pre-shared key authentication of the XAUTH draft as well as GSS-API of Windows 2000; the vendor
+    /// IDs of the peer resolve the ambiguity ([`Quirks::xauth_or_gss_api`](crate::Quirks::xauth_or_gss_api)).
     AuthMethod(u16) {
         PRE_SHARED_KEY = 1 "pre-shared key",
         DSS_SIGNATURE = 2 "DSS signature",
@@ -107,7 +107,7 @@ numbers! {
 }
 
 numbers! {
-    /// A Diffie-Hellman group (RFC 2409 6, RFC 3526, RFC 5114, RFC 5903 and the rest of the registry).
+    /// Diffie-Hellman group (RFC 2409 section 6, RFC 3526, RFC 5114, RFC 5903 and the IANA registry).
     Group(u16) {
         MODP_768 = 1 "modp768",
         MODP_1024 = 2 "modp1024",
@@ -145,7 +145,7 @@ numbers! {
 }
 
 numbers! {
-    /// The type of a group that a proposal or new group mode describes (RFC 2409 appendix A).
+    /// Type of a group that is described in a proposal or in new group mode (RFC 2409 appendix A).
     GroupType(u16) {
         MODP = 1 "MODP",
         ECP = 2 "ECP",
@@ -154,7 +154,7 @@ numbers! {
 }
 
 numbers! {
-    /// What a lifetime counts (RFC 2407 4.5, RFC 2409 appendix A).
+    /// Unit of a lifetime (RFC 2407 section 4.5, RFC 2409 appendix A).
     LifeType(u16) {
         SECONDS = 1 "seconds",
         KILOBYTES = 2 "kilobytes",

@@ -1,7 +1,7 @@
 use super::numbers;
 
 numbers! {
-    /// A transform ID; what it names depends on the protocol of its proposal: see [`EspTransform`], [`AhTransform`],
+    /// Transform ID, whose meaning depends on the protocol of the proposal: see [`EspTransform`], [`AhTransform`],
     /// [`IpcompTransform`].
     TransformId(u8) {
         KEY_IKE = 1 "KEY_IKE",
@@ -9,7 +9,7 @@ numbers! {
 }
 
 numbers! {
-    /// A transform of AH (RFC 2407 4.4.3, RFC 4359, RFC 4543 and private use).
+    /// Transform ID of AH (RFC 2407 section 4.4.3, RFC 4359, RFC 4543 and private use).
     AhTransform(u8) {
         MD5 = 2 "AH_MD5",
         SHA = 3 "AH_SHA",
@@ -31,7 +31,7 @@ numbers! {
 }
 
 numbers! {
-    /// A transform of ESP (RFC 2407 4.4.4, RFC 3602, RFC 3686, RFC 4106, RFC 4309, RFC 4543 and private use).
+    /// Transform ID of ESP (RFC 2407 section 4.4.4, RFC 3602, RFC 3686, RFC 4106, RFC 4309, RFC 4543 and private use).
     EspTransform(u8) {
         DES_IV64 = 1 "ESP_DES_IV64",
         DES = 2 "ESP_DES",
@@ -69,7 +69,7 @@ numbers! {
 }
 
 numbers! {
-    /// A transform of IPComp (RFC 2407 4.4.5).
+    /// Transform ID of IPComp (RFC 2407 section 4.4.5).
     IpcompTransform(u8) {
         OUI = 1 "IPCOMP_OUI",
         DEFLATE = 2 "IPCOMP_DEFLATE",
@@ -79,7 +79,7 @@ numbers! {
 }
 
 numbers! {
-    /// An attribute of an AH, ESP or IPComp transform (RFC 2407 4.5 and the registry).
+    /// Attribute type of an AH, ESP or IPComp transform (RFC 2407 section 4.5 and the IANA registry).
     IpsecAttribute(u16) {
         LIFE_TYPE = 1 "SA life type",
         LIFE_DURATION = 2 "SA life duration",
@@ -100,7 +100,7 @@ numbers! {
 }
 
 numbers! {
-    /// How a packet is wrapped (RFC 2407 4.5, RFC 3947 5.1 and its drafts).
+    /// Encapsulation mode of an SA (RFC 2407 section 4.5, RFC 3947 section 5.1 and its drafts).
     EncapsulationMode(u16) {
         ANY = 0 "any (internal)",
         TUNNEL = 1 "tunnel",
@@ -113,7 +113,7 @@ numbers! {
 }
 
 numbers! {
-    /// The authentication algorithm of an ESP or AH transform (RFC 2407 4.5 and the registry).
+    /// Authentication algorithm of an ESP or AH transform (RFC 2407 section 4.5 and the IANA registry).
     AuthAlgorithm(u16) {
         HMAC_MD5 = 1 "HMAC-MD5",
         HMAC_SHA1 = 2 "HMAC-SHA1",
@@ -136,7 +136,7 @@ numbers! {
 }
 
 numbers! {
-    /// Whether the tunnel may carry ECN (RFC 3168 9.2.1).
+    /// ECN in the tunnel, allowed or forbidden (RFC 3168 section 9.2.1).
     EcnTunnel(u16) {
         ALLOWED = 1 "allowed",
         FORBIDDEN = 2 "forbidden",

@@ -1,21 +1,22 @@
-//! The rows of the table by their first octet: a peer may send thousands of vendor IDs, and each is compared with four rows at most.
+//! Index of the vendor ID table by first octet: a peer may send thousands of vendor IDs, and each is compared with at
+//! most four rows.
 
 use super::VendorId;
 use super::table::TABLE;
 
-/// For each first octet, the first row that begins with it; [`END`] for none.
+/// First row of the table for each first octet; [`END`] when there is none.
 static FIRST: [u8; 256] = LINKS.0;
-/// For each row, the next one that begins with the same octet; [`END`] for none.
+/// Next row with the same first octet for each row; [`END`] when there is none.
 static NEXT: [u8; TABLE.len()] = LINKS.1;
 
 const END: u8 = u8::MAX;
 const _: () = assert!(TABLE.len() < END as usize);
 
-/// Both tables. A vendor ID without octets does not compile.
-#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)] // evaluated by the compiler only
+/// Values of [`FIRST`] and [`NEXT`]. An empty vendor ID in the table is a compile-time error.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)] // evaluated at compile time only
 const LINKS: ([u8; 256], [u8; TABLE.len()]) = {
     let (mut first, mut next) = ([END; 256], [END; TABLE.len()]);
-    // Backwards, so that the rows keep their order and each link leads to a later row.
+    // The rows are linked in reverse, so that each link refers to a later row and the order of the table is preserved.
     let mut row = TABLE.len();
     while row > 0 {
         row -= 1;
@@ -26,7 +27,7 @@ const LINKS: ([u8; 256], [u8; TABLE.len()]) = {
     (first, next)
 };
 
-/// The vendor IDs that begin with this octet.
+/// Iterates over the vendor IDs that begin with `octet`.
 pub(super) fn candidates(octet: u8) -> impl Iterator<Item = &'static VendorId> {
     let mut at = FIRST.get(usize::from(octet)).copied().unwrap_or(END);
     core::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! Vendor IDs, most of them MD5 of a text; tests/vendor.rs computes those again.
+//! Table of vendor IDs. Most of them are the MD5 hash of a text; tests/vendor.rs verifies these hashes.
 
 use super::Meaning::*;
 use super::{Meaning, VendorId};

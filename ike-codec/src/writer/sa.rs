@@ -4,48 +4,48 @@ use crate::error::NoSpace;
 use crate::number::{PayloadKind, ProtocolId, TransformId};
 use crate::sa::{Proposal, Transform};
 
-/// The fixed fields of a proposal to be written (RFC 2408 3.5).
+/// Fixed fields of a proposal to be written (RFC 2408 section 3.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProposalHead<'a> {
-    /// The number of the proposal.
+    /// Proposal number, equal for the protocols of one offer.
     pub number: u8,
-    /// The protocol.
+    /// Protocol of the SPI and the transforms.
     pub protocol: ProtocolId,
-    /// The SPI, at most 255 octets.
+    /// SPI of at most 255 octets.
     pub spi: &'a [u8],
-    /// The reserved octet of the generic header.
+    /// Reserved octet of the generic header, normally zero.
     pub reserved: u8,
 }
 
 impl<'a> ProposalHead<'a> {
-    /// A proposal without oddities (RFC 2408 3.5).
+    /// Creates the fields of a proposal with a reserved octet of zero (RFC 2408 section 3.5).
     pub const fn new(number: u8, protocol: ProtocolId, spi: &'a [u8]) -> Self {
         //= RFC 2408 2.5.2/1
         Self { number, protocol, spi, reserved: 0 }
     }
 }
 
-/// The fixed fields of a transform to be written (RFC 2408 3.6).
+/// Fixed fields of a transform to be written (RFC 2408 section 3.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransformHead {
-    /// The number of the transform.
+    /// Transform number, unique in the proposal.
     pub number: u8,
-    /// What it is.
+    /// Transform ID, whose meaning depends on the protocol of the proposal.
     pub id: TransformId,
-    /// The reserved octet of the generic header.
+    /// Reserved octet of the generic header, normally zero.
     pub reserved: u8,
-    /// The two reserved octets behind the ID.
+    /// Reserved field of two octets after the transform ID, normally zero.
     pub reserved2: u16,
 }
 
 impl TransformHead {
-    /// A transform without oddities (RFC 2408 3.6).
+    /// Creates the fields of a transform with reserved fields of zero (RFC 2408 section 3.6).
     pub const fn new(number: u8, id: TransformId) -> Self {
         Self { number, id, reserved: 0, reserved2: 0 }
     }
 }
 
-/// Writes the proposals of an SA payload (RFC 2408 3.4).
+/// Writes the proposals of an SA payload (RFC 2408 section 3.4).
 #[derive(Debug)]
 pub struct SaWriter<'b> {
     pub(super) body: BodyWriter<'b>,
@@ -53,7 +53,8 @@ pub struct SaWriter<'b> {
 }
 
 impl SaWriter<'_> {
-    /// Appends a proposal, whose transforms `f` writes; their number is counted (RFC 2408 3.5, 5.5).
+    /// Appends a proposal whose transforms are written by `f`, and fills in their number (RFC 2408 sections 3.5 and
+    /// 5.5).
     ///
     /// # Errors
     /// [`NoSpace`], also for an SPI or a number of transforms above 255.
@@ -81,7 +82,7 @@ impl SaWriter<'_> {
         Ok(())
     }
 
-    /// Appends a proposal of another message with all that is in it (RFC 2408 3.5).
+    /// Appends a copy of a proposal of another message, including its transforms (RFC 2408 section 3.5).
     ///
     /// # Errors
     /// [`NoSpace`].
@@ -93,7 +94,7 @@ impl SaWriter<'_> {
     }
 }
 
-/// Writes the transforms of a proposal (RFC 2408 3.6).
+/// Writes the transforms of a proposal (RFC 2408 section 3.6).
 #[derive(Debug)]
 pub struct TransformWriter<'b> {
     pub(super) body: BodyWriter<'b>,
@@ -102,7 +103,7 @@ pub struct TransformWriter<'b> {
 }
 
 impl TransformWriter<'_> {
-    /// Appends a transform, whose attributes `f` writes (RFC 2408 3.6, 5.6).
+    /// Appends a transform whose attributes are written by `f` (RFC 2408 sections 3.6 and 5.6).
     ///
     /// # Errors
     /// [`NoSpace`], also for the 256th transform.
@@ -126,7 +127,7 @@ impl TransformWriter<'_> {
         Ok(())
     }
 
-    /// Appends a transform of another message (RFC 2408 3.6).
+    /// Appends a copy of a transform of another message (RFC 2408 section 3.6).
     ///
     /// # Errors
     /// [`NoSpace`].
@@ -138,14 +139,14 @@ impl TransformWriter<'_> {
     }
 }
 
-/// Writes attributes (RFC 2408 3.3).
+/// Writes attributes of a transform or of another payload (RFC 2408 section 3.3).
 #[derive(Debug)]
 pub struct AttributeWriter<'b> {
     pub(super) body: BodyWriter<'b>,
 }
 
 impl AttributeWriter<'_> {
-    /// Appends an attribute as it is; a type has 15 bits (RFC 2408 3.3).
+    /// Appends an attribute; the lower 15 bits of its type are used (RFC 2408 section 3.3).
     ///
     /// # Errors
     /// [`NoSpace`], also for a value of more than 65,535 octets.
@@ -163,26 +164,27 @@ impl AttributeWriter<'_> {
         })
     }
 
-    /// Appends an attribute of two octets (RFC 2408 3.3).
+    /// Appends an attribute in basic encoding, with a value of two octets (RFC 2408 section 3.3).
     ///
     /// # Errors
-    /// As [`attribute`](Self::attribute).
+    /// Same as [`attribute`](Self::attribute).
     pub fn basic(&mut self, kind: u16, value: u16) -> Result<(), NoSpace> {
         self.attribute(&Attribute { kind, value: Value::Basic(value) })
     }
 
-    /// Appends an attribute of any length (RFC 2408 3.3).
+    /// Appends an attribute in variable encoding (RFC 2408 section 3.3).
     ///
     /// # Errors
-    /// As [`attribute`](Self::attribute).
+    /// Same as [`attribute`](Self::attribute).
     pub fn variable(&mut self, kind: u16, value: &[u8]) -> Result<(), NoSpace> {
         self.attribute(&Attribute { kind, value: Value::Variable(value) })
     }
 
-    /// Appends a lifetime: a type, and a duration of four octets, which every peer reads (RFC 2407 4.5).
+    /// Appends a life type and a life duration of four octets, a length that all known peers accept (RFC 2407 section
+    /// 4.5).
     ///
     /// # Errors
-    /// As [`attribute`](Self::attribute).
+    /// Same as [`attribute`](Self::attribute).
     pub fn lifetime(&mut self, types: (u16, u16), unit: u16, duration: u32) -> Result<(), NoSpace> {
         let (life_type, life_duration) = types;
         //= RFC 2407 4.5/3

@@ -1,4 +1,5 @@
-//! What the tests share: messages made by hand, the open records, and a walk over everything a message holds.
+//! Helpers of the tests: hand-made messages, the records of the test vectors, and functions that read every field of a
+//! message.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![allow(clippy::cast_possible_truncation, clippy::panic)]
 
@@ -7,13 +8,13 @@ use std::hint::black_box;
 use ike_codec::{Body, Chain, IpsecAttributes, Message, OakleyAttributes, Payload, Quirks};
 use test_vectors::{IsakmpFragmentsRecord, IsakmpRecord, Record};
 
-/// Octets from hexadecimal with blanks.
+/// Decodes hexadecimal digits, ignoring white space.
 pub fn hex(text: &str) -> Vec<u8> {
     let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     test_vectors::from_hex(&digits).unwrap()
 }
 
-/// A main mode message of these octets behind the header, drawn as in RFC 2408 3.1.
+/// Builds a main mode message of the given octets after the header (RFC 2408 section 3.1).
 pub fn raw(first: u8, rest: &[u8]) -> Vec<u8> {
     let mut message = hex("a1a2a3a4a5a6a7a8 b1b2b3b4b5b6b7b8 00 10 02 00 00000000 00000000");
     message[16] = first;
@@ -22,18 +23,18 @@ pub fn raw(first: u8, rest: &[u8]) -> Vec<u8> {
     message
 }
 
-/// A payload with its generic header.
+/// Builds a payload with its generic header.
 pub fn payload(next: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len() + 4).unwrap().to_be_bytes();
     [&[next, 0][..], &length, body].concat()
 }
 
-/// A message of one payload.
+/// Builds a message of one payload.
 pub fn one(kind: u8, body: &[u8]) -> Vec<u8> {
     raw(kind, &payload(0, body))
 }
 
-/// Makes the length of the header true.
+/// Sets the length field of the header to the actual length.
 pub fn fix_length(message: &mut [u8]) {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     message[24..28].copy_from_slice(&length);
@@ -44,7 +45,7 @@ fn all_records() -> Vec<Record> {
     files.iter().flat_map(|file| test_vectors::read_file(file).unwrap()).map(|located| located.record).collect()
 }
 
-/// The records of messages that every parser takes.
+/// Returns the records of valid messages, which every parser accepts.
 pub fn messages() -> Vec<IsakmpRecord> {
     let only = |record| if let Record::Isakmp(record) = record { Some(*record) } else { None };
     let found: Vec<_> = all_records().into_iter().filter_map(only).collect();
@@ -52,7 +53,7 @@ pub fn messages() -> Vec<IsakmpRecord> {
     found
 }
 
-/// Every message of the records, hostile ones and fragments included.
+/// Returns the octets of all messages of the records, including malformed ones and fragments.
 pub fn corpus() -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for record in all_records() {
@@ -67,7 +68,7 @@ pub fn corpus() -> Vec<Vec<u8>> {
     found
 }
 
-/// The records of fragments.
+/// Returns the records of fragmented messages.
 pub fn fragment_sets() -> Vec<IsakmpFragmentsRecord> {
     let only = |record| if let Record::IsakmpFragments(record) = record { Some(*record) } else { None };
     let found: Vec<_> = all_records().into_iter().filter_map(only).collect();
@@ -75,7 +76,7 @@ pub fn fragment_sets() -> Vec<IsakmpFragmentsRecord> {
     found
 }
 
-/// Reads all of a payload; gives the octets of the attributes seen, so that nothing is optimised away.
+/// Reads every field of a payload. Returns the number of octets of its attributes, so that nothing is optimised away.
 pub fn walk_payload(payload: &Payload<'_>) -> usize {
     black_box((payload.length(), payload.kind.name()));
     let mut seen = 0;
@@ -122,11 +123,11 @@ fn walk_attributes(attributes: &ike_codec::Attributes<'_>) -> usize {
         seen += 4 + attribute.bytes().map_or(0, <[u8]>::len);
         assert!(attributes.find(attribute.kind).is_some());
     }
-    assert_eq!(seen, attributes.bytes().len(), "attributes must fill their list");
+    assert_eq!(seen, attributes.bytes().len(), "the attributes must fill their list");
     seen
 }
 
-/// Reads all of a chain: its payloads must fill it, each where it says it is.
+/// Reads every payload of a chain, and verifies that the payloads fill the chain and start at their stated offsets.
 pub fn walk_chain(chain: &Chain<'_>) {
     let mut at = 28usize;
     for payload in chain.payloads() {
@@ -137,7 +138,7 @@ pub fn walk_chain(chain: &Chain<'_>) {
     assert_eq!(at, 28 + chain.bytes().len());
 }
 
-/// Reads all of a message and writes it again; whether the octets are the same.
+/// Reads every field of a message and writes it again. Returns whether the written octets are the same.
 pub fn walk(message: &Message<'_>, bytes: &[u8], scratch: &mut [u8]) -> bool {
     walk_chain(message.chain());
     black_box(Quirks::of(message));
