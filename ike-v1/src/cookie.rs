@@ -3,20 +3,23 @@ use core::net::{IpAddr, SocketAddr};
 use ike_codec::Cookie;
 use ipsec_crypto::{IcvMismatch, Prf, PrfOutput, Secret};
 
-/// Makes and checks responder cookies without a state for each peer (RFC 2408 2.5.3): a keyed hash of both ends, the
-/// initiator's cookie and the time, with a secret that only this side has.
+/// Generator of stateless responder cookies (RFC 2408 section 2.5.3). A cookie is a keyed hash of both addresses and
+/// ports, the initiator cookie and the time, under a local secret; no state is kept for a peer.
 #[derive(Debug)]
 pub struct CookieJar {
     secret: Secret<32>,
 }
 
 impl CookieJar {
-    /// With a secret from a good random source (RFC 2408 2.5.3).
+    /// Creates a generator with a secret from a cryptographically secure random source (RFC 2408
+    /// section 2.5.3).
     pub fn new(secret: &[u8; 32]) -> Self {
         Self { secret: Secret::from_array(secret) }
     }
 
-    /// The cookie for an initiator, never zero; `ends` are ours and the initiator's, `epoch` is the time in units of as long as a cookie is to be good (RFC 2408 2.5.3).
+    /// Computes the responder cookie for an initiator; it is never zero (RFC 2408 section 2.5.3).
+    ///
+    /// `ends` are the local and the remote address; `epoch` is the time in units of the lifetime of a cookie.
     //= RFC 2408 2.5.3/4
     pub fn cookie(&self, ends: (SocketAddr, SocketAddr), initiator: &Cookie, epoch: u32) -> Cookie {
         let mut cookie = Cookie::default();
@@ -24,10 +27,11 @@ impl CookieJar {
         if cookie == [0; 8] { [1; 8] } else { cookie }
     }
 
-    /// Whether a cookie was made here for this initiator, in this epoch or the one before (RFC 2408 2.5.3).
+    /// Verifies that a cookie was computed by this generator for this initiator, in this epoch or the preceding one
+    /// (RFC 2408 section 2.5.3).
     ///
     /// # Errors
-    /// [`IcvMismatch`] when it was not.
+    /// [`IcvMismatch`] when the cookie does not match.
     pub fn check(
         &self,
         ends: (SocketAddr, SocketAddr),
@@ -35,10 +39,10 @@ impl CookieJar {
         epoch: u32,
         cookie: &Cookie,
     ) -> Result<(), IcvMismatch> {
-        let made_in =
+        let verify_in =
             |epoch| PrfOutput::import(&self.cookie(ends, initiator, epoch)).map_err(|_| IcvMismatch)?.verify(cookie);
-        let (now, before) = (made_in(epoch), made_in(epoch.wrapping_sub(1)));
-        now.or(before)
+        let (now, previous) = (verify_in(epoch), verify_in(epoch.wrapping_sub(1)));
+        now.or(previous)
     }
 
     //= RFC 2408 2.5.3/3

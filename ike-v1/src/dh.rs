@@ -9,19 +9,23 @@ mod modp;
 #[cfg(feature = "modp")]
 mod primes;
 
-/// Octets of the values of a Diffie-Hellman group (RFC 2409 6, RFC 3526 8).
+/// Lengths in octets of the values of a Diffie-Hellman group (RFC 2409 section 6, RFC 3526 section 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupLengths {
-    /// A private value: twice the strength of the group in bits (RFC 3526 8), or a scalar of the curve.
+    /// Length of a private value: twice the strength of a MODP group in bits (RFC 3526 section 8), or a scalar of the
+    /// curve.
     pub private: usize,
-    /// A public value, with leading zeros (RFC 2409 5); both coordinates of a point (RFC 5903 7).
+    /// Length of a public value, including leading zeros (RFC 2409 section 5); for a curve, both coordinates of a point
+    /// (RFC 5903 section 7).
     pub public: usize,
-    /// The shared secret g^xy, with leading zeros; the x coordinate of a point (RFC 5903 7).
+    /// Length of the shared secret g^xy, including leading zeros; for a curve, the x coordinate of a point (RFC 5903
+    /// section 7).
     pub shared: usize,
 }
 
 impl GroupLengths {
-    /// The lengths of a group that is computed here, whether its feature is enabled or not (RFC 2409 6, RFC 3526 8).
+    /// Returns the lengths of a group that this crate implements, `None` for other groups (RFC 2409 section 6, RFC 3526
+    /// section 8). The result does not depend on the enabled features.
     pub const fn of(group: Group) -> Option<Self> {
         let (private, public, shared) = match group {
             Group::MODP_768 => (32, 96, 96),
@@ -41,25 +45,26 @@ impl GroupLengths {
     }
 }
 
-/// The most octets that a public value has, for the caller's buffers (RFC 3526 7).
+/// Maximum length of a public value in octets, for sizing buffers (RFC 3526 section 7).
 pub const MAX_PUBLIC: usize = 1024;
 
-/// A Diffie-Hellman exchange is not done (RFC 2408 5.7).
+/// Error of a Diffie-Hellman computation (RFC 2408 section 5.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DhError {
-    /// The group is not known, or its feature is off.
+    /// The group is unknown, or its feature is not enabled.
     Unsupported(Group),
-    /// A buffer or value of another length than the group has.
+    /// The length of a buffer or value does not match the group.
     Length {
-        /// What the group has.
+        /// Length that the group requires, in octets.
         expected: usize,
-        /// What was given.
+        /// Length of the given buffer or value, in octets.
         actual: usize,
     },
-    /// The peer's value is 0, 1, p - 1, p or above, or no point of the curve: it would fix the shared secret.
+    /// The public value of the peer is 0, 1, p - 1, p or above, or not a point of the curve: the shared secret would be
+    /// predictable.
     BadPublic,
-    /// The private value is zero or above the order of the group: draw another one.
+    /// The private value is zero, or not below the order of the curve: the caller generates another one.
     BadPrivate,
 }
 
@@ -67,60 +72,63 @@ impl fmt::Display for DhError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsupported(group) => write!(f, "group {group} is not supported"),
-            Self::Length { expected, actual } => write!(f, "{actual} octets where the group has {expected}"),
-            Self::BadPublic => f.write_str("the public value is out of range"),
-            Self::BadPrivate => f.write_str("the private value is out of range"),
+            Self::Length { expected, actual } => {
+                write!(f, "length mismatch: got {actual} octets, the group requires {expected}")
+            }
+            Self::BadPublic => f.write_str("public value is out of range"),
+            Self::BadPrivate => f.write_str("private value is out of range"),
         }
     }
 }
 
 impl core::error::Error for DhError {}
 
-/// Diffie-Hellman exchanges, by whatever does them: [`Software`], an engine, a key store (RFC 2409 5, 6).
+/// Implementation of the Diffie-Hellman computations: [`Software`], a hardware engine or a key store (RFC 2409 sections
+/// 5 and 6).
 pub trait DiffieHellman {
-    /// Writes the public value of a private one.
+    /// Computes the public value of a private value and writes it to `public`.
     ///
     /// # Errors
-    /// [`DhError`]; `public` is not to be used.
+    /// [`DhError`]; the contents of `public` must not be used.
     fn public(&self, group: Group, private: &[u8], public: &mut [u8]) -> Result<(), DhError>;
 
-    /// Writes the secret that is shared with the owner of a public value.
+    /// Computes the secret shared with the owner of a public value and writes it to `shared`.
     ///
     /// # Errors
-    /// [`DhError`]; `shared` is not to be used.
+    /// [`DhError`]; the contents of `shared` must not be used.
     fn shared(&self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Result<(), DhError>;
 }
 
-/// In software, with `crypto-bigint` and RustCrypto's curves: in constant time for values of one length, without
-/// allocation (RFC 2409 6, RFC 3526). Group 18 needs some 16 KiB more stack than group 1.
+/// Software implementation with `crypto-bigint` and the curves of RustCrypto (RFC 2409 section 6, RFC 3526). It runs in
+/// constant time for values of equal length and does not allocate. Group 18 needs about 16 KiB more stack than group 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Software;
 
 impl DiffieHellman for Software {
     fn public(&self, group: Group, private: &[u8], public: &mut [u8]) -> Result<(), DhError> {
         let lengths = GroupLengths::of(group).ok_or(DhError::Unsupported(group))?;
-        expect(lengths.private, private.len())?;
-        expect(lengths.public, public.len())?;
+        check_len(lengths.private, private.len())?;
+        check_len(lengths.public, public.len())?;
         compute(group, private, None, public)
     }
 
     fn shared(&self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Result<(), DhError> {
         let lengths = GroupLengths::of(group).ok_or(DhError::Unsupported(group))?;
-        expect(lengths.private, private.len())?;
-        expect(lengths.public, public.len())?;
-        expect(lengths.shared, shared.len())?;
+        check_len(lengths.private, private.len())?;
+        check_len(lengths.public, public.len())?;
+        check_len(lengths.shared, shared.len())?;
         compute(group, private, Some(public), shared)
     }
 }
 
 //= RFC 2409 5/7
-fn expect(expected: usize, actual: usize) -> Result<(), DhError> {
+fn check_len(expected: usize, actual: usize) -> Result<(), DhError> {
     if expected == actual { Ok(()) } else { Err(DhError::Length { expected, actual }) }
 }
 
-/// The power of a public value, or of the generator where there is none.
+/// Computes the power of a public value, or of the generator when `base` is `None`.
 //= RFC 2408 5.7/3
-#[allow(unused_variables)] // without any group
+#[allow(unused_variables)] // unused when no group is enabled
 fn compute(group: Group, private: &[u8], base: Option<&[u8]>, out: &mut [u8]) -> Result<(), DhError> {
     match group {
         //= RFC 2409 4/12

@@ -1,9 +1,10 @@
-//! IKEv1 (RFC 2409) without IO: what negotiation stands on.
+//! Cryptographic building blocks of IKEv1 (RFC 2409), without I/O.
 //!
-//! What it is: the key schedule from a shared secret to KEYMAT ([`Skeyid`], [`Phase1Keys`]), the encryption of messages with
-//! its chain of IVs ([`Protection`], [`IvChain`]), Diffie-Hellman groups ([`DiffieHellman`], [`Software`]), the one table
-//! between wire numbers and algorithms ([`Phase1Choice`], [`Phase2Choice`]), NAT detection and stateless cookies. What it
-//! is not, yet: the state machines of the exchanges. Messages are `ike-codec`'s, algorithms `ipsec-crypto`'s.
+//! The crate contains the key schedule from a shared secret to KEYMAT ([`Skeyid`], [`Phase1Keys`]), the encryption of
+//! messages with its chain of IVs ([`Protection`], [`IvChain`]), Diffie-Hellman groups ([`DiffieHellman`],
+//! [`Software`]), the mapping between wire numbers and algorithms ([`Phase1Choice`], [`Phase2Choice`]), NAT detection
+//! and stateless cookies. It does not yet contain the state machines of the exchanges. Messages are parsed and written
+//! by `ike-codec`; the algorithms are those of `ipsec-crypto`.
 //!
 //! ```
 //! use ike_codec::{ExchangeKind, Header, MessageWriter, PayloadKind};
@@ -12,7 +13,7 @@
 //!
 //! let (cookies, nonces) = (Cookies { initiator: [1; 8], responder: [2; 8] }, Nonces { initiator: &[3; 16], responder: &[4; 16] });
 //! let keys = Skeyid::pre_shared_key(HashFunction::Sha1.prf(), b"secret", &nonces)?.derive(&[5; 128], &cookies);
-//! let ka = keys.cipher_key(CipherAlgorithm::AesCbc, 32)?; // longer than SKEYID_e: expanded
+//! let ka = keys.cipher_key(CipherAlgorithm::AesCbc, 32)?; // longer than SKEYID_e, therefore expanded
 //! let protection = Protection::new(CipherAlgorithm::AesCbc, ka.expose(), HashFunction::Sha1)?;
 //! let chain: IvChain = protection.phase_1(&[6; 128], &[7; 128]);
 //!
@@ -26,12 +27,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Features: `modern` and `legacy` are the algorithms of `ipsec-crypto`; `modp` and `ecp` the groups. All additive.
+//! Features: `modern` and `legacy` enable the algorithms of `ipsec-crypto`, `modp` and `ecp` the Diffie-Hellman groups.
+//! All features are additive.
 //!
-//! Security notes: decryption authenticates nothing: verify the hash before anything in a message is believed, and confirm
-//! the IV chain after that. A pre-shared key in aggressive mode, or a weak one in main mode, can be searched offline
-//! (CVE-2018-5389): its strength is all there is. Groups 1, 2 and 5, DES and MD5 are for peers that have nothing better.
-//! Secrets are wiped on drop and never printed; the block ciphers that are not AES are not constant-time.
+//! Security notes: decryption does not authenticate. Verify the hash of a message before its contents are used, and
+//! confirm the IV chain after that. A pre-shared key in aggressive mode, or a weak one in main mode, can be searched
+//! offline (CVE-2018-5389); the strength of the key is the only protection. Groups 1, 2 and 5, DES and MD5 are intended
+//! for peers without stronger algorithms. Secrets are wiped on drop and never printed; block ciphers other than AES are
+//! not constant-time.
 #![no_std]
 
 mod cookie;

@@ -4,32 +4,34 @@ use ipsec_crypto::{HashFunction, IcvMismatch, PrfOutput};
 
 use crate::Cookies;
 
-/// The body of a NAT-D payload: `hash(CKY-I | CKY-R | address | port)` with the negotiated hash (RFC 3947 3.2, and all of
-/// its drafts).
-pub fn detection_hash(hash: HashFunction, cookies: &Cookies, end: SocketAddr) -> PrfOutput {
-    let port = end.port().to_be_bytes();
-    // A socket for both families shows IPv4 addresses mapped into IPv6.
-    match end.ip().to_canonical() {
+/// Computes the body of a NAT-D payload: `hash(CKY-I | CKY-R | address | port)` with the negotiated hash algorithm (RFC
+/// 3947 section 3.2, and all of its drafts).
+pub fn detection_hash(hash: HashFunction, cookies: &Cookies, address: SocketAddr) -> PrfOutput {
+    let port = address.port().to_be_bytes();
+    // A dual-stack socket reports IPv4 addresses as IPv4-mapped IPv6 addresses.
+    match address.ip().to_canonical() {
         IpAddr::V4(ip) => hash.digest(&[&cookies.initiator, &cookies.responder, &ip.octets(), &port]),
         IpAddr::V6(ip) => hash.digest(&[&cookies.initiator, &cookies.responder, &ip.octets(), &port]),
     }
 }
 
-/// Where NATs are, as the receiver of a message sees it (RFC 3947 3.2).
+/// Result of NAT detection from the point of view of the receiver of a message (RFC 3947 section 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct NatSituation {
-    /// The receiver's own address is translated.
+    /// Set if the receiver is behind a NAT: its own address is translated.
     pub here: bool,
-    /// The sender's address is translated.
+    /// Set if the sender is behind a NAT: its address is translated.
     pub there: bool,
 }
 
-/// Compares the NAT-D payloads of a message with the addresses that its datagram carried (RFC 3947 3.2).
+/// Compares the NAT-D payloads of a message with the addresses of its datagram, `(source, destination)` (RFC 3947
+/// section 3.2).
 ///
-/// The first hash is that of the destination, all others are of the sender, who may not know which of its addresses is
-/// used: one match is enough. A peer that wants NAT traversal in any case sends hashes that match nothing.
+/// The first hash is that of the destination address; all others are hashes of source addresses, because a sender with
+/// several addresses cannot tell which one is used. One match is sufficient. A peer that forces NAT traversal sends
+/// hashes that do not match.
 ///
-/// `None` when there are fewer than two hashes: the sender does not do NAT traversal.
+/// The result is `None` for fewer than two hashes: the sender does not use NAT traversal.
 pub fn detect<'a>(
     hash: HashFunction,
     cookies: &Cookies,

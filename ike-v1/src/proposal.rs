@@ -7,7 +7,7 @@ use ike_codec::{
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm, KeyError, KeyLengths, SuiteKeys};
 
-/// The encryption algorithms of phase 1 that there are keys for.
+/// Encryption algorithms of phase 1 that are implemented.
 const PHASE_1: &[(Encryption, CipherAlgorithm)] = &[
     //= RFC 2409 4/9
     (Encryption::DES_CBC, CipherAlgorithm::DesCbc),
@@ -18,7 +18,7 @@ const PHASE_1: &[(Encryption, CipherAlgorithm)] = &[
     (Encryption::AES_CBC, CipherAlgorithm::AesCbc),
 ];
 
-/// The hashes of phase 1.
+/// Hash algorithms of phase 1 that are implemented.
 const HASHES: &[(Hash, HashFunction)] = &[
     //= RFC 2409 4/10
     #[cfg(feature = "legacy")]
@@ -33,7 +33,7 @@ const HASHES: &[(Hash, HashFunction)] = &[
     (Hash::SHA2_512, HashFunction::Sha2_512),
 ];
 
-/// The transforms of ESP.
+/// ESP transforms that are implemented.
 //= RFC 4303 1/1
 const ESP: &[(EspTransform, CipherAlgorithm)] = &[
     //= RFC 2407 4.4.4.2/1
@@ -55,8 +55,8 @@ const ESP: &[(EspTransform, CipherAlgorithm)] = &[
     (EspTransform::CHACHA20_POLY1305, CipherAlgorithm::ChaCha20Poly1305),
 ];
 
-/// The authentication algorithms of ESP and AH, and the transforms of AH that go with them. SHA2-256 is cut to what
-/// [`PeerDefaults`] says.
+/// Authentication algorithms of ESP and AH, and the corresponding AH transforms. [`PeerDefaults`] selects the
+/// truncation of HMAC-SHA2-256.
 const AUTH: &[(AuthAlgorithm, AhTransform, IntegrityAlgorithm)] = &[
     //= RFC 2407 4.4.3.1/1
     (AuthAlgorithm::HMAC_MD5, AhTransform::MD5, IntegrityAlgorithm::HmacMd5_96),
@@ -74,55 +74,56 @@ const AUTH: &[(AuthAlgorithm, AhTransform, IntegrityAlgorithm)] = &[
     (AuthAlgorithm::HMAC_SHA2_256_96, AhTransform::SHA2_256_TRUNCATED, IntegrityAlgorithm::HmacSha2_256_96),
 ];
 
-/// What a peer means where a proposal says nothing (RFC 2451 2.2, RFC 4868 2.3).
+/// Values that a peer assumes when a proposal does not contain them (RFC 2451 section 2.2, RFC 4868 section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerDefaults {
-    /// Bits of a Blowfish key of ESP without a key length attribute.
+    /// Key length in bits of Blowfish in ESP without a key length attribute.
     pub blowfish_bits: u16,
-    /// The same in phase 1.
+    /// Key length in bits of Blowfish in phase 1 without a key length attribute.
     pub phase_1_blowfish_bits: u16,
-    /// Whether HMAC-SHA2-256 is cut to 96 bits, as KAME and Linux under PF_KEY do, instead of 128.
+    /// Set if HMAC-SHA2-256 is truncated to 96 bits, as by KAME and by Linux under PF_KEY, instead of 128.
     pub sha2_256_at_96: bool,
 }
 
 impl PeerDefaults {
-    /// What the RFCs say: Blowfish with 128 bits (RFC 2451 2.2), in phase 1 with 448 (RFC 2409 appendix B), SHA2-256 cut to
-    /// 128 (RFC 4868).
+    /// Defaults of the RFCs: Blowfish with 128 bits (RFC 2451 section 2.2), in phase 1 with 448 (RFC 2409 appendix B),
+    /// HMAC-SHA2-256 truncated to 128 bits (RFC 4868).
     pub const RFC: Self = Self { blowfish_bits: 128, phase_1_blowfish_bits: 448, sha2_256_at_96: false };
-    /// racoon over KAME: Blowfish with 448 bits, SHA2-256 cut to 96.
+    /// Defaults of racoon over KAME: Blowfish with 448 bits, HMAC-SHA2-256 truncated to 96 bits.
     pub const RACOON: Self = Self { blowfish_bits: 448, sha2_256_at_96: true, ..Self::RFC };
 
-    /// What the vendor IDs of a peer suggest.
+    /// Selects the defaults that the vendor IDs of a peer suggest.
     pub const fn of(quirks: &Quirks) -> Self {
         if quirks.racoon { Self::RACOON } else { Self::RFC }
     }
 }
 
-/// Why a transform is not one that can be chosen (RFC 2408 5.6, RFC 2407 4.5.3).
+/// Error for a transform that cannot be chosen (RFC 2408 section 5.6, RFC 2407 section 4.5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProposalError {
-    /// The attributes make no sense together.
+    /// The attributes are invalid or contradict each other.
     Attributes(AttributeError),
-    /// An attribute that must be there is not; its number.
+    /// The mandatory attribute of this type is missing.
     Missing(u16),
-    /// An encryption algorithm of phase 1 that is not known.
+    /// The encryption algorithm of phase 1 is not supported.
     Encryption(Encryption),
-    /// A hash algorithm that is not known.
+    /// The hash algorithm is not supported.
     Hash(Hash),
-    /// A PRF was negotiated, but no number of one is assigned.
+    /// A prf was negotiated by number, but no numbers are assigned.
     Prf(u16),
-    /// A protocol other than AH, ESP and IPComp in phase 2, or than ISAKMP in phase 1.
+    /// The protocol is not AH, ESP or IPComp in phase 2, or not ISAKMP in phase 1.
     Protocol(ProtocolId),
-    /// A transform ID that is not known.
+    /// The transform ID is not supported.
     Transform(TransformId),
-    /// An authentication algorithm that is not known, does not go with the transform, or is missing.
+    /// The authentication algorithm is not supported, is not valid for the transform, or is missing (`None`).
     Auth(Option<AuthAlgorithm>),
-    /// An attribute, or a value of it, that is not supported: the SA must not be set up (RFC 2407 4.5.3). Its number.
+    /// The attribute of this type, or its value, is not supported: the SA must not be established (RFC 2407 section
+    /// 4.5.3).
     Attribute(u16),
-    /// A key length the algorithm does not have.
+    /// The key length is not valid for the algorithm.
     KeyLength {
-        /// As negotiated.
+        /// Negotiated key length in bits.
         bits: u16,
     },
 }
@@ -131,16 +132,18 @@ impl fmt::Display for ProposalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Attributes(e) => fmt::Display::fmt(e, f),
-            Self::Missing(kind) => write!(f, "attribute {kind} is missing"),
+            Self::Missing(kind) => write!(f, "mandatory attribute {kind} is missing"),
             Self::Encryption(algorithm) => write!(f, "encryption algorithm {algorithm} is not supported"),
             Self::Hash(algorithm) => write!(f, "hash algorithm {algorithm} is not supported"),
             Self::Prf(number) => write!(f, "PRF {number} is not supported"),
-            Self::Protocol(protocol) => write!(f, "protocol {protocol} has no place here"),
+            Self::Protocol(protocol) => write!(f, "protocol {protocol} is not valid in this phase"),
             Self::Transform(id) => write!(f, "transform {} is not supported", id.0),
-            Self::Auth(Some(algorithm)) => write!(f, "authentication algorithm {algorithm} does not fit"),
-            Self::Auth(None) => f.write_str("no authentication algorithm"),
+            Self::Auth(Some(algorithm)) => {
+                write!(f, "authentication algorithm {algorithm} is not valid for this transform")
+            }
+            Self::Auth(None) => f.write_str("authentication algorithm is missing"),
             Self::Attribute(kind) => write!(f, "attribute {kind} is not supported"),
-            Self::KeyLength { bits } => write!(f, "the algorithm has no key of {bits} bits"),
+            Self::KeyLength { bits } => write!(f, "key length of {bits} bits is not valid for this algorithm"),
         }
     }
 }
@@ -153,29 +156,29 @@ impl From<AttributeError> for ProposalError {
     }
 }
 
-/// What an ISAKMP transform asks for (RFC 2409 4, appendix A).
+/// Algorithms and parameters of an ISAKMP transform (RFC 2409 section 4 and appendix A).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Phase1Choice {
-    /// The cipher of messages.
+    /// Cipher that encrypts messages.
     pub cipher: CipherAlgorithm,
-    /// Octets of its key.
+    /// Length of the cipher key in octets.
     pub cipher_key: usize,
-    /// The hash of IVs and NAT-D; HMAC with it is the PRF.
+    /// Hash algorithm of IVs and NAT-D; the prf is HMAC with it.
     pub hash: HashFunction,
-    /// The authentication method.
+    /// Authentication method of phase 1.
     pub auth_method: AuthMethod,
-    /// The group.
+    /// Diffie-Hellman group of phase 1.
     pub group: Group,
-    /// The lifetimes.
+    /// Lifetimes in seconds and kilobytes.
     pub lifetimes: Lifetimes,
 }
 
 impl Phase1Choice {
-    /// Reads the attributes of an ISAKMP transform (RFC 2409 appendix A).
+    /// Decodes the attributes of an ISAKMP transform (RFC 2409 appendix A).
     ///
     /// # Errors
-    /// [`ProposalError`].
+    /// [`ProposalError`] for a transform that cannot be chosen.
     //= RFC 2407 4.4.1.1/1
     pub fn read(attributes: &Attributes<'_>, defaults: &PeerDefaults) -> Result<Self, ProposalError> {
         use ike_codec::OakleyAttribute as Kind;
@@ -188,7 +191,8 @@ impl Phase1Choice {
         let hash = seen.hash.ok_or(missing(Kind::HASH))?;
         //= RFC 2408 5.11/3
         let &(_, hash) = HASHES.iter().find(|(wire, _)| *wire == hash).ok_or(ProposalError::Hash(hash))?;
-        // A group is named; one that is described is for new group mode. The GSS identity belongs to its method.
+        // Only assigned groups are supported; described groups are used in new group mode. The GSS-API identity is used
+        // by its authentication method and is ignored here.
         let described = [
             (seen.group_prime, Kind::GROUP_PRIME),
             (seen.group_generator, Kind::GROUP_GENERATOR_ONE),
@@ -219,48 +223,49 @@ impl Phase1Choice {
     }
 }
 
-/// What a transform of phase 2 asks for (RFC 2407 4.5).
+/// Algorithms and parameters of a transform of phase 2 (RFC 2407 section 4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Phase2Choice {
-    /// The protocol.
+    /// Protocol of the SA: AH, ESP or IPComp.
     pub protocol: ProtocolId,
-    /// What it does, and with which keys.
+    /// Algorithms and the lengths of their keys.
     pub suite: Phase2Suite,
-    /// Tunnel or transport, in UDP or not; a peer that says nothing leaves it to the responder (RFC 2407 4.5).
+    /// Tunnel or transport mode, with or without UDP encapsulation; `None` leaves the choice to the responder (RFC 2407
+    /// section 4.5).
     pub encapsulation: Option<EncapsulationMode>,
-    /// The group for perfect forward secrecy.
+    /// Diffie-Hellman group for perfect forward secrecy.
     pub group: Option<Group>,
-    /// Whether sequence numbers have 64 bits (RFC 4304).
+    /// Set for extended sequence numbers of 64 bits (RFC 4304).
     pub extended_sequence: bool,
-    /// The lifetimes.
+    /// Lifetimes in seconds and kilobytes.
     pub lifetimes: Lifetimes,
 }
 
-/// The algorithms of an AH, ESP or IPComp transform (RFC 2407 4.4.3, 4.4.4).
+/// Algorithms of an AH, ESP or IPComp transform (RFC 2407 sections 4.4.3 and 4.4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase2Suite {
-    /// Cipher and integrity algorithm with the octets of their keys; AH has no cipher.
+    /// Cipher and integrity algorithm with the lengths of their keys; the cipher of AH is NULL.
     Keyed {
-        /// The cipher or AEAD.
+        /// Cipher or AEAD algorithm.
         cipher: CipherAlgorithm,
-        /// Octets of its key, salt or nonce included.
+        /// Length of the cipher key in octets, including its salt or nonce.
         cipher_key: usize,
-        /// The integrity algorithm.
+        /// Integrity algorithm; none for an AEAD.
         integrity: IntegrityAlgorithm,
-        /// Octets of its key, salt included.
+        /// Length of the integrity key in octets, including its salt.
         integrity_key: usize,
     },
-    /// IPComp, which has no keys.
+    /// Compression algorithm of IPComp, which has no keys.
     Compression(IpcompTransform),
 }
 
 impl Phase2Choice {
-    /// Reads a transform of a proposal for `protocol` (RFC 2407 4.5).
+    /// Decodes a transform of a proposal for `protocol` (RFC 2407 section 4.5).
     ///
     /// # Errors
-    /// [`ProposalError`].
+    /// [`ProposalError`] for a transform that cannot be chosen.
     pub fn read(
         protocol: ProtocolId,
         id: TransformId,
@@ -293,7 +298,7 @@ impl Phase2Choice {
 }
 
 impl Phase2Suite {
-    /// Octets of key material that one SA takes (RFC 2409 5.5).
+    /// Returns the length in octets of KEYMAT for one SA (RFC 2409 section 5.5).
     pub const fn keymat_len(&self) -> usize {
         match self {
             Self::Keyed { cipher_key, integrity_key, .. } => cipher_key.saturating_add(*integrity_key),
@@ -301,10 +306,10 @@ impl Phase2Suite {
         }
     }
 
-    /// Cuts key material into keys: the cipher's first, then the integrity algorithm's (RFC 2409 5.5).
+    /// Splits KEYMAT into the cipher key, which comes first, and the integrity key (RFC 2409 section 5.5).
     ///
     /// # Errors
-    /// [`KeyError::Unsupported`] for IPComp; [`KeyError::Length`] for another length than
+    /// [`KeyError::Unsupported`] for IPComp; [`KeyError::Length`] when the length is not
     /// [`keymat_len`](Self::keymat_len).
     //= RFC 2409 B/2
     pub fn split(&self, keymat: &[u8]) -> Result<SuiteKeys, KeyError> {
@@ -315,9 +320,10 @@ impl Phase2Suite {
     }
 }
 
-/// The first attribute that asks for what nobody here does. ECN in tunnels and security contexts are the policy's matter.
+/// Returns the type of the first attribute that is not supported. ECN in tunnels and security contexts are left to the
+/// policy.
 fn unsupported(seen: &IpsecAttributes<'_>) -> Option<u16> {
-    let asked = [
+    let unsupported_attributes = [
         (seen.key_rounds.is_some(), IpsecAttribute::KEY_ROUNDS),
         (seen.compress_dictionary_size.is_some(), IpsecAttribute::COMPRESS_DICTIONARY_SIZE),
         (seen.compress_private_algorithm.is_some(), IpsecAttribute::COMPRESS_PRIVATE_ALGORITHM),
@@ -326,7 +332,7 @@ fn unsupported(seen: &IpsecAttributes<'_>) -> Option<u16> {
         (seen.direction.is_some(), IpsecAttribute::DIRECTION),
         (seen.extended_sequence.is_some_and(|value| value > 1), IpsecAttribute::EXTENDED_SEQUENCE),
     ];
-    asked.iter().find(|(is_asked, _)| *is_asked).map(|(_, kind)| kind.0).or(seen.other)
+    unsupported_attributes.iter().find(|(is_present, _)| *is_present).map(|(_, kind)| kind.0).or(seen.other)
 }
 
 fn esp(id: TransformId, seen: &IpsecAttributes<'_>, defaults: &PeerDefaults) -> Result<Phase2Suite, ProposalError> {
@@ -352,7 +358,7 @@ fn esp(id: TransformId, seen: &IpsecAttributes<'_>, defaults: &PeerDefaults) -> 
 
 fn ah(id: TransformId, seen: &IpsecAttributes<'_>, defaults: &PeerDefaults) -> Result<Phase2Suite, ProposalError> {
     let row = AUTH.iter().find(|row| row.1.0 == id.0).ok_or(ProposalError::Transform(id))?;
-    // RFC 2407 4.4.3: the attribute is mandatory and says the same as the transform.
+    // RFC 2407 section 4.4.3: the attribute is mandatory and names the same algorithm as the transform.
     //= RFC 2407 4.4.3/1
     if seen.auth_algorithm != Some(row.0) {
         return Err(ProposalError::Auth(seen.auth_algorithm));
@@ -385,7 +391,8 @@ fn integrity_key(
     (algorithm, octets)
 }
 
-/// Octets of a cipher's key in key material, its salt included; the attribute counts bits of the key without it.
+/// Returns the length in octets of a cipher key in KEYMAT, including its salt. The key length attribute counts the bits
+/// of the key without the salt.
 fn key_octets(cipher: CipherAlgorithm, bits: Option<u16>, defaults: &PeerDefaults) -> Result<usize, ProposalError> {
     let row = cipher.row().ok_or(ProposalError::KeyLength { bits: 0 })?;
     let bits = match (bits, cipher) {
@@ -398,23 +405,24 @@ fn key_octets(cipher: CipherAlgorithm, bits: Option<u16>, defaults: &PeerDefault
     if bits.is_multiple_of(8) && row.keys.allow(octets) { Ok(octets) } else { Err(wrong) }
 }
 
-/// The number of a hash in phase 1 (RFC 2409 appendix A).
+/// Returns the number of a hash algorithm in phase 1 (RFC 2409 appendix A).
 pub fn hash_number(hash: HashFunction) -> Option<Hash> {
     HASHES.iter().find(|row| row.1 == hash).map(|row| row.0)
 }
 
-/// The number of a cipher in phase 1 (RFC 2409 appendix A).
+/// Returns the number of an encryption algorithm in phase 1, `None` if it has none (RFC 2409 appendix A).
 pub fn encryption_number(cipher: CipherAlgorithm) -> Option<Encryption> {
     PHASE_1.iter().find(|row| row.1 == cipher).map(|row| row.0)
 }
 
-/// The number of a cipher as a transform of ESP (RFC 2407 4.4.4).
+/// Returns the ESP transform ID of a cipher (RFC 2407 section 4.4.4).
 pub fn esp_number(cipher: CipherAlgorithm) -> Option<EspTransform> {
     ESP.iter().find(|row| row.1 == cipher).map(|row| row.0)
 }
 
-/// The numbers of an integrity algorithm as an attribute, and as a transform of AH (RFC 2407 4.4.3, 4.5). SHA2-256 with 96 bits is the number of
-/// the whole algorithm for everybody but libreswan; GMAC goes by the octets of its key, salt included.
+/// Returns the numbers of an integrity algorithm as an authentication algorithm attribute and as an AH transform (RFC
+/// 2407 sections 4.4.3 and 4.5). HMAC-SHA2-256-96 has the number of HMAC-SHA2-256, as for all peers except libreswan.
+/// `key` is the key length in octets, including the salt; it selects the number of GMAC.
 pub fn auth_numbers(integrity: IntegrityAlgorithm, key: usize) -> Option<(AuthAlgorithm, AhTransform)> {
     let wire = match (integrity, key) {
         (IntegrityAlgorithm::HmacSha2_256_96, _) => AuthAlgorithm::HMAC_SHA2_256,

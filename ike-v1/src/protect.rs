@@ -3,63 +3,65 @@ use core::fmt;
 use ike_codec::{Chain, DecodeError, Flags, Header, Message};
 use ipsec_crypto::{AnyCipher, Cipher, CipherAlgorithm, HashFunction, KeyError};
 
-/// What encrypts the messages of one ISAKMP SA: its cipher with its key, and the hash that IVs are made with (RFC 2409 appendix B).
+/// Encryption of the messages of one ISAKMP SA: the keyed cipher, and the hash algorithm that derives IVs (RFC 2409
+/// appendix B).
 #[derive(Debug)]
 pub struct Protection {
     cipher: AnyCipher,
     hash: HashFunction,
 }
 
-/// The IV of the next message of one exchange (RFC 2409 appendix B).
+/// Chain of IVs of one exchange, which holds the IV of the next message (RFC 2409 appendix B).
 ///
-/// Phase 1 has one chain; each message ID after it has its own, which starts from the last block of phase 1. Encryption
-/// and decryption leave a chain alone: they give the [`NextIv`], which the caller confirms once the message was sent, or
-/// its hash was found good. A retransmission or a forged message therefore moves nothing.
+/// Phase 1 has one chain; each message ID after it has its own, which is derived from the last ciphertext block of
+/// phase 1. Encryption and decryption do not modify a chain. They return the [`NextIv`], which the caller confirms
+/// after the message has been sent, or its hash has been verified. A retransmission or a forged message therefore does
+/// not advance the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IvChain {
     iv: [u8; 16],
 }
 
-/// Where a chain goes when the message it came with is confirmed (RFC 2409 appendix B).
+/// Next IV of a chain, which takes effect when the caller confirms it (RFC 2409 appendix B).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the chain stays where it was until this is confirmed"]
+#[must_use = "the chain does not advance until this is confirmed"]
 pub struct NextIv {
     iv: [u8; 16],
 }
 
 impl IvChain {
-    /// A chain that begins with this IV, of which a cipher uses as many octets as its block has (RFC 2409 appendix B).
+    /// Creates a chain that starts with `iv`, of which the cipher uses the first block (RFC 2409 appendix B).
     pub fn starting_at(iv: &[u8]) -> Self {
         let mut chain = Self { iv: [0; 16] };
         chain.iv.iter_mut().zip(iv).for_each(|(to, from)| *to = *from);
         chain
     }
 
-    /// The IV of the next message, of which a cipher uses as many octets as its block has (RFC 2409 appendix B).
+    /// Returns the IV of the next message, of which the cipher uses the first block (RFC 2409 appendix B).
     pub const fn iv(&self) -> &[u8; 16] {
         &self.iv
     }
 
-    /// Moves the chain behind a message that was sent, or found to be authentic (RFC 2409 appendix B).
+    /// Advances the chain past a message that has been sent or authenticated (RFC 2409 appendix B).
     //= RFC 2409 10/3
     pub const fn confirm(&mut self, next: NextIv) {
         self.iv = next.iv;
     }
 }
 
-/// Why a message is not encrypted or decrypted; it is as it was (RFC 2409 appendix B).
+/// Error of encryption and decryption; the message is unchanged (RFC 2409 appendix B).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProtectError {
-    /// The message does not parse.
+    /// The message is malformed.
     Malformed(DecodeError),
-    /// To be decrypted, but without the encryption flag; or to be encrypted, but encrypted already.
+    /// The message to be decrypted has no encryption flag, or the message to be encrypted has it already.
     Flag,
-    /// What follows the header is empty or no whole number of blocks.
+    /// The body after the header is empty, or its length is not a multiple of the block size.
     Length {
-        /// Octets behind the header.
+        /// Length of the body in octets.
         body: usize,
-        /// Octets of a block.
+        /// Block size of the cipher in octets.
         block: usize,
     },
 }
@@ -68,8 +70,10 @@ impl fmt::Display for ProtectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(e) => fmt::Display::fmt(e, f),
-            Self::Flag => f.write_str("the encryption flag does not fit"),
-            Self::Length { body, block } => write!(f, "{body} octets are no whole blocks of {block}"),
+            Self::Flag => f.write_str("encryption flag is missing or already set"),
+            Self::Length { body, block } => {
+                write!(f, "body of {body} octets is empty or not a multiple of the block size {block}")
+            }
         }
     }
 }
@@ -77,11 +81,11 @@ impl fmt::Display for ProtectError {
 impl core::error::Error for ProtectError {}
 
 impl Protection {
-    /// Sets up the cipher with the key that [`Phase1Keys::cipher_key`](crate::Phase1Keys::cipher_key) gives; `hash` is the
-    /// negotiated one, also when the PRF is not HMAC with it (RFC 2409 appendix B).
+    /// Creates the cipher with a key from [`Phase1Keys::cipher_key`](crate::Phase1Keys::cipher_key). `hash` is the negotiated
+    /// hash algorithm, even if the prf is not HMAC with it (RFC 2409 appendix B).
     ///
     /// # Errors
-    /// [`KeyError`]; [`KeyError::Unsupported`] for a cipher without blocks.
+    /// [`KeyError`] for an invalid key; [`KeyError::Unsupported`] for a cipher that is not a block cipher.
     pub fn new(algorithm: CipherAlgorithm, key: &[u8], hash: HashFunction) -> Result<Self, KeyError> {
         let cipher = AnyCipher::new(algorithm, key)?;
         if !matches!(cipher.block(), 8 | 16) {
@@ -90,19 +94,19 @@ impl Protection {
         Ok(Self { cipher, hash })
     }
 
-    /// Octets of a block (RFC 2409 appendix B).
+    /// Returns the block size of the cipher in octets (RFC 2409 appendix B).
     pub fn block(&self) -> usize {
         self.cipher.block()
     }
 
-    /// The chain of phase 1: `hash(g^xi | g^xr)` (RFC 2409 appendix B).
+    /// Derives the IV chain of phase 1: `hash(g^xi | g^xr)` (RFC 2409 appendix B).
     pub fn phase_1(&self, g_xi: &[u8], g_xr: &[u8]) -> IvChain {
         IvChain::starting_at(self.hash.digest(&[g_xi, g_xr]).expose())
     }
 
-    /// The chain of a message ID after phase 1: `hash(last block of phase 1 | M-ID)` (RFC 2409 appendix B).
+    /// Derives the IV chain of a message ID after phase 1: `hash(last block of phase 1 | M-ID)` (RFC 2409 appendix B).
     ///
-    /// `phase_1` is the chain of phase 1 as it stood after its last message.
+    /// `phase_1` is the chain of phase 1 after its last message.
     //= RFC 2408 4.8/2
     pub fn phase_2(&self, phase_1: &IvChain, message_id: u32) -> IvChain {
         //= RFC 2408 4.8/3
@@ -110,20 +114,20 @@ impl Protection {
         IvChain::starting_at(self.hash.digest(&[last, &message_id.to_be_bytes()]).expose())
     }
 
-    /// Encrypts a message in place, from the octet behind its header on, and sets its encryption flag (RFC 2409 appendix B).
+    /// Encrypts the body of a message in place and sets its encryption flag (RFC 2409 appendix B).
     ///
-    /// The message is padded to whole blocks already
+    /// The caller has padded the message to whole blocks
     /// ([`MessageWriter::finish_padded`](ike_codec::MessageWriter::finish_padded)).
     ///
     /// # Errors
-    /// [`ProtectError`].
+    /// [`ProtectError`]; the message is unchanged.
     pub fn encrypt(&self, chain: &IvChain, message: &mut [u8]) -> Result<NextIv, ProtectError> {
         let (header, _) = Header::parse(message).map_err(ProtectError::Malformed)?;
         if header.flags.contains(Flags::ENCRYPTION) {
             return Err(ProtectError::Flag);
         }
-        let (head, body) = self.split(message)?;
-        if let Some(flags) = head.get_mut(FLAGS) {
+        let (header_octets, body) = self.split(message)?;
+        if let Some(flags) = header_octets.get_mut(FLAGS) {
             //= RFC 2408 3.1/7
             *flags |= Flags::ENCRYPTION.0;
         }
@@ -132,20 +136,20 @@ impl Protection {
         Ok(self.last_block(body))
     }
 
-    /// Decrypts a message in place, from the octet behind its header on, and clears its encryption flag (RFC 2409 appendix B).
+    /// Decrypts the body of a message in place and clears its encryption flag (RFC 2409 appendix B).
     ///
-    /// Nothing is authenticated by this: the payloads are to be parsed ([`plaintext`]) and the hash in them verified before
-    /// the [`NextIv`] is confirmed. [`undo`](Self::undo) gives the ciphertext back.
+    /// Decryption does not authenticate: the caller parses the payloads ([`plaintext`]) and verifies their hash before
+    /// it confirms the [`NextIv`]. [`undo`](Self::undo) restores the ciphertext.
     ///
     /// # Errors
-    /// [`ProtectError`].
+    /// [`ProtectError`]; the message is unchanged.
     //= RFC 2408 5.14/6
     pub fn decrypt(&self, chain: &IvChain, message: &mut [u8]) -> Result<NextIv, ProtectError> {
         if !Message::parse(message).map_err(ProtectError::Malformed)?.is_encrypted() {
             return Err(ProtectError::Flag);
         }
-        let (head, body) = self.split(message)?;
-        if let Some(flags) = head.get_mut(FLAGS) {
+        let (header_octets, body) = self.split(message)?;
+        if let Some(flags) = header_octets.get_mut(FLAGS) {
             *flags &= !Flags::ENCRYPTION.0;
         }
         let next = self.last_block(body);
@@ -153,10 +157,11 @@ impl Protection {
         Ok(next)
     }
 
-    /// Makes a message that was decrypted with this chain what it was before, for somebody else to try (RFC 2409 appendix B).
+    /// Restores the ciphertext of a message that was decrypted with this chain, so that decryption can be tried with
+    /// other keys (RFC 2409 appendix B).
     ///
     /// # Errors
-    /// [`ProtectError`].
+    /// [`ProtectError`]; the message is unchanged.
     pub fn undo(&self, chain: &IvChain, message: &mut [u8]) -> Result<(), ProtectError> {
         self.encrypt(chain, message).map(drop)
     }
@@ -165,7 +170,9 @@ impl Protection {
         let (length, block) = (message.len().saturating_sub(Header::LEN), self.block());
         //= RFC 2408 4.1.1/2
         match message.split_at_mut_checked(Header::LEN) {
-            Some((head, body)) if !body.is_empty() && body.len().is_multiple_of(block) => Ok((head, body)),
+            Some((header_octets, body)) if !body.is_empty() && body.len().is_multiple_of(block) => {
+                Ok((header_octets, body))
+            }
             _ => Err(ProtectError::Length { body: length, block }),
         }
     }
@@ -177,13 +184,13 @@ impl Protection {
     }
 }
 
-/// Where the flags are in a message.
+/// Offset of the flags octet in the ISAKMP header.
 const FLAGS: usize = 19;
 
-/// The payloads of a message that was decrypted (RFC 2408 3.2).
+/// Parses the payloads of a decrypted message (RFC 2408 section 3.2).
 ///
 /// # Errors
-/// [`DecodeError`]: the wrong key, the wrong IV, or a message that is no good.
+/// [`DecodeError`] for a wrong key, a wrong IV or a malformed message.
 pub fn plaintext(message: &[u8]) -> Result<Chain<'_>, DecodeError> {
     let (header, body) = Header::parse(message)?;
     Chain::decrypted(header.next_payload, body)

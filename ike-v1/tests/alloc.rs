@@ -1,4 +1,4 @@
-//! Nothing allocates.
+//! The key schedule, message protection, Diffie-Hellman, cookies and NAT detection do not allocate.
 #![cfg(all(feature = "modern", feature = "legacy", feature = "modp", feature = "ecp"))]
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![allow(clippy::cast_possible_truncation)]
@@ -16,7 +16,7 @@ use ipsec_crypto::{CipherAlgorithm, HashFunction, Prf};
 #[global_allocator]
 static ALLOCATOR: AllocDisabler = AllocDisabler;
 
-/// How often `work` went to the heap in this thread, and its result.
+/// Returns the number of heap operations of `work` in this thread, and its result.
 fn counted<T>(work: impl FnOnce() -> T) -> (usize, T) {
     let before = violation_count();
     let result = assert_no_alloc(work);
@@ -26,7 +26,7 @@ fn counted<T>(work: impl FnOnce() -> T) -> (usize, T) {
 const COOKIES: Cookies = Cookies { initiator: [1; 8], responder: [2; 8] };
 const NONCES: Nonces<'_> = Nonces { initiator: &[3; 32], responder: &[4; 32] };
 
-/// Octets that were computed, so that nothing is left out.
+/// Derives all keys and hashes. Returns the number of computed octets, which shows that no step was skipped.
 fn keys(prf: Prf) -> usize {
     let g_xy = [5; 256];
     let publics = Phase1Publics { cookies: COOKIES, g_xi: &[6; 256], g_xr: &[7; 256], sai_b: &[8; 52] };
@@ -50,7 +50,7 @@ fn keys(prf: Prf) -> usize {
     octets
 }
 
-/// A message there and back; whether it came back.
+/// Encrypts and decrypts a message. Returns whether the result equals the original.
 fn message(cipher: CipherAlgorithm, octets: usize) -> bool {
     let key: [u8; 56] = core::array::from_fn(|i| (3 * i) as u8 ^ 0x35);
     let protection = Protection::new(cipher, &key[..octets], HashFunction::Md5).unwrap();
@@ -69,7 +69,7 @@ fn message(cipher: CipherAlgorithm, octets: usize) -> bool {
     same && whole && refused
 }
 
-/// An exchange of both sides; whether they agree.
+/// Computes the shared secret of both peers. Returns whether they agree.
 fn agree(group: Group) -> bool {
     let lengths = GroupLengths::of(group).unwrap();
     let (a, b) = ([0x11; 80], [0x22; 80]);
@@ -87,9 +87,9 @@ fn agree(group: Group) -> bool {
 }
 
 #[test]
-fn neither_keys_nor_messages_nor_groups_go_to_the_heap() {
+fn library_does_not_allocate() {
     let (count, made) = counted(|| vec![7u8; black_box(100)]);
-    assert!(count > 0 && made.len() == 100, "the counter counts");
+    assert!(count > 0 && made.len() == 100, "the allocation counter must report an allocation");
 
     for &prf in Prf::ALL {
         let expected = 3 * (5 * prf.output_len() + 8 + 56 + 300);

@@ -1,4 +1,5 @@
-//! Responder cookies without a state: good in two epochs, for one peer.
+//! Stateless responder cookies: validity in two epochs, and binding to the secret, the addresses and the initiator
+//! cookie.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod values;
@@ -29,7 +30,7 @@ fn ends() -> (SocketAddr, SocketAddr) {
 
 //= RFC 2408 2.5.3/2
 #[test]
-fn cookies_are_hmacs_as_python_computes_them() {
+fn cookies_match_python() {
     assert_eq!(values::COOKIE.len(), 4);
     for &(local, remote, epoch, expected) in values::COOKIE {
         let ends = [local, remote].map(|(address, port)| SocketAddr::new(address.parse().unwrap(), port));
@@ -40,32 +41,36 @@ fn cookies_are_hmacs_as_python_computes_them() {
 
 //= RFC 2408 2.5.3/4
 #[test]
-fn a_cookie_is_good_in_its_epoch_and_the_next_only() {
+fn cookie_is_valid_in_its_epoch_and_the_next_only() {
     for made in [0, 1, 2, 1000, u32::MAX - 1, u32::MAX] {
         let cookie = jar().cookie(ends(), &initiator(), made);
         for (age, good) in [(0, true), (1, true), (2, false), (3, false), (1 << 31, false), (u32::MAX, false)] {
             let now = made.wrapping_add(age);
             let checked = jar().check(ends(), &initiator(), now, &cookie);
-            assert_eq!(checked, if good { Ok(()) } else { Err(IcvMismatch) }, "made in {made}, checked in {now}");
+            assert_eq!(
+                checked,
+                if good { Ok(()) } else { Err(IcvMismatch) },
+                "computed in epoch {made}, checked in epoch {now}"
+            );
         }
     }
 }
 
 //= RFC 2408 2.5.3/1, 2.5.3/2
 #[test]
-fn a_cookie_is_bound_to_the_secret_both_ends_and_the_initiators_cookie() {
+fn cookie_is_bound_to_secret_addresses_and_initiator_cookie() {
     let (local, remote) = ends();
     let cookie = jar().cookie(ends(), &initiator(), 7);
     assert_eq!(jar().check(ends(), &initiator(), 7, &cookie), Ok(()));
     let others = [
-        ("another address of the peer", (local, end("198.51.100.78:4500"))),
-        ("another port of the peer", (local, end("198.51.100.77:4501"))),
-        ("another high octet of the port", (local, end("198.51.100.77:4244"))),
-        ("another address here", (end("192.0.2.2:500"), remote)),
-        ("another port here", (end("192.0.2.1:4500"), remote)),
+        ("other remote address", (local, end("198.51.100.78:4500"))),
+        ("other remote port", (local, end("198.51.100.77:4501"))),
+        ("other high octet of the remote port", (local, end("198.51.100.77:4244"))),
+        ("other local address", (end("192.0.2.2:500"), remote)),
+        ("other local port", (end("192.0.2.1:4500"), remote)),
         ("ports exchanged", (end("192.0.2.1:4500"), end("198.51.100.77:500"))),
-        ("ends exchanged", (remote, local)),
-        ("IPv6 that ends alike", (local, end("[2001:db8::c633:644d]:4500"))),
+        ("addresses exchanged", (remote, local)),
+        ("IPv6 address with the same last four octets", (local, end("[2001:db8::c633:644d]:4500"))),
     ];
     for (name, ends) in others {
         assert_eq!(jar().check(ends, &initiator(), 7, &cookie), Err(IcvMismatch), "{name}");
@@ -74,7 +79,7 @@ fn a_cookie_is_bound_to_the_secret_both_ends_and_the_initiators_cookie() {
         let (mut other, mut forged) = (initiator(), cookie);
         other[bit / 8] ^= 1 << (bit % 8);
         forged[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(jar().check(ends(), &other, 7, &cookie), Err(IcvMismatch), "bit {bit} of the initiator's cookie");
+        assert_eq!(jar().check(ends(), &other, 7, &cookie), Err(IcvMismatch), "bit {bit} of the initiator cookie");
         assert_eq!(jar().check(ends(), &initiator(), 7, &forged), Err(IcvMismatch), "bit {bit}");
     }
     for bit in 0..256 {
@@ -86,7 +91,7 @@ fn a_cookie_is_bound_to_the_secret_both_ends_and_the_initiators_cookie() {
 }
 
 #[test]
-fn every_bit_of_an_ipv6_address_counts() {
+fn cookie_covers_every_bit_of_ipv6_addresses() {
     let (local, remote) = (end("[2001:db8::1]:500"), end("[2001:db8::2]:500"));
     let cookie = jar().cookie((local, remote), &initiator(), 7);
     assert_eq!(jar().check((local, remote), &initiator(), 7, &cookie), Ok(()));
@@ -101,12 +106,12 @@ fn every_bit_of_an_ipv6_address_counts() {
 }
 
 #[test]
-fn no_cookie_is_good_of_all_zeros_and_none_is_made() {
+fn zero_cookie_is_never_generated_or_accepted() {
     let mut seen = std::collections::BTreeSet::new();
     for epoch in 0..20_000 {
         let cookie = jar().cookie(ends(), &initiator(), epoch);
         assert_ne!(cookie, [0; 8]);
-        assert!(seen.insert(cookie), "epoch {epoch} has the cookie of another one");
+        assert!(seen.insert(cookie), "epoch {epoch} has the cookie of another epoch");
         assert_eq!(jar().check(ends(), &initiator(), epoch, &[0; 8]), Err(IcvMismatch));
     }
 }
@@ -115,7 +120,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_made_is_good_and_what_is_guessed_is_not(
+    fn generated_cookie_is_accepted_and_random_cookie_refused(
         secret: [u8; 32], local: SocketAddr, remote: SocketAddr, initiator: Cookie, epoch: u32, guess: Cookie,
     ) {
         let jar = CookieJar::new(&secret);

@@ -1,4 +1,4 @@
-//! Diffie-Hellman: known answers, the primes of the RFCs, and what is refused (traps P4).
+//! Diffie-Hellman: known answers, the primes of the RFCs, and refused public and private values.
 #![cfg(all(feature = "modp", feature = "ecp"))]
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![allow(clippy::cast_possible_truncation, clippy::panic)]
@@ -11,7 +11,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use test_vectors::from_hex;
 
-/// Group, bits, octets of a private value, and the addend of its prime (RFC 2409 6.1 and 6.2, RFC 3526 2 to 7).
+/// Group number, size of the prime in bits, length of a private value in octets, and addend of the formula of the prime
+/// (RFC 2409 sections 6.1 and 6.2, RFC 3526 sections 2 to 7).
 const MODP: [(u16, usize, usize, u32); 8] = [
     (1, 768, 32, 149_686),
     (2, 1024, 32, 129_093),
@@ -23,7 +24,7 @@ const MODP: [(u16, usize, usize, u32); 8] = [
     (18, 8192, 78, 4_743_158),
 ];
 
-/// Group and octets of a coordinate.
+/// Group number and length of a coordinate in octets.
 const ECP: [(u16, usize); 3] = [(19, 32), (20, 48), (21, 66)];
 
 fn public(group: u16, private: &[u8]) -> Result<Vec<u8>, DhError> {
@@ -38,15 +39,15 @@ fn shared(group: u16, private: &[u8], public: &[u8]) -> Result<Vec<u8>, DhError>
     Ok(shared)
 }
 
-/// A number with this many octets, the high one first.
+/// Encodes a number in `octets` octets, in network byte order.
 fn number(octets: usize, value: u32) -> Vec<u8> {
     let mut number = vec![0; octets];
     number[octets - 4..].copy_from_slice(&value.to_be_bytes());
     number
 }
 
-/// The sum, carries included, of as many octets as `a` has.
-fn plus(a: &[u8], b: &[u8]) -> Vec<u8> {
+/// Adds two numbers; the sum has the length of `a`.
+fn add(a: &[u8], b: &[u8]) -> Vec<u8> {
     let (mut sum, mut carry) = (a.to_vec(), 0u16);
     for (i, octet) in sum.iter_mut().rev().enumerate() {
         let other = if i < b.len() { b[b.len() - 1 - i] } else { 0 };
@@ -54,12 +55,12 @@ fn plus(a: &[u8], b: &[u8]) -> Vec<u8> {
         *octet = carry as u8;
         carry >>= 8;
     }
-    assert_eq!(carry, 0, "no room for the sum");
+    assert_eq!(carry, 0, "the sum exceeds the length of a");
     sum
 }
 
-/// The number less a small one.
-fn minus(a: &[u8], b: u8) -> Vec<u8> {
+/// Subtracts a small number.
+fn subtract(a: &[u8], b: u8) -> Vec<u8> {
     let mut rest = a.to_vec();
     let mut borrow = b;
     for octet in rest.iter_mut().rev() {
@@ -69,16 +70,17 @@ fn minus(a: &[u8], b: u8) -> Vec<u8> {
     rest
 }
 
-/// `2^n - 2^(n-64) - 1 + 2^64 (floor(2^(n-130) pi) + c)`: 64 ones, that sum less 1, 64 ones.
+/// Computes the prime `2^n - 2^(n-64) - 1 + 2^64 (floor(2^(n-130) pi) + c)`: 64 one bits, the sum in parentheses less
+/// 1, and 64 one bits.
 fn prime(bits: usize, c: u32) -> Vec<u8> {
     let pi = from_hex(values::PI).unwrap();
-    let middle = plus(&pi[..bits / 8 - 16], &(c - 1).to_be_bytes());
+    let middle = add(&pi[..bits / 8 - 16], &(c - 1).to_be_bytes());
     [&[0xff; 8][..], &middle, &[0xff; 8]].concat()
 }
 
 //= RFC 2409 6.1/1
 #[test]
-fn the_formula_gives_the_primes_that_rfc_2409_prints() {
+fn prime_formula_gives_primes_of_rfc_2409() {
     let printed = "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD\
                    EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED\
                    EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE65381FFFFFFFFFFFFFFFF";
@@ -88,34 +90,35 @@ fn the_formula_gives_the_primes_that_rfc_2409_prints() {
     assert_eq!(prime(768, 149_686), from_hex(printed).unwrap());
 }
 
-/// `m > p - 1` as p - 2 is taken, `m <= p` as p - 1 is not: the modulus is the prime of the RFC and no other number.
+/// Verifies that the modulus m is the prime p of the RFC: since p - 2 is accepted, m > p - 1; since p - 1 is refused, m
+/// <= p.
 //= RFC 2409 6.1/1, 6.2/1
 #[test]
-fn the_moduli_are_the_primes_of_rfc_2409_and_rfc_3526() {
+fn moduli_are_primes_of_rfc_2409_and_rfc_3526() {
     let mut wrong = Vec::new();
     for (group, bits, private, c) in MODP {
         let p = prime(bits, c);
         let (one, two) = (number(private, 1), number(private, 2));
-        let below = minus(&p, 2);
-        let holds = shared(group, &one, &below).as_ref() == Ok(&below)
+        let below = subtract(&p, 2);
+        let is_correct = shared(group, &one, &below).as_ref() == Ok(&below)
             && shared(group, &two, &below) == Ok(number(bits / 8, 4))
-            && shared(group, &one, &minus(&p, 1)) == Err(DhError::BadPublic);
-        if !holds {
+            && shared(group, &one, &subtract(&p, 1)) == Err(DhError::BadPublic);
+        if !is_correct {
             wrong.push(group);
         }
     }
-    assert_eq!(wrong, [0u16; 0], "groups with another modulus");
+    assert_eq!(wrong, [0u16; 0], "groups with a wrong modulus");
 }
 
-fn wrong_answers(table: &[values::Exchange]) -> Vec<(u16, usize)> {
+fn failed_rows(table: &[values::Exchange]) -> Vec<(u16, usize)> {
     let mut wrong = Vec::new();
     for (row, &(group, a, g_a, b, g_ab)) in table.iter().enumerate() {
         let [a, g_a, b, g_ab] = [a, g_a, b, g_ab].map(|text| from_hex(text).unwrap());
         let g_b = public(group, &b).unwrap();
-        let holds = public(group, &a).as_ref() == Ok(&g_a)
+        let is_correct = public(group, &a).as_ref() == Ok(&g_a)
             && shared(group, &a, &g_b).as_ref() == Ok(&g_ab)
             && shared(group, &b, &g_a).as_ref() == Ok(&g_ab);
-        if !holds {
+        if !is_correct {
             wrong.push((group, row));
         }
     }
@@ -124,27 +127,27 @@ fn wrong_answers(table: &[values::Exchange]) -> Vec<(u16, usize)> {
 
 //= RFC 2409 4/12, 4/17
 #[test]
-fn every_modp_group_gives_the_values_that_python_gives() {
+fn modp_groups_match_python() {
     assert_eq!(values::MODP.iter().map(|row| row.0).collect::<Vec<_>>(), MODP.map(|row| row.0));
-    assert_eq!(wrong_answers(values::MODP), []);
+    assert_eq!(failed_rows(values::MODP), []);
 }
 
 #[test]
-fn every_ecp_group_gives_the_values_of_rfc_5903() {
+fn ecp_groups_match_rfc_5903() {
     assert_eq!(values::ECP.iter().map(|row| row.0).collect::<Vec<_>>(), ECP.map(|row| row.0));
-    assert_eq!(wrong_answers(values::ECP), []);
+    assert_eq!(failed_rows(values::ECP), []);
 }
 
 //= RFC 2409 5/7
 #[test]
-fn leading_zeros_are_kept() {
+fn values_keep_leading_zeros() {
     assert_eq!(values::LEADING_ZERO.len(), 3);
     assert!(values::LEADING_ZERO.iter().all(|row| row.2.starts_with("00") && row.4.starts_with("00")));
-    assert_eq!(wrong_answers(values::LEADING_ZERO), []);
+    assert_eq!(failed_rows(values::LEADING_ZERO), []);
 }
 
 #[test]
-fn lengths_are_those_of_the_rfcs_and_fit_the_buffer() {
+fn group_lengths_match_rfcs_and_max_public() {
     for (group, bits, private, _) in MODP {
         let expected = GroupLengths { private, public: bits / 8, shared: bits / 8 };
         assert_eq!(GroupLengths::of(Group(group)), Some(expected), "group {group}");
@@ -159,7 +162,7 @@ fn lengths_are_those_of_the_rfcs_and_fit_the_buffer() {
 
 //= RFC 2408 5.7/3
 #[test]
-fn other_groups_are_unsupported() {
+fn unknown_groups_are_unsupported() {
     let known: Vec<u16> = MODP.iter().map(|row| row.0).chain(ECP.iter().map(|row| row.0)).collect();
     for number in (0..=u16::MAX).filter(|number| !known.contains(number)) {
         let (group, error) = (Group(number), Err(DhError::Unsupported(Group(number))));
@@ -170,7 +173,7 @@ fn other_groups_are_unsupported() {
 }
 
 #[test]
-fn values_of_another_length_are_refused() {
+fn values_of_wrong_length_are_refused() {
     for group in MODP.iter().map(|row| row.0).chain(ECP.iter().map(|row| row.0)) {
         let GroupLengths { private, public, shared } = GroupLengths::of(Group(group)).unwrap();
         let mut scratch = [0; MAX_PUBLIC + 1];
@@ -197,40 +200,40 @@ fn values_of_another_length_are_refused() {
 }
 
 #[test]
-fn p4_public_values_that_fix_the_secret_are_refused_in_modp_groups() {
+fn modp_refuses_public_values_outside_2_to_p_minus_2() {
     for (group, bits, private, c) in MODP {
         let (p, octets) = (prime(bits, c), bits / 8);
-        let bad = [
+        let invalid = [
             ("0", number(octets, 0)),
             ("1", number(octets, 1)),
-            ("p - 1", minus(&p, 1)),
+            ("p - 1", subtract(&p, 1)),
             ("p", p.clone()),
-            ("p + 1", plus(&p, &[1])),
-            ("p + 2", plus(&p, &[2])),
+            ("p + 1", add(&p, &[1])),
+            ("p + 2", add(&p, &[2])),
             ("all ones", vec![0xff; octets]),
         ];
-        for (name, value) in bad {
+        for (name, value) in invalid {
             assert_eq!(shared(group, &vec![3; private], &value), Err(DhError::BadPublic), "group {group}: {name}");
         }
         let (two, eight) = (number(octets, 2), number(octets, 8));
-        assert_eq!(shared(group, &number(private, 3), &two), Ok(eight), "group {group}: 2 is good");
+        assert_eq!(shared(group, &number(private, 3), &two), Ok(eight), "group {group}: 2 must be accepted");
     }
 }
 
 #[test]
-fn p4_points_that_are_not_on_the_curve_are_refused() {
+fn ecp_refuses_points_not_on_the_curve() {
     assert_eq!(values::CURVES.iter().map(|row| row.0).collect::<Vec<_>>(), ECP.map(|row| row.0));
     for &(group, p, _, x, y) in values::CURVES {
         let [p, x, y] = [p, x, y].map(|text| from_hex(text).unwrap());
         let (size, zero, ones) = (p.len(), vec![0; p.len()], vec![0xff; p.len()]);
         let flipped: Vec<u8> = y[..size - 1].iter().copied().chain([y[size - 1] ^ 2]).collect();
-        let mut bad = vec![
+        let mut invalid = vec![
             ("the point at infinity, as (0, 0)", [&zero[..], &zero].concat()),
-            ("x alone", [&x[..], &zero].concat()),
-            ("y alone", [&zero[..], &y].concat()),
+            ("(x, 0)", [&x[..], &zero].concat()),
+            ("(0, y)", [&zero[..], &y].concat()),
             ("y of another point", [&x[..], &flipped].concat()),
             ("x and y exchanged", [&y[..], &x].concat()),
-            ("x + p for x", [&plus(&x, &p)[..], &y].concat()),
+            ("x + p for x", [&add(&x, &p)[..], &y].concat()),
             ("(p, p)", [&p[..], &p].concat()),
             ("(p, y)", [&p[..], &y].concat()),
             ("all ones", [&ones[..], &ones].concat()),
@@ -238,11 +241,11 @@ fn p4_points_that_are_not_on_the_curve_are_refused() {
             ("y = all ones", [&x[..], &ones].concat()),
         ];
         if group == 21 {
-            bad.push(("y + p for y", [&x[..], &plus(&y, &p)].concat())); // there is room above 521 bits
+            invalid.push(("y + p for y", [&x[..], &add(&y, &p)].concat())); // a coordinate of 66 octets holds more than 521 bits
         }
         let one = number(size, 1);
-        assert_eq!(shared(group, &one, &[&x[..], &y].concat()), Ok(x.clone()), "the point itself is good");
-        for (name, point) in bad {
+        assert_eq!(shared(group, &one, &[&x[..], &y].concat()), Ok(x.clone()), "the point itself must be accepted");
+        for (name, point) in invalid {
             assert_eq!(shared(group, &one, &point), Err(DhError::BadPublic), "group {group}: {name}");
         }
     }
@@ -260,30 +263,30 @@ fn private_values_out_of_range_are_refused() {
     for &(group, _, order, x, y) in values::CURVES {
         let [n, x, y] = [order, x, y].map(|text| from_hex(text).unwrap());
         let point = [&x[..], &y].concat();
-        for (name, value) in [("0", vec![0; n.len()]), ("n", n.clone()), ("n + 1", plus(&n, &[1]))]
+        for (name, value) in [("0", vec![0; n.len()]), ("n", n.clone()), ("n + 1", add(&n, &[1]))]
             .into_iter()
             .chain([("all ones", vec![0xff; n.len()])])
         {
             assert_eq!(public(group, &value), Err(DhError::BadPrivate), "group {group}: {name}");
             assert_eq!(shared(group, &value, &point), Err(DhError::BadPrivate), "group {group}: {name}");
         }
-        // n - 1 is good: it gives the inverse of the point, which has the same x.
-        assert_eq!(shared(group, &minus(&n, 1), &point), Ok(x.clone()), "group {group}: n - 1");
+        // n - 1 is valid: its product is the inverse of the point, which has the same x.
+        assert_eq!(shared(group, &subtract(&n, 1), &point), Ok(x.clone()), "group {group}: n - 1");
         assert_eq!(
-            public(group, &minus(&n, 1)).unwrap()[..n.len()],
+            public(group, &subtract(&n, 1)).unwrap()[..n.len()],
             public(group, &number(n.len(), 1)).unwrap()[..n.len()]
         );
     }
 }
 
 #[test]
-fn errors_say_in_one_line_what_is_wrong() {
+fn dh_error_messages() {
     let texts = [
         (DhError::Unsupported(Group(31)), "group curve25519 is not supported"),
         (DhError::Unsupported(Group(999)), "group 999 is not supported"),
-        (DhError::Length { expected: 32, actual: 31 }, "31 octets where the group has 32"),
-        (DhError::BadPublic, "the public value is out of range"),
-        (DhError::BadPrivate, "the private value is out of range"),
+        (DhError::Length { expected: 32, actual: 31 }, "length mismatch: got 31 octets, the group requires 32"),
+        (DhError::BadPublic, "public value is out of range"),
+        (DhError::BadPrivate, "private value is out of range"),
     ];
     for (error, text) in texts {
         assert_eq!(error.to_string(), text);
@@ -294,12 +297,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn both_sides_agree_and_others_do_not(a in vec(any::<u8>(), 78), b in vec(any::<u8>(), 78)) {
+    fn peers_compute_same_secret_and_wrong_private_value_does_not(a in vec(any::<u8>(), 78), b in vec(any::<u8>(), 78)) {
         for group in MODP.iter().map(|row| row.0).chain(ECP.iter().map(|row| row.0)) {
             let octets = GroupLengths::of(Group(group)).unwrap().private;
             let (mut a, mut b) = (a[78 - octets..].to_vec(), b[78 - octets..].to_vec());
             if group >= 19 {
-                (a[0], b[0]) = (0, 0); // below the order
+                (a[0], b[0]) = (0, 0); // below the order of the curve
             }
             (a[1], b[1]) = (a[1] | 1, b[1] | 1);
             let (g_a, g_b) = (public(group, &a).unwrap(), public(group, &b).unwrap());

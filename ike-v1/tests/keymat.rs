@@ -1,5 +1,5 @@
-//! The key schedule: recorded and computed vectors, the keys of ciphers, KEYMAT, the hashes, and what is never printed
-//! (traps P4, X17, X22, X26).
+//! Key schedule: recorded and computed vectors, cipher keys, KEYMAT, the hashes of phase 1 and quick mode, and the
+//! redaction of secrets in `Debug`.
 #![cfg(all(feature = "modern", feature = "legacy"))]
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![allow(clippy::cast_possible_truncation, clippy::panic)]
@@ -28,7 +28,7 @@ fn prf(name: &str) -> Prf {
     *Prf::ALL.iter().find(|prf| prf.name() == name).unwrap()
 }
 
-/// The hash that a record names, by itself or as that of its PRF.
+/// Returns the hash algorithm of a record, named explicitly or by its prf.
 fn hash(prf: &str, hash: Option<&str>) -> HashFunction {
     let name = hash.unwrap_or_else(|| prf.trim_start_matches("hmac-"));
     HASHES.iter().find(|row| row.0 == name).unwrap().1
@@ -58,8 +58,8 @@ fn keymats(file: &str) -> Vec<KeymatRecord> {
         .collect()
 }
 
-/// Compares what the record has with what was computed; how many results that were.
-fn compared(id: &str, results: &[(&str, &Option<Hex>, &[u8])]) -> usize {
+/// Compares the results in the record with the computed ones. Returns the number of results compare.
+fn compare(id: &str, results: &[(&str, &Option<Hex>, &[u8])]) -> usize {
     let known = results.iter().filter_map(|(name, expected, got)| Some((name, expected.as_ref()?, got)));
     known
         .map(|(name, expected, got)| {
@@ -69,7 +69,7 @@ fn compared(id: &str, results: &[(&str, &Option<Hex>, &[u8])]) -> usize {
         .count()
 }
 
-/// Every result of a phase 1 record, computed.
+/// Computes and compares every result of a phase 1 record. Returns their number.
 fn check_phase_1(r: &Phase1Record) -> usize {
     let cookies = Cookies { initiator: r.cky_i[..].try_into().unwrap(), responder: r.cky_r[..].try_into().unwrap() };
     let nonces = Nonces { initiator: &r.ni, responder: &r.nr };
@@ -88,7 +88,7 @@ fn check_phase_1(r: &Phase1Record) -> usize {
     let ka = keys.cipher_key(CipherAlgorithm::AesCbc, r.ka.as_ref().unwrap().len()).unwrap();
     let protection = Protection::new(CipherAlgorithm::AesCbc, &[1; 16], hash).unwrap();
     let iv_octets = r.initial_iv.as_ref().unwrap().len();
-    compared(
+    compare(
         &r.id,
         &[
             ("SKEYID", &r.skeyid, skeyid.expose()),
@@ -105,7 +105,7 @@ fn check_phase_1(r: &Phase1Record) -> usize {
 
 //= RFC 2409 4/11
 #[test]
-fn phase_1_of_strongswan_is_computed_again() {
+fn phase_1_keys_match_strongswan() {
     let records = phase_1("kdf/phase1_full.jsonl");
     assert_eq!(records.len(), 5);
     assert_eq!(records.iter().map(check_phase_1).sum::<usize>(), 40);
@@ -113,7 +113,7 @@ fn phase_1_of_strongswan_is_computed_again() {
 
 //= RFC 2409 4/6
 #[test]
-fn phase_1_of_every_prf_method_and_key_length_is_as_python_computes_it() {
+fn phase_1_keys_match_python_for_every_prf_method_and_key_length() {
     let records = phase_1("ike/phase1.jsonl");
     assert_eq!(records.len(), 6 * 4 * 4);
     assert_eq!(records.iter().map(check_phase_1).sum::<usize>(), 96 * 8);
@@ -124,7 +124,8 @@ fn phase_1_of_every_prf_method_and_key_length_is_as_python_computes_it() {
     }
 }
 
-/// Both directions of a record; how many octets were compared. With PFS the first 128 octets of its seeds are g(qm)^xy.
+/// Computes and compares KEYMAT of both directions of a record. Returns the number of octets compare. With PFS, the
+/// first 128 octets of the seeds are g(qm)^xy.
 fn check_keymat(r: &KeymatRecord) -> usize {
     let keys = Phase1Keys::import(prf(&r.prf), &r.skeyid_d, &[0], &[0]).unwrap();
     let directions = [
@@ -150,7 +151,7 @@ fn check_keymat(r: &KeymatRecord) -> usize {
 }
 
 #[test]
-fn x22_keymat_of_strongswan_is_computed_again() {
+fn keymat_matches_strongswan() {
     let records = keymats("kdf/quickmode_keymat.jsonl");
     assert_eq!(records.len(), 5);
     assert_eq!(records.iter().map(check_keymat).sum::<usize>(), 2 * (32 + 36 + 36 + 32 + 32));
@@ -158,13 +159,13 @@ fn x22_keymat_of_strongswan_is_computed_again() {
 
 //= RFC 2409 5.5/4
 #[test]
-fn x22_keymat_of_every_prf_with_and_without_pfs_is_as_python_computes_it() {
+fn keymat_matches_python_for_every_prf_with_and_without_pfs() {
     let records = keymats("ike/keymat.jsonl");
     assert_eq!((records.len(), records.iter().filter(|r| r.pfs).count()), (48, 24));
     assert_eq!(records.iter().map(check_keymat).sum::<usize>(), 2 * 12 * (24 + 44 + 36 + 120));
 }
 
-/// The weak and semi-weak keys of RFC 2409 appendix A.
+/// Weak and semi-weak DES keys of RFC 2409 appendix A.
 const WEAK_DES: [&str; 4] = ["0101010101010101", "1f1f1f1f0e0e0e0e", "e0e0e0e0f1f1f1f1", "fefefefefefefefe"];
 const SEMI_WEAK_DES: [&str; 12] = [
     "01fe01fe01fe01fe",
@@ -180,7 +181,7 @@ const SEMI_WEAK_DES: [&str; 12] = [
     "1f011f010e010e01",
     "fee0fee0fef1fef1",
 ];
-const GOOD_DES: &str = "133457799bbcdff1";
+const STRONG_DES: &str = "133457799bbcdff1";
 
 fn des_key(prf: Prf, e: &[u8]) -> Result<Vec<u8>, KeyError> {
     let keys = Phase1Keys::import(prf, &[0], &[0], e).unwrap();
@@ -189,23 +190,31 @@ fn des_key(prf: Prf, e: &[u8]) -> Result<Vec<u8>, KeyError> {
 
 //= RFC 2409 4/9
 #[test]
-fn x17_weak_and_semi_weak_octets_are_passed_over_for_des() {
-    let good = from_hex(GOOD_DES).unwrap();
-    for bad in WEAK_DES.iter().chain(&SEMI_WEAK_DES) {
-        let bad = from_hex(bad).unwrap();
-        let parity: Vec<u8> = bad.iter().map(|octet| octet ^ 1).collect();
-        for bad in [bad, parity] {
-            assert_eq!(des_key(Prf::HmacMd5, &[&bad[..], &good].concat()), Ok(good.clone()), "{bad:02x?}");
-            assert_eq!(des_key(Prf::HmacMd5, &[&good[..], &bad].concat()), Ok(good.clone()), "{bad:02x?}");
-            assert_eq!(des_key(Prf::HmacSha1, &[&bad[..], &good, &[7; 4]].concat()), Ok(good.clone()), "{bad:02x?}");
+fn des_cipher_key_skips_weak_and_semi_weak_keys() {
+    let strong = from_hex(STRONG_DES).unwrap();
+    for weak in WEAK_DES.iter().chain(&SEMI_WEAK_DES) {
+        let weak = from_hex(weak).unwrap();
+        let parity: Vec<u8> = weak.iter().map(|octet| octet ^ 1).collect();
+        for weak in [weak, parity] {
+            assert_eq!(des_key(Prf::HmacMd5, &[&weak[..], &strong].concat()), Ok(strong.clone()), "{weak:02x?}");
+            assert_eq!(des_key(Prf::HmacMd5, &[&strong[..], &weak].concat()), Ok(strong.clone()), "{weak:02x?}");
+            assert_eq!(
+                des_key(Prf::HmacSha1, &[&weak[..], &strong, &[7; 4]].concat()),
+                Ok(strong.clone()),
+                "{weak:02x?}"
+            );
         }
     }
-    let bad: Vec<u8> = SEMI_WEAK_DES[..7].iter().flat_map(|key| from_hex(key).unwrap()).collect();
-    assert_eq!(des_key(Prf::HmacSha2_512, &[&bad[..], &good].concat()), Ok(good), "the last eight octets of 64");
+    let weak: Vec<u8> = SEMI_WEAK_DES[..7].iter().flat_map(|key| from_hex(key).unwrap()).collect();
+    assert_eq!(
+        des_key(Prf::HmacSha2_512, &[&weak[..], &strong].concat()),
+        Ok(strong),
+        "the last eight of 64 octets must be used"
+    );
 }
 
 #[test]
-fn x17_des_without_good_octets_is_an_error() {
+fn des_cipher_key_fails_without_strong_key() {
     for prf in [Prf::HmacMd5, Prf::HmacSha1, Prf::HmacSha2_256, Prf::HmacSha2_512] {
         for (last, error) in WEAK_DES
             .iter()
@@ -215,22 +224,22 @@ fn x17_des_without_good_octets_is_an_error() {
             let keys = prf.output_len() / 8;
             let mut e = from_hex(WEAK_DES[0]).unwrap().repeat(keys - 1);
             e.extend(from_hex(last).unwrap());
-            e.resize(prf.output_len(), 0x77); // four octets left over are no key
+            e.resize(prf.output_len(), 0x77); // the remaining four octets are not a key
             assert_eq!(des_key(prf, &e), Err(error), "{prf:?} {last}");
         }
     }
 }
 
 #[test]
-fn x17_des_takes_the_first_octets_when_they_are_good() {
+fn des_cipher_key_is_first_eight_octets_if_strong() {
     for &prf in Prf::ALL {
         let e: Vec<u8> = (0..prf.output_len()).map(|i| 0x12 + 3 * i as u8).collect();
         assert_eq!(des_key(prf, &e).unwrap(), &e[..8], "{prf:?}");
     }
 }
 
-/// RFC 2409 appendix B, slowly: block after block into a string, which is cut at the end.
-fn slow_ka(prf: Prf, e: &[u8], octets: usize) -> Vec<u8> {
+/// Reference implementation of Ka (RFC 2409 appendix B): concatenates blocks and truncates the result.
+fn reference_ka(prf: Prf, e: &[u8], octets: usize) -> Vec<u8> {
     if octets <= e.len() {
         return e[..octets].to_vec();
     }
@@ -242,8 +251,8 @@ fn slow_ka(prf: Prf, e: &[u8], octets: usize) -> Vec<u8> {
     blocks.concat()[..octets].to_vec()
 }
 
-/// RFC 2409 5.5, slowly.
-fn slow_keymat(prf: Prf, d: &[u8], seed: &[u8], octets: usize) -> Vec<u8> {
+/// Reference implementation of KEYMAT (RFC 2409 section 5.5).
+fn reference_keymat(prf: Prf, d: &[u8], seed: &[u8], octets: usize) -> Vec<u8> {
     let (mut keymat, mut last) = (Vec::new(), Vec::new());
     while keymat.len() < octets {
         last = prf.compute(d, &[&[&last[..], seed].concat()]).expose().to_vec();
@@ -254,7 +263,7 @@ fn slow_keymat(prf: Prf, d: &[u8], seed: &[u8], octets: usize) -> Vec<u8> {
 }
 
 #[test]
-fn x17_ka_is_expanded_just_when_skeyid_e_is_too_short() {
+fn ka_is_expanded_only_if_skeyid_e_is_too_short() {
     let ciphers = [
         (CipherAlgorithm::TripleDesCbc, &[24][..]),
         (CipherAlgorithm::BlowfishCbc, &[5, 16, 20, 21, 32, 40, 55, 56]),
@@ -267,7 +276,7 @@ fn x17_ka_is_expanded_just_when_skeyid_e_is_too_short() {
         for (cipher, lengths) in ciphers {
             for &octets in lengths {
                 let key = keys.cipher_key(cipher, octets).unwrap();
-                assert_eq!(key.expose(), slow_ka(prf, &e, octets), "{prf:?} {cipher} {octets}");
+                assert_eq!(key.expose(), reference_ka(prf, &e, octets), "{prf:?} {cipher} {octets}");
                 assert_eq!(key.expose().starts_with(&e[..octets.min(e.len())]), octets <= e.len());
             }
         }
@@ -275,7 +284,7 @@ fn x17_ka_is_expanded_just_when_skeyid_e_is_too_short() {
 }
 
 #[test]
-fn x17_no_key_is_longer_than_blowfish_has() {
+fn cipher_key_refuses_more_than_56_octets() {
     for &prf in Prf::ALL {
         let keys = Phase1Keys::import(prf, &[0], &[0], &vec![9; prf.output_len()]).unwrap();
         assert_eq!(keys.cipher_key(CipherAlgorithm::BlowfishCbc, 56).unwrap().expose().len(), 56);
@@ -287,7 +296,7 @@ fn x17_no_key_is_longer_than_blowfish_has() {
 }
 
 #[test]
-fn imported_keys_are_the_keys_and_none_is_longer_than_a_hash() {
+fn import_preserves_keys_and_refuses_empty_or_long_keys() {
     let keys = Phase1Keys::import(Prf::HmacSha1, &[1; 20], &[2; 64], &[3; 1]).unwrap();
     assert_eq!((keys.prf(), keys.d(), keys.a(), keys.e()), (Prf::HmacSha1, &[1; 20][..], &[2; 64][..], &[3][..]));
     for (d, a, e) in [(0, 20, 20), (20, 0, 20), (20, 20, 0)] {
@@ -314,21 +323,21 @@ fn keymat(prf: Prf, seed: &KeymatSeed<'_>, octets: usize) -> Vec<u8> {
 }
 
 #[test]
-fn p4_key_material_of_no_octets_is_an_error() {
+fn empty_keymat_is_refused() {
     for &prf in Prf::ALL {
         let keys = Phase1Keys::import(prf, &[1; 16], &[2; 16], &[3; 16]).unwrap();
         assert_eq!(keys.keymat(&SEED, &mut []), Err(NoKeymat), "{prf:?}");
         assert_eq!(keys.keymat(&SEED, &mut [0; 1]), Ok(()), "{prf:?}");
     }
-    assert_eq!(NoKeymat.to_string(), "key material of no octets");
+    assert_eq!(NoKeymat.to_string(), "key material is empty");
 }
 
 #[test]
-fn x22_key_material_of_any_length_is_the_beginning_of_a_longer_one() {
+fn shorter_keymat_is_prefix_of_longer_keymat() {
     let seed = [&[0x11; 48][..], &[3, 0x22, 0x33, 0x44, 0x55], &[0x66; 20], &[0x77; 21]].concat();
     for &prf in Prf::ALL {
         let long = keymat(prf, &SEED, 5000);
-        assert_eq!(long, slow_keymat(prf, &[0x88; 20], &seed, 5000), "{prf:?}");
+        assert_eq!(long, reference_keymat(prf, &[0x88; 20], &seed, 5000), "{prf:?}");
         for octets in (1..=200).chain([4999]) {
             assert_eq!(keymat(prf, &SEED, octets), long[..octets], "{prf:?} {octets}");
         }
@@ -336,25 +345,25 @@ fn x22_key_material_of_any_length_is_the_beginning_of_a_longer_one() {
 }
 
 #[test]
-fn x22_every_input_of_keymat_counts() {
+fn keymat_depends_on_every_input() {
     let other = [
         ("without PFS", KeymatSeed { shared: None, ..SEED }),
         ("another secret", KeymatSeed { shared: Some(&[0x12; 48]), ..SEED }),
         ("AH", KeymatSeed { protocol: ProtocolId::AH, ..SEED }),
         ("IPComp", KeymatSeed { protocol: ProtocolId::IPCOMP, ..SEED }),
-        ("the SPI of the other direction", KeymatSeed { spi: &[0x22, 0x33, 0x44, 0x56], ..SEED }),
-        ("a CPI of 4 octets", KeymatSeed { protocol: ProtocolId::IPCOMP, spi: &[0, 0, 0x44, 0x55], ..SEED }),
-        ("a CPI of 2 octets", KeymatSeed { protocol: ProtocolId::IPCOMP, spi: &[0x44, 0x55], ..SEED }),
+        ("SPI of the other direction", KeymatSeed { spi: &[0x22, 0x33, 0x44, 0x56], ..SEED }),
+        ("CPI of 4 octets", KeymatSeed { protocol: ProtocolId::IPCOMP, spi: &[0, 0, 0x44, 0x55], ..SEED }),
+        ("CPI of 2 octets", KeymatSeed { protocol: ProtocolId::IPCOMP, spi: &[0x44, 0x55], ..SEED }),
         ("nonces exchanged", KeymatSeed { nonces: Nonces { initiator: &[0x77; 21], responder: &[0x66; 20] }, ..SEED }),
         ("another Ni", KeymatSeed { nonces: Nonces { initiator: &[0x67; 20], responder: &[0x77; 21] }, ..SEED }),
         ("another Nr", KeymatSeed { nonces: Nonces { initiator: &[0x66; 20], responder: &[0x78; 21] }, ..SEED }),
     ];
     for &prf in Prf::ALL {
-        let mut seen = vec![("as it is", keymat(prf, &SEED, 36))];
+        let mut seen = vec![("unmodified", keymat(prf, &SEED, 36))];
         for (name, seed) in &other {
             let made = keymat(prf, seed, 36);
             for (before, earlier) in &seen {
-                assert_ne!(&made, earlier, "{prf:?}: {name} gives the same as {before}");
+                assert_ne!(&made, earlier, "{prf:?}: {name} must not give the same KEYMAT as {before}");
             }
             seen.push((name, made));
         }
@@ -362,16 +371,16 @@ fn x22_every_input_of_keymat_counts() {
 }
 
 #[test]
-fn x22_spis_go_in_as_many_octets_as_they_have() {
+fn keymat_uses_spi_in_its_negotiated_length() {
     for (spi, octets) in [(&[0x44, 0x55][..], "4455"), (&[0, 0, 0x44, 0x55], "00004455")] {
         let seed = KeymatSeed { shared: None, protocol: ProtocolId::IPCOMP, spi, ..SEED };
         let expected = [&[4][..], &from_hex(octets).unwrap(), &[0x66; 20], &[0x77; 21]].concat();
-        assert_eq!(keymat(Prf::HmacSha1, &seed, 50), slow_keymat(Prf::HmacSha1, &[0x88; 20], &expected, 50));
+        assert_eq!(keymat(Prf::HmacSha1, &seed, 50), reference_keymat(Prf::HmacSha1, &[0x88; 20], &expected, 50));
     }
 }
 
-/// All strings that differ from this one in one octet.
-fn neighbours(octets: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
+/// Returns all strings that differ from the given one in one octet.
+fn one_octet_variants(octets: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     (0..octets.len()).map(|i| {
         let mut other = octets.to_vec();
         other[i] ^= 0x40;
@@ -379,18 +388,20 @@ fn neighbours(octets: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     })
 }
 
-/// Whether a function of some strings gives something else when any octet of any of them changes; how many octets that
-/// were.
-fn every_octet_counts(inputs: &[&[u8]], function: impl Fn(&[Vec<u8>]) -> PrfOutput) -> usize {
+/// Verifies that the result of `function` depends on every octet of every input. Returns the number of octets.
+fn octets_with_effect(inputs: &[&[u8]], function: impl Fn(&[Vec<u8>]) -> PrfOutput) -> usize {
     let all: Vec<Vec<u8>> = inputs.iter().map(|input| input.to_vec()).collect();
     let expected = function(&all);
     assert_eq!(function(&all).expose(), expected.expose());
     let mut count = 0;
     for (i, input) in inputs.iter().enumerate() {
-        for other in neighbours(input) {
+        for other in one_octet_variants(input) {
             let mut changed = all.clone();
             changed[i] = other;
-            assert!(function(&changed).verify(expected.expose()).is_err(), "an octet of input {i} does not count");
+            assert!(
+                function(&changed).verify(expected.expose()).is_err(),
+                "the result does not depend on an octet of input {i}"
+            );
             count += 1;
         }
     }
@@ -398,7 +409,7 @@ fn every_octet_counts(inputs: &[&[u8]], function: impl Fn(&[Vec<u8>]) -> PrfOutp
 }
 
 #[test]
-fn every_octet_counts_in_hash_i_and_hash_r() {
+fn hash_i_and_hash_r_depend_on_every_octet() {
     let inputs: [&[u8]; 6] = [&[1; 8], &[2; 8], &[3; 24], &[4; 24], &[5; 40], &[6; 8]];
     for &prf in Prf::ALL {
         let skeyid = Skeyid::pre_shared_key(prf, b"key", &Nonces { initiator: &[7; 16], responder: &[8; 16] }).unwrap();
@@ -411,33 +422,33 @@ fn every_octet_counts_in_hash_i_and_hash_r() {
             let publics = Phase1Publics { cookies, g_xi: &rest[0], g_xr: &rest[1], sai_b: &rest[2] };
             if initiator { skeyid.hash_i(&publics, &rest[3]) } else { skeyid.hash_r(&publics, &rest[3]) }
         };
-        assert_eq!(every_octet_counts(&inputs, |v| hash_of(v, true)), 112, "{prf:?}");
-        assert_eq!(every_octet_counts(&inputs, |v| hash_of(v, false)), 112, "{prf:?}");
+        assert_eq!(octets_with_effect(&inputs, |v| hash_of(v, true)), 112, "{prf:?}");
+        assert_eq!(octets_with_effect(&inputs, |v| hash_of(v, false)), 112, "{prf:?}");
         let same: Vec<Vec<u8>> = inputs.iter().map(|input| input.to_vec()).collect();
         assert_ne!(
             hash_of(&same, true).expose(),
             hash_of(&same, false).expose(),
-            "one cannot be sent back as the other"
+            "HASH_I and HASH_R must differ, so that neither can be reflected"
         );
     }
 }
 
 #[test]
-fn x26_every_octet_counts_in_the_hashes_of_quick_mode() {
+fn quick_mode_hashes_depend_on_every_octet() {
     for &prf in Prf::ALL {
         let keys = |a: &[u8]| Phase1Keys::import(prf, &[0], a, &[0]).unwrap();
         let id = |octets: &[u8]| u32::from_be_bytes(octets.try_into().unwrap());
         let inputs: [&[u8]; 4] = [&[0xa1; 20], &[0, 0, 0, 9], &[0xb2; 16], &[0xc3; 33]];
         let one: [&[u8]; 3] = [inputs[0], inputs[1], inputs[3]];
-        assert_eq!(every_octet_counts(&one, |v| keys(&v[0]).hash_1(id(&v[1]), &v[2])), 57, "{prf:?}");
-        assert_eq!(every_octet_counts(&inputs, |v| keys(&v[0]).hash_2(id(&v[1]), &v[2], &v[3])), 73, "{prf:?}");
+        assert_eq!(octets_with_effect(&one, |v| keys(&v[0]).hash_1(id(&v[1]), &v[2])), 57, "{prf:?}");
+        assert_eq!(octets_with_effect(&inputs, |v| keys(&v[0]).hash_2(id(&v[1]), &v[2], &v[3])), 73, "{prf:?}");
         let three = |v: &[Vec<u8>]| keys(&v[0]).hash_3(id(&v[1]), &Nonces { initiator: &v[2], responder: &v[3] });
-        assert_eq!(every_octet_counts(&inputs, three), 73, "{prf:?}");
+        assert_eq!(octets_with_effect(&inputs, three), 73, "{prf:?}");
     }
 }
 
 #[test]
-fn x26_the_hashes_of_quick_mode_are_the_prf_of_the_octets_that_rfc_2409_names() {
+fn quick_mode_hashes_match_rfc_2409_5_5() {
     let (a, ni, nr, rest) = ([0xa1; 20], [0xb2; 16], [0xc3; 24], b"rest of the message");
     for &prf in Prf::ALL {
         let keys = Phase1Keys::import(prf, &[0], &a, &[0]).unwrap();
@@ -453,7 +464,7 @@ fn x26_the_hashes_of_quick_mode_are_the_prf_of_the_octets_that_rfc_2409_names() 
 
 //= RFC 2408 4.5/1, 4.7/1
 #[test]
-fn every_octet_counts_in_the_keys_of_phase_1() {
+fn phase_1_keys_depend_on_every_octet() {
     let inputs: [&[u8]; 6] = [b"pre-shared", &[2; 16], &[3; 16], &[4; 32], &[5; 8], &[6; 8]];
     for &prf in Prf::ALL {
         for method in 0..3 {
@@ -472,7 +483,7 @@ fn every_octet_counts_in_the_keys_of_phase_1() {
                 if method == 0 { inputs } else { [&[], inputs[1], inputs[2], inputs[3], inputs[4], inputs[5]] };
             for key in [Phase1Keys::d, Phase1Keys::a, Phase1Keys::e] {
                 let one = |v: &[Vec<u8>]| PrfOutput::import(key(&skeyids(v))).unwrap();
-                assert_eq!(every_octet_counts(&inputs, one), if method == 0 { 90 } else { 80 });
+                assert_eq!(octets_with_effect(&inputs, one), if method == 0 { 90 } else { 80 });
             }
             let keys = skeyids(&inputs.map(<[u8]>::to_vec));
             assert!(keys.d() != keys.a() && keys.a() != keys.e() && keys.d() != keys.e());
@@ -481,7 +492,7 @@ fn every_octet_counts_in_the_keys_of_phase_1() {
 }
 
 #[test]
-fn nonces_of_256_octets_each_are_taken_with_signatures_and_longer_ones_refused() {
+fn signature_skeyid_accepts_nonces_up_to_256_octets() {
     let octets = [9u8; 1000];
     for (initiator, responder) in [(8, 8), (16, 256), (256, 16), (256, 256)] {
         let nonces = Nonces { initiator: &octets[..initiator], responder: &octets[..responder] };
@@ -496,10 +507,11 @@ fn nonces_of_256_octets_each_are_taken_with_signatures_and_longer_ones_refused()
     }
 }
 
-/// RFC 2409 5: "the length of nonce payload MUST be between 8 and 256 bytes inclusive", each by itself.
+/// Verifies the rule of RFC 2409 section 5 for each nonce separately: "the length of nonce payload MUST be between 8
+/// and 256 bytes inclusive".
 //= RFC 2409 5/8
 #[test]
-fn one_nonce_of_more_than_256_octets_is_refused_with_signatures_whatever_the_other_is() {
+fn signature_skeyid_refuses_one_nonce_above_256_octets() {
     let octets = [9u8; 512];
     for (initiator, responder) in [(257, 16), (16, 257), (400, 100), (504, 8)] {
         let nonces = Nonces { initiator: &octets[..initiator], responder: &octets[..responder] };
@@ -508,9 +520,9 @@ fn one_nonce_of_more_than_256_octets_is_refused_with_signatures_whatever_the_oth
     }
 }
 
-/// What is printed of a value has none of these octets, in decimal or hexadecimal.
+/// Verifies that the `Debug` output of a value does not contain the secret, in decimal or hexadecimal.
 fn assert_hidden(value: &dyn Debug, secret: &[u8]) {
-    assert!(secret.len() >= 8, "too short to be told from anything else");
+    assert!(secret.len() >= 8, "the secret is too short to be recognised");
     for text in [format!("{value:?}"), format!("{value:#?}")] {
         let words = |text: &str| -> Vec<String> {
             text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_lowercase).collect()
@@ -520,16 +532,19 @@ fn assert_hidden(value: &dyn Debug, secret: &[u8]) {
             let list: Vec<String> = secret[..4].iter().map(format).collect();
             printed.windows(4).any(|window| window == list)
         };
-        assert!(!listed(&|octet| format!("{octet}")), "octets in decimal: {text}");
+        assert!(!listed(&|octet| format!("{octet}")), "secret octets in decimal: {text}");
         assert!(!listed(&|octet| format!("{octet:x}")) && !listed(&|octet| format!("0x{octet:x}")), "{text}");
-        assert!(!text.to_lowercase().contains(&test_vectors::to_hex(&secret[..4])), "octets in hexadecimal: {text}");
+        assert!(
+            !text.to_lowercase().contains(&test_vectors::to_hex(&secret[..4])),
+            "secret octets in hexadecimal: {text}"
+        );
     }
 }
 
 const SECRET: [u8; 32] = [0xa7; 32];
 
 #[test]
-fn nothing_secret_is_printed() {
+fn debug_output_hides_secrets() {
     let nonces = Nonces { initiator: &[1; 16], responder: &[2; 16] };
     let skeyid = Skeyid::pre_shared_key(Prf::HmacSha2_256, &SECRET, &nonces).unwrap();
     assert_eq!(format!("{skeyid:?}"), "Skeyid(HmacSha2_256)");
@@ -565,14 +580,14 @@ fn nothing_secret_is_printed() {
 }
 
 #[test]
-fn g_qm_xy_is_not_printed_with_its_seed() {
+fn debug_output_of_keymat_seed_hides_shared_secret() {
     let seed = KeymatSeed { shared: Some(&SECRET), ..SEED };
     assert_hidden(&seed, &SECRET);
 }
 
-/// The test of the tests above.
+/// Verifies that `assert_hidden` detects printed secrets.
 #[test]
-fn octets_that_are_printed_are_found() {
+fn assert_hidden_detects_printed_octets() {
     let printed = std::panic::catch_unwind(|| assert_hidden(&SECRET, &SECRET));
     assert!(printed.is_err());
     let chain = IvChain::starting_at(&[0xa7; 16]);
@@ -586,7 +601,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn keys_of_any_length_are_as_the_slow_version_makes_them(
+    fn keys_match_reference_implementation(
         index in 0..Prf::ALL.len(),
         d in vec(any::<u8>(), 1..=64),
         seed in vec(any::<u8>(), 21..200),
@@ -596,7 +611,7 @@ proptest! {
         let prf = Prf::ALL[index];
         let keys = Phase1Keys::import(prf, &d, &[0], &d).unwrap();
         let ka = keys.cipher_key(CipherAlgorithm::BlowfishCbc, octets).unwrap();
-        prop_assert_eq!(ka.expose(), slow_ka(prf, &d, octets));
+        prop_assert_eq!(ka.expose(), reference_ka(prf, &d, octets));
         let parts = KeymatSeed {
             shared: Some(&seed[..7]),
             protocol: ProtocolId(seed[7]),
@@ -605,12 +620,12 @@ proptest! {
         };
         let mut keymat = vec![0; keymat_octets];
         keys.keymat(&parts, &mut keymat).unwrap();
-        prop_assert_eq!(keymat, slow_keymat(prf, &d, &seed, keymat_octets));
+        prop_assert_eq!(keymat, reference_keymat(prf, &d, &seed, keymat_octets));
     }
 }
 
 #[test]
-fn an_empty_pre_shared_key_is_refused() {
+fn empty_pre_shared_key_is_refused() {
     let nonces = Nonces { initiator: &[1; 16], responder: &[2; 16] };
     for prf in Prf::ALL {
         assert!(matches!(Skeyid::pre_shared_key(*prf, &[], &nonces), Err(KeyError::Length { actual: 0, .. })));

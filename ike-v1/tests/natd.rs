@@ -1,4 +1,5 @@
-//! NAT detection: hashes computed elsewhere, and what a receiver concludes (RFC 3947 3.2).
+//! NAT detection: NAT-D hashes of an independent implementation, and the result for the receiver (RFC 3947 section
+//! 3.2).
 #![cfg(all(feature = "modern", feature = "legacy"))]
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![allow(clippy::type_complexity)]
@@ -24,30 +25,30 @@ fn cookies() -> Cookies {
     Cookies { initiator: octets[..8].try_into().unwrap(), responder: octets[8..].try_into().unwrap() }
 }
 
-fn end(text: &str) -> SocketAddr {
+fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
 #[test]
-fn hashes_are_those_that_python_computes() {
+fn detection_hash_matches_python() {
     assert_eq!(values::NATD.len(), 5 * 4);
     for &(name, address, port, expected) in values::NATD {
         let (_, hash, octets) = HASHES.iter().find(|row| row.0 == name).unwrap();
         let expected = from_hex(expected).unwrap();
-        let end = SocketAddr::new(address.parse::<IpAddr>().unwrap(), port);
-        assert_eq!(detection_hash(*hash, &cookies(), end).expose(), expected, "{name} {end}");
+        let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), port);
+        assert_eq!(detection_hash(*hash, &cookies(), address).expose(), expected, "{name} {address}");
         assert_eq!(expected.len(), *octets, "{name}");
     }
 }
 
 #[test]
-fn every_part_of_an_end_and_both_cookies_count() {
-    let here = end("192.0.2.1:500");
+fn detection_hash_covers_address_port_and_both_cookies() {
+    let here = address("192.0.2.1:500");
     let mut other = vec![
-        ("port", cookies(), end("192.0.2.1:501")),
-        ("high octet of the port", cookies(), end("192.0.2.1:244")),
-        ("address", cookies(), end("192.0.2.2:500")),
-        ("family", cookies(), end("[2001:db8::c000:201]:500")),
+        ("port", cookies(), address("192.0.2.1:501")),
+        ("high octet of the port", cookies(), address("192.0.2.1:244")),
+        ("address", cookies(), address("192.0.2.2:500")),
+        ("family", cookies(), address("[2001:db8::c000:201]:500")),
         ("cookies exchanged", Cookies { initiator: cookies().responder, responder: cookies().initiator }, here),
     ];
     for i in 0..8 {
@@ -58,31 +59,31 @@ fn every_part_of_an_end_and_both_cookies_count() {
     }
     for (_, hash, _) in HASHES {
         let expected = detection_hash(hash, &cookies(), here);
-        for (name, cookies, end) in &other {
-            assert!(detection_hash(hash, cookies, *end).verify(expected.expose()).is_err(), "{hash:?}: {name}");
+        for (name, cookies, address) in &other {
+            assert!(detection_hash(hash, cookies, *address).verify(expected.expose()).is_err(), "{hash:?}: {name}");
         }
     }
 }
 
-/// Where the sender and the receiver believe to be, and what the datagram says.
+/// Local addresses of the peers, each with its translated address if a NAT is present.
 const SOURCES: [(&str, &str); 2] =
     [("192.0.2.1:500", "203.0.113.9:61000"), ("[2001:db8::1]:500", "[2001:db8:f::9]:4500")];
 const DESTINATIONS: [(&str, &str); 2] = [("198.51.100.7:500", "10.0.0.7:500"), ("[2001:db8::7]:500", "[fd00::7]:500")];
 
 #[test]
-fn a_nat_is_found_on_the_side_where_it_is() {
+fn detect_finds_nat_of_each_side() {
     for (_, hash, _) in HASHES {
         for ((source, seen_source), (destination, seen_destination)) in SOURCES.into_iter().zip(DESTINATIONS) {
-            let of = |text| detection_hash(hash, &cookies(), end(text)).expose().to_vec();
+            let of = |text| detection_hash(hash, &cookies(), address(text)).expose().to_vec();
             let (to, from) = (of(destination), of(source));
             let cases = [
-                ("nobody", (source, destination), (false, false)),
-                ("here", (source, seen_destination), (true, false)),
-                ("there", (seen_source, destination), (false, true)),
-                ("both", (seen_source, seen_destination), (true, true)),
+                ("no NAT", (source, destination), (false, false)),
+                ("NAT at the receiver", (source, seen_destination), (true, false)),
+                ("NAT at the sender", (seen_source, destination), (false, true)),
+                ("NAT at both", (seen_source, seen_destination), (true, true)),
             ];
             for (name, (source, destination), (here, there)) in cases {
-                let found = detect(hash, &cookies(), (end(source), end(destination)), [&to[..], &from]);
+                let found = detect(hash, &cookies(), (address(source), address(destination)), [&to[..], &from]);
                 assert_eq!(found, Some(NatSituation { here, there }), "{hash:?}: {name}");
             }
         }
@@ -90,25 +91,25 @@ fn a_nat_is_found_on_the_side_where_it_is() {
 }
 
 #[test]
-fn one_of_the_senders_addresses_is_enough_wherever_it_stands() {
+fn detect_accepts_one_matching_source_hash_at_any_position() {
     let hash = HashFunction::Sha1;
-    let datagram = (end("192.0.2.1:500"), end("198.51.100.7:500"));
-    let of = |text| detection_hash(hash, &cookies(), end(text)).expose().to_vec();
+    let datagram = (address("192.0.2.1:500"), address("198.51.100.7:500"));
+    let of = |text| detection_hash(hash, &cookies(), address(text)).expose().to_vec();
     let (to, from, other, third) =
         (of("198.51.100.7:500"), of("192.0.2.1:500"), of("10.1.1.1:500"), of("172.16.0.1:500"));
     let clear = Some(NatSituation::default());
     let there = Some(NatSituation { here: false, there: true });
     let here = Some(NatSituation { here: true, there: false });
     let cases: [(&str, &[&Vec<u8>], Option<NatSituation>); 9] = [
-        ("one, first", &[&to, &from, &other, &third], clear),
-        ("one, in the middle", &[&to, &other, &from, &third], clear),
-        ("one, last", &[&to, &other, &third, &from], clear),
-        ("the same twice", &[&to, &from, &from], clear),
-        ("none of three", &[&to, &other, &third, &other], there),
-        ("the destination among them does not count", &[&to, &to, &to], there),
-        ("the destination is the first, and only that", &[&from, &to], Some(NatSituation { here: true, there: true })),
-        ("the destination is unknown", &[&other, &from], here),
-        ("another destination, then several sources", &[&third, &other, &from], here),
+        ("match first", &[&to, &from, &other, &third], clear),
+        ("match in the middle", &[&to, &other, &from, &third], clear),
+        ("match last", &[&to, &other, &third, &from], clear),
+        ("match twice", &[&to, &from, &from], clear),
+        ("no match among three", &[&to, &other, &third, &other], there),
+        ("destination hash in place of source hashes", &[&to, &to, &to], there),
+        ("source and destination hash exchanged", &[&from, &to], Some(NatSituation { here: true, there: true })),
+        ("unknown destination hash", &[&other, &from], here),
+        ("unknown destination hash, several source hashes", &[&third, &other, &from], here),
     ];
     for (name, hashes, expected) in cases {
         let found = detect(hash, &cookies(), datagram, hashes.iter().map(|hash| &hash[..]));
@@ -117,8 +118,8 @@ fn one_of_the_senders_addresses_is_enough_wherever_it_stands() {
 }
 
 #[test]
-fn a_peer_that_forces_nat_traversal_is_behind_a_nat_and_so_is_the_receiver() {
-    let datagram = (end("192.0.2.1:500"), end("198.51.100.7:500"));
+fn detect_reports_nat_on_both_sides_for_forced_hashes() {
+    let datagram = (address("192.0.2.1:500"), address("198.51.100.7:500"));
     for (_, hash, octets) in HASHES {
         let forced = [&vec![0; octets][..], &vec![0xff; octets]].map(<[u8]>::to_vec);
         let found = detect(hash, &cookies(), datagram, forced.iter().map(|hash| &hash[..]));
@@ -127,8 +128,8 @@ fn a_peer_that_forces_nat_traversal_is_behind_a_nat_and_so_is_the_receiver() {
 }
 
 #[test]
-fn fewer_than_two_hashes_are_no_nat_traversal() {
-    let datagram = (end("192.0.2.1:500"), end("198.51.100.7:500"));
+fn detect_returns_none_for_fewer_than_two_hashes() {
+    let datagram = (address("192.0.2.1:500"), address("198.51.100.7:500"));
     let to = detection_hash(HashFunction::Sha1, &cookies(), datagram.1);
     assert_eq!(detect(HashFunction::Sha1, &cookies(), datagram, []), None);
     assert_eq!(detect(HashFunction::Sha1, &cookies(), datagram, [to.expose()]), None);
@@ -136,8 +137,8 @@ fn fewer_than_two_hashes_are_no_nat_traversal() {
 }
 
 #[test]
-fn hashes_of_another_length_match_nothing() {
-    let datagram = (end("192.0.2.1:500"), end("198.51.100.7:500"));
+fn detect_does_not_match_hashes_of_wrong_length() {
+    let datagram = (address("192.0.2.1:500"), address("198.51.100.7:500"));
     for (_, hash, octets) in HASHES {
         let (to, from) = (detection_hash(hash, &cookies(), datagram.1), detection_hash(hash, &cookies(), datagram.0));
         let longer = |hash: &[u8]| [hash, &[0]].concat();

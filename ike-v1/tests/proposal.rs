@@ -1,4 +1,5 @@
-//! Proposals: every number and its algorithm both ways, lengths of keys, what is refused, and how KEYMAT is cut.
+//! Proposals: mapping between numbers and algorithms in both directions, key lengths, refused transforms, and the split
+//! of KEYMAT.
 #![cfg(all(feature = "modern", feature = "legacy"))]
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![allow(clippy::cast_possible_truncation, clippy::panic, clippy::type_complexity)]
@@ -14,7 +15,7 @@ use ipsec_crypto::{AnyAhIntegrity, AnyCipher, AnySuite, CipherAlgorithm, HashFun
 
 type List<'a> = Vec<(u16, Value<'a>)>;
 
-/// Attributes as on the wire.
+/// Encodes attributes in wire format.
 fn wire(list: &[(u16, Value<'_>)]) -> Vec<u8> {
     let one = |&(kind, value): &(u16, Value<'_>)| match value {
         Value::Basic(value) => [(kind | 0x8000).to_be_bytes(), value.to_be_bytes()].concat(),
@@ -38,7 +39,7 @@ fn phase_1(list: &[(u16, u16)]) -> Result<Phase1Choice, ProposalError> {
     phase_1_with(&basic(list), &RFC)
 }
 
-/// Encryption and perhaps a key length, SHA-1, pre-shared key, group 14.
+/// Reads a transform with an encryption algorithm, an optional key length, SHA-1, pre-shared key and group 14.
 fn cipher(
     encryption: u16,
     bits: Option<u16>,
@@ -66,7 +67,7 @@ const AH: u8 = 2;
 const ESP: u8 = 3;
 const IPCOMP: u8 = 4;
 
-/// Number, cipher, lengths of its key in bits; all that RFC 2409 appendix A and RFC 3602 number and that is known here.
+/// Number, cipher and key lengths in bits of the algorithms of RFC 2409 appendix A and RFC 3602 that are implemented.
 const PHASE_1: [(u16, CipherAlgorithm, &[u16]); 5] = [
     (1, CipherAlgorithm::DesCbc, &[64]),
     (3, CipherAlgorithm::BlowfishCbc, &[40, 48, 128, 256, 448]),
@@ -75,8 +76,8 @@ const PHASE_1: [(u16, CipherAlgorithm, &[u16]); 5] = [
     (7, CipherAlgorithm::AesCbc, &[128, 192, 256]),
 ];
 
-/// Number, cipher, lengths of its key in bits, octets of salt, length of its key without an attribute, whether it is an
-/// AEAD (RFC 2407 4.4.4, RFC 3602, 3686, 4106, 4309, 4543, 7634).
+/// Number, cipher, key lengths in bits, length of the salt in octets, default key length in octets, and true for an
+/// AEAD (RFC 2407 section 4.4.4, RFC 3602, 3686, 4106, 4309, 4543, 7634).
 const ESP_ROWS: [(u8, CipherAlgorithm, &[u16], usize, usize, bool); 15] = [
     (2, CipherAlgorithm::DesCbc, &[64], 0, 8, false),
     (3, CipherAlgorithm::TripleDesCbc, &[192], 0, 24, false),
@@ -95,7 +96,8 @@ const ESP_ROWS: [(u8, CipherAlgorithm, &[u16], usize, usize, bool); 15] = [
     (28, CipherAlgorithm::ChaCha20Poly1305, &[256], 4, 36, true),
 ];
 
-/// Attribute, transform of AH, algorithm and octets of its key by the RFCs, the algorithm for racoon.
+/// Attribute value, AH transform, algorithm and key length in octets according to the RFCs, and the algorithm for
+/// racoon.
 const AUTH: [(u16, u8, IntegrityAlgorithm, usize, IntegrityAlgorithm); 12] = [
     (1, 2, IntegrityAlgorithm::HmacMd5_96, 16, IntegrityAlgorithm::HmacMd5_96),
     (2, 3, IntegrityAlgorithm::HmacSha1_96, 20, IntegrityAlgorithm::HmacSha1_96),
@@ -117,7 +119,7 @@ fn is_gmac(row: &(u16, u8, IntegrityAlgorithm, usize, IntegrityAlgorithm)) -> bo
 
 //= RFC 2409 4/13
 #[test]
-fn every_cipher_of_phase_1_has_its_number_both_ways() {
+fn phase_1_ciphers_map_to_their_numbers_in_both_directions() {
     for (number, algorithm, lengths) in PHASE_1 {
         assert_eq!(encryption_number(algorithm), Some(Encryption(number)));
         for &bits in lengths {
@@ -134,7 +136,7 @@ fn every_cipher_of_phase_1_has_its_number_both_ways() {
 }
 
 #[test]
-fn fixed_and_customary_key_lengths_of_phase_1_need_no_attribute() {
+fn phase_1_default_key_lengths_need_no_attribute() {
     let expected = [(1, 8), (5, 24), (6, 16), (7, 16)];
     for (number, octets) in expected {
         for defaults in [RFC, RACOON] {
@@ -146,15 +148,15 @@ fn fixed_and_customary_key_lengths_of_phase_1_need_no_attribute() {
     assert_eq!(cipher(3, None, &own), Ok((CipherAlgorithm::BlowfishCbc, 20)));
 }
 
-/// RFC 2409 appendix B: "The key for Blowfish-CBC is either the negotiated key size, or the first fifty-six (56) bytes
-/// of a key (if no key size is negotiated)". The 128 bits of RFC 2451 are those of ESP.
+/// Verifies the rule of RFC 2409 appendix B: "The key for Blowfish-CBC is either the negotiated key size, or the first
+/// fifty-six (56) bytes of a key (if no key size is negotiated)". The default of 128 bits in RFC 2451 is for ESP.
 #[test]
-fn blowfish_of_phase_1_has_56_octets_when_no_key_length_is_negotiated() {
+fn phase_1_blowfish_key_has_56_octets_by_default() {
     assert_eq!(cipher(3, None, &RFC), Ok((CipherAlgorithm::BlowfishCbc, 56)));
 }
 
 #[test]
-fn key_lengths_of_phase_1_that_the_cipher_does_not_have_are_refused() {
+fn phase_1_invalid_key_lengths_are_refused() {
     let wrong: [(u16, &[u16]); 5] = [
         (1, &[0, 8, 56, 63, 65, 72, 128]),
         (3, &[0, 1, 32, 39, 41, 447, 456, 512, 65_528, 65_535]),
@@ -172,7 +174,7 @@ fn key_lengths_of_phase_1_that_the_cipher_does_not_have_are_refused() {
 //= RFC 2408 5.11/3
 //= RFC 2409 4/10
 #[test]
-fn every_hash_of_phase_1_is_known_by_its_number() {
+fn phase_1_hashes_are_read_by_number() {
     let known = [
         (1, HashFunction::Md5),
         (2, HashFunction::Sha1),
@@ -190,24 +192,28 @@ fn every_hash_of_phase_1_is_known_by_its_number() {
 //= RFC 2407 4.4.1.1/1
 //= RFC 2409 A/2
 #[test]
-fn a_whole_transform_of_phase_1_is_read() {
+fn phase_1_transform_is_read() {
     let list = [(14, 256), (1, 7), (2, 4), (4, 19), (3, 65_001), (11, 1), (12, 28_800), (11, 2), (12, 100)];
     let choice = phase_1(&list).unwrap();
     assert_eq!((choice.cipher, choice.cipher_key, choice.hash), (CipherAlgorithm::AesCbc, 32, HashFunction::Sha2_256));
     assert_eq!((choice.auth_method, choice.group), (AuthMethod(65_001), Group(19)));
     assert_eq!(choice.lifetimes, Lifetimes { seconds: Some(28_800), kilobytes: Some(100), other: None });
-    assert_eq!(phase_1(&[(1, 1), (2, 1), (3, 3), (4, 9999)]).unwrap().group, Group(9999), "groups are not judged here");
+    assert_eq!(
+        phase_1(&[(1, 1), (2, 1), (3, 3), (4, 9999)]).unwrap().group,
+        Group(9999),
+        "unknown groups must be preserved"
+    );
     let variable: List<'_> = [1, 2, 3, 4]
         .into_iter()
         .zip([&[7u8][..], &[0, 2], &[0, 0, 1], &[14]])
         .map(|(kind, v)| (kind, Value::Variable(v)))
         .collect();
-    assert_eq!(phase_1_with(&variable, &RFC).unwrap().group, Group(14), "numbers of any width");
+    assert_eq!(phase_1_with(&variable, &RFC).unwrap().group, Group(14), "numbers of any width must be read");
 }
 
 //= RFC 2409 4/5, 4/7
 #[test]
-fn missing_attributes_of_phase_1_are_named() {
+fn phase_1_missing_attribute_is_reported() {
     let all = [(1, 7), (2, 2), (3, 1), (4, 14)];
     for missing in 1..=4 {
         let list: Vec<_> = all.into_iter().filter(|(kind, _)| *kind != missing).collect();
@@ -218,7 +224,7 @@ fn missing_attributes_of_phase_1_are_named() {
 }
 
 #[test]
-fn a_negotiated_prf_is_refused() {
+fn negotiated_prf_is_refused() {
     for prf in [0, 1, 2, 65_535] {
         assert_eq!(phase_1(&[(1, 7), (2, 2), (3, 1), (4, 14), (13, prf)]), Err(ProposalError::Prf(prf)));
     }
@@ -226,7 +232,7 @@ fn a_negotiated_prf_is_refused() {
 
 //= RFC 2407 4.5.2/3
 #[test]
-fn attributes_that_make_no_sense_are_refused_in_both_phases() {
+fn invalid_attributes_are_refused_in_both_phases() {
     let cases: [(List<'_>, AttributeError); 5] = [
         (basic(&[(11, 1), (11, 2)]), AttributeError::Duplicate(11)),
         (basic(&[(11, 1)]), AttributeError::UnpairedLifetime),
@@ -260,7 +266,7 @@ fn keyed(
     (cipher, cipher_key, integrity, integrity_key)
 }
 
-/// The parts of a suite with keys.
+/// Returns the algorithms and key lengths of a keyed suite.
 fn parts(suite: Phase2Suite) -> (CipherAlgorithm, usize, IntegrityAlgorithm, usize) {
     match suite {
         Phase2Suite::Keyed { cipher, cipher_key, integrity, integrity_key } => {
@@ -274,7 +280,7 @@ fn parts(suite: Phase2Suite) -> (CipherAlgorithm, usize, IntegrityAlgorithm, usi
 //= RFC 2407 4.4.4.11/1
 //= RFC 2408 5.6/3
 #[test]
-fn every_transform_of_esp_has_its_number_both_ways() {
+fn esp_transforms_map_to_their_numbers_in_both_directions() {
     for (number, algorithm, lengths, salt, default, aead) in ESP_ROWS {
         assert_eq!(esp_number(algorithm), Some(EspTransform(number)));
         let (auth, integrity): (&[(u16, u16)], _) = if aead {
@@ -291,7 +297,7 @@ fn every_transform_of_esp_has_its_number_both_ways() {
             assert_eq!(found, Ok(keyed(algorithm, octets, integrity.0, integrity.1)), "{number} {bits}");
         }
     }
-    assert_eq!(ESP_ROWS.len(), CipherAlgorithm::ALL.len(), "every cipher has a number");
+    assert_eq!(ESP_ROWS.len(), CipherAlgorithm::ALL.len(), "every cipher must have a number");
     for number in (0..=u8::MAX).filter(|number| ESP_ROWS.iter().all(|row| row.0 != *number)) {
         let error = Err(ProposalError::Transform(TransformId(number)));
         assert_eq!(suite(ESP, number, &[(5, 2)], &RFC), error);
@@ -300,7 +306,7 @@ fn every_transform_of_esp_has_its_number_both_ways() {
 }
 
 #[test]
-fn blowfish_of_esp_has_128_bits_and_448_for_racoon_when_nobody_says() {
+fn esp_blowfish_key_has_128_bits_by_default_and_448_for_racoon() {
     for (defaults, octets) in [(RFC, 16), (RACOON, 56), (PeerDefaults { blowfish_bits: 40, ..RFC }, 5)] {
         assert_eq!(suite(ESP, 7, &[(5, 2)], &defaults).map(parts).unwrap().1, octets);
         assert_eq!(suite(ESP, 7, &[(5, 2), (6, 256)], &defaults).map(parts).unwrap().1, 32);
@@ -312,18 +318,18 @@ fn blowfish_of_esp_has_128_bits_and_448_for_racoon_when_nobody_says() {
 }
 
 #[test]
-fn key_lengths_of_esp_that_the_cipher_does_not_have_are_refused() {
+fn esp_invalid_key_lengths_are_refused() {
     for (number, _, lengths, salt, _, aead) in ESP_ROWS {
         let list: &[(u16, u16)] = if aead { &[] } else { &[(5, 2)] };
         let mut wrong = vec![1, 7, 9, 32, 127, 129, 136, 464, 65_528, 65_535];
         wrong.extend(lengths.iter().flat_map(|bits| [bits + 1, bits + 7]));
         if salt != 0 {
-            // The salt is not counted, and does not make up for a key that is too short.
+            // The key length attribute does not include the salt, and the salt does not extend a key that is too short.
             wrong.extend([0, 128 - 8 * salt as u16, 128 + 8 * salt as u16, 256 + 8 * salt as u16]);
         }
         for bits in wrong.into_iter().filter(|bits| !lengths.contains(bits)) {
             if matches!(number, 6 | 7) && bits % 8 == 0 && (40..=if number == 6 { 128 } else { 448 }).contains(&bits) {
-                continue; // Blowfish and CAST have every whole octet
+                continue; // Blowfish and CAST accept every whole number of octets
             }
             let list: Vec<_> = list.iter().copied().chain([(6, bits)]).collect();
             assert_eq!(suite(ESP, number, &list, &RFC), Err(ProposalError::KeyLength { bits }), "{number} {bits}");
@@ -333,7 +339,7 @@ fn key_lengths_of_esp_that_the_cipher_does_not_have_are_refused() {
 
 //= RFC 2407 4.4.4.2/1
 #[test]
-fn every_authentication_algorithm_goes_with_every_cipher_that_needs_one() {
+fn esp_accepts_every_authentication_algorithm_but_gmac() {
     for (number, algorithm, _, _, default, _) in ESP_ROWS.into_iter().filter(|row| !row.5) {
         for row in AUTH {
             let (attribute, _, integrity, octets, of_racoon) = row;
@@ -342,7 +348,7 @@ fn every_authentication_algorithm_goes_with_every_cipher_that_needs_one() {
                 suite(ESP, number, &[(5, attribute)], &PeerDefaults { blowfish_bits: 128, ..RACOON }).map(parts);
             if is_gmac(&row) {
                 let error = Err(ProposalError::Auth(Some(AuthAlgorithm(attribute))));
-                assert_eq!((found, racoon), (error, error), "GMAC needs an IV that only AH carries");
+                assert_eq!((found, racoon), (error, error), "GMAC requires an IV, which only AH carries");
             } else {
                 assert_eq!(found, Ok(keyed(algorithm, default, integrity, octets)), "{number} {attribute}");
                 assert_eq!(racoon, Ok(keyed(algorithm, default, of_racoon, octets)), "{number} {attribute}");
@@ -362,7 +368,7 @@ fn unknown_authentication_algorithms_are_refused() {
 
 //= RFC 2407 4.4.4/1, 4.5/6
 #[test]
-fn encryption_without_authentication_is_refused() {
+fn esp_cipher_without_authentication_is_refused() {
     for (number, ..) in ESP_ROWS.into_iter().filter(|row| !row.5) {
         assert_eq!(suite(ESP, number, &[], &RFC), Err(ProposalError::Auth(None)), "{number}");
         assert_eq!(suite(ESP, number, &[(4, 1)], &RACOON), Err(ProposalError::Auth(None)), "{number}");
@@ -370,7 +376,7 @@ fn encryption_without_authentication_is_refused() {
 }
 
 #[test]
-fn aeads_with_an_authentication_algorithm_are_refused() {
+fn esp_aead_with_authentication_algorithm_is_refused() {
     for (number, ..) in ESP_ROWS.into_iter().filter(|row| row.5) {
         for attribute in AUTH.iter().map(|row| row.0).chain([0, 3, 999]) {
             let error = Err(ProposalError::Auth(Some(AuthAlgorithm(attribute))));
@@ -381,7 +387,7 @@ fn aeads_with_an_authentication_algorithm_are_refused() {
 
 //= RFC 2407 4.4.1.2/1, 4.4.3.1/1, 4.4.3.2/1, 4.4.3/1
 #[test]
-fn transform_and_attribute_of_ah_must_agree() {
+fn ah_transform_and_attribute_must_match() {
     for (attribute, transform, integrity, octets, of_racoon) in AUTH {
         for (other, ..) in AUTH {
             let found = suite(AH, transform, &[(5, other)], &RFC).map(parts);
@@ -402,7 +408,7 @@ fn transform_and_attribute_of_ah_must_agree() {
 }
 
 #[test]
-fn integrity_algorithms_have_their_numbers() {
+fn auth_numbers_of_integrity_algorithms() {
     for (attribute, transform, integrity, octets, _) in AUTH {
         let expected = if attribute == 252 { (5, 5) } else { (attribute, transform) };
         let expected = (AuthAlgorithm(expected.0), AhTransform(expected.1));
@@ -417,7 +423,7 @@ fn integrity_algorithms_have_their_numbers() {
 
 //= RFC 3173 4.1/8
 #[test]
-fn ipcomp_has_two_algorithms_and_no_keys() {
+fn ipcomp_accepts_deflate_and_lzs_without_keys() {
     for number in 0..=u8::MAX {
         let found = suite(IPCOMP, number, &[(4, 1)], &RFC);
         if matches!(number, 2 | 3) {
@@ -434,7 +440,7 @@ fn ipcomp_has_two_algorithms_and_no_keys() {
 
 //= RFC 2408 5.5/4
 #[test]
-fn other_protocols_have_no_place_in_phase_2() {
+fn phase_2_refuses_other_protocols() {
     for protocol in (0..=u8::MAX).filter(|protocol| ![AH, ESP, IPCOMP].contains(protocol)) {
         let error = Err(ProposalError::Protocol(ProtocolId(protocol)));
         assert_eq!(suite(protocol, 12, &[(5, 2)], &RFC), error);
@@ -443,7 +449,7 @@ fn other_protocols_have_no_place_in_phase_2() {
 
 //= RFC 2407 4.5.1/1, 4.5/4
 #[test]
-fn a_whole_transform_of_phase_2_is_read() {
+fn phase_2_transform_is_read() {
     let list = [(6, 256), (5, 5), (4, 3), (3, 14), (11, 1), (1, 1), (2, 3600)];
     let mut list = basic(&list);
     list.extend([(1, Value::Basic(2)), (2, Value::Variable(&[0, 0x46, 0x50, 0]))]);
@@ -460,7 +466,7 @@ fn a_whole_transform_of_phase_2_is_read() {
 }
 
 #[test]
-fn x1_lifetimes_of_one_to_eight_octets_are_read_in_either_order() {
+fn lifetimes_of_one_to_eight_octets_are_read_in_either_order() {
     let octets = [1u8, 2, 3, 4, 5, 6, 7, 8];
     for width in 1..=8 {
         let expected = octets[..width].iter().fold(0u64, |sum, octet| sum << 8 | u64::from(*octet));
@@ -481,7 +487,7 @@ fn x1_lifetimes_of_one_to_eight_octets_are_read_in_either_order() {
 }
 
 #[test]
-fn peers_that_are_racoon_are_taken_for_it() {
+fn peer_defaults_follow_quirks() {
     assert_eq!(RFC, PeerDefaults { blowfish_bits: 128, phase_1_blowfish_bits: 448, sha2_256_at_96: false });
     assert_eq!(RACOON, PeerDefaults { blowfish_bits: 448, phase_1_blowfish_bits: 448, sha2_256_at_96: true });
     let mut quirks = Quirks::default();
@@ -490,7 +496,7 @@ fn peers_that_are_racoon_are_taken_for_it() {
     assert_eq!(PeerDefaults::of(&quirks), RACOON);
 }
 
-/// Every suite that can be negotiated, with every length of its key that the tables above name.
+/// Returns every suite that can be negotiated, with every key length of the tables above.
 fn suites() -> Vec<(u8, Phase2Suite)> {
     let mut suites = Vec::new();
     for (number, _, lengths, _, _, aead) in ESP_ROWS {
@@ -514,14 +520,14 @@ fn suites() -> Vec<(u8, Phase2Suite)> {
 
 //= RFC 2409 B/2
 #[test]
-fn key_material_is_cut_into_keys_that_every_suite_takes() {
+fn split_gives_keys_that_every_suite_accepts() {
     let suites = suites();
     let lengths_of = |aead| ESP_ROWS.iter().filter(move |row| row.5 == aead).map(|row| row.2.len() + 1).sum::<usize>();
     assert_eq!(suites.len(), 2 * (9 * lengths_of(false) + lengths_of(true) + 12));
     for (protocol, suite) in suites {
         let (cipher, cipher_key, integrity, integrity_key) = parts(suite);
         assert_eq!(suite.keymat_len(), cipher_key + integrity_key);
-        assert_ne!(suite.keymat_len(), 0, "no SA is without keys: {suite:?}");
+        assert_ne!(suite.keymat_len(), 0, "an SA must have keys: {suite:?}");
         let keymat: Vec<u8> = (0..suite.keymat_len()).map(|i| (7 * i + 1) as u8).collect();
         let keys = suite.split(&keymat).unwrap();
         assert_eq!((keys.cipher, keys.integrity), (cipher, integrity));
@@ -537,24 +543,27 @@ fn key_material_is_cut_into_keys_that_every_suite_takes() {
         for wrong in [0, 1, keymat.len() - 1] {
             assert!(suite.split(&keymat[..wrong]).is_err(), "{suite:?}: {wrong} octets");
         }
-        assert!(suite.split(&[&keymat[..], &[0]].concat()).is_err(), "{suite:?}: an octet more");
+        assert!(suite.split(&[&keymat[..], &[0]].concat()).is_err(), "{suite:?}: one octet too many");
     }
 }
 
 //= RFC 2408 A.3/1
 #[test]
-fn errors_say_in_one_line_what_is_wrong() {
+fn proposal_error_messages() {
     let texts = [
-        (ProposalError::Missing(4), "attribute 4 is missing"),
+        (ProposalError::Missing(4), "mandatory attribute 4 is missing"),
         (ProposalError::Encryption(Encryption(2)), "encryption algorithm IDEA-CBC is not supported"),
         (ProposalError::Hash(Hash(77)), "hash algorithm 77 is not supported"),
         (ProposalError::Prf(1), "PRF 1 is not supported"),
-        (ProposalError::Protocol(ProtocolId(1)), "protocol ISAKMP has no place here"),
+        (ProposalError::Protocol(ProtocolId(1)), "protocol ISAKMP is not valid in this phase"),
         (ProposalError::Transform(TransformId(99)), "transform 99 is not supported"),
-        (ProposalError::Auth(Some(AuthAlgorithm(3))), "authentication algorithm DES-MAC does not fit"),
-        (ProposalError::Auth(None), "no authentication algorithm"),
-        (ProposalError::KeyLength { bits: 129 }, "the algorithm has no key of 129 bits"),
-        (AttributeError::Duplicate(5).into(), "attribute 5 is there twice"),
+        (
+            ProposalError::Auth(Some(AuthAlgorithm(3))),
+            "authentication algorithm DES-MAC is not valid for this transform",
+        ),
+        (ProposalError::Auth(None), "authentication algorithm is missing"),
+        (ProposalError::KeyLength { bits: 129 }, "key length of 129 bits is not valid for this algorithm"),
+        (AttributeError::Duplicate(5).into(), "duplicate attribute 5"),
     ];
     for (error, text) in texts {
         assert_eq!(error.to_string(), text);
@@ -564,7 +573,7 @@ fn errors_say_in_one_line_what_is_wrong() {
 }
 
 #[test]
-fn hashes_have_one_number_each_way() {
+fn hash_numbers_of_hash_functions() {
     use ike_v1::hash_number;
     use ipsec_crypto::HashFunction;
     let all = [

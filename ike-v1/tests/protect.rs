@@ -1,5 +1,4 @@
-//! Encryption of messages and its chain of IVs: recorded exchanges, every cipher, retransmissions and forgeries (traps
-//! X18, X19, X26).
+//! Encryption of messages and its IV chain: recorded exchanges, every cipher, retransmissions and forged messages.
 #![cfg(all(feature = "modern", feature = "legacy"))]
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![allow(clippy::cast_possible_truncation, clippy::panic)]
@@ -13,7 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use test_vectors::{FlowRecord, Record, data, read_file};
 
-/// Cipher, octets of its key, octets of its block.
+/// Cipher, length of its key and its block size in octets.
 const CIPHERS: [(CipherAlgorithm, usize, usize); 7] = [
     (CipherAlgorithm::DesCbc, 8, 8),
     (CipherAlgorithm::TripleDesCbc, 24, 8),
@@ -41,7 +40,7 @@ fn protection(index: usize) -> Protection {
     Protection::new(cipher, &key(octets), HashFunction::Sha1).unwrap()
 }
 
-/// A message with these payloads, padded to whole blocks.
+/// Builds a message with the given payloads, padded to whole blocks.
 fn message(block: usize, header: &Header, payloads: &[(PayloadKind, Vec<u8>)]) -> Vec<u8> {
     let mut buf = vec![0xee; 65_535];
     let mut writer = MessageWriter::new(&mut buf, header).unwrap();
@@ -71,7 +70,7 @@ fn flows(file: &str) -> Vec<FlowRecord> {
         .collect()
 }
 
-/// What was found in some exchanges.
+/// Numbers of messages, message IDs and verified hashes in recorded exchanges.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Found {
     clear: usize,
@@ -81,7 +80,7 @@ struct Found {
     hashes: [usize; 3],
 }
 
-/// One side of a recorded exchange.
+/// State of an ISAKMP SA that follows a recorded exchange.
 struct Flow {
     protection: Protection,
     keys: Phase1Keys,
@@ -182,15 +181,16 @@ fn follow(file: &str, exchanges: usize) -> Found {
 
 //= RFC 2408 4.1.1/3, 5.14/6
 #[test]
-fn x18_exchanges_of_python_decrypt_with_one_chain_for_each_message_id() {
-    // For each of 18: two messages in clear, two of phase 1, two quick modes, a delete, a mode config.
+fn python_exchanges_decrypt_with_one_iv_chain_per_message_id() {
+    // Each of the 18 exchanges has two cleartext messages, two encrypted messages of phase 1, two quick modes, a delete
+    // and a mode config exchange.
     let expected = Found { clear: 36, phase_1: 36, phase_2: 18 * 8, ids: 18 * 4, hashes: [18 * 4, 36, 36] };
     assert_eq!(follow("ike/flows.jsonl", 18), expected);
 }
 
 //= RFC 2409 B/4
 #[test]
-fn x18_exchanges_of_strongswan_decrypt_with_one_chain_for_each_message_id() {
+fn strongswan_exchanges_decrypt_with_one_iv_chain_per_message_id() {
     let found = follow("kdf/ike_flows.jsonl", 5);
     let expected = Found { clear: 20, phase_1: 10, phase_2: 20, ids: 10, hashes: [10, 5, 5] };
     assert_eq!(found, expected);
@@ -198,22 +198,22 @@ fn x18_exchanges_of_strongswan_decrypt_with_one_chain_for_each_message_id() {
 
 //= RFC 2409 B/4
 #[test]
-fn x18_a_chain_goes_on_from_the_last_block_of_ciphertext() {
+fn iv_chain_continues_from_last_ciphertext_block() {
     for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
         let (protection, mut chain, mut bytes) = (protection(index), chain(), quick(block));
         assert_eq!(protection.block(), block);
         let before = chain;
         let next = protection.encrypt(&chain, &mut bytes).unwrap();
-        assert_eq!(chain, before, "{cipher}: encryption alone moves nothing");
+        assert_eq!(chain, before, "{cipher}: encryption must not advance the chain");
         chain.confirm(next);
         assert_eq!(chain.iv()[..block], bytes[bytes.len() - block..], "{cipher}");
-        assert_eq!(chain.iv()[block..], [0; 16][block..], "{cipher}: no more than a block");
+        assert_eq!(chain.iv()[block..], [0; 16][block..], "{cipher}: the IV must not exceed a block");
     }
 }
 
 //= RFC 2408 4.8/2
 #[test]
-fn x18_phase_2_starts_from_the_last_block_of_phase_1_and_the_message_id() {
+fn phase_2_iv_is_hash_of_last_phase_1_block_and_message_id() {
     for (index, (cipher, octets, block)) in CIPHERS.into_iter().enumerate() {
         for (name, hash) in HASHES {
             let protection = Protection::new(cipher, &key(octets), hash).unwrap();
@@ -223,7 +223,7 @@ fn x18_phase_2_starts_from_the_last_block_of_phase_1_and_the_message_id() {
             let expected = hash.digest(&[&phase_1.iv()[..block], &[0xde, 0xad, 0, 1]]);
             assert_eq!(protection.phase_2(&phase_1, 0xdead_0001).iv(), &expected.expose()[..16], "{cipher} {name}");
         }
-        // What is behind the block does not count: a chain that was started with more octets is the same.
+        // Octets after the first block have no effect: a chain that was started with more octets is the same.
         let (long, short) = (chain(), IvChain::starting_at(&chain().iv()[..block]));
         let protection = protection(index);
         assert_eq!(protection.phase_2(&long, 7), protection.phase_2(&short, 7), "{cipher}");
@@ -232,7 +232,7 @@ fn x18_phase_2_starts_from_the_last_block_of_phase_1_and_the_message_id() {
 
 //= RFC 2409 10/3
 #[test]
-fn x18_a_retransmission_decrypts_with_the_chain_that_did_not_move() {
+fn retransmission_decrypts_with_unconfirmed_chain() {
     for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
         let (protection, mut sender, mut receiver) = (protection(index), chain(), chain());
         let clear = quick(block);
@@ -241,7 +241,7 @@ fn x18_a_retransmission_decrypts_with_the_chain_that_did_not_move() {
         for _ in 0..3 {
             let mut again = clear.clone();
             assert_eq!(protection.encrypt(&sender, &mut again).unwrap(), sent);
-            assert_eq!(again, wire, "{cipher}: sent again as it was");
+            assert_eq!(again, wire, "{cipher}: the retransmission must be identical");
             let mut received = wire.clone();
             assert_eq!(protection.decrypt(&receiver, &mut received).unwrap(), sent);
             assert_eq!(received, clear, "{cipher}");
@@ -250,13 +250,13 @@ fn x18_a_retransmission_decrypts_with_the_chain_that_did_not_move() {
         let mut received = wire.clone();
         receiver.confirm(protection.decrypt(&receiver, &mut received).unwrap());
         assert_eq!(sender, receiver, "{cipher}");
-        // Behind it the first message does not decrypt any more, and the next one does.
+        // After confirmation the first message no longer decrypts, and the next one does.
         let mut late = wire.clone();
         let _: NextIv = protection.decrypt(&receiver, &mut late).unwrap();
         assert_ne!(late, clear, "{cipher}");
         let mut second = clear.clone();
         let _: NextIv = protection.encrypt(&sender, &mut second).unwrap();
-        assert_ne!(second, wire, "{cipher}: another IV");
+        assert_ne!(second, wire, "{cipher}: the IV must differ");
         let _: NextIv = protection.decrypt(&receiver, &mut second).unwrap();
         assert_eq!(second, clear, "{cipher}");
     }
@@ -265,13 +265,13 @@ fn x18_a_retransmission_decrypts_with_the_chain_that_did_not_move() {
 //= RFC 2408 5.11/4
 //= RFC 2409 10/3
 #[test]
-fn x18_a_forged_message_moves_nothing() {
+fn forged_message_does_not_advance_chain() {
     for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
         let (protection, receiver, clear) = (protection(index), chain(), quick(block));
         let keys = Phase1Keys::import(Prf::HmacSha1, &[0], &[3; 20], &[0]).unwrap();
         let hash = keys.hash_1(9, &clear[28 + 24..]);
         let mut wire = clear.clone();
-        let good = protection.encrypt(&receiver, &mut wire).unwrap();
+        let valid = protection.encrypt(&receiver, &mut wire).unwrap();
         for bit in 28 * 8..wire.len() * 8 {
             let mut forged = wire.clone();
             forged[bit / 8] ^= 1 << (bit % 8);
@@ -279,21 +279,21 @@ fn x18_a_forged_message_moves_nothing() {
             let next = protection.decrypt(&receiver, &mut forged).unwrap();
             assert_eq!(receiver, chain(), "{cipher}: bit {bit}");
             assert_ne!(forged, clear, "{cipher}: bit {bit}");
-            assert_eq!(next == good, bit / 8 < wire.len() - block, "{cipher}: bit {bit}");
+            assert_eq!(next == valid, bit / 8 < wire.len() - block, "{cipher}: bit {bit}");
             let body_is_whole = forged[28..52] == clear[28..52];
             assert!(!body_is_whole || keys.hash_1(9, &forged[52..]).verify(hash.expose()).is_err());
             protection.undo(&receiver, &mut forged).unwrap();
-            assert_eq!(forged, flipped, "{cipher}: bit {bit} is undone");
+            assert_eq!(forged, flipped, "{cipher}: bit {bit}: the ciphertext must be restored");
         }
         let mut received = wire.clone();
-        assert_eq!(protection.decrypt(&receiver, &mut received).unwrap(), good);
-        assert_eq!(received, clear, "{cipher}: the real one still decrypts");
+        assert_eq!(protection.decrypt(&receiver, &mut received).unwrap(), valid);
+        assert_eq!(received, clear, "{cipher}: the authentic message must still decrypt");
     }
 }
 
 //= RFC 2408 4.8/3
 #[test]
-fn x19_every_message_id_has_a_chain_of_its_own() {
+fn message_ids_have_distinct_iv_chains() {
     for index in 0..CIPHERS.len() {
         let (protection, phase_1) = (protection(index), chain());
         let ids = [0u32, 1, 2, 0x0100_0000, 0x0000_0100, 0x8000_0000, u32::MAX];
@@ -302,14 +302,18 @@ fn x19_every_message_id_has_a_chain_of_its_own() {
             for other in &ids[..i] {
                 assert_ne!(protection.phase_2(&phase_1, *id), protection.phase_2(&phase_1, *other), "{id} {other}");
             }
-            assert_ne!(protection.phase_2(&phase_1, *id), phase_1, "not even the ID 0 goes on with phase 1");
+            assert_ne!(
+                protection.phase_2(&phase_1, *id),
+                phase_1,
+                "message ID 0 must not continue the chain of phase 1"
+            );
         }
     }
 }
 
 //= RFC 2408 4.8/2
 #[test]
-fn x19_a_chain_of_phase_2_leaves_the_others_alone() {
+fn phase_2_chains_are_independent() {
     let protection = protection(4);
     let phase_1 = chain();
     let (mut one, two) = (protection.phase_2(&phase_1, 1), protection.phase_2(&phase_1, 2));
@@ -322,7 +326,7 @@ fn x19_a_chain_of_phase_2_leaves_the_others_alone() {
 
 //= RFC 2408 3.1/7, 4.1.1/2
 #[test]
-fn flags_other_than_encryption_stay_and_nothing_else_of_the_header_changes() {
+fn encryption_changes_only_the_encryption_flag_of_the_header() {
     let protection = protection(4);
     for flags in (0..=u8::MAX).filter(|flags| flags & 1 == 0) {
         let mut clear = quick(16);
@@ -335,22 +339,22 @@ fn flags_other_than_encryption_stay_and_nothing_else_of_the_header_changes() {
     }
 }
 
-/// What `encrypt` and `decrypt` say of a message; both must leave it as it is.
-fn refused(protection: &Protection, message: &[u8]) -> [Option<ProtectError>; 2] {
+/// Returns the errors of `encrypt` and `decrypt` for a message, and verifies that a refused message is unchanged.
+fn errors_of(protection: &Protection, message: &[u8]) -> [Option<ProtectError>; 2] {
     let mut bytes = message.to_vec();
     let encrypted = protection.encrypt(&chain(), &mut bytes).err();
-    assert!(encrypted.is_none() || bytes == message, "refused, and changed");
+    assert!(encrypted.is_none() || bytes == message, "a refused message must be unchanged");
     let mut bytes = message.to_vec();
     let decrypted = protection.decrypt(&chain(), &mut bytes).err();
-    assert!(decrypted.is_none() || bytes == message, "refused, and changed");
+    assert!(decrypted.is_none() || bytes == message, "a refused message must be unchanged");
     let mut bytes = message.to_vec();
     let undone = protection.undo(&chain(), &mut bytes).err();
     assert_eq!(undone, encrypted);
-    assert!(undone.is_none() || bytes == message, "refused, and changed");
+    assert!(undone.is_none() || bytes == message, "a refused message must be unchanged");
     [encrypted, decrypted]
 }
 
-/// A header with this flag and length before this many octets of a body.
+/// Builds a message with the given flags and a body of `body` octets.
 fn raw(flags: u8, body: usize) -> Vec<u8> {
     let header = Header {
         next_payload: PayloadKind::HASH,
@@ -362,15 +366,15 @@ fn raw(flags: u8, body: usize) -> Vec<u8> {
 }
 
 #[test]
-fn bodies_that_are_no_whole_blocks_are_refused() {
+fn body_not_multiple_of_block_size_is_refused() {
     for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
         let protection = protection(index);
         for body in 0..=64 {
             let whole = body != 0 && body % block == 0;
             let error = (!whole).then_some(ProtectError::Length { body, block });
-            let [encrypted, _] = refused(&protection, &raw(0, body));
+            let [encrypted, _] = errors_of(&protection, &raw(0, body));
             assert_eq!(encrypted, error, "{cipher}: {body} octets");
-            let [_, decrypted] = refused(&protection, &raw(1, body));
+            let [_, decrypted] = errors_of(&protection, &raw(1, body));
             assert_eq!(decrypted.is_none(), whole, "{cipher}: {body} octets");
             if body != 0 && body % 8 == 0 {
                 assert_eq!(decrypted, error, "{cipher}: {body} octets");
@@ -383,38 +387,42 @@ fn bodies_that_are_no_whole_blocks_are_refused() {
 }
 
 #[test]
-fn the_flag_must_fit() {
+fn wrong_encryption_flag_is_refused() {
     for index in 0..CIPHERS.len() {
         let header = Header::new([1; 8], [2; 8], ExchangeKind::QUICK, 9);
         let clear = message(16, &header, &[(PayloadKind::HASH, vec![1; 20]), (PayloadKind::NONCE, vec![2; 20])]);
-        assert_eq!(clear.len(), 28 + 48, "whole blocks without padding");
-        assert_eq!(refused(&protection(index), &clear), [None, Some(ProtectError::Flag)]);
+        assert_eq!(clear.len(), 28 + 48, "the message must consist of whole blocks without padding");
+        assert_eq!(errors_of(&protection(index), &clear), [None, Some(ProtectError::Flag)]);
         let mut wire = clear;
         let _: NextIv = protection(index).encrypt(&chain(), &mut wire).unwrap();
-        assert_eq!(refused(&protection(index), &wire), [Some(ProtectError::Flag), None]);
+        assert_eq!(errors_of(&protection(index), &wire), [Some(ProtectError::Flag), None]);
     }
 }
 
 #[test]
-fn messages_that_do_not_parse_are_refused() {
+fn malformed_messages_are_refused() {
     let kind = |error: Option<ProtectError>| match error {
         Some(ProtectError::Malformed(error)) => Some(error.kind),
         _ => None,
     };
-    let good = quick(16);
+    let valid = quick(16);
     let changed = |at: usize, octet: u8| {
-        let mut bytes = good.clone();
+        let mut bytes = valid.clone();
         bytes[at] = octet;
         bytes
     };
     let both = [
         ("no octets", Vec::new(), DecodeErrorKind::TooShort),
-        ("27 octets", good[..27].to_vec(), DecodeErrorKind::TooShort),
+        ("27 octets", valid[..27].to_vec(), DecodeErrorKind::TooShort),
         ("IKEv2", changed(17, 0x20), DecodeErrorKind::Ikev2),
         ("version 3", changed(17, 0x30), DecodeErrorKind::MajorVersion(3)),
         ("version 1.1", changed(17, Version::IKEV1.0 | 1), DecodeErrorKind::MinorVersion(1)),
-        ("cut", good[..good.len() - 16].to_vec(), DecodeErrorKind::Truncated { declared: good.len() as u32 }),
-        ("a block more", [&good[..], &[0; 16]].concat(), DecodeErrorKind::WrongLength { declared: good.len() as u32 }),
+        ("truncated", valid[..valid.len() - 16].to_vec(), DecodeErrorKind::Truncated { declared: valid.len() as u32 }),
+        (
+            "one block too many",
+            [&valid[..], &[0; 16]].concat(),
+            DecodeErrorKind::WrongLength { declared: valid.len() as u32 },
+        ),
     ];
     for (name, bytes, expected) in both {
         for flag in [0, 1] {
@@ -422,22 +430,22 @@ fn messages_that_do_not_parse_are_refused() {
             if let Some(flags) = bytes.get_mut(19) {
                 *flags = flag;
             }
-            let errors = refused(&protection(4), &bytes).map(kind);
+            let errors = errors_of(&protection(4), &bytes).map(kind);
             assert_eq!(errors, [Some(expected), Some(expected)], "{name}, flags {flag}");
         }
     }
     let mut nothing = changed(16, 0);
     nothing[19] = 1;
-    let [_, decrypted] = refused(&protection(4), &nothing);
-    assert_eq!(kind(decrypted), Some(DecodeErrorKind::UnparsedBytes), "octets without a payload");
+    let [_, decrypted] = errors_of(&protection(4), &nothing);
+    assert_eq!(kind(decrypted), Some(DecodeErrorKind::UnparsedBytes), "octets without a payload must be refused");
     let mut fragment = changed(16, PayloadKind::FRAGMENT.0);
     fragment[19] = 1;
-    let [_, decrypted] = refused(&protection(4), &fragment);
-    assert!(decrypted.is_some(), "a fragment is never encrypted");
+    let [_, decrypted] = errors_of(&protection(4), &fragment);
+    assert!(decrypted.is_some(), "a fragment must not be decrypted");
 }
 
 #[test]
-fn only_ciphers_with_blocks_and_good_keys_protect_messages() {
+fn protection_requires_block_cipher_and_valid_key() {
     let new = |cipher, key: &[u8]| Protection::new(cipher, key, HashFunction::Sha1).err();
     for (cipher, octets, _) in CIPHERS {
         assert_eq!(new(cipher, &key(octets)), None, "{cipher} {octets}");
@@ -464,7 +472,7 @@ fn only_ciphers_with_blocks_and_good_keys_protect_messages() {
 }
 
 #[test]
-fn wrong_keys_and_wrong_ivs_give_no_payloads_or_other_ones() {
+fn wrong_key_or_iv_gives_no_valid_payloads() {
     for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
         let clear = quick(block);
         let mut wire = clear.clone();
@@ -473,24 +481,24 @@ fn wrong_keys_and_wrong_ivs_give_no_payloads_or_other_ones() {
         let wrong = IvChain::starting_at(&[0xff; 16]);
         let _: NextIv = protection(index).decrypt(&wrong, &mut other_iv).unwrap();
         assert_ne!(other_iv, clear, "{cipher}");
-        assert_eq!(other_iv[28 + block..], clear[28 + block..], "{cipher}: CBC mends itself behind one block");
-        assert!(plaintext(&other_iv).is_err(), "{cipher}: the reserved fields and the length are not what they were");
+        assert_eq!(other_iv[28 + block..], clear[28 + block..], "{cipher}: CBC must recover after one block");
+        assert!(plaintext(&other_iv).is_err(), "{cipher}: the modified first block must not parse");
         let (algorithm, octets, _) = CIPHERS[index];
         let other_key: Vec<u8> = key(octets).iter().map(|octet| octet ^ 0x5a).collect();
         let other = Protection::new(algorithm, &other_key, HashFunction::Sha1).unwrap();
         let mut with_other_key = wire.clone();
         let _: NextIv = other.decrypt(&chain(), &mut with_other_key).unwrap();
         assert!(with_other_key[28..].iter().zip(&clear[28..]).filter(|(a, b)| a == b).count() < 8, "{cipher}");
-        assert!(plaintext(&with_other_key).is_err(), "{cipher}: no payloads under another key");
+        assert!(plaintext(&with_other_key).is_err(), "{cipher}: the result of a wrong key must not parse");
     }
 }
 
 #[test]
-fn errors_say_in_one_line_what_is_wrong() {
+fn protect_error_messages() {
     let error = ProtectError::Length { body: 9, block: 8 };
-    assert_eq!(error.to_string(), "9 octets are no whole blocks of 8");
-    assert_eq!(ProtectError::Flag.to_string(), "the encryption flag does not fit");
-    let [short, _] = refused(&protection(0), &[]);
+    assert_eq!(error.to_string(), "body of 9 octets is empty or not a multiple of the block size 8");
+    assert_eq!(ProtectError::Flag.to_string(), "encryption flag is missing or already set");
+    let [short, _] = errors_of(&protection(0), &[]);
     let Some(ProtectError::Malformed(inner)) = short else { panic!("{short:?}") };
     assert_eq!(short.unwrap().to_string(), inner.to_string());
 }
@@ -510,7 +518,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn x18_any_messages_come_back_in_their_order(
+    fn messages_decrypt_in_order(
         index in 0..CIPHERS.len(),
         seed in vec(any::<u8>(), 16),
         id in any::<u32>(),
@@ -540,12 +548,12 @@ proptest! {
     }
 
     #[test]
-    fn no_octets_make_it_panic_and_refusals_change_nothing(
+    fn arbitrary_octets_do_not_panic_and_errors_change_nothing(
         index in 0..CIPHERS.len(),
         mut bytes in vec(any::<u8>(), 0..200),
-        good_header in any::<bool>(),
+        valid_header in any::<bool>(),
     ) {
-        if good_header && bytes.len() >= 28 {
+        if valid_header && bytes.len() >= 28 {
             bytes[17] = 0x10;
             let length = bytes.len() as u32;
             bytes[24..28].copy_from_slice(&length.to_be_bytes());
@@ -554,7 +562,7 @@ proptest! {
         let before = bytes.clone();
         let (encrypted, mut again) = (protection.encrypt(&chain(), &mut bytes), before.clone());
         let decrypted = protection.decrypt(&chain(), &mut again);
-        prop_assert!(encrypted.is_err() || decrypted.is_err(), "a message is in clear or it is not");
+        prop_assert!(encrypted.is_err() || decrypted.is_err(), "encrypt and decrypt must not both succeed");
         prop_assert_eq!(encrypted.is_err(), bytes == before);
         prop_assert_eq!(decrypted.is_err(), again == before);
         if decrypted.is_ok() {

@@ -1,4 +1,5 @@
-//! Points of a curve over a prime field, as IKE carries them: both coordinates, no prefix (RFC 5903 7).
+//! Diffie-Hellman on curves over a prime field. IKE encodes a point as both coordinates without a prefix (RFC 5903
+//! section 7).
 
 use p256::elliptic_curve::sec1::{FromSec1Point, ModulusSize, ToSec1Point};
 use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize, PublicKey, SecretKey, ecdh};
@@ -6,7 +7,7 @@ use zeroize::Zeroize;
 
 use super::DhError;
 
-/// Writes the public point of a private scalar, or the x coordinate of its product with the peer's point.
+/// Computes the public point of a private scalar, or the x coordinate of its product with the point of the peer.
 pub(super) fn multiply<C>(private: &[u8], peer: Option<&[u8]>, out: &mut [u8]) -> Result<(), DhError>
 where
     C: CurveArithmetic,
@@ -19,9 +20,9 @@ where
         copy(out, point.as_bytes().get(1..).unwrap_or_default());
         return Ok(());
     };
-    let mut point = [4u8; 1 + 2 * 66]; // uncompressed
-    let room = point.get_mut(1..).unwrap_or_default();
-    copy(room, peer);
+    let mut point = [4u8; 1 + 2 * 66]; // SEC 1 prefix of an uncompressed point
+    let coordinates = point.get_mut(1..).unwrap_or_default();
+    copy(coordinates, peer);
     let encoded = point.get(..peer.len().saturating_add(1)).unwrap_or_default();
     let public = PublicKey::<C>::from_sec1_bytes(encoded).map_err(|_| DhError::BadPublic)?;
     let mut scalar = secret.to_nonzero_scalar();

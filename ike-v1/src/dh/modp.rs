@@ -1,4 +1,4 @@
-//! Powers modulo a prime.
+//! Diffie-Hellman on MODP groups: powers modulo a prime.
 
 use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
 use crypto_bigint::{Limb, Odd, Uint, Word};
@@ -6,7 +6,7 @@ use zeroize::Zeroize;
 
 use super::DhError;
 
-/// Writes `base ^ private mod prime`; the generator is 2 in every group.
+/// Computes `base ^ private mod prime`; without a base, the generator 2 that all groups share.
 pub(super) fn power<const LIMBS: usize>(
     prime: &Odd<Uint<LIMBS>>,
     private: &[u8],
@@ -17,7 +17,7 @@ pub(super) fn power<const LIMBS: usize>(
         Some(public) => read(public),
         None => Uint::from_u8(2),
     };
-    // 0, 1, p - 1 and everything above leave no choice of secrets (CVE-2015-3240).
+    // With 0, 1, p - 1 and values above, the shared secret is predictable (CVE-2015-3240).
     let last = prime.as_ref().wrapping_sub(&Uint::ONE);
     if base <= Uint::ONE || base >= last {
         return Err(DhError::BadPublic);
@@ -37,7 +37,7 @@ pub(super) fn power<const LIMBS: usize>(
     Ok(())
 }
 
-/// A number from octets, the high one first.
+/// Decodes a number in network byte order.
 fn read<const LIMBS: usize>(octets: &[u8]) -> Uint<LIMBS> {
     let mut words = [0 as Word; LIMBS];
     for (word, chunk) in words.iter_mut().zip(octets.rchunks(Limb::BYTES)) {
@@ -48,7 +48,7 @@ fn read<const LIMBS: usize>(octets: &[u8]) -> Uint<LIMBS> {
     number
 }
 
-/// The octets of a number, as many as there are, the high one first.
+/// Encodes a number in network byte order, filling `octets` with leading zeros.
 //= RFC 2409 5/7
 fn write<const LIMBS: usize>(number: &Uint<LIMBS>, octets: &mut [u8]) {
     for (word, chunk) in number.as_words().iter().zip(octets.rchunks_mut(Limb::BYTES)) {
