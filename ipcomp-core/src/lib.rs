@@ -1,16 +1,16 @@
-//! IPComp (RFC 3173): DEFLATE (RFC 2394, 1951) and LZS (RFC 2395) for packets, without a heap.
+//! IPComp (RFC 3173) with DEFLATE (RFC 2394, RFC 1951) and LZS (RFC 2395), without heap allocation.
 //!
-//! What it is: [`compress`] and [`decompress`] for the payload of one packet, in the caller's buffer; a deflater and an
-//! inflater whose whole state is a struct that the caller owns ([`Deflate`], [`FixedDeflate`], [`Inflate`]); and
-//! [`Backoff`], which stops trying where nothing is gained.
-//! What it is not: a general compressor. A packet is one piece, history is cleared for each (RFC 3173 2), and nothing
-//! larger than an IP packet goes in.
+//! The crate contains [`compress`] and [`decompress`] for the payload of one packet, in the caller's buffer;
+//! compressors and a decompressor whose complete state is a struct that the caller owns ([`Deflate`], [`FixedDeflate`],
+//! [`Inflate`]); and [`Backoff`], which suspends compression while packets do not get smaller. It is not a general
+//! compressor: a packet is compressed as a whole, the history is cleared for each packet (RFC 3173 section 2), and the
+//! input is at most an IP packet.
 //!
 //! ```
 //! use ipcomp_core::{Compression, Deflate, Inflate, compress, decompress};
 //! use ipsec_packet::{Cpi, IpProto, PacketBuf};
 //!
-//! let mut bytes = [b'a'; 1024]; // a payload of 400 octets, room for as many behind it
+//! let mut bytes = [b'a'; 1024]; // a payload of 400 octets and the tailroom
 //! let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 400)?;
 //! let done = compress(&mut packet, IpProto::UDP, Cpi::DEFLATE, &mut Deflate::new())?;
 //! assert!(matches!(done, Compression::Shrunk { .. }) && packet.len() < 30);
@@ -19,11 +19,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Features: `lzs` for the second algorithm.
+//! Features: `lzs` enables LZS as a second algorithm.
 //!
-//! Security notes: what is inflated never exceeds the room in the caller's buffer, so a bomb ends in an error. IPComp
-//! authenticates nothing: it belongs inside ESP or AH. Compressing secrets together with what an attacker chooses
-//! tells him about the secrets by the length (as in CRIME): leave it off for such traffic.
+//! Security notes: decompressed data never exceeds the caller's buffer, so that a decompression bomb ends in an error.
+//! IPComp does not authenticate and must be protected by ESP or AH. When secrets are compressed together with data that
+//! an attacker chooses, the packet length reveals information about the secrets (as in CRIME): do not enable
+//! compression for such traffic.
 #![no_std]
 
 mod backoff;

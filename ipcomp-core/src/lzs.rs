@@ -1,4 +1,4 @@
-//! LZS (RFC 2395, ANSI X3.241): literals of 9 bits, matches in a window of 2 KiB, the most significant bit first.
+//! LZS (RFC 2395, ANSI X3.241): literals of 9 bits and matches in a window of 2 KiB, most significant bit first.
 //!
 //! ```text
 //! literal      0 | octet (8)
@@ -15,7 +15,7 @@ const SLOTS: usize = 512;
 const WINDOW: usize = 2047;
 const EMPTY: u16 = u16::MAX;
 
-/// LZS in both directions: 1 KiB of state (RFC 2395 2, 3).
+/// LZS compressor and decompressor with 1 KiB of state (RFC 2395 sections 2 and 3).
 pub struct Lzs {
     positions: [u16; SLOTS],
 }
@@ -27,13 +27,13 @@ impl Default for Lzs {
 }
 
 impl Lzs {
-    /// Ready for a packet.
+    /// Creates the state, which can be used for any number of packets.
     pub const fn new() -> Self {
         Self { positions: [EMPTY; SLOTS] }
     }
 
-    /// Remembers the position of these two octets and gives the last one before it.
-    fn visit(&mut self, pair: [u8; 2], at: usize) -> Option<usize> {
+    /// Stores the position of two octets and returns the preceding position with the same hash.
+    fn insert(&mut self, pair: [u8; 2], at: usize) -> Option<usize> {
         let hash = u16::from_be_bytes(pair).wrapping_mul(0x9e37) >> 7;
         let slot = self.positions.get_mut(usize::from(hash))?;
         let before = usize::from(*slot);
@@ -45,11 +45,11 @@ impl Lzs {
 impl Compressor for Lzs {
     fn compress(&mut self, input: &[u8], output: &mut [u8]) -> Option<usize> {
         self.positions = [EMPTY; SLOTS];
-        let mut writer = Writer { output, at: 0, held: 0, count: 0 };
+        let mut writer = Writer { output, at: 0, buffered: 0, count: 0 };
         let mut at = 0usize;
         while let Some(rest) = input.get(at..).filter(|rest| !rest.is_empty()) {
             let pair = rest.first_chunk().copied();
-            let before = pair.and_then(|pair| self.visit(pair, at));
+            let before = pair.and_then(|pair| self.insert(pair, at));
             let found = before.and_then(|before| {
                 let distance = at.checked_sub(before).filter(|d| (1..=WINDOW).contains(d))?;
                 let length = input.get(before..)?.iter().zip(rest).take_while(|(a, b)| a == b).count();
@@ -62,14 +62,14 @@ impl Compressor for Lzs {
                     at = at.saturating_add(length);
                 }
                 (None, Some(octet)) => {
-                    writer.put(u32::from(*octet), 9)?;
+                    writer.write_bits(u32::from(*octet), 9)?;
                     at = at.saturating_add(1);
                 }
                 (None, None) => break,
             }
         }
-        writer.put(0b1_1000_0000, 9)?;
-        writer.put(0, 7)?;
+        writer.write_bits(0b1_1000_0000, 9)?;
+        writer.write_bits(0, 7)?;
         Some(writer.at)
     }
 }
@@ -77,17 +77,17 @@ impl Compressor for Lzs {
 struct Writer<'a> {
     output: &'a mut [u8],
     at: usize,
-    held: u32,
+    buffered: u32,
     count: u32,
 }
 
 impl Writer<'_> {
-    /// Writes up to 16 bits; `None` when the output is full.
-    fn put(&mut self, bits: u32, count: u32) -> Option<()> {
-        self.held = (self.held << (count & 31)) | bits;
+    /// Writes up to 16 bits; returns `None` when the output is full.
+    fn write_bits(&mut self, bits: u32, count: u32) -> Option<()> {
+        self.buffered = (self.buffered << (count & 31)) | bits;
         self.count = self.count.saturating_add(count);
         while let Some(rest) = self.count.checked_sub(8) {
-            let octet = self.held >> (rest & 31);
+            let octet = self.buffered >> (rest & 31);
             *self.output.get_mut(self.at)? = octet.to_le_bytes()[0];
             self.at = self.at.saturating_add(1);
             self.count = rest;
@@ -97,25 +97,29 @@ impl Writer<'_> {
 
     fn distance(&mut self, distance: usize) -> Option<()> {
         let distance = u32::try_from(distance).ok()?;
-        if distance < 128 { self.put(0b11 << 7 | distance, 9) } else { self.put(0b10 << 11 | distance, 13) }
+        if distance < 128 {
+            self.write_bits(0b11 << 7 | distance, 9)
+        } else {
+            self.write_bits(0b10 << 11 | distance, 13)
+        }
     }
 
     fn length(&mut self, length: usize) -> Option<()> {
         match length {
-            2 => self.put(0b00, 2),
-            3 => self.put(0b01, 2),
-            4 => self.put(0b10, 2),
-            5 => self.put(0b1100, 4),
-            6 => self.put(0b1101, 4),
-            7 => self.put(0b1110, 4),
+            2 => self.write_bits(0b00, 2),
+            3 => self.write_bits(0b01, 2),
+            4 => self.write_bits(0b10, 2),
+            5 => self.write_bits(0b1100, 4),
+            6 => self.write_bits(0b1101, 4),
+            7 => self.write_bits(0b1110, 4),
             _ => {
                 let mut rest = length.saturating_sub(8);
-                self.put(0b1111, 4)?;
-                while let Some(less) = rest.checked_sub(15) {
-                    self.put(0b1111, 4)?;
-                    rest = less;
+                self.write_bits(0b1111, 4)?;
+                while let Some(remaining) = rest.checked_sub(15) {
+                    self.write_bits(0b1111, 4)?;
+                    rest = remaining;
                 }
-                self.put(u32::try_from(rest).ok()?, 4)
+                self.write_bits(u32::try_from(rest).ok()?, 4)
             }
         }
     }
@@ -126,9 +130,9 @@ impl Decompressor for Lzs {
 
     fn decompress(&mut self, input: &[u8], output: &mut [u8]) -> Result<usize, LzsError> {
         let mut at = 0;
-        if let Err(refused) = decode(input, output, &mut at) {
+        if let Err(error) = decode(input, output, &mut at) {
             output.get_mut(..at).unwrap_or_default().fill(0);
-            return Err(refused);
+            return Err(error);
         }
         Ok(at)
     }
@@ -138,21 +142,21 @@ impl Decompressor for Lzs {
     }
 }
 
-/// Decompresses; `at` is how many octets are written, also after an error.
+/// Decompresses `input`. `at` is the number of octets written, also after an error.
 fn decode(input: &[u8], output: &mut [u8], at: &mut usize) -> Result<(), LzsError> {
     let mut reader = Reader { input, at: 0 };
     loop {
-        if reader.take(1)? == 0 {
-            let octet = reader.take(8)?;
+        if reader.read(1)? == 0 {
+            let octet = reader.read(8)?;
             *output.get_mut(*at).ok_or(LzsError::OutputFull)? = octet.to_le_bytes()[0];
             *at = at.saturating_add(1);
             continue;
         }
-        let distance = match reader.take(1)? {
-            1 => reader.take(7)?,
-            _ => reader.take(11)?,
+        let distance = match reader.read(1)? {
+            1 => reader.read(7)?,
+            _ => reader.read(11)?,
         };
-        // A distance of 0 in seven bits is the end; in eleven it stands for nothing.
+        // A distance of 0 is the end marker in seven bits; in eleven bits it is invalid.
         let Some(distance) = usize::try_from(distance).ok().filter(|d| *d > 0) else { return reader.end() };
         let length = reader.length(output.len())?;
         for _ in 0..length {
@@ -170,7 +174,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn take(&mut self, count: usize) -> Result<u32, LzsError> {
+    fn read(&mut self, count: usize) -> Result<u32, LzsError> {
         let mut value = 0;
         for _ in 0..count {
             let octet = self.input.get(self.at >> 3).ok_or(LzsError::EndsEarly)?;
@@ -181,15 +185,15 @@ impl Reader<'_> {
         Ok(value)
     }
 
-    /// A length; as soon as it exceeds `most` it is of no use.
-    fn length(&mut self, most: usize) -> Result<usize, LzsError> {
-        match self.take(2)? {
+    /// Reads a match length; fails as soon as it exceeds `max_len`.
+    fn length(&mut self, max_len: usize) -> Result<usize, LzsError> {
+        match self.read(2)? {
             0b00 => return Ok(2),
             0b01 => return Ok(3),
             0b10 => return Ok(4),
             _ => {}
         }
-        match self.take(2)? {
+        match self.read(2)? {
             0b00 => return Ok(5),
             0b01 => return Ok(6),
             0b10 => return Ok(7),
@@ -197,9 +201,9 @@ impl Reader<'_> {
         }
         let mut length = 8usize;
         loop {
-            let nibble = usize::try_from(self.take(4)?).unwrap_or(0);
+            let nibble = usize::try_from(self.read(4)?).unwrap_or(0);
             length = length.saturating_add(nibble);
-            if length > most {
+            if length > max_len {
                 return Err(LzsError::OutputFull);
             }
             if nibble < 15 {
@@ -208,7 +212,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The end marker was read if the distance had seven bits.
+    /// Verifies that the distance of 0 had seven bits, which is the end marker.
     fn end(&self) -> Result<(), LzsError> {
         let marker = self.at.checked_sub(8).and_then(|from| {
             let octet = self.input.get(from >> 3)?;
@@ -218,27 +222,27 @@ impl Reader<'_> {
     }
 }
 
-/// What is wrong with an LZS payload (RFC 2395 3).
+/// Error of an LZS payload (RFC 2395 section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LzsError {
-    /// It ends before its end marker.
+    /// The payload ends before the end marker.
     EndsEarly,
-    /// It gives more than the output holds.
+    /// The decompressed payload exceeds the output buffer.
     OutputFull,
-    /// A distance to before the beginning.
+    /// A distance refers to a position before the start of the output.
     TooFarBack,
-    /// A long distance of 0.
+    /// A distance of eleven bits is 0.
     Distance,
 }
 
 impl fmt::Display for LzsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::EndsEarly => "lzs data end early",
-            Self::OutputFull => "more than the buffer holds",
-            Self::TooFarBack => "distance to before the beginning",
-            Self::Distance => "long distance of zero",
+            Self::EndsEarly => "truncated LZS data",
+            Self::OutputFull => "decompressed LZS data exceeds the buffer",
+            Self::TooFarBack => "LZS distance refers to before the start of the output",
+            Self::Distance => "LZS distance of eleven bits is zero",
         })
     }
 }

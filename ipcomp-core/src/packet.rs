@@ -7,61 +7,67 @@ use core::fmt;
 
 use ipsec_packet::{Cpi, IpProto, NoSpace, PacketBuf, TooShort};
 
-/// Octets of the IPComp header (RFC 3173 3.3).
+/// Length of the IPComp header in octets (RFC 3173 section 3.3).
 const HEADER: usize = 4;
 
-/// Payloads of fewer octets are not worth a try (RFC 3173 2.2): below it, no codec gains more than it costs.
+/// Minimum length in octets of a payload for compression to be tried (RFC 3173 section 2.2). On shorter payloads no
+/// codec saves more than it costs.
 pub const THRESHOLD: usize = 90;
 
-/// A compression algorithm with its whole state. History is cleared for each call (RFC 3173 2).
+/// Compression algorithm with its complete state. The history is cleared for each call (RFC 3173 section 2).
 pub trait Compressor {
-    /// Compresses `input` to the front of `output` and returns the length; `None` when it does not fit there (RFC 3173 2).
+    /// Compresses `input` to the start of `output` and returns the compressed length, or `None` when it does not fit
+    /// (RFC 3173 section 2).
     fn compress(&mut self, input: &[u8], output: &mut [u8]) -> Option<usize>;
 }
 
-/// The reverse of a [`Compressor`] (RFC 3173 2).
+/// Decompression algorithm with its complete state, the counterpart of a [`Compressor`] (RFC 3173 section 2).
 pub trait Decompressor {
-    /// What is wrong with a compressed payload.
+    /// Error of a compressed payload.
     type Error;
 
-    /// Decompresses `input` to the front of `output` and returns the length (RFC 3173 2). Octets behind the end of the compressed
-    /// data are ignored.
+    /// Decompresses `input` to the start of `output` and returns the length (RFC 3173 section 2). Octets after the end
+    /// of the compressed data are ignored.
     ///
     /// # Errors
-    /// When `input` is malformed, ends early, or gives more than `output` holds.
+    /// Fails when `input` is malformed or truncated, or when the decompressed payload exceeds `output`.
     fn decompress(&mut self, input: &[u8], output: &mut [u8]) -> Result<usize, Self::Error>;
 
-    /// Whether [`Self::decompress`] overwrites with zeros, before it returns an error, every octet of `output` that it has written, and
-    /// leaves the others as they were. The decompressors of this crate do; [`decompress`] clears all of the tailroom for others.
+    /// Returns whether [`Self::decompress`] overwrites with zeros, before it returns an error, every octet of `output`
+    /// that it has written, and leaves the others unchanged. The decompressors of this crate do; for others,
+    /// [`decompress`] clears the whole tailroom.
     fn clears_on_error(&self) -> bool {
         false
     }
 }
 
-/// What came of an attempt to compress (RFC 3173 2.2).
+/// Result of [`compress`] (RFC 3173 section 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// The packet is smaller by so many octets, header counted, and begins with an IPComp header.
+    /// The packet begins with an IPComp header and is smaller than before.
     Shrunk {
-        /// Octets saved.
+        /// Number of octets saved, after subtraction of the IPComp header.
         saved: usize,
     },
-    /// It is to be sent as it is (RFC 3173 2.2); unchanged.
+    /// Compression does not make the packet smaller. It is unchanged and sent uncompressed (RFC 3173 section 2.2).
     NotWorthwhile,
-    /// Too small to be tried: to be sent as it is, and no sign of what the traffic is like.
+    /// The payload is shorter than [`THRESHOLD`] and was not tried. It is sent uncompressed, and does not indicate
+    /// whether the traffic is compressible.
     TooSmall,
 }
 
-/// Compresses a payload in place and puts the IPComp header in front of it, if that makes it smaller (RFC 3173 2.2: the
-/// header counts). `next` is what the payload is; the IP header or the outer tunnel then says [`IpProto::IPCOMP`].
+/// Compresses a payload in place and prepends the IPComp header, if the result including the header is smaller (RFC
+/// 3173 section 2.2). `next` is the protocol of the payload; the caller sets the protocol field of the IP header or of
+/// the outer tunnel header to [`IpProto::IPCOMP`].
 ///
-/// The tailroom serves as work space: as much as the payload is always enough. What was in it is lost, and nothing of the
-/// payload is left in it.
+/// The tailroom serves as workspace; the length of the payload is always sufficient. Its contents are overwritten, and
+/// no octet of the payload remains in it.
 ///
-/// Stack: 664 octets on Cortex-M4 with [`crate::FixedDeflate`], 1796 with [`crate::Deflate`], as `ci/firmware` measures it.
+/// Stack usage: 664 bytes on a Cortex-M4 with [`crate::FixedDeflate`], 1796 with [`crate::Deflate`], measured by
+/// `ci/firmware`.
 ///
 /// # Errors
-/// [`NoSpace`] when there is less; the packet is unchanged.
+/// [`NoSpace`] when the tailroom is too small; the packet is unchanged.
 //= RFC 3173 2/1
 pub fn compress(
     packet: &mut PacketBuf<'_>,
@@ -70,7 +76,7 @@ pub fn compress(
     compressor: &mut impl Compressor,
 ) -> Result<Compression, NoSpace> {
     let payload = packet.len();
-    // What is compressed already is not compressed again (RFC 3173 2.1).
+    // A compressed payload is not compressed again (RFC 3173 section 2.1).
     //= RFC 2394 3/1
     if payload < THRESHOLD {
         return Ok(Compression::TooSmall);
@@ -79,12 +85,12 @@ pub fn compress(
         return Ok(Compression::NotWorthwhile);
     }
     //= RFC 3173 2.2/1
-    let most = payload.saturating_sub(HEADER).saturating_sub(1);
-    packet.check_space(0, most)?;
+    let max_len = payload.saturating_sub(HEADER).saturating_sub(1);
+    packet.check_space(0, max_len)?;
     let (input, space) = packet.data_and_tailroom();
-    let space = space.get_mut(..most).unwrap_or_default();
+    let space = space.get_mut(..max_len).unwrap_or_default();
     let Some(len) = compressor.compress(input, space) else {
-        space.fill(0); // as far as it came
+        space.fill(0); // the compressor may have written part of it
         return Ok(Compression::NotWorthwhile);
     };
     let [high, low] = cpi.get().to_be_bytes();
@@ -93,11 +99,13 @@ pub fn compress(
     Ok(Compression::Shrunk { saved: payload.saturating_sub(packet.len()) })
 }
 
-/// Decompresses a packet that begins with the IPComp header in place, and says what the payload is (RFC 3173 2, 3.3).
+/// Decompresses in place a packet that begins with the IPComp header, and returns the protocol of its payload (RFC 3173
+/// sections 2 and 3.3).
 ///
-/// The tailroom holds the payload while it grows, so it limits it: a bomb ends in an error. Nothing of the payload is left in it.
+/// The payload is decompressed into the tailroom, whose size therefore limits it: a decompression bomb ends in an
+/// error. No octet of the payload remains in the tailroom.
 ///
-/// Stack: 664 octets on Cortex-M4 with [`crate::Inflate`].
+/// Stack usage: 664 bytes on a Cortex-M4 with [`crate::Inflate`].
 ///
 /// # Errors
 /// [`DecompressError`]; the packet is unchanged.
@@ -121,36 +129,38 @@ pub fn decompress<D: Decompressor>(
     }
     let len = match decompressor.decompress(input, space) {
         Ok(len) => len,
-        Err(refused) => {
-            // The tailroom may be much longer than the packet, and packets that are refused need no key.
+        Err(error) => {
+            // Clearing all of the tailroom can cost far more than the packet, and an attacker needs no key to send
+            // malformed packets.
             if !decompressor.clears_on_error() {
                 space.fill(0);
             }
-            return Err(DecompressError::Payload(refused));
+            return Err(DecompressError::Payload(error));
         }
     };
     packet.replace(&[], len).map_err(DecompressError::NoSpace)?;
     Ok(next)
 }
 
-/// Why a packet was not decompressed (RFC 3173 2, 3.3).
+/// Error of [`decompress`]; the packet is unchanged (RFC 3173 sections 2 and 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecompressError<E> {
-    /// Shorter than the header.
+    /// The packet is shorter than the IPComp header.
     TooShort(TooShort),
-    /// It belongs to another association or names another algorithm.
+    /// The CPI is that of another IPComp association or of another algorithm.
     WrongCpi {
-        /// The CPI of this association.
+        /// CPI of this IPComp association.
         expected: Cpi,
-        /// The one in the packet.
+        /// CPI in the packet.
         found: u16,
     },
-    /// IPComp in IPComp, which no sender makes (RFC 3173 2.1) and which would let a packet work without end.
+    /// The payload is IPComp again. No sender does this (RFC 3173 section 2.1), and it would allow a packet to cause
+    /// unlimited work.
     Nested,
-    /// The compressed payload is malformed or too large.
+    /// The compressed payload is malformed, or its content is too large.
     Payload(E),
-    /// The decompressor claims to have written more than there was room for, as none of this crate does.
+    /// The decompressor returned a length that exceeds the buffer. The decompressors of this crate never do.
     NoSpace(NoSpace),
 }
 
@@ -158,8 +168,8 @@ impl<E: fmt::Display> fmt::Display for DecompressError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooShort(e) => e.fmt(f),
-            Self::WrongCpi { expected, found } => write!(f, "cpi 0x{found:04x} where {expected} belongs"),
-            Self::Nested => f.write_str("ipcomp in ipcomp"),
+            Self::WrongCpi { expected, found } => write!(f, "CPI mismatch: got 0x{found:04x}, expected {expected}"),
+            Self::Nested => f.write_str("nested IPComp header"),
             Self::Payload(e) => e.fmt(f),
             Self::NoSpace(e) => e.fmt(f),
         }

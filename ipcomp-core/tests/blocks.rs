@@ -1,4 +1,4 @@
-//! Streams of many blocks: of fixed codes with few and many literals, and of other codes between them.
+//! Streams of several blocks: fixed blocks with few and many literals, and dynamic and stored blocks between them.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -11,7 +11,7 @@
 
 use ipcomp_core::{Decompressor, Inflate, InflateError};
 
-/// Writes bits, the least significant first.
+/// Writer of bits, least significant bit first.
 #[derive(Default)]
 struct Bits {
     octets: Vec<u8>,
@@ -29,12 +29,12 @@ impl Bits {
         }
     }
 
-    /// A code: its first bit is the most significant.
+    /// Writes a code, whose first bit is the most significant.
     fn code(&mut self, code: u32, bits: u32) {
         (0..bits).rev().for_each(|bit| self.put(code >> bit & 1, 1));
     }
 
-    /// A block of fixed codes (RFC 1951 3.2.6).
+    /// Writes a block of fixed codes (RFC 1951 section 3.2.6).
     fn fixed(&mut self, literals: &[u8], last: bool) {
         self.put(last.into(), 1);
         self.put(1, 2);
@@ -47,7 +47,7 @@ impl Bits {
         self.code(0, 7);
     }
 
-    /// The shortest block with codes of its own: nothing but its end.
+    /// Writes the shortest dynamic block, which contains the end of block only.
     fn empty_dynamic(&mut self) {
         self.put(0b100, 3);
         self.put(0, 5); // 257 literals and lengths
@@ -59,8 +59,8 @@ impl Bits {
         for (run, bits) in [(138, 8), (118, 8)] {
             self.put(1 | (run - 11) << 1, bits);
         }
-        self.put(0, 1); // the end of the block has one bit
-        self.put(0, 1); // and so has the distance
+        self.put(0, 1); // the end of block has a code of one bit
+        self.put(0, 1); // the distance has a code of one bit
         self.put(0, 1);
     }
 
@@ -76,7 +76,7 @@ impl Bits {
 }
 
 #[test]
-fn blocks_of_any_kind_follow_each_other_in_any_order() {
+fn blocks_of_any_kind_are_read_in_any_order() {
     let literals: Vec<u8> = (0..=255).chain(0..=255).collect();
     let mut inflate = Inflate::new();
     for n in (0..80).chain([255, 256, 512]) {
@@ -107,13 +107,13 @@ fn blocks_of_any_kind_follow_each_other_in_any_order() {
 }
 
 #[test]
-fn a_code_of_one_symbol_leaves_nothing_of_the_code_before_it() {
-    // More literals than are read without tables, so that the tables are full.
+fn code_of_one_symbol_replaces_preceding_code() {
+    // More literals than are decoded without tables, so that the tables are filled.
     let mut bits = Bits::default();
     bits.fixed(&[b'a'; 64], false);
     bits.empty_dynamic();
     let whole = bits.octets.len();
-    // The end of the block is the code 0; there is no code 1.
+    // The end of block has the code 0; the code 1 does not exist.
     let last = bits.count - 1;
     bits.octets[last as usize / 8] |= 1 << (last % 8);
     bits.octets.extend([0; 8]);
@@ -125,11 +125,12 @@ fn a_code_of_one_symbol_leaves_nothing_of_the_code_before_it() {
     }
 }
 
-/// Short blocks, whose symbols are read without tables, and the same symbols behind others, which have tables.
+/// Compares short blocks, whose symbols are decoded without tables, with the same symbols after other blocks, which are
+/// decoded with tables.
 #[test]
-fn matches_of_the_fixed_codes_are_the_same_with_and_without_tables() {
+fn fixed_code_matches_are_equal_with_and_without_tables() {
     let literals: Vec<u8> = (0..=255).collect();
-    // Each length, and each distance symbol that stands for something so early, without and with its extra bits set.
+    // Each length, and each distance symbol up to the position reached, with the extra bits clear and set.
     let bases = [1u32, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193];
     for symbol in 257..=287u32 {
         for (distance, base) in bases.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Payloads that are refused: nothing of them stays in the tailroom, and what was not written is not touched.
+//! Refused payloads: the octets written to the tailroom are cleared, and the others are unchanged.
 #![allow(missing_docs, clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 use ipcomp_core::{Compressor, DecompressError, Decompressor, Deflate, Inflate, compress, decompress};
@@ -7,7 +7,7 @@ use ipsec_packet::{Cpi, IpProto, PacketBuf};
 const TAILROOM: usize = 4000;
 const BEFORE: u8 = 0xee;
 
-/// Octets with short repetitions, in which neither zero nor [`BEFORE`] occurs.
+/// Returns octets with short repetitions, in which neither zero nor [`BEFORE`] occurs.
 fn text() -> Vec<u8> {
     (0..600u32).map(|n| b"ipsec, ah, esp"[(n * n / 7 % 14) as usize]).collect()
 }
@@ -20,56 +20,59 @@ fn compressed(compressor: &mut impl Compressor) -> Vec<u8> {
     packet.data().to_vec()
 }
 
-/// What a refused packet leaves in the tailroom; `None` when it is not refused.
-fn left_by(packet: &[u8], decompressor: &mut impl Decompressor, tailroom: usize) -> Option<Vec<u8>> {
+/// Returns the tailroom after a refused packet; `None` when the packet is not refused.
+fn tailroom_after(packet: &[u8], decompressor: &mut impl Decompressor, tailroom: usize) -> Option<Vec<u8>> {
     let mut bytes = packet.to_vec();
     bytes.resize(packet.len() + tailroom, BEFORE);
     let mut buffer = PacketBuf::with_headroom(&mut bytes, 0, packet.len()).unwrap();
     decompress(&mut buffer, Cpi::DEFLATE, decompressor).err()?;
-    assert_eq!(buffer.data(), packet, "a refused packet stays as it was");
+    assert_eq!(buffer.data(), packet, "a refused packet must be unchanged");
     Some(bytes.split_off(packet.len()))
 }
 
-fn clears_what_it_wrote(whole: &[u8], decompressor: &mut impl Decompressor) {
-    assert_eq!(left_by(whole, decompressor, TAILROOM), None);
-    let mut most = 0;
+fn check_clearing(whole: &[u8], decompressor: &mut impl Decompressor) {
+    assert_eq!(tailroom_after(whole, decompressor, TAILROOM), None);
+    let mut max_cleared = 0;
     for length in 4..whole.len() {
-        let left = left_by(&whole[..length], decompressor, TAILROOM).unwrap();
-        let cleared = left.iter().take_while(|octet| **octet == 0).count();
-        assert!(left[cleared..].iter().all(|octet| *octet == BEFORE), "{length}: octets of the payload are left");
-        assert!(cleared >= most && cleared <= text().len(), "{length}: {cleared} octets are cleared");
-        most = cleared;
+        let after = tailroom_after(&whole[..length], decompressor, TAILROOM).unwrap();
+        let cleared = after.iter().take_while(|octet| **octet == 0).count();
+        assert!(after[cleared..].iter().all(|octet| *octet == BEFORE), "{length}: octets of the payload remain");
+        assert!(
+            cleared >= max_cleared && cleared <= text().len(),
+            "{length}: unexpected number of cleared octets: {cleared}"
+        );
+        max_cleared = cleared;
     }
-    assert!(most > 300, "the longest truncation gives more than half of the octets");
+    assert!(max_cleared > 300, "the longest truncated payload must give more than half of the octets");
     for tailroom in 0..text().len() {
-        let left = left_by(whole, decompressor, tailroom).unwrap();
-        let cleared = left.iter().take_while(|octet| **octet == 0).count();
-        assert!(left[cleared..].iter().all(|octet| *octet == BEFORE), "{tailroom}: octets of the payload are left");
+        let after = tailroom_after(whole, decompressor, tailroom).unwrap();
+        let cleared = after.iter().take_while(|octet| **octet == 0).count();
+        assert!(after[cleared..].iter().all(|octet| *octet == BEFORE), "{tailroom}: octets of the payload remain");
     }
 }
 
 #[test]
-fn inflate_clears_what_it_wrote_and_nothing_else() {
-    clears_what_it_wrote(&compressed(&mut Deflate::new()), &mut Inflate::new());
+fn inflate_clears_only_written_octets_on_error() {
+    check_clearing(&compressed(&mut Deflate::new()), &mut Inflate::new());
 }
 
 #[cfg(feature = "lzs")]
 #[test]
-fn lzs_clears_what_it_wrote_and_nothing_else() {
+fn lzs_clears_only_written_octets_on_error() {
     let mut lzs = ipcomp_core::Lzs::new();
-    clears_what_it_wrote(&compressed(&mut lzs), &mut lzs);
+    check_clearing(&compressed(&mut lzs), &mut lzs);
 }
 
 #[test]
-fn a_packet_without_data_clears_nothing() {
-    let left = left_by(&[17, 0, 0, 2], &mut Inflate::new(), TAILROOM).unwrap();
-    assert!(left.iter().all(|octet| *octet == BEFORE));
+fn packet_without_data_clears_nothing() {
+    let after = tailroom_after(&[17, 0, 0, 2], &mut Inflate::new(), TAILROOM).unwrap();
+    assert!(after.iter().all(|octet| *octet == BEFORE));
 }
 
-/// A decompressor that says nothing of what it leaves.
-struct Careless;
+/// Decompressor that does not clear the output after an error.
+struct NonClearing;
 
-impl Decompressor for Careless {
+impl Decompressor for NonClearing {
     type Error = ();
 
     fn decompress(&mut self, _: &[u8], output: &mut [u8]) -> Result<usize, ()> {
@@ -79,11 +82,11 @@ impl Decompressor for Careless {
 }
 
 #[test]
-fn the_whole_tailroom_is_cleared_for_a_decompressor_that_does_not_clear() {
+fn decompress_clears_tailroom_for_decompressor_that_does_not() {
     let packet = [17, 0, 0, 2, 1, 2, 3];
-    assert_eq!(left_by(&packet, &mut Careless, TAILROOM), Some(vec![0; TAILROOM]));
+    assert_eq!(tailroom_after(&packet, &mut NonClearing, TAILROOM), Some(vec![0; TAILROOM]));
     let mut bytes = packet.to_vec();
     bytes.resize(packet.len() + TAILROOM, 0);
     let mut buffer = PacketBuf::with_headroom(&mut bytes, 0, packet.len()).unwrap();
-    assert_eq!(decompress(&mut buffer, Cpi::DEFLATE, &mut Careless), Err(DecompressError::Payload(())));
+    assert_eq!(decompress(&mut buffer, Cpi::DEFLATE, &mut NonClearing), Err(DecompressError::Payload(())));
 }

@@ -1,4 +1,4 @@
-//! LZS against a second decoder that works bit by bit on text, and against the example of its description.
+//! LZS against a reference decoder that works on a string of bits, and against the bit patterns of its specification.
 #![cfg(feature = "lzs")]
 #![allow(
     missing_docs,
@@ -12,8 +12,8 @@
 
 use ipcomp_core::{Compressor, Decompressor, Lzs, LzsError};
 
-/// Reads an LZS stream as a string of 0 and 1, the slow way.
-fn naive(stream: &[u8]) -> Option<Vec<u8>> {
+/// Reference decoder, which reads an LZS stream as a string of 0 and 1.
+fn reference_decode(stream: &[u8]) -> Option<Vec<u8>> {
     let bits: String = stream.iter().map(|o| format!("{o:08b}")).collect();
     let (mut rest, mut out) = (bits.as_str(), Vec::new());
     let number = |s: &str| usize::from_str_radix(s, 2).ok();
@@ -69,12 +69,12 @@ fn inputs() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn the_slow_decoder_and_ours_read_what_we_write() {
+fn compressed_data_is_read_by_reference_decoder_and_by_lzs() {
     let mut lzs = Lzs::new();
     for input in inputs() {
         let mut space = vec![0; input.len() * 9 / 8 + 16];
         let len = lzs.compress(&input, &mut space).unwrap();
-        assert_eq!(naive(&space[..len]).as_ref(), Some(&input));
+        assert_eq!(reference_decode(&space[..len]).as_ref(), Some(&input));
         let mut back = vec![0; input.len()];
         assert_eq!(lzs.decompress(&space[..len], &mut back), Ok(input.len()));
         assert!(back == input);
@@ -87,7 +87,7 @@ fn the_slow_decoder_and_ours_read_what_we_write() {
 }
 
 #[test]
-fn altered_and_truncated_streams_mean_the_same_to_both_decoders() {
+fn modified_and_truncated_streams_match_reference_decoder() {
     let mut lzs = Lzs::new();
     let input = &include_bytes!("../../LICENSE-APACHE")[..400];
     let mut space = vec![0; 800];
@@ -100,24 +100,24 @@ fn altered_and_truncated_streams_mean_the_same_to_both_decoders() {
         altered[bit / 8] ^= 0x80 >> (bit % 8);
         let mut out = vec![0; 100_000];
         let ours = lzs.decompress(&altered, &mut out).ok().map(|n| out[..n].to_vec());
-        assert_eq!(ours, naive(&altered), "bit {bit}");
+        assert_eq!(ours, reference_decode(&altered), "bit {bit}");
     }
 }
 
-/// Bits as ones and zeros, up to the whole octet.
-fn packed(bits: &str) -> Vec<u8> {
+/// Converts a string of ones and zeros to octets, padded with zeros.
+fn octets_of(bits: &str) -> Vec<u8> {
     let mut bits: Vec<u8> = bits.bytes().filter(|bit| *bit != b' ').map(|bit| bit - b'0').collect();
     bits.resize(bits.len().next_multiple_of(8), 0);
     bits.chunks(8).map(|octet| octet.iter().fold(0, |octet, bit| octet << 1 | bit)).collect()
 }
 
 #[test]
-fn repetitions_are_written_as_the_format_has_them() {
+fn matches_are_encoded_as_specified() {
     let (a, b, end) = ("0 01100001", "0 01100010", "11 0000000");
     for (input, stream) in [
         ("", end.to_string()),
         ("ab", format!("{a} {b} {end}")),
-        // Distance 1 in seven bits, and each length of a match.
+        // Distance 1 in seven bits, with each encoding of a match length.
         ("aaa", format!("{a} 11 0000001 00 {end}")),
         ("aaaa", format!("{a} 11 0000001 01 {end}")),
         ("aaaaa", format!("{a} 11 0000001 10 {end}")),
@@ -131,30 +131,30 @@ fn repetitions_are_written_as_the_format_has_them() {
     ] {
         let mut space = [0; 100];
         let length = Lzs::new().compress(input.as_bytes(), &mut space).unwrap();
-        assert_eq!(space[..length], packed(&stream), "{input}");
+        assert_eq!(space[..length], octets_of(&stream), "{input}");
     }
 }
 
 #[test]
-fn a_distance_of_128_takes_eleven_bits() {
+fn distances_from_128_are_encoded_in_eleven_bits() {
     let literals: Vec<u8> = (0..=255).collect();
     for (distance, bits) in [(127usize, "11 1111111"), (128, "10 00010000000"), (250, "10 00011111010")] {
-        // So many different octets, and then the first two of them again.
+        // `distance` different octets, followed by the first two of them.
         let input = [&literals[..distance], &literals[..2]].concat();
         let written: String = input[..distance].iter().map(|octet| format!("0{octet:08b}")).collect();
         let mut space = vec![0; 600];
         let length = Lzs::new().compress(&input, &mut space).unwrap();
-        assert_eq!(space[..length], packed(&format!("{written} {bits} 00 11 0000000")), "{distance}");
+        assert_eq!(space[..length], octets_of(&format!("{written} {bits} 00 11 0000000")), "{distance}");
     }
 }
 
 #[test]
-fn each_error_says_something_of_its_own() {
+fn lzs_error_messages() {
     for (error, text) in [
-        (LzsError::EndsEarly, "lzs data end early"),
-        (LzsError::OutputFull, "more than the buffer holds"),
-        (LzsError::TooFarBack, "distance to before the beginning"),
-        (LzsError::Distance, "long distance of zero"),
+        (LzsError::EndsEarly, "truncated LZS data"),
+        (LzsError::OutputFull, "decompressed LZS data exceeds the buffer"),
+        (LzsError::TooFarBack, "LZS distance refers to before the start of the output"),
+        (LzsError::Distance, "LZS distance of eleven bits is zero"),
     ] {
         assert_eq!(error.to_string(), text);
     }

@@ -1,4 +1,4 @@
-//! Our streams through two foreign decoders, theirs through ours.
+//! Interoperability with two other DEFLATE implementations, in both directions.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use ipcomp_core::{Compressor, Decompressor, Deflate, FixedDeflate, Inflate, InflateError};
 
-/// Text, HTTP, JSON, machine code, noise, runs: whatever packets carry, in pieces of many sizes.
+/// Returns pieces of many sizes of typical packet contents: text, HTTP, JSON, machine code, noise and runs.
 fn corpus() -> Vec<Vec<u8>> {
     let text = include_bytes!("../../LICENSE-APACHE").to_vec();
     let lan = include_bytes!("../../ipsec-lab/data/lan.pcap").to_vec();
@@ -45,7 +45,7 @@ fn corpus() -> Vec<Vec<u8>> {
     pieces
 }
 
-fn foreign_inflate(deflated: &[u8], expected: &[u8], by: &str) {
+fn inflate_with_others(deflated: &[u8], expected: &[u8], by: &str) {
     let miniz = miniz_oxide::inflate::decompress_to_vec(deflated).unwrap_or_else(|e| panic!("{by}: {e}"));
     assert!(miniz == expected, "{by}");
     let mut zlib = Vec::new();
@@ -56,7 +56,7 @@ fn foreign_inflate(deflated: &[u8], expected: &[u8], by: &str) {
 //= RFC 3173 2.1/2, 2/1
 //= RFC 2394 2/1
 #[test]
-fn foreign_decoders_and_ours_read_what_we_write() {
+fn compressed_data_is_read_by_other_decoders_and_inflate() {
     let (mut deflate, mut fixed, mut inflate) = (Deflate::new(), FixedDeflate::new(), Inflate::new());
     let mut shrunk = 0;
     for input in corpus() {
@@ -72,8 +72,8 @@ fn foreign_decoders_and_ours_read_what_we_write() {
             } else {
                 fixed.compress(&input, &mut space)
             };
-            assert_eq!(again, Some(len), "history is cleared");
-            foreign_inflate(&space[..len], &input, name);
+            assert_eq!(again, Some(len), "the history must be cleared");
+            inflate_with_others(&space[..len], &input, name);
             assert_eq!(inflate.decompress(&space[..len], &mut back), Ok(input.len()));
             assert!(back == input);
             shrunk += usize::from(len < input.len());
@@ -83,7 +83,7 @@ fn foreign_decoders_and_ours_read_what_we_write() {
 }
 
 #[test]
-fn we_read_what_foreign_encoders_write() {
+fn inflate_reads_data_of_other_encoders() {
     let mut inflate = Inflate::new();
     for input in corpus() {
         let mut back = vec![0; input.len()];
@@ -100,7 +100,7 @@ fn we_read_what_foreign_encoders_write() {
 }
 
 #[test]
-fn output_that_is_one_octet_too_short_is_refused_both_ways() {
+fn output_one_octet_too_short_is_refused() {
     let (mut deflate, mut fixed, mut inflate) = (Deflate::new(), FixedDeflate::new(), Inflate::new());
     for input in corpus().into_iter().filter(|i| i.len() > 90) {
         let mut space = vec![0; input.len() * 2 + 64];
@@ -117,7 +117,7 @@ fn output_that_is_one_octet_too_short_is_refused_both_ways() {
 }
 
 #[test]
-fn truncated_streams_are_refused() {
+fn inflate_refuses_truncated_streams() {
     let (mut deflate, mut inflate) = (Deflate::new(), Inflate::new());
     let input = &include_bytes!("../../LICENSE-APACHE")[..1408];
     let mut space = vec![0; 4096];
@@ -128,9 +128,9 @@ fn truncated_streams_are_refused() {
 }
 
 #[test]
-fn altered_streams_mean_the_same_to_us_and_to_a_foreign_decoder() {
+fn modified_streams_match_other_decoder() {
     let (mut deflate, mut inflate) = (Deflate::new(), Inflate::new());
-    let mut tried = 0;
+    let mut streams = 0;
     for input in corpus().into_iter().filter(|i| (90..600).contains(&i.len())) {
         let mut space = vec![0; 4096];
         let Some(len) = deflate.compress(&input, &mut space) else { continue };
@@ -146,10 +146,10 @@ fn altered_streams_mean_the_same_to_us_and_to_a_foreign_decoder() {
             let theirs_ok = status == miniz_oxide::inflate::TINFLStatus::Done;
             match ours_len {
                 Ok(n) => assert!(theirs_ok && n == theirs_len && ours[..n] == theirs[..n], "bit {bit}: {status:?}"),
-                Err(e) => assert!(!theirs_ok, "bit {bit}: {e:?} where the other decoder is content"),
+                Err(e) => assert!(!theirs_ok, "bit {bit}: {e:?}, accepted by the other decoder"),
             }
-            tried += 1;
+            streams += 1;
         }
     }
-    assert!(tried > 5000, "{tried}");
+    assert!(streams > 5000, "{streams}");
 }

@@ -1,10 +1,10 @@
-/// Writes bits, the least significant first (RFC 1951 3.1.1), to a slice that may be too short for them.
+/// Writer of bits, least significant bit first (RFC 1951 section 3.1.1), to a slice of limited length.
 #[derive(Default)]
 pub(super) struct BitWriter<'a> {
     output: &'a mut [u8],
     at: usize,
     held: u64,
-    count: u32, // bits in `held`, below 8 after each flush
+    count: u32, // number of bits in `held`, below 8 after each flush
 }
 
 impl<'a> BitWriter<'a> {
@@ -12,14 +12,14 @@ impl<'a> BitWriter<'a> {
         Self { output, at: 0, held: 0, count: 0 }
     }
 
-    /// Adds up to 48 bits to those held; [`flush`](Self::flush) must follow before the next.
+    /// Appends up to 48 bits to those held; [`flush`](Self::flush) must be called before more bits are appended.
     #[inline(always)]
-    pub(super) fn hold(&mut self, bits: u64, count: u32) {
+    pub(super) fn push_bits(&mut self, bits: u64, count: u32) {
         self.held |= bits << (self.count & 63);
         self.count = self.count.wrapping_add(count);
     }
 
-    /// Writes the whole octets that are held; `None` when the output is full.
+    /// Writes the whole octets that are held; returns `None` when the output is full.
     #[inline(always)]
     pub(super) fn flush(&mut self) -> Option<()> {
         let whole = self.count >> 3;
@@ -37,7 +37,8 @@ impl<'a> BitWriter<'a> {
         Some(())
     }
 
-    /// Writes what is held, filled up with zeros, and returns the octets written; `None` when the output is full.
+    /// Writes the remaining bits, padded with zeros to an octet, and returns the number of octets written; `None` when
+    /// the output is full.
     //= RFC 3173 2.1/2
     pub(super) fn finish(mut self) -> Option<usize> {
         self.align();
@@ -45,12 +46,12 @@ impl<'a> BitWriter<'a> {
         Some(self.at)
     }
 
-    /// Fills up to the next octet with zeros.
+    /// Pads the bits with zeros to the next octet.
     pub(super) fn align(&mut self) {
         self.count = self.count.saturating_add(7) & !7;
     }
 
-    /// Writes octets; the writer must be aligned and flushed.
+    /// Writes octets. The writer must be aligned and flushed.
     pub(super) fn octets(&mut self, octets: &[u8]) -> Option<()> {
         let slot = self.output.get_mut(self.at..)?.get_mut(..octets.len())?;
         slot.iter_mut().zip(octets).for_each(|(to, from)| *to = *from);

@@ -1,27 +1,29 @@
-//! Prefix codes of limited length, from how often each symbol occurs.
+//! Construction of prefix codes of limited length from symbol counts.
 
 use super::tables::LITERALS;
 
-/// A prefix code.
+/// Prefix code of `N` symbols.
 pub(super) struct Code<const N: usize> {
-    /// The code length of each symbol; 0 for those that do not occur.
+    /// Code length of each symbol; 0 for symbols that do not occur.
     pub(super) lengths: [u8; N],
-    of_length: [u16; 17],
-    /// The bits that the symbols take, each as often as it occurs.
+    count_by_length: [u16; 17],
+    /// Total number of bits of all symbols, according to their counts.
     pub(super) bits: usize,
 }
 
-/// Where the symbols of a code are sorted, and their depths found: too large for the stack of a small machine.
-pub(super) type Bench = [[u16; LITERALS]; 2];
+/// Workspace in which the symbols of a code are sorted and their depths computed; it is too large for the stack of a
+/// small device.
+pub(super) type Workspace = [[u16; LITERALS]; 2];
 
 impl<const N: usize> Code<N> {
-    /// No symbol has a code.
-    pub(super) const NONE: Self = Self { lengths: [0; N], of_length: [0; 17], bits: 0 };
+    /// Code without any symbol.
+    pub(super) const NONE: Self = Self { lengths: [0; N], count_by_length: [0; 17], bits: 0 };
 
-    /// The best complete code whose lengths are at most `limit`. A lone symbol gets length 1. At most [`LITERALS`] symbols.
-    #[inline(never)] // one after the other, they share their stack
-    pub(super) fn fit(&mut self, counts: &[u16; N], limit: usize, bench: &mut Bench) {
-        let [symbols, depths] = bench;
+    /// Builds the best complete code whose lengths are at most `limit`. A single symbol gets length 1. The alphabet has
+    /// at most [`LITERALS`] symbols.
+    #[inline(never)] // consecutive calls share the stack
+    pub(super) fn build(&mut self, counts: &[u16; N], limit: usize, workspace: &mut Workspace) {
+        let [symbols, depths] = workspace;
         let used = sort(counts, symbols, depths);
         let symbols = symbols.get(..used).unwrap_or_default();
         let depths = depths.get_mut(..used).unwrap_or_default();
@@ -34,16 +36,16 @@ impl<const N: usize> Code<N> {
             minimum_redundancy(depths);
         }
         for depth in depths.iter() {
-            let slot = self.of_length.get_mut(usize::from(*depth).min(limit));
+            let slot = self.count_by_length.get_mut(usize::from(*depth).min(limit));
             slot.into_iter().for_each(|n| *n = n.wrapping_add(1));
         }
         if depths.iter().any(|depth| usize::from(*depth) > limit) {
-            shorten(&mut self.of_length, limit);
+            limit_lengths(&mut self.count_by_length, limit);
         }
-        // The rarest symbols come first and get the longest codes.
+        // The rarest symbols are first and get the longest codes.
         let mut rest = symbols.iter();
-        for (length, many) in (0u8..=16).rev().zip(self.of_length.into_iter().rev()) {
-            for symbol in rest.by_ref().take(many.into()) {
+        for (length, number) in (0u8..=16).rev().zip(self.count_by_length.into_iter().rev()) {
+            for symbol in rest.by_ref().take(number.into()) {
                 if let Some(slot) = self.lengths.get_mut(usize::from(*symbol)) {
                     *slot = length;
                 }
@@ -53,14 +55,14 @@ impl<const N: usize> Code<N> {
         }
     }
 
-    /// The codes (RFC 1951 3.2.2), each with its bits in the order they are sent, as `length << 16 | code`. Those of
-    /// symbols that do not occur mean nothing.
+    /// Assigns the codes as `length << 16 | code`, with the bits in wire order (RFC 1951 section 3.2.2). The entries of
+    /// symbols that do not occur are not set.
     pub(super) fn assign(&self, codes: &mut [u32; N]) {
         let mut next = [0u16; 16];
         let mut code = 0u16;
-        for (next, many) in next.iter_mut().zip(self.of_length) {
+        for (next, number) in next.iter_mut().zip(self.count_by_length) {
             *next = code;
-            code = code.wrapping_add(many) << 1;
+            code = code.wrapping_add(number) << 1;
         }
         for (length, code) in self.lengths.iter().zip(codes) {
             if *length == 0 {
@@ -79,18 +81,19 @@ fn count<const N: usize>(counts: &[u16; N], symbol: u16) -> u16 {
     counts.get(usize::from(symbol)).copied().unwrap_or(0)
 }
 
-/// The symbols that occur, the rarest first; returns how many. One pass puts those that are rare in their place, and all
-/// others behind them; these few are sorted by insertion.
+/// Sorts the symbols that occur, rarest first, and returns their number. A counting sort orders the rare symbols and
+/// places all others after them; these few are sorted by insertion.
 fn sort<const N: usize>(counts: &[u16; N], sorted: &mut [u16], found: &mut [u16]) -> usize {
     let mut used = 0usize;
     for (symbol, count) in (0u16..).zip(counts) {
-        // One that does not occur is overwritten by the next.
+        // A symbol that does not occur is overwritten by the next one.
         if let Some(slot) = found.get_mut(used) {
             *slot = symbol;
         }
         used = used.wrapping_add(usize::from(*count > 0));
     }
-    let rare = pass(found.get(..used).unwrap_or_default(), sorted, |symbol| count(counts, symbol).min(OFTEN));
+    let rare =
+        counting_sort(found.get(..used).unwrap_or_default(), sorted, |symbol| count(counts, symbol).min(FREQUENT));
     for end in rare.wrapping_add(1)..used {
         let mut at = end;
         while let Some([left, right]) = at
@@ -109,11 +112,11 @@ fn sort<const N: usize>(counts: &[u16; N], sorted: &mut [u16], found: &mut [u16]
     used
 }
 
-/// What occurs as often as this is sorted by insertion; there cannot be many in a packet.
-const OFTEN: u16 = 63;
+/// Minimum count of symbols that are sorted by insertion; a packet cannot contain many of them.
+const FREQUENT: u16 = 63;
 
-/// Sorts by keys up to [`OFTEN`], and returns where the last of them begins.
-fn pass(from: &[u16], to: &mut [u16], key: impl Fn(u16) -> u16) -> usize {
+/// Sorts symbols by keys up to [`FREQUENT`], and returns the start of those with the last key.
+fn counting_sort(from: &[u16], to: &mut [u16], key: impl Fn(u16) -> u16) -> usize {
     let mut starts = [0u16; 64];
     for symbol in from {
         if let Some(n) = starts.get_mut(usize::from(key(*symbol))) {
@@ -138,13 +141,13 @@ fn pass(from: &[u16], to: &mut [u16], key: impl Fn(u16) -> u16) -> usize {
     last
 }
 
-/// Turns the counts of two or more symbols, the rarest first, into the depths of their leaves in a Huffman tree, in place
+/// Converts in place the counts of two or more symbols, rarest first, into the depths of their leaves in a Huffman tree
 /// (Moffat and Katajainen, 1995).
 fn minimum_redundancy(a: &mut [u16]) {
     let n = a.len();
     let get = |a: &[u16], i: usize| a.get(i).copied().unwrap_or(0);
     let put = |a: &mut [u16], i: usize, v: u16| a.get_mut(i).into_iter().for_each(|slot| *slot = v);
-    // Combine: a[..next] become parent links, weights above.
+    // Combine the two smallest weights: a[..next] become parent links, and weights follow.
     let (mut root, mut leaf) = (0usize, 0usize);
     for next in 0..n.saturating_sub(1) {
         let mut weight = 0u16;
@@ -161,7 +164,7 @@ fn minimum_redundancy(a: &mut [u16]) {
         }
         put(a, next, weight);
     }
-    // Depths of internal nodes, from the root down.
+    // Compute the depths of internal nodes, from the root down.
     let last = n.saturating_sub(2);
     put(a, last, 0);
     for next in (0..last).rev() {
@@ -169,7 +172,7 @@ fn minimum_redundancy(a: &mut [u16]) {
         let depth = get(a, parent).saturating_add(1);
         put(a, next, depth);
     }
-    // Depths of leaves.
+    // Compute the depths of the leaves.
     let (mut available, mut depth) = (1usize, 0u16);
     let (mut root, mut next) = (n.saturating_sub(1), n);
     while available > 0 {
@@ -188,25 +191,26 @@ fn minimum_redundancy(a: &mut [u16]) {
     }
 }
 
-/// Makes the code complete again after lengths above `limit` were cut to it: the sum of 2^-length is 1.
-fn shorten(of_length: &mut [u16; 17], limit: usize) {
+/// Restores a complete code, for which the sum of 2^-length is 1, after lengths above `limit` were reduced to it.
+fn limit_lengths(count_by_length: &mut [u16; 17], limit: usize) {
     let unit = |length: usize| 1u32 << limit.saturating_sub(length).min(31);
     let mut sum = 0u32;
-    for (length, count) in of_length.iter().enumerate().skip(1) {
+    for (length, count) in count_by_length.iter().enumerate().skip(1) {
         sum = sum.saturating_add(u32::from(*count).saturating_mul(unit(length)));
     }
     let full = 1u32 << limit.min(31);
     while sum > full {
-        // A leaf one level up makes room for two at the limit: itself and one that was too many there.
-        let Some(from) = (1..limit).rev().find(|&l| of_length.get(l).is_some_and(|&n| n > 0)) else { break };
-        let mut step = |length: usize, by: u16| {
-            if let Some(n) = of_length.get_mut(length) {
+        // A leaf above the limit is replaced by a node with two leaves: itself and one of the leaves in excess at the
+        // limit.
+        let Some(from) = (1..limit).rev().find(|&l| count_by_length.get(l).is_some_and(|&n| n > 0)) else { break };
+        let mut adjust = |length: usize, by: u16| {
+            if let Some(n) = count_by_length.get_mut(length) {
                 *n = n.wrapping_add(by);
             }
         };
-        step(from, u16::MAX); // one less
-        step(from.saturating_add(1), 2);
-        step(limit, u16::MAX);
+        adjust(from, u16::MAX); // adds -1
+        adjust(from.saturating_add(1), 2);
+        adjust(limit, u16::MAX);
         sum = sum.saturating_sub(1);
     }
 }

@@ -1,13 +1,14 @@
 use super::bits::BitWriter;
-use super::code::{Bench, Code};
-use super::matches::{Match, Positions, longest, word_at};
-use super::symbols::{FIXED_DISTANCES, FIXED_LITERALS, hold_match, hold_symbol};
+use super::code::{Code, Workspace};
+use super::matches::{Match, Positions, longest_match, word_at};
+use super::symbols::{FIXED_DISTANCES, FIXED_LITERALS, push_match, push_symbol};
 use super::tables::{CODE_LENGTH_ORDER, DISTANCES, END, LITERALS, distance_symbol, length_symbol};
 use crate::Compressor;
 
-/// The better deflater: fixed, dynamic and stored blocks, whichever is smallest (RFC 1951 3.2). About 10 KB of state.
+/// DEFLATE compressor with the better ratio: writes the smallest of fixed, dynamic and stored blocks (RFC 1951 section
+/// 3.2). Its state is about 10 KB.
 ///
-/// What does not compress is given up after 320 octets.
+/// Input that appears incompressible is abandoned after 320 octets.
 pub struct Deflate {
     positions: Positions<2>,
     tokens: [u16; TOKENS],
@@ -15,11 +16,12 @@ pub struct Deflate {
     distance_counts: [u16; DISTANCES],
     literal_codes: [u32; LITERALS],
     distance_codes: [u32; DISTANCES],
-    /// Extra bits of the block's lengths and distances.
+    /// Total number of extra bits of the lengths and distances in the block.
     extra_bits: usize,
 }
 
-/// Literals and matches of one block. A literal is its octet; a match is 256 + length - 3, then distance - 1.
+/// Maximum number of tokens of one block. A literal takes one token, its octet; a match takes two, 256 + length - 3 and
+/// distance - 1.
 const TOKENS: usize = 2048;
 const MATCH: u16 = 256;
 
@@ -30,7 +32,7 @@ impl Default for Deflate {
 }
 
 impl Deflate {
-    /// Ready for a packet.
+    /// Creates the state, which can be used for any number of packets.
     pub const fn new() -> Self {
         Self {
             positions: Positions::new(),
@@ -62,14 +64,15 @@ impl Compressor for Deflate {
     }
 }
 
-/// Where hopeless inputs are given up: hardly a match among as many octets, and so many different literals.
+/// Number of octets after which incompressible input is abandoned: when they contain hardly a match and at least
+/// [`MIN_DISTINCT`] different literals.
 const PROBE: usize = 320;
-const HOPELESS: usize = 150;
+const MIN_DISTINCT: usize = 150;
 
 impl Deflate {
-    /// Reads input from `at` on until it ends or the tokens are full, and returns how many there are. `None` when the
-    /// input looks random.
-    #[inline(never)] // apart from the codes, it has the registers for itself
+    /// Converts input from `at` into tokens, until the input ends or the tokens are full, and returns their number;
+    /// `None` when the input appears random.
+    #[inline(never)] // compiled separately from the code construction, the loop keeps its variables in registers
     fn tokenize(&mut self, input: &[u8], at: &mut usize) -> Option<usize> {
         let Self { positions, tokens, literal_counts, distance_counts, .. } = self;
         (*literal_counts, *distance_counts) = ([0; LITERALS], [0; DISTANCES]);
@@ -78,8 +81,8 @@ impl Deflate {
         let mut probe = if start == 0 { PROBE } else { usize::MAX };
         while let Some([first, second]) = tokens.get_mut(used..).and_then(<[u16]>::first_chunk_mut::<2>) {
             let found = word_at(input, here).and_then(|word| {
-                let candidates = positions.visit(word, here);
-                longest(input, here, word, candidates)
+                let candidates = positions.insert(word, here);
+                longest_match(input, here, word, candidates)
             });
             match found {
                 Some(Match { length, distance }) => {
@@ -87,9 +90,9 @@ impl Deflate {
                     *second = distance.wrapping_sub(1);
                     used = used.wrapping_add(2);
                     let (symbol, _, extra) = length_symbol(length);
-                    bump(literal_counts, symbol);
+                    increment(literal_counts, symbol);
                     let (symbol, _, more) = distance_symbol(distance);
-                    bump(distance_counts, symbol);
+                    increment(distance_counts, symbol);
                     extra_bits = extra_bits.wrapping_add(extra).wrapping_add(more);
                     here = here.wrapping_add(length.into());
                 }
@@ -97,7 +100,7 @@ impl Deflate {
                     let Some(octet) = input.get(here) else { break };
                     *first = u16::from(*octet);
                     used = used.wrapping_add(1);
-                    bump(literal_counts, usize::from(*octet));
+                    increment(literal_counts, usize::from(*octet));
                     here = here.wrapping_add(1);
                 }
             }
@@ -105,26 +108,26 @@ impl Deflate {
                 probe = usize::MAX;
                 let different = literal_counts.iter().take(END).filter(|n| **n > 0).count();
                 //= RFC 3173 2.2/2
-                if different >= HOPELESS && used >= PROBE.wrapping_sub(20) {
+                if different >= MIN_DISTINCT && used >= PROBE.wrapping_sub(20) {
                     return None;
                 }
             }
         }
-        bump(literal_counts, END);
+        increment(literal_counts, END);
         self.extra_bits = extra_bits as usize;
         *at = here;
         Some(used)
     }
 
-    /// Writes the tokens, or the input they stand for, as the smallest kind of block.
+    /// Writes the tokens, or the input that they represent, as the smallest kind of block.
     fn write_block(&mut self, writer: &mut BitWriter<'_>, input: &[u8], used: usize, last: bool) -> Option<()> {
-        // Where the codes go in the end.
-        let bench: &mut Bench = zerocopy::transmute_mut!(&mut self.literal_codes);
+        // The codes are assigned after the last use of the workspace, so that both share this memory.
+        let workspace: &mut Workspace = zerocopy::transmute_mut!(&mut self.literal_codes);
         let (mut literals, mut distances) = (Code::NONE, Code::NONE);
-        literals.fit(&self.literal_counts, 15, bench);
-        distances.fit(&self.distance_counts, 15, bench);
+        literals.build(&self.literal_counts, 15, workspace);
+        distances.build(&self.distance_counts, 15, workspace);
         let mut header = Header::default();
-        header.tell(&literals.lengths, &distances.lengths, bench);
+        header.encode(&literals.lengths, &distances.lengths, workspace);
         let dynamic = literals.bits.saturating_add(distances.bits).saturating_add(header.bits());
         let fixed = fixed_bits(&self.literal_counts, &self.distance_counts);
         let stored = input.len().saturating_add(5).saturating_mul(8);
@@ -133,10 +136,10 @@ impl Deflate {
         if stored <= dynamic.min(fixed).saturating_add(self.extra_bits) {
             write_stored(writer, input, last)
         } else if fixed <= dynamic {
-            writer.hold(last | 0b010, 3);
+            writer.push_bits(last | 0b010, 3);
             write_tokens(writer, tokens, &FIXED_LITERALS, &FIXED_DISTANCES)
         } else {
-            writer.hold(last | 0b100, 3);
+            writer.push_bits(last | 0b100, 3);
             header.write(writer)?;
             literals.assign(&mut self.literal_codes);
             distances.assign(&mut self.distance_codes);
@@ -145,13 +148,13 @@ impl Deflate {
     }
 }
 
-fn bump(counts: &mut [u16], symbol: usize) {
+fn increment(counts: &mut [u16], symbol: usize) {
     if let Some(n) = counts.get_mut(symbol) {
         *n = n.wrapping_add(1);
     }
 }
 
-/// Bits under the fixed codes (RFC 1951 3.2.6), extra bits apart.
+/// Returns the number of bits of a block with fixed codes, without extra bits (RFC 1951 section 3.2.6).
 fn fixed_bits(literals: &[u16; LITERALS], distances: &[u16; DISTANCES]) -> usize {
     let sum = |counts: &[u16]| counts.iter().map(|n| usize::from(*n)).fold(0, usize::wrapping_add);
     let part = |from, to| sum(literals.get(from..to).unwrap_or_default());
@@ -162,7 +165,7 @@ fn fixed_bits(literals: &[u16; LITERALS], distances: &[u16; DISTANCES]) -> usize
 
 fn write_stored(writer: &mut BitWriter<'_>, input: &[u8], last: u64) -> Option<()> {
     let len = u16::try_from(input.len()).ok()?;
-    writer.hold(last, 3);
+    writer.push_bits(last, 3);
     writer.align();
     writer.flush()?;
     writer.octets(&len.to_le_bytes())?;
@@ -176,7 +179,7 @@ fn write_tokens(
     literals: &[u32; LITERALS],
     distances: &[u32; DISTANCES],
 ) -> Option<()> {
-    // Held by value, the writer stays in registers.
+    // As a local value, the writer is kept in registers.
     let mut writer = core::mem::take(outer);
     writer.flush()?;
     let mut rest = tokens;
@@ -184,121 +187,121 @@ fn write_tokens(
         // Three literals in a row fit into one flush.
         rest = match *rest {
             [a, b, c, ref after @ ..] if (a | b | c) < MATCH => {
-                hold_symbol(&mut writer, literals, a.into());
-                hold_symbol(&mut writer, literals, b.into());
-                hold_symbol(&mut writer, literals, c.into());
+                push_symbol(&mut writer, literals, a.into());
+                push_symbol(&mut writer, literals, b.into());
+                push_symbol(&mut writer, literals, c.into());
                 after
             }
             [a, ref after @ ..] if a < MATCH => {
-                hold_symbol(&mut writer, literals, a.into());
+                push_symbol(&mut writer, literals, a.into());
                 after
             }
             [length, distance, ref after @ ..] => {
                 let found = Match { length: (length & 255).wrapping_add(3), distance: distance.wrapping_add(1) };
-                hold_match(&mut writer, literals, distances, found);
+                push_match(&mut writer, literals, distances, found);
                 after
             }
             _ => break,
         };
         writer.flush()?;
     }
-    hold_symbol(&mut writer, literals, END);
+    push_symbol(&mut writer, literals, END);
     writer.flush()?;
     *outer = writer;
     Some(())
 }
 
-/// How the codes of a dynamic block are told: their lengths as one sequence of symbols with runs, under a code of its own
-/// (RFC 1951 3.2.7).
+/// Header of a dynamic block: the code lengths as a sequence of symbols with runs, encoded with the code length code
+/// (RFC 1951 section 3.2.7).
 struct Header {
     literals: usize,
     distances: usize,
-    /// How many extra bits, the symbol, and these: `count << 13 | symbol << 8 | extra`.
+    /// Symbols with their extra bits: `number of extra bits << 13 | symbol << 8 | extra bits`.
     runs: [u16; LITERALS + DISTANCES],
     used: usize,
     code: Code<19>,
-    told: usize,
+    code_lengths: usize,
     extra_bits: usize,
 }
 
 impl Default for Header {
     fn default() -> Self {
         let runs = [0; LITERALS + DISTANCES];
-        Self { literals: 0, distances: 0, runs, used: 0, code: Code::NONE, told: 0, extra_bits: 0 }
+        Self { literals: 0, distances: 0, runs, used: 0, code: Code::NONE, code_lengths: 0, extra_bits: 0 }
     }
 }
 
 impl Header {
-    #[inline(never)] // as tokenize
-    fn tell(&mut self, literals: &[u8; LITERALS], distances: &[u8; DISTANCES], bench: &mut Bench) {
-        let up_to = |lengths: &[u8]| lengths.iter().rposition(|l| *l > 0).map_or(0, |last| last.wrapping_add(1));
-        (self.literals, self.distances) = (up_to(literals).max(257), up_to(distances).max(1));
+    #[inline(never)] // for the same reason as `tokenize`
+    fn encode(&mut self, literals: &[u8; LITERALS], distances: &[u8; DISTANCES], workspace: &mut Workspace) {
+        let used_len = |lengths: &[u8]| lengths.iter().rposition(|l| *l > 0).map_or(0, |last| last.wrapping_add(1));
+        (self.literals, self.distances) = (used_len(literals).max(257), used_len(distances).max(1));
         let both = literals.iter().take(self.literals).chain(distances.iter().take(self.distances));
         let mut lengths = both.copied();
 
         let Self { runs, used, extra_bits, .. } = self;
         let mut counts = [0u16; 19];
-        let mut each = |symbol: u16, extra: u16, bits: u16| {
+        let mut emit = |symbol: u16, extra: u16, bits: u16| {
             if let Some(slot) = runs.get_mut(*used) {
                 *slot = (symbol << 8) | (bits << 13) | extra;
             }
             *used = used.wrapping_add(1);
-            bump(&mut counts, symbol.into());
+            increment(&mut counts, symbol.into());
             *extra_bits = extra_bits.wrapping_add(bits.into());
         };
-        let mut finish = |length: u8, many: u16| match (length, many) {
+        let mut finish = |length: u8, run: u16| match (length, run) {
             (_, 0) => {}
-            (_, 1) => each(length.into(), 0, 0),
-            (0, 11..) => each(18, many.wrapping_sub(11), 7),
-            (0, 3..) => each(17, many.wrapping_sub(3), 3),
+            (_, 1) => emit(length.into(), 0, 0),
+            (0, 11..) => emit(18, run.wrapping_sub(11), 7),
+            (0, 3..) => emit(17, run.wrapping_sub(3), 3),
             (_, 4..) => {
-                each(length.into(), 0, 0);
-                each(16, many.wrapping_sub(4), 2);
+                emit(length.into(), 0, 0);
+                emit(16, run.wrapping_sub(4), 2);
             }
-            _ => (0..many).for_each(|_| each(length.into(), 0, 0)),
+            _ => (0..run).for_each(|_| emit(length.into(), 0, 0)),
         };
         let mut next = lengths.next();
         while let Some(length) = next {
             let most = if length == 0 { 138 } else { 7 };
-            let mut many = 1u16;
+            let mut run = 1u16;
             next = lengths.next();
-            while next == Some(length) && many < most {
-                many = many.wrapping_add(1);
+            while next == Some(length) && run < most {
+                run = run.wrapping_add(1);
                 next = lengths.next();
             }
-            finish(length, many);
+            finish(length, run);
         }
-        self.code.fit(&counts, 7, bench);
+        self.code.build(&counts, 7, workspace);
         let length_of = |symbol: &u8| self.code.lengths.get(usize::from(*symbol)).copied().unwrap_or(0);
-        let told = CODE_LENGTH_ORDER.iter().rposition(|symbol| length_of(symbol) > 0);
-        self.told = told.map_or(4, |last| last.wrapping_add(1).max(4));
+        let code_lengths = CODE_LENGTH_ORDER.iter().rposition(|symbol| length_of(symbol) > 0);
+        self.code_lengths = code_lengths.map_or(4, |last| last.wrapping_add(1).max(4));
     }
 
-    /// The bits it takes.
+    /// Returns the length of the header in bits.
     fn bits(&self) -> usize {
-        let fields = self.told.wrapping_mul(3).wrapping_add(14);
+        let fields = self.code_lengths.wrapping_mul(3).wrapping_add(14);
         fields.wrapping_add(self.code.bits).wrapping_add(self.extra_bits)
     }
 
     fn write(&self, writer: &mut BitWriter<'_>) -> Option<()> {
         let field = |n: usize, less: usize| u64::try_from(n.saturating_sub(less)).unwrap_or(0);
-        writer.hold(field(self.literals, 257), 5);
-        writer.hold(field(self.distances, 1), 5);
-        writer.hold(field(self.told, 4), 4);
+        writer.push_bits(field(self.literals, 257), 5);
+        writer.push_bits(field(self.distances, 1), 5);
+        writer.push_bits(field(self.code_lengths, 4), 4);
         writer.flush()?;
-        // 19 times 3 bits fit beside the 7 that a flush may leave.
-        for symbol in CODE_LENGTH_ORDER.iter().take(self.told) {
-            writer.hold(self.code.lengths.get(usize::from(*symbol)).copied().unwrap_or(0).into(), 3);
+        // 19 times 3 bits fit in addition to the 7 bits that may remain after a flush.
+        for symbol in CODE_LENGTH_ORDER.iter().take(self.code_lengths) {
+            writer.push_bits(self.code.lengths.get(usize::from(*symbol)).copied().unwrap_or(0).into(), 3);
         }
         writer.flush()?;
         let mut codes = [0u32; 19];
         self.code.assign(&mut codes);
-        // Four times 7 + 7 bits fit.
+        // Four times 7 + 7 bits fit into one flush.
         for four in self.runs.get(..self.used).unwrap_or_default().chunks(4) {
             for run in four {
                 let (symbol, bits, extra) = (run >> 8 & 31, run >> 13, run & 255);
-                hold_symbol(writer, &codes, symbol.into());
-                writer.hold(extra.into(), bits.into());
+                push_symbol(writer, &codes, symbol.into());
+                writer.push_bits(extra.into(), bits.into());
             }
             writer.flush()?;
         }

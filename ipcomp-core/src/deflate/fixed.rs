@@ -1,11 +1,11 @@
 use super::bits::BitWriter;
-use super::matches::{Positions, longest, word_at};
-use super::symbols::{FIXED_DISTANCES, FIXED_LITERALS, hold_match, hold_symbol};
+use super::matches::{Positions, longest_match, word_at};
+use super::symbols::{FIXED_DISTANCES, FIXED_LITERALS, push_match, push_symbol};
 use super::tables::END;
 use crate::Compressor;
 
-/// The small deflater: one block of fixed codes, written as it is found (RFC 1951 3.2.6). 2 KiB of state, for firmware; faster, and about a
-/// third larger than [`crate::Deflate`] makes it.
+/// DEFLATE compressor with 2 KiB of state for firmware: writes one block of fixed codes in a single pass (RFC 1951
+/// section 3.2.6). It is faster than [`crate::Deflate`], and its output is about a third larger.
 pub struct FixedDeflate {
     positions: Positions<1>,
 }
@@ -17,46 +17,47 @@ impl Default for FixedDeflate {
 }
 
 impl FixedDeflate {
-    /// Ready for a packet.
+    /// Creates the state, which can be used for any number of packets.
     pub const fn new() -> Self {
         Self { positions: Positions::new() }
     }
 }
 
-/// After so many octets without a match, every second one is looked at, and so on: what does not compress is passed fast.
-const PATIENCE: u32 = 6;
+/// Log2 of the number of octets without a match after which the search step increases by one position, so that
+/// incompressible input is processed quickly.
+const STEP_SHIFT: u32 = 6;
 
 impl Compressor for FixedDeflate {
     fn compress(&mut self, input: &[u8], output: &mut [u8]) -> Option<usize> {
         self.positions.clear();
         let mut writer = BitWriter::new(output);
-        writer.hold(0b011, 3); // last block, fixed codes
-        let (mut at, mut missed) = (0usize, 0usize);
+        writer.push_bits(0b011, 3); // BFINAL = 1, BTYPE = 01 (fixed codes)
+        let (mut at, mut unmatched) = (0usize, 0usize);
         while at < input.len() {
             let found = word_at(input, at).and_then(|word| {
-                let candidates = self.positions.visit(word, at);
-                longest(input, at, word, candidates)
+                let candidates = self.positions.insert(word, at);
+                longest_match(input, at, word, candidates)
             });
             match found {
                 Some(found) => {
-                    hold_match(&mut writer, &FIXED_LITERALS, &FIXED_DISTANCES, found);
+                    push_match(&mut writer, &FIXED_LITERALS, &FIXED_DISTANCES, found);
                     writer.flush()?;
                     at = at.saturating_add(found.length.into());
-                    missed = 0;
+                    unmatched = 0;
                 }
                 None => {
-                    let step = (missed >> PATIENCE).saturating_add(1);
+                    let step = (unmatched >> STEP_SHIFT).saturating_add(1);
                     let literals = input.get(at..).unwrap_or_default();
                     for octet in literals.iter().take(step) {
-                        hold_symbol(&mut writer, &FIXED_LITERALS, usize::from(*octet));
+                        push_symbol(&mut writer, &FIXED_LITERALS, usize::from(*octet));
                         writer.flush()?;
                     }
                     at = at.saturating_add(step);
-                    missed = missed.saturating_add(step);
+                    unmatched = unmatched.saturating_add(step);
                 }
             }
         }
-        hold_symbol(&mut writer, &FIXED_LITERALS, END);
+        push_symbol(&mut writer, &FIXED_LITERALS, END);
         writer.flush()?;
         writer.finish()
     }

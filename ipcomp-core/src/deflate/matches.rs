@@ -1,15 +1,15 @@
-//! Repetitions in the input, found through a small hash table of positions.
+//! Search for repetitions in the input, with a small hash table of positions.
 
-/// Slots of the table; each remembers the last positions of its hash.
+/// Number of slots of the table; each stores the last positions with its hash.
 const SLOTS: usize = 1024;
-const MIN: u32 = 3;
-const MAX: usize = 258;
+const MIN_MATCH: u32 = 3;
+const MAX_MATCH: usize = 258;
 const WINDOW: usize = 32768;
 
-/// Where three octets of some hash were seen, the last `WAYS` times.
+/// Hash table of the last `WAYS` positions of three octets for each hash.
 ///
-/// An empty slot says position 0, which is looked at like any other: whether a slot was filled is a branch that nobody can
-/// predict, and what is no match shows by its octets.
+/// An empty slot contains position 0, which is compared like any other: a branch on empty slots is unpredictable, and
+/// the comparison of the octets refuses a false match.
 pub(super) struct Positions<const WAYS: usize> {
     slots: [[u16; WAYS]; SLOTS],
 }
@@ -23,58 +23,64 @@ impl<const WAYS: usize> Positions<WAYS> {
         self.slots.as_flattened_mut().fill(0);
     }
 
-    /// Remembers a position, where these octets begin, and gives those before it with the same hash, the latest first.
-    /// Inputs of more than 65534 octets are remembered up to there.
+    /// Stores the position of the octets in `word`, and returns the preceding positions with the same hash, latest
+    /// first. Positions above 65534 are not stored.
     #[inline(always)]
-    pub(super) fn visit(&mut self, word: u64, at: usize) -> [u16; WAYS] {
+    pub(super) fn insert(&mut self, word: u64, at: usize) -> [u16; WAYS] {
         let [a, b, c, ..] = word.to_le_bytes();
         let hash = u32::from_le_bytes([0, a, b, c]).wrapping_mul(0x9e37_79b1) >> 22;
         let Some(slot) = self.slots.get_mut(hash as usize) else { return [0; WAYS] };
-        let before = *slot;
-        slot.iter_mut().skip(1).zip(before).for_each(|(to, from)| *to = from);
+        let previous = *slot;
+        slot.iter_mut().skip(1).zip(previous).for_each(|(to, from)| *to = from);
         slot.iter_mut().take(1).for_each(|first| *first = u16::try_from(at).unwrap_or(u16::MAX));
-        before
+        previous
     }
 }
 
-/// The eight octets at a position; there are none in the last seven, which are left to be literals.
+/// Returns the eight octets at a position. The last seven positions have none; they are encoded as literals.
 #[inline(always)]
 pub(super) fn word_at(input: &[u8], at: usize) -> Option<u64> {
     input.windows(8).nth(at)?.first_chunk().map(|word| u64::from_le_bytes(*word))
 }
 
-/// A match of at least three octets.
+/// Match of at least three octets.
 #[derive(Clone, Copy)]
 pub(super) struct Match {
     pub(super) length: u16,
     pub(super) distance: u16,
 }
 
-/// The longest match among the candidates for the octets at `at`, which begin with `word`.
+/// Returns the longest match among the candidate positions for the octets at `at`, which begin with `word`.
 #[inline(always)]
-pub(super) fn longest<const WAYS: usize>(input: &[u8], at: usize, word: u64, candidates: [u16; WAYS]) -> Option<Match> {
+pub(super) fn longest_match<const WAYS: usize>(
+    input: &[u8],
+    at: usize,
+    word: u64,
+    candidates: [u16; WAYS],
+) -> Option<Match> {
     let (mut best, mut distance) = (0u32, 0usize);
     for candidate in candidates {
         let candidate = usize::from(candidate);
         let differ = word_at(input, candidate).unwrap_or(!word) ^ word;
-        let length = if differ == 0 { common(input, candidate, at) } else { differ.trailing_zeros() >> 3 };
+        let length = if differ == 0 { common_prefix_len(input, candidate, at) } else { differ.trailing_zeros() >> 3 };
         distance = if length > best { at.wrapping_sub(candidate) } else { distance };
         best = best.max(length);
     }
-    // Three octets far away cost more than as literals; position 0 is no match for itself.
-    if best < MIN || distance.wrapping_sub(1) >= WINDOW || (best == MIN && distance > 4096) {
+    // A distant match of three octets takes more bits than literals; position 0 does not match itself.
+    if best < MIN_MATCH || distance.wrapping_sub(1) >= WINDOW || (best == MIN_MATCH && distance > 4096) {
         return None;
     }
-    // A length of 258 and a distance of 32768 fit, which the masks tell the compiler.
+    // A length of 258 and a distance of 32768 fit; the masks show this to the compiler.
     let length = u16::try_from(best & 0x1ff).unwrap_or(0);
     Some(Match { length, distance: u16::try_from(distance & 0xffff).unwrap_or(0) })
 }
 
-/// How many octets from `a` and from `b` on are the same, up to 258; the first eight are.
+/// Returns the length of the common prefix of the input at `a` and at `b`, at most 258. The first eight
+/// octets are known to be equal.
 #[inline(never)]
-fn common(input: &[u8], a: usize, b: usize) -> u32 {
+fn common_prefix_len(input: &[u8], a: usize, b: usize) -> u32 {
     let (left, right) = (input.get(a..).unwrap_or_default(), input.get(b..).unwrap_or_default());
-    let right = right.get(..MAX).unwrap_or(right);
+    let right = right.get(..MAX_MATCH).unwrap_or(right);
     let mut length = 0u32;
     let (left_words, _) = left.as_chunks::<8>();
     let (right_words, right_tail) = right.as_chunks::<8>();

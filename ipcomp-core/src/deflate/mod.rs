@@ -1,5 +1,5 @@
-//! DEFLATE (RFC 1951) for packets: one pass over the input finds matches, a second writes them as whichever block is
-//! smallest.
+//! DEFLATE compression (RFC 1951) of packets: one pass over the input finds matches, a second pass writes them as the
+//! smallest kind of block.
 
 mod bits;
 mod code;

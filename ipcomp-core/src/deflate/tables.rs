@@ -1,13 +1,13 @@
-//! The alphabets of RFC 1951 3.2.5: lengths and distances as a symbol and extra bits.
+//! Alphabets of RFC 1951 section 3.2.5: lengths and distances as a symbol and extra bits.
 
-/// Literals, end of block, lengths.
+/// Number of symbols for literals, end of block and lengths.
 pub(super) const LITERALS: usize = 286;
-/// Distances.
+/// Number of symbols for distances.
 pub(super) const DISTANCES: usize = 30;
-/// The end-of-block symbol.
+/// Symbol of the end of a block.
 pub(super) const END: usize = 256;
 
-/// The length symbol (from 257), the extra bits and how many, for a match length of 3 to 258.
+/// Returns the length symbol (from 257), the extra bits and their number, for a match length of 3 to 258.
 #[inline(always)]
 pub(super) fn length_symbol(length: u16) -> (usize, u64, u32) {
     let [_, packed] = length.wrapping_sub(3).to_be_bytes();
@@ -16,10 +16,11 @@ pub(super) fn length_symbol(length: u16) -> (usize, u64, u32) {
     (usize::from(u16::from_le_bytes([symbol_low, symbol_high])), extra.into(), bits.into())
 }
 
-/// For each length, less 3: the count of extra bits, these, and the symbol, from the upper octets to the lower.
+/// Table indexed by length - 3: the number of extra bits, the extra bits and the symbol, from the upper octets to the
+/// lower.
 const LENGTH_ROWS: [u32; 256] = length_rows();
 
-#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated by the compiler only
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated at compile time only
 const fn length_rows() -> [u32; 256] {
     let mut rows = [0u32; 256];
     let mut value = 0u32;
@@ -34,8 +35,8 @@ const fn length_rows() -> [u32; 256] {
     rows
 }
 
-/// The distance symbol, the extra bits and how many, for a distance of 1 to 32768: the two upper bits of the distance less 1
-/// name the symbol, those below are extra.
+/// Returns the distance symbol, the extra bits and their number, for a distance of 1 to 32768. The two upper bits of
+/// distance - 1 select the symbol; the lower bits are the extra bits.
 #[inline(always)]
 pub(super) fn distance_symbol(distance: u16) -> (usize, u64, u32) {
     let value = u32::from(distance.wrapping_sub(1));
@@ -46,5 +47,5 @@ pub(super) fn distance_symbol(distance: u16) -> (usize, u64, u32) {
     (usize::try_from(symbol).unwrap_or(0), bits, extra)
 }
 
-/// The order in which the lengths of the code length code are sent (RFC 1951 3.2.7).
+/// Wire order of the lengths of the code length code (RFC 1951 section 3.2.7).
 pub(super) const CODE_LENGTH_ORDER: [u8; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];

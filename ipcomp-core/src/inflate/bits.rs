@@ -1,11 +1,11 @@
 use super::InflateError;
 
-/// Reads bits, the least significant first.
+/// Reader of bits, least significant bit first (RFC 1951 section 3.1.1).
 pub(super) struct BitReader<'a> {
     input: &'a [u8],
     at: usize,
     held: u64,
-    count: u32, // bits in `held` that were read; those above are the next ones of the input, or zeros
+    count: u32, // number of valid bits in `held`; the bits above are the next ones of the input, or zeros
 }
 
 impl<'a> BitReader<'a> {
@@ -13,7 +13,7 @@ impl<'a> BitReader<'a> {
         Self { input, at: 0, held: 0, count: 0 }
     }
 
-    /// Holds at least 56 bits, or all that are left.
+    /// Buffers at least 56 bits, or all remaining ones.
     #[inline]
     pub(super) fn refill(&mut self) {
         let rest = self.input.get(self.at..).unwrap_or_default();
@@ -34,44 +34,44 @@ impl<'a> BitReader<'a> {
         }
     }
 
-    /// Holds at least so many bits, at most 56, or all that are left.
+    /// Buffers at least the given number of bits (at most 56), or all remaining ones.
     #[inline]
-    pub(super) fn hold(&mut self, bits: u32) {
+    pub(super) fn ensure(&mut self, bits: u32) {
         if self.count < bits {
             self.refill();
         }
     }
 
-    /// The bits that are held.
+    /// Returns the buffered bits without consuming them.
     #[inline]
     pub(super) fn peek(&self) -> u64 {
         self.held
     }
 
-    /// Drops bits that were looked at.
+    /// Consumes bits that were read with [`peek`](Self::peek).
     #[inline]
-    pub(super) fn drop(&mut self, bits: u32) -> Result<(), InflateError> {
+    pub(super) fn consume(&mut self, bits: u32) -> Result<(), InflateError> {
         self.count = self.count.checked_sub(bits).ok_or(InflateError::EndsEarly)?;
         self.held >>= bits & 63;
         Ok(())
     }
 
-    /// Takes up to 32 bits.
+    /// Reads and consumes up to 32 bits.
     #[inline]
-    pub(super) fn take(&mut self, bits: u32) -> Result<u64, InflateError> {
+    pub(super) fn read(&mut self, bits: u32) -> Result<u64, InflateError> {
         let value = self.held & (1u64 << (bits & 63)).wrapping_sub(1);
-        self.drop(bits)?;
+        self.consume(bits)?;
         Ok(value)
     }
 
-    /// Drops the bits up to the next octet.
+    /// Consumes the bits up to the next octet boundary.
     pub(super) fn align(&mut self) {
         let odd = self.count & 7;
         self.held >>= odd;
         self.count = self.count.saturating_sub(odd);
     }
 
-    /// Takes whole octets from the input; the reader must be aligned.
+    /// Reads whole octets from the input. The reader must be aligned.
     pub(super) fn octets(&mut self, len: usize) -> Option<&'a [u8]> {
         let unread = self.at.checked_sub(usize::try_from(self.count >> 3).ok()?)?;
         let octets = self.input.get(unread..)?.get(..len)?;

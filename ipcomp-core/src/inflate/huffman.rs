@@ -1,27 +1,28 @@
 use super::InflateError;
 use super::bits::BitReader;
 
-/// A prefix code: a table of `SIZE` entries for codes of up to log2 of it, and the canonical order for the longer ones,
-/// which are rare in packets.
+/// Decoding table of a prefix code: `SIZE` entries for codes of up to log2(`SIZE`) bits, and the canonical order of the
+/// symbols for longer codes, which are rare in packets.
 pub(super) struct Table<const SIZE: usize, const SYMBOLS: usize> {
     root: [Entry; SIZE],
-    of_length: [u16; 16],
-    in_order: [u16; SYMBOLS],
+    count_by_length: [u16; 16],
+    canonical: [u16; SYMBOLS],
     kind: Kind,
 }
 
-/// What the symbols of a code stand for.
+/// Alphabet of a code.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Literals, end of block, lengths.
+    /// Alphabet of literals, end of block and lengths.
     Literals,
-    /// Distances.
+    /// Alphabet of match distances.
     Distances,
-    /// Code lengths: themselves.
+    /// Alphabet of code lengths, whose symbols are their values.
     CodeLengths,
 }
 
-/// What a code stands for: `value << 16 | flag << 8 | extra bits << 4 | code length`; 0 for none.
+/// Decoded meaning of a code: `value << 16 | flag << 8 | number of extra bits << 4 | code length`; 0 for an invalid
+/// code.
 #[derive(Clone, Copy)]
 pub(super) struct Entry(u32);
 
@@ -47,13 +48,13 @@ impl Entry {
         self.0.to_le_bytes()[2]
     }
 
-    /// The length or distance, with its extra bits.
+    /// Returns the length or distance, including its extra bits.
     #[inline]
     pub(super) fn value(self, bits: &mut BitReader<'_>) -> Result<usize, InflateError> {
         if self.0 & BASE == 0 {
             return Err(InflateError::Symbol);
         }
-        let extra = bits.take(self.0 >> 4 & 15)?;
+        let extra = bits.read(self.0 >> 4 & 15)?;
         Ok(usize::try_from(u64::from(self.0 >> 16).saturating_add(extra)).unwrap_or(usize::MAX))
     }
 
@@ -61,12 +62,12 @@ impl Entry {
         self.0 & 15
     }
 
-    /// A symbol that was read by other means than a table.
-    pub(super) fn without_code(kind: Kind, symbol: u16) -> Self {
+    /// Creates the entry of a symbol that was decoded without a table.
+    pub(super) fn from_symbol(kind: Kind, symbol: u16) -> Self {
         Self(Self::of(kind, symbol))
     }
 
-    /// The meaning of a symbol, to be combined with its code length.
+    /// Returns the meaning of a symbol, without its code length.
     fn of(kind: Kind, symbol: u16) -> u32 {
         let value = |value: u16| u32::from(value) << 16;
         match (kind, symbol) {
@@ -79,19 +80,19 @@ impl Entry {
     }
 }
 
-/// The meanings of symbols 257 to 285.
+/// Meanings of the length symbols 257 to 285.
 const LENGTHS: [u32; 29] = {
     let mut rows = rows::<29>(4, 3);
     rows[28] = 258 << 16 | BASE;
     rows
 };
 
-/// The meanings of distance symbols.
+/// Meanings of the distance symbols 0 to 29.
 const DISTANCES: [u32; 30] = rows(2, 1);
 
-/// Smallest values and extra bits: after the first `2 * steps` symbols, which count up from `first`, `steps` symbols share
-/// each power of two (RFC 1951 3.2.5).
-#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated by the compiler only
+/// Computes the base values and extra bits of an alphabet: after the first `2 * steps` symbols, which count up from
+/// `first`, `steps` symbols share each power of two (RFC 1951 section 3.2.5).
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated at compile time only
 const fn rows<const N: usize>(steps: u32, first: u32) -> [u32; N] {
     let mut rows = [0; N];
     let (mut symbol, mut index) = (0, 0);
@@ -106,24 +107,24 @@ const fn rows<const N: usize>(steps: u32, first: u32) -> [u32; N] {
 
 impl<const SIZE: usize, const SYMBOLS: usize> Table<SIZE, SYMBOLS> {
     pub(super) const fn new() -> Self {
-        Self { root: [Entry::NONE; SIZE], of_length: [0; 16], in_order: [0; SYMBOLS], kind: Kind::CodeLengths }
+        Self { root: [Entry::NONE; SIZE], count_by_length: [0; 16], canonical: [0; SYMBOLS], kind: Kind::CodeLengths }
     }
 
-    /// Sets up the code of these lengths (RFC 1951 3.2.2).
+    /// Builds the table for a code with the given lengths (RFC 1951 section 3.2.2).
     ///
-    /// As zlib does it: a code may be incomplete only if it has one symbol, of one bit, and not for code lengths; a code
-    /// without symbols is an error once it is used.
+    /// The rules are those of zlib: a code may be incomplete only if it has one symbol of one bit and is not the code
+    /// length code; a code without symbols is an error when it is used.
     pub(super) fn build(&mut self, lengths: &[u8], kind: Kind) -> Result<(), InflateError> {
         self.kind = kind;
-        self.of_length = [0; 16];
+        self.count_by_length = [0; 16];
         for length in lengths.iter().filter(|length| **length > 0) {
-            if let Some(n) = self.of_length.get_mut(usize::from(*length & 15)) {
+            if let Some(n) = self.count_by_length.get_mut(usize::from(*length & 15)) {
                 *n = n.wrapping_add(1);
             }
         }
         let mut left = 1i32;
         let (mut longest, mut next_place, mut place) = (0usize, [0u16; 16], 0u16);
-        for (length, (n, next_place)) in self.of_length.iter().zip(&mut next_place).enumerate().skip(1) {
+        for (length, (n, next_place)) in self.count_by_length.iter().zip(&mut next_place).enumerate().skip(1) {
             left = (left << 1).saturating_sub(i32::from(*n));
             if left < 0 {
                 return Err(InflateError::Code);
@@ -139,7 +140,7 @@ impl<const SIZE: usize, const SYMBOLS: usize> Table<SIZE, SYMBOLS> {
         }
         for (symbol, length) in (0u16..).zip(lengths).filter(|(_, length)| **length > 0) {
             let Some(place) = next_place.get_mut(usize::from(*length & 15)) else { continue };
-            if let Some(ordered) = self.in_order.get_mut(usize::from(*place)) {
+            if let Some(ordered) = self.canonical.get_mut(usize::from(*place)) {
                 *ordered = symbol;
             }
             *place = place.wrapping_add(1);
@@ -148,14 +149,14 @@ impl<const SIZE: usize, const SYMBOLS: usize> Table<SIZE, SYMBOLS> {
         Ok(())
     }
 
-    /// Fills the table from the canonical order. For each bit of code length, the table so far is repeated once: as many entries
-    /// are copied as the table has, whatever the code is.
+    /// Fills the table from the canonical order. For each bit of code length, the filled part of the table is
+    /// duplicated: for any code, the number of entries copied is the size of the table.
     fn fill(&mut self) {
-        let (mut size, mut code, mut symbols) = (1usize, 0u16, self.in_order.iter());
+        let (mut size, mut code, mut symbols) = (1usize, 0u16, self.canonical.iter());
         if let Some(first) = self.root.first_mut() {
             *first = Entry::NONE;
         }
-        for (length, n) in (1u16..).zip(self.of_length.iter().skip(1)) {
+        for (length, n) in (1u16..).zip(self.count_by_length.iter().skip(1)) {
             let Some((done, rest)) = self.root.split_at_mut_checked(size).filter(|(_, rest)| !rest.is_empty()) else {
                 break;
             };
@@ -172,35 +173,35 @@ impl<const SIZE: usize, const SYMBOLS: usize> Table<SIZE, SYMBOLS> {
         }
     }
 
-    /// Reads one code.
+    /// Decodes and consumes one code.
     #[inline]
     pub(super) fn lookup(&self, bits: &mut BitReader<'_>) -> Result<Entry, InflateError> {
         let index = usize::try_from(bits.peek() & u64::from(u16::MAX)).unwrap_or(0) & SIZE.wrapping_sub(1);
         let entry = self.root.get(index).copied().unwrap_or(Entry::NONE);
         if entry.0 == 0 {
-            return self.long(bits);
+            return self.lookup_long(bits);
         }
-        bits.drop(entry.code_length())?;
+        bits.consume(entry.code_length())?;
         Ok(entry)
     }
 
-    /// Reads a code that stands for itself.
+    /// Decodes and consumes one code of the code length alphabet.
     pub(super) fn symbol(&self, bits: &mut BitReader<'_>) -> Result<u16, InflateError> {
         self.lookup(bits).map(|entry| entry.0.to_le_bytes()).map(|[_, _, low, high]| u16::from_le_bytes([low, high]))
     }
 
-    /// Reads a code that is longer than the table knows, bit by bit.
+    /// Decodes bit by bit a code that is longer than the table covers.
     #[cold]
-    fn long(&self, bits: &mut BitReader<'_>) -> Result<Entry, InflateError> {
+    fn lookup_long(&self, bits: &mut BitReader<'_>) -> Result<Entry, InflateError> {
         let (mut code, mut first, mut place) = (0u32, 0u32, 0u32);
-        for (length, n) in (1u32..).zip(self.of_length.iter().skip(1)) {
+        for (length, n) in (1u32..).zip(self.count_by_length.iter().skip(1)) {
             let bit = bits.peek() >> (length.wrapping_sub(1) & 63) & 1;
             code |= u32::try_from(bit).unwrap_or(0);
             let n = u32::from(*n);
             if let Some(offset) = code.checked_sub(first).filter(|o| *o < n) {
-                bits.drop(length)?;
+                bits.consume(length)?;
                 let at = usize::try_from(place.wrapping_add(offset)).unwrap_or(usize::MAX);
-                let symbol = self.in_order.get(at).copied().unwrap_or(u16::MAX);
+                let symbol = self.canonical.get(at).copied().unwrap_or(u16::MAX);
                 return Ok(Entry(Entry::of(self.kind, symbol) | length));
             }
             place = place.wrapping_add(n);

@@ -1,6 +1,6 @@
 use super::InflateError;
 
-/// The output, which is also the window, and how far it is written.
+/// Output buffer, which is also the window, and the number of octets written.
 pub(super) struct Output<'a> {
     octets: &'a mut [u8],
     at: usize,
@@ -11,12 +11,12 @@ impl<'a> Output<'a> {
         Self { octets, at: 0 }
     }
 
-    /// How many octets are written.
+    /// Returns the number of octets written.
     pub(super) fn len(&self) -> usize {
         self.at
     }
 
-    /// Overwrites what is written.
+    /// Overwrites the written octets with zeros.
     pub(super) fn clear(&mut self) {
         self.octets.get_mut(..self.at).unwrap_or_default().fill(0);
     }
@@ -36,19 +36,20 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// Repeats `length` octets from `distance` back; they may overlap what they produce.
+    /// Repeats `length` octets from `distance` back; source and destination may overlap.
     #[inline]
     pub(super) fn repeat(&mut self, distance: usize, length: usize) -> Result<(), InflateError> {
         self.at = repeat(self.octets, self.at, distance, length)?;
         Ok(())
     }
 
-    /// The same output in a value of its own, which the compiler keeps in registers where a reference would keep it in memory.
+    /// Calls `write` with a local copy of this output, which the compiler keeps in registers, while a reference would
+    /// keep it in memory.
     #[inline]
     pub(super) fn with<R>(&mut self, write: impl FnOnce(&mut Output<'_>) -> R) -> R {
-        let mut own = Output { octets: &mut *self.octets, at: self.at };
-        let result = write(&mut own);
-        self.at = own.at;
+        let mut local = Output { octets: &mut *self.octets, at: self.at };
+        let result = write(&mut local);
+        self.at = local.at;
         result
     }
 }
@@ -62,7 +63,7 @@ fn repeat(output: &mut [u8], at: usize, distance: usize, length: usize) -> Resul
     let source = done.get(from..).unwrap_or_default();
     let end = at.saturating_add(length);
     if let (Some(source), true) = (source.get(..length), length <= distance) {
-        // Short copies by words; the tail octet by octet.
+        // Copy short matches by words, and the tail octet by octet.
         let (to, to_tail) = free.as_chunks_mut::<8>();
         let (from, from_tail) = source.as_chunks::<8>();
         to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
@@ -73,7 +74,7 @@ fn repeat(output: &mut [u8], at: usize, distance: usize, length: usize) -> Resul
         free.fill(*octet);
         return Ok(end);
     }
-    // The pattern repeats: what was written serves as source for more.
+    // The pattern repeats: the octets already written are the source of the following ones.
     free.iter_mut().zip(source).for_each(|(to, from)| *to = *from);
     let mut written = distance;
     while let Some((pattern, rest)) = free.split_at_mut_checked(written).filter(|(_, rest)| !rest.is_empty()) {

@@ -1,4 +1,5 @@
-//! What peers got wrong about IPComp, by the numbers of the list of traps, and the rules of RFC 3173.
+//! Compression and decompression of packets: the rules of RFC 3173, malformed packets, and known faults of IPComp
+//! implementations.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -31,7 +32,7 @@ fn noise(len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn i1_nested_ipcomp_is_refused_both_ways() {
+fn nested_ipcomp_is_refused_in_both_directions() {
     let text = [b'a'; 400];
     let mut bytes = buffer(&text, 800);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 400).unwrap();
@@ -46,8 +47,8 @@ fn i1_nested_ipcomp_is_refused_both_ways() {
 }
 
 #[test]
-fn a_counting_pattern_is_not_taken_for_noise() {
-    // The payload of a large ping: every octet once before the first repetition, 256 octets back.
+fn counting_pattern_is_compressed() {
+    // The payload of a large ping contains every octet once before the first repetition, 256 octets back.
     let ping: Vec<u8> = (0..=u8::MAX).cycle().take(1400).collect();
     let mut bytes = buffer(&ping, 2800);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, ping.len()).unwrap();
@@ -56,8 +57,8 @@ fn a_counting_pattern_is_not_taken_for_noise() {
 }
 
 #[test]
-fn i2_a_bomb_ends_in_an_error_and_leaves_the_packet() {
-    // 60000 zeros in some hundred octets, and room for 2000.
+fn decompression_bomb_is_refused_and_packet_unchanged() {
+    // 60000 zeros are compressed to a few hundred octets; the tailroom has 2000 octets.
     let mut bytes = buffer(&[0; 60000], 60000);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 60000).unwrap();
     compress(&mut packet, IpProto::UDP, Cpi::DEFLATE, &mut Deflate::new()).unwrap();
@@ -72,7 +73,7 @@ fn i2_a_bomb_ends_in_an_error_and_leaves_the_packet() {
 
 //= RFC 3173 2.2/1
 #[test]
-fn i3_a_packet_never_grows_the_header_counted() {
+fn compressed_packet_with_header_is_never_larger() {
     for len in [90, 100, 511, 513, 1408, 9000] {
         for distinct in [2u8, 16, 64, 128, 255] {
             let payload: Vec<u8> = noise(len).iter().map(|o| o % distinct).collect();
@@ -88,7 +89,7 @@ fn i3_a_packet_never_grows_the_header_counted() {
 }
 
 #[test]
-fn i3_an_equal_size_is_accepted_from_others() {
+fn decompress_accepts_payload_that_compression_enlarged() {
     // A stored block makes the payload larger; KAME sends such packets.
     let payload = noise(40);
     let mut stream = vec![IpProto::UDP.0, 0, 0, 2, 1, 40, 0, !40, 0xff];
@@ -102,7 +103,7 @@ fn i3_an_equal_size_is_accepted_from_others() {
 
 //= RFC 3173 2.2/1
 #[test]
-fn i4_what_does_not_compress_is_sent_as_it_is() {
+fn incompressible_payload_is_unchanged() {
     let payload = noise(1408);
     let mut bytes = buffer(&payload, 1408);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 1408).unwrap();
@@ -116,14 +117,14 @@ fn i4_what_does_not_compress_is_sent_as_it_is() {
 }
 
 #[test]
-fn i5_every_kind_of_block_is_read_up_to_the_whole_window() {
+fn inflate_reads_distance_of_whole_window() {
     // Stored, fixed and dynamic blocks in one stream, and a distance of 32768 across them.
     let mut stored = vec![0u8, 0, 0x80, 0, 0];
     stored.extend(noise(32768));
-    // A fixed block, written bit by bit: length 3 (symbol 257), distance 32768 (symbol 29 and 13 ones), end of block.
-    let bits = "1" // last
+    // Bits of a fixed block: length 3 (symbol 257), distance 32768 (symbol 29 and 13 ones), end of block.
+    let bits = "1" // BFINAL
         .chars()
-        .chain("10".chars()) // fixed codes, the lower bit first
+        .chain("10".chars()) // BTYPE = 01, fixed codes, lower bit first
         .chain("0000001".chars())
         .chain("11101".chars())
         .chain("1111111111111".chars())
@@ -141,7 +142,7 @@ fn i5_every_kind_of_block_is_read_up_to_the_whole_window() {
 }
 
 #[test]
-fn i6_cpis_have_ranges() {
+fn cpi_ranges() {
     for value in [0, 64, 100, 255] {
         assert!(Cpi::new(value).is_err(), "{value}");
     }
@@ -164,7 +165,7 @@ fn i6_cpis_have_ranges() {
 
 //= RFC 3173 3.3/1, 3.3/3
 #[test]
-fn i6_another_cpi_is_refused_and_named() {
+fn decompress_refuses_and_reports_other_cpi() {
     let mut bytes = buffer(&[b'x'; 300], 300);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 300).unwrap();
     compress(&mut packet, IpProto::UDP, Cpi::new(8192).unwrap(), &mut Deflate::new()).unwrap();
@@ -173,7 +174,7 @@ fn i6_another_cpi_is_refused_and_named() {
     assert_eq!(refused, Err(DecompressError::WrongCpi { expected: Cpi::DEFLATE, found: 8192 }));
 }
 
-/// An IPv6 packet with hop-by-hop options, a routing header and destination options in front of UDP.
+/// Builds an IPv6 packet with hop-by-hop options, a routing header and destination options before UDP.
 fn ipv6_with_extensions(payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0, 0, 0, 0, 64];
     packet.extend([0x20; 32]);
@@ -188,7 +189,7 @@ fn ipv6_with_extensions(payload: &[u8]) -> Vec<u8> {
 
 //= RFC 3173 2.1/1, 2/1, 2/5, 2/6
 #[test]
-fn i10_ipcomp_goes_behind_hop_by_hop_and_routing_and_the_right_octet_names_it() {
+fn ipcomp_header_follows_hop_by_hop_and_routing_headers() {
     let plain = ipv6_with_extensions(&[b'z'; 500]);
     let mut bytes = buffer(&plain, 1000);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, plain.len()).unwrap();
@@ -199,7 +200,7 @@ fn i10_ipcomp_goes_behind_hop_by_hop_and_routing_and_the_right_octet_names_it() 
     packet.push_front(place.at).unwrap();
     packet.data_mut()[place.named_at] = IpProto::IPCOMP.0;
     set_length(packet.data_mut()).unwrap();
-    assert_eq!(packet.data()[6], 0, "the fixed header still names hop-by-hop options");
+    assert_eq!(packet.data()[6], 0, "the IPv6 header must still name hop-by-hop options");
 
     let found = locate(packet.data(), IpProto::IPCOMP).unwrap();
     assert_eq!((found.at, found.named_at), (place.at, place.named_at));
@@ -213,7 +214,7 @@ fn i10_ipcomp_goes_behind_hop_by_hop_and_routing_and_the_right_octet_names_it() 
 
 //= RFC 3173 2/4, 2/7
 #[test]
-fn i7_fragments_are_refused() {
+fn fragments_are_refused() {
     let mut v4 = vec![0x45, 0, 0, 120, 0, 1, 0x20, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
     v4.resize(120, b'a');
     assert_eq!(placement(&v4, DestinationOptions::Protected), Err(IpError::Fragment));
@@ -222,26 +223,27 @@ fn i7_fragments_are_refused() {
 }
 
 #[test]
-fn i8_what_was_saved_tells_the_uncompressed_size_so_that_lifetimes_count_it_once() {
+fn saved_plus_compressed_length_is_original_length() {
     let payload = [b'q'; 1000];
     let mut bytes = buffer(&payload, 1000);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 1000).unwrap();
     let done = compress(&mut packet, IpProto::TCP, Cpi::DEFLATE, &mut Deflate::new()).unwrap();
     let Compression::Shrunk { saved } = done else { panic!("{done:?}") };
+    // Lifetimes count the uncompressed length, which the caller computes from `saved`.
     assert_eq!(packet.len() + saved, 1000);
     decompress(&mut packet, Cpi::DEFLATE, &mut Inflate::new()).unwrap();
     assert_eq!(packet.len(), 1000);
 }
 
 #[test]
-fn i9_the_whole_state_fits_small_devices() {
+fn state_sizes_are_bounded() {
     assert!(size_of::<Deflate>() <= 10 * 1024, "{}", size_of::<Deflate>());
     assert!(size_of::<FixedDeflate>() <= 2 * 1024, "{}", size_of::<FixedDeflate>());
     assert!(size_of::<Inflate>() <= 8 * 1024, "{}", size_of::<Inflate>());
 }
 
 #[test]
-fn short_payloads_are_left_alone_and_missing_room_is_an_error() {
+fn short_payload_is_not_tried_and_missing_tailroom_is_an_error() {
     let mut bytes = buffer(&[b'a'; 400], 100);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, THRESHOLD - 1).unwrap();
     assert_eq!(compress(&mut packet, IpProto::UDP, Cpi::DEFLATE, &mut Deflate::new()), Ok(Compression::TooSmall));
@@ -252,7 +254,7 @@ fn short_payloads_are_left_alone_and_missing_room_is_an_error() {
 }
 
 #[test]
-fn what_is_cut_off_or_altered_leaves_the_packet_as_it_was() {
+fn truncated_packet_is_refused_and_unchanged() {
     let mut bytes = buffer(&[b'k'; 600], 600);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 600).unwrap();
     compress(&mut packet, IpProto::UDP, Cpi::DEFLATE, &mut Deflate::new()).unwrap();
@@ -266,7 +268,7 @@ fn what_is_cut_off_or_altered_leaves_the_packet_as_it_was() {
 }
 
 #[test]
-fn the_backoff_tries_less_and_less_and_forgets_at_once() {
+fn backoff_reduces_tries_and_resets_after_success() {
     let mut backoff = Backoff::new();
     let mut tried = 0;
     for _ in 0..2000 {
@@ -275,7 +277,7 @@ fn the_backoff_tries_less_and_less_and_forgets_at_once() {
             backoff.learn(false);
         }
     }
-    assert!((10..25).contains(&tried), "{tried} of 2000 hopeless packets tried");
+    assert!((10..25).contains(&tried), "{tried} of 2000 incompressible packets tried");
     while !backoff.try_next() {}
     backoff.learn(true);
     assert!((0..3).all(|_| {
@@ -286,7 +288,7 @@ fn the_backoff_tries_less_and_less_and_forgets_at_once() {
 }
 
 #[test]
-fn the_backoff_lets_twice_as_many_packets_pass_each_time() {
+fn backoff_doubles_skipped_packets_up_to_256() {
     let mut backoff = Backoff::new();
     let mut passed = Vec::new();
     for _ in 0..14 {
@@ -299,7 +301,7 @@ fn the_backoff_lets_twice_as_many_packets_pass_each_time() {
 
 //= RFC 2394 3/1
 #[test]
-fn the_shortest_payload_that_is_tried() {
+fn compress_tries_payloads_from_threshold() {
     for (length, shrinks) in [(THRESHOLD - 1, false), (THRESHOLD, true)] {
         let mut bytes = buffer(&vec![b'a'; length], 800);
         let mut packet = PacketBuf::with_headroom(&mut bytes, 0, length).unwrap();
@@ -310,7 +312,7 @@ fn the_shortest_payload_that_is_tried() {
 }
 
 #[test]
-fn a_dynamic_block_has_286_and_30_symbols_at_most() {
+fn inflate_refuses_more_than_286_and_30_symbols() {
     let block = |literals: u32, distances: u32| {
         let bits = 1 | 2 << 1 | (literals - 257) << 3 | (distances - 1) << 8;
         let stream = [&bits.to_le_bytes()[..], &[0; 40]].concat();
@@ -323,8 +325,8 @@ fn a_dynamic_block_has_286_and_30_symbols_at_most() {
 }
 
 #[test]
-fn few_different_octets_without_a_repetition_are_worth_compressing() {
-    // Four bits of each octet say all.
+fn few_distinct_octets_without_repetition_are_compressed() {
+    // Each octet contains four bits of information.
     let text: Vec<u8> = noise(1400).iter().map(|octet| b'a' + octet % 16).collect();
     let mut space = vec![0; 2000];
     let length = Deflate::new().compress(&text, &mut space).unwrap();
@@ -333,17 +335,17 @@ fn few_different_octets_without_a_repetition_are_worth_compressing() {
 }
 
 #[test]
-fn a_long_repetition_is_found_however_far_it_is() {
+fn long_repetition_is_found_at_any_distance() {
     let text: Vec<u8> = noise(6000).iter().map(|octet| b'a' + octet % 16).collect();
     let length = |text: &[u8]| Deflate::new().compress(text, &mut vec![0; 9000]).unwrap();
-    // 500 octets that were there 6000 octets ago.
+    // 500 octets are repeated after 6000 octets.
     let again = [&text[..], &text[..500]].concat();
     let (without, with) = (length(&text), length(&again));
     assert!(with < without + 40, "{without} {with}");
 }
 
 #[test]
-fn each_error_of_inflate_says_something_of_its_own() {
+fn inflate_error_messages_are_distinct() {
     let errors = [
         InflateError::EndsEarly,
         InflateError::OutputFull,
@@ -365,18 +367,18 @@ fn each_error_of_inflate_says_something_of_its_own() {
 }
 
 #[test]
-fn refusals_of_packets_say_what_is_wrong() {
+fn decompress_error_messages() {
     let cpi: DecompressError<InflateError> = DecompressError::WrongCpi { expected: Cpi::DEFLATE, found: 0x1234 };
-    assert_eq!(cpi.to_string(), "cpi 0x1234 where 0x0002 belongs");
-    assert_eq!(DecompressError::<InflateError>::Nested.to_string(), "ipcomp in ipcomp");
-    assert_eq!(DecompressError::Payload(InflateError::BlockType).to_string(), "deflate block of unknown type");
+    assert_eq!(cpi.to_string(), "CPI mismatch: got 0x1234, expected 0x0002");
+    assert_eq!(DecompressError::<InflateError>::Nested.to_string(), "nested IPComp header");
+    assert_eq!(DecompressError::Payload(InflateError::BlockType).to_string(), "invalid DEFLATE block type");
     let room = DecompressError::<InflateError>::NoSpace(NoSpace::Back { needed: 9, available: 1 });
     assert_eq!(room.to_string(), "no room behind the packet: 9 octets needed, 1 there");
 }
 
 //= RFC 3173 3.3/2
 #[test]
-fn flags_are_ignored_whatever_they_are() {
+fn flags_are_ignored() {
     let text = [b'a'; 400];
     let mut bytes = buffer(&text, 800);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 400).unwrap();
@@ -393,7 +395,7 @@ fn flags_are_ignored_whatever_they_are() {
 
 //= RFC 3173 2.2/2
 #[test]
-fn what_does_not_compress_is_given_up_early() {
+fn incompressible_input_is_abandoned_early() {
     struct Counted<C>(C, usize);
     impl<C: Compressor> Compressor for Counted<C> {
         fn compress(&mut self, input: &[u8], out: &mut [u8]) -> Option<usize> {
