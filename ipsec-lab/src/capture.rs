@@ -1,4 +1,4 @@
-//! Capture files: packets from the IP header on, with their times.
+//! Capture files, read as IP packets with their times.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -11,17 +11,17 @@ use pcap_file::pcap::{PcapHeader, PcapPacket, PcapReader, PcapWriter};
 use pcap_file::pcapng::{Block, PcapNgReader};
 use pcap_file::{DataLink, Endianness, TsResolution};
 
-/// A packet and when it was seen.
+/// IP packet of a capture with its time.
 #[derive(Clone, Debug)]
 pub struct Captured {
-    /// Since the epoch.
+    /// Time since the epoch.
     pub time: Duration,
-    /// From the IP header on.
+    /// Packet from the IP header on.
     pub packet: Vec<u8>,
 }
 
-/// Reads a capture, pcap or pcapng, of raw IP, Ethernet (with VLAN tags), Linux cooked or loopback frames; frames that
-/// are not IP are left out.
+/// Reads a capture in pcap or pcapng format with raw IP, Ethernet (with VLAN tags), Linux cooked or loopback frames.
+/// Frames that are not IP are skipped.
 pub fn read(mut source: impl Read) -> Result<Vec<Captured>, Box<dyn Error>> {
     let mut bytes = Vec::new();
     source.read_to_end(&mut bytes)?;
@@ -37,7 +37,7 @@ fn read_pcap(bytes: &[u8]) -> Result<Vec<Captured>, Box<dyn Error>> {
             Ok(packet) => packet,
             Err(e) if packets.is_empty() => return Err(e.into()),
             Err(e) => {
-                eprintln!("ipsec-lab: the capture ends early: {e}");
+                eprintln!("ipsec-lab: capture is truncated: {e}");
                 break;
             }
         };
@@ -56,13 +56,13 @@ fn read_pcapng(bytes: &[u8]) -> Result<Vec<Captured>, Box<dyn Error>> {
             Block::SectionHeader(_) => links.clear(),
             Block::InterfaceDescription(interface) => links.push(interface.linktype),
             Block::EnhancedPacket(packet) => {
-                let link = links.get(usize::try_from(packet.interface_id)?).ok_or("a packet of no interface")?;
+                let link = links.get(usize::try_from(packet.interface_id)?).ok_or("packet without an interface")?;
                 if let Some(ip) = strip_link(*link, &packet.data)? {
                     packets.push(Captured { time: packet.timestamp, packet: ip.to_vec() });
                 }
             }
             Block::SimplePacket(packet) => {
-                let link = links.first().ok_or("a packet of no interface")?;
+                let link = links.first().ok_or("packet without an interface")?;
                 if let Some(ip) = strip_link(*link, &packet.data)? {
                     packets.push(Captured { time: Duration::ZERO, packet: ip.to_vec() });
                 }
@@ -73,21 +73,21 @@ fn read_pcapng(bytes: &[u8]) -> Result<Vec<Captured>, Box<dyn Error>> {
     Ok(packets)
 }
 
-/// The IP packet in a frame, if there is one.
+/// Returns the IP packet in a frame, if there is one.
 fn strip_link(link: DataLink, frame: &[u8]) -> Result<Option<&[u8]>, Box<dyn Error>> {
     match link {
-        // Some writers give raw IP the number of their system's DLT_RAW instead of LINKTYPE_RAW.
+        // Some writers use the DLT_RAW number of their system for raw IP instead of LINKTYPE_RAW.
         DataLink::RAW | DataLink::IPV4 | DataLink::IPV6 | DataLink::Unknown(12 | 14) => Ok(Some(frame)),
         DataLink::ETHERNET => Ok(frame.get(12..).and_then(behind_ether_type)),
         DataLink::LINUX_SLL => Ok(frame.get(14..).and_then(behind_ether_type)),
-        // LINUX_SLL2: the protocol comes first, the packet behind 20 octets.
+        // In LINUX_SLL2 the protocol is the first field, and the packet follows 20 octets.
         DataLink::Unknown(276) => Ok(frame.get(20..).filter(|_| matches!(frame, [0x08, 0, ..] | [0x86, 0xdd, ..]))),
         DataLink::NULL | DataLink::LOOP => Ok(frame.get(4..)),
-        other => Err(format!("captures of link type {} are not read", u32::from(other)).into()),
+        other => Err(format!("unsupported link type {}", u32::from(other)).into()),
     }
 }
 
-/// What follows an EtherType of IP, behind any VLAN tags.
+/// Returns the octets behind an EtherType of IP and any VLAN tags.
 fn behind_ether_type(mut bytes: &[u8]) -> Option<&[u8]> {
     while let [0x81, 0x00, _, _, tagged @ ..] | [0x88, 0xa8, _, _, tagged @ ..] | [0x91, 0x00, _, _, tagged @ ..] =
         bytes
@@ -100,11 +100,11 @@ fn behind_ether_type(mut bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// A capture file being written, as raw IP.
+/// Writer of a capture file of raw IP.
 pub struct Writer(PcapWriter<BufWriter<File>>);
 
 impl Writer {
-    /// Begins a file.
+    /// Creates a capture file.
     pub fn create(path: &Path) -> Result<Self, Box<dyn Error>> {
         let header = PcapHeader {
             datalink: DataLink::RAW,
@@ -117,7 +117,7 @@ impl Writer {
         Ok(Self(PcapWriter::with_header(BufWriter::new(file), header)?))
     }
 
-    /// Writes one packet.
+    /// Writes one packet with its time.
     pub fn write(&mut self, time: Duration, packet: &[u8]) -> Result<(), Box<dyn Error>> {
         let orig_len = u32::try_from(packet.len())?;
         self.0.write_packet(&PcapPacket { timestamp: time, orig_len, data: Cow::Borrowed(packet) })?;

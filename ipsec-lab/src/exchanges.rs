@@ -1,5 +1,5 @@
-//! The exchanges of one ISAKMP SA: where each encrypted message stands in them, and what its hash must be. The decoder of
-//! captures and the runner of recorded exchanges both follow an SA with this.
+//! Exchanges of one ISAKMP SA: the position of each encrypted message and the hash that it must contain. The decoder
+//! of captures and the runner of recorded exchanges use this module.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,11 +7,11 @@ use ike_codec::{Chain, PayloadKind};
 use ike_v1::{IvChain, NextIv, Nonces, Phase1Keys, Protection};
 use ipsec_crypto::PrfOutput;
 
-/// Every exchange of an SA, by message ID; 0 is phase 1.
+/// Exchanges of an SA by message ID; 0 is phase 1.
 #[derive(Default)]
 pub struct Exchanges {
     exchanges: BTreeMap<u32, Exchange>,
-    /// Where the messages were that are confirmed: a retransmission stands where it stood.
+    /// Positions of the messages that were confirmed: a retransmission has the position of the original.
     places: HashMap<Vec<u8>, Place>,
 }
 
@@ -22,22 +22,22 @@ struct Exchange {
     nonces: Vec<Vec<u8>>,
 }
 
-/// Where a message stands.
+/// Position of a message in its exchange.
 #[derive(Clone, Copy)]
 pub struct Place {
-    /// The chain that opens it.
+    /// IV chain that decrypts the message.
     pub chain: IvChain,
-    /// Its number in its exchange, from 1.
+    /// Number of the message in its exchange, from 1.
     pub number: usize,
 }
 
 impl Exchanges {
-    /// Begins an exchange with this chain, unless it has begun already.
+    /// Begins an exchange with this IV chain, unless it has begun.
     pub fn begin(&mut self, id: u32, chain: IvChain) {
         self.exchanges.entry(id).or_default().chain.get_or_insert(chain);
     }
 
-    /// Where a message stands; `None` while phase 1 has no chain.
+    /// Returns the position of a message; `None` while phase 1 has no IV chain.
     pub fn place(&self, protection: &Protection, id: u32, bytes: &[u8]) -> Option<Place> {
         if let Some(place) = self.places.get(bytes) {
             return Some(*place);
@@ -49,7 +49,7 @@ impl Exchanges {
         Some(Place { chain: chain.or_else(from_phase_1)?, number })
     }
 
-    /// Moves an exchange behind a message; one that was confirmed before moves nothing.
+    /// Advances an exchange past a message. A message that was confirmed before advances nothing.
     pub fn confirm(&mut self, id: u32, bytes: &[u8], place: Place, next: NextIv, payloads: &Chain<'_>) {
         if self.places.insert(bytes.to_vec(), place).is_some() {
             return;
@@ -61,13 +61,13 @@ impl Exchanges {
         exchange.nonces.extend(nonces(payloads));
     }
 
-    /// Whether any message was confirmed.
+    /// Returns whether any message was confirmed.
     pub fn any_confirmed(&self) -> bool {
         !self.places.is_empty()
     }
 
-    /// HASH(1), HASH(2) or HASH(3), by its number, of a message with these payloads that begin with a hash; `None` without
-    /// the nonces it is over.
+    /// Computes HASH(1), HASH(2) or HASH(3), by number, of a message with these payloads, the first of which is the
+    /// hash payload; `None` without the nonces that it covers.
     pub fn hash(&self, keys: &Phase1Keys, which: usize, id: u32, payloads: &Chain<'_>) -> Option<PrfOutput> {
         let first = payloads.payloads().next().filter(|p| p.kind == PayloadKind::HASH)?;
         let rest = payloads.bytes().get(first.length()..)?;

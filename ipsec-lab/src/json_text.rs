@@ -1,11 +1,11 @@
-//! JSON as text that a terminal can be shown.
+//! JSON text that is safe to print on a terminal.
 
 use std::fmt::Write;
 
 use serde_json::Value;
 
-/// A value on one line. Characters of peers that a terminal would act on, or that would reorder or break the line, are escaped, which
-/// JSON allows everywhere in a string: DEL and C1 controls, bidirectional controls, line and paragraph separators.
+/// Writes a value on one line. Characters from peers that act on a terminal, or that reorder or break the line, are
+/// escaped: DEL and C1 controls, bidirectional controls, line and paragraph separators.
 pub fn line(value: &Value) -> String {
     let mut text = String::new();
     for c in value.to_string().chars() {

@@ -1,4 +1,4 @@
-//! The command line tool of the IPsec workspace.
+//! Command line tool of the IPsec workspace.
 
 mod capture;
 mod conform;
@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// IPsec without a kernel: packets in, packets out, on files.
+/// IPsec tools that need no kernel support: captures, vectors, IKEv1 messages, a live host.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Cli {
@@ -26,9 +26,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Vpn(vpn::Args),
-    /// Protect the packets of a capture as the gateway of a setkey.conf file would.
+    /// Protect the packets of a capture with the SAs and policies of a setkey.conf file.
     Seal(gateway::OfflineArgs),
-    /// Open the packets of a capture as the gateway of a setkey.conf file would.
+    /// Decapsulate the packets of a capture with the SAs and policies of a setkey.conf file.
     Open(gateway::OfflineArgs),
     Dump(gateway::DumpArgs),
     Ping(ping::Args),

@@ -1,12 +1,12 @@
-//! Files that hold keys, or that must not be lost halfway.
+//! Files that contain keys, or that must be replaced as a whole.
 
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-/// Writes a file that its owner alone may read. It takes the place of what was there when it is complete: an old file keeps neither
-/// its contents nor its permissions, and a symbolic link is replaced, not followed.
+/// Writes a file that only its owner can read. The file is replaced when the new one is complete: neither contents
+/// nor permissions of the old one remain, and a symbolic link is replaced, not followed.
 pub fn write(path: &Path, contents: &[u8]) -> Result<(), Box<dyn Error>> {
     let problem = |e: std::io::Error| format!("{}: {e}", path.display());
     let name = path.file_name().ok_or_else(|| format!("{}: not a file name", path.display()))?;
@@ -24,7 +24,7 @@ pub fn write(path: &Path, contents: &[u8]) -> Result<(), Box<dyn Error>> {
     Ok(renamed.map_err(problem)?)
 }
 
-/// A new file: there is none of its name, nor a symbolic link.
+/// Creates a new file. It fails if the name exists, also as a symbolic link.
 fn create(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.write(true).create_new(true);
@@ -59,7 +59,7 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), b"keys");
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing else is left");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "no other file remains");
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -1,20 +1,20 @@
-//! Suites by name, in the manner of strongSwan: `aes128-sha1`, `3des-md5`, `aes256gcm16`.
+//! Suites by name in the format of strongSwan: `aes128-sha1`, `3des-md5`, `aes256gcm16`.
 
 use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm, KeyError};
 use rand::Rng;
 
-/// The algorithms of an SA and the length of the cipher key.
+/// Algorithms of an SA and the length of the cipher key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SuiteName {
-    /// The cipher.
+    /// Cipher or AEAD of the suite.
     pub cipher: CipherAlgorithm,
-    /// Octets of its key, salt included.
+    /// Length of the cipher key with its salt, in octets.
     pub cipher_key: usize,
-    /// The integrity algorithm.
+    /// Integrity algorithm of the suite.
     pub integrity: IntegrityAlgorithm,
 }
 
-/// What `--help` shows of them.
+/// Part of the text of `--help` that describes suite names.
 pub const HELP: &str = "Cipher, key bits where they vary, then integrity:\n\
     null des 3des blowfish[40..448] cast[40..128] aes[128|192|256] aes128ctr,\n\
     with -md5 -sha1 -sha256_96 -sha256 -sha384 -sha512 -ripemd160 -xcbc -cmac;\n\
@@ -80,17 +80,17 @@ fn parse_cipher(name: &str) -> Option<(CipherAlgorithm, usize)> {
     })
 }
 
-/// The keys of one SA. The tool shows them to their owner, in `esp_sa`.
+/// Keys of one SA, which the tool writes to `esp_sa` for its user.
 #[derive(Clone)]
 pub struct Keys {
-    /// For the cipher, salt at the end.
+    /// Key of the cipher, followed by its salt.
     pub cipher: Vec<u8>,
-    /// For the integrity algorithm.
+    /// Key of the integrity algorithm.
     pub integrity: Vec<u8>,
 }
 
 impl SuiteName {
-    /// Keys of the right lengths.
+    /// Draws random keys of the right lengths.
     pub fn random_keys(&self, rng: &mut impl Rng) -> Keys {
         let integrity = self.integrity.row().map_or(0, |row| row.default_key);
         let mut keys = Keys { cipher: vec![0; self.cipher_key], integrity: vec![0; integrity] };
@@ -99,7 +99,7 @@ impl SuiteName {
         keys
     }
 
-    /// The suite under these keys.
+    /// Creates the suite with these keys.
     pub fn keyed(&self, keys: &Keys) -> Result<AnySuite, KeyError> {
         AnySuite::from_slices(self.cipher, &keys.cipher, self.integrity, &keys.integrity)
     }

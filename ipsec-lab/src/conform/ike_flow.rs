@@ -9,7 +9,7 @@ use super::Failure;
 use super::ike_keys::{hash_of, prf};
 use crate::exchanges::Exchanges;
 
-/// Follows the exchange: the IV of each message, its plaintext, its payloads and padding, its hash, and the same message
+/// Checks each message of the exchange: IV, plaintext, payloads and padding, hash, and the ciphertext when it is
 /// encrypted again.
 pub fn check(record: &FlowRecord) -> Result<(), Failure> {
     let mut flow = Flow::new(record)?;
@@ -32,7 +32,7 @@ impl Flow {
         let hash = hash_of(&record.prf, record.hash.as_deref()).ok_or(Failure::new("a known hash", &record.prf))?;
         let name = record.messages.iter().find_map(|m| m.cipher.as_deref()).unwrap_or_default();
         let protection = Protection::new(cipher(name)?, &record.ka, hash).map_err(|e| Failure::new("a key", e))?;
-        // The other two keys have no part in this.
+        // The other two keys are not used here.
         let keys =
             Phase1Keys::import(prf(&record.prf)?, &[0], &record.skeyid_a, &[0]).map_err(|e| Failure::new("keys", e))?;
         Ok(Self { protection, keys, publics: Vec::new(), exchanges: Exchanges::default(), decrypted: 0 })
@@ -53,7 +53,7 @@ impl Flow {
 
     fn encrypted(&mut self, record: &FlowMessage, message: &Message<'_>) -> Result<(), Failure> {
         let id = message.header().message_id;
-        // An exchange that is recorded from its middle on begins with the IV that the record gives.
+        // An exchange that was recorded from its middle on begins with the IV of the record.
         if let (None, Some(iv)) = (self.exchanges.place(&self.protection, id, &record.wire), &record.iv) {
             self.exchanges.begin(id, IvChain::starting_at(iv));
         }
@@ -72,7 +72,7 @@ impl Flow {
         self.contents(record, id, &payloads)?;
         self.exchanges.confirm(id, &record.wire, place, next, &payloads);
         self.protection.undo(&chain, &mut bytes).map_err(|e| Failure::new("encryption", e))?;
-        equal("encrypted again", &record.wire, &bytes)?;
+        equal("ciphertext", &record.wire, &bytes)?;
         self.decrypted += 1;
         Ok(())
     }
@@ -98,7 +98,7 @@ impl Flow {
             return Err(Failure::new(name, "no hash payload"));
         };
         let computed = self.exchanges.hash(&self.keys, which, id, chain);
-        let computed = computed.ok_or(Failure::new(name, "not the nonces it is over"))?;
+        let computed = computed.ok_or(Failure::new(name, "missing nonces"))?;
         computed
             .verify(received)
             .map_err(|_| Failure::new(format!("{name} {}", to_hex(computed.expose())), to_hex(received)))

@@ -7,7 +7,7 @@ use test_vectors::{Hex, KeymatRecord, Phase1Record, to_hex};
 
 use super::Failure;
 
-/// Derives what the record gives the result of; a record without any result fails.
+/// Derives the values that the record contains; a record without any value fails.
 pub fn check_phase_1(record: &Phase1Record) -> Result<(), Failure> {
     let (prf, hash) = (prf(&record.prf)?, hash_of(&record.prf, record.hash.as_deref()));
     let nonces = Nonces { initiator: &record.ni, responder: &record.nr };
@@ -42,7 +42,7 @@ fn hashes(r: &Phase1Record, skeyid: &Skeyid, g_xi: &[u8], g_xr: &[u8], compared:
     }
     let cookies = cookies(r)?;
     let publics = Phase1Publics { cookies, g_xi, g_xr, sai_b: &r.sai_b };
-    // What precedes the identity in the data is known, so that the rest of it is the identity.
+    // The data begins with known values, so that the rest of it is the identity.
     let fixed = g_xi.len() + g_xr.len() + 16 + r.sai_b.len();
     let identity = |body: &Option<Hex>, data: &Option<Hex>| match (body, data) {
         (Some(body), _) => Ok(body.to_vec()),
@@ -81,7 +81,7 @@ fn skeyid(r: &Phase1Record, prf: Prf, hash: Option<HashFunction>, nonces: &Nonce
 
 /// Derives the key material of both directions.
 pub fn check_keymat(record: &KeymatRecord) -> Result<(), Failure> {
-    // The other two keys have no part in this.
+    // The other two keys are not used here.
     let keys =
         Phase1Keys::import(prf(&record.prf)?, &record.skeyid_d, &[0], &[0]).map_err(|e| Failure::new("keys", e))?;
     let directions = [
@@ -90,7 +90,7 @@ pub fn check_keymat(record: &KeymatRecord) -> Result<(), Failure> {
     ];
     for (seed, enc, integ) in directions {
         let mut keymat = vec![0; enc.len() + integ.len()];
-        // The record does not say where g(qm)^xy ends and the nonces begin; for the PRF it is one string.
+        // The record does not separate g(qm)^xy from the nonces; the PRF takes both as one string.
         let (&[protocol, ref spi @ ..], rest) = seed.split_first_chunk::<5>().ok_or(Failure::new("a seed", "none"))?;
         let nonces = Nonces { initiator: rest, responder: &[] };
         let seed = KeymatSeed { shared: None, protocol: ProtocolId(protocol), spi, nonces };
@@ -103,7 +103,7 @@ pub fn check_keymat(record: &KeymatRecord) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How many results were compared.
+/// Number of values that were compared.
 struct Compared(usize);
 
 impl Compared {
@@ -120,7 +120,7 @@ fn cookies(r: &Phase1Record) -> Result<Cookies, Failure> {
     Ok(Cookies { initiator: cookie(&r.cky_i)?, responder: cookie(&r.cky_r)? })
 }
 
-/// The PRF of a name such as `hmac-sha256`, `hmac-sha2-256` or `aes-xcbc-128`.
+/// Returns the PRF with a name such as `hmac-sha256`, `hmac-sha2-256` or `aes-xcbc-128`.
 pub fn prf(name: &str) -> Result<Prf, Failure> {
     if name.contains("xcbc") {
         return Ok(Prf::AesXcbc128);
@@ -128,7 +128,7 @@ pub fn prf(name: &str) -> Result<Prf, Failure> {
     hash_of(name, None).map(HashFunction::prf).ok_or(Failure::new("a known PRF", name))
 }
 
-/// The hash that a record names, by itself or in its PRF.
+/// Returns the hash of a record, by its own name or that of its PRF.
 pub fn hash_of(prf: &str, hash: Option<&str>) -> Option<HashFunction> {
     let name: String = hash.unwrap_or(prf).chars().filter(char::is_ascii_alphanumeric).collect();
     match name.trim_start_matches("hmac").trim_start_matches("prf") {

@@ -12,10 +12,10 @@ use test_vectors::{Expected, IpcompRecord, to_hex};
 use super::sa::With;
 use super::{Failure, sa};
 
-/// The largest IP packet, and room for one more behind it to work in.
+/// Size of a buffer for the largest IP packet with work space for another one behind it.
 const ROOM: usize = 2 * 65536;
 
-/// Decompresses the wire packet, and compresses the plain one by our own means and back.
+/// Decompresses the wire packet, and compresses and decompresses the plain one.
 pub fn check(record: &IpcompRecord) -> Result<(), Failure> {
     if record.algorithm != "deflate" {
         return Err(Failure::new("a known algorithm", &record.algorithm));
@@ -29,13 +29,14 @@ pub fn check(record: &IpcompRecord) -> Result<(), Failure> {
         (Expected::Accept, Ok(packet)) => match &record.plain_packet {
             Some(plain) if **plain == *packet => {}
             Some(plain) => return Err(Failure::new(to_hex(plain), to_hex(&packet))),
-            None => return Err(Failure::new("a plain_packet to compare with", "none")),
+            None => return Err(Failure::new("plain_packet", "none")),
         },
     }
     there_and_back(record).map_err(|e| Failure::new("compressed and back", e))?
 }
 
-/// An association that negotiated DEFLATE has its well-known number or a negotiated one, not that of another algorithm.
+/// Returns the CPI of an association that negotiated DEFLATE: its well-known or a negotiated number, not that of
+/// another algorithm.
 fn deflate_cpi(cpi: u16) -> Result<Cpi, IpError> {
     match Cpi::new(cpi) {
         Ok(cpi) if cpi == Cpi::DEFLATE || !cpi.is_well_known() => Ok(cpi),
@@ -52,7 +53,7 @@ fn open(record: &IpcompRecord) -> Result<Vec<u8>, Box<dyn Error>> {
 }
 
 fn decompress(mode: &str, cpi: Cpi, packet: &mut PacketBuf<'_>) -> Result<(), Box<dyn Error>> {
-    // In transport mode a packet may have been left as it is (RFC 3173 2.2).
+    // In transport mode a packet may be sent uncompressed (RFC 3173 section 2.2).
     if mode != "tunnel" && matches!(find_header(packet.data(), IpProto::IPCOMP), Err(IpError::NotFound)) {
         return Ok(());
     }
@@ -76,10 +77,10 @@ fn there_and_back(record: &IpcompRecord) -> Result<Result<(), Failure>, Box<dyn 
         packet.data_mut()[place.named_at] = IpProto::IPCOMP.0;
         set_length(packet.data_mut())?;
         if record.compressible == Some(false) {
-            return Ok(Err(Failure::new("left as it is", format!("compressed behind {} octets", place.at))));
+            return Ok(Err(Failure::new("uncompressed", format!("compressed behind {} octets", place.at))));
         }
         if packet.len() >= plain.len() {
-            return Ok(Err(Failure::new("smaller", format!("{} octets for {}", packet.len(), plain.len()))));
+            return Ok(Err(Failure::new("a smaller packet", format!("{} octets for {}", packet.len(), plain.len()))));
         }
     }
     decompress("transport", cpi, &mut packet)?;

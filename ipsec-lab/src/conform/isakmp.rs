@@ -5,7 +5,7 @@ use test_vectors::{Expected, IsakmpBytesRecord, IsakmpFragmentsRecord, IsakmpRec
 
 use super::Failure;
 
-/// The longest message there is.
+/// Length of the longest message in octets.
 const ROOM: usize = 65535;
 
 /// Parses the message, compares header and payload tree, and writes it again.
@@ -35,7 +35,7 @@ pub fn check(record: &IsakmpRecord) -> Result<(), Failure> {
     round_trip(&message, &record.hex)
 }
 
-/// Parses octets that may be anything; what is accepted must survive being written again.
+/// Parses arbitrary octets. An accepted message must be written again unchanged.
 pub fn check_bytes(record: &IsakmpBytesRecord) -> Result<(), Failure> {
     match (record.expected, Message::parse(&record.hex)) {
         (Expected::Reject | Expected::Any, Err(_)) => Ok(()),
@@ -45,7 +45,7 @@ pub fn check_bytes(record: &IsakmpBytesRecord) -> Result<(), Failure> {
     }
 }
 
-/// Puts the message together from its fragments, in order and in reverse.
+/// Reassembles the message from its fragments, in order and in reverse order.
 pub fn check_fragments(record: &IsakmpFragmentsRecord) -> Result<(), Failure> {
     let in_order: Vec<&[u8]> = record.fragments.iter().map(|f| &**f).collect();
     let reversed: Vec<&[u8]> = in_order.iter().rev().copied().collect();
@@ -104,7 +104,7 @@ fn tree(payload: &Payload<'_>) -> PayloadNode {
     PayloadNode::Branch(kind, offset, length, proposals.collect())
 }
 
-/// Equal trees; where the other dissector saw no children, or an empty list of them, ours are not compared.
+/// Compares trees. Children are not compared where the other dissector shows none, or an empty list.
 fn same(expected: &[PayloadNode], found: &[PayloadNode]) -> bool {
     let parts = |node: &PayloadNode| match node {
         PayloadNode::Branch(kind, offset, length, children) => (*kind, *offset, *length, children.clone()),
@@ -122,7 +122,7 @@ fn round_trip(message: &Message<'_>, bytes: &[u8]) -> Result<(), Failure> {
     let mut out = vec![0; bytes.len()];
     match message.write(&mut out) {
         Ok(written) if *written == *bytes => Ok(()),
-        Ok(written) => Err(Failure::new(format!("written again {}", to_hex(bytes)), to_hex(written))),
-        Err(e) => Err(Failure::new("written again", e)),
+        Ok(written) => Err(Failure::new(format!("rewritten message {}", to_hex(bytes)), to_hex(written))),
+        Err(e) => Err(Failure::new("rewritten message", e)),
     }
 }

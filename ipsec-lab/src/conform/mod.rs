@@ -17,14 +17,13 @@ use test_vectors::{Record, read_file, record_files};
 
 use crate::json_text;
 
-/// Run vector files and say which records do not hold.
-///
-/// Files are JSON lines; a directory stands for every .jsonl below it. A record that holds prints nothing, one that does
-/// not prints `FAIL id: expected X, got Y`. A record of an unknown type or algorithm fails. The exit status is 0 only when
-/// at least one record ran and none failed.
+/// Run vector files and print the records that fail.
+/// // Files are JSON lines; a directory stands for every .jsonl file below it. A record that passes prints nothing,
+/// one that fails prints `FAIL id: expected X, got Y`. A record of an unknown type or algorithm fails. The exit
+/// status is 0 if at least one record ran and none failed.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Vector files, or directories of them.
+    /// Vector files, or directories that contain them
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Run only the records of this type, such as `packet` or `replay`.
@@ -35,16 +34,16 @@ pub struct Args {
     json: bool,
 }
 
-/// Why a record does not hold.
+/// Difference between a record and the result.
 pub struct Failure {
-    /// What the record asks for.
+    /// Value in the record.
     pub expected: String,
-    /// What came of it.
+    /// Value that was computed.
     pub got: String,
 }
 
 impl Failure {
-    /// A failure of these two.
+    /// Creates a failure from both values.
     pub fn new(expected: impl Into<String>, got: impl ToString) -> Self {
         Self { expected: expected.into(), got: got.to_string() }
     }

@@ -15,8 +15,8 @@ use test_vectors::{Expected, PacketRecord, to_hex};
 use super::sa::With;
 use super::{Failure, sa};
 
-/// Checks that a receiver does with the wire packet what the record says, and, where it says so, that a sender makes the
-/// wire packet.
+/// Checks that a receiver processes the wire packet as the record specifies, and, if it does, that a sender produces
+/// the wire packet.
 pub fn check(record: &PacketRecord) -> Result<(), Failure> {
     match (record.sa.proto.as_str(), sa::spi(record.sa.spi)) {
         ("esp", None) => {
@@ -35,12 +35,12 @@ pub fn check(record: &PacketRecord) -> Result<(), Failure> {
             judge(record, receive(record, Transform::AhIn(ah))?)?;
             if record.seal { sign(record, spi, &sa::ah_integrity(&record.sa)?, profile) } else { Ok(()) }
         }
-        ("ah", None) => Err(Failure::new("an spi", "0")),
+        ("ah", None) => Err(Failure::new("an SPI", "0")),
         (other, _) => Err(Failure::new("protocol esp or ah", other)),
     }
 }
 
-/// Nothing received yet; of extended numbers the high half is known.
+/// Creates the window of a receiver that has received nothing; for extended sequence numbers the high half is known.
 fn window(record: &PacketRecord) -> ReplayWindow {
     match (record.sa.esn, record.seq_high) {
         (true, Some(high)) => ReplayWindow::starting_at(Seq::new(u64::from(high) << 32)),
@@ -48,7 +48,7 @@ fn window(record: &PacketRecord) -> ReplayWindow {
     }
 }
 
-/// Compares what was delivered with what the record expects.
+/// Compares the delivered packet with the record.
 pub fn judge(record: &PacketRecord, delivered: Result<Vec<u8>, String>) -> Result<(), Failure> {
     match (record.expected, delivered) {
         (Expected::Any, _) | (Expected::Reject, Err(_)) => Ok(()),
@@ -57,12 +57,12 @@ pub fn judge(record: &PacketRecord, delivered: Result<Vec<u8>, String>) -> Resul
         (Expected::Accept, Ok(packet)) => match &record.plain_packet {
             Some(plain) if **plain == *packet => Ok(()),
             Some(plain) => Err(Failure::new(to_hex(plain), to_hex(&packet))),
-            None => Err(Failure::new("a plain_packet to compare with", "none")),
+            None => Err(Failure::new("plain_packet", "none")),
         },
     }
 }
 
-/// What a fresh receiver delivers of the wire packet.
+/// Returns the packet that a new receiver delivers for the wire packet.
 fn receive(
     record: &PacketRecord,
     transform: Transform<With<ReplayWindow>>,
@@ -73,7 +73,7 @@ fn receive(
     Ok(match sa.open_captured(&mut packet, None) {
         Ok(taken) if taken.dummy => Err("dummy".to_owned()),
         Ok(taken) => {
-            // A wrong header checksum stays wrong in transport mode. In a record that has one it is none of what the record is about.
+            // A wrong header checksum stays wrong in transport mode. It is not what a record tests, so it is ignored.
             if taken.mode == Mode::Transport
                 && Ipv4::parse(&record.wire_packet).is_ok()
                 && !has_right_checksum(&record.wire_packet)
@@ -90,7 +90,7 @@ fn has_right_checksum(packet: &[u8]) -> bool {
     Ipv4::parse(packet).is_ok_and(|ip| ip.has_valid_checksum())
 }
 
-/// No SA has SPI 0, but a draft's example does: it is opened by the pure function, which knows no SPI.
+/// Opens a packet with SPI 0, which no SA has but an example of a draft. The pure function does not check the SPI.
 fn open_spi_zero(record: &PacketRecord, suite: &AnySuite) -> Result<Vec<u8>, String> {
     let mut bytes = record.wire_packet.to_vec();
     let mut packet = PacketBuf::received(&mut bytes);
@@ -109,10 +109,10 @@ fn open_spi_zero(record: &PacketRecord, suite: &AnySuite) -> Result<Vec<u8>, Str
     }
 }
 
-/// Seals the plain packet under the record's number and IV and compares with the wire packet.
+/// Seals the plain packet with sequence number and IV of the record and compares it with the wire packet.
 fn seal(record: &PacketRecord, suite: &AnySuite) -> Result<(), Failure> {
     let (Some(plain), Some(seq)) = (&record.plain_packet, record.seq) else {
-        return Err(Failure::new("plain_packet and seq to seal", "none"));
+        return Err(Failure::new("plain_packet and seq", "none"));
     };
     let room = record.wire_packet.len();
     let mut bytes = vec![0; plain.len() + 2 * room];
@@ -126,10 +126,10 @@ fn seal(record: &PacketRecord, suite: &AnySuite) -> Result<(), Failure> {
     compare(packet.data(), &record.wire_packet)
 }
 
-/// Signs the plain packet, in tunnel mode behind the record's outer header, and compares with the wire packet.
+/// Signs the plain packet, in tunnel mode with the outer header of the record, and compares it with the wire packet.
 fn sign(record: &PacketRecord, spi: Spi, integrity: &AnyAhIntegrity, profile: Profile) -> Result<(), Failure> {
     let (Some(plain), Some(seq)) = (&record.plain_packet, record.seq) else {
-        return Err(Failure::new("plain_packet and seq to sign", "none"));
+        return Err(Failure::new("plain_packet and seq", "none"));
     };
     let problem = |e: &dyn std::error::Error| Failure::new("signed", e);
     let wanted = find_header(&record.wire_packet, IpProto::AH).map_err(|e| problem(&e))?;
@@ -143,7 +143,7 @@ fn sign(record: &PacketRecord, spi: Spi, integrity: &AnyAhIntegrity, profile: Pr
         packet.data_mut()[wanted.named_at] = *next;
         set_length(packet.data_mut()).map_err(|e| problem(&e))?;
     }
-    // The place beside destination options is the sender's choice, as with ESP.
+    // The position relative to destination options is the choice of the sender, as with ESP.
     let at = |options| placement(packet.data(), options).map(|place| place.at);
     let options = match at(DestinationOptions::Protected) {
         Ok(at) if at == wanted.at => DestinationOptions::Protected,
@@ -161,8 +161,8 @@ fn compare(ours: &[u8], wire: &[u8]) -> Result<(), Failure> {
     if same_packet(ours, wire) { Ok(()) } else { Err(Failure::new(format!("sealed {}", to_hex(wire)), to_hex(ours))) }
 }
 
-/// Byte for byte, but for an IPv4 header checksum that the record's sender left to its network card: where it does not
-/// hold in the record, there is nothing to agree with.
+/// Compares packets octet by octet, except for an IPv4 header checksum that the sender of the record left to its
+/// network card: a wrong checksum in the record is not compared.
 fn same_packet(ours: &[u8], record: &[u8]) -> bool {
     const CHECKSUM: std::ops::Range<usize> = 10..12;
     let mut ours = ours.to_vec();
@@ -174,7 +174,7 @@ fn same_packet(ours: &[u8], record: &[u8]) -> bool {
     ours == record
 }
 
-/// The outer header, and UDP with it, is the record's own.
+/// Seals in tunnel mode with the outer header, and UDP header, of the record.
 fn seal_tunnel(
     record: &PacketRecord,
     suite: &AnySuite,
@@ -196,7 +196,7 @@ fn seal_transport(
     seq: Seq,
     packet: &mut PacketBuf<'_>,
 ) -> Result<(), Box<dyn Error>> {
-    // RFC 4303 3.1.1 leaves the place beside destination options to the sender: the record's sender has chosen.
+    // RFC 4303 section 3.1.1 leaves the position relative to destination options to the sender.
     let (esp_at, header) = esp_in_wire(record)?;
     let mut place = placement(packet.data(), DestinationOptions::Protected)?;
     if place.at != header {
@@ -213,14 +213,14 @@ fn seal_transport(
     packet.push_front(place.at)?;
     set_length(packet.data_mut())?;
     if encap.is_some() {
-        // Whether a sender computes the UDP checksum is its own affair, too (RFC 3948 2.1).
+        // The sender also chooses whether the UDP checksum is computed (RFC 3948 section 2.1).
         let checksum = esp_at - 2..esp_at;
         packet.data_mut()[checksum.clone()].copy_from_slice(&record.wire_packet[checksum]);
     }
     Ok(())
 }
 
-/// Where ESP begins in the wire packet, and how much of that is IP header.
+/// Returns the offset of ESP in the wire packet and the length of the IP header.
 fn esp_in_wire(record: &PacketRecord) -> Result<(usize, usize), IpError> {
     Ok(match record.sa.udp_encap {
         None => find_header(&record.wire_packet, IpProto::ESP).map(|place| (place.at, place.at))?,
@@ -237,8 +237,8 @@ fn seal_esp(
 ) -> Result<(), esp_core::SealError> {
     let spi = sa::spi(record.sa.spi);
     let width = sa::width(record.sa.esn);
-    // SPI 0 cannot be written by an SA. The draft's example that has it is made under another and sealed once more with
-    // the SPI replaced, through the suite itself.
+    // An SA cannot have SPI 0. The example of the draft is sealed with another SPI, and once more through the suite
+    // with the SPI replaced.
     let stand_in = spi.or(Spi::reserved(1).ok());
     let Some(stand_in) = stand_in else { return Err(esp_core::SealError::SequenceExhausted) };
     let envelope = Envelope { spi: stand_in, seq, width, next_header, padding: Padding::MINIMAL };

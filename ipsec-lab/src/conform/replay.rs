@@ -6,7 +6,7 @@ use test_vectors::{Expected, ReplayRecord, to_hex};
 
 use super::{Failure, sa};
 
-/// Feeds the packets in order to one receiver.
+/// Passes the packets in order to one receiver.
 pub fn check(record: &ReplayRecord) -> Result<(), Failure> {
     match record.window {
         32 => with_window(record, ReplayWindow::<1>::with_top(Seq::new(record.initial_top))),
@@ -27,7 +27,7 @@ pub fn check(record: &ReplayRecord) -> Result<(), Failure> {
 }
 
 fn with_window<W: AntiReplay>(record: &ReplayRecord, window: W) -> Result<(), Failure> {
-    let spi = sa::spi(record.sa.spi).ok_or_else(|| Failure::new("an spi", "0"))?;
+    let spi = sa::spi(record.sa.spi).ok_or_else(|| Failure::new("an SPI", "0"))?;
     let width = sa::width(record.sa.esn);
     let transform = match record.sa.proto.as_str() {
         "esp" => Transform::EspIn(esp_core::Inbound::with_window(spi, sa::suite(&record.sa)?, width, window)),

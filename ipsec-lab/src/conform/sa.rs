@@ -1,4 +1,4 @@
-//! The SA that a record describes.
+//! SA of a record.
 
 use std::marker::PhantomData;
 
@@ -11,7 +11,7 @@ use test_vectors::{SaRecord, UdpPorts};
 
 use super::Failure;
 
-/// Every algorithm, with the window of a record.
+/// Every algorithm, with a window of the size in the record.
 pub struct With<W>(PhantomData<W>);
 
 impl<W: AntiReplay> Algorithms for With<W> {
@@ -22,19 +22,19 @@ impl<W: AntiReplay> Algorithms for With<W> {
     type Decompressor = Inflate;
 }
 
-/// The SA that opens the packets of a record, between the ends of `packet`; in tunnel mode the inner packet is delivered
-/// as it is.
+/// Creates the inbound SA for the packets of a record, with the addresses of `packet`. In tunnel mode the inner
+/// packet is delivered unchanged.
 pub fn receiver<W: AntiReplay>(
     mode: &str,
     packet: &[u8],
     encap: Option<UdpPorts>,
     transform: Transform<With<W>>,
 ) -> Result<Sa<With<W>>, Failure> {
-    // A packet that is not even IP is refused before the ends matter.
+    // A packet that is not IP is refused before the addresses matter.
     let unspecified = std::net::IpAddr::from([0; 4]);
     let (source, destination) =
         Ip::parse(packet).map_or((unspecified, unspecified), |ip| (ip.source(), ip.destination()));
-    let sa = Sa::new(source, destination, transform).map_err(|e| Failure::new("an sa", e))?;
+    let sa = Sa::new(source, destination, transform).map_err(|e| Failure::new("an SA", e))?;
     let mode = Mode::by_name(mode).ok_or_else(|| Failure::new("transport or tunnel mode", mode))?;
     let sa = sa.with_mode(mode).with_tunnel(|tunnel| tunnel.with_ecn(EcnMode::Forbidden));
     Ok(match self::encap(encap) {
@@ -43,7 +43,7 @@ pub fn receiver<W: AntiReplay>(
     })
 }
 
-/// The suite of an ESP SA.
+/// Creates the suite of an ESP SA.
 pub fn suite(sa: &SaRecord) -> Result<AnySuite, Failure> {
     let cipher = cipher(sa).ok_or_else(|| Failure::new("a known algorithm", &sa.cipher))?;
     let integrity = integrity(sa).ok_or_else(|| Failure::new("a known algorithm", &sa.auth))?;
@@ -55,7 +55,7 @@ pub fn suite(sa: &SaRecord) -> Result<AnySuite, Failure> {
     suite.map_err(|e| Failure::new("a usable key", e))
 }
 
-/// The integrity algorithm of an AH SA.
+/// Creates the integrity algorithm of an AH SA.
 pub fn ah_integrity(sa: &SaRecord) -> Result<AnyAhIntegrity, Failure> {
     let integrity = integrity(sa).ok_or_else(|| Failure::new("a known algorithm", &sa.auth))?;
     let key = [&sa.auth_key[..], &sa.salt[..]].concat();
@@ -70,7 +70,7 @@ fn cipher(sa: &SaRecord) -> Option<CipherAlgorithm> {
     }
 }
 
-/// The integrity algorithm of this name whose ICV has the right length.
+/// Returns the integrity algorithm with this name and ICV length.
 fn integrity(sa: &SaRecord) -> Option<IntegrityAlgorithm> {
     let by_name = match sa.auth.as_str() {
         "" => IntegrityAlgorithm::None,
@@ -84,7 +84,7 @@ fn integrity(sa: &SaRecord) -> Option<IntegrityAlgorithm> {
     }
 }
 
-/// What an AH peer makes of ambiguous rules. The packets of records may have been captured anywhere on their path.
+/// Returns the AH profile with this name. The packets of records may have been captured anywhere on their path.
 pub fn profile(name: Option<&str>) -> Result<Profile, Failure> {
     match name {
         None => Ok(Profile::RFC.accepting_unfinished_routes()),
@@ -93,7 +93,7 @@ pub fn profile(name: Option<&str>) -> Result<Profile, Failure> {
     }
 }
 
-/// The encapsulation of a record.
+/// Returns the UDP encapsulation of a record.
 pub fn encap(ports: Option<UdpPorts>) -> Option<Encap> {
     ports.map(|UdpPorts { sport, dport }| Encap {
         ports: Ports { source: sport, destination: dport },

@@ -1,4 +1,4 @@
-//! A setkey.conf file into the databases.
+//! SAs and policies of a setkey.conf file.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -16,22 +16,22 @@ use zeroize::Zeroizing;
 
 use super::{Host, Numbers};
 
-/// Which file, and what it leaves open.
+/// Command line arguments for a setkey.conf file and the properties that it does not specify.
 #[derive(clap::Args)]
 pub struct ConfigArgs {
-    /// SAs and policies, in the language of setkey(8).
+    /// SAs and policies in the language of setkey(8)
     #[arg(long, value_name = "setkey.conf")]
     config: PathBuf,
-    /// Cut HMAC-SHA2-256 to 96 bits, as KAME and Linux's PF_KEY do.
+    /// Truncate HMAC-SHA2-256 to 96 bits, like KAME and Linux PF_KEY
     #[arg(long)]
     sha256_96: bool,
-    /// Accept ESP without a MAC, which anybody on the way can tamper with.
+    /// Accept ESP without an integrity algorithm, which an attacker can modify
     #[arg(long)]
     allow_unauthenticated: bool,
 }
 
 impl ConfigArgs {
-    /// Reads the file.
+    /// Reads and parses the file.
     pub fn read(&self) -> Result<Config, Box<dyn Error>> {
         let sha2_256 = if self.sha256_96 { Sha2256::Bits96 } else { Sha2256::Bits128 };
         let loading = Loading { sha2_256, without_integrity: self.allow_unauthenticated, ..Loading::RFC };
@@ -39,10 +39,10 @@ impl ConfigArgs {
     }
 }
 
-/// A file whose statements are well-formed.
+/// Configuration whose statements are well-formed.
 pub struct Config {
     name: String,
-    /// The file, where it is one.
+    /// Path of the file; `None` for a text.
     path: Option<PathBuf>,
     text: Zeroizing<Vec<u8>>,
     loading: Loading,
@@ -50,14 +50,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a file.
+    /// Reads and parses a file.
     pub fn read(path: &Path, loading: Loading) -> Result<Self, Box<dyn Error>> {
         let name = path.display().to_string();
         let text = Zeroizing::new(fs::read(path).map_err(|e| format!("{name}: {e}"))?);
         Ok(Self { path: Some(path.to_owned()), ..Self::of(&name, text, loading)? })
     }
 
-    /// Reads a text. What this tool leaves aside is said on standard error, once.
+    /// Parses a text. Statements that are skipped are reported on standard error, once.
     pub fn of(name: &str, text: Zeroizing<Vec<u8>>, loading: Loading) -> Result<Self, Box<dyn Error>> {
         let mut directions = Directions::default();
         let mut statements = Statements::of_bytes(&text);
@@ -72,7 +72,7 @@ impl Config {
                     Err(why) if why.is_skipped() => Some(why),
                     Err(why) => return Err(format!("{name}: {at}: {statement} {why}").into()),
                 },
-                // Whichever way it goes, and under whatever number.
+                // The direction and the sequence number do not matter for this check.
                 Statement::Add(add) | Statement::Update(add) => {
                     add.sa(Direction::Inbound, None, &loading).err().filter(ApplyError::is_skipped)
                 }
@@ -80,30 +80,30 @@ impl Config {
                 _ => None,
             };
             if let Some(why) = skipped {
-                eprintln!("{name}: {at}: warning: {why}; the statement is left aside");
+                eprintln!("{name}: {at}: warning: {why}; statement skipped");
             }
         }
         Ok(Self { name: name.to_owned(), path: None, text, loading, directions })
     }
 
-    /// The sequence numbers that the keys of the file have used, where it is a file.
+    /// Returns the sequence numbers that the keys of the file have used, if it is a file.
     pub fn numbers(&self) -> Result<Numbers, Box<dyn Error>> {
         self.path.as_deref().map_or(Ok(Numbers::New), Numbers::beside)
     }
 
-    /// Does what the statements say, at this time. `mirrored`: for the other side, where what is out here comes in.
+    /// Applies the statements at this time. `mirrored` exchanges the directions, for the host of the peer.
     pub fn load(&self, host: &mut Host, now: Duration, mirrored: bool) -> Result<(), Box<dyn Error>> {
         let mut statements = Statements::of_bytes(&self.text);
         while let Ok(Some(statement)) = statements.next() {
             let at = statements.location();
             let problem = |why: &dyn std::fmt::Display| match &statement {
-                // Not the statement itself: there are keys in it.
+                // The statement is not printed, as it contains keys.
                 Statement::Add(add) | Statement::Update(add) => format!("{}: {at}: add {}: {why}", self.name, add.id),
                 statement => format!("{}: {at}: {statement} {why}", self.name),
             };
             match self.apply(host, &statement, now, mirrored) {
                 Ok(Applied::Done) => {}
-                Ok(Applied::NotThere) => eprintln!("{}", problem(&"warning: there is no such entry")),
+                Ok(Applied::NotThere) => eprintln!("{}", problem(&"warning: no such entry")),
                 Err(why) if why.downcast_ref().is_some_and(ApplyError::is_skipped) => {} // said before
                 Err(why) => return Err(problem(&why).into()),
             }
@@ -111,7 +111,7 @@ impl Config {
         Ok(())
     }
 
-    /// The SAs of the file, with the ways that its policies use them.
+    /// Returns the SAs of the file with the directions in which its policies use them.
     pub fn sas(&self) -> Vec<(Add<'_>, Vec<Direction>)> {
         let mut statements = Statements::of_bytes(&self.text);
         let mut sas = Vec::new();
@@ -162,7 +162,7 @@ impl Config {
             Statement::Dump(protocol) => print_sas(host, now, |sa| of(sa, *protocol)),
             Statement::SpdAdd(statement) => {
                 let policy = self.policy(statement, mirrored)?;
-                // `in` and `fwd` of Linux are one way out on the other side.
+                // `in` and `fwd` of Linux are one outbound policy of the peer.
                 let is_twice = mirrored
                     && statement.direction != PolicyDirection::Out
                     && host.engine.find_policy(policy.direction, &policy.selector).is_some();
@@ -192,7 +192,7 @@ impl Config {
             }
             Statement::SpdDump => print_policies(host),
             Statement::Exit => {}
-            _ => return Err("a statement that this tool does not know".into()),
+            _ => return Err("unsupported statement".into()),
         }
         Ok(Applied::Done)
     }
@@ -204,14 +204,14 @@ impl Config {
     }
 }
 
-/// What became of a statement.
+/// Result of a statement.
 enum Applied {
     Done,
-    /// It takes back what is not there.
+    /// The statement deletes an entry that does not exist.
     NotThere,
 }
 
-/// Removes the SAs that a statement names.
+/// Removes the SAs that a statement selects.
 fn remove(host: &mut Host, which: impl Fn(&Seen) -> bool) -> Applied {
     let keys = keys(host, which);
     for (key, source) in &keys {
@@ -220,19 +220,19 @@ fn remove(host: &mut Host, which: impl Fn(&Seen) -> bool) -> Applied {
     if keys.is_empty() { Applied::NotThere } else { Applied::Done }
 }
 
-/// Which ways the SAs of a file go: a statement does not say, but the policies that it serves do. Those that other statements take back are
-/// among them: what they say about which SA is whose is true all the same.
+/// Directions of the SAs of a file. A statement does not specify the direction, but the policies that use the SA do.
+/// SAs that later statements delete are included.
 #[derive(Default)]
 struct Directions {
-    /// By both ends of a tunnel, or both hosts of transport mode.
+    /// Policies with both endpoints of a tunnel or both hosts of transport mode.
     between: BTreeMap<(IpAddr, IpAddr), Served>,
-    /// Policies that leave an end open, or are for networks in transport mode.
+    /// Policies with an unspecified endpoint, or for networks in transport mode.
     open: Vec<(PolicyDirection, OpenEnds)>,
-    /// Inner addresses of SAs in BEET mode, by their ends.
+    /// Inner addresses of BEET mode SAs, by their endpoints.
     beet: BTreeMap<(IpAddr, IpAddr), (IpAddr, IpAddr)>,
 }
 
-/// Whether outbound and inbound policies are served.
+/// Set if outbound, or inbound, policies use the SA.
 #[derive(Clone, Copy, Default)]
 struct Served {
     out: bool,
@@ -274,7 +274,7 @@ impl Directions {
         self.between.entry(ends).or_default().serve(direction);
     }
 
-    /// An SA that no policy uses is inbound: nothing would be sent by it.
+    /// Returns the directions of an SA. An SA that no policy uses is inbound, as nothing would be sent with it.
     fn of_sa(&self, add: &Add<'_>) -> Vec<Direction> {
         let ends @ (source, destination) = (add.id.source.0, add.id.destination.0);
         let mut served = self.between.get(&ends).copied().unwrap_or_default();
@@ -294,7 +294,7 @@ impl Directions {
         }
     }
 
-    /// The addresses of the packets inside an SA of BEET mode: those of the hosts whose policy it serves.
+    /// Returns the inner addresses of a BEET mode SA: the hosts of the policy that uses it.
     fn inner(&self, add: &Add<'_>) -> Option<(IpAddr, IpAddr)> {
         self.beet.get(&(add.id.source.0, add.id.destination.0)).copied()
     }
@@ -317,7 +317,7 @@ fn turned(direction: PolicyDirection) -> PolicyDirection {
     if direction == PolicyDirection::Out { PolicyDirection::In } else { PolicyDirection::Out }
 }
 
-/// The name of an SA and its source, and the number it is shown under.
+/// Identifier and source of an SA, and the number under which it is shown.
 type Seen = (SaId, IpAddr, u32);
 
 fn seen(host: &Host) -> impl Iterator<Item = Seen> {
@@ -344,7 +344,7 @@ fn of(sa: &Seen, protocol: Option<SaProtocol>) -> bool {
     })
 }
 
-/// The SAs, as `setkey -D` shows them.
+/// Prints the SAs in the format of `setkey -D`.
 pub fn print_sas(host: &Host, now: Duration, which: impl Fn(&Seen) -> bool) {
     let chosen = keys(host, which);
     if chosen.is_empty() {
@@ -357,7 +357,7 @@ pub fn print_sas(host: &Host, now: Duration, which: impl Fn(&Seen) -> bool) {
     }
 }
 
-/// The policies, as `setkey -DP` shows them.
+/// Prints the policies in the format of `setkey -DP`.
 pub fn print_policies(host: &Host) {
     if host.engine.policies().next().is_none() {
         println!("No SPD entries.");

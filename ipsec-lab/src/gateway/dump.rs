@@ -1,4 +1,4 @@
-//! `ipsec-lab dump`: the databases that a file makes, as setkey(8) shows those of a kernel.
+//! `ipsec-lab dump`: the SAs and policies of a file in the format of setkey(8).
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -7,23 +7,22 @@ use std::time::SystemTime;
 use super::config::{print_policies, print_sas};
 use super::{ConfigArgs, Host};
 
-/// Show the SAs and policies that a setkey.conf file makes, as `setkey -D` and `setkey -DP` do.
-///
-/// Keys are not shown. Below each SA, `direction` says whether it seals or opens: by the policies of the file that it serves.
+/// Show the SAs and policies of a setkey.conf file like `setkey -D` and `setkey -DP`.
+/// // Keys are not shown. Below each SA, `direction` is the direction in which the policies of the file use it.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Only the SAs.
+    /// Show SAs only
     #[arg(short = 'D', conflicts_with = "policies")]
     sas: bool,
-    /// Only the policies.
+    /// Show policies only
     #[arg(short = 'P')]
     policies: bool,
 }
 
 /// Runs the command.
-#[allow(clippy::disallowed_methods)] // the dump says when it was made
+#[allow(clippy::disallowed_methods)] // the dump contains the current time
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut host = Host::with_entropy();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;

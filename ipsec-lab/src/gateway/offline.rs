@@ -1,4 +1,4 @@
-//! `ipsec-lab seal` and `ipsec-lab open`: a capture through a gateway, one way.
+//! `ipsec-lab seal` and `ipsec-lab open`: a capture through an engine, in one direction.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -14,26 +14,26 @@ use ipsec_packet::{Flow, IpProto};
 use super::{Config, ConfigArgs, Host, outcome};
 use crate::capture::{self, Captured, Writer};
 
-/// Packets through the gateway that a setkey.conf file describes: what passes is written with the times of the capture,
-/// what does not is counted by its reason.
+/// Process a capture with the SAs and policies of a setkey.conf file. Packets that pass are written with the times of
+/// the capture, others are counted by reason.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Take the file as the other side's: what is `out` there comes in here. Without it, `open` finds out by the packets
-    /// which side they are addressed to.
+    /// Use the file as the peer does: its outbound policies and SAs become inbound. Without it, `open` determines the
+    /// side by the destination of the packets
     #[arg(long)]
     mirror: bool,
-    /// The packets: pcap or pcapng, of raw IP, Ethernet, Linux cooked or loopback frames.
+    /// Input capture: pcap or pcapng of raw IP, Ethernet, Linux cooked or loopback frames
     input: PathBuf,
-    /// Where they go: pcap of raw IP.
+    /// Output capture: pcap of raw IP
     output: PathBuf,
 }
 
-/// Captures of more packets get a progress bar.
+/// Number of packets from which a progress bar is shown.
 const LONG: usize = 10_000;
 
-/// Runs `seal`.
+/// Runs the command `seal`.
 pub fn seal(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let (config, packets) = (args.config.read()?, read(&args.input)?);
     let mut host = Host::with_entropy();
@@ -41,12 +41,12 @@ pub fn seal(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     through(host, &config, args.mirror, &packets, &args.output, Host::send)
 }
 
-/// Runs `open`.
+/// Runs the command `open`.
 pub fn open(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let (config, packets) = (args.config.read()?, read(&args.input)?);
     let mirrored = args.mirror || is_of_the_other_side(&config, &packets);
     if mirrored && !args.mirror {
-        println!("the packets are addressed to the other side of this file: opened as it would");
+        println!("the packets are addressed to the peer of this file: opened with its directions (--mirror)");
     }
     let receive = |host: &mut Host, now, packet: &[u8]| Ok(host.receive(now, packet));
     through(Host::with_entropy(), &config, mirrored, &packets, &args.output, receive)
@@ -57,7 +57,7 @@ fn read(path: &Path) -> Result<Vec<Captured>, Box<dyn Error>> {
         .map_err(|e| format!("{}: {e}", path.display()).into())
 }
 
-/// Whether more of the protected packets go where the SAs that seal go, than where those that open do.
+/// Returns whether more protected packets have the destination of outbound SAs than that of inbound SAs.
 fn is_of_the_other_side(config: &Config, packets: &[Captured]) -> bool {
     let (mut balance, sas) = (0i64, config.sas());
     for flow in packets.iter().filter_map(|seen| Flow::read(&seen.packet).ok()) {
@@ -111,12 +111,12 @@ fn through(
 fn print_event(time: Duration, event: &Event) {
     let what = match event {
         Event::Acquire(wanted) => {
-            format!("policy {} needs an sa: {} for {}", wanted.policy, wanted.template, wanted.flow)
+            format!("acquire: policy {}, template {}, flow {}", wanted.policy, wanted.template, wanted.flow)
         }
-        Event::SoftExpired(sa) => format!("soft limit reached: {sa}"),
-        Event::HardExpired(sa) => format!("hard limit reached: {sa}"),
-        Event::SequenceLow(sa) => format!("numbers nearly used up: {sa}"),
-        Event::NatMapping { sa, source, port } => format!("peer now at {source}[{port}]: {sa}"),
+        Event::SoftExpired(sa) => format!("soft lifetime expired: {sa}"),
+        Event::HardExpired(sa) => format!("hard lifetime expired: {sa}"),
+        Event::SequenceLow(sa) => format!("sequence numbers nearly exhausted: {sa}"),
+        Event::NatMapping { sa, source, port } => format!("peer moved to {source}[{port}]: {sa}"),
         other => format!("{other:?}"),
     };
     println!("{}.{:06} {what}", time.as_secs(), time.subsec_micros());

@@ -1,7 +1,7 @@
-//! Sequence numbers that the keys of a file have used, kept beside the file.
-//!
-//! Keys in a setkey.conf outlive a run of this tool. Where the nonce of a cipher is the sequence number, no number may be used twice under a
-//! key (RFC 3686 section 7, RFC 4106 section 9), so the last one of each SA is stored before it is used.
+//! Sequence numbers that the keys of a configuration have used, stored in a file beside it.
+//! // Keys in a setkey.conf outlive a run of this tool. If the nonce of a cipher contains the sequence number, no
+//! number may be used twice with a key (RFC 3686 section 7, RFC 4106 section 9). The last number of each SA is
+//! therefore stored before it is used.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -17,33 +17,34 @@ use ipsec_packet::{Seq, SeqWidth};
 use super::Databases;
 use crate::private_file;
 
-/// Numbers that are stored ahead of use at a time.
+/// Number of sequence numbers that are stored ahead of use at a time.
 const AHEAD: u64 = 4096;
-/// Numbers that one packet takes of one SA at most: once for each transform of its policy, with room to spare.
+/// Largest number of sequence numbers that one packet uses of one SA: one for each template of its policy, with a
+/// reserve.
 const PER_PACKET: u64 = 16;
 
-/// The numbers that SAs have used before this run.
+/// Sequence numbers that SAs have used before this run.
 pub enum Numbers {
-    /// The keys were made for this run, or nothing is protected in it.
+    /// The keys were created for this run, or nothing is sealed in it.
     New,
-    /// They are kept beside this configuration, and no SA has asked for them yet.
+    /// The numbers are stored beside this configuration, and no SA has needed them yet.
     Beside(PathBuf),
-    /// They are kept in a file.
+    /// The numbers are stored in a file that is open.
     Kept(Kept),
 }
 
-/// Numbers kept in a file, which is locked against other runs.
+/// File of sequence numbers, locked against other runs.
 pub struct Kept {
     path: PathBuf,
-    /// The highest number that may have been used, by SA.
+    /// Highest number that may have been used, by SA.
     last: BTreeMap<String, u64>,
-    /// The SAs of this run whose nonces are their sequence numbers.
+    /// SAs of this run whose nonces contain the sequence number.
     sas: Vec<Numbered>,
-    /// Locked: a file of its own, as the others are replaced while they are in use.
+    /// Lock file. It is separate, because the file of numbers is replaced during use.
     _lock: File,
 }
 
-/// An outbound SA.
+/// Outbound SA whose numbers are stored.
 struct Numbered {
     key: SaId,
     source: IpAddr,
@@ -52,13 +53,13 @@ struct Numbered {
 }
 
 impl Numbers {
-    /// Those beside a configuration: in `FILE.sequence`, under the lock of `FILE.sequence.lock`, whatever link the configuration is named by.
-    /// There are no such files until an SA needs one.
+    /// Returns the numbers of a configuration: in `FILE.sequence`, locked by `FILE.sequence.lock`, where `FILE` is
+    /// the path without symbolic links. Both files are created when an SA needs them.
     pub fn beside(config: &Path) -> Result<Self, Box<dyn Error>> {
         Ok(Self::Beside(fs::canonicalize(config).map_err(|e| format!("{}: {e}", config.display()))?))
     }
 
-    /// The last number that an SA has used.
+    /// Returns the last number that an SA has used.
     pub fn last(&mut self, id: &SaSpec) -> Result<Seq, Box<dyn Error>> {
         if let Self::Beside(config) = self {
             *self = Self::Kept(Kept::open(config)?);
@@ -69,7 +70,7 @@ impl Numbers {
         }))
     }
 
-    /// An outbound SA was installed whose nonce is its sequence number.
+    /// Registers an outbound SA whose nonce contains the sequence number.
     pub fn installed(&mut self, add: &Add<'_>, key: SaId) {
         if let Self::Kept(kept) = self {
             let width = if add.extended { SeqWidth::Extended64 } else { SeqWidth::Bits32 };
@@ -77,7 +78,7 @@ impl Numbers {
         }
     }
 
-    /// Stores numbers ahead, so that what the next packet takes is in the file before it is used.
+    /// Stores numbers ahead, so that those of the next packet are in the file before they are used.
     pub fn before_a_packet(&mut self, engine: &Databases) -> Result<(), Box<dyn Error>> {
         let Self::Kept(kept) = self else { return Ok(()) };
         let mut behind = false;
@@ -91,7 +92,7 @@ impl Numbers {
         if behind { kept.write() } else { Ok(()) }
     }
 
-    /// Stores what was used, as nothing more is.
+    /// Stores the numbers that were used, at the end of a run.
     pub fn at_the_end(&mut self, engine: &Databases) -> Result<(), Box<dyn Error>> {
         let Self::Kept(kept) = self else { return Ok(()) };
         for sa in &kept.sas {
@@ -113,11 +114,11 @@ impl Kept {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let lock = options.open(with_suffix(config, ".sequence.lock")).map_err(|e| problem(&e))?;
         lock.try_lock().map_err(|e| match e {
-            TryLockError::WouldBlock => problem(&"another run uses the keys"),
+            TryLockError::WouldBlock => problem(&"the keys are in use by another process"),
             TryLockError::Error(e) => problem(&e),
         })?;
         let last = match fs::read_to_string(&path) {
-            Ok(text) => parse(&text).ok_or_else(|| problem(&"not a complete file of sequence numbers"))?,
+            Ok(text) => parse(&text).ok_or_else(|| problem(&"incomplete file of sequence numbers"))?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             Err(e) => return Err(problem(&e).into()),
         };
@@ -136,14 +137,14 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 impl Numbered {
-    /// The last number that it has used; `None` when it is gone.
+    /// Returns the last number that the SA has used; `None` if it was removed.
     fn used(&self, engine: &Databases) -> Option<u64> {
         let sa = engine.sa(&self.key, self.source)?;
         sa.sa?.transform().sequence().map(Seq::get)
     }
 }
 
-/// ESP is ESP whether it is in UDP or not: the key stays the same.
+/// Returns the name of an SA in the file. ESP in UDP has the name of ESP, because the key is the same.
 fn name(id: &SaSpec) -> String {
     let protocol = if id.protocol == SaProtocol::EspUdp { SaProtocol::Esp } else { id.protocol };
     format!("{} {} {protocol} {:#x}", id.source.0, id.destination.0, id.spi)
@@ -159,7 +160,7 @@ fn text(last: &BTreeMap<String, u64>) -> String {
     text + &format!("end {}\n", last.len())
 }
 
-/// The numbers of a file that is complete: its last line says how many there are.
+/// Parses a complete file: its last line contains the number of SAs.
 fn parse(text: &str) -> Option<BTreeMap<String, u64>> {
     let mut lines: Vec<_> = text.strip_suffix('\n')?.lines().filter(|line| !line.starts_with('#')).collect();
     let count: usize = lines.pop()?.strip_prefix("end ")?.parse().ok()?;

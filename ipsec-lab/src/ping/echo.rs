@@ -1,4 +1,4 @@
-//! Echo requests and replies of ICMP and ICMPv6.
+//! ICMP and ICMPv6 echo requests and replies.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -8,38 +8,38 @@ use ipsec_packet::{
 };
 use zerocopy::IntoBytes;
 
-/// An echo, either way.
+/// Echo request or reply.
 pub struct Echo {
-    /// Where it comes from.
+    /// Source address of the packet.
     pub source: IpAddr,
     destination: IpAddr,
-    /// Whether it asks or answers.
+    /// Set for a request, clear for a reply.
     pub is_request: bool,
-    /// The TTL or hop limit it arrived with.
+    /// Received TTL or hop limit.
     pub hops: u8,
-    /// Whose it is.
+    /// Identifier of the sending process.
     pub id: u16,
-    /// Which one it is.
+    /// Sequence number of the request.
     pub number: u16,
-    /// What it carries.
+    /// Payload of the echo message.
     pub payload: Vec<u8>,
 }
 
-/// Text, which compresses, as pings that counted did not.
+/// Payload text. Unlike a counter it can be compressed.
 const FILL: &[u8] = b"the quick brown fox jumps over the lazy dog; ";
 
-/// The payload of our requests.
+/// Returns the payload of a request with this length.
 pub fn payload(octets: u16) -> Vec<u8> {
     FILL.iter().copied().cycle().take(octets.into()).collect()
 }
 
 impl Echo {
-    /// A request.
+    /// Creates an echo request.
     pub fn request(source: IpAddr, destination: IpAddr, id: u16, number: u16, octets: u16) -> Self {
         Self { source, destination, is_request: true, hops: 64, id, number, payload: payload(octets) }
     }
 
-    /// The answer to a request.
+    /// Creates the reply to a request.
     pub fn reply(&self) -> Self {
         Self {
             source: self.destination,
@@ -50,7 +50,7 @@ impl Echo {
         }
     }
 
-    /// Reads an IP packet; `None` for what is no echo.
+    /// Parses an IP packet; `None` if it is not an echo message.
     pub fn read(packet: &[u8]) -> Option<Self> {
         let ip = Ip::parse(packet).ok()?;
         let place = placement(packet, DestinationOptions::InFront).ok()?;
@@ -73,7 +73,7 @@ impl Echo {
         })
     }
 
-    /// The IP packet.
+    /// Returns the IP packet of the message.
     pub fn packet(&self) -> Result<Vec<u8>, Box<dyn Error>> {
         let kind = match (self.source.is_ipv4(), self.is_request) {
             (true, true) => 8,
@@ -86,7 +86,7 @@ impl Echo {
         match (self.source, self.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 let mut header = Ipv4Header::new(source, destination, IpProto::ICMP, 64);
-                header.set_total_length(length.checked_add(20).ok_or("too long")?);
+                header.set_total_length(length.checked_add(20).ok_or("packet too long")?);
                 header.set_identification(self.number);
                 header.set_checksum();
                 let sum = Checksum::new().over(&[kind, 0, 0, 0]).over(&numbers).over(&self.payload).finish();
@@ -101,7 +101,7 @@ impl Echo {
                 repair_checksum(&mut packet, ChecksumRepair::Recompute)?;
                 Ok(packet)
             }
-            _ => Err("source and destination are of two ip versions".into()),
+            _ => Err("source and destination address families differ".into()),
         }
     }
 }

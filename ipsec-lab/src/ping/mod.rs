@@ -1,4 +1,4 @@
-//! `ipsec-lab ping`: an IPsec endpoint in user space, over raw sockets.
+//! `ipsec-lab ping`: IPsec host in user space over raw sockets.
 
 mod echo;
 mod wire;
@@ -15,36 +15,35 @@ use crate::gateway::{Config, ConfigArgs, Host, outcome};
 use echo::Echo;
 use wire::Wire;
 
-/// Ping a host through IPsec, without the kernel's.
-///
-/// Builds echo requests, sends them through the policies and SAs of the file over raw sockets (ESP, AH, IPComp, IP in IP, or
-/// UDP port 4500), opens what comes back, and prints what ping prints. Echo requests of others that come the way their policy
-/// asks for are answered. Needs root, and a kernel without SAs of its own between the two.
+/// Ping a host through IPsec in user space.
+/// // Sends echo requests through the policies and SAs of the file over raw sockets (ESP, AH, IPComp, IP in IP, or
+/// UDP), decapsulates the replies, and prints them like ping. Echo requests of the peer that match their policy are
+/// answered. Requires root, and no SAs of the kernel between the two hosts.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Whom to ping.
+    /// Address to ping
     address: IpAddr,
     #[command(flatten)]
     config: ConfigArgs,
-    /// How many echo requests to send.
+    /// Number of echo requests
     #[arg(long, short, default_value_t = 4)]
     count: u16,
-    /// Octets of payload.
+    /// Payload length in octets
     #[arg(long, short, default_value_t = 56)]
     size: u16,
-    /// Where the echo requests come from: an address of this host, or of the network that a policy protects.
+    /// Source address: an address of this host, or of a network that a policy protects
     #[arg(long)]
     source: Option<IpAddr>,
-    /// Milliseconds between two of them.
+    /// Interval between requests in milliseconds
     #[arg(long, default_value_t = 200)]
     interval: u64,
-    /// Milliseconds to wait for the last reply, and to go on answering others.
+    /// Time to wait for the last reply in milliseconds, during which requests of the peer are answered
     #[arg(long, default_value_t = 1000)]
     wait: u64,
 }
 
 /// Runs the command.
-#[allow(clippy::disallowed_methods)] // as below
+#[allow(clippy::disallowed_methods)] // see below
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let config = args.config.read()?;
     let mut endpoint = Endpoint::new(args, &config)?;
@@ -61,14 +60,14 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     Ok(endpoint.print_statistics())
 }
 
-/// Ourselves: the databases, the sockets, and what was sent and came back.
+/// State of the local host: engine, sockets, requests and replies.
 struct Endpoint<'a> {
     args: &'a Args,
     host: Host,
     wire: Wire,
     source: IpAddr,
     id: u16,
-    /// When each request was sent.
+    /// Time of each request.
     sent: BTreeMap<u16, Instant>,
     transmitted: u64,
     received: u64,
@@ -118,7 +117,7 @@ impl<'a> Endpoint<'a> {
         Ok(())
     }
 
-    /// Sends a packet as its policy asks; says whether it left.
+    /// Sends a packet according to its policy. Returns whether it was sent.
     fn send(&mut self, packet: &[u8]) -> Result<bool, Box<dyn Error>> {
         match self.host.send(now()?, packet)? {
             (Disposition::Send, protected) => {
@@ -135,7 +134,7 @@ impl<'a> Endpoint<'a> {
         Ok(true)
     }
 
-    /// Takes what comes, for so long.
+    /// Processes received packets for this time.
     fn listen(&mut self, time: Duration) -> Result<(), Box<dyn Error>> {
         let end = Instant::now() + time;
         while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
@@ -150,7 +149,8 @@ impl<'a> Endpoint<'a> {
         let octets = packet.len();
         match self.host.receive(now()?, packet) {
             (Disposition::Deliver, opened) => self.deliver(&opened),
-            // Our own packets come by on the loopback, and others' in clear are none of our business.
+            // Packets of this host are received on the loopback interface, and cleartext packets of others are
+            // ignored.
             (Disposition::Bypass, _) => Ok(()),
             (refused, _) => {
                 println!("{octets} bytes dropped: {}", reason(&refused));
@@ -162,7 +162,7 @@ impl<'a> Endpoint<'a> {
 
     fn deliver(&mut self, packet: &[u8]) -> Result<(), Box<dyn Error>> {
         let Some(echo) = Echo::read(packet) else {
-            self.drop_for("opened, but no echo".to_owned());
+            self.drop_for("not an echo message".to_owned());
             return Ok(());
         };
         if echo.is_request {
@@ -178,8 +178,8 @@ impl<'a> Endpoint<'a> {
                 let (octets, from) = (echo.payload.len() + 8, echo.source);
                 println!("{octets} bytes from {from}: icmp_seq={} ttl={} time={time:.3} ms", echo.number, echo.hops);
             }
-            Some(_) => self.drop_for("reply with another payload".to_owned()),
-            None => self.drop_for("reply to nothing".to_owned()),
+            Some(_) => self.drop_for("reply with a different payload".to_owned()),
+            None => self.drop_for("unexpected reply".to_owned()),
         }
         Ok(())
     }
@@ -217,9 +217,9 @@ fn now() -> Result<Duration, Box<dyn Error>> {
     Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?)
 }
 
-/// The address that the system would send from.
+/// Returns the source address that the system would use.
 fn source_for(host: &Host, address: IpAddr) -> Result<IpAddr, Box<dyn Error>> {
-    // A network behind a tunnel has no route here: then it is the first address of the policy for it.
+    // A network behind a tunnel has no route on this host. The source is then the first address of its policy.
     let policy = host
         .engine
         .policies()
@@ -233,7 +233,7 @@ fn source_for(host: &Host, address: IpAddr) -> Result<IpAddr, Box<dyn Error>> {
     }
 }
 
-/// Where protected packets come from: our end of the tunnel, or the source itself.
+/// Returns the local address of protected packets: the local endpoint of the tunnel, or the source itself.
 fn local_end(host: &Host, source: IpAddr) -> IpAddr {
     let tunnels = host
         .engine

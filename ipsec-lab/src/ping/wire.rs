@@ -1,4 +1,4 @@
-//! Raw sockets: whole IP packets out, those of the protocols of IPsec in.
+//! Raw sockets that send IP packets and receive those of the IPsec protocols.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -10,29 +10,29 @@ use ipsec_packet::{Ip, IpProto, Ipv4Header, Ipv6Header};
 use socket2::{Domain, Protocol, Socket, Type};
 use zerocopy::IntoBytes;
 
-/// The sockets of one local address.
+/// Sockets of one local address.
 pub struct Wire {
     local: IpAddr,
     out: Socket,
-    /// One for each protocol, and one for each local port of ESP in UDP.
+    /// One socket for each protocol, and one for each local UDP port of ESP in UDP.
     incoming: Vec<(Source, UdpSocket)>,
 }
 
-/// The raw protocol that takes packets with their IP header.
+/// Protocol number of raw sockets that send packets with their IP header.
 const RAW: i32 = 255;
-/// Where a packet was received.
+/// Socket on which a packet was received.
 #[derive(Clone, Copy)]
 enum Source {
     Protocol(IpProto),
-    /// A local port.
+    /// UDP socket with this local port.
     Udp(u16),
 }
 
-/// What a socket waits at most for, before the next is asked.
+/// Longest time that one socket is polled before the next one.
 const TURN: Duration = Duration::from_millis(1);
 
 impl Wire {
-    /// Opens them, with these UDP ports. As long as they are open, the kernel does not call these protocols unreachable.
+    /// Opens the sockets. While they are open, the kernel does not report these protocols as unreachable.
     pub fn open(local: IpAddr, ports: &BTreeSet<u16>) -> Result<Self, Box<dyn Error>> {
         let domain = if local.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
         let raw = |proto: i32| {
@@ -50,7 +50,7 @@ impl Wire {
         for proto in [IpProto::ESP, IpProto::AH, IpProto::IPCOMP, IpProto::IPV4, IpProto::IPV6] {
             let socket = raw(proto.0.into())?;
             socket.bind(&SocketAddr::new(local, 0).into()).map_err(|e| format!("{local}: {e}"))?;
-            // The standard library's socket receives without unsafe code, and asks no more of it than that.
+            // The socket type of the standard library receives without unsafe code.
             incoming.push((Source::Protocol(proto), UdpSocket::from(socket)));
         }
         for &port in ports {
@@ -70,8 +70,8 @@ impl Wire {
         Ok(())
     }
 
-    /// IP packets that came, as soon as there is one; none when the time is over.
-    #[allow(clippy::disallowed_methods)] // it waits
+    /// Returns the received IP packets as soon as there is one; none after the time.
+    #[allow(clippy::disallowed_methods)] // it has to wait
     pub fn receive(&self, time: Duration) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
         let end = Instant::now() + time;
         let mut packets = Vec::new();
@@ -88,7 +88,8 @@ impl Wire {
         Ok(packets)
     }
 
-    /// A packet as it was on the wire: raw IPv4 comes with its header; of IPv6 and UDP what matters is put back.
+    /// Returns a packet as it was on the wire: raw IPv4 sockets include the header, for IPv6 and UDP the needed
+    /// fields are restored.
     fn whole(&self, source: Source, from: SocketAddr, received: &[u8]) -> Result<Option<Vec<u8>>, Box<dyn Error>> {
         let (proto, body) = match source {
             Source::Protocol(_) if self.local.is_ipv4() => return Ok(Some(received.to_vec())),
@@ -103,7 +104,7 @@ impl Wire {
         Ok(match (from.ip(), self.local) {
             (IpAddr::V4(from), IpAddr::V4(local)) => {
                 let mut header = Ipv4Header::new(from, local, proto, 64);
-                header.set_total_length(length.checked_add(20).ok_or("too long")?);
+                header.set_total_length(length.checked_add(20).ok_or("packet too long")?);
                 header.set_checksum();
                 Some([header.as_bytes(), &body].concat())
             }
