@@ -7,11 +7,11 @@ nightly=${RUSTUP_TOOLCHAIN:-nightly}
 (cd fuzz && cargo "+$nightly" fuzz build -O)
 seeds=$(mktemp -d)
 cargo run --quiet -p fuzz-harness --bin fuzz-seeds -- "$seeds"
+cargo run --quiet -p fuzz-harness --bin fuzz-corpus -- unpack "$seeds"
 for source in fuzz/fuzz_targets/*.rs; do
     target=$(basename "$source" .rs)
     cp "fuzz/target/$(rustc -vV | sed -n 's/host: //p')/release/$target" "$OUT/"
     cp fuzz/ipsec.dict "$OUT/$target.dict"
-    [ -d "fuzz/corpus/$target" ] && cp -r "fuzz/corpus/$target/." "$seeds/$target/"
     rm -f "$OUT/${target}_seed_corpus.zip"
     (cd "$seeds/$target" && find . -type f | sort | zip -q "$OUT/${target}_seed_corpus.zip" -@)
 done

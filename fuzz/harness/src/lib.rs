@@ -4,6 +4,7 @@
 //! The targets of libFuzzer in `fuzz/fuzz_targets`, and the tests of this crate, call them by the names of [`TARGETS`].
 
 mod ah;
+pub mod corpus;
 mod engine;
 mod esp;
 mod headers;

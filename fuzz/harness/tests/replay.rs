@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::Path;
 
-use fuzz_harness::{TARGETS, seeds};
+use fuzz_harness::{TARGETS, corpus, seeds};
 
-/// The files of a folder below `fuzz`, in their order.
-fn inputs(folder: &str, target: &str) -> Vec<Vec<u8>> {
-    let folder = seeds::root().join("fuzz").join(folder).join(target);
+/// The files that showed a bug of a target once, in their order.
+fn regressions(target: &str) -> Vec<Vec<u8>> {
+    let folder = seeds::root().join("fuzz/regressions").join(target);
     let mut files: Vec<_> = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     files.sort();
     files.iter().map(|path: &std::path::PathBuf| fs::read(path).expect("an input")).collect()
@@ -26,10 +26,25 @@ fn every_target_has_seeds_and_holds_on_them() {
 #[test]
 fn every_target_holds_on_its_corpus_and_on_what_was_found_once() {
     for (name, target, _) in TARGETS {
-        for input in inputs("corpus", name).iter().chain(&inputs("regressions", name)) {
-            target(input);
-        }
+        let corpus = corpus::read(&corpus::archive(name))
+            .unwrap_or_else(|why| panic!("the corpus of {name} cannot be read: {why}"));
+        assert!(!corpus.is_empty(), "the corpus of {name} is empty");
+        corpus.iter().for_each(|(_, input)| target(input));
+        regressions(name).iter().for_each(|input| target(input));
     }
+}
+
+#[test]
+fn an_unpacked_corpus_is_packed_into_the_same_archive() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus");
+    for (name, ..) in TARGETS {
+        let (archive, packed) = (corpus::archive(name), folder.join(format!("{name}.tar")));
+        let _ = fs::remove_dir_all(folder.join(name));
+        let count = corpus::unpack(&archive, &folder.join(name)).expect("unpacked");
+        assert_eq!(corpus::pack(&folder.join(name), &packed).expect("packed"), count, "{name}");
+        assert!(fs::read(&packed).expect("packed") == fs::read(&archive).expect("an archive"), "{name} differs");
+    }
+    fs::remove_dir_all(folder).expect("removed");
 }
 
 /// A linear congruential generator: the same inputs each time.
