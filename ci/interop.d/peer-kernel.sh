@@ -17,11 +17,18 @@ mkdir -m 700 "$base" 2>/dev/null || true
 { [ -O "$base" ] && [ ! -L "$base" ]; } || { echo "skipped: $base is not ours"; exit 77; }
 
 skip() { remove; echo "skipped: $*"; exit 77; }
+skip_missing() {
+    [ "${CI:-}" != true ] || skip "packages are missing and cannot be installed:$missing"
+    skip "packages are missing; CI=true or --install installs them:$missing"
+}
 
+missing=
 # need COMMAND PACKAGE
-need() { command -v "$1" >/dev/null || apt install -y -q --no-install-recommends "$2"; }
+need() { command -v "$1" >/dev/null || apt install -y -q --no-install-recommends --no-remove "$2" || { missing+=" $2"; return 1; }; }
 
+# Packages are installed and downloaded only with CI=true, as in ci/install.sh.
 apt() {
+    [ "${CI:-}" = true ] || return
     apt-get "$@" >>"$run/apt" 2>&1 && return
     apt-get update -q >>"$run/apt" 2>&1 && apt-get "$@" >>"$run/apt" 2>&1
 }
@@ -31,7 +38,7 @@ unpack() {
     local name=$1 to=$cache/$1; shift
     [ -e "$to/.done" ] && return
     rm -rf "$to"; mkdir -p "$to"
-    (cd "$to" && apt download "$name") || return
+    (cd "$to" && apt download "$name") || { missing+=" $name"; return 1; }
     dpkg-deb --fsys-tarfile "$to"/*.deb | tar -x -C "$to" --wildcards "$@" || return
     rm "$to"/*.deb; touch "$to/.done"
 }
@@ -59,7 +66,7 @@ boot_qemu() {
     need qemu-system-x86_64 qemu-system-x86 && need busybox busybox-static || return
     image=$(ls "$cache" | grep -m1 '^linux-image-') || image=$(newest_image)
     [ -n "$image" ] || { apt update -q; image=$(newest_image); }
-    [ -n "$image" ] || return
+    [ -n "$image" ] || { missing+=" linux-image-amd64"; return 1; }
     unpack "$image" './boot/vmlinuz*' '*/kernel/'{arch,crypto,lib,net,fs,drivers/virtio,drivers/net}/\* '*/modules.*' || return
     version=${image#linux-image-} linux=$cache/$image
     [ -e "$linux/lib/modules/$version/modules.dep" ] || depmod -b "$linux" "$version"
@@ -115,7 +122,7 @@ up() {
     [ "$(uname -m)" = x86_64 ] || { echo "skipped: the kernel peer needs an x86-64 machine"; exit 77; }
     down
     mkdir -p -m 700 "$base"; mkdir -p "$run" "$cache"
-    need ip iproute2 && need modprobe kmod && need ping iputils-ping && need python3 python3-minimal || skip "no packages to be had"
+    need ip iproute2 && need modprobe kmod && need ping iputils-ping && need python3 python3-minimal || skip_missing
     [ -c /dev/net/tun ] || { mkdir -p /dev/net; mknod /dev/net/tun c 10 200; } 2>/dev/null || skip "no /dev/net/tun"
     local way i start=$SECONDS
     for way in ${PEER:-uml qemu}; do
@@ -133,6 +140,7 @@ up() {
         cp "$run/console" "$base/console.$way"
         stop
     done
+    [ -z "$missing" ] || skip_missing
     skip "no Linux kernel boots here, tried ${PEER:-uml qemu} (see $base/console.*)"
 }
 
