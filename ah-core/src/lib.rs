@@ -31,6 +31,17 @@
 //! and the checksum, and add or remove an IPv6 fragment header of a whole packet in front of AH, which the ICV does
 //! not cover (RFC 4302 appendix A2).
 #![no_std]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::missing_errors_doc
+)]
 
 mod header;
 mod mutable;

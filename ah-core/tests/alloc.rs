@@ -1,6 +1,4 @@
 //! Nothing is allocated, whatever the algorithm and whether a packet is signed, verified or refused.
-#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::indexing_slicing)]
-#![allow(clippy::panic, clippy::unwrap_used)]
 
 mod packets;
 

@@ -1,13 +1,4 @@
 //! A packet is verified at its destination only: a mutable option or a routing header does not move it on.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 mod packets;
 

@@ -1,6 +1,4 @@
 //! `immutable_view` against a second version of its rules: slow, with copies, and by sending the packet hop by hop.
-#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::indexing_slicing)]
-#![allow(clippy::panic, clippy::unwrap_used)]
 
 mod packets;
 

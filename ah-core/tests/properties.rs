@@ -1,7 +1,5 @@
 //! What holds of every packet: it comes back as it was, it is refused once anything in it has changed that may not, and
 //! what is refused is left alone.
-#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::indexing_slicing)]
-#![allow(clippy::panic, clippy::unwrap_used)]
 
 mod packets;
 

@@ -1,6 +1,4 @@
 //! What sender and receiver remember: numbers that never repeat, and with AES-GMAC no IV; windows, kept and moved.
-#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::indexing_slicing)]
-#![allow(clippy::panic, clippy::unwrap_used)]
 
 mod packets;
 

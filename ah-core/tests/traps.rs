@@ -1,6 +1,4 @@
 //! What implementations of AH got wrong: one test per trap; the numbers tell them apart.
-#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::indexing_slicing)]
-#![allow(clippy::panic, clippy::unwrap_used)]
 
 mod packets;
 

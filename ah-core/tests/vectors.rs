@@ -1,6 +1,4 @@
 //! Packets of other implementations: verified, and where the record says so signed to the same octets.
-#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::indexing_slicing)]
-#![allow(clippy::panic, clippy::unwrap_used)]
 
 use ah_core::{Envelope, Inbound, Profile, VerifyError, sign_with};
 use ipsec_crypto::{AnyAhIntegrity, IntegrityAlgorithm};

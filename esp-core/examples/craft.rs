@@ -1,6 +1,13 @@
 //! Odd ESP packets, authentic and wrong in one place each: numbers, IVs, plaintext and padding are arguments.
 //! `cargo run -p esp-core --example craft`; fuzz/GUIDE.md says what to do with them.
-#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)] // an example may end at the first surprise
+#![deny(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::missing_errors_doc
+)]
 
 use esp_core::{Envelope, Inbound, Padding, seal_with};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, EspParts, HmacSha1_96, Suite};

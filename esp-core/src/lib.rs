@@ -28,6 +28,17 @@
 //! to the caller's buffer: for memory that others can read or change meanwhile (shared rings, mapped pages) there is
 //! [`Inbound::open_into`].
 #![no_std]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::missing_errors_doc
+)]
 
 mod batch;
 mod header;

@@ -1,6 +1,4 @@
 //! Nothing allocates: neither on the good ways nor on the bad ones. A test binary of its own, as the allocator is global.
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
 

@@ -1,13 +1,4 @@
 //! A random source that fails in the middle of a batch: nothing in clear says that it is sealed.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,5 +1,4 @@
 //! A suite that somebody else computes, in three phases, and the same in software.
-#![allow(missing_docs, clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 #[path = "../examples/hardware/device.rs"]
 mod device;

@@ -1,6 +1,4 @@
 //! The heuristic of RFC 5879 on packets built by hand: what makes sense is taken for clear, and nothing that does not.
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use esp_core::{NullEsp, null_esp_heuristic};
 use ipsec_packet::IpProto;

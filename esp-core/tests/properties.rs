@@ -1,6 +1,4 @@
 //! What must hold for every suite, every payload and every damage.
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
 

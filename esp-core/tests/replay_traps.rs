@@ -1,7 +1,5 @@
 //! One test for each trap of sequence numbers and replay windows (reference: C.2) in the reach of these crates, with real
 //! packets through real SAs.
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
 

@@ -1,6 +1,4 @@
 //! One test for each trap of ESP (reference: C.1) on the sending side, and of the data path around it.
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
 

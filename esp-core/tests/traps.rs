@@ -1,7 +1,5 @@
 //! One test for each trap of ESP (reference: C.1) that lies in the reach of these crates. Those of replay and sequence
 //! numbers (C.2) are in `replay_traps.rs`.
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
 

@@ -31,6 +31,17 @@
 //! any input is linear in its length, lengths and counts are checked against the octets present, and no input panics.
 //! Errors carry numbers, never octets of the message.
 #![no_std]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::missing_errors_doc
+)]
 
 mod attribute;
 mod body;

@@ -1,5 +1,4 @@
 //! Parsing, writing and reassembly do not allocate, for accepted and for refused messages.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod common;
 

@@ -1,6 +1,5 @@
 //! Interpretation of octets that depends on context: the NAT traversal document, the port, the DOI, and strict or
 //! lenient parsing.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use ike_codec::{
     Body, Chain, DecodeErrorKind, Doi, ExchangeKind, Framed, Header, Message, MessageWriter, NatTraversal, PayloadKind,

@@ -1,5 +1,4 @@
 //! Error messages: each is a single line, distinct, and contains the values of its variant.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use ike_codec::DecodeErrorKind as Kind;
 use ike_codec::{AttributeError, FragmentError, Header, NoSpace, PayloadKind, StreamError};

@@ -1,6 +1,4 @@
 //! Reassembly of fragments in every order, and every error of a fragment.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![allow(clippy::cast_possible_truncation, clippy::panic)]
 
 mod common;
 

@@ -1,7 +1,5 @@
 //! Fields of every payload kind, from hand-encoded octets after the diagrams of RFC 2407, 2408 and 3947, and every
 //! parse error with its offset.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![allow(clippy::panic)]
 
 mod common;
 

@@ -1,7 +1,5 @@
 //! Properties of any octets and any message: parsing never panics, writing restores the parsed octets, truncated
 //! messages are refused, and an incomplete message is never valid.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![allow(clippy::cast_possible_truncation, clippy::panic)]
 
 mod common;
 

@@ -1,7 +1,5 @@
 //! Robustness against malformed messages, and against deviations of known IKE implementations from the RFCs. Deviations
 //! that are resolved by vendor IDs are tested in `vendor.rs`.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![allow(clippy::panic)]
 
 mod common;
 

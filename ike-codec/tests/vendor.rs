@@ -1,6 +1,5 @@
 //! Table of vendor IDs: hashes of the known texts, prefix matching, and the properties of a peer that follow from its
 //! vendor IDs.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use ike_codec::{
     EncapsulationMode, ExchangeKind, FragmentationUse, Header, HeartbeatOrPskHash, Meaning, Message, MessageWriter,

@@ -1,5 +1,4 @@
 //! Message writer: its length, the maximum length of a message, and the encoding of attribute types.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use ike_codec::{Attribute, Attributes, ExchangeKind, Header, Message, MessageWriter, NoSpace, PayloadKind, Value};
 

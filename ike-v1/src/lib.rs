@@ -36,6 +36,17 @@
 //! for peers without stronger algorithms. Secrets are wiped on drop and never printed; block ciphers other than AES are
 //! not constant-time.
 #![no_std]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::missing_errors_doc
+)]
 
 mod cookie;
 mod dh;

@@ -1,7 +1,5 @@
 //! The key schedule, message protection, Diffie-Hellman, cookies and NAT detection do not allocate.
 #![cfg(all(feature = "modern", feature = "legacy", feature = "modp", feature = "ecp"))]
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![allow(clippy::cast_possible_truncation)]
 
 use std::hint::black_box;
 

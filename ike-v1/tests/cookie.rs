@@ -1,6 +1,5 @@
 //! Stateless responder cookies: validity in two epochs, and binding to the secret, the addresses and the initiator
 //! cookie.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod values;
 

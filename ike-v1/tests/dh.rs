@@ -1,7 +1,5 @@
 //! Diffie-Hellman: known answers, the primes of the RFCs, and refused public and private values.
 #![cfg(all(feature = "modp", feature = "ecp"))]
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![allow(clippy::cast_possible_truncation, clippy::panic)]
 
 mod values;
 

@@ -1,8 +1,6 @@
 //! Key schedule: recorded and computed vectors, cipher keys, KEYMAT, the hashes of phase 1 and quick mode, and the
 //! redaction of secrets in `Debug`.
 #![cfg(all(feature = "modern", feature = "legacy"))]
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![allow(clippy::cast_possible_truncation, clippy::panic)]
 
 use std::fmt::Debug;
 

@@ -1,7 +1,6 @@
 //! NAT detection: NAT-D hashes of an independent implementation, and the result for the receiver (RFC 3947 section
 //! 3.2).
 #![cfg(all(feature = "modern", feature = "legacy"))]
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![allow(clippy::type_complexity)]
 
 mod values;

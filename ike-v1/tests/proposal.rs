@@ -1,8 +1,7 @@
 //! Proposals: mapping between numbers and algorithms in both directions, key lengths, refused transforms, and the split
 //! of KEYMAT.
 #![cfg(all(feature = "modern", feature = "legacy"))]
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![allow(clippy::cast_possible_truncation, clippy::panic, clippy::type_complexity)]
+#![allow(clippy::type_complexity)]
 
 use ike_codec::{
     AhTransform, Attribute, AttributeError, Attributes, AuthAlgorithm, AuthMethod, EncapsulationMode, Encryption,

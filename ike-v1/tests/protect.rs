@@ -1,7 +1,5 @@
 //! Encryption of messages and its IV chain: recorded exchanges, every cipher, retransmissions and forged messages.
 #![cfg(all(feature = "modern", feature = "legacy"))]
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![allow(clippy::cast_possible_truncation, clippy::panic)]
 
 use std::collections::BTreeMap;
 

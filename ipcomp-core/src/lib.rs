@@ -26,6 +26,17 @@
 //! an attacker chooses, the packet length reveals information about the secrets (as in CRIME): do not enable
 //! compression for such traffic.
 #![no_std]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::missing_errors_doc
+)]
 
 mod backoff;
 mod deflate;

@@ -1,13 +1,4 @@
 //! Streams of several blocks: fixed blocks with few and many literals, and dynamic and stored blocks between them.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 use ipcomp_core::{Decompressor, Inflate, InflateError};
 

@@ -1,5 +1,4 @@
 //! Refused payloads: the octets written to the tailroom are cleared, and the others are unchanged.
-#![allow(missing_docs, clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 use ipcomp_core::{Compressor, DecompressError, Decompressor, Deflate, Inflate, compress, decompress};
 use ipsec_packet::{Cpi, IpProto, PacketBuf};

@@ -1,14 +1,5 @@
 //! LZS against a reference decoder that works on a string of bits, and against the bit patterns of its specification.
 #![cfg(feature = "lzs")]
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 use ipcomp_core::{Compressor, Decompressor, Lzs, LzsError};
 

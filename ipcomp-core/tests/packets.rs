@@ -1,14 +1,5 @@
 //! Compression and decompression of packets: the rules of RFC 3173, malformed packets, and known faults of IPComp
 //! implementations.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 use ipcomp_core::{
     Backoff, Compression, Compressor, DecompressError, Decompressor, Deflate, FixedDeflate, Inflate, InflateError,

@@ -1,13 +1,4 @@
 //! Interoperability with two other DEFLATE implementations, in both directions.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 use std::io::{Read, Write};
 

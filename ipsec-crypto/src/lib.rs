@@ -23,6 +23,17 @@
 //! tables at secret indices and are **not**. Legacy algorithms are for peers that have nothing better: 64-bit blocks
 //! leak after 2^32 blocks, single DES is broken by search, and MD5 is secure inside HMAC only.
 #![no_std]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::missing_errors_doc
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(any(feature = "aes-gcm", feature = "chacha20-poly1305"))]

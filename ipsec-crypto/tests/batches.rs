@@ -1,10 +1,4 @@
 //! ICVs of many texts are what each text has by itself.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    clippy::unwrap_used
-)]
 #![cfg(all(
     feature = "hmac-md5",
     feature = "hmac-sha1",

@@ -1,6 +1,5 @@
 //! Keys and choices of algorithms: which are taken, which are refused and under what name, and that none is printed.
 #![cfg(all(feature = "modern", feature = "legacy", feature = "any"))]
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};

@@ -1,5 +1,4 @@
 //! One packet taken apart, and the ICVs compared.
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 use ipsec_crypto::{EspParts, Icv, IvRule, Layout, LengthError, MAX_ICV};
 

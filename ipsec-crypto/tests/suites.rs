@@ -1,6 +1,5 @@
 //! Whole suites: chosen by type and by value, sealed and opened, tampered with, and against the AEADs called directly.
 #![cfg(all(feature = "modern", feature = "legacy", feature = "any"))]
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use ipsec_crypto::{

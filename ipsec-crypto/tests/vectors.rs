@@ -1,6 +1,5 @@
 //! The vectors of the RFCs and of NIST's CAVP, through the algorithms of the crate.
 #![cfg(all(feature = "modern", feature = "legacy", feature = "any"))]
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 

@@ -16,7 +16,6 @@
 //!
 //! All AEAD vectors that fit are valid ones; that packets with one wrong bit are forged is in `suites.rs`.
 #![cfg(all(feature = "modern", feature = "legacy", feature = "any"))]
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
 
 use ipsec_crypto::{
     AhIntegrity, AnyAhIntegrity, AnyCipher, AnyIntegrity, AnySuite, Cipher, CipherAlgorithm, EspParts, IcvMismatch,

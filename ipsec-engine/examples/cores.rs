@@ -2,8 +2,8 @@
 //!
 //! First an engine for each core, which has the SAs of its flows for itself. Then one SA that all cores seal with: each takes
 //! numbers in runs of 256, and only that needs a lock.
-#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
-#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::disallowed_methods)]
+#![deny(clippy::expect_used, clippy::panic, clippy::unreachable, clippy::cast_sign_loss, clippy::missing_errors_doc)]
+#![allow(clippy::cast_precision_loss, clippy::disallowed_methods)]
 
 use std::sync::Mutex;
 use std::thread;

@@ -1,5 +1,14 @@
 //! What SAs and an engine take in memory on this machine, in octets.
-#![allow(missing_docs, clippy::arithmetic_side_effects)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::missing_errors_doc
+)]
 
 use ipsec_crypto::{Aes128Cbc, AnySuite, EncryptThenMac, HmacSha1_96};
 use ipsec_engine::{Algorithms, AnyAlgorithms, Engine, Never};

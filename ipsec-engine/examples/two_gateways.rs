@@ -1,12 +1,7 @@
 //! Two gateways from one setkey.conf, in one process: a packet goes through, a replay and a forgery do not.
 //! `cargo run -p ipsec-engine --example two_gateways`; GUIDE.md of this crate says what to do next.
+#![deny(clippy::expect_used, clippy::panic, clippy::unreachable, clippy::cast_sign_loss, clippy::missing_errors_doc)]
 // An example may end at the first surprise.
-#![allow(
-    clippy::unwrap_used,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 #![allow(clippy::result_large_err)]
 
 use std::error::Error;

@@ -55,6 +55,17 @@
 //! by authentic packets only. Keys are wiped with their SA, and never printed except by the writer of setkey
 //! statements.
 #![no_std]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::missing_errors_doc
+)]
 
 mod acquire;
 mod algorithms;

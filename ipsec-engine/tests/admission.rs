@@ -1,13 +1,4 @@
 //! What comes out of IPsec is checked against the policy and the SAs it really came through (RFC 4301 5.2).
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 mod common;
 mod world;

@@ -1,6 +1,4 @@
 //! Reading the language of setkey(8), and packets through the engine, take nothing from the heap.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::cast_possible_truncation)]
-#![allow(clippy::arithmetic_side_effects)]
 
 mod common;
 

@@ -1,13 +1,4 @@
 //! IPComp outside ESP and AH needs no key, so the policies are searched before it is decompressed.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 mod common;
 mod world;

@@ -1,13 +1,4 @@
 //! Policies in their order, what is remembered of flows, and what is asked for when an SA is missing.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 mod common;
 mod world;

@@ -1,14 +1,5 @@
 //! What the oracle and the engine did not agree on, each as small as it gets.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    clippy::result_large_err
-)]
+#![allow(clippy::result_large_err)]
 
 mod common;
 

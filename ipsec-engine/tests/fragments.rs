@@ -1,13 +1,4 @@
 //! Later fragments of IPv6: their own next header is not believed (RFC 8200 section 4.5).
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 mod common;
 mod world;

@@ -1,13 +1,4 @@
 //! Transport mode adjusts the IPv4 header checksum: a wrong one leaves wrong and is delivered wrong, so that damage stays visible.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 mod common;
 mod world;

@@ -1,13 +1,4 @@
 //! ICMP errors through tunnels are judged by the packet that they quote (RFC 4301 section 6.2).
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 mod common;
 mod world;

@@ -1,13 +1,4 @@
 //! ESP in UDP (RFC 3948): whose it is, how it is told apart, and peers that move.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 mod common;
 mod world;

@@ -2,16 +2,6 @@
 //!
 //! `ORACLE_PACKETS` says how many packets (100000 if it does not), `ORACLE_SEED` repeats one configuration and prints all
 //! that happens in it. UDP encapsulation and BEET are not part of it, nor are two fragment headers in one packet.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss
-)]
 
 #[path = "oracle/case.rs"]
 mod case;

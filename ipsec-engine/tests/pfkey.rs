@@ -1,13 +1,4 @@
 //! PF_KEYv2: messages that a Linux kernel took and sent, and what the dialects do not share.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_engine::pfkey::{

@@ -1,13 +1,4 @@
 //! Headers in front of ESP and AH that no ICV covers: what a packet must not be opened behind, and what of them is delivered.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 mod common;
 mod world;

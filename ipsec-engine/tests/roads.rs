@@ -1,13 +1,4 @@
 //! Packets through two engines that are set up from two setkey.conf texts.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 mod common;
 

@@ -3,16 +3,7 @@
 //!
 //! A failure prints the configuration and the packet. `ROUND_TRIP_SEED` repeats one configuration;
 //! `ROUND_TRIP_CONFIGURATIONS` says how many are tried.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    clippy::result_large_err
-)]
+#![allow(clippy::result_large_err)]
 
 mod common;
 #[path = "round_trip/configuration.rs"]

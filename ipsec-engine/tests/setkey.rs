@@ -1,5 +1,4 @@
 //! The language of setkey(8): what it says, what it refuses and why, and that it comes back as it was.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation)]
 
 use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_engine::setkey::{

@@ -1,13 +1,4 @@
 //! Errors of setkey texts: their places, and that no key is in them.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 use ipsec_engine::setkey::{Location, SetkeyErrorKind as Kind, Statement, Statements};
 

@@ -1,6 +1,5 @@
 //! Configuration files of the kinds that the documents of KAME, the BSDs and ipsec-tools show: those in `setkey/` are read
 //! and come back as they were, those in `setkey/wrong/` are refused with the line and the reason that their first line says.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
 use std::path::Path;

@@ -1,13 +1,4 @@
 //! What setkey texts mean where a number stands for any, and where they end.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 use ipsec_engine::setkey::{Statement, Statements};
 use ipsec_packet::{IpProto, PortRange, Upper};

@@ -1,5 +1,4 @@
 //! The octets that the crate's documentation promises.
-#![allow(missing_docs, clippy::panic)]
 // The documented sizes are those of x86-64: key schedules depend on the AES code of the machine, and gaps on the alignment
 // of `u128`, which is 8 octets on s390x.
 #![cfg(target_arch = "x86_64")]

@@ -1,13 +1,4 @@
 //! Keys in a file outlive the counter of an SA: where the counter is the nonce, its last number must be told.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 use ipsec_engine::setkey::{ApplyError, Loading, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Sa};

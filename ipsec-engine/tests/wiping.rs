@@ -1,13 +1,4 @@
 //! What was opened and is refused leaves no plaintext anywhere in the buffer: not in the packet, not behind it, not in front of it.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 mod common;
 mod world;

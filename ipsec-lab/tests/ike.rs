@@ -1,5 +1,4 @@
 //! The command `ike` on captures made of recorded exchanges.
-#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,6 @@
 //! Every requirement of the RFCs in `requirements/` is met in code that cites it, or says why not; `REQUIREMENTS.md` is the table of it.
 //!
 //! A citation is a line `//= RFC 4303 3.4.3/2, 3.4.3/3` beside the code or the test: section, and which requirement of that section.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

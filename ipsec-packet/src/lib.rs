@@ -20,6 +20,17 @@
 //! Security notes: every length from the wire is validated once, where it is read. The crate does not panic, allocate
 //! or use `unsafe`. Checksums of outer IP headers are verified by the IP layer below, not here.
 #![no_std]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::missing_errors_doc
+)]
 
 mod beet;
 mod buf;

@@ -1,6 +1,4 @@
 //! The packet buffer against a model of three vectors.
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use ipsec_packet::{NoSpace, PacketBuf, TooShort};
 use proptest::prelude::*;

@@ -1,6 +1,4 @@
 //! The counter of an outbound SA.
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
 

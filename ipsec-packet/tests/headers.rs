@@ -1,6 +1,4 @@
 //! Checksums, IP headers, the walk of IPv6 extension headers, and the length field.
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
 

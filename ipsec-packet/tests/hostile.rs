@@ -1,7 +1,5 @@
 //! Every public function over every truncation of good packets, and over damaged ones: a refusal changes nothing, and
 //! what is accepted holds together.
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
 

@@ -1,13 +1,4 @@
 //! ICMP about packets that are too big: written and read, checked by sums of their own.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 use std::net::IpAddr;
 

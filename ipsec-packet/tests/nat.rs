@@ -1,6 +1,4 @@
 //! What a NAT breaks and the receiver repairs: transport checksums; and the MSS on the way in.
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! SPIs, CPIs and sequence numbers: as they are sent, and as they are shown.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use ipsec_packet::{
     Cpi, ReplayError, ReservedCpi, ReservedSpi, Seq, SeqCounter, SeqWidth, SequenceExhausted, Spi, StateError,

@@ -1,13 +1,4 @@
 //! Headers in front of an IPsec header: checked, and removed without leaving a trace of them.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 use ipsec_packet::{
     Ip, IpError, IpProto, Ipv4Header, Ipv6Header, PacketBuf, check_preceding_headers, find_header, locate,

@@ -1,6 +1,4 @@
 //! Transport mode: where the IPsec header goes, where it is found, and the gap it goes into.
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
 

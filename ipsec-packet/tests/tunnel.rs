@@ -1,6 +1,4 @@
 //! Tunnel mode: outer headers, what crosses between them and the inner ones, and what may not come out.
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::cast_possible_truncation)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;
 

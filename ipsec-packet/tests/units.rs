@@ -1,5 +1,4 @@
 //! Windows and lifetimes in the units that configurations use.
-#![allow(missing_docs)]
 
 use ipsec_packet::{ByteLimit, ReplayWindow, WindowSize};
 

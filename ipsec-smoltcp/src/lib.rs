@@ -27,6 +27,17 @@
 //! comes in. A packet whose SA is missing is dropped, and the engine's events tell which; TCP sends it again. Checksums are computed by the
 //! stack, whatever the inner device could do: it sees ciphertext.
 #![no_std]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::missing_errors_doc
+)]
 
 use core::fmt;
 use core::time::Duration;

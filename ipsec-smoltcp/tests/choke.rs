@@ -1,11 +1,4 @@
 //! Nothing passes the device but what its engine lets pass.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects
-)]
 
 #[path = "../examples/echo/hosts.rs"]
 mod hosts;

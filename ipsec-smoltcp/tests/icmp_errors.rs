@@ -1,12 +1,4 @@
 //! An IP stack that answers a header that an attacker on the path inserted must not quote plaintext in clear.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::panic,
-    clippy::cast_possible_truncation
-)]
 
 use core::time::Duration;
 use std::collections::VecDeque;

@@ -1,6 +1,15 @@
 //! How a crypto accelerator is plugged in: a [`Suite`](ipsec_crypto::Suite) whose batches are prepared, started and finished.
 //! `cargo run -p esp-core --example hardware`
-#![allow(missing_docs, clippy::arithmetic_side_effects)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::missing_errors_doc
+)]
 
 mod device;
 

@@ -1,5 +1,4 @@
 //! The targets on stable: what they begin with, what campaigns have collected, what they found, and some of each altered.
-#![allow(missing_docs)]
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,6 @@
 //! Helpers of the tests: hand-made messages, the records of the test vectors, and functions that read every field of a
 //! message.
-#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![allow(clippy::cast_possible_truncation, clippy::panic)]
+#![allow(dead_code)]
 
 use std::hint::black_box;
 

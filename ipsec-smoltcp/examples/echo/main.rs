@@ -1,5 +1,12 @@
 //! Two hosts with smoltcp, and TCP between them through ESP. `cargo run -p ipsec-smoltcp --example echo`
-#![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::missing_errors_doc
+)]
 
 mod hosts;
 mod wire;
