@@ -8,16 +8,16 @@ use ipsec_crypto::{Aes128Cbc, Aes256Cbc, AnySuite, DesCbc, EncryptThenMac, HmacS
 use ipsec_packet::{IpProto, PacketBuf, ReplayWindow, Seq, SeqWidth};
 
 /// Payloads of all kinds of lengths in buffers of which every seventh has no room.
-fn payloads(count: usize, rng: &mut Rng) -> Vec<Framed> {
+fn payloads(count: usize, rng: &mut Random) -> Vec<Framed> {
     let one = |n: usize| {
-        let length = match rng.next() % 4 {
-            0 => rng.next() % 40,
+        let length = match rng.next_u64() % 4 {
+            0 => rng.next_u64() % 40,
             1 => 1408,
             2 => 64,
-            _ => rng.next() % 1500,
+            _ => rng.next_u64() % 1500,
         };
         let (front, back) = if n % 7 == 3 { (8, 0) } else { (40, 80) };
-        Framed::new(&rng.bytes(length as usize), front, back)
+        Framed::new(&rng.octets(length as usize), front, back)
     };
     (0..count).map(one).collect()
 }
@@ -32,7 +32,7 @@ fn slots(framed: &mut [Framed]) -> Vec<SealSlot<'_>> {
 }
 
 fn seal_both(choice: &Choice, count: usize) -> Vec<Vec<u8>> {
-    let rng = &mut Rng(count as u64);
+    let rng = &mut Random(count as u64);
     let mut one_by_one = payloads(count, rng);
     let mut together = copies(&one_by_one);
     let (mut loops, _) = pair(choice, SeqWidth::Extended64);
@@ -142,7 +142,7 @@ fn each_number_gets_one_iv_in_order() {
 #[test]
 fn windows_move_within_a_batch_as_they_do_in_a_loop() {
     for (round, choice) in one_per_layout().iter().cycle().take(60).enumerate() {
-        let rng = &mut Rng(round as u64);
+        let rng = &mut Random(round as u64);
         let (width, first) = match round % 4 {
             0 => (SeqWidth::Extended64, 0xffff_ffa0),
             2 => (SeqWidth::Extended64, (3 << 32) + 5),
@@ -158,10 +158,10 @@ fn windows_move_within_a_batch_as_they_do_in_a_loop() {
         }
         let mut wire: Vec<Vec<u8>> = Vec::new();
         while wire.len() < 150 {
-            let near = (wire.len() + rng.next() as usize % 90).min(sealed.len() - 1);
+            let near = (wire.len() + rng.next_u64() as usize % 90).min(sealed.len() - 1);
             let mut packet = sealed[near].clone();
-            if rng.next().is_multiple_of(8) {
-                let at = rng.next() as usize % packet.len();
+            if rng.next_u64().is_multiple_of(8) {
+                let at = rng.next_u64() as usize % packet.len();
                 packet[at] ^= 0x10;
             }
             wire.push(packet);
@@ -196,13 +196,13 @@ fn iv_of(sa: usize, seq: Seq, iv: &mut [u8]) {
 
 /// Packets of several SAs, in any order, sealed and opened together and one by one.
 fn several<S: Suite>(suites: &[&dyn Fn() -> S], count: usize, seed: u64) {
-    let rng = &mut Rng(seed);
+    let rng = &mut Random(seed);
     let width = |n: usize| if n.is_multiple_of(2) { SeqWidth::Extended64 } else { SeqWidth::Bits32 };
     let senders = || suites.iter().enumerate().map(|(n, suite)| Outbound::new(spi(), suite(), width(n)));
     let (mut loops, mut batches): (Vec<_>, Vec<_>) = (senders().collect(), senders().collect());
     let mut one_by_one = payloads(count, rng);
     let mut together = copies(&one_by_one);
-    let of: Vec<usize> = (0..count).map(|_| rng.next() as usize % suites.len()).collect();
+    let of: Vec<usize> = (0..count).map(|_| rng.next_u64() as usize % suites.len()).collect();
     let mut slots = slots(&mut together);
     slots.iter_mut().zip(&of).for_each(|(slot, sa)| slot.sa = *sa);
     let sealed = seal_batch(&mut batches, &mut slots, iv_of);
@@ -218,14 +218,14 @@ fn several<S: Suite>(suites: &[&dyn Fn() -> S], count: usize, seed: u64) {
     let mut wire: Vec<(usize, Vec<u8>)> = Vec::new();
     for (slot, sa) in slots.iter().zip(&of).filter(|(slot, _)| slot.outcome.unwrap().is_ok()) {
         let mut packet = slot.packet.data().to_vec();
-        if rng.next().is_multiple_of(5) {
+        if rng.next_u64().is_multiple_of(5) {
             wire.push((*sa, packet.clone()));
         }
-        if rng.next().is_multiple_of(7) {
-            let at = rng.next() as usize % packet.len();
+        if rng.next_u64().is_multiple_of(7) {
+            let at = rng.next_u64() as usize % packet.len();
             packet[at] ^= 4;
         }
-        wire.insert(rng.next() as usize % (wire.len() + 1), (*sa, packet));
+        wire.insert(rng.next_u64() as usize % (wire.len() + 1), (*sa, packet));
     }
     let receivers = || suites.iter().enumerate().map(|(n, suite)| <Inbound<S>>::new(spi(), suite(), width(n)));
     let (mut loops, mut batches): (Vec<_>, Vec<_>) = (receivers().collect(), receivers().collect());
@@ -261,16 +261,16 @@ fn packets_of_several_sas_of_one_suite_go_side_by_side() {
 fn packets_of_sas_of_all_kinds_go_side_by_side() {
     let choices: Vec<_> = all_choices().into_iter().chain(without_integrity()).collect();
     for seed in 0..60 {
-        let rng = &mut Rng(seed);
-        let sas: Vec<_> = (0..1 + rng.next() % 12)
-            .map(|n| match rng.next() % 3 {
+        let rng = &mut Random(seed);
+        let sas: Vec<_> = (0..1 + rng.next_u64() % 12)
+            .map(|n| match rng.next_u64() % 3 {
                 0 => cbc_hmac().rekeyed(n),
-                _ => choices[rng.next() as usize % choices.len()].rekeyed(n),
+                _ => choices[rng.next_u64() as usize % choices.len()].rekeyed(n),
             })
             .collect();
         let suites: Vec<_> = sas.iter().map(|choice| || choice.suite()).collect();
         let suites: Vec<&dyn Fn() -> AnySuite> = suites.iter().map(|suite| suite as _).collect();
-        several(&suites, 5 + (rng.next() % 90) as usize, seed);
+        several(&suites, 5 + (rng.next_u64() % 90) as usize, seed);
     }
 }
 

@@ -193,7 +193,7 @@ fn damage_every_bit(choice: &Choice, width: SeqWidth, payload: usize) {
         SeqWidth::Bits32 => (7, 3),
         SeqWidth::Extended64 => (0x1_0000_0003, 0xffff_fff8),
     };
-    let good = sealed(&mut sender_at(choice, width, seq), &Rng(5).bytes(payload), IpProto::UDP);
+    let good = sealed(&mut sender_at(choice, width, seq), &Random(5).octets(payload), IpProto::UDP);
     let mut rx = receiver_at(choice, width, top);
     let before = window_state(rx.window());
     let mut refuse = |bad: &[u8], what: &str| {

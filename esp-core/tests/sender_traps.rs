@@ -208,12 +208,12 @@ impl rand_core::TryRng for Counting {
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
         self.0 += 1;
-        Ok(Rng(self.0).next())
+        Ok(Random(self.0).next_u64())
     }
 
     fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), Infallible> {
         self.0 += 1;
-        dst.copy_from_slice(&Rng(self.0).bytes(dst.len()));
+        dst.copy_from_slice(&Random(self.0).octets(dst.len()));
         Ok(())
     }
 }
@@ -241,7 +241,7 @@ fn e15_the_iv_of_cbc_comes_from_its_source_and_that_of_counter_modes_from_the_nu
         let expected = match layout.iv_rule {
             IvRule::None => vec![vec![]; 3],
             IvRule::Unique => numbers.map(|n| n.to_be_bytes().to_vec()).to_vec(),
-            IvRule::Unpredictable => numbers.map(|n| Rng(n).bytes(layout.iv)).to_vec(),
+            IvRule::Unpredictable => numbers.map(|n| Random(n).octets(layout.iv)).to_vec(),
         };
         assert_eq!(carried, expected, "{}", choice.name());
         let unpredictable = layout.iv_rule == IvRule::Unpredictable;

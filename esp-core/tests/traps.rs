@@ -189,7 +189,7 @@ fn e5_wrong_padding_is_refused_by_the_checks_that_look_at_it() {
     let (full, last) = ([true, false, false], [true, true, false]);
     for (what, padding, refused) in [
         ("zeros", vec![0; 14], last),
-        ("noise", Rng(5).bytes(14), last),
+        ("noise", Random(5).octets(14), last),
         ("a wrong first octet", [&[9][..], &(2..=14).collect::<Vec<u8>>()].concat(), full),
         ("a wrong last octet", [&(1..=13).collect::<Vec<u8>>()[..], &[0]].concat(), last),
         ("zeros but for the last octet", [&[0; 13][..], &[14]].concat(), full),

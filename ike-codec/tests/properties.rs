@@ -123,22 +123,10 @@ proptest! {
     }
 }
 
-/// Pseudorandom generator xorshift64*; a fixed seed gives the same mutations in every run.
-struct Rng(u64);
-
-impl Rng {
-    fn below(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % below
-    }
-}
-
 #[test]
 fn parsers_do_not_panic_on_mutated_records() {
     let corpus: Vec<_> = common::corpus().into_iter().filter(|bytes| bytes.len() > 28).collect();
-    let (mut rng, mut scratch, mut parsed, mut refused) = (Rng(0x1ce_b00da), vec![0; 65_535], 0u32, 0u32);
+    let (mut rng, mut scratch, mut parsed, mut refused) = (test_vectors::Random(0x1ce_b00da), vec![0; 65_535], 0u32, 0u32);
     for round in 0..300_000 {
         let mut bytes = corpus[round % corpus.len()].clone();
         for _ in 0..=rng.below(4) {

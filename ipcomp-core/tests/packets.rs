@@ -14,12 +14,7 @@ fn buffer(payload: &[u8], tailroom: usize) -> Vec<u8> {
 }
 
 fn noise(len: usize) -> Vec<u8> {
-    let mut state = 7u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
-    (0..len).map(|_| next()).collect()
+    test_vectors::Random(7).octets(len)
 }
 
 #[test]

@@ -11,25 +11,7 @@ use ipsec_crypto::{
     HmacSha2_256_96, HmacSha2_256_128, HmacSha2_384_192, HmacSha2_512_256, IcvMismatch, IntegrityAlgorithm as I,
     IvRule, Layout, Null, Suite, TripleDesCbc,
 };
-
-/// Octets that are the same on every run (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn octets(&mut self, count: usize) -> Vec<u8> {
-        let mut octet = || {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0.to_be_bytes()[0]
-        };
-        (0..count).map(|_| octet()).collect()
-    }
-
-    fn array<const N: usize>(&mut self) -> [u8; N] {
-        self.octets(N).try_into().unwrap()
-    }
-}
+use test_vectors::Random;
 
 /// One SA, its suite made twice.
 struct Twins {

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::Rng;
 use ipsec_packet::{Seq, SeqCounter, SeqWidth, SequenceExhausted, StateError};
+use test_vectors::Random;
 
 const WIDTHS: [(SeqWidth, u8, u64); 2] = [(SeqWidth::Bits32, 32, 0xffff_ffff), (SeqWidth::Extended64, 64, u64::MAX)];
 
@@ -53,7 +53,7 @@ fn the_last_numbers_can_be_reserved() {
 
 #[test]
 fn runs_and_single_numbers_never_overlap() {
-    let (mut counter, mut rng) = (SeqCounter::new(SeqWidth::Extended64), Rng(1));
+    let (mut counter, mut rng) = (SeqCounter::new(SeqWidth::Extended64), Random(1));
     let (mut taken, mut runs) = (Vec::new(), Vec::new());
     for _ in 0..500 {
         match rng.below(3) {

@@ -10,6 +10,7 @@ use ipsec_packet::{
     clamp_tcp_mss, classify, close_gap, find_header, open_gap, placement, pop_udp, push_udp, repair_checksum,
     set_length,
 };
+use test_vectors::Random;
 
 /// Good packets of every kind that the crate looks into.
 fn good() -> Vec<Vec<u8>> {
@@ -171,13 +172,13 @@ fn a_state_of_any_length_is_taken_in_or_refused() {
 
 #[test]
 fn damaged_packets_are_refused_unchanged_or_hold_together() {
-    let mut rng = Rng(1960);
+    let mut rng = Random(1960);
     for original in good() {
         for _ in 0..2000 {
             let mut damaged = original.clone();
             for _ in 0..=rng.below(3) {
                 let at = rng.below(damaged.len() as u64) as usize;
-                damaged[at] = rng.next() as u8;
+                damaged[at] = rng.next_u64() as u8;
             }
             for (name, operation) in WHOLE_PACKETS_ONLY {
                 let mut bytes = damaged.clone();

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use common::*;
 use ipsec_packet::ChecksumRepair::{Incremental, Leave, Recompute};
 use ipsec_packet::{Ip, IpError, IpProto, OriginalAddresses, clamp_tcp_mss, repair_checksum, tcp_mss};
+use test_vectors::Random;
 
 const NAT_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 77), Ipv4Addr::new(10, 0, 0, 9)];
 const NAT_V6: [Ipv6Addr; 2] =
@@ -49,14 +50,14 @@ const SENT: [(u8, IpAddr, IpAddr); 2] =
 //= RFC 3948 3.1.2/1
 #[test]
 fn a_repaired_checksum_holds_over_the_new_addresses() {
-    let mut rng = Rng(3948);
+    let mut rng = Random(3948);
     for len in 0..60 {
         for (version, source, destination) in SENT {
             for (proto, field) in FIELDS {
                 if (version, proto) == (4, IpProto::ICMPV6) {
                     continue;
                 }
-                let sent = segment(proto, field, source, destination, &rng.bytes(len));
+                let sent = segment(proto, field, source, destination, &rng.octets(len));
                 let (broken, at) = translated(version, proto, &sent);
                 assert!(!holds(&broken, at, proto));
                 for repair in [Incremental(OriginalAddresses { source, destination }), Recompute, Leave] {
@@ -307,7 +308,7 @@ fn sum(source: IpAddr, destination: IpAddr, proto: u8, length: usize, covered: &
 
 #[test]
 fn udp_lite_and_dccp_are_repaired_whatever_they_cover() {
-    let mut rng = Rng(3828);
+    let mut rng = Random(3828);
     for (version, source, destination) in SENT {
         for len in [0usize, 1, 8, 33] {
             // Coverage as it is written, and what it comes to.
@@ -319,7 +320,7 @@ fn udp_lite_and_dccp_are_repaired_whatever_they_cover() {
                 if covered > head + len {
                     continue;
                 }
-                let mut sent = [rng.bytes(head), rng.bytes(len)].concat();
+                let mut sent = [rng.octets(head), rng.octets(len)].concat();
                 match proto {
                     136 => sent[4..6].copy_from_slice(&coverage.to_be_bytes()),
                     _ => (sent[4], sent[5]) = (4, 0x30 | coverage as u8),

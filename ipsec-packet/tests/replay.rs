@@ -4,8 +4,8 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::Rng;
 use ipsec_packet::{AntiReplay, NoReplay, ReplayError, ReplayWindow, Seq, SeqWidth, StateError, TooShort};
+use test_vectors::Random;
 
 /// The whole history, without a window.
 struct Oracle {
@@ -41,7 +41,7 @@ impl Oracle {
 }
 
 /// The next number to try: near the top, around the size of the window, far ahead, anywhere below.
-fn jump(rng: &mut Rng, top: u64, size: u64) -> u64 {
+fn jump(rng: &mut Random, top: u64, size: u64) -> u64 {
     match rng.below(64) {
         0..=19 => top.saturating_add(rng.below(3)),
         20..=39 => top.saturating_sub(rng.below(size + 2)),
@@ -60,9 +60,9 @@ fn compare_with_oracle<const WORDS: usize>(runs: u64, operations: u64) {
     let size = 32 * WORDS as u64;
     assert_eq!(u64::from(ReplayWindow::<WORDS>::size()), size);
     let starts = [0, 1, size - 1, size, 0xffff_ffff - size, 1 << 32, (7 << 32) - 3, u64::MAX - 4 * size, u64::MAX - 1];
-    let mut rng = Rng(WORDS as u64);
+    let mut rng = Random(WORDS as u64);
     for run in 0..runs {
-        let start = starts.get(run as usize / 2).copied().unwrap_or_else(|| rng.next() >> rng.below(60));
+        let start = starts.get(run as usize / 2).copied().unwrap_or_else(|| rng.next_u64() >> rng.below(60));
         let (mut window, floor) = match run % 2 {
             0 => (ReplayWindow::<WORDS>::with_top(Seq::new(start)), 1),
             _ => (ReplayWindow::<WORDS>::starting_at(Seq::new(start)), start.max(1)),
@@ -124,22 +124,22 @@ fn rfc_high_half(top: u64, w: u32, seql: u32) -> u32 {
 
 fn compare_with_appendix_a2<const WORDS: usize>(rounds: u32) {
     let w = ReplayWindow::<WORDS>::size();
-    let mut rng = Rng(4303 + WORDS as u64);
+    let mut rng = Random(4303 + WORDS as u64);
     for round in 0..rounds {
         let tl = match round % 4 {
-            0 => rng.next() as u32,
+            0 => rng.next_u64() as u32,
             1 => rng.below(u64::from(w) + 3) as u32,
             2 => 0xffff_ffff - rng.below(u64::from(w) + 3) as u32,
             _ => w - 1,
         };
         let th = match round % 3 {
             0 => 0,
-            1 => rng.below(0xffff_ffff) as u32,
+            1 => rng.below(u32::MAX),
             _ => 0xffff_fffe,
         };
         let top = u64::from(th) << 32 | u64::from(tl);
         let low = match rng.below(4) {
-            0 => rng.next() as u32,
+            0 => rng.next_u64() as u32,
             1 => tl.wrapping_sub(w).wrapping_add(rng.below(4) as u32),
             2 => tl.wrapping_add(rng.below(4) as u32).wrapping_sub(2),
             _ => rng.below(3) as u32,
@@ -237,7 +237,7 @@ fn exported<const WORDS: usize>(window: &ReplayWindow<WORDS>) -> Vec<u8> {
 }
 
 /// A window with about half of the numbers below `top` seen.
-fn half_full<const WORDS: usize>(rng: &mut Rng, top: u64) -> ReplayWindow<WORDS> {
+fn half_full<const WORDS: usize>(rng: &mut Random, top: u64) -> ReplayWindow<WORDS> {
     let mut window = ReplayWindow::new();
     let size = u64::from(ReplayWindow::<WORDS>::size());
     (0..size).for_each(|_| window.record(Seq::new(top.saturating_sub(rng.below(size)))));
@@ -247,9 +247,9 @@ fn half_full<const WORDS: usize>(rng: &mut Rng, top: u64) -> ReplayWindow<WORDS>
 
 #[test]
 fn an_exported_window_comes_back_exactly() {
-    let mut rng = Rng(1);
+    let mut rng = Random(1);
     for _ in 0..200 {
-        let top = 1 + (rng.next() >> rng.below(64) >> 1);
+        let top = 1 + (rng.next_u64() >> rng.below(64) >> 1);
         let window = half_full::<3>(&mut rng, top);
         let state = exported(&window);
         let mut copy = ReplayWindow::<3>::new();
@@ -263,7 +263,7 @@ fn an_exported_window_comes_back_exactly() {
 
 #[test]
 fn every_corruption_of_the_header_of_a_state_is_refused() {
-    let mut rng = Rng(2);
+    let mut rng = Random(2);
     let state = exported(&half_full::<2>(&mut rng, 5000));
     let mut window = half_full::<2>(&mut rng, 4900);
     let before = exported(&window);
@@ -287,7 +287,7 @@ fn every_corruption_of_the_header_of_a_state_is_refused() {
 
 #[test]
 fn a_state_that_contradicts_itself_is_refused() {
-    let state = exported(&half_full::<2>(&mut Rng(3), 5000));
+    let state = exported(&half_full::<2>(&mut Random(3), 5000));
     let put = |at: usize, value: u64| {
         let mut bad = state.clone();
         bad[at..at + 8].copy_from_slice(&value.to_be_bytes());
@@ -307,7 +307,7 @@ fn a_state_that_contradicts_itself_is_refused() {
 fn a_short_buffer_for_a_state_stays_as_it_was() {
     let mut out = [0x55; ReplayWindow::<2>::STATE - 1];
     let needed = ReplayWindow::<2>::STATE;
-    let window = half_full::<2>(&mut Rng(4), 99);
+    let window = half_full::<2>(&mut Random(4), 99);
     assert_eq!(
         window.export(SeqWidth::Bits32, &mut out),
         Err(TooShort { needed, available: ReplayWindow::<2>::STATE - 1 })
@@ -317,7 +317,7 @@ fn a_short_buffer_for_a_state_stays_as_it_was() {
 
 #[test]
 fn a_window_does_not_go_back() {
-    let (old, mut new) = (half_full::<2>(&mut Rng(5), 4999), half_full::<2>(&mut Rng(6), 5000));
+    let (old, mut new) = (half_full::<2>(&mut Random(5), 4999), half_full::<2>(&mut Random(6), 5000));
     let before = exported(&new);
     let refused = new.import(SeqWidth::Extended64, &exported(&old));
     assert_eq!(refused, Err(StateError::GoesBack { held: 5000, offered: 4999 }));
@@ -326,9 +326,9 @@ fn a_window_does_not_go_back() {
 
 #[test]
 fn importing_unites_what_was_seen_by_both() {
-    let mut rng = Rng(7);
+    let mut rng = Random(7);
     for round in 0..300u64 {
-        let top = 1 + (rng.next() >> rng.below(64) >> 1);
+        let top = 1 + (rng.next_u64() >> rng.below(64) >> 1);
         let ahead = top + [0, 1, 31, 32, 95, 96, 97, 5000][round as usize % 8];
         let mut here = half_full::<3>(&mut rng, top);
         let there = half_full::<3>(&mut rng, ahead);

@@ -8,6 +8,7 @@ use ipsec_packet::{
     HeaderPosition, IpError, IpProto, NoSpace, PacketBuf, TooShort, close_gap, find_header, open_gap, placement,
     set_length,
 };
+use test_vectors::Random;
 
 /// (what, the 16 bits of flags and offset, the error).
 #[test]
@@ -172,17 +173,17 @@ fn a_malformed_chain_has_no_place() {
 
 #[test]
 fn opening_and_closing_a_gap_restores_the_packet() {
-    let mut rng = Rng(11);
+    let mut rng = Random(11);
     for round in 0..3000 {
         let letters = PLACES[round % PLACES.len()].0;
         let len = rng.below(200) as usize;
-        let payload = rng.bytes(len);
+        let payload = rng.octets(len);
         let original = match round % 2 {
             0 => v4(&vec![1; 4 * rng.below(11) as usize], IpProto::UDP, &payload),
             _ => v6_chain(&chain(letters), IpProto::UDP, &payload),
         };
         let (gap, spare) = (rng.below(64) as usize, rng.below(8) as usize);
-        let mut bytes = [&rng.bytes(gap + spare)[..], &original].concat();
+        let mut bytes = [&rng.octets(gap + spare)[..], &original].concat();
         let mut packet = PacketBuf::with_headroom(&mut bytes, gap + spare, original.len()).unwrap();
         let choice = if rng.below(2) == 0 { Protected } else { InFront };
         let place = placement(packet.data(), choice).unwrap();

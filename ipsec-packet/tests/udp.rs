@@ -9,6 +9,7 @@ use ipsec_packet::{
     Datagram, IpProto, Marker, NoSpace, PacketBuf, Ports, TooShort, UDP_HEADER, UdpChecksum, UdpError, classify,
     pop_udp, push_udp,
 };
+use test_vectors::Random;
 
 const PORTS: Ports = Ports { source: 4500, destination: 61234 };
 const MARKERS: [Marker; 2] = [Marker::NonEsp, Marker::NonIke];
@@ -58,12 +59,12 @@ fn a_datagram_of_the_old_drafts_is_told_by_its_first_eight_octets() {
 //= RFC 3948 2.1/3
 #[test]
 fn what_was_pushed_is_popped() {
-    let mut rng = Rng(3948);
+    let mut rng = Random(3948);
     for len in (0..100).chain([1399, 1400]) {
         for (source, destination) in addresses() {
             for marker in MARKERS {
                 for checksum in [UdpChecksum::Zero, UdpChecksum::Computed { source, destination }] {
-                    let esp = [&[0x80, 0, 0, 1, 0, 0, 0, 7][..], &rng.bytes(len)].concat();
+                    let esp = [&[0x80, 0, 0, 1, 0, 0, 0, 7][..], &rng.octets(len)].concat();
                     let mut bytes = [&[0xee; 16][..], &esp].concat();
                     let mut packet = PacketBuf::with_headroom(&mut bytes, 16, esp.len()).unwrap();
                     assert_eq!(push_udp(&mut packet, PORTS, marker, checksum), Ok(()));

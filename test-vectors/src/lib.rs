@@ -1,7 +1,7 @@
 //! The vectors of the IPsec workspace, and the one loader that tests and tools read them with.
 //!
 //! Two kinds: records in JSON lines ([`Record`], the format of packets, replay sequences and messages), and the
-//! publishers' own formats of cipher and MAC vectors ([`cavp`], [`rfc`]).
+//! publishers' own formats of cipher and MAC vectors ([`cavp`], [`rfc`]). [`Random`] generates the other inputs of tests.
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
@@ -11,6 +11,7 @@ mod hex;
 mod ike_record;
 mod isakmp_record;
 mod nist;
+mod random;
 mod record;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub use hex::{Hex, from_hex, to_hex};
 pub use ike_record::{FlowMessage, FlowRecord, KeymatRecord, Phase1Record};
 pub use isakmp_record::{IsakmpBytesRecord, IsakmpFragmentsRecord, IsakmpHeaderRecord, IsakmpRecord, PayloadNode};
 pub use nist::cavp;
+pub use random::Random;
 pub use record::{
     Expected, IpcompRecord, Located, PacketRecord, Record, ReplayPacket, ReplayRecord, SaRecord, UdpPorts, parse_line,
     read_file,

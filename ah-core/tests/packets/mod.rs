@@ -28,34 +28,7 @@ pub const PROFILES: [(&str, Profile); 7] = [
     ("strict openbsd", Profile::OPENBSD.strict_length()),
 ];
 
-/// Octets that are the same on every run (xorshift64*).
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn octet(&mut self) -> u8 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d).to_be_bytes()[0]
-    }
-
-    pub fn octets(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.octet()).collect()
-    }
-
-    /// A number below `bound`, which is at most 65536.
-    pub fn below(&mut self, bound: usize) -> usize {
-        usize::from(u16::from_be_bytes([self.octet(), self.octet()])) % bound
-    }
-
-    pub fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
-    }
-}
+pub use test_vectors::Random;
 
 /// An IPv4 packet of UDP whose other fields are random; the options are a multiple of 4 octets.
 pub fn ipv4(random: &mut Random, options: &[u8], payload: usize) -> Vec<u8> {

@@ -5,22 +5,7 @@ use esp_core::{Inbound, Outbound};
 use ipsec_crypto::{AnySuite, CipherAlgorithm, EspParts, IntegrityAlgorithm, KeyLengths, Layout, Suite};
 use ipsec_packet::{PacketBuf, ReplayWindow, Seq, SeqWidth, Spi};
 
-/// SplitMix64.
-pub struct Rng(pub u64);
-
-impl Rng {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn bytes(&mut self, n: usize) -> Vec<u8> {
-        (0..n).map(|_| self.next() as u8).collect()
-    }
-}
+pub use test_vectors::Random;
 
 /// Algorithms with keys; a suite as often as one is needed.
 #[derive(Clone, Debug)]
@@ -34,13 +19,13 @@ pub struct Choice {
 impl Choice {
     pub fn new(cipher: CipherAlgorithm, key: usize, integrity: IntegrityAlgorithm) -> Self {
         let octets = integrity.row().map_or(0, |row| row.default_key);
-        let (cipher_key, integrity_key) = (Rng(key as u64).bytes(key), Rng(octets as u64 + 99).bytes(octets));
+        let (cipher_key, integrity_key) = (Random(key as u64).octets(key), Random(octets as u64 + 99).octets(octets));
         Self { cipher, integrity, cipher_key, integrity_key }
     }
 
     /// The same algorithms under other keys.
     pub fn rekeyed(&self, seed: u64) -> Self {
-        let keys = |octets: &[u8], salt: u64| Rng(seed ^ salt).bytes(octets.len());
+        let keys = |octets: &[u8], salt: u64| Random(seed ^ salt).octets(octets.len());
         let (cipher_key, integrity_key) = (keys(&self.cipher_key, 1 << 60), keys(&self.integrity_key, 1 << 61));
         Self { cipher: self.cipher, integrity: self.integrity, cipher_key, integrity_key }
     }
@@ -143,7 +128,7 @@ pub fn sender_at(choice: &Choice, width: SeqWidth, seq: u64) -> Outbound<AnySuit
 
 /// An IV source for tests: different for each packet, the same in each run.
 pub fn test_iv(seq: Seq, iv: &mut [u8]) {
-    let bytes = Rng(seq.get()).bytes(iv.len());
+    let bytes = Random(seq.get()).octets(iv.len());
     iv.copy_from_slice(&bytes);
 }
 
@@ -162,8 +147,8 @@ pub struct Framed {
 
 impl Framed {
     pub fn new(payload: &[u8], front: usize, back: usize) -> Self {
-        let mut rng = Rng((front * 4099 + back) as u64);
-        let bytes = [&rng.bytes(front)[..], payload, &rng.bytes(back)].concat();
+        let mut rng = Random((front * 4099 + back) as u64);
+        let bytes = [&rng.octets(front)[..], payload, &rng.octets(back)].concat();
         Self { bytes, front, len: payload.len() }
     }
 
