@@ -30,11 +30,12 @@ need() {
     provide "$@" || skip_without "$name"
 }
 
-# Debian packages. The lists of a fresh machine are empty. Nothing that is installed is removed for another package.
+# Debian packages, as root or with a sudo that asks for no password. The lists of a fresh machine are empty. Nothing that is installed is
+# removed for another package.
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 install_packages() {
-    [ "$(id -u)" = 0 ] || return
-    local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --no-remove "$@")
-    "${install[@]}" || { apt-get update -q && "${install[@]}"; }
+    local install=(as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --no-remove "$@")
+    "${install[@]}" || { as_root apt-get update -q && "${install[@]}"; }
 }
 # need_command COMMAND PACKAGE..
 need_command() {
