@@ -1,4 +1,4 @@
-//! What implementations of AH got wrong: one test per trap; the numbers tell them apart.
+//! What implementations of AH got wrong: one test for each.
 
 mod packets;
 
@@ -22,7 +22,7 @@ fn refused_by_sender(packet: &[u8]) -> Option<SignError> {
 }
 
 #[test]
-fn a1_mutable_ipv6_options_keep_type_and_length_and_lose_them_only_among_bsds() {
+fn mutable_ipv6_options_keep_type_and_length_and_lose_them_only_among_bsds() {
     let random = &mut Random(61);
     let (rfc, bsd) = ([Profile::RFC, Profile::LINUX, Profile::KAME], [Profile::BSD, Profile::OPENBSD]);
     let kinds =
@@ -48,7 +48,7 @@ fn a1_mutable_ipv6_options_keep_type_and_length_and_lose_them_only_among_bsds() 
 
 //= RFC 4302 2.6/1, 2.6/2
 #[test]
-fn a2_the_header_is_as_long_as_the_profile_says_and_every_padding_of_a_peer_is_accepted() {
+fn the_header_is_as_long_as_the_profile_says_and_every_padding_of_a_peer_is_accepted() {
     let random = &mut Random(62);
     // Octets of AH with an ICV of 12, 16, 24 and 32 octets, and with AES-GMAC.
     let algorithms = [I::HmacSha1_96, I::HmacSha2_256_128, I::HmacSha2_384_192, I::HmacSha2_512_256, I::AesGmac];
@@ -86,7 +86,7 @@ fn a2_the_header_is_as_long_as_the_profile_says_and_every_padding_of_a_peer_is_a
 }
 
 #[test]
-fn a3_segments_left_are_checked_against_the_addresses() {
+fn segments_left_are_checked_against_the_addresses() {
     let random = &mut Random(63);
     let sa = sa(Profile::RFC);
     for (kind, n) in [(0, 0), (0, 1), (0, 3), (0, 127), (2, 1)] {
@@ -107,7 +107,7 @@ fn a3_segments_left_are_checked_against_the_addresses() {
 }
 
 #[test]
-fn a4_source_routes_are_whole_and_their_pointers_point_to_addresses() {
+fn source_routes_are_whole_and_their_pointers_point_to_addresses() {
     let random = &mut Random(64);
     let sa = sa(Profile::RFC);
     #[rustfmt::skip]
@@ -140,7 +140,7 @@ fn a4_source_routes_are_whole_and_their_pointers_point_to_addresses() {
 }
 
 #[test]
-fn a5_mutable_ipv4_options_lose_type_and_length_too() {
+fn mutable_ipv4_options_lose_type_and_length_too() {
     let random = &mut Random(65);
     let sa = sa(Profile::RFC);
     for kind in 2..=u8::MAX {
@@ -167,7 +167,7 @@ fn a5_mutable_ipv4_options_lose_type_and_length_too() {
 }
 
 #[test]
-fn a6_octets_behind_the_end_of_options_are_no_options() {
+fn octets_behind_the_end_of_options_are_no_options() {
     let random = &mut Random(66);
     let sa = sa(Profile::RFC);
     for trailing in [[0, 0, 0], [7, 3, 4], [0x83, 3, 4], [7, 0, 0], [7, 255, 0], [1, 1, 7]] {
@@ -183,7 +183,7 @@ fn a6_octets_behind_the_end_of_options_are_no_options() {
 }
 
 #[test]
-fn a7_malformed_options_are_refused_on_both_sides() {
+fn malformed_options_are_refused_on_both_sides() {
     let random = &mut Random(67);
     let sa = sa(Profile::RFC);
     #[rustfmt::skip]
@@ -211,7 +211,7 @@ fn a7_malformed_options_are_refused_on_both_sides() {
 }
 
 #[test]
-fn a8_the_tos_octet_counts_only_where_it_was_agreed() {
+fn the_tos_octet_counts_only_where_it_was_agreed() {
     let random = &mut Random(68);
     for (name, profile) in PROFILES {
         for (rule, counts) in [(TosRule::Mutable, false), (TosRule::Included, true)] {
@@ -235,7 +235,7 @@ fn a8_the_tos_octet_counts_only_where_it_was_agreed() {
 
 //= RFC 4302 3.4.1/1
 #[test]
-fn a9_fragments_are_neither_signed_nor_verified() {
+fn fragments_are_neither_signed_nor_verified() {
     let random = &mut Random(69);
     let sa = sa(Profile::RFC);
     for field in [0x2000_u16, 0x0001, 0x1fff, 0x3fff, 0x6000, 0x4010, 0xa000] {
@@ -262,7 +262,7 @@ fn a9_fragments_are_neither_signed_nor_verified() {
 
 //= RFC 4302 A2/1, A2/2
 #[test]
-fn a9_a_fragment_header_that_reassembly_left_in_the_packet_does_not_count() {
+fn a_fragment_header_that_reassembly_left_in_the_packet_does_not_count() {
     // RFC 4302 appendix A2: "AH MUST remove (or skip over) this header", on both sides.
     let random = &mut Random(70);
     let sa = sa(Profile::RFC);
@@ -285,7 +285,7 @@ fn a9_a_fragment_header_that_reassembly_left_in_the_packet_does_not_count() {
 }
 
 #[test]
-fn a10_the_length_field_must_be_that_of_the_sa() {
+fn the_length_field_must_be_that_of_the_sa() {
     let random = &mut Random(71);
     for (algorithm, key) in integrities() {
         for (plain, at) in [(ipv4(random, &[], 1100), 20), (ipv6(random, &[], 1100), 40)] {
@@ -320,7 +320,7 @@ fn a10_the_length_field_must_be_that_of_the_sa() {
 
 //= RFC 2402 3.3/2
 #[test]
-fn a11_nested_headers_are_signed_from_the_inside_and_verified_from_the_outside() {
+fn nested_headers_are_signed_from_the_inside_and_verified_from_the_outside() {
     let random = &mut Random(72);
     let inner = Sa { spi: 0x3001, ..Sa::new(I::HmacSha2_256_128, SeqWidth::Extended64, Profile::RFC) };
     let outer = Sa { spi: 0x3002, ..Sa::new(I::AesGmac, SeqWidth::Bits32, Profile::LINUX) };
@@ -378,7 +378,7 @@ fn opened(sealed: &[u8]) -> Vec<u8> {
 
 //= RFC 2402 3.3/2
 #[test]
-fn a11_ah_goes_around_esp_and_esp_around_ah() {
+fn ah_goes_around_esp_and_esp_around_ah() {
     let random = &mut Random(73);
     let headers = [(HOP_BY_HOP, options_header(&[0x3e, 2, 9, 9])), (ROUTING, routing_header(random, 0, 2, 0))];
     let plains = [(ipv4(random, &[7, 4, 4, 0], 33), 24), (ipv6(random, &[], 33), 40), (ipv6(random, &headers, 33), 88)];
@@ -408,7 +408,7 @@ fn a11_ah_goes_around_esp_and_esp_around_ah() {
 
 //= RFC 4302 3.4.4/1
 #[test]
-fn a12_every_octet_of_the_icv_is_compared() {
+fn every_octet_of_the_icv_is_compared() {
     // That the time does not tell where they differ is the matter of the one comparison in ipsec-crypto.
     let random = &mut Random(90);
     let sa = sa(Profile::RFC);
@@ -428,7 +428,7 @@ fn a12_every_octet_of_the_icv_is_compared() {
 }
 
 #[test]
-fn a13_the_destination_is_substituted_only_while_the_route_is_not_used_up() {
+fn the_destination_is_substituted_only_while_the_route_is_not_used_up() {
     let random = &mut Random(74);
     let sa = sa(Profile::RFC);
     for n in 1..=9 {
@@ -452,7 +452,7 @@ fn a13_the_destination_is_substituted_only_while_the_route_is_not_used_up() {
 }
 
 #[test]
-fn a14_the_high_half_counts_for_every_algorithm_whether_numbers_are_reserved_or_not() {
+fn the_high_half_counts_for_every_algorithm_whether_numbers_are_reserved_or_not() {
     let random = &mut Random(75);
     for (algorithm, key) in integrities() {
         let sa = Sa { integrity: (algorithm, key.clone()), ..Sa::new(algorithm, SeqWidth::Extended64, Profile::RFC) };

@@ -1,4 +1,4 @@
-//! One test for each trap of sequence numbers and replay windows (reference: C.2) in the reach of these crates, with real
+//! Known mistakes of implementations with sequence numbers and replay windows, in the reach of these crates, with real
 //! packets through real SAs.
 
 mod common;
@@ -29,7 +29,7 @@ const TOO_OLD: Result<u64, OpenError> = Err(OpenError::Replayed(ReplayError::Too
 
 //= RFC 4303 3.4.3/5
 #[test]
-fn r1_a_packet_that_was_opened_is_refused_from_then_on() {
+fn a_packet_that_was_opened_is_refused_from_then_on() {
     for width in WIDTHS {
         let mut rx = receiver(width, ReplayWindow::<2>::new());
         for seq in [1, 2, 5, 4, 64, 63] {
@@ -40,7 +40,7 @@ fn r1_a_packet_that_was_opened_is_refused_from_then_on() {
 }
 
 #[test]
-fn r2_a_packet_below_the_window_is_refused_seen_or_not() {
+fn a_packet_below_the_window_is_refused_seen_or_not() {
     for width in WIDTHS {
         let mut rx = receiver(width, ReplayWindow::<2>::new());
         assert_eq!(open(&mut rx, &packet(10, width)), Ok(10));
@@ -58,7 +58,7 @@ fn r2_a_packet_below_the_window_is_refused_seen_or_not() {
 
 //= RFC 2406 3.4.3/12
 #[test]
-fn r3_a_forged_number_far_ahead_moves_nothing() {
+fn a_forged_number_far_ahead_moves_nothing() {
     for width in WIDTHS {
         let mut rx = receiver(width, ReplayWindow::<2>::new());
         for seq in 1..=5 {
@@ -109,7 +109,7 @@ fn every_number_around<const WORDS: usize>(width: SeqWidth, top: u64) {
 
 //= RFC 4303 2.2/3, 3.4.3/5
 #[test]
-fn r4_every_number_around_the_window_is_told_apart() {
+fn every_number_around_the_window_is_told_apart() {
     for (width, top) in [
         (SeqWidth::Bits32, 1),
         (SeqWidth::Bits32, 200),
@@ -129,7 +129,7 @@ fn r4_every_number_around_the_window_is_told_apart() {
 }
 
 #[test]
-fn r4_a_packet_of_the_last_subspace_is_not_taken_for_the_last_number() {
+fn a_packet_of_the_last_subspace_is_not_taken_for_the_last_number() {
     let (top, old) = (u64::MAX - 1, 0xffff_ffff_0000_0005);
     let mut rx = receiver(SeqWidth::Extended64, ReplayWindow::<2>::with_top(Seq::new(top)));
     let before = window_state(rx.window());
@@ -139,7 +139,7 @@ fn r4_a_packet_of_the_last_subspace_is_not_taken_for_the_last_number() {
 }
 
 #[test]
-fn r5_number_0_is_never_legal_but_a_low_half_of_0_is() {
+fn number_0_is_never_legal_but_a_low_half_of_0_is() {
     let zero = crafted(&gcm().suite(), 0, SeqWidth::Bits32, &[1, 2, 2, 59]);
     let mut rx = receiver(SeqWidth::Bits32, ReplayWindow::<2>::new());
     assert_eq!(open(&mut rx, &zero), Err(OpenError::Replayed(ReplayError::Zero)));
@@ -155,7 +155,7 @@ fn r5_number_0_is_never_legal_but_a_low_half_of_0_is() {
 
 //= RFC 4303 3.4.3/4
 #[test]
-fn r6_the_first_packet_may_have_any_number_that_the_window_was_set_up_for() {
+fn the_first_packet_may_have_any_number_that_the_window_was_set_up_for() {
     for (window, seq, expected) in [
         (ReplayWindow::<2>::new(), 1, Ok(1)),
         (ReplayWindow::new(), 5000, Ok(5000)),
@@ -174,7 +174,7 @@ fn r6_the_first_packet_may_have_any_number_that_the_window_was_set_up_for() {
 
 //= RFC 4303 3.3.3/1
 #[test]
-fn r7_a_sender_stops_at_the_last_number_and_writes_nothing() {
+fn a_sender_stops_at_the_last_number_and_writes_nothing() {
     for (width, last) in [(SeqWidth::Bits32, 0xffff_ffff), (SeqWidth::Extended64, u64::MAX)] {
         let mut tx = sender_at(&gcm(), width, last);
         let mut rx = receiver(width, ReplayWindow::<2>::with_top(Seq::new(last - 1)));
@@ -192,7 +192,7 @@ fn r7_a_sender_stops_at_the_last_number_and_writes_nothing() {
 
 //= RFC 4303 2.2.1/1
 #[test]
-fn r7_extended_numbers_cross_the_subspaces_in_order_and_out_of_it() {
+fn extended_numbers_cross_the_subspaces_in_order_and_out_of_it() {
     let mut tx = sender_at(&gcm(), SeqWidth::Extended64, 0xffff_fff0);
     let packets: Vec<_> = (0..32).map(|_| sealed(&mut tx, b"inside", IpProto::UDP)).collect();
     let mut rx = receiver(SeqWidth::Extended64, ReplayWindow::<2>::with_top(Seq::new(0xffff_ffef)));
@@ -204,7 +204,7 @@ fn r7_extended_numbers_cross_the_subspaces_in_order_and_out_of_it() {
 
 //= RFC 4303 3.4.3/1, 3.4.3/10
 #[test]
-fn r9_without_a_word_the_window_is_64_and_none_is_asked_for_by_name() {
+fn without_a_word_the_window_is_64_and_none_is_asked_for_by_name() {
     let (mut tx, mut rx) = pair(&gcm(), SeqWidth::Bits32);
     let packets: Vec<_> = (0..70).map(|_| sealed(&mut tx, b"inside", IpProto::UDP)).collect();
     assert_eq!(open(&mut rx, &packets[69]), Ok(70));
@@ -215,7 +215,7 @@ fn r9_without_a_word_the_window_is_64_and_none_is_asked_for_by_name() {
 
 //= RFC 4303 3.4.3/9
 #[test]
-fn r10_a_window_remembers_as_many_packets_as_it_says() {
+fn a_window_remembers_as_many_packets_as_it_says() {
     fn width_of<const WORDS: usize>() {
         let size = u64::from(ReplayWindow::<WORDS>::size());
         assert_eq!(size, WORDS as u64 * 32);
@@ -265,7 +265,7 @@ const FORGED: Result<u64, OpenError> = Err(OpenError::IcvMismatch);
 /// (resync, high half the sender has reached, verdict and tries of each packet).
 //= RFC 4303 A3/1
 #[test]
-fn r12_a_receiver_finds_its_place_again_within_bounds() {
+fn a_receiver_finds_its_place_again_within_bounds() {
     type Verdicts<'v> = &'v [(bool, u32)];
     let cases: &[(Option<Resync>, u64, Verdicts<'_>)] = &[
         (None, 3, &[(false, 1), (false, 1), (false, 1)]),
@@ -296,7 +296,7 @@ fn r12_a_receiver_finds_its_place_again_within_bounds() {
 }
 
 #[test]
-fn r12_packets_of_the_past_do_not_come_back_by_it() {
+fn packets_of_the_past_do_not_come_back_by_it() {
     let mut rx = receiver(SeqWidth::Extended64, ReplayWindow::<2>::with_top(Seq::new(0x5_0000_0400)));
     rx.set_resync(Some(Resync { after: 0, tries: 50 }));
     let before = window_state(rx.window());
@@ -308,7 +308,7 @@ fn r12_packets_of_the_past_do_not_come_back_by_it() {
 }
 
 #[test]
-fn r12_any_valid_packet_starts_the_count_anew() {
+fn any_valid_packet_starts_the_count_anew() {
     let mut rx = receiver(SeqWidth::Extended64, ReplayWindow::<2>::new());
     rx.set_resync(Some(Resync { after: 2, tries: 5 }));
     let ahead = packet(0x1_0000_4000, SeqWidth::Extended64);
@@ -322,7 +322,7 @@ fn r12_any_valid_packet_starts_the_count_anew() {
 }
 
 #[test]
-fn r12_there_is_nothing_to_find_without_extended_numbers_or_behind_the_last() {
+fn there_is_nothing_to_find_without_extended_numbers_or_behind_the_last() {
     let mut rx = receiver(SeqWidth::Bits32, ReplayWindow::<2>::new());
     rx.set_resync(Some(Resync { after: 0, tries: 255 }));
     assert_eq!(open(&mut rx, &packet(0x1_0000_0001, SeqWidth::Extended64)), FORGED);
@@ -343,7 +343,7 @@ fn numbers_that_were_reserved_are_not_used_by_the_sender() {
 }
 
 #[test]
-fn r8_forged_and_replayed_packets_cost_the_sa_nothing() {
+fn forged_and_replayed_packets_cost_the_sa_nothing() {
     // Whoever charges lifetimes charges what `open` returns; everything else leaves the SA exactly as it was.
     for width in WIDTHS {
         let mut rx = receiver(width, ReplayWindow::<2>::new());

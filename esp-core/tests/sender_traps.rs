@@ -1,4 +1,4 @@
-//! One test for each trap of ESP (reference: C.1) on the sending side, and of the data path around it.
+//! Known mistakes of implementations of ESP on the sending side, and of the data path around it.
 
 mod common;
 
@@ -19,7 +19,7 @@ use ipsec_packet::{
 
 //= RFC 4303 2.4/1, 2.4/2
 #[test]
-fn e10_padding_never_exceeds_its_field_or_the_packet() {
+fn padding_never_exceeds_its_field_or_the_packet() {
     for choice in one_per_layout() {
         let mut tx = sender_at(&choice, SeqWidth::Bits32, 1);
         for padding in [
@@ -49,7 +49,7 @@ fn e10_padding_never_exceeds_its_field_or_the_packet() {
 }
 
 #[test]
-fn e11_the_high_half_is_appended_to_what_a_mac_covers() {
+fn the_high_half_is_appended_to_what_a_mac_covers() {
     let seq = 0x0123_4567_89ab_cdef;
     for choice in all_choices().into_iter().filter(|choice| choice.integrity != IntegrityAlgorithm::None) {
         let mac = AnyIntegrity::new(choice.integrity, &choice.integrity_key).unwrap();
@@ -64,7 +64,7 @@ fn e11_the_high_half_is_appended_to_what_a_mac_covers() {
 }
 
 #[test]
-fn e11_an_aead_covers_spi_high_and_low_half_in_this_order() {
+fn an_aead_covers_spi_high_and_low_half_in_this_order() {
     let choice = gcm();
     let mut packet = sealed(&mut sender_at(&choice, SeqWidth::Extended64, 0x0123_4567_89ab_cdef), b"in", IpProto::UDP);
     for (high, aad) in [
@@ -100,7 +100,7 @@ fn ip_packet(version: u8, payload: &[u8]) -> Vec<u8> {
 
 /// Transport mode in UDP, there and back: length, protocol and checksum must be those of the original.
 #[test]
-fn e13_no_octet_of_udp_is_left_behind() {
+fn no_octet_of_udp_is_left_behind() {
     for version in [4, 6] {
         for choice in [cbc_hmac(), gcm()] {
             let (mut tx, mut rx) = pair(&choice, SeqWidth::Bits32);
@@ -133,7 +133,7 @@ fn e13_no_octet_of_udp_is_left_behind() {
 
 /// And without UDP, by the gap that the header goes into.
 #[test]
-fn e13_a_packet_of_transport_mode_comes_back_as_it_was() {
+fn a_packet_of_transport_mode_comes_back_as_it_was() {
     for version in [4, 6] {
         let (mut tx, mut rx) = pair(&cbc_hmac(), SeqWidth::Bits32);
         let original = ip_packet(version, &[7; 57]);
@@ -160,7 +160,7 @@ fn e13_a_packet_of_transport_mode_comes_back_as_it_was() {
 }
 
 #[test]
-fn e14_the_growth_is_checked_before_the_first_write() {
+fn the_growth_is_checked_before_the_first_write() {
     for choice in one_per_layout() {
         for padding in [Padding::MINIMAL, Padding::MINIMAL.at_least(255).tfc_to(90)] {
             let mut tx = sender_at(&choice, SeqWidth::Bits32, 1);
@@ -183,7 +183,7 @@ fn e14_the_growth_is_checked_before_the_first_write() {
 
 //= RFC 4303 2.1/6
 #[test]
-fn e14_an_spi_of_zero_is_none_and_the_first_255_are_reserved() {
+fn an_spi_of_zero_is_none_and_the_first_255_are_reserved() {
     for value in 0..=255 {
         assert!(Spi::new(value).is_err());
         assert_eq!(Spi::reserved(value).is_ok(), value != 0);
@@ -221,7 +221,7 @@ impl rand_core::TryRng for Counting {
 impl rand_core::TryCryptoRng for Counting {}
 
 #[test]
-fn e15_the_iv_of_cbc_comes_from_its_source_and_that_of_counter_modes_from_the_number() {
+fn the_iv_of_cbc_comes_from_its_source_and_that_of_counter_modes_from_the_number() {
     for choice in all_choices() {
         let layout = choice.layout();
         let (mut tx, mut asked) = (sender_at(&choice, SeqWidth::Extended64, 0x1_0000_0001), Vec::new());
@@ -251,7 +251,7 @@ fn e15_the_iv_of_cbc_comes_from_its_source_and_that_of_counter_modes_from_the_nu
 }
 
 #[test]
-fn e15_the_given_sources_never_repeat_and_do_not_chain() {
+fn the_given_sources_never_repeat_and_do_not_chain() {
     let iv_of = |packet: &[u8], len: usize| packet[8..8 + len].to_vec();
     for cipher in [CipherAlgorithm::AesCbc, CipherAlgorithm::TripleDesCbc] {
         let choice = Choice::new(cipher, 24, IntegrityAlgorithm::HmacSha1_96);
@@ -278,7 +278,7 @@ fn e15_the_given_sources_never_repeat_and_do_not_chain() {
 
 //= RFC 4303 3.3.3/4
 #[test]
-fn e16_a_restarted_sender_refuses_a_lower_number_and_goes_on_above_the_stored_one() {
+fn a_restarted_sender_refuses_a_lower_number_and_goes_on_above_the_stored_one() {
     let mut tx = sender_at(&gcm(), SeqWidth::Bits32, 101);
     sealed(&mut tx, b"inside", IpProto::UDP);
     let stored = tx.counter().export();
@@ -292,7 +292,7 @@ fn e16_a_restarted_sender_refuses_a_lower_number_and_goes_on_above_the_stored_on
 }
 
 #[test]
-fn e17_the_whole_window_survives_a_restart() {
+fn the_whole_window_survives_a_restart() {
     let (mut tx, mut rx) = pair(&gcm(), SeqWidth::Bits32);
     let packets: Vec<_> = (0..64).map(|_| sealed(&mut tx, b"inside", IpProto::UDP)).collect();
     let even = |n: &usize| n.is_multiple_of(2) || *n == 63;
@@ -308,7 +308,7 @@ fn e17_the_whole_window_survives_a_restart() {
 }
 
 #[test]
-fn e18_each_sa_has_its_own_window() {
+fn each_sa_has_its_own_window() {
     let (mut tx, mut one) = pair(&gcm(), SeqWidth::Bits32);
     let (_, mut two) = pair(&gcm(), SeqWidth::Bits32);
     let packet = sealed(&mut tx, b"inside", IpProto::UDP);
@@ -319,7 +319,7 @@ fn e18_each_sa_has_its_own_window() {
 }
 
 #[test]
-fn e19_padding_follows_the_block_of_each_cipher() {
+fn padding_follows_the_block_of_each_cipher() {
     for choice in all_choices() {
         let block = match choice.cipher {
             CipherAlgorithm::AesCbc => 16,
@@ -336,7 +336,7 @@ fn e19_padding_follows_the_block_of_each_cipher() {
 }
 
 #[test]
-fn e20_open_into_leaves_its_source_and_writes_no_further_than_the_packet() {
+fn open_into_leaves_its_source_and_writes_no_further_than_the_packet() {
     for choice in all_choices() {
         let mut tx = sender_at(&choice, SeqWidth::Extended64, 9);
         let packet = sealed(&mut tx, b"inside", IpProto::UDP);
@@ -359,7 +359,7 @@ fn e20_open_into_leaves_its_source_and_writes_no_further_than_the_packet() {
 }
 
 #[test]
-fn e21_no_octet_around_the_packet_is_written_on_any_way_out() {
+fn no_octet_around_the_packet_is_written_on_any_way_out() {
     for choice in all_choices() {
         let suite = choice.suite();
         let make = |seq| {

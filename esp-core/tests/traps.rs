@@ -1,5 +1,5 @@
-//! One test for each trap of ESP (reference: C.1) that lies in the reach of these crates. Those of replay and sequence
-//! numbers (C.2) are in `replay_traps.rs`.
+//! Known mistakes of implementations of ESP that lie in the reach of these crates. Those of replay and sequence
+//! numbers are in `replay_traps.rs`.
 
 mod common;
 
@@ -39,7 +39,7 @@ fn open_guarded(rx: &mut Inbound<AnySuite>, packet: &[u8]) -> (Payload, Vec<u8>)
 }
 
 #[test]
-fn e1_a_short_packet_is_refused_before_any_length_is_subtracted() {
+fn a_short_packet_is_refused_before_any_length_is_subtracted() {
     for choice in all_choices().iter().chain(&without_integrity()) {
         let layout = choice.layout();
         let shortest = 8 + layout.iv + layout.align + layout.icv;
@@ -67,7 +67,7 @@ fn e1_a_short_packet_is_refused_before_any_length_is_subtracted() {
 }
 
 #[test]
-fn e2_an_ip_packet_with_nothing_behind_its_header_is_a_runt() {
+fn an_ip_packet_with_nothing_behind_its_header_is_a_runt() {
     let v4 = [&[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 50, 0, 0][..], &[192, 0, 2, 1], &[192, 0, 2, 2]].concat();
     let v6 = [&[0x60, 0, 0, 0, 0, 0, 50, 64][..], &[0x20; 32]].concat();
     for packet in [v4, v6] {
@@ -80,7 +80,7 @@ fn e2_an_ip_packet_with_nothing_behind_its_header_is_a_runt() {
 //= RFC 2406 3.4.5/3
 //= RFC 4303 3.4.4.1/5
 #[test]
-fn e3_nothing_is_decrypted_and_no_padding_looked_at_before_the_icv_holds() {
+fn nothing_is_decrypted_and_no_padding_looked_at_before_the_icv_holds() {
     for choice in all_choices() {
         let layout = choice.layout();
         let mut bad_pad = vec![0x33; layout.align.max(16)];
@@ -102,7 +102,7 @@ fn e3_nothing_is_decrypted_and_no_padding_looked_at_before_the_icv_holds() {
 }
 
 #[test]
-fn e4_encryption_without_integrity_is_asked_for_by_name_and_checks_all_padding() {
+fn encryption_without_integrity_is_asked_for_by_name_and_checks_all_padding() {
     for choice in without_integrity() {
         let refused = AnySuite::from_slices(choice.cipher, &choice.cipher_key, IntegrityAlgorithm::None, &[]);
         assert_eq!(refused.map(|_| ()).unwrap_err(), KeyError::NoIntegrity, "{}", choice.name());
@@ -159,7 +159,7 @@ fn refused_and_wiped(choice: &Choice, check: PadCheck, body: &[u8]) -> Option<Op
 }
 
 #[test]
-fn e5_the_longest_padding_is_judged_without_a_key_too() {
+fn the_longest_padding_is_judged_without_a_key_too() {
     let udp = |len: u8| [&[0, 53, 0, 53, 0, len, 0, 0][..], &vec![7; usize::from(len) - 8]].concat();
     for (pad, next_header) in [(255u8, IpProto::UDP), (254, IpProto::UDP), (1, IpProto::UDP)] {
         let payload = udp(11 + (255 - pad) % 4);
@@ -173,7 +173,7 @@ fn e5_the_longest_padding_is_judged_without_a_key_too() {
 const CHECKS: [PadCheck; 3] = [PadCheck::Full, PadCheck::LastByte, PadCheck::LengthOnly];
 
 #[test]
-fn e5_padding_of_every_length_is_accepted_by_every_check() {
+fn padding_of_every_length_is_accepted_by_every_check() {
     for choice in [cbc_hmac(), gcm(), null_hmac()] {
         for pad in 0..=255u8 {
             let padding: Vec<u8> = (1..=pad).collect();
@@ -185,7 +185,7 @@ fn e5_padding_of_every_length_is_accepted_by_every_check() {
 }
 
 #[test]
-fn e5_wrong_padding_is_refused_by_the_checks_that_look_at_it() {
+fn wrong_padding_is_refused_by_the_checks_that_look_at_it() {
     let (full, last) = ([true, false, false], [true, true, false]);
     for (what, padding, refused) in [
         ("zeros", vec![0; 14], last),
@@ -208,7 +208,7 @@ fn e5_wrong_padding_is_refused_by_the_checks_that_look_at_it() {
 
 //= RFC 4303 2.4/3
 #[test]
-fn e5_every_single_wrong_pad_octet_is_found_by_the_full_check() {
+fn every_single_wrong_pad_octet_is_found_by_the_full_check() {
     for at in 0..255usize {
         let mut padding: Vec<u8> = (1..=255).collect();
         padding[at] ^= 1 << (at % 8);
@@ -220,7 +220,7 @@ fn e5_every_single_wrong_pad_octet_is_found_by_the_full_check() {
 }
 
 #[test]
-fn e6_a_pad_length_beyond_the_body_is_refused_by_every_check() {
+fn a_pad_length_beyond_the_body_is_refused_by_every_check() {
     let every: Vec<u8> = (0..=255).collect();
     let lists = [(one_per_layout(), &every[..]), (all_choices(), &[15, 128, 255])];
     for (choice, pad_lens) in lists.iter().flat_map(|(choices, lens)| choices.iter().map(move |c| (c, lens))) {
@@ -238,7 +238,7 @@ fn e6_a_pad_length_beyond_the_body_is_refused_by_every_check() {
 
 //= RFC 4303 2.6/1, 2.6/2, 2.6/4
 #[test]
-fn e7_a_dummy_is_opened_and_named() {
+fn a_dummy_is_opened_and_named() {
     for choice in one_per_layout() {
         let (mut tx, mut rx) = pair(&choice, SeqWidth::Bits32);
         for (payload, next, dummy) in [
@@ -256,7 +256,7 @@ fn e7_a_dummy_is_opened_and_named() {
 }
 
 #[test]
-fn e8_counter_modes_and_aeads_pad_to_4_only() {
+fn counter_modes_and_aeads_pad_to_4_only() {
     for choice in all_choices() {
         let counter = choice.cipher == CipherAlgorithm::AesCtr || choice.cipher.row().unwrap().icv > 0;
         if counter || choice.cipher == CipherAlgorithm::Null {
@@ -270,7 +270,7 @@ fn e8_counter_modes_and_aeads_pad_to_4_only() {
 }
 
 #[test]
-fn e9_a_body_that_is_not_whole_blocks_is_refused_wherever_the_packet_lies() {
+fn a_body_that_is_not_whole_blocks_is_refused_wherever_the_packet_lies() {
     for choice in one_per_layout() {
         let layout = choice.layout();
         for extra in 1..layout.align {
@@ -290,7 +290,7 @@ fn e9_a_body_that_is_not_whole_blocks_is_refused_wherever_the_packet_lies() {
 }
 
 #[test]
-fn e12_the_walk_of_extension_headers_stops_at_esp() {
+fn the_walk_of_extension_headers_stops_at_esp() {
     // An SPI that reads like a chain of destination options.
     let esp = [&[60, 0, 60, 0][..], &[60; 60]].concat();
     for (first, front) in [(50, &[][..]), (60, &[50, 0, 1, 4, 0, 0, 0, 0])] {
@@ -306,7 +306,7 @@ fn e12_the_walk_of_extension_headers_stops_at_esp() {
 }
 
 #[test]
-fn e23_an_inner_packet_of_length_zero_comes_to_an_end() {
+fn an_inner_packet_of_length_zero_comes_to_an_end() {
     let tunnel = Tunnel::v4([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
     let mut inner = [&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 17, 0, 0][..], &[10; 28]].concat();
     let seen = OuterFields::read(&Ip::parse(&inner).unwrap());

@@ -126,7 +126,8 @@ proptest! {
 #[test]
 fn parsers_do_not_panic_on_mutated_records() {
     let corpus: Vec<_> = common::corpus().into_iter().filter(|bytes| bytes.len() > 28).collect();
-    let (mut rng, mut scratch, mut parsed, mut refused) = (test_vectors::Random(0x1ce_b00da), vec![0; 65_535], 0u32, 0u32);
+    let (mut rng, mut scratch, mut parsed, mut refused) =
+        (test_vectors::Random(0x1ce_b00da), vec![0; 65_535], 0u32, 0u32);
     for round in 0..300_000 {
         let mut bytes = corpus[round % corpus.len()].clone();
         for _ in 0..=rng.below(4) {

@@ -34,7 +34,7 @@ fn from_net(source: &str) -> Vec<u8> {
 
 //= RFC 3948 3.1.1/1
 #[test]
-fn h8_the_inner_packet_is_checked_against_the_policy_and_its_sa() {
+fn the_inner_packet_is_checked_against_the_policy_and_its_sa() {
     let a = || sender(A, &esp(A, B, 0x1001, "-m tunnel"), &format!("ipsec esp/tunnel/{A}-{B}/require"));
     let m = || sender(M, &esp(M, B, 0x2001, "-m tunnel"), &format!("ipsec esp/tunnel/{M}-{B}/require"));
     let with_ah = || sender(A, &ah(A, B, 0x1002, "-m tunnel"), &format!("ipsec ah/tunnel/{A}-{B}/require"));
@@ -219,7 +219,7 @@ fn esp_missing_inside_ah() {
 }
 
 #[test]
-fn h3_packets_of_an_sa_come_from_its_other_end() {
+fn packets_of_an_sa_come_from_its_other_end() {
     let (mut a, mut b) = esp_tunnel();
     let mut wire = a.send(&inner()).unwrap();
     wire[15] = 99;

@@ -170,7 +170,7 @@ fn two_tunnels_of_one_policy_to_two_gateways() {
 
 //= RFC 3173 2/2
 #[test]
-fn i4_an_ipcomp_tunnel_whose_packet_is_not_worth_compressing() {
+fn an_ipcomp_tunnel_whose_packet_is_not_worth_compressing() {
     for outside in ["", " esp/transport//require"] {
         let sas = ipcomp(A, B, 0x1100, "-m tunnel") + &esp(A, B, 0x1101, "-m transport");
         let (mut a, mut b) = tunnel(&sas, &format!("ipsec ipcomp/tunnel/{TA}/require{outside}"));

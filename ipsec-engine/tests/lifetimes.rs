@@ -155,7 +155,7 @@ fn limits_in_octets_are_reached_by_the_octet_and_the_dead_stay_dead() {
 
 //= RFC 2406 3.4.3/12
 #[test]
-fn r8_forged_and_replayed_packets_change_nothing() {
+fn forged_and_replayed_packets_change_nothing() {
     let (mut a, mut b) = limited("-bs 300 -bh 400 -lh 1000");
     let first = carries(&mut a, &mut b, &inner());
     let second = a.send(&inner()).unwrap();
@@ -176,7 +176,7 @@ fn r8_forged_and_replayed_packets_change_nothing() {
 
 /// What IPComp wraps has no ICV of its own: only what came in it through AH or ESP may be charged.
 #[test]
-fn r8_ipcomp_without_the_esp_around_it_changes_nothing() {
+fn ipcomp_without_the_esp_around_it_changes_nothing() {
     let sas = ipcomp(A, B, 0x1100, "-m tunnel -bh 5000") + &esp(A, B, 0x1101, "-m transport");
     let bundle = format!("ipsec ipcomp/tunnel/{A}-{B}/require");
     let (_, mut b) = tunnel(&sas, &format!("{bundle} esp/transport//require"));
@@ -298,7 +298,7 @@ fn the_death_of_an_sa_whose_place_was_needed_is_told() {
 
 //= RFC 4303 2.2/1, 2.2/4
 #[test]
-fn r7_numbers_end_without_being_used_again() {
+fn numbers_end_without_being_used_again() {
     for (option, width, last, few) in
         [("", SeqWidth::Bits32, u64::from(u32::MAX), 1 << 16), ("-esn", SeqWidth::Extended64, u64::MAX, 1u64 << 32)]
     {
@@ -327,7 +327,7 @@ fn r7_numbers_end_without_being_used_again() {
 
 //= RFC 4302 2.5/4
 #[test]
-fn r7_ah_numbers_end_too() {
+fn ah_numbers_end_too() {
     let (mut a, _) = hosts(&ah(A, B, 0x1002, "-m transport"), "ipsec ah/transport//require");
     let sa = key(Direction::Outbound, B, Protocol::Ah, 0x1002);
     move_on(&mut a, &sa, A, SeqWidth::Bits32, u64::from(u32::MAX) - 1);
@@ -339,7 +339,7 @@ fn r7_ah_numbers_end_too() {
 
 /// The second transform has no number left: the first has used none, and the packet is as it was.
 #[test]
-fn r7_a_bundle_is_refused_before_its_first_transform() {
+fn a_bundle_is_refused_before_its_first_transform() {
     let sas = esp(A, B, 0x1001, "-m transport") + &ah(A, B, 0x1002, "-m transport");
     let (mut a, _) = hosts(&sas, "ipsec esp/transport//require ah/transport//require");
     move_on(&mut a, &key(Direction::Outbound, B, Protocol::Ah, 0x1002), A, SeqWidth::Bits32, u32::MAX.into());

@@ -190,7 +190,7 @@ fn reports_of_routers_lower_the_mtu_of_our_sa_only() {
 /// The whole way: a router answers our ESP packet, the report lowers the MTU, the next packet gets an answer of ours.
 //= RFC 4303 3.3.4/1
 #[test]
-fn h6_a_routers_answer_reaches_the_host_behind_the_tunnel() {
+fn a_routers_answer_reaches_the_host_behind_the_tunnel() {
     let (mut a, _) = esp_tunnel();
     let big = of_length("10.1.2.3", "10.2.3.4", 1400);
     let wire = a.send(&big).unwrap();

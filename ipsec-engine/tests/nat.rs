@@ -164,7 +164,7 @@ fn wrong_encapsulation() {
 }
 
 #[test]
-fn x3_the_drafts_marker_of_eight_zeros_on_port_500() {
+fn the_drafts_marker_of_eight_zeros_on_port_500() {
     let ports = Ports { source: 500, destination: 500 };
     let action = format!("ipsec esp/tunnel/{A}-{B}/require");
     let statement = natted(0x1001, "-m tunnel");
@@ -233,7 +233,7 @@ fn a_transport_sa_in_udp_speaks_for_its_own_peer_only() {
 }
 
 #[test]
-fn e13_udp_lengths_that_do_not_hold() {
+fn udp_lengths_that_do_not_hold() {
     let (mut a, mut b) = natted_tunnel();
     let wire = a.send(&inner()).unwrap();
     for (length, what) in [(7u16, "shorter than its header"), (4000, "longer than the packet")] {

@@ -79,7 +79,7 @@ fn onion(layers: usize, b_policies: &str) -> (Gateway, Vec<u8>) {
 }
 
 #[test]
-fn h7_headers_are_taken_off_up_to_a_bound() {
+fn headers_are_taken_off_up_to_a_bound() {
     for layers in 1..=12 {
         let (mut b, wire) = onion(layers, &policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", "TUNNEL"));
         match layers {
@@ -92,7 +92,7 @@ fn h7_headers_are_taken_off_up_to_a_bound() {
 }
 
 #[test]
-fn h7_the_bound_holds_where_each_tunnel_has_its_policy() {
+fn the_bound_holds_where_each_tunnel_has_its_policy() {
     let policies = policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", "TUNNEL") + &policy(A, B, "any", "in", "TUNNEL");
     let (mut b, wire) = onion(20, &policies);
     refused_and_wiped(&mut b, &wire, DiscardReason::TooManyHeaders);

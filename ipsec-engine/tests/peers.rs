@@ -40,7 +40,7 @@ fn beet_carries_one_flow_in_the_octets_of_transport_mode() {
 /// A CPI below 64 names an algorithm: every peer has the same (RFC 3173 3.3).
 //= RFC 3173 4/1
 #[test]
-fn i6_peers_share_a_well_known_cpi() {
+fn peers_share_a_well_known_cpi() {
     let m = "203.0.113.66";
     let shared = |from: &str| {
         format!("add {from} {B} ipcomp 0x4001 -m transport -u {} -C deflate;\n", if from == A { 1 } else { 2 })

@@ -79,7 +79,7 @@ fn ipcomp_without_room_goes_out_as_it_is_and_does_not_come_in() {
 
 //= RFC 4303 2.6/3
 #[test]
-fn e7_dummies_are_discarded_without_an_error() {
+fn dummies_are_discarded_without_an_error() {
     let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");
     for payload in [&[0][..], &[1, 2, 3], &[0; 1000]] {
         let wire = a.send(&ip(A, B, IpProto(59), payload)).unwrap();
@@ -93,7 +93,7 @@ fn e7_dummies_are_discarded_without_an_error() {
 /// An IP packet that says "no next header" itself has nothing to protect in transport mode. It is what it was, not a dummy,
 /// which has something that means nothing.
 #[test]
-fn e7_a_packet_without_content_is_no_dummy() {
+fn a_packet_without_content_is_no_dummy() {
     let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");
     let empty = ip(A, B, IpProto(59), &[]);
     let wire = a.send(&empty).unwrap();
@@ -107,7 +107,7 @@ fn stored(next: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn i1_nested_ipcomp_is_refused() {
+fn nested_ipcomp_is_refused() {
     let (_, mut b) = hosts(&ipcomp(A, B, 0x1100, "-m transport"), "ipsec ipcomp/transport//require");
     let payload = &host()[20..];
     let once = stored(17, payload);

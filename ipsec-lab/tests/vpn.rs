@@ -79,7 +79,7 @@ fn nat_in_transport_mode_changes_the_address_and_keeps_the_checksums() {
 }
 
 #[test]
-fn e22_no_packet_leaves_a_gateway_in_clear() {
+fn no_packet_leaves_a_gateway_in_clear() {
     for (name, args) in
         [("hidden", &[][..]), ("hidden-t", &["--mode", "transport"]), ("hidden-b", &["--mode", "beet", "--nat"])]
     {

@@ -99,7 +99,7 @@ fn original_addresses_of_the_other_version_are_taken_out_of_the_sum() {
 }
 
 #[test]
-fn x7_a_udp_checksum_of_zero_stays_zero() {
+fn a_udp_checksum_of_zero_stays_zero() {
     let (_, source, destination) = SENT[0];
     let mut sent = segment(IpProto::UDP, 6, source, destination, &[7; 30]);
     sent[6..8].fill(0);

@@ -225,7 +225,7 @@ const ALL_ECN: [u8; 4] = [NOT_ECT, ECT_0, ECT_1, CE];
 
 /// RFC 6040 figure 3, and what RFC 2401 and a tunnel that forbids ECN send: the outer bits for each inner ones.
 #[test]
-fn h1_the_outer_ecn_bits_are_those_of_figure_3() {
+fn the_outer_ecn_bits_are_those_of_figure_3() {
     for (mode, table) in [
         (EcnMode::Normal, [NOT_ECT, ECT_0, ECT_1, CE]),
         (EcnMode::Compatible, [NOT_ECT; 4]),
@@ -246,7 +246,7 @@ fn h1_the_outer_ecn_bits_are_those_of_figure_3() {
 
 /// RFC 6040 figure 4: a row for each inner value, a column for each outer one, in the order of `ALL_ECN`.
 #[test]
-fn h1_the_inner_ecn_bits_come_out_as_in_figure_4() {
+fn the_inner_ecn_bits_come_out_as_in_figure_4() {
     let drop = None;
     let figure_4 = [
         [Some(NOT_ECT), Some(NOT_ECT), Some(NOT_ECT), drop],
@@ -278,7 +278,7 @@ fn h1_the_inner_ecn_bits_come_out_as_in_figure_4() {
 
 /// `inner` computes its checksum anew, so the tables above have shown the right one; here is the wrong one, and options.
 #[test]
-fn h4_a_wrong_inner_header_checksum_stays_wrong() {
+fn a_wrong_inner_header_checksum_stays_wrong() {
     let change =
         |tunnel: Tunnel| tunnel.with_hop_limit(HopLimitPolicy::Decrement(64)).with_dscp(DscpPolicy::CopyBothWays);
     let [tx, rx] = ends(4, change);
@@ -299,7 +299,7 @@ fn h4_a_wrong_inner_header_checksum_stays_wrong() {
 }
 
 #[test]
-fn h3_a_packet_between_other_ends_is_refused() {
+fn a_packet_between_other_ends_is_refused() {
     let other4 = Ipv4Addr::new(203, 0, 113, 9);
     let ([a4, b4], [a6, b6]) = (OUT_V4, OUT_V6);
     let seen4 = |s, d| OuterFields::read(&Ip::parse(&v4_between(s, d, &[], IpProto::ESP, &[])).unwrap());

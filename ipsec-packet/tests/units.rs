@@ -3,7 +3,7 @@
 use ipsec_packet::{ByteLimit, ReplayWindow, WindowSize};
 
 #[test]
-fn r11_a_window_in_octets_of_setkey_is_eight_times_as_many_packets() {
+fn a_window_in_octets_of_setkey_is_eight_times_as_many_packets() {
     // setkey -r and PF_KEY count octets of bitmap, iproute2 counts packets.
     let table = [(0, 0), (4, 32), (8, 64), (32, 256), (255, 2040), (256, 2048), (u32::MAX, u32::MAX)];
     for (octets, packets) in table {
@@ -18,7 +18,7 @@ fn r11_a_window_in_octets_of_setkey_is_eight_times_as_many_packets() {
 }
 
 #[test]
-fn r13_the_soft_limit_is_four_fifths_of_the_hard_one_and_nothing_overflows() {
+fn the_soft_limit_is_four_fifths_of_the_hard_one_and_nothing_overflows() {
     let table = [(0, 0), (1, 1), (10, 8), (100, 80), (1_000_000, 800_000)];
     for (hard, soft) in table {
         assert_eq!((ByteLimit::octets(hard).hard(), ByteLimit::octets(hard).soft()), (hard, soft));
