@@ -285,7 +285,8 @@ pub fn inbound(octets: &[u8]) {
                 if let Ok(wire) = traitor.send(&unwanted) {
                     // A plain tunnel that no policy asks for stays one: a packet of the peer's own, as it may send in clear.
                     let (disposition, opened) = to.receive(&wire);
-                    let stays_inside = || Flow::read(&opened).is_ok_and(|flow| matches!(flow.protocol, IpProto::IPV4 | IpProto::IPV6));
+                    let stays_inside =
+                        || Flow::read(&opened).is_ok_and(|flow| matches!(flow.protocol, IpProto::IPV4 | IpProto::IPV6));
                     assert!(disposition != Disposition::Deliver || stays_inside(), "no policy wants it");
                 }
             }

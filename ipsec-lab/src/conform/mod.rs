@@ -23,7 +23,7 @@ use crate::json_text;
 /// status is 0 if at least one record ran and none failed.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Vector files, or directories that contain them
+    /// Vector files, or directories that contain them.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Run only the records of this type, such as `packet` or `replay`.

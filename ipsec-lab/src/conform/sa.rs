@@ -101,12 +101,12 @@ pub fn encap(ports: Option<UdpPorts>) -> Option<Encap> {
     })
 }
 
-/// The width of its numbers.
+/// Returns the width of the sequence numbers.
 pub fn width(esn: bool) -> SeqWidth {
     if esn { SeqWidth::Extended64 } else { SeqWidth::Bits32 }
 }
 
-/// Its SPI. Records use the reserved ones, too, but for 0, which is `None` here.
+/// Returns the SPI, including the reserved values 1 to 255; `None` for 0.
 pub fn spi(spi: u32) -> Option<Spi> {
     Spi::reserved(spi).ok()
 }

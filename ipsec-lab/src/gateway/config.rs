@@ -19,13 +19,13 @@ use super::{Host, Numbers};
 /// Command line arguments for a setkey.conf file and the properties that it does not specify.
 #[derive(clap::Args)]
 pub struct ConfigArgs {
-    /// SAs and policies in the language of setkey(8)
+    /// SAs and policies in the language of setkey(8).
     #[arg(long, value_name = "setkey.conf")]
     config: PathBuf,
-    /// Truncate HMAC-SHA2-256 to 96 bits, like KAME and Linux PF_KEY
+    /// Truncate HMAC-SHA2-256 to 96 bits, like KAME and Linux PF_KEY.
     #[arg(long)]
     sha256_96: bool,
-    /// Accept ESP without an integrity algorithm, which an attacker can modify
+    /// Accept ESP without an integrity algorithm, which an attacker can modify.
     #[arg(long)]
     allow_unauthenticated: bool,
 }

@@ -21,12 +21,12 @@ pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
     /// Use the file as the peer does: its outbound policies and SAs become inbound. Without it, `open` determines the
-    /// side by the destination of the packets
+    /// side by the destination of the packets.
     #[arg(long)]
     mirror: bool,
-    /// Input capture: pcap or pcapng of raw IP, Ethernet, Linux cooked or loopback frames
+    /// Input capture: pcap or pcapng of raw IP, Ethernet, Linux cooked or loopback frames.
     input: PathBuf,
-    /// Output capture: pcap of raw IP
+    /// Output capture: pcap of raw IP.
     output: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! Wireshark's `ikev1_decryption_table`: an initiator cookie and an encryption key a line, in hexadecimal.
+//! Wireshark's `ikev1_decryption_table`: lines of initiator cookie and encryption key in hexadecimal.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -11,15 +11,16 @@ use zeroize::Zeroizing;
 
 use crate::private_file;
 
-/// The key of each initiator cookie.
+/// Encryption keys by initiator cookie.
 pub type KeyTable = BTreeMap<Cookie, Zeroizing<Vec<u8>>>;
 
-/// Reads a table; fields may be quoted, lines that begin with `#` are comments.
+/// Reads a table. Fields may be quoted; lines that begin with `#` are comments.
 pub fn read(path: &Path) -> Result<KeyTable, Box<dyn Error>> {
     let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?);
     let rows = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     rows.map(|(number, line)| {
-        parse(line).ok_or_else(|| format!("{}:{}: not COOKIE,KEY in hexadecimal", path.display(), number + 1).into())
+        parse(line)
+            .ok_or_else(|| format!("{}:{}: expected COOKIE,KEY in hexadecimal", path.display(), number + 1).into())
     })
     .collect()
 }
@@ -30,7 +31,7 @@ fn parse(line: &str) -> Option<(Cookie, Zeroizing<Vec<u8>>)> {
     Some((octets(cookie)?.try_into().ok()?, octets(key)?.into()))
 }
 
-/// Writes a table.
+/// Writes a table with one line per SA.
 pub fn write<'k>(path: &Path, keys: impl Iterator<Item = (&'k Cookie, &'k [u8])>) -> Result<(), Box<dyn Error>> {
     let rows: Zeroizing<String> =
         keys.map(|(cookie, key)| format!("{},{}\n", to_hex(cookie), to_hex(key))).collect::<String>().into();

@@ -1,4 +1,4 @@
-//! Decodes IKEv1 messages.
+//! `ipsec-lab ike`: decoder of IKEv1 messages.
 
 mod key_table;
 mod session;
@@ -19,29 +19,28 @@ use crate::json_text;
 use session::{Closed, Opened, Secrets, Sessions};
 use source::Found;
 
-/// Decode the IKEv1 messages of a capture, or one in hexadecimal.
-///
-/// Prints each message as a tree, or with --json as one JSON object a line. Fragments are put together. Encrypted messages
-/// are opened where a key is given and the capture holds their SA from its beginning, and the hashes in them verified. A
-/// message that cannot be parsed is printed as an error with its place. The exit status is 0 when every message could be
-/// parsed, every one with a key opened, and no hash was wrong.
+/// Decode the IKEv1 messages of a capture, or one message in hexadecimal.
+/// // Prints each message as a tree, or with --json as one JSON object per line. Fragments are reassembled. Encrypted
+/// messages are decrypted if a key is given and the capture contains their SA from its beginning, and their hashes
+/// are verified. A message that cannot be parsed is printed as an error with its offset. The exit status is 0 if
+/// every message was parsed, every message with a key was decrypted, and no hash was wrong.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A capture file (pcap or pcapng), or a message in hexadecimal.
+    /// Capture file (pcap or pcapng), or a message in hexadecimal.
     source: String,
     /// Print one JSON object for each message.
     #[arg(long)]
     json: bool,
-    /// The pre-shared key, or 0x and its octets in hexadecimal: verifies the hashes of phase 1.
+    /// Pre-shared key, or 0x and its octets in hexadecimal: verifies the hashes of phase 1.
     #[arg(long, value_name = "SECRET")]
     psk: Option<String>,
-    /// g^xy in hexadecimal, from the log of a peer: with the pre-shared key it opens and verifies everything.
+    /// g^xy in hexadecimal, from the log of a peer: with the pre-shared key it decrypts and verifies all messages
     #[arg(long, value_name = "HEX", requires = "psk")]
     shared_secret: Option<String>,
-    /// A table of encryption keys, as Wireshark's ikev1_decryption_table.
+    /// Table of encryption keys in the format of Wireshark's ikev1_decryption_table.
     #[arg(long, value_name = "FILE")]
     ike_keys: Option<PathBuf>,
-    /// Write the keys of the SAs that could be opened as such a table.
+    /// Write the keys of the decrypted SAs as such a table.
     #[arg(long, value_name = "FILE")]
     write_ike_keys: Option<PathBuf>,
 }
@@ -65,7 +64,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whether a message, and what came out of it, could be parsed, opened if there was a key, and verified.
+/// Returns whether a message, and its decrypted or reassembled contents, was parsed, decrypted if there was a key,
+/// and verified.
 fn is_good(found: &Found, opened: &Opened) -> bool {
     let parses = |bytes: &[u8]| tree::clear(bytes).is_ok();
     Message::parse(&found.message).is_ok()
@@ -75,7 +75,7 @@ fn is_good(found: &Found, opened: &Opened) -> bool {
 }
 
 fn secrets(args: &Args) -> Result<Secrets, Box<dyn Error>> {
-    let hex = |text: &str| from_hex(text).map(Zeroizing::new).ok_or("a secret that is not hexadecimal");
+    let hex = |text: &str| from_hex(text).map(Zeroizing::new).ok_or("secret is not hexadecimal");
     let psk = args.psk.as_deref().map(|text| match text.strip_prefix("0x") {
         Some(digits) => hex(digits),
         None => Ok(text.as_bytes().to_vec().into()),

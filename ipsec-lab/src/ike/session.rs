@@ -1,4 +1,5 @@
-//! ISAKMP SAs as an onlooker sees them: what was chosen and sent in clear, and with a secret of one side, the rest.
+//! ISAKMP SAs of a capture: the choice of algorithms and the cleartext payloads, and with a secret of one peer the
+//! rest.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -18,35 +19,35 @@ use super::key_table::KeyTable;
 use super::source::Found;
 use crate::exchanges::Exchanges;
 
-/// Secrets that were given on the command line.
+/// Secrets from the command line.
 #[derive(Default)]
 pub struct Secrets {
-    /// The pre-shared key: enough for the hashes of phase 1.
+    /// Pre-shared key, sufficient for the hashes of phase 1.
     pub psk: Option<Zeroizing<Vec<u8>>>,
-    /// g^xy: with the pre-shared key enough for everything.
+    /// Shared secret g^xy, sufficient for everything with the pre-shared key.
     pub shared: Option<Zeroizing<Vec<u8>>>,
-    /// The keys that messages are encrypted with, by initiator cookie.
+    /// Encryption keys by initiator cookie.
     pub keys: KeyTable,
 }
 
-/// What is known of a message apart from its octets.
+/// Results for a message besides its fields.
 pub struct Opened {
-    /// The message in clear, its encryption flag taken off.
+    /// Decrypted message with its encryption flag cleared.
     pub message: Option<Vec<u8>>,
-    /// Whether the hash in it is good; `None` when there is none, or no secret to verify it with.
+    /// Result of the hash verification; `None` without a hash, or without a secret to verify it.
     pub hash_is_good: Option<bool>,
-    /// Why an encrypted message stays closed.
+    /// Reason why an encrypted message was not decrypted.
     pub closed: Option<Closed>,
-    /// The message that this fragment completes.
+    /// Message that this fragment completes.
     pub reassembled: Option<Vec<u8>>,
 }
 
-/// Why an encrypted message stays closed.
+/// Reason why an encrypted message was not decrypted.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// Nothing was given that could open it.
+    /// No key was given or could be derived.
     NoKey(&'static str),
-    /// What was given does not.
+    /// Decryption with the given key failed.
     Failed(String),
 }
 
@@ -59,7 +60,7 @@ impl fmt::Display for Closed {
     }
 }
 
-/// Every SA of a capture.
+/// All SAs of a capture.
 #[derive(Default)]
 pub struct Sessions {
     secrets: Secrets,
@@ -67,7 +68,7 @@ pub struct Sessions {
     fragments: HashMap<FragmentsOf, Pieces>,
 }
 
-/// What the fragments of a message have in common.
+/// Key that the fragments of one message share.
 type FragmentsOf = (Cookie, Option<IpAddr>, u32, u16);
 
 #[derive(Default)]
@@ -85,7 +86,7 @@ struct Session {
     exchanges: Exchanges,
 }
 
-/// What opens the messages of an SA.
+/// Keys of one SA.
 struct Keys {
     protection: Protection,
     ka: Zeroizing<Vec<u8>>,
@@ -94,18 +95,18 @@ struct Keys {
 }
 
 impl Sessions {
-    /// With these secrets.
+    /// Creates an empty table of SAs with these secrets.
     pub fn new(secrets: Secrets) -> Self {
         Self { secrets, ..Self::default() }
     }
 
-    /// Takes the next message of the capture.
+    /// Processes the next message of the capture.
     pub fn see(&mut self, found: &Found) -> Opened {
         let mut opened = Opened { message: None, hash_is_good: None, closed: None, reassembled: None };
         let Ok(message) = Message::parse(&found.message) else { return opened };
         let source = found.ends.map(|(source, _)| source);
         if let Some(whole) = self.reassemble(&message, source, &found.message) {
-            // A fragment of a fragment is nobody's: it is shown, and not opened again.
+            // A reassembled message that is a fragment is shown, and not reassembled again.
             let is_fragment = Message::parse(&whole).is_ok_and(|m| m.header().next_payload == PayloadKind::FRAGMENT);
             let inner = if is_fragment { opened } else { self.see(&Found { message: whole.clone(), ..*found }) };
             return Opened { reassembled: Some(whole), ..inner };
@@ -123,7 +124,7 @@ impl Sessions {
         opened
     }
 
-    /// The key of every SA that could be opened, in the order of their cookies: rows of Wireshark's
+    /// Returns the encryption key of every SA that was decrypted, ordered by cookie: the rows of Wireshark's
     /// `ikev1_decryption_table`.
     pub fn keys(&self) -> impl Iterator<Item = (&Cookie, &[u8])> {
         let opened = self.sessions.iter().filter(|(_, session)| session.exchanges.any_confirmed());
@@ -145,7 +146,7 @@ impl Sessions {
                     .by_number
                     .values()
                     .all(|piece| Message::parse(piece).is_ok_and(|message| reassembly.add(&message).is_ok()));
-                // Pieces of two messages under one ID: the last one that came begins anew.
+                // Fragments of two messages with one ID: reassembly restarts with the last fragment.
                 if !whole {
                     let _ = self.fragments.entry(key).or_default().add(&fragment, bytes);
                     return None;
@@ -156,11 +157,11 @@ impl Sessions {
     }
 }
 
-/// Fragments of one message as they come: each is looked at once, and all of them together when the last one is there.
+/// Fragments of one message. Each is examined once, and all are joined when the message is complete.
 #[derive(Default)]
 struct Pieces {
     by_number: BTreeMap<u8, Vec<u8>>,
-    /// The number of the last fragment.
+    /// Number of the last fragment.
     last: Option<u8>,
 }
 
@@ -184,7 +185,7 @@ impl Pieces {
                     || fragment.is_last() && number < highest
             }
         };
-        // The ID is used again, for another message: this is its first piece.
+        // The ID was reused for another message; this is its first fragment.
         if conflicts {
             *self = Self::default();
         }
@@ -201,12 +202,12 @@ impl Pieces {
 }
 
 impl Session {
-    /// Which side sent it: 0 for the initiator.
+    /// Returns the side that sent a message: 0 for the initiator.
     fn side(&self, source: Option<IpAddr>) -> usize {
         usize::from(source.is_some() && source != self.initiator)
     }
 
-    /// Takes what phase 1 sends in clear.
+    /// Records the cleartext payloads of phase 1.
     fn learn(&mut self, secrets: &Secrets, message: &Message<'_>, source: Option<IpAddr>) -> Option<bool> {
         if message.header().message_id != 0 || message.header().exchange == ExchangeKind::INFORMATIONAL {
             return None;
@@ -236,7 +237,7 @@ impl Session {
                 _ => {}
             }
         }
-        // Aggressive mode shows its hashes: a pre-shared key can be tried on them.
+        // Aggressive mode transmits its hashes in cleartext, so that a pre-shared key can be verified.
         let Some(Body::Hash(received)) = message.find(PayloadKind::HASH).map(|p| p.view()) else { return None };
         let skeyid = self.skeyid(secrets)?;
         Some(self.phase_1_hash(Some(&skeyid), side, self.identities[side].as_deref())?.verify(received).is_ok())
@@ -269,7 +270,7 @@ impl Session {
         };
         let received = payloads.payloads().find(|p| p.kind == PayloadKind::HASH);
         let good = computed.zip(received).map(|(computed, received)| computed.verify(received.body).is_ok());
-        // What is forged moves nothing; what nobody can judge is believed.
+        // A message with a wrong hash does not advance the IV chain; one whose hash cannot be verified does.
         if good != Some(false) {
             self.exchanges.confirm(id, bytes, place, next, &payloads);
             if let Some(identity) = identity {
@@ -283,7 +284,7 @@ impl Session {
         self.exchanges.hash(self.keys.as_ref()?.skeyids.as_ref()?, which, id, payloads)
     }
 
-    /// The keys of the SA, and the chain that phase 1 begins with.
+    /// Derives the keys of the SA and the IV chain of phase 1.
     fn make_keys(&self, secrets: &Secrets) -> Result<(Keys, IvChain), Closed> {
         let choice = self.choice.as_ref().ok_or(Closed::NoKey("no choice of algorithms seen"))?;
         let [Some(g_xi), Some(g_xr)] = &self.publics else { return Err(Closed::NoKey("no key exchange seen")) };

@@ -1,4 +1,4 @@
-//! Where messages come from: captures, or hexadecimal on the command line.
+//! Sources of messages: captures, or hexadecimal on the command line.
 
 use std::error::Error;
 use std::fs::File;
@@ -11,24 +11,24 @@ use test_vectors::from_hex;
 
 use crate::capture;
 
-/// A message, and where it was.
+/// Message with its position.
 pub struct Found {
-    /// The packet of the capture, from 1; 0 from the command line.
+    /// Number of the packet in the capture, from 1; 0 for the command line.
     pub frame: usize,
-    /// Source and destination, from a capture.
+    /// Source and destination address, from a capture.
     pub ends: Option<(IpAddr, IpAddr)>,
-    /// The ISAKMP message, without marker.
+    /// ISAKMP message without marker.
     pub message: Vec<u8>,
 }
 
-/// Every message in a capture file, or the one that is written in hexadecimal.
+/// Returns every message of a capture file, or the one in hexadecimal.
 pub fn messages(source: &str) -> Result<Vec<Found>, Box<dyn Error>> {
     let path = Path::new(source);
     if !path.exists() {
         let digits: String = source.chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
         let digits = digits.strip_prefix("0x").unwrap_or(&digits);
         let message = from_hex(digits).ok_or_else(|| format!("{source}: neither a file nor hexadecimal"))?;
-        // Behind a marker, unless it makes sense as it is.
+        // The marker is removed, unless the octets are a message with it.
         let message = match message.as_slice() {
             [0, 0, 0, 0, behind_marker @ ..] if Message::parse(&message).is_err() => behind_marker.to_vec(),
             _ => message,
@@ -40,7 +40,7 @@ pub fn messages(source: &str) -> Result<Vec<Found>, Box<dyn Error>> {
     Ok(packets.iter().enumerate().filter_map(|(index, captured)| find(index + 1, &captured.packet)).collect())
 }
 
-/// The message in an IP packet, if it is UDP of port 500 or 4500 with one in it.
+/// Returns the message in an IP packet with UDP port 500 or 4500.
 fn find(frame: usize, packet: &[u8]) -> Option<Found> {
     let ip = Ip::parse(packet).ok()?;
     let at = find_header(ip.packet(), IpProto::UDP).ok()?.at;

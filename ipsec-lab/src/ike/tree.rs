@@ -1,4 +1,4 @@
-//! A message as a tree of names and values, which is printed as text or as JSON.
+//! Tree of names and values of a message, printed as text or as JSON.
 
 use std::fmt::{self, Display};
 
@@ -12,7 +12,7 @@ use ike_v1::plaintext;
 use serde_json::{Map, json};
 use test_vectors::to_hex;
 
-/// Something with fields, and things inside it.
+/// Node with fields and children.
 pub struct Node {
     name: String,
     fields: Vec<(&'static str, serde_json::Value)>,
@@ -41,7 +41,7 @@ impl Node {
         self
     }
 
-    /// As one JSON object.
+    /// Returns the node as a JSON object.
     pub fn json(&self) -> serde_json::Value {
         let mut object = Map::new();
         object.insert("name".to_owned(), json!(self.name));
@@ -52,7 +52,7 @@ impl Node {
         object.into()
     }
 
-    /// As indented lines.
+    /// Writes the node as indented lines.
     pub fn write(&self, f: &mut impl fmt::Write, depth: usize) -> fmt::Result {
         write!(f, "{:1$}{2}", "", depth * 4, self.name)?;
         for (name, value) in &self.fields {
@@ -66,12 +66,12 @@ impl Node {
     }
 }
 
-/// Text of a peer, without what a terminal would act on.
+/// Returns text of a peer without characters that act on a terminal.
 fn printable(text: &str) -> String {
     if text.chars().all(|c| c.is_ascii_graphic()) { text.to_owned() } else { format!("{text:?}") }
 }
 
-/// A whole message; of an encrypted one, how much ciphertext there is.
+/// Returns the tree of a message; for an encrypted message with the length of the ciphertext.
 pub fn message(message: &Message<'_>) -> Node {
     let node = header(message.header());
     match message.ciphertext() {
@@ -82,7 +82,7 @@ pub fn message(message: &Message<'_>) -> Node {
     }
 }
 
-/// A message that was put together from fragments or decrypted: of the latter, padding may be anything.
+/// Returns the tree of a reassembled or decrypted message. The padding of a decrypted one may have any value.
 pub fn clear(bytes: &[u8]) -> Result<Node, DecodeError> {
     if let Ok(message) = Message::parse(bytes) {
         return Ok(self::message(&message));
@@ -104,7 +104,8 @@ fn header(header: &Header) -> Node {
         .with("length", header.length)
 }
 
-/// The payloads of a chain. Phase 1 and phase 2 number their attributes differently; the protocol tells.
+/// Returns the payloads of a chain. The numbers of attributes differ between phase 1 and phase 2; the protocol of the
+/// proposal decides.
 fn payloads(chain: &Chain<'_>) -> Vec<Node> {
     let padding = Some(chain.padding()).filter(|p| !p.is_empty());
     let padding =

@@ -25,19 +25,19 @@ pub struct Args {
     address: IpAddr,
     #[command(flatten)]
     config: ConfigArgs,
-    /// Number of echo requests
+    /// Number of echo requests.
     #[arg(long, short, default_value_t = 4)]
     count: u16,
-    /// Payload length in octets
+    /// Payload length in octets.
     #[arg(long, short, default_value_t = 56)]
     size: u16,
-    /// Source address: an address of this host, or of a network that a policy protects
+    /// Source address: an address of this host, or of a network that a policy protects.
     #[arg(long)]
     source: Option<IpAddr>,
-    /// Interval between requests in milliseconds
+    /// Interval between requests in milliseconds.
     #[arg(long, default_value_t = 200)]
     interval: u64,
-    /// Time to wait for the last reply in milliseconds, during which requests of the peer are answered
+    /// Time to wait for the last reply in milliseconds, during which requests of the peer are answered.
     #[arg(long, default_value_t = 1000)]
     wait: u64,
 }

@@ -1,25 +1,25 @@
-//! Somebody on the wire who replays, alters and cuts packets.
+//! Attacker on the wire who replays, alters and truncates packets.
 
 use ipsec_packet::{IpProto, UDP_HEADER, find_header, set_length};
 
-/// Sees every packet and sends others of its own.
+/// State and counters of the attacker, who sees every packet and injects others.
 #[derive(Default)]
 pub struct Attacker {
     seen: usize,
     first: Vec<u8>,
-    /// Packets replayed.
+    /// Number of replayed packets.
     pub replayed: u64,
-    /// Packets with bits flipped.
+    /// Number of packets with flipped bits.
     pub altered: u64,
-    /// Packets cut short.
+    /// Number of truncated packets.
     pub cut: u64,
 }
 
-/// Every so many packets one is attacked, each time in another way.
+/// One of this many packets is attacked, each time in another way.
 const EVERY: usize = 3;
 
 impl Attacker {
-    /// Looks at a genuine packet and says what to send before it arrives and after.
+    /// Observes a genuine packet and returns the packets to inject before and after it.
     pub fn watch(&mut self, packet: &[u8]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         self.seen += 1;
         if self.first.is_empty() {
@@ -38,7 +38,7 @@ impl Attacker {
         }
     }
 
-    /// How many packets it sent.
+    /// Returns the number of injected packets.
     pub fn sent(&self) -> u64 {
         self.replayed + self.altered + self.cut
     }
@@ -55,17 +55,17 @@ impl Attacker {
         vec![packet]
     }
 
-    /// Cuts the packet and mends the length in its IP header, so that only IPsec can notice.
+    /// Truncates a packet and corrects the length in its IP header, so that only IPsec can detect it.
     fn shorten(&mut self, packet: &[u8], len: usize) -> Vec<Vec<u8>> {
         self.cut += 1;
         let mut packet = packet[..len.max(20)].to_vec();
-        // A header that itself is cut off stays as it is.
+        // A truncated IP header is left as it is.
         let _ = set_length(&mut packet);
         vec![packet]
     }
 }
 
-/// Where ESP begins.
+/// Returns the offset of ESP.
 fn esp_at(packet: &[u8]) -> usize {
     match (find_header(packet, IpProto::ESP), find_header(packet, IpProto::UDP)) {
         (Ok(place), _) => place.at,

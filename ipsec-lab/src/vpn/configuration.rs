@@ -1,4 +1,4 @@
-//! The two setkey.conf texts of a pair of gateways, for every way that they can be joined.
+//! The setkey.conf texts of both gateways for each combination of options.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -13,42 +13,42 @@ use zeroize::Zeroizing;
 use super::nat::Nat;
 use crate::suites::{Keys, SuiteName};
 
-/// How the wire looks.
+/// Options that determine the headers on the wire.
 pub struct Layout {
-    /// Which headers there are.
+    /// Mode of the SAs.
     pub mode: WireMode,
-    /// IPv6 inside and outside.
+    /// Set for IPv6 networks and gateways.
     pub ipv6: bool,
-    /// Which protocols protect the packets.
+    /// Protocols that protect the packets.
     pub proto: Proto,
-    /// A NAT in front of gateway A.
+    /// Set for a NAT in front of gateway A.
     pub nat: bool,
-    /// IPComp inside.
+    /// Set for IPComp inside.
     pub ipcomp: bool,
-    /// Extended sequence numbers.
+    /// Set for extended sequence numbers.
     pub esn: bool,
 }
 
-/// Which protocols protect the packets.
+/// Protocols that protect the packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Proto {
-    /// ESP.
+    /// ESP only
     Esp,
-    /// AH with the integrity algorithm of the suite: nothing is hidden.
+    /// AH with the integrity algorithm of the suite, without encryption.
     Ah,
-    /// ESP, and AH with the same integrity algorithm around it.
+    /// AH around ESP, with the same integrity algorithm.
     #[value(name = "ah+esp")]
     AhEsp,
 }
 
-/// Which headers are on the wire.
+/// Mode of the SAs on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum WireMode {
-    /// The whole packet behind the gateways' addresses.
+    /// Tunnel mode between the gateways.
     Tunnel,
-    /// ESP behind the hosts' own addresses.
+    /// Transport mode between the hosts.
     Transport,
-    /// The payload behind the gateways' addresses; the SAs know the hosts'.
+    /// BEET mode between the gateways, with the hosts as inner addresses.
     Beet,
 }
 
@@ -57,7 +57,7 @@ struct Addresses {
     gateways: (IpAddr, IpAddr),
     hosts: (IpAddr, IpAddr),
     networks: (&'static str, &'static str),
-    /// Gateway A's own address where a NAT is in front of it.
+    /// Address of gateway A behind the NAT.
     behind_nat: IpAddr,
 }
 
@@ -83,30 +83,30 @@ const V6: Addresses = Addresses {
 const NAT_PORT: u16 = 61234;
 const ESP_PORT: u16 = 4500;
 
-/// One side: its own end and the other, as it knows them.
+/// Configuration of one gateway: its own address and that of the peer.
 struct Side<'a> {
     local: IpAddr,
     remote: IpAddr,
-    /// What its policies are for: from here, to there.
+    /// Selectors of the outbound policy: source and destination.
     selectors: (String, String),
-    /// The peer's UDP port.
+    /// UDP port of the peer.
     port: u16,
-    /// What the peer has in its packets in the place of what arrives, source and destination.
+    /// Source and destination address that the peer has in its packets, if a NAT changes them.
     original: Option<(IpAddr, IpAddr)>,
     spi: (u32, u32),
     keys: (&'a Keys, &'a Keys),
 }
 
-/// The texts of A and B, and the NAT between them if there is one.
+/// Texts of A and B, and the NAT between them if there is one.
 pub type Texts = ([Zeroizing<String>; 2], Option<Nat>);
 
-/// The texts of A and B under fresh keys, and the NAT between them if there is one.
+/// Creates the texts of A and B with new keys, and the NAT between them if there is one.
 pub fn texts(layout: &Layout, suite: &SuiteName, rng: &mut impl Rng) -> Result<Texts, Box<dyn Error>> {
     if layout.proto != Proto::Esp && (layout.nat || layout.mode == WireMode::Beet) {
-        return Err("ah covers the addresses: it goes through no nat, and beet mode has none to cover".into());
+        return Err("AH covers the IP addresses: it cannot pass a NAT, and is not supported in BEET mode".into());
     }
     if layout.proto != Proto::Esp && suite.integrity == IntegrityAlgorithm::None {
-        return Err("ah needs a suite with an integrity algorithm of its own, such as aes128-sha1".into());
+        return Err("AH needs a suite with an integrity algorithm of its own, such as aes128-sha1".into());
     }
     let known = if layout.ipv6 { V6 } else { V4 };
     let between_hosts = layout.mode == WireMode::Transport;
@@ -121,7 +121,7 @@ pub fn texts(layout: &Layout, suite: &SuiteName, rng: &mut impl Rng) -> Result<T
         WireMode::Beet => (known.hosts.0.to_string(), known.hosts.1.to_string()),
     };
     let (keys_a, keys_b) = (suite.random_keys(rng), suite.random_keys(rng));
-    // Only transport mode keeps a checksum over addresses that a NAT changes.
+    // Only transport mode has checksums over addresses that a NAT changes.
     let original = |ends| (layout.nat && between_hosts).then_some(ends);
     let a = Side {
         local: end_a,
@@ -148,10 +148,10 @@ pub fn texts(layout: &Layout, suite: &SuiteName, rng: &mut impl Rng) -> Result<T
 
 fn text(layout: &Layout, suite: &SuiteName, side: &Side<'_>) -> Result<Zeroizing<String>, Box<dyn Error>> {
     let mut text = Zeroizing::new(String::new());
-    let cipher = cipher_name(suite.cipher).ok_or("a cipher without a name")?;
+    let cipher = cipher_name(suite.cipher).ok_or("cipher without a name in setkey(8)")?;
     let mac = mac_name(suite.integrity).filter(|_| suite.integrity != IntegrityAlgorithm::None);
     let (with_esp, with_ah) = (layout.proto != Proto::Ah, layout.proto != Proto::Esp);
-    // A tunnel of IPComp has its packets protected in transport mode by what is around it.
+    // With IPComp in tunnel mode, the other SAs protect its packets in transport mode.
     let squeezed = layout.ipcomp && layout.mode == WireMode::Tunnel;
     let first = if squeezed { "transport" } else { word(layout.mode) };
     let esn = if layout.esn { " -esn" } else { "" };
@@ -184,7 +184,7 @@ fn text(layout: &Layout, suite: &SuiteName, side: &Side<'_>) -> Result<Zeroizing
         }
         if layout.ipcomp {
             let mode = if squeezed { "tunnel" } else { "transport" };
-            // In BEET mode it is inside, between the hosts.
+            // In BEET mode IPComp is applied between the hosts.
             let ends = match (layout.mode, arrives) {
                 (WireMode::Beet, false) => format!("{} {}", side.selectors.0, side.selectors.1),
                 (WireMode::Beet, true) => format!("{} {}", side.selectors.1, side.selectors.0),

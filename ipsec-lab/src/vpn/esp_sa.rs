@@ -5,8 +5,8 @@ use ipsec_engine::setkey::{Add, Key};
 use test_vectors::to_hex;
 use zeroize::Zeroizing;
 
-/// The row by which Wireshark decrypts an SA: version, source, destination, SPI, and the algorithms with their keys.
-/// Addresses are left open, as a NAT may have changed them. `None` for what is not ESP.
+/// Returns the row by which Wireshark decrypts an SA: version, source, destination, SPI, and the algorithms with
+/// their keys. Addresses are wildcards, as a NAT may have changed them. `None` if the SA is not ESP.
 pub fn row(add: &Add<'_>) -> Option<Zeroizing<String>> {
     let version = if add.id.source.0.is_ipv6() { "IPv6" } else { "IPv4" };
     let (cipher, key) = add.cipher.as_ref()?;
@@ -16,7 +16,7 @@ pub fn row(add: &Add<'_>) -> Option<Zeroizing<String>> {
         None => (IntegrityAlgorithm::None, Zeroizing::default()),
     };
     let octets = if cipher == CipherAlgorithm::Null { Zeroizing::default() } else { octets };
-    // Algorithms that Wireshark does not know are told by their names here: the row shows who holds which key.
+    // Algorithms that Wireshark does not support have their own names, so that the row still documents the keys.
     let named = cipher.row().and_then(|row| row.wireshark).map_or_else(|| cipher.to_string(), str::to_owned);
     let mac = mac.row().and_then(|row| row.wireshark).map_or_else(|| mac.to_string(), str::to_owned);
     let (spi, key, auth) = (add.id.spi, hex(&octets), hex(&auth));

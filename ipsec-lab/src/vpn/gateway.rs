@@ -1,5 +1,5 @@
-//! One of the two security gateways: a host from a setkey.conf text, and the tunnel of IP in IP in front of it, if its
-//! policies are about such packets.
+//! Security gateway: a host with a setkey.conf text, and an IP in IP tunnel in front of it if its policies select
+//! such packets.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -11,28 +11,28 @@ use rand::rngs::StdRng;
 
 use crate::gateway::{Config, Host};
 
-/// A gateway.
+/// Security gateway of the demonstration.
 pub struct Gateway {
-    /// `A` or `B`.
+    /// Name of the gateway, `A` or `B`.
     pub name: char,
-    /// What it was made from.
+    /// Configuration of the gateway.
     pub config: Config,
-    /// Its databases.
+    /// Host with the engine.
     pub host: Host,
     gif: Option<Tunnel>,
     identification: u16,
 }
 
-/// What came of a packet from the wire.
+/// Result of a packet from the wire.
 pub enum Received {
-    /// An IP packet for the network behind the gateway.
+    /// IP packet for the network behind the gateway.
     Packet(Vec<u8>),
-    /// None, for this reason.
+    /// Discarded packet with the reason.
     Refused(&'static str),
 }
 
 impl Gateway {
-    /// A gateway whose SAs are installed at this time.
+    /// Creates a gateway whose SAs are installed at this time.
     pub fn new(name: char, config: Config, rng: StdRng, now: Duration) -> Result<Self, Box<dyn Error>> {
         let mut host = Host::new(rng);
         host.numbers = config.numbers()?;
@@ -41,7 +41,8 @@ impl Gateway {
         Ok(Self { name, config, host, gif, identification: 0 })
     }
 
-    /// Protects a packet of its network; `Err` says why it does not leave. What no policy protects stays, too.
+    /// Protects a packet of its network; `Err` contains the reason why it is not sent. Packets that no policy
+    /// protects are not sent either.
     pub fn send(&mut self, now: Duration, packet: &[u8]) -> Result<Result<Vec<u8>, &'static str>, Box<dyn Error>> {
         let encapsulated = match &self.gif {
             Some(gif) => {
@@ -57,7 +58,7 @@ impl Gateway {
         })
     }
 
-    /// Opens a packet from the wire.
+    /// Decapsulates a packet from the wire.
     pub fn receive(&mut self, now: Duration, packet: &[u8]) -> Received {
         match (self.host.receive(now, packet), &self.gif) {
             ((Disposition::Deliver, packet), None) => Received::Packet(packet),
@@ -68,7 +69,7 @@ impl Gateway {
         }
     }
 
-    /// Octets that IPComp saved, if it is used.
+    /// Returns the number of octets that IPComp saved, if it is used.
     pub fn saved(&self) -> Option<u64> {
         let saved = |transform: &Transform<_>| match transform {
             Transform::IpcompOut(ipcomp) => Some(ipcomp.saved()),
@@ -77,14 +78,14 @@ impl Gateway {
         self.host.engine.sas().find_map(|sa| saved(sa.sa?.transform()))
     }
 
-    /// Numbers that it has used, of all SAs.
+    /// Returns the number of sequence numbers that all SAs have used.
     pub fn sealed(&self) -> u64 {
         let out = self.host.engine.sas().filter(|sa| sa.key.direction == Direction::Outbound);
         out.filter_map(|sa| sa.sa?.transform().sequence()).map(|seq| seq.get()).sum()
     }
 }
 
-/// The tunnel of IP in IP between the two hosts that a policy for `ipencap` or `ipv6` protects.
+/// Returns the IP in IP tunnel between the two hosts of a policy for `ipencap` or `ipv6`.
 fn gif(host: &Host) -> Option<Tunnel> {
     host.engine.policies().find_map(|(_, policy)| {
         let in_ip = [IpProto::IPV4, IpProto::IPV6].map(Upper::Protocol).contains(&policy.selector.upper);

@@ -1,4 +1,5 @@
-//! The main job: two security gateways join two private networks over ESP, with an attacker on the wire between them.
+//! Demonstration: two security gateways join two private networks over IPsec, with an attacker on the wire between
+//! them.
 
 mod attacker;
 mod configuration;
@@ -32,53 +33,52 @@ use gateway::{Gateway, Received};
 use nat::Nat;
 use report::Story;
 
-/// Join two networks over ESP and show what each side and the wire see.
-///
-/// Without options the gateways are those of a handbook: each is set up from a setkey.conf file (ipsec-lab/conf), joins the
-/// networks by a tunnel of IP in IP, and encrypts what goes through it. With --suite, --mode and their like, the files are
-/// written for the occasion, and policies for the networks take the place of the tunnel; they are left beside the captures.
-///
-/// Reads the traffic of two private networks from a capture (one is built in), sends every packet out through its gateway
-/// and in through the other, and writes to the output directory: lan-a.pcap (what entered the gateways), wan.pcap (what
-/// is on the wire), lan-b.pcap (what was delivered), attack.pcap (what an attacker injected) and esp_sa, the keys in
-/// Wireshark's format: copy it into Wireshark's profile directory and wan.pcap opens.
+/// Join two networks over ESP and show the traffic at each side and on the wire.
+/// // Without options, each gateway is configured by a setkey.conf file (ipsec-lab/conf), joins the networks by an IP
+/// in IP tunnel and encrypts it. With --suite, --mode and similar options the files are generated, with policies for
+/// the networks instead of the tunnel; they are written to the output directory.
+/// // Reads the traffic of two private networks from a capture (one is built in), sends every packet through its
+/// gateway and the other, and writes to the output directory: lan-a.pcap (packets that entered the gateways),
+/// wan.pcap (packets on the wire), lan-b.pcap (packets that were delivered), attack.pcap (packets that an attacker
+/// injected) and esp_sa, the keys in Wireshark's format: copied into Wireshark's profile directory, it decrypts
+/// wan.pcap.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Where the captures and the key table go.
+    /// Output directory for the captures and the key table.
     #[arg(long, value_name = "DIR", default_value = "vpn-out")]
     out: PathBuf,
     /// The setkey.conf files of gateway A and gateway B.
     #[arg(long, value_names = ["A.conf", "B.conf"], num_args = 2,
         conflicts_with_all = ["suite", "proto", "mode", "ipv6", "nat", "ipcomp", "esn"])]
     configs: Option<Vec<PathBuf>>,
-    /// The algorithms of both SAs, aes128-sha1 unless said otherwise.
+    /// Algorithms of the SAs; aes128-sha1 by default.
     #[arg(long, value_name = "NAME", long_help = suites::HELP)]
     suite: Option<SuiteName>,
-    /// LAN traffic to carry: a pcap of raw IP or Ethernet frames.
+    /// LAN traffic to send: a pcap of raw IP or Ethernet frames.
     #[arg(long, value_name = "FILE.pcap")]
     lan: Option<PathBuf>,
-    /// ESP, AH, or AH around ESP.
+    /// Protocols: ESP, AH, or AH around ESP.
     #[arg(long, value_enum)]
     proto: Option<Proto>,
-    /// Tunnel between the gateways, ESP from host to host, or bound end-to-end tunnel.
+    /// Tunnel mode between the gateways, transport mode between the hosts, or BEET mode.
     #[arg(long, value_enum)]
     mode: Option<WireMode>,
-    /// Carry IPv6 networks between IPv6 gateways.
+    /// Use IPv6 networks and IPv6 gateways.
     #[arg(long)]
     ipv6: bool,
-    /// Put a NAT in front of gateway A: ESP goes in UDP.
+    /// Put a NAT in front of gateway A and use UDP encapsulation.
     #[arg(long)]
     nat: bool,
-    /// Compress what is inside with IPComp DEFLATE, where it gets smaller.
+    /// Compress payloads with IPComp (DEFLATE).
     #[arg(long)]
     ipcomp: bool,
-    /// Count with 64-bit extended sequence numbers.
+    /// Use 64-bit extended sequence numbers.
     #[arg(long)]
     esn: bool,
-    /// Whether somebody on the wire replays, alters and cuts packets.
+    /// Let an attacker on the wire replay, alter and truncate packets.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     attack: bool,
-    /// Draw keys and IVs from this seed instead of the system's entropy: the same output each time.
+    /// Derive keys and IVs from this seed instead of the system's random source, for reproducible output.
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -86,7 +86,7 @@ pub struct Args {
 const LAN_V4: &[u8] = include_bytes!("../../data/lan.pcap");
 const LAN_V6: &[u8] = include_bytes!("../../data/lan6.pcap");
 
-/// The handbook's gateways.
+/// Configuration files of the default gateways.
 const HANDBOOK: [(&str, &str); 2] = [
     ("gateway-a.conf", include_str!("../../conf/gateway-a.conf")),
     ("gateway-b.conf", include_str!("../../conf/gateway-b.conf")),
@@ -132,7 +132,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     Ok(if story.all_is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The configurations of both gateways, and the NAT between them. What is written for the occasion is left in the output directory.
+/// Returns the configurations of both gateways, and the NAT between them. Generated texts are written to the output
+/// directory.
 fn configurations(args: &Args, rng: &mut StdRng) -> Result<([Config; 2], Option<Nat>), Box<dyn Error>> {
     if let Some([a, b]) = args.configs.as_deref() {
         return Ok(([Config::read(a, Loading::RFC)?, Config::read(b, Loading::RFC)?], None));
@@ -144,7 +145,7 @@ fn configurations(args: &Args, rng: &mut StdRng) -> Result<([Config; 2], Option<
     Ok(([made('A', a)?, made('B', b)?], nat))
 }
 
-/// Texts of the handbook, or written for the occasion.
+/// Returns the built-in or generated texts.
 fn made_texts(args: &Args, rng: &mut StdRng) -> Result<Texts, Box<dyn Error>> {
     let plain = !(args.ipv6 || args.nat || args.ipcomp || args.esn);
     if plain && args.suite.is_none() && args.mode.is_none() && args.proto.is_none() {
@@ -166,12 +167,12 @@ fn made_texts(args: &Args, rng: &mut StdRng) -> Result<Texts, Box<dyn Error>> {
     Ok((texts, nat))
 }
 
-/// Everything that a packet meets.
+/// Gateways, attacker and captures of the demonstration.
 struct Scene {
     a: Gateway,
     b: Gateway,
     nat: Option<Nat>,
-    /// The NAT, where hosts see its address because there is no tunnel.
+    /// NAT whose address the hosts see because there is no tunnel.
     host_nat: Option<Nat>,
     attacker: Option<Attacker>,
     story: Story,
@@ -179,7 +180,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Carries one packet from its network to the other.
+    /// Sends one packet from its network to the other.
     fn carry(&mut self, mut seen: Captured) -> Result<(), Box<dyn Error>> {
         let Some(side) = side(&seen.packet) else {
             self.story.not_ours += 1;
@@ -187,7 +188,7 @@ impl Scene {
         };
         self.captures.entered.write(seen.time, &seen.packet)?;
         self.story.entered(&seen);
-        // Without a tunnel the hosts of B know those of A by the address that the NAT gives them.
+        // Without a tunnel the hosts of B see the address of the NAT.
         let mut expected = seen.packet.clone();
         if let Some(nat) = self.host_nat {
             match side {
@@ -206,7 +207,7 @@ impl Scene {
         let wan = self.beyond_the_nat(sealed, side);
         self.captures.wire.write(seen.time, &wan)?;
         self.story.on_the_wire(&Captured { time: seen.time, packet: wan.clone() });
-        // What an attacker sends before the genuine packet arrives, and what after it.
+        // Packets that the attacker injects before the genuine packet and after it.
         let (before, after) = self.attacker.as_mut().map(|who| who.watch(&wan)).unwrap_or_default();
         self.attack(seen.time, side, &before)?;
         let received = self.arrive(seen.time, side, &wan);
@@ -226,7 +227,7 @@ impl Scene {
         Ok(())
     }
 
-    /// As an eavesdropper beyond the NAT sees a packet from this side.
+    /// Returns a packet from this side as it is on the wire behind the NAT.
     fn beyond_the_nat(&self, mut sealed: Vec<u8>, from: Side) -> Vec<u8> {
         if let Some(nat) = self.nat.filter(|_| from == Side::A) {
             nat.outwards(&mut sealed);
@@ -234,7 +235,7 @@ impl Scene {
         sealed
     }
 
-    /// What the other gateway makes of a packet on the wan.
+    /// Processes a packet from the wire at the other gateway.
     fn arrive(&mut self, time: Duration, from: Side, packet: &[u8]) -> Received {
         let mut packet = packet.to_vec();
         match from {
@@ -268,7 +269,7 @@ impl Captures {
     }
 }
 
-/// Which of the two networks a packet comes from; `None` where it does not go from one to the other.
+/// Returns the network from which a packet comes; `None` if it does not go from one network to the other.
 fn side(packet: &[u8]) -> Option<Side> {
     let ip = Ip::parse(packet).ok()?;
     match (net(ip.source())?, net(ip.destination())?) {
@@ -284,7 +285,7 @@ enum Side {
     B,
 }
 
-/// Networks 192.168.1.0/24 and fd00:1::/64 are A, 192.168.2.0/24 and fd00:2::/64 are B.
+/// Returns the side of an address: 192.168.1.0/24 and fd00:1::/64 are A, 192.168.2.0/24 and fd00:2::/64 are B.
 fn net(address: IpAddr) -> Option<Side> {
     match address {
         IpAddr::V4(v4) => match v4.octets() {
@@ -300,7 +301,7 @@ fn net(address: IpAddr) -> Option<Side> {
     }
 }
 
-/// The keys of what each gateway sends, in Wireshark's format.
+/// Writes the keys of the outbound SAs of each gateway in Wireshark's format.
 fn write_keys(path: &Path, gateways: &[&Gateway]) -> Result<(), Box<dyn Error>> {
     let mut rows = Zeroizing::new(String::new());
     for gateway in gateways {

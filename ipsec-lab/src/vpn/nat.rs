@@ -1,44 +1,44 @@
-//! A NAT in front of gateway A: it hides one address behind another, and moves the port of ESP in UDP.
+//! NAT in front of gateway A: it replaces an address by another, and the UDP port of the peer.
 
 use std::net::IpAddr;
 
 use ipsec_packet::{DestinationOptions, IpProto, adjust_checksum, find_header, placement};
 
-/// What it translates.
+/// Addresses and port that the NAT translates.
 #[derive(Clone, Copy)]
 pub struct Nat {
-    /// The address behind it.
+    /// Address behind the NAT.
     pub inside: IpAddr,
-    /// The address it shows instead.
+    /// Public address of the NAT.
     pub outside: IpAddr,
-    /// The port it shows instead of 4500.
+    /// Public port instead of 4500.
     pub port: u16,
 }
 
 const ESP_PORT: u16 = 4500;
 
 impl Nat {
-    /// A UDP packet on its way out.
+    /// Translates an outbound UDP packet.
     pub fn outwards(self, packet: &mut [u8]) {
         readdress(packet, Which::Source, self.inside, self.outside);
         follow(packet, self.inside, self.outside);
         move_port(packet, 0, self.port);
     }
 
-    /// A UDP packet on its way in.
+    /// Translates an inbound UDP packet.
     pub fn inwards(self, packet: &mut [u8]) {
         readdress(packet, Which::Destination, self.outside, self.inside);
         follow(packet, self.outside, self.inside);
         move_port(packet, 2, ESP_PORT);
     }
 
-    /// A packet in clear as hosts beyond the NAT see it: checksums follow.
+    /// Translates the source of a cleartext packet and updates its checksums.
     pub fn hide_source(self, packet: &mut [u8]) {
         readdress(packet, Which::Source, self.inside, self.outside);
         follow(packet, self.inside, self.outside);
     }
 
-    /// A packet in clear as hosts beyond the NAT send it: checksums follow.
+    /// Translates the destination of a cleartext packet and updates its checksums.
     pub fn hide_destination(self, packet: &mut [u8]) {
         readdress(packet, Which::Destination, self.inside, self.outside);
         follow(packet, self.inside, self.outside);
@@ -50,7 +50,7 @@ enum Which {
     Destination,
 }
 
-/// Replaces an address in the IP header, if it is there. A packet cut short by somebody is left alone.
+/// Replaces an address in the IP header. A truncated packet is unchanged.
 fn readdress(packet: &mut [u8], which: Which, from: IpAddr, to: IpAddr) {
     let (from, to) = (octets(from), octets(to));
     let at = match (from.len(), which) {
@@ -76,7 +76,7 @@ fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// Writes a port of the UDP header; its checksum follows.
+/// Sets a port of the UDP header and updates its checksum.
 fn move_port(packet: &mut [u8], field: usize, port: u16) {
     let Ok(place) = find_header(packet, IpProto::UDP) else { return };
     let Some(udp) = packet.get_mut(place.at..place.at + 8) else { return };
@@ -85,7 +85,7 @@ fn move_port(packet: &mut [u8], field: usize, port: u16) {
     adjust(&mut udp[6..8], true, &old, &port.to_be_bytes());
 }
 
-/// Lets the TCP, UDP or ICMPv6 checksum follow a changed address.
+/// Updates the TCP, UDP or ICMPv6 checksum for a changed address.
 fn follow(packet: &mut [u8], from: IpAddr, to: IpAddr) {
     let Ok(place) = placement(packet, DestinationOptions::InFront) else { return };
     let field = match place.next {
@@ -100,7 +100,7 @@ fn follow(packet: &mut [u8], from: IpAddr, to: IpAddr) {
     }
 }
 
-/// Adjusts a checksum field; one of UDP that is 0 was not computed and stays.
+/// Updates a checksum field. A UDP checksum of 0 is unchanged.
 fn adjust(field: &mut [u8], udp: bool, old: &[u8], new: &[u8]) {
     let sum = u16::from_be_bytes([field[0], field[1]]);
     if !(udp && sum == 0) {

@@ -1,4 +1,4 @@
-//! What happened, and how it is told on the screen.
+//! Counters and output of the demonstration.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,17 +9,17 @@ use super::gateway::{Gateway, Received};
 use super::tcpdump::line;
 use crate::capture::Captured;
 
-/// Events by reason.
+/// Number of events by reason.
 #[derive(Default)]
 pub struct Counters(BTreeMap<&'static str, u64>);
 
 impl Counters {
-    /// One more.
+    /// Counts one event.
     pub fn count(&mut self, reason: &'static str) {
         *self.0.entry(reason).or_default() += 1;
     }
 
-    /// All of them.
+    /// Returns the sum over all reasons.
     pub fn total(&self) -> u64 {
         self.0.values().sum()
     }
@@ -31,12 +31,12 @@ impl Counters {
     }
 }
 
-/// What happened.
+/// Events of a run and the first lines of traffic.
 #[derive(Default)]
 pub struct Story {
     /// Packets that do not go from one network to the other.
     pub not_ours: u64,
-    /// Packets that a gateway could not protect.
+    /// Packets that a gateway did not protect.
     pub not_sent: Counters,
     lines: [Vec<String>; 3],
     entered: (u64, u64),
@@ -48,23 +48,23 @@ pub struct Story {
     attacks_delivered: u64,
 }
 
-/// Lines of traffic that are shown of each place.
+/// Number of lines of traffic that are shown for each place.
 const SHOWN: usize = 6;
 
 impl Story {
-    /// A packet came from its network.
+    /// Records a packet from its network.
     pub fn entered(&mut self, seen: &Captured) {
         self.entered = (self.entered.0 + 1, self.entered.1 + seen.packet.len() as u64);
         self.show(0, seen);
     }
 
-    /// It is between the gateways.
+    /// Records a packet on the wire.
     pub fn on_the_wire(&mut self, seen: &Captured) {
         self.on_wire = (self.on_wire.0 + 1, self.on_wire.1 + seen.packet.len() as u64);
         self.show(1, seen);
     }
 
-    /// It came through the other gateway, or not.
+    /// Records the result of a packet at the other gateway.
     pub fn received(&mut self, time: Duration, received: Received, expected: &[u8]) {
         match received {
             Received::Packet(packet) => {
@@ -76,7 +76,7 @@ impl Story {
         }
     }
 
-    /// Somebody sent a packet of his own.
+    /// Records the result of an injected packet.
     pub fn attacked(&mut self, received: &Received) {
         match received {
             Received::Packet(_) => self.attacks_delivered += 1,
@@ -84,7 +84,7 @@ impl Story {
         }
     }
 
-    /// Whether everything that entered was delivered unchanged, and nothing else.
+    /// Returns whether exactly the packets that entered were delivered, unchanged.
     pub fn all_is_well(&self) -> bool {
         self.entered.0 > 0 && self.delivered == self.entered.0 && self.altered == 0 && self.attacks_delivered == 0
     }
@@ -95,9 +95,9 @@ impl Story {
         }
     }
 
-    /// The first packets at each place.
+    /// Prints the first packets at each place.
     pub fn print_traffic(&self) {
-        let titles = ["What entered the gateways", "What is on the wire", "What was delivered"];
+        let titles = ["Packets that entered the gateways", "Packets on the wire", "Delivered packets"];
         for (title, lines) in titles.iter().zip(&self.lines) {
             println!("{title}:");
             for line in lines {
@@ -107,7 +107,7 @@ impl Story {
         }
     }
 
-    /// The totals.
+    /// Prints the totals.
     pub fn print_totals(&self, attacker: Option<&Attacker>, gateways: &[&Gateway], out: &Path) {
         let (packets, octets) = self.entered;
         let overhead = self.on_wire.1 as i64 - octets as i64;
@@ -120,17 +120,17 @@ impl Story {
         }
         let saved: Vec<u64> = gateways.iter().filter_map(|g| g.saved()).collect();
         if !saved.is_empty() {
-            println!("          ipcomp saved {} bytes", saved.iter().sum::<u64>());
+            println!("          IPComp saved {} bytes", saved.iter().sum::<u64>());
         }
-        println!("    {:5} packets delivered, {} of them not as they entered", self.delivered, self.altered);
+        println!("    {:5} packets delivered, {} of them modified", self.delivered, self.altered);
         if self.not_ours > 0 {
-            println!("    {:5} packets between other networks, left alone", self.not_ours);
+            println!("    {:5} packets between other networks, ignored", self.not_ours);
         }
         self.not_sent.print("not sent");
         self.not_received.print("lost");
         if let Some(attacker) = attacker {
             println!(
-                "    {:5} packets injected by the attacker: {} replayed, {} altered, {} cut short",
+                "    {:5} packets injected by the attacker: {} replayed, {} altered, {} truncated",
                 attacker.sent(),
                 attacker.replayed,
                 attacker.altered,
@@ -140,7 +140,7 @@ impl Story {
             println!("    {:5} of them delivered", self.attacks_delivered);
         }
         let sealed: u64 = gateways.iter().map(|g| g.sealed()).sum();
-        println!("    {sealed:5} sequence numbers used, {} packets refused in all", self.attacks.total());
+        println!("    {sealed:5} sequence numbers used, {} packets refused in total", self.attacks.total());
         println!("\nWritten to {}: lan-a.pcap wan.pcap lan-b.pcap attack.pcap esp_sa", out.display());
     }
 }

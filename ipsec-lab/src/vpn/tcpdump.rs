@@ -1,10 +1,10 @@
-//! One line for a packet, in the manner of tcpdump(8).
+//! One-line summary of a packet in the format of tcpdump(8).
 
 use ipsec_packet::{DestinationOptions, Ip, IpProto, placement};
 
 use crate::capture::Captured;
 
-/// Time, addresses, and what is inside as far as it can be read.
+/// Returns time, addresses and a summary of the readable headers.
 pub fn line(seen: &Captured) -> String {
     let second = seen.time.as_secs() % 86_400;
     let time =
