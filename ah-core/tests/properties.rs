@@ -246,11 +246,11 @@ fn every_refusal_is_one_line_in_lower_case() {
         (SignError::Mutable(malformed).to_string(),                   "malformed option at octet 3"),
         (SignError::Mutable(fragment.into()).to_string(),             "fragment"),
         (SignError::IcvLength.to_string(),                            "icv does not fit into ah"),
-        (VerifyError::Ip(IpError::NotFound).to_string(),              "no such header in the packet"),
+        (VerifyError::Ip(IpError::NotFound).to_string(),              "header not found in the packet"),
         (VerifyError::TooShort.to_string(),                           "ah cut off"),
         (VerifyError::Length { octets: 28 }.to_string(),              "ah of 28 octets does not fit the icv"),
         (VerifyError::WrongSpi { expected: sa.spi(), found: 1 }.to_string(), "spi 0x00000001 where 0x00002001 belongs"),
-        (VerifyError::Replayed(ReplayError::Duplicate).to_string(),        "sequence number seen before"),
+        (VerifyError::Replayed(ReplayError::Duplicate).to_string(),        "sequence number was received before"),
         (VerifyError::IcvMismatch.to_string(),                             "icv does not hold"),
         (VerifyError::Mutable(malformed).to_string(),                 "malformed option at octet 3"),
     ];

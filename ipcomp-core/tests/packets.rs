@@ -359,7 +359,7 @@ fn decompress_error_messages() {
     assert_eq!(DecompressError::<InflateError>::Nested.to_string(), "nested IPComp header");
     assert_eq!(DecompressError::Payload(InflateError::BlockType).to_string(), "invalid DEFLATE block type");
     let room = DecompressError::<InflateError>::NoSpace(NoSpace::Back { needed: 9, available: 1 });
-    assert_eq!(room.to_string(), "no room behind the packet: 9 octets needed, 1 there");
+    assert_eq!(room.to_string(), "tailroom too small: 9 octets needed, 1 available");
 }
 
 //= RFC 3173 3.3/2

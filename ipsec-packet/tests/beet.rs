@@ -1,21 +1,21 @@
-//! BEET mode: the inner header taken off and put back.
+//! BEET mode: stripping the inner header before encapsulation and restoring it after decapsulation.
 
-mod common;
+mod packet_builder;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use common::*;
 use ipsec_packet::{
     Beet, BeetError, DfPolicy, FlowPolicy, HopLimitPolicy, Ip, IpError, IpProto, NoSpace, OuterFields, PacketBuf,
     TooShort, Tunnel,
 };
+use packet_builder::*;
 
 const A4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const B4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
 const A6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 1);
 const B6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 2);
 
-/// The outer tunnel of a BEET SA says all that the inner header said.
+/// Returns the outer tunnel of a BEET SA, whose header carries the fields of the stripped inner header.
 fn tunnel(version: u8) -> Tunnel {
     let tunnel = if version == 4 { Tunnel::v4(A4, B4) } else { Tunnel::v6(A6, B6) };
     tunnel.with_hop_limit(HopLimitPolicy::Copy).with_df(DfPolicy::Copy).with_flow_label(FlowPolicy::Copy)
@@ -28,7 +28,7 @@ fn beet(version: u8) -> [Beet; 2] {
     }
 }
 
-/// What is inside ESP, its next header, and the outer header as the receiver sees it.
+/// Strips the inner header: returns the ESP payload, its next header and the outer header fields.
 fn send(outer_version: u8, inner_version: u8, original: &[u8]) -> (Vec<u8>, IpProto, OuterFields) {
     let mut bytes = original.to_vec();
     let mut packet = PacketBuf::received(&mut bytes);
@@ -49,13 +49,13 @@ fn receive(version: u8, payload: &[u8], next: IpProto, seen: &OuterFields, room:
 }
 
 #[test]
-fn an_ipv4_packet_with_any_options_comes_back_exactly() {
+fn ipv4_packet_with_options_is_restored_exactly() {
     for len in (0..=40usize).step_by(4) {
         for (tos, ttl, df) in [(0, 64, 0x40), (0xb9, 1, 0), (0xff, 255, 0x40)] {
             let options: Vec<u8> = (1..=len as u8).collect();
             let mut original = v4(&options, IpProto::TCP, &[7; 33]);
             (original[1], original[6], original[8]) = (tos, df, ttl);
-            set_header_sum(&mut original);
+            set_header_checksum(&mut original);
             let (payload, next, seen) = send(4, 4, &original);
             let front = match len {
                 0 => vec![],
@@ -72,19 +72,19 @@ fn an_ipv4_packet_with_any_options_comes_back_exactly() {
 }
 
 #[test]
-fn an_ipv4_packet_over_ipv6_loses_its_identification_only() {
+fn ipv4_packet_over_ipv6_loses_only_its_identification() {
     for len in [0, 4, 8, 40] {
         let original = v4(&vec![1; len], IpProto::UDP, &[7; 33]);
         let (payload, next, seen) = send(6, 4, &original);
         let mut expected = original;
         expected[4..6].fill(0);
-        set_header_sum(&mut expected); // DF is set: nobody fragments it, so it needs none (RFC 6864 4)
+        set_header_checksum(&mut expected); // DF is set, so the identification has no use (RFC 6864 section 4)
         assert_eq!(receive(4, &payload, next, &seen, 20), Ok(expected), "{len} octets of options");
     }
 }
 
 #[test]
-fn an_ipv6_packet_comes_back_over_both_versions() {
+fn ipv6_packet_is_restored_over_both_versions() {
     for (outer_version, extensions) in [(6, vec![]), (4, vec![]), (6, vec![ext(IpProto::HOP_BY_HOP, 1)])] {
         let mut original = v6_chain(&extensions, IpProto::TCP, &[7; 33]);
         original[..4].copy_from_slice(&[0x6b, 0x9a, 0xbc, 0xde]);
@@ -99,7 +99,7 @@ fn an_ipv6_packet_comes_back_over_both_versions() {
 }
 
 #[test]
-fn octets_behind_the_packet_are_cut() {
+fn strip_removes_octets_after_the_packet() {
     for (version, original) in [(4, v4(&[1; 4], IpProto::UDP, &[7; 9])), (6, v6(IpProto::UDP, &[7; 9]))] {
         let (payload, next, _) = send(4, version, &original);
         let (padded, padded_next, _) = send(4, version, &[&original[..], &[0; 5]].concat());
@@ -108,7 +108,7 @@ fn octets_behind_the_packet_are_cut() {
 }
 
 #[test]
-fn what_does_not_fit_the_sa_is_refused_and_unchanged() {
+fn strip_refuses_packet_that_does_not_match_the_sa() {
     let fragment = |bits: u16| {
         let mut packet = v4(&[], IpProto::UDP, &[7; 9]);
         packet[6..8].copy_from_slice(&bits.to_be_bytes());
@@ -118,19 +118,19 @@ fn what_does_not_fit_the_sa_is_refused_and_unchanged() {
     let v6_between = |s, d| v6_between(s, d, IpProto::UDP, &[]);
     let v4_between = |s, d| v4_between(s, d, &[1; 4], IpProto::UDP, &[]);
     for (what, version, packet, expected) in [
-        ("the right addresses", 4, v4_between(V4_A, V4_B), Ok(IpProto::BEET)),
+        ("matching addresses", 4, v4_between(V4_A, V4_B), Ok(IpProto::BEET)),
         ("another source", 4, v4_between(A4, V4_B), wrong),
         ("another destination", 4, v4_between(V4_A, A4), wrong),
-        ("the way back", 4, v4_between(V4_B, V4_A), wrong),
-        ("the other version", 4, v6_between(V6_A, V6_B), wrong),
-        ("the right addresses", 6, v6_between(V6_A, V6_B), Ok(IpProto::UDP)),
+        ("reversed addresses", 4, v4_between(V4_B, V4_A), wrong),
+        ("other IP version", 4, v6_between(V6_A, V6_B), wrong),
+        ("matching addresses", 6, v6_between(V6_A, V6_B), Ok(IpProto::UDP)),
         ("another source", 6, v6_between(A6, V6_B), wrong),
         ("another destination", 6, v6_between(V6_A, A6), wrong),
-        ("the other version", 6, v4_between(V4_A, V4_B), wrong),
-        ("a first fragment", 4, fragment(0x2000), ip(IpError::Fragment)),
-        ("a last fragment", 4, fragment(0x0010), ip(IpError::Fragment)),
-        ("no version", 4, vec![0; 40], ip(IpError::Version(0))),
-        ("nothing", 4, vec![], ip(IpError::TooShort(TooShort { needed: 20, available: 0 }))),
+        ("other IP version", 6, v4_between(V4_A, V4_B), wrong),
+        ("first fragment", 4, fragment(0x2000), ip(IpError::Fragment)),
+        ("last fragment", 4, fragment(0x0010), ip(IpError::Fragment)),
+        ("IP version 0", 4, vec![0; 40], ip(IpError::Version(0))),
+        ("empty packet", 4, vec![], ip(IpError::TooShort(TooShort { needed: 20, available: 0 }))),
     ] {
         let mut bytes = packet.clone();
         let mut buffer = PacketBuf::received(&mut bytes);
@@ -141,9 +141,9 @@ fn what_does_not_fit_the_sa_is_refused_and_unchanged() {
     }
 }
 
-/// (length, padding, octets there, octets of options or the error).
+/// Columns: header length, padding length, available octets, expected octets of options or error.
 #[test]
-fn a_malformed_pseudo_header_is_refused() {
+fn malformed_beet_header_is_refused() {
     let (_, _, seen) = send(4, 4, &v4(&[], IpProto::UDP, &[]));
     let short = |needed, available| Err(BeetError::Ip(IpError::TooShort(TooShort { needed, available })));
     let malformed = Err(BeetError::PseudoHeader);
@@ -177,7 +177,7 @@ fn a_malformed_pseudo_header_is_refused() {
         let restored = receive(4, &payload, IpProto::BEET, &seen, 40);
         match &restored {
             Ok(packet) => {
-                let Ip::V4(ip) = Ip::parse(packet).unwrap() else { panic!("version") };
+                let Ip::V4(ip) = Ip::parse(packet).unwrap() else { panic!("not an IPv4 packet") };
                 assert!(ip.has_valid_checksum());
                 let behind = 8 * (usize::from(units) + 1);
                 assert_eq!((ip.header().protocol(), ip.payload().len()), (IpProto::UDP, there - behind));
@@ -185,12 +185,12 @@ fn a_malformed_pseudo_header_is_refused() {
             Err(_) => assert!(expected.is_err()),
         }
         let options = restored.map(|packet| usize::from(packet[0] & 15) * 4 - 20);
-        assert_eq!(options, expected, "{units} units, {pad} octets of padding, {there} there");
+        assert_eq!(options, expected, "{units} units, {pad} octets of padding, {there} available");
     }
 }
 
 #[test]
-fn a_payload_without_room_for_the_inner_header_is_refused() {
+fn restore_refuses_too_small_headroom() {
     let (payload, next, seen) = send(4, 4, &v4(&[], IpProto::UDP, &[7; 9]));
     let no_room = IpError::NoSpace(NoSpace::Front { needed: 20, available: 19 });
     assert_eq!(receive(4, &payload, next, &seen, 19), Err(BeetError::Ip(no_room)));
@@ -201,7 +201,7 @@ fn a_payload_without_room_for_the_inner_header_is_refused() {
 }
 
 #[test]
-fn an_ipv6_packet_has_no_beet_header() {
+fn ipv6_packet_with_beet_header_is_refused() {
     let (payload, next, seen) = send(6, 6, &v6(IpProto::UDP, &[7; 16]));
     assert_eq!(receive(6, &payload, next, &seen, 40).map(|packet| packet.len()), Ok(56));
     assert_eq!(receive(6, &payload, IpProto::BEET, &seen, 40), Err(BeetError::PseudoHeader));

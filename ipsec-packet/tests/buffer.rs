@@ -1,9 +1,9 @@
-//! The packet buffer against a model of three vectors.
+//! `PacketBuf` compared with a model of three vectors.
 
 use ipsec_packet::{NoSpace, PacketBuf, TooShort};
 use proptest::prelude::*;
 
-/// `front | data | back`; `None` where a gap was closed and nothing is promised.
+/// Reference model `front | data | back`; `None` marks an octet of a closed gap, whose value is unspecified.
 #[derive(Clone)]
 struct Model {
     front: Vec<Option<u8>>,
@@ -58,7 +58,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 impl Model {
-    /// The room that becomes data: what is known of it must be there still, and it is written over with `fresh`.
+    /// Asserts that the known octets of room that becomes data are unmodified, then overwrites the room with `fresh`.
     fn gained(known: Vec<Option<u8>>, slot: &mut [u8], fresh: &[u8]) -> Vec<u8> {
         assert_eq!(known.len(), slot.len());
         assert!(known.iter().zip(&*slot).all(|(known, is)| known.is_none_or(|octet| octet == *is)));
@@ -155,8 +155,8 @@ impl Model {
                     self.data.drain(head..needed);
                 }
             }
-            // What lay between the new end and the old one may hold anything. A head as long as the packet has a test of its
-            // own.
+            // The octets between the new end and the old one are unspecified. A head as long as the packet is covered
+            // by `replace_accepts_head_of_packet_length`.
             Step::Replace(ref head, n) if head.len() != len => {
                 let (data, tailroom) = packet.data_and_tailroom();
                 assert_eq!((data, tailroom.len()), (&self.data[..], back));
@@ -191,7 +191,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     #[test]
-    fn a_buffer_behaves_like_three_vectors(
+    fn packet_buffer_behaves_like_three_vectors(
         mut bytes in proptest::collection::vec(any::<u8>(), 0..120),
         cut in (0usize..120, 0usize..120),
         steps in steps(),
@@ -208,7 +208,7 @@ proptest! {
             prop_assert_eq!((packet.headroom(), packet.tailroom()), (model.front.len(), model.back.len()));
             prop_assert_eq!((packet.len(), packet.is_empty()), (model.data.len(), model.data.is_empty()));
         }
-        // Nothing but what was asked for has changed, in the room around the packet either.
+        // The octets around the packet are unmodified, too.
         prop_assert_eq!(&*packet.into_data(), &model.data[..]);
         let whole: Vec<_> = model.front.into_iter().chain(model.data.into_iter().map(Some)).chain(model.back).collect();
         prop_assert_eq!(whole.len(), bytes.len());
@@ -218,9 +218,9 @@ proptest! {
     }
 }
 
-/// (octets, headroom, length, whether such a packet is there).
+/// Columns: octets of the buffer, headroom, packet length, whether the packet fits.
 #[test]
-fn a_packet_must_lie_within_its_bytes() {
+fn with_headroom_refuses_packet_beyond_its_buffer() {
     for (octets, headroom, len, fits) in [
         (0, 0, 0, true),
         (10, 0, 10, true),
@@ -244,7 +244,7 @@ fn a_packet_must_lie_within_its_bytes() {
 }
 
 #[test]
-fn a_head_as_long_as_the_packet_takes_its_place() {
+fn replace_accepts_head_of_packet_length() {
     let mut bytes = [1, 2, 3, 4, 5, 6];
     let mut packet = PacketBuf::with_headroom(&mut bytes, 1, 2).unwrap();
     assert_eq!(packet.replace(&[7, 8], 2), Ok(()));
@@ -252,7 +252,7 @@ fn a_head_as_long_as_the_packet_takes_its_place() {
 }
 
 #[test]
-fn a_received_packet_has_no_room_around_it() {
+fn received_packet_has_no_headroom_or_tailroom() {
     let mut bytes = [1, 2, 3];
     let packet = PacketBuf::received(&mut bytes);
     assert_eq!((packet.headroom(), packet.data(), packet.tailroom()), (0, &[1, 2, 3][..], 0));

@@ -1,20 +1,20 @@
-//! The counter of an outbound SA.
+//! Sequence number counter of an outbound SA.
 
-mod common;
+mod packet_builder;
 
 use ipsec_packet::{Seq, SeqCounter, SeqWidth, SequenceExhausted, StateError};
-use test_vectors::Random;
+use packet_builder::Rng;
 
 const WIDTHS: [(SeqWidth, u8, u64); 2] = [(SeqWidth::Bits32, 32, 0xffff_ffff), (SeqWidth::Extended64, 64, u64::MAX)];
 
-/// A stored counter, written by hand: version 1, kind C, width, 0, the last number used.
+/// Builds the exported state of a counter: version 1, kind C, width, 0, last number used.
 fn state(width: u8, used: u64) -> Vec<u8> {
     [&[1, b'C', width, 0][..], &used.to_be_bytes()].concat()
 }
 
 //= RFC 4303 2.2/1
 #[test]
-fn the_first_number_is_1() {
+fn first_sequence_number_is_1() {
     for (width, ..) in WIDTHS {
         let mut counter = SeqCounter::new(width);
         assert_eq!((counter.last_used().get(), counter.peek()), (0, Ok(Seq::new(1))));
@@ -24,7 +24,7 @@ fn the_first_number_is_1() {
 }
 
 #[test]
-fn a_counter_ends_at_the_last_number_and_stays_there() {
+fn counter_is_exhausted_after_the_last_number() {
     for (width, bits, last) in WIDTHS {
         let mut counter = SeqCounter::new(width);
         assert_eq!(counter.remaining(), last);
@@ -41,7 +41,7 @@ fn a_counter_ends_at_the_last_number_and_stays_there() {
 }
 
 #[test]
-fn the_last_numbers_can_be_reserved() {
+fn reserve_hands_out_the_last_numbers() {
     for (width, bits, last) in WIDTHS {
         let mut counter = SeqCounter::new(width);
         counter.import(&state(bits, last - 3)).unwrap();
@@ -52,8 +52,8 @@ fn the_last_numbers_can_be_reserved() {
 }
 
 #[test]
-fn runs_and_single_numbers_never_overlap() {
-    let (mut counter, mut rng) = (SeqCounter::new(SeqWidth::Extended64), Random(1));
+fn reserved_and_single_numbers_never_overlap() {
+    let (mut counter, mut rng) = (SeqCounter::new(SeqWidth::Extended64), Rng(1));
     let (mut taken, mut runs) = (Vec::new(), Vec::new());
     for _ in 0..500 {
         match rng.below(3) {
@@ -61,19 +61,19 @@ fn runs_and_single_numbers_never_overlap() {
             _ => runs.push(counter.reserve(rng.below(20) as u32).unwrap()),
         }
     }
-    taken.extend(runs.into_iter().flatten().map(Seq::get)); // the runs are used long after they were taken
+    taken.extend(runs.into_iter().flatten().map(Seq::get)); // reservations are used after later numbers were assigned
     taken.sort_unstable();
     assert_eq!(taken, (1..=counter.last_used().get()).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_run_that_was_used_up_gives_nothing_more() {
+fn used_up_reservation_yields_none() {
     let mut run = SeqCounter::new(SeqWidth::Bits32).reserve(2).unwrap();
     assert_eq!([run.next(), run.next(), run.next(), run.next()], [Some(Seq::new(1)), Some(Seq::new(2)), None, None]);
 }
 
 #[test]
-fn an_exported_counter_goes_on_where_it_stopped() {
+fn imported_counter_continues_after_the_exported_number() {
     for (width, bits, _) in WIDTHS {
         let mut counter = SeqCounter::new(width);
         counter.reserve(1000).unwrap();
@@ -85,7 +85,7 @@ fn an_exported_counter_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn a_counter_refuses_to_go_back_and_stays() {
+fn import_refuses_lower_counter() {
     for (width, bits, _) in WIDTHS {
         let mut counter = SeqCounter::new(width);
         counter.reserve(1000).unwrap();
@@ -101,7 +101,7 @@ fn a_counter_refuses_to_go_back_and_stays() {
 }
 
 #[test]
-fn a_state_that_is_no_counter_of_this_width_is_refused() {
+fn import_refuses_state_that_is_not_a_counter_of_this_width() {
     let mut counter = SeqCounter::new(SeqWidth::Bits32);
     let good = state(32, 77);
     for at in 0..4 {
@@ -125,7 +125,7 @@ fn a_state_that_is_no_counter_of_this_width_is_refused() {
 
 //= RFC 4303 3.3.3/4
 #[test]
-fn a_state_exported_ahead_survives_a_crash_without_repeating_a_number() {
+fn state_exported_ahead_repeats_no_number_after_a_crash() {
     let mut running = SeqCounter::new(SeqWidth::Bits32);
     for _ in 0..100 {
         running.advance().unwrap();
@@ -137,6 +137,6 @@ fn a_state_exported_ahead_survives_a_crash_without_repeating_a_number() {
     let next = restarted.advance().unwrap().get();
     assert_eq!(next, 251);
     assert!(!used_before_the_crash.contains(&next));
-    // At the end of all numbers the margin ends, too.
+    // The margin is limited by the last sequence number.
     assert_eq!(running.export_ahead(u64::MAX)[4..], 0xffff_ffff_u64.to_be_bytes());
 }

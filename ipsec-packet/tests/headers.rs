@@ -1,12 +1,12 @@
-//! Checksums, IP headers, the walk of IPv6 extension headers, and the length field.
+//! Internet checksum, IP headers, iteration over IPv6 extension headers, and the length field.
 
-mod common;
+mod packet_builder;
 
-use common::*;
 use ipsec_packet::{
     Checksum, Ip, IpError, IpProto, Ipv4Header, Ipv6, Ipv6Header, MAX_EXTENSION_HEADERS, TooShort, adjust_checksum,
     set_length,
 };
+use packet_builder::*;
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
@@ -18,7 +18,7 @@ proptest! {
     #![proptest_config(config(500))]
 
     #[test]
-    fn a_checksum_does_not_depend_on_how_the_octets_were_cut(
+    fn checksum_does_not_depend_on_the_division_into_parts(
         data in proptest::collection::vec(any::<u8>(), 0..300),
         cuts in proptest::collection::vec(0usize..40, 0..60),
     ) {
@@ -34,12 +34,12 @@ proptest! {
     }
 
     #[test]
-    fn an_adjusted_checksum_is_the_one_computed_anew(
+    fn adjusted_checksum_equals_recomputed_checksum(
         data in proptest::collection::vec(any::<u8>(), 2..200),
         new in proptest::collection::vec(any::<u8>(), 1..60),
         at in 0usize..100,
     ) {
-        // Not all zeros, whose sum has two forms; a change of whole words at an even offset.
+        // Not all zeros, because their sum has two representations; whole words at an even offset are changed.
         let mut data = [&[0x45, 0], &data[..]].concat();
         let at = (2 + at * 2).min(data.len() & !1);
         let len = new.len().min(data.len() - at) & !1;
@@ -51,9 +51,9 @@ proptest! {
     }
 }
 
-/// An odd number of octets at an even offset: a TTL, or what ends a packet.
+/// An odd number of octets at an even offset is for example the TTL, or the end of a packet.
 #[test]
-fn a_checksum_follows_the_change_of_an_odd_number_of_octets() {
+fn adjusted_checksum_accepts_an_odd_number_of_octets() {
     for (at, new) in [(8, &[63][..]), (0, &[0x46]), (12, &[1, 2, 3]), (14, &[5]), (0, &[0x45, 7, 0])] {
         let mut packet = v4(&[], IpProto::UDP, &[]);
         let carried = u16::from_be_bytes([packet[10], packet[11]]);
@@ -65,22 +65,22 @@ fn a_checksum_follows_the_change_of_an_odd_number_of_octets() {
 }
 
 #[test]
-fn a_sum_over_more_than_64_kilobytes_does_not_overflow() {
+fn checksum_over_more_than_64_kilobytes_does_not_overflow() {
     let data = vec![0xff; 1 << 20];
     assert_eq!(Checksum::new().over(&data).finish(), 0);
     assert!(Checksum::new().over(&data).holds());
     assert!(!Checksum::new().holds());
 }
 
-/// (what is wrong, what makes it so, the error).
+/// Columns: defect, change that causes it, expected error.
 #[test]
-fn each_malformed_field_of_a_header_has_its_own_error() {
+fn each_malformed_header_field_has_its_own_error() {
     type Change = fn(&mut Vec<u8>);
     let too_short = |needed, available| IpError::TooShort(TooShort { needed, available });
     let v4_cases: &[(&str, Change, IpError)] = &[
         ("nothing", |p| p.clear(), too_short(20, 0)),
         ("one octet", |p| p.truncate(1), too_short(20, 1)),
-        ("a cut header", |p| p.truncate(19), too_short(20, 19)),
+        ("truncated header", |p| p.truncate(19), too_short(20, 19)),
         ("version 0", |p| p[0] = 0x05, IpError::Version(0)),
         ("version 5", |p| p[0] = 0x55, IpError::Version(5)),
         ("version 15", |p| p[0] = 0xff, IpError::Version(15)),
@@ -95,15 +95,15 @@ fn each_malformed_field_of_a_header_has_its_own_error() {
             IpError::Length { claimed: 23, available: 30 },
         ),
         ("total length beyond the packet", |p| p[3] = 31, IpError::Length { claimed: 31, available: 30 }),
-        ("a cut payload", |p| p.truncate(29), IpError::Length { claimed: 30, available: 29 }),
+        ("truncated payload", |p| p.truncate(29), IpError::Length { claimed: 30, available: 29 }),
     ];
     let v6_cases: &[(&str, Change, IpError)] = &[
         ("one octet", |p| p.truncate(1), too_short(40, 1)),
-        ("a cut header", |p| p.truncate(39), too_short(40, 39)),
+        ("truncated header", |p| p.truncate(39), too_short(40, 39)),
         ("version 7", |p| p[0] = 0x70, IpError::Version(7)),
         ("payload length beyond the packet", |p| p[5] = 11, IpError::Length { claimed: 51, available: 50 }),
         ("payload length 65535", |p| p[4..6].fill(0xff), IpError::Length { claimed: 65575, available: 50 }),
-        ("a cut payload", |p| p.truncate(49), IpError::Length { claimed: 50, available: 49 }),
+        ("truncated payload", |p| p.truncate(49), IpError::Length { claimed: 50, available: 49 }),
     ];
     for (good, cases) in [(v4(&[], IpProto::UDP, &[7; 10]), v4_cases), (v6(IpProto::UDP, &[7; 10]), v6_cases)] {
         assert!(Ip::parse(&good).is_ok());
@@ -116,7 +116,7 @@ fn each_malformed_field_of_a_header_has_its_own_error() {
 }
 
 #[test]
-fn a_header_says_what_was_written_into_it() {
+fn header_fields_are_read_as_written() {
     let mut header = Ipv4Header::new(V4_A, V4_B, IpProto::ESP, 64);
     header.set_tos(0xb9);
     header.set_identification(0xbeef);
@@ -130,7 +130,7 @@ fn a_header_says_what_was_written_into_it() {
     header.set_checksum();
     let ip = Ip::parse(header.as_bytes()).unwrap();
     let Ip::V4(v4) = ip else { panic!("version") };
-    assert!(v4.has_valid_checksum() && header_sum_holds(header.as_bytes()));
+    assert!(v4.has_valid_checksum() && has_valid_header_checksum(header.as_bytes()));
     assert_eq!((ip.source(), ip.destination()), (V4_A.into(), V4_B.into()));
     assert_eq!((ip.traffic_class(), ip.hop_limit(), v4.header().protocol()), (0xb9, 3, IpProto::AH));
     assert_eq!((v4.header().identification(), v4.options(), v4.payload()), (0xbeef, &[][..], &[][..]));
@@ -149,7 +149,7 @@ fn a_header_says_what_was_written_into_it() {
 }
 
 #[test]
-fn octets_behind_the_length_of_a_packet_are_not_part_of_it() {
+fn octets_after_the_total_length_are_not_part_of_the_packet() {
     for packet in [v4(&[1; 8], IpProto::TCP, &[7; 10]), v6(IpProto::TCP, &[7; 10]), v6(IpProto::NO_NEXT, &[])] {
         let padded = [&packet[..], &[0; 6]].concat();
         assert_eq!(Ip::parse(&padded).unwrap().packet(), packet);
@@ -157,7 +157,7 @@ fn octets_behind_the_length_of_a_packet_are_not_part_of_it() {
 }
 
 #[test]
-fn set_length_writes_length_and_checksum_and_nothing_else() {
+fn set_length_changes_length_and_checksum_only() {
     for options in [0, 4, 40] {
         let good = v4(&vec![1; options], IpProto::ESP, &[7; 33]);
         let mut packet = good.clone();
@@ -174,7 +174,7 @@ fn set_length_writes_length_and_checksum_and_nothing_else() {
 }
 
 #[test]
-fn set_length_has_limits() {
+fn set_length_refuses_too_long_packet() {
     let sized = |first: u8, len: usize| {
         let mut packet = vec![0; len];
         packet[0] = first;
@@ -192,9 +192,9 @@ fn set_length_has_limits() {
     assert_eq!(set_length(&mut []), Err(TooShort { needed: 20, available: 0 }.into()));
 }
 
-/// What is no header gets no length: the error is that of `Ip::parse`, and the octets stay as they are.
+/// The error equals that of `Ip::parse`.
 #[test]
-fn set_length_refuses_a_malformed_header_and_leaves_it() {
+fn set_length_refuses_malformed_header() {
     for (first, len) in [(0x40, 20), (0x44, 40), (0x46, 20), (0x4f, 59), (0x45, 19), (0x60, 39), (0x60, 1)] {
         let mut packet = vec![0xee; len];
         packet[0] = first;
@@ -205,7 +205,7 @@ fn set_length_refuses_a_malformed_header_and_leaves_it() {
     }
 }
 
-/// All that RFC 8200 4.1 has in its order, AH included.
+/// Returns all extension headers in the order of RFC 8200 section 4.1, AH included.
 fn full_order() -> [Ext; 6] {
     [
         ext(IpProto::HOP_BY_HOP, 1),
@@ -218,7 +218,7 @@ fn full_order() -> [Ext; 6] {
 }
 
 #[test]
-fn every_legal_order_of_extension_headers_is_walked() {
+fn walk_accepts_every_legal_order_of_extension_headers() {
     for subset in 0..64u32 {
         let chosen: Vec<Ext> =
             full_order().into_iter().enumerate().filter(|(i, _)| subset >> i & 1 == 1).map(|(_, e)| e).collect();
@@ -241,7 +241,7 @@ fn every_legal_order_of_extension_headers_is_walked() {
 }
 
 #[test]
-fn a_walk_stops_where_it_is_told() {
+fn walk_stops_at_the_requested_header() {
     let packet = v6_chain(&full_order(), IpProto::TCP, &[0; 20]);
     let ip = Ipv6::parse(&packet).unwrap();
     let link = ip.walk(|found| found.link.kind == IpProto::ROUTING).unwrap();
@@ -249,7 +249,7 @@ fn a_walk_stops_where_it_is_told() {
 }
 
 #[test]
-fn a_header_cut_off_at_any_length_is_malformed() {
+fn truncated_extension_header_is_malformed() {
     let chosen = full_order();
     let packet = v6_chain(&chosen, IpProto::TCP, &[0; 20]);
     let starts: Vec<usize> = chosen
@@ -266,12 +266,12 @@ fn a_header_cut_off_at_any_length_is_malformed() {
         let walked = Ipv6::parse(&cut).unwrap().walk(|_| false).map(|link| link.offset);
         let broken = *starts.iter().filter(|start| **start <= len).max().unwrap();
         let expected = if len < upper { Err(IpError::Extension { offset: broken }) } else { Ok(upper) };
-        assert_eq!(walked, expected, "cut to {len} octets");
+        assert_eq!(walked, expected, "truncated to {len} octets");
     }
 }
 
 #[test]
-fn a_length_octet_that_reaches_beyond_the_packet_is_malformed() {
+fn extension_header_longer_than_the_packet_is_malformed() {
     for kind in [IpProto::HOP_BY_HOP, IpProto::ROUTING, IpProto::DESTINATION_OPTIONS, IpProto::AH] {
         for units in 0..=255u8 {
             let mut packet = v6_chain(&[ext(kind, 1)], IpProto::TCP, &[0; 40]);
@@ -285,7 +285,7 @@ fn a_length_octet_that_reaches_beyond_the_packet_is_malformed() {
 }
 
 #[test]
-fn a_fragment_header_has_8_octets_whatever_its_reserved_octet_says() {
+fn fragment_header_is_8_octets_for_any_reserved_octet() {
     let mut packet = v6_chain(&[fragment(0)], IpProto::TCP, &[0; 20]);
     packet[41] = 255;
     assert_eq!(Ipv6::parse(&packet).unwrap().walk(|_| false).map(|link| link.offset), Ok(48));

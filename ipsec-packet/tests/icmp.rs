@@ -1,4 +1,4 @@
-//! ICMP about packets that are too big: written and read, checked by sums of their own.
+//! ICMP "fragmentation needed" and ICMPv6 "packet too big" messages: written, and read.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// RFC 1071, octet by octet.
+/// Computes the Internet checksum octet by octet (RFC 1071).
 fn sum(parts: &[&[u8]]) -> u16 {
     let mut octets = parts.concat();
     if octets.len() % 2 == 1 {
@@ -44,7 +44,7 @@ fn answer(packet: &[u8], mtu: u16, from: &str) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn an_answer_over_ipv4_octet_by_octet() {
+fn ipv4_fragmentation_needed_message_octet_by_octet() {
     for (octets, quoted) in [(8, 36), (400, 428), (1400, 548)] {
         let packet = v4("10.1.2.3", "10.2.3.4", 50, [DF, 0], &esp(octets));
         let answer = answer(&packet, 1400, "10.1.0.1").unwrap();
@@ -53,66 +53,85 @@ fn an_answer_over_ipv4_octet_by_octet() {
         assert_eq!(answer[..4], [0x45, answer[1], total[0], total[1]]);
         assert_eq!((answer[9], &answer[12..20]), (1, &[10, 1, 0, 1, 10, 1, 2, 3][..]));
         assert_eq!(sum(&[&answer[..20]]), 0, "header checksum");
-        assert_eq!(sum(&[&answer[20..]]), 0, "icmp checksum");
+        assert_eq!(sum(&[&answer[20..]]), 0, "ICMP checksum");
         assert_eq!((answer[20..22].to_vec(), answer[24..28].to_vec()), (vec![3, 4], vec![0, 0, 5, 120]));
         assert_eq!(answer[28..], packet[..quoted]);
     }
 }
 
 #[test]
-fn an_answer_over_ipv6_octet_by_octet() {
+fn ipv6_packet_too_big_message_octet_by_octet() {
     for (octets, quoted) in [(8, 56), (1400, 1232), (401, 449)] {
         let packet = v6("2001:db8:1::1", "2001:db8:2::1", 50, &esp(octets));
         let answer = answer(&packet, 1300, "2001:db8:1::ff").unwrap();
         let length = (8 + quoted as u16).to_be_bytes();
         assert_eq!(answer.len(), 48 + quoted);
         assert_eq!((answer[0] >> 4, &answer[4..7]), (6, &[length[0], length[1], 58][..]));
-        assert_eq!(answer[24..40], packet[8..24], "to the source");
+        assert_eq!(answer[24..40], packet[8..24], "destination is the source of the packet");
         let pseudo = [&answer[8..40], &[0, 0], &length, &[0, 0, 0, 58]];
-        assert_eq!(sum(&[&pseudo.concat(), &answer[40..]]), 0, "icmpv6 checksum");
+        assert_eq!(sum(&[&pseudo.concat(), &answer[40..]]), 0, "ICMPv6 checksum");
         assert_eq!((answer[40..42].to_vec(), answer[44..48].to_vec()), (vec![2, 0], vec![0, 0, 5, 20]));
         assert_eq!(answer[48..], packet[..quoted]);
     }
 }
 
 #[test]
-fn packets_that_get_no_answer() {
+fn no_message_about_fragmentable_multicast_or_error_packets() {
     let (a, b) = ("10.1.2.3", "10.2.3.4");
     let (a6, b6) = ("2001:db8:1::1", "2001:db8:2::1");
     let later6 = [&[17, 0, 0, 8, 0, 0, 0, 1][..], &[0; 64]].concat();
     for (packet, what) in [
-        (v4(a, b, 17, [0, 0], &[0; 64]), "it may be fragmented"),
-        (v4(a, b, 17, [DF, 1], &[0; 64]), "a later fragment"),
-        (v4(a, "224.0.0.5", 17, [DF, 0], &[0; 64]), "to a group"),
-        (v4(a, "255.255.255.255", 17, [DF, 0], &[0; 64]), "to all"),
-        (v4("0.0.0.0", b, 17, [DF, 0], &[0; 64]), "from nobody"),
-        (v4("224.0.0.5", b, 17, [DF, 0], &[0; 64]), "from a group"),
-        (v4("127.0.0.1", b, 17, [DF, 0], &[0; 64]), "from a loop"),
-        (v4(a, b, 1, [DF, 0], &[3, 4, 0, 0, 0, 0, 0, 0]), "about an error"),
-        (v4(a, b, 1, [DF, 0], &[5, 0, 0, 0, 0, 0, 0, 0]), "about a redirect"),
-        (v4(a, b, 1, [DF, 0], &[11, 0, 0, 0, 0, 0, 0, 0]), "about an error"),
-        (v4(a, b, 1, [DF, 0], &[12, 0, 0, 0, 0, 0, 0, 0]), "about an error"),
-        (v4(a, b, 1, [DF, 0], &[]), "about who knows what"),
-        (v6("::", b6, 17, &[0; 64]), "from nobody"),
-        (v6("ff02::1", b6, 17, &[0; 64]), "from a group"),
-        (v6(a6, b6, 58, &[1, 0, 0, 0, 0, 0, 0, 0]), "about an error"),
-        (v6(a6, b6, 58, &[2, 0, 0, 0, 0, 0, 0, 0]), "about an error"),
-        (v6(a6, b6, 58, &[137, 0, 0, 0, 0, 0, 0, 0]), "about a redirect"),
-        (v6(a6, b6, 44, &later6), "a later fragment"),
+        (v4(a, b, 17, [0, 0], &[0; 64]), "DF is not set"),
+        (v4(a, b, 17, [DF, 1], &[0; 64]), "later fragment"),
+        (v4(a, "224.0.0.5", 17, [DF, 0], &[0; 64]), "multicast destination"),
+        (v4(a, "255.255.255.255", 17, [DF, 0], &[0; 64]), "broadcast destination"),
+        (v4("0.0.0.0", b, 17, [DF, 0], &[0; 64]), "unspecified source"),
+        (v4("224.0.0.5", b, 17, [DF, 0], &[0; 64]), "multicast source"),
+        (v4("127.0.0.1", b, 17, [DF, 0], &[0; 64]), "loopback source"),
+        (v4(a, b, 1, [DF, 0], &[3, 4, 0, 0, 0, 0, 0, 0]), "ICMP error"),
+        (v4(a, b, 1, [DF, 0], &[5, 0, 0, 0, 0, 0, 0, 0]), "ICMP redirect"),
+        (v4(a, b, 1, [DF, 0], &[11, 0, 0, 0, 0, 0, 0, 0]), "ICMP error"),
+        (v4(a, b, 1, [DF, 0], &[12, 0, 0, 0, 0, 0, 0, 0]), "ICMP error"),
+        (v4(a, b, 1, [DF, 0], &[]), "ICMP without a type"),
+        (v6("::", b6, 17, &[0; 64]), "unspecified source"),
+        (v6("ff02::1", b6, 17, &[0; 64]), "multicast source"),
+        (v6(a6, b6, 58, &[1, 0, 0, 0, 0, 0, 0, 0]), "ICMP error"),
+        (v6(a6, b6, 58, &[2, 0, 0, 0, 0, 0, 0, 0]), "ICMP error"),
+        (v6(a6, b6, 58, &[137, 0, 0, 0, 0, 0, 0, 0]), "ICMP redirect"),
+        (v6(a6, b6, 44, &later6), "later fragment"),
         (vec![0x45, 0], "malformed"),
     ] {
         let from = if packet[0] >> 4 == 4 { "10.1.0.1" } else { "2001:db8::ff" };
         assert_eq!(answer(&packet, 1400, from), None, "{what}");
     }
+}
+
+#[test]
+fn message_about_icmp_queries_is_sent() {
     for kind in [8, 0, 13] {
-        assert!(answer(&v4(a, b, 1, [DF, 0], &[kind, 0, 0, 0]), 1400, "10.1.0.1").is_some(), "about a question");
+        assert!(
+            answer(&v4("10.1.2.3", "10.2.3.4", 1, [DF, 0], &[kind, 0, 0, 0]), 1400, "10.1.0.1").is_some(),
+            "ICMP query {kind}"
+        );
     }
-    assert!(answer(&v6(a6, b6, 58, &[128, 0, 0, 0]), 1400, "2001:db8::ff").is_some());
-    // RFC 4443 2.4 e.3: packet too big is the one that answers multicast.
-    assert!(answer(&v6(a6, "ff02::1", 17, &[0; 64]), 1400, "2001:db8::ff").is_some());
-    assert_eq!(answer(&v4(a, b, 17, [DF, 0], &[0; 64]), 1400, "::1"), None, "versions");
-    let mut small = [0; 50];
-    assert!(too_big_answer(&v4(a, b, 17, [DF, 0], &[0; 64]), 1400, address("10.1.0.1"), &mut small).is_none());
+    assert!(answer(&v6("2001:db8:1::1", "2001:db8:2::1", 58, &[128, 0, 0, 0]), 1400, "2001:db8::ff").is_some());
+}
+
+/// RFC 4443 section 2.4 (e.3): "packet too big" is sent about multicast packets, too.
+#[test]
+fn packet_too_big_about_ipv6_multicast_is_sent() {
+    assert!(answer(&v6("2001:db8:1::1", "ff02::1", 17, &[0; 64]), 1400, "2001:db8::ff").is_some());
+}
+
+#[test]
+fn no_message_from_an_address_of_the_other_ip_version() {
+    assert_eq!(answer(&v4("10.1.2.3", "10.2.3.4", 17, [DF, 0], &[0; 64]), 1400, "::1"), None);
+}
+
+#[test]
+fn no_message_into_a_too_small_buffer() {
+    let (packet, mut small) = (v4("10.1.2.3", "10.2.3.4", 17, [DF, 0], &[0; 64]), [0; 50]);
+    assert!(too_big_answer(&packet, 1400, address("10.1.0.1"), &mut small).is_none());
 }
 
 fn report(packet: &[u8], mtu: u16) -> Vec<u8> {
@@ -120,7 +139,7 @@ fn report(packet: &[u8], mtu: u16) -> Vec<u8> {
 }
 
 #[test]
-fn reports_are_read_as_they_are_written() {
+fn too_big_message_is_read_as_written() {
     let ah = [&[6, 4, 0, 0, 0, 0, 0x20, 2, 0, 0, 0, 1][..], &[0; 40]].concat();
     for (packet, protocol, spi) in [
         (v4("192.0.2.1", "198.51.100.1", 50, [DF, 0], &esp(1400)), IpProto::ESP, 0x1001),
@@ -134,7 +153,7 @@ fn reports_are_read_as_they_are_written() {
         let read = TooBig::read(&report).unwrap().unwrap();
         assert_eq!((read.source, read.destination, read.protocol), (address(source), address(destination), protocol));
         assert_eq!((read.spi.unwrap().get(), read.mtu, read.ports), (spi, 1300, None));
-        // Any octet of it that changes makes the checksum wrong, or it a report about something else.
+        // A change of any octet invalidates the checksum or makes it a message about another packet.
         for at in if v6 { 8..report.len() } else { 20..report.len() } {
             let mut changed = report.clone();
             changed[at] ^= 0x10;
@@ -147,10 +166,10 @@ fn reports_are_read_as_they_are_written() {
 }
 
 #[test]
-fn a_report_in_a_fragment_or_in_another_protocol_is_none() {
+fn message_in_fragment_or_other_protocol_is_ignored() {
     let report = report(&v4("192.0.2.1", "198.51.100.1", 50, [DF, 0], &esp(100)), 1300);
     assert!(TooBig::read(&report).unwrap().is_some());
-    for (at, octet, what) in [(9, 17, "udp"), (6, 0x20, "a first fragment"), (7, 1, "a later fragment")] {
+    for (at, octet, what) in [(9, 17, "UDP"), (6, 0x20, "first fragment"), (7, 1, "later fragment")] {
         let mut other = report.clone();
         other[at] = octet;
         assert_eq!(TooBig::read(&other), Ok(None), "{what}");
@@ -158,21 +177,21 @@ fn a_report_in_a_fragment_or_in_another_protocol_is_none() {
 }
 
 #[test]
-fn what_is_no_report_about_ipsec() {
+fn message_about_other_protocol_is_ignored() {
     let tcp = v4("192.0.2.1", "198.51.100.1", 6, [DF, 0], &[9; 100]);
-    assert_eq!(TooBig::read(&report(&tcp, 1300)), Ok(None), "about TCP");
+    assert_eq!(TooBig::read(&report(&tcp, 1300)), Ok(None), "quoted packet is TCP");
     let low = v4("192.0.2.1", "198.51.100.1", 50, [DF, 0], &[0, 0, 0, 0, 0, 0, 0, 1, 7, 7, 7, 7]);
-    assert_eq!(TooBig::read(&report(&low, 1300)), Ok(None), "no spi is 0");
+    assert_eq!(TooBig::read(&report(&low, 1300)), Ok(None), "SPI 0 is reserved");
     let packet = v4("192.0.2.1", "198.51.100.1", 50, [DF, 0], &esp(100));
-    assert_eq!(TooBig::read(&packet), Ok(None), "the packet itself");
+    assert_eq!(TooBig::read(&packet), Ok(None), "ESP packet instead of ICMP");
     assert!(TooBig::read(&[]).is_err());
-    // Routers of before RFC 1191 do not say; absurd sizes are what any link carries.
-    for (told, expected) in [(0, 0), (1, 68), (67, 68), (68, 68), (69, 69)] {
-        assert_eq!(TooBig::read(&report(&packet, told)).unwrap().unwrap().mtu, expected);
+    // Routers older than RFC 1191 send MTU 0; values below 68, the minimum MTU of IPv4, are raised to 68.
+    for (reported, expected) in [(0, 0), (1, 68), (67, 68), (68, 68), (69, 69)] {
+        assert_eq!(TooBig::read(&report(&packet, reported)).unwrap().unwrap().mtu, expected);
     }
 }
 
-/// "Too big" of ICMPv6 that quotes these octets.
+/// Builds an ICMPv6 "packet too big" message that quotes these octets.
 fn report_v6(quoted: &[u8], mtu: u32) -> Vec<u8> {
     let mut icmp = [&[2, 0, 0, 0][..], &mtu.to_be_bytes(), quoted].concat();
     let (from, to) = ("2001:db8::ff", "2001:db8:1::1");
@@ -185,7 +204,7 @@ fn report_v6(quoted: &[u8], mtu: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_report_about_esp_in_udp_has_ports_and_what_else_is_quoted() {
+fn message_about_udp_encapsulated_esp_has_the_quoted_ports_and_spi() {
     let udp = |esp: &[u8]| [&[0x11, 0x94, 0x11, 0x95, 0, 200, 0, 0][..], esp, &[7; 100]].concat();
     let numbers = [0, 0, 0x10, 1, 0, 0, 0, 9];
     for (payload, label) in [(udp(&numbers), "RFC 3948"), (udp(&[&[0; 8][..], &numbers].concat()), "drafts")] {
@@ -200,7 +219,7 @@ fn a_report_about_esp_in_udp_has_ports_and_what_else_is_quoted() {
         let ports = read.ports.unwrap();
         assert_eq!((ports.source, ports.destination), (4500, 4501));
     }
-    // A router that quotes 8 octets behind the header only (RFC 792).
+    // RFC 792 requires a router to quote only 8 octets after the header.
     let packet = v4("192.0.2.1", "198.51.100.1", 17, [DF, 0], &udp(&numbers));
     let mut short = report(&packet, 1300)[..56].to_vec();
     short[2..4].copy_from_slice(&56u16.to_be_bytes());
@@ -215,7 +234,7 @@ fn a_report_about_esp_in_udp_has_ports_and_what_else_is_quoted() {
 }
 
 #[test]
-fn a_report_is_read_behind_ipv6_extension_headers() {
+fn quoted_spi_is_read_after_ipv6_extension_headers() {
     let esp = [&[0, 0, 0x10, 1, 0, 0, 0, 9][..], &[7; 40]].concat();
     let udp = [&[0x11, 0x94, 0x11, 0x94, 0, 56, 0, 0][..], &esp].concat();
     let hop = |next| vec![next, 0, 1, 4, 0, 0, 0, 0];
@@ -227,7 +246,7 @@ fn a_report_is_read_behind_ipv6_extension_headers() {
         (44, fragment(50, 0), 50, &esp),
     ] {
         let quoted = v6("2001:db8:1::1", "2001:db8:2::1", first, &[headers, payload.clone()].concat());
-        // Cut, so that its length field does not hold.
+        // The quoted packet is truncated, so its length field exceeds the available octets.
         let read = TooBig::read(&report_v6(&quoted[..quoted.len() - 20], 1290)).unwrap().unwrap();
         assert_eq!(
             (read.spi.unwrap().get(), read.sequence, read.mtu, read.ports.is_some()),
@@ -235,11 +254,11 @@ fn a_report_is_read_behind_ipv6_extension_headers() {
         );
     }
     let later = v6("2001:db8:1::1", "2001:db8:2::1", 44, &[fragment(50, 3), esp].concat());
-    assert_eq!(TooBig::read(&report_v6(&later, 1290)), Ok(None), "a later fragment has no ESP header");
+    assert_eq!(TooBig::read(&report_v6(&later, 1290)), Ok(None), "later fragment has no ESP header");
 }
 
 #[test]
-fn the_flow_of_a_quoted_packet_is_that_of_the_packet_as_far_as_it_is_quoted() {
+fn quoted_flow_is_read_from_icmp_errors() {
     let tcp = [&[0, 80, 0x13, 0x88][..], &[0; 16]].concat();
     let quoted = v4("10.2.0.1", "10.1.0.1", 6, [0, 0], &tcp);
     for kind in 0..=255u8 {
@@ -249,7 +268,7 @@ fn the_flow_of_a_quoted_packet_is_that_of_the_packet_as_far_as_it_is_quoted() {
         assert_eq!(flow, expected, "type {kind}");
         icmp.truncate(27);
         let cut = ipsec_packet::quoted_flow(&v4("192.168.7.7", "10.2.0.1", 1, [0, 0], &icmp));
-        assert_eq!(cut, None, "no header is quoted");
+        assert_eq!(cut, None, "quoted IPv4 header is truncated");
     }
     let six = v6("2001:db8:2::1", "2001:db8:1::1", 6, &tcp);
     for kind in 0..=255u8 {

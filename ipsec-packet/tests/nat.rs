@@ -1,13 +1,12 @@
-//! What a NAT breaks and the receiver repairs: transport checksums; and the MSS on the way in.
+//! Repair of transport checksums behind a NAT (RFC 3948 section 3.1.2), and TCP MSS clamping.
 
-mod common;
+mod packet_builder;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use common::*;
 use ipsec_packet::ChecksumRepair::{Incremental, Leave, Recompute};
 use ipsec_packet::{Ip, IpError, IpProto, OriginalAddresses, clamp_tcp_mss, repair_checksum, tcp_mss};
-use test_vectors::Random;
+use packet_builder::*;
 
 const NAT_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 77), Ipv4Addr::new(10, 0, 0, 9)];
 const NAT_V6: [Ipv6Addr; 2] =
@@ -15,18 +14,18 @@ const NAT_V6: [Ipv6Addr; 2] =
 
 const FIELDS: [(IpProto, usize); 3] = [(IpProto::TCP, 16), (IpProto::UDP, 6), (IpProto::ICMPV6, 2)];
 
-/// A segment with the checksum of its sender, who knew these addresses.
+/// Builds a segment whose checksum is valid for these addresses, which are those before translation.
 fn segment(proto: IpProto, field: usize, source: IpAddr, destination: IpAddr, payload: &[u8]) -> Vec<u8> {
     let mut segment = [&[0x30, 0x39, 0x01, 0xbb][..], &[0; 16], payload].concat();
     if proto == IpProto::UDP {
         let length = segment.len() as u16;
         segment[4..6].copy_from_slice(&length.to_be_bytes());
     }
-    set_transport_sum(source, destination, proto, &mut segment, field);
+    set_transport_checksum(source, destination, proto, &mut segment, field);
     segment
 }
 
-/// The packet with other addresses than its sender wrote, and where the segment begins.
+/// Builds the packet with translated addresses; returns it and the offset of the segment.
 fn translated(version: u8, proto: IpProto, segment: &[u8]) -> (Vec<u8>, usize) {
     match version {
         4 => (v4_between(NAT_V4[0], NAT_V4[1], &[1; 8], proto, segment), 28),
@@ -39,9 +38,9 @@ fn translated(version: u8, proto: IpProto, segment: &[u8]) -> (Vec<u8>, usize) {
     }
 }
 
-fn holds(packet: &[u8], at: usize, proto: IpProto) -> bool {
+fn has_valid_checksum(packet: &[u8], at: usize, proto: IpProto) -> bool {
     let ip = Ip::parse(packet).unwrap();
-    transport_sum_holds(ip.source(), ip.destination(), proto, &ip.packet()[at..])
+    has_valid_transport_checksum(ip.source(), ip.destination(), proto, &ip.packet()[at..])
 }
 
 const SENT: [(u8, IpAddr, IpAddr); 2] =
@@ -49,23 +48,27 @@ const SENT: [(u8, IpAddr, IpAddr); 2] =
 
 //= RFC 3948 3.1.2/1
 #[test]
-fn a_repaired_checksum_holds_over_the_new_addresses() {
-    let mut rng = Random(3948);
+fn repaired_checksum_is_valid_for_translated_addresses() {
+    let mut rng = Rng(3948);
     for len in 0..60 {
         for (version, source, destination) in SENT {
             for (proto, field) in FIELDS {
                 if (version, proto) == (4, IpProto::ICMPV6) {
                     continue;
                 }
-                let sent = segment(proto, field, source, destination, &rng.octets(len));
+                let sent = segment(proto, field, source, destination, &rng.bytes(len));
                 let (broken, at) = translated(version, proto, &sent);
-                assert!(!holds(&broken, at, proto));
+                assert!(!has_valid_checksum(&broken, at, proto));
                 for repair in [Incremental(OriginalAddresses { source, destination }), Recompute, Leave] {
-                    let mut packet = [&broken[..], &[0xee; 5]].concat(); // and octets of the link behind it
+                    let mut packet = [&broken[..], &[0xee; 5]].concat(); // followed by padding of the link layer
                     assert_eq!(repair_checksum(&mut packet, repair), Ok(()));
-                    assert_eq!(holds(&packet, at, proto), repair != Leave, "{proto} on {version}, {repair:?}");
+                    assert_eq!(
+                        has_valid_checksum(&packet, at, proto),
+                        repair != Leave,
+                        "{proto} on {version}, {repair:?}"
+                    );
                     packet[at + field..at + field + 2].copy_from_slice(&broken[at + field..at + field + 2]);
-                    assert_eq!(packet[..broken.len()], broken, "{proto}, {repair:?}: only the checksum may change");
+                    assert_eq!(packet[..broken.len()], broken, "{proto}, {repair:?}: only the checksum changes");
                 }
             }
         }
@@ -73,7 +76,7 @@ fn a_repaired_checksum_holds_over_the_new_addresses() {
 }
 
 #[test]
-fn an_error_of_the_sender_stays_visible_unless_the_checksum_is_recomputed() {
+fn invalid_checksum_of_the_sender_stays_invalid_unless_recomputed() {
     for (version, source, destination) in SENT {
         let mut sent = segment(IpProto::TCP, 16, source, destination, &[7; 30]);
         sent[33] ^= 1;
@@ -81,25 +84,25 @@ fn an_error_of_the_sender_stays_visible_unless_the_checksum_is_recomputed() {
         for (repair, right) in [(Incremental(OriginalAddresses { source, destination }), false), (Recompute, true)] {
             let mut packet = broken.clone();
             repair_checksum(&mut packet, repair).unwrap();
-            assert_eq!(holds(&packet, at, IpProto::TCP), right, "{repair:?}");
+            assert_eq!(has_valid_checksum(&packet, at, IpProto::TCP), right, "{repair:?}");
         }
     }
 }
 
-/// A translator between the versions: the addresses count as the words they are.
+/// The translation is between IPv4 and IPv6, so the original addresses have the other length.
 #[test]
-fn original_addresses_of_the_other_version_are_taken_out_of_the_sum() {
+fn incremental_repair_accepts_original_addresses_of_the_other_version() {
     let [(_, s4, d4), (_, s6, d6)] = SENT;
     for (version, source, destination) in [(6, s4, d4), (4, s6, d6)] {
         let sent = segment(IpProto::TCP, 16, source, destination, &[7; 30]);
         let (mut packet, at) = translated(version, IpProto::TCP, &sent);
         repair_checksum(&mut packet, Incremental(OriginalAddresses { source, destination })).unwrap();
-        assert!(holds(&packet, at, IpProto::TCP), "to version {version}");
+        assert!(has_valid_checksum(&packet, at, IpProto::TCP), "to version {version}");
     }
 }
 
 #[test]
-fn a_udp_checksum_of_zero_stays_zero() {
+fn zero_udp_checksum_stays_zero() {
     let (_, source, destination) = SENT[0];
     let mut sent = segment(IpProto::UDP, 6, source, destination, &[7; 30]);
     sent[6..8].fill(0);
@@ -111,19 +114,19 @@ fn a_udp_checksum_of_zero_stays_zero() {
     }
 }
 
-/// A TCP checksum of 0 is one like any other; a UDP checksum that comes out as 0 is written as 0xffff (RFC 768).
+/// A TCP checksum of 0 is transmitted as 0; a computed UDP checksum of 0 is transmitted as 0xffff (RFC 768).
 #[test]
-fn a_sum_that_comes_out_as_zero_is_written_as_ffff_by_udp_only() {
+fn computed_checksum_of_zero_is_0xffff_in_udp_only() {
     for (proto, field, zero) in [(IpProto::TCP, 16, [0, 0]), (IpProto::UDP, 6, [0xff, 0xff])] {
         for (version, source, destination) in SENT {
-            // The last word makes the sum over the new addresses come out as 0.
+            // With this last word the checksum over the translated addresses is 0.
             let mut sent = segment(proto, field, source, destination, &[7; 4]);
             let (mut probe, at) = translated(version, proto, &sent);
             let end = probe.len() - 2;
             probe[end..].fill(0);
             repair_checksum(&mut probe, Recompute).unwrap();
             sent[22..24].copy_from_slice(&probe[at + field..at + field + 2]);
-            set_transport_sum(source, destination, proto, &mut sent, field);
+            set_transport_checksum(source, destination, proto, &mut sent, field);
             for repair in [Incremental(OriginalAddresses { source, destination }), Recompute] {
                 let (mut packet, at) = translated(version, proto, &sent);
                 repair_checksum(&mut packet, repair).unwrap();
@@ -133,21 +136,24 @@ fn a_sum_that_comes_out_as_zero_is_written_as_ffff_by_udp_only() {
     }
 }
 
-/// The pseudo header of UDP has the length of UDP (RFC 768), which may be less than that of the IP payload.
+/// The pseudo-header contains the UDP length (RFC 768), which may be less than the length of the IP payload.
 #[test]
-fn octets_behind_a_udp_datagram_are_not_part_of_its_checksum() {
+fn octets_after_a_udp_datagram_are_not_part_of_its_checksum() {
     for (version, source, destination) in SENT {
         let sent = segment(IpProto::UDP, 6, source, destination, &[7; 30]);
         let (mut packet, at) = translated(version, IpProto::UDP, &[&sent[..], &[0xee; 6]].concat());
         repair_checksum(&mut packet, Recompute).unwrap();
         let ip = Ip::parse(&packet).unwrap();
         let datagram = &packet[at..at + sent.len()];
-        assert!(transport_sum_holds(ip.source(), ip.destination(), IpProto::UDP, datagram), "version {version}");
+        assert!(
+            has_valid_transport_checksum(ip.source(), ip.destination(), IpProto::UDP, datagram),
+            "version {version}"
+        );
     }
 }
 
 #[test]
-fn what_has_no_checksum_to_repair_is_left_alone() {
+fn packet_without_transport_checksum_is_unmodified() {
     for (proto, len, expected) in [
         (IpProto::ICMP, 3, Ok(())),
         (IpProto::ESP, 40, Ok(())),
@@ -170,12 +176,12 @@ fn what_has_no_checksum_to_repair_is_left_alone() {
     assert_eq!(repair_checksum(&mut fragment, Recompute), Err(IpError::Fragment));
 }
 
-/// A SYN with these options, a right checksum, in a packet of this version; and where the segment begins.
+/// Builds a TCP segment with these flags and options and a valid checksum; returns the packet and the segment's offset.
 fn syn(version: u8, flags: u8, options: &[u8]) -> (Vec<u8>, usize) {
     let (_, source, destination) = SENT[usize::from(version == 6)];
     let mut segment = [&[0; 20][..], options, b"data"].concat();
     (segment[12], segment[13]) = (((20 + options.len()) * 4) as u8, flags);
-    set_transport_sum(source, destination, IpProto::TCP, &mut segment, 16);
+    set_transport_checksum(source, destination, IpProto::TCP, &mut segment, 16);
     match version {
         4 => (v4(&[1; 4], IpProto::TCP, &segment), 24),
         _ => (v6_chain(&[ext(IpProto::DESTINATION_OPTIONS, 0)], IpProto::TCP, &segment), 48),
@@ -185,7 +191,7 @@ fn syn(version: u8, flags: u8, options: &[u8]) -> (Vec<u8>, usize) {
 const SYN: u8 = 0x02;
 
 #[test]
-fn an_mss_is_clamped_and_the_checksum_follows() {
+fn clamp_tcp_mss_updates_the_checksum() {
     for (options, value_at) in [
         (&[2, 4, 5, 0xb4][..], 22),
         (&[1, 2, 4, 5, 0xb4, 1, 1, 1], 23),
@@ -202,10 +208,10 @@ fn an_mss_is_clamped_and_the_checksum_follows() {
                     let mut packet = original.clone();
                     assert_eq!(clamp_tcp_mss(&mut packet, mss), Ok(true));
                     assert_eq!(packet[at + value_at..at + value_at + 2], mss.to_be_bytes(), "{options:?}");
-                    assert!(holds(&packet, at, IpProto::TCP), "{options:?} to {mss} on {version}");
+                    assert!(has_valid_checksum(&packet, at, IpProto::TCP), "{options:?} to {mss} on {version}");
                     packet[at + value_at..at + value_at + 2].copy_from_slice(&1460u16.to_be_bytes());
                     packet[at + 16..at + 18].copy_from_slice(&original[at + 16..at + 18]);
-                    assert_eq!(packet, original, "nothing else may change");
+                    assert_eq!(packet, original, "only MSS and checksum change");
                 }
             }
         }
@@ -213,22 +219,22 @@ fn an_mss_is_clamped_and_the_checksum_follows() {
 }
 
 #[test]
-fn what_has_no_larger_mss_is_left_alone() {
+fn clamp_tcp_mss_leaves_other_packets_unmodified() {
     let cases: &[(&str, u8, &[u8])] = &[
-        ("an mss that fits", SYN, &[2, 4, 5, 0x3c]),
-        ("no syn", 0x10, &[2, 4, 5, 0xb4]),
-        ("fin", 0x01, &[2, 4, 5, 0xb4]),
+        ("MSS below the limit", SYN, &[2, 4, 5, 0x3c]),
+        ("no SYN flag", 0x10, &[2, 4, 5, 0xb4]),
+        ("FIN flag", 0x01, &[2, 4, 5, 0xb4]),
         ("no options", SYN, &[]),
-        ("no mss option", SYN, &[1, 3, 3, 7]),
-        ("behind the end of the options", SYN, &[0, 2, 4, 5, 0xb4, 1, 1, 1]),
-        ("behind an end with something like a length", SYN, &[0, 4, 1, 1, 2, 4, 5, 0xb4]),
-        ("inside another option", SYN, &[9, 8, 2, 4, 5, 0xb4, 1, 1]),
-        ("an option of length 0", SYN, &[9, 0, 2, 4, 5, 0xb4, 1, 1]),
-        ("an option of length 1", SYN, &[9, 1, 2, 4, 5, 0xb4, 1, 1]),
-        ("an option longer than the header", SYN, &[9, 250, 2, 4, 5, 0xb4, 1, 1]),
-        ("an mss option of length 3", SYN, &[2, 3, 5, 2, 5, 0xb4, 1, 1]),
-        ("an mss option cut by the end", SYN, &[1, 2, 4, 5]),
-        ("a lone kind at the end", SYN, &[1, 1, 1, 2]),
+        ("no MSS option", SYN, &[1, 3, 3, 7]),
+        ("MSS after end of option list", SYN, &[0, 2, 4, 5, 0xb4, 1, 1, 1]),
+        ("MSS after end of option list and a length-like octet", SYN, &[0, 4, 1, 1, 2, 4, 5, 0xb4]),
+        ("MSS inside another option", SYN, &[9, 8, 2, 4, 5, 0xb4, 1, 1]),
+        ("option of length 0", SYN, &[9, 0, 2, 4, 5, 0xb4, 1, 1]),
+        ("option of length 1", SYN, &[9, 1, 2, 4, 5, 0xb4, 1, 1]),
+        ("option longer than the header", SYN, &[9, 250, 2, 4, 5, 0xb4, 1, 1]),
+        ("MSS option of length 3", SYN, &[2, 3, 5, 2, 5, 0xb4, 1, 1]),
+        ("MSS option truncated by the end of the header", SYN, &[1, 2, 4, 5]),
+        ("option kind without length at the end of the header", SYN, &[1, 1, 1, 2]),
     ];
     for version in [4, 6] {
         for (what, flags, options) in cases {
@@ -248,23 +254,23 @@ fn what_has_no_larger_mss_is_left_alone() {
 }
 
 #[test]
-fn a_data_offset_that_lies_changes_nothing() {
+fn clamp_tcp_mss_ignores_invalid_data_offset() {
     for version in [4, 6] {
         for offset in (0..16).filter(|offset| *offset != 6) {
             let (mut original, at) = syn(version, SYN, &[2, 4, 5, 0xb4]);
             original[at + 12] = offset << 4;
             let mut packet = original.clone();
             let clamped = clamp_tcp_mss(&mut packet, 1340);
-            // One that still covers the option and stays in the packet is right enough.
+            // Data offset 7 still covers the option and does not exceed the packet.
             assert_eq!(clamped, Ok(offset == 7), "data offset {offset}");
             assert_eq!(packet == original, offset != 7);
         }
     }
 }
 
-/// What follows the length of the IP packet is padding of the link, whatever it looks like.
+/// Octets after the total length of the IP packet are padding of the link layer.
 #[test]
-fn octets_behind_the_packet_are_no_tcp_options() {
+fn octets_after_the_packet_are_not_tcp_options() {
     for version in [4, 6] {
         let (original, at) = syn(version, SYN, &[]);
         let mut original = original[..original.len() - 4].to_vec();
@@ -282,13 +288,13 @@ fn octets_behind_the_packet_are_no_tcp_options() {
 }
 
 #[test]
-fn the_mss_is_what_the_headers_leave() {
+fn tcp_mss_is_mtu_less_ip_and_tcp_headers() {
     for (mtu, version, mss) in [(1500, 4, 1460), (1500, 6, 1440), (1280, 6, 1220), (40, 4, 0), (39, 4, 0), (0, 6, 0)] {
         assert_eq!(tcp_mss(mtu, version), mss);
     }
 }
 
-/// The one's complement sum over a pseudo header and what is covered, written by the book.
+/// Computes the one's complement sum over the pseudo-header and the covered octets (RFC 1071).
 fn sum(source: IpAddr, destination: IpAddr, proto: u8, length: usize, covered: &[u8]) -> u16 {
     let octets = |address| match address {
         IpAddr::V4(address) => Ipv4Addr::octets(&address).to_vec(),
@@ -307,11 +313,11 @@ fn sum(source: IpAddr, destination: IpAddr, proto: u8, length: usize, covered: &
 }
 
 #[test]
-fn udp_lite_and_dccp_are_repaired_whatever_they_cover() {
-    let mut rng = Random(3828);
+fn udp_lite_and_dccp_are_repaired_for_every_coverage() {
+    let mut rng = Rng(3828);
     for (version, source, destination) in SENT {
         for len in [0usize, 1, 8, 33] {
-            // Coverage as it is written, and what it comes to.
+            // Protocol, value of the coverage field, covered octets.
             let udp_lite = [0, 8, 9, 8 + len as u16].map(|n| (136u8, n, if n == 0 { 8 + len } else { usize::from(n) }));
             let dccp = [0u16, 1, 2, 15]
                 .map(|n| (33u8, n, if n == 0 { 16 + len } else { (16 + 4 * (usize::from(n) - 1)).min(16 + len) }));
@@ -320,7 +326,7 @@ fn udp_lite_and_dccp_are_repaired_whatever_they_cover() {
                 if covered > head + len {
                     continue;
                 }
-                let mut sent = [rng.octets(head), rng.octets(len)].concat();
+                let mut sent = [rng.bytes(head), rng.bytes(len)].concat();
                 match proto {
                     136 => sent[4..6].copy_from_slice(&coverage.to_be_bytes()),
                     _ => (sent[4], sent[5]) = (4, 0x30 | coverage as u8),

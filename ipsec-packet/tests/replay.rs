@@ -1,21 +1,21 @@
-//! Replay windows and counters against naive models.
+//! Anti-replay windows compared with a model that remembers every sequence number.
 
-mod common;
+mod packet_builder;
 
 use std::collections::BTreeSet;
 
 use ipsec_packet::{AntiReplay, NoReplay, ReplayError, ReplayWindow, Seq, SeqWidth, StateError, TooShort};
-use test_vectors::Random;
+use packet_builder::Rng;
 
-/// The whole history, without a window.
-struct Oracle {
+/// Reference model: remembers every received sequence number.
+struct Model {
     size: u64,
     top: u64,
     floor: u64,
     seen: BTreeSet<u64>,
 }
 
-impl Oracle {
+impl Model {
     fn check(&self, seq: u64) -> Result<(), ReplayError> {
         if seq == 0 {
             Err(ReplayError::Zero)
@@ -40,8 +40,8 @@ impl Oracle {
     }
 }
 
-/// The next number to try: near the top, around the size of the window, far ahead, anywhere below.
-fn jump(rng: &mut Random, top: u64, size: u64) -> u64 {
+/// Returns the next sequence number to try: near the top, near the edges of the window, far ahead, or below.
+fn jump(rng: &mut Rng, top: u64, size: u64) -> u64 {
     match rng.below(64) {
         0..=19 => top.saturating_add(rng.below(3)),
         20..=39 => top.saturating_sub(rng.below(size + 2)),
@@ -56,61 +56,61 @@ fn jump(rng: &mut Random, top: u64, size: u64) -> u64 {
     }
 }
 
-fn compare_with_oracle<const WORDS: usize>(runs: u64, operations: u64) {
+fn compare_with_model<const WORDS: usize>(runs: u64, operations: u64) {
     let size = 32 * WORDS as u64;
     assert_eq!(u64::from(ReplayWindow::<WORDS>::size()), size);
     let starts = [0, 1, size - 1, size, 0xffff_ffff - size, 1 << 32, (7 << 32) - 3, u64::MAX - 4 * size, u64::MAX - 1];
-    let mut rng = Random(WORDS as u64);
+    let mut rng = Rng(WORDS as u64);
     for run in 0..runs {
-        let start = starts.get(run as usize / 2).copied().unwrap_or_else(|| rng.next_u64() >> rng.below(60));
+        let start = starts.get(run as usize / 2).copied().unwrap_or_else(|| rng.next() >> rng.below(60));
         let (mut window, floor) = match run % 2 {
             0 => (ReplayWindow::<WORDS>::with_top(Seq::new(start)), 1),
             _ => (ReplayWindow::<WORDS>::starting_at(Seq::new(start)), start.max(1)),
         };
-        let mut oracle = Oracle { size, top: start, floor, seen: BTreeSet::new() };
+        let mut model = Model { size, top: start, floor, seen: BTreeSet::new() };
         for n in 0..operations {
-            let seq = jump(&mut rng, oracle.top, size);
-            assert_eq!(window.check(Seq::new(seq)), oracle.check(seq), "number {seq} at top {}", oracle.top);
+            let seq = jump(&mut rng, model.top, size);
+            assert_eq!(window.check(Seq::new(seq)), model.check(seq), "number {seq} at top {}", model.top);
             window.record(Seq::new(seq));
-            oracle.record(seq);
-            assert_eq!((window.top().get(), window.bottom().get()), (oracle.top, oracle.lowest()));
+            model.record(seq);
+            assert_eq!((window.top().get(), window.bottom().get()), (model.top, model.lowest()));
             if n % 4096 == 0 {
-                oracle.seen = oracle.seen.split_off(&oracle.lowest());
+                model.seen = model.seen.split_off(&model.lowest());
             }
         }
-        for seq in oracle.top.saturating_sub(2 * size)..=oracle.top.saturating_add(size) {
-            assert_eq!(window.check(Seq::new(seq)), oracle.check(seq), "number {seq} at the end");
+        for seq in model.top.saturating_sub(2 * size)..=model.top.saturating_add(size) {
+            assert_eq!(window.check(Seq::new(seq)), model.check(seq), "number {seq} at the end");
         }
     }
 }
 
 //= RFC 4303 3.4.3/9
 #[test]
-fn a_window_of_32_agrees_with_the_oracle() {
-    compare_with_oracle::<1>(40, 10_000);
+fn window_of_32_agrees_with_the_model() {
+    compare_with_model::<1>(40, 10_000);
 }
 
 #[test]
-fn a_window_of_64_agrees_with_the_oracle() {
-    compare_with_oracle::<2>(40, 10_000);
+fn window_of_64_agrees_with_the_model() {
+    compare_with_model::<2>(40, 10_000);
 }
 
 #[test]
-fn a_window_of_1024_agrees_with_the_oracle() {
-    compare_with_oracle::<32>(40, 10_000);
+fn window_of_1024_agrees_with_the_model() {
+    compare_with_model::<32>(40, 10_000);
 }
 
 #[test]
-fn a_window_of_96_which_is_no_power_of_two_agrees_with_the_oracle() {
-    compare_with_oracle::<3>(20, 5_000);
+fn window_of_96_which_is_not_a_power_of_two_agrees_with_the_model() {
+    compare_with_model::<3>(20, 5_000);
 }
 
 #[test]
-fn a_window_of_65536_agrees_with_the_oracle() {
-    compare_with_oracle::<2048>(20, 20_000);
+fn window_of_65536_agrees_with_the_model() {
+    compare_with_model::<2048>(20, 20_000);
 }
 
-/// RFC 4303 appendix A2.2 to the letter: `Seqh` for a window of `w` with the top `th | tl`.
+/// Computes `Seqh` of RFC 4303 appendix A2.2 for a window of `w` with the top `th | tl`.
 fn rfc_high_half(top: u64, w: u32, seql: u32) -> u32 {
     let (th, tl) = ((top >> 32) as u32, top as u32);
     let bl = tl.wrapping_sub(w).wrapping_add(1);
@@ -124,22 +124,22 @@ fn rfc_high_half(top: u64, w: u32, seql: u32) -> u32 {
 
 fn compare_with_appendix_a2<const WORDS: usize>(rounds: u32) {
     let w = ReplayWindow::<WORDS>::size();
-    let mut rng = Random(4303 + WORDS as u64);
+    let mut rng = Rng(4303 + WORDS as u64);
     for round in 0..rounds {
         let tl = match round % 4 {
-            0 => rng.next_u64() as u32,
+            0 => rng.next() as u32,
             1 => rng.below(u64::from(w) + 3) as u32,
             2 => 0xffff_ffff - rng.below(u64::from(w) + 3) as u32,
             _ => w - 1,
         };
         let th = match round % 3 {
             0 => 0,
-            1 => rng.below(u32::MAX),
+            1 => rng.below(0xffff_ffff) as u32,
             _ => 0xffff_fffe,
         };
         let top = u64::from(th) << 32 | u64::from(tl);
         let low = match rng.below(4) {
-            0 => rng.next_u64() as u32,
+            0 => rng.next() as u32,
             1 => tl.wrapping_sub(w).wrapping_add(rng.below(4) as u32),
             2 => tl.wrapping_add(rng.below(4) as u32).wrapping_sub(2),
             _ => rng.below(3) as u32,
@@ -147,8 +147,8 @@ fn compare_with_appendix_a2<const WORDS: usize>(rounds: u32) {
         let high = rfc_high_half(top, w, low);
         let window = ReplayWindow::<WORDS>::with_top(Seq::new(top));
         let expected = match (th, high, low) {
-            (0, u32::MAX, _) => u64::from(low), // there is no subspace below the first
-            (_, 0, 0) => 1 << 32,               // number 0 is never sent, so this is the next one with that low half
+            (0, u32::MAX, _) => u64::from(low), // no subspace exists below the first
+            (_, 0, 0) => 1 << 32,               // sequence number 0 is never sent: the next number with this low half
             _ => u64::from(high) << 32 | u64::from(low),
         };
         assert_eq!(window.reconstruct(low).get(), expected, "top {top:#x}, low {low:#x}, window {w}");
@@ -156,14 +156,14 @@ fn compare_with_appendix_a2<const WORDS: usize>(rounds: u32) {
 }
 
 #[test]
-fn reconstruct_does_what_appendix_a2_of_rfc_4303_says() {
+fn reconstruct_agrees_with_rfc_4303_appendix_a2() {
     compare_with_appendix_a2::<1>(20_000);
     compare_with_appendix_a2::<2>(20_000);
     compare_with_appendix_a2::<32>(20_000);
     compare_with_appendix_a2::<2048>(5_000);
 }
 
-/// (top, low half on the wire, whole number) for a window of 64.
+/// Columns: top of the window, transmitted low half, whole number, for a window of 64.
 #[test]
 fn reconstruct_crosses_the_subspaces_in_both_directions() {
     for (top, low, whole) in [
@@ -186,10 +186,10 @@ fn reconstruct_crosses_the_subspaces_in_both_directions() {
     }
 }
 
-/// Behind the last subspace there is none: whatever `reconstruct` then says, it must have the low half of the packet (it
-/// is authenticated with it) and the window must refuse it.
+/// No subspace exists above the last: the result of `reconstruct` must have the low half of the packet (the ICV covers
+/// it), and the window must refuse it.
 #[test]
-fn a_low_half_past_the_last_number_is_refused() {
+fn low_half_beyond_the_last_number_is_refused() {
     for top in [u64::MAX, u64::MAX - 1, u64::MAX - 40] {
         let window = ReplayWindow::<2>::with_top(Seq::new(top));
         let bottom = top - 63;
@@ -201,10 +201,10 @@ fn a_low_half_past_the_last_number_is_refused() {
 }
 
 #[test]
-fn with_top_accepts_the_whole_window_and_starting_at_only_what_follows() {
+fn with_top_accepts_the_window_and_starting_at_only_higher_numbers() {
     let from = 1000;
     let (late, strict) = (ReplayWindow::<2>::with_top(Seq::new(from)), ReplayWindow::<2>::starting_at(Seq::new(from)));
-    for (seq, late_says, strict_says) in [
+    for (seq, late_result, strict_result) in [
         (0, Err(ReplayError::Zero), Err(ReplayError::Zero)),
         (from - 64, Err(ReplayError::TooOld), Err(ReplayError::TooOld)),
         (from - 63, Ok(()), Err(ReplayError::TooOld)),
@@ -213,13 +213,17 @@ fn with_top_accepts_the_whole_window_and_starting_at_only_what_follows() {
         (from + 1, Ok(()), Ok(())),
         (u64::MAX, Ok(()), Ok(())),
     ] {
-        assert_eq!((late.check(Seq::new(seq)), strict.check(Seq::new(seq))), (late_says, strict_says), "number {seq}");
+        assert_eq!(
+            (late.check(Seq::new(seq)), strict.check(Seq::new(seq))),
+            (late_result, strict_result),
+            "number {seq}"
+        );
     }
     assert_eq!(ReplayWindow::<2>::starting_at(Seq::new(0)).bottom(), ReplayWindow::<2>::new().bottom());
 }
 
 #[test]
-fn recording_a_refused_number_changes_nothing() {
+fn recording_a_refused_number_does_not_change_the_window() {
     let mut window = ReplayWindow::<2>::starting_at(Seq::new(50));
     [60, 61, 200, 190, 137].into_iter().for_each(|seq| window.record(Seq::new(seq)));
     let before = exported(&window);
@@ -236,8 +240,8 @@ fn exported<const WORDS: usize>(window: &ReplayWindow<WORDS>) -> Vec<u8> {
     state
 }
 
-/// A window with about half of the numbers below `top` seen.
-fn half_full<const WORDS: usize>(rng: &mut Random, top: u64) -> ReplayWindow<WORDS> {
+/// Builds a window in which about half of the numbers below `top` are recorded.
+fn half_full<const WORDS: usize>(rng: &mut Rng, top: u64) -> ReplayWindow<WORDS> {
     let mut window = ReplayWindow::new();
     let size = u64::from(ReplayWindow::<WORDS>::size());
     (0..size).for_each(|_| window.record(Seq::new(top.saturating_sub(rng.below(size)))));
@@ -246,10 +250,10 @@ fn half_full<const WORDS: usize>(rng: &mut Random, top: u64) -> ReplayWindow<WOR
 }
 
 #[test]
-fn an_exported_window_comes_back_exactly() {
-    let mut rng = Random(1);
+fn exported_window_is_imported_exactly() {
+    let mut rng = Rng(1);
     for _ in 0..200 {
-        let top = 1 + (rng.next_u64() >> rng.below(64) >> 1);
+        let top = 1 + (rng.next() >> rng.below(64) >> 1);
         let window = half_full::<3>(&mut rng, top);
         let state = exported(&window);
         let mut copy = ReplayWindow::<3>::new();
@@ -262,8 +266,8 @@ fn an_exported_window_comes_back_exactly() {
 }
 
 #[test]
-fn every_corruption_of_the_header_of_a_state_is_refused() {
-    let mut rng = Random(2);
+fn corrupted_state_header_is_refused() {
+    let mut rng = Rng(2);
     let state = exported(&half_full::<2>(&mut rng, 5000));
     let mut window = half_full::<2>(&mut rng, 4900);
     let before = exported(&window);
@@ -286,8 +290,8 @@ fn every_corruption_of_the_header_of_a_state_is_refused() {
 }
 
 #[test]
-fn a_state_that_contradicts_itself_is_refused() {
-    let state = exported(&half_full::<2>(&mut Random(3), 5000));
+fn inconsistent_state_is_refused() {
+    let state = exported(&half_full::<2>(&mut Rng(3), 5000));
     let put = |at: usize, value: u64| {
         let mut bad = state.clone();
         bad[at..at + 8].copy_from_slice(&value.to_be_bytes());
@@ -296,7 +300,7 @@ fn a_state_that_contradicts_itself_is_refused() {
     let mut narrow = put(4, 1 << 32);
     narrow[2] = 32;
     assert_eq!(ReplayWindow::<2>::new().import(SeqWidth::Bits32, &narrow), Err(StateError::Malformed));
-    // A floor above the top: such a window would refuse everything up to there, for good.
+    // A window with a floor above its top would refuse every number up to the floor.
     for floor in [5001, u64::MAX] {
         let mut window = ReplayWindow::<2>::new();
         assert_eq!(window.import(SeqWidth::Extended64, &put(12, floor)), Err(StateError::Malformed), "floor {floor}");
@@ -304,10 +308,10 @@ fn a_state_that_contradicts_itself_is_refused() {
 }
 
 #[test]
-fn a_short_buffer_for_a_state_stays_as_it_was() {
+fn export_into_short_buffer_leaves_it_unmodified() {
     let mut out = [0x55; ReplayWindow::<2>::STATE - 1];
     let needed = ReplayWindow::<2>::STATE;
-    let window = half_full::<2>(&mut Random(4), 99);
+    let window = half_full::<2>(&mut Rng(4), 99);
     assert_eq!(
         window.export(SeqWidth::Bits32, &mut out),
         Err(TooShort { needed, available: ReplayWindow::<2>::STATE - 1 })
@@ -316,8 +320,8 @@ fn a_short_buffer_for_a_state_stays_as_it_was() {
 }
 
 #[test]
-fn a_window_does_not_go_back() {
-    let (old, mut new) = (half_full::<2>(&mut Random(5), 4999), half_full::<2>(&mut Random(6), 5000));
+fn import_refuses_older_window() {
+    let (old, mut new) = (half_full::<2>(&mut Rng(5), 4999), half_full::<2>(&mut Rng(6), 5000));
     let before = exported(&new);
     let refused = new.import(SeqWidth::Extended64, &exported(&old));
     assert_eq!(refused, Err(StateError::GoesBack { held: 5000, offered: 4999 }));
@@ -325,10 +329,10 @@ fn a_window_does_not_go_back() {
 }
 
 #[test]
-fn importing_unites_what_was_seen_by_both() {
-    let mut rng = Random(7);
+fn import_merges_the_recorded_numbers() {
+    let mut rng = Rng(7);
     for round in 0..300u64 {
-        let top = 1 + (rng.next_u64() >> rng.below(64) >> 1);
+        let top = 1 + (rng.next() >> rng.below(64) >> 1);
         let ahead = top + [0, 1, 31, 32, 95, 96, 97, 5000][round as usize % 8];
         let mut here = half_full::<3>(&mut rng, top);
         let there = half_full::<3>(&mut rng, ahead);
@@ -361,7 +365,7 @@ fn narrow_state(window: &ReplayWindow<2>) -> [u8; ReplayWindow::<2>::STATE] {
 }
 
 #[test]
-fn no_replay_accepts_everything_and_keeps_track_of_the_subspace() {
+fn no_replay_accepts_every_number_and_tracks_the_subspace() {
     let mut none = NoReplay::default();
     for seq in [0, 1, 1, 0xffff_ffff, 7] {
         assert_eq!(none.check(Seq::new(seq)), Ok(()));
@@ -382,7 +386,7 @@ fn no_replay_accepts_everything_and_keeps_track_of_the_subspace() {
 }
 
 #[test]
-fn a_window_says_how_many_packets_it_remembers() {
+fn window_size_is_its_number_of_packets() {
     assert_eq!(ReplayWindow::<1>::new().packets(), 32);
     assert_eq!(ReplayWindow::<2>::new().packets(), 64);
     assert_eq!(ReplayWindow::<2048>::new().packets(), 65536);

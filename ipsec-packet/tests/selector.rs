@@ -1,4 +1,4 @@
-//! Selectors against packets, ranges against a slow oracle.
+//! Selectors compared with packets; address ranges compared with a bit-string model.
 
 use std::net::IpAddr;
 
@@ -24,39 +24,54 @@ fn v6(next: u8, payload: &[u8]) -> Vec<u8> {
 const PORTS: [u8; 8] = [0, 7, 0, 9, 0, 8, 0, 0];
 
 #[test]
-fn what_a_packet_tells_about_itself() {
+fn flow_is_read_from_packet() {
     let dst_opts = |next| [next, 0, 1, 4, 0, 0, 0, 0];
     let fragment = |next, offset: u16, more: u16| {
         let word = (offset << 3 | more).to_be_bytes();
         [next, 0, word[0], word[1], 0, 0, 0, 1]
     };
     for (packet, proto, detail, what) in [
-        (v4(17, 0, &PORTS), 17, Detail::Ports(7, 9), "udp"),
-        (v4(6, 0x4000, &PORTS), 6, Detail::Ports(7, 9), "tcp, don't fragment"),
-        (v4(132, 0, &PORTS), 132, Detail::Ports(7, 9), "sctp"),
-        (v4(136, 0, &PORTS), 136, Detail::Ports(7, 9), "udp-lite"),
-        (v4(33, 0, &PORTS), 33, Detail::Ports(7, 9), "dccp"),
-        (v4(1, 0, &[8, 3, 1, 1]), 1, Detail::Icmp(8, 3), "icmp"),
+        (v4(17, 0, &PORTS), 17, Detail::Ports(7, 9), "UDP"),
+        (v4(6, 0x4000, &PORTS), 6, Detail::Ports(7, 9), "TCP with DF"),
+        (v4(132, 0, &PORTS), 132, Detail::Ports(7, 9), "SCTP"),
+        (v4(136, 0, &PORTS), 136, Detail::Ports(7, 9), "UDP-Lite"),
+        (v4(33, 0, &PORTS), 33, Detail::Ports(7, 9), "DCCP"),
+        (v4(1, 0, &[8, 3, 1, 1]), 1, Detail::Icmp(8, 3), "ICMP"),
         (v4(17, 0x2000, &PORTS), 17, Detail::Ports(7, 9), "first fragment"),
-        (v4(17, 0x2001, &PORTS), 17, Detail::Opaque, "a later one"),
-        (v4(1, 1, &[8, 3]), 1, Detail::Opaque, "the last one"),
-        (v4(50, 1, &PORTS), 50, Detail::None, "nothing to hide"),
-        (v4(17, 0x2000, &PORTS[..3]), 17, Detail::Opaque, "a tiny first fragment"),
-        (v4(1, 0, &[8]), 1, Detail::Opaque, "cut off"),
+        (v4(17, 0x2001, &PORTS), 17, Detail::Opaque, "later fragment"),
+        (v4(1, 1, &[8, 3]), 1, Detail::Opaque, "last fragment"),
+        (v4(50, 1, &PORTS), 50, Detail::None, "later fragment of ESP, which has no ports"),
+        (v4(17, 0x2000, &PORTS[..3]), 17, Detail::Opaque, "tiny first fragment"),
+        (v4(1, 0, &[8]), 1, Detail::Opaque, "truncated"),
         (v4(17, 0, &[]), 17, Detail::Opaque, "empty"),
-        (v4(47, 0, &[]), 47, Detail::None, "gre"),
-        (v6(17, &PORTS), 17, Detail::Ports(7, 9), "udp"),
-        (v6(58, &[135, 0]), 58, Detail::Icmp(135, 0), "neighbour solicitation"),
-        (v6(0, &[&dst_opts(60)[..], &dst_opts(17), &PORTS].concat()), 17, Detail::Ports(7, 9), "behind options"),
+        (v4(47, 0, &[]), 47, Detail::None, "GRE"),
+        (v6(17, &PORTS), 17, Detail::Ports(7, 9), "UDP"),
+        (v6(58, &[135, 0]), 58, Detail::Icmp(135, 0), "neighbor solicitation"),
+        (
+            v6(0, &[&dst_opts(60)[..], &dst_opts(17), &PORTS].concat()),
+            17,
+            Detail::Ports(7, 9),
+            "after destination options",
+        ),
         (v6(44, &[&fragment(17, 0, 1)[..], &PORTS].concat()), 17, Detail::Ports(7, 9), "first fragment"),
         (v6(44, &[&fragment(17, 0, 0)[..], &PORTS].concat()), 17, Detail::Ports(7, 9), "atomic fragment"),
-        (v6(44, &[&fragment(17, 5, 1)[..], &PORTS].concat()), 44, Detail::Opaque, "a later one"),
-        (v6(44, &[&fragment(59, 5, 0)[..], &PORTS].concat()), 44, Detail::Opaque, "a later one that names nothing"),
-        (v6(44, &[&fragment(50, 5, 0)[..], &PORTS].concat()), 44, Detail::Opaque, "a later one that names ESP"),
-        (v6(44, &[&fragment(60, 5, 0)[..], &PORTS].concat()), 44, Detail::Opaque, "options, and who knows what"),
-        (v6(44, &[&fragment(60, 0, 1)[..], &dst_opts(17), &PORTS].concat()), 17, Detail::Ports(7, 9), "in the first"),
-        (v6(51, &[&[17, 4][..], &[0; 22], &PORTS].concat()), 51, Detail::None, "not behind AH"),
-        (v6(50, &PORTS), 50, Detail::None, "nor ESP"),
+        (v6(44, &[&fragment(17, 5, 1)[..], &PORTS].concat()), 44, Detail::Opaque, "later fragment"),
+        (v6(44, &[&fragment(59, 5, 0)[..], &PORTS].concat()), 44, Detail::Opaque, "later fragment with no next header"),
+        (v6(44, &[&fragment(50, 5, 0)[..], &PORTS].concat()), 44, Detail::Opaque, "later fragment of ESP"),
+        (
+            v6(44, &[&fragment(60, 5, 0)[..], &PORTS].concat()),
+            44,
+            Detail::Opaque,
+            "later fragment with destination options",
+        ),
+        (
+            v6(44, &[&fragment(60, 0, 1)[..], &dst_opts(17), &PORTS].concat()),
+            17,
+            Detail::Ports(7, 9),
+            "destination options in the first fragment",
+        ),
+        (v6(51, &[&[17, 4][..], &[0; 22], &PORTS].concat()), 51, Detail::None, "headers after AH are not read"),
+        (v6(50, &PORTS), 50, Detail::None, "headers after ESP are not read"),
     ] {
         let flow = Flow::read(&packet).unwrap();
         assert_eq!((flow.protocol, flow.detail), (IpProto(proto), detail), "{what}");
@@ -65,7 +80,7 @@ fn what_a_packet_tells_about_itself() {
 }
 
 #[test]
-fn answers_go_the_other_way() {
+fn reversed_flow_matches_the_reply() {
     let flow = Flow::read(&v4(17, 0, &PORTS)).unwrap();
     let back = flow.reversed();
     assert_eq!((back.source, back.destination), (address("10.2.3.4"), address("10.1.2.3")));
@@ -74,7 +89,7 @@ fn answers_go_the_other_way() {
 }
 
 #[test]
-fn what_a_selector_says_to_a_flow() {
+fn selector_matches_flow() {
     let one = PortRange::one;
     let (ports, icmp) = (|p| Upper::Ports(p, PortRange::ANY, one(9)), |code| Upper::Icmp(IpProto::ICMP, 8, code));
     let (udp, tcp) = (Some(IpProto::UDP), Some(IpProto::TCP));
@@ -134,7 +149,7 @@ fn what_a_selector_says_to_a_flow() {
 }
 
 #[test]
-fn prefixes_as_a_slow_oracle_has_them() {
+fn prefix_range_agrees_with_bit_string_model() {
     let bits = |address: IpAddr| match address {
         IpAddr::V4(a) => format!("{:032b}", a.to_bits()),
         IpAddr::V6(a) => format!("{:0128b}", a.to_bits()),
@@ -159,7 +174,7 @@ fn prefixes_as_a_slow_oracle_has_them() {
 }
 
 #[test]
-fn ranges_that_are_no_prefix() {
+fn range_that_is_not_a_prefix() {
     let range = AddressRange::new(address("10.0.0.5"), address("10.0.1.7")).unwrap();
     for (inside, expected) in
         [("10.0.0.4", false), ("10.0.0.5", true), ("10.0.1.0", true), ("10.0.1.7", true), ("10.0.1.8", false)]

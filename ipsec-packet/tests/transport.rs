@@ -1,22 +1,21 @@
-//! Transport mode: where the IPsec header goes, where it is found, and the gap it goes into.
+//! Transport mode: placement of the IPsec header, finding it, and opening and closing the gap for it.
 
-mod common;
+mod packet_builder;
 
-use common::*;
 use ipsec_packet::DestinationOptions::{InFront, Protected};
 use ipsec_packet::{
     HeaderPosition, IpError, IpProto, NoSpace, PacketBuf, TooShort, close_gap, find_header, open_gap, placement,
     set_length,
 };
-use test_vectors::Random;
+use packet_builder::*;
 
-/// (what, the 16 bits of flags and offset, the error).
+/// Columns: name, 16 bits of flags and fragment offset, expected error.
 #[test]
-fn ipv4_fragments_are_refused_and_whole_packets_are_not() {
+fn ipv4_fragments_are_refused() {
     for (what, flags, expected) in [
         ("whole", 0x0000, None),
         ("DF", 0x4000, None),
-        ("the reserved bit", 0x8000, None),
+        ("reserved bit", 0x8000, None),
         ("first fragment", 0x2000, Some(IpError::Fragment)),
         ("middle fragment", 0x2001, Some(IpError::Fragment)),
         ("last fragment", 0x0001, Some(IpError::Fragment)),
@@ -33,7 +32,7 @@ fn ipv4_fragments_are_refused_and_whole_packets_are_not() {
 }
 
 #[test]
-fn the_place_in_an_ipv4_packet_is_behind_its_options() {
+fn placement_in_ipv4_is_after_the_options() {
     for options in (0..=40).step_by(4) {
         let packet = v4(&vec![1; options], IpProto::UDP, &[0; 20]);
         let at = HeaderPosition { at: 20 + options, named_at: 9, next: IpProto::UDP };
@@ -45,7 +44,7 @@ fn the_place_in_an_ipv4_packet_is_behind_its_options() {
     }
 }
 
-/// Extension headers by one letter each: h(op-by-hop), d(estination options), r(outing), f(ragment), a(h).
+/// Builds extension headers from letters: h(op-by-hop), d(estination options), r(outing), f(ragment), a(h).
 fn chain(letters: &str) -> Vec<Ext> {
     letters
         .chars()
@@ -53,15 +52,15 @@ fn chain(letters: &str) -> Vec<Ext> {
             'h' => ext(IpProto::HOP_BY_HOP, 0),
             'd' => ext(IpProto::DESTINATION_OPTIONS, 1),
             'r' => ext(IpProto::ROUTING, 2),
-            'f' => fragment(0), // an atomic one
+            'f' => fragment(0), // atomic fragment
             'a' => ah(4),
-            other => panic!("{other}"),
+            other => panic!("unknown extension header {other}"),
         })
         .collect()
 }
 
-/// (headers, how many of them go in front of ESP when destination options are protected, and when they are not).
-/// RFC 8200 4.1, RFC 4303 3.1.1.
+/// Columns: headers, number of headers before ESP with protected and with unprotected destination options
+/// (RFC 8200 section 4.1, RFC 4303 section 3.1.1).
 const PLACES: &[(&str, usize, usize)] = &[
     ("", 0, 0),
     ("h", 1, 1),
@@ -72,11 +71,11 @@ const PLACES: &[(&str, usize, usize)] = &[
     ("hd", 1, 2),
     ("hr", 2, 2),
     ("hf", 2, 2),
-    ("dr", 2, 2), // these options are for each router on the route
+    ("dr", 2, 2), // these options are processed by each router of the route
     ("df", 2, 2),
     ("rd", 1, 2),
     ("fd", 1, 2),
-    ("ad", 0, 0), // nothing goes behind AH
+    ("ad", 0, 0), // ESP is placed before AH
     ("ha", 1, 1),
     ("da", 0, 1),
     ("ra", 1, 1),
@@ -94,7 +93,7 @@ const PLACES: &[(&str, usize, usize)] = &[
 
 //= RFC 3173 2.1/1, 3.2/1
 #[test]
-fn the_place_in_an_ipv6_packet_follows_rfc_8200() {
+fn placement_in_ipv6_follows_rfc_8200() {
     for (letters, protected, in_front) in PLACES {
         let exts = chain(letters);
         let packet = v6_chain(&exts, IpProto::TCP, &[0; 20]);
@@ -109,7 +108,7 @@ fn the_place_in_an_ipv6_packet_follows_rfc_8200() {
 }
 
 #[test]
-fn the_header_that_was_placed_is_found_again() {
+fn inserted_header_is_found() {
     for (letters, ..) in PLACES {
         for choice in [Protected, InFront] {
             for wanted in [IpProto::ESP, IpProto::IPCOMP] {
@@ -128,17 +127,17 @@ fn the_header_that_was_placed_is_found_again() {
 }
 
 #[test]
-fn ah_is_found_in_the_chain_and_nothing_behind_it() {
+fn ah_is_found_and_headers_after_it_are_not() {
     let packet = v6_chain(&chain("hrad"), IpProto::ESP, &[0; 20]);
     let at = 40 + 8 + 24;
     assert_eq!(find_header(&packet, IpProto::AH), Ok(HeaderPosition { at, named_at: 40 + 8, next: IpProto::AH }));
     assert_eq!(find_header(&packet, IpProto::ESP), Err(IpError::NotFound));
 }
 
-/// (offset, reserved bits and M flag, whether it is a piece).
+/// Columns: offset, reserved bits and M flag; whether the packet is a fragment.
 //= RFC 3173 3.2/1
 #[test]
-fn atomic_fragments_pass_and_real_ones_do_not() {
+fn atomic_fragments_are_accepted_and_others_refused() {
     for (bits, piece) in [(0, false), (0b110, false), (1, true), (8, true), (9, true), (0xfff8, true), (0x0100, true)] {
         let packet = v6_chain(&[fragment(bits)], IpProto::ESP, &[0; 20]);
         let at = HeaderPosition { at: 48, named_at: 40, next: IpProto::ESP };
@@ -150,8 +149,8 @@ fn atomic_fragments_pass_and_real_ones_do_not() {
 }
 
 #[test]
-fn what_lies_behind_a_real_fragment_header_is_not_read() {
-    // The middle of a packet is no header, whatever the fragment header calls it.
+fn octets_after_a_fragment_header_are_not_read() {
+    // The payload of a later fragment is not a header, even though the fragment header has a next header value.
     let middle = [&[IpProto::ESP.0, 0xff][..], &[0; 30]].concat();
     let packet = v6_chain(&[fragment(0x100)], IpProto::DESTINATION_OPTIONS, &middle);
     assert_eq!(placement(&packet, InFront), Err(IpError::Fragment));
@@ -159,7 +158,7 @@ fn what_lies_behind_a_real_fragment_header_is_not_read() {
 }
 
 #[test]
-fn a_malformed_chain_has_no_place() {
+fn malformed_extension_headers_are_refused() {
     let mut packet = v6_chain(&chain("hd"), IpProto::TCP, &[0; 20]);
     packet[49] = 9;
     for result in [placement(&packet, Protected), placement(&packet, InFront), find_header(&packet, IpProto::ESP)] {
@@ -172,18 +171,18 @@ fn a_malformed_chain_has_no_place() {
 }
 
 #[test]
-fn opening_and_closing_a_gap_restores_the_packet() {
-    let mut rng = Random(11);
+fn closing_an_opened_gap_restores_the_packet() {
+    let mut rng = Rng(11);
     for round in 0..3000 {
         let letters = PLACES[round % PLACES.len()].0;
         let len = rng.below(200) as usize;
-        let payload = rng.octets(len);
+        let payload = rng.bytes(len);
         let original = match round % 2 {
             0 => v4(&vec![1; 4 * rng.below(11) as usize], IpProto::UDP, &payload),
             _ => v6_chain(&chain(letters), IpProto::UDP, &payload),
         };
         let (gap, spare) = (rng.below(64) as usize, rng.below(8) as usize);
-        let mut bytes = [&rng.octets(gap + spare)[..], &original].concat();
+        let mut bytes = [&rng.bytes(gap + spare)[..], &original].concat();
         let mut packet = PacketBuf::with_headroom(&mut bytes, gap + spare, original.len()).unwrap();
         let choice = if rng.below(2) == 0 { Protected } else { InFront };
         let place = placement(packet.data(), choice).unwrap();
@@ -195,7 +194,7 @@ fn opening_and_closing_a_gap_restores_the_packet() {
         packet.data_mut()[place.at..place.at + gap].fill(0xcc);
         set_length(packet.data_mut()).unwrap();
         if original[0] >> 4 == 4 {
-            assert!(header_sum_holds(packet.data()));
+            assert!(has_valid_header_checksum(packet.data()));
         }
 
         let found = find_header(packet.data(), IpProto::ESP).unwrap();
@@ -207,13 +206,13 @@ fn opening_and_closing_a_gap_restores_the_packet() {
 }
 
 #[test]
-fn a_gap_without_room_changes_nothing() {
+fn refused_gap_leaves_the_packet_unmodified() {
     let original = v4(&[], IpProto::TCP, &[7; 20]);
     let place = placement(&original, Protected).unwrap();
     let mut bytes = [&[0xee; 15][..], &original].concat();
     let mut packet = PacketBuf::with_headroom(&mut bytes, 15, original.len()).unwrap();
-    let no_room = IpError::NoSpace(NoSpace::Front { needed: 16, available: 15 });
-    assert_eq!(open_gap(&mut packet, place, 16, IpProto::ESP), Err(no_room));
+    let too_small = IpError::NoSpace(NoSpace::Front { needed: 16, available: 15 });
+    assert_eq!(open_gap(&mut packet, place, 16, IpProto::ESP), Err(too_small));
     assert_eq!((packet.data(), packet.headroom()), (&original[..], 15));
     let too_short = IpError::TooShort(TooShort { needed: 20 + 21, available: 40 });
     assert_eq!(close_gap(&mut packet, place, 21, IpProto::ESP), Err(too_short));

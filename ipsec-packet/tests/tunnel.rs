@@ -1,20 +1,20 @@
-//! Tunnel mode: outer headers, what crosses between them and the inner ones, and what may not come out.
+//! Tunnel mode: outer headers, fields copied between outer and inner headers, and validation of the inner packet.
 
-mod common;
+mod packet_builder;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use common::*;
 use ipsec_packet::{
     DfPolicy, DscpPolicy, EcnMode, FlowPolicy, HopLimitPolicy, Ip, IpError, IpProto, NoSpace, OuterFields, PacketBuf,
     TooShort, Tunnel, TunnelError,
 };
+use packet_builder::*;
 
 const OUT_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 2)];
 const OUT_V6: [Ipv6Addr; 2] =
     [Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 1), Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 2)];
 
-/// The sending and the receiving end of a tunnel.
+/// Returns the tunnel as configured at the sender and at the receiver.
 fn ends(version: u8, change: impl Fn(Tunnel) -> Tunnel) -> [Tunnel; 2] {
     let ([a4, b4], [a6, b6]) = (OUT_V4, OUT_V6);
     match version {
@@ -23,7 +23,7 @@ fn ends(version: u8, change: impl Fn(Tunnel) -> Tunnel) -> [Tunnel; 2] {
     }
 }
 
-/// A UDP packet of 30 octets of payload with this class and these hops.
+/// Builds a UDP packet with 30 octets of payload, this traffic class and this hop limit.
 fn inner(version: u8, class: u8, hops: u8) -> Vec<u8> {
     let mut packet = match version {
         4 => v4(&[], IpProto::UDP, &[7; 30]),
@@ -37,7 +37,7 @@ fn inner(version: u8, class: u8, hops: u8) -> Vec<u8> {
 fn set_class(packet: &mut [u8], class: u8) {
     if packet[0] >> 4 == 4 {
         packet[1] = class;
-        set_header_sum(packet);
+        set_header_checksum(packet);
     } else {
         packet[0] = 0x60 | class >> 4;
         packet[1] = packet[1] & 15 | class << 4;
@@ -47,7 +47,7 @@ fn set_class(packet: &mut [u8], class: u8) {
 fn set_hops(packet: &mut [u8], hops: u8) {
     if packet[0] >> 4 == 4 {
         packet[8] = hops;
-        set_header_sum(packet);
+        set_header_checksum(packet);
     } else {
         packet[7] = hops;
     }
@@ -57,7 +57,7 @@ fn class_of(packet: &[u8]) -> u8 {
     Ip::parse(packet).unwrap().traffic_class()
 }
 
-/// The whole packet with its outer header, as it would be if nothing encrypted it.
+/// Prepends the outer header without encryption; returns the packet and the next header for ESP.
 fn wrap(tunnel: &Tunnel, inner: &[u8]) -> Result<(Vec<u8>, IpProto), TunnelError> {
     let mut bytes = [&[0xee; 40][..], inner].concat();
     let mut packet = PacketBuf::with_headroom(&mut bytes, 40, inner.len()).unwrap();
@@ -67,7 +67,7 @@ fn wrap(tunnel: &Tunnel, inner: &[u8]) -> Result<(Vec<u8>, IpProto), TunnelError
     Ok((packet.into_data().to_vec(), next))
 }
 
-/// Takes the outer header off and accepts what is inside.
+/// Removes the outer header and validates the inner packet.
 fn unwrap(tunnel: &Tunnel, packet: &[u8], next: IpProto) -> Result<Vec<u8>, TunnelError> {
     let mut bytes = packet.to_vec();
     let seen = OuterFields::read(&Ip::parse(packet).unwrap());
@@ -77,7 +77,7 @@ fn unwrap(tunnel: &Tunnel, packet: &[u8], next: IpProto) -> Result<Vec<u8>, Tunn
     let before = packet.data().to_vec();
     let accepted = tunnel.accept(&seen, next, &mut packet);
     if accepted.is_err() {
-        assert_eq!(packet.data(), before, "a refused packet has changed");
+        assert_eq!(packet.data(), before, "refused packet was modified");
     }
     accepted.map(|()| packet.into_data().to_vec())
 }
@@ -85,7 +85,7 @@ fn unwrap(tunnel: &Tunnel, packet: &[u8], next: IpProto) -> Result<Vec<u8>, Tunn
 const COMBINATIONS: [(u8, u8); 4] = [(4, 4), (4, 6), (6, 4), (6, 6)];
 
 #[test]
-fn a_packet_comes_out_of_every_tunnel_as_it_went_in() {
+fn packet_is_unmodified_by_every_combination_of_versions() {
     for (outside, inside) in COMBINATIONS {
         let [tx, rx] = ends(outside, |tunnel| tunnel);
         let original = inner(inside, 0xb9, 17);
@@ -94,7 +94,7 @@ fn a_packet_comes_out_of_every_tunnel_as_it_went_in() {
         match Ip::parse(&packet).unwrap() {
             Ip::V4(ip) => {
                 assert_eq!((outside, packet.len()), (4, original.len() + 20));
-                assert!(header_sum_holds(&packet));
+                assert!(has_valid_header_checksum(&packet));
                 assert_eq!((ip.header().source(), ip.header().destination()), (OUT_V4[0], OUT_V4[1]));
                 assert_eq!((ip.header().protocol(), ip.header().identification()), (IpProto::ESP, 0xbeef));
                 assert_eq!((ip.header().tos(), ip.header().ttl(), ip.payload()), (0xb9, 64, &original[..]));
@@ -112,7 +112,7 @@ fn a_packet_comes_out_of_every_tunnel_as_it_went_in() {
 }
 
 #[test]
-fn the_df_bit_follows_the_policy() {
+fn df_bit_follows_the_policy() {
     for (policy, inside, inner_df, outer_df) in [
         (DfPolicy::Copy, 4, false, false),
         (DfPolicy::Copy, 4, true, true),
@@ -128,7 +128,7 @@ fn the_df_bit_follows_the_policy() {
         let mut original = inner(inside, 0, 9);
         if inside == 4 && !inner_df {
             original[6] = 0;
-            set_header_sum(&mut original);
+            set_header_checksum(&mut original);
         }
         let (packet, next) = wrap(&tx, &original).unwrap();
         assert_eq!(packet[6] & 0x40 != 0, outer_df, "{policy:?} of {inner_df} in {inside}");
@@ -137,9 +137,9 @@ fn the_df_bit_follows_the_policy() {
     }
 }
 
-/// (policy, inner DSCP, outer DSCP as sent, outer DSCP as received, inner DSCP delivered).
+/// Columns: policy, inner DSCP, outer DSCP as sent, outer DSCP as received, inner DSCP delivered.
 #[test]
-fn the_dscp_follows_the_policy() {
+fn dscp_follows_the_policy() {
     for (policy, inside, sent, received, delivered) in [
         (DscpPolicy::Copy, 46, 46, 46, 46),
         (DscpPolicy::Copy, 46, 46, 10, 46),
@@ -162,9 +162,9 @@ fn the_dscp_follows_the_policy() {
     }
 }
 
-/// (policy, inner hops, outer hops and inner hops inside the tunnel, inner hops delivered); `None` where it ends.
+/// Columns: policy, inner hop limit, outer and inner hop limit as sent, inner hop limit delivered; `None`: discarded.
 #[test]
-fn the_hop_limit_follows_the_policy() {
+fn hop_limit_follows_the_policy() {
     for (policy, inside, sent, delivered) in [
         (HopLimitPolicy::Set(64), 0, Some((64, 0)), Some(0)),
         (HopLimitPolicy::Set(255), 1, Some((255, 1)), Some(1)),
@@ -196,7 +196,7 @@ fn the_hop_limit_follows_the_policy() {
 }
 
 #[test]
-fn the_flow_label_follows_the_policy() {
+fn flow_label_follows_the_policy() {
     for (policy, inside, expected) in [
         (FlowPolicy::Set(0), 6, 0),
         (FlowPolicy::Set(0xf_ffff), 6, 0xf_ffff),
@@ -223,9 +223,9 @@ const ECT_0: u8 = 2;
 const CE: u8 = 3;
 const ALL_ECN: [u8; 4] = [NOT_ECT, ECT_0, ECT_1, CE];
 
-/// RFC 6040 figure 3, and what RFC 2401 and a tunnel that forbids ECN send: the outer bits for each inner ones.
+/// Outer ECN field for each inner one: RFC 6040 figure 3, RFC 2401, and a tunnel that forbids ECN.
 #[test]
-fn the_outer_ecn_bits_are_those_of_figure_3() {
+fn outer_ecn_field_follows_rfc_6040_figure_3() {
     for (mode, table) in [
         (EcnMode::Normal, [NOT_ECT, ECT_0, ECT_1, CE]),
         (EcnMode::Compatible, [NOT_ECT; 4]),
@@ -238,15 +238,15 @@ fn the_outer_ecn_bits_are_those_of_figure_3() {
                 let original = inner(inner_version, 0xb8 | inside, 9);
                 let (packet, _) = wrap(&tx, &original).unwrap();
                 assert_eq!(class_of(&packet), 0xb8 | outside, "{mode:?}, inner {inside}");
-                assert_eq!(packet[tx.overhead()..], original, "the inner header is forwarded as it is");
+                assert_eq!(packet[tx.overhead()..], original, "inner packet was modified");
             }
         }
     }
 }
 
-/// RFC 6040 figure 4: a row for each inner value, a column for each outer one, in the order of `ALL_ECN`.
+/// RFC 6040 figure 4: one row for each inner value, one column for each outer value, in the order of `ALL_ECN`.
 #[test]
-fn the_inner_ecn_bits_come_out_as_in_figure_4() {
+fn delivered_ecn_field_follows_rfc_6040_figure_4() {
     let drop = None;
     let figure_4 = [
         [Some(NOT_ECT), Some(NOT_ECT), Some(NOT_ECT), drop],
@@ -276,9 +276,9 @@ fn the_inner_ecn_bits_come_out_as_in_figure_4() {
     }
 }
 
-/// `inner` computes its checksum anew, so the tables above have shown the right one; here is the wrong one, and options.
+/// The other tests cover valid checksums, because `inner` computes them; this test has invalid checksums, and options.
 #[test]
-fn a_wrong_inner_header_checksum_stays_wrong() {
+fn invalid_inner_header_checksum_stays_invalid() {
     let change =
         |tunnel: Tunnel| tunnel.with_hop_limit(HopLimitPolicy::Decrement(64)).with_dscp(DscpPolicy::CopyBothWays);
     let [tx, rx] = ends(4, change);
@@ -287,19 +287,23 @@ fn a_wrong_inner_header_checksum_stays_wrong() {
             let mut original = v4(&vec![1; options], IpProto::UDP, &[7; 30]);
             let sum = u16::from_be_bytes([original[10], original[11]]).wrapping_add(error);
             original[10..12].copy_from_slice(&sum.to_be_bytes());
-            let right = header_sum_holds(&original);
+            let right = has_valid_header_checksum(&original);
             let (mut packet, next) = wrap(&tx, &original).unwrap();
-            assert_eq!(header_sum_holds(&packet[20..]), right, "after one hop, {error:#x} off");
+            assert_eq!(
+                has_valid_header_checksum(&packet[20..]),
+                right,
+                "after encapsulation, checksum off by {error:#x}"
+            );
             set_class(&mut packet, 0xfc);
             let delivered = unwrap(&rx, &packet, next).unwrap();
             assert_eq!((delivered[1], delivered[8]), (0xfc, 62));
-            assert_eq!(header_sum_holds(&delivered), right, "at the end, {error:#x} off");
+            assert_eq!(has_valid_header_checksum(&delivered), right, "after decapsulation, checksum off by {error:#x}");
         }
     }
 }
 
 #[test]
-fn a_packet_between_other_ends_is_refused() {
+fn packet_between_other_endpoints_is_refused() {
     let other4 = Ipv4Addr::new(203, 0, 113, 9);
     let ([a4, b4], [a6, b6]) = (OUT_V4, OUT_V6);
     let seen4 = |s, d| OuterFields::read(&Ip::parse(&v4_between(s, d, &[], IpProto::ESP, &[])).unwrap());
@@ -323,7 +327,7 @@ fn a_packet_between_other_ends_is_refused() {
 }
 
 #[test]
-fn accept_cuts_what_is_behind_the_inner_packet() {
+fn accept_removes_tfc_padding() {
     for (outer_version, inner_version) in COMBINATIONS {
         for tfc in [0, 1, 100, 1400] {
             let [tx, rx] = ends(outer_version, |tunnel| tunnel);
@@ -340,7 +344,7 @@ fn accept_cuts_what_is_behind_the_inner_packet() {
 }
 
 #[test]
-fn accept_refuses_what_is_not_the_announced_ip_packet() {
+fn accept_refuses_malformed_or_mismatched_inner_packet() {
     let too_short = |needed, available| TunnelError::Inner(IpError::TooShort(TooShort { needed, available }));
     let length = |claimed, available| TunnelError::Inner(IpError::Length { claimed, available });
     let with = |mut packet: Vec<u8>, at: usize, octets: &[u8]| {
@@ -350,20 +354,20 @@ fn accept_refuses_what_is_not_the_announced_ip_packet() {
     let (four, six) = (inner(4, 0, 9), inner(6, 0, 9));
     let (p4, p6) = (IpProto::IPV4, IpProto::IPV6);
     let cases = [
-        ("IPv6 announced as IPv4", p4, six.clone(), TunnelError::InnerVersion),
-        ("IPv4 announced as IPv6", p6, four.clone(), TunnelError::InnerVersion),
-        ("IP announced as UDP", IpProto::UDP, four.clone(), TunnelError::NotIp(IpProto::UDP)),
-        ("IP announced as dummy", IpProto::NO_NEXT, six.clone(), TunnelError::NotIp(IpProto::NO_NEXT)),
-        ("nothing", p4, vec![], too_short(20, 0)),
-        ("a cut IPv4 header", p4, four[..19].to_vec(), too_short(20, 19)),
-        ("a cut IPv6 header", p6, six[..39].to_vec(), too_short(40, 39)),
-        ("a version nobody knows", p4, with(four.clone(), 0, &[0x55]), TunnelError::Inner(IpError::Version(5))),
-        ("e23: inner total length 0", p4, with(four.clone(), 2, &[0, 0]), length(0, 50)),
-        ("e23: total length inside the header", p4, with(four.clone(), 2, &[0, 19]), length(19, 50)),
-        ("a total length beyond the packet", p4, with(four.clone(), 2, &[0, 51]), length(51, 50)),
-        ("an IHL of 4", p4, with(four.clone(), 0, &[0x44]), TunnelError::Inner(IpError::HeaderLength(4))),
-        ("an IHL beyond the packet", p4, with(four.clone(), 0, &[0x4f]), too_short(60, 50)),
-        ("a payload length beyond the packet", p6, with(six.clone(), 4, &[0, 31]), length(71, 70)),
+        ("IPv6 packet with next header IPv4", p4, six.clone(), TunnelError::InnerVersion),
+        ("IPv4 packet with next header IPv6", p6, four.clone(), TunnelError::InnerVersion),
+        ("IP packet with next header UDP", IpProto::UDP, four.clone(), TunnelError::NotIp(IpProto::UDP)),
+        ("IP packet with next header 59", IpProto::NO_NEXT, six.clone(), TunnelError::NotIp(IpProto::NO_NEXT)),
+        ("empty payload", p4, vec![], too_short(20, 0)),
+        ("truncated IPv4 header", p4, four[..19].to_vec(), too_short(20, 19)),
+        ("truncated IPv6 header", p6, six[..39].to_vec(), too_short(40, 39)),
+        ("unknown IP version", p4, with(four.clone(), 0, &[0x55]), TunnelError::Inner(IpError::Version(5))),
+        ("total length 0", p4, with(four.clone(), 2, &[0, 0]), length(0, 50)),
+        ("total length inside the header", p4, with(four.clone(), 2, &[0, 19]), length(19, 50)),
+        ("total length beyond the packet", p4, with(four.clone(), 2, &[0, 51]), length(51, 50)),
+        ("IHL 4", p4, with(four.clone(), 0, &[0x44]), TunnelError::Inner(IpError::HeaderLength(4))),
+        ("IHL beyond the packet", p4, with(four.clone(), 0, &[0x4f]), too_short(60, 50)),
+        ("payload length beyond the packet", p6, with(six.clone(), 4, &[0, 31]), length(71, 70)),
     ];
     for (outer_version, _) in COMBINATIONS {
         let [tx, rx] = ends(outer_version, |tunnel| tunnel.with_hop_limit(HopLimitPolicy::Decrement(9)));
@@ -378,9 +382,9 @@ fn accept_refuses_what_is_not_the_announced_ip_packet() {
     }
 }
 
-/// The next header alone says that it is no IP packet; what the payload looks like is then beside the point.
+/// The next header alone decides that the payload is not an IP packet; the payload is not parsed.
 #[test]
-fn a_next_header_that_is_not_ip_is_named_whatever_the_payload() {
+fn next_header_other_than_ip_is_reported_for_any_payload() {
     let [tx, rx] = ends(4, |tunnel| tunnel);
     let (outer, _) = wrap(&tx, &inner(4, 0, 9)).unwrap();
     let seen = OuterFields::read(&Ip::parse(&outer).unwrap());
@@ -392,7 +396,7 @@ fn a_next_header_that_is_not_ip_is_named_whatever_the_payload() {
 }
 
 #[test]
-fn what_is_no_ip_packet_does_not_go_into_a_tunnel() {
+fn outer_for_refuses_malformed_packet() {
     let [tx, _] = ends(4, |tunnel| tunnel);
     for (bytes, error) in
         [(vec![], IpError::TooShort(TooShort { needed: 20, available: 0 })), (vec![0; 20], IpError::Version(0))]
@@ -401,9 +405,9 @@ fn what_is_no_ip_packet_does_not_go_into_a_tunnel() {
     }
 }
 
-/// (version, octets to carry, headroom, the error).
+/// Columns: outer version, payload octets, headroom, expected error.
 #[test]
-fn an_outer_header_has_limits_and_keeps_to_them() {
+fn push_refuses_too_long_packet_and_too_small_headroom() {
     for (version, len, headroom, expected) in [
         (4, 65515, 20, Ok(())),
         (4, 65516, 20, Err(IpError::TooLong(65536))),

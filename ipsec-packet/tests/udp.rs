@@ -1,15 +1,14 @@
-//! ESP in UDP: what a datagram holds, and the UDP header pushed and popped.
+//! UDP encapsulation of ESP (RFC 3948): classification of datagrams, adding and removing the UDP header.
 
-mod common;
+mod packet_builder;
 
 use std::net::IpAddr;
 
-use common::*;
 use ipsec_packet::{
     Datagram, IpProto, Marker, NoSpace, PacketBuf, Ports, TooShort, UDP_HEADER, UdpChecksum, UdpError, classify,
     pop_udp, push_udp,
 };
-use test_vectors::Random;
+use packet_builder::*;
 
 const PORTS: Ports = Ports { source: 4500, destination: 61234 };
 const MARKERS: [Marker; 2] = [Marker::NonEsp, Marker::NonIke];
@@ -20,7 +19,7 @@ fn addresses() -> [(IpAddr, IpAddr); 2] {
 
 //= RFC 3948 2.1/4
 #[test]
-fn a_datagram_on_port_4500_is_told_by_its_first_four_octets() {
+fn datagram_on_port_4500_is_classified_by_non_esp_marker() {
     for (payload, expected) in [
         (&[][..], Datagram::Runt),
         (&[0xff], Datagram::KeepAlive),
@@ -41,7 +40,7 @@ fn a_datagram_on_port_4500_is_told_by_its_first_four_octets() {
 }
 
 #[test]
-fn a_datagram_of_the_old_drafts_is_told_by_its_first_eight_octets() {
+fn datagram_of_the_drafts_is_classified_by_non_ike_marker() {
     for (payload, expected) in [
         (&[][..], Datagram::Runt),
         (&[0xff], Datagram::KeepAlive),
@@ -58,13 +57,13 @@ fn a_datagram_of_the_old_drafts_is_told_by_its_first_eight_octets() {
 
 //= RFC 3948 2.1/3
 #[test]
-fn what_was_pushed_is_popped() {
-    let mut rng = Random(3948);
+fn pop_udp_reverses_push_udp() {
+    let mut rng = Rng(3948);
     for len in (0..100).chain([1399, 1400]) {
         for (source, destination) in addresses() {
             for marker in MARKERS {
                 for checksum in [UdpChecksum::Zero, UdpChecksum::Computed { source, destination }] {
-                    let esp = [&[0x80, 0, 0, 1, 0, 0, 0, 7][..], &rng.octets(len)].concat();
+                    let esp = [&[0x80, 0, 0, 1, 0, 0, 0, 7][..], &rng.bytes(len)].concat();
                     let mut bytes = [&[0xee; 16][..], &esp].concat();
                     let mut packet = PacketBuf::with_headroom(&mut bytes, 16, esp.len()).unwrap();
                     assert_eq!(push_udp(&mut packet, PORTS, marker, checksum), Ok(()));
@@ -79,7 +78,7 @@ fn what_was_pushed_is_popped() {
                         UdpChecksum::Zero => assert_eq!(whole[6..8], [0, 0]),
                         UdpChecksum::Computed { .. } => {
                             assert_ne!(whole[6..8], [0, 0]);
-                            assert!(transport_sum_holds(source, destination, IpProto::UDP, &whole));
+                            assert!(has_valid_transport_checksum(source, destination, IpProto::UDP, &whole));
                         }
                     }
 
@@ -91,9 +90,9 @@ fn what_was_pushed_is_popped() {
     }
 }
 
-/// A sum that comes out as 0 would say that there is none (RFC 768).
+/// A transmitted checksum of 0 means that no checksum was computed (RFC 768).
 #[test]
-fn a_computed_checksum_is_never_zero() {
+fn computed_udp_checksum_is_never_zero() {
     for (source, destination) in addresses() {
         let mut esp = vec![0x80, 0, 0, 1, 0, 0, 0, 7, 0, 0];
         let header = |esp: &[u8]| {
@@ -102,15 +101,15 @@ fn a_computed_checksum_is_never_zero() {
             push_udp(&mut packet, PORTS, Marker::NonEsp, UdpChecksum::Computed { source, destination }).unwrap();
             [packet.data()[6], packet.data()[7]]
         };
-        let rest = header(&esp); // adding this to the octets brings the sum to 0xffff
+        let rest = header(&esp); // with this value in the payload the sum is 0xffff
         esp[8..10].copy_from_slice(&rest);
         assert_eq!(header(&esp), [0xff, 0xff]);
     }
 }
 
-/// (octets there, what the length field says, octets left or the error).
+/// Columns: available octets, value of the length field, remaining octets or expected error.
 #[test]
-fn the_length_field_is_checked_and_what_is_behind_it_cut() {
+fn pop_udp_checks_length_and_removes_trailing_octets() {
     let length = |claimed, available| Err(UdpError::Length { claimed, available });
     for (there, claimed, expected) in [
         (0, 0, Err(UdpError::TooShort(TooShort { needed: 8, available: 0 }))),
@@ -139,16 +138,16 @@ fn the_length_field_is_checked_and_what_is_behind_it_cut() {
 }
 
 #[test]
-fn a_datagram_that_is_too_long_or_has_no_room_is_left_alone() {
-    let no_room = |needed, available| Err(UdpError::NoSpace(NoSpace::Front { needed, available }));
+fn push_udp_refuses_too_long_datagram_and_too_small_headroom() {
+    let too_small = |needed, available| Err(UdpError::NoSpace(NoSpace::Front { needed, available }));
     for (marker, len, room, expected) in [
         (Marker::NonEsp, 65527, 8, Ok(())),
         (Marker::NonEsp, 65528, 8, Err(UdpError::TooLong(65536))),
         (Marker::NonIke, 65519, 16, Ok(())),
         (Marker::NonIke, 65520, 16, Err(UdpError::TooLong(65536))),
-        (Marker::NonEsp, 40, 7, no_room(8, 7)),
-        (Marker::NonIke, 40, 15, no_room(16, 15)),
-        (Marker::NonIke, 40, 8, no_room(16, 8)),
+        (Marker::NonEsp, 40, 7, too_small(8, 7)),
+        (Marker::NonIke, 40, 15, too_small(16, 15)),
+        (Marker::NonIke, 40, 8, too_small(16, 8)),
     ] {
         let mut bytes = vec![0xee; room + len];
         let mut packet = PacketBuf::with_headroom(&mut bytes, room, len).unwrap();

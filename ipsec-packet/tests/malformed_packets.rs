@@ -1,19 +1,18 @@
-//! Every public function over every truncation of good packets, and over damaged ones: a refusal changes nothing, and
-//! what is accepted holds together.
+//! Public functions on truncated and corrupted packets: a refused packet is unmodified, and
+//! the offsets and lengths of an accepted packet are consistent.
 
-mod common;
+mod packet_builder;
 
-use common::*;
 use ipsec_packet::{
     Beet, ChecksumRepair, Datagram, DestinationOptions, DscpPolicy, HopLimitPolicy, Ip, IpProto, Ipv4, Ipv6, Marker,
     OriginalAddresses, OuterFields, PacketBuf, Ports, ReplayWindow, SeqCounter, SeqWidth, Tunnel, UdpChecksum,
     clamp_tcp_mss, classify, close_gap, find_header, open_gap, placement, pop_udp, push_udp, repair_checksum,
     set_length,
 };
-use test_vectors::Random;
+use packet_builder::*;
 
-/// Good packets of every kind that the crate looks into.
-fn good() -> Vec<Vec<u8>> {
+/// Returns a well-formed packet of each kind that the crate parses.
+fn well_formed_packets() -> Vec<Vec<u8>> {
     let tcp = |options: &[u8]| {
         let mut segment = [&[0; 20][..], options, &[7; 9]].concat();
         (segment[12], segment[13]) = (((20 + options.len()) * 4) as u8, 2);
@@ -39,10 +38,10 @@ fn good() -> Vec<Vec<u8>> {
     ]
 }
 
-/// What is done to a packet in place; says whether it was refused.
+/// Operation on a packet in place; returns whether it refused the packet.
 type Operation = fn(&mut PacketBuf<'_>) -> bool;
 
-fn seen() -> OuterFields {
+fn outer_fields() -> OuterFields {
     OuterFields::read(&Ip::parse(&v4_between(V4_B, V4_A, &[], IpProto::ESP, &[])).unwrap())
 }
 
@@ -51,35 +50,35 @@ fn tunnel() -> Tunnel {
     tunnel.with_dscp(DscpPolicy::CopyBothWays)
 }
 
-fn repaired(packet: &mut PacketBuf<'_>, repair: ChecksumRepair) -> bool {
+fn repair_is_refused(packet: &mut PacketBuf<'_>, repair: ChecksumRepair) -> bool {
     repair_checksum(packet.data_mut(), repair).is_err()
 }
 
-/// Refused for every packet that is cut: its length field says more than is there.
+/// Operations that refuse every truncated packet: its length field exceeds the available octets.
 const WHOLE_PACKETS_ONLY: &[(&str, Operation)] = &[
     ("Ip::parse", |p| Ip::parse(p.data()).is_err()),
     ("placement", |p| placement(p.data(), DestinationOptions::Protected).is_err()),
-    ("placement in front", |p| placement(p.data(), DestinationOptions::InFront).is_err()),
-    ("locate esp", |p| find_header(p.data(), IpProto::ESP).is_err()),
-    ("locate ah", |p| find_header(p.data(), IpProto::AH).is_err()),
+    ("placement in front of destination options", |p| placement(p.data(), DestinationOptions::InFront).is_err()),
+    ("find ESP header", |p| find_header(p.data(), IpProto::ESP).is_err()),
+    ("find AH header", |p| find_header(p.data(), IpProto::AH).is_err()),
     ("outer_for", |p| tunnel().outer_for(p.data_mut()).is_err()),
-    ("accept v4", |p| tunnel().accept(&seen(), IpProto::IPV4, p).is_err()),
-    ("accept v6", |p| tunnel().accept(&seen(), IpProto::IPV6, p).is_err()),
-    ("accept anything", |p| tunnel().accept(&seen(), IpProto::TCP, p).is_err()),
-    ("strip v4", |p| Beet::v4(V4_A, V4_B).strip(p).is_err()),
-    ("strip v6", |p| Beet::v6(V6_A, V6_B).strip(p).is_err()),
-    ("recompute", |p| repaired(p, ChecksumRepair::Recompute)),
-    ("leave", |p| repaired(p, ChecksumRepair::Leave)),
-    ("incremental", |p| {
+    ("accept IPv4", |p| tunnel().accept(&outer_fields(), IpProto::IPV4, p).is_err()),
+    ("accept IPv6", |p| tunnel().accept(&outer_fields(), IpProto::IPV6, p).is_err()),
+    ("accept TCP", |p| tunnel().accept(&outer_fields(), IpProto::TCP, p).is_err()),
+    ("strip IPv4", |p| Beet::v4(V4_A, V4_B).strip(p).is_err()),
+    ("strip IPv6", |p| Beet::v6(V6_A, V6_B).strip(p).is_err()),
+    ("recompute checksum", |p| repair_is_refused(p, ChecksumRepair::Recompute)),
+    ("leave checksum", |p| repair_is_refused(p, ChecksumRepair::Leave)),
+    ("update checksum", |p| {
         let (source, destination) = (V4_B.into(), V6_A.into());
-        repaired(p, ChecksumRepair::Incremental(OriginalAddresses { source, destination }))
+        repair_is_refused(p, ChecksumRepair::Incremental(OriginalAddresses { source, destination }))
     }),
     ("clamp_tcp_mss", |p| clamp_tcp_mss(p.data_mut(), 1000).is_err()),
 ];
 
 #[test]
-fn a_packet_that_was_cut_anywhere_is_refused_and_unchanged() {
-    for original in good() {
+fn truncated_packet_is_refused_and_unmodified() {
+    for original in well_formed_packets() {
         for len in 0..original.len() {
             for (name, operation) in WHOLE_PACKETS_ONLY {
                 let mut bytes = original[..len].to_vec();
@@ -92,8 +91,8 @@ fn a_packet_that_was_cut_anywhere_is_refused_and_unchanged() {
 }
 
 #[test]
-fn a_packet_cut_below_its_header_gets_no_length() {
-    for original in good() {
+fn set_length_refuses_truncated_header() {
+    for original in well_formed_packets() {
         let header = if original[0] >> 4 == 4 { usize::from(original[0] & 15) * 4 } else { 40 };
         for len in 0..=original.len() {
             let mut cut = original[..len].to_vec();
@@ -104,7 +103,7 @@ fn a_packet_cut_below_its_header_gets_no_length() {
 }
 
 #[test]
-fn a_datagram_that_was_cut_anywhere_is_refused_and_unchanged() {
+fn pop_udp_refuses_truncated_datagram() {
     let datagram = [&[0x11, 0x94, 0x11, 0x94, 0, 40, 0, 0][..], &[7; 32]].concat();
     for len in 0..=datagram.len() {
         let mut bytes = datagram[..len].to_vec();
@@ -113,6 +112,10 @@ fn a_datagram_that_was_cut_anywhere_is_refused_and_unchanged() {
         assert_eq!(popped.is_ok(), len == datagram.len(), "{len} octets");
         assert_eq!(packet.data(), if popped.is_ok() { &datagram[8..] } else { &datagram[..len] });
     }
+}
+
+#[test]
+fn classify_returns_part_of_the_datagram() {
     for marker in [Marker::NonEsp, Marker::NonIke] {
         for start in 0..16 {
             let mut message = [0; 24];
@@ -133,7 +136,7 @@ fn a_datagram_that_was_cut_anywhere_is_refused_and_unchanged() {
 }
 
 #[test]
-fn a_payload_of_any_length_is_framed_or_refused() {
+fn restore_and_push_udp_handle_any_payload_length() {
     let full: Vec<u8> = [IpProto::UDP.0, 5, 4, 0].into_iter().chain(0..96).collect();
     let ports = Ports { source: 1, destination: 2 };
     for len in 0..=full.len() {
@@ -142,7 +145,7 @@ fn a_payload_of_any_length_is_framed_or_refused() {
                 for beet in [Beet::v4(V4_A, V4_B), Beet::v6(V6_A, V6_B)] {
                     let mut bytes = [&vec![0; room][..], &full[..len]].concat();
                     let mut packet = PacketBuf::with_headroom(&mut bytes, room, len).unwrap();
-                    if beet.restore(&seen(), next, &mut packet).is_ok() {
+                    if beet.restore(&outer_fields(), next, &mut packet).is_ok() {
                         assert_eq!(Ip::parse(packet.data()).unwrap().packet().len(), packet.len());
                     }
                 }
@@ -159,40 +162,40 @@ fn a_payload_of_any_length_is_framed_or_refused() {
 }
 
 #[test]
-fn a_state_of_any_length_is_taken_in_or_refused() {
+fn import_refuses_state_of_another_length() {
     let mut bytes = [0; 512];
     let len = ReplayWindow::<2>::new().export(SeqWidth::Bits32, &mut bytes).unwrap();
     for cut in 0..bytes.len() {
         let taken = ReplayWindow::<2>::new().import(SeqWidth::Bits32, &bytes[..cut]);
-        assert_eq!(taken.is_ok(), cut == len, "{cut} octets of a window");
+        assert_eq!(taken.is_ok(), cut == len, "replay window state of {cut} octets");
         let taken = SeqCounter::new(SeqWidth::Bits32).import(&bytes[..cut]);
-        assert!(taken.is_err(), "a window is no counter");
+        assert!(taken.is_err(), "replay window state imported as a counter");
     }
 }
 
 #[test]
-fn damaged_packets_are_refused_unchanged_or_hold_together() {
-    let mut rng = Random(1960);
-    for original in good() {
+fn corrupted_packet_is_refused_unmodified_or_consistent() {
+    let mut rng = Rng(1960);
+    for original in well_formed_packets() {
         for _ in 0..2000 {
             let mut damaged = original.clone();
             for _ in 0..=rng.below(3) {
                 let at = rng.below(damaged.len() as u64) as usize;
-                damaged[at] = rng.next_u64() as u8;
+                damaged[at] = rng.next() as u8;
             }
             for (name, operation) in WHOLE_PACKETS_ONLY {
                 let mut bytes = damaged.clone();
                 let mut packet = PacketBuf::received(&mut bytes);
                 let refused = operation(&mut packet);
-                assert!(!refused || packet.data() == damaged, "{name} changed what it refused: {damaged:02x?}");
+                assert!(!refused || packet.data() == damaged, "{name} modified a refused packet: {damaged:02x?}");
             }
-            holds_together(&damaged);
+            assert_consistent(&damaged);
         }
     }
 }
 
-/// Whatever was parsed lies inside the packet, and a gap can be opened and closed at the place that was found.
-fn holds_together(packet: &[u8]) {
+/// Asserts that the parsed parts lie inside the packet, and that a gap can be opened and closed at the placement.
+fn assert_consistent(packet: &[u8]) {
     let Ok(ip) = Ip::parse(packet) else { return };
     assert!(ip.packet().len() <= packet.len() && packet.starts_with(ip.packet()));
     if let Ok(v4) = Ipv4::parse(packet) {

@@ -1,4 +1,4 @@
-//! Headers in front of an IPsec header: checked, and removed without leaving a trace of them.
+//! Headers before an IPsec header: validated before processing and removed after it.
 
 use ipsec_packet::{
     Ip, IpError, IpProto, Ipv4Header, Ipv6Header, PacketBuf, check_preceding_headers, find_header, locate,
@@ -14,7 +14,7 @@ fn v4(options: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// ESP behind these extension headers, of which the first octet is still to name the next.
+/// Builds an ESP packet with these extension headers, whose first octet is overwritten with the next header.
 fn v6(headers: &[(u8, Vec<u8>)]) -> Vec<u8> {
     let mut kinds = headers.iter().map(|(kind, _)| *kind).chain([50]);
     let first = IpProto(kinds.next().unwrap());
@@ -36,7 +36,7 @@ fn removed(packet: &[u8], at: usize) -> Vec<u8> {
 }
 
 #[test]
-fn no_truncated_option_is_accepted_and_none_is_read_beyond_its_header() {
+fn truncated_or_overlong_option_is_refused() {
     for kind in 0..=255u8 {
         for len in 0..=40u8 {
             let mut options = [1; 8];
@@ -55,7 +55,7 @@ fn no_truncated_option_is_accepted_and_none_is_read_beyond_its_header() {
 }
 
 #[test]
-fn a_place_that_no_header_begins_at_is_refused() {
+fn offset_inside_a_header_is_refused() {
     for at in [0, 19, 21, 24, 48] {
         assert_eq!(check_preceding_headers(&v4(&[]), at), Err(IpError::NotFound));
         assert!(check_preceding_headers(&v6(&[(0, vec![0; 8])]), at).is_err() || at == 48);
@@ -63,7 +63,7 @@ fn a_place_that_no_header_begins_at_is_refused() {
 }
 
 #[test]
-fn what_is_left_of_an_ipv6_packet_is_its_own_header_and_hop_by_hop_options() {
+fn removal_keeps_ipv6_header_and_hop_by_hop_options() {
     let (hop, options) = ((0, vec![0, 0, 1, 4, 9, 9, 9, 9]), (60, vec![0, 0, 1, 4, 0, 0, 0, 0]));
     let (fragment, routing) = ((44, vec![0, 0, 0, 0, 1, 2, 3, 4]), (43, vec![0, 0, 7, 0, 0, 0, 0, 0]));
     let cleaned = (0, vec![0, 0, 1, 4, 0, 0, 0, 0]);
@@ -78,7 +78,7 @@ fn what_is_left_of_an_ipv6_packet_is_its_own_header_and_hop_by_hop_options() {
 }
 
 #[test]
-fn a_wrong_ipv4_checksum_stays_wrong() {
+fn invalid_ipv4_checksum_stays_invalid() {
     let mut packet = v4(&[0x86, 8, 0, 0, 0, 1, 2, 2]);
     for wrong in [false, true] {
         packet[10] ^= u8::from(wrong);
@@ -91,7 +91,7 @@ fn a_wrong_ipv4_checksum_stays_wrong() {
 }
 
 #[test]
-fn atomic_fragment_headers_are_removed_wherever_they_are() {
+fn atomic_fragment_headers_are_removed_at_every_position() {
     let fragment = (44, vec![0, 0, 0, 0, 1, 2, 3, 4]);
     let hop = (0, vec![0, 0, 5, 2, 0, 0, 1, 0]);
     for (headers, left) in [
@@ -108,7 +108,7 @@ fn atomic_fragment_headers_are_removed_wherever_they_are() {
 }
 
 #[test]
-fn esp_is_located_only_behind_headers_that_may_be_there() {
+fn locate_refuses_unfinished_route_and_unknown_option() {
     let unfinished = v6(&[(43, vec![0, 0, 9, 1, 0, 0, 0, 0])]);
     assert_eq!(locate(&unfinished, IpProto::ESP), Err(IpError::RouteNotFinished { offset: 40 }));
     assert_eq!(find_header(&unfinished, IpProto::ESP).unwrap().at, 48);

@@ -1,11 +1,32 @@
-//! What the tests of this crate share: a small random generator, naive checksums, and packets built by hand.
-#![allow(dead_code)] // each test binary uses its part
+//! Test packets built octet by octet, a reference implementation of the checksums, and a pseudo-random generator.
+#![allow(dead_code)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipsec_packet::IpProto;
 
-/// The folded ones' complement sum, octet by octet: 0xffff where the checksum is right.
+/// SplitMix64 pseudo-random generator, so that a failure can be reproduced from the seed.
+pub struct Rng(pub u64);
+
+impl Rng {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    pub fn bytes(&mut self, n: usize) -> Vec<u8> {
+        (0..n).map(|_| self.next() as u8).collect()
+    }
+}
+
+/// Computes the folded one's complement sum octet by octet: 0xffff when `bytes` include a valid checksum (RFC 1071).
 pub fn naive_sum(bytes: &[u8]) -> u16 {
     let mut sum = 0u32;
     for (i, byte) in bytes.iter().enumerate() {
@@ -15,7 +36,7 @@ pub fn naive_sum(bytes: &[u8]) -> u16 {
     sum as u16
 }
 
-/// The pseudo header of TCP, UDP and ICMPv6 (RFC 768, RFC 8200 8.1).
+/// Builds the pseudo-header of TCP, UDP and ICMPv6 (RFC 768, RFC 8200 section 8.1).
 pub fn pseudo(source: IpAddr, destination: IpAddr, proto: IpProto, length: usize) -> Vec<u8> {
     match (source, destination) {
         (IpAddr::V4(s), IpAddr::V4(d)) => {
@@ -30,17 +51,17 @@ pub fn pseudo(source: IpAddr, destination: IpAddr, proto: IpProto, length: usize
             bytes.extend([0, 0, 0, proto.0]);
             bytes
         }
-        _ => panic!("one version, please"),
+        _ => panic!("source and destination address families differ"),
     }
 }
 
-/// Whether the checksum inside `segment` is right.
-pub fn transport_sum_holds(source: IpAddr, destination: IpAddr, proto: IpProto, segment: &[u8]) -> bool {
+/// Returns whether the checksum inside `segment` is valid.
+pub fn has_valid_transport_checksum(source: IpAddr, destination: IpAddr, proto: IpProto, segment: &[u8]) -> bool {
     naive_sum(&[pseudo(source, destination, proto, segment.len()), segment.to_vec()].concat()) == 0xffff
 }
 
-/// Writes the right checksum at `field` of `segment`.
-pub fn set_transport_sum(source: IpAddr, destination: IpAddr, proto: IpProto, segment: &mut [u8], field: usize) {
+/// Writes the valid checksum at offset `field` of `segment`.
+pub fn set_transport_checksum(source: IpAddr, destination: IpAddr, proto: IpProto, segment: &mut [u8], field: usize) {
     segment[field..field + 2].fill(0);
     let sum = naive_sum(&[pseudo(source, destination, proto, segment.len()), segment.to_vec()].concat());
     segment[field..field + 2].copy_from_slice(&(!sum).to_be_bytes());
@@ -51,7 +72,7 @@ pub const V4_B: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 pub const V6_A: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 pub const V6_B: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 2);
 
-/// An IPv4 packet with a right header checksum, TTL 64, identification 0x1234, DF set.
+/// Builds an IPv4 packet with a valid header checksum, TTL 64, identification 0x1234 and DF set.
 pub fn v4_between(s: Ipv4Addr, d: Ipv4Addr, options: &[u8], proto: IpProto, payload: &[u8]) -> Vec<u8> {
     assert!(options.len() <= 40 && options.len().is_multiple_of(4));
     let header = 20 + options.len();
@@ -61,7 +82,7 @@ pub fn v4_between(s: Ipv4Addr, d: Ipv4Addr, options: &[u8], proto: IpProto, payl
     packet.extend(s.octets());
     packet.extend(d.octets());
     packet.extend(options);
-    set_header_sum(&mut packet);
+    set_header_checksum(&mut packet);
     packet.extend(payload);
     packet
 }
@@ -70,20 +91,20 @@ pub fn v4(options: &[u8], proto: IpProto, payload: &[u8]) -> Vec<u8> {
     v4_between(V4_A, V4_B, options, proto, payload)
 }
 
-/// Writes the right header checksum of an IPv4 packet.
-pub fn set_header_sum(packet: &mut [u8]) {
+/// Writes the valid header checksum of an IPv4 packet.
+pub fn set_header_checksum(packet: &mut [u8]) {
     let len = usize::from(packet[0] & 15) * 4;
     packet[10..12].fill(0);
     let sum = !naive_sum(&packet[..len]);
     packet[10..12].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// Whether the header checksum of an IPv4 packet is right.
-pub fn header_sum_holds(packet: &[u8]) -> bool {
+/// Returns whether the header checksum of an IPv4 packet is valid.
+pub fn has_valid_header_checksum(packet: &[u8]) -> bool {
     naive_sum(&packet[..usize::from(packet[0] & 15) * 4]) == 0xffff
 }
 
-/// An IPv6 packet, 64 hops, traffic class 0, flow label 0.
+/// Builds an IPv6 packet with hop limit 64, traffic class 0 and flow label 0.
 pub fn v6_between(s: Ipv6Addr, d: Ipv6Addr, next: IpProto, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0];
     packet.extend((payload.len() as u16).to_be_bytes());
@@ -98,30 +119,30 @@ pub fn v6(next: IpProto, payload: &[u8]) -> Vec<u8> {
     v6_between(V6_A, V6_B, next, payload)
 }
 
-/// An extension header: its kind and its octets, the first of which will name what follows.
+/// Extension header: its protocol number and its octets, the first of which is overwritten with the next header.
 pub type Ext = (IpProto, Vec<u8>);
 
-/// A hop-by-hop, routing or destination options header of `8 * (units + 1)` octets.
+/// Builds a hop-by-hop, routing or destination options header of `8 * (units + 1)` octets.
 pub fn ext(kind: IpProto, units: u8) -> Ext {
     let mut body = vec![0xee; 8 * (usize::from(units) + 1)];
     body[1] = units;
     (kind, body)
 }
 
-/// A fragment header with these 16 bits of offset, reserved bits and M.
+/// Builds a fragment header with these 16 bits of offset, reserved bits and M flag.
 pub fn fragment(offset_and_flags: u16) -> Ext {
     let [high, low] = offset_and_flags.to_be_bytes();
     (IpProto::FRAGMENT, vec![0, 0, high, low, 0xde, 0xad, 0xbe, 0xef])
 }
 
-/// An authentication header of `4 * (words + 2)` octets.
+/// Builds an AH header of `4 * (words + 2)` octets.
 pub fn ah(words: u8) -> Ext {
     let mut body = vec![0xaa; 4 * (usize::from(words) + 2)];
     body[1] = words;
     (IpProto::AH, body)
 }
 
-/// An IPv6 packet with these extension headers, linked up to `upper`.
+/// Builds an IPv6 packet with these extension headers, chained up to `upper`.
 pub fn v6_chain(extensions: &[Ext], upper: IpProto, payload: &[u8]) -> Vec<u8> {
     let kinds = extensions.iter().map(|(kind, _)| *kind).chain([upper]);
     let mut rest = Vec::new();
