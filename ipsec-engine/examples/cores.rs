@@ -1,8 +1,7 @@
-//! Many cores, and no lock on the way of a packet: `cargo run --release -p ipsec-engine --example cores`.
+//! Packet processing on several cores without a lock per packet: `cargo run --release -p ipsec-engine --example cores`.
 //!
-//! First an engine for each core, which has the SAs of its flows for itself. Then one SA that all cores seal with: each takes
-//! numbers in runs of 256, and only that needs a lock.
-#![deny(clippy::expect_used, clippy::panic, clippy::unreachable, clippy::cast_sign_loss, clippy::missing_errors_doc)]
+//! First, each core has an engine with the SAs of its flows. Then all cores send on one SA: each reserves sequence
+//! numbers in runs of 256, and only the reservation takes a lock.
 #![allow(clippy::cast_precision_loss, clippy::disallowed_methods)]
 
 use std::sync::Mutex;
@@ -16,13 +15,13 @@ use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Settings};
 use ipsec_packet::{IpProto, Ipv4Header, PacketBuf, Seq, SeqWidth, Spi};
 use zerocopy::IntoBytes;
 
-/// How long each measurement takes.
-const WHILE: Duration = Duration::from_secs(2);
+/// Duration of each measurement.
+const MEASUREMENT: Duration = Duration::from_secs(2);
 const PAYLOAD: usize = 1408;
 
 fn main() {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    for (what, work) in [("an engine for each core", engines as fn(usize) -> u64), ("one SA on all cores", one_sa)] {
+    for (what, work) in [("one engine per core", engines as fn(usize) -> u64), ("one SA on all cores", one_sa)] {
         let (alone, together) = (work(1), work(cores));
         println!(
             "{what}: {alone} packets on 1 core, {together} on {cores}: {:.2} times",
@@ -31,7 +30,7 @@ fn main() {
     }
 }
 
-/// Packets that so many cores seal, each with its own engine.
+/// Returns the number of packets that the cores protect, each with its own engine.
 fn engines(cores: usize) -> u64 {
     thread::scope(|scope| {
         let works: Vec<_> = (0..cores).map(|core| scope.spawn(move || engine(core))).collect();
@@ -69,7 +68,7 @@ fn engine(core: usize) -> u64 {
     })
 }
 
-/// Packets that so many cores seal with one SA.
+/// Returns the number of packets that the cores protect with one SA.
 fn one_sa(cores: usize) -> u64 {
     let suite = || EncryptThenMac::new(Aes128Cbc::new(&[1; 16]), HmacSha1_96::new(&[2; 20]));
     let spi = Spi::new(0x1001).unwrap();
@@ -95,15 +94,15 @@ fn one_sa(cores: usize) -> u64 {
     })
 }
 
-/// Only for an example: an IV of CBC must be one that nobody can foretell.
+/// Writes an IV for the example only: the IV of CBC must be unpredictable (RFC 3602 section 3).
 fn iv(seq: Seq, iv: &mut [u8]) {
     iv.fill(seq.get() as u8);
 }
 
-/// How often something can be done.
+/// Repeats `step` for the duration of the measurement; returns the number of steps.
 fn count(mut step: impl FnMut()) -> u64 {
     let (start, mut steps) = (Instant::now(), 0);
-    while start.elapsed() < WHILE {
+    while start.elapsed() < MEASUREMENT {
         for _ in 0..64 {
             step();
         }

@@ -1,20 +1,10 @@
-//! What SAs and an engine take in memory on this machine, in octets.
-#![deny(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unreachable,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::missing_errors_doc
-)]
+//! Prints the memory sizes of SAs and engines on this machine, in octets.
 
 use ipsec_crypto::{Aes128Cbc, AnySuite, EncryptThenMac, HmacSha1_96};
 use ipsec_engine::{Algorithms, AnyAlgorithms, Engine, Never};
 use ipsec_packet::ReplayWindow;
 
-/// One suite, no AH, no IPComp.
+/// Algorithms of an engine with one suite, without AH and IPComp.
 enum One {}
 
 impl Algorithms for One {

@@ -1,7 +1,6 @@
-//! Two gateways from one setkey.conf, in one process: a packet goes through, a replay and a forgery do not.
-//! `cargo run -p ipsec-engine --example two_gateways`; GUIDE.md of this crate says what to do next.
-#![deny(clippy::expect_used, clippy::panic, clippy::unreachable, clippy::cast_sign_loss, clippy::missing_errors_doc)]
-// An example may end at the first surprise.
+//! Two gateways with one setkey.conf in one process: a packet is delivered; a replay and a forgery are discarded.
+//! `cargo run -p ipsec-engine --example two_gateways`; GUIDE.md of this crate describes the next steps.
+// The example panics on unexpected errors.
 #![allow(clippy::result_large_err)]
 
 use std::error::Error;
@@ -11,15 +10,15 @@ use ipsec_engine::setkey::{Loading, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, PolicyDirection, Settings};
 use ipsec_packet::{IpProto, PacketBuf, Seq};
 
-/// What setkey(8) would read on the gateway at 192.0.2.1; the other one has `in` and `out` the other way round.
+/// Configuration of setkey(8) for the gateway at 192.0.2.1; the other gateway swaps `in` and `out`.
 const CONF: &str = r#"
     add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -r 8
         -E aes-cbc "sixteen octets !" -A hmac-sha256 "thirty-two octets, as RFC 4868 !";
     spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;
 "#;
 
-/// Room in front of a packet for the headers of a tunnel, and behind it for padding and ICV.
-const ROOM: usize = 128;
+/// Headroom for the headers of a tunnel, and tailroom for padding and ICV.
+const HEADROOM: usize = 128;
 
 type Gateway = Engine<AnyAlgorithms, 4, 4>;
 
@@ -30,12 +29,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(wire) => wire,
         Err(refused) => return Err(format!("{refused:?}").into()),
     };
-    println!("{} octets in clear are {} on the wire", plain.len(), wire.len());
+    println!("{} octets of plaintext, {} on the wire", plain.len(), wire.len());
 
     let mut forged = wire.clone();
     *forged.last_mut().unwrap() ^= 1;
     for (what, octets) in
-        [("a forgery", &forged), ("the packet", &wire), ("the same again", &wire), ("in clear", &plain)]
+        [("forged packet", &forged), ("packet", &wire), ("replayed packet", &wire), ("cleartext packet", &plain)]
     {
         match receive(&mut right, octets) {
             Ok(inner) => println!("{what}: delivered, {} octets, {}", inner.len(), inner == plain),
@@ -51,12 +50,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Time is an argument of everything that needs it.
+/// Returns the time, which is an argument of all engine functions that need it.
 fn now() -> Duration {
     SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
 }
 
-/// The gateway that sends through the SA of the file, or the one that receives.
+/// Builds the gateway that sends on the SA of the configuration, or the one that receives on it.
 fn gateway(direction: Direction) -> Result<Box<Gateway>, Box<dyn Error>> {
     let mut engine = Box::new(Gateway::new(Settings::STRICT, None, None));
     let mut statements = Statements::of(CONF);
@@ -79,10 +78,10 @@ fn gateway(direction: Direction) -> Result<Box<Gateway>, Box<dyn Error>> {
 }
 
 fn send(engine: &mut Gateway, plain: &[u8]) -> Result<Result<Vec<u8>, Disposition>, Box<dyn Error>> {
-    let mut frame = vec![0; ROOM + plain.len() + ROOM];
-    frame[ROOM..ROOM + plain.len()].copy_from_slice(plain);
-    let mut packet = PacketBuf::with_headroom(&mut frame, ROOM, plain.len())?;
-    // An IV of CBC must be unpredictable: `esp_core::RngIv` takes it from a generator. This one is only for an example.
+    let mut frame = vec![0; HEADROOM + plain.len() + HEADROOM];
+    frame[HEADROOM..HEADROOM + plain.len()].copy_from_slice(plain);
+    let mut packet = PacketBuf::with_headroom(&mut frame, HEADROOM, plain.len())?;
+    // An IV of CBC must be unpredictable: `esp_core::RngIv` takes it from a generator. This IV is for the example only.
     let mut iv = |seq: Seq, iv: &mut [u8]| iv.fill(seq.get() as u8);
     Ok(match engine.outbound(now(), &mut packet, &mut iv) {
         Disposition::Send => Ok(packet.data().to_vec()),
@@ -99,7 +98,7 @@ fn receive(engine: &mut Gateway, wire: &[u8]) -> Result<Vec<u8>, Disposition> {
     }
 }
 
-/// A packet from one network to the other; its header checksum is the matter of the stack that made it.
+/// Builds a packet from one network to the other; its header checksum is left to the IP stack.
 fn packet(payload: &[u8]) -> Vec<u8> {
     let length = 20 + payload.len() as u16;
     let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, IpProto::UDP.0, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1];

@@ -1,15 +1,15 @@
-//! SAs that are asked for: fair between policies and between sources, bounded, whatever the clock does.
+//! Acquires: fairness between policies and sources, their limit, and clocks that are set back.
 
-mod common;
-mod world;
+mod gateway;
+mod gateway_pair;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use common::{Gateway, udp};
+use gateway::{Gateway, udp};
+use gateway_pair::{A, B, address, events, inner, policy};
 use ipsec_engine::{Disposition, Event};
-use world::{A, B, address, events, inner, policy};
 
 fn acquires(gateway: &mut Gateway) -> Vec<IpAddr> {
     let wanted = events(gateway).into_iter().filter_map(|event| match event {
@@ -24,7 +24,7 @@ fn pass(gateway: &mut Gateway, time: Duration) {
 }
 
 #[test]
-fn dead_peers_do_not_keep_a_policy_from_asking() {
+fn unreachable_peers_do_not_suppress_acquires_of_other_policies() {
     for busy in [1, 20] {
         let text: String = (0..12)
             .map(|n| {
@@ -33,21 +33,21 @@ fn dead_peers_do_not_keep_a_policy_from_asking() {
             })
             .collect();
         let mut a = Gateway::new(&text, A);
-        let mut asked = BTreeMap::<IpAddr, u32>::new();
+        let mut acquired = BTreeMap::<IpAddr, u32>::new();
         for _ in 0..600 {
             pass(&mut a, Duration::from_secs(1));
             for n in (0..12).flat_map(|n| vec![n; if n < 11 { busy } else { 1 }]) {
                 let _ = a.send(&udp("10.1.2.3", &format!("10.{}.0.1", 20 + n), 1, 2, b"x"));
-                acquires(&mut a).into_iter().for_each(|to| *asked.entry(to).or_default() += 1);
+                acquires(&mut a).into_iter().for_each(|to| *acquired.entry(to).or_default() += 1);
             }
         }
-        assert_eq!(asked.len(), 12);
-        assert!(asked.values().all(|&times| times == 60), "once in ten seconds each: {asked:?}");
+        assert_eq!(acquired.len(), 12);
+        assert!(acquired.values().all(|&times| times == 60), "one acquire per 10 s and policy: {acquired:?}");
     }
 }
 
 #[test]
-fn a_host_that_scans_silences_neither_other_policies_nor_other_hosts() {
+fn scanning_host_does_not_suppress_acquires_of_other_policies_or_hosts() {
     let tunnel = format!("ipsec esp/tunnel/{A}-{B}/require");
     let text = policy("10.1.0.0/16", "10.3.0.0/16", "any", "out", "ipsec esp/transport//require")
         + &policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &tunnel);
@@ -66,13 +66,13 @@ fn a_host_that_scans_silences_neither_other_policies_nor_other_hosts() {
             of_other += u32::from(to == address("10.3.255.7"));
         }
     }
-    assert_eq!(of_tunnel, 30, "once in ten seconds");
+    assert_eq!(of_tunnel, 30, "one acquire per 10 s");
     assert!(of_other >= 20, "{of_other}");
-    assert!(total <= 30 * (2 + 64), "bounded: {total}");
+    assert!(total <= 30 * (2 + 64), "{total} acquires");
 }
 
 #[test]
-fn what_was_not_told_is_not_forgotten() {
+fn unpolled_acquire_is_not_replaced() {
     let text = policy("10.1.0.0/16", "10.3.0.0/16", "any", "out", "ipsec esp/transport//require");
     let mut a = Gateway::new(&text, A);
     for n in 0..200 {
@@ -84,30 +84,43 @@ fn what_was_not_told_is_not_forgotten() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_silences_nothing() {
+fn clock_set_back_does_not_suppress_acquires() {
     let text = policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &format!("ipsec esp/tunnel/{A}-{B}/require"));
     let mut a = Gateway::new(&text, A);
     let _ = a.send(&inner());
     assert_eq!(acquires(&mut a).len(), 1);
     a.now -= Duration::from_secs(100_000_000);
-    let mut asked = 0;
+    let mut acquired = 0;
     for _ in 0..60 {
         let _ = a.send(&inner());
-        asked += acquires(&mut a).len();
+        acquired += acquires(&mut a).len();
         pass(&mut a, Duration::from_secs(1));
     }
-    assert_eq!(asked, 6);
+    assert_eq!(acquired, 6);
 }
 
 #[test]
-fn a_clock_that_is_set_back_keeps_no_spi_reserved() {
+fn clock_set_back_does_not_keep_larval_sas() {
     let mut b = Gateway::new("", B);
-    let larval = world::key(ipsec_engine::Direction::Inbound, B, ipsec_engine::Protocol::Esp, 0x1001);
+    let larval = gateway_pair::key(ipsec_engine::Direction::Inbound, B, ipsec_engine::Protocol::Esp, 0x1001);
     b.engine.reserve(larval, address(A), b.now).unwrap();
     b.now -= Duration::from_millis(1);
     b.engine.tick(b.now);
-    assert_eq!(b.engine.sas().count(), 1, "a clock that trembles frees nothing");
+    assert_eq!(b.engine.sas().count(), 1, "a clock set back slightly removes no larval SA");
     b.now -= Duration::from_secs(100_000);
     b.engine.tick(b.now);
     assert_eq!(b.engine.sas().count(), 0);
+}
+
+#[test]
+fn acquires_for_many_destinations_are_limited() {
+    let mut a = Gateway::new(&policy(A, "10.2.0.0/16", "any", "out", "ipsec esp/transport//require"), A);
+    let mut acquired = 0;
+    for round in 0..100 {
+        let to = format!("10.2.0.{}", round % 9);
+        assert!(matches!(a.send(&udp(A, &to, 1, 2, b"x")), Err(Disposition::Pending(_))));
+        acquired += events(&mut a).len();
+    }
+    // The ninth waits until the oldest of the eight entries of the table may be replaced.
+    assert_eq!(acquired, 8, "no acquire is repeated within `acquire_interval`");
 }

@@ -1,9 +1,9 @@
-//! Reading the language of setkey(8), and packets through the engine, take nothing from the heap.
+//! Parsing setkey(8) statements and processing packets allocate no memory on the heap.
 
-mod common;
+mod gateway;
 
 use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
-use common::{Gateway, NOW, udp};
+use gateway::{Gateway, NOW, udp};
 use ipsec_engine::Disposition;
 use ipsec_engine::setkey::Statements;
 use ipsec_packet::{PacketBuf, Seq};
@@ -11,35 +11,35 @@ use ipsec_packet::{PacketBuf, Seq};
 #[global_allocator]
 static ALLOCATOR: AllocDisabler = AllocDisabler;
 
-/// Runs `work` and gives its result, provided that this thread did not touch the heap meanwhile.
-fn quietly<T>(work: impl FnOnce() -> T) -> T {
+/// Runs `work` and returns its result; panics if this thread allocated memory meanwhile.
+fn without_allocating<T>(work: impl FnOnce() -> T) -> T {
     let before = violation_count();
     let result = assert_no_alloc(work);
-    assert_eq!(violation_count(), before, "went to the heap");
+    assert_eq!(violation_count(), before, "memory was allocated");
     result
 }
 
 #[test]
-fn the_allocator_of_this_test_does_count() {
+fn test_allocator_counts_allocations() {
     let before = violation_count();
     let made = assert_no_alloc(|| vec![7u8; std::hint::black_box(100)]);
     assert_eq!((violation_count(), made.len()), (before + 1, 100));
 }
 
 #[test]
-fn packets_allocate_nothing() {
+fn packet_processing_does_not_allocate() {
     let text = "add 192.0.2.1 198.51.100.1 ipcomp 0x1000 -m tunnel -C deflate;
         add 192.0.2.1 198.51.100.1 esp 0x1001 -r 8 -E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213;
         add 192.0.2.1 198.51.100.1 ah 0x1002 -r 8 -A hmac-md5 0x000102030405060708090a0b0c0d0e0f;";
     let policy = "10.1.0.0/16 10.2.0.0/16 any -P";
     let bundle = "ipsec ipcomp/tunnel/192.0.2.1-198.51.100.1/use esp/transport//require ah/transport//require;";
-    let wanting = "spdadd 10.3.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.9-198.51.100.1/require;";
-    let mut from = Gateway::new(&format!("{text} spdadd {policy} out {bundle} {wanting}"), "192.0.2.1");
+    let without_sa = "spdadd 10.3.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.9-198.51.100.1/require;";
+    let mut from = Gateway::new(&format!("{text} spdadd {policy} out {bundle} {without_sa}"), "192.0.2.1");
     let mut to = Gateway::new(&format!("{text} spdadd {policy} in {bundle}"), "198.51.100.1");
     let packets = [udp("10.1.0.1", "10.2.0.1", 1, 2, &[b'a'; 1000]), udp("10.3.0.1", "10.2.0.1", 1, 2, b"b")];
     let mut bytes = [0; 8192];
     let (mut opened, mut refused) = (0, 0);
-    quietly(|| {
+    without_allocating(|| {
         for round in 0..100 {
             for packet in &packets {
                 bytes[512..512 + packet.len()].copy_from_slice(packet);
@@ -65,12 +65,12 @@ fn packets_allocate_nothing() {
 }
 
 #[test]
-fn statements_and_mistakes_allocate_nothing() {
+fn setkey_statements_and_errors_do_not_allocate() {
     let text = "add 10.0.0.1 10.0.0.2 esp 0x1001 -m tunnel -E aes-cbc \"1234567890123456\" -A hmac-sha1 \"12345678901234567890\";
         spdadd 10.0.0.0/8[any] 10.1.0.0/16[80] tcp -P out prio high ipsec ipcomp/transport//use esp/tunnel/10.0.0.1-10.0.0.2/unique:5;
         frobnicate; add x; flush;";
     let (mut statements, mut good, mut wrong) = (Statements::of(text), 0, 0);
-    quietly(|| {
+    without_allocating(|| {
         loop {
             match statements.next() {
                 Ok(Some(_)) => good += 1,

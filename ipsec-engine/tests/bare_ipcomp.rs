@@ -1,14 +1,14 @@
-//! IPComp outside ESP and AH needs no key, so the policies are searched before it is decompressed.
+//! IPComp outside ESP and AH is not authenticated, so the policies are searched before decompression.
 
-mod common;
-mod world;
+mod gateway;
+mod gateway_pair;
 
-use common::{Gateway, ipv4, udp};
+use gateway::{Gateway, ipv4, udp};
+use gateway_pair::{A, B, count, esp, ipcomp, policy};
 use ipsec_engine::{Counter, Direction, DiscardReason, Disposition, Settings, Unmatched};
 use ipsec_packet::IpProto;
-use world::{A, B, count, esp, ipcomp, policy};
 
-/// IPComp with a payload that is malformed: decompression fails.
+/// Builds an IPComp packet whose payload cannot be decompressed.
 fn malformed(next: IpProto) -> Vec<u8> {
     ipv4(A, B, IpProto::IPCOMP, &[next.0, 0, 0x30, 3, 0xff, 0xff, 0xff])
 }
@@ -29,7 +29,7 @@ fn refusal(mode: &str, policies: &str, settings: Unmatched, next: IpProto) -> Op
 }
 
 #[test]
-fn a_policy_that_asks_for_esp_around_it_refuses_it_first() {
+fn bare_ipcomp_is_refused_if_the_policy_requires_esp() {
     for (mode, action) in [
         ("-m transport", "ipsec ipcomp/transport//use esp/transport//require"),
         ("-m transport", "ipsec esp/transport//require"),
@@ -45,7 +45,7 @@ fn a_policy_that_asks_for_esp_around_it_refuses_it_first() {
 }
 
 #[test]
-fn what_policies_may_be_content_with_is_decompressed() {
+fn bare_ipcomp_is_decompressed_if_a_policy_may_accept_it() {
     for (mode, next, action) in [
         ("-m transport", IpProto::UDP, "ipsec ipcomp/transport//use"),
         ("-m transport", IpProto::UDP, "ipsec ipcomp/transport//require"),
@@ -59,13 +59,17 @@ fn what_policies_may_be_content_with_is_decompressed() {
         assert_eq!(refusal(mode, &policies, Unmatched::Discard, next), None, "{mode} {action}");
     }
     let ports = policy(&format!("{A}[7]"), B, "udp", "in", "none") + &policy(A, B, "any", "in", "discard");
-    assert_eq!(refusal("-m transport", &ports, Unmatched::Discard, IpProto::UDP), None, "it may be of port 7");
+    assert_eq!(
+        refusal("-m transport", &ports, Unmatched::Discard, IpProto::UDP),
+        None,
+        "the port is unknown before decompression"
+    );
     assert_eq!(refusal("-m transport", &ports, Unmatched::Discard, IpProto::TCP), Some(DiscardReason::Policy));
     assert_eq!(refusal("-m transport", "", Unmatched::Bypass, IpProto::UDP), None);
 }
 
 #[test]
-fn what_no_policy_wants_is_refused_first() {
+fn bare_ipcomp_that_no_policy_accepts_is_refused() {
     let for_others = policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", "ipsec ipcomp/transport//use");
     for (policies, expected) in [("", DiscardReason::NoPolicy), (&for_others, DiscardReason::NoPolicy)] {
         assert_eq!(refusal("-m transport", policies, Unmatched::Discard, IpProto::UDP), Some(expected));
@@ -76,12 +80,12 @@ fn what_no_policy_wants_is_refused_first() {
 }
 
 #[test]
-fn inside_esp_it_is_decompressed_as_before() {
+fn ipcomp_inside_esp_is_decompressed_before_the_policy_check() {
     let sas = esp(A, B, 0x1001, "-m transport") + &ipcomp(A, B, 0x3003, "-m transport");
     let action = "ipsec ipcomp/transport//use esp/transport//require";
-    let (mut a, mut b) = world::hosts(&sas, action);
+    let (mut a, mut b) = gateway_pair::hosts(&sas, action);
     let packet = udp(A, B, 1, 2, &[b'a'; 600]);
-    let wire = world::carries(&mut a, &mut b, &packet);
+    let wire = gateway_pair::carries(&mut a, &mut b, &packet);
     assert!(wire.len() < 300, "compressed");
     assert_eq!(count(&b, Direction::Inbound, Counter::Compressed), 1);
     assert_eq!(Settings::SETKEY.unmatched, Unmatched::Bypass);

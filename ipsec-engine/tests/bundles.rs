@@ -1,16 +1,16 @@
-//! Every bundle of transforms there is goes out of one engine and into another.
+//! All bundles of ESP, AH and IPComp templates, sent by one engine and received by another.
 
-mod common;
-mod world;
+mod gateway;
+mod gateway_pair;
 
-use common::{ip, tcp, udp};
-use ipsec_engine::{Counter, Direction, DiscardReason, Disposition};
+use gateway::{ip, tcp, udp};
+use gateway_pair::*;
+use ipsec_engine::{Counter, Direction, DiscardReason, Disposition, Protocol, SaId, Transform};
 use ipsec_packet::IpProto;
-use world::*;
 
 const TA: &str = "192.0.2.1-198.51.100.1";
 
-/// SA, transform of the policy, protocol on the wire.
+/// Returns the statement of an SA and the template of the policy for it.
 fn transform(protocol: &str, mode: &str, spi: u32, from: &str, to: &str) -> (String, String) {
     let mode_option = format!("-m {mode}");
     let sa = match protocol {
@@ -30,7 +30,7 @@ fn number(protocol: &str) -> u8 {
     }
 }
 
-/// Every sequence of up to three protocols, in which IPComp is innermost and once.
+/// Returns all sequences of up to three protocols with at most one IPComp, which is innermost.
 fn sequences() -> Vec<Vec<&'static str>> {
     let mut all = Vec::new();
     for first in ["ipcomp", "esp", "ah"] {
@@ -45,7 +45,7 @@ fn sequences() -> Vec<Vec<&'static str>> {
     all
 }
 
-/// Payloads: worth compressing, not worth it, too small to try, and none.
+/// Returns payloads: compressible, incompressible, too small for compression, and empty.
 fn payloads() -> [Vec<u8>; 4] {
     let mut noise = 1u32;
     let noise = (0..700).map(|_| {
@@ -60,13 +60,13 @@ fn payloads() -> [Vec<u8>; 4] {
 //= RFC 4303 2/1
 //= RFC 3173 2/2, 2/8
 #[test]
-fn every_bundle_of_transport_mode() {
+fn every_transport_mode_bundle_is_delivered() {
     for (from, to) in [(A, B), (A6, B6)] {
         for bundle in sequences() {
             let parts: Vec<_> =
                 (0u32..).zip(&bundle).map(|(n, p)| transform(p, "transport", 0x1100 + n, from, to)).collect();
             let sas: String = parts.iter().map(|(sa, _)| sa.as_str()).collect();
-            let action: String = parts.iter().map(|(_, request)| request.as_str()).collect();
+            let action: String = parts.iter().map(|(_, template)| template.as_str()).collect();
             let (mut a, mut b) = one_way(&sas, from, to, &format!("ipsec{action}"), (from, to));
             for payload in payloads() {
                 let packet = udp(from, to, 7, 9, &payload);
@@ -89,18 +89,18 @@ fn every_bundle_of_transport_mode() {
 
 //= RFC 2406 3.3/1
 #[test]
-fn every_bundle_of_tunnels_in_every_family() {
+fn every_tunnel_mode_bundle_is_delivered_in_both_families() {
     for (net, inside) in [
         (("10.1.0.0/16", "10.2.0.0/16"), ("10.1.2.3", "10.2.3.4")),
         (("2001:db8:1::/48", "2001:db8:2::/48"), ("2001:db8:1::1", "2001:db8:2::1")),
     ] {
         for (from, to) in [(A, B), (A6, B6)] {
             for bundle in sequences() {
-                // The outermost is a tunnel, and those inside are, one after the other, too.
+                // The outermost template is a tunnel; each inner one is a tunnel, too.
                 let parts: Vec<_> =
                     (0u32..).zip(&bundle).map(|(n, p)| transform(p, "tunnel", 0x1100 + n, from, to)).collect();
                 let sas: String = parts.iter().map(|(sa, _)| sa.as_str()).collect();
-                let action: String = parts.iter().map(|(_, request)| request.as_str()).collect();
+                let action: String = parts.iter().map(|(_, template)| template.as_str()).collect();
                 let (mut a, mut b) = one_way(&sas, net.0, net.1, &format!("ipsec{action}"), (from, to));
                 for payload in payloads() {
                     let packet = tcp(inside.0, inside.1, 7, 9, &payload);
@@ -112,15 +112,15 @@ fn every_bundle_of_tunnels_in_every_family() {
     }
 }
 
-/// What KAME calls a bundle: transport mode behind the first tunnel's header.
+/// SA bundle of KAME: transport mode applied to the outer header of a tunnel.
 #[test]
-fn tunnels_with_transport_mode_around_them() {
+fn transport_mode_around_a_tunnel() {
     for inner in ["ipcomp", "esp", "ah"] {
         for outer in [&["esp"][..], &["ah"], &["esp", "ah"]] {
             let mut parts = vec![transform(inner, "tunnel", 0x1100, A, B)];
             parts.extend((0x1101..).zip(outer).map(|(spi, p)| transform(p, "transport", spi, A, B)));
             let sas: String = parts.iter().map(|(sa, _)| sa.as_str()).collect();
-            let action: String = parts.iter().map(|(_, request)| request.as_str()).collect();
+            let action: String = parts.iter().map(|(_, template)| template.as_str()).collect();
             let (mut a, mut b) = tunnel(&sas, &format!("ipsec{action}"));
             for payload in payloads() {
                 let wire = carries(&mut a, &mut b, &udp("10.1.2.3", "10.2.3.4", 7, 9, &payload));
@@ -130,14 +130,14 @@ fn tunnels_with_transport_mode_around_them() {
     }
 }
 
-/// Hosts that are gateways of their own: transport mode between the ends, inside a tunnel between the same.
+/// Hosts that are their own gateways: transport mode inside a tunnel between the same addresses.
 #[test]
 fn transport_mode_inside_a_tunnel() {
     for (inner, level) in [("esp", "require"), ("ah", "require")] {
-        let (sa, request) = transform(inner, "transport", 0x1100, A, B);
-        let request = request.replace("require", level);
+        let (sa, template) = transform(inner, "transport", 0x1100, A, B);
+        let template = template.replace("require", level);
         let sas = sa + &esp(A, B, 0x1101, "-m tunnel");
-        let (mut a, mut b) = hosts(&sas, &format!("ipsec{request} esp/tunnel/{TA}/require"));
+        let (mut a, mut b) = hosts(&sas, &format!("ipsec{template} esp/tunnel/{TA}/require"));
         for payload in payloads() {
             carries(&mut a, &mut b, &udp(A, B, 7, 9, &payload));
         }
@@ -145,32 +145,32 @@ fn transport_mode_inside_a_tunnel() {
 }
 
 #[test]
-fn two_tunnels_of_one_policy_to_two_gateways() {
-    // A, then C between, then B: C takes off the outer one, B the inner one.
+fn nested_tunnels_of_one_policy_to_two_gateways() {
+    // C, between A and B, decapsulates the outer tunnel; B decapsulates the inner tunnel.
     let c = "203.0.113.1";
     let inner_sa = esp(A, B, 0x1001, "-m tunnel");
     let outer_sa = esp(A, c, 0x2001, "-m tunnel");
     let bundle = format!("ipsec esp/tunnel/{TA}/require esp/tunnel/{A}-{c}/require");
-    let mut a = common::Gateway::new(
+    let mut a = gateway::Gateway::new(
         &format!("{inner_sa}{outer_sa}{}", policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &bundle)),
         A,
     );
     let to_c = policy(A, B, "any", "fwd", &format!("ipsec esp/tunnel/{A}-{c}/require"));
-    let mut gateway_c = common::Gateway::new(&format!("{outer_sa}{to_c}"), c);
+    let mut gateway_c = gateway::Gateway::new(&format!("{outer_sa}{to_c}"), c);
     let to_b = policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", &format!("ipsec esp/tunnel/{TA}/require"));
-    let mut b = common::Gateway::new(&format!("{inner_sa}{to_b}"), B);
+    let mut b = gateway::Gateway::new(&format!("{inner_sa}{to_b}"), B);
     let wire = a.send(&inner()).unwrap();
     let (disposition, between) = gateway_c.receive(&wire);
     assert_eq!((disposition, between[9]), (Disposition::Deliver, 50));
     assert_eq!(&between[12..20], &[192, 0, 2, 1, 198, 51, 100, 1]);
     delivered(&mut b, &between, &inner());
-    // In its own policy C lets only what came through the tunnel pass.
+    // C accepts only packets of the outer tunnel.
     assert_eq!(gateway_c.receive(&between).0, discarded(DiscardReason::Cleartext));
 }
 
 //= RFC 3173 2/2
 #[test]
-fn an_ipcomp_tunnel_whose_packet_is_not_worth_compressing() {
+fn uncompressed_packet_of_an_ipcomp_tunnel_is_accepted() {
     for outside in ["", " esp/transport//require"] {
         let sas = ipcomp(A, B, 0x1100, "-m tunnel") + &esp(A, B, 0x1101, "-m transport");
         let (mut a, mut b) = tunnel(&sas, &format!("ipsec ipcomp/tunnel/{TA}/require{outside}"));
@@ -181,14 +181,14 @@ fn an_ipcomp_tunnel_whose_packet_is_not_worth_compressing() {
                 assert_eq!(wire[9], if payload.len() == 1000 { 108 } else { 4 });
             }
         }
-        // The plain tunnel of anybody else is not its companion.
-        let stranger = ip("203.0.113.66", B, IpProto::IPV4, &inner());
-        assert_eq!(b.receive(&stranger).0, Disposition::Bypass, "for B itself, and no policy speaks of it");
+        // IP in IP from another source does not match the IPComp tunnel.
+        let other_source = ip("203.0.113.66", B, IpProto::IPV4, &inner());
+        assert_eq!(b.receive(&other_source).0, Disposition::Bypass, "addressed to B, without a policy");
     }
 }
 
 #[test]
-fn an_optional_transform_is_left_out_where_there_is_no_sa() {
+fn optional_template_without_an_sa_is_skipped() {
     let action = "ipsec esp/transport//use ah/transport//require";
     let (mut a, mut b) = hosts(&ah(A, B, 0x1100, "-m transport"), action);
     assert_eq!(carries(&mut a, &mut b, &host())[9], 51);
@@ -198,14 +198,31 @@ fn an_optional_transform_is_left_out_where_there_is_no_sa() {
 }
 
 #[test]
-fn optional_transport_mode_inside_a_tunnel_of_the_same_policy() {
+fn optional_transport_mode_inside_a_tunnel_is_skipped_without_an_sa() {
     for inner in ["ipcomp", "esp", "ah"] {
-        let (sa, request) = transform(inner, "transport", 0x1100, A, B);
-        let request = request.replace("require", "use");
+        let (sa, template) = transform(inner, "transport", 0x1100, A, B);
+        let template = template.replace("require", "use");
         let sas = sa + &esp(A, B, 0x1101, "-m tunnel");
-        let (mut a, mut b) = hosts(&sas, &format!("ipsec{request} esp/tunnel/{TA}/require"));
+        let (mut a, mut b) = hosts(&sas, &format!("ipsec{template} esp/tunnel/{TA}/require"));
         let packet = udp(A, B, 7, 9, &b"abcd".repeat(250));
         let wire = a.send(&packet).unwrap();
         assert_eq!(b.receive(&wire), (Disposition::Deliver, packet), "{inner}");
     }
+}
+
+/// An SA with one sequence number left cannot serve two templates of a bundle; the packet is unmodified (`send`
+/// asserts it).
+#[test]
+fn sa_used_twice_in_a_bundle_needs_two_sequence_numbers() {
+    let template = format!("esp/tunnel/{A}-{B}/require");
+    let (mut a, _) =
+        tunnel(&format!("add {A} {B} esp 0x1001 -m tunnel {KEYS};"), &format!("ipsec {template} {template}"));
+    let key = SaId { direction: Direction::Outbound, destination: address(B), protocol: Protocol::Esp, spi: 0x1001 };
+    let moved = a.engine.update(&key, address(A), |sa| {
+        let Transform::EspOut(esp) = sa.transform_mut() else { panic!() };
+        esp.reserve(u32::MAX - 1).unwrap();
+    });
+    assert_eq!(moved.unwrap(), key);
+    let refused = a.send(&udp("10.1.0.1", "10.2.0.1", 1, 2, b"")).unwrap_err();
+    assert_eq!(refused.reason().unwrap().counter(), Counter::SequenceExhausted);
 }

@@ -1,17 +1,16 @@
-//! Policies in their order, what is remembered of flows, and what is asked for when an SA is missing.
+//! SPD order and flow cache, SA database, and acquires for missing SAs.
 
-mod common;
-mod world;
+mod gateway;
+mod gateway_pair;
 
-use common::{Gateway, tcp, udp};
-use ipsec_engine::setkey::{Loading, Statement, Statements};
+use gateway::{Gateway, tcp, udp};
+use gateway_pair::*;
 use ipsec_engine::{
     Action, Bundle, Direction, Disposition, Event, Level, Mode, Policy, PolicyDirection, PolicyError, Priority,
     Protocol, Template, TunnelEndpoints,
 };
 use ipsec_packet::{AddressRange, Detail, Flow, IpProto, PortRange, Selector, Upper};
 use std::time::Duration;
-use world::*;
 
 fn selector(from: &str, to: &str, upper: Upper) -> Selector {
     let range = |text: &str| {
@@ -28,14 +27,18 @@ fn rule(to: &str, upper: Upper, priority: Priority, action: Action) -> Policy {
 const DEF: Priority = Priority::DEFAULT;
 
 #[test]
-fn policies_are_asked_by_priority_and_then_by_age() {
+fn policies_are_searched_by_priority_and_then_by_age() {
     let mut a = Gateway::new("", A);
     let wide = a.engine.add_policy(rule("10.0.0.0/8", Upper::Any, DEF, Action::Discard)).unwrap();
     assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::DiscardReason::Policy)));
     let later = a.engine.add_policy(rule("10.2.0.0/16", Upper::Any, DEF, Action::None)).unwrap();
-    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::DiscardReason::Policy)), "the first of its priority wins");
+    assert_eq!(
+        a.send(&inner()),
+        Err(discarded(ipsec_engine::DiscardReason::Policy)),
+        "the older policy of equal priority applies"
+    );
     let high = a.engine.add_policy(rule("10.2.3.0/24", Upper::Any, Priority::HIGH, Action::None)).unwrap();
-    assert_eq!(a.send(&inner()), Err(Disposition::Bypass), "a flow that is known asks again");
+    assert_eq!(a.send(&inner()), Err(Disposition::Bypass), "cached flow is looked up again");
     let low = a.engine.add_policy(rule("10.2.3.4", Upper::Any, Priority::LOW, Action::Discard)).unwrap();
     let between = DEF.offset(1).unwrap();
     let above = a.engine.add_policy(rule("10.3.0.0/16", Upper::Any, between, Action::None)).unwrap();
@@ -48,11 +51,11 @@ fn policies_are_asked_by_priority_and_then_by_age() {
     assert!(a.engine.remove_policy(later).is_some());
     assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::DiscardReason::Policy)));
     assert!(a.engine.remove_policy(low).is_some() && a.engine.remove_policy(low).is_none());
-    assert_eq!(a.send(&inner()), Err(Disposition::Bypass), "no policy any more");
+    assert_eq!(a.send(&inner()), Err(Disposition::Bypass), "no policy is left");
 }
 
 #[test]
-fn policies_are_found_and_come_once() {
+fn policy_with_duplicate_selector_is_refused() {
     let mut a = Gateway::new("", A);
     let policy = rule("10.2.0.0/16", Upper::Any, DEF, Action::None);
     let id = a.engine.add_policy(policy).unwrap();
@@ -69,12 +72,12 @@ fn policies_are_found_and_come_once() {
     assert_eq!(a.engine.policies().count(), 16);
     a.engine.remove_policy(id).unwrap();
     let again = a.engine.add_policy(policy).unwrap();
-    assert!(again > other_way && again != id, "numbers of policies are not given twice");
+    assert!(again > other_way && again != id, "policy IDs are not reused");
 }
 
-/// More flows than the cache has places, asked again and again, answer as without one.
+/// Looks up more flows than the cache holds, repeatedly.
 #[test]
-fn the_cache_of_flows_says_what_a_search_says() {
+fn flow_cache_agrees_with_a_search_of_the_spd() {
     let port = |p| Upper::Ports(Some(IpProto::UDP), PortRange::ANY, PortRange { first: p, last: p + 9 });
     let mut a = Gateway::new("", A);
     for n in 0..5u16 {
@@ -95,7 +98,7 @@ fn the_cache_of_flows_says_what_a_search_says() {
 }
 
 #[test]
-fn sas_that_come_and_go_are_noticed_by_flows_that_are_known() {
+fn added_and_removed_sas_apply_to_cached_flows() {
     let bundle = "ipsec esp/transport//use";
     let mut a = Gateway::new(&policy(A, B, "any", "out", bundle), A);
     assert_eq!(a.send(&host()), Err(Disposition::Bypass));
@@ -109,12 +112,12 @@ fn sas_that_come_and_go_are_noticed_by_flows_that_are_known() {
         assert!(a.engine.remove(&key, address(A)).is_some());
         assert_eq!(a.send(&host()).map(|wire| spi(&wire)).ok(), left);
     }
-    // Another SA in the same place is not taken for the one that was there.
+    // Another SA in the same slot of the table is not mistaken for the removed one.
     a.load(&esp(A, B, 0x1003, "-m transport"), A);
     assert_eq!(spi(&a.send(&host()).unwrap()), 0x1003);
     a.engine.remove(&key(ipsec_engine::Direction::Outbound, B, Protocol::Esp, 0x1003), address(A)).unwrap();
     a.load(&esp(A, "198.51.100.9", 0x1004, "-m transport"), A);
-    assert_eq!(a.send(&host()), Err(Disposition::Bypass), "an SA to somebody else");
+    assert_eq!(a.send(&host()), Err(Disposition::Bypass), "SA to another destination");
 }
 
 fn acquires(gateway: &mut Gateway) -> Vec<ipsec_engine::Acquire> {
@@ -123,7 +126,7 @@ fn acquires(gateway: &mut Gateway) -> Vec<ipsec_engine::Acquire> {
 }
 
 #[test]
-fn an_sa_that_is_missing_is_asked_for_with_what_it_must_be() {
+fn acquire_describes_the_missing_sa() {
     let flow = |from: &str, to: &str| Flow {
         source: address(from),
         destination: address(to),
@@ -161,7 +164,7 @@ fn an_sa_that_is_missing_is_asked_for_with_what_it_must_be() {
         assert_eq!((acquire.template.ends, acquire.template.level, acquire.reqid), (ends, level, reqid), "{action}");
         assert_eq!(acquire.flow, flow(from, to));
         assert_eq!(acquires(&mut a), [acquire]);
-        // With that request number it is what was asked for.
+        // An SA with that reqid matches the template.
         let mode = if ends.is_some() { "tunnel" } else { "transport" };
         a.load(&esp(A, B, 0x1001, &format!("-m {mode} -u {reqid}")), A);
         assert!(a.send(&packet).is_ok(), "{action}");
@@ -169,7 +172,7 @@ fn an_sa_that_is_missing_is_asked_for_with_what_it_must_be() {
 }
 
 #[test]
-fn ends_that_are_any_are_left_open() {
+fn acquire_leaves_any_endpoints_unspecified() {
     let request = Template {
         protocol: Protocol::Esp,
         mode: Mode::Tunnel,
@@ -186,7 +189,7 @@ fn ends_that_are_any_are_left_open() {
 }
 
 #[test]
-fn a_policy_asks_once_in_a_while() {
+fn acquire_of_a_policy_is_limited_to_one_per_interval() {
     let mut a = Gateway::new(
         &policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &format!("ipsec esp/tunnel/{A}-{B}/require")),
         A,
@@ -199,7 +202,7 @@ fn a_policy_asks_once_in_a_while() {
     }
     assert_eq!(asked, [0, 10, 20]);
     assert_eq!(count(&a, ipsec_engine::Direction::Outbound, ipsec_engine::Counter::Pending), 25);
-    // Nobody polls: one question waits, with the newest packet.
+    // Without polling one acquire is pending, for the newest packet.
     for port in 0..40 {
         let _ = a.send(&udp("10.1.2.3", "10.2.3.4", 7, port, b""));
         a.now += Duration::from_secs(1);
@@ -208,7 +211,7 @@ fn a_policy_asks_once_in_a_while() {
 }
 
 #[test]
-fn another_transform_of_the_bundle_is_asked_for_without_delay() {
+fn acquire_for_another_template_is_not_delayed() {
     let mut a = Gateway::new(&policy(A, B, "any", "out", "ipsec esp/transport//require ah/transport//require"), A);
     let _ = a.send(&host());
     assert_eq!(acquires(&mut a)[0].template.protocol, Protocol::Esp);
@@ -218,7 +221,7 @@ fn another_transform_of_the_bundle_is_asked_for_without_delay() {
 }
 
 #[test]
-fn another_host_of_a_policy_is_asked_for_without_delay() {
+fn acquire_for_another_host_is_not_delayed() {
     let mut a = Gateway::new(&policy(A, "198.51.100.0/24", "any", "out", "ipsec esp/transport//require"), A);
     for host in ["198.51.100.5", "198.51.100.6"] {
         let _ = a.send(&udp(A, host, 1, 2, b""));
@@ -226,9 +229,9 @@ fn another_host_of_a_policy_is_asked_for_without_delay() {
     }
 }
 
-/// Request numbers that are written by hand end at 0x3fff in KAME; those that the engine gives begin behind.
+/// Reqids of setkey(8) end at 0x3fff in KAME; the engine assigns reqids above them.
 #[test]
-fn numbers_written_by_hand_are_not_those_the_engine_gives() {
+fn assigned_reqids_differ_from_reqids_of_setkey() {
     let text = policy("10.1.0.0/16", "10.2.0.0/16", "tcp", "out", &format!("ipsec esp/tunnel/{A}-{B}/unique"))
         + &policy("10.1.0.0/16", "10.2.0.0/16", "udp", "out", &format!("ipsec esp/tunnel/{A}-{B}/unique:16385"));
     let mut a = Gateway::new(&text, A);
@@ -239,23 +242,17 @@ fn numbers_written_by_hand_are_not_those_the_engine_gives() {
     assert_ne!(reqid(&inner(), &mut a), reqid(&tcp("10.1.2.3", "10.2.3.4", 1, 2, b""), &mut a));
 }
 
-/// The inbound SA of a statement.
-fn inbound(text: &str) -> ipsec_engine::Sa<ipsec_engine::AnyAlgorithms> {
-    let Ok(Some(Statement::Add(add))) = Statements::of(text).next() else { panic!("{text}") };
-    add.sa(Direction::Inbound, None, &Loading::RFC).unwrap()
-}
-
 #[test]
-fn an_sa_that_becomes_ipcomp_is_found_for_packets_that_were_not_compressed() {
+fn sa_replaced_by_an_ipcomp_sa_receives_uncompressed_packets() {
     let action = format!("ipsec ipcomp/tunnel/{A}-{B}/require");
     let text = policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", &action) + &esp(A, B, 0x1001, "-m tunnel");
     let mut b = Gateway::new(&text, B);
-    let plain = common::ipv4(A, B, IpProto::IPV4, &inner());
-    let mut sa = Some(inbound(&ipcomp(A, B, 0x3003, "-m tunnel")));
+    let plain = gateway::ipv4(A, B, IpProto::IPV4, &inner());
+    let mut replacement = Some(sa(&ipcomp(A, B, 0x3003, "-m tunnel"), Direction::Inbound));
     let esp_key = key(Direction::Inbound, B, Protocol::Esp, 0x1001);
-    let ipcomp_key = b.engine.update(&esp_key, address(A), |old| *old = sa.take().unwrap()).unwrap();
+    let ipcomp_key = b.engine.update(&esp_key, address(A), |old| *old = replacement.take().unwrap()).unwrap();
     assert_eq!(b.receive(&plain).0, Disposition::Deliver);
-    let mut sa = Some(inbound(&esp(A, B, 0x1001, "-m tunnel")));
-    assert_eq!(b.engine.update(&ipcomp_key, address(A), |old| *old = sa.take().unwrap()), Ok(esp_key));
+    let mut replacement = Some(sa(&esp(A, B, 0x1001, "-m tunnel"), Direction::Inbound));
+    assert_eq!(b.engine.update(&ipcomp_key, address(A), |old| *old = replacement.take().unwrap()), Ok(esp_key));
     assert_ne!(b.receive(&plain).0, Disposition::Deliver);
 }

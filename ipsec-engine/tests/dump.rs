@@ -1,20 +1,20 @@
-//! The databases as setkey -D and -DP show them.
+//! SAD and SPD in the format of `setkey -D` and `setkey -DP`.
 
-mod common;
-mod world;
+mod gateway;
+mod gateway_pair;
 
-use common::Gateway;
+use gateway::Gateway;
+use gateway_pair::*;
 use ipsec_engine::setkey::{DumpPolicy, DumpSa};
 use ipsec_engine::{Direction, Protocol, SaId};
 use std::time::Duration;
-use world::*;
 
 fn dumped(gateway: &Gateway, key: &SaId) -> String {
     DumpSa { sa: gateway.engine.sa(key, address(A)).unwrap(), now: gateway.now }.to_string()
 }
 
 #[test]
-fn an_sa_as_setkey_shows_it() {
+fn sa_is_printed_as_setkey_prints_it() {
     let options = "-m tunnel -u 5 -r 4 -lh 3600 -ls 3000 -bh 100000 -bs 90000";
     let sa = format!("add {A} {B} esp 0x1001 {options} {KEYS};\n");
     let (mut a, mut b) = tunnel(&sa, &format!("ipsec esp/tunnel/{A}-{B}/require"));
@@ -40,7 +40,7 @@ fn an_sa_as_setkey_shows_it() {
 }
 
 #[test]
-fn larval_udp_and_ipcomp_sas() {
+fn larval_udp_and_ipcomp_sas_are_printed_as_setkey_prints_them() {
     let mut b = Gateway::new("", B);
     let larval = key(Direction::Inbound, B, Protocol::Ah, 0x2001);
     b.engine.reserve(larval, address(A), b.now).unwrap();
@@ -63,13 +63,13 @@ fn larval_udp_and_ipcomp_sas() {
         "\tA: hmac-sha1",
     ];
     assert_eq!(lines(dumped(&b, &key(Direction::Inbound, B, Protocol::Esp, 0x1001))), expected);
-    // The wire has the CPI of DEFLATE; setkey(8) goes by the number it was added with.
+    // Packets have the well-known CPI of DEFLATE; setkey(8) prints the number in the `add` statement.
     let shown = lines(dumped(&b, &key(Direction::Inbound, B, Protocol::Ipcomp, 2)));
     assert_eq!(shown[1..3], ["\tipcomp mode=tunnel spi=16385(0x00004001) reqid=0(0x00000000)", "\tC: deflate"]);
 }
 
 #[test]
-fn dates_of_leap_years() {
+fn dates_of_leap_years_are_printed() {
     for (seconds, expected) in [
         (0, "Jan  1 00:00:00 1970"),
         (68_169_599, "Feb 28 23:59:59 1972"),
@@ -89,7 +89,7 @@ fn dates_of_leap_years() {
 }
 
 #[test]
-fn policies_as_setkey_shows_them() {
+fn policies_are_printed_as_setkey_prints_them() {
     let text = "spdadd 10.1.0.0/16[any] 10.2.3.4[80] tcp -P out prio high + 5 ipsec esp/tunnel/192.0.2.1-198.51.100.1/unique:3 ah/transport//use;
         spdadd 2001:db8::/32 ::1 icmp6 135,0 -P in none;
         spdadd 10.0.0.0/8 0.0.0.0/0 any -P fwd discard;";

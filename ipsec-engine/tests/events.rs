@@ -1,18 +1,18 @@
-//! What is counted and what is logged: each reason its own counter, and its audit event.
+//! Counters and audit events of discarded packets, and the counter views of other implementations.
 
-mod common;
-mod world;
+mod gateway;
+mod gateway_pair;
 
-use common::{Gateway, ip, udp};
+use gateway::{Gateway, ip, udp};
+use gateway_pair::*;
 use ipsec_engine::{Counter, Direction, Disposition, Protocol, View};
 use ipsec_packet::{IpProto, SeqWidth};
 use std::time::Duration;
-use world::*;
 
-/// What is expected of one packet that arrives: the engine, the packet, its counter.
+/// Case of a received packet: engine, packet, expected counter.
 type Case = (Gateway, Vec<u8>, Counter);
 
-fn flipped(wire: &[u8], from_the_end: usize) -> Vec<u8> {
+fn with_flipped_bit(wire: &[u8], from_the_end: usize) -> Vec<u8> {
     let (mut wire, at) = (wire.to_vec(), wire.len() - from_the_end);
     wire[at] ^= 1;
     wire
@@ -25,7 +25,7 @@ fn of_ah(change: impl Fn(&mut Vec<u8>)) -> (Gateway, Vec<u8>) {
     (b, wire)
 }
 
-fn refused_on_arrival() -> Vec<Case> {
+fn refused_inbound() -> Vec<Case> {
     let b = |action: &str| Gateway::new(&policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", action), B);
     let fresh = || {
         let (mut a, b) = esp_tunnel();
@@ -54,7 +54,7 @@ fn refused_on_arrival() -> Vec<Case> {
     wire[15] = 200;
     cases.push((b, wire, Counter::SourceMismatch));
     let (wire, b) = fresh();
-    cases.push((b, flipped(&wire, 1), Counter::EspIcvMismatch));
+    cases.push((b, with_flipped_bit(&wire, 1), Counter::EspIcvMismatch));
     let (wire, mut b) = fresh();
     assert_eq!(b.receive(&wire).0, Disposition::Deliver);
     cases.push((b, wire, Counter::EspDuplicate));
@@ -86,10 +86,10 @@ fn refused_on_arrival() -> Vec<Case> {
     let mut wire = a.send(&inner()).unwrap();
     wire[24..26].copy_from_slice(&[0, 7]);
     cases.push((Gateway::new(&udp_sa, B), wire, Counter::Udp));
-    // Transport mode, where the receiver has a tunnel: no IP packet inside.
+    // Transport mode packet for a tunnel mode SA: the payload is not an IP packet.
     let (mut a, _) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");
     cases.push((fresh().1, a.send(&host()).unwrap(), Counter::Inner));
-    // A dummy, and the wrong tunnel.
+    // A dummy packet, and a packet through another tunnel.
     cases.push((fresh().1, a.send(&ip(A, B, IpProto(59), &[1, 2, 3])).unwrap(), Counter::Dummy));
     let (mut a, _) = one_way(
         &esp(A, B, 0x1001, "-m tunnel"),
@@ -109,7 +109,6 @@ fn refused_on_arrival() -> Vec<Case> {
     );
     let wire = (0..9).fold(inner(), |packet, _| many.send(&packet).unwrap());
     cases.push((fresh().1, wire, Counter::TooManyHeaders));
-    // AH.
     let (b, wire) = of_ah(|wire| *wire.last_mut().unwrap() ^= 1);
     cases.push((b, wire, Counter::AhIcvMismatch));
     let (b, wire) = of_ah(|wire| wire[28..32].fill(0));
@@ -119,7 +118,6 @@ fn refused_on_arrival() -> Vec<Case> {
     cases.push((b, wire, Counter::AhDuplicate));
     let (b, wire) = of_ah(|wire| wire[21] = 9);
     cases.push((b, wire, Counter::AhLength));
-    // IPComp.
     let (mut a, b) = hosts(&ipcomp(A, B, 0x1100, "-m transport"), "ipsec ipcomp/transport//require");
     let wire = a.send(&udp(A, B, 1, 2, &[7; 1000])).unwrap();
     cases.push((b, [&wire[..24], &[0xff; 40][..wire.len() - 24]].concat(), Counter::Ipcomp));
@@ -153,10 +151,10 @@ fn change(before: &[(Direction, Counter, u64)], after: &Gateway) -> Vec<(Directi
 //= RFC 4302 3.4.3/5
 //= RFC 4303 3.4.2/1, 3.4.3/6
 #[test]
-fn every_reason_on_arrival_counts_once_and_in_its_place() {
-    for (mut b, wire, counter) in refused_on_arrival() {
+fn inbound_discard_reason_increments_its_own_counter() {
+    for (mut b, wire, counter) in refused_inbound() {
         let before: Vec<_> = b.engine.counters().iter().collect();
-        let (disposition, ..) = pass_in(&mut b, &wire);
+        let (disposition, ..) = receive_in_large_buffer(&mut b, &wire);
         assert!(disposition.reason().is_some(), "{counter:?} {disposition:?}");
         let refusals: Vec<_> = change(&before, &b).into_iter().filter(|(_, c, _)| !SUCCESSES.contains(c)).collect();
         assert_eq!(refusals, [(Direction::Inbound, counter, 1)], "{disposition:?}");
@@ -165,10 +163,10 @@ fn every_reason_on_arrival_counts_once_and_in_its_place() {
     }
 }
 
-/// What each view shows of one refusal: the rows that went up.
+/// Returns the rows of a view that one refused packet increments.
 fn rows(b: &mut Gateway, wire: &[u8], view: View) -> Vec<(&'static str, u64)> {
     let before: Vec<_> = b.engine.counters().view(view).collect();
-    let _ = pass_in(b, wire);
+    let _ = receive_in_large_buffer(b, wire);
     let after = b.engine.counters().view(view).zip(before);
     let went_up = after.map(|((name, now), (_, then))| (name, now - then)).filter(|(_, n)| *n > 0);
     let successes = ["spdcache", "success", "authsucc", "rx_pkts", "input", "ibytes", "ips_spdcache"];
@@ -176,15 +174,15 @@ fn rows(b: &mut Gateway, wire: &[u8], view: View) -> Vec<(&'static str, u64)> {
 }
 
 #[test]
-fn every_refusal_shows_in_the_views() {
+fn every_inbound_discard_appears_in_every_view() {
     for view in [View::Kame, View::FastIpsec, View::Linux, View::Vpp] {
-        for (mut b, wire, counter) in refused_on_arrival() {
+        for (mut b, wire, counter) in refused_inbound() {
             let found = rows(&mut b, &wire, view);
             let shows = match view {
                 _ if matches!(counter, Counter::Dummy | Counter::KeepAlive) => continue,
                 View::Kame | View::Linux => 1,
                 View::FastIpsec => 1,
-                // Counts what its ESP and AH nodes refuse, as they see it.
+                // The view of VPP counts only packets that its ESP and AH nodes discard.
                 _ => continue,
             };
             let doubled = view == View::Kame && counter == Counter::NoSa;
@@ -194,10 +192,11 @@ fn every_refusal_shows_in_the_views() {
     }
 }
 
-/// esp4_input() and ah4_input() of KAME: in_nosa without an SA, in_badspi with one that is neither mature nor dying.
+/// KAME (`esp4_input`, `ah4_input`) counts in_nosa without an SA, and in_badspi with an SA that is neither mature
+/// nor dying.
 #[test]
-fn kame_tells_missing_sas_from_those_in_the_wrong_state() {
-    for (mut b, wire, counter) in refused_on_arrival() {
+fn kame_view_distinguishes_missing_sas_from_sas_in_the_wrong_state() {
+    for (mut b, wire, counter) in refused_inbound() {
         let expected = match counter {
             Counter::NoSa => "in_nosa",
             Counter::Larval | Counter::Expired => "in_badspi",
@@ -208,7 +207,7 @@ fn kame_tells_missing_sas_from_those_in_the_wrong_state() {
 }
 
 #[test]
-fn the_views_sum_up_what_happened() {
+fn views_sum_the_counters() {
     let (mut a, mut b) = esp_tunnel();
     for n in 0..10 {
         let wire = carries(&mut a, &mut b, &inner());
@@ -216,7 +215,7 @@ fn the_views_sum_up_what_happened() {
             assert!(b.receive(&wire).0.reason().is_some());
         }
         if n % 5 == 0 {
-            assert!(b.receive(&flipped(&a.send(&inner()).unwrap(), 3)).0.reason().is_some());
+            assert!(b.receive(&with_flipped_bit(&a.send(&inner()).unwrap(), 3)).0.reason().is_some());
         }
     }
     let octets = inner().len() as u64;
@@ -252,7 +251,7 @@ fn the_views_sum_up_what_happened() {
 }
 
 #[test]
-fn reasons_on_the_way_out_count_in_their_place() {
+fn outbound_discard_reason_increments_its_own_counter() {
     let (mut a, _) = esp_tunnel();
     let sa = key(Direction::Outbound, B, Protocol::Esp, 0x1001);
     a.load(&policy("10.1.0.0/16", "10.8.0.0/16", "any", "out", "discard"), A);
@@ -269,7 +268,7 @@ fn reasons_on_the_way_out_count_in_their_place() {
     assert!(a.send(&[0x45]).is_err());
     a.engine.settings_mut().unmatched = ipsec_engine::Unmatched::Discard;
     assert!(a.send(&host()).is_err());
-    move_on(&mut a, &sa, A, SeqWidth::Bits32, u32::MAX.into());
+    set_last_sequence(&mut a, &sa, A, SeqWidth::Bits32, u32::MAX.into());
     assert!(a.send(&inner()).is_err());
     a.engine.settings_mut().link_mtu = None;
     let mut refusals: Vec<_> = change(&before, &a).into_iter().filter(|(_, c, _)| !SUCCESSES.contains(c)).collect();

@@ -1,9 +1,10 @@
-//! An engine with one suite, chosen when it is compiled: no AH, no IPComp.
+//! Engine with one suite that is chosen at compile time, without AH and IPComp.
 
-mod common;
-mod world;
+mod gateway;
+mod gateway_pair;
 
 use esp_core::OpenError;
+use gateway_pair::*;
 use ipsec_crypto::Aes128Gcm16;
 use ipsec_engine::{
     Action, Algorithms, Bundle, DiscardReason, Disposition, Engine, Level, Mode, Never, Policy, PolicyDirection,
@@ -11,7 +12,6 @@ use ipsec_engine::{
 };
 use ipsec_packet::{AddressRange, PacketBuf, ReplayError, ReplayWindow, Selector, Seq, SeqWidth, Spi, Upper};
 use std::time::Duration;
-use world::*;
 
 #[derive(Debug)]
 enum Firmware {}
@@ -49,7 +49,7 @@ fn engine(transform: Transform<Firmware>, direction: PolicyDirection) -> Small {
 }
 
 #[test]
-fn one_suite_in_an_engine_as_small_as_it_gets() {
+fn smallest_engine_with_one_suite_carries_packets() {
     let spi = Spi::new(0x1001).unwrap();
     let out = esp_core::Outbound::new(spi, suite(), SeqWidth::Extended64);
     let mut a = engine(Transform::EspOut(out), PolicyDirection::Out);
@@ -77,9 +77,9 @@ fn one_suite_in_an_engine_as_small_as_it_gets() {
     assert!(size_of::<Small>() < 8192, "{}", size_of::<Small>());
 }
 
-/// The same SA without an engine around it.
+/// Decapsulates with an SA that is in no engine.
 #[test]
-fn an_sa_opens_without_databases() {
+fn sa_decapsulates_without_an_engine() {
     let spi = Spi::new(0x1001).unwrap();
     let out = esp_core::Outbound::new(spi, suite(), SeqWidth::Bits32);
     let mut a = engine(Transform::EspOut(out), PolicyDirection::Out);

@@ -1,12 +1,12 @@
-//! Later fragments of IPv6: their own next header is not believed (RFC 8200 section 4.5).
+//! Later IPv6 fragments: the next header of their fragment header is not trusted (RFC 8200 section 4.5).
 
-mod common;
-mod world;
+mod gateway;
+mod gateway_pair;
 
-use common::{Gateway, ipv6};
+use gateway::{Gateway, ipv6};
+use gateway_pair::{A6, B6, policy};
 use ipsec_engine::{DiscardReason, Disposition};
 use ipsec_packet::IpProto;
-use world::{A6, B6, policy};
 
 const NET_A: &str = "2001:db8:1::/48";
 const NET_B: &str = "2001:db8:2::/48";
@@ -16,7 +16,7 @@ fn later_fragment(next: u8) -> Vec<u8> {
     ipv6("2001:db8:1::9", "2001:db8:2::9", IpProto::FRAGMENT, &[&header[..], b"24 octets of a segment.."].concat())
 }
 
-/// A policy that protects one protocol, and one that lets the rest pass.
+/// Returns a gateway with a PROTECT policy for one protocol and a BYPASS policy for the rest.
 fn gateway(upper: &str, direction: &str, local: &str) -> Gateway {
     let action = format!("ipsec esp/tunnel/{A6}-{B6}/require");
     let text = policy(NET_A, NET_B, upper, direction, &action) + &policy(NET_A, NET_B, "any", direction, "none");
@@ -24,7 +24,7 @@ fn gateway(upper: &str, direction: &str, local: &str) -> Gateway {
 }
 
 #[test]
-fn a_fragment_of_unknown_protocol_is_discarded_where_any_protocol_is_protected() {
+fn later_fragment_is_discarded_if_it_may_match_a_protect_policy() {
     for upper in ["tcp", "udp", "icmp6", "47", "59", "44"] {
         for next in 0..=255 {
             let discarded = Disposition::Discard(DiscardReason::Opaque);
@@ -37,7 +37,7 @@ fn a_fragment_of_unknown_protocol_is_discarded_where_any_protocol_is_protected()
 }
 
 #[test]
-fn a_policy_for_any_protocol_is_for_later_fragments_too() {
+fn policy_for_any_protocol_matches_later_fragments() {
     let action = format!("ipsec esp/tunnel/{A6}-{B6}/require");
     let text = |direction| policy(NET_A, NET_B, "any", direction, &action);
     for next in [6, 17, 59, 60, 200] {
@@ -48,7 +48,7 @@ fn a_policy_for_any_protocol_is_for_later_fragments_too() {
 }
 
 #[test]
-fn policies_that_let_a_protocol_pass_say_nothing_about_later_fragments() {
+fn bypass_policy_for_one_protocol_does_not_affect_later_fragments() {
     let text = policy(NET_A, NET_B, "tcp", "out", "none") + &policy(NET_A, NET_B, "any", "out", "discard");
     let mut a = Gateway::new(&text, A6);
     assert_eq!(a.send(&later_fragment(6)), Err(Disposition::Discard(DiscardReason::Policy)));

@@ -1,18 +1,18 @@
-//! Transport mode adjusts the IPv4 header checksum: a wrong one leaves wrong and is delivered wrong, so that damage stays visible.
+//! Transport mode updates the IPv4 header checksum incrementally, so that an invalid checksum stays invalid.
 
-mod common;
-mod world;
+mod gateway;
+mod gateway_pair;
 
-use common::{Gateway, udp};
+use gateway::{Gateway, udp};
+use gateway_pair::{A, B, SECRET, ah, esp, hosts, ipcomp};
 use ipsec_engine::Disposition;
 use ipsec_packet::Ipv4;
-use world::{A, B, SECRET, ah, esp, hosts, ipcomp};
 
-fn holds(packet: &[u8]) -> bool {
+fn has_valid_checksum(packet: &[u8]) -> bool {
     Ipv4::parse(packet).unwrap().has_valid_checksum()
 }
 
-/// Hosts with these transforms in transport mode.
+/// Returns pairs of hosts with different transport mode bundles.
 fn pairs() -> Vec<(Gateway, Gateway)> {
     let sas =
         esp(A, B, 0x1001, "-m transport") + &ah(A, B, 0x2001, "-m transport") + &ipcomp(A, B, 0x3003, "-m transport");
@@ -27,13 +27,13 @@ fn pairs() -> Vec<(Gateway, Gateway)> {
 }
 
 #[test]
-fn a_right_checksum_stays_right_and_a_wrong_one_wrong() {
+fn valid_checksum_stays_valid_and_invalid_checksum_invalid() {
     for damage in [0, 1, 0x80, 0xff] {
         for (mut a, mut b) in pairs() {
             let mut packet = udp(A, B, 7, 9, &[SECRET, &[b'a'; 200]].concat());
             packet[10] ^= damage;
             let wire = a.send(&packet).unwrap();
-            assert_eq!(holds(&wire), damage == 0, "on the wire");
+            assert_eq!(has_valid_checksum(&wire), damage == 0, "checksum on the wire");
             let (disposition, received) = b.receive(&wire);
             assert_eq!((disposition, received == packet), (Disposition::Deliver, true), "damage {damage:#x}");
         }
@@ -41,21 +41,21 @@ fn a_right_checksum_stays_right_and_a_wrong_one_wrong() {
 }
 
 #[test]
-fn damage_on_the_way_is_delivered_as_damage() {
+fn checksum_error_on_the_path_is_delivered() {
     for (mut a, mut b) in pairs() {
         let mut wire = a.send(&udp(A, B, 7, 9, SECRET)).unwrap();
         wire[11] ^= 4;
         let (disposition, received) = b.receive(&wire);
-        assert_eq!((disposition, holds(&received)), (Disposition::Deliver, false));
+        assert_eq!((disposition, has_valid_checksum(&received)), (Disposition::Deliver, false));
     }
 }
 
 #[test]
-fn a_tunnel_has_a_header_of_its_own() {
-    let (mut a, mut b) = world::esp_tunnel();
-    let mut packet = world::inner();
+fn tunnel_header_has_its_own_valid_checksum() {
+    let (mut a, mut b) = gateway_pair::esp_tunnel();
+    let mut packet = gateway_pair::inner();
     packet[10] ^= 1;
     let wire = a.send(&packet).unwrap();
-    assert!(holds(&wire));
-    world::delivered(&mut b, &wire, &packet);
+    assert!(has_valid_checksum(&wire));
+    gateway_pair::delivered(&mut b, &wire, &packet);
 }

@@ -1,14 +1,14 @@
-//! ICMP errors through tunnels are judged by the packet that they quote (RFC 4301 section 6.2).
+//! ICMP errors through tunnels are checked by the packet that they quote (RFC 4301 section 6.2).
 
-mod common;
-mod world;
+mod gateway;
+mod gateway_pair;
 
-use common::{Gateway, icmp, ipv6, udp};
+use gateway::{Gateway, icmp, ipv6, udp};
+use gateway_pair::{A, A6, B, B6, delivered, discarded, esp, inner, policy};
 use ipsec_engine::{DiscardReason, Disposition, Unmatched};
 use ipsec_packet::IpProto;
-use world::{A, A6, B, B6, delivered, discarded, esp, inner, policy};
 
-/// The networks behind A and B, both ways, under this selector of the upper layer; A's and B's gateways.
+/// Returns the gateways A and B with policies in both directions between their networks for this upper protocol.
 fn gateways(unmatched: Unmatched, upper: &str) -> (Gateway, Gateway) {
     let sas = esp(A, B, 0x1001, "-m tunnel") + &esp(B, A, 0x1002, "-m tunnel");
     let both = |a: &str, b: &str| {
@@ -25,13 +25,13 @@ fn gateways(unmatched: Unmatched, upper: &str) -> (Gateway, Gateway) {
     (a, b)
 }
 
-/// An error of this type about a packet from B's network to A's, sent by a router in A's network with an address of its own.
+/// Builds an ICMP error of this type about a packet from B's network to A's, sent by a router inside A's network.
 fn error(kind: u8) -> Vec<u8> {
     icmp("192.168.7.7", "10.2.3.4", kind, &udp("10.2.3.4", "10.1.2.3", 2000, 1000, b"text")[..28])
 }
 
 #[test]
-fn a_router_behind_the_gateway_reports_through_the_tunnel() {
+fn icmp_error_of_a_router_behind_the_gateway_is_tunnelled() {
     for unmatched in [Unmatched::Discard, Unmatched::Bypass] {
         for kind in [3, 4, 5, 11, 12] {
             for upper in ["any", "udp"] {
@@ -44,7 +44,7 @@ fn a_router_behind_the_gateway_reports_through_the_tunnel() {
 }
 
 #[test]
-fn errors_of_ipv6_go_the_same_way() {
+fn icmpv6_error_of_a_router_behind_the_gateway_is_tunnelled() {
     let (net_a, net_b) = ("2001:db8:1::/48", "2001:db8:2::/48");
     let action = format!("ipsec esp/tunnel/{A6}-{B6}/require");
     let text = |direction| esp(A6, B6, 0x1001, "-m tunnel") + &policy(net_a, net_b, "udp", direction, &action);
@@ -62,13 +62,13 @@ fn errors_of_ipv6_go_the_same_way() {
     }
     let echo =
         ipv6("2001:db8:77::7", "2001:db8:2::4", IpProto::ICMPV6, &[&[128, 0, 0, 0, 0, 0, 0, 0][..], &quoted].concat());
-    assert_eq!(a.send(&echo), Err(Disposition::Bypass), "no error");
+    assert_eq!(a.send(&echo), Err(Disposition::Bypass), "echo request is not an error");
 }
 
 #[test]
-fn an_error_about_traffic_of_others_is_not_delivered_out_of_a_tunnel() {
+fn icmp_error_about_other_traffic_is_refused_from_a_tunnel() {
     let (_, mut b) = gateways(Unmatched::Bypass, "any");
-    // A peer that sends whatever it likes through its SA.
+    // The peer sends packets with any addresses through its SA.
     let all = esp(A, B, 0x1001, "-m tunnel")
         + &policy("0.0.0.0/0", "0.0.0.0/0", "any", "out", &format!("ipsec esp/tunnel/{A}-{B}/require"));
     let mut peer = Gateway::new(&all, A);
@@ -82,18 +82,18 @@ fn an_error_about_traffic_of_others_is_not_delivered_out_of_a_tunnel() {
 }
 
 #[test]
-fn an_error_in_clear_about_protected_traffic_is_refused() {
+fn cleartext_icmp_error_about_protected_traffic_is_refused() {
     let (_, mut b) = gateways(Unmatched::Bypass, "any");
     assert_eq!(b.receive(&error(3)).0, discarded(DiscardReason::Cleartext));
     let about_others = icmp("192.168.7.7", "10.2.3.4", 3, &udp("10.2.3.4", "203.0.113.9", 1, 2, b"text")[..28]);
     assert_eq!(b.receive(&about_others).0, Disposition::Bypass);
-    // About the packets of the tunnel itself.
-    let about_esp = icmp("203.0.113.7", B, 3, &common::ipv4(B, A, IpProto::ESP, &[0; 8]));
+    // An error about the ESP packets of the tunnel is accepted.
+    let about_esp = icmp("203.0.113.7", B, 3, &gateway::ipv4(B, A, IpProto::ESP, &[0; 8]));
     assert_eq!(b.receive(&about_esp).0, Disposition::Bypass);
 }
 
 #[test]
-fn a_policy_for_icmp_comes_first() {
+fn policy_for_icmp_takes_precedence_over_the_quoted_packet() {
     let action = format!("ipsec esp/tunnel/{A}-{B}/require");
     let text = esp(A, B, 0x1001, "-m tunnel")
         + &policy("10.1.0.0/16", "10.2.0.0/16", "udp", "out", &action)
@@ -104,7 +104,7 @@ fn a_policy_for_icmp_comes_first() {
 }
 
 #[test]
-fn transport_mode_does_not_carry_the_errors_of_others_nor_let_them_leave_in_clear() {
+fn icmp_error_of_another_host_is_not_sent_in_transport_mode_or_clear() {
     let text = esp("10.1.2.3", "10.2.3.4", 0x1001, "-m transport")
         + &policy("10.1.2.3", "10.2.3.4", "udp", "out", "ipsec esp/transport//require");
     let mut a = Gateway::new(&text, "10.1.2.3");

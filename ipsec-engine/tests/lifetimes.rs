@@ -1,14 +1,16 @@
-//! How SAs live and die: reserved, mature, dying, dead; limits, events, numbers.
+//! States and lifetimes of SAs: larval, mature, dying, dead; limits, expire events, sequence numbers.
 
-mod common;
-mod world;
+mod gateway;
+mod gateway_pair;
 
-use common::Gateway;
 use esp_core::{OpenError, SealError};
-use ipsec_engine::{Direction, DiscardReason, Disposition, Event, InstallError, Protocol, ReserveError, SaState};
+use gateway::{Gateway, udp};
+use gateway_pair::*;
+use ipsec_engine::{
+    Counter, Direction, DiscardReason, Disposition, Event, InstallError, Protocol, ReserveError, SaState,
+};
 use ipsec_packet::{ReplayError, SeqWidth};
 use std::time::Duration;
-use world::*;
 
 const OUT: &str = "ipsec esp/tunnel/192.0.2.1-198.51.100.1/require";
 
@@ -28,13 +30,13 @@ fn pass(gateway: &mut Gateway, seconds: u64) {
     gateway.now += Duration::from_secs(seconds);
 }
 
-/// Both sides with these options of setkey; the payload of a packet of `inner()` has 71 octets.
+/// Returns both gateways with these options of setkey; `inner()` counts 71 octets towards the byte lifetime.
 fn limited(options: &str) -> (Gateway, Gateway) {
     tunnel(&esp(A, B, 0x1001, &format!("-m tunnel {options}")), OUT)
 }
 
 #[test]
-fn limits_in_seconds_are_reached_by_packets_and_by_ticks() {
+fn time_limits_are_reached_by_packets() {
     let (mut a, mut b) = limited("-ls 60 -lh 90");
     for _ in 0..2 {
         carries(&mut a, &mut b, &inner());
@@ -57,13 +59,17 @@ fn limits_in_seconds_are_reached_by_packets_and_by_ticks() {
     pass(&mut a, 30);
     pass(&mut b, 30);
     assert!(matches!(a.send(&inner()), Err(Disposition::Pending(_))));
-    refused_as_it_was(&mut b, &late, DiscardReason::Expired);
+    refused_unmodified(&mut b, &late, DiscardReason::Expired);
     assert_eq!((state(&a, &sa_out()), state(&b, &sa_in())), (Some(SaState::Dead), Some(SaState::Dead)));
     assert!(events(&mut a).contains(&Event::HardExpired(sa_out())));
     assert_eq!(events(&mut b), [Event::HardExpired(sa_in())]);
-    assert_eq!((state(&a, &sa_out()), state(&b, &sa_in())), (None, None), "gone once it was told");
-    refused_as_it_was(&mut b, &late, DiscardReason::NoSa);
-    // Without packets it is ticks that tell, and only the last of two that came together.
+    assert_eq!((state(&a, &sa_out()), state(&b, &sa_in())), (None, None), "dead SA is removed after its event");
+    refused_unmodified(&mut b, &late, DiscardReason::NoSa);
+}
+
+/// Only the hard limit is reported if soft and hard limit are reached at the same time.
+#[test]
+fn hard_time_limit_is_reported_by_a_tick_without_packets() {
     let (mut a, _) = limited("-ls 60 -lh 90");
     pass(&mut a, 90);
     a.engine.tick(a.now);
@@ -72,7 +78,7 @@ fn limits_in_seconds_are_reached_by_packets_and_by_ticks() {
 }
 
 #[test]
-fn limits_since_the_first_packet_and_in_packets() {
+fn limits_since_first_use_and_in_packets() {
     for direction in [Direction::Outbound, Direction::Inbound] {
         let (mut a, mut b) = limited("");
         let key = if direction == Direction::Outbound { sa_out() } else { sa_in() };
@@ -102,7 +108,7 @@ fn limits_since_the_first_packet_and_in_packets() {
         }
         match direction {
             Direction::Outbound => assert!(matches!(a.send(&inner()), Err(Disposition::Pending(_)))),
-            Direction::Inbound => refused_as_it_was(&mut b, &a.send(&inner()).unwrap(), DiscardReason::Expired),
+            Direction::Inbound => refused_unmodified(&mut b, &a.send(&inner()).unwrap(), DiscardReason::Expired),
         }
     }
     let (mut a, _) = limited("");
@@ -118,7 +124,7 @@ fn limits_since_the_first_packet_and_in_packets() {
 }
 
 #[test]
-fn limits_in_octets_count_payload() {
+fn byte_limits_count_payload() {
     let (mut a, mut b) = limited("-bs 150 -bh 210");
     let sizes = [0, 71, 142, 213];
     for (n, expected) in [(1, SaState::Mature), (2, SaState::Mature), (3, SaState::Dead)] {
@@ -134,8 +140,8 @@ fn limits_in_octets_count_payload() {
 }
 
 #[test]
-fn limits_in_octets_are_reached_by_the_octet_and_the_dead_stay_dead() {
-    // 71 octets a packet: the second one reaches 142, and not 143.
+fn byte_limits_are_exact() {
+    // Each packet counts 71 octets, so the second one reaches 142, but not 143.
     for (limit, after) in [(142, SaState::Dead), (143, SaState::Mature)] {
         let (mut a, mut b) = limited(&format!("-bh {limit}"));
         for _ in 0..2 {
@@ -143,19 +149,22 @@ fn limits_in_octets_are_reached_by_the_octet_and_the_dead_stay_dead() {
         }
         assert_eq!((state(&a, &sa_out()), state(&b, &sa_in())), (Some(after), Some(after)), "{limit}");
     }
+}
+
+#[test]
+fn dead_sa_stays_dead_if_the_clock_is_set_back() {
     let (mut a, mut b) = limited("-lh 90");
     let wire = a.send(&inner()).unwrap();
     let then = b.now;
     pass(&mut b, 90);
-    refused_as_it_was(&mut b, &wire, DiscardReason::Expired);
-    // A clock that is set back wakes nobody.
+    refused_unmodified(&mut b, &wire, DiscardReason::Expired);
     b.now = then;
-    refused_as_it_was(&mut b, &wire, DiscardReason::Expired);
+    refused_unmodified(&mut b, &wire, DiscardReason::Expired);
 }
 
 //= RFC 2406 3.4.3/12
 #[test]
-fn forged_and_replayed_packets_change_nothing() {
+fn forged_and_replayed_packets_do_not_change_the_sa() {
     let (mut a, mut b) = limited("-bs 300 -bh 400 -lh 1000");
     let first = carries(&mut a, &mut b, &inner());
     let second = a.send(&inner()).unwrap();
@@ -163,27 +172,27 @@ fn forged_and_replayed_packets_change_nothing() {
     pass(&mut b, 10);
     for n in 0..200u32 {
         let mut forged = second.clone();
-        // Far numbers, too: they would move the window if they were believed.
+        // High sequence numbers would advance the window if they were recorded.
         forged[24..28].copy_from_slice(&(n * 1000 + 2).to_be_bytes());
         *forged.last_mut().unwrap() ^= 1;
-        refused_as_it_was(&mut b, &forged, DiscardReason::Open(OpenError::IcvMismatch));
-        refused_as_it_was(&mut b, &first, DiscardReason::Open(OpenError::Replayed(ReplayError::Duplicate)));
+        refused_unmodified(&mut b, &forged, DiscardReason::Open(OpenError::IcvMismatch));
+        refused_unmodified(&mut b, &first, DiscardReason::Open(OpenError::Replayed(ReplayError::Duplicate)));
     }
     assert_eq!(*b.engine.sa(&sa_in(), address(A)).unwrap().usage, before);
     assert_eq!(events(&mut b), []);
     delivered(&mut b, &second, &inner());
 }
 
-/// What IPComp wraps has no ICV of its own: only what came in it through AH or ESP may be charged.
+/// IPComp has no ICV: only packets received inside AH or ESP count towards the lifetime of an IPComp association.
 #[test]
-fn ipcomp_without_the_esp_around_it_changes_nothing() {
+fn ipcomp_without_the_required_esp_does_not_change_the_sa() {
     let sas = ipcomp(A, B, 0x1100, "-m tunnel -bh 5000") + &esp(A, B, 0x1101, "-m transport");
     let bundle = format!("ipsec ipcomp/tunnel/{A}-{B}/require");
     let (_, mut b) = tunnel(&sas, &format!("{bundle} esp/transport//require"));
-    let (mut mallory, _) = tunnel(&ipcomp(A, B, 0x1100, "-m tunnel"), &bundle);
-    let packet = common::udp("10.1.2.3", "10.2.3.4", 1, 2, &[7; 1000]);
+    let (mut attacker, _) = tunnel(&ipcomp(A, B, 0x1100, "-m tunnel"), &bundle);
+    let packet = gateway::udp("10.1.2.3", "10.2.3.4", 1, 2, &[7; 1000]);
     for _ in 0..6 {
-        let wire = mallory.send(&packet).unwrap();
+        let wire = attacker.send(&packet).unwrap();
         assert!(matches!(b.receive(&wire).0, Disposition::Discard(_)));
     }
     let sa = b.engine.sa(&key(Direction::Inbound, B, Protocol::Ipcomp, 0x1100), address(A)).unwrap();
@@ -191,7 +200,7 @@ fn ipcomp_without_the_esp_around_it_changes_nothing() {
 }
 
 #[test]
-fn reserved_spis_hold_their_place_and_expire() {
+fn larval_sas_occupy_a_slot_and_expire() {
     let (mut a, mut b) = esp_tunnel();
     let key = key(Direction::Inbound, B, Protocol::Esp, 0x3001);
     b.engine.reserve(key, address(A), b.now).unwrap();
@@ -200,7 +209,7 @@ fn reserved_spis_hold_their_place_and_expire() {
     assert_eq!(state(&b, &key), Some(SaState::Larval));
     let mut wire = a.send(&inner()).unwrap();
     wire[20..24].copy_from_slice(&0x3001u32.to_be_bytes());
-    refused_as_it_was(&mut b, &wire, DiscardReason::Larval);
+    refused_unmodified(&mut b, &wire, DiscardReason::Larval);
     assert_eq!(b.engine.poll_timeout(), Some(b.now + Duration::from_secs(30)));
     pass(&mut b, 29);
     b.engine.tick(b.now);
@@ -208,8 +217,8 @@ fn reserved_spis_hold_their_place_and_expire() {
     pass(&mut b, 1);
     b.engine.tick(b.now);
     assert_eq!((state(&b, &key), b.engine.poll_timeout()), (None, None));
-    refused_as_it_was(&mut b, &wire, DiscardReason::NoSa);
-    // With keys it stays, in the same place.
+    refused_unmodified(&mut b, &wire, DiscardReason::NoSa);
+    // After installation of its keys the SA stays in the same slot.
     b.engine.reserve(key, address(A), b.now).unwrap();
     b.load(&esp(A, B, 0x3001, "-m tunnel"), B);
     assert_eq!((state(&b, &key), b.engine.sas().count()), (Some(SaState::Mature), 2));
@@ -218,33 +227,49 @@ fn reserved_spis_hold_their_place_and_expire() {
     assert_eq!(state(&b, &key), Some(SaState::Mature));
     b.engine.reserve(ipsec_engine::SaId { spi: 0x3002, ..key }, address(A), b.now).unwrap();
     let usage = b.engine.remove(&ipsec_engine::SaId { spi: 0x3002, ..key }, address(A)).unwrap();
-    assert_eq!((usage.packets, usage.octets), (0, 0), "a larval SA has done nothing");
+    assert_eq!((usage.packets, usage.octets), (0, 0), "usage of a larval SA is not zero");
     assert_eq!(b.engine.sas().count(), 2);
 }
 
 //= RFC 2408 4.3/2, 4.3/3
+/// SPI of an ESP packet in an IPv4 packet without options.
+fn spi(wire: &[u8]) -> u32 {
+    u32::from_be_bytes(wire[20..24].try_into().unwrap())
+}
+
 #[test]
-fn make_before_break() {
+fn newest_sa_is_used_for_outbound_packets() {
     let (mut a, mut b) = limited("-ls 60 -lh 90");
-    let spi = |wire: &[u8]| u32::from_be_bytes(wire[20..24].try_into().unwrap());
     assert_eq!(spi(&carries(&mut a, &mut b, &inner())), 0x1001);
     let on_its_way = a.send(&inner()).unwrap();
     b.load(&esp(A, B, 0x1002, "-m tunnel"), B);
     assert_eq!(spi(&carries(&mut a, &mut b, &inner())), 0x1001);
     a.load(&esp(A, B, 0x1002, "-m tunnel"), A);
-    assert_eq!(spi(&carries(&mut a, &mut b, &inner())), 0x1002, "the new one takes over");
+    assert_eq!(spi(&carries(&mut a, &mut b, &inner())), 0x1002, "the newer SA is used");
     delivered(&mut b, &on_its_way, &inner());
-    // The newest, wherever in the database it lies.
+}
+
+#[test]
+fn newest_sa_is_used_whichever_slot_it_has() {
     let (mut c, _) = limited("");
     c.load(&esp(A, B, 0x2001, "-m tunnel"), A);
     c.engine.remove(&sa_out(), address(A)).unwrap();
     c.load(&esp(A, B, 0x2002, "-m tunnel"), A);
     assert_eq!(spi(&c.send(&inner()).unwrap()), 0x2002);
-    // If the new one is taken back, the old one serves again, even while it dies.
+}
+
+#[test]
+fn older_dying_sa_is_used_after_removal_of_the_newer_one() {
+    let (mut a, _) = limited("-ls 60 -lh 90");
+    a.load(&esp(A, B, 0x1002, "-m tunnel"), A);
     pass(&mut a, 70);
     assert!(a.engine.remove(&key(Direction::Outbound, B, Protocol::Esp, 0x1002), address(A)).is_some());
     assert_eq!(spi(&a.send(&inner()).unwrap()), 0x1001);
-    // A mature one is better than a dying one, however old it is.
+}
+
+#[test]
+fn mature_sa_is_preferred_to_a_newer_dying_one() {
+    let (mut a, _) = limited("");
     a.load(&esp(A, B, 0x1003, "-m tunnel"), A);
     a.load(&esp(A, B, 0x1004, "-m tunnel -ls 5"), A);
     assert_eq!(spi(&a.send(&inner()).unwrap()), 0x1004);
@@ -253,21 +278,18 @@ fn make_before_break() {
 }
 
 #[test]
-fn what_is_not_installed_comes_back_and_dead_places_are_used_again() {
+fn refused_sa_is_returned_and_slots_of_dead_sas_are_reused() {
     let (_, mut b) = limited("-lh 90");
-    let same = || esp(A, B, 0x1001, "-m tunnel");
-    let sa = |text: &str| {
-        let mut statements = ipsec_engine::setkey::Statements::of(text);
-        let Ok(Some(ipsec_engine::setkey::Statement::Add(add))) = statements.next() else { panic!() };
-        add.sa(Direction::Inbound, None, &ipsec_engine::setkey::Loading::RFC).unwrap()
+    let inbound = |spi| sa(&esp(A, B, spi, "-m tunnel"), Direction::Inbound);
+    let Err(InstallError::Exists(back)) = b.engine.install(inbound(0x1001), b.now) else {
+        panic!("second SA of an ID was accepted")
     };
-    let Err(InstallError::Exists(back)) = b.engine.install(sa(&same()), b.now) else { panic!("there is one") };
     assert_eq!(back.key(), sa_in());
     for spi in 0x2000..0x200f {
-        b.engine.install(sa(&esp(A, B, spi, "-m tunnel")), b.now).unwrap();
+        b.engine.install(inbound(spi), b.now).unwrap();
     }
-    let Err(InstallError::Full(back)) = b.engine.install(sa(&esp(A, B, 0x2fff, "-m tunnel")), b.now) else {
-        panic!("full")
+    let Err(InstallError::Full(back)) = b.engine.install(inbound(0x2fff), b.now) else {
+        panic!("SA was accepted by a full table")
     };
     assert_eq!(back.key().spi, 0x2fff);
     assert_eq!(
@@ -279,16 +301,19 @@ fn what_is_not_installed_comes_back_and_dead_places_are_used_again() {
     b.engine.tick(b.now);
     b.engine.install(back, b.now).unwrap();
     assert_eq!((b.engine.sas().count(), state(&b, &sa_in())), (16, None));
-    // And a dead one gives way to another of its name.
+}
+
+#[test]
+fn dead_sa_is_replaced_by_an_sa_of_the_same_id() {
     let (_, mut b) = limited("-lh 90");
     pass(&mut b, 90);
     b.engine.tick(b.now);
-    assert_eq!(b.engine.install(sa(&same()), b.now).unwrap(), sa_in());
+    assert_eq!(b.engine.install(sa(&esp(A, B, 0x1001, "-m tunnel"), Direction::Inbound), b.now).unwrap(), sa_in());
     assert_eq!(state(&b, &sa_in()), Some(SaState::Mature));
 }
 
 #[test]
-fn the_death_of_an_sa_whose_place_was_needed_is_told() {
+fn hard_expire_event_is_reported_after_the_slot_is_reused() {
     let (_, mut b) = limited("-lh 90");
     pass(&mut b, 90);
     b.engine.tick(b.now);
@@ -298,19 +323,19 @@ fn the_death_of_an_sa_whose_place_was_needed_is_told() {
 
 //= RFC 4303 2.2/1, 2.2/4
 #[test]
-fn numbers_end_without_being_used_again() {
+fn exhausted_esp_sequence_numbers_are_not_reused() {
     for (option, width, last, few) in
         [("", SeqWidth::Bits32, u64::from(u32::MAX), 1 << 16), ("-esn", SeqWidth::Extended64, u64::MAX, 1u64 << 32)]
     {
         let (mut a, _) = limited(option);
-        move_on(&mut a, &sa_out(), A, width, last - few - 1);
+        set_last_sequence(&mut a, &sa_out(), A, width, last - few - 1);
         a.send(&inner()).unwrap();
-        assert_eq!(events(&mut a), [], "{few} are left");
+        assert_eq!(events(&mut a), [], "{few} sequence numbers are left");
         for _ in 0..3 {
             a.send(&inner()).unwrap();
         }
         assert_eq!(events(&mut a), [Event::SequenceLow(sa_out())], "once");
-        move_on(&mut a, &sa_out(), A, width, last - 1);
+        set_last_sequence(&mut a, &sa_out(), A, width, last - 1);
         let wire = a.send(&inner()).unwrap();
         assert_eq!(wire[24..28], [0xff; 4]);
         let usage = *a.engine.sa(&sa_out(), address(A)).unwrap().usage;
@@ -319,7 +344,7 @@ fn numbers_end_without_being_used_again() {
         }
         assert_eq!(*a.engine.sa(&sa_out(), address(A)).unwrap().usage, usage);
         assert_eq!(events(&mut a), []);
-        // The next SA goes on where this one ended.
+        // A new SA replaces the exhausted one.
         a.load(&esp(A, B, 0x1002, "-m tunnel"), A);
         assert_eq!(a.send(&inner()).unwrap()[20..28], [0, 0, 0x10, 2, 0, 0, 0, 1]);
     }
@@ -327,22 +352,22 @@ fn numbers_end_without_being_used_again() {
 
 //= RFC 4302 2.5/4
 #[test]
-fn ah_numbers_end_too() {
+fn exhausted_ah_sequence_numbers_are_not_reused() {
     let (mut a, _) = hosts(&ah(A, B, 0x1002, "-m transport"), "ipsec ah/transport//require");
     let sa = key(Direction::Outbound, B, Protocol::Ah, 0x1002);
-    move_on(&mut a, &sa, A, SeqWidth::Bits32, u64::from(u32::MAX) - 1);
+    set_last_sequence(&mut a, &sa, A, SeqWidth::Bits32, u64::from(u32::MAX) - 1);
     a.send(&host()).unwrap();
     assert_eq!(events(&mut a), [Event::SequenceLow(sa)]);
     let exhausted = DiscardReason::Sign(ah_core::SignError::SequenceExhausted);
     assert_eq!(a.send(&host()), Err(Disposition::Discard(exhausted)));
 }
 
-/// The second transform has no number left: the first has used none, and the packet is as it was.
+/// The SA of the second template has no sequence number left: the first SA uses none, and the packet is unmodified.
 #[test]
-fn a_bundle_is_refused_before_its_first_transform() {
+fn exhausted_sa_of_a_bundle_is_detected_before_the_first_template() {
     let sas = esp(A, B, 0x1001, "-m transport") + &ah(A, B, 0x1002, "-m transport");
     let (mut a, _) = hosts(&sas, "ipsec esp/transport//require ah/transport//require");
-    move_on(&mut a, &key(Direction::Outbound, B, Protocol::Ah, 0x1002), A, SeqWidth::Bits32, u32::MAX.into());
+    set_last_sequence(&mut a, &key(Direction::Outbound, B, Protocol::Ah, 0x1002), A, SeqWidth::Bits32, u32::MAX.into());
     assert!(matches!(a.send(&host()), Err(Disposition::Discard(reason)) if reason.counter_is_exhausted()));
     assert!(a.engine.sas().all(|sa| sa.usage.packets == 0));
     assert_eq!(a.engine.sa(&sa_out(), address(A)).unwrap().sa.unwrap().transform().sequence().unwrap().get(), 0);
@@ -359,9 +384,46 @@ impl Exhaustion for DiscardReason {
 }
 
 #[test]
-fn numbers_that_were_used_up_elsewhere_are_told() {
+fn sequence_numbers_used_outside_the_engine_are_reported() {
     let (mut a, _) = esp_tunnel();
-    move_on(&mut a, &sa_out(), A, SeqWidth::Bits32, u64::from(u32::MAX));
+    set_last_sequence(&mut a, &sa_out(), A, SeqWidth::Bits32, u64::from(u32::MAX));
     assert_eq!(a.send(&inner()), Err(discarded(DiscardReason::Seal(SealError::SequenceExhausted))));
     assert_eq!(events(&mut a), [Event::SequenceLow(sa_out())]);
+}
+
+#[test]
+fn hard_expire_event_is_reported_after_the_sa_id_is_reused() {
+    let text = esp(A, B, 0x1001, "-m tunnel -lh 10");
+    let mut a = Gateway::new(&text, A);
+    a.now += Duration::from_secs(11);
+    a.engine.tick(a.now);
+    a.load(&text, A);
+    assert_eq!(events(&mut a), [Event::HardExpired(key(Direction::Outbound, B, Protocol::Esp, 0x1001))]);
+}
+
+/// Octets counted by the SA with SPI 0x1001.
+fn usage_octets(gateway: &Gateway, direction: Direction, protocol: Protocol) -> u64 {
+    gateway.engine.sa(&key(direction, B, protocol, 0x1001), address(A)).unwrap().usage.octets
+}
+
+/// RFC 4301 section 4.4.2.1 counts the octets to which the algorithm is applied: for AH, the whole packet.
+#[test]
+fn both_ends_of_an_ah_tunnel_count_the_same_octets() {
+    let (mut a, mut b) =
+        tunnel(&format!("add {A} {B} ah 0x1001 -m tunnel {MAC};"), &format!("ipsec ah/tunnel/{A}-{B}/require"));
+    let wire = a.send(&udp("10.1.0.1", "10.2.0.1", 1, 2, b"")).unwrap();
+    assert_eq!(b.receive(&wire).0, Disposition::Deliver);
+    assert_eq!(usage_octets(&a, Direction::Outbound, Protocol::Ah), usage_octets(&b, Direction::Inbound, Protocol::Ah));
+}
+
+/// An authenticated packet counts towards the lifetime of its SA, even if the inner packet is invalid.
+#[test]
+fn authenticated_packet_with_invalid_inner_packet_is_counted() {
+    let sas = |mode| format!("add {A} {B} esp 0x1001 -m {mode} {KEYS};");
+    let policy = format!("spdadd {A} {B} any -P out ipsec esp/transport//require;");
+    let mut a = Gateway::new(&format!("{}{policy}", sas("transport")), A);
+    let mut b = Gateway::new(&sas("tunnel"), B);
+    let wire = a.send(&udp(A, B, 1, 2, b"payload")).unwrap();
+    assert_eq!(b.receive(&wire).0.reason().unwrap().counter(), Counter::Inner);
+    assert_eq!(usage_octets(&b, Direction::Inbound, Protocol::Esp), 15);
 }

@@ -1,14 +1,14 @@
-//! What fits: policy_mtu against brute force, packets too big, and routers that report.
+//! `policy_mtu` compared with exhaustive search, "packet too big", and path MTU reports of routers.
 
-mod common;
-mod world;
+mod gateway;
+mod gateway_pair;
 
-use common::{Gateway, ip, udp};
+use gateway::{Gateway, ip, udp};
+use gateway_pair::*;
 use ipsec_engine::{Direction, DiscardReason, Disposition, Protocol};
-use ipsec_packet::{IpProto, TooBig, too_big_answer};
-use world::*;
+use ipsec_packet::{DfPolicy, IpProto, TooBig, too_big_answer};
 
-/// A packet of exactly this length, don't fragment set.
+/// Builds a packet of exactly this length with DF set.
 fn of_length(from: &str, to: &str, length: usize) -> Vec<u8> {
     let head = if from.contains(':') { 40 } else { 20 };
     let mut packet = ip(from, to, IpProto(99), &vec![7; length - head]);
@@ -34,7 +34,7 @@ fn one_sa(suite: &str, protocol: &str, from: &str, to: &str, rest: &str) -> Stri
 
 //= RFC 4303 1/2
 #[test]
-fn the_mtu_of_a_policy_is_what_brute_force_finds() {
+fn policy_mtu_agrees_with_exhaustive_search() {
     let mut cases = Vec::new();
     for suite in SUITES {
         for (from, to) in [(A, B), (A6, B6)] {
@@ -78,48 +78,48 @@ fn the_mtu_of_a_policy_is_what_brute_force_finds() {
             a.engine.settings_mut().link_mtu = None;
             let fits = |a: &mut Gateway, inner| a.send(&of_length(from, to, inner)).unwrap().len() <= usize::from(mtu);
             let Some(largest) = (1281..=usize::from(mtu)).rev().find(|&inner| fits(&mut a, inner)) else { continue };
-            // Sizes go in steps, and never down.
+            // The outer length grows with the inner length in steps and never decreases.
             assert!((largest - 40..largest).all(|inner| fits(&mut a, inner)));
             a.engine.settings_mut().link_mtu = Some(mtu);
             let like = of_length(from, to, 200);
             assert_eq!(a.engine.policy_mtu(a.now, &like).map(usize::from), Some(largest), "{sas} {action} {mtu}");
             assert!(a.send(&of_length(from, to, largest)).is_ok());
             let over = of_length(from, to, largest + 1);
-            let told = DiscardReason::TooBig { mtu: largest as u16 };
-            assert_eq!(a.send(&over), Err(discarded(told)), "{sas} {action}");
+            let reported = DiscardReason::TooBig { mtu: largest as u16 };
+            assert_eq!(a.send(&over), Err(discarded(reported)), "{sas} {action}");
         }
     }
 }
 
 #[test]
-fn policies_without_a_limit_have_no_mtu() {
+fn policy_mtu_is_none_without_limit_policy_or_sa() {
     let (mut a, _) = esp_tunnel();
-    assert_eq!(a.engine.policy_mtu(a.now, &inner()), None, "no limit");
+    assert_eq!(a.engine.policy_mtu(a.now, &inner()), None, "no link MTU");
     a.engine.settings_mut().link_mtu = Some(1500);
     assert!(a.engine.policy_mtu(a.now, &inner()).is_some());
     assert_eq!(a.engine.policy_mtu(a.now, &host()), None, "no policy");
     a.engine.remove(&key(Direction::Outbound, B, Protocol::Esp, 0x1001), address(A)).unwrap();
-    assert_eq!(a.engine.policy_mtu(a.now, &inner()), None, "no sa");
-    assert_eq!(events(&mut a), [], "and none is asked for");
+    assert_eq!(a.engine.policy_mtu(a.now, &inner()), None, "no SA");
+    assert_eq!(events(&mut a), [], "policy_mtu requests no SA");
 }
 
 #[test]
-fn too_big_is_for_packets_that_may_not_be_fragmented() {
+fn too_big_applies_only_to_packets_with_df() {
     let (mut a, _) = esp_tunnel();
     a.engine.settings_mut().link_mtu = Some(1400);
     let mut packet = of_length("10.1.2.3", "10.2.3.4", 1400);
-    let Err(Disposition::Discard(DiscardReason::TooBig { mtu })) = a.send(&packet) else { panic!("too big") };
+    let Err(Disposition::Discard(DiscardReason::TooBig { mtu })) = a.send(&packet) else { panic!("expected TooBig") };
     let sa = key(Direction::Outbound, B, Protocol::Esp, 0x1001);
-    assert_eq!(a.engine.sa(&sa, address(A)).unwrap().usage.packets, 0, "no number was used");
+    assert_eq!(a.engine.sa(&sa, address(A)).unwrap().usage.packets, 0, "sequence number was used");
     assert!(a.send(&of_length("10.1.2.3", "10.2.3.4", mtu.into())).unwrap().len() <= 1400);
     packet[6] &= !0x40;
     let wire = a.send(&packet).unwrap();
-    assert!(wire.len() > 1400 && wire[6] & 0x40 == 0, "the outer one may be fragmented as the inner one may");
+    assert!(wire.len() > 1400 && wire[6] & 0x40 == 0, "outer packet must be fragmentable as the inner packet is");
 }
 
-/// RFC 8200 5: nobody has to make packets below 1280 octets.
+/// RFC 8200 section 5: a sender need not make packets smaller than 1280 octets.
 #[test]
-fn ipv6_packets_up_to_1280_octets_always_go() {
+fn ipv6_packets_up_to_1280_octets_are_always_sent() {
     let sa = esp(A6, B6, 0x1001, "-m tunnel");
     let action = format!("ipsec esp/tunnel/{A6}-{B6}/require");
     let (mut a, _) = one_way(&sa, "2001:db8:1::/48", "2001:db8:2::/48", &action, (A6, B6));
@@ -128,13 +128,15 @@ fn ipv6_packets_up_to_1280_octets_always_go() {
     assert_eq!(a.send(&packet(1281)), Err(discarded(DiscardReason::TooBig { mtu: 1280 })));
     assert!(a.send(&packet(1280)).unwrap().len() > 1280);
     a.engine.settings_mut().link_mtu = Some(1500);
-    let Err(Disposition::Discard(DiscardReason::TooBig { mtu })) = a.send(&packet(1500)) else { panic!("too big") };
+    let Err(Disposition::Discard(DiscardReason::TooBig { mtu })) = a.send(&packet(1500)) else {
+        panic!("expected TooBig")
+    };
     assert!(mtu > 1280 && a.send(&packet(mtu.into())).unwrap().len() <= 1500);
 }
 
-/// RFC 4213 3.2.1: an IPv6 packet of the least size, larger than the IPv4 path carries, must not get DF.
+/// RFC 4213 section 3.2.1: an IPv6 packet of at most 1280 octets that exceeds the IPv4 path MTU must not get DF.
 #[test]
-fn ipv6_packets_up_to_1280_octets_can_be_fragmented_in_ipv4() {
+fn ipv4_tunnel_of_ipv6_packets_up_to_1280_octets_is_fragmentable() {
     let action = format!("ipsec esp/tunnel/{A}-{B}/require");
     let (mut a, _) = one_way(&esp(A, B, 0x1001, "-m tunnel"), "2001:db8:1::/48", "2001:db8:2::/48", &action, (A, B));
     a.engine.settings_mut().link_mtu = Some(1300);
@@ -155,7 +157,7 @@ fn report(mtu: u16) -> TooBig {
 }
 
 #[test]
-fn reports_of_routers_lower_the_mtu_of_our_sa_only() {
+fn path_mtu_report_lowers_the_mtu_of_its_sa_only() {
     let (mut a, _) = esp_tunnel();
     let strangers = [
         TooBig { source: address("192.0.2.9"), ..report(1000) },
@@ -172,10 +174,10 @@ fn reports_of_routers_lower_the_mtu_of_our_sa_only() {
     let first = mtu(&mut a).unwrap();
     assert!(first < 1400 && first > 1300);
     for higher in [1400, 1500, u16::MAX] {
-        assert!(!a.engine.path_mtu_report(a.now, &report(higher)), "never up");
+        assert!(!a.engine.path_mtu_report(a.now, &report(higher)), "report raised the path MTU");
     }
     assert_eq!(mtu(&mut a), Some(first));
-    // Nor below what every link carries, whatever a forger says.
+    // A forged report does not lower the path MTU below the minimum MTU of IP.
     assert!(a.engine.path_mtu_report(a.now, &report(0)));
     let least = mtu(&mut a).unwrap();
     assert!(least > 500 && least < 576);
@@ -187,10 +189,11 @@ fn reports_of_routers_lower_the_mtu_of_our_sa_only() {
     assert!(b.engine.policy_mtu(b.now, &udp(A6, B6, 1, 2, b"")).is_some_and(|mtu| mtu > 1200 && mtu < 1280));
 }
 
-/// The whole way: a router answers our ESP packet, the report lowers the MTU, the next packet gets an answer of ours.
+/// A router reports an ESP packet as too big, the report lowers the path MTU, and the next packet is answered with
+/// ICMP.
 //= RFC 4303 3.3.4/1
 #[test]
-fn a_routers_answer_reaches_the_host_behind_the_tunnel() {
+fn path_mtu_report_reaches_the_host_behind_the_tunnel() {
     let (mut a, _) = esp_tunnel();
     let big = of_length("10.1.2.3", "10.2.3.4", 1400);
     let wire = a.send(&big).unwrap();
@@ -199,7 +202,9 @@ fn a_routers_answer_reaches_the_host_behind_the_tunnel() {
     let report = TooBig::read(answer).unwrap().unwrap();
     assert_eq!((report.spi.unwrap().get(), report.mtu, report.protocol), (0x1001, 1300, IpProto::ESP));
     assert!(a.engine.path_mtu_report(a.now, &report));
-    let Err(Disposition::Discard(DiscardReason::TooBig { mtu })) = a.send(&big) else { panic!("too big by now") };
+    let Err(Disposition::Discard(DiscardReason::TooBig { mtu })) = a.send(&big) else {
+        panic!("expected TooBig after the report")
+    };
     let mut room = [0; 576];
     let answer = too_big_answer(&big, mtu, address("10.1.0.1"), &mut room).unwrap();
     assert_eq!(
@@ -209,9 +214,9 @@ fn a_routers_answer_reaches_the_host_behind_the_tunnel() {
     assert!(a.send(&of_length("10.1.2.3", "10.2.3.4", mtu.into())).unwrap().len() <= 1300);
 }
 
-/// RFC 4301 8.2.2: the PMTU of an SA MUST be aged.
+/// RFC 4301 section 8.2.2: the path MTU of an SA MUST be aged.
 #[test]
-fn what_a_router_reported_is_forgotten_after_a_while() {
+fn reported_path_mtu_is_aged() {
     let (mut a, _) = esp_tunnel();
     a.engine.settings_mut().link_mtu = Some(1500);
     let before = a.engine.policy_mtu(a.now, &inner());
@@ -222,10 +227,10 @@ fn what_a_router_reported_is_forgotten_after_a_while() {
 }
 
 #[test]
-fn tfc_padding_yields_to_the_mtu() {
+fn tfc_padding_does_not_exceed_the_mtu() {
     let packet = |length| of_length("10.1.2.3", "10.2.3.4", length);
     use ipsec_engine::Transform;
-    for (link, told) in
+    for (link, reported) in
         [(Some(1400), None), (Some(600), None), (None, Some(1000)), (None, Some(300)), (Some(1300), Some(900))]
     {
         let (mut a, mut b) = esp_tunnel();
@@ -233,35 +238,35 @@ fn tfc_padding_yields_to_the_mtu() {
         let padded = a.engine.update(&key(Direction::Outbound, B, Protocol::Esp, 0x1001), address(A), |sa| {
             match sa.transform_mut() {
                 Transform::EspOut(esp) => esp.set_padding(esp_core::Padding::MINIMAL.tfc_to(1400)),
-                _ => panic!("not ESP"),
+                _ => panic!("not an outbound ESP SA"),
             }
         });
         padded.unwrap();
-        if let Some(mtu) = told {
+        if let Some(mtu) = reported {
             assert!(a.engine.path_mtu_report(a.now, &report(mtu)));
         }
-        let mtu = link.into_iter().chain(told.map(|told| told.max(576))).min().unwrap();
+        let mtu = link.into_iter().chain(reported.map(|reported| reported.max(576))).min().unwrap();
         for length in [33, 60, 500] {
             let sent = packet(length);
             let wire = carries(&mut a, &mut b, &sent);
-            assert!(wire.len() <= mtu.into(), "{} octets, {mtu} fit", wire.len());
-            assert!(wire.len() + 16 > mtu.into(), "padded to what fits: {} of {mtu}", wire.len());
+            assert!(wire.len() <= mtu.into(), "{} octets exceed the MTU {mtu}", wire.len());
+            assert!(wire.len() + 16 > mtu.into(), "not padded to the MTU: {} of {mtu} octets", wire.len());
         }
-        // What does not fit without padding does not fit, and is told what would.
+        // A packet that does not fit without padding is refused with the MTU for the inner packet.
         let Err(Disposition::Discard(DiscardReason::TooBig { mtu: inner })) = a.send(&packet(1450)) else {
-            panic!("too big")
+            panic!("expected TooBig")
         };
-        assert!(usize::from(inner) + 100 > mtu.into() && inner < mtu, "{inner} of {mtu}");
+        assert!(usize::from(inner) + 100 > mtu.into() && inner < mtu, "inner MTU {inner} at MTU {mtu}");
         carries(&mut a, &mut b, &packet(inner.into()));
     }
 }
 
 #[test]
-fn reports_are_about_packets_that_were_sent() {
+fn path_mtu_report_about_unsent_packet_is_ignored() {
     let (mut a, _) = esp_tunnel();
     let of = |sequence| TooBig { sequence: Some(sequence), ..report(1000) };
     let now = a.now;
-    assert!(!a.engine.path_mtu_report(now, &of(1)), "nothing was sent");
+    assert!(!a.engine.path_mtu_report(now, &of(1)), "no packet was sent");
     for _ in 0..3 {
         a.send(&inner()).unwrap();
     }
@@ -271,11 +276,11 @@ fn reports_are_about_packets_that_were_sent() {
     let (mut a, _) = esp_tunnel();
     a.engine.settings_mut().min_path_mtu = [1200, 1400];
     a.engine.path_mtu_report(now, &report(100));
-    assert_eq!(a.engine.policy_mtu(now, &inner()).map(|mtu| mtu > 1100), Some(true), "the floor is a setting");
+    assert_eq!(a.engine.policy_mtu(now, &inner()).map(|mtu| mtu > 1100), Some(true), "minimum path MTU is a setting");
 }
 
 #[test]
-fn reports_about_esp_in_udp_find_their_sas_by_ports() {
+fn path_mtu_report_about_esp_in_udp_finds_its_sa_by_ports() {
     let text = |from: u16, to: u16, spi: u32| {
         esp(&format!("{A}[{from}]"), &format!("{B}[{to}]"), spi, "-m tunnel").replace(" esp ", " esp-udp ")
     };
@@ -294,7 +299,34 @@ fn reports_about_esp_in_udp_find_their_sas_by_ports() {
     ] {
         let mut a = Gateway::new(&all, A);
         let spi = spi.map(|spi| ipsec_packet::Spi::new(spi).unwrap());
-        let told = TooBig { ports, spi, ..report(1000) };
-        assert_eq!(a.engine.path_mtu_report(a.now, &told), lowered, "{told:?}");
+        let reported = TooBig { ports, spi, ..report(1000) };
+        assert_eq!(a.engine.path_mtu_report(a.now, &reported), lowered, "{reported:?}");
     }
+}
+
+#[test]
+fn outer_packet_with_df_fits_the_link_mtu() {
+    let action = format!("ipsec esp/tunnel/{A}-{B}/require");
+    let mut a = Gateway::new(&policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &action), A);
+    let sa =
+        sa(&esp(A, B, 0x1001, "-m tunnel"), Direction::Outbound).with_tunnel(|tunnel| tunnel.with_df(DfPolicy::Set));
+    a.engine.install(sa, a.now).unwrap();
+    a.engine.settings_mut().link_mtu = Some(1000);
+    if let Ok(wire) = a.send(&udp("10.1.2.3", "10.2.3.4", 1, 2, &[7; 1200])) {
+        assert!(wire[6] & 0x40 == 0, "{} octets with DF on a link of 1000", wire.len());
+    }
+}
+
+#[test]
+fn packet_that_would_exceed_65535_octets_is_refused() {
+    let (mut a, _) = esp_tunnel();
+    let large = udp("10.1.2.3", "10.2.3.4", 1, 2, &vec![7; 65_500]);
+    let refused = a.send(&large).unwrap_err();
+    assert!(
+        matches!(refused, Disposition::Discard(DiscardReason::Malformed(ipsec_packet::IpError::TooLong(_)))),
+        "{refused:?}"
+    );
+    assert_eq!(a.engine.sas().next().unwrap().usage.packets, 0);
+    let fits = udp("10.1.2.3", "10.2.3.4", 1, 2, &vec![7; 65_400]);
+    assert!(a.send(&fits).is_ok());
 }

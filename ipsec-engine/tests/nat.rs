@@ -1,16 +1,16 @@
-//! ESP in UDP (RFC 3948): whose it is, how it is told apart, and peers that move.
+//! UDP encapsulation of ESP (RFC 3948): ports, markers and keep-alives, and peers whose NAT mapping changes.
 
-mod common;
-mod world;
+mod gateway;
+mod gateway_pair;
 
-use common::{Gateway, ip, tcp, udp};
 use esp_core::OpenError;
+use gateway::{Gateway, ip, tcp, udp};
+use gateway_pair::*;
 use ipsec_engine::{
-    AnyAlgorithms, Counter, Direction, DiscardReason, Disposition, Encap, Event, Protocol, Sa,
+    AnyAlgorithms, Counter, Direction, DiscardReason, Disposition, Encap, Event, Protocol, Sa, UpdateError,
     setkey::{Loading, Statement, Statements},
 };
 use ipsec_packet::{ChecksumRepair, IpProto, Marker, Ports, UdpError};
-use world::*;
 
 fn natted(spi: u32, rest: &str) -> String {
     format!("add {A}[4500] {B}[4500] esp-udp {spi:#x} -r 8 {rest} {KEYS};\n")
@@ -20,7 +20,7 @@ fn natted_tunnel() -> (Gateway, Gateway) {
     tunnel(&natted(0x1001, "-m tunnel"), &format!("ipsec esp/tunnel/{A}-{B}/require"))
 }
 
-/// An SA in UDP with this marker, from its setkey statement.
+/// Builds a UDP-encapsulated SA with this marker from its setkey statement.
 fn sa_with(statement: &str, direction: Direction, marker: Marker, ports: Ports) -> Sa<AnyAlgorithms> {
     let mut statements = Statements::of(statement);
     let Ok(Some(Statement::Add(add))) = statements.next() else { panic!("{statement}") };
@@ -28,7 +28,7 @@ fn sa_with(statement: &str, direction: Direction, marker: Marker, ports: Ports) 
     sa.with_encap(Encap { ports, marker }, ChecksumRepair::Recompute)
 }
 
-/// The packet as it is behind a NAT that has another address and port for A.
+/// Returns the packet after a NAT that maps A to another address and port.
 fn translated(wire: &[u8], last: u8, port: u16) -> Vec<u8> {
     let mut wire = wire.to_vec();
     wire[15] = last;
@@ -38,7 +38,7 @@ fn translated(wire: &[u8], last: u8, port: u16) -> Vec<u8> {
 
 //= RFC 3948 1/2, 2.1/2, 2.1/3
 #[test]
-fn esp_in_udp_of_port_4500_in_both_families() {
+fn esp_in_udp_on_port_4500_in_both_families() {
     let (mut a, mut b) = natted_tunnel();
     let wire = carries(&mut a, &mut b, &inner());
     assert_eq!((wire[9], &wire[20..24], &wire[26..28]), (17, &[0x11, 0x94, 0x11, 0x94][..], &[0, 0][..]));
@@ -47,11 +47,11 @@ fn esp_in_udp_of_port_4500_in_both_families() {
     let (mut a, mut b) = one_way(&sa, "10.1.0.0/16", "10.2.0.0/16", &action, (A6, B6));
     let wire = carries(&mut a, &mut b, &inner());
     assert_eq!(wire[6], 17);
-    assert_ne!(&wire[46..48], &[0, 0], "over IPv6 UDP has a checksum");
+    assert_ne!(&wire[46..48], &[0, 0], "UDP over IPv6 requires a checksum");
 }
 
 #[test]
-fn transport_mode_in_udp() {
+fn transport_mode_in_udp_is_delivered() {
     let (mut a, mut b) = hosts(&natted(0x1001, "-m transport"), "ipsec esp/transport//require");
     for packet in [host(), tcp(A, B, 5, 6, b"x")] {
         let wire = a.send(&packet).unwrap();
@@ -63,7 +63,7 @@ fn transport_mode_in_udp() {
 
 //= RFC 3948 2.3/3, 2.3/5, 4/1
 #[test]
-fn ike_keep_alives_and_runts_beside_esp() {
+fn ike_is_bypassed_and_keep_alives_and_runts_are_discarded() {
     let (_, mut b) = natted_tunnel();
     for (to, payload, expected) in [
         (4500, &[&[0, 0, 0, 0][..], &[7; 60]].concat()[..], Disposition::Bypass),
@@ -82,14 +82,14 @@ fn ike_keep_alives_and_runts_beside_esp() {
     }
     let mut summed = udp(A, B, 4500, 4500, &[0xff]);
     summed[26..28].copy_from_slice(&[0x12, 0x34]);
-    assert_eq!(b.receive(&summed).0, discarded(DiscardReason::KeepAlive), "with a checksum, too");
+    assert_eq!(b.receive(&summed).0, discarded(DiscardReason::KeepAlive), "keep-alive with a checksum");
     assert_eq!(count(&b, Direction::Inbound, Counter::KeepAlive), 3);
-    assert_eq!(b.engine.poll_event(), None, "nothing follows from a keep-alive");
+    assert_eq!(b.engine.poll_event(), None, "keep-alive caused an event");
     assert!(b.engine.poll_audit().is_some_and(|audit| audit.spi == Some(0x0707_0707)));
 }
 
 #[test]
-fn udp_to_others_passes() {
+fn udp_to_other_hosts_is_bypassed() {
     let (_, mut b) = natted_tunnel();
     for payload in [&[7; 60][..], &[0, 0, 0x10, 1, 0, 0, 0, 1, 7, 7, 7, 7], &[0, 0, 0, 0, 5, 5, 5, 5]] {
         let packet = udp(A, "203.0.113.9", 4500, 4500, payload);
@@ -98,13 +98,13 @@ fn udp_to_others_passes() {
 }
 
 #[test]
-fn keep_alives_to_others_pass_as_their_esp_does() {
+fn keep_alives_to_other_hosts_are_bypassed() {
     let (_, mut b) = natted_tunnel();
     assert_eq!(b.receive(&udp(A, "203.0.113.9", 4500, 4500, &[0xff])).0, Disposition::Bypass);
 }
 
 #[test]
-fn the_ports_of_an_sa_are_its_own() {
+fn esp_in_udp_is_recognised_on_the_ports_of_its_sa() {
     let action = format!("ipsec esp/tunnel/{A}-{B}/require");
     let sa = |spi: u32, from: u16, to: u16| {
         natted(spi, "-m tunnel")
@@ -120,15 +120,15 @@ fn the_ports_of_an_sa_are_its_own() {
         let wire = a.send(&inner()).unwrap();
         assert_eq!(wire[20..24], [from.to_be_bytes(), to.to_be_bytes()].concat());
         delivered(&mut b, &wire, &inner());
-        // From another port the NAT may have moved it; to another port it is not of this SA.
+        // The source port may change by a NAT; the destination port must be that of the SA.
         let again = a.send(&inner()).unwrap();
         delivered(&mut b, &translated(&again, 77, 1026), &inner());
         let mut elsewhere = a.send(&inner()).unwrap();
         elsewhere[22..24].copy_from_slice(&4499u16.to_be_bytes());
-        assert_eq!(b.receive(&elsewhere).0, Disposition::Bypass, "UDP like any other");
+        assert_eq!(b.receive(&elsewhere).0, Disposition::Bypass, "UDP to a port without an SA");
         if to != 4500 {
             elsewhere[22..24].copy_from_slice(&4500u16.to_be_bytes());
-            refused_as_it_was(&mut b, &elsewhere, DiscardReason::Encapsulation);
+            refused_unmodified(&mut b, &elsewhere, DiscardReason::Encapsulation);
         }
         let keep_alive = udp(A, B, from, to, &[0xff]);
         assert_eq!(b.receive(&keep_alive).0, Disposition::Discard(DiscardReason::KeepAlive), "port {to}");
@@ -141,7 +141,7 @@ fn the_ports_of_an_sa_are_its_own() {
 }
 
 #[test]
-fn the_port_of_unknown_spis_is_a_setting() {
+fn port_of_unknown_spis_is_a_setting() {
     let mut b = Gateway::new(&natted(0x1001, "-m tunnel"), B);
     b.engine.settings_mut().nat_port = 4600;
     let unknown = |port| udp(A, B, 4500, port, &[&[0, 0, 0x77, 0x77][..], &[0; 40]].concat());
@@ -150,7 +150,7 @@ fn the_port_of_unknown_spis_is_a_setting() {
 }
 
 #[test]
-fn wrong_encapsulation() {
+fn packet_with_other_encapsulation_than_its_sa_is_refused() {
     let action = format!("ipsec esp/tunnel/{A}-{B}/require");
     let plain = esp(A, B, 0x1001, "-m tunnel");
     let in_udp = natted(0x1001, "-m tunnel");
@@ -158,13 +158,13 @@ fn wrong_encapsulation() {
         let mut a = Gateway::new(&(sent.clone() + &policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &action)), A);
         let mut b = Gateway::new(&(wanted.clone() + &policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", &action)), B);
         let wire = a.send(&inner()).unwrap();
-        refused_as_it_was(&mut b, &wire, DiscardReason::Encapsulation);
+        refused_unmodified(&mut b, &wire, DiscardReason::Encapsulation);
         assert_eq!(b.engine.sas().next().unwrap().usage.packets, 0);
     }
 }
 
 #[test]
-fn the_drafts_marker_of_eight_zeros_on_port_500() {
+fn non_ike_marker_of_the_drafts_on_port_500() {
     let ports = Ports { source: 500, destination: 500 };
     let action = format!("ipsec esp/tunnel/{A}-{B}/require");
     let statement = natted(0x1001, "-m tunnel");
@@ -174,16 +174,16 @@ fn the_drafts_marker_of_eight_zeros_on_port_500() {
     b.engine.install(sa_with(&statement, Direction::Inbound, Marker::NonIke, ports), b.now).unwrap();
     let wire = carries(&mut a, &mut b, &inner());
     assert_eq!(&wire[20..36], &[1, 244, 1, 244, 0, (wire.len() - 20) as u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    // Both markers, each where the SA has the other.
+    // Each marker is refused on an SA with the other one.
     let (mut rfc, mut receiver) = natted_tunnel();
     let of_the_drafts = a.send(&inner()).unwrap();
-    refused_as_it_was(&mut receiver, &of_the_drafts, DiscardReason::Encapsulation);
+    refused_unmodified(&mut receiver, &of_the_drafts, DiscardReason::Encapsulation);
     let of_the_rfc = rfc.send(&inner()).unwrap();
-    refused_as_it_was(&mut b, &of_the_rfc, DiscardReason::Encapsulation);
+    refused_unmodified(&mut b, &of_the_rfc, DiscardReason::Encapsulation);
 }
 
 #[test]
-fn only_an_authentic_packet_moves_a_peer() {
+fn only_authenticated_packet_reports_nat_mapping() {
     let (mut a, mut b) = natted_tunnel();
     let sa = key(Direction::Inbound, B, Protocol::Esp, 0x1001);
     carries(&mut a, &mut b, &inner());
@@ -191,10 +191,10 @@ fn only_an_authentic_packet_moves_a_peer() {
     let wire = a.send(&inner()).unwrap();
     let mut forged = translated(&wire, 77, 1026);
     *forged.last_mut().unwrap() ^= 1;
-    refused_as_it_was(&mut b, &forged, DiscardReason::Open(OpenError::IcvMismatch));
-    assert_eq!(events(&mut b), [], "a forged packet moves nobody");
+    refused_unmodified(&mut b, &forged, DiscardReason::Open(OpenError::IcvMismatch));
+    assert_eq!(events(&mut b), [], "forged packet reported a NAT mapping");
     delivered(&mut b, &translated(&wire, 77, 1026), &inner());
-    refused_as_it_was(
+    refused_unmodified(
         &mut b,
         &translated(&wire, 78, 1027),
         DiscardReason::Open(OpenError::Replayed(ipsec_packet::ReplayError::Duplicate)),
@@ -202,16 +202,16 @@ fn only_an_authentic_packet_moves_a_peer() {
     assert_eq!(
         events(&mut b),
         [Event::NatMapping { sa, source: address("192.0.2.77"), port: 1026 }],
-        "nor does a replay"
+        "replayed packet reported a NAT mapping"
     );
     let wire = a.send(&inner()).unwrap();
     delivered(&mut b, &translated(&wire, 1, 1028), &inner());
-    assert_eq!(events(&mut b), [Event::NatMapping { sa, source: address(A), port: 1028 }], "the port alone");
+    assert_eq!(events(&mut b), [Event::NatMapping { sa, source: address(A), port: 1028 }], "only the port changed");
 }
 
-/// What an event has told is known; the next packet from the same place is none.
+/// Further packets from the reported address and port cause no event.
 #[test]
-fn a_peer_that_moved_is_told_once() {
+fn nat_mapping_is_reported_once() {
     let (mut a, mut b) = natted_tunnel();
     for expected in [1, 0, 0] {
         let wire = a.send(&inner()).unwrap();
@@ -220,30 +220,30 @@ fn a_peer_that_moved_is_told_once() {
     }
 }
 
-/// In transport mode the outer source address becomes the packet's, and ESP does not cover it.
+/// The source address of a transport mode packet is delivered, although ESP does not authenticate it.
 #[test]
-fn a_transport_sa_in_udp_speaks_for_its_own_peer_only() {
+fn transport_mode_sa_in_udp_refuses_the_address_of_another_peer() {
     let victim = "192.0.2.77";
     let (mut m, _) = hosts(&natted(0x1001, "-m transport"), "ipsec esp/transport//require");
     let sas = natted(0x1001, "-m transport") + &natted(0x2001, "-m transport").replace(A, victim);
     let mut b = Gateway::new(&(sas + &policy(victim, B, "any", "in", "ipsec esp/transport//require")), B);
     let spoofed = translated(&m.send(&host()).unwrap(), 77, 4500);
     let disposition = b.receive(&spoofed).0;
-    assert!(matches!(disposition, Disposition::Discard(_)), "A speaks as {victim}: {disposition:?}");
+    assert!(matches!(disposition, Disposition::Discard(_)), "packet of A with source {victim}: {disposition:?}");
 }
 
 #[test]
-fn udp_lengths_that_do_not_hold() {
+fn invalid_udp_length_is_refused() {
     let (mut a, mut b) = natted_tunnel();
     let wire = a.send(&inner()).unwrap();
     for (length, what) in [(7u16, "shorter than its header"), (4000, "longer than the packet")] {
         let mut bad = wire.clone();
         bad[24..26].copy_from_slice(&length.to_be_bytes());
-        let (disposition, data, _) = pass_in(&mut b, &bad);
+        let (disposition, data, _) = receive_in_large_buffer(&mut b, &bad);
         assert!(matches!(disposition, Disposition::Discard(DiscardReason::Udp(UdpError::Length { .. }))), "{what}");
         assert_eq!(data, bad);
     }
-    // Octets behind the datagram are not ESP's.
+    // Octets after the UDP datagram are not part of the ESP packet.
     let mut longer = wire.clone();
     longer.extend([9; 11]);
     let total = (longer.len() as u16).to_be_bytes();
@@ -253,24 +253,77 @@ fn udp_lengths_that_do_not_hold() {
 }
 
 #[test]
-fn a_forged_datagram_that_is_shorter_than_its_packet_is_as_it_was() {
+fn forged_datagram_shorter_than_its_packet_is_unmodified() {
     let (mut a, mut b) = natted_tunnel();
     let mut wire = a.send(&inner()).unwrap();
     wire.extend([9; 24]);
     let total = (wire.len() as u16).to_be_bytes();
     wire[2..4].copy_from_slice(&total);
     wire[60] ^= 1;
-    let (disposition, data, _) = pass_in(&mut b, &wire);
+    let (disposition, data, _) = receive_in_large_buffer(&mut b, &wire);
     assert_eq!(disposition, discarded(DiscardReason::Open(OpenError::IcvMismatch)));
     assert_eq!(data, wire);
     assert_eq!(b.engine.poll_audit().unwrap().source, Some(address(A)));
 }
 
 #[test]
-fn ipsec_in_udp_out_of_a_tunnel_for_others_passes() {
+fn esp_in_udp_inside_a_tunnel_for_another_host_is_delivered() {
     let (mut a, mut b) = natted_tunnel();
     carries(&mut a, &mut b, &udp("10.1.2.3", "10.2.3.4", 4500, 4500, &[7; 60]));
     carries(&mut a, &mut b, &udp("10.1.2.3", "10.2.3.4", 500, 500, &[0; 60]));
     let nothing = ip(A, B, IpProto::UDP, &[1, 2]);
     assert_eq!(b.receive(&nothing).0, Disposition::Bypass);
+}
+
+#[test]
+fn return_to_the_original_address_is_reported_as_nat_mapping() {
+    let (mut a, mut b) = natted_tunnel();
+    let sa = key(Direction::Inbound, B, Protocol::Esp, 0x1001);
+    // An attacker on the path delays one packet and forwards it from another address.
+    let diverted = a.send(&inner()).unwrap();
+    delivered(&mut b, &translated(&diverted, 77, 1026), &inner());
+    assert_eq!(events(&mut b), [Event::NatMapping { sa, source: address("192.0.2.77"), port: 1026 }]);
+    // The owner has moved the outbound SA to that address; the peer still sends from its original address.
+    for _ in 0..3 {
+        let wire = a.send(&inner()).unwrap();
+        delivered(&mut b, &wire, &inner());
+    }
+    assert_eq!(
+        events(&mut b),
+        [Event::NatMapping { sa, source: address(A), port: 4500 }],
+        "replies would be sent to the other address"
+    );
+}
+
+#[test]
+fn superseded_nat_mapping_is_not_reported() {
+    let (mut a, mut b) = natted_tunnel();
+    let diverted = a.send(&inner()).unwrap();
+    delivered(&mut b, &translated(&diverted, 77, 1026), &inner());
+    let wire = a.send(&inner()).unwrap();
+    delivered(&mut b, &wire, &inner());
+    assert_eq!(events(&mut b), [], "the newest packet has the known source address");
+}
+
+#[test]
+fn packet_older_than_the_newest_reports_no_nat_mapping() {
+    let (mut a, mut b) = natted_tunnel();
+    let delayed = a.send(&inner()).unwrap();
+    let newer = a.send(&inner()).unwrap();
+    delivered(&mut b, &newer, &inner());
+    delivered(&mut b, &translated(&delayed, 77, 1026), &inner());
+    assert_eq!(events(&mut b), []);
+}
+
+#[test]
+fn move_peer_refuses_the_id_of_another_sa() {
+    // Each peer chooses its SPI, so that equal SPIs of two peers are valid.
+    let c = "203.0.113.9";
+    let mut a = Gateway::new(&(natted(0x1001, "-m tunnel") + &natted(0x1001, "-m tunnel").replace(B, c)), A);
+    let second = key(Direction::Outbound, c, Protocol::Esp, 0x1001);
+    let moved = a.engine.update(&second, address(A), |sa| sa.move_peer(address(B), 1026).unwrap());
+    let first = key(Direction::Outbound, B, Protocol::Esp, 0x1001);
+    assert_eq!(moved, Err(UpdateError::Exists(first)));
+    let left: Vec<_> = a.engine.sas().map(|sa| sa.key).collect();
+    assert!(left.contains(&first) && !left.contains(&second), "{left:?}");
 }

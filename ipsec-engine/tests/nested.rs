@@ -1,15 +1,15 @@
-//! Tunnels in tunnels, fragments, and how many headers are taken off one packet.
+//! Nested tunnels, fragments, and the limit of nested IPsec headers per packet.
 
-mod common;
-mod world;
+mod gateway;
+mod gateway_pair;
 
-use common::{Gateway, ip, ipv6, udp};
+use gateway::{Gateway, ip, ipv6, udp};
+use gateway_pair::*;
 use ipsec_engine::{Counter, Direction, DiscardReason, Disposition};
 use ipsec_packet::{IpProto, Ipv4Header};
-use world::*;
 use zerocopy::FromBytes;
 
-/// Between the hosts A and B everything goes through a tunnel; between the networks behind them through one inside it.
+/// Returns A and B with a tunnel between the networks, inside another tunnel between the hosts A and B.
 fn nested(b_policies: &str) -> (Gateway, Gateway) {
     let sas = esp(A, B, 0x1001, "-m tunnel") + &esp(A, B, 0x2001, "-m tunnel");
     let outer = |direction: &str| policy(A, B, "esp", direction, &format!("ipsec esp/tunnel/{A}-{B}/unique:2"));
@@ -30,19 +30,19 @@ fn nested(b_policies: &str) -> (Gateway, Gateway) {
 }
 
 #[test]
-fn a_tunnel_inside_another_with_its_own_policy() {
+fn nested_tunnel_with_its_own_policy_is_delivered() {
     let (mut a, mut b) = nested("");
     let once = a.send(&inner()).unwrap();
     let twice = a.send(&once).unwrap();
     assert!(twice.len() > once.len() + 40);
     delivered(&mut b, &twice, &inner());
     assert_eq!(count(&b, Direction::Inbound, Counter::Tunnelled), 2);
-    // By itself the inner one is opened by its SA, without a look at policies (RFC 4301 5.2 step 3).
+    // Alone, the inner packet is decapsulated by its SA before any policy is searched (RFC 4301 section 5.2, step 3).
     carries(&mut a, &mut b, &inner());
 }
 
 #[test]
-fn a_tunnel_inside_another_without_a_policy_is_one_too_many() {
+fn nested_tunnel_without_a_policy_is_refused() {
     let (_, mut b) =
         nested(&policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", &format!("ipsec esp/tunnel/{A}-{B}/unique:1")));
     let (mut a, _) = nested("");
@@ -51,9 +51,9 @@ fn a_tunnel_inside_another_without_a_policy_is_one_too_many() {
     refused_and_wiped(&mut b, &twice, DiscardReason::SaMismatch);
 }
 
-/// The policy between the gateways has to be content with the outer one, else it stays the matter of the inner policy.
+/// The outer SA is attributed to the policy between the gateways only if it matches that policy.
 #[test]
-fn a_tunnel_inside_another_that_its_policy_does_not_ask_for() {
+fn nested_tunnel_that_does_not_match_the_outer_policy_is_refused() {
     let inner_policy = policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", &format!("ipsec esp/tunnel/{A}-{B}/unique:1"));
     for (outer, passes) in [("unique:2", true), ("unique:3", false), ("unique", false)] {
         let between = policy(A, B, "esp", "in", &format!("ipsec esp/tunnel/{A}-{B}/{outer}"));
@@ -68,7 +68,7 @@ fn a_tunnel_inside_another_that_its_policy_does_not_ask_for() {
     }
 }
 
-/// One SA around its own packets, as often as wanted.
+/// Returns B and a packet that is encapsulated `layers` times by one SA.
 fn onion(layers: usize, b_policies: &str) -> (Gateway, Vec<u8>) {
     let sa = esp(A, B, 0x1001, "-m tunnel");
     let tunnel = format!("ipsec esp/tunnel/{A}-{B}/require");
@@ -79,7 +79,7 @@ fn onion(layers: usize, b_policies: &str) -> (Gateway, Vec<u8>) {
 }
 
 #[test]
-fn headers_are_taken_off_up_to_a_bound() {
+fn nested_headers_are_decapsulated_up_to_the_limit() {
     for layers in 1..=12 {
         let (mut b, wire) = onion(layers, &policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", "TUNNEL"));
         match layers {
@@ -92,13 +92,13 @@ fn headers_are_taken_off_up_to_a_bound() {
 }
 
 #[test]
-fn the_bound_holds_where_each_tunnel_has_its_policy() {
+fn limit_of_nested_headers_applies_to_tunnels_with_their_own_policies() {
     let policies = policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", "TUNNEL") + &policy(A, B, "any", "in", "TUNNEL");
     let (mut b, wire) = onion(20, &policies);
     refused_and_wiped(&mut b, &wire, DiscardReason::TooManyHeaders);
 }
 
-/// Bytes 6 and 7 of an IPv4 header, and a payload of eight octets more per piece.
+/// Sets MF and the fragment offset, in units of 8 octets, of an IPv4 packet.
 fn fragment(packet: &[u8], more: bool, offset: u16) -> Vec<u8> {
     let mut piece = packet.to_vec();
     let word = (offset / 8) | if more { 0x2000 } else { 0 };
@@ -110,18 +110,18 @@ fn fragment(packet: &[u8], more: bool, offset: u16) -> Vec<u8> {
 
 //= RFC 4303 3.4.1/1
 #[test]
-fn fragments_of_esp_are_not_opened() {
+fn fragments_of_esp_are_discarded() {
     let (mut a, mut b) = esp_tunnel();
     let wire = a.send(&inner()).unwrap();
     for piece in [fragment(&wire, true, 0), fragment(&wire, true, 64), fragment(&wire, false, 64)] {
-        refused_as_it_was(&mut b, &piece, DiscardReason::Fragment);
+        refused_unmodified(&mut b, &piece, DiscardReason::Fragment);
     }
     delivered(&mut b, &wire, &inner());
     assert_eq!(count(&b, Direction::Inbound, Counter::Fragment), 3);
 }
 
 #[test]
-fn fragments_through_a_tunnel_for_everything_and_for_one_port() {
+fn fragments_match_policies_without_ports_only() {
     let (mut a, mut b) = esp_tunnel();
     for piece in [fragment(&inner(), true, 0), fragment(&inner(), true, 800), fragment(&inner(), false, 800)] {
         carries(&mut a, &mut b, &piece);
@@ -131,12 +131,12 @@ fn fragments_through_a_tunnel_for_everything_and_for_one_port() {
     let ports = |direction| policy("10.1.0.0/16", "10.2.0.0/16[2000]", "udp", direction, &bundle);
     let mut narrow = Gateway::new(&(sas.clone() + &ports("out")), A);
     let mut receiver = Gateway::new(&(sas + &ports("in")), B);
-    // The first piece tells its ports, the others might have them: not through, and not past.
+    // The first fragment has ports; later ones may match the policy, so they are discarded.
     carries(&mut narrow, &mut receiver, &fragment(&inner(), true, 0));
     assert_eq!(narrow.send(&fragment(&inner(), true, 800)), Err(discarded(DiscardReason::Opaque)));
     assert_eq!(receiver.receive(&fragment(&inner(), false, 800)).0, discarded(DiscardReason::Opaque));
     let wire = a.send(&fragment(&inner(), false, 800)).unwrap();
-    move_on(
+    set_last_sequence(
         &mut narrow,
         &key(Direction::Outbound, B, ipsec_engine::Protocol::Esp, 0x1001),
         A,
@@ -144,13 +144,13 @@ fn fragments_through_a_tunnel_for_everything_and_for_one_port() {
         9,
     );
     refused_and_wiped(&mut receiver, &wire, DiscardReason::Opaque);
-    // TCP has nothing to do with it.
+    // Later fragments of TCP do not match the UDP policy.
     let tcp = fragment(&ip("10.1.2.3", "10.2.3.4", IpProto::TCP, SECRET), true, 800);
     assert_eq!(narrow.send(&tcp), Err(Disposition::Bypass));
 }
 
 #[test]
-fn transport_mode_protects_whole_packets_only() {
+fn transport_mode_refuses_fragments() {
     let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");
     for piece in [fragment(&host(), true, 0), fragment(&host(), false, 64)] {
         assert_eq!(a.send(&piece), Err(discarded(DiscardReason::Fragment)));
@@ -159,9 +159,9 @@ fn transport_mode_protects_whole_packets_only() {
     assert_eq!(a.engine.sas().next().unwrap().usage.packets, 0);
 }
 
-/// ESP between others, in pieces, through our tunnel: none of our business but to carry it.
+/// Fragmented ESP packets of other hosts are carried through the tunnel as payload.
 #[test]
-fn fragments_of_other_peoples_esp_pass_as_their_whole_packets_do() {
+fn fragments_of_esp_of_other_hosts_are_tunnelled() {
     let (mut a, mut b) = esp_tunnel();
     let whole = ip("10.1.2.3", "10.2.3.4", IpProto::ESP, &[9; 64]);
     carries(&mut a, &mut b, &whole);
@@ -172,7 +172,7 @@ fn fragments_of_other_peoples_esp_pass_as_their_whole_packets_do() {
 }
 
 #[test]
-fn fragments_of_esp_pass_where_a_policy_lets_esp_pass() {
+fn fragments_of_esp_match_a_bypass_policy_for_esp() {
     let mut b = Gateway::new(&policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", "none"), B);
     let whole = ip("10.1.2.3", "10.2.3.4", IpProto::ESP, &[9; 64]);
     assert_eq!(b.receive(&whole).0, Disposition::Bypass);
@@ -180,10 +180,10 @@ fn fragments_of_esp_pass_where_a_policy_lets_esp_pass() {
 }
 
 #[test]
-fn later_fragments_of_ipv6_have_no_headers_to_read() {
+fn payload_of_later_ipv6_fragments_is_not_parsed() {
     let (src, dst) = ("2001:db8:1::1", "2001:db8:2::1");
     let mut b = Gateway::new(&esp(A6, dst, 0x1001, "-m tunnel"), dst);
-    // Plain data that looks like ESP in UDP on port 4500, and like destination options without an end.
+    // Payload that resembles ESP in UDP on port 4500, and truncated destination options.
     let esp_like = [&[0x11, 0x94, 0x11, 0x94, 0, 40, 0, 0, 0, 0, 0x77, 0x77][..], &[1; 28]].concat();
     for (next, data) in [(17, esp_like), (60, vec![0xff; 16])] {
         let piece = ipv6(src, dst, IpProto::FRAGMENT, &[&[next, 0, 0, 8 * 16 + 1, 0, 0, 0, 7], &data[..]].concat());
@@ -192,7 +192,7 @@ fn later_fragments_of_ipv6_have_no_headers_to_read() {
 }
 
 #[test]
-fn esp_of_others_is_carried_and_its_spi_is_not_ours() {
+fn esp_of_other_hosts_is_tunnelled_whatever_its_spi() {
     let (mut a, mut b) = esp_tunnel();
     let whole = ip("10.1.2.3", "10.2.3.4", IpProto::ESP, &[0, 0, 0x10, 1, 0, 0, 0, 1, 5, 5, 5, 5]);
     carries(&mut a, &mut b, &whole);
@@ -200,7 +200,7 @@ fn esp_of_others_is_carried_and_its_spi_is_not_ours() {
 }
 
 #[test]
-fn esp_to_others_passes_in_clear_where_unmatched_packets_do() {
+fn esp_to_other_hosts_is_bypassed_if_unmatched_packets_are() {
     let (_, mut b) = esp_tunnel();
     let transit = ip("203.0.113.5", "203.0.113.6", IpProto::ESP, &[9; 64]);
     assert_eq!(b.receive(&transit).0, Disposition::Bypass);

@@ -1,4 +1,4 @@
-//! PF_KEYv2: messages that a Linux kernel took and sent, and what the dialects do not share.
+//! PF_KEYv2: messages that a Linux kernel accepted and sent, and differences between the dialects.
 
 use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_engine::pfkey::{
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 const LINUX: Wire = Dialect::Linux.with(Order::Little);
 
-/// An SA that Linux 6.1 took: ESP in UDP, tunnel mode, with limits.
+/// SADB_ADD message that Linux 6.1 accepted: ESP in UDP, tunnel mode, with lifetimes.
 const ADD_SENT: &str = concat!(
     "020300031e000000010000000421000002000100000012342001030c00000000020013000200000000000000070000000400030000000000",
     "0000004000000000100e000000000000000000000000000004000400000000000000002000000000b80b0000000000000000000000000000",
@@ -20,7 +20,7 @@ const ADD_SENT: &str = concat!(
     "01001500119400000100160011950000",
 );
 
-/// The SA as it gave it back.
+/// SADB_DUMP message of Linux 6.1 for the SA of `ADD_SENT`.
 const DUMPED: &str = concat!(
     "020a000325000000000000000900000002000100000012342001030c0000000004000300000000000000004000000000100e000000000000",
     "000000000000000004000400000000000000002000000000b80b000000000000000000000000000004000200000000000000000000000000",
@@ -30,14 +30,14 @@ const DUMPED: &str = concat!(
     "01001500119400000100160011950000",
 );
 
-/// A policy that Linux 6.1 took: IPComp in tunnel mode, ESP in transport mode.
+/// SADB_X_SPDADD message that Linux 6.1 accepted: IPComp in tunnel mode, ESP in transport mode.
 const SPDADD_SENT: &str = concat!(
     "020e000012000000020000000900000003000500ff100000020000000a090000000000000000000003000600ff100000020000000a080000",
     "00000000000000000a0012000200010000000000e803000030006c0002010000000000000000000002000000c00002090000000000000000",
     "02000000c0000202000000000000000010003200010300000700000000000000",
 );
 
-/// The policy as it gave it back.
+/// SADB_X_SPDDUMP message of Linux 6.1 for the policy of `SPDADD_SENT`.
 const SPD_DUMPED: &str = concat!(
     "021200001e000100010000000900000003000500ff100000020000000a090000000000000000000003000600ff100000020000000a080000",
     "0000000000000000040003000000000000000000000000000000000000000000000000000000000004000400000000000000000000000000",
@@ -46,7 +46,7 @@ const SPD_DUMPED: &str = concat!(
     "10003200010300000700000000000000",
 );
 
-/// The policy of a socket, whose direction is none of ours.
+/// Policy of a socket, whose direction has no `PolicyDirection`.
 const SOCKET_POLICY: &str = concat!(
     "021200001a000100020000000900000005000500ff0000000a00000000000000000000000000000000000000000000000000000000000000",
     "05000600ff0000000a0000000000000000000000000000000000000000000000000000000000000004000300000000000000000000000000",
@@ -54,7 +54,7 @@ const SOCKET_POLICY: &str = concat!(
     "00000000000000009858016b00000000000000000000000002001200010005001c00000000000000",
 );
 
-/// The algorithms that it has.
+/// SADB_REGISTER reply of Linux 6.1 with its algorithms.
 const REGISTERED: &str = concat!(
     "0207000316000000030000000900000009000e0000000000fb0000000000000002008000800000000300a000a00000000500000100010000",
     "060080018001000007000002000200000800a000a000000009008000800000000b000f00000000000b000000000000000208400040000000",
@@ -62,7 +62,7 @@ const REGISTERED: &str = concat!(
     "0d08a00020010000",
 );
 
-/// An answer to a message that it did not take.
+/// Error reply of Linux 6.1 to a message that it refused.
 const REFUSED: &str = "020316030200000001000000bc790000";
 
 fn octets(hex: &str) -> Vec<u8> {
@@ -73,8 +73,8 @@ fn address(role: AddressRole, text: &str, prefix: u8, proto: u8) -> Extension<'s
     Extension::Address { role, proto: IpProto(proto), prefix, address: text.parse().unwrap(), port: 0 }
 }
 
-/// Writes a message again, extension by extension.
-fn again(message: &Message<'_>, wire: Wire) -> Vec<u8> {
+/// Writes a parsed message, extension by extension.
+fn rewritten(message: &Message<'_>, wire: Wire) -> Vec<u8> {
     let mut buffer = [0xee; 4096];
     let header = message.header();
     let mut writer =
@@ -88,17 +88,17 @@ fn again(message: &Message<'_>, wire: Wire) -> Vec<u8> {
 }
 
 #[test]
-fn what_a_kernel_sent_comes_back_octet_for_octet() {
+fn messages_of_a_kernel_are_rewritten_octet_for_octet() {
     for text in [ADD_SENT, DUMPED, SPDADD_SENT, SPD_DUMPED, SOCKET_POLICY, REGISTERED, REFUSED] {
         let mut octets = octets(text);
         octets[6] = 0; // reserved, and a count of references in Linux
         let message = Message::parse(&octets, LINUX).unwrap();
-        assert_eq!(again(&message, LINUX), octets);
+        assert_eq!(rewritten(&message, LINUX), octets);
     }
 }
 
 #[test]
-fn an_sa_is_written_as_a_kernel_took_it() {
+fn add_message_is_written_as_a_kernel_accepts_it() {
     let mut buffer = [0; 512];
     let mut writer = MessageWriter::new(&mut buffer, LINUX, MessageKind::ADD, SaType::Esp, 1, 0x2104).unwrap();
     let limits = |octets, added| Lifetime { allocations: 0, octets, added, used: 0 };
@@ -140,7 +140,7 @@ fn bundle() -> Bundle {
 }
 
 #[test]
-fn a_policy_is_written_as_a_kernel_took_it_and_read_as_it_gave_it_back() {
+fn policy_message_is_written_and_read_as_the_kernel_does() {
     let mut buffer = [0; 512];
     let mut writer = MessageWriter::new(&mut buffer, LINUX, MessageKind::SPDADD, SaType::Unspecified, 2, 9).unwrap();
     writer.push(&address(AddressRole::Source, "10.9.0.0", 16, 255)).unwrap();
@@ -167,7 +167,7 @@ fn a_policy_is_written_as_a_kernel_took_it_and_read_as_it_gave_it_back() {
 }
 
 #[test]
-fn the_algorithms_of_a_kernel_are_listed_with_their_keys() {
+fn register_reply_lists_algorithms_with_key_lengths() {
     let octets = octets(REGISTERED);
     let message = Message::parse(&octets, LINUX).unwrap();
     let mut ciphers = Vec::new();
@@ -182,13 +182,13 @@ fn the_algorithms_of_a_kernel_are_listed_with_their_keys() {
 }
 
 #[test]
-fn a_refusal_carries_the_error_of_the_system() {
+fn error_reply_has_the_errno() {
     let octets = octets(REFUSED);
     assert_eq!(Message::parse(&octets, LINUX).unwrap().header().errno, 22);
 }
 
 #[test]
-fn dialects_differ_where_their_kernels_do() {
+fn dialects_have_the_numbers_of_their_kernels() {
     let types = [
         (Dialect::Kame, [2, 3, 9, 11]),
         (Dialect::FreeBsd, [2, 3, 9, 11]),
@@ -214,7 +214,7 @@ fn dialects_differ_where_their_kernels_do() {
     for (dialect, algorithm, number) in ciphers {
         assert_eq!(dialect.cipher_number(algorithm), number, "{dialect:?} {algorithm}");
     }
-    // One number, two lengths on the wire.
+    // Number 5 is HMAC-SHA2-256 with an ICV of 96 bits in Linux, and of 128 bits in FreeBSD.
     assert_eq!(Dialect::Linux.integrity(5), Some(IntegrityAlgorithm::HmacSha2_256_96));
     assert_eq!(Dialect::FreeBsd.integrity(5), Some(IntegrityAlgorithm::HmacSha2_256_128));
     for dialect in [Dialect::Kame, Dialect::FreeBsd, Dialect::Linux, Dialect::OpenBsd] {
@@ -230,7 +230,7 @@ fn dialects_differ_where_their_kernels_do() {
 }
 
 #[test]
-fn addresses_have_the_layout_of_their_system() {
+fn addresses_have_the_sockaddr_layout_of_their_system() {
     let layouts: [(Dialect, Order, &str, &[u8]); 4] = [
         (Dialect::Linux, Order::Little, "192.0.2.1", &[2, 0, 0, 0, 192, 0, 2, 1]),
         (Dialect::Linux, Order::Big, "192.0.2.1", &[0, 2, 0, 0, 192, 0, 2, 1]),
@@ -249,7 +249,7 @@ fn addresses_have_the_layout_of_their_system() {
 }
 
 #[test]
-fn each_mistake_has_its_own_answer_and_its_place() {
+fn each_malformed_message_has_its_error_and_offset() {
     let good = octets(ADD_SENT);
     let cases: &[(usize, u8, usize, PfkeyErrorKind)] = &[
         (0, 1, 0, PfkeyErrorKind::Version(1)),
@@ -266,7 +266,7 @@ fn each_mistake_has_its_own_answer_and_its_place() {
         assert_eq!((error.offset, error.kind), (offset, kind), "octet {at}");
     }
     assert_eq!(Message::parse(&good[..15], LINUX).unwrap_err().kind, PfkeyErrorKind::TooShort);
-    // Address families, key lengths and transforms, each where it stands.
+    // Errors in address families, key lengths and templates have the offset of the extension or field.
     let changed = |at: usize, octet: u8| {
         let mut bad = good.clone();
         bad[at] = octet;
@@ -283,7 +283,7 @@ fn each_mistake_has_its_own_answer_and_its_place() {
 }
 
 #[test]
-fn a_buffer_that_is_too_small_leaves_the_message_as_it_was() {
+fn too_small_buffer_leaves_the_message_unmodified() {
     let whole = octets(SPDADD_SENT);
     for room in 0..whole.len() {
         let mut buffer = vec![0xee; room];
@@ -307,9 +307,9 @@ fn a_buffer_that_is_too_small_leaves_the_message_as_it_was() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
-    /// Whatever is read comes back: as it was, but for reserved fields and what is behind the end of a body.
+    /// A parsed message is rewritten equal to its input, except for reserved fields and octets after the end of a body.
     #[test]
-    fn altered_messages_are_refused_or_come_back(
+    fn altered_messages_are_refused_or_rewritten(
         which in 0usize..6, changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..4), dialect in 0usize..4,
         big in any::<bool>(),
     ) {
@@ -321,11 +321,55 @@ proptest! {
         let dialect = [Dialect::Kame, Dialect::FreeBsd, Dialect::Linux, Dialect::OpenBsd][dialect];
         let wire = dialect.with(if big { Order::Big } else { Order::Little });
         if let Ok(message) = Message::parse(&octets, wire) {
-            let once = again(&message, wire);
+            let once = rewritten(&message, wire);
             let read = Message::parse(&once, wire).unwrap();
             prop_assert!(read.extensions().eq(message.extensions()));
-            prop_assert_eq!(again(&read, wire), once);
+            prop_assert_eq!(rewritten(&read, wire), once);
             let _ = format!("{:?}", message.extensions().collect::<Vec<_>>());
         }
     }
+}
+
+#[test]
+fn debug_output_of_messages_hides_keys() {
+    let wire = Dialect::Linux.with(Order::Little);
+    let mut buffer = [0; 128];
+    let mut writer = MessageWriter::new(&mut buffer, wire, MessageKind(3), SaType::Esp, 1, 1).unwrap();
+    let secret = [0xab; 16];
+    writer.push(&Extension::Key(KeyRole::Encryption, Key { bits: 128, octets: &secret })).unwrap();
+    let printed_writer = format!("{writer:?}");
+    let octets = writer.finish().unwrap();
+    let message = Message::parse(octets, wire).unwrap();
+    let printed = [printed_writer, format!("{message:?}"), format!("{:?}", message.extensions())];
+    assert!(printed.iter().all(|text| !text.contains("171, 171, 171, 171")), "{printed:#?}");
+}
+
+#[test]
+fn tunnel_mode_template_without_endpoints_is_refused() {
+    let wire = LINUX;
+    let mut buffer = [0; 128];
+    let mut writer = MessageWriter::new(&mut buffer, wire, MessageKind(14), SaType::Unspecified, 1, 1).unwrap();
+    let template = Template { protocol: Protocol::Esp, mode: Mode::Tunnel, ends: None, level: Level::Require };
+    let action = Action::Ipsec(Bundle::default().with(template).unwrap());
+    writer.push_policy(&action, PolicyDirection::Out, 0, Priority::DEFAULT).unwrap();
+    let message = Message::parse(writer.finish().unwrap(), wire);
+    let action = message.ok().and_then(|message| match message.extensions().next() {
+        Some(Extension::Policy(policy)) => policy.action(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(action, None);
+}
+
+#[test]
+fn reqid_has_32_bits() {
+    let wire = Dialect::Linux.with(Order::Little);
+    let mut buffer = [0; 128];
+    let mut writer = MessageWriter::new(&mut buffer, wire, MessageKind(18), SaType::Unspecified, 1, 1).unwrap();
+    let template = Template { protocol: Protocol::Esp, mode: Mode::Transport, ends: None, level: Level::UniqueId(7) };
+    let action = Action::Ipsec(Bundle::default().with(template).unwrap());
+    writer.push_policy(&action, PolicyDirection::Out, 1, Priority::DEFAULT).unwrap();
+    let octets = writer.finish().unwrap();
+    let at = octets.windows(4).rposition(|window| window == [7, 0, 0, 0]).unwrap();
+    octets[at..at + 4].copy_from_slice(&70_000u32.to_le_bytes());
+    Message::parse(octets, wire).unwrap();
 }

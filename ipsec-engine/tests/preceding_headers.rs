@@ -1,14 +1,14 @@
-//! Headers in front of ESP and AH that no ICV covers: what a packet must not be opened behind, and what of them is delivered.
+//! Headers before ESP and AH that no ICV covers: which of them cause a discard, and which of them are delivered.
 
-mod common;
-mod world;
+mod gateway;
+mod gateway_pair;
 
-use common::{Gateway, ipv4, udp};
+use gateway::{Gateway, ipv4, udp};
+use gateway_pair::{A, A6, B, B6, SECRET, ah, count, esp, host, hosts, one_way, policy};
 use ipsec_engine::{Counter, Direction, DiscardReason, Disposition};
 use ipsec_packet::{Ip, IpError, IpProto, Ipv4};
-use world::{A, A6, B, B6, SECRET, ah, count, esp, host, hosts, one_way, policy};
 
-/// Inserts an extension header behind the IPv6 header.
+/// Inserts an extension header after the IPv6 header.
 fn insert6(wire: &[u8], kind: u8, rest: &[u8]) -> Vec<u8> {
     let mut packet = wire.to_vec();
     packet.splice(40..40, [&[wire[6]][..], rest].concat());
@@ -18,7 +18,7 @@ fn insert6(wire: &[u8], kind: u8, rest: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// Inserts options behind the IPv4 header.
+/// Inserts options after the fixed IPv4 header.
 fn insert4(wire: &[u8], options: &[u8]) -> Vec<u8> {
     let mut packet = wire.to_vec();
     packet.splice(20..20, options.to_vec());
@@ -32,7 +32,7 @@ fn pair6() -> (Gateway, Gateway) {
 }
 
 #[test]
-fn options_that_ask_to_be_discarded_are_refused_before_esp_is_opened() {
+fn options_with_discard_action_are_refused_before_esp() {
     for (kind, option) in [(0, 0x40), (0, 0x80), (0, 0xc0), (60, 0x7e), (60, 0xb0), (60, 0xc9), (0, 0xc2)] {
         let (mut a, mut b) = pair6();
         let wire = a.send(&udp(A6, B6, 1, 2, SECRET)).unwrap();
@@ -48,12 +48,12 @@ fn options_that_ask_to_be_discarded_are_refused_before_esp_is_opened() {
             (1, 0)
         );
         assert_eq!(b.engine.poll_audit().unwrap().spi, Some(0x1001));
-        assert_eq!(b.receive(&wire).0, Disposition::Deliver, "the number of the packet is not used up");
+        assert_eq!(b.receive(&wire).0, Disposition::Deliver, "sequence number of the refused packet was recorded");
     }
 }
 
 #[test]
-fn options_to_be_skipped_do_not_reach_the_stack() {
+fn options_with_skip_action_are_removed() {
     let cases: [(&[u8], &[u8]); 3] = [
         (&[0, 5, 2, 0, 0, 0x1e, 0], &[0, 5, 2, 0, 0, 1, 0]),
         (&[0, 0x1e, 4, 1, 2, 3, 4], &[0, 1, 4, 0, 0, 0, 0]),
@@ -70,11 +70,11 @@ fn options_to_be_skipped_do_not_reach_the_stack() {
     let wire = a.send(&udp(A6, B6, 1, 2, SECRET)).unwrap();
     let refused = DiscardReason::Malformed(IpError::Extension { offset: 48 });
     let misplaced = insert6(&insert6(&wire, 0, &[0, 0x1e, 4, 1, 2, 3, 4]), 60, &[0, 1, 4, 0, 0, 0, 0]);
-    assert_eq!(b.receive(&misplaced).0, Disposition::Discard(refused), "hop-by-hop options behind another header");
+    assert_eq!(b.receive(&misplaced).0, Disposition::Discard(refused), "hop-by-hop options after another header");
 }
 
 #[test]
-fn routing_headers_and_atomic_fragment_headers_are_removed_or_refused() {
+fn routing_and_atomic_fragment_headers_are_removed_or_refused() {
     for kind in [0, 2, 3, 4, 200] {
         let (mut a, mut b) = pair6();
         let plain = udp(A6, B6, 1, 2, SECRET);
@@ -92,7 +92,7 @@ fn routing_headers_and_atomic_fragment_headers_are_removed_or_refused() {
 }
 
 #[test]
-fn headers_that_ah_covers_are_delivered_and_atomic_fragment_headers_are_not() {
+fn headers_covered_by_ah_are_delivered() {
     let sas = esp(A6, B6, 0x1001, "-m transport") + &ah(A6, B6, 0x2001, "-m transport");
     let action = "ipsec esp/transport//require ah/transport//require";
     let (mut a, mut b) = one_way(&sas, A6, B6, action, (A6, B6));
@@ -109,7 +109,7 @@ fn headers_that_ah_covers_are_delivered_and_atomic_fragment_headers_are_not() {
 }
 
 #[test]
-fn esp_around_ah_leaves_the_headers_to_ah() {
+fn headers_before_esp_around_ah_are_delivered() {
     let sas = esp(A6, B6, 0x1001, "-m transport") + &ah(A6, B6, 0x2001, "-m transport");
     let action = "ipsec ah/transport//require esp/transport//require";
     let (mut a, mut b) = one_way(&sas, A6, B6, action, (A6, B6));
@@ -119,7 +119,7 @@ fn esp_around_ah_leaves_the_headers_to_ah() {
 }
 
 #[test]
-fn source_routes_that_are_not_used_up_are_refused() {
+fn unfinished_source_route_is_refused() {
     for options in [[0x83, 7, 4, 203, 0, 113, 66, 0], [1, 0x89, 7, 4, 203, 0, 113, 66]] {
         let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");
         let wire = a.send(&host()).unwrap();
@@ -130,22 +130,22 @@ fn source_routes_that_are_not_used_up_are_refused() {
 }
 
 #[test]
-fn a_tunnel_is_not_opened_behind_a_route_that_is_not_finished_either() {
-    let (mut a, mut b) = world::esp_tunnel();
-    let wire = a.send(&world::inner()).unwrap();
+fn unfinished_source_route_is_refused_in_tunnel_mode() {
+    let (mut a, mut b) = gateway_pair::esp_tunnel();
+    let wire = a.send(&gateway_pair::inner()).unwrap();
     let refused = DiscardReason::Malformed(IpError::RouteNotFinished { offset: 20 });
     assert_eq!(b.receive(&insert4(&wire, &[0x83, 7, 4, 203, 0, 113, 66, 0])).0, Disposition::Discard(refused));
-    world::delivered(&mut b, &insert4(&wire, &[0x83, 7, 8, 203, 0, 113, 66, 0]), &world::inner());
+    gateway_pair::delivered(&mut b, &insert4(&wire, &[0x83, 7, 8, 203, 0, 113, 66, 0]), &gateway_pair::inner());
 }
 
 #[test]
-fn ipv4_options_are_well_formed_and_unknown_ones_do_not_reach_the_stack() {
+fn malformed_ipv4_options_are_refused_and_unknown_ones_replaced() {
     let malformed: [[u8; 8]; 8] = [
         [7, 6, 4, 0, 0, 0, 0, 0],     // record route of half an address
         [7, 7, 5, 0, 0, 0, 0, 0],     // pointer into an address
         [7, 7, 0, 0, 0, 0, 0, 0],     // pointer into the option
         [68, 8, 5, 0xf2, 0, 0, 0, 0], // timestamp with a flag that does not exist
-        [68, 8, 9, 0xf0, 0, 0, 0, 0], // full, and its overflow counter is, too
+        [68, 8, 9, 0xf0, 0, 0, 0, 0], // full, and overflow counter at its maximum
         [148, 3, 0, 1, 1, 1, 1, 1],   // router alert without its value
         [0x86, 12, 0, 0, 0, 0, 0, 0], // longer than the header
         [7, 3, 4, 7, 3, 4, 1, 1],     // record route twice
@@ -161,7 +161,7 @@ fn ipv4_options_are_well_formed_and_unknown_ones_do_not_reach_the_stack() {
     }
     let kept: [([u8; 8], [u8; 8]); 4] = [
         ([0x86, 8, 0, 0, 0, 1, 2, 2], [1; 8]),                    // CIPSO
-        ([0x83, 7, 8, 9, 9, 9, 9, 0], [1, 1, 1, 1, 1, 1, 1, 0]),  // source route, used up
+        ([0x83, 7, 8, 9, 9, 9, 9, 0], [1, 1, 1, 1, 1, 1, 1, 0]),  // finished source route
         ([7, 7, 4, 0, 0, 0, 0, 1], [7, 7, 4, 0, 0, 0, 0, 1]),     // record route
         ([148, 4, 0, 0, 0, 9, 9, 9], [148, 4, 0, 0, 0, 0, 0, 0]), // router alert, end of options
     ];
@@ -184,10 +184,10 @@ fn rewrite4(wire: &[u8], options: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn mutable_options_in_front_of_ah_are_replaced() {
+fn mutable_options_before_ah_are_replaced() {
     let record_route = [7, 7, 4, 0, 0, 0, 0, 0];
     let written: [([u8; 8], [u8; 8]); 5] = [
-        ([0x83, 7, 8, 203, 0, 113, 66, 0], [1, 1, 1, 1, 1, 1, 1, 0]), // source routes, used up
+        ([0x83, 7, 8, 203, 0, 113, 66, 0], [1, 1, 1, 1, 1, 1, 1, 0]), // finished source routes
         ([0x89, 7, 8, 203, 0, 113, 66, 0], [1, 1, 1, 1, 1, 1, 1, 0]),
         ([0x52, 7, 1, 2, 3, 4, 5, 0], [1, 1, 1, 1, 1, 1, 1, 0]), // traceroute
         ([0x5e, 7, 1, 2, 3, 4, 5, 0], [1, 1, 1, 1, 1, 1, 1, 0]), // unknown
@@ -204,7 +204,7 @@ fn mutable_options_in_front_of_ah_are_replaced() {
             let Ok(Ip::V4(ip)) = Ip::parse(&packet) else { panic!("not IPv4") };
             assert_eq!((ip.options(), ip.has_valid_checksum()), (&delivered[..], true), "{bundle}");
         }
-        // What AH covers stays, and cannot be written by others.
+        // Options covered by AH are delivered, and a change of them is detected.
         let (mut a, mut b) = hosts(&sas, bundle);
         for options in [[0x82, 8, 1, 2, 3, 4, 5, 6], [0x85, 8, 1, 2, 3, 4, 5, 6], [0x86, 8, 0, 0, 0, 1, 2, 2]] {
             let wire = a.send(&insert4(&host(), &options)).unwrap();
@@ -218,15 +218,15 @@ fn mutable_options_in_front_of_ah_are_replaced() {
 }
 
 #[test]
-fn what_came_out_of_a_tunnel_keeps_its_options() {
-    let (mut a, mut b) = world::esp_tunnel();
-    let inner = insert4(&world::inner(), &[0x5e, 7, 1, 2, 3, 4, 5, 0]);
+fn inner_packet_of_a_tunnel_keeps_its_options() {
+    let (mut a, mut b) = gateway_pair::esp_tunnel();
+    let inner = insert4(&gateway_pair::inner(), &[0x5e, 7, 1, 2, 3, 4, 5, 0]);
     let wire = a.send(&inner).unwrap();
-    world::delivered(&mut b, &wire, &inner);
+    gateway_pair::delivered(&mut b, &wire, &inner);
 }
 
 #[test]
-fn packets_that_are_not_opened_keep_their_headers() {
+fn bypassed_packets_keep_their_headers() {
     let mut b = Gateway::new(&policy(A, B, "any", "in", "none"), B);
     let packet = insert4(&ipv4(A, B, IpProto::UDP, &[0; 16]), &[0x83, 7, 4, 203, 0, 113, 66, 0]);
     assert_eq!(b.receive(&packet), (Disposition::Bypass, packet.clone()));

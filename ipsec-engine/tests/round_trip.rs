@@ -1,13 +1,13 @@
-//! What one side of a configuration seals, the other side opens with the same configuration, its policy directions swapped:
-//! over random configurations in the language of setkey(8) and random packets.
+//! Packets that one gateway protects are delivered by the other gateway, which has the same configuration with swapped
+//! policy directions: random configurations of setkey(8) and random packets.
 //!
 //! A failure prints the configuration and the packet. `ROUND_TRIP_SEED` repeats one configuration;
-//! `ROUND_TRIP_CONFIGURATIONS` says how many are tried.
+//! `ROUND_TRIP_CONFIGURATIONS` is the number of configurations.
 #![allow(clippy::result_large_err)]
 
-mod common;
 #[path = "round_trip/configuration.rs"]
 mod configuration;
+mod gateway;
 #[path = "round_trip/packet.rs"]
 mod packet;
 #[path = "round_trip/selector.rs"]
@@ -16,8 +16,8 @@ mod selector;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use common::{Gateway, NOW, ROOM};
 use configuration::{Configuration, Random, SaTraits};
+use gateway::{Gateway, HEADROOM, NOW};
 use ipsec_engine::setkey::{Statement, Statements};
 use ipsec_engine::{Counter, Direction, DiscardReason, Disposition, PolicyDirection, Protocol};
 use ipsec_packet::{Flow, Match, PacketBuf, Selector, Seq};
@@ -26,35 +26,35 @@ use selector::local;
 
 const CONFIGURATIONS: u64 = 400;
 const PACKETS: usize = 12;
-/// How often each kind of cases has to hold, for the property to be tested at all.
+/// Minimum number of passed cases of each kind, so that the property is tested.
 const AT_LEAST: u64 = 10;
 
-/// What was counted: the cases that hold, and of the others how many fail alike and the first one.
+/// Number of passed cases of each kind, and of each kind of failure the number and the first case.
 #[derive(Default)]
 struct Report {
-    holds: BTreeMap<&'static str, u64>,
+    passed: BTreeMap<&'static str, u64>,
     failures: BTreeMap<String, (u64, String)>,
 }
 
 impl Report {
     fn count(&mut self, names: &[&'static str]) {
-        names.iter().for_each(|name| *self.holds.entry(name).or_default() += 1);
+        names.iter().for_each(|name| *self.passed.entry(name).or_default() += 1);
     }
 }
 
-/// A packet on the wire.
+/// Protected packet on the wire.
 struct Sealed<'c> {
     wire: Vec<u8>,
-    /// The policy that protects it.
+    /// Index of the policy that protects the packet.
     policy: usize,
     used: Vec<&'c SaTraits>,
     names: Vec<&'static str>,
 }
 
-/// Both sides of a configuration.
+/// Gateways of both sides of a configuration.
 struct Pair<'c> {
     configuration: &'c Configuration,
-    /// Those of the text, in its order.
+    /// Policies in the order of the text.
     selectors: Vec<Selector>,
     gateways: [Gateway; 2],
     iv: u64,
@@ -75,7 +75,7 @@ impl<'c> Pair<'c> {
         Self { configuration, selectors, gateways, iv: 0 }
     }
 
-    /// The policy for a packet that this side sends.
+    /// Returns the policy for a packet that this side sends.
     fn policy(&self, from: usize, packet: &[u8]) -> Option<usize> {
         let flow = Flow::read(packet).unwrap();
         let mut policies = self.configuration.policies.iter().zip(&self.selectors);
@@ -83,9 +83,9 @@ impl<'c> Pair<'c> {
     }
 
     fn outbound(&mut self, from: usize, packet: &[u8]) -> (Disposition, Vec<u8>) {
-        let mut bytes = vec![0; ROOM + packet.len() + ROOM + 2048];
-        bytes[ROOM..ROOM + packet.len()].copy_from_slice(packet);
-        let mut buffer = PacketBuf::with_headroom(&mut bytes, ROOM, packet.len()).unwrap();
+        let mut bytes = vec![0; HEADROOM + packet.len() + HEADROOM + 2048];
+        bytes[HEADROOM..HEADROOM + packet.len()].copy_from_slice(packet);
+        let mut buffer = PacketBuf::with_headroom(&mut bytes, HEADROOM, packet.len()).unwrap();
         let counter = &mut self.iv;
         let mut iv = |_: Seq, iv: &mut [u8]| {
             *counter += 1;
@@ -95,7 +95,7 @@ impl<'c> Pair<'c> {
         (disposition, buffer.data().to_vec())
     }
 
-    /// How many packets each SA of the text has sealed on this side.
+    /// Returns the number of packets that each SA of the text has protected on this side.
     fn usage(&self, from: usize) -> Vec<u64> {
         let sas = self.gateways[from].engine.sas().filter(|sa| sa.key.direction == Direction::Outbound);
         let sas: BTreeMap<_, _> = sas
@@ -116,12 +116,12 @@ impl<'c> Pair<'c> {
         let (disposition, wire) = self.outbound(from, &packet.octets);
         let name = match disposition {
             Disposition::Send => "",
-            Disposition::Bypass => return self.pass_in_clear(from, packet, &wire, policy, report),
-            Disposition::Pending(_) => "an SA is missing",
+            Disposition::Bypass => return self.bypass(from, packet, &wire, policy, report),
+            Disposition::Pending(_) => "missing SA",
             Disposition::Discard(DiscardReason::Policy) => "discarded by a policy",
-            // Options that AH does not know.
+            // AH refuses unknown options.
             Disposition::Discard(DiscardReason::Sign(_)) => "refused by AH",
-            other => return Err(format!("{other:?} on the way out")),
+            other => return Err(format!("{other:?} at the sender")),
         };
         let (Some(policy), "") = (policy, name) else {
             report.count(&[name]);
@@ -134,12 +134,12 @@ impl<'c> Pair<'c> {
         if self.compressed(from) > compressed {
             sealed.names.push("compressed");
         }
-        sealed.names.push(["sent by the side of the configuration", "sent by the side of the mirrored one"][from]);
+        sealed.names.push(["sent by the first side", "sent by the second side"][from]);
         self.name(packet, &mut sealed);
-        self.open(from, packet, sealed, report)
+        self.check_received(from, packet, sealed, report)
     }
 
-    /// Through the tunnel of another policy, where there is one for what the first one made.
+    /// Protects the packet again by the tunnel of another policy, if one matches the protected packet.
     fn protect_again(&mut self, from: usize, sealed: &mut Sealed<'_>) -> Result<(), String> {
         let policies = &self.configuration.policies;
         let outer = policies[sealed.policy].outer.filter(|outer| self.policy(from, &sealed.wire) == Some(*outer));
@@ -151,13 +151,13 @@ impl<'c> Pair<'c> {
                 sealed.names.extend(&policies[outer].names);
                 Ok(())
             }
-            // Without the outer tunnel it is a packet of the inner one.
+            // Without the outer tunnel the receiver accepts the packet of the inner tunnel.
             (Disposition::Bypass | Disposition::Pending(_), _) => Ok(()),
-            (other, _) => Err(format!("{other:?} on the way out through the outer tunnel")),
+            (other, _) => Err(format!("{other:?} for the outer tunnel at the sender")),
         }
     }
 
-    /// What a case is counted by.
+    /// Adds the names under which a case is counted.
     fn name(&self, packet: &Packet, sealed: &mut Sealed<'_>) {
         let policy = &self.configuration.policies[sealed.policy];
         sealed.names.extend(&policy.names);
@@ -165,7 +165,7 @@ impl<'c> Pair<'c> {
             sealed.names.extend(&sa.names);
             sealed.names.push(match (sa.without_mode, policy.has_tunnel, policy.has_transport) {
                 (true, false, _) => "SA without -m in transport mode",
-                (true, _, false) => "SA without -m as a tunnel",
+                (true, _, false) => "SA without -m in tunnel mode",
                 (true, ..) => "SA without -m in a bundle of both modes",
                 _ if sa.tunnel => "SA -m tunnel",
                 _ => "SA -m transport",
@@ -180,34 +180,45 @@ impl<'c> Pair<'c> {
             sealed.names.push("IP in IP, SA without -m");
         }
         if self.is_between_ends_of_ipcomp(packet) {
-            sealed.names.push("IP in IP between the ends of an SA of IPComp");
+            sealed.names.push("IP in IP between the addresses of an IPComp SA");
         }
     }
 
-    fn open(&mut self, from: usize, packet: &Packet, sealed: Sealed<'_>, report: &mut Report) -> Result<(), String> {
+    fn check_received(
+        &mut self,
+        from: usize,
+        packet: &Packet,
+        sealed: Sealed<'_>,
+        report: &mut Report,
+    ) -> Result<(), String> {
         let (disposition, opened) = self.gateways[1 - from].receive(&sealed.wire);
         let expected = self.expected(packet, &sealed);
         if disposition == Disposition::Deliver && expected.contains(&opened) {
             report.count(&sealed.names);
-            report.count(if expected.contains(&packet.octets) { &[] } else { &["options in clear are replaced"] });
+            report.count(if expected.contains(&packet.octets) {
+                &[]
+            } else {
+                &["unauthenticated options are replaced"]
+            });
             return Ok(());
         }
-        // What IPComp alone does not make smaller goes as it is.
+        // A packet that IPComp alone does not make smaller is sent unmodified.
         let unchanged = opened == packet.octets && sealed.wire == packet.octets;
         if disposition == Disposition::Bypass && unchanged && !has(&sealed, |sa| sa.protocol != Protocol::Ipcomp) {
             report.count(&sealed.names);
-            report.count(&["IPComp that compresses nothing"]);
+            report.count(&["uncompressed by IPComp"]);
             return Ok(());
         }
         let mut failure = format!("{disposition:?}\nwire: {}", hex(&sealed.wire));
         if disposition == Disposition::Deliver {
-            write!(failure, "\nopened: {}\nexpected: {}", hex(&opened), hex(&expected[0])).unwrap();
+            write!(failure, "\ndelivered: {}\nexpected: {}", hex(&opened), hex(&expected[0])).unwrap();
         }
         Err(failure)
     }
 
-    /// What the receiver may deliver. Options in front of ESP and AH in transport mode that no ICV covers are replaced. They may be where such
-    /// a packet is inside a tunnel of the same policy, or the policy has a tunnel without an SA.
+    /// Returns the packets that the receiver may deliver. Options before ESP and AH in transport mode that no ICV
+    /// covers are replaced. They may be replaced if such a packet is inside a tunnel of the same policy, or if the
+    /// policy has a tunnel without an SA.
     fn expected(&self, packet: &Packet, sealed: &Sealed<'_>) -> Vec<Vec<u8>> {
         let policy = &self.configuration.policies[sealed.policy];
         let has_icv = has(sealed, |sa| sa.protocol != Protocol::Ipcomp);
@@ -226,8 +237,8 @@ impl<'c> Pair<'c> {
         packet.ip_in_ip && sas.any(|sa| sa.destination == destination && (sa.without_mode || sa.tunnel))
     }
 
-    /// What passes in clear at the sender passes in clear at the receiver.
-    fn pass_in_clear(
+    /// A packet that the sender bypasses must be bypassed at the receiver.
+    fn bypass(
         &mut self,
         from: usize,
         packet: &Packet,
@@ -238,13 +249,13 @@ impl<'c> Pair<'c> {
         let (disposition, received) = self.gateways[1 - from].receive(wire);
         if disposition == Disposition::Bypass && received == packet.octets && wire == packet.octets {
             report.count(&[match policy.map(|policy| &self.configuration.policies[policy]) {
-                None => "in clear without a policy",
-                Some(policy) if policy.names.is_empty() => "in clear by a policy",
-                Some(_) => "in clear as no SA of level use is there",
+                None => "bypassed without a policy",
+                Some(policy) if policy.names.is_empty() => "bypassed by a policy",
+                Some(_) => "bypassed without an SA of level use",
             }]);
             return Ok(());
         }
-        Err(format!("{disposition:?} of a packet in clear"))
+        Err(format!("{disposition:?} of a bypassed packet"))
     }
 }
 
@@ -259,7 +270,7 @@ fn hex(octets: &[u8]) -> String {
     })
 }
 
-/// One configuration and packets in both directions.
+/// Runs one configuration with packets in both directions.
 fn run(seed: u64, report: &mut Report) {
     let mut random = Random::seeded(seed);
     let configuration = Configuration::random(&mut random);
@@ -268,7 +279,7 @@ fn run(seed: u64, report: &mut Report) {
         let from = random.below(2);
         let packet = packet(&mut random, &configuration, from);
         let Err(failure) = pair.exchange(from, &packet, report) else { continue };
-        let side = ["the side of the configuration", "the side of the mirrored one"][from];
+        let side = ["the first side", "the second side"][from];
         let (text, octets) = (&configuration.text, hex(&packet.octets));
         let first = format!("ROUND_TRIP_SEED={seed}, sent by {side}\n{text}packet: {octets}\n{failure}");
         let kind = failure.lines().next().unwrap_or_default().to_owned();
@@ -277,7 +288,7 @@ fn run(seed: u64, report: &mut Report) {
 }
 
 #[test]
-fn what_a_configuration_seals_the_same_configuration_opens() {
+fn protected_packets_are_delivered_by_the_mirrored_configuration() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let seeds = match (number("ROUND_TRIP_SEED"), number("ROUND_TRIP_CONFIGURATIONS")) {
         (Some(seed), _) => seed..seed + 1,
@@ -286,43 +297,43 @@ fn what_a_configuration_seals_the_same_configuration_opens() {
     let is_complete = seeds.end - seeds.start >= CONFIGURATIONS;
     let mut report = Report::default();
     seeds.for_each(|seed| run(seed, &mut report));
-    report.holds.iter().for_each(|(name, count)| println!("{count:8} {name}"));
-    report.failures.values().for_each(|(count, text)| println!("{count} fail alike, the first is\n{text}\n"));
+    report.passed.iter().for_each(|(name, count)| println!("{count:8} {name}"));
+    report.failures.values().for_each(|(count, text)| println!("{count} failures of one kind, the first is\n{text}\n"));
     assert!(report.failures.is_empty(), "{} kinds of failures", report.failures.len());
     if is_complete {
         for name in HOLDS {
-            let count = report.holds.get(name).copied().unwrap_or(0);
-            assert!(count >= AT_LEAST, "{name}: {count} cases are too few");
+            let count = report.passed.get(name).copied().unwrap_or(0);
+            assert!(count >= AT_LEAST, "{name}: {count} cases, expected at least {AT_LEAST}");
         }
     }
 }
 
-/// What there have to be cases of.
+/// Kinds of cases that must occur.
 #[rustfmt::skip]
 const HOLDS: &[&str] = &[
     // Bundles.
     "esp/transport", "ah/transport", "ipcomp/transport", "esp ah", "ipcomp esp", "ipcomp ah", "ipcomp esp ah",
-    "esp/tunnel", "ah/tunnel", "ipcomp/tunnel", "tunnel, transport mode around it", "tunnel, two of transport mode around it",
-    "tunnel in a tunnel of one policy", "transport mode in a tunnel of one policy", "three of both modes",
+    "esp/tunnel", "ah/tunnel", "ipcomp/tunnel", "tunnel with transport mode around it", "tunnel with two of transport mode around it",
+    "nested tunnels of one policy", "transport mode in a tunnel of one policy", "three templates of both modes",
     "nested tunnels of two policies",
     "IPv4 tunnel of IPv4", "IPv4 tunnel of IPv6", "IPv6 tunnel of IPv4", "IPv6 tunnel of IPv6",
     // Policies.
-    "policy any", "policy tcp or udp", "policy icmp", "policy with a type of icmp", "policy with ports", "policy ipencap",
+    "policy any", "policy TCP or UDP", "policy ICMP", "policy with an ICMP type", "policy with ports", "policy ipencap",
     "policy ipv6", "policy of another protocol",
     "level default", "level use", "level require", "level unique", "level unique:number",
     // SAs.
     "ESP over IPv4", "ESP over IPv6", "AH over IPv4", "AH over IPv6", "IPComp over IPv4", "IPComp over IPv6",
-    "SA -m transport", "SA -m tunnel", "SA without -m in transport mode", "SA without -m as a tunnel",
+    "SA -m transport", "SA -m tunnel", "SA without -m in transport mode", "SA without -m in tunnel mode",
     "SA without -m in a bundle of both modes",
     "ESP in UDP, ports 4500", "ESP in UDP, equal ports", "ESP in UDP, unequal ports", "-natt",
-    "window", "no window", "extended sequence numbers", "well-known CPI", "compressed", "IPComp that compresses nothing",
+    "window", "no window", "extended sequence numbers", "well-known CPI", "compressed", "uncompressed by IPComp",
     // Packets.
     "UDP", "UDP without a checksum", "TCP", "ICMP", "ICMPv6", "IPv4 in IP", "IPv6 in IP", "no next header", "another protocol",
-    "IP in IP, SA without -m", "IP in IP between the ends of an SA of IPComp",
-    "IPv4 options", "options in clear are replaced", "IPv6 hop-by-hop options", "IPv6 destination options",
+    "IP in IP, SA without -m", "IP in IP between the addresses of an IPComp SA",
+    "IPv4 options", "unauthenticated options are replaced", "IPv6 hop-by-hop options", "IPv6 destination options",
     "size 0", "size below 64", "size below 1000", "size to 1400",
-    "sent by the side of the configuration", "sent by the side of the mirrored one",
-    // What is not protected.
-    "in clear without a policy", "in clear by a policy", "in clear as no SA of level use is there", "an SA is missing",
+    "sent by the first side", "sent by the second side",
+    // Unprotected packets.
+    "bypassed without a policy", "bypassed by a policy", "bypassed without an SA of level use", "missing SA",
     "discarded by a policy",
 ];

@@ -1,4 +1,4 @@
-//! The language of setkey(8): what it says, what it refuses and why, and that it comes back as it was.
+//! Parsing and printing of setkey(8) statements, and their errors.
 
 use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_engine::setkey::{
@@ -28,7 +28,7 @@ fn policy(text: &str) -> PolicyStatement<'_> {
 }
 
 #[test]
-fn a_gateway_pair_of_a_handbook_is_understood() {
+fn gateway_pair_configuration_is_parsed() {
     let text = "
         #!/usr/sbin/setkey -f
         flush;
@@ -67,7 +67,7 @@ fn a_gateway_pair_of_a_handbook_is_understood() {
 }
 
 #[test]
-fn selectors_have_prefixes_ports_and_upper_protocols() {
+fn selectors_with_prefixes_ports_and_upper_protocols_are_parsed() {
     let range = |text: &str, prefix, port| Range { address: text.parse().unwrap(), prefix, port };
     for (source, upper_text, expected, upper) in [
         ("10.0.0.1", "any", range("10.0.0.1", 32, None), Upper::Any),
@@ -90,7 +90,7 @@ fn selectors_have_prefixes_ports_and_upper_protocols() {
 }
 
 #[test]
-fn policies_have_directions_priorities_actions_and_levels() {
+fn policies_with_directions_priorities_actions_and_levels_are_parsed() {
     for (text, direction, priority, action) in [
         ("-P in discard", PolicyDirection::In, Priority::DEFAULT, Action::Discard),
         ("-P fwd none", PolicyDirection::Forward, Priority::DEFAULT, Action::None),
@@ -120,7 +120,7 @@ fn policies_have_directions_priorities_actions_and_levels() {
 }
 
 #[test]
-fn other_statements_are_understood() {
+fn other_statements_are_parsed() {
     for text in [
         "delete 10.0.0.1 10.0.0.2 ah 24500;",
         "get 10.0.0.1 10.0.0.2 esp-old 0x2a;",
@@ -147,7 +147,7 @@ fn other_statements_are_understood() {
 }
 
 #[test]
-fn each_mistake_has_its_own_answer_and_its_line() {
+fn each_syntax_error_has_its_kind_and_line() {
     let add = "add 10.0.0.1 10.0.0.2";
     for (text, found, kind) in [
         ("\n\nfrobnicate;", "frobnicate", Kind::Statement),
@@ -207,7 +207,7 @@ fn each_mistake_has_its_own_answer_and_its_line() {
 }
 
 #[test]
-fn after_a_mistake_the_next_statement_is_read() {
+fn parsing_continues_after_an_error() {
     let mut statements = Statements::of("add 10.0.0.1 nonsense esp 1;\nflush;\nspdadd x;\ndump");
     assert_eq!(statements.next().unwrap_err().line, 1);
     assert_eq!(statements.next(), Ok(Some(Statement::Flush(None))));
@@ -217,7 +217,7 @@ fn after_a_mistake_the_next_statement_is_read() {
 }
 
 #[test]
-fn keys_are_not_in_what_debug_and_errors_print() {
+fn debug_output_and_errors_show_no_key() {
     let text = "add 10.0.0.1 10.0.0.2 ah 1 -A hmac-md5 \"correcthorsebatt\";";
     assert!(!format!("{:?}", one(text)).contains("correcthorse"));
     for text in [
@@ -232,18 +232,18 @@ fn keys_are_not_in_what_debug_and_errors_print() {
 
 proptest! {
     #[test]
-    fn any_text_ends_without_panic(text in "\\PC{0,200}") {
+    fn parsing_of_any_text_ends_without_panic(text in "\\PC{0,200}") {
         walk(&text);
     }
 
     #[test]
-    fn words_of_the_language_in_any_order_end_and_come_back(words in proptest::collection::vec(0usize..WORDS.len(), 0..40)) {
+    fn parsed_statements_print_as_equal_statements(words in proptest::collection::vec(0usize..WORDS.len(), 0..40)) {
         let text: String = words.iter().map(|&n| format!("{} ", WORDS[n])).collect();
         walk(&text);
     }
 }
 
-/// Reads everything; what is understood is written and read again.
+/// Parses all statements; each parsed statement is printed and parsed again.
 fn walk(text: &str) {
     let mut statements = Statements::of(text);
     for _ in 0..=text.len() {
@@ -253,7 +253,7 @@ fn walk(text: &str) {
             Err(error) => assert!(!error.to_string().is_empty()),
         }
     }
-    panic!("does not end: {text}");
+    panic!("parser does not terminate: {text}");
 }
 
 #[rustfmt::skip]

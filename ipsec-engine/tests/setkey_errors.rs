@@ -1,11 +1,11 @@
-//! Errors of setkey texts: their places, and that no key is in them.
+//! Errors of setkey(8) statements: locations, and absence of keys.
 
 use ipsec_engine::setkey::{Location, SetkeyErrorKind as Kind, Statement, Statements};
 
 const ADD: &str = "add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E aes-cbc \"sixteen octets!!\" -A hmac-sha1 \"twenty octets it has\";";
 
-/// Every error and every statement with its place.
-fn places(text: &[u8]) -> Vec<(u32, u32, bool)> {
+/// Returns line, column and success of each statement or error.
+fn locations(text: &[u8]) -> Vec<(u32, u32, bool)> {
     let mut statements = Statements::of_bytes(text);
     let mut places = Vec::new();
     loop {
@@ -21,16 +21,16 @@ fn places(text: &[u8]) -> Vec<(u32, u32, bool)> {
 }
 
 #[test]
-fn places_are_counted_on_from_one_error_to_the_next() {
+fn locations_continue_after_errors() {
     let text = format!("flush;\n  x; {ADD}\n# é\n\té x;\nspdflush; flush\n;; y;");
     assert_eq!(
-        places(text.as_bytes()),
+        locations(text.as_bytes()),
         [(1, 1, true), (2, 3, false), (2, 6, true), (4, 2, false), (5, 1, true), (5, 11, true), (6, 4, false)]
     );
 }
 
 #[test]
-fn octets_that_are_no_text_are_refused_outside_of_comments_and_keys() {
+fn non_utf8_octets_are_refused_outside_comments_and_keys() {
     let key = b"add 192.0.2.1 198.51.100.1 ah 0x1001 -A hmac-md5 \"\xff\x00\n;#\x80789012345f\";";
     let text = [b"\xef\xbb\xbf# Z\xfcrich\nfl\xfcsh; flush;".as_slice(), key].concat();
     let mut statements = Statements::of_bytes(&text);
@@ -45,7 +45,7 @@ fn octets_that_are_no_text_are_refused_outside_of_comments_and_keys() {
 }
 
 #[test]
-fn no_error_shows_a_key_wherever_it_stands() {
+fn permuted_words_with_keys_show_no_key_in_errors() {
     let words = [
         "add",
         "192.0.2.1",
@@ -65,7 +65,7 @@ fn no_error_shows_a_key_wherever_it_stands() {
         ";",
     ];
     let mut errors = 0;
-    let mut look = |words: &[String]| {
+    let mut check = |words: &[String]| {
         let text = words.join(" ");
         let mut statements = Statements::of(&text);
         loop {
@@ -84,28 +84,28 @@ fn no_error_shows_a_key_wherever_it_stands() {
         for other in 0..words.len() {
             let mut swapped = words.clone();
             swapped.swap(one, other);
-            look(&swapped);
+            check(&swapped);
             let mut bare = words.clone();
             bare[one] = words[one].trim_matches('"').trim_start_matches("0x").to_owned();
             bare.swap(one, other);
-            look(&bare);
+            check(&bare);
             let mut joined = words.clone();
             joined[one] = format!("{}{}", words[one], words[other]);
-            look(&joined);
+            check(&joined);
             let mut removed = words.clone();
             removed.remove(one);
-            look(&removed);
+            check(&removed);
             let mut cut = words.clone();
             let rest = cut[one].split_off(other.min(words[one].len()));
             cut.insert(one + 1, rest);
-            look(&cut);
+            check(&cut);
         }
     }
     assert!(errors > 500, "{errors}");
 }
 
 #[test]
-fn a_passphrase_in_the_place_of_an_algorithm_is_not_shown() {
+fn passphrase_in_place_of_an_algorithm_is_not_shown() {
     for (words, shown) in
         [("-A correcthorse hmac-sha1", ""), ("-A \"correct horse\" hmac-sha1", ""), ("-A hmac-sha3 0x00", "hmac-sha3")]
     {
@@ -115,9 +115,21 @@ fn a_passphrase_in_the_place_of_an_algorithm_is_not_shown() {
 }
 
 #[test]
-fn a_message_is_of_limited_length() {
+fn error_message_has_limited_length() {
     for text in ["add [".repeat(10_000), "x".repeat(10_000), "é".repeat(10_000)] {
         let error = Statements::of(&text).next().unwrap_err();
         assert!(error.to_string().len() < 300, "{}", error.to_string().len());
+    }
+}
+
+#[test]
+fn error_after_a_misplaced_key_does_not_show_it() {
+    for text in [
+        "add 192.0.2.1 198.51.100.1 esp 0x1001 -E 0x5ec2e75ec2e75ec2e75ec2e75ec2e7ff;",
+        "add 192.0.2.1 198.51.100.1 esp 0x1001 -E aes-cbc 0x00010203040506070809101112131415 5ec2e75ec2e7;",
+        "add 192.0.2.1 198.51.100.1 esp 0x1001 -E null -A \"5ec2e75ec2e75ec2e7\";",
+    ] {
+        let e = Statements::of(text).next().unwrap_err();
+        assert!(!e.to_string().contains("5ec2e7"), "{e}");
     }
 }

@@ -1,28 +1,28 @@
-//! Configuration files of the kinds that the documents of KAME, the BSDs and ipsec-tools show: those in `setkey/` are read
-//! and come back as they were, those in `setkey/wrong/` are refused with the line and the reason that their first line says.
+//! Configuration files as in the documentation of KAME, the BSDs and ipsec-tools: those in `setkey/` are accepted and
+//! print as equal statements; those in `setkey/wrong/` are refused with the line and the message in their first line.
 
 use std::fs;
 use std::path::Path;
 
 use ipsec_engine::setkey::{Statement, Statements};
 
-/// The files of a folder: name without `.conf`, and text.
+/// Returns the files of a folder: name without `.conf`, and text.
 fn files(folder: &str) -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
     let mut found: Vec<_> = fs::read_dir(&folder)
         .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
-        .map(|entry| entry.expect("an entry of the folder").path())
+        .map(|entry| entry.expect("folder entry").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "conf"))
         .map(|path| {
-            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-            (name, fs::read_to_string(&path).expect("a text"))
+            let name = path.file_stem().expect("file name").to_string_lossy().into_owned();
+            (name, fs::read_to_string(&path).expect("UTF-8 text"))
         })
         .collect();
     found.sort();
     found
 }
 
-/// Every statement, or the line and the message of every error.
+/// Returns all statements, or line and message of each error.
 fn read(text: &str) -> Result<Vec<Statement<'_>>, Vec<(u32, String)>> {
     let (mut statements, mut good, mut errors) = (Statements::of(text), Vec::new(), Vec::new());
     for _ in 0..=text.len() {
@@ -32,20 +32,20 @@ fn read(text: &str) -> Result<Vec<Statement<'_>>, Vec<(u32, String)>> {
             Err(error) => errors.push((error.line, error.to_string())),
         }
     }
-    panic!("does not end: {text}");
+    panic!("parser does not terminate: {text}");
 }
 
 fn written(statements: &[Statement<'_>]) -> String {
     statements.iter().map(|statement| format!("{statement}\n")).collect()
 }
 
-/// The statements of a file that ought to be good.
+/// Returns the statements of a file that must be accepted.
 fn good(text: &str) -> Result<Vec<Statement<'_>>, String> {
     let statements = read(text).map_err(|errors| format!("{errors:?}"))?;
     if statements.is_empty() { Err("no statement".to_owned()) } else { Ok(statements) }
 }
 
-/// What is wrong with what is written of a file that is read.
+/// Checks that the statements of an accepted file print as equal statements.
 fn check_written(text: &str) -> Result<(), String> {
     let Ok(statements) = good(text) else { return Ok(()) };
     let once = written(&statements);
@@ -56,11 +56,15 @@ fn check_written(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What is wrong with the refusal of a file that ought to be refused.
+/// Checks that a file is refused with the line and message in its first line.
 fn check_wrong(text: &str) -> Result<(), String> {
-    let expected = text.lines().next().and_then(|first| first.strip_prefix("# expected: ")).expect("what is expected");
-    let (line, message) = expected.split_once(": ").expect("a line and a message");
-    let line: u32 = line.parse().expect("a line");
+    let expected = text
+        .lines()
+        .next()
+        .and_then(|first| first.strip_prefix("# expected: "))
+        .expect("first line must be `# expected: LINE: MESSAGE`");
+    let (line, message) = expected.split_once(": ").expect("line and message");
+    let line: u32 = line.parse().expect("line number");
     match read(text) {
         Ok(_) => Err("accepted".to_owned()),
         Err(errors) => match errors.as_slice() {
@@ -73,35 +77,35 @@ fn check_wrong(text: &str) -> Result<(), String> {
 fn check_all(folder: &str, at_least: usize, check: fn(&str) -> Result<(), String>) {
     let files = files(folder);
     assert!(files.len() >= at_least, "{} files in {folder}", files.len());
-    let complaint = |(name, text): &(String, String)| check(text).err().map(|why| format!("{name}: {why}"));
-    let complaints: Vec<_> = files.iter().filter_map(complaint).collect();
-    assert!(complaints.is_empty(), "{folder}:\n{}", complaints.join("\n"));
+    let failure = |(name, text): &(String, String)| check(text).err().map(|why| format!("{name}: {why}"));
+    let failures: Vec<_> = files.iter().filter_map(failure).collect();
+    assert!(failures.is_empty(), "{folder}:\n{}", failures.join("\n"));
 }
 
 #[test]
-fn every_configuration_is_read() {
+fn every_configuration_is_accepted() {
     check_all("setkey", 60, |text| good(text).map(drop));
 }
 
 #[test]
-fn every_configuration_comes_back_as_it_was() {
+fn every_configuration_prints_as_equal_statements() {
     check_all("setkey", 60, check_written);
 }
 
 #[test]
-fn every_mistake_is_found_at_its_line_and_named() {
+fn every_error_has_the_expected_line_and_message() {
     check_all("setkey/wrong", 80, check_wrong);
 }
 
 #[test]
-fn every_configuration_begins_with_what_it_is_for() {
+fn every_configuration_begins_with_a_comment() {
     for (name, text) in files("setkey") {
         assert!(text.starts_with('#'), "{name}");
     }
 }
 
 #[test]
-fn no_message_contains_a_key() {
+fn error_messages_contain_no_key() {
     let strings = |text: &str| text.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
     for (name, text) in files("setkey/wrong") {
         let keys = strings(&text).into_iter().chain(

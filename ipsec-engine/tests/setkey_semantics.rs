@@ -1,4 +1,4 @@
-//! What setkey texts mean where a number stands for any, and where they end.
+//! Meaning of setkey(8) statements: numbers that mean any, default ports, and the end of the text.
 
 use ipsec_engine::setkey::{Statement, Statements};
 use ipsec_packet::{IpProto, PortRange, Upper};
@@ -31,14 +31,14 @@ fn port_0_and_upper_protocol_255_are_any() {
 }
 
 #[test]
-fn ports_of_esp_in_udp_that_are_0_are_the_usual_ones() {
+fn port_0_of_esp_in_udp_is_port_4500() {
     let text = "add 192.0.2.1[0] 198.51.100.1[24500] esp-udp 0x1001 -E null -A hmac-md5 \"sixteen octets!!\";";
     let Ok(Some(Statement::Add(add))) = Statements::of(text).next() else { panic!("{text}") };
     assert_eq!((add.id.source.1, add.id.destination.1), (None, Some(24500)));
 }
 
 #[test]
-fn exit_ends_the_text() {
+fn statements_after_exit_are_not_parsed() {
     for word in ["exit", "quit", "bye"] {
         let text = format!("flush; {word};\nthis is no statement \"and this no string\nspdadd");
         let mut statements = Statements::of(&text);

@@ -1,13 +1,13 @@
-//! The octets that the crate's documentation promises.
-// The documented sizes are those of x86-64: key schedules depend on the AES code of the machine, and gaps on the alignment
-// of `u128`, which is 8 octets on s390x.
+//! Memory sizes in the documentation of the crate.
+// The documented sizes are those of x86-64: key schedules depend on the AES code of the machine, and padding on the
+// alignment of `u128`, which is 8 octets on s390x.
 #![cfg(target_arch = "x86_64")]
 
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
 use ipsec_engine::{Algorithms, AnyAlgorithms, Engine, Never, Sa};
 use ipsec_packet::ReplayWindow;
 
-/// One suite, no AH, no IPComp.
+/// Algorithms of an engine with one suite, without AH and IPComp.
 enum One {}
 
 impl Algorithms for One {
@@ -19,10 +19,11 @@ impl Algorithms for One {
 }
 
 #[test]
-fn the_documentation_tells_what_an_engine_takes() {
+fn documented_engine_and_sa_sizes_are_current() {
     let text = include_str!("../src/lib.rs");
     let (any, one) = (size_of::<Sa<AnyAlgorithms>>(), size_of::<Sa<One>>());
-    // Whether `simd` is on is not known here, but seen: its schedules are all as long as the longest. `ci/size` runs this without it.
+    // The feature `simd` shows in the size of key schedules only, which are then all of the maximum size. `ci/size`
+    // runs this test without it.
     if size_of::<Aes128Cbc>() > 352 {
         assert!(text.contains(&format!("the latter {one} with the feature `simd`")), "{one}");
         return;
@@ -34,5 +35,5 @@ fn the_documentation_tells_what_an_engine_takes() {
     ] {
         assert!(text.contains(&format!("| {octets} |")), "{octets}");
     }
-    assert!(text.contains(&format!("of {any} and {one} octets")), "{any} {one}");
+    assert!(text.contains(&format!("{any} and {one} octets each")), "{any} {one}");
 }

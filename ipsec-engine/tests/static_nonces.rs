@@ -1,4 +1,5 @@
-//! Keys in a file outlive the counter of an SA: where the counter is the nonce, its last number must be told.
+//! Static keys outlive the sequence number counter of an SA. If the counter forms the nonce, the last number must be
+//! given.
 
 use ipsec_engine::setkey::{ApplyError, Loading, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Sa};
@@ -6,7 +7,7 @@ use ipsec_packet::Seq;
 
 const KEY: &str = "0x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20212223";
 
-/// The name of an algorithm and its shortest key.
+/// Builds an `add` statement from options, algorithm names and key lengths.
 fn statement(protocol: &str, algorithms: &[(&str, &str, usize)], options: &str) -> String {
     let algorithms: String =
         algorithms.iter().map(|(o, name, octets)| format!(" {o} {name} {}", &KEY[..2 + 2 * octets])).collect();
@@ -37,7 +38,7 @@ fn nonce_is_the_number() -> Vec<(String, &'static str)> {
 }
 
 #[test]
-fn without_the_last_number_they_are_refused_outbound_only() {
+fn counter_modes_without_the_last_number_are_refused_outbound_only() {
     for (text, name) in nonce_is_the_number() {
         assert_eq!(load(&text, Direction::Outbound, &Loading::RFC).err(), Some(ApplyError::NonceReuse(name)), "{text}");
         assert!(load(&text, Direction::Inbound, &Loading::RFC).is_ok(), "{text}");
@@ -47,7 +48,7 @@ fn without_the_last_number_they_are_refused_outbound_only() {
 }
 
 #[test]
-fn with_it_they_go_on_behind_it() {
+fn counter_modes_continue_after_the_last_number() {
     for (text, _) in nonce_is_the_number() {
         for last in [0, 1, 4711, u32::MAX.into()] {
             let sa = load(&text, Direction::Outbound, &Loading::RFC.continuing_after(Seq::new(last))).unwrap();

@@ -5,12 +5,12 @@ use ipsec_packet::{Flow, Ip, IpProto, PacketBuf};
 
 /// Gateways from texts are those of the engine's own tests; sending checks that what is refused is as it was.
 #[allow(clippy::unwrap_used)]
-#[path = "../../../ipsec-engine/tests/common/mod.rs"]
-mod common;
+#[path = "../../../ipsec-engine/tests/gateway/mod.rs"]
+mod gateway;
 #[path = "inserted.rs"]
 mod inserted;
 
-use common::Gateway;
+use gateway::Gateway;
 
 pub fn setkey(octets: &[u8]) {
     let text = String::from_utf8_lossy(octets);
@@ -239,7 +239,7 @@ fn outbound_with_headers(choice: Choice, mtu: u8, octets: &[u8]) {
     let ports = [0, 80, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0, 0, 0, 0, 0, 0, 0];
     let payload = [&ports, &rest[..rest.len().min(1500)], MARK].concat();
     let (source, destination) = choice.addresses();
-    let packet = inserted::insert(&common::ip(source, destination, IpProto(protocol), &payload), headers);
+    let packet = inserted::insert(&gateway::ip(source, destination, IpProto(protocol), &payload), headers);
     match from.send(&packet) {
         Ok(wire) => {
             let hidden = !wire.windows(MARK.len()).any(|window| window == MARK);
@@ -281,7 +281,7 @@ pub fn inbound(octets: &[u8]) {
             0 if what & 0x80 != 0 && !choice.is_between_hosts() => {
                 let (source, destination) =
                     if choice.is_ipv6() { ("2001:db8:f::1", "2001:db8:2::1") } else { ("172.16.0.1", "10.2.0.1") };
-                let unwanted = common::udp(source, destination, 7, u16::from(*n), payload);
+                let unwanted = gateway::udp(source, destination, 7, u16::from(*n), payload);
                 if let Ok(wire) = traitor.send(&unwanted) {
                     // A plain tunnel that no policy asks for stays one: a packet of the peer's own, as it may send in clear.
                     let (disposition, opened) = to.receive(&wire);
@@ -293,9 +293,9 @@ pub fn inbound(octets: &[u8]) {
             0 => {
                 let (source, destination) = choice.addresses();
                 let packet = if choice.protects_tcp_alone() {
-                    common::tcp(source, destination, 7, u16::from(*n), payload)
+                    gateway::tcp(source, destination, 7, u16::from(*n), payload)
                 } else {
-                    common::udp(source, destination, 7, u16::from(*n), payload)
+                    gateway::udp(source, destination, 7, u16::from(*n), payload)
                 };
                 if let Ok(wire) = from.send(&packet) {
                     sent.push(wire);

@@ -1,4 +1,4 @@
-//! What happens to two gateways, and to a naive model of each.
+//! Random configurations and packets for two gateways, each compared with its model.
 
 #[path = "headers.rs"]
 mod headers;
@@ -17,22 +17,22 @@ use ipsec_engine::{
     SaState, Template, TunnelEndpoints,
 };
 use ipsec_packet::{AddressRange, Detail, IpProto, PortRange, Selector, Upper, set_length};
-use model::{Body, Damage, Outcome, Packet, Piece, Spec};
+use model::{Body, Damage, Fragment, Outcome, Packet, Spec};
 
-/// Choices: those that are given, an octet each, and then random ones (splitmix64).
+/// Choices: the given octets first, then pseudo-random ones (SplitMix64).
 pub struct Random {
     given: std::vec::IntoIter<u8>,
     state: u64,
 }
 
 impl Random {
-    /// As a seed has it.
+    /// Returns choices that depend on the seed only.
     pub fn seeded(seed: u64) -> Self {
         Self { given: Vec::new().into_iter(), state: seed.wrapping_mul(0xd134_2543_de82_ef95) }
     }
 
-    /// As somebody chooses.
-    #[allow(dead_code)] // only where somebody does
+    /// Returns choices that begin with these octets.
+    #[allow(dead_code)] // used by the fuzz harness only
     pub fn given(choices: Vec<u8>) -> Self {
         Self { given: choices.into_iter(), ..Self::seeded(0) }
     }
@@ -44,7 +44,7 @@ impl Random {
         }
     }
 
-    /// Octets that nobody chooses: keys, IVs, what packets carry.
+    /// Returns random bits that no given choice determines: keys, IVs, payloads.
     fn noise(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -56,7 +56,7 @@ impl Random {
         (self.next() % n as u64) as usize
     }
 
-    /// True so many times in a hundred.
+    /// Returns true in `n` of 100 cases.
     fn percent(&mut self, n: usize) -> bool {
         self.below(100) < n
     }
@@ -66,7 +66,7 @@ impl Random {
     }
 }
 
-/// One configuration and what happens to it.
+/// One configuration and its sequence of steps.
 struct Case<'t> {
     random: Random,
     hosts: [Host; 2],
@@ -74,9 +74,9 @@ struct Case<'t> {
     ipv6: usize,
     encrypting: bool,
     spi: u32,
-    /// The SAs that ever were, by who seals for them.
+    /// All SAs so far, with the host that sends on them.
     specs: Vec<(usize, Spec)>,
-    /// Packets that were on the wire, by who received them.
+    /// Packets that were on the wire, with the host that received them.
     wires: Vec<(usize, Packet, Vec<u8>)>,
     verbose: bool,
     tally: &'t mut Tally,
@@ -97,7 +97,7 @@ impl<'t> Case<'t> {
         case
     }
 
-    fn say(&self, what: impl FnOnce() -> String) {
+    fn log(&self, what: impl FnOnce() -> String) {
         if self.verbose {
             eprintln!("{:>4}s {}", self.now.as_secs() - 1_795_000_000, what());
         }
@@ -111,18 +111,18 @@ impl<'t> Case<'t> {
             Outcome::Pending(_) => "pending",
             Outcome::Discard(counter, _) => &format!("{counter:?}"),
         };
-        self.say(|| format!("{direction}: {outcome:?}"));
+        self.log(|| format!("{direction}: {outcome:?}"));
         *self.tally.entry((direction, name.into())).or_default() += 1;
     }
 
     fn change_settings(&mut self, host: usize) {
         let mtu = self.random.of(&[None, None, None, Some(200), Some(400)]);
         let (discards, uses) = (self.random.percent(50), self.random.percent(30));
-        self.say(|| format!("host {host}: discards unmatched {discards}, default is use {uses}, mtu {mtu:?}"));
+        self.log(|| format!("host {host}: discards unmatched {discards}, default is use {uses}, mtu {mtu:?}"));
         self.hosts[host].set(discards, uses, mtu);
     }
 
-    /// An address on a host's side: of its gateway (0), or behind it.
+    /// Returns an address of a side: that of its gateway (0), or one of the network behind it.
     fn address(&self, side: usize, ipv6: bool, number: usize) -> IpAddr {
         let text = match (number, ipv6) {
             (0, false) => format!("192.0.2.{}", side + 1),
@@ -133,8 +133,8 @@ impl<'t> Case<'t> {
         text.parse().unwrap()
     }
 
-    /// Stands for any source.
-    fn nobody(&self, ipv6: bool) -> IpAddr {
+    /// Returns the unspecified address, which means any source.
+    fn unspecified(&self, ipv6: bool) -> IpAddr {
         if ipv6 { AddressRange::ANY_V6.first() } else { AddressRange::ANY_V4.first() }
     }
 
@@ -160,7 +160,7 @@ impl<'t> Case<'t> {
         Selector { source, destination, upper }
     }
 
-    fn request(&mut self, from: usize, ipv6: bool, protocol: Protocol) -> Template {
+    fn template(&mut self, from: usize, ipv6: bool, protocol: Protocol) -> Template {
         let random = &mut self.random;
         let mode = random.of(&[Mode::Transport, Mode::Transport, Mode::Tunnel, Mode::Tunnel, Mode::Tunnel, Mode::Any]);
         let level = match random.below(10) {
@@ -186,7 +186,8 @@ impl<'t> Case<'t> {
         Template { protocol, mode, ends: Some(ends).filter(|_| named != (false, false)), level }
     }
 
-    /// IPComp comes first or last: what is compressed behind a cipher nobody could foresee.
+    /// Builds a bundle in which IPComp is first or last, because the model cannot predict the compression of
+    /// ciphertext.
     fn bundle(&mut self, from: usize, ipv6: bool) -> Bundle {
         let random = &mut self.random;
         let mut protocols: Vec<_> = (0..random.of(&[1, 1, 1, 2, 2, 3, 4])).map(|_| Protocol::Esp).collect();
@@ -196,20 +197,20 @@ impl<'t> Case<'t> {
             2 => *protocols.last_mut().unwrap() = Protocol::Ipcomp,
             _ => {}
         }
-        let add = |bundle: Bundle, protocol| bundle.with(self.request(from, ipv6, protocol)).unwrap();
+        let add = |bundle: Bundle, protocol| bundle.with(self.template(from, ipv6, protocol)).unwrap();
         protocols.into_iter().fold(Bundle::default(), add)
     }
 
-    /// A policy for what leaves a host, one for what the other then receives, and most of the SAs that they ask for.
+    /// Adds an outbound policy at one host, an inbound one at the other, and most of the SAs that they require.
     fn add_policies(&mut self) {
         let (from, ipv6) = (self.random.below(2), self.random.percent(self.ipv6));
         let (selector, bundle) = (self.selector(from, ipv6), self.bundle(from, ipv6));
         let plain = [Action::Discard, Action::None, Action::Bypass, Action::Entrust];
         let action = if self.random.percent(80) { Action::Ipsec(bundle) } else { self.random.of(&plain) };
-        let arriving =
+        let inbound =
             self.random.of(&[PolicyDirection::In, PolicyDirection::In, PolicyDirection::In, PolicyDirection::Forward]);
         let mut ids = [0; 2];
-        for (n, host, direction) in [(0, from, PolicyDirection::Out), (1, 1 - from, arriving)] {
+        for (n, host, direction) in [(0, from, PolicyDirection::Out), (1, 1 - from, inbound)] {
             let random = &mut self.random;
             let priority = random.of(&[Priority::DEFAULT, Priority::DEFAULT, Priority::HIGH, Priority::LOW]);
             let mut policy = Policy { selector, direction, priority, action };
@@ -220,37 +221,37 @@ impl<'t> Case<'t> {
                 3 if n == 1 => policy.selector = self.selector(from, ipv6),
                 _ => {}
             }
-            self.say(|| format!("host {host}: {:?}", policy));
+            self.log(|| format!("host {host}: {:?}", policy));
             ids[n] = self.hosts[host].add_policy(policy).unwrap_or(0);
         }
         if let Action::Ipsec(bundle) = action {
-            self.serve(from, ipv6, &bundle, ids);
+            self.add_sas(from, ipv6, &bundle, ids);
         }
     }
 
-    fn serve(&mut self, from: usize, ipv6: bool, bundle: &Bundle, ids: [u32; 2]) {
+    fn add_sas(&mut self, from: usize, ipv6: bool, bundle: &Bundle, ids: [u32; 2]) {
         let number = self.random.of(&[(0, 0), (0, 0), (1, 1), (1, 0), (0, 2)]);
         let mut ends = (self.address(from, ipv6, number.0), self.address(1 - from, ipv6, number.1));
-        for request in bundle.iter() {
-            let named = request.ends.map(|ends| (ends.source.0, ends.destination.0)).unwrap_or_default();
+        for template in bundle.iter() {
+            let named = template.ends.map(|ends| (ends.source.0, ends.destination.0)).unwrap_or_default();
             let destination = named.1.unwrap_or(ends.1);
             let source = named.0.unwrap_or(self.address(from, destination.is_ipv6(), 0));
             let (source, destination) = if named.1.is_some() { (source, destination) } else { ends };
-            let mode = match (request.mode, self.random.below(6)) {
+            let mode = match (template.mode, self.random.below(6)) {
                 (Mode::Any, n) => [Mode::Any, Mode::Transport, Mode::Tunnel][n / 2],
                 (_, 0) => Mode::Any,
                 (mode, _) => mode,
             };
-            if mode == Mode::Tunnel || request.mode == Mode::Tunnel {
+            if mode == Mode::Tunnel || template.mode == Mode::Tunnel {
                 ends = (source, destination);
             }
-            let request_ids = ids.map(|id| match request.level {
+            let reqids = ids.map(|id| match template.level {
                 Level::Unique => 0x4000 + id,
                 Level::UniqueId(id) => id,
                 _ => 0,
             });
             let spec = Spec {
-                protocol: request.protocol,
+                protocol: template.protocol,
                 spi: 0,
                 source,
                 destination,
@@ -264,7 +265,7 @@ impl<'t> Case<'t> {
                 used: 0,
             };
             if !self.random.percent(12) {
-                self.add_sa(from, spec, request_ids);
+                self.add_sa(from, spec, reqids);
             }
         }
     }
@@ -281,40 +282,41 @@ impl<'t> Case<'t> {
         }
     }
 
-    /// A new SA of this kind at both ends, or nearly so.
-    fn add_sa(&mut self, from: usize, spec: Spec, request_ids: [u32; 2]) {
+    /// Adds an SA at both hosts; in some cases the inbound one differs, or is missing or larval.
+    fn add_sa(&mut self, from: usize, spec: Spec, reqids: [u32; 2]) {
         let lifetimes = Lifetimes { soft: self.limit(), hard: self.limit() };
         self.spi += 1;
         let random = &mut self.random;
         let well_known = spec.protocol == Protocol::Ipcomp && random.percent(30);
         let used = if random.percent(8) { u64::from(u32::MAX) - random.of(&[0, 1, 2, 5, 70_000]) } else { 0 };
         let (spi, key) = (if well_known { 2 } else { self.spi }, random.noise() as u8);
-        let spec = Spec { spi, key, lifetimes, used, reqid: request_ids[0], ..spec };
-        let arriving = Lifetimes { soft: self.limit(), hard: self.limit() };
-        let mut arriving = Spec { reqid: request_ids[1], lifetimes: arriving, ..spec };
+        let spec = Spec { spi, key, lifetimes, used, reqid: reqids[0], ..spec };
+        let inbound = Lifetimes { soft: self.limit(), hard: self.limit() };
+        let mut inbound = Spec { reqid: reqids[1], lifetimes: inbound, ..spec };
         let random = &mut self.random;
         match random.below(40) {
-            0 => arriving.key ^= 1,
-            1 => arriving.mode = random.of(&[Mode::Tunnel, Mode::Transport]),
-            2 => arriving.reqid = 9,
-            3 if spec.protocol == Protocol::Esp => arriving.source = self.nobody(spec.source.is_ipv6()),
+            0 => inbound.key ^= 1,
+            1 => inbound.mode = random.of(&[Mode::Tunnel, Mode::Transport]),
+            2 => inbound.reqid = 9,
+            3 if spec.protocol == Protocol::Esp => inbound.source = self.unspecified(spec.source.is_ipv6()),
             _ => {}
         }
         let [sas, others] = [from, 1 - from].map(|host| self.hosts[host].oracle.sas.len());
-        if sas > 40 || others > 40 || self.is_ambiguous(1 - from, &arriving) {
+        if sas > 40 || others > 40 || self.is_ambiguous(1 - from, &inbound) {
             return;
         }
-        self.say(|| format!("host {from}: {spec:?}"));
+        self.log(|| format!("host {from}: {spec:?}"));
         self.specs.push((from, spec));
         self.hosts[from].install(self.now, spec, Direction::Outbound);
         match self.random.below(20) {
             0 => {}
-            1 => self.hosts[1 - from].reserve(self.now, arriving),
-            _ => drop(self.hosts[1 - from].install(self.now, arriving, Direction::Inbound)),
+            1 => self.hosts[1 - from].reserve(self.now, inbound),
+            _ => drop(self.hosts[1 - from].install(self.now, inbound, Direction::Inbound)),
         }
     }
 
-    /// No rule says which of two IPComp tunnels between the same ends a packet belongs to that was not compressed.
+    /// Returns whether uncompressed packets could match two IPComp SAs between the same addresses, which no RFC
+    /// resolves.
     fn is_ambiguous(&self, host: usize, spec: &Spec) -> bool {
         spec.protocol == Protocol::Ipcomp
             && self.hosts[host].oracle.sas.iter().any(|sa| {
@@ -324,26 +326,26 @@ impl<'t> Case<'t> {
             })
     }
 
-    /// A packet in clear. Its last 16 octets are found again wherever they stand in clear.
+    /// Builds a cleartext packet whose last 16 octets are random, so that they can be found in clear.
     fn packet(&mut self, from: usize) -> Packet {
         let ipv6 = self.random.percent(self.ipv6);
         let numbers = (self.random.of(&[0, 0, 0, 1, 1, 2]), self.random.of(&[0, 0, 0, 1, 1, 2]));
-        // Some come from where they should not.
+        // Some packets have addresses of the other side.
         let from = if self.random.percent(5) { 1 - from } else { from };
         let (source, destination) = (self.address(from, ipv6, numbers.0), self.address(1 - from, ipv6, numbers.1));
         let random = &mut self.random;
-        let piece = random.of(&[[Piece::Whole; 7].as_slice(), &[Piece::First, Piece::Later]].concat());
+        let fragment_kind = random.of(&[[Fragment::Whole; 7].as_slice(), &[Fragment::First, Fragment::Later]].concat());
         let icmp = if ipv6 { IpProto::ICMPV6 } else { IpProto::ICMP };
         let protocol = random.of(&[IpProto::TCP, IpProto::TCP, IpProto::UDP, icmp, IpProto::GRE]);
-        // A later IPv6 fragment may name anything, as reassembly ignores it.
-        let lie = random.of(&[IpProto::NO_NEXT, IpProto::DESTINATION_OPTIONS, IpProto::IPV6]);
-        let protocol = if ipv6 && piece == Piece::Later && random.percent(50) { lie } else { protocol };
+        // A later IPv6 fragment may have any next header, because reassembly ignores it.
+        let ignored = random.of(&[IpProto::NO_NEXT, IpProto::DESTINATION_OPTIONS, IpProto::IPV6]);
+        let protocol = if ipv6 && fragment_kind == Fragment::Later && random.percent(50) { ignored } else { protocol };
         let mut ports = || random.of(&[80, 80, 85, 1000]);
         let (from_port, to_port): (u16, u16) = (ports(), ports());
         let (kind, code) = (random.of(&[0, 8, 8]), random.of(&[0, 1]));
         let (detail, head) = match protocol {
-            _ if piece == Piece::Later && protocol == IpProto::GRE => (Detail::None, vec![]),
-            _ if piece == Piece::Later => (Detail::Opaque, vec![]),
+            _ if fragment_kind == Fragment::Later && protocol == IpProto::GRE => (Detail::None, vec![]),
+            _ if fragment_kind == Fragment::Later => (Detail::Opaque, vec![]),
             IpProto::GRE => (Detail::None, vec![0, 0, 8, 0]),
             IpProto::UDP | IpProto::TCP => {
                 let length = if protocol == IpProto::TCP { 16 } else { 4 };
@@ -355,13 +357,13 @@ impl<'t> Case<'t> {
         let filling = vec![random.noise() as u8; random.of(&[0, 0, 7, 200, 333])];
         let marker = [random.noise().to_be_bytes(), random.noise().to_be_bytes()].concat();
         let body = Body::Upper(protocol, detail, [head, filling, marker].concat());
-        let dont_fragment = !ipv6 && piece == Piece::Whole && random.percent(30);
+        let dont_fragment = !ipv6 && fragment_kind == Fragment::Whole && random.percent(30);
         let front = self.front(ipv6);
-        Packet { source, destination, piece, dont_fragment, front, body }
+        Packet { source, destination, fragment_kind, dont_fragment, front, body }
     }
 
-    /// Headers that a packet may have before it is protected: hop-by-hop options are the first. They are not chosen by fuzz input, so that given choices
-    /// mean what they always meant.
+    /// Builds headers that a packet has before it is protected; hop-by-hop options come first. The given choices do not
+    /// determine them, so that existing fuzz inputs keep their meaning.
     fn front(&mut self, ipv6: bool) -> Vec<Header> {
         let mut random = Random::seeded(self.random.noise());
         let count = random.of(&[0, 0, 0, 1, 1, 2]);
@@ -379,7 +381,7 @@ impl<'t> Case<'t> {
         front
     }
 
-    /// What an attacker on the path does without a key: headers between the IP header and the next one.
+    /// Inserts headers after the IP header, as an attacker on the path can do without a key.
     fn insert(&mut self, packet: &Packet, wire: &[u8], only_signed: bool) -> (Packet, Vec<u8>) {
         let ipv6 = packet.source.is_ipv6();
         let (mut packet, before, at) = (packet.clone(), packet.front.clone(), if ipv6 { 40 } else { 20 });
@@ -387,7 +389,7 @@ impl<'t> Case<'t> {
         for _ in 0..self.random.of(&[1, 1, 1, 2, 3]) {
             let place = self.random.of(&[0, 0, packet.front.len()]);
             let header = Header::any(&mut self.random, ipv6);
-            // AH takes the second of two fragment headers in a row for one that it covers.
+            // AH would cover the second of two adjacent fragment headers.
             if header == Header::Atomic && packet.front.contains(&header) {
                 continue;
             }
@@ -421,14 +423,17 @@ impl<'t> Case<'t> {
         let octets = octets_of(&packet);
         let (outcome, mut wire) = self.hosts[from].send(self.now, &packet, &octets, &mut self.random);
         self.count("out", &outcome);
-        assert!(self.hosts[from].is_safe(&octets, &outcome, &wire, self.encrypting), "not safe: {outcome:?}");
+        assert!(
+            self.hosts[from].is_safe(&octets, &outcome, &wire, self.encrypting),
+            "protected packet was sent in clear: {outcome:?}"
+        );
         let Outcome::Send(mut sent) = outcome else {
             if self.random.percent(40) {
                 self.receive(1 - from, &packet, &octets);
             }
             return;
         };
-        // Through another policy, for what is between here and there.
+        // The protected packet matches a policy for packets between the gateways.
         if self.random.percent(10) {
             if self.random.noise().is_multiple_of(2) {
                 (sent, wire) = self.insert(&sent, &wire, true);
@@ -445,11 +450,11 @@ impl<'t> Case<'t> {
         }
     }
 
-    /// What the net does to a packet: it arrives, or later, or twice, or not as it was.
+    /// Models the network: a packet is received, delayed, duplicated or modified.
     fn transport(&mut self, to: usize, packet: Packet, wire: Vec<u8>) {
         match self.random.below(20) {
             0 => self.alter(to, &packet, &wire),
-            1 => self.cut(to, &packet, &wire),
+            1 => self.truncate(to, &packet, &wire),
             2 => self.fragment(to, &packet, &wire),
             3 => self.receive(1 - to, &packet, &wire),
             4..8 => {
@@ -475,18 +480,18 @@ impl<'t> Case<'t> {
         self.count("in", &outcome);
     }
 
-    /// Counts what becomes of it by what is in front of which header.
+    /// Receives a packet with inserted headers, and counts the outcome by inserted header and following header.
     fn receive_inserted(&mut self, to: usize, packet: &Packet, wire: &[u8]) {
         let outcome = self.hosts[to].receive(self.now, packet, wire);
         self.count("in", &outcome);
-        let behind = match &packet.body {
+        let following = match &packet.body {
             Body::Sealed(seal, inner) => match (seal.protocol, matches!(**inner, Body::Inside(_))) {
                 (Protocol::Ah, _) => "AH",
                 (_, true) => "ESP in tunnel mode",
                 (_, false) => "ESP in transport mode",
             },
-            Body::Squeezed(..) => "IPComp",
-            _ => "what is in clear",
+            Body::Compressed(..) => "IPComp",
+            _ => "cleartext",
         };
         let kind = match &outcome {
             Outcome::Deliver(_) => "delivered",
@@ -495,16 +500,16 @@ impl<'t> Case<'t> {
             Outcome::Discard(Counter::AhIcvMismatch, _) => "forged",
             _ => return,
         };
-        // Of several headers one decides.
+        // Of several headers one causes the discard.
         for header in packet.front.iter().filter(|_| kind == "delivered" || packet.front.len() == 1) {
-            *self.tally.entry((kind, format!("{} / {behind}", headers::names(header)))).or_default() += 1;
+            *self.tally.entry((kind, format!("{} / {following}", headers::names(header)))).or_default() += 1;
         }
         if kind == "malformed" {
-            *self.tally.entry((kind, "hop-by-hop options behind another header".into())).or_default() += 1;
+            *self.tally.entry((kind, "hop-by-hop options after another header".into())).or_default() += 1;
         }
     }
 
-    /// Changes a bit of SPI or number, or of what is behind them.
+    /// Changes a bit of the SPI, of the sequence number or of the following octets.
     fn alter(&mut self, to: usize, packet: &Packet, wire: &[u8]) {
         let (mut packet, mut wire, header) = (packet.clone(), wire.to_vec(), packet.header());
         let Body::Sealed(seal, _) = &mut packet.body else { return };
@@ -528,8 +533,8 @@ impl<'t> Case<'t> {
         self.receive(to, &packet, &wire);
     }
 
-    /// Cuts octets off the end: with and without a header that says so.
-    fn cut(&mut self, to: usize, packet: &Packet, wire: &[u8]) {
+    /// Truncates a packet, without and with an adjusted length field.
+    fn truncate(&mut self, to: usize, packet: &Packet, wire: &[u8]) {
         let octets = 1 + self.random.below(16);
         let mut wire = wire[..wire.len() - octets].to_vec();
         let (disposition, left) = self.hosts[to].receive_octets(self.now, &wire);
@@ -545,21 +550,22 @@ impl<'t> Case<'t> {
         self.receive(to, &packet, &wire);
     }
 
-    /// Makes it look like a fragment, which IPsec never opens.
+    /// Turns a packet into a fragment, which IPsec does not decapsulate.
     fn fragment(&mut self, to: usize, packet: &Packet, wire: &[u8]) {
         if matches!(packet.body, Body::Upper(..) | Body::Inside(_)) {
             return;
         }
         let mut packet = packet.clone();
-        packet.piece = self.random.of(&[Piece::First, Piece::Later]);
+        packet.fragment_kind = self.random.of(&[Fragment::First, Fragment::Later]);
         let header = packet.header();
         let mut wire = wire.to_vec();
-        match (packet.source.is_ipv4(), packet.piece) {
-            (true, Piece::First) => wire[6] |= 0x20,
+        match (packet.source.is_ipv4(), packet.fragment_kind) {
+            (true, Fragment::First) => wire[6] |= 0x20,
             (true, _) => wire[7] = 5,
-            (false, piece) => {
+            (false, fragment_kind) => {
                 let named_at = headers::named_at(&packet.front, true);
-                let fragment = [wire[named_at], 0, 0, if piece == Piece::First { 1 } else { 5 << 3 }, 0, 0, 0, 7];
+                let fragment =
+                    [wire[named_at], 0, 0, if fragment_kind == Fragment::First { 1 } else { 5 << 3 }, 0, 0, 0, 7];
                 wire[named_at] = IpProto::FRAGMENT.0;
                 wire.splice(header - 8..header - 8, fragment);
             }
@@ -568,12 +574,12 @@ impl<'t> Case<'t> {
         self.receive(to, &packet, &wire);
     }
 
-    /// Somebody who has the keys sends through whichever SAs he likes, further numbers of theirs, and as deep as he likes.
+    /// Sends packets of a peer that has the keys, with arbitrary SAs, higher sequence numbers and nesting.
     fn rogue(&mut self) {
         let to = self.random.below(2);
         let alive = |spec: &Spec| {
-            let arriving = self.hosts[to].oracle.find(spec.name(Direction::Inbound), spec.source);
-            arriving.is_some_and(|at| self.hosts[to].oracle.sas[at].state(self.now) < SaState::Dead)
+            let inbound = self.hosts[to].oracle.find(spec.name(Direction::Inbound), spec.source);
+            inbound.is_some_and(|at| self.hosts[to].oracle.sas[at].state(self.now) < SaState::Dead)
         };
         let known = self.specs.iter().filter(|(from, _)| *from != to).map(|(_, spec)| *spec);
         let (alive, gone): (Vec<_>, Vec<_>) = known.partition(alive);
@@ -622,7 +628,7 @@ impl<'t> Case<'t> {
             }
             match host.send(self.now, &packet, &octets, &mut self.random) {
                 (Outcome::Send(sent), wire) => (packet, octets) = (sent, wire),
-                (outcome, _) => self.say(|| format!("rogue: {outcome:?}")),
+                (outcome, _) => self.log(|| format!("rogue: {outcome:?}")),
             }
         }
         self.transport(to, packet, octets);
@@ -640,7 +646,7 @@ impl<'t> Case<'t> {
                 let ids: Vec<_> = self.hosts[host].oracle.rules.iter().map(|rule| rule.id).collect();
                 if !ids.is_empty() {
                     let id = self.random.of(&ids);
-                    self.say(|| format!("host {host}: without policy {id}"));
+                    self.log(|| format!("host {host}: policy {id} removed"));
                     assert!(self.hosts[host].engine.remove_policy(id).is_some());
                     self.hosts[host].oracle.rules.retain(|rule| rule.id != id);
                 }
@@ -648,15 +654,15 @@ impl<'t> Case<'t> {
             14 if !self.hosts[host].oracle.sas.is_empty() => {
                 let at = self.random.below(self.hosts[host].oracle.sas.len());
                 let sa = self.hosts[host].oracle.sas.remove(at);
-                self.say(|| format!("host {host}: without {}", sa.spec.name(sa.direction)));
+                self.log(|| format!("host {host}: {} removed", sa.spec.name(sa.direction)));
                 let removed = self.hosts[host].engine.remove(&sa.spec.name(sa.direction), sa.spec.source);
                 let usage = removed.map(|usage| (usage.packets, usage.octets, usage.first, usage.last));
                 assert_eq!(usage, Some((sa.packets, sa.octets, sa.first, sa.last)));
             }
             15..18 if !self.specs.is_empty() => {
                 let (from, spec) = self.random.of(&self.specs);
-                let arriving = self.hosts[1 - from].oracle.sas.iter().find(|sa| sa.spec.spi == spec.spi);
-                let reqid = arriving.map_or(spec.reqid, |sa| sa.spec.reqid);
+                let inbound = self.hosts[1 - from].oracle.sas.iter().find(|sa| sa.spec.spi == spec.spi);
+                let reqid = inbound.map_or(spec.reqid, |sa| sa.spec.reqid);
                 if self.random.percent(20) && !self.is_ambiguous(1 - from, &spec) {
                     self.hosts[from].install(self.now, spec, Direction::Outbound);
                     self.hosts[1 - from].install(self.now, Spec { reqid, ..spec }, Direction::Inbound);
@@ -675,7 +681,7 @@ impl<'t> Case<'t> {
     }
 }
 
-/// One configuration, and so many things that happen to it.
+/// Runs one configuration for this number of steps.
 pub fn run(random: Random, steps: usize, verbose: bool, tally: &mut Tally) {
     let mut case = Case::new(random, verbose, tally);
     for _ in 0..steps {

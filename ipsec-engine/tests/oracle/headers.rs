@@ -1,41 +1,41 @@
-//! Headers between the IP header and what it carries: IPv6 extension headers and IPv4 options, as RFC 8200 section 4, RFC 791 section 3.1,
-//! RFC 1122 section 3.2.1.8 and the documentation of the engine speak of them. What a header is is known here from the table that it comes
-//! from, and never read from octets.
+//! Model of IPv6 extension headers and IPv4 options, as defined by RFC 8200 section 4, RFC 791 section 3.1, RFC 1122
+//! section 3.2.1.8 and the documentation of the engine. The meaning of a header is taken from the table of its kinds,
+//! and never parsed from octets.
 
 use ipsec_engine::Counter;
 use ipsec_packet::IpProto;
 
 use super::Random;
 
-/// A header behind the IP header, or some IPv4 options that fill whole words.
+/// Extension header, or IPv4 options that fill whole 32-bit words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Header {
     HopByHop(Vec<Opt>),
     Destination(Vec<Opt>),
-    /// With room for one address.
+    /// Routing header with space for one address.
     Routing {
         kind: u8,
         segments_left: u8,
     },
-    /// A fragment header of a packet that is whole.
+    /// Fragment header of an unfragmented packet (RFC 6946).
     Atomic,
     V4(Kind, &'static [u8]),
 }
 
-/// An option of IPv6.
+/// Option of an IPv6 options header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opt {
     Pad1,
     Option(u8, Vec<u8>),
-    /// It says that it has more octets than the header.
+    /// Option whose length exceeds that of the header.
     Cut,
 }
 
-/// What IPv4 options are.
+/// Kind of an IPv4 option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     SourceRoute,
-    /// One that is not used up.
+    /// Source route whose pointer is inside the route data.
     UnfinishedSourceRoute,
     RecordRoute,
     Timestamp,
@@ -70,7 +70,7 @@ const V4: &[(Kind, &[u8])] = &[
 ];
 
 impl Header {
-    /// Any that one can insert who has no key.
+    /// Returns a random header that an attacker without a key can insert.
     pub fn any(random: &mut Random, ipv6: bool) -> Self {
         if !ipv6 {
             let (kind, octets) = random.of(V4);
@@ -84,7 +84,8 @@ impl Header {
         }
     }
 
-    /// Whether AH can tell how it arrives (RFC 4302 3.3.3.1): if not, it does not sign.
+    /// Returns whether the sender can predict its value at the receiver (RFC 4302 section 3.3.3.1); otherwise AH
+    /// refuses it.
     pub fn is_signed(&self) -> bool {
         match self {
             Self::HopByHop(options) | Self::Destination(options) => {
@@ -96,7 +97,7 @@ impl Header {
         }
     }
 
-    /// Whether one of these is of its kind, where a packet may have one only.
+    /// Returns whether the packet has an option of this kind already that may occur only once.
     pub fn is_repeated(&self, others: &[Self]) -> bool {
         let Self::V4(kind, _) = self else { return false };
         others
@@ -114,7 +115,7 @@ impl Header {
             Self::Destination(_) => IpProto::DESTINATION_OPTIONS,
             Self::Routing { .. } => IpProto::ROUTING,
             Self::Atomic => IpProto::FRAGMENT,
-            Self::V4(..) => panic!("IPv4 options are not named"),
+            Self::V4(..) => panic!("IPv4 options have no protocol number"),
         }
     }
 
@@ -142,7 +143,7 @@ impl Opt {
         }
     }
 
-    /// RFC 8200 4.2: the two highest bits of the type of an option that is not known say whether it is skipped.
+    /// Returns whether a receiver skips an unknown option: its two highest type bits are 00 (RFC 8200 section 4.2).
     fn is_skipped(&self) -> bool {
         match self {
             Self::Pad1 => true,
@@ -152,7 +153,7 @@ impl Opt {
     }
 }
 
-/// Six octets of options, or 22 with a home address.
+/// Returns options of 6 octets, or of 22 with a home address.
 fn options(random: &mut Random) -> Vec<Opt> {
     let option = |kind: u8, octets| Opt::Option(kind, vec![0x77; octets]);
     match random.below(10) {
@@ -169,7 +170,7 @@ fn options(random: &mut Random) -> Vec<Opt> {
     }
 }
 
-/// The octets of headers in front of `next`, and what the IP header names.
+/// Returns the protocol number of the first header, and the octets of the headers before `next`.
 pub fn octets(headers: &[Header], next: IpProto) -> (IpProto, Vec<u8>) {
     headers.iter().rev().fold((next, Vec::new()), |(next, behind), header| match header {
         Header::V4(..) => (next, [header.octets(next), behind].concat()),
@@ -181,7 +182,7 @@ pub fn length(headers: &[Header]) -> usize {
     octets(headers, IpProto::NO_NEXT).1.len()
 }
 
-/// Where the octet is that names what follows these headers.
+/// Returns the offset of the last next header field before `next`.
 pub fn named_at(headers: &[Header], ipv6: bool) -> usize {
     match headers.split_last() {
         Some((_, but_last)) if ipv6 => 40 + length(but_last),
@@ -190,19 +191,19 @@ pub fn named_at(headers: &[Header], ipv6: bool) -> usize {
     }
 }
 
-/// Whether a node that these headers arrive at goes on to the IPsec header behind them; it may be AH.
+/// Checks whether a receiver proceeds over these headers to the following IPsec header.
 pub fn check(headers: &[Header], ah_follows: bool) -> Result<(), Counter> {
     for (n, header) in headers.iter().enumerate() {
         let is_last = n + 1 == headers.len();
         let others = [&headers[..n], &headers[n + 1..]].concat();
         let passes = match header {
-            // RFC 8200 4.1: directly behind the IPv6 header, or the chain is malformed.
+            // RFC 8200 section 4.1: hop-by-hop options anywhere but directly after the IPv6 header are malformed.
             Header::HopByHop(_) if n > 0 => return Err(Counter::Malformed),
             Header::HopByHop(options) => options.iter().all(Opt::is_skipped),
             Header::Destination(options) => options.iter().all(|option| {
                 option.is_skipped() || ah_follows && is_last && matches!(option, Opt::Option(HOME_ADDRESS, _))
             }),
-            // RFC 8200 4.4: the packet is not at its destination, whatever the type.
+            // RFC 8200 section 4.4: with segments left the packet is not at its destination, for any routing type.
             Header::Routing { segments_left, .. } => *segments_left == 0,
             Header::Atomic => true,
             Header::V4(Kind::UnfinishedSourceRoute | Kind::Malformed, _) => false,
@@ -215,7 +216,7 @@ pub fn check(headers: &[Header], ah_follows: bool) -> Result<(), Counter> {
     Ok(())
 }
 
-/// What may stand in a packet once.
+/// Returns the type of an option that may occur only once per packet.
 fn once(kind: Kind) -> Option<u8> {
     match kind {
         Kind::SourceRoute | Kind::UnfinishedSourceRoute => Some(0),
@@ -225,7 +226,7 @@ fn once(kind: Kind) -> Option<u8> {
     }
 }
 
-/// What is left of headers that nothing authenticates, in front of what was opened in transport mode.
+/// Returns the headers that remain of unauthenticated headers after decapsulation in transport mode.
 pub fn removed(headers: &[Header]) -> Vec<Header> {
     let harmless = |option: &Opt| match option {
         Opt::Option(kind, data) if (*kind, data.len()) != (ROUTER_ALERT, 2) => Opt::Option(PAD_N, vec![0; data.len()]),
@@ -240,10 +241,11 @@ pub fn removed(headers: &[Header]) -> Vec<Header> {
     headers.iter().filter_map(left).collect()
 }
 
-/// What is left of headers in front of AH in transport mode: it covers all but mutable IPv4 options (RFC 4302 appendix A1).
-pub fn without_zeros_of_ah(headers: &[Header]) -> Vec<Header> {
+/// Returns the headers that remain after AH in transport mode, which does not cover mutable IPv4 options (RFC 4302
+/// appendix A1).
+pub fn without_mutable_options(headers: &[Header]) -> Vec<Header> {
     let left = |header: &Header| match header {
-        // CIPSO is covered.
+        // AH covers the CIPSO option.
         Header::V4(Kind::Unknown, [134, ..]) => header.clone(),
         Header::V4(Kind::SourceRoute | Kind::Unknown, octets) => {
             Header::V4(Kind::NoOperation, &[NO_OPERATION; 12][..octets.len()])
@@ -253,23 +255,23 @@ pub fn without_zeros_of_ah(headers: &[Header]) -> Vec<Header> {
     headers.iter().map(left).collect()
 }
 
-/// What the outcome is counted by.
+/// Returns the name under which an outcome is counted.
 pub fn names(header: &Header) -> &'static str {
     let action = |options: &[Opt]| options.iter().find(|option| !option.is_skipped()).cloned();
     match header {
         Header::HopByHop(options) | Header::Destination(options) => match action(options) {
-            None => "options to be skipped",
+            None => "skipped options",
             Some(Opt::Option(HOME_ADDRESS, _)) => "home address",
             Some(Opt::Option(kind, _)) => {
                 ["", "option of action 01", "option of action 10", "option of action 11"][usize::from(kind >> 6)]
             }
-            Some(_) => "option that is cut off",
+            Some(_) => "truncated option",
         },
-        Header::Routing { segments_left: 0, .. } => "routing header, used up",
+        Header::Routing { segments_left: 0, .. } => "finished routing header",
         Header::Routing { .. } => "routing header with segments left",
         Header::Atomic => "atomic fragment header",
-        Header::V4(Kind::SourceRoute, _) => "source route, used up",
-        Header::V4(Kind::UnfinishedSourceRoute, _) => "source route, not used up",
+        Header::V4(Kind::SourceRoute, _) => "finished source route",
+        Header::V4(Kind::UnfinishedSourceRoute, _) => "unfinished source route",
         Header::V4(Kind::RecordRoute, _) => "record route",
         Header::V4(Kind::Timestamp, _) => "timestamp",
         Header::V4(Kind::RouterAlert, _) => "router alert",

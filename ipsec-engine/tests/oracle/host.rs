@@ -1,4 +1,4 @@
-//! An engine with the oracle at its side, and the octets of what the oracle knows as layers.
+//! Engine compared with its oracle, and the octets of packets that the oracle has as layers.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,18 +18,18 @@ use zerocopy::IntoBytes;
 
 use super::Random;
 use super::headers;
-use super::model::{Body, Oracle, Outcome, Packet, Piece, Spec};
+use super::model::{Body, Fragment, Oracle, Outcome, Packet, Spec};
 
-/// How often what came out.
+/// Number of occurrences of each outcome.
 pub type Tally = BTreeMap<(&'static str, String), u64>;
 
-/// An engine and what it should do.
+/// Engine and the model of its expected behaviour.
 pub struct Host {
     pub engine: Box<Engine<AnyAlgorithms, 48, POLICIES, 5>>,
     pub oracle: Oracle,
 }
 
-/// Enough for the deepest packet: in front for headers, behind for what IPComp makes.
+/// Headroom and tailroom that suffice for the deepest nesting, and for decompression.
 const ROOM: usize = 2048;
 const POLICIES: usize = 10;
 
@@ -49,15 +49,15 @@ impl Host {
             (discards_unmatched, default_is_use, link_mtu);
     }
 
-    /// Its number, if there was room, and none for the same packets.
+    /// Adds a policy; returns its ID, or `None` if the table is full or a policy has the same selector.
     pub fn add_policy(&mut self, policy: Policy) -> Option<u32> {
         let added = self.engine.add_policy(policy);
         let full = self.oracle.rules.len() == POLICIES;
         if added == Err(PolicyError::NoEndpoints) {
-            assert!(has_tunnel_to_nowhere(&policy), "{policy:?}");
+            assert!(has_tunnel_without_endpoint(&policy), "{policy:?}");
             return None;
         }
-        assert!(!has_tunnel_to_nowhere(&policy), "{policy:?}");
+        assert!(!has_tunnel_without_endpoint(&policy), "{policy:?}");
         assert_eq!(matches!(added, Err(PolicyError::Exists(_))), self.oracle.exists(&policy), "{added:?}");
         assert_eq!(added.is_ok(), !full && !self.oracle.exists(&policy), "{added:?}");
         self.oracle.add_policy(added.ok()?, policy);
@@ -97,7 +97,7 @@ impl Host {
                 Event::Acquire(_) => "acquire",
                 Event::SoftExpired(_) => "soft expired",
                 Event::HardExpired(_) => "hard expired",
-                _ => "sequence near end",
+                _ => "sequence numbers low",
             };
             *tally.entry(("event", name.into())).or_default() += 1;
         }
@@ -105,7 +105,8 @@ impl Host {
         self.compare_sas(now, true);
     }
 
-    /// Both have the same SAs, which did the same. What time alone does the engine may not have noticed yet.
+    /// Asserts that engine and oracle have the same SAs with the same usage. State changes that time alone causes may
+    /// not be visible in the engine yet.
     fn compare_sas(&self, now: Duration, exactly: bool) {
         assert_eq!(self.engine.sas().count(), self.oracle.sas.len());
         for model in &self.oracle.sas {
@@ -120,7 +121,7 @@ impl Host {
         }
     }
 
-    /// Sends a packet, and says what should become of it, and the octets that did.
+    /// Sends a packet; returns the expected outcome and the octets on the wire.
     pub fn send(&mut self, now: Duration, packet: &Packet, octets: &[u8], random: &mut Random) -> (Outcome, Vec<u8>) {
         let mut bytes = vec![0xee; ROOM + octets.len() + ROOM];
         bytes[ROOM..ROOM + octets.len()].copy_from_slice(octets);
@@ -135,7 +136,7 @@ impl Host {
                 assert_eq!(Flow::read(wire), Ok(sent.flow()));
                 let header = sent.header();
                 match &mut sent.body {
-                    Body::Squeezed(_, octets, _) => *octets = wire.len() - header,
+                    Body::Compressed(_, octets, _) => *octets = wire.len() - header,
                     _ => assert_eq!(wire.len(), sent.octets()),
                 }
                 if let Body::Sealed(seal, _) = &sent.body {
@@ -143,7 +144,7 @@ impl Host {
                     assert_eq!(wire[at..at + 8], [seal.spi.to_be_bytes(), seal.low.to_be_bytes()].concat());
                 }
             }
-            _ => assert_eq!(wire, octets, "unchanged unless it is sent"),
+            _ => assert_eq!(wire, octets, "packet that is not sent was modified"),
         }
         let wire = wire.to_vec();
         self.compare_sas(now, false);
@@ -155,7 +156,7 @@ impl Host {
         self.engine.policies().any(|(_, policy)| protecting(policy) && policy.selector.matches(flow) == Match::Yes)
     }
 
-    /// Whatever the oracle thinks: what must be protected is. By the policies of the engine alone.
+    /// Returns whether a packet of a PROTECT policy is protected, by the policies alone and without the oracle.
     pub fn is_safe(&self, octets: &[u8], outcome: &Outcome, wire: &[u8], encrypting: bool) -> bool {
         let flow = Flow::read(octets).unwrap();
         let first = self.engine.policies().map(|(_, policy)| policy);
@@ -164,8 +165,8 @@ impl Host {
             return true;
         };
         let Action::Ipsec(bundle) = policy.action else { return true };
-        let must = |request: &Template| matches!(request.level, Level::Require | Level::Unique | Level::UniqueId(_));
-        let clear = wire.windows(16).any(|piece| piece == &octets[octets.len() - 16..]);
+        let must = |template: &Template| matches!(template.level, Level::Require | Level::Unique | Level::UniqueId(_));
+        let clear = wire.windows(16).any(|fragment_kind| fragment_kind == &octets[octets.len() - 16..]);
         match outcome {
             Outcome::Bypass => !bundle.iter().all(must),
             Outcome::Send(_) => !clear || !encrypting || !bundle.iter().any(|r| r.protocol == Protocol::Esp && must(r)),
@@ -181,11 +182,11 @@ impl Host {
             Outcome::Deliver(packet) => {
                 assert_eq!(Flow::read(&left), Ok(packet.flow()));
                 if let Body::Upper(..) = packet.body {
-                    assert_eq!(left, octets_of(packet), "delivered as it was sent");
+                    assert_eq!(left, octets_of(packet), "delivered packet differs from the sent one");
                 }
             }
-            Outcome::Discard(_, true) => assert!(left.iter().all(|octet| *octet == 0), "what was opened is wiped"),
-            _ => assert_eq!(left, wire, "unchanged unless it is opened"),
+            Outcome::Discard(_, true) => assert!(left.iter().all(|octet| *octet == 0), "decrypted packet is not wiped"),
+            _ => assert_eq!(left, wire, "packet that was not decapsulated was modified"),
         }
         self.compare_sas(now, false);
         outcome
@@ -244,13 +245,13 @@ fn sa(spec: &Spec, direction: Direction) -> Sa<AnyAlgorithms> {
     sa.with_mode(spec.mode).with_reqid(spec.reqid).with_lifetimes(spec.lifetimes)
 }
 
-/// The octets of a packet that was not protected yet.
+/// Returns the octets of a packet that is not protected.
 pub fn octets_of(packet: &Packet) -> Vec<u8> {
     let Body::Upper(protocol, _, payload) = &packet.body else { panic!("{packet:?}") };
-    let fragment: u16 = match packet.piece {
-        Piece::Whole => 0,
-        Piece::First => 1,
-        Piece::Later => 5 << 3,
+    let fragment: u16 = match packet.fragment_kind {
+        Fragment::Whole => 0,
+        Fragment::First => 1,
+        Fragment::Later => 5 << 3,
     };
     let mut octets = match (packet.source, packet.destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -277,15 +278,15 @@ pub fn octets_of(packet: &Packet) -> Vec<u8> {
     octets
 }
 
-/// A tunnel could be anybody's: the policy neither names its other end nor has a number for it.
-fn has_tunnel_to_nowhere(policy: &Policy) -> bool {
+/// Returns whether a policy has a tunnel-mode template with neither a remote endpoint nor a reqid.
+fn has_tunnel_without_endpoint(policy: &Policy) -> bool {
     let Action::Ipsec(bundle) = policy.action else { return false };
-    bundle.iter().any(|request| match (request.mode, request.ends) {
+    bundle.iter().any(|template| match (template.mode, template.ends) {
         (Mode::Transport, _) | (Mode::Any, None) => false,
         (_, None) => true,
         (_, Some(ends)) => {
             let other = if policy.direction == PolicyDirection::Out { ends.destination.0 } else { ends.source.0 };
-            other.is_none() && !matches!(request.level, Level::Unique | Level::UniqueId(1..))
+            other.is_none() && !matches!(template.level, Level::Unique | Level::UniqueId(1..))
         }
     })
 }

@@ -1,5 +1,6 @@
-//! What RFC 4301 and the documentation of the engine say, in the plainest words: lists searched from the front, sets of
-//! numbers, packets as nested layers instead of octets. No caches, no cryptography, and nothing of the engine's code.
+//! Naive model of RFC 4301 and of the documentation of the engine: lists that are searched from the front, sets of
+//! sequence numbers, and packets as nested layers instead of octets. It has no caches, no cryptography and no code of
+//! the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,20 +15,20 @@ use ipsec_packet::{Detail, Flow, IpProto, PortRange, Upper};
 
 use super::headers::{self, Header};
 
-/// A packet: a header and what is behind it.
+/// Packet as an IP header, extension headers or options, and a body.
 #[derive(Clone, Debug)]
 pub struct Packet {
     pub source: IpAddr,
     pub destination: IpAddr,
-    pub piece: Piece,
+    pub fragment_kind: Fragment,
     pub dont_fragment: bool,
-    /// Between the IP header and the body; the fragment header of a piece is behind them.
+    /// Headers between the IP header and the body; the fragment header of a fragment follows them.
     pub front: Vec<Header>,
     pub body: Body,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum Fragment {
     Whole,
     First,
     Later,
@@ -35,53 +36,53 @@ pub enum Piece {
 
 #[derive(Clone, Debug)]
 pub enum Body {
-    /// An upper protocol: what selectors see of it, and its octets.
+    /// Upper-layer payload: protocol, the detail that selectors compare, and its octets.
     Upper(IpProto, Detail, Vec<u8>),
-    /// ESP or AH around something.
+    /// Body protected by ESP or AH.
     Sealed(Seal, Box<Body>),
-    /// IPComp with this CPI, of so many octets.
-    Squeezed(u32, usize, Box<Body>),
-    /// A whole packet.
+    /// Compressed body: CPI and length in octets, IPComp header included.
+    Compressed(u32, usize, Box<Body>),
+    /// Inner packet of a tunnel.
     Inside(Box<Packet>),
-    /// Destination options in front of the rest, inside something.
+    /// Destination options in front of the rest, protected together with it.
     Behind(Header, Box<Body>),
 }
 
-/// What can be told of a sealed body.
+/// Header fields of an ESP or AH body, and whether it was modified.
 #[derive(Clone, Debug)]
 pub struct Seal {
     pub protocol: Protocol,
     pub spi: u32,
-    /// Under which key.
+    /// Identifies the key that protects the body.
     pub key: u8,
-    /// Which number it was sealed under, and what of it is on the wire.
+    /// Full sequence number; `low` is its transmitted part.
     pub number: u64,
     pub low: u32,
-    /// Octets from its header to its end.
+    /// Length in octets from the IPsec header to the end.
     pub octets: usize,
     pub damage: Damage,
-    /// The headers in front that AH covers: fragment headers it does not see (RFC 4302 appendix A2).
+    /// Preceding headers covered by AH, which excludes fragment headers (RFC 4302 appendix A2).
     pub covered: Vec<Header>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
     None,
-    /// Some bit is not as it was.
+    /// A bit was changed.
     Bits,
-    /// It does not even have a length that ESP can have.
+    /// The length is not valid for ESP.
     Length,
 }
 
 impl Packet {
     pub fn flow(&self) -> Flow {
         let (protocol, detail) = match &self.body {
-            // RFC 8200 4.5: reassembly ignores the next header of a later fragment.
-            _ if self.source.is_ipv6() && self.piece == Piece::Later => (IpProto::FRAGMENT, Detail::Opaque),
+            // RFC 8200 section 4.5: reassembly ignores the next header of a later fragment.
+            _ if self.source.is_ipv6() && self.fragment_kind == Fragment::Later => (IpProto::FRAGMENT, Detail::Opaque),
             Body::Upper(protocol, detail, _) => (*protocol, *detail),
             Body::Sealed(Seal { protocol: Protocol::Esp, .. }, _) => (IpProto::ESP, Detail::None),
             Body::Sealed(..) => (IpProto::AH, Detail::None),
-            Body::Squeezed(..) => (IpProto::IPCOMP, Detail::None),
+            Body::Compressed(..) => (IpProto::IPCOMP, Detail::None),
             Body::Inside(inner) if inner.source.is_ipv4() => (IpProto::IPV4, Detail::None),
             Body::Inside(_) => (IpProto::IPV6, Detail::None),
             Body::Behind(..) => panic!("{self:?}"),
@@ -90,21 +91,22 @@ impl Packet {
     }
 
     pub fn header(&self) -> usize {
-        let fixed = match (self.source.is_ipv4(), self.piece) {
+        let fixed = match (self.source.is_ipv4(), self.fragment_kind) {
             (true, _) => 20,
-            (false, Piece::Whole) => 40,
+            (false, Fragment::Whole) => 40,
             (false, _) => 48,
         };
         fixed + headers::length(&self.front)
     }
 
-    /// RFC 4303 3.1.1: what is in front of transport mode. Destination options that a routing header does not follow are behind it.
-    fn in_front_of_transport_mode(&self) -> usize {
+    /// Returns the length of the headers before the IPsec header in transport mode. Destination options that no routing
+    /// header follows come after it (RFC 4303 section 3.1.1).
+    fn transport_mode_header_len(&self) -> usize {
         let options = self.front.iter().rev().take_while(|header| header.is_destination_options()).count();
         self.header() - headers::length(&self.front[self.front.len() - options..])
     }
 
-    /// Puts these destination options into the body.
+    /// Moves the destination options at the end of the headers into the body.
     fn fold(mut self) -> Self {
         while let Some(options) = self.front.pop_if(|header| header.is_destination_options()) {
             self.body = Body::Behind(options, Box::new(self.body));
@@ -112,7 +114,7 @@ impl Packet {
         self
     }
 
-    /// The reverse.
+    /// Moves destination options of the body back to the headers.
     fn unfold(mut self) -> Self {
         while let Body::Behind(options, body) = self.body {
             self.front.push(options);
@@ -121,12 +123,12 @@ impl Packet {
         self
     }
 
-    /// What of the headers in front AH covers.
+    /// Returns the preceding headers that AH covers.
     fn covered(&self) -> Vec<Header> {
         self.front.iter().filter(|header| **header != Header::Atomic).cloned().collect()
     }
 
-    /// Whether the packet is at its destination, and its headers let it reach the IPsec header.
+    /// Checks that no preceding header has another destination or an option that asks for a discard.
     fn check_front(&self) -> Result<(), Counter> {
         let ah_follows = matches!(&self.body, Body::Sealed(Seal { protocol: Protocol::Ah, .. }, _));
         headers::check(&self.front, ah_follows)
@@ -136,25 +138,25 @@ impl Packet {
         self.header() + self.body.octets()
     }
 
-    /// A tunnel through itself (RFC 2003 3).
-    fn is_through_itself(&self) -> bool {
+    /// Returns whether inner and outer addresses are equal (RFC 2003 section 3).
+    fn is_recursive_tunnel(&self) -> bool {
         let Body::Inside(inner) = &self.body else { return false };
-        self.piece == Piece::Whole && (inner.source, inner.destination) == (self.source, self.destination)
+        self.fragment_kind == Fragment::Whole && (inner.source, inner.destination) == (self.source, self.destination)
     }
 
-    /// The IPsec header in front, by protocol and number.
+    /// Returns protocol and SPI or CPI of the outermost IPsec header.
     fn ipsec(&self) -> Option<(Protocol, u32)> {
         match &self.body {
             Body::Sealed(seal, _) => Some((seal.protocol, seal.spi)),
-            Body::Squeezed(cpi, ..) => Some((Protocol::Ipcomp, *cpi)),
+            Body::Compressed(cpi, ..) => Some((Protocol::Ipcomp, *cpi)),
             Body::Upper(..) | Body::Inside(_) | Body::Behind(..) => None,
         }
     }
 
-    fn around(self, source: IpAddr, destination: IpAddr) -> Self {
+    fn tunnel_mode(self, source: IpAddr, destination: IpAddr) -> Self {
         let dont_fragment = self.dont_fragment || self.source.is_ipv6();
         let (front, body) = (Vec::new(), Body::Inside(Box::new(self)));
-        Self { source, destination, piece: Piece::Whole, dont_fragment, front, body }
+        Self { source, destination, fragment_kind: Fragment::Whole, dont_fragment, front, body }
     }
 }
 
@@ -163,14 +165,14 @@ impl Body {
         match self {
             Self::Upper(.., octets) => octets.len(),
             Self::Sealed(seal, _) => seal.octets,
-            Self::Squeezed(_, octets, _) => *octets,
+            Self::Compressed(_, octets, _) => *octets,
             Self::Inside(packet) => packet.octets(),
             Self::Behind(options, body) => headers::length(std::slice::from_ref(options)) + body.octets(),
         }
     }
 }
 
-/// What a configuration says about an SA.
+/// Configuration of an SA.
 #[derive(Clone, Copy, Debug)]
 pub struct Spec {
     pub protocol: Protocol,
@@ -180,13 +182,13 @@ pub struct Spec {
     pub mode: Mode,
     pub reqid: u32,
     pub extended: bool,
-    /// Whether it remembers numbers: the last 64.
+    /// Anti-replay window of 64 packets; without it no replay check is made.
     pub window: bool,
-    /// Whether ESP encrypts (AES-CBC), or is only NULL with a MAC.
+    /// ESP with AES-CBC if set, NULL encryption otherwise.
     pub encrypts: bool,
     pub key: u8,
     pub lifetimes: Lifetimes,
-    /// Numbers used up before its time.
+    /// Last sequence number used before installation.
     pub used: u64,
 }
 
@@ -195,12 +197,13 @@ impl Spec {
         SaId { direction, destination: self.destination, protocol: self.protocol, spi: self.spi }
     }
 
-    /// What two SAs have in common of which one replaces the other.
+    /// Returns the fields that are equal in an SA and its successor.
     fn kind(&self) -> (Protocol, IpAddr, IpAddr, Mode, u32) {
         (self.protocol, self.source, self.destination, self.mode, self.reqid)
     }
 
-    /// ESP: header, IV, payload, padding to whole blocks, trailer, ICV. AH: fixed part and ICV, the same for both versions.
+    /// Returns the length of a protected payload. ESP: header, IV, payload, padding to the block size, trailer, ICV.
+    /// AH: fixed part and ICV, equal for both IP versions.
     fn sealed(&self, payload: usize) -> usize {
         match (self.protocol, self.encrypts) {
             (Protocol::Esp, true) => 8 + 16 + (payload + 2).next_multiple_of(16) + 12,
@@ -211,7 +214,7 @@ impl Spec {
     }
 }
 
-/// An SA. A larval one has a name, and nothing else of its description counts.
+/// SA of the model. Only the ID of a larval SA is significant.
 #[derive(Debug)]
 pub struct Sa {
     pub spec: Spec,
@@ -222,12 +225,12 @@ pub struct Sa {
     pub last: Option<Duration>,
     pub octets: u64,
     pub packets: u64,
-    /// The last number used, or all that were received.
+    /// Last sequence number used by an outbound SA; `received` are the verified ones of an inbound SA.
     pub used: u64,
     pub received: BTreeSet<u64>,
     backoff: Backoff,
-    told_soft: bool,
-    told_near_end: bool,
+    reported_soft: bool,
+    reported_low: bool,
 }
 
 impl Sa {
@@ -254,7 +257,7 @@ impl Sa {
         self.packets += 1;
     }
 
-    /// The highest number used or received.
+    /// Returns the highest sequence number used or received.
     pub fn top(&self) -> u64 {
         self.used.max(self.received.last().copied().unwrap_or(0))
     }
@@ -263,7 +266,7 @@ impl Sa {
         (if self.spec.extended { u64::MAX } else { u32::MAX.into() }) - self.used
     }
 
-    /// RFC 4303 3.4.3: the number, whether it may come, and only then whether the ICV holds.
+    /// Verifies a packet in the order of RFC 4303 section 3.4.3: sequence number, replay check, then the ICV.
     fn open(&mut self, seal: &Seal, covered: &[Header]) -> Result<(), Counter> {
         let (esp, top) = (self.spec.protocol == Protocol::Esp, self.top());
         let bottom = if self.spec.window { top.saturating_sub(63).max(1) } else { top.saturating_sub(1 << 31) };
@@ -289,40 +292,40 @@ impl Sa {
     }
 }
 
-/// A policy.
+/// Policy and its ID.
 #[derive(Debug)]
 pub struct Rule {
     pub id: PolicyId,
     pub policy: Policy,
 }
 
-/// What was asked for, when, and whether somebody was told.
+/// Acquire, the time of its template, and whether its event was reported.
 #[derive(Debug)]
-struct Asked {
+struct AcquireEntry {
     wanted: Acquire,
     at: Duration,
-    told: bool,
+    reported: bool,
 }
 
-/// How many of them are remembered.
-const MOST_ASKED: usize = 8;
+/// Maximum number of acquires that the engine remembers.
+const MAX_ACQUIRES: usize = 8;
 
-/// How many names of dead SAs are remembered, the newest.
-const MOST_REPLACED: usize = 8;
+/// Maximum number of replaced dead SAs whose expire event is pending; the newest are kept.
+const MAX_REPLACED: usize = 8;
 
-/// What is to become of a packet.
+/// Expected disposition of a packet.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     Bypass,
     Send(Packet),
-    /// What is left of the packet.
+    /// Deliver the decapsulated packet.
     Deliver(Packet),
     Pending(Acquire),
-    /// Why not, and whether anything of it had been opened by then.
+    /// Reason of the discard, and whether a header had been decapsulated before.
     Discard(Counter, bool),
 }
 
-/// An SA that a packet came through.
+/// SA on which a packet was received.
 struct AppliedSa {
     protocol: Protocol,
     mode: Mode,
@@ -331,7 +334,7 @@ struct AppliedSa {
     reqid: u32,
 }
 
-/// What the policies say to a flow.
+/// Result of an SPD search.
 enum Verdict {
     Policy(usize),
     Opaque,
@@ -340,33 +343,33 @@ enum Verdict {
 
 pub const ACQUIRE_INTERVAL: Duration = Duration::from_secs(10);
 pub const LARVAL_LIFE: Duration = Duration::from_secs(30);
-const MOST_HEADERS: usize = 8;
+const MAX_HEADERS: usize = 8;
 
 pub struct Oracle {
     pub discards_unmatched: bool,
     pub default_is_use: bool,
     pub link_mtu: Option<u16>,
-    /// In the order in which they are looked at.
+    /// Policies in search order.
     pub rules: Vec<Rule>,
-    /// In the order in which they were installed.
+    /// SAs in order of installation.
     pub sas: Vec<Sa>,
-    asked: Vec<Asked>,
-    /// When each policy asked last.
-    policies_asked: BTreeMap<PolicyId, Duration>,
-    /// Dead ones that others took the place of, as long as nobody was told that they are dead.
+    acquires: Vec<AcquireEntry>,
+    /// Time of the last acquire of each policy.
+    last_acquire: BTreeMap<PolicyId, Duration>,
+    /// Dead SAs that were replaced before their expire event was reported.
     replaced: Vec<SaId>,
-    /// How often something happened that no disposition shows.
+    /// Occurrences of cases that no disposition shows.
     pub seen: BTreeMap<&'static str, u64>,
     deflate: Box<Deflate>,
 }
 
-/// Unauthenticated headers behind an IP header: known once ESP or AH was opened behind it.
+/// Unauthenticated headers after an IP header, known once the following ESP or AH header was decapsulated.
 #[derive(Clone, Copy)]
-enum InClear {
+enum Unauthenticated {
     Unknown,
-    /// So many headers.
+    /// Number of unauthenticated headers at the front.
     Front(usize),
-    /// The options that AH does not see.
+    /// Mutable options, which AH covers as zeros.
     ZerosOfAh,
     Nothing,
 }
@@ -381,8 +384,8 @@ impl Oracle {
             replaced: Vec::new(),
             rules,
             sas,
-            asked: Vec::new(),
-            policies_asked: BTreeMap::new(),
+            acquires: Vec::new(),
+            last_acquire: BTreeMap::new(),
             seen,
             deflate,
         }
@@ -398,16 +401,17 @@ impl Oracle {
 
     pub fn add_policy(&mut self, id: PolicyId, policy: Policy) {
         self.rules.push(Rule { id, policy });
-        self.rules.sort_by_key(|rule| rule.policy.priority); // stable: by age among equals
+        self.rules.sort_by_key(|rule| rule.policy.priority); // stable sort: by age at equal priority
     }
 
-    /// The SA of a name; the source counts where a CPI is well-known (RFC 3173 3.3).
+    /// Finds the SA of an ID; the source is compared, too, if the CPI is well-known (RFC 3173 section 3.3).
     pub fn find(&self, key: SaId, source: IpAddr) -> Option<usize> {
         let shared = key.protocol == Protocol::Ipcomp && key.spi < 64;
         self.sas.iter().position(|sa| sa.spec.name(sa.direction) == key && (!shared || sa.spec.source == source))
     }
 
-    /// Whether it went in: a larval or dead SA makes room for one of its name, any other does not.
+    /// Installs an SA and returns whether it was accepted: an SA of the same ID is replaced only if it is larval or
+    /// dead.
     pub fn install(&mut self, now: Duration, spec: Spec, direction: Direction, larval: bool) -> bool {
         if let Some(at) = self.find(spec.name(direction), spec.source) {
             if larval || matches!(self.sas[at].state(now), SaState::Mature | SaState::Dying) {
@@ -416,7 +420,7 @@ impl Oracle {
             let old = self.sas.remove(at);
             if !old.larval {
                 self.replaced.push(old.spec.name(old.direction));
-                self.replaced = self.replaced.split_off(self.replaced.len().saturating_sub(MOST_REPLACED));
+                self.replaced = self.replaced.split_off(self.replaced.len().saturating_sub(MAX_REPLACED));
             }
         }
         self.sas.push(Sa {
@@ -431,8 +435,8 @@ impl Oracle {
             used: if direction == Direction::Outbound { spec.used } else { 0 },
             received: BTreeSet::new(),
             backoff: Backoff::new(),
-            told_soft: false,
-            told_near_end: false,
+            reported_soft: false,
+            reported_low: false,
         });
         true
     }
@@ -441,7 +445,7 @@ impl Oracle {
         self.sas.retain(|sa| !sa.larval || now < sa.added + LARVAL_LIFE);
     }
 
-    /// When time alone changes something next, of what has not changed by now.
+    /// Returns the time of the next state change that time alone causes.
     pub fn next_change(&self, now: Duration) -> Option<Duration> {
         let due = |sa: &Sa, limit: &Limit| {
             [limit.age.map(|age| sa.added + age), limit.use_age.zip(sa.first).map(|(a, f)| f + a)]
@@ -455,73 +459,76 @@ impl Oracle {
         changes.flatten().min()
     }
 
-    /// Asks for an SA, unless the same was asked for a moment ago.
-    fn ask(&mut self, now: Duration, wanted: Acquire) {
+    /// Requests an SA, unless the same was requested within `ACQUIRE_INTERVAL`.
+    fn acquire(&mut self, now: Duration, wanted: Acquire) {
         let rules = &self.rules;
-        self.asked.retain(|asked| rules.iter().any(|rule| rule.id == asked.wanted.policy));
+        self.acquires.retain(|entry| rules.iter().any(|rule| rule.id == entry.wanted.policy));
         let same = |a: &Acquire, b: &Acquire| {
             (a.policy, a.template, a.source, a.destination) == (b.policy, b.template, b.source, b.destination)
         };
         let old = |at: Duration| now >= at + ACQUIRE_INTERVAL;
-        let place = match self.asked.iter().position(|asked| same(&asked.wanted, &wanted)) {
-            Some(at) if old(self.asked[at].at) => at,
+        let place = match self.acquires.iter().position(|entry| same(&entry.wanted, &wanted)) {
+            Some(at) if old(self.acquires[at].at) => at,
             Some(_) => return,
-            None if self.asked.len() < MOST_ASKED => {
-                self.asked.push(Asked { wanted, at: now, told: false });
-                self.asked.len() - 1
+            None if self.acquires.len() < MAX_ACQUIRES => {
+                self.acquires.push(AcquireEntry { wanted, at: now, reported: false });
+                self.acquires.len() - 1
             }
-            None => match self.makes_room(now, &wanted) {
+            None => match self.replaceable(now, &wanted) {
                 Some(at) => at,
                 None => return,
             },
         };
-        self.asked[place] = Asked { wanted, at: now, told: false };
-        self.policies_asked.insert(wanted.policy, now);
+        self.acquires[place] = AcquireEntry { wanted, at: now, reported: false };
+        self.last_acquire.insert(wanted.policy, now);
     }
 
-    /// What was told makes room: the oldest of what may be asked for again; for a policy that has not asked for a while, the oldest of the
-    /// policy that has most; else the oldest of the source that has at least two more, of the same policy.
-    fn makes_room(&mut self, now: Duration, wanted: &Acquire) -> Option<usize> {
-        let told: Vec<usize> = (0..self.asked.len()).filter(|&at| self.asked[at].told).collect();
-        let oldest = |of: Vec<usize>| of.into_iter().min_by_key(|&at| self.asked[at].at);
-        let old: Vec<_> = told.iter().copied().filter(|&at| now >= self.asked[at].at + ACQUIRE_INTERVAL).collect();
+    /// Returns the reported acquire to replace: the oldest whose interval has passed; for a policy without an acquire
+    /// within the interval, the oldest of the policy with most acquires; otherwise the oldest of the source with at
+    /// least two acquires more in the same policy.
+    fn replaceable(&mut self, now: Duration, wanted: &Acquire) -> Option<usize> {
+        let reported: Vec<usize> = (0..self.acquires.len()).filter(|&at| self.acquires[at].reported).collect();
+        let oldest = |of: Vec<usize>| of.into_iter().min_by_key(|&at| self.acquires[at].at);
+        let old: Vec<_> =
+            reported.iter().copied().filter(|&at| now >= self.acquires[at].at + ACQUIRE_INTERVAL).collect();
         if !old.is_empty() {
             return oldest(old);
         }
-        let of_policy = |policy| self.asked.iter().filter(|asked| asked.wanted.policy == policy).count();
-        let asked_before = self.policies_asked.get(&wanted.policy);
-        if asked_before.is_none_or(|&at| now >= at + ACQUIRE_INTERVAL) {
-            let most = told.iter().map(|&at| of_policy(self.asked[at].wanted.policy)).max()?;
-            let heaviest = told.iter().copied().filter(|&at| of_policy(self.asked[at].wanted.policy) == most).collect();
+        let of_policy = |policy| self.acquires.iter().filter(|entry| entry.wanted.policy == policy).count();
+        let last = self.last_acquire.get(&wanted.policy);
+        if last.is_none_or(|&at| now >= at + ACQUIRE_INTERVAL) {
+            let most = reported.iter().map(|&at| of_policy(self.acquires[at].wanted.policy)).max()?;
+            let heaviest =
+                reported.iter().copied().filter(|&at| of_policy(self.acquires[at].wanted.policy) == most).collect();
             let found = oldest(heaviest);
-            self.note("acquire of a policy that others would silence");
+            self.note("acquire replaced one of another policy");
             return found;
         }
         let of_source = |source| {
-            let own = self.asked.iter().filter(|asked| asked.wanted.policy == wanted.policy);
-            own.filter(|asked| asked.wanted.flow.source == source).count()
+            let own = self.acquires.iter().filter(|entry| entry.wanted.policy == wanted.policy);
+            own.filter(|entry| entry.wanted.flow.source == source).count()
         };
         let own = of_source(wanted.flow.source);
-        let others: Vec<_> = told
+        let others: Vec<_> = reported
             .iter()
             .copied()
-            .filter(|&at| self.asked[at].wanted.policy == wanted.policy)
-            .filter(|&at| now >= self.asked[at].at + ACQUIRE_INTERVAL / MOST_ASKED as u32)
-            .filter(|&at| of_source(self.asked[at].wanted.flow.source) >= own + 2)
+            .filter(|&at| self.acquires[at].wanted.policy == wanted.policy)
+            .filter(|&at| now >= self.acquires[at].at + ACQUIRE_INTERVAL / MAX_ACQUIRES as u32)
+            .filter(|&at| of_source(self.acquires[at].wanted.flow.source) >= own + 2)
             .collect();
-        let most = others.iter().map(|&at| of_source(self.asked[at].wanted.flow.source)).max()?;
-        oldest(others.into_iter().filter(|&at| of_source(self.asked[at].wanted.flow.source) == most).collect())
+        let most = others.iter().map(|&at| of_source(self.acquires[at].wanted.flow.source)).max()?;
+        oldest(others.into_iter().filter(|&at| of_source(self.acquires[at].wanted.flow.source) == most).collect())
     }
 
-    /// Everything there is to tell, each once.
+    /// Returns the pending events, each once.
     pub fn events(&mut self, now: Duration) -> Vec<Event> {
         let rules = &self.rules;
-        self.asked.retain(|asked| rules.iter().any(|rule| rule.id == asked.wanted.policy));
-        let untold = self.asked.iter_mut().filter(|asked| !asked.told);
-        let mut events: Vec<_> = untold
-            .map(|asked| {
-                asked.told = true;
-                Event::Acquire(asked.wanted)
+        self.acquires.retain(|entry| rules.iter().any(|rule| rule.id == entry.wanted.policy));
+        let unreported = self.acquires.iter_mut().filter(|entry| !entry.reported);
+        let mut events: Vec<_> = unreported
+            .map(|entry| {
+                entry.reported = true;
+                Event::Acquire(entry.wanted)
             })
             .collect();
         events.extend(self.replaced.drain(..).map(Event::HardExpired));
@@ -532,17 +539,17 @@ impl Oracle {
                     events.push(Event::HardExpired(name));
                     continue;
                 }
-                SaState::Dying if !sa.told_soft => {
-                    sa.told_soft = true;
+                SaState::Dying if !sa.reported_soft => {
+                    sa.reported_soft = true;
                     events.push(Event::SoftExpired(name));
                 }
                 _ => {}
             }
-            // Due from a packet on, not from the start (RFC 4303 3.3.3).
+            // The event depends on the number of packets sent (RFC 4303 section 3.3.3).
             let few = if sa.spec.extended { 1 << 32 } else { 1 << 16 };
-            if sa.direction == Direction::Outbound && sa.spec.protocol != Protocol::Ipcomp && !sa.told_near_end {
-                sa.told_near_end = sa.numbers_left() < few;
-                events.extend(sa.told_near_end.then_some(Event::SequenceLow(name)));
+            if sa.direction == Direction::Outbound && sa.spec.protocol != Protocol::Ipcomp && !sa.reported_low {
+                sa.reported_low = sa.numbers_left() < few;
+                events.extend(sa.reported_low.then_some(Event::SequenceLow(name)));
             }
         }
         self.sas.retain(|sa| sa.state(now) != SaState::Dead);
@@ -558,9 +565,9 @@ impl Oracle {
             {
                 continue;
             }
-            match speaks_of(policy.selector.upper, flow) {
+            match upper_matches(policy.selector.upper, flow) {
                 Some(true) => return Verdict::Policy(at),
-                // A fragment that may be one of a policy that does not simply let it pass must not slip through.
+                // A fragment that may match a policy other than BYPASS is discarded.
                 None if !passes(&policy.action) => return Verdict::Opaque,
                 Some(false) | None => {}
             }
@@ -568,16 +575,16 @@ impl Oracle {
         Verdict::Nothing
     }
 
-    fn is_optional(&self, request: &Template) -> bool {
-        request.level == Level::Use || request.level == Level::Default && self.default_is_use
+    fn is_optional(&self, template: &Template) -> bool {
+        template.level == Level::Use || template.level == Level::Default && self.default_is_use
     }
 
     fn unmatched(&self, passes: Outcome) -> Outcome {
         if self.discards_unmatched { Outcome::Discard(Counter::NoPolicy, false) } else { passes }
     }
 
-    /// RFC 4301 5.1. `octets` are those of the packet; `wire` is what the engine made of it, asked only whether ciphertext
-    /// was worth compressing.
+    /// Models outbound processing (RFC 4301 section 5.1). `octets` are those of the packet; `wire` is the packet that
+    /// the engine sent, which is inspected only to see whether ciphertext was compressed.
     pub fn outbound(&mut self, now: Duration, packet: &Packet, octets: &[u8], wire: &[u8]) -> Outcome {
         let flow = packet.flow();
         let at = match self.search(PolicyDirection::Out, &flow) {
@@ -592,24 +599,24 @@ impl Oracle {
         };
         let mut chosen = Vec::new();
         let mut ends = (flow.source, flow.destination);
-        for request in bundle.iter() {
-            let reqid = reqid(self.rules[at].id, request);
-            match self.choose(now, request, reqid, ends) {
+        for template in bundle.iter() {
+            let reqid = reqid(self.rules[at].id, template);
+            match self.choose(now, template, reqid, ends) {
                 Some((sa, mode)) => {
                     if mode == Mode::Tunnel {
                         ends = (self.sas[sa].spec.source, self.sas[sa].spec.destination);
                     }
                     chosen.push((sa, mode));
                 }
-                None if self.is_optional(request) => {}
+                None if self.is_optional(template) => {}
                 None => {
-                    let (source, destination) = match request.ends {
+                    let (source, destination) = match template.ends {
                         Some(named) => (named.source.0, named.destination.0),
                         None => (Some(ends.0), Some(ends.1)),
                     };
                     let policy = self.rules[at].id;
-                    let acquire = Acquire { policy, template: *request, source, destination, reqid, flow };
-                    self.ask(now, acquire);
+                    let acquire = Acquire { policy, template: *template, source, destination, reqid, flow };
+                    self.acquire(now, acquire);
                     return Outcome::Pending(acquire);
                 }
             }
@@ -617,48 +624,48 @@ impl Oracle {
         if chosen.is_empty() {
             return Outcome::Bypass;
         }
-        let too_long = match self.refuses(packet, &chosen) {
+        let too_long = match self.check_outbound(packet, &chosen) {
             Ok(too_long) => too_long,
             Err(why) => return Outcome::Discard(why, false),
         };
         for &(at, _) in &chosen {
             if self.sas[at].state(now) == SaState::Dying {
-                self.note("sent by a dying sa");
+                self.note("sent by a dying SA");
             } else if self.sas[..at]
                 .iter()
                 .any(|sa| sa.direction == Direction::Outbound && sa.spec.kind() == self.sas[at].spec.kind())
             {
-                self.note("sent by the newer of two sas");
+                self.note("sent by the newer of two SAs");
             }
         }
         if chosen.len() < bundle.iter().count() {
-            self.note("sent without an optional transform");
+            self.note("sent without an optional template");
         }
         let mut packet = packet.clone();
         for (n, &(at, mode)) in chosen.iter().enumerate() {
             let known = (n == 0).then_some(octets);
             packet = self.protect(now, at, mode, packet, known, wire);
-            // What is too long for the link, and may be, is fragmented behind the tunnel.
+            // A fragmentable packet that is too long for the link is fragmented after encapsulation.
             packet.dont_fragment &= !(too_long && mode == Mode::Tunnel);
         }
         Outcome::Send(packet)
     }
 
-    /// The newest SA that serves a request and is mature, or else the newest that is dying; and in which mode.
-    fn choose(&self, now: Duration, request: &Template, reqid: u32, ends: (IpAddr, IpAddr)) -> Option<(usize, Mode)> {
-        let serving = |wanted: SaState| {
+    /// Returns the newest mature SA that matches a template, or else the newest dying one, and its mode for the packet.
+    fn choose(&self, now: Duration, template: &Template, reqid: u32, ends: (IpAddr, IpAddr)) -> Option<(usize, Mode)> {
+        let newest = |wanted: SaState| {
             let found = self.sas.iter().rposition(|sa| {
                 sa.direction == Direction::Outbound && sa.state(now) == wanted && {
                     let spec = &sa.spec;
-                    let mode = common_mode(request.mode, spec.mode);
-                    let named = request.ends.map(|ends| (ends.source.0, ends.destination.0));
-                    // The ends are the packet's own in transport mode, and where they are named, those in any mode.
+                    let mode = common_mode(template.mode, spec.mode);
+                    let named = template.ends.map(|ends| (ends.source.0, ends.destination.0));
+                    // Named endpoints apply in every mode; in transport mode the packet addresses must match, too.
                     let is_end = |named: Option<IpAddr>, own, of_sa| match (named, mode) {
                         (Some(named), _) if named != of_sa => false,
                         (_, Some(Mode::Tunnel)) => true,
                         (_, _) => own == of_sa,
                     };
-                    spec.protocol == request.protocol
+                    spec.protocol == template.protocol
                         && mode.is_some()
                         && is_end(named.and_then(|named| named.0), ends.0, spec.source)
                         && is_end(named.and_then(|named| named.1), ends.1, spec.destination)
@@ -666,22 +673,21 @@ impl Oracle {
                         && (reqid == 0 || reqid == spec.reqid)
                 }
             });
-            found.and_then(|at| Some((at, common_mode(request.mode, self.sas[at].spec.mode)?)))
+            found.and_then(|at| Some((at, common_mode(template.mode, self.sas[at].spec.mode)?)))
         };
-        serving(SaState::Mature).or_else(|| serving(SaState::Dying))
+        newest(SaState::Mature).or_else(|| newest(SaState::Dying))
     }
 
-    /// Everything that may be wrong with a packet and its SAs: whatever is refused must be refused before it is touched.
-    /// Says whether it gets too long for the link.
-    fn refuses(&self, packet: &Packet, chosen: &[(usize, Mode)]) -> Result<bool, Counter> {
-        let (mut length, mut header) = (packet.octets(), packet.in_front_of_transport_mode());
-        let mut fragment = packet.piece != Piece::Whole;
+    /// Checks the packet and all chosen SAs before any change, and returns whether the result exceeds the link MTU.
+    fn check_outbound(&self, packet: &Packet, chosen: &[(usize, Mode)]) -> Result<bool, Counter> {
+        let (mut length, mut header) = (packet.octets(), packet.transport_mode_header_len());
+        let mut fragment = packet.fragment_kind != Fragment::Whole;
         for (n, &(at, mode)) in chosen.iter().enumerate() {
             let Sa { spec, .. } = &self.sas[at];
             let untouched = chosen[..n]
                 .iter()
                 .all(|(at, mode)| (self.sas[*at].spec.protocol, *mode) == (Protocol::Ipcomp, Mode::Transport));
-            if mode == Mode::Transport && spec.mode == Mode::Any && untouched && packet.is_through_itself() {
+            if mode == Mode::Transport && spec.mode == Mode::Any && untouched && packet.is_recursive_tunnel() {
                 return Err(Counter::Inner);
             }
             if mode == Mode::Transport && fragment {
@@ -697,7 +703,8 @@ impl Oracle {
                 _ => length = header + spec.sealed(length - header),
             }
         }
-        // An IPv4 packet that may be fragmented is, behind the tunnel; an IPv6 packet need never have less than 1280 octets.
+        // A fragmentable IPv4 packet is fragmented after encapsulation; a sender need not reduce IPv6 packets below
+        // 1280 octets.
         let may_not = packet.source.is_ipv4() && packet.dont_fragment || packet.octets() > 1280;
         let too_long = self.link_mtu.is_some_and(|mtu| length > mtu.into());
         if too_long && may_not { Err(Counter::TooBig) } else { Ok(too_long) }
@@ -713,35 +720,37 @@ impl Oracle {
         wire: &[u8],
     ) -> Packet {
         let Spec { source, destination, .. } = self.sas[at].spec;
-        let header = if mode == Mode::Tunnel { 0 } else { packet.in_front_of_transport_mode() };
-        let mut packet = if mode == Mode::Tunnel { packet.around(source, destination) } else { packet.fold() };
+        let header = if mode == Mode::Tunnel { 0 } else { packet.transport_mode_header_len() };
+        let mut packet = if mode == Mode::Tunnel { packet.tunnel_mode(source, destination) } else { packet.fold() };
         let (payload, whole) = (packet.body.octets(), packet.octets());
         let sa = &mut self.sas[at];
         let spec = sa.spec;
         if spec.protocol == Protocol::Ipcomp {
             sa.charge(now, payload);
-            // 90 octets is where RFC 3173 2.2 lets us not even try; the codec and its patience are not the engine's.
+            // RFC 3173 section 2.2 permits a threshold below which no compression is tried: 90 octets. The codec and
+            // its back-off are not part of the engine.
             if payload < 90 || !sa.backoff.try_next() {
                 return packet.unfold();
             }
-            let squeezed = match known {
-                _ if matches!(packet.body, Body::Squeezed(..)) => None,
+            let compressed = match known {
+                _ if matches!(packet.body, Body::Compressed(..)) => None,
                 Some(octets) => self.deflate.compress(&octets[header..], &mut vec![0; payload - 5]).map(|len| len + 4),
-                // Only whether it was compressed counts, not to what size.
+                // The size of the compressed payload does not matter here.
                 None if wire[headers::named_at(&packet.front, packet.source.is_ipv6())] == IpProto::IPCOMP.0 => {
                     Some(payload)
                 }
                 None => None,
             };
-            sa.backoff.learn(squeezed.is_some());
-            if let Some(octets) = squeezed {
+            sa.backoff.learn(compressed.is_some());
+            if let Some(octets) = compressed {
                 self.note("compressed");
-                packet.body = Body::Squeezed(spec.spi, octets, Box::new(packet.body));
+                packet.body = Body::Compressed(spec.spi, octets, Box::new(packet.body));
             }
             return packet.unfold();
         }
         sa.used += 1;
-        // RFC 4301 4.4.2.1: what the algorithm is applied to, without what it adds. AH covers the header in front, too.
+        // RFC 4301 section 4.4.2.1: counted are the octets to which the algorithm is applied; AH covers the preceding
+        // headers, too.
         sa.charge(now, if spec.protocol == Protocol::Ah { whole } else { payload });
         let seal = Seal {
             protocol: spec.protocol,
@@ -757,40 +766,45 @@ impl Oracle {
         packet
     }
 
-    /// RFC 4301 5.2: headers off as long as there are any, then what is left is compared with the policies.
+    /// Models inbound processing (RFC 4301 section 5.2): decapsulates all IPsec headers, then compares the rest with
+    /// the policies.
     pub fn inbound(&mut self, now: Duration, packet: &Packet) -> Outcome {
-        let mut unpaid = Vec::new();
-        let outcome = self.open(now, packet, &mut unpaid);
+        let mut deferred_usage = Vec::new();
+        let outcome = self.open(now, packet, &mut deferred_usage);
         if matches!(outcome, Outcome::Deliver(_)) {
-            unpaid.into_iter().for_each(|(at, octets): (usize, usize)| self.sas[at].charge(now, octets));
+            deferred_usage.into_iter().for_each(|(at, octets): (usize, usize)| self.sas[at].charge(now, octets));
         }
         outcome
     }
 
-    /// `unpaid`: IPComp with nothing authentic around it, which counts only if the packet is delivered.
-    fn open(&mut self, now: Duration, packet: &Packet, unpaid: &mut Vec<(usize, usize)>) -> Outcome {
-        let (mut left, mut came, mut fresh) = (packet.clone(), Vec::new(), true);
-        let mut in_clear = InClear::Unknown;
-        // So many of the SAs may be the matter of policies for what is between here and there (RFC 4301 5.2, nested SAs).
-        let mut settled = vec![0];
+    /// Decapsulates a packet and checks policies. `deferred_usage` collects the usage of IPComp SAs outside ESP and
+    /// AH, which is counted only if the packet is delivered.
+    fn open(&mut self, now: Duration, packet: &Packet, deferred_usage: &mut Vec<(usize, usize)>) -> Outcome {
+        let (mut left, mut applied, mut at_outer_header) = (packet.clone(), Vec::new(), true);
+        let mut unauthenticated = Unauthenticated::Unknown;
+        // Numbers of outer SAs that policies for packets between the gateways may account for (nested SAs, RFC 4301
+        // section 5.2).
+        let mut outer_counts = vec![0];
         let mut without_mode = false;
-        let discard = |why, came: &Vec<AppliedSa>| Outcome::Discard(why, !came.is_empty());
+        let discard = |why, applied: &Vec<AppliedSa>| Outcome::Discard(why, !applied.is_empty());
         loop {
             let at = match left.ipsec() {
-                Some(_) if left.piece != Piece::Whole => match fresh && self.is_for_others(&left, &came) {
-                    true => break,
-                    false => return discard(Counter::Fragment, &came),
-                },
+                Some(_) if left.fragment_kind != Fragment::Whole => {
+                    match at_outer_header && self.is_for_another_host(&left, &applied) {
+                        true => break,
+                        false => return discard(Counter::Fragment, &applied),
+                    }
+                }
                 Some((protocol, spi)) => {
                     let key = SaId { direction: Direction::Inbound, destination: left.destination, protocol, spi };
                     match self.find(key, left.source) {
                         Some(at) => at,
-                        // Out of a tunnel and for somebody else, or in clear as far as a policy is concerned.
-                        None if fresh && self.is_for_others(&left, &came) => {
-                            self.note("ipsec that is somebody else's");
+                        // IPsec for another host: from a tunnel, or in clear if no policy requires protection.
+                        None if at_outer_header && self.is_for_another_host(&left, &applied) => {
+                            self.note("IPsec packet of another host");
                             break;
                         }
-                        None => return discard(Counter::NoSa, &came),
+                        None => return discard(Counter::NoSa, &applied),
                     }
                 }
                 None => match self.uncompressed_tunnel(now, &left) {
@@ -798,10 +812,10 @@ impl Oracle {
                     None => break,
                 },
             };
-            let (outer, deep) = ((left.source, left.destination), came.len() >= MOST_HEADERS);
+            let (outer, deep) = ((left.source, left.destination), applied.len() >= MAX_HEADERS);
             let plain_tunnel = left.ipsec().is_none();
             if plain_tunnel {
-                self.note("tunnel of ipcomp that was not compressed");
+                self.note("uncompressed packet of an IPComp tunnel");
             }
             let checked = left.check_front();
             let sa = &mut self.sas[at];
@@ -816,80 +830,86 @@ impl Oracle {
                 }),
             };
             let spec = sa.spec;
-            let bare = came.iter().all(|came| came.protocol == Protocol::Ipcomp);
+            let bare = applied.iter().all(|applied| applied.protocol == Protocol::Ipcomp);
             let opened = opened.and_then(|()| match &left.body {
-                Body::Squeezed(_, _, inner) if bare => self.may_pass_decompressed(&spec, inner, &left, &came, &settled),
+                Body::Compressed(_, _, inner) if bare => {
+                    self.may_pass_decompressed(&spec, inner, &left, &applied, &outer_counts)
+                }
                 _ => Ok(()),
             });
             let sa = &mut self.sas[at];
             if let Err(why) = opened {
-                return discard(why, &came);
+                return discard(why, &applied);
             }
             let protocol = sa.spec.protocol;
-            if let Body::Sealed(_, inner) | Body::Squeezed(_, _, inner) = left.body {
+            if let Body::Sealed(_, inner) | Body::Compressed(_, _, inner) = left.body {
                 left.body = *inner;
             }
             if protocol == Protocol::Ah {
-                // RFC 4302 appendix A2: what AH does not see does not go on.
+                // RFC 4302 appendix A2: fragment headers, which AH does not cover, are removed.
                 left.front = left.covered();
             }
-            let wraps = sa.spec.extended && sa.top() > u32::MAX.into();
+            let above_32_bits = sa.spec.extended && sa.top() > u32::MAX.into();
             let octets = if sa.spec.protocol == Protocol::Ah { left.octets() } else { left.body.octets() };
-            if sa.spec.protocol == Protocol::Ipcomp && came.iter().all(|came| came.protocol == Protocol::Ipcomp) {
-                unpaid.push((at, octets));
+            if sa.spec.protocol == Protocol::Ipcomp
+                && applied.iter().all(|applied| applied.protocol == Protocol::Ipcomp)
+            {
+                deferred_usage.push((at, octets));
             } else {
                 sa.charge(now, octets);
             }
             let Spec { protocol, reqid, mode, .. } = sa.spec;
-            if wraps {
-                self.note("extended number above 32 bits");
+            if above_32_bits {
+                self.note("extended sequence number above 32 bits");
             }
             let bare_tunnel = plain_tunnel && protocol == Protocol::Ipcomp;
             let mode = match (mode, &left.body) {
                 (Mode::Tunnel, Body::Inside(_)) => Mode::Tunnel,
                 (Mode::Any, Body::Inside(_)) if bare_tunnel => Mode::Tunnel,
-                (Mode::Any, Body::Inside(inner)) if self.asks_for_tunnel(protocol, outer, inner) => Mode::Tunnel,
+                (Mode::Any, Body::Inside(inner)) if self.has_tunnel_template(protocol, outer, inner) => Mode::Tunnel,
                 (Mode::Tunnel, _) => return Outcome::Discard(Counter::Inner, true),
                 _ => Mode::Transport,
             };
             without_mode = self.sas[at].spec.mode == Mode::Any && mode == Mode::Transport;
-            came.push(AppliedSa { protocol, mode, source: outer.0, destination: outer.1, reqid });
-            fresh = mode == Mode::Tunnel;
-            in_clear = match (mode, protocol, in_clear) {
-                (Mode::Tunnel, ..) if came.iter().any(|came| came.protocol != Protocol::Ipcomp) => InClear::Nothing,
-                (Mode::Tunnel, ..) => InClear::Unknown,
-                (_, Protocol::Ah, InClear::Unknown | InClear::Front(_)) => InClear::ZerosOfAh,
-                (_, Protocol::Esp, InClear::Unknown) => InClear::Front(left.front.len()),
-                _ => in_clear,
+            applied.push(AppliedSa { protocol, mode, source: outer.0, destination: outer.1, reqid });
+            at_outer_header = mode == Mode::Tunnel;
+            unauthenticated = match (mode, protocol, unauthenticated) {
+                (Mode::Tunnel, ..) if applied.iter().any(|applied| applied.protocol != Protocol::Ipcomp) => {
+                    Unauthenticated::Nothing
+                }
+                (Mode::Tunnel, ..) => Unauthenticated::Unknown,
+                (_, Protocol::Ah, Unauthenticated::Unknown | Unauthenticated::Front(_)) => Unauthenticated::ZerosOfAh,
+                (_, Protocol::Esp, Unauthenticated::Unknown) => Unauthenticated::Front(left.front.len()),
+                _ => unauthenticated,
             };
             left = left.unfold();
-            if fresh && let Body::Inside(inner) = left.body {
+            if at_outer_header && let Body::Inside(inner) = left.body {
                 left = *inner;
-                if self.is_settled(now, &left, &came, &settled) {
-                    self.note("tunnel in a tunnel by two policies");
-                    settled.push(came.len());
+                if self.matches_outer_policy(now, &left, &applied, &outer_counts) {
+                    self.note("nested tunnels of two policies");
+                    outer_counts.push(applied.len());
                 }
             }
         }
-        if without_mode && left.is_through_itself() {
+        if without_mode && left.is_recursive_tunnel() {
             return Outcome::Discard(Counter::Inner, true);
         }
-        let opened = !came.is_empty();
-        let from_tunnel = settled.iter().all(|&n| came[n..].iter().any(|came| came.mode == Mode::Tunnel));
+        let opened = !applied.is_empty();
+        let from_tunnel = outer_counts.iter().all(|&n| applied[n..].iter().any(|applied| applied.mode == Mode::Tunnel));
         let flow = left.flow();
-        match in_clear {
-            InClear::Front(count) => {
-                let in_clear: Vec<_> = left.front.drain(..count).collect();
-                left.front.splice(..0, headers::removed(&in_clear));
+        match unauthenticated {
+            Unauthenticated::Front(count) => {
+                let unauthenticated: Vec<_> = left.front.drain(..count).collect();
+                left.front.splice(..0, headers::removed(&unauthenticated));
             }
-            InClear::ZerosOfAh => left.front = headers::without_zeros_of_ah(&left.front),
-            InClear::Unknown | InClear::Nothing => {}
+            Unauthenticated::ZerosOfAh => left.front = headers::without_mutable_options(&left.front),
+            Unauthenticated::Unknown | Unauthenticated::Nothing => {}
         }
-        let passes_on = if opened { Outcome::Deliver(left) } else { Outcome::Bypass };
+        let accepted = if opened { Outcome::Deliver(left) } else { Outcome::Bypass };
         let refused = |why| Outcome::Discard(why, opened);
-        // Both databases that may speak of what comes must agree, in this order.
+        // Inbound and forward policies must both accept the packet, in this order.
         let verdicts = [PolicyDirection::In, PolicyDirection::Forward].map(|direction| self.search(direction, &flow));
-        let mut contents = 0;
+        let mut accepting = 0;
         for verdict in &verdicts {
             let rule = match verdict {
                 Verdict::Opaque => return refused(Counter::Opaque),
@@ -898,29 +918,30 @@ impl Oracle {
             };
             match rule.policy.action {
                 Action::Discard => return refused(Counter::Policy),
-                Action::Ipsec(_) if self.is_content(rule, &came, &settled) => contents += 1,
+                Action::Ipsec(_) if self.matches_policy(rule, &applied, &outer_counts) => accepting += 1,
                 Action::Ipsec(_) if !opened => return refused(Counter::Cleartext),
                 Action::Ipsec(_) => return refused(Counter::SaMismatch),
                 Action::None | Action::Bypass | Action::Entrust => {}
             }
         }
-        let silent = verdicts.iter().all(|verdict| matches!(verdict, Verdict::Nothing));
-        match silent {
+        let no_policy = verdicts.iter().all(|verdict| matches!(verdict, Verdict::Nothing));
+        match no_policy {
             true if from_tunnel || self.discards_unmatched => refused(Counter::NoPolicy),
-            // A tunnel that nobody asked for could bring anything.
-            false if from_tunnel && contents == 0 => refused(Counter::SaMismatch),
-            _ => passes_on,
+            // A packet from a tunnel must match at least one PROTECT policy.
+            false if from_tunnel && accepting == 0 => refused(Counter::SaMismatch),
+            _ => accepted,
         }
     }
 
-    /// IPComp that nothing authentic is around is decompressed only where some policy might be content with it, or lets what is in it pass.
+    /// Checks whether some policy may accept the packet inside IPComp that is not authenticated, before it is
+    /// decompressed.
     fn may_pass_decompressed(
         &self,
         spec: &Spec,
         inner: &Body,
         packet: &Packet,
-        came: &[AppliedSa],
-        settled: &[usize],
+        applied: &[AppliedSa],
+        outer_counts: &[usize],
     ) -> Result<(), Counter> {
         let tunnel = matches!((spec.mode, inner), (Mode::Tunnel, _) | (Mode::Any, Body::Inside(_)));
         let transport = spec.mode != Mode::Tunnel;
@@ -931,7 +952,7 @@ impl Oracle {
             destination: packet.destination,
             reqid: spec.reqid,
         };
-        // Of what is inside only the protocol can be told, and not behind more headers.
+        // Only the next header is known before decompression, and not that after extension headers.
         let (protocol, detail) = match inner {
             Body::Upper(protocol, ..) if ![IpProto::GRE].contains(protocol) => (*protocol, Detail::Opaque),
             _ => (IpProto::FRAGMENT, Detail::Opaque),
@@ -946,76 +967,80 @@ impl Oracle {
                 flow.destination,
                 rule.policy.selector.destination.first(),
                 rule.policy.selector.destination.prefix_length().unwrap(),
-            ) && speaks_of(rule.policy.selector.upper, &flow) != Some(false)
+            ) && upper_matches(rule.policy.selector.upper, &flow) != Some(false)
         };
         for rule in self.rules.iter().filter(|rule| rule.policy.direction != PolicyDirection::Out) {
             let Action::Ipsec(bundle) = rule.policy.action else { continue };
             let outside_in: Vec<_> = bundle.iter().collect::<Vec<_>>().into_iter().rev().collect();
-            let for_it = here(rule) || outside_in.iter().any(|request| request.mode != Mode::Transport);
-            let begins = |this: &AppliedSa| {
-                settled.iter().any(|outer| {
-                    self.begins(rule.id, &outside_in, &came[*outer..].iter().chain([this]).collect::<Vec<_>>())
+            let for_it = here(rule) || outside_in.iter().any(|template| template.mode != Mode::Transport);
+            let matches_first = |this: &AppliedSa| {
+                outer_counts.iter().any(|outer| {
+                    self.matches_first(
+                        rule.id,
+                        &outside_in,
+                        &applied[*outer..].iter().chain([this]).collect::<Vec<_>>(),
+                    )
                 })
             };
-            let by = |mode| begins(&of_mode(mode));
+            let by = |mode| matches_first(&of_mode(mode));
             if for_it && (tunnel && by(Mode::Tunnel) || transport && by(Mode::Transport)) {
                 return Ok(());
             }
         }
-        if !transport || settled.iter().all(|&n| came[n..].iter().any(|came| came.mode == Mode::Tunnel)) {
+        if !transport || outer_counts.iter().all(|&n| applied[n..].iter().any(|applied| applied.mode == Mode::Tunnel)) {
             return Err(Counter::SaMismatch);
         }
-        let mut silent = true;
+        let mut no_policy = true;
         for direction in [PolicyDirection::In, PolicyDirection::Forward] {
             for Rule { policy, .. } in self.rules.iter().filter(|rule| rule.policy.direction == direction && here(rule))
             {
-                // What is not certain decides only where it lets the packet pass.
+                // A policy that may match decides only if it bypasses the packet.
                 match policy.action {
-                    _ if passes(&policy.action) => silent = false,
-                    _ if speaks_of(policy.selector.upper, &flow).is_none() => continue,
+                    _ if passes(&policy.action) => no_policy = false,
+                    _ if upper_matches(policy.selector.upper, &flow).is_none() => continue,
                     Action::Discard => return Err(Counter::Policy),
                     _ => return Err(Counter::SaMismatch),
                 }
                 break;
             }
         }
-        if silent && self.discards_unmatched { Err(Counter::NoPolicy) } else { Ok(()) }
+        if no_policy && self.discards_unmatched { Err(Counter::NoPolicy) } else { Ok(()) }
     }
 
-    /// Whether the SAs so far are what the first of these transforms ask for, from the outside.
-    fn begins(&self, id: PolicyId, requests: &[&Template], came: &[&AppliedSa]) -> bool {
-        let Some((first, rest)) = came.split_first() else { return true };
-        let Some((request, requests)) = requests.split_first() else { return false };
-        self.is_by(id, request, first) && self.begins(id, requests, rest)
-            || self.may_be_absent(request) && self.begins(id, requests, came)
+    /// Returns whether the SAs so far match the first templates, from the outermost.
+    fn matches_first(&self, id: PolicyId, templates: &[&Template], applied: &[&AppliedSa]) -> bool {
+        let Some((first, rest)) = applied.split_first() else { return true };
+        let Some((template, templates)) = templates.split_first() else { return false };
+        self.matches_template(id, template, first) && self.matches_first(id, templates, rest)
+            || self.may_be_absent(template) && self.matches_first(id, templates, applied)
     }
 
-    /// IPsec that no SA is for may go on where it came out of a tunnel, where it is addressed to nobody whose SAs we have or
-    /// ask for, and where a policy lets it pass.
-    fn is_for_others(&self, packet: &Packet, came: &[AppliedSa]) -> bool {
+    /// Returns whether an IPsec packet without an SA may pass: it was received in a tunnel, its destination is the
+    /// endpoint of no inbound SA or template, or a BYPASS policy matches.
+    fn is_for_another_host(&self, packet: &Packet, applied: &[AppliedSa]) -> bool {
         let address = packet.destination;
         let ends_here = self.sas.iter().any(|sa| (sa.direction, sa.spec.destination) == (Direction::Inbound, address))
             || self.rules.iter().any(|rule| match rule.policy.action {
                 Action::Ipsec(bundle) if rule.policy.direction != PolicyDirection::Out => {
-                    bundle.iter().any(|request| request.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
+                    bundle.iter().any(|template| template.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
                 }
                 _ => false,
             });
-        !came.is_empty() || !ends_here || self.lets_pass(packet)
+        !applied.is_empty() || !ends_here || self.is_bypassed(packet)
     }
 
-    fn lets_pass(&self, packet: &Packet) -> bool {
+    fn is_bypassed(&self, packet: &Packet) -> bool {
         matches!(self.search(PolicyDirection::In, &packet.flow()), Verdict::Policy(at) if passes(&self.rules[at].policy.action))
     }
 
-    /// A tunnel of IPComp whose packet was not compressed is a plain tunnel on the wire (RFC 3173 2.2): it belongs to the
-    /// SA between those ends that is alive, if there is one.
+    /// Finds the live SA of an uncompressed packet of an IPComp tunnel, which is IP in IP on the wire (RFC 3173
+    /// section 2.2).
     fn uncompressed_tunnel(&self, now: Duration, packet: &Packet) -> Option<usize> {
         let Body::Inside(inner) = &packet.body else { return None };
         let ends = (packet.source, packet.destination);
-        if packet.piece != Piece::Whole
+        if packet.fragment_kind != Fragment::Whole
             || packet.check_front().is_err()
-            || !self.asks_for_tunnel(Protocol::Ipcomp, ends, inner)
+            || !self.has_tunnel_template(Protocol::Ipcomp, ends, inner)
         {
             return None;
         }
@@ -1030,16 +1055,17 @@ impl Oracle {
         alive.or(candidates.first()).map(|(at, _)| *at)
     }
 
-    /// As KAME has it: whether some inbound policy has a tunnel of this protocol between these ends, for packets between these addresses; what is
-    /// around another tunnel of the same policy carries packets between the ends of that one.
-    fn asks_for_tunnel(&self, protocol: Protocol, ends: (IpAddr, IpAddr), inner: &Packet) -> bool {
+    /// Returns whether some inbound policy has a tunnel of this protocol between these endpoints for packets between
+    /// these addresses, as KAME does. A tunnel around another one of the same policy carries packets between its
+    /// endpoints.
+    fn has_tunnel_template(&self, protocol: Protocol, ends: (IpAddr, IpAddr), inner: &Packet) -> bool {
         let inbound = self.rules.iter().filter(|rule| rule.policy.direction != PolicyDirection::Out);
         inbound.clone().any(|rule| {
             let Action::Ipsec(bundle) = rule.policy.action else { return false };
             let tunnels: Vec<&Template> =
-                bundle.iter().filter(|request| request.mode == Mode::Tunnel && request.ends.is_some()).collect();
-            let named = |request: &Template, (source, destination): (IpAddr, IpAddr)| {
-                request.ends.is_some_and(|named| {
+                bundle.iter().filter(|template| template.mode == Mode::Tunnel && template.ends.is_some()).collect();
+            let named = |template: &Template, (source, destination): (IpAddr, IpAddr)| {
+                template.ends.is_some_and(|named| {
                     named.source.0.is_none_or(|named| named == source)
                         && named.destination.0.is_none_or(|named| named == destination)
                 })
@@ -1049,7 +1075,7 @@ impl Oracle {
             let of_the_networks = starts_with(inner.source, from.first(), from.prefix_length().unwrap())
                 && starts_with(inner.destination, to.first(), to.prefix_length().unwrap());
             (0..tunnels.len()).any(|at| {
-                // What may be directly inside: any tunnel before it with none but optional ones in between, or the packet itself.
+                // Directly inside may be the packet itself, or an earlier tunnel with only optional ones in between.
                 let inside = (0..at).rev().find(|&before| !self.is_optional(tunnels[before]));
                 let by_tunnel = (inside.unwrap_or(0)..at).any(|before| named(tunnels[before], between));
                 tunnels[at].protocol == protocol
@@ -1059,10 +1085,16 @@ impl Oracle {
         })
     }
 
-    /// Whether what came out of a tunnel goes through other SAs of ours again, while a policy of its own is content with
-    /// those so far.
-    fn is_settled(&self, now: Duration, left: &Packet, came: &[AppliedSa], settled: &[usize]) -> bool {
-        let again = match left.ipsec().filter(|_| left.piece == Piece::Whole) {
+    /// Returns whether the inner packet of a tunnel is received on another SA, while an inbound policy matches the SAs
+    /// so far (RFC 4301 section 5.2).
+    fn matches_outer_policy(
+        &self,
+        now: Duration,
+        left: &Packet,
+        applied: &[AppliedSa],
+        outer_counts: &[usize],
+    ) -> bool {
+        let again = match left.ipsec().filter(|_| left.fragment_kind == Fragment::Whole) {
             Some((protocol, spi)) => self.find(
                 SaId { direction: Direction::Inbound, destination: left.destination, protocol, spi },
                 left.source,
@@ -1070,56 +1102,58 @@ impl Oracle {
             None => self.uncompressed_tunnel(now, left),
         };
         let verdict = self.search(PolicyDirection::In, &left.flow());
-        again.is_some() && matches!(verdict, Verdict::Policy(at) if self.is_content(&self.rules[at], came, settled))
+        again.is_some()
+            && matches!(verdict, Verdict::Policy(at) if self.matches_policy(&self.rules[at], applied, outer_counts))
     }
 
-    /// Whether a packet came through what a policy asks for, however many SAs of those settled are not its matter.
-    fn is_content(&self, rule: &Rule, came: &[AppliedSa], settled: &[usize]) -> bool {
+    /// Returns whether the SAs match a policy, for some number of outer SAs that other policies account for.
+    fn matches_policy(&self, rule: &Rule, applied: &[AppliedSa], outer_counts: &[usize]) -> bool {
         let Action::Ipsec(bundle) = rule.policy.action else { return false };
-        let requests: Vec<_> = bundle.iter().collect();
-        let inside_out = |outer: &usize| came[*outer..].iter().rev().collect::<Vec<_>>();
-        settled.iter().any(|outer| self.accounts_for(rule.id, &requests, &inside_out(outer)))
+        let templates: Vec<_> = bundle.iter().collect();
+        let inside_out = |outer: &usize| applied[*outer..].iter().rev().collect::<Vec<_>>();
+        outer_counts.iter().any(|outer| self.matches_bundle(rule.id, &templates, &inside_out(outer)))
     }
 
-    /// In order, each transform by an SA or, where it is optional, left out; and no SA more.
-    fn accounts_for(&self, id: PolicyId, requests: &[&Template], came: &[&AppliedSa]) -> bool {
-        let Some((request, requests)) = requests.split_first() else { return came.is_empty() };
-        let by_first = came
-            .split_first()
-            .is_some_and(|(first, rest)| self.is_by(id, request, first) && self.accounts_for(id, requests, rest));
-        by_first || self.may_be_absent(request) && self.accounts_for(id, requests, came)
+    /// Returns whether each template in order has an SA or is optional, and no SA is left over.
+    fn matches_bundle(&self, id: PolicyId, templates: &[&Template], applied: &[&AppliedSa]) -> bool {
+        let Some((template, templates)) = templates.split_first() else { return applied.is_empty() };
+        let by_first = applied.split_first().is_some_and(|(first, rest)| {
+            self.matches_template(id, template, first) && self.matches_bundle(id, templates, rest)
+        });
+        by_first || self.may_be_absent(template) && self.matches_bundle(id, templates, applied)
     }
 
-    /// What is not worth compressing is not compressed.
-    fn may_be_absent(&self, request: &Template) -> bool {
-        self.is_optional(request) || request.protocol == Protocol::Ipcomp && request.mode != Mode::Tunnel
+    /// Returns whether a template may have no SA: optional ones, and IPComp in transport mode for incompressible
+    /// payloads.
+    fn may_be_absent(&self, template: &Template) -> bool {
+        self.is_optional(template) || template.protocol == Protocol::Ipcomp && template.mode != Mode::Tunnel
     }
 
-    fn is_by(&self, id: PolicyId, request: &Template, came: &AppliedSa) -> bool {
-        let named = request.ends.map(|ends| (ends.source.0, ends.destination.0)).unwrap_or_default();
-        request.protocol == came.protocol
-            && (request.mode == Mode::Any || request.mode == came.mode)
-            && named.0.is_none_or(|source| source == came.source)
-            && named.1.is_none_or(|destination| destination == came.destination)
-            && (came.mode != Mode::Tunnel || request.ends.is_some())
-            && [0, came.reqid].contains(&reqid(id, request))
+    fn matches_template(&self, id: PolicyId, template: &Template, applied: &AppliedSa) -> bool {
+        let named = template.ends.map(|ends| (ends.source.0, ends.destination.0)).unwrap_or_default();
+        template.protocol == applied.protocol
+            && (template.mode == Mode::Any || template.mode == applied.mode)
+            && named.0.is_none_or(|source| source == applied.source)
+            && named.1.is_none_or(|destination| destination == applied.destination)
+            && (applied.mode != Mode::Tunnel || template.ends.is_some())
+            && [0, applied.reqid].contains(&reqid(id, template))
     }
 }
 
-/// The request number that an SA must have; 0 for any. Numbers of `unique` begin above those that can be named.
-fn reqid(id: PolicyId, request: &Template) -> u32 {
-    match request.level {
+/// Returns the reqid that an SA must have; 0 for any. Reqids of level `unique` are above those of `unique:`.
+fn reqid(id: PolicyId, template: &Template) -> u32 {
+    match template.level {
         Level::UniqueId(number) => number,
         Level::Unique => (1 << 31) + id.to_string().parse::<u32>().unwrap(),
         Level::Default | Level::Use | Level::Require => 0,
     }
 }
 
-fn common_mode(request: Mode, sa: Mode) -> Option<Mode> {
-    match (request, sa) {
+fn common_mode(template: Mode, sa: Mode) -> Option<Mode> {
+    match (template, sa) {
         (Mode::Any, Mode::Any) => Some(Mode::Transport),
         (Mode::Any, mode) | (mode, Mode::Any) => Some(mode),
-        (request, sa) => (request == sa).then_some(sa),
+        (template, sa) => (template == sa).then_some(sa),
     }
 }
 
@@ -1136,8 +1170,8 @@ fn starts_with(address: IpAddr, prefix: IpAddr, length: u8) -> bool {
     length == 0 || differ >> (bits - length) == 0
 }
 
-/// Whether a selector is for what a packet carries; `None` where that is hidden in another fragment.
-fn speaks_of(upper: Upper, flow: &Flow) -> Option<bool> {
+/// Returns whether the upper-layer part of a selector matches; `None` if the ports are in another fragment.
+fn upper_matches(upper: Upper, flow: &Flow) -> Option<bool> {
     let ports = [IpProto::TCP, IpProto::UDP].contains(&flow.protocol);
     match upper {
         Upper::Any => Some(true),

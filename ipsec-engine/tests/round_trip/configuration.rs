@@ -1,4 +1,4 @@
-//! Random configurations in the language of setkey(8), and what is known of each SA and policy in them.
+//! Random configurations of setkey(8), and the properties of their SAs and policies.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -7,7 +7,7 @@ use ipsec_engine::Protocol;
 
 use super::selector::{Group, Place, SITES, Upper, address_of, gateways, number, selector, upper, upper_name};
 
-/// Random numbers (splitmix64).
+/// SplitMix64 pseudo-random generator.
 pub struct Random(u64);
 
 impl Random {
@@ -35,44 +35,44 @@ impl Random {
     }
 }
 
-/// An SA in the text.
+/// Properties of an SA of the text.
 pub struct SaTraits {
     pub protocol: Protocol,
     pub destination: &'static str,
-    /// As on the wire.
+    /// SPI, or CPI as transmitted.
     pub spi: u32,
     pub without_mode: bool,
-    /// It has `-m tunnel`.
+    /// Set if the statement has `-m tunnel`.
     pub tunnel: bool,
-    /// Source and destination port of ESP in UDP.
+    /// Source and destination port of UDP encapsulation.
     pub ports: Option<(u16, u16)>,
     pub names: Vec<&'static str>,
 }
 
-/// A policy in the text.
+/// Properties of a policy of the text.
 #[derive(Default)]
 pub struct PolicyTraits {
-    /// The side that sends its packets.
+    /// Side that sends packets of this policy.
     pub from: usize,
     pub templates: usize,
     pub has_tunnel: bool,
     pub has_transport: bool,
-    /// Its first template is one of transport mode.
+    /// Set if the first template has transport mode.
     pub transport_first: bool,
-    /// It has a tunnel-mode template of IPComp.
+    /// Set if a template has IPComp in tunnel mode.
     pub ipcomp_tunnel: bool,
-    /// The policy of the same side that protects its packets again.
+    /// Policy of the same side that protects the packets of this one again.
     pub outer: Option<usize>,
     pub names: Vec<&'static str>,
 }
 
-/// A configuration of the first side.
+/// Configuration, as loaded by the first side.
 pub struct Configuration {
     pub text: String,
     pub groups: Vec<Group>,
     pub sas: Vec<SaTraits>,
     pub policies: Vec<PolicyTraits>,
-    /// Those of the groups.
+    /// Bundle of each group.
     bundles: Vec<Bundle>,
     selectors: BTreeSet<String>,
     ipcomp: BTreeSet<(&'static str, &'static str)>,
@@ -111,7 +111,7 @@ const TUNNEL: &[Bundle] = &[
     &[(Ipcomp, T), (Ah, X)],
     &[(Ipcomp, T), (Esp, X), (Ah, X)],
 ];
-/// Transport mode between hosts, inside a tunnel of the same policy.
+/// Bundles with transport mode between hosts inside a tunnel of the same policy.
 const TRANSPORT_IN_TUNNEL: &[Bundle] = &[
     &[(Ipcomp, X), (Esp, T)],
     &[(Ipcomp, X), (Esp, T), (Ah, X)],
@@ -136,8 +136,8 @@ const MACS: &[&str] = &[
     "-A hmac-sha2-256 0x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
 ];
 
-/// SAs and policies of an engine of `Gateway`.
-const MOST: usize = 16;
+/// Maximum number of SAs, and of policies, of the engine of `Gateway`.
+const MAX_ENTRIES: usize = 16;
 
 impl Configuration {
     pub fn random(random: &mut Random) -> Self {
@@ -162,19 +162,19 @@ impl Configuration {
         configuration
     }
 
-    /// The same with the directions of the policies swapped.
+    /// Returns the text with the directions of the policies swapped.
     pub fn mirrored(&self) -> String {
         self.text.replace(" -P out ", " -P was-out ").replace(" -P in ", " -P out ").replace(" -P was-out ", " -P in ")
     }
 
-    /// Transport mode between the gateways themselves.
+    /// Adds policies of transport mode between the gateways.
     fn hosts(&mut self, random: &mut Random) {
         let ipv6 = random.below(2);
         let upper = upper(random, ipv6);
         self.add(random, Group { ipv6, places: [Place::Gateway; 2], upper }, TRANSPORT, gateways(ipv6));
     }
 
-    /// Transport mode around IP in IP between the gateways, as of gif(4).
+    /// Adds policies of transport mode around IP in IP between the gateways, as of gif(4).
     fn ip_in_ip(&mut self, random: &mut Random) {
         let ipv6 = random.below(2);
         let upper = random.of(&[
@@ -186,7 +186,7 @@ impl Configuration {
         self.add(random, Group { ipv6, places: [Place::Gateway; 2], upper }, TRANSPORT, gateways(ipv6));
     }
 
-    /// Tunnel mode between the gateways.
+    /// Adds policies of tunnel mode between the gateways.
     fn networks(&mut self, random: &mut Random) {
         let ipv6 = random.below(2);
         let places = random.of(&[
@@ -204,7 +204,7 @@ impl Configuration {
         self.add(random, Group { ipv6, places, upper }, bundles, gateways(outer));
     }
 
-    /// A tunnel between the gateways whose packets another policy sends through a second tunnel.
+    /// Adds a tunnel between the gateways whose packets another policy protects by a second tunnel.
     fn nested(&mut self, random: &mut Random) {
         let (ipv6, outer) = (random.below(2), random.below(2));
         let (bundle, protocol) =
@@ -222,8 +222,9 @@ impl Configuration {
         }
     }
 
-    /// Two policies, one for each direction, and the SAs of their templates; `tunnel` are the ends of those in tunnel mode.
-    /// Gives the place of the first policy, unless there is no room or a packet would not tell what it went through.
+    /// Adds two policies, one for each direction, and the SAs of their templates; `tunnel` are the endpoints of
+    /// tunnel-mode templates. Returns the index of the first policy, or `None` if the engine has no space or the SAs
+    /// of a packet would be ambiguous.
     fn add(
         &mut self,
         random: &mut Random,
@@ -233,13 +234,13 @@ impl Configuration {
     ) -> Option<usize> {
         let bundle = random.of(bundles);
         let hosts = [0, 1].map(|side| address_of(side, group.places[side], group.ipv6));
-        if self.sas.len() + 2 * bundle.len() > MOST
-            || self.policies.len() + 4 > MOST
+        if self.sas.len() + 2 * bundle.len() > MAX_ENTRIES
+            || self.policies.len() + 4 > MAX_ENTRIES
             || self.is_ambiguous(&group, bundle)
         {
             return None;
         }
-        // An uncompressed packet of IPComp does not tell which of several SAs it is by.
+        // An uncompressed packet of IPComp cannot be assigned to one of several SAs.
         if bundle.iter().any(|(protocol, _)| *protocol == Ipcomp) {
             let pairs = BTreeSet::from([(tunnel[0], tunnel[1]), (hosts[0], hosts[1])]);
             if !self.ipcomp.is_disjoint(&pairs) {
@@ -265,8 +266,8 @@ impl Configuration {
         Some(first)
     }
 
-    /// Whether an SA without `-m` around an uncompressed tunnel of IPComp may as well be the tunnel of another policy: of the
-    /// packet inside, the receiver looks at the addresses only, as KAME does.
+    /// Returns whether an SA without `-m` around an uncompressed IPComp tunnel could be the tunnel of another policy:
+    /// the receiver compares only the addresses of the inner packet, as KAME does.
     fn is_ambiguous(&self, group: &Group, bundle: Bundle) -> bool {
         let is_tunnel = bundle.iter().any(|(_, mode)| *mode == T);
         let is_ipcomp_tunnel = bundle.contains(&(Ipcomp, T));
@@ -279,7 +280,7 @@ impl Configuration {
         })
     }
 
-    /// Policies for one port, in front of others, that let pass or discard.
+    /// Adds BYPASS or DISCARD policies for one port, which precede the others.
     fn exception(&mut self, random: &mut Random, hosts: &[&str; 2]) {
         if !self.selectors.insert(format!("{} {} 22", hosts[0], hosts[1])) {
             return;
@@ -443,11 +444,11 @@ fn bundle_name(bundle: Bundle) -> &'static str {
         [(Esp, T)] => "esp/tunnel",
         [(Ah, T)] => "ah/tunnel",
         [(Ipcomp, T)] => "ipcomp/tunnel",
-        [(_, T), (_, X)] => "tunnel, transport mode around it",
-        [(_, T), (_, T)] => "tunnel in a tunnel of one policy",
-        [(_, T), _, _] => "tunnel, two of transport mode around it",
+        [(_, T), (_, X)] => "tunnel with transport mode around it",
+        [(_, T), (_, T)] => "nested tunnels of one policy",
+        [(_, T), _, _] => "tunnel with two of transport mode around it",
         [(_, X), (_, T)] => "transport mode in a tunnel of one policy",
-        _ => "three of both modes",
+        _ => "three templates of both modes",
     }
 }
 

@@ -7,10 +7,10 @@ use ipsec_packet::Checksum;
 use super::configuration::{Configuration, Random};
 use super::selector::{Group, Place, SITES, Upper};
 
-/// A packet, and what is known of it.
+/// Packet and its properties.
 pub struct Packet {
     pub octets: Vec<u8>,
-    /// Its upper protocol is IPv4 or IPv6.
+    /// Set if the payload is an IPv4 or IPv6 packet.
     pub ip_in_ip: bool,
     pub names: Vec<&'static str>,
 }
@@ -21,10 +21,10 @@ const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 const NO_NEXT: u8 = 59;
 
-/// A packet from this side to the other: in most cases one that the policy of the group selects.
+/// Builds a packet from this side to the other, in most cases one that matches the policy of a group.
 pub fn packet(random: &mut Random, configuration: &Configuration, from: usize) -> Packet {
     if random.percent(4) {
-        // Addresses that no policy names.
+        // Addresses that match no policy.
         let addresses = ["198.18.0.1", "198.19.0.1"].map(|text| text.parse().unwrap());
         return ip(random, addresses, UDP, (1, 2), Nested::No);
     }
@@ -36,13 +36,13 @@ pub fn packet(random: &mut Random, configuration: &Configuration, from: usize) -
     packet_of(random, &group, from, inner_is_free)
 }
 
-/// Whether an inner packet may be made, and from which addresses.
+/// Addresses of the inner packet of IP in IP.
 #[derive(Clone, Copy)]
 enum Nested {
     No,
-    /// From networks that no policy names.
+    /// Networks that match no policy.
     Elsewhere,
-    /// From the networks behind the gateways.
+    /// Networks behind the gateways.
     Networks,
 }
 
@@ -59,7 +59,7 @@ fn packet_of(random: &mut Random, group: &Group, from: usize, inner_is_free: boo
         Upper::Ports(_, number, first, second) => (number, (first.unwrap_or(ports.0), second)),
         Upper::Icmp(_, number, kind) => (number, (kind.into(), 0)),
     };
-    // The ports of a selector are those of the two sides.
+    // The ports of a selector belong to the first and the second side.
     let ports = if from == 0 { ports } else { (ports.1, ports.0) };
     let nested = if inner_is_free && random.percent(50) { Nested::Networks } else { Nested::Elsewhere };
     ip(random, addresses, protocol, ports, nested)
@@ -127,12 +127,13 @@ fn ip(random: &mut Random, addresses: [IpAddr; 2], protocol: u8, ports: (u16, u1
             let (first, extensions) = extensions(random, protocol, &mut names);
             ipv6(random, [source.octets(), destination.octets()], first, &[extensions, payload].concat())
         }
-        _ => panic!("addresses of two families"),
+        _ => panic!("address families differ"),
     };
     Packet { octets, ip_in_ip: matches!(protocol, 4 | 41), names }
 }
 
-/// What follows the upper header. A packet without a next header has nothing behind it: ESP would take it for a dummy.
+/// Builds the payload of the upper-layer header. It is empty for next header 59, because ESP discards that as a dummy
+/// packet.
 fn body(random: &mut Random, protocol: u8, names: &mut Vec<&'static str>) -> Vec<u8> {
     let any = random.below(1401);
     let size =
@@ -150,7 +151,7 @@ fn body(random: &mut Random, protocol: u8, names: &mut Vec<&'static str>) -> Vec
     }
 }
 
-/// An IPv4 option that has no meaning (RFC 4727).
+/// Experimental IPv4 option (RFC 4727).
 const UNKNOWN_OPTION: u8 = 0x9e;
 
 fn options(random: &mut Random, names: &mut Vec<&'static str>) -> Vec<u8> {
@@ -241,8 +242,8 @@ fn checksum(addresses: [IpAddr; 2], protocol: u8, segment: &[u8]) -> u16 {
     sum.over(&[0, 0, 0, protocol]).over(&(segment.len() as u32).to_be_bytes()).over(segment).finish()
 }
 
-/// The packet as it is delivered where no ICV covers the headers in front of ESP: IPv4 options that are neither record route, timestamp nor
-/// router alert are no-operation options. The packets made here have nothing else there that would be changed.
+/// Returns the packet as delivered if no ICV covers the headers before ESP: IPv4 options other than record route,
+/// timestamp and router alert are no-operation options. The packets of this test have no other header that is changed.
 pub fn with_unknown_options_replaced(packet: &[u8]) -> Vec<u8> {
     let header = usize::from(packet[0] & 15) * 4;
     let mut replaced = packet.to_vec();

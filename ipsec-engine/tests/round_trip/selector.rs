@@ -1,20 +1,20 @@
-//! Addresses of both sides, and the selectors of policies for them.
+//! Addresses of both sides, and policy selectors for them.
 
 use super::configuration::Random;
 
-/// The addresses of one side: IPv4 and IPv6.
+/// Addresses of one side, IPv4 and IPv6.
 pub struct Site {
-    /// Its gateway, which is a host, too.
+    /// Gateway, which is also a host of transport mode policies.
     pub gateway: [&'static str; 2],
-    /// A second gateway, for tunnels around tunnels.
+    /// Second gateway, for tunnels around tunnels.
     pub outer: [&'static str; 2],
-    /// A host of the network.
+    /// Host in the network.
     pub host: [&'static str; 2],
-    /// The network behind the gateway.
+    /// Network behind the gateway.
     pub network: [&'static str; 2],
 }
 
-/// The side that has the configuration as it is written, and the side that has it with the directions swapped.
+/// First side, which loads the configuration as written, and second side, which loads it with the directions swapped.
 pub const SITES: [Site; 2] = [
     Site {
         gateway: ["192.0.2.1", "2001:db8:a::1"],
@@ -30,18 +30,18 @@ pub const SITES: [Site; 2] = [
     },
 ];
 
-/// The ends of a tunnel between the gateways.
+/// Returns the endpoints of a tunnel between the gateways.
 pub fn gateways(ipv6: usize) -> [&'static str; 2] {
     SITES.each_ref().map(|site| site.gateway[ipv6])
 }
 
-/// The addresses of a side, as `Gateway::new` takes them.
+/// Returns the addresses of a side as `Gateway::new` expects them.
 pub fn local(side: usize) -> String {
     let Site { gateway, outer, host, .. } = &SITES[side];
     [*gateway, *outer, *host].concat().join(" ")
 }
 
-/// Which of the addresses of a side a selector names.
+/// Kind of address of a selector.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
     Gateway,
@@ -49,28 +49,28 @@ pub enum Place {
     Network,
 }
 
-/// The upper protocol of a selector.
+/// Upper protocol of a selector.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Upper {
     Any,
-    /// As it is written, and its number.
+    /// Name in the text, and protocol number.
     Protocol(&'static str, u8),
-    /// TCP or UDP with a port on both sides or on the second one.
+    /// TCP or UDP with a port on both sides or on the second side.
     Ports(&'static str, u8, Option<u16>, u16),
-    /// One type of ICMP.
+    /// ICMP with one type.
     Icmp(&'static str, u8, u8),
 }
 
-/// What the packets of a pair of policies, one for each direction, look like.
+/// Selectors of a pair of policies, one for each direction.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
     pub ipv6: usize,
-    /// Of the first side and of the second.
+    /// Kinds of address of the first and of the second side.
     pub places: [Place; 2],
     pub upper: Upper,
 }
 
-/// The address or network of a selector.
+/// Returns the address or network of a selector.
 pub fn address_of(side: usize, place: Place, ipv6: usize) -> &'static str {
     let site = &SITES[side];
     match place {
@@ -106,7 +106,7 @@ pub fn number(upper: Upper) -> (u8, Option<u16>, u16) {
     }
 }
 
-/// Source, destination and upper protocol of a selector for what this side sends.
+/// Returns source, destination and upper protocol of the selector for packets that this side sends.
 pub fn selector(upper: Upper, hosts: [&str; 2], from: usize) -> (String, String, String) {
     let port = |port: Option<u16>| port.map(|port| format!("[{port}]")).unwrap_or_default();
     let (ports, text) = match upper {
@@ -124,10 +124,10 @@ pub fn upper_name(upper: Upper) -> &'static str {
         Upper::Any => "policy any",
         Upper::Protocol(_, 4) => "policy ipencap",
         Upper::Protocol(_, 41) => "policy ipv6",
-        Upper::Protocol(_, 1 | 58) => "policy icmp",
-        Upper::Protocol(_, 6 | 17) => "policy tcp or udp",
+        Upper::Protocol(_, 1 | 58) => "policy ICMP",
+        Upper::Protocol(_, 6 | 17) => "policy TCP or UDP",
         Upper::Protocol(..) => "policy of another protocol",
         Upper::Ports(..) => "policy with ports",
-        Upper::Icmp(..) => "policy with a type of icmp",
+        Upper::Icmp(..) => "policy with an ICMP type",
     }
 }

@@ -1,16 +1,16 @@
-//! Packets through two engines that are set up from two setkey.conf texts.
+//! Tunnel between two engines in both directions, configured by two setkey.conf texts.
 
-mod common;
+mod gateway;
 
-use common::{Gateway, udp};
 use esp_core::OpenError;
+use gateway::{Gateway, udp};
 use ipsec_engine::{Counter, Direction, DiscardReason, Disposition};
 use ipsec_packet::ReplayError;
 
 const KEYS: &str =
     "-E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213";
 
-/// The two sides of a gateway pair with one policy, whose transforms are given from A's side with ends `A` and `B`.
+/// Returns two gateways with one policy in each direction; the templates are given from A's side with endpoints `A-B`.
 fn pair(sas: &str, transforms: &str) -> (Gateway, Gateway) {
     let policy = |direction: &str, from: &str, to: &str, transforms: &str| {
         format!("spdadd {from} {to} any -P {direction} ipsec {transforms};\n")
@@ -31,7 +31,7 @@ fn both_ways(proto: &str, spi: u32, rest: &str) -> String {
 }
 
 #[test]
-fn a_tunnel_carries_packets_both_ways() {
+fn tunnel_carries_packets_in_both_directions() {
     let (mut a, mut b) = pair(&both_ways("esp", 0x1001, &format!("-m tunnel -r 8 {KEYS}")), "esp/tunnel/A-B/require");
     for (n, len) in [0usize, 1, 100, 1400].into_iter().enumerate() {
         let packet = udp("10.1.2.3", "10.2.3.4", 1000, 2000 + n as u16, &vec![7; len]);

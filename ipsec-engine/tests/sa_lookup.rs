@@ -1,0 +1,116 @@
+//! Selection of SAs: inbound by SPI, destination and protocol; outbound by the template of the policy.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+mod gateway;
+mod gateway_pair;
+
+use gateway::{Gateway, udp};
+use gateway_pair::*;
+use ipsec_engine::setkey::{Loading, Statement, Statements};
+use ipsec_engine::{Direction, DiscardReason, Disposition, Protocol};
+
+/// A CPI below 64 identifies an algorithm, so all peers have the same one (RFC 3173 section 3.3).
+//= RFC 3173 4/1
+#[test]
+fn peers_may_share_a_well_known_cpi() {
+    let m = "203.0.113.66";
+    let shared = |from: &str| {
+        format!("add {from} {B} ipcomp 0x4001 -m transport -u {} -C deflate;\n", if from == A { 1 } else { 2 })
+    };
+    let rule =
+        |from: &str, direction, id| policy(from, B, "any", direction, &format!("ipsec ipcomp/transport//unique:{id}"));
+    let mut b = Gateway::new(&(shared(A) + &shared(m) + &rule(A, "in", 1) + &rule(m, "in", 2)), B);
+    assert_eq!(b.engine.sas().count(), 2);
+    for (peer, id) in [(A, 1), (m, 2)] {
+        let mut sender = Gateway::new(&(shared(peer) + &rule(peer, "out", id)), peer);
+        carries(&mut sender, &mut b, &udp(peer, B, 1, 2, &[7; 500]));
+        let cpi = key(Direction::Inbound, B, Protocol::Ipcomp, 2);
+        assert_eq!(b.engine.sa(&cpi, address(peer)).unwrap().usage.packets, 1);
+    }
+    let mut wire = Gateway::new(&(shared(A) + &rule(A, "out", 1)), A).send(&udp(A, B, 1, 2, &[7; 500])).unwrap();
+    wire[15] = 200;
+    refused_unmodified(&mut b, &wire, DiscardReason::NoSa);
+}
+
+//= RFC 4303 2.1/1
+#[test]
+fn inbound_sa_is_found_by_spi_destination_and_protocol() {
+    let other = "198.51.100.2";
+    let sas = esp(A, B, 0x1001, "-m transport -u 1")
+        + &esp(A, other, 0x1001, "-m transport -u 2")
+        + &ah(A, B, 0x1001, "-m transport -u 3");
+    let mut b = Gateway::new(&sas, &format!("{B} {other}"));
+    b.load(&policy(A, B, "udp", "in", "ipsec esp/transport//unique:1"), B);
+    b.load(&policy(A, other, "udp", "in", "ipsec esp/transport//unique:2"), B);
+    for (to, id) in [(B, 1), (other, 2)] {
+        let text = esp(A, to, 0x1001, "-m transport") + &policy(A, to, "any", "out", "ipsec esp/transport//require");
+        carries(&mut Gateway::new(&text, A), &mut b, &udp(A, to, 1, 2, SECRET));
+        assert_eq!(b.engine.sas().filter(|sa| sa.usage.packets == 1).count(), id);
+    }
+}
+
+/// Level `unique:` selects the SA of outbound packets, too. Inbound SAs protect no packet.
+#[test]
+fn outbound_sa_is_selected_by_level() {
+    let sas = esp(A, B, 0x1001, "-m transport -u 1") + &esp(A, B, 0x1002, "-m transport -u 2");
+    for (level, spi) in
+        [("unique:1", Some(0x1001u32)), ("unique:2", Some(0x1002)), ("unique:3", None), ("require", Some(0x1002))]
+    {
+        let rule = policy(A, B, "any", "out", &format!("ipsec esp/transport//{level}"));
+        let sent = Gateway::new(&(sas.clone() + &rule), A).send(&host());
+        assert_eq!(sent.ok().map(|wire| u32::from_be_bytes(wire[20..24].try_into().unwrap())), spi, "{level}");
+        // At B the same SAs are inbound, so B cannot send packets with A's address.
+        assert!(Gateway::new(&(sas.clone() + &rule), B).send(&host()).is_err());
+    }
+}
+
+#[test]
+fn transport_mode_sa_protects_only_packets_between_its_addresses() {
+    let sas = esp(A, B, 0x1001, "-m transport -u 1") + &esp(A, B, 0x1002, "-m transport -u 2");
+    let wide = policy("192.0.2.0/24", "198.51.100.0/24", "any", "out", "ipsec esp/transport//require");
+    let mut a = Gateway::new(&(sas + &wide), A);
+    assert!(a.send(&host()).is_ok());
+    for (from, to) in [("192.0.2.9", B), (A, "198.51.100.9")] {
+        assert!(matches!(a.send(&udp(from, to, 1, 2, SECRET)), Err(Disposition::Pending(_))), "{from} {to}");
+    }
+}
+
+#[test]
+fn sa_of_a_file_cannot_have_the_reqid_of_a_unique_policy() {
+    let mut a = Gateway::new(&policy(A, B, "any", "out", "ipsec esp/transport//unique"), A);
+    let mut statements = Statements::of(concat!(
+        "add 192.0.2.1 198.51.100.1 esp 0x1001 -m transport -u 65537 -E null -A hmac-sha1 ",
+        "0x000102030405060708090a0b0c0d0e0f10111213;",
+    ));
+    if let Ok(Some(Statement::Add(add))) = statements.next() {
+        a.engine.install(add.sa(Direction::Outbound, None, &Loading::RFC).unwrap(), a.now).unwrap();
+    }
+    assert!(a.send(&host()).is_err(), "reqid of level unique is above the reqids of setkey(8)");
+}
+
+/// `any` as an endpoint of a transport mode template means the address of the packet.
+#[test]
+fn endpoint_any_of_a_transport_template_is_the_packet_address() {
+    let policy = format!("spdadd {A}/24 {B} any -P out ipsec esp/transport/any-{B}/require;");
+    let mut a = Gateway::new(&format!("add {A} {B} esp 0x1001 -m transport {KEYS};{policy}"), A);
+    assert!(matches!(a.send(&udp("192.0.2.77", B, 1, 2, b"")), Err(Disposition::Pending(_))));
+}
+
+/// An inbound SA with an unspecified source accepts any source, also that of the template.
+#[test]
+fn inbound_sa_with_unspecified_source_matches_template_with_source() {
+    let template = format!("esp/tunnel/{A}-{B}/require");
+    let (mut a, _) = tunnel(&format!("add {A} {B} esp 0x1001 -m tunnel {KEYS};"), &format!("ipsec {template}"));
+    let (_, mut b) = tunnel(&format!("add 0.0.0.0 {B} esp 0x1001 -m tunnel {KEYS};"), &format!("ipsec {template}"));
+    let packet = udp("10.1.0.1", "10.2.0.1", 1, 2, b"");
+    let wire = a.send(&packet).unwrap();
+    assert_eq!(b.receive(&wire), (Disposition::Deliver, packet));
+}
