@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| (fuzz_harness::target("esp_hostile").expect("a target of this name"))(octets));
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| (fuzz_harness::target("esp_hostile").expect("name in TARGETS"))(octets));

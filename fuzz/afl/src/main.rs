@@ -2,6 +2,6 @@
 
 fn main() {
     let name = std::env::var("FUZZ_TARGET").expect("FUZZ_TARGET names a target");
-    let target = fuzz_harness::target(&name).expect("a target of this name");
+    let target = fuzz_harness::target(&name).expect("name in TARGETS");
     afl::fuzz!(|octets: &[u8]| target(octets));
 }

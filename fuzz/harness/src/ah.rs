@@ -2,11 +2,11 @@ use ah_core::{Inbound, Profile, TosRule, immutable_view};
 use ipsec_crypto::{AnyAhIntegrity, IntegrityAlgorithm};
 use ipsec_packet::{AntiReplay, Ip, IpError, IpProto, Ipv6, PacketBuf, Seq, SeqWidth, Spi};
 
-/// The second version is that of the crate's own tests.
+/// Reference implementation of the ICV input, from the tests of ah-core.
 #[path = "../../../ah-core/tests/packets/slow.rs"]
 mod slow;
 
-// Numbers that the second version takes from its parent.
+// Protocol and option numbers that the reference implementation takes from its parent module.
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const DESTINATION: u8 = 60;
@@ -32,9 +32,9 @@ pub fn verify(octets: &[u8]) {
     let mut sa = Inbound::new(spi, integrity, width, profile);
     let mut bytes = packet.to_vec();
     let mut buffer = PacketBuf::received(&mut bytes);
-    assert!(sa.verify(&mut buffer).is_err(), "nobody signed it");
-    assert_eq!(buffer.data(), packet, "what is refused is as it was");
-    assert_eq!(sa.window().top(), Seq::new(0), "and so is the window");
+    assert!(sa.verify(&mut buffer).is_err(), "packet without a valid ICV was accepted");
+    assert_eq!(buffer.data(), packet, "refused packet was modified");
+    assert_eq!(sa.window().top(), Seq::new(0), "anti-replay window was advanced by a refused packet");
 }
 
 pub fn mutable(octets: &[u8]) {
@@ -44,7 +44,7 @@ pub fn mutable(octets: &[u8]) {
         Ip::V4(ip) => ip.header().header_len(),
         Ip::V6(ip) => 40 + usize::from(*cut) * 8 % (ip.packet().len() - 39),
     };
-    if matches!(&ip, Ip::V6(ip) if is_beyond_the_second(ip, at)) {
+    if matches!(&ip, Ip::V6(ip) if is_beyond_the_reference(ip, at)) {
         let _ = immutable_view(&ip, at, Profile::RFC, &mut |_| {});
         return;
     }
@@ -66,8 +66,8 @@ pub fn mutable(octets: &[u8]) {
     }
 }
 
-/// Whether there is a header up to here that the second version does not know, or more of them than are followed.
-fn is_beyond_the_second(ip: &Ipv6<'_>, at: usize) -> bool {
+/// Returns whether the headers up to `at` contain one that the reference implementation does not support, or too many.
+fn is_beyond_the_reference(ip: &Ipv6<'_>, at: usize) -> bool {
     let mut chain = ip.chain();
     while chain.link().offset <= at {
         if matches!(chain.link().kind, IpProto::FRAGMENT | IpProto::AH) {

@@ -3,12 +3,12 @@ use ipsec_engine::setkey::{Statement, Statements};
 use ipsec_engine::{Disposition, Unmatched};
 use ipsec_packet::{Flow, Ip, IpProto, PacketBuf};
 
-/// Gateways from texts are those of the engine's own tests; sending checks that what is refused is as it was.
+/// Gateways of the engine's tests; `Gateway::send` asserts that a packet that is not sent is unmodified.
 #[allow(clippy::unwrap_used)]
 #[path = "../../../ipsec-engine/tests/gateway/mod.rs"]
 mod gateway;
-#[path = "inserted.rs"]
-mod inserted;
+#[path = "inserted_headers.rs"]
+mod inserted_headers;
 
 use gateway::Gateway;
 
@@ -30,10 +30,10 @@ pub fn setkey(octets: &[u8]) {
             Err(error) => drop(error.to_string()),
         }
     }
-    assert_eq!(statements.next(), Ok(None), "it ends");
-    let mut again = Statements::of(&written);
+    assert_eq!(statements.next(), Ok(None), "parser does not terminate");
+    let mut reparsed = Statements::of(&written);
     for statement in good {
-        match again.next() {
+        match reparsed.next() {
             Ok(Some(read)) => assert_eq!(read.to_string(), statement.to_string()),
             other => panic!("{other:?} for {statement}"),
         }
@@ -55,7 +55,7 @@ pub fn pfkey(octets: &[u8]) {
         }
         Some(writer.finish().ok()?.len())
     };
-    let length = write(&mut buffer).unwrap_or_else(|| panic!("what was read can be written: {message:?}"));
+    let length = write(&mut buffer).unwrap_or_else(|| panic!("parsed message cannot be written: {message:?}"));
     let again = Message::parse(&buffer[..length], wire).unwrap_or_else(|e| panic!("{e}"));
     assert!(again.extensions().eq(message.extensions()));
 }
@@ -63,7 +63,7 @@ pub fn pfkey(octets: &[u8]) {
 const KEYS: &str =
     "-r 8 -E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213";
 
-/// SAs and transforms, without their policies.
+/// SAs and templates; the policies are added by [`Choice::pair`].
 const CONFIGS: &[(&str, &str)] = &[
     ("esp 0x1001 -m tunnel ESP", "esp/tunnel/A-B/require"),
     (
@@ -86,13 +86,13 @@ const B: &str = "198.51.100.1";
 const A6: &str = "2001:db8:a::1";
 const B6: &str = "2001:db8:b::1";
 
-/// Transport mode of ESP alone, where nothing authenticates what is in front.
+/// ESP alone in transport mode, in which preceding headers are not authenticated.
 const ESP_TRANSPORT: (&str, &str) = ("esp 0x1001 -m transport ESP", "esp/transport//require");
-/// The octet that chooses it over IPv4; over IPv6 the last bits of the octet do.
+/// Choice of `ESP_TRANSPORT` over IPv4; over IPv6 the low three bits choose it.
 const ESP_TRANSPORT_V4: u8 = 0xe7;
 
-/// A configuration that an octet chooses. From `0xf0` on it is of IPv6, with a policy that protects TCP alone and lets the rest pass where
-/// bit 3 is set.
+/// Configuration that an octet chooses. Choices from `0xf0` use IPv6; if bit 3 is set, the policy protects only TCP
+/// and the rest is bypassed.
 #[derive(Clone, Copy)]
 struct Choice(u8);
 
@@ -101,7 +101,7 @@ impl Choice {
         self.0 >= 0xf0
     }
 
-    fn protects_tcp_alone(self) -> bool {
+    fn protects_only_tcp(self) -> bool {
         self.is_ipv6() && self.0 & 8 != 0
     }
 
@@ -121,7 +121,7 @@ impl Choice {
         if self.is_ipv6() { ("2001:db8:1::/48", "2001:db8:2::/48") } else { ("10.1.0.0/16", "10.2.0.0/16") }
     }
 
-    /// The addresses of packets that are to be protected.
+    /// Returns source and destination of packets that match the PROTECT policy.
     fn addresses(self) -> (&'static str, &'static str) {
         match (self.is_between_hosts(), self.is_ipv6()) {
             (true, _) => self.ends(),
@@ -134,38 +134,38 @@ impl Choice {
         !self.config().1.contains("tunnel")
     }
 
-    /// Whether the payload is encrypted.
+    /// Returns whether the payload is encrypted.
     fn is_encrypted(self) -> bool {
         !self.config().0.contains("ah 0x1001")
     }
 
-    /// The SAs and the transforms of the policy.
+    /// Returns the statements of the SAs, and the templates of the policy.
     fn texts(self) -> (String, String) {
-        let ((sas, transforms), (a, b)) = (self.config(), self.ends());
+        let ((sas, templates), (a, b)) = (self.config(), self.ends());
         let sas = sas.split(';').map(|sa| format!("add {a} {b} {};\n", sa.replace("ESP", KEYS))).collect();
-        (sas, transforms.replace("A-B", &format!("{a}-{b}")))
+        (sas, templates.replace("A-B", &format!("{a}-{b}")))
     }
 
-    /// The first gateway in other hands: it sends whatever it likes by its SAs.
-    fn traitor(self) -> Gateway {
-        let ((sas, transforms), any) = (self.texts(), if self.is_ipv6() { "::/0" } else { "0.0.0.0/0" });
-        Gateway::new(&format!("{sas}spdadd {any} {any} any -P out ipsec {transforms};\n"), self.ends().0)
+    /// Returns a gateway with the SAs of the first one whose policy protects packets with any addresses.
+    fn rogue_peer(self) -> Gateway {
+        let ((sas, templates), any) = (self.texts(), if self.is_ipv6() { "::/0" } else { "0.0.0.0/0" });
+        Gateway::new(&format!("{sas}spdadd {any} {any} any -P out ipsec {templates};\n"), self.ends().0)
     }
 
-    /// Two gateways, the second of which takes what the first sends.
+    /// Returns two gateways: the first sends, the second receives.
     fn pair(self) -> (Gateway, Gateway) {
-        let (sas, transforms) = self.texts();
+        let (sas, templates) = self.texts();
         // Transport mode is between the gateways themselves.
         let (from, to) = if self.is_between_hosts() { self.ends() } else { self.networks() };
         let icmp = if self.is_ipv6() { "icmp6" } else { "icmp" };
-        let (upper, except) = match self.protects_tcp_alone() {
+        let (upper, except) = match self.protects_only_tcp() {
             true => ("tcp", String::new()),
             false => ("any", format!("spdadd {from} {to} {icmp} -P out discard;\n")),
         };
         let policy = |direction| {
-            let protect = format!("spdadd {from} {to} {upper} -P {direction} ipsec {transforms};\n");
+            let protect = format!("spdadd {from} {to} {upper} -P {direction} ipsec {templates};\n");
             let pass = format!("spdadd {from} {to} any -P {direction} none;\n");
-            if self.protects_tcp_alone() { protect + &pass } else { protect }
+            if self.protects_only_tcp() { protect + &pass } else { protect }
         };
         let (a, b) = self.ends();
         (
@@ -174,8 +174,8 @@ impl Choice {
         )
     }
 
-    /// What passes in clear must not be what the policy protects: of a later fragment that is unknown.
-    fn check_in_clear(self, packet: &[u8]) {
+    /// Asserts that a bypassed packet does not match the PROTECT policy; a later fragment may match it.
+    fn check_bypassed(self, packet: &[u8]) {
         if !self.is_ipv6() {
             return;
         }
@@ -187,12 +187,15 @@ impl Choice {
                 if a.octets()[..octets] == b.octets()[..octets])
         };
         let is_protected = prefix(flow.source, from) && prefix(flow.destination, to);
-        let may_be_tcp = flow.protocol == IpProto::TCP || inserted::is_later_fragment(packet);
-        assert!(!is_protected || self.protects_tcp_alone() && !may_be_tcp, "in clear: {packet:02x?}");
+        let may_be_tcp = flow.protocol == IpProto::TCP || inserted_headers::is_later_fragment(packet);
+        assert!(
+            !is_protected || self.protects_only_tcp() && !may_be_tcp,
+            "packet of a PROTECT policy was bypassed: {packet:02x?}"
+        );
     }
 }
 
-/// What is in every packet that is to be protected, and nowhere else.
+/// Marker that every protected packet contains.
 const MARK: &[u8; 16] = b"must not be seen";
 
 pub fn outbound(octets: &[u8]) {
@@ -212,9 +215,9 @@ pub fn outbound(octets: &[u8]) {
     match gateway.send(packet) {
         Ok(wire) => {
             let ip = Ip::parse(&wire).unwrap_or_else(|e| panic!("{e}"));
-            assert_eq!(ip.packet().len(), wire.len(), "as long as it says");
+            assert_eq!(ip.packet().len(), wire.len(), "length field differs from the packet length");
             let hidden = !wire.windows(MARK.len()).any(|w| w == MARK);
-            assert!(hidden || !choice.is_encrypted(), "in clear");
+            assert!(hidden || !choice.is_encrypted(), "plaintext in the protected packet");
             let flow = Flow::read(&wire).unwrap_or_else(|e| panic!("{e}"));
             assert!(matches!(flow.protocol, IpProto::ESP | IpProto::AH | IpProto::UDP | IpProto::IPCOMP));
         }
@@ -222,14 +225,15 @@ pub fn outbound(octets: &[u8]) {
             let flow = Flow::read(packet).unwrap_or_else(|e| panic!("{e}"));
             let ours = |address: std::net::IpAddr, net: [u8; 2]| matches!(address, std::net::IpAddr::V4(a) if a.octets()[..2] == net);
             let protected = ours(flow.source, [10, 1]) && ours(flow.destination, [10, 2]);
-            assert!(!protected || choice.is_between_hosts(), "in clear");
+            assert!(!protected || choice.is_between_hosts(), "packet of a PROTECT policy was bypassed");
         }
         Err(_) => {}
     }
 }
 
-/// A packet of the policy's addresses with inserted headers: what is sent is hidden, what passes in clear may, and the other gateway
-/// delivers what was sent or shows nothing of it.
+/// Sends a packet that matches the policy addresses and has inserted headers. A protected packet must not show its
+/// payload, a bypassed one must not match the PROTECT policy, and the receiver delivers the packet or leaves no
+/// plaintext.
 fn outbound_with_headers(choice: Choice, mtu: u8, octets: &[u8]) {
     let [count, rest @ ..] = octets else { return };
     let (headers, rest) = rest.split_at((usize::from(*count & 3) * 3).min(rest.len()));
@@ -239,15 +243,16 @@ fn outbound_with_headers(choice: Choice, mtu: u8, octets: &[u8]) {
     let ports = [0, 80, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0, 0, 0, 0, 0, 0, 0];
     let payload = [&ports, &rest[..rest.len().min(1500)], MARK].concat();
     let (source, destination) = choice.addresses();
-    let packet = inserted::insert(&gateway::ip(source, destination, IpProto(protocol), &payload), headers);
+    let packet = inserted_headers::insert(&gateway::ip(source, destination, IpProto(protocol), &payload), headers);
     match from.send(&packet) {
         Ok(wire) => {
             let hidden = !wire.windows(MARK.len()).any(|window| window == MARK);
-            assert!(hidden || !choice.is_encrypted(), "in clear");
+            assert!(hidden || !choice.is_encrypted(), "plaintext in the protected packet");
             match receive(&mut to, &wire) {
                 (Disposition::Deliver, opened, _) => {
-                    let expected = if choice.is_between_hosts() { inserted::bare(&packet) } else { packet.clone() };
-                    let opened = if choice.is_between_hosts() { inserted::bare(&opened) } else { opened };
+                    let expected =
+                        if choice.is_between_hosts() { inserted_headers::bare(&packet) } else { packet.clone() };
+                    let opened = if choice.is_between_hosts() { inserted_headers::bare(&opened) } else { opened };
                     assert!(same(&expected, &opened), "sent {packet:02x?}, delivered {opened:02x?}");
                 }
                 (_, _, buffer) => {
@@ -256,23 +261,25 @@ fn outbound_with_headers(choice: Choice, mtu: u8, octets: &[u8]) {
                 }
             }
         }
-        Err(Disposition::Bypass) => choice.check_in_clear(&packet),
+        Err(Disposition::Bypass) => choice.check_bypassed(&packet),
         Err(_) => {}
     }
     if receive(&mut to, &packet).0 == Disposition::Bypass {
-        choice.check_in_clear(&packet);
+        choice.check_bypassed(&packet);
     }
 }
 
-/// The instruction that inserts headers into a packet that was sent: one of those that alter it, with bits that mean nothing else.
+/// Instruction that inserts headers into a sent packet; one of the values that alter a packet, with otherwise unused
+/// bits set.
 const INSERT: u8 = 0xa9;
 
-/// Instructions: send a packet, send one that no policy wants, deliver one again, alter it or insert headers first, or invent one.
+/// Executes instructions: send a packet, send one without a policy at the receiver, receive a sent one unmodified,
+/// altered or with inserted headers, or receive arbitrary octets.
 pub fn inbound(octets: &[u8]) {
     let [choice, rest @ ..] = octets else { return };
     let choice = Choice(*choice);
     let (mut from, mut to) = choice.pair();
-    let mut traitor = choice.traitor();
+    let mut rogue_peer = choice.rogue_peer();
     let (mut rest, mut sent, mut genuine) = (rest, Vec::new(), Vec::new());
     while let [what, n, more @ ..] = rest {
         let (payload, behind) = more.split_at(usize::from(*n).min(more.len()));
@@ -282,17 +289,19 @@ pub fn inbound(octets: &[u8]) {
                 let (source, destination) =
                     if choice.is_ipv6() { ("2001:db8:f::1", "2001:db8:2::1") } else { ("172.16.0.1", "10.2.0.1") };
                 let unwanted = gateway::udp(source, destination, 7, u16::from(*n), payload);
-                if let Ok(wire) = traitor.send(&unwanted) {
-                    // A plain tunnel that no policy asks for stays one: a packet of the peer's own, as it may send in clear.
+                if let Ok(wire) = rogue_peer.send(&unwanted) {
+                    // IP in IP without a matching IPComp template is delivered as a packet of the peer itself.
                     let (disposition, opened) = to.receive(&wire);
-                    let stays_inside =
-                        || Flow::read(&opened).is_ok_and(|flow| matches!(flow.protocol, IpProto::IPV4 | IpProto::IPV6));
-                    assert!(disposition != Disposition::Deliver || stays_inside(), "no policy wants it");
+                    let stays_inside = || Flow::read(&opened).is_ok_and(|flow| flow.protocol == IpProto::IPV4);
+                    assert!(
+                        disposition != Disposition::Deliver || stays_inside(),
+                        "packet without a policy was delivered"
+                    );
                 }
             }
             0 => {
                 let (source, destination) = choice.addresses();
-                let packet = if choice.protects_tcp_alone() {
+                let packet = if choice.protects_only_tcp() {
                     gateway::tcp(source, destination, 7, u16::from(*n), payload)
                 } else {
                     gateway::udp(source, destination, 7, u16::from(*n), payload)
@@ -308,7 +317,7 @@ pub fn inbound(octets: &[u8]) {
                 };
                 let mut wire = sent[at].clone();
                 if *what == INSERT {
-                    wire = inserted::insert(&wire, &payload[1..]);
+                    wire = inserted_headers::insert(&wire, &payload[1..]);
                 } else {
                     for pair in payload[1..].chunks_exact(2) {
                         let place = usize::from(pair[0]) % wire.len();
@@ -322,27 +331,28 @@ pub fn inbound(octets: &[u8]) {
     }
 }
 
-/// What becomes of a packet, the packet, and the whole of its buffer.
+/// Receives a packet; returns the disposition, the packet and the whole buffer.
 fn receive(to: &mut Gateway, wire: &[u8]) -> (Disposition, Vec<u8>, Vec<u8>) {
     let mut bytes = [wire, &[0xee; 4096]].concat();
-    let Ok(mut buffer) = PacketBuf::with_headroom(&mut bytes, 0, wire.len()) else { panic!("it is as long") };
+    let Ok(mut buffer) = PacketBuf::with_headroom(&mut bytes, 0, wire.len()) else { panic!("buffer is too small") };
     let disposition = to.engine.inbound(to.now, &mut buffer);
     let opened = buffer.data().to_vec();
     (disposition, opened, bytes)
 }
 
-/// Whatever is delivered was sent, and was not delivered before. Of what is refused nothing is shown.
+/// Receives a packet and asserts that a delivered packet was sent and not delivered before, and that a refused packet
+/// leaves no plaintext.
 fn deliver(choice: Choice, to: &mut Gateway, wire: &[u8], genuine: &mut Vec<Vec<u8>>) {
     let (disposition, opened, buffer) = receive(to, wire);
     match disposition {
         Disposition::Deliver => {
-            assert!(inserted::is_harmless(&opened), "headers that a stack may answer: {opened:02x?}");
-            let opened = if choice.is_between_hosts() { inserted::bare(&opened) } else { opened };
+            assert!(inserted_headers::is_harmless(&opened), "unauthenticated headers were delivered: {opened:02x?}");
+            let opened = if choice.is_between_hosts() { inserted_headers::bare(&opened) } else { opened };
             let at = genuine.iter().position(|packet| same(packet, &opened));
-            let at = at.unwrap_or_else(|| panic!("not sent: {opened:02x?}"));
+            let at = at.unwrap_or_else(|| panic!("delivered packet was not sent: {opened:02x?}"));
             genuine.remove(at);
         }
-        Disposition::Bypass => choice.check_in_clear(&opened),
+        Disposition::Bypass => choice.check_bypassed(&opened),
         _ if choice.is_encrypted() => {
             let ends = genuine.iter().filter_map(|packet| packet.get(60..)?.last_chunk::<16>());
             let contains = |octets: &[u8], end: &[u8; 16]| octets.windows(16).any(|window| window == end);
@@ -354,15 +364,15 @@ fn deliver(choice: Choice, to: &mut Gateway, wire: &[u8], genuine: &mut Vec<Vec<
     while to.engine.poll_event().is_some() {}
 }
 
-/// The header in front of ESP in transport mode is not covered: its TOS and TTL may change on the way, and with ECN those of
-/// what is inside a tunnel.
+/// Compares packets except for fields that may change: ESP does not cover the header before it in transport mode, and
+/// ECN changes the traffic class of inner packets.
 fn same(sent: &[u8], opened: &[u8]) -> bool {
     let ipv6 = sent.first().is_some_and(|first| first >> 4 == 6);
     let may_change = |at: usize| if ipv6 { matches!(at, 0..=3 | 7) } else { matches!(at, 1 | 4..=8 | 10 | 11) };
     sent.len() == opened.len() && sent.iter().zip(opened).enumerate().all(|(at, (a, b))| a == b || may_change(at))
 }
 
-/// The oracle of the engine's tests: the octets are its choices, of policies, SAs and packets alike.
+/// Oracle of the engine's tests; the octets are its choices of policies, SAs and packets.
 #[path = "../../../ipsec-engine/tests/oracle/case.rs"]
 #[allow(clippy::pedantic)]
 mod oracle;

@@ -11,8 +11,8 @@ use ipsec_crypto::{
 };
 use ipsec_packet::{AntiReplay, IpProto, PacketBuf, Seq, SeqWidth, Spi};
 
-/// Every cipher with every MAC that it needs, and every AEAD, with each length of key (of those with many the default): octets of the
-/// key, salt included, and of the MAC's.
+/// All ciphers with all MACs, and all AEADs, with each key length (if there are many, the default): octets of the
+/// cipher key, salt included, and of the MAC key.
 static SUITES: LazyLock<Vec<(C, usize, I, usize)>> = LazyLock::new(|| {
     let keys = |row: &CipherRow| match row.keys.step {
         8 => (row.keys.min..=row.keys.max).step_by(8).collect(),
@@ -28,7 +28,7 @@ static SUITES: LazyLock<Vec<(C, usize, I, usize)>> = LazyLock::new(|| {
     ciphers.flat_map(with_macs).collect()
 });
 
-/// 3DES needs three keys that differ, DES one that is not weak.
+/// Key material with three distinct keys for 3DES, and no weak key of DES.
 const KEY: [u8; 67] = {
     let mut key = [0; 67];
     let mut n = 0;
@@ -43,7 +43,7 @@ fn suite(choice: u8) -> AnySuite {
     rekeyed(choice, 0)
 }
 
-/// A suite with the first, second .. key.
+/// Returns a suite whose keys begin at octet `nth` of `KEY`.
 fn rekeyed(choice: u8, nth: usize) -> AnySuite {
     let (cipher, octets, mac, mac_octets) = SUITES[usize::from(choice) % SUITES.len()];
     let suite = AnySuite::from_slices(cipher, &KEY[nth..nth + octets], mac, &KEY[nth..nth + mac_octets]);
@@ -66,14 +66,14 @@ pub fn open(octets: &[u8]) {
     let mut bytes = packet.to_vec();
     let mut buffer = PacketBuf::received(&mut bytes);
     if sa.open(&mut buffer).is_err() {
-        assert_eq!(buffer.data(), packet, "what is refused is as it was");
-        assert_eq!(sa.window().top(), Seq::new(0), "and so is the window");
+        assert_eq!(buffer.data(), packet, "refused packet was modified");
+        assert_eq!(sa.window().top(), Seq::new(0), "anti-replay window was advanced by a refused packet");
     } else {
-        panic!("nobody sealed it");
+        panic!("packet without a valid ICV was accepted");
     }
 }
 
-/// The octets are what is encrypted, trailer included: pad length and next header are the attacker's.
+/// Opens an authenticated packet whose plaintext, trailer included, is arbitrary.
 pub fn hostile(octets: &[u8]) {
     let [choice, how, body @ ..] = octets else { return };
     let suite = suite(*choice);
@@ -104,7 +104,7 @@ pub fn hostile(octets: &[u8]) {
         }
         Err(OpenError::BadPadLength { .. } | OpenError::BadPadding) => {
             let wiped = &buffer.data()[front..front + length];
-            assert!(wiped.iter().all(|octet| *octet == 0), "nothing of it is left");
+            assert!(wiped.iter().all(|octet| *octet == 0), "plaintext of a refused packet is not wiped");
         }
         Err(_) => assert_eq!(buffer.data(), sealed),
     }
@@ -129,12 +129,12 @@ pub fn suites(octets: &[u8]) {
         next_header: IpProto(next),
         padding: Padding::MINIMAL,
     };
-    let room = || {
+    let buffer = || {
         let mut bytes = vec![0; 64 + payload.len() + 64];
         bytes[64..64 + payload.len()].copy_from_slice(payload);
         bytes
     };
-    let (mut one, mut two) = (room(), room());
+    let (mut one, mut two) = (buffer(), buffer());
     let (Ok(mut one), Ok(mut two)) =
         (PacketBuf::with_headroom(&mut one, 64, payload.len()), PacketBuf::with_headroom(&mut two, 64, payload.len()))
     else {
@@ -147,18 +147,19 @@ pub fn suites(octets: &[u8]) {
         open_with(&typed, envelope.seq, envelope.width, PadCheck::Full, &mut two),
     );
     assert_eq!((opened.0.is_ok(), one.data()), (opened.1.is_ok(), two.data()));
-    assert!(sealed.0.is_err() || one.data() == payload, "what was sealed comes back");
+    assert!(sealed.0.is_err() || one.data() == payload, "opened payload differs from the sealed one");
 }
 
-/// A batch and a loop, of four SAs: the octets say whose each payload is, how long, and what is wrong with its room.
+/// Compares a batch with a loop over four SAs; the octets choose SA, length and headroom of each payload.
 pub fn batch(octets: &[u8]) {
     let [choice, how, ahead, rest @ ..] = octets else { return };
     let (Ok(spi), (width, check)) = (Spi::new(0x1001), checks(*how)) else { return };
-    // Two of one suite, another, and one that goes side by side.
+    // Two SAs of one suite, one of another suite, and one of a suite with interleaved batches.
     let aes_sha1 =
-        SUITES.iter().position(|suite| *suite == (C::AesCbc, 16, I::HmacSha1_96, 20)).expect("a suite") as u8;
+        SUITES.iter().position(|suite| *suite == (C::AesCbc, 16, I::HmacSha1_96, 20)).expect("suite is in the table")
+            as u8;
     let of = [(*choice, 0), (*choice, 1), (choice.wrapping_add(7), 2), (aes_sha1, 3)];
-    // Near the end of the numbers, or not.
+    // The counters begin near the last sequence number, or at a low one.
     let mut state = [1, b'C', if width == SeqWidth::Bits32 { 32 } else { 64 }, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, *ahead];
     if how & 8 == 0 {
         state[8..11].fill(0);
@@ -173,31 +174,31 @@ pub fn batch(octets: &[u8]) {
     let (mut loops, mut batches) = (senders(), senders());
 
     let packets = || rest.chunks_exact(2).take(80).map(|pair| [pair[0], pair[1]]);
-    let room = |high: u8| if high >> 4 == 15 { 4 } else { 40 };
+    let headroom = |high: u8| if high >> 4 == 15 { 4 } else { 40 };
     let sa = |high: u8| usize::from(high >> 3 & 3);
     let buffer = |[high, low]: [u8; 2]| {
         let payload = usize::from(u16::from_be_bytes([high & 7, low]));
-        (payload, vec![payload as u8; payload + room(high) + 300])
+        (payload, vec![payload as u8; payload + headroom(high) + 300])
     };
     let mut one_by_one: Vec<_> = packets().map(buffer).collect();
     let mut together = one_by_one.clone();
     let iv = |sa: usize, seq: Seq, iv: &mut [u8]| iv.fill((seq.get() as u8) ^ (sa as u8) << 6);
     let buffers = together.iter_mut().zip(packets()).filter_map(|((payload, bytes), [high, _])| {
-        let packet = PacketBuf::with_headroom(bytes, room(high), *payload).ok()?;
+        let packet = PacketBuf::with_headroom(bytes, headroom(high), *payload).ok()?;
         Some(SealSlot::new(packet, IpProto::IPV4).of(sa(high)))
     });
     let mut slots: Vec<_> = buffers.collect();
     let sealed = seal_batch(&mut batches, &mut slots, iv);
     assert_eq!(sealed, slots.iter().filter(|slot| matches!(slot.outcome, Some(Ok(_)))).count());
     for (((payload, bytes), [high, _]), slot) in one_by_one.iter_mut().zip(packets()).zip(&slots) {
-        let Ok(mut packet) = PacketBuf::with_headroom(bytes, room(high), *payload) else { return };
+        let Ok(mut packet) = PacketBuf::with_headroom(bytes, headroom(high), *payload) else { return };
         let iv = &mut |seq: Seq, octets: &mut [u8]| iv(slot.sa, seq, octets);
         let outcome = loops[slot.sa].seal(&mut packet, IpProto::IPV4, iv);
         assert_eq!((Some(outcome), packet.data()), (slot.outcome, slot.packet.data()));
     }
     assert!(loops.iter().zip(&batches).all(|(one, many)| one.counter().peek() == many.counter().peek()));
 
-    // And back, with one of them twice.
+    // All packets are received, one of them twice.
     let mut received: Vec<_> = slots.iter().map(|slot| (slot.sa, slot.packet.data().to_vec())).collect();
     received.extend(received.get(usize::from(*ahead) % 8).cloned());
     let mut copies = received.clone();
@@ -222,7 +223,7 @@ pub fn batch(octets: &[u8]) {
 
 #[cfg(test)]
 #[test]
-fn an_octet_chooses_among_all_suites_and_each_is_one() {
+fn every_choice_is_a_valid_suite() {
     assert_eq!(
         SUITES.len(),
         11 * 9 + 9 + 9 + 1 + 3,

@@ -11,7 +11,7 @@ pub fn headers(octets: &[u8]) {
         let mut chain = v6.chain();
         let mut at = chain.link().offset;
         while let Ok(Some(_)) = chain.next_extension() {
-            assert!(chain.link().offset > at, "the walk advances");
+            assert!(chain.link().offset > at, "extension header iteration does not advance");
             at = chain.link().offset;
         }
     }
@@ -32,7 +32,7 @@ pub fn headers(octets: &[u8]) {
     let _ = repair_checksum(&mut clamped, ChecksumRepair::Recompute);
     for options in [DestinationOptions::Protected, DestinationOptions::InFront] {
         let Ok(place) = placement(&own, options) else { continue };
-        // With the length that it has, and the checksum that goes with it.
+        // The length field is set to the packet length, and the checksum accordingly.
         let mut plain = own.clone();
         if set_length(&mut plain).is_err() {
             continue;
@@ -41,7 +41,7 @@ pub fn headers(octets: &[u8]) {
         let Ok(mut packet) = PacketBuf::with_headroom(&mut bytes, 24, plain.len()) else { continue };
         if open_gap(&mut packet, place, 24, IpProto::ESP).is_ok() {
             close_gap(&mut packet, place, 24, place.next).unwrap_or_else(|e| panic!("{e}"));
-            assert_eq!(packet.data(), plain, "a gap that is closed was never there");
+            assert_eq!(packet.data(), plain, "packet differs after opening and closing a gap");
         }
     }
 }
@@ -56,7 +56,7 @@ pub fn tunnel(octets: &[u8]) {
     if rules & 4 != 0 {
         tunnel = tunnel.with_hop_limit(HopLimitPolicy::Decrement(64));
     }
-    // Into it, and out again at the other end.
+    // The packet is encapsulated, and decapsulated at the other end.
     let mut bytes = [&[0; 40][..], inner].concat();
     let Ok(mut packet) = PacketBuf::with_headroom(&mut bytes, 40, inner.len()) else { return };
     if let Ok((outer, proto)) = tunnel.outer_for(packet.data_mut()) {
@@ -65,17 +65,21 @@ pub fn tunnel(octets: &[u8]) {
             let seen = Ip::parse(packet.data()).map(|ip| OuterFields::read(&ip)).unwrap_or_else(|e| panic!("{e}"));
             packet.pull_front(tunnel.overhead()).unwrap_or_else(|e| panic!("{e:?}"));
             if tunnel.accept(&seen, proto, &mut packet).is_ok() && rules & 4 == 0 {
-                assert_eq!(packet.data(), &sent[..packet.len()], "what went in came out");
+                assert_eq!(
+                    packet.data(),
+                    &sent[..packet.len()],
+                    "decapsulated packet differs from the encapsulated one"
+                );
             }
         }
     }
-    // Whatever comes out of it.
+    // Arbitrary octets are accepted as an inner packet, or refused.
     let mut bytes = inner.to_vec();
     let mut packet = PacketBuf::received(&mut bytes);
     let outer = [0x45, 3, 0, 20, 0, 0, 0, 0, 64, 50, 0, 0, 192, 0, 2, 2, 192, 0, 2, 1];
     let seen = Ip::parse(&outer).map(|ip| OuterFields::read(&ip)).unwrap_or_else(|e| panic!("{e}"));
     if tunnel.accept(&seen, IpProto(*next), &mut packet).is_err() {
-        assert_eq!(packet.data(), inner, "what is refused is as it was");
+        assert_eq!(packet.data(), inner, "refused packet was modified");
     }
 }
 

@@ -5,18 +5,18 @@ use ike_codec::{
 use ike_v1::{IvChain, Protection, plaintext as plaintext_of};
 use ipsec_crypto::{CipherAlgorithm as C, HashFunction};
 
-/// The walk over everything a message holds is that of the codec's own tests.
+/// Visits all parts of a message; from the tests of ike-codec.
 #[path = "../../../ike-codec/tests/common/mod.rs"]
 mod walk;
 
 pub fn message(octets: &[u8]) {
     let mut scratch = vec![0; octets.len()];
     for parsed in [Message::parse(octets), Message::parse_strict(octets)].into_iter().flatten() {
-        assert!(walk::walk(&parsed, octets, &mut scratch), "written otherwise");
+        assert!(walk::walk(&parsed, octets, &mut scratch), "written message differs");
         Quirks::of(&parsed);
     }
     if Message::parse_strict(octets).is_ok() {
-        assert!(Message::parse(octets).is_ok(), "what is strict is lenient");
+        assert!(Message::parse(octets).is_ok(), "strictly parsed message is refused by the lenient parser");
     }
 }
 
@@ -29,7 +29,7 @@ pub fn plaintext(octets: &[u8]) {
     }
 }
 
-/// The first octets choose a cipher and an IV; the rest is a message that arrived, and what is in one that is sent.
+/// The first octets choose a cipher and an IV; the rest is a received message, and the payloads of a sent one.
 pub fn encrypted(octets: &[u8]) {
     const CIPHERS: [(C, usize); 6] = [
         (C::DesCbc, 8),
@@ -52,7 +52,7 @@ pub fn encrypted(octets: &[u8]) {
         }
         assert_eq!(protection.undo(&chain, &mut received), Ok(()));
     }
-    assert_eq!(received, rest, "undone, or never done");
+    assert_eq!(received, rest, "refused message was modified");
 
     let Some((&first, payloads)) = rest.split_first() else { return };
     let length = payloads.len().next_multiple_of(protection.block());
@@ -65,47 +65,47 @@ pub fn encrypted(octets: &[u8]) {
     sent.resize(28 + length, 0);
     let before = sent.clone();
     if length > 0 && protection.encrypt(&chain, &mut sent).is_ok() {
-        assert!(sent[28..] != before[28..], "in clear");
+        assert!(sent[28..] != before[28..], "message is not encrypted");
         if Message::parse(&sent).is_err() {
-            return; // no encrypted message begins with such a payload
+            return; // an encrypted message does not begin with this payload
         }
         assert!(protection.decrypt(&chain, &mut sent).is_ok());
         let (read, expected) = (plaintext_of(&sent), Chain::decrypted(PayloadKind(first), &sent[28..]));
         assert_eq!(read.is_ok(), expected.is_ok());
     }
-    assert_eq!(sent, before, "there and back");
+    assert_eq!(sent, before, "decrypted message differs");
 }
 
-/// The first octets say how a message is cut, in which order the pieces come, and which of them comes altered.
+/// The first octets determine the fragment size, the order of the fragments, and which of them is altered.
 pub fn fragments(octets: &[u8]) {
     let [cut, order, alter, whole @ ..] = octets else { return };
     let size = usize::from(*cut).max(1) * 4;
     let mut buffer = vec![0; size + 64];
-    let mut pieces = Vec::new();
-    while let Ok(Some(piece)) =
-        write_fragment(&mut buffer, whole, 7, u8::try_from(pieces.len() + 1).unwrap_or(u8::MAX), size)
+    let mut fragments = Vec::new();
+    while let Ok(Some(fragment)) =
+        write_fragment(&mut buffer, whole, 7, u8::try_from(fragments.len() + 1).unwrap_or(u8::MAX), size)
     {
-        pieces.push(piece.to_vec());
+        fragments.push(fragment.to_vec());
     }
     let mut store = vec![0; 65536];
     let mut reassembly = Reassembly::new(&mut store);
-    for n in 0..pieces.len() * 2 {
-        let mut piece = pieces[n * usize::from(*order | 1) % pieces.len()].clone();
+    for n in 0..fragments.len() * 2 {
+        let mut fragment = fragments[n * usize::from(*order | 1) % fragments.len()].clone();
         if n == usize::from(*alter) {
-            let at = usize::from(*alter) * 7 % piece.len();
-            piece[at] ^= 1;
+            let at = usize::from(*alter) * 7 % fragment.len();
+            fragment[at] ^= 1;
         }
-        if let Ok(message) = Message::parse(&piece) {
+        if let Ok(message) = Message::parse(&fragment) {
             let _ = reassembly.add(&message);
         }
     }
     let mut out = vec![0; 65536];
-    // A message whose own header is good comes back from its only piece.
-    let readable = pieces.iter().all(|piece| Message::parse(piece).is_ok());
-    if readable && usize::from(*alter) >= 2 && pieces.len() == 1 {
-        assert_eq!(reassembly.message(&mut out).ok().as_deref(), Some(whole), "what was cut comes back");
+    // A well-formed message is reassembled from a single fragment.
+    let readable = fragments.iter().all(|fragment| Message::parse(fragment).is_ok());
+    if readable && usize::from(*alter) >= 2 && fragments.len() == 1 {
+        assert_eq!(reassembly.message(&mut out).ok().as_deref(), Some(whole), "reassembled message differs");
     }
-    // And whatever comes as a fragment by itself.
+    // The octets themselves are received as a fragment.
     if let Ok(message) = Message::parse(whole) {
         let _ = reassembly.add(&message);
     }
@@ -120,7 +120,7 @@ pub fn datagram(octets: &[u8]) {
     }
     let mut stream = strip_tcp_prefix(octets).ok().flatten().unwrap_or(octets);
     while let Ok(Some((_, rest))) = split_tcp(stream) {
-        assert!(rest.len() + 2 <= stream.len(), "a frame makes progress");
+        assert!(rest.len() + 2 <= stream.len(), "TCP framing does not advance");
         stream = rest;
     }
     if let Some(id) = identify(octets) {

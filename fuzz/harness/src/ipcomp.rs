@@ -2,32 +2,32 @@ use ipcomp_core::{Compressor, Decompressor, Deflate, FixedDeflate, Inflate, Lzs}
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 
-const MOST: usize = 65536;
+const MAX_LEN: usize = 65536;
 
 pub fn inflate(octets: &[u8]) {
-    let mut ours = vec![0; MOST];
+    let mut ours = vec![0; MAX_LEN];
     let inflated = Inflate::new().decompress(octets, &mut ours);
-    let mut theirs = vec![0; MOST];
+    let mut theirs = vec![0; MAX_LEN];
     let flags = inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
     let (status, _, length) = decompress(&mut DecompressorOxide::new(), octets, &mut theirs, 0, flags);
     match (inflated, status) {
         (Ok(len), TINFLStatus::Done) => assert_eq!(ours[..len], theirs[..length]),
-        (Ok(_), status) => panic!("accepted, where the other says {status:?}"),
-        // Ours wants complete codes; nobody sends others.
+        (Ok(_), status) => panic!("accepted, but miniz_oxide returned {status:?}"),
+        // `Inflate` requires complete Huffman codes, which all compressors write.
         (Err(_), _) => {}
     }
 }
 
 pub fn deflate(octets: &[u8]) {
-    let input = &octets[..octets.len().min(MOST - 1)];
-    let mut out = vec![0; MOST];
+    let input = &octets[..octets.len().min(MAX_LEN - 1)];
+    let mut out = vec![0; MAX_LEN];
     let size = Deflate::new().compress(input, &mut out);
     check(input, &out, size);
     let size = FixedDeflate::new().compress(input, &mut out);
     check(input, &out, size);
 }
 
-/// What was compressed comes back, by ours and by the other.
+/// Asserts that `Inflate` and miniz_oxide both restore the compressed input.
 fn check(input: &[u8], out: &[u8], size: Option<usize>) {
     let Some(compressed) = size.and_then(|size| out.get(..size)) else { return };
     let mut back = vec![0; input.len()];
@@ -37,7 +37,7 @@ fn check(input: &[u8], out: &[u8], size: Option<usize>) {
 }
 
 pub fn lzs(octets: &[u8]) {
-    let mut out = vec![0; MOST];
+    let mut out = vec![0; MAX_LEN];
     let _ = Lzs::new().decompress(octets, &mut out);
     let input = &octets[..octets.len().min(4096)];
     if let Some(len) = Lzs::new().compress(input, &mut out) {

@@ -1,9 +1,12 @@
-#[allow(dead_code, missing_docs)] // what writes is not fuzzed
+#[allow(dead_code, missing_docs)] // functions that write are not fuzzed
 #[path = "../../../ipsec-lab/src/capture.rs"]
 mod capture;
 
 pub fn pcap(octets: &[u8]) {
     if let Ok(packets) = capture::read(octets) {
-        assert!(packets.iter().map(|seen| seen.packet.len()).sum::<usize>() <= octets.len(), "no more than there is");
+        assert!(
+            packets.iter().map(|seen| seen.packet.len()).sum::<usize>() <= octets.len(),
+            "packets exceed the length of the file"
+        );
     }
 }

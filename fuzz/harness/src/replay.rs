@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use ipsec_packet::{AntiReplay, ReplayError, ReplayWindow, Seq, SeqWidth};
 
-/// The first octet chooses the size; numbers follow, near the highest so far or far from it.
+/// The first octet chooses the window size; the following triples choose sequence numbers near the top or far from it.
 pub fn replay(octets: &[u8]) {
     let Some((&size, rest)) = octets.split_first() else { return };
     match size % 5 {
@@ -33,7 +33,10 @@ fn window<const WORDS: usize>(mut octets: &[u8]) {
             _ => Ok(()),
         };
         let found = window.check(Seq::new(number));
-        assert!(found == expected || found.is_err() && number == 0, "{number} of {top}: {found:?}, not {expected:?}");
+        assert!(
+            found == expected || found.is_err() && number == 0,
+            "number {number} at top {top}: got {found:?}, expected {expected:?}"
+        );
         if how & 4 == 0 {
             window.record(Seq::new(number));
             if expected.is_ok() {
@@ -42,7 +45,7 @@ fn window<const WORDS: usize>(mut octets: &[u8]) {
             }
         }
         assert_eq!(window.top().get(), top);
-        // Its state goes out and comes in again.
+        // The state is exported and imported.
         if how & 0x80 != 0 {
             let mut state = [0; 1024];
             if let Ok(len) = window.export(SeqWidth::Extended64, &mut state) {

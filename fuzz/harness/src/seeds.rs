@@ -1,16 +1,16 @@
-//! Inputs to begin with, from the vectors and tests of this repository.
+//! Seed inputs, generated from the vectors and tests of this repository.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use test_vectors::Record;
 
-/// The root of the repository.
+/// Returns the root folder of the repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Seeds of a target.
+/// Returns the seeds of a target.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
     let front = |prefix: &'static [u8]| move |seed: Vec<u8>| [prefix, &seed].concat();
     match target {
@@ -40,7 +40,8 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "engine_out" => {
             let packets = packets().into_iter().enumerate().map(|(n, p)| [&[n as u8, 0], &p[..]].concat());
             let inserted = (0xf0..=0xff).flat_map(|choice: u8| {
-                // Which, behind how many, and an octet: options, a route, fragments.
+                // Kind, number of preceding headers and an octet of the header: options, a routing header, fragment
+                // headers.
                 [[0, 0, 0x1e], [1, 0, 0x7e], [1, 0, 0xc2], [2, 0, 1], [2, 0, 0], [3, 0, 0x08], [3, 0, 1], [4, 0, 0]]
                     .map(|header| [&[choice, 0, 1], &header[..], &[6], &[9; 30]].concat())
             });
@@ -50,15 +51,18 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             let altered = |n: u8| {
                 [&[n, 0, 20], &[9; 20][..], &[0x80, 4, 1, 2, 3, 4], &[1, 1, 0, 1, 3, 0, 40, 1, 0, 1, 0]].concat()
             };
-            (0..7).map(altered).chain((0xe7..=0xff).filter(|n| *n == 0xe7 || *n >= 0xf0).flat_map(inserted)).collect()
+            (0..7)
+                .map(altered)
+                .chain((0xe7..=0xff).filter(|n| *n == 0xe7 || *n >= 0xf0).flat_map(with_inserted_headers))
+                .collect()
         }
         "pcap" => files(&root().join("ipsec-lab/data")),
         _ => Vec::new(),
     }
 }
 
-/// A packet is sent, headers are inserted into it, and it arrives as it was; a later fragment arrives.
-fn inserted(choice: u8) -> impl Iterator<Item = Vec<u8>> {
+/// Returns inputs that send a packet and receive it with inserted headers, and then unmodified.
+fn with_inserted_headers(choice: u8) -> impl Iterator<Item = Vec<u8>> {
     let sent = [&[0, 40][..], &[9; 40]].concat();
     let headers: [[u8; 3]; 11] = [
         [0, 0, 0x1e],
@@ -129,7 +133,7 @@ fn compressed() -> Vec<Vec<u8>> {
     records().filter_map(of).collect()
 }
 
-/// The messages of the engine's own tests, of Linux in little order.
+/// Returns the PF_KEY messages of the engine's tests, which are little-endian messages of Linux.
 fn pfkey() -> Vec<Vec<u8>> {
     let text = fs::read_to_string(root().join("ipsec-engine/tests/pfkey.rs")).unwrap_or_default();
     let messages = text.split("const ").filter(|part| part.contains(": &str ="));

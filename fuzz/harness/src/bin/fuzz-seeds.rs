@@ -1,4 +1,4 @@
-//! Writes the seeds of every target into a folder, each target's in one of its own.
+//! Writes the seeds of every target into a folder, with one subfolder per target.
 
 use std::error::Error;
 use std::fs;

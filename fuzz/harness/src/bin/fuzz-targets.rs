@@ -1,18 +1,18 @@
-//! Lists the targets with what each shows; with the name of one and files, gives it their octets: `fuzz-targets setkey FILE..`
+//! Lists the targets with descriptions, or runs a target on files: `fuzz-targets setkey FILE..`
 
 use std::process::ExitCode;
 use std::{env, fs};
 
 fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
-    let Some(wanted) = arguments.next() else {
+    let Some(requested) = arguments.next() else {
         for (name, _, what) in fuzz_harness::TARGETS {
             println!("{name:<14} {what}");
         }
         return ExitCode::SUCCESS;
     };
-    let Some((_, target, _)) = fuzz_harness::TARGETS.iter().find(|(name, ..)| *name == wanted) else {
-        eprintln!("there is no target {wanted}");
+    let Some((_, target, _)) = fuzz_harness::TARGETS.iter().find(|(name, ..)| *name == requested) else {
+        eprintln!("unknown target {requested}");
         return ExitCode::FAILURE;
     };
     for file in arguments {
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
         }
-        println!("{file}: nothing");
+        println!("{file}: no finding");
     }
     ExitCode::SUCCESS
 }

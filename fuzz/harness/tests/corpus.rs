@@ -1,20 +1,20 @@
-//! The targets on stable: what they begin with, what campaigns have collected, what they found, and some of each altered.
+//! Runs the fuzz targets without a fuzzer: on seeds, corpora, regressions and altered seeds.
 
 use std::fs;
 use std::path::Path;
 
-use fuzz_harness::{TARGETS, corpus, seeds};
+use fuzz_harness::{TARGETS, seeds};
 
-/// The files that showed a bug of a target once, in their order.
-fn regressions(target: &str) -> Vec<Vec<u8>> {
-    let folder = seeds::root().join("fuzz/regressions").join(target);
+/// Returns the inputs of a target in a folder below `fuzz`, sorted by file name.
+fn inputs(folder: &str, target: &str) -> Vec<Vec<u8>> {
+    let folder = seeds::root().join("fuzz").join(folder).join(target);
     let mut files: Vec<_> = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     files.sort();
-    files.iter().map(|path: &std::path::PathBuf| fs::read(path).expect("an input")).collect()
+    files.iter().map(|path: &std::path::PathBuf| fs::read(path).expect("readable input")).collect()
 }
 
 #[test]
-fn every_target_has_seeds_and_holds_on_them() {
+fn every_target_has_seeds_and_passes_them() {
     for (name, target, _) in TARGETS {
         let seeds = seeds::of(name);
         assert!(seeds.len() >= 2, "{name} has {} seeds", seeds.len());
@@ -23,30 +23,15 @@ fn every_target_has_seeds_and_holds_on_them() {
 }
 
 #[test]
-fn every_target_holds_on_its_corpus_and_on_what_was_found_once() {
+fn every_target_passes_its_corpus_and_regressions() {
     for (name, target, _) in TARGETS {
-        let corpus = corpus::read(&corpus::archive(name))
-            .unwrap_or_else(|why| panic!("the corpus of {name} cannot be read: {why}"));
-        assert!(!corpus.is_empty(), "the corpus of {name} is empty");
-        corpus.iter().for_each(|(_, input)| target(input));
-        regressions(name).iter().for_each(|input| target(input));
+        for input in inputs("corpus", name).iter().chain(&inputs("regressions", name)) {
+            target(input);
+        }
     }
 }
 
-#[test]
-fn an_unpacked_corpus_is_packed_into_the_same_archive() {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus");
-    for (name, ..) in TARGETS {
-        let (archive, packed) = (corpus::archive(name), folder.join(format!("{name}.tar")));
-        let _ = fs::remove_dir_all(folder.join(name));
-        let count = corpus::unpack(&archive, &folder.join(name)).expect("unpacked");
-        assert_eq!(corpus::pack(&folder.join(name), &packed).expect("packed"), count, "{name}");
-        assert!(fs::read(&packed).expect("packed") == fs::read(&archive).expect("an archive"), "{name} differs");
-    }
-    fs::remove_dir_all(folder).expect("removed");
-}
-
-/// A linear congruential generator: the same inputs each time.
+/// Linear congruential generator with a fixed seed, so that the inputs are reproducible.
 struct Random(u64);
 
 impl Random {
@@ -56,9 +41,9 @@ impl Random {
     }
 }
 
-/// What a fuzzer does first, without one: bits, octets, cuts and copies.
+/// Alters seeds as a fuzzer does: flipped bits, replaced octets, truncation and duplication.
 #[test]
-fn every_target_holds_on_altered_seeds() {
+fn every_target_passes_altered_seeds() {
     let mut random = Random(7);
     for (name, target, _) in TARGETS {
         let seeds = seeds::of(name);
@@ -81,10 +66,10 @@ fn every_target_holds_on_altered_seeds() {
 }
 
 #[test]
-fn every_target_is_one_of_libfuzzer_and_the_reverse() {
+fn targets_equal_those_of_libfuzzer() {
     let folder = seeds::root().join("fuzz/fuzz_targets");
     let mut files: Vec<String> = fs::read_dir(&folder)
-        .expect("the targets")
+        .expect("fuzz_targets folder")
         .flatten()
         .filter_map(|entry| Path::new(&entry.file_name()).file_stem()?.to_str().map(str::to_owned))
         .collect();
@@ -92,6 +77,6 @@ fn every_target_is_one_of_libfuzzer_and_the_reverse() {
     let mut names: Vec<&str> = TARGETS.iter().map(|row| row.0).collect();
     names.sort_unstable();
     assert_eq!(files, names);
-    let manifest = fs::read_to_string(seeds::root().join("fuzz/Cargo.toml")).expect("a manifest");
+    let manifest = fs::read_to_string(seeds::root().join("fuzz/Cargo.toml")).expect("fuzz/Cargo.toml");
     assert!(names.iter().all(|name| manifest.contains(&format!("name = \"{name}\""))));
 }

@@ -5,7 +5,7 @@ const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const DESTINATION_OPTIONS: u8 = 60;
 
-/// Whole words of IPv4 options.
+/// IPv4 options that fill whole 32-bit words.
 const IPV4_OPTIONS: &[&[u8]] = &[
     &[1, 1, 1, 1],
     &[7, 7, 4, 0, 0, 0, 0, 1],
@@ -18,7 +18,8 @@ const IPV4_OPTIONS: &[&[u8]] = &[
     &[130, 200, 1, 1],
 ];
 
-/// Inserts headers, each chosen by three octets: which, behind how many others, and an octet of it. More than eight are left out.
+/// Inserts at most eight headers. Three octets choose each: kind, number of preceding extension headers, and an octet
+/// of its contents.
 pub fn insert(packet: &[u8], choices: &[u8]) -> Vec<u8> {
     choices.chunks_exact(3).take(8).fold(packet.to_vec(), |packet, choice| {
         let [which, behind, octet] = [choice[0], choice[1], choice[2]];
@@ -61,7 +62,8 @@ fn insert_ipv6(mut packet: Vec<u8>, which: u8, behind: u8, octet: u8) -> Vec<u8>
     packet
 }
 
-/// Octets of an extension header, if it is one and is there.
+/// Returns the length of the extension header at `at`, or `None` if `kind` is another protocol or the header is
+/// truncated.
 fn length_of(packet: &[u8], kind: u8, at: usize) -> Option<usize> {
     let units = usize::from(*packet.get(at + 1)?);
     match kind {
@@ -71,7 +73,7 @@ fn length_of(packet: &[u8], kind: u8, at: usize) -> Option<usize> {
     }
 }
 
-/// Whether an IPv6 packet is a fragment, but not the first one.
+/// Returns whether an IPv6 packet is a fragment other than the first.
 pub fn is_later_fragment(packet: &[u8]) -> bool {
     let (mut kind, mut at) = (packet.get(6).copied().unwrap_or_default(), 40);
     while let Some(length) = length_of(packet, kind, at).filter(|_| packet[0] >> 4 == 6) {
@@ -83,8 +85,8 @@ pub fn is_later_fragment(packet: &[u8]) -> bool {
     false
 }
 
-/// Whether the headers in front of an upper layer are those that nothing authenticated and that no stack answers: IPv4 options that are
-/// not a route, hop-by-hop options that are padding or a router alert. Nothing else was sent.
+/// Returns whether a delivered packet has only harmless unauthenticated headers: IPv4 options except source routes, and
+/// hop-by-hop options with padding or router alert.
 pub fn is_harmless(packet: &[u8]) -> bool {
     if packet[0] >> 4 == 4 {
         let mut options = &packet[20..usize::from(packet[0] & 15) * 4];
@@ -111,7 +113,7 @@ pub fn is_harmless(packet: &[u8]) -> bool {
     ![HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION_OPTIONS].contains(&next)
 }
 
-/// A packet without IPv4 options and extension headers.
+/// Returns the packet without IPv4 options and extension headers.
 pub fn bare(packet: &[u8]) -> Vec<u8> {
     let mut bare = packet.to_vec();
     if packet[0] >> 4 == 4 {
