@@ -292,7 +292,8 @@ pub fn inbound(octets: &[u8]) {
                 if let Ok(wire) = rogue_peer.send(&unwanted) {
                     // IP in IP without a matching IPComp template is delivered as a packet of the peer itself.
                     let (disposition, opened) = to.receive(&wire);
-                    let stays_inside = || Flow::read(&opened).is_ok_and(|flow| flow.protocol == IpProto::IPV4);
+                    let stays_inside =
+                        || Flow::read(&opened).is_ok_and(|flow| matches!(flow.protocol, IpProto::IPV4 | IpProto::IPV6));
                     assert!(
                         disposition != Disposition::Deliver || stays_inside(),
                         "packet without a policy was delivered"

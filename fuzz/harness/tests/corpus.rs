@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use fuzz_harness::{TARGETS, seeds};
+use fuzz_harness::{TARGETS, corpus, seeds};
 
-/// Returns the inputs of a target in a folder below `fuzz`, sorted by file name.
-fn inputs(folder: &str, target: &str) -> Vec<Vec<u8>> {
-    let folder = seeds::root().join("fuzz").join(folder).join(target);
+/// Returns the regressions of a target, sorted by file name.
+fn regressions(target: &str) -> Vec<Vec<u8>> {
+    let folder = seeds::root().join("fuzz/regressions").join(target);
     let mut files: Vec<_> = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     files.sort();
     files.iter().map(|path: &std::path::PathBuf| fs::read(path).expect("readable input")).collect()
@@ -25,10 +25,25 @@ fn every_target_has_seeds_and_passes_them() {
 #[test]
 fn every_target_passes_its_corpus_and_regressions() {
     for (name, target, _) in TARGETS {
-        for input in inputs("corpus", name).iter().chain(&inputs("regressions", name)) {
-            target(input);
-        }
+        let corpus =
+            corpus::read(&corpus::archive(name)).unwrap_or_else(|e| panic!("corpus of {name} is not readable: {e}"));
+        assert!(!corpus.is_empty(), "corpus of {name} is empty");
+        corpus.iter().for_each(|(_, input)| target(input));
+        regressions(name).iter().for_each(|input| target(input));
     }
+}
+
+#[test]
+fn unpacked_corpus_is_packed_into_the_same_archive() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus");
+    for (name, ..) in TARGETS {
+        let (archive, packed) = (corpus::archive(name), folder.join(format!("{name}.tar")));
+        let _ = fs::remove_dir_all(folder.join(name));
+        let count = corpus::unpack(&archive, &folder.join(name)).expect("archive is unpacked");
+        assert_eq!(corpus::pack(&folder.join(name), &packed).expect("folder is packed"), count, "{name}");
+        assert!(fs::read(&packed).expect("packed archive") == fs::read(&archive).expect("archive"), "{name} differs");
+    }
+    fs::remove_dir_all(folder).expect("folder is removed");
 }
 
 /// Linear congruential generator with a fixed seed, so that the inputs are reproducible.
