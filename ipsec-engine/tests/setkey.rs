@@ -184,7 +184,7 @@ fn each_syntax_error_has_its_kind_and_line() {
         ("spdadd 10.0.0.1 10.0.0.2 any in none;", "in", Kind::Expected("-P")),
         ("spdadd 10.0.0.1 10.0.0.2 any -P over none;", "over", Kind::PolicyDirection),
         ("spdadd 10.0.0.1 10.0.0.2 any -P in allow;", "allow", Kind::Policy),
-        ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec;", "", Kind::Missing("a transform")),
+        ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec;", "", Kind::Missing("a template")),
         ("spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/tunnel//require;", "esp/tunnel//require", Kind::NoEndpoints),
         (
             "spdadd 10.0.0.1 10.0.0.2 any -P in ipsec esp/transport/1.1.1.1/use;",

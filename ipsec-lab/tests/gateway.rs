@@ -50,7 +50,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn open_gives_back_what_seal_was_given() {
+fn open_restores_the_packets_of_seal() {
     for (name, options) in VARIANTS {
         let (folder, a, b) = pair(name, options);
         let path = |name: &str| folder.join(name).to_str().expect("a path").to_owned();
@@ -63,13 +63,13 @@ fn open_gives_back_what_seal_was_given() {
         // The same with the sender's own file, read as the other side's.
         let again = path("again.pcap");
         let ran = lab(&["open", "--config", &a, &sealed, &again]);
-        assert!(text(&ran).contains("the other side"), "{name}: {}", text(&ran));
+        assert!(text(&ran).contains("--mirror"), "{name}: {}", text(&ran));
         assert_eq!(fs::read(&again).expect("a capture"), fs::read(&lan).expect("a capture"), "{name}");
     }
 }
 
 #[test]
-fn what_a_policy_protects_does_not_leave_in_clear_whatever_is_missing() {
+fn protected_packets_are_not_sent_without_an_sa() {
     let (folder, a, _) = pair("missing", &["--mode", "tunnel"]);
     let path = |name: &str| folder.join(name).to_str().expect("a path").to_owned();
     let whole = fs::read_to_string(&a).expect("a file");
@@ -77,7 +77,7 @@ fn what_a_policy_protects_does_not_leave_in_clear_whatever_is_missing() {
         whole.lines().filter(|line| line.starts_with("spdadd")).map(|l| format!("{l}\n")).collect();
     let used_up = whole.replace(" -m tunnel", " -m tunnel -bh 1");
     for (name, text_of, reason) in
-        [("no-sa", without_sas, "waiting for an sa"), ("used-up", used_up, "waiting for an sa")]
+        [("no-sa", without_sas, "acquire pending"), ("used-up", used_up, "acquire pending")]
     {
         fs::write(path("changed.conf"), text_of).expect("a file");
         let (lan, sealed) = (path("lan-a.pcap"), path("sealed.pcap"));
@@ -89,7 +89,7 @@ fn what_a_policy_protects_does_not_leave_in_clear_whatever_is_missing() {
 }
 
 #[test]
-fn attackers_packets_are_refused_with_their_reasons() {
+fn injected_packets_are_discarded_with_their_reason() {
     let (folder, _, b) = pair("attacked", &["--mode", "tunnel"]);
     let path = |name: &str| folder.join(name).to_str().expect("a path").to_owned();
     // The genuine packets first: an attacker who replays has waited for them.
@@ -107,7 +107,7 @@ fn attackers_packets_are_refused_with_their_reasons() {
 }
 
 #[test]
-fn dump_shows_the_databases_and_no_key() {
+fn dump_shows_sas_and_policies_without_keys() {
     let (_, a, _) = pair("dump", &["--suite", "aes256-sha512", "--ipcomp"]);
     let key = fs::read_to_string(&a).expect("a file");
     let key = key.split("0x").nth(2).and_then(|rest| rest.split([' ', ';']).next()).expect("a key");
@@ -126,7 +126,7 @@ fn dump_shows_the_databases_and_no_key() {
 }
 
 #[test]
-fn a_wrong_file_is_refused_with_its_place_and_without_its_keys() {
+fn errors_have_line_and_column_and_contain_no_keys() {
     let path = folder("wrong").join("wrong.conf");
     let wrong = [
         ("flush;\nadd 192.0.2.1 192.0.2.2 esp 1 -E des-cbc \"ninechars\";\n", "line 2, column 42"),
@@ -137,7 +137,7 @@ fn a_wrong_file_is_refused_with_its_place_and_without_its_keys() {
         ),
         ("add 192.0.2.1 192.0.2.2 esp 0x10 -E null -A hmac-md5 \"sixteen octets !\";\n", "SPI 16 is reserved"),
         ("flush; add 192.0.2.1 192.0.2.2 esp 0x1000 -E null;\n", "line 1, column 8: add 192.0.2.1"),
-        ("add 192.0.2.1 192.0.2.2 esp 0x1000 -E null;\n", "null encryption without integrity"),
+        ("add 192.0.2.1 192.0.2.2 esp 0x1000 -E null;\n", "NULL encryption without integrity"),
         ("add 192.0.2.1 192.0.2.2 esp 0x1000 -E des-cbc 0x0101010101010101;\n", "line 1, column 1: add 192.0.2.1"),
     ];
     for (config, reason) in wrong {
@@ -150,7 +150,7 @@ fn a_wrong_file_is_refused_with_its_place_and_without_its_keys() {
 }
 
 #[test]
-fn what_is_not_there_or_not_implemented_is_left_aside_with_its_place() {
+fn absent_entries_and_unsupported_statements_are_skipped_with_a_warning() {
     let path = folder("aside").join("aside.conf");
     let good = "add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E aes-cbc \"sixteen octets!!\" -A hmac-sha1 \"twenty octets it has\";\n";
     let cases = [
@@ -179,7 +179,7 @@ fn what_is_not_there_or_not_implemented_is_left_aside_with_its_place() {
 }
 
 #[test]
-fn no_sequence_number_is_used_twice_where_it_is_the_nonce() {
+fn sequence_numbers_are_not_reused_as_nonces() {
     let folder = folder("nonces");
     let (config, plain, sealed) = (folder.join("a.conf"), folder.join("in.pcap"), folder.join("sealed.pcap"));
     fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/data/lan.pcap"), &plain).expect("a capture");
@@ -231,7 +231,7 @@ fn no_sequence_number_is_used_twice_where_it_is_the_nonce() {
         fs::remove_file(&config).expect("a file");
         fs::write(&config, text_of(&cipher)).expect("a file");
         let ran = seal(&config);
-        assert!(!ran.status.success() && text(&ran).contains("another run uses the keys"), "{}", text(&ran));
+        assert!(!ran.status.success() && text(&ran).contains("keys are in use by another process"), "{}", text(&ran));
         drop(lock);
         assert!(seal(&config).status.success());
         // What cannot be read is never taken for numbers that were not used.

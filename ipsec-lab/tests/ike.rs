@@ -74,7 +74,7 @@ fn scratch(name: &str) -> PathBuf {
 }
 
 #[test]
-fn with_the_secrets_of_a_peer_every_message_opens_and_every_hash_is_good() {
+fn secrets_of_a_peer_decrypt_all_messages_and_verify_all_hashes() {
     for (number, (flow, phase)) in exchanges().into_iter().enumerate() {
         let (path, table) = (scratch(&format!("all-{number}.pcap")), scratch(&format!("all-{number}.keys")));
         capture(&flow, &path);
@@ -96,7 +96,7 @@ fn with_the_secrets_of_a_peer_every_message_opens_and_every_hash_is_good() {
 }
 
 #[test]
-fn with_a_table_of_keys_every_message_opens_and_no_hash_is_judged() {
+fn key_table_decrypts_all_messages_without_verifying_hashes() {
     for (number, (flow, phase)) in exchanges().into_iter().enumerate() {
         let (path, table) = (scratch(&format!("table-{number}.pcap")), scratch(&format!("table-{number}.keys")));
         capture(&flow, &path);
@@ -111,7 +111,7 @@ fn with_a_table_of_keys_every_message_opens_and_no_hash_is_judged() {
 }
 
 #[test]
-fn without_the_right_key_messages_stay_closed_and_say_why() {
+fn wrong_or_missing_keys_are_reported() {
     let (flow, phase) = exchanges().remove(0);
     let path = scratch("closed.pcap");
     capture(&flow, &path);
@@ -126,7 +126,7 @@ fn without_the_right_key_messages_stay_closed_and_say_why() {
 }
 
 #[test]
-fn a_message_in_hexadecimal_is_a_tree_and_a_broken_one_an_error_with_its_place() {
+fn hexadecimal_message_is_decoded_or_reported_with_its_offset() {
     let (flow, _) = exchanges().remove(0);
     let first = to_hex(&flow.messages[0].wire);
     let output = ike(&[&first]);
@@ -151,7 +151,7 @@ fn secrets(phase: &Phase1Record) -> [String; 4] {
 }
 
 #[test]
-fn retransmissions_open_again_wherever_they_come() {
+fn retransmissions_are_decrypted_in_any_order() {
     let (flow, phase) = exchanges().remove(1);
     let once = messages(&flow);
     let again: Vec<_> = once.iter().chain(&once[4..]).cloned().collect();
@@ -168,7 +168,7 @@ fn retransmissions_open_again_wherever_they_come() {
 }
 
 #[test]
-fn forged_messages_are_seen_and_move_nothing() {
+fn forged_messages_do_not_advance_the_iv_chain() {
     let (flow, phase) = exchanges().remove(1);
     let secrets = secrets(&phase);
     for genuine in 4..flow.messages.len() {
@@ -190,7 +190,7 @@ fn forged_messages_are_seen_and_move_nothing() {
 }
 
 #[test]
-fn a_key_that_opened_nothing_is_not_written() {
+fn keys_without_a_decrypted_message_are_not_written() {
     let (flow, phase) = exchanges().remove(0);
     let (path, table, written) = (scratch("zero.pcap"), scratch("zero.keys"), scratch("zero.written"));
     capture(&flow, &path);
@@ -214,7 +214,7 @@ fn fragment(data: &[u8], id: u16, number: u8, last: bool) -> Vec<u8> {
 }
 
 #[test]
-fn fragments_are_put_together_and_fragments_of_fragments_are_not() {
+fn fragments_are_reassembled_once() {
     let (flow, _) = exchanges().remove(0);
     let whole = flow.messages[0].wire.to_vec();
     let pieces: Vec<_> = whole.chunks(80).collect();

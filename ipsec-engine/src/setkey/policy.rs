@@ -217,7 +217,7 @@ fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, Fault<'a>> {
                 bundle = bundle.with(template).ok_or(lexer.error(text, SetkeyErrorKind::TooManyTransforms))?;
             }
             if bundle.iter().next().is_none() {
-                return Err(lexer.error("", SetkeyErrorKind::Missing("a transform")));
+                return Err(lexer.error("", SetkeyErrorKind::Missing("a template")));
             }
             Ok(Action::Ipsec(bundle))
         }
