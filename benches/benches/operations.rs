@@ -209,7 +209,7 @@ mod ipcomp {
         let mut backoff = Backoff::new();
         bencher.bench_local(|| {
             let tries = backoff.try_next();
-            backoff.learn(!tries);
+            backoff.record(!tries);
         });
     }
 }

@@ -43,7 +43,7 @@ pub unsafe extern "C" fn ipsec_ipcomp_compress(
         // SAFETY: the caller's promise.
         unsafe {
             IpsecPacket::change(packet, |packet| match compress(packet, IpProto(next_header), cpi, deflate) {
-                Ok(Compression::Shrunk { .. }) => Ok(()),
+                Ok(Compression::Compressed { .. }) => Ok(()),
                 Ok(_) => Err(IpsecStatus::NotWorthwhile),
                 Err(_) => Err(IpsecStatus::NoSpace),
             })
@@ -71,7 +71,7 @@ pub unsafe extern "C" fn ipsec_ipcomp_decompress(
             IpsecPacket::change(packet, |packet| {
                 decompress(packet, cpi, inflate).map_err(|error| match error {
                     DecompressError::TooShort(_) => IpsecStatus::TooShort,
-                    DecompressError::WrongCpi { .. } => IpsecStatus::WrongSpi,
+                    DecompressError::CpiMismatch { .. } => IpsecStatus::WrongSpi,
                     _ => IpsecStatus::Malformed,
                 })
             })

@@ -88,9 +88,9 @@ impl<'a> Attributes<'a> {
     /// Parses a list of attributes that fills `bytes` exactly (RFC 2408 section 3.3).
     ///
     /// # Errors
-    /// [`DecodeErrorKind::AttributeCut`] for a truncated attribute.
+    /// [`DecodeErrorKind::TruncatedAttribute`] for a truncated attribute.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, DecodeErrorKind> {
-        Self::check(bytes).map_err(|_| DecodeErrorKind::AttributeCut)?;
+        Self::check(bytes).map_err(|_| DecodeErrorKind::TruncatedAttribute)?;
         Ok(Self { bytes })
     }
 

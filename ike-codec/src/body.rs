@@ -16,7 +16,7 @@ pub enum Body<'a> {
     /// SA of the IPSEC DOI, or of DOI 0 with the same structure: proposals, transforms and attributes.
     SecurityAssociation(SecurityAssociation<'a>),
     /// SA of another DOI; the situation and the octets after it are not decoded.
-    ForeignAssociation(Doi, &'a [u8]),
+    OtherDoi(Doi, &'a [u8]),
     /// Public value of a Diffie-Hellman exchange.
     KeyExchange(&'a [u8]),
     /// Identity of a peer in phase 1, or traffic selector of an SA in phase 2.
@@ -91,7 +91,7 @@ fn association(body: &[u8], offset: u16) -> Option<Body<'_>> {
             SecurityAssociation::read(doi, rest, offset.saturating_add(4)).ok().map(Body::SecurityAssociation)
         }
         //= RFC 2408 2.1/1
-        doi => Some(Body::ForeignAssociation(doi, rest)),
+        doi => Some(Body::OtherDoi(doi, rest)),
     }
 }
 

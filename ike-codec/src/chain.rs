@@ -76,7 +76,7 @@ impl<'a> Chain<'a> {
     pub(crate) fn parse(first: PayloadKind, bytes: &'a [u8], offset: u16) -> Result<Self, DecodeError> {
         let chain = Self::split(first, bytes, offset)?;
         if chain.padding.len() > 3 || chain.padding.iter().any(|&b| b != 0) {
-            return Err(DecodeError::at(DecodeErrorKind::UnparsedBytes, chain.end()));
+            return Err(DecodeError::at(DecodeErrorKind::TrailingData, chain.end()));
         }
         Ok(chain)
     }
@@ -91,7 +91,7 @@ impl<'a> Chain<'a> {
     /// Returns the first [`DecodeError`] found. Decryption with a wrong key usually ends here.
     pub fn decrypted(first: PayloadKind, plaintext: &'a [u8]) -> Result<Self, DecodeError> {
         if first == PayloadKind::NONE {
-            return Err(DecodeError::at(DecodeErrorKind::UnparsedBytes, 28));
+            return Err(DecodeError::at(DecodeErrorKind::TrailingData, 28));
         }
         if first == PayloadKind::FRAGMENT {
             return Err(DecodeError::at(DecodeErrorKind::Misplaced(first), 28)); // fragments are never encrypted
@@ -208,11 +208,15 @@ impl<'a> Step<'a> {
     #[inline]
     pub(crate) fn split_first(kind: PayloadKind, bytes: &'a [u8]) -> Result<Self, DecodeErrorKind> {
         let Some((&[next, reserved, l0, l1], rest)) = bytes.split_first_chunk::<GENERIC_HEADER>() else {
-            return Err(if bytes.is_empty() { DecodeErrorKind::Dangling(kind) } else { DecodeErrorKind::Cut(kind) });
+            return Err(if bytes.is_empty() {
+                DecodeErrorKind::MissingPayload(kind)
+            } else {
+                DecodeErrorKind::TruncatedPayload(kind)
+            });
         };
         let length = usize::from(u16::from_be_bytes([l0, l1]));
         let length = length.checked_sub(GENERIC_HEADER).ok_or(DecodeErrorKind::PayloadLength(kind))?;
-        let (body, rest) = rest.split_at_checked(length).ok_or(DecodeErrorKind::Cut(kind))?;
+        let (body, rest) = rest.split_at_checked(length).ok_or(DecodeErrorKind::TruncatedPayload(kind))?;
         Ok(Self { next: PayloadKind(next), reserved, body, rest })
     }
 }

@@ -43,7 +43,7 @@ impl<'a> Config<'a> {
         if padding.len() <= 3 && padding.iter().all(|&b| b == 0) {
             return Ok(());
         }
-        Err(Fault { kind: DecodeErrorKind::AttributeCut, at: body.len().saturating_sub(padding.len()) })
+        Err(Fault { kind: DecodeErrorKind::TruncatedAttribute, at: body.len().saturating_sub(padding.len()) })
     }
 
     /// Writes the body of the attribute payload (draft-ietf-ipsec-isakmp-mode-cfg-05 section 3.2).

@@ -65,18 +65,18 @@ pub enum DecodeErrorKind {
         declared: u32,
     },
     /// The header declares fewer octets than were received, or fewer than its own length.
-    WrongLength {
+    LengthMismatch {
         /// Value of the length field of the header.
         declared: u32,
     },
     /// The payload that a next payload field announces is missing.
-    Dangling(PayloadKind),
+    MissingPayload(PayloadKind),
     /// A payload, or a counted field in it, extends past the structure that contains it.
-    Cut(PayloadKind),
+    TruncatedPayload(PayloadKind),
     /// The payload length is less than the four octets of the generic header.
     PayloadLength(PayloadKind),
     /// The octets after the last payload are not padding.
-    UnparsedBytes,
+    TrailingData,
     /// An IKEv1 message contains a payload of IKEv2 (33 to 53).
     Ikev2Payload(PayloadKind),
     /// A proposal is outside of an SA, a transform is outside of a proposal, or a fragment is not the only payload.
@@ -91,7 +91,7 @@ pub enum DecodeErrorKind {
         found: u8,
     },
     /// An attribute extends past its transform or mode config payload (CVE-2004-0183 and similar).
-    AttributeCut,
+    TruncatedAttribute,
     /// The SPIs of a delete payload do not fill it exactly.
     SpiCount {
         /// Number of SPIs declared.
@@ -102,7 +102,7 @@ pub enum DecodeErrorKind {
     /// The length of an address, subnet or range does not match its type.
     AddressLength(PayloadKind),
     /// The secrecy or integrity labels of a situation extend past the SA payload (RFC 2407 section 4.6.1).
-    LabelsCut,
+    TruncatedLabels,
     /// The fragment number is 0.
     FragmentNumber,
     /// The ciphertext is empty, or its length is not a multiple of the smallest cipher block (8 octets).
@@ -128,23 +128,25 @@ impl fmt::Display for DecodeErrorKind {
             Self::MajorVersion(v) => write!(f, "unsupported major version {v}, expected 1"),
             Self::MinorVersion(v) => write!(f, "unsupported minor version {v}, expected 0"),
             Self::Truncated { declared } => write!(f, "truncated message: header declares {declared} octets"),
-            Self::WrongLength { declared } => write!(f, "message length mismatch: header declares {declared} octets"),
-            Self::Dangling(kind) => write!(f, "announced {kind} payload is missing"),
-            Self::Cut(kind) => write!(f, "truncated {kind} payload"),
+            Self::LengthMismatch { declared } => {
+                write!(f, "message length mismatch: header declares {declared} octets")
+            }
+            Self::MissingPayload(kind) => write!(f, "announced {kind} payload is missing"),
+            Self::TruncatedPayload(kind) => write!(f, "truncated {kind} payload"),
             Self::PayloadLength(kind) => write!(f, "length of {kind} payload is less than its generic header"),
-            Self::UnparsedBytes => f.write_str("trailing data after the last payload"),
+            Self::TrailingData => f.write_str("trailing data after the last payload"),
             Self::Ikev2Payload(kind) => write!(f, "IKEv2 payload {kind} in an IKEv1 message"),
             Self::Misplaced(kind) => write!(f, "misplaced {kind} payload"),
             Self::BodyTooShort(kind) => write!(f, "{kind} payload is shorter than its fixed fields"),
             Self::TransformCount { declared, found } => {
                 write!(f, "transform count mismatch: found {found}, declared {declared}")
             }
-            Self::AttributeCut => f.write_str("truncated attribute"),
+            Self::TruncatedAttribute => f.write_str("truncated attribute"),
             Self::SpiCount { count, size } => {
                 write!(f, "delete payload length does not match {count} SPIs of {size} octets")
             }
             Self::AddressLength(kind) => write!(f, "address length does not match its type in {kind} payload"),
-            Self::LabelsCut => f.write_str("truncated labels of the situation"),
+            Self::TruncatedLabels => f.write_str("truncated labels of the situation"),
             Self::FragmentNumber => f.write_str("fragment number is 0"),
             Self::EncryptedLength => f.write_str("ciphertext is empty or not a multiple of the block size"),
             Self::Reserved => f.write_str("reserved field is not zero"),

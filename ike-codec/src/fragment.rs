@@ -123,11 +123,11 @@ pub enum FragmentError {
         id: u16,
     },
     /// The fragment number is above [`MAX_FRAGMENTS`].
-    TooMany(u8),
+    NumberTooLarge(u8),
     /// A fragment of this number was received before, with different data.
     Conflict(u8),
     /// The fragment number is above that of the last fragment, or the fragment is a second last fragment.
-    BehindTheLast(u8),
+    LastMismatch(u8),
     /// The fragment contains no data.
     Empty(u8),
     /// The message is longer than the buffer of the [`Reassembly`].
@@ -139,9 +139,9 @@ impl fmt::Display for FragmentError {
         match self {
             Self::NotAFragment => f.write_str("message is not a fragment"),
             Self::OtherMessage { id } => write!(f, "fragment with ID {id} is part of another message"),
-            Self::TooMany(number) => write!(f, "fragment number {number} exceeds {MAX_FRAGMENTS}"),
+            Self::NumberTooLarge(number) => write!(f, "fragment number {number} exceeds {MAX_FRAGMENTS}"),
             Self::Conflict(number) => write!(f, "fragment {number} was received before with different data"),
-            Self::BehindTheLast(number) => write!(f, "fragment {number} contradicts the number of the last fragment"),
+            Self::LastMismatch(number) => write!(f, "fragment {number} contradicts the number of the last fragment"),
             Self::Empty(number) => write!(f, "fragment {number} is empty"),
             Self::NoSpace => f.write_str("message is longer than the reassembly buffer"),
         }
@@ -181,7 +181,7 @@ impl<'b> Reassembly<'b> {
     fn store(&mut self, fragment: &Fragment<'_>) -> Result<Progress, FragmentError> {
         let number = fragment.number;
         let bit = number.checked_sub(1).and_then(|n| 1u64.checked_shl(u32::from(n)));
-        let bit = bit.ok_or(FragmentError::TooMany(number))?;
+        let bit = bit.ok_or(FragmentError::NumberTooLarge(number))?;
         if self.received & bit != 0 {
             let same = self.piece(number) == Some(fragment.data) && fragment.is_last() == (self.last == number);
             return if same { Ok(Progress::Duplicate) } else { Err(FragmentError::Conflict(number)) };
@@ -192,14 +192,15 @@ impl<'b> Reassembly<'b> {
             self.last != 0 && number > self.last
         };
         if contradicts_last {
-            return Err(FragmentError::BehindTheLast(number));
+            return Err(FragmentError::LastMismatch(number));
         }
         if fragment.data.is_empty() {
             return Err(FragmentError::Empty(number));
         }
         let end = self.used.checked_add(fragment.data.len()).ok_or(FragmentError::NoSpace)?;
         let target = self.store.get_mut(self.used..end).ok_or(FragmentError::NoSpace)?;
-        let entry = self.pieces.get_mut(usize::from(number.saturating_sub(1))).ok_or(FragmentError::TooMany(number))?;
+        let entry =
+            self.pieces.get_mut(usize::from(number.saturating_sub(1))).ok_or(FragmentError::NumberTooLarge(number))?;
         let start = u32::try_from(self.used).map_err(|_| FragmentError::NoSpace)?;
         let length = u16::try_from(fragment.data.len()).map_err(|_| FragmentError::NoSpace)?;
         fill(target, fragment.data).map_err(|_| FragmentError::NoSpace)?;

@@ -78,7 +78,7 @@ impl Header {
     /// 2408 section 5.2).
     ///
     /// # Errors
-    /// [`DecodeErrorKind::TooShort`], `TooLong`, `Ikev2`, `MajorVersion`, `MinorVersion`, `Truncated`, `WrongLength`.
+    /// [`DecodeErrorKind::TooShort`], `TooLong`, `Ikev2`, `MajorVersion`, `MinorVersion`, `Truncated`, `LengthMismatch`.
     pub fn parse(message: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
         let (header, rest) = Self::read(message)?;
         let wrong = |kind, offset| Err(DecodeError::at(kind, offset));
@@ -97,7 +97,7 @@ impl Header {
             //= RFC 2408 5.1/1
             declared if declared > u32::from(actual) => wrong(DecodeErrorKind::Truncated { declared }, 24),
             //= RFC 2408 5.1/2
-            declared => wrong(DecodeErrorKind::WrongLength { declared }, 24),
+            declared => wrong(DecodeErrorKind::LengthMismatch { declared }, 24),
         }
     }
 

@@ -84,8 +84,8 @@ pub use number::*;
 pub use quirks::{FragmentationUse, HeartbeatOrPskHash, Quirks, RawRsaOrKeyNote, XauthOrGssApi};
 pub use sa::{Proposal, Proposals, SecurityAssociation, Transform, Transforms};
 pub use transport::{
-    Framed, NON_ESP_MARKER, Port, StreamError, TCP_PREFIX, split_tcp, strip_tcp_prefix, tcp_frame_head, unframe_udp,
+    Framed, NON_ESP_MARKER, Port, StreamError, TCP_PREFIX, split_tcp, strip_tcp_prefix, tcp_frame_header, unframe_udp,
 };
 pub use typed::{AttributeError, IpsecAttributes, Lifetimes, OakleyAttributes};
-pub use vendor::{Meaning, VendorId, identify, vendor_ids};
+pub use vendor::{VendorId, VendorIdMeaning, identify, vendor_ids};
 pub use writer::{AttributeWriter, BodyWriter, MessageWriter, ProposalHead, SaWriter, TransformHead, TransformWriter};

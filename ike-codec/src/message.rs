@@ -32,7 +32,7 @@ impl<'a> Message<'a> {
         }
         let refuse = |kind, offset| Err(DecodeError::at(kind, offset));
         match header.next_payload {
-            PayloadKind::NONE => refuse(DecodeErrorKind::UnparsedBytes, 28),
+            PayloadKind::NONE => refuse(DecodeErrorKind::TrailingData, 28),
             kind @ (PayloadKind::PROPOSAL | PayloadKind::TRANSFORM) => refuse(DecodeErrorKind::Misplaced(kind), 16),
             //= RFC 2408 5.2/6
             kind if kind.is_ikev2() => refuse(DecodeErrorKind::Ikev2Payload(kind), 16),

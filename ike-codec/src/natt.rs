@@ -78,7 +78,7 @@ impl NatTraversal {
 
     /// Returns whether both peers change to port 4500 when a NAT is detected (RFC 3947 section 4). The first two drafts
     /// stay on port 500, where ESP follows eight zero octets; on port 4500, IKE follows four zero octets.
-    pub fn floats(self) -> bool {
+    pub fn changes_port(self) -> bool {
         self > Self::Draft01
     }
 }
@@ -106,7 +106,7 @@ impl NatTraversals {
 
     /// Returns the latest document in both sets, which the peers use after the exchange of vendor IDs (RFC 3947 section
     /// 3.1).
-    pub fn best_of_both(self, other: Self) -> Option<NatTraversal> {
+    pub fn latest_common(self, other: Self) -> Option<NatTraversal> {
         NatTraversal::ALL.into_iter().rfind(|&one| self.contains(one) && other.contains(one))
     }
 }

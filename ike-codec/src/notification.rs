@@ -35,7 +35,7 @@ impl<'a> Notification<'a> {
         match Self::read(body) {
             Some(_) => Ok(()),
             None if body.len() < 8 => Err(DecodeErrorKind::BodyTooShort(PayloadKind::NOTIFICATION)),
-            None => Err(DecodeErrorKind::Cut(PayloadKind::NOTIFICATION)),
+            None => Err(DecodeErrorKind::TruncatedPayload(PayloadKind::NOTIFICATION)),
         }
     }
 

@@ -1,7 +1,7 @@
 use crate::body::Body;
 use crate::message::Message;
 use crate::natt::NatTraversals;
-use crate::vendor::{Meaning, identify};
+use crate::vendor::{VendorIdMeaning, identify};
 
 /// Properties of a peer, derived from all vendor IDs that it sent (RFC 2408 section 3.16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -89,24 +89,24 @@ impl Quirks {
         let Some(id) = identify(body) else { return };
         let rest = body.get(id.bytes.len()..).unwrap_or_default();
         match id.meaning {
-            Meaning::NatTraversal(one) => self.nat_traversal = self.nat_traversal.with(one),
-            Meaning::DeadPeerDetection => self.dead_peer_detection = true,
-            Meaning::Xauth => self.xauth = true,
-            Meaning::Unity => (self.unity, self.cisco) = (true, true),
-            Meaning::Fragmentation => self.fragmentation = Some(FragmentationUse::read(rest)),
-            Meaning::Windows => self.windows = Some(first_u32(rest).unwrap_or(0)),
-            Meaning::GssApi => self.gss_api = true,
-            Meaning::Cisco => self.cisco = true,
-            Meaning::Racoon | Meaning::Heartbeat => self.racoon = true,
-            Meaning::Isakmpd => self.isakmpd = true,
-            Meaning::CheckPoint => self.check_point = true,
-            Meaning::SshSentinel141 => self.xauth_ack_has_new_message_id = true,
-            Meaning::Microsoft
-            | Meaning::NetScreen
-            | Meaning::FreeSwan
-            | Meaning::StrongSwan
-            | Meaning::Ssh
-            | Meaning::Other => {}
+            VendorIdMeaning::NatTraversal(one) => self.nat_traversal = self.nat_traversal.with(one),
+            VendorIdMeaning::DeadPeerDetection => self.dead_peer_detection = true,
+            VendorIdMeaning::Xauth => self.xauth = true,
+            VendorIdMeaning::Unity => (self.unity, self.cisco) = (true, true),
+            VendorIdMeaning::Fragmentation => self.fragmentation = Some(FragmentationUse::read(rest)),
+            VendorIdMeaning::Windows => self.windows = Some(first_u32(rest).unwrap_or(0)),
+            VendorIdMeaning::GssApi => self.gss_api = true,
+            VendorIdMeaning::Cisco => self.cisco = true,
+            VendorIdMeaning::Racoon | VendorIdMeaning::Heartbeat => self.racoon = true,
+            VendorIdMeaning::Isakmpd => self.isakmpd = true,
+            VendorIdMeaning::CheckPoint => self.check_point = true,
+            VendorIdMeaning::SshSentinel141 => self.xauth_ack_has_new_message_id = true,
+            VendorIdMeaning::Microsoft
+            | VendorIdMeaning::NetScreen
+            | VendorIdMeaning::FreeSwan
+            | VendorIdMeaning::StrongSwan
+            | VendorIdMeaning::Ssh
+            | VendorIdMeaning::Other => {}
         }
     }
 

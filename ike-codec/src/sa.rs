@@ -32,7 +32,7 @@ impl<'a> SecurityAssociation<'a> {
         //= RFC 2407 4.2.1/3
         let length = if situation.is_labelled() { labels_len(situation, rest) } else { Some(0) };
         let (labels, proposals) =
-            length.and_then(|length| rest.split_at_checked(length)).ok_or(DecodeErrorKind::LabelsCut)?;
+            length.and_then(|length| rest.split_at_checked(length)).ok_or(DecodeErrorKind::TruncatedLabels)?;
         Ok(Self { doi, situation, labels, proposals, end })
     }
 
@@ -46,7 +46,7 @@ impl<'a> SecurityAssociation<'a> {
             let step = check_proposal(kind, rest).map_err(|fault| fault.shifted_by(at(rest)))?;
             (kind, rest) = (step.next, step.rest);
         }
-        if rest.is_empty() { Ok(()) } else { Err(Fault { kind: DecodeErrorKind::UnparsedBytes, at: at(rest) }) }
+        if rest.is_empty() { Ok(()) } else { Err(Fault { kind: DecodeErrorKind::TrailingData, at: at(rest) }) }
     }
 
     /// Iterates over the proposals in wire order (RFC 2408 sections 3.5 and 4.2). Consecutive proposals with the same
@@ -147,7 +147,7 @@ fn check_proposal(kind: PayloadKind, bytes: &[u8]) -> Result<Step<'_>, Fault> {
     let too_short = DecodeErrorKind::BodyTooShort(PayloadKind::PROPOSAL);
     let (&[_, _, spi_size, declared], rest) = proposal.body.split_first_chunk::<4>().ok_or(too_short)?;
     //= RFC 2408 3.5/2
-    let transforms = rest.get(usize::from(spi_size)..).ok_or(DecodeErrorKind::Cut(kind))?;
+    let transforms = rest.get(usize::from(spi_size)..).ok_or(DecodeErrorKind::TruncatedPayload(kind))?;
     let wrong_count = |found| DecodeErrorKind::TransformCount { declared, found };
     if transforms.is_empty() {
         return Err(wrong_count(0).into());
@@ -162,7 +162,7 @@ fn check_proposal(kind: PayloadKind, bytes: &[u8]) -> Result<Step<'_>, Fault> {
         (kind, rest) = (step.next, step.rest);
     }
     if !rest.is_empty() {
-        return Err(Fault { kind: DecodeErrorKind::UnparsedBytes, at: at(rest) });
+        return Err(Fault { kind: DecodeErrorKind::TrailingData, at: at(rest) });
     }
     if found == declared { Ok(proposal) } else { Err(wrong_count(found).into()) }
 }
@@ -180,7 +180,7 @@ fn check_transform(kind: PayloadKind, bytes: &[u8]) -> Result<Step<'_>, Fault> {
     //= RFC 2408 3.6/2
     Attributes::check(attributes).map_err(|cut| {
         let at = GENERIC_HEADER.saturating_add(step.body.len().saturating_sub(cut.len()));
-        Fault { kind: DecodeErrorKind::AttributeCut, at }
+        Fault { kind: DecodeErrorKind::TruncatedAttribute, at }
     })?;
     Ok(step)
 }

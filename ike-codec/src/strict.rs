@@ -26,7 +26,7 @@ pub(crate) fn check_header(header: &Header) -> Result<(), DecodeError> {
 /// Verifies the reserved fields, numbers and lengths of every payload.
 pub(crate) fn check_chain(chain: &Chain<'_>) -> Result<(), DecodeError> {
     if let [_, ..] = chain.padding() {
-        return Err(DecodeError::at(DecodeErrorKind::UnparsedBytes, chain.end()));
+        return Err(DecodeError::at(DecodeErrorKind::TrailingData, chain.end()));
     }
     chain.payloads().try_for_each(|payload| check_payload(&payload))
 }
@@ -44,7 +44,7 @@ fn check_payload(payload: &Payload<'_>) -> Result<(), DecodeError> {
     }
     match payload.view() {
         Body::SecurityAssociation(sa) => check_association(&sa, payload.offset),
-        Body::ForeignAssociation(doi, _) if doi.name().is_none() => refuse(DecodeErrorKind::Unassigned),
+        Body::OtherDoi(doi, _) if doi.name().is_none() => refuse(DecodeErrorKind::Unassigned),
         //= RFC 2409 5/8
         Body::Nonce(nonce) if !(8..=256).contains(&nonce.len()) => refuse(DecodeErrorKind::NonceLength),
         Body::KeyExchange([]) | Body::Hash([]) | Body::Signature([]) | Body::VendorId([]) | Body::NatDetection([]) => {

@@ -101,7 +101,7 @@ pub fn split_tcp(stream: &[u8]) -> Result<Option<(Framed<'_>, &[u8])>, StreamErr
 ///
 /// # Errors
 /// [`NoSpace`] when the message is longer than 65,529 octets, the maximum of a frame.
-pub fn tcp_frame_head(message: usize) -> Result<[u8; 6], NoSpace> {
+pub fn tcp_frame_header(message: usize) -> Result<[u8; 6], NoSpace> {
     let length = message.checked_add(6).and_then(|n| u16::try_from(n).ok()).ok_or(NoSpace)?;
     let [l0, l1] = length.to_be_bytes();
     Ok([l0, l1, 0, 0, 0, 0])

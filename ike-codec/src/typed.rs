@@ -13,7 +13,7 @@ pub enum AttributeError {
     /// The attribute of this type occurs twice.
     Duplicate(u16),
     /// The value of the attribute of this type is out of range: empty, or wider than 16 bits (64 bits for lifetimes).
-    NotANumber(u16),
+    OutOfRange(u16),
     /// A life duration has no life type, or a life type has no duration.
     UnpairedLifetime,
 }
@@ -22,7 +22,7 @@ impl fmt::Display for AttributeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Duplicate(kind) => write!(f, "duplicate attribute {kind}"),
-            Self::NotANumber(kind) => write!(f, "value of attribute {kind} is out of range"),
+            Self::OutOfRange(kind) => write!(f, "value of attribute {kind} is out of range"),
             Self::UnpairedLifetime => {
                 f.write_str("life type without life duration, or life duration without life type")
             }
@@ -58,7 +58,7 @@ impl Pairing {
     }
 
     fn duration(&mut self, attribute: &Attribute<'_>) -> Result<(), AttributeError> {
-        let value = attribute.number().ok_or(AttributeError::NotANumber(attribute.kind))?;
+        let value = attribute.number().ok_or(AttributeError::OutOfRange(attribute.kind))?;
         set(&mut self.duration, attribute.kind, value)?;
         self.pair(attribute.kind)
     }
@@ -247,7 +247,7 @@ impl<'a> IpsecAttributes<'a> {
 /// Decodes a 16-bit number in basic or variable encoding.
 fn short(attribute: &Attribute<'_>) -> Result<u16, AttributeError> {
     let number = attribute.number().and_then(|n| u16::try_from(n).ok());
-    number.ok_or(AttributeError::NotANumber(attribute.kind))
+    number.ok_or(AttributeError::OutOfRange(attribute.kind))
 }
 
 fn set<T>(slot: &mut Option<T>, kind: u16, value: T) -> Result<(), AttributeError> {

@@ -14,13 +14,13 @@ pub struct VendorId {
     /// Set if further octets may follow, such as a version or capabilities.
     pub is_prefix: bool,
     /// Property of the sender that follows from the vendor ID.
-    pub meaning: Meaning,
+    pub meaning: VendorIdMeaning,
 }
 
 /// Property of a peer that follows from a vendor ID (RFC 2408 section 3.16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Meaning {
+pub enum VendorIdMeaning {
     /// NAT traversal according to one of its documents.
     NatTraversal(NatTraversal),
     /// Dead peer detection (RFC 3706); the version follows the vendor ID.

@@ -81,17 +81,17 @@ fn sa_of_doi_0_is_decoded_if_it_has_the_structure_of_ipsec_doi() {
     // Another structure of DOI 0 is not decoded, and an SA payload of GDOI is never decoded.
     let odd = message(&mut buf, PayloadKind::SA, &[0, 0, 0, 0, 9, 9, 9]);
     let view = Message::parse(odd).unwrap().payloads().next().unwrap().view();
-    assert_eq!(view, Body::ForeignAssociation(Doi::ISAKMP, &[9, 9, 9]));
+    assert_eq!(view, Body::OtherDoi(Doi::ISAKMP, &[9, 9, 9]));
     bytes[35] = 2;
     let gdoi = Message::parse(&bytes).unwrap();
-    assert!(matches!(gdoi.payloads().next().unwrap().view(), Body::ForeignAssociation(Doi::GDOI, _)));
+    assert!(matches!(gdoi.payloads().next().unwrap().view(), Body::OtherDoi(Doi::GDOI, _)));
 }
 
 //= RFC 2407 4.4.2.1/1
 //= RFC 2408 5.14/11, 5.6/4
 #[test]
 fn parse_strict_refuses_reserved_and_unassigned_values() {
-    use DecodeErrorKind::{Reserved, Unassigned, UnparsedBytes};
+    use DecodeErrorKind::{Reserved, TrailingData, Unassigned};
     let sa = |tail: &[u8]| [&[0, 0, 0, 1][..], tail].concat();
     let proposal = |protocol, id| [0, 0, 0, 16, 1, protocol, 0, 1, 0, 0, 0, 8, 1, id, 0, 0];
     let plain = |protocol, id| sa(&[&[0, 0, 0, 1][..], &proposal(protocol, id)].concat());
@@ -130,7 +130,7 @@ fn parse_strict_refuses_reserved_and_unassigned_values() {
     let padded = [&hash[..], &[0; 8]].concat();
     assert_eq!(Chain::decrypted(PayloadKind::HASH, &hash).unwrap().check_strictly(), Ok(()));
     let error = Chain::decrypted(PayloadKind::HASH, &padded).unwrap().check_strictly().unwrap_err();
-    assert_eq!((error.kind, error.offset), (UnparsedBytes, 36));
+    assert_eq!((error.kind, error.offset), (TrailingData, 36));
 }
 
 //= RFC 2408 2.5.2/1, 5.3/2

@@ -24,19 +24,19 @@ fn decode_error_names_field_and_values() {
         (Kind::MajorVersion(7), &["major", "7"]),
         (Kind::MinorVersion(7), &["minor", "7"]),
         (Kind::Truncated { declared: 77_777 }, &["77777"]),
-        (Kind::WrongLength { declared: 77_777 }, &["77777"]),
-        (Kind::Dangling(nonce), &["nonce"]),
-        (Kind::Cut(nonce), &["nonce"]),
+        (Kind::LengthMismatch { declared: 77_777 }, &["77777"]),
+        (Kind::MissingPayload(nonce), &["nonce"]),
+        (Kind::TruncatedPayload(nonce), &["nonce"]),
         (Kind::PayloadLength(nonce), &["nonce"]),
-        (Kind::UnparsedBytes, &[]),
+        (Kind::TrailingData, &[]),
         (Kind::Ikev2Payload(PayloadKind(46)), &["IKEv2", "46"]),
         (Kind::Misplaced(nonce), &["nonce"]),
         (Kind::BodyTooShort(nonce), &["nonce"]),
         (Kind::TransformCount { declared: 77, found: 88 }, &["77", "88"]),
-        (Kind::AttributeCut, &["attribute"]),
+        (Kind::TruncatedAttribute, &["attribute"]),
         (Kind::SpiCount { count: 777, size: 88 }, &["777", "88"]),
         (Kind::AddressLength(PayloadKind::ID), &["identification"]),
-        (Kind::LabelsCut, &["labels"]),
+        (Kind::TruncatedLabels, &["labels"]),
         (Kind::FragmentNumber, &["fragment"]),
         (Kind::EncryptedLength, &["ciphertext"]),
         (Kind::Reserved, &["reserved"]),
@@ -57,9 +57,9 @@ fn fragment_error_names_fragment_number() {
     let rows: Vec<(String, &[&str])> = [
         (FragmentError::NotAFragment, &[][..]),
         (FragmentError::OtherMessage { id: 777 }, &["777"]),
-        (FragmentError::TooMany(77), &["77", "64"]),
+        (FragmentError::NumberTooLarge(77), &["77", "64"]),
         (FragmentError::Conflict(7), &["7"]),
-        (FragmentError::BehindTheLast(7), &["7"]),
+        (FragmentError::LastMismatch(7), &["7"]),
         (FragmentError::Empty(7), &["7"]),
         (FragmentError::NoSpace, &["buffer"]),
     ]
@@ -72,7 +72,7 @@ fn fragment_error_names_fragment_number() {
 fn attribute_error_names_attribute_type() {
     let rows: Vec<(String, &[&str])> = [
         (AttributeError::Duplicate(77), &["77"][..]),
-        (AttributeError::NotANumber(77), &["77"]),
+        (AttributeError::OutOfRange(77), &["77"]),
         (AttributeError::UnpairedLifetime, &["life"]),
     ]
     .map(|(error, words)| (error.to_string(), words))

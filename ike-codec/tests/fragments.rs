@@ -111,12 +111,12 @@ fn invalid_fragment_is_refused_and_changes_nothing() {
         ("first fragment with last flag", fragment(1, 1, 1, b"ab"), FragmentError::Conflict(1)),
         ("last fragment without last flag", fragment(1, 3, 0, b"ef"), FragmentError::Conflict(3)),
         ("last with other octets", fragment(1, 3, 1, b"eF"), FragmentError::Conflict(3)),
-        ("second last fragment after the last", fragment(1, 4, 1, b"gh"), FragmentError::BehindTheLast(4)),
-        ("second last fragment before the last", fragment(1, 2, 1, b"cd"), FragmentError::BehindTheLast(2)),
-        ("number above the last", fragment(1, 4, 0, b"gh"), FragmentError::BehindTheLast(4)),
-        ("number 64 above the last", fragment(1, 64, 0, b"gh"), FragmentError::BehindTheLast(64)),
-        ("number above the maximum", fragment(1, 65, 0, b"gh"), FragmentError::TooMany(65)),
-        ("number 255 with last flag", fragment(1, 255, 1, b"gh"), FragmentError::TooMany(255)),
+        ("second last fragment after the last", fragment(1, 4, 1, b"gh"), FragmentError::LastMismatch(4)),
+        ("second last fragment before the last", fragment(1, 2, 1, b"cd"), FragmentError::LastMismatch(2)),
+        ("number above the last", fragment(1, 4, 0, b"gh"), FragmentError::LastMismatch(4)),
+        ("number 64 above the last", fragment(1, 64, 0, b"gh"), FragmentError::LastMismatch(64)),
+        ("number above the maximum", fragment(1, 65, 0, b"gh"), FragmentError::NumberTooLarge(65)),
+        ("number 255 with last flag", fragment(1, 255, 1, b"gh"), FragmentError::NumberTooLarge(255)),
         ("empty", fragment(1, 2, 0, b""), FragmentError::Empty(2)),
         ("other fragment ID", fragment(2, 2, 0, b"cd"), FragmentError::OtherMessage { id: 2 }),
         ("other responder cookie", other_cookie, FragmentError::OtherMessage { id: 1 }),
@@ -144,7 +144,7 @@ fn last_fragment_below_received_number_is_refused() {
     let mut store = [0; 64];
     let mut reassembly = Reassembly::new(&mut store);
     add(&mut reassembly, &fragment(1, 5, 0, b"ee")).unwrap();
-    assert_eq!(add(&mut reassembly, &fragment(1, 4, 1, b"dd")), Err(FragmentError::BehindTheLast(4)));
+    assert_eq!(add(&mut reassembly, &fragment(1, 4, 1, b"dd")), Err(FragmentError::LastMismatch(4)));
     assert_eq!(add(&mut reassembly, &fragment(1, 6, 1, b"ff")), Ok(Progress::Stored));
 }
 
@@ -194,7 +194,7 @@ fn reassembly_accepts_64_fragments_and_refuses_the_65th() {
         }
         let expected: Vec<u8> = (1..=64).flat_map(|number| [number; 3]).collect();
         assert_eq!(reassembly.message(&mut out).unwrap(), &expected[..]);
-        assert_eq!(add(&mut reassembly, &fragment(1, 65, 1, b"x")), Err(FragmentError::TooMany(65)));
+        assert_eq!(add(&mut reassembly, &fragment(1, 65, 1, b"x")), Err(FragmentError::NumberTooLarge(65)));
     }
 }
 

@@ -193,7 +193,7 @@ fn parse_strict_accepts_situation_bits_of_rfc_2407_4_2_only() {
 //= RFC 2408 2.1/1
 #[test]
 fn sa_of_another_doi_is_not_decoded() {
-    with(1, &hex("00000002 00"), |view| assert_eq!(view, Body::ForeignAssociation(Doi::GDOI, &[0])));
+    with(1, &hex("00000002 00"), |view| assert_eq!(view, Body::OtherDoi(Doi::GDOI, &[0])));
 }
 
 #[test]
@@ -387,17 +387,17 @@ fn parse_error_has_kind_and_offset() {
         ("version 15", with_octet(17, 0xff), Kind::MajorVersion(15), 17),
         ("version 1.1", with_octet(17, 0x11), Kind::MinorVersion(1), 17),
         ("header length one above", with_octet(27, 39), Kind::Truncated { declared: 39 }, 24),
-        ("header length one below", with_octet(27, 37), Kind::WrongLength { declared: 37 }, 24),
-        ("length 0", with_octet(27, 0), Kind::WrongLength { declared: 0 }, 24),
-        ("first payload missing", raw(13, &[]), Kind::Dangling(PayloadKind::VENDOR_ID), 28),
-        ("second payload missing", raw(13, &payload(10, &[7; 4])), Kind::Dangling(PayloadKind::NONCE), 36),
-        ("truncated generic header", raw(13, &[0, 0, 0]), Kind::Cut(PayloadKind::VENDOR_ID), 28),
-        ("truncated body", second(10, &[0, 0, 0, 5]), Kind::Cut(PayloadKind::NONCE), 36),
+        ("header length one below", with_octet(27, 37), Kind::LengthMismatch { declared: 37 }, 24),
+        ("length 0", with_octet(27, 0), Kind::LengthMismatch { declared: 0 }, 24),
+        ("first payload missing", raw(13, &[]), Kind::MissingPayload(PayloadKind::VENDOR_ID), 28),
+        ("second payload missing", raw(13, &payload(10, &[7; 4])), Kind::MissingPayload(PayloadKind::NONCE), 36),
+        ("truncated generic header", raw(13, &[0, 0, 0]), Kind::TruncatedPayload(PayloadKind::VENDOR_ID), 28),
+        ("truncated body", second(10, &[0, 0, 0, 5]), Kind::TruncatedPayload(PayloadKind::NONCE), 36),
         ("length 3", second(10, &[0, 0, 0, 3]), Kind::PayloadLength(PayloadKind::NONCE), 36),
         ("first payload with length 0", raw(13, &[13, 0, 0, 0]), Kind::PayloadLength(PayloadKind::VENDOR_ID), 28),
-        ("four trailing octets", second(0, &[0; 4]), Kind::UnparsedBytes, 36),
-        ("trailing octet that is not zero", second(0, &[1]), Kind::UnparsedBytes, 36),
-        ("octets without payload", raw(0, &[0; 4]), Kind::UnparsedBytes, 28),
+        ("four trailing octets", second(0, &[0; 4]), Kind::TrailingData, 36),
+        ("trailing octet that is not zero", second(0, &[1]), Kind::TrailingData, 36),
+        ("octets without payload", raw(0, &[0; 4]), Kind::TrailingData, 28),
         ("IKEv2 payload", one(33, &[7; 4]), Kind::Ikev2Payload(PayloadKind(33)), 28),
         ("IKEv2 payload 53", second(53, &payload(0, &[])), Kind::Ikev2Payload(PayloadKind(53)), 36),
         ("proposal alone", one(2, &hex(PROPOSAL)), Kind::Misplaced(p), 28),
@@ -416,41 +416,41 @@ fn parse_error_has_kind_and_offset() {
         ),
         ("SA without DOI", one(1, &[0; 3]), Kind::BodyTooShort(sa_kind), 32),
         ("SA without situation", one(1, &hex("00000001 000000")), Kind::BodyTooShort(sa_kind), 36),
-        ("truncated label header", one(1, &hex("00000001 00000002 00000000 0009")), Kind::LabelsCut, 36),
-        ("truncated label", one(1, &hex("00000001 00000002 00000000 0009 0000 0102")), Kind::LabelsCut, 36),
-        ("no proposal", sa(""), Kind::Dangling(p), 40),
-        ("truncated proposal", sa("00 00 0011  01 01 00 01  00 00 0008  01 01 0000"), Kind::Cut(p), 40),
+        ("truncated label header", one(1, &hex("00000001 00000002 00000000 0009")), Kind::TruncatedLabels, 36),
+        ("truncated label", one(1, &hex("00000001 00000002 00000000 0009 0000 0102")), Kind::TruncatedLabels, 36),
+        ("no proposal", sa(""), Kind::MissingPayload(p), 40),
+        ("truncated proposal", sa("00 00 0011  01 01 00 01  00 00 0008  01 01 0000"), Kind::TruncatedPayload(p), 40),
         ("proposal length", sa("00 00 0003  01 01 00 01"), Kind::PayloadLength(p), 40),
         ("proposal short", sa("00 00 0007  01 01 00"), Kind::BodyTooShort(p), 40),
-        ("truncated SPI", sa("00 00 0009  01 03 04 01 00"), Kind::Cut(p), 40),
+        ("truncated SPI", sa("00 00 0009  01 03 04 01 00"), Kind::TruncatedPayload(p), 40),
         ("transform after a proposal", sa(&format!("03 {} {PROPOSAL}", &PROPOSAL[3..])), Kind::Misplaced(t), 56),
-        ("octet after the proposals", sa(&format!("{PROPOSAL} 00")), Kind::UnparsedBytes, 56),
+        ("octet after the proposals", sa(&format!("{PROPOSAL} 00")), Kind::TrailingData, 56),
         ("no transform", sa("00 00 0008  01 01 00 00"), count(0, 0), 40),
         ("no transform of one", sa("00 00 0008  01 01 00 01"), count(1, 0), 40),
         ("one transform of two", sa(&PROPOSAL.replace("00 01  00", "00 02  00")), count(2, 1), 40),
         ("one transform of 255", sa(&PROPOSAL.replace("00 01  00", "00 ff  00")), count(255, 1), 40),
-        ("truncated transform", sa("00 00 0010  01 01 00 01  00 00 0009  01 01 0000"), Kind::Cut(t), 48),
+        ("truncated transform", sa("00 00 0010  01 01 00 01  00 00 0009  01 01 0000"), Kind::TruncatedPayload(t), 48),
         ("transform length", sa("00 00 0010  01 01 00 01  00 00 0003  01 01 0000"), Kind::PayloadLength(t), 48),
         ("transform short", sa("00 00 000f  01 01 00 01  00 00 0007  01 01 00"), Kind::BodyTooShort(t), 48),
         ("proposal for transform", sa("00 00 0010 01 01 00 01  02 00 0008 01 01 0000"), Kind::Misplaced(p), 56),
-        ("second transform missing", sa("00 00 0010 01 01 00 02  03 00 0008 01 01 0000"), Kind::Dangling(t), 56),
-        ("octet after the transforms", sa("00 00 0011 01 01 00 01  00 00 0008 01 01 0000 00"), Kind::UnparsedBytes, 56),
+        ("second transform missing", sa("00 00 0010 01 01 00 02  03 00 0008 01 01 0000"), Kind::MissingPayload(t), 56),
+        ("octet after the transforms", sa("00 00 0011 01 01 00 01  00 00 0008 01 01 0000 00"), Kind::TrailingData, 56),
         (
             "truncated attribute header",
             sa("00 00 0017 01 01 00 01  00 00 000f 01 01 0000 8001 0001 800200"),
-            Kind::AttributeCut,
+            Kind::TruncatedAttribute,
             60,
         ),
         (
             "truncated attribute value",
             sa("00 00 0018 01 01 00 01  00 00 0010 01 01 0000 8001 0001 0002 0001"),
-            Kind::AttributeCut,
+            Kind::TruncatedAttribute,
             60,
         ),
         (
             "truncated attribute of the second transform",
             sa("00 00 001c 01 01 00 02  03 00 0008 01 01 0000  00 00 000c 02 01 0000 0001 ffff"),
-            Kind::AttributeCut,
+            Kind::TruncatedAttribute,
             64,
         ),
         ("ID short", one(5, &[1, 0, 0]), Kind::BodyTooShort(PayloadKind::ID), 32),
@@ -462,10 +462,15 @@ fn parse_error_has_kind_and_offset() {
         (
             "truncated notification SPI",
             one(11, &hex("00000001 03 04 000e 010203")),
-            Kind::Cut(PayloadKind::NOTIFICATION),
+            Kind::TruncatedPayload(PayloadKind::NOTIFICATION),
             32,
         ),
-        ("notification without SPI", one(11, &hex("00000001 03 04 000e")), Kind::Cut(PayloadKind::NOTIFICATION), 32),
+        (
+            "notification without SPI",
+            one(11, &hex("00000001 03 04 000e")),
+            Kind::TruncatedPayload(PayloadKind::NOTIFICATION),
+            32,
+        ),
         ("delete short", one(12, &[0; 7]), Kind::BodyTooShort(PayloadKind::DELETE), 32),
         (
             "delete with too few SPIs",
@@ -486,8 +491,13 @@ fn parse_error_has_kind_and_offset() {
             32,
         ),
         ("config short", one(14, &[1, 0, 0]), Kind::BodyTooShort(PayloadKind::CONFIG), 32),
-        ("truncated config attribute", one(14, &hex("01 00 0000 0001 0000 0003 0004 0a0000")), Kind::AttributeCut, 40),
-        ("config padding", one(14, &hex("01 00 0000 0001 0000 000001")), Kind::AttributeCut, 40),
+        (
+            "truncated config attribute",
+            one(14, &hex("01 00 0000 0001 0000 0003 0004 0a0000")),
+            Kind::TruncatedAttribute,
+            40,
+        ),
+        ("config padding", one(14, &hex("01 00 0000 0001 0000 000001")), Kind::TruncatedAttribute, 40),
         ("NAT-OA short", one(21, &[1, 0, 0]), Kind::BodyTooShort(PayloadKind::NAT_ORIGINAL_ADDRESS), 32),
         (
             "NAT-OA length",
@@ -500,7 +510,7 @@ fn parse_error_has_kind_and_offset() {
         ("ciphertext empty", encrypted(5, &[]), Kind::EncryptedLength, 28),
         ("ciphertext of 7", encrypted(5, &[7; 7]), Kind::EncryptedLength, 28),
         ("ciphertext of 12", encrypted(5, &[7; 12]), Kind::EncryptedLength, 28),
-        ("encrypted without payload", encrypted(0, &[7; 8]), Kind::UnparsedBytes, 28),
+        ("encrypted without payload", encrypted(0, &[7; 8]), Kind::TrailingData, 28),
         ("encrypted proposal", encrypted(2, &[7; 8]), Kind::Misplaced(p), 16),
         ("encrypted IKEv2", encrypted(46, &[7; 8]), Kind::Ikev2Payload(PayloadKind(46)), 16),
         (
@@ -593,6 +603,6 @@ fn attributes_parse_refuses_truncated_attribute() {
         assert_eq!(Attributes::parse(&hex(text)).ok().map(|list| list.iter().count()), expected, "{text}");
     }
     for text in ["80", "800100", "0001 0001", "8001 0001 00", "8001 0001 0002 0004 aabbcc", "0001 ffff"] {
-        assert_eq!(Attributes::parse(&hex(text)), Err(Kind::AttributeCut), "{text}");
+        assert_eq!(Attributes::parse(&hex(text)), Err(Kind::TruncatedAttribute), "{text}");
     }
 }

@@ -6,7 +6,7 @@ mod common;
 use ike_codec::{
     AttributeWriter, Attributes, Body, Chain, DecodeErrorKind, ExchangeKind, Flags, Framed, Header, IpsecAttributes,
     Message, MessageWriter, NoSpace, OakleyAttributes, PayloadKind, Port, ProposalHead, ProtocolId, Quirks, Reassembly,
-    TransformHead, TransformId, Value, identify, split_tcp, strip_tcp_prefix, tcp_frame_head, unframe_udp,
+    TransformHead, TransformId, Value, identify, split_tcp, strip_tcp_prefix, tcp_frame_header, unframe_udp,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -106,7 +106,7 @@ proptest! {
     fn split_tcp_returns_the_framed_messages(messages in vec(vec(any::<u8>(), 0..40), 0..6)) {
         let mut stream = b"IKETCP".to_vec();
         for message in &messages {
-            stream.extend(tcp_frame_head(message.len()).unwrap());
+            stream.extend(tcp_frame_header(message.len()).unwrap());
             stream.extend(message);
         }
         let mut rest = strip_tcp_prefix(&stream).unwrap().unwrap();
@@ -197,7 +197,7 @@ fn parse_refuses_every_truncation() {
             assert_eq!(error.kind, expected, "{} at {end}", record.id);
         }
         let longer = [&record.hex[..], &[0]].concat();
-        assert!(matches!(Message::parse(&longer).unwrap_err().kind, DecodeErrorKind::WrongLength { .. }));
+        assert!(matches!(Message::parse(&longer).unwrap_err().kind, DecodeErrorKind::LengthMismatch { .. }));
     }
 }
 

@@ -26,7 +26,7 @@ fn parse_refuses_header_length_other_than_datagram_length() {
     for declared in [0u32, 1, 27, 28, 37, 39, 0x7fff_ffff, 0xffff_ffff] {
         let mut bytes = valid.clone();
         bytes[24..28].copy_from_slice(&declared.to_be_bytes());
-        let expected = if declared > 38 { Kind::Truncated { declared } } else { Kind::WrongLength { declared } };
+        let expected = if declared > 38 { Kind::Truncated { declared } } else { Kind::LengthMismatch { declared } };
         assert_eq!(parse_error(&bytes), Some(expected));
     }
     assert_eq!(parse_error(&valid), None);
@@ -188,7 +188,7 @@ fn parse_refuses_address_and_spi_past_their_payload() {
     }
     for size in 0..=255u8 {
         let body = [&hex("00000001 01")[..], &[size, 0x60, 0x02], &[7; 16]].concat();
-        let expected = (size > 16).then_some(Kind::Cut(PayloadKind::NOTIFICATION));
+        let expected = (size > 16).then_some(Kind::TruncatedPayload(PayloadKind::NOTIFICATION));
         assert_eq!(parse_error(&one(11, &body)), expected, "SPI of {size}");
     }
 }
@@ -234,11 +234,11 @@ fn parse_refuses_misplaced_proposals_and_wrong_transform_count() {
     for next in 1..=255u8 {
         let after_proposal = sa(&format!("{next:02x} 00 0010 01 01 00 01 00 00 0008 01 01 0000"));
         let expected =
-            if next == 2 { Kind::Dangling(PayloadKind::PROPOSAL) } else { Kind::Misplaced(PayloadKind(next)) };
+            if next == 2 { Kind::MissingPayload(PayloadKind::PROPOSAL) } else { Kind::Misplaced(PayloadKind(next)) };
         assert_eq!(parse_error(&after_proposal), Some(expected));
         let after_transform = sa(&format!("00 00 0010 01 01 00 01 {next:02x} 00 0008 01 01 0000"));
         let expected =
-            if next == 3 { Kind::Dangling(PayloadKind::TRANSFORM) } else { Kind::Misplaced(PayloadKind(next)) };
+            if next == 3 { Kind::MissingPayload(PayloadKind::TRANSFORM) } else { Kind::Misplaced(PayloadKind(next)) };
         assert_eq!(parse_error(&after_transform), Some(expected));
     }
     for declared in 0..=255u8 {
@@ -287,8 +287,8 @@ fn parse_refuses_attribute_past_its_transform() {
     for (text, expected) in [
         ("8001 0005 8001 0005", AttributeError::Duplicate(1)),
         ("0006 0001 07 0006 0001 07", AttributeError::Duplicate(6)),
-        ("0001 0000", AttributeError::NotANumber(1)),
-        ("0001 0003 010000", AttributeError::NotANumber(1)),
+        ("0001 0000", AttributeError::OutOfRange(1)),
+        ("0001 0003 010000", AttributeError::OutOfRange(1)),
     ] {
         let bytes = hex(text);
         assert_eq!(OakleyAttributes::read(&Attributes::parse(&bytes).unwrap()), Err(expected), "{text}");
@@ -308,10 +308,10 @@ fn short_vendor_id_does_not_match_and_config_attribute_past_payload_is_refused()
     for length in 0..=12u16 {
         let body = [&hex("02 00 0000 0001")[..], &length.to_be_bytes(), &[10, 0, 0, 1]].concat();
         // With a length below four, the remaining octets are neither an attribute nor padding.
-        let expected = (length != 4).then_some(Kind::AttributeCut);
+        let expected = (length != 4).then_some(Kind::TruncatedAttribute);
         assert_eq!(parse_error(&one(14, &body)), expected, "{length}");
     }
-    assert_eq!(parse_error(&one(14, &hex("02 00 0000 0001 0004 0a0000"))), Some(Kind::AttributeCut));
+    assert_eq!(parse_error(&one(14, &hex("02 00 0000 0001 0004 0a0000"))), Some(Kind::TruncatedAttribute));
 }
 
 #[test]
@@ -346,8 +346,8 @@ fn lifetimes_are_read_in_any_width_and_order() {
         ("8001 0007 8002 0001", Ok(Lifetimes { other: Some((LifeType(7), 1)), ..Lifetimes::default() })),
         ("8001 0001", unpaired),
         ("8002 0e10", unpaired),
-        ("8001 0001 0002 0000", Err(AttributeError::NotANumber(2))),
-        ("8001 0001 0002 0009 010000000000000000", Err(AttributeError::NotANumber(2))),
+        ("8001 0001 0002 0000", Err(AttributeError::OutOfRange(2))),
+        ("8001 0001 0002 0009 010000000000000000", Err(AttributeError::OutOfRange(2))),
         ("8001 0001 8001 0001", Err(AttributeError::Duplicate(1))),
         ("8001 0001 8002 0001 8001 0001 8002 0002", Err(AttributeError::Duplicate(2))),
     ];

@@ -2,8 +2,9 @@
 //! vendor IDs.
 
 use ike_codec::{
-    EncapsulationMode, ExchangeKind, FragmentationUse, Header, HeartbeatOrPskHash, Meaning, Message, MessageWriter,
-    NatTraversal, NatTraversals, PayloadKind, Quirks, RawRsaOrKeyNote, XauthOrGssApi, identify, vendor_ids,
+    EncapsulationMode, ExchangeKind, FragmentationUse, Header, HeartbeatOrPskHash, Message, MessageWriter,
+    NatTraversal, NatTraversals, PayloadKind, Quirks, RawRsaOrKeyNote, VendorIdMeaning, XauthOrGssApi, identify,
+    vendor_ids,
 };
 use md5::{Digest, Md5};
 
@@ -214,7 +215,7 @@ fn quirks(names: &[&str]) -> Quirks {
 fn nat_traversal_documents_have_their_payloads_modes_and_ports() {
     use EncapsulationMode as Mode;
     for one in NatTraversal::ALL {
-        let row = (one.detection(), one.original_address(), one.tunnel(), one.transport(), one.floats());
+        let row = (one.detection(), one.original_address(), one.tunnel(), one.transport(), one.changes_port());
         let drafts = (PayloadKind(130), PayloadKind(131), Mode(61443), Mode(61444));
         let expected = match one {
             NatTraversal::Draft00 | NatTraversal::Draft01 => (drafts.0, drafts.1, drafts.2, drafts.3, false),
@@ -261,10 +262,10 @@ fn both_vendor_ids_of_draft_02_are_known() {
 fn best_of_both_returns_latest_common_document() {
     let theirs = quirks(&["draft-ietf-ipsec-nat-t-ike-00", "draft-ietf-ipsec-nat-t-ike-03", "RFC 3947 NAT traversal"]);
     let ours = NatTraversals::ALL;
-    assert_eq!(ours.best_of_both(theirs.nat_traversal), Some(NatTraversal::Rfc3947));
+    assert_eq!(ours.latest_common(theirs.nat_traversal), Some(NatTraversal::Rfc3947));
     let old = NatTraversals::NONE.with(NatTraversal::Draft03).with(NatTraversal::Draft02);
-    assert_eq!(old.best_of_both(theirs.nat_traversal), Some(NatTraversal::Draft03));
-    assert_eq!(NatTraversals::NONE.best_of_both(theirs.nat_traversal), None);
+    assert_eq!(old.latest_common(theirs.nat_traversal), Some(NatTraversal::Draft03));
+    assert_eq!(NatTraversals::NONE.latest_common(theirs.nat_traversal), None);
 }
 
 #[test]
@@ -373,6 +374,6 @@ fn dead_peer_detection_is_identified_in_any_version() {
         let body =
             [&[0xaf, 0xca, 0xd7, 0x13, 0x68, 0xa1, 0xf1, 0xc9, 0x6b, 0x86, 0x96, 0xfc, 0x77, 0x57][..], &version]
                 .concat();
-        assert_eq!(identify(&body).map(|id| id.meaning), Some(Meaning::DeadPeerDetection));
+        assert_eq!(identify(&body).map(|id| id.meaning), Some(VendorIdMeaning::DeadPeerDetection));
     }
 }

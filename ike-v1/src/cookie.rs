@@ -6,11 +6,11 @@ use ipsec_crypto::{IcvMismatch, Prf, PrfOutput, Secret};
 /// Generator of stateless responder cookies (RFC 2408 section 2.5.3). A cookie is a keyed hash of both addresses and
 /// ports, the initiator cookie and the time, under a local secret; no state is kept for a peer.
 #[derive(Debug)]
-pub struct CookieJar {
+pub struct CookieGenerator {
     secret: Secret<32>,
 }
 
-impl CookieJar {
+impl CookieGenerator {
     /// Creates a generator with a secret from a cryptographically secure random source (RFC 2408
     /// section 2.5.3).
     pub fn new(secret: &[u8; 32]) -> Self {

@@ -63,9 +63,9 @@ pub enum DhError {
     },
     /// The public value of the peer is 0, 1, p - 1, p or above, or not a point of the curve: the shared secret would be
     /// predictable.
-    BadPublic,
+    InvalidPublicValue,
     /// The private value is zero, or not below the order of the curve: the caller generates another one.
-    BadPrivate,
+    InvalidPrivateValue,
 }
 
 impl fmt::Display for DhError {
@@ -75,8 +75,8 @@ impl fmt::Display for DhError {
             Self::Length { expected, actual } => {
                 write!(f, "length mismatch: got {actual} octets, the group requires {expected}")
             }
-            Self::BadPublic => f.write_str("public value is out of range"),
-            Self::BadPrivate => f.write_str("private value is out of range"),
+            Self::InvalidPublicValue => f.write_str("public value is out of range"),
+            Self::InvalidPrivateValue => f.write_str("private value is out of range"),
         }
     }
 }

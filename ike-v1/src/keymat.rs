@@ -215,10 +215,10 @@ impl Phase1Keys {
     /// `K1 = prf(SKEYID_d, [g(qm)^xy |] protocol | SPI | Ni_b | Nr_b)`, `Kn = prf(SKEYID_d, Kn-1 | [g(qm)^xy |] ..)`.
     ///
     /// # Errors
-    /// [`NoKeymat`] when `keymat` is empty.
-    pub fn keymat(&self, seed: &KeymatSeed<'_>, keymat: &mut [u8]) -> Result<(), NoKeymat> {
+    /// [`EmptyKeymat`] when `keymat` is empty.
+    pub fn keymat(&self, seed: &KeymatSeed<'_>, keymat: &mut [u8]) -> Result<(), EmptyKeymat> {
         if keymat.is_empty() {
-            return Err(NoKeymat);
+            return Err(EmptyKeymat);
         }
         let KeymatSeed { shared, protocol, spi, nonces } = seed;
         expand(keymat, self.prf.output_len(), |last| {
@@ -252,15 +252,15 @@ impl fmt::Debug for KeymatSeed<'_> {
 /// Error for empty key material. An SA without keys is reported as an error instead of a failed assertion
 /// (CVE-2024-3652; RFC 2409 section 5.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoKeymat;
+pub struct EmptyKeymat;
 
-impl fmt::Display for NoKeymat {
+impl fmt::Display for EmptyKeymat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("key material is empty")
     }
 }
 
-impl core::error::Error for NoKeymat {}
+impl core::error::Error for EmptyKeymat {}
 
 /// Fills `out` with `K1 | K2 | ..`, in which each block is computed from the preceding one.
 fn expand(out: &mut [u8], block: usize, next: impl Fn(Option<&[u8]>) -> PrfOutput) {

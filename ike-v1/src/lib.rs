@@ -55,10 +55,10 @@ mod natd;
 mod proposal;
 mod protect;
 
-pub use cookie::CookieJar;
+pub use cookie::CookieGenerator;
 pub use dh::{DhError, DiffieHellman, GroupLengths, MAX_PUBLIC, Software};
-pub use keymat::{Cookies, KeymatSeed, NoKeymat, Nonces, Phase1Keys, Phase1Publics, Skeyid};
-pub use natd::{NatSituation, detect, detection_hash};
+pub use keymat::{Cookies, EmptyKeymat, KeymatSeed, Nonces, Phase1Keys, Phase1Publics, Skeyid};
+pub use natd::{NatDetection, detect, detection_hash};
 pub use proposal::{
     PeerDefaults, Phase1Choice, Phase2Choice, Phase2Suite, ProposalError, auth_numbers, encryption_number, esp_number,
     hash_number,

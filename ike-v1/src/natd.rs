@@ -17,7 +17,7 @@ pub fn detection_hash(hash: HashFunction, cookies: &Cookies, address: SocketAddr
 
 /// Result of NAT detection from the point of view of the receiver of a message (RFC 3947 section 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct NatSituation {
+pub struct NatDetection {
     /// Set if the receiver is behind a NAT: its own address is translated.
     pub here: bool,
     /// Set if the sender is behind a NAT: its address is translated.
@@ -37,7 +37,7 @@ pub fn detect<'a>(
     cookies: &Cookies,
     datagram: (SocketAddr, SocketAddr),
     hashes: impl IntoIterator<Item = &'a [u8]>,
-) -> Option<NatSituation> {
+) -> Option<NatDetection> {
     let (source, destination) = datagram;
     let mut hashes = hashes.into_iter();
     let own = hashes.next()?;
@@ -46,5 +46,5 @@ pub fn detect<'a>(
     let (count, matches) = hashes.fold((0usize, false), |(count, matches), received| {
         (count.saturating_add(1), matches | expected.verify(received).is_ok())
     });
-    (count > 0).then_some(NatSituation { here, there: !matches })
+    (count > 0).then_some(NatDetection { here, there: !matches })
 }

@@ -139,7 +139,7 @@ impl Protection {
     /// Decrypts the body of a message in place and clears its encryption flag (RFC 2409 appendix B).
     ///
     /// Decryption does not authenticate: the caller parses the payloads ([`plaintext`]) and verifies their hash before
-    /// it confirms the [`NextIv`]. [`undo`](Self::undo) restores the ciphertext.
+    /// it confirms the [`NextIv`]. [`restore_ciphertext`](Self::restore_ciphertext) restores the ciphertext.
     ///
     /// # Errors
     /// [`ProtectError`]; the message is unchanged.
@@ -162,7 +162,7 @@ impl Protection {
     ///
     /// # Errors
     /// [`ProtectError`]; the message is unchanged.
-    pub fn undo(&self, chain: &IvChain, message: &mut [u8]) -> Result<(), ProtectError> {
+    pub fn restore_ciphertext(&self, chain: &IvChain, message: &mut [u8]) -> Result<(), ProtectError> {
         self.encrypt(chain, message).map(drop)
     }
 

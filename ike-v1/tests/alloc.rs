@@ -6,8 +6,8 @@ use std::hint::black_box;
 use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
 use ike_codec::{ExchangeKind, Group, Header, MessageWriter, PayloadKind, ProtocolId};
 use ike_v1::{
-    CookieJar, Cookies, DhError, DiffieHellman, GroupLengths, KeymatSeed, Nonces, Phase1Publics, Protection, Skeyid,
-    Software, detect, detection_hash, plaintext,
+    CookieGenerator, Cookies, DhError, DiffieHellman, GroupLengths, KeymatSeed, Nonces, Phase1Publics, Protection,
+    Skeyid, Software, detect, detection_hash, plaintext,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, Prf};
 
@@ -61,7 +61,7 @@ fn message(cipher: CipherAlgorithm, octets: usize) -> bool {
     let next = protection.encrypt(&chain, bytes).unwrap();
     let same = protection.decrypt(&chain, bytes) == Ok(next);
     let whole = plaintext(bytes).unwrap().payloads().map(|payload| payload.body.len()).sum::<usize>() == 53;
-    protection.undo(&chain, bytes).unwrap();
+    protection.restore_ciphertext(&chain, bytes).unwrap();
     let refused = protection.encrypt(&chain, bytes).is_err();
     chain.confirm(next);
     same && whole && refused
@@ -80,7 +80,7 @@ fn agree(group: Group) -> bool {
     Software.shared(group, a, g_b, one).unwrap();
     Software.shared(group, b, g_a, other).unwrap();
     g_b.fill(0);
-    let refused = Software.shared(group, a, g_b, &mut g_a[..lengths.shared]) == Err(DhError::BadPublic);
+    let refused = Software.shared(group, a, g_b, &mut g_a[..lengths.shared]) == Err(DhError::InvalidPublicValue);
     refused && one == other && one.iter().any(|octet| *octet != 0)
 }
 
@@ -109,7 +109,7 @@ fn library_does_not_allocate() {
     }
     let ends = ("192.0.2.1:500".parse().unwrap(), "[2001:db8::1]:4500".parse().unwrap());
     let (count, good) = counted(|| {
-        let jar = CookieJar::new(&[9; 32]);
+        let jar = CookieGenerator::new(&[9; 32]);
         let cookie = jar.cookie(ends, &[1; 8], 7);
         let hashes = [ends.1, ends.0].map(|end| detection_hash(HashFunction::Sha1, &COOKIES, end));
         let found = detect(HashFunction::Sha1, &COOKIES, ends, hashes.iter().map(|hash| hash.expose()));

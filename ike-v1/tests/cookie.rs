@@ -6,13 +6,13 @@ mod values;
 use std::net::SocketAddr;
 
 use ike_codec::Cookie;
-use ike_v1::CookieJar;
+use ike_v1::CookieGenerator;
 use ipsec_crypto::IcvMismatch;
 use proptest::prelude::*;
 use test_vectors::from_hex;
 
-fn jar() -> CookieJar {
-    CookieJar::new(&from_hex(values::SECRET).unwrap().try_into().unwrap())
+fn jar() -> CookieGenerator {
+    CookieGenerator::new(&from_hex(values::SECRET).unwrap().try_into().unwrap())
 }
 
 fn initiator() -> Cookie {
@@ -84,7 +84,7 @@ fn cookie_is_bound_to_secret_addresses_and_initiator_cookie() {
     for bit in 0..256 {
         let mut secret: [u8; 32] = from_hex(values::SECRET).unwrap().try_into().unwrap();
         secret[bit / 8] ^= 1 << (bit % 8);
-        let checked = CookieJar::new(&secret).check(ends(), &initiator(), 7, &cookie);
+        let checked = CookieGenerator::new(&secret).check(ends(), &initiator(), 7, &cookie);
         assert_eq!(checked, Err(IcvMismatch), "bit {bit} of the secret");
     }
 }
@@ -122,7 +122,7 @@ proptest! {
     fn generated_cookie_is_accepted_and_random_cookie_refused(
         secret: [u8; 32], local: SocketAddr, remote: SocketAddr, initiator: Cookie, epoch: u32, guess: Cookie,
     ) {
-        let jar = CookieJar::new(&secret);
+        let jar = CookieGenerator::new(&secret);
         let cookie = jar.cookie((local, remote), &initiator, epoch);
         prop_assert_ne!(cookie, [0; 8]);
         prop_assert_eq!(jar.check((local, remote), &initiator, epoch, &cookie), Ok(()));

@@ -100,7 +100,7 @@ fn moduli_are_primes_of_rfc_2409_and_rfc_3526() {
         let below = subtract(&p, 2);
         let is_correct = shared(group, &one, &below).as_ref() == Ok(&below)
             && shared(group, &two, &below) == Ok(number(bits / 8, 4))
-            && shared(group, &one, &subtract(&p, 1)) == Err(DhError::BadPublic);
+            && shared(group, &one, &subtract(&p, 1)) == Err(DhError::InvalidPublicValue);
         if !is_correct {
             wrong.push(group);
         }
@@ -211,7 +211,11 @@ fn modp_refuses_public_values_outside_2_to_p_minus_2() {
             ("all ones", vec![0xff; octets]),
         ];
         for (name, value) in invalid {
-            assert_eq!(shared(group, &vec![3; private], &value), Err(DhError::BadPublic), "group {group}: {name}");
+            assert_eq!(
+                shared(group, &vec![3; private], &value),
+                Err(DhError::InvalidPublicValue),
+                "group {group}: {name}"
+            );
         }
         let (two, eight) = (number(octets, 2), number(octets, 8));
         assert_eq!(shared(group, &number(private, 3), &two), Ok(eight), "group {group}: 2 must be accepted");
@@ -244,7 +248,7 @@ fn ecp_refuses_points_not_on_the_curve() {
         let one = number(size, 1);
         assert_eq!(shared(group, &one, &[&x[..], &y].concat()), Ok(x.clone()), "the point itself must be accepted");
         for (name, point) in invalid {
-            assert_eq!(shared(group, &one, &point), Err(DhError::BadPublic), "group {group}: {name}");
+            assert_eq!(shared(group, &one, &point), Err(DhError::InvalidPublicValue), "group {group}: {name}");
         }
     }
 }
@@ -253,8 +257,8 @@ fn ecp_refuses_points_not_on_the_curve() {
 fn private_values_out_of_range_are_refused() {
     for (group, bits, private, _) in MODP {
         let (zero, eight) = (vec![0; private], number(bits / 8, 8));
-        assert_eq!(public(group, &zero), Err(DhError::BadPrivate), "group {group}");
-        assert_eq!(shared(group, &zero, &eight), Err(DhError::BadPrivate), "group {group}");
+        assert_eq!(public(group, &zero), Err(DhError::InvalidPrivateValue), "group {group}");
+        assert_eq!(shared(group, &zero, &eight), Err(DhError::InvalidPrivateValue), "group {group}");
         assert_eq!(public(group, &number(private, 3)), Ok(eight), "group {group}");
         assert!(public(group, &vec![0xff; private]).is_ok(), "group {group}");
     }
@@ -265,8 +269,8 @@ fn private_values_out_of_range_are_refused() {
             .into_iter()
             .chain([("all ones", vec![0xff; n.len()])])
         {
-            assert_eq!(public(group, &value), Err(DhError::BadPrivate), "group {group}: {name}");
-            assert_eq!(shared(group, &value, &point), Err(DhError::BadPrivate), "group {group}: {name}");
+            assert_eq!(public(group, &value), Err(DhError::InvalidPrivateValue), "group {group}: {name}");
+            assert_eq!(shared(group, &value, &point), Err(DhError::InvalidPrivateValue), "group {group}: {name}");
         }
         // n - 1 is valid: its product is the inverse of the point, which has the same x.
         assert_eq!(shared(group, &subtract(&n, 1), &point), Ok(x.clone()), "group {group}: n - 1");
@@ -283,8 +287,8 @@ fn dh_error_messages() {
         (DhError::Unsupported(Group(31)), "group curve25519 is not supported"),
         (DhError::Unsupported(Group(999)), "group 999 is not supported"),
         (DhError::Length { expected: 32, actual: 31 }, "length mismatch: got 31 octets, the group requires 32"),
-        (DhError::BadPublic, "public value is out of range"),
-        (DhError::BadPrivate, "private value is out of range"),
+        (DhError::InvalidPublicValue, "public value is out of range"),
+        (DhError::InvalidPrivateValue, "private value is out of range"),
     ];
     for (error, text) in texts {
         assert_eq!(error.to_string(), text);

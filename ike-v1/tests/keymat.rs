@@ -6,7 +6,7 @@ use std::fmt::Debug;
 
 use ike_codec::ProtocolId;
 use ike_v1::{
-    CookieJar, Cookies, IvChain, KeymatSeed, NoKeymat, Nonces, Phase1Keys, Phase1Publics, Protection, Skeyid,
+    CookieGenerator, Cookies, EmptyKeymat, IvChain, KeymatSeed, Nonces, Phase1Keys, Phase1Publics, Protection, Skeyid,
     detection_hash,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm, KeyError, Prf, PrfOutput, Secret, SuiteKeys};
@@ -324,10 +324,10 @@ fn keymat(prf: Prf, seed: &KeymatSeed<'_>, octets: usize) -> Vec<u8> {
 fn empty_keymat_is_refused() {
     for &prf in Prf::ALL {
         let keys = Phase1Keys::import(prf, &[1; 16], &[2; 16], &[3; 16]).unwrap();
-        assert_eq!(keys.keymat(&SEED, &mut []), Err(NoKeymat), "{prf:?}");
+        assert_eq!(keys.keymat(&SEED, &mut []), Err(EmptyKeymat), "{prf:?}");
         assert_eq!(keys.keymat(&SEED, &mut [0; 1]), Ok(()), "{prf:?}");
     }
-    assert_eq!(NoKeymat.to_string(), "key material is empty");
+    assert_eq!(EmptyKeymat.to_string(), "key material is empty");
 }
 
 #[test]
@@ -559,7 +559,7 @@ fn debug_output_hides_secrets() {
     assert_hidden(&keys.cipher_key(CipherAlgorithm::AesCbc, 32).unwrap(), &SECRET);
     assert_hidden(&keys.cipher_key(CipherAlgorithm::AesCbc, 32), &SECRET);
     assert_hidden(&Secret::<32>::from_array(&SECRET), &SECRET);
-    assert_hidden(&CookieJar::new(&SECRET), &SECRET);
+    assert_hidden(&CookieGenerator::new(&SECRET), &SECRET);
     let suite =
         SuiteKeys::new(CipherAlgorithm::AesCbc, &SECRET, IntegrityAlgorithm::HmacSha2_256_128, &SECRET).unwrap();
     assert_hidden(&suite, &SECRET);

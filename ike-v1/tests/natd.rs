@@ -7,7 +7,7 @@ mod values;
 
 use std::net::{IpAddr, SocketAddr};
 
-use ike_v1::{Cookies, NatSituation, detect, detection_hash};
+use ike_v1::{Cookies, NatDetection, detect, detection_hash};
 use ipsec_crypto::HashFunction;
 use test_vectors::from_hex;
 
@@ -83,7 +83,7 @@ fn detect_finds_nat_of_each_side() {
             ];
             for (name, (source, destination), (here, there)) in cases {
                 let found = detect(hash, &cookies(), (address(source), address(destination)), [&to[..], &from]);
-                assert_eq!(found, Some(NatSituation { here, there }), "{hash:?}: {name}");
+                assert_eq!(found, Some(NatDetection { here, there }), "{hash:?}: {name}");
             }
         }
     }
@@ -96,17 +96,17 @@ fn detect_accepts_one_matching_source_hash_at_any_position() {
     let of = |text| detection_hash(hash, &cookies(), address(text)).expose().to_vec();
     let (to, from, other, third) =
         (of("198.51.100.7:500"), of("192.0.2.1:500"), of("10.1.1.1:500"), of("172.16.0.1:500"));
-    let clear = Some(NatSituation::default());
-    let there = Some(NatSituation { here: false, there: true });
-    let here = Some(NatSituation { here: true, there: false });
-    let cases: [(&str, &[&Vec<u8>], Option<NatSituation>); 9] = [
+    let clear = Some(NatDetection::default());
+    let there = Some(NatDetection { here: false, there: true });
+    let here = Some(NatDetection { here: true, there: false });
+    let cases: [(&str, &[&Vec<u8>], Option<NatDetection>); 9] = [
         ("match first", &[&to, &from, &other, &third], clear),
         ("match in the middle", &[&to, &other, &from, &third], clear),
         ("match last", &[&to, &other, &third, &from], clear),
         ("match twice", &[&to, &from, &from], clear),
         ("no match among three", &[&to, &other, &third, &other], there),
         ("destination hash in place of source hashes", &[&to, &to, &to], there),
-        ("source and destination hash exchanged", &[&from, &to], Some(NatSituation { here: true, there: true })),
+        ("source and destination hash exchanged", &[&from, &to], Some(NatDetection { here: true, there: true })),
         ("unknown destination hash", &[&other, &from], here),
         ("unknown destination hash, several source hashes", &[&third, &other, &from], here),
     ];
@@ -122,7 +122,7 @@ fn detect_reports_nat_on_both_sides_for_forced_hashes() {
     for (_, hash, octets) in HASHES {
         let forced = [&vec![0; octets][..], &vec![0xff; octets]].map(<[u8]>::to_vec);
         let found = detect(hash, &cookies(), datagram, forced.iter().map(|hash| &hash[..]));
-        assert_eq!(found, Some(NatSituation { here: true, there: true }), "{hash:?}");
+        assert_eq!(found, Some(NatDetection { here: true, there: true }), "{hash:?}");
     }
 }
 
@@ -152,7 +152,7 @@ fn detect_does_not_match_hashes_of_wrong_length() {
         ];
         for (first, second, here, there) in cases {
             let found = detect(hash, &cookies(), datagram, [first, second]);
-            assert_eq!(found, Some(NatSituation { here, there }), "{hash:?}: {} and {}", first.len(), second.len());
+            assert_eq!(found, Some(NatDetection { here, there }), "{hash:?}: {} and {}", first.len(), second.len());
         }
     }
 }

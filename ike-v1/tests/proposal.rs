@@ -236,8 +236,8 @@ fn invalid_attributes_are_refused_in_both_phases() {
         (basic(&[(11, 1), (11, 2)]), AttributeError::Duplicate(11)),
         (basic(&[(11, 1)]), AttributeError::UnpairedLifetime),
         (basic(&[(12, 1)]), AttributeError::UnpairedLifetime),
-        (vec![(14, Value::Variable(&[1, 0, 0]))], AttributeError::NotANumber(14)),
-        (vec![(2, Value::Variable(&[]))], AttributeError::NotANumber(2)),
+        (vec![(14, Value::Variable(&[1, 0, 0]))], AttributeError::OutOfRange(14)),
+        (vec![(2, Value::Variable(&[]))], AttributeError::OutOfRange(2)),
     ];
     for (list, error) in cases {
         assert_eq!(phase_1_with(&list, &RFC), Err(ProposalError::Attributes(error)), "{list:?}");
@@ -245,8 +245,8 @@ fn invalid_attributes_are_refused_in_both_phases() {
     let cases: [(List<'_>, AttributeError); 4] = [
         (basic(&[(5, 2), (5, 2)]), AttributeError::Duplicate(5)),
         (basic(&[(1, 1)]), AttributeError::UnpairedLifetime),
-        (vec![(1, Value::Basic(1)), (2, Value::Variable(&[1; 9]))], AttributeError::NotANumber(2)),
-        (vec![(6, Value::Variable(&[1, 0, 0]))], AttributeError::NotANumber(6)),
+        (vec![(1, Value::Basic(1)), (2, Value::Variable(&[1; 9]))], AttributeError::OutOfRange(2)),
+        (vec![(6, Value::Variable(&[1, 0, 0]))], AttributeError::OutOfRange(6)),
     ];
     for (list, error) in cases {
         for (protocol, id) in [(AH, 3), (ESP, 12), (IPCOMP, 2)] {

@@ -280,7 +280,7 @@ fn forged_message_does_not_advance_chain() {
             assert_eq!(next == valid, bit / 8 < wire.len() - block, "{cipher}: bit {bit}");
             let body_is_whole = forged[28..52] == clear[28..52];
             assert!(!body_is_whole || keys.hash_1(9, &forged[52..]).verify(hash.expose()).is_err());
-            protection.undo(&receiver, &mut forged).unwrap();
+            protection.restore_ciphertext(&receiver, &mut forged).unwrap();
             assert_eq!(forged, flipped, "{cipher}: bit {bit}: the ciphertext must be restored");
         }
         let mut received = wire.clone();
@@ -346,7 +346,7 @@ fn errors_of(protection: &Protection, message: &[u8]) -> [Option<ProtectError>; 
     let decrypted = protection.decrypt(&chain(), &mut bytes).err();
     assert!(decrypted.is_none() || bytes == message, "a refused message must be unchanged");
     let mut bytes = message.to_vec();
-    let undone = protection.undo(&chain(), &mut bytes).err();
+    let undone = protection.restore_ciphertext(&chain(), &mut bytes).err();
     assert_eq!(undone, encrypted);
     assert!(undone.is_none() || bytes == message, "a refused message must be unchanged");
     [encrypted, decrypted]
@@ -419,7 +419,7 @@ fn malformed_messages_are_refused() {
         (
             "one block too many",
             [&valid[..], &[0; 16]].concat(),
-            DecodeErrorKind::WrongLength { declared: valid.len() as u32 },
+            DecodeErrorKind::LengthMismatch { declared: valid.len() as u32 },
         ),
     ];
     for (name, bytes, expected) in both {
@@ -435,7 +435,7 @@ fn malformed_messages_are_refused() {
     let mut nothing = changed(16, 0);
     nothing[19] = 1;
     let [_, decrypted] = errors_of(&protection(4), &nothing);
-    assert_eq!(kind(decrypted), Some(DecodeErrorKind::UnparsedBytes), "octets without a payload must be refused");
+    assert_eq!(kind(decrypted), Some(DecodeErrorKind::TrailingData), "octets without a payload must be refused");
     let mut fragment = changed(16, PayloadKind::FRAGMENT.0);
     fragment[19] = 1;
     let [_, decrypted] = errors_of(&protection(4), &fragment);
@@ -536,7 +536,7 @@ proptest! {
             let read: Vec<_> =
                 plaintext(&received).unwrap().payloads().map(|p| (p.kind, p.body.to_vec())).collect();
             prop_assert_eq!(read, payloads);
-            protection.undo(&receiver, &mut received).unwrap();
+            protection.restore_ciphertext(&receiver, &mut received).unwrap();
             prop_assert_eq!(&received, &wire);
             prop_assert_eq!(sent, got);
             sender.confirm(sent);
@@ -564,7 +564,7 @@ proptest! {
         prop_assert_eq!(encrypted.is_err(), bytes == before);
         prop_assert_eq!(decrypted.is_err(), again == before);
         if decrypted.is_ok() {
-            protection.undo(&chain(), &mut again).unwrap();
+            protection.restore_ciphertext(&chain(), &mut again).unwrap();
             prop_assert_eq!(&again, &before);
         }
         prop_assert!(plaintext(&bytes).is_err() || bytes.len() > 28);

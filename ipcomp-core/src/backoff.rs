@@ -31,7 +31,7 @@ impl Backoff {
     }
 
     /// Records whether a packet that was tried got smaller (RFC 3173 section 2.2).
-    pub const fn learn(&mut self, shrunk: bool) {
+    pub const fn record(&mut self, shrunk: bool) {
         if shrunk {
             *self = Self::new();
             return;

@@ -13,7 +13,7 @@
 //! let mut bytes = [b'a'; 1024]; // a payload of 400 octets and the tailroom
 //! let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 400)?;
 //! let done = compress(&mut packet, IpProto::UDP, Cpi::DEFLATE, &mut Deflate::new())?;
-//! assert!(matches!(done, Compression::Shrunk { .. }) && packet.len() < 30);
+//! assert!(matches!(done, Compression::Compressed { .. }) && packet.len() < 30);
 //! assert_eq!(decompress(&mut packet, Cpi::DEFLATE, &mut Inflate::new())?, IpProto::UDP);
 //! assert_eq!(packet.data(), [b'a'; 400]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -160,7 +160,7 @@ fn decode(input: &[u8], output: &mut [u8], at: &mut usize) -> Result<(), LzsErro
         let Some(distance) = usize::try_from(distance).ok().filter(|d| *d > 0) else { return reader.end() };
         let length = reader.length(output.len())?;
         for _ in 0..length {
-            let from = at.checked_sub(distance).ok_or(LzsError::TooFarBack)?;
+            let from = at.checked_sub(distance).ok_or(LzsError::DistanceTooLarge)?;
             let octet = output.get(from).copied().ok_or(LzsError::OutputFull)?;
             *output.get_mut(*at).ok_or(LzsError::OutputFull)? = octet;
             *at = at.saturating_add(1);
@@ -177,7 +177,7 @@ impl Reader<'_> {
     fn read(&mut self, count: usize) -> Result<u32, LzsError> {
         let mut value = 0;
         for _ in 0..count {
-            let octet = self.input.get(self.at >> 3).ok_or(LzsError::EndsEarly)?;
+            let octet = self.input.get(self.at >> 3).ok_or(LzsError::Truncated)?;
             let bit = octet >> (7usize.wrapping_sub(self.at & 7) & 7) & 1;
             value = value << 1 | u32::from(bit);
             self.at = self.at.saturating_add(1);
@@ -218,7 +218,7 @@ impl Reader<'_> {
             let octet = self.input.get(from >> 3)?;
             Some(octet >> (7usize.wrapping_sub(from & 7) & 7) & 1)
         });
-        if marker == Some(1) { Ok(()) } else { Err(LzsError::Distance) }
+        if marker == Some(1) { Ok(()) } else { Err(LzsError::ZeroDistance) }
     }
 }
 
@@ -227,22 +227,22 @@ impl Reader<'_> {
 #[non_exhaustive]
 pub enum LzsError {
     /// The payload ends before the end marker.
-    EndsEarly,
+    Truncated,
     /// The decompressed payload exceeds the output buffer.
     OutputFull,
     /// A distance refers to a position before the start of the output.
-    TooFarBack,
+    DistanceTooLarge,
     /// A distance of eleven bits is 0.
-    Distance,
+    ZeroDistance,
 }
 
 impl fmt::Display for LzsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::EndsEarly => "truncated LZS data",
+            Self::Truncated => "truncated LZS data",
             Self::OutputFull => "decompressed LZS data exceeds the buffer",
-            Self::TooFarBack => "LZS distance refers to before the start of the output",
-            Self::Distance => "LZS distance of eleven bits is zero",
+            Self::DistanceTooLarge => "LZS distance refers to before the start of the output",
+            Self::ZeroDistance => "LZS distance of eleven bits is zero",
         })
     }
 }

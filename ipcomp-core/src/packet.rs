@@ -45,7 +45,7 @@ pub trait Decompressor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// The packet begins with an IPComp header and is smaller than before.
-    Shrunk {
+    Compressed {
         /// Number of octets saved, after subtraction of the IPComp header.
         saved: usize,
     },
@@ -96,7 +96,7 @@ pub fn compress(
     let [high, low] = cpi.get().to_be_bytes();
     //= RFC 3173 3.3/1
     packet.replace(&[next.0, 0, high, low], len)?;
-    Ok(Compression::Shrunk { saved: payload.saturating_sub(packet.len()) })
+    Ok(Compression::Compressed { saved: payload.saturating_sub(packet.len()) })
 }
 
 /// Decompresses in place a packet that begins with the IPComp header, and returns the protocol of its payload (RFC 3173
@@ -122,7 +122,7 @@ pub fn decompress<D: Decompressor>(
     };
     let (next, found) = (IpProto(next), u16::from_be_bytes([high, low]));
     if found != cpi.get() {
-        return Err(DecompressError::WrongCpi { expected: cpi, found });
+        return Err(DecompressError::CpiMismatch { expected: cpi, found });
     }
     if next == IpProto::IPCOMP {
         return Err(DecompressError::Nested);
@@ -149,7 +149,7 @@ pub enum DecompressError<E> {
     /// The packet is shorter than the IPComp header.
     TooShort(TooShort),
     /// The CPI is that of another IPComp association or of another algorithm.
-    WrongCpi {
+    CpiMismatch {
         /// CPI of this IPComp association.
         expected: Cpi,
         /// CPI in the packet.
@@ -168,7 +168,7 @@ impl<E: fmt::Display> fmt::Display for DecompressError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooShort(e) => e.fmt(f),
-            Self::WrongCpi { expected, found } => write!(f, "CPI mismatch: got 0x{found:04x}, expected {expected}"),
+            Self::CpiMismatch { expected, found } => write!(f, "CPI mismatch: got 0x{found:04x}, expected {expected}"),
             Self::Nested => f.write_str("nested IPComp header"),
             Self::Payload(e) => e.fmt(f),
             Self::NoSpace(e) => e.fmt(f),

@@ -84,7 +84,7 @@ fn modified_and_truncated_streams_match_reference_decoder() {
     let mut space = vec![0; 800];
     let len = lzs.compress(input, &mut space).unwrap();
     for cut in 0..len {
-        assert_eq!(lzs.decompress(&space[..cut], &mut vec![0; 9000]), Err(LzsError::EndsEarly), "{cut}");
+        assert_eq!(lzs.decompress(&space[..cut], &mut vec![0; 9000]), Err(LzsError::Truncated), "{cut}");
     }
     for bit in 0..len * 8 {
         let mut altered = space[..len].to_vec();
@@ -142,10 +142,10 @@ fn distances_from_128_are_encoded_in_eleven_bits() {
 #[test]
 fn lzs_error_messages() {
     for (error, text) in [
-        (LzsError::EndsEarly, "truncated LZS data"),
+        (LzsError::Truncated, "truncated LZS data"),
         (LzsError::OutputFull, "decompressed LZS data exceeds the buffer"),
-        (LzsError::TooFarBack, "LZS distance refers to before the start of the output"),
-        (LzsError::Distance, "LZS distance of eleven bits is zero"),
+        (LzsError::DistanceTooLarge, "LZS distance refers to before the start of the output"),
+        (LzsError::ZeroDistance, "LZS distance of eleven bits is zero"),
     ] {
         assert_eq!(error.to_string(), text);
     }

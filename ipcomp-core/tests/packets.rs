@@ -39,7 +39,7 @@ fn counting_pattern_is_compressed() {
     let mut bytes = buffer(&ping, 2800);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, ping.len()).unwrap();
     let done = compress(&mut packet, IpProto::ICMP, Cpi::DEFLATE, &mut Deflate::new()).unwrap();
-    assert!(matches!(done, Compression::Shrunk { saved } if saved > 1000), "{done:?}");
+    assert!(matches!(done, Compression::Compressed { saved } if saved > 1000), "{done:?}");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn compressed_packet_with_header_is_never_larger() {
             let mut bytes = buffer(&payload, len);
             let mut packet = PacketBuf::with_headroom(&mut bytes, 0, len).unwrap();
             match compress(&mut packet, IpProto::TCP, Cpi::DEFLATE, &mut Deflate::new()).unwrap() {
-                Compression::Shrunk { saved } => assert_eq!(packet.len() + saved, len),
+                Compression::Compressed { saved } => assert_eq!(packet.len() + saved, len),
                 Compression::NotWorthwhile | Compression::TooSmall => assert_eq!(packet.data(), payload),
             }
             assert!(packet.len() <= len);
@@ -157,7 +157,7 @@ fn decompress_refuses_and_reports_other_cpi() {
     compress(&mut packet, IpProto::UDP, Cpi::new(8192).unwrap(), &mut Deflate::new()).unwrap();
     assert_eq!(packet.data()[1..4], [0, 0x20, 0]);
     let refused = decompress(&mut packet, Cpi::DEFLATE, &mut Inflate::new());
-    assert_eq!(refused, Err(DecompressError::WrongCpi { expected: Cpi::DEFLATE, found: 8192 }));
+    assert_eq!(refused, Err(DecompressError::CpiMismatch { expected: Cpi::DEFLATE, found: 8192 }));
 }
 
 /// Builds an IPv6 packet with hop-by-hop options, a routing header and destination options before UDP.
@@ -214,7 +214,7 @@ fn saved_plus_compressed_length_is_original_length() {
     let mut bytes = buffer(&payload, 1000);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 1000).unwrap();
     let done = compress(&mut packet, IpProto::TCP, Cpi::DEFLATE, &mut Deflate::new()).unwrap();
-    let Compression::Shrunk { saved } = done else { panic!("{done:?}") };
+    let Compression::Compressed { saved } = done else { panic!("{done:?}") };
     // Lifetimes count the uncompressed length, which the caller computes from `saved`.
     assert_eq!(packet.len() + saved, 1000);
     decompress(&mut packet, Cpi::DEFLATE, &mut Inflate::new()).unwrap();
@@ -260,15 +260,15 @@ fn backoff_reduces_tries_and_resets_after_success() {
     for _ in 0..2000 {
         if backoff.try_next() {
             tried += 1;
-            backoff.learn(false);
+            backoff.record(false);
         }
     }
     assert!((10..25).contains(&tried), "{tried} of 2000 incompressible packets tried");
     while !backoff.try_next() {}
-    backoff.learn(true);
+    backoff.record(true);
     assert!((0..3).all(|_| {
         let tried = backoff.try_next();
-        backoff.learn(false);
+        backoff.record(false);
         tried
     }));
 }
@@ -280,7 +280,7 @@ fn backoff_doubles_skipped_packets_up_to_256() {
     for _ in 0..14 {
         let untried = (0..).take_while(|_| !backoff.try_next()).count();
         passed.push(untried);
-        backoff.learn(false);
+        backoff.record(false);
     }
     assert_eq!(passed, [0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 256, 256]);
 }
@@ -292,7 +292,7 @@ fn compress_tries_payloads_from_threshold() {
         let mut bytes = buffer(&vec![b'a'; length], 800);
         let mut packet = PacketBuf::with_headroom(&mut bytes, 0, length).unwrap();
         let done = compress(&mut packet, IpProto::UDP, Cpi::DEFLATE, &mut Deflate::new()).unwrap();
-        assert_eq!(matches!(done, Compression::Shrunk { .. }), shrinks, "{length}");
+        assert_eq!(matches!(done, Compression::Compressed { .. }), shrinks, "{length}");
         assert_eq!(done == Compression::TooSmall, !shrinks, "{length}");
     }
 }
@@ -333,17 +333,17 @@ fn long_repetition_is_found_at_any_distance() {
 #[test]
 fn inflate_error_messages_are_distinct() {
     let errors = [
-        InflateError::EndsEarly,
+        InflateError::Truncated,
         InflateError::OutputFull,
         InflateError::BlockType,
         InflateError::StoredLength,
         InflateError::TooManySymbols,
-        InflateError::Code,
-        InflateError::RunOfNothing,
+        InflateError::InvalidCode,
+        InflateError::MissingPreviousLength,
         InflateError::RunTooLong,
         InflateError::NoEndOfBlock,
-        InflateError::Symbol,
-        InflateError::TooFarBack,
+        InflateError::InvalidSymbol,
+        InflateError::DistanceTooLarge,
     ];
     let mut texts: Vec<String> = errors.iter().map(InflateError::to_string).collect();
     assert!(texts.iter().all(|text| text.len() > 10));
@@ -354,7 +354,7 @@ fn inflate_error_messages_are_distinct() {
 
 #[test]
 fn decompress_error_messages() {
-    let cpi: DecompressError<InflateError> = DecompressError::WrongCpi { expected: Cpi::DEFLATE, found: 0x1234 };
+    let cpi: DecompressError<InflateError> = DecompressError::CpiMismatch { expected: Cpi::DEFLATE, found: 0x1234 };
     assert_eq!(cpi.to_string(), "CPI mismatch: got 0x1234, expected 0x0002");
     assert_eq!(DecompressError::<InflateError>::Nested.to_string(), "nested IPComp header");
     assert_eq!(DecompressError::Payload(InflateError::BlockType).to_string(), "invalid DEFLATE block type");

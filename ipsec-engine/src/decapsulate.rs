@@ -262,7 +262,7 @@ pub(crate) fn ipcomp<A: Algorithms>(
 fn without_payload<E>(error: &DecompressError<E>) -> DecompressError<BadPayload> {
     match *error {
         DecompressError::TooShort(e) => DecompressError::TooShort(e),
-        DecompressError::WrongCpi { expected, found } => DecompressError::WrongCpi { expected, found },
+        DecompressError::CpiMismatch { expected, found } => DecompressError::CpiMismatch { expected, found },
         DecompressError::Nested => DecompressError::Nested,
         DecompressError::NoSpace(e) => DecompressError::NoSpace(e),
         _ => DecompressError::Payload(BadPayload),

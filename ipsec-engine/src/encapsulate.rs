@@ -318,13 +318,13 @@ fn try_compress<C: Compressor>(
     if octets >= THRESHOLD && ipcomp.backoff.try_next() {
         //= RFC 3173 3.3/3
         match compress(packet, next, ipcomp.cpi, *compressor) {
-            Ok(Compression::Shrunk { saved }) => {
-                ipcomp.backoff.learn(true);
+            Ok(Compression::Compressed { saved }) => {
+                ipcomp.backoff.record(true);
                 ipcomp.saved = ipcomp.saved.saturating_add(u64::try_from(saved).unwrap_or(u64::MAX));
                 count(encapsulation, Counter::Compressed, Counter::CompressedOctets, octets);
                 return IpProto::IPCOMP;
             }
-            Ok(Compression::NotWorthwhile) => ipcomp.backoff.learn(false),
+            Ok(Compression::NotWorthwhile) => ipcomp.backoff.record(false),
             // Without enough tailroom to work in, the payload is sent uncompressed, too (RFC 3173 section 2.2).
             Ok(Compression::TooSmall) | Err(_) => {}
         }

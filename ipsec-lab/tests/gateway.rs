@@ -76,8 +76,7 @@ fn protected_packets_are_not_sent_without_an_sa() {
     let without_sas: String =
         whole.lines().filter(|line| line.starts_with("spdadd")).map(|l| format!("{l}\n")).collect();
     let used_up = whole.replace(" -m tunnel", " -m tunnel -bh 1");
-    for (name, text_of, reason) in
-        [("no-sa", without_sas, "acquire pending"), ("used-up", used_up, "acquire pending")]
+    for (name, text_of, reason) in [("no-sa", without_sas, "acquire pending"), ("used-up", used_up, "acquire pending")]
     {
         fs::write(path("changed.conf"), text_of).expect("a file");
         let (lan, sealed) = (path("lan-a.pcap"), path("sealed.pcap"));

@@ -208,7 +208,7 @@ fn inflated(inflate: &mut Inflate, packet: &mut PacketBuf<'_>) -> bool {
 
 #[inline(never)]
 fn deflated(deflate: &mut impl Compressor, packet: &mut PacketBuf<'_>) -> bool {
-    matches!(compress(packet, IpProto::UDP, Cpi::DEFLATE, deflate), Ok(Compression::Shrunk { .. }))
+    matches!(compress(packet, IpProto::UDP, Cpi::DEFLATE, deflate), Ok(Compression::Compressed { .. }))
 }
 
 #[inline(never)]

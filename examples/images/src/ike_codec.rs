@@ -8,7 +8,7 @@ use core::fmt::Write;
 use ike_codec::{
     Attributes, Body, Chain, Header, IpsecAttributes, Message, MessageWriter, OakleyAttributes, PayloadKind, Port,
     ProposalHead, ProtocolId, Quirks, Reassembly, TransformHead, TransformId, split_tcp, strip_tcp_prefix,
-    tcp_frame_head, unframe_udp, write_fragment,
+    tcp_frame_header, unframe_udp, write_fragment,
 };
 
 mod image;
@@ -57,7 +57,7 @@ impl Write for Counter {
 fn transport(input: &[u8]) -> usize {
     let framed = unframe_udp(Port::NatTraversal, input) == unframe_udp(Port::Ike, input);
     let split = split_tcp(input).is_ok_and(|s| s.is_some()) || strip_tcp_prefix(input).is_ok();
-    usize::from(framed ^ split ^ tcp_frame_head(input.len()).is_ok())
+    usize::from(framed ^ split ^ tcp_frame_header(input.len()).is_ok())
 }
 
 fn chain(chain: &Chain<'_>) -> usize {

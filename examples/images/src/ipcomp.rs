@@ -10,7 +10,7 @@ use ipsec_packet::{Cpi, IpProto, PacketBuf};
 fn run(input: &[u8], output: &mut [u8]) -> usize {
     let mut backoff = Backoff::new();
     let worth = backoff.try_next();
-    backoff.learn(!worth);
+    backoff.record(!worth);
     let sums = [
         both(&mut Deflate::new(), &mut Inflate::new(), input, output),
         both(&mut FixedDeflate::new(), &mut Inflate::new(), input, output),

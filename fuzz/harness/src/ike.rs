@@ -50,7 +50,7 @@ pub fn encrypted(octets: &[u8]) {
         if let Ok(payloads) = plaintext_of(&received) {
             walk::walk_chain(&payloads);
         }
-        assert_eq!(protection.undo(&chain, &mut received), Ok(()));
+        assert_eq!(protection.restore_ciphertext(&chain, &mut received), Ok(()));
     }
     assert_eq!(received, rest, "refused message was modified");
 

@@ -1,13 +1,13 @@
 //! Table of vendor IDs. Most of them are the MD5 hash of a text; tests/vendor.rs verifies these hashes.
 
-use super::Meaning::*;
-use super::{Meaning, VendorId};
+use super::VendorIdMeaning::*;
+use super::{VendorId, VendorIdMeaning};
 use crate::natt::NatTraversal;
 
 const EXACT: bool = false;
 const PREFIX: bool = true;
 
-const fn vid(bytes: &'static [u8], name: &'static str, is_prefix: bool, meaning: Meaning) -> VendorId {
+const fn vid(bytes: &'static [u8], name: &'static str, is_prefix: bool, meaning: VendorIdMeaning) -> VendorId {
     VendorId { bytes, name, is_prefix, meaning }
 }
 

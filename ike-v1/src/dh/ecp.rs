@@ -14,7 +14,7 @@ where
     FieldBytesSize<C>: ModulusSize,
     AffinePoint<C>: FromSec1Point<C> + ToSec1Point<C>,
 {
-    let secret = SecretKey::<C>::from_slice(private).map_err(|_| DhError::BadPrivate)?;
+    let secret = SecretKey::<C>::from_slice(private).map_err(|_| DhError::InvalidPrivateValue)?;
     let Some(peer) = peer else {
         let point = secret.public_key().to_sec1_point(false);
         copy(out, point.as_bytes().get(1..).unwrap_or_default());
@@ -24,7 +24,7 @@ where
     let coordinates = point.get_mut(1..).unwrap_or_default();
     copy(coordinates, peer);
     let encoded = point.get(..peer.len().saturating_add(1)).unwrap_or_default();
-    let public = PublicKey::<C>::from_sec1_bytes(encoded).map_err(|_| DhError::BadPublic)?;
+    let public = PublicKey::<C>::from_sec1_bytes(encoded).map_err(|_| DhError::InvalidPublicValue)?;
     let mut scalar = secret.to_nonzero_scalar();
     let shared = ecdh::diffie_hellman(scalar, public.as_affine());
     copy(out, shared.raw_secret_bytes());

@@ -20,11 +20,11 @@ pub(super) fn power<const LIMBS: usize>(
     // With 0, 1, p - 1 and values above, the shared secret is predictable (CVE-2015-3240).
     let last = prime.as_ref().wrapping_sub(&Uint::ONE);
     if base <= Uint::ONE || base >= last {
-        return Err(DhError::BadPublic);
+        return Err(DhError::InvalidPublicValue);
     }
     let mut exponent: Uint<LIMBS> = read(private);
     if exponent.is_zero().into() {
-        return Err(DhError::BadPrivate);
+        return Err(DhError::InvalidPrivateValue);
     }
     let bits = u32::try_from(private.len().saturating_mul(8)).unwrap_or(u32::MAX);
     let params = FixedMontyParams::new_vartime(*prime); // the prime is public

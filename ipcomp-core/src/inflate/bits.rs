@@ -51,7 +51,7 @@ impl<'a> BitReader<'a> {
     /// Consumes bits that were read with [`peek`](Self::peek).
     #[inline]
     pub(super) fn consume(&mut self, bits: u32) -> Result<(), InflateError> {
-        self.count = self.count.checked_sub(bits).ok_or(InflateError::EndsEarly)?;
+        self.count = self.count.checked_sub(bits).ok_or(InflateError::Truncated)?;
         self.held >>= bits & 63;
         Ok(())
     }

@@ -52,7 +52,7 @@ impl Entry {
     #[inline]
     pub(super) fn value(self, bits: &mut BitReader<'_>) -> Result<usize, InflateError> {
         if self.0 & BASE == 0 {
-            return Err(InflateError::Symbol);
+            return Err(InflateError::InvalidSymbol);
         }
         let extra = bits.read(self.0 >> 4 & 15)?;
         Ok(usize::try_from(u64::from(self.0 >> 16).saturating_add(extra)).unwrap_or(usize::MAX))
@@ -127,7 +127,7 @@ impl<const SIZE: usize, const SYMBOLS: usize> Table<SIZE, SYMBOLS> {
         for (length, (n, next_place)) in self.count_by_length.iter().zip(&mut next_place).enumerate().skip(1) {
             left = (left << 1).saturating_sub(i32::from(*n));
             if left < 0 {
-                return Err(InflateError::Code);
+                return Err(InflateError::InvalidCode);
             }
             if *n > 0 {
                 longest = length;
@@ -136,7 +136,7 @@ impl<const SIZE: usize, const SYMBOLS: usize> Table<SIZE, SYMBOLS> {
             place = place.wrapping_add(*n);
         }
         if left > 0 && longest > 0 && (kind == Kind::CodeLengths || longest != 1) {
-            return Err(InflateError::Code);
+            return Err(InflateError::InvalidCode);
         }
         for (symbol, length) in (0u16..).zip(lengths).filter(|(_, length)| **length > 0) {
             let Some(place) = next_place.get_mut(usize::from(*length & 15)) else { continue };
@@ -208,6 +208,6 @@ impl<const SIZE: usize, const SYMBOLS: usize> Table<SIZE, SYMBOLS> {
             first = first.wrapping_add(n) << 1;
             code <<= 1;
         }
-        Err(InflateError::Symbol)
+        Err(InflateError::InvalidSymbol)
     }
 }

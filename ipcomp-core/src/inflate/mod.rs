@@ -57,7 +57,7 @@ fn stored(bits: &mut BitReader<'_>, output: &mut Output<'_>) -> Result<(), Infla
         return Err(InflateError::StoredLength);
     }
     let len = usize::try_from(len).unwrap_or(0);
-    output.extend(bits.octets(len).ok_or(InflateError::EndsEarly)?)
+    output.extend(bits.octets(len).ok_or(InflateError::Truncated)?)
 }
 
 /// Number of symbols of a block of fixed codes that are decoded before tables are built for it: building them costs as
@@ -165,7 +165,7 @@ impl Inflate {
             let symbol = self.distances.symbol(bits)?;
             let (value, run) = match symbol {
                 0..=15 => (u8::try_from(symbol).unwrap_or(0), 1),
-                16 => (previous.ok_or(InflateError::RunOfNothing)?, read(bits, 2, 3)?),
+                16 => (previous.ok_or(InflateError::MissingPreviousLength)?, read(bits, 2, 3)?),
                 17 => (0, read(bits, 3, 3)?),
                 _ => (0, read(bits, 7, 11)?),
             };
@@ -221,7 +221,7 @@ const CODE_LENGTH_ORDER: [u8; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12
 #[non_exhaustive]
 pub enum InflateError {
     /// The payload ends before the end of its last block.
-    EndsEarly,
+    Truncated,
     /// The decompressed payload exceeds the output buffer, as with a decompression bomb.
     OutputFull,
     /// The block type is 3, which is reserved.
@@ -231,33 +231,33 @@ pub enum InflateError {
     /// A dynamic block declares more symbols than the alphabets have.
     TooManySymbols,
     /// The code lengths give an over-subscribed or incomplete code.
-    Code,
+    InvalidCode,
     /// The first code length is a repetition of the preceding one.
-    RunOfNothing,
+    MissingPreviousLength,
     /// A run of code lengths exceeds the number of symbols.
     RunTooLong,
     /// The end of the block has no code.
     NoEndOfBlock,
     /// A code or symbol is not valid.
-    Symbol,
+    InvalidSymbol,
     /// A distance refers to a position before the start of the output.
-    TooFarBack,
+    DistanceTooLarge,
 }
 
 impl fmt::Display for InflateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::EndsEarly => "truncated DEFLATE data",
+            Self::Truncated => "truncated DEFLATE data",
             Self::OutputFull => "decompressed DEFLATE data exceeds the buffer",
             Self::BlockType => "invalid DEFLATE block type",
             Self::StoredLength => "length of stored DEFLATE block does not match its complement",
             Self::TooManySymbols => "too many symbols in dynamic DEFLATE block",
-            Self::Code => "over-subscribed or incomplete DEFLATE code",
-            Self::RunOfNothing => "run of code lengths without a preceding length",
+            Self::InvalidCode => "over-subscribed or incomplete DEFLATE code",
+            Self::MissingPreviousLength => "run of code lengths without a preceding length",
             Self::RunTooLong => "run of code lengths is too long",
             Self::NoEndOfBlock => "end of DEFLATE block has no code",
-            Self::Symbol => "invalid DEFLATE symbol",
-            Self::TooFarBack => "DEFLATE distance refers to before the start of the output",
+            Self::InvalidSymbol => "invalid DEFLATE symbol",
+            Self::DistanceTooLarge => "DEFLATE distance refers to before the start of the output",
         })
     }
 }

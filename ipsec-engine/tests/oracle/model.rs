@@ -741,7 +741,7 @@ impl Oracle {
                 }
                 None => None,
             };
-            sa.backoff.learn(compressed.is_some());
+            sa.backoff.record(compressed.is_some());
             if let Some(octets) = compressed {
                 self.note("compressed");
                 packet.body = Body::Compressed(spec.spi, octets, Box::new(packet.body));

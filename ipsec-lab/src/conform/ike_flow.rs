@@ -71,7 +71,7 @@ impl Flow {
         let payloads = plaintext(&bytes).map_err(|e| Failure::new("payloads", e))?;
         self.contents(record, id, &payloads)?;
         self.exchanges.confirm(id, &record.wire, place, next, &payloads);
-        self.protection.undo(&chain, &mut bytes).map_err(|e| Failure::new("encryption", e))?;
+        self.protection.restore_ciphertext(&chain, &mut bytes).map_err(|e| Failure::new("encryption", e))?;
         equal("ciphertext", &record.wire, &bytes)?;
         self.decrypted += 1;
         Ok(())

@@ -73,7 +73,7 @@ fn there_and_back(record: &IpcompRecord) -> Result<Result<(), Failure>, Box<dyn 
     packet.pull_front(place.at)?;
     let done = compress(&mut packet, place.next, cpi, &mut Deflate::new())?;
     packet.push_front(place.at)?;
-    if let Compression::Shrunk { .. } = done {
+    if let Compression::Compressed { .. } = done {
         packet.data_mut()[place.named_at] = IpProto::IPCOMP.0;
         set_length(packet.data_mut())?;
         if record.compressible == Some(false) {

@@ -126,7 +126,7 @@ fn payload(payload: &Payload<'_>) -> Node {
             .with("situation", sa.situation.0)
             .with_some("labels", Some(sa.labels).filter(|l| !l.is_empty()).map(to_hex))
             .containing(sa.proposals().map(|p| proposal(&p))),
-        Body::ForeignAssociation(doi, bytes) => node.with("doi", doi.0).with("data", to_hex(bytes)),
+        Body::OtherDoi(doi, bytes) => node.with("doi", doi.0).with("data", to_hex(bytes)),
         Body::Identification(id) => identity(node, &id),
         Body::Certificate(cert) | Body::CertificateRequest(cert) => node
             .with("encoding", cert.encoding.0)
