@@ -151,7 +151,7 @@ impl<I: AhIntegrity, W: AntiReplay> Inbound<I, W> {
     pub fn verify(&mut self, packet: &mut PacketBuf<'_>) -> Result<Verified, VerifyError> {
         let found = find(packet.data())?;
         if found.header.spi.get() != self.spi.get() {
-            return Err(VerifyError::WrongSpi { expected: self.spi, found: found.header.spi.get() });
+            return Err(VerifyError::SpiMismatch { expected: self.spi, found: found.header.spi.get() });
         }
         let seq = match self.width {
             SeqWidth::Bits32 => Seq::new(found.header.seq.get().into()),

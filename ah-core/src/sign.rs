@@ -3,7 +3,7 @@ use core::fmt;
 use ipsec_crypto::{AhIntegrity, Icv};
 use ipsec_packet::{
     DestinationOptions, HeaderPosition, Ip, IpError, IpProto, NoSpace, PacketBuf, Seq, SeqWidth, SequenceExhausted,
-    Spi, adjust_length, close_gap, open_gap, placement,
+    Spi, adjust_length, close_gap, open_gap, transport_position,
 };
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::network_endian::U32;
@@ -50,7 +50,7 @@ pub fn sign_with<I: AhIntegrity>(
 ) -> Result<(), SignError> {
     let ip = Ip::parse(packet.data())?;
     let (version, own_length) = (if matches!(ip, Ip::V6(_)) { 6 } else { 4 }, ip.packet().len());
-    let place = placement(packet.data(), envelope.options)?;
+    let place = transport_position(packet.data(), envelope.options)?;
     // Malformed options are detected before the packet is changed.
     immutable_view(&ip, place.at, envelope.profile, &mut |_| {})?;
     let len = overhead(integrity, envelope.profile, version);

@@ -123,7 +123,7 @@ pub enum VerifyError {
         octets: usize,
     },
     /// The SPI is that of another SA.
-    WrongSpi {
+    SpiMismatch {
         /// SPI of this SA.
         expected: Spi,
         /// SPI of the packet.
@@ -167,7 +167,7 @@ impl fmt::Display for VerifyError {
             Self::Ip(e) => e.fmt(f),
             Self::TooShort => f.write_str("truncated AH header"),
             Self::Length { octets } => write!(f, "AH length mismatch: {octets} octets do not match the ICV"),
-            Self::WrongSpi { expected, found } => write!(f, "SPI mismatch: got 0x{found:08x}, expected {expected}"),
+            Self::SpiMismatch { expected, found } => write!(f, "SPI mismatch: got 0x{found:08x}, expected {expected}"),
             Self::Replayed(e) => e.fmt(f),
             Self::IcvMismatch => f.write_str("ICV verification failed"),
             Self::Mutable(e) => e.fmt(f),

@@ -63,7 +63,7 @@ fn goes_quietly(sa: &Sa, sample: &Sample) {
     let long = &mut packet.data().to_vec();
     long[sample.at + 1] -= 3;
     let mut long = PacketBuf::received(long);
-    assert!(matches!(quietly(|| stranger.verify(&mut packet)), Err(VerifyError::WrongSpi { .. })));
+    assert!(matches!(quietly(|| stranger.verify(&mut packet)), Err(VerifyError::SpiMismatch { .. })));
     assert_eq!(quietly(|| rx.verify(&mut forged)), Err(VerifyError::IcvMismatch));
     assert!(matches!(quietly(|| rx.verify(&mut long)), Err(VerifyError::Length { .. })));
     assert!(quietly(|| rx.verify(&mut packet)).is_ok());

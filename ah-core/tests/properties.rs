@@ -182,7 +182,7 @@ fn packets_that_would_be_too_long_are_refused_unchanged() {
 fn a_packet_with_more_headers_than_are_followed_is_not_signed() {
     let random = &mut Random(32);
     let sa = Sa::new(I::HmacSha1_96, SeqWidth::Bits32, Profile::RFC);
-    for options in [DestinationOptions::InFront, DestinationOptions::Protected] {
+    for options in [DestinationOptions::Unprotected, DestinationOptions::Protected] {
         for n in 0..=20 {
             let headers = vec![(DESTINATION, options_header(&[])); n];
             let plain = ipv6(random, &headers, 7);
@@ -249,7 +249,7 @@ fn every_refusal_is_one_line_in_lower_case() {
         (VerifyError::Ip(IpError::NotFound).to_string(),              "header not found in the packet"),
         (VerifyError::TooShort.to_string(),                           "ah cut off"),
         (VerifyError::Length { octets: 28 }.to_string(),              "ah of 28 octets does not fit the icv"),
-        (VerifyError::WrongSpi { expected: sa.spi(), found: 1 }.to_string(), "spi 0x00000001 where 0x00002001 belongs"),
+        (VerifyError::SpiMismatch { expected: sa.spi(), found: 1 }.to_string(), "spi 0x00000001 where 0x00002001 belongs"),
         (VerifyError::Replayed(ReplayError::Duplicate).to_string(),        "sequence number was received before"),
         (VerifyError::IcvMismatch.to_string(),                             "icv does not hold"),
         (VerifyError::Mutable(malformed).to_string(),                 "malformed option at octet 3"),
@@ -392,7 +392,7 @@ fn an_ipv4_packet_on_its_source_route_verifies_at_the_end_of_it() {
 fn an_ipv6_packet_on_its_route_verifies_at_the_end_of_it() {
     let random = &mut Random(31);
     let sa = Sa::new(I::AesCmac96, SeqWidth::Extended64, Profile::KAME);
-    let sa = Sa { options: DestinationOptions::InFront, ..sa };
+    let sa = Sa { options: DestinationOptions::Unprotected, ..sa };
     for (kind, n) in (0..=10).map(|n| (0, n)).chain([(2, 1)]) {
         for left in 0..=n {
             for home in [false, true] {

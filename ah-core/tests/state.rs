@@ -109,7 +109,7 @@ fn a_counter_is_imported_forwards_only() {
     let state = counter(SeqWidth::Bits32, 7);
     assert_eq!(tx.import(&state), Ok(()));
     assert_eq!(tx.counter().export(), state[..]);
-    let back = StateError::GoesBack { held: 7, offered: 6 };
+    let back = StateError::Outdated { held: 7, offered: 6 };
     for (state, expected) in [
         (counter(SeqWidth::Bits32, 6), back),
         (counter(SeqWidth::Extended64, 8), StateError::Malformed),
@@ -168,7 +168,7 @@ fn a_forged_packet_does_not_move_the_window() {
         let mut other = under(&sa, 101);
         other[24] ^= 1;
         let (expected, found) = (sa.spi(), 0x0100_2001);
-        assert_eq!(verify(&mut rx, &other), Err(VerifyError::WrongSpi { expected, found }));
+        assert_eq!(verify(&mut rx, &other), Err(VerifyError::SpiMismatch { expected, found }));
         assert_eq!(window(&rx), before);
         assert_eq!(verify(&mut rx, &under(&sa, 37)), Ok(plain()));
     }
@@ -193,7 +193,7 @@ fn an_exported_window_refuses_what_was_received_before_it() {
             let expected = if fresh { Ok(plain()) } else { Err(VerifyError::Replayed(ReplayError::Duplicate)) };
             assert_eq!(verify(&mut standby, &under(&sa, seq)), expected, "{seq}");
         }
-        let back = StateError::GoesBack { held: 61, offered: 60 };
+        let back = StateError::Outdated { held: 61, offered: 60 };
         assert_eq!(standby.window_mut().import(width, &state), Err(back));
     }
 }
@@ -267,7 +267,7 @@ fn a_long_conversation_gives_every_packet_back_in_both_directions_of_both_versio
         for width in WIDTHS {
             let sa = Sa { integrity: (algorithm, key.clone()), ..Sa::new(algorithm, width, Profile::LINUX) };
             let (mut tx, mut rx) = (sa.sender(), sa.receiver());
-            tx.set_destination_options(DestinationOptions::InFront);
+            tx.set_destination_options(DestinationOptions::Unprotected);
             for number in 1..=40 {
                 let plain = if number % 3 == 0 { ipv6(random, &[], number) } else { ipv4(random, &[], number) };
                 let wire = sign(&mut tx, &plain).unwrap();

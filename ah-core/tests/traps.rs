@@ -5,7 +5,8 @@ mod packets;
 use ah_core::{MutableError, Profile, SignError, TosRule, VerifyError};
 use ipsec_crypto::{AnySuite, CipherAlgorithm, HmacSha1_96, Integrity, IntegrityAlgorithm as I};
 use ipsec_packet::{
-    DestinationOptions, IpError, IpProto, PacketBuf, SeqWidth, Spi, close_gap, find_header, placement, set_length,
+    DestinationOptions, IpError, IpProto, PacketBuf, SeqWidth, Spi, close_gap, find_header, set_length,
+    transport_position,
 };
 use packets::slow::is_immutable;
 use packets::{
@@ -30,7 +31,7 @@ fn mutable_ipv6_options_keep_type_and_length_and_lose_them_only_among_bsds() {
     for (header, option, mutable) in kinds {
         let headers = [(header, options_header(&[option, 4, 1, 2, 3, 4]))];
         let plain = ipv6(random, &headers, 9);
-        let sa = |profile| Sa { options: DestinationOptions::InFront, ..sa(profile) };
+        let sa = |profile| Sa { options: DestinationOptions::Unprotected, ..sa(profile) };
         for from in [&rfc[..], &bsd].concat() {
             let wire = sa(from).signed(&plain);
             let mut retyped = wire.clone();
@@ -334,7 +335,7 @@ fn nested_headers_are_signed_from_the_inside_and_verified_from_the_outside() {
         assert_eq!((&twice[at + 4..at + 8], &once[at + 4..at + 8]), (&[0, 0, 0x30, 2][..], &[0, 0, 0x30, 1][..]));
         assert_eq!(twice[twice.len() - (once.len() - at)..], once[at..], "the inner ah is not changed");
         let (expected, found) = (inner.spi(), outer.spi);
-        assert_eq!(inner.verified(&twice), Err(VerifyError::WrongSpi { expected, found }));
+        assert_eq!(inner.verified(&twice), Err(VerifyError::SpiMismatch { expected, found }));
         assert_eq!(outer.verified(&twice), Ok(once.clone()));
         assert_eq!(inner.verified(&once), Ok(plain.clone()));
         // The inner header is immutable to the outer one.
@@ -354,13 +355,13 @@ fn esp() -> (Spi, AnySuite) {
 
 /// The packet with ESP in transport mode.
 fn sealed(plain: &[u8]) -> Vec<u8> {
-    let place = placement(plain, DestinationOptions::Protected).unwrap();
+    let place = transport_position(plain, DestinationOptions::Protected).unwrap();
     let mut bytes = [&[0; 64][..], &plain[place.at..], &[0; 64]].concat();
     let mut packet = PacketBuf::with_headroom(&mut bytes, 64, plain.len() - place.at).unwrap();
     let mut tx = esp_core::Outbound::new(esp().0, esp().1, SeqWidth::Bits32);
     tx.seal(&mut packet, place.next, &mut |_, iv: &mut [u8]| iv.fill(3)).unwrap();
     let mut sealed = [&plain[..place.at], packet.data()].concat();
-    sealed[place.named_at] = IpProto::ESP.0;
+    sealed[place.next_header_at] = IpProto::ESP.0;
     set_length(&mut sealed).unwrap();
     sealed
 }

@@ -3,8 +3,8 @@
 use ah_core::{Envelope, Inbound, Profile, VerifyError, sign_with};
 use ipsec_crypto::{AnyAhIntegrity, IntegrityAlgorithm};
 use ipsec_packet::{
-    AntiReplay, DestinationOptions, Ip, IpProto, PacketBuf, ReplayWindow, Seq, SeqWidth, Spi, locate, placement,
-    set_length,
+    AntiReplay, DestinationOptions, Ip, IpProto, PacketBuf, ReplayWindow, Seq, SeqWidth, Spi, locate, set_length,
+    transport_position,
 };
 use test_vectors::{Expected, PacketRecord, Record, ReplayRecord, data, read_file, to_hex};
 
@@ -81,11 +81,11 @@ fn signed(record: &PacketRecord) -> Vec<u8> {
     let mut bytes = [&vec![0; 96][..], &outer, plain].concat();
     let mut packet = PacketBuf::with_headroom(&mut bytes, 96, outer.len() + plain.len()).unwrap();
     if record.sa.mode == "tunnel" {
-        packet.data_mut()[wanted.named_at] = wire[wanted.at];
+        packet.data_mut()[wanted.next_header_at] = wire[wanted.at];
         set_length(packet.data_mut()).unwrap();
     }
-    let place = |options: &DestinationOptions| placement(packet.data(), *options).unwrap().at == wanted.at;
-    let options = [DestinationOptions::Protected, DestinationOptions::InFront].into_iter().find(place).unwrap();
+    let place = |options: &DestinationOptions| transport_position(packet.data(), *options).unwrap().at == wanted.at;
+    let options = [DestinationOptions::Protected, DestinationOptions::Unprotected].into_iter().find(place).unwrap();
     let spi = Spi::reserved(record.sa.spi).unwrap();
     let (seq, profile) = (Seq::new(record.seq.unwrap()), profile(record.sa.ah_profile.as_deref()));
     let envelope = Envelope { spi, seq, width: width(record.sa.esn), profile, options };

@@ -71,7 +71,7 @@ pub unsafe extern "C" fn ipsec_ipcomp_decompress(
             IpsecPacket::change(packet, |packet| {
                 decompress(packet, cpi, inflate).map_err(|error| match error {
                     DecompressError::TooShort(_) => IpsecStatus::TooShort,
-                    DecompressError::CpiMismatch { .. } => IpsecStatus::WrongSpi,
+                    DecompressError::CpiMismatch { .. } => IpsecStatus::SpiMismatch,
                     _ => IpsecStatus::Malformed,
                 })
             })

@@ -29,7 +29,7 @@ pub enum IpsecStatus {
     /// It is malformed.
     Malformed = 8,
     /// It is of another SA.
-    WrongSpi = 9,
+    SpiMismatch = 9,
     /// Its number was received before, or is too old.
     Replayed = 10,
     /// Its ICV does not hold.
@@ -59,7 +59,7 @@ pub extern "C" fn ipsec_status_text(status: i32) -> *const c_char {
         (IpsecStatus::NoSpace, c"no room in the buffer"),
         (IpsecStatus::TooShort, c"packet too short"),
         (IpsecStatus::Malformed, c"malformed packet"),
-        (IpsecStatus::WrongSpi, c"packet of another sa"),
+        (IpsecStatus::SpiMismatch, c"packet of another sa"),
         (IpsecStatus::Replayed, c"replayed, or too old"),
         (IpsecStatus::IcvMismatch, c"icv does not hold"),
         (IpsecStatus::Padding, c"padding is wrong"),
@@ -100,7 +100,7 @@ impl From<OpenError> for IpsecStatus {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::TooShort => Self::TooShort,
-            OpenError::WrongSpi { .. } => Self::WrongSpi,
+            OpenError::SpiMismatch { .. } => Self::SpiMismatch,
             OpenError::Replayed(_) => Self::Replayed,
             OpenError::IcvMismatch => Self::IcvMismatch,
             OpenError::BadPadLength { .. } | OpenError::BadPadding => Self::Padding,
@@ -124,7 +124,7 @@ impl From<SignError> for IpsecStatus {
 impl From<VerifyError> for IpsecStatus {
     fn from(error: VerifyError) -> Self {
         match error {
-            VerifyError::WrongSpi { .. } => Self::WrongSpi,
+            VerifyError::SpiMismatch { .. } => Self::SpiMismatch,
             VerifyError::Replayed(_) => Self::Replayed,
             VerifyError::IcvMismatch => Self::IcvMismatch,
             VerifyError::TooShort => Self::TooShort,

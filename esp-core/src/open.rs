@@ -100,7 +100,7 @@ pub enum OpenError {
     /// The length of the ciphertext is not a multiple of the block size, or of 4 octets.
     Unaligned,
     /// The SPI is that of another SA.
-    WrongSpi {
+    SpiMismatch {
         /// SPI of this SA.
         expected: Spi,
         /// SPI of the packet.
@@ -149,7 +149,7 @@ impl fmt::Display for OpenError {
         match self {
             Self::TooShort => f.write_str("ESP packet too short"),
             Self::Unaligned => f.write_str("ciphertext length is not a multiple of the block size"),
-            Self::WrongSpi { expected, found } => write!(f, "SPI mismatch: got 0x{found:08x}, expected {expected}"),
+            Self::SpiMismatch { expected, found } => write!(f, "SPI mismatch: got 0x{found:08x}, expected {expected}"),
             Self::Replayed(e) => e.fmt(f),
             Self::IcvMismatch => f.write_str("ICV verification failed"),
             Self::BadPadLength { pad_len } => {

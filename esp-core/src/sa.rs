@@ -262,7 +262,7 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     fn admit(&self, packet: &PacketBuf<'_>) -> Result<Seq, OpenError> {
         let found = header::peek(packet.data()).map_err(|_| OpenError::TooShort)?;
         if found.spi != self.spi.get() {
-            return Err(OpenError::WrongSpi { expected: self.spi, found: found.spi });
+            return Err(OpenError::SpiMismatch { expected: self.spi, found: found.spi });
         }
         let seq = self.whole(found.seq_low);
         if self.is_authentic() {

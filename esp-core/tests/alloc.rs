@@ -12,8 +12,8 @@ use ipsec_crypto::Aes128Cbc;
 use ipsec_packet::{
     AntiReplay, Beet, Checksum, ChecksumRepair, Datagram, DestinationOptions, Ip, IpProto, Marker, NoReplay,
     OriginalAddresses, OuterFields, PacketBuf, Ports, ReplayWindow, Seq, SeqCounter, SeqWidth, Tunnel, UdpChecksum,
-    adjust_checksum, clamp_tcp_mss, classify, close_gap, locate, open_gap, placement, pop_udp, push_udp,
-    repair_checksum, set_length,
+    adjust_checksum, clamp_tcp_mss, classify, close_gap, locate, open_gap, pop_udp, push_udp, repair_checksum,
+    set_length, transport_position,
 };
 
 #[global_allocator]
@@ -66,7 +66,7 @@ fn every_way_through(choice: &Choice, width: SeqWidth, padding: Padding) {
         (&good[..5], Err(OpenError::TooShort)),
         (&good[..9], Err(OpenError::TooShort)),
         (&unaligned, Err(OpenError::Unaligned)),
-        (&wrong_spi, Err(OpenError::WrongSpi { expected: spi(), found: spi().get() ^ 0x0100_0000 })),
+        (&wrong_spi, Err(OpenError::SpiMismatch { expected: spi(), found: spi().get() ^ 0x0100_0000 })),
         (&forged, Err(OpenError::IcvMismatch)),
         (&unpadded, Ok(30)),
         (&overlong, Err(OpenError::BadPadLength { pad_len: 255 })),
@@ -160,7 +160,7 @@ fn tunnels_do_not_allocate() {
                 let seen = OuterFields::read(&Ip::parse(packet.data()).ok()?);
                 packet.pull_front(outer.overhead()).ok()?;
                 let refused = rx.accept(&seen, IpProto::UDP, &mut packet).is_err();
-                rx.check_ends(&seen).ok()?;
+                rx.check_endpoints(&seen).ok()?;
                 rx.accept(&seen, next, &mut packet).ok()?;
                 Some((seen, refused && outer.push(&mut PacketBuf::received(&mut []), next, 7).is_err()))
             });
@@ -186,7 +186,7 @@ fn transport_mode_and_udp_do_not_allocate() {
         let (source, destination) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
         let ports = Ports { source: 4500, destination: 4500 };
         let done = quietly("transport mode", || {
-            let place = placement(packet.data(), DestinationOptions::Protected).ok()?;
+            let place = transport_position(packet.data(), DestinationOptions::Protected).ok()?;
             open_gap(&mut packet, place, 24, IpProto::ESP).ok()?;
             set_length(packet.data_mut()).ok()?;
             let found = locate(packet.data(), IpProto::ESP).ok()?;

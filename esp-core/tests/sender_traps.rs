@@ -13,8 +13,8 @@ use esp_core::{
 use ipsec_crypto::{Aes128Cbc, AnyIntegrity, CipherAlgorithm, EspParts, Integrity, IntegrityAlgorithm, IvRule};
 use ipsec_packet::{
     AntiReplay, DestinationOptions, HeaderPosition, Ip, IpProto, Marker, NoSpace, PacketBuf, Ports, ReplayWindow, Seq,
-    SeqWidth, Spi, StateError, UDP_HEADER, UdpChecksum, close_gap, locate, open_gap, placement, pop_udp, push_udp,
-    set_length,
+    SeqWidth, Spi, StateError, UDP_HEADER, UdpChecksum, close_gap, locate, open_gap, pop_udp, push_udp, set_length,
+    transport_position,
 };
 
 //= RFC 4303 2.4/1, 2.4/2
@@ -107,7 +107,7 @@ fn no_octet_of_udp_is_left_behind() {
             let original = ip_packet(version, &[7; 57]);
             let mut framed = Framed::new(&original, 60, 60);
             let mut packet = framed.packet();
-            let place = placement(packet.data(), DestinationOptions::InFront).unwrap();
+            let place = transport_position(packet.data(), DestinationOptions::Unprotected).unwrap();
             assert_eq!(place.next, IpProto::TCP);
             packet.pull_front(place.at).unwrap();
             tx.seal(&mut packet, place.next, &mut test_iv).unwrap();
@@ -115,7 +115,7 @@ fn no_octet_of_udp_is_left_behind() {
             let ports = Ports { source: 4500, destination: 4500 };
             push_udp(&mut packet, ports, Marker::NonEsp, UdpChecksum::Computed { source, destination }).unwrap();
             packet.prepend(&original[..place.at]).unwrap();
-            packet.data_mut()[place.named_at] = IpProto::UDP.0;
+            packet.data_mut()[place.next_header_at] = IpProto::UDP.0;
             set_length(packet.data_mut()).unwrap();
             assert_eq!(Ip::parse(packet.data()).unwrap().packet().len(), packet.len());
 
@@ -139,7 +139,7 @@ fn a_packet_of_transport_mode_comes_back_as_it_was() {
         let original = ip_packet(version, &[7; 57]);
         let mut framed = Framed::new(&original, 24, 60);
         let mut packet = framed.packet();
-        let place = placement(packet.data(), DestinationOptions::InFront).unwrap();
+        let place = transport_position(packet.data(), DestinationOptions::Unprotected).unwrap();
         open_gap(&mut packet, place, 24, IpProto::ESP).unwrap();
         packet.pull_front(place.at + 24).unwrap();
         let head = packet.headroom() - 24 - place.at;
@@ -193,7 +193,7 @@ fn an_spi_of_zero_is_none_and_the_first_255_are_reserved() {
     packet[..4].fill(0);
     let (_, mut rx) = pair(&gcm(), SeqWidth::Bits32);
     let refused = rx.open(&mut PacketBuf::received(&mut packet));
-    assert_eq!(refused, Err(OpenError::WrongSpi { expected: spi(), found: 0 }));
+    assert_eq!(refused, Err(OpenError::SpiMismatch { expected: spi(), found: 0 }));
 }
 
 #[derive(Clone)]
@@ -283,7 +283,7 @@ fn a_restarted_sender_refuses_a_lower_number_and_goes_on_above_the_stored_one() 
     sealed(&mut tx, b"inside", IpProto::UDP);
     let stored = tx.counter().export();
     let mut old = sender_at(&gcm(), SeqWidth::Bits32, 500);
-    assert_eq!(old.import(&stored), Err(StateError::GoesBack { held: 499, offered: 101 }));
+    assert_eq!(old.import(&stored), Err(StateError::Outdated { held: 499, offered: 101 }));
     assert_eq!(old.counter().last_used().get(), 499);
     let mut restarted = Outbound::new(spi(), gcm().suite(), SeqWidth::Bits32);
     restarted.import(&stored).unwrap();

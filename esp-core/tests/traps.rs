@@ -12,7 +12,7 @@ use ipsec_crypto::{
 };
 use ipsec_packet::{
     AntiReplay, DestinationOptions, Ip, IpError, IpProto, Ipv6, OuterFields, PacketBuf, Seq, SeqWidth, Tunnel,
-    TunnelError, locate, placement,
+    TunnelError, locate, transport_position,
 };
 
 fn inbound(choice: &Choice) -> Inbound<AnySuite> {
@@ -300,7 +300,7 @@ fn the_walk_of_extension_headers_stops_at_esp() {
         assert_eq!((link.kind, link.offset), (IpProto::ESP, 40 + front.len()));
         assert_eq!(locate(&packet, IpProto::ESP).map(|place| place.at), Ok(40 + front.len()));
         assert_eq!(locate(&packet, IpProto::DESTINATION_OPTIONS).is_ok(), first == 60);
-        let place = placement(&packet, DestinationOptions::InFront).unwrap();
+        let place = transport_position(&packet, DestinationOptions::Unprotected).unwrap();
         assert_eq!((place.next, place.at), (IpProto::ESP, 40 + front.len()));
     }
 }
@@ -368,7 +368,7 @@ fn a_packet_has_65535_octets_at_most() {
 
 #[test]
 fn errors_say_what_is_wrong() {
-    let wrong = OpenError::WrongSpi { expected: spi(), found: 0x1234 };
+    let wrong = OpenError::SpiMismatch { expected: spi(), found: 0x1234 };
     assert_eq!(wrong.to_string(), "spi 0x00001234 where 0x80001001 belongs");
     assert_eq!(OpenError::BadPadLength { pad_len: 9 }.to_string(), "pad length 9 exceeds the payload");
     let given = SealError::IvLength { needed: 16, given: 8 };

@@ -5,7 +5,9 @@ use ipcomp_core::{
     Backoff, Compression, Compressor, DecompressError, Decompressor, Deflate, FixedDeflate, Inflate, InflateError,
     THRESHOLD, compress, decompress,
 };
-use ipsec_packet::{Cpi, DestinationOptions, IpError, IpProto, NoSpace, PacketBuf, locate, placement, set_length};
+use ipsec_packet::{
+    Cpi, DestinationOptions, IpError, IpProto, NoSpace, PacketBuf, locate, set_length, transport_position,
+};
 
 fn buffer(payload: &[u8], tailroom: usize) -> Vec<u8> {
     let mut bytes = payload.to_vec();
@@ -179,21 +181,21 @@ fn ipcomp_header_follows_hop_by_hop_and_routing_headers() {
     let plain = ipv6_with_extensions(&[b'z'; 500]);
     let mut bytes = buffer(&plain, 1000);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, plain.len()).unwrap();
-    let place = placement(packet.data(), DestinationOptions::Protected).unwrap();
-    assert_eq!((place.at, place.named_at, place.next), (40 + 8 + 24, 48, IpProto::DESTINATION_OPTIONS));
+    let place = transport_position(packet.data(), DestinationOptions::Protected).unwrap();
+    assert_eq!((place.at, place.next_header_at, place.next), (40 + 8 + 24, 48, IpProto::DESTINATION_OPTIONS));
     packet.pull_front(place.at).unwrap();
     compress(&mut packet, place.next, Cpi::DEFLATE, &mut Deflate::new()).unwrap();
     packet.push_front(place.at).unwrap();
-    packet.data_mut()[place.named_at] = IpProto::IPCOMP.0;
+    packet.data_mut()[place.next_header_at] = IpProto::IPCOMP.0;
     set_length(packet.data_mut()).unwrap();
     assert_eq!(packet.data()[6], 0, "the IPv6 header must still name hop-by-hop options");
 
     let found = locate(packet.data(), IpProto::IPCOMP).unwrap();
-    assert_eq!((found.at, found.named_at), (place.at, place.named_at));
+    assert_eq!((found.at, found.next_header_at), (place.at, place.next_header_at));
     packet.pull_front(found.at).unwrap();
     let next = decompress(&mut packet, Cpi::DEFLATE, &mut Inflate::new()).unwrap();
     packet.push_front(found.at).unwrap();
-    packet.data_mut()[found.named_at] = next.0;
+    packet.data_mut()[found.next_header_at] = next.0;
     set_length(packet.data_mut()).unwrap();
     assert_eq!(packet.data(), plain);
 }
@@ -203,7 +205,7 @@ fn ipcomp_header_follows_hop_by_hop_and_routing_headers() {
 fn fragments_are_refused() {
     let mut v4 = vec![0x45, 0, 0, 120, 0, 1, 0x20, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
     v4.resize(120, b'a');
-    assert_eq!(placement(&v4, DestinationOptions::Protected), Err(IpError::Fragment));
+    assert_eq!(transport_position(&v4, DestinationOptions::Protected), Err(IpError::Fragment));
     v4[9] = IpProto::IPCOMP.0;
     assert_eq!(locate(&v4, IpProto::IPCOMP), Err(IpError::Fragment));
 }

@@ -86,7 +86,7 @@ pub enum DiscardReason {
     Seal(SealError),
     /// Outbound AH processing failed.
     Sign(SignError),
-    /// The packet exceeds the MTU of the tunnel and must not be fragmented: see [`ipsec_packet::too_big_answer`].
+    /// The packet exceeds the MTU of the tunnel and must not be fragmented: see [`ipsec_packet::too_big_reply`].
     TooBig {
         /// Largest packet that fits, in octets.
         mtu: u16,

@@ -6,8 +6,8 @@ use esp_core::IvSource;
 use ipcomp_core::{Compression, Compressor, THRESHOLD, compress};
 use ipsec_packet::{
     BeetError, DestinationOptions, DfPolicy, HeaderPosition, Ip, IpError, IpProto, NoSpace, Outer, PacketBuf,
-    TunnelError, UDP_HEADER, UdpChecksum, UdpError, adjust_length, close_gap, open_gap, placement, push_udp,
-    set_next_header,
+    TunnelError, UDP_HEADER, UdpChecksum, UdpError, adjust_length, close_gap, open_gap, push_udp, set_next_header,
+    transport_position,
 };
 
 use crate::algorithms::Algorithms;
@@ -96,8 +96,8 @@ impl SizePlan {
             return Err(TunnelError::Recursive.into());
         }
         if let (Mode::Beet, Some(beet)) = (mode, &sa.beet) {
-            if !beet.is_between(self.ends.0, self.ends.1) {
-                return Err(BeetError::WrongInner.into());
+            if !beet.matches(self.ends.0, self.ends.1) {
+                return Err(BeetError::InnerAddressMismatch.into());
             }
             if self.fragment {
                 return Err(BeetError::Ip(IpError::Fragment).into());
@@ -106,7 +106,7 @@ impl SizePlan {
         let (in_front, outer) = match mode {
             // BEET removes a header first. This is the largest possible size.
             Mode::Tunnel | Mode::Beet => (0, sa.tunnel.overhead()),
-            Mode::Any | Mode::Transport if own => (placement(packet, sa.options)?.at, 0),
+            Mode::Any | Mode::Transport if own => (transport_position(packet, sa.options)?.at, 0),
             Mode::Any | Mode::Transport => (self.header, 0),
         };
         let payload = self.length.saturating_sub(in_front);
@@ -181,7 +181,7 @@ fn transport_mode<A: Algorithms>(
     packet: &mut PacketBuf<'_>,
     iv: &mut impl IvSource,
 ) -> Result<usize, DiscardReason> {
-    let place = placement(packet.data(), sa.options)?;
+    let place = transport_position(packet.data(), sa.options)?;
     let payload = packet.len().saturating_sub(place.at);
     match &mut sa.transform {
         Transform::EspOut(esp) => {
@@ -196,7 +196,7 @@ fn transport_mode<A: Algorithms>(
         }
         Transform::IpcompOut(ipcomp) => {
             //= RFC 3173 2/6
-            let place = placement(packet.data(), DestinationOptions::Protected)?;
+            let place = transport_position(packet.data(), DestinationOptions::Protected)?;
             packet.pull_front(place.at).map_err(IpError::from)?;
             let next = try_compress(ipcomp, encapsulation, packet, place.next);
             packet.push_front(place.at).map_err(IpError::from)?;

@@ -39,7 +39,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let (place, piece) = match ip {
             Ip::V4(ip) => {
                 let header = ip.header();
-                let place = HeaderPosition { at: header.header_len(), named_at: 9, next: header.protocol() };
+                let place = HeaderPosition { at: header.header_len(), next_header_at: 9, next: header.protocol() };
                 (place, header.is_fragment().then(|| header.is_first_or_whole().then_some(place.at)))
             }
             Ip::V6(ip) => {
@@ -48,7 +48,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                     extension.link.kind == IpProto::AH || extension.is_part_of_fragments(ip.packet())
                 };
                 let link = ip.walk(stop)?;
-                let place = HeaderPosition { at: link.offset, named_at: link.named_at, next: link.kind };
+                let place = HeaderPosition { at: link.offset, next_header_at: link.next_header_at, next: link.kind };
                 match packet.get(link.offset..).and_then(|header| header.first_chunk::<FRAGMENT_HEADER>()) {
                     Some(&[next, _, high, low, ..]) if link.kind == IpProto::FRAGMENT => {
                         let first = u16::from_be_bytes([high, low]) & !7 == 0;

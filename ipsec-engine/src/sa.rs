@@ -296,7 +296,7 @@ impl<A: Algorithms> Sa<A> {
         };
         let (local, remote) =
             if direction == Direction::Outbound { (source, destination) } else { (destination, source) };
-        self.tunnel = self.tunnel.with_ends(local, remote).ok_or(MixedFamilies)?;
+        self.tunnel = self.tunnel.with_endpoints(local, remote).ok_or(MixedFamilies)?;
         (self.source, self.destination, self.path_mtu) = (source, destination, None);
         if let Some(encap) = &mut self.encap {
             match direction {

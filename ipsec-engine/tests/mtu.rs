@@ -6,7 +6,7 @@ mod gateway_pair;
 use gateway::{Gateway, ip, udp};
 use gateway_pair::*;
 use ipsec_engine::{Direction, DiscardReason, Disposition, Protocol};
-use ipsec_packet::{DfPolicy, IpProto, TooBig, too_big_answer};
+use ipsec_packet::{DfPolicy, IpProto, TooBig, too_big_reply};
 
 /// Builds a packet of exactly this length with DF set.
 fn of_length(from: &str, to: &str, length: usize) -> Vec<u8> {
@@ -198,7 +198,7 @@ fn path_mtu_report_reaches_the_host_behind_the_tunnel() {
     let big = of_length("10.1.2.3", "10.2.3.4", 1400);
     let wire = a.send(&big).unwrap();
     let mut room = [0; 576];
-    let answer = too_big_answer(&wire, 1300, address("203.0.113.254"), &mut room).unwrap();
+    let answer = too_big_reply(&wire, 1300, address("203.0.113.254"), &mut room).unwrap();
     let report = TooBig::read(answer).unwrap().unwrap();
     assert_eq!((report.spi.unwrap().get(), report.mtu, report.protocol), (0x1001, 1300, IpProto::ESP));
     assert!(a.engine.path_mtu_report(a.now, &report));
@@ -206,7 +206,7 @@ fn path_mtu_report_reaches_the_host_behind_the_tunnel() {
         panic!("expected TooBig after the report")
     };
     let mut room = [0; 576];
-    let answer = too_big_answer(&big, mtu, address("10.1.0.1"), &mut room).unwrap();
+    let answer = too_big_reply(&big, mtu, address("10.1.0.1"), &mut room).unwrap();
     assert_eq!(
         (&answer[16..20], &answer[20..22], &answer[26..28]),
         (&[10, 1, 2, 3][..], &[3, 4][..], &mtu.to_be_bytes()[..])

@@ -197,7 +197,7 @@ fn each_syntax_error_has_its_kind_and_line() {
         (
             "spdadd 10.0.0.1 10.0.0.2 any -P in ipsec ah/transport ah/transport ah/transport ah/transport esp/transport;",
             "esp/transport",
-            Kind::TooManyTransforms,
+            Kind::TooManyTemplates,
         ),
         ("spdadd 10.0.0.1 10.0.0.2 any -P in prio high + 1073741825 none;", "high + 1073741825", Kind::Priority),
     ] {

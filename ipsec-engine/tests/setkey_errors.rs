@@ -35,7 +35,7 @@ fn non_utf8_octets_are_refused_outside_comments_and_keys() {
     let text = [b"\xef\xbb\xbf# Z\xfcrich\nfl\xfcsh; flush;".as_slice(), key].concat();
     let mut statements = Statements::of_bytes(&text);
     let error = statements.next().unwrap_err();
-    assert_eq!((error.line, error.column, error.kind), (2, 1, Kind::NotText));
+    assert_eq!((error.line, error.column, error.kind), (2, 1, Kind::NotUtf8));
     assert_eq!(statements.next(), Ok(Some(Statement::Flush(None))));
     let Ok(Some(Statement::Add(add))) = statements.next() else { panic!("not an SA") };
     let mut octets = [0; 16];

@@ -77,7 +77,7 @@ fn bundle_that_ends_in_beet_is_refused_before_any_change() {
     let other = Beet::v4("10.1.2.9".parse().unwrap(), "10.2.3.4".parse().unwrap());
     a.engine.install(sa.with_beet(other), a.now).unwrap();
     // `Gateway::send` asserts that the packet is unmodified.
-    assert_eq!(a.send(&inner()), Err(Disposition::Discard(DiscardReason::Beet(BeetError::WrongInner))));
+    assert_eq!(a.send(&inner()), Err(Disposition::Discard(DiscardReason::Beet(BeetError::InnerAddressMismatch))));
     for (spi, source, destination) in [(0x1001, "10.1.2.3", "10.2.3.4"), (0x2002, A, B)] {
         let sa = a.engine.sa(&key(Direction::Outbound, destination, Protocol::Esp, spi), address(source)).unwrap();
         assert_eq!(sa.sa.unwrap().transform().sequence(), Some(Seq::new(0)), "sequence number was used");

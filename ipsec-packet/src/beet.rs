@@ -42,7 +42,7 @@ impl Beet {
     }
 
     /// Returns whether these are the addresses of an outbound packet of the SA.
-    pub fn is_between(&self, source: IpAddr, destination: IpAddr) -> bool {
+    pub fn matches(&self, source: IpAddr, destination: IpAddr) -> bool {
         (source, destination)
             == match self.inner {
                 Inner::V4 { local, remote } => (IpAddr::from(local), IpAddr::from(remote)),
@@ -58,8 +58,8 @@ impl Beet {
     /// [`BeetError`]; the packet is unchanged.
     pub fn strip(&self, packet: &mut PacketBuf<'_>) -> Result<IpProto, BeetError> {
         let ip = Ip::parse(packet.data())?;
-        if !self.is_between(ip.source(), ip.destination()) {
-            return Err(BeetError::WrongInner);
+        if !self.matches(ip.source(), ip.destination()) {
+            return Err(BeetError::InnerAddressMismatch);
         }
         let len = ip.packet().len();
         match ip {
@@ -146,7 +146,7 @@ pub enum BeetError {
     /// The packet is not a valid IP packet.
     Ip(IpError),
     /// The addresses are not the inner addresses of the SA.
-    WrongInner,
+    InnerAddressMismatch,
     /// The lengths in the BEET header contradict each other, or it precedes an IPv6 payload.
     PseudoHeader,
 }
@@ -167,7 +167,7 @@ impl fmt::Display for BeetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(e) => e.fmt(f),
-            Self::WrongInner => f.write_str("addresses do not match the inner addresses of the SA"),
+            Self::InnerAddressMismatch => f.write_str("addresses do not match the inner addresses of the SA"),
             Self::PseudoHeader => f.write_str("malformed or misplaced BEET header"),
         }
     }

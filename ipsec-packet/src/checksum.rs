@@ -39,7 +39,7 @@ impl Checksum {
     }
 
     /// Returns whether the sum over a header, including its checksum field, is correct (RFC 1071 section 1).
-    pub const fn holds(self) -> bool {
+    pub const fn is_valid(self) -> bool {
         self.folded() == 0xffff
     }
 

@@ -117,7 +117,7 @@ pub fn set_next_header(packet: &mut [u8], place: HeaderPosition, kind: IpProto) 
         ipv4::amend(packet, |header| header.set_protocol(kind));
         return Ok(());
     }
-    *packet.get_mut(place.named_at).ok_or(IpError::NotFound)? = kind.0;
+    *packet.get_mut(place.next_header_at).ok_or(IpError::NotFound)? = kind.0;
     Ok(())
 }
 

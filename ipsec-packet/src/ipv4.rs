@@ -209,7 +209,7 @@ impl<'a> Ipv4<'a> {
 
     /// Returns whether the header checksum is correct (RFC 791 section 3.1).
     pub fn has_valid_checksum(&self) -> bool {
-        Checksum::new().over(self.packet.get(..self.header.header_len()).unwrap_or_default()).holds()
+        Checksum::new().over(self.packet.get(..self.header.header_len()).unwrap_or_default()).is_valid()
     }
 }
 

@@ -167,7 +167,7 @@ impl<'a> Ipv6<'a> {
 
     /// Iterates over the extension headers (RFC 8200 section 4).
     pub fn chain(&self) -> Chain<'a> {
-        let link = ChainLink { kind: self.header.next_header(), named_at: NEXT_HEADER_OFFSET, offset: HEADER };
+        let link = ChainLink { kind: self.header.next_header(), next_header_at: NEXT_HEADER_OFFSET, offset: HEADER };
         Chain { packet: self.packet, link, followed: 0 }
     }
 }
@@ -187,7 +187,7 @@ pub struct ChainLink {
     /// Type of the header at `offset`.
     pub kind: IpProto,
     /// Offset of the next header field with this type.
-    pub named_at: usize,
+    pub next_header_at: usize,
     /// Offset of the header from the beginning of the IPv6 header.
     pub offset: usize,
 }
@@ -235,7 +235,7 @@ impl Chain<'_> {
         let [next, units, ..] = *rest else { return Err(malformed) };
         let len = extension_len(link.kind, units);
         let end = link.offset.checked_add(len).filter(|_| len <= rest.len()).ok_or(malformed)?;
-        self.link = ChainLink { kind: IpProto(next), named_at: link.offset, offset: end };
+        self.link = ChainLink { kind: IpProto(next), next_header_at: link.offset, offset: end };
         self.followed = self.followed.saturating_add(1);
         Ok(Some(Extension { link, len, next: IpProto(next) }))
     }

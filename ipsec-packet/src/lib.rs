@@ -58,7 +58,7 @@ pub use beet::{Beet, BeetError};
 pub use buf::{NoSpace, PacketBuf, TooShort};
 pub use checksum::{Checksum, adjust_checksum};
 pub use ecn::EcnMode;
-pub use icmp::{TooBig, quoted_flow, too_big_answer};
+pub use icmp::{TooBig, quoted_flow, too_big_reply};
 pub use ip::{Ip, IpError, adjust_length, set_length, set_next_header};
 pub use ipv4::{Ipv4, Ipv4Header};
 pub use ipv6::{Chain, ChainLink, Extension, Ipv6, Ipv6Header, MAX_EXTENSION_HEADERS};
@@ -74,7 +74,7 @@ pub use selector::{AddressRange, Detail, Flow, Match, PortRange, Selector, Upper
 pub use seq::{Seq, SeqCounter, SeqRun, SeqWidth, SequenceExhausted};
 pub use spi::{Cpi, ReservedCpi, ReservedSpi, Spi};
 pub use state::StateError;
-pub use transport::{DestinationOptions, HeaderPosition, close_gap, find_header, locate, open_gap, placement};
+pub use transport::{DestinationOptions, HeaderPosition, close_gap, find_header, locate, open_gap, transport_position};
 pub use transport_checksum::{ChecksumRepair, OriginalAddresses, repair_checksum};
 pub use tunnel::{DfPolicy, DscpPolicy, FlowPolicy, HopLimitPolicy, Outer, OuterFields, Tunnel, TunnelError};
 pub use udp_encap::{Datagram, Marker, Ports, UDP_HEADER, UdpChecksum, UdpError, classify, pop_udp, push_udp};

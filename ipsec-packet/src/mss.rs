@@ -1,6 +1,6 @@
 //! TCP maximum segment size of a tunnel.
 
-use crate::{DestinationOptions, Ip, IpError, IpProto, adjust_checksum, placement};
+use crate::{DestinationOptions, Ip, IpError, IpProto, adjust_checksum, transport_position};
 
 /// Returns the TCP MSS of inner packets of at most `inner_mtu` octets: the MTU without IP and TCP header (RFC 6691
 /// section 2).
@@ -26,7 +26,7 @@ const OPTION_MSS: u8 = 2;
 pub fn clamp_tcp_mss(packet: &mut [u8], mss: u16) -> Result<bool, IpError> {
     let own_length = Ip::parse(packet)?.packet().len();
     let packet = packet.get_mut(..own_length).unwrap_or_default();
-    let place = match placement(packet, DestinationOptions::InFront) {
+    let place = match transport_position(packet, DestinationOptions::Unprotected) {
         Err(IpError::Fragment) => return Ok(false),
         place => place?,
     };

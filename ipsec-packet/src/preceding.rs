@@ -214,7 +214,7 @@ pub fn remove_preceding_headers(packet: &mut PacketBuf<'_>, at: usize) -> Result
                 replace_ipv6_options(hop_by_hop);
             }
             packet.close_gap(keep.offset, at.saturating_sub(keep.offset))?;
-            if let Some(named) = packet.data_mut().get_mut(keep.named_at) {
+            if let Some(named) = packet.data_mut().get_mut(keep.next_header_at) {
                 *named = link.kind.0;
             }
             crate::set_length(packet.data_mut())
@@ -285,7 +285,7 @@ fn replace_ipv6_options(header: &mut [u8]) {
 pub fn remove_atomic_fragment_headers(packet: &mut PacketBuf<'_>, mut at: usize) -> Result<(), IpError> {
     while let Some(extension) = first_fragment_header(packet.data(), at)? {
         packet.close_gap(extension.link.offset, extension.len)?;
-        if let Some(named) = packet.data_mut().get_mut(extension.link.named_at) {
+        if let Some(named) = packet.data_mut().get_mut(extension.link.next_header_at) {
             *named = extension.next.0;
         }
         crate::set_length(packet.data_mut())?;

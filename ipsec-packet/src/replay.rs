@@ -112,7 +112,7 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
     /// again.
     ///
     /// # Errors
-    /// [`StateError`] if the octets are not a window of this size and width, or [`StateError::GoesBack`] if their
+    /// [`StateError`] if the octets are not a window of this size and width, or [`StateError::Outdated`] if their
     /// highest number is below that of this window; the window is unchanged.
     pub fn import(&mut self, width: SeqWidth, state: &[u8]) -> Result<(), StateError> {
         let mut reader = StateReader::new(state, b'W', width)?;
@@ -129,7 +129,7 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
             return Err(StateError::Malformed);
         }
         if offered.top < self.top {
-            return Err(StateError::GoesBack { held: self.top, offered: offered.top });
+            return Err(StateError::Outdated { held: self.top, offered: offered.top });
         }
         let first = self.bottom().get().max(offered.bottom().get());
         for seq in first..=self.top {

@@ -138,7 +138,7 @@ impl SeqCounter {
     /// used again.
     ///
     /// # Errors
-    /// [`StateError`] if the octets are not a counter of this width, or [`StateError::GoesBack`] if they are behind
+    /// [`StateError`] if the octets are not a counter of this width, or [`StateError::Outdated`] if they are behind
     /// this counter; the counter is unchanged.
     pub fn import(&mut self, state: &[u8]) -> Result<(), StateError> {
         let mut reader = StateReader::new(state, b'C', self.width)?;
@@ -148,7 +148,7 @@ impl SeqCounter {
             return Err(StateError::Malformed);
         }
         if used < self.used {
-            return Err(StateError::GoesBack { held: self.used, offered: used });
+            return Err(StateError::Outdated { held: self.used, offered: used });
         }
         self.used = used;
         Ok(())

@@ -84,7 +84,7 @@ pub enum StateError {
     /// The format has this unknown version.
     Version(u8),
     /// The state is behind the current one: to import it would repeat numbers or accept replays.
-    GoesBack {
+    Outdated {
         /// Last number used, or highest number received, of the current state.
         held: u64,
         /// Last number used, or highest number received, of the imported state.
@@ -97,7 +97,7 @@ impl fmt::Display for StateError {
         match self {
             Self::Malformed => f.write_str("malformed state"),
             Self::Version(v) => write!(f, "unknown state version {v}"),
-            Self::GoesBack { held, offered } => write!(f, "state goes back: got {offered}, expected {held} or above"),
+            Self::Outdated { held, offered } => write!(f, "state goes back: got {offered}, expected {held} or above"),
         }
     }
 }

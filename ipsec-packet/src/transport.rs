@@ -18,7 +18,7 @@ pub enum DestinationOptions {
     #[default]
     Protected,
     /// The options precede the IPsec header: they are readable on the path.
-    InFront,
+    Unprotected,
 }
 
 /// Position of an IPsec header in a packet (RFC 4303 section 3.1.1).
@@ -27,7 +27,7 @@ pub struct HeaderPosition {
     /// Offset of the header: the length of the IP header with its options or extension headers.
     pub at: usize,
     /// Offset of the protocol or next header field that names the header.
-    pub named_at: usize,
+    pub next_header_at: usize,
     /// Protocol number at this position, which becomes the next header of an inserted IPsec header.
     pub next: IpProto,
 }
@@ -38,7 +38,7 @@ pub struct HeaderPosition {
 /// # Errors
 /// [`IpError::Fragment`] for a fragment: transport mode protects whole packets only (RFC 4303 section 3.3.4).
 /// Otherwise the error of a malformed header.
-pub fn placement(packet: &[u8], options: DestinationOptions) -> Result<HeaderPosition, IpError> {
+pub fn transport_position(packet: &[u8], options: DestinationOptions) -> Result<HeaderPosition, IpError> {
     match Ip::parse(packet)? {
         Ip::V4(ip) => ipv4_placement(&ip),
         Ip::V6(ip) => ipv6_placement(&ip, options),
@@ -52,7 +52,7 @@ fn ipv4_placement(ip: &Ipv4<'_>) -> Result<HeaderPosition, IpError> {
     if header.is_fragment() {
         return Err(IpError::Fragment);
     }
-    Ok(HeaderPosition { at: header.header_len(), named_at: ipv4::PROTOCOL_OFFSET, next: header.protocol() })
+    Ok(HeaderPosition { at: header.header_len(), next_header_at: ipv4::PROTOCOL_OFFSET, next: header.protocol() })
 }
 
 //= RFC 3173 2/5
@@ -68,11 +68,11 @@ fn ipv6_placement(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<HeaderPo
             // 4.1, note 1).
             //= RFC 3173 2.1/1, 2/6
             IpProto::HOP_BY_HOP | IpProto::ROUTING | IpProto::FRAGMENT => place = chain.link(),
-            IpProto::DESTINATION_OPTIONS if options == DestinationOptions::InFront => place = chain.link(),
+            IpProto::DESTINATION_OPTIONS if options == DestinationOptions::Unprotected => place = chain.link(),
             _ => {}
         }
     }
-    Ok(HeaderPosition { at: place.offset, named_at: place.named_at, next: place.kind })
+    Ok(HeaderPosition { at: place.offset, next_header_at: place.next_header_at, next: place.kind })
 }
 
 /// Finds the header `wanted` (ESP, AH or IPComp) of a received packet (RFC 4303 section 3.1.1), and checks the
@@ -108,7 +108,11 @@ pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpE
             loop {
                 let link = chain.link();
                 if link.kind == wanted {
-                    return Ok(HeaderPosition { at: link.offset, named_at: link.named_at, next: link.kind });
+                    return Ok(HeaderPosition {
+                        at: link.offset,
+                        next_header_at: link.next_header_at,
+                        next: link.kind,
+                    });
                 }
                 // The headers behind AH are not read before the ICV is verified.
                 match chain.next_extension()?.filter(|extension| extension.link.kind != IpProto::AH) {

@@ -4,7 +4,7 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use crate::udp_encap::pseudo_header;
-use crate::{DestinationOptions, Ip, IpError, IpProto, adjust_checksum, placement};
+use crate::{DestinationOptions, Ip, IpError, IpProto, adjust_checksum, transport_position};
 
 /// Treatment of a checksum that the sender computed over addresses that a NAT has changed (RFC 3948 section 3.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct OriginalAddresses {
 //= RFC 3948 3.1.2/1
 pub fn repair_checksum(packet: &mut [u8], repair: ChecksumRepair) -> Result<(), IpError> {
     let ip = Ip::parse(packet)?;
-    let place = placement(packet, DestinationOptions::InFront)?;
+    let place = transport_position(packet, DestinationOptions::Unprotected)?;
     let malformed = IpError::Extension { offset: place.at };
     let rest = ip.packet().get(place.at..).unwrap_or_default();
     let Some(covered) = Covered::by(place.next, rest).ok_or(malformed)? else { return Ok(()) };

@@ -99,7 +99,7 @@ impl Tunnel {
 
     /// Replaces the endpoints, as seen from the local end. Returns `None` if their IP versions differ.
     #[must_use]
-    pub const fn with_ends(self, local: IpAddr, remote: IpAddr) -> Option<Self> {
+    pub const fn with_endpoints(self, local: IpAddr, remote: IpAddr) -> Option<Self> {
         let ends = match (local, remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => Ends::V4 { local, remote },
             (IpAddr::V6(local), IpAddr::V6(remote)) => Ends::V6 { local, remote },
@@ -200,13 +200,13 @@ impl Tunnel {
     /// Checks that a received outer header has the addresses of the tunnel (RFC 4301 section 5.2 step 1).
     ///
     /// # Errors
-    /// [`TunnelError::WrongEnds`].
-    pub fn check_ends(&self, outer: &OuterFields) -> Result<(), TunnelError> {
+    /// [`TunnelError::EndpointMismatch`].
+    pub fn check_endpoints(&self, outer: &OuterFields) -> Result<(), TunnelError> {
         let (local, remote): (IpAddr, IpAddr) = match self.ends {
             Ends::V4 { local, remote } => (local.into(), remote.into()),
             Ends::V6 { local, remote } => (local.into(), remote.into()),
         };
-        if outer.source == remote && outer.destination == local { Ok(()) } else { Err(TunnelError::WrongEnds) }
+        if outer.source == remote && outer.destination == local { Ok(()) } else { Err(TunnelError::EndpointMismatch) }
     }
 
     /// Checks the inner packet after decapsulation, removes TFC padding behind it (RFC 4303 section 2.7), and applies
@@ -348,7 +348,7 @@ pub enum TunnelError {
     /// The payload is not an IP packet.
     NotIp(IpProto),
     /// The outer addresses are not those of the tunnel.
-    WrongEnds,
+    EndpointMismatch,
     /// Congestion was marked on a packet without ECN-capable transport (RFC 6040 section 4.2).
     CongestionLost,
     /// The inner packet has no hops left.
@@ -370,7 +370,7 @@ impl fmt::Display for TunnelError {
             Self::Inner(e) => write!(f, "inner packet: {e}"),
             Self::InnerVersion => f.write_str("IP version of the inner packet does not match the next header"),
             Self::NotIp(proto) => write!(f, "unexpected next header {proto}: expected an inner IP packet"),
-            Self::WrongEnds => f.write_str("outer addresses do not match the tunnel"),
+            Self::EndpointMismatch => f.write_str("outer addresses do not match the tunnel"),
             Self::CongestionLost => f.write_str("congestion marked on a packet without ECN"),
             Self::HopLimit => f.write_str("hop limit exceeded"),
             Self::Recursive => f.write_str("inner packet has the addresses of the outer packet"),

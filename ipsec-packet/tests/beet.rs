@@ -114,7 +114,7 @@ fn strip_refuses_packet_that_does_not_match_the_sa() {
         packet[6..8].copy_from_slice(&bits.to_be_bytes());
         packet
     };
-    let (wrong, ip) = (Err(BeetError::WrongInner), |e: IpError| Err(BeetError::Ip(e)));
+    let (wrong, ip) = (Err(BeetError::InnerAddressMismatch), |e: IpError| Err(BeetError::Ip(e)));
     let v6_between = |s, d| v6_between(s, d, IpProto::UDP, &[]);
     let v4_between = |s, d| v4_between(s, d, &[1; 4], IpProto::UDP, &[]);
     for (what, version, packet, expected) in [

@@ -90,8 +90,8 @@ fn import_refuses_lower_counter() {
         let mut counter = SeqCounter::new(width);
         counter.reserve(1000).unwrap();
         for (used, verdict) in [
-            (0, Err(StateError::GoesBack { held: 1000, offered: 0 })),
-            (999, Err(StateError::GoesBack { held: 1000, offered: 999 })),
+            (0, Err(StateError::Outdated { held: 1000, offered: 0 })),
+            (999, Err(StateError::Outdated { held: 1000, offered: 999 })),
             (1000, Ok(())),
         ] {
             assert_eq!(counter.import(&state(bits, used)), verdict);

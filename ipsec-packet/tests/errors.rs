@@ -39,7 +39,7 @@ fn header_errors_name_the_field() {
 
 #[test]
 fn beet_errors_name_their_cause() {
-    assert_eq!(BeetError::WrongInner.to_string(), "addresses do not match the inner addresses of the SA");
+    assert_eq!(BeetError::InnerAddressMismatch.to_string(), "addresses do not match the inner addresses of the SA");
     assert_eq!(BeetError::PseudoHeader.to_string(), "malformed or misplaced BEET header");
 }
 
@@ -49,7 +49,7 @@ fn tunnel_errors_name_their_cause() {
         (TunnelError::Inner(IpError::Fragment), "inner packet: fragment"),
         (TunnelError::InnerVersion, "IP version of the inner packet does not match the next header"),
         (TunnelError::NotIp(IpProto::ESP), "unexpected next header esp: expected an inner IP packet"),
-        (TunnelError::WrongEnds, "outer addresses do not match the tunnel"),
+        (TunnelError::EndpointMismatch, "outer addresses do not match the tunnel"),
         (TunnelError::CongestionLost, "congestion marked on a packet without ECN"),
         (TunnelError::HopLimit, "hop limit exceeded"),
     ] {
@@ -68,7 +68,7 @@ fn udp_errors_name_the_length() {
 fn state_errors_name_version_and_numbers() {
     assert_eq!(StateError::Malformed.to_string(), "malformed state");
     assert_eq!(StateError::Version(9).to_string(), "unknown state version 9");
-    let back = StateError::GoesBack { held: 7, offered: 6 };
+    let back = StateError::Outdated { held: 7, offered: 6 };
     assert_eq!(back.to_string(), "state goes back: got 6, expected 7 or above");
 }
 
@@ -77,10 +77,10 @@ fn with_ends_replaces_the_endpoints_only() {
     let tunnel = Tunnel::v4(V4_A, V4_B).with_hop_limit(HopLimitPolicy::Set(9)).with_df(DfPolicy::Clear);
     let v4 = Tunnel::v4(V4_B, V4_A).with_hop_limit(HopLimitPolicy::Set(9)).with_df(DfPolicy::Clear);
     let v6 = Tunnel::v6(V6_A, V6_B).with_hop_limit(HopLimitPolicy::Set(9)).with_df(DfPolicy::Clear);
-    assert_eq!(tunnel.with_ends(V4_B.into(), V4_A.into()), Some(v4));
-    assert_eq!(tunnel.with_ends(V6_A.into(), V6_B.into()), Some(v6));
-    assert_eq!(tunnel.with_ends(V4_A.into(), V6_B.into()), None);
-    assert_eq!(tunnel.with_ends(V6_A.into(), V4_B.into()), None);
+    assert_eq!(tunnel.with_endpoints(V4_B.into(), V4_A.into()), Some(v4));
+    assert_eq!(tunnel.with_endpoints(V6_A.into(), V6_B.into()), Some(v6));
+    assert_eq!(tunnel.with_endpoints(V4_A.into(), V6_B.into()), None);
+    assert_eq!(tunnel.with_endpoints(V6_A.into(), V4_B.into()), None);
 }
 
 #[test]

@@ -29,7 +29,7 @@ proptest! {
         }
         let sum = sum.over(rest);
         prop_assert_eq!(sum.finish(), !naive_sum(&data));
-        prop_assert_eq!(sum.holds(), naive_sum(&data) == 0xffff);
+        prop_assert_eq!(sum.is_valid(), naive_sum(&data) == 0xffff);
         prop_assert_eq!(Checksum::new().over(&data).finish(), !naive_sum(&data));
     }
 
@@ -68,8 +68,8 @@ fn adjusted_checksum_accepts_an_odd_number_of_octets() {
 fn checksum_over_more_than_64_kilobytes_does_not_overflow() {
     let data = vec![0xff; 1 << 20];
     assert_eq!(Checksum::new().over(&data).finish(), 0);
-    assert!(Checksum::new().over(&data).holds());
-    assert!(!Checksum::new().holds());
+    assert!(Checksum::new().over(&data).is_valid());
+    assert!(!Checksum::new().is_valid());
 }
 
 /// Columns: defect, change that causes it, expected error.
@@ -225,17 +225,20 @@ fn walk_accepts_every_legal_order_of_extension_headers() {
         for upper in [IpProto::TCP, IpProto::ESP, IpProto::NO_NEXT, IpProto::IPCOMP, IpProto(253)] {
             let packet = v6_chain(&chosen, upper, &[0; 16]);
             let ip = Ipv6::parse(&packet).unwrap();
-            let (mut seen, mut offset, mut named_at) = (0, 40, 6);
+            let (mut seen, mut offset, mut next_header_at) = (0, 40, 6);
             let end = ip
                 .walk(|found| {
                     let (kind, body) = &chosen[seen];
-                    assert_eq!((found.link.kind, found.link.offset, found.link.named_at), (*kind, offset, named_at));
-                    assert_eq!((found.len, packet[named_at]), (body.len(), kind.0));
-                    (seen, named_at, offset) = (seen + 1, offset, offset + found.len);
+                    assert_eq!(
+                        (found.link.kind, found.link.offset, found.link.next_header_at),
+                        (*kind, offset, next_header_at)
+                    );
+                    assert_eq!((found.len, packet[next_header_at]), (body.len(), kind.0));
+                    (seen, next_header_at, offset) = (seen + 1, offset, offset + found.len);
                     false
                 })
                 .unwrap();
-            assert_eq!((seen, end.kind, end.offset, end.named_at), (chosen.len(), upper, offset, named_at));
+            assert_eq!((seen, end.kind, end.offset, end.next_header_at), (chosen.len(), upper, offset, next_header_at));
         }
     }
 }
@@ -245,7 +248,7 @@ fn walk_stops_at_the_requested_header() {
     let packet = v6_chain(&full_order(), IpProto::TCP, &[0; 20]);
     let ip = Ipv6::parse(&packet).unwrap();
     let link = ip.walk(|found| found.link.kind == IpProto::ROUTING).unwrap();
-    assert_eq!((link.kind, link.offset, link.named_at), (IpProto::ROUTING, 40 + 16 + 8, 40 + 16));
+    assert_eq!((link.kind, link.offset, link.next_header_at), (IpProto::ROUTING, 40 + 16 + 8, 40 + 16));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipsec_packet::{IpProto, TooBig, too_big_answer};
+use ipsec_packet::{IpProto, TooBig, too_big_reply};
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -40,7 +40,7 @@ fn esp(octets: usize) -> Vec<u8> {
 
 fn answer(packet: &[u8], mtu: u16, from: &str) -> Option<Vec<u8>> {
     let mut out = [0xee; 1280];
-    too_big_answer(packet, mtu, address(from), &mut out).map(<[u8]>::to_vec)
+    too_big_reply(packet, mtu, address(from), &mut out).map(<[u8]>::to_vec)
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn no_message_from_an_address_of_the_other_ip_version() {
 #[test]
 fn no_message_into_a_too_small_buffer() {
     let (packet, mut small) = (v4("10.1.2.3", "10.2.3.4", 17, [DF, 0], &[0; 64]), [0; 50]);
-    assert!(too_big_answer(&packet, 1400, address("10.1.0.1"), &mut small).is_none());
+    assert!(too_big_reply(&packet, 1400, address("10.1.0.1"), &mut small).is_none());
 }
 
 fn report(packet: &[u8], mtu: u16) -> Vec<u8> {

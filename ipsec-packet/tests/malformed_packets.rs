@@ -6,8 +6,8 @@ mod packet_builder;
 use ipsec_packet::{
     Beet, ChecksumRepair, Datagram, DestinationOptions, DscpPolicy, HopLimitPolicy, Ip, IpProto, Ipv4, Ipv6, Marker,
     OriginalAddresses, OuterFields, PacketBuf, Ports, ReplayWindow, SeqCounter, SeqWidth, Tunnel, UdpChecksum,
-    clamp_tcp_mss, classify, close_gap, find_header, open_gap, placement, pop_udp, push_udp, repair_checksum,
-    set_length,
+    clamp_tcp_mss, classify, close_gap, find_header, open_gap, pop_udp, push_udp, repair_checksum, set_length,
+    transport_position,
 };
 use packet_builder::*;
 
@@ -57,8 +57,10 @@ fn repair_is_refused(packet: &mut PacketBuf<'_>, repair: ChecksumRepair) -> bool
 /// Operations that refuse every truncated packet: its length field exceeds the available octets.
 const WHOLE_PACKETS_ONLY: &[(&str, Operation)] = &[
     ("Ip::parse", |p| Ip::parse(p.data()).is_err()),
-    ("placement", |p| placement(p.data(), DestinationOptions::Protected).is_err()),
-    ("placement in front of destination options", |p| placement(p.data(), DestinationOptions::InFront).is_err()),
+    ("placement", |p| transport_position(p.data(), DestinationOptions::Protected).is_err()),
+    ("placement in front of destination options", |p| {
+        transport_position(p.data(), DestinationOptions::Unprotected).is_err()
+    }),
     ("find ESP header", |p| find_header(p.data(), IpProto::ESP).is_err()),
     ("find AH header", |p| find_header(p.data(), IpProto::AH).is_err()),
     ("outer_for", |p| tunnel().outer_for(p.data_mut()).is_err()),
@@ -202,13 +204,13 @@ fn assert_consistent(packet: &[u8]) {
         assert_eq!(v4.packet().len(), 20 + v4.options().len() + v4.payload().len());
     }
     if let Ok(link) = Ipv6::parse(packet).map_err(|_| ()).and_then(|v6| v6.walk(|_| false).map_err(|_| ())) {
-        assert!(link.named_at < link.offset && link.offset <= ip.packet().len());
-        assert_eq!(packet[link.named_at], link.kind.0);
+        assert!(link.next_header_at < link.offset && link.offset <= ip.packet().len());
+        assert_eq!(packet[link.next_header_at], link.kind.0);
     }
-    for choice in [DestinationOptions::Protected, DestinationOptions::InFront] {
-        let Ok(place) = placement(packet, choice) else { continue };
-        assert!(place.named_at < place.at && place.at <= ip.packet().len());
-        assert_eq!(packet[place.named_at], place.next.0);
+    for choice in [DestinationOptions::Protected, DestinationOptions::Unprotected] {
+        let Ok(place) = transport_position(packet, choice) else { continue };
+        assert!(place.next_header_at < place.at && place.at <= ip.packet().len());
+        assert_eq!(packet[place.next_header_at], place.next.0);
         let mut bytes = [&[0; 24][..], ip.packet()].concat();
         let mut buffer = PacketBuf::with_headroom(&mut bytes, 24, ip.packet().len()).unwrap();
         open_gap(&mut buffer, place, 24, IpProto::ESP).unwrap();

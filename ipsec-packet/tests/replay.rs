@@ -324,7 +324,7 @@ fn import_refuses_older_window() {
     let (old, mut new) = (half_full::<2>(&mut Rng(5), 4999), half_full::<2>(&mut Rng(6), 5000));
     let before = exported(&new);
     let refused = new.import(SeqWidth::Extended64, &exported(&old));
-    assert_eq!(refused, Err(StateError::GoesBack { held: 5000, offered: 4999 }));
+    assert_eq!(refused, Err(StateError::Outdated { held: 5000, offered: 4999 }));
     assert_eq!(exported(&new), before);
 }
 

@@ -19,7 +19,7 @@ fn counter_import_refuses_number_beyond_width() {
     assert_eq!(counter.import(&state(0x1_0000_0000)), Err(StateError::Malformed));
     assert_eq!(counter.import(&state(0xffff_ffff)), Ok(()));
     assert_eq!(counter.peek(), Err(SequenceExhausted));
-    assert_eq!(counter.import(&state(7)), Err(StateError::GoesBack { held: 0xffff_ffff, offered: 7 }));
+    assert_eq!(counter.import(&state(7)), Err(StateError::Outdated { held: 0xffff_ffff, offered: 7 }));
 }
 
 //= RFC 3948 1/3

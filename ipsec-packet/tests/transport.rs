@@ -2,10 +2,10 @@
 
 mod packet_builder;
 
-use ipsec_packet::DestinationOptions::{InFront, Protected};
+use ipsec_packet::DestinationOptions::{Protected, Unprotected};
 use ipsec_packet::{
-    HeaderPosition, IpError, IpProto, NoSpace, PacketBuf, TooShort, close_gap, find_header, open_gap, placement,
-    set_length,
+    HeaderPosition, IpError, IpProto, NoSpace, PacketBuf, TooShort, close_gap, find_header, open_gap, set_length,
+    transport_position,
 };
 use packet_builder::*;
 
@@ -24,9 +24,9 @@ fn ipv4_fragments_are_refused() {
     ] {
         let mut packet = v4(&[], IpProto::ESP, &[0; 40]);
         packet[6..8].copy_from_slice(&u16::to_be_bytes(flags));
-        let at = HeaderPosition { at: 20, named_at: 9, next: IpProto::ESP };
+        let at = HeaderPosition { at: 20, next_header_at: 9, next: IpProto::ESP };
         let expected = expected.map_or(Ok(at), Err);
-        assert_eq!(placement(&packet, Protected), expected, "{what}");
+        assert_eq!(transport_position(&packet, Protected), expected, "{what}");
         assert_eq!(find_header(&packet, IpProto::ESP), expected, "{what}");
     }
 }
@@ -35,8 +35,11 @@ fn ipv4_fragments_are_refused() {
 fn placement_in_ipv4_is_after_the_options() {
     for options in (0..=40).step_by(4) {
         let packet = v4(&vec![1; options], IpProto::UDP, &[0; 20]);
-        let at = HeaderPosition { at: 20 + options, named_at: 9, next: IpProto::UDP };
-        assert_eq!([placement(&packet, Protected), placement(&packet, InFront)], [Ok(at), Ok(at)]);
+        let at = HeaderPosition { at: 20 + options, next_header_at: 9, next: IpProto::UDP };
+        assert_eq!(
+            [transport_position(&packet, Protected), transport_position(&packet, Unprotected)],
+            [Ok(at), Ok(at)]
+        );
         assert_eq!(find_header(&packet, IpProto::UDP), Ok(at));
         for wanted in [IpProto::ESP, IpProto::AH, IpProto::IPCOMP, IpProto::TCP] {
             assert_eq!(find_header(&packet, wanted), Err(IpError::NotFound));
@@ -97,12 +100,12 @@ fn placement_in_ipv6_follows_rfc_8200() {
     for (letters, protected, in_front) in PLACES {
         let exts = chain(letters);
         let packet = v6_chain(&exts, IpProto::TCP, &[0; 20]);
-        for (choice, count) in [(Protected, *protected), (InFront, *in_front)] {
+        for (choice, count) in [(Protected, *protected), (Unprotected, *in_front)] {
             let len = |n: usize| exts[..n].iter().map(|(_, body)| body.len()).sum::<usize>();
             let next = exts.get(count).map_or(IpProto::TCP, |(kind, _)| *kind);
-            let named_at = if count == 0 { 6 } else { 40 + len(count - 1) };
-            let expected = HeaderPosition { at: 40 + len(count), named_at, next };
-            assert_eq!(placement(&packet, choice), Ok(expected), "{letters}, {choice:?}");
+            let next_header_at = if count == 0 { 6 } else { 40 + len(count - 1) };
+            let expected = HeaderPosition { at: 40 + len(count), next_header_at, next };
+            assert_eq!(transport_position(&packet, choice), Ok(expected), "{letters}, {choice:?}");
         }
     }
 }
@@ -110,12 +113,12 @@ fn placement_in_ipv6_follows_rfc_8200() {
 #[test]
 fn inserted_header_is_found() {
     for (letters, ..) in PLACES {
-        for choice in [Protected, InFront] {
+        for choice in [Protected, Unprotected] {
             for wanted in [IpProto::ESP, IpProto::IPCOMP] {
                 let mut bytes = [&[0; 24][..], &v6_chain(&chain(letters), IpProto::TCP, &[7; 20])].concat();
                 let len = bytes.len() - 24;
                 let mut packet = PacketBuf::with_headroom(&mut bytes, 24, len).unwrap();
-                let place = placement(packet.data(), choice).unwrap();
+                let place = transport_position(packet.data(), choice).unwrap();
                 open_gap(&mut packet, place, 24, wanted).unwrap();
                 set_length(packet.data_mut()).unwrap();
                 let found = find_header(packet.data(), wanted);
@@ -130,7 +133,7 @@ fn inserted_header_is_found() {
 fn ah_is_found_and_headers_after_it_are_not() {
     let packet = v6_chain(&chain("hrad"), IpProto::ESP, &[0; 20]);
     let at = 40 + 8 + 24;
-    assert_eq!(find_header(&packet, IpProto::AH), Ok(HeaderPosition { at, named_at: 40 + 8, next: IpProto::AH }));
+    assert_eq!(find_header(&packet, IpProto::AH), Ok(HeaderPosition { at, next_header_at: 40 + 8, next: IpProto::AH }));
     assert_eq!(find_header(&packet, IpProto::ESP), Err(IpError::NotFound));
 }
 
@@ -140,10 +143,10 @@ fn ah_is_found_and_headers_after_it_are_not() {
 fn atomic_fragments_are_accepted_and_others_refused() {
     for (bits, piece) in [(0, false), (0b110, false), (1, true), (8, true), (9, true), (0xfff8, true), (0x0100, true)] {
         let packet = v6_chain(&[fragment(bits)], IpProto::ESP, &[0; 20]);
-        let at = HeaderPosition { at: 48, named_at: 40, next: IpProto::ESP };
+        let at = HeaderPosition { at: 48, next_header_at: 40, next: IpProto::ESP };
         let expected = if piece { Err(IpError::Fragment) } else { Ok(at) };
-        assert_eq!(placement(&packet, Protected), expected, "{bits:#x}");
-        assert_eq!(placement(&packet, InFront), expected, "{bits:#x}");
+        assert_eq!(transport_position(&packet, Protected), expected, "{bits:#x}");
+        assert_eq!(transport_position(&packet, Unprotected), expected, "{bits:#x}");
         assert_eq!(find_header(&packet, IpProto::ESP), expected, "{bits:#x}");
     }
 }
@@ -153,7 +156,7 @@ fn octets_after_a_fragment_header_are_not_read() {
     // The payload of a later fragment is not a header, even though the fragment header has a next header value.
     let middle = [&[IpProto::ESP.0, 0xff][..], &[0; 30]].concat();
     let packet = v6_chain(&[fragment(0x100)], IpProto::DESTINATION_OPTIONS, &middle);
-    assert_eq!(placement(&packet, InFront), Err(IpError::Fragment));
+    assert_eq!(transport_position(&packet, Unprotected), Err(IpError::Fragment));
     assert_eq!(find_header(&packet, IpProto::ESP), Err(IpError::Fragment));
 }
 
@@ -161,12 +164,16 @@ fn octets_after_a_fragment_header_are_not_read() {
 fn malformed_extension_headers_are_refused() {
     let mut packet = v6_chain(&chain("hd"), IpProto::TCP, &[0; 20]);
     packet[49] = 9;
-    for result in [placement(&packet, Protected), placement(&packet, InFront), find_header(&packet, IpProto::ESP)] {
+    for result in [
+        transport_position(&packet, Protected),
+        transport_position(&packet, Unprotected),
+        find_header(&packet, IpProto::ESP),
+    ] {
         assert_eq!(result, Err(IpError::Extension { offset: 48 }));
     }
     let many = vec![ext(IpProto::DESTINATION_OPTIONS, 0); 17];
     let packet = v6_chain(&many, IpProto::ESP, &[0; 20]);
-    assert_eq!(placement(&packet, InFront), Err(IpError::TooManyExtensions));
+    assert_eq!(transport_position(&packet, Unprotected), Err(IpError::TooManyExtensions));
     assert_eq!(find_header(&packet, IpProto::ESP), Err(IpError::TooManyExtensions));
 }
 
@@ -184,12 +191,12 @@ fn closing_an_opened_gap_restores_the_packet() {
         let (gap, spare) = (rng.below(64) as usize, rng.below(8) as usize);
         let mut bytes = [&rng.bytes(gap + spare)[..], &original].concat();
         let mut packet = PacketBuf::with_headroom(&mut bytes, gap + spare, original.len()).unwrap();
-        let choice = if rng.below(2) == 0 { Protected } else { InFront };
-        let place = placement(packet.data(), choice).unwrap();
+        let choice = if rng.below(2) == 0 { Protected } else { Unprotected };
+        let place = transport_position(packet.data(), choice).unwrap();
 
         assert_eq!(open_gap(&mut packet, place, gap, IpProto::ESP), Ok(()));
         let opened = packet.data();
-        assert_eq!((opened.len(), opened[place.named_at]), (original.len() + gap, IpProto::ESP.0));
+        assert_eq!((opened.len(), opened[place.next_header_at]), (original.len() + gap, IpProto::ESP.0));
         assert_eq!(opened[place.at + gap..], original[place.at..]);
         packet.data_mut()[place.at..place.at + gap].fill(0xcc);
         set_length(packet.data_mut()).unwrap();
@@ -198,7 +205,7 @@ fn closing_an_opened_gap_restores_the_packet() {
         }
 
         let found = find_header(packet.data(), IpProto::ESP).unwrap();
-        assert_eq!((found.at, found.named_at), (place.at, place.named_at));
+        assert_eq!((found.at, found.next_header_at), (place.at, place.next_header_at));
         assert_eq!(close_gap(&mut packet, found, gap, place.next), Ok(()));
         assert_eq!(packet.data(), original, "round {round}");
         assert_eq!((packet.headroom(), packet.tailroom()), (gap + spare, 0));
@@ -208,7 +215,7 @@ fn closing_an_opened_gap_restores_the_packet() {
 #[test]
 fn refused_gap_leaves_the_packet_unmodified() {
     let original = v4(&[], IpProto::TCP, &[7; 20]);
-    let place = placement(&original, Protected).unwrap();
+    let place = transport_position(&original, Protected).unwrap();
     let mut bytes = [&[0xee; 15][..], &original].concat();
     let mut packet = PacketBuf::with_headroom(&mut bytes, 15, original.len()).unwrap();
     let too_small = IpError::NoSpace(NoSpace::Front { needed: 16, available: 15 });

@@ -72,7 +72,7 @@ fn unwrap(tunnel: &Tunnel, packet: &[u8], next: IpProto) -> Result<Vec<u8>, Tunn
     let mut bytes = packet.to_vec();
     let seen = OuterFields::read(&Ip::parse(packet).unwrap());
     let mut packet = PacketBuf::received(&mut bytes);
-    tunnel.check_ends(&seen)?;
+    tunnel.check_endpoints(&seen)?;
     packet.pull_front(tunnel.overhead()).unwrap();
     let before = packet.data().to_vec();
     let accepted = tunnel.accept(&seen, next, &mut packet);
@@ -321,8 +321,8 @@ fn packet_between_other_endpoints_is_refused() {
         (Tunnel::v6(b6, a6), seen4(a4, b4), false),
         (Tunnel::v6(b4.to_ipv6_mapped(), a4.to_ipv6_mapped()), seen4(a4, b4), false),
     ] {
-        let expected = if right { Ok(()) } else { Err(TunnelError::WrongEnds) };
-        assert_eq!(tunnel.check_ends(&seen), expected, "{tunnel:?}");
+        let expected = if right { Ok(()) } else { Err(TunnelError::EndpointMismatch) };
+        assert_eq!(tunnel.check_endpoints(&seen), expected, "{tunnel:?}");
     }
 }
 

@@ -130,10 +130,10 @@ fn answers(transforms: &str, wire: Vec<u8>) -> Vec<Vec<u8>> {
 }
 
 /// Inserts an extension header at an offset; needs no key.
-fn insert(wire: &[u8], named_at: usize, at: usize, kind: u8, rest: &[u8]) -> Vec<u8> {
+fn insert(wire: &[u8], next_header_at: usize, at: usize, kind: u8, rest: &[u8]) -> Vec<u8> {
     let mut packet = wire.to_vec();
-    packet.splice(at..at, [&[wire[named_at]][..], rest].concat());
-    packet[named_at] = kind;
+    packet.splice(at..at, [&[wire[next_header_at]][..], rest].concat());
+    packet[next_header_at] = kind;
     let octets = (packet.len() - 40) as u16;
     packet[4..6].copy_from_slice(&octets.to_be_bytes());
     packet

@@ -133,7 +133,7 @@ pub fn samples(random: &mut Random) -> Vec<Sample> {
     let home = (DESTINATION, options_header(&[&[HOME_ADDRESS, 16], &*random.octets(16)].concat()));
     let headers = [hop_by_hop, destination.clone(), routing, destination];
     let mobile = [(ROUTING, routing_header(random, 2, 1, 0)), home];
-    let in_front = DestinationOptions::InFront;
+    let in_front = DestinationOptions::Unprotected;
     let mut samples = vec![
         sample("ipv4", ipv4(random, &[], 30), 20, protected, &[]),
         sample("ipv4 without payload", ipv4(random, &[], 0), 20, protected, &[]),

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use ike_codec::{Message, Quirks, Reassembly};
 use ipcomp_core::{Decompressor, Inflate, Lzs};
 use ipsec_engine::pfkey::{Dialect, Message as PfkeyMessage, Order};
-use ipsec_packet::{DestinationOptions, Flow, Ip, IpProto, TooBig, locate, placement};
+use ipsec_packet::{DestinationOptions, Flow, Ip, IpProto, TooBig, locate, transport_position};
 
 use crate::engine;
 use crate::generate::{Genome, deflate, ike, ip, lzs, pfkey};
@@ -32,7 +32,7 @@ pub const STEPS: &[Step] = &[
         name: "placement",
         input: headers,
         normal: ip::normal,
-        run: |b| step(|| placement(b, DestinationOptions::InFront).is_ok()),
+        run: |b| step(|| transport_position(b, DestinationOptions::Unprotected).is_ok()),
     },
     Step { name: "too-big", input: too_big, normal: too_big_normal, run: |b| step(|| TooBig::read(b).is_ok()) },
     Step { name: "inflate", input: deflate::data, normal: deflate::literals, run: inflate },

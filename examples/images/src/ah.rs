@@ -25,7 +25,7 @@ fn both<I: AhIntegrity>(mac: impl Fn() -> Option<I>, input: &[u8], output: &mut 
         if input.len() & 2 == 0 { Profile::RFC } else { Profile::RFC.with_tos(TosRule::Included).strict_length() };
     let width = if input.len() & 1 == 0 { SeqWidth::Bits32 } else { SeqWidth::Extended64 };
     let mut out = Outbound::new(spi, mac()?, width, profile);
-    out.set_destination_options(DestinationOptions::InFront);
+    out.set_destination_options(DestinationOptions::Unprotected);
     let _ = (out.import(input), out.reserve(input.len() as u32).is_ok());
     let mut into = Inbound::with_window(spi, mac()?, width, profile, ReplayWindow::<4>::with_top(Seq::new(5)));
     let mut packet = PacketBuf::with_headroom(output, 64, input.len()).ok()?;

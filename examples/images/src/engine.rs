@@ -164,7 +164,7 @@ fn alone(input: &[u8], source: IpAddr, destination: IpAddr, suite: Suite) -> Opt
             },
             ChecksumRepair::Recompute,
         )
-        .with_destination_options(DestinationOptions::InFront);
+        .with_destination_options(DestinationOptions::Unprotected);
     let moved = sa.move_peer(destination, 4501).is_ok();
     let known = sa.encap().is_some()
         ^ (sa.mode() == Mode::Beet)

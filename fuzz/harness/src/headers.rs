@@ -1,7 +1,7 @@
 use ipsec_packet::{
     ChecksumRepair, Datagram, DestinationOptions, EcnMode, Flow, HopLimitPolicy, Ip, IpProto, Marker, OuterFields,
-    PacketBuf, TooBig, Tunnel, clamp_tcp_mss, classify, close_gap, locate, open_gap, placement, pop_udp,
-    repair_checksum, set_length, too_big_answer,
+    PacketBuf, TooBig, Tunnel, clamp_tcp_mss, classify, close_gap, locate, open_gap, pop_udp, repair_checksum,
+    set_length, too_big_reply, transport_position,
 };
 
 pub fn headers(octets: &[u8]) {
@@ -18,20 +18,20 @@ pub fn headers(octets: &[u8]) {
     let (flow, mut out) = (Flow::read(octets), [0; 1280]);
     assert_eq!(flow.as_ref().ok().map(|flow| flow.reversed().reversed()), flow.ok());
     let from = if octets[0] >> 4 == 4 { [192, 0, 2, 1].into() } else { [0x20; 16].into() };
-    if let Some(answer) = too_big_answer(octets, 1400, from, &mut out) {
+    if let Some(answer) = too_big_reply(octets, 1400, from, &mut out) {
         assert!(Ip::parse(answer).is_ok_and(|ip| ip.packet().len() == answer.len() && ip.source() == from));
     }
     let _ = TooBig::read(octets);
     for wanted in [IpProto::ESP, IpProto::AH, IpProto::IPCOMP, IpProto::UDP] {
         if let Ok(place) = locate(octets, wanted) {
-            assert_eq!(IpProto(own[place.named_at]), wanted);
+            assert_eq!(IpProto(own[place.next_header_at]), wanted);
         }
     }
     let mut clamped = own.clone();
     let _ = clamp_tcp_mss(&mut clamped, 1200);
     let _ = repair_checksum(&mut clamped, ChecksumRepair::Recompute);
-    for options in [DestinationOptions::Protected, DestinationOptions::InFront] {
-        let Ok(place) = placement(&own, options) else { continue };
+    for options in [DestinationOptions::Protected, DestinationOptions::Unprotected] {
+        let Ok(place) = transport_position(&own, options) else { continue };
         // The length field is set to the packet length, and the checksum accordingly.
         let mut plain = own.clone();
         if set_length(&mut plain).is_err() {

@@ -43,10 +43,10 @@ fn insert_ipv4(mut packet: Vec<u8>, which: u8) -> Vec<u8> {
 }
 
 fn insert_ipv6(mut packet: Vec<u8>, which: u8, behind: u8, octet: u8) -> Vec<u8> {
-    let (mut named_at, mut at) = (6, 40);
+    let (mut next_header_at, mut at) = (6, 40);
     for _ in 0..behind {
-        let Some(length) = length_of(&packet, packet[named_at], at) else { break };
-        (named_at, at) = (at, at + length);
+        let Some(length) = length_of(&packet, packet[next_header_at], at) else { break };
+        (next_header_at, at) = (at, at + length);
     }
     let (kind, rest) = match which % 5 {
         0 => (HOP_BY_HOP, vec![0, octet, 4, 0x77, 0x77, 0x77, 0x77]),
@@ -55,8 +55,8 @@ fn insert_ipv6(mut packet: Vec<u8>, which: u8, behind: u8, octet: u8) -> Vec<u8>
         3 => (FRAGMENT, vec![0, 0, octet & 0xf9, 0, 0, 0, 7]),
         _ => (FRAGMENT, vec![0, octet, 0, 0, 0, 0, 7]),
     };
-    let header = [&[packet[named_at]], &rest[..]].concat();
-    packet[named_at] = kind;
+    let header = [&[packet[next_header_at]], &rest[..]].concat();
+    packet[next_header_at] = kind;
     packet.splice(at..at, header);
     let _ = ipsec_packet::set_length(&mut packet);
     packet

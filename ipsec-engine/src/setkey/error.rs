@@ -98,7 +98,7 @@ pub enum SetkeyErrorKind {
     /// A quoted string has no closing quote.
     Unterminated,
     /// The word is not UTF-8.
-    NotText,
+    NotUtf8,
     /// The word is not an IPv4 or IPv6 address; host names are not resolved.
     Address,
     /// Addresses of both families are used where one family is needed.
@@ -151,7 +151,7 @@ pub enum SetkeyErrorKind {
     /// A tunnel-mode template has no endpoints.
     NoEndpoints,
     /// The policy has more templates than are supported.
-    TooManyTransforms,
+    TooManyTemplates,
 }
 
 impl fmt::Display for SetkeyError<'_> {
@@ -171,7 +171,7 @@ impl fmt::Display for SetkeyErrorKind {
             Self::Missing(what) => return write!(f, "missing {what}"),
             Self::Expected(what) => return write!(f, "expected {what}"),
             Self::Unterminated => "unterminated string",
-            Self::NotText => "word is not UTF-8",
+            Self::NotUtf8 => "word is not UTF-8",
             Self::Address => "invalid IP address (host names are not resolved)",
             Self::Family => "address families differ",
             Self::Prefix => "prefix length exceeds the address length",
@@ -201,7 +201,7 @@ impl fmt::Display for SetkeyErrorKind {
             Self::Level => "invalid level: expected default, use, require, unique, or unique: and 1 to 65535",
             Self::Template => "invalid template: expected protocol/mode/source-destination/level",
             Self::NoEndpoints => "tunnel-mode template without endpoints",
-            Self::TooManyTransforms => "too many templates in one policy",
+            Self::TooManyTemplates => "too many templates in one policy",
         })
     }
 }

@@ -84,7 +84,7 @@ impl<'a> Lexer<'a> {
                 let ends = |octet: &u8| is_blank(*octet) || matches!(octet, b';' | b'"' | b'#');
                 let word = rest.iter().position(ends).and_then(|end| rest.get(..end)).unwrap_or(rest);
                 self.end = begin.saturating_add(word.len());
-                core::str::from_utf8(word).map(Token::Word).map_err(|_| self.error("", SetkeyErrorKind::NotText))
+                core::str::from_utf8(word).map(Token::Word).map_err(|_| self.error("", SetkeyErrorKind::NotUtf8))
             }
         }
     }
@@ -120,7 +120,7 @@ impl<'a> Lexer<'a> {
             match self.next() {
                 Ok(Token::Semicolon | Token::End) => return,
                 Ok(_) => {}
-                Err(Fault { kind: SetkeyErrorKind::NotText, .. }) => {}
+                Err(Fault { kind: SetkeyErrorKind::NotUtf8, .. }) => {}
                 // Behind an unterminated string no statement can be recognized.
                 Err(_) => self.end = self.text.len(),
             }

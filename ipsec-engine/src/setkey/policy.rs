@@ -214,7 +214,7 @@ fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, Fault<'a>> {
                 let text =
                     lexer.glue(text, |so_far, next| so_far.ends_with(['/', '-']) || next.starts_with(['/', '-']));
                 let template = template(text).map_err(|kind| wrong(lexer, text, kind))?;
-                bundle = bundle.with(template).ok_or(lexer.error(text, SetkeyErrorKind::TooManyTransforms))?;
+                bundle = bundle.with(template).ok_or(lexer.error(text, SetkeyErrorKind::TooManyTemplates))?;
             }
             if bundle.iter().next().is_none() {
                 return Err(lexer.error("", SetkeyErrorKind::Missing("a template")));

@@ -175,7 +175,7 @@ pub(super) fn context<'a>(lexer: &mut Lexer<'a>) -> Result<SecurityContext<'a>, 
 
 /// Returns a quoted string that is not a key as text.
 pub(super) fn text<'a>(lexer: &Lexer<'a>, quoted: &'a [u8]) -> Result<&'a str, Fault<'a>> {
-    core::str::from_utf8(quoted).map_err(|_| lexer.error("", SetkeyErrorKind::NotText))
+    core::str::from_utf8(quoted).map_err(|_| lexer.error("", SetkeyErrorKind::NotUtf8))
 }
 
 pub(super) fn natt_end<'a>(lexer: &mut Lexer<'a>) -> Result<End, Fault<'a>> {

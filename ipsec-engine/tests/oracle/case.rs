@@ -385,7 +385,7 @@ impl<'t> Case<'t> {
     fn insert(&mut self, packet: &Packet, wire: &[u8], only_signed: bool) -> (Packet, Vec<u8>) {
         let ipv6 = packet.source.is_ipv6();
         let (mut packet, before, at) = (packet.clone(), packet.front.clone(), if ipv6 { 40 } else { 20 });
-        let next = IpProto(wire[headers::named_at(&before, ipv6)]);
+        let next = IpProto(wire[headers::next_header_at(&before, ipv6)]);
         for _ in 0..self.random.of(&[1, 1, 1, 2, 3]) {
             let place = self.random.of(&[0, 0, packet.front.len()]);
             let header = Header::any(&mut self.random, ipv6);
@@ -563,10 +563,10 @@ impl<'t> Case<'t> {
             (true, Fragment::First) => wire[6] |= 0x20,
             (true, _) => wire[7] = 5,
             (false, fragment_kind) => {
-                let named_at = headers::named_at(&packet.front, true);
+                let next_header_at = headers::next_header_at(&packet.front, true);
                 let fragment =
-                    [wire[named_at], 0, 0, if fragment_kind == Fragment::First { 1 } else { 5 << 3 }, 0, 0, 0, 7];
-                wire[named_at] = IpProto::FRAGMENT.0;
+                    [wire[next_header_at], 0, 0, if fragment_kind == Fragment::First { 1 } else { 5 << 3 }, 0, 0, 0, 7];
+                wire[next_header_at] = IpProto::FRAGMENT.0;
                 wire.splice(header - 8..header - 8, fragment);
             }
         }

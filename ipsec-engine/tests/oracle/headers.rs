@@ -183,7 +183,7 @@ pub fn length(headers: &[Header]) -> usize {
 }
 
 /// Returns the offset of the last next header field before `next`.
-pub fn named_at(headers: &[Header], ipv6: bool) -> usize {
+pub fn next_header_at(headers: &[Header], ipv6: bool) -> usize {
     match headers.split_last() {
         Some((_, but_last)) if ipv6 => 40 + length(but_last),
         _ if ipv6 => 6,

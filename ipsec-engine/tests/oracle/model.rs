@@ -736,7 +736,7 @@ impl Oracle {
                 _ if matches!(packet.body, Body::Compressed(..)) => None,
                 Some(octets) => self.deflate.compress(&octets[header..], &mut vec![0; payload - 5]).map(|len| len + 4),
                 // The size of the compressed payload does not matter here.
-                None if wire[headers::named_at(&packet.front, packet.source.is_ipv6())] == IpProto::IPCOMP.0 => {
+                None if wire[headers::next_header_at(&packet.front, packet.source.is_ipv6())] == IpProto::IPCOMP.0 => {
                     Some(payload)
                 }
                 None => None,

@@ -5,7 +5,7 @@ use std::error::Error;
 use ipcomp_core::{Compression, Deflate, Inflate, compress};
 use ipsec_engine::Transform;
 use ipsec_packet::{
-    Cpi, DestinationOptions, IpError, IpProto, PacketBuf, ReplayWindow, find_header, placement, set_length,
+    Cpi, DestinationOptions, IpError, IpProto, PacketBuf, ReplayWindow, find_header, set_length, transport_position,
 };
 use test_vectors::{Expected, IpcompRecord, to_hex};
 
@@ -69,12 +69,12 @@ fn there_and_back(record: &IpcompRecord) -> Result<Result<(), Failure>, Box<dyn 
     let mut bytes = vec![0; plain.len() + ROOM];
     bytes[..plain.len()].copy_from_slice(plain);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, plain.len())?;
-    let place = placement(packet.data(), DestinationOptions::Protected)?;
+    let place = transport_position(packet.data(), DestinationOptions::Protected)?;
     packet.pull_front(place.at)?;
     let done = compress(&mut packet, place.next, cpi, &mut Deflate::new())?;
     packet.push_front(place.at)?;
     if let Compression::Compressed { .. } = done {
-        packet.data_mut()[place.named_at] = IpProto::IPCOMP.0;
+        packet.data_mut()[place.next_header_at] = IpProto::IPCOMP.0;
         set_length(packet.data_mut())?;
         if record.compressible == Some(false) {
             return Ok(Err(Failure::new("uncompressed", format!("compressed behind {} octets", place.at))));

@@ -8,7 +8,7 @@ use ipsec_crypto::{AnyAhIntegrity, AnySuite, EspParts, Suite};
 use ipsec_engine::{Mode, Transform};
 use ipsec_packet::{
     DestinationOptions, Ip, IpError, IpProto, Ipv4, PacketBuf, ReplayWindow, Seq, Spi, TunnelError, UDP_HEADER,
-    UdpChecksum, find_header, open_gap, placement, push_udp, set_length,
+    UdpChecksum, find_header, open_gap, push_udp, set_length, transport_position,
 };
 use test_vectors::{Expected, PacketRecord, to_hex};
 
@@ -140,14 +140,14 @@ fn sign(record: &PacketRecord, spi: Spi, integrity: &AnyAhIntegrity, profile: Pr
     if record.sa.mode == "tunnel" {
         packet.prepend(&record.wire_packet[..wanted.at]).map_err(|e| problem(&e))?;
         let next = record.wire_packet.get(wanted.at).ok_or_else(|| problem(&IpError::NotFound))?;
-        packet.data_mut()[wanted.named_at] = *next;
+        packet.data_mut()[wanted.next_header_at] = *next;
         set_length(packet.data_mut()).map_err(|e| problem(&e))?;
     }
     // The position relative to destination options is the choice of the sender, as with ESP.
-    let at = |options| placement(packet.data(), options).map(|place| place.at);
+    let at = |options| transport_position(packet.data(), options).map(|place| place.at);
     let options = match at(DestinationOptions::Protected) {
         Ok(at) if at == wanted.at => DestinationOptions::Protected,
-        _ => DestinationOptions::InFront,
+        _ => DestinationOptions::Unprotected,
     };
     let mut iv = [0; 8];
     iv.iter_mut().zip(record.iv.iter()).for_each(|(to, from)| *to = *from);
@@ -198,9 +198,9 @@ fn seal_transport(
 ) -> Result<(), Box<dyn Error>> {
     // RFC 4303 section 3.1.1 leaves the position relative to destination options to the sender.
     let (esp_at, header) = esp_in_wire(record)?;
-    let mut place = placement(packet.data(), DestinationOptions::Protected)?;
+    let mut place = transport_position(packet.data(), DestinationOptions::Protected)?;
     if place.at != header {
-        place = placement(packet.data(), DestinationOptions::InFront)?;
+        place = transport_position(packet.data(), DestinationOptions::Unprotected)?;
     }
     let encap = sa::encap(record.sa.udp_encap);
     let gap = overhead(suite.layout(), Padding::MINIMAL, packet.len() - place.at).front + (esp_at - header);

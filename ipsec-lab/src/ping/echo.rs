@@ -4,7 +4,8 @@ use std::error::Error;
 use std::net::IpAddr;
 
 use ipsec_packet::{
-    Checksum, ChecksumRepair, DestinationOptions, Ip, IpProto, Ipv4Header, Ipv6Header, placement, repair_checksum,
+    Checksum, ChecksumRepair, DestinationOptions, Ip, IpProto, Ipv4Header, Ipv6Header, repair_checksum,
+    transport_position,
 };
 use zerocopy::IntoBytes;
 
@@ -53,7 +54,7 @@ impl Echo {
     /// Parses an IP packet; `None` if it is not an echo message.
     pub fn read(packet: &[u8]) -> Option<Self> {
         let ip = Ip::parse(packet).ok()?;
-        let place = placement(packet, DestinationOptions::InFront).ok()?;
+        let place = transport_position(packet, DestinationOptions::Unprotected).ok()?;
         let [kind, 0, _, _, id_1, id_2, number_1, number_2, payload @ ..] = ip.packet().get(place.at..)? else {
             return None;
         };

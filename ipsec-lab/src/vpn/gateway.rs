@@ -118,7 +118,7 @@ fn decapsulate(gif: &Tunnel, mut packet: Vec<u8>) -> Result<Vec<u8>, TunnelError
         Ip::V4(v4) => (OuterFields::read(&ip), v4.header().protocol()),
         Ip::V6(v6) => (OuterFields::read(&ip), v6.header().next_header()),
     };
-    gif.check_ends(&seen)?;
+    gif.check_endpoints(&seen)?;
     let mut inner = PacketBuf::received(&mut packet);
     inner.pull_front(gif.overhead()).map_err(|e| TunnelError::Inner(e.into()))?;
     gif.accept(&seen, next, &mut inner)?;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipsec_packet::{DestinationOptions, IpProto, adjust_checksum, find_header, placement};
+use ipsec_packet::{DestinationOptions, IpProto, adjust_checksum, find_header, transport_position};
 
 /// Addresses and port that the NAT translates.
 #[derive(Clone, Copy)]
@@ -87,7 +87,7 @@ fn move_port(packet: &mut [u8], field: usize, port: u16) {
 
 /// Updates the TCP, UDP or ICMPv6 checksum for a changed address.
 fn follow(packet: &mut [u8], from: IpAddr, to: IpAddr) {
-    let Ok(place) = placement(packet, DestinationOptions::InFront) else { return };
+    let Ok(place) = transport_position(packet, DestinationOptions::Unprotected) else { return };
     let field = match place.next {
         IpProto::TCP => 16,
         IpProto::UDP => 6,

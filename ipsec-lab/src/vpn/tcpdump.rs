@@ -1,6 +1,6 @@
 //! One-line summary of a packet in the format of tcpdump(8).
 
-use ipsec_packet::{DestinationOptions, Ip, IpProto, placement};
+use ipsec_packet::{DestinationOptions, Ip, IpProto, transport_position};
 
 use crate::capture::Captured;
 
@@ -18,7 +18,7 @@ pub fn line(seen: &Captured) -> String {
 fn ip_line(ip: &Ip<'_>) -> String {
     let version = if matches!(ip, Ip::V6(_)) { "IP6" } else { "IP" };
     let (from, to) = (ip.source(), ip.destination());
-    let Ok(place) = placement(ip.packet(), DestinationOptions::InFront) else {
+    let Ok(place) = transport_position(ip.packet(), DestinationOptions::Unprotected) else {
         return format!("{version} {from} > {to}: fragment or malformed");
     };
     let rest = &ip.packet()[place.at..];
