@@ -53,5 +53,5 @@ mod verify;
 pub use mutable::{Mutability, MutableError, immutable_view, option_mutability, replace_mutable_options};
 pub use profile::{Ipv6Options, Profile, TosRule};
 pub use sa::{Inbound, Outbound};
-pub use sign::{Envelope, SignError, overhead, sign_with};
+pub use sign::{SignError, SignParams, overhead, sign_with};
 pub use verify::{Verified, VerifyError, peek, verify_with};

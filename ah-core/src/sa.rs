@@ -4,7 +4,7 @@ use ipsec_packet::{
 };
 
 use crate::verify::{authenticate, find, strip};
-use crate::{Envelope, Profile, SignError, Verified, VerifyError, overhead, sign_with};
+use crate::{Profile, SignError, SignParams, Verified, VerifyError, overhead, sign_with};
 
 /// Outbound half of an SA: an integrity algorithm and the sequence counter, which never repeats under its key (RFC
 /// 4302 section 3.3).
@@ -48,7 +48,7 @@ impl<I: AhIntegrity> Outbound<I> {
         //= RFC 4302 2.5/4
         let seq = self.counter.peek()?;
         let (width, profile, options) = (self.counter.width(), self.profile, self.options);
-        let envelope = Envelope { spi: self.spi, seq, width, profile, options };
+        let envelope = SignParams { spi: self.spi, seq, width, profile, options };
         sign_with(&self.integrity, &envelope, seq.get().to_be_bytes(), packet)?;
         //= RFC 4302 2.5/1
         self.counter.advance()?;

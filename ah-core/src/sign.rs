@@ -13,7 +13,7 @@ use crate::{MutableError, Profile, immutable_view};
 
 /// Parameters of one packet (RFC 4302 section 2).
 #[derive(Clone, Copy, Debug)]
-pub struct Envelope {
+pub struct SignParams {
     /// SPI of the SA.
     pub spi: Spi,
     /// Sequence number of the packet, which was never used before under the key of the SA.
@@ -44,7 +44,7 @@ pub fn overhead(integrity: &impl AhIntegrity, profile: Profile, version: u8) -> 
 //= RFC 4302 5/1
 pub fn sign_with<I: AhIntegrity>(
     integrity: &I,
-    envelope: &Envelope,
+    envelope: &SignParams,
     iv: [u8; 8],
     packet: &mut PacketBuf<'_>,
 ) -> Result<(), SignError> {

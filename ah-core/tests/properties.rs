@@ -105,7 +105,7 @@ fn the_pure_functions_sign_and_verify_under_any_number() {
             }
             let seq = Seq::new(seq);
             let options = DestinationOptions::Protected;
-            let envelope = ah_core::Envelope { spi: sa.spi(), seq, width: sa.width, profile: sa.profile, options };
+            let envelope = ah_core::SignParams { spi: sa.spi(), seq, width: sa.width, profile: sa.profile, options };
             let mut bytes = [&[0; 64][..], &plain].concat();
             let mut packet = PacketBuf::with_headroom(&mut bytes, 64, plain.len()).unwrap();
             sign_with(&integrity, &envelope, seq.get().to_be_bytes(), &mut packet).unwrap();
@@ -214,7 +214,7 @@ fn an_icv_that_the_length_field_cannot_name_is_refused() {
     // The field counts to 255 words behind the first two.
     for octets in [257 * 4 - 12 + 1, 4000, 60_000] {
         let (seq, width, profile, options) = (Seq::new(1), sa.width, sa.profile, sa.options);
-        let envelope = ah_core::Envelope { spi: sa.spi(), seq, width, profile, options };
+        let envelope = ah_core::SignParams { spi: sa.spi(), seq, width, profile, options };
         let mut bytes = [&vec![0; 65_000], &plain[..]].concat();
         let mut packet = PacketBuf::with_headroom(&mut bytes, 65_000, plain.len()).unwrap();
         let refused = sign_with(&Huge(octets), &envelope, [0; 8], &mut packet);

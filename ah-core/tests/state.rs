@@ -4,7 +4,7 @@ mod packets;
 
 use std::collections::BTreeSet;
 
-use ah_core::{Envelope, Inbound, Outbound, Profile, SignError, VerifyError, sign_with};
+use ah_core::{Inbound, Outbound, Profile, SignError, SignParams, VerifyError, sign_with};
 use ipsec_crypto::{AnyAhIntegrity, IntegrityAlgorithm as I};
 use ipsec_packet::{
     AntiReplay, DestinationOptions, NoReplay, PacketBuf, ReplayError, ReplayWindow, Seq, SeqCounter, SeqWidth,
@@ -91,7 +91,7 @@ fn reserved_numbers_sign_as_the_sender_does_and_it_never_uses_them() {
             let (mut one, mut other) = (sender_after(&sa, 0xffff_fff0), sender_after(&sa, 0xffff_fff0));
             for seq in other.reserve(5).unwrap() {
                 let (profile, options) = (sa.profile, sa.options);
-                let envelope = Envelope { spi: sa.spi(), seq, width, profile, options };
+                let envelope = SignParams { spi: sa.spi(), seq, width, profile, options };
                 let mut bytes = [&[0; 64][..], &plain()].concat();
                 let mut packet = PacketBuf::with_headroom(&mut bytes, 64, plain().len()).unwrap();
                 sign_with(&sa.integrity(), &envelope, seq.get().to_be_bytes(), &mut packet).unwrap();

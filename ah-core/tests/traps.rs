@@ -468,7 +468,7 @@ fn the_high_half_counts_for_every_algorithm_whether_numbers_are_reserved_or_not(
                 tx.import(&state).unwrap();
                 let seq = tx.reserve(1).unwrap().next().unwrap();
                 let (width, profile, options) = (sa.width, sa.profile, sa.options);
-                let envelope = ah_core::Envelope { spi: sa.spi(), seq, width, profile, options };
+                let envelope = ah_core::SignParams { spi: sa.spi(), seq, width, profile, options };
                 ah_core::sign_with(&sa.integrity(), &envelope, seq.get().to_be_bytes(), &mut packet).unwrap();
                 let wire = packet.data().to_vec();
                 let mut again = sa.sender();

@@ -1,6 +1,6 @@
 //! Packets of other implementations: verified, and where the record says so signed to the same octets.
 
-use ah_core::{Envelope, Inbound, Profile, VerifyError, sign_with};
+use ah_core::{Inbound, Profile, SignParams, VerifyError, sign_with};
 use ipsec_crypto::{AnyAhIntegrity, IntegrityAlgorithm};
 use ipsec_packet::{
     AntiReplay, DestinationOptions, Ip, IpProto, PacketBuf, ReplayWindow, Seq, SeqWidth, Spi, locate, set_length,
@@ -88,7 +88,7 @@ fn signed(record: &PacketRecord) -> Vec<u8> {
     let options = [DestinationOptions::Protected, DestinationOptions::Unprotected].into_iter().find(place).unwrap();
     let spi = Spi::reserved(record.sa.spi).unwrap();
     let (seq, profile) = (Seq::new(record.seq.unwrap()), profile(record.sa.ah_profile.as_deref()));
-    let envelope = Envelope { spi, seq, width: width(record.sa.esn), profile, options };
+    let envelope = SignParams { spi, seq, width: width(record.sa.esn), profile, options };
     let mut iv = [0; 8];
     iv[..record.iv.len()].copy_from_slice(&record.iv);
     sign_with(&integrity(&record.sa.auth, &record.sa.auth_key), &envelope, iv, &mut packet).unwrap();

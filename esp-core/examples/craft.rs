@@ -9,7 +9,7 @@
     clippy::missing_errors_doc
 )]
 
-use esp_core::{Envelope, Inbound, Padding, seal_with};
+use esp_core::{Inbound, Padding, SealParams, seal_with};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, EspParts, HmacSha1_96, Suite};
 use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth, Spi};
 
@@ -19,7 +19,7 @@ fn suite() -> impl Suite {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let spi = Spi::new(0x1001)?;
-    let envelope = |number: u64, next_header| Envelope {
+    let envelope = |number: u64, next_header| SealParams {
         spi,
         seq: Seq::new(number),
         width: SeqWidth::Bits32,
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Sealed as the envelope says, whatever it says.
-fn sealed(envelope: &Envelope, payload: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+fn sealed(envelope: &SealParams, payload: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     let mut frame = [0; 256];
     frame[64..64 + payload.len()].copy_from_slice(payload);
     let mut packet = PacketBuf::with_headroom(&mut frame, 64, payload.len())?;

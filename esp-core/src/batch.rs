@@ -155,7 +155,7 @@ pub fn open_batch<S: Suite, W: AntiReplay>(
         let (packets, octets) = meant().fold((0usize, 0usize), |(packets, octets), slot| {
             (packets.saturating_add(1), octets.saturating_add(slot.packet.len()))
         });
-        let gains = |sa: &Inbound<S, W>| sa.suite().gains_by_verifying(packets, octets);
+        let gains = |sa: &Inbound<S, W>| sa.suite().prefers_verify_batch(packets, octets);
         let together = packets > 1 && meant().any(|slot| sas.get(slot.sa).is_some_and(|sa| gains(sa.borrow())));
         if !together {
             for slot in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
@@ -196,7 +196,7 @@ fn verify_batch<S: Suite, W: AntiReplay>(
 ) {
     let mut split: Vec<(&S, EspParts<'_>), AT_ONCE> = Vec::new();
     for OpenSlot { sa, packet, .. } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
-        let sa = sas.get(*sa).map(|sa| sa.borrow()).filter(|sa| sa.suite().gains_by_verifying(packets, octets));
+        let sa = sas.get(*sa).map(|sa| sa.borrow()).filter(|sa| sa.suite().prefers_verify_batch(packets, octets));
         let seen = sa.and_then(|sa| {
             let (seq, parts) = sa.peek_sequence(packet)?;
             let _ = split.push((sa.suite(), parts)); // there is room

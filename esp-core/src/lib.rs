@@ -57,5 +57,5 @@ pub use null_esp::{NullEsp, null_esp_heuristic};
 pub use open::{OpenError, Opened, open_with};
 pub use padding::{PadCheck, Padding};
 pub use sa::{Inbound, Outbound, Resync};
-pub use seal::{Envelope, SealError, seal_with};
+pub use seal::{SealError, SealParams, seal_with};
 pub use size::{Overhead, largest_payload, overhead};

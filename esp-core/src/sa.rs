@@ -5,7 +5,7 @@ use ipsec_packet::{
 
 use crate::open::{decrypt, strip};
 use crate::seal::{frame, high_half};
-use crate::{Envelope, IvSource, OpenError, Opened, Overhead, PadCheck, Padding, SealError, header, overhead, size};
+use crate::{IvSource, OpenError, Opened, Overhead, PadCheck, Padding, SealError, SealParams, header, overhead, size};
 
 /// Outbound half of an SA: a suite and the sequence counter, which never repeats under its keys (RFC 4303 section
 /// 3.3).
@@ -106,7 +106,7 @@ impl<S: Suite> Outbound<S> {
                 octets.iter_mut().rev().zip(seq.get().to_le_bytes()).for_each(|(to, from)| *to = from);
             }
         }
-        let envelope = Envelope { spi: self.spi, seq, width: self.counter.width(), next_header, padding };
+        let envelope = SealParams { spi: self.spi, seq, width: self.counter.width(), next_header, padding };
         let parts = frame(layout, &envelope, octets, packet)?;
         //= RFC 4303 2.2/1
         self.counter.advance()?;

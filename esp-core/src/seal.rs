@@ -9,7 +9,7 @@ use crate::{Padding, header, padding};
 
 /// Parameters of one packet (RFC 4303 section 2).
 #[derive(Clone, Copy, Debug)]
-pub struct Envelope {
+pub struct SealParams {
     /// SPI of the SA.
     pub spi: Spi,
     /// Sequence number of the packet, which was never used before under the keys of the SA.
@@ -32,7 +32,7 @@ pub struct Envelope {
 /// [`SealError::TooLong`] if ESP would exceed 65,535 octets. The packet is unchanged.
 pub fn seal_with<S: Suite + ?Sized>(
     suite: &S,
-    envelope: &Envelope,
+    envelope: &SealParams,
     iv: &[u8],
     packet: &mut PacketBuf<'_>,
 ) -> Result<(), SealError> {
@@ -43,7 +43,7 @@ pub fn seal_with<S: Suite + ?Sized>(
 /// Adds the parts that need no key: header, IV, padding, trailer, and space for the ICV.
 pub(crate) fn frame<'p>(
     layout: Layout,
-    envelope: &Envelope,
+    envelope: &SealParams,
     iv: &[u8],
     packet: &'p mut PacketBuf<'_>,
 ) -> Result<EspParts<'p>, SealError> {

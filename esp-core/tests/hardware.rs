@@ -4,7 +4,7 @@
 mod device;
 
 use device::Accelerator;
-use esp_core::{Envelope, Inbound, OpenError, Outbound, PadCheck, Padding, SealSlot, open_with, seal_with};
+use esp_core::{Inbound, OpenError, Outbound, PadCheck, Padding, SealParams, SealSlot, open_with, seal_with};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
 use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth, Spi};
 
@@ -93,7 +93,7 @@ fn numbers_taken_in_advance_are_for_packets_sealed_later() {
         let mut bytes = [8; 100];
         let mut packet = PacketBuf::with_headroom(&mut bytes, 24, 30).unwrap();
         let (width, padding) = (SeqWidth::Bits32, Padding::MINIMAL);
-        let envelope = Envelope { spi, seq, width, next_header: IpProto::TCP, padding };
+        let envelope = SealParams { spi, seq, width, next_header: IpProto::TCP, padding };
         seal_with(sa.suite(), &envelope, &[seq.low()[3]; 16], &mut packet).unwrap();
         let opened = open_with(&software(), seq, width, PadCheck::Full, &mut packet).unwrap();
         assert_eq!((opened.seq, packet.data()), (seq, &[8; 30][..]));

@@ -5,7 +5,7 @@ mod common;
 use std::sync::LazyLock;
 
 use common::*;
-use esp_core::{Envelope, Inbound, OpenError, PadCheck, Padding, SealError, open_with, overhead, peek, seal_with};
+use esp_core::{Inbound, OpenError, PadCheck, Padding, SealError, SealParams, open_with, overhead, peek, seal_with};
 use ipsec_crypto::{AnySuite, IvRule};
 use ipsec_packet::{AntiReplay, IpProto, NoSpace, PacketBuf, ReplayWindow, Seq, SeqWidth};
 use proptest::prelude::*;
@@ -136,7 +136,7 @@ proptest! {
             IvRule::Unique => number.to_be_bytes().to_vec(),
         };
         let [mut one, mut two] = [(); 2].map(|()| Framed::new(&payload, room.front, room.back));
-        let envelope = Envelope { spi: spi(), seq, width, next_header: IpProto::TCP, padding };
+        let envelope = SealParams { spi: spi(), seq, width, next_header: IpProto::TCP, padding };
         prop_assert_eq!(seal_with(&suite, &envelope, &iv, &mut one.packet()), Ok(()));
         prop_assert_eq!(tx.seal(&mut two.packet(), IpProto::TCP, &mut test_iv), Ok(seq));
         prop_assert_eq!(&one.bytes, &two.bytes);

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use common::*;
 use esp_core::{
-    EncryptedCounterIv, Envelope, Inbound, OpenError, Outbound, PadCheck, Padding, RngIv, SealError, largest_payload,
+    EncryptedCounterIv, Inbound, OpenError, Outbound, PadCheck, Padding, RngIv, SealError, SealParams, largest_payload,
     open_with, seal_with,
 };
 use ipsec_crypto::{Aes128Cbc, AnyIntegrity, CipherAlgorithm, EspParts, Integrity, IntegrityAlgorithm, IvRule};
@@ -363,7 +363,7 @@ fn no_octet_around_the_packet_is_written_on_any_way_out() {
     for choice in all_choices() {
         let suite = choice.suite();
         let make = |seq| {
-            let envelope = Envelope {
+            let envelope = SealParams {
                 spi: spi(),
                 seq: Seq::new(seq),
                 width: SeqWidth::Extended64,

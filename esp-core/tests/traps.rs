@@ -5,7 +5,8 @@ mod common;
 
 use common::*;
 use esp_core::{
-    Envelope, Inbound, NullEsp, OpenError, PadCheck, Padding, SealError, null_esp_heuristic, open_with, peek, seal_with,
+    Inbound, NullEsp, OpenError, PadCheck, Padding, SealError, SealParams, null_esp_heuristic, open_with, peek,
+    seal_with,
 };
 use ipsec_crypto::{
     AnySuite, CipherAlgorithm, EspParts, IcvMismatch, IntegrityAlgorithm, IvRule, KeyError, Layout, Suite,
@@ -352,7 +353,7 @@ fn a_body_has_a_trailer_at_least() {
 fn a_packet_has_65535_octets_at_most() {
     let seal = |payload: usize| {
         let mut framed = Framed::new(&vec![0; payload], 8, 2);
-        let envelope = Envelope {
+        let envelope = SealParams {
             spi: spi(),
             seq: Seq::new(1),
             width: SeqWidth::Bits32,

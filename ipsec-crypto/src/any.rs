@@ -285,8 +285,8 @@ impl Integrity for AnyIntegrity {
         icvs!(one!(self, i => i.compute_over(feed)))
     }
 
-    fn compute_text(&self, text: IcvInput<'_>) -> Icv {
-        icvs!(one!(self, i => i.compute_text(text)))
+    fn compute_input(&self, text: IcvInput<'_>) -> Icv {
+        icvs!(one!(self, i => i.compute_input(text)))
     }
 
     fn compute_received(&self, text: IcvInput<'_>) -> Icv {

@@ -51,7 +51,7 @@ pub trait Hash: sealed::Sealed {
 
     /// Computes the first `len` octets of the HMAC of a text, if this machine has a faster way than block by block.
     #[doc(hidden)]
-    fn hmac(text: &Keyed<'_, Self>, len: usize) -> Option<Icv>
+    fn hmac(text: &KeyedInput<'_, Self>, len: usize) -> Option<Icv>
     where
         Self: Sized,
     {
@@ -67,7 +67,7 @@ pub trait Hash: sealed::Sealed {
 
     /// Computes the first `len` octets of the HMAC of each text in lanes. Returns whether it did.
     #[doc(hidden)]
-    fn hmac_batch(texts: &[Keyed<'_, Self>], tags: &mut [Icv], len: usize) -> bool
+    fn hmac_batch(texts: &[KeyedInput<'_, Self>], tags: &mut [Icv], len: usize) -> bool
     where
         Self: Sized,
     {
@@ -79,13 +79,13 @@ pub trait Hash: sealed::Sealed {
 /// Text with the states of the hash behind the inner and the outer block of key (RFC 2104 section 2).
 #[doc(hidden)]
 #[allow(dead_code)] // where nothing is hashed side by side
-pub struct Keyed<'a, H: Hash> {
+pub struct KeyedInput<'a, H: Hash> {
     pub(crate) inner: &'a H::State,
     pub(crate) outer: &'a H::State,
     pub(crate) text: IcvInput<'a>,
 }
 
-impl<H: Hash> fmt::Debug for Keyed<'_, H> {
+impl<H: Hash> fmt::Debug for KeyedInput<'_, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Keyed({:?})", self.text)
     }

@@ -120,14 +120,14 @@ pub trait Integrity {
     }
 
     /// Computes the ICV of an ESP packet.
-    fn compute_text(&self, text: IcvInput<'_>) -> Icv {
+    fn compute_input(&self, text: IcvInput<'_>) -> Icv {
         self.compute(&text.segments())
     }
 
-    /// Computes the ICV of a received packet, with the result of [`compute_text`](Self::compute_text). Octets that
+    /// Computes the ICV of a received packet, with the result of [`compute_input`](Self::compute_input). Octets that
     /// were just encrypted can be slow to read, received ones are not.
     fn compute_received(&self, text: IcvInput<'_>) -> Icv {
-        self.compute_text(text)
+        self.compute_input(text)
     }
 
     /// Returns the number of texts from which [`compute_batch`](Self::compute_batch) is faster than one after the
@@ -137,12 +137,12 @@ pub trait Integrity {
     }
 
     /// Computes the ICVs of several texts, each under its own key, with the result of
-    /// [`compute_text`](Self::compute_text) for each.
+    /// [`compute_input`](Self::compute_input) for each.
     fn compute_batch(texts: &[(&Self, IcvInput<'_>)], tags: &mut [Icv])
     where
         Self: Sized,
     {
-        tags.iter_mut().zip(texts).for_each(|(tag, (icv, text))| *tag = icv.compute_text(*text));
+        tags.iter_mut().zip(texts).for_each(|(tag, (icv, text))| *tag = icv.compute_input(*text));
     }
 }
 

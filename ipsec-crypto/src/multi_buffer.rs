@@ -4,7 +4,7 @@ use fearless_simd::{Avx512, Level, Simd, SimdBase, u32x16};
 use heapless::Vec;
 
 use crate::Icv;
-use crate::hash::{Hash, Keyed};
+use crate::hash::{Hash, KeyedInput};
 use crate::hash_blocks::blocks;
 use crate::suite::BATCH;
 use words::columns;
@@ -41,7 +41,7 @@ pub(crate) fn min_batch<H: MultiBufferHash<N>, const N: usize>() -> usize {
 /// Computes the first `len` octets of the HMAC of at most [`BATCH`] texts, from the states behind the two blocks of
 /// their keys. Returns false if there are too few texts, or the machine lacks the instructions.
 pub(crate) fn hmac_batch<H: MultiBufferHash<N>, const N: usize>(
-    texts: &[Keyed<'_, H>],
+    texts: &[KeyedInput<'_, H>],
     tags: &mut [Icv],
     len: usize,
 ) -> bool {
@@ -56,7 +56,7 @@ pub(crate) fn hmac_batch<H: MultiBufferHash<N>, const N: usize>(
 #[inline(always)]
 fn hmac_multi_buffer<H: MultiBufferHash<N>, const N: usize>(
     simd: Avx512,
-    texts: &[Keyed<'_, H>],
+    texts: &[KeyedInput<'_, H>],
     tags: &mut [Icv],
     len: usize,
 ) {
@@ -74,7 +74,7 @@ fn hmac_multi_buffer<H: MultiBufferHash<N>, const N: usize>(
 #[inline(always)]
 fn outer_hash<H: MultiBufferHash<N>, const N: usize>(
     simd: Avx512,
-    texts: &[Keyed<'_, H>],
+    texts: &[KeyedInput<'_, H>],
     inner: &[[u32; N]],
 ) -> [[u32; N]; LANES] {
     let mut block = [Words::splat(simd, 0); 16];
@@ -101,7 +101,7 @@ fn outer_hash<H: MultiBufferHash<N>, const N: usize>(
 /// Hashes each text from its state on. A lane whose text ends takes the next text; the last few texts are hashed one
 /// by one.
 #[inline(always)]
-fn hash<H: MultiBufferHash<N>, const N: usize>(simd: Avx512, texts: &[Keyed<'_, H>], hashed: &mut [[u32; N]]) {
+fn hash<H: MultiBufferHash<N>, const N: usize>(simd: Avx512, texts: &[KeyedInput<'_, H>], hashed: &mut [[u32; N]]) {
     let mut waiting = texts.iter().zip(hashed);
     let mut lanes: Vec<BatchItem<'_, H>, LANES> = Vec::new();
     let mut states = [[0; LANES]; N];

@@ -82,7 +82,7 @@ pub trait Suite {
 
     /// Returns whether [`verify_batch`](Self::verify_batch) is faster than one packet after the other, for this
     /// number of packets and their total length in octets.
-    fn gains_by_verifying(&self, packets: usize, octets: usize) -> bool {
+    fn prefers_verify_batch(&self, packets: usize, octets: usize) -> bool {
         let _ = (packets, octets);
         false
     }
@@ -319,7 +319,7 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
         let iv = parts.iv();
         if parts.len() < SHORT && !cfg!(feature = "small") {
             self.cipher.encrypt(&iv, parts.body());
-            let tag = self.icv.compute_text(parts.integrity_input());
+            let tag = self.icv.compute_input(parts.integrity_input());
             return parts.set_icv(tag.as_slice());
         }
         let (text, body, high) = parts.text();
@@ -356,7 +356,7 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
         self.open_verified(parts, Verification::default())
     }
 
-    fn gains_by_verifying(&self, packets: usize, octets: usize) -> bool {
+    fn prefers_verify_batch(&self, packets: usize, octets: usize) -> bool {
         let enough = self.icv.min_batch();
         // A second pass over the packet has a cost: short packets must be many.
         packets >= enough && (octets >= packets.saturating_mul(512) || packets >= enough.saturating_mul(4))

@@ -24,7 +24,7 @@ fn agrees(name: &str, icvs: &[impl Integrity], lengths: &[usize], rng: &mut Rand
     Integrity::compute_batch(&texts, &mut batch);
     for (((icv, text), one), both) in texts.iter().zip(&single).zip(&batch) {
         assert_eq!(one.as_slice(), both.as_slice(), "{name}, {text:?} of {}", texts.len());
-        assert_eq!(one.as_slice(), icv.compute_text(*text).as_slice(), "{name}, {text:?}");
+        assert_eq!(one.as_slice(), icv.compute_input(*text).as_slice(), "{name}, {text:?}");
         assert_eq!(one.as_slice(), icv.compute_received(*text).as_slice(), "{name}, {text:?}");
     }
 }

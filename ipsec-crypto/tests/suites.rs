@@ -303,9 +303,9 @@ fn encryption_without_integrity_is_the_same_by_type_and_by_value() {
     fn typed<K: Confidential + 'static>(cipher: K) -> Box<dyn Suite> {
         Box::new(EncryptWithoutIntegrity::new(cipher))
     }
-    type Keyed = fn(&[u8]) -> Box<dyn Suite>;
+    type KeyedInput = fn(&[u8]) -> Box<dyn Suite>;
     #[rustfmt::skip]
-    let suites: [(C, usize, Keyed); 7] = [
+    let suites: [(C, usize, KeyedInput); 7] = [
         (C::DesCbc,       8,  |key| typed(DesCbc::from_slice(key).unwrap())),
         (C::TripleDesCbc, 24, |key| typed(TripleDesCbc::from_slice(key).unwrap())),
         (C::BlowfishCbc,  16, |key| typed(BlowfishCbc::from_slice(key).unwrap())),

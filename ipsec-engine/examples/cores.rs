@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use esp_core::{Envelope, Outbound, Padding, seal_with};
+use esp_core::{Outbound, Padding, SealParams, seal_with};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
 use ipsec_engine::setkey::{Loading, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Settings};
@@ -85,7 +85,7 @@ fn one_sa(cores: usize) -> u64 {
             let mut octets = [0; 16];
             iv(seq, &mut octets);
             let mut packet = PacketBuf::with_headroom(&mut bytes, 100, PAYLOAD).unwrap();
-            seal_with(&suite, &Envelope { spi, seq, width, next_header, padding }, &octets, &mut packet).unwrap();
+            seal_with(&suite, &SealParams { spi, seq, width, next_header, padding }, &octets, &mut packet).unwrap();
         })
     };
     thread::scope(|scope| {

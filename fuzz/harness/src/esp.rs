@@ -2,7 +2,7 @@ use std::sync::LazyLock;
 
 use arbitrary::Unstructured;
 use esp_core::{
-    Envelope, Inbound, OpenError, OpenSlot, Outbound, PadCheck, Padding, SealSlot, null_esp_heuristic, open_batch,
+    Inbound, OpenError, OpenSlot, Outbound, PadCheck, Padding, SealParams, SealSlot, null_esp_heuristic, open_batch,
     open_with, peek, seal_batch, seal_with,
 };
 use ipsec_crypto::{
@@ -122,7 +122,7 @@ pub fn suites(octets: &[u8]) {
     let typed = EncryptThenMac::new(Aes128Cbc::new(&cipher), HmacSha1_96::new(&mac));
     let Ok(any) = AnySuite::from_slices(C::AesCbc, &cipher, I::HmacSha1_96, &mac) else { return };
     let Ok(spi) = Spi::new(0x1001) else { return };
-    let envelope = Envelope {
+    let envelope = SealParams {
         spi,
         seq: Seq::new(seq.into()),
         width: SeqWidth::Bits32,

@@ -108,8 +108,8 @@ impl Suite for AnySuite {
         }
     }
 
-    fn gains_by_verifying(&self, packets: usize, octets: usize) -> bool {
-        self.chosen().gains_by_verifying(packets, octets)
+    fn prefers_verify_batch(&self, packets: usize, octets: usize) -> bool {
+        self.chosen().prefers_verify_batch(packets, octets)
     }
 
     fn verify_batch(batch: &[(&Self, &EspParts<'_>)], verdicts: &mut [Verification]) {

@@ -5,13 +5,13 @@ use core::arch::x86_64::*;
 use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x16, u32x4};
 
 use super::words;
-use crate::hash::{Hash, Keyed};
+use crate::hash::{Hash, KeyedInput};
 use crate::hash_blocks::blocks;
 use crate::{Icv, Sha256};
 
 kernel! {
     /// Computes the first `len` octets of the HMAC.
-    pub(crate) fn hmac(simd: Avx512, keyed: &Keyed<'_, Sha256>, len: usize) -> Icv {
+    pub(crate) fn hmac(simd: Avx512, keyed: &KeyedInput<'_, Sha256>, len: usize) -> Icv {
         let places = u8x16::load_array(simd, PLACES).into();
         let mut end = [Sha256::ZERO; 2];
         let (whole, last) = blocks::<Sha256>(keyed.text, &mut end);

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use ah_core::Profile;
-use esp_core::{Envelope, Inbound, PadCheck, Padding, overhead, seal_with};
+use esp_core::{Inbound, PadCheck, Padding, SealParams, overhead, seal_with};
 use ipsec_crypto::{AnyAhIntegrity, AnySuite, EspParts, Suite};
 use ipsec_engine::{Mode, Transform};
 use ipsec_packet::{
@@ -152,7 +152,7 @@ fn sign(record: &PacketRecord, spi: Spi, integrity: &AnyAhIntegrity, profile: Pr
     let mut iv = [0; 8];
     iv.iter_mut().zip(record.iv.iter()).for_each(|(to, from)| *to = *from);
     let (seq, width) = (Seq::new(seq), sa::width(record.sa.esn));
-    let envelope = ah_core::Envelope { spi, seq, width, profile, options };
+    let envelope = ah_core::SignParams { spi, seq, width, profile, options };
     ah_core::sign_with(integrity, &envelope, iv, &mut packet).map_err(|e| problem(&e))?;
     compare(packet.data(), &record.wire_packet)
 }
@@ -241,7 +241,7 @@ fn seal_esp(
     // with the SPI replaced.
     let stand_in = spi.or(Spi::reserved(1).ok());
     let Some(stand_in) = stand_in else { return Err(esp_core::SealError::SequenceExhausted) };
-    let envelope = Envelope { spi: stand_in, seq, width, next_header, padding: Padding::MINIMAL };
+    let envelope = SealParams { spi: stand_in, seq, width, next_header, padding: Padding::MINIMAL };
     seal_with(suite, &envelope, &record.iv, packet)?;
     if spi.is_none() {
         if let Ok(mut parts) = EspParts::split(suite.layout(), packet.data_mut(), None) {

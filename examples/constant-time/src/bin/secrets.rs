@@ -9,7 +9,7 @@ use std::hint::black_box;
 use constant_time::suites::{Choice, constant_time};
 use crabgrind::memcheck::{MemState, mark_memory};
 use crabgrind::valgrind::count_errors;
-use esp_core::{Envelope, Padding, seal_with};
+use esp_core::{SealParams, Padding, seal_with};
 use ipsec_crypto::{AnySuite, CipherAlgorithm, IcvMismatch, IntegrityAlgorithm, EspParts, Suite};
 use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth, Spi};
 
@@ -50,7 +50,7 @@ fn there_and_back((cipher, key, mac, mac_key): Choice, len: usize) {
     let payload = secret(len, 5);
     let spi = Spi::new(0x1001).expect("not reserved");
     let (width, padding) = (SeqWidth::Bits32, Padding::MINIMAL);
-    let envelope = Envelope { spi, seq: Seq::new(7), width, next_header: IpProto::TCP, padding };
+    let envelope = SealParams { spi, seq: Seq::new(7), width, next_header: IpProto::TCP, padding };
     let layout = sealing.layout();
     let mut bytes = vec![0; len + 200];
     bytes[64..64 + len].copy_from_slice(&payload);

@@ -2,7 +2,7 @@
 
 use dudect_bencher::rand::{Rng, RngExt};
 use dudect_bencher::{BenchRng, Class, CtRunner, ctbench_main};
-use esp_core::{Envelope, Padding, seal_with};
+use esp_core::{SealParams, Padding, seal_with};
 use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm, EspParts, Suite, Icv};
 use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth, Spi};
 use std::hint::black_box;
@@ -43,7 +43,7 @@ fn sealing(runner: &mut CtRunner, rng: &mut BenchRng) {
     let Ok(suite) = AnySuite::from_slices(cipher, &[7; 16], mac, &[9; 20]) else { return };
     let Ok(spi) = Spi::new(0x1001) else { return };
     let (width, padding) = (SeqWidth::Bits32, Padding::MINIMAL);
-    let envelope = Envelope { spi, seq: Seq::new(1), width, next_header: IpProto::TCP, padding };
+    let envelope = SealParams { spi, seq: Seq::new(1), width, next_header: IpProto::TCP, padding };
     for _ in 0..RUNS {
         let mut bytes = [0; 400];
         let (class, keep) = if rng.random() { (Class::Left, 0) } else { (Class::Right, 0xff) };
