@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipcomp_core::{Deflate, Inflate};
-use ipsec_engine::setkey::{Loading, Statement, Statements};
+use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Sa, Settings};
 use ipsec_packet::{IpProto, Ipv4Header, PacketBuf, Seq};
 use zerocopy::IntoBytes;
@@ -79,7 +79,7 @@ fn loaded(policies: usize, direction: Direction) -> Box<Databases> {
     while let Some(statement) = statements.next().expect("a good text") {
         match statement {
             Statement::Add(add) => {
-                let sa = add.sa(direction, None, &Loading::RFC).expect("an sa");
+                let sa = add.sa(direction, None, &LoadOptions::RFC).expect("an sa");
                 assert!(databases.install(sa, NOW).is_ok());
             }
             Statement::SpdAdd(policy) => {

@@ -10,7 +10,7 @@ use ipsec_packet::{AntiReplay, IpProto, PacketBuf, Seq};
 use crate::{Inbound, IvSource, OpenError, Opened, Outbound, SealError};
 
 /// Number of packets that are sealed together. Larger batches are processed in parts.
-const AT_ONCE: usize = 32;
+const GROUP_LEN: usize = 32;
 
 /// Packet of a batch that is to be sealed (RFC 4303 section 3.3).
 #[derive(Debug)]
@@ -82,13 +82,13 @@ pub fn seal_batch<S: Suite>(
     mut iv: impl FnMut(usize, Seq, &mut [u8]),
 ) -> usize {
     let mut sealed = 0usize;
-    for slots in slots.chunks_mut(AT_ONCE) {
+    for slots in slots.chunks_mut(GROUP_LEN) {
         let meant = || slots.iter().filter(|slot| slot.outcome.is_none());
         let packets = meant().count();
         let gains = |sa: &Outbound<S>| sa.suite().prefers_batch(packets);
         let together = meant().any(|slot| sas.get(slot.sa).is_some_and(|sa| gains(sa.borrow())));
-        let mut framed = Framed(Vec::new());
-        let mut numbers: Vec<(usize, Seq), AT_ONCE> = Vec::new();
+        let mut framed = PreparedPackets(Vec::new());
+        let mut numbers: Vec<(usize, Seq), GROUP_LEN> = Vec::new();
         for (at, SealSlot { sa, packet, next_header, outcome }) in
             slots.iter_mut().enumerate().filter(|(_, slot)| slot.outcome.is_none())
         {
@@ -119,11 +119,11 @@ pub fn seal_batch<S: Suite>(
 
 /// Packets that are complete except for the cryptography. If a panic of the IV source unwinds, they are wiped, as
 /// they contain plaintext behind the ESP header.
-struct Framed<'p>(Vec<(usize, EspParts<'p>), AT_ONCE>);
+struct PreparedPackets<'p>(Vec<(usize, EspParts<'p>), GROUP_LEN>);
 
-impl<'p> Framed<'p> {
+impl<'p> PreparedPackets<'p> {
     fn seal<S: Suite>(mut self, sas: &[impl BorrowMut<Outbound<S>>]) {
-        let mut batch: Vec<(&S, &mut EspParts<'p>), AT_ONCE> = Vec::new();
+        let mut batch: Vec<(&S, &mut EspParts<'p>), GROUP_LEN> = Vec::new();
         for (index, parts) in &mut self.0 {
             let _ = sas.get(*index).map(|sa| batch.push((sa.borrow().suite(), parts))); // the SA was there, and there is room
         }
@@ -133,7 +133,7 @@ impl<'p> Framed<'p> {
     }
 }
 
-impl Drop for Framed<'_> {
+impl Drop for PreparedPackets<'_> {
     fn drop(&mut self) {
         self.0.iter_mut().for_each(|(_, parts)| parts.body().fill(0));
     }
@@ -150,7 +150,7 @@ pub fn open_batch<S: Suite, W: AntiReplay>(
     slots: &mut [OpenSlot<'_>],
 ) -> usize {
     let mut opened = 0usize;
-    for slots in slots.chunks_mut(AT_ONCE) {
+    for slots in slots.chunks_mut(GROUP_LEN) {
         let meant = || slots.iter().filter(|slot| slot.outcome.is_none());
         let (packets, octets) = meant().fold((0usize, 0usize), |(packets, octets), slot| {
             (packets.saturating_add(1), octets.saturating_add(slot.packet.len()))
@@ -192,9 +192,9 @@ fn verify_batch<S: Suite, W: AntiReplay>(
     sas: &[impl BorrowMut<Inbound<S, W>>],
     slots: &mut [OpenSlot<'_>],
     (packets, octets): (usize, usize),
-    foreseen: &mut Vec<Option<(Seq, Verification)>, AT_ONCE>,
+    foreseen: &mut Vec<Option<(Seq, Verification)>, GROUP_LEN>,
 ) {
-    let mut split: Vec<(&S, EspParts<'_>), AT_ONCE> = Vec::new();
+    let mut split: Vec<(&S, EspParts<'_>), GROUP_LEN> = Vec::new();
     for OpenSlot { sa, packet, .. } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
         let sa = sas.get(*sa).map(|sa| sa.borrow()).filter(|sa| sa.suite().prefers_verify_batch(packets, octets));
         let seen = sa.and_then(|sa| {
@@ -204,11 +204,11 @@ fn verify_batch<S: Suite, W: AntiReplay>(
         });
         let _ = foreseen.push(seen); // as there is here
     }
-    let mut looked_at: Vec<(&S, &EspParts<'_>), AT_ONCE> = Vec::new();
+    let mut looked_at: Vec<(&S, &EspParts<'_>), GROUP_LEN> = Vec::new();
     for (suite, parts) in &split {
         let _ = looked_at.push((suite, parts)); // and here
     }
-    let mut verdicts = [Verification::default(); AT_ONCE];
+    let mut verdicts = [Verification::default(); GROUP_LEN];
     S::verify_batch(&looked_at, &mut verdicts);
     for ((_, to), verdict) in foreseen.iter_mut().flatten().zip(verdicts) {
         *to = verdict;

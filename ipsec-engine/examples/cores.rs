@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use esp_core::{Outbound, Padding, SealParams, seal_with};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
-use ipsec_engine::setkey::{Loading, Statement, Statements};
+use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Settings};
 use ipsec_packet::{IpProto, Ipv4Header, PacketBuf, Seq, SeqWidth, Spi};
 use zerocopy::IntoBytes;
@@ -51,7 +51,7 @@ fn engine(core: usize) -> u64 {
     while let Some(statement) = statements.next().unwrap() {
         match statement {
             Statement::Add(add) => {
-                assert!(engine.install(add.sa(Direction::Outbound, None, &Loading::RFC).unwrap(), now).is_ok())
+                assert!(engine.install(add.sa(Direction::Outbound, None, &LoadOptions::RFC).unwrap(), now).is_ok())
             }
             Statement::SpdAdd(policy) => assert!(engine.add_policy(policy.policy().unwrap()).is_ok()),
             _ => {}

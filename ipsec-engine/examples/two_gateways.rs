@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-use ipsec_engine::setkey::{Loading, Statement, Statements};
+use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, PolicyDirection, Settings};
 use ipsec_packet::{IpProto, PacketBuf, Seq};
 
@@ -62,7 +62,7 @@ fn gateway(direction: Direction) -> Result<Box<Gateway>, Box<dyn Error>> {
     while let Some(statement) = statements.next().map_err(|e| e.to_string())? {
         match statement {
             Statement::Add(sa) => {
-                engine.install(sa.sa(direction, None, &Loading::RFC)?, now()).map_err(|e| e.to_string())?;
+                engine.install(sa.sa(direction, None, &LoadOptions::RFC)?, now()).map_err(|e| e.to_string())?;
             }
             Statement::SpdAdd(policy) => {
                 let mut policy = policy.policy()?;

@@ -372,7 +372,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             self.sad.update_pending(at, |pending| pending.sequence = Report::Yes);
             return Some(Event::SequenceLow(key));
         }
-        let moved = pending.moved.filter(|_| pending.has_moved());
+        let moved = pending.moved.filter(|_| pending.has_new_peer());
         self.sad.update_pending(at, |pending| pending.reported_peer = pending.moved);
         moved.map(|(source, port)| Event::NatMapping { sa: key, source, port })
     }

@@ -15,7 +15,7 @@ use crate::counters::Counter;
 use crate::decapsulate::{Extent, ah, esp, ipcomp};
 use crate::disposition::{DiscardReason, Disposition};
 use crate::engine::{Engine, PacketFacts};
-use crate::ipsec_header::{Layer, numbers};
+use crate::ipsec_header::{FirstHeader, spi_and_sequence};
 use crate::policy::{Action, Mode, Policy, PolicyDirection, Protocol};
 use crate::policy_check::{AppliedSa, MAX_HEADERS, SecPath};
 use crate::sa::{Direction, Encap, SaId};
@@ -24,7 +24,7 @@ use crate::spd::{Rule, Verdict};
 use crate::tunnel_policy::{TunnelSa, is_recursive};
 
 /// Received packet and the state of its processing.
-struct Arrival<'p, 'b> {
+struct Received<'p, 'b> {
     packet: &'p mut PacketBuf<'b>,
     /// SAs that were applied so far, the outermost first.
     sec_path: SecPath,
@@ -74,7 +74,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// length. If it was refused later, the plaintext is wiped, also in front of the packet and behind it. Windows
     /// and lifetimes of an SA change by authentic packets only.
     pub fn inbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>) -> Disposition {
-        let mut arrival = Arrival {
+        let mut received = Received {
             extent: Extent::of(packet),
             packet,
             sec_path: SecPath::new(),
@@ -85,14 +85,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             without_mode: false,
             repair: None,
         };
-        match self.open(now, &mut arrival) {
+        match self.open(now, &mut received) {
             Ok(disposition) => {
                 let counter = if disposition == Disposition::Bypass { Counter::Bypassed } else { Counter::Processed };
                 self.counters.add(Direction::Inbound, counter, 1);
                 disposition
             }
             Err(reason) => {
-                let Arrival { packet, sec_path, seen, mut extent, .. } = arrival;
+                let Received { packet, sec_path, seen, mut extent, .. } = received;
                 self.refuse(Direction::Inbound, now, reason, &seen);
                 if !sec_path.is_empty() {
                     extent.include(packet);
@@ -104,72 +104,72 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     //= RFC 3173 2/8
-    fn open(&mut self, now: Duration, arrival: &mut Arrival<'_, '_>) -> Result<Disposition, DiscardReason> {
+    fn open(&mut self, now: Duration, received: &mut Received<'_, '_>) -> Result<Disposition, DiscardReason> {
         loop {
-            let ip = Ip::parse(arrival.packet.data())?;
+            let ip = Ip::parse(received.packet.data())?;
             let (seen, length) = (OuterFields::read(&ip), ip.packet().len());
             let ends = (ip.source(), ip.destination());
-            arrival.packet.truncate(length);
-            if arrival.at_outer_header {
-                let PacketFacts { spi, sequence, .. } = arrival.seen;
-                arrival.seen = PacketFacts { spi, sequence, ..PacketFacts::of(arrival.packet.data()) };
+            received.packet.truncate(length);
+            if received.at_outer_header {
+                let PacketFacts { spi, sequence, .. } = received.seen;
+                received.seen = PacketFacts { spi, sequence, ..PacketFacts::of(received.packet.data()) };
             }
-            let found = match self.next_layer(arrival.packet.data())? {
+            let found = match self.find_ipsec_header(received.packet.data())? {
                 //= RFC 3948 4/1
-                Layer::KeepAlive if self.is_not_ours(arrival, ends.1) => None,
+                FirstHeader::KeepAlive if self.may_pass_as_other(received, ends.1) => None,
                 //= RFC 3948 2.3/5
-                Layer::KeepAlive => return Err(DiscardReason::KeepAlive),
-                Layer::Fragment(_) if self.is_not_ours(arrival, ends.1) => None,
+                FirstHeader::KeepAlive => return Err(DiscardReason::KeepAlive),
+                FirstHeader::Fragment(_) if self.may_pass_as_other(received, ends.1) => None,
                 //= RFC 4303 3.4.1/1, 3.4.1/2
-                Layer::Fragment(first) => {
+                FirstHeader::Fragment(first) => {
                     if let Some((protocol, place)) = first
-                        && let Ok((spi, sequence)) = numbers(arrival.packet.data(), protocol, place, None)
+                        && let Ok((spi, sequence)) = spi_and_sequence(received.packet.data(), protocol, place, None)
                     {
-                        (arrival.seen.spi, arrival.seen.sequence) = (Some(spi), sequence);
+                        (received.seen.spi, received.seen.sequence) = (Some(spi), sequence);
                     }
                     return Err(DiscardReason::Fragment);
                 }
-                Layer::Ipsec(protocol, place, encap) => {
-                    let (spi, sequence) = numbers(arrival.packet.data(), protocol, place, encap)?;
+                FirstHeader::Ipsec(protocol, place, encap) => {
+                    let (spi, sequence) = spi_and_sequence(received.packet.data(), protocol, place, encap)?;
                     //= RFC 4303 2.1/1
                     let key = SaId { direction: Direction::Inbound, destination: ends.1, protocol, spi };
                     let found = self.sad.find(&key, ends.0);
-                    if found.is_some() || arrival.at_outer_header {
-                        (arrival.seen.spi, arrival.seen.sequence) = (Some(spi), sequence);
+                    if found.is_some() || received.at_outer_header {
+                        (received.seen.spi, received.seen.sequence) = (Some(spi), sequence);
                     }
                     match found {
                         Some(at) => Some((at, place, encap)),
-                        None if self.is_not_ours(arrival, ends.1) => None,
+                        None if self.may_pass_as_other(received, ends.1) => None,
                         //= RFC 4303 3.4.2/1
                         //= RFC 3173 4/1
                         None => return Err(DiscardReason::NoSa),
                     }
                 }
-                Layer::Upper => self.find_ipcomp_sa(now, arrival.packet.data(), ends),
+                FirstHeader::Upper => self.find_ipcomp_sa(now, received.packet.data(), ends),
             };
             let Some((at, place, encap)) = found else { break };
-            if arrival.at_outer_header && !arrival.sec_path.is_empty() {
-                self.match_outer_policy(arrival);
+            if received.at_outer_header && !received.sec_path.is_empty() {
+                self.match_outer_policy(received);
             }
-            self.decapsulate(now, arrival, at, place, encap, &seen, ends)?;
+            self.decapsulate(now, received, at, place, encap, &seen, ends)?;
         }
         // The payload that the peer's checksum covers is complete, whether it was compressed or not.
         //= RFC 3948 3.1.2/2
-        if let Some(repair) = arrival.repair {
-            repair_checksum(arrival.packet.data_mut(), repair)?;
+        if let Some(repair) = received.repair {
+            repair_checksum(received.packet.data_mut(), repair)?;
         }
-        if arrival.without_mode && is_recursive(arrival.packet.data()) {
+        if received.without_mode && is_recursive(received.packet.data()) {
             return Err(DiscardReason::Tunnel(TunnelError::Recursive));
         }
-        let disposition = self.admit(arrival)?;
-        match arrival.unauthenticated {
-            Unauthenticated::Headers(at) if at > ip_header_len(arrival.packet.data()) => {
-                remove_preceding_headers(arrival.packet, at)?;
+        let disposition = self.admit(received)?;
+        match received.unauthenticated {
+            Unauthenticated::Headers(at) if at > ip_header_len(received.packet.data()) => {
+                remove_preceding_headers(received.packet, at)?;
             }
-            Unauthenticated::ZeroedOptions => ah_core::replace_mutable_options(arrival.packet.data_mut())?,
+            Unauthenticated::ZeroedOptions => ah_core::replace_mutable_options(received.packet.data_mut())?,
             _ => {}
         }
-        for &(at, octets) in &arrival.deferred_usage {
+        for &(at, octets) in &received.deferred_usage {
             self.charge(now, at, octets);
         }
         Ok(disposition)
@@ -185,14 +185,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Returns whether an IPsec packet without an SA may be processed like any other packet: it came out of a tunnel,
     /// its destination is the address of no SA and no policy, or a policy bypasses it.
-    fn is_not_ours(&mut self, arrival: &Arrival<'_, '_>, destination: IpAddr) -> bool {
-        if !arrival.at_outer_header {
+    fn may_pass_as_other(&mut self, received: &Received<'_, '_>, destination: IpAddr) -> bool {
+        if !received.at_outer_header {
             return false;
         }
-        if !arrival.sec_path.is_empty() || !self.is_our_end(destination) {
+        if !received.sec_path.is_empty() || !self.has_destination(destination) {
             return true;
         }
-        let Ok(flow) = Flow::read(arrival.packet.data()) else { return false };
+        let Ok(flow) = Flow::read(received.packet.data()) else { return false };
         match self.lookup(Direction::Inbound, PolicyDirection::In, &flow) {
             Verdict::Rule(at) => self.spd.rule(at).is_some_and(|rule| rule.policy.action.passes()),
             Verdict::NoPolicy | Verdict::Opaque => false,
@@ -200,7 +200,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Returns whether an inbound SA, or the template of a policy, has this destination.
-    fn is_our_end(&self, address: IpAddr) -> bool {
+    fn has_destination(&self, address: IpAddr) -> bool {
         let ends_here = |rule: &Rule| match rule.policy.action {
             Action::Ipsec(bundle) if rule.policy.direction != PolicyDirection::Out => {
                 bundle.iter().any(|template| template.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
@@ -248,7 +248,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     fn decapsulate(
         &mut self,
         now: Duration,
-        arrival: &mut Arrival<'_, '_>,
+        received: &mut Received<'_, '_>,
         at: u16,
         place: HeaderPosition,
         encap: Option<Encap>,
@@ -261,7 +261,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             //= RFC 4303 3.4.2/1
             Some(SaState::Dead) | None => return Err(DiscardReason::Expired),
         }
-        if arrival.sec_path.is_full() {
+        if received.sec_path.is_full() {
             return Err(DiscardReason::TooManyHeaders);
         }
         let Some(slot) = self.sad.get(at) else { return Err(DiscardReason::NoSa) };
@@ -277,10 +277,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if sa.source != ends.0 && !sa.source.is_unspecified() && encap.is_none() {
             return Err(DiscardReason::SourceMismatch);
         }
-        check_preceding_headers(arrival.packet.data(), place.at)?;
-        if key.protocol == Protocol::Ipcomp && place.next == IpProto::IPCOMP && !arrival.sec_path.is_authentic() {
-            let next = IpProto(arrival.packet.data().get(place.at).copied().unwrap_or_default());
-            self.check_bare_ipcomp(&arrival.sec_path, at, next, ends)?;
+        check_preceding_headers(received.packet.data(), place.at)?;
+        if key.protocol == Protocol::Ipcomp && place.next == IpProto::IPCOMP && !received.sec_path.is_authentic() {
+            let next = IpProto(received.packet.data().get(place.at).copied().unwrap_or_default());
+            self.check_bare_ipcomp(&received.sec_path, at, next, ends)?;
         }
         let tunnel = TunnelSa {
             protocol: key.protocol,
@@ -292,18 +292,18 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let Some(slot) = self.sad.get_mut(at) else { return Err(DiscardReason::NoSa) };
         let Some(sa) = &mut slot.sa else { return Err(DiscardReason::Larval) };
         let decapsulated = match key.protocol {
-            Protocol::Esp => esp(sa, arrival.packet, place, encap, seen, &decides)?,
-            Protocol::Ah => ah(sa, arrival.packet, seen, &decides)?,
+            Protocol::Esp => esp(sa, received.packet, place, encap, seen, &decides)?,
+            Protocol::Ah => ah(sa, received.packet, seen, &decides)?,
             // The policies have required IPComp for this plain tunnel.
             Protocol::Ipcomp if place.next != IpProto::IPCOMP => {
-                ipcomp(sa, self.decompressor.as_mut(), arrival.packet, place, seen, &|_| true)?
+                ipcomp(sa, self.decompressor.as_mut(), received.packet, place, seen, &|_| true)?
             }
-            Protocol::Ipcomp => ipcomp(sa, self.decompressor.as_mut(), arrival.packet, place, seen, &decides)?,
+            Protocol::Ipcomp => ipcomp(sa, self.decompressor.as_mut(), received.packet, place, seen, &decides)?,
         };
-        arrival.extent.include(arrival.packet);
+        received.extent.include(received.packet);
         match decapsulated.mode {
-            Mode::Transport => arrival.repair = encap.map(|_| sa.repair).or(arrival.repair),
-            Mode::Tunnel | Mode::Beet | Mode::Any => arrival.repair = None,
+            Mode::Transport => received.repair = encap.map(|_| sa.repair).or(received.repair),
+            Mode::Tunnel | Mode::Beet | Mode::Any => received.repair = None,
         }
         let mode = sa.mode;
         let moved = encap.is_some() && sa.source != ends.0 && !sa.source.is_unspecified();
@@ -322,20 +322,20 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         };
         // A packet that was delayed on its way must not move the peer: only the packet with the highest sequence
         // number does.
-        let newest = sa.transform.sequence().map(|top| u32::from_be_bytes(top.low())) == arrival.seen.sequence;
+        let newest = sa.transform.sequence().map(|top| u32::from_be_bytes(top.low())) == received.seen.sequence;
         if let Some(encap) = encap.filter(|_| newest) {
             self.sad.update_pending(at, |pending| pending.moved = Some((ends.0, encap.ports.source)));
         }
         self.counters.add(Direction::Inbound, packets, 1);
         self.counters.add(Direction::Inbound, octets, decapsulated.octets);
         // A packet with IPComp only can be sent by anyone.
-        if key.protocol != Protocol::Ipcomp || arrival.sec_path.is_authentic() {
+        if key.protocol != Protocol::Ipcomp || received.sec_path.is_authentic() {
             self.charge(now, at, decapsulated.octets);
         } else {
             // The vector has space: the path was checked above.
-            let _ = arrival.deferred_usage.push((at, decapsulated.octets));
+            let _ = received.deferred_usage.push((at, decapsulated.octets));
         }
-        arrival.sec_path.push(applied);
+        received.sec_path.push(applied);
         if let Some(reason) = decapsulated.refused {
             return Err(reason);
         }
@@ -348,23 +348,23 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return Err(DiscardReason::Dummy);
         }
         match (decapsulated.mode, key.protocol) {
-            (Mode::Transport, Protocol::Esp) if arrival.unauthenticated == Unauthenticated::Unknown => {
-                arrival.unauthenticated = Unauthenticated::Headers(place.at);
+            (Mode::Transport, Protocol::Esp) if received.unauthenticated == Unauthenticated::Unknown => {
+                received.unauthenticated = Unauthenticated::Headers(place.at);
             }
-            (Mode::Transport, Protocol::Ah) if arrival.unauthenticated != Unauthenticated::Nothing => {
-                arrival.unauthenticated = Unauthenticated::ZeroedOptions;
+            (Mode::Transport, Protocol::Ah) if received.unauthenticated != Unauthenticated::Nothing => {
+                received.unauthenticated = Unauthenticated::ZeroedOptions;
             }
             (Mode::Transport, _) => {}
             // The inner IP header and the headers behind it came out of the SAs so far.
             (Mode::Tunnel | Mode::Beet | Mode::Any, _) => {
-                let is_authentic = arrival.sec_path.is_authentic();
-                arrival.unauthenticated =
+                let is_authentic = received.sec_path.is_authentic();
+                received.unauthenticated =
                     if is_authentic { Unauthenticated::Nothing } else { Unauthenticated::Unknown };
             }
         }
-        arrival.without_mode = (decapsulated.mode, mode) == (Mode::Transport, Mode::Any);
-        arrival.at_outer_header = decapsulated.mode != Mode::Transport;
-        if arrival.at_outer_header {
+        received.without_mode = (decapsulated.mode, mode) == (Mode::Transport, Mode::Any);
+        received.at_outer_header = decapsulated.mode != Mode::Transport;
+        if received.at_outer_header {
             self.counters.add(Direction::Inbound, Counter::Tunnelled, 1);
         }
         Ok(())
@@ -372,29 +372,29 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Compares a packet from a tunnel that is itself protected with the policy of its own addresses. If that policy
     /// matches the SAs so far, the policy of the inner packet does not have to match them.
-    fn match_outer_policy(&mut self, arrival: &mut Arrival<'_, '_>) {
-        let Ok(flow) = Flow::read(arrival.packet.data()) else { return };
+    fn match_outer_policy(&mut self, received: &mut Received<'_, '_>) {
+        let Ok(flow) = Flow::read(received.packet.data()) else { return };
         if let Verdict::Rule(at) = self.lookup(Direction::Inbound, PolicyDirection::In, &flow)
             && let Some(&Rule { id, policy: Policy { action: Action::Ipsec(bundle), .. }, .. }) = self.spd.rule(at)
         {
-            arrival.sec_path.match_outer_policy(id, &bundle, |template| self.is_optional(template));
+            received.sec_path.match_outer_policy(id, &bundle, |template| self.is_optional(template));
         }
     }
 
     /// Compares the packet and the SAs that were applied to it with the policies.
-    fn admit(&mut self, arrival: &Arrival<'_, '_>) -> Result<Disposition, DiscardReason> {
-        let flow = Flow::read(arrival.packet.data())?;
-        if let Some(disposition) = self.admit_flow(arrival, &flow)? {
+    fn admit(&mut self, received: &Received<'_, '_>) -> Result<Disposition, DiscardReason> {
+        let flow = Flow::read(received.packet.data())?;
+        if let Some(disposition) = self.admit_flow(received, &flow)? {
             return Ok(disposition);
         }
         // An ICMP error without a policy of its own is checked by the packet that it quotes, whose return traffic a
         // policy has to select (RFC 4301 section 6.2).
-        if let Some(quoted) = quoted_flow(arrival.packet.data())
-            && let Some(disposition) = self.admit_flow(arrival, &quoted.reversed())?
+        if let Some(quoted) = quoted_flow(received.packet.data())
+            && let Some(disposition) = self.admit_flow(received, &quoted.reversed())?
         {
             return Ok(disposition);
         }
-        match (arrival.sec_path.is_without_tunnel(), arrival.sec_path.is_empty()) {
+        match (received.sec_path.is_without_tunnel(), received.sec_path.is_empty()) {
             (true, true) => self.unmatched().map(|()| Disposition::Bypass),
             (true, false) => self.unmatched().map(|()| Disposition::Deliver),
             (false, _) => Err(DiscardReason::NoPolicy),
@@ -402,8 +402,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Compares the SAs of a packet with the policies of a flow; `None` if no policy matches.
-    fn admit_flow(&mut self, arrival: &Arrival<'_, '_>, flow: &Flow) -> Result<Option<Disposition>, DiscardReason> {
-        let sec_path = &arrival.sec_path;
+    fn admit_flow(&mut self, received: &Received<'_, '_>, flow: &Flow) -> Result<Option<Disposition>, DiscardReason> {
+        let sec_path = &received.sec_path;
         let opened = !sec_path.is_empty();
         let passes = if opened { Disposition::Deliver } else { Disposition::Bypass };
         // A policy has to require the tunnel of a packet: otherwise its peer could send packets with any source

@@ -19,7 +19,7 @@ const KEEP_ALIVE: u8 = 0xff;
 
 /// First header of a packet that inbound processing has to handle.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Layer {
+pub(crate) enum FirstHeader {
     /// An IPsec header at this position; with UDP encapsulation it is behind the UDP header.
     Ipsec(Protocol, HeaderPosition, Option<Encap>),
     /// A NAT keep-alive, which is not delivered.
@@ -33,7 +33,7 @@ pub(crate) enum Layer {
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
     /// Finds the first IPsec header behind the IP header.
-    pub(crate) fn next_layer(&self, packet: &[u8]) -> Result<Layer, DiscardReason> {
+    pub(crate) fn find_ipsec_header(&self, packet: &[u8]) -> Result<FirstHeader, DiscardReason> {
         let ip = Ip::parse(packet)?;
         let destination = ip.destination();
         let (place, piece) = match ip {
@@ -64,39 +64,41 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             IpProto::AH => Protocol::Ah,
             IpProto::IPCOMP => Protocol::Ipcomp,
             IpProto::UDP if piece.is_none() => return Ok(self.in_udp(packet, place, destination)),
-            _ => return Ok(Layer::Upper),
+            _ => return Ok(FirstHeader::Upper),
         };
         //= RFC 3173 2/7
         Ok(match piece {
-            None => Layer::Ipsec(protocol, place, None),
-            Some(behind) => Layer::Fragment(behind.map(|at| (protocol, HeaderPosition { at, ..place }))),
+            None => FirstHeader::Ipsec(protocol, place, None),
+            Some(behind) => FirstHeader::Fragment(behind.map(|at| (protocol, HeaderPosition { at, ..place }))),
         })
     }
 
     /// Classifies a UDP datagram. It is ESP if an SA has its SPI and local port. With an unknown SPI it is ESP on the
     /// configured port, or behind eight zeros on the port of IKE (the drafts).
-    fn in_udp(&self, packet: &[u8], place: HeaderPosition, destination: IpAddr) -> Layer {
+    fn in_udp(&self, packet: &[u8], place: HeaderPosition, destination: IpAddr) -> FirstHeader {
         let udp = packet.get(place.at..).unwrap_or_default();
-        let Some((&[s1, s2, d1, d2, ..], payload)) = udp.split_first_chunk::<UDP_HEADER>() else { return Layer::Upper };
+        let Some((&[s1, s2, d1, d2, ..], payload)) = udp.split_first_chunk::<UDP_HEADER>() else {
+            return FirstHeader::Upper;
+        };
         let ports = Ports { source: u16::from_be_bytes([s1, s2]), destination: u16::from_be_bytes([d1, d2]) };
         for marker in [Marker::NonEsp, Marker::NonIke] {
             if matches!(classify(payload, marker), Datagram::Esp(_))
                 && self.is_esp_of_an_sa(payload, marker, ports.destination, destination)
             {
-                return Layer::Ipsec(Protocol::Esp, place, Some(Encap { ports, marker }));
+                return FirstHeader::Ipsec(Protocol::Esp, place, Some(Encap { ports, marker }));
             }
         }
         let marker = match ports.destination {
             port if port == self.settings.nat_port => Marker::NonEsp,
             500 => Marker::NonIke,
             port if payload == [KEEP_ALIVE] && self.has_local_port(port, destination) => Marker::NonEsp,
-            _ => return Layer::Upper,
+            _ => return FirstHeader::Upper,
         };
         match classify(payload, marker) {
-            Datagram::Esp(_) => Layer::Ipsec(Protocol::Esp, place, Some(Encap { ports, marker })),
+            Datagram::Esp(_) => FirstHeader::Ipsec(Protocol::Esp, place, Some(Encap { ports, marker })),
             //= RFC 3948 2.3/3
-            Datagram::KeepAlive => Layer::KeepAlive,
-            Datagram::Ike(_) | Datagram::Runt => Layer::Upper,
+            Datagram::KeepAlive => FirstHeader::KeepAlive,
+            Datagram::Ike(_) | Datagram::Runt => FirstHeader::Upper,
         }
     }
 
@@ -119,7 +121,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 }
 
 /// Reads the SPI (or CPI) and the sequence number of an IPsec header.
-pub(crate) fn numbers(
+pub(crate) fn spi_and_sequence(
     packet: &[u8],
     protocol: Protocol,
     place: HeaderPosition,

@@ -10,7 +10,7 @@
 //! # #[cfg(feature = "any")] {
 //! # use core::time::Duration;
 //! # use ipsec_packet::{PacketBuf, Seq};
-//! use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Direction, setkey::{Loading, Statement, Statements}};
+//! use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Direction, setkey::{LoadOptions, Statement, Statements}};
 //!
 //! let (mut engine, now) = (Engine::<AnyAlgorithms, 4, 4>::new(Settings::STRICT, None, None), Duration::from_secs(1_795_000_000));
 //! let mut statements = Statements::of(r#"
@@ -19,7 +19,7 @@
 //! "#);
 //! while let Some(statement) = statements.next().map_err(|wrong| wrong.to_string())? {
 //!     match statement {
-//!         Statement::Add(sa) => { engine.install(sa.sa(Direction::Outbound, None, &Loading::RFC)?, now).map_err(|e| e.to_string())?; }
+//!         Statement::Add(sa) => { engine.install(sa.sa(Direction::Outbound, None, &LoadOptions::RFC)?, now).map_err(|e| e.to_string())?; }
 //!         Statement::SpdAdd(policy) => { engine.add_policy(policy.policy()?)?; }
 //!         _ => {}
 //!     }

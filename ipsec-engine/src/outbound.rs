@@ -59,7 +59,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let at = match self.lookup(Direction::Outbound, PolicyDirection::Out, &flow) {
             Verdict::Rule(at) => at,
             Verdict::Opaque => return Err(DiscardReason::Opaque),
-            Verdict::NoPolicy => match self.of_return_traffic(packet.data()) {
+            Verdict::NoPolicy => match self.return_traffic_policy(packet.data()) {
                 Some((at, return_traffic)) => {
                     flow = return_traffic;
                     at
@@ -95,7 +95,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         // Everything that can fail is checked before the packet is changed.
         let mut plan = self.plan(&bundle, &chosen, packet.data(), usize::MAX)?;
-        self.check_numbers(&chosen, used_up)?;
+        self.check_sequence_numbers(&chosen, used_up)?;
         let fragment = self.check_size(now, &bundle, &chosen, &mut plan, packet.data())?;
         let max_tfc = plan.max_tfc;
         plan.check_space_in(packet).map_err(ipsec_packet::IpError::from)?;
@@ -123,7 +123,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Finds the policy and the flow of the return traffic of a packet that an ICMP error quotes: an error without a
     /// policy of its own is sent like that traffic (RFC 4301 section 6.2).
-    fn of_return_traffic(&mut self, packet: &[u8]) -> Option<(u16, Flow)> {
+    fn return_traffic_policy(&mut self, packet: &[u8]) -> Option<(u16, Flow)> {
         let flow = quoted_flow(packet)?.reversed();
         match self.lookup(Direction::Outbound, PolicyDirection::Out, &flow) {
             Verdict::Rule(at) => Some((at, flow)),
@@ -181,7 +181,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Checks that every SA has enough sequence numbers: an SA that matches two templates needs two. `used_up`
     /// receives the SPI and the last sequence number of an SA that does not (RFC 4303 section 4).
-    fn check_numbers(
+    fn check_sequence_numbers(
         &mut self,
         chosen: &Chosen,
         used_up: &mut (Option<u32>, Option<u32>),

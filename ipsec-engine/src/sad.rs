@@ -120,12 +120,12 @@ pub(crate) enum Report {
 }
 
 impl PendingEvents {
-    pub(crate) fn has_moved(&self) -> bool {
+    pub(crate) fn has_new_peer(&self) -> bool {
         self.moved.is_some() && self.moved != self.reported_peer
     }
 
     pub(crate) fn any(&self) -> bool {
-        self.soft || self.hard || self.sequence == Report::Due || self.has_moved()
+        self.soft || self.hard || self.sequence == Report::Due || self.has_new_peer()
     }
 }
 

@@ -16,7 +16,7 @@ mod write;
 
 pub use algorithm::{Algorithm, Compression, Key, cipher_name, mac_name};
 #[cfg(feature = "any")]
-pub use apply::{ApplyError, Loading, Sha2256};
+pub use apply::{ApplyError, LoadOptions, Sha2256};
 pub use dump::{DumpPolicy, DumpSa};
 pub use error::{Location, SetkeyError, SetkeyErrorKind};
 pub use policy::{PolicyStatement, Range, Selector, Upper};

@@ -97,7 +97,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
             if bundle.iter().next().is_none() {
                 return Err(PolicyError::NoTransform);
             }
-            if bundle.iter().any(|template| is_anybodys(template, policy.direction)) {
+            if bundle.iter().any(|template| matches_any_peer(template, policy.direction)) {
                 return Err(PolicyError::NoEndpoints);
             }
         }
@@ -202,7 +202,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
 
 /// Returns whether an SA of any peer would match a template: it has no address of the peer, and no request ID is
 /// required.
-fn is_anybodys(template: &Template, direction: PolicyDirection) -> bool {
+fn matches_any_peer(template: &Template, direction: PolicyDirection) -> bool {
     let Some(ends) = template.ends else { return matches!(template.mode, Mode::Tunnel | Mode::Beet) };
     let (other_end, _) = if direction == PolicyDirection::Out { ends.destination } else { ends.source };
     let is_unique = !matches!(template.level, Level::Default | Level::Use | Level::Require | Level::UniqueId(0));

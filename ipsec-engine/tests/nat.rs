@@ -8,7 +8,7 @@ use gateway::{Gateway, ip, tcp, udp};
 use gateway_pair::*;
 use ipsec_engine::{
     AnyAlgorithms, Counter, Direction, DiscardReason, Disposition, Encap, Event, Protocol, Sa, UpdateError,
-    setkey::{Loading, Statement, Statements},
+    setkey::{LoadOptions, Statement, Statements},
 };
 use ipsec_packet::{ChecksumRepair, IpProto, Marker, Ports, UdpError};
 
@@ -24,7 +24,7 @@ fn natted_tunnel() -> (Gateway, Gateway) {
 fn sa_with(statement: &str, direction: Direction, marker: Marker, ports: Ports) -> Sa<AnyAlgorithms> {
     let mut statements = Statements::of(statement);
     let Ok(Some(Statement::Add(add))) = statements.next() else { panic!("{statement}") };
-    let sa = add.sa(direction, None, &Loading::RFC).unwrap();
+    let sa = add.sa(direction, None, &LoadOptions::RFC).unwrap();
     sa.with_encap(Encap { ports, marker }, ChecksumRepair::Recompute)
 }
 

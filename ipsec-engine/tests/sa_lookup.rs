@@ -14,7 +14,7 @@ mod gateway_pair;
 
 use gateway::{Gateway, udp};
 use gateway_pair::*;
-use ipsec_engine::setkey::{Loading, Statement, Statements};
+use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
 use ipsec_engine::{Direction, DiscardReason, Disposition, Protocol};
 
 /// A CPI below 64 identifies an algorithm, so all peers have the same one (RFC 3173 section 3.3).
@@ -91,7 +91,7 @@ fn sa_of_a_file_cannot_have_the_reqid_of_a_unique_policy() {
         "0x000102030405060708090a0b0c0d0e0f10111213;",
     ));
     if let Ok(Some(Statement::Add(add))) = statements.next() {
-        a.engine.install(add.sa(Direction::Outbound, None, &Loading::RFC).unwrap(), a.now).unwrap();
+        a.engine.install(add.sa(Direction::Outbound, None, &LoadOptions::RFC).unwrap(), a.now).unwrap();
     }
     assert!(a.send(&host()).is_err(), "reqid of level unique is above the reqids of setkey(8)");
 }

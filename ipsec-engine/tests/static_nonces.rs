@@ -1,7 +1,7 @@
 //! Static keys outlive the sequence number counter of an SA. If the counter forms the nonce, the last number must be
 //! given.
 
-use ipsec_engine::setkey::{ApplyError, Loading, Statement, Statements};
+use ipsec_engine::setkey::{ApplyError, LoadOptions, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Sa};
 use ipsec_packet::Seq;
 
@@ -14,7 +14,7 @@ fn statement(protocol: &str, algorithms: &[(&str, &str, usize)], options: &str) 
     format!("add 192.0.2.1 198.51.100.1 {protocol} 0x1001 {options}{algorithms};")
 }
 
-fn load(text: &str, direction: Direction, loading: &Loading) -> Result<Sa<AnyAlgorithms>, ApplyError> {
+fn load(text: &str, direction: Direction, loading: &LoadOptions) -> Result<Sa<AnyAlgorithms>, ApplyError> {
     let Ok(Some(Statement::Add(add))) = Statements::of(text).next() else { panic!("{text}") };
     add.sa(direction, None, loading)
 }
@@ -40,21 +40,25 @@ fn nonce_is_the_number() -> Vec<(String, &'static str)> {
 #[test]
 fn counter_modes_without_the_last_number_are_refused_outbound_only() {
     for (text, name) in nonce_is_the_number() {
-        assert_eq!(load(&text, Direction::Outbound, &Loading::RFC).err(), Some(ApplyError::NonceReuse(name)), "{text}");
-        assert!(load(&text, Direction::Inbound, &Loading::RFC).is_ok(), "{text}");
+        assert_eq!(
+            load(&text, Direction::Outbound, &LoadOptions::RFC).err(),
+            Some(ApplyError::NonceReuse(name)),
+            "{text}"
+        );
+        assert!(load(&text, Direction::Inbound, &LoadOptions::RFC).is_ok(), "{text}");
     }
     let cbc = statement("esp", &[("-E", "aes-cbc", 16), ("-A", "hmac-sha1", 20)], "");
-    assert!(load(&cbc, Direction::Outbound, &Loading::RFC).is_ok());
+    assert!(load(&cbc, Direction::Outbound, &LoadOptions::RFC).is_ok());
 }
 
 #[test]
 fn counter_modes_continue_after_the_last_number() {
     for (text, _) in nonce_is_the_number() {
         for last in [0, 1, 4711, u32::MAX.into()] {
-            let sa = load(&text, Direction::Outbound, &Loading::RFC.continuing_after(Seq::new(last))).unwrap();
+            let sa = load(&text, Direction::Outbound, &LoadOptions::RFC.continuing_after(Seq::new(last))).unwrap();
             assert_eq!(sa.transform().sequence(), Some(Seq::new(last)), "{text}");
         }
-        let beyond = Loading::RFC.continuing_after(Seq::new(1 << 32));
+        let beyond = LoadOptions::RFC.continuing_after(Seq::new(1 << 32));
         assert_eq!(load(&text, Direction::Outbound, &beyond).err(), Some(ApplyError::Sequence), "{text}");
         let extended = text.replace("0x1001 ", "0x1001 -esn ");
         assert!(load(&extended, Direction::Outbound, &beyond).is_ok(), "{text}");

@@ -73,7 +73,7 @@ fn bundle_that_ends_in_beet_is_refused_before_any_change() {
     let Ok(Some(ipsec_engine::setkey::Statement::Add(add))) = ipsec_engine::setkey::Statements::of(&beet).next() else {
         panic!("{beet}")
     };
-    let sa = add.sa(Direction::Outbound, None, &ipsec_engine::setkey::Loading::RFC).unwrap();
+    let sa = add.sa(Direction::Outbound, None, &ipsec_engine::setkey::LoadOptions::RFC).unwrap();
     let other = Beet::v4("10.1.2.9".parse().unwrap(), "10.2.3.4".parse().unwrap());
     a.engine.install(sa.with_beet(other), a.now).unwrap();
     // `Gateway::send` asserts that the packet is unmodified.

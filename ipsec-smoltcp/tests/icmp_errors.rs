@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipcomp_core::{Deflate, Inflate};
-use ipsec_engine::setkey::{Loading, Statement, Statements};
+use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Settings};
 use ipsec_packet::{ChecksumRepair, IpProto, Ipv6Header, PacketBuf, Seq, repair_checksum};
 use ipsec_smoltcp::Protected;
@@ -87,7 +87,7 @@ fn engine(local: &str, transforms: &str) -> Engine<AnyAlgorithms, 8, 8> {
             Statement::Add(add) => {
                 let direction =
                     if add.id.source.0.to_string() == local { Direction::Outbound } else { Direction::Inbound };
-                engine.install(add.sa(direction, None, &Loading::RFC).unwrap(), Duration::ZERO).unwrap();
+                engine.install(add.sa(direction, None, &LoadOptions::RFC).unwrap(), Duration::ZERO).unwrap();
             }
             Statement::SpdAdd(policy) => drop(engine.add_policy(policy.policy().unwrap()).unwrap()),
             other => panic!("{other}"),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use ipcomp_core::{Deflate, Inflate};
-use ipsec_engine::setkey::{Loading, Statement, Statements};
+use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Direction};
 use ipsec_packet::{IpProto, PacketBuf, Seq};
 
@@ -73,7 +73,7 @@ fn gateway(text: &str, direction: Direction) -> Box<Gateway> {
     while let Some(statement) = statements.next().expect("the text is well-formed") {
         match statement {
             Statement::Add(add) => {
-                let sa = add.sa(direction, None, &Loading::RFC).expect("the SA is valid");
+                let sa = add.sa(direction, None, &LoadOptions::RFC).expect("the SA is valid");
                 engine.install(sa, NOW).expect("the database is large enough");
             }
             Statement::SpdAdd(policy) => {

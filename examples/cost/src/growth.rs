@@ -8,7 +8,7 @@ use std::time::Duration;
 use ike_codec::{Message, Quirks, Reassembly};
 use ipcomp_core::{Decompressor, Inflate, Lzs};
 use ipsec_engine::pfkey::{Dialect, Message as PfkeyMessage, Order};
-use ipsec_engine::setkey::{Add, Loading, PolicyStatement, Statement, Statements};
+use ipsec_engine::setkey::{Add, LoadOptions, PolicyStatement, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Engine, Settings, Direction};
 
 use crate::generate::{deflate, ike, lzs, pfkey};
@@ -131,7 +131,7 @@ fn install(count: usize) {
     while let Ok(Some(Statement::Add(add))) = statements.next() {
         sas.push(add);
     }
-    let mut sas: Vec<_> = sas.iter().map(|add| add.sa(Direction::Inbound, None, &Loading::RFC).ok()).collect();
+    let mut sas: Vec<_> = sas.iter().map(|add| add.sa(Direction::Inbound, None, &LoadOptions::RFC).ok()).collect();
     measured(&mut || sas.iter_mut().filter_map(Option::take).filter_map(|sa| engine.install(sa, NOW).ok()).count());
     assert_eq!(engine.sas().count(), count, "every SA is installed");
 }

@@ -24,7 +24,7 @@ pub fn setkey(octets: &[u8]) {
                 good.push(statement);
                 if let Statement::Add(add) = statement {
                     let direction = ipsec_engine::Direction::Inbound;
-                    let _ = add.sa(direction, None, &ipsec_engine::setkey::Loading::RFC);
+                    let _ = add.sa(direction, None, &ipsec_engine::setkey::LoadOptions::RFC);
                 }
             }
             Err(error) => drop(error.to_string()),

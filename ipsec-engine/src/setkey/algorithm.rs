@@ -129,7 +129,7 @@ pub(super) const CIPHERS: &[Algorithm<C>] = &[
 ];
 
 /// Authentication algorithms of option `-A`. SHA2-256 is truncated to 96 bits by KAME and Linux, to 128 bits by
-/// others: see [`Loading::sha2_256`](super::Loading::sha2_256).
+/// others: see [`LoadOptions::sha2_256`](super::LoadOptions::sha2_256).
 #[rustfmt::skip]
 pub(super) const MACS: &[Algorithm<I>] = &[
     row("hmac-md5",       (128, 128, 8),  Some(I::HmacMd5_96)),

@@ -27,7 +27,7 @@ use crate::sa::{Direction, Encap, IpcompOut, Label, Sa, Transform};
 
 /// Properties of an SA that a statement does not specify (setkey(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Loading {
+pub struct LoadOptions {
     /// Length to which `hmac-sha2-256` is truncated: 128 bits in RFC 4868, 96 bits in KAME and Linux PF_KEY.
     pub sha2_256: Sha2256,
     /// Accepts ESP with a cipher and without an integrity algorithm, which an attacker can modify unnoticed.
@@ -50,7 +50,7 @@ pub enum Sha2256 {
     Bits96,
 }
 
-impl Loading {
+impl LoadOptions {
     /// Properties that the RFCs specify.
     pub const RFC: Self =
         Self { sha2_256: Sha2256::Bits128, without_integrity: false, profile: Profile::RFC, last_sequence: None };
@@ -78,7 +78,7 @@ pub enum ApplyError {
     /// The keys, or the combination of algorithms, are not acceptable.
     Key(KeyError),
     /// The nonce of this algorithm is the sequence number, and the last number that was used is not known:
-    /// [`Loading::continuing_after`].
+    /// [`LoadOptions::continuing_after`].
     NonceReuse(&'static str),
     /// This algorithm of setkey(8) is obsolete and not implemented.
     Algorithm(&'static str),
@@ -168,7 +168,7 @@ impl Add<'_> {
         &self,
         direction: Direction,
         inner: Option<(IpAddr, IpAddr)>,
-        loading: &Loading,
+        loading: &LoadOptions,
     ) -> Result<Sa<AnyAlgorithms>, ApplyError> {
         if self.context.is_some() {
             return Err(ApplyError::Label);
@@ -252,7 +252,7 @@ impl Add<'_> {
         &self,
         is_nonce: bool,
         width: SeqWidth,
-        loading: &Loading,
+        loading: &LoadOptions,
     ) -> Result<Option<[u8; SeqCounter::STATE]>, ApplyError> {
         match loading.last_sequence {
             None if is_nonce => {
@@ -265,7 +265,7 @@ impl Add<'_> {
         }
     }
 
-    fn suite(&self, loading: &Loading) -> Result<AnySuite, ApplyError> {
+    fn suite(&self, loading: &LoadOptions) -> Result<AnySuite, ApplyError> {
         let Some((cipher, key)) = &self.cipher else { return Err(KeyError::Unsupported.into()) };
         let algorithm = cipher.known.ok_or(ApplyError::Algorithm(cipher.name))?;
         let mac = match &self.mac {
@@ -291,7 +291,7 @@ impl Add<'_> {
         Ok(suite?)
     }
 
-    fn integrity(&self, loading: &Loading) -> Result<AnyAhIntegrity, ApplyError> {
+    fn integrity(&self, loading: &LoadOptions) -> Result<AnyAhIntegrity, ApplyError> {
         let Some((mac, key)) = &self.mac else { return Err(KeyError::NoIntegrity.into()) };
         let algorithm = cut(mac.known.ok_or(ApplyError::Algorithm(mac.name))?, loading);
         let mut octets = Zeroizing::new([0; MAX_KEY]);
@@ -358,7 +358,7 @@ fn is_no_aead(algorithm: CipherAlgorithm) -> bool {
     algorithm.row().is_some_and(|row| row.icv == 0)
 }
 
-fn cut(algorithm: IntegrityAlgorithm, loading: &Loading) -> IntegrityAlgorithm {
+fn cut(algorithm: IntegrityAlgorithm, loading: &LoadOptions) -> IntegrityAlgorithm {
     match (algorithm, loading.sha2_256) {
         (IntegrityAlgorithm::HmacSha2_256_128, Sha2256::Bits96) => IntegrityAlgorithm::HmacSha2_256_96,
         (algorithm, _) => algorithm,

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipsec_engine::setkey::{
-    Add, ApplyError, DumpPolicy, DumpSa, Loading, PolicyStatement, SaProtocol, SaSpec, Sha2256, Statement, Statements,
+    Add, ApplyError, DumpPolicy, DumpSa, LoadOptions, PolicyStatement, SaProtocol, SaSpec, Sha2256, Statement,
+    Statements,
 };
 use ipsec_engine::{Action, Direction, Mode, Policy, PolicyDirection, Protocol, SaId, TunnelEndpoints};
 use ipsec_packet::AddressRange;
@@ -34,7 +35,7 @@ impl ConfigArgs {
     /// Reads and parses the file.
     pub fn read(&self) -> Result<Config, Box<dyn Error>> {
         let sha2_256 = if self.sha256_96 { Sha2256::Bits96 } else { Sha2256::Bits128 };
-        let loading = Loading { sha2_256, without_integrity: self.allow_unauthenticated, ..Loading::RFC };
+        let loading = LoadOptions { sha2_256, without_integrity: self.allow_unauthenticated, ..LoadOptions::RFC };
         Config::read(&self.config, loading)
     }
 }
@@ -45,20 +46,20 @@ pub struct Config {
     /// Path of the file; `None` for a text.
     path: Option<PathBuf>,
     text: Zeroizing<Vec<u8>>,
-    loading: Loading,
+    loading: LoadOptions,
     directions: Directions,
 }
 
 impl Config {
     /// Reads and parses a file.
-    pub fn read(path: &Path, loading: Loading) -> Result<Self, Box<dyn Error>> {
+    pub fn read(path: &Path, loading: LoadOptions) -> Result<Self, Box<dyn Error>> {
         let name = path.display().to_string();
         let text = Zeroizing::new(fs::read(path).map_err(|e| format!("{name}: {e}"))?);
         Ok(Self { path: Some(path.to_owned()), ..Self::of(&name, text, loading)? })
     }
 
     /// Parses a text. Statements that are skipped are reported on standard error, once.
-    pub fn of(name: &str, text: Zeroizing<Vec<u8>>, loading: Loading) -> Result<Self, Box<dyn Error>> {
+    pub fn of(name: &str, text: Zeroizing<Vec<u8>>, loading: LoadOptions) -> Result<Self, Box<dyn Error>> {
         let mut directions = Directions::default();
         let mut statements = Statements::of_bytes(&text);
         while let Some(statement) = statements.next().map_err(|e| format!("{name}: {e}"))? {

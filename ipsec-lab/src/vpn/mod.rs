@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ipsec_engine::Direction;
-use ipsec_engine::setkey::Loading;
+use ipsec_engine::setkey::LoadOptions;
 use ipsec_packet::Ip;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -136,11 +136,11 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
 /// directory.
 fn configurations(args: &Args, rng: &mut StdRng) -> Result<([Config; 2], Option<Nat>), Box<dyn Error>> {
     if let Some([a, b]) = args.configs.as_deref() {
-        return Ok(([Config::read(a, Loading::RFC)?, Config::read(b, Loading::RFC)?], None));
+        return Ok(([Config::read(a, LoadOptions::RFC)?, Config::read(b, LoadOptions::RFC)?], None));
     }
     let ([a, b], nat) = made_texts(args, rng)?;
     let made = |name, text: Zeroizing<String>| {
-        Config::of(&format!("gateway {name}"), text.as_bytes().to_vec().into(), Loading::RFC)
+        Config::of(&format!("gateway {name}"), text.as_bytes().to_vec().into(), LoadOptions::RFC)
     };
     Ok(([made('A', a)?, made('B', b)?], nat))
 }

@@ -1,7 +1,7 @@
 //! Two hosts that speak TCP, configured by statements of setkey.
 
 use esp_core::IvSource;
-use ipsec_engine::setkey::{Loading, Statement, Statements};
+use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Engine, Settings};
 use ipsec_packet::Seq;
 use ipsec_smoltcp::Protected;
@@ -31,10 +31,10 @@ pub fn secured(end: End, address: &str, configuration: &str) -> Secured {
     while let Some(statement) = statements.next().expect("a configuration") {
         match statement {
             Statement::Add(add) => {
-                let sa = add.sa(Direction::Outbound, None, &Loading::RFC).expect("an SA");
+                let sa = add.sa(Direction::Outbound, None, &LoadOptions::RFC).expect("an SA");
                 let direction =
                     if sa.source().to_string() == address { Direction::Outbound } else { Direction::Inbound };
-                let sa = add.sa(direction, None, &Loading::RFC).expect("an SA");
+                let sa = add.sa(direction, None, &LoadOptions::RFC).expect("an SA");
                 engine.install(sa, std::time::Duration::ZERO).expect("room");
             }
             Statement::SpdAdd(policy) => {
