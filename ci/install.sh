@@ -1,5 +1,5 @@
 # Sourced by the checks that need a tool, a target or a package. A check installs them only with `CI=true` in the environment (`.ci/run`
-# sets it) or with `--install` as its first argument. Otherwise it says what is missing and exits with 77. The current directory is the
+# sets it) or with `--install` as its first argument. Otherwise it prints what is missing and exits with 77. The current directory is the
 # root of the repository.
 if [ "${1:-}" = --install ]; then
     export CI=true

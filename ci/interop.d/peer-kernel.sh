@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# A real Linux kernel as the IPsec peer, with keys set by `ip xfrm`.
-#   peer-kernel.sh up           boot it; exits 77 when that cannot be done here
-#   peer-kernel.sh exec 'CMD'   run CMD in it: its output and its status (124: no answer in ${T:-60} s)
-#   peer-kernel.sh down         end it and remove all but the downloads
-#   peer-kernel.sh clean        down, and remove the downloads
-# Namespace pk-dut is ours: 192.0.2.1/24 and 2001:db8:2::1/64 on pk-tap, LANs 192.168.1.1/24 and fd00:1::1/64 on lo.
-# The peer: 192.0.2.2 and 2001:db8:2::2 on eth0, LANs 192.168.2.1/24 and fd00:2::1/64 on lo, routes to our LANs.
+# Linux kernel as the IPsec peer, with keys set by `ip xfrm`.
+#   peer-kernel.sh up           boots the kernel; exits with 77 if that is not possible
+#   peer-kernel.sh exec 'CMD'   runs CMD on the peer and returns its output and status (124: no answer in ${T:-60} s)
+#   peer-kernel.sh down         stops the kernel and removes everything except downloads
+#   peer-kernel.sh clean        down, and removes the downloads
+# Local namespace pk-dut: 192.0.2.1/24 and 2001:db8:2::1/64 on pk-tap, LANs 192.168.1.1/24 and fd00:1::1/64 on lo.
+# The peer: 192.0.2.2 and 2001:db8:2::2 on eth0, LANs 192.168.2.1/24 and fd00:2::1/64 on lo, routes to the local LANs.
 # PEER="uml qemu" are the ways to boot, tried in this order: Debian's user-mode-linux, or Debian's kernel in qemu's
-# software emulation. LIFE=1800 bounds its life in seconds.
+# software emulation. LIFE=1800 is its longest lifetime in seconds.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 base=${TMPDIR:-/tmp}/interop.$(id -u) run=$base/run cache=$base/cache
 export DEBIAN_FRONTEND=noninteractive
 
 mkdir -m 700 "$base" 2>/dev/null || true
-{ [ -O "$base" ] && [ ! -L "$base" ]; } || { echo "skipped: $base is not ours"; exit 77; }
+{ [ -O "$base" ] && [ ! -L "$base" ]; } || { echo "skipped: $base belongs to another user"; exit 77; }
 
 skip() { remove; echo "skipped: $*"; exit 77; }
 skip_missing() {
