@@ -7,11 +7,17 @@
 //!
 //! ```
 //! # #[cfg(all(feature = "aes-cbc", feature = "hmac-sha1"))] {
-//! use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96, Layout, Suite};
+//! use ipsec_crypto::{Aes128Cbc, EncryptThenMac, EspParts, HmacSha1_96, Suite};
 //!
-//! let suite = EncryptThenMac::new(Aes128Cbc::new(&[1; 16]), HmacSha1_96::new(&[2; 20]));
-//! assert_eq!((suite.layout().iv, suite.layout().icv), (16, 12));
+//! // IKE or an administrator supplies the keys of a real SA.
+//! let suite = EncryptThenMac::new(Aes128Cbc::new(&rand::random()), HmacSha1_96::new(&rand::random()));
+//! let mut packet = [0; 8 + 16 + 32 + 12]; // SPI and sequence number, IV, payload with trailer, ICV
+//! packet[8..24].copy_from_slice(&rand::random::<[u8; 16]>());
+//! let mut parts = EspParts::split(suite.layout(), &mut packet, None)?;
+//! suite.seal(&mut parts);
+//! suite.open(&mut parts)?; // decrypts only if the ICV is valid
 //! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! Features: one per algorithm, grouped as `modern` and `legacy`; `any` for [`AnySuite`]; `small` for machines with

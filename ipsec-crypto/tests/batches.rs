@@ -1,4 +1,4 @@
-//! ICVs of many texts are what each text has by itself.
+//! A batch of ICV inputs gives the ICVs that single computations give.
 #![cfg(all(
     feature = "hmac-md5",
     feature = "hmac-sha1",
@@ -10,22 +10,22 @@
 use ipsec_crypto::*;
 use test_vectors::Random;
 
-/// Each text under one of three keys.
+/// Asserts that batch and single computations agree on inputs of these lengths, each under one of the keys.
 fn agrees(name: &str, icvs: &[impl Integrity], lengths: &[usize], rng: &mut Random) {
     let octets: Vec<u8> = (0..2100).map(|_| rng.below(256) as u8).collect();
-    let texts: Vec<IcvInput<'_>> = lengths
+    let inputs: Vec<IcvInput<'_>> = lengths
         .iter()
         .enumerate()
         .map(|(n, &length)| IcvInput::new(&octets[n % 100..n % 100 + length], (n % 3 == 1).then_some(&[1, 2, 3, 4])))
         .collect();
-    let texts: Vec<_> = texts.into_iter().map(|text| (&icvs[rng.below(icvs.len())], text)).collect();
-    let single: Vec<Icv> = texts.iter().map(|(icv, text)| icv.compute(&text.segments())).collect();
-    let mut batch = vec![icvs[0].compute(&[]); texts.len()];
-    Integrity::compute_batch(&texts, &mut batch);
-    for (((icv, text), one), both) in texts.iter().zip(&single).zip(&batch) {
-        assert_eq!(one.as_slice(), both.as_slice(), "{name}, {text:?} of {}", texts.len());
-        assert_eq!(one.as_slice(), icv.compute_input(*text).as_slice(), "{name}, {text:?}");
-        assert_eq!(one.as_slice(), icv.compute_received(*text).as_slice(), "{name}, {text:?}");
+    let inputs: Vec<_> = inputs.into_iter().map(|input| (&icvs[rng.below(icvs.len())], input)).collect();
+    let single: Vec<Icv> = inputs.iter().map(|(icv, input)| icv.compute(&input.segments())).collect();
+    let mut batch = vec![icvs[0].compute(&[]); inputs.len()];
+    Integrity::compute_batch(&inputs, &mut batch);
+    for (((icv, input), one), both) in inputs.iter().zip(&single).zip(&batch) {
+        assert_eq!(one.as_slice(), both.as_slice(), "{name}, {input:?} of {}", inputs.len());
+        assert_eq!(one.as_slice(), icv.compute_input(*input).as_slice(), "{name}, {input:?}");
+        assert_eq!(one.as_slice(), icv.compute_received(*input).as_slice(), "{name}, {input:?}");
     }
 }
 
@@ -48,7 +48,7 @@ fn each_icv(mut check: impl FnMut(&str, &dyn Fn(&[usize], &mut Random))) {
 }
 
 #[test]
-fn every_length_has_the_same_icv_in_a_batch() {
+fn batch_icv_equals_single_icv_for_every_length() {
     let rng = &mut Random(1);
     each_icv(|_, agrees| {
         for first in (0..288).step_by(16) {
@@ -59,7 +59,7 @@ fn every_length_has_the_same_icv_in_a_batch() {
 }
 
 #[test]
-fn batches_of_every_size_and_mixed_lengths_agree() {
+fn batch_icv_equals_single_icv_for_every_batch_size() {
     each_icv(|_, agrees| {
         let rng = &mut Random(2);
         for size in (0..40).chain([47, 48, 49, 64, 65, 100]) {
@@ -70,7 +70,7 @@ fn batches_of_every_size_and_mixed_lengths_agree() {
 }
 
 #[test]
-fn keys_longer_than_a_block_are_hashed_for_batches_too() {
+fn batch_icv_equals_single_icv_for_keys_longer_than_a_block() {
     let rng = &mut Random(3);
     for length in [63, 64, 65, 128, 200] {
         let key = vec![0x5a; length];

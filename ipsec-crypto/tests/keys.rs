@@ -1,4 +1,4 @@
-//! Keys and choices of algorithms: which are taken, which are refused and under what name, and that none is printed.
+//! Keys and combinations of algorithms: accepted lengths, the error of each refusal, and redacted `Debug` output.
 #![cfg(all(feature = "modern", feature = "legacy", feature = "any"))]
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use ipsec_crypto::{
     Secret, SuiteKeys, TripleDesCbc,
 };
 
-/// As printed in RFC 2409 appendix A and NIST SP 800-67, with odd parity.
+/// Weak keys of RFC 2409 appendix A and NIST SP 800-67, with odd parity.
 const WEAK: [u64; 4] = [0x0101010101010101, 0x1f1f1f1f0e0e0e0e, 0xe0e0e0e0f1f1f1f1, 0xfefefefefefefefe];
 const SEMI_WEAK: [[u64; 2]; 6] = [
     [0x011f011f010e010e, 0x1f011f010e010e01],
@@ -25,7 +25,7 @@ const SEMI_WEAK: [[u64; 2]; 6] = [
 ];
 const PARITY: u64 = 0x0101010101010101;
 
-/// A key of octets that no name of a type shows, in hexadecimal or decimal, and whose blocks of 8 differ.
+/// Returns a key of octets that no type name contains, in hexadecimal or decimal; its blocks of 8 octets differ.
 fn key(length: usize) -> Vec<u8> {
     const OCTETS: [u8; 8] = [0xd3, 0xe3, 0xb7, 0x9d, 0xf5, 0xeb, 0xa7, 0x8b];
     (0..length).map(|at| OCTETS[(at + at / 8) % 8]).collect()
@@ -49,9 +49,9 @@ fn des_refuses(key: u64, error: KeyError) {
 }
 
 #[test]
-fn weak_and_semi_weak_des_keys_are_refused_whatever_their_parity() {
+fn weak_and_semi_weak_des_keys_are_refused_with_any_parity() {
     let mut refused = 0;
-    // Each octet with its parity bit as printed or the other one.
+    // Each octet with its parity bit as printed or inverted.
     let parities = (0..=u8::MAX).map(|bits| (0..8).fold(0, |mask, at| mask << 8 | u64::from(bits >> at & 1)));
     for flipped in parities {
         for weak in WEAK {
@@ -67,7 +67,7 @@ fn weak_and_semi_weak_des_keys_are_refused_whatever_their_parity() {
 }
 
 #[test]
-fn the_refused_des_keys_are_those_that_undo_themselves_or_their_twin() {
+fn refused_des_keys_decrypt_their_own_or_their_pairs_encryption() {
     let clear = Array([0x0b, 0xad, 0xc0, 0xff, 0xee, 0x15, 0x90, 0x0d]);
     for [first, second] in WEAK.map(|key| [key, key]).into_iter().chain(SEMI_WEAK) {
         let mut block = clear;
@@ -79,7 +79,7 @@ fn the_refused_des_keys_are_those_that_undo_themselves_or_their_twin() {
 }
 
 #[test]
-fn des_keys_one_bit_from_a_refused_one_are_taken() {
+fn des_keys_one_bit_from_a_weak_key_are_accepted() {
     for refused in WEAK.into_iter().chain(SEMI_WEAK.into_iter().flatten()) {
         for bit in (0..64).filter(|bit| PARITY >> bit & 1 == 0) {
             let key = (refused ^ 1 << bit).to_be_bytes();
@@ -89,7 +89,7 @@ fn des_keys_one_bit_from_a_refused_one_are_taken() {
 }
 
 #[test]
-fn triple_des_is_degenerate_when_neighbours_are_equal_but_for_parity() {
+fn triple_des_is_degenerate_when_adjacent_keys_are_equal_except_for_parity() {
     let [a, b, c] = [0x23456789abcdef01_u64, 0xfedcba9876543210, 0x0f1e2d3c4b5a6978];
     #[rustfmt::skip]
     let table = [
@@ -120,7 +120,7 @@ fn triple_des_is_degenerate_when_neighbours_are_equal_but_for_parity() {
 }
 
 #[test]
-fn keys_are_taken_in_the_lengths_of_the_registry_only() {
+fn cipher_keys_are_accepted_in_registry_lengths_only() {
     let aead = || vec![20, 28, 36];
     let ciphers = [
         (C::Null, vec![0]),
@@ -148,7 +148,7 @@ fn keys_are_taken_in_the_lengths_of_the_registry_only() {
             let error = (!lengths.contains(&actual)).then_some(KeyError::Length { allowed: row.keys, actual });
             let suite = AnySuite::from_slices(cipher, &key(actual), integrity.0, &integrity.1);
             assert_eq!(suite.err(), error, "{cipher} with {actual} octets");
-            // An AEAD is no cipher that could stand without its ICV.
+            // An AEAD cannot be used as a cipher without its ICV.
             let error = error.or((row.icv > 0).then_some(KeyError::Unsupported));
             assert_eq!(AnyCipher::new(cipher, &key(actual)).err(), error, "{cipher} with {actual} octets");
         }
@@ -156,7 +156,7 @@ fn keys_are_taken_in_the_lengths_of_the_registry_only() {
 }
 
 #[test]
-fn integrity_keys_are_taken_in_the_lengths_of_the_registry_only() {
+fn integrity_keys_are_accepted_in_registry_lengths_only() {
     let mut hmacs = 0;
     for row in I::ALL {
         let (lengths, icv) = match row.algorithm {
@@ -176,7 +176,7 @@ fn integrity_keys_are_taken_in_the_lengths_of_the_registry_only() {
                 "{} with {actual} octets",
                 row.name
             );
-            // AH takes AES-GMAC, too, and never none.
+            // AH accepts AES-GMAC as well, and refuses NONE.
             let error = match row.algorithm {
                 I::None => Some(KeyError::NoIntegrity),
                 I::AesGmac => (!lengths.contains(&actual)).then_some(length),
@@ -192,29 +192,29 @@ fn integrity_keys_are_taken_in_the_lengths_of_the_registry_only() {
 }
 
 #[test]
-fn typed_keys_are_taken_in_the_same_lengths() {
-    fn taken<T>(from_slice: fn(&[u8]) -> Result<T, KeyError>) -> Vec<usize> {
+fn typed_keys_are_accepted_in_registry_lengths() {
+    fn accepted<T>(from_slice: fn(&[u8]) -> Result<T, KeyError>) -> Vec<usize> {
         (0..=80).filter(|length| from_slice(&key(*length)).is_ok()).collect()
     }
     let hmac: Vec<usize> = (1..=80).collect();
-    assert_eq!(taken(DesCbc::from_slice), [8]);
-    assert_eq!(taken(TripleDesCbc::from_slice), [24]);
-    assert_eq!(taken(BlowfishCbc::from_slice), (5..=56).collect::<Vec<_>>());
-    assert_eq!(taken(Cast128Cbc::from_slice), (5..=16).collect::<Vec<_>>());
-    assert_eq!(taken(HmacMd5_96::from_slice), hmac);
-    assert_eq!(taken(HmacSha1_96::from_slice), hmac);
-    assert_eq!(taken(HmacSha2_256_96::from_slice), hmac);
-    assert_eq!(taken(HmacSha2_256_128::from_slice), hmac);
-    assert_eq!(taken(HmacSha2_384_192::from_slice), hmac);
-    assert_eq!(taken(HmacSha2_512_256::from_slice), hmac);
-    assert_eq!(taken(HmacRipemd160_96::from_slice), hmac);
-    assert_eq!(taken(Secret::<24>::new), (0..=24).collect::<Vec<_>>());
+    assert_eq!(accepted(DesCbc::from_slice), [8]);
+    assert_eq!(accepted(TripleDesCbc::from_slice), [24]);
+    assert_eq!(accepted(BlowfishCbc::from_slice), (5..=56).collect::<Vec<_>>());
+    assert_eq!(accepted(Cast128Cbc::from_slice), (5..=16).collect::<Vec<_>>());
+    assert_eq!(accepted(HmacMd5_96::from_slice), hmac);
+    assert_eq!(accepted(HmacSha1_96::from_slice), hmac);
+    assert_eq!(accepted(HmacSha2_256_96::from_slice), hmac);
+    assert_eq!(accepted(HmacSha2_256_128::from_slice), hmac);
+    assert_eq!(accepted(HmacSha2_384_192::from_slice), hmac);
+    assert_eq!(accepted(HmacSha2_512_256::from_slice), hmac);
+    assert_eq!(accepted(HmacRipemd160_96::from_slice), hmac);
+    assert_eq!(accepted(Secret::<24>::new), (0..=24).collect::<Vec<_>>());
 }
 
 //= RFC 2406 5/4
 //= RFC 4303 1/3, 1/4, 3.2/1
 #[test]
-fn every_pair_of_algorithms_is_a_suite_or_refused_by_name() {
+fn every_algorithm_pair_is_a_suite_or_refused_with_its_reason() {
     let mut suites = 0;
     for cipher in C::ALL {
         for integrity in I::ALL {
@@ -244,7 +244,7 @@ fn every_pair_of_algorithms_is_a_suite_or_refused_by_name() {
 }
 
 #[test]
-fn both_cuts_of_hmac_sha2_256_are_there_under_their_own_names() {
+fn hmac_sha2_256_truncations_have_their_own_names() {
     let [short, long] = ["hmac-sha2-256-96", "hmac-sha2-256-128"].map(|name| I::by_name(name).unwrap());
     assert_ne!(short, long);
     let [(short, short_tag), (long, long_tag)] = [short, long].map(|algorithm| {
@@ -263,41 +263,41 @@ fn encrypted(cipher: C, key: &[u8]) -> [u8; 8] {
 }
 
 #[test]
-fn blowfish_keys_are_128_bits_by_default_and_448_only_where_asked_for() {
+fn blowfish_default_key_is_128_bits_and_maximum_448() {
     let row = C::BlowfishCbc.row().unwrap();
     assert_eq!((row.default_key, row.keys), (16, KeyLengths { min: 5, max: 56, step: 1 }));
     assert_ne!(encrypted(C::BlowfishCbc, &key(16)), encrypted(C::BlowfishCbc, &key(56)));
 }
 
-/// RFC 2144 2.5 fills keys up with zeros on the right, and gives keys of at most 80 bits 12 rounds.
+/// RFC 2144 section 2.5 pads keys with zeros on the right, and uses 12 rounds for keys of at most 80 bits.
 #[test]
-fn cast128_takes_12_rounds_up_to_80_bits_and_16_above() {
+fn cast128_uses_12_rounds_up_to_80_bits_and_16_above() {
     assert_eq!(C::Cast128Cbc.row().unwrap().default_key, 16);
     for length in 5..=16 {
-        let filled = |to: usize| encrypted(C::Cast128Cbc, &[key(length), vec![0; to - length]].concat());
-        assert_eq!(filled(length) == filled(16), length > 10, "{length} octets");
+        let padded = |to: usize| encrypted(C::Cast128Cbc, &[key(length), vec![0; to - length]].concat());
+        assert_eq!(padded(length) == padded(16), length > 10, "{length} octets");
         if length <= 10 {
-            assert_eq!(filled(length), filled(10), "{length} octets");
+            assert_eq!(padded(length), padded(10), "{length} octets");
         }
     }
 }
 
 #[test]
-fn parity_bits_do_not_enter_into_encryption() {
+fn des_parity_bits_are_ignored_by_encryption() {
     let other = |length| key(length).iter().map(|octet| octet ^ 1).collect::<Vec<_>>();
     assert_eq!(encrypted(C::DesCbc, &key(8)), encrypted(C::DesCbc, &other(8)));
     assert_eq!(encrypted(C::TripleDesCbc, &key(24)), encrypted(C::TripleDesCbc, &other(24)));
 }
 
 #[test]
-fn aes_ctr_keys_carry_their_nonce() {
+fn aes_ctr_keying_material_includes_the_nonce() {
     let row = C::AesCtr.row().unwrap();
     assert_eq!((row.default_key, row.salt), (16 + 4, 4));
     assert_eq!([16, 20, 24, 28, 32, 36].map(|length| row.keys.allow(length)), [false, true, false, true, false, true]);
 }
 
 #[test]
-fn names_are_unique_and_lead_back_to_their_rows() {
+fn algorithm_names_are_unique_and_resolve_to_their_rows() {
     let names = || C::ALL.iter().map(|row| row.name).chain(I::ALL.iter().map(|row| row.name));
     assert_eq!(names().collect::<BTreeSet<_>>().len(), 15 + 11);
     let wireshark: Vec<_> = C::ALL.iter().filter_map(|row| row.wireshark).collect();
@@ -316,8 +316,8 @@ fn names_are_unique_and_lead_back_to_their_rows() {
 }
 
 #[test]
-fn keys_are_never_printed() {
-    fn silent(keyed: &dyn Debug) -> usize {
+fn debug_output_never_contains_keys() {
+    fn assert_redacted(keyed: &dyn Debug) -> usize {
         for text in [format!("{keyed:?}"), format!("{keyed:#?}"), format!("{keyed:x?}")] {
             for octet in key(8) {
                 for name in [format!("{octet:x}"), format!("{octet:X}"), octet.to_string()] {
@@ -329,38 +329,40 @@ fn keys_are_never_printed() {
     }
     let mut types = 0;
     for row in C::ALL {
-        types += AnyCipher::new(row.algorithm, &key(row.default_key)).map_or(0, |cipher| silent(&cipher));
+        types += AnyCipher::new(row.algorithm, &key(row.default_key)).map_or(0, |cipher| assert_redacted(&cipher));
         let (integrity, length) = if row.icv == 0 { (I::HmacMd5_96, 16) } else { (I::None, 0) };
         let keys = SuiteKeys::new(row.algorithm, &key(row.default_key), integrity, &key(length)).unwrap();
-        types += silent(&keys) + silent(&AnySuite::from_keys(&keys).unwrap());
+        types += assert_redacted(&keys) + assert_redacted(&AnySuite::from_keys(&keys).unwrap());
     }
     for row in I::ALL {
-        types += AnyIntegrity::new(row.algorithm, &key(row.default_key)).map_or(0, |icv| silent(&icv));
-        types += AnyAhIntegrity::new(row.algorithm, &key(row.default_key)).map_or(0, |icv| silent(&icv));
+        types += AnyIntegrity::new(row.algorithm, &key(row.default_key)).map_or(0, |icv| assert_redacted(&icv));
+        types += AnyAhIntegrity::new(row.algorithm, &key(row.default_key)).map_or(0, |icv| assert_redacted(&icv));
     }
-    types += silent(&Secret::<56>::new(&key(56)).unwrap());
-    types += silent(&EncryptThenMac::new(Aes128Cbc::new(&array()), HmacSha2_512_256::new(&array())));
-    types += silent(&EncryptWithoutIntegrity::new(Aes128Ctr::new(&array(), array())));
-    types += silent(&AesXcbcMac96::new(&array())) + silent(&AesCmac96::new(&array()));
-    types += silent(&AesCmac96::new(&array()).compute(&[]));
-    types += silent(&Aes128Gcm16::new(&array(), array())) + silent(&Aes128Ccm8::new(&array(), array()));
-    types += silent(&ChaCha20Poly1305::new(&array(), array())) + silent(&Aes128Gmac::new(&array(), array()));
+    types += assert_redacted(&Secret::<56>::new(&key(56)).unwrap());
+    types += assert_redacted(&EncryptThenMac::new(Aes128Cbc::new(&array()), HmacSha2_512_256::new(&array())));
+    types += assert_redacted(&EncryptWithoutIntegrity::new(Aes128Ctr::new(&array(), array())));
+    types += assert_redacted(&AesXcbcMac96::new(&array())) + assert_redacted(&AesCmac96::new(&array()));
+    types += assert_redacted(&AesCmac96::new(&array()).compute(&[]));
+    types +=
+        assert_redacted(&Aes128Gcm16::new(&array(), array())) + assert_redacted(&Aes128Ccm8::new(&array(), array()));
+    types += assert_redacted(&ChaCha20Poly1305::new(&array(), array()))
+        + assert_redacted(&Aes128Gmac::new(&array(), array()));
     assert_eq!(types, 7 + 15 * 2 + 9 + 10 + 10);
 }
 
 #[test]
-fn errors_say_what_is_wrong_without_the_key() {
+fn key_error_messages_name_lengths_and_never_the_key() {
     let length = |algorithm: C, actual| KeyError::Length { allowed: algorithm.row().unwrap().keys, actual };
     #[rustfmt::skip]
     let table: [(&dyn Display, &str); 8] = [
-        (&length(C::DesCbc, 7),                                        "key of 7 octets, 8 expected"),
-        (&length(C::Cast128Cbc, 17),                                   "key of 17 octets, 5 to 16 expected"),
-        (&length(C::AesCbc, 20),                                       "key of 20 octets, 16 to 32 in steps of 8 expected"),
-        (&KeyError::Length { allowed: KeyLengths::HMAC, actual: 0 },   "key of 0 octets, 1 or more expected"),
-        (&KeyError::WeakDes,                                           "weak des key"),
-        (&KeyError::SemiWeakDes,                                       "semi-weak des key"),
-        (&KeyError::NullWithoutIntegrity,                              "null encryption without integrity"),
-        (&KeyError::IntegrityTwice,                                    "an aead with a second integrity algorithm"),
+        (&length(C::DesCbc, 7),                                        "invalid key length: got 7 octets, expected 8"),
+        (&length(C::Cast128Cbc, 17),                                   "invalid key length: got 17 octets, expected 5 to 16"),
+        (&length(C::AesCbc, 20),                                       "invalid key length: got 20 octets, expected 16 to 32 in steps of 8"),
+        (&KeyError::Length { allowed: KeyLengths::HMAC, actual: 0 },   "invalid key length: got 0 octets, expected 1 or more"),
+        (&KeyError::WeakDes,                                           "weak DES key"),
+        (&KeyError::SemiWeakDes,                                       "semi-weak DES key"),
+        (&KeyError::NullWithoutIntegrity,                              "NULL encryption without integrity"),
+        (&KeyError::IntegrityTwice,                                    "AEAD with a second integrity algorithm"),
     ];
     for (error, text) in table {
         assert_eq!(error.to_string(), text);

@@ -1,10 +1,10 @@
-//! One packet taken apart, and the ICVs compared.
+//! Splitting of an ESP packet into its parts, and comparison of ICVs.
 
 use ipsec_crypto::{EspParts, Icv, IvRule, Layout, LengthError, MAX_ICV};
 
 #[test]
-fn split_takes_exactly_what_fits_the_layout() {
-    // Every layout of a suite is among these.
+fn split_accepts_exactly_the_lengths_of_the_layout() {
+    // These include the layout of every suite.
     let mut layouts = Vec::new();
     for iv in [0, 8, 16] {
         for align in [4, 8, 16] {
@@ -17,13 +17,13 @@ fn split_takes_exactly_what_fits_the_layout() {
             let mut packet: Vec<u8> = (0..=u8::MAX).take(length).collect();
             let whole = packet.clone();
             let front = 8 + layout.iv;
-            let wanted = match length.checked_sub(front + layout.icv) {
+            let expected = match length.checked_sub(front + layout.icv) {
                 None | Some(0) => Some(LengthError::TooShort),
                 Some(body) if body % layout.align > 0 => Some(LengthError::Unaligned),
                 Some(_) => None,
             };
             let parts = EspParts::split(layout, &mut packet, Some([0xa1, 0xa2, 0xa3, 0xa4]));
-            assert_eq!(parts.as_ref().err().copied(), wanted, "{length} octets, {layout:?}");
+            assert_eq!(parts.as_ref().err().copied(), expected, "{length} octets, {layout:?}");
             let Ok(mut parts) = parts else { continue };
             let (rest, mut iv) = (length - layout.icv, whole[8..front].to_vec());
             iv.resize(16, 0);
@@ -40,7 +40,7 @@ fn split_takes_exactly_what_fits_the_layout() {
 }
 
 #[test]
-fn split_refuses_layouts_that_no_packet_fits() {
+fn split_refuses_layouts_larger_than_any_packet() {
     let rule = IvRule::Unique;
     #[rustfmt::skip]
     let layouts = [
@@ -49,13 +49,13 @@ fn split_refuses_layouts_that_no_packet_fits() {
         (Layout { iv: 8, align: 4, icv: usize::MAX, iv_rule: rule },  LengthError::TooShort),
         (Layout { iv: 8, align: usize::MAX, icv: 16, iv_rule: rule }, LengthError::Unaligned),
     ];
-    for (layout, misfit) in layouts {
-        assert_eq!(EspParts::split(layout, &mut [0; 64], None).err(), Some(misfit), "{layout:?}");
+    for (layout, expected) in layouts {
+        assert_eq!(EspParts::split(layout, &mut [0; 64], None).err(), Some(expected), "{layout:?}");
     }
 }
 
 #[test]
-fn parts_without_esn_authenticate_what_is_on_the_wire() {
+fn parts_without_esn_authenticate_the_transmitted_octets_only() {
     let layout = Layout { iv: 8, align: 4, icv: 12, iv_rule: IvRule::Unique };
     let mut packet: Vec<u8> = (0..32).collect();
     let mut parts = EspParts::split(layout, &mut packet, None).unwrap();
@@ -68,13 +68,13 @@ fn parts_without_esn_authenticate_what_is_on_the_wire() {
 }
 
 #[test]
-fn tag_verifies_its_own_octets_only() {
+fn icv_verifies_only_equal_octets_of_equal_length() {
     let mac: Vec<u8> = (1..=64).collect();
     for length in 0..=64 {
-        let (tag, kept) = (Icv::truncated(&mac, length), length.min(MAX_ICV));
-        assert_eq!(tag.as_slice(), &mac[..kept]);
-        for icv in 0..=64 {
-            assert_eq!(tag.verify(&mac[..icv]).is_ok(), icv == kept);
+        let (truncated, kept) = (Icv::truncated(&mac, length), length.min(MAX_ICV));
+        assert_eq!(truncated.as_slice(), &mac[..kept]);
+        for length in 0..=64 {
+            assert_eq!(truncated.verify(&mac[..length]).is_ok(), length == kept);
         }
     }
     assert_eq!(Icv::truncated(&[1, 2], 4).as_slice(), [1, 2, 0, 0]);

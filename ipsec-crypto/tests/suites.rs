@@ -1,4 +1,4 @@
-//! Whole suites: chosen by type and by value, sealed and opened, tampered with, and against the AEADs called directly.
+//! Suites chosen by type and by value: sealing, opening, modified packets, and comparison with the AEADs called encrypt_directly.
 #![cfg(all(feature = "modern", feature = "legacy", feature = "any"))]
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
@@ -13,8 +13,8 @@ use ipsec_crypto::{
 };
 use test_vectors::Random;
 
-/// One SA, its suite made twice.
-struct Twins {
+/// Typed suite and [`AnySuite`] with the same algorithms and keys.
+struct SuitePair {
     cipher: C,
     integrity: I,
     key: Vec<u8>,
@@ -22,7 +22,7 @@ struct Twins {
     any: AnySuite,
 }
 
-impl Twins {
+impl SuitePair {
     fn each(&self) -> [&dyn Suite; 2] {
         [&*self.typed, &self.any]
     }
@@ -37,42 +37,42 @@ fn salted<const K: usize, const S: usize>(key: &[u8]) -> (&[u8; K], [u8; S]) {
     (key[..K].try_into().unwrap(), key[K..].try_into().unwrap())
 }
 
-/// A cipher of every given key length, with every integrity algorithm.
+/// Appends the cipher with each key length and every integrity algorithm.
 fn with_integrity<K: Cipher + 'static>(
-    all: &mut Vec<Twins>,
+    all: &mut Vec<SuitePair>,
     cipher: C,
     lengths: impl IntoIterator<Item = usize>,
     keyed: fn(&[u8]) -> K,
 ) {
-    macro_rules! twins {
+    macro_rules! pair {
         ($random:ident, $length:ident; $($integrity:ident),*) => {$({
             let (key, integrity_key) = ($random.octets($length), $random.array());
             let integrity = I::$integrity;
             let typed = Box::new(EncryptThenMac::new(keyed(&key), $integrity::new(&integrity_key)));
             let any = AnySuite::from_slices(cipher, &key, integrity, &integrity_key).unwrap();
-            all.push(Twins { cipher, integrity, key, typed, any });
+            all.push(SuitePair { cipher, integrity, key, typed, any });
         })*};
     }
     for length in lengths {
         let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (all.len() as u64));
-        twins!(random, length; HmacMd5_96, HmacSha1_96, HmacSha2_256_96, HmacSha2_256_128, HmacSha2_384_192,
+        pair!(random, length; HmacMd5_96, HmacSha1_96, HmacSha2_256_96, HmacSha2_256_128, HmacSha2_384_192,
             HmacSha2_512_256, HmacRipemd160_96, AesXcbcMac96, AesCmac96);
     }
 }
 
-/// Every AEAD, and NULL with AES-GMAC.
-fn aeads(all: &mut Vec<Twins>) {
+/// Appends every AEAD, and NULL with AES-GMAC.
+fn aeads(all: &mut Vec<SuitePair>) {
     let mut random = Random(0x6a09_e667_f3bc_c908);
-    macro_rules! twins {
+    macro_rules! pair {
         ($($name:ident: $cipher:ident, $octets:literal;)*) => {$({
             let key = random.octets($octets);
             let (secret, salt) = salted(&key);
             let typed = Box::new($name::new(secret, salt));
             let any = AnySuite::from_slices(C::$cipher, &key, I::None, &[]).unwrap();
-            all.push(Twins { cipher: C::$cipher, integrity: I::None, key, typed, any });
+            all.push(SuitePair { cipher: C::$cipher, integrity: I::None, key, typed, any });
         })*};
     }
-    twins! {
+    pair! {
         Aes128Gcm8: AesGcm8, 20; Aes128Gcm12: AesGcm12, 20; Aes128Gcm16: AesGcm16, 20; Aes128Gmac: NullAesGmac, 20;
         Aes192Gcm8: AesGcm8, 28; Aes192Gcm12: AesGcm12, 28; Aes192Gcm16: AesGcm16, 28; Aes192Gmac: NullAesGmac, 28;
         Aes256Gcm8: AesGcm8, 36; Aes256Gcm12: AesGcm12, 36; Aes256Gcm16: AesGcm16, 36; Aes256Gmac: NullAesGmac, 36;
@@ -83,8 +83,8 @@ fn aeads(all: &mut Vec<Twins>) {
     }
 }
 
-/// Every suite there is, in every key length.
-fn every_suite() -> Vec<Twins> {
+/// Returns every suite with every key length.
+fn every_suite() -> Vec<SuitePair> {
     let mut all = Vec::new();
     with_integrity(&mut all, C::Null, [0], |_| Null);
     with_integrity(&mut all, C::DesCbc, [8], |key| DesCbc::from_slice(key).unwrap());
@@ -111,15 +111,15 @@ fn every_suite() -> Vec<Twins> {
     all
 }
 
-/// The same without the lengths between of Blowfish and CAST-128.
-fn every_suite_once() -> Vec<Twins> {
+/// Returns every suite, with Blowfish and CAST-128 in the default key length only.
+fn every_suite_once() -> Vec<SuitePair> {
     let mut all = every_suite();
-    all.retain(|twins| !matches!(twins.cipher, C::BlowfishCbc | C::Cast128Cbc) || twins.key.len() == 16);
+    all.retain(|pair| !matches!(pair.cipher, C::BlowfishCbc | C::Cast128Cbc) || pair.key.len() == 16);
     assert_eq!(all.len(), 11 * 9 + 22);
     all
 }
 
-/// A packet with random octets in front of an ICV of zeros, and where that begins.
+/// Returns a packet of random octets with an ICV of zeros, and the offset of the ICV.
 fn packet(random: &mut Random, layout: Layout, body: usize) -> (Vec<u8>, usize) {
     let rest = 8 + layout.iv + body;
     let mut packet = random.octets(rest);
@@ -138,24 +138,24 @@ fn open(suite: &dyn Suite, packet: &mut [u8], high: Option<[u8; 4]>) -> Result<(
 }
 
 #[test]
-fn typed_and_any_agree_and_each_opens_what_the_other_seals() {
+fn typed_and_any_suites_seal_alike_and_open_each_others_packets() {
     let mut random = Random(0x3c6e_f372_fe94_f82b);
-    for twins in every_suite() {
-        let (layout, name) = (twins.typed.layout(), twins.name());
-        assert_eq!(layout, twins.any.layout(), "{name}");
-        // Blowfish and CAST-128 get all sizes with their usual key, and one with each of the others.
-        let once = matches!(twins.cipher, C::BlowfishCbc | C::Cast128Cbc) && twins.key.len() != 16;
+    for pair in every_suite() {
+        let (layout, name) = (pair.typed.layout(), pair.name());
+        assert_eq!(layout, pair.any.layout(), "{name}");
+        // Blowfish and CAST-128 are tested in all sizes with the default key length, and in one size with the others.
+        let once = matches!(pair.cipher, C::BlowfishCbc | C::Cast128Cbc) && pair.key.len() != 16;
         let sizes = if once { 96..=96 } else { 4..=256 };
         for body in sizes.filter(|body| body % layout.align == 0) {
             for high in [None, Some(random.array())] {
                 let (clear, rest) = packet(&mut random, layout, body);
-                let [sealed, again] = twins.each().map(|suite| seal(suite, &clear, high));
+                let [sealed, again] = pair.each().map(|suite| seal(suite, &clear, high));
                 assert_eq!(sealed, again, "{name}");
                 let front = 8 + layout.iv;
-                let plain = matches!(twins.cipher, C::Null | C::NullAesGmac);
-                assert_eq!(sealed[..front], clear[..front], "{name}: header and IV stay");
-                assert_eq!(sealed[front..rest] == clear[front..rest], plain, "{name}: the body is hidden");
-                for suite in twins.each() {
+                let plain = matches!(pair.cipher, C::Null | C::NullAesGmac);
+                assert_eq!(sealed[..front], clear[..front], "{name}: header and IV are unchanged");
+                assert_eq!(sealed[front..rest] == clear[front..rest], plain, "{name}: the body is encrypted");
+                for suite in pair.each() {
                     let mut opened = sealed.clone();
                     assert_eq!(open(suite, &mut opened, high), Ok(()), "{name}");
                     assert_eq!(opened[..rest], clear[..rest], "{name}");
@@ -167,17 +167,17 @@ fn typed_and_any_agree_and_each_opens_what_the_other_seals() {
 
 //= RFC 4303 3.4.4.2/1
 #[test]
-fn every_wrong_bit_is_forged_and_changes_nothing() {
+fn open_refuses_every_flipped_bit_and_leaves_the_packet_unchanged() {
     let mut random = Random(0x510e_527f_ade6_82d1);
     let mut flips = 0;
-    for twins in every_suite_once() {
-        let (layout, name) = (twins.typed.layout(), twins.name());
+    for pair in every_suite_once() {
+        let (layout, name) = (pair.typed.layout(), pair.name());
         let number = random.array();
         for high in [None, Some(number)] {
             let (clear, _) = packet(&mut random, layout, layout.align);
-            let sealed = seal(&*twins.typed, &clear, high);
+            let sealed = seal(&*pair.typed, &clear, high);
             let mut refuse = |packet: &[u8], high| {
-                for suite in twins.each() {
+                for suite in pair.each() {
                     let mut opened = packet.to_vec();
                     assert_eq!(open(suite, &mut opened, high), Err(IcvMismatch), "{name} {high:?}");
                     assert_eq!(opened, packet, "{name} {high:?}");
@@ -201,7 +201,7 @@ fn every_wrong_bit_is_forged_and_changes_nothing() {
 
 //= RFC 4303 2.3/3
 #[test]
-fn layouts_are_those_of_the_rfcs() {
+fn layouts_match_the_rfcs() {
     use IvRule::{None as Absent, Unique, Unpredictable};
     #[rustfmt::skip]
     let ciphers = [
@@ -236,17 +236,17 @@ fn layouts_are_those_of_the_rfcs() {
         let row = algorithm.row().unwrap();
         assert_eq!((row.iv, row.icv), (iv, icv), "{algorithm}");
     }
-    for twins in every_suite() {
-        let (_, iv, align, own, iv_rule) = ciphers.into_iter().find(|row| row.0 == twins.cipher).unwrap();
-        let (_, icv) = integrity.into_iter().find(|row| row.0 == twins.integrity).unwrap();
-        for suite in twins.each() {
-            assert_eq!(suite.layout(), Layout { iv, align, icv: icv + own, iv_rule }, "{}", twins.name());
+    for pair in every_suite() {
+        let (_, iv, align, own, iv_rule) = ciphers.into_iter().find(|row| row.0 == pair.cipher).unwrap();
+        let (_, icv) = integrity.into_iter().find(|row| row.0 == pair.integrity).unwrap();
+        for suite in pair.each() {
+            assert_eq!(suite.layout(), Layout { iv, align, icv: icv + own, iv_rule }, "{}", pair.name());
         }
     }
 }
 
-/// Tag lengths of GCM are cuts of one tag; those of CCM enter into it.
-fn directly<A: KeyInit + AeadInOut>(key: &[u8], nonce: &[u8], aad: &[u8], body: &[u8]) -> (Vec<u8>, Vec<u8>) {
+/// Encrypts with the AEAD of its crate. GCM truncates one tag to each length; the tag of CCM depends on its length.
+fn encrypt_directly<A: KeyInit + AeadInOut>(key: &[u8], nonce: &[u8], aad: &[u8], body: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let aead = A::new_from_slice(key).unwrap();
     let mut body = body.to_vec();
     let tag = aead.encrypt_inout_detached(nonce.try_into().unwrap(), aad, body.as_mut_slice().into()).unwrap();
@@ -254,42 +254,45 @@ fn directly<A: KeyInit + AeadInOut>(key: &[u8], nonce: &[u8], aad: &[u8], body: 
 }
 
 #[test]
-fn aeads_are_the_crates_own_over_spi_and_whole_sequence_number() {
+fn aeads_authenticate_spi_and_64_bit_sequence_number() {
     use aes::{Aes128, Aes192, Aes256};
     use aes_gcm::AesGcm;
     use ccm::Ccm;
     use ccm::consts::{U8, U11, U12, U16};
     type Direct = fn(&[u8], &[u8], &[u8], &[u8]) -> (Vec<u8>, Vec<u8>);
     // Key sizes of 128, 192 and 256 bits.
-    const GCM: [Direct; 3] =
-        [directly::<AesGcm<Aes128, U12>>, directly::<AesGcm<Aes192, U12>>, directly::<AesGcm<Aes256, U12>>];
-    const CHACHA: [Direct; 3] = [directly::<chacha20poly1305::ChaCha20Poly1305>; 3];
+    const GCM: [Direct; 3] = [
+        encrypt_directly::<AesGcm<Aes128, U12>>,
+        encrypt_directly::<AesGcm<Aes192, U12>>,
+        encrypt_directly::<AesGcm<Aes256, U12>>,
+    ];
+    const CHACHA: [Direct; 3] = [encrypt_directly::<chacha20poly1305::ChaCha20Poly1305>; 3];
     #[rustfmt::skip]
     let table: [(C, [Direct; 3]); 8] = [
         (C::AesGcm8, GCM), (C::AesGcm12, GCM), (C::AesGcm16, GCM), (C::NullAesGmac, GCM), (C::ChaCha20Poly1305, CHACHA),
-        (C::AesCcm8,  [directly::<Ccm<Aes128, U8, U11>>,  directly::<Ccm<Aes192, U8, U11>>,  directly::<Ccm<Aes256, U8, U11>>]),
-        (C::AesCcm12, [directly::<Ccm<Aes128, U12, U11>>, directly::<Ccm<Aes192, U12, U11>>, directly::<Ccm<Aes256, U12, U11>>]),
-        (C::AesCcm16, [directly::<Ccm<Aes128, U16, U11>>, directly::<Ccm<Aes192, U16, U11>>, directly::<Ccm<Aes256, U16, U11>>]),
+        (C::AesCcm8,  [encrypt_directly::<Ccm<Aes128, U8, U11>>,  encrypt_directly::<Ccm<Aes192, U8, U11>>,  encrypt_directly::<Ccm<Aes256, U8, U11>>]),
+        (C::AesCcm12, [encrypt_directly::<Ccm<Aes128, U12, U11>>, encrypt_directly::<Ccm<Aes192, U12, U11>>, encrypt_directly::<Ccm<Aes256, U12, U11>>]),
+        (C::AesCcm16, [encrypt_directly::<Ccm<Aes128, U16, U11>>, encrypt_directly::<Ccm<Aes192, U16, U11>>, encrypt_directly::<Ccm<Aes256, U16, U11>>]),
     ];
     let mut random = Random(0x1f83_d9ab_fb41_bd6b);
     let mut run = 0;
-    for twins in every_suite().into_iter().filter(|twins| twins.integrity == I::None) {
-        let direct = table.into_iter().find(|row| row.0 == twins.cipher).unwrap().1[(twins.key.len() - 16) / 8];
-        let (key, salt) = twins.key.split_at(twins.key.len() - twins.cipher.row().unwrap().salt);
-        let layout = twins.typed.layout();
+    for pair in every_suite().into_iter().filter(|pair| pair.integrity == I::None) {
+        let direct = table.into_iter().find(|row| row.0 == pair.cipher).unwrap().1[(pair.key.len() - 16) / 8];
+        let (key, salt) = pair.key.split_at(pair.key.len() - pair.cipher.row().unwrap().salt);
+        let layout = pair.typed.layout();
         for body in [4, 12, 16, 20, 32, 256, 1400] {
             for high in [None, Some(random.array::<4>())] {
                 let (clear, rest) = packet(&mut random, layout, body);
                 let (front, body) = clear[..rest].split_at(16);
                 let (nonce, high_octets) = ([salt, &front[8..]].concat(), high.as_ref().map_or(&[][..], |high| high));
                 let aad = [&front[..4], high_octets, &front[4..8]].concat();
-                let (body, tag) = match twins.cipher {
-                    // RFC 4543 3.3: IV and body are authenticated behind the AAD, and nothing is encrypted.
+                let (body, tag) = match pair.cipher {
+                    // RFC 4543 section 3.3: IV and body are authenticated after the AAD, and nothing is encrypted.
                     C::NullAesGmac => (body.to_vec(), direct(key, &nonce, &[&aad, &front[8..], body].concat(), &[]).1),
                     _ => direct(key, &nonce, &aad, body),
                 };
-                let wanted = [front, &body, &tag[..layout.icv]].concat();
-                assert_eq!(seal(&*twins.typed, &clear, high), wanted, "{} {high:?}", twins.name());
+                let expected = [front, &body, &tag[..layout.icv]].concat();
+                assert_eq!(seal(&*pair.typed, &clear, high), expected, "{} {high:?}", pair.name());
                 run += 1;
             }
         }
@@ -298,7 +301,7 @@ fn aeads_are_the_crates_own_over_spi_and_whole_sequence_number() {
 }
 
 #[test]
-fn encryption_without_integrity_is_the_same_by_type_and_by_value() {
+fn encryption_without_integrity_is_equal_for_typed_and_any_suites() {
     let mut random = Random(0x5be0_cd19_137e_2179);
     fn typed<K: Confidential + 'static>(cipher: K) -> Box<dyn Suite> {
         Box::new(EncryptWithoutIntegrity::new(cipher))
@@ -320,24 +323,24 @@ fn encryption_without_integrity_is_the_same_by_type_and_by_value() {
         assert_eq!((typed.layout(), typed.layout().icv), (any.layout(), 0), "{cipher}");
         let (clear, _) = packet(&mut random, any.layout(), 48);
         let mut sealed = seal(&*typed, &clear, None);
-        assert_eq!(sealed, seal(&any, &clear, Some([1; 4])), "{cipher}: ESN has nothing to enter into");
+        assert_eq!(sealed, seal(&any, &clear, Some([1; 4])), "{cipher}: without integrity, ESN changes nothing");
         assert_ne!(sealed, clear, "{cipher}");
         assert_eq!((open(&any, &mut sealed, None), &sealed), (Ok(()), &clear), "{cipher}");
     }
 }
 
 #[test]
-fn parts_of_another_layout_are_forged_and_unchanged() {
+fn open_refuses_parts_with_another_icv_length() {
     let mut random = Random(0xcbbb_9d5d_c105_9ed8);
     let all = every_suite_once();
-    for twins in &all {
-        for icv in (0..=33).filter(|icv| *icv != twins.typed.layout().icv) {
-            let layout = Layout { icv, ..twins.typed.layout() };
+    for pair in &all {
+        for icv in (0..=33).filter(|icv| *icv != pair.typed.layout().icv) {
+            let layout = Layout { icv, ..pair.typed.layout() };
             let (mut packet, _) = packet(&mut random, layout, 48);
             let before = packet.clone();
-            for suite in twins.each() {
+            for suite in pair.each() {
                 let opened = suite.open(&mut EspParts::split(layout, &mut packet, None).unwrap());
-                assert_eq!((opened, &packet), (Err(IcvMismatch), &before), "{} with {icv} octets", twins.name());
+                assert_eq!((opened, &packet), (Err(IcvMismatch), &before), "{} with {icv} octets", pair.name());
             }
         }
     }

