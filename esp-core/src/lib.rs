@@ -5,16 +5,18 @@
 //! transport mode and UDP encapsulation are in `ipsec-packet`, lifetimes and policies in `ipsec-engine`.
 //!
 //! ```
-//! use esp_core::{Inbound, Outbound};
+//! use esp_core::{Inbound, Outbound, RngIv};
 //! use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
 //! use ipsec_packet::{IpProto, PacketBuf, SeqWidth, Spi};
 //!
-//! let suite = || EncryptThenMac::new(Aes128Cbc::new(&[1; 16]), HmacSha1_96::new(&[2; 20]));
+//! // IKE or an administrator supplies the keys of a real SA.
+//! let (cipher_key, integrity_key) = (rand::random(), rand::random());
+//! let suite = || EncryptThenMac::new(Aes128Cbc::new(&cipher_key), HmacSha1_96::new(&integrity_key));
 //! let spi = Spi::new(0x1001)?;
 //! let (mut tx, mut rx) = (Outbound::new(spi, suite(), SeqWidth::Bits32), Inbound::new(spi, suite(), SeqWidth::Bits32));
 //! let mut bytes = [0u8; 128]; // 24 octets of headroom, a payload of 20, tailroom
 //! let mut packet = PacketBuf::with_headroom(&mut bytes, 24, 20)?;
-//! tx.seal(&mut packet, IpProto::IPV4, &mut |_, iv: &mut [u8]| iv.fill(7))?; // a constant IV: only for an example
+//! tx.seal(&mut packet, IpProto::IPV4, &mut RngIv(rand::rng()))?;
 //! let opened = rx.open(&mut packet)?;
 //! assert_eq!((opened.next_header, packet.data()), (IpProto::IPV4, &[0u8; 20][..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,4 +1,4 @@
-//! Nothing allocates: neither on the good ways nor on the bad ones. A test binary of its own, as the allocator is global.
+//! Sealing, opening and every refusal work without allocation. A separate test binary, because the allocator is global.
 
 mod common;
 
@@ -19,23 +19,23 @@ use ipsec_packet::{
 #[global_allocator]
 static ALLOCATOR: AllocDisabler = AllocDisabler;
 
-/// Runs `work` and gives its result, provided that this thread did not touch the heap meanwhile.
-fn quietly<T>(what: &str, work: impl FnOnce() -> T) -> T {
+/// Runs `work` and returns its result; panics if this thread allocated or freed memory meanwhile.
+fn without_allocation<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let before = violation_count();
     let result = assert_no_alloc(work);
-    assert_eq!(violation_count(), before, "{what} went to the heap");
+    assert_eq!(violation_count(), before, "{what} allocated");
     result
 }
 
 #[test]
-fn the_allocator_of_this_test_does_count() {
+fn allocator_counts_allocations() {
     let before = violation_count();
     let made = assert_no_alloc(|| vec![7u8; std::hint::black_box(100)]);
     assert_eq!((violation_count(), made.len()), (before + 1, 100));
 }
 
-/// Any way that a packet may take through an SA.
-fn every_way_through(choice: &Choice, width: SeqWidth, padding: Padding) {
+/// Seals and opens packets of one SA with every outcome: success and each error.
+fn seal_and_open_with_every_outcome(choice: &Choice, width: SeqWidth, padding: Padding) {
     let name = choice.name();
     let (mut tx, mut rx) = pair(choice, width);
     tx.set_padding(padding);
@@ -43,13 +43,13 @@ fn every_way_through(choice: &Choice, width: SeqWidth, padding: Padding) {
     let room = tx.overhead(700);
     let mut short = Framed::new(&[7; 700], room.front - 1, room.back);
     let mut short = short.packet();
-    let refused = quietly(&name, || tx.seal(&mut short, IpProto::UDP, &mut |_, iv: &mut [u8]| iv.fill(7)));
+    let refused = without_allocation(&name, || tx.seal(&mut short, IpProto::UDP, &mut |_, iv: &mut [u8]| iv.fill(7)));
     assert!(matches!(refused, Err(SealError::NoSpace(_))));
 
     let mut source = EncryptedCounterIv(Aes128Cbc::new(&[9; 16]));
     let mut framed = Framed::new(&[7; 700], room.front, room.back);
     let mut packet = framed.packet();
-    assert_eq!(quietly(&name, || tx.seal(&mut packet, IpProto::UDP, &mut source)), Ok(Seq::new(1)));
+    assert_eq!(without_allocation(&name, || tx.seal(&mut packet, IpProto::UDP, &mut source)), Ok(Seq::new(1)));
 
     let good = packet.data().to_vec();
     let ending = |seq, trailer: [u8; 2]| crafted(&choice.suite(), seq, width, &[&[0; 30][..], &trailer].concat());
@@ -76,17 +76,17 @@ fn every_way_through(choice: &Choice, width: SeqWidth, padding: Padding) {
     ] {
         let mut copy = bytes.to_vec();
         let mut packet = PacketBuf::received(&mut copy);
-        let opened = quietly(&name, || rx.open(&mut packet).map(|_| packet.len()));
+        let opened = without_allocation(&name, || rx.open(&mut packet).map(|_| packet.len()));
         assert_eq!(opened, expected, "{name}");
-        let again = quietly(&name, || rx.open_into(bytes, &mut out).map(|(_, inside)| inside.len()));
-        assert!(again.is_err(), "{name}: what was opened or refused is refused");
+        let again = without_allocation(&name, || rx.open_into(bytes, &mut out).map(|(_, inside)| inside.len()));
+        assert!(again.is_err(), "{name}: a packet that was opened or refused before was accepted");
     }
     let mut copy = good.clone();
     let mut packet = PacketBuf::received(&mut copy);
     let suite = choice.suite();
-    let pure = quietly(&name, || open_with(&suite, Seq::new(1), width, PadCheck::LengthOnly, &mut packet));
+    let pure = without_allocation(&name, || open_with(&suite, Seq::new(1), width, PadCheck::LengthOnly, &mut packet));
     assert!(pure.is_ok());
-    assert!(quietly("a short out", || rx.open_into(&good, &mut out[1..]).is_err()));
+    assert!(without_allocation("an output buffer that is too short", || rx.open_into(&good, &mut out[1..]).is_err()));
 }
 
 fn room_of(padding: Padding) -> usize {
@@ -94,12 +94,16 @@ fn room_of(padding: Padding) -> usize {
 }
 
 #[test]
-fn sealing_and_opening_do_not_allocate_in_any_suite_nor_in_any_error() {
+fn seal_and_open_do_not_allocate_in_any_suite_or_error() {
     for choice in all_choices() {
         for width in WIDTHS {
-            every_way_through(&choice, width, Padding::MINIMAL);
+            seal_and_open_with_every_outcome(&choice, width, Padding::MINIMAL);
         }
-        every_way_through(&choice, SeqWidth::Bits32, Padding::MINIMAL.to_boundary(128).at_least(20).tfc_to(1400));
+        seal_and_open_with_every_outcome(
+            &choice,
+            SeqWidth::Bits32,
+            Padding::MINIMAL.to_boundary(128).at_least(20).tfc_to(1400),
+        );
     }
 }
 
@@ -109,14 +113,14 @@ fn encryption_without_integrity_does_not_allocate() {
         let (mut tx, mut rx) = pair(&choice, SeqWidth::Bits32);
         let mut packet = sealed(&mut tx, &[7; 700], IpProto::UDP);
         let mut packet = PacketBuf::received(&mut packet);
-        assert!(quietly(&choice.name(), || rx.open(&mut packet)).is_ok());
+        assert!(without_allocation(&choice.name(), || rx.open(&mut packet)).is_ok());
     }
 }
 
 #[test]
-fn numbers_and_windows_do_not_allocate() {
+fn counters_and_windows_do_not_allocate() {
     let mut state = [0; ReplayWindow::<2048>::STATE];
-    let taken = quietly("windows and counters", || {
+    let results = without_allocation("windows and counters", || {
         let (mut window, mut counter) = (ReplayWindow::<2048>::new(), SeqCounter::new(SeqWidth::Extended64));
         let mut rx: Inbound<Option<()>, NoReplay> =
             Inbound::with_window(spi(), None, SeqWidth::Bits32, NoReplay::default());
@@ -130,10 +134,11 @@ fn numbers_and_windows_do_not_allocate() {
         let counter = SeqCounter::new(SeqWidth::Extended64).import(&counter.export());
         (exported.is_ok(), imported.is_ok(), refused.is_err(), counter.is_ok())
     });
-    assert_eq!(taken, (true, true, true, true));
+    assert_eq!(results, (true, true, true, true));
 }
 
-/// IPv4 with 8 octets of options, and IPv6 with hop-by-hop options; TCP SYN with an MSS of 1460 in both.
+/// Returns an IPv4 packet with 8 octets of options and an IPv6 packet with hop-by-hop options, both with a TCP SYN of
+/// MSS 1460.
 fn packets() -> [Vec<u8>; 2] {
     let mut tcp = [0; 40];
     (tcp[12], tcp[13]) = (6 << 4, 2);
@@ -147,14 +152,14 @@ fn packets() -> [Vec<u8>; 2] {
 }
 
 #[test]
-fn tunnels_do_not_allocate() {
+fn tunnel_and_beet_mode_do_not_allocate() {
     let (a, b) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
     let six = [0x2020; 8].into();
     for original in packets() {
         for (tx, rx) in [(Tunnel::v4(a, b), Tunnel::v4(b, a)), (Tunnel::v6(six, six), Tunnel::v6(six, six))] {
             let mut framed = Framed::new(&original, 40, 0);
             let mut packet = framed.packet();
-            let seen = quietly("a tunnel", || {
+            let seen = without_allocation("tunnel mode", || {
                 let (outer, next) = tx.outer_for(packet.data_mut()).ok()?;
                 outer.push(&mut packet, IpProto::ESP, 7).ok()?;
                 let seen = OuterFields::read(&Ip::parse(packet.data()).ok()?);
@@ -167,7 +172,7 @@ fn tunnels_do_not_allocate() {
             let (seen, refused) = seen.unwrap();
             assert!(refused && packet.data() == original);
             let beet = if original[0] >> 4 == 4 { Beet::v4(a, b) } else { Beet::v6(six, six) };
-            let restored = quietly("beet", || {
+            let restored = without_allocation("BEET mode", || {
                 let next = beet.strip(&mut packet).ok()?;
                 let refused = beet.restore(&seen, IpProto::BEET, &mut PacketBuf::received(&mut [])).is_err();
                 beet.restore(&seen, next, &mut packet).ok()?;
@@ -185,7 +190,7 @@ fn transport_mode_and_udp_do_not_allocate() {
         let mut packet = framed.packet();
         let (source, destination) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
         let ports = Ports { source: 4500, destination: 4500 };
-        let done = quietly("transport mode", || {
+        let done = without_allocation("transport mode", || {
             let place = transport_position(packet.data(), DestinationOptions::Protected).ok()?;
             open_gap(&mut packet, place, 24, IpProto::ESP).ok()?;
             set_length(packet.data_mut()).ok()?;
@@ -201,7 +206,7 @@ fn transport_mode_and_udp_do_not_allocate() {
         for (marker, checksum) in
             [(Marker::NonEsp, UdpChecksum::Zero), (Marker::NonIke, UdpChecksum::Computed { source, destination })]
         {
-            let done = quietly("udp", || {
+            let done = without_allocation("UDP encapsulation", || {
                 push_udp(&mut packet, ports, marker, checksum).ok()?;
                 let popped = pop_udp(&mut packet).ok()?;
                 let esp = matches!(classify(packet.data(), marker), Datagram::Esp(_));
@@ -211,14 +216,14 @@ fn transport_mode_and_udp_do_not_allocate() {
             });
             assert_eq!(done, Some((true, true, ports)));
         }
-        let (sum, words) = quietly("checksums and looks", || {
+        let (sum, adjusted) = without_allocation("checksums and inspection", || {
             let sum = Checksum::new().over(packet.data()).finish();
-            let looks = (peek(packet.data()).is_ok(), null_esp_heuristic(packet.data()));
-            std::hint::black_box(looks);
+            let inspected = (peek(packet.data()).is_ok(), null_esp_heuristic(packet.data()));
+            std::hint::black_box(inspected);
             (sum, adjust_checksum(sum, &[1, 2], &[3, 4]))
         });
-        assert_ne!(sum, words);
+        assert_ne!(sum, adjusted);
     }
     let layout = gcm().layout();
-    assert!(quietly("sizes", || largest_payload(layout, Padding::MINIMAL, 1480)).is_some());
+    assert!(without_allocation("sizes", || largest_payload(layout, Padding::MINIMAL, 1480)).is_some());
 }

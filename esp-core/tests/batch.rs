@@ -1,4 +1,4 @@
-//! A batch does what a loop does, octet for octet.
+//! Batches give the same octets and outcomes as processing the packets one by one.
 
 mod common;
 
@@ -7,7 +7,7 @@ use esp_core::{Inbound, OpenError, OpenSlot, Outbound, Resync, SealError, SealSl
 use ipsec_crypto::{Aes128Cbc, Aes256Cbc, AnySuite, DesCbc, EncryptThenMac, HmacSha1_96, HmacSha2_256_128, Suite};
 use ipsec_packet::{IpProto, PacketBuf, ReplayWindow, Seq, SeqWidth};
 
-/// Payloads of all kinds of lengths in buffers of which every seventh has no room.
+/// Returns payloads of various lengths; every seventh buffer lacks headroom and tailroom.
 fn payloads(count: usize, rng: &mut Random) -> Vec<Framed> {
     let one = |n: usize| {
         let length = match rng.next_u64() % 4 {
@@ -22,7 +22,7 @@ fn payloads(count: usize, rng: &mut Random) -> Vec<Framed> {
     (0..count).map(one).collect()
 }
 
-/// The same buffers twice.
+/// Copies the buffers with their position of the payload.
 fn copies(framed: &[Framed]) -> Vec<Framed> {
     framed.iter().map(|f| Framed { bytes: f.bytes.clone(), front: f.front, len: f.len }).collect()
 }
@@ -31,7 +31,7 @@ fn slots(framed: &mut [Framed]) -> Vec<SealSlot<'_>> {
     framed.iter_mut().map(|framed| SealSlot::new(framed.packet(), IpProto::IPV4)).collect()
 }
 
-fn seal_both(choice: &Choice, count: usize) -> Vec<Vec<u8>> {
+fn seal_batch_and_one_by_one(choice: &Choice, count: usize) -> Vec<Vec<u8>> {
     let rng = &mut Random(count as u64);
     let mut one_by_one = payloads(count, rng);
     let mut together = copies(&one_by_one);
@@ -50,25 +50,25 @@ fn seal_both(choice: &Choice, count: usize) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn every_suite_seals_a_batch_as_it_seals_a_loop() {
+fn seal_batch_equals_single_seals_in_every_suite() {
     for choice in all_choices().iter().chain(&without_integrity()) {
-        let sealed = seal_both(choice, 33);
-        assert_eq!(sealed.len(), 28, "five had no room");
+        let sealed = seal_batch_and_one_by_one(choice, 33);
+        assert_eq!(sealed.len(), 28, "five buffers are too small");
     }
 }
 
 #[test]
-fn batches_of_every_size_are_the_same() {
+fn seal_batch_equals_single_seals_for_every_batch_size() {
     for count in (0..10).chain([31, 32, 64, 65, 100]) {
-        seal_both(&cbc_hmac(), count);
+        seal_batch_and_one_by_one(&cbc_hmac(), count);
     }
 }
 
 #[test]
-fn a_batch_opens_as_a_loop_does() {
+fn open_batch_equals_single_opens() {
     for choice in one_per_layout() {
-        let mut sealed = seal_both(&choice, 40);
-        // A repeated, a forged and a short one.
+        let mut sealed = seal_batch_and_one_by_one(&choice, 40);
+        // Adds a replayed packet, a modified one and a short one.
         sealed.push(sealed[3].clone());
         sealed[5][20] ^= 1;
         sealed.push(vec![0; 7]);
@@ -90,7 +90,7 @@ fn a_batch_opens_as_a_loop_does() {
 }
 
 #[test]
-fn numbers_end_in_the_middle_of_a_batch() {
+fn sequence_numbers_may_be_exhausted_within_a_batch() {
     let mut sender = sender_at(&cbc_hmac(), SeqWidth::Bits32, u64::from(u32::MAX) - 2);
     let mut framed: Vec<_> = (0..5).map(|_| Framed::new(&[7; 50], 40, 80)).collect();
     let mut slots = slots(&mut framed);
@@ -103,7 +103,7 @@ fn numbers_end_in_the_middle_of_a_batch() {
 }
 
 #[test]
-fn what_has_an_outcome_is_left_alone() {
+fn slots_with_an_outcome_are_skipped() {
     let (mut sender, mut receiver): (Outbound<AnySuite>, Inbound<AnySuite>) = pair(&cbc_hmac(), SeqWidth::Bits32);
     let mut framed: Vec<_> = (0..3).map(|_| Framed::new(&[7; 50], 40, 80)).collect();
     let mut slots = slots(&mut framed);
@@ -112,7 +112,7 @@ fn what_has_an_outcome_is_left_alone() {
     assert_eq!(slots[1].outcome, Some(Err(SealError::TooLong(0))));
     assert_eq!(slots[1].packet.data(), [7; 50]);
     assert_eq!(slots[2].outcome, Some(Ok(Seq::new(2))));
-    assert_eq!(sender.seal_batch(&mut slots, &mut test_iv), 0, "all have one now");
+    assert_eq!(sender.seal_batch(&mut slots, &mut test_iv), 0, "all slots have an outcome");
 
     let mut bytes = slots[0].packet.data().to_vec();
     let mut opens = [OpenSlot::new(PacketBuf::received(&mut bytes))];
@@ -125,22 +125,22 @@ fn what_has_an_outcome_is_left_alone() {
 }
 
 #[test]
-fn each_number_gets_one_iv_in_order() {
+fn iv_source_is_called_once_per_sequence_number_in_order() {
     let (mut sender, _) = pair(&cbc_hmac(), SeqWidth::Bits32);
     let mut framed: Vec<_> = (0..40).map(|_| Framed::new(&[7; 50], 40, 80)).collect();
-    let mut asked = Vec::new();
+    let mut requested = Vec::new();
     let mut iv = |seq: Seq, iv: &mut [u8]| {
-        asked.push(seq.get());
+        requested.push(seq.get());
         test_iv(seq, iv);
     };
     sender.seal_batch(&mut slots(&mut framed), &mut iv);
-    assert_eq!(asked, (1..=40).collect::<Vec<u64>>());
+    assert_eq!(requested, (1..=40).collect::<Vec<u64>>());
 }
 
-/// Packets of one sender around the end of the low half of the numbers, out of order, lost, repeated and forged: what a packet is depends on those
-/// before it in the same batch.
+/// Opens packets around a wrap of the low-order 32 bits: reordered, lost, replayed and modified. The outcome of a packet
+/// depends on those before it in the same batch.
 #[test]
-fn windows_move_within_a_batch_as_they_do_in_a_loop() {
+fn replay_window_advances_within_a_batch_as_with_single_opens() {
     for (round, choice) in one_per_layout().iter().cycle().take(60).enumerate() {
         let rng = &mut Random(round as u64);
         let (width, first) = match round % 4 {
@@ -166,7 +166,7 @@ fn windows_move_within_a_batch_as_they_do_in_a_loop() {
             }
             wire.push(packet);
         }
-        // Some receivers have lost three times 2^32 packets, and have to find their place again in the middle of the batch.
+        // Some receivers missed three times 2^32 packets and must resynchronize (RFC 4303 appendix A3) within the batch.
         let start = if round % 4 == 2 { 1 } else { first };
         let receiver = || {
             let window = ReplayWindow::<2>::starting_at(Seq::new(start));
@@ -189,13 +189,13 @@ fn windows_move_within_a_batch_as_they_do_in_a_loop() {
     }
 }
 
-/// The IV of a packet of one of several SAs.
+/// Fills an IV that is different for each SA and sequence number.
 fn iv_of(sa: usize, seq: Seq, iv: &mut [u8]) {
     test_iv(Seq::new(seq.get() + ((sa as u64) << 40)), iv);
 }
 
-/// Packets of several SAs, in any order, sealed and opened together and one by one.
-fn several<S: Suite>(suites: &[&dyn Fn() -> S], count: usize, seed: u64) {
+/// Seals and opens packets of several SAs in random order, as batches and one by one, and compares the results.
+fn compare_several_sas<S: Suite>(suites: &[&dyn Fn() -> S], count: usize, seed: u64) {
     let rng = &mut Random(seed);
     let width = |n: usize| if n.is_multiple_of(2) { SeqWidth::Extended64 } else { SeqWidth::Bits32 };
     let senders = || suites.iter().enumerate().map(|(n, suite)| Outbound::new(spi(), suite(), width(n)));
@@ -210,11 +210,11 @@ fn several<S: Suite>(suites: &[&dyn Fn() -> S], count: usize, seed: u64) {
     for ((framed, slot), sa) in one_by_one.iter_mut().zip(&slots).zip(&of) {
         let mut packet = framed.packet();
         let outcome = loops[*sa].seal(&mut packet, IpProto::IPV4, &mut |seq: Seq, iv: &mut [u8]| iv_of(*sa, seq, iv));
-        assert_eq!((Some(outcome), packet.data()), (slot.outcome, slot.packet.data()), "sa {sa}");
+        assert_eq!((Some(outcome), packet.data()), (slot.outcome, slot.packet.data()), "SA {sa}");
     }
     assert!(loops.iter().zip(&batches).all(|(one, many)| one.counter().peek() == many.counter().peek()));
 
-    // Back: in any order, some of them forged, some twice.
+    // The receivers get the packets reordered, some of them modified, some of them twice.
     let mut wire: Vec<(usize, Vec<u8>)> = Vec::new();
     for (slot, sa) in slots.iter().zip(&of).filter(|(slot, _)| slot.outcome.unwrap().is_ok()) {
         let mut packet = slot.packet.data().to_vec();
@@ -237,28 +237,28 @@ fn several<S: Suite>(suites: &[&dyn Fn() -> S], count: usize, seed: u64) {
     for ((sa, bytes), slot) in wire.iter_mut().zip(&slots) {
         let mut packet = PacketBuf::received(bytes);
         let outcome = loops[*sa].open(&mut packet);
-        assert_eq!((Some(outcome), packet.data()), (slot.outcome, slot.packet.data()), "sa {sa}");
+        assert_eq!((Some(outcome), packet.data()), (slot.outcome, slot.packet.data()), "SA {sa}");
     }
     let windows = loops.iter().zip(&batches);
     assert!(windows.into_iter().all(|(one, many)| window_state(one.window()) == window_state(many.window())));
 }
 
 #[test]
-fn packets_of_several_sas_of_one_suite_go_side_by_side() {
+fn batch_of_several_sas_of_one_suite_equals_single_packets() {
     let key = |n: u8| EncryptThenMac::new(Aes128Cbc::new(&[n; 16]), HmacSha1_96::new(&[n; 20]));
     let many: Vec<_> = (0..20).map(|n| move || key(n)).collect();
     let many: Vec<&dyn Fn() -> _> = many.iter().map(|suite| suite as _).collect();
     for (seed, sas) in [1, 2, 3, 16, 20].into_iter().cycle().take(40).enumerate() {
-        several(&many[..sas], [1, 2, 7, 15, 16, 17, 31, 32, 33, 50, 100][seed % 11], seed as u64);
+        compare_several_sas(&many[..sas], [1, 2, 7, 15, 16, 17, 31, 32, 33, 50, 100][seed % 11], seed as u64);
     }
     let key = |n: u8| EncryptThenMac::new(Aes256Cbc::new(&[n; 32]), HmacSha2_256_128::new(&[n; 32]));
-    several(&[&|| key(1), &|| key(2), &|| key(3)], 90, 1);
+    compare_several_sas(&[&|| key(1), &|| key(2), &|| key(3)], 90, 1);
     let key = |n: u8| EncryptThenMac::new(DesCbc::new(&[n | 0x20; 8]).unwrap(), HmacSha1_96::new(&[n; 20]));
-    several(&[&|| key(2), &|| key(4), &|| key(6)], 90, 2);
+    compare_several_sas(&[&|| key(2), &|| key(4), &|| key(6)], 90, 2);
 }
 
 #[test]
-fn packets_of_sas_of_all_kinds_go_side_by_side() {
+fn batch_of_sas_of_mixed_suites_equals_single_packets() {
     let choices: Vec<_> = all_choices().into_iter().chain(without_integrity()).collect();
     for seed in 0..60 {
         let rng = &mut Random(seed);
@@ -270,12 +270,12 @@ fn packets_of_sas_of_all_kinds_go_side_by_side() {
             .collect();
         let suites: Vec<_> = sas.iter().map(|choice| || choice.suite()).collect();
         let suites: Vec<&dyn Fn() -> AnySuite> = suites.iter().map(|suite| suite as _).collect();
-        several(&suites, 5 + (rng.next_u64() % 90) as usize, seed);
+        compare_several_sas(&suites, 5 + (rng.next_u64() % 90) as usize, seed);
     }
 }
 
 #[test]
-fn a_slot_of_an_sa_that_is_not_there_is_refused() {
+fn slot_with_an_unknown_sa_index_is_refused() {
     let (mut sender, mut receiver) = pair(&cbc_hmac(), SeqWidth::Bits32);
     let mut framed: Vec<_> = (0..2).map(|_| Framed::new(&[7; 50], 40, 80)).collect();
     let mut slots = slots(&mut framed);
@@ -293,7 +293,7 @@ fn a_slot_of_an_sa_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn sas_may_lie_anywhere() {
+fn seal_batch_accepts_sas_by_reference() {
     let (mut first, _) = pair(&cbc_hmac(), SeqWidth::Bits32);
     let (mut second, _) = pair(&cbc_hmac().rekeyed(1), SeqWidth::Bits32);
     let mut framed: Vec<_> = (0..4).map(|_| Framed::new(&[7; 50], 40, 80)).collect();

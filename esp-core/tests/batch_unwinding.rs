@@ -1,4 +1,4 @@
-//! A random source that fails in the middle of a batch: nothing in clear says that it is sealed.
+//! An IV source that panics within a batch leaves no cleartext packet that is marked as sealed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,7 +11,7 @@ fn suite() -> AnySuite {
 }
 
 #[test]
-fn a_panic_of_the_iv_source_leaves_no_plaintext_that_says_it_is_sealed() {
+fn panic_of_the_iv_source_leaves_no_cleartext_marked_as_sealed() {
     let spi = Spi::new(0x1001).unwrap();
     for packets in [1, 2, 20, 32, 33, 40, 70] {
         for fails_at in [1, 2, 20, 32, 33, 34, 64, 65] {
@@ -35,7 +35,7 @@ fn a_panic_of_the_iv_source_leaves_no_plaintext_that_says_it_is_sealed() {
                         assert!(!in_clear, "packet {at} of {packets}, failure at {fails_at}");
                         assert!(outcome.is_ok() && receiver.open(&mut slot.packet).is_ok());
                     }
-                    // Untouched, or framed and wiped.
+                    // The packet is unmodified, or its header was written and its payload wiped.
                     None => assert!(!in_clear || slot.packet.data() == [0x41; 300], "packet {at} of {packets}"),
                 }
             }

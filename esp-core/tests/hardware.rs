@@ -1,4 +1,4 @@
-//! A suite that somebody else computes, in three phases, and the same in software.
+//! The accelerator of the example, a suite in three phases, gives the same packets as the suite in software.
 
 #[path = "../examples/hardware/device.rs"]
 mod device;
@@ -20,18 +20,18 @@ fn iv(seq: Seq, iv: &mut [u8]) {
 }
 
 #[test]
-fn a_device_seals_what_software_seals_octet_for_octet() {
+fn device_and_software_seal_the_same_octets() {
     for width in [SeqWidth::Bits32, SeqWidth::Extended64] {
         let spi = Spi::new(0x1001).unwrap();
-        let mut ours = Outbound::new(spi, software(), width);
-        let mut theirs = Outbound::new(spi, Accelerator::new(&CIPHER, &MAC), width);
+        let mut software_sa = Outbound::new(spi, software(), width);
+        let mut device_sa = Outbound::new(spi, Accelerator::new(&CIPHER, &MAC), width);
         let mut receiver = Inbound::new(spi, Accelerator::new(&CIPHER, &MAC), width);
         for fill in 0..200u8 {
             let (mut one, mut two, len) = ([fill; 300], [fill; 300], usize::from(fill));
             let mut one = PacketBuf::with_headroom(&mut one, 24, len).unwrap();
             let mut two = PacketBuf::with_headroom(&mut two, 24, len).unwrap();
-            ours.seal(&mut one, IpProto::TCP, &mut iv).unwrap();
-            theirs.seal(&mut two, IpProto::TCP, &mut iv).unwrap();
+            software_sa.seal(&mut one, IpProto::TCP, &mut iv).unwrap();
+            device_sa.seal(&mut two, IpProto::TCP, &mut iv).unwrap();
             assert_eq!(one.data(), two.data(), "{len}");
             receiver.open(&mut one).unwrap();
             assert_eq!(one.data(), vec![fill; len]);
@@ -40,28 +40,28 @@ fn a_device_seals_what_software_seals_octet_for_octet() {
 }
 
 #[test]
-fn a_batch_starts_the_device_once() {
+fn seal_batch_starts_the_device_once() {
     let spi = Spi::new(0x1001).unwrap();
-    let mut ours = Outbound::new(spi, software(), SeqWidth::Bits32);
-    let mut theirs = Outbound::new(spi, Accelerator::new(&CIPHER, &MAC), SeqWidth::Bits32);
+    let mut software_sa = Outbound::new(spi, software(), SeqWidth::Bits32);
+    let mut device_sa = Outbound::new(spi, Accelerator::new(&CIPHER, &MAC), SeqWidth::Bits32);
     let mut buffers = [[9; 700]; 20];
     let lengths = (0..20).map(|n| n * 31);
     let mut expected = Vec::new();
     for len in lengths.clone() {
         let mut bytes = [9; 700];
         let mut packet = PacketBuf::with_headroom(&mut bytes, 24, len).unwrap();
-        ours.seal(&mut packet, IpProto::UDP, &mut iv).unwrap();
+        software_sa.seal(&mut packet, IpProto::UDP, &mut iv).unwrap();
         expected.push(packet.data().to_vec());
     }
     let packets = buffers.iter_mut().zip(lengths).map(|(bytes, len)| PacketBuf::with_headroom(bytes, 24, len).unwrap());
     let mut slots: Vec<_> = packets.map(|packet| SealSlot::new(packet, IpProto::UDP)).collect();
-    assert_eq!(theirs.seal_batch(&mut slots, &mut iv), 20);
-    assert_eq!(theirs.suite().starts(), 1);
+    assert_eq!(device_sa.seal_batch(&mut slots, &mut iv), 20);
+    assert_eq!(device_sa.suite().starts(), 1);
     assert!(slots.iter().zip(&expected).all(|(slot, sealed)| slot.packet.data() == sealed));
 }
 
 #[test]
-fn what_a_device_finds_forged_is_as_it_came() {
+fn open_by_device_leaves_a_packet_with_wrong_icv_unchanged() {
     let spi = Spi::new(0x1001).unwrap();
     let mut out = Outbound::new(spi, software(), SeqWidth::Bits32);
     let mut into = Inbound::new(spi, Accelerator::new(&CIPHER, &MAC), SeqWidth::Bits32);
@@ -70,19 +70,19 @@ fn what_a_device_finds_forged_is_as_it_came() {
     out.seal(&mut packet, IpProto::TCP, &mut iv).unwrap();
     let sealed = packet.data().to_vec();
     for at in 8..sealed.len() {
-        let mut forged = sealed.clone();
-        forged[at] ^= 0x10;
-        let came = forged.clone();
-        let mut packet = PacketBuf::received(&mut forged);
+        let mut modified = sealed.clone();
+        modified[at] ^= 0x10;
+        let before = modified.clone();
+        let mut packet = PacketBuf::received(&mut modified);
         assert_eq!(into.open(&mut packet), Err(OpenError::IcvMismatch));
-        assert_eq!(packet.data(), came);
+        assert_eq!(packet.data(), before);
     }
     into.open(&mut packet).unwrap();
 }
 
-/// Numbers are taken now, packets sealed whenever the device is ready, in any order: each is what the SA would have made.
+/// Sequence numbers are reserved first; the packets are sealed later in any order, as the SA would have sealed them.
 #[test]
-fn numbers_taken_in_advance_are_for_packets_sealed_later() {
+fn reserved_sequence_numbers_seal_packets_later() {
     let spi = Spi::new(0x1001).unwrap();
     let mut sa = Outbound::new(spi, Accelerator::new(&CIPHER, &MAC), SeqWidth::Bits32);
     let run: Vec<_> = sa.reserve(3).unwrap().collect();

@@ -1,9 +1,9 @@
-//! The heuristic of RFC 5879 on packets built by hand: what makes sense is taken for clear, and nothing that does not.
+//! The heuristic of RFC 5879 for ESP with NULL encryption, on constructed packets that are plausible or not.
 
 use esp_core::{NullEsp, null_esp_heuristic};
 use ipsec_packet::IpProto;
 
-/// ESP with this payload in clear: header, IV, payload, padding to four octets (and `more` of it), trailer, ICV.
+/// Returns ESP with an unencrypted payload: header, IV, payload, padding to 4 octets and `more` octets, trailer, ICV.
 fn packet(next: IpProto, payload: &[u8], iv: usize, icv: usize, more: usize) -> Vec<u8> {
     let pad = (4 - (iv + payload.len() + 2) % 4) % 4 + more;
     let mut esp = vec![0, 0, 1, 0, 0, 0, 0, 1];
@@ -33,12 +33,12 @@ fn starting(first: u8, length: usize) -> Vec<u8> {
     payload
 }
 
-fn is_clear(next: IpProto, payload: &[u8]) -> bool {
+fn is_likely_null(next: IpProto, payload: &[u8]) -> bool {
     null_esp_heuristic(&packet(next, payload, 0, 12, 0)) == NullEsp::Likely { iv: 0, icv: 12, next_header: next }
 }
 
 #[test]
-fn each_pair_of_lengths_is_found() {
+fn iv_and_icv_lengths_are_determined() {
     for (iv, icv) in [(0, 12), (0, 16), (0, 24), (0, 32), (8, 16), (0, 20)] {
         let esp = packet(IpProto::UDP, &udp(40), iv, icv, 0);
         assert_eq!(null_esp_heuristic(&esp), NullEsp::Likely { iv, icv, next_header: IpProto::UDP }, "{iv} {icv}");
@@ -48,7 +48,7 @@ fn each_pair_of_lengths_is_found() {
 }
 
 #[test]
-fn forty_octets_are_the_least_to_judge() {
+fn packets_below_40_octets_are_undecided() {
     let esp = packet(IpProto::SCTP, &[9; 18], 0, 12, 0);
     assert_eq!(esp.len(), 40);
     assert_ne!(null_esp_heuristic(&esp), NullEsp::Unsure);
@@ -57,26 +57,27 @@ fn forty_octets_are_the_least_to_judge() {
 }
 
 #[test]
-fn transport_headers_have_to_make_sense() {
-    assert!(is_clear(IpProto::TCP, &tcp(5)));
-    assert!(is_clear(IpProto::TCP, &tcp(15)));
-    assert!(!is_clear(IpProto::TCP, &tcp(4)));
-    assert!(is_clear(IpProto::UDP, &udp(40)));
-    assert!(!is_clear(IpProto::UDP, &udp(41)));
-    assert!(is_clear(IpProto::SCTP, &[9; 40]));
-    assert!(!is_clear(IpProto(200), &[9; 40]));
+fn transport_headers_must_be_plausible() {
+    assert!(is_likely_null(IpProto::TCP, &tcp(5)));
+    assert!(is_likely_null(IpProto::TCP, &tcp(15)));
+    assert!(!is_likely_null(IpProto::TCP, &tcp(4)));
+    assert!(is_likely_null(IpProto::UDP, &udp(40)));
+    assert!(!is_likely_null(IpProto::UDP, &udp(41)));
+    assert!(is_likely_null(IpProto::SCTP, &[9; 40]));
+    assert!(!is_likely_null(IpProto(200), &[9; 40]));
 }
 
 #[test]
-fn kinds_of_icmp_have_to_be_known() {
-    let known = |next, kinds: &[u8]| (0..=255).all(|kind| is_clear(next, &starting(kind, 40)) == kinds.contains(&kind));
+fn icmp_types_must_be_known() {
+    let known =
+        |next, kinds: &[u8]| (0..=255).all(|kind| is_likely_null(next, &starting(kind, 40)) == kinds.contains(&kind));
     assert!(known(IpProto::ICMP, &[0, 3, 4, 5, 8, 9, 10, 11, 12, 13, 14]));
     assert!(known(IpProto::ICMPV6, &[1, 2, 3, 4].into_iter().chain(128..=161).collect::<Vec<u8>>()));
 }
 
 #[test]
-fn inner_packets_have_their_version_and_a_header() {
-    let known = |next, first: &[u8]| (0..=255).all(|of| is_clear(next, &starting(of, 40)) == first.contains(&of));
+fn inner_packets_need_ip_version_and_complete_header() {
+    let known = |next, first: &[u8]| (0..=255).all(|of| is_likely_null(next, &starting(of, 40)) == first.contains(&of));
     assert!(known(IpProto::IPV4, &(0x45..=0x4f).collect::<Vec<u8>>()));
     assert!(known(IpProto::IPV6, &(0x60..=0x6f).collect::<Vec<u8>>()));
     // 36 octets are too few for an IPv6 header.
@@ -85,26 +86,26 @@ fn inner_packets_have_their_version_and_a_header() {
 }
 
 #[test]
-fn sctp_and_dummies_need_so_much() {
-    // Padding makes the packet long enough, the payload is not.
+fn sctp_and_dummy_packets_need_a_minimum_length() {
+    // The padding makes the packet long enough, but the payload is too short.
     assert_eq!(null_esp_heuristic(&packet(IpProto::SCTP, &[9; 11], 0, 12, 20)), NullEsp::Encrypted);
     let sctp = null_esp_heuristic(&packet(IpProto::SCTP, &[9; 12], 0, 12, 20));
     assert_eq!(sctp, NullEsp::Likely { iv: 0, icv: 12, next_header: IpProto::SCTP });
     let dummy = null_esp_heuristic(&packet(IpProto::NO_NEXT, &[9; 40], 0, 12, 4));
     assert_eq!(dummy, NullEsp::Likely { iv: 0, icv: 12, next_header: IpProto::NO_NEXT });
-    // Nothing but two octets would speak for this one.
+    // Without padding, only pad length and next header indicate NULL encryption: too little evidence.
     assert_eq!(null_esp_heuristic(&packet(IpProto::NO_NEXT, &[9; 42], 0, 12, 0)), NullEsp::Encrypted);
 }
 
 #[test]
-fn padding_counts_up_and_the_body_is_aligned() {
+fn padding_must_be_monotonic_and_the_body_aligned() {
     let mut esp = packet(IpProto::UDP, &udp(40), 0, 12, 4);
     assert_ne!(null_esp_heuristic(&esp), NullEsp::Encrypted);
     let padding = 8 + 40;
     esp[padding + 3] ^= 1;
     assert_eq!(null_esp_heuristic(&esp), NullEsp::Encrypted);
 
-    // 41 octets and a padding that leaves 46.
+    // A payload of 41 octets, whose padding makes a body of 46 octets: not aligned.
     let mut datagram = udp(41);
     datagram.push(0);
     let mut esp = vec![0, 0, 1, 0, 0, 0, 0, 1];

@@ -1,4 +1,4 @@
-//! What must hold for every suite, every payload and every damage.
+//! Properties of sealing and opening for every suite, payload, padding and modification.
 
 mod common;
 
@@ -32,7 +32,7 @@ fn widths() -> impl Strategy<Value = SeqWidth> {
     prop_oneof![Just(SeqWidth::Bits32), Just(SeqWidth::Extended64)]
 }
 
-/// Numbers that are at home in both widths, and around the subspaces of ESN.
+/// Sequence numbers of this width, some of them around the ends of the subspaces of ESN (RFC 4303 appendix A).
 fn numbers(width: SeqWidth) -> impl Strategy<Value = u64> {
     match width {
         SeqWidth::Bits32 => prop_oneof![1u64..100, 0xffff_ff00u64..=0xffff_ffff].boxed(),
@@ -55,7 +55,7 @@ proptest! {
 
     //= RFC 4303 2.2/2, 2.7/2
     #[test]
-    fn what_was_sealed_opens_and_the_octets_around_it_stay(
+    fn open_returns_the_sealed_payload_and_surrounding_octets_stay(
         choice in choices(),
         payload in payloads(),
         padding in paddings(),
@@ -91,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn one_octet_less_of_room_is_refused_and_nothing_changes(
+    fn seal_refuses_one_octet_less_of_space_and_changes_nothing(
         choice in choices(),
         payload in payloads(),
         padding in paddings(),
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn the_pure_functions_do_what_the_structs_do(
+    fn pure_functions_agree_with_outbound_and_inbound(
         choice in choices(),
         payload in payloads(),
         padding in paddings(),
@@ -146,7 +146,7 @@ proptest! {
             [&mut one.bytes, &mut two.bytes, &mut three].map(|bytes| PacketBuf::received(bytes));
         let wrong = Seq::new(number ^ 1 << 32);
         let refused = open_with(&suite, wrong, width, PadCheck::Full, &mut three);
-        prop_assert_eq!(refused.is_ok(), width == SeqWidth::Bits32, "the high half is authenticated, or not there");
+        prop_assert_eq!(refused.is_ok(), width == SeqWidth::Bits32, "the high-order half is authenticated with ESN only");
         let opened = open_with(&suite, seq, width, PadCheck::Full, &mut one);
         prop_assert_eq!(&opened, &rx.open(&mut two));
         prop_assert!(opened.is_ok());
@@ -154,7 +154,7 @@ proptest! {
     }
 
     #[test]
-    fn open_into_says_what_open_says(
+    fn open_into_agrees_with_open(
         choice in choices(),
         payload in payloads(),
         width in widths(),
@@ -174,8 +174,8 @@ proptest! {
         let mut out = vec![0xee; received.len() + spare];
         let source = received.clone();
         match two.open_into(&received, &mut out) {
-            Ok((told, inside)) => {
-                prop_assert_eq!((Ok(told), inside), (opened, packet.data()));
+            Ok((info, inside)) => {
+                prop_assert_eq!((Ok(info), inside), (opened, packet.data()));
                 prop_assert_eq!(inside, &payload[..]);
             }
             Err(e) => prop_assert_eq!(Err(e), opened),
@@ -187,8 +187,8 @@ proptest! {
     }
 }
 
-/// The same SA for all that is done to one packet: whatever is refused must leave it able to open the real one.
-fn damage_every_bit(choice: &Choice, width: SeqWidth, payload: usize) {
+/// Asserts that one SA refuses every bit flip, truncation and extension of a packet and still opens the packet itself.
+fn refuse_every_modification(choice: &Choice, width: SeqWidth, payload: usize) {
     let (seq, top) = match width {
         SeqWidth::Bits32 => (7, 3),
         SeqWidth::Extended64 => (0x1_0000_0003, 0xffff_fff8),
@@ -200,7 +200,7 @@ fn damage_every_bit(choice: &Choice, width: SeqWidth, payload: usize) {
         let mut framed = Framed::new(bad, 8, 8);
         let whole = framed.bytes.clone();
         let mut packet = framed.packet();
-        assert!(rx.open(&mut packet).is_err(), "{}: {what} accepted", choice.name());
+        assert!(rx.open(&mut packet).is_err(), "{}: {what} was accepted", choice.name());
         assert_eq!((packet.len(), packet.headroom()), (bad.len(), 8), "{}: {what}", choice.name());
         assert_eq!(framed.bytes, whole, "{}: {what} was written to", choice.name());
         assert_eq!(window_state(rx.window()), before, "{}: {what} moved the window", choice.name());
@@ -214,7 +214,7 @@ fn damage_every_bit(choice: &Choice, width: SeqWidth, payload: usize) {
         refuse(&good[..len], "a truncation");
     }
     for more in 1..=20 {
-        refuse(&[&good[..], &vec![0; more]].concat(), "a tail");
+        refuse(&[&good[..], &vec![0; more]].concat(), "an extension");
     }
     let mut other = Framed::new(&good, 0, 0);
     assert_eq!(rx.open(&mut other.packet()).map(|opened| opened.seq.get()), Ok(seq));
@@ -222,16 +222,16 @@ fn damage_every_bit(choice: &Choice, width: SeqWidth, payload: usize) {
 
 //= RFC 4303 3.4.4.1/1
 #[test]
-fn every_bit_flip_and_every_truncation_is_refused_without_a_trace() {
+fn open_refuses_every_bit_flip_and_truncation_without_change_of_state() {
     for (n, choice) in CHOICES.iter().enumerate() {
         for width in WIDTHS {
-            damage_every_bit(choice, width, n % 23);
+            refuse_every_modification(choice, width, n % 23);
         }
     }
 }
 
 #[test]
-fn a_packet_of_another_width_or_subspace_is_forged() {
+fn open_refuses_packets_of_another_sequence_width_or_subspace() {
     for choice in CHOICES.iter() {
         for (sent, received, seq) in [
             (SeqWidth::Bits32, SeqWidth::Extended64, 7),

@@ -1,4 +1,4 @@
-//! What sealing adds, and the largest payload that still fits, against brute force.
+//! Overhead of sealing and largest payload, compared with brute force.
 
 mod common;
 
@@ -9,7 +9,7 @@ use ipsec_packet::{IpProto, SeqWidth, Tunnel, UDP_HEADER, tcp_mss};
 
 const ROOM: usize = 9000;
 
-/// A padding, in words of its own: boundary, least number of octets, TFC length.
+/// Paddings with their parameters: boundary, minimum number of octets, TFC length.
 const PADDINGS: [(Padding, usize, usize, usize); 12] = [
     (Padding::MINIMAL, 1, 0, 0),
     (Padding::MINIMAL.to_boundary(0), 1, 0, 0),
@@ -17,7 +17,7 @@ const PADDINGS: [(Padding, usize, usize, usize); 12] = [
     (Padding::MINIMAL.to_boundary(33), 64, 0, 0), // the next power of two
     (Padding::MINIMAL.to_boundary(64), 64, 0, 0),
     (Padding::MINIMAL.to_boundary(128), 128, 0, 0),
-    (Padding::MINIMAL.to_boundary(255), 128, 0, 0), // at most
+    (Padding::MINIMAL.to_boundary(255), 128, 0, 0), // the largest boundary
     (Padding::MINIMAL.at_least(1), 1, 1, 0),
     (Padding::MINIMAL.at_least(100), 1, 100, 0),
     (Padding::MINIMAL.at_least(255), 1, 255, 0),
@@ -25,8 +25,8 @@ const PADDINGS: [(Padding, usize, usize, usize); 12] = [
     (Padding::MINIMAL.to_boundary(128).at_least(200).tfc_to(1400), 128, 200, 1400),
 ];
 
-/// The number of octets of padding: the first from the least one that reaches the boundary, or, as the field ends at 255,
-/// the last one that does.
+/// Returns the pad length: the smallest one from the minimum on that reaches the boundary, or, as the field ends at 255,
+/// the largest one that does.
 fn naive_pad(payload: usize, align: usize, at_least: usize) -> usize {
     let fits = |pad: &usize| (payload + pad + 2).is_multiple_of(align);
     (at_least..=255).find(fits).or_else(|| (0..=255).rev().find(fits)).unwrap()
@@ -64,7 +64,7 @@ fn overhead_and_largest_payload_agree_with_brute_force() {
 
 //= RFC 4303 2.7/1, 2.7/4
 #[test]
-fn every_suite_and_every_padding_gives_what_was_announced() {
+fn sealed_length_is_payload_plus_overhead() {
     for choice in one_per_layout() {
         for (padding, boundary, at_least, tfc_to) in PADDINGS {
             let mut tx = sender_at(&choice, SeqWidth::Bits32, 1);
@@ -81,7 +81,7 @@ fn every_suite_and_every_padding_gives_what_was_announced() {
 }
 
 #[test]
-fn the_layouts_of_all_suites_are_those_of_the_registry() {
+fn suite_layouts_match_the_registry() {
     for choice in all_choices() {
         let (row, layout) = (choice.cipher.row().unwrap(), choice.layout());
         let icv = row.icv + choice.integrity.row().unwrap().icv;
@@ -91,9 +91,9 @@ fn the_layouts_of_all_suites_are_those_of_the_registry() {
     assert!(one_per_layout().len() >= 15, "{} layouts", one_per_layout().len());
 }
 
-/// (suite, MTU, UDP encapsulation, the largest inner packet, its TCP MSS), worked out by hand.
+/// The rows are: suite, MTU, UDP encapsulation, largest inner packet and its TCP MSS, calculated by hand.
 #[test]
-fn an_ipv4_tunnel_leaves_what_was_worked_out_by_hand() {
+fn ipv4_tunnel_leaves_the_calculated_payload_and_mss() {
     let tunnel = Tunnel::v4([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
     let cbc = |key, integrity| Choice::new(CipherAlgorithm::AesCbc, key, integrity);
     for (choice, mtu, udp, inner, mss) in [
@@ -116,14 +116,14 @@ fn an_ipv4_tunnel_leaves_what_was_worked_out_by_hand() {
 }
 
 #[test]
-fn the_numbers_do_not_overflow_at_the_ends() {
+fn size_arithmetic_saturates_at_its_limits() {
     let layout = gcm().layout();
     assert_eq!(largest_payload(layout, Padding::MINIMAL, 0), None);
     for payload in [usize::MAX, usize::MAX - 1, usize::MAX - 300] {
         let added = overhead(layout, Padding::MINIMAL.at_least(255).tfc_to(usize::MAX), payload);
         assert!(payload.saturating_add(added.total()) == usize::MAX, "{payload}");
     }
-    // More room than a packet of 65535 octets has is of no use: sealing refuses what is larger.
+    // Space beyond a packet of 65535 octets is not used: sealing refuses larger packets.
     let largest = largest_payload(layout, Padding::MINIMAL, usize::MAX);
     assert_eq!(largest, largest_payload(layout, Padding::MINIMAL, 65535));
     let total = |payload| payload + overhead(layout, Padding::MINIMAL, payload).total();

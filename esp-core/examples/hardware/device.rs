@@ -1,21 +1,22 @@
-//! A crypto accelerator that does not exist: a queue of descriptors, memory of its own, one interrupt for all that was queued.
-//! A driver prepares, starts the device, and finishes; [`Accelerator`] makes a [`Suite`] of that.
+//! Model of a crypto accelerator with a descriptor queue, its own memory, and one interrupt for all queued packets.
+//!
+//! A driver prepares descriptors, starts the device and collects the results. [`Accelerator`] implements [`Suite`] with it.
 
 use std::cell::RefCell;
 
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, EspParts, HmacSha1_96, IcvMismatch, Layout, Suite};
 
-/// What the device is asked: a direction, and where in its memory the packet lies.
+/// Job of the device: the direction, and the position of the packet in the device's memory.
 struct Descriptor {
     seal: bool,
     at: usize,
     len: usize,
     seq_high: Option<[u8; 4]>,
-    /// What it answers: whether the ICV held.
-    holds: bool,
+    /// Result that the device writes: the packet was sealed, or its ICV verified.
+    done: bool,
 }
 
-/// The device. What is behind the registers of a real one is software here.
+/// The device; software takes the place of its hardware.
 struct Device {
     silicon: EncryptThenMac<Aes128Cbc, HmacSha1_96>,
     memory: Vec<u8>,
@@ -24,14 +25,14 @@ struct Device {
 }
 
 impl Device {
-    /// Works on all that is queued; a real driver would sleep until the interrupt.
+    /// Processes all queued descriptors. A real driver would wait for the interrupt.
     fn start(&mut self) {
         self.starts += 1;
         let layout = self.silicon.layout();
         for job in &mut self.queue {
             let Some(packet) = self.memory.get_mut(job.at..job.at + job.len) else { continue };
             let Ok(mut parts) = EspParts::split(layout, packet, job.seq_high) else { continue };
-            job.holds = if job.seal {
+            job.done = if job.seal {
                 self.silicon.seal(&mut parts);
                 true
             } else {
@@ -41,7 +42,7 @@ impl Device {
     }
 }
 
-/// AES-128-CBC with HMAC-SHA1-96, done elsewhere.
+/// Suite of AES-128-CBC and HMAC-SHA1-96 that the device computes.
 pub struct Accelerator(RefCell<Device>);
 
 impl Accelerator {
@@ -51,35 +52,35 @@ impl Accelerator {
         Self(RefCell::new(Device { silicon, memory: Vec::new(), queue: Vec::new(), starts: 0 }))
     }
 
-    /// How often it was started.
+    /// Returns the number of times that the device was started.
     pub fn starts(&self) -> usize {
         self.0.borrow().starts
     }
 
-    /// First phase: the packet goes into the device's memory, and a descriptor into its queue.
+    /// Copies the packet into the device's memory and queues a descriptor for it.
     fn prepare(&self, seal: bool, parts: &EspParts<'_>) {
         let mut device = self.0.borrow_mut();
-        let [text, high] = parts.integrity_input().segments();
+        let [input, high] = parts.integrity_input().segments();
         let at = device.memory.len();
-        device.memory.extend_from_slice(text);
+        device.memory.extend_from_slice(input);
         device.memory.extend_from_slice(parts.icv());
         let len = device.memory.len() - at;
-        device.queue.push(Descriptor { seal, at, len, seq_high: high.try_into().ok(), holds: false });
+        device.queue.push(Descriptor { seal, at, len, seq_high: high.try_into().ok(), done: false });
     }
 
-    /// Last phase: one packet comes back, unless its ICV did not hold.
+    /// Copies one packet back, unless its ICV is wrong.
     fn finish(&self, job: usize, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
         let device = self.0.borrow();
-        let job = device.queue.get(job).filter(|job| job.holds).ok_or(IcvMismatch)?;
+        let job = device.queue.get(job).filter(|job| job.done).ok_or(IcvMismatch)?;
         let packet = device.memory.get(job.at..job.at + job.len).ok_or(IcvMismatch)?;
-        let (text, icv) = packet.split_at_checked(job.len - self.layout().icv).ok_or(IcvMismatch)?;
-        let body = text.len() - parts.body().len();
-        parts.body().copy_from_slice(text.get(body..).ok_or(IcvMismatch)?);
+        let (input, icv) = packet.split_at_checked(job.len - self.layout().icv).ok_or(IcvMismatch)?;
+        let body = input.len() - parts.body().len();
+        parts.body().copy_from_slice(input.get(body..).ok_or(IcvMismatch)?);
         parts.set_icv(icv);
         Ok(())
     }
 
-    /// The packets that were prepared are forgotten, and their plaintext with them.
+    /// Wipes the device's memory, which contains plaintext, and empties the queue.
     fn clear(&self) {
         let mut device = self.0.borrow_mut();
         device.memory.fill(0);
@@ -97,7 +98,7 @@ impl Suite for Accelerator {
         self.prepare(true, parts);
         self.0.borrow_mut().start();
         if self.finish(0, parts).is_err() {
-            // A device that failed must not let a packet leave in clear.
+            // When the device fails, the packet must not leave in cleartext.
             parts.body().fill(0);
         }
         self.clear();
@@ -111,14 +112,14 @@ impl Suite for Accelerator {
         opened
     }
 
-    /// Here it pays: all packets in a row of one SA, which has a device of its own, are prepared before it is started, once.
+    /// Prepares all consecutive packets of one SA, each of which has its own device, before starting the device once.
     fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)]) {
-        for of_one in batch.chunk_by_mut(|(one, _), (next, _)| std::ptr::eq(*one, *next)) {
-            let Some((device, _)) = of_one.first() else { continue };
+        for run in batch.chunk_by_mut(|(one, _), (next, _)| std::ptr::eq(*one, *next)) {
+            let Some((device, _)) = run.first() else { continue };
             let device = *device;
-            of_one.iter().for_each(|(_, parts)| device.prepare(true, parts));
+            run.iter().for_each(|(_, parts)| device.prepare(true, parts));
             device.0.borrow_mut().start();
-            for (job, (_, parts)) in of_one.iter_mut().enumerate() {
+            for (job, (_, parts)) in run.iter_mut().enumerate() {
                 if device.finish(job, parts).is_err() {
                     parts.body().fill(0);
                 }

@@ -1,4 +1,5 @@
-//! How a crypto accelerator is plugged in: a [`Suite`](ipsec_crypto::Suite) whose batches are prepared, started and finished.
+//! Integration of a crypto accelerator: a [`Suite`](ipsec_crypto::Suite) that starts the device once per batch.
+//!
 //! `cargo run -p esp-core --example hardware`
 #![deny(
     clippy::indexing_slicing,
@@ -14,11 +15,13 @@
 mod device;
 
 use device::Accelerator;
-use esp_core::{Inbound, Outbound, SealSlot};
-use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth, Spi};
+use esp_core::{Inbound, Outbound, RngIv, SealSlot};
+use ipsec_packet::{IpProto, PacketBuf, SeqWidth, Spi};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (spi, accelerator) = (Spi::new(0x1001)?, || Accelerator::new(&[1; 16], &[2; 20]));
+    // IKE or an administrator supplies the keys of a real SA.
+    let (cipher_key, integrity_key) = (rand::random(), rand::random());
+    let (spi, accelerator) = (Spi::new(0x1001)?, || Accelerator::new(&cipher_key, &integrity_key));
     let mut outbound = Outbound::new(spi, accelerator(), SeqWidth::Bits32);
     let mut inbound = Inbound::new(spi, accelerator(), SeqWidth::Bits32);
 
@@ -27,13 +30,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for bytes in &mut buffers {
         slots.push(SealSlot::new(PacketBuf::with_headroom(bytes, 24, 100)?, IpProto::IPV4));
     }
-    // A constant IV: only for an example.
-    let sealed = outbound.seal_batch(&mut slots, &mut |_: Seq, iv: &mut [u8]| iv.fill(7));
-    println!("{sealed} packets sealed, the device was started {} time", outbound.suite().starts());
+    let sealed = outbound.seal_batch(&mut slots, &mut RngIv(rand::rng()));
+    println!("{sealed} packets sealed, device starts: {}", outbound.suite().starts());
 
     for slot in &mut slots {
         inbound.open(&mut slot.packet)?;
     }
-    println!("{} packets opened, the device was started {} times", slots.len(), inbound.suite().starts());
+    println!("{} packets opened, device starts: {}", slots.len(), inbound.suite().starts());
     Ok(())
 }

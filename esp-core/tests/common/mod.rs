@@ -1,4 +1,4 @@
-//! What the tests of this crate share: every suite of the registry, buffers with guard octets, and crafted packets.
+//! Shared by the tests of this crate: every suite of the registry, buffers with guard octets, and crafted packets.
 #![allow(dead_code)] // each test binary uses its part
 
 use esp_core::{Inbound, Outbound};
@@ -7,7 +7,7 @@ use ipsec_packet::{PacketBuf, ReplayWindow, Seq, SeqWidth, Spi};
 
 pub use test_vectors::Random;
 
-/// Algorithms with keys; a suite as often as one is needed.
+/// Algorithms with their keys, from which any number of suites can be made.
 #[derive(Clone, Debug)]
 pub struct Choice {
     pub cipher: CipherAlgorithm,
@@ -23,7 +23,7 @@ impl Choice {
         Self { cipher, integrity, cipher_key, integrity_key }
     }
 
-    /// The same algorithms under other keys.
+    /// Returns the same algorithms with other keys.
     pub fn rekeyed(&self, seed: u64) -> Self {
         let keys = |octets: &[u8], salt: u64| Random(seed ^ salt).octets(octets.len());
         let (cipher_key, integrity_key) = (keys(&self.cipher_key, 1 << 60), keys(&self.integrity_key, 1 << 61));
@@ -47,7 +47,7 @@ impl Choice {
     }
 }
 
-/// The shortest, the usual and the longest key, and for AES those between.
+/// Returns the shortest, the default and the longest key length, and all three lengths of AES.
 fn key_lengths(keys: KeyLengths, usual: usize) -> Vec<usize> {
     let all: Vec<usize> = (keys.min..=keys.max).step_by(keys.step).collect();
     match all.len() {
@@ -56,7 +56,7 @@ fn key_lengths(keys: KeyLengths, usual: usize) -> Vec<usize> {
     }
 }
 
-/// Every cipher of the registry with every integrity algorithm that goes with it.
+/// Returns every cipher of the registry with every integrity algorithm that it can be combined with.
 pub fn all_choices() -> Vec<Choice> {
     let mut choices = Vec::new();
     for row in CipherAlgorithm::ALL {
@@ -75,13 +75,13 @@ pub fn all_choices() -> Vec<Choice> {
     choices
 }
 
-/// Every cipher that hides something, without integrity.
+/// Returns every cipher other than NULL and the AEADs, without integrity.
 pub fn without_integrity() -> Vec<Choice> {
     let rows = CipherAlgorithm::ALL.iter().filter(|row| row.icv == 0 && row.algorithm != CipherAlgorithm::Null);
     rows.map(|row| Choice::new(row.algorithm, row.default_key, IntegrityAlgorithm::None)).collect()
 }
 
-/// One choice for each layout.
+/// Returns one choice for each distinct layout.
 pub fn one_per_layout() -> Vec<Choice> {
     let mut seen = Vec::new();
     let mut choices = all_choices();
@@ -113,12 +113,12 @@ pub fn spi() -> Spi {
     Spi::new(0x8000_1001).unwrap()
 }
 
-/// Both ends of an SA.
+/// Returns sender and receiver of an SA.
 pub fn pair(choice: &Choice, width: SeqWidth) -> (Outbound<AnySuite>, Inbound<AnySuite>) {
     (Outbound::new(spi(), choice.suite(), width), Inbound::new(spi(), choice.suite(), width))
 }
 
-/// A sender whose next number is `seq`.
+/// Returns a sender whose next sequence number is `seq`.
 pub fn sender_at(choice: &Choice, width: SeqWidth, seq: u64) -> Outbound<AnySuite> {
     let mut outbound = Outbound::new(spi(), choice.suite(), width);
     let bits = if width == SeqWidth::Bits32 { 32 } else { 64 };
@@ -126,7 +126,7 @@ pub fn sender_at(choice: &Choice, width: SeqWidth, seq: u64) -> Outbound<AnySuit
     outbound
 }
 
-/// An IV source for tests: different for each packet, the same in each run.
+/// Fills an IV that is different for each packet and the same in each run.
 pub fn test_iv(seq: Seq, iv: &mut [u8]) {
     let bytes = Random(seq.get()).octets(iv.len());
     iv.copy_from_slice(&bytes);
@@ -138,7 +138,7 @@ pub fn window_state<const WORDS: usize>(window: &ReplayWindow<WORDS>) -> Vec<u8>
     state
 }
 
-/// A payload in a buffer with `front` and `back` octets around it, all of them random.
+/// Payload in a buffer with `front` random octets of headroom and `back` random octets of tailroom.
 pub struct Framed {
     pub bytes: Vec<u8>,
     pub front: usize,
@@ -157,7 +157,7 @@ impl Framed {
     }
 }
 
-/// Seals with plenty of room and returns the ESP packet alone.
+/// Seals the payload and returns the ESP packet without headroom and tailroom.
 pub fn sealed(outbound: &mut Outbound<AnySuite>, payload: &[u8], next: ipsec_packet::IpProto) -> Vec<u8> {
     let room = outbound.overhead(payload.len());
     let mut framed = Framed::new(payload, room.front, room.back);
@@ -166,7 +166,7 @@ pub fn sealed(outbound: &mut Outbound<AnySuite>, payload: &[u8], next: ipsec_pac
     packet.data().to_vec()
 }
 
-/// An authentic packet whose whole plaintext, trailer included, is `body`.
+/// Returns a packet with a valid ICV whose plaintext, trailer included, is `body`.
 pub fn crafted(suite: &AnySuite, seq: u64, width: SeqWidth, body: &[u8]) -> Vec<u8> {
     let (layout, seq) = (suite.layout(), Seq::new(seq));
     let mut packet =

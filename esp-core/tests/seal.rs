@@ -1,4 +1,4 @@
-//! Known mistakes of implementations of ESP on the sending side, and of the data path around it.
+//! Sealing: padding, ICV input, IVs, space checks, UDP and transport mode around it, and state across restarts.
 
 mod common;
 
@@ -19,7 +19,7 @@ use ipsec_packet::{
 
 //= RFC 4303 2.4/1, 2.4/2
 #[test]
-fn padding_never_exceeds_its_field_or_the_packet() {
+fn padding_never_exceeds_its_field_or_the_maximum_packet() {
     for choice in one_per_layout() {
         let mut tx = sender_at(&choice, SeqWidth::Bits32, 1);
         for padding in [
@@ -49,7 +49,7 @@ fn padding_never_exceeds_its_field_or_the_packet() {
 }
 
 #[test]
-fn the_high_half_is_appended_to_what_a_mac_covers() {
+fn esn_high_half_is_appended_to_the_integrity_input() {
     let seq = 0x0123_4567_89ab_cdef;
     for choice in all_choices().into_iter().filter(|choice| choice.integrity != IntegrityAlgorithm::None) {
         let mac = AnyIntegrity::new(choice.integrity, &choice.integrity_key).unwrap();
@@ -64,7 +64,7 @@ fn the_high_half_is_appended_to_what_a_mac_covers() {
 }
 
 #[test]
-fn an_aead_covers_spi_high_and_low_half_in_this_order() {
+fn aad_is_spi_then_high_then_low_half() {
     let choice = gcm();
     let mut packet = sealed(&mut sender_at(&choice, SeqWidth::Extended64, 0x0123_4567_89ab_cdef), b"in", IpProto::UDP);
     for (high, aad) in [
@@ -91,16 +91,16 @@ fn ip_packet(version: u8, payload: &[u8]) -> Vec<u8> {
         (IpAddr::V6(s), IpAddr::V6(d)) => {
             [&[0x60, 0, 0, 0, 0, 0, 0, 64][..], &s.octets(), &d.octets(), &[6, 0, 1, 4, 0, 0, 0, 0]].concat()
         }
-        _ => panic!("one version, please"),
+        _ => panic!("addresses of different IP versions"),
     };
     let mut packet = [&front, payload].concat();
     set_length(&mut packet).unwrap();
     packet
 }
 
-/// Transport mode in UDP, there and back: length, protocol and checksum must be those of the original.
+/// Transport mode with UDP encapsulation restores length, protocol and checksum of the original packet.
 #[test]
-fn no_octet_of_udp_is_left_behind() {
+fn transport_mode_in_udp_restores_the_original_packet() {
     for version in [4, 6] {
         for choice in [cbc_hmac(), gcm()] {
             let (mut tx, mut rx) = pair(&choice, SeqWidth::Bits32);
@@ -124,16 +124,16 @@ fn no_octet_of_udp_is_left_behind() {
             assert_eq!(pop_udp(&mut packet), Ok(ports));
             let opened = rx.open(&mut packet).unwrap();
             let gap = UDP_HEADER + 8 + choice.layout().iv;
-            packet.push_front(place.at + gap).unwrap(); // the old headers still stand in front
+            packet.push_front(place.at + gap).unwrap(); // the IP headers are still in front of it
             close_gap(&mut packet, place, gap, opened.next_header).unwrap();
             assert_eq!(packet.data(), original, "version {version}");
         }
     }
 }
 
-/// And without UDP, by the gap that the header goes into.
+/// Transport mode without UDP encapsulation, with a gap for the ESP header, restores the original packet.
 #[test]
-fn a_packet_of_transport_mode_comes_back_as_it_was() {
+fn transport_mode_restores_the_original_packet() {
     for version in [4, 6] {
         let (mut tx, mut rx) = pair(&cbc_hmac(), SeqWidth::Bits32);
         let original = ip_packet(version, &[7; 57]);
@@ -143,7 +143,7 @@ fn a_packet_of_transport_mode_comes_back_as_it_was() {
         open_gap(&mut packet, place, 24, IpProto::ESP).unwrap();
         packet.pull_front(place.at + 24).unwrap();
         let head = packet.headroom() - 24 - place.at;
-        // The head stands where the gap begins; sealing writes into the gap and not into it.
+        // The IP headers end where the gap begins; sealing writes into the gap only.
         tx.seal(&mut packet, place.next, &mut test_iv).unwrap();
         assert_eq!(packet.headroom(), head + place.at);
         packet.push_front(place.at).unwrap();
@@ -160,7 +160,7 @@ fn a_packet_of_transport_mode_comes_back_as_it_was() {
 }
 
 #[test]
-fn the_growth_is_checked_before_the_first_write() {
+fn seal_checks_space_before_the_first_write() {
     for choice in one_per_layout() {
         for padding in [Padding::MINIMAL, Padding::MINIMAL.at_least(255).tfc_to(90)] {
             let mut tx = sender_at(&choice, SeqWidth::Bits32, 1);
@@ -183,7 +183,7 @@ fn the_growth_is_checked_before_the_first_write() {
 
 //= RFC 4303 2.1/6
 #[test]
-fn an_spi_of_zero_is_none_and_the_first_255_are_reserved() {
+fn spi_0_is_refused_and_1_to_255_are_reserved() {
     for value in 0..=255 {
         assert!(Spi::new(value).is_err());
         assert_eq!(Spi::reserved(value).is_ok(), value != 0);
@@ -197,9 +197,9 @@ fn an_spi_of_zero_is_none_and_the_first_255_are_reserved() {
 }
 
 #[derive(Clone)]
-struct Counting(u64);
+struct CountingRng(u64);
 
-impl rand_core::TryRng for Counting {
+impl rand_core::TryRng for CountingRng {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
@@ -218,24 +218,24 @@ impl rand_core::TryRng for Counting {
     }
 }
 
-impl rand_core::TryCryptoRng for Counting {}
+impl rand_core::TryCryptoRng for CountingRng {}
 
 #[test]
-fn the_iv_of_cbc_comes_from_its_source_and_that_of_counter_modes_from_the_number() {
+fn cbc_iv_is_from_the_source_and_counter_mode_iv_is_the_sequence_number() {
     for choice in all_choices() {
         let layout = choice.layout();
-        let (mut tx, mut asked) = (sender_at(&choice, SeqWidth::Extended64, 0x1_0000_0001), Vec::new());
-        let mut carried = Vec::new();
+        let (mut tx, mut requested) = (sender_at(&choice, SeqWidth::Extended64, 0x1_0000_0001), Vec::new());
+        let mut sent = Vec::new();
         for _ in 0..3 {
             let room = tx.overhead(40);
             let mut framed = Framed::new(&[7; 40], room.front, room.back);
             let mut packet = framed.packet();
             let mut source = |seq: Seq, iv: &mut [u8]| {
-                asked.push(seq.get());
+                requested.push(seq.get());
                 test_iv(seq, iv);
             };
             tx.seal(&mut packet, IpProto::UDP, &mut source).unwrap();
-            carried.push(packet.data()[8..8 + layout.iv].to_vec());
+            sent.push(packet.data()[8..8 + layout.iv].to_vec());
         }
         let numbers = [0x1_0000_0001u64, 0x1_0000_0002, 0x1_0000_0003];
         let expected = match layout.iv_rule {
@@ -243,19 +243,19 @@ fn the_iv_of_cbc_comes_from_its_source_and_that_of_counter_modes_from_the_number
             IvRule::Unique => numbers.map(|n| n.to_be_bytes().to_vec()).to_vec(),
             IvRule::Unpredictable => numbers.map(|n| Random(n).octets(layout.iv)).to_vec(),
         };
-        assert_eq!(carried, expected, "{}", choice.name());
+        assert_eq!(sent, expected, "{}", choice.name());
         let unpredictable = layout.iv_rule == IvRule::Unpredictable;
-        assert_eq!(asked, if unpredictable { &numbers[..] } else { &[] }, "{}", choice.name());
+        assert_eq!(requested, if unpredictable { &numbers[..] } else { &[] }, "{}", choice.name());
         assert_eq!(unpredictable, choice.cipher.to_string().ends_with("-cbc"), "{}", choice.name());
     }
 }
 
 #[test]
-fn the_given_sources_never_repeat_and_do_not_chain() {
+fn iv_sources_never_repeat_and_do_not_chain() {
     let iv_of = |packet: &[u8], len: usize| packet[8..8 + len].to_vec();
     for cipher in [CipherAlgorithm::AesCbc, CipherAlgorithm::TripleDesCbc] {
         let choice = Choice::new(cipher, 24, IntegrityAlgorithm::HmacSha1_96);
-        let (mut random, mut counter) = (RngIv(Counting(7)), EncryptedCounterIv(Aes128Cbc::new(&[9; 16])));
+        let (mut random, mut counter) = (RngIv(CountingRng(7)), EncryptedCounterIv(Aes128Cbc::new(&[9; 16])));
         let (mut one, mut two) = (pair(&choice, SeqWidth::Bits32).0, pair(&choice, SeqWidth::Bits32).0);
         let mut seen = std::collections::BTreeSet::new();
         let len = choice.layout().iv;
@@ -267,10 +267,10 @@ fn the_given_sources_never_repeat_and_do_not_chain() {
             two.seal(&mut b.packet(), IpProto::UDP, &mut counter).unwrap();
             for packet in [&a.bytes, &b.bytes] {
                 let (iv, tail) = (iv_of(packet, len), packet.len() - choice.layout().icv);
-                assert_ne!(iv[..], packet[tail - len..tail], "the last block of this packet is not the next IV");
-                assert!(!iv.starts_with(&n.to_be_bytes()[..4]), "the number is not the IV");
-                assert!(seen.insert(iv.clone()), "{iv:02x?} was there before");
-                seen.insert(packet[tail - len..tail].to_vec()); // a chained IV would be found here
+                assert_ne!(iv[..], packet[tail - len..tail], "the IV is the last ciphertext block");
+                assert!(!iv.starts_with(&n.to_be_bytes()[..4]), "the IV is the sequence number");
+                assert!(seen.insert(iv.clone()), "IV {iv:02x?} is repeated");
+                seen.insert(packet[tail - len..tail].to_vec()); // detects a chained IV
             }
         }
     }
@@ -278,7 +278,7 @@ fn the_given_sources_never_repeat_and_do_not_chain() {
 
 //= RFC 4303 3.3.3/4
 #[test]
-fn a_restarted_sender_refuses_a_lower_number_and_goes_on_above_the_stored_one() {
+fn restarted_sender_continues_above_the_stored_sequence_number() {
     let mut tx = sender_at(&gcm(), SeqWidth::Bits32, 101);
     sealed(&mut tx, b"inside", IpProto::UDP);
     let stored = tx.counter().export();
@@ -288,11 +288,11 @@ fn a_restarted_sender_refuses_a_lower_number_and_goes_on_above_the_stored_one() 
     let mut restarted = Outbound::new(spi(), gcm().suite(), SeqWidth::Bits32);
     restarted.import(&stored).unwrap();
     let packet = sealed(&mut restarted, b"inside", IpProto::UDP);
-    assert_eq!(packet[4..16], [0, 0, 0, 102, 0, 0, 0, 0, 0, 0, 0, 102], "number and IV");
+    assert_eq!(packet[4..16], [0, 0, 0, 102, 0, 0, 0, 0, 0, 0, 0, 102], "sequence number and IV");
 }
 
 #[test]
-fn the_whole_window_survives_a_restart() {
+fn window_survives_a_restart() {
     let (mut tx, mut rx) = pair(&gcm(), SeqWidth::Bits32);
     let packets: Vec<_> = (0..64).map(|_| sealed(&mut tx, b"inside", IpProto::UDP)).collect();
     let even = |n: &usize| n.is_multiple_of(2) || *n == 63;
@@ -319,7 +319,7 @@ fn each_sa_has_its_own_window() {
 }
 
 #[test]
-fn padding_follows_the_block_of_each_cipher() {
+fn padding_aligns_to_the_block_of_each_cipher() {
     for choice in all_choices() {
         let block = match choice.cipher {
             CipherAlgorithm::AesCbc => 16,
@@ -336,7 +336,7 @@ fn padding_follows_the_block_of_each_cipher() {
 }
 
 #[test]
-fn open_into_leaves_its_source_and_writes_no_further_than_the_packet() {
+fn open_into_leaves_its_source_and_writes_the_packet_only() {
     for choice in all_choices() {
         let mut tx = sender_at(&choice, SeqWidth::Extended64, 9);
         let packet = sealed(&mut tx, b"inside", IpProto::UDP);
@@ -359,7 +359,7 @@ fn open_into_leaves_its_source_and_writes_no_further_than_the_packet() {
 }
 
 #[test]
-fn no_octet_around_the_packet_is_written_on_any_way_out() {
+fn open_and_seal_never_write_outside_the_packet() {
     for choice in all_choices() {
         let suite = choice.suite();
         let make = |seq| {
@@ -388,11 +388,11 @@ fn no_octet_around_the_packet_is_written_on_any_way_out() {
         let mut rx = Inbound::with_window(spi(), choice.suite(), SeqWidth::Extended64, window);
         for (what, packet, accepted) in [
             ("short", &good[..9], false),
-            ("cut", &good[..good.len() - 1], false),
-            ("of another sa", &wrong_spi, false),
-            ("forged", &forged, false),
-            ("badly padded", &hostile, false),
-            ("good", &good, true),
+            ("truncated", &good[..good.len() - 1], false),
+            ("another SPI", &wrong_spi, false),
+            ("modified ICV", &forged, false),
+            ("invalid padding", &hostile, false),
+            ("valid", &good, true),
             ("replayed", &good, false),
         ] {
             let mut framed = Framed::new(packet, 32, 32);
@@ -401,6 +401,6 @@ fn no_octet_around_the_packet_is_written_on_any_way_out() {
             let end = before.len() - 32;
             assert_eq!((&framed.bytes[..32], &framed.bytes[end..]), (&before[..32], &before[end..]), "{what}");
         }
-        assert!(choice.layout().icv >= 8, "an ICV of 1 to 3 octets protects nothing");
+        assert!(choice.layout().icv >= 8, "an ICV of less than 8 octets");
     }
 }

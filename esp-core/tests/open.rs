@@ -1,5 +1,5 @@
-//! Known mistakes of implementations of ESP that lie in the reach of these crates. Those of replay and sequence
-//! numbers are in `replay_traps.rs`.
+//! Opening: lengths, ICV, padding, dummy packets and error messages, including mistakes known from other
+//! implementations. Sequence numbers and the anti-replay window are in `replay.rs`.
 
 mod common;
 
@@ -20,10 +20,10 @@ fn inbound(choice: &Choice) -> Inbound<AnySuite> {
     Inbound::new(spi(), choice.suite(), SeqWidth::Bits32)
 }
 
-/// Next header and octets of what was opened.
+/// Next header and payload of an opened packet.
 type Payload = Result<(IpProto, Vec<u8>), OpenError>;
 
-/// Opens a copy of `packet` in the middle of a buffer; whatever happens, the octets around it must stay.
+/// Opens a copy of `packet` in the middle of a buffer and asserts that the octets around it are unchanged.
 fn open_guarded(rx: &mut Inbound<AnySuite>, packet: &[u8]) -> (Payload, Vec<u8>) {
     let mut framed = Framed::new(packet, 16, 16);
     let before = framed.bytes.clone();
@@ -40,7 +40,7 @@ fn open_guarded(rx: &mut Inbound<AnySuite>, packet: &[u8]) -> (Payload, Vec<u8>)
 }
 
 #[test]
-fn a_short_packet_is_refused_before_any_length_is_subtracted() {
+fn open_refuses_every_short_packet() {
     for choice in all_choices().iter().chain(&without_integrity()) {
         let layout = choice.layout();
         let shortest = 8 + layout.iv + layout.align + layout.icv;
@@ -68,7 +68,7 @@ fn a_short_packet_is_refused_before_any_length_is_subtracted() {
 }
 
 #[test]
-fn an_ip_packet_with_nothing_behind_its_header_is_a_runt() {
+fn ip_packet_without_esp_header_is_too_short() {
     let v4 = [&[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 50, 0, 0][..], &[192, 0, 2, 1], &[192, 0, 2, 2]].concat();
     let v6 = [&[0x60, 0, 0, 0, 0, 0, 50, 64][..], &[0x20; 32]].concat();
     for packet in [v4, v6] {
@@ -81,7 +81,7 @@ fn an_ip_packet_with_nothing_behind_its_header_is_a_runt() {
 //= RFC 2406 3.4.5/3
 //= RFC 4303 3.4.4.1/5
 #[test]
-fn nothing_is_decrypted_and_no_padding_looked_at_before_the_icv_holds() {
+fn open_verifies_the_icv_before_decryption_and_padding() {
     for choice in all_choices() {
         let layout = choice.layout();
         let mut bad_pad = vec![0x33; layout.align.max(16)];
@@ -103,7 +103,7 @@ fn nothing_is_decrypted_and_no_padding_looked_at_before_the_icv_holds() {
 }
 
 #[test]
-fn encryption_without_integrity_is_asked_for_by_name_and_checks_all_padding() {
+fn encryption_without_integrity_is_explicit_and_checks_all_padding() {
     for choice in without_integrity() {
         let refused = AnySuite::from_slices(choice.cipher, &choice.cipher_key, IntegrityAlgorithm::None, &[]);
         assert_eq!(refused.map(|_| ()).unwrap_err(), KeyError::NoIntegrity, "{}", choice.name());
@@ -123,20 +123,21 @@ fn encryption_without_integrity_is_asked_for_by_name_and_checks_all_padding() {
     }
 }
 
-/// A plaintext of `body` octets: payload 0x77.., padding, pad length, UDP.
+/// Returns a plaintext of `body` octets: payload 0x77.., padding, pad length, next header UDP.
 fn padded(body: usize, padding: &[u8]) -> Vec<u8> {
     let payload = vec![0x77; body - 2 - padding.len()];
     [&payload[..], padding, &[padding.len() as u8, IpProto::UDP.0]].concat()
 }
 
-/// A refused packet was authentic: it counts as received, and its plaintext is gone.
-fn refused_and_wiped(choice: &Choice, check: PadCheck, body: &[u8]) -> Option<OpenError> {
+/// Opens an authentic packet with this body and returns the error, if any. An authentic packet counts as received even if
+/// its padding is refused, and its plaintext is wiped.
+fn padding_error(choice: &Choice, check: PadCheck, body: &[u8]) -> Option<OpenError> {
     let layout = choice.layout();
     let packet = crafted(&choice.suite(), 5, SeqWidth::Bits32, body);
     let mut rx = inbound(choice);
     rx.set_pad_check(check);
     let (opened, left) = open_guarded(&mut rx, &packet);
-    // Without an ICV nothing is authentic, and nothing counts.
+    // Without an ICV no packet is authentic, and none is recorded.
     assert_eq!(rx.window().top(), Seq::new(if layout.icv > 0 { 5 } else { 0 }));
     match opened {
         Ok((next, payload)) => {
@@ -146,7 +147,7 @@ fn refused_and_wiped(choice: &Choice, check: PadCheck, body: &[u8]) -> Option<Op
         }
         Err(e) => {
             let end = left.len() - layout.icv;
-            assert!(left[8 + layout.iv..end].iter().all(|octet| *octet == 0), "plaintext left behind");
+            assert!(left[8 + layout.iv..end].iter().all(|octet| *octet == 0), "plaintext left in the packet");
             let again = if layout.icv > 0 { OpenError::Replayed(ipsec_packet::ReplayError::Duplicate) } else { e };
             assert_eq!(open_guarded(&mut rx, &packet).0, Err(again));
             let mut out = vec![0xee; packet.len()];
@@ -160,7 +161,7 @@ fn refused_and_wiped(choice: &Choice, check: PadCheck, body: &[u8]) -> Option<Op
 }
 
 #[test]
-fn the_longest_padding_is_judged_without_a_key_too() {
+fn null_esp_heuristic_accepts_the_longest_padding() {
     let udp = |len: u8| [&[0, 53, 0, 53, 0, len, 0, 0][..], &vec![7; usize::from(len) - 8]].concat();
     for (pad, next_header) in [(255u8, IpProto::UDP), (254, IpProto::UDP), (1, IpProto::UDP)] {
         let payload = udp(11 + (255 - pad) % 4);
@@ -179,29 +180,29 @@ fn padding_of_every_length_is_accepted_by_every_check() {
         for pad in 0..=255u8 {
             let padding: Vec<u8> = (1..=pad).collect();
             for check in CHECKS {
-                assert_eq!(refused_and_wiped(&choice, check, &padded(272, &padding)), None, "{pad} octets, {check:?}");
+                assert_eq!(padding_error(&choice, check, &padded(272, &padding)), None, "{pad} octets, {check:?}");
             }
         }
     }
 }
 
 #[test]
-fn wrong_padding_is_refused_by_the_checks_that_look_at_it() {
+fn wrong_padding_is_refused_by_the_checks_that_cover_it() {
     let (full, last) = ([true, false, false], [true, true, false]);
     for (what, padding, refused) in [
         ("zeros", vec![0; 14], last),
-        ("noise", Random(5).octets(14), last),
+        ("random octets", Random(5).octets(14), last),
         ("a wrong first octet", [&[9][..], &(2..=14).collect::<Vec<u8>>()].concat(), full),
         ("a wrong last octet", [&(1..=13).collect::<Vec<u8>>()[..], &[0]].concat(), last),
-        ("zeros but for the last octet", [&[0; 13][..], &[14]].concat(), full),
-        ("one from 0", (0..14).collect(), last),
+        ("zeros except for the last octet", [&[0; 13][..], &[14]].concat(), full),
+        ("a sequence from 0", (0..14).collect(), last),
         ("255 zeros", vec![0; 255], last),
         ("a single wrong octet", vec![2], last),
     ] {
         for choice in [cbc_hmac(), gcm()] {
             for (check, refused) in CHECKS.into_iter().zip(refused) {
                 let expected = refused.then_some(OpenError::BadPadding);
-                assert_eq!(refused_and_wiped(&choice, check, &padded(272, &padding)), expected, "{what}, {check:?}");
+                assert_eq!(padding_error(&choice, check, &padded(272, &padding)), expected, "{what}, {check:?}");
             }
         }
     }
@@ -209,19 +210,19 @@ fn wrong_padding_is_refused_by_the_checks_that_look_at_it() {
 
 //= RFC 4303 2.4/3
 #[test]
-fn every_single_wrong_pad_octet_is_found_by_the_full_check() {
+fn full_check_refuses_every_single_wrong_pad_octet() {
     for at in 0..255usize {
         let mut padding: Vec<u8> = (1..=255).collect();
         padding[at] ^= 1 << (at % 8);
         for (check, refused) in CHECKS.into_iter().zip([true, at == 254, false]) {
             let expected = refused.then_some(OpenError::BadPadding);
-            assert_eq!(refused_and_wiped(&gcm(), check, &padded(272, &padding)), expected, "octet {at}, {check:?}");
+            assert_eq!(padding_error(&gcm(), check, &padded(272, &padding)), expected, "octet {at}, {check:?}");
         }
     }
 }
 
 #[test]
-fn a_pad_length_beyond_the_body_is_refused_by_every_check() {
+fn pad_length_beyond_the_body_is_refused_by_every_check() {
     let every: Vec<u8> = (0..=255).collect();
     let lists = [(one_per_layout(), &every[..]), (all_choices(), &[15, 128, 255])];
     for (choice, pad_lens) in lists.iter().flat_map(|(choices, lens)| choices.iter().map(move |c| (c, lens))) {
@@ -230,7 +231,7 @@ fn a_pad_length_beyond_the_body_is_refused_by_every_check() {
             let mut body = vec![pad_len; len];
             body[len - 1] = IpProto::UDP.0;
             for check in CHECKS {
-                let refused = refused_and_wiped(choice, check, &body);
+                let refused = padding_error(choice, check, &body);
                 assert_eq!(refused, Some(OpenError::BadPadLength { pad_len }), "{}", choice.name());
             }
         }
@@ -239,7 +240,7 @@ fn a_pad_length_beyond_the_body_is_refused_by_every_check() {
 
 //= RFC 4303 2.6/1, 2.6/2, 2.6/4
 #[test]
-fn a_dummy_is_opened_and_named() {
+fn dummy_packet_is_opened_and_marked() {
     for choice in one_per_layout() {
         let (mut tx, mut rx) = pair(&choice, SeqWidth::Bits32);
         for (payload, next, dummy) in [
@@ -257,7 +258,7 @@ fn a_dummy_is_opened_and_named() {
 }
 
 #[test]
-fn counter_modes_and_aeads_pad_to_4_only() {
+fn counter_modes_and_aeads_align_to_4_octets() {
     for choice in all_choices() {
         let counter = choice.cipher == CipherAlgorithm::AesCtr || choice.cipher.row().unwrap().icv > 0;
         if counter || choice.cipher == CipherAlgorithm::Null {
@@ -271,7 +272,7 @@ fn counter_modes_and_aeads_pad_to_4_only() {
 }
 
 #[test]
-fn a_body_that_is_not_whole_blocks_is_refused_wherever_the_packet_lies() {
+fn open_refuses_partial_blocks_at_every_buffer_offset() {
     for choice in one_per_layout() {
         let layout = choice.layout();
         for extra in 1..layout.align {
@@ -291,7 +292,7 @@ fn a_body_that_is_not_whole_blocks_is_refused_wherever_the_packet_lies() {
 }
 
 #[test]
-fn the_walk_of_extension_headers_stops_at_esp() {
+fn extension_header_chain_ends_at_esp() {
     // An SPI that reads like a chain of destination options.
     let esp = [&[60, 0, 60, 0][..], &[60; 60]].concat();
     for (first, front) in [(50, &[][..]), (60, &[50, 0, 1, 4, 0, 0, 0, 0])] {
@@ -307,7 +308,7 @@ fn the_walk_of_extension_headers_stops_at_esp() {
 }
 
 #[test]
-fn an_inner_packet_of_length_zero_comes_to_an_end() {
+fn inner_packet_with_wrong_total_length_is_refused() {
     let tunnel = Tunnel::v4([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
     let mut inner = [&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 17, 0, 0][..], &[10; 28]].concat();
     let seen = OuterFields::read(&Ip::parse(&inner).unwrap());
@@ -322,7 +323,7 @@ fn an_inner_packet_of_length_zero_comes_to_an_end() {
     }
 }
 
-/// A suite of somebody's own that neither aligns nor authenticates: lengths get as small and as large as they can.
+/// Suite without IV, alignment and ICV, for the smallest and the largest possible lengths.
 struct Bare;
 
 impl Suite for Bare {
@@ -338,7 +339,7 @@ impl Suite for Bare {
 }
 
 #[test]
-fn a_body_has_a_trailer_at_least() {
+fn open_refuses_a_body_without_trailer() {
     let open = |body: &[u8]| {
         let mut bytes = [&[0, 0, 1, 0, 0, 0, 0, 1], body].concat();
         let mut packet = PacketBuf::received(&mut bytes);
@@ -350,7 +351,7 @@ fn a_body_has_a_trailer_at_least() {
 }
 
 #[test]
-fn a_packet_has_65535_octets_at_most() {
+fn seal_refuses_packets_above_65535_octets() {
     let seal = |payload: usize| {
         let mut framed = Framed::new(&vec![0; payload], 8, 2);
         let envelope = SealParams {
@@ -368,11 +369,14 @@ fn a_packet_has_65535_octets_at_most() {
 }
 
 #[test]
-fn errors_say_what_is_wrong() {
+fn error_messages_name_field_and_values() {
     let wrong = OpenError::SpiMismatch { expected: spi(), found: 0x1234 };
-    assert_eq!(wrong.to_string(), "spi 0x00001234 where 0x80001001 belongs");
-    assert_eq!(OpenError::BadPadLength { pad_len: 9 }.to_string(), "pad length 9 exceeds the payload");
+    assert_eq!(wrong.to_string(), "SPI mismatch: got 0x00001234, expected 0x80001001");
+    assert_eq!(
+        OpenError::BadPadLength { pad_len: 9 }.to_string(),
+        "invalid ESP padding: pad length 9 exceeds the payload"
+    );
     let given = SealError::IvLength { needed: 16, given: 8 };
-    assert_eq!(given.to_string(), "iv of 8 octets, 16 needed");
-    assert_eq!(SealError::TooLong(65536).to_string(), "esp packet of 65536 octets");
+    assert_eq!(given.to_string(), "IV length mismatch: got 8 octets, expected 16");
+    assert_eq!(SealError::TooLong(65536).to_string(), "ESP packet too long: 65536 octets, at most 65535 allowed");
 }

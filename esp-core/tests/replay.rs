@@ -1,5 +1,4 @@
-//! Known mistakes of implementations with sequence numbers and replay windows, in the reach of these crates, with real
-//! packets through real SAs.
+//! Sequence numbers and the anti-replay window of an SA, including mistakes known from other implementations.
 
 mod common;
 
@@ -29,7 +28,7 @@ const TOO_OLD: Result<u64, OpenError> = Err(OpenError::Replayed(ReplayError::Too
 
 //= RFC 4303 3.4.3/5
 #[test]
-fn a_packet_that_was_opened_is_refused_from_then_on() {
+fn open_refuses_a_replayed_packet() {
     for width in WIDTHS {
         let mut rx = receiver(width, ReplayWindow::<2>::new());
         for seq in [1, 2, 5, 4, 64, 63] {
@@ -40,25 +39,25 @@ fn a_packet_that_was_opened_is_refused_from_then_on() {
 }
 
 #[test]
-fn a_packet_below_the_window_is_refused_seen_or_not() {
+fn open_refuses_packets_below_the_window() {
     for width in WIDTHS {
         let mut rx = receiver(width, ReplayWindow::<2>::new());
         assert_eq!(open(&mut rx, &packet(10, width)), Ok(10));
         assert_eq!(open(&mut rx, &packet(100, width)), Ok(100));
         for (seq, expected) in [(10, TOO_OLD), (9, TOO_OLD), (36, TOO_OLD), (37, Ok(37)), (37, DUPLICATE)] {
-            // With ESN a number below the window reads as one of the next subspace, and does not authenticate.
+            // With ESN a sequence number below the window is taken for one of the next subspace, and the ICV fails.
             let expected = match (width, expected) {
                 (SeqWidth::Extended64, TOO_OLD) => Err(OpenError::IcvMismatch),
                 _ => expected,
             };
-            assert_eq!(open(&mut rx, &packet(seq, width)), expected, "number {seq}, {width:?}");
+            assert_eq!(open(&mut rx, &packet(seq, width)), expected, "sequence number {seq}, {width:?}");
         }
     }
 }
 
 //= RFC 2406 3.4.3/12
 #[test]
-fn a_forged_number_far_ahead_moves_nothing() {
+fn modified_sequence_number_does_not_move_the_window() {
     for width in WIDTHS {
         let mut rx = receiver(width, ReplayWindow::<2>::new());
         for seq in 1..=5 {
@@ -70,14 +69,14 @@ fn a_forged_number_far_ahead_moves_nothing() {
             forged[4..8].copy_from_slice(&far.to_be_bytes());
             forged[20] ^= 1;
             assert!(open(&mut rx, &forged).is_err());
-            assert_eq!(window_state(rx.window()), before, "number {far}");
+            assert_eq!(window_state(rx.window()), before, "sequence number {far}");
         }
         assert_eq!(open(&mut rx, &packet(6, width)), Ok(6));
     }
 }
 
-/// Every number of [top - 2W, top + 2W], twice, in an order that is far from theirs; what is above the top first moves it.
-fn every_number_around<const WORDS: usize>(width: SeqWidth, top: u64) {
+/// Opens every sequence number of [top - 2W, top + 2W], shuffled, twice; a number above the top moves the window.
+fn check_numbers_around<const WORDS: usize>(width: SeqWidth, top: u64) {
     let size = u64::from(ReplayWindow::<WORDS>::size());
     let mut rx = receiver(width, ReplayWindow::<WORDS>::with_top(Seq::new(top)));
     let (mut seen, mut highest) = (BTreeSet::new(), top);
@@ -94,11 +93,11 @@ fn every_number_around<const WORDS: usize>(width: SeqWidth, top: u64) {
             Ok(seq)
         };
         let expected = match (width, expected) {
-            // As in r2; but behind the last subspace there is none that the number could belong to.
+            // As in the test above; but after the last subspace there is none that the number could be taken for.
             (SeqWidth::Extended64, TOO_OLD) if seq >> 32 != 0xffff_ffff => Err(OpenError::IcvMismatch),
             _ => expected,
         };
-        assert_eq!(open(&mut rx, &packet(seq, width)), expected, "number {seq}, top {highest}, window {size}");
+        assert_eq!(open(&mut rx, &packet(seq, width)), expected, "sequence number {seq}, top {highest}, window {size}");
         if expected.is_ok() {
             seen.insert(seq);
             highest = highest.max(seq);
@@ -109,7 +108,7 @@ fn every_number_around<const WORDS: usize>(width: SeqWidth, top: u64) {
 
 //= RFC 4303 2.2/3, 3.4.3/5
 #[test]
-fn every_number_around_the_window_is_told_apart() {
+fn every_number_around_the_window_is_accepted_once_or_refused() {
     for (width, top) in [
         (SeqWidth::Bits32, 1),
         (SeqWidth::Bits32, 200),
@@ -120,16 +119,16 @@ fn every_number_around_the_window_is_told_apart() {
         (SeqWidth::Extended64, 0x7_0000_0000),
         (SeqWidth::Extended64, u64::MAX - 200),
     ] {
-        every_number_around::<1>(width, top);
-        every_number_around::<2>(width, top);
-        every_number_around::<3>(width, top);
+        check_numbers_around::<1>(width, top);
+        check_numbers_around::<2>(width, top);
+        check_numbers_around::<3>(width, top);
     }
-    every_number_around::<32>(SeqWidth::Bits32, 5000);
-    every_number_around::<32>(SeqWidth::Extended64, 0x2_0000_0100);
+    check_numbers_around::<32>(SeqWidth::Bits32, 5000);
+    check_numbers_around::<32>(SeqWidth::Extended64, 0x2_0000_0100);
 }
 
 #[test]
-fn a_packet_of_the_last_subspace_is_not_taken_for_the_last_number() {
+fn old_packet_of_the_last_subspace_is_refused() {
     let (top, old) = (u64::MAX - 1, 0xffff_ffff_0000_0005);
     let mut rx = receiver(SeqWidth::Extended64, ReplayWindow::<2>::with_top(Seq::new(top)));
     let before = window_state(rx.window());
@@ -139,7 +138,7 @@ fn a_packet_of_the_last_subspace_is_not_taken_for_the_last_number() {
 }
 
 #[test]
-fn number_0_is_never_legal_but_a_low_half_of_0_is() {
+fn sequence_number_0_is_refused_but_low_half_0_is_valid() {
     let zero = crafted(&gcm().suite(), 0, SeqWidth::Bits32, &[1, 2, 2, 59]);
     let mut rx = receiver(SeqWidth::Bits32, ReplayWindow::<2>::new());
     assert_eq!(open(&mut rx, &zero), Err(OpenError::Replayed(ReplayError::Zero)));
@@ -155,7 +154,7 @@ fn number_0_is_never_legal_but_a_low_half_of_0_is() {
 
 //= RFC 4303 3.4.3/4
 #[test]
-fn the_first_packet_may_have_any_number_that_the_window_was_set_up_for() {
+fn initial_window_determines_the_accepted_first_packet() {
     for (window, seq, expected) in [
         (ReplayWindow::<2>::new(), 1, Ok(1)),
         (ReplayWindow::new(), 5000, Ok(5000)),
@@ -168,13 +167,13 @@ fn the_first_packet_may_have_any_number_that_the_window_was_set_up_for() {
         (ReplayWindow::with_top(Seq::new(5000)), 5000, Ok(5000)),
     ] {
         let mut rx = receiver(SeqWidth::Bits32, window);
-        assert_eq!(open(&mut rx, &packet(seq, SeqWidth::Bits32)), expected, "number {seq}");
+        assert_eq!(open(&mut rx, &packet(seq, SeqWidth::Bits32)), expected, "sequence number {seq}");
     }
 }
 
 //= RFC 4303 3.3.3/1
 #[test]
-fn a_sender_stops_at_the_last_number_and_writes_nothing() {
+fn seal_refuses_after_the_last_sequence_number() {
     for (width, last) in [(SeqWidth::Bits32, 0xffff_ffff), (SeqWidth::Extended64, u64::MAX)] {
         let mut tx = sender_at(&gcm(), width, last);
         let mut rx = receiver(width, ReplayWindow::<2>::with_top(Seq::new(last - 1)));
@@ -192,7 +191,7 @@ fn a_sender_stops_at_the_last_number_and_writes_nothing() {
 
 //= RFC 4303 2.2.1/1
 #[test]
-fn extended_numbers_cross_the_subspaces_in_order_and_out_of_it() {
+fn esn_crosses_the_subspace_in_and_out_of_order() {
     let mut tx = sender_at(&gcm(), SeqWidth::Extended64, 0xffff_fff0);
     let packets: Vec<_> = (0..32).map(|_| sealed(&mut tx, b"inside", IpProto::UDP)).collect();
     let mut rx = receiver(SeqWidth::Extended64, ReplayWindow::<2>::with_top(Seq::new(0xffff_ffef)));
@@ -204,7 +203,7 @@ fn extended_numbers_cross_the_subspaces_in_order_and_out_of_it() {
 
 //= RFC 4303 3.4.3/1, 3.4.3/10
 #[test]
-fn without_a_word_the_window_is_64_and_none_is_asked_for_by_name() {
+fn default_window_is_64_and_no_replay_accepts_replays() {
     let (mut tx, mut rx) = pair(&gcm(), SeqWidth::Bits32);
     let packets: Vec<_> = (0..70).map(|_| sealed(&mut tx, b"inside", IpProto::UDP)).collect();
     assert_eq!(open(&mut rx, &packets[69]), Ok(70));
@@ -215,7 +214,7 @@ fn without_a_word_the_window_is_64_and_none_is_asked_for_by_name() {
 
 //= RFC 4303 3.4.3/9
 #[test]
-fn a_window_remembers_as_many_packets_as_it_says() {
+fn window_covers_its_size_in_sequence_numbers() {
     fn width_of<const WORDS: usize>() {
         let size = u64::from(ReplayWindow::<WORDS>::size());
         assert_eq!(size, WORDS as u64 * 32);
@@ -239,7 +238,7 @@ fn a_window_remembers_as_many_packets_as_it_says() {
     width_of::<2048>();
 }
 
-/// Counts how often it is asked to open.
+/// Suite that counts its calls of `open`.
 struct Counted<'c> {
     suite: AnySuite,
     opens: &'c Cell<u32>,
@@ -262,12 +261,12 @@ impl Suite for Counted<'_> {
 
 const FORGED: Result<u64, OpenError> = Err(OpenError::IcvMismatch);
 
-/// (resync, high half the sender has reached, verdict and tries of each packet).
+/// The rows are: resync, high-order half that the sender has reached, and for each packet acceptance and ICV checks.
 //= RFC 4303 A3/1
 #[test]
-fn a_receiver_finds_its_place_again_within_bounds() {
-    type Verdicts<'v> = &'v [(bool, u32)];
-    let cases: &[(Option<Resync>, u64, Verdicts<'_>)] = &[
+fn resync_accepts_a_sender_ahead_within_its_bounds() {
+    type Results<'v> = &'v [(bool, u32)];
+    let cases: &[(Option<Resync>, u64, Results<'_>)] = &[
         (None, 3, &[(false, 1), (false, 1), (false, 1)]),
         (Some(Resync { after: 2, tries: 3 }), 3, &[(false, 1), (false, 1), (true, 4), (true, 1)]),
         (Some(Resync { after: 2, tries: 9 }), 3, &[(false, 1), (false, 1), (true, 4), (true, 1)]),
@@ -278,13 +277,13 @@ fn a_receiver_finds_its_place_again_within_bounds() {
         (Some(Resync { after: 0, tries: 255 }), 255, &[(true, 256), (true, 1)]),
         (Some(Resync { after: u32::MAX, tries: 255 }), 1, &[(false, 1), (false, 1)]),
     ];
-    for (resync, high, verdicts) in cases {
+    for (resync, high, results) in cases {
         let opens = Cell::new(0);
         let window = ReplayWindow::<2>::with_top(Seq::new(1000));
         let suite = Counted { suite: gcm().suite(), opens: &opens };
         let mut rx = Inbound::with_window(spi(), suite, SeqWidth::Extended64, window);
         rx.set_resync(*resync);
-        for (seq, (accepted, tries)) in (*high << 32 | 2000..).zip(*verdicts) {
+        for (seq, (accepted, tries)) in (*high << 32 | 2000..).zip(*results) {
             opens.set(0);
             let before = window_state(rx.window());
             let expected = if *accepted { Ok(seq) } else { FORGED };
@@ -296,33 +295,33 @@ fn a_receiver_finds_its_place_again_within_bounds() {
 }
 
 #[test]
-fn packets_of_the_past_do_not_come_back_by_it() {
+fn resync_does_not_accept_old_packets() {
     let mut rx = receiver(SeqWidth::Extended64, ReplayWindow::<2>::with_top(Seq::new(0x5_0000_0400)));
     rx.set_resync(Some(Resync { after: 0, tries: 50 }));
     let before = window_state(rx.window());
     for old in [1, 0x400, 0x4_ffff_ffff, 0x5_0000_0001, 0x5_0000_03c0] {
-        assert_eq!(open(&mut rx, &packet(old, SeqWidth::Extended64)), FORGED, "number {old:#x}");
+        assert_eq!(open(&mut rx, &packet(old, SeqWidth::Extended64)), FORGED, "sequence number {old:#x}");
         assert_eq!(window_state(rx.window()), before);
     }
     assert_eq!(open(&mut rx, &packet(0x5_0000_03c1, SeqWidth::Extended64)), Ok(0x5_0000_03c1));
 }
 
 #[test]
-fn any_valid_packet_starts_the_count_anew() {
+fn any_valid_packet_resets_the_resync_count() {
     let mut rx = receiver(SeqWidth::Extended64, ReplayWindow::<2>::new());
     rx.set_resync(Some(Resync { after: 2, tries: 5 }));
     let ahead = packet(0x1_0000_4000, SeqWidth::Extended64);
     for seq in 1..20 {
         assert_eq!([open(&mut rx, &ahead), open(&mut rx, &ahead)], [FORGED, FORGED]);
         assert_eq!(open(&mut rx, &packet(seq, SeqWidth::Extended64)), Ok(seq));
-        assert_eq!(open(&mut rx, &packet(seq, SeqWidth::Extended64)), DUPLICATE); // counts for nothing
+        assert_eq!(open(&mut rx, &packet(seq, SeqWidth::Extended64)), DUPLICATE); // a replay is not counted
     }
     assert_eq!([open(&mut rx, &ahead), open(&mut rx, &ahead)], [FORGED, FORGED]);
     assert_eq!(open(&mut rx, &ahead), Ok(0x1_0000_4000));
 }
 
 #[test]
-fn there_is_nothing_to_find_without_extended_numbers_or_behind_the_last() {
+fn resync_does_nothing_without_esn_or_after_the_last_subspace() {
     let mut rx = receiver(SeqWidth::Bits32, ReplayWindow::<2>::new());
     rx.set_resync(Some(Resync { after: 0, tries: 255 }));
     assert_eq!(open(&mut rx, &packet(0x1_0000_0001, SeqWidth::Extended64)), FORGED);
@@ -335,7 +334,7 @@ fn there_is_nothing_to_find_without_extended_numbers_or_behind_the_last() {
 }
 
 #[test]
-fn numbers_that_were_reserved_are_not_used_by_the_sender() {
+fn reserved_sequence_numbers_are_not_used_by_seal() {
     let mut tx: Outbound<AnySuite> = pair(&gcm(), SeqWidth::Bits32).0;
     let run: Vec<_> = tx.reserve(5).unwrap().map(Seq::get).collect();
     let next = sealed(&mut tx, b"inside", IpProto::UDP);
@@ -343,8 +342,8 @@ fn numbers_that_were_reserved_are_not_used_by_the_sender() {
 }
 
 #[test]
-fn forged_and_replayed_packets_cost_the_sa_nothing() {
-    // Whoever charges lifetimes charges what `open` returns; everything else leaves the SA exactly as it was.
+fn modified_and_replayed_packets_do_not_change_the_sa() {
+    // Lifetimes are charged for the packets that `open` returns; all others must leave the SA unchanged.
     for width in WIDTHS {
         let mut rx = receiver(width, ReplayWindow::<2>::new());
         let genuine = packet(70, width);
@@ -366,7 +365,7 @@ fn forged_and_replayed_packets_cost_the_sa_nothing() {
 
 //= RFC 4303 3.4.3/2
 #[test]
-fn without_integrity_there_is_no_window_that_anybody_could_move() {
+fn replay_window_is_unused_without_integrity() {
     for choice in without_integrity() {
         let mut rx = Inbound::with_window(spi(), choice.suite(), SeqWidth::Bits32, ReplayWindow::<2>::new());
         let before = window_state(rx.window());
