@@ -10,10 +10,11 @@
 //! use ipsec_crypto::HmacSha1_96;
 //! use ipsec_packet::{PacketBuf, SeqWidth, Spi};
 //!
-//! let (spi, mac) = (Spi::new(0x2001)?, || HmacSha1_96::new(&[2; 20]));
+//! let key = rand::random(); // IKE or an administrator supplies the key of a real SA
+//! let (spi, mac) = (Spi::new(0x2001)?, || HmacSha1_96::new(&key));
 //! let mut tx = Outbound::new(spi, mac(), SeqWidth::Bits32, Profile::RFC);
 //! let mut rx = Inbound::new(spi, mac(), SeqWidth::Bits32, Profile::RFC);
-//! let ip = [0x45, 0, 0, 21, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0xab];
+//! let ip = [0x45, 0, 0, 21, 0x1c, 0x46, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0xab];
 //! let mut bytes = [0u8; 64];
 //! bytes[24..45].copy_from_slice(&ip); // 24 octets of headroom
 //! let mut packet = PacketBuf::with_headroom(&mut bytes, 24, 21)?;

@@ -1,4 +1,4 @@
-//! Nothing is allocated, whatever the algorithm and whether a packet is signed, verified or refused.
+//! Signing, verification and every refusal work without allocation for each algorithm.
 
 mod packets;
 
@@ -10,23 +10,23 @@ use packets::{PROFILES, Random, Sa, Sample, WIDTHS, integrities, samples};
 #[global_allocator]
 static ALLOCATOR: AllocDisabler = AllocDisabler;
 
-/// Allocations, reallocations and their ends by this thread while `work` was done.
+/// Returns the result of `work` and the number of allocations, reallocations and deallocations of this thread.
 fn allocations<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = violation_count();
     let result = assert_no_alloc(work);
     (result, (violation_count() - before) as usize)
 }
 
-/// The result of `work`, which must not allocate.
-fn quietly<T>(work: impl FnOnce() -> T) -> T {
+/// Runs `work`, which must not allocate, and returns its result.
+fn without_allocation<T>(work: impl FnOnce() -> T) -> T {
     let (result, count) = allocations(work);
     assert_eq!(count, 0);
     result
 }
 
 #[test]
-fn signing_verifying_and_refusing_allocate_nothing() {
-    assert_eq!(allocations(|| drop(vec![1])).1, 2, "the allocator counts");
+fn sign_and_verify_do_not_allocate_with_any_outcome() {
+    assert_eq!(allocations(|| drop(vec![1])).1, 2, "the allocator does not count");
     let random = &mut Random(51);
     let mut packets = 0;
     for (algorithm, key) in integrities() {
@@ -34,7 +34,7 @@ fn signing_verifying_and_refusing_allocate_nothing() {
             for width in WIDTHS {
                 let sa = Sa { integrity: (algorithm, key.clone()), ..Sa::new(algorithm, width, profile) };
                 let sa = Sa { options: sample.options, ..sa };
-                goes_quietly(&sa, &sample);
+                sign_and_verify_with_every_outcome(&sa, &sample);
                 packets += 1;
             }
         }
@@ -42,20 +42,20 @@ fn signing_verifying_and_refusing_allocate_nothing() {
     assert_eq!(packets, 12 * 11 * 2);
 }
 
-fn goes_quietly(sa: &Sa, sample: &Sample) {
+fn sign_and_verify_with_every_outcome(sa: &Sa, sample: &Sample) {
     let (mut tx, mut rx, mut exhausted) = (sa.sender(), sa.receiver(), sa.sender());
     let mut last = exhausted.counter().export();
     last[if sa.width == SeqWidth::Bits32 { 8 } else { 4 }..].fill(0xff);
     exhausted.import(&last).unwrap();
-    let mut stranger = Sa { spi: 0x2002, ..sa.clone() }.receiver();
+    let mut other_sa = Sa { spi: 0x2002, ..sa.clone() }.receiver();
 
     let (mut bytes, mut tight) = ([&[0; 64][..], &sample.plain].concat(), sample.plain.clone());
     let mut tight = PacketBuf::received(&mut tight);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 64, sample.plain.len()).unwrap();
-    assert!(matches!(quietly(|| tx.sign(&mut tight)), Err(SignError::Ip(IpError::NoSpace(_)))));
-    assert_eq!(quietly(|| exhausted.sign(&mut packet)), Err(SignError::SequenceExhausted));
-    assert_eq!(quietly(|| rx.verify(&mut packet)), Err(VerifyError::Ip(IpError::NotFound)));
-    assert_eq!(quietly(|| tx.sign(&mut packet)), Ok(Seq::new(1)));
+    assert!(matches!(without_allocation(|| tx.sign(&mut tight)), Err(SignError::Ip(IpError::NoSpace(_)))));
+    assert_eq!(without_allocation(|| exhausted.sign(&mut packet)), Err(SignError::SequenceExhausted));
+    assert_eq!(without_allocation(|| rx.verify(&mut packet)), Err(VerifyError::Ip(IpError::NotFound)));
+    assert_eq!(without_allocation(|| tx.sign(&mut packet)), Ok(Seq::new(1)));
 
     let (mut again, mut forged) = (packet.data().to_vec(), packet.data().to_vec());
     forged[sample.at + 12] ^= 1;
@@ -63,13 +63,13 @@ fn goes_quietly(sa: &Sa, sample: &Sample) {
     let long = &mut packet.data().to_vec();
     long[sample.at + 1] -= 3;
     let mut long = PacketBuf::received(long);
-    assert!(matches!(quietly(|| stranger.verify(&mut packet)), Err(VerifyError::SpiMismatch { .. })));
-    assert_eq!(quietly(|| rx.verify(&mut forged)), Err(VerifyError::IcvMismatch));
-    assert!(matches!(quietly(|| rx.verify(&mut long)), Err(VerifyError::Length { .. })));
-    assert!(quietly(|| rx.verify(&mut packet)).is_ok());
-    assert_eq!(quietly(|| rx.verify(&mut again)), Err(VerifyError::Replayed(ReplayError::Duplicate)));
+    assert!(matches!(without_allocation(|| other_sa.verify(&mut packet)), Err(VerifyError::SpiMismatch { .. })));
+    assert_eq!(without_allocation(|| rx.verify(&mut forged)), Err(VerifyError::IcvMismatch));
+    assert!(matches!(without_allocation(|| rx.verify(&mut long)), Err(VerifyError::Length { .. })));
+    assert!(without_allocation(|| rx.verify(&mut packet)).is_ok());
+    assert_eq!(without_allocation(|| rx.verify(&mut again)), Err(VerifyError::Replayed(ReplayError::Duplicate)));
     assert_eq!(packet.data(), sample.plain);
     packet.data_mut()[0] ^= 0x80;
-    assert!(matches!(quietly(|| tx.sign(&mut packet)), Err(SignError::Ip(IpError::Version(_)))));
-    assert!(matches!(quietly(|| rx.verify(&mut packet)), Err(VerifyError::Ip(IpError::Version(_)))));
+    assert!(matches!(without_allocation(|| tx.sign(&mut packet)), Err(SignError::Ip(IpError::Version(_)))));
+    assert!(matches!(without_allocation(|| rx.verify(&mut packet)), Err(VerifyError::Ip(IpError::Version(_)))));
 }

@@ -1,4 +1,4 @@
-//! A packet is verified at its destination only: a mutable option or a routing header does not move it on.
+//! Verification at the final destination only: packets with an unfinished source route or routing header are refused.
 
 mod packets;
 
@@ -12,7 +12,7 @@ fn sa() -> Sa {
 }
 
 #[test]
-fn record_route_that_became_a_source_route_is_refused() {
+fn verify_refuses_record_route_changed_to_source_route() {
     let plain = ipv4(&mut Random(1), &[7, 7, 4, 0, 0, 0, 0, 0], 20);
     let wire = sa().signed(&plain);
     for kind in [0x83, 0x89] {
@@ -21,14 +21,14 @@ fn record_route_that_became_a_source_route_is_refused() {
         forged[20..28].copy_from_slice(&[kind, 7, 4, d0, d1, d2, d3, 0]);
         forged[16..20].copy_from_slice(&[10, 0, 0, 99]);
         assert_eq!(sa().verified(&forged), Err(VerifyError::Ip(IpError::RouteNotFinished { offset: 20 })));
-        // Used up, it leads nowhere, and the destination in the header counts.
+        // With a completed route, the ICV covers the destination of the IP header.
         forged[22] = 8;
         assert_eq!(sa().verified(&forged), Err(VerifyError::IcvMismatch));
     }
 }
 
 #[test]
-fn routing_header_that_was_taken_back_by_one_hop_is_refused() {
+fn verify_refuses_routing_header_reset_by_one_hop() {
     let random = &mut Random(2);
     for kind in [0, 2] {
         let headers = [(ROUTING, routing_header(random, kind, 1, 0))];
@@ -44,7 +44,7 @@ fn routing_header_that_was_taken_back_by_one_hop_is_refused() {
 }
 
 #[test]
-fn atomic_fragment_header_that_the_icv_does_not_cover_is_removed() {
+fn verify_removes_an_atomic_fragment_header() {
     let plain = ipv6(&mut Random(3), &[], 20);
     let wire = sa().signed(&plain);
     let mut longer = wire.clone();

@@ -1,16 +1,16 @@
-//! `immutable_view` against a second version of its rules: slow, with copies, and by sending the packet hop by hop.
+//! `immutable_view` compared with a reference implementation that copies headers and forwards the packet hop by hop.
 
 mod packets;
 
 use ah_core::{Mutability, MutableError, Profile, TosRule, immutable_view, option_mutability};
 use ipsec_packet::{Ip, IpError};
-use packets::slow::{is_immutable, slow_chain, slow_ipv4, slow_ipv6};
+use packets::reference::{extension_headers, is_immutable, reference_ipv4, reference_ipv6};
 use packets::{
     DESTINATION, HOME_ADDRESS, HOP_BY_HOP, Header, ROUTING, Random, ipv4, ipv6, options_header, routing_header,
     source_route,
 };
 
-/// The profiles that differ in what they count, and how: whole IPv6 options zeroed, TOS included.
+/// Profiles with different ICV input; the flags are: complete IPv6 options are zeroed, TOS is included.
 const RULES: [(Profile, bool, bool); 4] = [
     (Profile::RFC, false, false),
     (Profile::BSD, true, false),
@@ -18,19 +18,19 @@ const RULES: [(Profile, bool, bool); 4] = [
     (Profile::BSD.with_tos(TosRule::Included), true, true),
 ];
 
-/// What the crate makes of the first `at` octets.
+/// Returns the immutable view of the first `at` octets.
 fn view(packet: &[u8], at: usize, profile: Profile) -> Result<Vec<u8>, MutableError> {
     let mut seen = Vec::new();
     immutable_view(&Ip::parse(packet)?, at, profile, &mut |piece| seen.extend_from_slice(piece))?;
     Ok(seen)
 }
 
-/// Compares the crate with the second version; says whether the headers were accepted.
+/// Compares `immutable_view` with the reference implementation and returns whether the headers were accepted.
 fn agree(packet: &[u8], at: usize) -> bool {
     for (profile, whole_options, tos) in RULES {
         let expected = match packet[0] >> 4 {
-            4 => slow_ipv4(&packet[..at], tos),
-            _ => slow_ipv6(&packet[..at], whole_options),
+            4 => reference_ipv4(&packet[..at], tos),
+            _ => reference_ipv6(&packet[..at], whole_options),
         };
         let seen = view(packet, at, profile);
         assert_eq!(seen.as_ref().ok(), expected.as_ref(), "{seen:?} of {at} octets, {profile:?}: {packet:02x?}");
@@ -40,7 +40,7 @@ fn agree(packet: &[u8], at: usize) -> bool {
 }
 
 #[test]
-fn the_options_of_rfc_4302_appendix_a_are_immutable_and_no_others() {
+fn immutable_ipv4_options_are_those_of_rfc_4302_appendix_a() {
     let mut immutable = Vec::new();
     for kind in 0..=u8::MAX {
         let expected = if is_immutable(kind) { Mutability::Immutable } else { Mutability::Mutable };
@@ -51,7 +51,7 @@ fn the_options_of_rfc_4302_appendix_a_are_immutable_and_no_others() {
 }
 
 #[test]
-fn every_ipv4_option_of_every_length_counts_as_the_slow_version_says() {
+fn every_ipv4_option_and_length_matches_the_reference() {
     let random = &mut Random(1);
     let (mut accepted, mut refused) = (0, 0);
     for kind in 0..=u8::MAX {
@@ -69,7 +69,7 @@ fn every_ipv4_option_of_every_length_counts_as_the_slow_version_says() {
 }
 
 #[test]
-fn source_routes_count_with_the_final_destination_at_every_pointer_and_length() {
+fn source_route_substitutes_the_final_destination() {
     let random = &mut Random(2);
     let (mut accepted, mut substituted) = (0, 0);
     for kind in [0x83, 0x89] {
@@ -90,12 +90,12 @@ fn source_routes_count_with_the_final_destination_at_every_pointer_and_length() 
             }
         }
     }
-    // Lengths 3, 7, .. 39 are whole, and so are pointers 4, 8, .. 252; per kind 0 + 1 + .. + 9 of them are not exhausted.
+    // Lengths 3, 7, .. 39 and pointers 4, 8, .. 252 are valid; per option type 0 + 1 + .. + 9 routes are not complete.
     assert_eq!((accepted, substituted), (2 * 10 * 63, 2 * 45));
 }
 
 #[test]
-fn octets_behind_the_end_of_options_count_as_they_are() {
+fn octets_after_end_of_options_are_immutable() {
     let random = &mut Random(3);
     for eol in 0..40 {
         let mut options = [&vec![1; eol], &[0][..], &random.octets(39 - eol)].concat();
@@ -108,9 +108,9 @@ fn octets_behind_the_end_of_options_count_as_they_are() {
     }
 }
 
-/// Found by fuzzing: the second one was not looked at.
+/// With two source routes the final destination is ambiguous.
 #[test]
-fn of_two_source_routes_nobody_knows_which_one_leads_there() {
+fn second_source_route_is_refused() {
     let random = &mut Random(5);
     for (first, second) in [(0x83, 0x83), (0x83, 0x89), (0x89, 0x83)] {
         let options = [first, 7, 4, 1, 2, 3, 4, 1, second, 7, 4, 5, 6, 7, 8, 1];
@@ -121,7 +121,7 @@ fn of_two_source_routes_nobody_knows_which_one_leads_there() {
 }
 
 #[test]
-fn a_source_route_too_short_for_a_pointer_is_refused() {
+fn source_route_without_pointer_is_refused() {
     for kind in [0x83, 0x89] {
         for options in [[kind, 2, 4, 1], [1, kind, 2, 1], [1, 1, kind, 2]] {
             let packet = ipv4(&mut Random(11), &options, 4);
@@ -130,7 +130,7 @@ fn a_source_route_too_short_for_a_pointer_is_refused() {
     }
 }
 
-/// Random options, most of them whole; at most one source route, as RFC 791 has it.
+/// Returns random options, most of them well-formed, with at most one source route (RFC 791 section 3.1).
 fn ipv4_options(random: &mut Random) -> Vec<u8> {
     let area = 4 * random.below(11);
     let mut options = Vec::new();
@@ -152,7 +152,7 @@ fn ipv4_options(random: &mut Random) -> Vec<u8> {
                 kind => [&[kind, 2 + data as u8], &*random.octets(data)].concat(),
             },
         };
-        // What does not fit is left out, or now and then cut off.
+        // An option that does not fit is left out, or sometimes truncated.
         if options.len() + option.len() <= area || random.one_in(10) {
             options.extend(option);
         } else {
@@ -164,13 +164,13 @@ fn ipv4_options(random: &mut Random) -> Vec<u8> {
 }
 
 #[test]
-fn thousands_of_ipv4_headers_count_as_the_slow_version_says() {
+fn random_ipv4_headers_match_the_reference() {
     let random = &mut Random(4);
     let mut counts = [0; 2];
     for _ in 0..6000 {
         let options = ipv4_options(random);
         let packet = ipv4(random, &options, 5);
-        // The header that ends after every word of its options, as its length field then says.
+        // The header is truncated after each word of its options, with the header length adjusted.
         for words in 0..=options.len() / 4 {
             let mut packet = packet.clone();
             packet[0] = 0x45 + words as u8;
@@ -180,7 +180,7 @@ fn thousands_of_ipv4_headers_count_as_the_slow_version_says() {
     assert!(counts.iter().all(|count| *count > 4000), "{counts:?} refused and accepted");
 }
 
-/// Random options of hop-by-hop or destination headers; at most one home address.
+/// Returns random options of hop-by-hop or destination headers, with a home address option if `home` is set.
 fn ipv6_options(random: &mut Random, home: bool) -> Vec<u8> {
     let mut options = Vec::new();
     for _ in 0..random.below(5) {
@@ -198,7 +198,7 @@ fn ipv6_options(random: &mut Random, home: bool) -> Vec<u8> {
     options
 }
 
-/// Random headers in the order of RFC 8200 4.1: hop-by-hop, destination, routing, destination.
+/// Returns random headers in the order of RFC 8200 section 4.1: hop-by-hop, destination, routing, destination.
 fn ipv6_headers(random: &mut Random) -> Vec<Header> {
     let mut headers = Vec::new();
     let home_in = random.below(4);
@@ -225,7 +225,7 @@ fn ipv6_headers(random: &mut Random) -> Vec<Header> {
                 let mut octets = options_header(&ipv6_options(random, kind == DESTINATION && place == home_in));
                 let last = octets.len() - 1;
                 if random.one_in(12) {
-                    octets[2 + random.below(last - 1)] = random.octet() | 2; // a length that may lead out of the header
+                    octets[2 + random.below(last - 1)] = random.octet() | 2; // a length that may exceed the header
                 }
                 octets
             }
@@ -236,13 +236,13 @@ fn ipv6_headers(random: &mut Random) -> Vec<Header> {
 }
 
 #[test]
-fn thousands_of_ipv6_headers_count_as_the_slow_version_says_and_so_does_each_part_of_them() {
+fn random_ipv6_headers_match_the_reference_at_each_header() {
     let random = &mut Random(5);
     let mut counts = [0; 2];
     for _ in 0..4000 {
         let headers = ipv6_headers(random);
-        if headers.iter().any(|(kind, octets)| homes(*kind, octets) > usize::from(*kind == DESTINATION)) {
-            continue; // the accident above has made a home address where none belongs: see below
+        if headers.iter().any(|(kind, octets)| home_addresses(*kind, octets) > usize::from(*kind == DESTINATION)) {
+            continue; // the random length above made a second home address option: tested below
         }
         let packet = ipv6(random, &headers, 9);
         let mut at = 40;
@@ -255,13 +255,13 @@ fn thousands_of_ipv6_headers_count_as_the_slow_version_says_and_so_does_each_par
     assert!(counts[0] > 1000 && counts[1] > 8000, "{counts:?} refused and accepted");
 }
 
-/// Octets in an options header that could be the type and length of a home address option.
-fn homes(kind: u8, octets: &[u8]) -> usize {
+/// Counts positions in an options header that could be the type and length of a home address option.
+fn home_addresses(kind: u8, octets: &[u8]) -> usize {
     if kind == ROUTING { 0 } else { octets.windows(2).filter(|pair| *pair == [HOME_ADDRESS, 16]).count() }
 }
 
 #[test]
-fn a_routing_header_counts_as_it_will_arrive_however_many_segments_are_left() {
+fn routing_header_is_covered_as_it_will_arrive() {
     let random = &mut Random(6);
     for n in (0..=9).chain([127]) {
         for left in 0..=n + 1 {
@@ -287,8 +287,8 @@ fn a_routing_header_counts_as_it_will_arrive_however_many_segments_are_left() {
 }
 
 #[test]
-fn a_type_2_header_behind_a_type_0_header_is_visited_last() {
-    // RFC 6275 6.4.1 has them in this order.
+fn type_2_routing_header_follows_type_0() {
+    // RFC 6275 section 6.4.1 requires this order.
     let random = &mut Random(7);
     for (n, left, home_left) in [(1, 1, 1), (2, 2, 1), (3, 1, 1), (2, 2, 0), (2, 0, 1), (2, 0, 0)] {
         let headers =
@@ -298,14 +298,14 @@ fn a_type_2_header_behind_a_type_0_header_is_visited_last() {
     }
 }
 
-/// Options with a home address, which is the only one.
+/// Returns an options header that contains a home address option only.
 fn home_address(random: &mut Random) -> Vec<u8> {
     options_header(&[&[HOME_ADDRESS, 16], &*random.octets(16)].concat())
 }
 
 #[test]
-fn a_home_address_changes_places_with_the_source_but_not_in_hop_by_hop_options() {
-    // There it means nothing (RFC 6275 6.3) and is an option that does not change.
+fn home_address_is_exchanged_with_the_source_in_destination_options_only() {
+    // In hop-by-hop options it has no meaning (RFC 6275 section 6.3) and is an immutable option.
     let random = &mut Random(8);
     for kind in [DESTINATION, HOP_BY_HOP] {
         let headers = [(kind, home_address(random))];
@@ -315,20 +315,20 @@ fn a_home_address_changes_places_with_the_source_but_not_in_hop_by_hop_options()
 }
 
 #[test]
-fn of_two_home_addresses_each_octet_counts_or_they_are_refused() {
-    let random = &mut Random(12); // illegal: RFC 6275 6.3
+fn two_home_addresses_are_covered_or_refused() {
+    let random = &mut Random(12); // not allowed: RFC 6275 section 6.3
     let headers = [(DESTINATION, home_address(random)), (DESTINATION, home_address(random))];
     let packet = ipv6(random, &headers, 4);
     for at in [44, 44 + 24] {
         let mut changed = packet.clone();
         changed[at] ^= 1;
         let [before, after] = [packet.as_slice(), &changed].map(|packet| view(packet, 88, Profile::RFC));
-        assert!(before.is_err() || before != after, "octet {at} does not count");
+        assert!(before.is_err() || before != after, "octet {at} is not covered");
     }
 }
 
 #[test]
-fn headers_cut_short_anywhere_are_an_error_or_count_as_far_as_they_go() {
+fn truncated_headers_are_refused_or_viewed_up_to_a_header_boundary() {
     let random = &mut Random(9);
     let mut cuts = 0;
     for _ in 0..300 {
@@ -336,12 +336,15 @@ fn headers_cut_short_anywhere_are_an_error_or_count_as_far_as_they_go() {
         let packet = ipv6(random, &headers, 0);
         for cut in 0..packet.len() {
             let mut bytes = packet[..cut].to_vec();
-            assert!(Ip::parse(&bytes).is_err(), "the length field is not kept");
+            assert!(Ip::parse(&bytes).is_err(), "packet shorter than its length field was accepted");
             if cut >= 40 {
                 bytes[4..6].copy_from_slice(&u16::try_from(cut - 40).unwrap().to_be_bytes());
                 assert!(view(&bytes, packet.len(), Profile::RFC).is_err(), "{cut} of {} octets", packet.len());
-                let whole = slow_chain(&packet).unwrap().iter().any(|(_, header)| header.start == cut);
-                assert!(whole || cut == 40 || view(&bytes, cut, Profile::RFC).is_err(), "cut inside a header");
+                let whole = extension_headers(&packet).unwrap().iter().any(|(_, header)| header.start == cut);
+                assert!(
+                    whole || cut == 40 || view(&bytes, cut, Profile::RFC).is_err(),
+                    "header truncated at {cut} was accepted"
+                );
                 cuts += 1;
             }
         }
@@ -350,7 +353,7 @@ fn headers_cut_short_anywhere_are_an_error_or_count_as_far_as_they_go() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused_by_name_and_place() {
+fn malformed_headers_are_refused_with_their_offset() {
     let random = &mut Random(10);
     let option = |offset| MutableError::Option { offset };
     #[rustfmt::skip]
@@ -387,7 +390,7 @@ fn what_contradicts_itself_is_refused_by_name_and_place() {
 }
 
 #[test]
-fn a_view_ends_where_a_header_does() {
+fn view_ends_at_a_header_boundary() {
     let octets = [1, 1, 1, 0];
     let header = [&[0x46, 0, 0, 32, 0, 1, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2][..], &octets].concat();
     let packet = [header, vec![7; 8]].concat();

@@ -1,5 +1,5 @@
-//! What holds of every packet: it comes back as it was, it is refused once anything in it has changed that may not, and
-//! what is refused is left alone.
+//! Properties of signing and verification: the original packet is restored, every change of an immutable octet is
+//! refused, and a refusal changes nothing.
 
 mod packets;
 
@@ -8,13 +8,13 @@ use ipsec_crypto::{AhIntegrity, Icv, Integrity, IntegrityAlgorithm as I};
 use ipsec_packet::{
     DestinationOptions, Ip, IpError, IpProto, NoSpace, PacketBuf, ReplayError, Seq, SeqWidth, set_length,
 };
-use packets::slow::{hop, slow_ipv4, slow_ipv6};
+use packets::reference::{hop, reference_ipv4, reference_ipv6};
 use packets::{
     DESTINATION, HOME_ADDRESS, PROFILES, ROUTING, Random, Sa, Sample, WIDTHS, integrities, ipv4, ipv6, options_header,
     routing_header, samples, sign, source_route,
 };
 
-/// Every algorithm with every profile and width.
+/// Returns SAs of every algorithm with every profile and sequence number width.
 fn sas() -> impl Iterator<Item = Sa> {
     integrities().into_iter().flat_map(|integrity| {
         PROFILES.into_iter().flat_map(move |(_, profile)| {
@@ -24,19 +24,19 @@ fn sas() -> impl Iterator<Item = Sa> {
     })
 }
 
-/// The headers as they count, by the slow version.
-fn slow(headers: &[u8], profile: Profile) -> Option<Vec<u8>> {
+/// Returns the headers as the ICV covers them, or `None` if they are malformed.
+fn reference(headers: &[u8], profile: Profile) -> Option<Vec<u8>> {
     let tos = PROFILES.iter().any(|(_, p)| *p == profile && *p == Profile::RFC.with_tos(TosRule::Included));
     let whole_options = [Profile::BSD, Profile::OPENBSD, Profile::OPENBSD.strict_length()].contains(&profile);
-    if headers[0] >> 4 == 4 { slow_ipv4(headers, tos) } else { slow_ipv6(headers, whole_options) }
+    if headers[0] >> 4 == 4 { reference_ipv4(headers, tos) } else { reference_ipv6(headers, whole_options) }
 }
 
-/// The ICV that a signed packet should carry, put together octet by octet.
-fn slow_icv(sa: &Sa, wire: &[u8], at: usize, seq: Seq) -> Vec<u8> {
+/// Returns the ICV of a signed packet, calculated from the reference implementation of the ICV input.
+fn reference_icv(sa: &Sa, wire: &[u8], at: usize, seq: Seq) -> Vec<u8> {
     let integrity = sa.integrity();
     let begin = at + 12 + integrity.iv_len();
     let end = at + 12 + integrity.field_len();
-    let mut octets = [slow(&wire[..at], sa.profile).unwrap(), wire[at..].to_vec()].concat();
+    let mut octets = [reference(&wire[..at], sa.profile).unwrap(), wire[at..].to_vec()].concat();
     octets[begin..end].fill(0);
     if sa.width == SeqWidth::Extended64 {
         octets.extend(&seq.get().to_be_bytes()[..4]);
@@ -48,7 +48,7 @@ fn slow_icv(sa: &Sa, wire: &[u8], at: usize, seq: Seq) -> Vec<u8> {
 
 //= RFC 4302 2.3/1, 2.5/2
 #[test]
-fn a_signed_packet_carries_the_slow_icv_and_verifies_to_what_it_was() {
+fn signed_packet_has_the_reference_icv_and_verifies() {
     let random = &mut Random(21);
     let mut count = 0;
     for sa in sas() {
@@ -63,7 +63,7 @@ fn a_signed_packet_carries_the_slow_icv_and_verifies_to_what_it_was() {
             assert_eq!((usize::from(ah[1]) + 2) * 4, wire.len() - plain.len(), "{context}");
             assert_eq!(ah[2..12], [0, 0, 0, 0, 0x20, 1, 0, 0, 0, 1], "{context}");
             assert_eq!(ah[12..12 + iv_len], [0, 0, 0, 0, 0, 0, 0, 1][..iv_len], "{context}");
-            let icv = slow_icv(&sa, &wire, at, Seq::new(1));
+            let icv = reference_icv(&sa, &wire, at, Seq::new(1));
             assert_eq!(ah[12 + iv_len..][..icv.len()], icv, "{context}");
             assert_eq!(wire[wire.len() - (plain.len() - at)..], plain[at..], "{context}");
             if let Ip::V4(ip) = Ip::parse(&wire).unwrap() {
@@ -82,7 +82,7 @@ fn a_signed_packet_carries_the_slow_icv_and_verifies_to_what_it_was() {
 }
 
 #[test]
-fn random_packets_come_back_whatever_octets_follow_them_on_the_link() {
+fn link_layer_padding_is_ignored() {
     let random = &mut Random(22);
     for sa in sas() {
         for octets in [0, 1, 13, 64, 1400] {
@@ -95,7 +95,7 @@ fn random_packets_come_back_whatever_octets_follow_them_on_the_link() {
 }
 
 #[test]
-fn the_pure_functions_sign_and_verify_under_any_number() {
+fn pure_functions_accept_every_sequence_number() {
     let random = &mut Random(23);
     for sa in sas() {
         let (integrity, plain) = (sa.integrity(), ipv4(random, &[], 40));
@@ -112,7 +112,7 @@ fn the_pure_functions_sign_and_verify_under_any_number() {
             assert_eq!(ah_core::peek(packet.data()), Ok((sa.spi, seq.get() as u32)));
             let wire = packet.data().to_vec();
             if sa.width == SeqWidth::Extended64 {
-                // The high half is not on the wire, but authenticated.
+                // The high-order half is not transmitted, but authenticated.
                 let other = Seq::new(seq.get() ^ 1 << 32);
                 let refused = verify_with(&integrity, other, sa.width, sa.profile, &mut packet);
                 assert_eq!((refused, packet.data()), (Err(VerifyError::IcvMismatch), &wire[..]));
@@ -124,7 +124,7 @@ fn the_pure_functions_sign_and_verify_under_any_number() {
 }
 
 #[test]
-fn the_overhead_is_the_headroom_needed_and_one_octet_less_changes_nothing() {
+fn overhead_is_the_required_headroom() {
     let random = &mut Random(24);
     for sa in sas() {
         for plain in [ipv4(random, &[], 33), ipv6(random, &[], 33)] {
@@ -152,7 +152,7 @@ fn the_overhead_is_the_headroom_needed_and_one_octet_less_changes_nothing() {
 }
 
 #[test]
-fn a_packet_without_room_keeps_the_octets_that_follow_it_on_the_link() {
+fn refused_packet_keeps_its_link_layer_padding() {
     let sa = Sa::new(I::HmacSha1_96, SeqWidth::Bits32, Profile::RFC);
     for plain in [ipv4(&mut Random(25), &[], 8), ipv6(&mut Random(25), &[], 8)] {
         let mut bytes = [&[0xee; 23][..], &plain, &[0xdd; 4]].concat();
@@ -163,7 +163,7 @@ fn a_packet_without_room_keeps_the_octets_that_follow_it_on_the_link() {
 }
 
 #[test]
-fn packets_that_would_be_too_long_are_refused_unchanged() {
+fn sign_refuses_packets_above_the_maximum_length() {
     let sa = Sa::new(I::HmacSha1_96, SeqWidth::Bits32, Profile::RFC);
     for (plain, header) in [(ipv4(&mut Random(26), &[], 0), 20), (ipv6(&mut Random(26), &[], 0), 0)] {
         for (over, fits) in [(0, true), (1, false), (24, false)] {
@@ -179,7 +179,7 @@ fn packets_that_would_be_too_long_are_refused_unchanged() {
 }
 
 #[test]
-fn a_packet_with_more_headers_than_are_followed_is_not_signed() {
+fn sign_refuses_too_many_extension_headers() {
     let random = &mut Random(32);
     let sa = Sa::new(I::HmacSha1_96, SeqWidth::Bits32, Profile::RFC);
     for options in [DestinationOptions::Unprotected, DestinationOptions::Protected] {
@@ -195,10 +195,10 @@ fn a_packet_with_more_headers_than_are_followed_is_not_signed() {
     }
 }
 
-/// An integrity algorithm that asks for more than AH can carry.
-struct Huge(usize);
+/// Integrity algorithm whose ICV of this length exceeds the AH payload length field.
+struct OversizedIcv(usize);
 
-impl Integrity for Huge {
+impl Integrity for OversizedIcv {
     fn icv_len(&self) -> usize {
         self.0
     }
@@ -209,21 +209,21 @@ impl Integrity for Huge {
 }
 
 #[test]
-fn an_icv_that_the_length_field_cannot_name_is_refused() {
+fn sign_refuses_an_icv_beyond_the_payload_length_field() {
     let (sa, plain) = (Sa::new(I::HmacSha1_96, SeqWidth::Bits32, Profile::RFC), ipv4(&mut Random(33), &[], 9));
-    // The field counts to 255 words behind the first two.
+    // The payload length is in words, minus 2, and at most 255.
     for octets in [257 * 4 - 12 + 1, 4000, 60_000] {
         let (seq, width, profile, options) = (Seq::new(1), sa.width, sa.profile, sa.options);
         let envelope = ah_core::SignParams { spi: sa.spi(), seq, width, profile, options };
         let mut bytes = [&vec![0; 65_000], &plain[..]].concat();
         let mut packet = PacketBuf::with_headroom(&mut bytes, 65_000, plain.len()).unwrap();
-        let refused = sign_with(&Huge(octets), &envelope, [0; 8], &mut packet);
+        let refused = sign_with(&OversizedIcv(octets), &envelope, [0; 8], &mut packet);
         assert_eq!((refused, packet.data()), (Err(SignError::IcvLength), &plain[..]));
     }
 }
 
 #[test]
-fn octets_behind_the_packet_are_not_taken_for_its_header() {
+fn verify_ignores_octets_after_the_packet_length() {
     let sa = Sa::new(I::HmacSha1_96, SeqWidth::Bits32, Profile::RFC);
     let wire = sa.signed(&ipv4(&mut Random(34), &[], 9));
     for cut in 20..32 {
@@ -236,7 +236,7 @@ fn octets_behind_the_packet_are_not_taken_for_its_header() {
 }
 
 #[test]
-fn every_refusal_is_one_line_in_lower_case() {
+fn error_messages_name_field_and_values() {
     let sa = Sa::new(I::HmacSha1_96, SeqWidth::Bits32, Profile::RFC);
     let (malformed, fragment) = (MutableError::Option { offset: 3 }, IpError::Fragment);
     #[rustfmt::skip]
@@ -245,13 +245,13 @@ fn every_refusal_is_one_line_in_lower_case() {
         (SignError::Ip(fragment).to_string(),                         "fragment"),
         (SignError::Mutable(malformed).to_string(),                   "malformed option at octet 3"),
         (SignError::Mutable(fragment.into()).to_string(),             "fragment"),
-        (SignError::IcvLength.to_string(),                            "icv does not fit into ah"),
+        (SignError::IcvLength.to_string(),                            "ICV does not fit into AH"),
         (VerifyError::Ip(IpError::NotFound).to_string(),              "header not found in the packet"),
-        (VerifyError::TooShort.to_string(),                           "ah cut off"),
-        (VerifyError::Length { octets: 28 }.to_string(),              "ah of 28 octets does not fit the icv"),
-        (VerifyError::SpiMismatch { expected: sa.spi(), found: 1 }.to_string(), "spi 0x00000001 where 0x00002001 belongs"),
+        (VerifyError::TooShort.to_string(),                           "truncated AH header"),
+        (VerifyError::Length { octets: 28 }.to_string(),              "AH length mismatch: 28 octets do not match the ICV"),
+        (VerifyError::SpiMismatch { expected: sa.spi(), found: 1 }.to_string(), "SPI mismatch: got 0x00000001, expected 0x00002001"),
         (VerifyError::Replayed(ReplayError::Duplicate).to_string(),        "sequence number was received before"),
-        (VerifyError::IcvMismatch.to_string(),                             "icv does not hold"),
+        (VerifyError::IcvMismatch.to_string(),                             "ICV verification failed"),
         (VerifyError::Mutable(malformed).to_string(),                 "malformed option at octet 3"),
     ];
     for (line, expected) in lines {
@@ -259,25 +259,25 @@ fn every_refusal_is_one_line_in_lower_case() {
     }
 }
 
-/// Verifies the packet with each of its bits flipped, and gives the octets with a flip that was accepted.
+/// Verifies the packet with each bit flipped, and returns the offsets of octets with an accepted flip.
 fn accepted_flips(sa: &Sa, sample: &Sample) -> Vec<usize> {
     let wire = sa.signed(&sample.plain);
-    let counts = slow(&wire[..sample.at], sa.profile);
+    let covered = reference(&wire[..sample.at], sa.profile);
     let mut accepted = Vec::new();
     for bit in 0..8 * wire.len() {
         let (octet, mask) = (bit / 8, 1 << (bit % 8));
         let mut flipped = wire.clone();
         flipped[octet] ^= mask;
-        let seen = sa.verified(&flipped); // a refused packet has not changed, nor has the window: see there
+        let seen = sa.verified(&flipped); // `verified` asserts that a refusal changes nothing
         let context = format!("{}, octet {octet} ^ {mask:02x}: {seen:?}, {sa:?}", sample.name);
         let fragment = wire[0] >> 4 == 4 && (octet == 6 && mask < 0x40 || octet == 7);
-        let mutable = octet < sample.at && slow(&flipped[..sample.at], sa.profile) == counts;
+        let mutable = octet < sample.at && reference(&flipped[..sample.at], sa.profile) == covered;
         match seen {
             _ if fragment => assert_eq!(seen, Err(VerifyError::Ip(IpError::Fragment)), "{context}"),
             Ok(packet) => {
                 let mut expected = sample.plain.clone();
                 expected[octet] ^= mask;
-                // The checksum was adjusted, and tells of the damage as before.
+                // The checksum was adjusted for the removal of AH only and is still invalid for the flipped bit.
                 if let Ok(Ip::V4(ip)) = Ip::parse(&packet) {
                     assert!(!ip.has_valid_checksum(), "{context}");
                     expected[10..12].copy_from_slice(&packet[10..12]);
@@ -293,7 +293,7 @@ fn accepted_flips(sa: &Sa, sample: &Sample) -> Vec<usize> {
 }
 
 #[test]
-fn every_flipped_bit_is_refused_but_for_those_that_may_change_on_the_way() {
+fn verify_refuses_every_flipped_bit_of_immutable_octets() {
     let random = &mut Random(27);
     let algorithms = integrities();
     for (at, (_, profile)) in PROFILES.into_iter().enumerate() {
@@ -321,7 +321,7 @@ fn every_flipped_bit_is_refused_but_for_those_that_may_change_on_the_way() {
 
 //= RFC 4302 3.4.4/1
 #[test]
-fn every_flipped_bit_is_refused_by_every_algorithm() {
+fn verify_refuses_every_flipped_bit_with_every_algorithm() {
     let random = &mut Random(28);
     for (algorithm, key) in integrities() {
         for width in WIDTHS {
@@ -336,7 +336,7 @@ fn every_flipped_bit_is_refused_by_every_algorithm() {
 }
 
 #[test]
-fn every_truncation_is_refused_with_its_length_field_kept_or_corrected() {
+fn verify_refuses_every_truncation() {
     let random = &mut Random(29);
     for (algorithm, key) in integrities() {
         for sample in samples(random) {
@@ -360,7 +360,7 @@ fn every_truncation_is_refused_with_its_length_field_kept_or_corrected() {
 }
 
 #[test]
-fn an_ipv4_packet_on_its_source_route_verifies_at_the_end_of_it() {
+fn source_routed_ipv4_packet_verifies_at_its_destination() {
     let random = &mut Random(30);
     let sa = Sa::new(I::HmacSha2_256_128, SeqWidth::Bits32, Profile::RFC);
     for kind in [0x83, 0x89] {
@@ -373,7 +373,7 @@ fn an_ipv4_packet_on_its_source_route_verifies_at_the_end_of_it() {
                 let mut arrived = [plain, wire];
                 for packet in &mut arrived {
                     for router in &routers {
-                        // RFC 791 3.1: to the next address, whose place the router's own takes.
+                        // RFC 791 section 3.1: the router replaces the next address in the route by its own.
                         let next = 20 + usize::from(packet[22]) - 1;
                         packet.copy_within(next..next + 4, 16);
                         packet[next..next + 4].copy_from_slice(&router[..4]);
@@ -389,7 +389,7 @@ fn an_ipv4_packet_on_its_source_route_verifies_at_the_end_of_it() {
 }
 
 #[test]
-fn an_ipv6_packet_on_its_route_verifies_at_the_end_of_it() {
+fn source_routed_ipv6_packet_verifies_at_its_destination() {
     let random = &mut Random(31);
     let sa = Sa::new(I::AesCmac96, SeqWidth::Extended64, Profile::KAME);
     let sa = Sa { options: DestinationOptions::Unprotected, ..sa };

@@ -1,4 +1,4 @@
-//! What sender and receiver remember: numbers that never repeat, and with AES-GMAC no IV; windows, kept and moved.
+//! State of an SA: sequence numbers and IVs of AES-GMAC that never repeat, and the anti-replay window.
 
 mod packets;
 
@@ -12,14 +12,14 @@ use ipsec_packet::{
 };
 use packets::{Random, Sa, WIDTHS, integrities, ipv4, ipv6, sign, verify, window};
 
-/// A counter as it is exported once `used` was its last number.
+/// Returns the exported state of a counter whose last sequence number was `used`.
 fn counter(width: SeqWidth, used: u64) -> Vec<u8> {
     let mut state = SeqCounter::new(width).export().to_vec();
     state[4..].copy_from_slice(&used.to_be_bytes());
     state
 }
 
-/// A sender whose last number was `used`.
+/// Returns a sender whose last sequence number was `used`.
 fn sender_after(sa: &Sa, used: u64) -> Outbound<AnyAhIntegrity> {
     let mut tx = sa.sender();
     tx.import(&counter(sa.width, used)).unwrap();
@@ -30,8 +30,8 @@ fn plain() -> Vec<u8> {
     ipv4(&mut Random(41), &[], 16)
 }
 
-/// The packet under this number.
-fn under(sa: &Sa, seq: u64) -> Vec<u8> {
+/// Returns the packet signed with this sequence number.
+fn signed_with(sa: &Sa, seq: u64) -> Vec<u8> {
     sign(&mut sender_after(sa, seq - 1), &plain()).unwrap()
 }
 
@@ -41,7 +41,7 @@ fn sha1(width: SeqWidth) -> Sa {
 
 //= RFC 4302 2.5/1
 #[test]
-fn the_iv_of_gmac_is_the_number_and_never_repeats() {
+fn gmac_iv_is_the_sequence_number_and_never_repeats() {
     let gmac = || integrities().into_iter().filter(|(algorithm, _)| *algorithm == I::AesGmac);
     assert_eq!(gmac().count(), 3);
     for integrity in gmac() {
@@ -58,7 +58,7 @@ fn the_iv_of_gmac_is_the_number_and_never_repeats() {
                 let wire = sign(&mut tx, &plain()).unwrap();
                 assert_eq!(wire[32..40], seq.to_be_bytes());
                 assert!(seen.insert(wire[32..40].to_vec()));
-                // A packet that is not signed takes no number, so the next one may have it.
+                // A refused packet uses no sequence number; the next packet gets it.
                 assert!(sign(&mut tx, &plain()[..19]).is_err());
             }
             let exhausted = first + 0xff == u64::MAX || first + 0xff == 0xffff_ffff && width == SeqWidth::Bits32;
@@ -69,7 +69,7 @@ fn the_iv_of_gmac_is_the_number_and_never_repeats() {
 
 //= RFC 4302 3.3.2/1
 #[test]
-fn the_last_number_is_used_and_then_packet_and_counter_stay_as_they_are() {
+fn sign_refuses_after_the_last_sequence_number() {
     for (width, last) in [(SeqWidth::Bits32, 0xffff_ffff), (SeqWidth::Extended64, u64::MAX)] {
         let sa = sha1(width);
         let mut tx = sender_after(&sa, last - 1);
@@ -84,7 +84,7 @@ fn the_last_number_is_used_and_then_packet_and_counter_stay_as_they_are() {
 }
 
 #[test]
-fn reserved_numbers_sign_as_the_sender_does_and_it_never_uses_them() {
+fn reserved_sequence_numbers_are_not_used_by_sign() {
     for (algorithm, key) in integrities() {
         for width in WIDTHS {
             let sa = Sa { integrity: (algorithm, key.clone()), ..Sa::new(algorithm, width, Profile::RFC) };
@@ -104,7 +104,7 @@ fn reserved_numbers_sign_as_the_sender_does_and_it_never_uses_them() {
 }
 
 #[test]
-fn a_counter_is_imported_forwards_only() {
+fn import_refuses_lower_sequence_numbers() {
     let mut tx = sha1(SeqWidth::Bits32).sender();
     let state = counter(SeqWidth::Bits32, 7);
     assert_eq!(tx.import(&state), Ok(()));
@@ -124,7 +124,7 @@ fn a_counter_is_imported_forwards_only() {
 
 //= RFC 4302 2.5/3, 3.4.3/1, 3.4.3/4, 3.4.3/9
 #[test]
-fn each_number_is_accepted_once_in_any_order_within_the_window() {
+fn each_sequence_number_is_accepted_once_within_the_window() {
     use ReplayError::{Duplicate, TooOld, Zero};
     for width in WIDTHS {
         let sa = sha1(width);
@@ -138,14 +138,14 @@ fn each_number_is_accepted_once_in_any_order_within_the_window() {
         for (at, (seq, refused)) in calls.into_iter().enumerate() {
             let expected = refused.map_or(Ok(plain()), |replay| Err(VerifyError::Replayed(replay)));
             match (width, refused) {
-                // With ESN a number below the window means the next 2^32, for which the ICV does not hold.
+                // With ESN a sequence number below the window is taken for one of the next subspace, and the ICV fails.
                 (SeqWidth::Extended64, Some(TooOld)) => {
-                    assert_eq!(verify(&mut rx, &under(&sa, seq)), Err(VerifyError::IcvMismatch), "call {at}");
+                    assert_eq!(verify(&mut rx, &signed_with(&sa, seq)), Err(VerifyError::IcvMismatch), "call {at}");
                 }
-                _ => assert_eq!(verify(&mut rx, &under(&sa, seq)), expected, "call {at}: {seq}"),
+                _ => assert_eq!(verify(&mut rx, &signed_with(&sa, seq)), expected, "call {at}: {seq}"),
             }
         }
-        let mut zero = under(&sa, 1);
+        let mut zero = signed_with(&sa, 1);
         zero[28..32].fill(0);
         let expected = if width == SeqWidth::Bits32 { VerifyError::Replayed(Zero) } else { VerifyError::IcvMismatch };
         assert_eq!(verify(&mut rx, &zero), Err(expected));
@@ -154,44 +154,44 @@ fn each_number_is_accepted_once_in_any_order_within_the_window() {
 
 //= RFC 2402 3.4.3/11
 #[test]
-fn a_forged_packet_does_not_move_the_window() {
+fn refused_packet_does_not_move_the_window() {
     for width in WIDTHS {
         let sa = sha1(width);
         let mut rx = sa.receiver();
-        assert!(verify(&mut rx, &under(&sa, 100)).is_ok());
+        assert!(verify(&mut rx, &signed_with(&sa, 100)).is_ok());
         let before = window(&rx);
         for seq in [37, 99, 101, 5000, 0xffff_ffff] {
-            let mut forged = under(&sa, seq);
+            let mut forged = signed_with(&sa, seq);
             *forged.last_mut().unwrap() ^= 1;
             assert_eq!(verify(&mut rx, &forged), Err(VerifyError::IcvMismatch));
         }
-        let mut other = under(&sa, 101);
+        let mut other = signed_with(&sa, 101);
         other[24] ^= 1;
         let (expected, found) = (sa.spi(), 0x0100_2001);
         assert_eq!(verify(&mut rx, &other), Err(VerifyError::SpiMismatch { expected, found }));
         assert_eq!(window(&rx), before);
-        assert_eq!(verify(&mut rx, &under(&sa, 37)), Ok(plain()));
+        assert_eq!(verify(&mut rx, &signed_with(&sa, 37)), Ok(plain()));
     }
 }
 
 #[test]
-fn an_exported_window_refuses_what_was_received_before_it() {
+fn imported_window_refuses_packets_received_before_export() {
     for width in WIDTHS {
         let sa = sha1(width);
         let mut rx = sa.receiver();
         for seq in [5, 6, 9, 60] {
-            assert!(verify(&mut rx, &under(&sa, seq)).is_ok());
+            assert!(verify(&mut rx, &signed_with(&sa, seq)).is_ok());
         }
         let mut state = [0; ReplayWindow::<2>::STATE];
         assert_eq!(rx.window().export(width, &mut state), Ok(state.len()));
         let mut standby = sa.receiver();
-        assert!(verify(&mut standby, &under(&sa, 7)).is_ok());
+        assert!(verify(&mut standby, &signed_with(&sa, 7)).is_ok());
         standby.window_mut().import(width, &state).unwrap();
         for (seq, fresh) in
             [(4, true), (5, false), (6, false), (7, false), (8, true), (9, false), (60, false), (61, true)]
         {
             let expected = if fresh { Ok(plain()) } else { Err(VerifyError::Replayed(ReplayError::Duplicate)) };
-            assert_eq!(verify(&mut standby, &under(&sa, seq)), expected, "{seq}");
+            assert_eq!(verify(&mut standby, &signed_with(&sa, seq)), expected, "{seq}");
         }
         let back = StateError::Outdated { held: 61, offered: 60 };
         assert_eq!(standby.window_mut().import(width, &state), Err(back));
@@ -200,60 +200,64 @@ fn an_exported_window_refuses_what_was_received_before_it() {
 
 //= RFC 4302 2.5.1/1
 #[test]
-fn extended_numbers_cross_2_to_the_32_in_any_order() {
+fn esn_crosses_2_to_the_32_in_any_order() {
     let sa = sha1(SeqWidth::Extended64);
     let mut rx = sa.receiver_from(0xffff_ffc0);
     for seq in [0xffff_fffe, 0x1_0000_0002, 0x1_0000_0000, 0xffff_ffff, 0xffff_ffc3, 0x1_0000_0020] {
-        assert_eq!(verify(&mut rx, &under(&sa, seq)), Ok(plain()), "{seq:x}");
+        assert_eq!(verify(&mut rx, &signed_with(&sa, seq)), Ok(plain()), "{seq:x}");
         let replayed = Err(VerifyError::Replayed(ReplayError::Duplicate));
-        assert_eq!(verify(&mut rx, &under(&sa, seq)), replayed, "{seq:x}");
+        assert_eq!(verify(&mut rx, &signed_with(&sa, seq)), replayed, "{seq:x}");
     }
     assert_eq!(rx.window().top(), Seq::new(0x1_0000_0020));
-    // A packet of the cycle before, and one that is 2^32 ahead.
+    // Packets of an earlier subspace, 2^32 ahead, and below the window.
     for seq in [0x21, 0x2_0000_0021, 0xffff_ffc1 - 64] {
-        assert_eq!(verify(&mut rx, &under(&sa, seq)), Err(VerifyError::IcvMismatch), "{seq:x}");
+        assert_eq!(verify(&mut rx, &signed_with(&sa, seq)), Err(VerifyError::IcvMismatch), "{seq:x}");
     }
 }
 
 #[test]
-fn a_window_resumed_at_a_number_takes_that_one_and_all_above_it_but_none_below() {
+fn window_starting_at_a_number_refuses_lower_numbers() {
     for from in [1, 0x8000_0000, 0xffff_ffff, 0x1_0000_0000, 0x7_0000_0040, u64::MAX - 70] {
         let sa = sha1(SeqWidth::Extended64);
         for ahead in [0, 1, 63, 64, 70, 0x7fff_ffff, 0xffff_ffff] {
             let Some(seq) = from.checked_add(ahead) else { continue };
-            assert_eq!(verify(&mut sa.receiver_from(from), &under(&sa, seq)), Ok(plain()), "{from:x} + {ahead:x}");
+            assert_eq!(
+                verify(&mut sa.receiver_from(from), &signed_with(&sa, seq)),
+                Ok(plain()),
+                "{from:x} + {ahead:x}"
+            );
         }
         for behind in [1, 2, 64] {
             let Some(seq) = from.checked_sub(behind).filter(|seq| *seq > 0 && from >> 32 < 0xffff_ffff) else {
                 continue;
             };
             let mut rx = sa.receiver_from(from);
-            assert!(verify(&mut rx, &under(&sa, seq)).is_err(), "{from:x} - {behind:x}");
-            assert_eq!(verify(&mut rx, &under(&sa, from)), Ok(plain()), "{from:x} after that");
+            assert!(verify(&mut rx, &signed_with(&sa, seq)).is_err(), "{from:x} - {behind:x}");
+            assert_eq!(verify(&mut rx, &signed_with(&sa, from)), Ok(plain()), "{from:x} after that");
         }
     }
 }
 
 #[test]
-fn at_the_end_of_all_numbers_an_old_one_does_not_pass_for_the_last() {
+fn old_packet_of_the_last_subspace_is_refused() {
     let sa = sha1(SeqWidth::Extended64);
     for top in [u64::MAX - 70, u64::MAX] {
         let mut rx = sa.receiver_from(top - 63);
-        assert_eq!(verify(&mut rx, &under(&sa, top)), Ok(plain()));
+        assert_eq!(verify(&mut rx, &signed_with(&sa, top)), Ok(plain()));
         let old = top - 64;
-        assert!(verify(&mut rx, &under(&sa, old)).is_err(), "{old:x} below {top:x}");
+        assert!(verify(&mut rx, &signed_with(&sa, old)).is_err(), "{old:x} below {top:x}");
         assert_eq!(rx.window().top(), Seq::new(top));
     }
 }
 
 //= RFC 4302 3.4.3/1
 #[test]
-fn without_a_window_the_same_packet_is_accepted_again_and_again() {
+fn no_replay_accepts_replayed_packets() {
     for width in WIDTHS {
         let sa = sha1(width);
         let mut rx = Inbound::with_window(sa.spi(), sa.integrity(), width, sa.profile, NoReplay::default());
         for seq in [9, 9, 3, 9] {
-            let mut wire = under(&sa, seq);
+            let mut wire = signed_with(&sa, seq);
             let mut packet = PacketBuf::received(&mut wire);
             assert_eq!(rx.verify(&mut packet).map(|verified| verified.seq), Ok(Seq::new(seq)));
         }
@@ -261,7 +265,7 @@ fn without_a_window_the_same_packet_is_accepted_again_and_again() {
 }
 
 #[test]
-fn a_long_conversation_gives_every_packet_back_in_both_directions_of_both_versions() {
+fn many_packets_of_both_ip_versions_verify_once_each() {
     let random = &mut Random(42);
     for (algorithm, key) in integrities() {
         for width in WIDTHS {

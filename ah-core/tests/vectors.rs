@@ -1,4 +1,4 @@
-//! Packets of other implementations: verified, and where the record says so signed to the same octets.
+//! Recorded packets of other implementations: verification, and signing to the same octets.
 
 use ah_core::{Inbound, Profile, SignParams, VerifyError, sign_with};
 use ipsec_crypto::{AnyAhIntegrity, IntegrityAlgorithm};
@@ -37,7 +37,7 @@ fn width(esn: bool) -> SeqWidth {
     if esn { SeqWidth::Extended64 } else { SeqWidth::Bits32 }
 }
 
-/// The packet inside, of a tunnel without the outer header.
+/// Verifies the packet and returns it without AH, and in tunnel mode without the outer header.
 fn receive<W: AntiReplay>(
     rx: &mut Inbound<AnyAhIntegrity, W>,
     mode: &str,
@@ -73,18 +73,18 @@ fn verified(record: &PacketRecord) -> Result<Vec<u8>, VerifyError> {
     receive(&mut rx, &record.sa.mode, &record.wire_packet)
 }
 
-/// The plain packet signed as the record's sender did: with its outer header, and AH where it has it.
+/// Signs the plain packet as the recorded sender did: with its outer header and its position of AH.
 fn signed(record: &PacketRecord) -> Vec<u8> {
     let (plain, wire) = (record.plain_packet.as_ref().unwrap(), &record.wire_packet);
-    let wanted = locate(wire, IpProto::AH).unwrap();
-    let outer = if record.sa.mode == "tunnel" { wire[..wanted.at].to_vec() } else { vec![] };
+    let expected = locate(wire, IpProto::AH).unwrap();
+    let outer = if record.sa.mode == "tunnel" { wire[..expected.at].to_vec() } else { vec![] };
     let mut bytes = [&vec![0; 96][..], &outer, plain].concat();
     let mut packet = PacketBuf::with_headroom(&mut bytes, 96, outer.len() + plain.len()).unwrap();
     if record.sa.mode == "tunnel" {
-        packet.data_mut()[wanted.next_header_at] = wire[wanted.at];
+        packet.data_mut()[expected.next_header_at] = wire[expected.at];
         set_length(packet.data_mut()).unwrap();
     }
-    let place = |options: &DestinationOptions| transport_position(packet.data(), *options).unwrap().at == wanted.at;
+    let place = |options: &DestinationOptions| transport_position(packet.data(), *options).unwrap().at == expected.at;
     let options = [DestinationOptions::Protected, DestinationOptions::Unprotected].into_iter().find(place).unwrap();
     let spi = Spi::reserved(record.sa.spi).unwrap();
     let (seq, profile) = (Seq::new(record.seq.unwrap()), profile(record.sa.ah_profile.as_deref()));
@@ -97,13 +97,13 @@ fn signed(record: &PacketRecord) -> Vec<u8> {
 
 //= RFC 4302 2/1, 5/1
 #[test]
-fn packets_of_other_implementations_verify_and_are_signed_to_the_same_octets() {
+fn recorded_packets_verify_and_are_signed_to_the_same_octets() {
     let (mut accepted, mut sealed) = (0, 0);
     for record in ["ah.jsonl", "linux_kernel.jsonl", "esp_ah_positive_variants.jsonl"].into_iter().flat_map(packets) {
         assert_eq!(record.expected, Expected::Accept, "{}", record.id);
         assert_eq!(verified(&record).as_deref(), Ok(&record.plain_packet.as_ref().unwrap()[..]), "{}", record.id);
         accepted += 1;
-        // The variants were changed on the way, and that Linux packet is padded with octets from its stack.
+        // The variants were changed in transit, and the Linux packet is padded with octets of uninitialized memory.
         if !record.id.contains("!mutable") && record.id != "linux-ah-tun-sha256-288" {
             assert_eq!(to_hex(&signed(&record)), to_hex(&record.wire_packet), "{}", record.id);
             sealed += 1;
@@ -113,7 +113,7 @@ fn packets_of_other_implementations_verify_and_are_signed_to_the_same_octets() {
 }
 
 #[test]
-fn damaged_packets_of_other_implementations_are_refused() {
+fn damaged_recorded_packets_are_refused() {
     let records = packets("esp_ah_negative.jsonl");
     for record in &records {
         assert_eq!(record.expected, Expected::Reject, "{}", record.id);
@@ -134,13 +134,13 @@ fn replay<const WORDS: usize>(record: &ReplayRecord) {
         match packet.expected {
             Expected::Accept => assert_eq!(seen.as_deref(), Ok(&packet.plain_packet[..]), "{}, {at}", record.id),
             Expected::Reject => assert!(seen.is_err(), "{}, packet {at}", record.id),
-            Expected::Any => panic!("{} says nothing", record.id),
+            Expected::Any => panic!("{}: no expected result", record.id),
         }
     }
 }
 
 #[test]
-fn sequences_of_packets_are_accepted_and_refused_as_recorded() {
+fn recorded_replay_sequences_are_accepted_and_refused() {
     let mut windows = Vec::new();
     for record in records("replay_sequences.jsonl") {
         match record {
@@ -148,7 +148,7 @@ fn sequences_of_packets_are_accepted_and_refused_as_recorded() {
                 match record.window {
                     32 => replay::<1>(&record),
                     64 => replay::<2>(&record),
-                    other => panic!("a window of {other}"),
+                    other => panic!("unsupported window size: {other}"),
                 }
                 windows.push(record.window);
             }

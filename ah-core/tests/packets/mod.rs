@@ -1,7 +1,7 @@
-//! Packets to sign, the same on every run, and the SAs that sign them.
-#![allow(dead_code)] // each test file takes what it needs
+//! Deterministic packets to sign, and the SAs that sign them.
+#![allow(dead_code)] // each test file uses a part
 
-pub mod slow;
+pub mod reference;
 
 use std::ops::Range;
 
@@ -30,7 +30,7 @@ pub const PROFILES: [(&str, Profile); 7] = [
 
 pub use test_vectors::Random;
 
-/// An IPv4 packet of UDP whose other fields are random; the options are a multiple of 4 octets.
+/// Returns an IPv4 packet with protocol UDP and random other fields. The options must be a multiple of 4 octets.
 pub fn ipv4(random: &mut Random, options: &[u8], payload: usize) -> Vec<u8> {
     let words = u8::try_from(options.len() / 4).unwrap();
     let mut packet =
@@ -43,10 +43,10 @@ pub fn ipv4(random: &mut Random, options: &[u8], payload: usize) -> Vec<u8> {
     packet
 }
 
-/// An extension header: its number and its octets, of which the first is still to name the next one.
+/// Extension header: its protocol number and its octets. The first octet, next header, is filled in later.
 pub type Header = (u8, Vec<u8>);
 
-/// An IPv6 packet of UDP behind these extension headers; other fields are random.
+/// Returns an IPv6 packet with these extension headers, next header UDP and random other fields.
 pub fn ipv6(random: &mut Random, headers: &[Header], payload: usize) -> Vec<u8> {
     let mut kinds = headers.iter().map(|(kind, _)| *kind).chain([UDP]);
     let mut packet = vec![0x60 | random.octet() & 0x0f, random.octet(), random.octet(), random.octet(), 0, 0];
@@ -61,7 +61,7 @@ pub fn ipv6(random: &mut Random, headers: &[Header], payload: usize) -> Vec<u8> 
     packet
 }
 
-/// Hop-by-hop or destination options in their header, padded to a multiple of 8 octets.
+/// Returns a hop-by-hop or destination options header, padded to a multiple of 8 octets.
 pub fn options_header(options: &[u8]) -> Vec<u8> {
     let mut header = [&[0, 0], options].concat();
     match (8 - header.len() % 8) % 8 {
@@ -73,21 +73,21 @@ pub fn options_header(options: &[u8]) -> Vec<u8> {
     header
 }
 
-/// A routing header of this type, with `n` random addresses.
+/// Returns a routing header of this type with `n` random addresses.
 pub fn routing_header(random: &mut Random, kind: u8, n: usize, segments_left: usize) -> Vec<u8> {
     let mut header = vec![0, u8::try_from(2 * n).unwrap(), kind, u8::try_from(segments_left).unwrap()];
     header.extend(random.octets(4 + 16 * n));
     header
 }
 
-/// A source route whose pointer stands at `pointer`, with `n` random addresses.
+/// Returns a source route option with this pointer and `n` random addresses.
 pub fn source_route(random: &mut Random, kind: u8, n: usize, pointer: u8) -> Vec<u8> {
     let mut option = vec![kind, u8::try_from(3 + 4 * n).unwrap(), pointer];
     option.extend(random.octets(4 * n));
     option
 }
 
-/// Every integrity algorithm that AH has, in every key size of AES-GMAC.
+/// Returns every integrity algorithm of AH with a key; AES-GMAC with each key length.
 pub fn integrities() -> Vec<(IntegrityAlgorithm, Vec<u8>)> {
     let rows = IntegrityAlgorithm::ALL.iter().filter(|row| row.algorithm != IntegrityAlgorithm::None);
     rows.flat_map(|row| match row.algorithm {
@@ -98,18 +98,18 @@ pub fn integrities() -> Vec<(IntegrityAlgorithm, Vec<u8>)> {
     .collect()
 }
 
-/// A packet, and where AH goes in it.
+/// IP packet with the position that AH is inserted at.
 pub struct Sample {
     pub name: &'static str,
     pub plain: Vec<u8>,
-    /// Octets in front of AH.
+    /// Length of the headers in front of AH, in octets.
     pub at: usize,
     pub options: DestinationOptions,
-    /// Octets of mutable options that may change on the way whatever the profile.
+    /// Offsets of the octets of mutable options that every profile excludes from the ICV.
     pub changing: Vec<usize>,
 }
 
-/// Every kind of packet: with IPv4 options, with IPv6 extension headers, and as a tunnel makes them.
+/// Returns packets with and without IPv4 options and IPv6 extension headers, and in tunnel mode.
 pub fn samples(random: &mut Random) -> Vec<Sample> {
     let protected = DestinationOptions::Protected;
     let sample = |name, plain, at, options, changing: &[Range<usize>]| {
@@ -120,7 +120,7 @@ pub fn samples(random: &mut Random) -> Vec<Sample> {
         &[0x94, 4, 0, 0, 1][..],                // 20: router alert, no operation
         &[7, 7, 4, 0, 0, 0, 0],                 // 25: record route
         &[0x44, 8, 5, 0x10, 0, 0, 0, 0],        // 32: time stamp
-        &source_route(random, 0x83, 1, 8),      // 40: loose source route, used up
+        &source_route(random, 0x83, 1, 8),      // 40: loose source route, completed
         &[0x82, 11, 0, 0, 1, 2, 3, 4, 5, 6, 7], // 47: security
         &[1, 0],                                // 58: no operation, end
     ]
@@ -150,7 +150,7 @@ pub fn samples(random: &mut Random) -> Vec<Sample> {
     samples
 }
 
-/// Inner packets behind outer headers.
+/// Returns tunnel-mode packets of each combination of IP versions.
 fn tunnels(random: &mut Random) -> Vec<(&'static str, Vec<u8>)> {
     let v4 = Tunnel::v4([192, 0, 2, 1].into(), [198, 51, 100, 2].into());
     let v6 = Tunnel::v6("2001:db8::1".parse().unwrap(), "2001:db8:f::2".parse().unwrap());
@@ -172,7 +172,7 @@ fn tunnels(random: &mut Random) -> Vec<(&'static str, Vec<u8>)> {
     names.map(push).into()
 }
 
-/// One SA, of which sender, receiver and bare integrity can be made as often as needed.
+/// Parameters of an SA, from which any number of senders, receivers and integrity algorithms can be made.
 #[derive(Clone, Debug)]
 pub struct Sa {
     pub spi: u32,
@@ -211,18 +211,18 @@ impl Sa {
         Inbound::with_window(self.spi(), self.integrity(), self.width, self.profile, window)
     }
 
-    /// The packet signed by a fresh sender.
+    /// Returns the packet signed by a new sender.
     pub fn signed(&self, plain: &[u8]) -> Vec<u8> {
         sign(&mut self.sender(), plain).unwrap()
     }
 
-    /// What a fresh receiver makes of a packet; one that is refused must be as it was, and the window, too.
+    /// Verifies the packet with a new receiver, as [`verify`] does.
     pub fn verified(&self, wire: &[u8]) -> Result<Vec<u8>, ah_core::VerifyError> {
         verify(&mut self.receiver(), wire)
     }
 }
 
-/// The packet signed with exactly the headroom it takes.
+/// Returns the packet, signed with exactly the headroom needed. A refusal must leave packet and counter unchanged.
 pub fn sign(tx: &mut Outbound<AnyAhIntegrity>, plain: &[u8]) -> Result<Vec<u8>, ah_core::SignError> {
     let room = tx.overhead(plain[0] >> 4);
     let mut bytes = [&vec![0xee; room], plain].concat();
@@ -231,14 +231,14 @@ pub fn sign(tx: &mut Outbound<AnyAhIntegrity>, plain: &[u8]) -> Result<Vec<u8>, 
     match tx.sign(&mut packet) {
         Ok(_) => Ok(packet.data().to_vec()),
         Err(e) => {
-            assert_eq!((packet.data(), packet.headroom()), (plain, room), "a refused packet has changed: {e}");
-            assert_eq!(tx.counter().export(), before, "the counter has moved: {e}");
+            assert_eq!((packet.data(), packet.headroom()), (plain, room), "refused packet was changed: {e}");
+            assert_eq!(tx.counter().export(), before, "refused packet moved the counter: {e}");
             Err(e)
         }
     }
 }
 
-/// What a receiver makes of a packet; one that is refused must be as it was, and the window, too.
+/// Verifies the packet and returns its contents without AH. A refusal must leave packet and window unchanged.
 pub fn verify(rx: &mut Inbound<AnyAhIntegrity>, wire: &[u8]) -> Result<Vec<u8>, ah_core::VerifyError> {
     let mut bytes = wire.to_vec();
     let mut packet = PacketBuf::received(&mut bytes);
@@ -246,14 +246,14 @@ pub fn verify(rx: &mut Inbound<AnyAhIntegrity>, wire: &[u8]) -> Result<Vec<u8>, 
     match rx.verify(&mut packet) {
         Ok(_) => Ok(packet.data().to_vec()),
         Err(e) => {
-            assert_eq!((packet.data(), packet.headroom()), (wire, 0), "a refused packet has changed: {e}");
-            assert_eq!(window(rx), before, "the window has moved: {e}");
+            assert_eq!((packet.data(), packet.headroom()), (wire, 0), "refused packet was changed: {e}");
+            assert_eq!(window(rx), before, "refused packet moved the window: {e}");
             Err(e)
         }
     }
 }
 
-/// The window of a receiver, exactly.
+/// Returns the exported state of a receiver's window.
 pub fn window(rx: &Inbound<AnyAhIntegrity>) -> Vec<u8> {
     let mut state = [0; ReplayWindow::<2>::STATE];
     rx.window().export(SeqWidth::Extended64, &mut state).unwrap();

@@ -3,8 +3,8 @@ use ipsec_crypto::{AnyAhIntegrity, IntegrityAlgorithm};
 use ipsec_packet::{AntiReplay, Ip, IpError, IpProto, Ipv6, PacketBuf, Seq, SeqWidth, Spi};
 
 /// Reference implementation of the ICV input, from the tests of ah-core.
-#[path = "../../../ah-core/tests/packets/slow.rs"]
-mod slow;
+#[path = "../../../ah-core/tests/packets/reference.rs"]
+mod reference;
 
 // Protocol and option numbers that the reference implementation takes from its parent module.
 const HOP_BY_HOP: u8 = 0;
@@ -57,8 +57,8 @@ pub fn mutable(octets: &[u8]) {
         let mut seen = Vec::new();
         let viewed = immutable_view(&ip, at, profile, &mut |piece| seen.extend_from_slice(piece)).map(|()| seen);
         let expected = match &ip {
-            Ip::V4(_) => slow::slow_ipv4(&packet[..at], tos),
-            Ip::V6(_) => slow::slow_ipv6(&packet[..at], whole_options),
+            Ip::V4(_) => reference::reference_ipv4(&packet[..at], tos),
+            Ip::V6(_) => reference::reference_ipv6(&packet[..at], whole_options),
         };
         if profile == Profile::RFC || matches!(ip, Ip::V4(_)) || !whole_options || tos == (profile != Profile::BSD) {
             assert_eq!(viewed.ok(), expected, "{profile:?}");

@@ -1,22 +1,22 @@
-//! What counts for the ICV, a second time: with copies, and by sending the packet hop by hop to where it is verified.
+//! Reference implementation of the ICV input of AH: copies the headers and forwards the packet hop by hop.
 
 use std::ops::Range;
 
 use super::{DESTINATION, HOME_ADDRESS, HOP_BY_HOP, ROUTING};
 
-/// RFC 2402 and RFC 4302 appendix A1, "IMMUTABLE": copy, class, number.
+/// Immutable IPv4 options of RFC 2402 and RFC 4302 appendix A1: copied flag, class, number.
 const IMMUTABLE: [(u8, u8, u8); 7] = [(0, 0, 0), (0, 0, 1), (1, 0, 2), (1, 0, 5), (1, 0, 6), (1, 0, 20), (1, 0, 21)];
 
-/// Whether an IPv4 option counts.
+/// Returns whether an IPv4 option of this type is immutable.
 pub fn is_immutable(kind: u8) -> bool {
     IMMUTABLE.iter().any(|(copy, class, number)| copy << 7 | class << 5 | number == kind)
 }
 
-/// The header of an IPv4 packet as it counts, or `None` where it contradicts itself.
-pub fn slow_ipv4(header: &[u8], tos: bool) -> Option<Vec<u8>> {
+/// Returns the IPv4 header as the ICV covers it, or `None` if it is malformed.
+pub fn reference_ipv4(header: &[u8], tos: bool) -> Option<Vec<u8>> {
     let mut copy = header.to_vec();
-    let options = slow_options(header)?;
-    // RFC 791 3.1: a source route "appears at most once".
+    let options = option_ranges(header)?;
+    // RFC 791 section 3.1: a source route "appears at most once".
     if options.iter().filter(|option| matches!(header[option.start], 0x83 | 0x89)).count() > 1 {
         return None;
     }
@@ -27,7 +27,7 @@ pub fn slow_ipv4(header: &[u8], tos: bool) -> Option<Vec<u8>> {
             if (length - 3) % 4 != 0 || pointer < 4 || pointer % 4 != 0 {
                 return None;
             }
-            // RFC 791 3.1: at each hop the next address of the route becomes the destination, the pointer moves by 4.
+            // RFC 791 section 3.1: at each hop the next address becomes the destination, and the pointer increases by 4.
             while pointer <= length {
                 let next = option.start + pointer - 1;
                 copy.copy_within(next..next + 4, 16);
@@ -45,8 +45,8 @@ pub fn slow_ipv4(header: &[u8], tos: bool) -> Option<Vec<u8>> {
     Some(copy)
 }
 
-/// Where the options of an IPv4 header are.
-fn slow_options(header: &[u8]) -> Option<Vec<Range<usize>>> {
+/// Returns the ranges of the options of an IPv4 header, or `None` if one is malformed.
+fn option_ranges(header: &[u8]) -> Option<Vec<Range<usize>>> {
     let (mut options, mut at) = (Vec::new(), 20);
     while at < header.len() {
         let length = match header[at] {
@@ -60,12 +60,12 @@ fn slow_options(header: &[u8]) -> Option<Vec<Range<usize>>> {
     (at <= header.len()).then_some(options)
 }
 
-/// The headers of an IPv6 packet as they count, or `None` where they contradict themselves.
-pub fn slow_ipv6(headers: &[u8], whole_options: bool) -> Option<Vec<u8>> {
+/// Returns the IPv6 headers as the ICV covers them, or `None` if they are malformed.
+pub fn reference_ipv6(headers: &[u8], whole_options: bool) -> Option<Vec<u8>> {
     let mut copy = headers.to_vec();
-    let chain = slow_chain(headers)?;
+    let chain = extension_headers(headers)?;
     while hop(&mut copy, &chain)? {}
-    let mut at_home = false;
+    let mut home_address_seen = false;
     for (kind, header) in chain {
         if !matches!(kind, HOP_BY_HOP | DESTINATION) {
             continue;
@@ -81,11 +81,11 @@ pub fn slow_ipv6(headers: &[u8], whole_options: bool) -> Option<Vec<u8>> {
                 copy[at + if whole_options { 0 } else { 2 }..at + length].fill(0);
             }
             if kind == DESTINATION && kind_of_option == HOME_ADDRESS && length == 18 {
-                if at_home {
-                    return None; // RFC 6275 6.3: only one
+                if home_address_seen {
+                    return None; // RFC 6275 section 6.3 allows one only
                 }
-                at_home = true;
-                swap(&mut copy, 8, at + 2); // RFC 6275 11.3.2
+                home_address_seen = true;
+                swap(&mut copy, 8, at + 2); // RFC 6275 section 11.3.2
             }
             at += length;
         }
@@ -97,8 +97,9 @@ pub fn slow_ipv6(headers: &[u8], whole_options: bool) -> Option<Vec<u8>> {
     Some(copy)
 }
 
-/// The extension headers up to where the octets end, each whole: of the three kinds that a sender puts in front of AH.
-pub fn slow_chain(headers: &[u8]) -> Option<Vec<(u8, Range<usize>)>> {
+/// Returns protocol and range of the extension headers, of the three types that a sender puts in front of AH, or `None`
+/// if the last one is truncated.
+pub fn extension_headers(headers: &[u8]) -> Option<Vec<(u8, Range<usize>)>> {
     let (mut chain, mut kind, mut at) = (Vec::new(), headers[6], 40);
     while at < headers.len() {
         if !matches!(kind, HOP_BY_HOP | ROUTING | DESTINATION) {
@@ -111,7 +112,8 @@ pub fn slow_chain(headers: &[u8]) -> Option<Vec<(u8, Range<usize>)>> {
     (at == headers.len()).then_some(chain)
 }
 
-/// What the node does that the packet is at (RFC 2460 4.4); whether it sends the packet on. `None` when it discards it.
+/// Processes the routing headers as one node does (RFC 2460 section 4.4). Returns whether the node forwards the packet, or
+/// `None` if it discards the packet.
 pub fn hop(packet: &mut [u8], chain: &[(u8, Range<usize>)]) -> Option<bool> {
     for (_, header) in chain.iter().filter(|(kind, _)| *kind == ROUTING) {
         let [length, kind, left] = [1, 2, 3].map(|at| packet[header.start + at]);
@@ -119,7 +121,7 @@ pub fn hop(packet: &mut [u8], chain: &[(u8, Range<usize>)]) -> Option<bool> {
             continue;
         }
         let n = length / 2;
-        // Type 2 has one address only (RFC 6275 6.4.1).
+        // Type 2 has one address only (RFC 6275 section 6.4.1).
         if !matches!((kind, length), (0, _) | (2, 2)) || length % 2 == 1 || left > n {
             return None;
         }
@@ -131,7 +133,7 @@ pub fn hop(packet: &mut [u8], chain: &[(u8, Range<usize>)]) -> Option<bool> {
     Some(false)
 }
 
-/// Swaps two addresses.
+/// Swaps the IPv6 addresses at two offsets.
 fn swap(packet: &mut [u8], a: usize, b: usize) {
     (0..16).for_each(|i| packet.swap(a + i, b + i));
 }

@@ -1,4 +1,4 @@
-//! What implementations of AH got wrong: one test for each.
+//! ICV coverage, lengths, fragments and nesting, including mistakes known from other implementations.
 
 mod packets;
 
@@ -8,7 +8,7 @@ use ipsec_packet::{
     DestinationOptions, IpError, IpProto, PacketBuf, SeqWidth, Spi, close_gap, find_header, set_length,
     transport_position,
 };
-use packets::slow::is_immutable;
+use packets::reference::is_immutable;
 use packets::{
     DESTINATION, FRAGMENT, HOP_BY_HOP, PROFILES, ROUTING, Random, Sa, WIDTHS, integrities, ipv4, ipv6, options_header,
     routing_header, sign, source_route,
@@ -23,7 +23,7 @@ fn refused_by_sender(packet: &[u8]) -> Option<SignError> {
 }
 
 #[test]
-fn mutable_ipv6_options_keep_type_and_length_and_lose_them_only_among_bsds() {
+fn type_and_length_of_mutable_ipv6_options_are_covered_except_by_bsd_profiles() {
     let random = &mut Random(61);
     let (rfc, bsd) = ([Profile::RFC, Profile::LINUX, Profile::KAME], [Profile::BSD, Profile::OPENBSD]);
     let kinds =
@@ -35,7 +35,7 @@ fn mutable_ipv6_options_keep_type_and_length_and_lose_them_only_among_bsds() {
         for from in [&rfc[..], &bsd].concat() {
             let wire = sa(from).signed(&plain);
             let mut retyped = wire.clone();
-            retyped[42] ^= 0xc0; // what to do with an unknown option: still as mutable as before
+            retyped[42] ^= 0xc0; // the action bits for unknown options: the option is still mutable
             for to in [&rfc[..], &bsd].concat() {
                 let same = !mutable || rfc.contains(&from) == rfc.contains(&to);
                 let expected = if same { Ok(plain.clone()) } else { Err(VerifyError::IcvMismatch) };
@@ -49,9 +49,9 @@ fn mutable_ipv6_options_keep_type_and_length_and_lose_them_only_among_bsds() {
 
 //= RFC 4302 2.6/1, 2.6/2
 #[test]
-fn the_header_is_as_long_as_the_profile_says_and_every_padding_of_a_peer_is_accepted() {
+fn header_length_follows_the_profile_and_peer_padding_is_accepted() {
     let random = &mut Random(62);
-    // Octets of AH with an ICV of 12, 16, 24 and 32 octets, and with AES-GMAC.
+    // Lengths of AH in octets with an ICV of 12, 16, 24 and 32 octets, and with AES-GMAC.
     let algorithms = [I::HmacSha1_96, I::HmacSha2_256_128, I::HmacSha2_384_192, I::HmacSha2_512_256, I::AesGmac];
     #[rustfmt::skip]
     let lengths = [
@@ -77,7 +77,7 @@ fn the_header_is_as_long_as_the_profile_says_and_every_padding_of_a_peer_is_acce
                     let expected = if octets(to) == octets(from) { Ok(plain.clone()) } else { length };
                     assert_eq!(strict, expected, "{algorithm} from {} to strict {}", from.0, to.0);
                 }
-                // Padding is any octets, and counts.
+                // The padding may have any value, but the ICV covers it.
                 let mut padded = wire.clone();
                 padded[at + octets(from) - 1] ^= 0x80;
                 assert_eq!(sa.verified(&padded), Err(VerifyError::IcvMismatch));
@@ -87,7 +87,7 @@ fn the_header_is_as_long_as_the_profile_says_and_every_padding_of_a_peer_is_acce
 }
 
 #[test]
-fn segments_left_are_checked_against_the_addresses() {
+fn segments_left_must_not_exceed_the_addresses() {
     let random = &mut Random(63);
     let sa = sa(Profile::RFC);
     for (kind, n) in [(0, 0), (0, 1), (0, 3), (0, 127), (2, 1)] {
@@ -108,7 +108,7 @@ fn segments_left_are_checked_against_the_addresses() {
 }
 
 #[test]
-fn source_routes_are_whole_and_their_pointers_point_to_addresses() {
+fn source_route_length_and_pointer_must_be_valid() {
     let random = &mut Random(64);
     let sa = sa(Profile::RFC);
     #[rustfmt::skip]
@@ -126,7 +126,7 @@ fn source_routes_are_whole_and_their_pointers_point_to_addresses() {
             let malformed = MutableError::Option { offset: 0 };
             let expected = (!accepted).then_some(SignError::Mutable(malformed));
             assert_eq!(refused_by_sender(&plain), expected, "length {length}, pointer {pointer}");
-            // A packet whose option, which counts as zeros, became a source route on the way: refused as long as addresses are left.
+            // A mutable option, covered as zeros, becomes a source route in transit: refused while addresses are left.
             options[0] = 7;
             let mut wire = sa.signed(&ipv4(random, &options, 9));
             wire[20] = kind;
@@ -141,12 +141,12 @@ fn source_routes_are_whole_and_their_pointers_point_to_addresses() {
 }
 
 #[test]
-fn mutable_ipv4_options_lose_type_and_length_too() {
+fn type_and_length_of_mutable_ipv4_options_are_not_covered() {
     let random = &mut Random(65);
     let sa = sa(Profile::RFC);
     for kind in 2..=u8::MAX {
         if matches!(kind, 0x83 | 0x89) {
-            continue; // their data have a form: a4, a13
+            continue; // the contents of source routes are validated: tested above
         }
         let plain = ipv4(random, &[kind, 4, 0x55, 0x66, 7, 3, 0, 1], 9);
         let wire = sa.signed(&plain);
@@ -156,11 +156,11 @@ fn mutable_ipv4_options_lose_type_and_length_too() {
             let seen = sa.verified(&changed);
             assert_eq!(seen.is_err(), is_immutable(kind), "data of option {kind:02x}: {seen:?}");
         }
-        // Its type becomes that of another mutable option.
+        // The type is changed to that of another mutable option.
         let mut retyped = wire.clone();
         retyped[20] = if kind == 0x44 { 7 } else { 0x44 };
         assert_eq!(sa.verified(&retyped).is_err(), is_immutable(kind), "type of option {kind:02x}");
-        // Two options become one.
+        // Two options are joined into one.
         let mut joined = wire;
         joined[21] = 7;
         assert_eq!(sa.verified(&joined).is_err(), is_immutable(kind), "length of option {kind:02x}");
@@ -168,7 +168,7 @@ fn mutable_ipv4_options_lose_type_and_length_too() {
 }
 
 #[test]
-fn octets_behind_the_end_of_options_are_no_options() {
+fn octets_after_end_of_options_are_covered() {
     let random = &mut Random(66);
     let sa = sa(Profile::RFC);
     for trailing in [[0, 0, 0], [7, 3, 4], [0x83, 3, 4], [7, 0, 0], [7, 255, 0], [1, 1, 7]] {
@@ -184,7 +184,7 @@ fn octets_behind_the_end_of_options_are_no_options() {
 }
 
 #[test]
-fn malformed_options_are_refused_on_both_sides() {
+fn malformed_options_are_refused_by_sender_and_receiver() {
     let random = &mut Random(67);
     let sa = sa(Profile::RFC);
     #[rustfmt::skip]
@@ -212,10 +212,10 @@ fn malformed_options_are_refused_on_both_sides() {
 }
 
 #[test]
-fn the_tos_octet_counts_only_where_it_was_agreed() {
+fn tos_is_covered_only_if_the_profile_includes_it() {
     let random = &mut Random(68);
     for (name, profile) in PROFILES {
-        for (rule, counts) in [(TosRule::Mutable, false), (TosRule::Included, true)] {
+        for (rule, covered) in [(TosRule::Mutable, false), (TosRule::Included, true)] {
             let sa = sa(profile.with_tos(rule));
             let mut plain = ipv4(random, &[], 9);
             let mut wire = sa.signed(&plain);
@@ -223,9 +223,9 @@ fn the_tos_octet_counts_only_where_it_was_agreed() {
                 let same = wire[1] == tos;
                 let mut changed = wire.clone();
                 changed[1] = tos;
-                assert_eq!(sa.verified(&changed).is_ok(), same || !counts, "{name}, {rule:?}, tos {tos}");
+                assert_eq!(sa.verified(&changed).is_ok(), same || !covered, "{name}, {rule:?}, TOS {tos}");
             }
-            // IPv6 has no such rule: its class never counts.
+            // The rule does not apply to IPv6, whose traffic class is never covered.
             plain = ipv6(random, &[], 9);
             wire = sa.signed(&plain);
             wire[1] ^= 0xf0;
@@ -263,7 +263,7 @@ fn fragments_are_neither_signed_nor_verified() {
 
 //= RFC 4302 A2/1, A2/2
 #[test]
-fn a_fragment_header_that_reassembly_left_in_the_packet_does_not_count() {
+fn atomic_fragment_header_is_not_covered() {
     // RFC 4302 appendix A2: "AH MUST remove (or skip over) this header", on both sides.
     let random = &mut Random(70);
     let sa = sa(Profile::RFC);
@@ -282,11 +282,11 @@ fn a_fragment_header_that_reassembly_left_in_the_packet_does_not_count() {
     reassembled[6] = 51;
     set_length(&mut reassembled).unwrap();
     let verified = sa.verified(&reassembled);
-    assert!(verified.is_ok(), "sent with a fragment header, which reassembly took off: {verified:?}");
+    assert!(verified.is_ok(), "sent with a fragment header that reassembly removed: {verified:?}");
 }
 
 #[test]
-fn the_length_field_must_be_that_of_the_sa() {
+fn payload_length_must_match_the_sa() {
     let random = &mut Random(71);
     for (algorithm, key) in integrities() {
         for (plain, at) in [(ipv4(random, &[], 1100), 20), (ipv6(random, &[], 1100), 40)] {
@@ -305,7 +305,7 @@ fn the_length_field_must_be_that_of_the_sa() {
                 };
                 assert_eq!(sa.verified(&changed), expected, "{algorithm}, {words} words");
             }
-            // An ICV that is not cut is no ICV of this SA, and one that is cut off is none at all.
+            // A packet that ends within AH is refused.
             for cut in at..wire.len() - 1100 {
                 let mut short = wire[..cut].to_vec();
                 set_length(&mut short).unwrap();
@@ -321,7 +321,7 @@ fn the_length_field_must_be_that_of_the_sa() {
 
 //= RFC 2402 3.3/2
 #[test]
-fn nested_headers_are_signed_from_the_inside_and_verified_from_the_outside() {
+fn nested_ah_is_signed_inside_out_and_verified_outside_in() {
     let random = &mut Random(72);
     let inner = Sa { spi: 0x3001, ..Sa::new(I::HmacSha2_256_128, SeqWidth::Extended64, Profile::RFC) };
     let outer = Sa { spi: 0x3002, ..Sa::new(I::AesGmac, SeqWidth::Bits32, Profile::LINUX) };
@@ -331,14 +331,14 @@ fn nested_headers_are_signed_from_the_inside_and_verified_from_the_outside() {
     {
         let once = inner.signed(&plain);
         let twice = outer.signed(&once);
-        assert_eq!(twice[at], 51, "ah names ah");
+        assert_eq!(twice[at], 51, "next header of the outer AH is not AH");
         assert_eq!((&twice[at + 4..at + 8], &once[at + 4..at + 8]), (&[0, 0, 0x30, 2][..], &[0, 0, 0x30, 1][..]));
-        assert_eq!(twice[twice.len() - (once.len() - at)..], once[at..], "the inner ah is not changed");
+        assert_eq!(twice[twice.len() - (once.len() - at)..], once[at..], "the inner AH was changed");
         let (expected, found) = (inner.spi(), outer.spi);
         assert_eq!(inner.verified(&twice), Err(VerifyError::SpiMismatch { expected, found }));
         assert_eq!(outer.verified(&twice), Ok(once.clone()));
         assert_eq!(inner.verified(&once), Ok(plain.clone()));
-        // The inner header is immutable to the outer one.
+        // The outer ICV covers the inner AH completely.
         for bit in 0..8 * (once.len() - plain.len()) {
             let mut changed = twice.clone();
             let place = twice.len() - (once.len() - at) + bit / 8;
@@ -353,7 +353,7 @@ fn esp() -> (Spi, AnySuite) {
     (Spi::new(0x4001).unwrap(), suite.unwrap())
 }
 
-/// The packet with ESP in transport mode.
+/// Returns the packet with ESP in transport mode.
 fn sealed(plain: &[u8]) -> Vec<u8> {
     let place = transport_position(plain, DestinationOptions::Protected).unwrap();
     let mut bytes = [&[0; 64][..], &plain[place.at..], &[0; 64]].concat();
@@ -379,7 +379,7 @@ fn opened(sealed: &[u8]) -> Vec<u8> {
 
 //= RFC 2402 3.3/2
 #[test]
-fn ah_goes_around_esp_and_esp_around_ah() {
+fn ah_over_esp_and_esp_over_ah_verify() {
     let random = &mut Random(73);
     let headers = [(HOP_BY_HOP, options_header(&[0x3e, 2, 9, 9])), (ROUTING, routing_header(random, 0, 2, 0))];
     let plains = [(ipv4(random, &[7, 4, 4, 0], 33), 24), (ipv6(random, &[], 33), 40), (ipv6(random, &headers, 33), 88)];
@@ -409,8 +409,8 @@ fn ah_goes_around_esp_and_esp_around_ah() {
 
 //= RFC 4302 3.4.4/1
 #[test]
-fn every_octet_of_the_icv_is_compared() {
-    // That the time does not tell where they differ is the matter of the one comparison in ipsec-crypto.
+fn every_bit_of_the_icv_is_compared() {
+    // The comparison in constant time is a matter of ipsec-crypto.
     let random = &mut Random(90);
     let sa = sa(Profile::RFC);
     let plain = ipv6(random, &[], 40);
@@ -429,7 +429,7 @@ fn every_octet_of_the_icv_is_compared() {
 }
 
 #[test]
-fn the_destination_is_substituted_only_while_the_route_is_not_used_up() {
+fn destination_is_substituted_only_while_the_source_route_is_incomplete() {
     let random = &mut Random(74);
     let sa = sa(Profile::RFC);
     for n in 1..=9 {
@@ -437,23 +437,27 @@ fn the_destination_is_substituted_only_while_the_route_is_not_used_up() {
             let option = source_route(random, 0x83, n.into(), pointer);
             let plain = ipv4(random, &[&option[..], &[1]].concat(), 9);
             let wire = sa.signed(&plain);
-            // The same packet with its route used up, where it is now and where the route ends.
-            let [here, there] = [false, true].map(|there| {
+            // The same packet with a completed route, with the current and with the final destination.
+            let [unchanged_destination, final_destination] = [false, true].map(|final_destination| {
                 let mut arrived = wire.clone();
                 arrived[22] = 4 * n + 4;
-                if there {
+                if final_destination {
                     arrived.copy_within(usize::from(20 + 4 * n - 1)..usize::from(20 + 4 * n + 3), 16);
                 }
                 sa.verified(&arrived).is_ok()
             });
-            let used_up = pointer > 4 * n + 3;
-            assert_eq!((here, there), (used_up, !used_up), "pointer {pointer} of {n} addresses");
+            let complete = pointer > 4 * n + 3;
+            assert_eq!(
+                (unchanged_destination, final_destination),
+                (complete, !complete),
+                "pointer {pointer} of {n} addresses"
+            );
         }
     }
 }
 
 #[test]
-fn the_high_half_counts_for_every_algorithm_whether_numbers_are_reserved_or_not() {
+fn esn_high_half_is_covered_with_every_algorithm() {
     let random = &mut Random(75);
     for (algorithm, key) in integrities() {
         let sa = Sa { integrity: (algorithm, key.clone()), ..Sa::new(algorithm, SeqWidth::Extended64, Profile::RFC) };
@@ -477,20 +481,24 @@ fn the_high_half_counts_for_every_algorithm_whether_numbers_are_reserved_or_not(
                 assert_eq!(packets::verify(&mut sa.receiver_from(seq.get()), &wire), Ok(plain.clone()));
                 wires.push(wire);
             }
-            let [a, b, c] = &wires[..] else { panic!("three") };
-            assert!(a != b && b != c && a != c, "{algorithm}: the high half does not count");
+            let [a, b, c] = &wires[..] else { panic!("three packets expected") };
+            assert!(a != b && b != c && a != c, "{algorithm}: the high-order half is not covered");
         }
     }
 }
 
 //= RFC 4302 2.3/2
 #[test]
-fn the_reserved_field_is_covered_and_otherwise_ignored() {
+fn reserved_field_is_covered_and_otherwise_ignored() {
     let plain = ipv4(&mut Random(71), &[], 40);
     let wire = sa(Profile::RFC).signed(&plain);
     let mut reserved = wire.clone();
     reserved[22..24].copy_from_slice(&[0, 7]);
-    assert_eq!(sa(Profile::RFC).verified(&reserved), Err(VerifyError::IcvMismatch), "it is under the icv");
+    assert_eq!(
+        sa(Profile::RFC).verified(&reserved),
+        Err(VerifyError::IcvMismatch),
+        "the ICV does not cover the reserved field"
+    );
     let mac = HmacSha1_96::from_slice(&sa(Profile::RFC).integrity.1).unwrap();
     let mut covered = reserved.clone();
     covered[1] = 0;
@@ -499,5 +507,5 @@ fn the_reserved_field_is_covered_and_otherwise_ignored() {
     covered[10..12].fill(0);
     covered[32..44].fill(0);
     reserved[32..44].copy_from_slice(mac.compute(&[&covered]).as_slice());
-    assert_eq!(sa(Profile::RFC).verified(&reserved), Ok(plain), "and nothing else");
+    assert_eq!(sa(Profile::RFC).verified(&reserved), Ok(plain), "a nonzero reserved field was refused");
 }
