@@ -9,7 +9,8 @@
 //! ```
 //! # #[cfg(feature = "any")] {
 //! # use core::time::Duration;
-//! # use ipsec_packet::{PacketBuf, Seq};
+//! # use ipsec_packet::PacketBuf;
+//! use esp_core::RngIv;
 //! use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Direction, setkey::{LoadOptions, Statement, Statements}};
 //!
 //! let (mut engine, now) = (Engine::<AnyAlgorithms, 4, 4>::new(Settings::STRICT, None, None), Duration::from_secs(1_795_000_000));
@@ -25,10 +26,9 @@
 //!     }
 //! }
 //! # let mut frame = [0; 256];
-//! # frame[100..120].copy_from_slice(&[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 59, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1]);
+//! # frame[100..120].copy_from_slice(&[0x45, 0, 0, 20, 0x1c, 0x46, 0, 0, 64, 59, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1]);
 //! # let mut packet = PacketBuf::with_headroom(&mut frame, 100, 20)?;
-//! # let mut iv = |_: Seq, iv: &mut [u8]| iv.fill(7); // never in production: see esp_core::IvSource
-//! assert_eq!(engine.outbound(now, &mut packet, &mut iv), Disposition::Send);
+//! assert_eq!(engine.outbound(now, &mut packet, &mut RngIv(rand::rng())), Disposition::Send);
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
