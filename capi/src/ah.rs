@@ -1,4 +1,4 @@
-//! AH (RFC 4302).
+//! C functions of AH (RFC 4302).
 
 use ah_core::{Inbound, Outbound, Profile};
 use ipsec_crypto::AnyAhIntegrity;
@@ -7,30 +7,33 @@ use crate::esp::{spi, width};
 use crate::memory::{clear, get, put, status};
 use crate::{IpsecKey, IpsecPacket, IpsecStatus, algorithm};
 
-/// An SA of AH that sends.
+/// Outbound SA of AH. The contents are private; initialise it with `ipsec_ah_out_init`.
 #[repr(C, align(16))]
 pub struct IpsecAhOut {
     private_octets: [u8; 1024],
 }
 
-/// An SA of AH that receives, with a window of 64 packets.
+/// Inbound SA of AH with an anti-replay window of 64 packets. The contents are private; initialise it with
+/// `ipsec_ah_in_init`.
 #[repr(C, align(16))]
 pub struct IpsecAhIn {
     private_octets: [u8; 1024],
 }
 
+/// Creates the integrity algorithm of an SA.
+///
 /// # Safety
-/// The pointer is null or good for what it is given for.
+/// The pointer is null or points to a valid key.
 unsafe fn keyed(mac: *const IpsecKey) -> Result<AnyAhIntegrity, IpsecStatus> {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     let (mac, key) = unsafe { IpsecKey::read(mac) }?;
     Ok(AnyAhIntegrity::new(algorithm::integrity(mac)?, key)?)
 }
 
-/// Makes an SA that signs.
+/// Initialises an outbound SA of AH with SPI `number` (at least 256). `extended` selects extended sequence numbers (ESN).
 ///
 /// # Safety
-/// `sa` may be written; the key is good for reading.
+/// `sa` is null or valid for writes, `mac` is null or points to a valid key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_ah_out_init(
     sa: *mut IpsecAhOut,
@@ -38,14 +41,14 @@ pub unsafe extern "C" fn ipsec_ah_out_init(
     extended: bool,
     mac: *const IpsecKey,
 ) -> IpsecStatus {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     status(|| unsafe { put(sa, Outbound::new(spi(number)?, keyed(mac)?, width(extended), Profile::RFC)) })
 }
 
-/// Makes an SA that verifies.
+/// Initialises an inbound SA of AH with SPI `number` (at least 256). `extended` selects extended sequence numbers (ESN).
 ///
 /// # Safety
-/// As [`ipsec_ah_out_init`].
+/// The same as of [`ipsec_ah_out_init`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_ah_in_init(
     sa: *mut IpsecAhIn,
@@ -53,56 +56,56 @@ pub unsafe extern "C" fn ipsec_ah_in_init(
     extended: bool,
     mac: *const IpsecKey,
 ) -> IpsecStatus {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     status(|| unsafe { put(sa, Inbound::new(spi(number)?, keyed(mac)?, width(extended), Profile::RFC)) })
 }
 
-/// Signs an IP packet in place: AH goes behind its IP header (RFC 4302 3.3).
+/// Signs an IP packet in place: inserts AH after the IP header (RFC 4302 section 3.3).
 ///
 /// # Safety
-/// `sa` was initialised, or is zero; `packet` and its buffer are good for what they say.
+/// `sa` is null, initialised, or filled with zeros. `packet` is null or valid, and its buffer is valid for `size` octets.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_ah_sign(sa: *mut IpsecAhOut, packet: *mut IpsecPacket) -> IpsecStatus {
     status(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let sa = unsafe { get::<_, Outbound<AnyAhIntegrity>>(sa) }?;
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { IpsecPacket::change(packet, |packet| Ok(sa.sign(packet)?)) }?;
         Ok(())
     })
 }
 
-/// Verifies an IP packet and takes AH out of it (RFC 4302 3.4).
+/// Verifies an IP packet in place and removes AH from it (RFC 4302 section 3.4).
 ///
 /// # Safety
-/// As [`ipsec_ah_sign`].
+/// The same as of [`ipsec_ah_sign`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_ah_verify(sa: *mut IpsecAhIn, packet: *mut IpsecPacket) -> IpsecStatus {
     status(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let sa = unsafe { get::<_, Inbound<AnyAhIntegrity>>(sa) }?;
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { IpsecPacket::change(packet, |packet| Ok(sa.verify(packet)?)) }?;
         Ok(())
     })
 }
 
-/// Wipes the key of an SA that signs, and ends it.
+/// Wipes an outbound SA with its key. It must be initialised again before it is used.
 ///
 /// # Safety
-/// `sa` was initialised, or is zero.
+/// `sa` is null, initialised, or filled with zeros.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_ah_out_clear(sa: *mut IpsecAhOut) -> IpsecStatus {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     status(|| unsafe { clear::<_, Outbound<AnyAhIntegrity>>(sa) })
 }
 
-/// Wipes the key of an SA that verifies, and ends it.
+/// Wipes an inbound SA with its key. It must be initialised again before it is used.
 ///
 /// # Safety
-/// `sa` was initialised, or is zero.
+/// `sa` is null, initialised, or filled with zeros.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_ah_in_clear(sa: *mut IpsecAhIn) -> IpsecStatus {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     status(|| unsafe { clear::<_, Inbound<AnyAhIntegrity>>(sa) })
 }

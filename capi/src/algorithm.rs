@@ -2,57 +2,57 @@ use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 
 use crate::IpsecStatus;
 
-/// The cipher Null.
+/// NULL encryption (RFC 2410), without key.
 pub const IPSEC_CIPHER_NULL: u32 = 0;
-/// The cipher DesCbc.
+/// DES-CBC (RFC 2405), key of 8 octets.
 pub const IPSEC_CIPHER_DES_CBC: u32 = 1;
-/// The cipher TripleDesCbc.
+/// 3DES-CBC (RFC 2451), key of 24 octets.
 pub const IPSEC_CIPHER_3DES_CBC: u32 = 2;
-/// The cipher BlowfishCbc.
+/// Blowfish-CBC (RFC 2451), key of 5 to 56 octets, 16 by default.
 pub const IPSEC_CIPHER_BLOWFISH_CBC: u32 = 3;
-/// The cipher Cast128Cbc.
+/// CAST-128-CBC (RFC 2451), key of 5 to 16 octets.
 pub const IPSEC_CIPHER_CAST128_CBC: u32 = 4;
-/// The cipher AesCbc.
+/// AES-CBC (RFC 3602), key of 16, 24 or 32 octets.
 pub const IPSEC_CIPHER_AES_CBC: u32 = 5;
-/// The cipher AesCtr.
+/// AES-CTR (RFC 3686), key of 20, 28 or 36 octets, of which the last 4 are the nonce.
 pub const IPSEC_CIPHER_AES_CTR: u32 = 6;
-/// The cipher AesGcm8.
+/// AES-GCM with an ICV of 8 octets (RFC 4106), key of 20, 28 or 36 octets, of which the last 4 are the salt.
 pub const IPSEC_CIPHER_AES_GCM_8: u32 = 7;
-/// The cipher AesGcm12.
+/// AES-GCM with an ICV of 12 octets (RFC 4106), key of 20, 28 or 36 octets, of which the last 4 are the salt.
 pub const IPSEC_CIPHER_AES_GCM_12: u32 = 8;
-/// The cipher AesGcm16.
+/// AES-GCM with an ICV of 16 octets (RFC 4106), key of 20, 28 or 36 octets, of which the last 4 are the salt.
 pub const IPSEC_CIPHER_AES_GCM_16: u32 = 9;
-/// The cipher AesCcm8.
+/// AES-CCM with an ICV of 8 octets (RFC 4309), key of 19, 27 or 35 octets, of which the last 3 are the salt.
 pub const IPSEC_CIPHER_AES_CCM_8: u32 = 10;
-/// The cipher AesCcm12.
+/// AES-CCM with an ICV of 12 octets (RFC 4309), key of 19, 27 or 35 octets, of which the last 3 are the salt.
 pub const IPSEC_CIPHER_AES_CCM_12: u32 = 11;
-/// The cipher AesCcm16.
+/// AES-CCM with an ICV of 16 octets (RFC 4309), key of 19, 27 or 35 octets, of which the last 3 are the salt.
 pub const IPSEC_CIPHER_AES_CCM_16: u32 = 12;
-/// The cipher ChaCha20Poly1305.
+/// ChaCha20-Poly1305 (RFC 7634), key of 36 octets, of which the last 4 are the salt.
 pub const IPSEC_CIPHER_CHACHA20_POLY1305: u32 = 13;
-/// The cipher NullAesGmac.
+/// NULL encryption with AES-GMAC (RFC 4543), key of 20, 28 or 36 octets, of which the last 4 are the salt.
 pub const IPSEC_CIPHER_NULL_AES_GMAC: u32 = 14;
-/// The integrity algorithm None.
+/// No integrity algorithm, for AEADs.
 pub const IPSEC_MAC_NONE: u32 = 0;
-/// The integrity algorithm HmacMd5_96.
+/// HMAC-MD5-96 (RFC 2403), key of 16 octets.
 pub const IPSEC_MAC_HMAC_MD5_96: u32 = 1;
-/// The integrity algorithm HmacSha1_96.
+/// HMAC-SHA1-96 (RFC 2404), key of 20 octets.
 pub const IPSEC_MAC_HMAC_SHA1_96: u32 = 2;
-/// The integrity algorithm HmacSha2_256_96.
+/// HMAC-SHA2-256 truncated to 96 bits (draft-ietf-ipsec-ciph-sha-256-00), key of 32 octets.
 pub const IPSEC_MAC_HMAC_SHA2_256_96: u32 = 3;
-/// The integrity algorithm HmacSha2_256_128.
+/// HMAC-SHA2-256-128 (RFC 4868), key of 32 octets.
 pub const IPSEC_MAC_HMAC_SHA2_256_128: u32 = 4;
-/// The integrity algorithm HmacSha2_384_192.
+/// HMAC-SHA2-384-192 (RFC 4868), key of 48 octets.
 pub const IPSEC_MAC_HMAC_SHA2_384_192: u32 = 5;
-/// The integrity algorithm HmacSha2_512_256.
+/// HMAC-SHA2-512-256 (RFC 4868), key of 64 octets.
 pub const IPSEC_MAC_HMAC_SHA2_512_256: u32 = 6;
-/// The integrity algorithm HmacRipemd160_96.
+/// HMAC-RIPEMD-160-96 (RFC 2857), key of 20 octets.
 pub const IPSEC_MAC_HMAC_RIPEMD160_96: u32 = 7;
-/// The integrity algorithm AesXcbcMac96.
+/// AES-XCBC-MAC-96 (RFC 3566), key of 16 octets.
 pub const IPSEC_MAC_AES_XCBC_MAC_96: u32 = 8;
-/// The integrity algorithm AesCmac96.
+/// AES-CMAC-96 (RFC 4494), key of 16 octets.
 pub const IPSEC_MAC_AES_CMAC_96: u32 = 9;
-/// The integrity algorithm AesGmac.
+/// AES-GMAC (RFC 4543) for AH, key of 20, 28 or 36 octets, of which the last 4 are the salt.
 pub const IPSEC_MAC_AES_GMAC: u32 = 10;
 
 pub(crate) const fn cipher(number: u32) -> Result<CipherAlgorithm, IpsecStatus> {
@@ -93,24 +93,27 @@ pub(crate) const fn integrity(number: u32) -> Result<IntegrityAlgorithm, IpsecSt
     })
 }
 
-/// An algorithm, and a key that stays the caller's: octets, and how many. The salt of a counter mode is the end of the key.
+/// Algorithm and key. The key remains in the memory of the caller and is copied into the SA. For counter modes, the salt is
+/// the end of the key.
 #[repr(C)]
 pub struct IpsecKey {
-    /// One of `IPSEC_CIPHER_..` or `IPSEC_MAC_..`.
+    /// Algorithm number, one of `IPSEC_CIPHER_..` or `IPSEC_MAC_..`.
     pub algorithm: u32,
-    /// The key.
+    /// Pointer to the octets of the key.
     pub octets: *const u8,
-    /// Octets of it.
+    /// Length of the key in octets.
     pub len: usize,
 }
 
 impl IpsecKey {
+    /// Reads algorithm number and key.
+    ///
     /// # Safety
-    /// A pointer that is not null points to a key whose own pointer is null or good for `len` octets.
+    /// `at` is null or points to a key whose own pointer is null or valid for reads of `len` octets.
     pub(crate) unsafe fn read<'a>(at: *const Self) -> Result<(u32, &'a [u8]), IpsecStatus> {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let key = unsafe { at.as_ref() }.ok_or(IpsecStatus::Null)?;
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         Ok((key.algorithm, unsafe { crate::memory::octets(key.octets, key.len) }?))
     }
 }

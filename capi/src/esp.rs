@@ -1,4 +1,4 @@
-//! ESP (RFC 4303).
+//! C functions of ESP (RFC 4303).
 
 use esp_core::{Inbound, Outbound};
 use ipsec_crypto::AnySuite;
@@ -7,22 +7,25 @@ use ipsec_packet::{IpProto, Seq, SeqWidth, Spi};
 use crate::memory::{clear, get, octets, one, put, status};
 use crate::{IpsecKey, IpsecPacket, IpsecStatus, algorithm};
 
-/// An SA of ESP that sends.
+/// Outbound SA of ESP. The contents are private; initialise it with `ipsec_esp_out_init`.
 #[repr(C, align(16))]
 pub struct IpsecEspOut {
     private_octets: [u8; 4736],
 }
 
-/// An SA of ESP that receives, with a window of 64 packets.
+/// Inbound SA of ESP with an anti-replay window of 64 packets. The contents are private; initialise it with
+/// `ipsec_esp_in_init`.
 #[repr(C, align(16))]
 pub struct IpsecEspIn {
     private_octets: [u8; 4736],
 }
 
+/// Creates the suite of an SA.
+///
 /// # Safety
-/// The pointers are null or good for what they are given for.
+/// The pointers are null or point to valid keys.
 unsafe fn suite(cipher: *const IpsecKey, mac: *const IpsecKey) -> Result<AnySuite, IpsecStatus> {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     let (cipher, mac) = unsafe { (IpsecKey::read(cipher)?, IpsecKey::read(mac)?) };
     Ok(AnySuite::from_slices(algorithm::cipher(cipher.0)?, cipher.1, algorithm::integrity(mac.0)?, mac.1)?)
 }
@@ -35,10 +38,11 @@ pub(crate) const fn width(extended: bool) -> SeqWidth {
     if extended { SeqWidth::Extended64 } else { SeqWidth::Bits32 }
 }
 
-/// Makes an SA that sends, its numbers from 1, extended (ESN) or not. `mac` is of `IPSEC_MAC_NONE` with ciphers that bring their own.
+/// Initialises an outbound SA of ESP with SPI `number` (at least 256). Its first sequence number is 1; `extended` selects
+/// extended sequence numbers (ESN). For AEADs, the algorithm of `mac` must be `IPSEC_MAC_NONE`.
 ///
 /// # Safety
-/// `sa` may be written; the keys are good for reading.
+/// `sa` is null or valid for writes, `cipher` and `mac` are null or point to valid keys.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_esp_out_init(
     sa: *mut IpsecEspOut,
@@ -47,14 +51,14 @@ pub unsafe extern "C" fn ipsec_esp_out_init(
     cipher: *const IpsecKey,
     mac: *const IpsecKey,
 ) -> IpsecStatus {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     status(|| unsafe { put(sa, Outbound::new(spi(number)?, suite(cipher, mac)?, width(extended))) })
 }
 
-/// Makes an SA that receives.
+/// Initialises an inbound SA of ESP with SPI `number` (at least 256), with the parameters of `ipsec_esp_out_init`.
 ///
 /// # Safety
-/// As [`ipsec_esp_out_init`].
+/// The same as of [`ipsec_esp_out_init`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_esp_in_init(
     sa: *mut IpsecEspIn,
@@ -63,15 +67,17 @@ pub unsafe extern "C" fn ipsec_esp_in_init(
     cipher: *const IpsecKey,
     mac: *const IpsecKey,
 ) -> IpsecStatus {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     status(|| unsafe { put(sa, Inbound::new(spi(number)?, suite(cipher, mac)?, width(extended))) })
 }
 
-/// Seals a payload in place (RFC 4303 3.3): the packet becomes ESP. `random` are octets that nobody can foretell, as many as an IV at
-/// least (16 are always enough); a suite that counts its IVs does not look at them.
+/// Encrypts and authenticates a payload in place, which becomes an ESP packet (RFC 4303 section 3.3). `random` points to
+/// `random_len` octets from a cryptographic random number generator, new for each packet and at least as many as the IV has
+/// (16 suffice for every cipher). Suites with counter-based IVs do not read them.
 ///
 /// # Safety
-/// `sa` was initialised, or is zero; `packet` and its buffer, and `random`, are good for what they say.
+/// `sa` is null, initialised, or filled with zeros. `packet` is null or valid, its buffer is valid for `size` octets, and
+/// `random` is null or valid for reads of `random_len` octets.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_esp_seal(
     sa: *mut IpsecEspOut,
@@ -81,23 +87,24 @@ pub unsafe extern "C" fn ipsec_esp_seal(
     random_len: usize,
 ) -> IpsecStatus {
     status(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let (sa, random) = unsafe { (get::<_, Outbound<AnySuite>>(sa)?, octets(random, random_len)?) };
         let layout = ipsec_crypto::Suite::layout(sa.suite());
         if layout.iv_rule == ipsec_crypto::IvRule::Unpredictable && random.len() < layout.iv {
             return Err(IpsecStatus::Iv);
         }
         let mut fill = |_: Seq, iv: &mut [u8]| iv.iter_mut().zip(random).for_each(|(to, from)| *to = *from);
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { IpsecPacket::change(packet, |packet| Ok(sa.seal(packet, IpProto(next_header), &mut fill)?)) }?;
         Ok(())
     })
 }
 
-/// Opens an ESP packet in place (RFC 4303 3.4): it becomes the payload, and `next_header` what that is.
+/// Verifies and decrypts an ESP packet in place, which becomes its payload (RFC 4303 section 3.4). Stores the protocol number of
+/// the payload in `next_header`.
 ///
 /// # Safety
-/// As [`ipsec_esp_seal`]; `next_header` may be written.
+/// The same as of [`ipsec_esp_seal`]; `next_header` is null or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_esp_open(
     sa: *mut IpsecEspIn,
@@ -105,31 +112,31 @@ pub unsafe extern "C" fn ipsec_esp_open(
     next_header: *mut u8,
 ) -> IpsecStatus {
     status(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let (sa, next_header) = unsafe { (get::<_, Inbound<AnySuite>>(sa)?, one(next_header)?) };
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let opened = unsafe { IpsecPacket::change(packet, |packet| Ok(sa.open(packet)?)) }?;
         *next_header = opened.next_header.0;
         Ok(())
     })
 }
 
-/// Wipes the keys of an SA that sends, and ends it.
+/// Wipes an outbound SA with its keys. It must be initialised again before it is used.
 ///
 /// # Safety
-/// `sa` was initialised, or is zero.
+/// `sa` is null, initialised, or filled with zeros.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_esp_out_clear(sa: *mut IpsecEspOut) -> IpsecStatus {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     status(|| unsafe { clear::<_, Outbound<AnySuite>>(sa) })
 }
 
-/// Wipes the keys of an SA that receives, and ends it.
+/// Wipes an inbound SA with its keys. It must be initialised again before it is used.
 ///
 /// # Safety
-/// `sa` was initialised, or is zero.
+/// `sa` is null, initialised, or filled with zeros.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_esp_in_clear(sa: *mut IpsecEspIn) -> IpsecStatus {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     status(|| unsafe { clear::<_, Inbound<AnySuite>>(sa) })
 }

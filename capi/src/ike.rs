@@ -1,4 +1,4 @@
-//! IKEv1 messages (RFC 2408).
+//! C functions of IKEv1 messages (RFC 2408).
 
 use core::ffi::c_void;
 
@@ -7,37 +7,38 @@ use ike_codec::Message;
 use crate::IpsecStatus;
 use crate::memory::{octets, one, status};
 
-/// The header of a message (RFC 2408 3.1).
+/// ISAKMP header of a message (RFC 2408 section 3.1).
 #[repr(C)]
 pub struct IpsecIkeHeader {
-    /// The cookie of who began.
+    /// Cookie of the initiator.
     pub initiator_cookie: [u8; 8],
-    /// The cookie of who answers, or zeros.
+    /// Cookie of the responder; zero in the first message of an exchange of phase 1.
     pub responder_cookie: [u8; 8],
-    /// The exchange.
+    /// Exchange type (RFC 2408 section 3.1).
     pub exchange: u8,
-    /// Whether what follows is encrypted.
+    /// Encryption flag: the payloads are encrypted.
     pub encrypted: bool,
-    /// The exchange of phase 2 that it belongs to, or 0.
+    /// Message ID, which identifies an exchange of phase 2; zero in phase 1.
     pub message_id: u32,
 }
 
-/// A payload of a message, which it points into.
+/// Payload of a message. It points into the message.
 #[repr(C)]
 pub struct IpsecIkePayload {
-    /// What it is (RFC 2408 3.1, the numbers of next payloads).
+    /// Payload type (next payload numbers of RFC 2408 section 3.1).
     pub kind: u8,
-    /// Its body, behind the generic header.
+    /// Pointer to the body, after the generic payload header.
     pub body: *const u8,
-    /// Octets of the body.
+    /// Length of the body in octets.
     pub len: usize,
 }
 
-/// Parses a message, all of it, before `visitor` is given its payloads one after the other and says whether to go on; those of an
-/// encrypted message are not seen. `visitor` may be null.
+/// Parses a complete message, stores its header and then calls `visitor` for each payload until it returns false. The payloads of
+/// an encrypted message are not visited. `visitor` may be null.
 ///
 /// # Safety
-/// `message` is good for `len` octets, `header` may be written, and `visitor` takes `context`.
+/// `message` is null or valid for reads of `len` octets, `header` is null or valid for writes, and `visitor` accepts
+/// `context`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_ike_parse(
     message: *const u8,
@@ -47,7 +48,7 @@ pub unsafe extern "C" fn ipsec_ike_parse(
     context: *mut c_void,
 ) -> IpsecStatus {
     status(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let (octets, header) = unsafe { (octets(message, len)?, one(header)?) };
         let message = Message::parse(octets).map_err(|_| IpsecStatus::Malformed)?;
         let found = message.header();
@@ -60,8 +61,9 @@ pub unsafe extern "C" fn ipsec_ike_parse(
         };
         let Some(visitor) = visitor else { return Ok(()) };
         for payload in message.chain().payloads() {
-            let seen = IpsecIkePayload { kind: payload.kind.0, body: payload.body.as_ptr(), len: payload.body.len() };
-            if !visitor(context, &raw const seen) {
+            let visited =
+                IpsecIkePayload { kind: payload.kind.0, body: payload.body.as_ptr(), len: payload.body.len() };
+            if !visitor(context, &raw const visited) {
                 break;
             }
         }

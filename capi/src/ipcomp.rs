@@ -1,4 +1,4 @@
-//! IPComp with DEFLATE (RFC 3173, RFC 2394).
+//! C functions of IPComp with DEFLATE (RFC 3173, RFC 2394).
 
 use ipcomp_core::{Compression, DecompressError, FixedDeflate, Inflate, compress, decompress};
 use ipsec_packet::{Cpi, IpProto};
@@ -6,7 +6,8 @@ use ipsec_packet::{Cpi, IpProto};
 use crate::memory::{get, one, put, status};
 use crate::{IpsecPacket, IpsecStatus};
 
-/// What a compressor and a decompressor need while they work; nothing in it lasts from one packet to the next.
+/// Working memory of compressor and decompressor. It keeps no state from one packet to the next. The contents are private;
+/// initialise it with `ipsec_deflate_init`.
 #[repr(C, align(16))]
 pub struct IpsecDeflate {
     private_octets: [u8; 5344],
@@ -14,21 +15,22 @@ pub struct IpsecDeflate {
 
 type State = (FixedDeflate, Inflate);
 
-/// Makes the state of a compressor.
+/// Initialises the working memory of compressor and decompressor.
 ///
 /// # Safety
-/// `state` may be written.
+/// `state` is null or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_deflate_init(state: *mut IpsecDeflate) -> IpsecStatus {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     status(|| unsafe { put(state, (FixedDeflate::new(), Inflate::new())) })
 }
 
-/// Compresses a payload in place, if that makes it smaller (RFC 3173 2.2); `next_header` is what it is. What lies behind it in the buffer
-/// is overwritten: as much room as the payload is always enough. [`IpsecStatus::NotWorthwhile`] leaves it as it was.
+/// Compresses a payload with protocol number `next_header` in place, if that makes it smaller (RFC 3173 section 2.2). The octets
+/// after it in the buffer are overwritten; space of the size of the payload always suffices.
+/// [`IpsecStatus::NotWorthwhile`] leaves the payload unchanged.
 ///
 /// # Safety
-/// `state` was initialised, or is zero; `packet` and its buffer are good for what they say.
+/// `state` is null, initialised, or filled with zeros. `packet` is null or valid, and its buffer is valid for `size` octets.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_ipcomp_compress(
     state: *mut IpsecDeflate,
@@ -38,9 +40,9 @@ pub unsafe extern "C" fn ipsec_ipcomp_compress(
 ) -> IpsecStatus {
     status(|| {
         let cpi = Cpi::new(cpi).map_err(|_| IpsecStatus::Reserved)?;
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let (deflate, _) = unsafe { get::<_, State>(state) }?;
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             IpsecPacket::change(packet, |packet| match compress(packet, IpProto(next_header), cpi, deflate) {
                 Ok(Compression::Compressed { .. }) => Ok(()),
@@ -51,10 +53,10 @@ pub unsafe extern "C" fn ipsec_ipcomp_compress(
     })
 }
 
-/// Decompresses a packet that begins with an IPComp header, and says what it is.
+/// Decompresses a packet that begins with an IPComp header, and stores the protocol number of its payload in `next_header`.
 ///
 /// # Safety
-/// As [`ipsec_ipcomp_compress`]; `next_header` may be written.
+/// The same as of [`ipsec_ipcomp_compress`]; `next_header` is null or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_ipcomp_decompress(
     state: *mut IpsecDeflate,
@@ -64,9 +66,9 @@ pub unsafe extern "C" fn ipsec_ipcomp_decompress(
 ) -> IpsecStatus {
     status(|| {
         let cpi = Cpi::new(cpi).map_err(|_| IpsecStatus::Reserved)?;
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let ((_, inflate), next_header) = unsafe { (get::<_, State>(state)?, one(next_header)?) };
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let next = unsafe {
             IpsecPacket::change(packet, |packet| {
                 decompress(packet, cpi, inflate).map_err(|error| match error {

@@ -1,18 +1,19 @@
-//! ESP, AH, IPComp and IKEv1 messages for C.
+//! ESP, AH, IPComp and IKEv1 messages for C: a static library, and its header `include/ipsec.h`.
 //!
-//! What it is: the functions of the header `include/ipsec.h`, over the crates of this workspace. The static library comes from
-//! `cargo build --release --manifest-path capi/Cargo.toml [--target thumbv7em-none-eabihf]`.
+//! `cargo build --release --manifest-path capi/Cargo.toml [--target thumbv7em-none-eabihf]` builds the library;
+//! `capi/README.md` shows how to link it.
 //!
-//! **Ownership.** Everything belongs to the caller. An SA or a compressor is a struct of fixed size that the caller places where it likes,
-//! and that `.._init` fills; it holds no pointers and may not be moved or copied from then on, as a copy would repeat its sequence
-//! numbers. `.._clear` wipes its keys. Packets are changed in place: a [`IpsecPacket`] says where in a buffer one lies, and functions move its
-//! ends. Nothing is kept of a pointer after the call. Nothing is allocated, and two threads may use two SAs, not one.
+//! **Ownership.** All memory is the caller's. An SA or a compressor is a struct of fixed size that `.._init` fills. It contains
+//! no pointers, and must not be moved or copied after initialisation: a copy would repeat sequence numbers. `.._clear` wipes its
+//! keys. Packets are processed in place: an [`IpsecPacket`] holds the position of a packet in a buffer, and the functions move
+//! its start and end. The library keeps no pointer after a call and does not allocate. Two threads must not use one SA at the
+//! same time; they may use different SAs.
 //!
-//! **Pointers.** A null pointer is refused with [`IpsecStatus::Null`], wherever it stands. Others must be good for what they are given for:
-//! that no function can check.
+//! **Pointers.** A null pointer is refused with [`IpsecStatus::Null`], except for an empty buffer or key and the visitor of
+//! [`ipsec_ike_parse`]. Other pointers must be valid, which no function can check.
 //!
-//! **Panics.** There are none that we know of, and none that the compiler could not rule out but in dependencies that the README of the
-//! workspace names. Should there be one after all, the library stops in an endless loop.
+//! **Panics.** No panic is known, and the compiler rules panics out except in dependencies that the README of the workspace
+//! names. If one occurs, the library stops in an endless loop.
 #![no_std]
 
 mod ah;
@@ -37,7 +38,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// Asked for by what is compiled to unwind, and never called: nothing here unwinds.
+/// Symbol that code compiled for unwinding refers to. It is never called, because this library does not unwind.
 #[cfg(not(target_os = "none"))]
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}

@@ -1,94 +1,94 @@
-//! C's pointers as Rust's references: the only place where one becomes the other.
+//! Conversion of C pointers to Rust references, which takes place in this module only.
 
 use core::mem::{align_of, size_of};
 use core::slice::{from_raw_parts, from_raw_parts_mut};
 
 use crate::IpsecStatus;
 
-/// So many octets to read.
+/// Returns the octets at a pointer for reading.
 ///
 /// # Safety
-/// A pointer that is not null is good for `len` octets while the slice is used.
+/// `at` is null or valid for reads of `len` octets while the slice is used.
 pub(crate) unsafe fn octets<'a>(at: *const u8, len: usize) -> Result<&'a [u8], IpsecStatus> {
     match (at.is_null(), len) {
         (_, 0) => Ok(&[]),
         (true, _) => Err(IpsecStatus::Null),
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         (false, _) => Ok(unsafe { from_raw_parts(at, len) }),
     }
 }
 
-/// So many octets to write.
+/// Returns the octets at a pointer for writing.
 ///
 /// # Safety
-/// As [`octets`], and nobody else uses them.
+/// `at` is null or valid for reads and writes of `len` octets while the slice is used, without other accesses.
 pub(crate) unsafe fn octets_mut<'a>(at: *mut u8, len: usize) -> Result<&'a mut [u8], IpsecStatus> {
     match (at.is_null(), len) {
         (_, 0) => Ok(&mut []),
         (true, _) => Err(IpsecStatus::Null),
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         (false, _) => Ok(unsafe { from_raw_parts_mut(at, len) }),
     }
 }
 
-/// What a pointer points to.
+/// Returns a mutable reference for a pointer.
 ///
 /// # Safety
-/// A pointer that is not null points to a `T`, which nobody else uses meanwhile.
+/// `at` is null or points to a `T` that is not accessed otherwise while the reference is used.
 pub(crate) unsafe fn one<'a, T>(at: *mut T) -> Result<&'a mut T, IpsecStatus> {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe { at.as_mut() }.ok_or(IpsecStatus::Null)
 }
 
-/// A value in memory that C placed and knows only the size of: a mark, and then the value.
+/// Value in a C struct of private octets, after a mark that shows that it is initialised.
 pub(crate) struct Slot<T> {
     mark: u64,
     value: T,
 }
 
-/// Neither zeros nor what memory is filled with for tests.
+/// Mark of an initialised slot, unlike zeros and the fill patterns of memory checkers.
 const MARK: u64 = 0x4950_5365_6320_5341;
 
-/// Puts a value into a struct of C, whatever was in it.
+/// Writes a value into a C struct without reading its former contents.
 ///
 /// # Safety
-/// A pointer that is not null is good for writing a whole `C`, which nobody else uses.
+/// `at` is null or valid for writes of a `C` that is not accessed otherwise.
 pub(crate) unsafe fn put<C, T>(at: *mut C, value: T) -> Result<(), IpsecStatus> {
     const { assert!(size_of::<Slot<T>>() <= size_of::<C>() && align_of::<Slot<T>>() <= align_of::<C>()) };
     if at.is_null() {
         return Err(IpsecStatus::Null);
     }
-    // SAFETY: it is large enough and aligned, as asserted above, and may be written.
+    // SAFETY: the struct is large enough and aligned, as asserted above; the caller guarantees that it may be written.
     unsafe { at.cast::<Slot<T>>().write(Slot { mark: MARK, value }) };
     Ok(())
 }
 
-/// The value in a struct of C.
+/// Returns the value in a C struct.
 ///
 /// # Safety
-/// A pointer that is not null points to a `C` that is zero, or that [`put`] or [`clear`] were given last, with the same `T`.
+/// `at` is null or points to a `C` that is filled with zeros, or that was last passed to [`put`] or [`clear`] with the same `T`.
 pub(crate) unsafe fn get<'a, C, T>(at: *mut C) -> Result<&'a mut T, IpsecStatus> {
     const { assert!(size_of::<Slot<T>>() <= size_of::<C>() && align_of::<Slot<T>>() <= align_of::<C>()) };
     if at.is_null() {
         return Err(IpsecStatus::Null);
     }
-    // SAFETY: there is a number at the beginning of the slot, be it a mark or zero.
+    // SAFETY: the slot begins with an initialised number, which is the mark or zero.
     if unsafe { (&raw const (*at.cast::<Slot<T>>()).mark).read() } != MARK {
         return Err(IpsecStatus::Uninitialised);
     }
-    // SAFETY: the mark says that there is a value, and the caller that nobody else uses it.
+    // SAFETY: the mark shows that there is a value; the caller guarantees that there are no other accesses.
     Ok(unsafe { &mut (*at.cast::<Slot<T>>()).value })
 }
 
-/// Drops the value, which wipes its keys, and fills the struct with zeros: moving a value may have left octets of it, and of the stack, in the
-/// gaps.
+/// Drops the value, which wipes its keys, and fills the struct with zeros: moving the value may have left octets of it, and of
+/// the stack, in its padding.
 ///
 /// # Safety
-/// As [`get`].
+/// The same as of [`get`].
 pub(crate) unsafe fn clear<C, T>(at: *mut C) -> Result<(), IpsecStatus> {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     let value: *mut T = unsafe { get::<C, T>(at) }?;
-    // SAFETY: there is a value, and without the mark nobody will take it for one again; all of it may be written.
+    // SAFETY: there is a value, which is not used again because the mark is erased; the whole struct may be written.
     unsafe {
         value.drop_in_place();
         at.write_bytes(0, 1);
@@ -96,7 +96,7 @@ pub(crate) unsafe fn clear<C, T>(at: *mut C) -> Result<(), IpsecStatus> {
     Ok(())
 }
 
-/// A block of work that may end early, as the status it ends with.
+/// Runs `work` and returns its error, or [`IpsecStatus::Ok`].
 pub(crate) fn status(work: impl FnOnce() -> Result<(), IpsecStatus>) -> IpsecStatus {
     work().err().unwrap_or(IpsecStatus::Ok)
 }

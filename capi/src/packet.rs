@@ -3,32 +3,32 @@ use ipsec_packet::PacketBuf;
 use crate::IpsecStatus;
 use crate::memory::{octets_mut, one};
 
-/// Where a packet lies in a buffer of the caller: `size` octets at `bytes`, of which `len` from `start` on are the packet. Headers are
-/// written in front of it, and trailers behind it.
+/// Position of a packet in a buffer of the caller. The buffer has `size` octets at `bytes`; the packet has `len` octets from offset
+/// `start` on. Headers are written in front of the packet, and trailers after it.
 #[repr(C)]
 pub struct IpsecPacket {
-    /// The buffer.
+    /// Pointer to the buffer.
     pub bytes: *mut u8,
-    /// Octets of the buffer.
+    /// Length of the buffer in octets.
     pub size: usize,
-    /// Where the packet begins.
+    /// Offset of the packet in the buffer.
     pub start: usize,
-    /// Octets of the packet.
+    /// Length of the packet in octets.
     pub len: usize,
 }
 
 impl IpsecPacket {
-    /// Changes the packet at `at`, and says where it lies afterwards.
+    /// Runs `work` on the packet and stores its new position if `work` succeeds.
     ///
     /// # Safety
-    /// A pointer that is not null points to a packet whose buffer is good for `size` octets, and nobody else uses either.
+    /// `at` is null or points to a packet whose buffer is valid for `size` octets, without other accesses to either.
     pub(crate) unsafe fn change<T>(
         at: *mut Self,
         work: impl FnOnce(&mut PacketBuf<'_>) -> Result<T, IpsecStatus>,
     ) -> Result<T, IpsecStatus> {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let packet = unsafe { one(at) }?;
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let bytes = unsafe { octets_mut(packet.bytes, packet.size) }?;
         let mut buffer = PacketBuf::with_headroom(bytes, packet.start, packet.len).map_err(|_| IpsecStatus::NoSpace)?;
         let done = work(&mut buffer)?;

@@ -1,4 +1,4 @@
-//! What a call says of itself.
+//! Status codes of the C functions, and their texts.
 
 use core::ffi::{CStr, c_char};
 
@@ -6,66 +6,66 @@ use ah_core::{SignError, VerifyError};
 use esp_core::{OpenError, SealError};
 use ipsec_crypto::KeyError;
 
-/// How a call ended. What is refused is unchanged, if nothing else is said.
+/// Result of a call. A packet that is refused is unchanged, unless the status says otherwise.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IpsecStatus {
-    /// Done.
+    /// The call succeeded.
     Ok = 0,
-    /// A pointer is null.
+    /// A required pointer is null.
     Null = 1,
-    /// The struct was never initialised, or was cleared.
+    /// The struct was not initialised, or was cleared.
     Uninitialised = 2,
-    /// No such algorithm, or not with this one.
+    /// The algorithm is unknown or not compiled in, or cipher and integrity algorithm cannot be combined.
     Algorithm = 3,
-    /// A key of the wrong length, or a weak one.
+    /// The key has a wrong length or is weak.
     Key = 4,
-    /// An SPI or CPI that is reserved.
+    /// The SPI or CPI is reserved.
     Reserved = 5,
-    /// The buffer has no room for what is added.
+    /// The buffer has not enough space in front of or after the packet.
     NoSpace = 6,
-    /// The packet is too short to be one.
+    /// The packet is too short for its headers.
     TooShort = 7,
-    /// It is malformed.
+    /// The packet or message is malformed.
     Malformed = 8,
-    /// It is of another SA.
+    /// The SPI or CPI of the packet does not match the SA.
     SpiMismatch = 9,
-    /// Its number was received before, or is too old.
+    /// The sequence number was received before, or is below the anti-replay window.
     Replayed = 10,
-    /// Its ICV does not hold.
+    /// ICV verification failed.
     IcvMismatch = 11,
-    /// Its padding is not what it should be. It was authentic, and its plaintext is wiped.
+    /// The ESP padding of an authentic packet is invalid. Its plaintext is wiped.
     Padding = 12,
-    /// Every number of the SA was used.
+    /// The sequence numbers of the SA are exhausted.
     SequenceExhausted = 13,
-    /// An IV of another length.
+    /// Fewer random octets were passed than the IV needs.
     Iv = 14,
-    /// Compression gains nothing: to be sent as it is.
+    /// Compression does not make the packet smaller. The packet is unchanged and is sent uncompressed.
     NotWorthwhile = 15,
-    /// It is larger than its kind may be.
+    /// The packet would exceed the maximum length of an IP packet.
     TooLong = 16,
 }
 
-/// What a status means, in English. The text is the library's, and constant.
+/// Returns the English text of a status, a constant string of the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn ipsec_status_text(status: i32) -> *const c_char {
     const TEXTS: [(IpsecStatus, &CStr); 17] = [
-        (IpsecStatus::Ok, c"done"),
-        (IpsecStatus::Null, c"a null pointer"),
+        (IpsecStatus::Ok, c"success"),
+        (IpsecStatus::Null, c"null pointer"),
         (IpsecStatus::Uninitialised, c"not initialised"),
-        (IpsecStatus::Algorithm, c"no such algorithm"),
-        (IpsecStatus::Key, c"key of a wrong length, or a weak one"),
-        (IpsecStatus::Reserved, c"reserved spi or cpi"),
-        (IpsecStatus::NoSpace, c"no room in the buffer"),
+        (IpsecStatus::Algorithm, c"unknown or invalid algorithm"),
+        (IpsecStatus::Key, c"invalid key length or weak key"),
+        (IpsecStatus::Reserved, c"reserved SPI or CPI"),
+        (IpsecStatus::NoSpace, c"not enough space in the buffer"),
         (IpsecStatus::TooShort, c"packet too short"),
         (IpsecStatus::Malformed, c"malformed packet"),
-        (IpsecStatus::SpiMismatch, c"packet of another sa"),
-        (IpsecStatus::Replayed, c"replayed, or too old"),
-        (IpsecStatus::IcvMismatch, c"icv does not hold"),
-        (IpsecStatus::Padding, c"padding is wrong"),
-        (IpsecStatus::SequenceExhausted, c"sequence numbers are exhausted"),
-        (IpsecStatus::Iv, c"iv of a wrong length"),
-        (IpsecStatus::NotWorthwhile, c"compression gains nothing"),
+        (IpsecStatus::SpiMismatch, c"SPI or CPI mismatch"),
+        (IpsecStatus::Replayed, c"sequence number replayed or too old"),
+        (IpsecStatus::IcvMismatch, c"ICV verification failed"),
+        (IpsecStatus::Padding, c"invalid ESP padding"),
+        (IpsecStatus::SequenceExhausted, c"sequence numbers exhausted"),
+        (IpsecStatus::Iv, c"not enough random octets for the IV"),
+        (IpsecStatus::NotWorthwhile, c"compression does not make the packet smaller"),
         (IpsecStatus::TooLong, c"packet too long"),
     ];
     let found = TEXTS.iter().find(|(known, _)| *known as i32 == status);

@@ -1,13 +1,13 @@
-//! `cargo run -p header -- write` writes `include/ipsec.h`; `check` fails when it is not what the sources give.
+//! Generates `include/ipsec.h`: `cargo run -p header -- write` writes it, `check` fails if it is not up to date.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
 fn main() -> ExitCode {
-    let capi = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder in capi");
-    let config = cbindgen::Config::from_file(capi.join("cbindgen.toml")).expect("a configuration");
-    let bindings = cbindgen::Builder::new().with_crate(capi).with_config(config).generate().expect("a header");
+    let capi = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("manifest in a directory of capi");
+    let config = cbindgen::Config::from_file(capi.join("cbindgen.toml")).expect("valid cbindgen.toml");
+    let bindings = cbindgen::Builder::new().with_crate(capi).with_config(config).generate().expect("generated header");
     let mut header = Vec::new();
     bindings.write(&mut header);
     let path = capi.join("include/ipsec.h");
@@ -15,11 +15,11 @@ fn main() -> ExitCode {
         Some("write") => fs::write(&path, &header).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         Some("check") if fs::read(&path).is_ok_and(|found| found == header) => ExitCode::SUCCESS,
         Some("check") => {
-            eprintln!("include/ipsec.h is not what the sources give");
+            eprintln!("include/ipsec.h is not up to date: cargo run -p header -- write");
             ExitCode::FAILURE
         }
         _ => {
-            eprintln!("write or check");
+            eprintln!("usage: header write|check");
             ExitCode::FAILURE
         }
     }

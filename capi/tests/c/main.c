@@ -1,4 +1,4 @@
-/* Every function of ipsec.h, from C: what goes there comes back, what is wrong is refused and unchanged. */
+/* Tests every function of ipsec.h from C: round trips, and refusals that leave the packet unchanged. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,7 @@ static struct ipsec_packet packet_of(uint8_t *bytes, const uint8_t *data, size_t
     return (struct ipsec_packet){.bytes = bytes, .size = SIZE, .start = HEADROOM, .len = len};
 }
 
-static bool holds(const struct ipsec_packet *packet, const uint8_t *data, size_t len) {
+static bool equals(const struct ipsec_packet *packet, const uint8_t *data, size_t len) {
     return packet->len == len && memcmp(packet->bytes + packet->start, data, len) == 0;
 }
 
@@ -31,7 +31,7 @@ static void esp(uint32_t cipher, size_t cipher_len, uint32_t mac, size_t mac_len
     uint8_t secret[128];
     for (size_t n = 0; n < sizeof secret; n++) secret[n] = (uint8_t)(n * 37 + 11);
     const struct ipsec_key one = {cipher, secret, cipher_len}, two = {mac, secret + 40, mac_len};
-    /* On the heap, so that a checker sees what is beyond. */
+    /* On the heap, so that memory checkers detect accesses beyond the structs. */
     struct ipsec_esp_out *out = aligned_alloc(16, sizeof *out);
     struct ipsec_esp_in *in = aligned_alloc(16, sizeof *in);
     uint8_t *bytes = malloc(SIZE), payload[1300] = {0}, wire[SIZE], next = 0;
@@ -49,19 +49,19 @@ static void esp(uint32_t cipher, size_t cipher_len, uint32_t mac, size_t mac_len
         memcpy(wire, bytes + packet.start, sealed);
         bytes[packet.start + sealed - 1] ^= 1;
         struct ipsec_packet before = packet;
-        CHECK(ipsec_esp_open(in, &packet, &next) == IPSEC_STATUS_FORGED);
+        CHECK(ipsec_esp_open(in, &packet, &next) == IPSEC_STATUS_ICV_MISMATCH);
         CHECK(memcmp(&before, &packet, sizeof packet) == 0);
         bytes[packet.start + sealed - 1] ^= 1;
         CHECK(ipsec_esp_open(in, &packet, &next) == IPSEC_STATUS_OK);
-        CHECK(next == 6 && holds(&packet, payload, len));
+        CHECK(next == 6 && equals(&packet, payload, len));
         packet = packet_of(bytes, wire, sealed);
         CHECK(ipsec_esp_open(in, &packet, &next) == IPSEC_STATUS_REPLAYED);
-        CHECK(holds(&packet, wire, sealed));
+        CHECK(equals(&packet, wire, sealed));
     }
     packet = (struct ipsec_packet){bytes, 40, 0, 40};
-    CHECK(ipsec_esp_seal(out, &packet, 6, secret, 16) == IPSEC_STATUS_NO_ROOM);
+    CHECK(ipsec_esp_seal(out, &packet, 6, secret, 16) == IPSEC_STATUS_NO_SPACE);
     packet = (struct ipsec_packet){bytes, SIZE, SIZE, 1};
-    CHECK(ipsec_esp_seal(out, &packet, 6, secret, 16) == IPSEC_STATUS_NO_ROOM);
+    CHECK(ipsec_esp_seal(out, &packet, 6, secret, 16) == IPSEC_STATUS_NO_SPACE);
     CHECK(ipsec_esp_out_clear(out) == IPSEC_STATUS_OK);
     CHECK(ipsec_esp_out_clear(out) == IPSEC_STATUS_UNINITIALISED);
     CHECK(ipsec_esp_in_clear(in) == IPSEC_STATUS_OK);
@@ -71,7 +71,7 @@ static void esp(uint32_t cipher, size_t cipher_len, uint32_t mac, size_t mac_len
     free(out);
 }
 
-static void refused(void) {
+static void refusals(void) {
     struct ipsec_esp_out out;
     uint8_t secret[32] = {0}, bytes[SIZE];
     struct ipsec_packet packet = packet_of(bytes, secret, 32);
@@ -94,9 +94,9 @@ static void refused(void) {
     CHECK(strcmp(ipsec_status_text(17), "unknown status") == 0);
 }
 
-/* 10.0.0.1 to 10.0.0.2, UDP. */
+/* Writes a UDP packet from 10.0.0.1 to 10.0.0.2. */
 static size_t ipv4(uint8_t *packet, size_t payload) {
-    static const uint8_t header[20] = {0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2};
+    static const uint8_t header[20] = {0x45, 0, 0, 0, 0x1c, 0x46, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2};
     memcpy(packet, header, sizeof header);
     packet[2] = (uint8_t)((20 + payload) >> 8);
     packet[3] = (uint8_t)(20 + payload);
@@ -116,7 +116,7 @@ static void ah(void) {
     CHECK(ipsec_ah_sign(&out, &packet) == IPSEC_STATUS_OK);
     CHECK(packet.len == len + 24 && bytes[packet.start + 9] == 51);
     bytes[packet.start + 100] ^= 1;
-    CHECK(ipsec_ah_verify(&in, &packet) == IPSEC_STATUS_FORGED);
+    CHECK(ipsec_ah_verify(&in, &packet) == IPSEC_STATUS_ICV_MISMATCH);
     bytes[packet.start + 100] ^= 1;
     CHECK(ipsec_ah_verify(&in, &packet) == IPSEC_STATUS_OK);
     CHECK(packet.len == len && memcmp(bytes + packet.start + 20, packet_bytes + 20, len - 20) == 0);
@@ -136,7 +136,7 @@ static void ipcomp(void) {
     CHECK(packet.len < len / 2 && bytes[packet.start] == 4);
     CHECK(ipsec_ipcomp_decompress(state, &packet, 3, &next) == IPSEC_STATUS_WRONG_SPI);
     CHECK(ipsec_ipcomp_decompress(state, &packet, 2, &next) == IPSEC_STATUS_OK);
-    CHECK(next == 4 && holds(&packet, text, len));
+    CHECK(next == 4 && equals(&packet, text, len));
     packet = packet_of(bytes, text, 40);
     CHECK(ipsec_ipcomp_compress(state, &packet, 4, 2) == IPSEC_STATUS_NOT_WORTHWHILE);
     packet.len = 3;
@@ -151,7 +151,7 @@ static bool visit(void *context, const struct ipsec_ike_payload *payload) {
 }
 
 static void ike(void) {
-    /* Main mode, its first message: no SA, but a nonce, a vendor ID, and a hash. */
+    /* A message of main mode with a nonce, a vendor ID and a hash payload. */
     const uint8_t message[] = {1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 10, 0x10, 2, 0, 0, 0, 0, 0, 0, 0, 0, 48,
                                13, 0, 0, 8, 9, 9, 9, 9, 8, 0, 0, 6, 5, 5, 0, 0, 0, 6, 1, 1};
     struct ipsec_ike_header header;
@@ -172,10 +172,10 @@ int main(void) {
     esp(IPSEC_CIPHER_AES_GCM_16, 36, IPSEC_MAC_NONE, 0);
     esp(IPSEC_CIPHER_CHACHA20_POLY1305, 36, IPSEC_MAC_NONE, 0);
     esp(IPSEC_CIPHER_NULL, 0, IPSEC_MAC_HMAC_SHA2_256_128, 32);
-    refused();
+    refusals();
     ah();
     ipcomp();
     ike();
-    printf("%d checks from C hold\n", checks);
+    printf("%d checks passed\n", checks);
     return 0;
 }
