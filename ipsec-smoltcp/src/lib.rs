@@ -1,31 +1,31 @@
-//! IPsec under smoltcp: [`Protected`] is a device around another, with an engine in between.
+//! IPsec for smoltcp: [`Protected`] is a device that wraps another device and applies IPsec policies to every packet.
 //!
-//! What it is: one choke point. What the stack sends goes through [`Engine::outbound`], and what arrives through [`Engine::inbound`]; there
-//! is no other way to the inner device and from it. Nothing is allocated.
-//! What it is not: key exchange (SAs and policies are put into [`Protected::engine`]), or a gateway: the interface is the host that the SAs
-//! begin and end at, in transport or in tunnel mode.
+//! Packets from the stack pass through [`Engine::outbound`], received packets through [`Engine::inbound`]; the stack has no
+//! other access to the inner device. The crate does not allocate. The application adds SAs and policies to
+//! [`Protected::engine`]; key exchange is not part of this crate. The interface is a host that is the endpoint of the SAs in
+//! transport or tunnel mode, not a gateway.
 //!
 //! ```
-//! # use ipsec_engine::{AnyAlgorithms, Engine, Settings};
-//! # use ipsec_packet::Seq;
+//! use esp_core::RngIv;
+//! use ipsec_engine::{AnyAlgorithms, Engine, Settings};
 //! use ipsec_smoltcp::Protected;
 //! use smoltcp::phy::{Device, Loopback, Medium};
 //!
 //! let engine = Engine::<AnyAlgorithms, 4, 4>::new(Settings::STRICT, None, None);
-//! let random = |_: Seq, iv: &mut [u8]| iv.fill(7); // not so: see esp_core::IvSource
-//! let device: Protected<_, _, _, 4, 4, 64, 2048> = Protected::new(Loopback::new(Medium::Ip), engine, random)?;
+//! let device: Protected<_, _, _, 4, 4, 64, 2048> =
+//!     Protected::new(Loopback::new(Medium::Ip), engine, RngIv(rand::rng()))?;
 //! assert!(device.capabilities().max_transmission_unit < 2048);
 //! # Ok::<(), ipsec_smoltcp::NotIp>(())
 //! ```
 //!
-//! Features: none. Those of smoltcp for IPv6 and sockets are its user's to choose.
+//! Features: none. The application selects the features of smoltcp for IPv6 and sockets.
 //!
-//! Time: packets let limits of the SAs they use take effect. For idle SAs, call `device.engine().tick(now)` at the time that
-//! `poll_timeout` of the engine names, and poll its events.
+//! Lifetimes: packets apply the lifetimes of the SAs that they use. For idle SAs, call `device.engine().tick(now)` at the time
+//! that `poll_timeout` of the engine returns, and poll its events.
 //!
-//! Security notes: what no policy speaks of is treated as [`ipsec_engine::Settings`] say; with `Settings::STRICT` it neither leaves nor
-//! comes in. A packet whose SA is missing is dropped, and the engine's events tell which; TCP sends it again. Checksums are computed by the
-//! stack, whatever the inner device could do: it sees ciphertext.
+//! Security notes: a packet that matches no policy is treated as [`ipsec_engine::Settings`] specify; `Settings::STRICT` discards
+//! it in both directions. A packet without an SA is dropped and the engine reports an event for the missing SA; TCP retransmits
+//! it. The stack computes all checksums, even if the inner device supports them: the device sees ciphertext.
 #![no_std]
 #![deny(
     clippy::indexing_slicing,
@@ -48,15 +48,15 @@ use ipsec_packet::PacketBuf;
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
-/// Octets in front of a packet: an outer IPv6 header, UDP, AH, ESP with an IV.
+/// Space in front of a packet, in octets: outer IPv6 header, UDP, AH, ESP with an IV.
 const HEADROOM: usize = 128;
-/// Octets behind it: padding, trailer, ICV.
+/// Space after a packet, in octets: padding, ESP trailer and ICV.
 const TAILROOM: usize = 64;
-/// Octets that an inner IPv6 header of BEET mode needs beyond an outer IPv4 one.
+/// Difference in octets between an inner IPv6 header and an outer IPv4 header in BEET mode.
 const BEET_HEADROOM: usize = 20;
 
-/// A device `D` behind an engine, with buffers for packets of `SIZE` octets, 192 of them for what protection adds (RFC 4301 3.3). A packet
-/// that arrives compressed and what it gives back must fit together.
+/// Device `D` with an engine in front of it (RFC 4301 section 3.3). Its two buffers have `SIZE` octets each, of which 192 are for
+/// the overhead of IPsec. A received IPComp packet must fit in the buffer together with its decompressed payload.
 pub struct Protected<
     D,
     A: Algorithms,
@@ -67,17 +67,17 @@ pub struct Protected<
     const SIZE: usize,
 > {
     inner: D,
-    choke: Choke<A, I, SAS, POLICIES, FLOWS, SIZE>,
-    arrived: [u8; SIZE],
-    /// What of `arrived` waits to be taken.
-    waiting: Option<(usize, usize)>,
+    egress: Egress<A, I, SAS, POLICIES, FLOWS, SIZE>,
+    receive_buffer: [u8; SIZE],
+    /// Start and end of the received packet in `receive_buffer` that the stack has not taken yet.
+    pending: Option<(usize, usize)>,
 }
 
-/// What a packet goes through on its way out.
-struct Choke<A: Algorithms, I, const SAS: usize, const POLICIES: usize, const FLOWS: usize, const SIZE: usize> {
+/// Outbound path, which transmit tokens borrow: engine, IV source and transmit buffer.
+struct Egress<A: Algorithms, I, const SAS: usize, const POLICIES: usize, const FLOWS: usize, const SIZE: usize> {
     engine: Engine<A, SAS, POLICIES, FLOWS>,
     iv: I,
-    leaving: [u8; SIZE],
+    transmit_buffer: [u8; SIZE],
 }
 
 impl<D, A, I, const SAS: usize, const POLICIES: usize, const FLOWS: usize, const SIZE: usize>
@@ -87,44 +87,51 @@ where
     A: Algorithms,
     I: IvSource,
 {
-    /// Around a device of IP packets (RFC 4301 3.3). IVs come from `iv`.
+    /// Wraps a device of medium IP (RFC 4301 section 3.3). `iv` supplies the IVs of CBC suites.
     ///
     /// # Errors
-    /// [`NotIp`] when the device carries frames.
+    /// [`NotIp`] if the medium of the device is not IP, such as Ethernet.
     pub fn new(inner: D, engine: Engine<A, SAS, POLICIES, FLOWS>, iv: I) -> Result<Self, NotIp> {
         if inner.capabilities().medium != Medium::Ip {
             return Err(NotIp);
         }
-        Ok(Self { inner, choke: Choke { engine, iv, leaving: [0; SIZE] }, arrived: [0; SIZE], waiting: None })
+        Ok(Self {
+            inner,
+            egress: Egress { engine, iv, transmit_buffer: [0; SIZE] },
+            receive_buffer: [0; SIZE],
+            pending: None,
+        })
     }
 
-    /// The engine: policies, SAs, counters, events.
+    /// Returns the engine, with its policies, SAs, counters and events.
     pub const fn engine(&mut self) -> &mut Engine<A, SAS, POLICIES, FLOWS> {
-        &mut self.choke.engine
+        &mut self.egress.engine
     }
 
-    /// The device inside. What is sent through it directly is not protected.
+    /// Returns the inner device. Packets sent through it directly are not protected.
     pub const fn inner(&mut self) -> &mut D {
         &mut self.inner
     }
 
-    /// Takes packets from the inner device until one is for the stack, or none is left.
-    fn wait(&mut self, now: Instant) -> Option<(usize, usize)> {
-        while self.waiting.is_none() {
+    /// Receives packets from the inner device until the policies permit one or none is left, and returns the range of the
+    /// permitted packet.
+    fn receive_permitted(&mut self, now: Instant) -> Option<(usize, usize)> {
+        while self.pending.is_none() {
             let (packet, _) = self.inner.receive(now)?;
-            let (start, len) = smoltcp::phy::RxToken::consume(packet, |octets| copy(octets, &mut self.arrived));
-            // What IPComp gives back goes into the room behind the packet, a BEET header into that in front of it.
-            let Ok(mut packet) = PacketBuf::with_headroom(&mut self.arrived, start, len) else { continue };
-            if let Disposition::Deliver | Disposition::Bypass = self.choke.engine.inbound(elapsed(now), &mut packet) {
+            let (start, len) = smoltcp::phy::RxToken::consume(packet, |octets| copy(octets, &mut self.receive_buffer));
+            // IPComp decompresses into the space after the packet; BEET mode needs space in front of it.
+            let Ok(mut packet) = PacketBuf::with_headroom(&mut self.receive_buffer, start, len) else { continue };
+            if let Disposition::Deliver | Disposition::Bypass = self.egress.engine.inbound(elapsed(now), &mut packet) {
                 let start = packet.headroom();
-                self.waiting = Some((start, start.saturating_add(packet.len())));
+                self.pending = Some((start, start.saturating_add(packet.len())));
             }
         }
-        self.waiting
+        self.pending
     }
 }
 
-/// Copies a packet that fits, with room in front of it if there is, and says where it is and how long.
+/// Copies a packet with headroom for BEET mode, if there is space, and returns offset and length. A packet that does not
+/// fit has length 0.
 fn copy(from: &[u8], to: &mut [u8]) -> (usize, usize) {
     let start = to.len().saturating_sub(from.len()).min(BEET_HEADROOM);
     let Some(to) = to.get_mut(start..).and_then(|to| to.get_mut(..from.len())) else { return (0, 0) };
@@ -132,7 +139,7 @@ fn copy(from: &[u8], to: &mut [u8]) -> (usize, usize) {
     (start, from.len())
 }
 
-/// The engine's clock is smoltcp's.
+/// Converts smoltcp's time to the time of the engine.
 fn elapsed(now: Instant) -> Duration {
     Duration::from_micros(u64::try_from(now.total_micros()).unwrap_or(0))
 }
@@ -154,15 +161,15 @@ where
         Self: 'a;
 
     fn receive(&mut self, now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
-        let (start, end) = self.wait(now)?;
+        let (start, end) = self.receive_permitted(now)?;
         let inner = self.inner.transmit(now)?;
-        self.waiting = None;
-        let packet = self.arrived.get(start..end).unwrap_or_default();
-        Some((RxToken(packet), TxToken { inner, choke: &mut self.choke, now: elapsed(now) }))
+        self.pending = None;
+        let packet = self.receive_buffer.get(start..end).unwrap_or_default();
+        Some((RxToken(packet), TxToken { inner, egress: &mut self.egress, now: elapsed(now) }))
     }
 
     fn transmit(&mut self, now: Instant) -> Option<Self::TxToken<'_>> {
-        Some(TxToken { inner: self.inner.transmit(now)?, choke: &mut self.choke, now: elapsed(now) })
+        Some(TxToken { inner: self.inner.transmit(now)?, egress: &mut self.egress, now: elapsed(now) })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -174,7 +181,7 @@ where
     }
 }
 
-/// A packet that arrived, as the stack may see it (RFC 4301 5.2).
+/// Received packet that the policies permit (RFC 4301 section 5.2).
 #[derive(Debug)]
 pub struct RxToken<'a>(&'a [u8]);
 
@@ -184,7 +191,7 @@ impl smoltcp::phy::RxToken for RxToken<'_> {
     }
 }
 
-/// The way out (RFC 4301 5.1).
+/// Transmit token whose packet is processed by the engine (RFC 4301 section 5.1).
 pub struct TxToken<
     'a,
     T,
@@ -196,7 +203,7 @@ pub struct TxToken<
     const SIZE: usize,
 > {
     inner: T,
-    choke: &'a mut Choke<A, I, SAS, POLICIES, FLOWS, SIZE>,
+    egress: &'a mut Egress<A, I, SAS, POLICIES, FLOWS, SIZE>,
     now: Duration,
 }
 
@@ -207,13 +214,14 @@ where
     A: Algorithms,
     I: IvSource,
 {
-    /// The stack gives no more than the MTU says; a longer packet would meet a buffer of no octets.
+    /// Sends a packet of `len` octets, if the policies permit it. A packet above the MTU, which the stack does not send, would
+    /// get an empty buffer.
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let Choke { engine, iv, leaving } = self.choke;
+        let Egress { engine, iv, transmit_buffer } = self.egress;
         let end = HEADROOM.saturating_add(len);
-        let result = f(leaving.get_mut(HEADROOM..end).unwrap_or_default());
-        let Ok(mut packet) = PacketBuf::with_headroom(leaving, HEADROOM, len) else { return result };
-        // The one place where anything leaves.
+        let result = f(transmit_buffer.get_mut(HEADROOM..end).unwrap_or_default());
+        let Ok(mut packet) = PacketBuf::with_headroom(transmit_buffer, HEADROOM, len) else { return result };
+        // All packets to the inner device are sent here.
         if let Disposition::Send | Disposition::Bypass = engine.outbound(self.now, &mut packet, iv) {
             let packet = packet.data();
             self.inner.consume(packet.len(), |out| out.iter_mut().zip(packet).for_each(|(to, from)| *to = *from));
@@ -222,13 +230,13 @@ where
     }
 }
 
-/// The device carries frames, not IP packets.
+/// Error of [`Protected::new`]: the medium of the device is not IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotIp;
 
 impl fmt::Display for NotIp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a device of ip packets")
+        f.write_str("medium of the device is not IP")
     }
 }
 

@@ -1,4 +1,4 @@
-//! An IP stack that answers a header that an attacker on the path inserted must not quote plaintext in clear.
+//! ICMPv6 errors about extension headers that an attacker inserted must not quote decrypted octets in cleartext.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ const A: &str = "2001:db8::1";
 const B: &str = "2001:db8::2";
 const SECRET: &[u8] = b"a password that is only ever sent in ESP";
 
-/// A device with packets to be received, and those that were sent.
+/// Device with a queue of packets to receive and a list of sent packets.
 #[derive(Default)]
 struct Wire {
     arriving: VecDeque<Vec<u8>>,
@@ -63,11 +63,12 @@ impl Device for Wire {
     }
 }
 
+/// Constant IV, so that the packets are the same in each run.
 fn iv(_: Seq, iv: &mut [u8]) {
     iv.fill(7);
 }
 
-/// An engine of host A or B, which may compress. TCP is protected; ICMPv6 errors pass in clear, as many configurations have it.
+/// Returns the engine of host A or B, with IPComp. TCP is protected; ICMPv6 bypasses IPsec, as in many configurations.
 fn engine(local: &str, transforms: &str) -> Engine<AnyAlgorithms, 8, 8> {
     let mut engine = Engine::new(Settings::STRICT, Some(Deflate::new()), Some(Inflate::new()));
     let mac = "-A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213";
@@ -96,7 +97,7 @@ fn engine(local: &str, transforms: &str) -> Engine<AnyAlgorithms, 8, 8> {
     engine
 }
 
-/// A TCP segment from A to B, protected by A.
+/// Returns a TCP segment from A to B, protected by A.
 fn protected(transforms: &str) -> Vec<u8> {
     protect(transforms, SECRET)
 }
@@ -114,7 +115,7 @@ fn protect(transforms: &str, payload: &[u8]) -> Vec<u8> {
     packet.data().to_vec()
 }
 
-/// What B sends when this arrives.
+/// Returns the packets that B sends when it receives this packet.
 fn answers(transforms: &str, wire: Vec<u8>) -> Vec<Vec<u8>> {
     let mut device: Protected<_, _, _, 8, 8, 64, 2048> =
         Protected::new(Wire::default(), engine(B, transforms), iv).unwrap();
@@ -129,7 +130,7 @@ fn answers(transforms: &str, wire: Vec<u8>) -> Vec<Vec<u8>> {
     std::mem::take(&mut device.inner().sent)
 }
 
-/// Inserts an extension header at an offset; needs no key.
+/// Inserts an extension header at an offset, which an attacker can do without the keys.
 fn insert(wire: &[u8], next_header_at: usize, at: usize, kind: u8, rest: &[u8]) -> Vec<u8> {
     let mut packet = wire.to_vec();
     packet.splice(at..at, [&[wire[next_header_at]][..], rest].concat());
@@ -143,26 +144,26 @@ const ESP: &str = "esp/transport//require";
 const AH_AND_ESP: &str = "esp/transport//require ah/transport//require";
 
 #[test]
-fn a_segment_without_inserted_headers_is_answered_in_esp() {
+fn reset_for_an_unmodified_segment_is_protected() {
     for transforms in [ESP, AH_AND_ESP] {
         let answers = answers(transforms, protected(transforms));
-        assert_eq!(answers.len(), 1, "a reset, for no socket listens");
+        assert_eq!(answers.len(), 1, "one reset expected, as no socket listens");
         assert_eq!(answers[0][6], if transforms == ESP { 50 } else { 51 });
     }
 }
 
 #[test]
-fn a_compressed_segment_is_delivered() {
+fn compressed_segment_is_delivered() {
     let transforms = "ipcomp/transport//use esp/transport//require";
     for octets in [40, 200, 600, 1400] {
         let wire = protect(transforms, &vec![b'a'; octets]);
         assert!(octets < 100 || wire.len() < 100 + octets / 2, "{octets} octets are compressed to {}", wire.len());
-        assert_eq!(answers(transforms, wire).len(), 1, "a reset for {octets} octets");
+        assert_eq!(answers(transforms, wire).len(), 1, "one reset expected for {octets} octets");
     }
 }
 
 #[test]
-fn inserted_headers_bring_no_plaintext_out() {
+fn icmp_errors_about_inserted_headers_contain_no_plaintext() {
     let routing = |kind, segments_left| [&[2, kind, segments_left, 0, 0, 0, 0][..], &[0x66; 16]].concat();
     let headers: [(u8, Vec<u8>); 11] = [
         (0, vec![0, 0xb0, 4, 0, 0, 0, 0]),

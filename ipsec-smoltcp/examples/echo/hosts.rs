@@ -1,10 +1,10 @@
-//! Two hosts that speak TCP, configured by statements of setkey.
+//! Hosts with a TCP socket and IPsec, configured by setkey statements.
 
-use esp_core::IvSource;
+use esp_core::RngIv;
 use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Engine, Settings};
-use ipsec_packet::Seq;
 use ipsec_smoltcp::Protected;
+use rand::rngs::ThreadRng;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::Device;
 use smoltcp::socket::tcp;
@@ -13,44 +13,35 @@ use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 
 use crate::wire::End;
 
-pub type Secured = Protected<End, AnyAlgorithms, Numbered, 4, 4, 64, 2048>;
+pub type Secured = Protected<End, AnyAlgorithms, RngIv<ThreadRng>, 4, 4, 64, 2048>;
 
-/// IVs that count: for an example, and only for that.
-pub struct Numbered;
-
-impl IvSource for Numbered {
-    fn fill(&mut self, seq: Seq, iv: &mut [u8]) {
-        iv.iter_mut().zip(seq.get().to_be_bytes().iter().rev()).for_each(|(to, from)| *to = *from);
-    }
-}
-
-/// A device with the SAs and policies of a configuration; an SA goes out where it begins.
+/// Returns a device with the SAs and policies of a configuration. An SA is outbound on the host of its source address.
 pub fn secured(end: End, address: &str, configuration: &str) -> Secured {
     let mut engine = Engine::new(Settings::STRICT, None, None);
     let mut statements = Statements::of(configuration);
-    while let Some(statement) = statements.next().expect("a configuration") {
+    while let Some(statement) = statements.next().expect("valid configuration") {
         match statement {
             Statement::Add(add) => {
-                let sa = add.sa(Direction::Outbound, None, &LoadOptions::RFC).expect("an SA");
+                let sa = add.sa(Direction::Outbound, None, &LoadOptions::RFC).expect("valid SA");
                 let direction =
                     if sa.source().to_string() == address { Direction::Outbound } else { Direction::Inbound };
-                let sa = add.sa(direction, None, &LoadOptions::RFC).expect("an SA");
-                engine.install(sa, std::time::Duration::ZERO).expect("room");
+                let sa = add.sa(direction, None, &LoadOptions::RFC).expect("valid SA");
+                engine.install(sa, std::time::Duration::ZERO).expect("space in the SAD");
             }
             Statement::SpdAdd(policy) => {
-                let mut policy = policy.policy().expect("a policy");
+                let mut policy = policy.policy().expect("valid policy");
                 if policy.selector.source.first().to_string() != address {
                     policy.direction = ipsec_engine::PolicyDirection::In;
                 }
-                engine.add_policy(policy).expect("room");
+                engine.add_policy(policy).expect("space in the SPD");
             }
             _ => {}
         }
     }
-    Protected::new(end, engine, Numbered).expect("a device of IP packets")
+    Protected::new(end, engine, RngIv(rand::rng())).expect("device of medium IP")
 }
 
-/// A host with one TCP socket.
+/// Host with one TCP socket.
 pub struct Host<D> {
     pub device: D,
     interface: Interface,
@@ -62,7 +53,8 @@ impl<D: Device> Host<D> {
     pub fn new(mut device: D, address: [u8; 4]) -> Self {
         let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut device, Instant::ZERO);
         let [a, b, c, d] = address;
-        interface.update_ip_addrs(|all| all.push(IpCidr::new(IpAddress::v4(a, b, c, d), 24)).expect("room"));
+        interface
+            .update_ip_addrs(|all| all.push(IpCidr::new(IpAddress::v4(a, b, c, d), 24)).expect("space for an address"));
         let buffer = || tcp::SocketBuffer::new(vec![0; 4096]);
         let mut sockets = SocketSet::new(Vec::new());
         let socket = sockets.add(tcp::Socket::new(buffer(), buffer()));
@@ -70,13 +62,13 @@ impl<D: Device> Host<D> {
     }
 
     pub fn listen(&mut self, port: u16) {
-        self.sockets.get_mut::<tcp::Socket<'_>>(self.socket).listen(port).expect("a free port");
+        self.sockets.get_mut::<tcp::Socket<'_>>(self.socket).listen(port).expect("free port");
     }
 
     pub fn connect(&mut self, to: [u8; 4], port: u16) {
         let [a, b, c, d] = to;
         let socket = self.sockets.get_mut::<tcp::Socket<'_>>(self.socket);
-        socket.connect(self.interface.context(), (IpAddress::v4(a, b, c, d), port), 49152).expect("an address");
+        socket.connect(self.interface.context(), (IpAddress::v4(a, b, c, d), port), 49152).expect("valid address");
     }
 
     pub fn poll(&mut self, now: Instant) -> &mut tcp::Socket<'static> {
@@ -85,27 +77,27 @@ impl<D: Device> Host<D> {
     }
 }
 
-/// What comes back of a text, within so many milliseconds.
+/// Sends a text to the server, which echoes it, and returns the octets received within `milliseconds` of simulated time.
 pub fn echo<D: Device>(client: &mut Host<D>, server: &mut Host<D>, text: &[u8], milliseconds: i64) -> Vec<u8> {
     server.listen(7);
     client.connect([192, 0, 2, 2], 7);
-    let (mut said, mut heard) = (0, Vec::new());
+    let (mut sent, mut received) = (0, Vec::new());
     for now in (0..milliseconds).map(Instant::from_millis) {
         let socket = client.poll(now);
-        if socket.can_send() && said < text.len() {
-            said += socket.send_slice(&text[said..]).expect("open");
+        if socket.can_send() && sent < text.len() {
+            sent += socket.send_slice(&text[sent..]).expect("open socket");
         }
         if socket.can_recv() {
-            socket.recv(|octets| (octets.len(), heard.extend_from_slice(octets))).expect("open");
+            socket.recv(|octets| (octets.len(), received.extend_from_slice(octets))).expect("open socket");
         }
         let socket = server.poll(now);
         if socket.can_recv() && socket.can_send() {
-            let octets = socket.recv(|octets| (octets.len(), octets.to_vec())).expect("open");
-            socket.send_slice(&octets).expect("open");
+            let octets = socket.recv(|octets| (octets.len(), octets.to_vec())).expect("open socket");
+            socket.send_slice(&octets).expect("open socket");
         }
-        if heard.len() == text.len() {
+        if received.len() == text.len() {
             break;
         }
     }
-    heard
+    received
 }

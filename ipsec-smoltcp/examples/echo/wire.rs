@@ -1,4 +1,4 @@
-//! Two ends of a wire in memory, which keeps what went over it.
+//! Point-to-point link in memory that records the packets sent.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -9,15 +9,15 @@ use smoltcp::time::Instant;
 
 type Queue = Rc<RefCell<VecDeque<Vec<u8>>>>;
 
-/// One end.
+/// One end of the link.
 pub struct End {
     inbox: Queue,
     outbox: Queue,
-    /// Every packet that this end sent.
+    /// Packets that this end sent, in order.
     pub sent: Vec<Vec<u8>>,
 }
 
-/// A wire.
+/// Returns the two ends of a new link.
 pub fn wire() -> (End, End) {
     let (one, other) = (Queue::default(), Queue::default());
     let end = |inbox: &Queue, outbox: &Queue| End { inbox: inbox.clone(), outbox: outbox.clone(), sent: Vec::new() };

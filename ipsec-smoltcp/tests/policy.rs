@@ -1,10 +1,11 @@
-//! Nothing passes the device but what its engine lets pass.
+//! The device sends and delivers only packets that the engine permits.
 
 #[path = "../examples/echo/hosts.rs"]
 mod hosts;
 #[path = "../examples/echo/wire.rs"]
 mod wire;
 
+use esp_core::RngIv;
 use hosts::{Host, Secured, echo, secured};
 use ipsec_engine::{AnyAlgorithms, Engine, Settings};
 use ipsec_smoltcp::Protected;
@@ -20,7 +21,7 @@ fn hosts(one: &str, other: &str) -> (Host<Secured>, Host<Secured>) {
 }
 
 #[test]
-fn tcp_passes_and_only_esp_is_seen() {
+fn tcp_is_sent_as_esp_only() {
     let (mut client, mut server) = hosts(CONFIGURATION, CONFIGURATION);
     let text: Vec<u8> = (0..20_000).map(|n| b"abcdefghij"[n % 10]).collect();
     assert!(echo(&mut client, &mut server, &text, 20_000) == text);
@@ -28,26 +29,26 @@ fn tcp_passes_and_only_esp_is_seen() {
         let sent = &host.device.inner().sent;
         assert!(sent.len() > 15);
         for packet in sent {
-            assert_eq!(packet[9], 50, "ESP");
+            assert_eq!(packet[9], 50, "protocol is not ESP");
             assert!(packet.len() <= 1500);
-            assert!(!packet.windows(10).any(|some| some == b"abcdefghij"), "nothing of it in clear");
+            assert!(!packet.windows(10).any(|some| some == b"abcdefghij"), "cleartext was sent");
         }
     }
 }
 
 #[test]
-fn without_an_sa_nothing_leaves() {
+fn nothing_is_sent_without_an_sa() {
     let policies: String = CONFIGURATION.lines().filter(|line| line.starts_with("spdadd")).collect();
     let (mut client, mut server) = hosts(&policies, CONFIGURATION);
-    assert!(echo(&mut client, &mut server, b"nobody hears it", 3000).is_empty());
+    assert!(echo(&mut client, &mut server, b"not delivered", 3000).is_empty());
     assert!(client.device.inner().sent.is_empty());
-    assert!(client.device.engine().poll_event().is_some(), "it says what it needs");
+    assert!(client.device.engine().poll_event().is_some(), "no event for the missing SA");
 }
 
 #[test]
-fn without_a_policy_nothing_leaves_and_nothing_comes_in() {
+fn nothing_is_sent_or_delivered_without_a_policy() {
     let (mut client, mut server) = hosts("", CONFIGURATION);
-    assert!(echo(&mut client, &mut server, b"nobody hears it", 3000).is_empty());
+    assert!(echo(&mut client, &mut server, b"not delivered", 3000).is_empty());
     assert!(client.device.inner().sent.is_empty());
     let (left, right) = wire::wire();
     let mut clear = Host::new(left, [192, 0, 2, 1]);
@@ -59,25 +60,25 @@ fn without_a_policy_nothing_leaves_and_nothing_comes_in() {
         guarded.poll(now);
     }
     assert!(!clear.device.sent.is_empty());
-    assert!(guarded.device.inner().sent.is_empty(), "not even a refusal");
+    assert!(guarded.device.inner().sent.is_empty(), "a refusal was sent in cleartext");
 }
 
 #[test]
-fn with_keys_that_differ_nothing_comes_in() {
+fn nothing_is_delivered_with_different_keys() {
     let other = CONFIGURATION.replace("twenty octets it has", "twenty others it has");
     let (mut client, mut server) = hosts(CONFIGURATION, &other);
-    assert!(echo(&mut client, &mut server, b"nobody hears it", 3000).is_empty());
+    assert!(echo(&mut client, &mut server, b"not delivered", 3000).is_empty());
     assert!(!client.device.inner().sent.is_empty());
     assert!(server.device.inner().sent.is_empty());
 }
 
 #[test]
-fn room_is_left_for_what_protection_adds() {
+fn mtu_leaves_space_for_the_ipsec_overhead() {
     let engine = || Engine::<AnyAlgorithms, 4, 4>::new(Settings::STRICT, None, None);
     let (left, _right) = wire::wire();
-    let mut device: Secured = Protected::new(left, engine(), hosts::Numbered).unwrap();
+    let mut device: Secured = Protected::new(left, engine(), RngIv(rand::rng())).unwrap();
     assert_eq!(device.capabilities().max_transmission_unit, 1500 - 192);
-    // A packet that nobody spoke of is written, and goes nowhere.
+    // A packet without a matching policy is discarded.
     device.transmit(Instant::ZERO).unwrap().consume(100, |packet| packet.fill(0x45));
     assert!(device.inner().sent.is_empty());
 }
