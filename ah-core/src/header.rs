@@ -10,6 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Fixed part of the AH header (RFC 4302 section 2).
 //= RFC 4302 2.5/2
+//# MUST: the sequence number is always present and transmitted
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct Header {

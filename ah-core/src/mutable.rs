@@ -181,6 +181,7 @@ fn ipv6(ip: &Ipv6<'_>, at: usize, profile: Profile, absorb: &mut dyn FnMut(&[u8]
         let offset = extension.link.offset;
         let Some((_, octets)) = octets_of(ip, &extension).split_first() else { break };
         //= RFC 4302 A2/2
+        //# MUST: a fragment header of a whole packet is skipped for the ICV of the sender
         if extension.link.kind == IpProto::FRAGMENT {
             continue;
         }
@@ -197,6 +198,7 @@ fn ipv6(ip: &Ipv6<'_>, at: usize, profile: Profile, absorb: &mut dyn FnMut(&[u8]
 
 /// Returns the next header that the sender has seen, without fragment headers.
 //= RFC 4302 A2/1
+//# MUST: a fragment header that reassembly left in a received packet is skipped for the ICV
 fn named(ip: &Ipv6<'_>, link: ChainLink) -> u8 {
     match link.kind {
         IpProto::FRAGMENT => ip.packet().get(link.offset).copied().unwrap_or(link.kind.0),
@@ -229,6 +231,7 @@ impl Foreseen {
             let octets = octets_of(ip, &extension).get(1..).unwrap_or_default();
             match extension.link.kind {
                 //= RFC 4302 A2/1
+                //# MUST: a fragment header that reassembly left in a received packet is skipped for the ICV
                 IpProto::FRAGMENT => foreseen.skipped = foreseen.skipped.saturating_add(extension.len),
                 IpProto::ROUTING => {
                     let route = Route::parse(octets, extension.link.offset)?;

@@ -37,6 +37,7 @@ impl Profile {
     /// Profile of RFC 4302. The header is a multiple of 4 octets on IPv4 and of 8 on IPv6. Received headers may also
     /// have the other alignment, or none, as the ICV covers the length field.
     //= RFC 4302 2.6/2
+    //# MUST: no more padding is inserted than the alignment asks for
     pub const RFC: Self = Self {
         align_v4: 4,
         align_v6: 8,
@@ -81,12 +82,14 @@ impl Profile {
 
     /// Returns the length of a header whose ICV field has `field` octets, for this IP version.
     //= RFC 4302 2.6/1
+    //# MUST: explicit padding of the ICV field to 4 (IPv4) or 8 (IPv6) octets is supported
     pub(crate) fn header_len(self, version: u8, field: usize) -> usize {
         aligned(HEADER.saturating_add(field), if version == 6 { self.align_v6 } else { self.align_v4 })
     }
 
     /// Returns whether a received header of this length is accepted.
     //= RFC 4302 2.6/1
+    //# MUST: explicit padding of the ICV field to 4 (IPv4) or 8 (IPv6) octets is supported
     pub(crate) fn accepts(self, version: u8, field: usize, len: usize) -> bool {
         let exact = HEADER.saturating_add(field);
         match self.strict_length {

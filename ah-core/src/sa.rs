@@ -18,6 +18,7 @@ pub struct Outbound<I> {
 }
 
 //= RFC 4302 2.5/3
+//# MUST: sequence numbers can be generated and verified as 3.3.2 and 3.4.3 say
 impl<I: AhIntegrity> Outbound<I> {
     /// Creates a new SA, with sequence numbers from 1 and destination options behind AH.
     pub const fn new(spi: Spi, integrity: I, width: SeqWidth, profile: Profile) -> Self {
@@ -44,13 +45,16 @@ impl<I: AhIntegrity> Outbound<I> {
     /// # Errors
     /// [`SignError`]; packet and counter are unchanged.
     //= RFC 4302 3.3.2/1
+    //# MUST NOT: a packet is sent that would make the number cycle
     pub fn sign(&mut self, packet: &mut PacketBuf<'_>) -> Result<Seq, SignError> {
         //= RFC 4302 2.5/4
+        //# MUST: a new SA takes over before the counter would pass 2^32 - 1
         let seq = self.counter.peek()?;
         let (width, profile, options) = (self.counter.width(), self.profile, self.options);
         let envelope = SignParams { spi: self.spi, seq, width, profile, options };
         sign_with(&self.integrity, &envelope, seq.get().to_be_bytes(), packet)?;
         //= RFC 4302 2.5/1
+        //# MUST: the sender counts the sequence number up for each packet
         self.counter.advance()?;
         Ok(seq)
     }
@@ -97,6 +101,7 @@ impl<I: AhIntegrity> Outbound<I> {
 
 /// Inbound half of an SA: an integrity algorithm and the anti-replay window (RFC 4302 section 3.4).
 //= RFC 4302 3.4.3/9
+//# SHOULD: a window of 64 packets is the default
 #[derive(Debug)]
 pub struct Inbound<I, W = ReplayWindow<2>> {
     spi: Spi,
@@ -116,6 +121,7 @@ impl<I: AhIntegrity> Inbound<I> {
 impl<I, W> Inbound<I, W> {
     /// Creates an SA with a window of another size or start, or [`ipsec_packet::NoReplay`] (RFC 4302 section 3.4.3).
     //= RFC 4302 3.4.3/1
+    //# MUST: anti-replay is supported, to be enabled for each SA
     pub const fn with_window(spi: Spi, integrity: I, width: SeqWidth, profile: Profile, window: W) -> Self {
         Self { spi, integrity, width, profile, window }
     }
@@ -137,6 +143,7 @@ impl<I, W> Inbound<I, W> {
 }
 
 //= RFC 4302 2.5/3
+//# MUST: sequence numbers can be generated and verified as 3.3.2 and 3.4.3 say
 impl<I: AhIntegrity, W: AntiReplay> Inbound<I, W> {
     /// Verifies one IP packet and removes its outermost AH header in place (RFC 4302 section 3.4). Nested AH headers
     /// are verified one by one, the outermost first.
@@ -148,6 +155,7 @@ impl<I: AhIntegrity, W: AntiReplay> Inbound<I, W> {
     /// # Errors
     /// [`VerifyError`]; packet and window are unchanged.
     //= RFC 4302 3.4.3/5
+    //# SHOULD: that is the first check of AH
     pub fn verify(&mut self, packet: &mut PacketBuf<'_>) -> Result<Verified, VerifyError> {
         let found = find(packet.data())?;
         if found.header.spi.get() != self.spi.get() {
@@ -156,12 +164,15 @@ impl<I: AhIntegrity, W: AntiReplay> Inbound<I, W> {
         let seq = match self.width {
             SeqWidth::Bits32 => Seq::new(found.header.seq.get().into()),
             //= RFC 4302 2.5.1/1
+            //# SHOULD: extended sequence numbers are offered
             SeqWidth::Extended64 => self.window.reconstruct(found.header.seq.get()),
         };
         //= RFC 4302 3.4.3/4
+        //# MUST: each received number is verified to be no duplicate during the life of the SA
         self.window.check(seq)?;
         authenticate(&self.integrity, &found, seq, self.width, self.profile, packet.data())?;
         //= RFC 2402 3.4.3/11
+        //# MUST: a packet is authenticated before the window is updated
         self.window.record(seq);
         strip(&found, seq, packet)
     }

@@ -42,6 +42,7 @@ pub fn overhead(integrity: &impl AhIntegrity, profile: Profile, version: u8) -> 
 /// # Errors
 /// [`SignError`]; the packet is unchanged.
 //= RFC 4302 5/1
+//# MUST: syntax and processing of AH for unicast traffic are implemented
 pub fn sign_with<I: AhIntegrity>(
     integrity: &I,
     envelope: &SignParams,
@@ -64,9 +65,11 @@ pub fn sign_with<I: AhIntegrity>(
     packet.check_space(len, 0)?;
     packet.truncate(own_length);
     //= RFC 4302 2/1
+    //# MUST: the header in front of AH names protocol 51
     open_gap(packet, place, len, IpProto::AH)?;
     adjust_length(packet.data_mut())?;
     //= RFC 4302 2.3/1
+    //# MUST: the reserved field is sent as zero
     let header = Header {
         next_header: place.next.0,
         payload_len,
@@ -106,6 +109,7 @@ pub(crate) fn icv<I: AhIntegrity>(
     let ip = Ip::parse(packet)?;
     let whole = ip.packet();
     //= RFC 2402 3.3/2
+    //# SHOULD: an ipsec header takes no notice of those that are put on after it
     let (ah, payload) = whole.get(place.at..).and_then(|rest| rest.split_at_checked(len)).unwrap_or_default();
     let (fixed, field) = ah.split_at_checked(HEADER.saturating_add(integrity.iv_len())).unwrap_or_default();
     let tag_len = integrity.field_len().saturating_sub(integrity.iv_len());
@@ -119,6 +123,7 @@ pub(crate) fn icv<I: AhIntegrity>(
         absorb(padding);
         absorb(payload);
         //= RFC 4302 2.5.1/1
+        //# SHOULD: extended sequence numbers are offered
         if width == SeqWidth::Extended64 {
             absorb(&seq.high());
         }

@@ -31,6 +31,7 @@ pub(crate) struct Found {
 
 /// Finds the outermost AH header of a packet.
 //= RFC 4302 2.3/2
+//# SHOULD: a receiver ignores the reserved field, but for the ICV
 pub(crate) fn find(packet: &[u8]) -> Result<Found, VerifyError> {
     let place = find_header(packet, IpProto::AH)?;
     let ah = Ip::parse(packet)?.packet().get(place.at..).unwrap_or_default();
@@ -61,6 +62,7 @@ pub fn peek(packet: &[u8]) -> Result<(u32, u32), VerifyError> {
 /// # Errors
 /// [`VerifyError`]; the packet is unchanged.
 //= RFC 4302 5/1
+//# MUST: syntax and processing of AH for unicast traffic are implemented
 pub fn verify_with<I: AhIntegrity>(
     integrity: &I,
     seq: Seq,
@@ -96,6 +98,7 @@ pub(crate) fn authenticate<I: AhIntegrity>(
     let at = HEADER.saturating_add(integrity.iv_len());
     let carried = ah.get(at..).and_then(|field| field.get(..expected.as_slice().len()));
     //= RFC 4302 3.4.4/1
+    //# MUST: a packet whose ICV verification fails is discarded
     Ok(expected.verify(carried.unwrap_or_default())?)
 }
 

@@ -48,6 +48,8 @@ fn type_and_length_of_mutable_ipv6_options_are_covered_except_by_bsd_profiles() 
 }
 
 //= RFC 4302 2.6/1, 2.6/2
+//# MUST: explicit padding of the ICV field to 4 (IPv4) or 8 (IPv6) octets is supported
+//# MUST: no more padding is inserted than the alignment asks for
 #[test]
 fn header_length_follows_the_profile_and_peer_padding_is_accepted() {
     let random = &mut Random(62);
@@ -235,6 +237,7 @@ fn tos_is_covered_only_if_the_profile_includes_it() {
 }
 
 //= RFC 4302 3.4.1/1
+//# MUST: an IP fragment offered to AH is discarded
 #[test]
 fn fragments_are_neither_signed_nor_verified() {
     let random = &mut Random(69);
@@ -262,6 +265,8 @@ fn fragments_are_neither_signed_nor_verified() {
 }
 
 //= RFC 4302 A2/1, A2/2
+//# MUST: a fragment header that reassembly left in a received packet is skipped for the ICV
+//# MUST: a fragment header of a whole packet is skipped for the ICV of the sender
 #[test]
 fn atomic_fragment_header_is_not_covered() {
     // RFC 4302 appendix A2: "AH MUST remove (or skip over) this header", on both sides.
@@ -320,6 +325,7 @@ fn payload_length_must_match_the_sa() {
 }
 
 //= RFC 2402 3.3/2
+//# SHOULD: an ipsec header takes no notice of those that are put on after it
 #[test]
 fn nested_ah_is_signed_inside_out_and_verified_outside_in() {
     let random = &mut Random(72);
@@ -378,6 +384,7 @@ fn opened(sealed: &[u8]) -> Vec<u8> {
 }
 
 //= RFC 2402 3.3/2
+//# SHOULD: an ipsec header takes no notice of those that are put on after it
 #[test]
 fn ah_over_esp_and_esp_over_ah_verify() {
     let random = &mut Random(73);
@@ -408,6 +415,7 @@ fn ah_over_esp_and_esp_over_ah_verify() {
 }
 
 //= RFC 4302 3.4.4/1
+//# MUST: a packet whose ICV verification fails is discarded
 #[test]
 fn every_bit_of_the_icv_is_compared() {
     // The comparison in constant time is a matter of ipsec-crypto.
@@ -488,6 +496,7 @@ fn esn_high_half_is_covered_with_every_algorithm() {
 }
 
 //= RFC 4302 2.3/2
+//# SHOULD: a receiver ignores the reserved field, but for the ICV
 #[test]
 fn reserved_field_is_covered_and_otherwise_ignored() {
     let plain = ipv4(&mut Random(71), &[], 40);

@@ -47,6 +47,8 @@ fn reference_icv(sa: &Sa, wire: &[u8], at: usize, seq: Seq) -> Vec<u8> {
 }
 
 //= RFC 4302 2.3/1, 2.5/2
+//# MUST: the reserved field is sent as zero
+//# MUST: the sequence number is always present and transmitted
 #[test]
 fn signed_packet_has_the_reference_icv_and_verifies() {
     let random = &mut Random(21);
@@ -320,6 +322,7 @@ fn verify_refuses_every_flipped_bit_of_immutable_octets() {
 }
 
 //= RFC 4302 3.4.4/1
+//# MUST: a packet whose ICV verification fails is discarded
 #[test]
 fn verify_refuses_every_flipped_bit_with_every_algorithm() {
     let random = &mut Random(28);

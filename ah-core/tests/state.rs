@@ -40,6 +40,7 @@ fn sha1(width: SeqWidth) -> Sa {
 }
 
 //= RFC 4302 2.5/1
+//# MUST: the sender counts the sequence number up for each packet
 #[test]
 fn gmac_iv_is_the_sequence_number_and_never_repeats() {
     let gmac = || integrities().into_iter().filter(|(algorithm, _)| *algorithm == I::AesGmac);
@@ -68,6 +69,7 @@ fn gmac_iv_is_the_sequence_number_and_never_repeats() {
 }
 
 //= RFC 4302 3.3.2/1
+//# MUST NOT: a packet is sent that would make the number cycle
 #[test]
 fn sign_refuses_after_the_last_sequence_number() {
     for (width, last) in [(SeqWidth::Bits32, 0xffff_ffff), (SeqWidth::Extended64, u64::MAX)] {
@@ -123,6 +125,10 @@ fn import_refuses_lower_sequence_numbers() {
 }
 
 //= RFC 4302 2.5/3, 3.4.3/1, 3.4.3/4, 3.4.3/9
+//# MUST: sequence numbers can be generated and verified as 3.3.2 and 3.4.3 say
+//# MUST: anti-replay is supported, to be enabled for each SA
+//# MUST: each received number is verified to be no duplicate during the life of the SA
+//# SHOULD: a window of 64 packets is the default
 #[test]
 fn each_sequence_number_is_accepted_once_within_the_window() {
     use ReplayError::{Duplicate, TooOld, Zero};
@@ -153,6 +159,7 @@ fn each_sequence_number_is_accepted_once_within_the_window() {
 }
 
 //= RFC 2402 3.4.3/11
+//# MUST: a packet is authenticated before the window is updated
 #[test]
 fn refused_packet_does_not_move_the_window() {
     for width in WIDTHS {
@@ -199,6 +206,7 @@ fn imported_window_refuses_packets_received_before_export() {
 }
 
 //= RFC 4302 2.5.1/1
+//# SHOULD: extended sequence numbers are offered
 #[test]
 fn esn_crosses_2_to_the_32_in_any_order() {
     let sa = sha1(SeqWidth::Extended64);
@@ -251,6 +259,7 @@ fn old_packet_of_the_last_subspace_is_refused() {
 }
 
 //= RFC 4302 3.4.3/1
+//# MUST: anti-replay is supported, to be enabled for each SA
 #[test]
 fn no_replay_accepts_replayed_packets() {
     for width in WIDTHS {

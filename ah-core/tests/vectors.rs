@@ -96,6 +96,8 @@ fn signed(record: &PacketRecord) -> Vec<u8> {
 }
 
 //= RFC 4302 2/1, 5/1
+//# MUST: the header in front of AH names protocol 51
+//# MUST: syntax and processing of AH for unicast traffic are implemented
 #[test]
 fn recorded_packets_verify_and_are_signed_to_the_same_octets() {
     let (mut accepted, mut sealed) = (0, 0);

@@ -9,6 +9,7 @@ use ipsec_packet::TooShort;
 
 /// Length of SPI and sequence number in octets (RFC 4303 section 2).
 //= RFC 4303 2.3/3
+//# MUST: the payload begins at a multiple of 4 octets (IPv4) or 8 (IPv6) from the ESP header
 pub(crate) const HEADER: usize = 8;
 
 /// Fields of an ESP packet that are readable without a key (RFC 4303 sections 2.1 and 2.2).

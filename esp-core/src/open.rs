@@ -22,6 +22,7 @@ pub struct Opened {
 impl Opened {
     /// Returns whether the packet is a dummy packet, which is discarded silently (RFC 4303 section 2.6).
     //= RFC 4303 2.6/1
+    //# MUST: next header 59 designates a dummy packet
     pub fn is_dummy(&self) -> bool {
         self.next_header == IpProto::NO_NEXT
     }
@@ -43,6 +44,7 @@ pub fn open_with<S: Suite + ?Sized>(
     packet: &mut PacketBuf<'_>,
 ) -> Result<Opened, OpenError> {
     //= RFC 4303 3.4.4.1/5
+    //# MUST: integrity is verified before a decrypted packet is passed on
     decrypt(suite, seq, width, packet, Verification::default())?;
     strip(suite.layout(), seq, check, packet)
 }
@@ -81,11 +83,13 @@ pub(crate) fn strip(
         return Err(OpenError::BadPadLength { pad_len });
     };
     //= RFC 4303 2.4/3
+    //# SHOULD: the receiver inspects the default padding
     if !check.passes(rest.get(pad_at..).unwrap_or_default()) {
         body.fill(0);
         return Err(OpenError::BadPadding);
     }
     //= RFC 4303 2.4/1
+    //# MUST: padding can be generated and consumed
     packet.truncate(front.saturating_add(pad_at));
     packet.pull_front(front).map_err(|_| OpenError::TooShort)?;
     Ok(Opened { next_header: IpProto(next_header), seq, pad_len })

@@ -32,6 +32,7 @@ impl Padding {
     /// Adds TFC padding of zeros behind a payload that is shorter than `octets`, so that all packets have one length
     /// (RFC 4303 section 2.7). The payload must contain its own length: an IP packet in tunnel mode.
     //= RFC 4303 2.7/1
+    //# SHOULD: octets can be added between payload and padding to hide lengths
     #[must_use]
     pub const fn tfc_to(self, octets: usize) -> Self {
         Self { payload_to: octets, ..self }
@@ -97,6 +98,7 @@ impl PadCheck {
 
 /// Padding octets 1, 2, 3 and so on (RFC 4303 section 2.4).
 //= RFC 4303 2.4/2
+//# MUST: padding is 1, 2, 3 .. where the algorithm says nothing else
 static NUMBERS: [u8; 255] = {
     let (mut numbers, mut number) = ([0; 255], 0u8);
     let mut left: &mut [u8] = &mut numbers;
@@ -110,6 +112,7 @@ static NUMBERS: [u8; 255] = {
 
 /// Writes padding octets 1, 2, 3 and so on (RFC 4303 section 2.4).
 //= RFC 4303 2.4/1
+//# MUST: padding can be generated and consumed
 pub(crate) fn write(padding: &mut [u8]) {
     padding.iter_mut().zip(&NUMBERS).for_each(|(octet, number)| *octet = *number);
 }

@@ -18,6 +18,7 @@ pub struct Outbound<S> {
 }
 
 //= RFC 4303 5/1
+//# MUST: syntax and processing of ESP for unicast traffic are implemented
 impl<S: Suite> Outbound<S> {
     /// Creates a new SA, with sequence numbers from 1 and minimum padding.
     pub const fn new(spi: Spi, suite: S, width: SeqWidth) -> Self {
@@ -26,6 +27,7 @@ impl<S: Suite> Outbound<S> {
 
     /// Sets the padding of the packets that follow (RFC 4303 sections 2.4 and 2.7).
     //= RFC 4303 2.7/4
+    //# SHOULD: TFC padding can be controlled for each SA
     pub fn set_padding(&mut self, padding: Padding) {
         self.padding = padding;
     }
@@ -60,6 +62,7 @@ impl<S: Suite> Outbound<S> {
     /// # Errors
     /// [`SealError`]; packet and counter are unchanged.
     //= RFC 4303 2.6/2
+    //# MUST: dummy packets can be generated
     pub fn seal(
         &mut self,
         packet: &mut PacketBuf<'_>,
@@ -109,6 +112,7 @@ impl<S: Suite> Outbound<S> {
         let envelope = SealParams { spi: self.spi, seq, width: self.counter.width(), next_header, padding };
         let parts = frame(layout, &envelope, octets, packet)?;
         //= RFC 4303 2.2/1
+        //# MUST: the sender counts the sequence number up for each packet
         self.counter.advance()?;
         Ok((seq, parts))
     }
@@ -150,6 +154,7 @@ impl<S: Suite> Outbound<S> {
 
 /// Inbound half of an SA: a suite and the anti-replay window (RFC 4303 section 3.4).
 //= RFC 4303 3.4.3/10
+//# SHOULD: a window of 64 packets is the default
 #[derive(Debug)]
 pub struct Inbound<S, W = ReplayWindow<2>> {
     spi: Spi,
@@ -181,6 +186,7 @@ impl<S: Suite> Inbound<S> {
 impl<S, W> Inbound<S, W> {
     /// Creates an SA with a window of another size or start, or [`ipsec_packet::NoReplay`] (RFC 4303 section 3.4.3).
     //= RFC 4303 3.4.3/1
+    //# MUST: anti-replay is supported, to be enabled for each SA
     pub const fn with_window(spi: Spi, suite: S, width: SeqWidth, window: W) -> Self {
         Self { spi, suite, width, window, check: PadCheck::Full, resync: None, forged_in_a_row: 0 }
     }
@@ -217,6 +223,7 @@ impl<S, W> Inbound<S, W> {
 }
 
 //= RFC 4303 5/1
+//# MUST: syntax and processing of ESP for unicast traffic are implemented
 impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     /// Verifies the ICV of one packet and decrypts it in place (RFC 4303 section 3.4.4).
     ///
@@ -246,12 +253,14 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
         let seq = match decrypt(&self.suite, seq, self.width, packet, verdict) {
             Ok(()) => seq,
             //= RFC 4303 3.4.4.1/1
+            //# MUST: a packet whose ICV verification fails is discarded
             Err(OpenError::IcvMismatch) => self.resynchronise(seq, packet)?,
             Err(e) => return Err(e),
         };
         self.forged_in_a_row = 0;
         if self.is_authentic() {
             //= RFC 2406 3.4.3/12
+            //# MUST: a packet is authenticated before the window is updated
             self.window.record(seq);
         }
         strip(self.suite.layout(), seq, self.check, packet)
@@ -267,14 +276,16 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
         let seq = self.whole(found.seq_low);
         if self.is_authentic() {
             //= RFC 4303 3.4.3/6
+            //# SHOULD: that is the first check of ESP
             self.window.check(seq)?;
         }
         Ok(seq)
     }
 
-    /// Without an ICV any packet could move the window, so there is no anti-replay (RFC 4303 section 3.4.3).
+    /// Returns whether the suite has an ICV. Otherwise any packet could move the window, so there is no anti-replay (RFC 4303 section 3.4.3).
     fn is_authentic(&self) -> bool {
         //= RFC 4303 3.4.3/2
+        //# MUST NOT: anti-replay is enabled without integrity
         self.suite.layout().icv > 0
     }
 
@@ -314,6 +325,7 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
 
     /// Tries further high halves after the first one has failed (RFC 4303 appendix A3).
     //= RFC 4303 A3/1
+    //# SHOULD: with ESN, a receiver finds its place again after 2^32 packets were lost
     fn resynchronise(&mut self, guess: Seq, packet: &mut PacketBuf<'_>) -> Result<Seq, OpenError> {
         self.forged_in_a_row = self.forged_in_a_row.saturating_add(1);
         let resync = self.resync.filter(|r| self.width == SeqWidth::Extended64 && self.forged_in_a_row > r.after);

@@ -62,6 +62,7 @@ pub(crate) fn frame<'p>(
     let (spi, seq) = (envelope.spi.to_be_bytes(), envelope.seq.low());
     if let Some((fixed, carried)) = packet.push_front(room.front)?.split_first_chunk_mut::<HEADER>() {
         //= RFC 4303 2.2/2
+        //# MUST: the sequence number is always present and transmitted
         *fixed = header::write(spi, seq);
         if carried.len() == iv.len() {
             carried.copy_from_slice(iv);
@@ -70,12 +71,15 @@ pub(crate) fn frame<'p>(
     let tfc = envelope.padding.tfc(payload);
     let pad = envelope.padding.len(layout, payload.saturating_add(tfc));
     //= RFC 4303 2.7/2
+    //# MUST NOT: length fields in the payload are changed to include TFC padding
     let (zeros, rest) = packet.push_back(room.back)?.split_at_mut_checked(tfc).unwrap_or_default();
     //= RFC 4303 2.7/1
+    //# SHOULD: octets can be added between payload and padding to hide lengths
     zeros.fill(0);
     let (padding, rest) = rest.split_at_mut_checked(pad.into()).unwrap_or_default();
     padding::write(padding);
     //= RFC 4303 2.6/4
+    //# MUST: a dummy packet has every other field of header and trailer
     if let Some(trailer) = rest.first_chunk_mut() {
         *trailer = [pad, envelope.next_header.0];
     }
@@ -84,6 +88,7 @@ pub(crate) fn frame<'p>(
 
 /// Returns the half of the sequence number that is authenticated but not transmitted.
 //= RFC 4303 2.2.1/1
+//# SHOULD: extended sequence numbers are implemented
 pub(crate) fn high_half(seq: Seq, width: SeqWidth) -> Option<[u8; 4]> {
     match width {
         SeqWidth::Bits32 => None,

@@ -79,7 +79,9 @@ fn ip_packet_without_esp_header_is_too_short() {
 }
 
 //= RFC 2406 3.4.5/3
+//# SHOULD: the ICV is verified before decryption, where one follows the other
 //= RFC 4303 3.4.4.1/5
+//# MUST: integrity is verified before a decrypted packet is passed on
 #[test]
 fn open_verifies_the_icv_before_decryption_and_padding() {
     for choice in all_choices() {
@@ -209,6 +211,7 @@ fn wrong_padding_is_refused_by_the_checks_that_cover_it() {
 }
 
 //= RFC 4303 2.4/3
+//# SHOULD: the receiver inspects the default padding
 #[test]
 fn full_check_refuses_every_single_wrong_pad_octet() {
     for at in 0..255usize {
@@ -239,6 +242,9 @@ fn pad_length_beyond_the_body_is_refused_by_every_check() {
 }
 
 //= RFC 4303 2.6/1, 2.6/2, 2.6/4
+//# MUST: next header 59 designates a dummy packet
+//# MUST: dummy packets can be generated
+//# MUST: a dummy packet has every other field of header and trailer
 #[test]
 fn dummy_packet_is_opened_and_marked() {
     for choice in one_per_layout() {

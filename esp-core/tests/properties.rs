@@ -54,6 +54,8 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     //= RFC 4303 2.2/2, 2.7/2
+    //# MUST: the sequence number is always present and transmitted
+    //# MUST NOT: length fields in the payload are changed to include TFC padding
     #[test]
     fn open_returns_the_sealed_payload_and_surrounding_octets_stay(
         choice in choices(),
@@ -221,6 +223,7 @@ fn refuse_every_modification(choice: &Choice, width: SeqWidth, payload: usize) {
 }
 
 //= RFC 4303 3.4.4.1/1
+//# MUST: a packet whose ICV verification fails is discarded
 #[test]
 fn open_refuses_every_bit_flip_and_truncation_without_change_of_state() {
     for (n, choice) in CHOICES.iter().enumerate() {

@@ -27,6 +27,7 @@ const DUPLICATE: Result<u64, OpenError> = Err(OpenError::Replayed(ReplayError::D
 const TOO_OLD: Result<u64, OpenError> = Err(OpenError::Replayed(ReplayError::TooOld));
 
 //= RFC 4303 3.4.3/5
+//# MUST: each received number is verified to be no duplicate during the life of the SA
 #[test]
 fn open_refuses_a_replayed_packet() {
     for width in WIDTHS {
@@ -56,6 +57,7 @@ fn open_refuses_packets_below_the_window() {
 }
 
 //= RFC 2406 3.4.3/12
+//# MUST: a packet is authenticated before the window is updated
 #[test]
 fn modified_sequence_number_does_not_move_the_window() {
     for width in WIDTHS {
@@ -107,6 +109,8 @@ fn check_numbers_around<const WORDS: usize>(width: SeqWidth, top: u64) {
 }
 
 //= RFC 4303 2.2/3, 3.4.3/5
+//# MUST: sequence numbers can be generated and verified as 3.3.3 and 3.4.3 say
+//# MUST: each received number is verified to be no duplicate during the life of the SA
 #[test]
 fn every_number_around_the_window_is_accepted_once_or_refused() {
     for (width, top) in [
@@ -153,6 +157,7 @@ fn sequence_number_0_is_refused_but_low_half_0_is_valid() {
 }
 
 //= RFC 4303 3.4.3/4
+//# MUST: the receive counter is zero when the SA is made
 #[test]
 fn initial_window_determines_the_accepted_first_packet() {
     for (window, seq, expected) in [
@@ -172,6 +177,7 @@ fn initial_window_determines_the_accepted_first_packet() {
 }
 
 //= RFC 4303 3.3.3/1
+//# MUST NOT: a packet is sent that would make the number cycle
 #[test]
 fn seal_refuses_after_the_last_sequence_number() {
     for (width, last) in [(SeqWidth::Bits32, 0xffff_ffff), (SeqWidth::Extended64, u64::MAX)] {
@@ -190,6 +196,7 @@ fn seal_refuses_after_the_last_sequence_number() {
 }
 
 //= RFC 4303 2.2.1/1
+//# SHOULD: extended sequence numbers are implemented
 #[test]
 fn esn_crosses_the_subspace_in_and_out_of_order() {
     let mut tx = sender_at(&gcm(), SeqWidth::Extended64, 0xffff_fff0);
@@ -202,6 +209,8 @@ fn esn_crosses_the_subspace_in_and_out_of_order() {
 }
 
 //= RFC 4303 3.4.3/1, 3.4.3/10
+//# MUST: anti-replay is supported, to be enabled for each SA
+//# SHOULD: a window of 64 packets is the default
 #[test]
 fn default_window_is_64_and_no_replay_accepts_replays() {
     let (mut tx, mut rx) = pair(&gcm(), SeqWidth::Bits32);
@@ -213,6 +222,7 @@ fn default_window_is_64_and_no_replay_accepts_replays() {
 }
 
 //= RFC 4303 3.4.3/9
+//# MUST: windows of 32 packets are supported
 #[test]
 fn window_covers_its_size_in_sequence_numbers() {
     fn width_of<const WORDS: usize>() {
@@ -263,6 +273,7 @@ const FORGED: Result<u64, OpenError> = Err(OpenError::IcvMismatch);
 
 /// The rows are: resync, high-order half that the sender has reached, and for each packet acceptance and ICV checks.
 //= RFC 4303 A3/1
+//# SHOULD: with ESN, a receiver finds its place again after 2^32 packets were lost
 #[test]
 fn resync_accepts_a_sender_ahead_within_its_bounds() {
     type Results<'v> = &'v [(bool, u32)];
@@ -364,6 +375,7 @@ fn modified_and_replayed_packets_do_not_change_the_sa() {
 }
 
 //= RFC 4303 3.4.3/2
+//# MUST NOT: anti-replay is enabled without integrity
 #[test]
 fn replay_window_is_unused_without_integrity() {
     for choice in without_integrity() {

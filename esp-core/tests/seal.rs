@@ -18,6 +18,8 @@ use ipsec_packet::{
 };
 
 //= RFC 4303 2.4/1, 2.4/2
+//# MUST: padding can be generated and consumed
+//# MUST: padding is 1, 2, 3 .. where the algorithm says nothing else
 #[test]
 fn padding_never_exceeds_its_field_or_the_maximum_packet() {
     for choice in one_per_layout() {
@@ -182,6 +184,7 @@ fn seal_checks_space_before_the_first_write() {
 }
 
 //= RFC 4303 2.1/6
+//# MUST NOT: SPI 0 is sent on the wire
 #[test]
 fn spi_0_is_refused_and_1_to_255_are_reserved() {
     for value in 0..=255 {
@@ -277,6 +280,7 @@ fn iv_sources_never_repeat_and_do_not_chain() {
 }
 
 //= RFC 4303 3.3.3/4
+//# MUST: with anti-replay and manual keys, the counter is kept across reboots
 #[test]
 fn restarted_sender_continues_above_the_stored_sequence_number() {
     let mut tx = sender_at(&gcm(), SeqWidth::Bits32, 101);

@@ -63,6 +63,8 @@ fn overhead_and_largest_payload_agree_with_brute_force() {
 }
 
 //= RFC 4303 2.7/1, 2.7/4
+//# SHOULD: octets can be added between payload and padding to hide lengths
+//# SHOULD: TFC padding can be controlled for each SA
 #[test]
 fn sealed_length_is_payload_plus_overhead() {
     for choice in one_per_layout() {

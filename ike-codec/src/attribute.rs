@@ -48,6 +48,7 @@ impl<'a> Attribute<'a> {
     fn split_first(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (&[k0, k1, v0, v1], rest) = bytes.split_first_chunk::<4>()?;
         //= RFC 2409 A/2
+        //# MUST: a key length is in network byte order
         let (kind, value) = (u16::from_be_bytes([k0, k1]), u16::from_be_bytes([v0, v1]));
         if kind & BASIC != 0 {
             return Some((Self { kind: kind & !BASIC, value: Value::Basic(value) }, rest));

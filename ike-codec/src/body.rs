@@ -66,8 +66,10 @@ impl<'a> Body<'a> {
             PayloadKind::SA => association(body, offset),
             PayloadKind::ID => Identification::read(body).map(Self::Identification),
             //= RFC 2408 3.9/2
+            //# MUST: certificate payloads are accepted in any message of an exchange
             PayloadKind::CERTIFICATE => Certificate::read(body).map(Self::Certificate),
             //= RFC 2408 3.10/2
+            //# MUST: certificate requests are accepted in any message of an exchange
             PayloadKind::CERTIFICATE_REQUEST => Certificate::read(body).map(Self::CertificateRequest),
             PayloadKind::NOTIFICATION => Notification::read(body).map(Self::Notification),
             PayloadKind::DELETE => Delete::read(body).map(Self::Delete),
@@ -91,6 +93,7 @@ fn association(body: &[u8], offset: u16) -> Option<Body<'_>> {
             SecurityAssociation::read(doi, rest, offset.saturating_add(4)).ok().map(Body::SecurityAssociation)
         }
         //= RFC 2408 2.1/1
+        //# SHOULD: several domains of interpretation are supported at once
         doi => Some(Body::OtherDoi(doi, rest)),
     }
 }
@@ -120,6 +123,7 @@ pub(crate) fn check(kind: PayloadKind, body: &[u8]) -> Result<(), Fault> {
 
 fn check_association(body: &[u8]) -> Result<(), Fault> {
     //= RFC 2408 3.4/2
+    //# MUST: an SA payload has a domain of interpretation
     let (doi, rest) = body.split_first_chunk::<4>().ok_or(DecodeErrorKind::BodyTooShort(PayloadKind::SA))?;
     match Doi(u32::from_be_bytes(*doi)) {
         Doi::IPSEC => SecurityAssociation::check(rest).map_err(|fault| fault.shifted_by(doi.len())),

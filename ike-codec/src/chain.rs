@@ -107,9 +107,11 @@ impl<'a> Chain<'a> {
         let (mut kind, mut rest) = (first, bytes);
         while kind != PayloadKind::NONE {
             //= RFC 2408 5.2/11
+            //# MUST: receiving: processing goes on by the next payload field
             let step = Self::check(kind, rest, bytes.len())
                 .map_err(|fault| fault.shifted_by(bytes.len().saturating_sub(rest.len())).in_message(offset))?;
             //= RFC 2408 5.3/6
+            //# MUST: receiving: the payloads that follow are processed by the next payload field
             (kind, rest) = (step.next, step.rest);
         }
         let (bytes, padding) = bytes.split_at_checked(bytes.len().saturating_sub(rest.len())).unwrap_or((bytes, &[]));
@@ -124,9 +126,11 @@ impl<'a> Chain<'a> {
         let is_alone = rest.len() == whole && step.next == PayloadKind::NONE;
         match kind {
             //= RFC 2408 3.4/1
+            //# MUST NOT: the next payload of an SA payload is neither proposal nor transform
             PayloadKind::PROPOSAL | PayloadKind::TRANSFORM => Err(DecodeErrorKind::Misplaced(kind).into()),
             PayloadKind::FRAGMENT if !is_alone => Err(DecodeErrorKind::Misplaced(kind).into()),
             //= RFC 2408 5.3/4
+            //# MUST: receiving: a message with an invalid next payload is discarded
             kind if kind.is_ikev2() => Err(DecodeErrorKind::Ikev2Payload(kind).into()),
             kind => body::check(kind, step.body).map_err(|fault| fault.shifted_by(GENERIC_HEADER)).map(|()| step),
         }

@@ -13,6 +13,7 @@ pub struct Delete<'a> {
     pub doi: Doi,
     /// Protocol of the deleted SAs.
     //= RFC 2408 3.15/1
+    //# MUST: all SPIs of a delete payload are of one protocol
     pub protocol: ProtocolId,
     /// Length of each SPI in octets: 16 for ISAKMP, 4 for AH and ESP, 2 or 4 for IPComp.
     pub spi_size: u8,
@@ -55,9 +56,11 @@ impl<'a> Delete<'a> {
     /// # Errors
     /// [`NoSpace`].
     //= RFC 2408 5.15/5
+    //# MUST: sending: a delete payload is made
     pub fn write(&self, body: &mut BodyWriter<'_>) -> Result<(), NoSpace> {
         body.put(&self.doi.0.to_be_bytes())?;
         //= RFC 2408 3.15/2
+        //# MUST NOT: protocols are not mixed in a delete payload
         body.put(&[self.protocol.0, self.spi_size])?;
         body.put(&self.spi_count.to_be_bytes())?;
         body.put(self.spi_bytes)

@@ -41,9 +41,11 @@ impl Header {
             responder_cookie: responder,
             next_payload: PayloadKind::NONE,
             //= RFC 2408 3.1/1
+            //# MUST: the major version sent is 1
             version: Version::IKEV1,
             exchange,
             //= RFC 2408 3.1/7
+            //# MUST: flags without a name are sent as 0
             flags: Flags(0),
             message_id,
             length: 0,
@@ -83,26 +85,32 @@ impl Header {
         let (header, rest) = Self::read(message)?;
         let wrong = |kind, offset| Err(DecodeError::at(kind, offset));
         //= RFC 2408 5.2/7
+        //# MUST: receiving: a message of a wrong version is discarded
         match (header.version.major(), header.version.minor()) {
             (1, 0) => {}
             //= RFC 2408 3.1/6
+            //# SHOULD NOT: packets of a higher minor version are not accepted
             (1, minor) => return wrong(DecodeErrorKind::MinorVersion(minor), 17),
             (2, _) => return wrong(DecodeErrorKind::Ikev2, 17),
             //= RFC 2408 3.1/3
+            //# SHOULD NOT: packets of a higher major version are not accepted
             (major, _) => return wrong(DecodeErrorKind::MajorVersion(major), 17),
         }
         let Ok(actual) = u16::try_from(message.len()) else { return wrong(DecodeErrorKind::TooLong, 0) };
         match header.length {
             declared if declared == u32::from(actual) => Ok((header, rest)),
             //= RFC 2408 5.1/1
+            //# SHOULD: a packet is checked to be as long as its header says
             declared if declared > u32::from(actual) => wrong(DecodeErrorKind::Truncated { declared }, 24),
             //= RFC 2408 5.1/2
+            //# MUST: a message whose length is not that in its header is rejected
             declared => wrong(DecodeErrorKind::LengthMismatch { declared }, 24),
         }
     }
 
     /// Encodes the header in network byte order (RFC 2408 section 3.1).
     //= RFC 2408 5.2/3
+    //# MUST: sending: a header with the fields of section 3.1 is made
     pub const fn to_bytes(&self) -> [u8; Self::LEN] {
         let [i0, i1, i2, i3, i4, i5, i6, i7] = self.initiator_cookie;
         let [r0, r1, r2, r3, r4, r5, r6, r7] = self.responder_cookie;

@@ -35,6 +35,7 @@ impl<'a> Message<'a> {
             PayloadKind::NONE => refuse(DecodeErrorKind::TrailingData, 28),
             kind @ (PayloadKind::PROPOSAL | PayloadKind::TRANSFORM) => refuse(DecodeErrorKind::Misplaced(kind), 16),
             //= RFC 2408 5.2/6
+            //# MUST: receiving: a message with an invalid next payload is discarded
             kind if kind.is_ikev2() => refuse(DecodeErrorKind::Ikev2Payload(kind), 16),
             _ if rest.is_empty() || !rest.len().is_multiple_of(8) => refuse(DecodeErrorKind::EncryptedLength, 28),
             _ => Ok(Self { header, chain: Chain::EMPTY, ciphertext: Some(rest) }),

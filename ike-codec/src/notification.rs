@@ -26,6 +26,7 @@ impl<'a> Notification<'a> {
     pub(crate) fn read(body: &'a [u8]) -> Option<Self> {
         let (&[d0, d1, d2, d3, protocol, spi_size, k0, k1], rest) = body.split_first_chunk::<8>()?;
         //= RFC 2408 3.14/1
+        //# MUST: the octets of an ISAKMP SPI in a notification are ignored
         let (spi, data) = rest.split_at_checked(usize::from(spi_size))?;
         let doi = Doi(u32::from_be_bytes([d0, d1, d2, d3]));
         Some(Self { doi, protocol: ProtocolId(protocol), kind: NotifyKind(u16::from_be_bytes([k0, k1])), spi, data })
@@ -42,6 +43,7 @@ impl<'a> Notification<'a> {
     /// Returns the 32-bit number in the data of R-U-THERE, R-U-THERE-ACK (RFC 3706 section 5.3) or REPLAY-STATUS;
     /// `None` unless the data has four octets.
     //= RFC 2407 4.6.3.2/1
+    //# MUST: replay-status has DOI, protocol, SPI, type and four octets as drawn
     pub fn number(&self) -> Option<u32> {
         self.data.try_into().ok().map(u32::from_be_bytes)
     }
@@ -51,7 +53,9 @@ impl<'a> Notification<'a> {
     /// # Errors
     /// [`NoSpace`], also when the SPI is longer than 255 octets.
     //= RFC 2407 4.6.3.1/1
+    //# MUST: responder-lifetime has DOI, protocol, SPI, type and attributes as drawn
     //= RFC 2408 5.14/3
+    //# MUST: sending: a notification payload is made
     pub fn write(&self, body: &mut BodyWriter<'_>) -> Result<(), NoSpace> {
         body.put(&self.doi.0.to_be_bytes())?;
         body.put(&[self.protocol.0, u8::try_from(self.spi.len()).map_err(|_| NoSpace)?])?;

@@ -27,9 +27,11 @@ impl<'a> SecurityAssociation<'a> {
         let end = offset.saturating_add(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
         let too_short = DecodeErrorKind::BodyTooShort(PayloadKind::SA);
         //= RFC 2408 3.4/3
+        //# MUST: an SA payload has a situation
         let (situation, rest) = bytes.split_first_chunk::<4>().ok_or(too_short)?;
         let situation = Situation(u32::from_be_bytes(*situation));
         //= RFC 2407 4.2.1/3
+        //# MUST: with secrecy or integrity the situation has a labeled domain identifier
         let length = if situation.is_labelled() { labels_len(situation, rest) } else { Some(0) };
         let (labels, proposals) =
             length.and_then(|length| rest.split_at_checked(length)).ok_or(DecodeErrorKind::TruncatedLabels)?;
@@ -43,6 +45,7 @@ impl<'a> SecurityAssociation<'a> {
         let at = |rest: &[u8]| bytes.len().saturating_sub(rest.len());
         while kind != PayloadKind::NONE {
             //= RFC 2408 5.4/5
+            //# MUST: receiving: the proposals and transforms are processed
             let step = check_proposal(kind, rest).map_err(|fault| fault.shifted_by(at(rest)))?;
             (kind, rest) = (step.next, step.rest);
         }
@@ -72,6 +75,7 @@ fn labels_len(situation: Situation, bytes: &[u8]) -> Option<usize> {
 
 /// Returns whether a reserved field of the labels is not zero.
 //= RFC 2407 4.6.1/2
+//# MUST: the reserved fields behind the lengths of labels are zero
 pub(crate) fn labels_have_reserved(labels: &[u8]) -> bool {
     let mut rest = labels.get(4..).unwrap_or_default();
     let mut found = false;
@@ -123,6 +127,7 @@ impl<'a> Proposal<'a> {
     fn read(step: &Step<'a>, offset: u16) -> Option<Self> {
         let (&[number, protocol, spi_size, transform_count], rest) = step.body.split_first_chunk::<4>()?;
         //= RFC 3173 4.1/5
+        //# MUST: both sizes of a proposed CPI are processed
         let (spi, transforms) = rest.split_at_checked(usize::from(spi_size))?;
         let length = u16::try_from(step.body.len().checked_add(GENERIC_HEADER)?).ok()?;
         let protocol = ProtocolId(protocol);
@@ -137,9 +142,11 @@ impl<'a> Proposal<'a> {
 
 /// Validates the first proposal in `bytes`, including its transforms.
 //= RFC 3173 4.1/13
+//# MUST: the receiver processes each of these forms
 #[inline]
 fn check_proposal(kind: PayloadKind, bytes: &[u8]) -> Result<Step<'_>, Fault> {
     //= RFC 2408 3.5/1
+    //# MUST: the next payload of a proposal is 2 or 0
     if kind != PayloadKind::PROPOSAL {
         return Err(DecodeErrorKind::Misplaced(kind).into());
     }
@@ -147,16 +154,19 @@ fn check_proposal(kind: PayloadKind, bytes: &[u8]) -> Result<Step<'_>, Fault> {
     let too_short = DecodeErrorKind::BodyTooShort(PayloadKind::PROPOSAL);
     let (&[_, _, spi_size, declared], rest) = proposal.body.split_first_chunk::<4>().ok_or(too_short)?;
     //= RFC 2408 3.5/2
+    //# MUST: the octets of an ISAKMP SPI are ignored
     let transforms = rest.get(usize::from(spi_size)..).ok_or(DecodeErrorKind::TruncatedPayload(kind))?;
     let wrong_count = |found| DecodeErrorKind::TransformCount { declared, found };
     if transforms.is_empty() {
         return Err(wrong_count(0).into());
     }
     //= RFC 2408 5.5/7
+    //# MUST: receiving: proposals and transforms are processed by the next payload field
     let (mut kind, mut rest, mut found) = (PayloadKind::TRANSFORM, transforms, 0u8);
     let at = |rest: &[u8]| GENERIC_HEADER.saturating_add(proposal.body.len().saturating_sub(rest.len()));
     while kind != PayloadKind::NONE {
         //= RFC 2408 5.6/7
+        //# MUST: receiving: further transforms and proposals are processed by the next payload field
         let step = check_transform(kind, rest).map_err(|fault| fault.shifted_by(at(rest)))?;
         found = found.checked_add(1).ok_or(wrong_count(u8::MAX))?;
         (kind, rest) = (step.next, step.rest);
@@ -169,15 +179,18 @@ fn check_proposal(kind: PayloadKind, bytes: &[u8]) -> Result<Step<'_>, Fault> {
 
 /// Validates the first transform in `bytes`, including its attributes.
 //= RFC 2408 5.6/4
+//# MUST: receiving: transforms of unknown or unsupported numbers are ignored
 #[inline]
 fn check_transform(kind: PayloadKind, bytes: &[u8]) -> Result<Step<'_>, Fault> {
     //= RFC 2408 3.6/1
+    //# MUST: the next payload of a transform is 3 or 0
     if kind != PayloadKind::TRANSFORM {
         return Err(DecodeErrorKind::Misplaced(kind).into());
     }
     let step = Step::split_first(kind, bytes)?;
     let attributes = step.body.get(4..).ok_or(DecodeErrorKind::BodyTooShort(PayloadKind::TRANSFORM))?;
     //= RFC 2408 3.6/2
+    //# SHOULD: SA attributes have the format of data attributes
     Attributes::check(attributes).map_err(|cut| {
         let at = GENERIC_HEADER.saturating_add(step.body.len().saturating_sub(cut.len()));
         Fault { kind: DecodeErrorKind::TruncatedAttribute, at }

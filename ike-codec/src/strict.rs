@@ -16,8 +16,10 @@ pub(crate) fn check_header(header: &Header) -> Result<(), DecodeError> {
         h if h.initiator_cookie == [0; 8] => Err(DecodeError::at(DecodeErrorKind::ZeroCookie, 0)),
         h if h.next_payload == PayloadKind::NONE => Err(DecodeError::at(DecodeErrorKind::Empty(PayloadKind::NONE), 16)),
         //= RFC 2408 5.2/8
+        //# MUST: receiving: a message of an invalid exchange type is discarded
         h if !assigned(h.exchange) => Err(DecodeError::at(DecodeErrorKind::Unassigned, 18)),
         //= RFC 2408 5.2/9
+        //# MUST: receiving: a message with wrong flags is discarded
         h if h.flags.without(known) != Flags(0) => Err(DecodeError::at(DecodeErrorKind::Reserved, 19)),
         _ => Ok(()),
     }
@@ -34,11 +36,17 @@ pub(crate) fn check_chain(chain: &Chain<'_>) -> Result<(), DecodeError> {
 fn check_payload(payload: &Payload<'_>) -> Result<(), DecodeError> {
     let refuse = |kind| Err(DecodeError::at(kind, payload.offset));
     //= RFC 2407 4.6.1/1, 4.6.2/6
+    //# MUST: the reserved octet of the generic header is zero
+    //# MUST: the reserved octet of the generic header is zero
     //= RFC 2408 2.5.2/2, 5.3/5
+    //# SHOULD: messages with a reserved field that is not zero are discarded
+    //# MUST: receiving: a message with a reserved field that is not zero is discarded
     if payload.reserved != 0 {
         return refuse(DecodeErrorKind::Reserved);
     }
     //= RFC 2408 5.2/6, 5.3/4
+    //# MUST: receiving: a message with an invalid next payload is discarded
+    //# MUST: receiving: a message with an invalid next payload is discarded
     if payload.kind.name().is_none() {
         return refuse(DecodeErrorKind::Unassigned);
     }
@@ -46,21 +54,27 @@ fn check_payload(payload: &Payload<'_>) -> Result<(), DecodeError> {
         Body::SecurityAssociation(sa) => check_association(&sa, payload.offset),
         Body::OtherDoi(doi, _) if doi.name().is_none() => refuse(DecodeErrorKind::Unassigned),
         //= RFC 2409 5/8
+        //# MUST: a nonce has 8 to 256 octets
         Body::Nonce(nonce) if !(8..=256).contains(&nonce.len()) => refuse(DecodeErrorKind::NonceLength),
         Body::KeyExchange([]) | Body::Hash([]) | Body::Signature([]) | Body::VendorId([]) | Body::NatDetection([]) => {
             refuse(DecodeErrorKind::Empty(payload.kind))
         }
         //= RFC 2408 5.8/3
+        //# MUST: receiving: a message of an identification type that is not supported is discarded
         Body::Identification(id) if id.kind.name().is_none() => refuse(DecodeErrorKind::Unassigned),
         //= RFC 2408 5.10/3
+        //# MUST: receiving: a request of an invalid encoding is discarded
         Body::Certificate(cert) | Body::CertificateRequest(cert) if cert.encoding.name().is_none() => {
             refuse(DecodeErrorKind::Unassigned)
         }
         //= RFC 2408 5.14/11, 5.14/9
+        //# MUST: receiving: a notification of an invalid type is discarded
+        //# MUST: receiving: a notification of a protocol that is not supported is discarded
         Body::Notification(n) if n.protocol.name().is_none() || n.kind.name().is_none() => {
             refuse(DecodeErrorKind::Unassigned)
         }
         //= RFC 2408 5.15/10
+        //# MUST: receiving: a delete payload of a protocol that is not supported is discarded
         Body::Delete(delete) if delete.protocol.name().is_none() => refuse(DecodeErrorKind::Unassigned),
         Body::Config(config)
             if config.kind.name().is_none()
@@ -86,11 +100,13 @@ fn check_association(sa: &SecurityAssociation<'_>, offset: u16) -> Result<(), De
             return Err(DecodeError::at(DecodeErrorKind::Unassigned, proposal.offset));
         }
         //= RFC 2408 5.3/5
+        //# MUST: receiving: a message with a reserved field that is not zero is discarded
         if proposal.reserved != 0 {
             return Err(DecodeError::at(DecodeErrorKind::Reserved, proposal.offset));
         }
         for transform in proposal.transforms() {
             //= RFC 2408 2.5.2/2
+            //# SHOULD: messages with a reserved field that is not zero are discarded
             if transform.reserved != 0 || transform.reserved2 != 0 {
                 return Err(DecodeError::at(DecodeErrorKind::Reserved, transform.offset));
             }
@@ -112,6 +128,7 @@ fn is_assigned(protocol: ProtocolId, id: TransformId) -> bool {
         ProtocolId::ESP => EspTransform(id.0).name().is_some(),
         ProtocolId::IPCOMP => IpcompTransform(id.0).name().is_some(),
         //= RFC 2407 4.4.2.1/1
+        //# MUST: key_ike is supported
         _ => id == TransformId::KEY_IKE,
     }
 }

@@ -64,6 +64,7 @@ impl Pairing {
     }
 
     //= RFC 2407 4.5.2/1
+    //# MUST: attributes may come several times, as long as they do not conflict
     fn pair(&mut self, kind: u16) -> Result<(), AttributeError> {
         let (Some(life_type), Some(duration)) = (self.life_type, self.duration) else { return Ok(()) };
         (self.life_type, self.duration) = (None, None);
@@ -210,6 +211,7 @@ impl<'a> IpsecAttributes<'a> {
         for a in attributes {
             match IpsecAttribute(a.kind) {
                 //= RFC 2407 4.5.1/1
+                //# MUST: life type, life duration and authentication algorithm can be negotiated
                 IpsecAttribute::LIFE_TYPE => pairing.life_type(&a)?,
                 IpsecAttribute::LIFE_DURATION => pairing.duration(&a)?,
                 IpsecAttribute::GROUP => set(&mut this.group, a.kind, Group(short(&a)?))?,
@@ -217,6 +219,7 @@ impl<'a> IpsecAttributes<'a> {
                     set(&mut this.encapsulation, a.kind, EncapsulationMode(short(&a)?))?
                 }
                 //= RFC 2407 4.5.1/1
+                //# MUST: life type, life duration and authentication algorithm can be negotiated
                 IpsecAttribute::AUTH_ALGORITHM => set(&mut this.auth_algorithm, a.kind, AuthAlgorithm(short(&a)?))?,
                 IpsecAttribute::KEY_LENGTH => set(&mut this.key_length, a.kind, short(&a)?)?,
                 IpsecAttribute::KEY_ROUNDS => set(&mut this.key_rounds, a.kind, short(&a)?)?,
@@ -254,6 +257,7 @@ fn set<T>(slot: &mut Option<T>, kind: u16, value: T) -> Result<(), AttributeErro
     match slot.replace(value) {
         None => Ok(()),
         //= RFC 2407 4.5.2/3
+        //# MUST: and abort the association
         Some(_) => Err(AttributeError::Duplicate(kind)),
     }
 }

@@ -51,6 +51,8 @@ impl<'b> MessageWriter<'b> {
         f: impl FnOnce(&mut BodyWriter<'_>) -> Result<(), NoSpace>,
     ) -> Result<&mut Self, NoSpace> {
         //= RFC 2408 2.5.2/1, 5.3/2
+        //# MUST: reserved fields are sent as zero
+        //# MUST: sending: the reserved field is zero
         self.payload_with(kind, 0, f)
     }
 
@@ -71,6 +73,7 @@ impl<'b> MessageWriter<'b> {
             if body.len > MAX_MESSAGE { Err(NoSpace) } else { Ok(()) }
         })?;
         //= RFC 2408 5.3/1
+        //# MUST: sending: the next payload field names the next payload
         self.body.patch(self.link, &[kind.0]);
         self.link = start;
         Ok(self)
@@ -82,8 +85,12 @@ impl<'b> MessageWriter<'b> {
     /// # Errors
     /// Same as [`payload`](Self::payload).
     //= RFC 2408 5.12/2, 5.13/2, 5.7/2
+    //# MUST: sending: a signature payload is made
+    //# MUST: sending: a nonce payload is made
+    //# MUST: sending: a key exchange payload is made
     pub fn bytes(&mut self, kind: PayloadKind, bytes: &[u8]) -> Result<&mut Self, NoSpace> {
         //= RFC 2408 5.11/2
+        //# MUST: sending: a hash payload is made
         self.payload(kind, |body| body.put(bytes))
     }
 
@@ -93,6 +100,8 @@ impl<'b> MessageWriter<'b> {
     /// Same as [`payload`](Self::payload).
     pub fn sa(&mut self, f: impl FnOnce(&mut SaWriter<'_>) -> Result<(), NoSpace>) -> Result<&mut Self, NoSpace> {
         //= RFC 2407 4.2.2/1, 4.2.3/1
+        //# MUST NOT: an initiator that does not support sit_secrecy sets no bit and sends no label of it
+        //# MUST NOT: an initiator that does not support sit_integrity sets no bit and sends no label of it
         self.payload(PayloadKind::SA, |body| body.sa(Situation::IDENTITY_ONLY, &[], f))
     }
 
@@ -130,6 +139,7 @@ impl<'b> MessageWriter<'b> {
     pub fn finish(mut self) -> &'b mut [u8] {
         let length = u32::try_from(self.body.len).unwrap_or(u32::MAX);
         //= RFC 2409 B/3
+        //# MUST: the length in the header includes the padding
         self.body.patch(24, &length.to_be_bytes());
         let BodyWriter { buf, len } = self.body;
         buf.get_mut(..len).unwrap_or_default()
@@ -212,6 +222,7 @@ impl BodyWriter<'_> {
     }
 
     //= RFC 2408 5.4/2
+    //# MUST: sending: an SA payload is made
     fn sa_of(
         &mut self,
         doi: Doi,
@@ -250,6 +261,7 @@ impl BodyWriter<'_> {
             f(body)?;
             let length = u16::try_from(body.len.saturating_sub(start)).map_err(|_| NoSpace)?;
             //= RFC 2408 5.3/3
+            //# MUST: sending: the payload length is that of the payload
             body.patch(start.saturating_add(2), &length.to_be_bytes());
             Ok(())
         })

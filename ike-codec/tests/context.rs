@@ -60,7 +60,10 @@ fn strip_tcp_prefix_accepts_partial_prefix_and_refuses_first_difference() {
 }
 
 //= RFC 2407 4.2.2/1, 4.2.3/1
+//# MUST NOT: an initiator that does not support sit_secrecy sets no bit and sends no label of it
+//# MUST NOT: an initiator that does not support sit_integrity sets no bit and sends no label of it
 //= RFC 2408 2.1/1
+//# SHOULD: several domains of interpretation are supported at once
 #[test]
 fn sa_of_doi_0_is_decoded_if_it_has_the_structure_of_ipsec_doi() {
     let mut buf = [0; 100];
@@ -88,7 +91,10 @@ fn sa_of_doi_0_is_decoded_if_it_has_the_structure_of_ipsec_doi() {
 }
 
 //= RFC 2407 4.4.2.1/1
+//# MUST: key_ike is supported
 //= RFC 2408 5.14/11, 5.6/4
+//# MUST: receiving: a notification of an invalid type is discarded
+//# MUST: receiving: transforms of unknown or unsupported numbers are ignored
 #[test]
 fn parse_strict_refuses_reserved_and_unassigned_values() {
     use DecodeErrorKind::{Reserved, TrailingData, Unassigned};
@@ -134,6 +140,8 @@ fn parse_strict_refuses_reserved_and_unassigned_values() {
 }
 
 //= RFC 2408 2.5.2/1, 5.3/2
+//# MUST: reserved fields are sent as zero
+//# MUST: sending: the reserved field is zero
 #[test]
 fn parse_strict_accepts_assigned_values() {
     use DecodeErrorKind::Unassigned;
@@ -196,6 +204,7 @@ fn typed_attributes_cover_every_assigned_type() {
 }
 
 //= RFC 2407 4.6.3.3/2
+//# MUST: initial-contact has DOI, protocol, SPI and type as drawn
 #[test]
 fn cleartext_notification_is_reported_as_not_encrypted() {
     let mut buf = [0; 100];
@@ -207,6 +216,7 @@ fn cleartext_notification_is_reported_as_not_encrypted() {
 }
 
 //= RFC 2407 4.6.3.1/1
+//# MUST: responder-lifetime has DOI, protocol, SPI, type and attributes as drawn
 #[test]
 fn responder_lifetime_notification_contains_attributes() {
     use ike_codec::{Attributes, IpsecAttributes};

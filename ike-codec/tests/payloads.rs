@@ -25,6 +25,7 @@ fn with<T>(kind: u8, body: &[u8], look: impl FnOnce(Body<'_>) -> T) -> T {
 }
 
 //= RFC 2408 5.2/3
+//# MUST: sending: a header with the fields of section 3.1 is made
 #[test]
 fn header_fields_of_rfc_2408_3_1() {
     let bytes = hex("0102030405060708 1112131415161718 00 10 20 06 deadbeef 0000001c");
@@ -70,7 +71,13 @@ fn ikev2_flags_are_bits_3_to_5() {
 }
 
 //= RFC 3173 4.1/13
+//# MUST: the receiver processes each of these forms
 //= RFC 2408 5.4/2, 5.4/5, 5.5/3, 5.6/2, 5.6/7
+//# MUST: sending: an SA payload is made
+//# MUST: receiving: the proposals and transforms are processed
+//# MUST: sending: a proposal payload is made
+//# MUST: sending: a transform payload is made
+//# MUST: receiving: further transforms and proposals are processed by the next payload field
 #[test]
 fn sa_fields_of_rfc_2407_4_6_1_and_rfc_2408_3_5_and_3_6() {
     let body = hex("00000001 00000001
@@ -109,6 +116,7 @@ fn sa_fields_of_rfc_2407_4_6_1_and_rfc_2408_3_5_and_3_6() {
 const PROPOSAL: &str = "00 00 0010  01 01 00 01  00 00 0008  01 01 0000";
 
 //= RFC 2407 4.2.1/3
+//# MUST: with secrecy or integrity the situation has a labeled domain identifier
 #[test]
 fn situation_labels_precede_proposals() {
     let secrecy = "0003 0000 aabbcc00  0009 0000 ff800000";
@@ -151,6 +159,7 @@ fn level_and_category_are_padded_to_four_octets() {
 }
 
 //= RFC 2407 4.6.1/2
+//# MUST: the reserved fields behind the lengths of labels are zero
 #[test]
 fn parse_strict_refuses_reserved_fields_of_labels() {
     let labels =
@@ -191,6 +200,7 @@ fn parse_strict_accepts_situation_bits_of_rfc_2407_4_2_only() {
 }
 
 //= RFC 2408 2.1/1
+//# SHOULD: several domains of interpretation are supported at once
 #[test]
 fn sa_of_another_doi_is_not_decoded() {
     with(1, &hex("00000002 00"), |view| assert_eq!(view, Body::OtherDoi(Doi::GDOI, &[0])));
@@ -221,6 +231,7 @@ fn payloads_without_fields_return_their_octets() {
 }
 
 //= RFC 2408 5.8/2
+//# MUST: sending: an identification payload is made
 #[test]
 fn identification_fields_of_rfc_2407_4_6_2() {
     let six = |last: u16| std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
@@ -260,6 +271,10 @@ fn identification_fields_of_rfc_2407_4_6_2() {
 }
 
 //= RFC 2408 3.10/2, 3.9/2, 5.10/2, 5.9/2
+//# MUST: certificate requests are accepted in any message of an exchange
+//# MUST: certificate payloads are accepted in any message of an exchange
+//# MUST: sending: a certificate request payload is made
+//# MUST: sending: a certificate payload is made
 #[test]
 fn certificate_and_request_fields_of_rfc_2408_3_9() {
     for (kind, request) in [(6, false), (7, true)] {
@@ -274,6 +289,7 @@ fn certificate_and_request_fields_of_rfc_2408_3_9() {
 }
 
 //= RFC 2408 5.14/3
+//# MUST: sending: a notification payload is made
 #[test]
 fn notification_fields_of_rfc_2408_3_14() {
     with(11, &hex("00000001 03 04 000e 01020304 aabb"), |view| {
@@ -290,6 +306,8 @@ fn notification_fields_of_rfc_2408_3_14() {
 }
 
 //= RFC 2408 3.15/1, 5.15/5
+//# MUST: all SPIs of a delete payload are of one protocol
+//# MUST: sending: a delete payload is made
 #[test]
 fn delete_fields_of_rfc_2408_3_15() {
     with(12, &hex("00000001 03 04 0002 01020304 05060708"), |view| {
@@ -369,6 +387,8 @@ fn encrypted(first: u8, rest: &[u8]) -> Vec<u8> {
 }
 
 //= RFC 2408 3.4/2, 3.4/3
+//# MUST: an SA payload has a domain of interpretation
+//# MUST: an SA payload has a situation
 #[test]
 fn parse_error_has_kind_and_offset() {
     let vendor = one(13, b"vendor");
@@ -534,7 +554,15 @@ fn parse_error_has_kind_and_offset() {
 }
 
 //= RFC 2407 4.6.2/6
+//# MUST: the reserved octet of the generic header is zero
 //= RFC 2408 5.10/3, 5.14/9, 5.15/10, 5.2/6, 5.2/8, 5.2/9, 5.8/3
+//# MUST: receiving: a request of an invalid encoding is discarded
+//# MUST: receiving: a notification of a protocol that is not supported is discarded
+//# MUST: receiving: a delete payload of a protocol that is not supported is discarded
+//# MUST: receiving: a message with an invalid next payload is discarded
+//# MUST: receiving: a message of an invalid exchange type is discarded
+//# MUST: receiving: a message with wrong flags is discarded
+//# MUST: receiving: a message of an identification type that is not supported is discarded
 #[test]
 fn parse_strict_error_has_kind_and_offset_and_parse_accepts() {
     let vendor = one(13, b"vendor");

@@ -20,6 +20,8 @@ fn sa(rest: &str) -> Vec<u8> {
 }
 
 //= RFC 2408 5.1/1, 5.1/2
+//# SHOULD: a packet is checked to be as long as its header says
+//# MUST: a message whose length is not that in its header is rejected
 #[test]
 fn parse_refuses_header_length_other_than_datagram_length() {
     let valid = one(13, b"vendor");
@@ -62,6 +64,7 @@ fn parse_refuses_fragment_payload_shorter_than_eight_octets() {
 }
 
 //= RFC 2408 5.3/4
+//# MUST: receiving: a message with an invalid next payload is discarded
 #[test]
 fn parse_refuses_ikev2_payloads() {
     for kind in 0..=255u8 {
@@ -92,6 +95,9 @@ fn unknown_group_number_has_no_name() {
 }
 
 //= RFC 2408 3.1/3, 3.1/6, 5.2/7
+//# SHOULD NOT: packets of a higher major version are not accepted
+//# SHOULD NOT: packets of a higher minor version are not accepted
+//# MUST: receiving: a message of a wrong version is discarded
 #[test]
 fn parse_checks_version_first_and_accepts_1_0_only() {
     for version in 0..=255u8 {
@@ -177,6 +183,7 @@ fn parse_refuses_payload_length_below_four() {
 }
 
 //= RFC 2408 3.14/1
+//# MUST: the octets of an ISAKMP SPI in a notification are ignored
 #[test]
 fn parse_refuses_address_and_spi_past_their_payload() {
     for (kind, right) in [(1u8, 4usize), (4, 8), (5, 16), (6, 32), (7, 8), (8, 32)] {
@@ -223,7 +230,13 @@ fn modified_sa_message_is_refused_or_written_identically() {
 }
 
 //= RFC 2408 3.4/1, 3.5/1, 3.5/2, 3.6/1, 5.5/7
+//# MUST NOT: the next payload of an SA payload is neither proposal nor transform
+//# MUST: the next payload of a proposal is 2 or 0
+//# MUST: the octets of an ISAKMP SPI are ignored
+//# MUST: the next payload of a transform is 3 or 0
+//# MUST: receiving: proposals and transforms are processed by the next payload field
 //= RFC 2409 5/8
+//# MUST: a nonce has 8 to 256 octets
 #[test]
 fn parse_refuses_misplaced_proposals_and_wrong_transform_count() {
     for (kind, inner) in [(2u8, "00 00 0008 01 01 0000"), (3, "01 01 0000")] {
@@ -259,7 +272,10 @@ fn parse_refuses_misplaced_proposals_and_wrong_transform_count() {
 }
 
 //= RFC 2407 4.6.1/1
+//# MUST: the reserved octet of the generic header is zero
 //= RFC 2408 2.5.2/2, 5.3/5
+//# SHOULD: messages with a reserved field that is not zero are discarded
+//# MUST: receiving: a message with a reserved field that is not zero is discarded
 #[test]
 fn parse_preserves_reserved_octets_and_parse_strict_refuses_them() {
     let valid = sa("00 00 0010 01 01 00 01 00 00 0008 01 01 0000");
@@ -274,6 +290,7 @@ fn parse_preserves_reserved_octets_and_parse_strict_refuses_them() {
 }
 
 //= RFC 2408 3.6/2
+//# SHOULD: SA attributes have the format of data attributes
 #[test]
 fn parse_refuses_attribute_past_its_transform() {
     for length in 0..=0xffffu16 {
@@ -327,6 +344,8 @@ fn written_message_equals_parsed_message() {
 }
 
 //= RFC 2407 4.5.2/1, 4.5/3
+//# MUST: attributes may come several times, as long as they do not conflict
+//# MUST: a life duration follows the life type of its unit
 #[test]
 fn lifetimes_are_read_in_any_width_and_order() {
     let some = |seconds, kilobytes| Ok(Lifetimes { seconds, kilobytes, other: None });
@@ -395,6 +414,8 @@ fn udp_encapsulation_modes_of_rfc_and_drafts_are_read() {
 }
 
 //= RFC 2408 5.2/11, 5.3/6
+//# MUST: receiving: processing goes on by the next payload field
+//# MUST: receiving: the payloads that follow are processed by the next payload field
 #[test]
 fn all_nat_d_payloads_are_decoded() {
     let chain = [&payload(20, &[1; 20])[..], &payload(20, &[2; 20]), &payload(130, &[3; 16]), &payload(0, &[4; 16])];
@@ -520,6 +541,8 @@ fn commit_and_authentication_only_flags_do_not_imply_encryption() {
 }
 
 //= RFC 3173 4.1/13, 4.1/5
+//# MUST: the receiver processes each of these forms
+//# MUST: both sizes of a proposed CPI are processed
 #[test]
 fn ipcomp_cpi_is_read_in_two_and_four_octets() {
     for (size, spi) in [(2, "1234"), (4, "00001234")] {

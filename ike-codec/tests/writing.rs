@@ -19,6 +19,10 @@ fn writer_len_counts_header_and_payloads() {
 }
 
 //= RFC 2408 3.1/1, 3.1/4, 5.3/1, 5.3/3
+//# MUST: the major version sent is 1
+//# MUST: the minor version sent is 0
+//# MUST: sending: the next payload field names the next payload
+//# MUST: sending: the payload length is that of the payload
 #[test]
 fn writer_limits_message_to_65_535_octets() {
     let mut buf = vec![0; 70_000];

@@ -21,6 +21,7 @@ impl CookieGenerator {
     ///
     /// `ends` are the local and the remote address; `epoch` is the time in units of the lifetime of a cookie.
     //= RFC 2408 2.5.3/4
+    //# MUST: date and time are part of what a cookie is hashed from
     pub fn cookie(&self, ends: (SocketAddr, SocketAddr), initiator: &Cookie, epoch: u32) -> Cookie {
         let mut cookie = Cookie::default();
         cookie.iter_mut().zip(self.hash(ends, initiator, epoch).expose()).for_each(|(to, from)| *to = *from);
@@ -46,6 +47,7 @@ impl CookieGenerator {
     }
 
     //= RFC 2408 2.5.3/3
+    //# MUST: cookies are made fast
     fn hash(&self, ends: (SocketAddr, SocketAddr), initiator: &Cookie, epoch: u32) -> PrfOutput {
         let address = |end: SocketAddr| match end.ip() {
             IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
@@ -54,8 +56,10 @@ impl CookieGenerator {
         let (local, remote) = ends;
         let ports = [local.port().to_be_bytes(), remote.port().to_be_bytes()];
         //= RFC 2408 2.5.3/1
+        //# MUST: a cookie depends on the parties
         let segments = [&address(local)[..], &address(remote), ports.as_flattened(), initiator, &epoch.to_be_bytes()];
         //= RFC 2408 2.5.3/2
+        //# MUST: nobody but its issuer can make a cookie or learn the local secret from one
         Prf::HmacSha1.compute(self.secret.expose(), &segments)
     }
 }

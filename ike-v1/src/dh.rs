@@ -122,19 +122,23 @@ impl DiffieHellman for Software {
 }
 
 //= RFC 2409 5/7
+//# MUST: a public value has the length of its group, with zeros in front
 fn check_len(expected: usize, actual: usize) -> Result<(), DhError> {
     if expected == actual { Ok(()) } else { Err(DhError::Length { expected, actual }) }
 }
 
 /// Computes the power of a public value, or of the generator when `base` is `None`.
 //= RFC 2408 5.7/3
+//# MUST: receiving: a message of a key exchange that is not supported is discarded
 #[allow(unused_variables)] // unused when no group is enabled
 fn compute(group: Group, private: &[u8], base: Option<&[u8]>, out: &mut [u8]) -> Result<(), DhError> {
     match group {
         //= RFC 2409 4/12
+        //# MUST: the modp group 1 is supported
         #[cfg(feature = "modp")]
         Group::MODP_768 => modp::power(&primes::MODP_768, private, base, out),
         //= RFC 2409 4/17
+        //# SHOULD: the modp group 2 is supported
         #[cfg(feature = "modp")]
         Group::MODP_1024 => modp::power(&primes::MODP_1024, private, base, out),
         #[cfg(feature = "modp")]

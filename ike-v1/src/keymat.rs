@@ -54,11 +54,13 @@ impl Skeyid {
     /// # Errors
     /// [`KeyError::Length`] for an empty key, which would not authenticate the peer.
     //= RFC 2408 4.5/1
+    //# SHOULD: the random information of both parties is part of the authentication
     pub fn pre_shared_key(prf: Prf, key: &[u8], nonces: &Nonces<'_>) -> Result<Self, KeyError> {
         if key.is_empty() {
             return Err(KeyError::Length { allowed: KeyLengths { min: 1, max: usize::MAX, step: 1 }, actual: 0 });
         }
         //= RFC 2409 4/11
+        //# MUST: authentication by pre-shared keys is supported
         Ok(Self { prf, value: prf.compute(key, &[nonces.initiator, nonces.responder]) })
     }
 
@@ -67,6 +69,7 @@ impl Skeyid {
     /// # Errors
     /// [`KeyError::Length`] when a nonce is longer than 256 octets, which RFC 2409 section 5 forbids.
     //= RFC 2408 4.7/1
+    //# SHOULD: the random information of both parties is part of the authentication
     pub fn signature(prf: Prf, nonces: &Nonces<'_>, g_xy: &[u8]) -> Result<Self, KeyError> {
         let (ni, nr) = (nonces.initiator.len(), nonces.responder.len());
         let too_long = KeyError::Length { allowed: KeyLengths { min: 0, max: 256, step: 1 }, actual: ni.max(nr) };
@@ -90,6 +93,7 @@ impl Skeyid {
 
     /// Computes HASH_I: `prf(SKEYID, g^xi | g^xr | CKY-I | CKY-R | SAi_b | IDii_b)` (RFC 2409 section 5).
     //= RFC 2408 5.11/4
+    //# MUST: receiving: the hash is computed, and the message discarded if it is wrong
     pub fn hash_i(&self, publics: &Phase1Publics<'_>, idii_b: &[u8]) -> PrfOutput {
         let Phase1Publics { cookies, g_xi, g_xr, sai_b } = publics;
         self.prf.compute(self.expose(), &[g_xi, g_xr, &cookies.initiator, &cookies.responder, sai_b, idii_b])
@@ -196,6 +200,7 @@ impl Phase1Keys {
     /// `prf(SKEYID_a, M-ID | rest)`. `rest` are all octets after the hash payload, without padding (RFC 2409 sections
     /// 5.5 and 5.7).
     //= RFC 2408 5.11/4
+    //# MUST: receiving: the hash is computed, and the message discarded if it is wrong
     pub fn hash_1(&self, message_id: u32, rest: &[u8]) -> PrfOutput {
         self.prf.compute(self.a(), &[&message_id.to_be_bytes(), rest])
     }
@@ -223,6 +228,7 @@ impl Phase1Keys {
         let KeymatSeed { shared, protocol, spi, nonces } = seed;
         expand(keymat, self.prf.output_len(), |last| {
             //= RFC 2409 5.5/4
+            //# MUST: key exchange payloads in quick mode are supported
             let (last, shared) = (last.unwrap_or_default(), shared.unwrap_or_default());
             self.prf.compute(self.d(), &[last, shared, &[protocol.0], spi, nonces.initiator, nonces.responder])
         });
@@ -274,6 +280,7 @@ fn expand(out: &mut [u8], block: usize, next: impl Fn(Option<&[u8]>) -> PrfOutpu
 
 /// Returns the first group of eight octets that is neither a weak nor a semi-weak DES key (RFC 2409 appendix B).
 //= RFC 2409 4/9
+//# MUST: des-cbc with a check for weak and semi-weak keys is supported
 fn first_strong_des_key(material: &[u8]) -> Result<Secret<56>, KeyError> {
     let mut result = Err(KeyError::WeakDes);
     for candidate in material.as_chunks::<8>().0 {

@@ -10,8 +10,10 @@ use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm, KeyError, 
 /// Encryption algorithms of phase 1 that are implemented.
 const PHASE_1: &[(Encryption, CipherAlgorithm)] = &[
     //= RFC 2409 4/9
+    //# MUST: des-cbc with a check for weak and semi-weak keys is supported
     (Encryption::DES_CBC, CipherAlgorithm::DesCbc),
     //= RFC 2409 4/13
+    //# SHOULD: 3des is supported
     (Encryption::TRIPLE_DES_CBC, CipherAlgorithm::TripleDesCbc),
     (Encryption::BLOWFISH_CBC, CipherAlgorithm::BlowfishCbc),
     (Encryption::CAST_CBC, CipherAlgorithm::Cast128Cbc),
@@ -21,9 +23,11 @@ const PHASE_1: &[(Encryption, CipherAlgorithm)] = &[
 /// Hash algorithms of phase 1 that are implemented.
 const HASHES: &[(Hash, HashFunction)] = &[
     //= RFC 2409 4/10
+    //# MUST: md5 and sha are supported
     #[cfg(feature = "legacy")]
     (Hash::MD5, HashFunction::Md5),
     //= RFC 2409 4/10
+    //# MUST: md5 and sha are supported
     (Hash::SHA1, HashFunction::Sha1),
     #[cfg(feature = "modern")]
     (Hash::SHA2_256, HashFunction::Sha2_256),
@@ -35,13 +39,16 @@ const HASHES: &[(Hash, HashFunction)] = &[
 
 /// ESP transforms that are implemented.
 //= RFC 4303 1/1
+//# MUST: integrity-only offered as a choice, also when keys are negotiated
 const ESP: &[(EspTransform, CipherAlgorithm)] = &[
     //= RFC 2407 4.4.4.2/1
+    //# MUST: esp_des with hmac-md5 is supported
     (EspTransform::DES, CipherAlgorithm::DesCbc),
     (EspTransform::TRIPLE_DES, CipherAlgorithm::TripleDesCbc),
     (EspTransform::CAST, CipherAlgorithm::Cast128Cbc),
     (EspTransform::BLOWFISH, CipherAlgorithm::BlowfishCbc),
     //= RFC 2407 4.4.4.11/1
+    //# MUST: esp_null is supported
     (EspTransform::NULL, CipherAlgorithm::Null),
     (EspTransform::AES_CBC, CipherAlgorithm::AesCbc),
     (EspTransform::AES_CTR, CipherAlgorithm::AesCtr),
@@ -59,8 +66,10 @@ const ESP: &[(EspTransform, CipherAlgorithm)] = &[
 /// truncation of HMAC-SHA2-256.
 const AUTH: &[(AuthAlgorithm, AhTransform, IntegrityAlgorithm)] = &[
     //= RFC 2407 4.4.3.1/1
+    //# MUST: ah_md5 with hmac-md5 is supported
     (AuthAlgorithm::HMAC_MD5, AhTransform::MD5, IntegrityAlgorithm::HmacMd5_96),
     //= RFC 2407 4.4.3.2/1
+    //# MUST: ah_sha with hmac-sha is supported
     (AuthAlgorithm::HMAC_SHA1, AhTransform::SHA, IntegrityAlgorithm::HmacSha1_96),
     (AuthAlgorithm::HMAC_SHA2_256, AhTransform::SHA2_256, IntegrityAlgorithm::HmacSha2_256_128),
     (AuthAlgorithm::HMAC_SHA2_384, AhTransform::SHA2_384, IntegrityAlgorithm::HmacSha2_384_192),
@@ -180,16 +189,19 @@ impl Phase1Choice {
     /// # Errors
     /// [`ProposalError`] for a transform that cannot be chosen.
     //= RFC 2407 4.4.1.1/1
+    //# MUST: proto_isakmp is supported
     pub fn read(attributes: &Attributes<'_>, defaults: &PeerDefaults) -> Result<Self, ProposalError> {
         use ike_codec::OakleyAttribute as Kind;
         let seen = OakleyAttributes::read(attributes)?;
         let missing = |kind: Kind| ProposalError::Missing(kind.0);
         //= RFC 2409 4/5
+        //# MUST: cipher, hash, authentication method and group are negotiated
         let encryption = seen.encryption.ok_or(missing(Kind::ENCRYPTION))?;
         let row = PHASE_1.iter().find(|(wire, _)| *wire == encryption);
         let &(_, cipher) = row.ok_or(ProposalError::Encryption(encryption))?;
         let hash = seen.hash.ok_or(missing(Kind::HASH))?;
         //= RFC 2408 5.11/3
+        //# MUST: receiving: a message of a hash that is not supported is discarded
         let &(_, hash) = HASHES.iter().find(|(wire, _)| *wire == hash).ok_or(ProposalError::Hash(hash))?;
         // Only assigned groups are supported; described groups are used in new group mode. The GSS-API identity is used
         // by its authentication method and is ignored here.
@@ -203,6 +215,7 @@ impl Phase1Choice {
         ];
         let described = described.iter().find(|(value, _)| value.is_some()).map(|(_, kind)| kind.0);
         //= RFC 2409 4/8
+        //# MUST NOT: a group that is named is not described as well
         if let Some(kind) = seen.other.or(described) {
             return Err(ProposalError::Attribute(kind));
         }
@@ -215,8 +228,10 @@ impl Phase1Choice {
             cipher_key: key_octets(cipher, seen.key_length, defaults)?,
             hash,
             //= RFC 2409 4/5
+            //# MUST: cipher, hash, authentication method and group are negotiated
             auth_method: seen.auth_method.ok_or(missing(Kind::AUTH_METHOD))?,
             //= RFC 2409 4/7
+            //# MUST: a group is named, or described by all its attributes
             group: seen.group.ok_or(missing(Kind::GROUP))?,
             lifetimes: seen.lifetimes,
         })
@@ -274,6 +289,7 @@ impl Phase2Choice {
     ) -> Result<Self, ProposalError> {
         let seen = IpsecAttributes::read(attributes)?;
         //= RFC 2407 4.5.3/2
+        //# MUST: and abort the association
         if let Some(kind) = unsupported(&seen) {
             return Err(ProposalError::Attribute(kind));
         }
@@ -281,14 +297,17 @@ impl Phase2Choice {
             ProtocolId::ESP => esp(id, &seen, defaults)?,
             ProtocolId::AH => ah(id, &seen, defaults)?,
             //= RFC 3173 4.1/8
+            //# MUST NOT: a proposal is not rejected for lack of attributes of other protocols
             ProtocolId::IPCOMP => compression(id)?,
             //= RFC 2408 5.5/4
+            //# MUST: receiving: a proposal of an invalid protocol is discarded
             other => return Err(ProposalError::Protocol(other)),
         };
         Ok(Self {
             protocol,
             suite,
             //= RFC 2407 4.5/4
+            //# MUST: without an encapsulation mode the host decides
             encapsulation: seen.encapsulation,
             group: seen.group,
             extended_sequence: seen.extended_sequence == Some(1),
@@ -312,6 +331,7 @@ impl Phase2Suite {
     /// [`KeyError::Unsupported`] for IPComp; [`KeyError::Length`] when the length is not
     /// [`keymat_len`](Self::keymat_len).
     //= RFC 2409 B/2
+    //# MUST: a service makes a suitable key from the keying material
     pub fn split(&self, keymat: &[u8]) -> Result<SuiteKeys, KeyError> {
         let &Self::Keyed { cipher, cipher_key, integrity, .. } = self else { return Err(KeyError::Unsupported) };
         KeyLengths::exactly(self.keymat_len()).check(keymat)?;
@@ -337,6 +357,7 @@ fn unsupported(seen: &IpsecAttributes<'_>) -> Option<u16> {
 
 fn esp(id: TransformId, seen: &IpsecAttributes<'_>, defaults: &PeerDefaults) -> Result<Phase2Suite, ProposalError> {
     //= RFC 2408 5.6/3
+    //# MUST: receiving: whether a transform is supported is determined
     let row = ESP.iter().find(|(wire, _)| wire.0 == id.0).ok_or(ProposalError::Transform(id))?;
     let cipher = row.1;
     let cipher_key = key_octets(cipher, seen.key_length, defaults)?;
@@ -344,6 +365,8 @@ fn esp(id: TransformId, seen: &IpsecAttributes<'_>, defaults: &PeerDefaults) -> 
     let (integrity, integrity_key) = match (is_aead, seen.auth_algorithm) {
         (true, None) => (IntegrityAlgorithm::None, 0),
         //= RFC 2407 4.4.4/1, 4.5/6
+        //# MUST: a transform of ESP that authenticates has an authentication algorithm attribute
+        //# MUST: ESP without confidentiality has that attribute, and is esp_null
         (true, some) | (false, some @ None) => return Err(ProposalError::Auth(some)),
         (false, Some(wire)) => {
             let row = AUTH.iter().find(|row| row.0 == wire).ok_or(ProposalError::Auth(Some(wire)))?;
@@ -360,11 +383,13 @@ fn ah(id: TransformId, seen: &IpsecAttributes<'_>, defaults: &PeerDefaults) -> R
     let row = AUTH.iter().find(|row| row.1.0 == id.0).ok_or(ProposalError::Transform(id))?;
     // RFC 2407 section 4.4.3: the attribute is mandatory and names the same algorithm as the transform.
     //= RFC 2407 4.4.3/1
+    //# MUST: a transform of AH has an authentication algorithm attribute
     if seen.auth_algorithm != Some(row.0) {
         return Err(ProposalError::Auth(seen.auth_algorithm));
     }
     let (integrity, integrity_key) = integrity_key(row, defaults);
     //= RFC 2407 4.4.1.2/1
+    //# MUST NOT: transforms of AH give no confidentiality
     Ok(Phase2Suite::Keyed { cipher: CipherAlgorithm::Null, cipher_key: 0, integrity, integrity_key })
 }
 

@@ -44,6 +44,7 @@ impl IvChain {
 
     /// Advances the chain past a message that has been sent or authenticated (RFC 2409 appendix B).
     //= RFC 2409 10/3
+    //# SHOULD NOT: the running IV does not move before a message is found to be good and new
     pub const fn confirm(&mut self, next: NextIv) {
         self.iv = next.iv;
     }
@@ -108,8 +109,10 @@ impl Protection {
     ///
     /// `phase_1` is the chain of phase 1 after its last message.
     //= RFC 2408 4.8/2
+    //# MUST: every exchange begins with its cryptography synchronised
     pub fn phase_2(&self, phase_1: &IvChain, message_id: u32) -> IvChain {
         //= RFC 2408 4.8/3
+        //# SHOULD: the message ID of an informational exchange does not touch the ivs of others
         let last = phase_1.iv.get(..self.block()).unwrap_or_default();
         IvChain::starting_at(self.hash.digest(&[last, &message_id.to_be_bytes()]).expose())
     }
@@ -129,9 +132,11 @@ impl Protection {
         let (header_octets, body) = self.split(message)?;
         if let Some(flags) = header_octets.get_mut(FLAGS) {
             //= RFC 2408 3.1/7
+            //# MUST: flags without a name are sent as 0
             *flags |= Flags::ENCRYPTION.0;
         }
         //= RFC 2408 4.1.1/3
+        //# MUST: all payloads behind the header are encrypted
         self.cipher.encrypt(&chain.iv, body);
         Ok(self.last_block(body))
     }
@@ -144,6 +149,7 @@ impl Protection {
     /// # Errors
     /// [`ProtectError`]; the message is unchanged.
     //= RFC 2408 5.14/6
+    //# MUST: receiving: an encrypted informational exchange is decrypted
     pub fn decrypt(&self, chain: &IvChain, message: &mut [u8]) -> Result<NextIv, ProtectError> {
         if !Message::parse(message).map_err(ProtectError::Malformed)?.is_encrypted() {
             return Err(ProtectError::Flag);
@@ -169,6 +175,7 @@ impl Protection {
     fn split<'m>(&self, message: &'m mut [u8]) -> Result<(&'m mut [u8], &'m mut [u8]), ProtectError> {
         let (length, block) = (message.len().saturating_sub(Header::LEN), self.block());
         //= RFC 2408 4.1.1/2
+        //# MUST: encryption begins right behind the ISAKMP header
         match message.split_at_mut_checked(Header::LEN) {
             Some((header_octets, body)) if !body.is_empty() && body.len().is_multiple_of(block) => {
                 Ok((header_octets, body))
@@ -179,6 +186,7 @@ impl Protection {
 
     fn last_block(&self, ciphertext: &[u8]) -> NextIv {
         //= RFC 2409 B/4
+        //# MUST: the IV of a message is the last block of the one before
         let at = ciphertext.len().saturating_sub(self.block());
         NextIv { iv: IvChain::starting_at(ciphertext.get(at..).unwrap_or_default()).iv }
     }

@@ -28,6 +28,7 @@ fn ends() -> (SocketAddr, SocketAddr) {
 }
 
 //= RFC 2408 2.5.3/2
+//# MUST: nobody but its issuer can make a cookie or learn the local secret from one
 #[test]
 fn cookies_match_python() {
     assert_eq!(values::COOKIE.len(), 4);
@@ -39,6 +40,7 @@ fn cookies_match_python() {
 }
 
 //= RFC 2408 2.5.3/4
+//# MUST: date and time are part of what a cookie is hashed from
 #[test]
 fn cookie_is_valid_in_its_epoch_and_the_next_only() {
     for made in [0, 1, 2, 1000, u32::MAX - 1, u32::MAX] {
@@ -56,6 +58,8 @@ fn cookie_is_valid_in_its_epoch_and_the_next_only() {
 }
 
 //= RFC 2408 2.5.3/1, 2.5.3/2
+//# MUST: a cookie depends on the parties
+//# MUST: nobody but its issuer can make a cookie or learn the local secret from one
 #[test]
 fn cookie_is_bound_to_secret_addresses_and_initiator_cookie() {
     let (local, remote) = ends();

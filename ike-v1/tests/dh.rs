@@ -77,6 +77,7 @@ fn prime(bits: usize, c: u32) -> Vec<u8> {
 }
 
 //= RFC 2409 6.1/1
+//# MUST: the first oakley group has this prime and generator
 #[test]
 fn prime_formula_gives_primes_of_rfc_2409() {
     let printed = "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD\
@@ -91,6 +92,8 @@ fn prime_formula_gives_primes_of_rfc_2409() {
 /// Verifies that the modulus m is the prime p of the RFC: since p - 2 is accepted, m > p - 1; since p - 1 is refused, m
 /// <= p.
 //= RFC 2409 6.1/1, 6.2/1
+//# MUST: the first oakley group has this prime and generator
+//# SHOULD: the second oakley group has this prime and generator
 #[test]
 fn moduli_are_primes_of_rfc_2409_and_rfc_3526() {
     let mut wrong = Vec::new();
@@ -124,6 +127,8 @@ fn failed_rows(table: &[values::Exchange]) -> Vec<(u16, usize)> {
 }
 
 //= RFC 2409 4/12, 4/17
+//# MUST: the modp group 1 is supported
+//# SHOULD: the modp group 2 is supported
 #[test]
 fn modp_groups_match_python() {
     assert_eq!(values::MODP.iter().map(|row| row.0).collect::<Vec<_>>(), MODP.map(|row| row.0));
@@ -137,6 +142,7 @@ fn ecp_groups_match_rfc_5903() {
 }
 
 //= RFC 2409 5/7
+//# MUST: a public value has the length of its group, with zeros in front
 #[test]
 fn values_keep_leading_zeros() {
     assert_eq!(values::LEADING_ZERO.len(), 3);
@@ -159,6 +165,7 @@ fn group_lengths_match_rfcs_and_max_public() {
 }
 
 //= RFC 2408 5.7/3
+//# MUST: receiving: a message of a key exchange that is not supported is discarded
 #[test]
 fn unknown_groups_are_unsupported() {
     let known: Vec<u16> = MODP.iter().map(|row| row.0).chain(ECP.iter().map(|row| row.0)).collect();

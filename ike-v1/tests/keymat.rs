@@ -102,6 +102,7 @@ fn check_phase_1(r: &Phase1Record) -> usize {
 }
 
 //= RFC 2409 4/11
+//# MUST: authentication by pre-shared keys is supported
 #[test]
 fn phase_1_keys_match_strongswan() {
     let records = phase_1("kdf/phase1_full.jsonl");
@@ -110,6 +111,7 @@ fn phase_1_keys_match_strongswan() {
 }
 
 //= RFC 2409 4/6
+//# MUST: the hash works by itself and as HMAC
 #[test]
 fn phase_1_keys_match_python_for_every_prf_method_and_key_length() {
     let records = phase_1("ike/phase1.jsonl");
@@ -156,6 +158,7 @@ fn keymat_matches_strongswan() {
 }
 
 //= RFC 2409 5.5/4
+//# MUST: key exchange payloads in quick mode are supported
 #[test]
 fn keymat_matches_python_for_every_prf_with_and_without_pfs() {
     let records = keymats("ike/keymat.jsonl");
@@ -187,6 +190,7 @@ fn des_key(prf: Prf, e: &[u8]) -> Result<Vec<u8>, KeyError> {
 }
 
 //= RFC 2409 4/9
+//# MUST: des-cbc with a check for weak and semi-weak keys is supported
 #[test]
 fn des_cipher_key_skips_weak_and_semi_weak_keys() {
     let strong = from_hex(STRONG_DES).unwrap();
@@ -461,6 +465,8 @@ fn quick_mode_hashes_match_rfc_2409_5_5() {
 }
 
 //= RFC 2408 4.5/1, 4.7/1
+//# SHOULD: the random information of both parties is part of the authentication
+//# SHOULD: the random information of both parties is part of the authentication
 #[test]
 fn phase_1_keys_depend_on_every_octet() {
     let inputs: [&[u8]; 6] = [b"pre-shared", &[2; 16], &[3; 16], &[4; 32], &[5; 8], &[6; 8]];
@@ -508,6 +514,7 @@ fn signature_skeyid_accepts_nonces_up_to_256_octets() {
 /// Verifies the rule of RFC 2409 section 5 for each nonce separately: "the length of nonce payload MUST be between 8
 /// and 256 bytes inclusive".
 //= RFC 2409 5/8
+//# MUST: a nonce has 8 to 256 octets
 #[test]
 fn signature_skeyid_refuses_one_nonce_above_256_octets() {
     let octets = [9u8; 512];

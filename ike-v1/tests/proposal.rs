@@ -117,6 +117,7 @@ fn is_gmac(row: &(u16, u8, IntegrityAlgorithm, usize, IntegrityAlgorithm)) -> bo
 }
 
 //= RFC 2409 4/13
+//# SHOULD: 3des is supported
 #[test]
 fn phase_1_ciphers_map_to_their_numbers_in_both_directions() {
     for (number, algorithm, lengths) in PHASE_1 {
@@ -171,7 +172,9 @@ fn phase_1_invalid_key_lengths_are_refused() {
 }
 
 //= RFC 2408 5.11/3
+//# MUST: receiving: a message of a hash that is not supported is discarded
 //= RFC 2409 4/10
+//# MUST: md5 and sha are supported
 #[test]
 fn phase_1_hashes_are_read_by_number() {
     let known = [
@@ -189,7 +192,9 @@ fn phase_1_hashes_are_read_by_number() {
 }
 
 //= RFC 2407 4.4.1.1/1
+//# MUST: proto_isakmp is supported
 //= RFC 2409 A/2
+//# MUST: a key length is in network byte order
 #[test]
 fn phase_1_transform_is_read() {
     let list = [(14, 256), (1, 7), (2, 4), (4, 19), (3, 65_001), (11, 1), (12, 28_800), (11, 2), (12, 100)];
@@ -211,6 +216,8 @@ fn phase_1_transform_is_read() {
 }
 
 //= RFC 2409 4/5, 4/7
+//# MUST: cipher, hash, authentication method and group are negotiated
+//# MUST: a group is named, or described by all its attributes
 #[test]
 fn phase_1_missing_attribute_is_reported() {
     let all = [(1, 7), (2, 2), (3, 1), (4, 14)];
@@ -230,6 +237,7 @@ fn negotiated_prf_is_refused() {
 }
 
 //= RFC 2407 4.5.2/3
+//# MUST: and abort the association
 #[test]
 fn invalid_attributes_are_refused_in_both_phases() {
     let cases: [(List<'_>, AttributeError); 5] = [
@@ -276,8 +284,11 @@ fn parts(suite: Phase2Suite) -> (CipherAlgorithm, usize, IntegrityAlgorithm, usi
 }
 
 //= RFC 4303 1/1
+//# MUST: integrity-only offered as a choice, also when keys are negotiated
 //= RFC 2407 4.4.4.11/1
+//# MUST: esp_null is supported
 //= RFC 2408 5.6/3
+//# MUST: receiving: whether a transform is supported is determined
 #[test]
 fn esp_transforms_map_to_their_numbers_in_both_directions() {
     for (number, algorithm, lengths, salt, default, aead) in ESP_ROWS {
@@ -337,6 +348,7 @@ fn esp_invalid_key_lengths_are_refused() {
 }
 
 //= RFC 2407 4.4.4.2/1
+//# MUST: esp_des with hmac-md5 is supported
 #[test]
 fn esp_accepts_every_authentication_algorithm_but_gmac() {
     for (number, algorithm, _, _, default, _) in ESP_ROWS.into_iter().filter(|row| !row.5) {
@@ -366,6 +378,8 @@ fn unknown_authentication_algorithms_are_refused() {
 }
 
 //= RFC 2407 4.4.4/1, 4.5/6
+//# MUST: a transform of ESP that authenticates has an authentication algorithm attribute
+//# MUST: ESP without confidentiality has that attribute, and is esp_null
 #[test]
 fn esp_cipher_without_authentication_is_refused() {
     for (number, ..) in ESP_ROWS.into_iter().filter(|row| !row.5) {
@@ -385,6 +399,10 @@ fn esp_aead_with_authentication_algorithm_is_refused() {
 }
 
 //= RFC 2407 4.4.1.2/1, 4.4.3.1/1, 4.4.3.2/1, 4.4.3/1
+//# MUST NOT: transforms of AH give no confidentiality
+//# MUST: ah_md5 with hmac-md5 is supported
+//# MUST: ah_sha with hmac-sha is supported
+//# MUST: a transform of AH has an authentication algorithm attribute
 #[test]
 fn ah_transform_and_attribute_must_match() {
     for (attribute, transform, integrity, octets, of_racoon) in AUTH {
@@ -421,6 +439,7 @@ fn auth_numbers_of_integrity_algorithms() {
 }
 
 //= RFC 3173 4.1/8
+//# MUST NOT: a proposal is not rejected for lack of attributes of other protocols
 #[test]
 fn ipcomp_accepts_deflate_and_lzs_without_keys() {
     for number in 0..=u8::MAX {
@@ -438,6 +457,7 @@ fn ipcomp_accepts_deflate_and_lzs_without_keys() {
 }
 
 //= RFC 2408 5.5/4
+//# MUST: receiving: a proposal of an invalid protocol is discarded
 #[test]
 fn phase_2_refuses_other_protocols() {
     for protocol in (0..=u8::MAX).filter(|protocol| ![AH, ESP, IPCOMP].contains(protocol)) {
@@ -447,6 +467,8 @@ fn phase_2_refuses_other_protocols() {
 }
 
 //= RFC 2407 4.5.1/1, 4.5/4
+//# MUST: life type, life duration and authentication algorithm can be negotiated
+//# MUST: without an encapsulation mode the host decides
 #[test]
 fn phase_2_transform_is_read() {
     let list = [(6, 256), (5, 5), (4, 3), (3, 14), (11, 1), (1, 1), (2, 3600)];
@@ -518,6 +540,7 @@ fn suites() -> Vec<(u8, Phase2Suite)> {
 }
 
 //= RFC 2409 B/2
+//# MUST: a service makes a suitable key from the keying material
 #[test]
 fn split_gives_keys_that_every_suite_accepts() {
     let suites = suites();
@@ -547,6 +570,7 @@ fn split_gives_keys_that_every_suite_accepts() {
 }
 
 //= RFC 2408 A.3/1
+//# MUST: ISAKMP has protocol 1 in every domain of interpretation
 #[test]
 fn proposal_error_messages() {
     let texts = [

@@ -178,6 +178,8 @@ fn follow(file: &str, exchanges: usize) -> Found {
 }
 
 //= RFC 2408 4.1.1/3, 5.14/6
+//# MUST: all payloads behind the header are encrypted
+//# MUST: receiving: an encrypted informational exchange is decrypted
 #[test]
 fn python_exchanges_decrypt_with_one_iv_chain_per_message_id() {
     // Each of the 18 exchanges has two cleartext messages, two encrypted messages of phase 1, two quick modes, a delete
@@ -187,6 +189,7 @@ fn python_exchanges_decrypt_with_one_iv_chain_per_message_id() {
 }
 
 //= RFC 2409 B/4
+//# MUST: the IV of a message is the last block of the one before
 #[test]
 fn strongswan_exchanges_decrypt_with_one_iv_chain_per_message_id() {
     let found = follow("kdf/ike_flows.jsonl", 5);
@@ -195,6 +198,7 @@ fn strongswan_exchanges_decrypt_with_one_iv_chain_per_message_id() {
 }
 
 //= RFC 2409 B/4
+//# MUST: the IV of a message is the last block of the one before
 #[test]
 fn iv_chain_continues_from_last_ciphertext_block() {
     for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
@@ -210,6 +214,7 @@ fn iv_chain_continues_from_last_ciphertext_block() {
 }
 
 //= RFC 2408 4.8/2
+//# MUST: every exchange begins with its cryptography synchronised
 #[test]
 fn phase_2_iv_is_hash_of_last_phase_1_block_and_message_id() {
     for (index, (cipher, octets, block)) in CIPHERS.into_iter().enumerate() {
@@ -229,6 +234,7 @@ fn phase_2_iv_is_hash_of_last_phase_1_block_and_message_id() {
 }
 
 //= RFC 2409 10/3
+//# SHOULD NOT: the running IV does not move before a message is found to be good and new
 #[test]
 fn retransmission_decrypts_with_unconfirmed_chain() {
     for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
@@ -261,7 +267,9 @@ fn retransmission_decrypts_with_unconfirmed_chain() {
 }
 
 //= RFC 2408 5.11/4
+//# MUST: receiving: the hash is computed, and the message discarded if it is wrong
 //= RFC 2409 10/3
+//# SHOULD NOT: the running IV does not move before a message is found to be good and new
 #[test]
 fn forged_message_does_not_advance_chain() {
     for (index, (cipher, _, block)) in CIPHERS.into_iter().enumerate() {
@@ -290,6 +298,7 @@ fn forged_message_does_not_advance_chain() {
 }
 
 //= RFC 2408 4.8/3
+//# SHOULD: the message ID of an informational exchange does not touch the ivs of others
 #[test]
 fn message_ids_have_distinct_iv_chains() {
     for index in 0..CIPHERS.len() {
@@ -310,6 +319,7 @@ fn message_ids_have_distinct_iv_chains() {
 }
 
 //= RFC 2408 4.8/2
+//# MUST: every exchange begins with its cryptography synchronised
 #[test]
 fn phase_2_chains_are_independent() {
     let protection = protection(4);
@@ -323,6 +333,8 @@ fn phase_2_chains_are_independent() {
 }
 
 //= RFC 2408 3.1/7, 4.1.1/2
+//# MUST: flags without a name are sent as 0
+//# MUST: encryption begins right behind the ISAKMP header
 #[test]
 fn encryption_changes_only_the_encryption_flag_of_the_header() {
     let protection = protection(4);

@@ -69,6 +69,7 @@ pub enum Compression {
 /// # Errors
 /// [`NoSpace`] when the tailroom is too small; the packet is unchanged.
 //= RFC 3173 2/1
+//# MUST: a datagram that was compressed and decompressed is the original one
 pub fn compress(
     packet: &mut PacketBuf<'_>,
     next: IpProto,
@@ -78,6 +79,7 @@ pub fn compress(
     let payload = packet.len();
     // A compressed payload is not compressed again (RFC 3173 section 2.1).
     //= RFC 2394 3/1
+    //# SHOULD NOT: payloads of fewer than 90 octets are not compressed
     if payload < THRESHOLD {
         return Ok(Compression::TooSmall);
     }
@@ -85,6 +87,7 @@ pub fn compress(
         return Ok(Compression::NotWorthwhile);
     }
     //= RFC 3173 2.2/1
+    //# MUST: a datagram that header and compressed payload do not make smaller is sent as it is
     let max_len = payload.saturating_sub(HEADER).saturating_sub(1);
     packet.check_space(0, max_len)?;
     let (input, space) = packet.data_and_tailroom();
@@ -95,6 +98,7 @@ pub fn compress(
     };
     let [high, low] = cpi.get().to_be_bytes();
     //= RFC 3173 3.3/1
+    //# MUST: the flags are sent as zero
     packet.replace(&[next.0, 0, high, low], len)?;
     Ok(Compression::Compressed { saved: payload.saturating_sub(packet.len()) })
 }
@@ -117,6 +121,7 @@ pub fn decompress<D: Decompressor>(
     let available = packet.len();
     let (input, space) = packet.data_and_tailroom();
     //= RFC 3173 3.3/2
+    //# MUST: the receiver ignores the flags
     let Some((&[next, _flags, high, low], input)) = input.split_first_chunk::<HEADER>() else {
         return Err(DecompressError::TooShort(TooShort { needed: HEADER, available }));
     };

@@ -60,6 +60,7 @@ fn decompression_bomb_is_refused_and_packet_unchanged() {
 }
 
 //= RFC 3173 2.2/1
+//# MUST: a datagram that header and compressed payload do not make smaller is sent as it is
 #[test]
 fn compressed_packet_with_header_is_never_larger() {
     for len in [90, 100, 511, 513, 1408, 9000] {
@@ -90,6 +91,7 @@ fn decompress_accepts_payload_that_compression_enlarged() {
 }
 
 //= RFC 3173 2.2/1
+//# MUST: a datagram that header and compressed payload do not make smaller is sent as it is
 #[test]
 fn incompressible_payload_is_unchanged() {
     let payload = noise(1408);
@@ -152,6 +154,8 @@ fn cpi_ranges() {
 }
 
 //= RFC 3173 3.3/1, 3.3/3
+//# MUST: the flags are sent as zero
+//# MUST: the outbound header has the CPI that the decompressing node chose
 #[test]
 fn decompress_refuses_and_reports_other_cpi() {
     let mut bytes = buffer(&[b'x'; 300], 300);
@@ -176,6 +180,10 @@ fn ipv6_with_extensions(payload: &[u8]) -> Vec<u8> {
 }
 
 //= RFC 3173 2.1/1, 2/1, 2/5, 2/6
+//# MUST NOT: IPComp is not applied to hop-by-hop, routing and fragment headers
+//# MUST: a datagram that was compressed and decompressed is the original one
+//# MUST: on IPv6, compression comes before hop-by-hop options or a routing header are added
+//# MUST: hop-by-hop options and routing headers are sent in their original form
 #[test]
 fn ipcomp_header_follows_hop_by_hop_and_routing_headers() {
     let plain = ipv6_with_extensions(&[b'z'; 500]);
@@ -201,6 +209,8 @@ fn ipcomp_header_follows_hop_by_hop_and_routing_headers() {
 }
 
 //= RFC 3173 2/4, 2/7
+//# MUST: outbound datagrams are compressed before any fragmentation
+//# MUST: inbound datagrams are decompressed after their reassembly
 #[test]
 fn fragments_are_refused() {
     let mut v4 = vec![0x45, 0, 0, 120, 0, 1, 0x20, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
@@ -288,6 +298,7 @@ fn backoff_doubles_skipped_packets_up_to_256() {
 }
 
 //= RFC 2394 3/1
+//# SHOULD NOT: payloads of fewer than 90 octets are not compressed
 #[test]
 fn compress_tries_payloads_from_threshold() {
     for (length, shrinks) in [(THRESHOLD - 1, false), (THRESHOLD, true)] {
@@ -365,6 +376,7 @@ fn decompress_error_messages() {
 }
 
 //= RFC 3173 3.3/2
+//# MUST: the receiver ignores the flags
 #[test]
 fn flags_are_ignored() {
     let text = [b'a'; 400];
@@ -382,6 +394,7 @@ fn flags_are_ignored() {
 }
 
 //= RFC 3173 2.2/2
+//# SHOULD: the algorithm stops as soon as it finds that data does not compress
 #[test]
 fn incompressible_input_is_abandoned_early() {
     struct Counted<C>(C, usize);

@@ -45,7 +45,10 @@ fn inflate_with_others(deflated: &[u8], expected: &[u8], by: &str) {
 }
 
 //= RFC 3173 2.1/2, 2/1
+//# MUST: a compressed payload has whole octets
+//# MUST: a datagram that was compressed and decompressed is the original one
 //= RFC 2394 2/1
+//# MUST: history is cleared between packets, both ways
 #[test]
 fn compressed_data_is_read_by_other_decoders_and_inflate() {
     let (mut deflate, mut fixed, mut inflate) = (Deflate::new(), FixedDeflate::new(), Inflate::new());

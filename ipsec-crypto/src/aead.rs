@@ -26,6 +26,7 @@ fn open<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut EspParts<'_>) -> Result
     let (nonce, aad) = (nonce(salt, parts), parts.aad());
     let body = InOutBuf::from(parts.body());
     //= RFC 4303 3.4.4.2/1
+    //# MUST: a packet that a combined mode algorithm finds wrong is discarded
     aead.decrypt_inout_detached(&nonce, aad.as_slice(), body, &tag).map_err(|_| IcvMismatch)
 }
 

@@ -107,9 +107,11 @@ impl AnyCipher {
         row.keys.check(key)?;
         match algorithm {
             //= RFC 4303 1/3
+            //# MUST: integrity without confidentiality is supported
             #[cfg(feature = "null")]
             CipherAlgorithm::Null => Ok(Self::Null(crate::Null)),
             //= RFC 2406 5/4
+            //# MUST: des-cbc, hmac-md5, hmac-sha1, null encryption and null authentication are supported
             #[cfg(feature = "des")]
             CipherAlgorithm::DesCbc => crate::DesCbc::from_slice(key).map(Self::DesCbc),
             #[cfg(feature = "3des")]
@@ -240,9 +242,11 @@ impl AnyIntegrity {
         let length = KeyError::length(row.keys, key);
         match algorithm {
             //= RFC 2402 5/4
+            //# MUST: hmac-md5 and hmac-sha1 are supported
             #[cfg(feature = "hmac-md5")]
             IntegrityAlgorithm::HmacMd5_96 => crate::HmacMd5_96::from_slice(key).map(Self::HmacMd5_96),
             //= RFC 2402 5/4
+            //# MUST: hmac-md5 and hmac-sha1 are supported
             #[cfg(feature = "hmac-sha1")]
             IntegrityAlgorithm::HmacSha1_96 => crate::HmacSha1_96::from_slice(key).map(Self::HmacSha1_96),
             #[cfg(feature = "hmac-sha2-256")]

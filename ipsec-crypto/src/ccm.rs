@@ -101,6 +101,7 @@ where
         self.apply_keystream(parts);
         match self.encrypt(parts) {
             //= RFC 4303 3.4.4.2/1
+            //# MUST: a packet that a combined mode algorithm finds wrong is discarded
             Some(tag) if !ct::equal(&tag, parts.icv()) => Err(IcvMismatch),
             Some(_) => {
                 self.apply_keystream(parts);

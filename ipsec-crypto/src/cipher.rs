@@ -67,6 +67,7 @@ impl<C> fmt::Debug for BatchItem<'_, C> {
 
 /// Cipher that encrypts the body: every [`Cipher`] except `Null` (RFC 4303 section 3.2.1).
 //= RFC 4303 3.2/1
+//# MUST: confidentiality or integrity is selected: the algorithms are never both null
 pub trait Confidential: Cipher {}
 
 /// Block cipher in CBC mode, from which IVs of an encrypted counter can be made (RFC 2451 section 2.1, RFC 3602

@@ -99,6 +99,7 @@ impl Absorber {
     }
 
     //= RFC 4303 3.3.2.1/3
+    //# MUST: implicit padding is zeros where the algorithm says nothing else
     fn finish(mut self) -> Array<u8, U16> {
         if self.filled > 0 {
             self.hash.update(&[self.block]);

@@ -87,6 +87,7 @@ impl HashFunction {
 
     /// Returns HMAC with this hash, the PRF of IKE if none is negotiated (RFC 2409 section 4).
     //= RFC 2409 4/6
+    //# MUST: the hash works by itself and as HMAC
     pub const fn prf(self) -> Prf {
         match self {
             #[cfg(feature = "hmac-md5")]

@@ -266,6 +266,7 @@ impl core::error::Error for LengthError {}
 
 /// Cipher with an integrity algorithm over its output, the classic ESP suite (RFC 4303 sections 3.2.1 and 3.2.2).
 //= RFC 4303 1/4
+//# MUST: confidentiality together with integrity is supported
 #[derive(Debug)]
 pub struct EncryptThenMac<C, I> {
     cipher: C,
@@ -302,7 +303,9 @@ impl<C: Cipher, I: Integrity> EncryptThenMac<C, I> {
     }
 
     //= RFC 2406 3.4.5/3
+    //# SHOULD: the ICV is verified before decryption, where one follows the other
     //= RFC 4303 3.4.4.1/1
+    //# MUST: a packet whose ICV verification fails is discarded
     #[cfg_attr(not(feature = "small"), inline(always))]
     #[cfg_attr(feature = "small", inline(never))] // its stack is free again when the cipher needs some
     fn verify(&self, parts: &EspParts<'_>) -> Result<(), IcvMismatch> {
@@ -373,6 +376,7 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
 
     fn open_verified(&self, parts: &mut EspParts<'_>, Verification(verdict): Verification) -> Result<(), IcvMismatch> {
         //= RFC 4303 3.4.4.1/5
+        //# MUST: integrity is verified before a decrypted packet is passed on
         verdict.unwrap_or_else(|| self.verify(parts))?;
         self.cipher.decrypt(&parts.iv(), parts.body());
         Ok(())
@@ -452,6 +456,7 @@ fn compute_batch<'b, 'p: 'b, I: Integrity + 'b>(
 }
 
 //= RFC 4303 2.3/3
+//# MUST: the payload begins at a multiple of 4 octets (IPv4) or 8 (IPv6) from the ESP header
 fn cipher_layout(cipher: &impl Cipher, icv: usize) -> Layout {
     Layout { iv: cipher.iv_len(), align: cipher.block().max(4), icv, iv_rule: cipher.iv_rule() }
 }

@@ -212,7 +212,11 @@ fn typed_keys_are_accepted_in_registry_lengths() {
 }
 
 //= RFC 2406 5/4
+//# MUST: des-cbc, hmac-md5, hmac-sha1, null encryption and null authentication are supported
 //= RFC 4303 1/3, 1/4, 3.2/1
+//# MUST: integrity without confidentiality is supported
+//# MUST: confidentiality together with integrity is supported
+//# MUST: confidentiality or integrity is selected: the algorithms are never both null
 #[test]
 fn every_algorithm_pair_is_a_suite_or_refused_with_its_reason() {
     let mut suites = 0;

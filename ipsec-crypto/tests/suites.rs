@@ -166,6 +166,7 @@ fn typed_and_any_suites_seal_alike_and_open_each_others_packets() {
 }
 
 //= RFC 4303 3.4.4.2/1
+//# MUST: a packet that a combined mode algorithm finds wrong is discarded
 #[test]
 fn open_refuses_every_flipped_bit_and_leaves_the_packet_unchanged() {
     let mut random = Random(0x510e_527f_ade6_82d1);
@@ -200,6 +201,7 @@ fn open_refuses_every_flipped_bit_and_leaves_the_packet_unchanged() {
 }
 
 //= RFC 4303 2.3/3
+//# MUST: the payload begins at a multiple of 4 octets (IPv4) or 8 (IPv6) from the ESP header
 #[test]
 fn layouts_match_the_rfcs() {
     use IvRule::{None as Absent, Unique, Unpredictable};

@@ -68,6 +68,7 @@ fn aeads_match_the_vectors_that_fit_a_packet() {
 }
 
 //= RFC 4303 3.3.2.1/3
+//# MUST: implicit padding is zeros where the algorithm says nothing else
 #[test]
 fn aes_gmac_verifies_valid_tags_and_refuses_modified_tags() {
     let (mut valid, mut invalid) = (0, 0);

@@ -3,6 +3,7 @@ use ipsec_packet::{AntiReplay, NoReplay, ReplayError, ReplayWindow, Seq, WindowS
 /// Anti-replay window whose size is chosen at run time: the sizes of setkey's `-r` and of PF_KEY, rounded up to a
 /// power of two, up to the largest of iproute2 (RFC 4303 section 3.4.3).
 //= RFC 4303 3.4.3/1
+//# MUST: anti-replay is supported, to be enabled for each SA
 #[derive(Debug)]
 #[allow(missing_docs, clippy::large_enum_variant)] // the names say it; there is no heap
 #[non_exhaustive]
@@ -40,6 +41,7 @@ impl AnyWindow {
     pub const fn new(size: WindowSize) -> Option<Self> {
         Some(match size.in_packets() {
             //= RFC 4303 3.3.3/3
+            //# SHOULD NOT: anti-replay is provided for manually distributed keys
             0 => Self::Off(NoReplay::new()),
             1..=32 => Self::Of32(ReplayWindow::new()),
             33..=64 => Self::Of64(ReplayWindow::new()),

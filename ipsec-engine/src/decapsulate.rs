@@ -77,6 +77,7 @@ impl<A: Algorithms> Sa<A> {
         let is_repaired = self.encap.is_some() && decapsulated.mode == Mode::Transport && !decapsulated.dummy;
         let repaired = match find_header(packet.data(), IpProto::IPCOMP) {
             //= RFC 3948 3.1.2/2
+            //# SHOULD: checksums are waived only in transport mode, of packets with integrity
             Err(_) if is_repaired && decapsulated.refused.is_none() => repair_checksum(packet.data_mut(), self.repair),
             _ => Ok(()),
         };
@@ -140,7 +141,7 @@ fn is_tunnel(mode: Mode, next: IpProto, inner: &[u8], decides: &dyn Fn(&[u8]) ->
     }
 }
 
-/// Without policies, an IP packet inside an SA without a mode is that of a tunnel.
+/// Accepts every IP packet inside an SA without a mode as that of a tunnel, where there are no policies.
 fn any_packet(_: &[u8]) -> bool {
     true
 }
@@ -173,6 +174,7 @@ pub(crate) fn esp<A: Algorithms>(
     // has no meaning (RFC 4303 section 2.6).
     let bare = matches!(sa.mode, Mode::Transport | Mode::Any) && packet.is_empty();
     //= RFC 4303 2.6/3
+    //# MUST: dummy packets are discarded without an error
     if opened.is_dummy() && !bare {
         return Ok(Decapsulated { mode: sa.mode, octets, dummy: true, refused: None });
     }

@@ -179,8 +179,11 @@ impl DiscardReason {
 
     /// Returns whether the RFCs ask to log the event (RFC 2401 5.2, 2402 3.4, 2406 3.4, 4301 5.2, 4302 4, 4303 4).
     //= RFC 4303 3.4.2/2, 4/6
+    //# SHOULD: a packet without a valid SA is logged with SPI, time, addresses, number and flow label
+    //# SHOULD: a replay: logged with SPI, time, addresses, number and flow label
     pub const fn is_auditable(&self) -> bool {
         //= RFC 4302 3.4.4/2
+        //# SHOULD: it is logged with SPI, time, addresses and flow label
         matches!(
             self.counter(),
             Counter::NoSa

@@ -155,6 +155,7 @@ impl Encap {
     fn push(self, packet: &mut PacketBuf<'_>, flow: (IpAddr, IpAddr)) -> Result<(), UdpError> {
         let (source, destination) = flow;
         //= RFC 3948 2.1/2
+        //# SHOULD: over IPv4 the UDP checksum is sent as zero
         let checksum = if source.is_ipv4() { UdpChecksum::Zero } else { UdpChecksum::Computed { source, destination } };
         push_udp(packet, self.ports, self.marker, checksum)
     }
@@ -196,6 +197,7 @@ fn transport_mode<A: Algorithms>(
         }
         Transform::IpcompOut(ipcomp) => {
             //= RFC 3173 2/6
+            //# MUST: hop-by-hop options and routing headers are sent in their original form
             let place = transport_position(packet.data(), DestinationOptions::Protected)?;
             packet.pull_front(place.at).map_err(IpError::from)?;
             let next = try_compress(ipcomp, encapsulation, packet, place.next);
@@ -223,6 +225,7 @@ fn esp_transport_mode<S: ipsec_crypto::Suite>(
     let padding = esp.padding().with_tfc_limit(payload, max_tfc);
     let gap = esp.overhead_with(padding, payload).front.saturating_add(encap.map_or(0, Encap::overhead));
     //= RFC 4303 2/1
+    //# MUST: the header in front of ESP names protocol 50
     let proto = if encap.is_some() { IpProto::UDP } else { IpProto::ESP };
     let ip = Ip::parse(packet.data())?;
     let ends = (ip.source(), ip.destination());
@@ -243,6 +246,7 @@ fn esp_transport_mode<S: ipsec_crypto::Suite>(
 
 /// Adds the outer header of tunnel or BEET mode and the IPsec header.
 //= RFC 3948 1/2
+//# MUST: tunnel mode clients support tunnel mode
 fn tunnel_mode<A: Algorithms>(
     sa: &mut Sa<A>,
     mode: Mode,
@@ -269,6 +273,7 @@ fn tunnel_mode<A: Algorithms>(
             let padding = esp.padding().with_tfc_limit(payload, encapsulation.max_tfc);
             esp.seal_padded(packet, next, padding, iv)?;
             //= RFC 4303 2/1
+            //# MUST: the header in front of ESP names protocol 50
             let mut proto = IpProto::ESP;
             if let Some(encap) = sa.encap {
                 encap.push(packet, ends(&outer))?;
@@ -317,6 +322,7 @@ fn try_compress<C: Compressor>(
     let Some(compressor) = &mut encapsulation.compressor else { return next };
     if octets >= THRESHOLD && ipcomp.backoff.try_next() {
         //= RFC 3173 3.3/3
+        //# MUST: the outbound header has the CPI that the decompressing node chose
         match compress(packet, next, ipcomp.cpi, *compressor) {
             Ok(Compression::Compressed { saved }) => {
                 ipcomp.backoff.record(true);

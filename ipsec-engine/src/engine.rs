@@ -251,7 +251,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     //= RFC 4302 2.5/4
+    //# MUST: a new SA takes over before the counter would pass 2^32 - 1
     //= RFC 4303 2.2/4
+    //# MUST: a new SA takes over before the counter would pass 2^32 - 1
     pub(crate) fn check_sequence_left(&mut self, at: u16) {
         let Some(counter) = self.sad.get(at).and_then(|slot| slot.sa.as_ref()?.transform.counter()) else { return };
         let few = match counter.width() {
@@ -299,11 +301,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         // The queue has space: one event was removed if it was full.
         //= RFC 4303 3.4.4.1/2
+        //# SHOULD: it is logged with SPI, time, addresses, number and flow label
         let _ = self.audits.push_back(Audit { at: now, reason, source, destination, flow_label, spi, sequence });
     }
 
     /// Returns the next event that the RFCs ask to log (RFC 4301 section 9, RFC 4303 section 4).
     //= RFC 4303 4/1
+    //# MUST: ESP supports auditing where its system does
     pub fn poll_audit(&mut self) -> Option<Audit> {
         self.audits.pop_front()
     }

@@ -104,6 +104,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     //= RFC 3173 2/8
+    //# MUST: inbound datagrams are decompressed after all security processing
     fn open(&mut self, now: Duration, received: &mut Received<'_, '_>) -> Result<Disposition, DiscardReason> {
         loop {
             let ip = Ip::parse(received.packet.data())?;
@@ -116,11 +117,15 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             }
             let found = match self.find_ipsec_header(received.packet.data())? {
                 //= RFC 3948 4/1
+                //# MUST NOT: keep-alives do not tell whether a connection lives
                 FirstHeader::KeepAlive if self.may_pass_as_other(received, ends.1) => None,
                 //= RFC 3948 2.3/5
+                //# SHOULD: a received keep-alive is ignored
                 FirstHeader::KeepAlive => return Err(DiscardReason::KeepAlive),
                 FirstHeader::Fragment(_) if self.may_pass_as_other(received, ends.1) => None,
                 //= RFC 4303 3.4.1/1, 3.4.1/2
+                //# MUST: an IP fragment offered to ESP is discarded
+                //# SHOULD: a fragment is logged with SPI, time, addresses, number and flow label
                 FirstHeader::Fragment(first) => {
                     if let Some((protocol, place)) = first
                         && let Ok((spi, sequence)) = spi_and_sequence(received.packet.data(), protocol, place, None)
@@ -132,6 +137,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 FirstHeader::Ipsec(protocol, place, encap) => {
                     let (spi, sequence) = spi_and_sequence(received.packet.data(), protocol, place, encap)?;
                     //= RFC 4303 2.1/1
+                    //# MUST: inbound unicast traffic is mapped to an SA by SPI, alone or with the protocol
                     let key = SaId { direction: Direction::Inbound, destination: ends.1, protocol, spi };
                     let found = self.sad.find(&key, ends.0);
                     if found.is_some() || received.at_outer_header {
@@ -141,7 +147,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                         Some(at) => Some((at, place, encap)),
                         None if self.may_pass_as_other(received, ends.1) => None,
                         //= RFC 4303 3.4.2/1
+                        //# MUST: a packet without a valid SA is discarded
                         //= RFC 3173 4/1
+                        //# MUST: two nodes establish an association before they use IPComp
                         None => return Err(DiscardReason::NoSa),
                     }
                 }
@@ -155,6 +163,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         // The payload that the peer's checksum covers is complete, whether it was compressed or not.
         //= RFC 3948 3.1.2/2
+        //# SHOULD: checksums are waived only in transport mode, of packets with integrity
         if let Some(repair) = received.repair {
             repair_checksum(received.packet.data_mut(), repair)?;
         }
@@ -259,6 +268,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Some(SaState::Mature | SaState::Dying) => {}
             Some(SaState::Larval) => return Err(DiscardReason::Larval),
             //= RFC 4303 3.4.2/1
+            //# MUST: a packet without a valid SA is discarded
             Some(SaState::Dead) | None => return Err(DiscardReason::Expired),
         }
         if received.sec_path.is_full() {
@@ -421,6 +431,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 Action::Discard => return Err(DiscardReason::Policy),
                 Action::None | Action::Bypass | Action::Entrust => {}
                 //= RFC 3948 3.1.1/1
+                //# MUST: out of a tunnel, the inner source is checked by policy or assignment, or translated
                 Action::Ipsec(bundle) if sec_path.satisfies(id, &bundle, |template| self.is_optional(template)) => {
                     is_required = true;
                 }

@@ -67,6 +67,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             _ => return Ok(FirstHeader::Upper),
         };
         //= RFC 3173 2/7
+        //# MUST: inbound datagrams are decompressed after their reassembly
         Ok(match piece {
             None => FirstHeader::Ipsec(protocol, place, None),
             Some(behind) => FirstHeader::Fragment(behind.map(|at| (protocol, HeaderPosition { at, ..place }))),
@@ -97,6 +98,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         match classify(payload, marker) {
             Datagram::Esp(_) => FirstHeader::Ipsec(Protocol::Esp, place, Some(Encap { ports, marker })),
             //= RFC 3948 2.3/3
+            //# MUST NOT: receivers of keep-alives do not depend on a UDP checksum of zero
             Datagram::KeepAlive => FirstHeader::KeepAlive,
             Datagram::Ike(_) | Datagram::Runt => FirstHeader::Upper,
         }

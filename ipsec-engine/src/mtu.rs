@@ -42,6 +42,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         match may_pass {
             true => Ok(fragment),
             //= RFC 4303 3.3.4/1
+            //# MUST: ICMP pmtu messages can be generated
             false => Err(DiscardReason::TooBig { mtu: self.largest_inner(bundle, chosen, mtu, packet).max(least) }),
         }
     }

@@ -41,6 +41,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Err(reason) => {
                 let (spi, sequence) = used_up;
                 //= RFC 4303 3.3.3/2
+                //# SHOULD: an overflow is logged with SPI, time, addresses and flow label
                 let seen = PacketFacts { spi, sequence, ..PacketFacts::of(packet.data()) };
                 self.refuse(Direction::Outbound, now, reason, &seen);
                 Disposition::Discard(reason)
@@ -102,6 +103,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let length = Ip::parse(packet.data())?.packet().len();
         packet.truncate(length);
         //= RFC 2406 3.3/1
+        //# MUST: where several ipsec headers are asked for, policy defines their order
         for (template, at) in bundle.iter().zip(chosen) {
             let Some(at) = at else { continue };
             let Some(slot) = self.sad.get_mut(at) else { return Err(DiscardReason::NoSa) };
@@ -164,6 +166,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 Some(_) => {}
                 None if self.is_optional(template) => {}
                 //= RFC 3173 4/1
+                //# MUST: two nodes establish an association before they use IPComp
                 None => return Err(acquire(id, template, reqid, flow, ends)),
             }
         }
@@ -191,8 +194,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             let Some(slot) = self.sad.get(at) else { continue };
             let Some(counter) = slot.sa.as_ref().and_then(|sa| sa.transform.counter()) else { continue };
             //= RFC 4303 3.3.3/1
+            //# MUST NOT: a packet is sent that would make the number cycle
             if counter.remaining() < u64::try_from(uses).unwrap_or(u64::MAX) {
                 //= RFC 4303 4/5
+                //# SHOULD: an overflow: logged with SPI, time, addresses, number and flow label
                 *used_up = (Some(slot.key.spi), Some(u32::from_be_bytes(counter.last_used().low())));
                 let reason = match slot.key.protocol {
                     Protocol::Ah => SignError::SequenceExhausted.into(),

@@ -166,6 +166,7 @@ fn begins<'c>(
 fn may_be_absent(template: &Template, is_optional: &impl Fn(&Template) -> bool) -> bool {
     // A payload that compression does not make smaller is sent uncompressed.
     //= RFC 3173 2/2
+    //# MUST: inbound processing takes compressed and uncompressed datagrams
     is_optional(template) || template.protocol == Protocol::Ipcomp && template.mode != Mode::Tunnel
 }
 

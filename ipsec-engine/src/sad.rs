@@ -248,7 +248,9 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     /// Finds an SA by its identifier. If a CPI identifies an algorithm only, the source of the packet is compared,
     /// too.
     //= RFC 4303 2.1/1
+    //# MUST: inbound unicast traffic is mapped to an SA by SPI, alone or with the protocol
     //= RFC 2408 4.3/3
+    //# SHOULD: inbound traffic is taken by the old SA until it is deleted
     pub(crate) fn find(&self, key: &SaId, source: IpAddr) -> Option<u16> {
         let shared = key.protocol == Protocol::Ipcomp && key.spi < WELL_KNOWN_CPIS;
         self.index
@@ -425,6 +427,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
 
     /// Chooses the SA of a template: the newest mature SA that matches, otherwise the newest dying one.
     //= RFC 2408 4.3/2
+    //# SHOULD: outbound traffic uses a new protocol SA as soon as it is there
     pub(crate) fn choose(&self, mut serves: impl FnMut(&Sa<A>) -> bool) -> Option<u16> {
         let usable = |slot: &Slot<A>| matches!(slot.state, SaState::Mature | SaState::Dying);
         self.iter()

@@ -13,6 +13,7 @@ fn audits(gateway: &mut Gateway) -> Vec<Audit> {
 }
 
 //= RFC 4303 3.4.4.1/2
+//# SHOULD: it is logged with SPI, time, addresses, number and flow label
 #[test]
 fn audit_event_has_spi_sequence_number_addresses_and_flow_label() {
     let action = format!("ipsec esp/tunnel/{A6}-{B6}/require");
@@ -34,6 +35,8 @@ fn audit_event_has_spi_sequence_number_addresses_and_flow_label() {
 }
 
 //= RFC 4303 4/1, 4/6
+//# MUST: ESP supports auditing where its system does
+//# SHOULD: a replay: logged with SPI, time, addresses, number and flow label
 #[test]
 fn discarded_ipsec_packets_are_audited_and_others_are_not() {
     let (mut a, mut b) = esp_tunnel();
@@ -80,6 +83,8 @@ fn sa_mismatch_is_audited_with_the_receiving_sa() {
 
 /// RFC 4303 section 3.3.3: "the audit log entry for this event SHOULD include the SPI value, current date/time, ..".
 //= RFC 4303 3.3.3/2, 4/5
+//# SHOULD: an overflow is logged with SPI, time, addresses and flow label
+//# SHOULD: an overflow: logged with SPI, time, addresses, number and flow label
 #[test]
 fn exhausted_sequence_numbers_are_audited_with_their_sa() {
     let (mut a, _) = esp_tunnel();
@@ -97,6 +102,7 @@ fn exhausted_sequence_numbers_are_audited_with_their_sa() {
 
 /// RFC 4303 section 3.4.1: a first fragment has SPI and sequence number.
 //= RFC 4303 3.4.1/2
+//# SHOULD: a fragment is logged with SPI, time, addresses, number and flow label
 #[test]
 fn fragments_of_esp_are_audited_with_spi_if_present() {
     let (mut a, mut b) = esp_tunnel();
@@ -123,6 +129,7 @@ fn fragments_of_esp_are_audited_with_spi_if_present() {
 
 /// RFC 4303 section 3.4.2: no valid SA exists, either because the SPI is unknown or because the SA is larval.
 //= RFC 4303 3.4.2/2
+//# SHOULD: a packet without a valid SA is logged with SPI, time, addresses, number and flow label
 #[test]
 fn packet_of_a_larval_sa_is_audited() {
     let (mut a, mut b) = esp_tunnel();
@@ -135,6 +142,7 @@ fn packet_of_a_larval_sa_is_audited() {
 
 /// RFC 4302 section 3.4.4 requires the same fields for AH as RFC 4303 for ESP.
 //= RFC 4302 3.4.4/2
+//# SHOULD: it is logged with SPI, time, addresses and flow label
 #[test]
 fn ah_icv_mismatch_is_audited_with_all_fields() {
     let setup = format!("add {A} {B} ah 0x2001 -m tunnel -A hmac-sha1 \"twenty octets it has\";\n");

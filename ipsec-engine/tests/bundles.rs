@@ -56,9 +56,14 @@ fn payloads() -> [Vec<u8>; 4] {
 }
 
 //= RFC 2406 3.3/1
+//# MUST: where several ipsec headers are asked for, policy defines their order
 //= RFC 4302 2/1
+//# MUST: the header in front of AH names protocol 51
 //= RFC 4303 2/1
+//# MUST: the header in front of ESP names protocol 50
 //= RFC 3173 2/2, 2/8
+//# MUST: inbound processing takes compressed and uncompressed datagrams
+//# MUST: inbound datagrams are decompressed after all security processing
 #[test]
 fn every_transport_mode_bundle_is_delivered() {
     for (from, to) in [(A, B), (A6, B6)] {
@@ -88,6 +93,7 @@ fn every_transport_mode_bundle_is_delivered() {
 }
 
 //= RFC 2406 3.3/1
+//# MUST: where several ipsec headers are asked for, policy defines their order
 #[test]
 fn every_tunnel_mode_bundle_is_delivered_in_both_families() {
     for (net, inside) in [
@@ -169,6 +175,7 @@ fn nested_tunnels_of_one_policy_to_two_gateways() {
 }
 
 //= RFC 3173 2/2
+//# MUST: inbound processing takes compressed and uncompressed datagrams
 #[test]
 fn uncompressed_packet_of_an_ipcomp_tunnel_is_accepted() {
     for outside in ["", " esp/transport//require"] {

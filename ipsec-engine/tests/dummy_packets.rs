@@ -18,6 +18,7 @@ use ipsec_engine::{Counter, Direction, DiscardReason};
 use ipsec_packet::IpProto;
 
 //= RFC 4303 2.6/3
+//# MUST: dummy packets are discarded without an error
 #[test]
 fn dummy_packets_are_discarded_without_an_audit_event() {
     let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");

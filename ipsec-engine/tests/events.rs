@@ -149,7 +149,10 @@ fn change(before: &[(Direction, Counter, u64)], after: &Gateway) -> Vec<(Directi
 }
 
 //= RFC 4302 3.4.3/5
+//# SHOULD: that is the first check of AH
 //= RFC 4303 3.4.2/1, 3.4.3/6
+//# MUST: a packet without a valid SA is discarded
+//# SHOULD: that is the first check of ESP
 #[test]
 fn inbound_discard_reason_increments_its_own_counter() {
     for (mut b, wire, counter) in refused_inbound() {

@@ -163,6 +163,7 @@ fn dead_sa_stays_dead_if_the_clock_is_set_back() {
 }
 
 //= RFC 2406 3.4.3/12
+//# MUST: a packet is authenticated before the window is updated
 #[test]
 fn forged_and_replayed_packets_do_not_change_the_sa() {
     let (mut a, mut b) = limited("-bs 300 -bh 400 -lh 1000");
@@ -232,6 +233,8 @@ fn larval_sas_occupy_a_slot_and_expire() {
 }
 
 //= RFC 2408 4.3/2, 4.3/3
+//# SHOULD: outbound traffic uses a new protocol SA as soon as it is there
+//# SHOULD: inbound traffic is taken by the old SA until it is deleted
 /// SPI of an ESP packet in an IPv4 packet without options.
 fn spi(wire: &[u8]) -> u32 {
     u32::from_be_bytes(wire[20..24].try_into().unwrap())
@@ -322,6 +325,8 @@ fn hard_expire_event_is_reported_after_the_slot_is_reused() {
 }
 
 //= RFC 4303 2.2/1, 2.2/4
+//# MUST: the sender counts the sequence number up for each packet
+//# MUST: a new SA takes over before the counter would pass 2^32 - 1
 #[test]
 fn exhausted_esp_sequence_numbers_are_not_reused() {
     for (option, width, last, few) in
@@ -351,6 +356,7 @@ fn exhausted_esp_sequence_numbers_are_not_reused() {
 }
 
 //= RFC 4302 2.5/4
+//# MUST: a new SA takes over before the counter would pass 2^32 - 1
 #[test]
 fn exhausted_ah_sequence_numbers_are_not_reused() {
     let (mut a, _) = hosts(&ah(A, B, 0x1002, "-m transport"), "ipsec ah/transport//require");

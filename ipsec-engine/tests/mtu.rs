@@ -33,6 +33,7 @@ fn one_sa(suite: &str, protocol: &str, from: &str, to: &str, rest: &str) -> Stri
 }
 
 //= RFC 4303 1/2
+//# MUST: integrity-only can be configured through a management interface
 #[test]
 fn policy_mtu_agrees_with_exhaustive_search() {
     let mut cases = Vec::new();
@@ -192,6 +193,7 @@ fn path_mtu_report_lowers_the_mtu_of_its_sa_only() {
 /// A router reports an ESP packet as too big, the report lowers the path MTU, and the next packet is answered with
 /// ICMP.
 //= RFC 4303 3.3.4/1
+//# MUST: ICMP pmtu messages can be generated
 #[test]
 fn path_mtu_report_reaches_the_host_behind_the_tunnel() {
     let (mut a, _) = esp_tunnel();

@@ -37,6 +37,9 @@ fn translated(wire: &[u8], last: u8, port: u16) -> Vec<u8> {
 }
 
 //= RFC 3948 1/2, 2.1/2, 2.1/3
+//# MUST: tunnel mode clients support tunnel mode
+//# SHOULD: over IPv4 the UDP checksum is sent as zero
+//# MUST NOT: receivers do not depend on a UDP checksum of zero
 #[test]
 fn esp_in_udp_on_port_4500_in_both_families() {
     let (mut a, mut b) = natted_tunnel();
@@ -62,6 +65,9 @@ fn transport_mode_in_udp_is_delivered() {
 }
 
 //= RFC 3948 2.3/3, 2.3/5, 4/1
+//# MUST NOT: receivers of keep-alives do not depend on a UDP checksum of zero
+//# SHOULD: a received keep-alive is ignored
+//# MUST NOT: keep-alives do not tell whether a connection lives
 #[test]
 fn ike_is_bypassed_and_keep_alives_and_runts_are_discarded() {
     let (_, mut b) = natted_tunnel();

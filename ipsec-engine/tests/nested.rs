@@ -109,6 +109,7 @@ fn fragment(packet: &[u8], more: bool, offset: u16) -> Vec<u8> {
 }
 
 //= RFC 4303 3.4.1/1
+//# MUST: an IP fragment offered to ESP is discarded
 #[test]
 fn fragments_of_esp_are_discarded() {
     let (mut a, mut b) = esp_tunnel();

@@ -38,6 +38,7 @@ fn from_net(source: &str) -> Vec<u8> {
 }
 
 //= RFC 3948 3.1.1/1
+//# MUST: out of a tunnel, the inner source is checked by policy or assignment, or translated
 #[test]
 fn inner_packet_is_checked_against_policy_and_sa() {
     let a = || sender(A, &esp(A, B, 0x1001, "-m tunnel"), &format!("ipsec esp/tunnel/{A}-{B}/require"));

@@ -19,6 +19,7 @@ use ipsec_engine::{Direction, DiscardReason, Disposition, Protocol};
 
 /// A CPI below 64 identifies an algorithm, so all peers have the same one (RFC 3173 section 3.3).
 //= RFC 3173 4/1
+//# MUST: two nodes establish an association before they use IPComp
 #[test]
 fn peers_may_share_a_well_known_cpi() {
     let m = "203.0.113.66";
@@ -41,6 +42,7 @@ fn peers_may_share_a_well_known_cpi() {
 }
 
 //= RFC 4303 2.1/1
+//# MUST: inbound unicast traffic is mapped to an SA by SPI, alone or with the protocol
 #[test]
 fn inbound_sa_is_found_by_spi_destination_and_protocol() {
     let other = "198.51.100.2";

@@ -1,13 +1,14 @@
-//! Every requirement of the RFCs in `requirements/` is met in code that cites it, or says why not; `REQUIREMENTS.md` is the table of it.
+//! Requirements of RFCs: each one in `requirements/` is met in code that cites it, or has a reason. `REQUIREMENTS.md` is the table of them.
 //!
-//! A citation is a line `//= RFC 4303 3.4.3/2, 3.4.3/3` beside the code or the test: section, and which requirement of that section.
+//! A citation is a line `//= RFC 4303 3.4.3/2, 3.4.3/3` beside the code or the test, with the section and the number of the requirement in it.
+//! Lines `//# MUST: ..` below it are the words of the requirement; `ci/traceability --write` inserts them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// RFC, and section with number.
+/// RFC number, and section with the number of the requirement.
 type Id = (String, String);
 
 struct Requirement {
@@ -18,15 +19,15 @@ struct Requirement {
 }
 
 enum Status {
-    /// There is code for it.
+    /// Code implements it.
     Met,
-    /// It cannot be violated.
+    /// The types exclude a violation.
     ByType,
-    /// It is somebody else's.
+    /// The caller is responsible, for this reason.
     Caller(String),
-    /// It is not met.
+    /// The requirement is not met, for this reason.
     Not(String),
-    /// It is the same as another.
+    /// The requirement is the same as another.
     Same(Id),
 }
 
@@ -38,17 +39,17 @@ struct Cited {
 }
 
 #[test]
-fn every_requirement_is_met_where_it_says() {
+fn requirements_are_cited_or_have_a_reason() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let (titles, requirements) = requirements(root);
     let cited = citations(root);
     let mut wrong = Vec::new();
     let statuses: BTreeMap<&Id, &Status> = requirements.iter().map(|r| (&r.id, &r.status)).collect();
-    assert_eq!(statuses.len(), requirements.len(), "a requirement is there twice");
+    assert_eq!(statuses.len(), requirements.len(), "duplicate requirement");
     for Requirement { id, status, .. } in &requirements {
         let here = cited.get(id).map_or(0, |cited| cited.code.len());
         match status {
-            Status::Met | Status::ByType if here == 0 => wrong.push(format!("{id:?}: no code cites it")),
+            Status::Met | Status::ByType if here == 0 => wrong.push(format!("{id:?}: not cited by code")),
             Status::Same(other) if !matches!(statuses.get(other), Some(s) if !matches!(s, Status::Same(_))) => {
                 wrong.push(format!("{id:?}: the same as {other:?}, which has no status"));
             }
@@ -57,23 +58,58 @@ fn every_requirement_is_met_where_it_says() {
     }
     for (id, files) in &cited {
         if !matches!(statuses.get(id), Some(Status::Met | Status::ByType)) {
-            wrong.push(format!("{id:?} is cited in {:?} {:?}, and not said to be met", files.code, files.tests));
+            wrong.push(format!("{id:?} is cited in {:?} {:?}, but not marked as met", files.code, files.tests));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
+    let is_writing = env::var_os("WRITE_REQUIREMENTS").is_some();
+    for file in sources(root) {
+        let text = fs::read_to_string(&file).unwrap();
+        let expected = with_words(&text, &requirements);
+        if is_writing && text != expected {
+            fs::write(&file, &expected).unwrap();
+        }
+        assert!(is_writing || text == expected, "{}: run ci/traceability --write", file.display());
+    }
     let table = table(&titles, &requirements, &cited);
     let file = root.join("REQUIREMENTS.md");
-    if env::var_os("WRITE_REQUIREMENTS").is_some() {
+    if is_writing {
         fs::write(&file, &table).unwrap();
     }
     assert!(
         fs::read_to_string(file).is_ok_and(|there| there == table),
-        "ci/traceability --write writes REQUIREMENTS.md anew"
+        "REQUIREMENTS.md is not current: run ci/traceability --write"
     );
 }
 
-/// What `requirements/rfcNNNN.txt` say, and their titles.
+/// Returns a source text with the words of each requirement below the line that cites it.
+fn with_words(text: &str, requirements: &[Requirement]) -> String {
+    let known: BTreeMap<&Id, &Requirement> = requirements.iter().map(|r| (&r.id, r)).collect();
+    let mut written = String::new();
+    for line in text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with("//# ")) {
+        written.push_str(line);
+        let Some(cites) = line.trim().strip_prefix("//= RFC ") else { continue };
+        let (rfc, ids) = cites.split_once(' ').expect(line);
+        let indent = &line[..line.len() - line.trim_start().len()];
+        for id in ids.split(", ") {
+            if let Some(Requirement { level, what, .. }) = known.get(&(rfc.to_owned(), id.to_owned())) {
+                let mut row = format!("{indent}//# {level}:");
+                for word in what.split(' ') {
+                    if row.len() + word.len() >= 119 {
+                        written += &format!("{row}\n");
+                        row = format!("{indent}//#  ");
+                    }
+                    row += &format!(" {word}");
+                }
+                written += &format!("{row}\n");
+            }
+        }
+    }
+    written
+}
+
+/// Reads titles and requirements of `requirements/rfcNNNN.txt`.
 fn requirements(root: &Path) -> (Vec<(String, String)>, Vec<Requirement>) {
     let (mut titles, mut all) = (Vec::new(), Vec::new());
     let mut files: Vec<_> =
@@ -111,7 +147,7 @@ fn requirements(root: &Path) -> (Vec<(String, String)>, Vec<Requirement>) {
     (titles, all)
 }
 
-/// What the sources of the workspace cite.
+/// Returns the citations of the sources of the workspace.
 fn citations(root: &Path) -> BTreeMap<Id, Cited> {
     let mut all = BTreeMap::<Id, Cited>::new();
     for file in sources(root) {
@@ -155,9 +191,8 @@ fn table(titles: &[(String, String)], requirements: &[Requirement], cited: &BTre
     };
     let tested = |r: &Requirement| cited.get(&r.id).is_some_and(|cited| !cited.tests.is_empty());
     let mut text = String::from(
-        "# Requirements\n\nEvery MUST and SHOULD of the RFCs that concern packets, and the codec parts of those of IKEv1: what is met and where, and what is not and\n\
-         why. Generated by `ci/traceability --write` from `requirements/` and from the citations `//= RFC ..` beside code and tests; `ci/traceability`\n\
-         and `cargo test` check it. The number behind a section counts its requirements; what they ask is told in our words.\n\n\
+        "# Requirements\n\nEvery MUST and SHOULD of the RFCs of IPsec packets, and of the codec parts of IKEv1: where each is met, or why it is not. Generated by `ci/traceability --write` from `requirements/` and from the citations `//= RFC ..` beside code and tests; `ci/traceability`\n\
+         and `cargo test` check it. The number behind a section counts its requirements; the text is a summary.\n\n\
          | RFC | requirements | met | of these with a test that cites them | up to the caller | not met |\n|---|---|---|---|---|---|\n",
     );
     for (rfc, title) in titles {
@@ -172,14 +207,14 @@ fn table(titles: &[(String, String)], requirements: &[Requirement], cited: &BTre
         ];
         writeln!(text, "| {title} | {} | {} |", all.len(), row.map(|n| n.to_string()).join(" | ")).unwrap();
     }
-    text.push_str("\n## Not met\n\n| RFC | | what is asked | what we do |\n|---|---|---|---|\n");
+    text.push_str("\n## Not met\n\n| RFC | | requirement | implementation |\n|---|---|---|---|\n");
     for Requirement { id: (rfc, id), level, what, status } in requirements {
         if let Status::Not(why) = status {
             writeln!(text, "| {rfc} {id} | {level} | {what} | {why} |").unwrap();
         }
     }
     for (rfc, title) in titles {
-        write!(text, "\n## {title}\n\n| | | what is asked | code | tests |\n|---|---|---|---|---|\n").unwrap();
+        write!(text, "\n## {title}\n\n| | | requirement | code | tests |\n|---|---|---|---|---|\n").unwrap();
         for Requirement { id, level, what, status } in of(rfc) {
             let files =
                 |files: &BTreeSet<String>| files.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(" ");

@@ -30,6 +30,7 @@ const LEAST_V4: u16 = 68;
 /// or has an address that is not that of a single host (RFC 1812 section 4.3.2.7, RFC 4443 section 2.4); `from` is of
 /// the other IP version; or `out` is too small.
 //= RFC 4303 3.3.4/1
+//# MUST: ICMP pmtu messages can be generated
 pub fn too_big_reply<'o>(packet: &[u8], mtu: u16, from: IpAddr, out: &'o mut [u8]) -> Option<&'o [u8]> {
     let ip = Ip::parse(packet).ok()?;
     if !is_one_host(ip.source()) || is_icmp_error(&ip) {

@@ -30,6 +30,7 @@ pub trait AntiReplay {
     /// The result is the smallest number from [`bottom`](Self::bottom) upwards with this low half. Both cases of the
     /// pseudo-code of the RFC are this one rule.
     //= RFC 4303 2.2.1/1
+    //# SHOULD: extended sequence numbers are implemented
     fn reconstruct(&self, low: u32) -> Seq {
         let bottom = self.bottom().get();
         let same_high = (bottom & !0xffff_ffff) | u64::from(low);
@@ -61,8 +62,10 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
     /// Creates the window of a new SA: nothing is received, and numbers begin at 1.
     pub const fn new() -> Self {
         //= RFC 4303 3.4.3/9
+        //# MUST: windows of 32 packets are supported
         const { assert!(WORDS > 0 && WORDS <= 2048, "a window has 32 to 65536 packets") };
         //= RFC 4303 3.4.3/4
+        //# MUST: the receive counter is zero when the SA is made
         Self { top: 0, floor: 1, ring: [0; WORDS] }
     }
 
@@ -187,8 +190,10 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
 }
 
 //= RFC 4303 2.2/3
+//# MUST: sequence numbers can be generated and verified as 3.3.3 and 3.4.3 say
 impl<const WORDS: usize> AntiReplay for ReplayWindow<WORDS> {
     //= RFC 4303 3.4.3/5
+    //# MUST: each received number is verified to be no duplicate during the life of the SA
     fn check(&self, seq: Seq) -> Result<(), ReplayError> {
         let seq = seq.get();
         if seq == 0 {

@@ -57,6 +57,7 @@ impl SeqWidth {
 
 /// Sequence counter of an outbound SA: it starts at 1, never repeats and never wraps (RFC 4303 section 3.3.3).
 //= RFC 4303 2.2/3
+//# MUST: sequence numbers can be generated and verified as 3.3.3 and 3.4.3 say
 #[derive(Debug)]
 pub struct SeqCounter {
     used: u64,
@@ -84,8 +85,10 @@ impl SeqCounter {
     /// # Errors
     /// [`SequenceExhausted`] as for `advance`.
     //= RFC 4303 3.3.3/1
+    //# MUST NOT: a packet is sent that would make the number cycle
     pub fn peek(&self) -> Result<Seq, SequenceExhausted> {
         //= RFC 4303 2.2/4
+        //# MUST: a new SA takes over before the counter would pass 2^32 - 1
         self.used.checked_add(1).filter(|&n| n <= self.width.last()).map(Seq).ok_or(SequenceExhausted)
     }
 
@@ -127,6 +130,7 @@ impl SeqCounter {
     /// Exports the state after `margin` more numbers, to be stored while the SA is in use. If the caller exports
     /// again before they are used, a crash in between repeats neither a number nor a nonce (RFC 4303 section 3.3.3).
     //= RFC 4303 3.3.3/4
+    //# MUST: with anti-replay and manual keys, the counter is kept across reboots
     pub fn export_ahead(&self, margin: u64) -> [u8; Self::STATE] {
         let mut bytes = [0; Self::STATE];
         let mut writer = StateWriter::new(&mut bytes, b'C', self.width);

@@ -4,7 +4,9 @@ use core::num::{NonZeroU16, NonZeroU32};
 /// Security Parameters Index (RFC 4303 section 2.1). It is never 0, and 1 to 255 only if created by
 /// [`Spi::reserved`].
 //= RFC 4303 2.1/6
+//# MUST NOT: SPI 0 is sent on the wire
 //= RFC 3948 1/3
+//# MUST NOT: an SPI of zero is not used for ESP packets
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Spi(NonZeroU32);
 
@@ -25,6 +27,7 @@ impl Spi {
     /// # Errors
     /// [`ReservedSpi`] for 0, which is never transmitted (RFC 4303 section 2.1).
     //= RFC 3948 2.1/4
+    //# MUST NOT: the SPI of ESP in UDP is not zero
     pub const fn reserved(value: u32) -> Result<Self, ReservedSpi> {
         match NonZeroU32::new(value) {
             Some(spi) => Ok(Self(spi)),

@@ -48,7 +48,9 @@ pub fn transport_position(packet: &[u8], options: DestinationOptions) -> Result<
 fn ipv4_placement(ip: &Ipv4<'_>) -> Result<HeaderPosition, IpError> {
     let header = ip.header();
     //= RFC 4302 3.4.1/1
+    //# MUST: an IP fragment offered to AH is discarded
     //= RFC 3173 2/4
+    //# MUST: outbound datagrams are compressed before any fragmentation
     if header.is_fragment() {
         return Err(IpError::Fragment);
     }
@@ -56,10 +58,12 @@ fn ipv4_placement(ip: &Ipv4<'_>) -> Result<HeaderPosition, IpError> {
 }
 
 //= RFC 3173 2/5
+//# MUST: on IPv6, compression comes before hop-by-hop options or a routing header are added
 fn ipv6_placement(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<HeaderPosition, IpError> {
     let mut chain = ip.chain();
     let mut place = chain.link();
     //= RFC 3173 3.2/1
+    //# MUST: an IPv6 fragment header precedes the IPComp header
     while let Some(extension) = chain.next_extension()? {
         match extension.link.kind {
             IpProto::AH => break,
@@ -67,6 +71,8 @@ fn ipv6_placement(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<HeaderPo
             // Destination options in front of a routing header are part of the unprotected headers (RFC 8200 section
             // 4.1, note 1).
             //= RFC 3173 2.1/1, 2/6
+            //# MUST NOT: IPComp is not applied to hop-by-hop, routing and fragment headers
+            //# MUST: hop-by-hop options and routing headers are sent in their original form
             IpProto::HOP_BY_HOP | IpProto::ROUTING | IpProto::FRAGMENT => place = chain.link(),
             IpProto::DESTINATION_OPTIONS if options == DestinationOptions::Unprotected => place = chain.link(),
             _ => {}
@@ -117,6 +123,7 @@ pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpE
                 // The headers behind AH are not read before the ICV is verified.
                 match chain.next_extension()?.filter(|extension| extension.link.kind != IpProto::AH) {
                     //= RFC 4302 3.4.1/1
+                    //# MUST: an IP fragment offered to AH is discarded
                     Some(extension) if extension.is_part_of_fragments(ip.packet()) => return Err(IpError::Fragment),
                     Some(_) => {}
                     None => return Err(IpError::NotFound),

@@ -35,6 +35,7 @@ pub struct OriginalAddresses {
 /// # Errors
 /// [`IpError`] if the packet is malformed; it is unchanged.
 //= RFC 3948 3.1.2/1
+//# MUST: out of transport mode, the TCP or UDP checksum is adjusted, recomputed or waived
 pub fn repair_checksum(packet: &mut [u8], repair: ChecksumRepair) -> Result<(), IpError> {
     let ip = Ip::parse(packet)?;
     let place = transport_position(packet, DestinationOptions::Unprotected)?;

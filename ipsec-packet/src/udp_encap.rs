@@ -49,8 +49,10 @@ pub enum Datagram<'a> {
 pub fn classify(payload: &[u8], marker: Marker) -> Datagram<'_> {
     match (marker, payload) {
         //= RFC 3948 2.3/5
+        //# SHOULD: a received keep-alive is ignored
         (_, [0xff]) => Datagram::KeepAlive,
         //= RFC 3948 2.1/4
+        //# MUST NOT: the SPI of ESP in UDP is not zero
         (Marker::NonEsp, [0, 0, 0, 0, ike @ ..]) => Datagram::Ike(ike),
         (Marker::NonEsp, [_, _, _, _, _, _, _, _, ..]) => Datagram::Esp(payload),
         (Marker::NonIke, [0, 0, 0, 0, 0, 0, 0, 0, esp @ ..]) => Datagram::Esp(esp),
@@ -133,6 +135,7 @@ pub fn push_udp(
 /// # Errors
 /// [`UdpError::TooShort`], [`UdpError::Length`]; the packet is unchanged.
 //= RFC 3948 2.1/3
+//# MUST NOT: receivers do not depend on a UDP checksum of zero
 pub fn pop_udp(packet: &mut PacketBuf<'_>) -> Result<Ports, UdpError> {
     let available = packet.len();
     let (header, _) = UdpHeader::ref_from_prefix(packet.data())

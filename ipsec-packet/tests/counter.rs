@@ -13,6 +13,7 @@ fn state(width: u8, used: u64) -> Vec<u8> {
 }
 
 //= RFC 4303 2.2/1
+//# MUST: the sender counts the sequence number up for each packet
 #[test]
 fn first_sequence_number_is_1() {
     for (width, ..) in WIDTHS {
@@ -124,6 +125,7 @@ fn import_refuses_state_that_is_not_a_counter_of_this_width() {
 }
 
 //= RFC 4303 3.3.3/4
+//# MUST: with anti-replay and manual keys, the counter is kept across reboots
 #[test]
 fn state_exported_ahead_repeats_no_number_after_a_crash() {
     let mut running = SeqCounter::new(SeqWidth::Bits32);

@@ -47,6 +47,7 @@ const SENT: [(u8, IpAddr, IpAddr); 2] =
     [(4, IpAddr::V4(V4_A), IpAddr::V4(V4_B)), (6, IpAddr::V6(V6_A), IpAddr::V6(V6_B))];
 
 //= RFC 3948 3.1.2/1
+//# MUST: out of transport mode, the TCP or UDP checksum is adjusted, recomputed or waived
 #[test]
 fn repaired_checksum_is_valid_for_translated_addresses() {
     let mut rng = Rng(3948);

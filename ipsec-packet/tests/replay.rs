@@ -85,6 +85,7 @@ fn compare_with_model<const WORDS: usize>(runs: u64, operations: u64) {
 }
 
 //= RFC 4303 3.4.3/9
+//# MUST: windows of 32 packets are supported
 #[test]
 fn window_of_32_agrees_with_the_model() {
     compare_with_model::<1>(40, 10_000);

@@ -23,6 +23,7 @@ fn counter_import_refuses_number_beyond_width() {
 }
 
 //= RFC 3948 1/3
+//# MUST NOT: an SPI of zero is not used for ESP packets
 #[test]
 fn spi_is_big_endian_and_displays_as_hexadecimal() {
     let spi = Spi::new(0x0001_0203).unwrap();

@@ -95,6 +95,8 @@ const PLACES: &[(&str, usize, usize)] = &[
 ];
 
 //= RFC 3173 2.1/1, 3.2/1
+//# MUST NOT: IPComp is not applied to hop-by-hop, routing and fragment headers
+//# MUST: an IPv6 fragment header precedes the IPComp header
 #[test]
 fn placement_in_ipv6_follows_rfc_8200() {
     for (letters, protected, in_front) in PLACES {
@@ -139,6 +141,7 @@ fn ah_is_found_and_headers_after_it_are_not() {
 
 /// Columns: offset, reserved bits and M flag; whether the packet is a fragment.
 //= RFC 3173 3.2/1
+//# MUST: an IPv6 fragment header precedes the IPComp header
 #[test]
 fn atomic_fragments_are_accepted_and_others_refused() {
     for (bits, piece) in [(0, false), (0b110, false), (1, true), (8, true), (9, true), (0xfff8, true), (0x0100, true)] {

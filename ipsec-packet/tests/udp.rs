@@ -18,6 +18,7 @@ fn addresses() -> [(IpAddr, IpAddr); 2] {
 }
 
 //= RFC 3948 2.1/4
+//# MUST NOT: the SPI of ESP in UDP is not zero
 #[test]
 fn datagram_on_port_4500_is_classified_by_non_esp_marker() {
     for (payload, expected) in [
@@ -56,6 +57,7 @@ fn datagram_of_the_drafts_is_classified_by_non_ike_marker() {
 }
 
 //= RFC 3948 2.1/3
+//# MUST NOT: receivers do not depend on a UDP checksum of zero
 #[test]
 fn pop_udp_reverses_push_udp() {
     let mut rng = Rng(3948);

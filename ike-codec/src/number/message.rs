@@ -128,6 +128,7 @@ pub struct Version(pub u8);
 impl Version {
     /// Version 1.0, IKEv1 (RFC 2408 section 3.1).
     //= RFC 2408 3.1/4
+    //# MUST: the minor version sent is 0
     pub const IKEV1: Self = Self(0x10);
 
     /// Returns the major version (RFC 2408 section 3.1).
@@ -174,6 +175,7 @@ numbers! {
     ProtocolId(u8) {
         NONE = 0 "none",
         //= RFC 2408 A.3/1
+        //# MUST: ISAKMP has protocol 1 in every domain of interpretation
         ISAKMP = 1 "ISAKMP",
         AH = 2 "AH",
         ESP = 3 "ESP",
@@ -220,10 +222,13 @@ numbers! {
         MICROSOFT_STATUS = 12345 "Microsoft status",
         CONNECTED = 16384 "CONNECTED",
         //= RFC 2407 4.6.3.1/1
+        //# MUST: responder-lifetime has DOI, protocol, SPI, type and attributes as drawn
         RESPONDER_LIFETIME = 24576 "RESPONDER-LIFETIME",
         //= RFC 2407 4.6.3.2/1
+        //# MUST: replay-status has DOI, protocol, SPI, type and four octets as drawn
         REPLAY_STATUS = 24577 "REPLAY-STATUS",
         //= RFC 2407 4.6.3.3/2
+        //# MUST: initial-contact has DOI, protocol, SPI and type as drawn
         INITIAL_CONTACT = 24578 "INITIAL-CONTACT",
         CISCO_HELLO = 30000 "Cisco HELLO",
         CISCO_WWTEBR = 30001 "Cisco WWTEBR",

@@ -21,6 +21,7 @@ impl<'a> ProposalHead<'a> {
     /// Creates the fields of a proposal with a reserved octet of zero (RFC 2408 section 3.5).
     pub const fn new(number: u8, protocol: ProtocolId, spi: &'a [u8]) -> Self {
         //= RFC 2408 2.5.2/1
+        //# MUST: reserved fields are sent as zero
         Self { number, protocol, spi, reserved: 0 }
     }
 }
@@ -59,6 +60,7 @@ impl SaWriter<'_> {
     /// # Errors
     /// [`NoSpace`], also for an SPI or a number of transforms above 255.
     //= RFC 2408 5.5/3
+    //# MUST: sending: a proposal payload is made
     pub fn proposal(
         &mut self,
         head: &ProposalHead<'_>,
@@ -108,6 +110,7 @@ impl TransformWriter<'_> {
     /// # Errors
     /// [`NoSpace`], also for the 256th transform.
     //= RFC 2408 5.6/2
+    //# MUST: sending: a transform payload is made
     pub fn transform(
         &mut self,
         head: &TransformHead,
@@ -188,6 +191,7 @@ impl AttributeWriter<'_> {
     pub fn lifetime(&mut self, types: (u16, u16), unit: u16, duration: u32) -> Result<(), NoSpace> {
         let (life_type, life_duration) = types;
         //= RFC 2407 4.5/3
+        //# MUST: a life duration follows the life type of its unit
         self.basic(life_type, unit)?;
         self.variable(life_duration, &duration.to_be_bytes())
     }

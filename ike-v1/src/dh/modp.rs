@@ -50,6 +50,7 @@ fn read<const LIMBS: usize>(octets: &[u8]) -> Uint<LIMBS> {
 
 /// Encodes a number in network byte order, filling `octets` with leading zeros.
 //= RFC 2409 5/7
+//# MUST: a public value has the length of its group, with zeros in front
 fn write<const LIMBS: usize>(number: &Uint<LIMBS>, octets: &mut [u8]) {
     for (word, chunk) in number.as_words().iter().zip(octets.rchunks_mut(Limb::BYTES)) {
         let bytes = word.to_be_bytes();

@@ -40,6 +40,7 @@ impl<'a> BitWriter<'a> {
     /// Writes the remaining bits, padded with zeros to an octet, and returns the number of octets written; `None` when
     /// the output is full.
     //= RFC 3173 2.1/2
+    //# MUST: a compressed payload has whole octets
     pub(super) fn finish(mut self) -> Option<usize> {
         self.align();
         self.flush()?;

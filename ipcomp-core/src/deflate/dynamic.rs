@@ -49,6 +49,7 @@ impl Deflate {
 impl Compressor for Deflate {
     fn compress(&mut self, input: &[u8], output: &mut [u8]) -> Option<usize> {
         //= RFC 2394 2/1
+        //# MUST: history is cleared between packets, both ways
         self.positions.clear();
         let mut writer = BitWriter::new(output);
         let mut at = 0usize;
@@ -108,6 +109,7 @@ impl Deflate {
                 probe = usize::MAX;
                 let different = literal_counts.iter().take(END).filter(|n| **n > 0).count();
                 //= RFC 3173 2.2/2
+                //# SHOULD: the algorithm stops as soon as it finds that data does not compress
                 if different >= MIN_DISTINCT && used >= PROBE.wrapping_sub(20) {
                     return None;
                 }

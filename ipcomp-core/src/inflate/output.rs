@@ -58,6 +58,7 @@ impl<'a> Output<'a> {
 fn repeat(output: &mut [u8], at: usize, distance: usize, length: usize) -> Result<usize, InflateError> {
     let (done, free) = output.split_at_mut_checked(at).ok_or(InflateError::OutputFull)?;
     //= RFC 2394 2/1
+    //# MUST: history is cleared between packets, both ways
     let from = done.len().checked_sub(distance).ok_or(InflateError::DistanceTooLarge)?;
     let free = free.get_mut(..length).ok_or(InflateError::OutputFull)?;
     let source = done.get(from..).unwrap_or_default();

@@ -155,6 +155,7 @@ impl AnySuite {
         let row = cipher.row().ok_or(KeyError::Unsupported)?;
         match (row.icv, cipher, integrity) {
             //= RFC 4303 3.2/1
+            //# MUST: confidentiality or integrity is selected: the algorithms are never both null
             (0, CipherAlgorithm::Null, IntegrityAlgorithm::None) => Err(KeyError::NullWithoutIntegrity),
             (0, _, IntegrityAlgorithm::None) => Err(KeyError::NoIntegrity),
             (0, _, _) => {
@@ -176,6 +177,7 @@ impl AnySuite {
     /// # Errors
     /// [`KeyError::NullWithoutIntegrity`] for NULL, and errors of the key.
     //= RFC 2406 5/4
+    //# MUST: des-cbc, hmac-md5, hmac-sha1, null encryption and null authentication are supported
     pub fn without_integrity(cipher: CipherAlgorithm, key: &[u8]) -> Result<Self, KeyError> {
         match cipher {
             CipherAlgorithm::Null => Err(KeyError::NullWithoutIntegrity),

@@ -102,6 +102,7 @@ use IntegrityAlgorithm as I;
 
 /// Encryption algorithms of option `-E`, with the names of KAME, FreeBSD and Linux. Keys include the salt or nonce.
 //= RFC 4303 1/2
+//# MUST: integrity-only can be configured through a management interface
 #[rustfmt::skip]
 pub(super) const CIPHERS: &[Algorithm<C>] = &[
     row("des-cbc",           (64, 64, 8),     Some(C::DesCbc)),

@@ -218,6 +218,7 @@ fn delete_all<'a>(lexer: &mut Lexer<'a>) -> Result<Statement<'a>, Fault<'a>> {
 
 impl Add<'_> {
     //= RFC 4303 3.3.3/3
+    //# SHOULD NOT: anti-replay is provided for manually distributed keys
     const fn new(id: SaSpec) -> Self {
         Self {
             id,

@@ -123,6 +123,7 @@ mod tests {
     use super::*;
 
     //= RFC 4303 5/1
+    //# MUST: syntax and processing of ESP for unicast traffic are implemented
     #[test]
     fn every_open_record_holds() {
         let mut ran = 0;
