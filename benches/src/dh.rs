@@ -1,4 +1,5 @@
-//! One shared secret of each Diffie-Hellman group, beside OpenSSL, with private values of the same length.
+//! Time of one shared secret of each Diffie-Hellman group, compared with OpenSSL with private values of the same
+//! length.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -22,7 +23,7 @@ pub fn run() {
     }
 }
 
-/// Both sides compute the same secret, in turn.
+/// Measures both implementations alternately on the same secret.
 fn compare(group: Group, theirs: impl Fn(&[u8], &[u8]) -> Vec<u8>) {
     let lengths = GroupLengths::of(group).unwrap();
     let (private, other) = (private(lengths.private, 0x41), private(lengths.private, 0x17));
@@ -44,7 +45,7 @@ fn private(length: usize, seed: u8) -> Vec<u8> {
     (0..length).map(|i| if i == 0 { 0 } else { seed.wrapping_mul(i as u8 | 1) }).collect()
 }
 
-/// OpenSSL's constant-time modular exponentiation, which its own Diffie-Hellman uses.
+/// Returns OpenSSL's constant-time modular exponentiation, which its own Diffie-Hellman uses.
 fn modp(group: Group) -> impl Fn(&[u8], &[u8]) -> Vec<u8> {
     let mut prime = match group.0 {
         1 => BigNum::get_rfc2409_prime_768(),

@@ -1,4 +1,4 @@
-//! Packets through the engine with 1, 100 and 1000 policies, of which the last one is theirs.
+//! Time per packet of the engine with 1, 100 and 1000 policies, of which the last one matches.
 
 use std::hint::black_box;
 use std::net::IpAddr;
@@ -21,15 +21,15 @@ pub fn run() {
     println!("{:<44} {:>10} {:>14}", "one packet", "ns", "packets/s");
     for policies in [1usize, 100, 1000] {
         let mut databases = databases(policies);
-        measure(policies, "clear, by the cache of flows", &mut databases, &mut |d, n| clear(d, n, 1));
-        measure(policies, "clear in, by the cache of flows", &mut peer(policies), &mut |d, _| clear_in(d));
-        measure(policies, "clear, 65536 flows", &mut databases, &mut |d, n| clear(d, n, 65536));
+        measure(policies, "bypass out, cached flow", &mut databases, &mut |d, n| bypass(d, n, 1));
+        measure(policies, "bypass in, cached flow", &mut peer(policies), &mut |d, _| bypass_in(d));
+        measure(policies, "bypass out, 65536 flows", &mut databases, &mut |d, n| bypass(d, n, 65536));
         for size in [64, 1408] {
-            measure(policies, &format!("aes128-sha1 tunnel out, {size} octets"), &mut databases, &mut |d, n| {
+            measure(policies, &format!("AES128-SHA1 tunnel out, {size} octets"), &mut databases, &mut |d, n| {
                 seal(d, n, size)
             });
             let mut sealed = Sealed::of(policies, size);
-            measure(policies, &format!("aes128-sha1 tunnel in, {size} octets"), &mut peer(policies), &mut |d, n| {
+            measure(policies, &format!("AES128-SHA1 tunnel in, {size} octets"), &mut peer(policies), &mut |d, n| {
                 sealed.open(d, n)
             });
         }
@@ -50,12 +50,12 @@ fn measure(policies: usize, what: &str, databases: &mut Databases, packet: &mut 
     println!("{policies:>4} policies, {what:<29} {median:>10.1} {:>14.0}", 1e9 / median);
 }
 
-/// The side that sends: `policies` of which the last two are for the packets: one protects, one lets pass.
+/// Returns the sender's engine. The last two policies match the packets: one is PROTECT, one is BYPASS.
 fn databases(policies: usize) -> Box<Databases> {
     loaded(policies, Direction::Outbound)
 }
 
-/// The side that receives, with the same policies for what arrives.
+/// Returns the receiver's engine, with the same policies inbound.
 fn peer(policies: usize) -> Box<Databases> {
     loaded(policies, Direction::Inbound)
 }
@@ -76,14 +76,14 @@ fn loaded(policies: usize, direction: Direction) -> Box<Databases> {
         text += &format!("spdadd 10.3.0.0/16 0.0.0.0/0 any -P {dir} none;\n");
     }
     let mut statements = Statements::of(&text);
-    while let Some(statement) = statements.next().expect("a good text") {
+    while let Some(statement) = statements.next().expect("valid statements") {
         match statement {
             Statement::Add(add) => {
-                let sa = add.sa(direction, None, &LoadOptions::RFC).expect("an sa");
+                let sa = add.sa(direction, None, &LoadOptions::RFC).expect("valid SA");
                 assert!(databases.install(sa, NOW).is_ok());
             }
             Statement::SpdAdd(policy) => {
-                databases.add_policy(policy.policy().expect("a policy")).expect("room");
+                databases.add_policy(policy.policy().expect("valid policy")).expect("policy table is full");
             }
             _ => {}
         }
@@ -91,44 +91,44 @@ fn loaded(policies: usize, direction: Direction) -> Box<Databases> {
     databases
 }
 
-/// A packet that passes in clear, of one of so many flows.
-fn clear(databases: &mut Databases, n: u32, flows: u32) {
+/// Sends a packet of one of `flows` flows that match a BYPASS policy.
+fn bypass(databases: &mut Databases, n: u32, flows: u32) {
     let mut bytes = [0; 64];
     let source = u32::from_be_bytes([10, 3, 0, 0]) + n.wrapping_mul(2_654_435_761) % flows;
     packet(&mut bytes, 0, 64, IpAddr::from(source.to_be_bytes()));
-    let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 64).expect("room");
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 64).expect("buffer too small");
     assert_eq!(black_box(databases.outbound(NOW, &mut packet, &mut |_: Seq, _: &mut [u8]| ())), Disposition::Bypass);
 }
 
 fn seal(databases: &mut Databases, n: u32, size: usize) {
     let mut bytes = [0; 1600];
     packet(&mut bytes, 100, size, IpAddr::from([10, 1, 0, 1]));
-    let mut packet = PacketBuf::with_headroom(&mut bytes, 100, size).expect("room");
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 100, size).expect("buffer too small");
     let mut iv = |_: Seq, iv: &mut [u8]| iv.fill(n as u8);
     assert_eq!(black_box(databases.outbound(NOW, &mut packet, &mut iv)), Disposition::Send);
 }
 
-fn clear_in(databases: &mut Databases) {
+fn bypass_in(databases: &mut Databases) {
     let mut bytes = [0; 64];
     packet(&mut bytes, 0, 64, IpAddr::from([10, 3, 0, 0]));
-    let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 64).expect("room");
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 64).expect("buffer too small");
     assert_eq!(black_box(databases.inbound(NOW, &mut packet)), Disposition::Bypass);
 }
 
-/// Protected packets, one after the other.
+/// Protected packets with consecutive sequence numbers.
 struct Sealed {
     packets: Vec<Vec<u8>>,
     next: usize,
 }
 
 impl Sealed {
-    /// As many as a measurement opens.
+    /// Seals as many packets as one measurement opens.
     fn of(policies: usize, size: usize) -> Self {
         let mut sender = databases(policies);
         let one = |_| {
             let mut bytes = [0; 1600];
             packet(&mut bytes, 100, size, IpAddr::from([10, 1, 0, 1]));
-            let mut packet = PacketBuf::with_headroom(&mut bytes, 100, size).expect("room");
+            let mut packet = PacketBuf::with_headroom(&mut bytes, 100, size).expect("buffer too small");
             assert_eq!(sender.outbound(NOW, &mut packet, &mut |_: Seq, iv: &mut [u8]| iv.fill(7)), Disposition::Send);
             packet.data().to_vec()
         };
@@ -139,12 +139,12 @@ impl Sealed {
         let bytes = &mut self.packets[self.next];
         self.next += 1;
         let length = bytes.len();
-        let mut packet = PacketBuf::with_headroom(bytes, 0, length).expect("room");
+        let mut packet = PacketBuf::with_headroom(bytes, 0, length).expect("buffer too small");
         assert_eq!(black_box(databases.inbound(NOW, &mut packet)), Disposition::Deliver);
     }
 }
 
-/// A UDP packet of so many octets at a place.
+/// Writes a UDP packet of `size` octets at an offset of the buffer.
 fn packet(bytes: &mut [u8], at: usize, size: usize, source: IpAddr) {
     let IpAddr::V4(source) = source else { return };
     let mut header = Ipv4Header::new(source, [10, 2, 0, 1].into(), IpProto::UDP, 64);
@@ -154,19 +154,19 @@ fn packet(bytes: &mut [u8], at: usize, size: usize, source: IpAddr) {
     bytes[at + 20..at + 24].copy_from_slice(&[0, 53, 0, 53]);
 }
 
-/// What the databases take of memory.
+/// Prints the memory size of SAs and engines.
 fn sizes() {
     let of = |what: &str, octets: usize| println!("{what:<44} {octets:>10} octets");
     println!();
-    of("an SA of any algorithm", size_of::<Sa<AnyAlgorithms>>());
+    of("SA of any algorithm", size_of::<Sa<AnyAlgorithms>>());
     of("engine, 256 SAs, 64 policies, 64 flows", size_of::<Engine<AnyAlgorithms, 256, 64>>());
     of("engine, 16 SAs, 64 policies, 64 flows", size_of::<Engine<AnyAlgorithms, 16, 64>>());
-    of("an SA of AES-128-CBC + HMAC-SHA1", size_of::<Sa<Small>>());
-    of("engine of these, 256 SAs, 64 policies, 64 flows", size_of::<Engine<Small, 256, 64>>());
-    of("engine of these, 2 SAs, 2 policies, 4 flows", size_of::<Engine<Small, 2, 2, 4>>());
+    of("SA of AES-128-CBC + HMAC-SHA1", size_of::<Sa<Small>>());
+    of("engine of such SAs, 256 SAs, 64 policies, 64 flows", size_of::<Engine<Small, 256, 64>>());
+    of("engine of such SAs, 2 SAs, 2 policies, 4 flows", size_of::<Engine<Small, 2, 2, 4>>());
 }
 
-/// One suite, no AH, no IPComp.
+/// Algorithms of an engine with one suite, without AH and IPComp.
 enum Small {}
 
 impl ipsec_engine::Algorithms for Small {

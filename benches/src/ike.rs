@@ -1,4 +1,5 @@
-//! Parsing one main mode message, every field visited: ours, and the parser of IKEv2 that Rust has.
+//! Time to parse a main mode message and read every field, compared with an IKEv2 parser on a message of the same
+//! length.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -40,7 +41,7 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-/// 276 octets: an SA with 4 transforms of 7 attributes, and 5 vendor IDs.
+/// Writes a message of 276 octets: an SA with 4 transforms of 7 attributes, and 5 vendor IDs.
 fn main_mode(buf: &mut [u8]) -> &[u8] {
     let mut writer = MessageWriter::new(buf, &Header::new([0x11; 8], [0; 8], ExchangeKind::MAIN, 0)).unwrap();
     writer
@@ -66,7 +67,7 @@ fn main_mode(buf: &mut [u8]) -> &[u8] {
     writer.finish()
 }
 
-/// Parses and reads every field of every item.
+/// Parses the message and reads every field of every item.
 fn visit(message: &[u8]) -> u64 {
     let message = Message::parse(message).unwrap();
     let header = message.header();
@@ -91,7 +92,7 @@ fn visit(message: &[u8]) -> u64 {
     sum
 }
 
-/// As many octets of IKEv2: an SA with 5 transforms, a key exchange, a nonce, two notifications.
+/// Returns an IKEv2 message of similar length: an SA with 5 transforms, a key exchange, a nonce, two notifications.
 fn sa_init() -> Vec<u8> {
     let payload = |next: u8, body: &[u8]| {
         let mut bytes = vec![next, 0];

@@ -1,4 +1,4 @@
-//! DEFLATE for packets of 1408 octets: size, ratio and time beside zlib, libdeflate and miniz_oxide.
+//! Time, ratio and memory of DEFLATE on packets of 1408 octets, compared with zlib, libdeflate and miniz_oxide.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use ipcomp_core::{Compressor, Decompressor, Deflate, FixedDeflate, Inflate};
 const PACKET: usize = 1408;
 const ROUNDS: usize = 31;
 
-/// Packets of one kind of traffic.
+/// Packets with one kind of content.
 struct Corpus {
     name: &'static str,
     packets: Vec<Vec<u8>>,
@@ -17,7 +17,7 @@ struct Corpus {
 
 fn corpora() -> Vec<Corpus> {
     let text = include_bytes!("../../LICENSE-APACHE");
-    let cut = |bytes: &[u8]| bytes.chunks_exact(PACKET).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let packets = |bytes: &[u8]| bytes.chunks_exact(PACKET).map(<[u8]>::to_vec).collect::<Vec<_>>();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = move || {
         state ^= state << 13;
@@ -52,16 +52,17 @@ fn corpora() -> Vec<Corpus> {
         }
     }
     vec![
-        Corpus { name: "text", packets: cut(text) },
-        Corpus { name: "http", packets: cut(http.as_bytes()) },
-        Corpus { name: "random", packets: cut(&noise) },
+        Corpus { name: "text", packets: packets(text) },
+        Corpus { name: "http", packets: packets(http.as_bytes()) },
+        Corpus { name: "random", packets: packets(&noise) },
     ]
 }
 
-/// A compressor by name, and what it does with a packet: octets of output, `None` if it gave up.
+/// Name of a compressor or decompressor, and its function: it returns the length of the output, or `None` if it gave
+/// up.
 type Job<'a> = (&'static str, Box<dyn FnMut(&[u8], &mut [u8]) -> Option<usize> + 'a>);
 
-/// Prints the tables.
+/// Runs the comparison and prints the tables.
 pub fn run() {
     let sizes = (size_of::<Deflate>(), size_of::<FixedDeflate>(), size_of::<Inflate>());
     println!("state in octets: Deflate {}, FixedDeflate {}, Inflate {}\n", sizes.0, sizes.1, sizes.2);
@@ -83,7 +84,7 @@ fn zlib(level: u32) -> impl FnMut(&[u8], &mut [u8]) -> Option<usize> {
 
 fn compressors(corpus: &Corpus) {
     let (mut ours, mut small) = (Box::new(Deflate::new()), Box::new(FixedDeflate::new()));
-    let mut libdeflate = libdeflater::Compressor::new(libdeflater::CompressionLvl::new(1).expect("level 1 exists"));
+    let mut libdeflate = libdeflater::Compressor::new(libdeflater::CompressionLvl::new(1).expect("valid level"));
     let mut miniz = miniz_oxide::deflate::core::CompressorOxide::default();
     miniz.set_format_and_level(miniz_oxide::DataFormat::Raw, 1);
     let jobs: Vec<Job<'_>> = vec![
@@ -144,7 +145,7 @@ fn decompressors(corpus: &Corpus) {
             }),
         ),
     ];
-    table("inflate what zlib 1 made", corpus, &deflated, jobs);
+    table("inflate output of zlib 1", corpus, &deflated, jobs);
 }
 
 fn table(what: &str, corpus: &Corpus, inputs: &[Vec<u8>], mut jobs: Vec<Job<'_>>) {
@@ -153,15 +154,15 @@ fn table(what: &str, corpus: &Corpus, inputs: &[Vec<u8>], mut jobs: Vec<Job<'_>>
     let mut sizes = vec![0usize; jobs.len()];
     for round in 0..ROUNDS {
         for (number, (_, job)) in jobs.iter_mut().enumerate() {
-            let began = Instant::now();
+            let start = Instant::now();
             for _ in 0..20 {
                 for input in inputs {
                     black_box(job(black_box(input), black_box(&mut output)));
                 }
             }
-            rounds[number].push(began.elapsed().as_nanos() as f64 / (20 * inputs.len()) as f64);
+            rounds[number].push(start.elapsed().as_nanos() as f64 / (20 * inputs.len()) as f64);
             if round == 0 {
-                // What does not get smaller is sent as it is.
+                // A packet that does not get smaller is sent uncompressed.
                 let size = |(packet, input): (&Vec<u8>, &Vec<u8>)| job(input, &mut output).unwrap_or(packet.len());
                 sizes[number] = corpus.packets.iter().zip(inputs).map(size).sum();
             }

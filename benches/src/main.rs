@@ -1,4 +1,4 @@
-//! Our speed beside that of others, in one run: interleaved rounds, medians, ratios.
+//! Speed compared with other libraries in one run: interleaved rounds, medians, ratios.
 
 mod compare;
 #[cfg(feature = "dh")]
@@ -10,8 +10,8 @@ mod ipcomp;
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("compare") => {
-            if let Err(wrong) = compare::run(std::env::args().skip(2)) {
-                eprintln!("{wrong}");
+            if let Err(error) = compare::run(std::env::args().skip(2)) {
+                eprintln!("{error}");
                 std::process::exit(2);
             }
         }
@@ -22,7 +22,7 @@ fn main() {
         Some("dh") => dh::run(),
         #[cfg(not(feature = "dh"))]
         Some("dh") => {
-            eprintln!("dh needs the feature `dh`, and libssl-dev");
+            eprintln!("dh requires the feature `dh` and libssl-dev");
             std::process::exit(2);
         }
         _ => {

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
-/// Octets written in hexadecimal.
+/// Octets that records contain as hexadecimal text.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Hex(pub Vec<u8>);
 
@@ -23,11 +23,11 @@ impl fmt::Debug for Hex {
 impl<'de> Deserialize<'de> for Hex {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        from_hex(&text).map(Hex).ok_or_else(|| D::Error::custom("not hexadecimal"))
+        from_hex(&text).map(Hex).ok_or_else(|| D::Error::custom("invalid hexadecimal text"))
     }
 }
 
-/// Reads hexadecimal, upper or lower case; `None` for anything else.
+/// Decodes hexadecimal text in upper or lower case. Returns `None` for any other text.
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     let (pairs, odd) = text.as_bytes().as_chunks::<2>();
     let digit = |c: u8| char::from(c).to_digit(16);
@@ -37,7 +37,7 @@ pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     pairs.iter().map(|&[high, low]| u8::try_from(digit(high)? * 16 + digit(low)?).ok()).collect()
 }
 
-/// Writes lower-case hexadecimal.
+/// Encodes octets as lower-case hexadecimal text.
 pub fn to_hex(octets: &[u8]) -> String {
     octets.iter().map(|o| format!("{o:02x}")).collect()
 }

@@ -2,19 +2,19 @@ use serde::Deserialize;
 
 use crate::Hex;
 
-/// Key derivation of phase 1: inputs, and as many results as the record knows (types `ike-phase1`, `ike-skeyid` and
+/// Key derivation of phase 1: inputs, and the results that the record contains (types `ike-phase1`, `ike-skeyid` and
 /// `ike-psk-hash`).
 #[derive(Clone, Debug, Deserialize)]
 #[allow(missing_docs)]
 pub struct Phase1Record {
     pub id: String,
-    /// Which of the three types it is.
+    /// Type of the record, one of the three above.
     #[serde(rename = "type")]
     pub kind: String,
     pub prf: String,
-    /// The hash, where it is not the one in `prf`.
+    /// Hash algorithm, if it is not that of `prf`.
     pub hash: Option<String>,
-    /// `psk` where the record says nothing.
+    /// Authentication method; absent for `psk`.
     pub auth_method: Option<String>,
     #[serde(default)]
     pub psk: Hex,
@@ -40,23 +40,23 @@ pub struct Phase1Record {
     pub ka: Option<Hex>,
     pub initial_iv: Option<Hex>,
     pub hash_i: Option<Hex>,
-    /// What follows SKEYID in HASH_I.
+    /// Input of HASH_I, whose key is SKEYID.
     pub hash_i_data: Option<Hex>,
     pub hash_r: Option<Hex>,
-    /// What follows SKEYID in HASH_R.
+    /// Input of HASH_R, whose key is SKEYID.
     pub hash_r_data: Option<Hex>,
 }
 
-/// Key material of a quick mode.
+/// Keying material of a quick mode exchange (RFC 2409 section 5.5).
 #[derive(Clone, Debug, Deserialize)]
 #[allow(missing_docs)]
 pub struct KeymatRecord {
     pub id: String,
     pub prf: String,
     pub skeyid_d: Hex,
-    /// `[g(qm)^xy |] protocol | SPI | Ni_b | Nr_b` of the SA to the initiator.
+    /// Seed `[g(qm)^xy |] protocol | SPI | Ni_b | Nr_b` of the SA to the initiator.
     pub seed_initiator_sa: Hex,
-    /// The same of the SA to the responder.
+    /// Seed of the same form of the SA to the responder.
     pub seed_responder_sa: Hex,
     #[serde(default)]
     pub pfs: bool,
@@ -66,32 +66,32 @@ pub struct KeymatRecord {
     pub integ_key_responder: Hex,
 }
 
-/// A whole exchange.
+/// Complete exchange with encrypted messages.
 #[derive(Clone, Debug, Deserialize)]
 #[allow(missing_docs)]
 pub struct FlowRecord {
     pub id: String,
     pub prf: String,
-    /// The hash, where it is not the one in `prf`.
+    /// Hash algorithm, if it is not that of `prf`.
     pub hash: Option<String>,
     pub ka: Hex,
     pub skeyid_a: Hex,
     pub messages: Vec<FlowMessage>,
 }
 
-/// One message of a [`FlowRecord`].
+/// Message of a [`FlowRecord`].
 #[derive(Clone, Debug, Deserialize)]
 #[allow(missing_docs)]
 pub struct FlowMessage {
-    /// `initiator` or `responder`.
+    /// Sender of the message, `initiator` or `responder`.
     pub from_: Option<String>,
     pub wire: Hex,
     pub cipher: Option<String>,
     pub iv: Option<Hex>,
     pub plaintext: Option<Hex>,
-    /// Kind and length of each payload.
+    /// Type and length in octets of each payload.
     pub payloads: Option<Vec<(u8, usize)>>,
     pub padding: Option<Hex>,
-    /// Which hash of phase 2 it carries, beginning with `HASH(1)`, `HASH(2)` or `HASH(3)`.
+    /// Hash of phase 2 in the message: a text that begins with `HASH(1)`, `HASH(2)` or `HASH(3)`.
     pub hash: Option<String>,
 }

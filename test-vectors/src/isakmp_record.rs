@@ -2,26 +2,26 @@ use serde::Deserialize;
 
 use crate::{Expected, Hex};
 
-/// One IKEv1 message that every parser takes.
+/// IKEv1 message that every parser accepts.
 #[derive(Clone, Debug, Deserialize)]
 pub struct IsakmpRecord {
-    /// Its name.
+    /// Name of the record.
     pub id: String,
-    /// The message.
+    /// Octets of the message.
     pub hex: Hex,
-    /// The UDP payload it came in, with the non-ESP marker.
+    /// UDP payload with the non-ESP marker, if the message was received on port 4500.
     pub udp_payload: Option<Hex>,
-    /// What its header says.
+    /// Fields of the ISAKMP header.
     pub header: IsakmpHeaderRecord,
-    /// Whether its body is ciphertext.
+    /// Encryption flag of the header: the body is ciphertext.
     pub encrypted: bool,
-    /// Its payloads, where they are in clear.
+    /// Payloads of a cleartext message.
     pub payloads: Option<Vec<PayloadNode>>,
-    /// What a parser does with it.
+    /// Result expected from a parser.
     pub expected: Expected,
 }
 
-/// The header of an [`IsakmpRecord`].
+/// ISAKMP header of an [`IsakmpRecord`].
 #[derive(Clone, Debug, Deserialize)]
 #[allow(missing_docs)]
 pub struct IsakmpHeaderRecord {
@@ -39,34 +39,34 @@ pub struct IsakmpHeaderRecord {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(untagged)]
 pub enum PayloadNode {
-    /// With children.
+    /// Payload with nested payloads.
     Branch(u8, i64, u64, Vec<PayloadNode>),
-    /// Without.
+    /// Payload without nested payloads.
     Leaf(u8, i64, u64),
 }
 
-/// A hostile or odd message.
+/// Hostile or unusual message.
 #[derive(Clone, Debug, Deserialize)]
 pub struct IsakmpBytesRecord {
-    /// Its name.
+    /// Name of the record.
     pub id: String,
-    /// The octets.
+    /// Octets of the message.
     pub hex: Hex,
-    /// What a parser does with them.
+    /// Result expected from a parser.
     pub expected: Expected,
 }
 
-/// A message in fragments.
+/// Message in IKE fragments.
 #[derive(Clone, Debug, Deserialize)]
 pub struct IsakmpFragmentsRecord {
-    /// Its name.
+    /// Name of the record.
     pub id: String,
-    /// Whole ISAKMP messages with one fragment each, in order.
+    /// ISAKMP messages with one fragment each, in order.
     pub fragments: Vec<Hex>,
-    /// The ID all of them carry.
+    /// Fragment ID of all fragments.
     pub fragment_id: u16,
-    /// The message.
+    /// Reassembled message.
     pub reassembled: Hex,
-    /// What a receiver does with them.
+    /// Result expected from a receiver.
     pub expected: Expected,
 }

@@ -1,7 +1,7 @@
-//! The vectors of the IPsec workspace, and the one loader that tests and tools read them with.
+//! Test vectors of the IPsec workspace, and the loader that tests and tools use.
 //!
-//! Two kinds: records in JSON lines ([`Record`], the format of packets, replay sequences and messages), and the
-//! publishers' own formats of cipher and MAC vectors ([`cavp`], [`rfc`]). [`Random`] generates the other inputs of tests.
+//! Packets, replay sequences and IKE messages are records in JSON lines ([`Record`]). Cipher and MAC vectors are in the
+//! formats of their publishers ([`cavp`], [`rfc`]). [`Random`] generates further test inputs.
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
@@ -27,25 +27,25 @@ pub use record::{
     read_file,
 };
 
-/// The directory of the vectors, where this crate was built.
+/// Returns the directory of the vectors, in the source directory of this crate.
 pub fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
 }
 
-/// A file of vectors in the JSON that transcribes an RFC.
+/// Reads a JSON file with the vectors of an RFC.
 ///
 /// # Panics
-/// When the file is not there or is not JSON: vectors that cannot be read must not pass for vectors that hold.
+/// If the file is missing or is not JSON: vectors that cannot be read must not count as passed.
 pub fn rfc(name: &str) -> Vec<serde_json::Value> {
     let path = data().join("rfc").join(name);
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The record files below a path: the path itself if it is a file, else every `.jsonl` in it, sorted.
+/// Returns the record files below a path: the path itself if it is a file, else every `.jsonl` file below it, sorted.
 ///
 /// # Errors
-/// When the path cannot be read.
+/// If the path cannot be read.
 pub fn record_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     if path.is_file() {
         return Ok(vec![path.to_owned()]);

@@ -3,11 +3,12 @@ use std::fs;
 
 use crate::{data, from_hex};
 
-/// The cases of a file in NIST's format: `NAME = value` lines between blank lines. Names are in lower case; each case
-/// carries the section it stands in (`[ENCRYPT]`) as `section`. Values that are hexadecimal are octets, others are left out.
+/// Reads the cases of a file in NIST's format: `NAME = value` lines between blank lines. Names are converted to lower
+/// case. Each case has the section that contains it (such as `[ENCRYPT]`) as `section`. Values that are not
+/// hexadecimal are left out.
 ///
 /// # Panics
-/// When the file is not there or holds no case: vectors that cannot be read must not pass for vectors that hold.
+/// If the file is missing or contains no case: vectors that cannot be read must not count as passed.
 pub fn cavp(name: &str) -> Vec<BTreeMap<String, Vec<u8>>> {
     let path = data().join("cavp").join(name);
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -28,6 +29,6 @@ pub fn cavp(name: &str) -> Vec<BTreeMap<String, Vec<u8>>> {
             }
         }
     }
-    assert!(!cases.is_empty(), "{} holds no case", path.display());
+    assert!(!cases.is_empty(), "{} contains no case", path.display());
     cases
 }

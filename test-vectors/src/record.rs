@@ -7,121 +7,121 @@ use crate::Hex;
 use crate::ike_record::{FlowRecord, KeymatRecord, Phase1Record};
 use crate::isakmp_record::{IsakmpBytesRecord, IsakmpFragmentsRecord, IsakmpRecord};
 
-/// What a receiver must do.
+/// Result that a record expects from a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Expected {
-    /// Deliver exactly the given result.
+    /// Exactly the given result is delivered.
     Accept,
-    /// Deliver nothing.
+    /// The input is refused.
     Reject,
-    /// Either; peers differ.
+    /// Either result is correct; implementations differ.
     Any,
 }
 
-/// The ports of ESP in UDP.
+/// UDP ports of UDP-encapsulated ESP (RFC 3948).
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct UdpPorts {
-    /// Source port.
+    /// UDP source port.
     pub sport: u16,
-    /// Destination port.
+    /// UDP destination port.
     pub dport: u16,
 }
 
-/// The SA that a record describes.
+/// SA of a record.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SaRecord {
-    /// `esp` or `ah`.
+    /// Protocol, `esp` or `ah`.
     pub proto: String,
-    /// `transport` or `tunnel`.
+    /// Mode, `transport` or `tunnel`.
     pub mode: String,
-    /// Cipher, for ESP.
+    /// Name of the cipher of ESP; empty for AH.
     #[serde(default)]
     pub cipher: String,
-    /// Its key, without the salt.
+    /// Key of the cipher, without the salt.
     #[serde(default)]
     pub enc_key: Hex,
-    /// Salt or nonce.
+    /// Salt of an AEAD or nonce of AES-CTR.
     #[serde(default)]
     pub salt: Hex,
-    /// Integrity algorithm.
+    /// Name of the integrity algorithm.
     #[serde(default)]
     pub auth: String,
-    /// Its key.
+    /// Key of the integrity algorithm.
     #[serde(default)]
     pub auth_key: Hex,
-    /// Octets of ICV; 0 where the algorithm has only one length.
+    /// Length of the ICV in octets; 0 if the algorithm has one length only.
     #[serde(default)]
     pub icv_len: usize,
-    /// The SPI.
+    /// Security Parameters Index.
     pub spi: u32,
-    /// Whether numbers have 64 bits.
+    /// Extended (64-bit) sequence numbers are used.
     #[serde(default)]
     pub esn: bool,
-    /// How the ICV field of AH is padded, where not as RFC 4302 says.
+    /// Profile of AH padding; absent for that of RFC 4302.
     pub ah_profile: Option<String>,
-    /// ESP in UDP.
+    /// Ports of UDP encapsulation, if used.
     pub udp_encap: Option<UdpPorts>,
 }
 
-/// One ESP or AH packet.
+/// ESP or AH packet with its SA.
 #[derive(Clone, Debug, Deserialize)]
 pub struct PacketRecord {
-    /// Its name.
+    /// Name of the record.
     pub id: String,
-    /// Its SA.
+    /// SA of the packet.
     #[serde(flatten)]
     pub sa: SaRecord,
-    /// Version of the outer header.
+    /// IP version of the outer header.
     pub ip_version: u8,
-    /// The whole number of the packet.
+    /// Sequence number, with the high-order half if the SA uses ESN.
     pub seq: Option<u64>,
-    /// The high half that the receiver holds.
+    /// High-order half of the sequence number in the receiver's state.
     pub seq_high: Option<u32>,
-    /// The IV as carried.
+    /// IV as transmitted.
     #[serde(default)]
     pub iv: Hex,
-    /// The packet without IPsec.
+    /// IP packet before IPsec processing.
     pub plain_packet: Option<Hex>,
-    /// The packet with IPsec.
+    /// IP packet after IPsec processing.
     pub wire_packet: Hex,
-    /// What a receiver does with `wire_packet`.
+    /// Result expected from a receiver of `wire_packet`.
     pub expected: Expected,
-    /// Whether sealing `plain_packet` gives `wire_packet` byte for byte.
+    /// Sealing `plain_packet` gives exactly `wire_packet`.
     #[serde(default)]
     pub seal: bool,
 }
 
-/// Packets fed in order to one receiver.
+/// Sequence of packets for one receiver.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ReplayRecord {
-    /// Its name.
+    /// Name of the record.
     pub id: String,
-    /// Its SA.
+    /// SA of the packets.
     #[serde(flatten)]
     pub sa: SaRecord,
-    /// Size of the window in packets.
+    /// Size of the anti-replay window in packets.
     pub window: u32,
-    /// Where the top of the window stands, nothing at or below it having been seen.
+    /// Initial top of the window. No sequence number at or below it has been received.
     pub initial_top: u64,
-    /// What is fed.
+    /// Packets in order of arrival.
     pub packets: Vec<ReplayPacket>,
 }
 
-/// One packet of a [`ReplayRecord`].
+/// Packet of a [`ReplayRecord`].
 #[derive(Clone, Debug, Deserialize)]
 pub struct ReplayPacket {
-    /// Its whole number.
+    /// Sequence number, with the high-order half.
     pub seq: u64,
-    /// The packet with IPsec.
+    /// IP packet after IPsec processing.
     pub wire_packet: Hex,
-    /// The packet without.
+    /// IP packet before IPsec processing.
     pub plain_packet: Hex,
-    /// What the receiver does with it.
+    /// Result expected from the receiver.
     pub expected: Expected,
 }
 
-/// One IPComp packet.
+/// IPComp packet with its IPCA.
 #[derive(Clone, Debug, Deserialize)]
 #[allow(missing_docs)]
 pub struct IpcompRecord {
@@ -133,44 +133,44 @@ pub struct IpcompRecord {
     pub plain_packet: Option<Hex>,
     pub wire_packet: Hex,
     pub expected: Expected,
-    /// False: a sender must not have compressed it.
+    /// False if a sender must not compress the packet.
     pub compressible: Option<bool>,
 }
 
-/// One record of a vector file.
+/// Record of a vector file.
 #[derive(Clone, Debug)]
 pub enum Record {
-    /// One ESP or AH packet.
+    /// ESP or AH packet.
     Packet(Box<PacketRecord>),
-    /// A sequence of packets.
+    /// Sequence of packets for one receiver.
     ReplayError(Box<ReplayRecord>),
-    /// One IPComp packet.
+    /// IPComp packet.
     Ipcomp(Box<IpcompRecord>),
-    /// One IKEv1 message.
+    /// IKEv1 message.
     Isakmp(Box<IsakmpRecord>),
-    /// A hostile or odd message.
+    /// Hostile or unusual IKEv1 message.
     IsakmpBytes(Box<IsakmpBytesRecord>),
-    /// A message in fragments.
+    /// IKEv1 message in fragments.
     IsakmpFragments(Box<IsakmpFragmentsRecord>),
     /// Key derivation of phase 1.
     Phase1(Box<Phase1Record>),
     /// Key derivation of phase 2.
     Keymat(Box<KeymatRecord>),
-    /// A whole exchange.
+    /// Complete IKEv1 exchange.
     Flow(Box<FlowRecord>),
-    /// A record of a type that this loader does not know, or one that is malformed.
+    /// Record of an unknown type, or malformed record.
     Unknown {
-        /// Its name, as far as it has one.
+        /// Name of the record, or empty.
         id: String,
-        /// Its type, as far as it has one.
+        /// Type of the record, or empty.
         kind: String,
-        /// What is wrong with it.
+        /// Error message of the parser.
         problem: String,
     },
 }
 
 impl Record {
-    /// The type, as the file names it.
+    /// Returns the type of the record, as in the file.
     pub fn kind(&self) -> &str {
         match self {
             Self::Packet(_) => "packet",
@@ -187,16 +187,16 @@ impl Record {
     }
 }
 
-/// A record and the line it stands in.
+/// Record with its position in the file.
 #[derive(Clone, Debug)]
 pub struct Located {
-    /// Line number, from 1.
+    /// Line number, counted from 1.
     pub line: usize,
-    /// The record.
+    /// Record of this line.
     pub record: Record,
 }
 
-/// Reads one line; a line that makes no sense is [`Record::Unknown`], never left out.
+/// Parses one line. A malformed line gives [`Record::Unknown`] and is never left out.
 pub fn parse_line(line: &str) -> Record {
     let value: serde_json::Value = match serde_json::from_str(line) {
         Ok(value) => value,
@@ -221,10 +221,10 @@ pub fn parse_line(line: &str) -> Record {
     record.unwrap_or_else(|e| Record::Unknown { id, kind, problem: e.to_string() })
 }
 
-/// Reads a file of records.
+/// Reads a file of records, one per non-empty line.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// If the file cannot be read.
 pub fn read_file(path: &Path) -> io::Result<Vec<Located>> {
     let text = fs::read_to_string(path)?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());

@@ -1,4 +1,4 @@
-//! The C peers: the only place with `unsafe`.
+//! Bindings to the libraries in C; the only module with `unsafe` code.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
@@ -6,7 +6,7 @@ use std::ffi::c_void;
 use super::peer::Peer;
 use super::suite::{Cipher, KEY, Mac, Suite};
 
-/// As in `c/peer.h`.
+/// Layout of the suite in `c/peer.h`.
 #[repr(C)]
 struct CSuite {
     cipher: i32,
@@ -19,7 +19,7 @@ struct CSuite {
     key: *const u8,
 }
 
-/// As in `c/peer.h`.
+/// Layout of a packet in `c/peer.h`.
 #[repr(C)]
 struct CPacket {
     at: *mut u8,
@@ -30,7 +30,7 @@ type New = unsafe extern "C" fn(*const CSuite) -> *mut c_void;
 type Seal = unsafe extern "C" fn(*mut c_void, *mut CPacket, usize);
 type Open = unsafe extern "C" fn(*mut c_void, *mut CPacket, usize) -> i32;
 
-/// A peer set up for one suite. What C allocated for it stays until the process ends.
+/// C library set up for one suite. Its memory is not freed before the process ends.
 struct CPeer {
     state: *mut c_void,
     seal: Seal,
@@ -40,7 +40,7 @@ struct CPeer {
 impl Peer for CPeer {
     fn seal(&mut self, packets: &mut [Vec<u8>]) {
         let mut packets = pointers(packets);
-        // SAFETY: `state` came from the constructor that belongs to `seal`, and the packets live through the call.
+        // SAFETY: `state` was returned by the constructor that matches `seal`, and the packets live through the call.
         unsafe { (self.seal)(self.state, packets.as_mut_ptr(), packets.len()) }
     }
 
@@ -63,7 +63,7 @@ macro_rules! peers {
             fn $open(peer: *mut c_void, packets: *mut CPacket, n: usize) -> i32;
         })*
 
-        /// The C peers that have this suite, each with its name, mode, and packets at once.
+        /// Returns the C libraries that implement this suite, with name, mode and packets per call.
         pub fn peers(suite: Suite) -> Vec<(&'static str, &'static str, usize, Box<dyn Peer>)> {
             let mut all: Vec<(&'static str, &'static str, usize, Box<dyn Peer>)> = Vec::new();
             $($(#[$cfg])* all.extend(set_up(suite, $new, $seal, $open).map(|peer| ($name, $mode, $at_once, peer)));)*
@@ -80,7 +80,7 @@ peers! {
     #[cfg(has_mb)] "ipsec-mb", "batch32", 32: ipsec_mb_new, ipsec_mb_seal, ipsec_mb_open;
 }
 
-/// The libraries that were not there to be compiled in.
+/// Libraries that were not installed when the benchmark was compiled.
 pub const MISSING: &[&str] = &[
     #[cfg(not(has_openssl))]
     "openssl (libssl-dev)",
@@ -90,7 +90,7 @@ pub const MISSING: &[&str] = &[
     "ipsec-mb (libipsec-mb-dev)",
 ];
 
-#[allow(dead_code)] // without any of them
+#[allow(dead_code)] // unused without any of the libraries
 fn set_up(suite: Suite, new: New, seal: Seal, open: Open) -> Option<Box<dyn Peer>> {
     let cipher = match suite.cipher {
         Cipher::Null => 0,
@@ -120,7 +120,7 @@ fn set_up(suite: Suite, new: New, seal: Seal, open: Open) -> Option<Box<dyn Peer
         icv_len: suite.icv() as u32,
         key: KEY.as_ptr(),
     };
-    // SAFETY: the suite lives through the call, and its key for ever.
+    // SAFETY: the suite lives through the call, and its key is static.
     let state = unsafe { new(&raw const suite) };
     (!state.is_null()).then(|| Box::new(CPeer { state, seal, open }) as Box<dyn Peer>)
 }

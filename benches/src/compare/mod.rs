@@ -1,4 +1,4 @@
-//! ESP seal and open beside other libraries, in one run: interleaved rounds, medians, ratios.
+//! Speed of sealing and opening ESP compared with other libraries in one run: interleaved rounds, medians, ratios.
 
 mod c;
 mod ours;
@@ -10,28 +10,28 @@ use std::time::{Duration, Instant};
 
 use suite::{SUITES, Sizes, Suite};
 
-/// Packets that one call of a contender works through.
+/// Number of packets that one call of a contender processes.
 const PACKETS: usize = 32;
 
-/// What is timed.
+/// Operation that is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     Seal,
     Open,
 }
 
-/// Somebody who seals or opens [`PACKETS`] packets a call.
+/// Implementation under test, which seals or opens [`PACKETS`] packets per call.
 pub struct Contender {
-    /// Who it is.
+    /// Name of the implementation.
     pub name: &'static str,
-    /// How it takes them: `packet`, `batch8`, ..
+    /// Mode of processing: `packet`, `batch8`, ..
     pub mode: &'static str,
-    /// One call.
+    /// Performs one call.
     pub run: Box<dyn FnMut()>,
 }
 
-/// What is asked for on the command line.
-struct Asked {
+/// Options of the command line.
+struct Options {
     json: bool,
     quick: bool,
     suite: Option<String>,
@@ -39,56 +39,57 @@ struct Asked {
     only: Option<String>,
 }
 
-/// Runs the comparison.
+/// Runs the comparison and prints the results.
 pub fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
-    let asked = Asked::read(arguments)?;
+    let options = Options::read(arguments)?;
     for missing in c::MISSING {
         eprintln!("skipped: {missing} is not installed");
     }
-    let suites = SUITES.iter().filter(|suite| asked.suite.as_ref().is_none_or(|name| name == suite.name));
+    let suites = SUITES.iter().filter(|suite| options.suite.as_ref().is_none_or(|name| name == suite.name));
     for &suite in suites {
         for (label, sizes) in
             [("64", Sizes::Of(64)), ("512", Sizes::Of(512)), ("1408", Sizes::Of(1408)), ("imix", Sizes::Imix)]
         {
-            if asked.size.as_ref().is_some_and(|size| size != label) {
+            if options.size.as_ref().is_some_and(|size| size != label) {
                 continue;
             }
             for op in [Op::Seal, Op::Open] {
-                cell(&asked, suite, op, label, sizes);
+                cell(&options, suite, op, label, sizes);
             }
         }
     }
     Ok(())
 }
 
-impl Asked {
+impl Options {
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut asked = Self { json: false, quick: false, suite: None, size: None, only: None };
+        let mut options = Self { json: false, quick: false, suite: None, size: None, only: None };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
-                "--json" => asked.json = true,
-                "--quick" => asked.quick = true,
-                "--suite" => asked.suite = Some(arguments.next().ok_or("--suite which?")?),
-                "--size" => asked.size = Some(arguments.next().ok_or("--size how many octets?")?),
-                "--only" => asked.only = Some(arguments.next().ok_or("--only whose?")?),
-                other => return Err(format!("what is {other}?")),
+                "--json" => options.json = true,
+                "--quick" => options.quick = true,
+                "--suite" => options.suite = Some(arguments.next().ok_or("missing argument of --suite")?),
+                "--size" => options.size = Some(arguments.next().ok_or("missing argument of --size")?),
+                "--only" => options.only = Some(arguments.next().ok_or("missing argument of --only")?),
+                other => return Err(format!("unknown argument: {other}")),
             }
         }
-        Ok(asked)
+        Ok(options)
     }
 }
 
-fn cell(asked: &Asked, suite: Suite, op: Op, label: &str, sizes: Sizes) {
+fn cell(options: &Options, suite: Suite, op: Op, label: &str, sizes: Sizes) {
     let mut contenders = ours::contenders(suite, op, sizes);
     if !suite.cipher_alone() {
         let sealed = ours::sealed_packets(suite, sizes);
         let peers = rust::peers(suite).into_iter().chain(c::peers(suite));
         contenders.extend(peers.map(|peer| peer::contender(peer, suite, op, sizes, &sealed)));
     }
-    contenders.retain(|contender| asked.only.as_ref().is_none_or(|name| name == contender.name));
-    let (rounds, slice) = if asked.quick { (7, Duration::from_micros(150)) } else { (21, Duration::from_micros(500)) };
+    contenders.retain(|contender| options.only.as_ref().is_none_or(|name| name == contender.name));
+    let (rounds, slice) =
+        if options.quick { (7, Duration::from_micros(150)) } else { (21, Duration::from_micros(500)) };
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); contenders.len()];
-    // Round 0 only warms up.
+    // Round 0 warms up caches and is not counted.
     for round in 0..=rounds {
         for (contender, times) in contenders.iter_mut().zip(&mut times) {
             let (start, mut calls) = (Instant::now(), 0u32);
@@ -104,7 +105,7 @@ fn cell(asked: &Asked, suite: Suite, op: Op, label: &str, sizes: Sizes) {
     }
     let op = if op == Op::Seal { "seal" } else { "open" };
     let medians: Vec<f64> = times.into_iter().map(median).collect();
-    // Ratios are to the fastest of the others that takes packet by packet, or to ourselves where there are none.
+    // Ratios are to the fastest other library in packet mode, or to this library if there is no other.
     let others = contenders
         .iter()
         .zip(&medians)
@@ -112,7 +113,7 @@ fn cell(asked: &Asked, suite: Suite, op: Op, label: &str, sizes: Sizes) {
     let fastest = others.map(|(_, ns)| *ns).fold(f64::INFINITY, f64::min);
     for (contender, ns) in contenders.iter().zip(medians) {
         let Contender { name, mode, .. } = contender;
-        if asked.json {
+        if options.json {
             println!(
                 r#"{{"suite":"{}","op":"{op}","size":"{label}","mode":"{mode}","impl":"{name}","ns":{ns:.1}}}"#,
                 suite.name

@@ -1,4 +1,4 @@
-//! Ours: typed and chosen at run time, one packet at a time and in batches, of one SA and of four.
+//! The libraries of this workspace: typed suites and `AnySuite`, single packets and batches, of one SA and of four.
 
 use std::array;
 use std::hint::black_box;
@@ -10,11 +10,12 @@ use ipsec_packet::{IpProto, PacketBuf, ReplayWindow, Seq, SeqWidth, Spi};
 use super::suite::{Cipher, KEY, Mac, Sizes, Suite as Spec};
 use super::{Contender, Op, PACKETS};
 
-/// Room in front of each payload, and behind.
+/// Headroom of each payload in octets.
 const FRONT: usize = 32;
+/// Length of each buffer in octets.
 const ROOM: usize = 1600;
 
-/// Everything ours for a cell.
+/// Returns the contenders of this workspace for a suite, operation and size.
 pub fn contenders(spec: Spec, op: Op, sizes: Sizes) -> Vec<Contender> {
     match (spec.cipher, spec.mac) {
         (Cipher::AesCbc(16), Mac::None) => return alone(op, sizes, || Aes128Cbc::new(&key())),
@@ -26,7 +27,7 @@ pub fn contenders(spec: Spec, op: Op, sizes: Sizes) -> Vec<Contender> {
     all
 }
 
-/// The packets of a cell, as we seal them: what the peers must make of them, too.
+/// Returns the packets, sealed by this workspace; the other libraries must give the same octets.
 pub fn sealed_packets(spec: Spec, sizes: Sizes) -> Vec<Vec<u8>> {
     sealed(&mut [Outbound::new(spi(0), any(spec), SeqWidth::Bits32)], sizes)
 }
@@ -50,39 +51,39 @@ fn any(spec: Spec) -> AnySuite {
         Mac::Sha1 => IntegrityAlgorithm::HmacSha1_96,
         Mac::Sha256 => IntegrityAlgorithm::HmacSha2_256_128,
     };
-    AnySuite::from_slices(cipher, &KEY[..spec.key() + spec.salt()], mac, &KEY[..spec.mac_key()]).expect("a suite")
+    AnySuite::from_slices(cipher, &KEY[..spec.key() + spec.salt()], mac, &KEY[..spec.mac_key()]).expect("valid suite")
 }
 
 fn key<const N: usize>() -> [u8; N] {
-    *KEY.first_chunk().expect("a key")
+    *KEY.first_chunk().expect("valid key")
 }
 
-/// A cipher without anything around it: the part that it has of a suite.
+/// Returns contenders of the cipher alone, to measure its share of a suite.
 fn alone<C: ipsec_crypto::Cipher + 'static>(op: Op, sizes: Sizes, cipher: impl Fn() -> C) -> Vec<Contender> {
     let body = |n: usize| (sizes.payload(n) + 2).next_multiple_of(16);
     let bodies: Vec<_> = (0..PACKETS).map(|n| vec![0u8; body(n)]).collect();
-    let (mut one_by_one, mut in_step, iv) = (bodies.clone(), bodies, [7; 16]);
+    let (mut single, mut batch, iv) = (bodies.clone(), bodies, [7; 16]);
     let (one, many) = (cipher(), cipher());
-    let one_by_one: Box<dyn FnMut()> = Box::new(move || {
-        one_by_one.iter_mut().for_each(|body| match op {
+    let single: Box<dyn FnMut()> = Box::new(move || {
+        single.iter_mut().for_each(|body| match op {
             Op::Seal => one.encrypt(&iv, black_box(body)),
             Op::Open => one.decrypt(&iv, black_box(body)),
         });
     });
-    let in_step: Box<dyn FnMut()> = Box::new(move || {
-        let mut lanes: Vec<_> = in_step.iter_mut().map(|body| BatchItem { cipher: &many, iv, body }).collect();
-        C::encrypt_batch(black_box(&mut lanes));
+    let batch: Box<dyn FnMut()> = Box::new(move || {
+        let mut items: Vec<_> = batch.iter_mut().map(|body| BatchItem { cipher: &many, iv, body }).collect();
+        C::encrypt_batch(black_box(&mut items));
     });
-    let mut all = vec![Contender { name: "ours", mode: "packet", run: one_by_one }];
+    let mut all = vec![Contender { name: "ours", mode: "packet", run: single }];
     if op == Op::Seal {
-        all.push(Contender { name: "ours", mode: "batch32", run: in_step });
+        all.push(Contender { name: "ours", mode: "batch32", run: batch });
     }
     all
 }
 
 fn typed(spec: Spec, op: Op, sizes: Sizes) -> Vec<Contender> {
     fn salt<const N: usize>(at: usize) -> [u8; N] {
-        *KEY[at..].first_chunk().expect("a salt")
+        *KEY[at..].first_chunk().expect("salt")
     }
     macro_rules! of {
         ($suite:expr) => {
@@ -105,16 +106,16 @@ fn typed(spec: Spec, op: Op, sizes: Sizes) -> Vec<Contender> {
         }
         (Cipher::Null, Mac::Sha1) => of!(EncryptThenMac::new(Null, HmacSha1_96::new(&key()))),
         (Cipher::TripleDesCbc, Mac::Md5) => {
-            of!(EncryptThenMac::new(TripleDesCbc::new(&key()).expect("a key"), HmacMd5_96::new(&key())))
+            of!(EncryptThenMac::new(TripleDesCbc::new(&key()).expect("valid key"), HmacMd5_96::new(&key())))
         }
         (Cipher::DesCbc, Mac::Md5) => {
-            of!(EncryptThenMac::new(DesCbc::new(&key()).expect("a key"), HmacMd5_96::new(&key())))
+            of!(EncryptThenMac::new(DesCbc::new(&key()).expect("valid key"), HmacMd5_96::new(&key())))
         }
         (Cipher::BlowfishCbc, Mac::Sha1) => {
-            of!(EncryptThenMac::new(BlowfishCbc::from_slice(&KEY[..16]).expect("a key"), HmacSha1_96::new(&key())))
+            of!(EncryptThenMac::new(BlowfishCbc::from_slice(&KEY[..16]).expect("valid key"), HmacSha1_96::new(&key())))
         }
         (Cipher::Cast128Cbc, Mac::Sha1) => {
-            of!(EncryptThenMac::new(Cast128Cbc::from_slice(&KEY[..16]).expect("a key"), HmacSha1_96::new(&key())))
+            of!(EncryptThenMac::new(Cast128Cbc::from_slice(&KEY[..16]).expect("valid key"), HmacSha1_96::new(&key())))
         }
         (Cipher::AesGcm(16), Mac::None) => of!(Aes128Gcm16::new(&key(), salt(16))),
         (Cipher::AesGcm(32), Mac::None) => of!(Aes256Gcm16::new(&key(), salt(32))),
@@ -128,16 +129,16 @@ fn modes<S: Suite + 'static>(op: Op, sizes: Sizes, suite: &dyn Fn() -> S) -> Vec
     vec![
         packet_by_packet("ours", "packet", op, sizes, 1, suite),
         packet_by_packet("ours", "packet-4sa", op, sizes, 4, suite),
-        together::<S, 32>("loop32", op, sizes, 1, suite),
-        together::<S, 1>("batch1", op, sizes, 1, suite),
-        together::<S, 8>("batch8", op, sizes, 1, suite),
-        together::<S, 32>("batch32", op, sizes, 1, suite),
-        together::<S, 32>("batch32-4sa", op, sizes, 4, suite),
+        batched::<S, 32>("loop32", op, sizes, 1, suite),
+        batched::<S, 1>("batch1", op, sizes, 1, suite),
+        batched::<S, 8>("batch8", op, sizes, 1, suite),
+        batched::<S, 32>("batch32", op, sizes, 1, suite),
+        batched::<S, 32>("batch32-4sa", op, sizes, 4, suite),
     ]
 }
 
 fn spi(n: usize) -> Spi {
-    Spi::new(0x1001 + n as u32).expect("an spi")
+    Spi::new(0x1001 + n as u32).expect("valid SPI")
 }
 
 fn iv(seq: Seq, iv: &mut [u8]) {
@@ -158,7 +159,8 @@ fn packet_by_packet<S: Suite + 'static>(
             let mut buffers = vec![[0u8; ROOM]; PACKETS];
             Box::new(move || {
                 for (n, buffer) in buffers.iter_mut().enumerate() {
-                    let mut packet = PacketBuf::with_headroom(buffer, FRONT, sizes.payload(n)).expect("room");
+                    let mut packet =
+                        PacketBuf::with_headroom(buffer, FRONT, sizes.payload(n)).expect("buffer too small");
                     black_box(senders[n % sas].seal(&mut packet, IpProto::IPV4, &mut iv).expect("sealed"));
                 }
             })
@@ -174,7 +176,7 @@ fn packet_by_packet<S: Suite + 'static>(
                 }
                 receive(&mut buffers, &sealed);
                 for (n, (buffer, sealed)) in black_box(&mut buffers).iter_mut().zip(&sealed).enumerate() {
-                    let mut packet = PacketBuf::with_headroom(buffer, 0, sealed.len()).expect("room");
+                    let mut packet = PacketBuf::with_headroom(buffer, 0, sealed.len()).expect("buffer too small");
                     black_box(receivers[n % sas].open(&mut packet).expect("opened"));
                 }
             })
@@ -187,7 +189,7 @@ fn sealed<S: Suite>(senders: &mut [Outbound<S>], sizes: Sizes) -> Vec<Vec<u8>> {
     (0..PACKETS)
         .map(|n| {
             let mut buffer = [0u8; ROOM];
-            let mut packet = PacketBuf::with_headroom(&mut buffer, FRONT, sizes.payload(n)).expect("room");
+            let mut packet = PacketBuf::with_headroom(&mut buffer, FRONT, sizes.payload(n)).expect("buffer too small");
             let of = n % senders.len();
             senders[of].seal(&mut packet, IpProto::IPV4, &mut iv).expect("sealed");
             packet.data().to_vec()
@@ -195,8 +197,8 @@ fn sealed<S: Suite>(senders: &mut [Outbound<S>], sizes: Sizes) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// `N` packets at once; `loop32` are slots, too, but in a loop.
-fn together<S: Suite + 'static, const N: usize>(
+/// Processes `N` packets per batch. Mode `loop32` processes the same slots one by one.
+fn batched<S: Suite + 'static, const N: usize>(
     mode: &'static str,
     op: Op,
     sizes: Sizes,
@@ -209,11 +211,11 @@ fn together<S: Suite + 'static, const N: usize>(
     let in_turn = mode.starts_with("loop");
     let run: Box<dyn FnMut()> = match op {
         Op::Seal => Box::new(move || {
-            let mut waiting = buffers.iter_mut().enumerate();
+            let mut pending = buffers.iter_mut().enumerate();
             for _ in 0..PACKETS / N {
                 let mut slots: [SealSlot<'_>; N] = array::from_fn(|_| {
-                    let (n, buffer) = waiting.next().expect("a packet");
-                    let packet = PacketBuf::with_headroom(buffer, FRONT, sizes.payload(n)).expect("room");
+                    let (n, buffer) = pending.next().expect("one packet per slot");
+                    let packet = PacketBuf::with_headroom(buffer, FRONT, sizes.payload(n)).expect("buffer too small");
                     SealSlot::new(packet, IpProto::IPV4).of(n % sas)
                 });
                 if in_turn {
@@ -235,11 +237,12 @@ fn together<S: Suite + 'static, const N: usize>(
                     *receiver.window_mut() = ReplayWindow::new();
                 }
                 receive(&mut buffers, &sealed);
-                let mut waiting = black_box(&mut buffers).iter_mut().zip(&sealed).enumerate();
+                let mut pending = black_box(&mut buffers).iter_mut().zip(&sealed).enumerate();
                 for _ in 0..PACKETS / N {
                     let mut slots: [OpenSlot<'_>; N] = array::from_fn(|_| {
-                        let (n, (buffer, sealed)) = waiting.next().expect("a packet");
-                        OpenSlot::new(PacketBuf::with_headroom(buffer, 0, sealed.len()).expect("room")).of(n % sas)
+                        let (n, (buffer, sealed)) = pending.next().expect("one packet per slot");
+                        OpenSlot::new(PacketBuf::with_headroom(buffer, 0, sealed.len()).expect("buffer too small"))
+                            .of(n % sas)
                     });
                     if in_turn {
                         for OpenSlot { sa, packet, outcome } in &mut slots {
@@ -256,7 +259,7 @@ fn together<S: Suite + 'static, const N: usize>(
     Contender { name: "ours", mode, run }
 }
 
-/// Packets arrive, for whoever opens them.
+/// Copies the sealed packets to the buffers that they are opened in.
 fn receive(buffers: &mut [[u8; ROOM]], sealed: &[Vec<u8>]) {
     buffers.iter_mut().zip(sealed).for_each(|(buffer, sealed)| buffer[..sealed.len()].copy_from_slice(sealed));
 }

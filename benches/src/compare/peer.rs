@@ -1,4 +1,4 @@
-//! What a peer is: a library's cipher and MAC, around which we frame packets.
+//! Other libraries, called "peers": their cipher and MAC, around which the benchmark builds ESP packets.
 
 use std::hint::black_box;
 
@@ -7,15 +7,15 @@ use ipsec_packet::Seq;
 use super::suite::{Receiver, Sizes, Suite};
 use super::{Contender, Op, PACKETS};
 
-/// Packets in place: SPI, number, IV, body, ICV.
+/// Cipher and MAC of a library on packets in place: SPI, sequence number, IV, body, ICV.
 pub trait Peer {
     /// Encrypts the bodies and writes the ICVs.
     fn seal(&mut self, packets: &mut [Vec<u8>]);
-    /// Verifies all, and decrypts.
+    /// Verifies the ICVs and decrypts the bodies. Returns false if an ICV is wrong.
     fn open(&mut self, packets: &mut [Vec<u8>]) -> bool;
 }
 
-/// One that takes packet after packet.
+/// Peer that processes one packet per call.
 pub struct OneByOne<S, O> {
     pub seal: S,
     pub open: O,
@@ -31,7 +31,7 @@ impl<S: FnMut(&mut [u8]), O: FnMut(&mut [u8]) -> bool> Peer for OneByOne<S, O> {
     }
 }
 
-/// Times a peer, after it has shown that it makes of a packet what we make of it.
+/// Returns a contender for a peer, after asserting that it seals packets to the same octets as this workspace.
 pub fn contender(
     (name, mode, at_once, mut peer): (&'static str, &'static str, usize, Box<dyn Peer>),
     suite: Suite,
@@ -50,7 +50,7 @@ pub fn contender(
         frame(packets, n * at_once);
         peer.seal(packets);
     }
-    assert!(packets == sealed, "{name} seals {} otherwise", suite.name);
+    assert!(packets == sealed, "{name} seals {} to different octets", suite.name);
     assert!(packets.chunks_mut(at_once).all(|packets| peer.open(packets)), "{name} does not open {}", suite.name);
     packets = framed;
 
@@ -68,11 +68,11 @@ pub fn contender(
             packets.iter_mut().zip(&sealed).for_each(|(packet, sealed)| packet.copy_from_slice(sealed));
             for packets in black_box(&mut packets).chunks_mut(at_once) {
                 for (packet, number) in packets.iter_mut().zip(&mut numbers) {
-                    *number = receiver.admit(packet).expect("its turn");
+                    *number = receiver.admit(packet).expect("packet in order");
                 }
                 assert!(peer.open(black_box(packets)));
                 for (packet, number) in packets.iter().zip(numbers) {
-                    black_box(receiver.take_off(packet, number).expect("padding"));
+                    black_box(receiver.decapsulate(packet, number).expect("valid padding"));
                 }
             }
         }),

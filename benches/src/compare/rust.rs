@@ -1,4 +1,4 @@
-//! The Rust peers: RustCrypto called plainly, ring, aws-lc-rs.
+//! Other libraries in Rust: RustCrypto called directly, ring and aws-lc-rs.
 
 use cbc::cipher::{
     Block, BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit,
@@ -10,7 +10,7 @@ use super::suite::{Cipher, KEY, Mac, Suite};
 
 type Named = (&'static str, &'static str, usize, Box<dyn Peer>);
 
-/// Those that have this suite.
+/// Returns the libraries that implement this suite.
 pub fn peers(suite: Suite) -> Vec<Named> {
     let mut all: Vec<Named> = Vec::new();
     all.extend(rustcrypto(suite).map(|peer| ("rustcrypto", "packet", 1, peer)));
@@ -42,13 +42,13 @@ where
     C: BlockCipherEncrypt + BlockCipherDecrypt + KeyInit + Clone + 'static,
     M: hmac::Mac + KeyInit + Clone + 'static,
 {
-    let cipher = C::new_from_slice(&KEY[..suite.key()]).expect("a key");
-    let mac = <M as KeyInit>::new_from_slice(&KEY[..suite.mac_key()]).expect("a key");
-    let (decipher, of_received) = (cipher.clone(), mac.clone());
+    let cipher = C::new_from_slice(&KEY[..suite.key()]).expect("valid key");
+    let mac = <M as KeyInit>::new_from_slice(&KEY[..suite.mac_key()]).expect("valid key");
+    let (decryptor, verifying_mac) = (cipher.clone(), mac.clone());
     let (front, icv) = (8 + suite.iv(), suite.icv());
     let seal = move |packet: &mut [u8]| {
         let end = packet.len() - icv;
-        let iv: Block<C> = packet[8..front].try_into().expect("an iv");
+        let iv: Block<C> = packet[8..front].try_into().expect("IV length");
         let blocks = Block::<C>::slice_as_chunks_mut(&mut packet[front..end]).0;
         cbc::Encryptor::inner_iv_init(&cipher, &iv).encrypt_blocks(blocks);
         let (text, tag) = packet.split_at_mut(end);
@@ -58,21 +58,21 @@ where
     };
     let open = move |packet: &mut [u8]| {
         let (text, tag) = packet.split_at_mut(packet.len() - icv);
-        let mut mac = of_received.clone();
+        let mut mac = verifying_mac.clone();
         mac.update(text);
         if mac.verify_truncated_left(tag).is_err() {
             return false;
         }
-        let iv: Block<C> = text[8..front].try_into().expect("an iv");
+        let iv: Block<C> = text[8..front].try_into().expect("IV length");
         let blocks = Block::<C>::slice_as_chunks_mut(&mut text[front..]).0;
-        cbc::Decryptor::inner_iv_init(&decipher, &iv).decrypt_blocks(blocks);
+        cbc::Decryptor::inner_iv_init(&decryptor, &iv).decrypt_blocks(blocks);
         true
     };
     Box::new(OneByOne { seal, open })
 }
 
 fn aead<A: aes_gcm::aead::AeadInOut + KeyInit + Clone + 'static>(suite: Suite) -> Box<dyn Peer> {
-    let sealing = A::new_from_slice(&KEY[..suite.key()]).expect("a key");
+    let sealing = A::new_from_slice(&KEY[..suite.key()]).expect("valid key");
     let opening = sealing.clone();
     let nonce = move |packet: &[u8]| {
         let mut nonce = aes_gcm::aead::Nonce::<A>::default();
@@ -92,13 +92,13 @@ fn aead<A: aes_gcm::aead::AeadInOut + KeyInit + Clone + 'static>(suite: Suite) -
         let nonce = nonce(packet);
         let (text, tag) = packet.split_at_mut(packet.len() - 16);
         let (front, body) = text.split_at_mut(16);
-        let tag = (&*tag).try_into().expect("a tag");
+        let tag = (&*tag).try_into().expect("tag length");
         opening.decrypt_inout_detached(&nonce, &front[..8], body.into(), tag).is_ok()
     };
     Box::new(OneByOne { seal, open })
 }
 
-/// ring and aws-lc-rs have the same interface.
+/// Defines the peer of ring or aws-lc-rs, which have the same interface.
 macro_rules! of_ring {
     ($name:ident, $ring:ident) => {
         fn $name(suite: Suite) -> Option<Box<dyn Peer>> {
@@ -110,14 +110,14 @@ macro_rules! of_ring {
                 Cipher::ChaCha20Poly1305 => &aead::CHACHA20_POLY1305,
                 Cipher::Null if suite.mac == Mac::Sha1 => {
                     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &KEY[..suite.mac_key()]);
-                    let of_received = key.clone();
+                    let verifying_mac = key.clone();
                     let seal = move |packet: &mut [u8]| {
                         let (text, icv) = packet.split_at_mut(packet.len() - 12);
                         icv.copy_from_slice(&hmac::sign(&key, text).as_ref()[..12]);
                     };
                     let open = move |packet: &mut [u8]| {
                         let (text, icv) = packet.split_at_mut(packet.len() - 12);
-                        let tag = hmac::sign(&of_received, text);
+                        let tag = hmac::sign(&verifying_mac, text);
                         tag.as_ref()[..12].iter().zip(icv).fold(0, |differs, (a, b)| differs | (a ^ *b)) == 0
                     };
                     return Some(Box::new(OneByOne { seal, open }));
@@ -125,7 +125,7 @@ macro_rules! of_ring {
                 _ => return None,
             };
             let key = || {
-                let key = aead::UnboundKey::new(algorithm, &KEY[..suite.key()]).expect("a key");
+                let key = aead::UnboundKey::new(algorithm, &KEY[..suite.key()]).expect("valid key");
                 aead::LessSafeKey::new(key)
             };
             let (sealing, opening) = (key(), key());

@@ -1,8 +1,8 @@
-//! The suites that are compared, and ESP packets of them.
+//! Suites of the comparison, and the layout of their ESP packets.
 
 use ipsec_packet::{AntiReplay, ReplayWindow, Seq};
 
-/// A cipher, with the octets of its key.
+/// Cipher with its key length in octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cipher {
     Null,
@@ -17,17 +17,17 @@ pub enum Cipher {
     ChaCha20Poly1305,
 }
 
-/// What authenticates.
+/// Integrity algorithm of a suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mac {
-    /// The cipher itself.
+    /// No integrity algorithm: the cipher is an AEAD, or is measured alone.
     None,
     Md5,
     Sha1,
     Sha256,
 }
 
-/// One suite.
+/// Suite of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suite {
     pub name: &'static str,
@@ -39,7 +39,7 @@ const fn suite(name: &'static str, cipher: Cipher, mac: Mac) -> Suite {
     Suite { name, cipher, mac }
 }
 
-/// All of them.
+/// Suites that are compared.
 pub const SUITES: [Suite; 16] = [
     suite("aes128cbc-sha1", Cipher::AesCbc(16), Mac::Sha1),
     suite("aes256cbc-sha256", Cipher::AesCbc(32), Mac::Sha256),
@@ -59,7 +59,7 @@ pub const SUITES: [Suite; 16] = [
     suite("cast128-sha1", Cipher::Cast128Cbc, Mac::Sha1),
 ];
 
-/// Key octets for everybody: the halves of a 3DES key differ, and no DES key is weak.
+/// Key octets for every suite: the parts of a 3DES key differ, and no DES key is weak.
 pub const KEY: [u8; 64] = {
     let mut key = [0; 64];
     let mut n = 0;
@@ -71,7 +71,7 @@ pub const KEY: [u8; 64] = {
 };
 
 impl Suite {
-    /// Octets of the cipher's key, without salt.
+    /// Returns the length of the cipher key in octets, without salt.
     pub fn key(self) -> usize {
         match self.cipher {
             Cipher::Null => 0,
@@ -83,12 +83,12 @@ impl Suite {
         }
     }
 
-    /// The cipher's part of other suites, which no peer is asked for.
+    /// Returns whether the suite is a cipher alone, which other libraries are not compared in.
     pub fn cipher_alone(self) -> bool {
         matches!((self.cipher, self.mac), (Cipher::AesCbc(_), Mac::None))
     }
 
-    /// Octets of salt behind the key.
+    /// Returns the length of the salt after the key in octets.
     pub fn salt(self) -> usize {
         match self.cipher {
             Cipher::AesCtr(_) | Cipher::AesGcm(_) | Cipher::ChaCha20Poly1305 => 4,
@@ -97,7 +97,7 @@ impl Suite {
         }
     }
 
-    /// Octets of the MAC's key.
+    /// Returns the length of the MAC key in octets.
     pub fn mac_key(self) -> usize {
         match self.mac {
             Mac::None => 0,
@@ -107,7 +107,7 @@ impl Suite {
         }
     }
 
-    /// Octets of IV in a packet.
+    /// Returns the length of the IV in octets.
     pub fn iv(self) -> usize {
         match self.cipher {
             Cipher::Null => 0,
@@ -116,7 +116,7 @@ impl Suite {
         }
     }
 
-    /// Octets of the ICV.
+    /// Returns the length of the ICV in octets.
     pub fn icv(self) -> usize {
         match self.mac {
             Mac::None | Mac::Sha256 => 16,
@@ -124,7 +124,7 @@ impl Suite {
         }
     }
 
-    /// Octets of the body that a payload of so many makes.
+    /// Returns the length of payload, padding and trailer in octets for a payload of this length.
     pub fn body(self, payload: usize) -> usize {
         let align = match self.cipher {
             Cipher::AesCbc(_) => 16,
@@ -134,12 +134,12 @@ impl Suite {
         (payload + 2).next_multiple_of(align)
     }
 
-    /// Octets of the ESP packet of a payload.
+    /// Returns the length of the ESP packet in octets for a payload of this length.
     pub fn packet(self, payload: usize) -> usize {
         8 + self.iv() + self.body(payload) + self.icv()
     }
 
-    /// What every peer does before its library's turn: header, IV, padding and trailer.
+    /// Writes header, IV, padding and trailer, which the other libraries do not.
     pub fn frame(self, packet: &mut [u8], payload: usize, number: u32) {
         let front = 8 + self.iv();
         packet[..4].copy_from_slice(&0x1001u32.to_be_bytes());
@@ -157,21 +157,21 @@ impl Suite {
     }
 }
 
-/// What a caller does around a library that opens, as we do: SPI, window, padding and trailer.
+/// Receiver around the other libraries, which checks SPI, anti-replay window, padding and trailer.
 pub struct Receiver {
     suite: Suite,
     window: ReplayWindow<2>,
 }
 
-/// What padding is.
-static NUMBERS: [u8; 255] = {
-    let mut numbers = [0; 255];
+/// Default padding of RFC 4303 section 2.4: 1, 2, 3, ..
+static PADDING: [u8; 255] = {
+    let mut padding = [0; 255];
     let mut n = 0;
     while n < 255 {
-        numbers[n] = n as u8 + 1;
+        padding[n] = n as u8 + 1;
         n += 1;
     }
-    numbers
+    padding
 };
 
 impl Receiver {
@@ -179,34 +179,34 @@ impl Receiver {
         Self { suite, window: ReplayWindow::new() }
     }
 
-    /// The number of a packet that may be opened.
+    /// Returns the sequence number of a packet with the right SPI that was not received before.
     pub fn admit(&self, packet: &[u8]) -> Option<Seq> {
         let (spi, rest) = packet.split_first_chunk()?;
         let seq = Seq::new(u32::from_be_bytes(*rest.first_chunk()?).into());
         (*spi == 0x1001u32.to_be_bytes() && self.window.check(seq).is_ok()).then_some(seq)
     }
 
-    /// What an opened packet carries.
-    pub fn take_off<'p>(&mut self, packet: &'p [u8], seq: Seq) -> Option<(u8, &'p [u8])> {
+    /// Records the sequence number and returns next header and payload, or `None` if the padding is invalid.
+    pub fn decapsulate<'p>(&mut self, packet: &'p [u8], seq: Seq) -> Option<(u8, &'p [u8])> {
         self.window.record(seq);
         let body = packet.get(8 + self.suite.iv()..packet.len() - self.suite.icv())?;
         let (rest, &[pad, next_header]) = body.split_last_chunk::<2>()?;
         let (payload, padding) = rest.split_at_checked(rest.len().checked_sub(pad.into())?)?;
-        (*padding == NUMBERS[..padding.len()]).then_some((next_header, payload))
+        (*padding == PADDING[..padding.len()]).then_some((next_header, payload))
     }
 }
 
-/// The payloads of one call.
+/// Payload lengths of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sizes {
-    /// All of so many octets.
+    /// The same length for all packets, in octets.
     Of(usize),
-    /// Seven of 64 octets, four of 576 and one of 1500, and so on.
+    /// Repeated groups of seven packets of 64 octets, four of 576 and one of 1500.
     Imix,
 }
 
 impl Sizes {
-    /// Octets of the payload of packet `n`.
+    /// Returns the payload length of packet `n` in octets.
     pub fn payload(self, n: usize) -> usize {
         match self {
             Self::Of(size) => size,

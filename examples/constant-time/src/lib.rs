@@ -1,3 +1,3 @@
-//! What both programs share.
+//! Suites that both programs test.
 
 pub mod suites;

@@ -1,11 +1,11 @@
-//! Every suite that claims to be constant-time.
+//! Suites that are documented as constant-time.
 
 use ipsec_crypto::{CipherAlgorithm as C, CipherRow, IntegrityAlgorithm as I, IntegrityRow};
 
-/// A cipher and the length of its key, salt included; a MAC and the length of its key.
+/// Cipher, length of its key with the salt, integrity algorithm, and length of its key; lengths in octets.
 pub type Choice = (C, usize, I, usize);
 
-/// Each cipher without tables with each MAC, and each AEAD, with each length of key.
+/// Returns each cipher without tables with each integrity algorithm, and each AEAD, with each key length.
 pub fn constant_time() -> Vec<Choice> {
     let tables = [C::DesCbc, C::TripleDesCbc, C::BlowfishCbc, C::Cast128Cbc];
     let ciphers = C::ALL.iter().filter(|row| !tables.contains(&row.algorithm));

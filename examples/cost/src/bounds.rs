@@ -1,34 +1,34 @@
-//! The table of bounds.
+//! Table of bounds in `bounds.txt`.
 
 use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-/// A row: a step on one input.
+/// Row of the table: a step on one input.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The step.
+    /// Name of the step.
     pub step: String,
-    /// What the input is.
+    /// Description of the input.
     pub input: String,
-    /// The genome that it is made from.
+    /// Genome that the input is generated from.
     pub genome: String,
-    /// Instructions for an octet, as measured when the row was written.
+    /// Instructions per octet, as measured when the row was written.
     pub measured: f64,
-    /// Instructions for an octet, compared with a normal input of the same length.
+    /// Ratio of instructions per octet to those of a normal input of the same length.
     pub ratio: f64,
-    /// The most instructions for an octet.
+    /// Maximum of instructions per octet.
     pub bound: f64,
-    /// The highest ratio.
+    /// Maximum of the ratio.
     pub ratio_bound: f64,
 }
 
-/// Reads the table; lines that begin with `#` are comments.
+/// Reads the table. Lines that begin with `#` are comments.
 pub fn read(path: &Path) -> Result<Vec<Row>, Box<dyn Error>> {
     let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let rows = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     rows.map(|(number, line)| {
-        parse(line).ok_or_else(|| format!("{}:{}: not a row of bounds", path.display(), number + 1).into())
+        parse(line).ok_or_else(|| format!("{}:{}: malformed row", path.display(), number + 1).into())
     })
     .collect()
 }
@@ -47,7 +47,7 @@ fn parse(line: &str) -> Option<Row> {
     })
 }
 
-/// Writes the rows again, behind the comments in front of them.
+/// Writes the rows after the comments at the beginning of the file.
 pub fn write(path: &Path, rows: &[Row]) -> Result<(), Box<dyn Error>> {
     let before = fs::read_to_string(path)?;
     let mut text: String = before.lines().take_while(|l| l.starts_with('#')).map(|l| format!("{l}\n")).collect();

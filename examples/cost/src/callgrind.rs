@@ -1,4 +1,4 @@
-//! Counts of instructions from `valgrind --tool=callgrind`.
+//! Instruction counts of `valgrind --tool=callgrind`.
 
 use std::error::Error;
 use std::fs;
@@ -8,25 +8,25 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::scratch::Scratch;
 
-/// What one request took.
+/// Cost of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
-    /// Instructions of the step.
+    /// Number of instructions of the step.
     pub instructions: u64,
-    /// Octets of its input.
+    /// Length of the input in octets.
     pub input: usize,
-    /// Octets of its output.
+    /// Length of the output in octets.
     pub output: usize,
 }
 
 impl Count {
-    /// Instructions for each octet that goes in or comes out.
+    /// Returns the instructions per octet of input and output.
     pub fn per_octet(&self) -> f64 {
         self.instructions as f64 / (self.input + self.output).max(1) as f64
     }
 }
 
-/// This program under callgrind, which answers requests: see [`serve`](crate::serve).
+/// Process of this program under callgrind that answers requests (see [`serve`](crate::serve)).
 pub struct Counter {
     child: Child,
     requests: Option<ChildStdin>,
@@ -36,7 +36,7 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// Starts it.
+    /// Starts the process.
     pub fn start() -> Result<Self, Box<dyn Error>> {
         let scratch = Scratch::new()?;
         let mut child = Command::new("valgrind")
@@ -52,14 +52,14 @@ impl Counter {
         Ok(Self { child, requests, answers: BufReader::new(answers), scratch, dumps: 0 })
     }
 
-    /// Has one request counted.
+    /// Sends one request and returns its cost.
     pub fn count(&mut self, request: &str) -> Result<Count, Box<dyn Error>> {
-        let requests = self.requests.as_mut().ok_or("valgrind has ended")?;
+        let requests = self.requests.as_mut().ok_or("valgrind has exited")?;
         writeln!(requests, "{request}")?;
         requests.flush()?;
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
-        let failed = || format!("`{request}` was answered by `{}`", answer.trim());
+        let failed = || format!("unexpected answer to `{request}`: `{}`", answer.trim());
         let (input, output) = answer.trim().split_once(' ').ok_or_else(failed)?;
         self.dumps += 1;
         let dump = self.scratch.file(&format!("counts.{}", self.dumps));
@@ -71,12 +71,12 @@ impl Counter {
 
 impl Drop for Counter {
     fn drop(&mut self) {
-        self.requests = None; // the end of the requests ends the program
+        self.requests = None; // closing the input ends the process
         let _ = self.child.wait();
     }
 }
 
-/// Instructions of a whole run of another program; its output is left out, its exit status must be one of `allowed`.
+/// Counts the instructions of a complete run of another program, whose exit status must be one of `allowed`.
 pub fn whole_program(program: &Path, arguments: &[String], allowed: &[i32]) -> Result<u64, Box<dyn Error>> {
     let scratch = Scratch::new()?;
     let counts: PathBuf = scratch.file("counts");
@@ -93,7 +93,7 @@ pub fn whole_program(program: &Path, arguments: &[String], allowed: &[i32]) -> R
     total(&counts)
 }
 
-/// The sum in a file of callgrind.
+/// Returns the total in a file of callgrind.
 fn total(path: &Path) -> Result<u64, Box<dyn Error>> {
     let text = fs::read_to_string(path)?;
     let of = |name| text.lines().rev().find_map(|line: &str| line.strip_prefix(name));

@@ -1,4 +1,4 @@
-//! Unauthenticated packets that an engine receives, and an engine of a gateway with as many SAs and policies as the tool has.
+//! Unauthenticated packets for an engine with as many SAs and policies as the engine of the tool.
 
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -16,7 +16,7 @@ use crate::measure::measured;
 type Gateway = Engine<AnyAlgorithms, 256, 256, 256>;
 
 const NOW: Duration = Duration::from_secs(1_795_000_000);
-/// Room around a packet, as the tool has it.
+/// Head- and tailroom of a packet in octets, as in the tool.
 const HEADROOM: usize = 512;
 const TAILROOM: usize = 65536 + 512;
 
@@ -29,7 +29,7 @@ thread_local! {
     static SENDER: RefCell<Box<Gateway>> = RefCell::new(gateway(&sender(), Direction::Outbound));
 }
 
-/// The SAs between the peer and the host.
+/// Returns statements for the SAs between the peer and the host.
 fn sas() -> String {
     let mut text = String::new();
     for (peer, host) in PEER.into_iter().zip(HOST) {
@@ -41,7 +41,7 @@ fn sas() -> String {
     text
 }
 
-/// The databases of the host, filled up to what they hold.
+/// Returns statements that fill the databases of the host.
 fn receiver() -> String {
     let mut text = sas();
     for n in 0..248 {
@@ -56,7 +56,7 @@ fn receiver() -> String {
     text
 }
 
-/// The databases of the peer.
+/// Returns statements for the databases of the peer.
 fn sender() -> String {
     let [peer, host] = [PEER[0], HOST[0]];
     format!(
@@ -66,18 +66,18 @@ fn sender() -> String {
     )
 }
 
-/// An engine from a text; its SAs are all of one direction.
+/// Creates an engine from setkey statements, with all SAs in one direction.
 fn gateway(text: &str, direction: Direction) -> Box<Gateway> {
     let mut engine = Box::new(Gateway::new(Settings::SETKEY, Some(Deflate::new()), Some(Inflate::new())));
     let mut statements = Statements::of(text);
-    while let Some(statement) = statements.next().expect("the text is well-formed") {
+    while let Some(statement) = statements.next().expect("valid statements") {
         match statement {
             Statement::Add(add) => {
-                let sa = add.sa(direction, None, &LoadOptions::RFC).expect("the SA is valid");
-                engine.install(sa, NOW).expect("the database is large enough");
+                let sa = add.sa(direction, None, &LoadOptions::RFC).expect("valid SA");
+                engine.install(sa, NOW).expect("space in the database");
             }
             Statement::SpdAdd(policy) => {
-                engine.add_policy(policy.policy().expect("the policy is valid")).expect("the database is large enough");
+                engine.add_policy(policy.policy().expect("valid policy")).expect("space in the database");
             }
             other => panic!("unexpected statement: {other}"),
         }
@@ -85,13 +85,13 @@ fn gateway(text: &str, direction: Direction) -> Box<Gateway> {
     engine
 }
 
-/// Receives a packet; nothing is counted as output but what goes on.
+/// Receives a packet and returns its length, or 0 if it is discarded.
 pub fn inbound(input: &[u8]) -> usize {
     RECEIVER.with_borrow_mut(|engine| {
         let mut bytes = vec![0; HEADROOM + input.len() + TAILROOM];
         bytes[HEADROOM..HEADROOM + input.len()].copy_from_slice(input);
-        let mut packet = PacketBuf::with_headroom(&mut bytes, HEADROOM, input.len()).expect("there is room");
-        // The policies have seen no such flow before.
+        let mut packet = PacketBuf::with_headroom(&mut bytes, HEADROOM, input.len()).expect("buffer too small");
+        // Empties the flow cache, so that the policies are searched.
         let _ = engine.settings_mut();
         let mut disposition = Disposition::Send;
         measured(&mut || {
@@ -102,34 +102,34 @@ pub fn inbound(input: &[u8]) -> usize {
     })
 }
 
-/// What the sender makes of a packet.
+/// Returns the packet as the peer sends it.
 fn sealed(packet: &[u8]) -> Vec<u8> {
     SENDER.with_borrow_mut(|engine| {
         let mut bytes = vec![0; HEADROOM + packet.len() + TAILROOM];
         bytes[HEADROOM..HEADROOM + packet.len()].copy_from_slice(packet);
-        let mut buffer = PacketBuf::with_headroom(&mut bytes, HEADROOM, packet.len()).expect("there is room");
+        let mut buffer = PacketBuf::with_headroom(&mut bytes, HEADROOM, packet.len()).expect("buffer too small");
         let disposition = engine.outbound(NOW, &mut buffer, &mut |_: Seq, iv: &mut [u8]| iv.fill(7));
-        assert_eq!(disposition, Disposition::Send, "the peer protects the packet");
+        assert_eq!(disposition, Disposition::Send, "the peer did not protect the packet");
         buffer.data().to_vec()
     })
 }
 
-/// A packet in clear, in front of whose upper layer there may be anything.
+/// Returns a cleartext UDP packet with options or extension headers of the genome.
 pub fn clear(genome: &[u8]) -> Vec<u8> {
     ip::packet(&mut Genome::new(genome), IpProto::UDP, |genome| ip::udp(7, 7, &vec![0; genome.length()]))
 }
 
-/// ESP, AH or IPComp of no SA.
+/// Returns an ESP, AH or IPComp packet without an SA.
 pub fn unknown_spi(genome: &[u8]) -> Vec<u8> {
     let mut genome = Genome::new(genome);
     let protocol = [IpProto::ESP, IpProto::AH, IpProto::IPCOMP][usize::from(genome.take() % 3)];
     ip::packet(&mut genome, protocol, |genome| vec![0x99; genome.length()])
 }
 
-/// ESP of the tunnel with octets that are not of its peer.
+/// Returns an ESP packet of the tunnel's SA with a wrong ICV.
 pub fn forged_esp(genome: &[u8]) -> Vec<u8> {
     ip::packet(&mut Genome::new(genome), IpProto::ESP, |genome| {
-        // The length of an IV, of whole blocks and of an ICV.
+        // The length is that of an IV, complete blocks and an ICV.
         let blocks = usize::from(genome.take() % 96) + 1;
         [0x1001u32.to_be_bytes(), u32::MAX.to_be_bytes()]
             .concat()
@@ -139,13 +139,13 @@ pub fn forged_esp(genome: &[u8]) -> Vec<u8> {
     })
 }
 
-/// A genuine packet of the tunnel of about this length.
+/// Returns an authentic packet of the tunnel of about this length.
 pub fn genuine_esp(length: usize) -> Vec<u8> {
     let inner = length.max(120) - 20 - 8 - 16 - 12 - 16;
     sealed(&ip::v4("10.2.0.1", "10.1.0.1", &[], IpProto::UDP, &ip::udp(7, 7, &vec![0x55; inner - 28])))
 }
 
-/// AH of the host with octets that are not of its peer, behind any options or extension headers.
+/// Returns an AH packet with a wrong ICV, after options or extension headers of the genome.
 pub fn forged_ah(genome: &[u8]) -> Vec<u8> {
     ip::packet(&mut Genome::new(genome), IpProto::AH, |genome| {
         let mut header = vec![IpProto::UDP.0, 4, 0, 0];
@@ -157,12 +157,12 @@ pub fn forged_ah(genome: &[u8]) -> Vec<u8> {
     })
 }
 
-/// A genuine packet with AH of about this length.
+/// Returns an authentic AH packet of about this length.
 pub fn genuine_ah(length: usize) -> Vec<u8> {
     sealed(&ip::normal(length.max(72) - 24))
 }
 
-/// A piece of an IPsec packet.
+/// Returns a fragment of an IPsec packet.
 pub fn fragment(genome: &[u8]) -> Vec<u8> {
     let mut genome = Genome::new(genome);
     let first = genome.take() & 1 == 0;
@@ -174,7 +174,7 @@ pub fn fragment(genome: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// ESP in UDP, or something else in its place.
+/// Returns a UDP packet to port 4500 with ESP, IKE, a keepalive or an unknown SPI.
 pub fn encapsulated(genome: &[u8]) -> Vec<u8> {
     let mut genome = Genome::new(genome);
     let shape = genome.take();
@@ -183,20 +183,20 @@ pub fn encapsulated(genome: &[u8]) -> Vec<u8> {
         let payload = match shape % 4 {
             0 => vec![0xff],
             1 => vec![0; 16 * blocks], // IKE
-            2 => vec![1; 16 * blocks], // no SA
+            2 => vec![1; 16 * blocks], // unknown SPI
             _ => [&0x1003u32.to_be_bytes()[..], &u32::MAX.to_be_bytes(), &vec![1; 28 + 16 * blocks]].concat(),
         };
         ip::udp(4500, if shape & 4 == 0 { 4500 } else { 500 }, &payload)
     })
 }
 
-/// Compressed data as a genome asks for them; without a genome there are none, which is an error.
+/// Returns an IPComp packet with compressed data of the genome. Without a genome the data are empty, which is an error.
 pub fn ipcomp(genome: &[u8]) -> Vec<u8> {
     let data = if genome.is_empty() { Vec::new() } else { deflate::data(genome) };
     compressed(IpProto::UDP, &data)
 }
 
-/// Compressed literals.
+/// Returns an IPComp packet with compressed literals: a normal input.
 pub fn ipcomp_normal(length: usize) -> Vec<u8> {
     compressed(IpProto::UDP, &deflate::literals(length.max(40) - 24))
 }
@@ -205,15 +205,15 @@ fn compressed(next: IpProto, data: &[u8]) -> Vec<u8> {
     ip::v4(PEER[0], HOST[0], &[], IpProto::IPCOMP, &[&[next.0, 0, 0, 2][..], data].concat())
 }
 
-/// Tunnels of IPComp in each other, each behind blocks that a genome asks for, which give no output. As every layer is
-/// compressed again, what arrives is short.
+/// Returns nested IPComp tunnels, each after blocks of the genome that give no output. As every layer is compressed
+/// again, the packet is short.
 pub fn nested(genome: &[u8]) -> Vec<u8> {
     let mut genome = Genome::new(genome);
     let (layers, kind, parameter) = (genome.take() % 9, genome.take(), genome.take());
     let length = usize::from(genome.take()) * 240;
     let mut packet = ip::normal(64);
     for layer in 0..=layers {
-        // The outermost is short: what an attacker sends.
+        // The outermost layer is short, as an attacker would send it.
         let length = if layer == layers { 0 } else { length };
         packet = compressed(IpProto::IPV4, &deflate::blocks_and(&[(kind, parameter)], length, &packet));
     }

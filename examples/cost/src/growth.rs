@@ -1,4 +1,4 @@
-//! Parsers and loaders on inputs of a chosen size: ten times the input must cost at most twelve times the instructions.
+//! Growth of parsers and loaders with their input: ten times the input must cost at most twelve times the instructions.
 
 use std::fmt::Write;
 use std::fs;
@@ -15,20 +15,20 @@ use crate::generate::{deflate, ike, lzs, pfkey};
 use crate::measure::measured;
 use crate::scratch::Scratch;
 
-/// A parser or loader.
+/// Parser or loader whose growth is measured.
 pub struct Family {
-    /// Its name.
+    /// Name in the output.
     pub name: &'static str,
-    /// The smaller of the two sizes.
+    /// Smaller of the two input sizes, in items; the other is ten times as large.
     pub size: usize,
-    /// Works once on an input of this size in [`measured`].
+    /// Processes an input of this size once, within [`measured`].
     pub run: fn(usize),
 }
 
 const ESP: &str =
     "-E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213";
 
-/// All of them.
+/// Parsers and loaders whose growth is measured.
 pub const FAMILIES: &[Family] = &[
     Family { name: "setkey-add", size: 20, run: |n| setkey(&adds(n)) },
     Family { name: "setkey-spdadd", size: 20, run: |n| setkey(&policies(n)) },
@@ -45,7 +45,7 @@ pub const FAMILIES: &[Family] = &[
     Family { name: "setkey-options", size: 100, run: |n| setkey(&format!("{SA}{};", " -u 1".repeat(n))) },
     Family { name: "setkey-blanks", size: 100, run: |n| setkey(&format!("{}x", " \n".repeat(n))) },
     Family { name: "engine-install", size: 200, run: install },
-    // Adding policies is quadratic: each is compared with all before it. It is counted and reported, see `EXPECTED`, until it is changed.
+    // Adding policies is quadratic: each is compared with all policies before it. See `EXPECTED`.
     Family { name: "engine-policies", size: 200, run: add_policies },
     Family { name: "pfkey-messages", size: 50, run: pfkey_messages },
     Family { name: "pfkey-extensions", size: 100, run: |n| pfkey(&pfkey::with_header(300, Vec::new()).repeat(n)) },
@@ -65,11 +65,11 @@ pub const FAMILIES: &[Family] = &[
     Family { name: "cavp-file", size: 50, run: cavp_file },
 ];
 
-/// The one family that is known to be above the limit, and by how much it may be: ten times the policies cost ninety times the
-/// instructions. A later change makes it linear; the check fails then, so that this exception is removed with it.
+/// Known exception to the limit, with its own limit: ten times the policies cost ninety times the instructions. When
+/// it becomes linear, the check fails, so that this exception is removed.
 pub const EXPECTED: (&str, f64) = ("engine-policies", 110.0);
 
-/// A step with quadratic work: the check has to find it.
+/// Control with quadratic work, which the check must detect.
 pub const CONTROL: Family = Family {
     name: "control",
     size: 50,
@@ -83,7 +83,7 @@ pub const CONTROL: Family = Family {
 const SA: &str = "add 192.0.2.1 192.0.2.2 esp 0x1000 -E null";
 const POLICY: &str = "spdadd 10.0.0.0/8 10.0.0.0/8 any -P out ipsec esp ";
 
-/// So many SAs.
+/// Returns `add` statements for `count` SAs.
 pub fn adds(count: usize) -> String {
     (0..count).fold(String::new(), |mut text, n| {
         let _ = writeln!(text, "add 192.0.2.1 198.51.100.{} esp 0x{:x} -m tunnel {ESP};", n % 250, 0x1000 + n);
@@ -91,7 +91,7 @@ pub fn adds(count: usize) -> String {
     })
 }
 
-/// So many policies.
+/// Returns `spdadd` statements for `count` policies.
 pub fn policies(count: usize) -> String {
     (0..count).fold(String::new(), |mut text, n| {
         let range = format!("10.{}.{}.0/24", n / 250, n % 250);
@@ -117,7 +117,7 @@ fn setkey(text: &str) {
 
 const NOW: Duration = Duration::from_secs(1_795_000_000);
 
-/// On the heap, with room for all of them.
+/// Engine with space for the largest input.
 type Databases = Engine<AnyAlgorithms, 2048, 2048, 64>;
 
 fn databases() -> Box<Databases> {
@@ -133,7 +133,7 @@ fn install(count: usize) {
     }
     let mut sas: Vec<_> = sas.iter().map(|add| add.sa(Direction::Inbound, None, &LoadOptions::RFC).ok()).collect();
     measured(&mut || sas.iter_mut().filter_map(Option::take).filter_map(|sa| engine.install(sa, NOW).ok()).count());
-    assert_eq!(engine.sas().count(), count, "every SA is installed");
+    assert_eq!(engine.sas().count(), count, "an SA was not installed");
 }
 
 fn add_policies(count: usize) {
@@ -145,7 +145,7 @@ fn add_policies(count: usize) {
     }
     let policies: Vec<_> = policies.iter().filter_map(|policy| policy.policy().ok()).collect();
     measured(&mut || policies.iter().filter_map(|policy| engine.add_policy(*policy).ok()).count());
-    assert_eq!(engine.policies().count(), count, "every policy is added");
+    assert_eq!(engine.policies().count(), count, "a policy was not added");
 }
 
 fn pfkey_messages(count: usize) {
@@ -163,13 +163,13 @@ fn pfkey_messages(count: usize) {
 fn pfkey(extensions: &[u8]) {
     let message = pfkey::of(extensions);
     let parse = || PfkeyMessage::parse(&message, Dialect::Linux.with(Order::Little));
-    assert!(parse().is_ok(), "the message is well-formed");
+    assert!(parse().is_ok(), "malformed message");
     measured(&mut || parse().map_or(0, |message| message.extensions().count()));
 }
 
 fn ike(payloads: &[(u8, Vec<u8>)]) {
     let message = ike::of(payloads);
-    assert_eq!(Message::parse(&message).map(drop), Ok(()), "the message is well-formed");
+    assert_eq!(Message::parse(&message).map(drop), Ok(()), "malformed message");
     measured(&mut || {
         let strict = black_box(Message::parse_strict(&message).is_ok());
         Message::parse(&message).map_or(0, |message| message.payloads().count()) + usize::from(strict)
@@ -204,15 +204,15 @@ fn unpack_lzs(data: &[u8]) {
     measured(&mut || lzs.decompress(data, &mut output).unwrap_or(0));
 }
 
-/// A record of a vector file.
+/// Returns a record of a vector file.
 pub fn record(octets: usize) -> String {
     format!("{{\"id\":\"a\",\"type\":\"isakmp-bytes\",\"hex\":\"{}\",\"expected\":\"any\"}}\n", "5a".repeat(octets))
 }
 
 fn vector_file(count: usize) {
-    let scratch = Scratch::new().expect("a directory for the file");
+    let scratch = Scratch::new().expect("temporary directory");
     let path = scratch.file("records.jsonl");
-    fs::write(&path, record(64).repeat(count)).expect("the file can be written");
+    fs::write(&path, record(64).repeat(count)).expect("writable file");
     measured(&mut || test_vectors::read_file(&path).map_or(0, |records| records.len()));
 }
 
@@ -222,10 +222,10 @@ fn vector_line(octets: usize) {
 }
 
 fn cavp_file(count: usize) {
-    let scratch = Scratch::new().expect("a directory for the file");
+    let scratch = Scratch::new().expect("temporary directory");
     let path = scratch.file("cases.rsp");
     let text = "COUNT = 0\nKEY = 000102030405060708090a0b0c0d0e0f\nIV = 00010203\nPLAINTEXT = 00\n\n".repeat(count);
-    fs::write(&path, format!("[ENCRYPT]\n\n{text}")).expect("the file can be written");
+    fs::write(&path, format!("[ENCRYPT]\n\n{text}")).expect("writable file");
     let name = path.display().to_string();
     measured(&mut || test_vectors::cavp(&name).len());
 }

@@ -1,8 +1,9 @@
-//! Counts instructions under valgrind: see `ci/cost`.
+//! Counts instructions under valgrind, for `ci/cost`.
 //!
-//! `cost check TABLE TOOL` measures every row of the table and every parser and loader, and fails for those above their
-//! bounds; `cost write TABLE` writes what it measures into the table, bounds apart; `cost search STEP TRIES SEED [GENOME]`
-//! looks for worse inputs. `cost serve` is what runs under valgrind: it performs what its input asks for, a line each.
+//! `cost check TABLE TOOL` measures every row of the table and every parser and loader, and fails if one exceeds its
+//! bound. `cost write TABLE` writes the measured values into the table and keeps the bounds. `cost search STEP TRIES
+//! SEED [GENOME]` searches for more expensive inputs. `cost serve` runs under valgrind and performs one request per
+//! line of its input.
 
 mod bounds;
 mod callgrind;
@@ -29,16 +30,16 @@ use growth::{CONTROL, EXPECTED, FAMILIES, Family};
 use steps::{STEPS, Step};
 use tool::LOADERS;
 
-/// Ten times the input may cost so many times the instructions.
+/// Maximum ratio of the instructions for ten times the input.
 const GROWTH: f64 = 12.0;
-/// Octets of stack of the thread that performs the steps.
+/// Stack size in bytes of the thread that performs the steps.
 const STACK: usize = 64 << 20;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
-        // Large databases pass over the stack on their way to the heap.
+        // Large databases are created on the stack and moved to the heap.
         ["serve"] => thread::Builder::new()
             .stack_size(STACK)
             .spawn(|| serve().map_err(|e| e.to_string()))
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
         ["check", table, tool] => check(Path::new(table), Path::new(tool)),
         ["write", table] => write(Path::new(table)).map(|()| true),
         ["search", step, tries, seed, ref genome @ ..] => search(step, tries, seed, genome.first().unwrap_or(&"")),
-        _ => Err("cost check TABLE TOOL | write TABLE | search STEP TRIES SEED [GENOME]".into()),
+        _ => Err("usage: cost check TABLE TOOL | write TABLE | search STEP TRIES SEED [GENOME]".into()),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Performs a step for each line that is read, and answers with the octets that went in and came out.
+/// Performs one request per line of the input, and prints the lengths of its input and output.
 fn serve() -> Result<(), Box<dyn Error>> {
     for line in std::io::stdin().lock().lines() {
         let line = line?;
@@ -82,20 +83,20 @@ fn serve() -> Result<(), Box<dyn Error>> {
 }
 
 fn step(name: &str) -> Result<&'static Step, String> {
-    STEPS.iter().find(|step| step.name == name).ok_or_else(|| format!("no such step: {name}"))
+    STEPS.iter().find(|step| step.name == name).ok_or_else(|| format!("unknown step: {name}"))
 }
 
 fn family(name: &str) -> Result<&'static Family, String> {
     let mut all = FAMILIES.iter().chain([&CONTROL]);
-    all.find(|family| family.name == name).ok_or_else(|| format!("no such parser or loader: {name}"))
+    all.find(|family| family.name == name).ok_or_else(|| format!("unknown parser or loader: {name}"))
 }
 
 fn input(name: &str, genome: &str) -> Result<Vec<u8>, String> {
-    Ok((step(name)?.input)(&octets(genome).ok_or_else(|| format!("not a genome: {genome}"))?))
+    Ok((step(name)?.input)(&octets(genome).ok_or_else(|| format!("invalid genome: {genome}"))?))
 }
 
-/// The octets of a genome: parts in hexadecimal between commas, each of which may be repeated, as in `21,0000*16`; `-` for
-/// none.
+/// Parses a genome: hexadecimal parts separated by commas, each of which may be repeated, as in `21,0000*16`; `-` is
+/// empty.
 fn octets(genome: &str) -> Option<Vec<u8>> {
     let part = |part: &str| match part.split_once('*') {
         Some((part, count)) => Some(from_hex(part)?.repeat(count.parse().ok()?)),
@@ -110,12 +111,12 @@ fn once(name: &str, input: &[u8]) -> Result<(usize, usize), String> {
 }
 
 fn search(step: &str, tries: &str, seed: &str, genome: &str) -> Result<bool, Box<dyn Error>> {
-    let start = octets(genome).ok_or_else(|| format!("not a genome: {genome}"))?;
+    let start = octets(genome).ok_or_else(|| format!("invalid genome: {genome}"))?;
     search::search(&mut Counter::start()?, step, &start, tries.parse()?, seed.parse()?)?;
     Ok(true)
 }
 
-/// What a row costs, and how often that is what a normal input of the same length costs.
+/// Returns the cost of a row, and its ratio to the cost of a normal input of the same length.
 fn measure(counter: &mut Counter, row: &Row) -> Result<(Count, f64), Box<dyn Error>> {
     let count = counter.count(&format!("step {} {}", row.step, row.genome))?;
     let normal = counter.count(&format!("normal {} {}", row.step, count.input))?;
@@ -139,26 +140,26 @@ fn check(table: &Path, tool: &Path) -> Result<bool, Box<dyn Error>> {
             good = false;
         }
     }
-    println!("instructions for each octet that goes in or comes out, and their ratio to those of a normal input");
+    println!("instructions per octet of input and output, and their ratio to those of a normal input");
     for row in &rows {
         let (count, ratio) = measure(&mut counter, row)?;
         let cost = count.per_octet();
         let above = cost > row.bound || ratio > row.ratio_bound;
-        // The control is a step that has to be found.
+        // The control must exceed its bound.
         let expected = row.step == "control";
         good &= above == expected;
-        let verdict = match (above, expected) {
+        let note = match (above, expected) {
             (false, false) => "",
-            (true, true) => ": above, as it must be",
+            (true, true) => ": above the bound, as expected",
             (true, false) => ": ABOVE THE BOUND",
-            (false, true) => ": NOT FOUND",
+            (false, true) => ": NOT DETECTED",
         };
         println!(
-            "{:17} {:22} {:6} + {:5} octets {cost:9.2} of {:7}, {ratio:7.2} of {:7}{verdict}",
+            "{:17} {:22} {:6} + {:5} octets {cost:9.2} of {:7}, {ratio:7.2} of {:7}{note}",
             row.step, row.input, count.input, count.output, row.bound, row.ratio_bound
         );
     }
-    println!("instructions for ten times the input, in those for the input; at most {GROWTH}");
+    println!("instructions for an input and for ten times the input, and their ratio; at most {GROWTH}");
     for family in FAMILIES.iter().chain([&CONTROL]) {
         let mut of = |size| counter.count(&format!("growth {} {size}", family.name)).map(|count| count.instructions);
         let (small, large) = (of(family.size)?, of(10 * family.size)?);
@@ -181,21 +182,21 @@ fn check(table: &Path, tool: &Path) -> Result<bool, Box<dyn Error>> {
     Ok(good)
 }
 
-/// Prints a row, and says whether it is as it must be.
+/// Prints a row and returns whether its ratio is as expected.
 fn grows(name: &str, size: usize, small: u64, large: u64) -> bool {
     let ratio = large as f64 / small.max(1) as f64;
     let (above, must) = (ratio > GROWTH, name == CONTROL.name);
-    let (good, verdict) = match (above, must) {
-        // Not above the limit any more: the exception has to be removed.
+    let (good, note) = match (above, must) {
+        // If the exception is below the limit, it must be removed.
         _ if name == EXPECTED.0 && ratio <= EXPECTED.1 => (
             above,
-            if above { ": above, as is known" } else { ": BELOW THE LIMIT AGAIN, remove the exception in growth.rs" },
+            if above { ": above the limit, known exception" } else { ": BELOW THE LIMIT, remove the exception in growth.rs" },
         ),
         (false, false) => (true, ""),
-        (true, true) => (true, ": above, as it must be"),
+        (true, true) => (true, ": above the bound, as expected"),
         (true, false) => (false, ": ABOVE THE BOUND"),
-        (false, true) => (false, ": NOT FOUND"),
+        (false, true) => (false, ": NOT DETECTED"),
     };
-    println!("{name:24} {size:5} {small:11} {large:12} {ratio:7.2}{verdict}");
+    println!("{name:24} {size:5} {small:11} {large:12} {ratio:7.2}{note}");
     good
 }

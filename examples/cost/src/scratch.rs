@@ -1,14 +1,14 @@
-//! A directory for the files of one measurement.
+//! Temporary directory for the files of one measurement.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, io, process};
 
-/// The directory; it is removed in the end.
+/// Temporary directory that is removed on drop.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes it.
+    /// Creates a new directory.
     pub fn new() -> io::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("cost-{}-{}", process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -17,7 +17,7 @@ impl Scratch {
         Ok(Self(path))
     }
 
-    /// A file in it.
+    /// Returns the path of a file in the directory.
     pub fn file(&self, name: &str) -> PathBuf {
         Path::new(&self.0).join(name)
     }

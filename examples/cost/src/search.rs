@@ -1,5 +1,5 @@
-//! A search for the input that costs most for its length: single alterations of a genome, the better of two being kept.
-//! It is deterministic: the same seed tries the same genomes.
+//! Search for the input with the highest cost per octet: a genome is mutated, and the more expensive of two is kept.
+//! The search is deterministic: the same seed tries the same genomes.
 
 use std::error::Error;
 
@@ -7,30 +7,30 @@ use test_vectors::to_hex;
 
 use crate::callgrind::{Count, Counter};
 
-/// Genomes have up to so many octets.
+/// Maximum length of a genome in octets.
 const LONGEST: usize = 40;
-/// So many alterations without a gain, and the search starts at another place.
+/// Number of mutations without improvement after which the search restarts with a random genome.
 const PATIENCE: u32 = 60;
 
-/// Tries so many genomes for a step, from a genome on that is known; prints each that is the worst so far.
+/// Tries `tries` genomes for a step, beginning with `start`, and prints each that is the most expensive so far.
 pub fn search(counter: &mut Counter, step: &str, start: &[u8], tries: u32, seed: u64) -> Result<(), Box<dyn Error>> {
     let mut random = Random(seed);
     let mut best: Option<(f64, Vec<u8>)> = None;
-    let mut here: Option<(f64, Vec<u8>)> = None;
+    let mut current: Option<(f64, Vec<u8>)> = None;
     let (mut without_gain, mut first) = (0, Some(start.to_vec()));
     for _ in 0..tries {
-        let genome = match (first.take(), &here) {
+        let genome = match (first.take(), &current) {
             (Some(genome), _) => genome,
-            (None, Some((_, genome))) if without_gain < PATIENCE => altered(genome, &mut random),
+            (None, Some((_, genome))) if without_gain < PATIENCE => mutated(genome, &mut random),
             _ => {
-                (here, without_gain) = (None, 0);
+                (current, without_gain) = (None, 0);
                 (0..random.below(8) + 3).map(|_| random.octet()).collect()
             }
         };
         let count = counter.count(&format!("step {step} {}", to_hex(&genome)))?;
         let cost = count.per_octet();
-        if here.as_ref().is_none_or(|(before, _)| cost > *before) {
-            (here, without_gain) = (Some((cost, genome.clone())), 0);
+        if current.as_ref().is_none_or(|(before, _)| cost > *before) {
+            (current, without_gain) = (Some((cost, genome.clone())), 0);
         } else {
             without_gain += 1;
         }
@@ -45,10 +45,10 @@ pub fn search(counter: &mut Counter, step: &str, start: &[u8], tries: u32, seed:
 fn report(step: &str, genome: &[u8], count: &Count) {
     let Count { instructions, input, output } = *count;
     let (cost, genome) = (count.per_octet(), to_hex(genome));
-    println!("{step} {genome}: {instructions} instructions for {input} octets in, {output} out: {cost:.2} for each");
+    println!("{step} {genome}: {instructions} instructions for {input} octets in, {output} out: {cost:.2} per octet");
 }
 
-fn altered(genome: &[u8], random: &mut Random) -> Vec<u8> {
+fn mutated(genome: &[u8], random: &mut Random) -> Vec<u8> {
     let mut genome = genome.to_vec();
     for _ in 0..=random.below(2) {
         let at = random.below(genome.len().max(1));
@@ -56,7 +56,7 @@ fn altered(genome: &[u8], random: &mut Random) -> Vec<u8> {
             0 if genome.len() < LONGEST => genome.insert(at, random.octet()),
             1 if genome.len() > 1 => drop(genome.remove(at)),
             2 if genome.len() + 2 < LONGEST => {
-                // The pair in front of it once more.
+                // Repeats the preceding pair.
                 let pair: Vec<u8> = genome.iter().skip(at.saturating_sub(2)).take(2).copied().collect();
                 genome.splice(at..at, pair);
             }
@@ -75,7 +75,7 @@ fn altered(genome: &[u8], random: &mut Random) -> Vec<u8> {
     genome
 }
 
-/// Numbers that look random (xorshift64*).
+/// Pseudo-random numbers (xorshift64*).
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! The steps that come before an ICV, a policy or a key, and their inputs.
+//! Processing steps before the check of an ICV or policy, or the use of a key, with their inputs.
 
 use std::hint::black_box;
 
@@ -11,19 +11,19 @@ use crate::engine;
 use crate::generate::{Genome, deflate, ike, ip, lzs, pfkey};
 use crate::measure::measured;
 
-/// A step, with the inputs to compare.
+/// Processing step with generators of its inputs.
 pub struct Step {
-    /// Its name in the table of bounds.
+    /// Name of the step in the table of bounds.
     pub name: &'static str,
-    /// The input that a genome stands for.
+    /// Generates the input of a genome.
     pub input: fn(&[u8]) -> Vec<u8>,
-    /// A normal input of the same length.
+    /// Generates a normal input of this length.
     pub normal: fn(usize) -> Vec<u8>,
-    /// Performs the step on an input in [`measured`]; gives the octets of its output.
+    /// Performs the step on an input within [`measured`], and returns the length of its output in octets.
     pub run: fn(&[u8]) -> usize,
 }
 
-/// The steps whose bounds are in the table.
+/// Steps with bounds in the table.
 pub const STEPS: &[Step] = &[
     Step { name: "ip-parse", input: headers, normal: ip::normal, run: |b| step(|| Ip::parse(b).is_ok()) },
     Step { name: "flow-read", input: headers, normal: ip::normal, run: |b| step(|| Flow::read(b).is_ok()) },
@@ -68,7 +68,7 @@ fn step(mut what: impl FnMut() -> bool) -> usize {
     0
 }
 
-/// A step that is much more work than its input justifies: the check has to find it.
+/// Control with quadratic work, which the check must detect.
 fn control(input: &[u8]) -> usize {
     measured(&mut || input.iter().flat_map(|a| input.iter().map(move |b| black_box(a ^ b))).map(usize::from).sum());
     0
@@ -86,7 +86,7 @@ fn too_big(genome: &[u8]) -> Vec<u8> {
     })
 }
 
-/// ICMP with a report that is too short to be one.
+/// Returns an ICMP message that is too short for a report of the path MTU.
 fn too_big_normal(length: usize) -> Vec<u8> {
     ip::v4(ip::PEER[0], ip::HOST[0], &[], IpProto::ICMP, &vec![3; length.max(28) - 20])
 }
@@ -114,12 +114,12 @@ fn vendor_ids(input: &[u8]) -> usize {
     step(|| black_box(Quirks::of(&message)) == Quirks::default())
 }
 
-/// The fragments one behind the other: each says how long it is.
+/// Returns concatenated messages with fragments; each has a length field.
 fn ike_fragments(genome: &[u8]) -> Vec<u8> {
     ike::fragments(genome).concat()
 }
 
-/// One fragment.
+/// Returns a message with one fragment: a normal input.
 fn ike_fragments_normal(length: usize) -> Vec<u8> {
     ike::fragment(7, 1, true, length.clamp(37, 65000) - 36)
 }

@@ -1,4 +1,4 @@
-//! The loaders of the tool, whose whole run is counted: an input of a size, less what an empty one takes.
+//! Loaders of the tool. The cost is that of a complete run, less that of a run with an empty input.
 
 use std::error::Error;
 use std::fs;
@@ -11,16 +11,16 @@ use crate::generate::{ike, ip};
 use crate::growth::{adds, policies, record};
 use crate::scratch::Scratch;
 
-/// A loader of the tool.
+/// Loader of the tool with its inputs.
 pub struct Loader {
-    /// Its name.
+    /// Name in the output.
     pub name: &'static str,
-    /// The smaller of the two sizes.
+    /// Smaller of the two input sizes, in items; the other is ten times as large.
     pub size: usize,
-    /// The arguments of the tool, in which `FILE` stands for the input, `CONFIG` for a setkey.conf file of the same size,
-    /// and `OUT` for a file that is written.
+    /// Arguments of the tool; `FILE` is replaced by the input, `CONFIG` by a setkey.conf file of the same size, and
+    /// `OUT` by an output file.
     arguments: &'static [&'static str],
-    /// An input of a size.
+    /// Generates an input of this size.
     input: fn(usize) -> Vec<u8>,
 }
 
@@ -28,19 +28,19 @@ const IKE: &[&str] = &["ike", "FILE"];
 const DUMP: &[&str] = &["dump", "--config", "FILE"];
 const OPEN: &[&str] = &["open", "--config", "CONFIG", "FILE", "OUT"];
 
-/// All of them. What a database of the tool holds is 256.
+/// Loaders that are measured. The databases of the tool have space for 256 entries.
 pub const LOADERS: &[Loader] = &[
     Loader { name: "tool-capture", size: 200, arguments: IKE, input: |n| pcap(&vec![ip::normal(200); n]) },
     Loader { name: "tool-pcapng", size: 200, arguments: IKE, input: |n| pcapng(&vec![ip::normal(200); n]) },
     Loader { name: "tool-ike-sessions", size: 40, arguments: IKE, input: |n| pcap(&messages(n, session)) },
     Loader { name: "tool-ike-messages", size: 40, arguments: IKE, input: |n| pcap(&messages(n, |_| session(0))) },
     Loader { name: "tool-ike-vendor-ids", size: 10, arguments: IKE, input: vendor_ids },
-    Loader { name: "tool-ike-fragments", size: 6, arguments: IKE, input: |n| pcap(&messages(n, |at| piece(at, n))) },
+    Loader { name: "tool-ike-fragments", size: 6, arguments: IKE, input: |n| pcap(&messages(n, |at| nth_fragment(at, n))) },
     Loader {
         name: "tool-ike-retransmission",
         size: 20,
         arguments: IKE,
-        input: |n| pcap(&messages(n, |_| piece(0, 9))),
+        input: |n| pcap(&messages(n, |_| nth_fragment(0, 9))),
     },
     Loader { name: "tool-ike-incomplete", size: 20, arguments: IKE, input: |n| pcap(&messages(n, incomplete)) },
     Loader { name: "tool-ike-conflict", size: 20, arguments: IKE, input: |n| pcap(&messages(n, conflict)) },
@@ -59,13 +59,13 @@ pub const LOADERS: &[Loader] = &[
 ];
 
 impl Loader {
-    /// The arguments of the tool, by which its run on an empty input is known.
+    /// Returns the arguments of the tool, which identify its run with an empty input.
     pub const fn arguments(&self) -> &'static [&'static str] {
         self.arguments
     }
 }
 
-/// Counts the run of a loader on an input of `size`; `tool` is the path of the program.
+/// Counts the instructions of a loader on an input of `size`; `tool` is the path of the program.
 pub fn count(tool: &Path, loader: &Loader, size: usize) -> Result<u64, Box<dyn Error>> {
     let scratch = Scratch::new()?;
     let extension = if loader.arguments[0] == "conform" { "input.jsonl" } else { "input" };
@@ -79,11 +79,11 @@ pub fn count(tool: &Path, loader: &Loader, size: usize) -> Result<u64, Box<dyn E
         other => other.to_owned(),
     };
     let arguments: Vec<String> = loader.arguments.iter().map(|argument| file(argument)).collect();
-    // What is hostile may be refused; it must be a status of the tool's own all the same.
+    // Hostile input may be refused, but the tool must exit with one of its own statuses.
     whole_program(tool, &arguments, &[0, 1])
 }
 
-/// A pcap file of raw IP.
+/// Returns a pcap file of raw IP packets.
 fn pcap(packets: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = [0xa1b2_c3d4u32.to_le_bytes(), [2, 0, 4, 0], [0; 4], [0; 4]].concat();
     bytes.extend([65535u32.to_le_bytes(), 101u32.to_le_bytes()].concat());
@@ -95,7 +95,7 @@ fn pcap(packets: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// A pcapng file of raw IP.
+/// Returns a pcapng file of raw IP packets.
 fn pcapng(packets: &[Vec<u8>]) -> Vec<u8> {
     let block = |kind: u32, mut body: Vec<u8>| {
         body.resize(body.len().next_multiple_of(4), 0);
@@ -113,19 +113,19 @@ fn pcapng(packets: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// So many packets with an ISAKMP message each.
+/// Returns `count` packets with an ISAKMP message each.
 fn messages(count: usize, message: impl Fn(usize) -> Vec<u8>) -> Vec<Vec<u8>> {
     let packet = |message: &[u8]| ip::v4(ip::PEER[0], ip::HOST[0], &[], IpProto::UDP, &ip::udp(500, 500, message));
     (0..count).map(|n| packet(&message(n))).collect()
 }
 
-/// A packet between the endpoints of an SA.
+/// Returns a packet between the endpoints of an SA.
 fn between_endpoints(number: usize) -> Vec<u8> {
     let destination = format!("198.51.100.{}", number % 250);
     ip::v4("192.0.2.1", &destination, &[], IpProto::UDP, &ip::udp(7, 7, &[0; 64]))
 }
 
-/// The first message of a session of its own.
+/// Returns the first message of a separate session.
 fn session(number: usize) -> Vec<u8> {
     with_cookie(number, ike::of(&[(1, ike::association(1, 4, 4, false)), (13, vec![1; 16])]))
 }
@@ -140,17 +140,17 @@ fn vendor_ids(count: usize) -> Vec<u8> {
     pcap(&messages(1, |_| ike::of(&vec![(13, vec![1; 16]); count])))
 }
 
-/// A fragment of a message of `of`, the first of which is 0.
-fn piece(at: usize, of: usize) -> Vec<u8> {
+/// Returns fragment `at` of `of`, counted from 0.
+fn nth_fragment(at: usize, of: usize) -> Vec<u8> {
     ike::fragment(7, u8::try_from(at + 1).unwrap_or(u8::MAX), at + 1 == of, 400)
 }
 
-/// The first fragment of a message of its own.
+/// Returns the first fragment of a separate message.
 fn incomplete(number: usize) -> Vec<u8> {
     with_cookie(number, ike::fragment(7, 1, false, 400))
 }
 
-/// Two fragments that say two things of one number, in turn.
+/// Returns alternating fragments with the same number and different lengths.
 fn conflict(number: usize) -> Vec<u8> {
     ike::fragment(7, 1, false, 400 + number % 2)
 }
@@ -159,7 +159,7 @@ fn key_table(count: usize) -> Vec<u8> {
     (0..count).map(|n| format!("{n:016x},000102030405060708090a0b0c0d0e0f\n")).collect::<String>().into_bytes()
 }
 
-/// An SA that is added and deleted, and a policy.
+/// Returns statements that add and delete an SA and a policy.
 fn deletes() -> String {
     let policy = "10.0.0.0/8 10.1.0.0/16 any -P out";
     format!("{}delete 192.0.2.1 198.51.100.0 esp 0x1000;\nspdadd {policy} discard;\nspddelete {policy};\n", adds(1))

@@ -1,7 +1,7 @@
-//! A gateway's firmware in small: one suite of ESP, AH, IPComp and IKE messages, each on a vector it knows the answer to,
-//! with the stack and the instructions that it takes.
+//! Small firmware of a gateway: one suite of ESP, AH, IPComp and IKE messages, each on a test vector, with the stack
+//! and the instructions used.
 //!
-//! It links only if nothing in it can panic, itself included.
+//! The image links only if no panic is reachable in it.
 #![no_std]
 #![no_main]
 
@@ -15,17 +15,17 @@ use semihosting::process;
 use semihosting::sys::arm_compat::sys_writec;
 
 unsafe extern "C" {
-    /// Defined nowhere: an image that could get here does not link.
+    /// Undefined symbol: an image with a reachable panic does not link.
     fn a_panic_is_reachable() -> !;
 }
 
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
-    // SAFETY: never called, as the image would not have linked.
+    // SAFETY: never called, as the image would not link otherwise.
     unsafe { a_panic_is_reachable() }
 }
 
-/// Where a debugger or an emulator shows what is written.
+/// Console of the debugger or emulator (semihosting).
 struct Console;
 
 impl Write for Console {

@@ -1,48 +1,48 @@
-//! What a piece of code takes: stack, by painting it first, and instructions, by the emulator's clock.
+//! Measures the stack of an operation by filling it with a pattern, and its instructions by the clock of the emulator.
 
 use core::arch::asm;
 use core::hint::black_box;
 
 use crate::operations::Run;
 
-/// What one run took.
+/// Cost and result of one operation.
 pub struct Cost {
-    /// What it said of itself.
+    /// The operation gave the expected result.
     pub right: bool,
-    /// Octets of stack below the caller's.
+    /// Stack use in bytes.
     pub stack: usize,
-    /// Instructions.
+    /// Number of instructions.
     pub instructions: u32,
 }
 
-/// Octets that are painted, and the most that can be seen.
-const PAINTED: usize = 5 * 1024;
-const PAINT: u32 = 0x5ac3_5ac3;
+/// Size of the filled area in bytes, and the maximum stack use that can be measured.
+const FILLED: usize = 5 * 1024;
+const PATTERN: u32 = 0x5ac3_5ac3;
 
-/// Runs it on painted stack, and against the clock; and each time once more only until it is ready.
+/// Measures an operation, less its preparation, which is measured separately.
 #[inline(never)]
 pub fn measure(run: &mut Run<'_>) -> Cost {
     let mut right = true;
     let mut once = |go| right &= black_box(&mut *run)(go);
-    let stack = on_paint(&mut || once(true)).wrapping_sub(on_paint(&mut || once(false)));
+    let stack = stack_use(&mut || once(true)).wrapping_sub(stack_use(&mut || once(false)));
     let ticks = ticks_of(&mut || once(true)).wrapping_sub(ticks_of(&mut || once(false)));
     Cost { right, stack, instructions: instructions(ticks) }
 }
 
 #[inline(never)]
-fn on_paint(run: &mut dyn FnMut()) -> usize {
+fn stack_use(run: &mut dyn FnMut()) -> usize {
     let top = stack_pointer() & !3;
-    let bottom = top.wrapping_sub(PAINTED);
+    let bottom = top.wrapping_sub(FILLED);
     let mut at = bottom;
     while at < top {
-        // SAFETY: below the stack pointer, where nothing lives, as this loop calls nothing; the memory is the stack's.
-        unsafe { (at as *mut u32).write_volatile(PAINT) };
+        // SAFETY: the memory is unused stack below the stack pointer, as this loop calls no function.
+        unsafe { (at as *mut u32).write_volatile(PATTERN) };
         at = at.wrapping_add(4);
     }
     run();
     let mut at = bottom;
     // SAFETY: as above.
-    while at < top && unsafe { (at as *const u32).read_volatile() } == PAINT {
+    while at < top && unsafe { (at as *const u32).read_volatile() } == PATTERN {
         at = at.wrapping_add(4);
     }
     top.wrapping_sub(at)
@@ -58,7 +58,7 @@ fn ticks_of(run: &mut dyn FnMut()) -> u32 {
 #[inline(always)]
 fn stack_pointer() -> usize {
     let sp: usize;
-    // SAFETY: it only reads a register.
+    // SAFETY: the instruction only reads a register.
     unsafe {
         #[cfg(target_arch = "arm")]
         asm!("mov {}, sp", out(reg) sp, options(nomem, nostack));
@@ -68,11 +68,11 @@ fn stack_pointer() -> usize {
     sp
 }
 
-/// SysTick (ARMv7-M B3.3): control, reload and current value.
+/// SysTick registers (ARMv7-M section B3.3): control, reload and current value.
 #[cfg(target_arch = "arm")]
 const SYSTICK: *mut u32 = 0xe000_e010 as *mut u32;
 
-/// Starts the clock.
+/// Starts the clock, which counts down.
 pub fn start() {
     #[cfg(target_arch = "arm")]
     // SAFETY: nothing else in this image uses the timer.
@@ -85,17 +85,18 @@ pub fn start() {
 
 #[cfg(target_arch = "arm")]
 fn ticks() -> u32 {
-    // SAFETY: a register that may be read at any time.
+    // SAFETY: the register may be read at any time.
     unsafe { SYSTICK.add(2).read_volatile() }
 }
 
-/// It counts down, in 24 bits.
+/// Returns the ticks between two readings of the clock, which counts down in 24 bits.
 #[cfg(target_arch = "arm")]
 fn elapsed(before: u32, after: u32) -> u32 {
     before.wrapping_sub(after) & 0x00ff_ffff
 }
 
-/// An instruction takes 64 ns there. The clock of mps2-an386 has 25 MHz, that of microbit 16 MHz.
+/// Converts ticks to instructions. An instruction takes 64 ns in the emulator; the clock of mps2-an386 has 25 MHz,
+/// that of microbit 16 MHz.
 #[cfg(target_arch = "arm")]
 fn instructions(ticks: u32) -> u32 {
     if cfg!(nrf51) { ticks.wrapping_mul(125) >> 7 } else { ticks.wrapping_mul(5) >> 3 }
@@ -104,7 +105,7 @@ fn instructions(ticks: u32) -> u32 {
 #[cfg(target_arch = "riscv32")]
 fn ticks() -> u32 {
     let instructions: u32;
-    // SAFETY: it only reads a counter.
+    // SAFETY: the instruction only reads a counter.
     unsafe { asm!("csrr {}, minstret", out(reg) instructions, options(nomem, nostack)) };
     instructions
 }
@@ -116,5 +117,5 @@ fn elapsed(before: u32, after: u32) -> u32 {
 
 #[cfg(target_arch = "riscv32")]
 fn instructions(ticks: u32) -> u32 {
-    ticks >> 6 // an instruction takes 64 ns, and the machine has a clock of 1 GHz
+    ticks >> 6 // an instruction takes 64 ns in the emulator, and the clock has 1 GHz
 }

@@ -1,4 +1,4 @@
-//! What a gateway does, one operation at a time, on vectors.
+//! Operations of a gateway on test vectors.
 
 use core::mem::size_of;
 use core::net::Ipv6Addr;
@@ -20,7 +20,7 @@ type Suite = EncryptThenMac<Aes128Cbc, HmacSha1_96>;
 type Outbound = esp_core::Outbound<Suite>;
 type Inbound = esp_core::Inbound<Suite>;
 
-/// What an SA takes in memory, schedules, counter and window included.
+/// Memory sizes in bytes of SAs, with key schedules, counter and window, and of IPComp states.
 pub const SIZES: [(&str, usize); 7] = [
     ("esp-outbound", size_of::<Outbound>()),
     ("esp-inbound", size_of::<Inbound>()),
@@ -31,15 +31,16 @@ pub const SIZES: [(&str, usize); 7] = [
     ("inflate", size_of::<Inflate>()),
 ];
 
-/// Octets in front of a packet.
+/// Headroom of a packet in octets.
 const HEADROOM: usize = 64;
-/// A packet as large as Ethernet allows once it is sealed.
+/// Payload length in octets whose sealed packet fits an Ethernet frame.
 const LARGE: usize = 1408;
 
-/// An operation: it gets ready, stops there if it is told `false`, and else says whether the outcome is right.
+/// Operation: prepares its input, returns then if the argument is false, and otherwise returns whether the result is
+/// correct.
 pub type Run<'a> = dyn FnMut(bool) -> bool + 'a;
 
-/// Gives each operation, by its name, to `each`, which runs it as often as it likes.
+/// Calls `each` with the name of each operation and the operation, which it may run any number of times.
 pub fn all(each: &mut dyn FnMut(&str, &mut Run<'_>)) {
     let mut bytes = [0; HEADROOM + LARGE + 72];
     esp(each, &mut bytes);
@@ -47,7 +48,7 @@ pub fn all(each: &mut dyn FnMut(&str, &mut Run<'_>)) {
     ah(each, &mut bytes);
     ah_ipv6(each, &mut bytes);
     ipcomp(each, &mut bytes);
-    // Ten kilobytes are more than the smallest machine has to give.
+    // The smallest machine has not enough memory for the state of ten kilobytes.
     if !cfg!(nrf51) {
         ipcomp_dynamic(each, &mut bytes);
     }
@@ -59,7 +60,7 @@ fn suite() -> Suite {
     EncryptThenMac::new(Aes128Cbc::new(&CIPHER_KEY), HmacSha1_96::new(&MAC_KEY))
 }
 
-/// A packet of the vectors.
+/// Seals and opens a packet of the test vectors.
 #[inline(never)]
 fn esp(each: &mut dyn FnMut(&str, &mut Run<'_>), bytes: &mut [u8]) {
     let suite = suite();
@@ -88,7 +89,7 @@ fn open_this(suite: &Suite, seq: Seq, packet: &mut PacketBuf<'_>) -> bool {
     open_with(suite, seq, SeqWidth::Bits32, PadCheck::Full, packet).is_ok()
 }
 
-/// A large packet through an SA with its counter, and through another with its window.
+/// Seals and opens a large packet with an outbound SA and its counter, and an inbound SA and its window.
 #[inline(never)]
 fn large(each: &mut dyn FnMut(&str, &mut Run<'_>), bytes: &mut [u8]) {
     let Ok(spi) = Spi::new(0x1001) else { return };
@@ -117,7 +118,7 @@ fn large(each: &mut dyn FnMut(&str, &mut Run<'_>), bytes: &mut [u8]) {
 
 #[inline(never)]
 fn seal(outbound: &mut Outbound, packet: &mut PacketBuf<'_>) -> bool {
-    // No secret here, where the same has to come out each time.
+    // A constant IV, because the result must be the same each time. Use a random number generator in a real firmware.
     outbound.seal(packet, IpProto::IPV4, &mut |_: Seq, iv: &mut [u8]| iv.fill(7)).is_ok()
 }
 
@@ -147,7 +148,7 @@ fn ah(each: &mut dyn FnMut(&str, &mut Run<'_>), bytes: &mut [u8]) {
     });
 }
 
-/// With a header of IPv6, whose extensions could hold more surprises.
+/// Signs a packet with an IPv6 header.
 #[inline(never)]
 fn ah_ipv6(each: &mut dyn FnMut(&str, &mut Run<'_>), bytes: &mut [u8]) {
     let Ok(spi) = Spi::new(0x2002) else { return };
@@ -179,7 +180,7 @@ fn ipcomp(each: &mut dyn FnMut(&str, &mut Run<'_>), bytes: &mut [u8]) {
         let Some(mut packet) = put(bytes, compressed) else { return false };
         !go || (inflated(&mut inflate, &mut packet) && packet.data() == payload)
     });
-    // Half of the buffer is where it is compressed to.
+    // The packet is compressed to the second half of the buffer.
     let some = payload.get(..600).unwrap_or_default();
     each("ipcomp-compress-600", &mut |go| {
         let Some(mut packet) = put(bytes, some) else { return false };
@@ -217,7 +218,7 @@ fn ike(each: &mut dyn FnMut(&str, &mut Run<'_>), bytes: &mut [u8]) {
     each("ike-write-vector", &mut |go| !go || written(bytes));
 }
 
-/// Seven payloads, and one transform proposed.
+/// Parses a message with seven payloads and one transform.
 #[inline(never)]
 fn parsed() -> bool {
     let Ok(message) = Message::parse(&MESSAGE) else { return false };
@@ -238,7 +239,7 @@ fn written(bytes: &mut [u8]) -> bool {
     Message::parse(&MESSAGE).is_ok_and(|message| message.write(bytes).is_ok_and(|written| *written == MESSAGE))
 }
 
-/// Puts a packet behind the headroom.
+/// Copies a packet to the buffer, after the headroom.
 fn put<'b>(bytes: &'b mut [u8], packet: &[u8]) -> Option<PacketBuf<'b>> {
     bytes.iter_mut().skip(HEADROOM).zip(packet).for_each(|(to, from)| *to = *from);
     PacketBuf::with_headroom(bytes, HEADROOM, packet.len()).ok()

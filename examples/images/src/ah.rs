@@ -1,4 +1,4 @@
-//! `ah-core` over packets of any shape, and what `ipsec-packet` does with a packet that may change in size.
+//! Image of `ah-core` with arbitrary packets, and of the functions of `ipsec-packet` that it uses.
 #![no_std]
 #![no_main]
 

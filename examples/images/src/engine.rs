@@ -1,4 +1,5 @@
-//! `ipsec-engine` with one suite chosen when it is compiled: policies, SAs, packets both ways, events and audits.
+//! Image of `ipsec-engine` with one suite selected at compile time: policies, SAs, packets in both directions,
+//! events, audits.
 #![no_std]
 #![no_main]
 
@@ -121,7 +122,7 @@ fn configure(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<us
     engine.settings_mut().clone_from(&Settings::STRICT);
     engine.set_identification(input.len() as u16);
     sum = sum.wrapping_add(usize::from(*engine.settings() == Settings::STRICT));
-    sum = sum.wrapping_add(alone(input, source, destination, suite()?)?);
+    sum = sum.wrapping_add(single_sa(input, source, destination, suite()?)?);
     let keys = engine
         .sas()
         .find_map(|view| view.sa.map(|sa| (sa.key(), sa.source())));
@@ -140,8 +141,8 @@ fn configure(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<us
     Some(sum.wrapping_add(engine.policies().count()))
 }
 
-/// An SA without an engine.
-fn alone(input: &[u8], source: IpAddr, destination: IpAddr, suite: Suite) -> Option<usize> {
+/// Uses an SA without an engine.
+fn single_sa(input: &[u8], source: IpAddr, destination: IpAddr, suite: Suite) -> Option<usize> {
     let spi = Spi::new(input.len() as u32).ok()?;
     let opens = esp_core::Inbound::with_window(spi, suite, SeqWidth::Bits32, ReplayWindow::new());
     let ports = Ports {
@@ -170,7 +171,7 @@ fn alone(input: &[u8], source: IpAddr, destination: IpAddr, suite: Suite) -> Opt
         ^ (sa.mode() == Mode::Beet)
         ^ (sa.reqid() == 7)
         ^ sa.transform().sequence().is_some();
-    let told = (*sa.lifetimes() == Lifetimes::default()) ^ (*sa.label() == Label::default());
+    let labelled = (*sa.lifetimes() == Lifetimes::default()) ^ (*sa.label() == Label::default());
     let mut bytes = [0; 256];
     bytes
         .iter_mut()
@@ -179,7 +180,7 @@ fn alone(input: &[u8], source: IpAddr, destination: IpAddr, suite: Suite) -> Opt
     let taken = sa.open(&mut PacketBuf::received(&mut bytes), None).is_ok();
     let inward = sa.transform_mut().direction() == Direction::Inbound;
     Some(usize::from(
-        moved ^ known ^ told ^ taken ^ inward ^ (sa.destination() == destination),
+        moved ^ known ^ labelled ^ taken ^ inward ^ (sa.destination() == destination),
     ))
 }
 
@@ -200,7 +201,7 @@ fn packets(
         ^ engine.poll_event().is_some()
         ^ engine.poll_audit().is_some();
     let known = engine.policy_mtu(now, input).is_some();
-    let told = TooBig::read(input)
+    let labelled = TooBig::read(input)
         .ok()
         .flatten()
         .is_some_and(|report| engine.path_mtu_report(now, &report));
@@ -209,5 +210,5 @@ fn packets(
         .iter()
         .map(|(_, _, n)| n)
         .fold(engine.audits_lost(), u64::wrapping_add);
-    Some(usize::from(sent ^ taken ^ wait ^ known ^ told).wrapping_add(counted as usize))
+    Some(usize::from(sent ^ taken ^ wait ^ known ^ labelled).wrapping_add(counted as usize))
 }

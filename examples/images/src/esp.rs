@@ -1,6 +1,6 @@
-//! `esp-core` over each kind of suite, one packet and several.
+//! Image of `esp-core` with each kind of suite, for single packets and batches.
 //!
-//! Not over those of which the compiler cannot see that they never panic: the README names them.
+//! Suites that the compiler cannot prove free of panics are left out; the README names them.
 #![no_std]
 #![no_main]
 
@@ -19,7 +19,7 @@ use ipsec_crypto::{
 use ipsec_packet::{IpProto, NoReplay, PacketBuf, ReplayWindow, Seq, SeqWidth, Spi};
 
 fn run(input: &[u8], output: &mut [u8]) -> usize {
-    let sums = [typed(input, output), whole(input)];
+    let sums = [typed(input, output), inspect(input)];
     sums.into_iter().flatten().fold(0, usize::wrapping_add)
 }
 
@@ -56,7 +56,7 @@ fn typed(input: &[u8], output: &mut [u8]) -> Option<usize> {
     Some(sum)
 }
 
-/// An SA there and back.
+/// Seals and opens packets with both ends of an SA.
 fn both<S: Suite>(suite: impl Fn() -> Option<S>, payload: &[u8], room: &mut [u8]) -> Option<usize> {
     let spi = Spi::new(payload.len() as u32).ok()?;
     let width = if payload.len() & 1 == 0 { SeqWidth::Bits32 } else { SeqWidth::Extended64 };
@@ -70,8 +70,8 @@ fn both<S: Suite>(suite: impl Fn() -> Option<S>, payload: &[u8], room: &mut [u8]
     let mut iv = EncryptedCounterIv(Aes128Cbc::new(payload.first_chunk()?));
     let (first, second) = room.split_at_mut_checked(payload.len())?;
     let mut packet = PacketBuf::with_headroom(first, 40, payload.len()).ok()?;
-    let sealed = said(&out.seal(&mut packet, IpProto::IPV4, &mut iv).err());
-    let opened = said(&into.open(&mut packet).err());
+    let sealed = message_length(&out.seal(&mut packet, IpProto::IPV4, &mut iv).err());
+    let opened = message_length(&into.open(&mut packet).err());
     let copied = into.open_into(payload, second).is_ok();
     let (a, b) = second.split_at_mut_checked(payload.len())?;
     let slots = |bytes| PacketBuf::with_headroom(bytes, 40, payload.len()).ok();
@@ -85,8 +85,8 @@ fn both<S: Suite>(suite: impl Fn() -> Option<S>, payload: &[u8], room: &mut [u8]
     Some(sealed.wrapping_add(opened).wrapping_add(usize::from(copied ^ none)).wrapping_add(batch ^ back ^ fits ^ ahead))
 }
 
-/// What is printed of an error, if there is one.
-fn said(error: &Option<impl core::fmt::Display>) -> usize {
+/// Returns the length of the message of an error, or 0.
+fn message_length(error: &Option<impl core::fmt::Display>) -> usize {
     let mut length = Length(0);
     let _ = error.as_ref().map(|error| write!(length, "{error}"));
     length.0
@@ -101,7 +101,7 @@ impl Write for Length {
     }
 }
 
-fn whole(input: &[u8]) -> Option<usize> {
+fn inspect(input: &[u8]) -> Option<usize> {
     let _ = null_esp_heuristic(input);
     peek(input).ok().map(|head| head.spi as usize)
 }

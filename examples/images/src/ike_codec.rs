@@ -1,5 +1,5 @@
-//! What `ike-codec` does, over octets that the linker knows nothing of: parsing, every view, writing, fragments, framing,
-//! vendor IDs, and how errors and numbers are printed.
+//! Image of `ike-codec` with arbitrary octets: parsing, every view, writing, fragments, framing, vendor IDs, and
+//! formatting of errors and numbers.
 #![no_std]
 #![no_main]
 
@@ -44,7 +44,7 @@ fn run(input: &[u8], output: &mut [u8]) -> usize {
     sum.wrapping_add(write(input, output))
 }
 
-/// Counts what is printed.
+/// Counts the octets of formatted text.
 struct Counter(usize);
 
 impl Write for Counter {

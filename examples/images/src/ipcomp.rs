@@ -1,4 +1,4 @@
-//! `ipcomp-core` there and back, with each algorithm.
+//! Image of `ipcomp-core`: compression and decompression with each algorithm.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! What is generic elsewhere: NAT detection of `ike-v1`, IVs from a random source, a device under smoltcp.
+//! Image of generic code elsewhere: NAT detection of `ike-v1`, random IVs, a device of smoltcp.
 #![no_std]
 #![no_main]
 
@@ -41,6 +41,7 @@ fn nat(input: &[u8]) -> Option<usize> {
     Some(usize::from(found == Default::default()))
 }
 
+/// Deterministic stand-in for a random number generator, for linking only: not random.
 struct Rng(u64);
 
 impl rand_core::TryRng for Rng {
@@ -79,23 +80,23 @@ impl Algorithms for Firmware {
     type Decompressor = Never;
 }
 
-/// A device that receives one packet, and counts what is sent.
+/// Device that receives one packet and counts the octets sent.
 struct Line<'a> {
     packet: Option<&'a [u8]>,
     sent: usize,
 }
 
-struct Arrived<'a>(&'a [u8]);
+struct Received<'a>(&'a [u8]);
 
-struct Leaving<'l>(&'l mut usize);
+struct Transmit<'l>(&'l mut usize);
 
-impl RxToken for Arrived<'_> {
+impl RxToken for Received<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
         f(self.0)
     }
 }
 
-impl TxToken for Leaving<'_> {
+impl TxToken for Transmit<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         *self.0 = self.0.wrapping_add(len);
         f(&mut [0; 64])
@@ -104,20 +105,20 @@ impl TxToken for Leaving<'_> {
 
 impl<'a> Device for Line<'a> {
     type RxToken<'t>
-        = Arrived<'a>
+        = Received<'a>
     where
         Self: 't;
     type TxToken<'t>
-        = Leaving<'t>
+        = Transmit<'t>
     where
         Self: 't;
 
-    fn receive(&mut self, _: Instant) -> Option<(Arrived<'a>, Leaving<'_>)> {
-        Some((Arrived(self.packet.take()?), Leaving(&mut self.sent)))
+    fn receive(&mut self, _: Instant) -> Option<(Received<'a>, Transmit<'_>)> {
+        Some((Received(self.packet.take()?), Transmit(&mut self.sent)))
     }
 
-    fn transmit(&mut self, _: Instant) -> Option<Leaving<'_>> {
-        Some(Leaving(&mut self.sent))
+    fn transmit(&mut self, _: Instant) -> Option<Transmit<'_>> {
+        Some(Transmit(&mut self.sent))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

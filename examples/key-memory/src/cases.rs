@@ -8,67 +8,70 @@ use ipsec_crypto::{
 use ipsec_engine::{AnyAlgorithms, AnyWindow, Lifetimes, Limit, Protocol, Sa, SaId, Transform, Direction};
 use ipsec_packet::{SeqWidth, Spi, WindowSize};
 
-/// When an SA is installed.
+/// Time at which an SA is installed.
 pub const NOW: Duration = Duration::from_secs(1_795_000_000);
-/// The SPI of the SA that is looked for.
+/// SPI of the SA whose keys are searched for.
 pub const SPI: u32 = 0x1001;
-/// Where the packets of an SA come from.
+/// Source address of an SA.
 pub const SOURCE: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 1));
-/// Where they go.
+/// Destination address of an SA.
 pub const DESTINATION: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(198, 51, 100, 1));
 
-/// Lengths of HMAC keys that are tried: HMAC takes any (of one octet two SAs may have the same), and hashes one that is longer than a block, of 64 or 128 octets, first.
+/// Lengths of HMAC keys to test. HMAC accepts any length, and first hashes keys longer than its block of 64 or 128
+/// octets. Keys below 4 octets are left out, as two SAs may have the same.
 const HMAC_KEYS: [usize; 11] = [4, 5, 8, 16, 20, 32, 64, 65, 128, 129, 140];
 
-/// The algorithms and key lengths of an SA.
+/// Algorithms and key lengths of an SA.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// ESP or AH.
+    /// Protocol, ESP or AH.
     pub protocol: Protocol,
-    /// In or out.
+    /// Direction of the SA.
     pub direction: Direction,
     cipher: (CipherAlgorithm, usize),
     integrity: (IntegrityAlgorithm, usize),
 }
 
 impl Case {
-    /// The keys of the SA, which `number` chooses.
+    /// Returns the keys of the SA; `number` selects them.
     pub fn keys(&self, number: u64) -> Vec<Vec<u8>> {
         vec![key(2 * number, self.cipher.1), key(2 * number + 1, self.integrity.1)]
     }
 
-    /// The same in this direction.
+    /// Returns the same case in this direction.
     #[must_use]
     pub fn with_direction(self, direction: Direction) -> Self {
         Self { direction, ..self }
     }
 
-    /// Whether the SA has a key of at least four octets, of which memory holds something that can be told from chance.
+    /// Returns whether the SA has a key of at least four octets, which can be distinguished from random matches in
+    /// memory.
     pub fn is_keyed(&self) -> bool {
         self.cipher.1.max(self.integrity.1) >= 4
     }
 
-    /// Whether all of the key is in memory as it was given: ChaCha20 does not expand its key.
+    /// Returns whether the SA stores the complete key unchanged: ChaCha20 does not expand its key.
     pub fn keeps_its_key(&self) -> bool {
         self.cipher.0 == CipherAlgorithm::ChaCha20Poly1305
     }
 
-    /// What names the SA of this SPI.
+    /// Returns the identifier of the SA with this SPI.
     pub fn key(&self, spi: u32) -> SaId {
         SaId { direction: self.direction, destination: DESTINATION, protocol: self.protocol, spi }
     }
 
-    /// The SA of this SPI with the keys that `number` chooses. Its hard limit is reached ten seconds after it was installed.
+    /// Returns the SA with this SPI and the keys selected by `number`. Its hard lifetime ends ten seconds after
+    /// installation.
     pub fn sa(&self, number: u64, spi: u32) -> Sa<AnyAlgorithms> {
-        let (keys, spi, width) = (self.keys(number), Spi::new(spi).expect("an SPI"), SeqWidth::Bits32);
+        let (keys, spi, width) = (self.keys(number), Spi::new(spi).expect("valid SPI"), SeqWidth::Bits32);
         let suite = || match (self.cipher.0, self.integrity.0) {
             (cipher, IntegrityAlgorithm::None) if cipher.row().is_some_and(|row| row.icv == 0) => {
-                AnySuite::without_integrity(cipher, &keys[0]).expect("a suite")
+                AnySuite::without_integrity(cipher, &keys[0]).expect("valid suite")
             }
-            (cipher, integrity) => AnySuite::from_slices(cipher, &keys[0], integrity, &keys[1]).expect("a suite"),
+            (cipher, integrity) => AnySuite::from_slices(cipher, &keys[0], integrity, &keys[1]).expect("valid suite"),
         };
-        let integrity = || AnyAhIntegrity::new(self.integrity.0, &keys[1]).expect("an integrity algorithm");
-        let window = || AnyWindow::new(WindowSize::packets(64)).expect("a window");
+        let integrity = || AnyAhIntegrity::new(self.integrity.0, &keys[1]).expect("valid integrity algorithm");
+        let window = || AnyWindow::new(WindowSize::packets(64)).expect("valid window size");
         let transform = match (self.protocol, self.direction) {
             (Protocol::Ah, Direction::Outbound) => Transform::AhOut(ah_core::Outbound::new(spi, integrity(), width, Profile::RFC)),
             (Protocol::Ah, Direction::Inbound) => {
@@ -78,18 +81,19 @@ impl Case {
             (_, Direction::Inbound) => Transform::EspIn(esp_core::Inbound::with_window(spi, suite(), width, window())),
         };
         let hard = Limit { age: Some(Duration::from_secs(10)), ..Limit::default() };
-        let sa = Sa::new(SOURCE, DESTINATION, transform).expect("addresses of one family");
+        let sa = Sa::new(SOURCE, DESTINATION, transform).expect("addresses of the same family");
         sa.with_lifetimes(Lifetimes { hard, ..Lifetimes::default() })
     }
 }
 
-/// An SA of the same protocol, direction and SPI as little as an SA can be, whose keys are others.
+/// Returns the smallest possible SA with the same protocol, direction and SPI, and other keys.
 pub fn replacement(case: &Case) -> Sa<AnyAlgorithms> {
     let integrity = (IntegrityAlgorithm::HmacMd5_96, 16);
     Case { cipher: (CipherAlgorithm::Null, 0), integrity, ..*case }.sa(u64::MAX / 4, SPI)
 }
 
-/// Every cipher and integrity algorithm in every key length, every pair of them, ESP and AH, in and out.
+/// Returns every cipher and integrity algorithm with every key length, and every pair of them, for ESP and AH, in
+/// both directions.
 pub fn all() -> Vec<Case> {
     let mut suites = Vec::new();
     let separate =
@@ -127,7 +131,7 @@ fn lengths(keys: &KeyLengths) -> Vec<usize> {
     if *keys == KeyLengths::HMAC { HMAC_KEYS.to_vec() } else { (keys.min..=keys.max).step_by(keys.step).collect() }
 }
 
-/// Octets without zeros, so that a run of them is not broken (splitmix64).
+/// Returns pseudo-random octets without zeros, which would interrupt a run of equal octets (splitmix64).
 fn key(number: u64, length: usize) -> Vec<u8> {
     let mut state = number;
     let next = || {

@@ -1,4 +1,5 @@
-//! A value in an allocation of its own whose bytes can be read, those of gaps between fields included, and after the value was dropped.
+//! Values in separate allocations whose bytes can be read, including padding between fields, and after the value was
+//! dropped.
 
 mod cases;
 mod search;
@@ -11,7 +12,7 @@ use std::ptr::NonNull;
 pub use cases::{Case, DESTINATION, NOW, SOURCE, SPI, all, replacement};
 pub use search::{Search, longest_run};
 
-/// A value in an allocation that was zero before the value was written into it.
+/// Value in an allocation that was zero before the value was written.
 #[derive(Debug)]
 pub struct Observed<T> {
     at: NonNull<T>,
@@ -20,10 +21,10 @@ pub struct Observed<T> {
 impl<T> Observed<T> {
     const LAYOUT: Layout = Layout::new::<T>();
 
-    /// Moves a value into an allocation of its own.
+    /// Moves a value into a separate allocation.
     pub fn new(value: T) -> Self {
         const { assert!(size_of::<T>() > 0) };
-        // SAFETY: the layout is that of a type that is not of size zero.
+        // SAFETY: the layout is not of size zero.
         let at = unsafe { alloc_zeroed(Self::LAYOUT) }.cast::<T>();
         let Some(at) = NonNull::new(at) else { handle_alloc_error(Self::LAYOUT) };
         // SAFETY: the allocation has the size and alignment of `T`, and nothing else refers to it.
@@ -31,37 +32,38 @@ impl<T> Observed<T> {
         Self { at }
     }
 
-    /// The bytes of the value.
+    /// Returns the bytes of the value, including padding.
     pub fn bytes(&self) -> Vec<u8> {
         let first = self.at.as_ptr().cast::<u8>();
-        // SAFETY: each byte is inside the allocation, which is initialised, as it was zero before the value was written into it. A byte of a
-        // gap may count as not initialised since: the volatile read gives what is in memory, which is what the tests are about.
+        // SAFETY: each byte is inside the allocation, which is initialised, as it was zero before the value was
+        // written. Padding may count as uninitialised since then: the volatile read returns the contents of memory,
+        // which the tests examine.
         (0..size_of::<T>()).map(|offset| unsafe { first.add(offset).read_volatile() }).collect()
     }
 
-    /// Which bytes of the value a part of it has.
+    /// Returns the range of bytes that a part of the value occupies.
     pub fn range_of<P>(&self, part: &P) -> Range<usize> {
         let start = std::ptr::from_ref(part).addr() - self.at.addr().get();
-        assert!(start + size_of::<P>() <= size_of::<T>(), "the part is not inside the value");
+        assert!(start + size_of::<P>() <= size_of::<T>(), "part outside the value");
         start..start + size_of::<P>()
     }
 
-    /// Drops the value where it is, and gives what its memory holds then.
+    /// Drops the value in place and returns the contents of its memory.
     pub fn bytes_after_drop(self) -> Vec<u8> {
         let observed = ManuallyDrop::new(self);
-        // SAFETY: the value is initialised, and is not used as a value any more: `observed` is only read as bytes and freed.
+        // SAFETY: the value is initialised, and is not used afterwards: `observed` is only read as bytes and freed.
         unsafe { observed.at.drop_in_place() };
         let bytes = observed.bytes();
-        // SAFETY: it was allocated with this layout, and nothing refers to it any more.
+        // SAFETY: the memory was allocated with this layout, and there are no references to it.
         unsafe { dealloc(observed.at.as_ptr().cast(), Self::LAYOUT) };
         bytes
     }
 }
 
-/// Calls a function on a part of the stack that was overwritten with zeros, and overwrites what it leaves there.
+/// Calls a function on a part of the stack that is overwritten with zeros before and after the call.
 ///
-/// Moving an SA leaves copies of its keys on the stack, and moving another value copies such remains into the gaps between the fields of its
-/// new place: what an engine leaves could not be told from what its caller left.
+/// Moving an SA leaves copies of its keys on the stack, and moving another value may copy such remains into its
+/// padding: remains of the engine could not be distinguished from remains of its caller.
 pub fn on_clean_stack<R>(function: impl FnOnce() -> R) -> R {
     overwrite_stack();
     let result = call(function);
@@ -69,7 +71,7 @@ pub fn on_clean_stack<R>(function: impl FnOnce() -> R) -> R {
     result
 }
 
-/// In a frame of its own, which `overwrite_stack` has overwritten.
+/// Calls the function in a separate stack frame, which `overwrite_stack` has overwritten.
 #[inline(never)]
 fn call<R>(function: impl FnOnce() -> R) -> R {
     function()

@@ -1,4 +1,4 @@
-//! Nothing of the keys of an SA is left in an engine that does not have the SA any more.
+//! No part of the keys of an SA remains in the memory of an engine after the SA was removed.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,20 +13,22 @@ use key_memory::{
 
 type Memory<const SAS: usize> = Observed<Engine<AnyAlgorithms, SAS, 2, 2>>;
 
-/// When the hard limit of the SAs is reached.
+/// Time after the hard lifetime of the SAs.
 const EXPIRED: Duration = Duration::from_secs(NOW.as_secs() + 20);
-/// Octets of the SA as they were that must not be left in a row.
+/// Number of consecutive unchanged octets of the SA that counts as a remainder.
 const RUN: usize = 8;
 
-/// An SA that `Engine::update` replaces (`*sa = other`) is dropped in its place: its keys are wiped, and gaps between its fields are not,
-/// which hold what was on the stack when the SA was made, parts of its expanded key among it where the compiler optimises. The tests fail once that is corrected.
+/// Known defect: an SA that `Engine::update` replaces (`*sa = other`) is dropped in place, which wipes its keys but
+/// not the padding between its fields. With optimisation, the padding contains remains of the stack, among them parts
+/// of the expanded key. The tests fail when this is corrected.
 const UPDATE_LEAVES_GAPS: bool = !cfg!(debug_assertions);
 
-/// The place of an SA begins with a length, and the gap between it and the SA is not wiped: it holds what was on the stack when the place was
-/// made, which without optimisation may be a part of an expanded key. Zero once that is corrected.
+/// Known defect: the slot of an SA begins with a length, and the padding between it and the SA is not wiped. It
+/// contains remains of the stack, which may be a part of an expanded key without optimisation. Zero when this is
+/// corrected.
 const GAP_IN_FRONT: usize = 15;
 
-/// Chooses keys that no SA had before.
+/// Returns a number that selects keys that no SA had before.
 fn new_keys() -> u64 {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     NUMBER.fetch_add(1, Ordering::Relaxed)
@@ -54,7 +56,7 @@ fn update<const SAS: usize>(
     on_clean_stack(|| engine.update(key, SOURCE, |sa| *sa = other()))
 }
 
-/// An SA that was just installed: what of it is searched for, where it is, and the memory of its engine.
+/// State after an SA was installed: the search for its keys, its position, and the memory of its engine.
 struct Before {
     case: Case,
     keys: Vec<Vec<u8>>,
@@ -74,30 +76,30 @@ impl Before {
         let keys = case.keys(number);
         let search = Search::new(&keys, &range, &memory, &again, [&first, &second]);
         let found = search.expanded() > 0 && search.find(&memory).is_some();
-        assert!(found || !case.is_keyed(), "{case:?} has no key in memory");
+        assert!(found || !case.is_keyed(), "{case:?}: no key found in memory");
         Self { case, keys, search, range, memory }
     }
 
-    /// What of the SA is in this memory; `without` is what memory holds that never held the SA.
-    fn rest_in(&self, memory: &[u8], without: Option<&[u8]>) -> Option<String> {
+    /// Describes remains of the SA in this memory. `without` is the memory of an engine that never had the SA.
+    fn remains_in(&self, memory: &[u8], without: Option<&[u8]>) -> Option<String> {
         let (case, range) = (self.case, &self.range);
         let mut memory = memory.to_vec();
         memory[range.start - GAP_IN_FRONT..range.start].fill(0);
         if let Some(at) = self.search.find(&memory) {
             let part = &memory[at..at + RUN];
-            return Some(format!("{case:?} at {range:?}: a part of its key is at {at}: {part:02x?}"));
+            return Some(format!("{case:?} at {range:?}: part of its key at {at}: {part:02x?}"));
         }
         let run = longest_run(range, &self.memory, &memory, without);
-        (run >= RUN).then(|| format!("{case:?} at {range:?}: {run} octets in a row are as they were"))
+        (run >= RUN).then(|| format!("{case:?} at {range:?}: {run} consecutive octets are unchanged"))
     }
 
     #[track_caller]
-    fn is_gone_from(&self, memory: &[u8], without: Option<&[u8]>) {
-        assert_eq!(self.rest_in(memory, without), None);
+    fn assert_removed_from(&self, memory: &[u8], without: Option<&[u8]>) {
+        assert_eq!(self.remains_in(memory, without), None);
     }
 }
 
-/// Every SA, installed in an engine of its own.
+/// Runs a test with every SA, each installed in a separate engine.
 fn each<const SAS: usize>(mut test: impl FnMut(Before, Memory<SAS>)) {
     for case in all() {
         let number = new_keys();
@@ -107,55 +109,55 @@ fn each<const SAS: usize>(mut test: impl FnMut(Before, Memory<SAS>)) {
 }
 
 #[test]
-fn the_search_finds_what_is_there() {
+fn search_finds_the_keys_of_installed_sas() {
     let mut kept = 0;
     each::<3>(|before, engine| {
         let (memory, key) = (engine.bytes(), &before.keys[0]);
         let found = !key.is_empty() && memory.windows(key.len()).any(|window| window == key);
-        assert!(found || !before.case.keeps_its_key(), "{:?}: its key is not in memory", before.case);
+        assert!(found || !before.case.keeps_its_key(), "{:?}: key not found in memory", before.case);
         kept += usize::from(found && key.len() >= RUN);
     });
-    println!("{} SAs, {kept} of which keep the key of their cipher as it was given", all().len());
+    println!("{} SAs, {kept} of which store their cipher key unchanged", all().len());
     assert!(kept > 0);
 }
 
 #[test]
-fn a_removed_sa_leaves_nothing() {
+fn removed_sa_leaves_no_keys() {
     each::<3>(|before, mut engine| {
         assert!(on_clean_stack(|| engine.remove(&before.case.key(SPI), SOURCE)).is_some());
-        before.is_gone_from(&engine.bytes(), None);
+        before.assert_removed_from(&engine.bytes(), None);
     });
 }
 
 #[test]
-fn an_sa_that_expired_leaves_nothing_once_the_event_is_polled() {
+fn expired_sa_leaves_no_keys_after_its_event() {
     each::<3>(|before, mut engine| {
         on_clean_stack(|| engine.tick(EXPIRED));
         assert_eq!(on_clean_stack(|| engine.poll_event()), Some(Event::HardExpired(before.case.key(SPI))));
-        before.is_gone_from(&engine.bytes(), None);
+        before.assert_removed_from(&engine.bytes(), None);
     });
 }
 
 /// Replaces each SA by `Engine::update`.
 fn replaced_by_update(other: impl Fn(&Case) -> Sa<AnyAlgorithms>) {
-    let mut rests = Vec::new();
+    let mut remains = Vec::new();
     each::<3>(|before, mut engine| {
         let other = || other(&before.case);
         let without = installed::<3>(other).bytes();
         assert!(update(&mut engine, &before.case.key(SPI), other).is_ok());
-        rests.extend(before.rest_in(&engine.bytes(), Some(&without)));
+        remains.extend(before.remains_in(&engine.bytes(), Some(&without)));
     });
-    println!("{} of {} SAs leave something: {:?}", rests.len(), all().len(), rests.first());
-    assert_eq!(!rests.is_empty(), UPDATE_LEAVES_GAPS);
+    println!("{} of {} SAs leave remains: {:?}", remains.len(), all().len(), remains.first());
+    assert_eq!(!remains.is_empty(), UPDATE_LEAVES_GAPS);
 }
 
 #[test]
-fn an_sa_that_another_replaces_by_update_leaves_nothing() {
+fn sa_replaced_by_update_leaves_no_keys() {
     replaced_by_update(replacement);
 }
 
 #[test]
-fn an_sa_that_an_association_of_ipcomp_replaces_by_update_leaves_nothing() {
+fn sa_replaced_by_ipca_in_update_leaves_no_keys() {
     replaced_by_update(|case| {
         let cpi = Cpi::new(0x2001).unwrap();
         let transform = match case.direction {
@@ -167,29 +169,29 @@ fn an_sa_that_an_association_of_ipcomp_replaces_by_update_leaves_nothing() {
 }
 
 #[test]
-fn an_sa_that_gets_the_name_of_another_by_update_leaves_nothing() {
+fn sa_with_duplicate_id_in_update_leaves_no_keys() {
     each::<3>(|before, mut engine| {
         let (case, key, second) = (before.case, before.case.key(SPI), before.case.key(0x1002));
         let other = || case.sa(new_keys(), 0x1002);
         install(&mut engine, NOW, other);
         assert_eq!(update(&mut engine, &key, other), Err(UpdateError::Exists(second)));
-        before.is_gone_from(&engine.bytes(), None);
+        before.assert_removed_from(&engine.bytes(), None);
     });
 }
 
 #[test]
-fn a_dead_sa_leaves_nothing_where_another_of_its_name_is_installed() {
+fn dead_sa_replaced_by_the_same_id_leaves_no_keys() {
     each::<3>(|before, mut engine| {
         let other = || replacement(&before.case);
         let without = installed::<3>(other).bytes();
         on_clean_stack(|| engine.tick(EXPIRED));
         install(&mut engine, EXPIRED, other);
-        before.is_gone_from(&engine.bytes(), Some(&without));
+        before.assert_removed_from(&engine.bytes(), Some(&without));
     });
 }
 
 #[test]
-fn a_dead_sa_leaves_nothing_where_its_place_is_needed() {
+fn evicted_dead_sa_leaves_no_keys() {
     each::<1>(|before, mut engine| {
         let case = before.case;
         let direction = if case.direction == Direction::Inbound { Direction::Outbound } else { Direction::Inbound };
@@ -197,26 +199,26 @@ fn a_dead_sa_leaves_nothing_where_its_place_is_needed() {
         let without = installed::<1>(other).bytes();
         on_clean_stack(|| engine.tick(EXPIRED));
         install(&mut engine, EXPIRED, other);
-        before.is_gone_from(&engine.bytes(), Some(&without));
+        before.assert_removed_from(&engine.bytes(), Some(&without));
     });
 }
 
 #[test]
-fn an_sa_in_the_place_of_a_larval_one_leaves_nothing() {
+fn sa_that_replaced_a_larval_sa_leaves_no_keys() {
     for case in all() {
         let (mut engine, key, number) = (engine::<3>(), case.key(SPI), new_keys());
         on_clean_stack(|| engine.reserve(key, SOURCE, NOW)).unwrap();
         install(&mut engine, NOW, || case.sa(number, SPI));
         let before = Before::new(case, number, &engine);
         assert!(on_clean_stack(|| engine.remove(&key, SOURCE)).is_some());
-        before.is_gone_from(&engine.bytes(), None);
-        // The SPI is reserved once more, in the same place.
+        before.assert_removed_from(&engine.bytes(), None);
+        // The SPI is reserved again, in the same slot.
         on_clean_stack(|| engine.reserve(key, SOURCE, NOW)).unwrap();
-        before.is_gone_from(&engine.bytes(), None);
+        before.assert_removed_from(&engine.bytes(), None);
     }
 }
 
 #[test]
-fn an_engine_that_is_dropped_leaves_nothing() {
-    each::<3>(|before, engine| before.is_gone_from(&engine.bytes_after_drop(), None));
+fn dropped_engine_leaves_no_keys() {
+    each::<3>(|before, engine| before.assert_removed_from(&engine.bytes_after_drop(), None));
 }

@@ -1,4 +1,4 @@
-//! A second opinion by the stopwatch (dudect): two classes of input, and whether their times differ. A `t` beyond 10 says they do.
+//! Test of constant time by measurement (dudect): times of two classes of input. A `t` above 10 means that they differ.
 
 use dudect_bencher::rand::{Rng, RngExt};
 use dudect_bencher::{BenchRng, Class, CtRunner, ctbench_main};
@@ -9,22 +9,22 @@ use std::hint::black_box;
 
 const RUNS: usize = 100_000;
 
-/// ICVs that differ in their first octet, and in their last.
+/// Compares ICVs that differ in their first octet with ICVs that differ in their last.
 fn icv_comparison(runner: &mut CtRunner, rng: &mut BenchRng) {
     let mut mac = [0; 32];
     rng.fill_bytes(&mut mac);
-    let tag = Icv::truncated(&mac, 32);
+    let expected = Icv::truncated(&mac, 32);
     for _ in 0..RUNS {
         let (class, at) = if rng.random() { (Class::Left, 0) } else { (Class::Right, 31) };
         let mut icv = mac;
         icv[at] ^= 1;
         runner.run_one(class, || {
-            (0..20).map(|_| black_box(&tag).verify(black_box(&icv)).is_ok()).filter(|ok| *ok).count()
+            (0..20).map(|_| black_box(&expected).verify(black_box(&icv)).is_ok()).filter(|ok| *ok).count()
         });
     }
 }
 
-/// The same with a comparison that stops early: it has to be found.
+/// Control: a comparison that stops early, which must be detected.
 fn control_of_comparison(runner: &mut CtRunner, rng: &mut BenchRng) {
     let mut mac = [0; 32];
     rng.fill_bytes(&mut mac);
@@ -37,7 +37,7 @@ fn control_of_comparison(runner: &mut CtRunner, rng: &mut BenchRng) {
     }
 }
 
-/// Payloads of zeros, and of anything: AES-CBC with HMAC-SHA1.
+/// Seals payloads of zeros and random payloads with AES-CBC and HMAC-SHA1.
 fn sealing(runner: &mut CtRunner, rng: &mut BenchRng) {
     let (cipher, mac) = (CipherAlgorithm::AesCbc, IntegrityAlgorithm::HmacSha1_96);
     let Ok(suite) = AnySuite::from_slices(cipher, &[7; 16], mac, &[9; 20]) else { return };
@@ -58,7 +58,7 @@ fn sealing(runner: &mut CtRunner, rng: &mut BenchRng) {
     }
 }
 
-/// Forged packets whose ICV is wrong in its first octet, and in its last.
+/// Opens packets whose ICV is wrong in its first octet, and in its last.
 fn opening_forged(runner: &mut CtRunner, rng: &mut BenchRng) {
     let (cipher, mac) = (CipherAlgorithm::AesCbc, IntegrityAlgorithm::HmacSha2_256_128);
     let Ok(suite) = AnySuite::from_slices(cipher, &[7; 16], mac, &[9; 32]) else { return };

@@ -1,15 +1,15 @@
-//! DEFLATE data (RFC 1951) that is much work for its length.
+//! DEFLATE data (RFC 1951) that are expensive to decompress for their length.
 
 use super::Genome;
 
-/// Blocks as a genome asks for them, repeated up to a length, and a last block.
+/// Returns the blocks of a genome, repeated up to a length, and a last block.
 pub fn data(genome: &[u8]) -> Vec<u8> {
     let mut genome = Genome::new(genome);
     let length = genome.length();
     blocks(&genome.pairs(), length)
 }
 
-/// Blocks of the given kinds in turn, up to about `length` octets, and an empty last block.
+/// Returns blocks of the given kinds in turn, up to about `length` octets, and an empty last block.
 pub fn blocks(pairs: &[(u8, u8)], length: usize) -> Vec<u8> {
     let mut bits = Bits::default();
     for (kind, parameter) in pairs.iter().cycle() {
@@ -26,7 +26,7 @@ pub fn blocks(pairs: &[(u8, u8)], length: usize) -> Vec<u8> {
     bits.finish()
 }
 
-/// Literals in one fixed block, `length` octets of data: a normal input.
+/// Returns literals in one fixed block, `length` octets of data: a normal input.
 pub fn literals(length: usize) -> Vec<u8> {
     let mut bits = Bits::default();
     bits.put(1, 1);
@@ -41,7 +41,7 @@ pub fn literals(length: usize) -> Vec<u8> {
     bits.finish()
 }
 
-/// Blocks of the given kinds in turn, up to about `length` octets, and behind them these octets, compressed.
+/// Returns blocks of the given kinds in turn, up to about `length` octets, followed by `octets` in compressed form.
 pub fn blocks_and(pairs: &[(u8, u8)], length: usize, octets: &[u8]) -> Vec<u8> {
     let mut bits = Bits::default();
     for (kind, parameter) in pairs.iter().cycle() {
@@ -54,7 +54,7 @@ pub fn blocks_and(pairs: &[(u8, u8)], length: usize, octets: &[u8]) -> Vec<u8> {
     bits.put(1, 2);
     let mut at = 0;
     while at < octets.len() {
-        // The octet before, or the octets some distance before, once more.
+        // A match with the preceding octets, if it has the maximum length.
         let found = (1..=at.min(256)).find(|distance| {
             let same = octets[at..].iter().zip(&octets[at - distance..]).take_while(|(a, b)| a == b).count();
             same >= 258
@@ -101,7 +101,7 @@ enum Symbol {
     Match { length: u16, distance: usize },
 }
 
-/// Octets to repeat, and so many repetitions.
+/// Returns `distance` literals and `times` + 1 matches that repeat them.
 fn matches(length: u16, distance: usize, times: usize) -> Vec<Symbol> {
     let mut symbols = vec![Symbol::Literal(0); distance];
     symbols.extend(vec![Symbol::Match { length, distance }; times + 1]);
@@ -123,7 +123,7 @@ fn fixed_block(bits: &mut Bits, symbols: &[Symbol]) {
     fixed(bits, END);
 }
 
-/// A symbol in the fixed code (RFC 1951 3.2.6).
+/// Writes a symbol of the fixed code (RFC 1951 section 3.2.6).
 fn fixed(bits: &mut Bits, symbol: u16) {
     match symbol {
         0..=143 => bits.code(0x30 + symbol, 8),
@@ -133,7 +133,7 @@ fn fixed(bits: &mut Bits, symbol: u16) {
     }
 }
 
-/// A distance of 1 to 4, or of 5 to 256 with its extra bits.
+/// Writes a distance of 1 to 256 with its extra bits.
 fn fixed_distance(bits: &mut Bits, distance: usize) {
     let (mut symbol, mut base, mut extra) = (0, 1, 0);
     while base + (1 << extra) <= distance {
@@ -154,28 +154,28 @@ fn stored(bits: &mut Bits, length: usize) {
     (0..length).for_each(|n| bits.put(u32::from(n & 0xff), 8));
 }
 
-/// The end of a block alone, which is the shortest code.
+/// Returns the shortest code: the end of block only.
 fn one_code() -> Vec<u8> {
     let mut lengths = vec![0; 257];
     lengths[256] = 1;
     lengths
 }
 
-/// Codes of 1 to 15 bits, those of the literals 0 and 1 and the end of a block the longest.
+/// Returns codes of 1 to 15 bits; those of the literals 0 and 1 and the end of block are the longest.
 fn longest_codes() -> Vec<u8> {
     let mut lengths = vec![0; 257];
     (1..=13).for_each(|length: u8| lengths[usize::from(length) + 1] = length);
-    // Two codes of 15 bits and one of 14 fill what is left.
+    // Two codes of 15 bits and one of 14 bits complete the code.
     (lengths[0], lengths[1], lengths[256]) = (15, 14, 15);
     lengths
 }
 
-/// A code for each of 286 symbols.
+/// Returns a code for each of the 286 symbols.
 fn every_code() -> Vec<u8> {
     (0..286).map(|symbol| if symbol < 226 { 8 } else { 9 }).collect()
 }
 
-/// Codes of 1 to some bits, spread over the alphabet.
+/// Returns codes of increasing length, spread over the alphabet.
 fn spread_codes(parameter: u8) -> Vec<u8> {
     let longest = parameter % 14 + 2;
     let mut lengths = vec![0; 286];
@@ -185,7 +185,7 @@ fn spread_codes(parameter: u8) -> Vec<u8> {
     lengths
 }
 
-/// A block with codes of its own (RFC 1951 3.2.7).
+/// Writes a block with dynamic codes (RFC 1951 section 3.2.7).
 fn dynamic(bits: &mut Bits, literals: &[u8], distances: &[u8], symbols: &[Symbol]) {
     bits.put(0, 1);
     bits.put(2, 2);
@@ -198,7 +198,8 @@ fn dynamic(bits: &mut Bits, literals: &[u8], distances: &[u8], symbols: &[Symbol
     }
     let mut lengths = [0u8; 19];
     for (at, symbol) in used.iter().enumerate() {
-        // One bit, two bits .., and the last two alike; of many, all alike, and the rest unused.
+        // Up to 8 symbols have codes of 1, 2, .. bits, the last two of equal length. More symbols get their lengths
+        // below.
         lengths[usize::from(*symbol)] = match used.len() {
             count @ 0..=8 => u8::try_from((at + 1).min(count - 1)).unwrap_or(0),
             _ => 0,
@@ -207,11 +208,11 @@ fn dynamic(bits: &mut Bits, literals: &[u8], distances: &[u8], symbols: &[Symbol
     if used.len() > 8 {
         (0..19).for_each(|symbol| lengths[symbol] = if symbol < 13 { 4 } else { 5 });
     }
-    let told = ORDER.iter().rposition(|symbol| lengths[*symbol] > 0).map_or(4, |last| (last + 1).max(4));
+    let code_lengths = ORDER.iter().rposition(|symbol| lengths[*symbol] > 0).map_or(4, |last| (last + 1).max(4));
     bits.put(u32::try_from(literals.len() - 257).unwrap_or(0), 5);
     bits.put(u32::try_from(distances.len() - 1).unwrap_or(0), 5);
-    bits.put(u32::try_from(told - 4).unwrap_or(0), 4);
-    ORDER.iter().take(told).for_each(|symbol| bits.put(u32::from(lengths[*symbol]), 3));
+    bits.put(u32::try_from(code_lengths - 4).unwrap_or(0), 4);
+    ORDER.iter().take(code_lengths).for_each(|symbol| bits.put(u32::from(lengths[*symbol]), 3));
     let codes = codes(&lengths);
     for (symbol, extra) in runs {
         bits.code(codes[usize::from(symbol)], lengths[usize::from(symbol)]);
@@ -220,7 +221,7 @@ fn dynamic(bits: &mut Bits, literals: &[u8], distances: &[u8], symbols: &[Symbol
     let of_literals = self::codes(literals);
     for symbol in symbols {
         if let Symbol::Literal(octet) = *symbol {
-            let at = usize::from(octet) % 2; // both codes have the length that was asked for
+            let at = usize::from(octet) % 2; // both codes have the intended length
             bits.code(of_literals[at], literals[at]);
         }
     }
@@ -229,7 +230,7 @@ fn dynamic(bits: &mut Bits, literals: &[u8], distances: &[u8], symbols: &[Symbol
 
 const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
-/// Code lengths as symbols, with their extra bits (RFC 1951 3.2.7).
+/// Returns the code lengths as symbols with their extra bits (RFC 1951 section 3.2.7).
 fn runs(lengths: &[u8]) -> Vec<(u8, u8)> {
     let (mut runs, mut at) = (Vec::new(), 0);
     while at < lengths.len() {
@@ -248,7 +249,7 @@ fn runs(lengths: &[u8]) -> Vec<(u8, u8)> {
     runs
 }
 
-/// The canonical code of some lengths (RFC 1951 3.2.2).
+/// Returns the canonical code of these lengths (RFC 1951 section 3.2.2).
 fn codes(lengths: &[u8]) -> Vec<u16> {
     let (mut codes, mut code) = (vec![0; lengths.len()], 0u16);
     for length in 1..=15 {
@@ -261,7 +262,7 @@ fn codes(lengths: &[u8]) -> Vec<u16> {
     codes
 }
 
-/// Bits, the least significant first.
+/// Bit string in which each octet is filled from its least significant bit on.
 #[derive(Clone, Default)]
 struct Bits {
     bits: Vec<bool>,
@@ -272,7 +273,7 @@ impl Bits {
         self.bits.extend((0..count).map(|n| value >> n & 1 == 1));
     }
 
-    /// A code, whose most significant bit comes first.
+    /// Appends a Huffman code, most significant bit first.
     fn code(&mut self, code: u16, length: u8) {
         self.bits.extend((0..length).rev().map(|n| code >> n & 1 == 1));
     }

@@ -1,8 +1,8 @@
-//! ISAKMP messages with as many items as fit.
+//! ISAKMP messages with the maximum number of items for their length.
 
 use super::Genome;
 
-/// A message whose payloads a genome chooses, repeated up to a length.
+/// Returns a message with the payloads of a genome, repeated up to a length.
 pub fn message(genome: &[u8]) -> Vec<u8> {
     let mut genome = Genome::new(genome);
     let length = genome.length() + HEADER;
@@ -19,7 +19,7 @@ pub fn message(genome: &[u8]) -> Vec<u8> {
     of(&payloads)
 }
 
-/// A proposal, and vendor IDs of the usual length up to the length of the message: a normal input.
+/// Returns a message with a proposal and vendor IDs of 16 octets: a normal input.
 pub fn normal(length: usize) -> Vec<u8> {
     let mut payloads = Vec::new();
     let mut free = length.max(HEADER + 4) - HEADER;
@@ -29,7 +29,7 @@ pub fn normal(length: usize) -> Vec<u8> {
         payloads.push((SA, proposal));
     }
     while free >= 4 {
-        // The last takes what is left.
+        // The last vendor ID fills the message.
         let octets = if free < 44 { free - 4 } else { 16 };
         free -= octets + 4;
         payloads.push((VENDOR_ID, vec![0x55; octets]));
@@ -38,12 +38,12 @@ pub fn normal(length: usize) -> Vec<u8> {
 }
 
 const HEADER: usize = 28;
-/// Payload kinds (RFC 2408 3.1).
+/// Payload types (RFC 2408 section 3.1).
 const SA: u8 = 1;
 const VENDOR_ID: u8 = 13;
 const FRAGMENT: u8 = 132;
 
-/// A message of main mode with these payloads.
+/// Returns a main mode message with these payloads.
 pub fn of(payloads: &[(u8, Vec<u8>)]) -> Vec<u8> {
     let mut message = vec![0xaa; 8];
     message.extend([0; 8]);
@@ -81,7 +81,7 @@ fn payload(kind: u8, parameter: u8) -> (u8, Vec<u8>) {
     }
 }
 
-/// A delete payload of so many SPIs.
+/// Returns the body of a delete payload with `count` SPIs of `size` octets.
 pub fn deletes(count: usize, size: u8) -> Vec<u8> {
     let mut body = vec![0, 0, 0, 1, 3, size];
     body.extend(u16::try_from(count).unwrap_or(0).to_be_bytes());
@@ -89,7 +89,8 @@ pub fn deletes(count: usize, size: u8) -> Vec<u8> {
     body
 }
 
-/// An SA payload of so many proposals with so many transforms of so many attributes.
+/// Returns the body of an SA payload with these numbers of proposals, transforms per proposal and attributes per
+/// transform.
 pub fn association(proposals: usize, transforms: usize, attributes: usize, variable: bool) -> Vec<u8> {
     let mut body = vec![0, 0, 0, 1, 0, 0, 0, 1];
     let attributes = self::attributes(attributes, variable);
@@ -108,7 +109,7 @@ pub fn association(proposals: usize, transforms: usize, attributes: usize, varia
     body
 }
 
-/// Attributes of four octets each: of a value of two octets, or of a value of no octets.
+/// Returns attributes of four octets each, in basic form or in variable form without a value.
 fn attributes(count: usize, variable: bool) -> Vec<u8> {
     if variable { [0, 1, 0, 0].repeat(count) } else { [0x80, 1, 0, 1].repeat(count) }
 }
@@ -117,7 +118,7 @@ fn notification(data: usize) -> Vec<u8> {
     [vec![0, 0, 0, 1, 3, 4, 0x60, 2], vec![0x11; 4 + data]].concat()
 }
 
-/// An SA payload with labels of secrecy and integrity, and a proposal.
+/// Returns the body of an SA payload with secrecy and integrity labels and a proposal.
 fn labels(octets: usize) -> Vec<u8> {
     let label = |length: usize| {
         let [high, low] = u16::try_from(length).unwrap_or(0).to_be_bytes();
@@ -128,8 +129,8 @@ fn labels(octets: usize) -> Vec<u8> {
     [vec![0, 0, 0, 1, 0, 0, 0, 7], vec![0, 0, 0, 0], labels, proposal].concat()
 }
 
-/// The fragments of a message, each as a message: a genome says how many, of how many octets, in which order, and how
-/// many come twice.
+/// Returns messages with the fragments of one message. The genome determines their number, length and order, and the
+/// number of duplicates.
 pub fn fragments(genome: &[u8]) -> Vec<Vec<u8>> {
     let mut genome = Genome::new(genome);
     let (count, octets, order, twice) = (genome.take() % 64 + 1, genome.take(), genome.take(), genome.take() % 64);
@@ -146,7 +147,7 @@ pub fn fragments(genome: &[u8]) -> Vec<Vec<u8>> {
     numbers.iter().map(|number| fragment(7, *number, *number == count, usize::from(octets) * 5 + 1)).collect()
 }
 
-/// One fragment of so many octets, as a message.
+/// Returns a message with one fragment of `octets` octets.
 pub fn fragment(id: u16, number: u8, last: bool, octets: usize) -> Vec<u8> {
     let mut body = id.to_be_bytes().to_vec();
     body.extend([number, u8::from(last)]);

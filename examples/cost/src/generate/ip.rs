@@ -6,13 +6,13 @@ use ipsec_packet::{Checksum, IpProto};
 
 use super::Genome;
 
-/// The two ends of every packet, by IP version: a peer, and the host itself.
+/// Addresses of the peer, which sends every packet: IPv4 and IPv6.
 pub const PEER: [&str; 2] = ["198.51.100.1", "2001:db8::2"];
-/// The host itself.
+/// Addresses of the host, which receives every packet: IPv4 and IPv6.
 pub const HOST: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 
-/// A packet from the peer: version, options or extension headers as a genome asks for them, and behind them what `upper`
-/// makes of the rest of the genome.
+/// Returns a packet from the peer with IP version and options or extension headers of a genome, and the payload that
+/// `upper` generates from the rest of the genome.
 pub fn packet(genome: &mut Genome<'_>, next: IpProto, upper: impl FnOnce(&mut Genome<'_>) -> Vec<u8>) -> Vec<u8> {
     let shape = genome.take();
     let destination = usize::from(shape & 1);
@@ -22,7 +22,7 @@ pub fn packet(genome: &mut Genome<'_>, next: IpProto, upper: impl FnOnce(&mut Ge
     if destination == 0 { v4(PEER[0], HOST[0], &options(&headers), next, &upper) } else { v6(&headers, next, &upper) }
 }
 
-/// An IPv4 packet.
+/// Returns an IPv4 packet with these options and payload.
 pub fn v4(source: &str, destination: &str, options: &[u8], next: IpProto, payload: &[u8]) -> Vec<u8> {
     let header = 20 + options.len();
     let length = u16::try_from(header + payload.len()).unwrap_or(u16::MAX);
@@ -41,7 +41,7 @@ pub fn v4(source: &str, destination: &str, options: &[u8], next: IpProto, payloa
     bytes
 }
 
-/// Up to 40 octets of options.
+/// Returns up to 40 octets of IPv4 options.
 fn options(headers: &[(u8, u8)]) -> Vec<u8> {
     let mut options = Vec::new();
     for (kind, parameter) in headers {
@@ -65,7 +65,7 @@ fn options(headers: &[(u8, u8)]) -> Vec<u8> {
     options
 }
 
-/// An IPv6 packet.
+/// Returns an IPv6 packet with these extension headers.
 fn v6(headers: &[(u8, u8)], next: IpProto, payload: &[u8]) -> Vec<u8> {
     let kinds: Vec<u8> = headers.iter().map(|(kind, _)| [0, 60, 43, 44, 60][usize::from(kind % 5)]).collect();
     let mut chain = Vec::new();
@@ -74,7 +74,8 @@ fn v6(headers: &[(u8, u8)], next: IpProto, payload: &[u8]) -> Vec<u8> {
         let mut header = vec![0; 8];
         header[0] = follows;
         match choice % 5 {
-            // Options of one octet, of no data, of data, or a home address.
+            // Pad1 options, mutable options without data, a routing header, a fragment header, or a longer header of
+            // Pad1 options.
             0 => {}
             1 => header[2..].copy_from_slice(&[0x20, 0, 0x20, 0, 0x20, 0]),
             2 => header[2] = parameter % 2 * 2, // a routing header of type 0 or 2 that is finished
@@ -101,13 +102,13 @@ fn v6(headers: &[(u8, u8)], next: IpProto, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A UDP datagram, without a checksum.
+/// Returns a UDP datagram without a checksum.
 pub fn udp(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(8 + payload.len()).unwrap_or(u16::MAX);
     [&from.to_be_bytes()[..], &to.to_be_bytes(), &length.to_be_bytes(), &[0, 0], payload].concat()
 }
 
-/// A UDP packet from the peer of `length` octets, without options: a normal input.
+/// Returns a UDP packet from the peer of `length` octets, without options: a normal input.
 pub fn normal(length: usize) -> Vec<u8> {
     v4(PEER[0], HOST[0], &[], IpProto::UDP, &udp(7, 4711, &vec![0x55; length.max(28) - 28]))
 }

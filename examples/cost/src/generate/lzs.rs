@@ -1,8 +1,8 @@
-//! LZS data (RFC 2395) that is much work for its length.
+//! LZS data (RFC 2395) that are expensive to decompress for their length.
 
 use super::Genome;
 
-/// Literals and matches as a genome asks for them, repeated up to a length, and an end marker.
+/// Returns the literals and matches of a genome, repeated up to a length, and an end marker.
 pub fn data(genome: &[u8]) -> Vec<u8> {
     let mut genome = Genome::new(genome);
     let length = genome.length();
@@ -30,7 +30,7 @@ pub fn data(genome: &[u8]) -> Vec<u8> {
     end(bits)
 }
 
-/// Literals, `length` octets of data: a normal input.
+/// Returns literals, `length` octets of data: a normal input.
 pub fn literals(length: usize) -> Vec<u8> {
     let mut bits = Vec::new();
     while bits.len() / 8 + 4 <= length {
@@ -51,7 +51,7 @@ fn end(mut bits: Vec<bool>) -> Vec<u8> {
     bits.chunks(8).map(octet).collect()
 }
 
-/// Bits, the most significant first.
+/// Appends bits, most significant first.
 fn put(bits: &mut Vec<bool>, value: u32, count: u32) {
     bits.extend((0..count).rev().map(|n| value >> n & 1 == 1));
 }

@@ -1,8 +1,8 @@
-//! PF_KEY messages with as many extensions and transforms as fit.
+//! PF_KEY messages with the maximum number of extensions and transforms for their length.
 
 use super::Genome;
 
-/// A message of Linux whose extensions a genome chooses, repeated up to a length.
+/// Returns a message of Linux with the extensions of a genome, repeated up to a length.
 pub fn message(genome: &[u8]) -> Vec<u8> {
     let mut genome = Genome::new(genome);
     let length = genome.length() + HEADER;
@@ -16,7 +16,7 @@ pub fn message(genome: &[u8]) -> Vec<u8> {
         if HEADER + extensions.len() + body.len() + 4 > length || turns > 1000 {
             break;
         }
-        // An extension that is known stands in a message once.
+        // A known extension occurs once in a message.
         if number < 256 && seen.contains(&number) {
             continue;
         }
@@ -26,7 +26,7 @@ pub fn message(genome: &[u8]) -> Vec<u8> {
     of(&extensions)
 }
 
-/// A message with an extension that fills it: a normal input.
+/// Returns a message that one extension fills: a normal input.
 pub fn normal(length: usize) -> Vec<u8> {
     let octets = (length / 8 * 8).max(HEADER + 24) - HEADER;
     let mut key = vec![0; octets - 4];
@@ -36,13 +36,13 @@ pub fn normal(length: usize) -> Vec<u8> {
 
 const HEADER: usize = 16;
 
-/// A message with these extensions.
+/// Returns a message with these extensions.
 pub fn of(extensions: &[u8]) -> Vec<u8> {
     let units = u16::try_from((HEADER + extensions.len()) / 8).unwrap_or(u16::MAX).to_le_bytes();
     [&[2, 3, 0, 3][..], &units, &[0; 2], &[1, 0, 0, 0, 1, 0, 0, 0], extensions].concat()
 }
 
-/// An extension, filled up to eight octets.
+/// Returns an extension, padded to a multiple of 8 octets.
 pub fn with_header(number: u16, mut body: Vec<u8>) -> Vec<u8> {
     body.resize((body.len() + 4).next_multiple_of(8) - 4, 0);
     let units = u16::try_from((body.len() + 4) / 8).unwrap_or(u16::MAX);
@@ -63,7 +63,7 @@ fn extension(kind: u8, parameter: u8) -> (u16, Vec<u8>) {
     }
 }
 
-/// A policy of so many transforms of ESP in transport mode.
+/// Returns a policy extension with `transforms` templates of ESP in transport mode.
 pub fn policy(transforms: usize) -> Vec<u8> {
     let transform = [16, 0, 50, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     [vec![2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0], transform.repeat(transforms)].concat()

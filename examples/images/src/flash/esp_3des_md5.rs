@@ -1,4 +1,4 @@
-//! 3DES-CBC with HMAC-MD5-96.
+//! Size of 3DES-CBC with HMAC-MD5-96.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! AES-128-CBC with HMAC-SHA1-96.
+//! Size of AES-128-CBC with HMAC-SHA1-96.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! AES-128-CCM.
+//! Size of AES-128-CCM with an ICV of 16 octets.
 #![no_std]
 #![no_main]
 

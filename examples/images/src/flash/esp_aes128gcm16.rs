@@ -1,4 +1,4 @@
-//! AES-128-GCM.
+//! Size of AES-128-GCM with an ICV of 16 octets.
 #![no_std]
 #![no_main]
 

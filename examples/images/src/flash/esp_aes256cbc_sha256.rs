@@ -1,4 +1,4 @@
-//! AES-256-CBC with HMAC-SHA2-256-128.
+//! Size of AES-256-CBC with HMAC-SHA2-256-128.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Every suite, chosen at run time.
+//! Size of every suite, chosen at run time.
 #![no_std]
 #![no_main]
 

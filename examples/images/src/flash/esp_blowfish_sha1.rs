@@ -1,4 +1,4 @@
-//! Blowfish-CBC with HMAC-SHA1-96.
+//! Size of Blowfish-CBC with HMAC-SHA1-96.
 #![no_std]
 #![no_main]
 

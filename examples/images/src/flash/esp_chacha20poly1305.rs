@@ -1,4 +1,4 @@
-//! ChaCha20-Poly1305.
+//! Size of ChaCha20-Poly1305 with ESP.
 #![no_std]
 #![no_main]
 

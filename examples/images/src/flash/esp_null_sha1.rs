@@ -1,4 +1,4 @@
-//! NULL with HMAC-SHA1-96.
+//! Size of NULL with HMAC-SHA1-96.
 #![no_std]
 #![no_main]
 

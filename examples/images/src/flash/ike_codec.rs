@@ -1,4 +1,4 @@
-//! A daemon in small: a message parsed to its proposals' attributes, and one written.
+//! Size of parsing a message down to the attributes of its proposals, and of writing one.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! IPComp both ways, with the better deflater.
+//! Size of IPComp in both directions, with the stronger compressor.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! IPComp both ways, with the smaller deflater.
+//! Size of IPComp in both directions, with the smaller compressor.
 #![no_std]
 #![no_main]
 
