@@ -108,7 +108,7 @@ fn octets_after_end_of_options_are_immutable() {
     }
 }
 
-/// With two source routes the final destination is ambiguous.
+/// A second source route is refused, because it makes the final destination ambiguous.
 #[test]
 fn second_source_route_is_refused() {
     let random = &mut Random(5);

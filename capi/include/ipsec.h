@@ -224,8 +224,8 @@ struct IPSEC_ALIGNED(16) ipsec_ah_out {
 };
 
 /*
- Algorithm and key. The key remains in the memory of the caller and is copied into the SA. For counter modes, the salt is
- the end of the key.
+ Algorithm and key. The key remains in the memory of the caller and is copied into the SA. For counter modes, the
+ salt is the end of the key.
  */
 struct ipsec_key {
   /*
@@ -251,8 +251,8 @@ struct IPSEC_ALIGNED(16) ipsec_ah_in {
 };
 
 /*
- Position of a packet in a buffer of the caller. The buffer has `size` octets at `bytes`; the packet has `len` octets from offset
- `start` on. Headers are written in front of the packet, and trailers after it.
+ Position of a packet in a buffer of the caller. The buffer has `size` octets at `bytes`; the packet has `len`
+ octets from offset `start` on. Headers are written in front of the packet, and trailers after it.
  */
 struct ipsec_packet {
   /*
@@ -333,8 +333,8 @@ struct ipsec_ike_payload {
 };
 
 /*
- Working memory of compressor and decompressor. It keeps no state from one packet to the next. The contents are private;
- initialise it with `ipsec_deflate_init`.
+ Working memory of compressor and decompressor. It keeps no state from one packet to the next. The contents are
+ private; initialise it with `ipsec_deflate_init`.
  */
 struct IPSEC_ALIGNED(16) ipsec_deflate {
   uint8_t private_octets[5344];
@@ -350,7 +350,8 @@ extern "C" {
 void rust_eh_personality(void);
 
 /*
- Initialises an outbound SA of AH with SPI `number` (at least 256). `extended` selects extended sequence numbers (ESN).
+ Initialises an outbound SA of AH with SPI `number` (at least 256). `extended` selects extended sequence numbers
+ (ESN).
 
  # Safety
  `sa` is null or valid for writes, `mac` is null or points to a valid key.
@@ -361,7 +362,8 @@ enum ipsec_status ipsec_ah_out_init(struct ipsec_ah_out *sa,
                                     const struct ipsec_key *mac);
 
 /*
- Initialises an inbound SA of AH with SPI `number` (at least 256). `extended` selects extended sequence numbers (ESN).
+ Initialises an inbound SA of AH with SPI `number` (at least 256). `extended` selects extended sequence numbers
+ (ESN).
 
  # Safety
  The same as of [`ipsec_ah_out_init`].
@@ -375,7 +377,8 @@ enum ipsec_status ipsec_ah_in_init(struct ipsec_ah_in *sa,
  Signs an IP packet in place: inserts AH after the IP header (RFC 4302 section 3.3).
 
  # Safety
- `sa` is null, initialised, or filled with zeros. `packet` is null or valid, and its buffer is valid for `size` octets.
+ `sa` is null, initialised, or filled with zeros. `packet` is null or valid, and its buffer is valid for `size`
+ octets.
  */
 enum ipsec_status ipsec_ah_sign(struct ipsec_ah_out *sa,
                                 struct ipsec_packet *packet);
@@ -405,8 +408,8 @@ enum ipsec_status ipsec_ah_out_clear(struct ipsec_ah_out *sa);
 enum ipsec_status ipsec_ah_in_clear(struct ipsec_ah_in *sa);
 
 /*
- Initialises an outbound SA of ESP with SPI `number` (at least 256). Its first sequence number is 1; `extended` selects
- extended sequence numbers (ESN). For AEADs, the algorithm of `mac` must be `IPSEC_MAC_NONE`.
+ Initialises an outbound SA of ESP with SPI `number` (at least 256). Its first sequence number is 1; `extended`
+ selects extended sequence numbers (ESN). For AEADs, the algorithm of `mac` must be `IPSEC_MAC_NONE`.
 
  # Safety
  `sa` is null or valid for writes, `cipher` and `mac` are null or point to valid keys.
@@ -430,13 +433,13 @@ enum ipsec_status ipsec_esp_in_init(struct ipsec_esp_in *sa,
                                     const struct ipsec_key *mac);
 
 /*
- Encrypts and authenticates a payload in place, which becomes an ESP packet (RFC 4303 section 3.3). `random` points to
- `random_len` octets from a cryptographic random number generator, new for each packet and at least as many as the IV has
- (16 suffice for every cipher). Suites with counter-based IVs do not read them.
+ Encrypts and authenticates a payload in place, which becomes an ESP packet (RFC 4303 section 3.3). `random` points
+ to `random_len` octets from a cryptographic random number generator, new for each packet and at least as many as
+ the IV has (16 suffice for every cipher). Suites with counter-based IVs do not read them.
 
  # Safety
- `sa` is null, initialised, or filled with zeros. `packet` is null or valid, its buffer is valid for `size` octets, and
- `random` is null or valid for reads of `random_len` octets.
+ `sa` is null, initialised, or filled with zeros. `packet` is null or valid, its buffer is valid for `size` octets,
+ and `random` is null or valid for reads of `random_len` octets.
  */
 enum ipsec_status ipsec_esp_seal(struct ipsec_esp_out *sa,
                                  struct ipsec_packet *packet,
@@ -445,8 +448,8 @@ enum ipsec_status ipsec_esp_seal(struct ipsec_esp_out *sa,
                                  size_t random_len);
 
 /*
- Verifies and decrypts an ESP packet in place, which becomes its payload (RFC 4303 section 3.4). Stores the protocol number of
- the payload in `next_header`.
+ Verifies and decrypts an ESP packet in place, which becomes its payload (RFC 4303 section 3.4). Stores the
+ protocol number of the payload in `next_header`.
 
  # Safety
  The same as of [`ipsec_esp_seal`]; `next_header` is null or valid for writes.
@@ -472,8 +475,8 @@ enum ipsec_status ipsec_esp_out_clear(struct ipsec_esp_out *sa);
 enum ipsec_status ipsec_esp_in_clear(struct ipsec_esp_in *sa);
 
 /*
- Parses a complete message, stores its header and then calls `visitor` for each payload until it returns false. The payloads of
- an encrypted message are not visited. `visitor` may be null.
+ Parses a complete message, stores its header and then calls `visitor` for each payload until it returns false. The
+ payloads of an encrypted message are not visited. `visitor` may be null.
 
  # Safety
  `message` is null or valid for reads of `len` octets, `header` is null or valid for writes, and `visitor` accepts
@@ -495,12 +498,13 @@ enum ipsec_status ipsec_ike_parse(const uint8_t *message,
 enum ipsec_status ipsec_deflate_init(struct ipsec_deflate *state);
 
 /*
- Compresses a payload with protocol number `next_header` in place, if that makes it smaller (RFC 3173 section 2.2). The octets
- after it in the buffer are overwritten; space of the size of the payload always suffices.
+ Compresses a payload with protocol number `next_header` in place, if that makes it smaller (RFC 3173 section 2.2).
+ The octets after it in the buffer are overwritten; space of the size of the payload always suffices.
  [`IpsecStatus::NotWorthwhile`] leaves the payload unchanged.
 
  # Safety
- `state` is null, initialised, or filled with zeros. `packet` is null or valid, and its buffer is valid for `size` octets.
+ `state` is null, initialised, or filled with zeros. `packet` is null or valid, and its buffer is valid for `size`
+ octets.
  */
 enum ipsec_status ipsec_ipcomp_compress(struct ipsec_deflate *state,
                                         struct ipsec_packet *packet,
@@ -508,7 +512,8 @@ enum ipsec_status ipsec_ipcomp_compress(struct ipsec_deflate *state,
                                         uint16_t cpi);
 
 /*
- Decompresses a packet that begins with an IPComp header, and stores the protocol number of its payload in `next_header`.
+ Decompresses a packet that begins with an IPComp header, and stores the protocol number of its payload in
+ `next_header`.
 
  # Safety
  The same as of [`ipsec_ipcomp_compress`]; `next_header` is null or valid for writes.

@@ -30,7 +30,8 @@ unsafe fn keyed(mac: *const IpsecKey) -> Result<AnyAhIntegrity, IpsecStatus> {
     Ok(AnyAhIntegrity::new(algorithm::integrity(mac)?, key)?)
 }
 
-/// Initialises an outbound SA of AH with SPI `number` (at least 256). `extended` selects extended sequence numbers (ESN).
+/// Initialises an outbound SA of AH with SPI `number` (at least 256). `extended` selects extended sequence numbers
+/// (ESN).
 ///
 /// # Safety
 /// `sa` is null or valid for writes, `mac` is null or points to a valid key.
@@ -45,7 +46,8 @@ pub unsafe extern "C" fn ipsec_ah_out_init(
     status(|| unsafe { put(sa, Outbound::new(spi(number)?, keyed(mac)?, width(extended), Profile::RFC)) })
 }
 
-/// Initialises an inbound SA of AH with SPI `number` (at least 256). `extended` selects extended sequence numbers (ESN).
+/// Initialises an inbound SA of AH with SPI `number` (at least 256). `extended` selects extended sequence numbers
+/// (ESN).
 ///
 /// # Safety
 /// The same as of [`ipsec_ah_out_init`].
@@ -63,7 +65,8 @@ pub unsafe extern "C" fn ipsec_ah_in_init(
 /// Signs an IP packet in place: inserts AH after the IP header (RFC 4302 section 3.3).
 ///
 /// # Safety
-/// `sa` is null, initialised, or filled with zeros. `packet` is null or valid, and its buffer is valid for `size` octets.
+/// `sa` is null, initialised, or filled with zeros. `packet` is null or valid, and its buffer is valid for `size`
+/// octets.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_ah_sign(sa: *mut IpsecAhOut, packet: *mut IpsecPacket) -> IpsecStatus {
     status(|| {

@@ -93,8 +93,8 @@ pub(crate) const fn integrity(number: u32) -> Result<IntegrityAlgorithm, IpsecSt
     })
 }
 
-/// Algorithm and key. The key remains in the memory of the caller and is copied into the SA. For counter modes, the salt is
-/// the end of the key.
+/// Algorithm and key. The key remains in the memory of the caller and is copied into the SA. For counter modes, the
+/// salt is the end of the key.
 #[repr(C)]
 pub struct IpsecKey {
     /// Algorithm number, one of `IPSEC_CIPHER_..` or `IPSEC_MAC_..`.

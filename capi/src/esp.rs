@@ -38,8 +38,8 @@ pub(crate) const fn width(extended: bool) -> SeqWidth {
     if extended { SeqWidth::Extended64 } else { SeqWidth::Bits32 }
 }
 
-/// Initialises an outbound SA of ESP with SPI `number` (at least 256). Its first sequence number is 1; `extended` selects
-/// extended sequence numbers (ESN). For AEADs, the algorithm of `mac` must be `IPSEC_MAC_NONE`.
+/// Initialises an outbound SA of ESP with SPI `number` (at least 256). Its first sequence number is 1; `extended`
+/// selects extended sequence numbers (ESN). For AEADs, the algorithm of `mac` must be `IPSEC_MAC_NONE`.
 ///
 /// # Safety
 /// `sa` is null or valid for writes, `cipher` and `mac` are null or point to valid keys.
@@ -71,13 +71,13 @@ pub unsafe extern "C" fn ipsec_esp_in_init(
     status(|| unsafe { put(sa, Inbound::new(spi(number)?, suite(cipher, mac)?, width(extended))) })
 }
 
-/// Encrypts and authenticates a payload in place, which becomes an ESP packet (RFC 4303 section 3.3). `random` points to
-/// `random_len` octets from a cryptographic random number generator, new for each packet and at least as many as the IV has
-/// (16 suffice for every cipher). Suites with counter-based IVs do not read them.
+/// Encrypts and authenticates a payload in place, which becomes an ESP packet (RFC 4303 section 3.3). `random` points
+/// to `random_len` octets from a cryptographic random number generator, new for each packet and at least as many as
+/// the IV has (16 suffice for every cipher). Suites with counter-based IVs do not read them.
 ///
 /// # Safety
-/// `sa` is null, initialised, or filled with zeros. `packet` is null or valid, its buffer is valid for `size` octets, and
-/// `random` is null or valid for reads of `random_len` octets.
+/// `sa` is null, initialised, or filled with zeros. `packet` is null or valid, its buffer is valid for `size` octets,
+/// and `random` is null or valid for reads of `random_len` octets.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_esp_seal(
     sa: *mut IpsecEspOut,
@@ -100,8 +100,8 @@ pub unsafe extern "C" fn ipsec_esp_seal(
     })
 }
 
-/// Verifies and decrypts an ESP packet in place, which becomes its payload (RFC 4303 section 3.4). Stores the protocol number of
-/// the payload in `next_header`.
+/// Verifies and decrypts an ESP packet in place, which becomes its payload (RFC 4303 section 3.4). Stores the
+/// protocol number of the payload in `next_header`.
 ///
 /// # Safety
 /// The same as of [`ipsec_esp_seal`]; `next_header` is null or valid for writes.

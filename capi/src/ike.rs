@@ -33,8 +33,8 @@ pub struct IpsecIkePayload {
     pub len: usize,
 }
 
-/// Parses a complete message, stores its header and then calls `visitor` for each payload until it returns false. The payloads of
-/// an encrypted message are not visited. `visitor` may be null.
+/// Parses a complete message, stores its header and then calls `visitor` for each payload until it returns false. The
+/// payloads of an encrypted message are not visited. `visitor` may be null.
 ///
 /// # Safety
 /// `message` is null or valid for reads of `len` octets, `header` is null or valid for writes, and `visitor` accepts

@@ -6,8 +6,8 @@ use ipsec_packet::{Cpi, IpProto};
 use crate::memory::{get, one, put, status};
 use crate::{IpsecPacket, IpsecStatus};
 
-/// Working memory of compressor and decompressor. It keeps no state from one packet to the next. The contents are private;
-/// initialise it with `ipsec_deflate_init`.
+/// Working memory of compressor and decompressor. It keeps no state from one packet to the next. The contents are
+/// private; initialise it with `ipsec_deflate_init`.
 #[repr(C, align(16))]
 pub struct IpsecDeflate {
     private_octets: [u8; 5344],
@@ -25,12 +25,13 @@ pub unsafe extern "C" fn ipsec_deflate_init(state: *mut IpsecDeflate) -> IpsecSt
     status(|| unsafe { put(state, (FixedDeflate::new(), Inflate::new())) })
 }
 
-/// Compresses a payload with protocol number `next_header` in place, if that makes it smaller (RFC 3173 section 2.2). The octets
-/// after it in the buffer are overwritten; space of the size of the payload always suffices.
+/// Compresses a payload with protocol number `next_header` in place, if that makes it smaller (RFC 3173 section 2.2).
+/// The octets after it in the buffer are overwritten; space of the size of the payload always suffices.
 /// [`IpsecStatus::NotWorthwhile`] leaves the payload unchanged.
 ///
 /// # Safety
-/// `state` is null, initialised, or filled with zeros. `packet` is null or valid, and its buffer is valid for `size` octets.
+/// `state` is null, initialised, or filled with zeros. `packet` is null or valid, and its buffer is valid for `size`
+/// octets.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_ipcomp_compress(
     state: *mut IpsecDeflate,
@@ -53,7 +54,8 @@ pub unsafe extern "C" fn ipsec_ipcomp_compress(
     })
 }
 
-/// Decompresses a packet that begins with an IPComp header, and stores the protocol number of its payload in `next_header`.
+/// Decompresses a packet that begins with an IPComp header, and stores the protocol number of its payload in
+/// `next_header`.
 ///
 /// # Safety
 /// The same as of [`ipsec_ipcomp_compress`]; `next_header` is null or valid for writes.

@@ -3,17 +3,17 @@
 //! `cargo build --release --manifest-path capi/Cargo.toml [--target thumbv7em-none-eabihf]` builds the library;
 //! `capi/README.md` shows how to link it.
 //!
-//! **Ownership.** All memory is the caller's. An SA or a compressor is a struct of fixed size that `.._init` fills. It contains
-//! no pointers, and must not be moved or copied after initialisation: a copy would repeat sequence numbers. `.._clear` wipes its
-//! keys. Packets are processed in place: an [`IpsecPacket`] holds the position of a packet in a buffer, and the functions move
-//! its start and end. The library keeps no pointer after a call and does not allocate. Two threads must not use one SA at the
-//! same time; they may use different SAs.
+//! **Ownership.** All memory is the caller's. An SA or a compressor is a struct of fixed size that `.._init` fills.
+//! It contains no pointers, and must not be moved or copied after initialisation: a copy would repeat sequence
+//! numbers. `.._clear` wipes its keys. Packets are processed in place: an [`IpsecPacket`] holds the position of a
+//! packet in a buffer, and the functions move its start and end. The library keeps no pointer after a call and does
+//! not allocate. Two threads must not use one SA at the same time; they may use different SAs.
 //!
-//! **Pointers.** A null pointer is refused with [`IpsecStatus::Null`], except for an empty buffer or key and the visitor of
-//! [`ipsec_ike_parse`]. Other pointers must be valid, which no function can check.
+//! **Pointers.** A null pointer is refused with [`IpsecStatus::Null`], except for an empty buffer or key and the
+//! visitor of [`ipsec_ike_parse`]. Other pointers must be valid, which no function can check.
 //!
-//! **Panics.** No panic is known, and the compiler rules panics out except in dependencies that the README of the workspace
-//! names. If one occurs, the library stops in an endless loop.
+//! **Panics.** No panic is known, and the compiler rules panics out except in dependencies that the README of the
+//! workspace names. If one occurs, the library stops in an endless loop.
 #![no_std]
 
 mod ah;

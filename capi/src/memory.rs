@@ -66,7 +66,8 @@ pub(crate) unsafe fn put<C, T>(at: *mut C, value: T) -> Result<(), IpsecStatus> 
 /// Returns the value in a C struct.
 ///
 /// # Safety
-/// `at` is null or points to a `C` that is filled with zeros, or that was last passed to [`put`] or [`clear`] with the same `T`.
+/// `at` is null or points to a `C` that is filled with zeros, or that was last passed to [`put`] or [`clear`] with
+/// the same `T`.
 pub(crate) unsafe fn get<'a, C, T>(at: *mut C) -> Result<&'a mut T, IpsecStatus> {
     const { assert!(size_of::<Slot<T>>() <= size_of::<C>() && align_of::<Slot<T>>() <= align_of::<C>()) };
     if at.is_null() {
@@ -80,8 +81,8 @@ pub(crate) unsafe fn get<'a, C, T>(at: *mut C) -> Result<&'a mut T, IpsecStatus>
     Ok(unsafe { &mut (*at.cast::<Slot<T>>()).value })
 }
 
-/// Drops the value, which wipes its keys, and fills the struct with zeros: moving the value may have left octets of it, and of
-/// the stack, in its padding.
+/// Drops the value, which wipes its keys, and fills the struct with zeros: moving the value may have left octets of
+/// it, and of the stack, in its padding.
 ///
 /// # Safety
 /// The same as of [`get`].

@@ -3,8 +3,8 @@ use ipsec_packet::PacketBuf;
 use crate::IpsecStatus;
 use crate::memory::{octets_mut, one};
 
-/// Position of a packet in a buffer of the caller. The buffer has `size` octets at `bytes`; the packet has `len` octets from offset
-/// `start` on. Headers are written in front of the packet, and trailers after it.
+/// Position of a packet in a buffer of the caller. The buffer has `size` octets at `bytes`; the packet has `len`
+/// octets from offset `start` on. Headers are written in front of the packet, and trailers after it.
 #[repr(C)]
 pub struct IpsecPacket {
     /// Pointer to the buffer.

@@ -13,7 +13,8 @@
 //! let (cipher_key, integrity_key) = (rand::random(), rand::random());
 //! let suite = || EncryptThenMac::new(Aes128Cbc::new(&cipher_key), HmacSha1_96::new(&integrity_key));
 //! let spi = Spi::new(0x1001)?;
-//! let (mut tx, mut rx) = (Outbound::new(spi, suite(), SeqWidth::Bits32), Inbound::new(spi, suite(), SeqWidth::Bits32));
+//! let mut tx = Outbound::new(spi, suite(), SeqWidth::Bits32);
+//! let mut rx = Inbound::new(spi, suite(), SeqWidth::Bits32);
 //! let mut bytes = [0u8; 128]; // 24 octets of headroom, a payload of 20, tailroom
 //! let mut packet = PacketBuf::with_headroom(&mut bytes, 24, 20)?;
 //! tx.seal(&mut packet, IpProto::IPV4, &mut RngIv(rand::rng()))?;

@@ -137,8 +137,8 @@ fn iv_source_is_called_once_per_sequence_number_in_order() {
     assert_eq!(requested, (1..=40).collect::<Vec<u64>>());
 }
 
-/// Opens packets around a wrap of the low-order 32 bits: reordered, lost, replayed and modified. The outcome of a packet
-/// depends on those before it in the same batch.
+/// Opens packets around a wrap of the low-order 32 bits: reordered, lost, replayed and modified. The outcome of a
+/// packet depends on those before it in the same batch.
 #[test]
 fn replay_window_advances_within_a_batch_as_with_single_opens() {
     for (round, choice) in one_per_layout().iter().cycle().take(60).enumerate() {
@@ -166,7 +166,8 @@ fn replay_window_advances_within_a_batch_as_with_single_opens() {
             }
             wire.push(packet);
         }
-        // Some receivers missed three times 2^32 packets and must resynchronize (RFC 4303 appendix A3) within the batch.
+        // Some receivers missed three times 2^32 packets and must resynchronize (RFC 4303 appendix A3) within the
+        // batch.
         let start = if round % 4 == 2 { 1 } else { first };
         let receiver = || {
             let window = ReplayWindow::<2>::starting_at(Seq::new(start));

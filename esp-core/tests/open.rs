@@ -131,8 +131,8 @@ fn padded(body: usize, padding: &[u8]) -> Vec<u8> {
     [&payload[..], padding, &[padding.len() as u8, IpProto::UDP.0]].concat()
 }
 
-/// Opens an authentic packet with this body and returns the error, if any. An authentic packet counts as received even if
-/// its padding is refused, and its plaintext is wiped.
+/// Opens an authentic packet with this body and returns the error, if any. An authentic packet counts as received
+/// even if its padding is refused, and its plaintext is wiped.
 fn padding_error(choice: &Choice, check: PadCheck, body: &[u8]) -> Option<OpenError> {
     let layout = choice.layout();
     let packet = crafted(&choice.suite(), 5, SeqWidth::Bits32, body);

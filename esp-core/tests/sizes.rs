@@ -25,8 +25,8 @@ const PADDINGS: [(Padding, usize, usize, usize); 12] = [
     (Padding::MINIMAL.to_boundary(128).at_least(200).tfc_to(1400), 128, 200, 1400),
 ];
 
-/// Returns the pad length: the smallest one from the minimum on that reaches the boundary, or, as the field ends at 255,
-/// the largest one that does.
+/// Returns the pad length: the smallest one from the minimum on that reaches the boundary, or, as the field ends at
+/// 255, the largest one that does.
 fn naive_pad(payload: usize, align: usize, at_least: usize) -> usize {
     let fits = |pad: &usize| (payload + pad + 2).is_multiple_of(align);
     (at_least..=255).find(fits).or_else(|| (0..=255).rev().find(fits)).unwrap()

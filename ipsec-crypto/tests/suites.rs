@@ -1,4 +1,5 @@
-//! Suites chosen by type and by value: sealing, opening, modified packets, and comparison with the AEADs called encrypt_directly.
+//! Suites chosen by type and by value: sealing, opening, modified packets, and comparison with the AEADs called
+//! encrypt_directly.
 #![cfg(all(feature = "modern", feature = "legacy", feature = "any"))]
 
 use aes_gcm::aead::{AeadInOut, KeyInit};

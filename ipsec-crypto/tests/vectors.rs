@@ -59,7 +59,8 @@ fn encrypts_and_decrypts(cipher: &dyn Cipher, iv: &Iv, case: &Case) {
     assert_eq!(&body, plain, "decrypt {case:02x?}");
 }
 
-/// Asserts the MAC of data in one segment, in single octets, and in three segments (the middle one empty) for each split.
+/// Asserts the MAC of data in one segment, in single octets, and in three segments (the middle one empty) for each
+/// split.
 fn authenticates(icv: &impl Integrity, data: &[u8], mac: &[u8]) {
     let length = icv.icv_len().min(mac.len());
     assert!(length >= 12);

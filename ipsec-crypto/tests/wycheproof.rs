@@ -89,8 +89,9 @@ fn aes_gmac_verifies_valid_tags_and_refuses_modified_tags() {
     assert_eq!((valid, invalid), (45, 162));
 }
 
-/// Asserts that valid tags equal the ICV in their common length, and that modified tags of the ICV's length are refused.
-/// In other lengths the modification may be in the truncated octets. Returns the numbers of valid and invalid tags.
+/// Asserts that valid tags equal the ICV in their common length, and that modified tags of the ICV's length are
+/// refused. In other lengths the modification may be in the truncated octets. Returns the numbers of valid and
+/// invalid tags.
 fn run_mac(name: mac::TestName, algorithm: IntegrityAlgorithm) -> (u32, u32) {
     let (mut valid, mut invalid) = (0, 0);
     for group in mac::TestSet::load(name).unwrap().test_groups {

@@ -1,9 +1,9 @@
 //! IPsec for smoltcp: [`Protected`] is a device that wraps another device and applies IPsec policies to every packet.
 //!
-//! Packets from the stack pass through [`Engine::outbound`], received packets through [`Engine::inbound`]; the stack has no
-//! other access to the inner device. The crate does not allocate. The application adds SAs and policies to
-//! [`Protected::engine`]; key exchange is not part of this crate. The interface is a host that is the endpoint of the SAs in
-//! transport or tunnel mode, not a gateway.
+//! Packets from the stack pass through [`Engine::outbound`], received packets through [`Engine::inbound`]; the stack
+//! has no other access to the inner device. The crate does not allocate. The application adds SAs and policies to
+//! [`Protected::engine`]; key exchange is not part of this crate. The interface is a host that is the endpoint of the
+//! SAs in transport or tunnel mode, not a gateway.
 //!
 //! ```
 //! use esp_core::RngIv;
@@ -20,12 +20,13 @@
 //!
 //! Features: none. The application selects the features of smoltcp for IPv6 and sockets.
 //!
-//! Lifetimes: packets apply the lifetimes of the SAs that they use. For idle SAs, call `device.engine().tick(now)` at the time
-//! that `poll_timeout` of the engine returns, and poll its events.
+//! Lifetimes: packets apply the lifetimes of the SAs that they use. For idle SAs, call `device.engine().tick(now)` at
+//! the time that `poll_timeout` of the engine returns, and poll its events.
 //!
-//! Security notes: a packet that matches no policy is treated as [`ipsec_engine::Settings`] specify; `Settings::STRICT` discards
-//! it in both directions. A packet without an SA is dropped and the engine reports an event for the missing SA; TCP retransmits
-//! it. The stack computes all checksums, even if the inner device supports them: the device sees ciphertext.
+//! Security notes: a packet that matches no policy is treated as [`ipsec_engine::Settings`] specify;
+//! `Settings::STRICT` discards it in both directions. A packet without an SA is dropped and the engine reports an
+//! event for the missing SA; TCP retransmits it. The stack computes all checksums, even if the inner device supports
+//! them: the device sees ciphertext.
 #![no_std]
 #![deny(
     clippy::indexing_slicing,
@@ -55,8 +56,9 @@ const TAILROOM: usize = 64;
 /// Difference in octets between an inner IPv6 header and an outer IPv4 header in BEET mode.
 const BEET_HEADROOM: usize = 20;
 
-/// Device `D` with an engine in front of it (RFC 4301 section 3.3). Its two buffers have `SIZE` octets each, of which 192 are for
-/// the overhead of IPsec. A received IPComp packet must fit in the buffer together with its decompressed payload.
+/// Device `D` with an engine in front of it (RFC 4301 section 3.3). Its two buffers have `SIZE` octets each, of which
+/// 192 are for the overhead of IPsec. A received IPComp packet must fit in the buffer together with its decompressed
+/// payload.
 pub struct Protected<
     D,
     A: Algorithms,
@@ -113,8 +115,8 @@ where
         &mut self.inner
     }
 
-    /// Receives packets from the inner device until the policies permit one or none is left, and returns the range of the
-    /// permitted packet.
+    /// Receives packets from the inner device until the policies permit one or none is left, and returns the range of
+    /// the permitted packet.
     fn receive_permitted(&mut self, now: Instant) -> Option<(usize, usize)> {
         while self.pending.is_none() {
             let (packet, _) = self.inner.receive(now)?;
@@ -130,8 +132,8 @@ where
     }
 }
 
-/// Copies a packet with headroom for BEET mode, if there is space, and returns offset and length. A packet that does not
-/// fit has length 0.
+/// Copies a packet with headroom for BEET mode, if there is space, and returns offset and length. A packet that does
+/// not fit has length 0.
 fn copy(from: &[u8], to: &mut [u8]) -> (usize, usize) {
     let start = to.len().saturating_sub(from.len()).min(BEET_HEADROOM);
     let Some(to) = to.get_mut(start..).and_then(|to| to.get_mut(..from.len())) else { return (0, 0) };
@@ -214,8 +216,8 @@ where
     A: Algorithms,
     I: IvSource,
 {
-    /// Sends a packet of `len` octets, if the policies permit it. A packet above the MTU, which the stack does not send, would
-    /// get an empty buffer.
+    /// Sends a packet of `len` octets, if the policies permit it. A packet above the MTU, which the stack does not
+    /// send, would get an empty buffer.
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let Egress { engine, iv, transmit_buffer } = self.egress;
         let end = HEADROOM.saturating_add(len);

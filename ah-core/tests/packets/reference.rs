@@ -27,7 +27,8 @@ pub fn reference_ipv4(header: &[u8], tos: bool) -> Option<Vec<u8>> {
             if (length - 3) % 4 != 0 || pointer < 4 || pointer % 4 != 0 {
                 return None;
             }
-            // RFC 791 section 3.1: at each hop the next address becomes the destination, and the pointer increases by 4.
+            // RFC 791 section 3.1: at each hop the next address becomes the destination, and the pointer increases by
+            // 4.
             while pointer <= length {
                 let next = option.start + pointer - 1;
                 copy.copy_within(next..next + 4, 16);
@@ -112,8 +113,8 @@ pub fn extension_headers(headers: &[u8]) -> Option<Vec<(u8, Range<usize>)>> {
     (at == headers.len()).then_some(chain)
 }
 
-/// Processes the routing headers as one node does (RFC 2460 section 4.4). Returns whether the node forwards the packet, or
-/// `None` if it discards the packet.
+/// Processes the routing headers as one node does (RFC 2460 section 4.4). Returns whether the node forwards the
+/// packet, or `None` if it discards the packet.
 pub fn hop(packet: &mut [u8], chain: &[(u8, Range<usize>)]) -> Option<bool> {
     for (_, header) in chain.iter().filter(|(kind, _)| *kind == ROUTING) {
         let [length, kind, left] = [1, 2, 3].map(|at| packet[header.start + at]);

@@ -1,6 +1,7 @@
 //! Model of a crypto accelerator with a descriptor queue, its own memory, and one interrupt for all queued packets.
 //!
-//! A driver prepares descriptors, starts the device and collects the results. [`Accelerator`] implements [`Suite`] with it.
+//! A driver prepares descriptors, starts the device and collects the results. [`Accelerator`] implements [`Suite`]
+//! with it.
 
 use std::cell::RefCell;
 

@@ -77,7 +77,8 @@ impl<D: Device> Host<D> {
     }
 }
 
-/// Sends a text to the server, which echoes it, and returns the octets received within `milliseconds` of simulated time.
+/// Sends a text to the server, which echoes it, and returns the octets received within `milliseconds` of simulated
+/// time.
 pub fn echo<D: Device>(client: &mut Host<D>, server: &mut Host<D>, text: &[u8], milliseconds: i64) -> Vec<u8> {
     server.listen(7);
     client.connect([192, 0, 2, 2], 7);
