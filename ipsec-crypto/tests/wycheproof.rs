@@ -1,18 +1,18 @@
 //! Vectors of Project Wycheproof, as far as ESP packets can carry them.
 //!
-//! | vectors           | valid | invalid | left out                                                             |
-//! |-------------------|-------|--------|-----------------------------------------------------------------------|
-//! | AES-GCM           |     5 |      0 | AAD of other than 8 or 12 octets, IVs of other than 12, empty messages |
-//! | AES-CCM           |     6 |      0 | the same, with IVs of other than 11 octets                            |
-//! | ChaCha20-Poly1305 |    46 |      0 | as AES-GCM                                                            |
-//! | AES-GMAC          |    45 |    162 | IVs of other than 12 octets                                           |
-//! | HMAC-SHA1-96      |    66 |      0 | invalid tags, none of which has the length of the ICV                 |
-//! | HMAC-SHA2-256-96  |    66 |      0 | the same                                                              |
-//! | HMAC-SHA2-256-128 |    66 |     54 | invalid tags of full length                                           |
-//! | HMAC-SHA2-384-192 |    66 |     54 | the same                                                              |
-//! | HMAC-SHA2-512-256 |    66 |     54 | the same                                                              |
-//! | AES-CMAC-96       |    21 |      0 | invalid tags; 209 keys of other than 16 octets are refused            |
-//! | AES-CBC-PKCS5     |    72 |    141 | empty ciphertexts; invalid ones decrypt to wrong padding              |
+//! | vectors           | valid | invalid | left out                                                               |
+//! |-------------------|-------|---------|------------------------------------------------------------------------|
+//! | AES-GCM           |     5 |       0 | AAD of other than 8 or 12 octets, IVs of other than 12, empty messages |
+//! | AES-CCM           |     6 |       0 | the same, with IVs of other than 11 octets                             |
+//! | ChaCha20-Poly1305 |    46 |       0 | as AES-GCM                                                             |
+//! | AES-GMAC          |    45 |     162 | IVs of other than 12 octets                                            |
+//! | HMAC-SHA1-96      |    66 |       0 | invalid tags, none of which has the length of the ICV                  |
+//! | HMAC-SHA2-256-96  |    66 |       0 | the same                                                               |
+//! | HMAC-SHA2-256-128 |    66 |      54 | invalid tags of full length                                            |
+//! | HMAC-SHA2-384-192 |    66 |      54 | the same                                                               |
+//! | HMAC-SHA2-512-256 |    66 |      54 | the same                                                               |
+//! | AES-CMAC-96       |    21 |       0 | invalid tags; 209 keys of other than 16 octets are refused             |
+//! | AES-CBC-PKCS5     |    72 |     141 | empty ciphertexts; invalid ones decrypt to wrong padding               |
 //!
 //! All AEAD vectors that fit are valid; `suites.rs` tests that packets with one flipped bit are refused.
 #![cfg(all(feature = "modern", feature = "legacy", feature = "any"))]
