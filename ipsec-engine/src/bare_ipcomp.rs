@@ -52,7 +52,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             }
             _ => false,
         };
-        if self.spd.rules().iter().any(might_protect) {
+        if self.spd.rules().any(might_protect) {
             return Ok(());
         }
         if transport.is_none() || !sec_path.is_without_tunnel() {
@@ -66,7 +66,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 rule.policy.direction == direction
                     && (certain == Match::Yes || certain == Match::Unknown && rule.policy.action.passes())
             };
-            match self.spd.rules().iter().find(decides).map(|rule| &rule.policy.action) {
+            match self.spd.rules().find(decides).map(|rule| &rule.policy.action) {
                 None => {}
                 Some(Action::Discard) => return Err(DiscardReason::Policy),
                 Some(Action::Ipsec(_)) => return Err(DiscardReason::SaMismatch),

@@ -179,7 +179,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Iterates over the policies in the order of the SPD (RFC 4301 section 4.4.1).
     pub fn policies(&self) -> impl Iterator<Item = (PolicyId, &Policy)> {
-        self.spd.rules().iter().map(|rule| (rule.id, &rule.policy))
+        self.spd.rules().map(|rule| (rule.id, &rule.policy))
     }
 
     /// Installs an SA (SADB_ADD, RFC 2367 section 3.1.3). Outbound processing uses the newest mature SA. A new SA

@@ -217,7 +217,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             _ => false,
         };
         self.sad.iter().any(|(_, slot)| (slot.key.direction, slot.key.destination) == (Direction::Inbound, address))
-            || self.spd.rules().iter().any(ends_here)
+            || self.spd.rules().any(ends_here)
     }
 
     /// Finds the IPComp SA of a packet that was sent uncompressed: it arrives as a plain tunnel (RFC 3173 section

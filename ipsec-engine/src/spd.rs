@@ -2,21 +2,27 @@ use core::fmt;
 use core::time::Duration;
 
 use heapless::Vec;
-use ipsec_packet::{Detail, Flow, Match, Selector};
+use ipsec_packet::{AddressRange, Detail, Flow, Match, PortRange, Selector, Upper};
 
-use crate::hash_index::{address, bucket, hash};
-use crate::policy::{Action, Level, MAX_TRANSFORMS, Mode, Policy, PolicyDirection, PolicyId, Template};
+use crate::hash_index::{Index, address, bucket, hash};
+use crate::policy::{Action, Level, MAX_TRANSFORMS, Mode, Policy, PolicyDirection, PolicyId, Priority, Template};
 
 /// Security Policy Database (RFC 4301 section 4.4.1), ordered, with a cache of flows.
 #[derive(Debug)]
 pub(crate) struct Spd<const P: usize, const F: usize> {
-    /// Policies in the order of the search: by priority, and by age among equals.
-    rules: Vec<Rule, P>,
-    /// Selectors of the rules, stored apart so that a search reads nothing else.
+    /// Policies in slots, which they keep until they are removed.
+    rules: Vec<Option<Rule>, P>,
+    /// Selectors of the rules by slot, stored apart so that a search reads nothing else.
     selectors: Vec<(PolicyDirection, Selector), P>,
+    /// Slots in the order of the search: by priority, and by age among equals.
+    order: Vec<u16, P>,
+    /// Slots of removed policies.
+    free: Vec<u16, P>,
+    /// Slots by direction and selector.
+    index: Index<P>,
     flows: [Option<CachedFlow>; F],
-    /// Set for each of `in`, `out` and `fwd` that has a policy, so that a direction without policies is not searched.
-    has_direction: [bool; 3],
+    /// Number of policies for `in`, `out` and `fwd`, so that a direction without policies is not searched.
+    per_direction: [u16; 3],
     next_id: u32,
 }
 
@@ -32,7 +38,7 @@ pub(crate) struct Rule {
 /// Result of an SPD lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The policy at this index matches.
+    /// The policy in this slot matches.
     Rule(u16),
     /// No policy matches.
     NoPolicy,
@@ -82,12 +88,14 @@ impl core::error::Error for PolicyError {}
 
 impl<const P: usize, const F: usize> Spd<P, F> {
     pub(crate) const fn new() -> Self {
-        const { assert!(P < 0xffff, "up to 65534 policies") };
         Self {
             rules: Vec::new(),
             selectors: Vec::new(),
+            order: Vec::new(),
+            free: Vec::new(),
+            index: Index::new(),
             flows: [const { None }; F],
-            has_direction: [false; 3],
+            per_direction: [0; 3],
             next_id: 1,
         }
     }
@@ -105,61 +113,92 @@ impl<const P: usize, const F: usize> Spd<P, F> {
             return Err(PolicyError::Exists(id));
         }
         let id = PolicyId(self.next_id);
-        let at = self.rules.iter().take_while(|rule| rule.policy.priority <= policy.priority).count();
-        self.rules.push(Rule { id, policy, last_acquire: None }).map_err(|_| PolicyError::Full)?;
-        self.selectors.push((policy.direction, policy.selector)).map_err(|_| PolicyError::Full)?;
-        rotate_last_to(&mut self.rules, at);
-        rotate_last_to(&mut self.selectors, at);
+        let priority_of = |&slot: &u16| self.rule(slot).map_or(Priority(u32::MAX), |rule| rule.policy.priority);
+        let position = self.order.partition_point(|slot| priority_of(slot) <= policy.priority);
+        let slot = self.free_slot().ok_or(PolicyError::Full)?;
+        self.order.push(slot).map_err(|_| PolicyError::Full)?;
+        rotate_last_to(&mut self.order, position);
+        if let Some(rule) = self.rules.get_mut(usize::from(slot)) {
+            *rule = Some(Rule { id, policy, last_acquire: None });
+        }
+        if let Some(selector) = self.selectors.get_mut(usize::from(slot)) {
+            *selector = (policy.direction, policy.selector);
+        }
+        self.index.insert(hash_of(policy.direction, &policy.selector), slot);
         self.next_id = self.next_id.saturating_add(1);
-        self.note_directions();
+        self.count(policy.direction, |policies| policies.saturating_add(1));
         self.forget_flows();
         Ok(id)
     }
 
+    /// Returns the slot of a removed policy, or a new one.
+    fn free_slot(&mut self) -> Option<u16> {
+        if let Some(slot) = self.free.pop() {
+            return Some(slot);
+        }
+        let slot = u16::try_from(self.rules.len()).ok()?;
+        let any = Selector { source: AddressRange::ANY_V4, destination: AddressRange::ANY_V4, upper: Upper::Any };
+        self.rules.push(None).ok()?;
+        self.selectors.push((PolicyDirection::In, any)).ok()?;
+        Some(slot)
+    }
+
     pub(crate) fn find(&self, direction: PolicyDirection, selector: &Selector) -> Option<PolicyId> {
-        let at = self.selectors.iter().position(|known| *known == (direction, *selector))?;
-        self.rules.get(at).map(|rule| rule.id)
+        let wanted = (direction, *selector);
+        let slot = self
+            .index
+            .find(hash_of(direction, selector))
+            .find(|&slot| self.selectors.get(usize::from(slot)).is_some_and(|known| *known == wanted))?;
+        self.rule(slot).map(|rule| rule.id)
     }
 
     pub(crate) fn remove(&mut self, id: PolicyId) -> Option<Policy> {
-        let at = self.rules.iter().position(|rule| rule.id == id)?;
-        let policy = self.rules.get(at)?.policy;
-        remove_at(&mut self.rules, at);
-        remove_at(&mut self.selectors, at);
-        self.note_directions();
+        let position = self.order.iter().position(|&slot| self.rule(slot).is_some_and(|rule| rule.id == id))?;
+        let slot = remove_at(&mut self.order, position)?;
+        let policy = self.rules.get_mut(usize::from(slot))?.take()?.policy;
+        self.index.remove(hash_of(policy.direction, &policy.selector), slot);
+        let _ = self.free.push(slot); // it has space for every slot
+        self.count(policy.direction, |policies| policies.saturating_sub(1));
         self.forget_flows();
         Some(policy)
     }
 
-    pub(crate) fn rules(&self) -> &[Rule] {
-        &self.rules
+    /// Iterates over the policies in the order of the search.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.order.iter().filter_map(|&slot| self.rule(slot))
     }
 
-    pub(crate) fn rule(&self, at: u16) -> Option<&Rule> {
-        self.rules.get(usize::from(at))
+    pub(crate) fn rule(&self, slot: u16) -> Option<&Rule> {
+        self.rules.get(usize::from(slot))?.as_ref()
     }
 
-    pub(crate) fn rule_mut(&mut self, at: u16) -> Option<&mut Rule> {
-        self.rules.get_mut(usize::from(at))
+    pub(crate) fn rule_mut(&mut self, slot: u16) -> Option<&mut Rule> {
+        self.rules.get_mut(usize::from(slot))?.as_mut()
     }
 
     pub(crate) fn forget_flows(&mut self) {
         self.flows.fill(None);
     }
 
-    fn note_directions(&mut self) {
-        let any = |direction| self.selectors.iter().any(|(rule_direction, _)| *rule_direction == direction);
-        self.has_direction = [PolicyDirection::In, PolicyDirection::Out, PolicyDirection::Forward].map(any);
+    fn count(&mut self, direction: PolicyDirection, change: impl FnOnce(u16) -> u16) {
+        let [inward, out, forward] = &mut self.per_direction;
+        let policies = match direction {
+            PolicyDirection::In => inward,
+            PolicyDirection::Out => out,
+            PolicyDirection::Forward => forward,
+        };
+        *policies = change(*policies);
     }
 
     /// Returns whether any policy has this direction.
     pub(crate) fn has_policies(&self, direction: PolicyDirection) -> bool {
-        let [inward, out, forward] = self.has_direction;
-        match direction {
+        let [inward, out, forward] = self.per_direction;
+        let policies = match direction {
             PolicyDirection::In => inward,
             PolicyDirection::Out => out,
             PolicyDirection::Forward => forward,
-        }
+        };
+        policies > 0
     }
 
     /// Looks a flow up. Returns the result and whether it was cached.
@@ -183,7 +222,8 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     }
 
     fn search(&self, direction: PolicyDirection, flow: &Flow) -> Verdict {
-        for ((rule_direction, selector), at) in self.selectors.iter().zip(0u16..) {
+        for &at in &self.order {
+            let Some((rule_direction, selector)) = self.selectors.get(usize::from(at)) else { continue };
             if *rule_direction != direction {
                 continue;
             }
@@ -216,11 +256,36 @@ fn rotate_last_to<T, const N: usize>(items: &mut Vec<T, N>, at: usize) {
     }
 }
 
-fn remove_at<T, const N: usize>(items: &mut Vec<T, N>, at: usize) {
+/// Removes the element at `at` and shifts the following elements by one.
+fn remove_at<T: Copy, const N: usize>(items: &mut Vec<T, N>, at: usize) -> Option<T> {
     if let Some(tail @ [_, ..]) = items.get_mut(at..) {
         tail.rotate_left(1);
-        items.pop();
+        return items.pop();
     }
+    None
+}
+
+/// Returns the hash of a direction and a selector for the index.
+fn hash_of(direction: PolicyDirection, selector: &Selector) -> u64 {
+    let ([a, b], [c, d]) = (address(selector.source.first()), address(selector.source.last()));
+    let ([e, f], [g, h]) = (address(selector.destination.first()), address(selector.destination.last()));
+    let (kind, i, j) = match selector.upper {
+        Upper::Any => (0, 0, 0),
+        Upper::Ports(protocol, source, destination) => {
+            let ports = |range: PortRange| u64::from(range.first) << 16 | u64::from(range.last);
+            (1, protocol.map_or(256, |protocol| u64::from(protocol.0)), ports(source) << 32 | ports(destination))
+        }
+        Upper::Protocol(protocol) => (2, u64::from(protocol.0), 0),
+        Upper::Icmp(protocol, kind, code) => {
+            (3, u64::from(protocol.0), u64::from(kind) << 16 | code.map_or(256, u64::from))
+        }
+    };
+    let direction = match direction {
+        PolicyDirection::In => 0,
+        PolicyDirection::Out => 1,
+        PolicyDirection::Forward => 2,
+    };
+    hash([a, b, c, d, e, f, g, h, i, j, direction << 8 | kind])
 }
 
 fn place_of(direction: PolicyDirection, flow: &Flow, of: usize) -> usize {

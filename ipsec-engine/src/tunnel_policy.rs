@@ -41,7 +41,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     pub(crate) fn asks_for_tunnel(&self, sa: TunnelSa, inner: &[u8], default_level: DefaultLevel) -> bool {
         let Ok(inner) = Ip::parse(inner) else { return true }; // refused when it is decapsulated
         let (source, destination) = (inner.source(), inner.destination());
-        self.rules().iter().filter(|rule| rule.policy.direction != PolicyDirection::Out).any(|rule| {
+        self.rules().filter(|rule| rule.policy.direction != PolicyDirection::Out).any(|rule| {
             match &rule.policy.action {
                 Action::Ipsec(bundle) => is_asked_for(rule, bundle, sa, (source, destination), default_level),
                 _ => false,

@@ -26,7 +26,7 @@ use test_vectors::from_hex;
 
 use bounds::Row;
 use callgrind::{Count, Counter};
-use growth::{CONTROL, EXPECTED, FAMILIES, Family};
+use growth::{CONTROL, FAMILIES, Family};
 use steps::{STEPS, Step};
 use tool::LOADERS;
 
@@ -187,11 +187,6 @@ fn grows(name: &str, size: usize, small: u64, large: u64) -> bool {
     let ratio = large as f64 / small.max(1) as f64;
     let (above, must) = (ratio > GROWTH, name == CONTROL.name);
     let (good, note) = match (above, must) {
-        // If the exception is below the limit, it must be removed.
-        _ if name == EXPECTED.0 && ratio <= EXPECTED.1 => (
-            above,
-            if above { ": above the limit, known exception" } else { ": BELOW THE LIMIT, remove the exception in growth.rs" },
-        ),
         (false, false) => (true, ""),
         (true, true) => (true, ": above the bound, as expected"),
         (true, false) => (false, ": ABOVE THE BOUND"),
