@@ -167,14 +167,14 @@ impl<'a> Iterator for Options<'a> {
 /// A fragment header that reassembly has left in the packet is skipped (RFC 4302 appendix A2).
 #[inline(never)]
 fn ipv6(ip: &Ipv6<'_>, at: usize, profile: Profile, absorb: &mut dyn FnMut(&[u8])) -> Result<(), MutableError> {
-    let foreseen = Foreseen::of(ip, at)?;
-    let payload = ip.header().payload_length().saturating_sub(foreseen.skipped);
+    let final_addresses = FinalAddresses::of(ip, at)?;
+    let payload = ip.header().payload_length().saturating_sub(final_addresses.skipped);
     let [l0, l1] = u16::try_from(payload).unwrap_or(u16::MAX).to_be_bytes();
     let mut chain = ip.chain();
     absorb(&[0x60, 0, 0, 0, l0, l1, named(ip, chain.link()), 0]);
     let (source, arrived) = (ip.packet().get(8..24).unwrap_or_default(), ip.packet().get(24..40).unwrap_or_default());
-    absorb(foreseen.home.as_ref().map_or(source, |home| home));
-    absorb(foreseen.destination.as_ref().map_or(arrived, |last| last));
+    absorb(final_addresses.home.as_ref().map_or(source, |home| home));
+    absorb(final_addresses.destination.as_ref().map_or(arrived, |last| last));
     let mut destination = ip.header().destination().octets();
     while chain.link().offset < at {
         let Some(extension) = chain.next_extension()? else { break };
@@ -213,7 +213,7 @@ fn octets_of<'a>(ip: &Ipv6<'a>, extension: &Extension) -> &'a [u8] {
 
 /// Addresses that have another place in the packet when it is verified.
 #[derive(Default)]
-struct Foreseen {
+struct FinalAddresses {
     /// Last address of a routing header.
     destination: Option<[u8; 16]>,
     /// Home address of a mobile node, which its peer writes into the source field (RFC 6275 section 11.3.2).
@@ -222,9 +222,9 @@ struct Foreseen {
     skipped: usize,
 }
 
-impl Foreseen {
+impl FinalAddresses {
     fn of(ip: &Ipv6<'_>, at: usize) -> Result<Self, MutableError> {
-        let mut foreseen = Self::default();
+        let mut final_addresses = Self::default();
         let mut chain = ip.chain();
         while chain.link().offset < at {
             let Some(extension) = chain.next_extension()? else { break };
@@ -232,18 +232,18 @@ impl Foreseen {
             match extension.link.kind {
                 //= RFC 4302 A2/1
                 //# MUST: a fragment header that reassembly left in a received packet is skipped for the ICV
-                IpProto::FRAGMENT => foreseen.skipped = foreseen.skipped.saturating_add(extension.len),
+                IpProto::FRAGMENT => final_addresses.skipped = final_addresses.skipped.saturating_add(extension.len),
                 IpProto::ROUTING => {
                     let route = Route::parse(octets, extension.link.offset)?;
-                    foreseen.destination = route.left.last().copied().or(foreseen.destination);
+                    final_addresses.destination = route.left.last().copied().or(final_addresses.destination);
                 }
                 IpProto::DESTINATION_OPTIONS => {
                     for option in Ipv6OptionIter::new(octets, extension.link.offset) {
                         let OptionView { kind, offset, octets } = option?;
                         let home = octets.get(2..).and_then(|address| address.try_into().ok());
                         // Only one address can be the source (RFC 6275 section 6.3).
-                        match (kind == HOME_ADDRESS, home, foreseen.home) {
-                            (true, Some(home), None) => foreseen.home = Some(home),
+                        match (kind == HOME_ADDRESS, home, final_addresses.home) {
+                            (true, Some(home), None) => final_addresses.home = Some(home),
                             (true, Some(_), Some(_)) => return Err(MutableError::Option { offset }),
                             _ => {}
                         }
@@ -255,7 +255,7 @@ impl Foreseen {
         if chain.link().offset != at {
             return Err(MutableError::Ip(IpError::NotFound));
         }
-        Ok(foreseen)
+        Ok(final_addresses)
     }
 }
 

@@ -169,13 +169,13 @@ impl Cipher for AnyCipher {
     }
 
     fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>]) {
-        ciphers!(each!(encrypt_those, lanes));
+        ciphers!(each!(encrypt_matching, lanes));
     }
 }
 
 /// Encrypts the packets whose cipher is of one variant.
 #[allow(dead_code)] // without any cipher feature
-fn encrypt_those<C: Cipher>(lanes: &mut [BatchItem<'_, AnyCipher>], kind: impl Fn(&AnyCipher) -> Option<&C>) {
+fn encrypt_matching<C: Cipher>(lanes: &mut [BatchItem<'_, AnyCipher>], kind: impl Fn(&AnyCipher) -> Option<&C>) {
     for some in lanes.chunks_mut(BATCH) {
         let mut those: Vec<BatchItem<'_, C>, BATCH> = Vec::new();
         for lane in some {
@@ -302,13 +302,13 @@ impl Integrity for AnyIntegrity {
     }
 
     fn compute_batch(texts: &[(&Self, IcvInput<'_>)], tags: &mut [Icv]) {
-        icvs!(each!(compute_those, (texts, &mut *tags)));
+        icvs!(each!(compute_matching, (texts, &mut *tags)));
     }
 }
 
 /// Computes the ICVs of the packets whose algorithm is of one variant.
 #[allow(dead_code)] // without any integrity feature
-fn compute_those<I: Integrity>(
+fn compute_matching<I: Integrity>(
     (texts, tags): (&[(&AnyIntegrity, IcvInput<'_>)], &mut [Icv]),
     kind: impl Fn(&AnyIntegrity) -> Option<&I>,
 ) {

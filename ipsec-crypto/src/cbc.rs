@@ -86,7 +86,7 @@ pub(crate) fn first<N: ArraySize>(iv: &Iv) -> Array<u8, N> {
 }
 
 /// Number of octets that a hash processes at once.
-const PIECE: usize = 64;
+const CHUNK_LEN: usize = 64;
 
 /// Implements [`crate::Cipher::encrypt_and_mac`]. Each block depends on the block before it, and a hash depends on
 /// its previous state. Interleaved, each uses the waiting time of the other, as long as the hash is one chunk behind:
@@ -137,8 +137,8 @@ pub(crate) fn encrypt_in_chunks<N: ArraySize>(
 ) {
     let (mut sealed, mut followed) = (from, 0);
     while sealed < text.len() {
-        let before = sealed & !(PIECE - 1);
-        let end = sealed.saturating_add(PIECE).min(text.len());
+        let before = sealed & !(CHUNK_LEN - 1);
+        let end = sealed.saturating_add(CHUNK_LEN).min(text.len());
         encrypt(Array::slice_as_chunks_mut(text.get_mut(sealed..end).unwrap_or_default()).0);
         sealed = end;
         if let Some(piece @ [_, ..]) = text.get(followed..before) {

@@ -47,7 +47,7 @@ sizes! { Aes128, 16; Aes192, 24; Aes256, 32; }
 impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> AesGmac<A> {
     /// Computes the MAC of the input, under an IV that must never repeat (RFC 4543 section 3).
     fn mac(&self, iv: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
-        let mut hash = Absorber { hash: self.ghash.clone(), block: Array::default(), filled: 0, octets: 0 };
+        let mut hash = GhashInput { hash: self.ghash.clone(), block: Array::default(), filled: 0, octets: 0 };
         feed(&mut |piece| hash.absorb(piece));
         let mut tag = hash.finish();
         let ([s0, s1, s2, s3], [i0, i1, i2, i3, i4, i5, i6, i7]) = (self.salt, iv);
@@ -69,14 +69,14 @@ impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> AesGmac<A> {
 const ICV: usize = 16;
 
 /// GHASH over pieces of any length, as if they were one string, padded with zeros.
-struct Absorber {
+struct GhashInput {
     hash: GHash,
     block: Array<u8, U16>,
     filled: usize,
     octets: u64,
 }
 
-impl Absorber {
+impl GhashInput {
     fn absorb(&mut self, piece: &[u8]) {
         self.octets = self.octets.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
         let mut rest = piece;

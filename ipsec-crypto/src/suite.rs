@@ -9,7 +9,7 @@ use crate::{BatchItem, Cipher, Confidential, Icv, IcvInput, Integrity, Iv};
 pub(crate) const BATCH: usize = 32;
 
 /// Minimum packet length in octets for interleaving encryption and hashing; below it, one after the other is faster.
-const SHORT: usize = 192;
+const MIN_STITCHED_LEN: usize = 192;
 
 /// Lengths that a suite adds to a packet, in octets (RFC 4303 section 2). A suite processes only packets that were
 /// split by its own layout.
@@ -320,7 +320,7 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
 
     fn seal(&self, parts: &mut EspParts<'_>) {
         let iv = parts.iv();
-        if parts.len() < SHORT && !cfg!(feature = "small") {
+        if parts.len() < MIN_STITCHED_LEN && !cfg!(feature = "small") {
             self.cipher.encrypt(&iv, parts.body());
             let tag = self.icv.compute_input(parts.integrity_input());
             return parts.set_icv(tag.as_slice());

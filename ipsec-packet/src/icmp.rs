@@ -15,12 +15,12 @@ const UNREACHABLE: u8 = 3;
 const FRAGMENTATION_NEEDED: u8 = 4;
 const PACKET_TOO_BIG: u8 = 2;
 /// Hop limit of replies.
-const HOPS: u8 = 64;
+const REPLY_HOP_LIMIT: u8 = 64;
 /// Largest reply over IPv4 (RFC 1812 section 4.3.2.3) and IPv6 (RFC 8200 section 5), in octets.
-const MOST_V4: usize = 576;
-const MOST_V6: usize = 1280;
+const MAX_REPLY_V4: usize = 576;
+const MAX_REPLY_V6: usize = 1280;
 /// Smallest MTU of an IPv4 link (RFC 791 section 3.2).
-const LEAST_V4: u16 = 68;
+const MIN_MTU_V4: u16 = 68;
 
 /// Writes the reply to a packet that exceeds `mtu` octets and must not be fragmented: "fragmentation needed" of ICMP
 /// or "packet too big" of ICMPv6, from the router's own address `from`. Returns the part of `out` that holds the
@@ -37,8 +37,8 @@ pub fn too_big_reply<'o>(packet: &[u8], mtu: u16, from: IpAddr, out: &'o mut [u8
         return None;
     }
     let (ip_header, most) = match &ip {
-        Ip::V4(_) => (crate::ipv4::HEADER, MOST_V4),
-        Ip::V6(_) => (crate::ipv6::HEADER, MOST_V6),
+        Ip::V4(_) => (crate::ipv4::HEADER, MAX_REPLY_V4),
+        Ip::V6(_) => (crate::ipv6::HEADER, MAX_REPLY_V6),
     };
     let quoted = ip.packet();
     let quoted = quoted.get(..quoted.len().min(most.checked_sub(ip_header)?.checked_sub(HEADER)?))?;
@@ -51,7 +51,7 @@ pub fn too_big_reply<'o>(packet: &[u8], mtu: u16, from: IpAddr, out: &'o mut [u8
             if !header.dont_fragment() || !header.is_first_or_whole() || !is_one_host(header.destination().into()) {
                 return None;
             }
-            let mut outer = Ipv4Header::new(from, header.source(), IpProto::ICMP, HOPS);
+            let mut outer = Ipv4Header::new(from, header.source(), IpProto::ICMP, REPLY_HOP_LIMIT);
             outer.set_total_length(u16::try_from(total).ok()?);
             outer.set_checksum();
             let icmp = [UNREACHABLE, FRAGMENTATION_NEEDED, 0, 0, 0, 0, high, low];
@@ -59,7 +59,7 @@ pub fn too_big_reply<'o>(packet: &[u8], mtu: u16, from: IpAddr, out: &'o mut [u8
             write(out, outer.as_bytes(), with_checksum(icmp, sum), quoted);
         }
         (Ip::V6(ip), IpAddr::V6(from)) => {
-            let mut outer = Ipv6Header::new(from, ip.header().source(), IpProto::ICMPV6, HOPS);
+            let mut outer = Ipv6Header::new(from, ip.header().source(), IpProto::ICMPV6, REPLY_HOP_LIMIT);
             let length = u16::try_from(total.checked_sub(ip_header)?).ok()?;
             outer.set_payload_length(length);
             let icmp = [PACKET_TOO_BIG, 0, 0, 0, 0, 0, high, low];
@@ -265,7 +265,7 @@ fn read_v4(icmp: &[u8]) -> Option<TooBig> {
         return None;
     }
     let mtu = u16::from_be_bytes([*high, *low]);
-    TooBig::about(&Quoted::read(quoted, false)?, if mtu == 0 { 0 } else { mtu.max(LEAST_V4) })
+    TooBig::about(&Quoted::read(quoted, false)?, if mtu == 0 { 0 } else { mtu.max(MIN_MTU_V4) })
 }
 
 fn read_v6(ip: &Ip<'_>, icmp: &[u8]) -> Option<TooBig> {

@@ -101,7 +101,7 @@ pub fn adjust_length(packet: &mut [u8]) -> Result<(), IpError> {
     let total = packet.len();
     if packet.first().is_some_and(|first| first >> 4 == 4) {
         let total = u16::try_from(total).map_err(|_| IpError::TooLong(total))?;
-        ipv4::amend(packet, |header| header.set_total_length(total));
+        ipv4::update_header(packet, |header| header.set_total_length(total));
         return Ok(());
     }
     set_length(packet)
@@ -114,7 +114,7 @@ pub fn adjust_length(packet: &mut [u8]) -> Result<(), IpError> {
 /// [`IpError::NotFound`] if the position is outside the packet.
 pub fn set_next_header(packet: &mut [u8], place: HeaderPosition, kind: IpProto) -> Result<(), IpError> {
     if packet.first().is_some_and(|first| first >> 4 == 4) {
-        ipv4::amend(packet, |header| header.set_protocol(kind));
+        ipv4::update_header(packet, |header| header.set_protocol(kind));
         return Ok(());
     }
     *packet.get_mut(place.next_header_at).ok_or(IpError::NotFound)? = kind.0;

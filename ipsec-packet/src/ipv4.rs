@@ -214,7 +214,7 @@ impl<'a> Ipv4<'a> {
 }
 
 /// Changes the header and updates its checksum (RFC 1624): a wrong checksum stays wrong.
-pub(crate) fn amend(packet: &mut [u8], change: impl FnOnce(&mut Ipv4Header)) {
+pub(crate) fn update_header(packet: &mut [u8], change: impl FnOnce(&mut Ipv4Header)) {
     if let Ok((header, _)) = Ipv4Header::mut_from_prefix(packet) {
         let old = *header;
         change(header);
@@ -224,7 +224,7 @@ pub(crate) fn amend(packet: &mut [u8], change: impl FnOnce(&mut Ipv4Header)) {
 
 /// Changes the options of a header of `header_len` octets and updates its checksum (RFC 1624): a wrong checksum stays
 /// wrong.
-pub(crate) fn amend_options(packet: &mut [u8], header_len: usize, change: impl FnOnce(&mut [u8])) {
+pub(crate) fn update_options(packet: &mut [u8], header_len: usize, change: impl FnOnce(&mut [u8])) {
     let mut old = [0; MAX_OPTIONS];
     let Some(options) = packet.get_mut(HEADER..header_len) else { return };
     let Some(old) = old.get_mut(..options.len()) else { return };

@@ -231,7 +231,7 @@ pub fn remove_preceding_headers(packet: &mut PacketBuf<'_>, at: usize) -> Result
 pub fn replace_ipv4_options(packet: &mut [u8], is_kept: impl Fn(u8) -> bool) -> Result<(), IpError> {
     if let Ip::V4(ip) = Ip::parse(packet)? {
         let at = ip.header().header_len();
-        ipv4::amend_options(packet, at, |options| replace_options(options, is_kept));
+        ipv4::update_options(packet, at, |options| replace_options(options, is_kept));
     }
     Ok(())
 }

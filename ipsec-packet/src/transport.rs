@@ -40,12 +40,12 @@ pub struct HeaderPosition {
 /// Otherwise the error of a malformed header.
 pub fn transport_position(packet: &[u8], options: DestinationOptions) -> Result<HeaderPosition, IpError> {
     match Ip::parse(packet)? {
-        Ip::V4(ip) => ipv4_placement(&ip),
-        Ip::V6(ip) => ipv6_placement(&ip, options),
+        Ip::V4(ip) => ipv4_transport_position(&ip),
+        Ip::V6(ip) => ipv6_transport_position(&ip, options),
     }
 }
 
-fn ipv4_placement(ip: &Ipv4<'_>) -> Result<HeaderPosition, IpError> {
+fn ipv4_transport_position(ip: &Ipv4<'_>) -> Result<HeaderPosition, IpError> {
     let header = ip.header();
     //= RFC 4302 3.4.1/1
     //# MUST: an IP fragment offered to AH is discarded
@@ -59,7 +59,7 @@ fn ipv4_placement(ip: &Ipv4<'_>) -> Result<HeaderPosition, IpError> {
 
 //= RFC 3173 2/5
 //# MUST: on IPv6, compression comes before hop-by-hop options or a routing header are added
-fn ipv6_placement(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<HeaderPosition, IpError> {
+fn ipv6_transport_position(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<HeaderPosition, IpError> {
     let mut chain = ip.chain();
     let mut place = chain.link();
     //= RFC 3173 3.2/1
@@ -106,7 +106,7 @@ pub fn locate(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpError>
 pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpError> {
     match Ip::parse(packet)? {
         Ip::V4(ip) => {
-            let place = ipv4_placement(&ip)?;
+            let place = ipv4_transport_position(&ip)?;
             if place.next == wanted { Ok(place) } else { Err(IpError::NotFound) }
         }
         Ip::V6(ip) => {

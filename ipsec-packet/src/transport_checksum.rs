@@ -53,8 +53,8 @@ pub fn repair_checksum(packet: &mut [u8], repair: ChecksumRepair) -> Result<(), 
     let repaired = match repair {
         ChecksumRepair::Leave => return Ok(()),
         ChecksumRepair::Incremental(was) => {
-            let sum = readdress(carried, was.source, ip.source());
-            readdress(sum, was.destination, ip.destination())
+            let sum = replace_address(carried, was.source, ip.source());
+            replace_address(sum, was.destination, ip.destination())
         }
         ChecksumRepair::Recompute => {
             let length = u32::try_from(covered.length).map_err(|_| IpError::TooLong(covered.length))?;
@@ -121,7 +121,7 @@ impl<'a> Covered<'a> {
 }
 
 /// Updates a checksum for the replacement of one address by another of either version (RFC 1624).
-fn readdress(checksum: u16, was: IpAddr, is: IpAddr) -> u16 {
+fn replace_address(checksum: u16, was: IpAddr, is: IpAddr) -> u16 {
     let octets = |address| match address {
         IpAddr::V4(v4) => Ipv4Addr::to_ipv6_compatible(&v4).octets(),
         IpAddr::V6(v6) => v6.octets(),

@@ -251,7 +251,7 @@ fn rewrite(packet: &mut [u8], class: Option<u8>, hops: Option<u8>) {
         return;
     }
     if packet.first().is_some_and(|first| first >> 4 == 4) {
-        ipv4::amend(packet, |header| {
+        ipv4::update_header(packet, |header| {
             header.set_tos(class.unwrap_or(header.tos()));
             header.set_ttl(hops.unwrap_or(header.ttl()));
         });

@@ -15,11 +15,11 @@ mod cbc_multi_buffer;
 mod ctr;
 
 /// Number of blocks in a register.
-const FOUR: usize = 4;
+const BLOCKS_PER_REGISTER: usize = 4;
 /// Number of registers that are processed at once, chosen so that no instruction waits for its predecessor.
 const REGISTERS: usize = 4;
 /// Number of blocks in all registers.
-const BLOCKS: usize = FOUR * REGISTERS;
+const BLOCKS: usize = BLOCKS_PER_REGISTER * REGISTERS;
 
 /// AES key schedules for a machine that has the instructions.
 #[derive(ZeroizeOnDrop)]

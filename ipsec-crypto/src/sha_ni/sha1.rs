@@ -95,7 +95,7 @@ fn compress([dcba, e]: State, [w0, w1, w2, w3]: [__m128i; 4]) -> State {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn it_is_the_compression_function_of_the_crate() {
+    fn compression_equals_that_of_the_crate() {
         let Some(simd) = super::super::available() else { return };
         let mut seed = 1u64;
         let mut word = || {

@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use cipher::array::Array;
 use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x16, u8x64};
 
-use super::{BLOCKS, Block, FOUR, REGISTERS, Schedule, Vaes, cbc_multi_buffer, load};
+use super::{BLOCKS, BLOCKS_PER_REGISTER, Block, REGISTERS, Schedule, Vaes, cbc_multi_buffer, load};
 use crate::Iv;
 
 impl Vaes {
@@ -81,7 +81,7 @@ kernel! {
 #[inline]
 #[target_feature(enable = "avx512f,vaes")]
 fn decrypt_some<const N: usize>(simd: Avx512, keys: &Schedule, before: __m512i, body: &mut [u8]) -> __m512i {
-    let (fours, some) = body.as_chunks_mut::<{ 16 * FOUR }>();
+    let (fours, some) = body.as_chunks_mut::<{ 16 * BLOCKS_PER_REGISTER }>();
     let (some, _) = Array::slice_as_chunks_mut(some);
     let mut texts = [_mm512_setzero_si512(); N];
     let (whole, last) = texts.split_at_mut_checked(fours.len()).unwrap_or_default();
@@ -89,7 +89,7 @@ fn decrypt_some<const N: usize>(simd: Avx512, keys: &Schedule, before: __m512i, 
     if !some.is_empty() {
         last.iter_mut().take(1).for_each(|text| *text = load_some(simd, some));
     }
-    let plain = unchain(keys, before, texts);
+    let plain = decrypt_chained(keys, before, texts);
     let (whole, last) = plain.split_at_checked(fours.len()).unwrap_or_default();
     fours.iter_mut().zip(whole).for_each(|(four, plain)| *four = u8x64::simd_from(simd, *plain).to_array());
     last.iter().take(1).for_each(|plain| store_some(simd, *plain, some));
@@ -99,7 +99,7 @@ fn decrypt_some<const N: usize>(simd: Avx512, keys: &Schedule, before: __m512i, 
 /// Decrypts consecutive blocks.
 #[inline]
 #[target_feature(enable = "avx512f,vaes")]
-fn unchain<const N: usize>(keys: &Schedule, mut before: __m512i, texts: [__m512i; N]) -> [__m512i; N] {
+fn decrypt_chained<const N: usize>(keys: &Schedule, mut before: __m512i, texts: [__m512i; N]) -> [__m512i; N] {
     let first = _mm512_broadcast_i32x4(keys.first);
     let mut plain = texts.map(|text| _mm512_xor_si512(text, first));
     for key in keys.middle() {
@@ -117,7 +117,7 @@ fn unchain<const N: usize>(keys: &Schedule, mut before: __m512i, texts: [__m512i
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn join([a, b, c, d]: [__m128i; FOUR]) -> __m512i {
+pub(super) fn join([a, b, c, d]: [__m128i; BLOCKS_PER_REGISTER]) -> __m512i {
     let low = _mm512_inserti32x4(_mm512_castsi128_si512(a), b, 1);
     _mm512_inserti32x4(_mm512_inserti32x4(low, c, 2), d, 3)
 }

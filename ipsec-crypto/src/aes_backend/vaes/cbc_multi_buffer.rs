@@ -8,7 +8,7 @@ use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x64};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::cbc::{join, load_some, store_some};
-use super::{Block, FOUR, REGISTERS, Schedule, Vaes};
+use super::{BLOCKS_PER_REGISTER, Block, REGISTERS, Schedule, Vaes};
 
 /// Sixteen blocks, one of each chain.
 type Lanes = [__m512i; REGISTERS];
@@ -25,7 +25,7 @@ kernel! {
             advance(simd, &keys, chains, bodies, steps);
         } else {
             // Unused lanes have the first key.
-            let mut lanes = [[&first.encrypt; FOUR]; REGISTERS];
+            let mut lanes = [[&first.encrypt; BLOCKS_PER_REGISTER]; REGISTERS];
             lanes.as_flattened_mut().iter_mut().zip(all).for_each(|(lane, aes)| *lane = &aes.encrypt);
             let mut keys = Keys::of([none; REGISTERS], first.encrypt.between);
             keys.set_each(&lanes);
@@ -39,20 +39,23 @@ kernel! {
 fn advance<K: Round>(simd: Avx512, keys: &Keys<K>, chains: &mut [Block], bodies: &mut [&mut [Block]], steps: usize) {
     let none = _mm512_setzero_si512();
     let mut states = [none; REGISTERS];
-    states.iter_mut().zip(chains.chunks(FOUR)).for_each(|(state, chains)| *state = load_some(simd, chains));
+    states
+        .iter_mut()
+        .zip(chains.chunks(BLOCKS_PER_REGISTER))
+        .for_each(|(state, chains)| *state = load_some(simd, chains));
 
     // Each body is split into groups of four blocks and the rest.
-    let mut fours: [[&mut [[u8; 16 * FOUR]]; FOUR]; REGISTERS] = Default::default();
-    let mut rests: [[&mut [Block]; FOUR]; REGISTERS] = Default::default();
+    let mut fours: [[&mut [[u8; 16 * BLOCKS_PER_REGISTER]]; BLOCKS_PER_REGISTER]; REGISTERS] = Default::default();
+    let mut rests: [[&mut [Block]; BLOCKS_PER_REGISTER]; REGISTERS] = Default::default();
     let each = fours.as_flattened_mut().iter_mut().zip(rests.as_flattened_mut());
     for ((four, rest), body) in each.zip(bodies) {
         let (now, later) = core::mem::take(body).split_at_mut_checked(steps).unwrap_or_default();
-        let (whole, some) = now.split_at_mut_checked(steps & !(FOUR - 1)).unwrap_or_default();
+        let (whole, some) = now.split_at_mut_checked(steps & !(BLOCKS_PER_REGISTER - 1)).unwrap_or_default();
         (*four, *rest, *body) = (Array::slice_as_flattened_mut(whole).as_chunks_mut().0, some, later);
     }
 
-    for step in 0..steps / FOUR {
-        let next = |four: &&mut [[u8; 16 * FOUR]]| match four.get(step) {
+    for step in 0..steps / BLOCKS_PER_REGISTER {
+        let next = |four: &&mut [[u8; 16 * BLOCKS_PER_REGISTER]]| match four.get(step) {
             Some(four) => u8x64::load_array_ref(simd, four).into(),
             None => none,
         };
@@ -62,7 +65,7 @@ fn advance<K: Round>(simd: Avx512, keys: &Keys<K>, chains: &mut [Block], bodies:
             four.get_mut(step).into_iter().for_each(|four| *four = u8x64::simd_from(simd, *row).to_array());
         }
     }
-    let left = steps % FOUR;
+    let left = steps % BLOCKS_PER_REGISTER;
     if left > 0 {
         let mut texts = columns(rests.each_ref().map(|rests| rests.each_ref().map(|rest| load_some(simd, rest))));
         keys.encrypt(&mut states, texts.get_mut(..left).unwrap_or_default());
@@ -70,7 +73,10 @@ fn advance<K: Round>(simd: Avx512, keys: &Keys<K>, chains: &mut [Block], bodies:
             store_some(simd, *row, rest);
         }
     }
-    states.iter().zip(chains.chunks_mut(FOUR)).for_each(|(state, chains)| store_some(simd, *state, chains));
+    states
+        .iter()
+        .zip(chains.chunks_mut(BLOCKS_PER_REGISTER))
+        .for_each(|(state, chains)| store_some(simd, *state, chains));
 }
 
 /// Round keys: one for all chains, or one for each.
@@ -85,13 +91,13 @@ struct Keys<K: Zeroize> {
 /// Stored form of the keys of a round.
 trait Round: Copy + Zeroize {
     /// Set if the keys do not fit into registers.
-    const MANY: bool;
+    const EXCEEDS_REGISTERS: bool;
 
     fn each(self) -> Lanes;
 }
 
 impl Round for __m512i {
-    const MANY: bool = false;
+    const EXCEEDS_REGISTERS: bool = false;
 
     #[inline(always)]
     fn each(self) -> Lanes {
@@ -100,7 +106,7 @@ impl Round for __m512i {
 }
 
 impl Round for Lanes {
-    const MANY: bool = true;
+    const EXCEEDS_REGISTERS: bool = true;
 
     #[inline(always)]
     fn each(self) -> Lanes {
@@ -124,7 +130,7 @@ impl Keys<__m512i> {
 impl Keys<Lanes> {
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn set_each(&mut self, lanes: &[[&Schedule; FOUR]; REGISTERS]) {
+    fn set_each(&mut self, lanes: &[[&Schedule; BLOCKS_PER_REGISTER]; REGISTERS]) {
         for (register, four) in lanes.iter().enumerate() {
             let [a, b, c, d] = four;
             let at = |keys: &mut Lanes, key| keys.iter_mut().skip(register).take(1).for_each(|to| *to = key);
@@ -152,7 +158,7 @@ impl<K: Round> Keys<K> {
         for texts in texts {
             // Many keys are read from memory in each round. The optimizer must not copy them to places that are not
             // wiped.
-            let keys = if K::MANY { core::hint::black_box(self) } else { self };
+            let keys = if K::EXCEEDS_REGISTERS { core::hint::black_box(self) } else { self };
             for ((state, text), key) in all.iter_mut().zip(&*texts).zip(keys.first.each()) {
                 *state = _mm512_xor_si512(_mm512_xor_si512(*state, *text), key);
             }
@@ -171,23 +177,24 @@ impl<K: Round> Keys<K> {
 /// Transposes four blocks of each chain into the first blocks of all chains, the second, the third and the fourth.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn columns(rows: [[__m512i; FOUR]; REGISTERS]) -> [Lanes; FOUR] {
-    let [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]] = rows.map(|rows| turn(rows));
+fn columns(rows: [[__m512i; BLOCKS_PER_REGISTER]; REGISTERS]) -> [Lanes; BLOCKS_PER_REGISTER] {
+    let [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]] =
+        rows.map(|rows| transpose_blocks(rows));
     [[a0, b0, c0, d0], [a1, b1, c1, d1], [a2, b2, c2, d2], [a3, b3, c3, d3]]
 }
 
 /// Reverses [`columns`].
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn rows(columns: [Lanes; FOUR]) -> [[__m512i; FOUR]; REGISTERS] {
+fn rows(columns: [Lanes; BLOCKS_PER_REGISTER]) -> [[__m512i; BLOCKS_PER_REGISTER]; REGISTERS] {
     let [[a0, b0, c0, d0], [a1, b1, c1, d1], [a2, b2, c2, d2], [a3, b3, c3, d3]] = columns;
-    [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]].map(|columns| turn(columns))
+    [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]].map(|columns| transpose_blocks(columns))
 }
 
 /// Transposes a square of four registers of four blocks.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn turn([a, b, c, d]: [__m512i; FOUR]) -> [__m512i; FOUR] {
+fn transpose_blocks([a, b, c, d]: [__m512i; BLOCKS_PER_REGISTER]) -> [__m512i; BLOCKS_PER_REGISTER] {
     let (ab, cd) = (_mm512_shuffle_i64x2(a, b, 0x44), _mm512_shuffle_i64x2(c, d, 0x44));
     let (ab_high, cd_high) = (_mm512_shuffle_i64x2(a, b, 0xee), _mm512_shuffle_i64x2(c, d, 0xee));
     [

@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use cipher::array::Array;
 use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x64};
 
-use super::{BLOCKS, FOUR, REGISTERS, Schedule, Vaes, load};
+use super::{BLOCKS, BLOCKS_PER_REGISTER, REGISTERS, Schedule, Vaes, load};
 
 impl Vaes {
     /// XORs the key stream to a body of less than 2^32 blocks. The block counter begins at 1 (RFC 3686 section 4).
@@ -46,7 +46,7 @@ fn apply_some<const N: usize>(simd: Avx512, keys: &Schedule, mut counters: __m51
         counters = _mm512_add_epi32(counters, further);
     }
     encrypt_all(keys, &mut stream);
-    let (fours, some) = text.as_chunks_mut::<{ 16 * FOUR }>();
+    let (fours, some) = text.as_chunks_mut::<{ 16 * BLOCKS_PER_REGISTER }>();
     let mut stream = stream.into_iter();
     for (four, stream) in fours.iter_mut().zip(&mut stream) {
         let text = u8x64::load_array_ref(simd, four).into();
