@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_inserted_is_found_until_it_is_removed() {
+    fn inserted_slots_are_found_until_removed() {
         let mut index = Index::<8>::new();
         let hashes: [u64; 8] = core::array::from_fn(|n| hash([(n as u64) % 3]));
         for round in 0..3 {

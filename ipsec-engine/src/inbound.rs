@@ -234,7 +234,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let place = locate(packet, IpProto::IPV4).or_else(|_| locate(packet, IpProto::IPV6)).ok()?;
         // Every tunnel between these addresses has this form. Therefore a policy has to require IPComp.
         let tunnel = TunnelSa { protocol: Protocol::Ipcomp, source: ends.0, destination: ends.1 };
-        if !self.spd.asks_for_tunnel(tunnel, packet.get(place.at..)?, self.settings.default_level) {
+        if !self.spd.requires_tunnel(tunnel, packet.get(place.at..)?, self.settings.default_level) {
             return None;
         }
         let between = |slot: &crate::sad::Slot<A>| {
@@ -298,7 +298,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             destination: sa.destination,
         };
         let (spd, default_level) = (&self.spd, self.settings.default_level);
-        let decides = |inner: &[u8]| spd.asks_for_tunnel(tunnel, inner, default_level);
+        let decides = |inner: &[u8]| spd.requires_tunnel(tunnel, inner, default_level);
         let Some(slot) = self.sad.get_mut(at) else { return Err(DiscardReason::NoSa) };
         let Some(sa) = &mut slot.sa else { return Err(DiscardReason::Larval) };
         let decapsulated = match key.protocol {

@@ -68,7 +68,7 @@ impl SecPath {
 
     /// Returns whether the SAs match the templates of a policy.
     pub(crate) fn satisfies(&self, id: PolicyId, bundle: &Bundle, is_optional: impl Fn(&Template) -> bool) -> bool {
-        self.remaining().any(|applied| admits(id, bundle, applied, &is_optional))
+        self.remaining().any(|applied| matches_bundle(id, bundle, applied, &is_optional))
     }
 
     /// Returns whether a policy may still match once `next` and the packet inside it are decapsulated.
@@ -79,7 +79,7 @@ impl SecPath {
         bundle: &Bundle,
         is_optional: impl Fn(&Template) -> bool,
     ) -> bool {
-        self.remaining().any(|applied| begins(id, bundle, applied.iter().chain([next]), &is_optional))
+        self.remaining().any(|applied| matches_outermost(id, bundle, applied.iter().chain([next]), &is_optional))
     }
 
     /// Returns whether the policy of the inner packet has to match no tunnel.
@@ -104,7 +104,12 @@ impl SecPath {
 
 /// Returns whether these SAs, the outermost first, match a bundle: each template in its order, except for those that
 /// are optional, and no other SA.
-fn admits(id: PolicyId, bundle: &Bundle, applied: &[AppliedSa], is_optional: impl Fn(&Template) -> bool) -> bool {
+fn matches_bundle(
+    id: PolicyId,
+    bundle: &Bundle,
+    applied: &[AppliedSa],
+    is_optional: impl Fn(&Template) -> bool,
+) -> bool {
     // `reached[n]`: the templates so far can match the n innermost SAs.
     let mut reached = [false; MAX_TRANSFORMS + 1];
     if let Some(first) = reached.first_mut() {
@@ -130,7 +135,7 @@ fn admits(id: PolicyId, bundle: &Bundle, applied: &[AppliedSa], is_optional: imp
 
 /// Returns whether these SAs, the outermost first, match the outermost templates of a bundle; the other templates are
 /// still to be matched.
-fn begins<'c>(
+fn matches_outermost<'c>(
     id: PolicyId,
     bundle: &Bundle,
     applied: impl Iterator<Item = &'c AppliedSa>,

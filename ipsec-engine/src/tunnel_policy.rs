@@ -38,19 +38,19 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     /// Returns whether an inbound policy requires a tunnel with the endpoints of this SA for packets between the
     /// addresses of `inner`. Protocols and ports are not compared: the inner packet may be protected in transport
     /// mode.
-    pub(crate) fn asks_for_tunnel(&self, sa: TunnelSa, inner: &[u8], default_level: DefaultLevel) -> bool {
+    pub(crate) fn requires_tunnel(&self, sa: TunnelSa, inner: &[u8], default_level: DefaultLevel) -> bool {
         let Ok(inner) = Ip::parse(inner) else { return true }; // refused when it is decapsulated
         let (source, destination) = (inner.source(), inner.destination());
         self.rules().filter(|rule| rule.policy.direction != PolicyDirection::Out).any(|rule| {
             match &rule.policy.action {
-                Action::Ipsec(bundle) => is_asked_for(rule, bundle, sa, (source, destination), default_level),
+                Action::Ipsec(bundle) => is_required(rule, bundle, sa, (source, destination), default_level),
                 _ => false,
             }
         })
     }
 }
 
-fn is_asked_for(
+fn is_required(
     rule: &Rule,
     bundle: &Bundle,
     sa: TunnelSa,

@@ -154,14 +154,14 @@ pub(super) const MACS: &[Algorithm<I>] = &[
 ];
 
 /// Parts of algorithm names. A word behind `-E` or `-A` that contains none of them may be a misplaced key.
-const PARTS: &[&str] = &[
+const NAME_PARTS: &[&str] = &[
     "aes", "blowfish", "camellia", "cast", "ccm", "chacha", "cmac", "ctr", "des", "gcm", "gmac", "hmac", "kpdk", "md5",
     "null", "poly", "rijndael", "ripemd", "serpent", "sha", "simple", "skipjack", "tcp", "twofish", "xcbc",
 ];
 
 /// Returns whether a word is likely to be the name of an algorithm.
 pub(super) fn resembles_algorithm(word: &str) -> bool {
-    word.len() <= 24 && PARTS.iter().any(|part| has_part(word.as_bytes(), part.as_bytes()))
+    word.len() <= 24 && NAME_PARTS.iter().any(|part| has_part(word.as_bytes(), part.as_bytes()))
 }
 
 fn has_part(word: &[u8], part: &[u8]) -> bool {

@@ -76,7 +76,7 @@ impl<'a> Fault<'a> {
 }
 
 /// Number of characters of a word that a message shows: a word with an open bracket includes all words behind it.
-const MOST_SHOWN: usize = 64;
+const MAX_SHOWN: usize = 64;
 
 /// Returns whether a word may be part of a key: six or more hexadecimal digits in a row, at least one a letter.
 /// Groups of an IPv6 address have at most four.
@@ -158,7 +158,7 @@ impl fmt::Display for SetkeyError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}: ", self.line, self.column)?;
         if !self.found.is_empty() {
-            write!(f, "`{:.*}`: ", MOST_SHOWN, self.found)?;
+            write!(f, "`{:.*}`: ", MAX_SHOWN, self.found)?;
         }
         fmt::Display::fmt(&self.kind, f)
     }

@@ -96,7 +96,7 @@ impl<'a> Lexer<'a> {
 
     /// Extends the last word by the words behind it, blanks included, as long as `belongs` accepts the last word and
     /// the next.
-    pub(super) fn glue(&mut self, word: &'a str, belongs: impl Fn(&str, &str) -> bool) -> &'a str {
+    pub(super) fn join_words(&mut self, word: &'a str, belongs: impl Fn(&str, &str) -> bool) -> &'a str {
         let (begin, mut last) = (self.begin, word);
         loop {
             let mut ahead = self.clone();

@@ -4,7 +4,9 @@ use ipsec_packet::IpProto;
 
 use super::error::{Fault, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
-use super::values::{self, Family, SecurityContext, address, by_name, end, flags, number, split_port, word, wrong};
+use super::values::{
+    self, Family, SecurityContext, address, by_name, end, error_at_word, flags, number, split_port, word,
+};
 use crate::policy::{Action, Bundle, Level, Mode, PolicyDirection, Priority, Protocol, Template, TunnelEndpoints};
 
 /// Address prefix and port of a selector (RFC 4301 section 4.4.1.1).
@@ -109,7 +111,7 @@ fn selector<'a>(lexer: &mut Lexer<'a>, family: Family) -> Result<Selector<'a>, F
 
 /// Parses `address`, `address/prefix`, `address[port]` or `address/prefix[port]`.
 fn range<'a>(lexer: &mut Lexer<'a>, text: &'a str, family: Family) -> Result<Range, Fault<'a>> {
-    let text = lexer.glue(text, |so_far, next| so_far.ends_with('/') || next.starts_with(['/', '[']));
+    let text = lexer.join_words(text, |so_far, next| so_far.ends_with('/') || next.starts_with(['/', '[']));
     let (host, port) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
     let (host, prefix) = match host.split_once(['/']) {
         Some((host, prefix)) => (host.trim_end(), Some(prefix.trim())),
@@ -132,12 +134,12 @@ fn range<'a>(lexer: &mut Lexer<'a>, text: &'a str, family: Family) -> Result<Ran
 fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, Fault<'a>> {
     let text = word(lexer, "an upper protocol")?;
     let (name, detail) = text.split_once([',']).map_or((text, None), |(name, detail)| (name, Some(detail)));
-    let wrong = |lexer: &Lexer<'a>, text| lexer.error(text, SetkeyErrorKind::Upper);
+    let error_at_word = |lexer: &Lexer<'a>, text| lexer.error(text, SetkeyErrorKind::Upper);
     if name == "any" {
-        return if detail.is_none() { Ok(Upper::Any) } else { Err(wrong(lexer, text)) };
+        return if detail.is_none() { Ok(Upper::Any) } else { Err(error_at_word(lexer, text)) };
     }
     let protocol = by_name(super::names::PROTOCOLS, name).or_else(|| number(name)).map(IpProto);
-    let protocol = protocol.ok_or(wrong(lexer, text))?;
+    let protocol = protocol.ok_or(error_at_word(lexer, text))?;
     // Protocol 255 is IPSEC_ULPROTO_ANY of KAME and Linux.
     if protocol == IpProto(255) && detail.is_none() {
         return Ok(Upper::Any);
@@ -155,14 +157,14 @@ fn upper_spec<'a>(lexer: &mut Lexer<'a>) -> Result<Upper, Fault<'a>> {
     match protocol {
         IpProto::ICMP | IpProto::ICMPV6 => {
             let (kind, code) = detail.split_once([',']).map_or((detail, None), |(kind, code)| (kind, Some(code)));
-            let code = code.map(|code| number(code).ok_or(wrong(lexer, detail))).transpose()?;
-            Ok(Upper::Icmp(protocol, number(kind).ok_or(wrong(lexer, detail))?, code))
+            let code = code.map(|code| number(code).ok_or(error_at_word(lexer, detail))).transpose()?;
+            Ok(Upper::Icmp(protocol, number(kind).ok_or(error_at_word(lexer, detail))?, code))
         }
         IpProto::GRE => {
             let key = detail.parse::<Ipv4Addr>().ok().map(Ipv4Addr::to_bits).or_else(|| number(detail));
-            Ok(Upper::Gre(key.ok_or(wrong(lexer, detail))?))
+            Ok(Upper::Gre(key.ok_or(error_at_word(lexer, detail))?))
         }
-        _ => Err(wrong(lexer, if text.contains([',']) { text } else { detail })),
+        _ => Err(error_at_word(lexer, if text.contains([',']) { text } else { detail })),
     }
 }
 
@@ -172,7 +174,7 @@ fn priority<'a>(lexer: &mut Lexer<'a>) -> Result<Priority, Fault<'a>> {
     let Token::Word("prio" | "priority") = lexer.peek()? else { return Ok(Priority::DEFAULT) };
     lexer.next()?;
     let first = word(lexer, "a priority")?;
-    let text = lexer.glue(first, |so_far, next| so_far.ends_with(['+', '-']) || next.starts_with(['+', '-']));
+    let text = lexer.join_words(first, |so_far, next| so_far.ends_with(['+', '-']) || next.starts_with(['+', '-']));
     let bases = [("high", Priority::HIGH), ("def", Priority::DEFAULT), ("low", Priority::LOW)];
     let base = bases.into_iter().find_map(|(name, base)| Some((base, text.strip_prefix(name)?.trim_start())));
     let (base, rest) = match base {
@@ -212,8 +214,8 @@ fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, Fault<'a>> {
             while let Token::Word(text) = lexer.peek()? {
                 lexer.next()?;
                 let text =
-                    lexer.glue(text, |so_far, next| so_far.ends_with(['/', '-']) || next.starts_with(['/', '-']));
-                let template = template(text).map_err(|kind| wrong(lexer, text, kind))?;
+                    lexer.join_words(text, |so_far, next| so_far.ends_with(['/', '-']) || next.starts_with(['/', '-']));
+                let template = template(text).map_err(|kind| error_at_word(lexer, text, kind))?;
                 bundle = bundle.with(template).ok_or(lexer.error(text, SetkeyErrorKind::TooManyTemplates))?;
             }
             if bundle.iter().next().is_none() {
@@ -221,7 +223,7 @@ fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, Fault<'a>> {
             }
             Ok(Action::Ipsec(bundle))
         }
-        other => Err(wrong(lexer, other, SetkeyErrorKind::Policy)),
+        other => Err(error_at_word(lexer, other, SetkeyErrorKind::Policy)),
     }
 }
 

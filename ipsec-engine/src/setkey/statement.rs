@@ -7,8 +7,8 @@ use super::error::{Fault, Location, Place, SetkeyError, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
 use super::policy::{self, PolicyStatement};
 use super::values::{
-    End, Family, STATEMENTS, SaProtocol, SaSpec, SecurityContext, address, argument, context, end, hosts, natt_end,
-    only_protocol, protocol, spi, word, wrong,
+    End, Family, STATEMENTS, SaProtocol, SaSpec, SecurityContext, address, argument, context, end, error_at_word,
+    hosts, natt_end, only_protocol, protocol, spi, word,
 };
 use crate::policy::Mode;
 
@@ -257,7 +257,7 @@ fn add<'a>(lexer: &mut Lexer<'a>) -> Result<Add<'a>, Fault<'a>> {
     let spi = spi(lexer, protocol)?;
     let mut sa = Add { original_address, ..Add::new(SaSpec { source, destination, protocol, spi }) };
     options(lexer, &mut sa)?;
-    goes_together(&sa).map_err(|kind| lexer.error_at(at, protocol.name(), kind))?;
+    check_combination(&sa).map_err(|kind| lexer.error_at(at, protocol.name(), kind))?;
     Ok(sa)
 }
 
@@ -310,7 +310,7 @@ fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<
             _ => return Err(lexer.error(name, SetkeyErrorKind::Option)),
         },
         other if other.starts_with('-') || STATEMENTS.contains(&other) => {
-            return Err(wrong(lexer, other, SetkeyErrorKind::Option));
+            return Err(error_at_word(lexer, other, SetkeyErrorKind::Option));
         }
         // The word may be a misplaced key, too.
         _ => return Err(lexer.error("", SetkeyErrorKind::Expected("an option"))),
@@ -352,7 +352,7 @@ fn keyed<'a, T>(
 
 /// Checks the combination of algorithms: ESP needs a cipher, AH an authentication algorithm only, IPComp a
 /// compression algorithm only. The old protocols have rules of their own.
-fn goes_together(sa: &Add<'_>) -> Result<(), SetkeyErrorKind> {
+fn check_combination(sa: &Add<'_>) -> Result<(), SetkeyErrorKind> {
     let has = (sa.cipher.is_some(), sa.mac.is_some(), sa.compression.is_some());
     let complete = match sa.id.protocol {
         SaProtocol::Esp | SaProtocol::EspOld | SaProtocol::EspUdp => matches!(has, (true, _, false)),

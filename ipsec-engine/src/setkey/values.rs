@@ -65,7 +65,7 @@ pub struct SecurityContext<'a> {
 pub type End = (IpAddr, Option<u16>);
 
 /// Returns the error for a word; a word that begins the next statement means that a semicolon is missing.
-pub(super) fn wrong<'a>(lexer: &Lexer<'a>, found: &'a str, kind: SetkeyErrorKind) -> Fault<'a> {
+pub(super) fn error_at_word<'a>(lexer: &Lexer<'a>, found: &'a str, kind: SetkeyErrorKind) -> Fault<'a> {
     let kind = if STATEMENTS.contains(&found) { SetkeyErrorKind::Expected(";") } else { kind };
     lexer.error(found, kind)
 }
@@ -130,7 +130,7 @@ pub(super) fn hosts<'a>(lexer: &mut Lexer<'a>) -> Result<(End, End), Fault<'a>> 
     let family = flags(lexer)?;
     let mut host = || {
         let text = word(lexer, "an address")?;
-        let text = lexer.glue(text, |_, next| next.starts_with('['));
+        let text = lexer.join_words(text, |_, next| next.starts_with('['));
         let (host, port) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
         address(host, family).map(|address| (address, port)).ok_or(lexer.error(text, SetkeyErrorKind::Address))
     };
@@ -144,7 +144,7 @@ pub(super) fn hosts<'a>(lexer: &mut Lexer<'a>) -> Result<(End, End), Fault<'a>> 
 
 pub(super) fn protocol<'a>(lexer: &mut Lexer<'a>) -> Result<SaProtocol, Fault<'a>> {
     let name = word(lexer, "a security protocol")?;
-    SaProtocol::by_name(name).ok_or(wrong(lexer, name, SetkeyErrorKind::Protocol))
+    SaProtocol::by_name(name).ok_or(error_at_word(lexer, name, SetkeyErrorKind::Protocol))
 }
 
 pub(super) fn only_protocol<'a>(lexer: &mut Lexer<'a>) -> Result<Option<SaProtocol>, Fault<'a>> {
@@ -180,7 +180,7 @@ pub(super) fn text<'a>(lexer: &Lexer<'a>, quoted: &'a [u8]) -> Result<&'a str, F
 
 pub(super) fn natt_end<'a>(lexer: &mut Lexer<'a>) -> Result<End, Fault<'a>> {
     let text = word(lexer, "an address")?;
-    let text = lexer.glue(text, |_, next| next.starts_with('['));
+    let text = lexer.join_words(text, |_, next| next.starts_with('['));
     let (host, port) = split_port(text).ok_or(lexer.error(text, SetkeyErrorKind::Port))?;
     let host = address(host, Family::Any).ok_or(lexer.error(text, SetkeyErrorKind::Address))?;
     Ok((host, port))
