@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_act_on_is_escaped_and_means_the_same() {
+    fn terminal_controls_are_escaped() {
         for text in [
             "\u{1b}[2J\u{9b}2J",
             "\u{202e}evil\u{2066}",

@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_its_owners_alone_whatever_was_there() {
+    fn written_files_are_private() {
         let folder = scratch("owner");
         let path = folder.join("keys");
         for old in [None, Some(0o644), Some(0o400)] {
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_symbolic_link_is_replaced_and_not_followed() {
+    fn symbolic_links_are_replaced() {
         let folder = scratch("link");
         let (path, other) = (folder.join("keys"), folder.join("other"));
         fs::write(&other, "of another user").unwrap();
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_leaves_what_was_there() {
+    fn failed_writes_keep_the_old_file() {
         let folder = scratch("kept");
         let path = folder.join("keys");
         fs::create_dir(&path).unwrap();

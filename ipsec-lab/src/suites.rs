@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_say_cipher_key_bits_and_integrity() {
+    fn suite_names_have_cipher_key_length_and_integrity() {
         let table = [
             ("aes128-sha1", CipherAlgorithm::AesCbc, 16, IntegrityAlgorithm::HmacSha1_96),
             ("aes-sha256", CipherAlgorithm::AesCbc, 16, IntegrityAlgorithm::HmacSha2_256_128),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_protect_nothing_or_mean_nothing_are_refused() {
+    fn unknown_and_unprotected_suites_are_refused() {
         for name in ["null", "aes128", "aes128gcm16-sha1", "aes100-sha1", "des64-sha1", "rot13-sha1", "aes-crc32", ""] {
             assert!(name.parse::<SuiteName>().is_err(), "{name}");
         }

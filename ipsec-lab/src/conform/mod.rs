@@ -125,7 +125,7 @@ mod tests {
     //= RFC 4303 5/1
     //# MUST: syntax and processing of ESP for unicast traffic are implemented
     #[test]
-    fn every_open_record_holds() {
+    fn every_open_record_passes() {
         let mut ran = 0;
         let files = ["packets", "ipcomp", "ikev1", "kdf", "ike"]
             .map(|directory| record_files(&test_vectors::data().join(directory)).unwrap());
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn each_record_is_of_the_type_its_file_names() {
+    fn records_have_the_type_of_their_file() {
         for kind in ["ike-phase1", "ike-skeyid", "ike-psk-hash"] {
             let line = format!(r#"{{"type":"{kind}","id":"x","prf":"hmac-md5","skeyid":"00"}}"#);
             assert_eq!(test_vectors::parse_line(&line).kind(), kind);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_not_understood_fails() {
+    fn unknown_records_fail() {
         for line in [r#"{"type":"packet","id":"x"}"#, r#"{"type":"riddle","id":"x"}"#, "{", r#"{"id":"x"}"#] {
             assert!(check(&test_vectors::parse_line(line)).is_err(), "{line}");
         }

@@ -89,7 +89,7 @@ impl Config {
 
     /// Returns the sequence numbers that the keys of the file have used, if it is a file.
     pub fn numbers(&self) -> Result<Numbers, Box<dyn Error>> {
-        self.path.as_deref().map_or(Ok(Numbers::New), Numbers::beside)
+        self.path.as_deref().map_or(Ok(Numbers::New), Numbers::of_configuration)
     }
 
     /// Applies the statements at this time. `mirrored` exchanges the directions, for the host of the peer.

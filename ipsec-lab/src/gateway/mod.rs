@@ -54,7 +54,7 @@ impl Host {
     /// Processes an outbound packet and returns the result and the contents of the buffer. Sequence numbers are
     /// stored before.
     pub fn send(&mut self, now: Duration, packet: &[u8]) -> Result<(Disposition, Vec<u8>), Box<dyn Error>> {
-        self.numbers.before_a_packet(&self.engine)?;
+        self.numbers.store_ahead(&self.engine)?;
         let (engine, rng) = (&mut self.engine, &mut self.rng);
         Ok(in_buffer(&mut self.buffer, packet, |packet| engine.outbound(now, packet, &mut RngIv(rng))))
     }

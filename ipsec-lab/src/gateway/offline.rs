@@ -102,7 +102,7 @@ fn through(
         bar.inc(1);
     }
     bar.finish_and_clear();
-    host.numbers.at_the_end(&host.engine)?;
+    host.numbers.store_used(&host.engine)?;
     println!("{} packets", packets.len());
     outcomes.iter().for_each(|(outcome, count)| println!("{count:8} {outcome}"));
     Ok(ExitCode::SUCCESS)

@@ -28,13 +28,13 @@ pub enum Numbers {
     /// The keys were created for this run, or nothing is sealed in it.
     New,
     /// The numbers are stored beside this configuration, and no SA has needed them yet.
-    Beside(PathBuf),
+    Unopened(PathBuf),
     /// The numbers are stored in a file that is open.
-    Kept(Kept),
+    SequenceFile(SequenceFile),
 }
 
 /// File of sequence numbers, locked against other runs.
-pub struct Kept {
+pub struct SequenceFile {
     path: PathBuf,
     /// Highest number that may have been used, by SA.
     last: BTreeMap<String, u64>,
@@ -55,32 +55,32 @@ struct Numbered {
 impl Numbers {
     /// Returns the numbers of a configuration: in `FILE.sequence`, locked by `FILE.sequence.lock`, where `FILE` is
     /// the path without symbolic links. Both files are created when an SA needs them.
-    pub fn beside(config: &Path) -> Result<Self, Box<dyn Error>> {
-        Ok(Self::Beside(fs::canonicalize(config).map_err(|e| format!("{}: {e}", config.display()))?))
+    pub fn of_configuration(config: &Path) -> Result<Self, Box<dyn Error>> {
+        Ok(Self::Unopened(fs::canonicalize(config).map_err(|e| format!("{}: {e}", config.display()))?))
     }
 
     /// Returns the last number that an SA has used.
     pub fn last(&mut self, id: &SaSpec) -> Result<Seq, Box<dyn Error>> {
-        if let Self::Beside(config) = self {
-            *self = Self::Kept(Kept::open(config)?);
+        if let Self::Unopened(config) = self {
+            *self = Self::SequenceFile(SequenceFile::open(config)?);
         }
         Ok(Seq::new(match self {
-            Self::New | Self::Beside(_) => 0,
-            Self::Kept(kept) => kept.last.get(&name(id)).copied().unwrap_or(0),
+            Self::New | Self::Unopened(_) => 0,
+            Self::SequenceFile(kept) => kept.last.get(&name(id)).copied().unwrap_or(0),
         }))
     }
 
     /// Registers an outbound SA whose nonce contains the sequence number.
     pub fn installed(&mut self, add: &Add<'_>, key: SaId) {
-        if let Self::Kept(kept) = self {
+        if let Self::SequenceFile(kept) = self {
             let width = if add.extended { SeqWidth::Extended64 } else { SeqWidth::Bits32 };
             kept.sas.push(Numbered { key, source: add.id.source.0, name: name(&add.id), width });
         }
     }
 
     /// Stores numbers ahead, so that those of the next packet are in the file before they are used.
-    pub fn before_a_packet(&mut self, engine: &Databases) -> Result<(), Box<dyn Error>> {
-        let Self::Kept(kept) = self else { return Ok(()) };
+    pub fn store_ahead(&mut self, engine: &Databases) -> Result<(), Box<dyn Error>> {
+        let Self::SequenceFile(kept) = self else { return Ok(()) };
         let mut behind = false;
         for sa in &kept.sas {
             let Some(used) = sa.used(engine) else { continue };
@@ -93,8 +93,8 @@ impl Numbers {
     }
 
     /// Stores the numbers that were used, at the end of a run.
-    pub fn at_the_end(&mut self, engine: &Databases) -> Result<(), Box<dyn Error>> {
-        let Self::Kept(kept) = self else { return Ok(()) };
+    pub fn store_used(&mut self, engine: &Databases) -> Result<(), Box<dyn Error>> {
+        let Self::SequenceFile(kept) = self else { return Ok(()) };
         for sa in &kept.sas {
             if let Some(used) = sa.used(engine) {
                 kept.last.insert(sa.name.clone(), used);
@@ -104,7 +104,7 @@ impl Numbers {
     }
 }
 
-impl Kept {
+impl SequenceFile {
     fn open(config: &Path) -> Result<Self, Box<dyn Error>> {
         let path = with_suffix(config, ".sequence");
         let problem = |e: &dyn Display| format!("{}: {e}", path.display());
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_read_as_they_were_written() {
+    fn written_numbers_are_read_back() {
         let numbers = BTreeMap::from([
             ("192.0.2.1 198.51.100.1 esp 0x1001".to_owned(), 4096),
             ("2001:db8::1 2001:db8::2 ah 0x2".to_owned(), u64::MAX),
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_file_is_never_taken_for_numbers() {
+    fn incomplete_files_are_refused() {
         let whole = text(&BTreeMap::from([("192.0.2.1 198.51.100.1 esp 0x1001".to_owned(), 4096)]));
         for length in 0..whole.len() {
             assert_eq!(parse(&whole[..length]), None, "{:?}", &whole[..length]);

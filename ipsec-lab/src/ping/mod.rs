@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     while let Some(left) = last.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
         endpoint.listen(left)?;
     }
-    endpoint.host.numbers.at_the_end(&endpoint.host.engine)?;
+    endpoint.host.numbers.store_used(&endpoint.host.engine)?;
     Ok(endpoint.print_statistics())
 }
 
@@ -122,12 +122,12 @@ impl<'a> Endpoint<'a> {
         match self.host.send(now()?, packet)? {
             (Disposition::Send, protected) => {
                 if let Err(e) = self.wire.send(&protected) {
-                    self.drop_for(format!("not sent: {e}"));
+                    self.count_dropped(format!("not sent: {e}"));
                     return Ok(false);
                 }
             }
             (refused, _) => {
-                self.drop_for(format!("not sent: {}", reason(&refused)));
+                self.count_dropped(format!("not sent: {}", reason(&refused)));
                 return Ok(false);
             }
         }
@@ -154,7 +154,7 @@ impl<'a> Endpoint<'a> {
             (Disposition::Bypass, _) => Ok(()),
             (refused, _) => {
                 println!("{octets} bytes dropped: {}", reason(&refused));
-                self.drop_for(reason(&refused));
+                self.count_dropped(reason(&refused));
                 Ok(())
             }
         }
@@ -162,7 +162,7 @@ impl<'a> Endpoint<'a> {
 
     fn deliver(&mut self, packet: &[u8]) -> Result<(), Box<dyn Error>> {
         let Some(echo) = Echo::read(packet) else {
-            self.drop_for("not an echo message".to_owned());
+            self.count_dropped("not an echo message".to_owned());
             return Ok(());
         };
         if echo.is_request {
@@ -178,13 +178,13 @@ impl<'a> Endpoint<'a> {
                 let (octets, from) = (echo.payload.len() + 8, echo.source);
                 println!("{octets} bytes from {from}: icmp_seq={} ttl={} time={time:.3} ms", echo.number, echo.hops);
             }
-            Some(_) => self.drop_for("reply with a different payload".to_owned()),
-            None => self.drop_for("unexpected reply".to_owned()),
+            Some(_) => self.count_dropped("reply with a different payload".to_owned()),
+            None => self.count_dropped("unexpected reply".to_owned()),
         }
         Ok(())
     }
 
-    fn drop_for(&mut self, reason: String) {
+    fn count_dropped(&mut self, reason: String) {
         *self.dropped.entry(reason).or_default() += 1;
     }
 

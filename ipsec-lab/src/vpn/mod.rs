@@ -31,7 +31,7 @@ use attacker::Attacker;
 use configuration::{Layout, Proto, Texts, WireMode, texts};
 use gateway::{Gateway, Received};
 use nat::Nat;
-use report::Story;
+use report::Report;
 
 /// Join two networks over ESP and show the traffic at each side and on the wire.
 /// // Without options, each gateway is configured by a setkey.conf file (ipsec-lab/conf), joins the networks by an IP
@@ -87,7 +87,7 @@ const LAN_V4: &[u8] = include_bytes!("../../data/lan.pcap");
 const LAN_V6: &[u8] = include_bytes!("../../data/lan6.pcap");
 
 /// Configuration files of the default gateways.
-const HANDBOOK: [(&str, &str); 2] = [
+const DEFAULT_CONFIGS: [(&str, &str); 2] = [
     ("gateway-a.conf", include_str!("../../conf/gateway-a.conf")),
     ("gateway-b.conf", include_str!("../../conf/gateway-b.conf")),
 ];
@@ -105,31 +105,31 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut gateway = |name, config| Gateway::new(name, config, StdRng::from_rng(&mut rng), begin);
     let (a, b) = (gateway('A', config_a)?, gateway('B', config_b)?);
     write_keys(&args.out.join("esp_sa"), &[&a, &b])?;
-    let mut scene = Scene {
+    let mut demonstration = Demonstration {
         a,
         b,
         nat,
         host_nat: nat.filter(|_| args.mode == Some(WireMode::Transport)),
         attacker: args.attack.then(Attacker::default),
-        story: Story::default(),
+        report: Report::default(),
         captures: Captures::create(&args.out)?,
     };
     for seen in &traffic {
-        scene.carry(seen.clone())?;
+        demonstration.carry(seen.clone())?;
     }
-    let Scene { mut a, mut b, attacker, story, .. } = scene;
+    let Demonstration { mut a, mut b, attacker, report, .. } = demonstration;
     for gateway in [&mut a, &mut b] {
-        gateway.host.numbers.at_the_end(&gateway.host.engine)?;
+        gateway.host.numbers.store_used(&gateway.host.engine)?;
     }
-    story.print_traffic();
+    report.print_traffic();
     let end = traffic.last().map_or(begin, |last| last.time);
     for gateway in [&a, &b] {
         println!("SAs of gateway {}:", gateway.name);
         print_sas(&gateway.host, end, |_| true);
         println!();
     }
-    story.print_totals(attacker.as_ref(), &[&a, &b], &args.out);
-    Ok(if story.all_is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    report.print_totals(attacker.as_ref(), &[&a, &b], &args.out);
+    Ok(if report.is_successful() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Returns the configurations of both gateways, and the NAT between them. Generated texts are written to the output
@@ -149,7 +149,7 @@ fn configurations(args: &Args, rng: &mut StdRng) -> Result<([Config; 2], Option<
 fn made_texts(args: &Args, rng: &mut StdRng) -> Result<Texts, Box<dyn Error>> {
     let plain = !(args.ipv6 || args.nat || args.ipcomp || args.esn);
     if plain && args.suite.is_none() && args.mode.is_none() && args.proto.is_none() {
-        return Ok((HANDBOOK.map(|(_, text)| text.to_owned().into()), None));
+        return Ok((DEFAULT_CONFIGS.map(|(_, text)| text.to_owned().into()), None));
     }
     let layout = Layout {
         mode: args.mode.unwrap_or(WireMode::Tunnel),
@@ -161,33 +161,33 @@ fn made_texts(args: &Args, rng: &mut StdRng) -> Result<Texts, Box<dyn Error>> {
     };
     let suite = args.suite.map_or_else(|| "aes128-sha1".parse(), Ok)?;
     let (texts, nat) = texts(&layout, &suite, rng)?;
-    for ((name, _), text) in HANDBOOK.iter().zip(&texts) {
+    for ((name, _), text) in DEFAULT_CONFIGS.iter().zip(&texts) {
         private_file::write(&args.out.join(name), text.as_bytes())?;
     }
     Ok((texts, nat))
 }
 
 /// Gateways, attacker and captures of the demonstration.
-struct Scene {
+struct Demonstration {
     a: Gateway,
     b: Gateway,
     nat: Option<Nat>,
     /// NAT whose address the hosts see because there is no tunnel.
     host_nat: Option<Nat>,
     attacker: Option<Attacker>,
-    story: Story,
+    report: Report,
     captures: Captures,
 }
 
-impl Scene {
+impl Demonstration {
     /// Sends one packet from its network to the other.
     fn carry(&mut self, mut seen: Captured) -> Result<(), Box<dyn Error>> {
         let Some(side) = side(&seen.packet) else {
-            self.story.not_ours += 1;
+            self.report.not_ours += 1;
             return Ok(());
         };
         self.captures.entered.write(seen.time, &seen.packet)?;
-        self.story.entered(&seen);
+        self.report.entered(&seen);
         // Without a tunnel the hosts of B see the address of the NAT.
         let mut expected = seen.packet.clone();
         if let Some(nat) = self.host_nat {
@@ -200,13 +200,13 @@ impl Scene {
         let sealed = match from.send(seen.time, &seen.packet)? {
             Ok(sealed) => sealed,
             Err(reason) => {
-                self.story.not_sent.count(reason);
+                self.report.not_sent.count(reason);
                 return Ok(());
             }
         };
         let wan = self.beyond_the_nat(sealed, side);
         self.captures.wire.write(seen.time, &wan)?;
-        self.story.on_the_wire(&Captured { time: seen.time, packet: wan.clone() });
+        self.report.on_the_wire(&Captured { time: seen.time, packet: wan.clone() });
         // Packets that the attacker injects before the genuine packet and after it.
         let (before, after) = self.attacker.as_mut().map(|who| who.watch(&wan)).unwrap_or_default();
         self.attack(seen.time, side, &before)?;
@@ -214,7 +214,7 @@ impl Scene {
         if let Received::Packet(packet) = &received {
             self.captures.delivered.write(seen.time, packet)?;
         }
-        self.story.received(seen.time, received, &expected);
+        self.report.received(seen.time, received, &expected);
         self.attack(seen.time, side, &after)
     }
 
@@ -222,7 +222,7 @@ impl Scene {
         for forged in packets {
             self.captures.attack.write(time, forged)?;
             let received = self.arrive(time, side, forged);
-            self.story.attacked(&received);
+            self.report.attacked(&received);
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ impl Counters {
 
 /// Events of a run and the first lines of traffic.
 #[derive(Default)]
-pub struct Story {
+pub struct Report {
     /// Packets that do not go from one network to the other.
     pub not_ours: u64,
     /// Packets that a gateway did not protect.
@@ -51,7 +51,7 @@ pub struct Story {
 /// Number of lines of traffic that are shown for each place.
 const SHOWN: usize = 6;
 
-impl Story {
+impl Report {
     /// Records a packet from its network.
     pub fn entered(&mut self, seen: &Captured) {
         self.entered = (self.entered.0 + 1, self.entered.1 + seen.packet.len() as u64);
@@ -85,7 +85,7 @@ impl Story {
     }
 
     /// Returns whether exactly the packets that entered were delivered, unchanged.
-    pub fn all_is_well(&self) -> bool {
+    pub fn is_successful(&self) -> bool {
         self.entered.0 > 0 && self.delivered == self.entered.0 && self.altered == 0 && self.attacks_delivered == 0
     }
 
