@@ -79,7 +79,7 @@ pub fn set_length(packet: &mut [u8]) -> Result<(), IpError> {
     match packet.first().map(|first| first >> 4) {
         Some(4) => {
             let total = u16::try_from(total).map_err(|_| IpError::TooLong(total))?;
-            ipv4::edit(packet, |header| header.set_total_length(total))
+            ipv4::rewrite_header(packet, |header| header.set_total_length(total))
         }
         Some(6) => {
             let header = crate::ipv6::header_mut(packet)?;

@@ -239,7 +239,7 @@ pub(crate) fn update_options(packet: &mut [u8], header_len: usize, change: impl 
 }
 
 /// Changes the header and recomputes its checksum. A malformed header is unchanged.
-pub(crate) fn edit(packet: &mut [u8], change: impl FnOnce(&mut Ipv4Header)) -> Result<(), IpError> {
+pub(crate) fn rewrite_header(packet: &mut [u8], change: impl FnOnce(&mut Ipv4Header)) -> Result<(), IpError> {
     let available = packet.len();
     let too_short = |needed| IpError::TooShort(TooShort { needed, available });
     let (header, _) = Ipv4Header::ref_from_prefix(packet).map_err(|_| too_short(HEADER))?;
