@@ -88,7 +88,7 @@ pub(crate) fn authenticate<I: AhIntegrity>(
     let version = if matches!(ip, Ip::V6(_)) { 6 } else { 4 };
     let len = found.header.len();
     if !profile.accepts(version, integrity.field_len(), len) {
-        return Err(VerifyError::Length { octets: len });
+        return Err(VerifyError::LengthMismatch { octets: len });
     }
     if !profile.unfinished_routes {
         check_route_finished(packet, found.place.at)?;
@@ -121,7 +121,7 @@ pub enum VerifyError {
     /// The AH header is truncated.
     TooShort,
     /// The length of the AH header does not match the ICV of this SA.
-    Length {
+    LengthMismatch {
         /// Length of the header in octets, from its length field.
         octets: usize,
     },
@@ -169,7 +169,7 @@ impl fmt::Display for VerifyError {
         match self {
             Self::Ip(e) => e.fmt(f),
             Self::TooShort => f.write_str("truncated AH header"),
-            Self::Length { octets } => write!(f, "AH length mismatch: {octets} octets do not match the ICV"),
+            Self::LengthMismatch { octets } => write!(f, "AH length mismatch: {octets} octets do not match the ICV"),
             Self::SpiMismatch { expected, found } => write!(f, "SPI mismatch: got 0x{found:08x}, expected {expected}"),
             Self::Replayed(e) => e.fmt(f),
             Self::IcvMismatch => f.write_str("ICV verification failed"),

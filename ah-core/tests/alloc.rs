@@ -65,7 +65,7 @@ fn sign_and_verify_with_every_outcome(sa: &Sa, sample: &Sample) {
     let mut long = PacketBuf::received(long);
     assert!(matches!(without_allocation(|| other_sa.verify(&mut packet)), Err(VerifyError::SpiMismatch { .. })));
     assert_eq!(without_allocation(|| rx.verify(&mut forged)), Err(VerifyError::IcvMismatch));
-    assert!(matches!(without_allocation(|| rx.verify(&mut long)), Err(VerifyError::Length { .. })));
+    assert!(matches!(without_allocation(|| rx.verify(&mut long)), Err(VerifyError::LengthMismatch { .. })));
     assert!(without_allocation(|| rx.verify(&mut packet)).is_ok());
     assert_eq!(without_allocation(|| rx.verify(&mut again)), Err(VerifyError::Replayed(ReplayError::Duplicate)));
     assert_eq!(packet.data(), sample.plain);

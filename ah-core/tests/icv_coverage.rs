@@ -75,7 +75,7 @@ fn header_length_follows_the_profile_and_peer_padding_is_accepted() {
                 for to in &lengths {
                     assert_eq!(Sa { profile: to.1, ..sa.clone() }.verified(&wire), Ok(plain.clone()));
                     let strict = Sa { profile: to.1.strict_length(), ..sa.clone() }.verified(&wire);
-                    let length = Err(VerifyError::Length { octets: octets(from) });
+                    let length = Err(VerifyError::LengthMismatch { octets: octets(from) });
                     let expected = if octets(to) == octets(from) { Ok(plain.clone()) } else { length };
                     assert_eq!(strict, expected, "{algorithm} from {} to strict {}", from.0, to.0);
                 }
@@ -306,7 +306,7 @@ fn payload_length_must_match_the_sa() {
                 let expected = match () {
                     () if words == wire[at + 1] => Ok(plain.clone()),
                     () if accepted.contains(&octets) => Err(VerifyError::IcvMismatch),
-                    () => Err(VerifyError::Length { octets }),
+                    () => Err(VerifyError::LengthMismatch { octets }),
                 };
                 assert_eq!(sa.verified(&changed), expected, "{algorithm}, {words} words");
             }

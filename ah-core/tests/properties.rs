@@ -250,7 +250,7 @@ fn error_messages_name_field_and_values() {
         (SignError::IcvLength.to_string(),                            "ICV does not fit into AH"),
         (VerifyError::Ip(IpError::NotFound).to_string(),              "header not found in the packet"),
         (VerifyError::TooShort.to_string(),                           "truncated AH header"),
-        (VerifyError::Length { octets: 28 }.to_string(),              "AH length mismatch: 28 octets do not match the ICV"),
+        (VerifyError::LengthMismatch { octets: 28 }.to_string(),              "AH length mismatch: 28 octets do not match the ICV"),
         (VerifyError::SpiMismatch { expected: sa.spi(), found: 1 }.to_string(), "SPI mismatch: got 0x00000001, expected 0x00002001"),
         (VerifyError::Replayed(ReplayError::Duplicate).to_string(),        "sequence number was received before"),
         (VerifyError::IcvMismatch.to_string(),                             "ICV verification failed"),

@@ -146,7 +146,7 @@ fn recorded_replay_sequences_are_accepted_and_refused() {
     let mut windows = Vec::new();
     for record in records("replay_sequences.jsonl") {
         match record {
-            Record::ReplayError(record) if record.sa.proto == "ah" => {
+            Record::Replay(record) if record.sa.proto == "ah" => {
                 match record.window {
                     32 => replay::<1>(&record),
                     64 => replay::<2>(&record),

@@ -103,7 +103,7 @@ impl From<OpenError> for IpsecStatus {
             OpenError::SpiMismatch { .. } => Self::SpiMismatch,
             OpenError::Replayed(_) => Self::Replayed,
             OpenError::IcvMismatch => Self::IcvMismatch,
-            OpenError::BadPadLength { .. } | OpenError::BadPadding => Self::Padding,
+            OpenError::InvalidPadLength { .. } | OpenError::InvalidPadding => Self::Padding,
             OpenError::NoSpace(_) => Self::NoSpace,
             _ => Self::Malformed,
         }

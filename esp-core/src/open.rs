@@ -35,7 +35,7 @@ impl Opened {
 ///
 /// # Errors
 /// [`OpenError::TooShort`], [`OpenError::Unaligned`], [`OpenError::IcvMismatch`]: the packet is unchanged.
-/// [`OpenError::BadPadLength`], [`OpenError::BadPadding`]: the packet was authentic, and its plaintext was wiped.
+/// [`OpenError::InvalidPadLength`], [`OpenError::InvalidPadding`]: the packet was authentic, and its plaintext was wiped.
 pub fn open_with<S: Suite + ?Sized>(
     suite: &S,
     seq: Seq,
@@ -80,13 +80,13 @@ pub(crate) fn strip(
     let Some((rest, &[pad_len, next_header])) = body.split_last_chunk::<2>() else { return Err(OpenError::TooShort) };
     let Some(pad_at) = rest.len().checked_sub(pad_len.into()) else {
         body.fill(0);
-        return Err(OpenError::BadPadLength { pad_len });
+        return Err(OpenError::InvalidPadLength { pad_len });
     };
     //= RFC 4303 2.4/3
     //# SHOULD: the receiver inspects the default padding
     if !check.passes(rest.get(pad_at..).unwrap_or_default()) {
         body.fill(0);
-        return Err(OpenError::BadPadding);
+        return Err(OpenError::InvalidPadding);
     }
     //= RFC 4303 2.4/1
     //# MUST: padding can be generated and consumed
@@ -115,12 +115,12 @@ pub enum OpenError {
     /// ICV verification failed.
     IcvMismatch,
     /// The pad length exceeds the decrypted octets. If the suite has an ICV, it was verified.
-    BadPadLength {
+    InvalidPadLength {
         /// Value of the pad length field.
         pad_len: u8,
     },
     /// The padding octets are not 1, 2, 3 and so on. If the suite has an ICV, it was verified.
-    BadPadding,
+    InvalidPadding,
     /// The output buffer is too small.
     NoSpace(NoSpace),
     /// A slot of a batch has an index without an SA.
@@ -156,10 +156,10 @@ impl fmt::Display for OpenError {
             Self::SpiMismatch { expected, found } => write!(f, "SPI mismatch: got 0x{found:08x}, expected {expected}"),
             Self::Replayed(e) => e.fmt(f),
             Self::IcvMismatch => f.write_str("ICV verification failed"),
-            Self::BadPadLength { pad_len } => {
+            Self::InvalidPadLength { pad_len } => {
                 write!(f, "invalid ESP padding: pad length {pad_len} exceeds the payload")
             }
-            Self::BadPadding => f.write_str("invalid ESP padding"),
+            Self::InvalidPadding => f.write_str("invalid ESP padding"),
             Self::NoSpace(e) => e.fmt(f),
             Self::NoSa(index) => write!(f, "batch has no SA {index}"),
         }

@@ -234,8 +234,8 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     /// without it 750 octets more.
     ///
     /// # Errors
-    /// [`OpenError`]; packet and window are unchanged, except for [`OpenError::BadPadLength`] and
-    /// [`OpenError::BadPadding`]: those packets were authentic, so that their sequence number counts as received, and
+    /// [`OpenError`]; packet and window are unchanged, except for [`OpenError::InvalidPadLength`] and
+    /// [`OpenError::InvalidPadding`]: those packets were authentic, so that their sequence number counts as received, and
     /// their plaintext was wiped.
     pub fn open(&mut self, packet: &mut PacketBuf<'_>) -> Result<Opened, OpenError> {
         self.open_at_sequence(packet, None)

@@ -69,8 +69,8 @@ fn seal_and_open_with_every_outcome(choice: &Choice, width: SeqWidth, padding: P
         (&wrong_spi, Err(OpenError::SpiMismatch { expected: spi(), found: spi().get() ^ 0x0100_0000 })),
         (&forged, Err(OpenError::IcvMismatch)),
         (&unpadded, Ok(30)),
-        (&overlong, Err(OpenError::BadPadLength { pad_len: 255 })),
-        (&bad_pad, Err(OpenError::BadPadding)),
+        (&overlong, Err(OpenError::InvalidPadLength { pad_len: 255 })),
+        (&bad_pad, Err(OpenError::InvalidPadding)),
         (&good, Ok(700.max(room_of(padding)))),
         (&good, Err(OpenError::Replayed(ipsec_packet::ReplayError::Duplicate))),
     ] {

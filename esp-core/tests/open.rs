@@ -90,7 +90,7 @@ fn open_verifies_the_icv_before_decryption_and_padding() {
         *bad_pad.iter_mut().nth_back(1).unwrap() = 255;
         let authentic = crafted(&choice.suite(), 1, SeqWidth::Bits32, &bad_pad);
         let (refused, _) = open_guarded(&mut inbound(&choice), &authentic);
-        assert_eq!(refused, Err(OpenError::BadPadLength { pad_len: 255 }), "{}", choice.name());
+        assert_eq!(refused, Err(OpenError::InvalidPadLength { pad_len: 255 }), "{}", choice.name());
         for at in 8..authentic.len() {
             let mut forged = authentic.clone();
             forged[at] ^= 0x10;
@@ -115,7 +115,7 @@ fn encryption_without_integrity_is_explicit_and_checks_all_padding() {
         assert!(open_guarded(&mut inbound(&choice), &good).0.is_ok());
         body[8] = 0;
         let bad = crafted(&choice.suite(), 1, SeqWidth::Bits32, &body);
-        assert_eq!(open_guarded(&mut inbound(&choice), &bad).0, Err(OpenError::BadPadding), "{}", choice.name());
+        assert_eq!(open_guarded(&mut inbound(&choice), &bad).0, Err(OpenError::InvalidPadding), "{}", choice.name());
     }
     for made in [
         AnySuite::from_slices(CipherAlgorithm::Null, &[], IntegrityAlgorithm::None, &[]),
@@ -203,7 +203,7 @@ fn wrong_padding_is_refused_by_the_checks_that_cover_it() {
     ] {
         for choice in [cbc_hmac(), gcm()] {
             for (check, refused) in CHECKS.into_iter().zip(refused) {
-                let expected = refused.then_some(OpenError::BadPadding);
+                let expected = refused.then_some(OpenError::InvalidPadding);
                 assert_eq!(padding_error(&choice, check, &padded(272, &padding)), expected, "{what}, {check:?}");
             }
         }
@@ -218,7 +218,7 @@ fn full_check_refuses_every_single_wrong_pad_octet() {
         let mut padding: Vec<u8> = (1..=255).collect();
         padding[at] ^= 1 << (at % 8);
         for (check, refused) in CHECKS.into_iter().zip([true, at == 254, false]) {
-            let expected = refused.then_some(OpenError::BadPadding);
+            let expected = refused.then_some(OpenError::InvalidPadding);
             assert_eq!(padding_error(&gcm(), check, &padded(272, &padding)), expected, "octet {at}, {check:?}");
         }
     }
@@ -235,7 +235,7 @@ fn pad_length_beyond_the_body_is_refused_by_every_check() {
             body[len - 1] = IpProto::UDP.0;
             for check in CHECKS {
                 let refused = padding_error(choice, check, &body);
-                assert_eq!(refused, Some(OpenError::BadPadLength { pad_len }), "{}", choice.name());
+                assert_eq!(refused, Some(OpenError::InvalidPadLength { pad_len }), "{}", choice.name());
             }
         }
     }
@@ -379,7 +379,7 @@ fn error_messages_name_field_and_values() {
     let wrong = OpenError::SpiMismatch { expected: spi(), found: 0x1234 };
     assert_eq!(wrong.to_string(), "SPI mismatch: got 0x00001234, expected 0x80001001");
     assert_eq!(
-        OpenError::BadPadLength { pad_len: 9 }.to_string(),
+        OpenError::InvalidPadLength { pad_len: 9 }.to_string(),
         "invalid ESP padding: pad length 9 exceeds the payload"
     );
     let given = SealError::IvLength { needed: 16, given: 8 };

@@ -143,7 +143,7 @@ pub enum Record {
     /// ESP or AH packet.
     Packet(Box<PacketRecord>),
     /// Sequence of packets for one receiver.
-    ReplayError(Box<ReplayRecord>),
+    Replay(Box<ReplayRecord>),
     /// IPComp packet.
     Ipcomp(Box<IpcompRecord>),
     /// IKEv1 message.
@@ -174,7 +174,7 @@ impl Record {
     pub fn kind(&self) -> &str {
         match self {
             Self::Packet(_) => "packet",
-            Self::ReplayError(_) => "replay",
+            Self::Replay(_) => "replay",
             Self::Ipcomp(_) => "ipcomp",
             Self::Isakmp(_) => "isakmp",
             Self::IsakmpBytes(_) => "isakmp-bytes",
@@ -206,7 +206,7 @@ pub fn parse_line(line: &str) -> Record {
     let (id, kind) = (text("id"), text("type"));
     let record = match kind.as_str() {
         "packet" => serde_json::from_value(value).map(|r| Record::Packet(Box::new(r))),
-        "replay" => serde_json::from_value(value).map(|r| Record::ReplayError(Box::new(r))),
+        "replay" => serde_json::from_value(value).map(|r| Record::Replay(Box::new(r))),
         "ipcomp" => serde_json::from_value(value).map(|r| Record::Ipcomp(Box::new(r))),
         "isakmp" => serde_json::from_value(value).map(|r| Record::Isakmp(Box::new(r))),
         "isakmp-bytes" => serde_json::from_value(value).map(|r| Record::IsakmpBytes(Box::new(r))),

@@ -102,7 +102,7 @@ pub fn hostile(octets: &[u8]) {
             }
             assert_eq!(opened.next_header.0, body[length - 1]);
         }
-        Err(OpenError::BadPadLength { .. } | OpenError::BadPadding) => {
+        Err(OpenError::InvalidPadLength { .. } | OpenError::InvalidPadding) => {
             let wiped = &buffer.data()[front..front + length];
             assert!(wiped.iter().all(|octet| *octet == 0), "plaintext of a refused packet is not wiped");
         }

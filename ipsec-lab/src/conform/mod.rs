@@ -89,7 +89,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
 fn check(record: &Record) -> Result<(), Failure> {
     match record {
         Record::Packet(record) => packet::check(record),
-        Record::ReplayError(record) => replay::check(record),
+        Record::Replay(record) => replay::check(record),
         Record::Ipcomp(record) => ipcomp::check(record),
         Record::Isakmp(record) => isakmp::check(record),
         Record::IsakmpBytes(record) => isakmp::check_bytes(record),
@@ -106,7 +106,7 @@ fn check(record: &Record) -> Result<(), Failure> {
 fn name(record: &Record) -> &str {
     match record {
         Record::Packet(record) => &record.id,
-        Record::ReplayError(record) => &record.id,
+        Record::Replay(record) => &record.id,
         Record::Ipcomp(record) => &record.id,
         Record::Isakmp(record) => &record.id,
         Record::IsakmpBytes(record) => &record.id,
