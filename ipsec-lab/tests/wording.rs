@@ -1,0 +1,185 @@
+//! Wording of doc comments and messages: the rules of CONTRIBUTING.md, "Style of text", as far as a program can check them.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// Words with which a doc summary does not begin: pronouns, prepositions, conjunctions and question words.
+const NOT_FIRST: &[&str] = &[
+    "about",
+    "above",
+    "after",
+    "against",
+    "among",
+    "and",
+    "anything",
+    "as",
+    "at",
+    "before",
+    "behind",
+    "below",
+    "beneath",
+    "beside",
+    "between",
+    "but",
+    "by",
+    "during",
+    "each's",
+    "everything",
+    "for",
+    "from",
+    "he",
+    "her",
+    "his",
+    "how",
+    "if",
+    "in",
+    "inside",
+    "into",
+    "it",
+    "its",
+    "like",
+    "nobody",
+    "none",
+    "not",
+    "nothing",
+    "of",
+    "off",
+    "on",
+    "onto",
+    "or",
+    "our",
+    "out",
+    "outside",
+    "over",
+    "she",
+    "since",
+    "so",
+    "such",
+    "than",
+    "that",
+    "their",
+    "them",
+    "then",
+    "there",
+    "these",
+    "they",
+    "through",
+    "to",
+    "toward",
+    "under",
+    "until",
+    "up",
+    "upon",
+    "we",
+    "what",
+    "whatever",
+    "when",
+    "where",
+    "whether",
+    "which",
+    "who",
+    "whoever",
+    "whom",
+    "whose",
+    "why",
+    "with",
+    "within",
+    "without",
+    "you",
+    "your",
+];
+
+/// Phrases that the terms of the RFCs replace, in doc comments, comments and messages.
+const NOT_ANYWHERE: &[&str] = &[
+    "nobody",
+    "whoever",
+    "somebody",
+    "anybody",
+    "does not hold",
+    "hold together",
+    "no room",
+    "there is room",
+    "speaks of",
+    "taken off",
+    "takes off",
+    "is no number",
+    "at the door",
+    "what is wrong",
+    "says so",
+];
+
+/// Acronyms that are upper case in messages, unless the message quotes a configuration.
+const UPPER_CASE: &[&str] = &["icv", "spi", "spis", "ike", "isakmp", "hmac", "mtu", "ipv4", "ipv6"];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        } else if path.is_dir() && !["target", "corpus", "data"].iter().any(|name| path.ends_with(name)) {
+            sources(&path, found);
+        }
+    }
+}
+
+/// Returns the string literals of a line with a space in them.
+fn literals(line: &str) -> impl Iterator<Item = &str> {
+    line.split('"').skip(1).step_by(2).filter(|text| text.trim().contains(' '))
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '\'').filter(|word| !word.is_empty())
+}
+
+#[test]
+fn doc_summaries_and_messages_use_the_terms_of_the_rfcs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root).unwrap() {
+        let folder = entry.unwrap().path();
+        if folder.join("Cargo.toml").exists() || folder.ends_with("examples") {
+            sources(&folder, &mut files);
+        }
+    }
+    files.retain(|file| !file.ends_with("wording.rs"));
+    assert!(files.len() > 300, "{} source files", files.len());
+    let (mut wrong, mut summaries) = (Vec::new(), 0);
+    for file in &files {
+        let text = fs::read_to_string(file).unwrap();
+        let is_library = file.components().any(|part| part.as_os_str() == "src");
+        let (mut was_doc, mut is_code) = (false, false);
+        for (number, line) in text.lines().enumerate().map(|(n, line)| (n + 1, line.trim())) {
+            let mut reject = |why: &str| wrong.push(format!("{}:{number}: {why}: {line}", file.display()));
+            let doc = line.strip_prefix("///").or_else(|| line.strip_prefix("//!")).map(str::trim);
+            if doc.is_some_and(|doc| doc.starts_with("```")) {
+                is_code = !is_code;
+            }
+            if let Some(doc) = doc.filter(|_| !is_code && !was_doc && is_library) {
+                summaries += 1;
+                let first = words(doc).next().unwrap_or_default().to_lowercase();
+                if NOT_FIRST.contains(&first.as_str()) && !doc.starts_with('`') {
+                    reject("the summary begins with a pronoun, a preposition, a conjunction or a question word");
+                }
+            }
+            was_doc = doc.is_some();
+            is_code &= was_doc;
+            let is_comment = line.starts_with("//") && !line.starts_with("//#") && !is_code;
+            let prose = if is_comment { vec![line] } else { literals(line).collect() };
+            for text in prose {
+                let lower = text.to_lowercase();
+                if let Some(phrase) = NOT_ANYWHERE.iter().find(|phrase| lower.contains(**phrase)) {
+                    reject(&format!("`{phrase}`"));
+                }
+                let quotes_configuration = ["add ", "-E ", "-A ", " -m ", "draft-", "ike-codec", "=", "/", "usage:"].iter();
+                if !is_comment && is_library && !quotes_configuration.into_iter().any(|sign| text.contains(sign)) {
+                    let fixed = text.split('{').map(|part| part.split_once('}').map_or(part, |(_, behind)| behind));
+                    if fixed.flat_map(words).any(|word| UPPER_CASE.contains(&word)) {
+                        reject("an acronym is in lower case");
+                    }
+                }
+            }
+        }
+    }
+    assert!(summaries > 2_500, "{summaries} doc summaries");
+    assert!(wrong.is_empty(), "{} lines:\n{}", wrong.len(), wrong.join("\n"));
+}
