@@ -13,6 +13,7 @@ mod isakmp_record;
 mod nist;
 mod random;
 mod record;
+pub mod support;
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
