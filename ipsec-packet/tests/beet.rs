@@ -9,6 +9,7 @@ use ipsec_packet::{
     TooShort, Tunnel,
 };
 use packet_builder::*;
+use test_vectors::support::checksum::set_ipv4_checksum;
 
 const A4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const B4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
@@ -55,7 +56,7 @@ fn ipv4_packet_with_options_is_restored_exactly() {
             let options: Vec<u8> = (1..=len as u8).collect();
             let mut original = v4(&options, IpProto::TCP, &[7; 33]);
             (original[1], original[6], original[8]) = (tos, df, ttl);
-            set_header_checksum(&mut original);
+            set_ipv4_checksum(&mut original);
             let (payload, next, seen) = send(4, 4, &original);
             let front = match len {
                 0 => vec![],
@@ -78,7 +79,7 @@ fn ipv4_packet_over_ipv6_loses_only_its_identification() {
         let (payload, next, seen) = send(6, 4, &original);
         let mut expected = original;
         expected[4..6].fill(0);
-        set_header_checksum(&mut expected); // DF is set, so the identification has no use (RFC 6864 section 4)
+        set_ipv4_checksum(&mut expected); // DF is set, so the identification has no use (RFC 6864 section 4)
         assert_eq!(receive(4, &payload, next, &seen, 20), Ok(expected), "{len} octets of options");
     }
 }

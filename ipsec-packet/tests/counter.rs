@@ -1,9 +1,7 @@
 //! Sequence number counter of an outbound SA.
 
-mod packet_builder;
-
 use ipsec_packet::{Seq, SeqCounter, SeqWidth, SequenceExhausted, StateError};
-use packet_builder::Rng;
+use test_vectors::Random;
 
 const WIDTHS: [(SeqWidth, u8, u64); 2] = [(SeqWidth::Bits32, 32, 0xffff_ffff), (SeqWidth::Extended64, 64, u64::MAX)];
 
@@ -54,12 +52,12 @@ fn reserve_hands_out_the_last_numbers() {
 
 #[test]
 fn reserved_and_single_numbers_never_overlap() {
-    let (mut counter, mut rng) = (SeqCounter::new(SeqWidth::Extended64), Rng(1));
+    let (mut counter, mut random) = (SeqCounter::new(SeqWidth::Extended64), Random(1));
     let (mut taken, mut runs) = (Vec::new(), Vec::new());
     for _ in 0..500 {
-        match rng.below(3) {
+        match random.below(3) {
             0 => taken.push(counter.advance().unwrap().get()),
-            _ => runs.push(counter.reserve(rng.below(20) as u32).unwrap()),
+            _ => runs.push(counter.reserve(random.below(20) as u32).unwrap()),
         }
     }
     taken.extend(runs.into_iter().flatten().map(Seq::get)); // reservations are used after later numbers were assigned

@@ -1,37 +1,23 @@
 //! ICMP "fragmentation needed" and ICMPv6 "packet too big" messages: written, and read.
 
-use std::net::IpAddr;
+mod packet_builder;
 
 use ipsec_packet::{IpProto, TooBig, too_big_reply};
-
-fn address(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-/// Computes the Internet checksum octet by octet (RFC 1071).
-fn sum(parts: &[&[u8]]) -> u16 {
-    let mut octets = parts.concat();
-    if octets.len() % 2 == 1 {
-        octets.push(0);
-    }
-    let total: u64 = octets.chunks(2).map(|pair| u64::from(pair[0]) * 256 + u64::from(pair[1])).sum();
-    let folded = total % 0xffff;
-    if folded == 0 && total > 0 { 0 } else { !(folded as u16) }
-}
+use packet_builder::{v4_between, v6_between};
+use test_vectors::support::address;
+use test_vectors::support::checksum::{checksum, set_ipv4_checksum, set_transport_checksum};
 
 const DF: u8 = 0x40;
 
 fn v4(source: &str, destination: &str, proto: u8, flags: [u8; 2], payload: &[u8]) -> Vec<u8> {
-    let (IpAddr::V4(source), IpAddr::V4(destination)) = (address(source), address(destination)) else { panic!() };
-    let total = (20 + payload.len() as u16).to_be_bytes();
-    let head = [0x45, 0, total[0], total[1], 1, 2, flags[0], flags[1], 64, proto, 0, 0];
-    [&head[..], &source.octets(), &destination.octets(), payload].concat()
+    let mut packet = v4_between(address(source), address(destination), &[], IpProto(proto), payload);
+    packet[6..8].copy_from_slice(&flags);
+    set_ipv4_checksum(&mut packet);
+    packet
 }
 
 fn v6(source: &str, destination: &str, next: u8, payload: &[u8]) -> Vec<u8> {
-    let (IpAddr::V6(source), IpAddr::V6(destination)) = (address(source), address(destination)) else { panic!() };
-    let length = (payload.len() as u16).to_be_bytes();
-    [&[0x60, 0, 0, 0, length[0], length[1], next, 64][..], &source.octets(), &destination.octets(), payload].concat()
+    v6_between(address(source), address(destination), IpProto(next), payload)
 }
 
 fn esp(octets: usize) -> Vec<u8> {
@@ -52,8 +38,8 @@ fn ipv4_fragmentation_needed_message_octet_by_octet() {
         assert_eq!(answer.len(), 28 + quoted);
         assert_eq!(answer[..4], [0x45, answer[1], total[0], total[1]]);
         assert_eq!((answer[9], &answer[12..20]), (1, &[10, 1, 0, 1, 10, 1, 2, 3][..]));
-        assert_eq!(sum(&[&answer[..20]]), 0, "header checksum");
-        assert_eq!(sum(&[&answer[20..]]), 0, "ICMP checksum");
+        assert_eq!(checksum(&answer[..20]), 0, "header checksum");
+        assert_eq!(checksum(&answer[20..]), 0, "ICMP checksum");
         assert_eq!((answer[20..22].to_vec(), answer[24..28].to_vec()), (vec![3, 4], vec![0, 0, 5, 120]));
         assert_eq!(answer[28..], packet[..quoted]);
     }
@@ -69,7 +55,7 @@ fn ipv6_packet_too_big_message_octet_by_octet() {
         assert_eq!((answer[0] >> 4, &answer[4..7]), (6, &[length[0], length[1], 58][..]));
         assert_eq!(answer[24..40], packet[8..24], "destination is the source of the packet");
         let pseudo = [&answer[8..40], &[0, 0], &length, &[0, 0, 0, 58]];
-        assert_eq!(sum(&[&pseudo.concat(), &answer[40..]]), 0, "ICMPv6 checksum");
+        assert_eq!(checksum(&[&pseudo.concat(), &answer[40..]].concat()), 0, "ICMPv6 checksum");
         assert_eq!((answer[40..42].to_vec(), answer[44..48].to_vec()), (vec![2, 0], vec![0, 0, 5, 20]));
         assert_eq!(answer[48..], packet[..quoted]);
     }
@@ -195,11 +181,7 @@ fn message_about_other_protocol_is_ignored() {
 fn report_v6(quoted: &[u8], mtu: u32) -> Vec<u8> {
     let mut icmp = [&[2, 0, 0, 0][..], &mtu.to_be_bytes(), quoted].concat();
     let (from, to) = ("2001:db8::ff", "2001:db8:1::1");
-    let octets = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
-    let length = (icmp.len() as u32).to_be_bytes();
-    let pseudo = [&octets(from)[..], &octets(to), &length, &[0, 0, 0, 58], &icmp].concat();
-    let sum = ipsec_packet::Checksum::new().over(&pseudo).finish();
-    icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+    set_transport_checksum(address(from), address(to), 58, &mut icmp, 2);
     v6(from, to, 58, &icmp)
 }
 
@@ -224,7 +206,7 @@ fn message_about_udp_encapsulated_esp_has_the_quoted_ports_and_spi() {
     let mut short = report(&packet, 1300)[..56].to_vec();
     short[2..4].copy_from_slice(&56u16.to_be_bytes());
     short[22..24].fill(0);
-    let sum = ipsec_packet::Checksum::new().over(&short[20..]).finish();
+    let sum = checksum(&short[20..]);
     short[22..24].copy_from_slice(&sum.to_be_bytes());
     let read = TooBig::read(&short).unwrap().unwrap();
     assert_eq!(

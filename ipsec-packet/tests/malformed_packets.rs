@@ -10,6 +10,7 @@ use ipsec_packet::{
     transport_position,
 };
 use packet_builder::*;
+use test_vectors::Random;
 
 /// Returns a well-formed packet of each kind that the crate parses.
 fn well_formed_packets() -> Vec<Vec<u8>> {
@@ -177,13 +178,13 @@ fn import_refuses_state_of_another_length() {
 
 #[test]
 fn corrupted_packet_is_refused_unmodified_or_consistent() {
-    let mut rng = Rng(1960);
+    let mut random = Random(1960);
     for original in well_formed_packets() {
         for _ in 0..2000 {
             let mut damaged = original.clone();
-            for _ in 0..=rng.below(3) {
-                let at = rng.below(damaged.len() as u64) as usize;
-                damaged[at] = rng.next() as u8;
+            for _ in 0..=random.below(3) {
+                let at = random.below(damaged.len() as u64) as usize;
+                damaged[at] = random.next_u64() as u8;
             }
             for (name, operation) in WHOLE_PACKETS_ONLY {
                 let mut bytes = damaged.clone();

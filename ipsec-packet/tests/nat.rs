@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipsec_packet::ChecksumRepair::{Incremental, Leave, Recompute};
 use ipsec_packet::{Ip, IpError, IpProto, OriginalAddresses, clamp_tcp_mss, repair_checksum, tcp_mss};
 use packet_builder::*;
+use test_vectors::Random;
+use test_vectors::support::checksum::{ones_complement_sum, pseudo_header};
 
 const NAT_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 77), Ipv4Addr::new(10, 0, 0, 9)];
 const NAT_V6: [Ipv6Addr; 2] =
@@ -50,14 +52,14 @@ const SENT: [(u8, IpAddr, IpAddr); 2] =
 //# MUST: out of transport mode, the TCP or UDP checksum is adjusted, recomputed or waived
 #[test]
 fn repaired_checksum_is_valid_for_translated_addresses() {
-    let mut rng = Rng(3948);
+    let mut random = Random(3948);
     for len in 0..60 {
         for (version, source, destination) in SENT {
             for (proto, field) in FIELDS {
                 if (version, proto) == (4, IpProto::ICMPV6) {
                     continue;
                 }
-                let sent = segment(proto, field, source, destination, &rng.bytes(len));
+                let sent = segment(proto, field, source, destination, &random.octets(len));
                 let (broken, at) = translated(version, proto, &sent);
                 assert!(!has_valid_checksum(&broken, at, proto));
                 for repair in [Incremental(OriginalAddresses { source, destination }), Recompute, Leave] {
@@ -295,27 +297,14 @@ fn tcp_mss_is_mtu_less_ip_and_tcp_headers() {
     }
 }
 
-/// Computes the one's complement sum over the pseudo-header and the covered octets (RFC 1071).
+/// Computes the one's complement sum over the pseudo-header of a segment and the covered octets of it.
 fn sum(source: IpAddr, destination: IpAddr, proto: u8, length: usize, covered: &[u8]) -> u16 {
-    let octets = |address| match address {
-        IpAddr::V4(address) => Ipv4Addr::octets(&address).to_vec(),
-        IpAddr::V6(address) => Ipv6Addr::octets(&address).to_vec(),
-    };
-    let mut all = [octets(source), octets(destination)].concat();
-    all.extend((length as u32).to_be_bytes());
-    all.extend([0, 0, 0, proto]);
-    all.extend(covered);
-    if all.len() % 2 == 1 {
-        all.push(0);
-    }
-    let total: u64 = all.chunks(2).map(|pair| u64::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
-    let folded = (total & 0xffff) + (total >> 16);
-    ((folded & 0xffff) + (folded >> 16)) as u16
+    ones_complement_sum(&[&pseudo_header(source, destination, proto, length), covered].concat())
 }
 
 #[test]
 fn udp_lite_and_dccp_are_repaired_for_every_coverage() {
-    let mut rng = Rng(3828);
+    let mut random = Random(3828);
     for (version, source, destination) in SENT {
         for len in [0usize, 1, 8, 33] {
             // Protocol, value of the coverage field, covered octets.
@@ -327,7 +316,7 @@ fn udp_lite_and_dccp_are_repaired_for_every_coverage() {
                 if covered > head + len {
                     continue;
                 }
-                let mut sent = [rng.bytes(head), rng.bytes(len)].concat();
+                let mut sent = [random.octets(head), random.octets(len)].concat();
                 match proto {
                     136 => sent[4..6].copy_from_slice(&coverage.to_be_bytes()),
                     _ => (sent[4], sent[5]) = (4, 0x30 | coverage as u8),
@@ -347,6 +336,12 @@ fn udp_lite_and_dccp_are_repaired_for_every_coverage() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn udp_lite_and_dccp_with_invalid_coverage_or_length_are_refused_unmodified() {
+    for (version, ..) in SENT {
         for (proto, octets) in [
             (136, vec![0, 7, 0, 9, 0, 7, 1, 1, 9]),
             (136, vec![0, 7, 0, 9, 0, 99, 1, 1]),

@@ -1,11 +1,9 @@
 //! Anti-replay windows compared with a model that remembers every sequence number.
 
-mod packet_builder;
-
 use std::collections::BTreeSet;
 
 use ipsec_packet::{AntiReplay, NoReplay, ReplayError, ReplayWindow, Seq, SeqWidth, StateError, TooShort};
-use packet_builder::Rng;
+use test_vectors::Random;
 
 /// Reference model: remembers every received sequence number.
 struct Model {
@@ -41,18 +39,18 @@ impl Model {
 }
 
 /// Returns the next sequence number to try: near the top, near the edges of the window, far ahead, or below.
-fn jump(rng: &mut Rng, top: u64, size: u64) -> u64 {
-    match rng.below(64) {
-        0..=19 => top.saturating_add(rng.below(3)),
-        20..=39 => top.saturating_sub(rng.below(size + 2)),
-        40..=44 => top.saturating_sub(size - 2 + rng.below(5)),
-        45..=47 => top.saturating_add(rng.below(size)),
-        48 => top.saturating_add(size - 2 + rng.below(5)),
-        49..=51 => top.saturating_sub(rng.below(70)),
-        52..=57 => top.saturating_add(rng.below(70)),
-        58 => top.saturating_sub(1 << rng.below(64)),
-        59 if rng.below(40) == 0 => top.saturating_add(1 << rng.below(40)),
-        _ => top.saturating_sub(rng.below(4)),
+fn jump(random: &mut Random, top: u64, size: u64) -> u64 {
+    match random.below(64) {
+        0..=19 => top.saturating_add(random.below(3)),
+        20..=39 => top.saturating_sub(random.below(size + 2)),
+        40..=44 => top.saturating_sub(size - 2 + random.below(5)),
+        45..=47 => top.saturating_add(random.below(size)),
+        48 => top.saturating_add(size - 2 + random.below(5)),
+        49..=51 => top.saturating_sub(random.below(70)),
+        52..=57 => top.saturating_add(random.below(70)),
+        58 => top.saturating_sub(1 << random.below(64)),
+        59 if random.below(40) == 0 => top.saturating_add(1 << random.below(40)),
+        _ => top.saturating_sub(random.below(4)),
     }
 }
 
@@ -60,16 +58,16 @@ fn compare_with_model<const WORDS: usize>(runs: u64, operations: u64) {
     let size = 32 * WORDS as u64;
     assert_eq!(u64::from(ReplayWindow::<WORDS>::size()), size);
     let starts = [0, 1, size - 1, size, 0xffff_ffff - size, 1 << 32, (7 << 32) - 3, u64::MAX - 4 * size, u64::MAX - 1];
-    let mut rng = Rng(WORDS as u64);
+    let mut random = Random(WORDS as u64);
     for run in 0..runs {
-        let start = starts.get(run as usize / 2).copied().unwrap_or_else(|| rng.next() >> rng.below(60));
+        let start = starts.get(run as usize / 2).copied().unwrap_or_else(|| random.next_u64() >> random.below(60));
         let (mut window, floor) = match run % 2 {
             0 => (ReplayWindow::<WORDS>::with_top(Seq::new(start)), 1),
             _ => (ReplayWindow::<WORDS>::starting_at(Seq::new(start)), start.max(1)),
         };
         let mut model = Model { size, top: start, floor, seen: BTreeSet::new() };
         for n in 0..operations {
-            let seq = jump(&mut rng, model.top, size);
+            let seq = jump(&mut random, model.top, size);
             assert_eq!(window.check(Seq::new(seq)), model.check(seq), "number {seq} at top {}", model.top);
             window.record(Seq::new(seq));
             model.record(seq);
@@ -125,25 +123,25 @@ fn rfc_high_half(top: u64, w: u32, seql: u32) -> u32 {
 
 fn compare_with_appendix_a2<const WORDS: usize>(rounds: u32) {
     let w = ReplayWindow::<WORDS>::size();
-    let mut rng = Rng(4303 + WORDS as u64);
+    let mut random = Random(4303 + WORDS as u64);
     for round in 0..rounds {
         let tl = match round % 4 {
-            0 => rng.next() as u32,
-            1 => rng.below(u64::from(w) + 3) as u32,
-            2 => 0xffff_ffff - rng.below(u64::from(w) + 3) as u32,
+            0 => random.next_u64() as u32,
+            1 => random.below(u64::from(w) + 3) as u32,
+            2 => 0xffff_ffff - random.below(u64::from(w) + 3) as u32,
             _ => w - 1,
         };
         let th = match round % 3 {
             0 => 0,
-            1 => rng.below(0xffff_ffff) as u32,
+            1 => random.below(u32::MAX),
             _ => 0xffff_fffe,
         };
         let top = u64::from(th) << 32 | u64::from(tl);
-        let low = match rng.below(4) {
-            0 => rng.next() as u32,
-            1 => tl.wrapping_sub(w).wrapping_add(rng.below(4) as u32),
-            2 => tl.wrapping_add(rng.below(4) as u32).wrapping_sub(2),
-            _ => rng.below(3) as u32,
+        let low = match random.below(4) {
+            0 => random.next_u64() as u32,
+            1 => tl.wrapping_sub(w).wrapping_add(random.below(4) as u32),
+            2 => tl.wrapping_add(random.below(4) as u32).wrapping_sub(2),
+            _ => random.below(3) as u32,
         };
         let high = rfc_high_half(top, w, low);
         let window = ReplayWindow::<WORDS>::with_top(Seq::new(top));
@@ -242,20 +240,20 @@ fn exported<const WORDS: usize>(window: &ReplayWindow<WORDS>) -> Vec<u8> {
 }
 
 /// Builds a window in which about half of the numbers below `top` are recorded.
-fn half_full<const WORDS: usize>(rng: &mut Rng, top: u64) -> ReplayWindow<WORDS> {
+fn half_full<const WORDS: usize>(random: &mut Random, top: u64) -> ReplayWindow<WORDS> {
     let mut window = ReplayWindow::new();
     let size = u64::from(ReplayWindow::<WORDS>::size());
-    (0..size).for_each(|_| window.record(Seq::new(top.saturating_sub(rng.below(size)))));
+    (0..size).for_each(|_| window.record(Seq::new(top.saturating_sub(random.below(size)))));
     window.record(Seq::new(top));
     window
 }
 
 #[test]
 fn exported_window_is_imported_exactly() {
-    let mut rng = Rng(1);
+    let mut random = Random(1);
     for _ in 0..200 {
-        let top = 1 + (rng.next() >> rng.below(64) >> 1);
-        let window = half_full::<3>(&mut rng, top);
+        let top = 1 + (random.next_u64() >> random.below(64) >> 1);
+        let window = half_full::<3>(&mut random, top);
         let state = exported(&window);
         let mut copy = ReplayWindow::<3>::new();
         assert_eq!(copy.import(SeqWidth::Extended64, &state), Ok(()));
@@ -268,9 +266,9 @@ fn exported_window_is_imported_exactly() {
 
 #[test]
 fn corrupted_state_header_is_refused() {
-    let mut rng = Rng(2);
-    let state = exported(&half_full::<2>(&mut rng, 5000));
-    let mut window = half_full::<2>(&mut rng, 4900);
+    let mut random = Random(2);
+    let state = exported(&half_full::<2>(&mut random, 5000));
+    let mut window = half_full::<2>(&mut random, 4900);
     let before = exported(&window);
     for at in (0..4).chain(20..24) {
         for flip in 1..=255 {
@@ -292,7 +290,7 @@ fn corrupted_state_header_is_refused() {
 
 #[test]
 fn inconsistent_state_is_refused() {
-    let state = exported(&half_full::<2>(&mut Rng(3), 5000));
+    let state = exported(&half_full::<2>(&mut Random(3), 5000));
     let put = |at: usize, value: u64| {
         let mut bad = state.clone();
         bad[at..at + 8].copy_from_slice(&value.to_be_bytes());
@@ -312,7 +310,7 @@ fn inconsistent_state_is_refused() {
 fn export_into_short_buffer_leaves_it_unmodified() {
     let mut out = [0x55; ReplayWindow::<2>::STATE - 1];
     let needed = ReplayWindow::<2>::STATE;
-    let window = half_full::<2>(&mut Rng(4), 99);
+    let window = half_full::<2>(&mut Random(4), 99);
     assert_eq!(
         window.export(SeqWidth::Bits32, &mut out),
         Err(TooShort { needed, available: ReplayWindow::<2>::STATE - 1 })
@@ -322,7 +320,7 @@ fn export_into_short_buffer_leaves_it_unmodified() {
 
 #[test]
 fn import_refuses_older_window() {
-    let (old, mut new) = (half_full::<2>(&mut Rng(5), 4999), half_full::<2>(&mut Rng(6), 5000));
+    let (old, mut new) = (half_full::<2>(&mut Random(5), 4999), half_full::<2>(&mut Random(6), 5000));
     let before = exported(&new);
     let refused = new.import(SeqWidth::Extended64, &exported(&old));
     assert_eq!(refused, Err(StateError::Outdated { held: 5000, offered: 4999 }));
@@ -331,12 +329,12 @@ fn import_refuses_older_window() {
 
 #[test]
 fn import_merges_the_recorded_numbers() {
-    let mut rng = Rng(7);
+    let mut random = Random(7);
     for round in 0..300u64 {
-        let top = 1 + (rng.next() >> rng.below(64) >> 1);
+        let top = 1 + (random.next_u64() >> random.below(64) >> 1);
         let ahead = top + [0, 1, 31, 32, 95, 96, 97, 5000][round as usize % 8];
-        let mut here = half_full::<3>(&mut rng, top);
-        let there = half_full::<3>(&mut rng, ahead);
+        let mut here = half_full::<3>(&mut random, top);
+        let there = half_full::<3>(&mut random, ahead);
         let (was_here, state) = (exported(&here), exported(&there));
         assert_eq!(here.import(SeqWidth::Extended64, &state), Ok(()));
         let mut before = ReplayWindow::<3>::new();

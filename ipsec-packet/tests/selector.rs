@@ -1,24 +1,24 @@
 //! Selectors compared with packets; address ranges compared with a bit-string model.
 
+mod packet_builder;
+
 use std::net::IpAddr;
 
 use ipsec_packet::{AddressRange, Detail, Flow, IpProto, Match, PortRange, Selector, Upper};
+use packet_builder::{v4_between, v6_between};
+use test_vectors::support::address;
+use test_vectors::support::checksum::set_ipv4_checksum;
 
-fn address(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn v4(proto: u8, offset: u16, payload: &[u8]) -> Vec<u8> {
-    let total = (20 + payload.len() as u16).to_be_bytes();
-    let [high, low] = offset.to_be_bytes();
-    let head = [0x45, 0, total[0], total[1], 0, 0, high, low, 64, proto, 0, 0, 10, 1, 2, 3, 10, 2, 3, 4];
-    [&head[..], payload].concat()
+/// Builds an IPv4 packet with these 16 bits of flags and fragment offset.
+fn v4(proto: u8, flags_and_offset: u16, payload: &[u8]) -> Vec<u8> {
+    let mut packet = v4_between([10, 1, 2, 3].into(), [10, 2, 3, 4].into(), &[], IpProto(proto), payload);
+    packet[6..8].copy_from_slice(&flags_and_offset.to_be_bytes());
+    set_ipv4_checksum(&mut packet);
+    packet
 }
 
 fn v6(next: u8, payload: &[u8]) -> Vec<u8> {
-    let length = (payload.len() as u16).to_be_bytes();
-    let addresses = [[0x20; 16], [0x21; 16]].concat();
-    [&[0x60, 0, 0, 0, length[0], length[1], next, 64][..], &addresses, payload].concat()
+    v6_between([0x20; 16].into(), [0x21; 16].into(), IpProto(next), payload)
 }
 
 const PORTS: [u8; 8] = [0, 7, 0, 9, 0, 8, 0, 0];

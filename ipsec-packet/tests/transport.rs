@@ -8,6 +8,8 @@ use ipsec_packet::{
     transport_position,
 };
 use packet_builder::*;
+use test_vectors::Random;
+use test_vectors::support::checksum::has_valid_ipv4_checksum;
 
 /// Columns: name, 16 bits of flags and fragment offset, expected error.
 #[test]
@@ -182,19 +184,19 @@ fn malformed_extension_headers_are_refused() {
 
 #[test]
 fn closing_an_opened_gap_restores_the_packet() {
-    let mut rng = Rng(11);
+    let mut random = Random(11);
     for round in 0..3000 {
         let letters = PLACES[round % PLACES.len()].0;
-        let len = rng.below(200) as usize;
-        let payload = rng.bytes(len);
+        let len = random.below(200) as usize;
+        let payload = random.octets(len);
         let original = match round % 2 {
-            0 => v4(&vec![1; 4 * rng.below(11) as usize], IpProto::UDP, &payload),
+            0 => v4(&vec![1; 4 * random.below(11) as usize], IpProto::UDP, &payload),
             _ => v6_chain(&chain(letters), IpProto::UDP, &payload),
         };
-        let (gap, spare) = (rng.below(64) as usize, rng.below(8) as usize);
-        let mut bytes = [&rng.bytes(gap + spare)[..], &original].concat();
+        let (gap, spare) = (random.below(64) as usize, random.below(8) as usize);
+        let mut bytes = [&random.octets(gap + spare)[..], &original].concat();
         let mut packet = PacketBuf::with_headroom(&mut bytes, gap + spare, original.len()).unwrap();
-        let choice = if rng.below(2) == 0 { Protected } else { Unprotected };
+        let choice = if random.below(2) == 0 { Protected } else { Unprotected };
         let place = transport_position(packet.data(), choice).unwrap();
 
         assert_eq!(open_gap(&mut packet, place, gap, IpProto::ESP), Ok(()));
@@ -204,7 +206,7 @@ fn closing_an_opened_gap_restores_the_packet() {
         packet.data_mut()[place.at..place.at + gap].fill(0xcc);
         set_length(packet.data_mut()).unwrap();
         if original[0] >> 4 == 4 {
-            assert!(has_valid_header_checksum(packet.data()));
+            assert!(has_valid_ipv4_checksum(packet.data()));
         }
 
         let found = find_header(packet.data(), IpProto::ESP).unwrap();

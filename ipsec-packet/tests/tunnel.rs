@@ -9,6 +9,7 @@ use ipsec_packet::{
     TooShort, Tunnel, TunnelError,
 };
 use packet_builder::*;
+use test_vectors::support::checksum::{has_valid_ipv4_checksum, set_ipv4_checksum};
 
 const OUT_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 2)];
 const OUT_V6: [Ipv6Addr; 2] =
@@ -37,7 +38,7 @@ fn inner(version: u8, class: u8, hops: u8) -> Vec<u8> {
 fn set_class(packet: &mut [u8], class: u8) {
     if packet[0] >> 4 == 4 {
         packet[1] = class;
-        set_header_checksum(packet);
+        set_ipv4_checksum(packet);
     } else {
         packet[0] = 0x60 | class >> 4;
         packet[1] = packet[1] & 15 | class << 4;
@@ -47,7 +48,7 @@ fn set_class(packet: &mut [u8], class: u8) {
 fn set_hops(packet: &mut [u8], hops: u8) {
     if packet[0] >> 4 == 4 {
         packet[8] = hops;
-        set_header_checksum(packet);
+        set_ipv4_checksum(packet);
     } else {
         packet[7] = hops;
     }
@@ -94,7 +95,7 @@ fn packet_is_unmodified_by_every_combination_of_versions() {
         match Ip::parse(&packet).unwrap() {
             Ip::V4(ip) => {
                 assert_eq!((outside, packet.len()), (4, original.len() + 20));
-                assert!(has_valid_header_checksum(&packet));
+                assert!(has_valid_ipv4_checksum(&packet));
                 assert_eq!((ip.header().source(), ip.header().destination()), (OUT_V4[0], OUT_V4[1]));
                 assert_eq!((ip.header().protocol(), ip.header().identification()), (IpProto::ESP, 0xbeef));
                 assert_eq!((ip.header().tos(), ip.header().ttl(), ip.payload()), (0xb9, 64, &original[..]));
@@ -128,7 +129,7 @@ fn df_bit_follows_the_policy() {
         let mut original = inner(inside, 0, 9);
         if inside == 4 && !inner_df {
             original[6] = 0;
-            set_header_checksum(&mut original);
+            set_ipv4_checksum(&mut original);
         }
         let (packet, next) = wrap(&tx, &original).unwrap();
         assert_eq!(packet[6] & 0x40 != 0, outer_df, "{policy:?} of {inner_df} in {inside}");
@@ -287,17 +288,17 @@ fn invalid_inner_header_checksum_stays_invalid() {
             let mut original = v4(&vec![1; options], IpProto::UDP, &[7; 30]);
             let sum = u16::from_be_bytes([original[10], original[11]]).wrapping_add(error);
             original[10..12].copy_from_slice(&sum.to_be_bytes());
-            let right = has_valid_header_checksum(&original);
+            let right = has_valid_ipv4_checksum(&original);
             let (mut packet, next) = wrap(&tx, &original).unwrap();
             assert_eq!(
-                has_valid_header_checksum(&packet[20..]),
+                has_valid_ipv4_checksum(&packet[20..]),
                 right,
                 "after encapsulation, checksum off by {error:#x}"
             );
             set_class(&mut packet, 0xfc);
             let delivered = unwrap(&rx, &packet, next).unwrap();
             assert_eq!((delivered[1], delivered[8]), (0xfc, 62));
-            assert_eq!(has_valid_header_checksum(&delivered), right, "after decapsulation, checksum off by {error:#x}");
+            assert_eq!(has_valid_ipv4_checksum(&delivered), right, "after decapsulation, checksum off by {error:#x}");
         }
     }
 }

@@ -9,6 +9,7 @@ use ipsec_packet::{
     pop_udp, push_udp,
 };
 use packet_builder::*;
+use test_vectors::Random;
 
 const PORTS: Ports = Ports { source: 4500, destination: 61234 };
 const MARKERS: [Marker; 2] = [Marker::NonEsp, Marker::NonIke];
@@ -60,12 +61,12 @@ fn datagram_of_the_drafts_is_classified_by_non_ike_marker() {
 //# MUST NOT: receivers do not depend on a UDP checksum of zero
 #[test]
 fn pop_udp_reverses_push_udp() {
-    let mut rng = Rng(3948);
+    let mut random = Random(3948);
     for len in (0..100).chain([1399, 1400]) {
         for (source, destination) in addresses() {
             for marker in MARKERS {
                 for checksum in [UdpChecksum::Zero, UdpChecksum::Computed { source, destination }] {
-                    let esp = [&[0x80, 0, 0, 1, 0, 0, 0, 7][..], &rng.bytes(len)].concat();
+                    let esp = [&[0x80, 0, 0, 1, 0, 0, 0, 7][..], &random.octets(len)].concat();
                     let mut bytes = [&[0xee; 16][..], &esp].concat();
                     let mut packet = PacketBuf::with_headroom(&mut bytes, 16, esp.len()).unwrap();
                     assert_eq!(push_udp(&mut packet, PORTS, marker, checksum), Ok(()));

@@ -1,70 +1,19 @@
-//! Test packets built octet by octet, a reference implementation of the checksums, and a pseudo-random generator.
+//! Test packets built octet by octet, and their checksums.
 #![allow(dead_code)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipsec_packet::IpProto;
-
-/// SplitMix64 pseudo-random generator, so that a failure can be reproduced from the seed.
-pub struct Rng(pub u64);
-
-impl Rng {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    pub fn bytes(&mut self, n: usize) -> Vec<u8> {
-        (0..n).map(|_| self.next() as u8).collect()
-    }
-}
-
-/// Computes the folded one's complement sum octet by octet: 0xffff when `bytes` include a valid checksum (RFC 1071).
-pub fn naive_sum(bytes: &[u8]) -> u16 {
-    let mut sum = 0u32;
-    for (i, byte) in bytes.iter().enumerate() {
-        sum += u32::from(*byte) << if i % 2 == 0 { 8 } else { 0 };
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    sum as u16
-}
-
-/// Builds the pseudo-header of TCP, UDP and ICMPv6 (RFC 768, RFC 8200 section 8.1).
-pub fn pseudo(source: IpAddr, destination: IpAddr, proto: IpProto, length: usize) -> Vec<u8> {
-    match (source, destination) {
-        (IpAddr::V4(s), IpAddr::V4(d)) => {
-            let mut bytes = [s.octets(), d.octets()].concat();
-            bytes.extend([0, proto.0]);
-            bytes.extend((length as u16).to_be_bytes());
-            bytes
-        }
-        (IpAddr::V6(s), IpAddr::V6(d)) => {
-            let mut bytes = [s.octets(), d.octets()].concat();
-            bytes.extend((length as u32).to_be_bytes());
-            bytes.extend([0, 0, 0, proto.0]);
-            bytes
-        }
-        _ => panic!("source and destination address families differ"),
-    }
-}
+use test_vectors::support::checksum;
 
 /// Returns whether the checksum inside `segment` is valid.
 pub fn has_valid_transport_checksum(source: IpAddr, destination: IpAddr, proto: IpProto, segment: &[u8]) -> bool {
-    naive_sum(&[pseudo(source, destination, proto, segment.len()), segment.to_vec()].concat()) == 0xffff
+    checksum::transport_checksum(source, destination, proto.0, segment) == 0
 }
 
 /// Writes the valid checksum at offset `field` of `segment`.
 pub fn set_transport_checksum(source: IpAddr, destination: IpAddr, proto: IpProto, segment: &mut [u8], field: usize) {
-    segment[field..field + 2].fill(0);
-    let sum = naive_sum(&[pseudo(source, destination, proto, segment.len()), segment.to_vec()].concat());
-    segment[field..field + 2].copy_from_slice(&(!sum).to_be_bytes());
+    checksum::set_transport_checksum(source, destination, proto.0, segment, field);
 }
 
 pub const V4_A: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -82,26 +31,13 @@ pub fn v4_between(s: Ipv4Addr, d: Ipv4Addr, options: &[u8], proto: IpProto, payl
     packet.extend(s.octets());
     packet.extend(d.octets());
     packet.extend(options);
-    set_header_checksum(&mut packet);
+    checksum::set_ipv4_checksum(&mut packet);
     packet.extend(payload);
     packet
 }
 
 pub fn v4(options: &[u8], proto: IpProto, payload: &[u8]) -> Vec<u8> {
     v4_between(V4_A, V4_B, options, proto, payload)
-}
-
-/// Writes the valid header checksum of an IPv4 packet.
-pub fn set_header_checksum(packet: &mut [u8]) {
-    let len = usize::from(packet[0] & 15) * 4;
-    packet[10..12].fill(0);
-    let sum = !naive_sum(&packet[..len]);
-    packet[10..12].copy_from_slice(&sum.to_be_bytes());
-}
-
-/// Returns whether the header checksum of an IPv4 packet is valid.
-pub fn has_valid_header_checksum(packet: &[u8]) -> bool {
-    naive_sum(&packet[..usize::from(packet[0] & 15) * 4]) == 0xffff
 }
 
 /// Builds an IPv6 packet with hop limit 64, traffic class 0 and flow label 0.
