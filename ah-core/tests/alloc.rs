@@ -3,30 +3,20 @@
 mod packets;
 
 use ah_core::{SignError, VerifyError};
-use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
 use ipsec_packet::{IpError, PacketBuf, ReplayError, Seq, SeqWidth};
 use packets::{PROFILES, Random, Sa, Sample, WIDTHS, integrities, samples};
+use test_vectors::support::allocation::{CountingAllocator, assert_operations_are_counted, without_allocation};
 
 #[global_allocator]
-static ALLOCATOR: AllocDisabler = AllocDisabler;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-/// Returns the result of `work` and the number of allocations, reallocations and deallocations of this thread.
-fn allocations<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = violation_count();
-    let result = assert_no_alloc(work);
-    (result, (violation_count() - before) as usize)
-}
-
-/// Runs `work`, which must not allocate, and returns its result.
-fn without_allocation<T>(work: impl FnOnce() -> T) -> T {
-    let (result, count) = allocations(work);
-    assert_eq!(count, 0);
-    result
+#[test]
+fn allocator_counts_heap_operations() {
+    assert_operations_are_counted();
 }
 
 #[test]
 fn sign_and_verify_do_not_allocate_with_any_outcome() {
-    assert_eq!(allocations(|| drop(vec![1])).1, 2, "the allocator does not count");
     let random = &mut Random(51);
     let mut packets = 0;
     for (algorithm, key) in integrities() {
@@ -52,10 +42,10 @@ fn sign_and_verify_with_every_outcome(sa: &Sa, sample: &Sample) {
     let (mut bytes, mut tight) = ([&[0; 64][..], &sample.plain].concat(), sample.plain.clone());
     let mut tight = PacketBuf::received(&mut tight);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 64, sample.plain.len()).unwrap();
-    assert!(matches!(without_allocation(|| tx.sign(&mut tight)), Err(SignError::Ip(IpError::NoSpace(_)))));
-    assert_eq!(without_allocation(|| exhausted.sign(&mut packet)), Err(SignError::SequenceExhausted));
-    assert_eq!(without_allocation(|| rx.verify(&mut packet)), Err(VerifyError::Ip(IpError::NotFound)));
-    assert_eq!(without_allocation(|| tx.sign(&mut packet)), Ok(Seq::new(1)));
+    assert!(matches!(without_allocation(sample.name, || tx.sign(&mut tight)), Err(SignError::Ip(IpError::NoSpace(_)))));
+    assert_eq!(without_allocation(sample.name, || exhausted.sign(&mut packet)), Err(SignError::SequenceExhausted));
+    assert_eq!(without_allocation(sample.name, || rx.verify(&mut packet)), Err(VerifyError::Ip(IpError::NotFound)));
+    assert_eq!(without_allocation(sample.name, || tx.sign(&mut packet)), Ok(Seq::new(1)));
 
     let (mut again, mut forged) = (packet.data().to_vec(), packet.data().to_vec());
     forged[sample.at + 12] ^= 1;
@@ -63,13 +53,28 @@ fn sign_and_verify_with_every_outcome(sa: &Sa, sample: &Sample) {
     let long = &mut packet.data().to_vec();
     long[sample.at + 1] -= 3;
     let mut long = PacketBuf::received(long);
-    assert!(matches!(without_allocation(|| other_sa.verify(&mut packet)), Err(VerifyError::SpiMismatch { .. })));
-    assert_eq!(without_allocation(|| rx.verify(&mut forged)), Err(VerifyError::IcvMismatch));
-    assert!(matches!(without_allocation(|| rx.verify(&mut long)), Err(VerifyError::LengthMismatch { .. })));
-    assert!(without_allocation(|| rx.verify(&mut packet)).is_ok());
-    assert_eq!(without_allocation(|| rx.verify(&mut again)), Err(VerifyError::Replayed(ReplayError::Duplicate)));
+    assert!(matches!(
+        without_allocation(sample.name, || other_sa.verify(&mut packet)),
+        Err(VerifyError::SpiMismatch { .. })
+    ));
+    assert_eq!(without_allocation(sample.name, || rx.verify(&mut forged)), Err(VerifyError::IcvMismatch));
+    assert!(matches!(
+        without_allocation(sample.name, || rx.verify(&mut long)),
+        Err(VerifyError::LengthMismatch { .. })
+    ));
+    assert!(without_allocation(sample.name, || rx.verify(&mut packet)).is_ok());
+    assert_eq!(
+        without_allocation(sample.name, || rx.verify(&mut again)),
+        Err(VerifyError::Replayed(ReplayError::Duplicate))
+    );
     assert_eq!(packet.data(), sample.plain);
     packet.data_mut()[0] ^= 0x80;
-    assert!(matches!(without_allocation(|| tx.sign(&mut packet)), Err(SignError::Ip(IpError::Version(_)))));
-    assert!(matches!(without_allocation(|| rx.verify(&mut packet)), Err(VerifyError::Ip(IpError::Version(_)))));
+    assert!(matches!(
+        without_allocation(sample.name, || tx.sign(&mut packet)),
+        Err(SignError::Ip(IpError::Version(_)))
+    ));
+    assert!(matches!(
+        without_allocation(sample.name, || rx.verify(&mut packet)),
+        Err(VerifyError::Ip(IpError::Version(_)))
+    ));
 }
