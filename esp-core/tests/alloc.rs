@@ -2,7 +2,6 @@
 
 mod common;
 
-use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
 use common::*;
 use esp_core::{
     EncryptedCounterIv, Inbound, OpenError, PadCheck, Padding, Resync, SealError, largest_payload, null_esp_heuristic,
@@ -15,23 +14,14 @@ use ipsec_packet::{
     adjust_checksum, clamp_tcp_mss, classify, close_gap, locate, open_gap, pop_udp, push_udp, repair_checksum,
     set_length, transport_position,
 };
+use test_vectors::support::allocation::{CountingAllocator, assert_operations_are_counted, without_allocation};
 
 #[global_allocator]
-static ALLOCATOR: AllocDisabler = AllocDisabler;
-
-/// Runs `work` and returns its result; panics if this thread allocated or freed memory meanwhile.
-fn without_allocation<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    let before = violation_count();
-    let result = assert_no_alloc(work);
-    assert_eq!(violation_count(), before, "{what} allocated");
-    result
-}
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 #[test]
-fn allocator_counts_allocations() {
-    let before = violation_count();
-    let made = assert_no_alloc(|| vec![7u8; std::hint::black_box(100)]);
-    assert_eq!((violation_count(), made.len()), (before + 1, 100));
+fn allocator_counts_heap_operations() {
+    assert_operations_are_counted();
 }
 
 /// Seals and opens packets of one SA with every outcome: success and each error.
@@ -113,7 +103,7 @@ fn encryption_without_integrity_does_not_allocate() {
         let (mut tx, mut rx) = pair(&choice, SeqWidth::Bits32);
         let mut packet = sealed(&mut tx, &[7; 700], IpProto::UDP);
         let mut packet = PacketBuf::received(&mut packet);
-        assert!(without_allocation(&choice.name(), || rx.open(&mut packet)).is_ok());
+        assert!(without_allocation(choice.name(), || rx.open(&mut packet)).is_ok());
     }
 }
 
