@@ -4,48 +4,54 @@ mod common;
 
 use std::hint::black_box;
 
-use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
 use ike_codec::{
     ExchangeKind, Header, Message, MessageWriter, OakleyAttribute, PayloadKind, ProposalHead, ProtocolId, Reassembly,
     TransformHead, TransformId, write_fragment,
 };
+use test_vectors::support::allocation::{
+    CountingAllocator, assert_operations_are_counted, heap_operations, without_allocation,
+};
 
 #[global_allocator]
-static ALLOCATOR: AllocDisabler = AllocDisabler;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-/// Returns the number of heap operations of `work` in this thread, and its result.
-fn counted<T>(work: impl FnOnce() -> T) -> (usize, T) {
-    let before = violation_count();
-    let result = assert_no_alloc(work);
-    ((violation_count() - before) as usize, result)
+#[test]
+fn allocator_counts_heap_operations() {
+    assert_operations_are_counted();
 }
 
 #[test]
-fn parser_writer_and_reassembly_do_not_allocate() {
-    let (count, made) = counted(|| vec![7u8; black_box(100)]);
-    assert!(count > 0 && made.len() == 100, "the allocation counter must report an allocation");
-
-    let (open, hostile, sets) = (common::messages(), common::corpus(), common::fragment_sets());
+fn parsing_of_valid_messages_does_not_allocate() {
+    let messages = common::messages();
     let mut scratch = vec![0; 65_535];
-    for record in &open {
-        let (count, same) = counted(|| {
+    for record in &messages {
+        let (count, same) = heap_operations(|| {
             let message = Message::parse(&record.hex).ok()?;
             black_box(Message::parse_strict(&record.hex).is_ok());
             Some(common::walk(&message, &record.hex, &mut scratch))
         });
         assert_eq!((count, same), (0, Some(true)), "{}", record.id);
     }
-    for bytes in &hostile {
-        let (count, _) = counted(|| {
+}
+
+#[test]
+fn refusal_of_malformed_and_truncated_messages_does_not_allocate() {
+    let corpus = common::corpus();
+    for (at, bytes) in corpus.iter().enumerate() {
+        without_allocation(format_args!("message {at} of the corpus"), || {
             for end in 0..=bytes.len() {
                 black_box(Message::parse(&bytes[..end]).is_ok());
             }
         });
-        assert_eq!(count, 0);
     }
-    let mut store = vec![0; 65_535];
+}
+
+#[test]
+fn reassembly_does_not_allocate() {
+    let sets = common::fragment_sets();
+    let (mut store, mut scratch) = (vec![0; 65_535], vec![0; 65_535]);
     for set in &sets {
-        let (count, same) = counted(|| {
+        let (count, same) = heap_operations(|| {
             let mut reassembly = Reassembly::new(&mut store);
             for fragment in &set.fragments {
                 reassembly.add(&Message::parse(fragment).ok()?).ok()?;
@@ -54,8 +60,13 @@ fn parser_writer_and_reassembly_do_not_allocate() {
         });
         assert_eq!((count, same), (0, Some(true)), "{}", set.id);
     }
-    let (count, length) = counted(|| {
-        let mut writer = MessageWriter::new(&mut scratch, &Header::new([1; 8], [0; 8], ExchangeKind::MAIN, 0)).ok()?;
+}
+
+#[test]
+fn writer_of_messages_and_fragments_does_not_allocate() {
+    let (mut message, mut fragment) = (vec![0; 65_535], vec![0; 65_535]);
+    let (count, length) = heap_operations(|| {
+        let mut writer = MessageWriter::new(&mut message, &Header::new([1; 8], [0; 8], ExchangeKind::MAIN, 0)).ok()?;
         writer
             .sa(|sa| {
                 sa.proposal(&ProposalHead::new(1, ProtocolId::ISAKMP, &[]), |proposal| {
@@ -69,7 +80,7 @@ fn parser_writer_and_reassembly_do_not_allocate() {
             .bytes(PayloadKind::NONCE, &[7; 16])
             .ok()?;
         let message = writer.finish();
-        Some(write_fragment(&mut store, message, 1, 1, 20).ok()??.len())
+        Some(write_fragment(&mut fragment, message, 1, 1, 20).ok()??.len())
     });
     assert_eq!((count, length), (0, Some(28 + 8 + 20)));
 }
