@@ -62,8 +62,8 @@ fn scanning_host_does_not_suppress_acquires_of_other_policies_or_hosts() {
         let _ = a.send(&udp("10.1.0.5", "10.3.255.7", 1, 2, b"x"));
         for to in acquires(&mut a) {
             total += 1;
-            of_tunnel += u32::from(to == address(B));
-            of_other += u32::from(to == address("10.3.255.7"));
+            of_tunnel += u32::from(to == address::<IpAddr>(B));
+            of_other += u32::from(to == address::<IpAddr>("10.3.255.7"));
         }
     }
     assert_eq!(of_tunnel, 30, "one acquire per 10 s");

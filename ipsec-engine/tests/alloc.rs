@@ -2,28 +2,18 @@
 
 mod gateway;
 
-use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
 use gateway::{Gateway, NOW, udp};
 use ipsec_engine::Disposition;
 use ipsec_engine::setkey::Statements;
 use ipsec_packet::{PacketBuf, Seq};
+use test_vectors::support::allocation::{CountingAllocator, assert_operations_are_counted, without_allocation};
 
 #[global_allocator]
-static ALLOCATOR: AllocDisabler = AllocDisabler;
-
-/// Runs `work` and returns its result; panics if this thread allocated memory meanwhile.
-fn without_allocating<T>(work: impl FnOnce() -> T) -> T {
-    let before = violation_count();
-    let result = assert_no_alloc(work);
-    assert_eq!(violation_count(), before, "memory was allocated");
-    result
-}
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 #[test]
-fn test_allocator_counts_allocations() {
-    let before = violation_count();
-    let made = assert_no_alloc(|| vec![7u8; std::hint::black_box(100)]);
-    assert_eq!((violation_count(), made.len()), (before + 1, 100));
+fn allocator_counts_heap_operations() {
+    assert_operations_are_counted();
 }
 
 #[test]
@@ -39,7 +29,7 @@ fn packet_processing_does_not_allocate() {
     let packets = [udp("10.1.0.1", "10.2.0.1", 1, 2, &[b'a'; 1000]), udp("10.3.0.1", "10.2.0.1", 1, 2, b"b")];
     let mut bytes = [0; 8192];
     let (mut opened, mut refused) = (0, 0);
-    without_allocating(|| {
+    without_allocation("packet processing", || {
         for round in 0..100 {
             for packet in &packets {
                 bytes[512..512 + packet.len()].copy_from_slice(packet);
@@ -70,7 +60,7 @@ fn setkey_statements_and_errors_do_not_allocate() {
         spdadd 10.0.0.0/8[any] 10.1.0.0/16[80] tcp -P out prio high ipsec ipcomp/transport//use esp/tunnel/10.0.0.1-10.0.0.2/unique:5;
         frobnicate; add x; flush;";
     let (mut statements, mut good, mut wrong) = (Statements::of(text), 0, 0);
-    without_allocating(|| {
+    without_allocation("parsing of statements", || {
         loop {
             match statements.next() {
                 Ok(Some(_)) => good += 1,

@@ -8,6 +8,7 @@ use ipsec_engine::pfkey::{
 use ipsec_engine::{Action, Bundle, Level, Mode, PolicyDirection, Priority, Protocol, Template, TunnelEndpoints};
 use ipsec_packet::IpProto;
 use proptest::prelude::*;
+use test_vectors::{from_hex, support};
 
 const LINUX: Wire = Dialect::Linux.with(Order::Little);
 
@@ -66,11 +67,11 @@ const REGISTERED: &str = concat!(
 const REFUSED: &str = "020316030200000001000000bc790000";
 
 fn octets(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    from_hex(hex).unwrap()
 }
 
 fn address(role: AddressRole, text: &str, prefix: u8, proto: u8) -> Extension<'static> {
-    Extension::Address { role, proto: IpProto(proto), prefix, address: text.parse().unwrap(), port: 0 }
+    Extension::Address { role, proto: IpProto(proto), prefix, address: support::address(text), port: 0 }
 }
 
 /// Writes a parsed message, extension by extension.

@@ -16,13 +16,14 @@ mod selector;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use configuration::{Configuration, Random, SaTraits};
+use configuration::{Configuration, SaTraits};
 use gateway::{Gateway, HEADROOM, NOW};
 use ipsec_engine::setkey::{Statement, Statements};
 use ipsec_engine::{Counter, Direction, DiscardReason, Disposition, PolicyDirection, Protocol};
 use ipsec_packet::{Flow, Match, PacketBuf, Selector, Seq};
 use packet::{Packet, packet, with_unknown_options_replaced};
 use selector::local;
+use test_vectors::{Random, to_hex};
 
 const CONFIGURATIONS: u64 = 400;
 const PACKETS: usize = 12;
@@ -209,9 +210,9 @@ impl<'c> Pair<'c> {
             report.count(&["uncompressed by IPComp"]);
             return Ok(());
         }
-        let mut failure = format!("{disposition:?}\nwire: {}", hex(&sealed.wire));
+        let mut failure = format!("{disposition:?}\nwire: {}", to_hex(&sealed.wire));
         if disposition == Disposition::Deliver {
-            write!(failure, "\ndelivered: {}\nexpected: {}", hex(&opened), hex(&expected[0])).unwrap();
+            write!(failure, "\ndelivered: {}\nexpected: {}", to_hex(&opened), to_hex(&expected[0])).unwrap();
         }
         Err(failure)
     }
@@ -263,13 +264,6 @@ fn has(sealed: &Sealed<'_>, what: impl Fn(&SaTraits) -> bool) -> bool {
     sealed.used.iter().any(|sa| what(sa))
 }
 
-fn hex(octets: &[u8]) -> String {
-    octets.iter().fold(String::new(), |mut text, octet| {
-        write!(text, "{octet:02x}").unwrap();
-        text
-    })
-}
-
 /// Runs one configuration with packets in both directions.
 fn run(seed: u64, report: &mut Report) {
     let mut random = Random::seeded(seed);
@@ -280,7 +274,7 @@ fn run(seed: u64, report: &mut Report) {
         let packet = packet(&mut random, &configuration, from);
         let Err(failure) = pair.exchange(from, &packet, report) else { continue };
         let side = ["the first side", "the second side"][from];
-        let (text, octets) = (&configuration.text, hex(&packet.octets));
+        let (text, octets) = (&configuration.text, to_hex(&packet.octets));
         let first = format!("ROUND_TRIP_SEED={seed}, sent by {side}\n{text}packet: {octets}\n{failure}");
         let kind = failure.lines().next().unwrap_or_default().to_owned();
         report.failures.entry(kind).or_insert((0, first)).0 += 1;

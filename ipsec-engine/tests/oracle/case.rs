@@ -19,16 +19,16 @@ use ipsec_engine::{
 use ipsec_packet::{AddressRange, Detail, IpProto, PortRange, Selector, Upper, set_length};
 use model::{Body, Damage, Fragment, Outcome, Packet, Spec};
 
-/// Choices: the given octets first, then pseudo-random ones (SplitMix64).
+/// Choices: the given octets first, then pseudo-random ones.
 pub struct Random {
     given: std::vec::IntoIter<u8>,
-    state: u64,
+    following: test_vectors::Random,
 }
 
 impl Random {
     /// Returns choices that depend on the seed only.
     pub fn seeded(seed: u64) -> Self {
-        Self { given: Vec::new().into_iter(), state: seed.wrapping_mul(0xd134_2543_de82_ef95) }
+        Self { given: Vec::new().into_iter(), following: test_vectors::Random::seeded(seed) }
     }
 
     /// Returns choices that begin with these octets.
@@ -46,10 +46,7 @@ impl Random {
 
     /// Returns random bits that no given choice determines: keys, IVs, payloads.
     fn noise(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.following.next_u64()
     }
 
     fn below(&mut self, n: usize) -> usize {

@@ -4,36 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use ipsec_engine::Protocol;
+use test_vectors::Random;
 
 use super::selector::{Group, Place, SITES, Upper, address_of, gateways, number, selector, upper, upper_name};
-
-/// SplitMix64 pseudo-random generator.
-pub struct Random(u64);
-
-impl Random {
-    pub fn seeded(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0xd134_2543_de82_ef95))
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    pub fn percent(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    pub fn of<T: Clone>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())].clone()
-    }
-}
 
 /// Properties of an SA of the text.
 pub struct SaTraits {
@@ -151,7 +124,7 @@ impl Configuration {
             ipcomp: BTreeSet::new(),
             spi: 0x1000,
         };
-        for _ in 0..random.of(&[1, 2, 2, 3, 3]) {
+        for _ in 0..random.pick(&[1, 2, 2, 3, 3]) {
             match random.below(20) {
                 0..7 => configuration.hosts(random),
                 7..10 => configuration.ip_in_ip(random),
@@ -177,7 +150,7 @@ impl Configuration {
     /// Adds policies of transport mode around IP in IP between the gateways, as of gif(4).
     fn ip_in_ip(&mut self, random: &mut Random) {
         let ipv6 = random.below(2);
-        let upper = random.of(&[
+        let upper = random.pick(&[
             Upper::Protocol("ipencap", 4),
             Upper::Protocol("4", 4),
             Upper::Protocol("ipv6", 41),
@@ -189,7 +162,7 @@ impl Configuration {
     /// Adds policies of tunnel mode between the gateways.
     fn networks(&mut self, random: &mut Random) {
         let ipv6 = random.below(2);
-        let places = random.of(&[
+        let places = random.pick(&[
             [Place::Network; 2],
             [Place::Network; 2],
             [Place::Gateway, Place::Network],
@@ -208,8 +181,8 @@ impl Configuration {
     fn nested(&mut self, random: &mut Random) {
         let (ipv6, outer) = (random.below(2), random.below(2));
         let (bundle, protocol) =
-            random.of(&[(&TUNNEL[..1], Upper::Protocol("esp", 50)), (&TUNNEL[2..3], Upper::Protocol("ah", 51))]);
-        let around = Group { ipv6: outer, places: [Place::Gateway; 2], upper: random.of(&[Upper::Any, protocol]) };
+            random.pick(&[(&TUNNEL[..1], Upper::Protocol("esp", 50)), (&TUNNEL[2..3], Upper::Protocol("ah", 51))]);
+        let around = Group { ipv6: outer, places: [Place::Gateway; 2], upper: random.pick(&[Upper::Any, protocol]) };
         let outermost = random.below(2);
         let second_gateways = SITES.each_ref().map(|site| site.outer[outermost]);
         let inside = Group { ipv6, places: [Place::Network; 2], upper: upper(random, ipv6) };
@@ -232,7 +205,7 @@ impl Configuration {
         bundles: &[Bundle],
         tunnel: [&'static str; 2],
     ) -> Option<usize> {
-        let bundle = random.of(bundles);
+        let bundle = random.pick(bundles);
         let hosts = [0, 1].map(|side| address_of(side, group.places[side], group.ipv6));
         if self.sas.len() + 2 * bundle.len() > MAX_ENTRIES
             || self.policies.len() + 4 > MAX_ENTRIES
@@ -255,8 +228,10 @@ impl Configuration {
             self.exception(random, &hosts);
         }
         let first = self.policies.len();
-        let levels: Vec<&str> =
-            bundle.iter().map(|_| random.of(&["require", "require", "", "use", "use", "unique:", "unique"])).collect();
+        let levels: Vec<&str> = bundle
+            .iter()
+            .map(|_| random.pick(&["require", "require", "", "use", "use", "unique:", "unique"]))
+            .collect();
         let without_mode: Vec<bool> = bundle.iter().map(|_| random.percent(35)).collect();
         for from in 0..2 {
             self.direction(random, &group, bundle, from, hosts, tunnel, (&levels, &without_mode));
@@ -286,7 +261,7 @@ impl Configuration {
             return;
         }
         let ends = [hosts[0].to_owned(), format!("{}[22]", hosts[1])];
-        let action = random.of(&["none", "bypass", "discard"]);
+        let action = random.pick(&["none", "bypass", "discard"]);
         for from in 0..2 {
             let direction = ["out", "in"][from];
             writeln!(self.text, "spdadd {} {} tcp -P {direction} {action};", ends[from], ends[1 - from]).unwrap();
@@ -373,7 +348,7 @@ impl Configuration {
         let mut spi = self.spi;
         let mut names = vec![];
         let ports = (protocol == Esp && random.percent(20))
-            .then(|| random.of(&[(4500, 4500), (4500, 4500), (24500, 24500), (24500, 4500), (4500, 24500)]));
+            .then(|| random.pick(&[(4500, 4500), (4500, 4500), (24500, 24500), (24500, 4500), (4500, 24500)]));
         let (mut source_text, mut destination_text, mut name, mut natt) =
             (source.to_owned(), destination.to_owned(), protocol.name(), String::new());
         if let Some((from, to)) = ports {
@@ -397,7 +372,7 @@ impl Configuration {
             write!(options, " -u {reqid}").unwrap();
         }
         if protocol != Ipcomp {
-            let window = random.of(&["", "", " -r 4", " -r 8", " -r 32"]);
+            let window = random.pick(&["", "", " -r 4", " -r 8", " -r 32"]);
             names.push(if window.is_empty() { "no window" } else { "window" });
             options.push_str(window);
             if random.percent(15) {
@@ -410,8 +385,8 @@ impl Configuration {
         }
         let index = spi;
         let algorithms = match protocol {
-            Esp => random.of(CIPHERS),
-            Ah => random.of(MACS),
+            Esp => random.pick(CIPHERS),
+            Ah => random.pick(MACS),
             Ipcomp if random.percent(50) => {
                 names.push("well-known CPI");
                 spi = 2;

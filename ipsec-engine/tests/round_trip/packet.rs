@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
-use ipsec_packet::Checksum;
+use test_vectors::Random;
+use test_vectors::support::checksum::{checksum, set_ipv4_checksum, set_transport_checksum, transport_checksum};
+use test_vectors::support::{tcp, udp};
 
-use super::configuration::{Configuration, Random};
+use super::configuration::Configuration;
 use super::selector::{Group, Place, SITES, Upper};
 
 /// Packet and its properties.
@@ -31,9 +33,9 @@ pub fn packet(random: &mut Random, configuration: &Configuration, from: usize) -
     if configuration.groups.is_empty() {
         return packet_of(random, &Group { ipv6: 0, places: [Place::Gateway; 2], upper: Upper::Any }, from, true);
     }
-    let group = random.of(&configuration.groups);
+    let group = random.choose(&configuration.groups);
     let inner_is_free = configuration.policies.iter().all(|policy| !policy.has_tunnel);
-    packet_of(random, &group, from, inner_is_free)
+    packet_of(random, group, from, inner_is_free)
 }
 
 /// Addresses of the inner packet of IP in IP.
@@ -50,10 +52,10 @@ fn packet_of(random: &mut Random, group: &Group, from: usize, inner_is_free: boo
     let addresses = [from, 1 - from].map(|side| address(random, side, group.places[side], group.ipv6));
     let icmp = [ICMP, ICMPV6][group.ipv6];
     let any = [UDP, UDP, TCP, icmp, 4, 41, 47, 89, 253, NO_NEXT];
-    let ports = (random.of(&[1000, 3000]), random.of(&[2000, 80, 53, 22, 22]));
+    let ports = (random.pick(&[1000, 3000]), random.pick(&[2000, 80, 53, 22, 22]));
     let (protocol, ports) = match group.upper {
-        _ if random.percent(15) => (random.of(&any), ports),
-        Upper::Any => (random.of(&any), ports),
+        _ if random.percent(15) => (random.pick(&any), ports),
+        Upper::Any => (random.pick(&any), ports),
         Upper::Protocol(_, 50 | 51) => (UDP, ports),
         Upper::Protocol(_, number) => (number, ports),
         Upper::Ports(_, number, first, second) => (number, (first.unwrap_or(ports.0), second)),
@@ -86,33 +88,29 @@ fn ip(random: &mut Random, addresses: [IpAddr; 2], protocol: u8, ports: (u16, u1
                 4 => IpAddr::from([10, side, 3, 7]),
                 _ => IpAddr::from([0x2001, 0xdb8, side.into(), 0, 0, 0, 0, 7]),
             });
-            let protocol = random.of(&[UDP, TCP, 47]);
+            let protocol = random.pick(&[UDP, TCP, 47]);
             payload = ip(random, inner, protocol, (1000, 2000), Nested::No).octets;
         }
         (UDP, _) => {
-            let length = (payload.len() as u16 + 8).to_be_bytes();
-            let head = [ports.0.to_be_bytes(), ports.1.to_be_bytes(), length, [0; 2]].concat();
-            payload = [head, payload].concat();
+            payload = udp(ports.0, ports.1, &payload);
             if addresses[0].is_ipv6() || random.percent(75) {
-                let sum = checksum(addresses, protocol, &payload);
+                let sum = transport_checksum(addresses[0], addresses[1], protocol, &payload);
                 payload[6..8].copy_from_slice(&if sum == 0 { 0xffff } else { sum }.to_be_bytes());
             } else {
                 names.push("UDP without a checksum");
             }
         }
         (TCP, _) => {
-            let ports = [ports.0.to_be_bytes(), ports.1.to_be_bytes()].concat();
-            payload = [&ports[..], &[0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x18, 0x20, 0, 0, 0, 0, 0], &payload].concat();
-            let sum = checksum(addresses, protocol, &payload);
-            payload[16..18].copy_from_slice(&sum.to_be_bytes());
+            payload = tcp(ports.0, ports.1, &payload);
+            set_transport_checksum(addresses[0], addresses[1], protocol, &mut payload, 16);
         }
         (ICMP | ICMPV6, _) => {
             let kind = if protocol == ICMP { 8 } else { 128 };
             payload = [&[kind, 0, 0, 0, 0, 1, 0, 1], &payload[..]].concat();
             let sum = if protocol == ICMP {
-                Checksum::new().over(&payload).finish()
+                checksum(&payload)
             } else {
-                checksum(addresses, protocol, &payload)
+                transport_checksum(addresses[0], addresses[1], protocol, &payload)
             };
             payload[2..4].copy_from_slice(&sum.to_be_bytes());
         }
@@ -136,8 +134,11 @@ fn ip(random: &mut Random, addresses: [IpAddr; 2], protocol: u8, ports: (u16, u1
 /// packet.
 fn body(random: &mut Random, protocol: u8, names: &mut Vec<&'static str>) -> Vec<u8> {
     let any = random.below(1401);
-    let size =
-        if protocol == NO_NEXT { 0 } else { random.of(&[0, 0, 1, 2, 3, 7, 8, 31, 64, 200, 700, 1400, any, any, any]) };
+    let size = if protocol == NO_NEXT {
+        0
+    } else {
+        random.pick(&[0, 0, 1, 2, 3, 7, 8, 31, 64, 200, 700, 1400, any, any, any])
+    };
     names.push(match size {
         0 => "size 0",
         1..64 => "size below 64",
@@ -147,7 +148,7 @@ fn body(random: &mut Random, protocol: u8, names: &mut Vec<&'static str>) -> Vec
     if random.percent(60) {
         (0..size).map(|at| b"text that is worth compressing, "[at % 32]).collect()
     } else {
-        (0..size).map(|_| random.next() as u8).collect()
+        (0..size).map(|_| random.octet()).collect()
     }
 }
 
@@ -159,14 +160,15 @@ fn options(random: &mut Random, names: &mut Vec<&'static str>) -> Vec<u8> {
         return Vec::new();
     }
     names.push("IPv4 options");
-    random.of(&[
+    let options = [
         vec![1, 1, 1, 0],
         vec![0x94, 4, 0, 0],
         vec![0x94, 4, 0, 0, 1, 1, 1, 1],
         vec![7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         vec![UNKNOWN_OPTION, 4, 9, 9],
         vec![UNKNOWN_OPTION, 7, 9, 9, 9, 9, 9, 0],
-    ])
+    ];
+    random.choose(&options).clone()
 }
 
 fn extensions(random: &mut Random, protocol: u8, names: &mut Vec<&'static str>) -> (u8, Vec<u8>) {
@@ -196,9 +198,9 @@ fn extensions(random: &mut Random, protocol: u8, names: &mut Vec<&'static str>) 
 fn ipv4(random: &mut Random, addresses: [[u8; 4]; 2], options: &[u8], protocol: u8, payload: &[u8]) -> Vec<u8> {
     let header = 20 + options.len();
     let length = ((header + payload.len()) as u16).to_be_bytes();
-    let identification = (random.next() as u16).to_be_bytes();
+    let identification = (random.next_u64() as u16).to_be_bytes();
     let (tos, fragment, ttl) =
-        (random.of(&[0, 0, 0x10, 0xb9, 0x03]), random.of(&[0, 0x40]), random.of(&[1, 63, 64, 255]));
+        (random.pick(&[0, 0, 0x10, 0xb9, 0x03]), random.pick(&[0, 0x40]), random.pick(&[1, 63, 64, 255]));
     let mut packet = vec![
         0x40 | (header / 4) as u8,
         tos,
@@ -215,31 +217,17 @@ fn ipv4(random: &mut Random, addresses: [[u8; 4]; 2], options: &[u8], protocol: 
     ];
     packet.extend(addresses.concat());
     packet.extend(options);
-    set_ipv4_checksum(&mut packet, header);
+    set_ipv4_checksum(&mut packet);
     packet.extend(payload);
     packet
 }
 
-fn set_ipv4_checksum(packet: &mut [u8], header: usize) {
-    packet[10..12].fill(0);
-    let sum = Checksum::new().over(&packet[..header]).finish();
-    packet[10..12].copy_from_slice(&sum.to_be_bytes());
-}
-
 fn ipv6(random: &mut Random, addresses: [[u8; 16]; 2], next: u8, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u16).to_be_bytes();
-    let (class, label) = (random.of(&[0, 0, 0xb9]), random.of(&[0, 0x12345u32]));
+    let (class, label) = (random.pick(&[0, 0, 0xb9]), random.pick(&[0, 0x12345u32]));
     let word = 6 << 28 | class << 20 | label;
-    let hops = random.of(&[1, 63, 64, 255]);
+    let hops = random.pick(&[1, 63, 64, 255]);
     [&word.to_be_bytes()[..], &length, &[next, hops], &addresses.concat(), payload].concat()
-}
-
-fn checksum(addresses: [IpAddr; 2], protocol: u8, segment: &[u8]) -> u16 {
-    let sum = addresses.iter().fold(Checksum::new(), |sum, address| match address {
-        IpAddr::V4(address) => sum.over(&address.octets()),
-        IpAddr::V6(address) => sum.over(&address.octets()),
-    });
-    sum.over(&[0, 0, 0, protocol]).over(&(segment.len() as u32).to_be_bytes()).over(segment).finish()
 }
 
 /// Returns the packet as delivered if no ICV covers the headers before ESP: IPv4 options other than record route,
@@ -250,7 +238,7 @@ pub fn with_unknown_options_replaced(packet: &[u8]) -> Vec<u8> {
     if packet[0] >> 4 == 4 && packet.get(20) == Some(&UNKNOWN_OPTION) && header > 20 {
         let length = usize::from(packet[21]);
         replaced[20..20 + length].fill(1);
-        set_ipv4_checksum(&mut replaced, header);
+        set_ipv4_checksum(&mut replaced);
     }
     replaced
 }

@@ -1,6 +1,6 @@
 //! Addresses of both sides, and policy selectors for them.
 
-use super::configuration::Random;
+use test_vectors::Random;
 
 /// Addresses of one side, IPv4 and IPv6.
 pub struct Site {
