@@ -261,7 +261,7 @@ fn home_addresses(kind: u8, octets: &[u8]) -> usize {
 }
 
 #[test]
-fn routing_header_is_covered_as_it_will_arrive() {
+fn routing_header_of_type_0_is_covered_as_it_will_arrive() {
     let random = &mut Random(6);
     for n in (0..=9).chain([127]) {
         for left in 0..=n + 1 {
@@ -270,7 +270,12 @@ fn routing_header_is_covered_as_it_will_arrive() {
             assert_eq!(agree(&packet, 48 + 16 * n), left <= n, "{left} of {n} segments left");
         }
     }
-    // Each type with zero to two addresses, half an address, and zero to three segments left.
+}
+
+/// Each type with zero to two addresses, half an address, and zero to three segments left.
+#[test]
+fn routing_header_of_every_type_is_covered_as_it_will_arrive() {
+    let random = &mut Random(6);
     for kind in 0..=u8::MAX {
         for (n, half) in [(0, false), (1, false), (2, false), (0, true), (1, true)] {
             for left in 0..=3 {
@@ -353,7 +358,7 @@ fn truncated_headers_are_refused_or_viewed_up_to_a_header_boundary() {
 }
 
 #[test]
-fn malformed_headers_are_refused_with_their_offset() {
+fn malformed_ipv4_options_are_refused_with_their_offset() {
     let random = &mut Random(10);
     let option = |offset| MutableError::Option { offset };
     #[rustfmt::skip]
@@ -372,6 +377,11 @@ fn malformed_headers_are_refused_with_their_offset() {
         let seen = view(&packet, 20 + options.len(), Profile::RFC).unwrap_err();
         assert_eq!((seen, seen.to_string().as_str()), (expected, text), "{options:02x?}");
     }
+}
+
+#[test]
+fn malformed_ipv6_headers_are_refused_with_their_offset() {
+    let random = &mut Random(10);
     let routing = MutableError::Routing { offset: 48 };
     #[rustfmt::skip]
     let headers = [
@@ -385,7 +395,7 @@ fn malformed_headers_are_refused_with_their_offset() {
         let at = 48 + header.1.len();
         let packet = ipv6(random, &[(HOP_BY_HOP, options_header(&[])), header], 4);
         let seen = view(&packet, at, Profile::RFC).unwrap_err();
-        assert_eq!((seen, seen.to_string().as_str()), (expected, text));
+        assert_eq!((seen, seen.to_string().as_str()), (expected, text), "{text}");
     }
 }
 
