@@ -117,6 +117,10 @@ fn encryption_without_integrity_is_explicit_and_checks_all_padding() {
         let bad = crafted(&choice.suite(), 1, SeqWidth::Bits32, &body);
         assert_eq!(open_guarded(&mut inbound(&choice), &bad).0, Err(OpenError::InvalidPadding), "{}", choice.name());
     }
+}
+
+#[test]
+fn null_encryption_without_integrity_is_refused() {
     for made in [
         AnySuite::from_slices(CipherAlgorithm::Null, &[], IntegrityAlgorithm::None, &[]),
         AnySuite::without_integrity(CipherAlgorithm::Null, &[]),
