@@ -301,11 +301,15 @@ fn aes_ctr_keying_material_includes_the_nonce() {
 }
 
 #[test]
-fn algorithm_names_are_unique_and_resolve_to_their_rows() {
+fn algorithm_names_are_unique() {
     let names = || C::ALL.iter().map(|row| row.name).chain(I::ALL.iter().map(|row| row.name));
     assert_eq!(names().collect::<BTreeSet<_>>().len(), 15 + 11);
     let wireshark: Vec<_> = C::ALL.iter().filter_map(|row| row.wireshark).collect();
     assert_eq!(wireshark.iter().collect::<BTreeSet<_>>().len(), wireshark.len());
+}
+
+#[test]
+fn algorithm_names_resolve_to_their_rows() {
     for row in C::ALL {
         assert_eq!(row.algorithm.row().unwrap().name, row.name);
         assert_eq!((C::by_name(row.name), row.algorithm.to_string()), (Some(row.algorithm), row.name.to_owned()));
@@ -314,6 +318,10 @@ fn algorithm_names_are_unique_and_resolve_to_their_rows() {
         assert_eq!(row.algorithm.row().unwrap().name, row.name);
         assert_eq!((I::by_name(row.name), row.algorithm.to_string()), (Some(row.algorithm), row.name.to_owned()));
     }
+}
+
+#[test]
+fn other_algorithm_names_are_refused() {
     for name in ["", "aes", "AES-CBC", "aes-cbc ", "unknown"] {
         assert_eq!((C::by_name(name), I::by_name(name)), (None, None), "{name:?}");
     }
