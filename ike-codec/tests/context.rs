@@ -97,7 +97,7 @@ fn sa_of_doi_0_is_decoded_if_it_has_the_structure_of_ipsec_doi() {
 //# MUST: receiving: transforms of unknown or unsupported numbers are ignored
 #[test]
 fn parse_strict_refuses_reserved_and_unassigned_values() {
-    use DecodeErrorKind::{Reserved, TrailingData, Unassigned};
+    use DecodeErrorKind::{Reserved, Unassigned};
     let sa = |tail: &[u8]| [&[0, 0, 0, 1][..], tail].concat();
     let proposal = |protocol, id| [0, 0, 0, 16, 1, protocol, 0, 1, 0, 0, 0, 8, 1, id, 0, 0];
     let plain = |protocol, id| sa(&[&[0, 0, 0, 1][..], &proposal(protocol, id)].concat());
@@ -132,11 +132,15 @@ fn parse_strict_refuses_reserved_and_unassigned_values() {
         assert!(Message::parse(bytes).is_ok(), "{kind} {body:02x?}");
         assert_eq!(Message::parse_strict(bytes).err().map(|e| e.kind), expected, "{kind} {body:02x?}");
     }
+}
+
+#[test]
+fn check_strictly_refuses_padding_of_a_decrypted_chain() {
     let hash = [&[0, 0, 0, 8][..], &[5; 4]].concat();
     let padded = [&hash[..], &[0; 8]].concat();
     assert_eq!(Chain::decrypted(PayloadKind::HASH, &hash).unwrap().check_strictly(), Ok(()));
     let error = Chain::decrypted(PayloadKind::HASH, &padded).unwrap().check_strictly().unwrap_err();
-    assert_eq!((error.kind, error.offset), (TrailingData, 36));
+    assert_eq!((error.kind, error.offset), (DecodeErrorKind::TrailingData, 36));
 }
 
 //= RFC 2408 2.5.2/1, 5.3/2

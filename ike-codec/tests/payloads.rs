@@ -386,19 +386,31 @@ fn encrypted(first: u8, rest: &[u8]) -> Vec<u8> {
     bytes
 }
 
-//= RFC 2408 3.4/2, 3.4/3
-//# MUST: an SA payload has a domain of interpretation
-//# MUST: an SA payload has a situation
+/// Name, octets of the message, expected kind and offset of the error.
+type Row = (&'static str, Vec<u8>, Kind, u16);
+
+/// Asserts that both parsers refuse each message with this error.
+#[track_caller]
+fn refused(rows: &[Row]) {
+    for (name, bytes, kind, offset) in rows {
+        let error = Message::parse(bytes).err().unwrap_or_else(|| panic!("{name} is accepted"));
+        assert_eq!((error.kind, error.offset), (*kind, *offset), "{name}");
+        assert_eq!(Message::parse_strict(bytes).err(), Some(error), "{name}, strict");
+        assert!(error.to_string().ends_with(&format!("at octet {offset}")), "{name}: {error}");
+        assert_eq!(error.to_string().lines().count(), 1, "{name}");
+    }
+}
+
+/// Returns a message with a vendor ID of four octets, then these octets, which begin with a payload of this kind.
+fn second(kind: u8, body: &[u8]) -> Vec<u8> {
+    raw(13, &[&payload(kind, &[7; 4])[..], body].concat())
+}
+
 #[test]
-fn parse_error_has_kind_and_offset() {
+fn invalid_length_or_version_of_the_header_is_refused() {
     let vendor = one(13, b"vendor");
     let long = [&vendor[..24], &66_000u32.to_be_bytes(), &vec![0; 66_000 - 28]].concat();
-    let (p, t) = (PayloadKind::PROPOSAL, PayloadKind::TRANSFORM);
-    let second = |kind: u8, body: &[u8]| raw(13, &[&payload(kind, &[7; 4])[..], body].concat());
-    let sa_kind = PayloadKind::SA;
-    let count = |declared, found| Kind::TransformCount { declared, found };
-    let transforms_256 = [&[0, 0, 8, 8, 1, 1, 0, 0][..], &hex("03 00 0008 01 01 0000").repeat(256)].concat();
-    let rows: &[(&str, Vec<u8>, Kind, u16)] = &[
+    refused(&[
         ("empty input", vec![], Kind::TooShort, 0),
         ("27 octets", vendor[..27].to_vec(), Kind::TooShort, 0),
         ("too long", long, Kind::TooLong, 0),
@@ -409,6 +421,13 @@ fn parse_error_has_kind_and_offset() {
         ("header length one above", with_octet(27, 39), Kind::Truncated { declared: 39 }, 24),
         ("header length one below", with_octet(27, 37), Kind::LengthMismatch { declared: 37 }, 24),
         ("length 0", with_octet(27, 0), Kind::LengthMismatch { declared: 0 }, 24),
+    ]);
+}
+
+#[test]
+fn invalid_chain_of_payloads_is_refused() {
+    let (p, t) = (PayloadKind::PROPOSAL, PayloadKind::TRANSFORM);
+    refused(&[
         ("first payload missing", raw(13, &[]), Kind::MissingPayload(PayloadKind::VENDOR_ID), 28),
         ("second payload missing", raw(13, &payload(10, &[7; 4])), Kind::MissingPayload(PayloadKind::NONCE), 36),
         ("truncated generic header", raw(13, &[0, 0, 0]), Kind::TruncatedPayload(PayloadKind::VENDOR_ID), 28),
@@ -434,11 +453,30 @@ fn parse_error_has_kind_and_offset() {
             Kind::Misplaced(PayloadKind::FRAGMENT),
             28,
         ),
+    ]);
+}
+
+//= RFC 2408 3.4/2, 3.4/3
+//# MUST: an SA payload has a domain of interpretation
+//# MUST: an SA payload has a situation
+#[test]
+fn sa_payload_without_doi_situation_or_proposal_is_refused() {
+    let (p, sa_kind) = (PayloadKind::PROPOSAL, PayloadKind::SA);
+    refused(&[
         ("SA without DOI", one(1, &[0; 3]), Kind::BodyTooShort(sa_kind), 32),
         ("SA without situation", one(1, &hex("00000001 000000")), Kind::BodyTooShort(sa_kind), 36),
         ("truncated label header", one(1, &hex("00000001 00000002 00000000 0009")), Kind::TruncatedLabels, 36),
         ("truncated label", one(1, &hex("00000001 00000002 00000000 0009 0000 0102")), Kind::TruncatedLabels, 36),
         ("no proposal", sa(""), Kind::MissingPayload(p), 40),
+    ]);
+}
+
+#[test]
+fn invalid_proposal_is_refused() {
+    let (p, t) = (PayloadKind::PROPOSAL, PayloadKind::TRANSFORM);
+    let count = |declared, found| Kind::TransformCount { declared, found };
+    let transforms_256 = [&[0, 0, 8, 8, 1, 1, 0, 0][..], &hex("03 00 0008 01 01 0000").repeat(256)].concat();
+    refused(&[
         ("truncated proposal", sa("00 00 0011  01 01 00 01  00 00 0008  01 01 0000"), Kind::TruncatedPayload(p), 40),
         ("proposal length", sa("00 00 0003  01 01 00 01"), Kind::PayloadLength(p), 40),
         ("proposal short", sa("00 00 0007  01 01 00"), Kind::BodyTooShort(p), 40),
@@ -449,12 +487,35 @@ fn parse_error_has_kind_and_offset() {
         ("no transform of one", sa("00 00 0008  01 01 00 01"), count(1, 0), 40),
         ("one transform of two", sa(&PROPOSAL.replace("00 01  00", "00 02  00")), count(2, 1), 40),
         ("one transform of 255", sa(&PROPOSAL.replace("00 01  00", "00 ff  00")), count(255, 1), 40),
+        (
+            "256 transforms",
+            one(
+                1,
+                &[&hex("00000001 00000001")[..], &payload(0, &[&[1, 1, 0, 0][..], &transforms_256[8..]].concat())]
+                    .concat(),
+            ),
+            count(0, 255),
+            40,
+        ),
+    ]);
+}
+
+#[test]
+fn invalid_transform_is_refused() {
+    let (p, t) = (PayloadKind::PROPOSAL, PayloadKind::TRANSFORM);
+    refused(&[
         ("truncated transform", sa("00 00 0010  01 01 00 01  00 00 0009  01 01 0000"), Kind::TruncatedPayload(t), 48),
         ("transform length", sa("00 00 0010  01 01 00 01  00 00 0003  01 01 0000"), Kind::PayloadLength(t), 48),
         ("transform short", sa("00 00 000f  01 01 00 01  00 00 0007  01 01 00"), Kind::BodyTooShort(t), 48),
         ("proposal for transform", sa("00 00 0010 01 01 00 01  02 00 0008 01 01 0000"), Kind::Misplaced(p), 56),
         ("second transform missing", sa("00 00 0010 01 01 00 02  03 00 0008 01 01 0000"), Kind::MissingPayload(t), 56),
         ("octet after the transforms", sa("00 00 0011 01 01 00 01  00 00 0008 01 01 0000 00"), Kind::TrailingData, 56),
+    ]);
+}
+
+#[test]
+fn truncated_attribute_of_a_transform_is_refused() {
+    refused(&[
         (
             "truncated attribute header",
             sa("00 00 0017 01 01 00 01  00 00 000f 01 01 0000 8001 0001 800200"),
@@ -473,6 +534,12 @@ fn parse_error_has_kind_and_offset() {
             Kind::TruncatedAttribute,
             64,
         ),
+    ]);
+}
+
+#[test]
+fn invalid_body_of_other_payloads_is_refused() {
+    refused(&[
         ("ID short", one(5, &[1, 0, 0]), Kind::BodyTooShort(PayloadKind::ID), 32),
         ("ID of IPv4 with 3", one(5, &[1, 0, 0, 0, 1, 2, 3]), Kind::AddressLength(PayloadKind::ID), 32),
         ("ID of a subnet with 4", one(5, &[4, 0, 0, 0, 1, 2, 3, 4]), Kind::AddressLength(PayloadKind::ID), 32),
@@ -527,30 +594,27 @@ fn parse_error_has_kind_and_offset() {
         ),
         ("fragment short", one(132, &[0, 1, 1]), Kind::BodyTooShort(PayloadKind::FRAGMENT), 32),
         ("fragment 0", one(132, &[0, 1, 0, 1]), Kind::FragmentNumber, 32),
+    ]);
+}
+
+#[test]
+fn invalid_encrypted_message_is_refused() {
+    let p = PayloadKind::PROPOSAL;
+    refused(&[
         ("ciphertext empty", encrypted(5, &[]), Kind::EncryptedLength, 28),
         ("ciphertext of 7", encrypted(5, &[7; 7]), Kind::EncryptedLength, 28),
         ("ciphertext of 12", encrypted(5, &[7; 12]), Kind::EncryptedLength, 28),
         ("encrypted without payload", encrypted(0, &[7; 8]), Kind::TrailingData, 28),
         ("encrypted proposal", encrypted(2, &[7; 8]), Kind::Misplaced(p), 16),
         ("encrypted IKEv2", encrypted(46, &[7; 8]), Kind::Ikev2Payload(PayloadKind(46)), 16),
-        (
-            "256 transforms",
-            one(
-                1,
-                &[&hex("00000001 00000001")[..], &payload(0, &[&[1, 1, 0, 0][..], &transforms_256[8..]].concat())]
-                    .concat(),
-            ),
-            count(0, 255),
-            40,
-        ),
-    ];
-    for (name, bytes, kind, offset) in rows {
-        let error = Message::parse(bytes).err().unwrap_or_else(|| panic!("{name} is accepted"));
-        assert_eq!((error.kind, error.offset), (*kind, *offset), "{name}");
-        assert_eq!(Message::parse_strict(bytes).err(), Some(error), "{name}, strict");
-        assert!(error.to_string().ends_with(&format!("at octet {offset}")), "{error}");
-        assert_eq!(error.to_string().lines().count(), 1);
-    }
+    ]);
+}
+
+/// Returns a copy of the message with this octet changed.
+fn with_byte(at: usize, to: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[at] = to;
+    bytes
 }
 
 //= RFC 2407 4.6.2/6
@@ -566,14 +630,9 @@ fn parse_error_has_kind_and_offset() {
 #[test]
 fn parse_strict_error_has_kind_and_offset_and_parse_accepts() {
     let vendor = one(13, b"vendor");
-    let with_byte = |at: usize, to: u8, bytes: &[u8]| {
-        let mut bytes = bytes.to_vec();
-        bytes[at] = to;
-        bytes
-    };
     let zero_cookie = [&[0; 8][..], &vendor[8..]].concat();
     let good_sa = sa(PROPOSAL);
-    let rows: &[(&str, Vec<u8>, Kind, u16)] = &[
+    let rows: &[Row] = &[
         ("zero cookie", zero_cookie, Kind::ZeroCookie, 0),
         ("no payload", raw(0, &[]), Kind::Empty(PayloadKind::NONE), 16),
         ("exchange 0", with_byte(18, 0, &vendor), Kind::Unassigned, 18),
@@ -614,12 +673,27 @@ fn parse_strict_error_has_kind_and_offset_and_parse_accepts() {
         let lenient = Message::parse(bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(lenient.write(&mut scratch).unwrap(), &bytes[..], "{name}");
     }
+}
+
+#[test]
+fn parse_strict_refuses_reserved_octets_of_a_transform() {
+    let good_sa = sa(PROPOSAL);
     for at in [49, 54, 55] {
         let error = Message::parse_strict(&with_byte(at, 1, &good_sa)).unwrap_err();
         assert_eq!(error.kind, Kind::Reserved, "reserved octet of a transform at {at}");
     }
-    for good in [vendor, good_sa, one(10, &[7; 8]), one(10, &[7; 256]), one(7, &[4])] {
-        Message::parse_strict(&good).unwrap();
+}
+
+#[test]
+fn parse_strict_accepts_valid_payloads_and_limits_of_the_nonce_length() {
+    for (name, good) in [
+        ("vendor ID", one(13, b"vendor")),
+        ("SA", sa(PROPOSAL)),
+        ("nonce of 8", one(10, &[7; 8])),
+        ("nonce of 256", one(10, &[7; 256])),
+        ("certificate request", one(7, &[4])),
+    ] {
+        Message::parse_strict(&good).unwrap_or_else(|e| panic!("{name}: {e}"));
     }
 }
 

@@ -238,33 +238,49 @@ fn modified_sa_message_is_refused_or_written_identically() {
 //= RFC 2409 5/8
 //# MUST: a nonce has 8 to 256 octets
 #[test]
-fn parse_refuses_misplaced_proposals_and_wrong_transform_count() {
+fn parse_refuses_proposal_or_transform_outside_its_sa() {
     for (kind, inner) in [(2u8, "00 00 0008 01 01 0000"), (3, "01 01 0000")] {
         assert_eq!(parse_error(&one(kind, &hex(inner))), Some(Kind::Misplaced(PayloadKind(kind))));
         let plain = Chain::decrypted(PayloadKind(kind), &payload(0, &hex(inner))).unwrap_err();
         assert_eq!(plain.kind, Kind::Misplaced(PayloadKind(kind)));
     }
+}
+
+#[test]
+fn parse_refuses_other_payloads_after_proposal_or_transform() {
     for next in 1..=255u8 {
         let after_proposal = sa(&format!("{next:02x} 00 0010 01 01 00 01 00 00 0008 01 01 0000"));
         let expected =
             if next == 2 { Kind::MissingPayload(PayloadKind::PROPOSAL) } else { Kind::Misplaced(PayloadKind(next)) };
-        assert_eq!(parse_error(&after_proposal), Some(expected));
+        assert_eq!(parse_error(&after_proposal), Some(expected), "{next}");
         let after_transform = sa(&format!("00 00 0010 01 01 00 01 {next:02x} 00 0008 01 01 0000"));
         let expected =
             if next == 3 { Kind::MissingPayload(PayloadKind::TRANSFORM) } else { Kind::Misplaced(PayloadKind(next)) };
-        assert_eq!(parse_error(&after_transform), Some(expected));
+        assert_eq!(parse_error(&after_transform), Some(expected), "{next}");
     }
+}
+
+#[test]
+fn parse_refuses_wrong_transform_count() {
     for declared in 0..=255u8 {
         let found = parse_error(&sa(&format!("00 00 0010 01 01 00 {declared:02x} 00 00 0008 01 01 0000")));
-        assert_eq!(found, (declared != 1).then_some(Kind::TransformCount { declared, found: 1 }));
+        assert_eq!(found, (declared != 1).then_some(Kind::TransformCount { declared, found: 1 }), "{declared}");
     }
+}
+
+#[test]
+fn parse_accepts_spi_of_any_size_in_an_isakmp_proposal() {
     for size in [0usize, 4, 8, 16] {
         let spi = "5a".repeat(size);
         let bytes = sa(&format!("00 00 {:04x} 01 01 {size:02x} 01 {spi} 00 00 0008 01 01 0000", 16 + size));
         let message = Message::parse(&bytes).unwrap();
         let Body::SecurityAssociation(sa) = message.payloads().next().unwrap().view() else { panic!() };
-        assert_eq!(sa.proposals().next().unwrap().spi, vec![0x5a; size]);
+        assert_eq!(sa.proposals().next().unwrap().spi, vec![0x5a; size], "{size} octets");
     }
+}
+
+#[test]
+fn parse_strict_requires_a_nonce_of_8_to_256_octets() {
     for (length, valid) in [(0, false), (7, false), (8, true), (256, true), (257, false)] {
         let bytes = one(10, &vec![7; length]);
         assert_eq!((Message::parse(&bytes).is_ok(), Message::parse_strict(&bytes).is_ok()), (true, valid), "{length}");
@@ -297,10 +313,18 @@ fn parse_refuses_attribute_past_its_transform() {
         let bytes = sa(&format!("00 00 0018 01 01 00 01 00 00 0010 01 01 0000 000c {length:04x} 00007080"));
         assert_eq!(Message::parse(&bytes).is_ok(), length == 4, "{length}");
     }
+}
+
+#[test]
+fn oakley_group_prime_in_basic_encoding_is_not_read() {
     let odd = hex("8006 0007 8006 0007");
     let list = Attributes::parse(&odd).unwrap();
     let read = OakleyAttributes::read(&list).unwrap();
-    assert_eq!((read.group_prime, read.other), (None, Some(6)), "a group prime in basic encoding is not a prime");
+    assert_eq!((read.group_prime, read.other), (None, Some(6)));
+}
+
+#[test]
+fn oakley_attributes_refuse_duplicates_and_values_out_of_range() {
     for (text, expected) in [
         ("8001 0005 8001 0005", AttributeError::Duplicate(1)),
         ("0006 0001 07 0006 0001 07", AttributeError::Duplicate(6)),
@@ -310,6 +334,10 @@ fn parse_refuses_attribute_past_its_transform() {
         let bytes = hex(text);
         assert_eq!(OakleyAttributes::read(&Attributes::parse(&bytes).unwrap()), Err(expected), "{text}");
     }
+}
+
+#[test]
+fn oakley_attributes_of_an_empty_list_are_the_default() {
     let none = OakleyAttributes::read(&Attributes::parse(&[]).unwrap());
     assert_eq!(none, Ok(OakleyAttributes::default()));
 }
@@ -375,11 +403,19 @@ fn lifetimes_are_read_in_any_width_and_order() {
         let read = IpsecAttributes::read(&Attributes::parse(&bytes).unwrap());
         assert_eq!(read.map(|list| list.lifetimes), *expected, "{text}");
     }
+}
+
+#[test]
+fn lifetime_of_phase_1_is_read_in_any_width_and_order() {
     for text in ["800b 0001 000c 0004 00007080", "800c 7080 800b 0001"] {
         let bytes = hex(text);
         let read = OakleyAttributes::read(&Attributes::parse(&bytes).unwrap()).unwrap();
         assert_eq!(read.lifetimes.seconds, Some(28_800), "{text}");
     }
+}
+
+#[test]
+fn lifetime_is_written_with_a_duration_of_four_octets() {
     let mut buf = [0; 100];
     let mut writer = MessageWriter::new(&mut buf, &Header::new([1; 8], [0; 8], ExchangeKind::QUICK, 1)).unwrap();
     writer.payload(PayloadKind::HASH, |b| b.attributes(|list| list.lifetime((1, 2), 1, 28_800))).unwrap();
