@@ -261,7 +261,7 @@ fn ecp_refuses_points_not_on_the_curve() {
 }
 
 #[test]
-fn private_values_out_of_range_are_refused() {
+fn private_value_zero_of_modp_groups_is_refused() {
     for (group, bits, private, _) in MODP {
         let (zero, eight) = (vec![0; private], number(bits / 8, 8));
         assert_eq!(public(group, &zero), Err(DhError::InvalidPrivateValue), "group {group}");
@@ -269,6 +269,10 @@ fn private_values_out_of_range_are_refused() {
         assert_eq!(public(group, &number(private, 3)), Ok(eight), "group {group}");
         assert!(public(group, &vec![0xff; private]).is_ok(), "group {group}");
     }
+}
+
+#[test]
+fn private_values_of_curves_are_refused_outside_1_to_n_minus_1() {
     for &(group, _, order, x, y) in values::CURVES {
         let [n, x, y] = [order, x, y].map(|text| from_hex(text).unwrap());
         let point = [&x[..], &y].concat();

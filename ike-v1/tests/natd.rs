@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use ike_v1::{Cookies, NatDetection, detect, detection_hash};
 use ipsec_crypto::HashFunction;
 use test_vectors::from_hex;
+use test_vectors::support::address;
 
 const HASHES: [(&str, HashFunction, usize); 5] = [
     ("md5", HashFunction::Md5, 16),
@@ -22,10 +23,6 @@ const HASHES: [(&str, HashFunction, usize); 5] = [
 fn cookies() -> Cookies {
     let octets = from_hex(values::COOKIES).unwrap();
     Cookies { initiator: octets[..8].try_into().unwrap(), responder: octets[8..].try_into().unwrap() }
-}
-
-fn address(text: &str) -> SocketAddr {
-    text.parse().unwrap()
 }
 
 #[test]

@@ -409,18 +409,23 @@ fn wrong_encryption_flag_is_refused() {
     }
 }
 
-#[test]
-fn malformed_messages_are_refused() {
-    let kind = |error: Option<ProtectError>| match error {
+fn decode_error(error: Option<ProtectError>) -> Option<DecodeErrorKind> {
+    match error {
         Some(ProtectError::Malformed(error)) => Some(error.kind),
         _ => None,
-    };
+    }
+}
+
+/// Returns a quick mode message with this octet changed.
+fn changed(at: usize, octet: u8) -> Vec<u8> {
+    let mut bytes = quick(16);
+    bytes[at] = octet;
+    bytes
+}
+
+#[test]
+fn malformed_headers_are_refused_by_encrypt_and_decrypt() {
     let valid = quick(16);
-    let changed = |at: usize, octet: u8| {
-        let mut bytes = valid.clone();
-        bytes[at] = octet;
-        bytes
-    };
     let both = [
         ("no octets", Vec::new(), DecodeErrorKind::TooShort),
         ("27 octets", valid[..27].to_vec(), DecodeErrorKind::TooShort),
@@ -440,30 +445,45 @@ fn malformed_messages_are_refused() {
             if let Some(flags) = bytes.get_mut(19) {
                 *flags = flag;
             }
-            let errors = errors_of(&protection(4), &bytes).map(kind);
+            let errors = errors_of(&protection(4), &bytes).map(decode_error);
             assert_eq!(errors, [Some(expected), Some(expected)], "{name}, flags {flag}");
         }
     }
-    let mut nothing = changed(16, 0);
-    nothing[19] = 1;
-    let [_, decrypted] = errors_of(&protection(4), &nothing);
-    assert_eq!(kind(decrypted), Some(DecodeErrorKind::TrailingData), "octets without a payload must be refused");
-    let mut fragment = changed(16, PayloadKind::FRAGMENT.0);
-    fragment[19] = 1;
-    let [_, decrypted] = errors_of(&protection(4), &fragment);
-    assert!(decrypted.is_some(), "a fragment must not be decrypted");
 }
 
 #[test]
-fn protection_requires_block_cipher_and_valid_key() {
-    let new = |cipher, key: &[u8]| Protection::new(cipher, key, HashFunction::Sha1).err();
+fn encrypted_octets_without_a_payload_are_refused() {
+    let mut nothing = changed(16, 0);
+    nothing[19] = 1;
+    let [_, decrypted] = errors_of(&protection(4), &nothing);
+    assert_eq!(decode_error(decrypted), Some(DecodeErrorKind::TrailingData));
+}
+
+#[test]
+fn encrypted_fragment_is_not_decrypted() {
+    let mut fragment = changed(16, PayloadKind::FRAGMENT.0);
+    fragment[19] = 1;
+    let [_, decrypted] = errors_of(&protection(4), &fragment);
+    assert!(decrypted.is_some());
+}
+
+fn key_error(cipher: CipherAlgorithm, key: &[u8]) -> Option<KeyError> {
+    Protection::new(cipher, key, HashFunction::Sha1).err()
+}
+
+#[test]
+fn protection_requires_a_key_of_the_length_of_its_cipher() {
     for (cipher, octets, _) in CIPHERS {
-        assert_eq!(new(cipher, &key(octets)), None, "{cipher} {octets}");
+        assert_eq!(key_error(cipher, &key(octets)), None, "{cipher} {octets}");
         for wrong in [0, 4, 57, 64] {
-            let error = new(cipher, &key(wrong));
+            let error = key_error(cipher, &key(wrong));
             assert!(matches!(error, Some(KeyError::Length { actual, .. }) if actual == wrong), "{cipher} {wrong}");
         }
     }
+}
+
+#[test]
+fn protection_requires_a_block_cipher() {
     let others = [
         (CipherAlgorithm::Null, 0),
         (CipherAlgorithm::AesCtr, 20),
@@ -473,12 +493,16 @@ fn protection_requires_block_cipher_and_valid_key() {
         (CipherAlgorithm::NullAesGmac, 20),
     ];
     for (cipher, octets) in others {
-        assert_eq!(new(cipher, &key(octets)), Some(KeyError::Unsupported), "{cipher}");
+        assert_eq!(key_error(cipher, &key(octets)), Some(KeyError::Unsupported), "{cipher}");
     }
-    assert_eq!(new(CipherAlgorithm::DesCbc, &[1; 8]), Some(KeyError::WeakDes));
+}
+
+#[test]
+fn protection_refuses_weak_des_keys() {
+    assert_eq!(key_error(CipherAlgorithm::DesCbc, &[1; 8]), Some(KeyError::WeakDes));
     let semi_weak = [1, 0xfe, 1, 0xfe, 1, 0xfe, 1, 0xfe];
-    assert_eq!(new(CipherAlgorithm::DesCbc, &semi_weak), Some(KeyError::SemiWeakDes));
-    assert_eq!(new(CipherAlgorithm::TripleDesCbc, &[7; 24]), Some(KeyError::DegenerateTripleDes));
+    assert_eq!(key_error(CipherAlgorithm::DesCbc, &semi_weak), Some(KeyError::SemiWeakDes));
+    assert_eq!(key_error(CipherAlgorithm::TripleDesCbc, &[7; 24]), Some(KeyError::DegenerateTripleDes));
 }
 
 #[test]
