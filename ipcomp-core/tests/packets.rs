@@ -132,10 +132,14 @@ fn inflate_reads_distance_of_whole_window() {
 }
 
 #[test]
-fn cpi_ranges() {
+fn reserved_cpis_are_refused() {
     for value in [0, 64, 100, 255] {
         assert!(Cpi::new(value).is_err(), "{value}");
     }
+}
+
+#[test]
+fn cpis_are_well_known_negotiated_or_private() {
     for (value, well_known, negotiated, private) in [
         (1, true, false, false),
         (63, true, false, false),
@@ -266,7 +270,7 @@ fn truncated_packet_is_refused_and_unchanged() {
 }
 
 #[test]
-fn backoff_reduces_tries_and_resets_after_success() {
+fn backoff_reduces_tries_for_incompressible_packets() {
     let mut backoff = Backoff::new();
     let mut tried = 0;
     for _ in 0..2000 {
@@ -276,6 +280,16 @@ fn backoff_reduces_tries_and_resets_after_success() {
         }
     }
     assert!((10..25).contains(&tried), "{tried} of 2000 incompressible packets tried");
+}
+
+#[test]
+fn backoff_is_reset_by_a_compressed_packet() {
+    let mut backoff = Backoff::new();
+    for _ in 0..2000 {
+        if backoff.try_next() {
+            backoff.record(false);
+        }
+    }
     while !backoff.try_next() {}
     backoff.record(true);
     assert!((0..3).all(|_| {

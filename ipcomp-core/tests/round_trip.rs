@@ -6,20 +6,18 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use ipcomp_core::{Compressor, Decompressor, Deflate, FixedDeflate, Inflate, InflateError};
+use test_vectors::Random;
 
 /// Returns pieces of many sizes of typical packet contents: text, HTTP, JSON, machine code, noise and runs.
 fn corpus() -> Vec<Vec<u8>> {
     let text = include_bytes!("../../LICENSE-APACHE").to_vec();
     let lan = include_bytes!("../../ipsec-lab/data/lan.pcap").to_vec();
     let code = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-    let mut state = 1u32;
-    let mut next = move || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state >> 16
-    };
-    let noise: Vec<u8> = (0..65535).map(|_| next() as u8).collect();
-    let skewed: Vec<u8> = (0..65535).map(|_| (next() as u8).leading_zeros() as u8).collect();
-    let json: Vec<u8> = (0..2000).flat_map(|n| format!("{{\"n\":{n},\"v\":{}}},", next() % 50).into_bytes()).collect();
+    let mut random = Random(1);
+    let noise = random.octets(65535);
+    let skewed: Vec<u8> = random.octets(65535).into_iter().map(|octet| octet.leading_zeros() as u8).collect();
+    let json: Vec<u8> =
+        (0..2000).flat_map(|n| format!("{{\"n\":{n},\"v\":{}}},", random.below(50)).into_bytes()).collect();
     let zeros = vec![0u8; 65535];
     let cycle: Vec<u8> = (0..65535u32).map(|n| (n % 251) as u8).collect();
     let sources = [text, lan, code[..100_000].to_vec(), noise, skewed, json, zeros, cycle];
@@ -29,7 +27,7 @@ fn corpus() -> Vec<Vec<u8>> {
             (1..70).chain([90, 127, 258, 259, 300, 511, 512, 513, 1000, 1408, 2047, 2049, 4096, 9000, 32768, 65535])
         {
             let size = size.min(source.len());
-            let at = (next() as usize * 7) % (source.len() - size + 1);
+            let at = random.below(source.len() - size + 1);
             pieces.push(source[at..at + size].to_vec());
         }
     }
