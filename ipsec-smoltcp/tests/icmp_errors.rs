@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv6Addr};
 
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
@@ -13,6 +12,7 @@ use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::phy::{self, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
+use test_vectors::support::{address, tcp};
 use zerocopy::IntoBytes;
 
 const A: &str = "2001:db8::1";
@@ -103,9 +103,8 @@ fn protected(transforms: &str) -> Vec<u8> {
 }
 
 fn protect(transforms: &str, payload: &[u8]) -> Vec<u8> {
-    let tcp = [&[0xc0, 0, 0, 23, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 0x10, 0, 0, 0, 0, 0][..], payload].concat();
-    let (source, destination): (Ipv6Addr, Ipv6Addr) = (A.parse().unwrap(), B.parse().unwrap());
-    let mut header = Ipv6Header::new(source, destination, IpProto::TCP, 64);
+    let tcp = tcp(0xc000, 23, payload);
+    let mut header = Ipv6Header::new(address(A), address(B), IpProto::TCP, 64);
     header.set_payload_length(tcp.len() as u16);
     let mut segment = [header.as_bytes(), &tcp].concat();
     repair_checksum(&mut segment, ChecksumRepair::Recompute).unwrap();
@@ -120,8 +119,7 @@ fn answers(transforms: &str, wire: Vec<u8>) -> Vec<Vec<u8>> {
     let mut device: Protected<_, _, _, 8, 8, 64, 2048> =
         Protected::new(Wire::default(), engine(B, transforms), iv).unwrap();
     let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut device, Instant::ZERO);
-    let Ok(IpAddr::V6(address)) = B.parse() else { panic!("not IPv6") };
-    interface.update_ip_addrs(|all| all.push(IpCidr::new(IpAddress::Ipv6(address), 64)).unwrap());
+    interface.update_ip_addrs(|all| all.push(IpCidr::new(IpAddress::Ipv6(address(B)), 64)).unwrap());
     let mut sockets = SocketSet::new(Vec::new());
     device.inner().arriving.push_back(wire);
     for now in 0..5 {
