@@ -64,15 +64,28 @@ fn policy_with_duplicate_selector_is_refused() {
     assert_eq!(a.engine.find_policy(PolicyDirection::Out, &policy.selector), Some(id));
     assert_eq!(a.engine.find_policy(PolicyDirection::In, &policy.selector), Some(other_way));
     assert_eq!(a.engine.find_policy(PolicyDirection::Forward, &policy.selector), None);
-    for port in 0..14 {
+}
+
+#[test]
+fn full_policy_table_refuses_another_policy() {
+    let mut a = Gateway::new("", A);
+    for port in 0..16 {
         let upper = Upper::Ports(Some(IpProto::TCP), PortRange::ANY, PortRange::one(port));
         a.engine.add_policy(rule("10.2.0.0/16", upper, DEF, Action::None)).unwrap();
     }
     assert_eq!(a.engine.add_policy(rule("10.4.0.0/16", Upper::Any, DEF, Action::None)), Err(PolicyError::Full));
     assert_eq!(a.engine.policies().count(), 16);
+}
+
+#[test]
+fn policy_ids_are_not_reused() {
+    let mut a = Gateway::new("", A);
+    let policy = rule("10.2.0.0/16", Upper::Any, DEF, Action::None);
+    let id = a.engine.add_policy(policy).unwrap();
+    let other_way = a.engine.add_policy(Policy { direction: PolicyDirection::In, ..policy }).unwrap();
     a.engine.remove_policy(id).unwrap();
     let again = a.engine.add_policy(policy).unwrap();
-    assert!(again > other_way && again != id, "policy IDs are not reused");
+    assert!(again > other_way && again != id);
 }
 
 /// Looks up more flows than the cache holds, repeatedly.

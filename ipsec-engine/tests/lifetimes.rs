@@ -78,7 +78,7 @@ fn hard_time_limit_is_reported_by_a_tick_without_packets() {
 }
 
 #[test]
-fn limits_since_first_use_and_in_packets() {
+fn packet_limits_count_the_packets_of_the_sa() {
     for direction in [Direction::Outbound, Direction::Inbound] {
         let (mut a, mut b) = limited("");
         let key = if direction == Direction::Outbound { sa_out() } else { sa_in() };
@@ -111,6 +111,10 @@ fn limits_since_first_use_and_in_packets() {
             Direction::Inbound => refused_unmodified(&mut b, &a.send(&inner()).unwrap(), DiscardReason::Expired),
         }
     }
+}
+
+#[test]
+fn limit_since_first_use_begins_with_the_first_packet() {
     let (mut a, _) = limited("");
     let limit = ipsec_engine::Limit { use_age: Some(Duration::from_secs(100)), ..Default::default() };
     let limits = ipsec_engine::Lifetimes { hard: limit, ..Default::default() };
@@ -200,13 +204,24 @@ fn ipcomp_without_the_required_esp_does_not_change_the_sa() {
     assert_eq!((sa.state, sa.usage.packets), (SaState::Mature, 0));
 }
 
+/// Returns the ID of an SA that has no keys yet.
+fn larval() -> ipsec_engine::SaId {
+    key(Direction::Inbound, B, Protocol::Esp, 0x3001)
+}
+
 #[test]
-fn larval_sas_occupy_a_slot_and_expire() {
+fn spi_in_use_is_not_reserved() {
+    let (_, mut b) = esp_tunnel();
+    b.engine.reserve(larval(), address(A), b.now).unwrap();
+    assert_eq!(b.engine.reserve(larval(), address(A), b.now), Err(ReserveError::InUse), "larval SA");
+    assert_eq!(b.engine.reserve(sa_in(), address(A), b.now), Err(ReserveError::InUse), "mature SA");
+}
+
+#[test]
+fn larval_sa_refuses_packets_and_expires_after_30_seconds() {
     let (mut a, mut b) = esp_tunnel();
-    let key = key(Direction::Inbound, B, Protocol::Esp, 0x3001);
+    let key = larval();
     b.engine.reserve(key, address(A), b.now).unwrap();
-    assert_eq!(b.engine.reserve(key, address(A), b.now), Err(ReserveError::InUse));
-    assert_eq!(b.engine.reserve(sa_in(), address(A), b.now), Err(ReserveError::InUse));
     assert_eq!(state(&b, &key), Some(SaState::Larval));
     let mut wire = a.send(&inner()).unwrap();
     wire[20..24].copy_from_slice(&0x3001u32.to_be_bytes());
@@ -219,17 +234,28 @@ fn larval_sas_occupy_a_slot_and_expire() {
     b.engine.tick(b.now);
     assert_eq!((state(&b, &key), b.engine.poll_timeout()), (None, None));
     refused_unmodified(&mut b, &wire, DiscardReason::NoSa);
-    // After installation of its keys the SA stays in the same slot.
+}
+
+#[test]
+fn larval_sa_with_keys_stays_in_its_slot_and_does_not_expire() {
+    let (_, mut b) = esp_tunnel();
+    let key = larval();
     b.engine.reserve(key, address(A), b.now).unwrap();
     b.load(&esp(A, B, 0x3001, "-m tunnel"), B);
     assert_eq!((state(&b, &key), b.engine.sas().count()), (Some(SaState::Mature), 2));
     pass(&mut b, 31);
     b.engine.tick(b.now);
     assert_eq!(state(&b, &key), Some(SaState::Mature));
-    b.engine.reserve(ipsec_engine::SaId { spi: 0x3002, ..key }, address(A), b.now).unwrap();
-    let usage = b.engine.remove(&ipsec_engine::SaId { spi: 0x3002, ..key }, address(A)).unwrap();
-    assert_eq!((usage.packets, usage.octets), (0, 0), "usage of a larval SA is not zero");
+}
+
+#[test]
+fn removed_larval_sa_has_no_usage() {
+    let (_, mut b) = esp_tunnel();
+    b.engine.reserve(larval(), address(A), b.now).unwrap();
     assert_eq!(b.engine.sas().count(), 2);
+    let usage = b.engine.remove(&larval(), address(A)).unwrap();
+    assert_eq!((usage.packets, usage.octets), (0, 0));
+    assert_eq!(b.engine.sas().count(), 1);
 }
 
 //= RFC 2408 4.3/2, 4.3/3

@@ -157,8 +157,12 @@ fn report(mtu: u16) -> TooBig {
     }
 }
 
+fn mtu(gateway: &mut Gateway) -> Option<u16> {
+    gateway.engine.policy_mtu(gateway.now, &inner())
+}
+
 #[test]
-fn path_mtu_report_lowers_the_mtu_of_its_sa_only() {
+fn path_mtu_report_about_another_sa_is_ignored() {
     let (mut a, _) = esp_tunnel();
     let strangers = [
         TooBig { source: address("192.0.2.9"), ..report(1000) },
@@ -167,9 +171,14 @@ fn path_mtu_report_lowers_the_mtu_of_its_sa_only() {
         TooBig { spi: ipsec_packet::Spi::new(0x1002).ok(), ..report(1000) },
     ];
     for stranger in strangers {
-        assert!(!a.engine.path_mtu_report(a.now, &stranger));
+        assert!(!a.engine.path_mtu_report(a.now, &stranger), "{stranger:?}");
     }
-    let mtu = |a: &mut Gateway| a.engine.policy_mtu(a.now, &inner());
+    assert_eq!(mtu(&mut a), None);
+}
+
+#[test]
+fn path_mtu_report_lowers_the_mtu_and_never_raises_it() {
+    let (mut a, _) = esp_tunnel();
     assert_eq!(mtu(&mut a), None);
     assert!(a.engine.path_mtu_report(a.now, &report(1400)));
     let first = mtu(&mut a).unwrap();
@@ -178,12 +187,21 @@ fn path_mtu_report_lowers_the_mtu_of_its_sa_only() {
         assert!(!a.engine.path_mtu_report(a.now, &report(higher)), "report raised the path MTU");
     }
     assert_eq!(mtu(&mut a), Some(first));
-    // A forged report does not lower the path MTU below the minimum MTU of IP.
+}
+
+/// A forged report does not lower the path MTU below the minimum MTU of IP.
+#[test]
+fn path_mtu_report_is_limited_to_the_minimum_mtu_of_ipv4() {
+    let (mut a, _) = esp_tunnel();
     assert!(a.engine.path_mtu_report(a.now, &report(0)));
     let least = mtu(&mut a).unwrap();
     assert!(least > 500 && least < 576);
     assert!(!a.engine.path_mtu_report(a.now, &report(68)));
     assert_eq!(mtu(&mut a), Some(least));
+}
+
+#[test]
+fn path_mtu_report_is_limited_to_the_minimum_mtu_of_ipv6() {
     let (mut b, _) = one_way(&esp(A6, B6, 0x1001, "-m transport"), A6, B6, "ipsec esp/transport//require", (A6, B6));
     let six = TooBig { source: address(A6), destination: address(B6), ..report(600) };
     assert!(b.engine.path_mtu_report(b.now, &six) && !b.engine.path_mtu_report(b.now, &six));

@@ -189,7 +189,7 @@ fn error_reply_has_the_errno() {
 }
 
 #[test]
-fn dialects_have_the_numbers_of_their_kernels() {
+fn sa_types_have_the_numbers_of_their_kernels() {
     let types = [
         (Dialect::Kame, [2, 3, 9, 11]),
         (Dialect::FreeBsd, [2, 3, 9, 11]),
@@ -202,6 +202,10 @@ fn dialects_have_the_numbers_of_their_kernels() {
             assert!(number == 0 || dialect.sa_type(number) == kind, "{dialect:?} {number}");
         }
     }
+}
+
+#[test]
+fn ciphers_have_the_numbers_of_their_kernels() {
     let ciphers = [
         (Dialect::Kame, CipherAlgorithm::DesCbc, Some(2)),
         (Dialect::OpenBsd, CipherAlgorithm::DesCbc, None),
@@ -215,16 +219,24 @@ fn dialects_have_the_numbers_of_their_kernels() {
     for (dialect, algorithm, number) in ciphers {
         assert_eq!(dialect.cipher_number(algorithm), number, "{dialect:?} {algorithm}");
     }
-    // Number 5 is HMAC-SHA2-256 with an ICV of 96 bits in Linux, and of 128 bits in FreeBSD.
+}
+
+/// Number 5 is HMAC-SHA2-256 with an ICV of 96 bits in Linux, and of 128 bits in FreeBSD.
+#[test]
+fn hmac_sha2_256_of_linux_is_truncated_to_96_bits() {
     assert_eq!(Dialect::Linux.integrity(5), Some(IntegrityAlgorithm::HmacSha2_256_96));
     assert_eq!(Dialect::FreeBsd.integrity(5), Some(IntegrityAlgorithm::HmacSha2_256_128));
+}
+
+#[test]
+fn algorithms_map_to_their_numbers_in_both_directions() {
     for dialect in [Dialect::Kame, Dialect::FreeBsd, Dialect::Linux, Dialect::OpenBsd] {
         for number in 0..=255u8 {
             if let Some(cipher) = dialect.cipher(number) {
-                assert_eq!(dialect.cipher_number(cipher), Some(number), "{dialect:?}");
+                assert_eq!(dialect.cipher_number(cipher), Some(number), "{dialect:?} {cipher}");
             }
             if let Some(mac) = dialect.integrity(number) {
-                assert_eq!(dialect.integrity_number(mac), Some(number), "{dialect:?}");
+                assert_eq!(dialect.integrity_number(mac), Some(number), "{dialect:?} {mac}");
             }
         }
     }
@@ -267,7 +279,11 @@ fn each_malformed_message_has_its_error_and_offset() {
         assert_eq!((error.offset, error.kind), (offset, kind), "octet {at}");
     }
     assert_eq!(Message::parse(&good[..15], LINUX).unwrap_err().kind, PfkeyErrorKind::TooShort);
-    // Errors in address families, key lengths and templates have the offset of the extension or field.
+}
+
+#[test]
+fn malformed_extension_has_its_error() {
+    let good = octets(ADD_SENT);
     let changed = |at: usize, octet: u8| {
         let mut bad = good.clone();
         bad[at] = octet;
@@ -277,6 +293,10 @@ fn each_malformed_message_has_its_error_and_offset() {
     assert_eq!(changed(family, 3), Err(PfkeyErrorKind::Family(3)));
     let key = good.windows(4).position(|w| w == [160, 0, 0, 0]).unwrap();
     assert_eq!(changed(key + 1, 2), Err(PfkeyErrorKind::KeyLength(160 + 512)));
+}
+
+#[test]
+fn malformed_template_is_refused() {
     let mut policy = octets(SPDADD_SENT);
     let request = policy.windows(4).position(|w| w == [0x30, 0, 0x6c, 0]).unwrap();
     policy[request + 2] = 6;

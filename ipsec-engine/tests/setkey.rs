@@ -82,15 +82,23 @@ fn selectors_with_prefixes_ports_and_upper_protocols_are_parsed() {
         let Selector::Flow { source, upper: found, .. } = policy(&text).selector else { panic!("{text}") };
         assert_eq!((source, found), (expected, upper), "{text}");
     }
+}
+
+#[test]
+fn ipv6_selector_with_port_and_icmp_type_is_parsed() {
     let v6 = policy("spdadd -6n 2001:db8::/32[any] ::1[22] icmp6,135,0 -P out none;");
     let Selector::Flow { source, destination, upper } = v6.selector else { panic!() };
     assert_eq!((source.prefix, destination.port), (32, Some(22)));
     assert_eq!(upper, Upper::Icmp(IpProto::ICMPV6, 135, Some(0)));
+}
+
+#[test]
+fn tagged_selector_is_parsed() {
     assert_eq!(policy("spdadd tagged \"lan\" -P out bypass;").selector, Selector::Tagged("lan"));
 }
 
 #[test]
-fn policies_with_directions_priorities_actions_and_levels_are_parsed() {
+fn policies_with_directions_priorities_and_actions_are_parsed() {
     for (text, direction, priority, action) in [
         ("-P in discard", PolicyDirection::In, Priority::DEFAULT, Action::Discard),
         ("-P fwd none", PolicyDirection::Forward, Priority::DEFAULT, Action::None),
@@ -104,6 +112,10 @@ fn policies_with_directions_priorities_actions_and_levels_are_parsed() {
         let found = policy(&text);
         assert_eq!((found.direction, found.priority, found.action), (direction, priority, Some(action)), "{text}");
     }
+}
+
+#[test]
+fn templates_with_modes_levels_and_endpoints_are_parsed() {
     let text = "spdadd 10.0.0.1 10.0.0.2 any -P out ipsec ipcomp/transport//use esp/transport//require ah/transport
         esp/tunnel/me-192.0.2.9[4500]/unique:31;";
     let Some(Action::Ipsec(bundle)) = policy(text).action else { panic!() };
@@ -120,7 +132,7 @@ fn policies_with_directions_priorities_actions_and_levels_are_parsed() {
 }
 
 #[test]
-fn other_statements_are_parsed() {
+fn other_statements_are_parsed_and_written() {
     for text in [
         "delete 10.0.0.1 10.0.0.2 ah 24500;",
         "get 10.0.0.1 10.0.0.2 esp-old 0x2a;",
@@ -142,6 +154,10 @@ fn other_statements_are_parsed() {
         let written = first.to_string();
         assert_eq!(one(&written), first, "{text} as {written}");
     }
+}
+
+#[test]
+fn synonyms_of_exit_are_parsed() {
     assert_eq!(one("bye;"), Statement::Exit);
     assert_eq!(one(";;quit ;"), Statement::Exit);
 }
