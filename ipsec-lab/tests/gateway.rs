@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use test_vectors::support::packets_of_capture;
+
 fn lab(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ipsec-lab")).args(args).output().expect("the tool runs")
 }
@@ -26,18 +28,6 @@ fn pair(name: &str, options: &[&str]) -> (PathBuf, String, String) {
     assert!(ran.status.success(), "{name}: {}", text(&ran));
     let file = |name: &str| folder.join(name).to_str().expect("a path").to_owned();
     (folder.clone(), file("gateway-a.conf"), file("gateway-b.conf"))
-}
-
-fn packets(path: &Path) -> Vec<Vec<u8>> {
-    let bytes = fs::read(path).expect("a capture");
-    let mut rest = &bytes[24..];
-    let mut packets = Vec::new();
-    while rest.len() >= 16 {
-        let len = u32::from_le_bytes([rest[8], rest[9], rest[10], rest[11]]) as usize;
-        packets.push(rest[16..16 + len].to_vec());
-        rest = &rest[16 + len..];
-    }
-    packets
 }
 
 const VARIANTS: &[(&str, &[&str])] = &[
@@ -83,7 +73,7 @@ fn protected_packets_are_not_sent_without_an_sa() {
         let ran = lab(&["seal", "--config", &path("changed.conf"), &lan, &sealed]);
         assert!(text(&ran).contains(reason), "{name}: {}", text(&ran));
         let from_a = |packet: &Vec<u8>| packet[12..15] == [192, 168, 1];
-        assert!(!packets(Path::new(&sealed)).iter().any(from_a), "{name}");
+        assert!(!packets_of_capture(Path::new(&sealed)).iter().any(from_a), "{name}");
     }
 }
 
@@ -101,7 +91,8 @@ fn injected_packets_are_discarded_with_their_reason() {
         assert!(said.contains(reason), "{reason} in {said}");
     }
     let to_b = |packets: Vec<Vec<u8>>| packets.into_iter().filter(|p| p[16..19] == [192, 168, 2]).collect::<Vec<_>>();
-    let (opened, lan) = (to_b(packets(&folder.join("opened.pcap"))), to_b(packets(&folder.join("lan-a.pcap"))));
+    let (opened, lan) =
+        (to_b(packets_of_capture(&folder.join("opened.pcap"))), to_b(packets_of_capture(&folder.join("lan-a.pcap"))));
     assert_eq!(opened, lan);
 }
 
@@ -177,71 +168,123 @@ fn absent_entries_and_unsupported_statements_are_skipped_with_a_warning() {
     assert!(lab(&["dump", "--config", path.to_str().expect("a path")]).status.success());
 }
 
+const KEY: &str = "0x000102030405060708090a0b0c0d0e0f10111213";
+
+/// Configuration with one ESP tunnel, a link to it, a capture of packets for it, and the file of its sequence numbers.
+struct Tunnel {
+    folder: PathBuf,
+    config: PathBuf,
+    link: PathBuf,
+    sequence: PathBuf,
+}
+
+impl Tunnel {
+    /// Creates the files in a new folder.
+    fn new(name: &str) -> Self {
+        let folder = folder("nonces").join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("a folder");
+        let (config, link, sequence) =
+            (folder.join("a.conf"), folder.join("link.conf"), folder.join("a.conf.sequence"));
+        fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/data/lan.pcap"), folder.join("in.pcap")).expect("a capture");
+        Self { folder, config, link, sequence }
+    }
+
+    /// Writes the configuration; the protocol is `esp` or `esp-udp`.
+    fn write(&self, protocol: &str, algorithms: &str) {
+        let text = format!(
+            "add 192.0.2.1 198.51.100.1 {protocol} 0x1001 -m tunnel {algorithms};\nspdadd 192.168.1.0/24 192.168.2.0/24 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;\n"
+        );
+        fs::write(&self.config, text).expect("a file");
+    }
+
+    fn seal(&self, config: &Path) -> Output {
+        let (plain, sealed) = (self.folder.join("in.pcap"), self.folder.join("sealed.pcap"));
+        let [config, plain, sealed] = [config, &plain, &sealed].map(|path| path.to_str().expect("a path"));
+        lab(&["seal", "--config", config, plain, sealed])
+    }
+
+    /// Returns the sequence number and IV of each sealed packet, which is ESP or ESP in UDP.
+    fn nonces(&self) -> Vec<Vec<u8>> {
+        let packets = packets_of_capture(&self.folder.join("sealed.pcap"));
+        let nonce = |packet: &Vec<u8>| match packet[9] {
+            50 => Some(packet[24..36].to_vec()),
+            17 if packet[22..24] == 4500u16.to_be_bytes() => Some(packet[32..44].to_vec()),
+            _ => None,
+        };
+        packets.iter().filter_map(nonce).collect()
+    }
+}
+
+/// Returns the algorithms whose nonce is the sequence number.
+fn counter_modes() -> [(&'static str, String); 2] {
+    [("gcm", format!("-E aes-gcm-16 {KEY}")), ("ctr", format!("-E aes-ctr {KEY} -A hmac-sha1 {KEY}"))]
+}
+
+/// The file by its name and by a link, with ESP and with ESP in UDP: the keys are the same.
 #[test]
 fn sequence_numbers_are_not_reused_as_nonces() {
-    let folder = folder("nonces");
-    let (config, plain, sealed) = (folder.join("a.conf"), folder.join("in.pcap"), folder.join("sealed.pcap"));
-    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/data/lan.pcap"), &plain).expect("a capture");
-    let text_of = |cipher: &str| {
-        format!(
-            "add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel {cipher};\nspdadd 192.168.1.0/24 192.168.2.0/24 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;\n"
-        )
-    };
-    let link = folder.join("link.conf");
-    let _ = fs::remove_file(&link);
-    #[cfg(unix)]
-    std::os::unix::fs::symlink(&config, &link).expect("a link");
-    #[cfg(not(unix))]
-    fs::hard_link(&config, &link).expect("a link");
-    let seal = |config: &Path| {
-        lab(&[
-            "seal",
-            "--config",
-            config.to_str().expect("a path"),
-            plain.to_str().expect("a path"),
-            sealed.to_str().expect("a path"),
-        ])
-    };
-    let key = "0x000102030405060708090a0b0c0d0e0f10111213";
-    for cipher in [format!("-E aes-gcm-16 {key}"), format!("-E aes-ctr {key} -A hmac-sha1 {key}")] {
-        let kept = folder.join("a.conf.sequence");
-        let _ = fs::remove_file(&kept);
-        fs::write(&config, text_of(&cipher)).expect("a file");
+    for (name, algorithms) in counter_modes() {
+        let tunnel = Tunnel::new(&format!("reuse-{name}"));
+        tunnel.write("esp", &algorithms);
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&tunnel.config, &tunnel.link).expect("a link");
+        #[cfg(not(unix))]
+        fs::hard_link(&tunnel.config, &tunnel.link).expect("a link");
         let mut seen = std::collections::BTreeSet::new();
-        // The file by its name and by a link, with ESP and with ESP in UDP: the keys are the same.
         for run in 0..6 {
-            let ran = seal(if cfg!(unix) && run % 2 == 1 { &link } else { &config });
-            assert!(ran.status.success(), "{}", text(&ran));
-            for packet in packets(&sealed).iter().filter(|packet| packet[9] == 50) {
-                assert!(seen.insert(packet[24..36].to_vec()), "run {run}: a number and its nonce are used again");
+            let ran = tunnel.seal(if cfg!(unix) && run % 2 == 1 { &tunnel.link } else { &tunnel.config });
+            assert!(ran.status.success(), "{name}, run {run}: {}", text(&ran));
+            for nonce in tunnel.nonces() {
+                assert!(seen.insert(nonce), "{name}, run {run}: a number and its nonce are used again");
             }
-            for packet in
-                packets(&sealed).iter().filter(|packet| packet[9] == 17 && packet[22..24] == 4500u16.to_be_bytes())
-            {
-                assert!(seen.insert(packet[32..44].to_vec()), "run {run}: a number and its nonce are used again");
-            }
-            fs::write(&config, text_of(&cipher).replace(" esp 0x", if run > 2 { " esp-udp 0x" } else { " esp 0x" }))
-                .expect("a file");
+            tunnel.write(if run > 2 { "esp-udp" } else { "esp" }, &algorithms);
         }
-        assert!(seen.len() > 200);
-        // A run beside another one that uses the keys, whatever became of the configuration meanwhile.
-        let lock = fs::File::open(folder.join("a.conf.sequence.lock")).expect("a lock");
+        assert!(seen.len() > 200, "{name}: {} packets", seen.len());
+    }
+}
+
+/// The other process has locked the keys; the configuration is a new file meanwhile.
+#[test]
+fn keys_in_use_by_another_process_are_refused() {
+    for (name, algorithms) in counter_modes() {
+        let tunnel = Tunnel::new(&format!("lock-{name}"));
+        tunnel.write("esp", &algorithms);
+        assert!(tunnel.seal(&tunnel.config).status.success(), "{name}");
+        let lock = fs::File::open(tunnel.folder.join("a.conf.sequence.lock")).expect("a lock");
         lock.lock().expect("a lock");
-        fs::remove_file(&config).expect("a file");
-        fs::write(&config, text_of(&cipher)).expect("a file");
-        let ran = seal(&config);
-        assert!(!ran.status.success() && text(&ran).contains("keys are in use by another process"), "{}", text(&ran));
+        fs::remove_file(&tunnel.config).expect("a file");
+        tunnel.write("esp", &algorithms);
+        let ran = tunnel.seal(&tunnel.config);
+        assert!(
+            !ran.status.success() && text(&ran).contains("keys are in use by another process"),
+            "{name}: {}",
+            text(&ran)
+        );
         drop(lock);
-        assert!(seal(&config).status.success());
-        // What cannot be read is never taken for numbers that were not used.
-        let whole = fs::read(&kept).expect("numbers");
+        assert!(tunnel.seal(&tunnel.config).status.success(), "{name}, after the lock was released");
+    }
+}
+
+/// A file that cannot be read is never taken for numbers that were not used.
+#[test]
+fn damaged_file_of_sequence_numbers_is_refused() {
+    for (name, algorithms) in counter_modes() {
+        let tunnel = Tunnel::new(&format!("damaged-{name}"));
+        tunnel.write("esp", &algorithms);
+        assert!(tunnel.seal(&tunnel.config).status.success(), "{name}");
+        let whole = fs::read(&tunnel.sequence).expect("numbers");
         for damaged in [&b"damaged"[..], b"", &whole[..whole.len() - 8]] {
-            fs::write(&kept, damaged).expect("a file");
-            assert!(!seal(&config).status.success());
+            fs::write(&tunnel.sequence, damaged).expect("a file");
+            assert!(!tunnel.seal(&tunnel.config).status.success(), "{name}: {} octets", damaged.len());
         }
     }
-    fs::write(&config, text_of(&format!("-E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A hmac-sha1 {key}")))
-        .expect("a file");
-    let _ = fs::remove_file(folder.join("a.conf.sequence"));
-    assert!(seal(&config).status.success() && !folder.join("a.conf.sequence").exists(), "only where it matters");
+}
+
+#[test]
+fn sequence_numbers_of_cbc_are_not_kept() {
+    let tunnel = Tunnel::new("cbc");
+    tunnel.write("esp", &format!("-E aes-cbc 0x000102030405060708090a0b0c0d0e0f -A hmac-sha1 {KEY}"));
+    assert!(tunnel.seal(&tunnel.config).status.success());
+    assert!(!tunnel.sequence.exists());
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use test_vectors::support::packets_of_capture;
+
 fn vpn(name: &str, args: &[&str]) -> (Output, PathBuf) {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let ran = Command::new(env!("CARGO_BIN_EXE_ipsec-lab"))
@@ -12,19 +14,6 @@ fn vpn(name: &str, args: &[&str]) -> (Output, PathBuf) {
         .output()
         .expect("the tool runs");
     (ran, out)
-}
-
-/// Octets of the packets of a capture, without its headers.
-fn packets(path: &Path) -> Vec<Vec<u8>> {
-    let bytes = std::fs::read(path).expect("a capture");
-    let mut rest = &bytes[24..];
-    let mut packets = Vec::new();
-    while rest.len() >= 16 {
-        let len = u32::from_le_bytes([rest[8], rest[9], rest[10], rest[11]]) as usize;
-        packets.push(rest[16..16 + len].to_vec());
-        rest = &rest[16 + len..];
-    }
-    packets
 }
 
 #[test]
@@ -58,10 +47,11 @@ fn every_variant_delivers_exactly_the_packets_that_entered() {
     for (name, args) in variants {
         let (ran, out) = vpn(name, args);
         assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stdout));
-        let (entered, delivered) = (packets(&out.join("lan-a.pcap")), packets(&out.join("lan-b.pcap")));
+        let (entered, delivered) =
+            (packets_of_capture(&out.join("lan-a.pcap")), packets_of_capture(&out.join("lan-b.pcap")));
         assert!(entered.len() > 50, "{name}");
         assert_eq!(entered, delivered, "{name}");
-        assert_eq!(packets(&out.join("wan.pcap")).len(), entered.len(), "{name}");
+        assert_eq!(packets_of_capture(&out.join("wan.pcap")).len(), entered.len(), "{name}");
     }
 }
 
@@ -72,7 +62,8 @@ fn nat_in_transport_mode_changes_addresses_and_keeps_checksums_valid() {
     {
         let (ran, out) = vpn(name, args);
         assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stdout));
-        let (entered, delivered) = (packets(&out.join("lan-a.pcap")), packets(&out.join("lan-b.pcap")));
+        let (entered, delivered) =
+            (packets_of_capture(&out.join("lan-a.pcap")), packets_of_capture(&out.join("lan-b.pcap")));
         assert_eq!(entered.len(), delivered.len(), "{name}");
         assert_ne!(entered, delivered, "{name}");
     }
@@ -84,11 +75,11 @@ fn no_cleartext_packet_is_on_the_wire() {
         [("hidden", &[][..]), ("hidden-t", &["--mode", "transport"]), ("hidden-b", &["--mode", "beet", "--nat"])]
     {
         let (_, out) = vpn(name, args);
-        let clear = packets(&out.join("lan-a.pcap"));
+        let clear = packets_of_capture(&out.join("lan-a.pcap"));
         assert!(clear.iter().any(|p| p.windows(8).any(|w| w == b"HTTP/1.0")));
-        let wire = packets(&out.join("wan.pcap"));
+        let wire = packets_of_capture(&out.join("wan.pcap"));
         assert_eq!(wire.len(), clear.len(), "acknowledgements and pings included");
-        for packet in wire.iter().chain(&packets(&out.join("attack.pcap"))) {
+        for packet in wire.iter().chain(&packets_of_capture(&out.join("attack.pcap"))) {
             assert!(!packet.windows(4).any(|w| w == b"HTTP"), "{name}");
             assert!(matches!(packet[9], 50 | 17), "{name}: protocol {}", packet[9]);
         }
@@ -104,7 +95,7 @@ fn injected_packets_are_counted_by_reason() {
     {
         assert!(text.contains(reason), "{reason} in {text}");
     }
-    let injected = packets(&out.join("attack.pcap")).len();
+    let injected = packets_of_capture(&out.join("attack.pcap")).len();
     assert!(injected > 20 && text.contains(&format!("{injected} packets injected")), "{injected} in {text}");
     assert!(text.contains("    0 of them delivered"), "{text}");
 }
@@ -112,7 +103,7 @@ fn injected_packets_are_counted_by_reason() {
 #[test]
 fn same_seed_gives_the_same_packets() {
     let ((_, one), (_, two)) = (vpn("seed-1", &[]), vpn("seed-2", &[]));
-    assert_eq!(packets(&one.join("wan.pcap")), packets(&two.join("wan.pcap")));
+    assert_eq!(packets_of_capture(&one.join("wan.pcap")), packets_of_capture(&two.join("wan.pcap")));
 }
 
 #[test]
