@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use fuzz_harness::{TARGETS, corpus, seeds};
+use test_vectors::Random;
 
 /// Returns the regressions of a target, sorted by file name.
 fn regressions(target: &str) -> Vec<Vec<u8>> {
@@ -46,16 +47,6 @@ fn unpacked_corpus_is_packed_into_the_same_archive() {
     fs::remove_dir_all(folder).expect("folder is removed");
 }
 
-/// Linear congruential generator with a fixed seed, so that the inputs are reproducible.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % bound.max(1)
-    }
-}
-
 /// Alters seeds as a fuzzer does: flipped bits, replaced octets, truncation and duplication.
 #[test]
 fn every_target_passes_altered_seeds() {
@@ -66,7 +57,7 @@ fn every_target_passes_altered_seeds() {
             let mut input = seeds[random.below(seeds.len())].clone();
             input.truncate(2048);
             for _ in 0..=random.below(4) {
-                let at = random.below(input.len());
+                let at = random.below(input.len().max(1));
                 match random.below(4) {
                     _ if input.is_empty() => input.push(0),
                     0 => input[at] ^= 1 << random.below(8),
