@@ -170,7 +170,8 @@ fn doc_summaries_and_messages_use_the_terms_of_the_rfcs() {
                 if let Some(phrase) = NOT_ANYWHERE.iter().find(|phrase| lower.contains(**phrase)) {
                     reject(&format!("`{phrase}`"));
                 }
-                let quotes_configuration = ["add ", "-E ", "-A ", " -m ", "draft-", "ike-codec", "=", "/", "usage:"].iter();
+                let quotes_configuration =
+                    ["add ", "-E ", "-A ", " -m ", "draft-", "ike-codec", "=", "/", "usage:"].iter();
                 if !is_comment && is_library && !quotes_configuration.into_iter().any(|sign| text.contains(sign)) {
                     let fixed = text.split('{').map(|part| part.split_once('}').map_or(part, |(_, behind)| behind));
                     if fixed.flat_map(words).any(|word| UPPER_CASE.contains(&word)) {
