@@ -185,7 +185,7 @@ enum ipsec_status {
   /*
    The SPI or CPI of the packet does not match the SA.
    */
-  IPSEC_STATUS_WRONG_SPI = 9,
+  IPSEC_STATUS_SPI_MISMATCH = 9,
   /*
    The sequence number was received before, or is below the anti-replay window.
    */
