@@ -76,15 +76,22 @@ fn authenticates(icv: &impl Integrity, data: &[u8], mac: &[u8]) {
     }
 }
 
+fn aes_cbc(case: &Case) -> AnyCipher {
+    AnyCipher::new(CipherAlgorithm::AesCbc, &case["key"]).unwrap()
+}
+
 #[test]
-fn aes_cbc_matches_rfc_3602_and_cavp() {
-    let cipher = |case: &Case| AnyCipher::new(CipherAlgorithm::AesCbc, &case["key"]).unwrap();
+fn aes_cbc_matches_rfc_3602() {
     let mut run = 0;
     for case in rfc("rfc3602_aes_cbc.json") {
-        encrypts_and_decrypts(&cipher(&case), &iv(&case), &case);
+        encrypts_and_decrypts(&aes_cbc(&case), &iv(&case), &case);
         run += 1;
     }
     assert_eq!(run, 4);
+}
+
+#[test]
+fn aes_cbc_matches_cavp() {
     #[rustfmt::skip]
     let files = [
         ("GFSbox", [14, 12, 10]), ("KeySbox", [42, 48, 32]), ("MMT", [20, 20, 20]), ("VarTxt", [256, 256, 256]),
@@ -93,8 +100,8 @@ fn aes_cbc_matches_rfc_3602_and_cavp() {
         for (bits, count) in [128, 192, 256].into_iter().zip(counts) {
             let cases = cavp(&format!("AES/CBC{file}{bits}.rsp"));
             for case in &cases {
-                assert_eq!(case["key"].len() * 8, bits);
-                encrypts_and_decrypts(&cipher(case), &iv(case), case);
+                assert_eq!(case["key"].len() * 8, bits, "{file}{bits}");
+                encrypts_and_decrypts(&aes_cbc(case), &iv(case), case);
             }
             let directions = cases.iter().filter(|case| case["section"] == b"DECRYPT").count();
             assert_eq!((cases.len(), directions), (count, count / 2), "{file}{bits}");
