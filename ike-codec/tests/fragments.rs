@@ -159,13 +159,18 @@ fn refused_first_fragment_does_not_set_the_message() {
 }
 
 #[test]
-fn reassembly_fits_exactly_sized_buffers() {
+fn reassembly_needs_a_store_of_the_length_of_the_message() {
     for (capacity, expected) in [(10, Ok(Progress::Complete)), (9, Err(FragmentError::NoSpace))] {
         let mut store = vec![0; capacity];
         let mut reassembly = Reassembly::new(&mut store);
         add(&mut reassembly, &fragment(1, 2, 1, b"67890")).unwrap();
         assert_eq!(add(&mut reassembly, &fragment(1, 1, 0, b"12345")), expected, "{capacity}");
     }
+    assert_eq!(add(&mut Reassembly::new(&mut []), &fragment(1, 1, 1, b"1")), Err(FragmentError::NoSpace));
+}
+
+#[test]
+fn reassembled_message_needs_an_output_of_its_length() {
     let mut store = [0; 10];
     let mut reassembly = Reassembly::new(&mut store);
     add(&mut reassembly, &fragment(1, 2, 1, b"67890")).unwrap();
@@ -174,7 +179,6 @@ fn reassembly_fits_exactly_sized_buffers() {
     let mut out = [0xee; 11];
     assert_eq!(reassembly.message(&mut out).unwrap(), b"1234567890");
     assert_eq!(out[10], 0xee);
-    assert_eq!(add(&mut Reassembly::new(&mut []), &fragment(1, 1, 1, b"1")), Err(FragmentError::NoSpace));
 }
 
 #[test]

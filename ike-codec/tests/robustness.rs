@@ -112,8 +112,12 @@ fn parse_checks_version_first_and_accepts_1_0_only() {
         };
         assert_eq!(parse_error(&bytes), Some(expected), "{version:#x}");
     }
+}
+
+#[test]
+fn parse_refuses_less_than_a_header() {
     for end in 0..28 {
-        assert_eq!(parse_error(&one(13, b"vendor")[..end]), Some(Kind::TooShort));
+        assert_eq!(parse_error(&one(13, b"vendor")[..end]), Some(Kind::TooShort), "{end} octets");
     }
 }
 
@@ -500,16 +504,25 @@ fn parse_accepts_up_to_three_zero_octets_of_padding() {
         let bytes = raw(13, &[payload(0, b"x"), vec![0; zeros]].concat());
         assert_eq!(Message::parse(&bytes).is_ok(), zeros <= 3, "{zeros}");
         if let Ok(message) = Message::parse(&bytes) {
-            assert_eq!(message.chain().padding().len(), zeros);
-            assert_eq!(message.write(&mut scratch).unwrap(), &bytes[..]);
+            assert_eq!(message.chain().padding().len(), zeros, "{zeros}");
+            assert_eq!(message.write(&mut scratch).unwrap(), &bytes[..], "{zeros}");
         }
     }
+}
+
+#[test]
+fn config_attributes_end_with_up_to_three_zero_octets_of_padding() {
     for zeros in 0..9usize {
         let bytes = one(14, &[hex("02 00 0000 8001 0001"), vec![0; zeros]].concat());
         let message = Message::parse(&bytes).unwrap_or_else(|e| panic!("{zeros}: {e}"));
         let Body::Config(config) = message.payloads().next().unwrap().view() else { panic!() };
-        assert_eq!((config.attributes.iter().count(), config.padding.len()), (1 + zeros / 4, zeros % 4));
+        assert_eq!((config.attributes.iter().count(), config.padding.len()), (1 + zeros / 4, zeros % 4), "{zeros}");
     }
+}
+
+#[test]
+fn finish_padded_is_read_as_padding() {
+    let mut scratch = [0; 100];
     let mut writer = MessageWriter::new(&mut scratch, &Header::new([1; 8], [0; 8], ExchangeKind::MAIN, 0)).unwrap();
     writer.bytes(PayloadKind::VENDOR_ID, b"x").unwrap();
     let padded = writer.finish_padded(4).unwrap();
