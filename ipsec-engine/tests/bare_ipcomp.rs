@@ -58,6 +58,10 @@ fn bare_ipcomp_is_decompressed_if_a_policy_may_accept_it() {
         let policies = policy(A, B, "any", "in", action);
         assert_eq!(refusal(mode, &policies, Unmatched::Discard, next), None, "{mode} {action}");
     }
+}
+
+#[test]
+fn policies_with_ports_are_checked_after_decompression() {
     let ports = policy(&format!("{A}[7]"), B, "udp", "in", "none") + &policy(A, B, "any", "in", "discard");
     assert_eq!(
         refusal("-m transport", &ports, Unmatched::Discard, IpProto::UDP),
@@ -65,6 +69,10 @@ fn bare_ipcomp_is_decompressed_if_a_policy_may_accept_it() {
         "the port is unknown before decompression"
     );
     assert_eq!(refusal("-m transport", &ports, Unmatched::Discard, IpProto::TCP), Some(DiscardReason::Policy));
+}
+
+#[test]
+fn bare_ipcomp_is_decompressed_if_unmatched_packets_are_bypassed() {
     assert_eq!(refusal("-m transport", "", Unmatched::Bypass, IpProto::UDP), None);
 }
 

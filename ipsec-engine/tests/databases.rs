@@ -110,12 +110,16 @@ fn flow_cache_agrees_with_a_search_of_the_spd() {
     }
 }
 
+/// Returns the SPI of an ESP packet over IPv4.
+fn spi(wire: &[u8]) -> u32 {
+    u32::from_be_bytes(wire[20..24].try_into().unwrap())
+}
+
 #[test]
 fn added_and_removed_sas_apply_to_cached_flows() {
     let bundle = "ipsec esp/transport//use";
     let mut a = Gateway::new(&policy(A, B, "any", "out", bundle), A);
     assert_eq!(a.send(&host()), Err(Disposition::Bypass));
-    let spi = |wire: &[u8]| u32::from_be_bytes(wire[20..24].try_into().unwrap());
     for n in [0x1001, 0x1002] {
         a.load(&esp(A, B, n, "-m transport"), A);
         assert_eq!(spi(&a.send(&host()).unwrap()), n);
@@ -123,9 +127,16 @@ fn added_and_removed_sas_apply_to_cached_flows() {
     for (gone, left) in [(0x1002, Some(0x1001)), (0x1001, None)] {
         let key = key(ipsec_engine::Direction::Outbound, B, Protocol::Esp, gone);
         assert!(a.engine.remove(&key, address(A)).is_some());
-        assert_eq!(a.send(&host()).map(|wire| spi(&wire)).ok(), left);
+        assert_eq!(a.send(&host()).map(|wire| spi(&wire)).ok(), left, "after removal of {gone:#x}");
     }
-    // Another SA in the same slot of the table is not mistaken for the removed one.
+}
+
+#[test]
+fn sa_in_the_slot_of_a_removed_sa_is_not_mistaken_for_it() {
+    let mut a = Gateway::new(&policy(A, B, "any", "out", "ipsec esp/transport//use"), A);
+    a.load(&esp(A, B, 0x1001, "-m transport"), A);
+    assert_eq!(spi(&a.send(&host()).unwrap()), 0x1001);
+    a.engine.remove(&key(ipsec_engine::Direction::Outbound, B, Protocol::Esp, 0x1001), address(A)).unwrap();
     a.load(&esp(A, B, 0x1003, "-m transport"), A);
     assert_eq!(spi(&a.send(&host()).unwrap()), 0x1003);
     a.engine.remove(&key(ipsec_engine::Direction::Outbound, B, Protocol::Esp, 0x1003), address(A)).unwrap();
@@ -201,12 +212,15 @@ fn acquire_leaves_any_endpoints_unspecified() {
     assert!(a.send(&inner()).is_ok());
 }
 
+/// Returns a gateway with a policy for packets to B's network, but without an SA.
+fn without_sa() -> Gateway {
+    let action = format!("ipsec esp/tunnel/{A}-{B}/require");
+    Gateway::new(&policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &action), A)
+}
+
 #[test]
 fn acquire_of_a_policy_is_limited_to_one_per_interval() {
-    let mut a = Gateway::new(
-        &policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &format!("ipsec esp/tunnel/{A}-{B}/require")),
-        A,
-    );
+    let mut a = without_sa();
     let mut asked = Vec::new();
     for second in 0..25 {
         assert!(matches!(a.send(&inner()), Err(Disposition::Pending(_))));
@@ -215,7 +229,11 @@ fn acquire_of_a_policy_is_limited_to_one_per_interval() {
     }
     assert_eq!(asked, [0, 10, 20]);
     assert_eq!(count(&a, ipsec_engine::Direction::Outbound, ipsec_engine::Counter::Pending), 25);
-    // Without polling one acquire is pending, for the newest packet.
+}
+
+#[test]
+fn one_acquire_is_pending_without_polling() {
+    let mut a = without_sa();
     for port in 0..40 {
         let _ = a.send(&udp("10.1.2.3", "10.2.3.4", 7, port, b""));
         a.now += Duration::from_secs(1);

@@ -119,6 +119,10 @@ fn add_message_is_written_as_a_kernel_accepts_it() {
         writer.push(&extension).unwrap();
     }
     assert_eq!(writer.finish().unwrap(), octets(ADD_SENT));
+}
+
+#[test]
+fn algorithms_of_the_add_message_have_their_numbers() {
     let algorithms = (CipherAlgorithm::AesCbc, IntegrityAlgorithm::HmacSha1_96);
     assert_eq!(LINUX.dialect.cipher_number(algorithms.0), Some(12));
     assert_eq!(LINUX.dialect.integrity_number(algorithms.1), Some(3));
