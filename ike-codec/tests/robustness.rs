@@ -233,14 +233,8 @@ fn modified_sa_message_is_refused_or_written_identically() {
     }
 }
 
-//= RFC 2408 3.4/1, 3.5/1, 3.5/2, 3.6/1, 5.5/7
+//= RFC 2408 3.4/1
 //# MUST NOT: the next payload of an SA payload is neither proposal nor transform
-//# MUST: the next payload of a proposal is 2 or 0
-//# MUST: the octets of an ISAKMP SPI are ignored
-//# MUST: the next payload of a transform is 3 or 0
-//# MUST: receiving: proposals and transforms are processed by the next payload field
-//= RFC 2409 5/8
-//# MUST: a nonce has 8 to 256 octets
 #[test]
 fn parse_refuses_proposal_or_transform_outside_its_sa() {
     for (kind, inner) in [(2u8, "00 00 0008 01 01 0000"), (3, "01 01 0000")] {
@@ -250,6 +244,10 @@ fn parse_refuses_proposal_or_transform_outside_its_sa() {
     }
 }
 
+//= RFC 2408 3.5/1, 3.6/1, 5.5/7
+//# MUST: the next payload of a proposal is 2 or 0
+//# MUST: the next payload of a transform is 3 or 0
+//# MUST: receiving: proposals and transforms are processed by the next payload field
 #[test]
 fn parse_refuses_other_payloads_after_proposal_or_transform() {
     for next in 1..=255u8 {
@@ -272,6 +270,8 @@ fn parse_refuses_wrong_transform_count() {
     }
 }
 
+//= RFC 2408 3.5/2
+//# MUST: the octets of an ISAKMP SPI are ignored
 #[test]
 fn parse_accepts_spi_of_any_size_in_an_isakmp_proposal() {
     for size in [0usize, 4, 8, 16] {
@@ -283,6 +283,8 @@ fn parse_accepts_spi_of_any_size_in_an_isakmp_proposal() {
     }
 }
 
+//= RFC 2409 5/8
+//# MUST: a nonce has 8 to 256 octets
 #[test]
 fn parse_strict_requires_a_nonce_of_8_to_256_octets() {
     for (length, valid) in [(0, false), (7, false), (8, true), (256, true), (257, false)] {
