@@ -236,8 +236,6 @@ fn negotiated_prf_is_refused() {
     }
 }
 
-//= RFC 2407 4.5.2/3
-//# MUST: and abort the association
 #[test]
 fn invalid_attributes_of_phase_1_are_refused() {
     let cases: [(List<'_>, AttributeError); 5] = [
@@ -252,6 +250,8 @@ fn invalid_attributes_of_phase_1_are_refused() {
     }
 }
 
+//= RFC 2407 4.5.2/3
+//# MUST: and abort the association
 #[test]
 fn invalid_attributes_of_phase_2_are_refused() {
     let cases: [(List<'_>, AttributeError); 4] = [
@@ -291,8 +291,6 @@ fn parts(suite: Phase2Suite) -> (CipherAlgorithm, usize, IntegrityAlgorithm, usi
 //# MUST: integrity-only offered as a choice, also when keys are negotiated
 //= RFC 2407 4.4.4.11/1
 //# MUST: esp_null is supported
-//= RFC 2408 5.6/3
-//# MUST: receiving: whether a transform is supported is determined
 #[test]
 fn esp_transforms_map_to_their_numbers_in_both_directions() {
     for (number, algorithm, lengths, salt, default, aead) in ESP_ROWS {
@@ -314,6 +312,8 @@ fn esp_transforms_map_to_their_numbers_in_both_directions() {
     assert_eq!(ESP_ROWS.len(), CipherAlgorithm::ALL.len(), "every cipher must have a number");
 }
 
+//= RFC 2408 5.6/3
+//# MUST: receiving: whether a transform is supported is determined
 #[test]
 fn unknown_esp_transforms_are_refused() {
     for number in (0..=u8::MAX).filter(|number| ESP_ROWS.iter().all(|row| row.0 != *number)) {
