@@ -7,6 +7,9 @@ use std::hint::black_box;
 use ike_codec::{Body, Chain, IpsecAttributes, Message, OakleyAttributes, Payload, Quirks};
 use test_vectors::{IsakmpFragmentsRecord, IsakmpRecord, Record};
 
+/// Proposal of one transform without attributes.
+pub const PROPOSAL: &str = "00 00 0010  01 01 00 01  00 00 0008  01 01 0000";
+
 /// Decodes hexadecimal digits, ignoring white space.
 pub fn hex(text: &str) -> Vec<u8> {
     let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
