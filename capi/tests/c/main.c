@@ -134,7 +134,7 @@ static void ipcomp(void) {
     struct ipsec_packet packet = packet_of(bytes, text, len);
     CHECK(ipsec_ipcomp_compress(state, &packet, 4, 2) == IPSEC_STATUS_OK);
     CHECK(packet.len < len / 2 && bytes[packet.start] == 4);
-    CHECK(ipsec_ipcomp_decompress(state, &packet, 3, &next) == IPSEC_STATUS_WRONG_SPI);
+    CHECK(ipsec_ipcomp_decompress(state, &packet, 3, &next) == IPSEC_STATUS_SPI_MISMATCH);
     CHECK(ipsec_ipcomp_decompress(state, &packet, 2, &next) == IPSEC_STATUS_OK);
     CHECK(next == 4 && equals(&packet, text, len));
     packet = packet_of(bytes, text, 40);
