@@ -8,11 +8,11 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use esp_core::{Outbound, Padding, SealParams, seal_with};
+use esp_core::{EncryptedCounterIv, IvSource, Outbound, Padding, SealParams, seal_with};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
 use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Settings};
-use ipsec_packet::{IpProto, Ipv4Header, PacketBuf, Seq, SeqWidth, Spi};
+use ipsec_packet::{IpProto, Ipv4Header, PacketBuf, SeqWidth, Spi};
 use zerocopy::IntoBytes;
 
 /// Duration of each measurement.
@@ -59,8 +59,9 @@ fn engine(core: usize) -> u64 {
     }
     let mut header = Ipv4Header::new([10, 1, core as u8, 1].into(), [10, 2, 0, 1].into(), IpProto::UDP, 64);
     header.set_total_length(PAYLOAD as u16);
+    header.set_identification(1);
     header.set_checksum();
-    let mut bytes = [0; PAYLOAD + 200];
+    let (mut bytes, mut iv) = ([0; PAYLOAD + 200], ivs());
     count(|| {
         bytes[100..120].copy_from_slice(header.as_bytes());
         let mut packet = PacketBuf::with_headroom(&mut bytes, 100, PAYLOAD).unwrap();
@@ -70,10 +71,13 @@ fn engine(core: usize) -> u64 {
 
 /// Returns the number of packets that the cores protect with one SA.
 fn one_sa(cores: usize) -> u64 {
-    let suite = || EncryptThenMac::new(Aes128Cbc::new(&[1; 16]), HmacSha1_96::new(&[2; 20]));
+    let keys: ([u8; 16], [u8; 20]) = (rand::random(), rand::random());
+    let suite = || EncryptThenMac::new(Aes128Cbc::new(&keys.0), HmacSha1_96::new(&keys.1));
     let spi = Spi::new(0x1001).unwrap();
     let sa = Mutex::new(Outbound::new(spi, suite(), SeqWidth::Extended64));
+    let iv_key: [u8; 16] = rand::random();
     let core = || {
+        let mut iv = EncryptedCounterIv(Aes128Cbc::new(&iv_key));
         let mut numbers = sa.lock().unwrap().reserve(256).unwrap();
         let (suite, mut bytes) = (suite(), [0; PAYLOAD + 200]);
         count(|| {
@@ -83,7 +87,7 @@ fn one_sa(cores: usize) -> u64 {
             });
             let (width, next_header, padding) = (SeqWidth::Extended64, IpProto::IPV4, Padding::MINIMAL);
             let mut octets = [0; 16];
-            iv(seq, &mut octets);
+            iv.fill(seq, &mut octets);
             let mut packet = PacketBuf::with_headroom(&mut bytes, 100, PAYLOAD).unwrap();
             seal_with(&suite, &SealParams { spi, seq, width, next_header, padding }, &octets, &mut packet).unwrap();
         })
@@ -94,9 +98,9 @@ fn one_sa(cores: usize) -> u64 {
     })
 }
 
-/// Writes an IV for the example only: the IV of CBC must be unpredictable (RFC 3602 section 3).
-fn iv(seq: Seq, iv: &mut [u8]) {
-    iv.fill(seq.get() as u8);
+/// Creates the source of IVs of one SA: the sequence number, encrypted under a random key (RFC 3602 section 2.1).
+fn ivs() -> EncryptedCounterIv<Aes128Cbc> {
+    EncryptedCounterIv(Aes128Cbc::new(&rand::random()))
 }
 
 /// Repeats `step` for the duration of the measurement; returns the number of steps.

@@ -6,9 +6,10 @@
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
+use esp_core::RngIv;
 use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, PolicyDirection, Settings};
-use ipsec_packet::{IpProto, PacketBuf, Seq};
+use ipsec_packet::{IpProto, PacketBuf};
 
 /// Configuration of setkey(8) for the gateway at 192.0.2.1; the other gateway swaps `in` and `out`.
 const CONF: &str = r#"
@@ -58,6 +59,7 @@ fn now() -> Duration {
 /// Builds the gateway that sends on the SA of the configuration, or the one that receives on it.
 fn gateway(direction: Direction) -> Result<Box<Gateway>, Box<dyn Error>> {
     let mut engine = Box::new(Gateway::new(Settings::STRICT, None, None));
+    engine.set_identification(rand::random());
     let mut statements = Statements::of(CONF);
     while let Some(statement) = statements.next().map_err(|e| e.to_string())? {
         match statement {
@@ -81,9 +83,8 @@ fn send(engine: &mut Gateway, plain: &[u8]) -> Result<Result<Vec<u8>, Dispositio
     let mut frame = vec![0; HEADROOM + plain.len() + HEADROOM];
     frame[HEADROOM..HEADROOM + plain.len()].copy_from_slice(plain);
     let mut packet = PacketBuf::with_headroom(&mut frame, HEADROOM, plain.len())?;
-    // An IV of CBC must be unpredictable: `esp_core::RngIv` takes it from a generator. This IV is for the example only.
-    let mut iv = |seq: Seq, iv: &mut [u8]| iv.fill(seq.get() as u8);
-    Ok(match engine.outbound(now(), &mut packet, &mut iv) {
+    // The IV of CBC must be unpredictable (RFC 3602 section 2.1).
+    Ok(match engine.outbound(now(), &mut packet, &mut RngIv(rand::rng())) {
         Disposition::Send => Ok(packet.data().to_vec()),
         other => Err(other),
     })
@@ -101,7 +102,7 @@ fn receive(engine: &mut Gateway, wire: &[u8]) -> Result<Vec<u8>, Disposition> {
 /// Builds a packet from one network to the other; its header checksum is left to the IP stack.
 fn packet(payload: &[u8]) -> Vec<u8> {
     let length = 20 + payload.len() as u16;
-    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, IpProto::UDP.0, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1];
+    let mut packet = vec![0x45, 0, 0, 0, 0, 1, 0, 0, 64, IpProto::UDP.0, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1];
     packet[2..4].copy_from_slice(&length.to_be_bytes());
     packet.extend_from_slice(payload);
     packet
