@@ -1,4 +1,4 @@
-//! Compiles the C peers whose libraries are here; the others are skipped by name.
+//! Compiles the C code of the other libraries that are installed; a warning names each one that is skipped.
 
 fn main() {
     println!("cargo::rerun-if-changed=c");
@@ -11,7 +11,7 @@ fn main() {
         let mut build = cc::Build::new();
         build.file(format!("c/{peer}.c")).opt_level(3);
         let found = match header {
-            // It brings no description for pkg-config.
+            // The library has no file for pkg-config.
             Some(header) => std::fs::exists(header).unwrap_or_default(),
             None => pkg_config::Config::new().cargo_metadata(false).probe(library).is_ok_and(|library| {
                 build.includes(library.include_paths);

@@ -1,4 +1,4 @@
-//! Every public operation by itself: `cargo bench -p ipsec-benches`.
+//! Time of each public operation alone: `cargo bench -p ipsec-benches`.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use ipsec_packet::*;
 
 const SIZES: [usize; 3] = [64, 512, 1408];
 
-/// Room around packets.
+/// Headroom and tailroom of each packet in octets.
 const FRONT: usize = 128;
 const BACK: usize = 2048;
 
@@ -34,7 +34,7 @@ fn v4() -> (IpAddr, IpAddr) {
     ([192, 0, 2, 1].into(), [198, 51, 100, 1].into())
 }
 
-/// An IPv4 packet with UDP in it.
+/// Returns an IPv4 packet with a UDP datagram.
 fn udp(octets: usize) -> Vec<u8> {
     let (IpAddr::V4(source), IpAddr::V4(destination)) = v4() else { unreachable!() };
     let mut header = Ipv4Header::new(source, destination, IpProto::UDP, 64);
@@ -45,7 +45,7 @@ fn udp(octets: usize) -> Vec<u8> {
     packet
 }
 
-/// A packet in a buffer with room around.
+/// Returns a packet in a buffer with headroom and tailroom.
 fn framed(packet: &[u8]) -> Vec<u8> {
     [&[0; FRONT][..], packet, &[0; BACK]].concat()
 }

@@ -47,7 +47,7 @@ void *libgcrypt_new(const struct suite *suite) {
     return peer;
 }
 
-/* The IV; of an AEAD the lengths and what is only authenticated, too. */
+/* Sets the IV; for an AEAD also the lengths and the associated data. */
 static void begin(struct gcrypt *peer, struct packet *packet) {
     const struct suite *suite = &peer->suite;
     uint8_t nonce[16];

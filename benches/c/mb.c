@@ -1,5 +1,5 @@
-/* Intel's ipsec-mb by its job interface: the widest manager for batches, the one of SSE for single packets, where the wide
- * one would run with all lanes but one empty. */
+/* Intel's ipsec-mb, with its job interface: the manager with the widest vectors for batches, the SSE manager for single
+ * packets, which use only one lane. */
 #include "peer.h"
 #include <intel-ipsec-mb.h>
 
@@ -48,7 +48,7 @@ static void *set_up(const struct suite *suite, IMB_MGR *manager) {
         }
         break;
     case CHACHA20_POLY1305: break;
-    default: return NULL; /* nobody has Blowfish or CAST */
+    default: return NULL; /* The library has no Blowfish and no CAST-128. */
     }
     if (suite->mac != NO_MAC) {
         uint8_t block[64] = {0};
@@ -146,7 +146,7 @@ static void fill(struct mb *mb, IMB_JOB *job, struct packet *packet, uint8_t *no
     }
 }
 
-/* Up to 64 packets; 0 when a job did not complete. */
+/* Processes up to 64 packets; returns 0 if a job did not complete. */
 static int run(struct mb *mb, struct packet *packets, size_t n, uint8_t tags[][32], int enc) {
     uint8_t nonces[64][16];
     size_t done = 0;

@@ -1,4 +1,4 @@
-/* OpenSSL's libcrypto: `openssl` through EVP and HMAC contexts that are made once, `openssl-low` with the low-level
+/* OpenSSL's libcrypto: `openssl` uses EVP and HMAC contexts that are created once; `openssl-low` uses the low-level
  * functions, and HMAC from saved states. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "peer.h"
@@ -170,7 +170,7 @@ struct low {
     } inner, outer;
 };
 
-/* The state behind one block of key. */
+/* Saves the hash state after one block of the key. */
 #define KEYED(low, field, init, update)                                                                                \
     do {                                                                                                               \
         uint8_t block[64] = {0};                                                                                       \
@@ -197,7 +197,7 @@ void *openssl_low_new(const struct suite *suite) {
     case BLOWFISH_CBC: BF_set_key(&low->blowfish, suite->key_len, suite->key); break;
     case CAST_CBC: CAST_set_key(&low->cast, suite->key_len, suite->key); break;
     case NO_CIPHER: break;
-    default: /* the low-level AES knows no AES instructions */
+    default: /* The low-level AES functions do not use AES instructions. */
         if (!(low->aes = openssl_new(suite))) {
             return NULL;
         }
