@@ -42,7 +42,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         };
         let flow = Flow { source: ends.0, destination: ends.1, protocol, detail };
         let might_protect = |rule: &Rule| match &rule.policy.action {
-            Action::Ipsec(bundle) if rule.policy.direction != PolicyDirection::Out => {
+            Action::Ipsec(bundle) => {
                 let is_inside = bundle.iter().any(|template| template.mode != Mode::Transport);
                 let by = |came: &AppliedSa| {
                     sec_path.may_satisfy(came, rule.id, bundle, |template| self.is_optional(template))
@@ -52,7 +52,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             }
             _ => false,
         };
-        if self.spd.rules().any(might_protect) {
+        if self.spd.inbound_rules().any(might_protect) {
             return Ok(());
         }
         if transport.is_none() || !sec_path.is_without_tunnel() {
@@ -63,10 +63,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         for direction in [PolicyDirection::In, PolicyDirection::Forward] {
             let decides = |rule: &&Rule| {
                 let certain = rule.policy.selector.matches(&flow);
-                rule.policy.direction == direction
-                    && (certain == Match::Yes || certain == Match::Unknown && rule.policy.action.passes())
+                certain == Match::Yes || certain == Match::Unknown && rule.policy.action.passes()
             };
-            match self.spd.rules().find(decides).map(|rule| &rule.policy.action) {
+            match self.spd.rules_of(direction).find(decides).map(|rule| &rule.policy.action) {
                 None => {}
                 Some(Action::Discard) => return Err(DiscardReason::Policy),
                 Some(Action::Ipsec(_)) => return Err(DiscardReason::SaMismatch),

@@ -211,13 +211,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Returns whether an inbound SA, or the template of a policy, has this destination.
     fn has_destination(&self, address: IpAddr) -> bool {
         let ends_here = |rule: &Rule| match rule.policy.action {
-            Action::Ipsec(bundle) if rule.policy.direction != PolicyDirection::Out => {
+            Action::Ipsec(bundle) => {
                 bundle.iter().any(|template| template.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
             }
             _ => false,
         };
         self.sad.iter().any(|(_, slot)| (slot.key.direction, slot.key.destination) == (Direction::Inbound, address))
-            || self.spd.rules().any(ends_here)
+            || self.spd.inbound_rules().any(ends_here)
     }
 
     /// Finds the IPComp SA of a packet that was sent uncompressed: it arrives as a plain tunnel (RFC 3173 section

@@ -1,4 +1,5 @@
 use core::fmt;
+use core::iter;
 use core::time::Duration;
 
 use heapless::Vec;
@@ -14,17 +15,20 @@ pub(crate) struct Spd<const P: usize, const F: usize> {
     rules: Vec<Option<Rule>, P>,
     /// Selectors of the rules by slot, stored apart so that a search reads nothing else.
     selectors: Vec<(PolicyDirection, Selector), P>,
-    /// Slots in the order of the search: by priority, and by age among equals.
+    /// Slots in the order of the search: by direction, by priority, and by age among equals.
     order: Vec<u16, P>,
     /// Slots of removed policies.
     free: Vec<u16, P>,
     /// Slots by direction and selector.
     index: Index<P>,
     flows: [Option<CachedFlow>; F],
-    /// Number of policies for `in`, `out` and `fwd`, so that a direction without policies is not searched.
+    /// Number of policies for `in`, `out` and `fwd`, which follow each other in `order`.
     per_direction: [u16; 3],
     next_id: u32,
 }
+
+/// Directions in the order of [`Spd::per_direction`].
+const DIRECTIONS: [PolicyDirection; 3] = [PolicyDirection::In, PolicyDirection::Out, PolicyDirection::Forward];
 
 /// Policy with its number and state.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +118,8 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         }
         let id = PolicyId(self.next_id);
         let priority_of = |&slot: &u16| self.rule(slot).map_or(Priority(u32::MAX), |rule| rule.policy.priority);
-        let position = self.order.partition_point(|slot| priority_of(slot) <= policy.priority);
+        let (start, slots) = self.slots(policy.direction);
+        let position = start.saturating_add(slots.partition_point(|slot| priority_of(slot) <= policy.priority));
         let slot = self.free_slot().ok_or(PolicyError::Full)?;
         self.order.push(slot).map_err(|_| PolicyError::Full)?;
         rotate_last_to(&mut self.order, position);
@@ -163,9 +168,39 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         Some(policy)
     }
 
-    /// Iterates over the policies in the order of the search.
+    /// Iterates over the policies of all directions, by priority and by age among equals.
     pub(crate) fn rules(&self) -> impl Iterator<Item = &Rule> {
-        self.order.iter().filter_map(|&slot| self.rule(slot))
+        let mut rest = DIRECTIONS.map(|direction| self.slots(direction).1);
+        iter::from_fn(move || {
+            let first = |slots: &&[u16]| self.rule(*slots.first()?);
+            let (rule, slots) = rest
+                .iter_mut()
+                .filter_map(|slots| Some((first(slots)?, slots)))
+                .min_by_key(|(rule, _)| (rule.policy.priority, rule.id))?;
+            *slots = slots.get(1..).unwrap_or_default();
+            Some(rule)
+        })
+    }
+
+    /// Iterates over the policies of a direction in the order of the search.
+    pub(crate) fn rules_of(&self, direction: PolicyDirection) -> impl Iterator<Item = &Rule> {
+        self.slots(direction).1.iter().filter_map(|&slot| self.rule(slot))
+    }
+
+    /// Iterates over the policies for `in`, then over those for `fwd`.
+    pub(crate) fn inbound_rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules_of(PolicyDirection::In).chain(self.rules_of(PolicyDirection::Forward))
+    }
+
+    /// Returns the slots of a direction in the order of the search, and their position in `order`.
+    fn slots(&self, direction: PolicyDirection) -> (usize, &[u16]) {
+        let [inward, out, forward] = self.per_direction.map(usize::from);
+        let (start, length) = match direction {
+            PolicyDirection::In => (0, inward),
+            PolicyDirection::Out => (inward, out),
+            PolicyDirection::Forward => (inward.saturating_add(out), forward),
+        };
+        (start, self.order.get(start..).and_then(|slots| slots.get(..length)).unwrap_or_default())
     }
 
     pub(crate) fn rule(&self, slot: u16) -> Option<&Rule> {
@@ -192,13 +227,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
 
     /// Returns whether any policy has this direction.
     pub(crate) fn has_policies(&self, direction: PolicyDirection) -> bool {
-        let [inward, out, forward] = self.per_direction;
-        let policies = match direction {
-            PolicyDirection::In => inward,
-            PolicyDirection::Out => out,
-            PolicyDirection::Forward => forward,
-        };
-        policies > 0
+        !self.slots(direction).1.is_empty()
     }
 
     /// Looks a flow up. Returns the result and whether it was cached.
@@ -222,11 +251,8 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     }
 
     fn search(&self, direction: PolicyDirection, flow: &Flow) -> Verdict {
-        for &at in &self.order {
-            let Some((rule_direction, selector)) = self.selectors.get(usize::from(at)) else { continue };
-            if *rule_direction != direction {
-                continue;
-            }
+        for &at in self.slots(direction).1 {
+            let Some((_, selector)) = self.selectors.get(usize::from(at)) else { continue };
             match selector.matches(flow) {
                 Match::No => {}
                 Match::Yes => return Verdict::Rule(at),

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use ipsec_packet::{AddressRange, Ip, IpProto, find_header};
 
 use crate::engine::DefaultLevel;
-use crate::policy::{Action, Bundle, MAX_TRANSFORMS, Mode, PolicyDirection, Protocol, TunnelEndpoints, is_optional};
+use crate::policy::{Action, Bundle, MAX_TRANSFORMS, Mode, Protocol, TunnelEndpoints, is_optional};
 use crate::spd::{Rule, Spd};
 
 /// Returns whether a packet of IP in IP has the same addresses inside as outside (RFC 2003 section 3). An SA without
@@ -41,11 +41,9 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     pub(crate) fn requires_tunnel(&self, sa: TunnelSa, inner: &[u8], default_level: DefaultLevel) -> bool {
         let Ok(inner) = Ip::parse(inner) else { return true }; // refused when it is decapsulated
         let (source, destination) = (inner.source(), inner.destination());
-        self.rules().filter(|rule| rule.policy.direction != PolicyDirection::Out).any(|rule| {
-            match &rule.policy.action {
-                Action::Ipsec(bundle) => is_required(rule, bundle, sa, (source, destination), default_level),
-                _ => false,
-            }
+        self.inbound_rules().any(|rule| match &rule.policy.action {
+            Action::Ipsec(bundle) => is_required(rule, bundle, sa, (source, destination), default_level),
+            _ => false,
         })
     }
 }

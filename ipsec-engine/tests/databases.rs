@@ -11,6 +11,7 @@ use ipsec_engine::{
 };
 use ipsec_packet::{AddressRange, Detail, Flow, IpProto, PortRange, Selector, Upper};
 use std::time::Duration;
+use test_vectors::Random;
 
 fn selector(from: &str, to: &str, upper: Upper) -> Selector {
     let range = |text: &str| {
@@ -52,6 +53,27 @@ fn policies_are_searched_by_priority_and_then_by_age() {
     assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::DiscardReason::Policy)));
     assert!(a.engine.remove_policy(low).is_some() && a.engine.remove_policy(low).is_none());
     assert_eq!(a.send(&inner()), Err(Disposition::Bypass), "no policy is left");
+}
+
+#[test]
+fn policies_of_all_directions_are_iterated_by_priority_and_then_by_age() {
+    let mut a = Gateway::new("", A);
+    let (mut expected, mut random) = (Vec::new(), Random::seeded(1));
+    for number in 0..200 {
+        if expected.len() == 16 || !expected.is_empty() && random.one_in(3) {
+            let (_, id) = expected.remove(random.below(expected.len()));
+            assert!(a.engine.remove_policy(id).is_some());
+        } else {
+            let direction = random.pick(&[PolicyDirection::In, PolicyDirection::Out, PolicyDirection::Forward]);
+            let upper = Upper::Ports(Some(IpProto::TCP), PortRange::ANY, PortRange::one(number));
+            let priority = Priority(random.below(4));
+            let policy = Policy { direction, ..rule("10.2.0.0/16", upper, priority, Action::Discard) };
+            expected.push((priority, a.engine.add_policy(policy).unwrap()));
+        }
+        expected.sort();
+        let found: Vec<_> = a.engine.policies().map(|(id, policy)| (policy.priority, id)).collect();
+        assert_eq!(found, expected);
+    }
 }
 
 #[test]
