@@ -1,13 +1,4 @@
 //! Dummy packets (RFC 4303 section 2.6).
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 mod gateway;
 mod gateway_pair;

@@ -1,13 +1,4 @@
 //! IPComp associations: nested and uncompressed packets, and counters.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 mod gateway;
 mod gateway_pair;

@@ -1,13 +1,4 @@
 //! Selection of SAs: inbound by SPI, destination and protocol; outbound by the template of the policy.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
 
 mod gateway;
 mod gateway_pair;
