@@ -366,7 +366,7 @@ enum ipsec_status ipsec_ah_out_init(struct ipsec_ah_out *sa,
  (ESN).
 
  # Safety
- The same as of [`ipsec_ah_out_init`].
+ The requirements are those of [`ipsec_ah_out_init`].
  */
 enum ipsec_status ipsec_ah_in_init(struct ipsec_ah_in *sa,
                                    uint32_t number,
@@ -387,7 +387,7 @@ enum ipsec_status ipsec_ah_sign(struct ipsec_ah_out *sa,
  Verifies an IP packet in place and removes AH from it (RFC 4302 section 3.4).
 
  # Safety
- The same as of [`ipsec_ah_sign`].
+ The requirements are those of [`ipsec_ah_sign`].
  */
 enum ipsec_status ipsec_ah_verify(struct ipsec_ah_in *sa, struct ipsec_packet *packet);
 
@@ -424,7 +424,7 @@ enum ipsec_status ipsec_esp_out_init(struct ipsec_esp_out *sa,
  Initialises an inbound SA of ESP with SPI `number` (at least 256), with the parameters of `ipsec_esp_out_init`.
 
  # Safety
- The same as of [`ipsec_esp_out_init`].
+ The requirements are those of [`ipsec_esp_out_init`].
  */
 enum ipsec_status ipsec_esp_in_init(struct ipsec_esp_in *sa,
                                     uint32_t number,
@@ -452,7 +452,7 @@ enum ipsec_status ipsec_esp_seal(struct ipsec_esp_out *sa,
  protocol number of the payload in `next_header`.
 
  # Safety
- The same as of [`ipsec_esp_seal`]; `next_header` is null or valid for writes.
+ The requirements are those of [`ipsec_esp_seal`], and `next_header` is null or valid for writes.
  */
 enum ipsec_status ipsec_esp_open(struct ipsec_esp_in *sa,
                                  struct ipsec_packet *packet,
@@ -516,7 +516,7 @@ enum ipsec_status ipsec_ipcomp_compress(struct ipsec_deflate *state,
  `next_header`.
 
  # Safety
- The same as of [`ipsec_ipcomp_compress`]; `next_header` is null or valid for writes.
+ The requirements are those of [`ipsec_ipcomp_compress`], and `next_header` is null or valid for writes.
  */
 enum ipsec_status ipsec_ipcomp_decompress(struct ipsec_deflate *state,
                                           struct ipsec_packet *packet,

@@ -50,7 +50,7 @@ pub unsafe extern "C" fn ipsec_ah_out_init(
 /// (ESN).
 ///
 /// # Safety
-/// The same as of [`ipsec_ah_out_init`].
+/// The requirements are those of [`ipsec_ah_out_init`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_ah_in_init(
     sa: *mut IpsecAhIn,
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn ipsec_ah_sign(sa: *mut IpsecAhOut, packet: *mut IpsecPa
 /// Verifies an IP packet in place and removes AH from it (RFC 4302 section 3.4).
 ///
 /// # Safety
-/// The same as of [`ipsec_ah_sign`].
+/// The requirements are those of [`ipsec_ah_sign`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_ah_verify(sa: *mut IpsecAhIn, packet: *mut IpsecPacket) -> IpsecStatus {
     status(|| {

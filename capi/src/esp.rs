@@ -58,7 +58,7 @@ pub unsafe extern "C" fn ipsec_esp_out_init(
 /// Initialises an inbound SA of ESP with SPI `number` (at least 256), with the parameters of `ipsec_esp_out_init`.
 ///
 /// # Safety
-/// The same as of [`ipsec_esp_out_init`].
+/// The requirements are those of [`ipsec_esp_out_init`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_esp_in_init(
     sa: *mut IpsecEspIn,
@@ -104,7 +104,7 @@ pub unsafe extern "C" fn ipsec_esp_seal(
 /// protocol number of the payload in `next_header`.
 ///
 /// # Safety
-/// The same as of [`ipsec_esp_seal`]; `next_header` is null or valid for writes.
+/// The requirements are those of [`ipsec_esp_seal`], and `next_header` is null or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_esp_open(
     sa: *mut IpsecEspIn,

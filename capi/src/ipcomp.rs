@@ -58,7 +58,7 @@ pub unsafe extern "C" fn ipsec_ipcomp_compress(
 /// `next_header`.
 ///
 /// # Safety
-/// The same as of [`ipsec_ipcomp_compress`]; `next_header` is null or valid for writes.
+/// The requirements are those of [`ipsec_ipcomp_compress`], and `next_header` is null or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ipsec_ipcomp_decompress(
     state: *mut IpsecDeflate,

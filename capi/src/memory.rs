@@ -85,7 +85,7 @@ pub(crate) unsafe fn get<'a, C, T>(at: *mut C) -> Result<&'a mut T, IpsecStatus>
 /// it, and of the stack, in its padding.
 ///
 /// # Safety
-/// The same as of [`get`].
+/// The requirements are those of [`get`].
 pub(crate) unsafe fn clear<C, T>(at: *mut C) -> Result<(), IpsecStatus> {
     // SAFETY: guaranteed by the caller.
     let value: *mut T = unsafe { get::<C, T>(at) }?;

@@ -35,7 +35,8 @@ impl Opened {
 ///
 /// # Errors
 /// [`OpenError::TooShort`], [`OpenError::Unaligned`], [`OpenError::IcvMismatch`]: the packet is unchanged.
-/// [`OpenError::InvalidPadLength`], [`OpenError::InvalidPadding`]: the packet was authentic, and its plaintext was wiped.
+/// [`OpenError::InvalidPadLength`], [`OpenError::InvalidPadding`]: the packet was authentic, and its plaintext was
+/// wiped.
 pub fn open_with<S: Suite + ?Sized>(
     suite: &S,
     seq: Seq,

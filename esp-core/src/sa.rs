@@ -235,8 +235,8 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     ///
     /// # Errors
     /// [`OpenError`]; packet and window are unchanged, except for [`OpenError::InvalidPadLength`] and
-    /// [`OpenError::InvalidPadding`]: those packets were authentic, so that their sequence number counts as received, and
-    /// their plaintext was wiped.
+    /// [`OpenError::InvalidPadding`]: those packets were authentic, so that their sequence number counts as received,
+    /// and their plaintext was wiped.
     pub fn open(&mut self, packet: &mut PacketBuf<'_>) -> Result<Opened, OpenError> {
         self.open_at_sequence(packet, None)
     }
@@ -282,7 +282,8 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
         Ok(seq)
     }
 
-    /// Returns whether the suite has an ICV. Otherwise any packet could move the window, so there is no anti-replay (RFC 4303 section 3.4.3).
+    /// Returns whether the suite has an ICV. Otherwise any packet could move the window, so there is no anti-replay
+    /// (RFC 4303 section 3.4.3).
     fn is_authentic(&self) -> bool {
         //= RFC 4303 3.4.3/2
         //# MUST NOT: anti-replay is enabled without integrity

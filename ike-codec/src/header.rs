@@ -80,7 +80,8 @@ impl Header {
     /// 2408 section 5.2).
     ///
     /// # Errors
-    /// [`DecodeErrorKind::TooShort`], `TooLong`, `Ikev2`, `MajorVersion`, `MinorVersion`, `Truncated`, `LengthMismatch`.
+    /// [`DecodeErrorKind::TooShort`], `TooLong`, `Ikev2`, `MajorVersion`, `MinorVersion`, `Truncated`,
+    /// `LengthMismatch`.
     pub fn parse(message: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
         let (header, rest) = Self::read(message)?;
         let wrong = |kind, offset| Err(DecodeError::at(kind, offset));

@@ -154,7 +154,8 @@ fn parse_strict_accepts_assigned_values() {
         let head = [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 16 + length, 1, protocol, 0, 1, 0, 0, 0, 8 + length, 1, id, 0, 0];
         [&head[..], attributes].concat()
     };
-    // Encryption, hash, authentication, group, lifetime and key length of phase 1; 16 is a group order (RFC 2409 appendix A).
+    // Encryption, hash, authentication, group, lifetime and key length of phase 1; 16 is a group order (RFC 2409
+    // appendix A).
     let oakley: Vec<u8> = [1, 2, 3, 4, 11, 12, 14].into_iter().flat_map(|kind| [0x80, kind, 0, 1]).collect();
     for (kind, body, expected) in [
         (1, sa(1, 1, &oakley), None),

@@ -59,7 +59,7 @@ impl CookieGenerator {
         //# MUST: a cookie depends on the parties
         let segments = [&address(local)[..], &address(remote), ports.as_flattened(), initiator, &epoch.to_be_bytes()];
         //= RFC 2408 2.5.3/2
-        //# MUST: nobody but its issuer can make a cookie or learn the local secret from one
+        //# MUST: only its issuer can create a cookie, and the local secret cannot be derived from one
         Prf::HmacSha1.compute(self.secret.expose(), &segments)
     }
 }

@@ -331,7 +331,7 @@ impl Phase2Suite {
     /// [`KeyError::Unsupported`] for IPComp; [`KeyError::Length`] when the length is not
     /// [`keymat_len`](Self::keymat_len).
     //= RFC 2409 B/2
-    //# MUST: a service makes a suitable key from the keying material
+    //# MUST: a service derives a suitable key from the keying material
     pub fn split(&self, keymat: &[u8]) -> Result<SuiteKeys, KeyError> {
         let &Self::Keyed { cipher, cipher_key, integrity, .. } = self else { return Err(KeyError::Unsupported) };
         KeyLengths::exactly(self.keymat_len()).check(keymat)?;

@@ -82,8 +82,8 @@ impl fmt::Display for ProtectError {
 impl core::error::Error for ProtectError {}
 
 impl Protection {
-    /// Creates the cipher with a key from [`Phase1Keys::cipher_key`](crate::Phase1Keys::cipher_key). `hash` is the negotiated
-    /// hash algorithm, even if the prf is not HMAC with it (RFC 2409 appendix B).
+    /// Creates the cipher with a key from [`Phase1Keys::cipher_key`](crate::Phase1Keys::cipher_key). `hash` is the
+    /// negotiated hash algorithm, even if the prf is not HMAC with it (RFC 2409 appendix B).
     ///
     /// # Errors
     /// [`KeyError`] for an invalid key; [`KeyError::Unsupported`] for a cipher that is not a block cipher.

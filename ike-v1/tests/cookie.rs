@@ -25,7 +25,7 @@ fn ends() -> (SocketAddr, SocketAddr) {
 }
 
 //= RFC 2408 2.5.3/2
-//# MUST: nobody but its issuer can make a cookie or learn the local secret from one
+//# MUST: only its issuer can create a cookie, and the local secret cannot be derived from one
 #[test]
 fn cookies_match_python() {
     assert_eq!(values::COOKIE.len(), 4);
@@ -89,7 +89,7 @@ fn cookie_is_bound_to_every_bit_of_itself_and_of_the_initiator_cookie() {
 }
 
 //= RFC 2408 2.5.3/2
-//# MUST: nobody but its issuer can make a cookie or learn the local secret from one
+//# MUST: only its issuer can create a cookie, and the local secret cannot be derived from one
 #[test]
 fn cookie_is_bound_to_every_bit_of_the_secret() {
     let cookie = jar().cookie(ends(), &initiator(), 7);

@@ -553,7 +553,7 @@ fn suites() -> Vec<(u8, Phase2Suite)> {
 }
 
 //= RFC 2409 B/2
-//# MUST: a service makes a suitable key from the keying material
+//# MUST: a service derives a suitable key from the keying material
 #[test]
 fn split_gives_keys_that_every_suite_accepts() {
     let suites = suites();

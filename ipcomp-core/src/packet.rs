@@ -87,7 +87,7 @@ pub fn compress(
         return Ok(Compression::NotWorthwhile);
     }
     //= RFC 3173 2.2/1
-    //# MUST: a datagram that header and compressed payload do not make smaller is sent as it is
+    //# MUST: a datagram that is not smaller with IPComp header and compressed payload is sent uncompressed
     let max_len = payload.saturating_sub(HEADER).saturating_sub(1);
     packet.check_space(0, max_len)?;
     let (input, space) = packet.data_and_tailroom();

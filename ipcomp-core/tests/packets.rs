@@ -60,7 +60,7 @@ fn decompression_bomb_is_refused_and_packet_unchanged() {
 }
 
 //= RFC 3173 2.2/1
-//# MUST: a datagram that header and compressed payload do not make smaller is sent as it is
+//# MUST: a datagram that is not smaller with IPComp header and compressed payload is sent uncompressed
 #[test]
 fn compressed_packet_with_header_is_never_larger() {
     for len in [90, 100, 511, 513, 1408, 9000] {
@@ -91,7 +91,7 @@ fn decompress_accepts_payload_that_compression_enlarged() {
 }
 
 //= RFC 3173 2.2/1
-//# MUST: a datagram that header and compressed payload do not make smaller is sent as it is
+//# MUST: a datagram that is not smaller with IPComp header and compressed payload is sent uncompressed
 #[test]
 fn incompressible_payload_is_unchanged() {
     let payload = noise(1408);

@@ -112,7 +112,7 @@ pub trait Integrity {
 
     /// Computes the ICV over the pieces that `feed` passes to its argument, as if they were one string.
     //= RFC 4303 3.3.2.1/1
-    //# MUST: implicit padding for an integrity algorithm that wants whole blocks
+    //# MUST: implicit padding for an integrity algorithm that requires whole blocks
     fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv;
 
     /// Computes the ICV over the segments, as if they were one string.

@@ -202,7 +202,7 @@ fn cast128_matches_rfc_2144_at_40_80_and_128_bits() {
 //= RFC 2402 5/4
 //# MUST: hmac-md5 and hmac-sha1 are supported
 //= RFC 4303 3.3.2.1/1
-//# MUST: implicit padding for an integrity algorithm that wants whole blocks
+//# MUST: implicit padding for an integrity algorithm that requires whole blocks
 #[test]
 fn hmac_matches_the_rfcs_for_every_segmentation() {
     use IntegrityAlgorithm as I;

@@ -12,8 +12,8 @@ use crate::policy_check::{AppliedSa, SecPath};
 use crate::spd::Rule;
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
-    /// Checks that the policies may admit IPComp that is not inside ESP or AH. Such a packet needs no key, and its decompression costs
-    /// much more than this check.
+    /// Checks that the policies may admit IPComp that is not inside ESP or AH. Such a packet needs no key, and its
+    /// decompression costs much more than this check.
     pub(crate) fn check_bare_ipcomp(
         &self,
         sec_path: &SecPath,

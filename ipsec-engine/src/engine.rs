@@ -158,8 +158,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.identification = if next == 0 { 1 } else { next };
     }
 
-    /// Adds a policy behind the others of its priority (SADB_X_SPDADD, RFC 4301 section 4.4.1). The policies are searched
-    /// by bisection, and two octets of each policy behind the new one are moved.
+    /// Adds a policy behind the others of its priority (SADB_X_SPDADD, RFC 4301 section 4.4.1). The policies are
+    /// searched by bisection, and two octets of each policy behind the new one are moved.
     ///
     /// # Errors
     /// [`PolicyError`]; nothing has changed.

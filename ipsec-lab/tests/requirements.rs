@@ -1,7 +1,9 @@
-//! Requirements of RFCs: each one in `requirements/` is met in code that cites it, or has a reason. `REQUIREMENTS.md` is the table of them.
+//! Requirements of RFCs: each one in `requirements/` is met in code that cites it, or has a reason. `REQUIREMENTS.md`
+//! is the table of them.
 //!
-//! A citation is a line `//= RFC 4303 3.4.3/2, 3.4.3/3` beside the code or the test, with the section and the number of the requirement in it.
-//! Lines `//# MUST: ..` below it are the words of the requirement; `ci/traceability --write` inserts them.
+//! A citation is a line `//= RFC 4303 3.4.3/2, 3.4.3/3` beside the code or the test, with the section and the number of
+//! the requirement in it. Lines `//# MUST: ..` below it are the words of the requirement; `ci/traceability --write`
+//! inserts them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

@@ -1,4 +1,5 @@
-//! Wording of doc comments and messages: the rules of CONTRIBUTING.md, "Style of text", as far as a program can check them.
+//! Wording of doc comments and messages: the rules of CONTRIBUTING.md, "Style of text", as far as a program can check
+//! them.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -163,7 +164,7 @@ fn doc_summaries_and_messages_use_the_terms_of_the_rfcs() {
             }
             was_doc = doc.is_some();
             is_code &= was_doc;
-            let is_comment = line.starts_with("//") && !line.starts_with("//#") && !is_code;
+            let is_comment = line.starts_with("//") && !is_code;
             let prose = if is_comment { vec![line] } else { literals(line).collect() };
             for text in prose {
                 let lower = text.to_lowercase();

@@ -46,8 +46,8 @@ pub const FAMILIES: &[Family] = &[
     Family { name: "setkey-blanks", size: 100, run: |n| setkey(&format!("{}x", " \n".repeat(n))) },
     Family { name: "engine-install", size: 200, run: install },
     Family { name: "engine-policies", size: 200, run: |n| add_policies(&policies(n)) },
-    // Each policy precedes all those before it, so that two octets of each are moved: about an instruction for four policies.
-    // Therefore the ratio grows with the size: 11.98 for 100 policies, 12.92 for 200.
+    // Each policy precedes all those before it, so that two octets of each are moved: about an instruction for four
+    // policies. Therefore the ratio grows with the size: 11.98 for 100 policies, 12.92 for 200.
     Family { name: "engine-priorities", size: 50, run: |n| add_policies(&policies_by_priority(n)) },
     Family { name: "pfkey-messages", size: 50, run: pfkey_messages },
     Family { name: "pfkey-extensions", size: 100, run: |n| pfkey(&pfkey::with_header(300, Vec::new()).repeat(n)) },

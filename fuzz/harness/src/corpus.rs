@@ -1,8 +1,8 @@
 //! The corpora: one tar archive for each target, `fuzz/corpus/TARGET.tar`.
 //!
-//! The tests read the archives in memory. Fuzzers need directories: `fuzz-corpus unpack` writes them, and `fuzz-corpus pack`
-//! writes the archives. The contents of a directory determine the archive: the entries are sorted by name, and owner, mode and
-//! modification time are constants.
+//! The tests read the archives in memory. Fuzzers need directories, which `fuzz-corpus unpack` writes;
+//! `fuzz-corpus pack` writes the archives. The contents of a directory determine the archive: the entries are sorted by name, and
+//! owner, mode and modification time are constants.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -38,7 +38,8 @@ pub fn read(archive: &Path) -> io::Result<Vec<(OsString, Vec<u8>)>> {
     Ok(files)
 }
 
-/// Writes the files of a directory into an archive and returns their number. Of files with the same contents, the first is kept.
+/// Writes the files of a directory into an archive and returns their number. Of files with the same contents, the first
+/// is kept.
 ///
 /// # Errors
 /// A file cannot be read, or the archive cannot be written.
@@ -69,7 +70,8 @@ pub fn pack(directory: &Path, archive: &Path) -> io::Result<usize> {
     Ok(written.len())
 }
 
-/// Writes the files of an archive into a directory, beside what the directory already contains, and returns their number.
+/// Writes the files of an archive into a directory, beside what the directory already contains, and returns their
+/// number.
 ///
 /// # Errors
 /// The archive cannot be read, or a file cannot be written.

@@ -1,5 +1,6 @@
-//! Unpacks the corpora for a fuzzer, and packs them again: `fuzz-corpus unpack DIRECTORY [TARGET ..]` writes the inputs of each
-//! target into `DIRECTORY/TARGET`; `fuzz-corpus pack DIRECTORY [TARGET ..]` writes `DIRECTORY/TARGET` into the target's archive.
+//! Unpacks the corpora for a fuzzer, and packs them again: `fuzz-corpus unpack DIRECTORY [TARGET ..]` writes the inputs
+//! of each target into `DIRECTORY/TARGET`; `fuzz-corpus pack DIRECTORY [TARGET ..]` writes `DIRECTORY/TARGET` into the
+//! target's archive.
 
 use std::error::Error;
 use std::path::Path;
