@@ -44,7 +44,14 @@ fn main() {
                     constant("MAC_KEY", &record.sa.auth_key.0);
                     // Without the IPv6 header.
                     constant("ESP", record.wire_packet.get(40..).expect("packet longer than its header"));
-                    constant("PAYLOAD", record.plain_packet.expect("plain packet of an accepted record").get(40..).expect("packet longer than its header"));
+                    constant(
+                        "PAYLOAD",
+                        record
+                            .plain_packet
+                            .expect("plain packet of an accepted record")
+                            .get(40..)
+                            .expect("packet longer than its header"),
+                    );
                 }
                 Record::Ipcomp(record) if record.id == "ipcomp-v4-transport-udp-1000" => {
                     constant("IPCOMP", &record.wire_packet.0);

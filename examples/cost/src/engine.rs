@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Direction};
+use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Settings};
 use ipsec_packet::{IpProto, PacketBuf, Seq};
 
 use crate::generate::ip::{HOST, PEER};

@@ -9,7 +9,7 @@ use ike_codec::{Message, Quirks, Reassembly};
 use ipcomp_core::{Decompressor, Inflate, Lzs};
 use ipsec_engine::pfkey::{Dialect, Message as PfkeyMessage, Order};
 use ipsec_engine::setkey::{Add, LoadOptions, PolicyStatement, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Engine, Settings, Direction};
+use ipsec_engine::{AnyAlgorithms, Direction, Engine, Settings};
 
 use crate::generate::{deflate, ike, lzs, pfkey};
 use crate::measure::measured;

@@ -35,7 +35,12 @@ pub const LOADERS: &[Loader] = &[
     Loader { name: "tool-ike-sessions", size: 40, arguments: IKE, input: |n| pcap(&messages(n, session)) },
     Loader { name: "tool-ike-messages", size: 40, arguments: IKE, input: |n| pcap(&messages(n, |_| session(0))) },
     Loader { name: "tool-ike-vendor-ids", size: 10, arguments: IKE, input: vendor_ids },
-    Loader { name: "tool-ike-fragments", size: 6, arguments: IKE, input: |n| pcap(&messages(n, |at| nth_fragment(at, n))) },
+    Loader {
+        name: "tool-ike-fragments",
+        size: 6,
+        arguments: IKE,
+        input: |n| pcap(&messages(n, |at| nth_fragment(at, n))),
+    },
     Loader {
         name: "tool-ike-retransmission",
         size: 20,

@@ -4,7 +4,7 @@ use core::mem::size_of;
 use core::net::Ipv6Addr;
 
 use ah_core::Profile;
-use esp_core::{SealParams, PadCheck, Padding, open_with, seal_with};
+use esp_core::{PadCheck, Padding, SealParams, open_with, seal_with};
 use ike_codec::{Body, Message};
 use ipcomp_core::{Compression, Compressor, Deflate, FixedDeflate, Inflate, compress, decompress};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
@@ -68,7 +68,8 @@ fn esp(each: &mut dyn FnMut(&str, &mut Run<'_>), bytes: &mut [u8]) {
     let Ok(spi) = Spi::new(u32::from_be_bytes([*s0, *s1, *s2, *s3])) else { return };
     let seq = Seq::new(u32::from_be_bytes([*n0, *n1, *n2, *n3]).into());
     let iv = iv.get(..16).unwrap_or_default();
-    let envelope = SealParams { spi, seq, width: SeqWidth::Bits32, next_header: IpProto::TCP, padding: Padding::MINIMAL };
+    let envelope =
+        SealParams { spi, seq, width: SeqWidth::Bits32, next_header: IpProto::TCP, padding: Padding::MINIMAL };
     each("esp-seal-vector", &mut |go| {
         let Some(mut packet) = put(bytes, &PAYLOAD) else { return false };
         !go || (seal_this(&suite, &envelope, iv, &mut packet) && packet.data() == ESP)

@@ -11,12 +11,12 @@ use core::time::Duration;
 use ipcomp_core::{FixedDeflate, Inflate};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
 use ipsec_engine::{
-    Action, Algorithms, Bundle, PolicyDirection, Encap, TunnelEndpoints, Engine, IpcompOut, Label, Level, Lifetimes,
-    Mode, Policy, Priority, Protocol, Template, Sa, Settings, Transform, Direction,
+    Action, Algorithms, Bundle, Direction, Encap, Engine, IpcompOut, Label, Level, Lifetimes, Mode, Policy,
+    PolicyDirection, Priority, Protocol, Sa, Settings, Template, Transform, TunnelEndpoints,
 };
 use ipsec_packet::{
-    AddressRange, Beet, ChecksumRepair, Cpi, DestinationOptions, DfPolicy, Marker, PacketBuf,
-    Ports, ReplayWindow, Selector, Seq, SeqWidth, Spi, TooBig, Upper,
+    AddressRange, Beet, ChecksumRepair, Cpi, DestinationOptions, DfPolicy, Marker, PacketBuf, Ports, ReplayWindow,
+    Selector, Seq, SeqWidth, Spi, TooBig, Upper,
 };
 
 #[derive(Debug)]
@@ -34,14 +34,8 @@ impl Algorithms for Firmware {
 
 fn run(input: &[u8], output: &mut [u8]) -> usize {
     let settings = Settings::STRICT;
-    let mut engine = Engine::<Firmware, 8, 8, 16>::new(
-        settings,
-        Some(FixedDeflate::new()),
-        Some(Inflate::new()),
-    );
-    configure(&mut engine, input)
-        .unwrap_or(2)
-        .wrapping_add(packets(&mut engine, input, output).unwrap_or(3))
+    let mut engine = Engine::<Firmware, 8, 8, 16>::new(settings, Some(FixedDeflate::new()), Some(Inflate::new()));
+    configure(&mut engine, input).unwrap_or(2).wrapping_add(packets(&mut engine, input, output).unwrap_or(3))
 }
 
 fn address(octets: &[u8]) -> Option<IpAddr> {
@@ -56,50 +50,24 @@ fn configure(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<us
     let now = Duration::from_millis(input.len() as u64);
     let (source, destination) = (address(input)?, address(input.get(20..)?)?);
     let spi = Spi::new(input.len() as u32).ok()?;
-    let suite = || {
-        Some(EncryptThenMac::new(
-            Aes128Cbc::new(input.first_chunk()?),
-            HmacSha1_96::new(input.first_chunk()?),
-        ))
-    };
+    let suite =
+        || Some(EncryptThenMac::new(Aes128Cbc::new(input.first_chunk()?), HmacSha1_96::new(input.first_chunk()?)));
     let mac = || Some(HmacSha1_96::new(input.first_chunk()?));
     let (narrow, profile) = (SeqWidth::Bits32, ah_core::Profile::RFC);
     let transforms = [
         Transform::EspOut(esp_core::Outbound::new(spi, suite()?, narrow)),
-        Transform::EspIn(esp_core::Inbound::with_window(
-            spi,
-            suite()?,
-            narrow,
-            ReplayWindow::new(),
-        )),
+        Transform::EspIn(esp_core::Inbound::with_window(spi, suite()?, narrow, ReplayWindow::new())),
         Transform::AhOut(ah_core::Outbound::new(spi, mac()?, narrow, profile)),
-        Transform::AhIn(ah_core::Inbound::with_window(
-            spi,
-            mac()?,
-            narrow,
-            profile,
-            ReplayWindow::new(),
-        )),
+        Transform::AhIn(ah_core::Inbound::with_window(spi, mac()?, narrow, profile, ReplayWindow::new())),
         Transform::IpcompOut(IpcompOut::new(Cpi::DEFLATE)),
     ];
     let mut sum = 0usize;
     for transform in transforms {
-        let sa = Sa::new(source, destination, transform)
-            .ok()?
-            .with_mode(Mode::Tunnel)
-            .with_reqid(7);
+        let sa = Sa::new(source, destination, transform).ok()?.with_mode(Mode::Tunnel).with_reqid(7);
         sum = sum.wrapping_add(usize::from(engine.install(sa, now).is_ok()));
     }
-    let ends = TunnelEndpoints {
-        source: (Some(source), None),
-        destination: (Some(destination), None),
-    };
-    let request = Template {
-        protocol: Protocol::Esp,
-        mode: Mode::Tunnel,
-        ends: Some(ends),
-        level: Level::Unique,
-    };
+    let ends = TunnelEndpoints { source: (Some(source), None), destination: (Some(destination), None) };
+    let request = Template { protocol: Protocol::Esp, mode: Mode::Tunnel, ends: Some(ends), level: Level::Unique };
     let selector = Selector {
         source: AddressRange::prefix(source, *input.get(1)?)?,
         destination: AddressRange::new(source, destination)?,
@@ -107,12 +75,7 @@ fn configure(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<us
     };
     let action = Action::Ipsec(Bundle::default().with(request)?);
     for direction in [PolicyDirection::Out, PolicyDirection::In] {
-        let policy = Policy {
-            selector,
-            direction,
-            priority: Priority::DEFAULT,
-            action: action.clone(),
-        };
+        let policy = Policy { selector, direction, priority: Priority::DEFAULT, action: action.clone() };
         let id = engine.add_policy(policy).ok()?;
         if input.len() & 4 == 0 {
             sum = sum.wrapping_add(usize::from(engine.remove_policy(id).is_some()));
@@ -123,20 +86,13 @@ fn configure(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<us
     engine.set_identification(input.len() as u16);
     sum = sum.wrapping_add(usize::from(*engine.settings() == Settings::STRICT));
     sum = sum.wrapping_add(single_sa(input, source, destination, suite()?)?);
-    let keys = engine
-        .sas()
-        .find_map(|view| view.sa.map(|sa| (sa.key(), sa.source())));
+    let keys = engine.sas().find_map(|view| view.sa.map(|sa| (sa.key(), sa.source())));
     if let Some((key, source)) = keys {
         let _ = (
             engine.sa(&key, source).is_some(),
-            engine
-                .update(&key, source, |sa| sa.set_lifetimes(Default::default()))
-                .is_ok(),
+            engine.update(&key, source, |sa| sa.set_lifetimes(Default::default())).is_ok(),
         );
-        let _ = (
-            engine.reserve(key, source, now).is_ok(),
-            engine.remove(&key, source).is_some(),
-        );
+        let _ = (engine.reserve(key, source, now).is_ok(), engine.remove(&key, source).is_some());
     }
     Some(sum.wrapping_add(engine.policies().count()))
 }
@@ -145,70 +101,35 @@ fn configure(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<us
 fn single_sa(input: &[u8], source: IpAddr, destination: IpAddr, suite: Suite) -> Option<usize> {
     let spi = Spi::new(input.len() as u32).ok()?;
     let opens = esp_core::Inbound::with_window(spi, suite, SeqWidth::Bits32, ReplayWindow::new());
-    let ports = Ports {
-        source: 4500,
-        destination: input.len() as u16,
-    };
+    let ports = Ports { source: 4500, destination: input.len() as u16 };
     let mut sa: Sa<Firmware> = Sa::new(source, destination, Transform::EspIn(opens))
         .ok()?
-        .with_beet(Beet::v4(
-            Ipv4Addr::LOCALHOST,
-            Ipv4Addr::from(*input.first_chunk::<4>()?),
-        ))
+        .with_beet(Beet::v4(Ipv4Addr::LOCALHOST, Ipv4Addr::from(*input.first_chunk::<4>()?)))
         .with_tunnel(|tunnel| tunnel.with_df(DfPolicy::Set))
         .with_lifetimes(Lifetimes::default())
         .with_label(Label::default())
-        .with_encap(
-            Encap {
-                ports,
-                marker: Marker::NonEsp,
-            },
-            ChecksumRepair::Recompute,
-        )
+        .with_encap(Encap { ports, marker: Marker::NonEsp }, ChecksumRepair::Recompute)
         .with_destination_options(DestinationOptions::Unprotected);
     let moved = sa.move_peer(destination, 4501).is_ok();
-    let known = sa.encap().is_some()
-        ^ (sa.mode() == Mode::Beet)
-        ^ (sa.reqid() == 7)
-        ^ sa.transform().sequence().is_some();
+    let known =
+        sa.encap().is_some() ^ (sa.mode() == Mode::Beet) ^ (sa.reqid() == 7) ^ sa.transform().sequence().is_some();
     let labelled = (*sa.lifetimes() == Lifetimes::default()) ^ (*sa.label() == Label::default());
     let mut bytes = [0; 256];
-    bytes
-        .iter_mut()
-        .zip(input)
-        .for_each(|(to, from)| *to = *from);
+    bytes.iter_mut().zip(input).for_each(|(to, from)| *to = *from);
     let taken = sa.open(&mut PacketBuf::received(&mut bytes), None).is_ok();
     let inward = sa.transform_mut().direction() == Direction::Inbound;
-    Some(usize::from(
-        moved ^ known ^ labelled ^ taken ^ inward ^ (sa.destination() == destination),
-    ))
+    Some(usize::from(moved ^ known ^ labelled ^ taken ^ inward ^ (sa.destination() == destination)))
 }
 
-fn packets(
-    engine: &mut Engine<Firmware, 8, 8, 16>,
-    input: &[u8],
-    output: &mut [u8],
-) -> Option<usize> {
+fn packets(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8], output: &mut [u8]) -> Option<usize> {
     let now = Duration::from_secs(input.len() as u64);
     let mut packet = PacketBuf::with_headroom(output, 128, input.len()).ok()?;
-    let sent = engine
-        .outbound(now, &mut packet, &mut |_: Seq, iv: &mut [u8]| iv.fill(1))
-        .reason()
-        .is_none();
+    let sent = engine.outbound(now, &mut packet, &mut |_: Seq, iv: &mut [u8]| iv.fill(1)).reason().is_none();
     let taken = engine.inbound(now, &mut packet).reason().is_none();
     engine.tick(now);
-    let wait = engine.poll_timeout().is_some()
-        ^ engine.poll_event().is_some()
-        ^ engine.poll_audit().is_some();
+    let wait = engine.poll_timeout().is_some() ^ engine.poll_event().is_some() ^ engine.poll_audit().is_some();
     let known = engine.policy_mtu(now, input).is_some();
-    let labelled = TooBig::read(input)
-        .ok()
-        .flatten()
-        .is_some_and(|report| engine.path_mtu_report(now, &report));
-    let counted = engine
-        .counters()
-        .iter()
-        .map(|(_, _, n)| n)
-        .fold(engine.audits_lost(), u64::wrapping_add);
+    let labelled = TooBig::read(input).ok().flatten().is_some_and(|report| engine.path_mtu_report(now, &report));
+    let counted = engine.counters().iter().map(|(_, _, n)| n).fold(engine.audits_lost(), u64::wrapping_add);
     Some(usize::from(sent ^ taken ^ wait ^ known ^ labelled).wrapping_add(counted as usize))
 }

@@ -22,22 +22,9 @@ fn run(input: &[u8], output: &mut [u8]) -> usize {
 }
 
 fn nat(input: &[u8]) -> Option<usize> {
-    let cookies = Cookies {
-        initiator: *input.first_chunk()?,
-        responder: *input.last_chunk()?,
-    };
-    let end = |port: u16| {
-        Some(SocketAddr::from((
-            Ipv4Addr::from(*input.first_chunk::<4>()?),
-            port,
-        )))
-    };
-    let found = detect(
-        HashFunction::Sha1,
-        &cookies,
-        (end(500)?, end(4500)?),
-        input.chunks(20),
-    )?;
+    let cookies = Cookies { initiator: *input.first_chunk()?, responder: *input.last_chunk()? };
+    let end = |port: u16| Some(SocketAddr::from((Ipv4Addr::from(*input.first_chunk::<4>()?), port)));
+    let found = detect(HashFunction::Sha1, &cookies, (end(500)?, end(4500)?), input.chunks(20))?;
     Some(usize::from(found == Default::default()))
 }
 
@@ -130,29 +117,15 @@ impl<'a> Device for Line<'a> {
 
 fn device(input: &[u8], output: &mut [u8]) -> Option<usize> {
     let engine = Engine::<Firmware, 4, 4>::new(Settings::STRICT, None, None);
-    let line = Line {
-        packet: Some(input),
-        sent: input.len(),
-    };
+    let line = Line { packet: Some(input), sent: input.len() };
     let random = |_: Seq, iv: &mut [u8]| iv.fill(1);
-    let mut device: Protected<_, _, _, 4, 4, 64, 1600> =
-        Protected::new(line, engine, random).ok()?;
+    let mut device: Protected<_, _, _, 4, 4, 64, 1600> = Protected::new(line, engine, random).ok()?;
     let now = Instant::from_micros(input.len() as i64);
     if let Some((packet, answer)) = device.receive(now) {
         let len = packet.consume(<[u8]>::len);
         answer.consume(len, |room| room.fill(0x45));
     }
-    device.transmit(now)?.consume(output.len(), |room| {
-        room.iter_mut()
-            .zip(output)
-            .for_each(|(to, from)| *to = *from)
-    });
+    device.transmit(now)?.consume(output.len(), |room| room.iter_mut().zip(output).for_each(|(to, from)| *to = *from));
     let known = device.engine().policies().count();
-    Some(
-        device
-            .inner()
-            .sent
-            .wrapping_add(device.capabilities().max_transmission_unit)
-            .wrapping_add(known),
-    )
+    Some(device.inner().sent.wrapping_add(device.capabilities().max_transmission_unit).wrapping_add(known))
 }

@@ -5,7 +5,7 @@ use ah_core::Profile;
 use ipsec_crypto::{
     AnyAhIntegrity, AnySuite, CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow, KeyLengths,
 };
-use ipsec_engine::{AnyAlgorithms, AnyWindow, Lifetimes, Limit, Protocol, Sa, SaId, Transform, Direction};
+use ipsec_engine::{AnyAlgorithms, AnyWindow, Direction, Lifetimes, Limit, Protocol, Sa, SaId, Transform};
 use ipsec_packet::{SeqWidth, Spi, WindowSize};
 
 /// Time at which an SA is installed.
@@ -73,7 +73,9 @@ impl Case {
         let integrity = || AnyAhIntegrity::new(self.integrity.0, &keys[1]).expect("valid integrity algorithm");
         let window = || AnyWindow::new(WindowSize::packets(64)).expect("valid window size");
         let transform = match (self.protocol, self.direction) {
-            (Protocol::Ah, Direction::Outbound) => Transform::AhOut(ah_core::Outbound::new(spi, integrity(), width, Profile::RFC)),
+            (Protocol::Ah, Direction::Outbound) => {
+                Transform::AhOut(ah_core::Outbound::new(spi, integrity(), width, Profile::RFC))
+            }
             (Protocol::Ah, Direction::Inbound) => {
                 Transform::AhIn(ah_core::Inbound::with_window(spi, integrity(), width, Profile::RFC, window()))
             }
@@ -123,7 +125,9 @@ pub fn all() -> Vec<Case> {
     let ah = macs.flat_map(|row| lengths(&row.keys).into_iter().map(|length| (row.algorithm, length)));
     let suites = suites.into_iter().map(|(cipher, integrity)| (Protocol::Esp, cipher, integrity));
     let ah = ah.map(|integrity| (Protocol::Ah, (CipherAlgorithm::Null, 0), integrity));
-    let both = |(protocol, cipher, integrity)| [Direction::Outbound, Direction::Inbound].map(|direction| Case { protocol, direction, cipher, integrity });
+    let both = |(protocol, cipher, integrity)| {
+        [Direction::Outbound, Direction::Inbound].map(|direction| Case { protocol, direction, cipher, integrity })
+    };
     suites.chain(ah).flat_map(both).collect()
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ipcomp_core::{Deflate, Inflate};
-use ipsec_engine::{AnyAlgorithms, Engine, Event, IpcompOut, Sa, SaId, Settings, Transform, UpdateError, Direction};
+use ipsec_engine::{AnyAlgorithms, Direction, Engine, Event, IpcompOut, Sa, SaId, Settings, Transform, UpdateError};
 use ipsec_packet::Cpi;
 use key_memory::{
     Case, DESTINATION, NOW, Observed, SOURCE, SPI, Search, all, longest_run, on_clean_stack, replacement,

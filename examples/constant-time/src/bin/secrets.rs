@@ -11,8 +11,8 @@ use std::hint::black_box;
 use constant_time::suites::{Choice, constant_time};
 use crabgrind::memcheck::{MemState, mark_memory};
 use crabgrind::valgrind::count_errors;
-use esp_core::{SealParams, Padding, seal_with};
-use ipsec_crypto::{AnySuite, CipherAlgorithm, IcvMismatch, IntegrityAlgorithm, EspParts, Suite};
+use esp_core::{Padding, SealParams, seal_with};
+use ipsec_crypto::{AnySuite, CipherAlgorithm, EspParts, IcvMismatch, IntegrityAlgorithm, Suite};
 use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth, Spi};
 
 fn mark<T: ?Sized>(what: &T, state: MemState) {
