@@ -11,11 +11,33 @@ use crate::{EcnMode, Ip, IpError, IpProto, Ipv4Header, Ipv6Header, PacketBuf, ip
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tunnel {
     ends: Ends,
-    hop_limit: HopLimitPolicy,
-    dscp: DscpPolicy,
-    df: DfPolicy,
-    ecn: EcnMode,
-    flow: FlowPolicy,
+    rules: TunnelRules,
+}
+
+/// Rules of the outer header of a tunnel (RFC 4301 section 5.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TunnelRules {
+    /// Rule for the hop limit.
+    pub hop_limit: HopLimitPolicy,
+    /// Rule for the DSCP.
+    pub dscp: DscpPolicy,
+    /// Rule for the don't-fragment bit of IPv4.
+    pub df: DfPolicy,
+    /// ECN mode (RFC 6040 section 4).
+    pub ecn: EcnMode,
+    /// Rule for the flow label of IPv6.
+    pub flow_label: FlowPolicy,
+}
+
+impl TunnelRules {
+    /// Hop limit 64, DSCP and DF copied, ECN of RFC 6040, flow label 0.
+    pub const DEFAULT: Self = Self {
+        hop_limit: HopLimitPolicy::Set(64),
+        dscp: DscpPolicy::Copy,
+        df: DfPolicy::Copy,
+        ecn: EcnMode::Normal,
+        flow_label: FlowPolicy::Set(0),
+    };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,14 +109,7 @@ impl Tunnel {
     }
 
     const fn between(ends: Ends) -> Self {
-        Self {
-            ends,
-            hop_limit: HopLimitPolicy::Set(64),
-            dscp: DscpPolicy::Copy,
-            df: DfPolicy::Copy,
-            ecn: EcnMode::Normal,
-            flow: FlowPolicy::Set(0),
-        }
+        Self { ends, rules: TunnelRules::DEFAULT }
     }
 
     /// Replaces the endpoints, as seen from the local end. Returns `None` if their IP versions differ.
@@ -108,34 +123,45 @@ impl Tunnel {
         Some(Self { ends, ..self })
     }
 
+    /// Sets all rules of the outer header (RFC 4301 section 5.1.2).
+    #[must_use]
+    pub const fn with_rules(self, rules: TunnelRules) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// Returns the rules of the outer header (RFC 4301 section 5.1.2).
+    pub const fn rules(&self) -> &TunnelRules {
+        &self.rules
+    }
+
     /// Sets the rule for the hop limit (RFC 4301 sections 5.1.2.1 and 5.1.2.2).
     #[must_use]
     pub const fn with_hop_limit(self, hop_limit: HopLimitPolicy) -> Self {
-        Self { hop_limit, ..self }
+        self.with_rules(TunnelRules { hop_limit, ..self.rules })
     }
 
     /// Sets the rule for the DSCP (RFC 4301 sections 5.1.2.1 and 5.1.2.2).
     #[must_use]
     pub const fn with_dscp(self, dscp: DscpPolicy) -> Self {
-        Self { dscp, ..self }
+        self.with_rules(TunnelRules { dscp, ..self.rules })
     }
 
     /// Sets the rule for the don't-fragment bit (RFC 4301 section 8.1).
     #[must_use]
     pub const fn with_df(self, df: DfPolicy) -> Self {
-        Self { df, ..self }
+        self.with_rules(TunnelRules { df, ..self.rules })
     }
 
     /// Sets the ECN mode (RFC 6040 section 4).
     #[must_use]
     pub const fn with_ecn(self, ecn: EcnMode) -> Self {
-        Self { ecn, ..self }
+        self.with_rules(TunnelRules { ecn, ..self.rules })
     }
 
     /// Sets the rule for the flow label (RFC 4301 section 5.1.2.2).
     #[must_use]
     pub const fn with_flow_label(self, flow: FlowPolicy) -> Self {
-        Self { flow, ..self }
+        self.with_rules(TunnelRules { flow_label: flow, ..self.rules })
     }
 
     /// Returns the length of the outer header in octets: 20 or 40.
@@ -155,12 +181,12 @@ impl Tunnel {
     /// [`TunnelError::Inner`] if the payload is not an IP packet, [`TunnelError::HopLimit`] if it has no hops left.
     pub fn outer_for(&self, inner: &mut [u8]) -> Result<(Outer, IpProto), TunnelError> {
         let ip = Ip::parse(inner)?;
-        let class = match self.dscp {
+        let class = match self.rules.dscp {
             DscpPolicy::Copy | DscpPolicy::CopyBothWays => ip.traffic_class() & !0b11,
             DscpPolicy::Set(dscp) => (dscp & 0x3f) << 2,
         };
-        let class = class | self.ecn.encapsulate(ip.traffic_class());
-        let hops = match self.hop_limit {
+        let class = class | self.rules.ecn.encapsulate(ip.traffic_class());
+        let hops = match self.rules.hop_limit {
             HopLimitPolicy::Set(hops) | HopLimitPolicy::Decrement(hops) => hops,
             HopLimitPolicy::Copy => ip.hop_limit(),
         };
@@ -168,7 +194,7 @@ impl Tunnel {
             Ends::V4 { local, remote } => {
                 let mut header = Ipv4Header::new(local, remote, IpProto::ESP, hops);
                 header.set_tos(class);
-                header.set_dont_fragment(match (self.df, &ip) {
+                header.set_dont_fragment(match (self.rules.df, &ip) {
                     (DfPolicy::Copy, Ip::V4(inner)) => inner.header().dont_fragment(),
                     (DfPolicy::Copy, Ip::V6(_)) | (DfPolicy::Set, _) => true,
                     (DfPolicy::Clear, _) => false,
@@ -178,7 +204,7 @@ impl Tunnel {
             Ends::V6 { local, remote } => {
                 let mut header = Ipv6Header::new(local, remote, IpProto::ESP, hops);
                 header.set_traffic_class(class);
-                header.set_flow_label(match (self.flow, &ip) {
+                header.set_flow_label(match (self.rules.flow_label, &ip) {
                     (FlowPolicy::Copy, Ip::V6(inner)) => inner.header().flow_label(),
                     (FlowPolicy::Copy, Ip::V4(_)) => 0,
                     (FlowPolicy::Set(label), _) => label,
@@ -190,7 +216,7 @@ impl Tunnel {
             Ip::V4(_) => IpProto::IPV4,
             Ip::V6(_) => IpProto::IPV6,
         };
-        if let HopLimitPolicy::Decrement(_) = self.hop_limit {
+        if let HopLimitPolicy::Decrement(_) = self.rules.hop_limit {
             let hops = ip.hop_limit().checked_sub(1).filter(|&h| h > 0).ok_or(TunnelError::HopLimit)?;
             rewrite(inner, None, Some(hops));
         }
@@ -226,13 +252,13 @@ impl Tunnel {
             return Err(TunnelError::InnerVersion);
         }
         let inner_class = ip.traffic_class();
-        let ecn = self.ecn.decapsulate(outer.traffic_class, inner_class).ok_or(TunnelError::CongestionLost)?;
-        let dscp = match self.dscp {
+        let ecn = self.rules.ecn.decapsulate(outer.traffic_class, inner_class).ok_or(TunnelError::CongestionLost)?;
+        let dscp = match self.rules.dscp {
             DscpPolicy::CopyBothWays => outer.traffic_class & !0b11,
             DscpPolicy::Copy | DscpPolicy::Set(_) => inner_class & !0b11,
         };
         let class = Some(dscp | ecn).filter(|&class| class != inner_class);
-        let hops = match self.hop_limit {
+        let hops = match self.rules.hop_limit {
             HopLimitPolicy::Decrement(_) => {
                 Some(ip.hop_limit().checked_sub(1).filter(|&h| h > 0).ok_or(TunnelError::HopLimit)?)
             }
