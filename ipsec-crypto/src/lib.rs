@@ -77,6 +77,7 @@ mod hashes;
 mod hmac;
 mod integrity;
 mod key;
+mod keyed;
 #[cfg(all(
     feature = "simd",
     any(feature = "hmac-md5", feature = "hmac-sha1", feature = "hmac-sha2-256"),
@@ -175,6 +176,7 @@ pub use hmac::HmacSha2_512_256;
 pub use hmac::{HmacSha2_256_96, HmacSha2_256_128};
 pub use integrity::{AhIntegrity, Icv, IcvInput, Integrity, MAX_ICV};
 pub use key::{KeyError, KeyLengths, Secret, SuiteKeys};
+pub use keyed::{AlgorithmError, KeyedAhIntegrity, KeyedCipher, KeyedIntegrity, KeyedSuite};
 #[cfg(feature = "_prf")]
 pub use prf::{HashFunction, MAX_PRF, Prf, PrfOutput};
 pub use registry::{CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow};

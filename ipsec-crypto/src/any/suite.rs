@@ -133,6 +133,17 @@ impl Suite for AnySuite {
 }
 
 impl AnySuite {
+    /// Returns whether the cipher or AEAD is implemented and its feature is enabled (RFC 4303 section 3.2).
+    pub fn has_cipher(algorithm: CipherAlgorithm) -> bool {
+        let key = [0x5a; 64];
+        let Some(row) = algorithm.row() else { return false };
+        let key = key.get(..row.default_key).unwrap_or_default();
+        match row.icv {
+            0 => !matches!(AnyCipher::new(algorithm, key), Err(KeyError::Unsupported)),
+            _ => any_aead(algorithm, key).is_some(),
+        }
+    }
+
     /// Creates the suite of an SA (RFC 4303 section 3.2).
     ///
     /// # Errors
