@@ -266,7 +266,7 @@ mod packet {
 
 mod setkey {
     use super::*;
-    use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
+    use ipsec_config::setkey::{LoadOptions, Statement, Statements};
 
     const TEXT: &str = "add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E aes-cbc 0x000102030405060708090a0b0c0d0e0f \
                         -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213;\n\
@@ -286,6 +286,9 @@ mod setkey {
     fn an_sa_of_a_statement() -> bool {
         let mut statements = Statements::of(black_box(TEXT));
         let Ok(Some(Statement::Add(add))) = statements.next() else { return false };
-        add.sa(ipsec_engine::Direction::Outbound, None, &LoadOptions::RFC).is_ok()
+        let params = add.params(ipsec_engine::Direction::Outbound, None, &LoadOptions::RFC);
+        params.is_ok_and(|params| {
+            ipsec_engine::Sa::<ipsec_engine::AnyAlgorithms>::from_params(&params, ah_core::Profile::RFC).is_ok()
+        })
     }
 }

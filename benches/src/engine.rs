@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipcomp_core::{Deflate, Inflate};
-use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Sa, Settings};
+use ipsec_config::setkey::{LoadOptions, Statement, Statements};
+use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Sa, SaBackend, Settings};
 use ipsec_packet::{IpProto, Ipv4Header, PacketBuf, Seq};
 use zerocopy::IntoBytes;
 
@@ -79,8 +79,8 @@ fn loaded(policies: usize, direction: Direction) -> Box<Databases> {
     while let Some(statement) = statements.next().expect("valid statements") {
         match statement {
             Statement::Add(add) => {
-                let sa = add.sa(direction, None, &LoadOptions::RFC).expect("valid SA");
-                assert!(databases.install(sa, NOW).is_ok());
+                let sa = add.params(direction, None, &LoadOptions::RFC).expect("valid SA");
+                SaBackend::add(&mut *databases, &sa, NOW).expect("space in the SAD");
             }
             Statement::SpdAdd(policy) => {
                 databases.add_policy(policy.policy().expect("valid policy")).expect("policy table is full");

@@ -1,11 +1,12 @@
 //! Parsing and printing of setkey(8) statements, and their errors.
 
-use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
-use ipsec_engine::setkey::{
-    Key, Padding, PolicyStatement, Range, SaProtocol, Selector, SetkeyErrorKind as Kind, Statement, Statements, Upper,
+use ipsec_config::setkey::{
+    Key, Padding, PolicyAction, PolicyStatement, Range, SaProtocol, Selector, SetkeyErrorKind as Kind, Statement,
+    Statements, Upper,
 };
-use ipsec_engine::{Action, Level, Mode, PolicyDirection, Priority, Protocol};
+use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_packet::IpProto;
+use ipsec_sa::{Level, Mode, PolicyDirection, Priority, Protocol};
 use proptest::prelude::*;
 
 fn one(text: &str) -> Statement<'_> {
@@ -15,9 +16,9 @@ fn one(text: &str) -> Statement<'_> {
     statement
 }
 
-fn refusal(text: &str) -> (u32, &str, Kind) {
+fn refusal(text: &str) -> (u32, String, Kind) {
     let error = Statements::of(text).next().expect_err(text);
-    (error.line, error.found, error.kind)
+    (error.line, error.found.as_str().to_owned(), error.kind)
 }
 
 fn policy(text: &str) -> PolicyStatement<'_> {
@@ -59,7 +60,7 @@ fn gateway_pair_configuration_is_parsed() {
     assert_eq!(first.cipher.unwrap().1.decode(&mut key).unwrap(), std::array::from_fn::<u8, 16, _>(|i| i as u8));
     assert_eq!(first.mac.unwrap().1.decode(&mut text).unwrap(), b"this is the test key");
     let Statement::SpdAdd(out) = all[4] else { panic!("{:?}", all[4]) };
-    let Action::Ipsec(bundle) = out.action.unwrap() else { panic!("{out:?}") };
+    let PolicyAction::Ipsec(bundle) = out.action.unwrap() else { panic!("{out:?}") };
     let request = bundle.iter().next().unwrap();
     assert_eq!((request.protocol, request.mode, request.level), (Protocol::Esp, Mode::Tunnel, Level::Require));
     assert_eq!(request.ends.unwrap().destination, (Some("198.51.100.1".parse().unwrap()), None));
@@ -100,13 +101,13 @@ fn tagged_selector_is_parsed() {
 #[test]
 fn policies_with_directions_priorities_and_actions_are_parsed() {
     for (text, direction, priority, action) in [
-        ("-P in discard", PolicyDirection::In, Priority::DEFAULT, Action::Discard),
-        ("-P fwd none", PolicyDirection::Forward, Priority::DEFAULT, Action::None),
-        ("-P out prio high entrust", PolicyDirection::Out, Priority::HIGH, Action::Entrust),
-        ("-P out prio low - 5 bypass", PolicyDirection::Out, Priority(0xc000_0005), Action::Bypass),
-        ("-P out priority high + 16 bypass", PolicyDirection::Out, Priority(0x3fff_fff0), Action::Bypass),
-        ("-P out prio 16 bypass", PolicyDirection::Out, Priority(0x7fff_fff0), Action::Bypass),
-        ("-P out prio -16 bypass", PolicyDirection::Out, Priority(0x8000_0010), Action::Bypass),
+        ("-P in discard", PolicyDirection::In, Priority::DEFAULT, PolicyAction::Discard),
+        ("-P fwd none", PolicyDirection::Forward, Priority::DEFAULT, PolicyAction::None),
+        ("-P out prio high entrust", PolicyDirection::Out, Priority::HIGH, PolicyAction::Entrust),
+        ("-P out prio low - 5 bypass", PolicyDirection::Out, Priority(0xc000_0005), PolicyAction::Bypass),
+        ("-P out priority high + 16 bypass", PolicyDirection::Out, Priority(0x3fff_fff0), PolicyAction::Bypass),
+        ("-P out prio 16 bypass", PolicyDirection::Out, Priority(0x7fff_fff0), PolicyAction::Bypass),
+        ("-P out prio -16 bypass", PolicyDirection::Out, Priority(0x8000_0010), PolicyAction::Bypass),
     ] {
         let text = format!("spdadd 10.0.0.1 10.0.0.2 any {text};");
         let found = policy(&text);
@@ -118,7 +119,7 @@ fn policies_with_directions_priorities_and_actions_are_parsed() {
 fn templates_with_modes_levels_and_endpoints_are_parsed() {
     let text = "spdadd 10.0.0.1 10.0.0.2 any -P out ipsec ipcomp/transport//use esp/transport//require ah/transport
         esp/tunnel/me-192.0.2.9[4500]/unique:31;";
-    let Some(Action::Ipsec(bundle)) = policy(text).action else { panic!() };
+    let Some(PolicyAction::Ipsec(bundle)) = policy(text).action else { panic!() };
     let found: Vec<_> = bundle.iter().map(|r| (r.protocol, r.mode, r.level)).collect();
     let expected = [
         (Protocol::Ipcomp, Mode::Transport, Level::Use),
@@ -218,7 +219,7 @@ fn each_syntax_error_has_its_kind_and_line() {
         ("spdadd 10.0.0.1 10.0.0.2 any -P in prio high + 1073741825 none;", "high + 1073741825", Kind::Priority),
     ] {
         let lines = u32::try_from(text.matches('\n').count()).unwrap();
-        assert_eq!(refusal(text), (lines + 1, found, kind), "{text}");
+        assert_eq!(refusal(text), (lines + 1, found.to_owned(), kind), "{text}");
     }
 }
 

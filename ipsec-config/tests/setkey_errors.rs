@@ -1,6 +1,6 @@
 //! Errors of setkey(8) statements: locations, and absence of keys.
 
-use ipsec_engine::setkey::{Location, SetkeyErrorKind as Kind, Statement, Statements};
+use ipsec_config::setkey::{Location, SetkeyErrorKind as Kind, Statement, Statements};
 
 const ADD: &str = "add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E aes-cbc \"sixteen octets!!\" -A hmac-sha1 \"twenty octets it has\";";
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use ipsec_engine::setkey::{Statement, Statements};
+use ipsec_config::setkey::{Statement, Statements};
 
 /// Returns the files of a folder: name without `.conf`, and text.
 fn files(folder: &str) -> Vec<(String, String)> {

@@ -1,6 +1,6 @@
 //! Meaning of setkey(8) statements: numbers that mean any, default ports, and the end of the text.
 
-use ipsec_engine::setkey::{Statement, Statements};
+use ipsec_config::setkey::{Statement, Statements};
 use ipsec_packet::{IpProto, PortRange, Upper};
 
 fn upper(text: &str) -> Upper {

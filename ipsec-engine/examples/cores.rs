@@ -9,9 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use esp_core::{EncryptedCounterIv, IvSource, Outbound, Padding, SealParams, seal_with};
+use ipsec_config::setkey;
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
-use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Settings};
+use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings};
 use ipsec_packet::{IpProto, Ipv4Header, PacketBuf, SeqWidth, Spi};
 use zerocopy::IntoBytes;
 
@@ -47,16 +47,7 @@ fn engine(core: usize) -> u64 {
          spdadd 10.1.{core}.0/24 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;",
         0x1001 + core
     );
-    let mut statements = Statements::of(&text);
-    while let Some(statement) = statements.next().unwrap() {
-        match statement {
-            Statement::Add(add) => {
-                assert!(engine.install(add.sa(Direction::Outbound, None, &LoadOptions::RFC).unwrap(), now).is_ok())
-            }
-            Statement::SpdAdd(policy) => assert!(engine.add_policy(policy.policy().unwrap()).is_ok()),
-            _ => {}
-        }
-    }
+    setkey::apply(&mut *engine, text.as_bytes(), &["192.0.2.1".parse().unwrap()], now).unwrap();
     let mut header = Ipv4Header::new([10, 1, core as u8, 1].into(), [10, 2, 0, 1].into(), IpProto::UDP, 64);
     header.set_total_length(PAYLOAD as u16);
     header.set_identification(1);

@@ -7,11 +7,11 @@ use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use esp_core::RngIv;
-use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, PolicyDirection, Settings};
+use ipsec_config::setkey;
+use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings};
 use ipsec_packet::{IpProto, PacketBuf};
 
-/// Configuration of setkey(8) for the gateway at 192.0.2.1; the other gateway swaps `in` and `out`.
+/// Configuration of setkey(8) for the gateway at 192.0.2.1. The other gateway has `in` instead of `out`.
 const CONF: &str = r#"
     add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -r 8
         -E aes-cbc "sixteen octets !" -A hmac-sha256 "thirty-two octets, as RFC 4868 !";
@@ -24,7 +24,8 @@ const HEADROOM: usize = 128;
 type Gateway = Engine<AnyAlgorithms, 4, 4>;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (mut left, mut right) = (gateway(Direction::Outbound)?, gateway(Direction::Inbound)?);
+    let mut left = gateway("192.0.2.1", CONF)?;
+    let mut right = gateway("198.51.100.1", &CONF.replace("-P out", "-P in"))?;
     let plain = packet(b"attack at dawn");
     let wire = match send(&mut left, &plain)? {
         Ok(wire) => wire,
@@ -56,26 +57,11 @@ fn now() -> Duration {
     SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
 }
 
-/// Builds the gateway that sends on the SA of the configuration, or the one that receives on it.
-fn gateway(direction: Direction) -> Result<Box<Gateway>, Box<dyn Error>> {
+/// Builds the gateway with this address. SAs from it are outbound, and SAs to it inbound.
+fn gateway(address: &str, configuration: &str) -> Result<Box<Gateway>, Box<dyn Error>> {
     let mut engine = Box::new(Gateway::new(Settings::STRICT, None, None));
     engine.set_identification(rand::random());
-    let mut statements = Statements::of(CONF);
-    while let Some(statement) = statements.next().map_err(|e| e.to_string())? {
-        match statement {
-            Statement::Add(sa) => {
-                engine.install(sa.sa(direction, None, &LoadOptions::RFC)?, now()).map_err(|e| e.to_string())?;
-            }
-            Statement::SpdAdd(policy) => {
-                let mut policy = policy.policy()?;
-                if direction == Direction::Inbound {
-                    policy.direction = PolicyDirection::In;
-                }
-                engine.add_policy(policy)?;
-            }
-            _ => {}
-        }
-    }
+    setkey::apply(&mut *engine, configuration.as_bytes(), &[address.parse()?], now())?;
     Ok(engine)
 }
 

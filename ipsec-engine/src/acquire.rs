@@ -2,30 +2,10 @@
 //! need the SA.
 
 use core::cmp::Reverse;
-use core::net::IpAddr;
 use core::time::Duration;
 
 use heapless::Vec;
-use ipsec_packet::Flow;
-
-use crate::policy::{PolicyId, Template};
-
-/// Request for an SA that a policy needs and the SAD does not have (SADB_ACQUIRE, RFC 2367 section 3.1.6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Acquire {
-    /// Policy whose template has no SA.
-    pub policy: PolicyId,
-    /// Template that the SA must satisfy.
-    pub template: Template,
-    /// Source address of the SA; `None` where key exchange has to find it.
-    pub source: Option<IpAddr>,
-    /// Destination address of the SA; `None` where key exchange has to find it.
-    pub destination: Option<IpAddr>,
-    /// Request ID that the SA must have; 0 for any.
-    pub reqid: u32,
-    /// Flow of the packet that caused the acquire.
-    pub flow: Flow,
-}
+use ipsec_sa::{Acquire, PolicyId};
 
 /// Largest number of acquires that are remembered.
 const MAX_ACQUIRES: usize = 8;

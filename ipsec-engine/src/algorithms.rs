@@ -1,8 +1,9 @@
 use core::fmt;
 
 use ipcomp_core::{Compressor, Decompressor};
-use ipsec_crypto::{AhIntegrity, Icv, Integrity, Suite};
-use ipsec_packet::AntiReplay;
+use ipsec_crypto::{AhIntegrity, AlgorithmError, Icv, Integrity, IntegrityAlgorithm, KeyedIntegrity, Suite};
+use ipsec_packet::{AntiReplay, NoReplay, ReplayWindow, WindowSize};
+use ipsec_sa::CompressionAlgorithm;
 
 /// Algorithms of an engine, chosen at compile time, so that firmware contains the code of one suite only (RFC 4301
 /// section 4.4.2.1).
@@ -17,6 +18,8 @@ pub trait Algorithms {
     type Compressor: Compressor;
     /// Decompressor of IPComp; [`Never`] for an engine without IPComp.
     type Decompressor: Decompressor;
+    /// Algorithm of compressor and decompressor. With `None` no SA of IPComp is created from parameters.
+    const COMPRESSION: Option<CompressionAlgorithm> = None;
 }
 
 /// Every algorithm of `ipsec-crypto` whose feature is enabled, chosen at run time, and DEFLATE for IPComp.
@@ -31,6 +34,26 @@ impl Algorithms for AnyAlgorithms {
     type Window = crate::AnyWindow;
     type Compressor = ipcomp_core::Deflate;
     type Decompressor = ipcomp_core::Inflate;
+    const COMPRESSION: Option<CompressionAlgorithm> = Some(CompressionAlgorithm::Deflate);
+}
+
+/// Anti-replay window that is created for the size that an SA asks for (RFC 4303 section 3.4.3).
+pub trait SizedWindow: AntiReplay + Sized {
+    /// Creates a window of at least this size; size 0 disables anti-replay. Returns `None` if the type has no such
+    /// window.
+    fn with_size(size: WindowSize) -> Option<Self>;
+}
+
+impl<const WORDS: usize> SizedWindow for ReplayWindow<WORDS> {
+    fn with_size(size: WindowSize) -> Option<Self> {
+        (1..=Self::size()).contains(&size.in_packets()).then(Self::new)
+    }
+}
+
+impl SizedWindow for NoReplay {
+    fn with_size(size: WindowSize) -> Option<Self> {
+        (size.in_packets() == 0).then(Self::new)
+    }
 }
 
 /// Placeholder for an algorithm that an engine does not have. The type has no values.
@@ -44,6 +67,12 @@ impl Integrity for Never {
 
     fn compute_over(&self, _: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
         match *self {}
+    }
+}
+
+impl KeyedIntegrity for Never {
+    fn from_key(algorithm: IntegrityAlgorithm, _: &[u8]) -> Result<Self, AlgorithmError> {
+        Err(AlgorithmError::Integrity(algorithm))
     }
 }
 

@@ -35,6 +35,12 @@ macro_rules! each {
     };
 }
 
+impl crate::SizedWindow for AnyWindow {
+    fn with_size(size: WindowSize) -> Option<Self> {
+        Self::new(size)
+    }
+}
+
 impl AnyWindow {
     /// Creates a window of at least this size. Size 0 disables anti-replay ([`NoReplay`]; RFC 4303 section 3.4.3).
     /// Returns `None` above 4096 packets.

@@ -7,9 +7,9 @@ use ipsec_packet::{Detail, Flow, IpProto, Match};
 use crate::algorithms::Algorithms;
 use crate::disposition::DiscardReason;
 use crate::engine::Engine;
-use crate::policy::{Action, Mode, PolicyDirection, Protocol};
 use crate::policy_check::{AppliedSa, SecPath};
 use crate::spd::Rule;
+use ipsec_sa::{Action, Mode, PolicyDirection, Protocol};
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
     /// Checks that the policies may admit IPComp that is not inside ESP or AH. Such a packet needs no key, and its
@@ -42,7 +42,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         };
         let flow = Flow { source: ends.0, destination: ends.1, protocol, detail };
         let might_protect = |rule: &Rule| match &rule.policy.action {
-            Action::Ipsec(bundle) => {
+            Action::Protect(bundle) => {
                 let is_inside = bundle.iter().any(|template| template.mode != Mode::Transport);
                 let by = |came: &AppliedSa| {
                     sec_path.may_satisfy(came, rule.id, bundle, |template| self.is_optional(template))
@@ -63,13 +63,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         for direction in [PolicyDirection::In, PolicyDirection::Forward] {
             let decides = |rule: &&Rule| {
                 let certain = rule.policy.selector.matches(&flow);
-                certain == Match::Yes || certain == Match::Unknown && rule.policy.action.passes()
+                certain == Match::Yes || certain == Match::Unknown && rule.policy.action == Action::Bypass
             };
             match self.spd.rules_of(direction).find(decides).map(|rule| &rule.policy.action) {
                 None => {}
                 Some(Action::Discard) => return Err(DiscardReason::Policy),
-                Some(Action::Ipsec(_)) => return Err(DiscardReason::SaMismatch),
-                Some(Action::None | Action::Bypass | Action::Entrust) => silent = false,
+                Some(Action::Protect(_)) => return Err(DiscardReason::SaMismatch),
+                Some(Action::Bypass) => silent = false,
             }
         }
         if silent { self.unmatched() } else { Ok(()) }

@@ -1,5 +1,3 @@
-use crate::sa::Direction;
-
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// Counters of the engine; each exists once per direction.
@@ -196,6 +194,7 @@ type Row = (&'static str, &'static [(Direction, Counter)]);
 
 use Counter as C;
 use Direction::{Inbound as In, Outbound as Out};
+use ipsec_sa::Direction;
 
 impl View {
     const fn table(self) -> &'static [Row] {

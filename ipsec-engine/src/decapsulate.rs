@@ -8,8 +8,8 @@ use ipsec_packet::{
 
 use crate::algorithms::Algorithms;
 use crate::disposition::{BadPayload, DiscardReason};
-use crate::policy::{Mode, Protocol};
-use crate::sa::{Encap, Sa, Transform};
+use crate::sa::{Sa, Transform};
+use ipsec_sa::{Mode, Protocol, UdpEncap};
 
 /// Result of the removal of one IPsec header (RFC 4301 section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +150,7 @@ pub(crate) fn esp<A: Algorithms>(
     sa: &mut Sa<A>,
     packet: &mut PacketBuf<'_>,
     place: HeaderPosition,
-    encap: Option<Encap>,
+    encap: Option<UdpEncap>,
     seen: &OuterFields,
     decides: &dyn Fn(&[u8]) -> bool,
 ) -> Result<Decapsulated, DiscardReason> {
@@ -168,7 +168,7 @@ pub(crate) fn esp<A: Algorithms>(
             return Err(refused);
         }
     };
-    let gap = packet.headroom().saturating_sub(in_front).saturating_add(encap.map_or(0, Encap::overhead));
+    let gap = packet.headroom().saturating_sub(in_front).saturating_add(encap.map_or(0, UdpEncap::overhead));
     let octets = packet.len();
     // An IP packet without a next header passes transport mode with an empty payload; the payload of a dummy packet
     // has no meaning (RFC 4303 section 2.6).
@@ -197,7 +197,7 @@ pub(crate) fn esp<A: Algorithms>(
 }
 
 /// Removes the UDP header and the marker of the drafts.
-fn unwrap_udp(packet: &mut PacketBuf<'_>, encap: Option<Encap>) -> Result<(), DiscardReason> {
+fn unwrap_udp(packet: &mut PacketBuf<'_>, encap: Option<UdpEncap>) -> Result<(), DiscardReason> {
     let Some(encap) = encap else { return Ok(()) };
     pop_udp(packet)?;
     match classify(packet.data(), encap.marker) {

@@ -5,8 +5,8 @@ use esp_core::{OpenError, SealError};
 use ipcomp_core::DecompressError;
 use ipsec_packet::{BeetError, IpError, ReplayError, TunnelError, UdpError};
 
-use crate::acquire::Acquire;
 use crate::counters::Counter;
+use ipsec_sa::Acquire;
 
 /// Result of outbound and inbound processing (RFC 4301 sections 5.1 and 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,16 +6,16 @@ use esp_core::IvSource;
 use ipcomp_core::{Compression, Compressor, THRESHOLD, compress};
 use ipsec_packet::{
     BeetError, DestinationOptions, DfPolicy, HeaderPosition, Ip, IpError, IpProto, NoSpace, Outer, PacketBuf,
-    TunnelError, UDP_HEADER, UdpChecksum, UdpError, adjust_length, close_gap, open_gap, push_udp, set_next_header,
+    TunnelError, UdpChecksum, UdpError, adjust_length, close_gap, open_gap, push_udp, set_next_header,
     transport_position,
 };
 
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::disposition::DiscardReason;
-use crate::policy::Mode;
-use crate::sa::{Direction, Encap, IpcompOut, Sa, Transform};
+use crate::sa::{IpcompOut, Sa, Transform};
 use crate::tunnel_policy::is_recursive;
+use ipsec_sa::{Direction, Mode, UdpEncap};
 
 /// Largest number of octets of ESP padding that aligns the ciphertext to the block size.
 const MAX_PADDING: usize = 16;
@@ -114,7 +114,7 @@ impl SizePlan {
         if let Transform::EspOut(esp) = &sa.transform {
             let padding = esp.padding().with_tfc_limit(payload, self.max_tfc);
             let overhead = esp.overhead_with(padding, payload);
-            (front, back) = (overhead.front.saturating_add(sa.encap.map_or(0, Encap::overhead)), overhead.back);
+            (front, back) = (overhead.front.saturating_add(sa.encap.map_or(0, UdpEncap::overhead)), overhead.back);
         }
         if matches!(mode, Mode::Tunnel | Mode::Beet) {
             self.version = if outer == 20 { 4 } else { 6 };
@@ -144,21 +144,14 @@ impl SizePlan {
     }
 }
 
-impl Encap {
-    /// Returns the number of octets between the IP header and ESP.
-    pub(crate) const fn overhead(self) -> usize {
-        UDP_HEADER.saturating_add(self.marker.esp_offset())
-    }
-
-    /// Adds the UDP header. Its checksum is 0 over IPv4, as RFC 3948 section 2.1 asks, and computed over IPv6, where
-    /// receivers require one (RFC 8200 section 8.1).
-    fn push(self, packet: &mut PacketBuf<'_>, flow: (IpAddr, IpAddr)) -> Result<(), UdpError> {
-        let (source, destination) = flow;
-        //= RFC 3948 2.1/2
-        //# SHOULD: over IPv4 the UDP checksum is sent as zero
-        let checksum = if source.is_ipv4() { UdpChecksum::Zero } else { UdpChecksum::Computed { source, destination } };
-        push_udp(packet, self.ports, self.marker, checksum)
-    }
+/// Adds the UDP header. Its checksum is 0 over IPv4, as RFC 3948 section 2.1 asks, and computed over IPv6, where
+/// receivers require one (RFC 8200 section 8.1).
+fn push_encap(encap: UdpEncap, packet: &mut PacketBuf<'_>, flow: (IpAddr, IpAddr)) -> Result<(), UdpError> {
+    let (source, destination) = flow;
+    //= RFC 3948 2.1/2
+    //# SHOULD: over IPv4 the UDP checksum is sent as zero
+    let checksum = if source.is_ipv4() { UdpChecksum::Zero } else { UdpChecksum::Computed { source, destination } };
+    push_udp(packet, encap.ports, encap.marker, checksum)
 }
 
 /// Applies one SA to a packet. Returns the number of octets that count for the lifetime of the SA.
@@ -216,14 +209,14 @@ fn transport_mode<A: Algorithms>(
 fn esp_transport_mode<S: ipsec_crypto::Suite>(
     esp: &mut esp_core::Outbound<S>,
     place: HeaderPosition,
-    encap: Option<Encap>,
+    encap: Option<UdpEncap>,
     packet: &mut PacketBuf<'_>,
     max_tfc: usize,
     iv: &mut impl IvSource,
 ) -> Result<(), DiscardReason> {
     let payload = packet.len().saturating_sub(place.at);
     let padding = esp.padding().with_tfc_limit(payload, max_tfc);
-    let gap = esp.overhead_with(padding, payload).front.saturating_add(encap.map_or(0, Encap::overhead));
+    let gap = esp.overhead_with(padding, payload).front.saturating_add(encap.map_or(0, UdpEncap::overhead));
     //= RFC 4303 2/1
     //# MUST: the header in front of ESP names protocol 50
     let proto = if encap.is_some() { IpProto::UDP } else { IpProto::ESP };
@@ -238,7 +231,7 @@ fn esp_transport_mode<S: ipsec_crypto::Suite>(
         return Err(refused.into());
     }
     if let Some(encap) = encap {
-        encap.push(packet, ends)?;
+        push_encap(encap, packet, ends)?;
     }
     packet.push_front(place.at).map_err(IpError::from)?;
     Ok(adjust_length(packet.data_mut())?)
@@ -276,7 +269,7 @@ fn tunnel_mode<A: Algorithms>(
             //# MUST: the header in front of ESP names protocol 50
             let mut proto = IpProto::ESP;
             if let Some(encap) = sa.encap {
-                encap.push(packet, ends(&outer))?;
+                push_encap(encap, packet, ends(&outer))?;
                 proto = IpProto::UDP;
             }
             outer.push(packet, proto, id)?;

@@ -1,19 +1,21 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
+use ah_core::Profile;
 use heapless::Deque;
 use ipsec_packet::{Flow, Ip, Selector};
 
 use crate::acquire::AcquireTable;
 use crate::algorithms::Algorithms;
+use crate::audit::Audit;
 use crate::counters::{Counter, Counters};
 use crate::disposition::DiscardReason;
-use crate::event::{Audit, Event};
-use crate::lifetime::Usage;
-use crate::policy::{Policy, PolicyDirection, PolicyId};
-use crate::sa::{Direction, Sa, SaId};
-use crate::sad::{InstallError, Report, ReserveError, SaState, Sad, UpdateError};
+use crate::sa::Sa;
+use crate::sad::{InstallError, Report, ReserveError, Sad, UpdateError};
 use crate::spd::{PolicyError, Spd, Verdict};
+use ipsec_sa::{
+    DefaultLevel, Direction, Expiry, PolicyDirection, PolicyId, PolicyParams, SaEvent, SaId, SaState, Usage,
+};
 
 /// Configuration of an engine: defaults for packets and policies that specify nothing else (RFC 4301 section 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct Settings {
     pub link_mtu: Option<u16>,
     /// UDP port at which ESP without an SA, and keep-alives, are recognized. SAs have ports of their own.
     pub nat_port: u16,
+    /// Interpretation of the ambiguous rules of AH by the peers, for SAs that are created from parameters.
+    pub ah_profile: Profile,
 }
 
 impl Settings {
@@ -51,6 +55,7 @@ impl Settings {
         min_path_mtu: [576, 1280],
         link_mtu: None,
         nat_port: 4500,
+        ah_profile: Profile::RFC,
     };
 
     /// Configuration of the systems of setkey(8), except that level `default` requires an SA: packets without a
@@ -66,16 +71,6 @@ pub enum Unmatched {
     Discard,
     /// Packets without a policy pass unprotected.
     Bypass,
-}
-
-/// Meaning of the level `default` of a template (setkey(8)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DefaultLevel {
-    /// An SA is used if one exists, as [`Level::Use`](crate::Level::Use).
-    Use,
-    /// An SA is required, as [`Level::Require`](crate::Level::Require).
-    Require,
 }
 
 /// IPsec of a host or security gateway: SPD and SAD, with outbound and inbound processing (RFC 4301 sections 4.4 and
@@ -163,7 +158,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     ///
     /// # Errors
     /// [`PolicyError`]; nothing has changed.
-    pub fn add_policy(&mut self, policy: Policy) -> Result<PolicyId, PolicyError> {
+    pub fn add_policy(&mut self, policy: PolicyParams) -> Result<PolicyId, PolicyError> {
         self.spd.add(policy)
     }
 
@@ -173,13 +168,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Removes a policy and its pending acquires (RFC 4301 section 4.4.1).
-    pub fn remove_policy(&mut self, id: PolicyId) -> Option<Policy> {
+    pub fn remove_policy(&mut self, id: PolicyId) -> Option<PolicyParams> {
         self.acquires.forget(id);
         self.spd.remove(id)
     }
 
     /// Iterates over the policies in the order of the SPD (RFC 4301 section 4.4.1).
-    pub fn policies(&self) -> impl Iterator<Item = (PolicyId, &Policy)> {
+    pub fn policies(&self) -> impl Iterator<Item = (PolicyId, &PolicyParams)> {
         self.spd.rules().map(|rule| (rule.id, &rule.policy))
     }
 
@@ -351,14 +346,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Returns the next event for the key management daemon (RFC 2367 sections 3.1.6 and 3.1.8). Events of an SA are
-    /// kept until they are polled or the SA is removed: a dead SA leaves the SAD when its [`Event::HardExpired`] is
+    /// kept until they are polled or the SA is removed: a dead SA leaves the SAD when its [`SaEvent::HardExpired`] is
     /// polled. If its slot is needed before, that event is kept for up to eight such SAs.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<SaEvent> {
         if let Some(wanted) = self.acquires.next_pending() {
-            return Some(Event::Acquire(wanted));
+            return Some(SaEvent::Acquire(wanted));
         }
         if let Some(key) = self.sad.expired.pop_front() {
-            return Some(Event::HardExpired(key));
+            return Some(SaEvent::Expire(key, Expiry::Hard));
         }
         if self.sad.with_pending == 0 {
             return None;
@@ -367,19 +362,19 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let (key, pending) = (slot.key, slot.pending);
         if pending.hard {
             self.sad.remove(at);
-            return Some(Event::HardExpired(key));
+            return Some(SaEvent::Expire(key, Expiry::Hard));
         }
         if pending.soft {
             self.sad.update_pending(at, |pending| pending.soft = false);
-            return Some(Event::SoftExpired(key));
+            return Some(SaEvent::Expire(key, Expiry::Soft));
         }
         if pending.sequence == Report::Due {
             self.sad.update_pending(at, |pending| pending.sequence = Report::Yes);
-            return Some(Event::SequenceLow(key));
+            return Some(SaEvent::SequenceLow(key));
         }
         let moved = pending.moved.filter(|_| pending.has_new_peer());
         self.sad.update_pending(at, |pending| pending.reported_peer = pending.moved);
-        moved.map(|(source, port)| Event::NatMapping { sa: key, source, port })
+        moved.map(|(source, port)| SaEvent::NatMapping { sa: key, source, port })
     }
 }
 

@@ -16,12 +16,10 @@ use crate::decapsulate::{Extent, ah, esp, ipcomp};
 use crate::disposition::{DiscardReason, Disposition};
 use crate::engine::{Engine, PacketFacts};
 use crate::ipsec_header::{FirstHeader, spi_and_sequence};
-use crate::policy::{Action, Mode, Policy, PolicyDirection, Protocol};
 use crate::policy_check::{AppliedSa, MAX_HEADERS, SecPath};
-use crate::sa::{Direction, Encap, SaId};
-use crate::sad::SaState;
 use crate::spd::{Rule, Verdict};
 use crate::tunnel_policy::{TunnelSa, is_recursive};
+use ipsec_sa::{Action, Direction, Mode, PolicyDirection, PolicyParams, Protocol, SaId, SaState, UdpEncap};
 
 /// Received packet and the state of its processing.
 struct Received<'p, 'b> {
@@ -138,7 +136,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                     let (spi, sequence) = spi_and_sequence(received.packet.data(), protocol, place, encap)?;
                     //= RFC 4303 2.1/1
                     //# MUST: inbound unicast traffic is mapped to an SA by SPI, alone or with the protocol
-                    let key = SaId { direction: Direction::Inbound, destination: ends.1, protocol, spi };
+                    let key = SaId::inbound(ends.1, protocol, spi);
                     let found = self.sad.find(&key, ends.0);
                     if found.is_some() || received.at_outer_header {
                         (received.seen.spi, received.seen.sequence) = (Some(spi), sequence);
@@ -203,7 +201,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
         let Ok(flow) = Flow::read(received.packet.data()) else { return false };
         match self.lookup(Direction::Inbound, PolicyDirection::In, &flow) {
-            Verdict::Rule(at) => self.spd.rule(at).is_some_and(|rule| rule.policy.action.passes()),
+            Verdict::Rule(at) => self.spd.rule(at).is_some_and(|rule| rule.policy.action == Action::Bypass),
             Verdict::NoPolicy | Verdict::Opaque => false,
         }
     }
@@ -211,7 +209,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Returns whether an inbound SA, or the template of a policy, has this destination.
     fn has_destination(&self, address: IpAddr) -> bool {
         let ends_here = |rule: &Rule| match rule.policy.action {
-            Action::Ipsec(bundle) => {
+            Action::Protect(bundle) => {
                 bundle.iter().any(|template| template.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
             }
             _ => false,
@@ -227,7 +225,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         now: Duration,
         packet: &[u8],
         ends: (IpAddr, IpAddr),
-    ) -> Option<(u16, HeaderPosition, Option<Encap>)> {
+    ) -> Option<(u16, HeaderPosition, Option<UdpEncap>)> {
         if !self.sad.has_ipcomp_in() {
             return None;
         }
@@ -260,7 +258,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         received: &mut Received<'_, '_>,
         at: u16,
         place: HeaderPosition,
-        encap: Option<Encap>,
+        encap: Option<UdpEncap>,
         seen: &OuterFields,
         ends: (IpAddr, IpAddr),
     ) -> Result<(), DiscardReason> {
@@ -277,7 +275,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let Some(slot) = self.sad.get(at) else { return Err(DiscardReason::NoSa) };
         let (key, Some(sa)) = (slot.key, &slot.sa) else { return Err(DiscardReason::Larval) };
         // A NAT may change the port of the peer, but not the local port.
-        let differs = |(sa, packet): (Encap, Encap)| {
+        let differs = |(sa, packet): (UdpEncap, UdpEncap)| {
             (sa.marker, sa.ports.destination) != (packet.marker, packet.ports.destination)
         };
         if sa.encap.is_some() != encap.is_some() || sa.encap.zip(encap).is_some_and(differs) {
@@ -385,7 +383,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     fn match_outer_policy(&mut self, received: &mut Received<'_, '_>) {
         let Ok(flow) = Flow::read(received.packet.data()) else { return };
         if let Verdict::Rule(at) = self.lookup(Direction::Inbound, PolicyDirection::In, &flow)
-            && let Some(&Rule { id, policy: Policy { action: Action::Ipsec(bundle), .. }, .. }) = self.spd.rule(at)
+            && let Some(&Rule { id, policy: PolicyParams { action: Action::Protect(bundle), .. }, .. }) =
+                self.spd.rule(at)
         {
             received.sec_path.match_outer_policy(id, &bundle, |template| self.is_optional(template));
         }
@@ -429,14 +428,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             has_policy = true;
             match policy.action {
                 Action::Discard => return Err(DiscardReason::Policy),
-                Action::None | Action::Bypass | Action::Entrust => {}
+                Action::Bypass => {}
                 //= RFC 3948 3.1.1/1
                 //# MUST: out of a tunnel, the inner source is checked by policy or assignment, or translated
-                Action::Ipsec(bundle) if sec_path.satisfies(id, &bundle, |template| self.is_optional(template)) => {
+                Action::Protect(bundle) if sec_path.satisfies(id, &bundle, |template| self.is_optional(template)) => {
                     is_required = true;
                 }
-                Action::Ipsec(_) if opened => return Err(DiscardReason::SaMismatch),
-                Action::Ipsec(_) => return Err(DiscardReason::Cleartext),
+                Action::Protect(_) if opened => return Err(DiscardReason::SaMismatch),
+                Action::Protect(_) => return Err(DiscardReason::Cleartext),
             }
         }
         match (has_policy, is_required) {

@@ -8,8 +8,7 @@ use ipsec_packet::{Datagram, Extension, HeaderPosition, Ip, IpProto, Marker, Por
 use crate::algorithms::Algorithms;
 use crate::disposition::DiscardReason;
 use crate::engine::Engine;
-use crate::policy::Protocol;
-use crate::sa::{Direction, Encap, SaId};
+use ipsec_sa::{Direction, Protocol, SaId, UdpEncap};
 
 /// Length of the IPv6 fragment header in octets (RFC 8200 section 4.5).
 const FRAGMENT_HEADER: usize = 8;
@@ -21,7 +20,7 @@ const KEEP_ALIVE: u8 = 0xff;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum FirstHeader {
     /// An IPsec header at this position; with UDP encapsulation it is behind the UDP header.
-    Ipsec(Protocol, HeaderPosition, Option<Encap>),
+    Ipsec(Protocol, HeaderPosition, Option<UdpEncap>),
     /// A NAT keep-alive, which is not delivered.
     KeepAlive,
     /// A fragment of an IPsec packet, which is never decapsulated (RFC 4303 section 3.4.1). Only the first fragment
@@ -86,7 +85,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             if matches!(classify(payload, marker), Datagram::Esp(_))
                 && self.is_esp_of_an_sa(payload, marker, ports.destination, destination)
             {
-                return FirstHeader::Ipsec(Protocol::Esp, place, Some(Encap { ports, marker }));
+                return FirstHeader::Ipsec(Protocol::Esp, place, Some(UdpEncap { ports, marker }));
             }
         }
         let marker = match ports.destination {
@@ -96,7 +95,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             _ => return FirstHeader::Upper,
         };
         match classify(payload, marker) {
-            Datagram::Esp(_) => FirstHeader::Ipsec(Protocol::Esp, place, Some(Encap { ports, marker })),
+            Datagram::Esp(_) => FirstHeader::Ipsec(Protocol::Esp, place, Some(UdpEncap { ports, marker })),
             //= RFC 3948 2.3/3
             //# MUST NOT: receivers of keep-alives do not depend on a UDP checksum of zero
             Datagram::KeepAlive => FirstHeader::KeepAlive,
@@ -107,8 +106,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Returns whether an SA with this marker and local port has the SPI of an ESP packet in UDP.
     fn is_esp_of_an_sa(&self, payload: &[u8], marker: Marker, port: u16, destination: IpAddr) -> bool {
         let Some(&spi) = payload.get(marker.esp_offset()..).and_then(<[u8]>::first_chunk) else { return false };
-        let key =
-            SaId { direction: Direction::Inbound, destination, protocol: Protocol::Esp, spi: u32::from_be_bytes(spi) };
+        let key = SaId::inbound(destination, Protocol::Esp, u32::from_be_bytes(spi));
         let sa = self.sad.find(&key, destination).and_then(|at| self.sad.get(at)?.sa.as_ref());
         sa.and_then(|sa| sa.encap).is_some_and(|encap| (encap.marker, encap.ports.destination) == (marker, port))
     }
@@ -127,9 +125,9 @@ pub(crate) fn spi_and_sequence(
     packet: &[u8],
     protocol: Protocol,
     place: HeaderPosition,
-    encap: Option<Encap>,
+    encap: Option<UdpEncap>,
 ) -> Result<(u32, Option<u32>), DiscardReason> {
-    let at = place.at.saturating_add(encap.map_or(0, Encap::overhead));
+    let at = place.at.saturating_add(encap.map_or(0, UdpEncap::overhead));
     let header = packet.get(at..).unwrap_or_default();
     match (protocol, header) {
         (Protocol::Esp, [a, b, c, d, e, f, g, h, ..]) | (Protocol::Ah, [_, _, _, _, a, b, c, d, e, f, g, h, ..]) => {

@@ -2,29 +2,24 @@
 //! with outbound and inbound processing.
 //!
 //! [`Engine`] holds policies and SAs and processes packets ([`Engine::outbound`], [`Engine::inbound`]). [`Sa`]
-//! processes packets of one SA without the databases. [`setkey`] reads the configuration language of setkey(8), and
-//! [`pfkey`] reads and writes PF_KEYv2 messages. Key exchange, sockets, routing, fragmentation and reassembly are not
-//! part of this crate.
+//! processes packets of one SA without the databases. SAs and policies are described by `ipsec-sa`; configuration files
+//! (`ipsec-config`) and key exchange (`ike-v1`) give them to the engine by [`SaBackend`] and [`PolicyBackend`]. Sockets,
+//! routing, fragmentation and reassembly are not part of this crate.
 //!
 //! ```
 //! # #[cfg(feature = "any")] {
 //! # use core::time::Duration;
 //! # use ipsec_packet::PacketBuf;
 //! use esp_core::RngIv;
-//! use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings, Direction, setkey::{LoadOptions, Statement, Statements}};
+//! use ipsec_config::setkey;
+//! use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings};
 //!
 //! let (mut engine, now) = (Engine::<AnyAlgorithms, 4, 4>::new(Settings::STRICT, None, None), Duration::from_secs(1_795_000_000));
-//! let mut statements = Statements::of(r#"
+//! let text = r#"
 //!     add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E aes-cbc "sixteen octets !" -A hmac-sha1 "twenty octets it has";
 //!     spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;
-//! "#);
-//! while let Some(statement) = statements.next().map_err(|wrong| wrong.to_string())? {
-//!     match statement {
-//!         Statement::Add(sa) => { engine.install(sa.sa(Direction::Outbound, None, &LoadOptions::RFC)?, now).map_err(|e| e.to_string())?; }
-//!         Statement::SpdAdd(policy) => { engine.add_policy(policy.policy()?)?; }
-//!         _ => {}
-//!     }
-//! }
+//! "#;
+//! setkey::apply(&mut engine, text.as_bytes(), &["192.0.2.1".parse()?], now)?;
 //! # let mut frame = [0; 256];
 //! # frame[100..120].copy_from_slice(&[0x45, 0, 0, 20, 0x1c, 0x46, 0, 0, 64, 59, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1]);
 //! # let mut packet = PacketBuf::with_headroom(&mut frame, 100, 20)?;
@@ -37,23 +32,22 @@
 //!
 //! | SAs | policies | flows | algorithms | octets |
 //! |---|---|---|---|---|
-//! | 256 | 64 | 64 | every one, at run time | 1511920 |
-//! | 256 | 64 | 64 | AES-128-CBC with HMAC-SHA1 | 294320 |
-//! | 2 | 2 | 4 | AES-128-CBC with HMAC-SHA1 | 7408 |
+//! | 256 | 64 | 64 | every one, at run time | 1503792 |
+//! | 256 | 64 | 64 | AES-128-CBC with HMAC-SHA1 | 286192 |
+//! | 2 | 2 | 4 | AES-128-CBC with HMAC-SHA1 | 7392 |
 //!
-//! SAs take nearly all of it: 5536 and 832 octets each (the latter 1008 with the feature `simd` of `ipsec-crypto`).
+//! SAs take nearly all of it: 5504 and 800 octets each (the latter 1008 with the feature `simd` of `ipsec-crypto`).
 //! An SA that may have any algorithm is as large as the key schedule of Blowfish. An engine is created by a `const
 //! fn`, so it can be a `static`; `Box::new` needs stack for the whole engine.
 //!
-//! Features: `any` (default) adds `AnyAlgorithms` and SAs from setkey statements. The algorithms are features of
+//! Features: `any` (default) adds `AnyAlgorithms`. The algorithms are features of
 //! `ipsec-crypto`.
 //!
 //! Security notes: a packet that matches a PROTECT policy never leaves in cleartext, unless the level of the template
 //! is `use`; inbound, it is not accepted in cleartext, nor through SAs that do not match the policy. A later fragment
 //! has no ports and is discarded where a policy for certain ports may protect it. A packet from a tunnel that no
 //! policy requires is discarded, whatever [`Settings::unmatched`] is. Counters, lifetimes and windows of an SA change
-//! by authentic packets only. Keys are wiped with their SA, and never printed except by the writer of setkey
-//! statements.
+//! by authentic packets only. Keys are wiped with their SA, and never printed.
 #![no_std]
 #![deny(
     clippy::indexing_slicing,
@@ -70,44 +64,43 @@
 mod acquire;
 mod algorithms;
 mod any_window;
+mod audit;
+mod backend;
 mod bare_ipcomp;
 mod counters;
 mod decapsulate;
 mod disposition;
 mod encapsulate;
 mod engine;
-mod event;
+mod from_params;
 mod hash_index;
 mod inbound;
 mod ipsec_header;
-mod lifetime;
 mod mtu;
 mod outbound;
-pub mod pfkey;
-mod policy;
 mod policy_check;
 mod sa;
 mod sad;
-pub mod setkey;
 mod spd;
 mod tunnel_policy;
 
-pub use acquire::Acquire;
 #[cfg(feature = "any")]
 pub use algorithms::AnyAlgorithms;
-pub use algorithms::{Algorithms, Never};
-pub use counters::{Counter, Counters, View};
-pub use disposition::{BadPayload, DiscardReason, Disposition};
-pub use engine::{DefaultLevel, Engine, SaView, Settings, Unmatched};
-pub use event::{Audit, Event};
-
+pub use algorithms::{Algorithms, Never, SizedWindow};
 pub use any_window::AnyWindow;
+pub use audit::Audit;
+pub use backend::BackendError;
+pub use counters::{Counter, Counters, View};
 pub use decapsulate::Decapsulated;
-pub use lifetime::{Lifetimes, Limit, Usage};
-pub use policy::{
-    Action, Bundle, Level, MAX_TRANSFORMS, Mode, Policy, PolicyDirection, PolicyId, Priority, Protocol, Template,
-    TunnelEndpoints,
+pub use disposition::{BadPayload, DiscardReason, Disposition};
+pub use engine::{Engine, SaView, Settings, Unmatched};
+pub use from_params::SaError;
+pub use ipsec_sa::{
+    Acquire, Action, Bundle, DefaultLevel, Direction, Expiry, Level, Lifetimes, Limit, MAX_TRANSFORMS, Mode,
+    PolicyBackend, PolicyDirection, PolicyId, PolicyParams, Priority, Protocol, SaAlgorithms, SaBackend, SaChange,
+    SaEvent, SaId, SaParams, SaState, SaStatus, SpiRequest, Template, TransformParams, TunnelEndpoints, UdpEncap,
+    Usage,
 };
-pub use sa::{Direction, Encap, IpcompOut, Label, MixedFamilies, Sa, SaId, Transform};
-pub use sad::{InstallError, ReserveError, SaState, UpdateError};
+pub use sa::{IpcompOut, MixedFamilies, Sa, Transform};
+pub use sad::{InstallError, ReserveError, UpdateError};
 pub use spd::PolicyError;

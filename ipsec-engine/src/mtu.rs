@@ -8,9 +8,9 @@ use crate::algorithms::Algorithms;
 use crate::disposition::DiscardReason;
 use crate::encapsulate::SizePlan;
 use crate::engine::Engine;
-use crate::policy::{Action, Bundle, PolicyDirection, Protocol};
-use crate::sa::{Direction, Sa, SaId};
+use crate::sa::Sa;
 use crate::spd::{Chosen, Rule, Verdict};
+use ipsec_sa::{Action, Bundle, Direction, PolicyDirection, Protocol, SaId};
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
     /// Refuses a packet that exceeds the MTU of the tunnel and must not be fragmented. Returns whether the packet of
@@ -104,7 +104,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let flow = Flow::read(like).ok()?;
         let (Verdict::Rule(at), _) = self.spd.lookup(PolicyDirection::Out, &flow) else { return None };
         let &Rule { id, policy, .. } = self.spd.rule(at)?;
-        let Action::Ipsec(bundle) = policy.action else { return None };
+        let Action::Protect(bundle) = policy.action else { return None };
         let chosen = self.choose(now, id, &bundle, &flow).ok()?;
         let mtu = self.mtu(now, &bundle, &chosen)?;
         Some(self.largest_inner(&bundle, &chosen, mtu, like))
@@ -128,7 +128,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             }
             return lowered;
         };
-        let key = SaId { direction: Direction::Outbound, destination: report.destination, protocol, spi: spi.get() };
+        let peer_port = report.ports.map(|ports| ports.destination);
+        let key = SaId { peer_port, ..SaId::outbound(report.destination, protocol, spi.get()) };
         self.sad.find(&key, report.source).is_some_and(|at| self.lower_path_mtu(now, at, report))
     }
 

@@ -7,15 +7,15 @@ use ah_core::SignError;
 use esp_core::{IvSource, SealError};
 use ipsec_packet::{Flow, Ip, PacketBuf, quoted_flow};
 
-use crate::acquire::{Acquire, AcquireLimit};
+use crate::acquire::AcquireLimit;
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::disposition::{DiscardReason, Disposition};
 use crate::encapsulate::{Encapsulation, SizePlan, mode_of, protect};
 use crate::engine::{Engine, PacketFacts};
-use crate::policy::{Action, Bundle, Mode, PolicyDirection, PolicyId, Protocol, Template, is_optional};
-use crate::sa::{Direction, Sa};
+use crate::sa::Sa;
 use crate::spd::{Chosen, Rule, Verdict};
+use ipsec_sa::{Acquire, Action, Bundle, Direction, Mode, PolicyDirection, PolicyId, Protocol, Template};
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
     /// Protects a packet that is to be sent, by the policies for [`PolicyDirection::Out`] (RFC 4301 section 5.1).
@@ -70,9 +70,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         };
         let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(DiscardReason::NoPolicy) };
         let bundle = match policy.action {
-            Action::None | Action::Bypass | Action::Entrust => return Ok(Disposition::Bypass),
+            Action::Bypass => return Ok(Disposition::Bypass),
             Action::Discard => return Err(DiscardReason::Policy),
-            Action::Ipsec(bundle) => bundle,
+            Action::Protect(bundle) => bundle,
         };
         // A packet that is return traffic by its payload only has other addresses: a tunnel can carry it, transport
         // mode cannot.
@@ -179,7 +179,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Returns whether a packet may be sent without the transform of this template.
     pub(crate) fn is_optional(&self, template: &Template) -> bool {
-        is_optional(template, self.settings.default_level)
+        template.is_optional(self.settings.default_level)
     }
 
     /// Checks that every SA has enough sequence numbers: an SA that matches two templates needs two. `used_up`

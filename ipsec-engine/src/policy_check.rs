@@ -3,8 +3,7 @@
 use core::net::IpAddr;
 
 use heapless::Vec;
-
-use crate::policy::{Bundle, MAX_TRANSFORMS, Mode, PolicyId, Protocol, Template};
+use ipsec_sa::{Bundle, MAX_TRANSFORMS, Mode, PolicyId, Protocol, Template};
 
 /// Largest number of IPsec headers that are removed from one packet.
 pub(crate) const MAX_HEADERS: usize = 8;

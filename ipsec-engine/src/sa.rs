@@ -4,50 +4,12 @@ use core::time::Duration;
 
 use ipcomp_core::Backoff;
 use ipsec_packet::{
-    AntiReplay, Beet, ChecksumRepair, Cpi, DestinationOptions, FlowPolicy, HopLimitPolicy, Marker, Ports, Seq,
-    SeqCounter, Tunnel,
+    AntiReplay, Beet, ChecksumRepair, Cpi, DestinationOptions, FlowPolicy, HopLimitPolicy, Seq, SeqCounter, Tunnel,
 };
 
+use ipsec_sa::{Direction, Lifetimes, Mode, Protocol, SaAlgorithms, SaId, UdpEncap};
+
 use crate::algorithms::Algorithms;
-use crate::lifetime::Lifetimes;
-use crate::policy::words;
-use crate::policy::{Mode, Protocol};
-
-/// Direction of an SA (RFC 4301 section 4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// The SA decapsulates received packets.
-    Inbound,
-    /// The SA protects packets that are sent.
-    Outbound,
-}
-
-words! { Direction { Inbound = "in", Outbound = "out", } }
-
-/// Identifier of an SA (RFC 4301 section 4.1). It is unique per direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SaId {
-    /// Direction of the SA: outbound SAs seal, inbound SAs open.
-    pub direction: Direction,
-    /// Destination address of the packets of the SA.
-    pub destination: IpAddr,
-    /// Security protocol: ESP, AH or IPComp.
-    pub protocol: Protocol,
-    /// SPI, or the CPI of IPComp.
-    pub spi: u32,
-}
-
-impl SaId {
-    pub(crate) fn is_ipcomp_in(&self) -> bool {
-        (self.direction, self.protocol) == (Direction::Inbound, Protocol::Ipcomp)
-    }
-}
-
-impl fmt::Display for SaId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {:#010x} {}", self.protocol, self.destination, self.spi, self.direction)
-    }
-}
 
 /// Security association: keys with their counter or window, and the parameters by which the engine uses them (RFC
 /// 4301 sections 4.1 and 4.4.2.1).
@@ -59,24 +21,15 @@ pub struct Sa<A: Algorithms> {
     pub(crate) tunnel: Tunnel,
     pub(crate) beet: Option<Beet>,
     pub(crate) options: DestinationOptions,
-    pub(crate) encap: Option<Encap>,
+    pub(crate) encap: Option<UdpEncap>,
     pub(crate) repair: ChecksumRepair,
     pub(crate) reqid: u32,
     pub(crate) lifetimes: Lifetimes,
     /// MTU that a router reported, and the time until which it is valid.
     pub(crate) path_mtu: Option<(u16, Duration)>,
-    pub(crate) label: Label,
-}
-
-/// Names and numbers of an SA in a dump.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Label {
-    /// Number of an IPComp SA with a well-known CPI in setkey(8); 0 if it is the SPI.
-    pub index: u32,
-    /// Name of the cipher or compression algorithm.
-    pub cipher: Option<&'static str>,
-    /// Name of the integrity algorithm.
-    pub mac: Option<&'static str>,
+    pub(crate) algorithms: SaAlgorithms,
+    /// SPI by which the SA is managed, where it is not that of the SA.
+    pub(crate) managed_spi: Option<u32>,
 }
 
 /// Keyed transform of an SA in one direction (RFC 4301 section 4.4.2.1).
@@ -115,15 +68,6 @@ impl IpcompOut {
     pub const fn saved(&self) -> u64 {
         self.saved
     }
-}
-
-/// UDP encapsulation of ESP (RFC 3948), with the ports of the packets of the SA.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Encap {
-    /// Ports of the packets of the SA. Those of the peer of an inbound SA are the last known ones.
-    pub ports: Ports,
-    /// Framing of RFC 3948 or of the drafts before it.
-    pub marker: Marker,
 }
 
 /// Error of an SA whose source and destination address have different families (RFC 4301 section 4.4.2.1).
@@ -167,7 +111,8 @@ impl<A: Algorithms> Sa<A> {
             reqid: 0,
             lifetimes: Lifetimes::default(),
             path_mtu: None,
-            label: Label::default(),
+            algorithms: SaAlgorithms::default(),
+            managed_spi: None,
         })
     }
 
@@ -202,16 +147,22 @@ impl<A: Algorithms> Sa<A> {
         Self { lifetimes, ..self }
     }
 
-    /// Sets the names that a dump shows.
+    /// Sets the algorithms that the status of the SA names.
     #[must_use]
-    pub fn with_label(self, label: Label) -> Self {
-        Self { label, ..self }
+    pub fn with_algorithms(self, algorithms: SaAlgorithms) -> Self {
+        Self { algorithms, ..self }
+    }
+
+    /// Sets the SPI by which the SA is managed. It differs from the CPI on the wire for IPComp with a well-known CPI.
+    #[must_use]
+    pub fn with_managed_spi(self, spi: u32) -> Self {
+        Self { managed_spi: Some(spi), ..self }
     }
 
     /// Sets UDP encapsulation (RFC 3948 sections 2.1 and 3.1.2). Inbound transport mode recomputes checksums unless
     /// `repair` says otherwise.
     #[must_use]
-    pub fn with_encap(self, encap: Encap, repair: ChecksumRepair) -> Self {
+    pub fn with_encap(self, encap: UdpEncap, repair: ChecksumRepair) -> Self {
         Self { encap: Some(encap), repair, ..self }
     }
 
@@ -235,7 +186,9 @@ impl<A: Algorithms> Sa<A> {
             Transform::IpcompOut(ipcomp) => (Protocol::Ipcomp, ipcomp.cpi.get().into()),
             Transform::IpcompIn(cpi) => (Protocol::Ipcomp, cpi.get().into()),
         };
-        SaId { direction: self.transform.direction(), destination: self.destination, protocol, spi }
+        let direction = self.transform.direction();
+        let peer_port = self.encap.filter(|_| direction == Direction::Outbound).map(|encap| encap.ports.destination);
+        SaId { direction, destination: self.destination, protocol, spi, peer_port }
     }
 
     /// Returns the source address of the packets of the SA.
@@ -263,13 +216,13 @@ impl<A: Algorithms> Sa<A> {
         &self.lifetimes
     }
 
-    /// Returns the names that a dump shows.
-    pub const fn label(&self) -> &Label {
-        &self.label
+    /// Returns the algorithms of the SA, as far as they were set.
+    pub const fn algorithms(&self) -> &SaAlgorithms {
+        &self.algorithms
     }
 
     /// Returns the UDP encapsulation of the SA.
-    pub const fn encap(&self) -> Option<Encap> {
+    pub const fn encap(&self) -> Option<UdpEncap> {
         self.encap
     }
 
@@ -284,7 +237,7 @@ impl<A: Algorithms> Sa<A> {
     }
 
     /// Changes the address and port of a peer that a NAT has moved (see
-    /// [`Event::NatMapping`](crate::Event::NatMapping); RFC 3947 section 7). The known path MTU is reset.
+    /// [`SaEvent::NatMapping`](crate::SaEvent::NatMapping); RFC 3947 section 7). The known path MTU is reset.
     ///
     /// # Errors
     /// [`MixedFamilies`]; nothing has changed.

@@ -7,24 +7,8 @@ use zeroize::Zeroize;
 
 use crate::algorithms::Algorithms;
 use crate::hash_index::{Index, address, hash};
-use crate::lifetime::Usage;
-use crate::policy::{Protocol, words};
-use crate::sa::{Direction, Sa, SaId};
-
-/// State of an SA, in the terms of KAME (RFC 2367 section 3.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SaState {
-    /// The SPI is reserved and keys are being negotiated.
-    Larval,
-    /// The SA is in use.
-    Mature,
-    /// The SA is in use and its soft limit is reached: it is to be rekeyed.
-    Dying,
-    /// The hard limit is reached and the SA is no longer used.
-    Dead,
-}
-
-words! { SaState { Larval = "larval", Mature = "mature", Dying = "dying", Dead = "dead", } }
+use crate::sa::Sa;
+use ipsec_sa::{Direction, Protocol, SaId, SaState, Usage};
 
 /// Security Association Database (RFC 4301 section 4.4.2).
 #[derive(Debug)]
@@ -91,6 +75,22 @@ pub(crate) struct Slot<A: Algorithms> {
     pub(crate) sa: Option<Sa<A>>,
     pub(crate) pending: PendingEvents,
     serial: u32,
+}
+
+impl<A: Algorithms> Slot<A> {
+    fn larval(key: SaId, source: IpAddr, now: Duration) -> Self {
+        let (usage, pending) = (Usage::new(now), PendingEvents::default());
+        Self { key, source, state: SaState::Larval, usage, sa: None, pending, serial: 0 }
+    }
+}
+
+/// Reason why there is no slot for an SA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InstallRefusal {
+    /// An SA with this identifier exists.
+    Exists(SaId),
+    /// The SAD is full.
+    Full,
 }
 
 impl<A: Algorithms> fmt::Debug for Slot<A> {
@@ -286,23 +286,60 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         Ok(at)
     }
 
+    /// Installs an SA like [`install`](Self::install), and creates it in its slot. A larval SA with its identifier
+    /// becomes mature, and stays larval if the SA is refused.
+    pub(crate) fn install_with<E: From<InstallRefusal>>(
+        &mut self,
+        key: SaId,
+        source: IpAddr,
+        now: Duration,
+        create: impl FnOnce() -> Result<Sa<A>, E>,
+    ) -> Result<u16, E> {
+        let known = self.find(&key, source);
+        if let Some(at) = known {
+            self.refresh(at, now);
+        }
+        let is_larval = |at: &u16| self.get(*at).is_some_and(|slot| slot.state == SaState::Larval);
+        let (at, is_new) = match known {
+            Some(at) if is_larval(&at) => (at, false),
+            Some(at) if self.get(at).is_some_and(|slot| slot.state != SaState::Dead) => {
+                return Err(InstallRefusal::Exists(key).into());
+            }
+            dead => {
+                if let Some(at) = dead {
+                    self.evict(at);
+                }
+                let at = self.free_slot().ok_or(InstallRefusal::Full)?;
+                self.put(at, Slot::larval(key, source, now));
+                (at, true)
+            }
+        };
+        let created = match self.get_mut(at) {
+            Some(slot) => create().map(|sa| slot.sa = Some(sa)),
+            None => Ok(()),
+        };
+        if let Err(refused) = created {
+            if is_new {
+                self.remove(at);
+            }
+            return Err(refused);
+        }
+        self.serial = self.serial.wrapping_add(1);
+        let serial = self.serial;
+        if let Some(slot) = self.get_mut(at) {
+            slot.pending.reported_peer = slot.sa.as_ref().and_then(Sa::peer);
+            (slot.state, slot.source, slot.usage, slot.serial) = (SaState::Mature, source, Usage::new(now), serial);
+        }
+        self.forget_choices();
+        Ok(at)
+    }
+
     pub(crate) fn reserve(&mut self, key: SaId, source: IpAddr, now: Duration) -> Result<(), ReserveError> {
         if self.find(&key, source).is_some() {
             return Err(ReserveError::InUse);
         }
         let at = self.free_slot().ok_or(ReserveError::Full)?;
-        self.put(
-            at,
-            Slot {
-                key,
-                source,
-                state: SaState::Larval,
-                usage: Usage::new(now),
-                sa: None,
-                pending: PendingEvents::default(),
-                serial: 0,
-            },
-        );
+        self.put(at, Slot::larval(key, source, now));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use heapless::Vec;
 use ipsec_packet::{AddressRange, Detail, Flow, Match, PortRange, Selector, Upper};
 
 use crate::hash_index::{Index, address, bucket, hash};
-use crate::policy::{Action, Level, MAX_TRANSFORMS, Mode, Policy, PolicyDirection, PolicyId, Priority, Template};
+use ipsec_sa::{Action, Level, MAX_TRANSFORMS, Mode, PolicyDirection, PolicyId, PolicyParams, Priority, Template};
 
 /// Security Policy Database (RFC 4301 section 4.4.1), ordered, with a cache of flows.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ const DIRECTIONS: [PolicyDirection; 3] = [PolicyDirection::In, PolicyDirection::
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
     pub(crate) id: PolicyId,
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicyParams,
     /// Time of the last acquire.
     pub(crate) last_acquire: Option<Duration>,
 }
@@ -104,8 +104,8 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         }
     }
 
-    pub(crate) fn add(&mut self, policy: Policy) -> Result<PolicyId, PolicyError> {
-        if let Action::Ipsec(bundle) = policy.action {
+    pub(crate) fn add(&mut self, policy: PolicyParams) -> Result<PolicyId, PolicyError> {
+        if let Action::Protect(bundle) = policy.action {
             if bundle.iter().next().is_none() {
                 return Err(PolicyError::NoTransform);
             }
@@ -116,7 +116,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         if let Some(id) = self.find(policy.direction, &policy.selector) {
             return Err(PolicyError::Exists(id));
         }
-        let id = PolicyId(self.next_id);
+        let id = PolicyId::new(self.next_id);
         let priority_of = |&slot: &u16| self.rule(slot).map_or(Priority(u32::MAX), |rule| rule.policy.priority);
         let (start, slots) = self.slots(policy.direction);
         let position = start.saturating_add(slots.partition_point(|slot| priority_of(slot) <= policy.priority));
@@ -157,7 +157,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         self.rule(slot).map(|rule| rule.id)
     }
 
-    pub(crate) fn remove(&mut self, id: PolicyId) -> Option<Policy> {
+    pub(crate) fn remove(&mut self, id: PolicyId) -> Option<PolicyParams> {
         let position = self.order.iter().position(|&slot| self.rule(slot).is_some_and(|rule| rule.id == id))?;
         let slot = remove_at(&mut self.order, position)?;
         let policy = self.rules.get_mut(usize::from(slot))?.take()?.policy;
@@ -258,7 +258,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
                 Match::Yes => return Verdict::Rule(at),
                 // The search continues behind a policy that would let the packet pass. Behind one that would not, it
                 // must not.
-                Match::Unknown if self.rule(at).is_none_or(|rule| rule.policy.action.passes()) => {}
+                Match::Unknown if self.rule(at).is_none_or(|rule| rule.policy.action == Action::Bypass) => {}
                 Match::Unknown => return Verdict::Opaque,
             }
         }

@@ -4,9 +4,8 @@ use core::net::IpAddr;
 
 use ipsec_packet::{AddressRange, Ip, IpProto, find_header};
 
-use crate::engine::DefaultLevel;
-use crate::policy::{Action, Bundle, MAX_TRANSFORMS, Mode, Protocol, TunnelEndpoints, is_optional};
 use crate::spd::{Rule, Spd};
+use ipsec_sa::{Action, Bundle, DefaultLevel, MAX_TRANSFORMS, Mode, Protocol, TunnelEndpoints};
 
 /// Returns whether a packet of IP in IP has the same addresses inside as outside (RFC 2003 section 3). An SA without
 /// a mode does not carry such a packet: it could be taken for the packet of a tunnel that no policy requires.
@@ -42,7 +41,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         let Ok(inner) = Ip::parse(inner) else { return true }; // refused when it is decapsulated
         let (source, destination) = (inner.source(), inner.destination());
         self.inbound_rules().any(|rule| match &rule.policy.action {
-            Action::Ipsec(bundle) => is_required(rule, bundle, sa, (source, destination), default_level),
+            Action::Protect(bundle) => is_required(rule, bundle, sa, (source, destination), default_level),
             _ => false,
         })
     }
@@ -73,7 +72,7 @@ fn is_required(
             return true;
         }
         // The next tunnel is outside this one, or outside the packet if this one is optional and absent.
-        if !is_optional(template, default_level) {
+        if !template.is_optional(default_level) {
             between = [None; MAX_TRANSFORMS + 1];
         }
         if let Some(free) = between.iter_mut().find(|place| place.is_none()) {

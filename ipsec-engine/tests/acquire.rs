@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use gateway::{Gateway, udp};
 use gateway_pair::{A, B, address, events, inner, policy};
-use ipsec_engine::{Disposition, Event};
+use ipsec_engine::{Disposition, SaEvent};
 
 fn acquires(gateway: &mut Gateway) -> Vec<IpAddr> {
     let wanted = events(gateway).into_iter().filter_map(|event| match event {
-        Event::Acquire(wanted) => wanted.destination,
+        SaEvent::Acquire(wanted) => wanted.destination,
         _ => None,
     });
     wanted.collect()

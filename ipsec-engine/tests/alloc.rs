@@ -3,8 +3,8 @@
 mod gateway;
 
 use gateway::{Gateway, NOW, udp};
+use ipsec_config::setkey::Statements;
 use ipsec_engine::Disposition;
-use ipsec_engine::setkey::Statements;
 use ipsec_packet::{PacketBuf, Seq};
 use test_vectors::support::allocation::{CountingAllocator, assert_operations_are_counted, without_allocation};
 

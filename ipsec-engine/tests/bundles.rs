@@ -224,7 +224,7 @@ fn sa_used_twice_in_a_bundle_needs_two_sequence_numbers() {
     let template = format!("esp/tunnel/{A}-{B}/require");
     let (mut a, _) =
         tunnel(&format!("add {A} {B} esp 0x1001 -m tunnel {KEYS};"), &format!("ipsec {template} {template}"));
-    let key = SaId { direction: Direction::Outbound, destination: address(B), protocol: Protocol::Esp, spi: 0x1001 };
+    let key = SaId::outbound(address(B), Protocol::Esp, 0x1001);
     let moved = a.engine.update(&key, address(A), |sa| {
         let Transform::EspOut(esp) = sa.transform_mut() else { panic!() };
         esp.reserve(u32::MAX - 1).unwrap();

@@ -6,8 +6,8 @@ mod gateway_pair;
 use gateway::{Gateway, tcp, udp};
 use gateway_pair::*;
 use ipsec_engine::{
-    Action, Bundle, Direction, Disposition, Event, Level, Mode, Policy, PolicyDirection, PolicyError, Priority,
-    Protocol, Template, TunnelEndpoints,
+    Action, Bundle, Direction, Disposition, Level, Mode, PolicyDirection, PolicyError, PolicyParams, Priority,
+    Protocol, SaEvent, Template, TunnelEndpoints,
 };
 use ipsec_packet::{AddressRange, Detail, Flow, IpProto, PortRange, Selector, Upper};
 use std::time::Duration;
@@ -21,8 +21,8 @@ fn selector(from: &str, to: &str, upper: Upper) -> Selector {
     Selector { source: range(from), destination: range(to), upper }
 }
 
-fn rule(to: &str, upper: Upper, priority: Priority, action: Action) -> Policy {
-    Policy { selector: selector("10.1.0.0/16", to, upper), direction: PolicyDirection::Out, priority, action }
+fn rule(to: &str, upper: Upper, priority: Priority, action: Action) -> PolicyParams {
+    PolicyParams { selector: selector("10.1.0.0/16", to, upper), direction: PolicyDirection::Out, priority, action }
 }
 
 const DEF: Priority = Priority::DEFAULT;
@@ -32,17 +32,17 @@ fn policies_are_searched_by_priority_and_then_by_age() {
     let mut a = Gateway::new("", A);
     let wide = a.engine.add_policy(rule("10.0.0.0/8", Upper::Any, DEF, Action::Discard)).unwrap();
     assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::DiscardReason::Policy)));
-    let later = a.engine.add_policy(rule("10.2.0.0/16", Upper::Any, DEF, Action::None)).unwrap();
+    let later = a.engine.add_policy(rule("10.2.0.0/16", Upper::Any, DEF, Action::Bypass)).unwrap();
     assert_eq!(
         a.send(&inner()),
         Err(discarded(ipsec_engine::DiscardReason::Policy)),
         "the older policy of equal priority applies"
     );
-    let high = a.engine.add_policy(rule("10.2.3.0/24", Upper::Any, Priority::HIGH, Action::None)).unwrap();
+    let high = a.engine.add_policy(rule("10.2.3.0/24", Upper::Any, Priority::HIGH, Action::Bypass)).unwrap();
     assert_eq!(a.send(&inner()), Err(Disposition::Bypass), "cached flow is looked up again");
     let low = a.engine.add_policy(rule("10.2.3.4", Upper::Any, Priority::LOW, Action::Discard)).unwrap();
     let between = DEF.offset(1).unwrap();
-    let above = a.engine.add_policy(rule("10.3.0.0/16", Upper::Any, between, Action::None)).unwrap();
+    let above = a.engine.add_policy(rule("10.3.0.0/16", Upper::Any, between, Action::Bypass)).unwrap();
     assert_eq!(a.engine.policies().map(|(id, _)| id).collect::<Vec<_>>(), [high, above, wide, later, low]);
     assert_eq!(a.send(&inner()), Err(Disposition::Bypass));
     assert!(a.engine.remove_policy(high).is_some_and(|policy| policy.priority == Priority::HIGH));
@@ -67,7 +67,7 @@ fn policies_of_all_directions_are_iterated_by_priority_and_then_by_age() {
             let direction = random.pick(&[PolicyDirection::In, PolicyDirection::Out, PolicyDirection::Forward]);
             let upper = Upper::Ports(Some(IpProto::TCP), PortRange::ANY, PortRange::one(number));
             let priority = Priority(random.below(4));
-            let policy = Policy { direction, ..rule("10.2.0.0/16", upper, priority, Action::Discard) };
+            let policy = PolicyParams { direction, ..rule("10.2.0.0/16", upper, priority, Action::Discard) };
             expected.push((priority, a.engine.add_policy(policy).unwrap()));
         }
         expected.sort();
@@ -79,10 +79,10 @@ fn policies_of_all_directions_are_iterated_by_priority_and_then_by_age() {
 #[test]
 fn policy_with_duplicate_selector_is_refused() {
     let mut a = Gateway::new("", A);
-    let policy = rule("10.2.0.0/16", Upper::Any, DEF, Action::None);
+    let policy = rule("10.2.0.0/16", Upper::Any, DEF, Action::Bypass);
     let id = a.engine.add_policy(policy).unwrap();
-    assert_eq!(a.engine.add_policy(Policy { action: Action::Discard, ..policy }), Err(PolicyError::Exists(id)));
-    let other_way = a.engine.add_policy(Policy { direction: PolicyDirection::In, ..policy }).unwrap();
+    assert_eq!(a.engine.add_policy(PolicyParams { action: Action::Discard, ..policy }), Err(PolicyError::Exists(id)));
+    let other_way = a.engine.add_policy(PolicyParams { direction: PolicyDirection::In, ..policy }).unwrap();
     assert_eq!(a.engine.find_policy(PolicyDirection::Out, &policy.selector), Some(id));
     assert_eq!(a.engine.find_policy(PolicyDirection::In, &policy.selector), Some(other_way));
     assert_eq!(a.engine.find_policy(PolicyDirection::Forward, &policy.selector), None);
@@ -93,18 +93,18 @@ fn full_policy_table_refuses_another_policy() {
     let mut a = Gateway::new("", A);
     for port in 0..16 {
         let upper = Upper::Ports(Some(IpProto::TCP), PortRange::ANY, PortRange::one(port));
-        a.engine.add_policy(rule("10.2.0.0/16", upper, DEF, Action::None)).unwrap();
+        a.engine.add_policy(rule("10.2.0.0/16", upper, DEF, Action::Bypass)).unwrap();
     }
-    assert_eq!(a.engine.add_policy(rule("10.4.0.0/16", Upper::Any, DEF, Action::None)), Err(PolicyError::Full));
+    assert_eq!(a.engine.add_policy(rule("10.4.0.0/16", Upper::Any, DEF, Action::Bypass)), Err(PolicyError::Full));
     assert_eq!(a.engine.policies().count(), 16);
 }
 
 #[test]
 fn policy_ids_are_not_reused() {
     let mut a = Gateway::new("", A);
-    let policy = rule("10.2.0.0/16", Upper::Any, DEF, Action::None);
+    let policy = rule("10.2.0.0/16", Upper::Any, DEF, Action::Bypass);
     let id = a.engine.add_policy(policy).unwrap();
-    let other_way = a.engine.add_policy(Policy { direction: PolicyDirection::In, ..policy }).unwrap();
+    let other_way = a.engine.add_policy(PolicyParams { direction: PolicyDirection::In, ..policy }).unwrap();
     a.engine.remove_policy(id).unwrap();
     let again = a.engine.add_policy(policy).unwrap();
     assert!(again > other_way && again != id);
@@ -168,7 +168,7 @@ fn sa_in_the_slot_of_a_removed_sa_is_not_mistaken_for_it() {
 
 fn acquires(gateway: &mut Gateway) -> Vec<ipsec_engine::Acquire> {
     let events = events(gateway).into_iter();
-    events.filter_map(|event| if let Event::Acquire(acquire) = event { Some(acquire) } else { None }).collect()
+    events.filter_map(|event| if let SaEvent::Acquire(acquire) = event { Some(acquire) } else { None }).collect()
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn acquire_leaves_any_endpoints_unspecified() {
     };
     let mut a = Gateway::new("", A);
     let bundle = Bundle::default().with(request).unwrap();
-    a.engine.add_policy(rule("10.2.0.0/16", Upper::Any, DEF, Action::Ipsec(bundle))).unwrap();
+    a.engine.add_policy(rule("10.2.0.0/16", Upper::Any, DEF, Action::Protect(bundle))).unwrap();
     let Err(Disposition::Pending(acquire)) = a.send(&inner()) else { panic!() };
     assert_eq!((acquire.source, acquire.destination), (None, Some(address(B))));
     a.load(&esp("192.0.2.9", B, 0x1001, "-m tunnel"), A);

@@ -5,12 +5,13 @@ mod gateway_pair;
 
 use gateway::Gateway;
 use gateway_pair::*;
-use ipsec_engine::setkey::{DumpPolicy, DumpSa};
-use ipsec_engine::{Direction, Protocol, SaId};
+use ipsec_config::setkey::{DumpPolicy, DumpSa};
+use ipsec_engine::{Direction, Protocol, SaBackend, SaId};
 use std::time::Duration;
 
 fn dumped(gateway: &Gateway, key: &SaId) -> String {
-    DumpSa { sa: gateway.engine.sa(key, address(A)).unwrap(), now: gateway.now }.to_string()
+    let sa = SaBackend::get(&*gateway.engine, key, address(A)).unwrap();
+    DumpSa { sa: &sa, now: gateway.now, unix_now: gateway.now }.to_string()
 }
 
 #[test]
@@ -66,6 +67,19 @@ fn larval_udp_and_ipcomp_sas_are_printed_as_setkey_prints_them() {
     // Packets have the well-known CPI of DEFLATE; setkey(8) prints the number in the `add` statement.
     let shown = lines(dumped(&b, &key(Direction::Inbound, B, Protocol::Ipcomp, 2)));
     assert_eq!(shown[1..3], ["\tipcomp mode=tunnel spi=16385(0x00004001) reqid=0(0x00000000)", "\tC: deflate"]);
+}
+
+/// The clock of the engine begins at any time; the dates of a dump are those of the wall clock.
+#[test]
+fn dates_are_those_of_the_wall_clock() {
+    let mut b = Gateway::new("", B);
+    b.now = Duration::from_secs(1000);
+    let larval = key(Direction::Inbound, B, Protocol::Ah, 0x2001);
+    b.engine.reserve(larval, address(A), b.now).unwrap();
+    let sa = SaBackend::get(&*b.engine, &larval, address(A)).unwrap();
+    let shown = DumpSa { sa: &sa, now: Duration::from_secs(1090), unix_now: Duration::from_secs(1_795_000_090) };
+    let expected = "created: Nov 18 11:06:40 2026\tcurrent: Nov 18 11:08:10 2026";
+    assert!(shown.to_string().contains(expected), "{shown}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use esp_core::OpenError;
 use gateway_pair::*;
 use ipsec_crypto::Aes128Gcm16;
 use ipsec_engine::{
-    Action, Algorithms, Bundle, DiscardReason, Disposition, Engine, Level, Mode, Never, Policy, PolicyDirection,
+    Action, Algorithms, Bundle, DiscardReason, Disposition, Engine, Level, Mode, Never, PolicyDirection, PolicyParams,
     Priority, Protocol, Sa, Settings, Template, Transform, TunnelEndpoints,
 };
 use ipsec_packet::{AddressRange, PacketBuf, ReplayError, ReplayWindow, Selector, Seq, SeqWidth, Spi, Upper};
@@ -43,8 +43,8 @@ fn engine(transform: Transform<Firmware>, direction: PolicyDirection) -> Small {
         destination: AddressRange::prefix(address("10.2.0.0"), 16).unwrap(),
         upper: Upper::Any,
     };
-    let action = Action::Ipsec(Bundle::default().with(request).unwrap());
-    engine.add_policy(Policy { selector, direction, priority: Priority::DEFAULT, action }).unwrap();
+    let action = Action::Protect(Bundle::default().with(request).unwrap());
+    engine.add_policy(PolicyParams { selector, direction, priority: Priority::DEFAULT, action }).unwrap();
     engine
 }
 

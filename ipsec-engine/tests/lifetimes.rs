@@ -7,7 +7,7 @@ use esp_core::{OpenError, SealError};
 use gateway::{Gateway, udp};
 use gateway_pair::*;
 use ipsec_engine::{
-    Counter, Direction, DiscardReason, Disposition, Event, InstallError, Protocol, ReserveError, SaState,
+    Counter, Direction, DiscardReason, Disposition, Expiry, InstallError, Protocol, ReserveError, SaEvent, SaState,
 };
 use ipsec_packet::{ReplayError, SeqWidth};
 use std::time::Duration;
@@ -52,8 +52,8 @@ fn time_limits_are_reached_by_packets() {
     carries(&mut a, &mut b, &inner());
     carries(&mut a, &mut b, &inner());
     assert_eq!((state(&a, &sa_out()), state(&b, &sa_in())), (Some(SaState::Dying), Some(SaState::Dying)));
-    assert_eq!(events(&mut a), [Event::SoftExpired(sa_out())], "once");
-    assert_eq!(events(&mut b), [Event::SoftExpired(sa_in())], "once");
+    assert_eq!(events(&mut a), [SaEvent::Expire(sa_out(), Expiry::Soft)], "once");
+    assert_eq!(events(&mut b), [SaEvent::Expire(sa_in(), Expiry::Soft)], "once");
     assert_eq!(a.engine.poll_timeout(), Some(a.now + Duration::from_secs(30)));
     let late = a.send(&inner()).unwrap();
     pass(&mut a, 30);
@@ -61,8 +61,8 @@ fn time_limits_are_reached_by_packets() {
     assert!(matches!(a.send(&inner()), Err(Disposition::Pending(_))));
     refused_unmodified(&mut b, &late, DiscardReason::Expired);
     assert_eq!((state(&a, &sa_out()), state(&b, &sa_in())), (Some(SaState::Dead), Some(SaState::Dead)));
-    assert!(events(&mut a).contains(&Event::HardExpired(sa_out())));
-    assert_eq!(events(&mut b), [Event::HardExpired(sa_in())]);
+    assert!(events(&mut a).contains(&SaEvent::Expire(sa_out(), Expiry::Hard)));
+    assert_eq!(events(&mut b), [SaEvent::Expire(sa_in(), Expiry::Hard)]);
     assert_eq!((state(&a, &sa_out()), state(&b, &sa_in())), (None, None), "dead SA is removed after its event");
     refused_unmodified(&mut b, &late, DiscardReason::NoSa);
 }
@@ -73,7 +73,7 @@ fn hard_time_limit_is_reported_by_a_tick_without_packets() {
     let (mut a, _) = limited("-ls 60 -lh 90");
     pass(&mut a, 90);
     a.engine.tick(a.now);
-    assert_eq!(events(&mut a), [Event::HardExpired(sa_out())]);
+    assert_eq!(events(&mut a), [SaEvent::Expire(sa_out(), Expiry::Hard)]);
     assert_eq!(a.engine.poll_timeout(), None);
 }
 
@@ -347,7 +347,7 @@ fn hard_expire_event_is_reported_after_the_slot_is_reused() {
     pass(&mut b, 90);
     b.engine.tick(b.now);
     b.load(&(0x2000..0x2010).map(|spi| esp(A, B, spi, "-m tunnel")).collect::<String>(), B);
-    assert_eq!(events(&mut b), [Event::HardExpired(sa_in())]);
+    assert_eq!(events(&mut b), [SaEvent::Expire(sa_in(), Expiry::Hard)]);
 }
 
 //= RFC 4303 2.2/1, 2.2/4
@@ -365,7 +365,7 @@ fn exhausted_esp_sequence_numbers_are_not_reused() {
         for _ in 0..3 {
             a.send(&inner()).unwrap();
         }
-        assert_eq!(events(&mut a), [Event::SequenceLow(sa_out())], "once");
+        assert_eq!(events(&mut a), [SaEvent::SequenceLow(sa_out())], "once");
         set_last_sequence(&mut a, &sa_out(), A, width, last - 1);
         let wire = a.send(&inner()).unwrap();
         assert_eq!(wire[24..28], [0xff; 4]);
@@ -389,7 +389,7 @@ fn exhausted_ah_sequence_numbers_are_not_reused() {
     let sa = key(Direction::Outbound, B, Protocol::Ah, 0x1002);
     set_last_sequence(&mut a, &sa, A, SeqWidth::Bits32, u64::from(u32::MAX) - 1);
     a.send(&host()).unwrap();
-    assert_eq!(events(&mut a), [Event::SequenceLow(sa)]);
+    assert_eq!(events(&mut a), [SaEvent::SequenceLow(sa)]);
     let exhausted = DiscardReason::Sign(ah_core::SignError::SequenceExhausted);
     assert_eq!(a.send(&host()), Err(Disposition::Discard(exhausted)));
 }
@@ -420,7 +420,7 @@ fn sequence_numbers_used_outside_the_engine_are_reported() {
     let (mut a, _) = esp_tunnel();
     set_last_sequence(&mut a, &sa_out(), A, SeqWidth::Bits32, u64::from(u32::MAX));
     assert_eq!(a.send(&inner()), Err(discarded(DiscardReason::Seal(SealError::SequenceExhausted))));
-    assert_eq!(events(&mut a), [Event::SequenceLow(sa_out())]);
+    assert_eq!(events(&mut a), [SaEvent::SequenceLow(sa_out())]);
 }
 
 #[test]
@@ -430,7 +430,7 @@ fn hard_expire_event_is_reported_after_the_sa_id_is_reused() {
     a.now += Duration::from_secs(11);
     a.engine.tick(a.now);
     a.load(&text, A);
-    assert_eq!(events(&mut a), [Event::HardExpired(key(Direction::Outbound, B, Protocol::Esp, 0x1001))]);
+    assert_eq!(events(&mut a), [SaEvent::Expire(key(Direction::Outbound, B, Protocol::Esp, 0x1001), Expiry::Hard)]);
 }
 
 /// Octets counted by the SA with SPI 0x1001.

@@ -3,12 +3,14 @@
 mod gateway;
 mod gateway_pair;
 
+use ah_core::Profile;
 use esp_core::OpenError;
 use gateway::{Gateway, ip, tcp, udp};
 use gateway_pair::*;
+use ipsec_config::setkey::{LoadOptions, Statement, Statements};
 use ipsec_engine::{
-    AnyAlgorithms, Counter, Direction, DiscardReason, Disposition, Encap, Event, Protocol, Sa, UpdateError,
-    setkey::{LoadOptions, Statement, Statements},
+    AnyAlgorithms, Counter, Direction, DiscardReason, Disposition, Protocol, Sa, SaBackend, SaEvent, UdpEncap,
+    UpdateError,
 };
 use ipsec_packet::{ChecksumRepair, IpProto, Marker, Ports, UdpError};
 
@@ -24,8 +26,9 @@ fn natted_tunnel() -> (Gateway, Gateway) {
 fn sa_with(statement: &str, direction: Direction, marker: Marker, ports: Ports) -> Sa<AnyAlgorithms> {
     let mut statements = Statements::of(statement);
     let Ok(Some(Statement::Add(add))) = statements.next() else { panic!("{statement}") };
-    let sa = add.sa(direction, None, &LoadOptions::RFC).unwrap();
-    sa.with_encap(Encap { ports, marker }, ChecksumRepair::Recompute)
+    let params = add.params(direction, None, &LoadOptions::RFC).unwrap();
+    let sa = Sa::from_params(&params, Profile::RFC).unwrap();
+    sa.with_encap(UdpEncap { ports, marker }, ChecksumRepair::Recompute)
 }
 
 /// Returns the packet after a NAT that maps A to another address and port.
@@ -207,12 +210,12 @@ fn only_authenticated_packet_reports_nat_mapping() {
     );
     assert_eq!(
         events(&mut b),
-        [Event::NatMapping { sa, source: address("192.0.2.77"), port: 1026 }],
+        [SaEvent::NatMapping { sa, source: address("192.0.2.77"), port: 1026 }],
         "replayed packet reported a NAT mapping"
     );
     let wire = a.send(&inner()).unwrap();
     delivered(&mut b, &translated(&wire, 1, 1028), &inner());
-    assert_eq!(events(&mut b), [Event::NatMapping { sa, source: address(A), port: 1028 }], "only the port changed");
+    assert_eq!(events(&mut b), [SaEvent::NatMapping { sa, source: address(A), port: 1028 }], "only the port changed");
 }
 
 /// Further packets from the reported address and port cause no event.
@@ -288,7 +291,7 @@ fn return_to_the_original_address_is_reported_as_nat_mapping() {
     // An attacker on the path delays one packet and forwards it from another address.
     let diverted = a.send(&inner()).unwrap();
     delivered(&mut b, &translated(&diverted, 77, 1026), &inner());
-    assert_eq!(events(&mut b), [Event::NatMapping { sa, source: address("192.0.2.77"), port: 1026 }]);
+    assert_eq!(events(&mut b), [SaEvent::NatMapping { sa, source: address("192.0.2.77"), port: 1026 }]);
     // The owner has moved the outbound SA to that address; the peer still sends from its original address.
     for _ in 0..3 {
         let wire = a.send(&inner()).unwrap();
@@ -296,7 +299,7 @@ fn return_to_the_original_address_is_reported_as_nat_mapping() {
     }
     assert_eq!(
         events(&mut b),
-        [Event::NatMapping { sa, source: address(A), port: 4500 }],
+        [SaEvent::NatMapping { sa, source: address(A), port: 4500 }],
         "replies would be sent to the other address"
     );
 }
@@ -326,10 +329,31 @@ fn move_peer_refuses_the_id_of_another_sa() {
     // Each peer chooses its SPI, so that equal SPIs of two peers are valid.
     let c = "203.0.113.9";
     let mut a = Gateway::new(&(natted(0x1001, "-m tunnel") + &natted(0x1001, "-m tunnel").replace(B, c)), A);
-    let second = key(Direction::Outbound, c, Protocol::Esp, 0x1001);
-    let moved = a.engine.update(&second, address(A), |sa| sa.move_peer(address(B), 1026).unwrap());
-    let first = key(Direction::Outbound, B, Protocol::Esp, 0x1001);
+    let second = key(Direction::Outbound, c, Protocol::Esp, 0x1001).with_peer_port(4500);
+    let moved = a.engine.update(&second, address(A), |sa| sa.move_peer(address(B), 4500).unwrap());
+    let first = key(Direction::Outbound, B, Protocol::Esp, 0x1001).with_peer_port(4500);
     assert_eq!(moved, Err(UpdateError::Exists(first)));
     let left: Vec<_> = a.engine.sas().map(|sa| sa.key).collect();
     assert!(left.contains(&first) && !left.contains(&second), "{left:?}");
+}
+
+/// Both peers have the address of the NAT, and tell their SAs apart by their ports (RFC 3948 section 5.1).
+#[test]
+fn two_peers_behind_one_nat_may_choose_the_same_spi() {
+    let sa = |port: u16, reqid: u32| {
+        let tunnel = format!("-m tunnel -u {reqid}");
+        natted(0x1001, &tunnel).replace(&format!("{B}[4500]"), &format!("{B}[{port}]"))
+    };
+    let policy = |network: &str, reqid: u32| {
+        format!("spdadd 10.1.0.0/16 {network} any -P out ipsec esp/tunnel/{A}-{B}/unique:{reqid};")
+    };
+    let text = sa(1026, 1) + &sa(1027, 2) + &policy("10.2.0.0/16", 1) + &policy("10.3.0.0/16", 2);
+    let mut a = Gateway::new(&text, A);
+    for (destination, port) in [("10.2.3.4", 1026u16), ("10.3.3.4", 1027)] {
+        let wire = a.send(&udp("10.1.2.3", destination, 1000, 2000, SECRET)).unwrap();
+        assert_eq!(wire[22..24], port.to_be_bytes(), "UDP port of the peer");
+        let id = key(Direction::Outbound, B, Protocol::Esp, 0x1001).with_peer_port(port);
+        let status = SaBackend::get(&*a.engine, &id, address(A)).expect("SA of the peer");
+        assert_eq!(status.usage.packets, 1, "{id}");
+    }
 }

@@ -6,10 +6,10 @@ mod gateway_pair;
 
 use gateway::{Gateway, ip, ipv4, udp};
 use gateway_pair::*;
-use ipsec_engine::setkey::{Statement, Statements};
+use ipsec_config::setkey::{Statement, Statements};
 use ipsec_engine::{
-    Action, Bundle, Counter, DefaultLevel, Direction, DiscardReason, Disposition, Level, Mode, Policy, PolicyDirection,
-    Priority, Protocol, Template, Unmatched,
+    Action, Bundle, Counter, DefaultLevel, Direction, DiscardReason, Disposition, Level, Mode, PolicyDirection,
+    PolicyParams, Priority, Protocol, Template, Unmatched,
 };
 use ipsec_packet::{AddressRange, IpProto, Selector, Upper};
 
@@ -301,9 +301,9 @@ fn icmp_policy_with_type_in_brackets_matches_or_is_refused() {
 }
 
 /// Policy between A and B whose template names no endpoints.
-fn policy_without_endpoints(mode: Mode, direction: PolicyDirection) -> Policy {
+fn policy_without_endpoints(mode: Mode, direction: PolicyDirection) -> PolicyParams {
     let template = Template { protocol: Protocol::Esp, mode, ends: None, level: Level::Require };
-    Policy {
+    PolicyParams {
         selector: Selector {
             source: AddressRange::host(address(A)),
             destination: AddressRange::host(address(B)),
@@ -311,7 +311,7 @@ fn policy_without_endpoints(mode: Mode, direction: PolicyDirection) -> Policy {
         },
         direction,
         priority: Priority::DEFAULT,
-        action: Action::Ipsec(Bundle::default().with(template).unwrap()),
+        action: Action::Protect(Bundle::default().with(template).unwrap()),
     }
 }
 

@@ -18,7 +18,7 @@ use std::fmt::Write;
 
 use configuration::{Configuration, SaTraits};
 use gateway::{Gateway, HEADROOM, NOW};
-use ipsec_engine::setkey::{Statement, Statements};
+use ipsec_config::setkey::{Statement, Statements};
 use ipsec_engine::{Counter, Direction, DiscardReason, Disposition, PolicyDirection, Protocol};
 use ipsec_packet::{Flow, Match, PacketBuf, Selector, Seq};
 use packet::{Packet, packet, with_unknown_options_replaced};

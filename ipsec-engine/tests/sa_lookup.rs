@@ -5,8 +5,8 @@ mod gateway_pair;
 
 use gateway::{Gateway, udp};
 use gateway_pair::*;
-use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
-use ipsec_engine::{Direction, DiscardReason, Disposition, Protocol};
+use ipsec_config::setkey::{LoadOptions, Statement, Statements};
+use ipsec_engine::{Direction, DiscardReason, Disposition, Protocol, SaBackend};
 
 /// A CPI below 64 identifies an algorithm, so all peers have the same one (RFC 3173 section 3.3).
 //= RFC 3173 4/1
@@ -84,7 +84,8 @@ fn sa_of_a_file_cannot_have_the_reqid_of_a_unique_policy() {
         "0x000102030405060708090a0b0c0d0e0f10111213;",
     ));
     if let Ok(Some(Statement::Add(add))) = statements.next() {
-        a.engine.install(add.sa(Direction::Outbound, None, &LoadOptions::RFC).unwrap(), a.now).unwrap();
+        SaBackend::add(&mut *a.engine, &add.params(Direction::Outbound, None, &LoadOptions::RFC).unwrap(), a.now)
+            .unwrap();
     }
     assert!(a.send(&host()).is_err(), "reqid of level unique is above the reqids of setkey(8)");
 }

@@ -1,7 +1,8 @@
 //! Static keys outlive the sequence number counter of an SA. If the counter forms the nonce, the last number must be
 //! given.
 
-use ipsec_engine::setkey::{ApplyError, LoadOptions, Statement, Statements};
+use ah_core::Profile;
+use ipsec_config::setkey::{LoadOptions, Statement, StatementError, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Sa};
 use ipsec_packet::Seq;
 
@@ -14,9 +15,10 @@ fn statement(protocol: &str, algorithms: &[(&str, &str, usize)], options: &str) 
     format!("add 192.0.2.1 198.51.100.1 {protocol} 0x1001 {options}{algorithms};")
 }
 
-fn load(text: &str, direction: Direction, loading: &LoadOptions) -> Result<Sa<AnyAlgorithms>, ApplyError> {
+fn load(text: &str, direction: Direction, loading: &LoadOptions) -> Result<Sa<AnyAlgorithms>, StatementError> {
     let Ok(Some(Statement::Add(add))) = Statements::of(text).next() else { panic!("{text}") };
-    add.sa(direction, None, loading)
+    let params = add.params(direction, None, loading)?;
+    Ok(Sa::from_params(&params, Profile::RFC).expect(text))
 }
 
 fn nonce_is_the_number() -> Vec<(String, &'static str)> {
@@ -42,7 +44,7 @@ fn counter_modes_without_the_last_number_are_refused_outbound_only() {
     for (text, name) in nonce_is_the_number() {
         assert_eq!(
             load(&text, Direction::Outbound, &LoadOptions::RFC).err(),
-            Some(ApplyError::NonceReuse(name)),
+            Some(StatementError::NonceReuse(name)),
             "{text}"
         );
         assert!(load(&text, Direction::Inbound, &LoadOptions::RFC).is_ok(), "{text}");
@@ -59,7 +61,7 @@ fn counter_modes_continue_after_the_last_number() {
             assert_eq!(sa.transform().sequence(), Some(Seq::new(last)), "{text}");
         }
         let beyond = LoadOptions::RFC.continuing_after(Seq::new(1 << 32));
-        assert_eq!(load(&text, Direction::Outbound, &beyond).err(), Some(ApplyError::Sequence), "{text}");
+        assert_eq!(load(&text, Direction::Outbound, &beyond).err(), Some(StatementError::Sequence), "{text}");
         let extended = text.replace("0x1001 ", "0x1001 -esn ");
         assert!(load(&extended, Direction::Outbound, &beyond).is_ok(), "{text}");
     }

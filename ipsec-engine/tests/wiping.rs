@@ -3,11 +3,12 @@
 mod gateway;
 mod gateway_pair;
 
+use ah_core::Profile;
 use esp_core::{Outbound, SealSlot};
 use gateway::{Gateway, ipv4, udp};
 use gateway_pair::*;
 use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm};
-use ipsec_engine::{Direction, DiscardReason, Disposition, Protocol};
+use ipsec_engine::{AnyAlgorithms, Direction, DiscardReason, Disposition, Protocol, Sa};
 use ipsec_packet::{Beet, BeetError, IpProto, PacketBuf, Seq, SeqWidth, Spi};
 
 const MARK: &[u8] = b"SECRETSECRETSECRETSECRETSECRETSECRETSECRETSECRET";
@@ -70,10 +71,11 @@ fn bundle_that_ends_in_beet_is_refused_before_any_change() {
         + &policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &action);
     let mut a = Gateway::new(&text, "10.1.2.3");
     let beet = esp(A, B, 0x2002, "-m tunnel");
-    let Ok(Some(ipsec_engine::setkey::Statement::Add(add))) = ipsec_engine::setkey::Statements::of(&beet).next() else {
+    let Ok(Some(ipsec_config::setkey::Statement::Add(add))) = ipsec_config::setkey::Statements::of(&beet).next() else {
         panic!("{beet}")
     };
-    let sa = add.sa(Direction::Outbound, None, &ipsec_engine::setkey::LoadOptions::RFC).unwrap();
+    let params = add.params(Direction::Outbound, None, &ipsec_config::setkey::LoadOptions::RFC).unwrap();
+    let sa: Sa<AnyAlgorithms> = Sa::from_params(&params, Profile::RFC).unwrap();
     let other = Beet::v4("10.1.2.9".parse().unwrap(), "10.2.3.4".parse().unwrap());
     a.engine.install(sa.with_beet(other), a.now).unwrap();
     // `Gateway::send` asserts that the packet is unmodified.

@@ -1,7 +1,7 @@
 use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 
-use super::extension::{AddressRole, KeyRole, LifetimeRole, Side};
-use super::number::SaType;
+use crate::extension::{AddressRole, KeyRole, LifetimeRole, Side};
+use crate::number::SaType;
 
 /// System whose numbers a message uses (RFC 2367 section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,42 +31,42 @@ impl Order {
     /// Byte order of this machine.
     pub const NATIVE: Self = if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
 
-    pub(super) const fn u16(self, octets: [u8; 2]) -> u16 {
+    pub(crate) const fn u16(self, octets: [u8; 2]) -> u16 {
         match self {
             Self::Little => u16::from_le_bytes(octets),
             Self::Big => u16::from_be_bytes(octets),
         }
     }
 
-    pub(super) const fn u32(self, octets: [u8; 4]) -> u32 {
+    pub(crate) const fn u32(self, octets: [u8; 4]) -> u32 {
         match self {
             Self::Little => u32::from_le_bytes(octets),
             Self::Big => u32::from_be_bytes(octets),
         }
     }
 
-    pub(super) const fn u64(self, octets: [u8; 8]) -> u64 {
+    pub(crate) const fn u64(self, octets: [u8; 8]) -> u64 {
         match self {
             Self::Little => u64::from_le_bytes(octets),
             Self::Big => u64::from_be_bytes(octets),
         }
     }
 
-    pub(super) const fn octets16(self, value: u16) -> [u8; 2] {
+    pub(crate) const fn octets16(self, value: u16) -> [u8; 2] {
         match self {
             Self::Little => value.to_le_bytes(),
             Self::Big => value.to_be_bytes(),
         }
     }
 
-    pub(super) const fn octets32(self, value: u32) -> [u8; 4] {
+    pub(crate) const fn octets32(self, value: u32) -> [u8; 4] {
         match self {
             Self::Little => value.to_le_bytes(),
             Self::Big => value.to_be_bytes(),
         }
     }
 
-    pub(super) const fn octets64(self, value: u64) -> [u8; 8] {
+    pub(crate) const fn octets64(self, value: u64) -> [u8; 8] {
         match self {
             Self::Little => value.to_le_bytes(),
             Self::Big => value.to_be_bytes(),
@@ -85,7 +85,7 @@ pub struct Wire {
 
 /// Kind of an extension, independent of its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Sa,
     Lifetime(LifetimeRole),
     Address(AddressRole),
@@ -172,16 +172,16 @@ impl Dialect {
         RFC.iter().chain(self.own().into_iter().flatten())
     }
 
-    pub(super) fn kind(self, number: u16) -> Option<Kind> {
+    pub(crate) fn kind(self, number: u16) -> Option<Kind> {
         self.extensions().find(|row| row.0 == number).map(|row| row.1)
     }
 
-    pub(super) fn number(self, kind: Kind) -> Option<u16> {
+    pub(crate) fn number(self, kind: Kind) -> Option<u16> {
         self.extensions().find(|row| row.1 == kind).map(|row| row.0)
     }
 
     /// Returns the number of `AF_INET6`; `AF_INET` is 2 on every system.
-    pub(super) const fn inet6(self) -> u8 {
+    pub(crate) const fn inet6(self) -> u8 {
         match self {
             Self::Kame | Self::OpenBsd => 24,
             Self::FreeBsd => 28,
@@ -190,7 +190,7 @@ impl Dialect {
     }
 
     /// Returns whether a socket address begins with its own length.
-    pub(super) const fn has_sa_len(self) -> bool {
+    pub(crate) const fn has_sa_len(self) -> bool {
         !matches!(self, Self::Linux)
     }
 

@@ -3,12 +3,11 @@ use core::net::IpAddr;
 
 use ipsec_packet::IpProto;
 
-use super::dialect::{Kind, Wire};
-use super::error::PfkeyErrorKind;
-use super::number::SaFlags;
-use super::policy::PolicyExtension;
-use crate::policy::Mode;
-use crate::sad::SaState;
+use crate::dialect::{Kind, Wire};
+use crate::error::PfkeyErrorKind;
+use crate::number::SaFlags;
+use crate::policy::PolicyExtension;
+use ipsec_sa::{Mode, SaState};
 
 /// Extension of a message (RFC 2367 section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,7 +201,7 @@ impl<'a> Algorithms<'a> {
         })
     }
 
-    pub(super) fn octets(&self) -> &'a [u8] {
+    pub(crate) fn octets(&self) -> &'a [u8] {
         self.rows.as_flattened()
     }
 }
@@ -246,14 +245,14 @@ impl Extension<'_> {
 }
 
 /// Takes a fixed number of octets from the front of a body.
-pub(super) fn take<'a, const N: usize>(body: &mut &'a [u8]) -> Result<&'a [u8; N], PfkeyErrorKind> {
+pub(crate) fn take<'a, const N: usize>(body: &mut &'a [u8]) -> Result<&'a [u8; N], PfkeyErrorKind> {
     let (front, rest) = body.split_first_chunk().ok_or(PfkeyErrorKind::TooShort)?;
     *body = rest;
     Ok(front)
 }
 
 /// Parses the body behind length and type of an extension.
-pub(super) fn read<'a>(wire: Wire, number: u16, mut body: &'a [u8]) -> Result<Extension<'a>, PfkeyErrorKind> {
+pub(crate) fn read<'a>(wire: Wire, number: u16, mut body: &'a [u8]) -> Result<Extension<'a>, PfkeyErrorKind> {
     let order = wire.order;
     let whole = body;
     let body = &mut body;
@@ -315,7 +314,7 @@ pub(super) fn read<'a>(wire: Wire, number: u16, mut body: &'a [u8]) -> Result<Ex
 }
 
 /// Parses a socket address. Returns address, port and its length in octets.
-pub(super) fn sockaddr(wire: Wire, body: &[u8]) -> Result<(IpAddr, u16, usize), PfkeyErrorKind> {
+pub(crate) fn sockaddr(wire: Wire, body: &[u8]) -> Result<(IpAddr, u16, usize), PfkeyErrorKind> {
     let [a, b, port_1, port_2, rest @ ..] = body else { return Err(PfkeyErrorKind::TooShort) };
     let family = if wire.dialect.has_sa_len() { u16::from(*b) } else { wire.order.u16([*a, *b]) };
     let port = u16::from_be_bytes([*port_1, *port_2]);

@@ -1,14 +1,14 @@
 use core::fmt;
 
-use super::dialect::Wire;
-use super::error::{PfkeyError, PfkeyErrorKind};
-use super::extension::{Extension, read};
-use super::number::{MessageKind, SaType};
+use crate::dialect::Wire;
+use crate::error::{PfkeyError, PfkeyErrorKind};
+use crate::extension::{Extension, read};
+use crate::number::{MessageKind, SaType};
 
 /// Length of the message header in octets.
-pub(super) const HEADER: usize = 16;
+pub(crate) const HEADER: usize = 16;
 /// Version of PF_KEYv2.
-pub(super) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 2;
 
 /// Header of a message (RFC 2367 section 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +92,11 @@ impl<'a> Message<'a> {
     /// Returns the header (RFC 2367 section 2.1).
     pub const fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// Returns dialect and byte order of the message.
+    pub const fn wire(&self) -> Wire {
+        self.wire
     }
 
     /// Iterates over the extensions in their order (RFC 2367 section 2.3).

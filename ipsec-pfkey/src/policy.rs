@@ -1,9 +1,9 @@
 use core::fmt;
 
-use super::dialect::Wire;
-use super::error::PfkeyErrorKind;
-use super::extension::{Extension, sockaddr, take};
-use crate::policy::{Action, Bundle, Level, Mode, PolicyDirection, Protocol, Template, TunnelEndpoints};
+use crate::dialect::Wire;
+use crate::error::PfkeyErrorKind;
+use crate::extension::{Extension, sockaddr, take};
+use ipsec_sa::{Action, Bundle, Level, Mode, PolicyDirection, Protocol, Template, TunnelEndpoints};
 
 /// Policy without its selector, which is in the addresses of the message (ipsec_set_policy(3)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct Templates<'a> {
 }
 
 impl<'a> PolicyExtension<'a> {
-    pub(super) fn read(wire: Wire, body: &mut &'a [u8]) -> Result<Self, PfkeyErrorKind> {
+    pub(crate) fn read(wire: Wire, body: &mut &'a [u8]) -> Result<Self, PfkeyErrorKind> {
         let order = wire.order;
         let [a, b, direction, _] = *take(body)?;
         let kind = match order.u16([a, b]) {
@@ -69,22 +69,20 @@ impl<'a> PolicyExtension<'a> {
         }
     }
 
-    /// Returns the action; `None` if the policy has more templates than [`Bundle`] can hold (RFC 4301 section 4.4.1).
+    /// Returns the action, where `none`, `entrust` and `bypass` are one; `None` if the policy has more templates than [`Bundle`] can hold (RFC 4301 section 4.4.1).
     pub fn action(&self) -> Option<Action> {
         Some(match self.kind {
             PolicyKind::Discard => Action::Discard,
-            PolicyKind::None => Action::None,
-            PolicyKind::Entrust => Action::Entrust,
-            PolicyKind::Bypass => Action::Bypass,
+            PolicyKind::None | PolicyKind::Entrust | PolicyKind::Bypass => Action::Bypass,
             PolicyKind::Ipsec => {
-                Action::Ipsec(self.templates.iter().try_fold(Bundle::default(), |bundle, next| bundle.with(next))?)
+                Action::Protect(self.templates.iter().try_fold(Bundle::default(), |bundle, next| bundle.with(next))?)
             }
         })
     }
 }
 
 /// Length of a template without its addresses, in octets.
-pub(super) const REQUEST: usize = 16;
+pub(crate) const REQUEST: usize = 16;
 
 impl<'a> Templates<'a> {
     /// Iterates over the templates in their order.
@@ -97,7 +95,7 @@ impl<'a> Templates<'a> {
         })
     }
 
-    pub(super) const fn octets(&self) -> &'a [u8] {
+    pub(crate) const fn octets(&self) -> &'a [u8] {
         self.octets
     }
 

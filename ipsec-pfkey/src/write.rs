@@ -1,13 +1,13 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use super::dialect::{Kind, Wire};
-use super::error::NoSpace;
-use super::extension::{Extension, Lifetime};
-use super::message::VERSION;
-use super::number::{MessageKind, SaType};
-use super::policy::{PolicyKind, REQUEST};
-use crate::policy::{Action, Level, PolicyDirection, Priority, Protocol, Template};
+use crate::dialect::{Kind, Wire};
+use crate::error::NoSpace;
+use crate::extension::{Extension, Lifetime};
+use crate::message::VERSION;
+use crate::number::{MessageKind, SaType};
+use crate::policy::{PolicyKind, REQUEST};
+use ipsec_sa::{Action, Level, PolicyDirection, Priority, Protocol, Template};
 
 /// Writer of a message into the caller's buffer (RFC 2367 section 2). The length field is set at the end.
 pub struct MessageWriter<'b> {
@@ -66,10 +66,8 @@ impl<'b> MessageWriter<'b> {
         let number = self.wire.dialect.number(Kind::Policy).ok_or(NoSpace)?;
         let kind = match action {
             Action::Discard => PolicyKind::Discard,
-            Action::None => PolicyKind::None,
-            Action::Ipsec(_) => PolicyKind::Ipsec,
-            Action::Entrust => PolicyKind::Entrust,
-            Action::Bypass => PolicyKind::Bypass,
+            Action::Bypass => PolicyKind::None,
+            Action::Protect(_) => PolicyKind::Ipsec,
         };
         let dir = match direction {
             PolicyDirection::In => 1,
@@ -79,7 +77,7 @@ impl<'b> MessageWriter<'b> {
         self.extension(number, |writer| {
             writer.policy_head(kind, dir, id, priority.0)?;
             match action {
-                Action::Ipsec(bundle) => bundle.iter().try_for_each(|template| writer.template(template)),
+                Action::Protect(bundle) => bundle.iter().try_for_each(|template| writer.template(template)),
                 _ => Ok(()),
             }
         })

@@ -1,12 +1,12 @@
 //! PF_KEYv2: messages that a Linux kernel accepted and sent, and differences between the dialects.
 
 use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
-use ipsec_engine::pfkey::{
+use ipsec_packet::IpProto;
+use ipsec_pfkey::{
     AddressRole, Dialect, Extension, Key, KeyRole, Lifetime, LifetimeRole, Message, MessageKind, MessageWriter,
     NoSpace, Order, PfkeyErrorKind, PolicyKind, SaFlags, SaType, Side, Wire,
 };
-use ipsec_engine::{Action, Bundle, Level, Mode, PolicyDirection, Priority, Protocol, Template, TunnelEndpoints};
-use ipsec_packet::IpProto;
+use ipsec_sa::{Action, Bundle, Level, Mode, PolicyDirection, Priority, Protocol, Template, TunnelEndpoints};
 use proptest::prelude::*;
 use test_vectors::{from_hex, support};
 
@@ -150,7 +150,7 @@ fn policy_message_is_written_and_read_as_the_kernel_does() {
     let mut writer = MessageWriter::new(&mut buffer, LINUX, MessageKind::SPDADD, SaType::Unspecified, 2, 9).unwrap();
     writer.push(&address(AddressRole::Source, "10.9.0.0", 16, 255)).unwrap();
     writer.push(&address(AddressRole::Destination, "10.8.0.0", 16, 255)).unwrap();
-    writer.push_policy(&Action::Ipsec(bundle()), PolicyDirection::In, 0, Priority(1000)).unwrap();
+    writer.push_policy(&Action::Protect(bundle()), PolicyDirection::In, 0, Priority(1000)).unwrap();
     assert_eq!(writer.finish().unwrap(), octets(SPDADD_SENT));
 
     let dumped = octets(SPD_DUMPED);
@@ -164,7 +164,7 @@ fn policy_message_is_written_and_read_as_the_kernel_does() {
         (policy.kind, policy.direction(), policy.priority),
         (PolicyKind::Ipsec, Some(PolicyDirection::In), 1000)
     );
-    assert_eq!(policy.action(), Some(Action::Ipsec(bundle())));
+    assert_eq!(policy.action(), Some(Action::Protect(bundle())));
     let of_a_socket = octets(SOCKET_POLICY);
     let message = Message::parse(&of_a_socket, LINUX).unwrap();
     assert!(message.extensions().any(|extension| matches!(extension,
@@ -318,7 +318,7 @@ fn too_small_buffer_leaves_the_message_unmodified() {
             continue;
         };
         let first = writer.push(&address(AddressRole::Source, "10.9.0.0", 16, 255)).map(drop);
-        let refused = writer.push_policy(&Action::Ipsec(bundle()), PolicyDirection::In, 0, Priority(1000)).map(drop);
+        let refused = writer.push_policy(&Action::Protect(bundle()), PolicyDirection::In, 0, Priority(1000)).map(drop);
         let octets = writer.finish().unwrap().to_vec();
         let message = Message::parse(&octets, LINUX).unwrap();
         let pushed = [first, refused].iter().filter(|result| result.is_ok()).count();
@@ -375,7 +375,7 @@ fn tunnel_mode_template_without_endpoints_is_refused() {
     let mut buffer = [0; 128];
     let mut writer = MessageWriter::new(&mut buffer, wire, MessageKind(14), SaType::Unspecified, 1, 1).unwrap();
     let template = Template { protocol: Protocol::Esp, mode: Mode::Tunnel, ends: None, level: Level::Require };
-    let action = Action::Ipsec(Bundle::default().with(template).unwrap());
+    let action = Action::Protect(Bundle::default().with(template).unwrap());
     writer.push_policy(&action, PolicyDirection::Out, 0, Priority::DEFAULT).unwrap();
     let message = Message::parse(writer.finish().unwrap(), wire);
     let action = message.ok().and_then(|message| match message.extensions().next() {
@@ -391,7 +391,7 @@ fn reqid_has_32_bits() {
     let mut buffer = [0; 128];
     let mut writer = MessageWriter::new(&mut buffer, wire, MessageKind(18), SaType::Unspecified, 1, 1).unwrap();
     let template = Template { protocol: Protocol::Esp, mode: Mode::Transport, ends: None, level: Level::UniqueId(7) };
-    let action = Action::Ipsec(Bundle::default().with(template).unwrap());
+    let action = Action::Protect(Bundle::default().with(template).unwrap());
     writer.push_policy(&action, PolicyDirection::Out, 1, Priority::DEFAULT).unwrap();
     let octets = writer.finish().unwrap();
     let at = octets.windows(4).rposition(|window| window == [7, 0, 0, 0]).unwrap();

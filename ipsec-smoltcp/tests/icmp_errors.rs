@@ -4,8 +4,8 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use ipcomp_core::{Deflate, Inflate};
-use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Settings};
+use ipsec_config::setkey;
+use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings};
 use ipsec_packet::{ChecksumRepair, IpProto, Ipv6Header, PacketBuf, Seq, repair_checksum};
 use ipsec_smoltcp::Protected;
 use smoltcp::iface::{Config, Interface, SocketSet};
@@ -82,18 +82,7 @@ fn engine(local: &str, transforms: &str) -> Engine<AnyAlgorithms, 8, 8> {
         text += &format!("spdadd {from} {to} tcp -P {direction} ipsec {transforms};");
         text += &format!("spdadd {from} {to} icmp6 -P {direction} none;");
     }
-    let mut statements = Statements::of(&text);
-    while let Some(statement) = statements.next().unwrap() {
-        match statement {
-            Statement::Add(add) => {
-                let direction =
-                    if add.id.source.0.to_string() == local { Direction::Outbound } else { Direction::Inbound };
-                engine.install(add.sa(direction, None, &LoadOptions::RFC).unwrap(), Duration::ZERO).unwrap();
-            }
-            Statement::SpdAdd(policy) => drop(engine.add_policy(policy.policy().unwrap()).unwrap()),
-            other => panic!("{other}"),
-        }
-    }
+    setkey::apply(&mut engine, text.as_bytes(), &[local.parse().unwrap()], Duration::ZERO).unwrap();
     engine
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use ipcomp_core::{Deflate, Inflate};
-use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Settings};
+use ipsec_config::setkey::{LoadOptions, Statement, Statements};
+use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, SaBackend, Settings};
 use ipsec_packet::{IpProto, PacketBuf, Seq};
 
 use crate::generate::ip::{HOST, PEER};
@@ -73,8 +73,8 @@ fn gateway(text: &str, direction: Direction) -> Box<Gateway> {
     while let Some(statement) = statements.next().expect("valid statements") {
         match statement {
             Statement::Add(add) => {
-                let sa = add.sa(direction, None, &LoadOptions::RFC).expect("valid SA");
-                engine.install(sa, NOW).expect("space in the database");
+                let sa = add.params(direction, None, &LoadOptions::RFC).expect("valid SA");
+                SaBackend::add(&mut *engine, &sa, NOW).expect("space in the database");
             }
             Statement::SpdAdd(policy) => {
                 engine.add_policy(policy.policy().expect("valid policy")).expect("space in the database");

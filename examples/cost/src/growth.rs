@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use ike_codec::{Message, Quirks, Reassembly};
 use ipcomp_core::{Decompressor, Inflate, Lzs};
-use ipsec_engine::pfkey::{Dialect, Message as PfkeyMessage, Order};
-use ipsec_engine::setkey::{Add, LoadOptions, PolicyStatement, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Direction, Engine, Settings};
+use ipsec_config::setkey::{Add, LoadOptions, PolicyStatement, Statement, Statements};
+use ipsec_engine::{AnyAlgorithms, Direction, Engine, SaBackend, Settings};
+use ipsec_pfkey::{Dialect, Message as PfkeyMessage, Order};
 
 use crate::generate::{deflate, ike, lzs, pfkey};
 use crate::measure::measured;
@@ -137,8 +137,8 @@ fn install(count: usize) {
     while let Ok(Some(Statement::Add(add))) = statements.next() {
         sas.push(add);
     }
-    let mut sas: Vec<_> = sas.iter().map(|add| add.sa(Direction::Inbound, None, &LoadOptions::RFC).ok()).collect();
-    measured(&mut || sas.iter_mut().filter_map(Option::take).filter_map(|sa| engine.install(sa, NOW).ok()).count());
+    let sas: Vec<_> = sas.iter().flat_map(|add| add.params(Direction::Inbound, None, &LoadOptions::RFC)).collect();
+    measured(&mut || sas.iter().filter_map(|sa| SaBackend::add(&mut *engine, sa, NOW).ok()).count());
     assert_eq!(engine.sas().count(), count, "an SA was not installed");
 }
 

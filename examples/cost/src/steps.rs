@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use ike_codec::{Message, Quirks, Reassembly};
 use ipcomp_core::{Decompressor, Inflate, Lzs};
-use ipsec_engine::pfkey::{Dialect, Message as PfkeyMessage, Order};
 use ipsec_packet::{DestinationOptions, Flow, Ip, IpProto, TooBig, locate, transport_position};
+use ipsec_pfkey::{Dialect, Message as PfkeyMessage, Order};
 
 use crate::engine;
 use crate::generate::{Genome, deflate, ike, ip, lzs, pfkey};

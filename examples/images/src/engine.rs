@@ -8,16 +8,20 @@ mod image;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
+use core::convert::Infallible;
+
 use ipcomp_core::{FixedDeflate, Inflate};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
 use ipsec_engine::{
-    Action, Algorithms, Bundle, Direction, Encap, Engine, IpcompOut, Label, Level, Lifetimes, Mode, Policy,
-    PolicyDirection, Priority, Protocol, Sa, Settings, Template, Transform, TunnelEndpoints,
+    Action, Algorithms, Bundle, Direction, Engine, IpcompOut, Level, Lifetimes, Mode, PolicyBackend, PolicyDirection,
+    PolicyParams, Priority, Protocol, Sa, SaAlgorithms, SaBackend, SaChange, SaParams, Settings, SpiRequest, Template,
+    Transform, TunnelEndpoints, UdpEncap,
 };
 use ipsec_packet::{
     AddressRange, Beet, ChecksumRepair, Cpi, DestinationOptions, DfPolicy, Marker, PacketBuf, Ports, ReplayWindow,
     Selector, Seq, SeqWidth, Spi, TooBig, Upper,
 };
+use ipsec_pfkey::{Dialect, Message, Order, PfkeyBackend, event, read_policy, read_sa};
 
 #[derive(Debug)]
 enum Firmware {}
@@ -35,7 +39,9 @@ impl Algorithms for Firmware {
 fn run(input: &[u8], output: &mut [u8]) -> usize {
     let settings = Settings::STRICT;
     let mut engine = Engine::<Firmware, 8, 8, 16>::new(settings, Some(FixedDeflate::new()), Some(Inflate::new()));
-    configure(&mut engine, input).unwrap_or(2).wrapping_add(packets(&mut engine, input, output).unwrap_or(3))
+    let commanded = commands(&mut engine, input).unwrap_or(1);
+    let configured = configure(&mut engine, input).unwrap_or(2);
+    commanded.wrapping_add(configured).wrapping_add(packets(&mut engine, input, output).unwrap_or(3))
 }
 
 fn address(octets: &[u8]) -> Option<IpAddr> {
@@ -73,9 +79,9 @@ fn configure(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<us
         destination: AddressRange::new(source, destination)?,
         upper: Upper::Any,
     };
-    let action = Action::Ipsec(Bundle::default().with(request)?);
+    let action = Action::Protect(Bundle::default().with(request)?);
     for direction in [PolicyDirection::Out, PolicyDirection::In] {
-        let policy = Policy { selector, direction, priority: Priority::DEFAULT, action: action.clone() };
+        let policy = PolicyParams { selector, direction, priority: Priority::DEFAULT, action: action.clone() };
         let id = engine.add_policy(policy).ok()?;
         if input.len() & 4 == 0 {
             sum = sum.wrapping_add(usize::from(engine.remove_policy(id).is_some()));
@@ -107,18 +113,60 @@ fn single_sa(input: &[u8], source: IpAddr, destination: IpAddr, suite: Suite) ->
         .with_beet(Beet::v4(Ipv4Addr::LOCALHOST, Ipv4Addr::from(*input.first_chunk::<4>()?)))
         .with_tunnel(|tunnel| tunnel.with_df(DfPolicy::Set))
         .with_lifetimes(Lifetimes::default())
-        .with_label(Label::default())
-        .with_encap(Encap { ports, marker: Marker::NonEsp }, ChecksumRepair::Recompute)
+        .with_algorithms(SaAlgorithms::default())
+        .with_encap(UdpEncap { ports, marker: Marker::NonEsp }, ChecksumRepair::Recompute)
         .with_destination_options(DestinationOptions::Unprotected);
     let moved = sa.move_peer(destination, 4501).is_ok();
     let known =
         sa.encap().is_some() ^ (sa.mode() == Mode::Beet) ^ (sa.reqid() == 7) ^ sa.transform().sequence().is_some();
-    let labelled = (*sa.lifetimes() == Lifetimes::default()) ^ (*sa.label() == Label::default());
+    let labelled = (*sa.lifetimes() == Lifetimes::default()) ^ (*sa.algorithms() == SaAlgorithms::default());
     let mut bytes = [0; 256];
     bytes.iter_mut().zip(input).for_each(|(to, from)| *to = *from);
     let taken = sa.open(&mut PacketBuf::received(&mut bytes), None).is_ok();
     let inward = sa.transform_mut().direction() == Direction::Inbound;
     Some(usize::from(moved ^ known ^ labelled ^ taken ^ inward ^ (sa.destination() == destination)))
+}
+
+/// The engine and a kernel as back ends. A text of setkey(8) is not applied: the parser of addresses of `core` refers to
+/// panics.
+fn commands(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<usize> {
+    let (now, source, destination) =
+        (Duration::from_secs(input.len() as u64), address(input)?, address(input.get(4..)?)?);
+    let wire = Dialect::Linux.with(Order::NATIVE);
+    let message = Message::parse(input, wire).ok()?;
+    let (sa, policy) = (read_sa(&message, Direction::Inbound).ok()?, read_policy(&message).ok()?);
+    let (min, max, random) = (256, u32::MAX, input.len() as u32);
+    let request = SpiRequest { source, destination, protocol: Protocol::Esp, min, max, random };
+    let change = SaChange { lifetimes: Some(Lifetimes::default()), peer: Some((source, 4500)) };
+    let mut sent = 0usize;
+    let socket = |message: &[u8]| {
+        sent = sent.wrapping_add(message.len());
+        Ok::<(), Infallible>(())
+    };
+    let by_kernel = command(&mut PfkeyBackend::new(socket, wire, 1), (&sa, &policy), &request, &change, now);
+    let by_engine = command(engine, (&sa, &policy), &request, &change, now);
+    let reported = event(&message, &[destination]).is_some();
+    Some(usize::from(by_kernel ^ by_engine ^ reported).wrapping_add(sent))
+}
+
+fn command<B: SaBackend + PolicyBackend>(
+    backend: &mut B,
+    (sa, policy): (&SaParams, &PolicyParams),
+    request: &SpiRequest,
+    change: &SaChange,
+    now: Duration,
+) -> bool {
+    let mut shown = 0usize;
+    let spi = backend.get_spi(request, now).ok().flatten();
+    let id = spi.map_or(sa.id, |spi| request.id(spi));
+    let added = backend.add(sa, now).is_ok() ^ backend.add_policy(policy).is_ok();
+    let changed = backend.update(&id, request.source, change, now).is_ok() ^ backend.update_policy(policy).is_ok();
+    backend.dump(&mut |sa| shown = shown.wrapping_add(sa.usage.packets as usize));
+    backend.dump_policies(&mut |id, _| shown = shown.wrapping_add(id.get() as usize));
+    let known = backend.get(&id, request.source).is_some() ^ backend.poll_event().is_some();
+    let deleted =
+        backend.delete(&id, request.source).is_ok() ^ backend.delete_policy(policy.direction, &policy.selector).is_ok();
+    added ^ changed ^ known ^ deleted ^ backend.flush(None).is_ok() ^ backend.flush_policies().is_ok() ^ (shown == 1)
 }
 
 fn packets(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8], output: &mut [u8]) -> Option<usize> {

@@ -57,7 +57,7 @@ impl Case {
 
     /// Returns the identifier of the SA with this SPI.
     pub fn key(&self, spi: u32) -> SaId {
-        SaId { direction: self.direction, destination: DESTINATION, protocol: self.protocol, spi }
+        SaId { direction: self.direction, destination: DESTINATION, protocol: self.protocol, spi, peer_port: None }
     }
 
     /// Returns the SA with this SPI and the keys selected by `number`. Its hard lifetime ends ten seconds after

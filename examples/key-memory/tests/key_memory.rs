@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ipcomp_core::{Deflate, Inflate};
-use ipsec_engine::{AnyAlgorithms, Direction, Engine, Event, IpcompOut, Sa, SaId, Settings, Transform, UpdateError};
+use ipsec_engine::{
+    AnyAlgorithms, Direction, Engine, Expiry, IpcompOut, Sa, SaEvent, SaId, Settings, Transform, UpdateError,
+};
 use ipsec_packet::Cpi;
 use key_memory::{
     Case, DESTINATION, NOW, Observed, SOURCE, SPI, Search, all, longest_run, on_clean_stack, replacement,
@@ -133,7 +135,7 @@ fn removed_sa_leaves_no_keys() {
 fn expired_sa_leaves_no_keys_after_its_event() {
     each::<3>(|before, mut engine| {
         on_clean_stack(|| engine.tick(EXPIRED));
-        assert_eq!(on_clean_stack(|| engine.poll_event()), Some(Event::HardExpired(before.case.key(SPI))));
+        assert_eq!(on_clean_stack(|| engine.poll_event()), Some(SaEvent::Expire(before.case.key(SPI), Expiry::Hard)));
         before.assert_removed_from(&engine.bytes(), None);
     });
 }

@@ -1,7 +1,7 @@
-use ipsec_engine::pfkey::{Dialect, Message, MessageWriter, Order};
-use ipsec_engine::setkey::{Statement, Statements};
+use ipsec_config::setkey::{Statement, Statements};
 use ipsec_engine::{Disposition, Unmatched};
 use ipsec_packet::{Flow, Ip, IpProto, PacketBuf};
+use ipsec_pfkey::{Dialect, Message, MessageWriter, Order};
 
 /// Gateways of the engine's tests; `Gateway::send` asserts that a packet that is not sent is unmodified.
 #[allow(clippy::unwrap_used)]
@@ -24,7 +24,7 @@ pub fn setkey(octets: &[u8]) {
                 good.push(statement);
                 if let Statement::Add(add) = statement {
                     let direction = ipsec_engine::Direction::Inbound;
-                    let _ = add.sa(direction, None, &ipsec_engine::setkey::LoadOptions::RFC);
+                    let _ = add.params(direction, None, &ipsec_config::setkey::LoadOptions::RFC);
                 }
             }
             Err(error) => drop(error.to_string()),

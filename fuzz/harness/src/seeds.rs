@@ -35,7 +35,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "inflate" => compressed(),
         "deflate" | "lzs" => compressed().into_iter().chain(packets().into_iter().take(20)).collect(),
         "replay" => vec![(0..90).collect(), [1, 0, 0, 1, 2, 0, 9, 1, 0, 1].to_vec(), vec![0x86; 60]],
-        "setkey" => files(&root().join("ipsec-engine/tests/setkey")),
+        "setkey" => files(&root().join("ipsec-config/tests/setkey")),
         "pfkey" => pfkey(),
         "engine_out" => {
             let packets = packets().into_iter().enumerate().map(|(n, p)| [&[n as u8, 0], &p[..]].concat());
@@ -135,7 +135,7 @@ fn compressed() -> Vec<Vec<u8>> {
 
 /// Returns the PF_KEY messages of the engine's tests, which are little-endian messages of Linux.
 fn pfkey() -> Vec<Vec<u8>> {
-    let text = fs::read_to_string(root().join("ipsec-engine/tests/pfkey.rs")).unwrap_or_default();
+    let text = fs::read_to_string(root().join("ipsec-pfkey/tests/messages.rs")).unwrap_or_default();
     let messages = text.split("const ").filter(|part| part.contains(": &str ="));
     let hex = |part: &str| {
         part.split('"').skip(1).step_by(2).filter(|s| s.bytes().all(|b| b.is_ascii_hexdigit())).collect::<String>()

@@ -182,17 +182,3 @@ pub fn cipher_name(algorithm: CipherAlgorithm) -> Option<&'static str> {
 pub fn mac_name(algorithm: IntegrityAlgorithm) -> Option<&'static str> {
     MACS.iter().find(|row| row.known == Some(algorithm)).map(|row| row.name)
 }
-
-/// Compression algorithm of option `-C` (setkey(8)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Compression {
-    /// IPCOMP_OUI, a vendor's own algorithm, which is not implemented.
-    Oui,
-    /// DEFLATE (RFC 2394).
-    Deflate,
-    /// LZS (RFC 2395).
-    Lzs,
-}
-
-crate::policy::words! { Compression { Oui = "oui", Deflate = "deflate", Lzs = "lzs", } }

@@ -3,68 +3,63 @@
 use core::fmt;
 use core::time::Duration;
 
-use ipsec_packet::{AddressRange, AntiReplay, IpProto, PortRange, Upper};
+use ipsec_packet::{AddressRange, IpProto, PortRange, Upper};
+use ipsec_sa::{Action, PolicyId, PolicyParams, Protocol, SaStatus};
 
-use crate::algorithms::Algorithms;
-use crate::engine::SaView;
-use crate::policy::{Policy, PolicyId, Protocol};
-use crate::sa::Transform;
+use super::algorithm::{cipher_name, mac_name};
 
-/// SA in the format of `setkey -D`. Times are interpreted as seconds since 1970 and shown in UTC.
-#[derive(Debug)]
-pub struct DumpSa<'a, A: Algorithms> {
+/// SA in the format of `setkey -D`. Dates are shown in UTC.
+#[derive(Clone, Copy, Debug)]
+pub struct DumpSa<'a> {
     /// SA that is shown.
-    pub sa: SaView<'a, A>,
-    /// Time of the dump.
+    pub sa: &'a SaStatus,
+    /// Time of the dump, on the clock of the SA.
     pub now: Duration,
+    /// Time of the dump since 1970.
+    pub unix_now: Duration,
 }
 
-impl<A: Algorithms> fmt::Display for DumpSa<'_, A> {
+impl fmt::Display for DumpSa<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sa: view, now } = self;
-        let encap = view.sa.and_then(|sa| sa.encap);
-        match encap {
-            Some(encap) => writeln!(
-                f,
-                "{}[{}] {}[{}]",
-                view.source, encap.ports.source, view.key.destination, encap.ports.destination
-            )?,
-            None => writeln!(f, "{} {}", view.source, view.key.destination)?,
+        let Self { sa, now, unix_now } = *self;
+        let SaStatus { id, source, usage, lifetimes, .. } = sa;
+        match sa.encap {
+            Some(encap) => {
+                writeln!(f, "{source}[{}] {}[{}]", encap.ports.source, id.destination, encap.ports.destination)?;
+            }
+            None => writeln!(f, "{source} {}", id.destination)?,
         }
-        let protocol = match (view.key.protocol, encap) {
+        let protocol = match (id.protocol, sa.encap) {
             (Protocol::Esp, Some(_)) => "esp-udp",
             (protocol, _) => protocol.name(),
         };
-        let label = view.sa.map(|sa| sa.label).unwrap_or_default();
-        let spi = if label.index == 0 { view.key.spi } else { label.index };
-        let (mode, reqid) = view.sa.map_or(("any", 0), |sa| (sa.mode.name(), sa.reqid));
+        let (spi, mode, reqid) = (sa.managed_spi, sa.mode, sa.reqid);
         writeln!(f, "\t{protocol} mode={mode} spi={spi}({spi:#010x}) reqid={reqid}({reqid:#010x})")?;
-        if let Some(cipher) = label.cipher {
-            writeln!(f, "\t{}: {cipher}", if view.key.protocol == Protocol::Ipcomp { "C" } else { "E" })?;
+        if let Some(cipher) = sa.algorithms.cipher {
+            writeln!(f, "\tE: {}", cipher_name(cipher).unwrap_or("unknown"))?;
         }
-        if let Some(mac) = label.mac {
-            writeln!(f, "\tA: {mac}")?;
+        if let Some(compression) = sa.algorithms.compression {
+            writeln!(f, "\tC: {compression}")?;
         }
-        let (seq, window) = match view.sa.map(|sa| &sa.transform) {
-            Some(Transform::EspIn(esp)) => (esp.window().top().get(), esp.window().packets()),
-            Some(Transform::AhIn(ah)) => (ah.window().top().get(), ah.window().packets()),
-            Some(transform) => (transform.sequence().map_or(0, |seq| seq.get()), 0),
-            None => (0, 0),
-        };
-        writeln!(f, "\tseq={seq:#010x} replay={} flags=0x00000000 state={}", window >> 3, view.state)?;
-        let usage = view.usage;
-        let (hard, soft) = view.sa.map(|sa| (sa.lifetimes.hard, sa.lifetimes.soft)).unwrap_or_default();
+        if let Some(integrity) = sa.algorithms.integrity {
+            writeln!(f, "\tA: {}", mac_name(integrity).unwrap_or("unknown"))?;
+        }
+        let sequence = sa.sequence.map_or(0, |sequence| sequence.get());
+        writeln!(f, "\tseq={sequence:#010x} replay={} flags=0x00000000 state={}", sa.window >> 3, sa.state)?;
+        let (hard, soft) = (&lifetimes.hard, &lifetimes.soft);
         let seconds = |limit: Option<Duration>| limit.map_or(0, |limit| limit.as_secs());
-        writeln!(f, "\tcreated: {}\tcurrent: {}", Date(usage.added), Date(*now))?;
-        let age = now.saturating_sub(usage.added).as_secs();
+        let seconds_before = |at: Duration| now.as_secs().saturating_sub(at.as_secs());
+        let date = |at: Duration| Date(unix_now.as_secs().saturating_sub(seconds_before(at)));
+        writeln!(f, "\tcreated: {}\tcurrent: {}", date(usage.added), Date(unix_now.as_secs()))?;
+        let age = seconds_before(usage.added);
         writeln!(f, "\tdiff: {age}(s)\thard: {}(s)\tsoft: {}(s)", seconds(hard.age), seconds(soft.age))?;
-        let last = LastUse(usage.last);
+        let last = LastUse(usage.last.map(date));
         writeln!(f, "\tlast: {last}\thard: {}(s)\tsoft: {}(s)", seconds(hard.use_age), seconds(soft.use_age))?;
         let (hard_octets, soft_octets) = (hard.octets.unwrap_or(0), soft.octets.unwrap_or(0));
         writeln!(f, "\tcurrent: {}(bytes)\thard: {hard_octets}(bytes)\tsoft: {soft_octets}(bytes)", usage.octets)?;
         let (hard_packets, soft_packets) = (hard.packets.unwrap_or(0), soft.packets.unwrap_or(0));
         writeln!(f, "\tallocated: {}\thard: {hard_packets}\tsoft: {soft_packets}", usage.packets)?;
-        write!(f, "\tway={}", view.key.direction)
+        write!(f, "\tway={}", id.direction)
     }
 }
 
@@ -74,12 +69,12 @@ pub struct DumpPolicy<'a> {
     /// Number of the policy.
     pub id: PolicyId,
     /// Policy that is shown.
-    pub policy: &'a Policy,
+    pub policy: &'a PolicyParams,
 }
 
 impl fmt::Display for DumpPolicy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Policy { selector, direction, priority, action } = self.policy;
+        let PolicyParams { selector, direction, priority, action } = self.policy;
         let (from, to) = match selector.upper {
             Upper::Ports(_, from, to) => (from, to),
             _ => (PortRange::ANY, PortRange::ANY),
@@ -96,7 +91,7 @@ impl fmt::Display for DumpPolicy<'_> {
         write!(f, "\n\t{direction}")?;
         super::write::priority(f, *priority)?;
         match action {
-            crate::Action::Ipsec(bundle) => {
+            Action::Protect(bundle) => {
                 f.write_str(" ipsec")?;
                 bundle.iter().try_for_each(|template| write!(f, "\n\t{template}"))?;
             }
@@ -131,22 +126,22 @@ impl fmt::Display for Named {
     }
 }
 
-struct LastUse(Option<Duration>);
+struct LastUse(Option<Date>);
 
 impl fmt::Display for LastUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(f.pad(""), |last| Date(last).fmt(f))
+        self.0.as_ref().map_or(f.pad(""), |last| last.fmt(f))
     }
 }
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Time since 1970 in the format `Nov 21 07:23:34 2026`.
-struct Date(Duration);
+/// Seconds since 1970 in the format `Nov 21 07:23:34 2026`.
+struct Date(u64);
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs();
+        let Self(seconds) = *self;
         let (days, second) = (seconds.wrapping_div(86_400), seconds.wrapping_rem(86_400));
         let (hour, minute) = (second.wrapping_div(3600), second.wrapping_div(60).wrapping_rem(60));
         let (mut year, mut day) = (1970u64, days);

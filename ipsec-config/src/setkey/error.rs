@@ -1,15 +1,17 @@
 use core::fmt;
 
+use heapless::String;
+
 /// Error in a configuration text, with its position (setkey(8)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct SetkeyError<'a> {
+pub struct SetkeyError {
     /// Line of the error, from 1.
     pub line: u32,
     /// Column of the error, from 1, in characters.
     pub column: u32,
-    /// Word that caused the error; empty if it may be a key, or if something is missing.
-    pub found: &'a str,
+    /// Word that caused the error, or its first 64 octets; empty if it may be a key, or if something is missing.
+    pub found: String<MAX_SHOWN>,
     /// Kind of the error.
     pub kind: SetkeyErrorKind,
 }
@@ -66,16 +68,19 @@ impl Place {
     }
 }
 
-impl<'a> Fault<'a> {
+impl Fault<'_> {
     /// Returns the error for the caller. A word that may be a key, or a part of one, is left out.
-    pub(super) fn report(self, text: &[u8], place: &mut Place) -> SetkeyError<'a> {
+    pub(super) fn report(self, text: &[u8], place: &mut Place) -> SetkeyError {
         let Location { line, column } = place.move_to(text, self.at);
         let found = if may_be_key(self.found) { "" } else { self.found };
-        SetkeyError { line, column, found, kind: self.kind }
+        let mut shown = String::new();
+        // Characters up to the capacity; the rest is left out.
+        let _ = found.chars().try_for_each(|c| shown.push(c));
+        SetkeyError { line, column, found: shown, kind: self.kind }
     }
 }
 
-/// Number of characters of a word that a message shows: a word with an open bracket includes all words behind it.
+/// Number of octets of a word that a message shows: a word with an open bracket includes all words behind it.
 const MAX_SHOWN: usize = 64;
 
 /// Returns whether a word may be part of a key: six or more hexadecimal digits in a row, at least one a letter.
@@ -154,11 +159,11 @@ pub enum SetkeyErrorKind {
     TooManyTemplates,
 }
 
-impl fmt::Display for SetkeyError<'_> {
+impl fmt::Display for SetkeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}: ", self.line, self.column)?;
         if !self.found.is_empty() {
-            write!(f, "`{:.*}`: ", MAX_SHOWN, self.found)?;
+            write!(f, "`{}`: ", self.found)?;
         }
         fmt::Display::fmt(&self.kind, f)
     }
@@ -206,4 +211,10 @@ impl fmt::Display for SetkeyErrorKind {
     }
 }
 
-impl core::error::Error for SetkeyError<'_> {}
+impl core::error::Error for SetkeyError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&self.kind)
+    }
+}
+
+impl core::error::Error for SetkeyErrorKind {}

@@ -1,3 +1,4 @@
+use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 
 use ipsec_packet::IpProto;
@@ -7,7 +8,7 @@ use super::lexer::{Lexer, Token};
 use super::values::{
     self, Family, SecurityContext, address, by_name, end, error_at_word, flags, number, split_port, word,
 };
-use crate::policy::{Action, Bundle, Level, Mode, PolicyDirection, Priority, Protocol, Template, TunnelEndpoints};
+use ipsec_sa::{Action, Bundle, Level, Mode, PolicyDirection, Priority, Protocol, Template, TunnelEndpoints};
 
 /// Address prefix and port of a selector (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,49 @@ pub struct PolicyStatement<'a> {
     /// Position among the policies of the SPD.
     pub priority: Priority,
     /// Action of the policy; `None` if a statement that deletes has none.
-    pub action: Option<Action>,
+    pub action: Option<PolicyAction>,
+}
+
+/// Action of a policy statement (setkey(8)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // there is no heap
+pub enum PolicyAction {
+    /// The packet is discarded.
+    Discard,
+    /// The packet passes without IPsec.
+    None,
+    /// The packet passes without IPsec; meant for privileged sockets.
+    Bypass,
+    /// The policy of the system decides; meant for sockets.
+    Entrust,
+    /// The packet is protected by these transforms, or was.
+    Ipsec(Bundle),
+}
+
+impl PolicyAction {
+    /// Returns the action of RFC 4301 section 4.4.1: `none`, `bypass` and `entrust` are one.
+    pub const fn action(&self) -> Action {
+        match *self {
+            Self::Discard => Action::Discard,
+            Self::None | Self::Bypass | Self::Entrust => Action::Bypass,
+            Self::Ipsec(bundle) => Action::Protect(bundle),
+        }
+    }
+
+    /// Returns whether the word is one for the policies of sockets: in the SPD it means the same as `none`.
+    pub const fn is_for_sockets(&self) -> bool {
+        matches!(self, Self::Bypass | Self::Entrust)
+    }
+}
+
+impl fmt::Display for PolicyAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bypass => f.write_str("bypass"),
+            Self::Entrust => f.write_str("entrust"),
+            Self::Discard | Self::None | Self::Ipsec(_) => self.action().fmt(f),
+        }
+    }
 }
 
 /// Parses the words behind `spdadd` and similar commands up to the semicolon.
@@ -202,13 +245,13 @@ fn priority<'a>(lexer: &mut Lexer<'a>) -> Result<Priority, Fault<'a>> {
     moved.ok_or(lexer.error(text, if base.is_none() && offset.is_none() { SetkeyErrorKind::Priority } else { kind }))
 }
 
-fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, Fault<'a>> {
+fn action<'a>(lexer: &mut Lexer<'a>) -> Result<PolicyAction, Fault<'a>> {
     let name = word(lexer, "a policy")?;
     match name {
-        "discard" => Ok(Action::Discard),
-        "none" => Ok(Action::None),
-        "bypass" => Ok(Action::Bypass),
-        "entrust" => Ok(Action::Entrust),
+        "discard" => Ok(PolicyAction::Discard),
+        "none" => Ok(PolicyAction::None),
+        "bypass" => Ok(PolicyAction::Bypass),
+        "entrust" => Ok(PolicyAction::Entrust),
         "ipsec" => {
             let mut bundle = Bundle::default();
             while let Token::Word(text) = lexer.peek()? {
@@ -221,7 +264,7 @@ fn action<'a>(lexer: &mut Lexer<'a>) -> Result<Action, Fault<'a>> {
             if bundle.iter().next().is_none() {
                 return Err(lexer.error("", SetkeyErrorKind::Missing("a template")));
             }
-            Ok(Action::Ipsec(bundle))
+            Ok(PolicyAction::Ipsec(bundle))
         }
         other => Err(error_at_word(lexer, other, SetkeyErrorKind::Policy)),
     }

@@ -2,7 +2,7 @@ use core::net::IpAddr;
 
 use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 
-use super::algorithm::{Algorithm, CIPHERS, Compression, Key, MACS, find, resembles_algorithm};
+use super::algorithm::{Algorithm, CIPHERS, Key, MACS, find, resembles_algorithm};
 use super::error::{Fault, Location, Place, SetkeyError, SetkeyErrorKind};
 use super::lexer::{Lexer, Token};
 use super::policy::{self, PolicyStatement};
@@ -10,9 +10,9 @@ use super::values::{
     End, Family, STATEMENTS, SaProtocol, SaSpec, SecurityContext, address, argument, context, end, error_at_word,
     hosts, natt_end, only_protocol, protocol, spi, word,
 };
-use crate::policy::Mode;
+use ipsec_sa::{CompressionAlgorithm, Mode};
 
-crate::policy::words! { SaProtocol {
+super::words::words! { SaProtocol {
     Esp = "esp", EspOld = "esp-old", EspUdp = "esp-udp", Ah = "ah", AhOld = "ah-old", Ipcomp = "ipcomp", Tcp = "tcp",
 } }
 
@@ -75,7 +75,7 @@ pub struct Add<'a> {
     /// Authentication algorithm and its key, option `-A`.
     pub mac: Option<(&'static Algorithm<IntegrityAlgorithm>, Key<'a>)>,
     /// Compression algorithm, option `-C`, and whether the SPI is the CPI on the wire, option `-R`.
-    pub compression: Option<(Compression, bool)>,
+    pub compression: Option<(CompressionAlgorithm, bool)>,
 }
 
 /// Statement of a configuration text (setkey(8)).
@@ -144,7 +144,7 @@ impl<'a> Statements<'a> {
     /// # Errors
     /// [`SetkeyError`]; the next call continues behind the invalid statement.
     #[allow(clippy::should_implement_trait)] // it can fail
-    pub fn next(&mut self) -> Result<Option<Statement<'a>>, SetkeyError<'a>> {
+    pub fn next(&mut self) -> Result<Option<Statement<'a>>, SetkeyError> {
         // Empty statements are skipped here, and not again after an error behind them.
         while let Ok(Token::Semicolon) = self.lexer.peek() {
             let _ = self.lexer.next();
@@ -302,7 +302,7 @@ fn option<'a>(lexer: &mut Lexer<'a>, sa: &mut Add<'a>, name: &'a str) -> Result<
         "-A" if sa.mac.is_none() => sa.mac = Some(keyed(lexer, MACS)?),
         "-C" if sa.compression.is_none() => {
             let text = word(lexer, "a compression")?;
-            let known = Compression::by_name(text).ok_or(lexer.error(text, SetkeyErrorKind::Algorithm))?;
+            let known = CompressionAlgorithm::by_name(text).ok_or(lexer.error(text, SetkeyErrorKind::Algorithm))?;
             sa.compression = Some((known, false));
         }
         "-R" => match &mut sa.compression {

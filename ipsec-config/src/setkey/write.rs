@@ -7,7 +7,7 @@ use super::algorithm::Key;
 use super::policy::{PolicyStatement, Range, Selector, Upper};
 use super::statement::{Add, Padding, Statement};
 use super::values::{SaProtocol, SaSpec, SecurityContext};
-use crate::policy::{Mode, Priority};
+use ipsec_sa::{Mode, Priority};
 
 impl fmt::Display for Statement<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,8 +13,8 @@ use std::time::Duration;
 use headers::Header;
 use host::{Host, Tally, octets_of};
 use ipsec_engine::{
-    Action, Bundle, Counter, Direction, Level, Lifetimes, Limit, Mode, Policy, PolicyDirection, Priority, Protocol,
-    SaState, Template, TunnelEndpoints,
+    Action, Bundle, Counter, Direction, Level, Lifetimes, Limit, Mode, PolicyDirection, PolicyParams, Priority,
+    Protocol, SaState, Template, TunnelEndpoints,
 };
 use ipsec_packet::{AddressRange, Detail, IpProto, PortRange, Selector, Upper, set_length};
 use model::{Body, Damage, Fragment, Outcome, Packet, Spec};
@@ -202,18 +202,18 @@ impl<'t> Case<'t> {
     fn add_policies(&mut self) {
         let (from, ipv6) = (self.random.below(2), self.random.percent(self.ipv6));
         let (selector, bundle) = (self.selector(from, ipv6), self.bundle(from, ipv6));
-        let plain = [Action::Discard, Action::None, Action::Bypass, Action::Entrust];
-        let action = if self.random.percent(80) { Action::Ipsec(bundle) } else { self.random.of(&plain) };
+        let plain = [Action::Discard, Action::Bypass, Action::Bypass, Action::Bypass];
+        let action = if self.random.percent(80) { Action::Protect(bundle) } else { self.random.of(&plain) };
         let inbound =
             self.random.of(&[PolicyDirection::In, PolicyDirection::In, PolicyDirection::In, PolicyDirection::Forward]);
         let mut ids = [0; 2];
         for (n, host, direction) in [(0, from, PolicyDirection::Out), (1, 1 - from, inbound)] {
             let random = &mut self.random;
             let priority = random.of(&[Priority::DEFAULT, Priority::DEFAULT, Priority::HIGH, Priority::LOW]);
-            let mut policy = Policy { selector, direction, priority, action };
+            let mut policy = PolicyParams { selector, direction, priority, action };
             match random.below(20) {
                 0 => continue,
-                1 if n == 1 => policy.action = Action::Ipsec(self.bundle(from, ipv6)),
+                1 if n == 1 => policy.action = Action::Protect(self.bundle(from, ipv6)),
                 2 if n == 1 => policy.action = random.of(&plain),
                 3 if n == 1 => policy.selector = self.selector(from, ipv6),
                 _ => {}
@@ -221,7 +221,7 @@ impl<'t> Case<'t> {
             self.log(|| format!("host {host}: {:?}", policy));
             ids[n] = self.hosts[host].add_policy(policy).unwrap_or(0);
         }
-        if let Action::Ipsec(bundle) = action {
+        if let Action::Protect(bundle) = action {
             self.add_sas(from, ipv6, &bundle, ids);
         }
     }
@@ -620,8 +620,8 @@ impl<'t> Case<'t> {
             }
             for any in [AddressRange::ANY_V4, AddressRange::ANY_V6] {
                 let selector = Selector { source: any, destination: any, upper: Upper::Any };
-                let (direction, priority, action) = (PolicyDirection::Out, Priority::DEFAULT, Action::Ipsec(bundle));
-                host.add_policy(Policy { selector, direction, priority, action });
+                let (direction, priority, action) = (PolicyDirection::Out, Priority::DEFAULT, Action::Protect(bundle));
+                host.add_policy(PolicyParams { selector, direction, priority, action });
             }
             match host.send(self.now, &packet, &octets, &mut self.random) {
                 (Outcome::Send(sent), wire) => (packet, octets) = (sent, wire),

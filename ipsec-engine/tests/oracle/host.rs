@@ -8,8 +8,8 @@ use ah_core::Profile;
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_crypto::{AnyAhIntegrity, AnySuite, CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_engine::{
-    Action, AnyAlgorithms, AnyWindow, DefaultLevel, Direction, Disposition, Engine, Event, IpcompOut, Level, Mode,
-    Policy, PolicyDirection, PolicyError, Protocol, Sa, Settings, Template, Transform, Unmatched,
+    Action, AnyAlgorithms, AnyWindow, DefaultLevel, Direction, Disposition, Engine, Expiry, IpcompOut, Level, Mode,
+    PolicyDirection, PolicyError, PolicyParams, Protocol, Sa, SaEvent, Settings, Template, Transform, Unmatched,
 };
 use ipsec_packet::{
     Cpi, Flow, IpProto, Ipv4Header, Ipv6Header, Match, PacketBuf, Seq, SeqWidth, Spi, WindowSize, set_length,
@@ -50,7 +50,7 @@ impl Host {
     }
 
     /// Adds a policy; returns its ID, or `None` if the table is full or a policy has the same selector.
-    pub fn add_policy(&mut self, policy: Policy) -> Option<u32> {
+    pub fn add_policy(&mut self, policy: PolicyParams) -> Option<u32> {
         let added = self.engine.add_policy(policy);
         let full = self.oracle.rules.len() == POLICIES;
         if added == Err(PolicyError::NoEndpoints) {
@@ -94,9 +94,9 @@ impl Host {
         let events: Vec<_> = std::iter::from_fn(|| self.engine.poll_event()).collect();
         for event in &events {
             let name = match event {
-                Event::Acquire(_) => "acquire",
-                Event::SoftExpired(_) => "soft expired",
-                Event::HardExpired(_) => "hard expired",
+                SaEvent::Acquire(_) => "acquire",
+                SaEvent::Expire(_, Expiry::Soft) => "soft expired",
+                SaEvent::Expire(_, Expiry::Hard) => "hard expired",
                 _ => "sequence numbers low",
             };
             *tally.entry(("event", name.into())).or_default() += 1;
@@ -152,7 +152,8 @@ impl Host {
     }
 
     pub fn protects(&self, flow: &Flow) -> bool {
-        let protecting = |p: &Policy| p.direction == PolicyDirection::Out && matches!(p.action, Action::Ipsec(_));
+        let protecting =
+            |p: &PolicyParams| p.direction == PolicyDirection::Out && matches!(p.action, Action::Protect(_));
         self.engine.policies().any(|(_, policy)| protecting(policy) && policy.selector.matches(flow) == Match::Yes)
     }
 
@@ -164,7 +165,7 @@ impl Host {
         let Some(policy) = first.into_iter().find(|policy| policy.selector.matches(&flow) == Match::Yes) else {
             return true;
         };
-        let Action::Ipsec(bundle) = policy.action else { return true };
+        let Action::Protect(bundle) = policy.action else { return true };
         let must = |template: &Template| matches!(template.level, Level::Require | Level::Unique | Level::UniqueId(_));
         let clear = wire.windows(16).any(|fragment_kind| fragment_kind == &octets[octets.len() - 16..]);
         match outcome {
@@ -279,8 +280,8 @@ pub fn octets_of(packet: &Packet) -> Vec<u8> {
 }
 
 /// Returns whether a policy has a tunnel-mode template with neither a remote endpoint nor a reqid.
-fn has_tunnel_without_endpoint(policy: &Policy) -> bool {
-    let Action::Ipsec(bundle) = policy.action else { return false };
+fn has_tunnel_without_endpoint(policy: &PolicyParams) -> bool {
+    let Action::Protect(bundle) = policy.action else { return false };
     bundle.iter().any(|template| match (template.mode, template.ends) {
         (Mode::Transport, _) | (Mode::Any, None) => false,
         (_, None) => true,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use ipcomp_core::{Backoff, Compressor, Deflate};
 use ipsec_engine::{
-    Acquire, Action, Counter, Direction, Event, Level, Lifetimes, Limit, Mode, Policy, PolicyDirection, PolicyId,
-    Protocol, SaId, SaState, Template,
+    Acquire, Action, Counter, Direction, Expiry, Level, Lifetimes, Limit, Mode, PolicyDirection, PolicyId,
+    PolicyParams, Protocol, SaEvent, SaId, SaState, Template,
 };
 use ipsec_packet::{Detail, Flow, IpProto, PortRange, Upper};
 
@@ -194,7 +194,7 @@ pub struct Spec {
 
 impl Spec {
     pub fn name(&self, direction: Direction) -> SaId {
-        SaId { direction, destination: self.destination, protocol: self.protocol, spi: self.spi }
+        SaId { direction, destination: self.destination, protocol: self.protocol, spi: self.spi, peer_port: None }
     }
 
     /// Returns the fields that are equal in an SA and its successor.
@@ -296,7 +296,7 @@ impl Sa {
 #[derive(Debug)]
 pub struct Rule {
     pub id: PolicyId,
-    pub policy: Policy,
+    pub policy: PolicyParams,
 }
 
 /// Acquire, the time of its template, and whether its event was reported.
@@ -395,11 +395,11 @@ impl Oracle {
         *self.seen.entry(what).or_default() += 1;
     }
 
-    pub fn exists(&self, policy: &Policy) -> bool {
+    pub fn exists(&self, policy: &PolicyParams) -> bool {
         self.rules.iter().any(|r| (r.policy.direction, r.policy.selector) == (policy.direction, policy.selector))
     }
 
-    pub fn add_policy(&mut self, id: PolicyId, policy: Policy) {
+    pub fn add_policy(&mut self, id: PolicyId, policy: PolicyParams) {
         self.rules.push(Rule { id, policy });
         self.rules.sort_by_key(|rule| rule.policy.priority); // stable sort: by age at equal priority
     }
@@ -521,27 +521,27 @@ impl Oracle {
     }
 
     /// Returns the pending events, each once.
-    pub fn events(&mut self, now: Duration) -> Vec<Event> {
+    pub fn events(&mut self, now: Duration) -> Vec<SaEvent> {
         let rules = &self.rules;
         self.acquires.retain(|entry| rules.iter().any(|rule| rule.id == entry.wanted.policy));
         let unreported = self.acquires.iter_mut().filter(|entry| !entry.reported);
         let mut events: Vec<_> = unreported
             .map(|entry| {
                 entry.reported = true;
-                Event::Acquire(entry.wanted)
+                SaEvent::Acquire(entry.wanted)
             })
             .collect();
-        events.extend(self.replaced.drain(..).map(Event::HardExpired));
+        events.extend(self.replaced.drain(..).map(|sa| SaEvent::Expire(sa, Expiry::Hard)));
         for sa in &mut self.sas {
             let name = sa.spec.name(sa.direction);
             match sa.state(now) {
                 SaState::Dead => {
-                    events.push(Event::HardExpired(name));
+                    events.push(SaEvent::Expire(name, Expiry::Hard));
                     continue;
                 }
                 SaState::Dying if !sa.reported_soft => {
                     sa.reported_soft = true;
-                    events.push(Event::SoftExpired(name));
+                    events.push(SaEvent::Expire(name, Expiry::Soft));
                 }
                 _ => {}
             }
@@ -549,7 +549,7 @@ impl Oracle {
             let few = if sa.spec.extended { 1 << 32 } else { 1 << 16 };
             if sa.direction == Direction::Outbound && sa.spec.protocol != Protocol::Ipcomp && !sa.reported_low {
                 sa.reported_low = sa.numbers_left() < few;
-                events.extend(sa.reported_low.then_some(Event::SequenceLow(name)));
+                events.extend(sa.reported_low.then_some(SaEvent::SequenceLow(name)));
             }
         }
         self.sas.retain(|sa| sa.state(now) != SaState::Dead);
@@ -594,8 +594,8 @@ impl Oracle {
         };
         let bundle = match self.rules[at].policy.action {
             Action::Discard => return Outcome::Discard(Counter::Policy, false),
-            Action::None | Action::Bypass | Action::Entrust => return Outcome::Bypass,
-            Action::Ipsec(bundle) => bundle,
+            Action::Bypass => return Outcome::Bypass,
+            Action::Protect(bundle) => bundle,
         };
         let mut chosen = Vec::new();
         let mut ends = (flow.source, flow.destination);
@@ -796,7 +796,7 @@ impl Oracle {
                     }
                 }
                 Some((protocol, spi)) => {
-                    let key = SaId { direction: Direction::Inbound, destination: left.destination, protocol, spi };
+                    let key = SaId::inbound(left.destination, protocol, spi);
                     match self.find(key, left.source) {
                         Some(at) => at,
                         // IPsec for another host: from a tunnel, or in clear if no policy requires protection.
@@ -918,10 +918,10 @@ impl Oracle {
             };
             match rule.policy.action {
                 Action::Discard => return refused(Counter::Policy),
-                Action::Ipsec(_) if self.matches_policy(rule, &applied, &outer_counts) => accepting += 1,
-                Action::Ipsec(_) if !opened => return refused(Counter::Cleartext),
-                Action::Ipsec(_) => return refused(Counter::SaMismatch),
-                Action::None | Action::Bypass | Action::Entrust => {}
+                Action::Protect(_) if self.matches_policy(rule, &applied, &outer_counts) => accepting += 1,
+                Action::Protect(_) if !opened => return refused(Counter::Cleartext),
+                Action::Protect(_) => return refused(Counter::SaMismatch),
+                Action::Bypass => {}
             }
         }
         let no_policy = verdicts.iter().all(|verdict| matches!(verdict, Verdict::Nothing));
@@ -970,7 +970,7 @@ impl Oracle {
             ) && upper_matches(rule.policy.selector.upper, &flow) != Some(false)
         };
         for rule in self.rules.iter().filter(|rule| rule.policy.direction != PolicyDirection::Out) {
-            let Action::Ipsec(bundle) = rule.policy.action else { continue };
+            let Action::Protect(bundle) = rule.policy.action else { continue };
             let outside_in: Vec<_> = bundle.iter().collect::<Vec<_>>().into_iter().rev().collect();
             let for_it = here(rule) || outside_in.iter().any(|template| template.mode != Mode::Transport);
             let matches_first = |this: &AppliedSa| {
@@ -1021,7 +1021,7 @@ impl Oracle {
         let address = packet.destination;
         let ends_here = self.sas.iter().any(|sa| (sa.direction, sa.spec.destination) == (Direction::Inbound, address))
             || self.rules.iter().any(|rule| match rule.policy.action {
-                Action::Ipsec(bundle) if rule.policy.direction != PolicyDirection::Out => {
+                Action::Protect(bundle) if rule.policy.direction != PolicyDirection::Out => {
                     bundle.iter().any(|template| template.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
                 }
                 _ => false,
@@ -1061,7 +1061,7 @@ impl Oracle {
     fn has_tunnel_template(&self, protocol: Protocol, ends: (IpAddr, IpAddr), inner: &Packet) -> bool {
         let inbound = self.rules.iter().filter(|rule| rule.policy.direction != PolicyDirection::Out);
         inbound.clone().any(|rule| {
-            let Action::Ipsec(bundle) = rule.policy.action else { return false };
+            let Action::Protect(bundle) = rule.policy.action else { return false };
             let tunnels: Vec<&Template> =
                 bundle.iter().filter(|template| template.mode == Mode::Tunnel && template.ends.is_some()).collect();
             let named = |template: &Template, (source, destination): (IpAddr, IpAddr)| {
@@ -1095,10 +1095,7 @@ impl Oracle {
         outer_counts: &[usize],
     ) -> bool {
         let again = match left.ipsec().filter(|_| left.fragment_kind == Fragment::Whole) {
-            Some((protocol, spi)) => self.find(
-                SaId { direction: Direction::Inbound, destination: left.destination, protocol, spi },
-                left.source,
-            ),
+            Some((protocol, spi)) => self.find(SaId::inbound(left.destination, protocol, spi), left.source),
             None => self.uncompressed_tunnel(now, left),
         };
         let verdict = self.search(PolicyDirection::In, &left.flow());
@@ -1108,7 +1105,7 @@ impl Oracle {
 
     /// Returns whether the SAs match a policy, for some number of outer SAs that other policies account for.
     fn matches_policy(&self, rule: &Rule, applied: &[AppliedSa], outer_counts: &[usize]) -> bool {
-        let Action::Ipsec(bundle) = rule.policy.action else { return false };
+        let Action::Protect(bundle) = rule.policy.action else { return false };
         let templates: Vec<_> = bundle.iter().collect();
         let inside_out = |outer: &usize| applied[*outer..].iter().rev().collect::<Vec<_>>();
         outer_counts.iter().any(|outer| self.matches_bundle(rule.id, &templates, &inside_out(outer)))
@@ -1158,7 +1155,7 @@ fn common_mode(template: Mode, sa: Mode) -> Option<Mode> {
 }
 
 fn passes(action: &Action) -> bool {
-    matches!(action, Action::None | Action::Bypass | Action::Entrust)
+    matches!(action, Action::Bypass)
 }
 
 fn starts_with(address: IpAddr, prefix: IpAddr, length: u8) -> bool {

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use ah_core::Profile;
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_crypto::{AnyAhIntegrity, AnySuite, CipherAlgorithm, IntegrityAlgorithm};
-use ipsec_engine::{Algorithms, Encap, Mode, Sa, Transform};
+use ipsec_engine::{Algorithms, Mode, Sa, Transform, UdpEncap};
 use ipsec_packet::{AntiReplay, ChecksumRepair, EcnMode, Ip, Marker, Ports, SeqWidth, Spi};
 use test_vectors::{SaRecord, UdpPorts};
 
@@ -94,8 +94,8 @@ pub fn profile(name: Option<&str>) -> Result<Profile, Failure> {
 }
 
 /// Returns the UDP encapsulation of a record.
-pub fn encap(ports: Option<UdpPorts>) -> Option<Encap> {
-    ports.map(|UdpPorts { sport, dport }| Encap {
+pub fn encap(ports: Option<UdpPorts>) -> Option<UdpEncap> {
+    ports.map(|UdpPorts { sport, dport }| UdpEncap {
         ports: Ports { source: sport, destination: dport },
         marker: Marker::NonEsp,
     })

@@ -1,21 +1,24 @@
 //! SAs and policies of a setkey.conf file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
+use std::fmt::Write;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ipsec_engine::setkey::{
-    Add, ApplyError, DumpPolicy, DumpSa, LoadOptions, PolicyStatement, SaProtocol, SaSpec, Sha2256, Statement,
-    Statements,
+use ipsec_config::setkey::{
+    self, Add, DumpPolicy, DumpSa, Environment, LoadOptions, Location, PolicyStatement, SaDirections, SaSpec, Sha2256,
+    Shown, Statement, StatementError, Statements, Warning,
 };
-use ipsec_engine::{Action, Direction, Mode, Policy, PolicyDirection, Protocol, SaId, TunnelEndpoints};
-use ipsec_packet::AddressRange;
+use ipsec_engine::{
+    Action, Direction, Mode, PolicyBackend, PolicyDirection, PolicyParams, SaBackend, SaId, SaStatus, TunnelEndpoints,
+};
+use ipsec_packet::{AddressRange, Seq};
 use zeroize::Zeroizing;
 
-use super::{Host, Numbers};
+use super::{Databases, Host, Numbers};
 
 /// Command line arguments for a setkey.conf file and the properties that it does not specify.
 #[derive(clap::Args)]
@@ -75,9 +78,9 @@ impl Config {
                 },
                 // The direction and the sequence number do not matter for this check.
                 Statement::Add(add) | Statement::Update(add) => {
-                    add.sa(Direction::Inbound, None, &loading).err().filter(ApplyError::is_skipped)
+                    add.params(Direction::Inbound, None, &loading).err().filter(StatementError::is_skipped)
                 }
-                Statement::SpdDelete(policy) => policy.selector().err().filter(ApplyError::is_skipped),
+                Statement::SpdDelete(policy) => policy.selector().err().filter(StatementError::is_skipped),
                 _ => None,
             };
             if let Some(why) = skipped {
@@ -94,22 +97,16 @@ impl Config {
 
     /// Applies the statements at this time. `mirrored` exchanges the directions, for the host of the peer.
     pub fn load(&self, host: &mut Host, now: Duration, mirrored: bool) -> Result<(), Box<dyn Error>> {
-        let mut statements = Statements::of_bytes(&self.text);
-        while let Ok(Some(statement)) = statements.next() {
-            let at = statements.location();
-            let problem = |why: &dyn std::fmt::Display| match &statement {
-                // The statement is not printed, as it contains keys.
-                Statement::Add(add) | Statement::Update(add) => format!("{}: {at}: add {}: {why}", self.name, add.id),
-                statement => format!("{}: {at}: {statement} {why}", self.name),
-            };
-            match self.apply(host, &statement, now, mirrored) {
-                Ok(Applied::Done) => {}
-                Ok(Applied::NotThere) => eprintln!("{}", problem(&"warning: no such entry")),
-                Err(why) if why.downcast_ref().is_some_and(ApplyError::is_skipped) => {} // said before
-                Err(why) => return Err(problem(&why).into()),
-            }
+        let turned = if mirrored { Some(with_directions_exchanged(&self.text)?) } else { None };
+        let text = turned.as_ref().map_or(self.text.as_slice(), |turned| turned.as_bytes());
+        let Host { engine, numbers, .. } = host;
+        let mut loading = Loading { config: self, mirrored, numbers, now, failed: None };
+        let applied = setkey::apply_with(&mut **engine, text, &mut loading, &self.loading, now);
+        // Without its numbers an SA is refused; the reason is that of the file.
+        match loading.failed {
+            Some(failed) => Err(failed),
+            None => Ok(applied.map_err(|e| format!("{}: {e}", self.name))?),
         }
-        Ok(())
     }
 
     /// Returns the SAs of the file with the directions in which its policies use them.
@@ -118,107 +115,103 @@ impl Config {
         let mut sas = Vec::new();
         while let Ok(Some(statement)) = statements.next() {
             if let Statement::Add(add) | Statement::Update(add) = statement {
-                sas.push((add, self.directions.of_sa(&add)));
+                sas.push((add, directions(self.directions.of_sa(&add.id))));
             }
         }
         sas
     }
+}
 
-    fn apply(
-        &self,
-        host: &mut Host,
-        statement: &Statement<'_>,
-        now: Duration,
-        mirrored: bool,
-    ) -> Result<Applied, Box<dyn Error>> {
-        match statement {
-            Statement::Add(add) | Statement::Update(add) => {
-                for direction in self.directions.of_sa(add) {
-                    let direction = if mirrored { other(direction) } else { direction };
-                    let inner = self.directions.inner(add);
-                    let (sa, is_numbered) = match add.sa(direction, inner, &self.loading) {
-                        Err(ApplyError::NonceReuse(_)) => {
-                            let loading = self.loading.continuing_after(host.numbers.last(&add.id)?);
-                            (add.sa(direction, inner, &loading)?, true)
-                        }
-                        sa => (sa?, false),
-                    };
-                    if let Statement::Update(_) = statement {
-                        host.engine.remove(&sa.key(), add.id.source.0);
-                    }
-                    let key = host.engine.install(sa, now).map_err(|refused| refused.to_string())?;
-                    if is_numbered {
-                        host.numbers.installed(add, key);
-                    }
-                }
-            }
-            Statement::Delete(id) => return Ok(remove(host, |sa| is(sa, id))),
-            Statement::DeleteAll { source, destination, protocol } => {
-                return Ok(remove(host, |sa| {
-                    (sa.1, sa.0.destination) == (*source, *destination) && of(sa, Some(*protocol))
-                }));
-            }
-            Statement::Flush(protocol) => drop(remove(host, |sa| of(sa, *protocol))),
-            Statement::Get(id) => print_sas(host, now, |sa| is(sa, id)),
-            Statement::Dump(protocol) => print_sas(host, now, |sa| of(sa, *protocol)),
-            Statement::SpdAdd(statement) => {
-                let policy = self.policy(statement, mirrored)?;
-                // `in` and `fwd` of Linux are one outbound policy of the peer.
-                let is_twice = mirrored
-                    && statement.direction != PolicyDirection::Out
-                    && host.engine.find_policy(policy.direction, &policy.selector).is_some();
-                if !is_twice {
-                    host.engine.add_policy(policy)?;
-                }
-            }
-            Statement::SpdUpdate(policy) => {
-                let policy = self.policy(policy, mirrored)?;
-                if let Some(id) = host.engine.find_policy(policy.direction, &policy.selector) {
-                    host.engine.remove_policy(id);
-                }
-                host.engine.add_policy(policy)?;
-            }
-            Statement::SpdDelete(policy) => {
-                let direction = if mirrored { turned(policy.direction) } else { policy.direction };
-                match host.engine.find_policy(direction, &policy.selector()?) {
-                    Some(id) => drop(host.engine.remove_policy(id)),
-                    None => return Ok(Applied::NotThere),
-                }
-            }
-            Statement::SpdFlush => {
-                let ids: Vec<_> = host.engine.policies().map(|(id, _)| id).collect();
-                for id in ids {
-                    host.engine.remove_policy(id);
-                }
-            }
-            Statement::SpdDump => print_policies(host),
-            Statement::Exit => {}
-            _ => return Err("unsupported statement".into()),
+/// Environment of a configuration that is loaded into a host.
+struct Loading<'l> {
+    config: &'l Config,
+    mirrored: bool,
+    numbers: &'l mut Numbers,
+    now: Duration,
+    /// Error of the file of sequence numbers.
+    failed: Option<Box<dyn Error>>,
+}
+
+impl Environment for Loading<'_> {
+    fn directions(&self, sa: &SaSpec) -> SaDirections {
+        match self.config.directions.of_sa(sa) {
+            SaDirections::Inbound if self.mirrored => SaDirections::Outbound,
+            SaDirections::Outbound if self.mirrored => SaDirections::Inbound,
+            directions => directions,
         }
-        Ok(Applied::Done)
     }
 
-    fn policy(&self, statement: &PolicyStatement<'_>, mirrored: bool) -> Result<Policy, Box<dyn Error>> {
-        let policy = statement.policy()?;
-        let direction = if mirrored { turned(policy.direction) } else { policy.direction };
-        Ok(Policy { direction, ..policy })
+    fn last_sequence(&mut self, sa: &SaSpec) -> Option<Seq> {
+        self.numbers.last(sa).map_err(|e| self.failed = Some(e)).ok()
+    }
+
+    fn added(&mut self, sa: &Add<'_>, id: SaId, is_numbered: bool) {
+        if is_numbered {
+            self.numbers.installed(sa, id);
+        }
+    }
+
+    fn warning(&mut self, at: Location, statement: &Statement<'_>, warning: Warning) {
+        // Statements that are skipped were reported when the file was read.
+        match (warning, statement) {
+            (Warning::Skipped(_), _) => {}
+            (_, Statement::Add(add) | Statement::Update(add)) => {
+                eprintln!("{}: {at}: add {}: warning: {warning}", self.config.name, add.id);
+            }
+            _ => eprintln!("{}: {at}: {statement} warning: {warning}", self.config.name),
+        }
+    }
+
+    fn show(&mut self, shown: Shown<'_>) {
+        match shown {
+            Shown::Sa(sa) => println!("{}", DumpSa { sa, now: self.now, unix_now: self.now }),
+            Shown::Policy(id, policy) => println!("{}", DumpPolicy { id, policy }),
+            Shown::NoSa => println!("No SAD entries."),
+            Shown::NoPolicy => println!("No SPD entries."),
+            _ => {}
+        }
     }
 }
 
-/// Result of a statement.
-enum Applied {
-    Done,
-    /// The statement deletes an entry that does not exist.
-    NotThere,
+/// Returns the configuration of the peer: inbound and outbound policies are exchanged. `in` and `fwd` of Linux are one
+/// outbound policy of the peer.
+fn with_directions_exchanged(text: &[u8]) -> Result<Zeroizing<String>, Box<dyn Error>> {
+    let mut statements = Statements::of_bytes(text);
+    let (mut exchanged, mut known) = (Zeroizing::new(String::new()), BTreeSet::new());
+    while let Some(statement) = statements.next()? {
+        let statement = match statement {
+            Statement::SpdAdd(policy) => {
+                let is_inbound = policy.direction != PolicyDirection::Out;
+                let policy = of_peer(policy);
+                if is_inbound && !known.insert(format!("{}", Statement::SpdDelete(policy))) {
+                    continue;
+                }
+                Statement::SpdAdd(policy)
+            }
+            Statement::SpdUpdate(policy) => Statement::SpdUpdate(of_peer(policy)),
+            Statement::SpdDelete(policy) => Statement::SpdDelete(of_peer(policy)),
+            other => other,
+        };
+        writeln!(exchanged, "{statement}")?;
+    }
+    Ok(exchanged)
 }
 
-/// Removes the SAs that a statement selects.
-fn remove(host: &mut Host, which: impl Fn(&Seen) -> bool) -> Applied {
-    let keys = keys(host, which);
-    for (key, source) in &keys {
-        host.engine.remove(key, *source);
+/// Returns a policy with the direction that it has at the peer.
+fn of_peer(mut policy: PolicyStatement<'_>) -> PolicyStatement<'_> {
+    policy.direction = match policy.direction {
+        PolicyDirection::Out => PolicyDirection::In,
+        PolicyDirection::In | PolicyDirection::Forward => PolicyDirection::Out,
+    };
+    policy
+}
+
+fn directions(of_sa: SaDirections) -> Vec<Direction> {
+    match of_sa {
+        SaDirections::Inbound => vec![Direction::Inbound],
+        SaDirections::Outbound => vec![Direction::Outbound],
+        SaDirections::Both => vec![Direction::Inbound, Direction::Outbound],
     }
-    if keys.is_empty() { Applied::NotThere } else { Applied::Done }
 }
 
 /// Directions of the SAs of a file. A statement does not specify the direction, but the policies that use the SA do.
@@ -229,8 +222,6 @@ struct Directions {
     between: BTreeMap<(IpAddr, IpAddr), Served>,
     /// Policies with an unspecified endpoint, or for networks in transport mode.
     open: Vec<(PolicyDirection, OpenEnds)>,
-    /// Inner addresses of BEET mode SAs, by their endpoints.
-    beet: BTreeMap<(IpAddr, IpAddr), (IpAddr, IpAddr)>,
 }
 
 /// Set if outbound, or inbound, policies use the SA.
@@ -246,8 +237,8 @@ enum OpenEnds {
 }
 
 impl Directions {
-    fn add(&mut self, policy: &Policy) {
-        let Action::Ipsec(bundle) = policy.action else { return };
+    fn add(&mut self, policy: &PolicyParams) {
+        let Action::Protect(bundle) = policy.action else { return };
         let (from, to) = (policy.selector.source, policy.selector.destination);
         for request in bundle.iter() {
             match request.ends {
@@ -261,13 +252,6 @@ impl Directions {
                 }
                 None => self.open.push((policy.direction, OpenEnds::Transport(from, to))),
             }
-            if let (
-                Mode::Beet,
-                Some(TunnelEndpoints { source: (Some(source), _), destination: (Some(destination), _) }),
-            ) = (request.mode, request.ends)
-            {
-                self.beet.entry((source, destination)).or_insert((from.first(), to.first()));
-            }
         }
     }
 
@@ -276,8 +260,8 @@ impl Directions {
     }
 
     /// Returns the directions of an SA. An SA that no policy uses is inbound, as nothing would be sent with it.
-    fn of_sa(&self, add: &Add<'_>) -> Vec<Direction> {
-        let ends @ (source, destination) = (add.id.source.0, add.id.destination.0);
+    fn of_sa(&self, sa: &SaSpec) -> SaDirections {
+        let ends @ (source, destination) = (sa.source.0, sa.destination.0);
         let mut served = self.between.get(&ends).copied().unwrap_or_default();
         for (direction, open) in &self.open {
             let serves = match open {
@@ -289,15 +273,10 @@ impl Directions {
             }
         }
         match (served.inward, served.out) {
-            (true, true) => vec![Direction::Inbound, Direction::Outbound],
-            (false, true) => vec![Direction::Outbound],
-            (_, false) => vec![Direction::Inbound],
+            (true, true) => SaDirections::Both,
+            (false, true) => SaDirections::Outbound,
+            (_, false) => SaDirections::Inbound,
         }
-    }
-
-    /// Returns the inner addresses of a BEET mode SA: the hosts of the policy that uses it.
-    fn inner(&self, add: &Add<'_>) -> Option<(IpAddr, IpAddr)> {
-        self.beet.get(&(add.id.source.0, add.id.destination.0)).copied()
     }
 }
 
@@ -310,60 +289,26 @@ impl Served {
     }
 }
 
-fn other(direction: Direction) -> Direction {
-    if direction == Direction::Outbound { Direction::Inbound } else { Direction::Outbound }
-}
-
-fn turned(direction: PolicyDirection) -> PolicyDirection {
-    if direction == PolicyDirection::Out { PolicyDirection::In } else { PolicyDirection::Out }
-}
-
-/// Identifier and source of an SA, and the number under which it is shown.
-type Seen = (SaId, IpAddr, u32);
-
-fn seen(host: &Host) -> impl Iterator<Item = Seen> {
-    host.engine.sas().map(|sa| {
-        let index = sa.sa.map_or(0, |sa| sa.label().index);
-        (sa.key, sa.source, if index == 0 { sa.key.spi } else { index })
-    })
-}
-
-fn keys(host: &Host, which: impl Fn(&Seen) -> bool) -> Vec<(SaId, IpAddr)> {
-    seen(host).filter(which).map(|(key, source, _)| (key, source)).collect()
-}
-
-fn is(sa: &Seen, id: &SaSpec) -> bool {
-    (sa.1, sa.0.destination, sa.2) == (id.source.0, id.destination.0, id.spi) && of(sa, Some(id.protocol))
-}
-
-fn of(sa: &Seen, protocol: Option<SaProtocol>) -> bool {
-    protocol.is_none_or(|protocol| match protocol {
-        SaProtocol::Esp | SaProtocol::EspUdp => sa.0.protocol == Protocol::Esp,
-        SaProtocol::Ah => sa.0.protocol == Protocol::Ah,
-        SaProtocol::Ipcomp => sa.0.protocol == Protocol::Ipcomp,
-        SaProtocol::EspOld | SaProtocol::AhOld | SaProtocol::Tcp => false,
-    })
-}
-
 /// Prints the SAs in the format of `setkey -D`.
-pub fn print_sas(host: &Host, now: Duration, which: impl Fn(&Seen) -> bool) {
-    let chosen = keys(host, which);
-    if chosen.is_empty() {
+pub fn print_sas(engine: &Databases, now: Duration) {
+    let mut is_empty = true;
+    SaBackend::dump(engine, &mut |sa: &SaStatus| {
+        is_empty = false;
+        println!("{}", DumpSa { sa, now, unix_now: now });
+    });
+    if is_empty {
         println!("No SAD entries.");
-    }
-    for (key, source) in chosen {
-        if let Some(sa) = host.engine.sa(&key, source) {
-            println!("{}", DumpSa { sa, now });
-        }
     }
 }
 
 /// Prints the policies in the format of `setkey -DP`.
-pub fn print_policies(host: &Host) {
-    if host.engine.policies().next().is_none() {
-        println!("No SPD entries.");
-    }
-    for (id, policy) in host.engine.policies() {
+pub fn print_policies(engine: &Databases) {
+    let mut is_empty = true;
+    PolicyBackend::dump_policies(engine, &mut |id, policy: &PolicyParams| {
+        is_empty = false;
         println!("{}", DumpPolicy { id, policy });
+    });
+    if is_empty {
+        println!("No SPD entries.");
     }
 }

@@ -28,10 +28,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     args.config.read()?.load(&mut host, now, false)?;
     if !args.policies {
-        print_sas(&host, now, |_| true);
+        print_sas(&host.engine, now);
     }
     if !args.sas {
-        print_policies(&host);
+        print_policies(&host.engine);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use ipsec_engine::{Direction, Disposition, Event};
+use ipsec_engine::{Direction, Disposition, Expiry, SaEvent};
 use ipsec_packet::{Flow, IpProto};
 
 use super::{Config, ConfigArgs, Host, outcome};
@@ -108,15 +108,15 @@ fn through(
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_event(time: Duration, event: &Event) {
+fn print_event(time: Duration, event: &SaEvent) {
     let what = match event {
-        Event::Acquire(wanted) => {
+        SaEvent::Acquire(wanted) => {
             format!("acquire: policy {}, template {}, flow {}", wanted.policy, wanted.template, wanted.flow)
         }
-        Event::SoftExpired(sa) => format!("soft lifetime expired: {sa}"),
-        Event::HardExpired(sa) => format!("hard lifetime expired: {sa}"),
-        Event::SequenceLow(sa) => format!("sequence numbers nearly exhausted: {sa}"),
-        Event::NatMapping { sa, source, port } => format!("peer moved to {source}[{port}]: {sa}"),
+        SaEvent::Expire(sa, Expiry::Soft) => format!("soft lifetime expired: {sa}"),
+        SaEvent::Expire(sa, Expiry::Hard) => format!("hard lifetime expired: {sa}"),
+        SaEvent::SequenceLow(sa) => format!("sequence numbers nearly exhausted: {sa}"),
+        SaEvent::NatMapping { sa, source, port } => format!("peer moved to {source}[{port}]: {sa}"),
         other => format!("{other:?}"),
     };
     println!("{}.{:06} {what}", time.as_secs(), time.subsec_micros());

@@ -10,8 +10,8 @@ use std::fs::{self, File, TryLockError};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use ipsec_config::setkey::{Add, SaProtocol, SaSpec};
 use ipsec_engine::SaId;
-use ipsec_engine::setkey::{Add, SaProtocol, SaSpec};
 use ipsec_packet::{Seq, SeqWidth};
 
 use super::Databases;

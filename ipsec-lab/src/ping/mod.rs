@@ -240,7 +240,7 @@ fn local_end(host: &Host, source: IpAddr) -> IpAddr {
         .policies()
         .filter(|(_, policy)| policy.direction == PolicyDirection::Out && policy.selector.source.contains(source));
     let ends = tunnels.filter_map(|(_, policy)| match policy.action {
-        Action::Ipsec(bundle) => bundle.iter().filter_map(|request| request.ends).last(),
+        Action::Protect(bundle) => bundle.iter().filter_map(|request| request.ends).last(),
         _ => None,
     });
     ends.filter_map(|ends| ends.source.0).next().unwrap_or(source)

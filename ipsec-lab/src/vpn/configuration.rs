@@ -4,8 +4,8 @@ use std::error::Error;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipsec_config::setkey::{cipher_name, mac_name};
 use ipsec_crypto::IntegrityAlgorithm;
-use ipsec_engine::setkey::{cipher_name, mac_name};
 use rand::Rng;
 use test_vectors::to_hex;
 use zeroize::Zeroizing;

@@ -1,7 +1,7 @@
 //! Wireshark's table of ESP SAs.
 
+use ipsec_config::setkey::{Add, Key};
 use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
-use ipsec_engine::setkey::{Add, Key};
 use test_vectors::to_hex;
 use zeroize::Zeroizing;
 

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ipsec_config::setkey::LoadOptions;
 use ipsec_engine::Direction;
-use ipsec_engine::setkey::LoadOptions;
 use ipsec_packet::Ip;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -125,7 +125,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let end = traffic.last().map_or(begin, |last| last.time);
     for gateway in [&a, &b] {
         println!("SAs of gateway {}:", gateway.name);
-        print_sas(&gateway.host, end, |_| true);
+        print_sas(&gateway.host.engine, end);
         println!();
     }
     report.print_totals(attacker.as_ref(), &[&a, &b], &args.out);

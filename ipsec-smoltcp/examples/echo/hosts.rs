@@ -1,8 +1,8 @@
 //! Hosts with a TCP socket and IPsec, configured by setkey statements.
 
 use esp_core::RngIv;
-use ipsec_engine::setkey::{LoadOptions, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Direction, Engine, Settings};
+use ipsec_config::setkey::{LoadOptions, Statement, Statements};
+use ipsec_engine::{AnyAlgorithms, Direction, Engine, SaBackend, Settings};
 use ipsec_smoltcp::Protected;
 use rand::rngs::ThreadRng;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
@@ -22,11 +22,10 @@ pub fn secured(end: End, address: &str, configuration: &str) -> Secured {
     while let Some(statement) = statements.next().expect("valid configuration") {
         match statement {
             Statement::Add(add) => {
-                let sa = add.sa(Direction::Outbound, None, &LoadOptions::RFC).expect("valid SA");
-                let direction =
-                    if sa.source().to_string() == address { Direction::Outbound } else { Direction::Inbound };
-                let sa = add.sa(direction, None, &LoadOptions::RFC).expect("valid SA");
-                engine.install(sa, std::time::Duration::ZERO).expect("space in the SAD");
+                let is_outbound = add.id.source.0.to_string() == address;
+                let direction = if is_outbound { Direction::Outbound } else { Direction::Inbound };
+                let sa = add.params(direction, None, &LoadOptions::RFC).expect("valid SA");
+                SaBackend::add(&mut engine, &sa, std::time::Duration::ZERO).expect("space in the SAD");
             }
             Statement::SpdAdd(policy) => {
                 let mut policy = policy.policy().expect("valid policy");

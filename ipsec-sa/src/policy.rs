@@ -3,11 +3,11 @@ use core::net::IpAddr;
 
 use ipsec_packet::Selector;
 
-use crate::engine::DefaultLevel;
+use crate::words::words;
 
-/// Security policy: selector, direction, priority and action (RFC 4301 section 4.4.1).
+/// Parameters of a policy: selector, direction, priority and action (RFC 4301 section 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct PolicyParams {
     /// Packets that the policy applies to.
     pub selector: Selector,
     /// Direction of those packets.
@@ -18,11 +18,16 @@ pub struct Policy {
     pub action: Action,
 }
 
-/// Number of a policy in an engine. It is never reused.
+/// Number of a policy in its back end. It is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PolicyId(pub(crate) u32);
+pub struct PolicyId(u32);
 
 impl PolicyId {
+    /// Creates the number of a policy, from 1.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
     /// Returns the number of the policy, from 1.
     pub const fn get(self) -> u32 {
         self.0
@@ -66,20 +71,9 @@ pub enum Action {
     /// The packet is discarded (DISCARD).
     Discard,
     /// The packet passes without IPsec (BYPASS); `none` in setkey(8).
-    None,
-    /// The packet passes without IPsec; `bypass` in setkey(8), for privileged sockets.
     Bypass,
-    /// The policy of the system decides; `entrust` in setkey(8), for sockets.
-    Entrust,
-    /// The packet is protected by these transforms, or was (PROTECT).
-    Ipsec(Bundle),
-}
-
-impl Action {
-    /// Returns whether packets pass without IPsec (RFC 4301 section 4.4.1).
-    pub const fn passes(&self) -> bool {
-        matches!(self, Self::None | Self::Bypass | Self::Entrust)
-    }
+    /// The packet is protected by these transforms, or was (PROTECT); `ipsec` in setkey(8).
+    Protect(Bundle),
 }
 
 /// Largest number of templates of one policy.
@@ -118,13 +112,25 @@ pub struct Template {
     pub level: Level,
 }
 
-/// Returns whether a packet may pass without the transform of a template.
-pub(crate) fn is_optional(template: &Template, default_level: DefaultLevel) -> bool {
-    match template.level {
-        Level::Use => true,
-        Level::Default => default_level == DefaultLevel::Use,
-        Level::Require | Level::Unique | Level::UniqueId(_) => false,
+impl Template {
+    /// Returns whether a packet may pass without the transform of this template, where the level `default` means this.
+    pub const fn is_optional(&self, default: DefaultLevel) -> bool {
+        match self.level {
+            Level::Use => true,
+            Level::Default => matches!(default, DefaultLevel::Use),
+            Level::Require | Level::Unique | Level::UniqueId(_) => false,
+        }
     }
+}
+
+/// Meaning of the level `default` of a template (setkey(8)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DefaultLevel {
+    /// An SA is used if one exists, as [`Level::Use`].
+    Use,
+    /// An SA is required, as [`Level::Require`].
+    Require,
 }
 
 /// Security protocol of an SA or a template (RFC 4301 section 3.2, RFC 3173).
@@ -223,29 +229,6 @@ impl Default for Priority {
     }
 }
 
-macro_rules! words {
-    ($type:ident { $($variant:ident = $word:literal,)* }) => {
-        impl $type {
-            /// Returns the word of setkey(8).
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
-            }
-
-            /// Returns the value of a word of setkey(8).
-            pub fn by_name(name: &str) -> Option<Self> {
-                match name { $($word => Some(Self::$variant),)* _ => None }
-            }
-        }
-
-        impl core::fmt::Display for $type {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                f.pad(self.name())
-            }
-        }
-    };
-}
-pub(crate) use words;
-
 words! { PolicyDirection { In = "in", Out = "out", Forward = "fwd", } }
 words! { Protocol { Esp = "esp", Ah = "ah", Ipcomp = "ipcomp", } }
 words! { Mode { Any = "any", Transport = "transport", Tunnel = "tunnel", Beet = "beet", } }
@@ -286,10 +269,8 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Discard => f.write_str("discard"),
-            Self::None => f.write_str("none"),
-            Self::Bypass => f.write_str("bypass"),
-            Self::Entrust => f.write_str("entrust"),
-            Self::Ipsec(bundle) => {
+            Self::Bypass => f.write_str("none"),
+            Self::Protect(bundle) => {
                 f.write_str("ipsec")?;
                 bundle.iter().try_for_each(|template| write!(f, " {template}"))
             }

@@ -40,11 +40,13 @@ pub struct Usage {
 }
 
 impl Usage {
-    pub(crate) const fn new(added: Duration) -> Self {
+    /// Usage of an SA that was installed at this time and has processed nothing.
+    pub const fn new(added: Duration) -> Self {
         Self { added, first: None, last: None, octets: 0, packets: 0 }
     }
 
-    pub(crate) fn charge(&mut self, now: Duration, octets: usize) {
+    /// Counts a packet of this many octets of payload.
+    pub fn charge(&mut self, now: Duration, octets: usize) {
         self.first.get_or_insert(now);
         self.last = Some(now);
         self.octets = self.octets.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
@@ -53,15 +55,15 @@ impl Usage {
 }
 
 impl Limit {
-    /// Returns whether one of the limits is reached.
-    pub(crate) fn reached(&self, usage: &Usage, now: Duration) -> bool {
+    /// Returns whether one of the limits is reached (RFC 4301 section 4.4.2.1).
+    pub fn reached(&self, usage: &Usage, now: Duration) -> bool {
         self.due(usage).is_some_and(|due| now >= due)
             || self.octets.is_some_and(|most| usage.octets >= most)
             || self.packets.is_some_and(|most| usage.packets >= most)
     }
 
-    /// Returns the time at which a time limit is reached.
-    pub(crate) fn due(&self, usage: &Usage) -> Option<Duration> {
+    /// Returns the earliest time at which a time limit is reached; `None` if there is none yet.
+    pub fn due(&self, usage: &Usage) -> Option<Duration> {
         let by_age = self.age.map(|age| usage.added.saturating_add(age));
         let by_use = self.use_age.zip(usage.first).map(|(age, first)| first.saturating_add(age));
         [by_age, by_use].into_iter().flatten().min()

@@ -1,0 +1,217 @@
+//! The engine as the databases of key exchange and configuration ([`SaBackend`], [`PolicyBackend`]).
+
+use core::fmt;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use ipsec_crypto::{KeyedAhIntegrity, KeyedSuite};
+use ipsec_packet::{AntiReplay, Selector};
+use ipsec_sa::{
+    PolicyBackend, PolicyDirection, PolicyId, PolicyParams, Protocol, SaBackend, SaChange, SaEvent, SaId, SaParams,
+    SaStatus, SpiRequest, Usage,
+};
+
+use crate::algorithms::{Algorithms, SizedWindow};
+use crate::engine::Engine;
+use crate::from_params::SaError;
+use crate::sa::{MixedFamilies, Sa, Transform};
+use crate::sad::{InstallRefusal, ReserveError, Slot, UpdateError};
+use crate::spd::PolicyError;
+
+/// Number of SPIs that are tried for one request.
+const SPI_TRIES: u32 = 64;
+
+/// Error of a command of [`SaBackend`] or [`PolicyBackend`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// The parameters of the SA are refused.
+    Sa(SaError),
+    /// An SA with this identifier exists.
+    Exists(SaId),
+    /// No SA has this identifier.
+    NotFound(SaId),
+    /// The SAD is full.
+    Full,
+    /// No SPI of the range was free.
+    NoSpi,
+    /// The new address of the peer has another family.
+    Families(MixedFamilies),
+    /// The policy is refused.
+    Policy(PolicyError),
+}
+
+impl fmt::Display for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sa(e) => e.fmt(f),
+            Self::Exists(id) => write!(f, "SA {id} exists"),
+            Self::NotFound(id) => write!(f, "no SA {id}"),
+            Self::Full => f.write_str("SA table is full"),
+            Self::NoSpi => f.write_str("no free SPI in the range"),
+            Self::Families(e) => e.fmt(f),
+            Self::Policy(e) => e.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for BackendError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Sa(e) => Some(e),
+            Self::Families(e) => Some(e),
+            Self::Policy(e) => Some(e),
+            Self::Exists(_) | Self::NotFound(_) | Self::Full | Self::NoSpi => None,
+        }
+    }
+}
+
+impl From<InstallRefusal> for BackendError {
+    fn from(e: InstallRefusal) -> Self {
+        match e {
+            InstallRefusal::Exists(id) => Self::Exists(id),
+            InstallRefusal::Full => Self::Full,
+        }
+    }
+}
+
+impl From<SaError> for BackendError {
+    fn from(e: SaError) -> Self {
+        Self::Sa(e)
+    }
+}
+
+impl From<PolicyError> for BackendError {
+    fn from(e: PolicyError) -> Self {
+        Self::Policy(e)
+    }
+}
+
+impl<A, const SAS: usize, const POLICIES: usize, const FLOWS: usize> SaBackend for Engine<A, SAS, POLICIES, FLOWS>
+where
+    A: Algorithms<Suite: KeyedSuite, Integrity: KeyedAhIntegrity, Window: SizedWindow>,
+{
+    type Error = BackendError;
+
+    const IS_LOCAL: bool = true;
+
+    fn get_spi(&mut self, request: &SpiRequest, now: Duration) -> Result<Option<u32>, BackendError> {
+        for spi in request.candidates(SPI_TRIES) {
+            match self.reserve(request.id(spi), request.source, now) {
+                Ok(()) => return Ok(Some(spi)),
+                Err(ReserveError::InUse) => {}
+                Err(ReserveError::Full) => return Err(BackendError::Full),
+            }
+        }
+        Err(BackendError::NoSpi)
+    }
+
+    fn add(&mut self, sa: &SaParams, now: Duration) -> Result<(), BackendError> {
+        let profile = self.settings.ah_profile;
+        let at =
+            self.sad.install_with(sa.id, sa.source, now, || Sa::from_params(sa, profile).map_err(BackendError::Sa))?;
+        self.check_sequence_left(at);
+        Ok(())
+    }
+
+    fn update(&mut self, id: &SaId, source: IpAddr, change: &SaChange, _: Duration) -> Result<SaId, BackendError> {
+        let mut moved = Ok(());
+        let updated = Self::update(self, id, source, |sa| {
+            if let Some((address, port)) = change.peer {
+                moved = sa.move_peer(address, port);
+            }
+            if let (Ok(()), Some(lifetimes)) = (moved, change.lifetimes) {
+                sa.set_lifetimes(lifetimes);
+            }
+        });
+        moved.map_err(BackendError::Families)?;
+        updated.map_err(|e| match e {
+            UpdateError::Missing => BackendError::NotFound(*id),
+            UpdateError::Exists(other) => BackendError::Exists(other),
+        })
+    }
+
+    fn delete(&mut self, id: &SaId, source: IpAddr) -> Result<Option<Usage>, BackendError> {
+        self.remove(id, source).map(Some).ok_or(BackendError::NotFound(*id))
+    }
+
+    fn flush(&mut self, protocol: Option<Protocol>) -> Result<(), BackendError> {
+        for at in (0..).take(SAS) {
+            let selected = |slot: &Slot<A>| protocol.is_none_or(|protocol| slot.key.protocol == protocol);
+            if self.sad.get(at).is_some_and(selected) {
+                self.sad.remove(at);
+            }
+        }
+        Ok(())
+    }
+
+    fn get(&self, id: &SaId, source: IpAddr) -> Option<SaStatus> {
+        self.sad.get(self.sad.find(id, source)?).map(status)
+    }
+
+    fn dump(&self, each: &mut dyn FnMut(&SaStatus)) {
+        self.sad.iter().for_each(|(_, slot)| each(&status(slot)));
+    }
+
+    fn poll_event(&mut self) -> Option<SaEvent> {
+        Self::poll_event(self)
+    }
+}
+
+impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> PolicyBackend
+    for Engine<A, SAS, POLICIES, FLOWS>
+{
+    type Error = BackendError;
+
+    fn add_policy(&mut self, policy: &PolicyParams) -> Result<Option<PolicyId>, BackendError> {
+        Ok(Some(Self::add_policy(self, *policy)?))
+    }
+
+    fn update_policy(&mut self, policy: &PolicyParams) -> Result<Option<PolicyId>, BackendError> {
+        if let Some(id) = self.find_policy(policy.direction, &policy.selector) {
+            self.remove_policy(id);
+        }
+        Ok(Some(Self::add_policy(self, *policy)?))
+    }
+
+    fn delete_policy(&mut self, direction: PolicyDirection, selector: &Selector) -> Result<bool, BackendError> {
+        let found = self.find_policy(direction, selector);
+        Ok(found.and_then(|id| self.remove_policy(id)).is_some())
+    }
+
+    fn flush_policies(&mut self) -> Result<(), BackendError> {
+        loop {
+            let first = self.policies().next().map(|(id, _)| id);
+            let Some(id) = first else { return Ok(()) };
+            self.remove_policy(id);
+        }
+    }
+
+    fn dump_policies(&self, each: &mut dyn FnMut(PolicyId, &PolicyParams)) {
+        self.policies().for_each(|(id, policy)| each(id, policy));
+    }
+}
+
+/// Returns the status of the SA of a slot.
+pub(crate) fn status<A: Algorithms>(slot: &Slot<A>) -> SaStatus {
+    let sa = slot.sa.as_ref();
+    let window = match sa.map(|sa| &sa.transform) {
+        Some(Transform::EspIn(esp)) => esp.window().packets(),
+        Some(Transform::AhIn(ah)) => ah.window().packets(),
+        _ => 0,
+    };
+    SaStatus {
+        id: slot.key,
+        source: slot.source,
+        state: slot.state,
+        mode: sa.map(|sa| sa.mode).unwrap_or_default(),
+        reqid: sa.map_or(0, |sa| sa.reqid),
+        managed_spi: sa.and_then(|sa| sa.managed_spi).unwrap_or(slot.key.spi),
+        algorithms: sa.map(|sa| sa.algorithms).unwrap_or_default(),
+        encap: sa.and_then(|sa| sa.encap),
+        sequence: sa.and_then(|sa| sa.transform.sequence()),
+        window,
+        lifetimes: sa.map(|sa| sa.lifetimes).unwrap_or_default(),
+        usage: slot.usage,
+    }
+}
