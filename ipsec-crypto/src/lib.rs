@@ -65,6 +65,8 @@ mod counter_mode;
 mod ct;
 #[cfg(feature = "aes-ctr")]
 mod ctr;
+mod encrypt_then_mac;
+mod esp_parts;
 #[cfg(feature = "aes-gmac")]
 mod gmac;
 #[cfg(feature = "_hmac")]
@@ -78,6 +80,7 @@ mod hmac;
 mod integrity;
 mod key;
 mod keyed;
+mod layout;
 #[cfg(all(
     feature = "simd",
     any(feature = "hmac-md5", feature = "hmac-sha1", feature = "hmac-sha2-256"),
@@ -144,6 +147,8 @@ pub use cipher::{BatchItem, Cbc, Cipher, Confidential, Iv};
 pub use cmac::AesCmac96;
 #[cfg(feature = "aes-ctr")]
 pub use ctr::{Aes128Ctr, Aes192Ctr, Aes256Ctr, AesCtr};
+pub use encrypt_then_mac::{EncryptThenMac, EncryptWithoutIntegrity};
+pub use esp_parts::{Aad, EspParts};
 #[cfg(feature = "aes-gmac")]
 pub use gmac::{Aes128Gmac, Aes192Gmac, Aes256Gmac, AesGmac};
 #[cfg(feature = "_hmac")]
@@ -177,12 +182,10 @@ pub use hmac::{HmacSha2_256_96, HmacSha2_256_128};
 pub use integrity::{AhIntegrity, Icv, IcvInput, Integrity, MAX_ICV};
 pub use key::{KeyError, KeyLengths, Secret, SuiteKeys};
 pub use keyed::{AlgorithmError, KeyedAhIntegrity, KeyedCipher, KeyedIntegrity, KeyedSuite};
+pub use layout::{IvRule, Layout, LengthError};
 #[cfg(feature = "_prf")]
 pub use prf::{HashFunction, MAX_PRF, Prf, PrfOutput};
 pub use registry::{CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow};
-pub use suite::{
-    Aad, EncryptThenMac, EncryptWithoutIntegrity, EspParts, IcvMismatch, IvRule, Layout, LengthError, Suite,
-    Verification,
-};
+pub use suite::{IcvMismatch, Suite, Verification};
 #[cfg(feature = "aes-xcbc")]
 pub use xcbc::AesXcbcMac96;

@@ -1,0 +1,206 @@
+use heapless::Vec;
+
+use crate::suite::BATCH;
+use crate::{
+    BatchItem, Cipher, Confidential, EspParts, Icv, IcvInput, IcvMismatch, Integrity, Layout, Suite, Verification,
+};
+
+/// Minimum packet length in octets for interleaving encryption and hashing; below it, one after the other is faster.
+const MIN_STITCHED_LEN: usize = 192;
+
+/// Cipher with an integrity algorithm over its output, the classic ESP suite (RFC 4303 sections 3.2.1 and 3.2.2).
+//= RFC 4303 1/4
+//# MUST: confidentiality together with integrity is supported
+#[derive(Debug)]
+pub struct EncryptThenMac<C, I> {
+    cipher: C,
+    icv: I,
+}
+
+impl<C: Cipher, I: Integrity> EncryptThenMac<C, I> {
+    /// Creates the suite from a keyed cipher and a keyed integrity algorithm.
+    pub const fn new(cipher: C, icv: I) -> Self {
+        Self { cipher, icv }
+    }
+
+    /// Returns the length up to which packets are interleaved: there must be enough others of at least half that
+    /// length. A packet that is sealed alone interleaves cipher and MAC, which is faster without multi-buffer hashing
+    /// and with few chains.
+    fn interleave_group(batch: &[(&Self, &mut EspParts<'_>)]) -> usize {
+        let enough_for = |from: &dyn Fn(&Self) -> usize| {
+            batch.iter().map(|(suite, _)| from(suite)).filter(|&from| from <= batch.len()).max().unwrap_or(usize::MAX)
+        };
+        let enough = enough_for(&|suite| suite.icv.min_batch()).min(enough_for(&|suite| suite.cipher.min_batch()));
+        if enough == usize::MAX {
+            return 0;
+        }
+        let lengths = || batch.iter().map(|(_, parts)| parts.len());
+        let longest = |below: usize| lengths().filter(|&len| len < below).max();
+        let mut most = longest(usize::MAX);
+        while let Some(length) = most {
+            if lengths().filter(|len| (length / 2..=length).contains(len)).count() >= enough {
+                return length;
+            }
+            most = longest(length);
+        }
+        0
+    }
+
+    //= RFC 2406 3.4.5/3
+    //# SHOULD: the ICV is verified before decryption, where one follows the other
+    //= RFC 4303 3.4.4.1/1
+    //# MUST: a packet whose ICV verification fails is discarded
+    #[cfg_attr(not(feature = "small"), inline(always))]
+    #[cfg_attr(feature = "small", inline(never))] // its stack is free again when the cipher needs some
+    fn verify(&self, parts: &EspParts<'_>) -> Result<(), IcvMismatch> {
+        self.icv.compute_received(parts.integrity_input()).verify(parts.icv())
+    }
+}
+
+impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
+    fn layout(&self) -> Layout {
+        cipher_layout(&self.cipher, self.icv.icv_len())
+    }
+
+    fn seal(&self, parts: &mut EspParts<'_>) {
+        let iv = parts.iv();
+        if parts.len() < MIN_STITCHED_LEN && !cfg!(feature = "small") {
+            self.cipher.encrypt(&iv, parts.body());
+            let tag = self.icv.compute_input(parts.integrity_input());
+            return parts.set_icv(tag.as_slice());
+        }
+        let (text, body, high) = parts.text();
+        let tag = self.icv.compute_over(|absorb| {
+            self.cipher.encrypt_and_mac(&iv, text, body, absorb);
+            absorb(high);
+        });
+        parts.set_icv(tag.as_slice());
+    }
+
+    fn prefers_batch(&self, packets: usize) -> bool {
+        packets >= self.icv.min_batch().min(self.cipher.min_batch())
+    }
+
+    fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)]) {
+        for some in batch.chunks_mut(BATCH) {
+            let interleave_group = Self::interleave_group(some);
+            some.iter_mut()
+                .filter(|(_, parts)| parts.len() > interleave_group)
+                .for_each(|(suite, parts)| suite.seal(parts));
+            if interleave_group == 0 {
+                continue;
+            }
+            let use_par_blocks = some.iter_mut().filter(|(_, parts)| parts.len() <= interleave_group);
+            encrypt_batch(use_par_blocks.map(|(suite, parts)| (&suite.cipher, &mut **parts)));
+            let use_par_blocks = some.iter().filter(|(_, parts)| parts.len() <= interleave_group);
+            let tags = compute_batch(use_par_blocks.map(|(suite, parts)| (&suite.icv, &**parts)));
+            let use_par_blocks = some.iter_mut().filter(|(_, parts)| parts.len() <= interleave_group);
+            use_par_blocks.zip(&tags).for_each(|((_, parts), tag)| parts.set_icv(tag.as_slice()));
+        }
+    }
+
+    fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
+        self.open_verified(parts, Verification::default())
+    }
+
+    fn prefers_verify_batch(&self, packets: usize, octets: usize) -> bool {
+        let enough = self.icv.min_batch();
+        // A second pass over the packet has a cost: short packets must be many.
+        packets >= enough && (octets >= packets.saturating_mul(512) || packets >= enough.saturating_mul(4))
+    }
+
+    fn verify_batch(batch: &[(&Self, &EspParts<'_>)], verdicts: &mut [Verification]) {
+        for (some, verdicts) in batch.chunks(BATCH).zip(verdicts.chunks_mut(BATCH)) {
+            let tags = compute_batch(some.iter().map(|(suite, parts)| (&suite.icv, *parts)));
+            for ((verdict, (_, parts)), tag) in verdicts.iter_mut().zip(some).zip(tags) {
+                *verdict = Verification(Some(tag.verify(parts.icv())));
+            }
+        }
+    }
+
+    fn open_verified(&self, parts: &mut EspParts<'_>, Verification(verdict): Verification) -> Result<(), IcvMismatch> {
+        //= RFC 4303 3.4.4.1/5
+        //# MUST: integrity is verified before a decrypted packet is passed on
+        verdict.unwrap_or_else(|| self.verify(parts))?;
+        self.cipher.decrypt(&parts.iv(), parts.body());
+        Ok(())
+    }
+}
+
+/// Encryption without integrity (allowed by RFC 2406, discouraged by RFC 4303 section 3.2).
+///
+/// An attacker on the path can read and alter the traffic of such an SA (Paterson and Yau 2006, Degabriele and
+/// Paterson 2007), and a receiver that distinguishes bad padding is a decryption oracle. It is for peers that support
+/// nothing else, below a transport that authenticates.
+#[derive(Debug)]
+pub struct EncryptWithoutIntegrity<C> {
+    cipher: C,
+}
+
+impl<C: Confidential> EncryptWithoutIntegrity<C> {
+    /// Creates the suite from a keyed cipher.
+    pub const fn new(cipher: C) -> Self {
+        Self { cipher }
+    }
+}
+
+#[cfg(feature = "any")]
+impl EncryptWithoutIntegrity<crate::AnyCipher> {
+    /// Creates the suite from a cipher that is not NULL.
+    pub(crate) const fn of_any(cipher: crate::AnyCipher) -> Self {
+        Self { cipher }
+    }
+}
+
+impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
+    fn layout(&self) -> Layout {
+        cipher_layout(&self.cipher, 0)
+    }
+
+    fn seal(&self, parts: &mut EspParts<'_>) {
+        self.cipher.encrypt(&parts.iv(), parts.body());
+    }
+
+    fn prefers_batch(&self, packets: usize) -> bool {
+        packets >= self.cipher.min_batch()
+    }
+
+    fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)]) {
+        for some in batch.chunks_mut(BATCH) {
+            encrypt_batch(some.iter_mut().map(|(suite, parts)| (&suite.cipher, &mut **parts)));
+        }
+    }
+
+    fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
+        self.cipher.decrypt(&parts.iv(), parts.body());
+        Ok(())
+    }
+}
+
+/// Encrypts at most [`BATCH`] packets.
+fn encrypt_batch<'b, 'p: 'b, C: Cipher + 'b>(batch: impl Iterator<Item = (&'b C, &'b mut EspParts<'p>)>) {
+    let mut lanes: Vec<BatchItem<'_, C>, BATCH> = Vec::new();
+    for (cipher, parts) in batch {
+        let _ = lanes.push(BatchItem { cipher, iv: parts.iv(), body: parts.body() }); // there is room
+    }
+    C::encrypt_batch(&mut lanes);
+}
+
+/// Computes the ICVs of at most [`BATCH`] packets.
+fn compute_batch<'b, 'p: 'b, I: Integrity + 'b>(
+    batch: impl Iterator<Item = (&'b I, &'b EspParts<'p>)>,
+) -> [Icv; BATCH] {
+    let mut texts: Vec<(&I, IcvInput<'_>), BATCH> = Vec::new();
+    for (icv, parts) in batch {
+        let _ = texts.push((icv, parts.integrity_input())); // there is room
+    }
+    let mut tags = [Icv::NONE; BATCH];
+    I::compute_batch(&texts, &mut tags);
+    tags
+}
+
+//= RFC 4303 2.3/3
+//# MUST: the payload begins at a multiple of 4 octets (IPv4) or 8 (IPv6) from the ESP header
+fn cipher_layout(cipher: &impl Cipher, icv: usize) -> Layout {
+    Layout { iv: cipher.iv_len(), align: cipher.block().max(4), icv, iv_rule: cipher.iv_rule() }
+}
