@@ -4,10 +4,14 @@ use core::borrow::BorrowMut;
 use core::slice;
 
 use heapless::Vec;
-use ipsec_crypto::{EspParts, Suite, Verification};
+use ipsec_crypto::batch::{self, Received};
+use ipsec_crypto::{EspParts, Layout, Suite};
 use ipsec_packet::{AntiReplay, IpProto, PacketBuf, Seq};
 
-use crate::{Inbound, IvSource, OpenError, Opened, Outbound, SealError};
+use crate::header::Peek;
+use crate::open::{Payload, split};
+use crate::receiver::Receiver;
+use crate::{Inbound, IvSource, OpenError, Opened, Outbound, SealError, header};
 
 /// Number of packets that are sealed together. Larger batches are processed in parts.
 const GROUP_LEN: usize = 32;
@@ -85,7 +89,7 @@ pub fn seal_batch<S: Suite>(
     for slots in slots.chunks_mut(GROUP_LEN) {
         let meant = || slots.iter().filter(|slot| slot.outcome.is_none());
         let packets = meant().count();
-        let gains = |sa: &Outbound<S>| sa.suite().prefers_batch(packets);
+        let gains = |sa: &Outbound<S>| batch::seals_together(sa.suite(), packets);
         let together = meant().any(|slot| sas.get(slot.sa).is_some_and(|sa| gains(sa.borrow())));
         let mut framed = PreparedPackets(Vec::new());
         let mut numbers: Vec<(usize, Seq), GROUP_LEN> = Vec::new();
@@ -123,12 +127,12 @@ struct PreparedPackets<'p>(Vec<(usize, EspParts<'p>), GROUP_LEN>);
 
 impl<'p> PreparedPackets<'p> {
     fn seal<S: Suite>(mut self, sas: &[impl BorrowMut<Outbound<S>>]) {
-        let mut batch: Vec<(&S, &mut EspParts<'p>), GROUP_LEN> = Vec::new();
+        let mut packets: Vec<(&S, &mut EspParts<'p>), GROUP_LEN> = Vec::new();
         for (index, parts) in &mut self.0 {
-            let _ = sas.get(*index).map(|sa| batch.push((sa.borrow().suite(), parts))); // the SA was there, and there is room
+            let _ = sas.get(*index).map(|sa| packets.push((sa.borrow().suite(), parts))); // the SA was there, and there is room
         }
-        S::seal_batch(&mut batch);
-        drop(batch);
+        batch::seal(&mut packets);
+        drop(packets);
         self.0.clear(); // nothing of it is to be wiped any more
     }
 }
@@ -145,6 +149,9 @@ impl Drop for PreparedPackets<'_> {
 /// A batch is faster because the ICVs of several packets are computed at a time, including those of packets that are
 /// replays of others in the batch. If the high half of a sequence number was predicted wrongly because of other
 /// packets in the batch, the ICV is computed again.
+///
+/// Results are set after the packets are opened. If a suite panics, packets without a result are received, decrypted
+/// or not.
 pub fn open_batch<S: Suite, W: AntiReplay>(
     sas: &mut [impl BorrowMut<Inbound<S, W>>],
     slots: &mut [OpenSlot<'_>],
@@ -155,64 +162,143 @@ pub fn open_batch<S: Suite, W: AntiReplay>(
         let (packets, octets) = meant().fold((0usize, 0usize), |(packets, octets), slot| {
             (packets.saturating_add(1), octets.saturating_add(slot.packet.len()))
         });
-        let gains = |sa: &Inbound<S, W>| sa.suite().prefers_verify_batch(packets, octets);
+        let gains = |sa: &Inbound<S, W>| batch::verifies_together(sa.suite(), packets, octets);
         let together = packets > 1 && meant().any(|slot| sas.get(slot.sa).is_some_and(|sa| gains(sa.borrow())));
-        if !together {
-            for slot in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
-                opened = opened.saturating_add(open_one(sas, slot, None));
-            }
+        if together {
+            opened = opened.saturating_add(open_group(sas, slots, (packets, octets)));
             continue;
         }
-        let mut foreseen = Vec::new();
-        verify_batch(sas, slots, (packets, octets), &mut foreseen);
-        let waiting = slots.iter_mut().filter(|slot| slot.outcome.is_none());
-        for (slot, foreseen) in waiting.zip(foreseen.iter().copied()) {
-            opened = opened.saturating_add(open_one(sas, slot, foreseen));
+        for OpenSlot { sa, packet, outcome } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
+            let of = sas.get_mut(*sa).ok_or(OpenError::NoSa(*sa));
+            let found = outcome.insert(of.and_then(|sa| sa.borrow_mut().open(packet)));
+            opened = opened.saturating_add(usize::from(found.is_ok()));
         }
     }
     opened
 }
 
-/// Opens one packet and counts it if it succeeded.
-#[inline(always)]
-fn open_one<S: Suite, W: AntiReplay>(
-    sas: &mut [impl BorrowMut<Inbound<S, W>>],
-    OpenSlot { sa, packet, outcome }: &mut OpenSlot<'_>,
-    foreseen: Option<(Seq, Verification)>,
-) -> usize {
-    let of = sas.get_mut(*sa).ok_or(OpenError::NoSa(*sa));
-    let found = outcome.insert(of.and_then(|sa| sa.borrow_mut().open_at_sequence(packet, foreseen)));
-    usize::from(found.is_ok())
+/// SA of a group of packets, borrowed until all of them are opened.
+struct GroupSa<'s, S, W> {
+    index: usize,
+    suite: &'s S,
+    layout: Layout,
+    receiver: Receiver<'s, W>,
 }
 
-/// Verifies the ICVs of packets without a result whose suite gains by it, each with the predicted sequence number.
-/// The stack of this function is not in use while packets are opened.
+/// Packet of a group before its turn.
+struct Waiting<'s, 'p, S> {
+    slot: usize,
+    /// Position of its SA in the group.
+    sa: usize,
+    header: Peek,
+    /// Sequence number with which the ICV is verified first; `None` if the window refused it.
+    predicted: Option<Seq>,
+    received: Result<Received<'s, 'p, S>, OpenError>,
+}
+
+/// Packet of a group after its turn, before header and trailer are removed.
+struct Decrypted {
+    slot: usize,
+    layout: Layout,
+    seq: Seq,
+    payload: Payload,
+}
+
+/// Opens at most [`GROUP_LEN`] packets: all ICVs are verified first, with predicted sequence numbers, then each packet
+/// has its turn.
 #[inline(never)]
-fn verify_batch<S: Suite, W: AntiReplay>(
-    sas: &[impl BorrowMut<Inbound<S, W>>],
+fn open_group<S: Suite, W: AntiReplay>(
+    sas: &mut [impl BorrowMut<Inbound<S, W>>],
     slots: &mut [OpenSlot<'_>],
     (packets, octets): (usize, usize),
-    foreseen: &mut Vec<Option<(Seq, Verification)>, GROUP_LEN>,
-) {
-    let mut split: Vec<(&S, EspParts<'_>), GROUP_LEN> = Vec::new();
-    for OpenSlot { sa, packet, .. } in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
-        let sa = sas.get(*sa).map(|sa| sa.borrow()).filter(|sa| sa.suite().prefers_verify_batch(packets, octets));
-        let seen = sa.and_then(|sa| {
-            let (seq, parts) = sa.peek_sequence(packet)?;
-            let _ = split.push((sa.suite(), parts)); // there is room
-            Some((seq, Verification::default()))
+) -> usize {
+    let mut sas = group_sas(sas, slots);
+    let decrypted = decrypt_group(&mut sas, slots, (packets, octets));
+    let opened = decrypted.len();
+    // The result is set here, after the packet is released.
+    for Decrypted { slot, layout, seq, payload } in decrypted {
+        if let Some(slot) = slots.get_mut(slot) {
+            slot.outcome = Some(Ok(payload.keep(layout, seq, &mut slot.packet)));
+        }
+    }
+    opened
+}
+
+/// Borrows the SAs of packets without a result, each once, in the order of their indices.
+fn group_sas<'s, S: Suite + 's, W: AntiReplay + 's>(
+    sas: &'s mut [impl BorrowMut<Inbound<S, W>>],
+    slots: &[OpenSlot<'_>],
+) -> Vec<GroupSa<'s, S, W>, GROUP_LEN> {
+    let mut group = Vec::new();
+    let (mut rest, mut passed) = (sas, 0);
+    let next = |passed| {
+        slots.iter().filter(|slot| slot.outcome.is_none()).map(|slot| slot.sa).filter(|sa| *sa >= passed).min()
+    };
+    while let Some(index) = next(passed) {
+        let from = rest.split_at_mut_checked(index.saturating_sub(passed)).map(|(_, from)| from);
+        let Some((sa, behind)) = from.and_then(<[_]>::split_first_mut) else { break };
+        let (suite, receiver) = sa.borrow_mut().split();
+        let _ = group.push(GroupSa { index, layout: suite.layout(), suite, receiver }); // there is room
+        (rest, passed) = (behind, index.saturating_add(1));
+    }
+    group
+}
+
+/// Verifies and decrypts the packets without a result, and sets the result of those that fail.
+fn decrypt_group<S: Suite, W: AntiReplay>(
+    sas: &mut [GroupSa<'_, S, W>],
+    slots: &mut [OpenSlot<'_>],
+    (packets, octets): (usize, usize),
+) -> Vec<Decrypted, GROUP_LEN> {
+    let mut waiting: Vec<Waiting<'_, '_, S>, GROUP_LEN> = Vec::new();
+    let mut results: Vec<&mut Option<Result<Opened, OpenError>>, GROUP_LEN> = Vec::new();
+    for (slot, OpenSlot { sa: index, packet, outcome }) in
+        slots.iter_mut().enumerate().filter(|(_, slot)| slot.outcome.is_none())
+    {
+        let found = sas.iter().enumerate().find(|(_, sa)| sa.index == *index).ok_or(OpenError::NoSa(*index));
+        let entry = found.and_then(|(at, GroupSa { suite, layout, receiver, .. })| {
+            let header = header::peek(packet.data()).map_err(|_| OpenError::TooShort)?;
+            let predicted = receiver.admit(header, *layout).ok();
+            let parts = split(*layout, packet, predicted.and_then(|seq| receiver.seq_high(seq)));
+            let received = parts.map(|parts| Received::new(*suite, parts));
+            Ok(Waiting { slot, sa: at, header, predicted, received })
         });
-        let _ = foreseen.push(seen); // as there is here
+        match entry {
+            Ok(entry) => _ = (waiting.push(entry), results.push(outcome)), // there is room
+            Err(error) => *outcome = Some(Err(error)),
+        }
     }
-    let mut looked_at: Vec<(&S, &EspParts<'_>), GROUP_LEN> = Vec::new();
-    for (suite, parts) in &split {
-        let _ = looked_at.push((suite, parts)); // and here
+    Received::verify(waiting.iter_mut().filter_map(|Waiting { sa, predicted, received, .. }| {
+        let suite = sas.get(*sa).map(|sa| sa.suite)?;
+        let gains = predicted.is_some() && batch::verifies_together(suite, packets, octets);
+        received.as_mut().ok().filter(|_| gains)
+    }));
+    let mut decrypted = Vec::new();
+    for (Waiting { slot, sa, header, predicted, received }, outcome) in waiting.into_iter().zip(results) {
+        let Some(GroupSa { layout, receiver, .. }) = sas.get_mut(sa) else { continue };
+        match at_its_turn(receiver, *layout, header, predicted, received) {
+            Ok((seq, payload)) => _ = decrypted.push(Decrypted { slot, layout: *layout, seq, payload }), // there is room
+            Err(error) => *outcome = Some(Err(error)),
+        }
     }
-    let mut verdicts = [Verification::default(); GROUP_LEN];
-    S::verify_batch(&looked_at, &mut verdicts);
-    for ((_, to), verdict) in foreseen.iter_mut().flatten().zip(verdicts) {
-        *to = verdict;
+    decrypted
+}
+
+/// Opens a packet like [`Inbound::open`], with the ICV that was verified, unless the sequence number was another one.
+fn at_its_turn<S: Suite, W: AntiReplay>(
+    receiver: &mut Receiver<'_, W>,
+    layout: Layout,
+    header: Peek,
+    predicted: Option<Seq>,
+    received: Result<Received<'_, '_, S>, OpenError>,
+) -> Result<(Seq, Payload), OpenError> {
+    let seq = receiver.admit(header, layout)?;
+    let mut received = received?;
+    if predicted != Some(seq) {
+        received.parts_mut().set_seq_high(receiver.seq_high(seq));
     }
+    let seq = receiver.open(&mut received, layout, seq)?;
+    Ok((seq, receiver.payload(&mut received)?))
 }
 
 impl<S: Suite> Outbound<S> {

@@ -49,6 +49,7 @@ mod iv;
 mod null_esp;
 mod open;
 mod padding;
+mod receiver;
 mod sa;
 mod seal;
 mod size;

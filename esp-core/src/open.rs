@@ -1,6 +1,6 @@
 use core::fmt;
 
-use ipsec_crypto::{EspParts, IcvMismatch, Layout, LengthError, Suite, Verification};
+use ipsec_crypto::{EspParts, IcvMismatch, Layout, LengthError, Suite};
 use ipsec_packet::{IpProto, NoSpace, PacketBuf, ReplayError, Seq, SeqWidth, Spi};
 
 use crate::PadCheck;
@@ -44,56 +44,68 @@ pub fn open_with<S: Suite + ?Sized>(
     check: PadCheck,
     packet: &mut PacketBuf<'_>,
 ) -> Result<Opened, OpenError> {
+    let layout = suite.layout();
+    let mut parts = split(layout, packet, high_half(seq, width))?;
     //= RFC 4303 3.4.4.1/5
     //# MUST: integrity is verified before a decrypted packet is passed on
-    decrypt(suite, seq, width, packet, Verification::default())?;
-    strip(suite.layout(), seq, check, packet)
+    suite.open(&mut parts)?;
+    let payload = Payload::find(parts.body(), check)?;
+    Ok(payload.keep(layout, seq, packet))
 }
 
 /// Length of the pad length and next header fields, in octets.
 const TRAILER: usize = 2;
 
-/// Verifies the ICV and decrypts; leaves the trailer in place.
-pub(crate) fn decrypt<S: Suite + ?Sized>(
-    suite: &S,
-    seq: Seq,
-    width: SeqWidth,
-    packet: &mut PacketBuf<'_>,
-    verdict: Verification,
-) -> Result<(), OpenError> {
-    let mut parts = EspParts::split(suite.layout(), packet.data_mut(), high_half(seq, width))?;
+/// Splits a received packet.
+pub(crate) fn split<'p>(
+    layout: Layout,
+    packet: &'p mut PacketBuf<'_>,
+    seq_high: Option<[u8; 4]>,
+) -> Result<EspParts<'p>, OpenError> {
+    let mut parts = EspParts::split(layout, packet.data_mut(), seq_high)?;
     if parts.body().len() < TRAILER {
         return Err(OpenError::TooShort);
     }
-    Ok(suite.open_verified(&mut parts, verdict)?)
+    Ok(parts)
 }
 
-/// Removes header, IV, padding, trailer and ICV of a decrypted packet.
-pub(crate) fn strip(
-    layout: Layout,
-    seq: Seq,
-    check: PadCheck,
-    packet: &mut PacketBuf<'_>,
-) -> Result<Opened, OpenError> {
-    let front = HEADER.saturating_add(layout.iv);
-    let body_end = packet.len().saturating_sub(layout.icv);
-    let body = packet.data_mut().get_mut(front..body_end).unwrap_or_default();
-    let Some((rest, &[pad_len, next_header])) = body.split_last_chunk::<2>() else { return Err(OpenError::TooShort) };
-    let Some(pad_at) = rest.len().checked_sub(pad_len.into()) else {
-        body.fill(0);
-        return Err(OpenError::InvalidPadLength { pad_len });
-    };
-    //= RFC 4303 2.4/3
-    //# SHOULD: the receiver inspects the default padding
-    if !check.passes(rest.get(pad_at..).unwrap_or_default()) {
-        body.fill(0);
-        return Err(OpenError::InvalidPadding);
+/// Payload of a decrypted packet.
+#[derive(Clone, Copy)]
+pub(crate) struct Payload {
+    len: usize,
+    next_header: IpProto,
+    pad_len: u8,
+}
+
+impl Payload {
+    /// Finds the payload in a decrypted body, which is wiped if its padding is invalid.
+    pub(crate) fn find(body: &mut [u8], check: PadCheck) -> Result<Self, OpenError> {
+        let Some((rest, &[pad_len, next_header])) = body.split_last_chunk::<TRAILER>() else {
+            return Err(OpenError::TooShort);
+        };
+        let Some(len) = rest.len().checked_sub(pad_len.into()) else {
+            body.fill(0);
+            return Err(OpenError::InvalidPadLength { pad_len });
+        };
+        //= RFC 4303 2.4/3
+        //# SHOULD: the receiver inspects the default padding
+        if !check.passes(rest.get(len..).unwrap_or_default()) {
+            body.fill(0);
+            return Err(OpenError::InvalidPadding);
+        }
+        Ok(Self { len, next_header: IpProto(next_header), pad_len })
     }
+
+    /// Removes header, IV, padding, trailer and ICV of the packet.
     //= RFC 4303 2.4/1
     //# MUST: padding can be generated and consumed
-    packet.truncate(front.saturating_add(pad_at));
-    packet.pull_front(front).map_err(|_| OpenError::TooShort)?;
-    Ok(Opened { next_header: IpProto(next_header), seq, pad_len })
+    pub(crate) fn keep(self, layout: Layout, seq: Seq, packet: &mut PacketBuf<'_>) -> Opened {
+        let front = HEADER.saturating_add(layout.iv);
+        packet.truncate(front.saturating_add(self.len));
+        let pulled = packet.pull_front(front);
+        debug_assert!(pulled.is_ok(), "the packet was split with this layout");
+        Opened { next_header: self.next_header, seq, pad_len: self.pad_len }
+    }
 }
 
 /// Reason why a packet was not opened (RFC 4303 section 3.4).

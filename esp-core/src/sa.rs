@@ -1,10 +1,12 @@
-use ipsec_crypto::{EspParts, IvRule, Suite, Verification};
+use ipsec_crypto::batch::Received;
+use ipsec_crypto::{EspParts, IvRule, Suite};
 use ipsec_packet::{
     AntiReplay, IpProto, NoSpace, PacketBuf, ReplayWindow, Seq, SeqCounter, SeqRun, SeqWidth, Spi, StateError,
 };
 
-use crate::open::{decrypt, strip};
-use crate::seal::{frame, high_half};
+use crate::open::split;
+use crate::receiver::Receiver;
+use crate::seal::frame;
 use crate::{IvSource, OpenError, Opened, Overhead, PadCheck, Padding, SealError, SealParams, header, overhead, size};
 
 /// Outbound half of an SA: a suite and the sequence counter, which never repeats under its keys (RFC 4303 section
@@ -220,6 +222,12 @@ impl<S, W> Inbound<S, W> {
     pub const fn window_mut(&mut self) -> &mut W {
         &mut self.window
     }
+
+    /// Borrows the suite and the rest of the SA apart.
+    pub(crate) const fn split(&mut self) -> (&S, Receiver<'_, W>) {
+        let Self { spi, suite, width, window, check, resync, forged_in_a_row } = self;
+        (&*suite, Receiver { spi: *spi, width: *width, window, check: *check, resync: *resync, forged_in_a_row })
+    }
 }
 
 //= RFC 4303 5/1
@@ -238,64 +246,13 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     /// [`OpenError::InvalidPadding`]: those packets were authentic, so that their sequence number counts as received,
     /// and their plaintext was wiped.
     pub fn open(&mut self, packet: &mut PacketBuf<'_>) -> Result<Opened, OpenError> {
-        self.open_at_sequence(packet, None)
-    }
-
-    /// Opens one packet like [`open`](Self::open), with a predicted sequence number and the result of ICV
-    /// verification with it.
-    pub(crate) fn open_at_sequence(
-        &mut self,
-        packet: &mut PacketBuf<'_>,
-        foreseen: Option<(Seq, Verification)>,
-    ) -> Result<Opened, OpenError> {
-        let seq = self.admit(packet)?;
-        let verdict = foreseen.filter(|(of, _)| *of == seq).map(|(_, verdict)| verdict).unwrap_or_default();
-        let seq = match decrypt(&self.suite, seq, self.width, packet, verdict) {
-            Ok(()) => seq,
-            //= RFC 4303 3.4.4.1/1
-            //# MUST: a packet whose ICV verification fails is discarded
-            Err(OpenError::IcvMismatch) => self.resynchronise(seq, packet)?,
-            Err(e) => return Err(e),
-        };
-        self.forged_in_a_row = 0;
-        if self.is_authentic() {
-            //= RFC 2406 3.4.3/12
-            //# MUST: a packet is authenticated before the window is updated
-            self.window.record(seq);
-        }
-        strip(self.suite.layout(), seq, self.check, packet)
-    }
-
-    /// Checks that the packet has the SPI of this SA and an acceptable sequence number, which is returned with its
-    /// high half. Nothing is changed.
-    fn admit(&self, packet: &PacketBuf<'_>) -> Result<Seq, OpenError> {
-        let found = header::peek(packet.data()).map_err(|_| OpenError::TooShort)?;
-        if found.spi != self.spi.get() {
-            return Err(OpenError::SpiMismatch { expected: self.spi, found: found.spi });
-        }
-        let seq = self.whole(found.seq_low);
-        if self.is_authentic() {
-            //= RFC 4303 3.4.3/6
-            //# SHOULD: that is the first check of ESP
-            self.window.check(seq)?;
-        }
-        Ok(seq)
-    }
-
-    /// Returns whether the suite has an ICV. Otherwise any packet could move the window, so there is no anti-replay
-    /// (RFC 4303 section 3.4.3).
-    fn is_authentic(&self) -> bool {
-        //= RFC 4303 3.4.3/2
-        //# MUST NOT: anti-replay is enabled without integrity
-        self.suite.layout().icv > 0
-    }
-
-    /// Returns the sequence number that [`open_at_sequence`](Self::open_at_sequence) would try first, and the split
-    /// packet.
-    pub(crate) fn peek_sequence<'p>(&self, packet: &'p mut PacketBuf<'_>) -> Option<(Seq, EspParts<'p>)> {
-        let seq = self.admit(packet).ok()?;
-        let parts = EspParts::split(self.suite.layout(), packet.data_mut(), high_half(seq, self.width)).ok()?;
-        Some((seq, parts))
+        let (suite, mut receiver) = self.split();
+        let layout = suite.layout();
+        let seq = receiver.admit(header::peek(packet.data()).map_err(|_| OpenError::TooShort)?, layout)?;
+        let mut received = Received::new(suite, split(layout, packet, receiver.seq_high(seq))?);
+        let seq = receiver.open(&mut received, layout, seq)?;
+        let payload = receiver.payload(&mut received)?;
+        Ok(payload.keep(layout, seq, packet))
     }
 
     /// Opens one packet like [`open`](Self::open) from a buffer that is only read. The payload is returned as a part
@@ -315,28 +272,5 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
                 Err(refused)
             }
         }
-    }
-
-    fn whole(&self, low: u32) -> Seq {
-        match self.width {
-            SeqWidth::Bits32 => Seq::new(low.into()),
-            SeqWidth::Extended64 => self.window.reconstruct(low),
-        }
-    }
-
-    /// Tries further high halves after the first one has failed (RFC 4303 appendix A3).
-    //= RFC 4303 A3/1
-    //# SHOULD: with ESN, a receiver finds its place again after 2^32 packets were lost
-    fn resynchronise(&mut self, guess: Seq, packet: &mut PacketBuf<'_>) -> Result<Seq, OpenError> {
-        self.forged_in_a_row = self.forged_in_a_row.saturating_add(1);
-        let resync = self.resync.filter(|r| self.width == SeqWidth::Extended64 && self.forged_in_a_row > r.after);
-        let Some(Resync { tries, .. }) = resync else { return Err(OpenError::IcvMismatch) };
-        for ahead in 1..=u64::from(tries) {
-            let Some(seq) = guess.get().checked_add(ahead << 32).map(Seq::new) else { break };
-            if decrypt(&self.suite, seq, self.width, packet, Verification::default()).is_ok() {
-                return Ok(seq);
-            }
-        }
-        Err(OpenError::IcvMismatch)
     }
 }

@@ -49,10 +49,6 @@ macro_rules! suite {
                 seal(&self.aead, &self.salt, parts);
             }
 
-            fn prefers_batch(&self, _: usize) -> bool {
-                false
-            }
-
             fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
                 open(&self.aead, &self.salt, parts)
             }

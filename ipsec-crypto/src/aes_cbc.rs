@@ -5,7 +5,9 @@ use cipher::consts::U16;
 use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
 
 use crate::aes_backend::{Aes, Vaes};
-use crate::{BatchItem, Cbc, Cipher, Confidential, Iv, IvRule, cbc};
+use crate::cipher::BatchItem;
+use crate::internal::Internal;
+use crate::{Cbc, Cipher, Confidential, Iv, IvRule, cbc};
 
 /// AES in CBC mode (RFC 3602) with the key size of `A`.
 pub struct AesCbc<A>(Aes<A>);
@@ -56,7 +58,7 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
         }
     }
 
-    fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
+    fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8]), _: Internal) {
         match &self.0 {
             Aes::Portable(aes) => cbc::encrypt_and_mac(aes, iv, text, from, follow),
             Aes::Vaes(aes) => {
@@ -66,11 +68,11 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
         }
     }
 
-    fn min_batch(&self) -> usize {
+    fn min_batch(&self, _: Internal) -> usize {
         9
     }
 
-    fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>]) {
+    fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>], _: Internal) {
         let wide = lanes.iter_mut().filter_map(|lane| match &lane.cipher.0 {
             Aes::Portable(_) => None,
             Aes::Vaes(aes) => Some((aes, &lane.iv, &mut *lane.body)),
@@ -153,7 +155,7 @@ mod tests {
                         let cipher = if n % 11 == 3 { library } else { aes };
                         assert!(lanes.push(BatchItem { cipher, iv: *iv, body: &mut body[..octets] }).is_ok());
                     }
-                    AesCbc::encrypt_batch(&mut lanes);
+                    AesCbc::encrypt_batch(&mut lanes, Internal);
                     drop(lanes);
                     assert_eq!(bodies, others, "{packets} packets");
                 }

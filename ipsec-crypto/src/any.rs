@@ -4,10 +4,10 @@
 
 use heapless::Vec;
 
+use crate::cipher::BatchItem;
+use crate::internal::Internal;
 use crate::suite::BATCH;
-use crate::{
-    AhIntegrity, BatchItem, Cipher, CipherAlgorithm, Icv, IcvInput, Integrity, IntegrityAlgorithm, Iv, IvRule, KeyError,
-};
+use crate::{AhIntegrity, Cipher, CipherAlgorithm, Icv, IcvInput, Integrity, IntegrityAlgorithm, Iv, IvRule, KeyError};
 
 mod suite;
 
@@ -160,15 +160,15 @@ impl Cipher for AnyCipher {
         ciphers!(one!(self, c => c.decrypt(iv, body)))
     }
 
-    fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
-        ciphers!(one!(self, c => c.encrypt_and_mac(iv, text, from, follow)))
+    fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8]), _: Internal) {
+        ciphers!(one!(self, c => c.encrypt_and_mac(iv, text, from, follow, Internal)))
     }
 
-    fn min_batch(&self) -> usize {
-        ciphers!(one!(self, c => c.min_batch()))
+    fn min_batch(&self, _: Internal) -> usize {
+        ciphers!(one!(self, c => c.min_batch(Internal)))
     }
 
-    fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>]) {
+    fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>], _: Internal) {
         ciphers!(each!(encrypt_matching, lanes));
     }
 }
@@ -183,7 +183,7 @@ fn encrypt_matching<C: Cipher>(lanes: &mut [BatchItem<'_, AnyCipher>], kind: imp
                 let _ = those.push(BatchItem { cipher, iv: lane.iv, body: lane.body }); // there is room
             }
         }
-        C::encrypt_batch(&mut those);
+        C::encrypt_batch(&mut those, Internal);
     }
 }
 
@@ -289,19 +289,19 @@ impl Integrity for AnyIntegrity {
         icvs!(one!(self, i => i.compute_over(feed)))
     }
 
-    fn compute_input(&self, text: IcvInput<'_>) -> Icv {
-        icvs!(one!(self, i => i.compute_input(text)))
+    fn compute_input(&self, text: IcvInput<'_>, _: Internal) -> Icv {
+        icvs!(one!(self, i => i.compute_input(text, Internal)))
     }
 
-    fn compute_received(&self, text: IcvInput<'_>) -> Icv {
-        icvs!(one!(self, i => i.compute_received(text)))
+    fn compute_received(&self, text: IcvInput<'_>, _: Internal) -> Icv {
+        icvs!(one!(self, i => i.compute_received(text, Internal)))
     }
 
-    fn min_batch(&self) -> usize {
-        icvs!(one!(self, i => i.min_batch()))
+    fn min_batch(&self, _: Internal) -> usize {
+        icvs!(one!(self, i => i.min_batch(Internal)))
     }
 
-    fn compute_batch(texts: &[(&Self, IcvInput<'_>)], tags: &mut [Icv]) {
+    fn compute_batch(texts: &[(&Self, IcvInput<'_>)], tags: &mut [Icv], _: Internal) {
         icvs!(each!(compute_matching, (texts, &mut *tags)));
     }
 }
@@ -323,7 +323,7 @@ fn compute_matching<I: Integrity>(
             continue;
         }
         let mut computed = [Icv::NONE; BATCH];
-        I::compute_batch(&those, &mut computed);
+        I::compute_batch(&those, &mut computed, Internal);
         let own = tags.iter_mut().zip(texts).filter(|(_, (icv, _))| kind(icv).is_some());
         own.zip(computed).for_each(|((tag, _), computed)| *tag = computed);
     }

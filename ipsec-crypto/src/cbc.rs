@@ -13,8 +13,9 @@ use cipher::{
 };
 use heapless::Vec;
 
+use crate::Iv;
+use crate::cipher::BatchItem;
 use crate::par_blocks::use_par_blocks;
-use crate::{BatchItem, Iv};
 
 pub(crate) fn encrypt<C: BlockCipherEncrypt>(cipher: &C, iv: &Iv, body: &mut [u8]) {
     encrypt_and_mac(cipher, iv, body, 0, &mut |_| ());

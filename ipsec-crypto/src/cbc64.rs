@@ -4,7 +4,9 @@ use core::fmt;
 
 use cipher::KeyInit;
 
-use crate::{BatchItem, Cbc, Cipher, Confidential, Iv, IvRule, KeyError, KeyLengths, cbc};
+use crate::cipher::BatchItem;
+use crate::internal::Internal;
+use crate::{Cbc, Cipher, Confidential, Iv, IvRule, KeyError, KeyLengths, cbc};
 
 macro_rules! cbc {
     ($(#[$doc:meta])* $name:ident($inner:ty), $block:literal, $text:literal) => {
@@ -32,16 +34,16 @@ macro_rules! cbc {
                 cbc::decrypt(&self.0, iv, body);
             }
 
-            fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
+            fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8]), _: Internal) {
                 cbc::encrypt_and_mac(&self.0, iv, text, from, follow);
             }
 
             /// Encryption takes longer than any hash, so batches always pay.
-            fn min_batch(&self) -> usize {
+            fn min_batch(&self, _: Internal) -> usize {
                 2
             }
 
-            fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>]) {
+            fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>], _: Internal) {
                 cbc::encrypt_batch(lanes, |cipher| Some(&cipher.0));
             }
         }

@@ -93,10 +93,6 @@ where
         }
     }
 
-    fn prefers_batch(&self, _: usize) -> bool {
-        false
-    }
-
     fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
         self.apply_keystream(parts);
         match self.encrypt(parts) {

@@ -1,6 +1,7 @@
 use core::fmt;
 
 use crate::IvRule;
+use crate::internal::Internal;
 
 /// Initialization vector, left-aligned. A cipher reads as many octets as its layout specifies (RFC 4303 section 2.3).
 pub type Iv = [u8; 16];
@@ -9,6 +10,9 @@ pub type Iv = [u8; 16];
 ///
 /// Both directions process a body in place whose length is a multiple of [`block`](Self::block); [`crate::EspParts`]
 /// guarantees that.
+///
+/// A cipher is a primitive over octets and knows nothing of ICVs: IKEv1 decrypts messages with it whose hash is inside.
+/// ESP packets are decrypted by [`Suite::open`](crate::Suite::open), or with the proof [`Verified`](crate::Verified).
 pub trait Cipher {
     /// Returns the length of the IV of each packet in octets (RFC 4303 section 2.3).
     fn iv_len(&self) -> usize;
@@ -27,20 +31,23 @@ pub trait Cipher {
 
     /// Encrypts `text` from octet `from` on, and passes all of `text` to `follow`: in order, in pieces of a multiple
     /// of 64 octets except for the last. A MAC can thus hash one piece while the next is encrypted.
-    fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8])) {
+    #[doc(hidden)]
+    fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8]), _: Internal) {
         self.encrypt(iv, text.get_mut(from..).unwrap_or_default());
         follow(text);
     }
 
     /// Returns the number of packets from which [`encrypt_batch`](Self::encrypt_batch) is faster than encryption and
     /// hashing of one packet after the other. The default is never.
-    fn min_batch(&self) -> usize {
+    #[doc(hidden)]
+    fn min_batch(&self, _: Internal) -> usize {
         usize::MAX
     }
 
     /// Encrypts the bodies of several packets, each under its own key, with the result of [`encrypt`](Self::encrypt)
     /// for each. It is called for at least [`min_batch`](Self::min_batch) packets.
-    fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>])
+    #[doc(hidden)]
+    fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>], _: Internal)
     where
         Self: Sized,
     {

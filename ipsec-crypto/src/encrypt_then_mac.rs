@@ -1,9 +1,9 @@
 use heapless::Vec;
 
+use crate::cipher::BatchItem;
+use crate::internal::Internal;
 use crate::suite::BATCH;
-use crate::{
-    BatchItem, Cipher, Confidential, EspParts, Icv, IcvInput, IcvMismatch, Integrity, Layout, Suite, Verification,
-};
+use crate::{Cipher, Confidential, EspParts, Icv, IcvInput, IcvMismatch, Integrity, Layout, Suite, Verified};
 
 /// Minimum packet length in octets for interleaving encryption and hashing; below it, one after the other is faster.
 const MIN_STITCHED_LEN: usize = 192;
@@ -30,7 +30,8 @@ impl<C: Cipher, I: Integrity> EncryptThenMac<C, I> {
         let enough_for = |from: &dyn Fn(&Self) -> usize| {
             batch.iter().map(|(suite, _)| from(suite)).filter(|&from| from <= batch.len()).max().unwrap_or(usize::MAX)
         };
-        let enough = enough_for(&|suite| suite.icv.min_batch()).min(enough_for(&|suite| suite.cipher.min_batch()));
+        let enough = enough_for(&|suite| suite.icv.min_batch(Internal))
+            .min(enough_for(&|suite| suite.cipher.min_batch(Internal)));
         if enough == usize::MAX {
             return 0;
         }
@@ -46,14 +47,10 @@ impl<C: Cipher, I: Integrity> EncryptThenMac<C, I> {
         0
     }
 
-    //= RFC 2406 3.4.5/3
-    //# SHOULD: the ICV is verified before decryption, where one follows the other
-    //= RFC 4303 3.4.4.1/1
-    //# MUST: a packet whose ICV verification fails is discarded
     #[cfg_attr(not(feature = "small"), inline(always))]
     #[cfg_attr(feature = "small", inline(never))] // its stack is free again when the cipher needs some
-    fn verify(&self, parts: &EspParts<'_>) -> Result<(), IcvMismatch> {
-        self.icv.compute_received(parts.integrity_input()).verify(parts.icv())
+    fn verify<'a, 'p>(&self, parts: &'a mut EspParts<'p>) -> Result<Verified<'a, 'p>, IcvMismatch> {
+        parts.verify(&self.icv)
     }
 }
 
@@ -66,22 +63,22 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
         let iv = parts.iv();
         if parts.len() < MIN_STITCHED_LEN && !cfg!(feature = "small") {
             self.cipher.encrypt(&iv, parts.body());
-            let tag = self.icv.compute_input(parts.integrity_input());
+            let tag = self.icv.compute_input(parts.integrity_input(), Internal);
             return parts.set_icv(tag.as_slice());
         }
         let (text, body, high) = parts.text();
         let tag = self.icv.compute_over(|absorb| {
-            self.cipher.encrypt_and_mac(&iv, text, body, absorb);
+            self.cipher.encrypt_and_mac(&iv, text, body, absorb, Internal);
             absorb(high);
         });
         parts.set_icv(tag.as_slice());
     }
 
-    fn prefers_batch(&self, packets: usize) -> bool {
-        packets >= self.icv.min_batch().min(self.cipher.min_batch())
+    fn prefers_seal_batch(&self, packets: usize, _: Internal) -> bool {
+        packets >= self.icv.min_batch(Internal).min(self.cipher.min_batch(Internal))
     }
 
-    fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)]) {
+    fn seal_all(batch: &mut [(&Self, &mut EspParts<'_>)], _: Internal) {
         for some in batch.chunks_mut(BATCH) {
             let interleave_group = Self::interleave_group(some);
             some.iter_mut()
@@ -99,30 +96,28 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
         }
     }
 
+    //= RFC 4303 3.4.4.1/5
+    //# MUST: integrity is verified before a decrypted packet is passed on
     fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
-        self.open_verified(parts, Verification::default())
+        self.verify(parts)?.decrypt(&self.cipher);
+        Ok(())
     }
 
-    fn prefers_verify_batch(&self, packets: usize, octets: usize) -> bool {
-        let enough = self.icv.min_batch();
+    fn prefers_verify_batch(&self, packets: usize, octets: usize, _: Internal) -> bool {
+        let enough = self.icv.min_batch(Internal);
         // A second pass over the packet has a cost: short packets must be many.
         packets >= enough && (octets >= packets.saturating_mul(512) || packets >= enough.saturating_mul(4))
     }
 
-    fn verify_batch(batch: &[(&Self, &EspParts<'_>)], verdicts: &mut [Verification]) {
-        for (some, verdicts) in batch.chunks(BATCH).zip(verdicts.chunks_mut(BATCH)) {
-            let tags = compute_batch(some.iter().map(|(suite, parts)| (&suite.icv, *parts)));
-            for ((verdict, (_, parts)), tag) in verdicts.iter_mut().zip(some).zip(tags) {
-                *verdict = Verification(Some(tag.verify(parts.icv())));
-            }
+    fn compute_icvs(batch: &[(&Self, &EspParts<'_>)], icvs: &mut [Option<Icv>], _: Internal) {
+        for (some, icvs) in batch.chunks(BATCH).zip(icvs.chunks_mut(BATCH)) {
+            let computed = compute_batch(some.iter().map(|(suite, parts)| (&suite.icv, *parts)));
+            icvs.iter_mut().zip(some).zip(computed).for_each(|((icv, _), computed)| *icv = Some(computed));
         }
     }
 
-    fn open_verified(&self, parts: &mut EspParts<'_>, Verification(verdict): Verification) -> Result<(), IcvMismatch> {
-        //= RFC 4303 3.4.4.1/5
-        //# MUST: integrity is verified before a decrypted packet is passed on
-        verdict.unwrap_or_else(|| self.verify(parts))?;
-        self.cipher.decrypt(&parts.iv(), parts.body());
+    fn open_verified(&self, packet: Verified<'_, '_>, _: Internal) -> Result<(), IcvMismatch> {
+        packet.decrypt(&self.cipher);
         Ok(())
     }
 }
@@ -161,11 +156,11 @@ impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
         self.cipher.encrypt(&parts.iv(), parts.body());
     }
 
-    fn prefers_batch(&self, packets: usize) -> bool {
-        packets >= self.cipher.min_batch()
+    fn prefers_seal_batch(&self, packets: usize, _: Internal) -> bool {
+        packets >= self.cipher.min_batch(Internal)
     }
 
-    fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)]) {
+    fn seal_all(batch: &mut [(&Self, &mut EspParts<'_>)], _: Internal) {
         for some in batch.chunks_mut(BATCH) {
             encrypt_batch(some.iter_mut().map(|(suite, parts)| (&suite.cipher, &mut **parts)));
         }
@@ -183,7 +178,7 @@ fn encrypt_batch<'b, 'p: 'b, C: Cipher + 'b>(batch: impl Iterator<Item = (&'b C,
     for (cipher, parts) in batch {
         let _ = lanes.push(BatchItem { cipher, iv: parts.iv(), body: parts.body() }); // there is room
     }
-    C::encrypt_batch(&mut lanes);
+    C::encrypt_batch(&mut lanes, Internal);
 }
 
 /// Computes the ICVs of at most [`BATCH`] packets.
@@ -195,7 +190,7 @@ fn compute_batch<'b, 'p: 'b, I: Integrity + 'b>(
         let _ = texts.push((icv, parts.integrity_input())); // there is room
     }
     let mut tags = [Icv::NONE; BATCH];
-    I::compute_batch(&texts, &mut tags);
+    I::compute_batch(&texts, &mut tags, Internal);
     tags
 }
 

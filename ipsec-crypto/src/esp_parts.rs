@@ -33,6 +33,11 @@ impl<'a> EspParts<'a> {
         Ok(Self { authenticated, icv, iv_len: layout.iv, seq_high })
     }
 
+    /// Replaces the high half of the extended sequence number (RFC 4303 section 2.2.1).
+    pub const fn set_seq_high(&mut self, seq_high: Option<[u8; 4]>) {
+        self.seq_high = seq_high;
+    }
+
     /// Returns SPI and the low half of the sequence number (RFC 4303 sections 2.1 and 2.2).
     pub fn header(&self) -> [u8; HEADER] {
         self.authenticated.first_chunk().copied().unwrap_or_default()

@@ -136,10 +136,6 @@ impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> Suite for AesGmac<A
         parts.set_icv(tag.as_slice());
     }
 
-    fn prefers_batch(&self, _: usize) -> bool {
-        false
-    }
-
     fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {
         self.tag(parts).verify(parts.icv())
     }

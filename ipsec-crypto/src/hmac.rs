@@ -6,6 +6,7 @@ use zeroize::Zeroize;
 use crate::append::append;
 use crate::hash::{Hash, KeyedInput};
 use crate::hash_blocks::{blocks, write_length};
+use crate::internal::Internal;
 use crate::suite::BATCH;
 use crate::{Icv, IcvInput, Integrity, KeyError, KeyLengths};
 
@@ -108,7 +109,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Integrity for HmacIntegrity<H,
 
     /// The last blocks are prepared before the first are hashed: octets that were just written are slow to read in
     /// units of another size.
-    fn compute_input(&self, text: IcvInput<'_>) -> Icv {
+    fn compute_input(&self, text: IcvInput<'_>, _: Internal) -> Icv {
         if cfg!(feature = "small") {
             return self.compute(&text.segments());
         }
@@ -119,23 +120,23 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Integrity for HmacIntegrity<H,
         self.around(&inner)
     }
 
-    fn compute_received(&self, text: IcvInput<'_>) -> Icv {
+    fn compute_received(&self, text: IcvInput<'_>, _: Internal) -> Icv {
         let keyed = KeyedInput { inner: &self.inner, outer: &self.outer, text };
-        H::hmac(&keyed, ICV).unwrap_or_else(|| self.compute_input(text))
+        H::hmac(&keyed, ICV).unwrap_or_else(|| self.compute_input(text, Internal))
     }
 
-    fn min_batch(&self) -> usize {
+    fn min_batch(&self, _: Internal) -> usize {
         H::min_batch()
     }
 
-    fn compute_batch(texts: &[(&Self, IcvInput<'_>)], tags: &mut [Icv]) {
+    fn compute_batch(texts: &[(&Self, IcvInput<'_>)], tags: &mut [Icv], _: Internal) {
         for (texts, tags) in texts.chunks(BATCH).zip(tags.chunks_mut(BATCH)) {
             let mut keyed: Vec<KeyedInput<'_, H>, BATCH> = Vec::new();
             for (icv, text) in texts {
                 let _ = keyed.push(KeyedInput { inner: &icv.inner, outer: &icv.outer, text: *text }); // there is room
             }
             if !H::hmac_batch(&keyed, tags, ICV) {
-                tags.iter_mut().zip(texts).for_each(|(tag, (icv, text))| *tag = icv.compute_input(*text));
+                tags.iter_mut().zip(texts).for_each(|(tag, (icv, text))| *tag = icv.compute_input(*text, Internal));
             }
         }
     }

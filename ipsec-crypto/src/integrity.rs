@@ -1,5 +1,6 @@
 use core::fmt;
 
+use crate::internal::Internal;
 use crate::{IcvMismatch, ct};
 
 /// Length of the longest ICV of any algorithm, in octets (RFC 4868 section 2.3).
@@ -62,7 +63,7 @@ impl Icv {
 
 impl fmt::Debug for Icv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tag(..)")
+        f.write_str("Icv(..)")
     }
 }
 
@@ -121,29 +122,33 @@ pub trait Integrity {
     }
 
     /// Computes the ICV of an ESP packet.
-    fn compute_input(&self, text: IcvInput<'_>) -> Icv {
+    #[doc(hidden)]
+    fn compute_input(&self, text: IcvInput<'_>, _: Internal) -> Icv {
         self.compute(&text.segments())
     }
 
     /// Computes the ICV of a received packet, with the result of [`compute_input`](Self::compute_input). Octets that
     /// were just encrypted can be slow to read, received ones are not.
-    fn compute_received(&self, text: IcvInput<'_>) -> Icv {
-        self.compute_input(text)
+    #[doc(hidden)]
+    fn compute_received(&self, text: IcvInput<'_>, _: Internal) -> Icv {
+        self.compute_input(text, Internal)
     }
 
     /// Returns the number of texts from which [`compute_batch`](Self::compute_batch) is faster than one after the
     /// other. The default is never.
-    fn min_batch(&self) -> usize {
+    #[doc(hidden)]
+    fn min_batch(&self, _: Internal) -> usize {
         usize::MAX
     }
 
     /// Computes the ICVs of several texts, each under its own key, with the result of
     /// [`compute_input`](Self::compute_input) for each.
-    fn compute_batch(texts: &[(&Self, IcvInput<'_>)], tags: &mut [Icv])
+    #[doc(hidden)]
+    fn compute_batch(texts: &[(&Self, IcvInput<'_>)], tags: &mut [Icv], _: Internal)
     where
         Self: Sized,
     {
-        tags.iter_mut().zip(texts).for_each(|(tag, (icv, text))| *tag = icv.compute_input(*text));
+        tags.iter_mut().zip(texts).for_each(|(tag, (icv, text))| *tag = icv.compute_input(*text, Internal));
     }
 }
 
@@ -174,3 +179,13 @@ impl<I: Integrity> AhIntegrity for I {
         self.compute_over(feed)
     }
 }
+
+#[cfg(all(
+    test,
+    feature = "hmac-md5",
+    feature = "hmac-sha1",
+    feature = "hmac-sha2",
+    feature = "hmac-ripemd160",
+    feature = "aes-xcbc"
+))]
+mod tests;

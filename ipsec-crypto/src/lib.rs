@@ -20,6 +20,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A packet is decrypted only after its ICV was verified by the same suite: [`Suite::open`] does both, and the proof
+//! [`Verified`], which a suite of a third party uses, cannot be created otherwise. [`batch`] is for several packets at
+//! once. The methods of the traits that serve speed cannot be called or implemented by other crates.
+//!
 //! Features: one per algorithm, grouped as `modern` and `legacy`; `any` for [`AnySuite`]; `small` for machines with
 //! little stack and AES in software; `simd` for vector implementations of AES-CBC, AES-CTR, HMAC and batches on
 //! x86-64 with AVX-512 from Ice Lake and Zen 4 on (it needs std to detect the processor). All features are additive.
@@ -42,6 +46,9 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(test)]
+extern crate std;
+
 #[cfg(any(feature = "aes-gcm", feature = "chacha20-poly1305"))]
 mod aead;
 #[cfg(any(feature = "aes-cbc", feature = "aes-ctr"))]
@@ -51,6 +58,7 @@ mod aes_cbc;
 #[cfg(feature = "any")]
 mod any;
 mod append;
+pub mod batch;
 #[cfg(any(feature = "aes-cbc", feature = "des", feature = "3des", feature = "blowfish", feature = "cast128"))]
 mod cbc;
 #[cfg(any(feature = "des", feature = "3des", feature = "blowfish", feature = "cast128"))]
@@ -78,6 +86,7 @@ mod hashes;
 #[cfg(feature = "_hmac")]
 mod hmac;
 mod integrity;
+mod internal;
 mod key;
 mod keyed;
 mod layout;
@@ -111,6 +120,7 @@ mod registry;
 ))]
 mod sha_ni;
 mod suite;
+mod verified;
 #[cfg(any(feature = "des", feature = "3des"))]
 mod weak;
 #[cfg(feature = "aes-xcbc")]
@@ -142,7 +152,7 @@ pub use ccm::{
 };
 #[cfg(feature = "null")]
 pub use cipher::Null;
-pub use cipher::{BatchItem, Cbc, Cipher, Confidential, Iv};
+pub use cipher::{Cbc, Cipher, Confidential, Iv};
 #[cfg(feature = "aes-cmac")]
 pub use cmac::AesCmac96;
 #[cfg(feature = "aes-ctr")]
@@ -186,6 +196,7 @@ pub use layout::{IvRule, Layout, LengthError};
 #[cfg(feature = "_prf")]
 pub use prf::{HashFunction, MAX_PRF, Prf, PrfOutput};
 pub use registry::{CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow};
-pub use suite::{IcvMismatch, Suite, Verification};
+pub use suite::{IcvMismatch, Suite};
+pub use verified::Verified;
 #[cfg(feature = "aes-xcbc")]
 pub use xcbc::AesXcbcMac96;

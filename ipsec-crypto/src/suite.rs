@@ -1,12 +1,14 @@
 use core::fmt;
 
-use crate::{EspParts, Layout};
+use crate::internal::Internal;
+use crate::{EspParts, Icv, Layout, Verified};
 
 /// Number of packets of a batch that are processed together.
 pub(crate) const BATCH: usize = 32;
 
 /// Encryption and authentication of packets in place, keyed for one SA (RFC 4303 section 3.2). A hardware engine can
-/// implement it, too.
+/// implement it, too, with these three methods; one that processes several packets at once implements
+/// [`BatchSuite`](crate::batch::BatchSuite) in addition.
 pub trait Suite {
     /// Returns the lengths that the suite adds.
     fn layout(&self) -> Layout;
@@ -20,55 +22,41 @@ pub trait Suite {
     /// [`IcvMismatch`] if verification fails; nothing has changed.
     fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch>;
 
-    /// Returns whether [`seal_batch`](Self::seal_batch) can be faster than one packet after the other, for this
-    /// number of packets. The default, for implementations of `seal_batch`, is two or more.
-    fn prefers_batch(&self, packets: usize) -> bool {
-        packets > 1
+    /// Returns whether [`batch::seal`](crate::batch::seal) can be faster than one packet after the other.
+    #[doc(hidden)]
+    fn prefers_seal_batch(&self, _packets: usize, _: Internal) -> bool {
+        false
     }
 
-    /// Seals several packets, each with the suite of its SA, with the result of [`seal`](Self::seal) for each.
-    fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)])
+    /// Implements [`batch::seal`](crate::batch::seal).
+    #[doc(hidden)]
+    fn seal_all(batch: &mut [(&Self, &mut EspParts<'_>)], _: Internal)
     where
         Self: Sized,
     {
         batch.iter_mut().for_each(|(suite, parts)| suite.seal(parts));
     }
 
-    /// Returns whether [`verify_batch`](Self::verify_batch) is faster than one packet after the other, for this
-    /// number of packets and their total length in octets.
-    fn prefers_verify_batch(&self, packets: usize, octets: usize) -> bool {
-        let _ = (packets, octets);
+    /// Returns whether [`compute_icvs`](Self::compute_icvs) is faster than one packet after the other.
+    #[doc(hidden)]
+    fn prefers_verify_batch(&self, _packets: usize, _octets: usize, _: Internal) -> bool {
         false
     }
 
-    /// Verifies the ICVs of several packets, each with the suite of its SA. Nothing is decrypted. A suite that
-    /// verifies while it decrypts leaves the results empty.
-    fn verify_batch(batch: &[(&Self, &EspParts<'_>)], verdicts: &mut [Verification])
+    /// Computes the ICVs of received packets, each with the suite of its SA. A suite that verifies while it decrypts
+    /// leaves `None`.
+    #[doc(hidden)]
+    fn compute_icvs(_batch: &[(&Self, &EspParts<'_>)], _icvs: &mut [Option<Icv>], _: Internal)
     where
         Self: Sized,
     {
-        let _ = (batch, verdicts);
     }
 
-    /// Opens a packet that [`verify_batch`](Self::verify_batch) has processed, like [`open`](Self::open). The caller
-    /// guarantees that it is the same packet, unchanged: a result is trusted.
-    ///
-    /// # Errors
-    /// [`IcvMismatch`] if verification has failed; nothing has changed.
-    fn open_verified(&self, parts: &mut EspParts<'_>, verdict: Verification) -> Result<(), IcvMismatch> {
-        let _ = verdict;
-        self.open(parts)
-    }
-}
-
-/// Result of [`Suite::verify_batch`] for one packet: empty, or the result of ICV verification (RFC 4303 section
-/// 3.4.4).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Verification(pub(crate) Option<Result<(), IcvMismatch>>);
-
-impl From<Result<(), IcvMismatch>> for Verification {
-    fn from(found: Result<(), IcvMismatch>) -> Self {
-        Self(Some(found))
+    /// Decrypts a packet whose ICV is equal to the computed one. A suite without
+    /// [`compute_icvs`](Self::compute_icvs) verifies it again.
+    #[doc(hidden)]
+    fn open_verified(&self, packet: Verified<'_, '_>, _: Internal) -> Result<(), IcvMismatch> {
+        self.open(packet.into_parts())
     }
 }
 

@@ -1,10 +1,11 @@
 //! Model of a crypto accelerator with a descriptor queue, its own memory, and one interrupt for all queued packets.
 //!
 //! A driver prepares descriptors, starts the device and collects the results. [`Accelerator`] implements [`Suite`]
-//! with it.
+//! with it, and [`BatchSuite`] for several packets per start.
 
 use std::cell::RefCell;
 
+use ipsec_crypto::batch::BatchSuite;
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, EspParts, HmacSha1_96, IcvMismatch, Layout, Suite};
 
 /// Job of the device: the direction, and the position of the packet in the device's memory.
@@ -112,7 +113,9 @@ impl Suite for Accelerator {
         self.clear();
         opened
     }
+}
 
+impl BatchSuite for Accelerator {
     /// Prepares all consecutive packets of one SA, each of which has its own device, before starting the device once.
     fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)]) {
         for run in batch.chunk_by_mut(|(one, _), (next, _)| std::ptr::eq(*one, *next)) {

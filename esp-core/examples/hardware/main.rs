@@ -16,12 +16,13 @@ mod device;
 
 use device::Accelerator;
 use esp_core::{Inbound, Outbound, RngIv, SealSlot};
+use ipsec_crypto::batch::Batched;
 use ipsec_packet::{IpProto, PacketBuf, SeqWidth, Spi};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // IKE or an administrator supplies the keys of a real SA.
     let (cipher_key, integrity_key) = (rand::random(), rand::random());
-    let (spi, accelerator) = (Spi::new(0x1001)?, || Accelerator::new(&cipher_key, &integrity_key));
+    let (spi, accelerator) = (Spi::new(0x1001)?, || Batched::new(Accelerator::new(&cipher_key, &integrity_key)));
     let mut outbound = Outbound::new(spi, accelerator(), SeqWidth::Bits32);
     let mut inbound = Inbound::new(spi, accelerator(), SeqWidth::Bits32);
 
@@ -31,11 +32,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         slots.push(SealSlot::new(PacketBuf::with_headroom(bytes, 24, 100)?, IpProto::IPV4));
     }
     let sealed = outbound.seal_batch(&mut slots, &mut RngIv(rand::rng()));
-    println!("{sealed} packets sealed, device starts: {}", outbound.suite().starts());
+    println!("{sealed} packets sealed, device starts: {}", outbound.suite().inner().starts());
 
     for slot in &mut slots {
         inbound.open(&mut slot.packet)?;
     }
-    println!("{} packets opened, device starts: {}", slots.len(), inbound.suite().starts());
+    println!("{} packets opened, device starts: {}", slots.len(), inbound.suite().inner().starts());
     Ok(())
 }

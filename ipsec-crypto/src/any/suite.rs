@@ -7,10 +7,11 @@ use heapless::Vec;
 #[cfg(any(feature = "aes-gcm", feature = "aes-gmac", feature = "aes-ccm", feature = "chacha20-poly1305"))]
 use super::salted;
 use super::{AnyCipher, AnyIntegrity};
+use crate::internal::Internal;
 use crate::suite::BATCH;
 use crate::{
-    CipherAlgorithm, EncryptThenMac, EncryptWithoutIntegrity, EspParts, IcvMismatch, IntegrityAlgorithm, KeyError,
-    KeyLengths, Layout, Suite, SuiteKeys, Verification,
+    CipherAlgorithm, EncryptThenMac, EncryptWithoutIntegrity, EspParts, Icv, IcvMismatch, IntegrityAlgorithm, KeyError,
+    KeyLengths, Layout, Suite, SuiteKeys, Verified,
 };
 
 /// ESP suite chosen at run time (RFC 4303 section 3.2).
@@ -86,11 +87,11 @@ impl Suite for AnySuite {
         self.chosen().open(parts)
     }
 
-    fn prefers_batch(&self, packets: usize) -> bool {
-        self.chosen().prefers_batch(packets)
+    fn prefers_seal_batch(&self, packets: usize, _: Internal) -> bool {
+        self.chosen().prefers_seal_batch(packets, Internal)
     }
 
-    fn seal_batch(batch: &mut [(&Self, &mut EspParts<'_>)]) {
+    fn seal_all(batch: &mut [(&Self, &mut EspParts<'_>)], _: Internal) {
         for some in batch.chunks_mut(BATCH) {
             let mut encrypted: Vec<(&EncryptWithoutIntegrity<_>, &mut EspParts<'_>), BATCH> = Vec::new();
             let mut authenticated: Vec<(&EncryptThenMac<_, _>, &mut EspParts<'_>), BATCH> = Vec::new();
@@ -103,32 +104,32 @@ impl Suite for AnySuite {
                     _ => suite.seal(parts),
                 }
             }
-            Suite::seal_batch(&mut authenticated);
-            Suite::seal_batch(&mut encrypted);
+            Suite::seal_all(&mut authenticated, Internal);
+            Suite::seal_all(&mut encrypted, Internal);
         }
     }
 
-    fn prefers_verify_batch(&self, packets: usize, octets: usize) -> bool {
-        self.chosen().prefers_verify_batch(packets, octets)
+    fn prefers_verify_batch(&self, packets: usize, octets: usize, _: Internal) -> bool {
+        self.chosen().prefers_verify_batch(packets, octets, Internal)
     }
 
-    fn verify_batch(batch: &[(&Self, &EspParts<'_>)], verdicts: &mut [Verification]) {
-        for (some, verdicts) in batch.chunks(BATCH).zip(verdicts.chunks_mut(BATCH)) {
+    fn compute_icvs(batch: &[(&Self, &EspParts<'_>)], icvs: &mut [Option<Icv>], _: Internal) {
+        for (some, icvs) in batch.chunks(BATCH).zip(icvs.chunks_mut(BATCH)) {
             let mut those: Vec<(&EncryptThenMac<_, _>, &EspParts<'_>), BATCH> = Vec::new();
-            let mut of: Vec<&mut Verification, BATCH> = Vec::new();
-            for ((suite, parts), verdict) in some.iter().zip(verdicts) {
+            let mut of: Vec<&mut Option<Icv>, BATCH> = Vec::new();
+            for ((suite, parts), icv) in some.iter().zip(icvs) {
                 if let Any::EncryptThenMac(suite) = &suite.0 {
-                    let _ = (those.push((suite, parts)), of.push(verdict)); // there is room
+                    let _ = (those.push((suite, parts)), of.push(icv)); // there is room
                 }
             }
-            let mut found = [Verification::default(); BATCH];
-            Suite::verify_batch(&those, &mut found);
-            of.iter_mut().zip(found).for_each(|(verdict, found)| **verdict = found);
+            let mut computed = [None; BATCH];
+            Suite::compute_icvs(&those, &mut computed, Internal);
+            of.iter_mut().zip(computed).for_each(|(icv, computed)| **icv = computed);
         }
     }
 
-    fn open_verified(&self, parts: &mut EspParts<'_>, verdict: Verification) -> Result<(), IcvMismatch> {
-        self.chosen().open_verified(parts, verdict)
+    fn open_verified(&self, packet: Verified<'_, '_>, _: Internal) -> Result<(), IcvMismatch> {
+        self.chosen().open_verified(packet, Internal)
     }
 }
 
