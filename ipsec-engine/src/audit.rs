@@ -2,7 +2,7 @@ use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
-use crate::disposition::DiscardReason;
+use crate::discard::DiscardReason;
 
 /// Audit event with the fields that the RFCs ask to log (RFC 2402 section 4, RFC 2406 section 4, RFC 4301 section
 /// 5.2).

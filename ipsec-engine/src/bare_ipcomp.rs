@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use ipsec_packet::{Detail, Flow, IpProto, Match};
 
 use crate::algorithms::Algorithms;
-use crate::disposition::DiscardReason;
+use crate::discard::DiscardReason;
 use crate::engine::Engine;
 use crate::policy_check::{AppliedSa, SecPath};
 use crate::spd::Rule;

@@ -7,7 +7,7 @@ use ipsec_packet::{
 };
 
 use crate::algorithms::Algorithms;
-use crate::disposition::{BadPayload, DiscardReason};
+use crate::discard::{BadPayload, DiscardReason};
 use crate::sa::{Sa, Transform};
 use ipsec_sa::{Mode, Protocol, UdpEncap};
 

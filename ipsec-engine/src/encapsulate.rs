@@ -12,7 +12,7 @@ use ipsec_packet::{
 
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
-use crate::disposition::DiscardReason;
+use crate::discard::DiscardReason;
 use crate::sa::{IpcompOut, Sa, Transform};
 use crate::tunnel_policy::is_recursive;
 use ipsec_sa::{Direction, Mode, UdpEncap};

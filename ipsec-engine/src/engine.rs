@@ -9,7 +9,7 @@ use crate::acquire::AcquireTable;
 use crate::algorithms::Algorithms;
 use crate::audit::Audit;
 use crate::counters::{Counter, Counters};
-use crate::disposition::DiscardReason;
+use crate::discard::DiscardReason;
 use crate::sa::Sa;
 use crate::sad::{InstallError, Report, ReserveError, Sad, UpdateError};
 use crate::spd::{PolicyError, Spd, Verdict};

@@ -13,7 +13,7 @@ use ipsec_packet::{
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::decapsulate::{Extent, ah, esp, ipcomp};
-use crate::disposition::{DiscardReason, Disposition};
+use crate::discard::{DiscardReason, Disposition};
 use crate::engine::{Engine, PacketFacts};
 use crate::ipsec_header::{FirstHeader, spi_and_sequence};
 use crate::policy_check::{AppliedSa, MAX_HEADERS, SecPath};

@@ -6,7 +6,7 @@ use ipcomp_core::DecompressError;
 use ipsec_packet::{Datagram, Extension, HeaderPosition, Ip, IpProto, Marker, Ports, UDP_HEADER, classify};
 
 use crate::algorithms::Algorithms;
-use crate::disposition::DiscardReason;
+use crate::discard::DiscardReason;
 use crate::engine::Engine;
 use ipsec_sa::{Direction, Protocol, SaId, UdpEncap};
 

@@ -69,7 +69,7 @@ mod backend;
 mod bare_ipcomp;
 mod counters;
 mod decapsulate;
-mod disposition;
+mod discard;
 mod encapsulate;
 mod engine;
 mod from_params;
@@ -92,7 +92,7 @@ pub use audit::Audit;
 pub use backend::BackendError;
 pub use counters::{Counter, Counters, View};
 pub use decapsulate::Decapsulated;
-pub use disposition::{BadPayload, DiscardReason, Disposition};
+pub use discard::{BadPayload, DiscardReason, Disposition};
 pub use engine::{Engine, SaView, Settings, Unmatched};
 pub use from_params::SaError;
 pub use ipsec_sa::{

@@ -5,7 +5,7 @@ use core::time::Duration;
 use ipsec_packet::{Flow, Ip, TooBig};
 
 use crate::algorithms::Algorithms;
-use crate::disposition::DiscardReason;
+use crate::discard::DiscardReason;
 use crate::encapsulate::SizePlan;
 use crate::engine::Engine;
 use crate::sa::Sa;

@@ -10,7 +10,7 @@ use ipsec_packet::{Flow, Ip, PacketBuf, quoted_flow};
 use crate::acquire::AcquireLimit;
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
-use crate::disposition::{DiscardReason, Disposition};
+use crate::discard::{DiscardReason, Disposition};
 use crate::encapsulate::{Encapsulation, SizePlan, mode_of, protect};
 use crate::engine::{Engine, PacketFacts};
 use crate::sa::Sa;
