@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_config::setkey::{LoadOptions, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, Sa, SaBackend, Settings};
+use ipsec_engine::{AnyAlgorithms, Direction, Engine, InboundAction, OutboundAction, Sa, SaBackend, Settings};
 use ipsec_packet::{IpProto, Ipv4Header, PacketBuf, Seq};
 use zerocopy::IntoBytes;
 
@@ -97,7 +97,7 @@ fn bypass(databases: &mut Databases, n: u32, flows: u32) {
     let source = u32::from_be_bytes([10, 3, 0, 0]) + n.wrapping_mul(2_654_435_761) % flows;
     packet(&mut bytes, 0, 64, IpAddr::from(source.to_be_bytes()));
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 64).expect("buffer too small");
-    assert_eq!(black_box(databases.outbound(NOW, &mut packet, &mut |_: Seq, _: &mut [u8]| ())), Disposition::Bypass);
+    assert_eq!(black_box(databases.outbound(&mut packet, NOW, &mut |_: Seq, _: &mut [u8]| ())), OutboundAction::Bypass);
 }
 
 fn seal(databases: &mut Databases, n: u32, size: usize) {
@@ -105,14 +105,14 @@ fn seal(databases: &mut Databases, n: u32, size: usize) {
     packet(&mut bytes, 100, size, IpAddr::from([10, 1, 0, 1]));
     let mut packet = PacketBuf::with_headroom(&mut bytes, 100, size).expect("buffer too small");
     let mut iv = |_: Seq, iv: &mut [u8]| iv.fill(n as u8);
-    assert_eq!(black_box(databases.outbound(NOW, &mut packet, &mut iv)), Disposition::Send);
+    assert_eq!(black_box(databases.outbound(&mut packet, NOW, &mut iv)), OutboundAction::Send);
 }
 
 fn bypass_in(databases: &mut Databases) {
     let mut bytes = [0; 64];
     packet(&mut bytes, 0, 64, IpAddr::from([10, 3, 0, 0]));
     let mut packet = PacketBuf::with_headroom(&mut bytes, 0, 64).expect("buffer too small");
-    assert_eq!(black_box(databases.inbound(NOW, &mut packet)), Disposition::Bypass);
+    assert_eq!(black_box(databases.inbound(&mut packet, NOW)), InboundAction::Bypass);
 }
 
 /// Protected packets with consecutive sequence numbers.
@@ -129,7 +129,10 @@ impl Sealed {
             let mut bytes = [0; 1600];
             packet(&mut bytes, 100, size, IpAddr::from([10, 1, 0, 1]));
             let mut packet = PacketBuf::with_headroom(&mut bytes, 100, size).expect("buffer too small");
-            assert_eq!(sender.outbound(NOW, &mut packet, &mut |_: Seq, iv: &mut [u8]| iv.fill(7)), Disposition::Send);
+            assert_eq!(
+                sender.outbound(&mut packet, NOW, &mut |_: Seq, iv: &mut [u8]| iv.fill(7)),
+                OutboundAction::Send
+            );
             packet.data().to_vec()
         };
         Self { packets: (0..ROUNDS * PACKETS as usize).map(one).collect(), next: 0 }
@@ -140,7 +143,7 @@ impl Sealed {
         self.next += 1;
         let length = bytes.len();
         let mut packet = PacketBuf::with_headroom(bytes, 0, length).expect("buffer too small");
-        assert_eq!(black_box(databases.inbound(NOW, &mut packet)), Disposition::Deliver);
+        assert!(matches!(black_box(databases.inbound(&mut packet, NOW)), InboundAction::Deliver { .. }));
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use esp_core::{EncryptedCounterIv, IvSource, Outbound, Padding, SealParams, seal_with};
 use ipsec_config::setkey;
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
-use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings};
+use ipsec_engine::{AnyAlgorithms, Engine, OutboundAction, Settings};
 use ipsec_packet::{IpProto, Ipv4Header, PacketBuf, SeqWidth, Spi};
 use zerocopy::IntoBytes;
 
@@ -56,7 +56,7 @@ fn engine(core: usize) -> u64 {
     count(|| {
         bytes[100..120].copy_from_slice(header.as_bytes());
         let mut packet = PacketBuf::with_headroom(&mut bytes, 100, PAYLOAD).unwrap();
-        assert_eq!(engine.outbound(now, &mut packet, &mut iv), Disposition::Send);
+        assert_eq!(engine.outbound(&mut packet, now, &mut iv), OutboundAction::Send);
     })
 }
 

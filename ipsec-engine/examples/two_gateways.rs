@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use esp_core::RngIv;
 use ipsec_config::setkey;
-use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings};
+use ipsec_engine::{AnyAlgorithms, Engine, InboundAction, OutboundAction, Settings};
 use ipsec_packet::{IpProto, PacketBuf};
 
 /// Configuration of setkey(8) for the gateway at 192.0.2.1. The other gateway has `in` instead of `out`.
@@ -65,22 +65,22 @@ fn gateway(address: &str, configuration: &str) -> Result<Box<Gateway>, Box<dyn E
     Ok(engine)
 }
 
-fn send(engine: &mut Gateway, plain: &[u8]) -> Result<Result<Vec<u8>, Disposition>, Box<dyn Error>> {
+fn send(engine: &mut Gateway, plain: &[u8]) -> Result<Result<Vec<u8>, OutboundAction>, Box<dyn Error>> {
     let mut frame = vec![0; HEADROOM + plain.len() + HEADROOM];
     frame[HEADROOM..HEADROOM + plain.len()].copy_from_slice(plain);
     let mut packet = PacketBuf::with_headroom(&mut frame, HEADROOM, plain.len())?;
     // The IV of CBC must be unpredictable (RFC 3602 section 2.1).
-    Ok(match engine.outbound(now(), &mut packet, &mut RngIv(rand::rng())) {
-        Disposition::Send => Ok(packet.data().to_vec()),
+    Ok(match engine.outbound(&mut packet, now(), &mut RngIv(rand::rng())) {
+        OutboundAction::Send => Ok(packet.data().to_vec()),
         other => Err(other),
     })
 }
 
-fn receive(engine: &mut Gateway, wire: &[u8]) -> Result<Vec<u8>, Disposition> {
+fn receive(engine: &mut Gateway, wire: &[u8]) -> Result<Vec<u8>, InboundAction> {
     let mut octets = wire.to_vec();
     let mut packet = PacketBuf::received(&mut octets);
-    match engine.inbound(now(), &mut packet) {
-        Disposition::Deliver => Ok(packet.data().to_vec()),
+    match engine.inbound(&mut packet, now()) {
+        InboundAction::Deliver { .. } => Ok(packet.data().to_vec()),
         other => Err(other),
     }
 }

@@ -18,10 +18,27 @@ pub struct Decapsulated {
     pub mode: Mode,
     /// Octets of payload, as the lifetime of the SA counts them.
     pub octets: usize,
-    /// Set for a dummy packet, of which nothing is delivered (RFC 4303 section 2.6).
-    pub dummy: bool,
-    /// Reason why an authentic packet must be discarded; the caller wipes it with [`Extent::wipe`].
-    pub(crate) refused: Option<DiscardReason>,
+}
+
+/// Error of the removal of one IPsec header.
+pub(crate) enum DecapsulateError {
+    /// The SA refused the packet, which is unchanged.
+    Refused(DiscardReason),
+    /// The packet passed the SA and was refused afterwards.
+    Rejected(Rejected),
+}
+
+/// Packet that an SA has authenticated and that must be discarded nevertheless: what it contains is malformed, not
+/// acceptable, or a dummy. It counts for the usage of the SA, and the caller wipes it with [`Extent::wipe`].
+pub(crate) struct Rejected {
+    pub(crate) decapsulated: Decapsulated,
+    pub(crate) reason: DiscardReason,
+}
+
+impl<E: Into<DiscardReason>> From<E> for DecapsulateError {
+    fn from(e: E) -> Self {
+        Self::Refused(e.into())
+    }
 }
 
 impl<A: Algorithms> Sa<A> {
@@ -37,7 +54,8 @@ impl<A: Algorithms> Sa<A> {
     ///
     /// # Errors
     /// [`DiscardReason`]. Packet and window are unchanged if the SA refused the packet. A packet that was
-    /// decapsulated and then refused is wiped.
+    /// decapsulated and then refused is wiped; a dummy packet is one, with [`DiscardReason::Dummy`] (RFC 4303 section
+    /// 2.6).
     pub fn open(
         &mut self,
         packet: &mut PacketBuf<'_>,
@@ -46,7 +64,7 @@ impl<A: Algorithms> Sa<A> {
         let place = find_header(packet.data(), self.outermost())?;
         check_preceding_headers(packet.data(), place.at)?;
         let decapsulated = self.open_captured(packet, decompressor)?;
-        if (decapsulated.mode, self.key().protocol, decapsulated.dummy) == (Mode::Transport, Protocol::Esp, false) {
+        if (decapsulated.mode, self.key().protocol) == (Mode::Transport, Protocol::Esp) {
             remove_preceding_headers(packet, place.at)?;
         }
         Ok(decapsulated)
@@ -68,26 +86,33 @@ impl<A: Algorithms> Sa<A> {
         packet.truncate(length);
         let mut extent = Extent::of(packet);
         let place = find_header(packet.data(), self.outermost())?;
-        let decapsulated = match self.key().protocol {
+        let result = match self.key().protocol {
             Protocol::Esp => esp(self, packet, place, self.encap, &seen, &any_packet),
             Protocol::Ah => ah(self, packet, &seen, &any_packet),
             Protocol::Ipcomp => ipcomp(self, decompressor, packet, place, &seen, &any_packet),
-        }?;
-        extent.include(packet);
-        let is_repaired = self.encap.is_some() && decapsulated.mode == Mode::Transport && !decapsulated.dummy;
-        let repaired = match find_header(packet.data(), IpProto::IPCOMP) {
-            //= RFC 3948 3.1.2/2
-            //# SHOULD: checksums are waived only in transport mode, of packets with integrity
-            Err(_) if is_repaired && decapsulated.refused.is_none() => repair_checksum(packet.data_mut(), self.repair),
-            _ => Ok(()),
         };
-        match decapsulated.refused.or(repaired.err().map(DiscardReason::from)) {
-            Some(refused) => {
-                extent.wipe(packet);
-                Err(refused)
-            }
-            None => Ok(decapsulated),
+        extent.include(packet);
+        let result = match result {
+            Ok(decapsulated) => self.repair_transport_checksum(packet, decapsulated),
+            Err(DecapsulateError::Rejected(rejected)) => Err(rejected.reason),
+            Err(DecapsulateError::Refused(reason)) => return Err(reason),
+        };
+        result.inspect_err(|_| extent.wipe(packet))
+    }
+
+    /// Repairs the checksum of the upper layer, unless IPComp follows.
+    fn repair_transport_checksum(
+        &self,
+        packet: &mut PacketBuf<'_>,
+        decapsulated: Decapsulated,
+    ) -> Result<Decapsulated, DiscardReason> {
+        let is_repaired = self.encap.is_some() && decapsulated.mode == Mode::Transport;
+        //= RFC 3948 3.1.2/2
+        //# SHOULD: checksums are waived only in transport mode, of packets with integrity
+        if is_repaired && find_header(packet.data(), IpProto::IPCOMP).is_err() {
+            repair_checksum(packet.data_mut(), self.repair)?;
         }
+        Ok(decapsulated)
     }
 
     /// Returns the protocol number in front of the payload that this SA protects.
@@ -126,8 +151,12 @@ impl Extent {
 }
 
 impl Decapsulated {
-    fn transport(octets: usize) -> Self {
-        Self { mode: Mode::Transport, octets, dummy: false, refused: None }
+    /// Returns the result of the last step of the removal, which is about a packet that has passed the SA.
+    fn after<E: Into<DiscardReason>>(self, last_step: Result<(), E>) -> Result<Self, DecapsulateError> {
+        match last_step {
+            Ok(()) => Ok(self),
+            Err(e) => Err(DecapsulateError::Rejected(Rejected { decapsulated: self, reason: e.into() })),
+        }
     }
 }
 
@@ -153,8 +182,8 @@ pub(crate) fn esp<A: Algorithms>(
     encap: Option<UdpEncap>,
     seen: &OuterFields,
     decides: &dyn Fn(&[u8]) -> bool,
-) -> Result<Decapsulated, DiscardReason> {
-    let Transform::EspIn(esp) = &mut sa.transform else { return Err(DiscardReason::NoSa) };
+) -> Result<Decapsulated, DecapsulateError> {
+    let Transform::EspIn(esp) = &mut sa.transform else { return Err(DiscardReason::NoSa.into()) };
     let (room, whole) = (packet.headroom(), packet.len());
     packet.pull_front(place.at).map_err(IpError::from)?;
     let unwrapped = unwrap_udp(packet, encap);
@@ -165,7 +194,7 @@ pub(crate) fn esp<A: Algorithms>(
             // Restores the octets that were pulled in front and those that the UDP length cut off behind.
             let _ = packet.push_front(packet.headroom().saturating_sub(room));
             let _ = packet.push_back(whole.saturating_sub(packet.len()));
-            return Err(refused);
+            return Err(refused.into());
         }
     };
     let gap = packet.headroom().saturating_sub(in_front).saturating_add(encap.map_or(0, UdpEncap::overhead));
@@ -176,7 +205,7 @@ pub(crate) fn esp<A: Algorithms>(
     //= RFC 4303 2.6/3
     //# MUST: dummy packets are discarded without an error
     if opened.is_dummy() && !bare {
-        return Ok(Decapsulated { mode: sa.mode, octets, dummy: true, refused: None });
+        return Decapsulated { mode: sa.mode, octets }.after(Err(DiscardReason::Dummy));
     }
     let mode = match sa.mode {
         Mode::Beet => Mode::Beet,
@@ -193,7 +222,7 @@ pub(crate) fn esp<A: Algorithms>(
             placed.and_then(|()| close_gap(packet, place, gap, opened.next_header)).map_err(DiscardReason::from)
         }
     };
-    Ok(Decapsulated { mode, octets, dummy: false, refused: placed.err() })
+    Decapsulated { mode, octets }.after(placed)
 }
 
 /// Removes the UDP header and the marker of the drafts.
@@ -214,18 +243,18 @@ pub(crate) fn ah<A: Algorithms>(
     packet: &mut PacketBuf<'_>,
     seen: &OuterFields,
     decides: &dyn Fn(&[u8]) -> bool,
-) -> Result<Decapsulated, DiscardReason> {
-    let Transform::AhIn(ah) = &mut sa.transform else { return Err(DiscardReason::NoSa) };
+) -> Result<Decapsulated, DecapsulateError> {
+    let Transform::AhIn(ah) = &mut sa.transform else { return Err(DiscardReason::NoSa.into()) };
     let verified = ah.verify(packet)?;
     let octets = packet.len();
     let inner = find_header(packet.data(), verified.next_header);
     let inside = inner.ok().and_then(|place| packet.data().get(place.at..)).unwrap_or_default();
     if !is_tunnel(sa.mode, verified.next_header, inside, decides) {
-        return Ok(Decapsulated::transport(octets));
+        return Ok(Decapsulated { mode: Mode::Transport, octets });
     }
     let inner = inner.and_then(|place| packet.pull_front(place.at).map_err(IpError::from)).map_err(DiscardReason::from);
     let accepted = inner.and_then(|()| Ok(sa.tunnel.accept(seen, verified.next_header, packet)?));
-    Ok(Decapsulated { mode: Mode::Tunnel, octets, dummy: false, refused: accepted.err() })
+    Decapsulated { mode: Mode::Tunnel, octets }.after(accepted)
 }
 
 pub(crate) fn ipcomp<A: Algorithms>(
@@ -235,9 +264,9 @@ pub(crate) fn ipcomp<A: Algorithms>(
     place: HeaderPosition,
     seen: &OuterFields,
     decides: &dyn Fn(&[u8]) -> bool,
-) -> Result<Decapsulated, DiscardReason> {
+) -> Result<Decapsulated, DecapsulateError> {
     let (Transform::IpcompIn(cpi), Some(decompressor)) = (&sa.transform, decompressor) else {
-        return Err(DiscardReason::NoSa);
+        return Err(DiscardReason::NoSa.into());
     };
     packet.pull_front(place.at).map_err(IpError::from)?;
     let next = match place.next {
@@ -245,20 +274,23 @@ pub(crate) fn ipcomp<A: Algorithms>(
             Ok(next) => next,
             Err(refused) => {
                 packet.push_front(place.at).map_err(IpError::from)?;
-                return Err(DiscardReason::Ipcomp(without_payload(&refused)));
+                return Err(DiscardReason::Ipcomp(without_payload(&refused)).into());
             }
         },
         plain => plain,
     };
     let octets = packet.len();
     if is_tunnel(sa.mode, next, packet.data(), decides) {
-        let refused = sa.tunnel.accept(seen, next, packet).map_err(DiscardReason::from).err();
-        return Ok(Decapsulated { mode: Mode::Tunnel, octets, dummy: false, refused });
+        return Decapsulated { mode: Mode::Tunnel, octets }.after(sa.tunnel.accept(seen, next, packet));
     }
-    packet.push_front(place.at).map_err(IpError::from)?;
+    Decapsulated { mode: Mode::Transport, octets }.after(restore_headers(packet, place, next))
+}
+
+/// Puts the headers of transport mode back in front of a payload whose protocol number is `next`.
+fn restore_headers(packet: &mut PacketBuf<'_>, place: HeaderPosition, next: IpProto) -> Result<(), IpError> {
+    packet.push_front(place.at)?;
     set_next_header(packet.data_mut(), place, next)?;
-    adjust_length(packet.data_mut())?;
-    Ok(Decapsulated::transport(octets))
+    adjust_length(packet.data_mut())
 }
 
 fn without_payload<E>(error: &DecompressError<E>) -> DecompressError<BadPayload> {

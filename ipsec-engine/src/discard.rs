@@ -6,34 +6,6 @@ use ipcomp_core::DecompressError;
 use ipsec_packet::{BeetError, IpError, ReplayError, TunnelError, UdpError};
 
 use crate::counters::Counter;
-use ipsec_sa::Acquire;
-
-/// Result of outbound and inbound processing (RFC 4301 sections 5.1 and 5.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-#[allow(clippy::large_enum_variant)] // there is no heap
-pub enum Disposition {
-    /// The packet passes unmodified: it matches a BYPASS policy, or no policy and the engine is configured to bypass.
-    Bypass,
-    /// The packet was protected; the contents of the buffer are to be sent.
-    Send,
-    /// The packet was decapsulated; the contents of the buffer are to be delivered or forwarded.
-    Deliver,
-    /// The packet matches a PROTECT policy and no SA exists. It is unmodified; the caller queues or drops it.
-    Pending(Acquire),
-    /// The packet must be discarded.
-    Discard(DiscardReason),
-}
-
-impl Disposition {
-    /// Returns the reason why the packet is discarded, if it is.
-    pub const fn reason(&self) -> Option<&DiscardReason> {
-        match self {
-            Self::Discard(reason) => Some(reason),
-            _ => None,
-        }
-    }
-}
 
 /// Reason why a packet is discarded (RFC 4301 sections 5.1.1 and 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,10 +10,11 @@ use ipsec_packet::{
     locate, quoted_flow, remove_preceding_headers, repair_checksum,
 };
 
+use crate::action::InboundAction;
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
-use crate::decapsulate::{Extent, ah, esp, ipcomp};
-use crate::discard::{DiscardReason, Disposition};
+use crate::decapsulate::{DecapsulateError, Extent, Rejected, ah, esp, ipcomp};
+use crate::discard::DiscardReason;
 use crate::engine::{Engine, PacketFacts};
 use crate::ipsec_header::{FirstHeader, spi_and_sequence};
 use crate::policy_check::{AppliedSa, MAX_HEADERS, SecPath};
@@ -26,6 +27,8 @@ struct Received<'p, 'b> {
     packet: &'p mut PacketBuf<'b>,
     /// SAs that were applied so far, the outermost first.
     sec_path: SecPath,
+    /// The innermost of them with ESP or AH, or with IPComp if there is no other.
+    sa: Option<SaId>,
     /// Set if the outermost header was not processed yet: the packet's own header, or one that came out of a tunnel.
     at_outer_header: bool,
     /// Fields of the header that was read last, for audit events.
@@ -71,11 +74,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// If the outermost IPsec header was refused, a discarded packet is unmodified except for octets behind its own
     /// length. If it was refused later, the plaintext is wiped, also in front of the packet and behind it. Windows
     /// and lifetimes of an SA change by authentic packets only.
-    pub fn inbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>) -> Disposition {
+    pub fn inbound(&mut self, packet: &mut PacketBuf<'_>, now: Duration) -> InboundAction {
         let mut received = Received {
             extent: Extent::of(packet),
             packet,
             sec_path: SecPath::new(),
+            sa: None,
             at_outer_header: true,
             seen: PacketFacts::default(),
             deferred_usage: Vec::new(),
@@ -84,10 +88,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             repair: None,
         };
         match self.open(now, &mut received) {
-            Ok(disposition) => {
-                let counter = if disposition == Disposition::Bypass { Counter::Bypassed } else { Counter::Processed };
+            Ok(()) => {
+                let (counter, action) = match received.sa {
+                    None => (Counter::Bypassed, InboundAction::Bypass),
+                    Some(sa) => (Counter::Processed, InboundAction::Deliver { sa }),
+                };
                 self.counters.add(Direction::Inbound, counter, 1);
-                disposition
+                action
             }
             Err(reason) => {
                 let Received { packet, sec_path, seen, mut extent, .. } = received;
@@ -96,14 +103,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                     extent.include(packet);
                     extent.wipe(packet);
                 }
-                Disposition::Discard(reason)
+                InboundAction::Discard(reason)
             }
         }
     }
 
     //= RFC 3173 2/8
     //# MUST: inbound datagrams are decompressed after all security processing
-    fn open(&mut self, now: Duration, received: &mut Received<'_, '_>) -> Result<Disposition, DiscardReason> {
+    fn open(&mut self, now: Duration, received: &mut Received<'_, '_>) -> Result<(), DiscardReason> {
         loop {
             let ip = Ip::parse(received.packet.data())?;
             let (seen, length) = (OuterFields::read(&ip), ip.packet().len());
@@ -168,7 +175,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if received.without_mode && is_recursive(received.packet.data()) {
             return Err(DiscardReason::Tunnel(TunnelError::Recursive));
         }
-        let disposition = self.admit(received)?;
+        self.admit(received)?;
         match received.unauthenticated {
             Unauthenticated::Headers(at) if at > ip_header_len(received.packet.data()) => {
                 remove_preceding_headers(received.packet, at)?;
@@ -179,7 +186,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         for &(at, octets) in &received.deferred_usage {
             self.charge(now, at, octets);
         }
-        Ok(disposition)
+        Ok(())
     }
 
     /// Adds a packet to the usage of an SA and checks its lifetimes.
@@ -299,14 +306,20 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let decides = |inner: &[u8]| spd.requires_tunnel(tunnel, inner, default_level);
         let Some(slot) = self.sad.get_mut(at) else { return Err(DiscardReason::NoSa) };
         let Some(sa) = &mut slot.sa else { return Err(DiscardReason::Larval) };
-        let decapsulated = match key.protocol {
-            Protocol::Esp => esp(sa, received.packet, place, encap, seen, &decides)?,
-            Protocol::Ah => ah(sa, received.packet, seen, &decides)?,
+        let result = match key.protocol {
+            Protocol::Esp => esp(sa, received.packet, place, encap, seen, &decides),
+            Protocol::Ah => ah(sa, received.packet, seen, &decides),
             // The policies have required IPComp for this plain tunnel.
             Protocol::Ipcomp if place.next != IpProto::IPCOMP => {
-                ipcomp(sa, self.decompressor.as_mut(), received.packet, place, seen, &|_| true)?
+                ipcomp(sa, self.decompressor.as_mut(), received.packet, place, seen, &|_| true)
             }
-            Protocol::Ipcomp => ipcomp(sa, self.decompressor.as_mut(), received.packet, place, seen, &decides)?,
+            Protocol::Ipcomp => ipcomp(sa, self.decompressor.as_mut(), received.packet, place, seen, &decides),
+        };
+        // A packet that is rejected behind its ICV counts for the SA like any other.
+        let (decapsulated, accepted) = match result {
+            Ok(decapsulated) => (decapsulated, Ok(())),
+            Err(DecapsulateError::Rejected(Rejected { decapsulated, reason })) => (decapsulated, Err(reason)),
+            Err(DecapsulateError::Refused(reason)) => return Err(reason),
         };
         received.extent.include(received.packet);
         match decapsulated.mode {
@@ -337,6 +350,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.counters.add(Direction::Inbound, packets, 1);
         self.counters.add(Direction::Inbound, octets, decapsulated.octets);
         // A packet with IPComp only can be sent by anyone.
+        if key.protocol != Protocol::Ipcomp || received.sa.is_none() {
+            received.sa = Some(key);
+        }
         if key.protocol != Protocol::Ipcomp || received.sec_path.is_authentic() {
             self.charge(now, at, decapsulated.octets);
         } else {
@@ -344,16 +360,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             let _ = received.deferred_usage.push((at, decapsulated.octets));
         }
         received.sec_path.push(applied);
-        if let Some(reason) = decapsulated.refused {
-            return Err(reason);
-        }
+        accepted?;
         // In transport mode the address that a NAT, or an attacker, wrote would be the source address of the
         // delivered packet.
         if moved && decapsulated.mode == Mode::Transport {
             return Err(DiscardReason::SourceMismatch);
-        }
-        if decapsulated.dummy {
-            return Err(DiscardReason::Dummy);
         }
         match (decapsulated.mode, key.protocol) {
             (Mode::Transport, Protocol::Esp) if received.unauthenticated == Unauthenticated::Unknown => {
@@ -391,30 +402,25 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Compares the packet and the SAs that were applied to it with the policies.
-    fn admit(&mut self, received: &Received<'_, '_>) -> Result<Disposition, DiscardReason> {
+    fn admit(&mut self, received: &Received<'_, '_>) -> Result<(), DiscardReason> {
         let flow = Flow::read(received.packet.data())?;
-        if let Some(disposition) = self.admit_flow(received, &flow)? {
-            return Ok(disposition);
+        if self.has_policy_that_admits(received, &flow)? {
+            return Ok(());
         }
         // An ICMP error without a policy of its own is checked by the packet that it quotes, whose return traffic a
         // policy has to select (RFC 4301 section 6.2).
         if let Some(quoted) = quoted_flow(received.packet.data())
-            && let Some(disposition) = self.admit_flow(received, &quoted.reversed())?
+            && self.has_policy_that_admits(received, &quoted.reversed())?
         {
-            return Ok(disposition);
+            return Ok(());
         }
-        match (received.sec_path.is_without_tunnel(), received.sec_path.is_empty()) {
-            (true, true) => self.unmatched().map(|()| Disposition::Bypass),
-            (true, false) => self.unmatched().map(|()| Disposition::Deliver),
-            (false, _) => Err(DiscardReason::NoPolicy),
-        }
+        if received.sec_path.is_without_tunnel() { self.unmatched() } else { Err(DiscardReason::NoPolicy) }
     }
 
-    /// Compares the SAs of a packet with the policies of a flow; `None` if no policy matches.
-    fn admit_flow(&mut self, received: &Received<'_, '_>, flow: &Flow) -> Result<Option<Disposition>, DiscardReason> {
+    /// Compares the SAs of a packet with the policies of a flow. Returns whether a policy matches the flow.
+    fn has_policy_that_admits(&mut self, received: &Received<'_, '_>, flow: &Flow) -> Result<bool, DiscardReason> {
         let sec_path = &received.sec_path;
         let opened = !sec_path.is_empty();
-        let passes = if opened { Disposition::Deliver } else { Disposition::Bypass };
         // A policy has to require the tunnel of a packet: otherwise its peer could send packets with any source
         // address.
         let (mut has_policy, mut is_required) = (false, sec_path.is_without_tunnel());
@@ -439,8 +445,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             }
         }
         match (has_policy, is_required) {
-            (false, _) => Ok(None),
-            (true, true) => Ok(Some(passes)),
+            (false, _) => Ok(false),
+            (true, true) => Ok(true),
             (true, false) => Err(DiscardReason::SaMismatch),
         }
     }

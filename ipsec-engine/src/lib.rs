@@ -12,7 +12,7 @@
 //! # use ipsec_packet::PacketBuf;
 //! use esp_core::RngIv;
 //! use ipsec_config::setkey;
-//! use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings};
+//! use ipsec_engine::{AnyAlgorithms, Engine, OutboundAction, Settings};
 //!
 //! let (mut engine, now) = (Engine::<AnyAlgorithms, 4, 4>::new(Settings::STRICT, None, None), Duration::from_secs(1_795_000_000));
 //! let text = r#"
@@ -23,7 +23,7 @@
 //! # let mut frame = [0; 256];
 //! # frame[100..120].copy_from_slice(&[0x45, 0, 0, 20, 0x1c, 0x46, 0, 0, 64, 59, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1]);
 //! # let mut packet = PacketBuf::with_headroom(&mut frame, 100, 20)?;
-//! assert_eq!(engine.outbound(now, &mut packet, &mut RngIv(rand::rng())), Disposition::Send);
+//! assert_eq!(engine.outbound(&mut packet, now, &mut RngIv(rand::rng())), OutboundAction::Send);
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -62,6 +62,7 @@
 )]
 
 mod acquire;
+mod action;
 mod algorithms;
 mod any_window;
 mod audit;
@@ -84,6 +85,7 @@ mod sad;
 mod spd;
 mod tunnel_policy;
 
+pub use action::{InboundAction, OutboundAction};
 #[cfg(feature = "any")]
 pub use algorithms::AnyAlgorithms;
 pub use algorithms::{Algorithms, Never, SizedWindow};
@@ -92,7 +94,7 @@ pub use audit::Audit;
 pub use backend::BackendError;
 pub use counters::{Counter, Counters, View};
 pub use decapsulate::Decapsulated;
-pub use discard::{BadPayload, DiscardReason, Disposition};
+pub use discard::{BadPayload, DiscardReason};
 pub use engine::{Engine, SaView, Settings, Unmatched};
 pub use from_params::SaError;
 pub use ipsec_sa::{

@@ -5,17 +5,37 @@ use core::time::Duration;
 
 use ah_core::SignError;
 use esp_core::{IvSource, SealError};
-use ipsec_packet::{Flow, Ip, PacketBuf, quoted_flow};
+use ipsec_packet::{Flow, Ip, IpError, PacketBuf, quoted_flow};
 
 use crate::acquire::AcquireLimit;
+use crate::action::OutboundAction;
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
-use crate::discard::{DiscardReason, Disposition};
+use crate::discard::DiscardReason;
 use crate::encapsulate::{Encapsulation, SizePlan, mode_of, protect};
 use crate::engine::{Engine, PacketFacts};
 use crate::sa::Sa;
 use crate::spd::{Chosen, Rule, Verdict};
 use ipsec_sa::{Acquire, Action, Bundle, Direction, Mode, PolicyDirection, PolicyId, Protocol, Template};
+
+/// Reason why a packet is not sent, with what its audit event contains beyond the IP header.
+struct Refused {
+    reason: DiscardReason,
+    exhausted: Option<SequenceExhausted>,
+}
+
+/// SA without enough sequence numbers (RFC 4303 section 3.3.3).
+struct SequenceExhausted {
+    spi: u32,
+    /// Low 32 bits of the last sequence number that was used.
+    last: u32,
+}
+
+impl<E: Into<DiscardReason>> From<E> for Refused {
+    fn from(e: E) -> Self {
+        Self { reason: e.into(), exhausted: None }
+    }
+}
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
     /// Protects a packet that is to be sent, by the policies for [`PolicyDirection::Out`] (RFC 4301 section 5.1).
@@ -23,62 +43,60 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// The buffer needs headroom and tailroom for the headers and trailers of the policy. IPComp works in the
     /// tailroom; without it the payload is sent uncompressed.
     ///
-    /// The packet may be sent only if the result is [`Disposition::Send`] or [`Disposition::Bypass`]. Otherwise it is
+    /// The packet may be sent only if the result is [`OutboundAction::Send`] or [`OutboundAction::Bypass`]. Otherwise it is
     /// unmodified and no sequence number was used, except for [`DiscardReason::Tunnel`] (inner hop limit) and
     /// [`DiscardReason::Sign`] (headers that AH cannot cover) behind another transform.
-    pub fn outbound(&mut self, now: Duration, packet: &mut PacketBuf<'_>, iv: &mut impl IvSource) -> Disposition {
-        let mut used_up = (None, None);
-        match self.try_outbound(now, packet, iv, &mut used_up) {
-            Ok(disposition) => {
-                let counter = match disposition {
-                    Disposition::Pending(_) => Counter::Pending,
-                    Disposition::Bypass => Counter::Bypassed,
-                    _ => Counter::Processed,
+    pub fn outbound(&mut self, packet: &mut PacketBuf<'_>, now: Duration, iv: &mut impl IvSource) -> OutboundAction {
+        match self.try_outbound(packet, now, iv) {
+            Ok(action) => {
+                let counter = match action {
+                    OutboundAction::Acquire(_) => Counter::Pending,
+                    OutboundAction::Bypass => Counter::Bypassed,
+                    OutboundAction::Send | OutboundAction::Discard(_) => Counter::Processed,
                 };
                 self.counters.add(Direction::Outbound, counter, 1);
-                disposition
+                action
             }
-            Err(reason) => {
-                let (spi, sequence) = used_up;
+            Err(Refused { reason, exhausted }) => {
+                let (spi, sequence) = exhausted.map(|sa| (sa.spi, sa.last)).unzip();
                 //= RFC 4303 3.3.3/2
                 //# SHOULD: an overflow is logged with SPI, time, addresses and flow label
                 let seen = PacketFacts { spi, sequence, ..PacketFacts::of(packet.data()) };
                 self.refuse(Direction::Outbound, now, reason, &seen);
-                Disposition::Discard(reason)
+                OutboundAction::Discard(reason)
             }
         }
     }
 
     fn try_outbound(
         &mut self,
-        now: Duration,
         packet: &mut PacketBuf<'_>,
+        now: Duration,
         iv: &mut impl IvSource,
-        used_up: &mut (Option<u32>, Option<u32>),
-    ) -> Result<Disposition, DiscardReason> {
+    ) -> Result<OutboundAction, Refused> {
         let mut flow = Flow::read(packet.data())?;
         let at = match self.lookup(Direction::Outbound, PolicyDirection::Out, &flow) {
             Verdict::Rule(at) => at,
-            Verdict::Opaque => return Err(DiscardReason::Opaque),
+            Verdict::Opaque => return Err(DiscardReason::Opaque.into()),
             Verdict::NoPolicy => match self.return_traffic_policy(packet.data()) {
                 Some((at, return_traffic)) => {
                     flow = return_traffic;
                     at
                 }
-                None => return self.unmatched().map(|()| Disposition::Bypass),
+                None => return Ok(self.unmatched().map(|()| OutboundAction::Bypass)?),
             },
         };
-        let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(DiscardReason::NoPolicy) };
+        let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(DiscardReason::NoPolicy.into()) };
         let bundle = match policy.action {
-            Action::Bypass => return Ok(Disposition::Bypass),
-            Action::Discard => return Err(DiscardReason::Policy),
+            Action::Bypass => return Ok(OutboundAction::Bypass),
+            Action::Discard => return Err(DiscardReason::Policy.into()),
             Action::Protect(bundle) => bundle,
         };
         // A packet that is return traffic by its payload only has other addresses: a tunnel can carry it, transport
         // mode cannot.
         let is_own = Flow::read(packet.data())? == flow;
         if !is_own && bundle.iter().next().is_some_and(|template| template.mode != Mode::Tunnel) {
-            return Err(DiscardReason::NoPolicy);
+            return Err(DiscardReason::NoPolicy.into());
         }
         let chosen = match self.choose(now, id, &bundle, &flow) {
             Ok(chosen) => chosen,
@@ -87,27 +105,27 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                     let limit = AcquireLimit { now, interval: self.settings.acquire_interval };
                     self.acquires.record(limit, &acquire, &mut rule.last_acquire);
                 }
-                return Ok(Disposition::Pending(acquire));
+                return Ok(OutboundAction::Acquire(acquire));
             }
         };
         // All templates are optional and have no SA.
         if chosen.iter().all(Option::is_none) {
-            return Ok(Disposition::Bypass);
+            return Ok(OutboundAction::Bypass);
         }
         // Everything that can fail is checked before the packet is changed.
         let mut plan = self.plan(&bundle, &chosen, packet.data(), usize::MAX)?;
-        self.check_sequence_numbers(&chosen, used_up)?;
+        self.check_sequence_numbers(&chosen)?;
         let fragment = self.check_size(now, &bundle, &chosen, &mut plan, packet.data())?;
         let max_tfc = plan.max_tfc;
-        plan.check_space_in(packet).map_err(ipsec_packet::IpError::from)?;
+        plan.check_space_in(packet).map_err(IpError::from)?;
         let length = Ip::parse(packet.data())?.packet().len();
         packet.truncate(length);
         //= RFC 2406 3.3/1
         //# MUST: where several ipsec headers are asked for, policy defines their order
         for (template, at) in bundle.iter().zip(chosen) {
             let Some(at) = at else { continue };
-            let Some(slot) = self.sad.get_mut(at) else { return Err(DiscardReason::NoSa) };
-            let Some(sa) = &mut slot.sa else { return Err(DiscardReason::Larval) };
+            let Some(slot) = self.sad.get_mut(at) else { return Err(DiscardReason::NoSa.into()) };
+            let Some(sa) = &mut slot.sa else { return Err(DiscardReason::Larval.into()) };
             let mut encapsulation = Encapsulation {
                 compressor: self.compressor.as_mut(),
                 counters: &mut self.counters,
@@ -120,7 +138,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             self.check_sequence_left(at);
             self.sad.refresh(at, now);
         }
-        Ok(Disposition::Send)
+        Ok(OutboundAction::Send)
     }
 
     /// Finds the policy and the flow of the return traffic of a packet that an ICMP error quotes: an error without a
@@ -182,13 +200,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         template.is_optional(self.settings.default_level)
     }
 
-    /// Checks that every SA has enough sequence numbers: an SA that matches two templates needs two. `used_up`
-    /// receives the SPI and the last sequence number of an SA that does not (RFC 4303 section 4).
-    fn check_sequence_numbers(
-        &mut self,
-        chosen: &Chosen,
-        used_up: &mut (Option<u32>, Option<u32>),
-    ) -> Result<(), DiscardReason> {
+    /// Checks that every SA has enough sequence numbers: an SA that matches two templates needs two.
+    fn check_sequence_numbers(&mut self, chosen: &Chosen) -> Result<(), Refused> {
         for &at in chosen.iter().flatten() {
             let uses = chosen.iter().flatten().filter(|other| **other == at).count();
             let Some(slot) = self.sad.get(at) else { continue };
@@ -198,13 +211,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             if counter.remaining() < u64::try_from(uses).unwrap_or(u64::MAX) {
                 //= RFC 4303 4/5
                 //# SHOULD: an overflow: logged with SPI, time, addresses, number and flow label
-                *used_up = (Some(slot.key.spi), Some(u32::from_be_bytes(counter.last_used().low())));
+                let exhausted =
+                    SequenceExhausted { spi: slot.key.spi, last: u32::from_be_bytes(counter.last_used().low()) };
                 let reason = match slot.key.protocol {
                     Protocol::Ah => SignError::SequenceExhausted.into(),
                     _ => SealError::SequenceExhausted.into(),
                 };
                 self.check_sequence_left(at);
-                return Err(reason);
+                return Err(Refused { reason, exhausted: Some(exhausted) });
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gateway::{Gateway, udp};
 use gateway_pair::{A, B, address, events, inner, policy};
-use ipsec_engine::{Disposition, SaEvent};
+use ipsec_engine::{OutboundAction, SaEvent};
 
 fn acquires(gateway: &mut Gateway) -> Vec<IpAddr> {
     let wanted = events(gateway).into_iter().filter_map(|event| match event {
@@ -77,7 +77,7 @@ fn unpolled_acquire_is_not_replaced() {
     let mut a = Gateway::new(&text, A);
     for n in 0..200 {
         let sent = a.send(&udp("10.1.0.66", &format!("10.3.0.{n}"), 1, 2, b"x"));
-        assert!(matches!(sent, Err(Disposition::Pending(_))));
+        assert!(matches!(sent, Err(OutboundAction::Acquire(_))));
     }
     let expected: Vec<IpAddr> = (0..8).map(|n| address(&format!("10.3.0.{n}"))).collect();
     assert_eq!(acquires(&mut a), expected);
@@ -118,7 +118,7 @@ fn acquires_for_many_destinations_are_limited() {
     let mut acquired = 0;
     for round in 0..100 {
         let to = format!("10.2.0.{}", round % 9);
-        assert!(matches!(a.send(&udp(A, &to, 1, 2, b"x")), Err(Disposition::Pending(_))));
+        assert!(matches!(a.send(&udp(A, &to, 1, 2, b"x")), Err(OutboundAction::Acquire(_))));
         acquired += events(&mut a).len();
     }
     // The ninth waits until the oldest of the eight entries of the table may be replaced.

@@ -4,7 +4,7 @@ mod gateway;
 
 use gateway::{Gateway, NOW, udp};
 use ipsec_config::setkey::Statements;
-use ipsec_engine::Disposition;
+use ipsec_engine::{InboundAction, OutboundAction};
 use ipsec_packet::{PacketBuf, Seq};
 use test_vectors::support::allocation::{CountingAllocator, assert_operations_are_counted, without_allocation};
 
@@ -35,13 +35,13 @@ fn packet_processing_does_not_allocate() {
                 bytes[512..512 + packet.len()].copy_from_slice(packet);
                 let mut buffer = PacketBuf::with_headroom(&mut bytes, 512, packet.len()).unwrap();
                 let mut iv = |_: Seq, iv: &mut [u8]| iv.fill(round);
-                match from.engine.outbound(NOW, &mut buffer, &mut iv) {
-                    Disposition::Send => {
+                match from.engine.outbound(&mut buffer, NOW, &mut iv) {
+                    OutboundAction::Send => {
                         if round % 3 == 2 {
                             buffer.data_mut()[60] ^= 1;
                         }
-                        match to.engine.inbound(NOW, &mut buffer) {
-                            Disposition::Deliver => opened += 1,
+                        match to.engine.inbound(&mut buffer, NOW) {
+                            InboundAction::Deliver { .. } => opened += 1,
                             _ => refused += 1,
                         }
                     }

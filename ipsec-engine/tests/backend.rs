@@ -10,7 +10,7 @@ use ipsec_crypto::{
     Aes128Cbc, AlgorithmError, CipherAlgorithm, EncryptThenMac, HmacSha1_96, IntegrityAlgorithm, KeyError, SuiteKeys,
 };
 use ipsec_engine::{
-    Algorithms, AnyAlgorithms, BackendError, Disposition, Engine, Lifetimes, Limit, Never, PolicyBackend, Protocol,
+    Algorithms, AnyAlgorithms, BackendError, Engine, Lifetimes, Limit, Never, OutboundAction, PolicyBackend, Protocol,
     SaBackend, SaChange, SaError, SaEvent, SaId, SaParams, SaState, Settings, SpiRequest, TransformParams,
 };
 use ipsec_packet::{PacketBuf, ReplayWindow, WindowSize};
@@ -62,7 +62,7 @@ fn a_file_is_loaded_into_an_engine_of_one_suite() -> Result<(), Box<dyn Error>> 
     let mut frame = [0; 256];
     frame[100..120].copy_from_slice(&[0x45, 0, 0, 20, 0x1c, 0x46, 0, 0, 64, 59, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1]);
     let mut packet = PacketBuf::with_headroom(&mut frame, 100, 20)?;
-    assert_eq!(engine.outbound(NOW, &mut packet, &mut RngIv(rand::rng())), Disposition::Send);
+    assert_eq!(engine.outbound(&mut packet, NOW, &mut RngIv(rand::rng())), OutboundAction::Send);
     Ok(())
 }
 

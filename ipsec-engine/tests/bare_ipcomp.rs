@@ -3,9 +3,9 @@
 mod gateway;
 mod gateway_pair;
 
-use gateway::{Gateway, ipv4, udp};
+use gateway::{Gateway, Received, ipv4, udp};
 use gateway_pair::{A, B, count, esp, ipcomp, policy};
-use ipsec_engine::{Counter, Direction, DiscardReason, Disposition, Settings, Unmatched};
+use ipsec_engine::{Counter, Direction, DiscardReason, Settings, Unmatched};
 use ipsec_packet::IpProto;
 
 /// Builds an IPComp packet whose payload cannot be decompressed.
@@ -18,12 +18,12 @@ fn refusal(mode: &str, policies: &str, settings: Unmatched, next: IpProto) -> Op
     let mut b = Gateway::new(&(sas + policies), B);
     b.engine.settings_mut().unmatched = settings;
     let wire = malformed(next);
-    let (disposition, left) = b.receive(&wire);
+    let (action, left) = b.receive(&wire);
     assert_eq!(left, wire, "unchanged");
     assert_eq!(count(&b, Direction::Inbound, Counter::Compressed), 0);
-    match disposition {
-        Disposition::Discard(DiscardReason::Ipcomp(_)) => None,
-        Disposition::Discard(reason) => Some(reason),
+    match action {
+        Received::Discard(DiscardReason::Ipcomp(_)) => None,
+        Received::Discard(reason) => Some(reason),
         other => panic!("{other:?}"),
     }
 }

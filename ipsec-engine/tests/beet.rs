@@ -3,9 +3,9 @@
 mod gateway;
 mod gateway_pair;
 
-use gateway::{Gateway, udp};
+use gateway::{Gateway, Received, udp};
 use gateway_pair::*;
-use ipsec_engine::{Direction, DiscardReason, Disposition};
+use ipsec_engine::{Direction, DiscardReason, OutboundAction};
 use ipsec_packet::{PacketBuf, Seq};
 
 #[test]
@@ -18,10 +18,10 @@ fn beet_tunnel_carries_packets_with_the_overhead_of_transport_mode() {
     for length in [0, 1, 100, 1000] {
         let wire = a.send(&udp("10.1.2.3", "10.2.3.4", 7, 9, &vec![7; length])).unwrap();
         assert_eq!(&wire[12..20], &[192, 0, 2, 1, 198, 51, 100, 1]);
-        let (disposition, data) = b.receive(&wire);
+        let (action, data) = b.receive(&wire);
         assert_eq!(
-            (disposition, &data[12..]),
-            (Disposition::Deliver, &udp("10.1.2.3", "10.2.3.4", 7, 9, &vec![7; length])[12..])
+            (action, &data[12..]),
+            (Received::Deliver, &udp("10.1.2.3", "10.2.3.4", 7, 9, &vec![7; length])[12..])
         );
     }
 }
@@ -50,9 +50,9 @@ fn beet_with_too_small_tailroom_leaves_the_packet_unmodified() {
             bytes[100..100 + packet.len()].copy_from_slice(&packet);
             let mut buffer = PacketBuf::with_headroom(&mut bytes, 100, packet.len()).unwrap();
             let mut iv = |_: Seq, iv: &mut [u8]| iv.fill(3);
-            let disposition = a.engine.outbound(a.now, &mut buffer, &mut iv);
-            if disposition != Disposition::Send {
-                assert_eq!(buffer.data(), packet, "{disposition:?}, {length} octets of payload, {back} of tailroom");
+            let action = a.engine.outbound(&mut buffer, a.now, &mut iv);
+            if action != OutboundAction::Send {
+                assert_eq!(buffer.data(), packet, "{action:?}, {length} octets of payload, {back} of tailroom");
             }
         }
     }

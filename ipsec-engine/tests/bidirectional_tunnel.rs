@@ -3,8 +3,8 @@
 mod gateway;
 
 use esp_core::OpenError;
-use gateway::{Gateway, udp};
-use ipsec_engine::{Counter, Direction, DiscardReason, Disposition};
+use gateway::{Gateway, Received, udp};
+use ipsec_engine::{Counter, Direction, DiscardReason};
 use ipsec_packet::ReplayError;
 
 const KEYS: &str =
@@ -37,14 +37,14 @@ fn tunnel_carries_packets_in_both_directions() {
         let packet = udp("10.1.2.3", "10.2.3.4", 1000, 2000 + n as u16, &vec![7; len]);
         let wire = a.send(&packet).unwrap();
         assert_eq!(wire[9], 50);
-        assert_eq!(b.receive(&wire), (Disposition::Deliver, packet.clone()));
+        assert_eq!(b.receive(&wire), (Received::Deliver, packet.clone()));
         assert_eq!(
             b.receive(&wire).0,
-            Disposition::Discard(DiscardReason::Open(OpenError::Replayed(ReplayError::Duplicate)))
+            Received::Discard(DiscardReason::Open(OpenError::Replayed(ReplayError::Duplicate)))
         );
         let answer = udp("10.2.3.4", "10.1.2.3", 2000, 1000, &vec![9; len]);
         let wire = b.send(&answer).unwrap();
-        assert_eq!(a.receive(&wire), (Disposition::Deliver, answer));
+        assert_eq!(a.receive(&wire), (Received::Deliver, answer));
     }
     assert_eq!(b.engine.counters().get(Direction::Inbound, Counter::EspDuplicate), 4);
 }

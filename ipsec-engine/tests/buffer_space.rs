@@ -5,17 +5,17 @@ mod gateway_pair;
 
 use gateway::{Gateway, udp};
 use gateway_pair::*;
-use ipsec_engine::{Counter, Direction, DiscardReason, Disposition};
+use ipsec_engine::{Counter, Direction, DiscardReason, InboundAction, OutboundAction};
 use ipsec_packet::{IpError, PacketBuf, Seq};
 
 /// Sends a packet with this headroom and tailroom.
-fn send_in(a: &mut Gateway, packet: &[u8], front: usize, back: usize) -> (Disposition, Vec<u8>) {
+fn send_in(a: &mut Gateway, packet: &[u8], front: usize, back: usize) -> (OutboundAction, Vec<u8>) {
     let mut bytes = vec![0xee; front + packet.len() + back];
     bytes[front..front + packet.len()].copy_from_slice(packet);
     let mut buffer = PacketBuf::with_headroom(&mut bytes, front, packet.len()).unwrap();
     let mut iv = |_: Seq, iv: &mut [u8]| iv.fill(3);
-    let disposition = a.engine.outbound(a.now, &mut buffer, &mut iv);
-    (disposition, buffer.data().to_vec())
+    let action = a.engine.outbound(&mut buffer, a.now, &mut iv);
+    (action, buffer.data().to_vec())
 }
 
 #[test]
@@ -34,16 +34,13 @@ fn too_small_buffer_changes_neither_packet_nor_sa() {
         ),
     ] {
         let new = || tunnel(&sas, &format!("ipsec {action}")).0;
-        let enough = |front, back| send_in(&mut new(), &inner(), front, back).0 == Disposition::Send;
+        let enough = |front, back| send_in(&mut new(), &inner(), front, back).0 == OutboundAction::Send;
         let front = (0..200).find(|&front| enough(front, 200)).unwrap();
         let back = (0..200).find(|&back| enough(front, back)).unwrap();
         for (less_front, less_back) in [(front - 1, back), (front, back - 1), (0, 0), (0, 500), (500, 0)] {
             let mut a = new();
-            let (disposition, data) = send_in(&mut a, &inner(), less_front, less_back);
-            assert!(
-                matches!(disposition, Disposition::Discard(DiscardReason::Malformed(IpError::NoSpace(_)))),
-                "{action}"
-            );
+            let (sent, data) = send_in(&mut a, &inner(), less_front, less_back);
+            assert!(matches!(sent, OutboundAction::Discard(DiscardReason::Malformed(IpError::NoSpace(_)))), "{action}");
             assert_eq!(data, inner());
             assert!(
                 a.engine.sas().all(|sa| sa.usage.packets == 0
@@ -63,15 +60,15 @@ fn too_small_buffer_changes_neither_packet_nor_sa() {
 fn ipcomp_with_too_small_buffer_sends_uncompressed_and_refuses_inbound() {
     let packet = udp(A, B, 1, 2, &[7; 1000]);
     let (mut a, mut b) = hosts(&ipcomp(A, B, 0x1100, "-m transport"), "ipsec ipcomp/transport//require");
-    let (disposition, plain) = send_in(&mut a, &packet, 0, 0);
-    assert_eq!((disposition, plain), (Disposition::Send, packet.clone()));
+    let (action, plain) = send_in(&mut a, &packet, 0, 0);
+    assert_eq!((action, plain), (OutboundAction::Send, packet.clone()));
     assert_eq!(
         counted(&a),
         [(Direction::Outbound, Counter::Processed, 1), (Direction::Outbound, Counter::Uncompressed, 1)]
     );
     let mut wire = a.send(&packet).unwrap();
     let mut buffer = PacketBuf::received(&mut wire);
-    let disposition = b.engine.inbound(b.now, &mut buffer);
-    assert!(matches!(disposition, Disposition::Discard(DiscardReason::Ipcomp(_))), "{disposition:?}");
+    let action = b.engine.inbound(&mut buffer, b.now);
+    assert!(matches!(action, InboundAction::Discard(DiscardReason::Ipcomp(_))), "{action:?}");
     assert_eq!(count(&b, Direction::Inbound, Counter::Ipcomp) + count(&b, Direction::Inbound, Counter::NoSpace), 1);
 }

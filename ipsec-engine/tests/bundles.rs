@@ -3,9 +3,9 @@
 mod gateway;
 mod gateway_pair;
 
-use gateway::{ip, tcp, udp};
+use gateway::{Received, ip, tcp, udp};
 use gateway_pair::*;
-use ipsec_engine::{Counter, Direction, DiscardReason, Disposition, Protocol, SaId, Transform};
+use ipsec_engine::{Counter, Direction, DiscardReason, Protocol, SaId, Transform};
 use ipsec_packet::IpProto;
 
 const TA: &str = "192.0.2.1-198.51.100.1";
@@ -80,9 +80,9 @@ fn every_transport_mode_bundle_is_delivered() {
                 let expected =
                     if bundle == ["ipcomp"] && payload.len() != 1000 { 17 } else { number(bundle[bundle.len() - 1]) };
                 assert_eq!(named, expected, "{bundle:?}");
-                let (disposition, data) = b.receive(&wire);
-                let passes = if expected == 17 { Disposition::Bypass } else { Disposition::Deliver };
-                assert_eq!((disposition, data), (passes, packet), "{bundle:?} {}", payload.len());
+                let (action, data) = b.receive(&wire);
+                let passes = if expected == 17 { Received::Bypass } else { Received::Deliver };
+                assert_eq!((action, data), (passes, packet), "{bundle:?} {}", payload.len());
             }
             assert_eq!(
                 count(&b, Direction::Inbound, Counter::Processed) + count(&b, Direction::Inbound, Counter::Bypassed),
@@ -111,7 +111,7 @@ fn every_tunnel_mode_bundle_is_delivered_in_both_families() {
                 for payload in payloads() {
                     let packet = tcp(inside.0, inside.1, 7, 9, &payload);
                     let wire = a.send(&packet).unwrap();
-                    assert_eq!(b.receive(&wire), (Disposition::Deliver, packet), "{bundle:?} {}", payload.len());
+                    assert_eq!(b.receive(&wire), (Received::Deliver, packet), "{bundle:?} {}", payload.len());
                 }
             }
         }
@@ -166,8 +166,8 @@ fn nested_tunnels_of_one_policy_to_two_gateways() {
     let to_b = policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", &format!("ipsec esp/tunnel/{TA}/require"));
     let mut b = gateway::Gateway::new(&format!("{inner_sa}{to_b}"), B);
     let wire = a.send(&inner()).unwrap();
-    let (disposition, between) = gateway_c.receive(&wire);
-    assert_eq!((disposition, between[9]), (Disposition::Deliver, 50));
+    let (action, between) = gateway_c.receive(&wire);
+    assert_eq!((action, between[9]), (Received::Deliver, 50));
     assert_eq!(&between[12..20], &[192, 0, 2, 1, 198, 51, 100, 1]);
     delivered(&mut b, &between, &inner());
     // C accepts only packets of the outer tunnel.
@@ -190,7 +190,7 @@ fn uncompressed_packet_of_an_ipcomp_tunnel_is_accepted() {
         }
         // IP in IP from another source does not match the IPComp tunnel.
         let other_source = ip("203.0.113.66", B, IpProto::IPV4, &inner());
-        assert_eq!(b.receive(&other_source).0, Disposition::Bypass, "addressed to B, without a policy");
+        assert_eq!(b.receive(&other_source).0, Received::Bypass, "addressed to B, without a policy");
     }
 }
 
@@ -213,7 +213,7 @@ fn optional_transport_mode_inside_a_tunnel_is_skipped_without_an_sa() {
         let (mut a, mut b) = hosts(&sas, &format!("ipsec{template} esp/tunnel/{TA}/require"));
         let packet = udp(A, B, 7, 9, &b"abcd".repeat(250));
         let wire = a.send(&packet).unwrap();
-        assert_eq!(b.receive(&wire), (Disposition::Deliver, packet), "{inner}");
+        assert_eq!(b.receive(&wire), (Received::Deliver, packet), "{inner}");
     }
 }
 

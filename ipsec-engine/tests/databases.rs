@@ -3,10 +3,10 @@
 mod gateway;
 mod gateway_pair;
 
-use gateway::{Gateway, tcp, udp};
+use gateway::{Gateway, Received, tcp, udp};
 use gateway_pair::*;
 use ipsec_engine::{
-    Action, Bundle, Direction, Disposition, Level, Mode, PolicyDirection, PolicyError, PolicyParams, Priority,
+    Action, Bundle, Direction, Level, Mode, OutboundAction, PolicyDirection, PolicyError, PolicyParams, Priority,
     Protocol, SaEvent, Template, TunnelEndpoints,
 };
 use ipsec_packet::{AddressRange, Detail, Flow, IpProto, PortRange, Selector, Upper};
@@ -31,28 +31,28 @@ const DEF: Priority = Priority::DEFAULT;
 fn policies_are_searched_by_priority_and_then_by_age() {
     let mut a = Gateway::new("", A);
     let wide = a.engine.add_policy(rule("10.0.0.0/8", Upper::Any, DEF, Action::Discard)).unwrap();
-    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::DiscardReason::Policy)));
+    assert_eq!(a.send(&inner()), Err(not_sent(ipsec_engine::DiscardReason::Policy)));
     let later = a.engine.add_policy(rule("10.2.0.0/16", Upper::Any, DEF, Action::Bypass)).unwrap();
     assert_eq!(
         a.send(&inner()),
-        Err(discarded(ipsec_engine::DiscardReason::Policy)),
+        Err(not_sent(ipsec_engine::DiscardReason::Policy)),
         "the older policy of equal priority applies"
     );
     let high = a.engine.add_policy(rule("10.2.3.0/24", Upper::Any, Priority::HIGH, Action::Bypass)).unwrap();
-    assert_eq!(a.send(&inner()), Err(Disposition::Bypass), "cached flow is looked up again");
+    assert_eq!(a.send(&inner()), Err(OutboundAction::Bypass), "cached flow is looked up again");
     let low = a.engine.add_policy(rule("10.2.3.4", Upper::Any, Priority::LOW, Action::Discard)).unwrap();
     let between = DEF.offset(1).unwrap();
     let above = a.engine.add_policy(rule("10.3.0.0/16", Upper::Any, between, Action::Bypass)).unwrap();
     assert_eq!(a.engine.policies().map(|(id, _)| id).collect::<Vec<_>>(), [high, above, wide, later, low]);
-    assert_eq!(a.send(&inner()), Err(Disposition::Bypass));
+    assert_eq!(a.send(&inner()), Err(OutboundAction::Bypass));
     assert!(a.engine.remove_policy(high).is_some_and(|policy| policy.priority == Priority::HIGH));
-    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::DiscardReason::Policy)));
+    assert_eq!(a.send(&inner()), Err(not_sent(ipsec_engine::DiscardReason::Policy)));
     assert!(a.engine.remove_policy(wide).is_some());
-    assert_eq!(a.send(&inner()), Err(Disposition::Bypass));
+    assert_eq!(a.send(&inner()), Err(OutboundAction::Bypass));
     assert!(a.engine.remove_policy(later).is_some());
-    assert_eq!(a.send(&inner()), Err(discarded(ipsec_engine::DiscardReason::Policy)));
+    assert_eq!(a.send(&inner()), Err(not_sent(ipsec_engine::DiscardReason::Policy)));
     assert!(a.engine.remove_policy(low).is_some() && a.engine.remove_policy(low).is_none());
-    assert_eq!(a.send(&inner()), Err(Disposition::Bypass), "no policy is left");
+    assert_eq!(a.send(&inner()), Err(OutboundAction::Bypass), "no policy is left");
 }
 
 #[test]
@@ -123,11 +123,11 @@ fn flow_cache_agrees_with_a_search_of_the_spd() {
         for to in (1990..2110).step_by(3) {
             let inside = (0..5).find(|n| (2000 + 20 * n..2010 + 20 * n).contains(&to));
             let expected = match inside {
-                Some(n) if n % 2 == 0 => discarded(ipsec_engine::DiscardReason::Policy),
-                _ => Disposition::Bypass,
+                Some(n) if n % 2 == 0 => not_sent(ipsec_engine::DiscardReason::Policy),
+                _ => OutboundAction::Bypass,
             };
             assert_eq!(a.send(&udp("10.1.2.3", "10.2.3.4", 7, to, b"")), Err(expected), "{round} {to}");
-            assert_eq!(a.send(&tcp("10.1.2.3", "10.2.3.4", 7, to, b"")), Err(Disposition::Bypass));
+            assert_eq!(a.send(&tcp("10.1.2.3", "10.2.3.4", 7, to, b"")), Err(OutboundAction::Bypass));
         }
     }
 }
@@ -141,7 +141,7 @@ fn spi(wire: &[u8]) -> u32 {
 fn added_and_removed_sas_apply_to_cached_flows() {
     let bundle = "ipsec esp/transport//use";
     let mut a = Gateway::new(&policy(A, B, "any", "out", bundle), A);
-    assert_eq!(a.send(&host()), Err(Disposition::Bypass));
+    assert_eq!(a.send(&host()), Err(OutboundAction::Bypass));
     for n in [0x1001, 0x1002] {
         a.load(&esp(A, B, n, "-m transport"), A);
         assert_eq!(spi(&a.send(&host()).unwrap()), n);
@@ -163,7 +163,7 @@ fn sa_in_the_slot_of_a_removed_sa_is_not_mistaken_for_it() {
     assert_eq!(spi(&a.send(&host()).unwrap()), 0x1003);
     a.engine.remove(&key(ipsec_engine::Direction::Outbound, B, Protocol::Esp, 0x1003), address(A)).unwrap();
     a.load(&esp(A, "198.51.100.9", 0x1004, "-m transport"), A);
-    assert_eq!(a.send(&host()), Err(Disposition::Bypass), "SA to another destination");
+    assert_eq!(a.send(&host()), Err(OutboundAction::Bypass), "SA to another destination");
 }
 
 fn acquires(gateway: &mut Gateway) -> Vec<ipsec_engine::Acquire> {
@@ -204,7 +204,7 @@ fn acquire_describes_the_missing_sa() {
     ] {
         let mut a = Gateway::new(&policy("0.0.0.0/0", "0.0.0.0/0", "any", "out", &format!("ipsec {action}")), A);
         let (policy, _) = a.engine.policies().next().unwrap();
-        let Err(Disposition::Pending(acquire)) = a.send(&packet) else { panic!("{action}") };
+        let Err(OutboundAction::Acquire(acquire)) = a.send(&packet) else { panic!("{action}") };
         assert_eq!(acquire.policy, policy);
         assert_eq!((acquire.source, acquire.destination), (Some(address(A)), Some(address(B))));
         assert_eq!((acquire.template.ends, acquire.template.level, acquire.reqid), (ends, level, reqid), "{action}");
@@ -228,7 +228,7 @@ fn acquire_leaves_any_endpoints_unspecified() {
     let mut a = Gateway::new("", A);
     let bundle = Bundle::default().with(request).unwrap();
     a.engine.add_policy(rule("10.2.0.0/16", Upper::Any, DEF, Action::Protect(bundle))).unwrap();
-    let Err(Disposition::Pending(acquire)) = a.send(&inner()) else { panic!() };
+    let Err(OutboundAction::Acquire(acquire)) = a.send(&inner()) else { panic!() };
     assert_eq!((acquire.source, acquire.destination), (None, Some(address(B))));
     a.load(&esp("192.0.2.9", B, 0x1001, "-m tunnel"), A);
     assert!(a.send(&inner()).is_ok());
@@ -245,7 +245,7 @@ fn acquire_of_a_policy_is_limited_to_one_per_interval() {
     let mut a = without_sa();
     let mut asked = Vec::new();
     for second in 0..25 {
-        assert!(matches!(a.send(&inner()), Err(Disposition::Pending(_))));
+        assert!(matches!(a.send(&inner()), Err(OutboundAction::Acquire(_))));
         asked.extend(acquires(&mut a).iter().map(|_| second));
         a.now += Duration::from_secs(1);
     }
@@ -269,7 +269,7 @@ fn acquire_for_another_template_is_not_delayed() {
     let _ = a.send(&host());
     assert_eq!(acquires(&mut a)[0].template.protocol, Protocol::Esp);
     a.load(&esp(A, B, 0x1001, "-m transport"), A);
-    assert!(matches!(a.send(&host()), Err(Disposition::Pending(_))));
+    assert!(matches!(a.send(&host()), Err(OutboundAction::Acquire(_))));
     assert_eq!(acquires(&mut a).first().map(|acquire| acquire.template.protocol), Some(Protocol::Ah));
 }
 
@@ -289,7 +289,7 @@ fn assigned_reqids_differ_from_reqids_of_setkey() {
         + &policy("10.1.0.0/16", "10.2.0.0/16", "udp", "out", &format!("ipsec esp/tunnel/{A}-{B}/unique:16385"));
     let mut a = Gateway::new(&text, A);
     let reqid = |packet: &[u8], a: &mut Gateway| match a.send(packet) {
-        Err(Disposition::Pending(acquire)) => acquire.reqid,
+        Err(OutboundAction::Acquire(acquire)) => acquire.reqid,
         other => panic!("{other:?}"),
     };
     assert_ne!(reqid(&inner(), &mut a), reqid(&tcp("10.1.2.3", "10.2.3.4", 1, 2, b""), &mut a));
@@ -304,8 +304,8 @@ fn sa_replaced_by_an_ipcomp_sa_receives_uncompressed_packets() {
     let mut replacement = Some(sa(&ipcomp(A, B, 0x3003, "-m tunnel"), Direction::Inbound));
     let esp_key = key(Direction::Inbound, B, Protocol::Esp, 0x1001);
     let ipcomp_key = b.engine.update(&esp_key, address(A), |old| *old = replacement.take().unwrap()).unwrap();
-    assert_eq!(b.receive(&plain).0, Disposition::Deliver);
+    assert_eq!(b.receive(&plain).0, Received::Deliver);
     let mut replacement = Some(sa(&esp(A, B, 0x1001, "-m tunnel"), Direction::Inbound));
     assert_eq!(b.engine.update(&ipcomp_key, address(A), |old| *old = replacement.take().unwrap()), Ok(esp_key));
-    assert_ne!(b.receive(&plain).0, Disposition::Deliver);
+    assert_ne!(b.receive(&plain).0, Received::Deliver);
 }

@@ -3,9 +3,9 @@
 mod gateway;
 mod gateway_pair;
 
-use gateway::{Gateway, ip, udp};
+use gateway::{Gateway, Received, ip, udp};
 use gateway_pair::*;
-use ipsec_engine::{Counter, Direction, Disposition, Protocol, View};
+use ipsec_engine::{Counter, Direction, Protocol, View};
 use ipsec_packet::{IpProto, SeqWidth};
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ fn refused_inbound() -> Vec<Case> {
     let (wire, b) = fresh();
     cases.push((b, with_flipped_bit(&wire, 1), Counter::EspIcvMismatch));
     let (wire, mut b) = fresh();
-    assert_eq!(b.receive(&wire).0, Disposition::Deliver);
+    assert_eq!(b.receive(&wire).0, Received::Deliver);
     cases.push((b, wire, Counter::EspDuplicate));
     let (mut wire, b) = fresh();
     wire[24..28].fill(0);
@@ -114,7 +114,7 @@ fn refused_inbound() -> Vec<Case> {
     let (b, wire) = of_ah(|wire| wire[28..32].fill(0));
     cases.push((b, wire, Counter::AhTooOld));
     let (mut b, wire) = of_ah(|_| ());
-    assert_eq!(b.receive(&wire).0, Disposition::Deliver);
+    assert_eq!(b.receive(&wire).0, Received::Deliver);
     cases.push((b, wire, Counter::AhDuplicate));
     let (b, wire) = of_ah(|wire| wire[21] = 9);
     cases.push((b, wire, Counter::AhLength));
@@ -157,10 +157,10 @@ fn change(before: &[(Direction, Counter, u64)], after: &Gateway) -> Vec<(Directi
 fn inbound_discard_reason_increments_its_own_counter() {
     for (mut b, wire, counter) in refused_inbound() {
         let before: Vec<_> = b.engine.counters().iter().collect();
-        let (disposition, ..) = receive_in_large_buffer(&mut b, &wire);
-        assert!(disposition.reason().is_some(), "{counter:?} {disposition:?}");
+        let (action, ..) = receive_in_large_buffer(&mut b, &wire);
+        assert!(action.reason().is_some(), "{counter:?} {action:?}");
         let refusals: Vec<_> = change(&before, &b).into_iter().filter(|(_, c, _)| !SUCCESSES.contains(c)).collect();
-        assert_eq!(refusals, [(Direction::Inbound, counter, 1)], "{disposition:?}");
+        assert_eq!(refusals, [(Direction::Inbound, counter, 1)], "{action:?}");
         let delivered = change(&before, &b).iter().any(|(_, c, _)| matches!(c, Counter::Processed | Counter::Bypassed));
         assert!(!delivered, "{counter:?}");
     }

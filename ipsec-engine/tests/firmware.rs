@@ -7,8 +7,8 @@ use esp_core::OpenError;
 use gateway_pair::*;
 use ipsec_crypto::Aes128Gcm16;
 use ipsec_engine::{
-    Action, Algorithms, Bundle, DiscardReason, Disposition, Engine, Level, Mode, Never, PolicyDirection, PolicyParams,
-    Priority, Protocol, Sa, Settings, Template, Transform, TunnelEndpoints,
+    Action, Algorithms, Bundle, DiscardReason, Engine, InboundAction, Level, Mode, Never, OutboundAction,
+    PolicyDirection, PolicyParams, Priority, Protocol, Sa, Settings, Template, Transform, TunnelEndpoints,
 };
 use ipsec_packet::{AddressRange, PacketBuf, ReplayError, ReplayWindow, Selector, Seq, SeqWidth, Spi, Upper};
 use std::time::Duration;
@@ -55,25 +55,26 @@ fn smallest_engine_with_one_suite_carries_packets() {
     let mut a = engine(Transform::EspOut(out), PolicyDirection::Out);
     let opens = esp_core::Inbound::with_window(spi, suite(), SeqWidth::Extended64, ReplayWindow::new());
     let mut b = engine(Transform::EspIn(opens), PolicyDirection::In);
+    let sa = b.sas().next().unwrap().key;
     let mut counter = |seq: Seq, iv: &mut [u8]| iv.copy_from_slice(&seq.get().to_be_bytes());
     for _ in 0..100 {
         let mut bytes = [0; 512];
         bytes[100..100 + inner().len()].copy_from_slice(&inner());
         let mut packet = PacketBuf::with_headroom(&mut bytes, 100, inner().len()).unwrap();
-        assert_eq!(a.outbound(NOW, &mut packet, &mut counter), Disposition::Send);
+        assert_eq!(a.outbound(&mut packet, NOW, &mut counter), OutboundAction::Send);
         let mut wire = packet.data().to_vec();
         let mut again = wire.clone();
         let mut arrived = PacketBuf::received(&mut wire);
-        assert_eq!(b.inbound(NOW, &mut arrived), Disposition::Deliver);
+        assert_eq!(b.inbound(&mut arrived, NOW), InboundAction::Deliver { sa });
         assert_eq!(arrived.data(), inner());
         let mut arrived = PacketBuf::received(&mut again);
         let refused = DiscardReason::Open(OpenError::Replayed(ReplayError::Duplicate));
-        assert_eq!(b.inbound(NOW, &mut arrived), Disposition::Discard(refused));
+        assert_eq!(b.inbound(&mut arrived, NOW), InboundAction::Discard(refused));
     }
     let mut clear = inner();
-    assert_eq!(b.inbound(NOW, &mut PacketBuf::received(&mut clear)), Disposition::Discard(DiscardReason::Cleartext));
+    assert_eq!(b.inbound(&mut PacketBuf::received(&mut clear), NOW), InboundAction::Discard(DiscardReason::Cleartext));
     let mut other = host();
-    assert_eq!(b.inbound(NOW, &mut PacketBuf::received(&mut other)), Disposition::Discard(DiscardReason::NoPolicy));
+    assert_eq!(b.inbound(&mut PacketBuf::received(&mut other), NOW), InboundAction::Discard(DiscardReason::NoPolicy));
     assert!(size_of::<Small>() < 8192, "{}", size_of::<Small>());
 }
 
@@ -88,12 +89,9 @@ fn sa_decapsulates_without_an_engine() {
     let mut bytes = [0; 512];
     bytes[100..100 + inner().len()].copy_from_slice(&inner());
     let mut packet = PacketBuf::with_headroom(&mut bytes, 100, inner().len()).unwrap();
-    assert_eq!(a.outbound(NOW, &mut packet, &mut |_: Seq, iv: &mut [u8]| iv.fill(1)), Disposition::Send);
+    assert_eq!(a.outbound(&mut packet, NOW, &mut |_: Seq, iv: &mut [u8]| iv.fill(1)), OutboundAction::Send);
     let mut wire = packet.data().to_vec();
     let mut arrived = PacketBuf::received(&mut wire);
     let taken = sa.open(&mut arrived, None).unwrap();
-    assert_eq!(
-        (taken.mode, taken.octets, taken.dummy, arrived.data()),
-        (Mode::Tunnel, inner().len(), false, &inner()[..])
-    );
+    assert_eq!((taken.mode, taken.octets, arrived.data()), (Mode::Tunnel, inner().len(), &inner()[..]));
 }

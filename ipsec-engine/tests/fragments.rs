@@ -3,9 +3,9 @@
 mod gateway;
 mod gateway_pair;
 
-use gateway::{Gateway, ipv6};
+use gateway::{Gateway, Received, ipv6};
 use gateway_pair::{A6, B6, policy};
-use ipsec_engine::{DiscardReason, Disposition};
+use ipsec_engine::{DiscardReason, OutboundAction};
 use ipsec_packet::IpProto;
 
 const NET_A: &str = "2001:db8:1::/48";
@@ -27,11 +27,11 @@ fn gateway(upper: &str, direction: &str, local: &str) -> Gateway {
 fn later_fragment_is_discarded_if_it_may_match_a_protect_policy() {
     for upper in ["tcp", "udp", "icmp6", "47", "59", "44"] {
         for next in 0..=255 {
-            let discarded = Disposition::Discard(DiscardReason::Opaque);
             let piece = later_fragment(next);
             let found = gateway(upper, "in", B6).receive(&piece).0;
-            assert_eq!(found, discarded, "{upper} in, next header {next}");
-            assert_eq!(gateway(upper, "out", A6).send(&piece), Err(discarded), "{upper} out, next header {next}");
+            assert_eq!(found, Received::Discard(DiscardReason::Opaque), "{upper} in, next header {next}");
+            let refused = OutboundAction::Discard(DiscardReason::Opaque);
+            assert_eq!(gateway(upper, "out", A6).send(&piece), Err(refused), "{upper} out, next header {next}");
         }
     }
 }
@@ -42,8 +42,8 @@ fn policy_for_any_protocol_matches_later_fragments() {
     let text = |direction| policy(NET_A, NET_B, "any", direction, &action);
     for next in [6, 17, 59, 60, 200] {
         let piece = later_fragment(next);
-        assert!(matches!(Gateway::new(&text("out"), A6).send(&piece), Err(Disposition::Pending(_))));
-        assert_eq!(Gateway::new(&text("in"), B6).receive(&piece).0, Disposition::Discard(DiscardReason::Cleartext));
+        assert!(matches!(Gateway::new(&text("out"), A6).send(&piece), Err(OutboundAction::Acquire(_))));
+        assert_eq!(Gateway::new(&text("in"), B6).receive(&piece).0, Received::Discard(DiscardReason::Cleartext));
     }
 }
 
@@ -51,5 +51,5 @@ fn policy_for_any_protocol_matches_later_fragments() {
 fn bypass_policy_for_one_protocol_does_not_affect_later_fragments() {
     let text = policy(NET_A, NET_B, "tcp", "out", "none") + &policy(NET_A, NET_B, "any", "out", "discard");
     let mut a = Gateway::new(&text, A6);
-    assert_eq!(a.send(&later_fragment(6)), Err(Disposition::Discard(DiscardReason::Policy)));
+    assert_eq!(a.send(&later_fragment(6)), Err(OutboundAction::Discard(DiscardReason::Policy)));
 }

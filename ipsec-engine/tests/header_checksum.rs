@@ -3,9 +3,9 @@
 mod gateway;
 mod gateway_pair;
 
-use gateway::{Gateway, udp};
+use gateway::{Gateway, Received, udp};
 use gateway_pair::{A, B, SECRET, ah, esp, hosts, ipcomp};
-use ipsec_engine::Disposition;
+
 use ipsec_packet::Ipv4;
 
 fn has_valid_checksum(packet: &[u8]) -> bool {
@@ -34,8 +34,8 @@ fn valid_checksum_stays_valid_and_invalid_checksum_invalid() {
             packet[10] ^= damage;
             let wire = a.send(&packet).unwrap();
             assert_eq!(has_valid_checksum(&wire), damage == 0, "checksum on the wire");
-            let (disposition, received) = b.receive(&wire);
-            assert_eq!((disposition, received == packet), (Disposition::Deliver, true), "damage {damage:#x}");
+            let (action, received) = b.receive(&wire);
+            assert_eq!((action, received == packet), (Received::Deliver, true), "damage {damage:#x}");
         }
     }
 }
@@ -45,8 +45,8 @@ fn checksum_error_on_the_path_is_delivered() {
     for (mut a, mut b) in pairs() {
         let mut wire = a.send(&udp(A, B, 7, 9, SECRET)).unwrap();
         wire[11] ^= 4;
-        let (disposition, received) = b.receive(&wire);
-        assert_eq!((disposition, has_valid_checksum(&received)), (Disposition::Deliver, false));
+        let (action, received) = b.receive(&wire);
+        assert_eq!((action, has_valid_checksum(&received)), (Received::Deliver, false));
     }
 }
 

@@ -3,9 +3,9 @@
 mod gateway;
 mod gateway_pair;
 
-use gateway::{Gateway, icmp, ipv6, udp};
-use gateway_pair::{A, A6, B, B6, delivered, discarded, esp, inner, policy};
-use ipsec_engine::{DiscardReason, Disposition, Unmatched};
+use gateway::{Gateway, Received, icmp, ipv6, udp};
+use gateway_pair::{A, A6, B, B6, delivered, discarded, esp, inner, not_sent, policy};
+use ipsec_engine::{DiscardReason, OutboundAction, Unmatched};
 use ipsec_packet::IpProto;
 
 /// Returns the gateways A and B with policies in both directions between their networks for this upper protocol.
@@ -62,7 +62,7 @@ fn icmpv6_error_of_a_router_behind_the_gateway_is_tunnelled() {
     }
     let echo =
         ipv6("2001:db8:77::7", "2001:db8:2::4", IpProto::ICMPV6, &[&[128, 0, 0, 0, 0, 0, 0, 0][..], &quoted].concat());
-    assert_eq!(a.send(&echo), Err(Disposition::Bypass), "echo request is not an error");
+    assert_eq!(a.send(&echo), Err(OutboundAction::Bypass), "echo request is not an error");
 }
 
 #[test]
@@ -86,10 +86,10 @@ fn cleartext_icmp_error_about_protected_traffic_is_refused() {
     let (_, mut b) = gateways(Unmatched::Bypass, "any");
     assert_eq!(b.receive(&error(3)).0, discarded(DiscardReason::Cleartext));
     let about_others = icmp("192.168.7.7", "10.2.3.4", 3, &udp("10.2.3.4", "203.0.113.9", 1, 2, b"text")[..28]);
-    assert_eq!(b.receive(&about_others).0, Disposition::Bypass);
+    assert_eq!(b.receive(&about_others).0, Received::Bypass);
     // An error about the ESP packets of the tunnel is accepted.
     let about_esp = icmp("203.0.113.7", B, 3, &gateway::ipv4(B, A, IpProto::ESP, &[0; 8]));
-    assert_eq!(b.receive(&about_esp).0, Disposition::Bypass);
+    assert_eq!(b.receive(&about_esp).0, Received::Bypass);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn policy_for_icmp_takes_precedence_over_the_quoted_packet() {
         + &policy("10.1.0.0/16", "10.2.0.0/16", "udp", "out", &action)
         + &policy("192.168.0.0/16", "10.2.0.0/16", "icmp", "out", "discard");
     let mut a = Gateway::new(&text, A);
-    assert_eq!(a.send(&error(3)), Err(discarded(DiscardReason::Policy)));
+    assert_eq!(a.send(&error(3)), Err(not_sent(DiscardReason::Policy)));
     assert!(a.send(&inner()).is_ok());
 }
 
@@ -108,5 +108,5 @@ fn icmp_error_of_another_host_is_not_sent_in_transport_mode_or_clear() {
     let text = esp("10.1.2.3", "10.2.3.4", 0x1001, "-m transport")
         + &policy("10.1.2.3", "10.2.3.4", "udp", "out", "ipsec esp/transport//require");
     let mut a = Gateway::new(&text, "10.1.2.3");
-    assert_eq!(a.send(&error(3)), Err(discarded(DiscardReason::NoPolicy)));
+    assert_eq!(a.send(&error(3)), Err(not_sent(DiscardReason::NoPolicy)));
 }

@@ -5,9 +5,9 @@ mod gateway_pair;
 
 use std::time::Duration;
 
-use gateway::{ip, udp};
+use gateway::{Received, ip, udp};
 use gateway_pair::*;
-use ipsec_engine::{Counter, Direction, DiscardReason, Disposition, Protocol};
+use ipsec_engine::{Counter, Direction, DiscardReason, Protocol};
 use ipsec_packet::IpProto;
 
 /// The older of two IPComp tunnels between the same endpoints has expired.
@@ -18,12 +18,12 @@ fn expired_ipcomp_tunnel_does_not_receive_uncompressed_packets() {
         tunnel(&format!("add {A} {B} ipcomp 0x1001 -m tunnel -bh 1 -C deflate -R;"), &format!("ipsec {template}"));
     let packet = udp("10.1.0.1", "10.2.0.1", 1, 2, b"short");
     let wire = a.send(&packet).unwrap();
-    assert_eq!(b.receive(&wire).0, Disposition::Deliver); // the last packet before its hard limit
+    assert_eq!(b.receive(&wire).0, Received::Deliver); // the last packet before its hard limit
     let newer = format!("add {A} {B} ipcomp 0x1002 -m tunnel -C deflate -R;");
     a.load(&newer, A);
     b.load(&newer, B);
     let wire = a.send(&packet).unwrap();
-    assert_eq!(b.receive(&wire), (Disposition::Deliver, packet));
+    assert_eq!(b.receive(&wire), (Received::Deliver, packet));
 }
 
 /// One policy compresses between the networks, another protects the packets between the gateways. Acceptance must not
@@ -39,7 +39,7 @@ fn uncompressed_packet_of_a_nested_ipcomp_tunnel_is_accepted() {
         let packet = udp("10.1.0.1", "10.2.0.1", 1, 2, &vec![7; size]);
         let inner = a.send(&packet).unwrap();
         let wire = a.send(&inner).unwrap();
-        assert_eq!(b.receive(&wire), (Disposition::Deliver, packet), "{size} octets");
+        assert_eq!(b.receive(&wire), (Received::Deliver, packet), "{size} octets");
     }
 }
 
@@ -54,7 +54,7 @@ fn ipcomp_inside_ipcomp_is_refused() {
     let (_, mut b) = hosts(&ipcomp(A, B, 0x1100, "-m transport"), "ipsec ipcomp/transport//require");
     let payload = &host()[20..];
     let once = stored(17, payload);
-    assert_eq!(b.receive(&ip(A, B, IpProto::IPCOMP, &once)), (Disposition::Deliver, host()));
+    assert_eq!(b.receive(&ip(A, B, IpProto::IPCOMP, &once)), (Received::Deliver, host()));
     let twice = ip(A, B, IpProto::IPCOMP, &stored(108, &once));
     refused_unmodified(&mut b, &twice, DiscardReason::Ipcomp(ipcomp_core::DecompressError::Nested));
 }

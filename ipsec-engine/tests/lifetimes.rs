@@ -4,10 +4,10 @@ mod gateway;
 mod gateway_pair;
 
 use esp_core::{OpenError, SealError};
-use gateway::{Gateway, udp};
+use gateway::{Gateway, Received, udp};
 use gateway_pair::*;
 use ipsec_engine::{
-    Counter, Direction, DiscardReason, Disposition, Expiry, InstallError, Protocol, ReserveError, SaEvent, SaState,
+    Counter, Direction, DiscardReason, Expiry, InstallError, OutboundAction, Protocol, ReserveError, SaEvent, SaState,
 };
 use ipsec_packet::{ReplayError, SeqWidth};
 use std::time::Duration;
@@ -58,7 +58,7 @@ fn time_limits_are_reached_by_packets() {
     let late = a.send(&inner()).unwrap();
     pass(&mut a, 30);
     pass(&mut b, 30);
-    assert!(matches!(a.send(&inner()), Err(Disposition::Pending(_))));
+    assert!(matches!(a.send(&inner()), Err(OutboundAction::Acquire(_))));
     refused_unmodified(&mut b, &late, DiscardReason::Expired);
     assert_eq!((state(&a, &sa_out()), state(&b, &sa_in())), (Some(SaState::Dead), Some(SaState::Dead)));
     assert!(events(&mut a).contains(&SaEvent::Expire(sa_out(), Expiry::Hard)));
@@ -107,7 +107,7 @@ fn packet_limits_count_the_packets_of_the_sa() {
             assert_eq!(state(limited, &key), Some(expected), "{direction} {n}");
         }
         match direction {
-            Direction::Outbound => assert!(matches!(a.send(&inner()), Err(Disposition::Pending(_)))),
+            Direction::Outbound => assert!(matches!(a.send(&inner()), Err(OutboundAction::Acquire(_)))),
             Direction::Inbound => refused_unmodified(&mut b, &a.send(&inner()).unwrap(), DiscardReason::Expired),
         }
     }
@@ -124,7 +124,7 @@ fn limit_since_first_use_begins_with_the_first_packet() {
     pass(&mut a, 99);
     a.send(&inner()).unwrap();
     pass(&mut a, 1);
-    assert!(matches!(a.send(&inner()), Err(Disposition::Pending(_))));
+    assert!(matches!(a.send(&inner()), Err(OutboundAction::Acquire(_))));
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn ipcomp_without_the_required_esp_does_not_change_the_sa() {
     let packet = gateway::udp("10.1.2.3", "10.2.3.4", 1, 2, &[7; 1000]);
     for _ in 0..6 {
         let wire = attacker.send(&packet).unwrap();
-        assert!(matches!(b.receive(&wire).0, Disposition::Discard(_)));
+        assert!(matches!(b.receive(&wire).0, Received::Discard(_)));
     }
     let sa = b.engine.sa(&key(Direction::Inbound, B, Protocol::Ipcomp, 0x1100), address(A)).unwrap();
     assert_eq!((sa.state, sa.usage.packets), (SaState::Mature, 0));
@@ -371,7 +371,7 @@ fn exhausted_esp_sequence_numbers_are_not_reused() {
         assert_eq!(wire[24..28], [0xff; 4]);
         let usage = *a.engine.sa(&sa_out(), address(A)).unwrap().usage;
         for _ in 0..3 {
-            assert_eq!(a.send(&inner()), Err(discarded(DiscardReason::Seal(SealError::SequenceExhausted))));
+            assert_eq!(a.send(&inner()), Err(not_sent(DiscardReason::Seal(SealError::SequenceExhausted))));
         }
         assert_eq!(*a.engine.sa(&sa_out(), address(A)).unwrap().usage, usage);
         assert_eq!(events(&mut a), []);
@@ -391,7 +391,7 @@ fn exhausted_ah_sequence_numbers_are_not_reused() {
     a.send(&host()).unwrap();
     assert_eq!(events(&mut a), [SaEvent::SequenceLow(sa)]);
     let exhausted = DiscardReason::Sign(ah_core::SignError::SequenceExhausted);
-    assert_eq!(a.send(&host()), Err(Disposition::Discard(exhausted)));
+    assert_eq!(a.send(&host()), Err(OutboundAction::Discard(exhausted)));
 }
 
 /// The SA of the second template has no sequence number left: the first SA uses none, and the packet is unmodified.
@@ -400,7 +400,7 @@ fn exhausted_sa_of_a_bundle_is_detected_before_the_first_template() {
     let sas = esp(A, B, 0x1001, "-m transport") + &ah(A, B, 0x1002, "-m transport");
     let (mut a, _) = hosts(&sas, "ipsec esp/transport//require ah/transport//require");
     set_last_sequence(&mut a, &key(Direction::Outbound, B, Protocol::Ah, 0x1002), A, SeqWidth::Bits32, u32::MAX.into());
-    assert!(matches!(a.send(&host()), Err(Disposition::Discard(reason)) if reason.counter_is_exhausted()));
+    assert!(matches!(a.send(&host()), Err(OutboundAction::Discard(reason)) if reason.counter_is_exhausted()));
     assert!(a.engine.sas().all(|sa| sa.usage.packets == 0));
     assert_eq!(a.engine.sa(&sa_out(), address(A)).unwrap().sa.unwrap().transform().sequence().unwrap().get(), 0);
 }
@@ -419,7 +419,7 @@ impl Exhaustion for DiscardReason {
 fn sequence_numbers_used_outside_the_engine_are_reported() {
     let (mut a, _) = esp_tunnel();
     set_last_sequence(&mut a, &sa_out(), A, SeqWidth::Bits32, u64::from(u32::MAX));
-    assert_eq!(a.send(&inner()), Err(discarded(DiscardReason::Seal(SealError::SequenceExhausted))));
+    assert_eq!(a.send(&inner()), Err(not_sent(DiscardReason::Seal(SealError::SequenceExhausted))));
     assert_eq!(events(&mut a), [SaEvent::SequenceLow(sa_out())]);
 }
 
@@ -444,7 +444,7 @@ fn both_ends_of_an_ah_tunnel_count_the_same_octets() {
     let (mut a, mut b) =
         tunnel(&format!("add {A} {B} ah 0x1001 -m tunnel {MAC};"), &format!("ipsec ah/tunnel/{A}-{B}/require"));
     let wire = a.send(&udp("10.1.0.1", "10.2.0.1", 1, 2, b"")).unwrap();
-    assert_eq!(b.receive(&wire).0, Disposition::Deliver);
+    assert_eq!(b.receive(&wire).0, Received::Deliver);
     assert_eq!(usage_octets(&a, Direction::Outbound, Protocol::Ah), usage_octets(&b, Direction::Inbound, Protocol::Ah));
 }
 

@@ -5,7 +5,7 @@ mod gateway_pair;
 
 use gateway::{Gateway, ip, udp};
 use gateway_pair::*;
-use ipsec_engine::{Direction, DiscardReason, Disposition, Protocol};
+use ipsec_engine::{Direction, DiscardReason, OutboundAction, Protocol};
 use ipsec_packet::{DfPolicy, IpProto, TooBig, too_big_reply};
 
 /// Builds a packet of exactly this length with DF set.
@@ -87,7 +87,7 @@ fn policy_mtu_agrees_with_exhaustive_search() {
             assert!(a.send(&of_length(from, to, largest)).is_ok());
             let over = of_length(from, to, largest + 1);
             let reported = DiscardReason::TooBig { mtu: largest as u16 };
-            assert_eq!(a.send(&over), Err(discarded(reported)), "{sas} {action}");
+            assert_eq!(a.send(&over), Err(not_sent(reported)), "{sas} {action}");
         }
     }
 }
@@ -109,7 +109,9 @@ fn too_big_applies_only_to_packets_with_df() {
     let (mut a, _) = esp_tunnel();
     a.engine.settings_mut().link_mtu = Some(1400);
     let mut packet = of_length("10.1.2.3", "10.2.3.4", 1400);
-    let Err(Disposition::Discard(DiscardReason::TooBig { mtu })) = a.send(&packet) else { panic!("expected TooBig") };
+    let Err(OutboundAction::Discard(DiscardReason::TooBig { mtu })) = a.send(&packet) else {
+        panic!("expected TooBig")
+    };
     let sa = key(Direction::Outbound, B, Protocol::Esp, 0x1001);
     assert_eq!(a.engine.sa(&sa, address(A)).unwrap().usage.packets, 0, "sequence number was used");
     assert!(a.send(&of_length("10.1.2.3", "10.2.3.4", mtu.into())).unwrap().len() <= 1400);
@@ -126,10 +128,10 @@ fn ipv6_packets_up_to_1280_octets_are_always_sent() {
     let (mut a, _) = one_way(&sa, "2001:db8:1::/48", "2001:db8:2::/48", &action, (A6, B6));
     a.engine.settings_mut().link_mtu = Some(1280);
     let packet = |length| of_length("2001:db8:1::1", "2001:db8:2::1", length);
-    assert_eq!(a.send(&packet(1281)), Err(discarded(DiscardReason::TooBig { mtu: 1280 })));
+    assert_eq!(a.send(&packet(1281)), Err(not_sent(DiscardReason::TooBig { mtu: 1280 })));
     assert!(a.send(&packet(1280)).unwrap().len() > 1280);
     a.engine.settings_mut().link_mtu = Some(1500);
-    let Err(Disposition::Discard(DiscardReason::TooBig { mtu })) = a.send(&packet(1500)) else {
+    let Err(OutboundAction::Discard(DiscardReason::TooBig { mtu })) = a.send(&packet(1500)) else {
         panic!("expected TooBig")
     };
     assert!(mtu > 1280 && a.send(&packet(mtu.into())).unwrap().len() <= 1500);
@@ -222,7 +224,7 @@ fn path_mtu_report_reaches_the_host_behind_the_tunnel() {
     let report = TooBig::read(answer).unwrap().unwrap();
     assert_eq!((report.spi.unwrap().get(), report.mtu, report.protocol), (0x1001, 1300, IpProto::ESP));
     assert!(a.engine.path_mtu_report(a.now, &report));
-    let Err(Disposition::Discard(DiscardReason::TooBig { mtu })) = a.send(&big) else {
+    let Err(OutboundAction::Discard(DiscardReason::TooBig { mtu })) = a.send(&big) else {
         panic!("expected TooBig after the report")
     };
     let mut room = [0; 576];
@@ -273,7 +275,7 @@ fn tfc_padding_does_not_exceed_the_mtu() {
             assert!(wire.len() + 16 > mtu.into(), "not padded to the MTU: {} of {mtu} octets", wire.len());
         }
         // A packet that does not fit without padding is refused with the MTU for the inner packet.
-        let Err(Disposition::Discard(DiscardReason::TooBig { mtu: inner })) = a.send(&packet(1450)) else {
+        let Err(OutboundAction::Discard(DiscardReason::TooBig { mtu: inner })) = a.send(&packet(1450)) else {
             panic!("expected TooBig")
         };
         assert!(usize::from(inner) + 100 > mtu.into() && inner < mtu, "inner MTU {inner} at MTU {mtu}");
@@ -343,7 +345,7 @@ fn packet_that_would_exceed_65535_octets_is_refused() {
     let large = udp("10.1.2.3", "10.2.3.4", 1, 2, &vec![7; 65_500]);
     let refused = a.send(&large).unwrap_err();
     assert!(
-        matches!(refused, Disposition::Discard(DiscardReason::Malformed(ipsec_packet::IpError::TooLong(_)))),
+        matches!(refused, OutboundAction::Discard(DiscardReason::Malformed(ipsec_packet::IpError::TooLong(_)))),
         "{refused:?}"
     );
     assert_eq!(a.engine.sas().next().unwrap().usage.packets, 0);

@@ -5,12 +5,11 @@ mod gateway_pair;
 
 use ah_core::Profile;
 use esp_core::OpenError;
-use gateway::{Gateway, ip, tcp, udp};
+use gateway::{Gateway, Received, ip, tcp, udp};
 use gateway_pair::*;
 use ipsec_config::setkey::{LoadOptions, Statement, Statements};
 use ipsec_engine::{
-    AnyAlgorithms, Counter, Direction, DiscardReason, Disposition, Protocol, Sa, SaBackend, SaEvent, UdpEncap,
-    UpdateError,
+    AnyAlgorithms, Counter, Direction, DiscardReason, Protocol, Sa, SaBackend, SaEvent, UdpEncap, UpdateError,
 };
 use ipsec_packet::{ChecksumRepair, IpProto, Marker, Ports, UdpError};
 
@@ -61,8 +60,8 @@ fn transport_mode_in_udp_is_delivered() {
     let (mut a, mut b) = hosts(&natted(0x1001, "-m transport"), "ipsec esp/transport//require");
     for packet in [host(), tcp(A, B, 5, 6, b"x")] {
         let wire = a.send(&packet).unwrap();
-        let (disposition, data) = b.receive(&wire);
-        assert_eq!(disposition, Disposition::Deliver);
+        let (action, data) = b.receive(&wire);
+        assert_eq!(action, Received::Deliver);
         assert_eq!((data.len(), &data[..24]), (packet.len(), &packet[..24]));
     }
 }
@@ -75,16 +74,16 @@ fn transport_mode_in_udp_is_delivered() {
 fn ike_is_bypassed_and_keep_alives_and_runts_are_discarded() {
     let (_, mut b) = natted_tunnel();
     for (to, payload, expected) in [
-        (4500, &[&[0, 0, 0, 0][..], &[7; 60]].concat()[..], Disposition::Bypass),
-        (4500, &[0, 0, 0, 0], Disposition::Bypass),
+        (4500, &[&[0, 0, 0, 0][..], &[7; 60]].concat()[..], Received::Bypass),
+        (4500, &[0, 0, 0, 0], Received::Bypass),
         (4500, &[0xff], discarded(DiscardReason::KeepAlive)),
         (500, &[0xff], discarded(DiscardReason::KeepAlive)),
-        (4500, &[0xfe], Disposition::Bypass),
-        (4500, &[], Disposition::Bypass),
-        (500, &[7; 60], Disposition::Bypass),
+        (4500, &[0xfe], Received::Bypass),
+        (4500, &[], Received::Bypass),
+        (500, &[7; 60], Received::Bypass),
         (4500, &[7; 60], discarded(DiscardReason::NoSa)),
         (500, &[&[0; 8][..], &[7; 60]].concat(), discarded(DiscardReason::NoSa)),
-        (4501, &[7; 60], Disposition::Bypass),
+        (4501, &[7; 60], Received::Bypass),
     ] {
         let packet = udp(A, B, 4500, to, payload);
         assert_eq!(b.receive(&packet), (expected, packet), "port {to}, {} octets", payload.len());
@@ -102,14 +101,14 @@ fn udp_to_other_hosts_is_bypassed() {
     let (_, mut b) = natted_tunnel();
     for payload in [&[7; 60][..], &[0, 0, 0x10, 1, 0, 0, 0, 1, 7, 7, 7, 7], &[0, 0, 0, 0, 5, 5, 5, 5]] {
         let packet = udp(A, "203.0.113.9", 4500, 4500, payload);
-        assert_eq!(b.receive(&packet), (Disposition::Bypass, packet));
+        assert_eq!(b.receive(&packet), (Received::Bypass, packet));
     }
 }
 
 #[test]
 fn keep_alives_to_other_hosts_are_bypassed() {
     let (_, mut b) = natted_tunnel();
-    assert_eq!(b.receive(&udp(A, "203.0.113.9", 4500, 4500, &[0xff])).0, Disposition::Bypass);
+    assert_eq!(b.receive(&udp(A, "203.0.113.9", 4500, 4500, &[0xff])).0, Received::Bypass);
 }
 
 #[test]
@@ -134,19 +133,19 @@ fn esp_in_udp_is_recognised_on_the_ports_of_its_sa() {
         delivered(&mut b, &translated(&again, 77, 1026), &inner());
         let mut elsewhere = a.send(&inner()).unwrap();
         elsewhere[22..24].copy_from_slice(&4499u16.to_be_bytes());
-        assert_eq!(b.receive(&elsewhere).0, Disposition::Bypass, "UDP to a port without an SA");
+        assert_eq!(b.receive(&elsewhere).0, Received::Bypass, "UDP to a port without an SA");
         if to != 4500 {
             elsewhere[22..24].copy_from_slice(&4500u16.to_be_bytes());
             refused_unmodified(&mut b, &elsewhere, DiscardReason::Encapsulation);
         }
         let keep_alive = udp(A, B, from, to, &[0xff]);
-        assert_eq!(b.receive(&keep_alive).0, Disposition::Discard(DiscardReason::KeepAlive), "port {to}");
+        assert_eq!(b.receive(&keep_alive).0, Received::Discard(DiscardReason::KeepAlive), "port {to}");
         if ![500, 4500].contains(&to) {
             let of_another_address = udp(A, "198.51.100.77", from, to, &[0xff]);
-            assert_eq!(b.receive(&of_another_address).0, Disposition::Bypass, "port {to} of another address");
+            assert_eq!(b.receive(&of_another_address).0, Received::Bypass, "port {to} of another address");
         }
     }
-    assert_eq!(b.receive(&udp(A, B, 7, 24502, &[0xff])).0, Disposition::Bypass, "no SA has this port");
+    assert_eq!(b.receive(&udp(A, B, 7, 24502, &[0xff])).0, Received::Bypass, "no SA has this port");
 }
 
 #[test]
@@ -154,8 +153,8 @@ fn port_of_unknown_spis_is_a_setting() {
     let mut b = Gateway::new(&natted(0x1001, "-m tunnel"), B);
     b.engine.settings_mut().nat_port = 4600;
     let unknown = |port| udp(A, B, 4500, port, &[&[0, 0, 0x77, 0x77][..], &[0; 40]].concat());
-    assert_eq!(b.receive(&unknown(4600)).0, Disposition::Discard(DiscardReason::NoSa));
-    assert_eq!(b.receive(&unknown(4500)).0, Disposition::Bypass);
+    assert_eq!(b.receive(&unknown(4600)).0, Received::Discard(DiscardReason::NoSa));
+    assert_eq!(b.receive(&unknown(4500)).0, Received::Bypass);
 }
 
 #[test]
@@ -237,8 +236,8 @@ fn transport_mode_sa_in_udp_refuses_the_address_of_another_peer() {
     let sas = natted(0x1001, "-m transport") + &natted(0x2001, "-m transport").replace(A, victim);
     let mut b = Gateway::new(&(sas + &policy(victim, B, "any", "in", "ipsec esp/transport//require")), B);
     let spoofed = translated(&m.send(&host()).unwrap(), 77, 4500);
-    let disposition = b.receive(&spoofed).0;
-    assert!(matches!(disposition, Disposition::Discard(_)), "packet of A with source {victim}: {disposition:?}");
+    let action = b.receive(&spoofed).0;
+    assert!(matches!(action, Received::Discard(_)), "packet of A with source {victim}: {action:?}");
 }
 
 #[test]
@@ -248,8 +247,8 @@ fn invalid_udp_length_is_refused() {
     for (length, what) in [(7u16, "shorter than its header"), (4000, "longer than the packet")] {
         let mut bad = wire.clone();
         bad[24..26].copy_from_slice(&length.to_be_bytes());
-        let (disposition, data, _) = receive_in_large_buffer(&mut b, &bad);
-        assert!(matches!(disposition, Disposition::Discard(DiscardReason::Udp(UdpError::Length { .. }))), "{what}");
+        let (action, data, _) = receive_in_large_buffer(&mut b, &bad);
+        assert!(matches!(action, Received::Discard(DiscardReason::Udp(UdpError::Length { .. }))), "{what}");
         assert_eq!(data, bad);
     }
     // Octets after the UDP datagram are not part of the ESP packet.
@@ -269,8 +268,8 @@ fn forged_datagram_shorter_than_its_packet_is_unmodified() {
     let total = (wire.len() as u16).to_be_bytes();
     wire[2..4].copy_from_slice(&total);
     wire[60] ^= 1;
-    let (disposition, data, _) = receive_in_large_buffer(&mut b, &wire);
-    assert_eq!(disposition, discarded(DiscardReason::Open(OpenError::IcvMismatch)));
+    let (action, data, _) = receive_in_large_buffer(&mut b, &wire);
+    assert_eq!(action, discarded(DiscardReason::Open(OpenError::IcvMismatch)));
     assert_eq!(data, wire);
     assert_eq!(b.engine.poll_audit().unwrap().source, Some(address(A)));
 }
@@ -281,7 +280,7 @@ fn esp_in_udp_inside_a_tunnel_for_another_host_is_delivered() {
     carries(&mut a, &mut b, &udp("10.1.2.3", "10.2.3.4", 4500, 4500, &[7; 60]));
     carries(&mut a, &mut b, &udp("10.1.2.3", "10.2.3.4", 500, 500, &[0; 60]));
     let nothing = ip(A, B, IpProto::UDP, &[1, 2]);
-    assert_eq!(b.receive(&nothing).0, Disposition::Bypass);
+    assert_eq!(b.receive(&nothing).0, Received::Bypass);
 }
 
 #[test]

@@ -3,9 +3,9 @@
 mod gateway;
 mod gateway_pair;
 
-use gateway::{Gateway, ip, ipv6, udp};
+use gateway::{Gateway, Received, ip, ipv6, udp};
 use gateway_pair::*;
-use ipsec_engine::{Counter, Direction, DiscardReason, Disposition};
+use ipsec_engine::{Counter, Direction, DiscardReason, OutboundAction};
 use ipsec_packet::{IpProto, Ipv4Header};
 use zerocopy::FromBytes;
 
@@ -139,7 +139,7 @@ fn later_fragments_do_not_match_policies_with_ports() {
     let mut receiver = Gateway::new(&(sas + &ports("in")), B);
     // The first fragment has ports; later ones may match the policy, so they are discarded.
     carries(&mut narrow, &mut receiver, &fragment(&inner(), true, 0));
-    assert_eq!(narrow.send(&fragment(&inner(), true, 800)), Err(discarded(DiscardReason::Opaque)));
+    assert_eq!(narrow.send(&fragment(&inner(), true, 800)), Err(not_sent(DiscardReason::Opaque)));
     assert_eq!(receiver.receive(&fragment(&inner(), false, 800)).0, discarded(DiscardReason::Opaque));
     set_last_sequence(
         &mut a,
@@ -152,14 +152,14 @@ fn later_fragments_do_not_match_policies_with_ports() {
     refused_and_wiped(&mut receiver, &wire, DiscardReason::Opaque);
     // Later fragments of TCP do not match the UDP policy.
     let tcp = fragment(&ip("10.1.2.3", "10.2.3.4", IpProto::TCP, SECRET), true, 800);
-    assert_eq!(narrow.send(&tcp), Err(Disposition::Bypass));
+    assert_eq!(narrow.send(&tcp), Err(OutboundAction::Bypass));
 }
 
 #[test]
 fn transport_mode_refuses_fragments() {
     let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");
     for piece in [fragment(&host(), true, 0), fragment(&host(), false, 64)] {
-        assert_eq!(a.send(&piece), Err(discarded(DiscardReason::Fragment)));
+        assert_eq!(a.send(&piece), Err(not_sent(DiscardReason::Fragment)));
         assert_eq!(b.receive(&piece).0, discarded(DiscardReason::Cleartext));
     }
     assert_eq!(a.engine.sas().next().unwrap().usage.packets, 0);
@@ -173,7 +173,7 @@ fn fragments_of_esp_of_other_hosts_are_tunnelled() {
     carries(&mut a, &mut b, &whole);
     for piece in [fragment(&whole, true, 0), fragment(&whole, false, 64)] {
         let wire = a.send(&piece).unwrap();
-        assert_eq!(b.receive(&wire), (Disposition::Deliver, piece));
+        assert_eq!(b.receive(&wire), (Received::Deliver, piece));
     }
 }
 
@@ -181,8 +181,8 @@ fn fragments_of_esp_of_other_hosts_are_tunnelled() {
 fn fragments_of_esp_match_a_bypass_policy_for_esp() {
     let mut b = Gateway::new(&policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", "none"), B);
     let whole = ip("10.1.2.3", "10.2.3.4", IpProto::ESP, &[9; 64]);
-    assert_eq!(b.receive(&whole).0, Disposition::Bypass);
-    assert_eq!(b.receive(&fragment(&whole, true, 0)).0, Disposition::Bypass);
+    assert_eq!(b.receive(&whole).0, Received::Bypass);
+    assert_eq!(b.receive(&fragment(&whole, true, 0)).0, Received::Bypass);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn payload_of_later_ipv6_fragments_is_not_parsed() {
     let esp_like = [&[0x11, 0x94, 0x11, 0x94, 0, 40, 0, 0, 0, 0, 0x77, 0x77][..], &[1; 28]].concat();
     for (next, data) in [(17, esp_like), (60, vec![0xff; 16])] {
         let piece = ipv6(src, dst, IpProto::FRAGMENT, &[&[next, 0, 0, 8 * 16 + 1, 0, 0, 0, 7], &data[..]].concat());
-        assert_eq!(b.receive(&piece).0, Disposition::Bypass, "next header {next}");
+        assert_eq!(b.receive(&piece).0, Received::Bypass, "next header {next}");
     }
 }
 
@@ -209,5 +209,5 @@ fn esp_of_other_hosts_is_tunnelled_whatever_its_spi() {
 fn esp_to_other_hosts_is_bypassed_if_unmatched_packets_are() {
     let (_, mut b) = esp_tunnel();
     let transit = ip("203.0.113.5", "203.0.113.6", IpProto::ESP, &[9; 64]);
-    assert_eq!(b.receive(&transit).0, Disposition::Bypass);
+    assert_eq!(b.receive(&transit).0, Received::Bypass);
 }

@@ -4,11 +4,11 @@
 mod gateway;
 mod gateway_pair;
 
-use gateway::{Gateway, ip, ipv4, udp};
+use gateway::{Gateway, Received, ip, ipv4, udp};
 use gateway_pair::*;
 use ipsec_config::setkey::{Statement, Statements};
 use ipsec_engine::{
-    Action, Bundle, Counter, DefaultLevel, Direction, DiscardReason, Disposition, Level, Mode, PolicyDirection,
+    Action, Bundle, Counter, DefaultLevel, Direction, DiscardReason, Level, Mode, OutboundAction, PolicyDirection,
     PolicyParams, Priority, Protocol, Template, Unmatched,
 };
 use ipsec_packet::{AddressRange, IpProto, Selector, Upper};
@@ -82,10 +82,10 @@ fn cleartext_packets_are_checked_against_policies() {
     for (source, expected) in [
         ("10.1.2.3", discarded(DiscardReason::Cleartext)),
         ("10.6.2.3", discarded(DiscardReason::Cleartext)),
-        ("10.7.2.3", Disposition::Bypass),
+        ("10.7.2.3", Received::Bypass),
         ("10.8.2.3", discarded(DiscardReason::Policy)),
         ("10.9.2.3", discarded(DiscardReason::Policy)),
-        ("10.10.2.3", Disposition::Bypass),
+        ("10.10.2.3", Received::Bypass),
     ] {
         assert_eq!(b.receive(&from_net(source)), (expected, from_net(source)), "{source}");
     }
@@ -158,13 +158,13 @@ fn policy_levels_with_and_without_an_sa() {
         let bundle = format!("ipsec esp/transport//{level}");
         let mut b = Gateway::new(&policy(A, B, "any", "in", &bundle), B);
         b.engine.settings_mut().default_level = default;
-        let expected = if optional { Disposition::Bypass } else { discarded(DiscardReason::Cleartext) };
+        let expected = if optional { Received::Bypass } else { discarded(DiscardReason::Cleartext) };
         assert_eq!(b.receive(&host()).0, expected, "{level} {default:?}");
         let mut a = Gateway::new(&policy(A, B, "any", "out", &bundle), A);
         a.engine.settings_mut().default_level = default;
         match a.send(&host()) {
-            Err(Disposition::Bypass) => assert!(optional, "{level}"),
-            Err(Disposition::Pending(_)) => assert!(!optional, "{level}"),
+            Err(OutboundAction::Bypass) => assert!(optional, "{level}"),
+            Err(OutboundAction::Acquire(_)) => assert!(!optional, "{level}"),
             other => panic!("{other:?}"),
         }
         // Every level uses an existing SA.
@@ -179,9 +179,9 @@ fn policy_levels_with_and_without_an_sa() {
 fn changed_default_level_applies_to_cached_flows() {
     let mut a = Gateway::new(&policy(A, B, "any", "out", "ipsec esp/transport//default"), A);
     a.engine.settings_mut().default_level = DefaultLevel::Use;
-    assert_eq!(a.send(&host()), Err(Disposition::Bypass));
+    assert_eq!(a.send(&host()), Err(OutboundAction::Bypass));
     a.engine.settings_mut().default_level = DefaultLevel::Require;
-    assert!(matches!(a.send(&host()), Err(Disposition::Pending(_))));
+    assert!(matches!(a.send(&host()), Err(OutboundAction::Acquire(_))));
 }
 
 #[test]
@@ -274,10 +274,10 @@ fn decrypted_payload_that_is_not_ip_is_wiped() {
         let mut a = Gateway::new(&(sa("-m transport") + &out), A);
         let mut b = Gateway::new(&sa("-m tunnel"), B);
         let wire = a.send(&host()).unwrap();
-        let (disposition, data, bytes) = receive_in_large_buffer(&mut b, &wire);
+        let (action, data, bytes) = receive_in_large_buffer(&mut b, &wire);
         assert!(
-            matches!(disposition, Disposition::Discard(DiscardReason::Tunnel(_) | DiscardReason::Malformed(_))),
-            "{disposition:?}"
+            matches!(action, Received::Discard(DiscardReason::Tunnel(_) | DiscardReason::Malformed(_))),
+            "{action:?}"
         );
         assert!(data.iter().all(|&octet| octet == 0), "{mode}");
         assert!(!bytes.windows(16).any(|window| window == &SECRET[..16]), "{mode}: plaintext is left in the buffer");
@@ -340,7 +340,7 @@ fn template_without_endpoints_does_not_accept_a_tunnel_from_another_peer() {
             continue;
         }
         let wire = other_peer.send(&host()).unwrap();
-        assert_ne!(b.receive(&wire).0, Disposition::Deliver, "{mode}: {m} sent with source {A}");
+        assert_ne!(b.receive(&wire).0, Received::Deliver, "{mode}: {m} sent with source {A}");
     }
 }
 
@@ -355,10 +355,10 @@ fn forwarded_packet_is_checked_by_the_forward_policy() {
 #[test]
 fn added_and_removed_inbound_policies_apply_immediately() {
     let mut b = Gateway::new("", B);
-    assert_eq!(b.receive(&host()).0, Disposition::Bypass);
+    assert_eq!(b.receive(&host()).0, Received::Bypass);
     b.load(&policy(A, B, "any", "in", "discard"), B);
     assert_eq!(b.receive(&host()).0, discarded(DiscardReason::Policy));
     let (id, _) = b.engine.policies().next().unwrap();
     b.engine.remove_policy(id).unwrap();
-    assert_eq!(b.receive(&host()).0, Disposition::Bypass);
+    assert_eq!(b.receive(&host()).0, Received::Bypass);
 }

@@ -3,9 +3,9 @@
 mod gateway;
 mod gateway_pair;
 
-use gateway::{Gateway, ipv4, udp};
+use gateway::{Gateway, Received, ipv4, udp};
 use gateway_pair::{A, A6, B, B6, SECRET, ah, count, esp, host, hosts, one_way, policy};
-use ipsec_engine::{Counter, Direction, DiscardReason, Disposition};
+use ipsec_engine::{Counter, Direction, DiscardReason};
 use ipsec_packet::{Ip, IpError, IpProto, Ipv4};
 
 /// Inserts an extension header after the IPv6 header.
@@ -38,17 +38,13 @@ fn options_with_discard_action_are_refused_before_esp() {
         let wire = a.send(&udp(A6, B6, 1, 2, SECRET)).unwrap();
         let forged = insert6(&wire, kind, &[0, option, 4, 0, 0, 0, 0]);
         let refused = DiscardReason::Malformed(IpError::Option { offset: 42 });
-        assert_eq!(
-            b.receive(&forged),
-            (Disposition::Discard(refused), forged),
-            "option {option:#04x} of header {kind}"
-        );
+        assert_eq!(b.receive(&forged), (Received::Discard(refused), forged), "option {option:#04x} of header {kind}");
         assert_eq!(
             (count(&b, Direction::Inbound, Counter::PrecedingHeaders), count(&b, Direction::Inbound, Counter::Esp)),
             (1, 0)
         );
         assert_eq!(b.engine.poll_audit().unwrap().spi, Some(0x1001));
-        assert_eq!(b.receive(&wire).0, Disposition::Deliver, "sequence number of the refused packet was recorded");
+        assert_eq!(b.receive(&wire).0, Received::Deliver, "sequence number of the refused packet was recorded");
     }
 }
 
@@ -64,13 +60,13 @@ fn options_with_skip_action_are_removed() {
         let plain = udp(A6, B6, 1, 2, SECRET);
         let wire = a.send(&plain).unwrap();
         let both = insert6(&insert6(&wire, 60, &[0, 1, 4, 0, 0, 0, 0]), 0, sent);
-        assert_eq!(b.receive(&both), (Disposition::Deliver, insert6(&plain, 0, delivered)), "{sent:02x?}");
+        assert_eq!(b.receive(&both), (Received::Deliver, insert6(&plain, 0, delivered)), "{sent:02x?}");
     }
     let (mut a, mut b) = pair6();
     let wire = a.send(&udp(A6, B6, 1, 2, SECRET)).unwrap();
     let refused = DiscardReason::Malformed(IpError::Extension { offset: 48 });
     let misplaced = insert6(&insert6(&wire, 0, &[0, 0x1e, 4, 1, 2, 3, 4]), 60, &[0, 1, 4, 0, 0, 0, 0]);
-    assert_eq!(b.receive(&misplaced).0, Disposition::Discard(refused), "hop-by-hop options after another header");
+    assert_eq!(b.receive(&misplaced).0, Received::Discard(refused), "hop-by-hop options after another header");
 }
 
 #[test]
@@ -81,14 +77,14 @@ fn routing_and_atomic_fragment_headers_are_removed_or_refused() {
         let wire = a.send(&plain).unwrap();
         let unfinished = insert6(&wire, 43, &[&[2, kind, 1, 0, 0, 0, 0][..], &[0x66; 16]].concat());
         let refused = DiscardReason::Malformed(IpError::RouteNotFinished { offset: 40 });
-        assert_eq!(b.receive(&unfinished).0, Disposition::Discard(refused), "routing type {kind}");
+        assert_eq!(b.receive(&unfinished).0, Received::Discard(refused), "routing type {kind}");
         let finished = insert6(&wire, 43, &[&[2, kind, 0, 0, 0, 0, 0][..], &[0x66; 16]].concat());
-        assert_eq!(b.receive(&finished), (Disposition::Deliver, plain), "routing type {kind}");
+        assert_eq!(b.receive(&finished), (Received::Deliver, plain), "routing type {kind}");
     }
     let (mut a, mut b) = pair6();
     let plain = udp(A6, B6, 1, 2, SECRET);
     let wire = a.send(&plain).unwrap();
-    assert_eq!(b.receive(&insert6(&wire, 44, &[0, 0, 0, 0, 0, 0, 7])), (Disposition::Deliver, plain));
+    assert_eq!(b.receive(&insert6(&wire, 44, &[0, 0, 0, 0, 0, 0, 7])), (Received::Deliver, plain));
 }
 
 #[test]
@@ -99,13 +95,13 @@ fn headers_covered_by_ah_are_delivered() {
     let plain = insert6(&udp(A6, B6, 1, 2, SECRET), 0, &[0, 0x1e, 4, 1, 2, 3, 4]);
     let wire = a.send(&plain).unwrap();
     let forged = insert6(&wire, 0, &[0, 0x1e, 4, 1, 2, 3, 4]);
-    assert_eq!(b.receive(&forged).0, Disposition::Discard(DiscardReason::Malformed(IpError::Extension { offset: 48 })));
+    assert_eq!(b.receive(&forged).0, Received::Discard(DiscardReason::Malformed(IpError::Extension { offset: 48 })));
     let mut fragmented = wire.clone();
     fragmented.splice(48..48, [51, 0, 0, 0, 0, 0, 0, 7]);
     fragmented[40] = 44;
     let octets = (fragmented.len() - 40) as u16;
     fragmented[4..6].copy_from_slice(&octets.to_be_bytes());
-    assert_eq!(b.receive(&fragmented), (Disposition::Deliver, plain));
+    assert_eq!(b.receive(&fragmented), (Received::Deliver, plain));
 }
 
 #[test]
@@ -115,7 +111,7 @@ fn headers_before_esp_around_ah_are_delivered() {
     let (mut a, mut b) = one_way(&sas, A6, B6, action, (A6, B6));
     let plain = insert6(&udp(A6, B6, 1, 2, SECRET), 0, &[0, 0x1e, 4, 1, 2, 3, 4]);
     let wire = a.send(&plain).unwrap();
-    assert_eq!(b.receive(&wire), (Disposition::Deliver, plain));
+    assert_eq!(b.receive(&wire), (Received::Deliver, plain));
 }
 
 #[test]
@@ -125,7 +121,7 @@ fn unfinished_source_route_is_refused() {
         let wire = a.send(&host()).unwrap();
         let offset = 20 + usize::from(options[0] == 1);
         let refused = DiscardReason::Malformed(IpError::RouteNotFinished { offset });
-        assert_eq!(b.receive(&insert4(&wire, &options)).0, Disposition::Discard(refused));
+        assert_eq!(b.receive(&insert4(&wire, &options)).0, Received::Discard(refused));
     }
 }
 
@@ -134,7 +130,7 @@ fn unfinished_source_route_is_refused_in_tunnel_mode() {
     let (mut a, mut b) = gateway_pair::esp_tunnel();
     let wire = a.send(&gateway_pair::inner()).unwrap();
     let refused = DiscardReason::Malformed(IpError::RouteNotFinished { offset: 20 });
-    assert_eq!(b.receive(&insert4(&wire, &[0x83, 7, 4, 203, 0, 113, 66, 0])).0, Disposition::Discard(refused));
+    assert_eq!(b.receive(&insert4(&wire, &[0x83, 7, 4, 203, 0, 113, 66, 0])).0, Received::Discard(refused));
     gateway_pair::delivered(&mut b, &insert4(&wire, &[0x83, 7, 8, 203, 0, 113, 66, 0]), &gateway_pair::inner());
 }
 
@@ -155,7 +151,7 @@ fn malformed_ipv4_options_are_refused() {
         let wire = insert4(&a.send(&host()).unwrap(), &options);
         let found = b.receive(&wire).0;
         assert!(
-            matches!(found, Disposition::Discard(DiscardReason::Malformed(IpError::Option { .. }))),
+            matches!(found, Received::Discard(DiscardReason::Malformed(IpError::Option { .. }))),
             "{options:?}: {found:?}"
         );
     }
@@ -172,8 +168,8 @@ fn ipv4_options_are_kept_or_replaced_by_no_operation() {
     for (sent, delivered) in kept {
         let (mut a, mut b) = hosts(&esp(A, B, 0x1001, "-m transport"), "ipsec esp/transport//require");
         let wire = insert4(&a.send(&host()).unwrap(), &sent);
-        let (disposition, packet) = b.receive(&wire);
-        assert_eq!(disposition, Disposition::Deliver, "{sent:?}");
+        let (action, packet) = b.receive(&wire);
+        assert_eq!(action, Received::Deliver, "{sent:?}");
         let Ok(Ip::V4(ip)) = Ip::parse(&packet) else { panic!("not IPv4") };
         assert_eq!((ip.options(), ip.has_valid_checksum()), (&delivered[..], true), "{sent:?}");
     }
@@ -203,8 +199,8 @@ fn mutable_options_before_ah_are_replaced() {
         for (options, delivered) in written {
             let (mut a, mut b) = hosts(&sas, bundle);
             let wire = a.send(&insert4(&host(), &record_route)).unwrap();
-            let (disposition, packet) = b.receive(&rewrite4(&wire, &options));
-            assert_eq!(disposition, Disposition::Deliver, "{options:?}");
+            let (action, packet) = b.receive(&rewrite4(&wire, &options));
+            assert_eq!(action, Received::Deliver, "{options:?}");
             let Ok(Ip::V4(ip)) = Ip::parse(&packet) else { panic!("not IPv4") };
             assert_eq!((ip.options(), ip.has_valid_checksum()), (&delivered[..], true), "{bundle}");
         }
@@ -214,9 +210,9 @@ fn mutable_options_before_ah_are_replaced() {
             let wire = a.send(&insert4(&host(), &options)).unwrap();
             let mut other = options;
             other[7] ^= 1;
-            assert!(matches!(b.receive(&rewrite4(&wire, &other)).0, Disposition::Discard(_)), "{options:?}");
-            let (disposition, packet) = b.receive(&wire);
-            assert_eq!((disposition, &packet[20..28]), (Disposition::Deliver, &options[..]));
+            assert!(matches!(b.receive(&rewrite4(&wire, &other)).0, Received::Discard(_)), "{options:?}");
+            let (action, packet) = b.receive(&wire);
+            assert_eq!((action, &packet[20..28]), (Received::Deliver, &options[..]));
         }
     }
 }
@@ -233,6 +229,6 @@ fn inner_packet_of_a_tunnel_keeps_its_options() {
 fn bypassed_packets_keep_their_headers() {
     let mut b = Gateway::new(&policy(A, B, "any", "in", "none"), B);
     let packet = insert4(&ipv4(A, B, IpProto::UDP, &[0; 16]), &[0x83, 7, 4, 203, 0, 113, 66, 0]);
-    assert_eq!(b.receive(&packet), (Disposition::Bypass, packet.clone()));
+    assert_eq!(b.receive(&packet), (Received::Bypass, packet.clone()));
     assert!(Ipv4::parse(&packet).is_ok());
 }

@@ -17,9 +17,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use configuration::{Configuration, SaTraits};
-use gateway::{Gateway, HEADROOM, NOW};
+use gateway::{Gateway, HEADROOM, NOW, Received};
 use ipsec_config::setkey::{Statement, Statements};
-use ipsec_engine::{Counter, Direction, DiscardReason, Disposition, PolicyDirection, Protocol};
+use ipsec_engine::{Counter, Direction, DiscardReason, OutboundAction, PolicyDirection, Protocol};
 use ipsec_packet::{Flow, Match, PacketBuf, Selector, Seq};
 use packet::{Packet, packet, with_unknown_options_replaced};
 use selector::local;
@@ -83,7 +83,7 @@ impl<'c> Pair<'c> {
         policies.position(|(policy, selector)| policy.from == from && selector.matches(&flow) == Match::Yes)
     }
 
-    fn outbound(&mut self, from: usize, packet: &[u8]) -> (Disposition, Vec<u8>) {
+    fn outbound(&mut self, from: usize, packet: &[u8]) -> (OutboundAction, Vec<u8>) {
         let mut bytes = vec![0; HEADROOM + packet.len() + HEADROOM + 2048];
         bytes[HEADROOM..HEADROOM + packet.len()].copy_from_slice(packet);
         let mut buffer = PacketBuf::with_headroom(&mut bytes, HEADROOM, packet.len()).unwrap();
@@ -92,8 +92,8 @@ impl<'c> Pair<'c> {
             *counter += 1;
             iv.iter_mut().zip(counter.to_be_bytes()).for_each(|(to, from)| *to = from);
         };
-        let disposition = self.gateways[from].engine.outbound(NOW, &mut buffer, &mut iv);
-        (disposition, buffer.data().to_vec())
+        let action = self.gateways[from].engine.outbound(&mut buffer, NOW, &mut iv);
+        (action, buffer.data().to_vec())
     }
 
     /// Returns the number of packets that each SA of the text has protected on this side.
@@ -114,14 +114,14 @@ impl<'c> Pair<'c> {
     fn exchange(&mut self, from: usize, packet: &Packet, report: &mut Report) -> Result<(), String> {
         let (usage, compressed) = (self.usage(from), self.compressed(from));
         let policy = self.policy(from, &packet.octets);
-        let (disposition, wire) = self.outbound(from, &packet.octets);
-        let name = match disposition {
-            Disposition::Send => "",
-            Disposition::Bypass => return self.bypass(from, packet, &wire, policy, report),
-            Disposition::Pending(_) => "missing SA",
-            Disposition::Discard(DiscardReason::Policy) => "discarded by a policy",
+        let (action, wire) = self.outbound(from, &packet.octets);
+        let name = match action {
+            OutboundAction::Send => "",
+            OutboundAction::Bypass => return self.bypass(from, packet, &wire, policy, report),
+            OutboundAction::Acquire(_) => "missing SA",
+            OutboundAction::Discard(DiscardReason::Policy) => "discarded by a policy",
             // AH refuses unknown options.
-            Disposition::Discard(DiscardReason::Sign(_)) => "refused by AH",
+            OutboundAction::Discard(DiscardReason::Sign(_)) => "refused by AH",
             other => return Err(format!("{other:?} at the sender")),
         };
         let (Some(policy), "") = (policy, name) else {
@@ -146,14 +146,14 @@ impl<'c> Pair<'c> {
         let outer = policies[sealed.policy].outer.filter(|outer| self.policy(from, &sealed.wire) == Some(*outer));
         let Some(outer) = outer else { return Ok(()) };
         match self.outbound(from, &sealed.wire) {
-            (Disposition::Send, twice) => {
+            (OutboundAction::Send, twice) => {
                 sealed.wire = twice;
                 sealed.names.push("nested tunnels of two policies");
                 sealed.names.extend(&policies[outer].names);
                 Ok(())
             }
             // Without the outer tunnel the receiver accepts the packet of the inner tunnel.
-            (Disposition::Bypass | Disposition::Pending(_), _) => Ok(()),
+            (OutboundAction::Bypass | OutboundAction::Acquire(_), _) => Ok(()),
             (other, _) => Err(format!("{other:?} for the outer tunnel at the sender")),
         }
     }
@@ -192,9 +192,9 @@ impl<'c> Pair<'c> {
         sealed: Sealed<'_>,
         report: &mut Report,
     ) -> Result<(), String> {
-        let (disposition, opened) = self.gateways[1 - from].receive(&sealed.wire);
+        let (action, opened) = self.gateways[1 - from].receive(&sealed.wire);
         let expected = self.expected(packet, &sealed);
-        if disposition == Disposition::Deliver && expected.contains(&opened) {
+        if action == Received::Deliver && expected.contains(&opened) {
             report.count(&sealed.names);
             report.count(if expected.contains(&packet.octets) {
                 &[]
@@ -205,13 +205,13 @@ impl<'c> Pair<'c> {
         }
         // A packet that IPComp alone does not make smaller is sent unmodified.
         let unchanged = opened == packet.octets && sealed.wire == packet.octets;
-        if disposition == Disposition::Bypass && unchanged && !has(&sealed, |sa| sa.protocol != Protocol::Ipcomp) {
+        if action == Received::Bypass && unchanged && !has(&sealed, |sa| sa.protocol != Protocol::Ipcomp) {
             report.count(&sealed.names);
             report.count(&["uncompressed by IPComp"]);
             return Ok(());
         }
-        let mut failure = format!("{disposition:?}\nwire: {}", to_hex(&sealed.wire));
-        if disposition == Disposition::Deliver {
+        let mut failure = format!("{action:?}\nwire: {}", to_hex(&sealed.wire));
+        if action == Received::Deliver {
             write!(failure, "\ndelivered: {}\nexpected: {}", to_hex(&opened), to_hex(&expected[0])).unwrap();
         }
         Err(failure)
@@ -247,8 +247,8 @@ impl<'c> Pair<'c> {
         policy: Option<usize>,
         report: &mut Report,
     ) -> Result<(), String> {
-        let (disposition, received) = self.gateways[1 - from].receive(wire);
-        if disposition == Disposition::Bypass && received == packet.octets && wire == packet.octets {
+        let (action, received) = self.gateways[1 - from].receive(wire);
+        if action == Received::Bypass && received == packet.octets && wire == packet.octets {
             report.count(&[match policy.map(|policy| &self.configuration.policies[policy]) {
                 None => "bypassed without a policy",
                 Some(policy) if policy.names.is_empty() => "bypassed by a policy",
@@ -256,7 +256,7 @@ impl<'c> Pair<'c> {
             }]);
             return Ok(());
         }
-        Err(format!("{disposition:?} of a bypassed packet"))
+        Err(format!("{action:?} of a bypassed packet"))
     }
 }
 

@@ -3,10 +3,10 @@
 mod gateway;
 mod gateway_pair;
 
-use gateway::{Gateway, udp};
+use gateway::{Gateway, Received, udp};
 use gateway_pair::*;
 use ipsec_config::setkey::{LoadOptions, Statement, Statements};
-use ipsec_engine::{Direction, DiscardReason, Disposition, Protocol, SaBackend};
+use ipsec_engine::{Direction, DiscardReason, OutboundAction, Protocol, SaBackend};
 
 /// A CPI below 64 identifies an algorithm, so all peers have the same one (RFC 3173 section 3.3).
 //= RFC 3173 4/1
@@ -72,7 +72,7 @@ fn transport_mode_sa_protects_only_packets_between_its_addresses() {
     let mut a = Gateway::new(&(sas + &wide), A);
     assert!(a.send(&host()).is_ok());
     for (from, to) in [("192.0.2.9", B), (A, "198.51.100.9")] {
-        assert!(matches!(a.send(&udp(from, to, 1, 2, SECRET)), Err(Disposition::Pending(_))), "{from} {to}");
+        assert!(matches!(a.send(&udp(from, to, 1, 2, SECRET)), Err(OutboundAction::Acquire(_))), "{from} {to}");
     }
 }
 
@@ -95,7 +95,7 @@ fn sa_of_a_file_cannot_have_the_reqid_of_a_unique_policy() {
 fn endpoint_any_of_a_transport_template_is_the_packet_address() {
     let policy = format!("spdadd {A}/24 {B} any -P out ipsec esp/transport/any-{B}/require;");
     let mut a = Gateway::new(&format!("add {A} {B} esp 0x1001 -m transport {KEYS};{policy}"), A);
-    assert!(matches!(a.send(&udp("192.0.2.77", B, 1, 2, b"")), Err(Disposition::Pending(_))));
+    assert!(matches!(a.send(&udp("192.0.2.77", B, 1, 2, b"")), Err(OutboundAction::Acquire(_))));
 }
 
 /// An inbound SA with an unspecified source accepts any source, also that of the template.
@@ -106,5 +106,5 @@ fn inbound_sa_with_unspecified_source_matches_template_with_source() {
     let (_, mut b) = tunnel(&format!("add 0.0.0.0 {B} esp 0x1001 -m tunnel {KEYS};"), &format!("ipsec {template}"));
     let packet = udp("10.1.0.1", "10.2.0.1", 1, 2, b"");
     let wire = a.send(&packet).unwrap();
-    assert_eq!(b.receive(&wire), (Disposition::Deliver, packet));
+    assert_eq!(b.receive(&wire), (Received::Deliver, packet));
 }

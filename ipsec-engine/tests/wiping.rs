@@ -5,10 +5,10 @@ mod gateway_pair;
 
 use ah_core::Profile;
 use esp_core::{Outbound, SealSlot};
-use gateway::{Gateway, ipv4, udp};
+use gateway::{Gateway, Received, ipv4, udp};
 use gateway_pair::*;
 use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm};
-use ipsec_engine::{AnyAlgorithms, Direction, DiscardReason, Disposition, Protocol, Sa};
+use ipsec_engine::{AnyAlgorithms, Direction, DiscardReason, OutboundAction, Protocol, Sa};
 use ipsec_packet::{Beet, BeetError, IpProto, PacketBuf, Seq, SeqWidth, Spi};
 
 const MARK: &[u8] = b"SECRETSECRETSECRETSECRETSECRETSECRETSECRETSECRET";
@@ -33,8 +33,8 @@ fn contains_plaintext(bytes: &[u8]) -> bool {
 fn plaintext_after_a_short_inner_packet_is_wiped() {
     let (_, mut b) = esp_tunnel();
     let unwanted = [&udp("10.9.9.9", "10.2.3.4", 1, 2, b"x"), MARK].concat();
-    let (disposition, _, bytes) = receive_in_large_buffer(&mut b, &crafted(0x1001, &unwanted, IpProto::IPV4));
-    assert_eq!(disposition, Disposition::Discard(DiscardReason::NoPolicy));
+    let (action, _, bytes) = receive_in_large_buffer(&mut b, &crafted(0x1001, &unwanted, IpProto::IPV4));
+    assert_eq!(action, Received::Discard(DiscardReason::NoPolicy));
     assert!(!contains_plaintext(&bytes));
 }
 
@@ -49,8 +49,8 @@ fn plaintext_before_a_nested_inner_packet_is_wiped() {
     let mut middle =
         ipv4("10.1.0.1", "10.2.0.1", IpProto::ESP, &[&[0x88, 24], &MARK[..22], &esp_inside[20..]].concat());
     middle[0] += 6;
-    let (disposition, _, bytes) = receive_in_large_buffer(&mut b, &crafted(0x1001, &middle, IpProto::IPV4));
-    assert!(matches!(disposition, Disposition::Discard(_)), "{disposition:?}");
+    let (action, _, bytes) = receive_in_large_buffer(&mut b, &crafted(0x1001, &middle, IpProto::IPV4));
+    assert!(matches!(action, Received::Discard(_)), "{action:?}");
     assert!(!contains_plaintext(&bytes));
 }
 
@@ -58,8 +58,8 @@ fn plaintext_before_a_nested_inner_packet_is_wiped() {
 fn malformed_inner_packet_is_wiped() {
     let (_, mut b) = esp_tunnel();
     for payload in [[&[0x46, 0, 0, 99], MARK].concat(), [&[0x65; 4], MARK].concat(), MARK.to_vec()] {
-        let (disposition, _, bytes) = receive_in_large_buffer(&mut b, &crafted(0x1001, &payload, IpProto::IPV4));
-        assert!(matches!(disposition, Disposition::Discard(_)), "{disposition:?}");
+        let (action, _, bytes) = receive_in_large_buffer(&mut b, &crafted(0x1001, &payload, IpProto::IPV4));
+        assert!(matches!(action, Received::Discard(_)), "{action:?}");
         assert!(!contains_plaintext(&bytes));
     }
 }
@@ -79,7 +79,7 @@ fn bundle_that_ends_in_beet_is_refused_before_any_change() {
     let other = Beet::v4("10.1.2.9".parse().unwrap(), "10.2.3.4".parse().unwrap());
     a.engine.install(sa.with_beet(other), a.now).unwrap();
     // `Gateway::send` asserts that the packet is unmodified.
-    assert_eq!(a.send(&inner()), Err(Disposition::Discard(DiscardReason::Beet(BeetError::InnerAddressMismatch))));
+    assert_eq!(a.send(&inner()), Err(OutboundAction::Discard(DiscardReason::Beet(BeetError::InnerAddressMismatch))));
     for (spi, source, destination) in [(0x1001, "10.1.2.3", "10.2.3.4"), (0x2002, A, B)] {
         let sa = a.engine.sa(&key(Direction::Outbound, destination, Protocol::Esp, spi), address(source)).unwrap();
         assert_eq!(sa.sa.unwrap().transform().sequence(), Some(Seq::new(0)), "sequence number was used");
@@ -96,16 +96,16 @@ fn debug_output_of_packets_shows_lengths_only() {
     assert!(!text.contains("attack") && !text.contains("97, 116, 116"), "{text}");
 }
 
-/// Sends a packet from the middle of a buffer; returns the disposition, the end of the packet in the buffer, and the
+/// Sends a packet from the middle of a buffer; returns the action, the end of the packet in the buffer, and the
 /// buffer.
-fn seal(a: &mut Gateway, packet: &[u8]) -> (Disposition, usize, Vec<u8>) {
+fn seal(a: &mut Gateway, packet: &[u8]) -> (OutboundAction, usize, Vec<u8>) {
     let mut bytes = vec![0xee; 256 + packet.len() + 2304];
     bytes[256..256 + packet.len()].copy_from_slice(packet);
     let mut buffer = PacketBuf::with_headroom(&mut bytes, 256, packet.len()).unwrap();
     let mut iv = |_: Seq, iv: &mut [u8]| iv.fill(3);
-    let disposition = a.engine.outbound(a.now, &mut buffer, &mut iv);
+    let action = a.engine.outbound(&mut buffer, a.now, &mut iv);
     let end = 256 + packet.len() + 2304 - buffer.tailroom();
-    (disposition, end, bytes)
+    (action, end, bytes)
 }
 
 #[test]
@@ -113,8 +113,8 @@ fn no_plaintext_is_left_after_a_sealed_packet() {
     let sas = ipcomp(A, B, 0x1100, "-m transport") + &esp(A, B, 0x1001, "-m transport");
     let (mut a, _) = hosts(&sas, "ipsec ipcomp/transport//use esp/transport//require");
     let packet = udp(A, B, 1, 2, &SECRET.repeat(20));
-    let (disposition, end, bytes) = seal(&mut a, &packet);
-    assert_eq!(disposition, Disposition::Send);
+    let (action, end, bytes) = seal(&mut a, &packet);
+    assert_eq!(action, OutboundAction::Send);
     let left = bytes[end..].iter().filter(|octet| !matches!(octet, 0 | 0xee)).count();
     assert!(!bytes[end..].windows(16).any(|window| window == &SECRET[..16]), "plaintext is left after the packet");
     assert_eq!(left, 0, "modified octets after the packet");

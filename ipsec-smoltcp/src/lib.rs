@@ -44,7 +44,7 @@ use core::fmt;
 use core::time::Duration;
 
 use esp_core::IvSource;
-use ipsec_engine::{Algorithms, Disposition, Engine};
+use ipsec_engine::{Algorithms, Engine, InboundAction, OutboundAction};
 use ipsec_packet::PacketBuf;
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
@@ -123,7 +123,8 @@ where
             let (start, len) = smoltcp::phy::RxToken::consume(packet, |octets| copy(octets, &mut self.receive_buffer));
             // IPComp decompresses into the space after the packet; BEET mode needs space in front of it.
             let Ok(mut packet) = PacketBuf::with_headroom(&mut self.receive_buffer, start, len) else { continue };
-            if let Disposition::Deliver | Disposition::Bypass = self.egress.engine.inbound(elapsed(now), &mut packet) {
+            let action = self.egress.engine.inbound(&mut packet, elapsed(now));
+            if let InboundAction::Deliver { .. } | InboundAction::Bypass = action {
                 let start = packet.headroom();
                 self.pending = Some((start, start.saturating_add(packet.len())));
             }
@@ -224,7 +225,7 @@ where
         let result = f(transmit_buffer.get_mut(HEADROOM..end).unwrap_or_default());
         let Ok(mut packet) = PacketBuf::with_headroom(transmit_buffer, HEADROOM, len) else { return result };
         // All packets to the inner device are sent here.
-        if let Disposition::Send | Disposition::Bypass = engine.outbound(self.now, &mut packet, iv) {
+        if let OutboundAction::Send | OutboundAction::Bypass = engine.outbound(&mut packet, self.now, iv) {
             let packet = packet.data();
             self.inner.consume(packet.len(), |out| out.iter_mut().zip(packet).for_each(|(to, from)| *to = *from));
         }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_config::setkey;
-use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings};
+use ipsec_engine::{AnyAlgorithms, Engine, OutboundAction, Settings};
 use ipsec_packet::{ChecksumRepair, IpProto, Ipv6Header, PacketBuf, Seq, repair_checksum};
 use ipsec_smoltcp::Protected;
 use smoltcp::iface::{Config, Interface, SocketSet};
@@ -99,7 +99,7 @@ fn protect(transforms: &str, payload: &[u8]) -> Vec<u8> {
     repair_checksum(&mut segment, ChecksumRepair::Recompute).unwrap();
     let mut bytes = [&[0; 256][..], &segment, &[0; 2048]].concat();
     let mut packet = PacketBuf::with_headroom(&mut bytes, 256, segment.len()).unwrap();
-    assert_eq!(engine(A, transforms).outbound(Duration::ZERO, &mut packet, &mut iv), Disposition::Send);
+    assert_eq!(engine(A, transforms).outbound(&mut packet, Duration::ZERO, &mut iv), OutboundAction::Send);
     packet.data().to_vec()
 }
 

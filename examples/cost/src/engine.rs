@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_config::setkey::{LoadOptions, Statement, Statements};
-use ipsec_engine::{AnyAlgorithms, Direction, Disposition, Engine, SaBackend, Settings};
+use ipsec_engine::{AnyAlgorithms, Direction, Engine, InboundAction, OutboundAction, SaBackend, Settings};
 use ipsec_packet::{IpProto, PacketBuf, Seq};
 
 use crate::generate::ip::{HOST, PEER};
@@ -93,12 +93,12 @@ pub fn inbound(input: &[u8]) -> usize {
         let mut packet = PacketBuf::with_headroom(&mut bytes, HEADROOM, input.len()).expect("buffer too small");
         // Empties the flow cache, so that the policies are searched.
         let _ = engine.settings_mut();
-        let mut disposition = Disposition::Send;
+        let mut action = InboundAction::Bypass;
         measured(&mut || {
-            disposition = engine.inbound(NOW, &mut packet);
+            action = engine.inbound(&mut packet, NOW);
             packet.len()
         });
-        if let Disposition::Discard(_) = disposition { 0 } else { packet.len() }
+        if let InboundAction::Discard(_) = action { 0 } else { packet.len() }
     })
 }
 
@@ -108,8 +108,8 @@ fn sealed(packet: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; HEADROOM + packet.len() + TAILROOM];
         bytes[HEADROOM..HEADROOM + packet.len()].copy_from_slice(packet);
         let mut buffer = PacketBuf::with_headroom(&mut bytes, HEADROOM, packet.len()).expect("buffer too small");
-        let disposition = engine.outbound(NOW, &mut buffer, &mut |_: Seq, iv: &mut [u8]| iv.fill(7));
-        assert_eq!(disposition, Disposition::Send, "the peer did not protect the packet");
+        let action = engine.outbound(&mut buffer, NOW, &mut |_: Seq, iv: &mut [u8]| iv.fill(7));
+        assert_eq!(action, OutboundAction::Send, "the peer did not protect the packet");
         buffer.data().to_vec()
     })
 }

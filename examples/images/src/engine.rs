@@ -12,11 +12,8 @@ use core::convert::Infallible;
 
 use ipcomp_core::{FixedDeflate, Inflate};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
-use ipsec_engine::{
-    Action, Algorithms, Bundle, Direction, Engine, IpcompOut, Level, Lifetimes, Mode, PolicyBackend, PolicyDirection,
-    PolicyParams, Priority, Protocol, Sa, SaAlgorithms, SaBackend, SaChange, SaParams, Settings, SpiRequest, Template,
-    Transform, TunnelEndpoints, UdpEncap,
-};
+use ah_core::Profile;
+use ipsec_engine::{Action, Algorithms, Bundle, Direction, Engine, IpcompOut, Level, Lifetimes, Mode, PolicyBackend, PolicyDirection, PolicyParams, Priority, Protocol, Sa, SaAlgorithms, SaBackend, SaChange, SaParams, Settings, SpiRequest, Template, Transform, TunnelEndpoints, UdpEncap};
 use ipsec_packet::{
     AddressRange, Beet, ChecksumRepair, Cpi, DestinationOptions, DfPolicy, Marker, PacketBuf, Ports, ReplayWindow,
     Selector, Seq, SeqWidth, Spi, TooBig, Upper,
@@ -172,8 +169,8 @@ fn command<B: SaBackend + PolicyBackend>(
 fn packets(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8], output: &mut [u8]) -> Option<usize> {
     let now = Duration::from_secs(input.len() as u64);
     let mut packet = PacketBuf::with_headroom(output, 128, input.len()).ok()?;
-    let sent = engine.outbound(now, &mut packet, &mut |_: Seq, iv: &mut [u8]| iv.fill(1)).reason().is_none();
-    let taken = engine.inbound(now, &mut packet).reason().is_none();
+    let sent = engine.outbound(&mut packet, now, &mut |_: Seq, iv: &mut [u8]| iv.fill(1)).reason().is_none();
+    let taken = engine.inbound(&mut packet, now).reason().is_none();
     engine.tick(now);
     let wait = engine.poll_timeout().is_some() ^ engine.poll_event().is_some() ^ engine.poll_audit().is_some();
     let known = engine.policy_mtu(now, input).is_some();

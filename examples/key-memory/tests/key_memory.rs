@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ipcomp_core::{Deflate, Inflate};
-use ipsec_engine::{
-    AnyAlgorithms, Direction, Engine, Expiry, IpcompOut, Sa, SaEvent, SaId, Settings, Transform, UpdateError,
-};
+use ipsec_engine::{AnyAlgorithms, Direction, Engine, Expiry, IpcompOut, Sa, SaEvent, SaId, Settings, Transform, UpdateError};
 use ipsec_packet::Cpi;
 use key_memory::{
     Case, DESTINATION, NOW, Observed, SOURCE, SPI, Search, all, longest_run, on_clean_stack, replacement,

@@ -1,5 +1,5 @@
 use ipsec_config::setkey::{Statement, Statements};
-use ipsec_engine::{Disposition, Unmatched};
+use ipsec_engine::{OutboundAction, Unmatched};
 use ipsec_packet::{Flow, Ip, IpProto, PacketBuf};
 use ipsec_pfkey::{Dialect, Message, MessageWriter, Order};
 
@@ -10,7 +10,7 @@ mod gateway;
 #[path = "inserted_headers.rs"]
 mod inserted_headers;
 
-use gateway::Gateway;
+use gateway::{Gateway, Received};
 
 pub fn setkey(octets: &[u8]) {
     let text = String::from_utf8_lossy(octets);
@@ -221,7 +221,7 @@ pub fn outbound(octets: &[u8]) {
             let flow = Flow::read(&wire).unwrap_or_else(|e| panic!("{e}"));
             assert!(matches!(flow.protocol, IpProto::ESP | IpProto::AH | IpProto::UDP | IpProto::IPCOMP));
         }
-        Err(Disposition::Bypass) => {
+        Err(OutboundAction::Bypass) => {
             let flow = Flow::read(packet).unwrap_or_else(|e| panic!("{e}"));
             let ours = |address: std::net::IpAddr, net: [u8; 2]| matches!(address, std::net::IpAddr::V4(a) if a.octets()[..2] == net);
             let protected = ours(flow.source, [10, 1]) && ours(flow.destination, [10, 2]);
@@ -249,7 +249,7 @@ fn outbound_with_headers(choice: Choice, mtu: u8, octets: &[u8]) {
             let hidden = !wire.windows(MARK.len()).any(|window| window == MARK);
             assert!(hidden || !choice.is_encrypted(), "plaintext in the protected packet");
             match receive(&mut to, &wire) {
-                (Disposition::Deliver, opened, _) => {
+                (Received::Deliver, opened, _) => {
                     let expected =
                         if choice.is_between_hosts() { inserted_headers::bare(&packet) } else { packet.clone() };
                     let opened = if choice.is_between_hosts() { inserted_headers::bare(&opened) } else { opened };
@@ -261,10 +261,10 @@ fn outbound_with_headers(choice: Choice, mtu: u8, octets: &[u8]) {
                 }
             }
         }
-        Err(Disposition::Bypass) => choice.check_bypassed(&packet),
+        Err(OutboundAction::Bypass) => choice.check_bypassed(&packet),
         Err(_) => {}
     }
-    if receive(&mut to, &packet).0 == Disposition::Bypass {
+    if receive(&mut to, &packet).0 == Received::Bypass {
         choice.check_bypassed(&packet);
     }
 }
@@ -291,13 +291,10 @@ pub fn inbound(octets: &[u8]) {
                 let unwanted = gateway::udp(source, destination, 7, u16::from(*n), payload);
                 if let Ok(wire) = rogue_peer.send(&unwanted) {
                     // IP in IP without a matching IPComp template is delivered as a packet of the peer itself.
-                    let (disposition, opened) = to.receive(&wire);
+                    let (action, opened) = to.receive(&wire);
                     let stays_inside =
                         || Flow::read(&opened).is_ok_and(|flow| matches!(flow.protocol, IpProto::IPV4 | IpProto::IPV6));
-                    assert!(
-                        disposition != Disposition::Deliver || stays_inside(),
-                        "packet without a policy was delivered"
-                    );
+                    assert!(action != Received::Deliver || stays_inside(), "packet without a policy was delivered");
                 }
             }
             0 => {
@@ -332,28 +329,28 @@ pub fn inbound(octets: &[u8]) {
     }
 }
 
-/// Receives a packet; returns the disposition, the packet and the whole buffer.
-fn receive(to: &mut Gateway, wire: &[u8]) -> (Disposition, Vec<u8>, Vec<u8>) {
+/// Receives a packet; returns the action, the packet and the whole buffer.
+fn receive(to: &mut Gateway, wire: &[u8]) -> (Received, Vec<u8>, Vec<u8>) {
     let mut bytes = [wire, &[0xee; 4096]].concat();
     let Ok(mut buffer) = PacketBuf::with_headroom(&mut bytes, 0, wire.len()) else { panic!("buffer is too small") };
-    let disposition = to.engine.inbound(to.now, &mut buffer);
+    let action = to.engine.inbound(&mut buffer, to.now);
     let opened = buffer.data().to_vec();
-    (disposition, opened, bytes)
+    (action.into(), opened, bytes)
 }
 
 /// Receives a packet and asserts that a delivered packet was sent and not delivered before, and that a refused packet
 /// leaves no plaintext.
 fn deliver(choice: Choice, to: &mut Gateway, wire: &[u8], genuine: &mut Vec<Vec<u8>>) {
-    let (disposition, opened, buffer) = receive(to, wire);
-    match disposition {
-        Disposition::Deliver => {
+    let (action, opened, buffer) = receive(to, wire);
+    match action {
+        Received::Deliver => {
             assert!(inserted_headers::is_harmless(&opened), "unauthenticated headers were delivered: {opened:02x?}");
             let opened = if choice.is_between_hosts() { inserted_headers::bare(&opened) } else { opened };
             let at = genuine.iter().position(|packet| same(packet, &opened));
             let at = at.unwrap_or_else(|| panic!("delivered packet was not sent: {opened:02x?}"));
             genuine.remove(at);
         }
-        Disposition::Bypass => choice.check_bypassed(&opened),
+        Received::Bypass => choice.check_bypassed(&opened),
         _ if choice.is_encrypted() => {
             let ends = genuine.iter().filter_map(|packet| packet.get(60..)?.last_chunk::<16>());
             let contains = |octets: &[u8], end: &[u8; 16]| octets.windows(16).any(|window| window == end);

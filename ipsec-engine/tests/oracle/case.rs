@@ -534,8 +534,8 @@ impl<'t> Case<'t> {
     fn truncate(&mut self, to: usize, packet: &Packet, wire: &[u8]) {
         let octets = 1 + self.random.below(16);
         let mut wire = wire[..wire.len() - octets].to_vec();
-        let (disposition, left) = self.hosts[to].receive_octets(self.now, &wire);
-        assert!(disposition.reason().is_some_and(|reason| reason.counter() == Counter::Malformed) && left == wire);
+        let (action, left) = self.hosts[to].receive_octets(self.now, &wire);
+        assert!(action.reason().is_some_and(|reason| reason.counter() == Counter::Malformed) && left == wire);
         *self.tally.entry(("in", "Malformed".into())).or_default() += 1;
         let mut packet = packet.clone();
         let Body::Sealed(seal, _) = &mut packet.body else { return };

@@ -8,8 +8,9 @@ use ah_core::Profile;
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_crypto::{AnyAhIntegrity, AnySuite, CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_engine::{
-    Action, AnyAlgorithms, AnyWindow, DefaultLevel, Direction, Disposition, Engine, Expiry, IpcompOut, Level, Mode,
-    PolicyDirection, PolicyError, PolicyParams, Protocol, Sa, SaEvent, Settings, Template, Transform, Unmatched,
+    Action, AnyAlgorithms, AnyWindow, DefaultLevel, Direction, Engine, Expiry, InboundAction, IpcompOut, Level, Mode,
+    OutboundAction, PolicyDirection, PolicyError, PolicyParams, Protocol, Sa, SaEvent, Settings, Template, Transform,
+    Unmatched,
 };
 use ipsec_packet::{
     Cpi, Flow, IpProto, Ipv4Header, Ipv6Header, Match, PacketBuf, Seq, SeqWidth, Spi, WindowSize, set_length,
@@ -127,10 +128,10 @@ impl Host {
         bytes[ROOM..ROOM + octets.len()].copy_from_slice(octets);
         let mut buffer = PacketBuf::with_headroom(&mut bytes, ROOM, octets.len()).unwrap();
         let mut iv = |_: Seq, iv: &mut [u8]| iv.fill_with(|| random.noise() as u8);
-        let disposition = self.engine.outbound(now, &mut buffer, &mut iv);
+        let action = self.engine.outbound(&mut buffer, now, &mut iv);
         let wire = buffer.data();
         let mut outcome = self.oracle.outbound(now, packet, octets, wire);
-        assert!(same(&disposition, &outcome), "sent: {disposition:?}, expected {outcome:?}");
+        assert!(is_sent_like(&action, &outcome), "sent: {action:?}, expected {outcome:?}");
         match &mut outcome {
             Outcome::Send(sent) => {
                 assert_eq!(Flow::read(wire), Ok(sent.flow()));
@@ -176,9 +177,9 @@ impl Host {
     }
 
     pub fn receive(&mut self, now: Duration, packet: &Packet, wire: &[u8]) -> Outcome {
-        let (disposition, left) = self.receive_octets(now, wire);
+        let (action, left) = self.receive_octets(now, wire);
         let outcome = self.oracle.inbound(now, packet);
-        assert!(same(&disposition, &outcome), "received: {disposition:?}, expected {outcome:?} of {packet:?}");
+        assert!(is_received_like(&action, &outcome), "received: {action:?}, expected {outcome:?} of {packet:?}");
         match &outcome {
             Outcome::Deliver(packet) => {
                 assert_eq!(Flow::read(&left), Ok(packet.flow()));
@@ -193,20 +194,27 @@ impl Host {
         outcome
     }
 
-    pub fn receive_octets(&mut self, now: Duration, wire: &[u8]) -> (Disposition, Vec<u8>) {
+    pub fn receive_octets(&mut self, now: Duration, wire: &[u8]) -> (InboundAction, Vec<u8>) {
         let mut bytes = [wire, &[0xee; ROOM]].concat();
         let mut buffer = PacketBuf::with_headroom(&mut bytes, 0, wire.len()).unwrap();
-        let disposition = self.engine.inbound(now, &mut buffer);
-        (disposition, buffer.data().to_vec())
+        let action = self.engine.inbound(&mut buffer, now);
+        (action, buffer.data().to_vec())
     }
 }
 
-fn same(disposition: &Disposition, outcome: &Outcome) -> bool {
-    match (disposition, outcome) {
-        (Disposition::Pending(acquire), Outcome::Pending(expected)) => acquire == expected,
-        (Disposition::Discard(reason), Outcome::Discard(counter, _)) => reason.counter() == *counter,
-        (Disposition::Bypass, Outcome::Bypass) => true,
-        (Disposition::Send, Outcome::Send(_)) | (Disposition::Deliver, Outcome::Deliver(_)) => true,
+fn is_sent_like(action: &OutboundAction, outcome: &Outcome) -> bool {
+    match (action, outcome) {
+        (OutboundAction::Acquire(acquire), Outcome::Pending(expected)) => acquire == expected,
+        (OutboundAction::Discard(reason), Outcome::Discard(counter, _)) => reason.counter() == *counter,
+        (OutboundAction::Bypass, Outcome::Bypass) | (OutboundAction::Send, Outcome::Send(_)) => true,
+        _ => false,
+    }
+}
+
+fn is_received_like(action: &InboundAction, outcome: &Outcome) -> bool {
+    match (action, outcome) {
+        (InboundAction::Discard(reason), Outcome::Discard(counter, _)) => reason.counter() == *counter,
+        (InboundAction::Bypass, Outcome::Bypass) | (InboundAction::Deliver { .. }, Outcome::Deliver(_)) => true,
         _ => false,
     }
 }

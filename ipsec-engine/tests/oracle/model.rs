@@ -313,7 +313,7 @@ const MAX_ACQUIRES: usize = 8;
 /// Maximum number of replaced dead SAs whose expire event is pending; the newest are kept.
 const MAX_REPLACED: usize = 8;
 
-/// Expected disposition of a packet.
+/// Expected result of a packet.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     Bypass,
@@ -358,7 +358,7 @@ pub struct Oracle {
     last_acquire: BTreeMap<PolicyId, Duration>,
     /// Dead SAs that were replaced before their expire event was reported.
     replaced: Vec<SaId>,
-    /// Occurrences of cases that no disposition shows.
+    /// Occurrences of cases that no result shows.
     pub seen: BTreeMap<&'static str, u64>,
     deflate: Box<Deflate>,
 }

@@ -71,7 +71,6 @@ fn receive(
     let mut bytes = record.wire_packet.to_vec();
     let mut packet = PacketBuf::received(&mut bytes);
     Ok(match sa.open_captured(&mut packet, None) {
-        Ok(taken) if taken.dummy => Err("dummy".to_owned()),
         Ok(taken) => {
             // A wrong header checksum stays wrong in transport mode. It is not what a record tests, so it is ignored.
             if taken.mode == Mode::Transport

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use esp_core::RngIv;
 use ipcomp_core::{Deflate, Inflate};
-use ipsec_engine::{AnyAlgorithms, Disposition, Engine, Settings};
+use ipsec_engine::{AnyAlgorithms, Engine, InboundAction, OutboundAction, Settings};
 use ipsec_packet::PacketBuf;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -53,40 +53,54 @@ impl Host {
 
     /// Processes an outbound packet and returns the result and the contents of the buffer. Sequence numbers are
     /// stored before.
-    pub fn send(&mut self, now: Duration, packet: &[u8]) -> Result<(Disposition, Vec<u8>), Box<dyn Error>> {
+    pub fn send(&mut self, now: Duration, packet: &[u8]) -> Result<(OutboundAction, Vec<u8>), Box<dyn Error>> {
         self.numbers.store_ahead(&self.engine)?;
         let (engine, rng) = (&mut self.engine, &mut self.rng);
-        Ok(in_buffer(&mut self.buffer, packet, |packet| engine.outbound(now, packet, &mut RngIv(rng))))
+        Ok(in_buffer(&mut self.buffer, packet, |packet| engine.outbound(packet, now, &mut RngIv(rng))))
     }
 
     /// Processes a received packet and returns the result and the contents of the buffer.
-    pub fn receive(&mut self, now: Duration, packet: &[u8]) -> (Disposition, Vec<u8>) {
+    pub fn receive(&mut self, now: Duration, packet: &[u8]) -> (InboundAction, Vec<u8>) {
         let engine = &mut self.engine;
-        in_buffer(&mut self.buffer, packet, |packet| engine.inbound(now, packet))
+        in_buffer(&mut self.buffer, packet, |packet| engine.inbound(packet, now))
     }
 }
 
 /// Copies a packet into a buffer with head- and tailroom and processes it.
-fn in_buffer(
-    buffer: &mut Vec<u8>,
-    packet: &[u8],
-    work: impl FnOnce(&mut PacketBuf<'_>) -> Disposition,
-) -> (Disposition, Vec<u8>) {
+fn in_buffer<T>(buffer: &mut Vec<u8>, packet: &[u8], work: impl FnOnce(&mut PacketBuf<'_>) -> T) -> (T, Vec<u8>) {
     buffer.resize(HEADROOM + packet.len() + TAILROOM, 0);
     buffer[HEADROOM..HEADROOM + packet.len()].copy_from_slice(packet);
     // The buffer is large enough for the packet.
     let mut work_on = PacketBuf::with_headroom(buffer, HEADROOM, packet.len()).expect("the buffer is large enough");
-    let disposition = work(&mut work_on);
-    (disposition, work_on.data().to_vec())
+    let action = work(&mut work_on);
+    (action, work_on.data().to_vec())
 }
 
-/// Returns the name of a result for counting.
-pub fn outcome(disposition: &Disposition) -> &'static str {
-    match disposition {
-        Disposition::Send => "protected",
-        Disposition::Deliver => "opened",
-        Disposition::Bypass => "bypassed",
-        Disposition::Pending(_) => "acquire pending",
-        Disposition::Discard(reason) => reason.counter().name(),
+/// Result of a packet in either direction, for counting.
+pub struct Outcome {
+    /// Name of the result; of a discarded packet, that of its counter.
+    pub name: &'static str,
+    /// Set if the packet is sent or delivered.
+    pub passes: bool,
+}
+
+impl From<OutboundAction> for Outcome {
+    fn from(action: OutboundAction) -> Self {
+        match action {
+            OutboundAction::Send => Self { name: "protected", passes: true },
+            OutboundAction::Bypass => Self { name: "bypassed", passes: true },
+            OutboundAction::Acquire(_) => Self { name: "acquire pending", passes: false },
+            OutboundAction::Discard(reason) => Self { name: reason.counter().name(), passes: false },
+        }
+    }
+}
+
+impl From<InboundAction> for Outcome {
+    fn from(action: InboundAction) -> Self {
+        match action {
+            InboundAction::Deliver { .. } => Self { name: "opened", passes: true },
+            InboundAction::Bypass => Self { name: "bypassed", passes: true },
+            InboundAction::Discard(reason) => Self { name: reason.counter().name(), passes: false },
+        }
     }
 }

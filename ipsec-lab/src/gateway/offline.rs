@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use ipsec_engine::{Direction, Disposition, Expiry, SaEvent};
+use ipsec_engine::{Direction, Expiry, SaEvent};
 use ipsec_packet::{Flow, IpProto};
 
-use super::{Config, ConfigArgs, Host, outcome};
+use super::{Config, ConfigArgs, Host, Outcome};
 use crate::capture::{self, Captured, Writer};
 
 /// Process a capture with the SAs and policies of a setkey.conf file. Packets that pass are written with the times of
@@ -38,7 +38,11 @@ pub fn seal(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let (config, packets) = (args.config.read()?, read(&args.input)?);
     let mut host = Host::with_entropy();
     host.numbers = config.numbers()?;
-    through(host, &config, args.mirror, &packets, &args.output, Host::send)
+    let send = |host: &mut Host, now, packet: &[u8]| {
+        let (sent, packet) = host.send(now, packet)?;
+        Ok((sent.into(), packet))
+    };
+    through(host, &config, args.mirror, &packets, &args.output, send)
 }
 
 /// Runs the command `open`.
@@ -48,7 +52,10 @@ pub fn open(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     if mirrored && !args.mirror {
         println!("the packets are addressed to the peer of this file: opened with its directions (--mirror)");
     }
-    let receive = |host: &mut Host, now, packet: &[u8]| Ok(host.receive(now, packet));
+    let receive = |host: &mut Host, now, packet: &[u8]| {
+        let (received, packet) = host.receive(now, packet);
+        Ok((received.into(), packet))
+    };
     through(Host::with_entropy(), &config, mirrored, &packets, &args.output, receive)
 }
 
@@ -83,7 +90,7 @@ fn through(
     mirrored: bool,
     packets: &[Captured],
     output: &Path,
-    mut road: impl FnMut(&mut Host, Duration, &[u8]) -> Result<(Disposition, Vec<u8>), Box<dyn Error>>,
+    mut process: impl FnMut(&mut Host, Duration, &[u8]) -> Result<(Outcome, Vec<u8>), Box<dyn Error>>,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let begin = packets.first().map_or(Duration::ZERO, |first| first.time);
     config.load(&mut host, begin, mirrored)?;
@@ -91,11 +98,11 @@ fn through(
     let bar = if packets.len() < LONG { ProgressBar::hidden() } else { ProgressBar::new(packets.len() as u64) };
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} packets, {per_sec}, {eta} left")?);
     for seen in packets {
-        let (disposition, packet) = road(&mut host, seen.time, &seen.packet)?;
-        if let Disposition::Send | Disposition::Deliver | Disposition::Bypass = disposition {
+        let (outcome, packet) = process(&mut host, seen.time, &seen.packet)?;
+        if outcome.passes {
             writer.write(seen.time, &packet)?;
         }
-        *outcomes.entry(outcome(&disposition)).or_default() += 1;
+        *outcomes.entry(outcome.name).or_default() += 1;
         while let Some(event) = host.engine.poll_event() {
             bar.suspend(|| print_event(seen.time, &event));
         }

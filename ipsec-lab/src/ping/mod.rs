@@ -9,9 +9,9 @@ use std::net::{IpAddr, UdpSocket};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
-use ipsec_engine::{Action, Direction, Disposition, PolicyDirection};
+use ipsec_engine::{Action, Direction, InboundAction, OutboundAction, PolicyDirection};
 
-use crate::gateway::{Config, ConfigArgs, Host, outcome};
+use crate::gateway::{Config, ConfigArgs, Host, Outcome};
 use echo::Echo;
 use wire::Wire;
 
@@ -120,14 +120,14 @@ impl<'a> Endpoint<'a> {
     /// Sends a packet according to its policy. Returns whether it was sent.
     fn send(&mut self, packet: &[u8]) -> Result<bool, Box<dyn Error>> {
         match self.host.send(now()?, packet)? {
-            (Disposition::Send, protected) => {
+            (OutboundAction::Send, protected) => {
                 if let Err(e) = self.wire.send(&protected) {
                     self.count_dropped(format!("not sent: {e}"));
                     return Ok(false);
                 }
             }
             (refused, _) => {
-                self.count_dropped(format!("not sent: {}", reason(&refused)));
+                self.count_dropped(format!("not sent: {}", reason(refused)));
                 return Ok(false);
             }
         }
@@ -148,13 +148,13 @@ impl<'a> Endpoint<'a> {
     fn take(&mut self, packet: &[u8]) -> Result<(), Box<dyn Error>> {
         let octets = packet.len();
         match self.host.receive(now()?, packet) {
-            (Disposition::Deliver, opened) => self.deliver(&opened),
+            (InboundAction::Deliver { .. }, opened) => self.deliver(&opened),
             // Packets of this host are received on the loopback interface, and cleartext packets of others are
             // ignored.
-            (Disposition::Bypass, _) => Ok(()),
-            (refused, _) => {
-                println!("{octets} bytes dropped: {}", reason(&refused));
-                self.count_dropped(reason(&refused));
+            (InboundAction::Bypass, _) => Ok(()),
+            (InboundAction::Discard(reason), _) => {
+                println!("{octets} bytes dropped: {reason}");
+                self.count_dropped(reason.to_string());
                 Ok(())
             }
         }
@@ -205,10 +205,11 @@ impl<'a> Endpoint<'a> {
     }
 }
 
-fn reason(disposition: &Disposition) -> String {
-    match disposition.reason() {
-        Some(reason) => reason.to_string(),
-        None => outcome(disposition).to_owned(),
+/// Returns why a packet was not sent protected.
+fn reason(action: OutboundAction) -> String {
+    match action {
+        OutboundAction::Discard(reason) => reason.to_string(),
+        other => Outcome::from(other).name.to_owned(),
     }
 }
 

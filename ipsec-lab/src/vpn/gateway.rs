@@ -5,11 +5,11 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ipsec_engine::{Direction, Disposition, PolicyDirection, Transform};
+use ipsec_engine::{Direction, InboundAction, OutboundAction, PolicyDirection, Transform};
 use ipsec_packet::{HopLimitPolicy, Ip, IpProto, OuterFields, PacketBuf, Tunnel, TunnelError, Upper};
 use rand::rngs::StdRng;
 
-use crate::gateway::{Config, Host};
+use crate::gateway::{Config, Host, Outcome};
 
 /// Security gateway of the demonstration.
 pub struct Gateway {
@@ -53,19 +53,19 @@ impl Gateway {
             None => None,
         };
         Ok(match self.host.send(now, encapsulated.as_deref().unwrap_or(packet))? {
-            (Disposition::Send, sealed) => Ok(sealed),
-            (other, _) => Err(crate::gateway::outcome(&other)),
+            (OutboundAction::Send, sealed) => Ok(sealed),
+            (other, _) => Err(Outcome::from(other).name),
         })
     }
 
     /// Decapsulates a packet from the wire.
     pub fn receive(&mut self, now: Duration, packet: &[u8]) -> Received {
         match (self.host.receive(now, packet), &self.gif) {
-            ((Disposition::Deliver, packet), None) => Received::Packet(packet),
-            ((Disposition::Deliver, packet), Some(gif)) => {
+            ((InboundAction::Deliver { .. }, packet), None) => Received::Packet(packet),
+            ((InboundAction::Deliver { .. }, packet), Some(gif)) => {
                 decapsulate(gif, packet).map_or(Received::Refused("gif"), Received::Packet)
             }
-            ((other, _), _) => Received::Refused(crate::gateway::outcome(&other)),
+            ((other, _), _) => Received::Refused(Outcome::from(other).name),
         }
     }
 
