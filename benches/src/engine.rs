@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_config::setkey::{LoadOptions, Statement, Statements};
@@ -14,7 +14,7 @@ type Databases = Engine<AnyAlgorithms, 256, 1024, 1024>;
 
 const ROUNDS: usize = 21;
 const PACKETS: u32 = 2000;
-const NOW: Duration = Duration::from_secs(1_000_000);
+const NOW: ipsec_packet::Instant = ipsec_packet::Instant::from_secs(1_000_000);
 
 /// Runs the measurement and prints medians.
 pub fn run() {

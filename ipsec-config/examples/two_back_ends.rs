@@ -1,8 +1,8 @@
 //! Gives one setkey.conf to an engine and to a kernel. `cargo run -p ipsec-config --example two_back_ends`
 
+use ipsec_packet::Instant;
 use std::convert::Infallible;
 use std::error::Error;
-use std::time::Duration;
 
 use ipsec_config::setkey;
 use ipsec_engine::{AnyAlgorithms, Engine, SaBackend, Settings};
@@ -16,7 +16,7 @@ const CONF: &str = r#"
 "#;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (local, now) = (["192.0.2.1".parse()?], Duration::ZERO);
+    let (local, now) = (["192.0.2.1".parse()?], Instant::ZERO);
     let mut engine = Box::new(Engine::<AnyAlgorithms, 4, 4>::new(Settings::STRICT, None, None));
     setkey::apply(&mut *engine, CONF.as_bytes(), &local, now)?;
     SaBackend::dump(&*engine, &mut |sa| println!("engine: {}, {}", sa.id, sa.state));

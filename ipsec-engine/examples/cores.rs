@@ -39,7 +39,7 @@ fn engines(cores: usize) -> u64 {
 }
 
 fn engine(core: usize) -> u64 {
-    let now = Duration::from_secs(1);
+    let now = ipsec_packet::Instant::from_secs(1);
     let mut engine: Box<Engine<AnyAlgorithms, 16, 16>> = Box::new(Engine::new(Settings::STRICT, None, None));
     let text = format!(
         "add 192.0.2.1 198.51.100.1 esp {} -m tunnel -E aes-cbc 0x000102030405060708090a0b0c0d0e0f

@@ -4,12 +4,12 @@
 #![allow(clippy::result_large_err)]
 
 use std::error::Error;
-use std::time::{Duration, SystemTime};
+use std::sync::LazyLock;
 
 use esp_core::RngIv;
 use ipsec_config::setkey;
 use ipsec_engine::{AnyAlgorithms, Engine, InboundAction, OutboundAction, Settings};
-use ipsec_packet::{IpProto, PacketBuf};
+use ipsec_packet::{Instant, IpProto, PacketBuf};
 
 /// Configuration of setkey(8) for the gateway at 192.0.2.1. The other gateway has `in` instead of `out`.
 const CONF: &str = r#"
@@ -52,9 +52,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns the time, which is an argument of all engine functions that need it.
-fn now() -> Duration {
-    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
+/// Returns the time since the start of the program, which is an argument of all engine functions that need it.
+fn now() -> Instant {
+    static START: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+    Instant::from_start(START.elapsed())
 }
 
 /// Builds the gateway with this address. SAs from it are outbound, and SAs to it inbound.

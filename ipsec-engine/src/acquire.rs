@@ -5,6 +5,7 @@ use core::cmp::Reverse;
 use core::time::Duration;
 
 use heapless::Vec;
+use ipsec_packet::Instant;
 use ipsec_sa::{Acquire, PolicyId};
 
 /// Largest number of acquires that are remembered.
@@ -19,20 +20,20 @@ pub(crate) struct AcquireTable {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     wanted: Acquire,
-    at: Duration,
+    at: Instant,
     is_reported: bool,
 }
 
 /// Time of a request, and the interval after which the same acquire may be repeated.
 #[derive(Clone, Copy)]
 pub(crate) struct AcquireLimit {
-    pub(crate) now: Duration,
+    pub(crate) now: Instant,
     pub(crate) interval: Duration,
 }
 
 impl AcquireLimit {
     /// Returns whether `than` has passed since `at`. A clock that was set back makes every entry old.
-    fn is_older(self, at: Duration, than: Duration) -> bool {
+    fn is_older(self, at: Instant, than: Duration) -> bool {
         self.now < at || at.saturating_add(than) <= self.now
     }
 }
@@ -50,7 +51,7 @@ impl AcquireTable {
     /// the source with more entries than this source. Thus no policy is silenced by others, and no source by fewer
     /// sources of its policy than the table has entries. In an interval each policy is granted one acquire, and the
     /// table a few times its size. An acquire that is not recorded is requested again by a later packet.
-    pub(crate) fn record(&mut self, limit: AcquireLimit, wanted: &Acquire, last_acquire: &mut Option<Duration>) {
+    pub(crate) fn record(&mut self, limit: AcquireLimit, wanted: &Acquire, last_acquire: &mut Option<Instant>) {
         let entry = Entry { wanted: *wanted, at: limit.now, is_reported: false };
         let place = match self.all.iter().position(|entry| is_same(&entry.wanted, wanted)) {
             Some(known) => self.all.get(known).filter(|known| limit.is_older(known.at, limit.interval)).map(|_| known),

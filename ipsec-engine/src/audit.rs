@@ -1,6 +1,7 @@
 use core::fmt;
 use core::net::IpAddr;
-use core::time::Duration;
+
+use ipsec_packet::Instant;
 
 use crate::discard::DiscardReason;
 
@@ -10,7 +11,7 @@ use crate::discard::DiscardReason;
 #[non_exhaustive]
 pub struct Audit {
     /// Time at which the packet was processed.
-    pub at: Duration,
+    pub at: Instant,
     /// Reason why the packet was discarded.
     pub reason: DiscardReason,
     /// Source address of the packet.
@@ -27,7 +28,7 @@ pub struct Audit {
 
 impl fmt::Display for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:03}", self.at.as_secs(), self.at.subsec_millis())?;
+        write!(f, "{}", self.at)?;
         if let (Some(source), Some(destination)) = (self.source, self.destination) {
             write!(f, " {source} > {destination}")?;
         }

@@ -2,10 +2,9 @@
 
 use core::fmt;
 use core::net::IpAddr;
-use core::time::Duration;
 
 use ipsec_crypto::{KeyedAhIntegrity, KeyedSuite};
-use ipsec_packet::{AntiReplay, Selector};
+use ipsec_packet::{AntiReplay, Instant, Selector};
 use ipsec_sa::{
     PolicyBackend, PolicyDirection, PolicyId, PolicyParams, Protocol, SaBackend, SaChange, SaEvent, SaId, SaParams,
     SaStatus, SpiRequest, Usage,
@@ -95,7 +94,7 @@ where
 
     const IS_LOCAL: bool = true;
 
-    fn get_spi(&mut self, request: &SpiRequest, now: Duration) -> Result<Option<u32>, BackendError> {
+    fn get_spi(&mut self, request: &SpiRequest, now: Instant) -> Result<Option<u32>, BackendError> {
         for spi in request.candidates(SPI_TRIES) {
             match self.reserve(request.id(spi), request.source, now) {
                 Ok(()) => return Ok(Some(spi)),
@@ -106,7 +105,7 @@ where
         Err(BackendError::NoSpi)
     }
 
-    fn add(&mut self, sa: &SaParams, now: Duration) -> Result<(), BackendError> {
+    fn add(&mut self, sa: &SaParams, now: Instant) -> Result<(), BackendError> {
         let profile = self.settings.ah_profile;
         let at =
             self.sad.install_with(sa.id, sa.source, now, || Sa::from_params(sa, profile).map_err(BackendError::Sa))?;
@@ -114,7 +113,7 @@ where
         Ok(())
     }
 
-    fn update(&mut self, id: &SaId, source: IpAddr, change: &SaChange, _: Duration) -> Result<SaId, BackendError> {
+    fn update(&mut self, id: &SaId, source: IpAddr, change: &SaChange, _: Instant) -> Result<SaId, BackendError> {
         let mut moved = Ok(());
         let updated = Self::update(self, id, source, |sa| {
             if let Some((address, port)) = change.peer {

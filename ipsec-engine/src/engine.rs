@@ -3,7 +3,7 @@ use core::time::Duration;
 
 use ah_core::Profile;
 use heapless::Deque;
-use ipsec_packet::{Flow, Ip, Selector};
+use ipsec_packet::{Flow, Instant, Ip, Selector};
 
 use crate::acquire::AcquireTable;
 use crate::algorithms::Algorithms;
@@ -78,6 +78,10 @@ pub enum Unmatched {
 ///
 /// An engine holds up to `SAS` SAs and `POLICIES` policies, and caches the SPD lookup of `FLOWS` flows. It never
 /// allocates; its size is `size_of::<Engine<..>>()`.
+///
+/// All times are those of one clock, which is never set back: lifetimes end by it. If it is set back nevertheless, it
+/// extends the lifetimes of mature SAs, but neither that of a larval SA nor that of a path MTU, and silences no
+/// acquire.
 pub struct Engine<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize = 64> {
     pub(crate) settings: Settings,
     pub(crate) spd: Spd<POLICIES, FLOWS>,
@@ -188,7 +192,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// # Errors
     /// [`InstallError`], which returns the SA; nothing has changed.
     #[allow(clippy::result_large_err)] // the SA is the caller's
-    pub fn install(&mut self, sa: Sa<A>, now: Duration) -> Result<SaId, InstallError<A>> {
+    pub fn install(&mut self, sa: Sa<A>, now: Instant) -> Result<SaId, InstallError<A>> {
         let key = sa.key();
         let at = self.sad.install(sa, now)?;
         self.check_sequence_left(at);
@@ -200,7 +204,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     ///
     /// # Errors
     /// [`ReserveError`]; nothing has changed.
-    pub fn reserve(&mut self, key: SaId, source: IpAddr, now: Duration) -> Result<(), ReserveError> {
+    pub fn reserve(&mut self, key: SaId, source: IpAddr, now: Instant) -> Result<(), ReserveError> {
         self.sad.reserve(key, source, now)
     }
 
@@ -284,7 +288,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Counts a discarded packet, and records an audit event if the RFCs ask for one.
-    pub(crate) fn refuse(&mut self, direction: Direction, now: Duration, reason: DiscardReason, seen: &PacketFacts) {
+    pub(crate) fn refuse(&mut self, direction: Direction, now: Instant, reason: DiscardReason, seen: &PacketFacts) {
         self.counters.add(direction, reason.counter(), 1);
         if !reason.is_auditable() {
             return;
@@ -316,11 +320,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Expires SAs that are not used, and larval SAs (RFC 4301 section 4.4.2.1). Packets check only the lifetimes of
     /// the SAs that they use. The caller calls this at the time that [`poll_timeout`](Self::poll_timeout) returns,
     /// and polls the events afterwards.
-    pub fn tick(&mut self, now: Duration) {
+    pub fn tick(&mut self, now: Instant) {
         let larval_lifetime = self.settings.larval_lifetime;
         for at in (0..).take(SAS) {
             // A clock that was set back does not extend the life of a larval SA.
-            let is_over = |added: Duration| {
+            let is_over = |added: Instant| {
                 added.saturating_add(larval_lifetime) <= now || now.saturating_add(larval_lifetime) <= added
             };
             if self.sad.get(at).is_some_and(|slot| slot.state == SaState::Larval && is_over(slot.usage.added)) {
@@ -333,7 +337,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Returns the earliest time at which [`tick`](Self::tick) has to be called; `None` if no SA has a time limit.
     /// The value changes when an SA is installed, used, updated or removed, and when an SPI is reserved.
-    pub fn poll_timeout(&self) -> Option<Duration> {
+    pub fn poll_timeout(&self) -> Option<Instant> {
         let due = |slot: &crate::sad::Slot<A>| match (&slot.sa, slot.state) {
             (None, _) => Some(slot.usage.added.saturating_add(self.settings.larval_lifetime)),
             (Some(sa), SaState::Mature) => {

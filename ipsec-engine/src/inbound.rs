@@ -2,12 +2,11 @@
 //! the policies.
 
 use core::net::IpAddr;
-use core::time::Duration;
 
 use heapless::Vec;
 use ipsec_packet::{
-    ChecksumRepair, Flow, HeaderPosition, Ip, IpProto, OuterFields, PacketBuf, TunnelError, check_preceding_headers,
-    locate, quoted_flow, remove_preceding_headers, repair_checksum,
+    ChecksumRepair, Flow, HeaderPosition, Instant, Ip, IpProto, OuterFields, PacketBuf, TunnelError,
+    check_preceding_headers, locate, quoted_flow, remove_preceding_headers, repair_checksum,
 };
 
 use crate::action::InboundAction;
@@ -74,7 +73,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// If the outermost IPsec header was refused, a discarded packet is unmodified except for octets behind its own
     /// length. If it was refused later, the plaintext is wiped, also in front of the packet and behind it. Windows
     /// and lifetimes of an SA change by authentic packets only.
-    pub fn inbound(&mut self, packet: &mut PacketBuf<'_>, now: Duration) -> InboundAction {
+    pub fn inbound(&mut self, packet: &mut PacketBuf<'_>, now: Instant) -> InboundAction {
         let mut received = Received {
             extent: Extent::of(packet),
             packet,
@@ -110,7 +109,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     //= RFC 3173 2/8
     //# MUST: inbound datagrams are decompressed after all security processing
-    fn open(&mut self, now: Duration, received: &mut Received<'_, '_>) -> Result<(), DiscardReason> {
+    fn open(&mut self, now: Instant, received: &mut Received<'_, '_>) -> Result<(), DiscardReason> {
         loop {
             let ip = Ip::parse(received.packet.data())?;
             let (seen, length) = (OuterFields::read(&ip), ip.packet().len());
@@ -190,7 +189,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Adds a packet to the usage of an SA and checks its lifetimes.
-    fn charge(&mut self, now: Duration, at: u16, octets: usize) {
+    fn charge(&mut self, now: Instant, at: u16, octets: usize) {
         if let Some(slot) = self.sad.get_mut(at) {
             slot.usage.charge(now, octets);
         }
@@ -229,7 +228,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// 2.2).
     fn find_ipcomp_sa(
         &self,
-        now: Duration,
+        now: Instant,
         packet: &[u8],
         ends: (IpAddr, IpAddr),
     ) -> Option<(u16, HeaderPosition, Option<UdpEncap>)> {
@@ -261,7 +260,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     #[allow(clippy::too_many_arguments)] // one step of the loop above
     fn decapsulate(
         &mut self,
-        now: Duration,
+        now: Instant,
         received: &mut Received<'_, '_>,
         at: u16,
         place: HeaderPosition,

@@ -8,13 +8,12 @@
 //!
 //! ```
 //! # #[cfg(feature = "any")] {
-//! # use core::time::Duration;
-//! # use ipsec_packet::PacketBuf;
+//! # use ipsec_packet::{Instant, PacketBuf};
 //! use esp_core::RngIv;
 //! use ipsec_config::setkey;
 //! use ipsec_engine::{AnyAlgorithms, Engine, OutboundAction, Settings};
 //!
-//! let (mut engine, now) = (Engine::<AnyAlgorithms, 4, 4>::new(Settings::STRICT, None, None), Duration::from_secs(1_795_000_000));
+//! let (mut engine, now) = (Engine::<AnyAlgorithms, 4, 4>::new(Settings::STRICT, None, None), Instant::ZERO);
 //! let text = r#"
 //!     add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -E aes-cbc "sixteen octets !" -A hmac-sha1 "twenty octets it has";
 //!     spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;

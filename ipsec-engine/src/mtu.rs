@@ -1,8 +1,6 @@
 //! Path MTU of outbound SAs, and packets that exceed it (RFC 4301 section 8.2).
 
-use core::time::Duration;
-
-use ipsec_packet::{Flow, Ip, TooBig};
+use ipsec_packet::{Flow, Instant, Ip, TooBig};
 
 use crate::algorithms::Algorithms;
 use crate::discard::DiscardReason;
@@ -18,7 +16,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// before (RFC 4303 section 2.7).
     pub(crate) fn check_size(
         &self,
-        now: Duration,
+        now: Instant,
         bundle: &Bundle,
         chosen: &Chosen,
         plan: &mut SizePlan,
@@ -64,7 +62,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Returns the path MTU of the SAs, if it is known.
-    fn mtu(&self, now: Duration, bundle: &Bundle, chosen: &Chosen) -> Option<u16> {
+    fn mtu(&self, now: Instant, bundle: &Bundle, chosen: &Chosen) -> Option<u16> {
         let life = self.settings.path_mtu_lifetime;
         let paths = self.through(bundle, chosen).filter_map(|(sa, _)| sa.path_mtu(now, life));
         paths.chain(self.settings.link_mtu).min()
@@ -100,7 +98,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// protects nothing, has no SA yet, or has no limit (RFC 4301 section 8.2.1).
     ///
     /// `like` is a packet that the policy selects; in transport mode its headers count.
-    pub fn policy_mtu(&mut self, now: Duration, like: &[u8]) -> Option<u16> {
+    pub fn policy_mtu(&mut self, like: &[u8], now: Instant) -> Option<u16> {
         let flow = Flow::read(like).ok()?;
         let (Verdict::Rule(at), _) = self.spd.lookup(PolicyDirection::Out, &flow) else { return None };
         let &Rule { id, policy, .. } = self.spd.rule(at)?;
@@ -118,7 +116,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// [`Settings::min_path_mtu`](crate::Settings::min_path_mtu), and for
     /// [`Settings::path_mtu_lifetime`](crate::Settings::path_mtu_lifetime). Whether reports are applied at all is the
     /// decision of the caller.
-    pub fn path_mtu_report(&mut self, now: Duration, report: &TooBig) -> bool {
+    pub fn path_mtu_report(&mut self, report: &TooBig, now: Instant) -> bool {
         let protocol = if report.protocol == ipsec_packet::IpProto::ESP { Protocol::Esp } else { Protocol::Ah };
         let Some(spi) = report.spi else {
             // These are the SAs with the quoted ports; as a rule only one of them sends to a peer.
@@ -133,7 +131,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.sad.find(&key, report.source).is_some_and(|at| self.lower_path_mtu(now, at, report))
     }
 
-    fn lower_path_mtu(&mut self, now: Duration, at: u16, report: &TooBig) -> bool {
+    fn lower_path_mtu(&mut self, now: Instant, at: u16, report: &TooBig) -> bool {
         let life = self.settings.path_mtu_lifetime;
         let [least_v4, least_v6] = self.settings.min_path_mtu;
         let Some(sa) = self.sad.get_mut(at).and_then(|slot| slot.sa.as_mut()) else { return false };

@@ -1,11 +1,10 @@
 //! Outbound processing (RFC 4301 section 5.1): SPD lookup, choice of the SAs, and encapsulation.
 
 use core::net::IpAddr;
-use core::time::Duration;
 
 use ah_core::SignError;
 use esp_core::{IvSource, SealError};
-use ipsec_packet::{Flow, Ip, IpError, PacketBuf, quoted_flow};
+use ipsec_packet::{Flow, Instant, Ip, IpError, PacketBuf, quoted_flow};
 
 use crate::acquire::AcquireLimit;
 use crate::action::OutboundAction;
@@ -46,7 +45,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// The packet may be sent only if the result is [`OutboundAction::Send`] or [`OutboundAction::Bypass`]. Otherwise it is
     /// unmodified and no sequence number was used, except for [`DiscardReason::Tunnel`] (inner hop limit) and
     /// [`DiscardReason::Sign`] (headers that AH cannot cover) behind another transform.
-    pub fn outbound(&mut self, packet: &mut PacketBuf<'_>, now: Duration, iv: &mut impl IvSource) -> OutboundAction {
+    pub fn outbound(&mut self, packet: &mut PacketBuf<'_>, now: Instant, iv: &mut impl IvSource) -> OutboundAction {
         match self.try_outbound(packet, now, iv) {
             Ok(action) => {
                 let counter = match action {
@@ -71,7 +70,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     fn try_outbound(
         &mut self,
         packet: &mut PacketBuf<'_>,
-        now: Duration,
+        now: Instant,
         iv: &mut impl IvSource,
     ) -> Result<OutboundAction, Refused> {
         let mut flow = Flow::read(packet.data())?;
@@ -155,7 +154,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     #[allow(clippy::result_large_err)] // there is no heap
     pub(crate) fn choose(
         &mut self,
-        now: Duration,
+        now: Instant,
         id: PolicyId,
         bundle: &Bundle,
         flow: &Flow,

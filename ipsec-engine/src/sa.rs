@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use ipcomp_core::Backoff;
 use ipsec_packet::{
-    AntiReplay, Beet, ChecksumRepair, Cpi, DestinationOptions, FlowPolicy, HopLimitPolicy, Seq, SeqCounter, Tunnel,
+    AntiReplay, Beet, ChecksumRepair, Cpi, DestinationOptions, FlowPolicy, HopLimitPolicy, Instant, Seq, SeqCounter,
+    Tunnel,
 };
 
 use ipsec_sa::{Direction, Lifetimes, Mode, Protocol, SaAlgorithms, SaId, UdpEncap};
@@ -26,7 +27,7 @@ pub struct Sa<A: Algorithms> {
     pub(crate) reqid: u32,
     pub(crate) lifetimes: Lifetimes,
     /// MTU that a router reported, and the time until which it is valid.
-    pub(crate) path_mtu: Option<(u16, Duration)>,
+    pub(crate) path_mtu: Option<(u16, Instant)>,
     pub(crate) algorithms: SaAlgorithms,
     /// SPI by which the SA is managed, where it is not that of the SA.
     pub(crate) managed_spi: Option<u32>,
@@ -269,7 +270,7 @@ impl<A: Algorithms> Sa<A> {
 
     /// Returns the path MTU of the SA, if it is known. A reported MTU is valid for `life`, and no longer if the clock
     /// was set back.
-    pub(crate) fn path_mtu(&self, now: Duration, life: Duration) -> Option<u16> {
+    pub(crate) fn path_mtu(&self, now: Instant, life: Duration) -> Option<u16> {
         let latest = now.saturating_add(life);
         self.path_mtu.filter(|(_, until)| now < *until && *until <= latest).map(|(mtu, _)| mtu)
     }

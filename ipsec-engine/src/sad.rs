@@ -1,8 +1,8 @@
 use core::fmt;
 use core::net::IpAddr;
-use core::time::Duration;
 
 use heapless::{Deque, Vec};
+use ipsec_packet::Instant;
 use zeroize::Zeroize;
 
 use crate::algorithms::Algorithms;
@@ -78,7 +78,7 @@ pub(crate) struct Slot<A: Algorithms> {
 }
 
 impl<A: Algorithms> Slot<A> {
-    fn larval(key: SaId, source: IpAddr, now: Duration) -> Self {
+    fn larval(key: SaId, source: IpAddr, now: Instant) -> Self {
         let (usage, pending) = (Usage::new(now), PendingEvents::default());
         Self { key, source, state: SaState::Larval, usage, sa: None, pending, serial: 0 }
     }
@@ -260,7 +260,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
 
     /// Installs an SA. A larval SA with its identifier is replaced.
     #[allow(clippy::result_large_err)] // the SA is the caller's
-    pub(crate) fn install(&mut self, sa: Sa<A>, now: Duration) -> Result<u16, InstallError<A>> {
+    pub(crate) fn install(&mut self, sa: Sa<A>, now: Instant) -> Result<u16, InstallError<A>> {
         let (key, source) = (sa.key(), sa.source);
         let known = self.find(&key, source);
         if let Some(at) = known {
@@ -292,7 +292,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         &mut self,
         key: SaId,
         source: IpAddr,
-        now: Duration,
+        now: Instant,
         create: impl FnOnce() -> Result<Sa<A>, E>,
     ) -> Result<u16, E> {
         let known = self.find(&key, source);
@@ -334,7 +334,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         Ok(at)
     }
 
-    pub(crate) fn reserve(&mut self, key: SaId, source: IpAddr, now: Duration) -> Result<(), ReserveError> {
+    pub(crate) fn reserve(&mut self, key: SaId, source: IpAddr, now: Instant) -> Result<(), ReserveError> {
         if self.find(&key, source).is_some() {
             return Err(ReserveError::InUse);
         }
@@ -440,7 +440,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     }
 
     /// Checks the lifetimes of an SA and returns its state.
-    pub(crate) fn refresh(&mut self, at: u16, now: Duration) -> Option<SaState> {
+    pub(crate) fn refresh(&mut self, at: u16, now: Instant) -> Option<SaState> {
         let slot = self.get_mut(at)?;
         let (before, Some(sa)) = (slot.state, &slot.sa) else { return Some(slot.state) };
         let state = if sa.lifetimes.hard.reached(&slot.usage, now) {

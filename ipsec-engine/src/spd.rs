@@ -1,9 +1,8 @@
 use core::fmt;
 use core::iter;
-use core::time::Duration;
 
 use heapless::Vec;
-use ipsec_packet::{AddressRange, Detail, Flow, Match, PortRange, Selector, Upper};
+use ipsec_packet::{AddressRange, Detail, Flow, Instant, Match, PortRange, Selector, Upper};
 
 use crate::hash_index::{Index, address, bucket, hash};
 use ipsec_sa::{Action, Level, MAX_TRANSFORMS, Mode, PolicyDirection, PolicyId, PolicyParams, Priority, Template};
@@ -36,7 +35,7 @@ pub(crate) struct Rule {
     pub(crate) id: PolicyId,
     pub(crate) policy: PolicyParams,
     /// Time of the last acquire.
-    pub(crate) last_acquire: Option<Duration>,
+    pub(crate) last_acquire: Option<Instant>,
 }
 
 /// Result of an SPD lookup.

@@ -13,7 +13,7 @@ use ipsec_engine::{
     Algorithms, AnyAlgorithms, BackendError, Engine, Lifetimes, Limit, Never, OutboundAction, PolicyBackend, Protocol,
     SaBackend, SaChange, SaError, SaEvent, SaId, SaParams, SaState, Settings, SpiRequest, TransformParams,
 };
-use ipsec_packet::{PacketBuf, ReplayWindow, WindowSize};
+use ipsec_packet::{Instant, PacketBuf, ReplayWindow, WindowSize};
 
 /// Algorithms of a firmware with one suite.
 enum Firmware {}
@@ -26,7 +26,7 @@ impl Algorithms for Firmware {
     type Decompressor = Never;
 }
 
-const NOW: Duration = Duration::from_secs(1000);
+const NOW: Instant = Instant::from_secs(1000);
 const A: &str = "192.0.2.1";
 const B: &str = "198.51.100.1";
 

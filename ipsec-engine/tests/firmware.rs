@@ -10,8 +10,7 @@ use ipsec_engine::{
     Action, Algorithms, Bundle, DiscardReason, Engine, InboundAction, Level, Mode, Never, OutboundAction,
     PolicyDirection, PolicyParams, Priority, Protocol, Sa, Settings, Template, Transform, TunnelEndpoints,
 };
-use ipsec_packet::{AddressRange, PacketBuf, ReplayError, ReplayWindow, Selector, Seq, SeqWidth, Spi, Upper};
-use std::time::Duration;
+use ipsec_packet::{AddressRange, Instant, PacketBuf, ReplayError, ReplayWindow, Selector, Seq, SeqWidth, Spi, Upper};
 
 #[derive(Debug)]
 enum Firmware {}
@@ -26,7 +25,7 @@ impl Algorithms for Firmware {
 
 type Small = Engine<Firmware, 2, 2, 1>;
 
-const NOW: Duration = Duration::from_secs(1);
+const NOW: Instant = Instant::from_secs(1);
 
 fn suite() -> Aes128Gcm16 {
     Aes128Gcm16::new(&[7; 16], [1, 2, 3, 4])

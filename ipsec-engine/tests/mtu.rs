@@ -83,7 +83,7 @@ fn policy_mtu_agrees_with_exhaustive_search() {
             assert!((largest - 40..largest).all(|inner| fits(&mut a, inner)));
             a.engine.settings_mut().link_mtu = Some(mtu);
             let like = of_length(from, to, 200);
-            assert_eq!(a.engine.policy_mtu(a.now, &like).map(usize::from), Some(largest), "{sas} {action} {mtu}");
+            assert_eq!(a.engine.policy_mtu(&like, a.now).map(usize::from), Some(largest), "{sas} {action} {mtu}");
             assert!(a.send(&of_length(from, to, largest)).is_ok());
             let over = of_length(from, to, largest + 1);
             let reported = DiscardReason::TooBig { mtu: largest as u16 };
@@ -95,12 +95,12 @@ fn policy_mtu_agrees_with_exhaustive_search() {
 #[test]
 fn policy_mtu_is_none_without_limit_policy_or_sa() {
     let (mut a, _) = esp_tunnel();
-    assert_eq!(a.engine.policy_mtu(a.now, &inner()), None, "no link MTU");
+    assert_eq!(a.engine.policy_mtu(&inner(), a.now), None, "no link MTU");
     a.engine.settings_mut().link_mtu = Some(1500);
-    assert!(a.engine.policy_mtu(a.now, &inner()).is_some());
-    assert_eq!(a.engine.policy_mtu(a.now, &host()), None, "no policy");
+    assert!(a.engine.policy_mtu(&inner(), a.now).is_some());
+    assert_eq!(a.engine.policy_mtu(&host(), a.now), None, "no policy");
     a.engine.remove(&key(Direction::Outbound, B, Protocol::Esp, 0x1001), address(A)).unwrap();
-    assert_eq!(a.engine.policy_mtu(a.now, &inner()), None, "no SA");
+    assert_eq!(a.engine.policy_mtu(&inner(), a.now), None, "no SA");
     assert_eq!(events(&mut a), [], "policy_mtu requests no SA");
 }
 
@@ -160,7 +160,7 @@ fn report(mtu: u16) -> TooBig {
 }
 
 fn mtu(gateway: &mut Gateway) -> Option<u16> {
-    gateway.engine.policy_mtu(gateway.now, &inner())
+    gateway.engine.policy_mtu(&inner(), gateway.now)
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn path_mtu_report_about_another_sa_is_ignored() {
         TooBig { spi: ipsec_packet::Spi::new(0x1002).ok(), ..report(1000) },
     ];
     for stranger in strangers {
-        assert!(!a.engine.path_mtu_report(a.now, &stranger), "{stranger:?}");
+        assert!(!a.engine.path_mtu_report(&stranger, a.now), "{stranger:?}");
     }
     assert_eq!(mtu(&mut a), None);
 }
@@ -182,11 +182,11 @@ fn path_mtu_report_about_another_sa_is_ignored() {
 fn path_mtu_report_lowers_the_mtu_and_never_raises_it() {
     let (mut a, _) = esp_tunnel();
     assert_eq!(mtu(&mut a), None);
-    assert!(a.engine.path_mtu_report(a.now, &report(1400)));
+    assert!(a.engine.path_mtu_report(&report(1400), a.now));
     let first = mtu(&mut a).unwrap();
     assert!(first < 1400 && first > 1300);
     for higher in [1400, 1500, u16::MAX] {
-        assert!(!a.engine.path_mtu_report(a.now, &report(higher)), "report raised the path MTU");
+        assert!(!a.engine.path_mtu_report(&report(higher), a.now), "report raised the path MTU");
     }
     assert_eq!(mtu(&mut a), Some(first));
 }
@@ -195,10 +195,10 @@ fn path_mtu_report_lowers_the_mtu_and_never_raises_it() {
 #[test]
 fn path_mtu_report_is_limited_to_the_minimum_mtu_of_ipv4() {
     let (mut a, _) = esp_tunnel();
-    assert!(a.engine.path_mtu_report(a.now, &report(0)));
+    assert!(a.engine.path_mtu_report(&report(0), a.now));
     let least = mtu(&mut a).unwrap();
     assert!(least > 500 && least < 576);
-    assert!(!a.engine.path_mtu_report(a.now, &report(68)));
+    assert!(!a.engine.path_mtu_report(&report(68), a.now));
     assert_eq!(mtu(&mut a), Some(least));
 }
 
@@ -206,8 +206,8 @@ fn path_mtu_report_is_limited_to_the_minimum_mtu_of_ipv4() {
 fn path_mtu_report_is_limited_to_the_minimum_mtu_of_ipv6() {
     let (mut b, _) = one_way(&esp(A6, B6, 0x1001, "-m transport"), A6, B6, "ipsec esp/transport//require", (A6, B6));
     let six = TooBig { source: address(A6), destination: address(B6), ..report(600) };
-    assert!(b.engine.path_mtu_report(b.now, &six) && !b.engine.path_mtu_report(b.now, &six));
-    assert!(b.engine.policy_mtu(b.now, &udp(A6, B6, 1, 2, b"")).is_some_and(|mtu| mtu > 1200 && mtu < 1280));
+    assert!(b.engine.path_mtu_report(&six, b.now) && !b.engine.path_mtu_report(&six, b.now));
+    assert!(b.engine.policy_mtu(&udp(A6, B6, 1, 2, b""), b.now).is_some_and(|mtu| mtu > 1200 && mtu < 1280));
 }
 
 /// A router reports an ESP packet as too big, the report lowers the path MTU, and the next packet is answered with
@@ -223,7 +223,7 @@ fn path_mtu_report_reaches_the_host_behind_the_tunnel() {
     let answer = too_big_reply(&wire, 1300, address("203.0.113.254"), &mut room).unwrap();
     let report = TooBig::read(answer).unwrap().unwrap();
     assert_eq!((report.spi.unwrap().get(), report.mtu, report.protocol), (0x1001, 1300, IpProto::ESP));
-    assert!(a.engine.path_mtu_report(a.now, &report));
+    assert!(a.engine.path_mtu_report(&report, a.now));
     let Err(OutboundAction::Discard(DiscardReason::TooBig { mtu })) = a.send(&big) else {
         panic!("expected TooBig after the report")
     };
@@ -241,11 +241,11 @@ fn path_mtu_report_reaches_the_host_behind_the_tunnel() {
 fn reported_path_mtu_is_aged() {
     let (mut a, _) = esp_tunnel();
     a.engine.settings_mut().link_mtu = Some(1500);
-    let before = a.engine.policy_mtu(a.now, &inner());
-    a.engine.path_mtu_report(a.now, &report(576));
+    let before = a.engine.policy_mtu(&inner(), a.now);
+    a.engine.path_mtu_report(&report(576), a.now);
     a.now += std::time::Duration::from_secs(24 * 3600);
     a.engine.tick(a.now);
-    assert_eq!(a.engine.policy_mtu(a.now, &inner()), before);
+    assert_eq!(a.engine.policy_mtu(&inner(), a.now), before);
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn tfc_padding_does_not_exceed_the_mtu() {
         });
         padded.unwrap();
         if let Some(mtu) = reported {
-            assert!(a.engine.path_mtu_report(a.now, &report(mtu)));
+            assert!(a.engine.path_mtu_report(&report(mtu), a.now));
         }
         let mtu = link.into_iter().chain(reported.map(|reported| reported.max(576))).min().unwrap();
         for length in [33, 60, 500] {
@@ -288,17 +288,17 @@ fn path_mtu_report_about_unsent_packet_is_ignored() {
     let (mut a, _) = esp_tunnel();
     let of = |sequence| TooBig { sequence: Some(sequence), ..report(1000) };
     let now = a.now;
-    assert!(!a.engine.path_mtu_report(now, &of(1)), "no packet was sent");
+    assert!(!a.engine.path_mtu_report(&of(1), now), "no packet was sent");
     for _ in 0..3 {
         a.send(&inner()).unwrap();
     }
-    assert!(!a.engine.path_mtu_report(now, &of(4)) && !a.engine.path_mtu_report(now, &of(0)));
-    assert!(a.engine.path_mtu_report(now, &of(3)));
+    assert!(!a.engine.path_mtu_report(&of(4), now) && !a.engine.path_mtu_report(&of(0), now));
+    assert!(a.engine.path_mtu_report(&of(3), now));
     a.engine.settings_mut().min_path_mtu = [1200, 1400];
     let (mut a, _) = esp_tunnel();
     a.engine.settings_mut().min_path_mtu = [1200, 1400];
-    a.engine.path_mtu_report(now, &report(100));
-    assert_eq!(a.engine.policy_mtu(now, &inner()).map(|mtu| mtu > 1100), Some(true), "minimum path MTU is a setting");
+    a.engine.path_mtu_report(&report(100), now);
+    assert_eq!(a.engine.policy_mtu(&inner(), now).map(|mtu| mtu > 1100), Some(true), "minimum path MTU is a setting");
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn path_mtu_report_about_esp_in_udp_finds_its_sa_by_ports() {
         let mut a = Gateway::new(&all, A);
         let spi = spi.map(|spi| ipsec_packet::Spi::new(spi).unwrap());
         let reported = TooBig { ports, spi, ..report(1000) };
-        assert_eq!(a.engine.path_mtu_report(a.now, &reported), lowered, "{reported:?}");
+        assert_eq!(a.engine.path_mtu_report(&reported, a.now), lowered, "{reported:?}");
     }
 }
 

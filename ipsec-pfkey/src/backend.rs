@@ -2,9 +2,8 @@
 
 use core::fmt;
 use core::net::IpAddr;
-use core::time::Duration;
 
-use ipsec_packet::{AddressRange, Detail, Flow, IpProto, Selector};
+use ipsec_packet::{AddressRange, Detail, Flow, Instant, IpProto, Selector};
 use ipsec_sa::{
     Acquire, Action, Direction, Expiry, Level, Mode, PolicyBackend, PolicyDirection, PolicyId, PolicyParams, Priority,
     Protocol, SaBackend, SaChange, SaEvent, SaId, SaParams, SaStatus, SpiRequest, Template, TunnelEndpoints, Usage,
@@ -161,7 +160,7 @@ impl<S: Socket> SaBackend for PfkeyBackend<S> {
 
     const IS_LOCAL: bool = false;
 
-    fn get_spi(&mut self, request: &SpiRequest, _: Duration) -> Result<Option<u32>, Self::Error> {
+    fn get_spi(&mut self, request: &SpiRequest, _: Instant) -> Result<Option<u32>, Self::Error> {
         self.send_plain(MessageKind::GETSPI, sa_type(request.protocol), |writer| {
             push_ends(writer, request.source, request.destination)?;
             writer.push(&Extension::SpiRange { min: request.min, max: request.max })?;
@@ -170,11 +169,11 @@ impl<S: Socket> SaBackend for PfkeyBackend<S> {
         Ok(None)
     }
 
-    fn add(&mut self, sa: &SaParams, _: Duration) -> Result<(), Self::Error> {
+    fn add(&mut self, sa: &SaParams, _: Instant) -> Result<(), Self::Error> {
         self.send(|buffer, wire, numbers| Ok(write_sa(buffer, wire, MessageKind::ADD, sa, numbers)?.len()))
     }
 
-    fn update(&mut self, _: &SaId, _: IpAddr, _: &SaChange, _: Duration) -> Result<SaId, Self::Error> {
+    fn update(&mut self, _: &SaId, _: IpAddr, _: &SaChange, _: Instant) -> Result<SaId, Self::Error> {
         // SADB_UPDATE replaces all parameters, and the back end has no copy of the keys.
         Err(WriteError::Unsupported("change of an SA without its keys").into())
     }

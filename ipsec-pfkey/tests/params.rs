@@ -5,7 +5,9 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm, Secret, SuiteKeys};
-use ipsec_packet::{AddressRange, IpProto, Marker, PortRange, Ports, Selector, Seq, SeqWidth, Upper, WindowSize};
+use ipsec_packet::{
+    AddressRange, Instant, IpProto, Marker, PortRange, Ports, Selector, Seq, SeqWidth, Upper, WindowSize,
+};
 use ipsec_pfkey::{
     BackendError, Dialect, Extension, Message, MessageKind, MessageWriter, Order, PfkeyBackend, SaType, Wire,
     WriteError, event, read_policy, read_sa, write_sa,
@@ -235,9 +237,9 @@ fn commands_become_messages_with_ascending_numbers() {
     };
     let id = request.id(0x1000);
     let sent = messages(Dialect::Linux, |backend| {
-        assert_eq!(backend.get_spi(&request, Duration::ZERO), Ok(None));
+        assert_eq!(backend.get_spi(&request, Instant::ZERO), Ok(None));
         let params = sa(esp(CipherAlgorithm::AesCbc, 16, IntegrityAlgorithm::HmacSha1_96, 20), Protocol::Esp);
-        backend.add(&params, Duration::ZERO).unwrap();
+        backend.add(&params, Instant::ZERO).unwrap();
         backend.delete(&id, request.source).unwrap();
         backend.flush(Some(Protocol::Ah)).unwrap();
         backend.add_policy(&policy()).unwrap();

@@ -2,9 +2,8 @@
 //! names are those of RFC 2367.
 
 use core::net::IpAddr;
-use core::time::Duration;
 
-use ipsec_packet::Selector;
+use ipsec_packet::{Instant, Selector};
 
 use crate::{Lifetimes, PolicyDirection, PolicyId, PolicyParams, Protocol, SaEvent, SaId, SaParams, SaStatus, Usage};
 
@@ -22,19 +21,19 @@ pub trait SaBackend {
     ///
     /// # Errors
     /// [`Self::Error`], among others if no SPI of the range is free; nothing has changed.
-    fn get_spi(&mut self, request: &SpiRequest, now: Duration) -> Result<Option<u32>, Self::Error>;
+    fn get_spi(&mut self, request: &SpiRequest, now: Instant) -> Result<Option<u32>, Self::Error>;
 
     /// Installs an SA (SADB_ADD, section 3.1.3). A larval SA with its identifier becomes mature.
     ///
     /// # Errors
     /// [`Self::Error`], among others for an algorithm that the back end lacks; nothing has changed.
-    fn add(&mut self, sa: &SaParams, now: Duration) -> Result<(), Self::Error>;
+    fn add(&mut self, sa: &SaParams, now: Instant) -> Result<(), Self::Error>;
 
     /// Changes an SA (SADB_UPDATE, section 3.1.2). Returns its identifier, which may have changed with the peer.
     ///
     /// # Errors
     /// [`Self::Error`], among others if there is no such SA.
-    fn update(&mut self, id: &SaId, source: IpAddr, change: &SaChange, now: Duration) -> Result<SaId, Self::Error>;
+    fn update(&mut self, id: &SaId, source: IpAddr, change: &SaChange, now: Instant) -> Result<SaId, Self::Error>;
 
     /// Removes an SA (SADB_DELETE, section 3.1.4). Returns its usage, if the back end has it and reports it at once.
     /// `source` tells SAs of IPComp with a well-known CPI apart.

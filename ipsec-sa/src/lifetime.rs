@@ -1,5 +1,7 @@
 use core::time::Duration;
 
+use ipsec_packet::Instant;
+
 /// Limits of the lifetime of an SA; `None` for no limit (RFC 4301 section 4.4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Limit {
@@ -28,11 +30,11 @@ pub struct Lifetimes {
 #[non_exhaustive]
 pub struct Usage {
     /// Time at which the SA was installed.
-    pub added: Duration,
+    pub added: Instant,
     /// Time of the first packet; `None` before it.
-    pub first: Option<Duration>,
+    pub first: Option<Instant>,
     /// Time of the last packet; `None` before the first.
-    pub last: Option<Duration>,
+    pub last: Option<Instant>,
     /// Octets of payload that were processed.
     pub octets: u64,
     /// Packets that were processed.
@@ -41,12 +43,12 @@ pub struct Usage {
 
 impl Usage {
     /// Usage of an SA that was installed at this time and has processed nothing.
-    pub const fn new(added: Duration) -> Self {
+    pub const fn new(added: Instant) -> Self {
         Self { added, first: None, last: None, octets: 0, packets: 0 }
     }
 
     /// Counts a packet of this many octets of payload.
-    pub fn charge(&mut self, now: Duration, octets: usize) {
+    pub fn charge(&mut self, now: Instant, octets: usize) {
         self.first.get_or_insert(now);
         self.last = Some(now);
         self.octets = self.octets.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
@@ -56,14 +58,14 @@ impl Usage {
 
 impl Limit {
     /// Returns whether one of the limits is reached (RFC 4301 section 4.4.2.1).
-    pub fn reached(&self, usage: &Usage, now: Duration) -> bool {
+    pub fn reached(&self, usage: &Usage, now: Instant) -> bool {
         self.due(usage).is_some_and(|due| now >= due)
             || self.octets.is_some_and(|most| usage.octets >= most)
             || self.packets.is_some_and(|most| usage.packets >= most)
     }
 
     /// Returns the earliest time at which a time limit is reached; `None` if there is none yet.
-    pub fn due(&self, usage: &Usage) -> Option<Duration> {
+    pub fn due(&self, usage: &Usage) -> Option<Instant> {
         let by_age = self.age.map(|age| usage.added.saturating_add(age));
         let by_use = self.use_age.zip(usage.first).map(|(age, first)| first.saturating_add(age));
         [by_age, by_use].into_iter().flatten().min()

@@ -41,7 +41,6 @@
 )]
 
 use core::fmt;
-use core::time::Duration;
 
 use esp_core::IvSource;
 use ipsec_engine::{Algorithms, Engine, InboundAction, OutboundAction};
@@ -143,8 +142,8 @@ fn copy(from: &[u8], to: &mut [u8]) -> (usize, usize) {
 }
 
 /// Converts smoltcp's time to the time of the engine.
-fn elapsed(now: Instant) -> Duration {
-    Duration::from_micros(u64::try_from(now.total_micros()).unwrap_or(0))
+fn elapsed(now: Instant) -> ipsec_packet::Instant {
+    ipsec_packet::Instant::from_micros(u64::try_from(now.total_micros()).unwrap_or(0))
 }
 
 impl<D, A, I, const SAS: usize, const POLICIES: usize, const FLOWS: usize, const SIZE: usize> Device
@@ -207,7 +206,7 @@ pub struct TxToken<
 > {
     inner: T,
     egress: &'a mut Egress<A, I, SAS, POLICIES, FLOWS, SIZE>,
-    now: Duration,
+    now: ipsec_packet::Instant,
 }
 
 impl<T, A, I, const SAS: usize, const POLICIES: usize, const FLOWS: usize, const SIZE: usize> smoltcp::phy::TxToken

@@ -1,6 +1,5 @@
 //! ICMPv6 errors about extension headers that an attacker inserted must not quote decrypted octets in cleartext.
 
-use core::time::Duration;
 use std::collections::VecDeque;
 
 use ipcomp_core::{Deflate, Inflate};
@@ -82,7 +81,7 @@ fn engine(local: &str, transforms: &str) -> Engine<AnyAlgorithms, 8, 8> {
         text += &format!("spdadd {from} {to} tcp -P {direction} ipsec {transforms};");
         text += &format!("spdadd {from} {to} icmp6 -P {direction} none;");
     }
-    setkey::apply(&mut engine, text.as_bytes(), &[local.parse().unwrap()], Duration::ZERO).unwrap();
+    setkey::apply(&mut engine, text.as_bytes(), &[local.parse().unwrap()], ipsec_packet::Instant::ZERO).unwrap();
     engine
 }
 
@@ -99,7 +98,7 @@ fn protect(transforms: &str, payload: &[u8]) -> Vec<u8> {
     repair_checksum(&mut segment, ChecksumRepair::Recompute).unwrap();
     let mut bytes = [&[0; 256][..], &segment, &[0; 2048]].concat();
     let mut packet = PacketBuf::with_headroom(&mut bytes, 256, segment.len()).unwrap();
-    assert_eq!(engine(A, transforms).outbound(&mut packet, Duration::ZERO, &mut iv), OutboundAction::Send);
+    assert_eq!(engine(A, transforms).outbound(&mut packet, ipsec_packet::Instant::ZERO, &mut iv), OutboundAction::Send);
     packet.data().to_vec()
 }
 

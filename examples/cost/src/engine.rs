@@ -2,12 +2,11 @@
 
 use std::cell::RefCell;
 use std::fmt::Write;
-use std::time::Duration;
 
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_config::setkey::{LoadOptions, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Engine, InboundAction, OutboundAction, SaBackend, Settings};
-use ipsec_packet::{IpProto, PacketBuf, Seq};
+use ipsec_packet::{Instant, IpProto, PacketBuf, Seq};
 
 use crate::generate::ip::{HOST, PEER};
 use crate::generate::{Genome, deflate, ip};
@@ -15,7 +14,7 @@ use crate::measure::measured;
 
 type Gateway = Engine<AnyAlgorithms, 256, 256, 256>;
 
-const NOW: Duration = Duration::from_secs(1_795_000_000);
+const NOW: Instant = Instant::from_secs(1_795_000_000);
 /// Head- and tailroom of a packet in octets, as in the tool.
 const HEADROOM: usize = 512;
 const TAILROOM: usize = 65536 + 512;

@@ -3,13 +3,13 @@
 use std::fmt::Write;
 use std::fs;
 use std::hint::black_box;
-use std::time::Duration;
 
 use ike_codec::{Message, Quirks, Reassembly};
 use ipcomp_core::{Decompressor, Inflate, Lzs};
 use ipsec_config::setkey::{Add, LoadOptions, PolicyStatement, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Engine, SaBackend, Settings};
 use ipsec_pfkey::{Dialect, Message as PfkeyMessage, Order};
+use ipsec_packet::Instant;
 
 use crate::generate::{deflate, ike, lzs, pfkey};
 use crate::measure::measured;
@@ -121,7 +121,7 @@ fn setkey(text: &str) {
     });
 }
 
-const NOW: Duration = Duration::from_secs(1_795_000_000);
+const NOW: Instant = Instant::from_secs(1_795_000_000);
 
 /// Engine with space for the largest input.
 type Databases = Engine<AnyAlgorithms, 2048, 2048, 64>;

@@ -6,17 +6,19 @@
 mod image;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use core::time::Duration;
 
 use core::convert::Infallible;
 
 use ipcomp_core::{FixedDeflate, Inflate};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
-use ah_core::Profile;
-use ipsec_engine::{Action, Algorithms, Bundle, Direction, Engine, IpcompOut, Level, Lifetimes, Mode, PolicyBackend, PolicyDirection, PolicyParams, Priority, Protocol, Sa, SaAlgorithms, SaBackend, SaChange, SaParams, Settings, SpiRequest, Template, Transform, TunnelEndpoints, UdpEncap};
+use ipsec_engine::{
+    Action, Algorithms, Bundle, Direction, Engine, IpcompOut, Level, Lifetimes, Mode, PolicyBackend, PolicyDirection,
+    PolicyParams, Priority, Protocol, Sa, SaAlgorithms, SaBackend, SaChange, SaParams, Settings, SpiRequest, Template,
+    Transform, TunnelEndpoints, UdpEncap,
+};
 use ipsec_packet::{
-    AddressRange, Beet, ChecksumRepair, Cpi, DestinationOptions, DfPolicy, Marker, PacketBuf, Ports, ReplayWindow,
-    Selector, Seq, SeqWidth, Spi, TooBig, Upper,
+    AddressRange, Beet, ChecksumRepair, Cpi, DestinationOptions, DfPolicy, Instant, Marker, PacketBuf, Ports,
+    ReplayWindow, Selector, Seq, SeqWidth, Spi, TooBig, Upper,
 };
 use ipsec_pfkey::{Dialect, Message, Order, PfkeyBackend, event, read_policy, read_sa};
 
@@ -50,7 +52,7 @@ fn address(octets: &[u8]) -> Option<IpAddr> {
 }
 
 fn configure(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<usize> {
-    let now = Duration::from_millis(input.len() as u64);
+    let now = Instant::from_millis(input.len() as u64);
     let (source, destination) = (address(input)?, address(input.get(20..)?)?);
     let spi = Spi::new(input.len() as u32).ok()?;
     let suite =
@@ -128,7 +130,7 @@ fn single_sa(input: &[u8], source: IpAddr, destination: IpAddr, suite: Suite) ->
 /// panics.
 fn commands(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<usize> {
     let (now, source, destination) =
-        (Duration::from_secs(input.len() as u64), address(input)?, address(input.get(4..)?)?);
+        (Instant::from_secs(input.len() as u64), address(input)?, address(input.get(4..)?)?);
     let wire = Dialect::Linux.with(Order::NATIVE);
     let message = Message::parse(input, wire).ok()?;
     let (sa, policy) = (read_sa(&message, Direction::Inbound).ok()?, read_policy(&message).ok()?);
@@ -151,7 +153,7 @@ fn command<B: SaBackend + PolicyBackend>(
     (sa, policy): (&SaParams, &PolicyParams),
     request: &SpiRequest,
     change: &SaChange,
-    now: Duration,
+    now: Instant,
 ) -> bool {
     let mut shown = 0usize;
     let spi = backend.get_spi(request, now).ok().flatten();
@@ -167,14 +169,14 @@ fn command<B: SaBackend + PolicyBackend>(
 }
 
 fn packets(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8], output: &mut [u8]) -> Option<usize> {
-    let now = Duration::from_secs(input.len() as u64);
+    let now = Instant::from_secs(input.len() as u64);
     let mut packet = PacketBuf::with_headroom(output, 128, input.len()).ok()?;
     let sent = engine.outbound(&mut packet, now, &mut |_: Seq, iv: &mut [u8]| iv.fill(1)).reason().is_none();
     let taken = engine.inbound(&mut packet, now).reason().is_none();
     engine.tick(now);
     let wait = engine.poll_timeout().is_some() ^ engine.poll_event().is_some() ^ engine.poll_audit().is_some();
-    let known = engine.policy_mtu(now, input).is_some();
-    let labelled = TooBig::read(input).ok().flatten().is_some_and(|report| engine.path_mtu_report(now, &report));
+    let known = engine.policy_mtu(input, now).is_some();
+    let labelled = TooBig::read(input).ok().flatten().is_some_and(|report| engine.path_mtu_report(&report, now));
     let counted = engine.counters().iter().map(|(_, _, n)| n).fold(engine.audits_lost(), u64::wrapping_add);
     Some(usize::from(sent ^ taken ^ wait ^ known ^ labelled).wrapping_add(counted as usize))
 }

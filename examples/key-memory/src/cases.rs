@@ -6,10 +6,10 @@ use ipsec_crypto::{
     AnyAhIntegrity, AnySuite, CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow, KeyLengths,
 };
 use ipsec_engine::{AnyAlgorithms, AnyWindow, Direction, Lifetimes, Limit, Protocol, Sa, SaId, Transform};
-use ipsec_packet::{SeqWidth, Spi, WindowSize};
+use ipsec_packet::{Instant, SeqWidth, Spi, WindowSize};
 
 /// Time at which an SA is installed.
-pub const NOW: Duration = Duration::from_secs(1_795_000_000);
+pub const NOW: Instant = Instant::from_secs(1_795_000_000);
 /// SPI of the SA whose keys are searched for.
 pub const SPI: u32 = 0x1001;
 /// Source address of an SA.

@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_engine::{AnyAlgorithms, Direction, Engine, Expiry, IpcompOut, Sa, SaEvent, SaId, Settings, Transform, UpdateError};
-use ipsec_packet::Cpi;
+use ipsec_packet::{Instant, Cpi};
 use key_memory::{
     Case, DESTINATION, NOW, Observed, SOURCE, SPI, Search, all, longest_run, on_clean_stack, replacement,
 };
@@ -14,7 +13,7 @@ use key_memory::{
 type Memory<const SAS: usize> = Observed<Engine<AnyAlgorithms, SAS, 2, 2>>;
 
 /// Time after the hard lifetime of the SAs.
-const EXPIRED: Duration = Duration::from_secs(NOW.as_secs() + 20);
+const EXPIRED: Instant = Instant::from_secs(NOW.as_secs() + 20);
 /// Number of consecutive unchanged octets of the SA that counts as a remainder.
 const RUN: usize = 8;
 
@@ -38,7 +37,7 @@ fn engine<const SAS: usize>() -> Memory<SAS> {
     on_clean_stack(|| Observed::new(Engine::new(Settings::SETKEY, Some(Deflate::new()), Some(Inflate::new()))))
 }
 
-fn install<const SAS: usize>(engine: &mut Memory<SAS>, now: Duration, sa: impl Fn() -> Sa<AnyAlgorithms>) {
+fn install<const SAS: usize>(engine: &mut Memory<SAS>, now: Instant, sa: impl Fn() -> Sa<AnyAlgorithms>) {
     on_clean_stack(|| assert!(engine.install(sa(), now).is_ok()));
 }
 

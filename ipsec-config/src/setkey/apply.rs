@@ -2,9 +2,9 @@
 
 use core::fmt;
 use core::net::IpAddr;
-use core::time::Duration;
 
 use heapless::Vec;
+use ipsec_packet::Instant;
 use ipsec_sa::{
     Action, Direction, Mode, PolicyBackend, PolicyId, PolicyParams, Protocol, SaBackend, SaId, SaStatus,
     TunnelEndpoints,
@@ -227,7 +227,7 @@ pub fn apply<B: SaBackend + PolicyBackend>(
     backend: &mut B,
     text: &[u8],
     local: &[IpAddr],
-    now: Duration,
+    now: Instant,
 ) -> Result<Loaded, ApplyError<<B as SaBackend>::Error, <B as PolicyBackend>::Error>> {
     let mut environment = LocalAddresses::new(local);
     apply_with(backend, text, &mut environment, &LoadOptions::RFC, now)?;
@@ -243,7 +243,7 @@ pub fn apply_with<B: SaBackend + PolicyBackend>(
     text: &[u8],
     environment: &mut impl Environment,
     options: &LoadOptions,
-    now: Duration,
+    now: Instant,
 ) -> Applied<B> {
     let syntax = |e: SetkeyError| {
         let at = Location { line: e.line, column: e.column };
@@ -271,7 +271,7 @@ struct Step<'s, B, E> {
     backend: &'s mut B,
     environment: &'s mut E,
     options: &'s LoadOptions,
-    now: Duration,
+    now: Instant,
     text: &'s [u8],
 }
 

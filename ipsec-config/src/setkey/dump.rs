@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use ipsec_packet::{AddressRange, IpProto, PortRange, Upper};
+use ipsec_packet::{AddressRange, Instant, IpProto, PortRange, Upper};
 use ipsec_sa::{Action, PolicyId, PolicyParams, Protocol, SaStatus};
 
 use super::algorithm::{cipher_name, mac_name};
@@ -14,14 +14,14 @@ pub struct DumpSa<'a> {
     /// SA that is shown.
     pub sa: &'a SaStatus,
     /// Time of the dump, on the clock of the SA.
-    pub now: Duration,
-    /// Time of the dump since 1970.
-    pub unix_now: Duration,
+    pub now: Instant,
+    /// Wall-clock time at the start of [`Instant`], as the time since 1970 in UTC.
+    pub start: Duration,
 }
 
 impl fmt::Display for DumpSa<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sa, now, unix_now } = *self;
+        let Self { sa, now, start } = *self;
         let SaStatus { id, source, usage, lifetimes, .. } = sa;
         match sa.encap {
             Some(encap) => {
@@ -48,10 +48,9 @@ impl fmt::Display for DumpSa<'_> {
         writeln!(f, "\tseq={sequence:#010x} replay={} flags=0x00000000 state={}", sa.window >> 3, sa.state)?;
         let (hard, soft) = (&lifetimes.hard, &lifetimes.soft);
         let seconds = |limit: Option<Duration>| limit.map_or(0, |limit| limit.as_secs());
-        let seconds_before = |at: Duration| now.as_secs().saturating_sub(at.as_secs());
-        let date = |at: Duration| Date(unix_now.as_secs().saturating_sub(seconds_before(at)));
-        writeln!(f, "\tcreated: {}\tcurrent: {}", date(usage.added), Date(unix_now.as_secs()))?;
-        let age = seconds_before(usage.added);
+        let date = |at: Instant| Date(start.as_secs().saturating_add(at.as_secs()));
+        writeln!(f, "\tcreated: {}\tcurrent: {}", date(usage.added), date(now))?;
+        let age = now.as_secs().saturating_sub(usage.added.as_secs());
         writeln!(f, "\tdiff: {age}(s)\thard: {}(s)\tsoft: {}(s)", seconds(hard.age), seconds(soft.age))?;
         let last = LastUse(usage.last.map(date));
         writeln!(f, "\tlast: {last}\thard: {}(s)\tsoft: {}(s)", seconds(hard.use_age), seconds(soft.use_age))?;

@@ -16,7 +16,7 @@ use ipsec_engine::{
     Action, Bundle, Counter, Direction, Level, Lifetimes, Limit, Mode, PolicyDirection, PolicyParams, Priority,
     Protocol, SaState, Template, TunnelEndpoints,
 };
-use ipsec_packet::{AddressRange, Detail, IpProto, PortRange, Selector, Upper, set_length};
+use ipsec_packet::{AddressRange, Detail, Instant, IpProto, PortRange, Selector, Upper, set_length};
 use model::{Body, Damage, Fragment, Outcome, Packet, Spec};
 
 /// Choices: the given octets first, then pseudo-random ones.
@@ -67,7 +67,7 @@ impl Random {
 struct Case<'t> {
     random: Random,
     hosts: [Host; 2],
-    now: Duration,
+    now: Instant,
     ipv6: usize,
     encrypting: bool,
     spi: u32,
@@ -82,7 +82,7 @@ struct Case<'t> {
 impl<'t> Case<'t> {
     fn new(mut random: Random, verbose: bool, tally: &'t mut Tally) -> Self {
         let (ipv6, encrypting) = (random.of(&[0, 30, 100]), random.percent(70));
-        let (hosts, now) = ([Host::new(), Host::new()], Duration::from_secs(1_795_000_000));
+        let (hosts, now) = ([Host::new(), Host::new()], Instant::from_secs(1_795_000_000));
         let (specs, wires) = (Vec::new(), Vec::new());
         let mut case = Self { random, hosts, now, ipv6, encrypting, spi: 0x1000, specs, wires, verbose, tally };
         for host in 0..2 {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use ah_core::Profile;
 use ipcomp_core::{Deflate, Inflate};
@@ -13,7 +12,7 @@ use ipsec_engine::{
     Unmatched,
 };
 use ipsec_packet::{
-    Cpi, Flow, IpProto, Ipv4Header, Ipv6Header, Match, PacketBuf, Seq, SeqWidth, Spi, WindowSize, set_length,
+    Cpi, Flow, Instant, IpProto, Ipv4Header, Ipv6Header, Match, PacketBuf, Seq, SeqWidth, Spi, WindowSize, set_length,
 };
 use zerocopy::IntoBytes;
 
@@ -65,27 +64,27 @@ impl Host {
         added.ok()?.to_string().parse().ok()
     }
 
-    pub fn install(&mut self, now: Duration, spec: Spec, direction: Direction) -> bool {
+    pub fn install(&mut self, now: Instant, spec: Spec, direction: Direction) -> bool {
         self.tick(now);
         let installed = self.engine.install(sa(&spec, direction), now).is_ok();
         assert_eq!(installed, self.oracle.install(now, spec, direction, false), "installed: {spec:?}");
         installed
     }
 
-    pub fn reserve(&mut self, now: Duration, spec: Spec) {
+    pub fn reserve(&mut self, now: Instant, spec: Spec) {
         self.tick(now);
         let reserved = self.engine.reserve(spec.name(Direction::Inbound), spec.source, now).is_ok();
         assert_eq!(reserved, self.oracle.install(now, spec, Direction::Inbound, true), "reserved: {spec:?}");
     }
 
-    pub fn tick(&mut self, now: Duration) {
+    pub fn tick(&mut self, now: Instant) {
         self.engine.tick(now);
         self.oracle.tick(now);
         self.compare_sas(now, true);
         assert_eq!(self.engine.poll_timeout(), self.oracle.next_change(now));
     }
 
-    pub fn events(&mut self, now: Duration, tally: &mut Tally) {
+    pub fn events(&mut self, now: Instant, tally: &mut Tally) {
         self.tick(now);
         let sorted = |events: Vec<_>| {
             let mut texts: Vec<_> = events.iter().map(|event| format!("{event:?}")).collect();
@@ -108,7 +107,7 @@ impl Host {
 
     /// Asserts that engine and oracle have the same SAs with the same usage. State changes that time alone causes may
     /// not be visible in the engine yet.
-    fn compare_sas(&self, now: Duration, exactly: bool) {
+    fn compare_sas(&self, now: Instant, exactly: bool) {
         assert_eq!(self.engine.sas().count(), self.oracle.sas.len());
         for model in &self.oracle.sas {
             let key = model.spec.name(model.direction);
@@ -123,7 +122,7 @@ impl Host {
     }
 
     /// Sends a packet; returns the expected outcome and the octets on the wire.
-    pub fn send(&mut self, now: Duration, packet: &Packet, octets: &[u8], random: &mut Random) -> (Outcome, Vec<u8>) {
+    pub fn send(&mut self, now: Instant, packet: &Packet, octets: &[u8], random: &mut Random) -> (Outcome, Vec<u8>) {
         let mut bytes = vec![0xee; ROOM + octets.len() + ROOM];
         bytes[ROOM..ROOM + octets.len()].copy_from_slice(octets);
         let mut buffer = PacketBuf::with_headroom(&mut bytes, ROOM, octets.len()).unwrap();
@@ -176,7 +175,7 @@ impl Host {
         }
     }
 
-    pub fn receive(&mut self, now: Duration, packet: &Packet, wire: &[u8]) -> Outcome {
+    pub fn receive(&mut self, now: Instant, packet: &Packet, wire: &[u8]) -> Outcome {
         let (action, left) = self.receive_octets(now, wire);
         let outcome = self.oracle.inbound(now, packet);
         assert!(is_received_like(&action, &outcome), "received: {action:?}, expected {outcome:?} of {packet:?}");
@@ -194,7 +193,7 @@ impl Host {
         outcome
     }
 
-    pub fn receive_octets(&mut self, now: Duration, wire: &[u8]) -> (InboundAction, Vec<u8>) {
+    pub fn receive_octets(&mut self, now: Instant, wire: &[u8]) -> (InboundAction, Vec<u8>) {
         let mut bytes = [wire, &[0xee; ROOM]].concat();
         let mut buffer = PacketBuf::with_headroom(&mut bytes, 0, wire.len()).unwrap();
         let action = self.engine.inbound(&mut buffer, now);

@@ -11,7 +11,7 @@ use ipsec_engine::{
     Acquire, Action, Counter, Direction, Expiry, Level, Lifetimes, Limit, Mode, PolicyDirection, PolicyId,
     PolicyParams, Protocol, SaEvent, SaId, SaState, Template,
 };
-use ipsec_packet::{Detail, Flow, IpProto, PortRange, Upper};
+use ipsec_packet::{Detail, Flow, Instant, IpProto, PortRange, Upper};
 
 use super::headers::{self, Header};
 
@@ -220,9 +220,9 @@ pub struct Sa {
     pub spec: Spec,
     pub direction: Direction,
     pub larval: bool,
-    pub added: Duration,
-    pub first: Option<Duration>,
-    pub last: Option<Duration>,
+    pub added: Instant,
+    pub first: Option<Instant>,
+    pub last: Option<Instant>,
     pub octets: u64,
     pub packets: u64,
     /// Last sequence number used by an outbound SA; `received` are the verified ones of an inbound SA.
@@ -234,14 +234,14 @@ pub struct Sa {
 }
 
 impl Sa {
-    fn reached(&self, limit: &Limit, now: Duration) -> bool {
+    fn reached(&self, limit: &Limit, now: Instant) -> bool {
         limit.age.is_some_and(|age| now >= self.added + age)
             || limit.use_age.is_some_and(|age| self.first.is_some_and(|first| now >= first + age))
             || limit.octets.is_some_and(|most| self.octets >= most)
             || limit.packets.is_some_and(|most| self.packets >= most)
     }
 
-    pub fn state(&self, now: Duration) -> SaState {
+    pub fn state(&self, now: Instant) -> SaState {
         match &self.spec.lifetimes {
             _ if self.larval => SaState::Larval,
             limits if self.reached(&limits.hard, now) => SaState::Dead,
@@ -250,7 +250,7 @@ impl Sa {
         }
     }
 
-    fn charge(&mut self, now: Duration, octets: usize) {
+    fn charge(&mut self, now: Instant, octets: usize) {
         self.first = self.first.or(Some(now));
         self.last = Some(now);
         self.octets += octets as u64;
@@ -303,7 +303,7 @@ pub struct Rule {
 #[derive(Debug)]
 struct AcquireEntry {
     wanted: Acquire,
-    at: Duration,
+    at: Instant,
     reported: bool,
 }
 
@@ -355,7 +355,7 @@ pub struct Oracle {
     pub sas: Vec<Sa>,
     acquires: Vec<AcquireEntry>,
     /// Time of the last acquire of each policy.
-    last_acquire: BTreeMap<PolicyId, Duration>,
+    last_acquire: BTreeMap<PolicyId, Instant>,
     /// Dead SAs that were replaced before their expire event was reported.
     replaced: Vec<SaId>,
     /// Occurrences of cases that no result shows.
@@ -412,7 +412,7 @@ impl Oracle {
 
     /// Installs an SA and returns whether it was accepted: an SA of the same ID is replaced only if it is larval or
     /// dead.
-    pub fn install(&mut self, now: Duration, spec: Spec, direction: Direction, larval: bool) -> bool {
+    pub fn install(&mut self, now: Instant, spec: Spec, direction: Direction, larval: bool) -> bool {
         if let Some(at) = self.find(spec.name(direction), spec.source) {
             if larval || matches!(self.sas[at].state(now), SaState::Mature | SaState::Dying) {
                 return false;
@@ -441,12 +441,12 @@ impl Oracle {
         true
     }
 
-    pub fn tick(&mut self, now: Duration) {
+    pub fn tick(&mut self, now: Instant) {
         self.sas.retain(|sa| !sa.larval || now < sa.added + LARVAL_LIFE);
     }
 
     /// Returns the time of the next state change that time alone causes.
-    pub fn next_change(&self, now: Duration) -> Option<Duration> {
+    pub fn next_change(&self, now: Instant) -> Option<Instant> {
         let due = |sa: &Sa, limit: &Limit| {
             [limit.age.map(|age| sa.added + age), limit.use_age.zip(sa.first).map(|(a, f)| f + a)]
         };
@@ -460,13 +460,13 @@ impl Oracle {
     }
 
     /// Requests an SA, unless the same was requested within `ACQUIRE_INTERVAL`.
-    fn acquire(&mut self, now: Duration, wanted: Acquire) {
+    fn acquire(&mut self, now: Instant, wanted: Acquire) {
         let rules = &self.rules;
         self.acquires.retain(|entry| rules.iter().any(|rule| rule.id == entry.wanted.policy));
         let same = |a: &Acquire, b: &Acquire| {
             (a.policy, a.template, a.source, a.destination) == (b.policy, b.template, b.source, b.destination)
         };
-        let old = |at: Duration| now >= at + ACQUIRE_INTERVAL;
+        let old = |at: Instant| now >= at + ACQUIRE_INTERVAL;
         let place = match self.acquires.iter().position(|entry| same(&entry.wanted, &wanted)) {
             Some(at) if old(self.acquires[at].at) => at,
             Some(_) => return,
@@ -486,7 +486,7 @@ impl Oracle {
     /// Returns the reported acquire to replace: the oldest whose interval has passed; for a policy without an acquire
     /// within the interval, the oldest of the policy with most acquires; otherwise the oldest of the source with at
     /// least two acquires more in the same policy.
-    fn replaceable(&mut self, now: Duration, wanted: &Acquire) -> Option<usize> {
+    fn replaceable(&mut self, now: Instant, wanted: &Acquire) -> Option<usize> {
         let reported: Vec<usize> = (0..self.acquires.len()).filter(|&at| self.acquires[at].reported).collect();
         let oldest = |of: Vec<usize>| of.into_iter().min_by_key(|&at| self.acquires[at].at);
         let old: Vec<_> =
@@ -521,7 +521,7 @@ impl Oracle {
     }
 
     /// Returns the pending events, each once.
-    pub fn events(&mut self, now: Duration) -> Vec<SaEvent> {
+    pub fn events(&mut self, now: Instant) -> Vec<SaEvent> {
         let rules = &self.rules;
         self.acquires.retain(|entry| rules.iter().any(|rule| rule.id == entry.wanted.policy));
         let unreported = self.acquires.iter_mut().filter(|entry| !entry.reported);
@@ -585,7 +585,7 @@ impl Oracle {
 
     /// Models outbound processing (RFC 4301 section 5.1). `octets` are those of the packet; `wire` is the packet that
     /// the engine sent, which is inspected only to see whether ciphertext was compressed.
-    pub fn outbound(&mut self, now: Duration, packet: &Packet, octets: &[u8], wire: &[u8]) -> Outcome {
+    pub fn outbound(&mut self, now: Instant, packet: &Packet, octets: &[u8], wire: &[u8]) -> Outcome {
         let flow = packet.flow();
         let at = match self.search(PolicyDirection::Out, &flow) {
             Verdict::Policy(at) => at,
@@ -652,7 +652,7 @@ impl Oracle {
     }
 
     /// Returns the newest mature SA that matches a template, or else the newest dying one, and its mode for the packet.
-    fn choose(&self, now: Duration, template: &Template, reqid: u32, ends: (IpAddr, IpAddr)) -> Option<(usize, Mode)> {
+    fn choose(&self, now: Instant, template: &Template, reqid: u32, ends: (IpAddr, IpAddr)) -> Option<(usize, Mode)> {
         let newest = |wanted: SaState| {
             let found = self.sas.iter().rposition(|sa| {
                 sa.direction == Direction::Outbound && sa.state(now) == wanted && {
@@ -712,7 +712,7 @@ impl Oracle {
 
     fn protect(
         &mut self,
-        now: Duration,
+        now: Instant,
         at: usize,
         mode: Mode,
         packet: Packet,
@@ -768,7 +768,7 @@ impl Oracle {
 
     /// Models inbound processing (RFC 4301 section 5.2): decapsulates all IPsec headers, then compares the rest with
     /// the policies.
-    pub fn inbound(&mut self, now: Duration, packet: &Packet) -> Outcome {
+    pub fn inbound(&mut self, now: Instant, packet: &Packet) -> Outcome {
         let mut deferred_usage = Vec::new();
         let outcome = self.open(now, packet, &mut deferred_usage);
         if matches!(outcome, Outcome::Deliver(_)) {
@@ -779,7 +779,7 @@ impl Oracle {
 
     /// Decapsulates a packet and checks policies. `deferred_usage` collects the usage of IPComp SAs outside ESP and
     /// AH, which is counted only if the packet is delivered.
-    fn open(&mut self, now: Duration, packet: &Packet, deferred_usage: &mut Vec<(usize, usize)>) -> Outcome {
+    fn open(&mut self, now: Instant, packet: &Packet, deferred_usage: &mut Vec<(usize, usize)>) -> Outcome {
         let (mut left, mut applied, mut at_outer_header) = (packet.clone(), Vec::new(), true);
         let mut unauthenticated = Unauthenticated::Unknown;
         // Numbers of outer SAs that policies for packets between the gateways may account for (nested SAs, RFC 4301
@@ -1035,7 +1035,7 @@ impl Oracle {
 
     /// Finds the live SA of an uncompressed packet of an IPComp tunnel, which is IP in IP on the wire (RFC 3173
     /// section 2.2).
-    fn uncompressed_tunnel(&self, now: Duration, packet: &Packet) -> Option<usize> {
+    fn uncompressed_tunnel(&self, now: Instant, packet: &Packet) -> Option<usize> {
         let Body::Inside(inner) = &packet.body else { return None };
         let ends = (packet.source, packet.destination);
         if packet.fragment_kind != Fragment::Whole
@@ -1087,13 +1087,7 @@ impl Oracle {
 
     /// Returns whether the inner packet of a tunnel is received on another SA, while an inbound policy matches the SAs
     /// so far (RFC 4301 section 5.2).
-    fn matches_outer_policy(
-        &self,
-        now: Duration,
-        left: &Packet,
-        applied: &[AppliedSa],
-        outer_counts: &[usize],
-    ) -> bool {
+    fn matches_outer_policy(&self, now: Instant, left: &Packet, applied: &[AppliedSa], outer_counts: &[usize]) -> bool {
         let again = match left.ipsec().filter(|_| left.fragment_kind == Fragment::Whole) {
             Some((protocol, spi)) => self.find(SaId::inbound(left.destination, protocol, spi), left.source),
             None => self.uncompressed_tunnel(now, left),

@@ -15,7 +15,7 @@ use ipsec_config::setkey::{
 use ipsec_engine::{
     Action, Direction, Mode, PolicyBackend, PolicyDirection, PolicyParams, SaBackend, SaId, SaStatus, TunnelEndpoints,
 };
-use ipsec_packet::{AddressRange, Seq};
+use ipsec_packet::{AddressRange, Instant, Seq};
 use zeroize::Zeroizing;
 
 use super::{Databases, Host, Numbers};
@@ -96,11 +96,11 @@ impl Config {
     }
 
     /// Applies the statements at this time. `mirrored` exchanges the directions, for the host of the peer.
-    pub fn load(&self, host: &mut Host, now: Duration, mirrored: bool) -> Result<(), Box<dyn Error>> {
+    pub fn load(&self, host: &mut Host, now: Instant, mirrored: bool) -> Result<(), Box<dyn Error>> {
         let turned = if mirrored { Some(with_directions_exchanged(&self.text)?) } else { None };
         let text = turned.as_ref().map_or(self.text.as_slice(), |turned| turned.as_bytes());
-        let Host { engine, numbers, .. } = host;
-        let mut loading = Loading { config: self, mirrored, numbers, now, failed: None };
+        let Host { engine, numbers, start, .. } = host;
+        let mut loading = Loading { config: self, mirrored, numbers, now, start: *start, failed: None };
         let applied = setkey::apply_with(&mut **engine, text, &mut loading, &self.loading, now);
         // Without its numbers an SA is refused; the reason is that of the file.
         match loading.failed {
@@ -127,7 +127,9 @@ struct Loading<'l> {
     config: &'l Config,
     mirrored: bool,
     numbers: &'l mut Numbers,
-    now: Duration,
+    now: Instant,
+    /// Wall-clock time at the start of the clock.
+    start: Duration,
     /// Error of the file of sequence numbers.
     failed: Option<Box<dyn Error>>,
 }
@@ -164,7 +166,7 @@ impl Environment for Loading<'_> {
 
     fn show(&mut self, shown: Shown<'_>) {
         match shown {
-            Shown::Sa(sa) => println!("{}", DumpSa { sa, now: self.now, unix_now: self.now }),
+            Shown::Sa(sa) => println!("{}", DumpSa { sa, now: self.now, start: self.start }),
             Shown::Policy(id, policy) => println!("{}", DumpPolicy { id, policy }),
             Shown::NoSa => println!("No SAD entries."),
             Shown::NoPolicy => println!("No SPD entries."),
@@ -290,11 +292,11 @@ impl Served {
 }
 
 /// Prints the SAs in the format of `setkey -D`.
-pub fn print_sas(engine: &Databases, now: Duration) {
+pub fn print_sas(host: &Host, now: Instant) {
     let mut is_empty = true;
-    SaBackend::dump(engine, &mut |sa: &SaStatus| {
+    SaBackend::dump(&*host.engine, &mut |sa: &SaStatus| {
         is_empty = false;
-        println!("{}", DumpSa { sa, now, unix_now: now });
+        println!("{}", DumpSa { sa, now, start: host.start });
     });
     if is_empty {
         println!("No SAD entries.");

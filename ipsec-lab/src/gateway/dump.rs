@@ -4,6 +4,8 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
+use ipsec_packet::Instant;
+
 use super::config::{print_policies, print_sas};
 use super::{ConfigArgs, Host};
 
@@ -25,10 +27,11 @@ pub struct Args {
 #[allow(clippy::disallowed_methods)] // the dump contains the current time
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut host = Host::with_entropy();
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    host.start = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let now = Instant::ZERO;
     args.config.read()?.load(&mut host, now, false)?;
     if !args.policies {
-        print_sas(&host.engine, now);
+        print_sas(&host, now);
     }
     if !args.sas {
         print_policies(&host.engine);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use esp_core::RngIv;
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_engine::{AnyAlgorithms, Engine, InboundAction, OutboundAction, Settings};
-use ipsec_packet::PacketBuf;
+use ipsec_packet::{Instant, PacketBuf};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -34,6 +34,9 @@ pub struct Host {
     pub engine: Box<Databases>,
     /// Sequence numbers that its keys have used before.
     pub numbers: Numbers,
+    /// Wall-clock time at the start of [`Instant`], since 1970, for dumps. The times of a capture are since 1970
+    /// themselves.
+    pub start: Duration,
     rng: StdRng,
     buffer: Vec<u8>,
 }
@@ -43,7 +46,7 @@ impl Host {
     pub fn new(mut rng: StdRng) -> Self {
         let mut engine = Box::new(Engine::new(Settings::SETKEY, Some(Deflate::new()), Some(Inflate::new())));
         engine.set_identification(rng.random());
-        Self { engine, numbers: Numbers::New, rng, buffer: Vec::new() }
+        Self { engine, numbers: Numbers::New, start: Duration::ZERO, rng, buffer: Vec::new() }
     }
 
     /// Creates a host whose IVs are drawn from the system's random source.
@@ -53,14 +56,14 @@ impl Host {
 
     /// Processes an outbound packet and returns the result and the contents of the buffer. Sequence numbers are
     /// stored before.
-    pub fn send(&mut self, now: Duration, packet: &[u8]) -> Result<(OutboundAction, Vec<u8>), Box<dyn Error>> {
+    pub fn send(&mut self, now: Instant, packet: &[u8]) -> Result<(OutboundAction, Vec<u8>), Box<dyn Error>> {
         self.numbers.store_ahead(&self.engine)?;
         let (engine, rng) = (&mut self.engine, &mut self.rng);
         Ok(in_buffer(&mut self.buffer, packet, |packet| engine.outbound(packet, now, &mut RngIv(rng))))
     }
 
     /// Processes a received packet and returns the result and the contents of the buffer.
-    pub fn receive(&mut self, now: Duration, packet: &[u8]) -> (InboundAction, Vec<u8>) {
+    pub fn receive(&mut self, now: Instant, packet: &[u8]) -> (InboundAction, Vec<u8>) {
         let engine = &mut self.engine;
         in_buffer(&mut self.buffer, packet, |packet| engine.inbound(packet, now))
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use ipsec_engine::{Direction, Expiry, SaEvent};
-use ipsec_packet::{Flow, IpProto};
+use ipsec_packet::{Flow, Instant, IpProto};
 
 use super::{Config, ConfigArgs, Host, Outcome};
 use crate::capture::{self, Captured, Writer};
@@ -90,15 +90,15 @@ fn through(
     mirrored: bool,
     packets: &[Captured],
     output: &Path,
-    mut process: impl FnMut(&mut Host, Duration, &[u8]) -> Result<(Outcome, Vec<u8>), Box<dyn Error>>,
+    mut process: impl FnMut(&mut Host, Instant, &[u8]) -> Result<(Outcome, Vec<u8>), Box<dyn Error>>,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let begin = packets.first().map_or(Duration::ZERO, |first| first.time);
-    config.load(&mut host, begin, mirrored)?;
+    config.load(&mut host, Instant::from_start(begin), mirrored)?;
     let (mut writer, mut outcomes) = (Writer::create(output)?, BTreeMap::<_, u64>::new());
     let bar = if packets.len() < LONG { ProgressBar::hidden() } else { ProgressBar::new(packets.len() as u64) };
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} packets, {per_sec}, {eta} left")?);
     for seen in packets {
-        let (outcome, packet) = process(&mut host, seen.time, &seen.packet)?;
+        let (outcome, packet) = process(&mut host, Instant::from_start(seen.time), &seen.packet)?;
         if outcome.passes {
             writer.write(seen.time, &packet)?;
         }

@@ -64,6 +64,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
 struct Endpoint<'a> {
     args: &'a Args,
     host: Host,
+    /// Start of the clock of the host.
+    started: Instant,
     wire: Wire,
     source: IpAddr,
     id: u16,
@@ -78,9 +80,10 @@ struct Endpoint<'a> {
 #[allow(clippy::disallowed_methods)] // packets are sent and received now
 impl<'a> Endpoint<'a> {
     fn new(args: &'a Args, config: &Config) -> Result<Self, Box<dyn Error>> {
-        let mut host = Host::with_entropy();
+        let (mut host, started) = (Host::with_entropy(), Instant::now());
         host.numbers = config.numbers()?;
-        config.load(&mut host, now()?, false)?;
+        host.start = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+        config.load(&mut host, ipsec_packet::Instant::ZERO, false)?;
         let source = match args.source {
             Some(source) => source,
             None => source_for(&host, args.address)?,
@@ -94,6 +97,7 @@ impl<'a> Endpoint<'a> {
         Ok(Self {
             args,
             host,
+            started,
             wire,
             source,
             id,
@@ -103,6 +107,10 @@ impl<'a> Endpoint<'a> {
             answered: 0,
             dropped: BTreeMap::new(),
         })
+    }
+
+    fn now(&self) -> ipsec_packet::Instant {
+        ipsec_packet::Instant::from_start(self.started.elapsed())
     }
 
     fn request(&mut self, number: u16) -> Result<(), Box<dyn Error>> {
@@ -119,7 +127,7 @@ impl<'a> Endpoint<'a> {
 
     /// Sends a packet according to its policy. Returns whether it was sent.
     fn send(&mut self, packet: &[u8]) -> Result<bool, Box<dyn Error>> {
-        match self.host.send(now()?, packet)? {
+        match self.host.send(self.now(), packet)? {
             (OutboundAction::Send, protected) => {
                 if let Err(e) = self.wire.send(&protected) {
                     self.count_dropped(format!("not sent: {e}"));
@@ -147,7 +155,7 @@ impl<'a> Endpoint<'a> {
 
     fn take(&mut self, packet: &[u8]) -> Result<(), Box<dyn Error>> {
         let octets = packet.len();
-        match self.host.receive(now()?, packet) {
+        match self.host.receive(self.now(), packet) {
             (InboundAction::Deliver { .. }, opened) => self.deliver(&opened),
             // Packets of this host are received on the loopback interface, and cleartext packets of others are
             // ignored.
@@ -211,11 +219,6 @@ fn reason(action: OutboundAction) -> String {
         OutboundAction::Discard(reason) => reason.to_string(),
         other => Outcome::from(other).name.to_owned(),
     }
-}
-
-#[allow(clippy::disallowed_methods)] // as above
-fn now() -> Result<Duration, Box<dyn Error>> {
-    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?)
 }
 
 /// Returns the source address that the system would use.

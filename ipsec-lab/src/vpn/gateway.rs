@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipsec_engine::{Direction, InboundAction, OutboundAction, PolicyDirection, Transform};
-use ipsec_packet::{HopLimitPolicy, Ip, IpProto, OuterFields, PacketBuf, Tunnel, TunnelError, Upper};
+use ipsec_packet::{HopLimitPolicy, Instant, Ip, IpProto, OuterFields, PacketBuf, Tunnel, TunnelError, Upper};
 use rand::rngs::StdRng;
 
 use crate::gateway::{Config, Host, Outcome};
@@ -32,18 +32,18 @@ pub enum Received {
 }
 
 impl Gateway {
-    /// Creates a gateway whose SAs are installed at this time.
-    pub fn new(name: char, config: Config, rng: StdRng, now: Duration) -> Result<Self, Box<dyn Error>> {
+    /// Creates a gateway whose SAs are installed at this time of a capture.
+    pub fn new(name: char, config: Config, rng: StdRng, time: Duration) -> Result<Self, Box<dyn Error>> {
         let mut host = Host::new(rng);
         host.numbers = config.numbers()?;
-        config.load(&mut host, now, false)?;
+        config.load(&mut host, Instant::from_start(time), false)?;
         let gif = gif(&host);
         Ok(Self { name, config, host, gif, identification: 0 })
     }
 
     /// Protects a packet of its network; `Err` contains the reason why it is not sent. Packets that no policy
     /// protects are not sent either.
-    pub fn send(&mut self, now: Duration, packet: &[u8]) -> Result<Result<Vec<u8>, &'static str>, Box<dyn Error>> {
+    pub fn send(&mut self, time: Duration, packet: &[u8]) -> Result<Result<Vec<u8>, &'static str>, Box<dyn Error>> {
         let encapsulated = match &self.gif {
             Some(gif) => {
                 self.identification = self.identification.wrapping_add(1);
@@ -52,15 +52,15 @@ impl Gateway {
             }
             None => None,
         };
-        Ok(match self.host.send(now, encapsulated.as_deref().unwrap_or(packet))? {
+        Ok(match self.host.send(Instant::from_start(time), encapsulated.as_deref().unwrap_or(packet))? {
             (OutboundAction::Send, sealed) => Ok(sealed),
             (other, _) => Err(Outcome::from(other).name),
         })
     }
 
     /// Decapsulates a packet from the wire.
-    pub fn receive(&mut self, now: Duration, packet: &[u8]) -> Received {
-        match (self.host.receive(now, packet), &self.gif) {
+    pub fn receive(&mut self, time: Duration, packet: &[u8]) -> Received {
+        match (self.host.receive(Instant::from_start(time), packet), &self.gif) {
             ((InboundAction::Deliver { .. }, packet), None) => Received::Packet(packet),
             ((InboundAction::Deliver { .. }, packet), Some(gif)) => {
                 decapsulate(gif, packet).map_or(Received::Refused("gif"), Received::Packet)

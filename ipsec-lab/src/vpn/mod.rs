@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use ipsec_config::setkey::LoadOptions;
 use ipsec_engine::Direction;
-use ipsec_packet::Ip;
+use ipsec_packet::{Instant, Ip};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use zeroize::Zeroizing;
@@ -125,7 +125,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let end = traffic.last().map_or(begin, |last| last.time);
     for gateway in [&a, &b] {
         println!("SAs of gateway {}:", gateway.name);
-        print_sas(&gateway.host.engine, end);
+        print_sas(&gateway.host, Instant::from_start(end));
         println!();
     }
     report.print_totals(attacker.as_ref(), &[&a, &b], &args.out);

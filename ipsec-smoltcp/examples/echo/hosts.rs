@@ -25,7 +25,7 @@ pub fn secured(end: End, address: &str, configuration: &str) -> Secured {
                 let is_outbound = add.id.source.0.to_string() == address;
                 let direction = if is_outbound { Direction::Outbound } else { Direction::Inbound };
                 let sa = add.params(direction, None, &LoadOptions::RFC).expect("valid SA");
-                SaBackend::add(&mut engine, &sa, std::time::Duration::ZERO).expect("space in the SAD");
+                SaBackend::add(&mut engine, &sa, ipsec_packet::Instant::ZERO).expect("space in the SAD");
             }
             Statement::SpdAdd(policy) => {
                 let mut policy = policy.policy().expect("valid policy");
