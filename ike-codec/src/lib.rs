@@ -76,6 +76,7 @@ pub use error::{DecodeError, DecodeErrorKind, NoSpace};
 pub use fragment::{Fragment, FragmentError, MAX_FRAGMENTS, Progress, Reassembly, write_fragment};
 pub use header::{Cookie, Header};
 pub use id::{IdAddress, Identification};
+pub use ipsec_packet::Datagram;
 pub use message::Message;
 pub use nat::OriginalAddress;
 pub use natt::{NatTraversal, NatTraversals};
@@ -84,7 +85,7 @@ pub use number::*;
 pub use quirks::{FragmentationUse, HeartbeatOrPskHash, Quirks, RawRsaOrKeyNote, XauthOrGssApi};
 pub use sa::{Proposal, Proposals, SecurityAssociation, Transform, Transforms};
 pub use transport::{
-    Framed, NON_ESP_MARKER, Port, StreamError, TCP_PREFIX, split_tcp, strip_tcp_prefix, tcp_frame_header, unframe_udp,
+    NON_ESP_MARKER, Port, StreamError, TCP_PREFIX, split_tcp, strip_tcp_prefix, tcp_frame_header, unframe_udp,
 };
 pub use typed::{AttributeError, IpsecAttributes, Lifetimes, OakleyAttributes};
 pub use vendor::{VendorId, VendorIdMeaning, identify, vendor_ids};

@@ -1,5 +1,7 @@
 use core::fmt;
 
+use ipsec_packet::{Datagram, Marker, classify};
+
 use crate::error::NoSpace;
 
 /// Non-ESP marker: four zero octets before an IKE message on port 4500, in the position of the ESP SPI (RFC 3948
@@ -21,28 +23,14 @@ pub enum Port {
     IkeAndEsp,
 }
 
-/// Content of a datagram or a TCP frame (RFC 3948 section 2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framed<'a> {
-    /// IKE message, without the non-ESP marker.
-    Ike(&'a [u8]),
-    /// ESP packet, starting at its SPI.
-    Esp(&'a [u8]),
-    /// NAT keep-alive: one octet of value 0xff.
-    KeepAlive,
-}
-
-/// Classifies a UDP payload and removes the non-ESP marker (RFC 3948 section 2).
-///
-/// A payload received on port 4500 that is neither marked nor a keep-alive is ESP; it is validated by the ESP
-/// implementation.
-pub fn unframe_udp(port: Port, payload: &[u8]) -> Framed<'_> {
+/// Classifies a UDP payload and removes the non-ESP marker (RFC 3948 section 2). The rules are those of
+/// [`ipsec_packet::classify`]; on port 500 every payload except a keep-alive is an IKE message.
+pub fn unframe_udp(port: Port, payload: &[u8]) -> Datagram<'_> {
     match (port, payload) {
-        (_, [0xff]) => Framed::KeepAlive,
-        (Port::IkeAndEsp, [0, 0, 0, 0, 0, 0, 0, 0, packet @ ..]) => Framed::Esp(packet),
-        (Port::Ike | Port::IkeAndEsp, message) => Framed::Ike(message),
-        (Port::NatTraversal, [0, 0, 0, 0, message @ ..]) => Framed::Ike(message),
-        (Port::NatTraversal, packet) => Framed::Esp(packet),
+        (Port::NatTraversal, _) => classify(payload, Marker::NonEsp),
+        (Port::IkeAndEsp, _) => classify(payload, Marker::NonIke),
+        (Port::Ike, [0xff]) => Datagram::KeepAlive,
+        (Port::Ike, message) => Datagram::Ike(message),
     }
 }
 
@@ -89,7 +77,7 @@ pub fn strip_tcp_prefix(stream: &[u8]) -> Result<Option<&[u8]>, StreamError> {
 ///
 /// # Errors
 /// [`StreamError::FrameLength`] for a length below 2.
-pub fn split_tcp(stream: &[u8]) -> Result<Option<(Framed<'_>, &[u8])>, StreamError> {
+pub fn split_tcp(stream: &[u8]) -> Result<Option<(Datagram<'_>, &[u8])>, StreamError> {
     let Some((length, rest)) = stream.split_first_chunk::<2>() else { return Ok(None) };
     let length = u16::from_be_bytes(*length);
     let octets = usize::from(length).checked_sub(2).ok_or(StreamError::FrameLength(length))?;

@@ -2,10 +2,11 @@
 //! lenient parsing.
 
 use ike_codec::{
-    Body, Chain, DecodeErrorKind, Doi, ExchangeKind, Framed, Header, Message, MessageWriter, NatTraversal, PayloadKind,
-    Port, ProposalHead, ProtocolId, Situation, StreamError, TCP_PREFIX, TransformHead, TransformId, strip_tcp_prefix,
-    unframe_udp,
+    Body, Chain, Datagram, DecodeErrorKind, Doi, ExchangeKind, Header, Message, MessageWriter, NatTraversal,
+    PayloadKind, Port, ProposalHead, ProtocolId, Situation, StreamError, TCP_PREFIX, TransformHead, TransformId,
+    strip_tcp_prefix, unframe_udp,
 };
+use ipsec_packet::{Marker, classify};
 
 fn message<'b>(buf: &'b mut [u8], kind: PayloadKind, body: &[u8]) -> &'b [u8] {
     let mut writer = MessageWriter::new(buf, &Header::new([1; 8], [2; 8], ExchangeKind::MAIN, 0)).unwrap();
@@ -36,10 +37,26 @@ fn view_with_decodes_payloads_15_and_16_as_nat_t_in_drafts_04_to_08_only() {
 #[test]
 fn unframe_udp_finds_esp_on_port_500_after_eight_zeros_in_first_drafts_only() {
     let esp = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 1, 0, 0, 0, 1];
-    assert_eq!(unframe_udp(Port::IkeAndEsp, &esp), Framed::Esp(&esp[8..]));
-    assert_eq!(unframe_udp(Port::Ike, &esp), Framed::Ike(&esp));
-    assert_eq!(unframe_udp(Port::IkeAndEsp, &[1; 30]), Framed::Ike(&[1; 30]));
-    assert_eq!(unframe_udp(Port::IkeAndEsp, &[0xff]), Framed::KeepAlive);
+    assert_eq!(unframe_udp(Port::IkeAndEsp, &esp), Datagram::Esp(&esp[8..]));
+    assert_eq!(unframe_udp(Port::Ike, &esp), Datagram::Ike(&esp));
+    assert_eq!(unframe_udp(Port::IkeAndEsp, &[1; 30]), Datagram::Ike(&[1; 30]));
+    assert_eq!(unframe_udp(Port::IkeAndEsp, &[0xff]), Datagram::KeepAlive);
+}
+
+/// `ipsec-packet` and this crate used to disagree on payloads of up to 7 octets.
+#[test]
+fn short_payloads_are_classified_as_by_the_engine() {
+    for length in 0..=8 {
+        for octet in [0, 1, 0xff] {
+            let payload = vec![octet; length];
+            for (port, marker) in [(Port::NatTraversal, Marker::NonEsp), (Port::IkeAndEsp, Marker::NonIke)] {
+                assert_eq!(unframe_udp(port, &payload), classify(&payload, marker), "{payload:?}");
+            }
+        }
+    }
+    assert_eq!(unframe_udp(Port::NatTraversal, &[1; 7]), Datagram::Runt, "neither a marker nor an ESP header");
+    assert_eq!(unframe_udp(Port::NatTraversal, &[0; 4]), Datagram::Ike(&[]));
+    assert_eq!(unframe_udp(Port::Ike, &[]), Datagram::Ike(&[]));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod common;
 
 use ike_codec::{
-    AttributeWriter, Attributes, Body, Chain, DecodeErrorKind, ExchangeKind, Flags, Framed, Header, IpsecAttributes,
+    AttributeWriter, Attributes, Body, Chain, Datagram, DecodeErrorKind, ExchangeKind, Flags, Header, IpsecAttributes,
     Message, MessageWriter, NoSpace, OakleyAttributes, PayloadKind, Port, ProposalHead, ProtocolId, Quirks, Reassembly,
     TransformHead, TransformId, Value, identify, split_tcp, strip_tcp_prefix, tcp_frame_header, unframe_udp,
 };
@@ -29,7 +29,7 @@ fn check_all_parsers(bytes: &[u8], scratch: &mut [u8]) {
         }
     }
     for port in [Port::Ike, Port::NatTraversal] {
-        if let Framed::Ike(inner) | Framed::Esp(inner) = unframe_udp(port, bytes) {
+        if let Datagram::Ike(inner) | Datagram::Esp(inner) = unframe_udp(port, bytes) {
             assert!(bytes.ends_with(inner) && bytes.len() - inner.len() <= 4);
         }
     }
@@ -113,7 +113,7 @@ proptest! {
         for message in &messages {
             let whole = rest;
             let (frame, behind) = split_tcp(rest).unwrap().unwrap();
-            prop_assert_eq!(frame, Framed::Ike(message));
+            prop_assert_eq!(frame, Datagram::Ike(message));
             for end in 0..whole.len() - behind.len() {
                 prop_assert_eq!(split_tcp(&whole[..end]), Ok(None));
             }
@@ -179,7 +179,7 @@ fn valid_records_are_written_identically_and_match_their_tree() {
         assert!(common::walk(&message, &record.hex, &mut scratch), "{}", record.id);
         assert_eq!(message.is_encrypted(), record.encrypted, "{}", record.id);
         if let Some(udp) = &record.udp_payload {
-            assert_eq!(unframe_udp(Port::NatTraversal, udp), Framed::Ike(&record.hex));
+            assert_eq!(unframe_udp(Port::NatTraversal, udp), Datagram::Ike(&record.hex));
         }
         let (false, Some(nodes)) = (record.encrypted, &record.payloads) else { continue };
         let found: Vec<_> = message.payloads().map(|p| tree(&p)).collect();

@@ -1,5 +1,5 @@
 use ike_codec::{
-    Attributes, Chain, ExchangeKind, Framed, Header, IpsecAttributes, Message, OakleyAttributes, PayloadKind, Port,
+    Attributes, Chain, Datagram, ExchangeKind, Header, IpsecAttributes, Message, OakleyAttributes, PayloadKind, Port,
     Quirks, Reassembly, identify, split_tcp, strip_tcp_prefix, unframe_udp, write_fragment,
 };
 use ike_v1::{IvChain, Protection, plaintext as plaintext_of};
@@ -114,7 +114,7 @@ pub fn fragments(octets: &[u8]) {
 
 pub fn datagram(octets: &[u8]) {
     for port in [Port::Ike, Port::NatTraversal, Port::IkeAndEsp] {
-        if let Framed::Ike(inner) | Framed::Esp(inner) = unframe_udp(port, octets) {
+        if let Datagram::Ike(inner) | Datagram::Esp(inner) = unframe_udp(port, octets) {
             assert!(octets.ends_with(inner));
         }
     }

@@ -1,6 +1,6 @@
 //! Records of types `isakmp`, `isakmp-bytes` and `isakmp-fragments`.
 
-use ike_codec::{Body, Framed, Message, Payload, Port, Progress, Reassembly, unframe_udp};
+use ike_codec::{Body, Datagram, Message, Payload, Port, Progress, Reassembly, unframe_udp};
 use test_vectors::{Expected, IsakmpBytesRecord, IsakmpFragmentsRecord, IsakmpRecord, PayloadNode, to_hex};
 
 use super::Failure;
@@ -12,7 +12,7 @@ const ROOM: usize = 65535;
 pub fn check(record: &IsakmpRecord) -> Result<(), Failure> {
     if let Some(datagram) = &record.udp_payload {
         let framed = unframe_udp(Port::NatTraversal, datagram);
-        if framed != Framed::Ike(&record.hex) {
+        if framed != Datagram::Ike(&record.hex) {
             return Err(Failure::new("an IKE message behind the marker", format!("{framed:?}")));
         }
     }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::net::IpAddr;
 use std::path::Path;
 
-use ike_codec::{Framed, Message, Port, unframe_udp};
+use ike_codec::{Datagram, Message, Port, unframe_udp};
 use ipsec_packet::{Ip, IpProto, find_header};
 use test_vectors::from_hex;
 
@@ -53,6 +53,6 @@ fn find(frame: usize, packet: &[u8]) -> Option<Found> {
         [4500, _] | [_, 4500] => Port::NatTraversal,
         _ => return None,
     };
-    let Framed::Ike(message) = unframe_udp(port, payload) else { return None };
+    let Datagram::Ike(message) = unframe_udp(port, payload) else { return None };
     Some(Found { frame, ends: Some((ip.source(), ip.destination())), message: message.to_vec() })
 }
