@@ -174,10 +174,34 @@ impl<'b> MessageWriter<'b> {
 const MAX_MESSAGE: usize = 65_535;
 
 /// Writes the body of a payload (RFC 2408 section 5.3). A failed call leaves the body unchanged.
+///
+/// A body without a message, such as `ID_b` of a hash (RFC 2409 section 5), is written into a buffer of its own:
+///
+/// ```
+/// use ike_codec::{BodyWriter, IdKind, Identification};
+///
+/// let mut buffer = [0; 64];
+/// let mut body = BodyWriter::new(&mut buffer);
+/// Identification { kind: IdKind::IPV4, protocol: 0, port: 0, data: &[192, 0, 2, 1] }.write(&mut body)?;
+/// assert_eq!(body.finish(), [1, 0, 0, 0, 192, 0, 2, 1]);
+/// # Ok::<(), ike_codec::NoSpace>(())
+/// ```
 #[derive(Debug)]
 pub struct BodyWriter<'b> {
     buf: &'b mut [u8],
     len: usize,
+}
+
+impl<'b> BodyWriter<'b> {
+    /// Begins a body without a message.
+    pub const fn new(buf: &'b mut [u8]) -> Self {
+        Self { buf, len: 0 }
+    }
+
+    /// Returns the body that was written.
+    pub fn finish(self) -> &'b mut [u8] {
+        self.buf.get_mut(..self.len).unwrap_or_default()
+    }
 }
 
 impl BodyWriter<'_> {

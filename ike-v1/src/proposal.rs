@@ -1,9 +1,9 @@
 use core::fmt;
 
 use ike_codec::{
-    AhTransform, AttributeError, Attributes, AuthAlgorithm, AuthMethod, EncapsulationMode, Encryption, EspTransform,
-    Group, Hash, IpcompTransform, IpsecAttribute, IpsecAttributes, Lifetimes, OakleyAttributes, ProtocolId, Quirks,
-    TransformId,
+    AhTransform, AttributeError, AttributeWriter, Attributes, AuthAlgorithm, AuthMethod, EncapsulationMode, Encryption,
+    EspTransform, Group, Hash, IpcompTransform, IpsecAttribute, IpsecAttributes, LifeType, Lifetimes, NoSpace,
+    OakleyAttributes, ProtocolId, Quirks, TransformId,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm, KeyError, KeyLengths, SuiteKeys};
 
@@ -184,6 +184,40 @@ pub struct Phase1Choice {
 }
 
 impl Phase1Choice {
+    /// Algorithms and parameters of an offer, with the default key length of the cipher and without lifetimes.
+    pub fn new(cipher: CipherAlgorithm, hash: HashFunction, auth_method: AuthMethod, group: Group) -> Self {
+        let cipher_key = cipher.row().map_or(0, |row| row.default_key);
+        Self { cipher, cipher_key, hash, auth_method, group, lifetimes: Lifetimes::default() }
+    }
+
+    /// Sets the length of the cipher key in octets.
+    #[must_use]
+    pub const fn with_cipher_key(self, octets: usize) -> Self {
+        Self { cipher_key: octets, ..self }
+    }
+
+    /// Sets the lifetimes.
+    #[must_use]
+    pub const fn with_lifetimes(self, lifetimes: Lifetimes) -> Self {
+        Self { lifetimes, ..self }
+    }
+
+    /// Writes the attributes of an ISAKMP transform (RFC 2409 appendix A), so that [`read`](Self::read) returns this
+    /// choice. The key length is written for ciphers of variable key length only.
+    ///
+    /// # Errors
+    /// [`NoSpace`], also for an algorithm without a number in phase 1 and a lifetime above 2^32 - 1.
+    pub fn write(&self, attributes: &mut AttributeWriter<'_>) -> Result<(), NoSpace> {
+        use ike_codec::OakleyAttribute as Kind;
+        let encryption = encryption_number(self.cipher).ok_or(NoSpace)?;
+        attributes.basic(Kind::ENCRYPTION.0, encryption.0)?;
+        write_key_length(attributes, Kind::KEY_LENGTH.0, self.cipher, self.cipher_key)?;
+        attributes.basic(Kind::HASH.0, hash_number(self.hash).ok_or(NoSpace)?.0)?;
+        attributes.basic(Kind::AUTH_METHOD.0, self.auth_method.0)?;
+        attributes.basic(Kind::GROUP.0, self.group.0)?;
+        write_lifetimes(attributes, (Kind::LIFE_TYPE.0, Kind::LIFE_DURATION.0), &self.lifetimes)
+    }
+
     /// Decodes the attributes of an ISAKMP transform (RFC 2409 appendix A).
     ///
     /// # Errors
@@ -277,6 +311,77 @@ pub enum Phase2Suite {
 }
 
 impl Phase2Choice {
+    /// Algorithms and parameters of an offer for ESP, AH or IPComp, without a group and lifetimes.
+    pub fn new(protocol: ProtocolId, suite: Phase2Suite, encapsulation: EncapsulationMode) -> Self {
+        Self {
+            protocol,
+            suite,
+            encapsulation: Some(encapsulation),
+            group: None,
+            extended_sequence: false,
+            lifetimes: Lifetimes::default(),
+        }
+    }
+
+    /// Sets the group of perfect forward secrecy.
+    #[must_use]
+    pub const fn with_group(self, group: Group) -> Self {
+        Self { group: Some(group), ..self }
+    }
+
+    /// Asks for extended sequence numbers (RFC 4304).
+    #[must_use]
+    pub const fn with_extended_sequence(self) -> Self {
+        Self { extended_sequence: true, ..self }
+    }
+
+    /// Sets the lifetimes.
+    #[must_use]
+    pub const fn with_lifetimes(self, lifetimes: Lifetimes) -> Self {
+        Self { lifetimes, ..self }
+    }
+
+    /// Returns the transform ID of the choice, `None` for algorithms without one (RFC 2407 sections 4.4.3 to 4.4.5).
+    pub fn transform_id(&self) -> Option<TransformId> {
+        Some(TransformId(match (self.protocol, self.suite) {
+            (ProtocolId::ESP, Phase2Suite::Keyed { cipher, .. }) => esp_number(cipher)?.0,
+            (ProtocolId::AH, Phase2Suite::Keyed { integrity, integrity_key, .. }) => {
+                auth_numbers(integrity, integrity_key)?.1.0
+            }
+            (ProtocolId::IPCOMP, Phase2Suite::Compression(id)) => id.0,
+            _ => return None,
+        }))
+    }
+
+    /// Writes the attributes of a transform of phase 2 (RFC 2407 section 4.5), so that [`read`](Self::read) with the
+    /// [`transform_id`](Self::transform_id) returns this choice.
+    ///
+    /// # Errors
+    /// [`NoSpace`], also for an algorithm without a number and a lifetime above 2^32 - 1.
+    pub fn write(&self, attributes: &mut AttributeWriter<'_>) -> Result<(), NoSpace> {
+        use IpsecAttribute as Kind;
+        write_lifetimes(attributes, (Kind::LIFE_TYPE.0, Kind::LIFE_DURATION.0), &self.lifetimes)?;
+        if let Some(mode) = self.encapsulation {
+            attributes.basic(Kind::ENCAPSULATION_MODE.0, mode.0)?;
+        }
+        if let Some(group) = self.group {
+            attributes.basic(Kind::GROUP.0, group.0)?;
+        }
+        if let Phase2Suite::Keyed { cipher, cipher_key, integrity, integrity_key } = self.suite {
+            if integrity != IntegrityAlgorithm::None {
+                let (auth, _) = auth_numbers(integrity, integrity_key).ok_or(NoSpace)?;
+                attributes.basic(Kind::AUTH_ALGORITHM.0, auth.0)?;
+            }
+            if self.protocol == ProtocolId::ESP {
+                write_key_length(attributes, Kind::KEY_LENGTH.0, cipher, cipher_key)?;
+            }
+        }
+        if self.extended_sequence {
+            attributes.basic(Kind::EXTENDED_SEQUENCE.0, 1)?;
+        }
+        Ok(())
+    }
+
     /// Decodes a transform of a proposal for `protocol` (RFC 2407 section 4.5).
     ///
     /// # Errors
@@ -428,6 +533,35 @@ fn key_octets(cipher: CipherAlgorithm, bits: Option<u16>, defaults: &PeerDefault
     let wrong = ProposalError::KeyLength { bits };
     let octets = usize::from(bits / 8).checked_add(row.salt).ok_or(wrong)?;
     if bits.is_multiple_of(8) && row.keys.allow(octets) { Ok(octets) } else { Err(wrong) }
+}
+
+/// Writes the key length of a cipher in bits, without the salt; nothing for ciphers of one key length.
+fn write_key_length(
+    attributes: &mut AttributeWriter<'_>,
+    kind: u16,
+    cipher: CipherAlgorithm,
+    octets: usize,
+) -> Result<(), NoSpace> {
+    let row = cipher.row().ok_or(NoSpace)?;
+    if row.keys.min == row.keys.max {
+        return Ok(());
+    }
+    let bits = octets.checked_sub(row.salt).and_then(|octets| u16::try_from(octets.checked_mul(8)?).ok());
+    attributes.basic(kind, bits.ok_or(NoSpace)?)
+}
+
+/// Writes life types and durations of four octets each.
+fn write_lifetimes(
+    attributes: &mut AttributeWriter<'_>,
+    types: (u16, u16),
+    lifetimes: &Lifetimes,
+) -> Result<(), NoSpace> {
+    for (unit, duration) in [(LifeType::SECONDS, lifetimes.seconds), (LifeType::KILOBYTES, lifetimes.kilobytes)] {
+        if let Some(duration) = duration {
+            attributes.lifetime(types, unit.0, u32::try_from(duration).map_err(|_| NoSpace)?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the number of a hash algorithm in phase 1 (RFC 2409 appendix A).

@@ -4,8 +4,9 @@
 #![allow(clippy::type_complexity)]
 
 use ike_codec::{
-    AhTransform, Attribute, AttributeError, Attributes, AuthAlgorithm, AuthMethod, EncapsulationMode, Encryption,
-    EspTransform, Group, Hash, IpcompTransform, LifeType, Lifetimes, ProtocolId, Quirks, TransformId, Value,
+    AhTransform, Attribute, AttributeError, AttributeWriter, Attributes, AuthAlgorithm, AuthMethod, BodyWriter,
+    EncapsulationMode, Encryption, EspTransform, Group, Hash, IpcompTransform, LifeType, Lifetimes, NoSpace,
+    ProtocolId, Quirks, TransformId, Value,
 };
 use ike_v1::{
     PeerDefaults, Phase1Choice, Phase2Choice, Phase2Suite, ProposalError, auth_numbers, encryption_number, esp_number,
@@ -622,4 +623,74 @@ fn hash_numbers_of_hash_functions() {
     for (number, hash) in all {
         assert_eq!(hash_number(hash).map(|wire| wire.0), Some(number));
     }
+}
+
+/// Returns the octets of the attributes that `write` writes.
+fn written(write: impl FnOnce(&mut AttributeWriter<'_>) -> Result<(), NoSpace>) -> Result<Vec<u8>, NoSpace> {
+    let mut buffer = [0; 256];
+    let mut body = BodyWriter::new(&mut buffer);
+    body.attributes(write)?;
+    Ok(body.finish().to_vec())
+}
+
+const HOUR: Lifetimes = Lifetimes { seconds: Some(3600), kilobytes: Some(u32::MAX as u64), other: None };
+
+#[test]
+fn every_choice_of_phase_1_is_read_as_it_was_written() {
+    let mut count = 0;
+    for row in CipherAlgorithm::ALL.iter().filter(|row| encryption_number(row.algorithm).is_some()) {
+        let lengths = (row.keys.min..=row.keys.max).filter(|octets| row.keys.allow(*octets));
+        for octets in lengths {
+            for hash in [HashFunction::Md5, HashFunction::Sha1, HashFunction::Sha2_256, HashFunction::Sha2_512] {
+                let choice = Phase1Choice::new(row.algorithm, hash, AuthMethod::PRE_SHARED_KEY, Group::MODP_2048)
+                    .with_cipher_key(octets)
+                    .with_lifetimes(HOUR);
+                let octets = written(|attributes| choice.write(attributes)).unwrap();
+                assert_eq!(Phase1Choice::read(&Attributes::parse(&octets).unwrap(), &RFC), Ok(choice));
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 100, "{count}");
+    let gcm = Phase1Choice::new(CipherAlgorithm::AesGcm16, HashFunction::Sha1, AuthMethod::PRE_SHARED_KEY, Group(14));
+    assert_eq!(written(|attributes| gcm.write(attributes)), Err(NoSpace), "no number in phase 1");
+    let long = Lifetimes { seconds: Some(1 << 32), ..HOUR };
+    let choice = Phase1Choice::new(CipherAlgorithm::AesCbc, HashFunction::Sha1, AuthMethod::PRE_SHARED_KEY, Group(14));
+    assert_eq!(written(|attributes| choice.with_lifetimes(long).write(attributes)), Err(NoSpace));
+}
+
+#[test]
+fn every_choice_of_phase_2_is_read_as_it_was_written() {
+    let mut count = 0;
+    let mut passes = |choice: Phase2Choice| {
+        let octets = written(|attributes| choice.write(attributes)).unwrap();
+        let id = choice.transform_id().unwrap();
+        let read = Phase2Choice::read(choice.protocol, id, &Attributes::parse(&octets).unwrap(), &RFC);
+        assert_eq!(read, Ok(choice));
+        count += 1;
+    };
+    let macs = [(IntegrityAlgorithm::HmacMd5_96, 16), (IntegrityAlgorithm::HmacSha2_512_256, 64)];
+    for row in CipherAlgorithm::ALL.iter().filter(|row| esp_number(row.algorithm).is_some()) {
+        let suites = if row.icv > 0 { &[(IntegrityAlgorithm::None, 0)][..] } else { &macs };
+        for &(integrity, integrity_key) in suites {
+            let cipher_key = row.keys.max.min(row.default_key + 16 * usize::from(row.keys.step == 8));
+            let suite = Phase2Suite::Keyed { cipher: row.algorithm, cipher_key, integrity, integrity_key };
+            let choice = Phase2Choice::new(ProtocolId::ESP, suite, EncapsulationMode::TUNNEL).with_lifetimes(HOUR);
+            passes(choice);
+            passes(choice.with_group(Group::MODP_2048).with_extended_sequence());
+        }
+    }
+    for row in IntegrityAlgorithm::ALL.iter().filter(|row| row.algorithm != IntegrityAlgorithm::None) {
+        if auth_numbers(row.algorithm, row.default_key)
+            .is_none_or(|_| row.algorithm == IntegrityAlgorithm::HmacSha2_256_96)
+        {
+            continue; // it has the number of the truncation to 128 bits
+        }
+        let (cipher, integrity, integrity_key) = (CipherAlgorithm::Null, row.algorithm, row.default_key);
+        let suite = Phase2Suite::Keyed { cipher, cipher_key: 0, integrity, integrity_key };
+        passes(Phase2Choice::new(ProtocolId::AH, suite, EncapsulationMode::TRANSPORT));
+    }
+    let deflate = Phase2Suite::Compression(IpcompTransform::DEFLATE);
+    passes(Phase2Choice::new(ProtocolId::IPCOMP, deflate, EncapsulationMode::TRANSPORT));
+    assert!(count > 30, "{count}");
 }
