@@ -7,6 +7,12 @@ use rand_core::CryptoRng;
 ///
 /// Suites whose IVs must be unique instead (CTR, GCM, CCM, ChaCha20-Poly1305) do not use it: [`crate::Outbound`] uses
 /// the sequence number, which never repeats under one key.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a source of IVs",
+    note = "wrap a cryptographic random number generator in `esp_core::RngIv`",
+    note = "without one for each packet, use `esp_core::EncryptedCounterIv` with a key of its own",
+    note = "a closure `|seq: Seq, iv: &mut [u8]| ..` is a source, too"
+)]
 pub trait IvSource {
     /// Fills the IV of the packet with this sequence number (RFC 4303 section 2.3).
     fn fill(&mut self, seq: Seq, iv: &mut [u8]);

@@ -53,6 +53,7 @@ mod receiver;
 mod sa;
 mod seal;
 mod size;
+mod transport;
 
 pub use batch::{OpenSlot, SealSlot, open_batch, seal_batch};
 pub use header::{Peek, peek};
@@ -63,3 +64,4 @@ pub use padding::{PadCheck, Padding};
 pub use sa::{Inbound, Outbound, Resync};
 pub use seal::{SealError, SealParams, seal_with};
 pub use size::{Overhead, largest_payload, overhead};
+pub use transport::{OpenTransportError, SealTransportError};
