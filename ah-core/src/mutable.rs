@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use ipsec_packet::{ChainLink, Extension, Ip, IpError, IpProto, Ipv4, Ipv6, replace_ipv4_options};
+use ipsec_packet::{ChainLink, Extension, Fault, Ip, IpError, IpProto, Ipv4, Ipv6, replace_ipv4_options};
 
 use crate::{Ipv6Options, Profile, TosRule};
 
@@ -423,6 +423,16 @@ impl From<IpError> for MutableError {
     }
 }
 
+impl MutableError {
+    /// Returns whose fault the error is.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Ip(e) => e.fault(),
+            Self::Option { .. } | Self::Routing { .. } | Self::UnknownRouting { .. } => Fault::Peer,
+        }
+    }
+}
+
 impl fmt::Display for MutableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -434,4 +444,11 @@ impl fmt::Display for MutableError {
     }
 }
 
-impl core::error::Error for MutableError {}
+impl core::error::Error for MutableError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Ip(e) => Some(e),
+            _ => None,
+        }
+    }
+}

@@ -2,8 +2,8 @@ use core::fmt;
 
 use ipsec_crypto::{AhIntegrity, Icv};
 use ipsec_packet::{
-    DestinationOptions, HeaderPosition, Ip, IpError, IpProto, NoSpace, PacketBuf, Seq, SeqWidth, SequenceExhausted,
-    Spi, adjust_length, close_gap, open_gap, transport_position,
+    DestinationOptions, Fault, HeaderPosition, Ip, IpError, IpProto, NoSpace, PacketBuf, Seq, SeqWidth,
+    SequenceExhausted, Spi, adjust_length, close_gap, open_gap, transport_position,
 };
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::network_endian::U32;
@@ -171,6 +171,18 @@ impl From<MutableError> for SignError {
     }
 }
 
+impl SignError {
+    /// Returns whose fault the error is.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::SequenceExhausted => Fault::Caller,
+            Self::Ip(e) => e.fault(),
+            Self::Mutable(e) => e.fault(),
+            Self::IcvLength => Fault::Internal,
+        }
+    }
+}
+
 impl fmt::Display for SignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -182,4 +194,12 @@ impl fmt::Display for SignError {
     }
 }
 
-impl core::error::Error for SignError {}
+impl core::error::Error for SignError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Ip(e) => Some(e),
+            Self::Mutable(e) => Some(e),
+            _ => None,
+        }
+    }
+}

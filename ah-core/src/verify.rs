@@ -2,8 +2,8 @@ use core::fmt;
 
 use ipsec_crypto::{AhIntegrity, IcvMismatch};
 use ipsec_packet::{
-    HeaderPosition, Ip, IpError, IpProto, PacketBuf, ReplayError, Seq, SeqWidth, Spi, check_route_finished, close_gap,
-    find_header, remove_atomic_fragment_headers,
+    Fault, HeaderPosition, Ip, IpError, IpProto, PacketBuf, ReplayError, Seq, SeqWidth, Spi, check_route_finished,
+    close_gap, find_header, remove_atomic_fragment_headers,
 };
 use zerocopy::FromBytes;
 
@@ -164,6 +164,21 @@ impl From<MutableError> for VerifyError {
     }
 }
 
+impl VerifyError {
+    /// Returns whose fault the error is.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Ip(e) => e.fault(),
+            Self::Mutable(e) => e.fault(),
+            Self::TooShort
+            | Self::LengthMismatch { .. }
+            | Self::SpiMismatch { .. }
+            | Self::Replayed(_)
+            | Self::IcvMismatch => Fault::Peer,
+        }
+    }
+}
+
 impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -178,4 +193,13 @@ impl fmt::Display for VerifyError {
     }
 }
 
-impl core::error::Error for VerifyError {}
+impl core::error::Error for VerifyError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Ip(e) => Some(e),
+            Self::Mutable(e) => Some(e),
+            Self::Replayed(e) => Some(e),
+            _ => None,
+        }
+    }
+}

@@ -1,7 +1,7 @@
 use core::fmt;
 
 use ipsec_crypto::{EspParts, IcvMismatch, Layout, LengthError, Suite};
-use ipsec_packet::{IpProto, NoSpace, PacketBuf, ReplayError, Seq, SeqWidth, Spi};
+use ipsec_packet::{Fault, IpProto, NoSpace, PacketBuf, ReplayError, Seq, SeqWidth, Spi};
 
 use crate::PadCheck;
 use crate::header::HEADER;
@@ -161,6 +161,22 @@ impl From<ReplayError> for OpenError {
     }
 }
 
+impl OpenError {
+    /// Returns whose fault the error is.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::NoSpace(_) | Self::NoSa(_) => Fault::Caller,
+            Self::TooShort
+            | Self::Unaligned
+            | Self::SpiMismatch { .. }
+            | Self::Replayed(_)
+            | Self::IcvMismatch
+            | Self::InvalidPadLength { .. }
+            | Self::InvalidPadding => Fault::Peer,
+        }
+    }
+}
+
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -179,4 +195,12 @@ impl fmt::Display for OpenError {
     }
 }
 
-impl core::error::Error for OpenError {}
+impl core::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Replayed(e) => Some(e),
+            Self::NoSpace(e) => Some(e),
+            _ => None,
+        }
+    }
+}

@@ -1,7 +1,7 @@
 use core::fmt;
 
 use ipsec_crypto::{EspParts, Layout, LengthError, Suite};
-use ipsec_packet::{IpProto, NoSpace, PacketBuf, Seq, SeqWidth, SequenceExhausted, Spi};
+use ipsec_packet::{Fault, IpProto, NoSpace, PacketBuf, Seq, SeqWidth, SequenceExhausted, Spi};
 
 use crate::header::HEADER;
 use crate::size::overhead;
@@ -131,6 +131,18 @@ impl From<SequenceExhausted> for SealError {
     }
 }
 
+impl SealError {
+    /// Returns whose fault the error is.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::SequenceExhausted | Self::NoSpace(_) | Self::TooLong(_) | Self::IvLength { .. } | Self::NoSa(_) => {
+                Fault::Caller
+            }
+            Self::Layout(_) => Fault::Internal,
+        }
+    }
+}
+
 impl fmt::Display for SealError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -144,4 +156,12 @@ impl fmt::Display for SealError {
     }
 }
 
-impl core::error::Error for SealError {}
+impl core::error::Error for SealError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::NoSpace(e) => Some(e),
+            Self::Layout(e) => Some(e),
+            _ => None,
+        }
+    }
+}

@@ -164,7 +164,13 @@ impl fmt::Display for DecodeError {
     }
 }
 
-impl core::error::Error for DecodeError {}
+impl core::error::Error for DecodeError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&self.kind)
+    }
+}
+
+impl core::error::Error for DecodeErrorKind {}
 
 /// Error of a writer whose buffer is too small, or whose value exceeds the range of its field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -157,7 +157,14 @@ impl fmt::Display for ProposalError {
     }
 }
 
-impl core::error::Error for ProposalError {}
+impl core::error::Error for ProposalError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Attributes(e) => Some(e),
+            _ => None,
+        }
+    }
+}
 
 impl From<AttributeError> for ProposalError {
     fn from(e: AttributeError) -> Self {

@@ -79,7 +79,14 @@ impl fmt::Display for ProtectError {
     }
 }
 
-impl core::error::Error for ProtectError {}
+impl core::error::Error for ProtectError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Malformed(e) => Some(e),
+            _ => None,
+        }
+    }
+}
 
 impl Protection {
     /// Creates the cipher with a key from [`Phase1Keys::cipher_key`](crate::Phase1Keys::cipher_key). `hash` is the

@@ -181,4 +181,13 @@ impl<E: fmt::Display> fmt::Display for DecompressError<E> {
     }
 }
 
-impl<E: fmt::Debug + fmt::Display> core::error::Error for DecompressError<E> {}
+impl<E: core::error::Error + 'static> core::error::Error for DecompressError<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::TooShort(e) => Some(e),
+            Self::Payload(e) => Some(e),
+            Self::NoSpace(e) => Some(e),
+            _ => None,
+        }
+    }
+}

@@ -95,3 +95,5 @@ impl fmt::Display for Never {
         match *self {}
     }
 }
+
+impl core::error::Error for Never {}

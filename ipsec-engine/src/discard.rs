@@ -75,6 +75,8 @@ impl fmt::Display for BadPayload {
     }
 }
 
+impl core::error::Error for BadPayload {}
+
 macro_rules! from {
     ($($error:ty => $variant:ident),*) => {
         $(impl From<$error> for DiscardReason {
@@ -221,4 +223,19 @@ impl fmt::Display for DiscardReason {
     }
 }
 
-impl core::error::Error for DiscardReason {}
+impl core::error::Error for DiscardReason {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Malformed(e) => Some(e),
+            Self::Open(e) => Some(e),
+            Self::Verify(e) => Some(e),
+            Self::Ipcomp(e) => Some(e),
+            Self::Tunnel(e) => Some(e),
+            Self::Beet(e) => Some(e),
+            Self::Udp(e) => Some(e),
+            Self::Seal(e) => Some(e),
+            Self::Sign(e) => Some(e),
+            _ => None,
+        }
+    }
+}

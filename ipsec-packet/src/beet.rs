@@ -13,7 +13,9 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use zerocopy::IntoBytes;
 
-use crate::{Ip, IpError, IpProto, Ipv4Header, Ipv6Header, OuterFields, PacketBuf, TooShort, ipv4, ipv6, set_length};
+use crate::{
+    Fault, Ip, IpError, IpProto, Ipv4Header, Ipv6Header, OuterFields, PacketBuf, TooShort, ipv4, ipv6, set_length,
+};
 
 /// Inner addresses of a BEET SA, as seen from the local end (draft-nikander-esp-beet-mode).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +165,16 @@ impl From<TooShort> for BeetError {
     }
 }
 
+impl BeetError {
+    /// Returns whose fault the error is.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Ip(e) => e.fault(),
+            Self::InnerAddressMismatch | Self::PseudoHeader => Fault::Peer,
+        }
+    }
+}
+
 impl fmt::Display for BeetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -173,4 +185,11 @@ impl fmt::Display for BeetError {
     }
 }
 
-impl core::error::Error for BeetError {}
+impl core::error::Error for BeetError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Ip(e) => Some(e),
+            _ => None,
+        }
+    }
+}

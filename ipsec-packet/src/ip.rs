@@ -1,7 +1,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use crate::{HeaderPosition, IpProto, Ipv4, Ipv6, NoSpace, TooShort, ipv4};
+use crate::{Fault, HeaderPosition, IpProto, Ipv4, Ipv6, NoSpace, TooShort, ipv4};
 
 /// IP packet whose header was validated: version, header length, and total length against the input (RFC 791 section
 /// 3.1, RFC 8200 section 3).
@@ -180,6 +180,25 @@ impl From<NoSpace> for IpError {
     }
 }
 
+impl IpError {
+    /// Returns whose fault the error is.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::NoSpace(_) | Self::TooLong(_) => Fault::Caller,
+            Self::TooShort(_)
+            | Self::Version(_)
+            | Self::HeaderLength(_)
+            | Self::Length { .. }
+            | Self::Fragment
+            | Self::TooManyExtensions
+            | Self::Extension { .. }
+            | Self::RouteNotFinished { .. }
+            | Self::Option { .. }
+            | Self::NotFound => Fault::Peer,
+        }
+    }
+}
+
 impl fmt::Display for IpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -203,4 +222,12 @@ impl fmt::Display for IpError {
     }
 }
 
-impl core::error::Error for IpError {}
+impl core::error::Error for IpError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::TooShort(e) => Some(e),
+            Self::NoSpace(e) => Some(e),
+            _ => None,
+        }
+    }
+}

@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use zerocopy::IntoBytes;
 
-use crate::{EcnMode, Ip, IpError, IpProto, Ipv4Header, Ipv6Header, PacketBuf, ipv4, ipv6};
+use crate::{EcnMode, Fault, Ip, IpError, IpProto, Ipv4Header, Ipv6Header, PacketBuf, ipv4, ipv6};
 
 /// Endpoints of a tunnel and the rules of its outer header (RFC 4301 section 5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -390,6 +390,19 @@ impl From<IpError> for TunnelError {
     }
 }
 
+impl TunnelError {
+    /// Returns whose fault the error is.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Inner(e) => e.fault(),
+            Self::Recursive => Fault::Caller,
+            Self::InnerVersion | Self::NotIp(_) | Self::EndpointMismatch | Self::CongestionLost | Self::HopLimit => {
+                Fault::Peer
+            }
+        }
+    }
+}
+
 impl fmt::Display for TunnelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -404,4 +417,11 @@ impl fmt::Display for TunnelError {
     }
 }
 
-impl core::error::Error for TunnelError {}
+impl core::error::Error for TunnelError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Inner(e) => Some(e),
+            _ => None,
+        }
+    }
+}

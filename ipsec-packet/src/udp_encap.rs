@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::{Checksum, IpProto, NoSpace, PacketBuf, TooShort};
+use crate::{Checksum, Fault, IpProto, NoSpace, PacketBuf, TooShort};
 
 /// Length of a UDP header in octets (RFC 768).
 pub const UDP_HEADER: usize = 8;
@@ -188,6 +188,16 @@ impl From<NoSpace> for UdpError {
     }
 }
 
+impl UdpError {
+    /// Returns whose fault the error is.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::NoSpace(_) | Self::TooLong(_) => Fault::Caller,
+            Self::TooShort(_) | Self::Length { .. } => Fault::Peer,
+        }
+    }
+}
+
 impl fmt::Display for UdpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -201,4 +211,12 @@ impl fmt::Display for UdpError {
     }
 }
 
-impl core::error::Error for UdpError {}
+impl core::error::Error for UdpError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::TooShort(e) => Some(e),
+            Self::NoSpace(e) => Some(e),
+            _ => None,
+        }
+    }
+}

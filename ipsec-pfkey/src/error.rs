@@ -36,24 +36,35 @@ pub enum PfkeyErrorKind {
 
 impl fmt::Display for PfkeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "octet {}: ", self.offset)?;
-        match self.kind {
-            PfkeyErrorKind::TooShort => f.write_str("truncated header or extension"),
-            PfkeyErrorKind::Version(version) => write!(f, "unsupported PF_KEY version: got {version}, expected 2"),
-            PfkeyErrorKind::MessageLength(units) => {
+        write!(f, "octet {}: {}", self.offset, self.kind)
+    }
+}
+
+impl fmt::Display for PfkeyErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooShort => f.write_str("truncated header or extension"),
+            Self::Version(version) => write!(f, "unsupported PF_KEY version: got {version}, expected 2"),
+            Self::MessageLength(units) => {
                 write!(f, "message length mismatch: header has {units} units of 8 octets")
             }
-            PfkeyErrorKind::ExtensionLength(units) => write!(f, "invalid extension length: {units} units of 8 octets"),
-            PfkeyErrorKind::Twice(kind) => write!(f, "duplicate extension {kind}"),
-            PfkeyErrorKind::Family(family) => write!(f, "unknown address family {family}"),
-            PfkeyErrorKind::KeyLength(bits) => write!(f, "key length of {bits} bits exceeds the extension"),
-            PfkeyErrorKind::Template => f.write_str("invalid template"),
-            PfkeyErrorKind::Policy => f.write_str("unknown policy type"),
+            Self::ExtensionLength(units) => write!(f, "invalid extension length: {units} units of 8 octets"),
+            Self::Twice(kind) => write!(f, "duplicate extension {kind}"),
+            Self::Family(family) => write!(f, "unknown address family {family}"),
+            Self::KeyLength(bits) => write!(f, "key length of {bits} bits exceeds the extension"),
+            Self::Template => f.write_str("invalid template"),
+            Self::Policy => f.write_str("unknown policy type"),
         }
     }
 }
 
-impl core::error::Error for PfkeyError {}
+impl core::error::Error for PfkeyError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&self.kind)
+    }
+}
+
+impl core::error::Error for PfkeyErrorKind {}
 
 /// The buffer is too small for the message, or the message exceeds its length field (RFC 2367 section 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
