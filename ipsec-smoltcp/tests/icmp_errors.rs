@@ -104,8 +104,7 @@ fn protect(transforms: &str, payload: &[u8]) -> Vec<u8> {
 
 /// Returns the packets that B sends when it receives this packet.
 fn answers(transforms: &str, wire: Vec<u8>) -> Vec<Vec<u8>> {
-    let mut device: Protected<_, _, _, 8, 8, 64, 2048> =
-        Protected::new(Wire::default(), engine(B, transforms), iv).unwrap();
+    let mut device: Protected<_, _, _, 2048> = Protected::new(Wire::default(), engine(B, transforms), iv).unwrap();
     let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut device, Instant::ZERO);
     interface.update_ip_addrs(|all| all.push(IpCidr::new(IpAddress::Ipv6(address(B)), 64)).unwrap());
     let mut sockets = SocketSet::new(Vec::new());

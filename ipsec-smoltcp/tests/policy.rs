@@ -74,7 +74,7 @@ fn nothing_is_delivered_with_different_keys() {
 
 #[test]
 fn mtu_leaves_space_for_the_ipsec_overhead() {
-    let engine = || Engine::<AnyAlgorithms, 4, 4>::new(Settings::STRICT, None, None);
+    let engine = || Engine::<AnyAlgorithms, 4, 8>::new(Settings::STRICT, None, None);
     let (left, _right) = wire::wire();
     let mut device: Secured = Protected::new(left, engine(), RngIv(rand::rng())).unwrap();
     assert_eq!(device.capabilities().max_transmission_unit, 1500 - 192);

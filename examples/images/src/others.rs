@@ -119,7 +119,7 @@ fn device(input: &[u8], output: &mut [u8]) -> Option<usize> {
     let engine = Engine::<Firmware, 4, 4>::new(Settings::STRICT, None, None);
     let line = Line { packet: Some(input), sent: input.len() };
     let random = |_: Seq, iv: &mut [u8]| iv.fill(1);
-    let mut device: Protected<_, _, _, 4, 4, 64, 1600> = Protected::new(line, engine, random).ok()?;
+    let mut device: Protected<_, _, _, 1600> = Protected::new(line, engine, random).ok()?;
     let now = Instant::from_micros(input.len() as i64);
     if let Some((packet, answer)) = device.receive(now) {
         let len = packet.consume(<[u8]>::len);

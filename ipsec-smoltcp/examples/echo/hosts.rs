@@ -6,14 +6,14 @@ use ipsec_engine::{AnyAlgorithms, Direction, Engine, SaBackend, Settings};
 use ipsec_smoltcp::Protected;
 use rand::rngs::ThreadRng;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
-use smoltcp::phy::Device;
+use smoltcp::phy::{Device, Medium};
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
-use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
 use crate::wire::End;
 
-pub type Secured = Protected<End, AnyAlgorithms, RngIv<ThreadRng>, 4, 4, 64, 2048>;
+pub type Secured = Protected<End, Engine<AnyAlgorithms, 4, 8>, RngIv<ThreadRng>, 2048>;
 
 /// Returns a device with the SAs and policies of a configuration. An SA is outbound on the host of its source address.
 pub fn secured(end: End, address: &str, configuration: &str) -> Secured {
@@ -37,20 +37,24 @@ pub fn secured(end: End, address: &str, configuration: &str) -> Secured {
             _ => {}
         }
     }
-    Protected::new(end, engine, RngIv(rand::rng())).expect("device of medium IP")
+    Protected::new(end, engine, RngIv(rand::rng())).expect("known medium")
 }
 
 /// Host with one TCP socket.
 pub struct Host<D> {
     pub device: D,
-    interface: Interface,
+    pub interface: Interface,
     sockets: SocketSet<'static>,
     socket: SocketHandle,
 }
 
 impl<D: Device> Host<D> {
     pub fn new(mut device: D, address: [u8; 4]) -> Self {
-        let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut device, Instant::ZERO);
+        let hardware = match device.capabilities().medium {
+            Medium::Ethernet => HardwareAddress::Ethernet(EthernetAddress([2, 0, 0, 0, 0, address[3]])),
+            _ => HardwareAddress::Ip,
+        };
+        let mut interface = Interface::new(Config::new(hardware), &mut device, Instant::ZERO);
         let [a, b, c, d] = address;
         interface
             .update_ip_addrs(|all| all.push(IpCidr::new(IpAddress::v4(a, b, c, d), 24)).expect("space for an address"));
@@ -68,6 +72,14 @@ impl<D: Device> Host<D> {
         let [a, b, c, d] = to;
         let socket = self.sockets.get_mut::<tcp::Socket<'_>>(self.socket);
         socket.connect(self.interface.context(), (IpAddress::v4(a, b, c, d), port), 49152).expect("valid address");
+    }
+
+    #[allow(dead_code)] // for the tests of neighbour discovery
+    pub fn connect6(&mut self, to: [u16; 8], port: u16) {
+        let socket = self.sockets.get_mut::<tcp::Socket<'_>>(self.socket);
+        let [a, b, c, d, e, f, g, h] = to;
+        let address = IpAddress::v6(a, b, c, d, e, f, g, h);
+        socket.connect(self.interface.context(), (address, port), 49152).expect("valid address");
     }
 
     pub fn poll(&mut self, now: Instant) -> &mut tcp::Socket<'static> {

@@ -13,14 +13,24 @@ type Queue = Rc<RefCell<VecDeque<Vec<u8>>>>;
 pub struct End {
     inbox: Queue,
     outbox: Queue,
-    /// Packets that this end sent, in order.
+    medium: Medium,
+    /// Frames that this end sent, in order.
     pub sent: Vec<Vec<u8>>,
 }
 
-/// Returns the two ends of a new link.
+/// Returns the two ends of a new link of medium IP.
+#[allow(dead_code)] // each test has a medium
 pub fn wire() -> (End, End) {
+    wire_of(Medium::Ip)
+}
+
+/// Returns the two ends of a new link.
+pub fn wire_of(medium: Medium) -> (End, End) {
     let (one, other) = (Queue::default(), Queue::default());
-    let end = |inbox: &Queue, outbox: &Queue| End { inbox: inbox.clone(), outbox: outbox.clone(), sent: Vec::new() };
+    let end = |inbox: &Queue, outbox: &Queue| {
+        let (inbox, outbox) = (inbox.clone(), outbox.clone());
+        End { inbox, outbox, medium, sent: Vec::new() }
+    };
     (end(&one, &other), end(&other, &one))
 }
 
@@ -43,7 +53,7 @@ impl Device for End {
 
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
-        (capabilities.medium, capabilities.max_transmission_unit) = (Medium::Ip, 1500);
+        (capabilities.medium, capabilities.max_transmission_unit) = (self.medium, 1500);
         capabilities
     }
 }
