@@ -1,12 +1,12 @@
 use core::fmt;
 
-use ipsec_crypto::{AhIntegrity, Icv};
+use ipsec_crypto::{AhIntegrity, Icv, MAX_ICV};
 use ipsec_packet::{
     DestinationOptions, Fault, HeaderPosition, Ip, IpError, IpProto, NoSpace, PacketBuf, Seq, SeqWidth,
-    SequenceExhausted, Spi, adjust_length, close_gap, open_gap, transport_position,
+    SequenceExhausted, Spi, TooShort, adjust_length, close_gap, open_gap, transport_position,
 };
-use zerocopy::IntoBytes;
 use zerocopy::byteorder::network_endian::U32;
+use zerocopy::transmute;
 
 use crate::header::{HEADER, Header};
 use crate::{MutableError, Profile, immutable_view};
@@ -61,6 +61,9 @@ pub fn sign_with<I: AhIntegrity>(
         return Err(IpError::TooLong(total).into());
     }
     let payload_len = u8::try_from(len >> 2).ok().and_then(|words| words.checked_sub(2)).ok_or(SignError::IcvLength)?;
+    if integrity.field_len().saturating_sub(integrity.iv_len()) > MAX_ICV {
+        return Err(SignError::IcvLength);
+    }
 
     packet.check_space(len, 0)?;
     packet.truncate(own_length);
@@ -77,11 +80,11 @@ pub fn sign_with<I: AhIntegrity>(
         spi: U32::new(envelope.spi.get()),
         seq: U32::from_bytes(envelope.seq.low()),
     };
-    let gap = packet.data_mut().get_mut(place.at..).and_then(|rest| rest.get_mut(..len)).unwrap_or_default();
-    gap.fill(0);
-    let iv = iv.get(..integrity.iv_len()).unwrap_or_default();
-    gap.iter_mut().zip(header.as_bytes().iter().chain(iv)).for_each(|(to, from)| *to = *from);
-
+    let iv: &[u8] = if integrity.iv_len() == 0 { &[] } else { &iv };
+    if write_header(packet.data_mut(), place.at, len, &header, iv).is_none() {
+        debug_assert!(false, "the gap has the length of header, IV and ICV");
+        return Err(SignError::IcvLength);
+    }
     let tag = match icv(integrity, packet.data(), place, len, envelope.seq, envelope.width, envelope.profile) {
         Ok(tag) => tag,
         Err(e) => {
@@ -89,10 +92,38 @@ pub fn sign_with<I: AhIntegrity>(
             return Err(e.into());
         }
     };
-    let at = place.at.saturating_add(HEADER).saturating_add(integrity.iv_len());
-    let field = packet.data_mut().get_mut(at..).unwrap_or_default();
-    field.iter_mut().zip(tag.as_slice()).for_each(|(to, from)| *to = *from);
+    let at = place.at.saturating_add(HEADER).saturating_add(iv.len());
+    if write_icv(packet.data_mut(), at, &tag, integrity).is_none() {
+        close_gap(packet, place, len, place.next)?;
+        return Err(SignError::IcvLength);
+    }
     Ok(())
+}
+
+/// Writes the header of `len` octets at offset `at`, with its IV and an ICV of zeros. Returns `None` if it is longer.
+#[inline(always)]
+fn write_header(packet: &mut [u8], at: usize, len: usize, header: &Header, iv: &[u8]) -> Option<()> {
+    let (_, rest) = packet.split_at_mut_checked(at)?;
+    let (gap, _) = rest.split_at_mut_checked(len)?;
+    gap.fill(0);
+    let (fixed, rest) = gap.split_first_chunk_mut::<HEADER>()?;
+    let (carried, _) = rest.split_at_mut_checked(iv.len())?;
+    *fixed = transmute!(*header);
+    carried.copy_from_slice(iv);
+    Some(())
+}
+
+/// Writes the ICV at offset `at`. Returns `None` if its length is not that of the algorithm.
+#[inline(always)]
+fn write_icv(packet: &mut [u8], at: usize, tag: &Icv, integrity: &impl AhIntegrity) -> Option<()> {
+    let tag = tag.as_slice();
+    if Some(tag.len()) != integrity.field_len().checked_sub(integrity.iv_len()) {
+        return None;
+    }
+    let (_, rest) = packet.split_at_mut_checked(at)?;
+    let (field, _) = rest.split_at_mut_checked(tag.len())?;
+    field.copy_from_slice(tag);
+    Some(())
 }
 
 /// Computes the ICV of a packet whose AH header of `len` octets is at `place` (RFC 4302 section 3.3.3): the headers
@@ -108,18 +139,14 @@ pub(crate) fn icv<I: AhIntegrity>(
 ) -> Result<Icv, MutableError> {
     let ip = Ip::parse(packet)?;
     let whole = ip.packet();
-    //= RFC 2402 3.3/2
-    //# SHOULD: an ipsec header takes no notice of those that are put on after it
-    let (ah, payload) = whole.get(place.at..).and_then(|rest| rest.split_at_checked(len)).unwrap_or_default();
-    let (fixed, field) = ah.split_at_checked(HEADER.saturating_add(integrity.iv_len())).unwrap_or_default();
-    let tag_len = integrity.field_len().saturating_sub(integrity.iv_len());
-    let (tag, padding) = field.split_at_checked(tag_len).unwrap_or_default();
-    let iv = fixed.last_chunk().copied().unwrap_or_default();
+    let (needed, available) = (place.at.saturating_add(len), whole.len());
+    let fields = Fields::split(whole, place.at, len, integrity).ok_or(IpError::from(TooShort { needed, available }))?;
+    let Fields { fixed, iv, zeros, padding, payload } = fields;
     let mut seen = Ok(());
     let computed = integrity.authenticate(iv, |absorb| {
         seen = immutable_view(&ip, place.at, profile, absorb);
         absorb(fixed);
-        absorb(ZEROS.get(..tag.len()).unwrap_or_default());
+        absorb(zeros);
         absorb(padding);
         absorb(payload);
         //= RFC 4302 2.5.1/1
@@ -131,7 +158,35 @@ pub(crate) fn icv<I: AhIntegrity>(
     seen.map(|()| computed)
 }
 
-const ZEROS: [u8; ipsec_crypto::MAX_ICV] = [0; ipsec_crypto::MAX_ICV];
+/// Parts of a packet with AH that the ICV covers behind the headers in front (RFC 4302 section 3.3.3).
+struct Fields<'p> {
+    /// Header and IV.
+    fixed: &'p [u8],
+    /// IV, or zeros for an algorithm without one.
+    iv: [u8; 8],
+    /// Octets in place of the ICV.
+    zeros: &'static [u8],
+    padding: &'p [u8],
+    payload: &'p [u8],
+}
+
+impl<'p> Fields<'p> {
+    /// Splits a packet whose AH header of `len` octets is at offset `at`; `None` if header or packet is shorter.
+    fn split(packet: &'p [u8], at: usize, len: usize, integrity: &impl AhIntegrity) -> Option<Self> {
+        let (_, rest) = packet.split_at_checked(at)?;
+        let (ah, payload) = rest.split_at_checked(len)?;
+        let (fixed, field) = ah.split_at_checked(HEADER.checked_add(integrity.iv_len())?)?;
+        let iv = match fixed.split_first_chunk::<HEADER>()? {
+            (_, []) => [0; 8],
+            (_, iv) => iv.try_into().ok()?,
+        };
+        let icv_len = integrity.field_len().checked_sub(integrity.iv_len())?;
+        let (_, padding) = field.split_at_checked(icv_len)?;
+        Some(Self { fixed, iv, zeros: ZEROS.get(..icv_len)?, padding, payload })
+    }
+}
+
+const ZEROS: [u8; MAX_ICV] = [0; MAX_ICV];
 
 /// Reason why a packet was not signed (RFC 4302 section 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

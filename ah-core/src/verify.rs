@@ -96,10 +96,11 @@ pub(crate) fn authenticate<I: AhIntegrity>(
     let ah = ip.packet().get(found.place.at..).and_then(|rest| rest.get(..len)).ok_or(VerifyError::TooShort)?;
     let expected = icv(integrity, packet, found.place, len, seq, width, profile)?;
     let at = HEADER.saturating_add(integrity.iv_len());
-    let carried = ah.get(at..).and_then(|field| field.get(..expected.as_slice().len()));
+    let carried =
+        ah.get(at..).and_then(|field| field.get(..expected.as_slice().len())).ok_or(VerifyError::IcvMismatch)?;
     //= RFC 4302 3.4.4/1
     //# MUST: a packet whose ICV verification fails is discarded
-    Ok(expected.verify(carried.unwrap_or_default())?)
+    Ok(expected.verify(carried)?)
 }
 
 /// Removes the AH header of an authenticated packet.

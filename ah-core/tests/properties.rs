@@ -4,7 +4,7 @@
 mod packets;
 
 use ah_core::{MutableError, Profile, SignError, TosRule, VerifyError, sign_with, verify_with};
-use ipsec_crypto::{AhIntegrity, Icv, Integrity, IntegrityAlgorithm as I};
+use ipsec_crypto::{AhIntegrity, Icv, IcvLen, IntegrityAlgorithm as I};
 use ipsec_packet::{
     DestinationOptions, Ip, IpError, IpProto, NoSpace, PacketBuf, ReplayError, Seq, SeqWidth, set_length,
 };
@@ -200,13 +200,17 @@ fn sign_refuses_too_many_extension_headers() {
 /// Integrity algorithm whose ICV of this length exceeds the AH payload length field.
 struct OversizedIcv(usize);
 
-impl Integrity for OversizedIcv {
-    fn icv_len(&self) -> usize {
+impl AhIntegrity for OversizedIcv {
+    fn iv_len(&self) -> usize {
+        0
+    }
+
+    fn field_len(&self) -> usize {
         self.0
     }
 
-    fn compute_over(&self, _: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
-        Icv::truncated(&[], self.0)
+    fn authenticate(&self, _: [u8; 8], _: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
+        Icv::truncated(&[0; 32], IcvLen::of::<32>()).unwrap()
     }
 }
 

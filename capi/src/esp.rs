@@ -90,7 +90,7 @@ pub unsafe extern "C" fn ipsec_esp_seal(
         // SAFETY: guaranteed by the caller.
         let (sa, random) = unsafe { (get::<_, Outbound<AnySuite>>(sa)?, octets(random, random_len)?) };
         let layout = ipsec_crypto::Suite::layout(sa.suite());
-        if layout.iv_rule == ipsec_crypto::IvRule::Unpredictable && random.len() < layout.iv {
+        if layout.iv_rule() == ipsec_crypto::IvRule::Unpredictable && random.len() < layout.iv_len() {
             return Err(IpsecStatus::Iv);
         }
         let mut fill = |_: Seq, iv: &mut [u8]| iv.iter_mut().zip(random).for_each(|(to, from)| *to = *from);

@@ -9,8 +9,8 @@ use ipsec_crypto::{EspParts, Layout, Suite};
 use ipsec_packet::{AntiReplay, IpProto, PacketBuf, Seq};
 
 use crate::header::Peek;
-use crate::open::{Payload, split};
-use crate::receiver::Receiver;
+use crate::open::Payload;
+use crate::receiver::{Receiver, is_authentic};
 use crate::{Inbound, IvSource, OpenError, Opened, Outbound, SealError, header};
 
 /// Number of packets that are sealed together. Larger batches are processed in parts.
@@ -182,7 +182,7 @@ struct GroupSa<'s, S, W> {
     index: usize,
     suite: &'s S,
     layout: Layout,
-    receiver: Receiver<'s, W>,
+    receiver: &'s mut Receiver<W>,
 }
 
 /// Packet of a group before its turn.
@@ -258,9 +258,10 @@ fn decrypt_group<S: Suite, W: AntiReplay>(
         let found = sas.iter().enumerate().find(|(_, sa)| sa.index == *index).ok_or(OpenError::NoSa(*index));
         let entry = found.and_then(|(at, GroupSa { suite, layout, receiver, .. })| {
             let header = header::peek(packet.data()).map_err(|_| OpenError::TooShort)?;
-            let predicted = receiver.admit(header, *layout).ok();
-            let parts = split(*layout, packet, predicted.and_then(|seq| receiver.seq_high(seq)));
-            let received = parts.map(|parts| Received::new(*suite, parts));
+            let predicted = receiver.admit(header, is_authentic(*layout)).ok();
+            let seq_high = predicted.and_then(|seq| receiver.seq_high(seq));
+            let parts = EspParts::split(*layout, packet.data_mut(), seq_high);
+            let received = parts.map(|parts| Received::new(*suite, parts)).map_err(OpenError::from);
             Ok(Waiting { slot, sa: at, header, predicted, received })
         });
         match entry {
@@ -286,19 +287,22 @@ fn decrypt_group<S: Suite, W: AntiReplay>(
 
 /// Opens a packet like [`Inbound::open`], with the ICV that was verified, unless the sequence number was another one.
 fn at_its_turn<S: Suite, W: AntiReplay>(
-    receiver: &mut Receiver<'_, W>,
+    receiver: &mut Receiver<W>,
     layout: Layout,
     header: Peek,
     predicted: Option<Seq>,
     received: Result<Received<'_, '_, S>, OpenError>,
 ) -> Result<(Seq, Payload), OpenError> {
-    let seq = receiver.admit(header, layout)?;
+    let seq = receiver.admit(header, is_authentic(layout))?;
     let mut received = received?;
-    if predicted != Some(seq) {
-        received.parts_mut().set_seq_high(receiver.seq_high(seq));
-    }
-    let seq = receiver.open(&mut received, layout, seq)?;
-    Ok((seq, receiver.payload(&mut received)?))
+    let mut verified = predicted.map(|seq| receiver.seq_high(seq));
+    let seq = receiver.open(is_authentic(layout), seq, &mut |seq_high| {
+        if verified.take() != Some(seq_high) {
+            received.parts_mut().set_seq_high(seq_high);
+        }
+        Ok(received.open()?)
+    })?;
+    Ok((seq, Payload::find(received.parts_mut().body(), receiver.check)?))
 }
 
 impl<S: Suite> Outbound<S> {

@@ -44,29 +44,35 @@ pub fn open_with<S: Suite + ?Sized>(
     check: PadCheck,
     packet: &mut PacketBuf<'_>,
 ) -> Result<Opened, OpenError> {
-    let layout = suite.layout();
-    let mut parts = split(layout, packet, high_half(seq, width))?;
     //= RFC 4303 3.4.4.1/5
     //# MUST: integrity is verified before a decrypted packet is passed on
-    suite.open(&mut parts)?;
-    let payload = Payload::find(parts.body(), check)?;
-    Ok(payload.keep(layout, seq, packet))
+    decrypt(suite, high_half(seq, width), packet)?;
+    strip(suite.layout(), seq, check, packet)
 }
 
-/// Length of the pad length and next header fields, in octets.
+/// Length of the pad length and next header fields, in octets. The body of a packet is not shorter, as its alignment
+/// is at least 4.
 const TRAILER: usize = 2;
 
-/// Splits a received packet.
-pub(crate) fn split<'p>(
-    layout: Layout,
-    packet: &'p mut PacketBuf<'_>,
+/// Verifies the ICV and decrypts; leaves the trailer in place.
+pub(crate) fn decrypt<S: Suite + ?Sized>(
+    suite: &S,
     seq_high: Option<[u8; 4]>,
-) -> Result<EspParts<'p>, OpenError> {
-    let mut parts = EspParts::split(layout, packet.data_mut(), seq_high)?;
-    if parts.body().len() < TRAILER {
-        return Err(OpenError::TooShort);
-    }
-    Ok(parts)
+    packet: &mut PacketBuf<'_>,
+) -> Result<(), OpenError> {
+    let mut parts = EspParts::split(suite.layout(), packet.data_mut(), seq_high)?;
+    Ok(suite.open(&mut parts)?)
+}
+
+/// Removes header, IV, padding, trailer and ICV of a decrypted packet.
+pub(crate) fn strip(
+    layout: Layout,
+    seq: Seq,
+    check: PadCheck,
+    packet: &mut PacketBuf<'_>,
+) -> Result<Opened, OpenError> {
+    let payload = Payload::find(EspParts::split(layout, packet.data_mut(), None)?.body(), check)?;
+    Ok(payload.keep(layout, seq, packet))
 }
 
 /// Payload of a decrypted packet.
@@ -100,7 +106,7 @@ impl Payload {
     //= RFC 4303 2.4/1
     //# MUST: padding can be generated and consumed
     pub(crate) fn keep(self, layout: Layout, seq: Seq, packet: &mut PacketBuf<'_>) -> Opened {
-        let front = HEADER.saturating_add(layout.iv);
+        let front = HEADER.saturating_add(layout.iv_len());
         packet.truncate(front.saturating_add(self.len));
         let pulled = packet.pull_front(front);
         debug_assert!(pulled.is_ok(), "the packet was split with this layout");

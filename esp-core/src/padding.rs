@@ -58,12 +58,14 @@ impl Padding {
         let used = payload.saturating_add(at_least).saturating_add(2);
         let align = self.align(layout);
         let missing = used.wrapping_neg() & align.saturating_sub(1);
-        u8::try_from(at_least.saturating_add(missing)).unwrap_or(u8::MAX)
+        let pad = u8::try_from(at_least.saturating_add(missing));
+        debug_assert!(pad.is_ok(), "`floor` leaves space for the alignment");
+        pad.unwrap_or(u8::MAX)
     }
 
     /// Returns the alignment of the encrypted body, a power of two.
     pub(crate) fn align(self, layout: Layout) -> usize {
-        self.boundary.max(layout.align)
+        self.boundary.max(layout.align())
     }
 
     /// Returns the padding that is always added, limited so that the alignment stays within 255 octets.

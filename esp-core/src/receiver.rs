@@ -1,26 +1,25 @@
-use ipsec_crypto::batch::Received;
-use ipsec_crypto::{IcvMismatch, Layout, Suite};
+use ipsec_crypto::Layout;
 use ipsec_packet::{AntiReplay, Seq, SeqWidth, Spi};
 
 use crate::header::Peek;
-use crate::open::Payload;
 use crate::seal::high_half;
 use crate::{OpenError, PadCheck, Resync};
 
 /// Inbound half of an SA without its suite, which is borrowed by the packets: what changes while they are opened.
-pub(crate) struct Receiver<'r, W> {
+#[derive(Debug)]
+pub(crate) struct Receiver<W> {
     pub(crate) spi: Spi,
     pub(crate) width: SeqWidth,
-    pub(crate) window: &'r mut W,
+    pub(crate) window: W,
     pub(crate) check: PadCheck,
     pub(crate) resync: Option<Resync>,
-    pub(crate) forged_in_a_row: &'r mut u32,
+    pub(crate) forged_in_a_row: u32,
 }
 
-impl<W: AntiReplay> Receiver<'_, W> {
+impl<W: AntiReplay> Receiver<W> {
     /// Checks that a packet has the SPI of this SA and an acceptable sequence number, which is returned with its high
     /// half. Nothing is changed.
-    pub(crate) fn admit(&self, found: Peek, layout: Layout) -> Result<Seq, OpenError> {
+    pub(crate) fn admit(&self, found: Peek, authentic: bool) -> Result<Seq, OpenError> {
         if found.spi != self.spi.get() {
             return Err(OpenError::SpiMismatch { expected: self.spi, found: found.spi });
         }
@@ -28,7 +27,7 @@ impl<W: AntiReplay> Receiver<'_, W> {
             SeqWidth::Bits32 => Seq::new(found.seq_low.into()),
             SeqWidth::Extended64 => self.window.reconstruct(found.seq_low),
         };
-        if is_authentic(layout) {
+        if authentic {
             //= RFC 4303 3.4.3/6
             //# SHOULD: that is the first check of ESP
             self.window.check(seq)?;
@@ -36,31 +35,29 @@ impl<W: AntiReplay> Receiver<'_, W> {
         Ok(seq)
     }
 
-    /// Verifies the ICV of an admitted packet, decrypts it and updates the window, and returns its sequence number.
-    pub(crate) fn open<S: Suite>(
+    /// Opens an admitted packet with `decrypt`, which verifies the ICV first, updates the window, and returns the
+    /// sequence number of the packet.
+    #[inline(always)]
+    pub(crate) fn open(
         &mut self,
-        received: &mut Received<'_, '_, S>,
-        layout: Layout,
+        authentic: bool,
         seq: Seq,
+        decrypt: &mut impl FnMut(Option<[u8; 4]>) -> Result<(), OpenError>,
     ) -> Result<Seq, OpenError> {
-        let seq = match received.open() {
+        let seq = match decrypt(self.seq_high(seq)) {
             Ok(()) => seq,
             //= RFC 4303 3.4.4.1/1
             //# MUST: a packet whose ICV verification fails is discarded
-            Err(IcvMismatch) => self.resynchronise(seq, received)?,
+            Err(OpenError::IcvMismatch) => self.resynchronise(seq, decrypt)?,
+            Err(e) => return Err(e),
         };
-        *self.forged_in_a_row = 0;
-        if is_authentic(layout) {
+        self.forged_in_a_row = 0;
+        if authentic {
             //= RFC 2406 3.4.3/12
             //# MUST: a packet is authenticated before the window is updated
             self.window.record(seq);
         }
         Ok(seq)
-    }
-
-    /// Finds the payload of an opened packet.
-    pub(crate) fn payload<S: Suite>(&self, received: &mut Received<'_, '_, S>) -> Result<Payload, OpenError> {
-        Payload::find(received.parts_mut().body(), self.check)
     }
 
     /// Returns the half of the sequence number that is authenticated but not transmitted.
@@ -71,14 +68,17 @@ impl<W: AntiReplay> Receiver<'_, W> {
     /// Tries further high halves after the first one has failed (RFC 4303 appendix A3).
     //= RFC 4303 A3/1
     //# SHOULD: with ESN, a receiver finds its place again after 2^32 packets were lost
-    fn resynchronise<S: Suite>(&mut self, guess: Seq, received: &mut Received<'_, '_, S>) -> Result<Seq, OpenError> {
-        *self.forged_in_a_row = self.forged_in_a_row.saturating_add(1);
-        let resync = self.resync.filter(|r| self.width == SeqWidth::Extended64 && *self.forged_in_a_row > r.after);
+    fn resynchronise(
+        &mut self,
+        guess: Seq,
+        decrypt: &mut impl FnMut(Option<[u8; 4]>) -> Result<(), OpenError>,
+    ) -> Result<Seq, OpenError> {
+        self.forged_in_a_row = self.forged_in_a_row.saturating_add(1);
+        let resync = self.resync.filter(|r| self.width == SeqWidth::Extended64 && self.forged_in_a_row > r.after);
         let Some(Resync { tries, .. }) = resync else { return Err(OpenError::IcvMismatch) };
         for ahead in 1..=u64::from(tries) {
             let Some(seq) = guess.get().checked_add(ahead << 32).map(Seq::new) else { break };
-            received.parts_mut().set_seq_high(self.seq_high(seq));
-            if received.open().is_ok() {
+            if decrypt(self.seq_high(seq)).is_ok() {
                 return Ok(seq);
             }
         }
@@ -88,8 +88,8 @@ impl<W: AntiReplay> Receiver<'_, W> {
 
 /// Returns whether packets have an ICV. Otherwise any packet could move the window, so there is no anti-replay (RFC
 /// 4303 section 3.4.3).
-const fn is_authentic(layout: Layout) -> bool {
+pub(crate) const fn is_authentic(layout: Layout) -> bool {
     //= RFC 4303 3.4.3/2
     //# MUST NOT: anti-replay is enabled without integrity
-    layout.icv > 0
+    layout.icv_len() > 0
 }

@@ -48,42 +48,54 @@ pub(crate) fn frame<'p>(
     packet: &'p mut PacketBuf<'_>,
 ) -> Result<EspParts<'p>, SealError> {
     let payload = packet.len();
+    let tfc = envelope.padding.tfc(payload);
+    let pad = envelope.padding.len(layout, payload.saturating_add(tfc));
     let room = overhead(layout, envelope.padding, payload);
     let total = payload.saturating_add(room.total());
-    if iv.len() != layout.iv {
-        return Err(SealError::IvLength { needed: layout.iv, given: iv.len() });
+    if iv.len() != layout.iv_len() {
+        return Err(SealError::IvLength { needed: layout.iv_len(), given: iv.len() });
     }
     if total > usize::from(u16::MAX) {
         return Err(SealError::TooLong(total));
     }
-    layout.body_of(total).map_err(SealError::Layout)?;
     packet.check_space(room.front, room.back)?;
 
-    let (spi, seq) = (envelope.spi.to_be_bytes(), envelope.seq.low());
-    if let Some((fixed, carried)) = packet.push_front(room.front)?.split_first_chunk_mut::<HEADER>() {
-        //= RFC 4303 2.2/2
-        //# MUST: the sequence number is always present and transmitted
-        *fixed = header::write(spi, seq);
-        if carried.len() == iv.len() {
-            carried.copy_from_slice(iv);
-        }
-    }
-    let tfc = envelope.padding.tfc(payload);
-    let pad = envelope.padding.len(layout, payload.saturating_add(tfc));
+    let header = header::write(envelope.spi.to_be_bytes(), envelope.seq.low());
+    let written = write_front(packet.push_front(room.front)?, header, iv)
+        .and_then(|()| write_back(packet.push_back(room.back).ok()?, tfc, pad, envelope.next_header));
+    debug_assert!(written.is_some(), "`overhead` is the sum of the fields");
+    written.ok_or(SealError::Layout(LengthError::TooShort))?;
+    EspParts::split(layout, packet.data_mut(), high_half(envelope.seq, envelope.width)).map_err(SealError::Layout)
+}
+
+/// Writes header and IV. Returns `None` if they are longer than `front`.
+#[inline(always)]
+fn write_front(front: &mut [u8], header: [u8; HEADER], iv: &[u8]) -> Option<()> {
+    let (fixed, carried) = front.split_first_chunk_mut::<HEADER>()?;
+    let (carried, _) = carried.split_at_mut_checked(iv.len())?;
+    //= RFC 4303 2.2/2
+    //# MUST: the sequence number is always present and transmitted
+    *fixed = header;
+    carried.copy_from_slice(iv);
+    Some(())
+}
+
+/// Writes TFC padding, padding and trailer. Returns `None` if they are longer than `back`.
+#[inline(always)]
+fn write_back(back: &mut [u8], tfc: usize, pad: u8, next_header: IpProto) -> Option<()> {
     //= RFC 4303 2.7/2
     //# MUST NOT: length fields in the payload are changed to include TFC padding
-    let (zeros, rest) = packet.push_back(room.back)?.split_at_mut_checked(tfc).unwrap_or_default();
+    let (zeros, rest) = back.split_at_mut_checked(tfc)?;
+    let (padding, rest) = rest.split_at_mut_checked(pad.into())?;
+    let (trailer, _) = rest.split_first_chunk_mut()?;
     //= RFC 4303 2.7/1
     //# SHOULD: octets can be added between payload and padding to hide lengths
     zeros.fill(0);
-    let (padding, rest) = rest.split_at_mut_checked(pad.into()).unwrap_or_default();
     padding::write(padding);
     //= RFC 4303 2.6/4
     //# MUST: a dummy packet has every other field of header and trailer
-    if let Some(trailer) = rest.first_chunk_mut() {
-        *trailer = [pad, envelope.next_header.0];
-    }
-    EspParts::split(layout, packet.data_mut(), high_half(envelope.seq, envelope.width)).map_err(SealError::Layout)
+    *trailer = [pad, next_header.0];
+    Some(())
 }
 
 /// Returns the half of the sequence number that is authenticated but not transmitted.
@@ -113,7 +125,7 @@ pub enum SealError {
         /// Length of the given IV.
         given: usize,
     },
-    /// The layout of the suite is inconsistent; no suite of `ipsec-crypto` has such a layout.
+    /// The fields do not add up to the packet. The checks of [`Layout`] exclude it.
     Layout(LengthError),
     /// A slot of a batch has an index without an SA.
     NoSa(usize),

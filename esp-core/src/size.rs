@@ -25,8 +25,8 @@ pub fn overhead(layout: Layout, padding: Padding, payload: usize) -> Overhead {
     let tfc = padding.tfc(payload);
     let pad = usize::from(padding.len(layout, payload.saturating_add(tfc)));
     Overhead {
-        front: HEADER.saturating_add(layout.iv),
-        back: tfc.saturating_add(pad).saturating_add(2).saturating_add(layout.icv),
+        front: HEADER.saturating_add(layout.iv_len()),
+        back: tfc.saturating_add(pad).saturating_add(2).saturating_add(layout.icv_len()),
     }
 }
 
@@ -36,7 +36,7 @@ pub fn overhead(layout: Layout, padding: Padding, payload: usize) -> Overhead {
 ///
 /// Returns `None` if not even an empty payload fits.
 pub fn largest_payload(layout: Layout, padding: Padding, room: usize) -> Option<usize> {
-    let fixed = HEADER.checked_add(layout.iv)?.checked_add(layout.icv)?;
+    let fixed = HEADER.checked_add(layout.iv_len())?.checked_add(layout.icv_len())?;
     let body = room.min(usize::from(u16::MAX)).checked_sub(fixed)?;
     let body = body.checked_sub(body.checked_rem(padding.align(layout))?)?;
     let payload = body.checked_sub(2)?.checked_sub(padding.floor(layout))?;

@@ -183,7 +183,7 @@ fn replay_window_advances_within_a_batch_as_with_single_opens() {
         let mut together = wire.clone();
         let mut slots: Vec<_> = together.iter_mut().map(|bytes| OpenSlot::new(PacketBuf::received(bytes))).collect();
         let opened = batches.open_batch(&mut slots);
-        let most = if choice.suite().layout().icv > 0 { 130 } else { 150 };
+        let most = if choice.suite().layout().icv_len() > 0 { 130 } else { 150 };
         assert!((30..=most).contains(&opened), "{opened} of {}", slots.len());
         for (bytes, slot) in wire.iter_mut().zip(&slots) {
             let mut packet = PacketBuf::received(bytes);

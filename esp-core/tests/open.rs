@@ -9,7 +9,7 @@ use esp_core::{
     seal_with,
 };
 use ipsec_crypto::{
-    AnySuite, CipherAlgorithm, EspParts, IcvMismatch, IntegrityAlgorithm, IvRule, KeyError, Layout, Suite,
+    AnySuite, CipherAlgorithm, EspParts, IcvLen, IcvMismatch, IntegrityAlgorithm, IvRule, KeyError, Layout, Suite,
 };
 use ipsec_packet::{
     AntiReplay, DestinationOptions, Ip, IpError, IpProto, Ipv6, OuterFields, PacketBuf, Seq, SeqWidth, Tunnel,
@@ -43,10 +43,10 @@ fn open_guarded(rx: &mut Inbound<AnySuite>, packet: &[u8]) -> (Payload, Vec<u8>)
 fn open_refuses_every_short_packet() {
     for choice in all_choices().iter().chain(&without_integrity()) {
         let layout = choice.layout();
-        let shortest = 8 + layout.iv + layout.align + layout.icv;
+        let shortest = 8 + layout.iv_len() + layout.align() + layout.icv_len();
         for len in 0..shortest {
             let packet = [&spi().to_be_bytes()[..], &1u32.to_be_bytes(), &[0xff; 80]].concat()[..len].to_vec();
-            let body = (len - len.min(8)).checked_sub(layout.iv + layout.icv).filter(|body| *body > 0);
+            let body = (len - len.min(8)).checked_sub(layout.iv_len() + layout.icv_len()).filter(|body| *body > 0);
             let expected = if body.is_some() { OpenError::Unaligned } else { OpenError::TooShort };
             let mut rx = inbound(choice);
             let before = window_state(rx.window());
@@ -86,7 +86,7 @@ fn ip_packet_without_esp_header_is_too_short() {
 fn open_verifies_the_icv_before_decryption_and_padding() {
     for choice in all_choices() {
         let layout = choice.layout();
-        let mut bad_pad = vec![0x33; layout.align.max(16)];
+        let mut bad_pad = vec![0x33; layout.align().max(16)];
         *bad_pad.iter_mut().nth_back(1).unwrap() = 255;
         let authentic = crafted(&choice.suite(), 1, SeqWidth::Bits32, &bad_pad);
         let (refused, _) = open_guarded(&mut inbound(&choice), &authentic);
@@ -144,7 +144,7 @@ fn padding_error(choice: &Choice, check: PadCheck, body: &[u8]) -> Option<OpenEr
     rx.set_pad_check(check);
     let (opened, left) = open_guarded(&mut rx, &packet);
     // Without an ICV no packet is authentic, and none is recorded.
-    assert_eq!(rx.window().top(), Seq::new(if layout.icv > 0 { 5 } else { 0 }));
+    assert_eq!(rx.window().top(), Seq::new(if layout.icv_len() > 0 { 5 } else { 0 }));
     match opened {
         Ok((next, payload)) => {
             let len = body.len() - 2 - usize::from(body[body.len() - 2]);
@@ -152,15 +152,16 @@ fn padding_error(choice: &Choice, check: PadCheck, body: &[u8]) -> Option<OpenEr
             None
         }
         Err(e) => {
-            let end = left.len() - layout.icv;
-            assert!(left[8 + layout.iv..end].iter().all(|octet| *octet == 0), "plaintext left in the packet");
-            let again = if layout.icv > 0 { OpenError::Replayed(ipsec_packet::ReplayError::Duplicate) } else { e };
+            let end = left.len() - layout.icv_len();
+            assert!(left[8 + layout.iv_len()..end].iter().all(|octet| *octet == 0), "plaintext left in the packet");
+            let again =
+                if layout.icv_len() > 0 { OpenError::Replayed(ipsec_packet::ReplayError::Duplicate) } else { e };
             assert_eq!(open_guarded(&mut rx, &packet).0, Err(again));
             let mut out = vec![0xee; packet.len()];
             let mut rx = inbound(choice);
             rx.set_pad_check(check);
             assert!(rx.open_into(&packet, &mut out).is_err());
-            assert!(out[8 + layout.iv..end].iter().all(|octet| *octet == 0), "plaintext left in the copy");
+            assert!(out[8 + layout.iv_len()..end].iter().all(|octet| *octet == 0), "plaintext left in the copy");
             Some(e)
         }
     }
@@ -233,7 +234,7 @@ fn pad_length_beyond_the_body_is_refused_by_every_check() {
     let every: Vec<u8> = (0..=255).collect();
     let lists = [(one_per_layout(), &every[..]), (all_choices(), &[15, 128, 255])];
     for (choice, pad_lens) in lists.iter().flat_map(|(choices, lens)| choices.iter().map(move |c| (c, lens))) {
-        let len = choice.layout().align.max(8);
+        let len = choice.layout().align().max(8);
         for pad_len in pad_lens.iter().copied().filter(|pad_len| usize::from(*pad_len) > len - 2) {
             let mut body = vec![pad_len; len];
             body[len - 1] = IpProto::UDP.0;
@@ -272,10 +273,10 @@ fn counter_modes_and_aeads_align_to_4_octets() {
     for choice in all_choices() {
         let counter = choice.cipher == CipherAlgorithm::AesCtr || choice.cipher.row().unwrap().icv > 0;
         if counter || choice.cipher == CipherAlgorithm::Null {
-            assert_eq!(choice.layout().align, 4, "{}", choice.name());
+            assert_eq!(choice.layout().align(), 4, "{}", choice.name());
             let (mut tx, _) = pair(&choice, SeqWidth::Bits32);
             let sizes: Vec<_> = (0..9).map(|len| sealed(&mut tx, &vec![7; len], IpProto::UDP).len()).collect();
-            let least = 8 + choice.layout().iv + choice.layout().icv + 4;
+            let least = 8 + choice.layout().iv_len() + choice.layout().icv_len() + 4;
             assert_eq!(sizes, [0, 0, 0, 4, 4, 4, 4, 8, 8].map(|more| least + more), "{}", choice.name());
         }
     }
@@ -285,8 +286,8 @@ fn counter_modes_and_aeads_align_to_4_octets() {
 fn open_refuses_partial_blocks_at_every_buffer_offset() {
     for choice in one_per_layout() {
         let layout = choice.layout();
-        for extra in 1..layout.align {
-            let len = 8 + layout.iv + layout.align + extra + layout.icv;
+        for extra in 1..layout.align() {
+            let len = 8 + layout.iv_len() + layout.align() + extra + layout.icv_len();
             let mut packet = vec![0; len];
             packet[..8].copy_from_slice(&[&spi().to_be_bytes()[..], &1u32.to_be_bytes()].concat());
             assert_eq!(open_guarded(&mut inbound(&choice), &packet).0, Err(OpenError::Unaligned), "{}", choice.name());
@@ -333,12 +334,12 @@ fn inner_packet_with_wrong_total_length_is_refused() {
     }
 }
 
-/// Suite without IV, alignment and ICV, for the smallest and the largest possible lengths.
+/// Suite without IV and ICV, for the smallest and the largest possible lengths.
 struct Bare;
 
 impl Suite for Bare {
     fn layout(&self) -> Layout {
-        Layout { iv: 0, align: 1, icv: 0, iv_rule: IvRule::None }
+        Layout::new(0, 4, IcvLen::NONE, IvRule::None).unwrap()
     }
 
     fn seal(&self, _: &mut EspParts<'_>) {}
@@ -356,14 +357,14 @@ fn open_refuses_a_body_without_trailer() {
         open_with(&Bare, Seq::new(1), SeqWidth::Bits32, PadCheck::Full, &mut packet).map(|_| packet.len())
     };
     assert_eq!(open(&[]), Err(OpenError::TooShort));
-    assert_eq!(open(&[0]), Err(OpenError::TooShort));
-    assert_eq!(open(&[0, 4]), Ok(0));
+    assert_eq!(open(&[0, 4]), Err(OpenError::Unaligned));
+    assert_eq!(open(&[1, 2, 2, 4]), Ok(0));
 }
 
 #[test]
 fn seal_refuses_packets_above_65535_octets() {
     let seal = |payload: usize| {
-        let mut framed = Framed::new(&vec![0; payload], 8, 2);
+        let mut framed = Framed::new(&vec![0; payload], 8, 5);
         let envelope = SealParams {
             spi: spi(),
             seq: Seq::new(1),
@@ -374,8 +375,8 @@ fn seal_refuses_packets_above_65535_octets() {
         let mut packet = framed.packet();
         seal_with(&Bare, &envelope, &[], &mut packet).map(|()| packet.len())
     };
-    assert_eq!(seal(65525), Ok(65535));
-    assert_eq!(seal(65526), Err(SealError::TooLong(65536)));
+    assert_eq!(seal(65522), Ok(65532));
+    assert_eq!(seal(65523), Err(SealError::TooLong(65536)));
 }
 
 #[test]

@@ -77,15 +77,15 @@ proptest! {
         prop_assert_eq!((packet.headroom(), packet.tailroom()), spare);
         let seen = peek(packet.data()).unwrap();
         prop_assert_eq!((seen.spi, seen.seq_low, seen.len), (spi().get(), seq as u32, packet.len()));
-        let body = packet.len() - room.front - choice.layout().icv;
-        prop_assert_eq!((packet.len() % 4, body % choice.layout().align), (0, 0));
+        let body = packet.len() - room.front - choice.layout().icv_len();
+        prop_assert_eq!((packet.len() % 4, body % choice.layout().align()), (0, 0));
 
         let opened = rx.open(&mut packet).unwrap();
         prop_assert_eq!((opened.next_header, opened.seq), (next, Seq::new(seq)));
         let (kept, tfc) = packet.data().split_at(payload.len());
         prop_assert_eq!(kept, &payload[..]);
         prop_assert!(tfc.iter().all(|octet| *octet == 0));
-        prop_assert_eq!(tfc.len() + usize::from(opened.pad_len) + 2 + choice.layout().icv, room.back);
+        prop_assert_eq!(tfc.len() + usize::from(opened.pad_len) + 2 + choice.layout().icv_len(), room.back);
         prop_assert_eq!(rx.window().top(), Seq::new(seq));
 
         prop_assert_eq!(&framed.bytes[..spare.0], &guards[0][..]);
@@ -128,10 +128,10 @@ proptest! {
         tx.set_padding(padding);
         let room = overhead(layout, padding, payload.len());
         prop_assert_eq!(room, tx.overhead(payload.len()));
-        let iv = match layout.iv_rule {
+        let iv = match layout.iv_rule() {
             IvRule::None => vec![],
             IvRule::Unpredictable => {
-                let mut iv = vec![0; layout.iv];
+                let mut iv = vec![0; layout.iv_len()];
                 test_iv(seq, &mut iv);
                 iv
             }

@@ -59,7 +59,7 @@ fn esn_high_half_is_appended_to_the_integrity_input() {
             let seq = if width == SeqWidth::Bits32 { 0x89ab_cdef } else { seq };
             let packet = sealed(&mut sender_at(&choice, width, seq), b"inside", IpProto::UDP);
             assert_eq!(packet[4..8], [0x89, 0xab, 0xcd, 0xef]);
-            let (covered, icv) = packet.split_at(packet.len() - choice.layout().icv);
+            let (covered, icv) = packet.split_at(packet.len() - choice.layout().icv_len());
             assert_eq!(mac.compute(&[covered, high]).as_slice(), icv, "{}, {width:?}", choice.name());
         }
     }
@@ -125,7 +125,7 @@ fn transport_mode_in_udp_restores_the_original_packet() {
             packet.pull_front(place.at).unwrap();
             assert_eq!(pop_udp(&mut packet), Ok(ports));
             let opened = rx.open(&mut packet).unwrap();
-            let gap = UDP_HEADER + 8 + choice.layout().iv;
+            let gap = UDP_HEADER + 8 + choice.layout().iv_len();
             packet.push_front(place.at + gap).unwrap(); // the IP headers are still in front of it
             close_gap(&mut packet, place, gap, opened.next_header).unwrap();
             assert_eq!(packet.data(), original, "version {version}");
@@ -238,16 +238,16 @@ fn cbc_iv_is_from_the_source_and_counter_mode_iv_is_the_sequence_number() {
                 test_iv(seq, iv);
             };
             tx.seal(&mut packet, IpProto::UDP, &mut source).unwrap();
-            sent.push(packet.data()[8..8 + layout.iv].to_vec());
+            sent.push(packet.data()[8..8 + layout.iv_len()].to_vec());
         }
         let numbers = [0x1_0000_0001u64, 0x1_0000_0002, 0x1_0000_0003];
-        let expected = match layout.iv_rule {
+        let expected = match layout.iv_rule() {
             IvRule::None => vec![vec![]; 3],
             IvRule::Unique => numbers.map(|n| n.to_be_bytes().to_vec()).to_vec(),
-            IvRule::Unpredictable => numbers.map(|n| Random(n).octets(layout.iv)).to_vec(),
+            IvRule::Unpredictable => numbers.map(|n| Random(n).octets(layout.iv_len())).to_vec(),
         };
         assert_eq!(sent, expected, "{}", choice.name());
-        let unpredictable = layout.iv_rule == IvRule::Unpredictable;
+        let unpredictable = layout.iv_rule() == IvRule::Unpredictable;
         assert_eq!(requested, if unpredictable { &numbers[..] } else { &[] }, "{}", choice.name());
         assert_eq!(unpredictable, choice.cipher.to_string().ends_with("-cbc"), "{}", choice.name());
     }
@@ -261,7 +261,7 @@ fn iv_sources_never_repeat_and_do_not_chain() {
         let (mut random, mut counter) = (RngIv(CountingRng(7)), EncryptedCounterIv(Aes128Cbc::new(&[9; 16])));
         let (mut one, mut two) = (pair(&choice, SeqWidth::Bits32).0, pair(&choice, SeqWidth::Bits32).0);
         let mut seen = std::collections::BTreeSet::new();
-        let len = choice.layout().iv;
+        let len = choice.layout().iv_len();
         for n in 1..=200u64 {
             let room = one.overhead(20);
             let (mut a, mut b) =
@@ -269,7 +269,7 @@ fn iv_sources_never_repeat_and_do_not_chain() {
             one.seal(&mut a.packet(), IpProto::UDP, &mut random).unwrap();
             two.seal(&mut b.packet(), IpProto::UDP, &mut counter).unwrap();
             for packet in [&a.bytes, &b.bytes] {
-                let (iv, tail) = (iv_of(packet, len), packet.len() - choice.layout().icv);
+                let (iv, tail) = (iv_of(packet, len), packet.len() - choice.layout().icv_len());
                 assert_ne!(iv[..], packet[tail - len..tail], "the IV is the last ciphertext block");
                 assert!(!iv.starts_with(&n.to_be_bytes()[..4]), "the IV is the sequence number");
                 assert!(seen.insert(iv.clone()), "IV {iv:02x?} is repeated");
@@ -327,13 +327,15 @@ fn padding_aligns_to_the_block_of_each_cipher() {
     for choice in all_choices() {
         let block = match choice.cipher {
             CipherAlgorithm::AesCbc => 16,
-            _ if choice.layout().iv_rule == IvRule::Unpredictable => 8,
+            _ if choice.layout().iv_rule() == IvRule::Unpredictable => 8,
             _ => 4,
         };
         let (mut tx, _) = pair(&choice, SeqWidth::Bits32);
         for len in 0..40 {
-            let body =
-                sealed(&mut tx, &vec![7; len], IpProto::UDP).len() - 8 - choice.layout().iv - choice.layout().icv;
+            let body = sealed(&mut tx, &vec![7; len], IpProto::UDP).len()
+                - 8
+                - choice.layout().iv_len()
+                - choice.layout().icv_len();
             assert_eq!(body, (len + 2).next_multiple_of(block), "{}: {len} octets", choice.name());
         }
     }
@@ -373,7 +375,7 @@ fn sealed_between_other_octets(choice: &Choice, seq: u64) -> Vec<u8> {
     };
     let room = esp_core::overhead(choice.layout(), Padding::MINIMAL, 6);
     let mut framed = Framed::new(b"inside", room.front + 32, room.back + 32);
-    let (before, iv) = (framed.bytes.clone(), vec![3; choice.layout().iv]);
+    let (before, iv) = (framed.bytes.clone(), vec![3; choice.layout().iv_len()]);
     seal_with(&choice.suite(), &envelope, &iv, &mut framed.packet()).unwrap();
     let end = framed.bytes.len() - 32;
     assert_eq!((&framed.bytes[..32], &framed.bytes[end..]), (&before[..32], &before[end..]), "{}", choice.name());
@@ -384,7 +386,7 @@ fn sealed_between_other_octets(choice: &Choice, seq: u64) -> Vec<u8> {
 fn seal_never_writes_outside_the_packet() {
     for choice in all_choices() {
         sealed_between_other_octets(&choice, 0x1_0000_0005);
-        assert!(choice.layout().icv >= 8, "{}: an ICV of less than 8 octets", choice.name());
+        assert!(choice.layout().icv_len() >= 8, "{}: an ICV of less than 8 octets", choice.name());
     }
 }
 

@@ -34,8 +34,8 @@ fn naive_pad(payload: usize, align: usize, at_least: usize) -> usize {
 
 fn naive_overhead(layout: Layout, boundary: usize, at_least: usize, tfc_to: usize, payload: usize) -> Overhead {
     let tfc = tfc_to.max(payload) - payload;
-    let pad = naive_pad(payload + tfc, boundary.max(layout.align), at_least);
-    Overhead { front: 4 + 4 + layout.iv, back: tfc + pad + 1 + 1 + layout.icv }
+    let pad = naive_pad(payload + tfc, boundary.max(layout.align()), at_least);
+    Overhead { front: 4 + 4 + layout.iv_len(), back: tfc + pad + 1 + 1 + layout.icv_len() }
 }
 
 #[test]
@@ -87,8 +87,8 @@ fn suite_layouts_match_the_registry() {
     for choice in all_choices() {
         let (row, layout) = (choice.cipher.row().unwrap(), choice.layout());
         let icv = row.icv + choice.integrity.row().unwrap().icv;
-        assert_eq!((layout.iv, layout.icv), (row.iv, icv), "{}", choice.name());
-        assert!(layout.align.is_power_of_two() && layout.align >= 4);
+        assert_eq!((layout.iv_len(), layout.icv_len()), (row.iv, icv), "{}", choice.name());
+        assert!(layout.align().is_power_of_two() && layout.align() >= 4);
     }
     assert!(one_per_layout().len() >= 15, "{} layouts", one_per_layout().len());
 }

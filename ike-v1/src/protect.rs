@@ -96,7 +96,7 @@ impl Protection {
     /// [`KeyError`] for an invalid key; [`KeyError::Unsupported`] for a cipher that is not a block cipher.
     pub fn new(algorithm: CipherAlgorithm, key: &[u8], hash: HashFunction) -> Result<Self, KeyError> {
         let cipher = AnyCipher::new(algorithm, key)?;
-        if !matches!(cipher.block(), 8 | 16) {
+        if !matches!(cipher.layout().align(), 8 | 16) {
             return Err(KeyError::Unsupported);
         }
         Ok(Self { cipher, hash })
@@ -104,7 +104,7 @@ impl Protection {
 
     /// Returns the block size of the cipher in octets (RFC 2409 appendix B).
     pub fn block(&self) -> usize {
-        self.cipher.block()
+        self.cipher.layout().align()
     }
 
     /// Derives the IV chain of phase 1: `hash(g^xi | g^xr)` (RFC 2409 appendix B).

@@ -8,14 +8,14 @@ use cipher::KeyInit;
 use cipher::array::Array;
 use zeroize::Zeroize;
 
-use crate::nonce::{layout, nonce};
+use crate::nonce::{LAYOUT, icv_len, nonce, set_icv};
 use crate::{EspParts, IcvMismatch, Layout, Suite};
 
 fn seal<A: AeadInOut>(aead: &A, salt: &[u8], parts: &mut EspParts<'_>) {
     let (nonce, aad) = (nonce(salt, parts), parts.aad());
     let sealed = aead.encrypt_inout_detached(&nonce, aad.as_slice(), InOutBuf::from(parts.body()));
     match sealed {
-        Ok(tag) => parts.set_icv(&tag),
+        Ok(tag) => set_icv(parts, &tag),
         // Encryption fails for bodies of gigabytes only, which no packet has. Even then no plaintext may be sent.
         Err(_) => parts.body().zeroize(),
     }
@@ -42,7 +42,7 @@ macro_rules! suite {
         #[cfg(feature = $feature)]
         impl<A: AeadInOut> Suite for $name<A> {
             fn layout(&self) -> Layout {
-                layout(<<A as AeadCore>::TagSize as cipher::typenum::Unsigned>::USIZE)
+                LAYOUT.with_icv(icv_len::<<A as AeadCore>::TagSize>())
             }
 
             fn seal(&self, parts: &mut EspParts<'_>) {

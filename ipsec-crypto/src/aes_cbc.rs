@@ -7,7 +7,8 @@ use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use crate::aes_backend::{Aes, Vaes};
 use crate::cipher::BatchItem;
 use crate::internal::Internal;
-use crate::{Cbc, Cipher, Confidential, Iv, IvRule, cbc};
+use crate::layout::layout;
+use crate::{Cbc, Cipher, Confidential, IcvLen, Iv, Layout, cbc};
 
 /// AES in CBC mode (RFC 3602) with the key size of `A`.
 pub struct AesCbc<A>(Aes<A>);
@@ -32,16 +33,8 @@ macro_rules! sizes {
 sizes! { aes::Aes128, 16; aes::Aes192, 24; aes::Aes256, 32; }
 
 impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>> Cipher for AesCbc<A> {
-    fn iv_len(&self) -> usize {
-        16
-    }
-
-    fn block(&self) -> usize {
-        16
-    }
-
-    fn iv_rule(&self) -> IvRule {
-        IvRule::Unpredictable
+    fn layout(&self) -> Layout {
+        layout!(16, 16, IcvLen::NONE, Unpredictable)
     }
 
     fn encrypt(&self, iv: &Iv, body: &mut [u8]) {

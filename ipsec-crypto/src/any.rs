@@ -7,7 +7,9 @@ use heapless::Vec;
 use crate::cipher::BatchItem;
 use crate::internal::Internal;
 use crate::suite::BATCH;
-use crate::{AhIntegrity, Cipher, CipherAlgorithm, Icv, IcvInput, Integrity, IntegrityAlgorithm, Iv, IvRule, KeyError};
+use crate::{
+    AhIntegrity, Cipher, CipherAlgorithm, Icv, IcvInput, IcvLen, Integrity, IntegrityAlgorithm, Iv, KeyError, Layout,
+};
 
 mod suite;
 
@@ -140,16 +142,8 @@ impl AnyCipher {
 }
 
 impl Cipher for AnyCipher {
-    fn iv_len(&self) -> usize {
-        ciphers!(one!(self, c => c.iv_len()))
-    }
-
-    fn block(&self) -> usize {
-        ciphers!(one!(self, c => c.block()))
-    }
-
-    fn iv_rule(&self) -> IvRule {
-        ciphers!(one!(self, c => c.iv_rule()))
+    fn layout(&self) -> Layout {
+        ciphers!(one!(self, c => c.layout()))
     }
 
     fn encrypt(&self, iv: &Iv, body: &mut [u8]) {
@@ -281,7 +275,7 @@ impl AnyIntegrity {
 }
 
 impl Integrity for AnyIntegrity {
-    fn icv_len(&self) -> usize {
+    fn icv_len(&self) -> IcvLen {
         icvs!(one!(self, i => i.icv_len()))
     }
 

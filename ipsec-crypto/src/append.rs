@@ -1,9 +1,16 @@
-/// Copies octets to the front of `to`, if all fit, and returns the octets behind them.
+/// Copies octets to the front of `to`, which the caller has checked to have space for them, and returns the octets
+/// behind them.
+#[allow(dead_code)] // without HMAC
 #[inline(always)]
 pub(crate) fn append<'a>(to: &'a mut [u8], octets: &[u8]) -> &'a mut [u8] {
-    let (front, behind) = to.split_at_mut_checked(octets.len()).unwrap_or_default();
-    if front.len() == octets.len() {
-        front.copy_from_slice(octets);
-    }
+    let Some((front, behind)) = to.split_at_mut_checked(octets.len()) else { return excluded() };
+    front.copy_from_slice(octets);
     behind
+}
+
+/// Returns a value for a branch that the lengths of the types involved exclude.
+#[inline(always)]
+pub(crate) fn excluded<T: Default>() -> T {
+    debug_assert!(false, "lengths are inconsistent");
+    T::default()
 }

@@ -14,6 +14,7 @@ use cipher::{
 use heapless::Vec;
 
 use crate::Iv;
+use crate::append::excluded;
 use crate::cipher::BatchItem;
 use crate::par_blocks::use_par_blocks;
 
@@ -140,14 +141,14 @@ pub(crate) fn encrypt_in_chunks<N: ArraySize>(
     while sealed < text.len() {
         let before = sealed & !(CHUNK_LEN - 1);
         let end = sealed.saturating_add(CHUNK_LEN).min(text.len());
-        encrypt(Array::slice_as_chunks_mut(text.get_mut(sealed..end).unwrap_or_default()).0);
+        encrypt(Array::slice_as_chunks_mut(text.get_mut(sealed..end).unwrap_or_else(excluded)).0);
         sealed = end;
         if let Some(piece @ [_, ..]) = text.get(followed..before) {
             follow(piece);
             followed = before;
         }
     }
-    follow(text.get(followed..).unwrap_or_default());
+    follow(text.get(followed..).unwrap_or_else(excluded));
 }
 
 /// Number of packets that are encrypted together: enough to fill the pipeline of an AES unit, with registers left for
@@ -161,7 +162,7 @@ pub(crate) fn encrypt_batch<T, C: BlockCipherEncrypt>(
     cipher: impl Fn(&T) -> Option<&C>,
 ) {
     for at in 0..lanes.len() {
-        let (before, from) = lanes.split_at_mut_checked(at).unwrap_or_default();
+        let (before, from) = lanes.split_at_mut_checked(at).unwrap_or_else(excluded);
         let Some(of) = from.first().map(|lane| lane.cipher) else { return };
         if let Some(cipher) = cipher(of).filter(|_| before.iter().all(|lane| !ptr::eq(lane.cipher, of))) {
             let same = from.iter_mut().filter(|lane| ptr::eq(lane.cipher, of));
@@ -244,7 +245,7 @@ fn advance<B: BlockCipherEncBackend>(
         }
     }
     for body in bodies {
-        *body = core::mem::take(body).get_mut(steps..).unwrap_or_default();
+        *body = core::mem::take(body).get_mut(steps..).unwrap_or_else(excluded);
     }
 }
 

@@ -6,7 +6,8 @@ use cipher::KeyInit;
 
 use crate::cipher::BatchItem;
 use crate::internal::Internal;
-use crate::{Cbc, Cipher, Confidential, Iv, IvRule, KeyError, KeyLengths, cbc};
+use crate::layout::layout;
+use crate::{Cbc, Cipher, Confidential, IcvLen, Iv, KeyError, KeyLengths, Layout, cbc};
 
 macro_rules! cbc {
     ($(#[$doc:meta])* $name:ident($inner:ty), $block:literal, $text:literal) => {
@@ -14,16 +15,8 @@ macro_rules! cbc {
         pub struct $name($inner);
 
         impl Cipher for $name {
-            fn iv_len(&self) -> usize {
-                $block
-            }
-
-            fn block(&self) -> usize {
-                $block
-            }
-
-            fn iv_rule(&self) -> IvRule {
-                IvRule::Unpredictable
+            fn layout(&self) -> Layout {
+                layout!($block, $block, IcvLen::NONE, Unpredictable)
             }
 
             fn encrypt(&self, iv: &Iv, body: &mut [u8]) {

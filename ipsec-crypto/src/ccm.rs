@@ -20,7 +20,7 @@ use cipher::consts::{U8, U11, U12, U16};
 use cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use zeroize::Zeroize;
 
-use crate::nonce::{layout, nonce};
+use crate::nonce::{LAYOUT, icv_len, nonce, set_icv};
 use crate::{EspParts, IcvMismatch, Layout, Suite, counter_mode, ct};
 
 /// AES-CCM (RFC 4309) with an ICV of 8, 12 or 16 octets.
@@ -82,12 +82,12 @@ where
     M: ArraySize + TagSize,
 {
     fn layout(&self) -> Layout {
-        layout(M::USIZE)
+        LAYOUT.with_icv(icv_len::<M>())
     }
 
     fn seal(&self, parts: &mut EspParts<'_>) {
         match self.encrypt(parts) {
-            Some(tag) => parts.set_icv(&tag),
+            Some(tag) => set_icv(parts, &tag),
             // Encryption fails for bodies of gigabytes only. Even then no plaintext may be sent.
             None => parts.body().zeroize(),
         }

@@ -1,27 +1,27 @@
 use core::fmt;
 
-use crate::IvRule;
+#[cfg(feature = "null")]
+use crate::IcvLen;
+use crate::Layout;
+use crate::append::excluded;
 use crate::internal::Internal;
+#[cfg(feature = "null")]
+use crate::layout::layout;
 
 /// Initialization vector, left-aligned. A cipher reads as many octets as its layout specifies (RFC 4303 section 2.3).
 pub type Iv = [u8; 16];
 
 /// Cipher without integrity, one half of [`crate::EncryptThenMac`] (RFC 4303 section 3.2.1).
 ///
-/// Both directions process a body in place whose length is a multiple of [`block`](Self::block); [`crate::EspParts`]
+/// Both directions process a body in place whose length is a multiple of the alignment; [`crate::EspParts`]
 /// guarantees that.
 ///
 /// A cipher is a primitive over octets and knows nothing of ICVs: IKEv1 decrypts messages with it whose hash is inside.
 /// ESP packets are decrypted by [`Suite::open`](crate::Suite::open), or with the proof [`Verified`](crate::Verified).
 pub trait Cipher {
-    /// Returns the length of the IV of each packet in octets (RFC 4303 section 2.3).
-    fn iv_len(&self) -> usize;
-
-    /// Returns the block size in octets; 1 for stream ciphers (RFC 4303 section 2.4).
-    fn block(&self) -> usize;
-
-    /// Returns the requirement on IVs (RFC 4303 section 2.3).
-    fn iv_rule(&self) -> IvRule;
+    /// Returns the lengths that the cipher adds to a packet (RFC 4303 sections 2.3 and 2.4). The ICV is that of the
+    /// integrity algorithm: [`EncryptThenMac`](crate::EncryptThenMac) replaces its length.
+    fn layout(&self) -> Layout;
 
     /// Encrypts the body in place.
     fn encrypt(&self, iv: &Iv, body: &mut [u8]);
@@ -33,7 +33,7 @@ pub trait Cipher {
     /// of 64 octets except for the last. A MAC can thus hash one piece while the next is encrypted.
     #[doc(hidden)]
     fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8]), _: Internal) {
-        self.encrypt(iv, text.get_mut(from..).unwrap_or_default());
+        self.encrypt(iv, text.get_mut(from..).unwrap_or_else(excluded));
         follow(text);
     }
 
@@ -88,16 +88,8 @@ pub struct Null;
 
 #[cfg(feature = "null")]
 impl Cipher for Null {
-    fn iv_len(&self) -> usize {
-        0
-    }
-
-    fn block(&self) -> usize {
-        1
-    }
-
-    fn iv_rule(&self) -> IvRule {
-        IvRule::None
+    fn layout(&self) -> Layout {
+        layout!(0, 4, IcvLen::NONE, None)
     }
 
     fn encrypt(&self, _: &Iv, _: &mut [u8]) {}

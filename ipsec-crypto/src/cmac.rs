@@ -5,7 +5,7 @@ use aes::Aes128;
 use cipher::KeyInit;
 use cipher::array::Array;
 
-use crate::{Icv, Integrity};
+use crate::{Icv, IcvLen, Integrity};
 
 /// AES-CMAC truncated to 96 bits (RFC 4494).
 pub struct AesCmac96(::cmac::Cmac<Aes128>);
@@ -18,14 +18,14 @@ impl AesCmac96 {
 }
 
 impl Integrity for AesCmac96 {
-    fn icv_len(&self) -> usize {
-        12
+    fn icv_len(&self) -> IcvLen {
+        IcvLen::of::<12>()
     }
 
     fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
         let mut mac = self.0.clone();
         feed(&mut |piece| mac.update(piece));
-        Icv::truncated(&mac.finalize_fixed(), 12)
+        Icv::first::<12>(mac.finalize_fixed().into())
     }
 }
 

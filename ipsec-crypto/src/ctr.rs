@@ -13,10 +13,11 @@ use cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::aes_backend::Aes;
-use crate::{Cipher, Confidential, Iv, IvRule, counter_mode};
+use crate::layout::layout;
+use crate::{Cipher, Confidential, IcvLen, Iv, Layout, counter_mode};
 
 /// AES in counter mode (RFC 3686) with the key size of `A`. An IV that repeats under one key reveals the plaintexts,
-/// so the rule is [`IvRule::Unique`]: senders count. It requires integrity.
+/// so the rule is [`IvRule::Unique`](crate::IvRule::Unique): senders count. It requires integrity.
 pub struct AesCtr<A> {
     cipher: Aes<A>,
     nonce: [u8; 4],
@@ -43,16 +44,8 @@ macro_rules! sizes {
 sizes! { Aes128, 16; Aes192, 24; Aes256, 32; }
 
 impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> Cipher for AesCtr<A> {
-    fn iv_len(&self) -> usize {
-        8
-    }
-
-    fn block(&self) -> usize {
-        1
-    }
-
-    fn iv_rule(&self) -> IvRule {
-        IvRule::Unique
+    fn layout(&self) -> Layout {
+        layout!(8, 4, IcvLen::NONE, Unique)
     }
 
     fn encrypt(&self, iv: &Iv, body: &mut [u8]) {

@@ -3,7 +3,7 @@ use heapless::Vec;
 use crate::cipher::BatchItem;
 use crate::internal::Internal;
 use crate::suite::BATCH;
-use crate::{Cipher, Confidential, EspParts, Icv, IcvInput, IcvMismatch, Integrity, Layout, Suite, Verified};
+use crate::{Cipher, Confidential, EspParts, Icv, IcvInput, IcvLen, IcvMismatch, Integrity, Layout, Suite, Verified};
 
 /// Minimum packet length in octets for interleaving encryption and hashing; below it, one after the other is faster.
 const MIN_STITCHED_LEN: usize = 192;
@@ -64,14 +64,14 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
         if parts.len() < MIN_STITCHED_LEN && !cfg!(feature = "small") {
             self.cipher.encrypt(&iv, parts.body());
             let tag = self.icv.compute_input(parts.integrity_input(), Internal);
-            return parts.set_icv(tag.as_slice());
+            return parts.set_icv(&tag);
         }
         let (text, body, high) = parts.text();
         let tag = self.icv.compute_over(|absorb| {
             self.cipher.encrypt_and_mac(&iv, text, body, absorb, Internal);
             absorb(high);
         });
-        parts.set_icv(tag.as_slice());
+        parts.set_icv(&tag);
     }
 
     fn prefers_seal_batch(&self, packets: usize, _: Internal) -> bool {
@@ -92,7 +92,7 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
             let use_par_blocks = some.iter().filter(|(_, parts)| parts.len() <= interleave_group);
             let tags = compute_batch(use_par_blocks.map(|(suite, parts)| (&suite.icv, &**parts)));
             let use_par_blocks = some.iter_mut().filter(|(_, parts)| parts.len() <= interleave_group);
-            use_par_blocks.zip(&tags).for_each(|((_, parts), tag)| parts.set_icv(tag.as_slice()));
+            use_par_blocks.zip(&tags).for_each(|((_, parts), tag)| parts.set_icv(tag));
         }
     }
 
@@ -149,7 +149,7 @@ impl EncryptWithoutIntegrity<crate::AnyCipher> {
 
 impl<C: Cipher> Suite for EncryptWithoutIntegrity<C> {
     fn layout(&self) -> Layout {
-        cipher_layout(&self.cipher, 0)
+        cipher_layout(&self.cipher, IcvLen::NONE)
     }
 
     fn seal(&self, parts: &mut EspParts<'_>) {
@@ -196,6 +196,6 @@ fn compute_batch<'b, 'p: 'b, I: Integrity + 'b>(
 
 //= RFC 4303 2.3/3
 //# MUST: the payload begins at a multiple of 4 octets (IPv4) or 8 (IPv6) from the ESP header
-fn cipher_layout(cipher: &impl Cipher, icv: usize) -> Layout {
-    Layout { iv: cipher.iv_len(), align: cipher.block().max(4), icv, iv_rule: cipher.iv_rule() }
+fn cipher_layout(cipher: &impl Cipher, icv: IcvLen) -> Layout {
+    cipher.layout().with_icv(icv)
 }

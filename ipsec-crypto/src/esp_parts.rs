@@ -1,7 +1,7 @@
 use core::fmt;
 
-use crate::append::append;
-use crate::{IcvInput, Iv, Layout, LengthError};
+use crate::append::excluded;
+use crate::{Icv, IcvInput, Iv, Layout, LengthError};
 
 /// ESP packet, split by the layout of a suite (RFC 4303 section 2). It is created by [`EspParts::split`] only, so
 /// that its lengths are consistent and a suite cannot fail.
@@ -28,9 +28,9 @@ impl<'a> EspParts<'a> {
     /// [`LengthError`] if the packet is too short for the layout, or its body is not a multiple of the alignment.
     pub fn split(layout: Layout, packet: &'a mut [u8], seq_high: Option<[u8; 4]>) -> Result<Self, LengthError> {
         layout.body_of(packet.len())?;
-        let text = packet.len().saturating_sub(layout.icv);
+        let text = packet.len().saturating_sub(layout.icv_len());
         let (authenticated, icv) = packet.split_at_mut_checked(text).ok_or(LengthError::TooShort)?;
-        Ok(Self { authenticated, icv, iv_len: layout.iv, seq_high })
+        Ok(Self { authenticated, icv, iv_len: layout.iv_len(), seq_high })
     }
 
     /// Replaces the high half of the extended sequence number (RFC 4303 section 2.2.1).
@@ -40,15 +40,15 @@ impl<'a> EspParts<'a> {
 
     /// Returns SPI and the low half of the sequence number (RFC 4303 sections 2.1 and 2.2).
     pub fn header(&self) -> [u8; HEADER] {
-        self.authenticated.first_chunk().copied().unwrap_or_default()
+        self.authenticated.first_chunk().copied().unwrap_or_else(excluded)
     }
 
     /// Returns the IV, left-aligned (RFC 4303 section 2.3).
     pub fn iv(&self) -> Iv {
-        let carried = self.authenticated.get(HEADER..HEADER.saturating_add(self.iv_len)).unwrap_or_default();
+        let carried = self.authenticated.get(HEADER..HEADER.saturating_add(self.iv_len)).unwrap_or_else(excluded);
         carried.first_chunk().copied().unwrap_or_else(|| {
             let mut iv = [0; 16];
-            append(&mut iv, carried);
+            iv.iter_mut().zip(carried).for_each(|(to, from)| *to = *from); // a layout has an IV of at most 16
             iv
         })
     }
@@ -60,12 +60,12 @@ impl<'a> EspParts<'a> {
 
     /// Returns the encrypted part (RFC 4303 section 3.3.2.1).
     pub fn body(&mut self) -> &mut [u8] {
-        self.authenticated.get_mut(HEADER.saturating_add(self.iv_len)..).unwrap_or_default()
+        self.authenticated.get_mut(HEADER.saturating_add(self.iv_len)..).unwrap_or_else(excluded)
     }
 
     /// Returns the input of a separate integrity algorithm: the octets on the wire, the offset of the body in them,
     /// and the high half of ESN (RFC 4303 sections 2.8 and 3.3.2.1).
-    pub fn text(&mut self) -> (&mut [u8], usize, &[u8]) {
+    pub(crate) fn text(&mut self) -> (&mut [u8], usize, &[u8]) {
         let high = self.seq_high.as_ref().map_or(&[][..], |high| high);
         (self.authenticated, HEADER.saturating_add(self.iv_len), high)
     }
@@ -87,7 +87,7 @@ impl<'a> EspParts<'a> {
     /// Returns IV and body, which an AEAD without encryption authenticates behind the additional data (RFC 4543
     /// section 3.3).
     pub fn iv_and_body(&self) -> &[u8] {
-        self.authenticated.get(HEADER..).unwrap_or_default()
+        self.authenticated.get(HEADER..).unwrap_or_else(excluded)
     }
 
     /// Returns the ICV of the packet (RFC 4303 section 2.8).
@@ -95,9 +95,11 @@ impl<'a> EspParts<'a> {
         self.icv
     }
 
-    /// Writes the ICV, as far as the field is long enough (RFC 4303 section 2.8).
-    pub fn set_icv(&mut self, icv: &[u8]) {
-        append(self.icv, icv.get(..self.icv.len()).unwrap_or(icv));
+    /// Writes the ICV (RFC 4303 section 2.8). Its length is that of the field, as the packet was split by the layout of
+    /// the suite that computed it.
+    pub fn set_icv(&mut self, icv: &Icv) {
+        debug_assert_eq!(self.icv.len(), icv.as_slice().len(), "packet was split by the layout of another suite");
+        icv.write(self.icv);
     }
 }
 
@@ -118,6 +120,6 @@ pub struct Aad {
 impl Aad {
     /// Returns the 8 octets, or 12 with ESN (RFC 4106 section 5).
     pub fn as_slice(&self) -> &[u8] {
-        self.octets.get(..self.len).unwrap_or_default()
+        self.octets.get(..self.len).unwrap_or_else(excluded)
     }
 }

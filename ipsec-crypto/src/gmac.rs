@@ -10,7 +10,9 @@ use ghash::GHash;
 use ghash::universal_hash::UniversalHash;
 use zeroize::Zeroize;
 
-use crate::{AhIntegrity, EspParts, Icv, IcvMismatch, IvRule, Layout, Suite};
+use crate::append::excluded;
+use crate::layout::layout;
+use crate::{AhIntegrity, EspParts, Icv, IcvLen, IcvMismatch, Layout, Suite};
 
 /// AES-GMAC with the key size of `A`, for ESP as a suite with NULL encryption and for AH (RFC 4543 sections 3 and 4).
 pub struct AesGmac<A> {
@@ -54,7 +56,7 @@ impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> AesGmac<A> {
         let mut mask = Array([s0, s1, s2, s3, i0, i1, i2, i3, i4, i5, i6, i7, 0, 0, 0, 1]);
         self.cipher.encrypt_block(&mut mask);
         tag.iter_mut().zip(mask).for_each(|(t, m)| *t ^= m);
-        Icv::truncated(&tag, ICV)
+        Icv::first::<ICV>(tag.into())
     }
 
     fn tag(&self, parts: &EspParts<'_>) -> Icv {
@@ -81,11 +83,11 @@ impl GhashInput {
         self.octets = self.octets.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
         let mut rest = piece;
         if self.filled > 0 {
-            let free = self.block.get_mut(self.filled..).unwrap_or_default();
+            let free = self.block.get_mut(self.filled..).unwrap_or_else(excluded);
             let taken = free.len().min(rest.len());
             free.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
             self.filled = self.filled.saturating_add(taken);
-            rest = rest.get(taken..).unwrap_or_default();
+            rest = rest.get(taken..).unwrap_or_else(excluded);
             if self.filled < 16 {
                 return;
             }
@@ -128,12 +130,12 @@ impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> AhIntegrity for Aes
 
 impl<A: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>> Suite for AesGmac<A> {
     fn layout(&self) -> Layout {
-        Layout { iv: 8, align: 4, icv: ICV, iv_rule: IvRule::Unique }
+        layout!(8, 4, IcvLen::of::<ICV>(), Unique)
     }
 
     fn seal(&self, parts: &mut EspParts<'_>) {
         let tag = self.tag(parts);
-        parts.set_icv(tag.as_slice());
+        parts.set_icv(&tag);
     }
 
     fn open(&self, parts: &mut EspParts<'_>) -> Result<(), IcvMismatch> {

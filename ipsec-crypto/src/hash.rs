@@ -2,7 +2,7 @@ use core::fmt;
 
 use zeroize::Zeroize;
 
-use crate::{Icv, IcvInput};
+use crate::{Icv, IcvInput, IcvLen};
 
 /// Hash function of HMAC, the parameter of [`HmacIntegrity`](crate::HmacIntegrity) (RFC 2104 section 2). Only types
 /// of this crate implement it.
@@ -51,7 +51,7 @@ pub trait Hash: sealed::Sealed {
 
     /// Computes the first `len` octets of the HMAC of a text, if this machine has a faster way than block by block.
     #[doc(hidden)]
-    fn hmac(text: &KeyedInput<'_, Self>, len: usize) -> Option<Icv>
+    fn hmac(text: &KeyedInput<'_, Self>, len: IcvLen) -> Option<Icv>
     where
         Self: Sized,
     {
@@ -67,7 +67,7 @@ pub trait Hash: sealed::Sealed {
 
     /// Computes the first `len` octets of the HMAC of each text in lanes. Returns whether it did.
     #[doc(hidden)]
-    fn hmac_batch(texts: &[KeyedInput<'_, Self>], tags: &mut [Icv], len: usize) -> bool
+    fn hmac_batch(texts: &[KeyedInput<'_, Self>], tags: &mut [Icv], len: IcvLen) -> bool
     where
         Self: Sized,
     {

@@ -48,14 +48,14 @@ macro_rules! hash {
                 }
 
                 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
-                fn $cbc_multi_buffer(texts: &[crate::hash::KeyedInput<'_, Self>], tags: &mut [crate::Icv], len: usize) -> bool {
+                fn $cbc_multi_buffer(texts: &[crate::hash::KeyedInput<'_, Self>], tags: &mut [crate::Icv], len: crate::IcvLen) -> bool {
                     crate::multi_buffer::hmac_batch::<Self, $words>(texts, tags, len)
                 }
 
                 $(
                     #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
                     #[inline(always)]
-                    fn hmac(text: &crate::hash::KeyedInput<'_, Self>, len: usize) -> Option<crate::Icv> {
+                    fn hmac(text: &crate::hash::KeyedInput<'_, Self>, len: crate::IcvLen) -> Option<crate::Icv> {
                         crate::sha_ni::available().map(|simd| crate::sha_ni::$alone::hmac(simd, text, len))
                     }
                 )?

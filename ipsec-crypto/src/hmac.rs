@@ -3,12 +3,12 @@ use core::{fmt, slice};
 use heapless::Vec;
 use zeroize::Zeroize;
 
-use crate::append::append;
+use crate::append::{append, excluded};
 use crate::hash::{Hash, KeyedInput};
 use crate::hash_blocks::{blocks, write_length};
 use crate::internal::Internal;
 use crate::suite::BATCH;
-use crate::{Icv, IcvInput, Integrity, KeyError, KeyLengths};
+use crate::{Icv, IcvInput, IcvLen, Integrity, KeyError, KeyLengths};
 
 /// HMAC (RFC 2104) truncated to `ICV` octets, with a key of `KEY` octets.
 ///
@@ -41,6 +41,12 @@ pub type HmacSha2_512_256 = HmacIntegrity<crate::Sha512, 32, 64>;
 pub type HmacRipemd160_96 = HmacIntegrity<crate::Ripemd160, 12, 20>;
 
 impl<H: Hash, const ICV: usize, const KEY: usize> HmacIntegrity<H, ICV, KEY> {
+    /// Length of the ICV, at most that of the hash value.
+    const LEN: IcvLen = {
+        assert!(ICV <= H::OUTPUT, "the hash value is shorter");
+        IcvLen::of::<ICV>()
+    };
+
     /// Creates the algorithm from a key of the length that its RFC specifies.
     pub fn new(key: &[u8; KEY]) -> Self {
         Self::of(key)
@@ -62,7 +68,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> HmacIntegrity<H, ICV, KEY> {
         if key.len() > block.as_ref().len() {
             let mut hash = Running::<H>::from(H::START);
             hash.absorb(key);
-            H::write(hash.finish(0), block.as_mut().get_mut(..H::OUTPUT).unwrap_or_default());
+            H::write(hash.finish(0), block.as_mut().get_mut(..H::OUTPUT).unwrap_or_else(excluded));
             hash.state.zeroize();
             hash.begun.zeroize();
         } else {
@@ -91,14 +97,14 @@ impl<H: Hash, const ICV: usize, const KEY: usize> HmacIntegrity<H, ICV, KEY> {
     fn around(&self, inner: &H::State) -> Icv {
         let mut outer = Running::<H>::from(self.outer);
         (outer.filled, outer.hashed) = (H::OUTPUT, H::OUTPUT);
-        H::write(inner, outer.begun.as_mut().get_mut(..H::OUTPUT).unwrap_or_default());
-        Icv::of::<H>(outer.finish(1), ICV)
+        H::write(inner, outer.begun.as_mut().get_mut(..H::OUTPUT).unwrap_or_else(excluded));
+        Icv::of::<H>(outer.finish(1), Self::LEN)
     }
 }
 
 impl<H: Hash, const ICV: usize, const KEY: usize> Integrity for HmacIntegrity<H, ICV, KEY> {
-    fn icv_len(&self) -> usize {
-        ICV
+    fn icv_len(&self) -> IcvLen {
+        Self::LEN
     }
 
     fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
@@ -122,7 +128,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Integrity for HmacIntegrity<H,
 
     fn compute_received(&self, text: IcvInput<'_>, _: Internal) -> Icv {
         let keyed = KeyedInput { inner: &self.inner, outer: &self.outer, text };
-        H::hmac(&keyed, ICV).unwrap_or_else(|| self.compute_input(text, Internal))
+        H::hmac(&keyed, Self::LEN).unwrap_or_else(|| self.compute_input(text, Internal))
     }
 
     fn min_batch(&self, _: Internal) -> usize {
@@ -135,7 +141,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Integrity for HmacIntegrity<H,
             for (icv, text) in texts {
                 let _ = keyed.push(KeyedInput { inner: &icv.inner, outer: &icv.outer, text: *text }); // there is room
             }
-            if !H::hmac_batch(&keyed, tags, ICV) {
+            if !H::hmac_batch(&keyed, tags, Self::LEN) {
                 tags.iter_mut().zip(texts).for_each(|(tag, (icv, text))| *tag = icv.compute_input(*text, Internal));
             }
         }
@@ -188,7 +194,7 @@ impl<H: Hash> Running<H> {
     /// Fills the current block and returns the rest of the piece.
     #[inline(always)]
     fn fill<'p>(&mut self, piece: &'p [u8]) -> &'p [u8] {
-        let free = self.begun.as_mut().get_mut(self.filled..).unwrap_or_default();
+        let free = self.begun.as_mut().get_mut(self.filled..).unwrap_or_else(excluded);
         let (now, later) = piece.split_at_checked(free.len()).unwrap_or((piece, &[]));
         self.filled = self.filled.saturating_add(now.len());
         if append(free, now).is_empty() {

@@ -1,7 +1,8 @@
 use core::fmt;
 
+use crate::append::excluded;
 use crate::internal::Internal;
-use crate::{IcvMismatch, ct};
+use crate::{IcvLen, IcvMismatch, ct};
 
 /// Length of the longest ICV of any algorithm, in octets (RFC 4868 section 2.3).
 pub const MAX_ICV: usize = 32;
@@ -10,20 +11,20 @@ pub const MAX_ICV: usize = 32;
 #[derive(Clone, Copy)]
 pub struct Icv {
     octets: [u8; MAX_ICV],
-    len: usize,
+    len: IcvLen,
 }
 
 impl Icv {
     /// ICV of no octets.
-    pub(crate) const NONE: Self = Self { octets: [0; MAX_ICV], len: 0 };
+    pub(crate) const NONE: Self = Self { octets: [0; MAX_ICV], len: IcvLen::NONE };
 
-    /// Returns the first `len` octets of a hash value.
+    /// Returns the first `len` octets of a hash value, which is not shorter.
     #[cfg(feature = "_hmac")]
     #[inline(always)]
-    pub(crate) fn of<H: crate::hash::Hash>(state: &H::State, len: usize) -> Self {
+    pub(crate) fn of<H: crate::hash::Hash>(state: &H::State, len: IcvLen) -> Self {
         let mut octets = [0; MAX_ICV];
         H::write(state, &mut octets);
-        Self { octets, len: len.min(MAX_ICV) }
+        Self { octets, len }
     }
 
     /// Returns space for a MAC of which the first `len` octets are used.
@@ -34,22 +35,39 @@ impl Icv {
         not(target_os = "none")
     ))]
     #[inline(always)]
-    pub(crate) fn octets_mut(&mut self, len: usize) -> &mut [u8; MAX_ICV] {
-        self.len = len.min(MAX_ICV);
+    pub(crate) fn octets_mut(&mut self, len: IcvLen) -> &mut [u8; MAX_ICV] {
+        self.len = len;
         &mut self.octets
     }
 
-    /// Creates an ICV from the first `len` octets of `mac`, at most [`MAX_ICV`]; a shorter `mac` is padded with zeros
-    /// (RFC 2104 section 5).
-    pub fn truncated(mac: &[u8], len: usize) -> Self {
+    /// Creates an ICV from the first `len` octets of `mac` (RFC 2104 section 5); `None` if `mac` is shorter.
+    pub fn truncated(mac: &[u8], len: IcvLen) -> Option<Self> {
+        let used = mac.get(..len.octets())?;
         let mut octets = [0; MAX_ICV];
-        octets.iter_mut().zip(mac).for_each(|(to, from)| *to = *from);
-        Self { octets, len: len.min(MAX_ICV) }
+        octets.iter_mut().zip(used).for_each(|(to, from)| *to = *from);
+        Some(Self { octets, len })
+    }
+
+    /// Creates an ICV from the first `LEN` octets of `mac`. The compiler checks the lengths.
+    #[cfg(any(feature = "aes-xcbc", feature = "aes-cmac", feature = "aes-gmac"))]
+    #[inline(always)]
+    pub(crate) fn first<const LEN: usize>(mac: [u8; 16]) -> Self {
+        const { assert!(LEN <= 16, "the MAC is shorter") };
+        let mut octets = [0; MAX_ICV];
+        octets.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
+        Self { octets, len: IcvLen::of::<LEN>() }
+    }
+
+    /// Writes the ICV to a field of its length. Lengths that differ are an error of the caller; the field has none of
+    /// its previous octets then.
+    #[inline(always)]
+    pub(crate) fn write(&self, field: &mut [u8]) {
+        field.iter_mut().zip(self.octets).for_each(|(to, from)| *to = from);
     }
 
     /// Returns the octets of the ICV on the wire (RFC 4303 section 2.8).
     pub fn as_slice(&self) -> &[u8] {
-        self.octets.get(..self.len).unwrap_or_default()
+        self.octets.get(..self.len.octets()).unwrap_or_else(excluded)
     }
 
     /// Compares the ICV with a received one in constant time (RFC 4303 section 3.4.4.1).
@@ -108,8 +126,8 @@ impl fmt::Debug for IcvInput<'_> {
 
 /// Integrity algorithm with a fixed ICV length (RFC 4303 section 3.2.2).
 pub trait Integrity {
-    /// Returns the length of the ICV in octets (RFC 4303 section 2.8).
-    fn icv_len(&self) -> usize;
+    /// Returns the length of the ICV (RFC 4303 section 2.8).
+    fn icv_len(&self) -> IcvLen;
 
     /// Computes the ICV over the pieces that `feed` passes to its argument, as if they were one string.
     //= RFC 4303 3.3.2.1/1
@@ -172,7 +190,7 @@ impl<I: Integrity> AhIntegrity for I {
     }
 
     fn field_len(&self) -> usize {
-        self.icv_len()
+        self.icv_len().octets()
     }
 
     fn authenticate(&self, _: [u8; 8], feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {

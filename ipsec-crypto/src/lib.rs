@@ -123,6 +123,8 @@ mod suite;
 mod verified;
 #[cfg(any(feature = "des", feature = "3des"))]
 mod weak;
+#[cfg(all(test, feature = "modern", feature = "legacy", feature = "any"))]
+mod wycheproof_vectors;
 #[cfg(feature = "aes-xcbc")]
 mod xcbc;
 
@@ -192,7 +194,7 @@ pub use hmac::{HmacSha2_256_96, HmacSha2_256_128};
 pub use integrity::{AhIntegrity, Icv, IcvInput, Integrity, MAX_ICV};
 pub use key::{KeyError, KeyLengths, Secret, SuiteKeys};
 pub use keyed::{AlgorithmError, KeyedAhIntegrity, KeyedCipher, KeyedIntegrity, KeyedSuite};
-pub use layout::{IvRule, Layout, LengthError};
+pub use layout::{IcvLen, IvRule, Layout, LayoutError, LengthError};
 #[cfg(feature = "_prf")]
 pub use prf::{HashFunction, MAX_PRF, Prf, PrfOutput};
 pub use registry::{CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow};

@@ -43,7 +43,7 @@ pub(crate) fn min_batch<H: MultiBufferHash<N>, const N: usize>() -> usize {
 pub(crate) fn hmac_batch<H: MultiBufferHash<N>, const N: usize>(
     texts: &[KeyedInput<'_, H>],
     tags: &mut [Icv],
-    len: usize,
+    len: crate::IcvLen,
 ) -> bool {
     let Some(simd) = Level::new().as_avx512().filter(|_| texts.len() >= H::MIN_BATCH) else { return false };
     simd.vectorize(
@@ -58,7 +58,7 @@ fn hmac_multi_buffer<H: MultiBufferHash<N>, const N: usize>(
     simd: Avx512,
     texts: &[KeyedInput<'_, H>],
     tags: &mut [Icv],
-    len: usize,
+    len: crate::IcvLen,
 ) {
     let mut hashed = [[0; N]; BATCH];
     hashed.iter_mut().zip(texts).for_each(|(state, keyed)| *state = *keyed.inner);

@@ -2,10 +2,21 @@
 
 use cipher::array::{Array, ArraySize};
 
-use crate::{EspParts, IvRule, Layout};
+use crate::append::excluded;
+use crate::layout::layout;
+use crate::{EspParts, Icv, IcvLen, Layout};
 
-pub(crate) fn layout(icv: usize) -> Layout {
-    Layout { iv: 8, align: 4, icv, iv_rule: IvRule::Unique }
+/// Layout of an AEAD without its ICV.
+pub(crate) const LAYOUT: Layout = layout!(8, 4, IcvLen::NONE, Unique);
+
+/// Returns the length of the tag of an AEAD, which the compiler checks.
+pub(crate) const fn icv_len<N: ArraySize>() -> IcvLen {
+    const {
+        match IcvLen::new(N::USIZE) {
+            Some(len) => len,
+            None => panic!("an ICV has at most 32 octets"),
+        }
+    }
 }
 
 /// Returns the nonce: the salt of the SA, then the IV of the packet.
@@ -13,4 +24,12 @@ pub(crate) fn nonce<N: ArraySize>(salt: &[u8], parts: &EspParts<'_>) -> Array<u8
     let mut nonce = Array::default();
     nonce.iter_mut().zip(salt.iter().chain(&parts.iv())).for_each(|(to, from)| *to = *from);
     nonce
+}
+
+/// Writes the tag of an AEAD (RFC 4303 section 2.8).
+pub(crate) fn set_icv<N: ArraySize>(parts: &mut EspParts<'_>, tag: &Array<u8, N>) {
+    match Icv::truncated(tag, icv_len::<N>()) {
+        Some(icv) => parts.set_icv(&icv),
+        None => excluded(), // the length is that of the tag
+    }
 }

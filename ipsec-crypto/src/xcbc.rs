@@ -7,7 +7,8 @@ use cipher::array::Array;
 use cipher::{BlockCipherEncrypt, KeyInit};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::{Icv, Integrity};
+use crate::append::excluded;
+use crate::{Icv, IcvLen, Integrity};
 
 /// AES-XCBC-MAC truncated to 96 bits (RFC 3566).
 pub struct AesXcbcMac96 {
@@ -43,9 +44,9 @@ impl AesXcbcMac96 {
                     self.encrypt(&mut chain);
                     filled = 0;
                 }
-                let free = chain.get_mut(filled..).unwrap_or_default();
+                let free = chain.get_mut(filled..).unwrap_or_else(excluded);
                 let taken = free.len().min(rest.len());
-                let (now, later) = rest.split_at_checked(taken).unwrap_or_default();
+                let (now, later) = rest.split_at_checked(taken).unwrap_or_else(excluded);
                 xor(free, now);
                 filled = filled.saturating_add(taken);
                 rest = later;
@@ -54,7 +55,7 @@ impl AesXcbcMac96 {
         if filled == 16 {
             xor(&mut chain, &self.k2);
         } else {
-            xor(chain.get_mut(filled..).unwrap_or_default(), &[0x80]);
+            xor(chain.get_mut(filled..).unwrap_or_else(excluded), &[0x80]);
             xor(&mut chain, &self.k3);
         }
         self.encrypt(&mut chain);
@@ -86,12 +87,12 @@ fn xor(into: &mut [u8], with: &[u8]) {
 }
 
 impl Integrity for AesXcbcMac96 {
-    fn icv_len(&self) -> usize {
-        12
+    fn icv_len(&self) -> IcvLen {
+        IcvLen::of::<12>()
     }
 
     fn compute_over(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Icv {
-        Icv::truncated(&self.mac(feed), 12)
+        Icv::first::<12>(self.mac(feed))
     }
 }
 

@@ -9,8 +9,8 @@ use ipsec_crypto::{
     Aes256Cbc, Aes256Ccm8, Aes256Ccm12, Aes256Ccm16, Aes256Ctr, Aes256Gcm8, Aes256Gcm12, Aes256Gcm16, Aes256Gmac,
     AesCmac96, AesXcbcMac96, AnySuite, BlowfishCbc, Cast128Cbc, ChaCha20Poly1305, Cipher, CipherAlgorithm as C,
     Confidential, DesCbc, EncryptThenMac, EncryptWithoutIntegrity, EspParts, HmacMd5_96, HmacRipemd160_96, HmacSha1_96,
-    HmacSha2_256_96, HmacSha2_256_128, HmacSha2_384_192, HmacSha2_512_256, IcvMismatch, IntegrityAlgorithm as I,
-    IvRule, Layout, Null, Suite, TripleDesCbc,
+    HmacSha2_256_96, HmacSha2_256_128, HmacSha2_384_192, HmacSha2_512_256, IcvLen, IcvMismatch,
+    IntegrityAlgorithm as I, IvRule, Layout, MAX_ICV, Null, Suite, TripleDesCbc,
 };
 use test_vectors::Random;
 
@@ -122,9 +122,9 @@ fn every_suite_once() -> Vec<SuitePair> {
 
 /// Returns a packet of random octets with an ICV of zeros, and the offset of the ICV.
 fn packet(random: &mut Random, layout: Layout, body: usize) -> (Vec<u8>, usize) {
-    let rest = 8 + layout.iv + body;
+    let rest = 8 + layout.iv_len() + body;
     let mut packet = random.octets(rest);
-    packet.resize(rest + layout.icv, 0);
+    packet.resize(rest + layout.icv_len(), 0);
     (packet, rest)
 }
 
@@ -147,12 +147,12 @@ fn typed_and_any_suites_seal_alike_and_open_each_others_packets() {
         // Blowfish and CAST-128 are tested in all sizes with the default key length, and in one size with the others.
         let once = matches!(pair.cipher, C::BlowfishCbc | C::Cast128Cbc) && pair.key.len() != 16;
         let sizes = if once { 96..=96 } else { 4..=256 };
-        for body in sizes.filter(|body| body % layout.align == 0) {
+        for body in sizes.filter(|body| body % layout.align() == 0) {
             for high in [None, Some(random.array())] {
                 let (clear, rest) = packet(&mut random, layout, body);
                 let [sealed, again] = pair.each().map(|suite| seal(suite, &clear, high));
                 assert_eq!(sealed, again, "{name}");
-                let front = 8 + layout.iv;
+                let front = 8 + layout.iv_len();
                 let plain = matches!(pair.cipher, C::Null | C::NullAesGmac);
                 assert_eq!(sealed[..front], clear[..front], "{name}: header and IV are unchanged");
                 assert_eq!(sealed[front..rest] == clear[front..rest], plain, "{name}: the body is encrypted");
@@ -176,7 +176,7 @@ fn open_refuses_every_flipped_bit_and_leaves_the_packet_unchanged() {
         let (layout, name) = (pair.typed.layout(), pair.name());
         let number = random.array();
         for high in [None, Some(number)] {
-            let (clear, _) = packet(&mut random, layout, layout.align);
+            let (clear, _) = packet(&mut random, layout, layout.align());
             let sealed = seal(&*pair.typed, &clear, high);
             let mut refuse = |packet: &[u8], high| {
                 for suite in pair.each() {
@@ -243,7 +243,12 @@ fn layouts_match_the_rfcs() {
         let (_, iv, align, own, iv_rule) = ciphers.into_iter().find(|row| row.0 == pair.cipher).unwrap();
         let (_, icv) = integrity.into_iter().find(|row| row.0 == pair.integrity).unwrap();
         for suite in pair.each() {
-            assert_eq!(suite.layout(), Layout { iv, align, icv: icv + own, iv_rule }, "{}", pair.name());
+            assert_eq!(
+                suite.layout(),
+                Layout::new(iv, align, IcvLen::new(icv + own).unwrap(), iv_rule).unwrap(),
+                "{}",
+                pair.name()
+            );
         }
     }
 }
@@ -294,7 +299,7 @@ fn aeads_authenticate_spi_and_64_bit_sequence_number() {
                     C::NullAesGmac => (body.to_vec(), direct(key, &nonce, &[&aad, &front[8..], body].concat(), &[]).1),
                     _ => direct(key, &nonce, &aad, body),
                 };
-                let expected = [front, &body, &tag[..layout.icv]].concat();
+                let expected = [front, &body, &tag[..layout.icv_len()]].concat();
                 assert_eq!(seal(&*pair.typed, &clear, high), expected, "{} {high:?}", pair.name());
                 run += 1;
             }
@@ -323,7 +328,7 @@ fn encryption_without_integrity_is_equal_for_typed_and_any_suites() {
     for (cipher, length, keyed) in suites {
         let key = random.octets(length);
         let (typed, any) = (keyed(&key), AnySuite::without_integrity(cipher, &key).unwrap());
-        assert_eq!((typed.layout(), typed.layout().icv), (any.layout(), 0), "{cipher}");
+        assert_eq!((typed.layout(), typed.layout().icv_len()), (any.layout(), 0), "{cipher}");
         let (clear, _) = packet(&mut random, any.layout(), 48);
         let mut sealed = seal(&*typed, &clear, None);
         assert_eq!(sealed, seal(&any, &clear, Some([1; 4])), "{cipher}: without integrity, ESN changes nothing");
@@ -337,8 +342,8 @@ fn open_refuses_parts_with_another_icv_length() {
     let mut random = Random(0xcbbb_9d5d_c105_9ed8);
     let all = every_suite_once();
     for pair in &all {
-        for icv in (0..=33).filter(|icv| *icv != pair.typed.layout().icv) {
-            let layout = Layout { icv, ..pair.typed.layout() };
+        for icv in (0..=MAX_ICV).filter(|icv| *icv != pair.typed.layout().icv_len()) {
+            let layout = pair.typed.layout().with_icv(IcvLen::new(icv).unwrap());
             let (mut packet, _) = packet(&mut random, layout, 48);
             let before = packet.clone();
             for suite in pair.each() {

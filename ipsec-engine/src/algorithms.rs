@@ -1,7 +1,7 @@
 use core::fmt;
 
 use ipcomp_core::{Compressor, Decompressor};
-use ipsec_crypto::{AhIntegrity, AlgorithmError, Icv, Integrity, IntegrityAlgorithm, KeyedIntegrity, Suite};
+use ipsec_crypto::{AhIntegrity, AlgorithmError, Icv, IcvLen, Integrity, IntegrityAlgorithm, KeyedIntegrity, Suite};
 use ipsec_packet::{AntiReplay, NoReplay, ReplayWindow, WindowSize};
 use ipsec_sa::CompressionAlgorithm;
 
@@ -61,7 +61,7 @@ impl SizedWindow for NoReplay {
 pub enum Never {}
 
 impl Integrity for Never {
-    fn icv_len(&self) -> usize {
+    fn icv_len(&self) -> IcvLen {
         match *self {}
     }
 

@@ -64,7 +64,7 @@ fn alone<C: ipsec_crypto::Confidential + 'static>(op: Op, sizes: Sizes, cipher: 
     let bodies: Vec<_> = (0..PACKETS).map(|n| vec![0u8; body(n)]).collect();
     let (mut single, mut batch, iv) = (bodies.clone(), bodies, [7; 16]);
     let (one, many) = (cipher(), EncryptWithoutIntegrity::new(cipher()));
-    let front = 8 + many.layout().iv;
+    let front = 8 + many.layout().iv_len();
     batch.iter_mut().for_each(|body| body.resize(front + body.len(), 7));
     let single: Box<dyn FnMut()> = Box::new(move || {
         single.iter_mut().for_each(|body| match op {

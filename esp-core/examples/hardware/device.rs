@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 
 use ipsec_crypto::batch::BatchSuite;
-use ipsec_crypto::{Aes128Cbc, EncryptThenMac, EspParts, HmacSha1_96, IcvMismatch, Layout, Suite};
+use ipsec_crypto::{Aes128Cbc, EncryptThenMac, EspParts, HmacSha1_96, Icv, IcvLen, IcvMismatch, Layout, Suite};
 
 /// Job of the device: the direction, and the position of the packet in the device's memory.
 struct Descriptor {
@@ -75,10 +75,10 @@ impl Accelerator {
         let device = self.0.borrow();
         let job = device.queue.get(job).filter(|job| job.done).ok_or(IcvMismatch)?;
         let packet = device.memory.get(job.at..job.at + job.len).ok_or(IcvMismatch)?;
-        let (input, icv) = packet.split_at_checked(job.len - self.layout().icv).ok_or(IcvMismatch)?;
+        let (input, icv) = packet.split_at_checked(job.len - self.layout().icv_len()).ok_or(IcvMismatch)?;
         let body = input.len() - parts.body().len();
         parts.body().copy_from_slice(input.get(body..).ok_or(IcvMismatch)?);
-        parts.set_icv(icv);
+        parts.set_icv(&IcvLen::new(icv.len()).and_then(|len| Icv::truncated(icv, len)).ok_or(IcvMismatch)?);
         Ok(())
     }
 

@@ -170,7 +170,7 @@ pub fn sealed(outbound: &mut Outbound<AnySuite>, payload: &[u8], next: ipsec_pac
 pub fn crafted(suite: &AnySuite, seq: u64, width: SeqWidth, body: &[u8]) -> Vec<u8> {
     let (layout, seq) = (suite.layout(), Seq::new(seq));
     let mut packet =
-        [&spi().to_be_bytes()[..], &seq.low(), &vec![0x5a; layout.iv], body, &vec![0; layout.icv]].concat();
+        [&spi().to_be_bytes()[..], &seq.low(), &vec![0x5a; layout.iv_len()], body, &vec![0; layout.icv_len()]].concat();
     let high = (width == SeqWidth::Extended64).then(|| seq.high());
     suite.seal(&mut EspParts::split(layout, &mut packet, high).unwrap());
     packet

@@ -78,9 +78,9 @@ pub fn hostile(octets: &[u8]) {
     let [choice, how, body @ ..] = octets else { return };
     let suite = suite(*choice);
     let ((width, check), layout) = (checks(*how), suite.layout());
-    let length = body.len() - body.len() % layout.align.max(1);
-    let front = 8 + layout.iv;
-    let mut packet = vec![0; front + length + layout.icv];
+    let length = body.len() - body.len() % layout.align();
+    let front = 8 + layout.iv_len();
+    let mut packet = vec![0; front + length + layout.icv_len()];
     packet[..8].copy_from_slice(&[0, 0, 0x10, 1, 0, 0, 0, 1]);
     packet[front..front + length].copy_from_slice(&body[..length]);
     let high = (width == SeqWidth::Extended64).then_some([0; 4]);

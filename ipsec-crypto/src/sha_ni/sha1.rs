@@ -11,7 +11,7 @@ use crate::{Icv, Sha1};
 
 kernel! {
     /// Computes the first `len` octets of the HMAC.
-    pub(crate) fn hmac(simd: Avx512, keyed: &KeyedInput<'_, Sha1>, len: usize) -> Icv {
+    pub(crate) fn hmac(simd: Avx512, keyed: &KeyedInput<'_, Sha1>, len: crate::IcvLen) -> Icv {
         let places = u8x16::load_array(simd, PLACES).into();
         let mut end = [Sha1::ZERO; 2];
         let (whole, last) = blocks::<Sha1>(keyed.text, &mut end);

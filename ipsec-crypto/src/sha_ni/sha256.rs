@@ -11,7 +11,7 @@ use crate::{Icv, Sha256};
 
 kernel! {
     /// Computes the first `len` octets of the HMAC.
-    pub(crate) fn hmac(simd: Avx512, keyed: &KeyedInput<'_, Sha256>, len: usize) -> Icv {
+    pub(crate) fn hmac(simd: Avx512, keyed: &KeyedInput<'_, Sha256>, len: crate::IcvLen) -> Icv {
         let places = u8x16::load_array(simd, PLACES).into();
         let mut end = [Sha256::ZERO; 2];
         let (whole, last) = blocks::<Sha256>(keyed.text, &mut end);

@@ -57,7 +57,7 @@ fn seal_and_open((cipher, key, mac, mac_key): Choice, len: usize) {
     let mut bytes = vec![0; len + 200];
     bytes[64..64 + len].copy_from_slice(&payload);
     let mut packet = PacketBuf::with_headroom(&mut bytes, 64, len).expect("buffer too small");
-    seal_with(&sealing, &envelope, &[3; 16][..layout.iv], &mut packet).expect("buffer too small");
+    seal_with(&sealing, &envelope, &[3; 16][..layout.iv_len()], &mut packet).expect("buffer too small");
     assert_eq!(count_errors() - before, 0, "sealing {len} octets with {cipher} and {mac}");
 
     // The packet is sent, and is no longer secret.
