@@ -135,13 +135,13 @@ fn compute(group: Group, private: &[u8], base: Option<&[u8]>, out: &mut [u8]) ->
     match group {
         //= RFC 2409 4/12
         //# MUST: the modp group 1 is supported
-        #[cfg(feature = "modp")]
+        #[cfg(all(feature = "modp", feature = "legacy"))]
         Group::MODP_768 => modp::power(&primes::MODP_768, private, base, out),
         //= RFC 2409 4/17
         //# SHOULD: the modp group 2 is supported
-        #[cfg(feature = "modp")]
+        #[cfg(all(feature = "modp", feature = "legacy"))]
         Group::MODP_1024 => modp::power(&primes::MODP_1024, private, base, out),
-        #[cfg(feature = "modp")]
+        #[cfg(all(feature = "modp", feature = "legacy"))]
         Group::MODP_1536 => modp::power(&primes::MODP_1536, private, base, out),
         #[cfg(feature = "modp")]
         Group::MODP_2048 => modp::power(&primes::MODP_2048, private, base, out),

@@ -27,7 +27,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Features: `modern` and `legacy` enable the algorithms of `ipsec-crypto`, `modp` and `ecp` the Diffie-Hellman groups.
+//! Features: `modern` and `legacy` enable the algorithms of `ipsec-crypto`, `modp` and `ecp` the Diffie-Hellman groups;
+//! groups 1, 2 and 5 need `legacy`, too.
 //! All features are additive.
 //!
 //! Security notes: decryption does not authenticate. Verify the hash of a message before its contents are used, and

@@ -192,7 +192,7 @@ pub enum AnyIntegrity {
     #[cfg(feature = "hmac-sha1")]
     HmacSha1_96(crate::HmacSha1_96),
     /// HMAC-SHA2-256 truncated to 96 bits (draft-ietf-ipsec-ciph-sha-256-00).
-    #[cfg(feature = "hmac-sha2-256")]
+    #[cfg(feature = "hmac-sha2-256-96")]
     HmacSha2_256_96(crate::HmacSha2_256_96),
     /// HMAC-SHA2-256 truncated to 128 bits (RFC 4868).
     #[cfg(feature = "hmac-sha2-256")]
@@ -217,7 +217,7 @@ pub enum AnyIntegrity {
 macro_rules! icvs {
     ($then:ident!($($arguments:tt)*)) => {
         $then!(($($arguments)*) #[cfg(feature = "hmac-md5")] HmacMd5_96 #[cfg(feature = "hmac-sha1")] HmacSha1_96
-            #[cfg(feature = "hmac-sha2-256")] HmacSha2_256_96 #[cfg(feature = "hmac-sha2-256")] HmacSha2_256_128
+            #[cfg(feature = "hmac-sha2-256-96")] HmacSha2_256_96 #[cfg(feature = "hmac-sha2-256")] HmacSha2_256_128
             #[cfg(feature = "hmac-sha2-384")] HmacSha2_384_192 #[cfg(feature = "hmac-sha2-512")] HmacSha2_512_256
             #[cfg(feature = "hmac-ripemd160")] HmacRipemd160_96 #[cfg(feature = "aes-xcbc")] AesXcbcMac96
             #[cfg(feature = "aes-cmac")] AesCmac96)
@@ -243,7 +243,7 @@ impl AnyIntegrity {
             //# MUST: hmac-md5 and hmac-sha1 are supported
             #[cfg(feature = "hmac-sha1")]
             IntegrityAlgorithm::HmacSha1_96 => crate::HmacSha1_96::from_slice(key).map(Self::HmacSha1_96),
-            #[cfg(feature = "hmac-sha2-256")]
+            #[cfg(feature = "hmac-sha2-256-96")]
             IntegrityAlgorithm::HmacSha2_256_96 => crate::HmacSha2_256_96::from_slice(key).map(Self::HmacSha2_256_96),
             #[cfg(feature = "hmac-sha2-256")]
             IntegrityAlgorithm::HmacSha2_256_128 => {

@@ -21,11 +21,11 @@ pub struct HmacIntegrity<H: Hash, const ICV: usize, const KEY: usize> {
 /// HMAC-MD5 truncated to 96 bits (RFC 2403). **Legacy**.
 #[cfg(feature = "hmac-md5")]
 pub type HmacMd5_96 = HmacIntegrity<crate::Md5, 12, 16>;
-/// HMAC-SHA1 truncated to 96 bits (RFC 2404). **Legacy**, but unbroken.
+/// HMAC-SHA1 truncated to 96 bits (RFC 2404), which RFC 8221 rates MUST-.
 #[cfg(feature = "hmac-sha1")]
 pub type HmacSha1_96 = HmacIntegrity<crate::Sha1, 12, 20>;
 /// HMAC-SHA2-256 truncated to 96 bits (draft-ietf-ipsec-ciph-sha-256-00). **Legacy**: KAME, and Linux by default.
-#[cfg(feature = "hmac-sha2-256")]
+#[cfg(feature = "hmac-sha2-256-96")]
 pub type HmacSha2_256_96 = HmacIntegrity<crate::Sha256, 12, 32>;
 /// HMAC-SHA2-256 truncated to 128 bits (RFC 4868).
 #[cfg(feature = "hmac-sha2-256")]

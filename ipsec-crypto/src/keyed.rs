@@ -312,7 +312,7 @@ macro_rules! macs_from_slice {
 macs_from_slice! {
     "hmac-md5" HmacMd5_96;
     "hmac-sha1" HmacSha1_96;
-    "hmac-sha2-256" HmacSha2_256_96;
+    "hmac-sha2-256-96" HmacSha2_256_96;
     "hmac-sha2-256" HmacSha2_256_128;
     "hmac-sha2-384" HmacSha2_384_192;
     "hmac-sha2-512" HmacSha2_512_256;

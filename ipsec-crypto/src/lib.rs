@@ -185,12 +185,14 @@ pub use hmac::HmacMd5_96;
 pub use hmac::HmacRipemd160_96;
 #[cfg(feature = "hmac-sha1")]
 pub use hmac::HmacSha1_96;
+#[cfg(feature = "hmac-sha2-256-96")]
+pub use hmac::HmacSha2_256_96;
+#[cfg(feature = "hmac-sha2-256")]
+pub use hmac::HmacSha2_256_128;
 #[cfg(feature = "hmac-sha2-384")]
 pub use hmac::HmacSha2_384_192;
 #[cfg(feature = "hmac-sha2-512")]
 pub use hmac::HmacSha2_512_256;
-#[cfg(feature = "hmac-sha2-256")]
-pub use hmac::{HmacSha2_256_96, HmacSha2_256_128};
 pub use integrity::{AhIntegrity, Icv, IcvInput, Integrity, MAX_ICV};
 pub use key::{KeyError, KeyLengths, Secret, SuiteKeys};
 pub use keyed::{AlgorithmError, KeyedAhIntegrity, KeyedCipher, KeyedIntegrity, KeyedSuite};

@@ -90,7 +90,7 @@ pub struct CipherRow {
     pub iv: usize,
     /// Length of its own ICV in octets; 0 for a cipher that needs an integrity algorithm.
     pub icv: usize,
-    /// Set for algorithms that are for peers without better ones.
+    /// Set for the algorithms of the feature `legacy`, for peers without better ones.
     pub legacy: bool,
 }
 
@@ -112,7 +112,7 @@ pub struct IntegrityRow {
     pub default_key: usize,
     /// Length of the ICV in octets.
     pub icv: usize,
-    /// Set for algorithms that are for peers without better ones.
+    /// Set for the algorithms of the feature `legacy`, for peers without better ones.
     pub legacy: bool,
 }
 
@@ -132,7 +132,7 @@ impl CipherAlgorithm {
     #[rustfmt::skip]
     pub const ALL: &'static [CipherRow] = ciphers! {
         // algorithm      name                 Wireshark                                     RFC   keys      default salt iv icv legacy
-        Null,             "null",              Some("NULL"),                                 2410, 0..0/1,   0,      0,   0, 0,  true;
+        Null,             "null",              Some("NULL"),                                 2410, 0..0/1,   0,      0,   0, 0,  false;
         DesCbc,           "des-cbc",           Some("DES-CBC [RFC2405]"),                    2405, 8..8/1,   8,      0,   8, 0,  true;
         TripleDesCbc,     "3des-cbc",          Some("TripleDES-CBC [RFC2451]"),              2451, 24..24/1, 24,     0,   8, 0,  true;
         BlowfishCbc,      "blowfish-cbc",      Some("BLOWFISH-CBC [RFC2451]"),               2451, 5..56/1,  16,     0,   8, 0,  true;
@@ -185,7 +185,7 @@ impl IntegrityAlgorithm {
         // algorithm      name                  Wireshark                                                       RFC   keys  default ICV legacy
         None,             "none",               Some("NULL"),                                                   2406, KeyLengths::exactly(0), 0, 0, true;
         HmacMd5_96,       "hmac-md5-96",        Some("HMAC-MD5-96 [RFC2403]"),                                  2403, HMAC, 16,     12, true;
-        HmacSha1_96,      "hmac-sha1-96",       Some("HMAC-SHA-1-96 [RFC2404]"),                                2404, HMAC, 20,     12, true;
+        HmacSha1_96,      "hmac-sha1-96",       Some("HMAC-SHA-1-96 [RFC2404]"),                                2404, HMAC, 20,     12, false;
         HmacSha2_256_96,  "hmac-sha2-256-96",   Some("HMAC-SHA-256-96 [draft-ietf-ipsec-ciph-sha-256-00]"),     0,    HMAC, 32,     12, true;
         HmacSha2_256_128, "hmac-sha2-256-128",  Some("HMAC-SHA-256-128 [RFC4868]"),                             4868, HMAC, 32,     16, false;
         HmacSha2_384_192, "hmac-sha2-384-192",  Some("HMAC-SHA-384-192 [RFC4868]"),                             4868, HMAC, 48,     24, false;
