@@ -139,6 +139,8 @@ pub(crate) fn icv<I: AhIntegrity>(
 ) -> Result<Icv, MutableError> {
     let ip = Ip::parse(packet)?;
     let whole = ip.packet();
+    //= RFC 2402 3.3/2
+    //# SHOULD: an ipsec header takes no notice of those that are put on after it
     let (needed, available) = (place.at.saturating_add(len), whole.len());
     let fields = Fields::split(whole, place.at, len, integrity).ok_or(IpError::from(TooShort { needed, available }))?;
     let Fields { fixed, iv, zeros, padding, payload } = fields;
