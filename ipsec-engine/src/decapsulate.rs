@@ -2,14 +2,15 @@
 
 use ipcomp_core::{DecompressError, decompress};
 use ipsec_packet::{
-    Datagram, HeaderPosition, Ip, IpError, IpProto, OuterFields, PacketBuf, adjust_length, check_preceding_headers,
-    classify, close_gap, find_header, pop_udp, remove_preceding_headers, repair_checksum, set_next_header,
+    Datagram, HeaderPosition, IpError, IpProto, PacketBuf, ParsedIp, TunnelError, adjust_length, classify, close_gap,
+    pop_udp, remove_preceding_headers, repair_checksum, set_next_header,
 };
+
+use ipsec_sa::{Mode, Protocol, UdpEncap};
 
 use crate::algorithms::Algorithms;
 use crate::discard::{BadPayload, DiscardReason};
 use crate::sa::{Sa, Transform};
-use ipsec_sa::{Mode, Protocol, UdpEncap};
 
 /// Result of the removal of one IPsec header (RFC 4301 section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl<A: Algorithms> Sa<A> {
     /// checksum of the upper layer is repaired (RFC 3948 section 3.1.2), unless IPComp follows: then the caller
     /// repairs it after decompression ([`repair_checksum`]).
     ///
-    /// The headers in front are checked first ([`check_preceding_headers`]). ESP in transport mode removes those
+    /// The headers in front are checked first ([`check_preceding_headers`](ipsec_packet::check_preceding_headers)). ESP in transport mode removes those
     /// headers in front that it does not authenticate ([`remove_preceding_headers`]).
     ///
     /// # Errors
@@ -61,9 +62,10 @@ impl<A: Algorithms> Sa<A> {
         packet: &mut PacketBuf<'_>,
         decompressor: Option<&mut A::Decompressor>,
     ) -> Result<Decapsulated, DiscardReason> {
-        let place = find_header(packet.data(), self.outermost())?;
-        check_preceding_headers(packet.data(), place.at)?;
-        let decapsulated = self.open_captured(packet, decompressor)?;
+        let ip = ParsedIp::read(packet.data())?;
+        let place = ip.find(self.outermost())?;
+        ip.check_preceding_headers(packet.data(), place.at)?;
+        let decapsulated = self.open_parsed(ip, place, packet, decompressor)?;
         if (decapsulated.mode, self.key().protocol) == (Mode::Transport, Protocol::Esp) {
             remove_preceding_headers(packet, place.at)?;
         }
@@ -81,19 +83,29 @@ impl<A: Algorithms> Sa<A> {
         packet: &mut PacketBuf<'_>,
         decompressor: Option<&mut A::Decompressor>,
     ) -> Result<Decapsulated, DiscardReason> {
-        let ip = Ip::parse(packet.data())?;
-        let (seen, length) = (OuterFields::read(&ip), ip.packet().len());
-        packet.truncate(length);
+        let ip = ParsedIp::read(packet.data())?;
+        let place = ip.find(self.outermost())?;
+        self.open_parsed(ip, place, packet, decompressor)
+    }
+
+    fn open_parsed(
+        &mut self,
+        mut ip: ParsedIp,
+        place: HeaderPosition,
+        packet: &mut PacketBuf<'_>,
+        decompressor: Option<&mut A::Decompressor>,
+    ) -> Result<Decapsulated, DiscardReason> {
+        packet.truncate(ip.len());
         let mut extent = Extent::of(packet);
-        let place = find_header(packet.data(), self.outermost())?;
+        let header = IpsecHeader { place, encap: self.encap, is_tunnel: &any_packet };
         let result = match self.key().protocol {
-            Protocol::Esp => esp(self, packet, place, self.encap, &seen, &any_packet),
-            Protocol::Ah => ah(self, packet, &seen, &any_packet),
-            Protocol::Ipcomp => ipcomp(self, decompressor, packet, place, &seen, &any_packet),
+            Protocol::Esp => esp(self, packet, &mut ip, &header),
+            Protocol::Ah => ah(self, packet, &mut ip, &header),
+            Protocol::Ipcomp => ipcomp(self, decompressor, packet, &mut ip, &header),
         };
         extent.include(packet);
         let result = match result {
-            Ok(decapsulated) => self.repair_transport_checksum(packet, decapsulated),
+            Ok(decapsulated) => self.repair_transport_checksum(packet, &ip, decapsulated),
             Err(DecapsulateError::Rejected(rejected)) => Err(rejected.reason),
             Err(DecapsulateError::Refused(reason)) => return Err(reason),
         };
@@ -104,12 +116,13 @@ impl<A: Algorithms> Sa<A> {
     fn repair_transport_checksum(
         &self,
         packet: &mut PacketBuf<'_>,
+        ip: &ParsedIp,
         decapsulated: Decapsulated,
     ) -> Result<Decapsulated, DiscardReason> {
         let is_repaired = self.encap.is_some() && decapsulated.mode == Mode::Transport;
         //= RFC 3948 3.1.2/2
         //# SHOULD: checksums are waived only in transport mode, of packets with integrity
-        if is_repaired && find_header(packet.data(), IpProto::IPCOMP).is_err() {
+        if is_repaired && ip.find(IpProto::IPCOMP).is_err() {
             repair_checksum(packet.data_mut(), self.repair)?;
         }
         Ok(decapsulated)
@@ -160,44 +173,53 @@ impl Decapsulated {
     }
 }
 
-/// Returns whether the payload is that of a tunnel: by the mode of the SA, or for an SA without a mode by `decides`,
-/// which is given the inner IP packet.
-fn is_tunnel(mode: Mode, next: IpProto, inner: &[u8], decides: &dyn Fn(&[u8]) -> bool) -> bool {
-    match mode {
-        Mode::Tunnel => true,
-        Mode::Any => (next == IpProto::IPV4 || next == IpProto::IPV6) && decides(inner),
-        Mode::Transport | Mode::Beet => false,
-    }
+/// IPsec header that is removed.
+pub(crate) struct IpsecHeader<'h> {
+    /// Position of the header, or of the UDP header around it.
+    pub(crate) place: HeaderPosition,
+    /// UDP encapsulation of the packet.
+    pub(crate) encap: Option<UdpEncap>,
+    /// Decides for an SA without a mode whether an IP packet is that of a tunnel.
+    pub(crate) is_tunnel: &'h dyn Fn(&ParsedIp) -> bool,
 }
 
 /// Accepts every IP packet inside an SA without a mode as that of a tunnel, where there are no policies.
-fn any_packet(_: &[u8]) -> bool {
+fn any_packet(_: &ParsedIp) -> bool {
     true
 }
 
+impl IpsecHeader<'_> {
+    /// Reads the packet of a tunnel; `None` if the payload is not one: by the mode of the SA, or for an SA without a
+    /// mode by [`Self::is_tunnel`]. A malformed packet is refused by the tunnel.
+    fn inner_packet(&self, mode: Mode, next: IpProto, payload: &[u8]) -> Option<Result<ParsedIp, IpError>> {
+        match mode {
+            Mode::Tunnel => Some(ParsedIp::read(payload)),
+            Mode::Any if next == IpProto::IPV4 || next == IpProto::IPV6 => {
+                Some(ParsedIp::read(payload)).filter(|inner| inner.as_ref().map_or(true, self.is_tunnel))
+            }
+            Mode::Any | Mode::Transport | Mode::Beet => None,
+        }
+    }
+}
+
+/// Verifies and decrypts ESP, and removes its headers (RFC 4303 section 3.4).
 pub(crate) fn esp<A: Algorithms>(
     sa: &mut Sa<A>,
     packet: &mut PacketBuf<'_>,
-    place: HeaderPosition,
-    encap: Option<UdpEncap>,
-    seen: &OuterFields,
-    decides: &dyn Fn(&[u8]) -> bool,
+    ip: &mut ParsedIp,
+    header: &IpsecHeader<'_>,
 ) -> Result<Decapsulated, DecapsulateError> {
     let Transform::EspIn(esp) = &mut sa.transform else { return Err(DiscardReason::NoSa.into()) };
-    let (room, whole) = (packet.headroom(), packet.len());
-    packet.pull_front(place.at).map_err(IpError::from)?;
-    let unwrapped = unwrap_udp(packet, encap);
-    let in_front = packet.headroom();
+    let (received, in_front) = (packet.checkpoint(), packet.headroom());
+    let place = header.place;
+    let unwrapped = unwrap_udp(packet, header);
     let opened = match unwrapped.and_then(|()| esp.open(packet).map_err(DiscardReason::from)) {
         Ok(opened) => opened,
         Err(refused) => {
-            // Restores the octets that were pulled in front and those that the UDP length cut off behind.
-            let _ = packet.push_front(packet.headroom().saturating_sub(room));
-            let _ = packet.push_back(whole.saturating_sub(packet.len()));
+            packet.restore(received);
             return Err(refused.into());
         }
     };
-    let gap = packet.headroom().saturating_sub(in_front).saturating_add(encap.map_or(0, UdpEncap::overhead));
     let octets = packet.len();
     // An IP packet without a next header passes transport mode with an empty payload; the payload of a dummy packet
     // has no meaning (RFC 4303 section 2.6).
@@ -207,27 +229,26 @@ pub(crate) fn esp<A: Algorithms>(
     if opened.is_dummy() && !bare {
         return Decapsulated { mode: sa.mode, octets }.after(Err(DiscardReason::Dummy));
     }
-    let mode = match sa.mode {
-        Mode::Beet => Mode::Beet,
-        mode if is_tunnel(mode, opened.next_header, packet.data(), decides) => Mode::Tunnel,
-        _ => Mode::Transport,
-    };
-    let placed = match (mode, &sa.beet) {
-        (Mode::Beet, Some(beet)) => beet.restore(seen, opened.next_header, packet).map_err(DiscardReason::from),
-        (Mode::Tunnel | Mode::Beet, _) => {
-            sa.tunnel.accept(seen, opened.next_header, packet).map_err(DiscardReason::from)
-        }
-        (Mode::Transport | Mode::Any, _) => {
-            let placed = packet.push_front(place.at.saturating_add(gap)).map(drop).map_err(IpError::from);
-            placed.and_then(|()| close_gap(packet, place, gap, opened.next_header)).map_err(DiscardReason::from)
-        }
-    };
-    Decapsulated { mode, octets }.after(placed)
+    if let (Mode::Beet, Some(beet)) = (sa.mode, &sa.beet) {
+        let restored = beet.restore(ip.outer_fields(), opened.next_header, packet);
+        let restored = restored.and_then(|()| Ok(ParsedIp::read(packet.data())?));
+        return Decapsulated { mode: Mode::Beet, octets }.after(restored.map(|restored| *ip = restored));
+    }
+    if let Some(inner) = header.inner_packet(sa.mode, opened.next_header, packet.data()) {
+        let accepted = sa.tunnel.accept_parsed(ip.outer_fields(), opened.next_header, inner, packet);
+        return Decapsulated { mode: Mode::Tunnel, octets }.after(accepted.map(|inner| *ip = inner));
+    }
+    let gap = packet.headroom().saturating_sub(in_front).saturating_sub(place.at);
+    let placed = packet.push_front(place.at.saturating_add(gap)).map(drop).map_err(IpError::from);
+    let placed = placed.and_then(|()| close_gap(packet, place, gap, opened.next_header));
+    ip.read_next_headers(packet.data());
+    Decapsulated { mode: Mode::Transport, octets }.after(placed)
 }
 
-/// Removes the UDP header and the marker of the drafts.
-fn unwrap_udp(packet: &mut PacketBuf<'_>, encap: Option<UdpEncap>) -> Result<(), DiscardReason> {
-    let Some(encap) = encap else { return Ok(()) };
+/// Removes the headers in front of ESP: the IP header, and the UDP header and the marker of the drafts.
+fn unwrap_udp(packet: &mut PacketBuf<'_>, header: &IpsecHeader<'_>) -> Result<(), DiscardReason> {
+    packet.pull_front(header.place.at).map_err(IpError::from)?;
+    let Some(encap) = header.encap else { return Ok(()) };
     pop_udp(packet)?;
     match classify(packet.data(), encap.marker) {
         Datagram::Esp(_) => {}
@@ -238,52 +259,65 @@ fn unwrap_udp(packet: &mut PacketBuf<'_>, encap: Option<UdpEncap>) -> Result<(),
     packet.pull_front(encap.marker.esp_offset()).map_err(|e| IpError::from(e).into())
 }
 
+/// Verifies AH, and removes its header (RFC 4302 section 3.4).
 pub(crate) fn ah<A: Algorithms>(
     sa: &mut Sa<A>,
     packet: &mut PacketBuf<'_>,
-    seen: &OuterFields,
-    decides: &dyn Fn(&[u8]) -> bool,
+    ip: &mut ParsedIp,
+    header: &IpsecHeader<'_>,
 ) -> Result<Decapsulated, DecapsulateError> {
     let Transform::AhIn(ah) = &mut sa.transform else { return Err(DiscardReason::NoSa.into()) };
-    let verified = ah.verify(packet)?;
+    let next = ah.verify(packet)?.next_header;
     let octets = packet.len();
-    let inner = find_header(packet.data(), verified.next_header);
-    let inside = inner.ok().and_then(|place| packet.data().get(place.at..)).unwrap_or_default();
-    if !is_tunnel(sa.mode, verified.next_header, inside, decides) {
+    ip.read_next_headers(packet.data());
+    let found = ip.find(next);
+    let inside = found.ok().and_then(|place| packet.data().get(place.at..)).unwrap_or_default();
+    let Some(inner) = header.inner_packet(sa.mode, next, inside) else {
         return Ok(Decapsulated { mode: Mode::Transport, octets });
+    };
+    let tunnel = Decapsulated { mode: Mode::Tunnel, octets };
+    if next != IpProto::IPV4 && next != IpProto::IPV6 {
+        return tunnel.after(Err(TunnelError::NotIp(next)));
     }
-    let inner = inner.and_then(|place| packet.pull_front(place.at).map_err(IpError::from)).map_err(DiscardReason::from);
-    let accepted = inner.and_then(|()| Ok(sa.tunnel.accept(seen, verified.next_header, packet)?));
-    Decapsulated { mode: Mode::Tunnel, octets }.after(accepted)
+    let pulled = found.and_then(|place| packet.pull_front(place.at).map_err(IpError::from));
+    let accepted = pulled.map_err(DiscardReason::from).and_then(|()| {
+        *ip = sa.tunnel.accept_parsed(ip.outer_fields(), next, inner, packet)?;
+        Ok(())
+    });
+    tunnel.after(accepted)
 }
 
+/// Decompresses IPComp, and removes its header (RFC 3173 section 2).
 pub(crate) fn ipcomp<A: Algorithms>(
     sa: &mut Sa<A>,
     decompressor: Option<&mut A::Decompressor>,
     packet: &mut PacketBuf<'_>,
-    place: HeaderPosition,
-    seen: &OuterFields,
-    decides: &dyn Fn(&[u8]) -> bool,
+    ip: &mut ParsedIp,
+    header: &IpsecHeader<'_>,
 ) -> Result<Decapsulated, DecapsulateError> {
     let (Transform::IpcompIn(cpi), Some(decompressor)) = (&sa.transform, decompressor) else {
         return Err(DiscardReason::NoSa.into());
     };
+    let (received, place) = (packet.checkpoint(), header.place);
     packet.pull_front(place.at).map_err(IpError::from)?;
     let next = match place.next {
         IpProto::IPCOMP => match decompress(packet, *cpi, decompressor) {
             Ok(next) => next,
             Err(refused) => {
-                packet.push_front(place.at).map_err(IpError::from)?;
+                packet.restore(received);
                 return Err(DiscardReason::Ipcomp(without_payload(&refused)).into());
             }
         },
         plain => plain,
     };
     let octets = packet.len();
-    if is_tunnel(sa.mode, next, packet.data(), decides) {
-        return Decapsulated { mode: Mode::Tunnel, octets }.after(sa.tunnel.accept(seen, next, packet));
+    if let Some(inner) = header.inner_packet(sa.mode, next, packet.data()) {
+        let accepted = sa.tunnel.accept_parsed(ip.outer_fields(), next, inner, packet);
+        return Decapsulated { mode: Mode::Tunnel, octets }.after(accepted.map(|inner| *ip = inner));
     }
-    Decapsulated { mode: Mode::Transport, octets }.after(restore_headers(packet, place, next))
+    let restored = restore_headers(packet, place, next);
+    ip.read_next_headers(packet.data());
+    Decapsulated { mode: Mode::Transport, octets }.after(restored)
 }
 
 /// Puts the headers of transport mode back in front of a payload whose protocol number is `next`.

@@ -5,17 +5,17 @@ use core::net::IpAddr;
 use esp_core::IvSource;
 use ipcomp_core::{Compression, Compressor, THRESHOLD, compress};
 use ipsec_packet::{
-    BeetError, DestinationOptions, DfPolicy, HeaderPosition, Ip, IpError, IpProto, NoSpace, Outer, PacketBuf,
+    BeetError, DestinationOptions, DfPolicy, HeaderPosition, IpError, IpProto, NoSpace, Outer, PacketBuf, ParsedIp,
     TunnelError, UdpChecksum, UdpError, adjust_length, close_gap, open_gap, push_udp, set_next_header,
-    transport_position,
 };
+
+use ipsec_sa::{Direction, Mode, UdpEncap};
 
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::discard::DiscardReason;
 use crate::sa::{IpcompOut, Sa, Transform};
 use crate::tunnel_policy::is_recursive;
-use ipsec_sa::{Direction, Mode, UdpEncap};
 
 /// Largest number of octets of ESP padding that aligns the ciphertext to the block size.
 const MAX_PADDING: usize = 16;
@@ -30,6 +30,8 @@ pub(crate) struct Encapsulation<'e, C> {
     pub(crate) identification: &'e mut u16,
     /// Largest number of octets of TFC padding.
     pub(crate) max_tfc: usize,
+    /// Headers of the packet, which each transform updates.
+    pub(crate) ip: &'e mut ParsedIp,
 }
 
 /// Returns the mode in which an SA is used for a template.
@@ -39,6 +41,13 @@ pub(crate) fn mode_of(asked: Mode, sa: Mode) -> Mode {
         (Mode::Any, of_the_sa) => of_the_sa,
         (asked, _) => asked,
     }
+}
+
+/// Packet that is to be protected, with its headers.
+#[derive(Clone, Copy)]
+pub(crate) struct Inner<'p> {
+    pub(crate) ip: &'p ParsedIp,
+    pub(crate) packet: &'p [u8],
 }
 
 /// Length of a packet after its transforms and the space that it needs, computed before anything is changed.
@@ -64,23 +73,17 @@ impl SizePlan {
     }
 
     /// Creates the plan of a packet without transforms.
-    pub(crate) fn of(packet: &[u8]) -> Result<Self, IpError> {
-        let ip = Ip::parse(packet)?;
-        let (version, fragment) = match ip {
-            Ip::V4(ip) => (4, ip.header().is_fragment()),
-            Ip::V6(_) => (6, false),
-        };
-        let ends = (ip.source(), ip.destination());
-        Ok(Self {
-            length: ip.packet().len(),
+    pub(crate) fn of(ip: &ParsedIp) -> Self {
+        Self {
+            length: ip.len(),
             front: 0,
             back: 0,
             header: 0,
-            version,
-            ends,
-            fragment,
+            version: ip.version(),
+            ends: ip.ends(),
+            fragment: ip.version() == 4 && ip.is_fragment(),
             max_tfc: usize::MAX,
-        })
+        }
     }
 
     /// Adds the transform of one SA. IPComp counts as if it did nothing, as it never makes a packet larger.
@@ -88,11 +91,15 @@ impl SizePlan {
         &mut self,
         sa: &Sa<A>,
         mode: Mode,
-        packet: &[u8],
+        inner: Inner<'_>,
     ) -> Result<(), DiscardReason> {
         // Only the packet's own headers can be a fragment's or have options. Headers that tunnel mode adds have none.
         let own = self.front == 0;
-        if own && sa.mode == Mode::Any && matches!(mode, Mode::Any | Mode::Transport) && is_recursive(packet) {
+        if own
+            && sa.mode == Mode::Any
+            && matches!(mode, Mode::Any | Mode::Transport)
+            && is_recursive(inner.ip, inner.packet)
+        {
             return Err(TunnelError::Recursive.into());
         }
         if let (Mode::Beet, Some(beet)) = (mode, &sa.beet) {
@@ -106,7 +113,7 @@ impl SizePlan {
         let (in_front, outer) = match mode {
             // BEET removes a header first. This is the largest possible size.
             Mode::Tunnel | Mode::Beet => (0, sa.tunnel.overhead()),
-            Mode::Any | Mode::Transport if own => (transport_position(packet, sa.options)?.at, 0),
+            Mode::Any | Mode::Transport if own => (inner.ip.transport_position(sa.options)?.at, 0),
             Mode::Any | Mode::Transport => (self.header, 0),
         };
         let payload = self.length.saturating_sub(in_front);
@@ -175,29 +182,32 @@ fn transport_mode<A: Algorithms>(
     packet: &mut PacketBuf<'_>,
     iv: &mut impl IvSource,
 ) -> Result<usize, DiscardReason> {
-    let place = transport_position(packet.data(), sa.options)?;
+    let place = encapsulation.ip.transport_position(sa.options)?;
     let payload = packet.len().saturating_sub(place.at);
     match &mut sa.transform {
         Transform::EspOut(esp) => {
-            esp_transport_mode(esp, place, sa.encap, packet, encapsulation.max_tfc, iv)?;
+            let position = EspPosition { place, encap: sa.encap, max_tfc: encapsulation.max_tfc };
+            esp_transport_mode(esp, position, packet, encapsulation.ip, iv)?;
             count(encapsulation, Counter::Esp, Counter::EspOctets, payload);
         }
         Transform::AhOut(ah) => {
             let whole = packet.len();
             ah.sign(packet)?;
+            encapsulation.ip.read_next_headers(packet.data());
             count(encapsulation, Counter::Ah, Counter::AhOctets, whole);
             return Ok(whole);
         }
         Transform::IpcompOut(ipcomp) => {
             //= RFC 3173 2/6
             //# MUST: hop-by-hop options and routing headers are sent in their original form
-            let place = transport_position(packet.data(), DestinationOptions::Protected)?;
+            let place = encapsulation.ip.transport_position(DestinationOptions::Protected)?;
             packet.pull_front(place.at).map_err(IpError::from)?;
             let next = try_compress(ipcomp, encapsulation, packet, place.next);
             packet.push_front(place.at).map_err(IpError::from)?;
             if next != place.next {
                 set_next_header(packet.data_mut(), place, next)?;
                 adjust_length(packet.data_mut())?;
+                encapsulation.ip.replace(place, next, packet.len());
             }
         }
         Transform::EspIn(_) | Transform::AhIn(_) | Transform::IpcompIn(_) => {}
@@ -205,13 +215,20 @@ fn transport_mode<A: Algorithms>(
     Ok(payload)
 }
 
+/// Position of ESP in transport mode, and what surrounds it.
+struct EspPosition {
+    place: HeaderPosition,
+    encap: Option<UdpEncap>,
+    /// Largest number of octets of TFC padding.
+    max_tfc: usize,
+}
+
 /// Adds ESP, and UDP if the SA has it, behind the IP header of the packet. If sealing fails, the packet is unchanged.
 fn esp_transport_mode<S: ipsec_crypto::Suite>(
     esp: &mut esp_core::Outbound<S>,
-    place: HeaderPosition,
-    encap: Option<UdpEncap>,
+    EspPosition { place, encap, max_tfc }: EspPosition,
     packet: &mut PacketBuf<'_>,
-    max_tfc: usize,
+    ip: &mut ParsedIp,
     iv: &mut impl IvSource,
 ) -> Result<(), DiscardReason> {
     let payload = packet.len().saturating_sub(place.at);
@@ -220,20 +237,19 @@ fn esp_transport_mode<S: ipsec_crypto::Suite>(
     //= RFC 4303 2/1
     //# MUST: the header in front of ESP names protocol 50
     let proto = if encap.is_some() { IpProto::UDP } else { IpProto::ESP };
-    let ip = Ip::parse(packet.data())?;
-    let ends = (ip.source(), ip.destination());
     open_gap(packet, place, gap, proto)?;
-    let head = place.at.saturating_add(gap);
-    packet.pull_front(head).map_err(IpError::from)?;
+    let whole = packet.checkpoint();
+    packet.pull_front(place.at.saturating_add(gap)).map_err(IpError::from)?;
     if let Err(refused) = esp.seal_padded(packet, place.next, padding, iv) {
-        packet.push_front(head).map_err(IpError::from)?;
+        packet.restore(whole);
         close_gap(packet, place, gap, place.next)?;
         return Err(refused.into());
     }
     if let Some(encap) = encap {
-        push_encap(encap, packet, ends)?;
+        push_encap(encap, packet, ip.ends())?;
     }
     packet.push_front(place.at).map_err(IpError::from)?;
+    ip.insert(place, packet.len().saturating_sub(ip.len()), proto);
     Ok(adjust_length(packet.data_mut())?)
 }
 
@@ -248,17 +264,17 @@ fn tunnel_mode<A: Algorithms>(
     iv: &mut impl IvSource,
 ) -> Result<usize, DiscardReason> {
     let mut id = *encapsulation.identification;
-    if let (Mode::Beet, Ip::V4(inner)) = (mode, Ip::parse(packet.data())?) {
-        id = inner.header().identification();
+    if (mode, encapsulation.ip.version()) == (Mode::Beet, 4) {
+        id = encapsulation.ip.identification();
     } else {
         // The identification is never 0: raw sockets of some systems replace 0 by another number, and AH covers the
         // field.
         *encapsulation.identification = id.checked_add(1).unwrap_or(1);
     }
     let tunnel = if encapsulation.fragment { sa.tunnel.with_df(DfPolicy::Clear) } else { sa.tunnel };
-    let (outer, mut next) = tunnel.outer_for(packet.data_mut())?;
+    let (outer, mut next) = tunnel.outer_for_parsed(encapsulation.ip, packet.data_mut())?;
     if let (Mode::Beet, Some(beet)) = (mode, &sa.beet) {
-        next = beet.strip(packet)?;
+        next = beet.strip_parsed(encapsulation.ip, packet)?;
     }
     let mut payload = packet.len();
     match &mut sa.transform {
@@ -273,18 +289,22 @@ fn tunnel_mode<A: Algorithms>(
                 proto = IpProto::UDP;
             }
             outer.push(packet, proto, id)?;
+            *encapsulation.ip = outer.parsed(proto, id, packet.len());
             count(encapsulation, Counter::Esp, Counter::EspOctets, payload);
         }
         Transform::AhOut(ah) => {
             outer.push(packet, next, id)?;
+            *encapsulation.ip = outer.parsed(next, id, packet.len());
             let whole = packet.len();
             ah.sign(packet)?;
+            encapsulation.ip.read_next_headers(packet.data());
             count(encapsulation, Counter::Ah, Counter::AhOctets, whole);
             payload = whole;
         }
         Transform::IpcompOut(ipcomp) => {
             let next = try_compress(ipcomp, encapsulation, packet, next);
             outer.push(packet, next, id)?;
+            *encapsulation.ip = outer.parsed(next, id, packet.len());
         }
         Transform::EspIn(_) | Transform::AhIn(_) | Transform::IpcompIn(_) => {}
     }

@@ -3,7 +3,7 @@ use core::time::Duration;
 
 use ah_core::Profile;
 use heapless::Deque;
-use ipsec_packet::{Flow, Instant, Ip, Selector};
+use ipsec_packet::{Flow, Instant, ParsedIp, Selector};
 
 use crate::acquire::AcquireTable;
 use crate::algorithms::Algorithms;
@@ -392,11 +392,9 @@ pub(crate) struct PacketFacts {
 }
 
 impl PacketFacts {
-    /// Reads the fields of the outermost IP header.
-    pub(crate) fn of(packet: &[u8]) -> Self {
-        let Ok(ip) = Ip::parse(packet) else { return Self::default() };
-        let flow_label = if let Ip::V6(ip) = &ip { ip.header().flow_label() } else { 0 };
-        Self { ends: Some((ip.source(), ip.destination())), flow_label, spi: None, sequence: None }
+    /// Returns the fields of the outermost IP header.
+    pub(crate) fn of(ip: &ParsedIp) -> Self {
+        Self { ends: Some(ip.ends()), flow_label: ip.flow_label(), spi: None, sequence: None }
     }
 }
 

@@ -5,32 +5,35 @@ use core::net::IpAddr;
 
 use heapless::Vec;
 use ipsec_packet::{
-    ChecksumRepair, Flow, HeaderPosition, Instant, Ip, IpProto, OuterFields, PacketBuf, TunnelError,
-    check_preceding_headers, locate, quoted_flow, remove_preceding_headers, repair_checksum,
+    ChecksumRepair, Flow, Instant, IpProto, PacketBuf, ParsedIp, TunnelError, quoted_flow, remove_preceding_headers,
+    repair_checksum,
 };
+
+use ipsec_sa::{Action, Direction, Mode, PolicyDirection, PolicyParams, Protocol, SaId, SaState, UdpEncap};
 
 use crate::action::InboundAction;
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
-use crate::decapsulate::{DecapsulateError, Extent, Rejected, ah, esp, ipcomp};
+use crate::decapsulate::{DecapsulateError, Extent, IpsecHeader, Rejected, ah, esp, ipcomp};
 use crate::discard::DiscardReason;
 use crate::engine::{Engine, PacketFacts};
-use crate::ipsec_header::{FirstHeader, spi_and_sequence};
+use crate::ipsec_header::{FirstHeader, FoundSa, spi_and_sequence};
 use crate::policy_check::{AppliedSa, MAX_HEADERS, SecPath};
 use crate::spd::{Rule, Verdict};
 use crate::tunnel_policy::{TunnelSa, is_recursive};
-use ipsec_sa::{Action, Direction, Mode, PolicyDirection, PolicyParams, Protocol, SaId, SaState, UdpEncap};
 
 /// Received packet and the state of its processing.
 struct Received<'p, 'b> {
     packet: &'p mut PacketBuf<'b>,
+    /// Headers of the packet as it is now.
+    ip: &'p mut ParsedIp,
     /// SAs that were applied so far, the outermost first.
     sec_path: SecPath,
     /// The innermost of them with ESP or AH, or with IPComp if there is no other.
     sa: Option<SaId>,
     /// Set if the outermost header was not processed yet: the packet's own header, or one that came out of a tunnel.
     at_outer_header: bool,
-    /// Fields of the header that was read last, for audit events.
+    /// Fields of the last IP header and the last IPsec header, for audit events.
     seen: PacketFacts,
     /// Usage of IPComp SAs outside ESP and AH. It is charged when the packet is admitted.
     deferred_usage: Vec<(u16, usize), MAX_HEADERS>,
@@ -63,9 +66,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Every packet from the unprotected side is passed to this function, protected or not, addressed to this host or
     /// forwarded: an IP packet, including UDP of port 4500. Decompression of IPComp needs tailroom.
     ///
-    /// Headers in front of an IPsec header are checked before it is decapsulated ([`check_preceding_headers`]): a
-    /// packet that has not reached its destination, or whose options ask to be discarded, is refused. In transport
-    /// mode the IPv4 options and IPv6 extension headers that neither ESP nor AH authenticates are removed from a
+    /// Headers in front of an IPsec header are checked before it is decapsulated
+    /// ([`ParsedIp::check_preceding_headers`]): a packet that has not reached its destination, or whose options ask
+    /// to be discarded, is refused. In transport mode the IPv4 options and IPv6 extension headers that neither ESP nor AH authenticates are removed from a
     /// packet that is delivered ([`remove_preceding_headers`]): otherwise the IP stack could answer one of them with
     /// an ICMP error that quotes the plaintext. Headers that AH covers stay; IPv4 options that AH replaces by zeros
     /// are replaced ([`ah_core::replace_mutable_options`]).
@@ -74,19 +77,31 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// length. If it was refused later, the plaintext is wiped, also in front of the packet and behind it. Windows
     /// and lifetimes of an SA change by authentic packets only.
     pub fn inbound(&mut self, packet: &mut PacketBuf<'_>, now: Instant) -> InboundAction {
+        let mut parsed = ParsedIp::read(packet.data());
+        let ip = match &mut parsed {
+            Ok(ip) => ip,
+            Err(malformed) => {
+                let reason = DiscardReason::from(*malformed);
+                self.refuse(Direction::Inbound, now, reason, &PacketFacts::default());
+                return InboundAction::Discard(reason);
+            }
+        };
+        let extent = Extent::of(packet);
+        packet.truncate(ip.len());
         let mut received = Received {
-            extent: Extent::of(packet),
+            seen: PacketFacts::of(ip),
             packet,
+            ip,
             sec_path: SecPath::new(),
             sa: None,
             at_outer_header: true,
-            seen: PacketFacts::default(),
             deferred_usage: Vec::new(),
-            unauthenticated: Unauthenticated::Unknown,
             without_mode: false,
             repair: None,
+            extent,
+            unauthenticated: Unauthenticated::Unknown,
         };
-        match self.open(now, &mut received) {
+        match self.process_inbound(&mut received, now) {
             Ok(()) => {
                 let (counter, action) = match received.sa {
                     None => (Counter::Bypassed, InboundAction::Bypass),
@@ -107,63 +122,19 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
+    /// Performs the steps of RFC 4301 section 5.2: the SAs of the IPsec headers, and the policies.
     //= RFC 3173 2/8
     //# MUST: inbound datagrams are decompressed after all security processing
-    fn open(&mut self, now: Instant, received: &mut Received<'_, '_>) -> Result<(), DiscardReason> {
-        loop {
-            let ip = Ip::parse(received.packet.data())?;
-            let (seen, length) = (OuterFields::read(&ip), ip.packet().len());
-            let ends = (ip.source(), ip.destination());
-            received.packet.truncate(length);
-            if received.at_outer_header {
-                let PacketFacts { spi, sequence, .. } = received.seen;
-                received.seen = PacketFacts { spi, sequence, ..PacketFacts::of(received.packet.data()) };
-            }
-            let found = match self.find_ipsec_header(received.packet.data())? {
-                //= RFC 3948 4/1
-                //# MUST NOT: keep-alives do not tell whether a connection lives
-                FirstHeader::KeepAlive if self.may_pass_as_other(received, ends.1) => None,
-                //= RFC 3948 2.3/5
-                //# SHOULD: a received keep-alive is ignored
-                FirstHeader::KeepAlive => return Err(DiscardReason::KeepAlive),
-                FirstHeader::Fragment(_) if self.may_pass_as_other(received, ends.1) => None,
-                //= RFC 4303 3.4.1/1, 3.4.1/2
-                //# MUST: an IP fragment offered to ESP is discarded
-                //# SHOULD: a fragment is logged with SPI, time, addresses, number and flow label
-                FirstHeader::Fragment(first) => {
-                    if let Some((protocol, place)) = first
-                        && let Ok((spi, sequence)) = spi_and_sequence(received.packet.data(), protocol, place, None)
-                    {
-                        (received.seen.spi, received.seen.sequence) = (Some(spi), sequence);
-                    }
-                    return Err(DiscardReason::Fragment);
-                }
-                FirstHeader::Ipsec(protocol, place, encap) => {
-                    let (spi, sequence) = spi_and_sequence(received.packet.data(), protocol, place, encap)?;
-                    //= RFC 4303 2.1/1
-                    //# MUST: inbound unicast traffic is mapped to an SA by SPI, alone or with the protocol
-                    let key = SaId::inbound(ends.1, protocol, spi);
-                    let found = self.sad.find(&key, ends.0);
-                    if found.is_some() || received.at_outer_header {
-                        (received.seen.spi, received.seen.sequence) = (Some(spi), sequence);
-                    }
-                    match found {
-                        Some(at) => Some((at, place, encap)),
-                        None if self.may_pass_as_other(received, ends.1) => None,
-                        //= RFC 4303 3.4.2/1
-                        //# MUST: a packet without a valid SA is discarded
-                        //= RFC 3173 4/1
-                        //# MUST: two nodes establish an association before they use IPComp
-                        None => return Err(DiscardReason::NoSa),
-                    }
-                }
-                FirstHeader::Upper => self.find_ipcomp_sa(now, received.packet.data(), ends),
-            };
-            let Some((at, place, encap)) = found else { break };
+    fn process_inbound(&mut self, received: &mut Received<'_, '_>, now: Instant) -> Result<(), DiscardReason> {
+        // Steps 2 and 3a: the SA of the outermost IPsec header.
+        while let Some(found) = self.find_sa(received, now)? {
+            debug_assert!(received.ip.is_of(received.packet.data()), "headers were changed and not their parsed form");
             if received.at_outer_header && !received.sec_path.is_empty() {
                 self.match_outer_policy(received);
             }
-            self.decapsulate(now, received, at, place, encap, &seen, ends)?;
+            // Step 4: its header is removed, and the SA is recorded for the comparison with the policies.
+            self.check_sa(received, &found, now)?;
+            self.decapsulate(received, &found, now)?;
         }
         // The payload that the peer's checksum covers is complete, whether it was compressed or not.
         //= RFC 3948 3.1.2/2
@@ -171,12 +142,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if let Some(repair) = received.repair {
             repair_checksum(received.packet.data_mut(), repair)?;
         }
-        if received.without_mode && is_recursive(received.packet.data()) {
+        if received.without_mode && is_recursive(received.ip, received.packet.data()) {
             return Err(DiscardReason::Tunnel(TunnelError::Recursive));
         }
+        debug_assert!(received.ip.is_of(received.packet.data()), "headers were changed and not their parsed form");
+        // Steps 3b, 4 and 5: the policies admit the packet and its SAs.
         self.admit(received)?;
         match received.unauthenticated {
-            Unauthenticated::Headers(at) if at > ip_header_len(received.packet.data()) => {
+            Unauthenticated::Headers(at) if at > ip_header_len(received.ip) => {
                 remove_preceding_headers(received.packet, at)?;
             }
             Unauthenticated::ZeroedOptions => ah_core::replace_mutable_options(received.packet.data_mut())?,
@@ -186,6 +159,53 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             self.charge(now, at, octets);
         }
         Ok(())
+    }
+
+    /// Finds the SA of the outermost IPsec header; `None` if the packet has none, or passes like any other packet.
+    fn find_sa(&mut self, received: &mut Received<'_, '_>, now: Instant) -> Result<Option<FoundSa>, DiscardReason> {
+        let (source, destination) = received.ip.ends();
+        let first = match self.find_ipsec_header(received.ip, received.packet.data())? {
+            FirstHeader::Upper => return Ok(self.find_ipcomp_sa(received.ip, received.packet.data(), now)),
+            first => first,
+        };
+        let (protocol, place, encap) = match first {
+            FirstHeader::Ipsec(protocol, place, encap) => (protocol, place, encap),
+            //= RFC 3948 4/1
+            //# MUST NOT: keep-alives do not tell whether a connection lives
+            _ if self.may_pass_as_other(received, destination) => return Ok(None),
+            //= RFC 3948 2.3/5
+            //# SHOULD: a received keep-alive is ignored
+            FirstHeader::KeepAlive => return Err(DiscardReason::KeepAlive),
+            //= RFC 4303 3.4.1/1, 3.4.1/2
+            //# MUST: an IP fragment offered to ESP is discarded
+            //# SHOULD: a fragment is logged with SPI, time, addresses, number and flow label
+            FirstHeader::Fragment(first) => {
+                if let Some((protocol, place)) = first
+                    && let Ok((spi, sequence)) = spi_and_sequence(received.packet.data(), protocol, place, None)
+                {
+                    (received.seen.spi, received.seen.sequence) = (Some(spi), sequence);
+                }
+                return Err(DiscardReason::Fragment);
+            }
+            FirstHeader::Upper => return Ok(None),
+        };
+        let (spi, sequence) = spi_and_sequence(received.packet.data(), protocol, place, encap)?;
+        //= RFC 4303 2.1/1
+        //# MUST: inbound unicast traffic is mapped to an SA by SPI, alone or with the protocol
+        let key = SaId::inbound(destination, protocol, spi);
+        let found = self.sad.find(&key, source);
+        if found.is_some() || received.at_outer_header {
+            (received.seen.spi, received.seen.sequence) = (Some(spi), sequence);
+        }
+        match found {
+            Some(at) => Ok(Some(FoundSa { at, place, encap })),
+            None if self.may_pass_as_other(received, destination) => Ok(None),
+            //= RFC 4303 3.4.2/1
+            //# MUST: a packet without a valid SA is discarded
+            //= RFC 3173 4/1
+            //# MUST: two nodes establish an association before they use IPComp
+            None => Err(DiscardReason::NoSa),
+        }
     }
 
     /// Adds a packet to the usage of an SA and checks its lifetimes.
@@ -205,68 +225,20 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if !received.sec_path.is_empty() || !self.has_destination(destination) {
             return true;
         }
-        let Ok(flow) = Flow::read(received.packet.data()) else { return false };
+        let Ok(flow) = received.ip.flow() else { return false };
         match self.lookup(Direction::Inbound, PolicyDirection::In, &flow) {
             Verdict::Rule(at) => self.spd.rule(at).is_some_and(|rule| rule.policy.action == Action::Bypass),
             Verdict::NoPolicy | Verdict::Opaque => false,
         }
     }
 
-    /// Returns whether an inbound SA, or the template of a policy, has this destination.
-    fn has_destination(&self, address: IpAddr) -> bool {
-        let ends_here = |rule: &Rule| match rule.policy.action {
-            Action::Protect(bundle) => {
-                bundle.iter().any(|template| template.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
-            }
-            _ => false,
-        };
-        self.sad.iter().any(|(_, slot)| (slot.key.direction, slot.key.destination) == (Direction::Inbound, address))
-            || self.spd.inbound_rules().any(ends_here)
-    }
-
-    /// Finds the IPComp SA of a packet that was sent uncompressed: it arrives as a plain tunnel (RFC 3173 section
-    /// 2.2).
-    fn find_ipcomp_sa(
-        &self,
-        now: Instant,
-        packet: &[u8],
-        ends: (IpAddr, IpAddr),
-    ) -> Option<(u16, HeaderPosition, Option<UdpEncap>)> {
-        if !self.sad.has_ipcomp_in() {
-            return None;
-        }
-        let place = locate(packet, IpProto::IPV4).or_else(|_| locate(packet, IpProto::IPV6)).ok()?;
-        // Every tunnel between these addresses has this form. Therefore a policy has to require IPComp.
-        let tunnel = TunnelSa { protocol: Protocol::Ipcomp, source: ends.0, destination: ends.1 };
-        if !self.spd.requires_tunnel(tunnel, packet.get(place.at..)?, self.settings.default_level) {
-            return None;
-        }
-        let between = |slot: &crate::sad::Slot<A>| {
-            let key = slot.key;
-            let is_tunnel = slot.sa.as_ref().is_some_and(|sa| matches!(sa.mode, Mode::Tunnel | Mode::Any));
-            is_tunnel
-                && (key.direction, key.protocol) == (Direction::Inbound, Protocol::Ipcomp)
-                && (slot.source, key.destination) == ends
-        };
-        // An SA before its hard limit is preferred.
-        let (at, _) =
-            self.sad.iter().filter(|(_, slot)| between(slot)).min_by_key(|(_, slot)| {
-                slot.sa.as_ref().is_some_and(|sa| sa.lifetimes.hard.reached(&slot.usage, now))
-            })?;
-        Some((at, place, None))
-    }
-
-    /// Removes one IPsec header by its SA.
-    #[allow(clippy::too_many_arguments)] // one step of the loop above
-    fn decapsulate(
+    /// Checks that an SA may receive a packet: its state, the addresses and the UDP encapsulation of the packet, and
+    /// the headers in front of the IPsec header.
+    fn check_sa(
         &mut self,
+        received: &Received<'_, '_>,
+        &FoundSa { at, place, encap }: &FoundSa,
         now: Instant,
-        received: &mut Received<'_, '_>,
-        at: u16,
-        place: HeaderPosition,
-        encap: Option<UdpEncap>,
-        seen: &OuterFields,
-        ends: (IpAddr, IpAddr),
     ) -> Result<(), DiscardReason> {
         match self.sad.refresh(at, now) {
             Some(SaState::Mature | SaState::Dying) => {}
@@ -287,32 +259,44 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if sa.encap.is_some() != encap.is_some() || sa.encap.zip(encap).is_some_and(differs) {
             return Err(DiscardReason::Encapsulation);
         }
+        let ends = received.ip.ends();
         // Behind a NAT the source address changes, and the ICV authenticates the packet.
         if sa.source != ends.0 && !sa.source.is_unspecified() && encap.is_none() {
             return Err(DiscardReason::SourceMismatch);
         }
-        check_preceding_headers(received.packet.data(), place.at)?;
+        received.ip.check_preceding_headers(received.packet.data(), place.at)?;
         if key.protocol == Protocol::Ipcomp && place.next == IpProto::IPCOMP && !received.sec_path.is_authentic() {
             let next = IpProto(received.packet.data().get(place.at).copied().unwrap_or_default());
             self.check_bare_ipcomp(&received.sec_path, at, next, ends)?;
         }
+        Ok(())
+    }
+
+    /// Removes one IPsec header by its SA, which was checked.
+    fn decapsulate(
+        &mut self,
+        received: &mut Received<'_, '_>,
+        &FoundSa { at, place, encap }: &FoundSa,
+        now: Instant,
+    ) -> Result<(), DiscardReason> {
+        let (spd, default_level) = (&self.spd, self.settings.default_level);
+        let Some(slot) = self.sad.get_mut(at) else { return Err(DiscardReason::NoSa) };
+        let (key, Some(sa)) = (slot.key, &mut slot.sa) else { return Err(DiscardReason::Larval) };
+        let source = received.ip.source();
         let tunnel = TunnelSa {
             protocol: key.protocol,
-            source: if sa.source.is_unspecified() { ends.0 } else { sa.source },
+            source: if sa.source.is_unspecified() { source } else { sa.source },
             destination: sa.destination,
         };
-        let (spd, default_level) = (&self.spd, self.settings.default_level);
-        let decides = |inner: &[u8]| spd.requires_tunnel(tunnel, inner, default_level);
-        let Some(slot) = self.sad.get_mut(at) else { return Err(DiscardReason::NoSa) };
-        let Some(sa) = &mut slot.sa else { return Err(DiscardReason::Larval) };
+        // The policies have required IPComp for a plain tunnel.
+        let is_plain = key.protocol == Protocol::Ipcomp && place.next != IpProto::IPCOMP;
+        let is_tunnel = |inner: &ParsedIp| is_plain || spd.requires_tunnel(tunnel, inner.ends(), default_level);
+        let header = IpsecHeader { place, encap, is_tunnel: &is_tunnel };
+        let (packet, ip) = (&mut *received.packet, &mut *received.ip);
         let result = match key.protocol {
-            Protocol::Esp => esp(sa, received.packet, place, encap, seen, &decides),
-            Protocol::Ah => ah(sa, received.packet, seen, &decides),
-            // The policies have required IPComp for this plain tunnel.
-            Protocol::Ipcomp if place.next != IpProto::IPCOMP => {
-                ipcomp(sa, self.decompressor.as_mut(), received.packet, place, seen, &|_| true)
-            }
-            Protocol::Ipcomp => ipcomp(sa, self.decompressor.as_mut(), received.packet, place, seen, &decides),
+            Protocol::Esp => esp(sa, packet, ip, &header),
+            Protocol::Ah => ah(sa, packet, ip, &header),
+            Protocol::Ipcomp => ipcomp(sa, self.decompressor.as_mut(), packet, ip, &header),
         };
         // A packet that is rejected behind its ICV counts for the SA like any other.
         let (decapsulated, accepted) = match result {
@@ -326,7 +310,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             Mode::Tunnel | Mode::Beet | Mode::Any => received.repair = None,
         }
         let mode = sa.mode;
-        let moved = encap.is_some() && sa.source != ends.0 && !sa.source.is_unspecified();
+        let moved = encap.is_some() && sa.source != source && !sa.source.is_unspecified();
         let (packets, octets) = match key.protocol {
             Protocol::Esp => (Counter::Esp, Counter::EspOctets),
             Protocol::Ah => (Counter::Ah, Counter::AhOctets),
@@ -344,7 +328,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         // number does.
         let newest = sa.transform.sequence().map(|top| u32::from_be_bytes(top.low())) == received.seen.sequence;
         if let Some(encap) = encap.filter(|_| newest) {
-            self.sad.update_pending(at, |pending| pending.moved = Some((ends.0, encap.ports.source)));
+            self.sad.update_pending(at, |pending| pending.moved = Some((source, encap.ports.source)));
         }
         self.counters.add(Direction::Inbound, packets, 1);
         self.counters.add(Direction::Inbound, octets, decapsulated.octets);
@@ -383,6 +367,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         received.without_mode = (decapsulated.mode, mode) == (Mode::Transport, Mode::Any);
         received.at_outer_header = decapsulated.mode != Mode::Transport;
         if received.at_outer_header {
+            let PacketFacts { spi, sequence, .. } = received.seen;
+            received.seen = PacketFacts { spi, sequence, ..PacketFacts::of(received.ip) };
             self.counters.add(Direction::Inbound, Counter::Tunnelled, 1);
         }
         Ok(())
@@ -391,7 +377,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Compares a packet from a tunnel that is itself protected with the policy of its own addresses. If that policy
     /// matches the SAs so far, the policy of the inner packet does not have to match them.
     fn match_outer_policy(&mut self, received: &mut Received<'_, '_>) {
-        let Ok(flow) = Flow::read(received.packet.data()) else { return };
+        let Ok(flow) = received.ip.flow() else { return };
         if let Verdict::Rule(at) = self.lookup(Direction::Inbound, PolicyDirection::In, &flow)
             && let Some(&Rule { id, policy: PolicyParams { action: Action::Protect(bundle), .. }, .. }) =
                 self.spd.rule(at)
@@ -402,13 +388,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Compares the packet and the SAs that were applied to it with the policies.
     fn admit(&mut self, received: &Received<'_, '_>) -> Result<(), DiscardReason> {
-        let flow = Flow::read(received.packet.data())?;
+        let flow = received.ip.flow()?;
         if self.has_policy_that_admits(received, &flow)? {
             return Ok(());
         }
         // An ICMP error without a policy of its own is checked by the packet that it quotes, whose return traffic a
         // policy has to select (RFC 4301 section 6.2).
-        if let Some(quoted) = quoted_flow(received.packet.data())
+        if flow.is_icmp()
+            && let Some(quoted) = quoted_flow(received.packet.data())
             && self.has_policy_that_admits(received, &quoted.reversed())?
         {
             return Ok(());
@@ -452,6 +439,6 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 }
 
 /// Returns the length of the IP header without options or extension headers, in octets.
-fn ip_header_len(packet: &[u8]) -> usize {
-    if packet.first().is_some_and(|first| first >> 4 == 4) { 20 } else { 40 }
+const fn ip_header_len(ip: &ParsedIp) -> usize {
+    if ip.version() == 4 { 20 } else { 40 }
 }

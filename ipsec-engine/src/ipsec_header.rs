@@ -1,17 +1,19 @@
-//! The outermost IPsec header of a received packet, which may be in UDP (RFC 3948).
+//! The outermost IPsec header of a received packet, which may be in UDP (RFC 3948) or, with IPComp, be absent.
 
 use core::net::IpAddr;
 
 use ipcomp_core::DecompressError;
-use ipsec_packet::{Datagram, Extension, HeaderPosition, Ip, IpProto, Marker, Ports, UDP_HEADER, classify};
+use ipsec_packet::{
+    Datagram, Fragment, HeaderPosition, Instant, Ip, IpProto, Marker, ParsedIp, Ports, UDP_HEADER, classify,
+};
+
+use ipsec_sa::{Action, Direction, Mode, Protocol, SaId, UdpEncap};
 
 use crate::algorithms::Algorithms;
 use crate::discard::DiscardReason;
 use crate::engine::Engine;
-use ipsec_sa::{Direction, Protocol, SaId, UdpEncap};
-
-/// Length of the IPv6 fragment header in octets (RFC 8200 section 4.5).
-const FRAGMENT_HEADER: usize = 8;
+use crate::spd::Rule;
+use crate::tunnel_policy::TunnelSa;
 
 /// Only octet of a NAT keep-alive (RFC 3948 section 2.3).
 const KEEP_ALIVE: u8 = 0xff;
@@ -30,46 +32,34 @@ pub(crate) enum FirstHeader {
     Upper,
 }
 
+/// SA of an IPsec header.
+#[derive(Clone, Copy)]
+pub(crate) struct FoundSa {
+    /// Slot of the SA.
+    pub(crate) at: u16,
+    /// Position of the header, or of the UDP header around it.
+    pub(crate) place: HeaderPosition,
+    pub(crate) encap: Option<UdpEncap>,
+}
+
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
     /// Finds the first IPsec header behind the IP header.
-    pub(crate) fn find_ipsec_header(&self, packet: &[u8]) -> Result<FirstHeader, DiscardReason> {
-        let ip = Ip::parse(packet)?;
-        let destination = ip.destination();
-        let (place, piece) = match ip {
-            Ip::V4(ip) => {
-                let header = ip.header();
-                let place = HeaderPosition { at: header.header_len(), next_header_at: 9, next: header.protocol() };
-                (place, header.is_fragment().then(|| header.is_first_or_whole().then_some(place.at)))
-            }
-            Ip::V6(ip) => {
-                // The contents of a fragment are not parsed: those of a later fragment do not begin with a header.
-                let stop = |extension: Extension| {
-                    extension.link.kind == IpProto::AH || extension.is_part_of_fragments(ip.packet())
-                };
-                let link = ip.walk(stop)?;
-                let place = HeaderPosition { at: link.offset, next_header_at: link.next_header_at, next: link.kind };
-                match packet.get(link.offset..).and_then(|header| header.first_chunk::<FRAGMENT_HEADER>()) {
-                    Some(&[next, _, high, low, ..]) if link.kind == IpProto::FRAGMENT => {
-                        let first = u16::from_be_bytes([high, low]) & !7 == 0;
-                        let behind = first.then_some(link.offset.saturating_add(FRAGMENT_HEADER));
-                        (HeaderPosition { next: IpProto(next), ..place }, Some(behind))
-                    }
-                    _ => (place, None),
-                }
-            }
-        };
+    pub(crate) fn find_ipsec_header(&self, ip: &ParsedIp, packet: &[u8]) -> Result<FirstHeader, DiscardReason> {
+        let (place, fragment) = ip.first_header()?;
         let protocol = match place.next {
             IpProto::ESP => Protocol::Esp,
             IpProto::AH => Protocol::Ah,
             IpProto::IPCOMP => Protocol::Ipcomp,
-            IpProto::UDP if piece.is_none() => return Ok(self.in_udp(packet, place, destination)),
+            IpProto::UDP if fragment == Fragment::Whole => return Ok(self.in_udp(packet, place, ip.destination())),
             _ => return Ok(FirstHeader::Upper),
         };
         //= RFC 3173 2/7
         //# MUST: inbound datagrams are decompressed after their reassembly
-        Ok(match piece {
-            None => FirstHeader::Ipsec(protocol, place, None),
-            Some(behind) => FirstHeader::Fragment(behind.map(|at| (protocol, HeaderPosition { at, ..place }))),
+        Ok(match fragment {
+            Fragment::Whole => FirstHeader::Ipsec(protocol, place, None),
+            // The contents of a later fragment do not begin with a header.
+            Fragment::Later => FirstHeader::Fragment(None),
+            Fragment::First(at) => FirstHeader::Fragment(Some((protocol, HeaderPosition { at, ..place }))),
         })
     }
 
@@ -117,6 +107,51 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             (slot.key.direction, slot.key.destination) == (Direction::Inbound, destination)
                 && slot.sa.as_ref().and_then(|sa| sa.encap).is_some_and(|encap| encap.ports.destination == port)
         })
+    }
+
+    /// Returns whether an inbound SA, or the template of a policy, has this destination.
+    pub(crate) fn has_destination(&self, address: IpAddr) -> bool {
+        let ends_here = |rule: &Rule| match rule.policy.action {
+            Action::Protect(bundle) => {
+                bundle.iter().any(|template| template.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
+            }
+            _ => false,
+        };
+        self.sad.iter().any(|(_, slot)| (slot.key.direction, slot.key.destination) == (Direction::Inbound, address))
+            || self.spd.inbound_rules().any(ends_here)
+    }
+
+    /// Finds the IPComp SA of a packet that was sent uncompressed: it arrives as a plain tunnel (RFC 3173 section
+    /// 2.2).
+    pub(crate) fn find_ipcomp_sa(&self, ip: &ParsedIp, packet: &[u8], now: Instant) -> Option<FoundSa> {
+        if !self.sad.has_ipcomp_in() {
+            return None;
+        }
+        let ends = ip.ends();
+        let place = ip.find(IpProto::IPV4).or_else(|_| ip.find(IpProto::IPV6)).ok()?;
+        ip.check_preceding_headers(packet, place.at).ok()?;
+        // Every tunnel between these addresses has this form. Therefore a policy has to require IPComp.
+        let tunnel = TunnelSa { protocol: Protocol::Ipcomp, source: ends.0, destination: ends.1 };
+        let is_required = Ip::parse(packet.get(place.at..)?).map_or(true, |inner| {
+            let inner = (inner.source(), inner.destination());
+            self.spd.requires_tunnel(tunnel, inner, self.settings.default_level)
+        });
+        if !is_required {
+            return None; // a malformed inner packet is refused when it is decapsulated
+        }
+        let between = |slot: &crate::sad::Slot<A>| {
+            let key = slot.key;
+            let is_tunnel = slot.sa.as_ref().is_some_and(|sa| matches!(sa.mode, Mode::Tunnel | Mode::Any));
+            is_tunnel
+                && (key.direction, key.protocol) == (Direction::Inbound, Protocol::Ipcomp)
+                && (slot.source, key.destination) == ends
+        };
+        // An SA before its hard limit is preferred.
+        let (at, _) =
+            self.sad.iter().filter(|(_, slot)| between(slot)).min_by_key(|(_, slot)| {
+                slot.sa.as_ref().is_some_and(|sa| sa.lifetimes.hard.reached(&slot.usage, now))
+            })?;
+        Some(FoundSa { at, place, encap: None })
     }
 }
 

@@ -1,10 +1,10 @@
 //! Path MTU of outbound SAs, and packets that exceed it (RFC 4301 section 8.2).
 
-use ipsec_packet::{Flow, Instant, Ip, TooBig};
+use ipsec_packet::{Instant, ParsedIp, TooBig};
 
 use crate::algorithms::Algorithms;
 use crate::discard::DiscardReason;
-use crate::encapsulate::SizePlan;
+use crate::encapsulate::{Inner, SizePlan};
 use crate::engine::Engine;
 use crate::sa::Sa;
 use crate::spd::{Chosen, Rule, Verdict};
@@ -20,35 +20,35 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         bundle: &Bundle,
         chosen: &Chosen,
         plan: &mut SizePlan,
-        packet: &[u8],
+        inner: Inner<'_>,
     ) -> Result<bool, DiscardReason> {
         let mtu = self.mtu(now, bundle, chosen);
         let Some(mtu) = mtu.filter(|&mtu| plan.length > mtu.into()) else { return Ok(false) };
-        if let Some(shorter) = self.with_less_tfc(bundle, chosen, mtu, packet) {
+        if let Some(shorter) = self.with_less_tfc(bundle, chosen, mtu, inner) {
             *plan = shorter;
             return Ok(false);
         }
-        *plan = self.plan(bundle, chosen, packet, 0)?;
-        let (fragment, may_pass, least) = match Ip::parse(packet)? {
+        *plan = self.plan(bundle, chosen, inner, 0)?;
+        let (may_pass, least) = match inner.ip.version() {
             // A packet that may be fragmented inside the tunnel may be fragmented outside, whatever the DF rule of
             // the tunnel is: the sender cannot help.
-            Ip::V4(ip) => (true, !ip.header().dont_fragment(), 68),
+            4 => (!inner.ip.dont_fragment(), 68),
             // No sender has to make packets smaller than the minimum MTU of IPv6 (RFC 8200 section 5): the outer
             // packet is fragmented (RFC 4213 section 3.2.1).
-            Ip::V6(ip) => (true, ip.packet().len() <= 1280, 1280),
+            _ => (inner.ip.len() <= 1280, 1280),
         };
         match may_pass {
-            true => Ok(fragment),
+            true => Ok(true),
             //= RFC 4303 3.3.4/1
             //# MUST: ICMP pmtu messages can be generated
-            false => Err(DiscardReason::TooBig { mtu: self.largest_inner(bundle, chosen, mtu, packet).max(least) }),
+            false => Err(DiscardReason::TooBig { mtu: self.largest_inner(bundle, chosen, mtu, inner).max(least) }),
         }
     }
 
     /// Returns the plan with the most TFC padding that fits; `None` if the packet does not fit without padding.
-    fn with_less_tfc(&self, bundle: &Bundle, chosen: &Chosen, mtu: u16, packet: &[u8]) -> Option<SizePlan> {
+    fn with_less_tfc(&self, bundle: &Bundle, chosen: &Chosen, mtu: u16, inner: Inner<'_>) -> Option<SizePlan> {
         let fits =
-            |max_tfc| self.plan(bundle, chosen, packet, max_tfc).ok().filter(|plan| plan.length <= usize::from(mtu));
+            |max_tfc| self.plan(bundle, chosen, inner, max_tfc).ok().filter(|plan| plan.length <= usize::from(mtu));
         let mut best = fits(0)?;
         // The length does not decrease with padding, so the largest padding that fits is found by bisection.
         let (mut most, mut step) = (0usize, 1usize << 15);
@@ -70,11 +70,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Returns the length of the largest packet whose protected form has at most `mtu` octets. Padding makes the
     /// lengths grow in steps, so a few are tried from above.
-    fn largest_inner(&self, bundle: &Bundle, chosen: &Chosen, mtu: u16, packet: &[u8]) -> u16 {
+    fn largest_inner(&self, bundle: &Bundle, chosen: &Chosen, mtu: u16, like: Inner<'_>) -> u16 {
         let sealed = |inner: usize| {
-            let mut plan = SizePlan::of(packet).ok()?.with_max_tfc(0);
+            let mut plan = SizePlan::of(like.ip).with_max_tfc(0);
             plan.length = inner;
-            self.through(bundle, chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, packet)).ok()?;
+            self.through(bundle, chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, like)).ok()?;
             Some(plan.length)
         };
         let mut inner = usize::from(mtu);
@@ -99,13 +99,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     ///
     /// `like` is a packet that the policy selects; in transport mode its headers count.
     pub fn policy_mtu(&mut self, like: &[u8], now: Instant) -> Option<u16> {
-        let flow = Flow::read(like).ok()?;
+        let ip = ParsedIp::read(like).ok()?;
+        let flow = ip.flow().ok()?;
         let (Verdict::Rule(at), _) = self.spd.lookup(PolicyDirection::Out, &flow) else { return None };
         let &Rule { id, policy, .. } = self.spd.rule(at)?;
         let Action::Protect(bundle) = policy.action else { return None };
         let chosen = self.choose(now, id, &bundle, &flow).ok()?;
         let mtu = self.mtu(now, &bundle, &chosen)?;
-        Some(self.largest_inner(&bundle, &chosen, mtu, like))
+        Some(self.largest_inner(&bundle, &chosen, mtu, Inner { ip: &ip, packet: like }))
     }
 
     /// Applies an ICMP report that a packet of an SA was too big. Returns whether it lowered the path MTU of an SA.

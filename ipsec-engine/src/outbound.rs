@@ -4,18 +4,19 @@ use core::net::IpAddr;
 
 use ah_core::SignError;
 use esp_core::{IvSource, SealError};
-use ipsec_packet::{Flow, Instant, Ip, IpError, PacketBuf, quoted_flow};
+use ipsec_packet::{Flow, Instant, IpError, PacketBuf, ParsedIp, quoted_flow};
+
+use ipsec_sa::{Acquire, Action, Bundle, Direction, Mode, PolicyDirection, PolicyId, PolicyParams, Protocol, Template};
 
 use crate::acquire::AcquireLimit;
 use crate::action::OutboundAction;
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::discard::DiscardReason;
-use crate::encapsulate::{Encapsulation, SizePlan, mode_of, protect};
+use crate::encapsulate::{Encapsulation, Inner, SizePlan, mode_of, protect};
 use crate::engine::{Engine, PacketFacts};
 use crate::sa::Sa;
 use crate::spd::{Chosen, Rule, Verdict};
-use ipsec_sa::{Acquire, Action, Bundle, Direction, Mode, PolicyDirection, PolicyId, Protocol, Template};
 
 /// Reason why a packet is not sent, with what its audit event contains beyond the IP header.
 struct Refused {
@@ -28,6 +29,14 @@ struct SequenceExhausted {
     spi: u32,
     /// Low 32 bits of the last sequence number that was used.
     last: u32,
+}
+
+/// PROTECT policy of a packet.
+struct Selected {
+    /// Slot of the policy.
+    at: u16,
+    /// Flow that the policy selects: that of the packet, or of the traffic that an ICMP error is about.
+    flow: Flow,
 }
 
 impl<E: Into<DiscardReason>> From<E> for Refused {
@@ -46,7 +55,16 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// unmodified and no sequence number was used, except for [`DiscardReason::Tunnel`] (inner hop limit) and
     /// [`DiscardReason::Sign`] (headers that AH cannot cover) behind another transform.
     pub fn outbound(&mut self, packet: &mut PacketBuf<'_>, now: Instant, iv: &mut impl IvSource) -> OutboundAction {
-        match self.try_outbound(packet, now, iv) {
+        let mut parsed = ParsedIp::read(packet.data());
+        let ip = match &mut parsed {
+            Ok(ip) => ip,
+            Err(malformed) => {
+                let reason = DiscardReason::from(*malformed);
+                self.refuse(Direction::Outbound, now, reason, &PacketFacts::default());
+                return OutboundAction::Discard(reason);
+            }
+        };
+        match self.process_outbound(ip, packet, now, iv) {
             Ok(action) => {
                 let counter = match action {
                     OutboundAction::Acquire(_) => Counter::Pending,
@@ -60,43 +78,29 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 let (spi, sequence) = exhausted.map(|sa| (sa.spi, sa.last)).unzip();
                 //= RFC 4303 3.3.3/2
                 //# SHOULD: an overflow is logged with SPI, time, addresses and flow label
-                let seen = PacketFacts { spi, sequence, ..PacketFacts::of(packet.data()) };
-                self.refuse(Direction::Outbound, now, reason, &seen);
+                self.refuse(Direction::Outbound, now, reason, &PacketFacts { spi, sequence, ..PacketFacts::of(ip) });
                 OutboundAction::Discard(reason)
             }
         }
     }
 
-    fn try_outbound(
+    /// Performs the steps of RFC 4301 section 5.1: SPD lookup, choice of the SAs, and encapsulation.
+    fn process_outbound(
         &mut self,
+        ip: &mut ParsedIp,
         packet: &mut PacketBuf<'_>,
         now: Instant,
         iv: &mut impl IvSource,
     ) -> Result<OutboundAction, Refused> {
-        let mut flow = Flow::read(packet.data())?;
-        let at = match self.lookup(Direction::Outbound, PolicyDirection::Out, &flow) {
-            Verdict::Rule(at) => at,
-            Verdict::Opaque => return Err(DiscardReason::Opaque.into()),
-            Verdict::NoPolicy => match self.return_traffic_policy(packet.data()) {
-                Some((at, return_traffic)) => {
-                    flow = return_traffic;
-                    at
-                }
-                None => return Ok(self.unmatched().map(|()| OutboundAction::Bypass)?),
-            },
+        // Steps 1 to 3: the selectors of the packet are looked up in the cache, and in the SPD behind it.
+        let Some(Selected { at, flow }) = self.select_policy(ip, packet.data())? else {
+            return Ok(OutboundAction::Bypass);
         };
-        let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(DiscardReason::NoPolicy.into()) };
-        let bundle = match policy.action {
-            Action::Bypass => return Ok(OutboundAction::Bypass),
-            Action::Discard => return Err(DiscardReason::Policy.into()),
-            Action::Protect(bundle) => bundle,
-        };
-        // A packet that is return traffic by its payload only has other addresses: a tunnel can carry it, transport
-        // mode cannot.
-        let is_own = Flow::read(packet.data())? == flow;
-        if !is_own && bundle.iter().next().is_some_and(|template| template.mode != Mode::Tunnel) {
+        let Some(&Rule { id, policy: PolicyParams { action: Action::Protect(bundle), .. }, .. }) = self.spd.rule(at)
+        else {
             return Err(DiscardReason::NoPolicy.into());
-        }
+        };
+        // Step 3: a PROTECT policy is applied with the SAs of its templates; a missing one is requested.
         let chosen = match self.choose(now, id, &bundle, &flow) {
             Ok(chosen) => chosen,
             Err(acquire) => {
@@ -112,13 +116,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return Ok(OutboundAction::Bypass);
         }
         // Everything that can fail is checked before the packet is changed.
-        let mut plan = self.plan(&bundle, &chosen, packet.data(), usize::MAX)?;
+        let inner = Inner { ip, packet: packet.data() };
+        let mut plan = self.plan(&bundle, &chosen, inner, usize::MAX)?;
         self.check_sequence_numbers(&chosen)?;
-        let fragment = self.check_size(now, &bundle, &chosen, &mut plan, packet.data())?;
-        let max_tfc = plan.max_tfc;
+        let fragment = self.check_size(now, &bundle, &chosen, &mut plan, inner)?;
         plan.check_space_in(packet).map_err(IpError::from)?;
-        let length = Ip::parse(packet.data())?.packet().len();
-        packet.truncate(length);
+        packet.truncate(ip.len());
         //= RFC 2406 3.3/1
         //# MUST: where several ipsec headers are asked for, policy defines their order
         for (template, at) in bundle.iter().zip(chosen) {
@@ -130,19 +133,50 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 counters: &mut self.counters,
                 fragment,
                 identification: &mut self.identification,
-                max_tfc,
+                max_tfc: plan.max_tfc,
+                ip,
             };
             let octets = protect(sa, mode_of(template.mode, sa.mode), &mut encapsulation, packet, iv)?;
+            debug_assert!(ip.is_of(packet.data()), "headers were changed and not their parsed form");
             slot.usage.charge(now, octets);
             self.check_sequence_left(at);
             self.sad.refresh(at, now);
         }
+        // Step 4: the caller forwards the packet.
         Ok(OutboundAction::Send)
+    }
+
+    /// Looks the packet up in the SPD. Returns the PROTECT policy that it matches; `None` if the packet is bypassed.
+    fn select_policy(&mut self, ip: &ParsedIp, packet: &[u8]) -> Result<Option<Selected>, DiscardReason> {
+        let own = ip.flow()?;
+        let (at, flow) = match self.lookup(Direction::Outbound, PolicyDirection::Out, &own) {
+            Verdict::Rule(at) => (at, own),
+            Verdict::Opaque => return Err(DiscardReason::Opaque),
+            Verdict::NoPolicy => match self.return_traffic_policy(&own, packet) {
+                Some(found) => found,
+                None => return self.unmatched().map(|()| None),
+            },
+        };
+        let Some(Rule { policy, .. }) = self.spd.rule(at) else { return Err(DiscardReason::NoPolicy) };
+        let bundle = match &policy.action {
+            Action::Bypass => return Ok(None),
+            Action::Discard => return Err(DiscardReason::Policy),
+            Action::Protect(bundle) => bundle,
+        };
+        // A packet that is return traffic by its payload only has other addresses: a tunnel can carry it, transport
+        // mode cannot.
+        if flow != own && bundle.iter().next().is_some_and(|template| template.mode != Mode::Tunnel) {
+            return Err(DiscardReason::NoPolicy);
+        }
+        Ok(Some(Selected { at, flow }))
     }
 
     /// Finds the policy and the flow of the return traffic of a packet that an ICMP error quotes: an error without a
     /// policy of its own is sent like that traffic (RFC 4301 section 6.2).
-    fn return_traffic_policy(&mut self, packet: &[u8]) -> Option<(u16, Flow)> {
+    fn return_traffic_policy(&mut self, own: &Flow, packet: &[u8]) -> Option<(u16, Flow)> {
+        if !own.is_icmp() {
+            return None;
+        }
         let flow = quoted_flow(packet)?.reversed();
         match self.lookup(Direction::Outbound, PolicyDirection::Out, &flow) {
             Verdict::Rule(at) => Some((at, flow)),
@@ -228,11 +262,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         &self,
         bundle: &Bundle,
         chosen: &Chosen,
-        packet: &[u8],
+        inner: Inner<'_>,
         max_tfc: usize,
     ) -> Result<SizePlan, DiscardReason> {
-        let mut plan = SizePlan::of(packet)?.with_max_tfc(max_tfc);
-        self.through(bundle, chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, packet))?;
+        let mut plan = SizePlan::of(inner.ip).with_max_tfc(max_tfc);
+        self.through(bundle, chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, inner))?;
         Ok(plan)
     }
 

@@ -2,18 +2,18 @@
 
 use core::net::IpAddr;
 
-use ipsec_packet::{AddressRange, Ip, IpProto, find_header};
+use ipsec_packet::{AddressRange, Ip, IpProto, ParsedIp};
+
+use ipsec_sa::{Action, Bundle, DefaultLevel, MAX_TRANSFORMS, Mode, Protocol, TunnelEndpoints};
 
 use crate::spd::{Rule, Spd};
-use ipsec_sa::{Action, Bundle, DefaultLevel, MAX_TRANSFORMS, Mode, Protocol, TunnelEndpoints};
 
 /// Returns whether a packet of IP in IP has the same addresses inside as outside (RFC 2003 section 3). An SA without
 /// a mode does not carry such a packet: it could be taken for the packet of a tunnel that no policy requires.
-pub(crate) fn is_recursive(packet: &[u8]) -> bool {
-    let Ok(outer) = Ip::parse(packet) else { return false };
-    let inside = find_header(packet, IpProto::IPV4).or_else(|_| find_header(packet, IpProto::IPV6));
+pub(crate) fn is_recursive(outer: &ParsedIp, packet: &[u8]) -> bool {
+    let inside = outer.find(IpProto::IPV4).or_else(|_| outer.find(IpProto::IPV6));
     let inner = inside.ok().and_then(|place| Ip::parse(packet.get(place.at..)?).ok());
-    inner.is_some_and(|inner| (inner.source(), inner.destination()) == (outer.source(), outer.destination()))
+    inner.is_some_and(|inner| (inner.source(), inner.destination()) == outer.ends())
 }
 
 /// SA whose payload may be the packet of a tunnel.
@@ -35,13 +35,11 @@ enum Between {
 
 impl<const P: usize, const F: usize> Spd<P, F> {
     /// Returns whether an inbound policy requires a tunnel with the endpoints of this SA for packets between the
-    /// addresses of `inner`. Protocols and ports are not compared: the inner packet may be protected in transport
+    /// addresses of the inner packet. Protocols and ports are not compared: the inner packet may be protected in transport
     /// mode.
-    pub(crate) fn requires_tunnel(&self, sa: TunnelSa, inner: &[u8], default_level: DefaultLevel) -> bool {
-        let Ok(inner) = Ip::parse(inner) else { return true }; // refused when it is decapsulated
-        let (source, destination) = (inner.source(), inner.destination());
+    pub(crate) fn requires_tunnel(&self, sa: TunnelSa, inner: (IpAddr, IpAddr), default_level: DefaultLevel) -> bool {
         self.inbound_rules().any(|rule| match &rule.policy.action {
-            Action::Protect(bundle) => is_required(rule, bundle, sa, (source, destination), default_level),
+            Action::Protect(bundle) => is_required(rule, bundle, sa, inner, default_level),
             _ => false,
         })
     }

@@ -14,7 +14,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use zerocopy::IntoBytes;
 
 use crate::{
-    Fault, Ip, IpError, IpProto, Ipv4Header, Ipv6Header, OuterFields, PacketBuf, TooShort, ipv4, ipv6, set_length,
+    DestinationOptions, Fault, IpError, IpProto, Ipv4Header, Ipv6Header, OuterFields, PacketBuf, ParsedIp, TooShort,
+    ipv4, ipv6, set_length,
 };
 
 /// Inner addresses of a BEET SA, as seen from the local end (draft-nikander-esp-beet-mode).
@@ -59,26 +60,28 @@ impl Beet {
     /// # Errors
     /// [`BeetError`]; the packet is unchanged.
     pub fn strip(&self, packet: &mut PacketBuf<'_>) -> Result<IpProto, BeetError> {
-        let ip = Ip::parse(packet.data())?;
+        self.strip_parsed(&ParsedIp::read(packet.data())?, packet)
+    }
+
+    /// Removes the inner header like [`strip`](Self::strip), of a packet that was parsed before.
+    ///
+    /// # Errors
+    /// [`BeetError`]; the packet is unchanged.
+    pub fn strip_parsed(&self, ip: &ParsedIp, packet: &mut PacketBuf<'_>) -> Result<IpProto, BeetError> {
         if !self.matches(ip.source(), ip.destination()) {
             return Err(BeetError::InnerAddressMismatch);
         }
-        let len = ip.packet().len();
-        match ip {
-            Ip::V6(ip) => {
-                let next = ip.header().next_header();
-                packet.truncate(len);
-                packet.pull_front(ipv6::HEADER)?;
-                Ok(next)
-            }
-            Ip::V4(ip) if ip.header().is_fragment() => Err(IpError::Fragment.into()),
-            Ip::V4(ip) => {
-                let (next, options) = (ip.header().protocol(), ip.options().len());
-                packet.truncate(len);
-                packet.pull_front(ipv4::HEADER)?;
-                if options == 0 { Ok(next) } else { push_pseudo_header(packet, next, options) }
-            }
+        if ip.version() == 6 {
+            let next = packet.data().get(ipv6::NEXT_HEADER_OFFSET).copied().map(IpProto);
+            packet.truncate(ip.length);
+            packet.pull_front(ipv6::HEADER)?;
+            return next.ok_or(BeetError::Ip(IpError::NotFound));
         }
+        let place = ip.transport_position(DestinationOptions::Protected)?;
+        let options = place.at.saturating_sub(ipv4::HEADER);
+        packet.truncate(ip.length);
+        packet.pull_front(ipv4::HEADER)?;
+        if options == 0 { Ok(place.next) } else { push_pseudo_header(packet, place.next, options) }
     }
 
     /// Restores the inner header in front of a received payload, in the space of the removed headers

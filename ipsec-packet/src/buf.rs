@@ -139,6 +139,20 @@ impl<'a> PacketBuf<'a> {
         Ok(())
     }
 
+    /// Returns the position of the packet in the buffer, to which [`restore`](Self::restore) returns.
+    pub const fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { start: self.start, end: self.end }
+    }
+
+    /// Returns the packet to the position that it had at a checkpoint of this buffer: what was pulled or truncated is
+    /// part of it again, and what was pushed is not. The contents of the buffer are unchanged.
+    pub const fn restore(&mut self, checkpoint: Checkpoint) {
+        // A checkpoint of a larger buffer is cut off.
+        let len = self.bytes.len();
+        self.end = if checkpoint.end < len { checkpoint.end } else { len };
+        self.start = if checkpoint.start < self.end { checkpoint.start } else { self.end };
+    }
+
     /// Reduces the packet to its first `len` octets. A shorter packet is unchanged.
     pub fn truncate(&mut self, len: usize) {
         self.end = self.end.min(self.start.saturating_add(len));
@@ -219,6 +233,13 @@ impl<'a> PacketBuf<'a> {
         }
         self.pull_front(size)
     }
+}
+
+/// Position of a packet in its buffer, from [`PacketBuf::checkpoint`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    start: usize,
+    end: usize,
 }
 
 /// Prints lengths only, as the packet may be plaintext.

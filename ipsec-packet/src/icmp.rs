@@ -7,7 +7,9 @@ use zerocopy::IntoBytes;
 
 use crate::selector::{hidden, read_detail};
 use crate::udp_encap::pseudo_header;
-use crate::{Checksum, Detail, Flow, Ip, IpError, IpProto, Ipv4Header, Ipv6Header, MAX_EXTENSION_HEADERS, Ports, Spi};
+use crate::{
+    Checksum, Detail, Flow, Ip, IpError, IpProto, Ipv4Header, Ipv6Header, MAX_EXTENSION_HEADERS, ParsedIp, Ports, Spi,
+};
 
 /// Length of an ICMP header of either version in octets.
 const HEADER: usize = 8;
@@ -112,7 +114,7 @@ const fn is_error(protocol: IpProto, kind: u8) -> bool {
 /// header of its version.
 pub fn quoted_flow(packet: &[u8]) -> Option<Flow> {
     let ip = Ip::parse(packet).ok()?;
-    let Flow { protocol, detail: Detail::Icmp(kind, _), .. } = Flow::read(ip.packet()).ok()? else { return None };
+    let Flow { protocol, detail: Detail::Icmp(kind, _), .. } = ParsedIp::of(&ip).flow().ok()? else { return None };
     if !is_error(protocol, kind) {
         return None;
     }

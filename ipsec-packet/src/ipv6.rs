@@ -26,7 +26,9 @@ pub struct Ipv6Header {
 }
 
 pub(crate) const HEADER: usize = 40;
-const NEXT_HEADER_OFFSET: usize = 6;
+pub(crate) const NEXT_HEADER_OFFSET: usize = 6;
+/// Length of the fragment header in octets (RFC 8200 section 4.5).
+pub(crate) const FRAGMENT_HEADER: usize = 8;
 const FLOW_LABEL: u32 = 0x000f_ffff;
 
 /// Largest number of extension headers that are followed in one packet (RFC 8200 section 4).
@@ -167,8 +169,7 @@ impl<'a> Ipv6<'a> {
 
     /// Iterates over the extension headers (RFC 8200 section 4).
     pub fn chain(&self) -> Chain<'a> {
-        let link = ChainLink { kind: self.header.next_header(), next_header_at: NEXT_HEADER_OFFSET, offset: HEADER };
-        Chain { packet: self.packet, link, followed: 0 }
+        Chain::new(self.packet, self.header.next_header())
     }
 }
 
@@ -214,9 +215,23 @@ impl Extension {
             _ => false,
         }
     }
+
+    /// Returns whether this is the header of a later fragment, which does not begin with a header.
+    pub(crate) fn is_later_fragment(&self, packet: &[u8]) -> bool {
+        let body = packet.get(self.link.offset..).unwrap_or_default();
+        match *body {
+            [_, _, high, low, ..] => self.link.kind == IpProto::FRAGMENT && (high, low >> 3) != (0, 0),
+            _ => false,
+        }
+    }
 }
 
-impl Chain<'_> {
+impl<'a> Chain<'a> {
+    /// Begins behind the fixed header of a packet, which names `next`.
+    pub(crate) const fn new(packet: &'a [u8], next: IpProto) -> Self {
+        Self { packet, link: ChainLink { kind: next, next_header_at: NEXT_HEADER_OFFSET, offset: HEADER }, followed: 0 }
+    }
+
     /// Returns the next extension header, or `None` where the upper layer or ESP begins, whose position
     /// [`Chain::link`] returns (RFC 8200 section 4).
     ///
@@ -257,7 +272,7 @@ const fn is_extension(kind: IpProto) -> bool {
 /// section 2.2), other headers units of 8 octets beyond the first; a fragment header has 8 octets.
 fn extension_len(kind: IpProto, units: u8) -> usize {
     match kind {
-        IpProto::FRAGMENT => 8,
+        IpProto::FRAGMENT => FRAGMENT_HEADER,
         IpProto::AH => usize::from(units).saturating_add(2).saturating_mul(4),
         _ => usize::from(units).saturating_add(1).saturating_mul(8),
     }

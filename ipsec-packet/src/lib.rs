@@ -44,6 +44,7 @@ mod ipv4;
 mod ipv6;
 mod lifetime;
 mod mss;
+mod parsed;
 mod preceding;
 mod proto;
 mod replay;
@@ -57,7 +58,7 @@ mod tunnel;
 mod udp_encap;
 
 pub use beet::{Beet, BeetError};
-pub use buf::{NoSpace, PacketBuf, TooShort};
+pub use buf::{Checkpoint, NoSpace, PacketBuf, TooShort};
 pub use checksum::{Checksum, adjust_checksum};
 pub use ecn::EcnMode;
 pub use fault::Fault;
@@ -68,6 +69,7 @@ pub use ipv4::{Ipv4, Ipv4Header};
 pub use ipv6::{Chain, ChainLink, Extension, Ipv6, Ipv6Header, MAX_EXTENSION_HEADERS};
 pub use lifetime::ByteLimit;
 pub use mss::{clamp_tcp_mss, tcp_mss};
+pub use parsed::{Fragment, ParsedIp};
 pub use preceding::{
     check_preceding_headers, check_route_finished, remove_atomic_fragment_headers, remove_preceding_headers,
     replace_ipv4_options,

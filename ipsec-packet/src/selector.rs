@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::{Ip, IpError, IpProto, Ipv4, Ipv6};
+use crate::{IpError, IpProto, ParsedIp};
 
 /// Selector values of one packet (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,12 +39,12 @@ impl Flow {
     /// # Errors
     /// [`IpError`] if the IP header or an extension header is malformed.
     pub fn read(packet: &[u8]) -> Result<Self, IpError> {
-        let ip = Ip::parse(packet)?;
-        let (protocol, detail) = match &ip {
-            Ip::V4(ip) => ipv4_upper(ip),
-            Ip::V6(ip) => ipv6_upper(ip)?,
-        };
-        Ok(Self { source: ip.source(), destination: ip.destination(), protocol, detail })
+        ParsedIp::read(packet)?.flow()
+    }
+
+    /// Returns whether the packet is one of ICMP or ICMPv6, which may quote another packet.
+    pub const fn is_icmp(&self) -> bool {
+        is_icmp(self.protocol)
     }
 
     /// Returns the flow of the return traffic: addresses and ports are exchanged.
@@ -56,30 +56,6 @@ impl Flow {
         };
         Self { source: self.destination, destination: self.source, detail, ..self }
     }
-}
-
-fn ipv4_upper(ip: &Ipv4<'_>) -> (IpProto, Detail) {
-    let protocol = ip.header().protocol();
-    (protocol, if ip.header().is_first_or_whole() { read_detail(protocol, ip.payload()) } else { hidden(protocol) })
-}
-
-fn ipv6_upper(ip: &Ipv6<'_>) -> Result<(IpProto, Detail), IpError> {
-    let mut chain = ip.chain();
-    while let Some(extension) = chain.next_extension()? {
-        let body = ip.packet().get(extension.link.offset..).unwrap_or_default();
-        match (extension.link.kind, body) {
-            // The headers behind AH are not read before the ICV is verified.
-            (IpProto::AH, _) => return Ok((IpProto::AH, Detail::None)),
-            // Reassembly ignores the next header of a later fragment, so an attacker can set it to any value (RFC
-            // 8200 section 4.5).
-            (IpProto::FRAGMENT, [_, _, high, low, ..]) if (*high, low >> 3) != (0, 0) => {
-                return Ok((IpProto::FRAGMENT, Detail::Opaque));
-            }
-            _ => {}
-        }
-    }
-    let link = chain.link();
-    Ok((link.kind, read_detail(link.kind, ip.packet().get(link.offset..).unwrap_or_default())))
 }
 
 const fn is_icmp(protocol: IpProto) -> bool {

@@ -6,9 +6,7 @@
 //! open_gap    IP header |  gap     | upper layer
 //! ```
 
-use crate::{
-    Ip, IpError, IpProto, Ipv4, Ipv6, PacketBuf, adjust_length, check_preceding_headers, ipv4, set_next_header,
-};
+use crate::{Ip, IpError, IpProto, PacketBuf, ParsedIp, adjust_length, check_preceding_headers, set_next_header};
 
 /// Position of destination options that do not precede a routing header, relative to the IPsec header (RFC 4303
 /// section 3.1.1).
@@ -39,46 +37,7 @@ pub struct HeaderPosition {
 /// [`IpError::Fragment`] for a fragment: transport mode protects whole packets only (RFC 4303 section 3.3.4).
 /// Otherwise the error of a malformed header.
 pub fn transport_position(packet: &[u8], options: DestinationOptions) -> Result<HeaderPosition, IpError> {
-    match Ip::parse(packet)? {
-        Ip::V4(ip) => ipv4_transport_position(&ip),
-        Ip::V6(ip) => ipv6_transport_position(&ip, options),
-    }
-}
-
-fn ipv4_transport_position(ip: &Ipv4<'_>) -> Result<HeaderPosition, IpError> {
-    let header = ip.header();
-    //= RFC 4302 3.4.1/1
-    //# MUST: an IP fragment offered to AH is discarded
-    //= RFC 3173 2/4
-    //# MUST: outbound datagrams are compressed before any fragmentation
-    if header.is_fragment() {
-        return Err(IpError::Fragment);
-    }
-    Ok(HeaderPosition { at: header.header_len(), next_header_at: ipv4::PROTOCOL_OFFSET, next: header.protocol() })
-}
-
-//= RFC 3173 2/5
-//# MUST: on IPv6, compression comes before hop-by-hop options or a routing header are added
-fn ipv6_transport_position(ip: &Ipv6<'_>, options: DestinationOptions) -> Result<HeaderPosition, IpError> {
-    let mut chain = ip.chain();
-    let mut place = chain.link();
-    //= RFC 3173 3.2/1
-    //# MUST: an IPv6 fragment header precedes the IPComp header
-    while let Some(extension) = chain.next_extension()? {
-        match extension.link.kind {
-            IpProto::AH => break,
-            IpProto::FRAGMENT if extension.is_part_of_fragments(ip.packet()) => return Err(IpError::Fragment),
-            // Destination options in front of a routing header are part of the unprotected headers (RFC 8200 section
-            // 4.1, note 1).
-            //= RFC 3173 2.1/1, 2/6
-            //# MUST NOT: IPComp is not applied to hop-by-hop, routing and fragment headers
-            //# MUST: hop-by-hop options and routing headers are sent in their original form
-            IpProto::HOP_BY_HOP | IpProto::ROUTING | IpProto::FRAGMENT => place = chain.link(),
-            IpProto::DESTINATION_OPTIONS if options == DestinationOptions::Unprotected => place = chain.link(),
-            _ => {}
-        }
-    }
-    Ok(HeaderPosition { at: place.offset, next_header_at: place.next_header_at, next: place.kind })
+    ParsedIp::read(packet)?.transport_position(options)
 }
 
 /// Finds the header `wanted` (ESP, AH or IPComp) of a received packet (RFC 4303 section 3.1.1), and checks the
@@ -104,31 +63,23 @@ pub fn locate(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpError>
 /// # Errors
 /// [`IpError::NotFound`], [`IpError::Fragment`], otherwise the error of a malformed header.
 pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpError> {
-    match Ip::parse(packet)? {
-        Ip::V4(ip) => {
-            let place = ipv4_transport_position(&ip)?;
-            if place.next == wanted { Ok(place) } else { Err(IpError::NotFound) }
+    let ip = match Ip::parse(packet)? {
+        Ip::V6(ip) => ip,
+        ip @ Ip::V4(_) => return ParsedIp::of(&ip).find(wanted),
+    };
+    let mut chain = ip.chain();
+    loop {
+        let link = chain.link();
+        if link.kind == wanted {
+            return Ok(HeaderPosition { at: link.offset, next_header_at: link.next_header_at, next: link.kind });
         }
-        Ip::V6(ip) => {
-            let mut chain = ip.chain();
-            loop {
-                let link = chain.link();
-                if link.kind == wanted {
-                    return Ok(HeaderPosition {
-                        at: link.offset,
-                        next_header_at: link.next_header_at,
-                        next: link.kind,
-                    });
-                }
-                // The headers behind AH are not read before the ICV is verified.
-                match chain.next_extension()?.filter(|extension| extension.link.kind != IpProto::AH) {
-                    //= RFC 4302 3.4.1/1
-                    //# MUST: an IP fragment offered to AH is discarded
-                    Some(extension) if extension.is_part_of_fragments(ip.packet()) => return Err(IpError::Fragment),
-                    Some(_) => {}
-                    None => return Err(IpError::NotFound),
-                }
-            }
+        // The headers behind AH are not read before the ICV is verified.
+        match chain.next_extension()?.filter(|extension| extension.link.kind != IpProto::AH) {
+            //= RFC 4302 3.4.1/1
+            //# MUST: an IP fragment offered to AH is discarded
+            Some(extension) if extension.is_part_of_fragments(ip.packet()) => return Err(IpError::Fragment),
+            Some(_) => {}
+            None => return Err(IpError::NotFound),
         }
     }
 }

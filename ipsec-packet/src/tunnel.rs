@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use zerocopy::IntoBytes;
 
-use crate::{EcnMode, Fault, Ip, IpError, IpProto, Ipv4Header, Ipv6Header, PacketBuf, ipv4, ipv6};
+use crate::{EcnMode, Fault, Ip, IpError, IpProto, Ipv4Header, Ipv6Header, PacketBuf, ParsedIp, ipv4, ipv6};
 
 /// Endpoints of a tunnel and the rules of its outer header (RFC 4301 section 5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,44 +180,48 @@ impl Tunnel {
     /// # Errors
     /// [`TunnelError::Inner`] if the payload is not an IP packet, [`TunnelError::HopLimit`] if it has no hops left.
     pub fn outer_for(&self, inner: &mut [u8]) -> Result<(Outer, IpProto), TunnelError> {
-        let ip = Ip::parse(inner)?;
+        self.outer_for_parsed(&ParsedIp::read(inner)?, inner)
+    }
+
+    /// Prepares the outer header like [`outer_for`](Self::outer_for), for an inner packet that was parsed before.
+    ///
+    /// # Errors
+    /// [`TunnelError::HopLimit`] if the packet has no hops left.
+    pub fn outer_for_parsed(&self, ip: &ParsedIp, inner: &mut [u8]) -> Result<(Outer, IpProto), TunnelError> {
+        let OuterFields { traffic_class, hop_limit, dont_fragment, flow_label, .. } = ip.fields;
         let class = match self.rules.dscp {
-            DscpPolicy::Copy | DscpPolicy::CopyBothWays => ip.traffic_class() & !0b11,
+            DscpPolicy::Copy | DscpPolicy::CopyBothWays => traffic_class & !0b11,
             DscpPolicy::Set(dscp) => (dscp & 0x3f) << 2,
         };
-        let class = class | self.rules.ecn.encapsulate(ip.traffic_class());
+        let class = class | self.rules.ecn.encapsulate(traffic_class);
         let hops = match self.rules.hop_limit {
             HopLimitPolicy::Set(hops) | HopLimitPolicy::Decrement(hops) => hops,
-            HopLimitPolicy::Copy => ip.hop_limit(),
+            HopLimitPolicy::Copy => hop_limit,
         };
         let outer = match self.ends {
             Ends::V4 { local, remote } => {
                 let mut header = Ipv4Header::new(local, remote, IpProto::ESP, hops);
                 header.set_tos(class);
-                header.set_dont_fragment(match (self.rules.df, &ip) {
-                    (DfPolicy::Copy, Ip::V4(inner)) => inner.header().dont_fragment(),
-                    (DfPolicy::Copy, Ip::V6(_)) | (DfPolicy::Set, _) => true,
-                    (DfPolicy::Clear, _) => false,
+                header.set_dont_fragment(match self.rules.df {
+                    DfPolicy::Copy => dont_fragment,
+                    DfPolicy::Set => true,
+                    DfPolicy::Clear => false,
                 });
                 Outer::V4(header)
             }
             Ends::V6 { local, remote } => {
                 let mut header = Ipv6Header::new(local, remote, IpProto::ESP, hops);
                 header.set_traffic_class(class);
-                header.set_flow_label(match (self.rules.flow_label, &ip) {
-                    (FlowPolicy::Copy, Ip::V6(inner)) => inner.header().flow_label(),
-                    (FlowPolicy::Copy, Ip::V4(_)) => 0,
-                    (FlowPolicy::Set(label), _) => label,
+                header.set_flow_label(match self.rules.flow_label {
+                    FlowPolicy::Copy => flow_label,
+                    FlowPolicy::Set(label) => label,
                 });
                 Outer::V6(header)
             }
         };
-        let next = match ip {
-            Ip::V4(_) => IpProto::IPV4,
-            Ip::V6(_) => IpProto::IPV6,
-        };
+        let next = if ip.version() == 4 { IpProto::IPV4 } else { IpProto::IPV6 };
         if let HopLimitPolicy::Decrement(_) = self.rules.hop_limit {
-            let hops = ip.hop_limit().checked_sub(1).filter(|&h| h > 0).ok_or(TunnelError::HopLimit)?;
+            let hops = hop_limit.checked_sub(1).filter(|&h| h > 0).ok_or(TunnelError::HopLimit)?;
             rewrite(inner, None, Some(hops));
         }
         Ok((outer, next))
@@ -239,19 +243,40 @@ impl Tunnel {
     /// the ECN, DSCP and hop limit rules.
     ///
     /// Version, header length and total length are checked. The IPv4 header checksum is not verified and stays as it
-    /// is; the IP stack verifies it.
+    /// is; the IP stack verifies it. Returns the parsed form of the inner packet.
     ///
     /// # Errors
     /// [`TunnelError`]; the packet is unchanged and must not be delivered.
-    pub fn accept(&self, outer: &OuterFields, next: IpProto, packet: &mut PacketBuf<'_>) -> Result<(), TunnelError> {
+    pub fn accept(
+        &self,
+        outer: &OuterFields,
+        next: IpProto,
+        packet: &mut PacketBuf<'_>,
+    ) -> Result<ParsedIp, TunnelError> {
+        let inner = ParsedIp::read(packet.data());
+        self.accept_parsed(outer, next, inner, packet)
+    }
+
+    /// Checks the inner packet like [`accept`](Self::accept), which was parsed before. Returns its parsed form with
+    /// the changes.
+    ///
+    /// # Errors
+    /// [`TunnelError`]; the packet is unchanged and must not be delivered.
+    pub fn accept_parsed(
+        &self,
+        outer: &OuterFields,
+        next: IpProto,
+        inner: Result<ParsedIp, IpError>,
+        packet: &mut PacketBuf<'_>,
+    ) -> Result<ParsedIp, TunnelError> {
         if next != IpProto::IPV4 && next != IpProto::IPV6 {
             return Err(TunnelError::NotIp(next));
         }
-        let ip = Ip::parse(packet.data())?;
-        if matches!(ip, Ip::V4(_)) != (next == IpProto::IPV4) {
+        let mut ip = inner?;
+        if (ip.version() == 4) != (next == IpProto::IPV4) {
             return Err(TunnelError::InnerVersion);
         }
-        let inner_class = ip.traffic_class();
+        let inner_class = ip.fields.traffic_class;
         let ecn = self.rules.ecn.decapsulate(outer.traffic_class, inner_class).ok_or(TunnelError::CongestionLost)?;
         let dscp = match self.rules.dscp {
             DscpPolicy::CopyBothWays => outer.traffic_class & !0b11,
@@ -260,14 +285,15 @@ impl Tunnel {
         let class = Some(dscp | ecn).filter(|&class| class != inner_class);
         let hops = match self.rules.hop_limit {
             HopLimitPolicy::Decrement(_) => {
-                Some(ip.hop_limit().checked_sub(1).filter(|&h| h > 0).ok_or(TunnelError::HopLimit)?)
+                Some(ip.fields.hop_limit.checked_sub(1).filter(|&h| h > 0).ok_or(TunnelError::HopLimit)?)
             }
             HopLimitPolicy::Set(_) | HopLimitPolicy::Copy => None,
         };
-        let len = ip.packet().len();
-        packet.truncate(len);
+        packet.truncate(ip.length);
         rewrite(packet.data_mut(), class, hops);
-        Ok(())
+        ip.fields.traffic_class = class.unwrap_or(inner_class);
+        ip.fields.hop_limit = hops.unwrap_or(ip.fields.hop_limit);
+        Ok(ip)
     }
 }
 
@@ -303,6 +329,32 @@ impl Outer {
             Self::V4(_) => ipv4::HEADER,
             Self::V6(_) => ipv6::HEADER,
         }
+    }
+
+    /// Returns the parsed form of a packet with this header in front of `length - overhead` octets of protocol
+    /// `proto`.
+    pub fn parsed(&self, proto: IpProto, id: u16, length: usize) -> ParsedIp {
+        let fields = match self {
+            Self::V4(header) => OuterFields {
+                source: header.source().into(),
+                destination: header.destination().into(),
+                traffic_class: header.tos(),
+                hop_limit: header.ttl(),
+                identification: id,
+                dont_fragment: header.dont_fragment(),
+                flow_label: 0,
+            },
+            Self::V6(header) => OuterFields {
+                source: header.source().into(),
+                destination: header.destination().into(),
+                traffic_class: header.traffic_class(),
+                hop_limit: header.hop_limit(),
+                identification: 0,
+                dont_fragment: true,
+                flow_label: header.flow_label(),
+            },
+        };
+        ParsedIp::written(fields, length, proto)
     }
 
     /// Adds the header in front of the packet, whose protocol number is `proto`. `id` is the IPv4 identification,

@@ -257,3 +257,27 @@ fn received_packet_has_no_headroom_or_tailroom() {
     let packet = PacketBuf::received(&mut bytes);
     assert_eq!((packet.headroom(), packet.data(), packet.tailroom()), (0, &[1, 2, 3][..], 0));
 }
+
+#[test]
+fn checkpoint_restores_both_ends() {
+    let mut bytes = *b"front|data|back";
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 6, 4).unwrap();
+    let checkpoint = packet.checkpoint();
+    packet.pull_front(2).unwrap();
+    packet.truncate(1);
+    packet.restore(checkpoint);
+    assert_eq!((packet.headroom(), packet.data(), packet.tailroom()), (6, &b"data"[..], 5));
+    packet.push_front(3).unwrap();
+    packet.push_back(5).unwrap();
+    packet.restore(checkpoint);
+    assert_eq!(packet.data(), b"data");
+}
+
+#[test]
+fn checkpoint_of_a_larger_buffer_is_cut_off() {
+    let (mut large, mut small) = ([1; 64], [2; 8]);
+    let checkpoint = PacketBuf::with_headroom(&mut large, 32, 16).unwrap().checkpoint();
+    let mut packet = PacketBuf::received(&mut small);
+    packet.restore(checkpoint);
+    assert_eq!((packet.headroom(), packet.len(), packet.tailroom()), (8, 0, 0));
+}

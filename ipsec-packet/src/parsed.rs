@@ -1,0 +1,405 @@
+use core::net::IpAddr;
+
+use crate::selector::{hidden, read_detail};
+use crate::{
+    Chain, ChainLink, DestinationOptions, Detail, Flow, HeaderPosition, Ip, IpError, IpProto, Ipv4, OuterFields,
+    check_preceding_headers, ipv4, ipv6,
+};
+
+/// IP header and IPv6 extension headers of a packet, read once where its octets arrive (RFC 791 section 3.1, RFC 8200
+/// section 4).
+///
+/// Later steps take this value instead of the octets, so that they read nothing again and have nothing to refuse. A
+/// step that adds or removes a header updates it. It does not borrow the packet, so it is the caller who keeps both
+/// together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParsedIp {
+    pub(crate) fields: OuterFields,
+    /// Length of the packet in octets.
+    pub(crate) length: usize,
+    /// Headers behind the IP header.
+    layout: Layout,
+}
+
+/// Positions of the headers behind the fixed IP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Layout {
+    /// First header that is not followed: AH, ESP, the upper layer, the header of a fragment, or a malformed one.
+    first: Place,
+    fragment: Part,
+    /// Error of the first malformed header, at `first` or behind the header of a first fragment.
+    malformed: Option<Malformed>,
+    /// Upper protocol as a selector sees it.
+    protocol: IpProto,
+    detail: Detail,
+    /// Position of a new IPsec header in front of destination options.
+    protected: Place,
+    /// Position of a new IPsec header behind destination options.
+    unprotected: Place,
+}
+
+/// Position of a header in 6 octets. An offset is at most 40 + 16 * 2048: that many extension headers are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    at: u16,
+    next_header_at: u16,
+    next: IpProto,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Whole,
+    First,
+    Later,
+}
+
+/// Error of an extension header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Malformed {
+    Extension { offset: u16 },
+    TooMany,
+}
+
+/// Fragmentation of a packet (RFC 791 section 3.1, RFC 8200 section 4.5). An atomic fragment (RFC 6946) is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fragment {
+    /// The packet is whole.
+    Whole,
+    /// The packet is a first fragment; the protocol number in its header is that of the header at this offset.
+    First(usize),
+    /// The packet is a later fragment, which begins with no header.
+    Later,
+}
+
+impl ParsedIp {
+    /// Reads the headers of the packet at the front of `packet`.
+    ///
+    /// # Errors
+    /// [`IpError`] if the IP header is malformed. The error of an extension header is that of [`Self::flow`],
+    /// [`Self::transport_position`] and [`Self::first_header`].
+    #[inline]
+    pub fn read(packet: &[u8]) -> Result<Self, IpError> {
+        Ip::parse(packet).map(|ip| Self::of(&ip))
+    }
+
+    /// Reads the headers of a validated packet.
+    pub fn of(ip: &Ip<'_>) -> Self {
+        let layout = match ip {
+            Ip::V4(ip) => ipv4_layout(ip),
+            Ip::V6(ip) => ipv6_layout(ip.packet(), ip.header().next_header()),
+        };
+        Self { fields: OuterFields::read(ip), length: ip.packet().len(), layout }
+    }
+
+    /// Returns the source address.
+    pub const fn source(&self) -> IpAddr {
+        self.fields.source
+    }
+
+    /// Returns the destination address.
+    pub const fn destination(&self) -> IpAddr {
+        self.fields.destination
+    }
+
+    /// Returns source and destination address.
+    pub const fn ends(&self) -> (IpAddr, IpAddr) {
+        (self.fields.source, self.fields.destination)
+    }
+
+    /// Returns the IP version: 4 or 6.
+    pub const fn version(&self) -> u8 {
+        if self.fields.source.is_ipv4() { 4 } else { 6 }
+    }
+
+    /// Returns the length of the packet in octets, from the length field.
+    #[allow(clippy::len_without_is_empty)] // a packet has at least a header
+    pub const fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Returns whether the packet is a fragment, first or later.
+    pub const fn is_fragment(&self) -> bool {
+        !matches!(self.layout.fragment, Part::Whole)
+    }
+
+    /// Returns the flow label of an IPv6 packet; 0 for IPv4.
+    pub const fn flow_label(&self) -> u32 {
+        self.fields.flow_label
+    }
+
+    /// Returns the identification of an IPv4 packet; 0 for IPv6.
+    pub const fn identification(&self) -> u16 {
+        self.fields.identification
+    }
+
+    /// Returns the DF bit, which every IPv6 packet counts as having set (RFC 4301 section 8.1).
+    pub const fn dont_fragment(&self) -> bool {
+        self.fields.dont_fragment
+    }
+
+    /// Returns the fields that are needed after the header was removed.
+    pub const fn outer_fields(&self) -> &OuterFields {
+        &self.fields
+    }
+
+    /// Returns the selector values of the packet (RFC 4301 section 4.4.1.1).
+    ///
+    /// # Errors
+    /// [`IpError`] of a malformed extension header.
+    #[inline]
+    pub fn flow(&self) -> Result<Flow, IpError> {
+        let Layout { protocol, detail, malformed, .. } = self.layout;
+        malformed.map_or(Ok(()), |malformed| Err(malformed.error()))?;
+        Ok(Flow { source: self.fields.source, destination: self.fields.destination, protocol, detail })
+    }
+
+    /// Returns the first header that is not an IPv6 extension header, or the header of a fragment, with what it is a
+    /// fragment of. AH and ESP are not followed.
+    ///
+    /// # Errors
+    /// [`IpError`] of a malformed extension header.
+    #[inline]
+    pub fn first_header(&self) -> Result<(HeaderPosition, Fragment), IpError> {
+        match self.layout {
+            Layout { fragment: Part::Whole, malformed: Some(malformed), .. } => Err(malformed.error()),
+            Layout { first, fragment, .. } => Ok((first.position(), self.fragment(fragment))),
+        }
+    }
+
+    fn fragment(&self, part: Part) -> Fragment {
+        let header = if self.version() == 6 { ipv6::FRAGMENT_HEADER } else { 0 };
+        match part {
+            Part::Whole => Fragment::Whole,
+            Part::First => Fragment::First(usize::from(self.layout.first.at).saturating_add(header)),
+            Part::Later => Fragment::Later,
+        }
+    }
+
+    /// Returns the position for a new IPsec header, see [`transport_position`](crate::transport_position).
+    ///
+    /// # Errors
+    /// [`IpError::Fragment`] for a fragment: transport mode protects whole packets only (RFC 4303 section 3.3.4).
+    /// Otherwise the error of a malformed extension header.
+    #[inline]
+    pub fn transport_position(&self, options: DestinationOptions) -> Result<HeaderPosition, IpError> {
+        //= RFC 4302 3.4.1/1
+        //# MUST: an IP fragment offered to AH is discarded
+        //= RFC 3173 2/4
+        //# MUST: outbound datagrams are compressed before any fragmentation
+        match (self.layout, options) {
+            (Layout { fragment: Part::First | Part::Later, .. }, _) => Err(IpError::Fragment),
+            (Layout { malformed: Some(malformed), .. }, _) => Err(malformed.error()),
+            (Layout { protected, .. }, DestinationOptions::Protected) => Ok(protected.position()),
+            (Layout { unprotected, .. }, DestinationOptions::Unprotected) => Ok(unprotected.position()),
+        }
+    }
+
+    /// Returns the position of the first header that is not an IPv6 extension header, if it is `wanted`; for these
+    /// headers it equals [`find_header`](crate::find_header).
+    ///
+    /// # Errors
+    /// [`IpError::NotFound`], [`IpError::Fragment`], otherwise the error of a malformed extension header.
+    pub fn find(&self, wanted: IpProto) -> Result<HeaderPosition, IpError> {
+        let Layout { first, fragment, malformed, .. } = self.layout;
+        match fragment {
+            //= RFC 4302 3.4.1/1
+            //# MUST: an IP fragment offered to AH is discarded
+            Part::First | Part::Later => Err(IpError::Fragment),
+            Part::Whole if first.next == wanted => Ok(first.position()),
+            Part::Whole => Err(malformed.map_or(IpError::NotFound, Malformed::error)),
+        }
+    }
+
+    /// Checks the headers in front of offset `at`, see [`check_preceding_headers`]. `packet` is the packet that was
+    /// read.
+    ///
+    /// # Errors
+    /// As [`check_preceding_headers`].
+    pub fn check_preceding_headers(&self, packet: &[u8], at: usize) -> Result<(), IpError> {
+        // Neither options nor extension headers are in front.
+        let is_first = match self.fields.source {
+            IpAddr::V4(_) => (usize::from(self.layout.first.at), at) == (ipv4::HEADER, ipv4::HEADER),
+            IpAddr::V6(_) => at == ipv6::HEADER,
+        };
+        if is_first { Ok(()) } else { check_preceding_headers(packet, at) }
+    }
+
+    /// Records that a header of `size` octets was inserted at a position of [`Self::transport_position`].
+    pub fn insert(&mut self, place: HeaderPosition, size: usize, header: IpProto) {
+        let inserted = Place::of(HeaderPosition { next: header, ..place });
+        self.length = self.length.saturating_add(size);
+        let layout = &mut self.layout;
+        layout.first = inserted;
+        (layout.protocol, layout.detail) = (header, hidden(header));
+        for position in [&mut layout.protected, &mut layout.unprotected] {
+            if position.at >= inserted.at {
+                *position = inserted;
+            }
+        }
+    }
+
+    /// Records that the header at a position of [`Self::transport_position`] was replaced by another one, so that the
+    /// packet has `length` octets.
+    pub fn replace(&mut self, place: HeaderPosition, header: IpProto, length: usize) {
+        self.insert(place, 0, header);
+        self.length = length;
+    }
+
+    /// Reads the headers behind the fixed IP header after one of them was removed, so that others have appeared.
+    pub fn read_next_headers(&mut self, packet: &[u8]) {
+        self.length = packet.len();
+        let next = |at| IpProto(packet.get(at).copied().unwrap_or_default());
+        self.layout = match self.fields.source {
+            IpAddr::V4(_) => {
+                let at = usize::from(self.layout.first.at);
+                whole_ipv4(at, next(ipv4::PROTOCOL_OFFSET), packet.get(at..).unwrap_or_default())
+            }
+            IpAddr::V6(_) => ipv6_layout(packet, next(ipv6::NEXT_HEADER_OFFSET)),
+        };
+    }
+
+    /// Returns whether this is the parsed form of a packet, except for ports behind a header that was inserted: a check
+    /// of the steps that update it.
+    pub fn is_of(&self, packet: &[u8]) -> bool {
+        Self::read(packet).is_ok_and(|mut read| {
+            (read.layout.protocol, read.layout.detail) = (self.layout.protocol, self.layout.detail);
+            read == *self
+        })
+    }
+
+    /// Returns the parsed form of a header without options or extension headers that was written in front of a
+    /// packet, without reading it.
+    pub(crate) fn written(fields: OuterFields, length: usize, next: IpProto) -> Self {
+        let layout = match fields.source {
+            IpAddr::V4(_) => whole_ipv4(ipv4::HEADER, next, &[]),
+            IpAddr::V6(_) => {
+                let place = HeaderPosition { at: ipv6::HEADER, next_header_at: ipv6::NEXT_HEADER_OFFSET, next };
+                Layout::whole(Place::of(place), next, hidden(next))
+            }
+        };
+        Self { fields, length, layout }
+    }
+}
+
+impl Layout {
+    const fn whole(first: Place, protocol: IpProto, detail: Detail) -> Self {
+        Self { first, fragment: Part::Whole, malformed: None, protocol, detail, protected: first, unprotected: first }
+    }
+}
+
+/// Returns the layout of a whole IPv4 packet with this payload behind `at`.
+fn whole_ipv4(at: usize, next: IpProto, payload: &[u8]) -> Layout {
+    let place = HeaderPosition { at, next_header_at: ipv4::PROTOCOL_OFFSET, next };
+    Layout::whole(Place::of(place), next, read_detail(next, payload))
+}
+
+fn ipv4_layout(ip: &Ipv4<'_>) -> Layout {
+    let (header, at) = (ip.header(), ip.header().header_len());
+    let layout = whole_ipv4(at, header.protocol(), ip.payload());
+    match (header.is_fragment(), header.is_first_or_whole()) {
+        (false, _) => layout,
+        (true, true) => Layout { fragment: Part::First, ..layout },
+        (true, false) => Layout { fragment: Part::Later, detail: hidden(header.protocol()), ..layout },
+    }
+}
+
+/// Follows the extension headers of an IPv6 packet once.
+//= RFC 3173 2/5
+//# MUST: on IPv6, compression comes before hop-by-hop options or a routing header are added
+fn ipv6_layout(packet: &[u8], next: IpProto) -> Layout {
+    let mut chain = Chain::new(packet, next);
+    let mut layout = Layout::whole(position(chain.link()), next, Detail::None);
+    //= RFC 3173 3.2/1
+    //# MUST: an IPv6 fragment header precedes the IPComp header
+    loop {
+        let here = position(chain.link());
+        let extension = match chain.next_extension() {
+            Ok(Some(extension)) => extension,
+            Ok(None) => break,
+            Err(malformed) => {
+                layout.malformed = Some(Malformed::of(malformed, here));
+                layout.set_first(here);
+                return layout;
+            }
+        };
+        let behind = position(chain.link());
+        match extension.link.kind {
+            // The headers behind AH are not read before the ICV is verified.
+            IpProto::AH => {
+                (layout.protocol, layout.detail) = (IpProto::AH, Detail::None);
+                layout.set_first(here);
+                return layout;
+            }
+            IpProto::FRAGMENT if extension.is_part_of_fragments(packet) => {
+                let is_later = extension.is_later_fragment(packet);
+                if layout.fragment == Part::Whole {
+                    layout.first = Place { next: extension.next, ..here };
+                    layout.fragment = if is_later { Part::Later } else { Part::First };
+                }
+                // Reassembly ignores the next header of a later fragment, so an attacker can set it to any value (RFC
+                // 8200 section 4.5).
+                if is_later {
+                    (layout.protocol, layout.detail) = (IpProto::FRAGMENT, Detail::Opaque);
+                    return layout;
+                }
+            }
+            // Destination options in front of a routing header are part of the unprotected headers (RFC 8200 section
+            // 4.1, note 1).
+            //= RFC 3173 2.1/1, 2/6
+            //# MUST NOT: IPComp is not applied to hop-by-hop, routing and fragment headers
+            //# MUST: hop-by-hop options and routing headers are sent in their original form
+            IpProto::HOP_BY_HOP | IpProto::ROUTING | IpProto::FRAGMENT => {
+                (layout.protected, layout.unprotected) = (behind, behind);
+            }
+            _ => layout.unprotected = behind,
+        }
+    }
+    let last = position(chain.link());
+    (layout.protocol, layout.detail) =
+        (last.next, read_detail(last.next, packet.get(usize::from(last.at)..).unwrap_or_default()));
+    layout.set_first(last);
+    layout
+}
+
+impl Layout {
+    /// Sets the position of the first header that is not followed. The headers behind that of a fragment do not count.
+    const fn set_first(&mut self, first: Place) {
+        if matches!(self.fragment, Part::Whole) {
+            self.first = first;
+        }
+    }
+}
+
+const fn position(link: ChainLink) -> Place {
+    Place::of(HeaderPosition { at: link.offset, next_header_at: link.next_header_at, next: link.kind })
+}
+
+impl Place {
+    #[allow(clippy::cast_possible_truncation)] // see above
+    const fn of(position: HeaderPosition) -> Self {
+        let HeaderPosition { at, next_header_at, next } = position;
+        debug_assert!(at <= u16::MAX as usize && next_header_at <= at);
+        Self { at: at as u16, next_header_at: next_header_at as u16, next }
+    }
+
+    const fn position(self) -> HeaderPosition {
+        HeaderPosition { at: self.at as usize, next_header_at: self.next_header_at as usize, next: self.next }
+    }
+}
+
+impl Malformed {
+    /// Returns the error of a header at this position.
+    const fn of(error: IpError, here: Place) -> Self {
+        match error {
+            IpError::TooManyExtensions => Self::TooMany,
+            _ => Self::Extension { offset: here.at },
+        }
+    }
+
+    const fn error(self) -> IpError {
+        match self {
+            Self::Extension { offset } => IpError::Extension { offset: offset as usize },
+            Self::TooMany => IpError::TooManyExtensions,
+        }
+    }
+}
