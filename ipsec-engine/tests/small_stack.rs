@@ -1,0 +1,52 @@
+//! Engine of 256 SAs with any algorithm, 1.5 MB, in a thread with a small stack, also in debug builds.
+#![cfg(feature = "any")]
+
+mod gateway;
+mod gateway_pair;
+
+use std::sync::Mutex;
+use std::thread;
+
+use gateway::NOW;
+use gateway_pair::*;
+use ipsec_engine::setkey::{Statement, Statements};
+use ipsec_engine::{AnyAlgorithms, Direction, Engine, OutboundAction, Settings};
+use ipsec_packet::{PacketBuf, Seq};
+
+type Large = Engine<AnyAlgorithms, 256, 64>;
+
+/// Stack of the thread that uses the engine, in octets: a third of the engine.
+const STACK: usize = 512 << 10;
+
+/// Loads an SA and a policy, and protects a packet.
+fn protect(engine: &mut Large) {
+    engine.install(sa(&esp(A, B, 0x1001, "-m tunnel"), Direction::Outbound), NOW).unwrap();
+    let text = policy("10.1.0.0/16", "10.2.0.0/16", "any", "out", &format!("ipsec esp/tunnel/{A}-{B}/require"));
+    let Ok(Some(Statement::SpdAdd(policy))) = Statements::of(&text).next() else { panic!("not a policy: {text}") };
+    engine.add_policy(policy.policy().unwrap()).unwrap();
+    let mut bytes = [0; 512];
+    bytes[100..100 + inner().len()].copy_from_slice(&inner());
+    let mut packet = PacketBuf::with_headroom(&mut bytes, 100, inner().len()).unwrap();
+    let mut iv = |_: Seq, iv: &mut [u8]| iv.fill(1);
+    assert_eq!(engine.outbound(&mut packet, NOW, &mut iv), OutboundAction::Send);
+}
+
+fn with_small_stack(work: impl FnOnce() + Send + 'static) {
+    thread::Builder::new().stack_size(STACK).spawn(work).unwrap().join().unwrap();
+}
+
+#[test]
+fn static_engine_is_used_with_a_small_stack() {
+    static ENGINE: Mutex<Large> = Mutex::new(Engine::new(Settings::STRICT, None, None));
+    assert!(size_of::<Large>() > 2 * STACK);
+    with_small_stack(|| protect(&mut ENGINE.lock().unwrap()));
+}
+
+#[test]
+fn boxed_engine_of_another_thread_is_used_with_a_small_stack() {
+    with_small_stack(|| {
+        let large = thread::Builder::new().stack_size(8 * size_of::<Large>());
+        let built = large.spawn(|| Box::new(Large::new(Settings::STRICT, None, None))).unwrap();
+        protect(&mut built.join().unwrap());
+    });
+}
