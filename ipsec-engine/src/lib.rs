@@ -36,14 +36,14 @@
 //! | 2 | 2 | 4 | AES-128-CBC with HMAC-SHA1 | 7200 |
 //!
 //! SAs take nearly all of it: 5488 and 800 octets each (the latter 1008 with the feature `simd` of `ipsec-crypto`).
-//! An SA that may have any algorithm is as large as the key schedule of Blowfish. `Box::new` needs stack for
-//! the whole engine, several times in a debug build. [`Engine::new`] is a `const fn`, so that an engine can be created
-//! without any: `static ENGINE: Mutex<Engine<..>> = Mutex::new(Engine::new(Settings::STRICT, None, None));`. An engine
-//! on the heap is created by a thread with a stack of its own (`std::thread::Builder::stack_size`), which returns the
-//! box.
+//! An SA that may have any algorithm is as large as the key schedule of Blowfish. [`Engine::new`] is a `const fn`, so
+//! that an engine can be created without any stack: `static ENGINE: Mutex<Engine<..>> =
+//! Mutex::new(Engine::new(Settings::STRICT, None, None));`. With the feature `alloc`, SAs and policies are on the heap,
+//! each SA in memory of its own, and the tables grow to the same limits: an engine for 256 SAs needs less than 32 KiB of
+//! stack.
 //!
-//! Features: `any` (default) adds `AnyAlgorithms`. The algorithms are features of
-//! `ipsec-crypto`.
+//! Features: `any` (default) adds `AnyAlgorithms`; `alloc` keeps SAs and policies on the heap. The algorithms are
+//! features of `ipsec-crypto`.
 //!
 //! Security notes: a packet that matches a PROTECT policy never leaves in cleartext, unless the level of the template
 //! is `use`; inbound, it is not accepted in cleartext, nor through SAs that do not match the policy. A later fragment
@@ -62,6 +62,9 @@
     clippy::cast_sign_loss,
     clippy::missing_errors_doc
 )]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
 
 mod acquire;
 mod action;
@@ -85,6 +88,7 @@ mod policy_check;
 mod sa;
 mod sad;
 mod spd;
+mod table;
 mod tunnel_policy;
 
 pub use action::{InboundAction, OutboundAction};

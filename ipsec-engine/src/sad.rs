@@ -8,12 +8,13 @@ use zeroize::Zeroize;
 use crate::algorithms::Algorithms;
 use crate::hash_index::{Index, address, hash};
 use crate::sa::Sa;
+use crate::table::Slots;
 use ipsec_sa::{Direction, Protocol, SaId, SaState, Usage};
 
 /// Security Association Database (RFC 4301 section 4.4.2).
 #[derive(Debug)]
 pub(crate) struct Sad<A: Algorithms, const N: usize> {
-    slots: Vec<Place<A>, N>,
+    slots: Slots<Place<A>, N>,
     /// Number of slots that are empty.
     vacant: usize,
     index: Index<N>,
@@ -208,7 +209,7 @@ const WELL_KNOWN_CPIS: u32 = 64;
 impl<A: Algorithms, const N: usize> Sad<A, N> {
     pub(crate) const fn new() -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Slots::new(),
             vacant: 0,
             index: Index::new(),
             serial: 0,
@@ -242,7 +243,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &Slot<A>)> {
-        (0u16..).zip(&self.slots).filter_map(|(at, place)| Some((at, place.get()?)))
+        (0u16..).zip(self.slots.iter()).filter_map(|(at, place)| Some((at, place.get()?)))
     }
 
     /// Finds an SA by its identifier. If a CPI identifies an algorithm only, the source of the packet is compared,

@@ -1,23 +1,23 @@
 use core::fmt;
 use core::iter;
 
-use heapless::Vec;
 use ipsec_packet::{AddressRange, Detail, Flow, Instant, Match, PortRange, Selector, Upper};
 
 use crate::hash_index::{Index, address, bucket, hash};
+use crate::table::Table;
 use ipsec_sa::{Action, Level, MAX_TRANSFORMS, Mode, PolicyDirection, PolicyId, PolicyParams, Priority, Template};
 
 /// Security Policy Database (RFC 4301 section 4.4.1), ordered, with a cache of flows.
 #[derive(Debug)]
 pub(crate) struct Spd<const P: usize, const F: usize> {
     /// Policies in slots, which they keep until they are removed.
-    rules: Vec<Option<Rule>, P>,
+    rules: Table<Option<Rule>, P>,
     /// Selectors of the rules by slot, stored apart so that a search reads nothing else.
-    selectors: Vec<(PolicyDirection, Selector), P>,
+    selectors: Table<(PolicyDirection, Selector), P>,
     /// Slots in the order of the search: by direction, by priority, and by age among equals.
-    order: Vec<u16, P>,
+    order: Table<u16, P>,
     /// Slots of removed policies.
-    free: Vec<u16, P>,
+    free: Table<u16, P>,
     /// Slots by direction and selector.
     index: Index<P>,
     flows: [Option<CachedFlow>; F],
@@ -92,10 +92,10 @@ impl core::error::Error for PolicyError {}
 impl<const P: usize, const F: usize> Spd<P, F> {
     pub(crate) const fn new() -> Self {
         Self {
-            rules: Vec::new(),
-            selectors: Vec::new(),
-            order: Vec::new(),
-            free: Vec::new(),
+            rules: Table::new(),
+            selectors: Table::new(),
+            order: Table::new(),
+            free: Table::new(),
             index: Index::new(),
             flows: [const { None }; F],
             per_direction: [0; 3],
@@ -275,14 +275,14 @@ fn matches_any_peer(template: &Template, direction: PolicyDirection) -> bool {
 }
 
 /// Moves the last element to `at` and shifts the following elements by one.
-fn rotate_last_to<T, const N: usize>(items: &mut Vec<T, N>, at: usize) {
+fn rotate_last_to<T, const N: usize>(items: &mut Table<T, N>, at: usize) {
     if let Some(tail @ [_, ..]) = items.get_mut(at..) {
         tail.rotate_right(1);
     }
 }
 
 /// Removes the element at `at` and shifts the following elements by one.
-fn remove_at<T: Copy, const N: usize>(items: &mut Vec<T, N>, at: usize) -> Option<T> {
+fn remove_at<T: Copy, const N: usize>(items: &mut Table<T, N>, at: usize) -> Option<T> {
     if let Some(tail @ [_, ..]) = items.get_mut(at..) {
         tail.rotate_left(1);
         return items.pop();
