@@ -350,7 +350,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Returns the next event for the key management daemon (RFC 2367 sections 3.1.6 and 3.1.8). Events of an SA are
-    /// kept until they are polled or the SA is removed: a dead SA leaves the SAD when its [`SaEvent::HardExpired`] is
+    /// kept until they are polled or the SA is removed: a dead SA leaves the SAD when its [`Expiry::Hard`] is
     /// polled. If its slot is needed before, that event is kept for up to eight such SAs.
     pub fn poll_event(&mut self) -> Option<SaEvent> {
         if let Some(wanted) = self.acquires.next_pending() {

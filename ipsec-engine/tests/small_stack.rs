@@ -38,7 +38,7 @@ fn with_small_stack(work: impl FnOnce() + Send + 'static) {
 #[test]
 fn static_engine_is_used_with_a_small_stack() {
     static ENGINE: Mutex<Large> = Mutex::new(Engine::new(Settings::STRICT, None, None));
-    assert!(cfg!(feature = "alloc") || size_of::<Large>() > 2 * STACK);
+    const { assert!(cfg!(feature = "alloc") || size_of::<Large>() > 2 * STACK) };
     with_small_stack(|| protect(&mut ENGINE.lock().unwrap()));
 }
 
