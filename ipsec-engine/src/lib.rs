@@ -98,7 +98,7 @@ pub use algorithms::{Algorithms, Never, SizedWindow};
 pub use any_window::AnyWindow;
 pub use audit::Audit;
 pub use backend::BackendError;
-pub use counters::{Counter, Counters, View};
+pub use counters::{Counter, Counters};
 pub use decapsulate::Decapsulated;
 pub use discard::{BadPayload, DiscardReason};
 pub use engine::{Engine, SaView, Settings, Unmatched};

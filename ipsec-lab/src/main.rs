@@ -2,6 +2,7 @@
 
 mod capture;
 mod conform;
+mod counters;
 mod exchanges;
 mod gateway;
 mod ike;

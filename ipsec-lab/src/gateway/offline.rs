@@ -13,6 +13,7 @@ use ipsec_packet::{Flow, Instant, IpProto};
 
 use super::{Config, ConfigArgs, Host, Outcome};
 use crate::capture::{self, Captured, Writer};
+use crate::counters::{self, Stack};
 
 /// Process a capture with the SAs and policies of a setkey.conf file. Packets that pass are written with the times of
 /// the capture, others are counted by reason.
@@ -24,6 +25,9 @@ pub struct Args {
     /// side by the destination of the packets.
     #[arg(long)]
     mirror: bool,
+    /// Show the counters at the end under the names of this stack.
+    #[arg(long, value_enum, value_name = "STACK")]
+    counters: Option<Stack>,
     /// Input capture: pcap or pcapng of raw IP, Ethernet, Linux cooked or loopback frames.
     input: PathBuf,
     /// Output capture: pcap of raw IP.
@@ -42,7 +46,7 @@ pub fn seal(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         let (sent, packet) = host.send(now, packet)?;
         Ok((sent.into(), packet))
     };
-    through(host, &config, args.mirror, &packets, &args.output, send)
+    through(host, &config, args.mirror, &packets, args, send)
 }
 
 /// Runs the command `open`.
@@ -56,7 +60,7 @@ pub fn open(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         let (received, packet) = host.receive(now, packet);
         Ok((received.into(), packet))
     };
-    through(Host::with_entropy(), &config, mirrored, &packets, &args.output, receive)
+    through(Host::with_entropy(), &config, mirrored, &packets, args, receive)
 }
 
 fn read(path: &Path) -> Result<Vec<Captured>, Box<dyn Error>> {
@@ -89,12 +93,12 @@ fn through(
     config: &Config,
     mirrored: bool,
     packets: &[Captured],
-    output: &Path,
+    args: &Args,
     mut process: impl FnMut(&mut Host, Instant, &[u8]) -> Result<(Outcome, Vec<u8>), Box<dyn Error>>,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let begin = packets.first().map_or(Duration::ZERO, |first| first.time);
     config.load(&mut host, Instant::from_start(begin), mirrored)?;
-    let (mut writer, mut outcomes) = (Writer::create(output)?, BTreeMap::<_, u64>::new());
+    let (mut writer, mut outcomes) = (Writer::create(&args.output)?, BTreeMap::<_, u64>::new());
     let bar = if packets.len() < LONG { ProgressBar::hidden() } else { ProgressBar::new(packets.len() as u64) };
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} packets, {per_sec}, {eta} left")?);
     for seen in packets {
@@ -112,6 +116,10 @@ fn through(
     host.numbers.store_used(&host.engine)?;
     println!("{} packets", packets.len());
     outcomes.iter().for_each(|(outcome, count)| println!("{count:8} {outcome}"));
+    if let Some(stack) = args.counters {
+        let shown = counters::rows(host.engine.counters(), stack).filter(|(_, count)| *count > 0);
+        shown.for_each(|(name, count)| println!("{count:8} {name}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
