@@ -71,7 +71,9 @@ pub(crate) fn strip(
     check: PadCheck,
     packet: &mut PacketBuf<'_>,
 ) -> Result<Opened, OpenError> {
-    let payload = Payload::find(EspParts::split(layout, packet.data_mut(), None)?.body(), check)?;
+    let (front, back) = (HEADER.saturating_add(layout.iv_len()), packet.len().saturating_sub(layout.icv_len()));
+    let body = packet.data_mut().get_mut(front..back).ok_or(OpenError::TooShort)?;
+    let payload = Payload::find(body, check)?;
     Ok(payload.keep(layout, seq, packet))
 }
 
@@ -85,6 +87,7 @@ pub(crate) struct Payload {
 
 impl Payload {
     /// Finds the payload in a decrypted body, which is wiped if its padding is invalid.
+    #[inline(always)]
     pub(crate) fn find(body: &mut [u8], check: PadCheck) -> Result<Self, OpenError> {
         let Some((rest, &[pad_len, next_header])) = body.split_last_chunk::<TRAILER>() else {
             return Err(OpenError::TooShort);
@@ -105,6 +108,7 @@ impl Payload {
     /// Removes header, IV, padding, trailer and ICV of the packet.
     //= RFC 4303 2.4/1
     //# MUST: padding can be generated and consumed
+    #[inline(always)]
     pub(crate) fn keep(self, layout: Layout, seq: Seq, packet: &mut PacketBuf<'_>) -> Opened {
         let front = HEADER.saturating_add(layout.iv_len());
         packet.truncate(front.saturating_add(self.len));
