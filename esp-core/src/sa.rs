@@ -57,7 +57,7 @@ impl<S: Suite> Outbound<S> {
     /// Seals one packet in place with the next sequence number (RFC 4303 section 3.3). Suites with unpredictable IVs
     /// take the IV from `iv`, those with unique IVs use the sequence number.
     ///
-    /// Stack: 728 octets on Cortex-M4 for AES-128-CBC with HMAC-SHA1-96 and the feature `small` of `ipsec-crypto`, as
+    /// Stack: 728 octets on Cortex-M4 for AES-128-CBC with HMAC-SHA1-96 and `--cfg ipsec_small`, as
     /// measured by `ci/firmware`; without the feature 140 octets more.
     ///
     /// # Errors
@@ -235,7 +235,7 @@ impl<S: Suite, W: AntiReplay> Inbound<S, W> {
     /// The window is checked before the ICV and updated after it (RFC 4303 section 3.4.3), so that a forged packet
     /// cannot move it, and a replayed one costs no cryptography. A suite without integrity has no anti-replay.
     ///
-    /// Stack: 760 octets on Cortex-M4 for AES-128-CBC with HMAC-SHA1-96 and the feature `small` of `ipsec-crypto`;
+    /// Stack: 760 octets on Cortex-M4 for AES-128-CBC with HMAC-SHA1-96 and `--cfg ipsec_small`;
     /// without it 750 octets more.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ pub(crate) fn encrypt<C: BlockCipherEncrypt>(cipher: &C, iv: &Iv, body: &mut [u8
     encrypt_and_mac(cipher, iv, body, 0, &mut |_| ());
 }
 
-#[cfg_attr(feature = "small", inline(never))] // its stack is not in use at the same time as that of the MAC
+#[cfg_attr(ipsec_small, inline(never))] // its stack is not in use at the same time as that of the MAC
 pub(crate) fn decrypt<C: BlockCipherDecrypt>(cipher: &C, iv: &Iv, body: &mut [u8]) {
     cipher.decrypt_with_backend(CbcDecrypt { chain: first(iv), body });
 }
@@ -93,7 +93,7 @@ const CHUNK_LEN: usize = 64;
 /// Implements [`crate::Cipher::encrypt_and_mac`]. Each block depends on the block before it, and a hash depends on
 /// its previous state. Interleaved, each uses the waiting time of the other, as long as the hash is one chunk behind:
 /// octets that were just encrypted are slow to read.
-#[cfg_attr(feature = "small", inline(never))] // nor this, when the MAC is finished
+#[cfg_attr(ipsec_small, inline(never))] // nor this, when the MAC is finished
 pub(crate) fn encrypt_and_mac<C: BlockCipherEncrypt>(
     cipher: &C,
     iv: &Iv,

@@ -47,8 +47,8 @@ impl<C: Cipher, I: Integrity> EncryptThenMac<C, I> {
         0
     }
 
-    #[cfg_attr(not(feature = "small"), inline(always))]
-    #[cfg_attr(feature = "small", inline(never))] // its stack is free again when the cipher needs some
+    #[cfg_attr(not(ipsec_small), inline(always))]
+    #[cfg_attr(ipsec_small, inline(never))] // its stack is free again when the cipher needs some
     fn verify<'a, 'p>(&self, parts: &'a mut EspParts<'p>) -> Result<Verified<'a, 'p>, IcvMismatch> {
         parts.verify(&self.icv)
     }
@@ -61,7 +61,7 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
 
     fn seal(&self, parts: &mut EspParts<'_>) {
         let iv = parts.iv();
-        if parts.len() < MIN_STITCHED_LEN && !cfg!(feature = "small") {
+        if parts.len() < MIN_STITCHED_LEN && !cfg!(ipsec_small) {
             self.cipher.encrypt(&iv, parts.body());
             let tag = self.icv.compute_input(parts.integrity_input(), Internal);
             return parts.set_icv(&tag);
@@ -139,7 +139,7 @@ impl<C: Confidential> EncryptWithoutIntegrity<C> {
     }
 }
 
-#[cfg(feature = "any")]
+#[cfg(feature = "runtime-suites")]
 impl EncryptWithoutIntegrity<crate::AnyCipher> {
     /// Creates the suite from a cipher that is not NULL.
     pub(crate) const fn of_any(cipher: crate::AnyCipher) -> Self {

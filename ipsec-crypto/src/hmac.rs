@@ -87,8 +87,8 @@ impl<H: Hash, const ICV: usize, const KEY: usize> HmacIntegrity<H, ICV, KEY> {
     }
 
     /// Computes the outer hash over a block of key and the inner hash value.
-    #[cfg_attr(not(feature = "small"), inline(always))]
-    #[cfg_attr(feature = "small", inline(never))] // its stack is not in use while the text is hashed
+    #[cfg_attr(not(ipsec_small), inline(always))]
+    #[cfg_attr(ipsec_small, inline(never))] // its stack is not in use while the text is hashed
     fn finish(&self, mut inner: Running<H>) -> Icv {
         self.around(inner.finish(1))
     }
@@ -116,7 +116,7 @@ impl<H: Hash, const ICV: usize, const KEY: usize> Integrity for HmacIntegrity<H,
     /// The last blocks are prepared before the first are hashed: octets that were just written are slow to read in
     /// units of another size.
     fn compute_input(&self, text: IcvInput<'_>, _: Internal) -> Icv {
-        if cfg!(feature = "small") {
+        if cfg!(ipsec_small) {
             return self.compute(&text.segments());
         }
         let (mut end, mut inner) = ([H::ZERO; 2], self.inner);

@@ -94,12 +94,12 @@ impl core::error::Error for AlgorithmError {
 }
 
 /// Names the algorithm where the type or the build lacks it.
-#[cfg(feature = "any")]
+#[cfg(feature = "runtime-suites")]
 fn of_cipher(algorithm: CipherAlgorithm) -> impl Fn(KeyError) -> AlgorithmError {
     move |e| if e == KeyError::Unsupported { AlgorithmError::Cipher(algorithm) } else { e.into() }
 }
 
-#[cfg(feature = "any")]
+#[cfg(feature = "runtime-suites")]
 fn of_integrity(algorithm: IntegrityAlgorithm) -> impl Fn(KeyError) -> AlgorithmError {
     move |e| if e == KeyError::Unsupported { AlgorithmError::Integrity(algorithm) } else { e.into() }
 }
@@ -134,7 +134,7 @@ impl<I: KeyedIntegrity> KeyedAhIntegrity for I {
     }
 }
 
-#[cfg(feature = "any")]
+#[cfg(feature = "runtime-suites")]
 impl KeyedSuite for crate::AnySuite {
     fn from_keys(keys: &SuiteKeys) -> Result<Self, AlgorithmError> {
         let lacks = |e| match e {
@@ -150,21 +150,21 @@ impl KeyedSuite for crate::AnySuite {
     }
 }
 
-#[cfg(feature = "any")]
+#[cfg(feature = "runtime-suites")]
 impl KeyedCipher for crate::AnyCipher {
     fn from_key(algorithm: CipherAlgorithm, key: &[u8]) -> Result<Self, AlgorithmError> {
         Self::new(algorithm, key).map_err(of_cipher(algorithm))
     }
 }
 
-#[cfg(feature = "any")]
+#[cfg(feature = "runtime-suites")]
 impl KeyedIntegrity for crate::AnyIntegrity {
     fn from_key(algorithm: IntegrityAlgorithm, key: &[u8]) -> Result<Self, AlgorithmError> {
         Self::new(algorithm, key).map_err(of_integrity(algorithm))
     }
 }
 
-#[cfg(feature = "any")]
+#[cfg(feature = "runtime-suites")]
 impl KeyedAhIntegrity for crate::AnyAhIntegrity {
     fn from_key(algorithm: IntegrityAlgorithm, key: &[u8]) -> Result<Self, AlgorithmError> {
         Self::new(algorithm, key).map_err(of_integrity(algorithm))

@@ -43,7 +43,7 @@ impl Layout {
     }
 
     /// Returns a layout for test vectors of algorithms, which are not aligned as ESP.
-    #[cfg(all(test, feature = "modern", feature = "legacy", feature = "any"))]
+    #[cfg(all(test, feature = "modern", feature = "legacy", feature = "runtime-suites"))]
     pub(crate) const fn without_alignment(self) -> Self {
         Self { align: 1, ..self }
     }

@@ -24,9 +24,10 @@
 //! [`Verified`], which a suite of a third party uses, cannot be created otherwise. [`batch`] is for several packets at
 //! once. The methods of the traits that serve speed cannot be called or implemented by other crates.
 //!
-//! Features: one per algorithm, grouped as `modern` and `legacy`; `any` for [`AnySuite`]; `small` for machines with
-//! little stack and AES in software; `simd` for vector implementations of AES-CBC, AES-CTR, HMAC and batches on
-//! x86-64 with AVX-512 from Ice Lake and Zen 4 on (it needs std to detect the processor). All features are additive.
+//! Features: one per algorithm, grouped as `modern` and `legacy`; `runtime-suites` for
+//! [`AnySuite`]; `simd` for vector implementations of AES-CBC, AES-CTR, HMAC and batches on x86-64 with AVX-512 from Ice
+//! Lake and Zen 4 on (it needs std to detect the processor). All features are additive. `--cfg ipsec_small` is for
+//! machines with little stack and AES in software.
 //!
 //! Security notes: keys and key schedules are wiped on drop and never printed. ICVs are compared in constant time,
 //! and before anything is decrypted. AES and the hashes are constant-time; DES, 3DES, Blowfish and CAST-128 look up
@@ -55,7 +56,7 @@ mod aead;
 mod aes_backend;
 #[cfg(feature = "aes-cbc")]
 mod aes_cbc;
-#[cfg(feature = "any")]
+#[cfg(feature = "runtime-suites")]
 mod any;
 mod append;
 pub mod batch;
@@ -123,7 +124,7 @@ mod suite;
 mod verified;
 #[cfg(any(feature = "des", feature = "3des"))]
 mod weak;
-#[cfg(all(test, feature = "modern", feature = "legacy", feature = "any"))]
+#[cfg(all(test, feature = "modern", feature = "legacy", feature = "runtime-suites"))]
 mod wycheproof_vectors;
 #[cfg(feature = "aes-xcbc")]
 mod xcbc;
@@ -137,7 +138,7 @@ pub use aead::{
 pub use aead::{ChaCha, ChaCha20Poly1305};
 #[cfg(feature = "aes-cbc")]
 pub use aes_cbc::{Aes128Cbc, Aes192Cbc, Aes256Cbc, AesCbc};
-#[cfg(feature = "any")]
+#[cfg(feature = "runtime-suites")]
 pub use any::{AnyAhIntegrity, AnyCipher, AnyIntegrity, AnySuite};
 #[cfg(feature = "blowfish")]
 pub use cbc64::BlowfishCbc;

@@ -1,5 +1,5 @@
 //! Keys and combinations of algorithms: accepted lengths, the error of each refusal, and redacted `Debug` output.
-#![cfg(all(feature = "modern", feature = "legacy", feature = "any"))]
+#![cfg(all(feature = "modern", feature = "legacy", feature = "runtime-suites"))]
 
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};

@@ -1,6 +1,6 @@
 //! Suites chosen by type and by value: sealing, opening, modified packets, and comparison with the AEADs called
 //! encrypt_directly.
-#![cfg(all(feature = "modern", feature = "legacy", feature = "any"))]
+#![cfg(all(feature = "modern", feature = "legacy", feature = "runtime-suites"))]
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use ipsec_crypto::{

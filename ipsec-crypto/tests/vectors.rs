@@ -1,5 +1,5 @@
 //! Test vectors of the RFCs and of NIST's CAVP.
-#![cfg(all(feature = "modern", feature = "legacy", feature = "any"))]
+#![cfg(all(feature = "modern", feature = "legacy", feature = "runtime-suites"))]
 
 use std::collections::BTreeMap;
 

@@ -23,11 +23,11 @@ pub trait Algorithms {
 }
 
 /// Every algorithm of `ipsec-crypto` whose feature is enabled, chosen at run time, and DEFLATE for IPComp.
-#[cfg(feature = "any")]
+#[cfg(feature = "runtime-suites")]
 #[derive(Debug)]
 pub enum AnyAlgorithms {}
 
-#[cfg(feature = "any")]
+#[cfg(feature = "runtime-suites")]
 impl Algorithms for AnyAlgorithms {
     type Suite = ipsec_crypto::AnySuite;
     type Integrity = ipsec_crypto::AnyAhIntegrity;

@@ -7,7 +7,7 @@
 //! routing, fragmentation and reassembly are not part of this crate.
 //!
 //! ```
-//! # #[cfg(feature = "any")] {
+//! # #[cfg(feature = "runtime-suites")] {
 //! # use ipsec_packet::{Instant, PacketBuf};
 //! use esp_core::RngIv;
 //! use ipsec_config::setkey;
@@ -42,7 +42,7 @@
 //! each SA in memory of its own, and the tables grow to the same limits: an engine for 256 SAs needs less than 32 KiB of
 //! stack.
 //!
-//! Features: `any` (default) adds `AnyAlgorithms`; `alloc` keeps SAs and policies on the heap. The algorithms are
+//! Features: `runtime-suites` (default) adds `AnyAlgorithms`; `alloc` keeps SAs and policies on the heap. The algorithms are
 //! features of `ipsec-crypto`.
 //!
 //! Security notes: a packet that matches a PROTECT policy never leaves in cleartext, unless the level of the template
@@ -92,7 +92,7 @@ mod table;
 mod tunnel_policy;
 
 pub use action::{InboundAction, OutboundAction};
-#[cfg(feature = "any")]
+#[cfg(feature = "runtime-suites")]
 pub use algorithms::AnyAlgorithms;
 pub use algorithms::{Algorithms, Never, SizedWindow};
 pub use any_window::AnyWindow;

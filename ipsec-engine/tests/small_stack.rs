@@ -1,5 +1,5 @@
 //! Engine of 256 SAs with any algorithm, 1.5 MB, in a thread with a small stack, also in debug builds.
-#![cfg(feature = "any")]
+#![cfg(feature = "runtime-suites")]
 
 mod gateway;
 mod gateway_pair;
