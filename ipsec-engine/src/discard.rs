@@ -3,7 +3,7 @@ use core::fmt;
 use ah_core::{SignError, VerifyError};
 use esp_core::{OpenError, SealError};
 use ipcomp_core::DecompressError;
-use ipsec_packet::{BeetError, IpError, ReplayError, TunnelError, UdpError};
+use ipsec_packet::{BeetError, Fault, IpError, ReplayError, TunnelError, UdpError};
 
 use crate::counters::Counter;
 
@@ -219,6 +219,39 @@ impl fmt::Display for DiscardReason {
             Self::Seal(e) => e.fmt(f),
             Self::Sign(e) => e.fmt(f),
             Self::TooBig { mtu } => write!(f, "packet too big: MTU {mtu}"),
+        }
+    }
+}
+
+impl DiscardReason {
+    /// Returns whose fault the error is. A policy of the configuration that discards a packet is no fault of the caller:
+    /// it did what it was asked.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Malformed(e) => e.fault(),
+            Self::Open(e) => e.fault(),
+            Self::Verify(e) => e.fault(),
+            Self::Tunnel(e) => e.fault(),
+            Self::Beet(e) => e.fault(),
+            Self::Udp(e) => e.fault(),
+            Self::Seal(e) => e.fault(),
+            Self::Sign(e) => e.fault(),
+            Self::Ipcomp(DecompressError::NoSpace(_)) | Self::TooBig { .. } => Fault::Caller,
+            Self::Ipcomp(_)
+            | Self::Fragment
+            | Self::Policy
+            | Self::NoPolicy
+            | Self::Opaque
+            | Self::NoSa
+            | Self::Larval
+            | Self::Expired
+            | Self::SourceMismatch
+            | Self::Encapsulation
+            | Self::Cleartext
+            | Self::SaMismatch
+            | Self::TooManyHeaders
+            | Self::Dummy
+            | Self::KeepAlive => Fault::Peer,
         }
     }
 }

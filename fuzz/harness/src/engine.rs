@@ -1,7 +1,11 @@
-use ipsec_config::setkey::{Statement, Statements};
-use ipsec_engine::{OutboundAction, Unmatched};
-use ipsec_packet::{Flow, Ip, IpProto, PacketBuf};
-use ipsec_pfkey::{Dialect, Message, MessageWriter, Order};
+use core::convert::Infallible;
+
+use ipsec_config::setkey::{self, ApplyErrorKind, Statement, Statements};
+use ipsec_engine::{AnyAlgorithms, Direction, Engine, OutboundAction, Settings, Unmatched};
+use ipsec_packet::{Flow, Instant, Ip, IpProto, PacketBuf};
+use ipsec_pfkey::{
+    Dialect, Message, MessageKind, MessageWriter, Order, PfkeyBackend, Wire, event, read_policy, read_sa, write_sa,
+};
 
 /// Gateways of the engine's tests; `Gateway::send` asserts that a packet that is not sent is unmodified.
 #[allow(clippy::unwrap_used)]
@@ -31,6 +35,7 @@ pub fn setkey(octets: &[u8]) {
         }
     }
     assert_eq!(statements.next(), Ok(None), "parser does not terminate");
+    applied(&text, good.len());
     let mut reparsed = Statements::of(&written);
     for statement in good {
         match reparsed.next() {
@@ -40,11 +45,56 @@ pub fn setkey(octets: &[u8]) {
     }
 }
 
+/// Applies the text to an engine and to a kernel. A text that is not well-formed changes nothing.
+fn applied(text: &str, statements: usize) {
+    let local = ["192.0.2.1".parse().expect("valid address")];
+    let mut engine = Box::new(Engine::<AnyAlgorithms, 8, 8, 8>::new(Settings::SETKEY, None, None));
+    let result = setkey::apply(&mut *engine, text.as_bytes(), &local, Instant::ZERO);
+    if let Err(error) = &result {
+        drop(error.to_string());
+    }
+    if matches!(&result, Err(error) if matches!(error.kind, ApplyErrorKind::Syntax(_))) || statements == 0 {
+        assert_eq!((engine.sas().count(), engine.policies().count()), (0, 0));
+    }
+    let wire = Dialect::Linux.with(Order::NATIVE);
+    let mut sent = 0;
+    let mut socket = |message: &[u8]| {
+        let parsed = Message::parse(message, wire).unwrap_or_else(|e| panic!("{e}"));
+        assert!(parsed.header().sequence > 0);
+        sent += 1;
+        Ok::<(), Infallible>(())
+    };
+    if let Err(error) =
+        setkey::apply(&mut PfkeyBackend::new(&mut socket, wire, 1), text.as_bytes(), &local, Instant::ZERO)
+    {
+        drop(error.to_string());
+    }
+    assert!(sent <= statements.max(1), "at most one message a statement");
+}
+
+/// An SA or a policy that was read from a message is written, and read again as the same.
+fn parameters(message: &Message<'_>, wire: Wire) {
+    let mut buffer = [0; 4096];
+    if let Ok(sa) = read_sa(message, Direction::Outbound)
+        && let Ok(written) = write_sa(&mut buffer, wire, MessageKind::ADD, &sa, (1, 1))
+    {
+        let again = Message::parse(written, wire).unwrap_or_else(|e| panic!("{e}"));
+        let again = read_sa(&again, Direction::Outbound).unwrap_or_else(|e| panic!("{e}: {sa:?}"));
+        assert_eq!(
+            (again.id, again.source, again.algorithms(), again.lifetimes, again.reqid, again.encap),
+            (sa.id, sa.source, sa.algorithms(), sa.lifetimes, sa.reqid, sa.encap)
+        );
+    }
+    let _ = read_policy(message);
+    let _ = event(message, &["192.0.2.1".parse().expect("valid address")]);
+}
+
 pub fn pfkey(octets: &[u8]) {
     let Some((&choice, octets)) = octets.split_first() else { return };
     let dialect = [Dialect::Kame, Dialect::FreeBsd, Dialect::Linux, Dialect::OpenBsd][usize::from(choice & 3)];
     let wire = dialect.with(if choice & 4 == 0 { Order::Little } else { Order::Big });
     let Ok(message) = Message::parse(octets, wire) else { return };
+    parameters(&message, wire);
     let header = message.header();
     let mut buffer = vec![0; octets.len() + 64];
     let write = |buffer: &mut [u8]| -> Option<usize> {
