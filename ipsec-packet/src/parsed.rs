@@ -23,7 +23,7 @@ pub struct ParsedIp {
 
 /// Positions of the headers behind the fixed IP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Layout {
+pub(crate) struct Layout {
     /// First header that is not followed: AH, ESP, the upper layer, the header of a fragment, or a malformed one.
     first: Place,
     fragment: Part,
@@ -84,11 +84,7 @@ impl ParsedIp {
 
     /// Reads the headers of a validated packet.
     pub fn of(ip: &Ip<'_>) -> Self {
-        let layout = match ip {
-            Ip::V4(ip) => ipv4_layout(ip),
-            Ip::V6(ip) => ipv6_layout(ip.packet(), ip.header().next_header()),
-        };
-        Self { fields: OuterFields::read(ip), length: ip.packet().len(), layout }
+        Self { fields: OuterFields::read(ip), length: ip.packet().len(), layout: Layout::of(ip) }
     }
 
     /// Returns the source address.
@@ -182,16 +178,7 @@ impl ParsedIp {
     /// Otherwise the error of a malformed extension header.
     #[inline]
     pub fn transport_position(&self, options: DestinationOptions) -> Result<HeaderPosition, IpError> {
-        //= RFC 4302 3.4.1/1
-        //# MUST: an IP fragment offered to AH is discarded
-        //= RFC 3173 2/4
-        //# MUST: outbound datagrams are compressed before any fragmentation
-        match (self.layout, options) {
-            (Layout { fragment: Part::First | Part::Later, .. }, _) => Err(IpError::Fragment),
-            (Layout { malformed: Some(malformed), .. }, _) => Err(malformed.error()),
-            (Layout { protected, .. }, DestinationOptions::Protected) => Ok(protected.position()),
-            (Layout { unprotected, .. }, DestinationOptions::Unprotected) => Ok(unprotected.position()),
-        }
+        self.layout.transport_position(options)
     }
 
     /// Returns the position of the first header that is not an IPv6 extension header, if it is `wanted`; for these
@@ -200,14 +187,7 @@ impl ParsedIp {
     /// # Errors
     /// [`IpError::NotFound`], [`IpError::Fragment`], otherwise the error of a malformed extension header.
     pub fn find(&self, wanted: IpProto) -> Result<HeaderPosition, IpError> {
-        let Layout { first, fragment, malformed, .. } = self.layout;
-        match fragment {
-            //= RFC 4302 3.4.1/1
-            //# MUST: an IP fragment offered to AH is discarded
-            Part::First | Part::Later => Err(IpError::Fragment),
-            Part::Whole if first.next == wanted => Ok(first.position()),
-            Part::Whole => Err(malformed.map_or(IpError::NotFound, Malformed::error)),
-        }
+        self.layout.find(wanted)
     }
 
     /// Checks the headers in front of offset `at`, see [`check_preceding_headers`]. `packet` is the packet that was
@@ -282,6 +262,40 @@ impl ParsedIp {
 }
 
 impl Layout {
+    /// Follows the headers behind the fixed IP header.
+    pub(crate) fn of(ip: &Ip<'_>) -> Self {
+        match ip {
+            Ip::V4(ip) => ipv4_layout(ip),
+            Ip::V6(ip) => ipv6_layout(ip.packet(), ip.header().next_header()),
+        }
+    }
+
+    /// Returns the position for a new IPsec header.
+    pub(crate) fn transport_position(&self, options: DestinationOptions) -> Result<HeaderPosition, IpError> {
+        //= RFC 4302 3.4.1/1
+        //# MUST: an IP fragment offered to AH is discarded
+        //= RFC 3173 2/4
+        //# MUST: outbound datagrams are compressed before any fragmentation
+        match (*self, options) {
+            (Layout { fragment: Part::First | Part::Later, .. }, _) => Err(IpError::Fragment),
+            (Layout { malformed: Some(malformed), .. }, _) => Err(malformed.error()),
+            (Layout { protected, .. }, DestinationOptions::Protected) => Ok(protected.position()),
+            (Layout { unprotected, .. }, DestinationOptions::Unprotected) => Ok(unprotected.position()),
+        }
+    }
+
+    /// Returns the position of the first header if it is `wanted`.
+    pub(crate) fn find(&self, wanted: IpProto) -> Result<HeaderPosition, IpError> {
+        let Layout { first, fragment, malformed, .. } = *self;
+        match fragment {
+            //= RFC 4302 3.4.1/1
+            //# MUST: an IP fragment offered to AH is discarded
+            Part::First | Part::Later => Err(IpError::Fragment),
+            Part::Whole if first.next == wanted => Ok(first.position()),
+            Part::Whole => Err(malformed.map_or(IpError::NotFound, Malformed::error)),
+        }
+    }
+
     const fn whole(first: Place, protocol: IpProto, detail: Detail) -> Self {
         Self { first, fragment: Part::Whole, malformed: None, protocol, detail, protected: first, unprotected: first }
     }
@@ -308,39 +322,30 @@ fn ipv4_layout(ip: &Ipv4<'_>) -> Layout {
 //# MUST: on IPv6, compression comes before hop-by-hop options or a routing header are added
 fn ipv6_layout(packet: &[u8], next: IpProto) -> Layout {
     let mut chain = Chain::new(packet, next);
-    let mut layout = Layout::whole(position(chain.link()), next, Detail::None);
+    let (mut protected, mut unprotected) = (chain.link(), chain.link());
+    let mut fragment = None;
     //= RFC 3173 3.2/1
     //# MUST: an IPv6 fragment header precedes the IPComp header
-    loop {
-        let here = position(chain.link());
+    let (end, protocol, detail, malformed) = loop {
+        let here = chain.link();
         let extension = match chain.next_extension() {
             Ok(Some(extension)) => extension,
-            Ok(None) => break,
-            Err(malformed) => {
-                layout.malformed = Some(Malformed::of(malformed, here));
-                layout.set_first(here);
-                return layout;
+            Ok(None) => {
+                break (here, here.kind, read_detail(here.kind, packet.get(here.offset..).unwrap_or_default()), None);
             }
+            Err(malformed) => break (here, here.kind, Detail::None, Some(Malformed::of(malformed, position(here)))),
         };
-        let behind = position(chain.link());
-        match extension.link.kind {
+        match here.kind {
             // The headers behind AH are not read before the ICV is verified.
-            IpProto::AH => {
-                (layout.protocol, layout.detail) = (IpProto::AH, Detail::None);
-                layout.set_first(here);
-                return layout;
-            }
+            IpProto::AH => break (here, IpProto::AH, Detail::None, None),
             IpProto::FRAGMENT if extension.is_part_of_fragments(packet) => {
-                let is_later = extension.is_later_fragment(packet);
-                if layout.fragment == Part::Whole {
-                    layout.first = Place { next: extension.next, ..here };
-                    layout.fragment = if is_later { Part::Later } else { Part::First };
-                }
+                let part = if extension.is_later_fragment(packet) { Part::Later } else { Part::First };
+                // The headers behind that of a fragment count for the selectors only.
+                fragment.get_or_insert((Place { next: extension.next, ..position(here) }, part));
                 // Reassembly ignores the next header of a later fragment, so an attacker can set it to any value (RFC
                 // 8200 section 4.5).
-                if is_later {
-                    (layout.protocol, layout.detail) = (IpProto::FRAGMENT, Detail::Opaque);
-                    return layout;
+                if part == Part::Later {
+                    break (here, IpProto::FRAGMENT, Detail::Opaque, None);
                 }
             }
             // Destination options in front of a routing header are part of the unprotected headers (RFC 8200 section
@@ -349,25 +354,14 @@ fn ipv6_layout(packet: &[u8], next: IpProto) -> Layout {
             //# MUST NOT: IPComp is not applied to hop-by-hop, routing and fragment headers
             //# MUST: hop-by-hop options and routing headers are sent in their original form
             IpProto::HOP_BY_HOP | IpProto::ROUTING | IpProto::FRAGMENT => {
-                (layout.protected, layout.unprotected) = (behind, behind);
+                (protected, unprotected) = (chain.link(), chain.link());
             }
-            _ => layout.unprotected = behind,
+            _ => unprotected = chain.link(),
         }
-    }
-    let last = position(chain.link());
-    (layout.protocol, layout.detail) =
-        (last.next, read_detail(last.next, packet.get(usize::from(last.at)..).unwrap_or_default()));
-    layout.set_first(last);
-    layout
-}
-
-impl Layout {
-    /// Sets the position of the first header that is not followed. The headers behind that of a fragment do not count.
-    const fn set_first(&mut self, first: Place) {
-        if matches!(self.fragment, Part::Whole) {
-            self.first = first;
-        }
-    }
+    };
+    let (first, fragment) = fragment.unwrap_or((position(end), Part::Whole));
+    let (protected, unprotected) = (position(protected), position(unprotected));
+    Layout { first, fragment, malformed, protocol, detail, protected, unprotected }
 }
 
 const fn position(link: ChainLink) -> Place {

@@ -6,7 +6,8 @@
 //! open_gap    IP header |  gap     | upper layer
 //! ```
 
-use crate::{Ip, IpError, IpProto, PacketBuf, ParsedIp, adjust_length, check_preceding_headers, set_next_header};
+use crate::parsed::Layout;
+use crate::{Ip, IpError, IpProto, PacketBuf, adjust_length, check_preceding_headers, set_next_header};
 
 /// Position of destination options that do not precede a routing header, relative to the IPsec header (RFC 4303
 /// section 3.1.1).
@@ -37,7 +38,7 @@ pub struct HeaderPosition {
 /// [`IpError::Fragment`] for a fragment: transport mode protects whole packets only (RFC 4303 section 3.3.4).
 /// Otherwise the error of a malformed header.
 pub fn transport_position(packet: &[u8], options: DestinationOptions) -> Result<HeaderPosition, IpError> {
-    ParsedIp::read(packet)?.transport_position(options)
+    Layout::of(&Ip::parse(packet)?).transport_position(options)
 }
 
 /// Finds the header `wanted` (ESP, AH or IPComp) of a received packet (RFC 4303 section 3.1.1), and checks the
@@ -65,7 +66,7 @@ pub fn locate(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpError>
 pub fn find_header(packet: &[u8], wanted: IpProto) -> Result<HeaderPosition, IpError> {
     let ip = match Ip::parse(packet)? {
         Ip::V6(ip) => ip,
-        ip @ Ip::V4(_) => return ParsedIp::of(&ip).find(wanted),
+        ip @ Ip::V4(_) => return Layout::of(&ip).find(wanted),
     };
     let mut chain = ip.chain();
     loop {
