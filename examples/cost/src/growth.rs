@@ -8,8 +8,8 @@ use ike_codec::{Message, Quirks, Reassembly};
 use ipcomp_core::{Decompressor, Inflate, Lzs};
 use ipsec_config::setkey::{Add, LoadOptions, PolicyStatement, Statement, Statements};
 use ipsec_engine::{AnyAlgorithms, Direction, Engine, SaBackend, Settings};
-use ipsec_pfkey::{Dialect, Message as PfkeyMessage, Order};
 use ipsec_packet::Instant;
+use ipsec_pfkey::{Dialect, Message as PfkeyMessage, Order};
 
 use crate::generate::{deflate, ike, lzs, pfkey};
 use crate::measure::measured;

@@ -4,8 +4,10 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipcomp_core::{Deflate, Inflate};
-use ipsec_engine::{AnyAlgorithms, Direction, Engine, Expiry, IpcompOut, Sa, SaEvent, SaId, Settings, Transform, UpdateError};
-use ipsec_packet::{Instant, Cpi};
+use ipsec_engine::{
+    AnyAlgorithms, Direction, Engine, Expiry, IpcompOut, Sa, SaEvent, SaId, Settings, Transform, UpdateError,
+};
+use ipsec_packet::{Cpi, Instant};
 use key_memory::{
     Case, DESTINATION, NOW, Observed, SOURCE, SPI, Search, all, longest_run, on_clean_stack, replacement,
 };
