@@ -263,6 +263,7 @@ impl ParsedIp {
 
 impl Layout {
     /// Follows the headers behind the fixed IP header.
+    #[inline]
     pub(crate) fn of(ip: &Ip<'_>) -> Self {
         match ip {
             Ip::V4(ip) => ipv4_layout(ip),
@@ -271,6 +272,7 @@ impl Layout {
     }
 
     /// Returns the position for a new IPsec header.
+    #[inline]
     pub(crate) fn transport_position(&self, options: DestinationOptions) -> Result<HeaderPosition, IpError> {
         //= RFC 4302 3.4.1/1
         //# MUST: an IP fragment offered to AH is discarded
@@ -296,17 +298,20 @@ impl Layout {
         }
     }
 
+    #[inline]
     const fn whole(first: Place, protocol: IpProto, detail: Detail) -> Self {
         Self { first, fragment: Part::Whole, malformed: None, protocol, detail, protected: first, unprotected: first }
     }
 }
 
 /// Returns the layout of a whole IPv4 packet with this payload behind `at`.
+#[inline]
 fn whole_ipv4(at: usize, next: IpProto, payload: &[u8]) -> Layout {
     let place = HeaderPosition { at, next_header_at: ipv4::PROTOCOL_OFFSET, next };
     Layout::whole(Place::of(place), next, read_detail(next, payload))
 }
 
+#[inline]
 fn ipv4_layout(ip: &Ipv4<'_>) -> Layout {
     let (header, at) = (ip.header(), ip.header().header_len());
     let layout = whole_ipv4(at, header.protocol(), ip.payload());
