@@ -2,9 +2,7 @@
 //! implementation.
 
 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
-mod vaes;
-#[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
-pub(crate) use vaes::Vaes;
+pub(crate) use ipsec_crypto_simd::Vaes;
 
 #[cfg(not(all(feature = "simd", target_arch = "x86_64", not(target_os = "none"))))]
 pub(crate) use unavailable::Vaes;
@@ -12,7 +10,6 @@ pub(crate) use unavailable::Vaes;
 #[cfg(not(all(feature = "simd", target_arch = "x86_64", not(target_os = "none"))))]
 #[allow(dead_code)] // of a mode that is not chosen
 mod unavailable {
-    use super::Block;
     use crate::Iv;
 
     /// Placeholder for machines without the instructions. The type has no values.
@@ -25,11 +22,11 @@ mod unavailable {
             None
         }
 
-        pub fn encrypt_chain(&self, _: &mut Block, _: &mut [Block]) {
+        pub fn encrypt_chain(&self, _: &mut [u8; 16], _: &mut [[u8; 16]]) {
             match *self {}
         }
 
-        pub fn encrypt_chains(_: &[&Self], _: &mut [Block], _: &mut [&mut [Block]], _: usize) {}
+        pub fn encrypt_chains(_: &[&Self], _: &mut [[u8; 16]], _: &mut [&mut [[u8; 16]]], _: usize) {}
 
         pub fn decrypt(&self, _: &Iv, _: &mut [u8]) {
             match *self {}
@@ -57,6 +54,3 @@ impl<A> Aes<A> {
 
 // Both variants wipe themselves.
 impl<A: zeroize::ZeroizeOnDrop> zeroize::ZeroizeOnDrop for Aes<A> {}
-
-/// Block of AES, 16 octets.
-pub(crate) type Block = cipher::array::Array<u8, cipher::consts::U16>;

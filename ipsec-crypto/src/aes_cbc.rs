@@ -40,7 +40,7 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
     fn encrypt(&self, iv: &Iv, body: &mut [u8]) {
         match &self.0 {
             Aes::Portable(aes) => cbc::encrypt(aes, iv, body),
-            Aes::Vaes(aes) => aes.encrypt_chain(&mut Array(*iv), Array::slice_as_chunks_mut(body).0),
+            Aes::Vaes(aes) => aes.encrypt_chain(&mut { *iv }, body.as_chunks_mut().0),
         }
     }
 
@@ -55,8 +55,10 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
         match &self.0 {
             Aes::Portable(aes) => cbc::encrypt_and_mac(aes, iv, text, from, follow),
             Aes::Vaes(aes) => {
-                let mut chain = Array(*iv);
-                cbc::encrypt_in_chunks(text, from, follow, |blocks| aes.encrypt_chain(&mut chain, blocks));
+                let mut chain = *iv;
+                cbc::encrypt_in_chunks(text, from, follow, |chunk| {
+                    aes.encrypt_chain(&mut chain, chunk.as_chunks_mut().0)
+                });
             }
         }
     }
@@ -68,7 +70,7 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
     fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>], _: Internal) {
         let wide = lanes.iter_mut().filter_map(|lane| match &lane.cipher.0 {
             Aes::Portable(_) => None,
-            Aes::Vaes(aes) => Some((aes, &lane.iv, &mut *lane.body)),
+            Aes::Vaes(aes) => Some((aes, lane.iv, lane.body.as_chunks_mut().0)),
         });
         cbc::interleaved::<_, _, { Vaes::LANES }>(wide, Vaes::encrypt_chains);
         cbc::encrypt_batch(lanes, |cipher| match &cipher.0 {

@@ -119,7 +119,8 @@ impl<N: ArraySize> BlockCipherEncClosure for Followed<'_, N> {
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = N>>(self, backend: &B) {
         let Self { mut chain, text, from, follow } = self;
-        encrypt_in_chunks(text, from, follow, |blocks| {
+        encrypt_in_chunks(text, from, follow, |chunk| {
+            let (blocks, _) = Array::slice_as_chunks_mut(chunk);
             for block in blocks {
                 xor(&mut chain, block);
                 backend.encrypt_block((&mut chain).into());
@@ -131,17 +132,17 @@ impl<N: ArraySize> BlockCipherEncClosure for Followed<'_, N> {
 
 /// Encrypts a chunk, then passes the chunk before it to the MAC.
 #[inline(always)]
-pub(crate) fn encrypt_in_chunks<N: ArraySize>(
+pub(crate) fn encrypt_in_chunks(
     text: &mut [u8],
     from: usize,
     follow: &mut dyn FnMut(&[u8]),
-    mut encrypt: impl FnMut(&mut [Array<u8, N>]),
+    mut encrypt: impl FnMut(&mut [u8]),
 ) {
     let (mut sealed, mut followed) = (from, 0);
     while sealed < text.len() {
         let before = sealed & !(CHUNK_LEN - 1);
         let end = sealed.saturating_add(CHUNK_LEN).min(text.len());
-        encrypt(Array::slice_as_chunks_mut(text.get_mut(sealed..end).unwrap_or_else(excluded)).0);
+        encrypt(text.get_mut(sealed..end).unwrap_or_else(excluded));
         sealed = end;
         if let Some(piece @ [_, ..]) = text.get(followed..before) {
             follow(piece);
@@ -166,8 +167,8 @@ pub(crate) fn encrypt_batch<T, C: BlockCipherEncrypt>(
         let Some(of) = from.first().map(|lane| lane.cipher) else { return };
         if let Some(cipher) = cipher(of).filter(|_| before.iter().all(|lane| !ptr::eq(lane.cipher, of))) {
             let same = from.iter_mut().filter(|lane| ptr::eq(lane.cipher, of));
-            let packets = same.map(|lane| ((), &lane.iv, &mut *lane.body));
-            cipher.encrypt_with_backend(Interleaved { packets, block: PhantomData });
+            let packets = same.map(|lane| ((), first(&lane.iv), Array::slice_as_chunks_mut(lane.body).0));
+            cipher.encrypt_with_backend(Interleaved { packets, block: PhantomData::<C::BlockSize> });
         }
     }
 }
@@ -181,10 +182,13 @@ impl<P, N: ArraySize> BlockSizeUser for Interleaved<P, N> {
     type BlockSize = N;
 }
 
-impl<'b, P: Iterator<Item = ((), &'b Iv, &'b mut [u8])>, N: ArraySize> BlockCipherEncClosure for Interleaved<P, N> {
+impl<'b, P, N: ArraySize> BlockCipherEncClosure for Interleaved<P, N>
+where
+    P: Iterator<Item = ((), Array<u8, N>, &'b mut [Array<u8, N>])>,
+{
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = N>>(self, backend: &B) {
-        interleaved::<_, N, LANES>(self.packets, |_, chains, bodies, steps| {
+        interleaved::<_, _, LANES>(self.packets, |_, chains, bodies, steps| {
             match (chains.first_chunk_mut::<LANES>(), bodies.first_chunk_mut::<LANES>()) {
                 (Some(all), Some(bodies)) => {
                     let mut chains = all.clone(); // in registers, as their number is known here
@@ -197,21 +201,20 @@ impl<'b, P: Iterator<Item = ((), &'b Iv, &'b mut [u8])>, N: ArraySize> BlockCiph
     }
 }
 
-/// Processes up to `LANES` packets at a time, each with its key. `advance` encrypts a number of blocks of each chain.
-/// A lane whose packet ends takes the next packet.
+/// Processes up to `LANES` packets at a time, each with its key, its IV and the blocks of its body. `advance` encrypts
+/// a number of blocks of each chain. A lane whose packet ends takes the next packet.
 #[inline(always)]
-pub(crate) fn interleaved<'b, K, N: ArraySize, const LANES: usize>(
-    mut packets: impl Iterator<Item = (K, &'b Iv, &'b mut [u8])>,
-    mut advance: impl FnMut(&[K], &mut [Array<u8, N>], &mut [&mut [Array<u8, N>]], usize),
+pub(crate) fn interleaved<'b, K, B: 'b, const LANES: usize>(
+    mut packets: impl Iterator<Item = (K, B, &'b mut [B])>,
+    mut advance: impl FnMut(&[K], &mut [B], &mut [&mut [B]], usize),
 ) {
     let mut keys: Vec<K, LANES> = Vec::new();
-    let mut chains: Vec<Array<u8, N>, LANES> = Vec::new();
-    let mut bodies: Vec<&mut [Array<u8, N>], LANES> = Vec::new();
+    let mut chains: Vec<B, LANES> = Vec::new();
+    let mut bodies: Vec<&mut [B], LANES> = Vec::new();
     loop {
         let free = LANES.saturating_sub(bodies.len());
         for (key, iv, body) in packets.by_ref().take(free) {
-            let (blocks, _) = Array::slice_as_chunks_mut(body);
-            let _ = (keys.push(key), chains.push(first(iv)), bodies.push(blocks)); // there is room
+            let _ = (keys.push(key), chains.push(iv), bodies.push(body)); // there is room
         }
         // All lanes advance as far as the shortest body.
         let Some(steps) = bodies.iter().map(|body| body.len()).min() else { return };

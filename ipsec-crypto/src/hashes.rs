@@ -3,7 +3,7 @@
 use crate::hash::Hash;
 
 macro_rules! hash {
-    ($(#[$doc:meta])+ $hash:ident: $word:ty, $words:literal words, $block:literal in, $output:literal out, $bytes:ident, $compress:expr, $start:expr$(, $cbc_multi_buffer:ident $(, $alone:ident)?)?) => {
+    ($(#[$doc:meta])+ $hash:ident: $word:ty, $words:literal words, $block:literal in, $output:literal out, $bytes:ident, $compress:expr, $start:expr$(, $hmac_batch:ident $(, $alone:ident)?)?) => {
         $(#[$doc])+
         #[derive(Debug)]
         pub enum $hash {}
@@ -44,19 +44,22 @@ macro_rules! hash {
             $(
                 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
                 fn min_batch() -> usize {
-                    crate::multi_buffer::min_batch::<Self, $words>()
+                    crate::simd_hmac::min_batch::<ipsec_crypto_simd::$hash, $words>()
                 }
 
                 #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
-                fn $cbc_multi_buffer(texts: &[crate::hash::KeyedInput<'_, Self>], tags: &mut [crate::Icv], len: crate::IcvLen) -> bool {
-                    crate::multi_buffer::hmac_batch::<Self, $words>(texts, tags, len)
+                fn $hmac_batch(texts: &[crate::hash::KeyedInput<'_, Self>], tags: &mut [crate::Icv], len: crate::IcvLen) -> bool {
+                    crate::simd_hmac::hmac_batch::<Self, ipsec_crypto_simd::$hash, $words>(texts, tags, len)
                 }
 
                 $(
                     #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
                     #[inline(always)]
                     fn hmac(text: &crate::hash::KeyedInput<'_, Self>, len: crate::IcvLen) -> Option<crate::Icv> {
-                        crate::sha_ni::available().map(|simd| crate::sha_ni::$alone::hmac(simd, text, len))
+                        let simd = ipsec_crypto_simd::available()?;
+                        let mut tag = crate::Icv::NONE;
+                        ipsec_crypto_simd::sha_ni::$alone::hmac(simd, text.for_simd(), tag.octets_mut(len));
+                        Some(tag)
                     }
                 )?
             )?
@@ -91,13 +94,14 @@ hash!(#[doc = "RIPEMD-160 (RFC 2857)."] Ripemd160: u32, 5 words, 64 in, 20 out, 
     0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0,
 ]);
 
-/// The feature `simd` uses an implementation of this crate, which is faster on a machine with the instructions.
+/// The feature `simd` uses the implementation of `ipsec-crypto-simd`, which is faster on a machine with the
+/// instructions.
 #[cfg(feature = "hmac-sha1")]
 #[inline(always)]
 fn sha1(state: &mut [u32; 5], blocks: &[[u8; 64]]) {
     #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
-    if let Some(simd) = crate::sha_ni::available() {
-        return crate::sha_ni::sha1::compress_all(simd, state, blocks);
+    if let Some(simd) = ipsec_crypto_simd::available() {
+        return ipsec_crypto_simd::sha_ni::sha1::compress_all(simd, state, blocks);
     }
     sha1::block_api::compress(state, blocks);
 }

@@ -2,8 +2,9 @@
 //!
 //! A [`Suite`] encrypts and authenticates the [`EspParts`] of one packet in place. [`EncryptThenMac`] and the AEADs
 //! are chosen at compile time, [`AnySuite`] at run time. Keys and what is derived from them are stored in types of
-//! this crate only. Ciphers and hashes are those of RustCrypto, except for the vector code of feature `simd` (AES-CBC
-//! and AES-CTR, HMAC with SHA-1 and SHA-256, and batches). Packet formats are in `esp-core` and `ah-core`.
+//! this crate and of `ipsec-crypto-simd` only. Ciphers and hashes are those of RustCrypto, except for the vector code
+//! of feature `simd` (AES-CBC and AES-CTR, HMAC with SHA-1 and SHA-256, and batches), which is in `ipsec-crypto-simd`.
+//! Packet formats are in `esp-core` and `ah-core`.
 //!
 //! ```
 //! # #[cfg(all(feature = "aes-cbc", feature = "hmac-sha1"))] {
@@ -91,13 +92,6 @@ mod internal;
 mod key;
 mod keyed;
 mod layout;
-#[cfg(all(
-    feature = "simd",
-    any(feature = "hmac-md5", feature = "hmac-sha1", feature = "hmac-sha2-256"),
-    target_arch = "x86_64",
-    not(target_os = "none")
-))]
-mod multi_buffer;
 #[cfg(any(feature = "aes-gcm", feature = "aes-ccm", feature = "chacha20-poly1305"))]
 mod nonce;
 #[cfg(any(
@@ -115,11 +109,11 @@ mod prf;
 mod registry;
 #[cfg(all(
     feature = "simd",
-    any(feature = "hmac-sha1", feature = "hmac-sha2-256"),
+    any(feature = "hmac-md5", feature = "hmac-sha1", feature = "hmac-sha2-256"),
     target_arch = "x86_64",
     not(target_os = "none")
 ))]
-mod sha_ni;
+mod simd_hmac;
 mod suite;
 mod verified;
 #[cfg(any(feature = "des", feature = "3des"))]

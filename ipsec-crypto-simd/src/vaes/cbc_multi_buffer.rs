@@ -3,7 +3,6 @@
 use core::arch::x86_64::*;
 use core::ptr;
 
-use cipher::array::Array;
 use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x64};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -51,7 +50,7 @@ fn advance<K: Round>(simd: Avx512, keys: &Keys<K>, chains: &mut [Block], bodies:
     for ((four, rest), body) in each.zip(bodies) {
         let (now, later) = core::mem::take(body).split_at_mut_checked(steps).unwrap_or_default();
         let (whole, some) = now.split_at_mut_checked(steps & !(BLOCKS_PER_REGISTER - 1)).unwrap_or_default();
-        (*four, *rest, *body) = (Array::slice_as_flattened_mut(whole).as_chunks_mut().0, some, later);
+        (*four, *rest, *body) = (whole.as_flattened_mut().as_chunks_mut().0, some, later);
     }
 
     for step in 0..steps / BLOCKS_PER_REGISTER {

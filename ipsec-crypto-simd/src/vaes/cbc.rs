@@ -2,24 +2,24 @@
 
 use core::arch::x86_64::*;
 
-use cipher::array::Array;
 use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x16, u8x64};
 
 use super::{BLOCKS, BLOCKS_PER_REGISTER, Block, REGISTERS, Schedule, Vaes, cbc_multi_buffer, load};
-use crate::Iv;
 
 impl Vaes {
     /// Number of packets that are encrypted together.
     pub const LANES: usize = BLOCKS;
 
     /// Encrypts blocks in CBC mode behind the block `chain`, which becomes the last block.
-    pub fn encrypt_chain(&self, chain: &mut Block, blocks: &mut [Block]) {
+    #[inline]
+    pub fn encrypt_chain(&self, chain: &mut [u8; 16], blocks: &mut [[u8; 16]]) {
         encrypt_chain(self.simd, &self.encrypt, chain, blocks);
     }
 
-    /// Encrypts `steps` blocks of at most [`LANES`](Self::LANES) chains, each with its key. No body is shorter, and
-    /// all keys have one size.
-    pub fn encrypt_chains(all: &[&Self], chains: &mut [Block], bodies: &mut [&mut [Block]], steps: usize) {
+    /// Encrypts `steps` blocks of at most [`LANES`](Self::LANES) chains in CBC mode, each with its key, and removes them
+    /// from the front of the bodies. No body is shorter, and all keys have one size.
+    #[inline]
+    pub fn encrypt_chains(all: &[&Self], chains: &mut [[u8; 16]], bodies: &mut [&mut [[u8; 16]]], steps: usize) {
         if let ([aes], [chain], [body]) = (all, &mut *chains, &mut *bodies) {
             let (now, later) = core::mem::take(body).split_at_mut_checked(steps).unwrap_or_default();
             *body = later;
@@ -30,7 +30,8 @@ impl Vaes {
     }
 
     /// Decrypts whole blocks in CBC mode.
-    pub fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
+    #[inline]
+    pub fn decrypt(&self, iv: &[u8; 16], body: &mut [u8]) {
         decrypt(self.simd, &self.decrypt, iv, body);
     }
 }
@@ -61,8 +62,8 @@ pub(super) fn inverse(encrypt: &Schedule) -> Schedule {
 }
 
 kernel! {
-    fn decrypt(simd: Avx512, keys: &Schedule, iv: &Iv, body: &mut [u8]) {
-        let mut before = _mm512_broadcast_i32x4(load(simd, &Array(*iv)));
+    fn decrypt(simd: Avx512, keys: &Schedule, iv: &Block, body: &mut [u8]) {
+        let mut before = _mm512_broadcast_i32x4(load(simd, iv));
         let (groups, rest) = body.as_chunks_mut::<{ 16 * BLOCKS }>();
         for group in groups {
             before = decrypt_some::<REGISTERS>(simd, keys, before, group);
@@ -82,7 +83,7 @@ kernel! {
 #[target_feature(enable = "avx512f,vaes")]
 fn decrypt_some<const N: usize>(simd: Avx512, keys: &Schedule, before: __m512i, body: &mut [u8]) -> __m512i {
     let (fours, some) = body.as_chunks_mut::<{ 16 * BLOCKS_PER_REGISTER }>();
-    let (some, _) = Array::slice_as_chunks_mut(some);
+    let (some, _) = some.as_chunks_mut();
     let mut texts = [_mm512_setzero_si512(); N];
     let (whole, last) = texts.split_at_mut_checked(fours.len()).unwrap_or_default();
     whole.iter_mut().zip(&*fours).for_each(|(text, four)| *text = u8x64::load_array_ref(simd, four).into());
@@ -144,5 +145,5 @@ pub(super) fn store_some(simd: Avx512, four: __m512i, blocks: &mut [Block]) {
 
 #[inline(always)]
 fn store(simd: Avx512, state: __m128i, block: &mut Block) {
-    block.0 = u8x16::simd_from(simd, state).to_array();
+    *block = u8x16::simd_from(simd, state).to_array();
 }

@@ -2,13 +2,13 @@
 
 use core::arch::x86_64::*;
 
-use cipher::array::Array;
 use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x64};
 
 use super::{BLOCKS, BLOCKS_PER_REGISTER, REGISTERS, Schedule, Vaes, load};
 
 impl Vaes {
     /// XORs the key stream to a body of less than 2^32 blocks. The block counter begins at 1 (RFC 3686 section 4).
+    #[inline]
     pub fn apply_stream(&self, nonce: [u8; 12], body: &mut [u8]) {
         apply_stream(self.simd, &self.encrypt, nonce, body);
     }
@@ -17,7 +17,7 @@ impl Vaes {
 kernel! {
     fn apply_stream(simd: Avx512, keys: &Schedule, nonce: [u8; 12], body: &mut [u8]) {
         let [a, b, c, d, e, f, g, h, i, j, k, l] = nonce;
-        let zero = load(simd, &Array([a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 0]));
+        let zero = load(simd, &[a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 0]);
         let first = _mm512_setr_epi32(0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4);
         let mut counters = _mm512_add_epi32(_mm512_broadcast_i32x4(zero), first);
         let (groups, rest) = body.as_chunks_mut::<{ 16 * BLOCKS }>();

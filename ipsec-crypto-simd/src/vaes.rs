@@ -1,18 +1,17 @@
 //! AES with instructions that process four blocks per round: key schedules and modes.
 
 use core::arch::x86_64::*;
+use core::fmt;
 
 use fearless_simd::{Avx512, Level, SimdBase, kernel, u8x16};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::Block;
-
-#[cfg(feature = "aes-cbc")]
 mod cbc;
-#[cfg(feature = "aes-cbc")]
 mod cbc_multi_buffer;
-#[cfg(feature = "aes-ctr")]
 mod ctr;
+
+/// Block of AES.
+type Block = [u8; 16];
 
 /// Number of blocks in a register.
 const BLOCKS_PER_REGISTER: usize = 4;
@@ -21,13 +20,12 @@ const REGISTERS: usize = 4;
 /// Number of blocks in all registers.
 const BLOCKS: usize = BLOCKS_PER_REGISTER * REGISTERS;
 
-/// AES key schedules for a machine that has the instructions.
+/// AES key schedules (FIPS 197 section 5.2) for a machine that has the instructions. They are wiped on drop.
 #[derive(ZeroizeOnDrop)]
-pub(crate) struct Vaes {
+pub struct Vaes {
     #[zeroize(skip)]
     simd: Avx512,
     encrypt: Schedule,
-    #[cfg(feature = "aes-cbc")]
     decrypt: Schedule,
 }
 
@@ -42,9 +40,16 @@ struct Schedule {
 }
 
 impl Vaes {
-    /// Creates the schedules from a key of 16, 24 or 32 octets; `None` on a machine without the instructions.
+    /// Creates the schedules from a key of 16, 24 or 32 octets; `None` for other lengths, and on a machine without the
+    /// instructions.
     pub fn new(key: &[u8]) -> Option<Self> {
-        Level::new().as_avx512().map(|simd| schedules(simd, key))
+        Level::new().as_avx512().filter(|_| matches!(key.len(), 16 | 24 | 32)).map(|simd| schedules(simd, key))
+    }
+}
+
+impl fmt::Debug for Vaes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vaes(..)")
     }
 }
 
@@ -95,7 +100,6 @@ kernel! {
         words.zeroize();
         Vaes {
             simd,
-            #[cfg(feature = "aes-cbc")]
             decrypt: cbc::inverse(&encrypt),
             encrypt,
         }
@@ -104,5 +108,5 @@ kernel! {
 
 #[inline(always)]
 fn load(simd: Avx512, block: &Block) -> __m128i {
-    u8x16::load_array_ref(simd, &block.0).into()
+    u8x16::load_array_ref(simd, block).into()
 }

@@ -1,22 +1,20 @@
 //! HMAC (RFC 2104) of sixteen packets at a time: each instruction processes the same word of all packets.
 
-use fearless_simd::{Avx512, Level, Simd, SimdBase, u32x16};
+use fearless_simd::{Avx512, Simd, SimdBase, u32x16};
 use heapless::Vec;
-
-use crate::Icv;
-use crate::hash::{Hash, KeyedInput};
-use crate::hash_blocks::blocks;
-use crate::suite::BATCH;
 use words::columns;
 use zeroize::Zeroize;
 
-#[cfg(feature = "hmac-md5")]
+use crate::KeyedText;
+
 mod md5;
-#[cfg(feature = "hmac-sha1")]
 mod sha1;
-#[cfg(feature = "hmac-sha2-256")]
 mod sha256;
 mod words;
+
+pub use md5::Md5;
+pub use sha1::Sha1;
+pub use sha256::Sha256;
 
 /// Number of packets that are hashed together.
 const LANES: usize = 16;
@@ -24,67 +22,67 @@ const LANES: usize = 16;
 type Words = u32x16<Avx512>;
 /// Length of a hash block in octets.
 const BLOCK: usize = 64;
-/// Hash with a state of `N` words and a multi-buffer compression function.
-pub(crate) trait MultiBufferHash<const N: usize>: Hash<State = [u32; N], Block = [u8; BLOCK]> {
+
+/// Hash with a state of `N` words and a multi-buffer compression function. Only types of this crate implement it.
+pub trait MultiBufferHash<const N: usize>: Sealed {
+    /// Set if words and the length behind the padding are in network order.
+    const BIG_ENDIAN: bool;
+
     /// Number of packets from which the multi-buffer implementation is faster.
     const MIN_BATCH: usize;
 
     /// Compresses one block of each lane.
+    #[doc(hidden)]
     fn compress_lanes(simd: Avx512, state: [Words; N], block: [Words; 16]) -> [Words; N];
 }
 
-/// Returns the number of packets from which the multi-buffer implementation is faster, on this machine.
-pub(crate) fn min_batch<H: MultiBufferHash<N>, const N: usize>() -> usize {
-    if Level::new().as_avx512().is_some() { H::MIN_BATCH } else { usize::MAX }
-}
+/// Prevents implementations of [`MultiBufferHash`] by other crates.
+pub trait Sealed {}
 
-/// Computes the first `len` octets of the HMAC of at most [`BATCH`] texts, from the states behind the two blocks of
-/// their keys. Returns false if there are too few texts, or the machine lacks the instructions.
-pub(crate) fn hmac_batch<H: MultiBufferHash<N>, const N: usize>(
-    texts: &[KeyedInput<'_, H>],
-    tags: &mut [Icv],
-    len: crate::IcvLen,
-) -> bool {
-    let Some(simd) = Level::new().as_avx512().filter(|_| texts.len() >= H::MIN_BATCH) else { return false };
+/// Computes the HMAC of each text into its place in `hashes`, as words of the hash state. `compress` hashes blocks of
+/// one text, for texts that are left over.
+#[inline(always)]
+pub fn hmac_batch<'t, H: MultiBufferHash<N>, const N: usize>(
+    simd: Avx512,
+    texts: impl ExactSizeIterator<Item = KeyedText<'t, N>> + Clone,
+    hashes: &mut [[u32; N]],
+    compress: impl Fn(&mut [u32; N], &[[u8; BLOCK]]),
+) {
     simd.vectorize(
         #[inline(always)]
-        || hmac_multi_buffer::<H, N>(simd, texts, tags, len),
+        || hmac_multi_buffer::<H, N>(simd, texts, hashes, compress),
     );
-    true
 }
 
 #[inline(always)]
-fn hmac_multi_buffer<H: MultiBufferHash<N>, const N: usize>(
+fn hmac_multi_buffer<'t, H: MultiBufferHash<N>, const N: usize>(
     simd: Avx512,
-    texts: &[KeyedInput<'_, H>],
-    tags: &mut [Icv],
-    len: crate::IcvLen,
+    mut texts: impl ExactSizeIterator<Item = KeyedText<'t, N>> + Clone,
+    hashes: &mut [[u32; N]],
+    compress: impl Fn(&mut [u32; N], &[[u8; BLOCK]]),
 ) {
-    let mut hashed = [[0; N]; BATCH];
-    hashed.iter_mut().zip(texts).for_each(|(state, keyed)| *state = *keyed.inner);
-    hash::<H, N>(simd, texts, &mut hashed);
-    for ((texts, hashed), tags) in texts.chunks(LANES).zip(hashed.chunks(LANES)).zip(tags.chunks_mut(LANES)) {
-        let whole = outer_hash::<H, N>(simd, texts, hashed);
-        tags.iter_mut().zip(texts).zip(whole).for_each(|((tag, _), words)| *tag = Icv::of::<H>(&words, len));
+    hashes.iter_mut().zip(texts.clone()).for_each(|(state, text)| *state = *text.inner);
+    hash::<H, N>(simd, texts.clone(), hashes, compress);
+    for hashes in hashes.chunks_mut(LANES).take(texts.len().div_ceil(LANES)) {
+        outer_hash::<H, N>(simd, texts.by_ref(), hashes);
     }
-    hashed.zeroize();
 }
 
-/// Computes the outer hashes over the inner ones, each of a single block.
+/// Replaces at most [`LANES`] inner hashes by the outer hashes over them, each of a single block.
 #[inline(always)]
-fn outer_hash<H: MultiBufferHash<N>, const N: usize>(
+fn outer_hash<'t, H: MultiBufferHash<N>, const N: usize>(
     simd: Avx512,
-    texts: &[KeyedInput<'_, H>],
-    inner: &[[u32; N]],
-) -> [[u32; N]; LANES] {
+    texts: impl Iterator<Item = KeyedText<'t, N>>,
+    hashed: &mut [[u32; N]],
+) {
     let mut block = [Words::splat(simd, 0); 16];
-    let bits = u32::try_from(BLOCK.saturating_add(H::OUTPUT).saturating_mul(8)).unwrap_or_default();
+    let bits = u32::try_from(BLOCK.saturating_add(N.saturating_mul(4)).saturating_mul(8)).unwrap_or_default();
     let ends = if H::BIG_ENDIAN { [(N, 1 << 31), (15, bits)] } else { [(N, 0x80), (14, bits)] };
     for (at, word) in ends {
         block.iter_mut().skip(at).take(1).for_each(|to| *to = Words::splat(simd, word));
     }
     let (mut hashes, mut states) = ([[0; LANES]; N], [[0; LANES]; N]);
-    for (lane, (inner, keyed)) in inner.iter().zip(texts).enumerate() {
+    for (lane, (inner, keyed)) in hashed.iter().zip(texts).enumerate() {
         set(&mut hashes, lane, inner);
         set(&mut states, lane, keyed.outer);
     }
@@ -92,23 +90,27 @@ fn outer_hash<H: MultiBufferHash<N>, const N: usize>(
     let outer = states.each_ref().map(|words| Words::load_array_ref(simd, words));
     let whole = compress::<H, N>(simd, outer, block);
     states.iter_mut().zip(whole).for_each(|(to, words)| words.store_array(to));
-    let each = core::array::from_fn(|lane| get(&states, lane));
+    hashed.iter_mut().enumerate().for_each(|(lane, to)| *to = get(&states, lane));
     hashes.zeroize();
     states.zeroize();
-    each
 }
 
 /// Hashes each text from its state on. A lane whose text ends takes the next text; the last few texts are hashed one
 /// by one.
 #[inline(always)]
-fn hash<H: MultiBufferHash<N>, const N: usize>(simd: Avx512, texts: &[KeyedInput<'_, H>], hashed: &mut [[u32; N]]) {
-    let mut waiting = texts.iter().zip(hashed);
-    let mut lanes: Vec<BatchItem<'_, H>, LANES> = Vec::new();
+fn hash<'t, H: MultiBufferHash<N>, const N: usize>(
+    simd: Avx512,
+    texts: impl Iterator<Item = KeyedText<'t, N>>,
+    hashed: &mut [[u32; N]],
+    compress_one: impl Fn(&mut [u32; N], &[[u8; BLOCK]]),
+) {
+    let mut waiting = texts.zip(hashed);
+    let mut lanes: Vec<BatchItem<'_, N>, LANES> = Vec::new();
     let mut states = [[0; LANES]; N];
     loop {
         for (keyed, state) in waiting.by_ref().take(LANES.saturating_sub(lanes.len())) {
-            let mut end = [H::ZERO; 2];
-            let (whole, last) = blocks::<H>(keyed.text, &mut end);
+            let mut end = [[0; BLOCK]; 2];
+            let (whole, last) = keyed.blocks::<H>(&mut end);
             let last = last.len();
             let _ = lanes.push(BatchItem { whole, end, last, at: 0, state }); // there is room
         }
@@ -132,32 +134,32 @@ fn hash<H: MultiBufferHash<N>, const N: usize>(simd: Avx512, texts: &[KeyedInput
         lanes.retain(|lane| lane.left() > 0);
     }
     states.zeroize();
-    lanes.iter_mut().for_each(BatchItem::finish);
+    lanes.iter_mut().for_each(|lane| lane.finish(&compress_one));
 }
 
 /// Text in a lane.
-struct BatchItem<'t, H: Hash> {
-    whole: &'t [H::Block],
-    end: [H::Block; 2],
+struct BatchItem<'t, const N: usize> {
+    whole: &'t [[u8; BLOCK]],
+    end: [[u8; BLOCK]; 2],
     /// Number of padding blocks that are needed.
     last: usize,
     at: usize,
-    state: &'t mut H::State,
+    state: &'t mut [u32; N],
 }
 
-impl<H: Hash> BatchItem<'_, H> {
+impl<const N: usize> BatchItem<'_, N> {
     #[inline(always)]
     fn left(&self) -> usize {
         self.whole.len().saturating_add(self.last).saturating_sub(self.at)
     }
 
     #[inline(always)]
-    fn end(&self) -> &[H::Block] {
+    fn end(&self) -> &[[u8; BLOCK]] {
         self.end.get(self.end.len().saturating_sub(self.last)..).unwrap_or_default()
     }
 
     #[inline(always)]
-    fn get(&self, step: usize) -> Option<&H::Block> {
+    fn get(&self, step: usize) -> Option<&[u8; BLOCK]> {
         let at = self.at.saturating_add(step);
         match at.checked_sub(self.whole.len()) {
             None => self.whole.get(at),
@@ -166,11 +168,12 @@ impl<H: Hash> BatchItem<'_, H> {
     }
 
     /// Hashes the rest of the text with the single-buffer implementation.
-    fn finish(&mut self) {
+    #[inline(always)]
+    fn finish(&mut self, compress: impl Fn(&mut [u32; N], &[[u8; BLOCK]])) {
         let beyond = self.at.saturating_sub(self.whole.len());
         let end = self.end.get(self.end.len().saturating_sub(self.last).saturating_add(beyond)..);
-        H::compress(self.state, self.whole.get(self.at..).unwrap_or_default());
-        H::compress(self.state, end.unwrap_or_default());
+        compress(self.state, self.whole.get(self.at..).unwrap_or_default());
+        compress(self.state, end.unwrap_or_default());
     }
 }
 

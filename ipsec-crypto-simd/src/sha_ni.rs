@@ -3,19 +3,10 @@
 
 use core::arch::x86_64::{__m128i, _mm_shuffle_epi8};
 
-use fearless_simd::{Avx512, Level, SimdBase, u8x16};
+use fearless_simd::{Avx512, SimdBase, u8x16};
 
-#[cfg(feature = "hmac-sha1")]
-pub(crate) mod sha1;
-#[cfg(feature = "hmac-sha2-256")]
-pub(crate) mod sha256;
-
-/// Returns a token that proves that the machine has the instructions: every processor with AVX-512 from Ice Lake on
-/// has those of SHA.
-#[inline(always)]
-pub(crate) fn available() -> Option<Avx512> {
-    Level::new().as_avx512()
-}
+pub mod sha1;
+pub mod sha256;
 
 /// Loads a block into four registers, with its octets in the order of the instructions.
 #[inline]

@@ -5,17 +5,16 @@ use core::arch::x86_64::*;
 use fearless_simd::{Avx512, SimdBase, SimdFrom, kernel, u8x16, u32x4};
 
 use super::words;
-use crate::hash::{Hash, KeyedInput};
-use crate::hash_blocks::blocks;
-use crate::{Icv, Sha256};
+use crate::{KeyedText, Sha256};
 
 kernel! {
-    /// Computes the first `len` octets of the HMAC.
-    pub(crate) fn hmac(simd: Avx512, keyed: &KeyedInput<'_, Sha256>, len: crate::IcvLen) -> Icv {
+    /// Computes the HMAC of the text.
+    #[inline]
+    pub fn hmac(simd: Avx512, text: KeyedText<'_, 8>, mac: &mut [u8; 32]) {
         let places = u8x16::load_array(simd, PLACES).into();
-        let mut end = [Sha256::ZERO; 2];
-        let (whole, last) = blocks::<Sha256>(keyed.text, &mut end);
-        let mut inner = load(simd, keyed.inner);
+        let mut end = [[0; 64]; 2];
+        let (whole, last) = text.blocks::<Sha256>(&mut end);
+        let mut inner = load(simd, text.inner);
         for blocks in [whole, last] {
             for block in blocks {
                 inner = compress(simd, inner, words(simd, block, places));
@@ -23,13 +22,11 @@ kernel! {
         }
         let [first, second] = in_order(inner);
         let (end, bits) = (_mm_set_epi32(0, 0, 0, i32::MIN), _mm_set_epi32((64 + 32) * 8, 0, 0, 0));
-        let outer = compress(simd, load(simd, keyed.outer), [first, second, end, bits]);
-        let mut tag = Icv::NONE;
-        let (halves, _) = tag.octets_mut(len).as_chunks_mut();
+        let outer = compress(simd, load(simd, text.outer), [first, second, end, bits]);
+        let (halves, _) = mac.as_chunks_mut();
         for (to, half) in halves.iter_mut().zip(in_order(outer)) {
             *to = u8x16::simd_from(simd, _mm_shuffle_epi8(half, places)).to_array();
         }
-        tag
     }
 }
 

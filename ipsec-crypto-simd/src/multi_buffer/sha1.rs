@@ -4,7 +4,14 @@ use fearless_simd::{Avx512, SimdBase};
 
 use super::{MultiBufferHash, Words};
 
-impl MultiBufferHash<5> for crate::Sha1 {
+/// SHA-1 (RFC 3174).
+#[derive(Clone, Copy, Debug)]
+pub enum Sha1 {}
+
+impl super::Sealed for Sha1 {}
+
+impl MultiBufferHash<5> for Sha1 {
+    const BIG_ENDIAN: bool = true;
     const MIN_BATCH: usize = 10;
 
     #[inline(always)]

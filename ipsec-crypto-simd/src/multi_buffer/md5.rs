@@ -4,7 +4,14 @@ use fearless_simd::{Avx512, SimdBase};
 
 use super::{MultiBufferHash, Words};
 
-impl MultiBufferHash<4> for crate::Md5 {
+/// MD5 (RFC 1321).
+#[derive(Clone, Copy, Debug)]
+pub enum Md5 {}
+
+impl super::Sealed for Md5 {}
+
+impl MultiBufferHash<4> for Md5 {
+    const BIG_ENDIAN: bool = false;
     const MIN_BATCH: usize = 2;
 
     #[inline(always)]

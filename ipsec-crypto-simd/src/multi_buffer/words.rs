@@ -7,6 +7,7 @@ use fearless_simd::{SimdBase, SimdFrom, kernel, u8x16, u8x64};
 use super::{BLOCK, LANES, Words};
 
 kernel! {
+    #[inline]
     pub(super) fn columns(simd: Avx512, blocks: &[&[u8; BLOCK]; LANES], big_endian: bool) -> [Words; 16] {
         let swapped = _mm512_broadcast_i32x4(u8x16::load_array(simd, SWAPPED).into());
         let mut rows = [Words::splat(simd, 0); 16];

@@ -5,7 +5,14 @@ use fearless_simd::{Avx512, SimdBase};
 use super::{MultiBufferHash, Words};
 use crate::sha_ni::sha256::K;
 
-impl MultiBufferHash<8> for crate::Sha256 {
+/// SHA-256 (RFC 6234).
+#[derive(Clone, Copy, Debug)]
+pub enum Sha256 {}
+
+impl super::Sealed for Sha256 {}
+
+impl MultiBufferHash<8> for Sha256 {
+    const BIG_ENDIAN: bool = true;
     const MIN_BATCH: usize = 12;
 
     #[inline(always)]
