@@ -3,7 +3,7 @@
 //! [`Vaes`] holds the key schedules of AES and has the modes CBC (RFC 3602) and CTR (RFC 3686). [`sha_ni`] computes
 //! HMAC with SHA-1 and SHA-256 of one text, and [`hmac_batch`] HMAC with [`Md5`], [`Sha1`] and [`Sha256`] of many,
 //! sixteen at a time. Arguments are octets, words and key schedules; the algorithms of ESP and AH that are made of
-//! them are in `ipsec-crypto`, whose feature `simd` enables this crate.
+//! them are in `ipsec-crypto`, whose feature `vector-code` enables this crate.
 //!
 //! ```
 //! # #[cfg(all(target_arch = "x86_64", not(target_os = "none")))] {

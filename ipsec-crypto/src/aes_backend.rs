@@ -1,13 +1,13 @@
 //! AES (FIPS 197) with vector instructions (VAES of AVX-512) where the machine has them, otherwise the portable
 //! implementation.
 
-#[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
+#[cfg(all(feature = "vector-code", target_arch = "x86_64", not(target_os = "none")))]
 pub(crate) use ipsec_crypto_simd::Vaes;
 
-#[cfg(not(all(feature = "simd", target_arch = "x86_64", not(target_os = "none"))))]
+#[cfg(not(all(feature = "vector-code", target_arch = "x86_64", not(target_os = "none"))))]
 pub(crate) use unavailable::Vaes;
 
-#[cfg(not(all(feature = "simd", target_arch = "x86_64", not(target_os = "none"))))]
+#[cfg(not(all(feature = "vector-code", target_arch = "x86_64", not(target_os = "none"))))]
 #[allow(dead_code)] // of a mode that is not chosen
 mod unavailable {
     use crate::Iv;
@@ -42,7 +42,7 @@ mod unavailable {
 #[allow(clippy::large_enum_variant)] // they are of about one size, whatever A is
 pub(crate) enum Aes<A> {
     Portable(A),
-    /// Implementation with vector instructions, feature `simd`.
+    /// Implementation with vector instructions, feature `vector-code`.
     Vaes(Vaes),
 }
 

@@ -42,18 +42,18 @@ macro_rules! hash {
             }
 
             $(
-                #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
+                #[cfg(all(feature = "vector-code", target_arch = "x86_64", not(target_os = "none")))]
                 fn min_batch() -> usize {
                     crate::simd_hmac::min_batch::<ipsec_crypto_simd::$hash, $words>()
                 }
 
-                #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
+                #[cfg(all(feature = "vector-code", target_arch = "x86_64", not(target_os = "none")))]
                 fn $hmac_batch(texts: &[crate::hash::KeyedInput<'_, Self>], tags: &mut [crate::Icv], len: crate::IcvLen) -> bool {
                     crate::simd_hmac::hmac_batch::<Self, ipsec_crypto_simd::$hash, $words>(texts, tags, len)
                 }
 
                 $(
-                    #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
+                    #[cfg(all(feature = "vector-code", target_arch = "x86_64", not(target_os = "none")))]
                     #[inline(always)]
                     fn hmac(text: &crate::hash::KeyedInput<'_, Self>, len: crate::IcvLen) -> Option<crate::Icv> {
                         let simd = ipsec_crypto_simd::available()?;
@@ -94,12 +94,12 @@ hash!(#[doc = "RIPEMD-160 (RFC 2857)."] Ripemd160: u32, 5 words, 64 in, 20 out, 
     0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0,
 ]);
 
-/// The feature `simd` uses the implementation of `ipsec-crypto-simd`, which is faster on a machine with the
+/// The feature `vector-code` uses the implementation of `ipsec-crypto-simd`, which is faster on a machine with the
 /// instructions.
 #[cfg(feature = "hmac-sha1")]
 #[inline(always)]
 fn sha1(state: &mut [u32; 5], blocks: &[[u8; 64]]) {
-    #[cfg(all(feature = "simd", target_arch = "x86_64", not(target_os = "none")))]
+    #[cfg(all(feature = "vector-code", target_arch = "x86_64", not(target_os = "none")))]
     if let Some(simd) = ipsec_crypto_simd::available() {
         return ipsec_crypto_simd::sha_ni::sha1::compress_all(simd, state, blocks);
     }

@@ -29,7 +29,7 @@ impl Icv {
 
     /// Returns space for a MAC of which the first `len` octets are used.
     #[cfg(all(
-        feature = "simd",
+        feature = "vector-code",
         any(feature = "hmac-sha1", feature = "hmac-sha2-256"),
         target_arch = "x86_64",
         not(target_os = "none")
