@@ -3,7 +3,7 @@
 use dudect_bencher::rand::{Rng, RngExt};
 use dudect_bencher::{BenchRng, Class, CtRunner, ctbench_main};
 use esp_core::{Padding, SealParams, seal_with};
-use ipsec_crypto::{AnySuite, CipherAlgorithm, EspParts, Icv, IntegrityAlgorithm, Suite};
+use ipsec_crypto::{AnySuite, CipherAlgorithm, EspParts, Icv, IcvLen, IntegrityAlgorithm, Suite};
 use ipsec_packet::{IpProto, PacketBuf, Seq, SeqWidth, Spi};
 use std::hint::black_box;
 
