@@ -13,6 +13,7 @@ use crate::discard::DiscardReason;
 use crate::sa::Sa;
 use crate::sad::{InstallError, Report, ReserveError, Sad, UpdateError};
 use crate::spd::{PolicyError, Spd, Verdict};
+use crate::update::SaUpdate;
 use ipsec_sa::{
     DefaultLevel, Direction, Expiry, PolicyDirection, PolicyId, PolicyParams, SaEvent, SaId, SaState, Usage,
 };
@@ -223,15 +224,21 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Changes an SA in its slot: its lifetimes, the address of its peer, its counter or window (SADB_UPDATE, RFC
     /// 2367 section 3.1.2). Returns its identifier, which changes with the address of the peer. Usage and age stay.
+    /// Its keys stay, too: an SA with other keys is another SA, which is removed and installed.
     ///
     /// # Errors
     /// [`UpdateError`]. Nothing has changed if the SA does not exist. An SA that gets the identifier of another one
     /// is removed and wiped.
-    pub fn update(&mut self, key: &SaId, source: IpAddr, change: impl FnOnce(&mut Sa<A>)) -> Result<SaId, UpdateError> {
+    pub fn update(
+        &mut self,
+        key: &SaId,
+        source: IpAddr,
+        change: impl FnOnce(&mut SaUpdate<'_, A>),
+    ) -> Result<SaId, UpdateError> {
         let at = self.sad.find(key, source).ok_or(UpdateError::Missing)?;
         let sa = self.sad.get_mut(at).and_then(|slot| slot.sa.as_mut()).ok_or(UpdateError::Missing)?;
         let before = sa.peer();
-        change(sa);
+        change(&mut SaUpdate::new(sa));
         let peer = sa.peer();
         if peer != before {
             self.sad.update_pending(at, |pending| (pending.reported_peer, pending.moved) = (peer, None));

@@ -90,6 +90,7 @@ mod sad;
 mod spd;
 mod table;
 mod tunnel_policy;
+mod update;
 
 pub use action::{InboundAction, OutboundAction};
 #[cfg(feature = "runtime-suites")]
@@ -112,3 +113,4 @@ pub use ipsec_sa::{
 pub use sa::{IpcompOut, MixedFamilies, Sa, Transform};
 pub use sad::{InstallError, ReserveError, UpdateError};
 pub use spd::PolicyError;
+pub use update::SaUpdate;

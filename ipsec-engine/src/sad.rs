@@ -344,8 +344,8 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         Ok(())
     }
 
-    /// Updates the identifier of a slot after its SA was changed. An SA that got the identifier of another one is
-    /// removed.
+    /// Updates the identifier of a slot after the address of its peer was changed; protocol, direction and SPI stay. An
+    /// SA that got the identifier of another one is removed.
     pub(crate) fn rename(&mut self, at: u16) -> Result<SaId, UpdateError> {
         let slot = self.get(at).ok_or(UpdateError::Missing)?;
         let (old, sa) = (slot.key, slot.sa.as_ref().ok_or(UpdateError::Missing)?);
@@ -357,8 +357,6 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         if key != old {
             self.index.remove(hash_of(&old), at);
             self.index.insert(hash_of(&key), at);
-            self.ipcomp_in = self.ipcomp_in.saturating_sub(usize::from(old.is_ipcomp_in()));
-            self.ipcomp_in = self.ipcomp_in.saturating_add(usize::from(key.is_ipcomp_in()));
         }
         if let Some(slot) = self.get_mut(at) {
             (slot.key, slot.source) = (key, source);

@@ -5,8 +5,8 @@ mod gateway_pair;
 
 use gateway::{Received, ip, tcp, udp};
 use gateway_pair::*;
-use ipsec_engine::{Counter, Direction, DiscardReason, Protocol, SaId, Transform};
-use ipsec_packet::IpProto;
+use ipsec_engine::{Counter, Direction, DiscardReason, Protocol, SaId};
+use ipsec_packet::{IpProto, SeqCounter, SeqWidth};
 
 const TA: &str = "192.0.2.1-198.51.100.1";
 
@@ -226,8 +226,8 @@ fn sa_used_twice_in_a_bundle_needs_two_sequence_numbers() {
         tunnel(&format!("add {A} {B} esp 0x1001 -m tunnel {KEYS};"), &format!("ipsec {template} {template}"));
     let key = SaId::outbound(address(B), Protocol::Esp, 0x1001);
     let moved = a.engine.update(&key, address(A), |sa| {
-        let Transform::EspOut(esp) = sa.transform_mut() else { panic!() };
-        esp.reserve(u32::MAX - 1).unwrap();
+        let last = SeqCounter::new(SeqWidth::Bits32).export_ahead((u32::MAX - 1).into());
+        sa.import_counter(&last).unwrap();
     });
     assert_eq!(moved.unwrap(), key);
     let refused = a.send(&udp("10.1.0.1", "10.2.0.1", 1, 2, b"")).unwrap_err();

@@ -296,16 +296,21 @@ fn assigned_reqids_differ_from_reqids_of_setkey() {
 }
 
 #[test]
-fn sa_replaced_by_an_ipcomp_sa_receives_uncompressed_packets() {
+fn ipcomp_sa_receives_uncompressed_packets_until_it_is_removed() {
     let action = format!("ipsec ipcomp/tunnel/{A}-{B}/require");
     let text = policy("10.1.0.0/16", "10.2.0.0/16", "any", "in", &action) + &esp(A, B, 0x1001, "-m tunnel");
     let mut b = Gateway::new(&text, B);
     let plain = gateway::ipv4(A, B, IpProto::IPV4, &inner());
-    let mut replacement = Some(sa(&ipcomp(A, B, 0x3003, "-m tunnel"), Direction::Inbound));
-    let esp_key = key(Direction::Inbound, B, Protocol::Esp, 0x1001);
-    let ipcomp_key = b.engine.update(&esp_key, address(A), |old| *old = replacement.take().unwrap()).unwrap();
+    assert_ne!(b.receive(&plain).0, Received::Deliver);
+    b.engine.remove(&key(Direction::Inbound, B, Protocol::Esp, 0x1001), address(A)).unwrap();
+    b.engine.install(sa(&ipcomp(A, B, 0x3003, "-m tunnel"), Direction::Inbound), b.now).unwrap();
     assert_eq!(b.receive(&plain).0, Received::Deliver);
-    let mut replacement = Some(sa(&esp(A, B, 0x1001, "-m tunnel"), Direction::Inbound));
-    assert_eq!(b.engine.update(&ipcomp_key, address(A), |old| *old = replacement.take().unwrap()), Ok(esp_key));
+    // A change keeps it, and the address of the peer is no part of its identifier.
+    let ipcomp_key = key(Direction::Inbound, B, Protocol::Ipcomp, 0x3003);
+    let moved = b.engine.update(&ipcomp_key, address(A), |sa| sa.move_peer(address(A), 0).unwrap());
+    assert_eq!(moved, Ok(ipcomp_key));
+    assert_eq!(b.receive(&plain).0, Received::Deliver);
+    b.engine.remove(&ipcomp_key, address(A)).unwrap();
+    b.engine.install(sa(&esp(A, B, 0x1001, "-m tunnel"), Direction::Inbound), b.now).unwrap();
     assert_ne!(b.receive(&plain).0, Received::Deliver);
 }

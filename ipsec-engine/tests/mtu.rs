@@ -251,17 +251,13 @@ fn reported_path_mtu_is_aged() {
 #[test]
 fn tfc_padding_does_not_exceed_the_mtu() {
     let packet = |length| of_length("10.1.2.3", "10.2.3.4", length);
-    use ipsec_engine::Transform;
     for (link, reported) in
         [(Some(1400), None), (Some(600), None), (None, Some(1000)), (None, Some(300)), (Some(1300), Some(900))]
     {
         let (mut a, mut b) = esp_tunnel();
         a.engine.settings_mut().link_mtu = link;
         let padded = a.engine.update(&key(Direction::Outbound, B, Protocol::Esp, 0x1001), address(A), |sa| {
-            match sa.transform_mut() {
-                Transform::EspOut(esp) => esp.set_padding(esp_core::Padding::MINIMAL.tfc_to(1400)),
-                _ => panic!("not an outbound ESP SA"),
-            }
+            assert!(sa.set_padding(esp_core::Padding::MINIMAL.tfc_to(1400)));
         });
         padded.unwrap();
         if let Some(mtu) = reported {

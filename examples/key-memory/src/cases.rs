@@ -3,9 +3,12 @@ use core::time::Duration;
 
 use ah_core::Profile;
 use ipsec_crypto::{
-    AnyAhIntegrity, AnySuite, CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow, KeyLengths,
+    AnyAhIntegrity, AnySuite, CipherAlgorithm, CipherRow, IntegrityAlgorithm, IntegrityRow, KeyLengths, Secret,
+    SuiteKeys,
 };
-use ipsec_engine::{AnyAlgorithms, AnyWindow, Direction, Lifetimes, Limit, Protocol, Sa, SaId, Transform};
+use ipsec_engine::{
+    AnyAlgorithms, AnyWindow, Direction, Lifetimes, Limit, Protocol, Sa, SaId, SaParams, Transform, TransformParams,
+};
 use ipsec_packet::{Instant, SeqWidth, Spi, WindowSize};
 
 /// Time at which an SA is installed.
@@ -64,11 +67,9 @@ impl Case {
     /// installation.
     pub fn sa(&self, number: u64, spi: u32) -> Sa<AnyAlgorithms> {
         let (keys, spi, width) = (self.keys(number), Spi::new(spi).expect("valid SPI"), SeqWidth::Bits32);
-        let suite = || match (self.cipher.0, self.integrity.0) {
-            (cipher, IntegrityAlgorithm::None) if cipher.row().is_some_and(|row| row.icv == 0) => {
-                AnySuite::without_integrity(cipher, &keys[0]).expect("valid suite")
-            }
-            (cipher, integrity) => AnySuite::from_slices(cipher, &keys[0], integrity, &keys[1]).expect("valid suite"),
+        let suite = || match self.cipher.0 {
+            cipher if self.is_unauthenticated() => AnySuite::without_integrity(cipher, &keys[0]).expect("valid suite"),
+            cipher => AnySuite::from_slices(cipher, &keys[0], self.integrity.0, &keys[1]).expect("valid suite"),
         };
         let integrity = || AnyAhIntegrity::new(self.integrity.0, &keys[1]).expect("valid integrity algorithm");
         let window = || AnyWindow::new(WindowSize::packets(64)).expect("valid window size");
@@ -82,10 +83,32 @@ impl Case {
             (_, Direction::Outbound) => Transform::EspOut(esp_core::Outbound::new(spi, suite(), width)),
             (_, Direction::Inbound) => Transform::EspIn(esp_core::Inbound::with_window(spi, suite(), width, window())),
         };
-        let hard = Limit { age: Some(Duration::from_secs(10)), ..Limit::default() };
         let sa = Sa::new(SOURCE, DESTINATION, transform).expect("addresses of the same family");
-        sa.with_lifetimes(Lifetimes { hard, ..Lifetimes::default() })
+        sa.with_lifetimes(lifetimes())
     }
+
+    /// Returns the parameters of the same SA as [`sa`](Self::sa).
+    pub fn params(&self, number: u64, spi: u32) -> SaParams {
+        let keys = self.keys(number);
+        let suite = || SuiteKeys::new(self.cipher.0, &keys[0], self.integrity.0, &keys[1]).expect("short keys");
+        let transform = match self.protocol {
+            Protocol::Ah => {
+                TransformParams::Ah { integrity: self.integrity.0, key: Secret::new(&keys[1]).expect("a short key") }
+            }
+            _ if self.is_unauthenticated() => TransformParams::EspWithoutIntegrity(suite()),
+            _ => TransformParams::Esp(suite()),
+        };
+        SaParams { lifetimes: lifetimes(), ..SaParams::new(self.key(spi), SOURCE, transform) }
+    }
+
+    fn is_unauthenticated(&self) -> bool {
+        self.integrity.0 == IntegrityAlgorithm::None && self.cipher.0.row().is_some_and(|row| row.icv == 0)
+    }
+}
+
+fn lifetimes() -> Lifetimes {
+    let hard = Limit { age: Some(Duration::from_secs(10)), ..Limit::default() };
+    Lifetimes { hard, ..Lifetimes::default() }
 }
 
 /// Returns the smallest possible SA with the same protocol, direction and SPI, and other keys.
