@@ -144,9 +144,7 @@ impl ParsedIp {
     /// [`IpError`] of a malformed extension header.
     #[inline]
     pub fn flow(&self) -> Result<Flow, IpError> {
-        let Layout { protocol, detail, malformed, .. } = self.layout;
-        malformed.map_or(Ok(()), |malformed| Err(malformed.error()))?;
-        Ok(Flow { source: self.fields.source, destination: self.fields.destination, protocol, detail })
+        self.layout.flow(self.fields.source, self.fields.destination)
     }
 
     /// Returns the first header that is not an IPv6 extension header, or the header of a fragment, with what it is a
@@ -269,6 +267,14 @@ impl Layout {
             Ip::V4(ip) => ipv4_layout(ip),
             Ip::V6(ip) => ipv6_layout(ip.packet(), ip.header().next_header()),
         }
+    }
+
+    /// Returns the selector values of a packet with these addresses.
+    #[inline]
+    pub(crate) fn flow(&self, source: IpAddr, destination: IpAddr) -> Result<Flow, IpError> {
+        let Self { protocol, detail, malformed, .. } = *self;
+        malformed.map_or(Ok(()), |malformed| Err(malformed.error()))?;
+        Ok(Flow { source, destination, protocol, detail })
     }
 
     /// Returns the position for a new IPsec header.

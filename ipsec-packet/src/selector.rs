@@ -3,7 +3,8 @@
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::{IpError, IpProto, ParsedIp};
+use crate::parsed::Layout;
+use crate::{Ip, IpError, IpProto};
 
 /// Selector values of one packet (RFC 4301 section 4.4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +40,8 @@ impl Flow {
     /// # Errors
     /// [`IpError`] if the IP header or an extension header is malformed.
     pub fn read(packet: &[u8]) -> Result<Self, IpError> {
-        ParsedIp::read(packet)?.flow()
+        let ip = Ip::parse(packet)?;
+        Layout::of(&ip).flow(ip.source(), ip.destination())
     }
 
     /// Returns whether the packet is one of ICMP or ICMPv6, which may quote another packet.
