@@ -80,9 +80,8 @@ pub enum Unmatched {
 /// An engine holds up to `SAS` SAs and `POLICIES` policies, and caches the SPD lookup of `FLOWS` flows. It never
 /// allocates; its size is `size_of::<Engine<..>>()`.
 ///
-/// All times are those of one clock, which is never set back: lifetimes end by it. If it is set back nevertheless, it
-/// extends the lifetimes of mature SAs, but neither that of a larval SA nor that of a path MTU, and silences no
-/// acquire.
+/// All times are those of one monotonic clock, by which lifetimes end. A clock that is set back extends the lifetimes of
+/// mature SAs, but neither that of a larval SA nor that of a path MTU, and suppresses no acquire.
 pub struct Engine<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize = 64> {
     pub(crate) settings: Settings,
     pub(crate) spd: Spd<POLICIES, FLOWS>,
@@ -224,7 +223,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Changes an SA in its slot: its lifetimes, the address of its peer, its counter or window (SADB_UPDATE, RFC
     /// 2367 section 3.1.2). Returns its identifier, which changes with the address of the peer. Usage and age stay.
-    /// Its keys stay, too: an SA with other keys is another SA, which is removed and installed.
+    /// Its keys stay, too. To change keys, remove the SA and install a new one.
     ///
     /// # Errors
     /// [`UpdateError`]. Nothing has changed if the SA does not exist. An SA that gets the identifier of another one

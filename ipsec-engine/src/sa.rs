@@ -232,35 +232,6 @@ impl<A: Algorithms> Sa<A> {
         &self.transform
     }
 
-    /// Replaces the soft and hard limits.
-    pub const fn set_lifetimes(&mut self, lifetimes: Lifetimes) {
-        self.lifetimes = lifetimes;
-    }
-
-    /// Changes the address and port of a peer that a NAT has moved (see
-    /// [`SaEvent::NatMapping`](crate::SaEvent::NatMapping); RFC 3947 section 7). The known path MTU is reset.
-    ///
-    /// # Errors
-    /// [`MixedFamilies`]; nothing has changed.
-    pub fn move_peer(&mut self, address: IpAddr, port: u16) -> Result<(), MixedFamilies> {
-        let direction = self.transform.direction();
-        let (source, destination) = match direction {
-            Direction::Inbound => (address, self.destination),
-            Direction::Outbound => (self.source, address),
-        };
-        let (local, remote) =
-            if direction == Direction::Outbound { (source, destination) } else { (destination, source) };
-        self.tunnel = self.tunnel.with_endpoints(local, remote).ok_or(MixedFamilies)?;
-        (self.source, self.destination, self.path_mtu) = (source, destination, None);
-        if let Some(encap) = &mut self.encap {
-            match direction {
-                Direction::Inbound => encap.ports.source = port,
-                Direction::Outbound => encap.ports.destination = port,
-            }
-        }
-        Ok(())
-    }
-
     /// Returns address and port of the peer of an inbound SA with UDP encapsulation.
     pub(crate) fn peer(&self) -> Option<(IpAddr, u16)> {
         self.encap
@@ -273,11 +244,6 @@ impl<A: Algorithms> Sa<A> {
     pub(crate) fn path_mtu(&self, now: Instant, life: Duration) -> Option<u16> {
         let latest = now.saturating_add(life);
         self.path_mtu.filter(|(_, until)| now < *until && *until <= latest).map(|(mtu, _)| mtu)
-    }
-
-    /// Returns the keyed transform for the import of a counter or window.
-    pub const fn transform_mut(&mut self) -> &mut Transform<A> {
-        &mut self.transform
     }
 }
 

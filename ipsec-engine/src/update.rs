@@ -6,13 +6,13 @@ use core::ops::Deref;
 
 use esp_core::{PadCheck, Padding, Resync};
 use ipsec_packet::StateError;
-use ipsec_sa::Lifetimes;
+use ipsec_sa::{Direction, Lifetimes};
 
 use crate::algorithms::Algorithms;
 use crate::sa::{MixedFamilies, Sa, Transform};
 
 /// Installed SA whose parameters, counter and window can be changed in its slot. The SA itself and its keys cannot be
-/// replaced: what the slot contains beside the new SA would remain in memory.
+/// replaced, because the octets between the fields of the SA before would remain in memory.
 pub struct SaUpdate<'a, A: Algorithms>(&'a mut Sa<A>);
 
 impl<'a, A: Algorithms> SaUpdate<'a, A> {
@@ -22,15 +22,30 @@ impl<'a, A: Algorithms> SaUpdate<'a, A> {
 
     /// Replaces the soft and hard limits (RFC 4301 section 4.4.2.1).
     pub const fn set_lifetimes(&mut self, lifetimes: Lifetimes) {
-        self.0.set_lifetimes(lifetimes);
+        self.0.lifetimes = lifetimes;
     }
 
-    /// Changes the address and port of the peer, see [`Sa::move_peer`] (RFC 3947 section 7).
+    /// Changes the address and port of a peer that a NAT has moved (see [`SaEvent::NatMapping`](crate::SaEvent::NatMapping); RFC 3947 section 7). The
+    /// known path MTU is reset.
     ///
     /// # Errors
     /// [`MixedFamilies`]; nothing has changed.
     pub fn move_peer(&mut self, address: IpAddr, port: u16) -> Result<(), MixedFamilies> {
-        self.0.move_peer(address, port)
+        let sa = &mut *self.0;
+        let direction = sa.transform.direction();
+        let ((source, destination), (local, remote)) = match direction {
+            Direction::Inbound => ((address, sa.destination), (sa.destination, address)),
+            Direction::Outbound => ((sa.source, address), (sa.source, address)),
+        };
+        sa.tunnel = sa.tunnel.with_endpoints(local, remote).ok_or(MixedFamilies)?;
+        (sa.source, sa.destination, sa.path_mtu) = (source, destination, None);
+        if let Some(encap) = &mut sa.encap {
+            match direction {
+                Direction::Inbound => encap.ports.source = port,
+                Direction::Outbound => encap.ports.destination = port,
+            }
+        }
+        Ok(())
     }
 
     /// Advances the sequence counter of an outbound SA to an exported state (RFC 4303 section 3.3.3).

@@ -9,12 +9,13 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use core::convert::Infallible;
 
+use esp_core::{PadCheck, Padding};
 use ipcomp_core::{FixedDeflate, Inflate};
 use ipsec_crypto::{Aes128Cbc, EncryptThenMac, HmacSha1_96};
 use ipsec_engine::{
     Action, Algorithms, Bundle, Direction, Engine, IpcompOut, Level, Lifetimes, Mode, PolicyBackend, PolicyDirection,
-    PolicyParams, Priority, Protocol, Sa, SaAlgorithms, SaBackend, SaChange, SaParams, Settings, SpiRequest, Template,
-    Transform, TunnelEndpoints, UdpEncap,
+    PolicyParams, Priority, Protocol, Sa, SaAlgorithms, SaBackend, SaChange, SaParams, SaUpdate, Settings, SpiRequest,
+    Template, Transform, TunnelEndpoints, UdpEncap,
 };
 use ipsec_packet::{
     AddressRange, Beet, ChecksumRepair, Cpi, DestinationOptions, DfPolicy, Instant, Marker, PacketBuf, Ports,
@@ -93,13 +94,21 @@ fn configure(engine: &mut Engine<Firmware, 8, 8, 16>, input: &[u8]) -> Option<us
     sum = sum.wrapping_add(single_sa(input, source, destination, suite()?)?);
     let keys = engine.sas().find_map(|view| view.sa.map(|sa| (sa.key(), sa.source())));
     if let Some((key, source)) = keys {
-        let _ = (
-            engine.sa(&key, source).is_some(),
-            engine.update(&key, source, |sa| sa.set_lifetimes(Default::default())).is_ok(),
-        );
+        let _ = (engine.sa(&key, source).is_some(), engine.update(&key, source, |sa| change(sa, input)).is_ok());
         let _ = (engine.reserve(key, source, now).is_ok(), engine.remove(&key, source).is_some());
     }
     Some(sum.wrapping_add(engine.policies().count()))
+}
+
+/// Changes every part of an installed SA that can be changed.
+fn change(sa: &mut SaUpdate<'_, Firmware>, input: &[u8]) {
+    sa.set_lifetimes(Lifetimes::default());
+    let _ = (sa.move_peer(sa.destination(), 4501).is_ok(), sa.import_counter(input).is_ok());
+    let _ = (
+        sa.window_mut().map(|window| window.import(SeqWidth::Bits32, input).is_ok()),
+        sa.set_padding(Padding::MINIMAL),
+    );
+    let _ = (sa.set_pad_check(PadCheck::Full), sa.set_resync(None));
 }
 
 /// Uses an SA without an engine.
@@ -115,15 +124,14 @@ fn single_sa(input: &[u8], source: IpAddr, destination: IpAddr, suite: Suite) ->
         .with_algorithms(SaAlgorithms::default())
         .with_encap(UdpEncap { ports, marker: Marker::NonEsp }, ChecksumRepair::Recompute)
         .with_destination_options(DestinationOptions::Unprotected);
-    let moved = sa.move_peer(destination, 4501).is_ok();
     let known =
         sa.encap().is_some() ^ (sa.mode() == Mode::Beet) ^ (sa.reqid() == 7) ^ sa.transform().sequence().is_some();
     let labelled = (*sa.lifetimes() == Lifetimes::default()) ^ (*sa.algorithms() == SaAlgorithms::default());
     let mut bytes = [0; 256];
     bytes.iter_mut().zip(input).for_each(|(to, from)| *to = *from);
     let taken = sa.open(&mut PacketBuf::received(&mut bytes), None).is_ok();
-    let inward = sa.transform_mut().direction() == Direction::Inbound;
-    Some(usize::from(moved ^ known ^ labelled ^ taken ^ inward ^ (sa.destination() == destination)))
+    let inward = sa.transform().direction() == Direction::Inbound;
+    Some(usize::from(known ^ labelled ^ taken ^ inward ^ (sa.destination() == destination)))
 }
 
 /// The engine and a kernel as back ends. A text of setkey(8) is not applied: the parser of addresses of `core` refers to
