@@ -13,7 +13,6 @@ mod policy;
 mod policy_params;
 mod statement;
 mod values;
-mod words;
 mod write;
 
 pub use algorithm::{Algorithm, Key, cipher_name, mac_name};

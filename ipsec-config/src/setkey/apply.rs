@@ -237,7 +237,7 @@ pub fn apply<B: SaBackend + PolicyBackend>(
 /// Applies a text to a back end, in an environment and with properties of the caller.
 ///
 /// # Errors
-/// As [`apply`].
+/// [`ApplyError`], see [`apply`].
 pub fn apply_with<B: SaBackend + PolicyBackend>(
     backend: &mut B,
     text: &[u8],

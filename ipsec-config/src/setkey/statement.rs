@@ -12,10 +12,6 @@ use super::values::{
 };
 use ipsec_sa::{CompressionAlgorithm, Mode};
 
-super::words::words! { SaProtocol {
-    Esp = "esp", EspOld = "esp-old", EspUdp = "esp-udp", Ah = "ah", AhOld = "ah-old", Ipcomp = "ipcomp", Tcp = "tcp",
-} }
-
 /// Limits of an SA; 0 for no limit (RFC 4301 section 4.4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Lifetimes {

@@ -1,5 +1,6 @@
 //! Parsers of the values in statements: names, numbers, addresses with ports, SPIs.
 
+use core::fmt;
 use core::net::IpAddr;
 use core::str::FromStr;
 
@@ -23,6 +24,34 @@ pub enum SaProtocol {
     Ipcomp,
     /// TCP-MD5 signatures (RFC 2385).
     Tcp,
+}
+
+impl SaProtocol {
+    const ALL: [Self; 7] = [Self::Esp, Self::EspOld, Self::EspUdp, Self::Ah, Self::AhOld, Self::Ipcomp, Self::Tcp];
+
+    /// Returns the word of setkey(8).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Esp => "esp",
+            Self::EspOld => "esp-old",
+            Self::EspUdp => "esp-udp",
+            Self::Ah => "ah",
+            Self::AhOld => "ah-old",
+            Self::Ipcomp => "ipcomp",
+            Self::Tcp => "tcp",
+        }
+    }
+
+    /// Returns the protocol of a word of setkey(8).
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.name() == name)
+    }
+}
+
+impl fmt::Display for SaProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// Address family that a statement requires (setkey(8)).
