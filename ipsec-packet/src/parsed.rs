@@ -192,7 +192,7 @@ impl ParsedIp {
     /// read.
     ///
     /// # Errors
-    /// As [`check_preceding_headers`].
+    /// [`IpError`], for the reasons that [`check_preceding_headers`] names.
     pub fn check_preceding_headers(&self, packet: &[u8], at: usize) -> Result<(), IpError> {
         // Neither options nor extension headers are in front.
         let is_first = match self.fields.source {
