@@ -149,6 +149,11 @@ impl AddressRange {
         }
     }
 
+    /// Returns whether all addresses of another range are in this one.
+    pub fn contains_range(&self, other: &Self) -> bool {
+        self.contains(other.first) && self.contains(other.last)
+    }
+
     /// Returns the lowest address.
     pub const fn first(&self) -> IpAddr {
         self.first
@@ -202,6 +207,11 @@ impl PortRange {
     pub const fn contains(self, port: u16) -> bool {
         self.first <= port && port <= self.last
     }
+
+    /// Returns whether all ports of another range are in this one.
+    pub const fn contains_range(self, other: Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
 }
 
 /// Upper protocols, ports, types and codes of a selector (RFC 4301 section 4.4.1.1).
@@ -248,9 +258,43 @@ impl Selector {
             Match::No
         }
     }
+
+    /// Returns whether every packet that matches another selector matches this one, too.
+    pub fn contains(&self, other: &Self) -> bool {
+        self.source.contains_range(&other.source)
+            && self.destination.contains_range(&other.destination)
+            && self.upper.contains(other.upper)
+    }
 }
 
 impl Upper {
+    fn contains(self, other: Self) -> bool {
+        let any = |source, destination| (source, destination) == (PortRange::ANY, PortRange::ANY);
+        match (self, other) {
+            (Self::Any, _) => true,
+            (_, Self::Any) => false,
+            (Self::Protocol(wanted), Self::Protocol(found) | Self::Ports(Some(found), ..) | Self::Icmp(found, ..)) => {
+                wanted == found
+            }
+            (Self::Ports(wanted, source, destination), Self::Ports(found, other_source, other_destination)) => {
+                (wanted.is_none() || wanted == found)
+                    && source.contains_range(other_source)
+                    && destination.contains_range(other_destination)
+            }
+            // Without a restriction of its ports, a protocol matches in either form.
+            (Self::Ports(Some(wanted), source, destination), Self::Protocol(found)) => {
+                wanted == found && any(source, destination)
+            }
+            (Self::Ports(None, source, destination), Self::Protocol(found)) => {
+                found.has_ports() && any(source, destination)
+            }
+            (Self::Icmp(wanted, kind, code), Self::Icmp(found, other_kind, other_code)) => {
+                (wanted, kind) == (found, other_kind) && (code.is_none() || code == other_code)
+            }
+            _ => false,
+        }
+    }
+
     fn matches(self, flow: &Flow) -> Match {
         let wanted = match self {
             Self::Any => return Match::Yes,
