@@ -53,6 +53,7 @@ mod cookie;
 mod dh;
 mod keymat;
 mod natd;
+mod negotiator;
 mod proposal;
 mod protect;
 
@@ -60,6 +61,11 @@ pub use cookie::CookieGenerator;
 pub use dh::{DhError, DiffieHellman, GroupLengths, MAX_PUBLIC, Software};
 pub use keymat::{Cookies, EmptyKeymat, KeymatSeed, Nonces, Phase1Keys, Phase1Publics, Skeyid};
 pub use natd::{NatDetection, detect, detection_hash};
+pub use negotiator::{
+    Counter, Counters, Difference, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IsakmpSaId, IsakmpSaView,
+    Mismatch, NegotiatedSa, Negotiator, Parameter, Path, Peer, PeerHint, PeerId, Phase, PreSharedKey, ProposalCheck,
+    Refusal, Role, Settings, Table, Target, Transmit,
+};
 pub use proposal::{
     PeerDefaults, Phase1Choice, Phase2Choice, Phase2Suite, ProposalError, auth_numbers, encryption_number, esp_number,
     hash_number,

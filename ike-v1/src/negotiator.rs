@@ -1,0 +1,622 @@
+//! Negotiation of ISAKMP SAs and IPsec SAs (RFC 2408, RFC 2409), without I/O.
+
+mod census;
+mod choose;
+mod counters;
+mod event;
+mod exchange;
+mod host;
+mod identity;
+mod inbound;
+mod informational;
+mod ipsec_sa;
+mod isakmp_sa;
+mod main_mode;
+mod message;
+mod offer;
+mod outbound;
+mod peer;
+mod quick;
+mod refusal;
+mod retry;
+mod scratch;
+mod selectors;
+mod settings;
+mod stage;
+mod timer;
+
+pub use counters::{Counter, Counters};
+pub use event::{Event, Failure, Gone, IpsecSaId, IsakmpSaId, NegotiatedSa, Phase, Role};
+pub use host::{Host, PeerHint, PreSharedKey};
+pub use isakmp_sa::IsakmpSaView;
+pub use outbound::Transmit;
+pub use peer::{IpsecPolicy, Path, Peer, PeerId, ProposalCheck};
+pub use refusal::{Difference, Mismatch, Parameter, Refusal, Table};
+pub use settings::Settings;
+
+use ike_codec::{Cookie, ExchangeKind};
+use ipsec_packet::Instant;
+
+use crate::Cookies;
+use event::SlotId;
+use exchange::{Exchange, Output, State};
+use inbound::not_zero;
+use informational::{ClearRefusal, new_message_id};
+use ipsec_sa::{HalfState, IpsecSlot, Negotiation};
+use isakmp_sa::{IsakmpSa, PendingDelete};
+use retry::Retry;
+use stage::Stage;
+
+/// Number of failures that wait to be fetched as events, besides those of negotiations that the caller initiated.
+const FAILURES: usize = 8;
+
+/// IKEv1 for one set of local addresses: main mode with pre-shared keys, quick mode for ESP, and informational
+/// exchanges, in both roles (RFC 2408, RFC 2409).
+///
+/// The negotiator does no I/O, reads no clock and does not allocate. It has room for `SAS` ISAKMP SAs, `EXCHANGES`
+/// exchanges in progress with a buffer of `BUFFER` octets each, and `IPSEC_SAS` pairs of IPsec SAs. A buffer holds the
+/// SA payload of the initiator, the private value, both public values, the nonces, and the last two messages: 1,536
+/// octets for groups of 2048 bits.
+///
+/// The caller passes datagrams, requests and the time in, and then fetches in this order: events until there is none,
+/// then datagrams until there is none, then events again, as sending a message may be what completes an SA.
+///
+/// ```text
+/// handle_datagram, handle_timeout, initiate, installed, heard_from, delete
+///     -> poll_event (install SAs, call `installed`) -> poll_transmit (send) -> poll_event -> poll_timeout (wait)
+/// ```
+#[derive(Debug)]
+pub struct Negotiator<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize> {
+    settings: Settings,
+    /// Key of the digests of received messages.
+    secret: [u8; 16],
+    isakmp: [Option<IsakmpSa>; SAS],
+    exchanges: [Option<Exchange<BUFFER>>; EXCHANGES],
+    pairs: [Option<IpsecSlot>; IPSEC_SAS],
+    failures: [Option<Failure>; FAILURES],
+    counters: Counters,
+    generation: u32,
+    /// Address of a message of an unknown SA, to be reported.
+    unknown: Option<Path>,
+    unknown_reported: Option<Instant>,
+    /// ISAKMP SA whose place was needed, to be reported.
+    superseded: Option<(PeerId, IsakmpSaId)>,
+    clear_refusal: Option<ClearRefusal>,
+    /// Initiator cookies that were refused last.
+    refused: [Cookie; 8],
+    has_events: bool,
+    has_output: bool,
+    has_wanted: bool,
+}
+
+/// SAs to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One pair of IPsec SAs.
+    IpsecSa(IpsecSaId),
+    /// One ISAKMP SA. Its IPsec SAs continue to exist.
+    IsakmpSa(IsakmpSaId),
+    /// All SAs with a peer.
+    Peer(PeerId),
+    /// All SAs.
+    All,
+}
+
+impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
+    Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
+{
+    /// Creates a negotiator without SAs. `secret` is random, and is the key of the digests by which a repeated message
+    /// is recognised.
+    pub const fn new(settings: Settings, secret: [u8; 16]) -> Self {
+        Self {
+            settings,
+            secret,
+            isakmp: [const { None }; SAS],
+            exchanges: [const { None }; EXCHANGES],
+            pairs: [const { None }; IPSEC_SAS],
+            failures: [const { None }; FAILURES],
+            counters: Counters::new(),
+            generation: 0,
+            unknown: None,
+            unknown_reported: None,
+            superseded: None,
+            clear_refusal: None,
+            refused: [[0; 8]; 8],
+            has_events: false,
+            has_output: false,
+            has_wanted: false,
+        }
+    }
+
+    /// Negotiates a pair of IPsec SAs for a policy, and an ISAKMP SA first if there is none. While the negotiation is in
+    /// progress, further requests for the same policy return the same identifier.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the peer or the policy does not exist, the peer has no address, or the table is full.
+    pub fn initiate(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        policy: u32,
+        host: &mut dyn Host,
+    ) -> Result<IpsecSaId, Refusal> {
+        let pending = self.pairs.iter().flatten().find(|pair| {
+            (pair.peer, pair.policy, pair.role) == (peer, policy, Role::Initiator)
+                && pair.stage != Negotiation::Complete
+                && pair.gone.is_none()
+        });
+        if let Some(pair) = pending {
+            return Ok(IpsecSaId(pair.id));
+        }
+        let path = host.peer(peer).ok_or(Refusal::Superseded)?.path.ok_or(Refusal::Passive)?;
+        host.policy(policy).ok_or(Refusal::NoPolicy)?;
+        let index = self.free_pair()?;
+        let id = self.slot_id(index)?;
+        self.set_pair(index, IpsecSlot::new(id, peer, policy, Role::Initiator, path))?;
+        self.has_wanted = true;
+        self.start_wanted(now, host);
+        Ok(IpsecSaId(id))
+    }
+
+    /// Reports that the inbound SA of an event `InboundReady` is installed: the message that lets the peer use it may be
+    /// sent.
+    pub fn installed(&mut self, now: Instant, sa: IpsecSaId) {
+        let Some(pair) = self.pair_mut(sa.0) else { return };
+        if pair.inbound.state == HalfState::Announced {
+            pair.inbound.state = HalfState::Installed;
+        }
+        for exchange in self.exchanges.iter_mut().flatten() {
+            let state = &mut exchange.state;
+            if state.ipsec == Some(sa.0) && state.output == Output::Held {
+                state.output = Output::Ready;
+                state.started = now;
+            }
+        }
+        self.touch();
+    }
+
+    /// Reports that the inbound SA of an event `InboundReady` could not be installed: the negotiation fails.
+    pub fn install_failed(&mut self, sa: IpsecSaId) {
+        let found = self.exchanges.iter().position(|slot| slot.as_ref().is_some_and(|e| e.state.ipsec == Some(sa.0)));
+        if let Some(index) = found {
+            self.end_exchange(index, Refusal::NotInstalled);
+        }
+    }
+
+    /// Reports that an authentic packet of the inbound SA was received: the peer has installed its half, even if its
+    /// last message of quick mode was lost.
+    pub fn heard_from(&mut self, now: Instant, sa: IpsecSaId) {
+        let found = self.exchanges.iter().position(|slot| {
+            slot.as_ref().is_some_and(|exchange| {
+                exchange.state.ipsec == Some(sa.0) && exchange.state.stage == Stage::QuickAwaitsHash3
+            })
+        });
+        if let Some(index) = found {
+            // The exchange exists, so that its pair does, too.
+            let _ = self.confirm_pair(index, now);
+        }
+    }
+
+    /// Deletes SAs. The events that remove them follow, and delete payloads are sent, each twice.
+    pub fn delete(&mut self, now: Instant, what: Target, host: &mut dyn Host) {
+        for index in 0..IPSEC_SAS {
+            self.delete_pair(index, now, what, host);
+        }
+        for index in 0..EXCHANGES {
+            let state = self.exchanges.get(index).and_then(Option::as_ref).map(|exchange| &exchange.state);
+            let is_meant = state.is_some_and(|state| match what {
+                Target::All => true,
+                Target::Peer(peer) => state.peer == peer,
+                Target::IpsecSa(id) => state.ipsec == Some(id.0),
+                Target::IsakmpSa(id) => state.isakmp == Some(id.0),
+            });
+            if is_meant {
+                self.end_exchange(index, Refusal::Deleted);
+            }
+        }
+        for sa in self.isakmp.iter_mut().flatten() {
+            let is_meant = match what {
+                Target::All => true,
+                Target::Peer(peer) => sa.peer == peer,
+                Target::IsakmpSa(id) => sa.id == id.0,
+                Target::IpsecSa(_) => false,
+            };
+            if is_meant && sa.is_usable() {
+                let message_id = new_message_id(sa, host);
+                sa.delete = Some(PendingDelete::new(message_id, now));
+                sa.end(Gone::Operator);
+            }
+        }
+        self.touch();
+        self.release_spis(host);
+    }
+
+    fn delete_pair(&mut self, index: usize, now: Instant, what: Target, host: &mut dyn Host) {
+        let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { return };
+        let is_meant = match what {
+            Target::All => true,
+            Target::Peer(peer) => pair.peer == peer,
+            Target::IpsecSa(id) => pair.id == id.0,
+            Target::IsakmpSa(_) => false,
+        };
+        if !is_meant || pair.gone.is_some() || pair.stage == Negotiation::InProgress {
+            return;
+        }
+        let carrier = self.carrier(pair.peer).filter(|_| pair.stage == Negotiation::Complete);
+        let message_id =
+            carrier.and_then(|index| self.isakmp.get_mut(index)?.as_mut()).map(|sa| new_message_id(sa, host));
+        if let Some(pair) = self.pairs.get_mut(index).and_then(Option::as_mut) {
+            pair.end(Gone::Operator);
+            pair.delete = message_id.map(|id| PendingDelete::new(id, now));
+        }
+    }
+
+    /// Returns the next event; call it until it returns `None`.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if !self.has_events {
+            return None;
+        }
+        let event = self.next_event();
+        self.has_events = event.is_some();
+        event
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
+        if let Some(path) = self.unknown.take() {
+            return Some(Event::UnknownSa { path });
+        }
+        if let Some((peer, sa)) = self.superseded.take() {
+            return Some(Event::Phase1Gone { peer, sa, why: Gone::Superseded });
+        }
+        for slot in &mut self.isakmp {
+            let Some(sa) = slot else { continue };
+            let (peer, id) = (sa.peer, IsakmpSaId(sa.id));
+            if core::mem::take(&mut sa.is_new) {
+                return Some(Event::Phase1Up { peer, sa: id, role: sa.role, path: sa.path, choice: sa.choice });
+            }
+            if let Some(why) = sa.gone.filter(|_| !sa.is_reported) {
+                sa.is_reported = true;
+                return Some(Event::Phase1Gone { peer, sa: id, why });
+            }
+            if sa.is_finished() {
+                *slot = None;
+            }
+        }
+        for slot in &mut self.pairs {
+            let Some(pair) = slot else { continue };
+            if let Some(event) = pair.poll_event() {
+                return Some(event);
+            }
+            if pair.is_finished() {
+                *slot = None;
+            }
+        }
+        self.failures.iter_mut().find_map(Option::take).map(Event::Failed)
+    }
+
+    /// Returns the counters.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Iterates over the established ISAKMP SAs.
+    pub fn sas(&self) -> impl Iterator<Item = IsakmpSaView<'_>> {
+        self.isakmp.iter().flatten().filter(|sa| sa.is_usable()).map(IsakmpSaView)
+    }
+
+    /// Returns whether nothing is left to be sent: after [`Target::All`] was deleted, the program may end.
+    pub fn is_idle(&self) -> bool {
+        let is_deleting = self.isakmp.iter().flatten().any(|sa| sa.delete.is_some() || sa.notify.is_some())
+            || self.pairs.iter().flatten().any(|pair| pair.delete.is_some());
+        !is_deleting && self.exchanges.iter().flatten().all(|exchange| exchange.state.output == Output::Idle)
+    }
+
+    /// Starts the negotiations that wait for an ISAKMP SA or for an exchange.
+    fn start_wanted(&mut self, now: Instant, host: &mut dyn Host) {
+        if !core::mem::take(&mut self.has_wanted) {
+            return;
+        }
+        self.release_spis(host);
+        for index in 0..IPSEC_SAS {
+            let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { continue };
+            if pair.stage != Negotiation::Wanted || pair.gone.is_some() {
+                continue;
+            }
+            let (peer, path) = (pair.peer, pair.path);
+            let started = match self.carrier(peer).filter(|&sa| self.is_usable(sa)) {
+                Some(sa) => self.begin_quick(now, index, sa, host),
+                None if self.is_phase_1_open(peer) => Ok(()),
+                None => self.begin_main(now, peer, path, host),
+            };
+            match started {
+                Ok(()) => {}
+                Err(Refusal::Full(Table::Exchanges)) => self.has_wanted = true,
+                Err(reason) => {
+                    self.counters.count(reason.counter());
+                    self.fail_pair(index, Phase::Two, reason, None);
+                }
+            }
+        }
+    }
+
+    /// Releases the SPIs of negotiations that failed.
+    fn release_spis(&mut self, host: &mut dyn Host) {
+        for pair in self.pairs.iter_mut().flatten().filter(|pair| pair.releases_spi) {
+            pair.releases_spi = false;
+            host.release_spi(ike_codec::ProtocolId::ESP, &pair.path, pair.inbound.spi);
+        }
+    }
+
+    fn begin_main(&mut self, now: Instant, peer: PeerId, path: Path, host: &mut dyn Host) -> Result<(), Refusal> {
+        let index = self.free_exchange()?;
+        let mut random = [0; 9];
+        host.random(&mut random);
+        let [jitter, cookie @ ..] = random;
+        let retry = Retry::new(&self.settings, jitter);
+        let (kind, stage, role) = (ExchangeKind::MAIN, Stage::MainAwaitsSa, Role::Initiator);
+        let mut exchange = Exchange::new(State::new(kind, stage, role, peer, path, now, retry));
+        let (state, scratch) = exchange.parts();
+        main_mode::begin(&mut main_mode::Step { state, scratch, host }, not_zero(cookie))?;
+        exchange.state.output = Output::Ready;
+        self.set_exchange(index, exchange)
+    }
+
+    fn begin_quick(&mut self, now: Instant, pair: usize, sa: usize, host: &mut dyn Host) -> Result<(), Refusal> {
+        let index = self.free_exchange()?;
+        let mut jitter = [0; 1];
+        host.random(&mut jitter);
+        let [jitter] = jitter;
+        let retry = Retry::new(&self.settings, jitter);
+        let sa = self.isakmp.get_mut(sa).and_then(Option::as_mut).ok_or(Refusal::Internal)?;
+        let message_id = new_message_id(sa, host);
+        let pair = self.pairs.get_mut(pair).and_then(Option::as_mut).ok_or(Refusal::Internal)?;
+        let (kind, stage, role) = (ExchangeKind::QUICK, Stage::QuickAwaitsAnswer, Role::Initiator);
+        let mut state = State::new(kind, stage, role, sa.peer, sa.path, now, retry);
+        state.cookies = sa.cookies;
+        (state.isakmp, state.ipsec) = (Some(sa.id), Some(pair.id));
+        let mut exchange = Exchange::new(state);
+        let (state, scratch) = exchange.parts();
+        quick::begin(&mut quick::Step { state, scratch, sa, pair, host }, message_id)?;
+        exchange.state.output = Output::Ready;
+        self.set_exchange(index, exchange)
+    }
+
+    /// Establishes the ISAKMP SA of a main mode whose peer is authenticated.
+    fn establish(&mut self, now: Instant, index: usize, sa_index: usize, peer: PeerId) -> Result<(), Refusal> {
+        let id = self.slot_id(sa_index)?;
+        let state = &mut self.exchange_mut(index)?.state;
+        let choice = state.choice.ok_or(Refusal::Internal)?;
+        let secrets = state.secrets.take().ok_or(Refusal::Internal)?;
+        let role = state.role;
+        let sa = IsakmpSa {
+            id,
+            cookies: state.cookies,
+            path: state.path,
+            peer,
+            role,
+            choice,
+            keys: secrets.keys,
+            encryption_key: secrets.encryption_key,
+            last_of_phase_1: state.chain.ok_or(Refusal::Internal)?,
+            ours: isakmp_sa::MessageIds::default(),
+            theirs: isakmp_sa::MessageIds::default(),
+            established: now,
+            expires: now.saturating_add(IsakmpSa::lifetime(&choice)),
+            is_new: true,
+            notify: None,
+            delete: None,
+            gone: None,
+            is_reported: false,
+        };
+        state.isakmp = Some(id);
+        state.peer = peer;
+        state.started = now;
+        let slot = self.isakmp.get_mut(sa_index).ok_or(Refusal::Internal)?;
+        *slot = Some(sa);
+        if role == Role::Initiator {
+            // Message 5 is not repeated for a duplicate of message 6.
+            if let Some(slot) = self.exchanges.get_mut(index) {
+                *slot = None;
+            }
+        }
+        self.counters.count(Counter::Phase1Up);
+        self.has_wanted = true;
+        self.touch();
+        Ok(())
+    }
+
+    /// Completes a quick mode as responder: the peer has its inbound SA.
+    fn confirm_pair(&mut self, index: usize, now: Instant) -> Result<(), Refusal> {
+        let pair = self.exchange(index)?.state.ipsec.ok_or(Refusal::Internal)?;
+        let pair = self.pair_mut(pair).ok_or(Refusal::Internal)?;
+        pair.complete(now);
+        if let Some(slot) = self.exchanges.get_mut(index) {
+            *slot = None;
+        }
+        self.counters.count(Counter::Phase2Up);
+        self.has_wanted = true;
+        self.touch();
+        Ok(())
+    }
+
+    /// Ends an exchange that did not succeed, and reports why.
+    fn end_exchange(&mut self, index: usize, reason: Refusal) {
+        let Some(exchange) = self.exchanges.get_mut(index).and_then(Option::take) else { return };
+        let State { role, path, peer, hint, is_reported, kind, stage, ipsec, .. } = exchange.state;
+        self.has_wanted = true;
+        self.touch();
+        if stage == Stage::Answers && role == Role::Responder {
+            return;
+        }
+        self.counters.count(reason.counter());
+        let phase = if kind == ExchangeKind::MAIN { Phase::One } else { Phase::Two };
+        let failure = Failure { peer: Some(peer), path, sa: None, phase, role, reason, hint };
+        match (phase, role) {
+            (Phase::One, Role::Initiator) => {
+                let mut is_wanted = false;
+                for index in 0..IPSEC_SAS {
+                    let waits = self.pairs.get(index).and_then(Option::as_ref).is_some_and(|pair| {
+                        pair.peer == peer && pair.stage == Negotiation::Wanted && pair.gone.is_none()
+                    });
+                    if waits {
+                        is_wanted = true;
+                        self.fail_pair(index, phase, reason, hint);
+                    }
+                }
+                if !is_wanted {
+                    self.fail(failure);
+                }
+            }
+            (Phase::Two, Role::Initiator) => {
+                if let Some(id) = ipsec {
+                    self.fail_pair(usize::from(id.index), phase, reason, hint);
+                }
+            }
+            (_, Role::Responder) => {
+                if let Some(pair) = ipsec.and_then(|id| self.pair_mut(id)) {
+                    pair.end(Gone::Failed);
+                }
+                // A first message that is not followed by another one may be a probe.
+                if !is_reported && stage != Stage::MainAwaitsKeyI {
+                    self.fail(failure);
+                }
+            }
+        }
+    }
+
+    /// Ends a pair whose negotiation failed.
+    fn fail_pair(&mut self, index: usize, phase: Phase, reason: Refusal, hint: Option<ike_codec::NotifyKind>) {
+        let Some(pair) = self.pairs.get_mut(index).and_then(Option::as_mut) else { return };
+        let (peer, path, sa, role) = (Some(pair.peer), pair.path, Some(IpsecSaId(pair.id)), pair.role);
+        if pair.gone.is_none() {
+            pair.end(Gone::Failed);
+            pair.failed = Some(Failure { peer, path, sa, phase, role, reason, hint });
+        }
+        self.has_wanted = true;
+        self.touch();
+    }
+
+    /// Ends the quick modes of ISAKMP SAs that no longer exist.
+    fn end_orphans(&mut self) {
+        for index in 0..EXCHANGES {
+            let state = self.exchanges.get(index).and_then(Option::as_ref).map(|exchange| &exchange.state);
+            let sa = state.filter(|state| state.stage != Stage::Answers).and_then(|state| state.isakmp);
+            if sa.is_some_and(|id| self.isakmp_sa(id).is_err()) {
+                self.end_exchange(index, Refusal::DeletedByPeer);
+            }
+        }
+    }
+
+    /// Keeps a failure until it is fetched as an event.
+    fn fail(&mut self, failure: Failure) {
+        match self.failures.iter_mut().find(|slot| slot.is_none()) {
+            Some(slot) => *slot = Some(failure),
+            None => self.counters.count(Counter::FailuresLost),
+        }
+        self.touch();
+    }
+
+    /// Records that there may be events and datagrams.
+    const fn touch(&mut self) {
+        (self.has_events, self.has_output) = (true, true);
+    }
+
+    /// Returns the identifier of the next use of a slot.
+    fn slot_id(&mut self, index: usize) -> Result<SlotId, Refusal> {
+        self.generation = self.generation.wrapping_add(1);
+        Ok(SlotId { index: u16::try_from(index).map_err(|_| Refusal::Internal)?, generation: self.generation })
+    }
+
+    /// Returns the index of a free exchange. A complete one, which only answers duplicates, is given up if needed.
+    fn free_exchange(&mut self) -> Result<usize, Refusal> {
+        let oldest = || {
+            let complete = self.exchanges.iter().enumerate().filter_map(|(index, slot)| {
+                let state = &slot.as_ref()?.state;
+                (state.stage == Stage::Answers && state.output == Output::Idle).then_some((state.started, index))
+            });
+            complete.min().map(|(_, index)| index)
+        };
+        let free = self.exchanges.iter().position(Option::is_none).or_else(oldest);
+        free.ok_or(Refusal::Full(Table::Exchanges))
+    }
+
+    /// Returns the index of a free pair.
+    fn free_pair(&mut self) -> Result<usize, Refusal> {
+        let is_free = |slot: &Option<IpsecSlot>| slot.as_ref().is_none_or(IpsecSlot::is_finished);
+        self.pairs.iter().position(is_free).ok_or(Refusal::Full(Table::IpsecSas))
+    }
+
+    fn set_pair(&mut self, index: usize, pair: IpsecSlot) -> Result<(), Refusal> {
+        *self.pairs.get_mut(index).ok_or(Refusal::Full(Table::IpsecSas))? = Some(pair);
+        Ok(())
+    }
+
+    fn pair_mut(&mut self, id: SlotId) -> Option<&mut IpsecSlot> {
+        self.pairs.get_mut(usize::from(id.index))?.as_mut().filter(|pair| pair.id == id)
+    }
+
+    /// Returns the index of a free ISAKMP SA. If there is none, the oldest one of the same peer makes room.
+    fn free_isakmp_sa(&mut self, peer: PeerId) -> Result<usize, Refusal> {
+        let is_free = |slot: &Option<IsakmpSa>| slot.as_ref().is_none_or(IsakmpSa::is_finished);
+        if let Some(index) = self.isakmp.iter().position(is_free) {
+            return Ok(index);
+        }
+        let same_peer = self.isakmp.iter().enumerate().filter_map(|(index, slot)| {
+            let sa = slot.as_ref().filter(|sa| sa.peer == peer && sa.is_usable())?;
+            Some((sa.established, index, sa.id))
+        });
+        match same_peer.min_by_key(|&(established, ..)| established) {
+            Some((_, index, id)) if self.superseded.is_none() => {
+                self.superseded = Some((peer, IsakmpSaId(id)));
+                Ok(index)
+            }
+            _ => Err(Refusal::Full(Table::IsakmpSas)),
+        }
+    }
+
+    /// Returns the ISAKMP SA with these cookies.
+    fn find_sa(&self, cookies: &Cookies) -> Option<&IsakmpSa> {
+        self.isakmp.iter().flatten().find(|sa| sa.cookies == *cookies && sa.is_usable())
+    }
+
+    fn isakmp_sa(&self, id: SlotId) -> Result<&IsakmpSa, Refusal> {
+        let sa = self.isakmp.get(usize::from(id.index)).and_then(Option::as_ref);
+        sa.filter(|sa| sa.id == id && sa.is_usable()).ok_or(Refusal::UnknownSa)
+    }
+
+    fn isakmp_sa_mut(&mut self, id: SlotId) -> Result<&mut IsakmpSa, Refusal> {
+        let sa = self.isakmp.get_mut(usize::from(id.index)).and_then(Option::as_mut);
+        sa.filter(|sa| sa.id == id && sa.is_usable()).ok_or(Refusal::UnknownSa)
+    }
+
+    /// Returns the index of the newest ISAKMP SA with a peer that can carry messages: a usable one, or one that is
+    /// being deleted.
+    fn carrier(&self, peer: PeerId) -> Option<usize> {
+        let carriers = self.isakmp.iter().enumerate().filter_map(|(index, slot)| {
+            let sa = slot.as_ref().filter(|sa| sa.peer == peer && (sa.is_usable() || sa.delete.is_some()))?;
+            Some((sa.is_usable(), sa.established, index))
+        });
+        carriers.max().map(|(.., index)| index)
+    }
+
+    fn is_usable(&self, sa: usize) -> bool {
+        self.isakmp.get(sa).and_then(Option::as_ref).is_some_and(IsakmpSa::is_usable)
+    }
+
+    /// Returns whether phase 1 with a peer is in progress.
+    fn is_phase_1_open(&self, peer: PeerId) -> bool {
+        self.exchanges.iter().flatten().any(|exchange| {
+            let state = &exchange.state;
+            // As responder the peer may be another one than it seems, until it is authenticated.
+            state.peer == peer && state.stage.is_phase_1() && state.role == Role::Initiator
+        })
+    }
+}
+
+impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize> Drop
+    for Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
+{
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.secret);
+    }
+}

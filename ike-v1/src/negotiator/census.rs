@@ -1,0 +1,138 @@
+use ike_codec::{Body, Identification, Payload, PayloadKind, Payloads, SecurityAssociation};
+
+use super::Refusal;
+use super::stage::{Identities, Row};
+
+/// Payloads of a message, counted and sorted by kind (RFC 2408 section 5.3).
+#[derive(Clone, Debug)]
+pub(crate) struct Census<'m> {
+    sa: Option<Payload<'m>>,
+    key_exchange: Option<&'m [u8]>,
+    nonce: Option<&'m [u8]>,
+    hash: Option<&'m [u8]>,
+    identities: [Option<(Identification<'m>, &'m [u8])>; 2],
+    payloads: Payloads<'m>,
+}
+
+impl<'m> Census<'m> {
+    /// Counts the payloads of a message, which must be those of its row. Vendor IDs, certificate requests,
+    /// notifications, NAT-D payloads and payloads of kinds for private use are allowed in every message. The hash of an
+    /// encrypted message after phase 1 must be first (RFC 2409 section 5.5).
+    pub fn of(row: &Row, payloads: Payloads<'m>) -> Result<Self, Refusal> {
+        let mut census = Self {
+            sa: None,
+            key_exchange: None,
+            nonce: None,
+            hash: None,
+            identities: [None; 2],
+            payloads: payloads.clone(),
+        };
+        for (position, payload) in payloads.enumerate() {
+            census.add(row, position, &payload)?;
+        }
+        for kind in row.required {
+            census.has(*kind).then_some(()).ok_or(Refusal::MissingPayload(*kind))?;
+        }
+        let found = census.identities.iter().flatten().count();
+        match (row.identities, found) {
+            (Identities::None, 0) | (Identities::One, 1) | (Identities::NoneOrTwo, 0 | 2) => Ok(census),
+            (Identities::None, _) => Err(Refusal::UnexpectedPayload(PayloadKind::ID)),
+            (Identities::One, 2) => Err(Refusal::DuplicatePayload(PayloadKind::ID)),
+            _ => Err(Refusal::MissingPayload(PayloadKind::ID)),
+        }
+    }
+
+    fn add(&mut self, row: &Row, position: usize, payload: &Payload<'m>) -> Result<(), Refusal> {
+        let kind = payload.kind;
+        let is_counted = matches!(
+            kind,
+            PayloadKind::SA
+                | PayloadKind::KEY_EXCHANGE
+                | PayloadKind::NONCE
+                | PayloadKind::HASH
+                | PayloadKind::SIGNATURE
+        );
+        if is_counted && !row.required.contains(&kind) {
+            return Err(Refusal::UnexpectedPayload(kind));
+        }
+        //= RFC 2409 5/2
+        //# MUST: the SA payload precedes all other payloads
+        let must_be_first = match kind {
+            PayloadKind::SA => row.hash.is_none(),
+            PayloadKind::HASH => row.identities != Identities::One,
+            _ => false,
+        };
+        if must_be_first && position > 0 {
+            return Err(Refusal::UnexpectedPayload(kind));
+        }
+        let duplicate = match payload.view() {
+            Body::KeyExchange(value) => self.key_exchange.replace(value).is_some(),
+            Body::Nonce(nonce) => self.nonce.replace(nonce).is_some(),
+            Body::Hash(hash) => self.hash.replace(hash).is_some(),
+            Body::Identification(identity) => match self.identities.iter_mut().find(|slot| slot.is_none()) {
+                Some(slot) => {
+                    *slot = Some((identity, payload.body));
+                    false
+                }
+                None => true,
+            },
+            _ if kind == PayloadKind::SA => self.sa.replace(*payload).is_some(),
+            _ => false,
+        };
+        if duplicate { Err(Refusal::DuplicatePayload(kind)) } else { Ok(()) }
+    }
+
+    fn has(&self, kind: PayloadKind) -> bool {
+        match kind {
+            PayloadKind::SA => self.sa.is_some(),
+            PayloadKind::KEY_EXCHANGE => self.key_exchange.is_some(),
+            PayloadKind::NONCE => self.nonce.is_some(),
+            PayloadKind::HASH => self.hash.is_some(),
+            _ => true,
+        }
+    }
+
+    /// Returns the SA payload and its body, which is SAi_b of the hashes.
+    pub fn sa(&self) -> Result<(SecurityAssociation<'m>, &'m [u8]), Refusal> {
+        let payload = self.sa.ok_or(Refusal::MissingPayload(PayloadKind::SA))?;
+        match payload.view() {
+            Body::SecurityAssociation(sa) => Ok((sa, payload.body)),
+            _ => Err(Refusal::Offer),
+        }
+    }
+
+    /// Returns the public value of the peer.
+    pub fn key_exchange(&self) -> Result<&'m [u8], Refusal> {
+        self.key_exchange.ok_or(Refusal::MissingPayload(PayloadKind::KEY_EXCHANGE))
+    }
+
+    /// Returns the nonce of the peer, 8 to 256 octets.
+    pub fn nonce(&self) -> Result<&'m [u8], Refusal> {
+        let nonce = self.nonce.ok_or(Refusal::MissingPayload(PayloadKind::NONCE))?;
+        //= RFC 2409 5/8
+        //# MUST: a nonce has 8 to 256 octets
+        if (8..=256).contains(&nonce.len()) { Ok(nonce) } else { Err(Refusal::NonceLength(nonce.len())) }
+    }
+
+    /// Returns the hash of the message.
+    pub fn hash(&self) -> Result<&'m [u8], Refusal> {
+        self.hash.ok_or(Refusal::MissingPayload(PayloadKind::HASH))
+    }
+
+    /// Returns the identity and its body, which is ID_b of the hashes.
+    pub fn identity(&self) -> Result<(Identification<'m>, &'m [u8]), Refusal> {
+        self.identities.first().copied().flatten().ok_or(Refusal::MissingPayload(PayloadKind::ID))
+    }
+
+    /// Returns both client identities with their bodies, `None` if the message has none.
+    #[allow(clippy::type_complexity)] // identity and body, twice
+    pub fn clients(&self) -> Option<[(Identification<'m>, &'m [u8]); 2]> {
+        let [initiator, responder] = self.identities;
+        Some([initiator?, responder?])
+    }
+
+    /// Iterates over all payloads.
+    pub fn payloads(&self) -> Payloads<'m> {
+        self.payloads.clone()
+    }
+}

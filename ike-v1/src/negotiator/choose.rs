@@ -1,0 +1,299 @@
+use ike_codec::{Doi, EncapsulationMode, Lifetimes, Proposal, ProtocolId, SecurityAssociation, Situation, Transform};
+use ipsec_sa::Mode;
+
+use super::refusal::{Difference, Mismatch, Parameter, Refusal};
+use super::{IpsecPolicy, Peer, ProposalCheck};
+use crate::proposal::{Phase2Suite, auth_numbers, encryption_number, hash_number};
+use crate::{PeerDefaults, Phase1Choice, Phase2Choice};
+
+/// Lifetime in seconds when a transform has none (RFC 2407 section 4.5). Peers assume it in phase 1, too.
+pub(crate) const DEFAULT_SECONDS: u64 = 28_800;
+
+/// Transform that was chosen from an SA payload, and what it stands for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chosen<'m, C> {
+    pub proposal: Proposal<'m>,
+    pub transform: Transform<'m>,
+    pub choice: C,
+}
+
+/// Kind of comparison between a transform of the peer and a configured one.
+#[derive(Clone, Copy, Debug)]
+enum Compared {
+    /// Offer of an initiator, under the rules of the responder.
+    Offer(ProposalCheck),
+    /// Answer of a responder, which changes nothing but the lifetime.
+    Answer,
+}
+
+/// Chooses the first acceptable transform of an offer of phase 1 (RFC 2408 section 5.6).
+pub(crate) fn phase_1<'m>(sa: &SecurityAssociation<'m>, peer: &Peer<'_>) -> Result<Chosen<'m, Phase1Choice>, Refusal> {
+    check_situation(sa)?;
+    find_phase_1(sa, peer, Compared::Offer(peer.check)).map_err(Refusal::NoProposal)
+}
+
+/// Finds the transform of an answer of phase 1 among those offered (RFC 2409 section 5).
+pub(crate) fn answered_phase_1<'m>(
+    sa: &SecurityAssociation<'m>,
+    peer: &Peer<'_>,
+) -> Result<Chosen<'m, Phase1Choice>, Refusal> {
+    check_situation(sa)?;
+    check_single(sa)?;
+    //= RFC 2409 5/14
+    //# MUST: an initiator rejects a reply whose attributes are not those of an offer
+    find_phase_1(sa, peer, Compared::Answer).map_err(Refusal::ModifiedAnswer)
+}
+
+fn find_phase_1<'m>(
+    sa: &SecurityAssociation<'m>,
+    peer: &Peer<'_>,
+    compared: Compared,
+) -> Result<Chosen<'m, Phase1Choice>, Mismatch> {
+    let mut nearest = Nearest::default();
+    for proposal in sa.proposals().filter(|proposal| proposal.protocol == ProtocolId::ISAKMP) {
+        for transform in proposal.transforms() {
+            let theirs = match Phase1Choice::read(&transform.attributes, &peer.defaults) {
+                Ok(theirs) => theirs,
+                Err(why) => {
+                    nearest.unusable(transform.number, why);
+                    continue;
+                }
+            };
+            for ours in peer.proposals {
+                match compare_phase_1(&theirs, ours, compared) {
+                    Ok(choice) => return Ok(Chosen { proposal, transform, choice }),
+                    Err(difference) => nearest.differs(transform.number, difference),
+                }
+            }
+        }
+    }
+    Err(nearest.mismatch)
+}
+
+fn compare_phase_1(theirs: &Phase1Choice, ours: &Phase1Choice, compared: Compared) -> Result<Phase1Choice, Difference> {
+    let encryption = |choice: &Phase1Choice| encryption_number(choice.cipher).map_or(0, |number| number.0);
+    let hash = |choice: &Phase1Choice| hash_number(choice.hash).map_or(0, |number| number.0);
+    equal(Parameter::Encryption, encryption(theirs), encryption(ours))?;
+    equal(Parameter::Hash, hash(theirs), hash(ours))?;
+    equal(Parameter::Method, theirs.auth_method.0, ours.auth_method.0)?;
+    equal(Parameter::Group, theirs.group.0, ours.group.0)?;
+    check_key_length(theirs.cipher_key, ours.cipher_key, compared)?;
+    let lifetimes = lifetimes(&theirs.lifetimes, &ours.lifetimes, compared)?;
+    Ok(ours.with_cipher_key(theirs.cipher_key).with_lifetimes(lifetimes))
+}
+
+/// Chooses the first acceptable transform of an offer of quick mode (RFC 2408 section 5.6). The proposal must be one of
+/// ESP alone.
+pub(crate) fn phase_2<'m>(
+    sa: &SecurityAssociation<'m>,
+    policy: &IpsecPolicy<'_>,
+    peer: &Peer<'_>,
+) -> Result<Chosen<'m, Phase2Choice>, Refusal> {
+    check_situation(sa)?;
+    find_phase_2(sa, policy, &peer.defaults, Compared::Offer(peer.check)).map_err(Refusal::NoProposal)
+}
+
+/// Finds the transform of an answer of quick mode among those offered (RFC 2408 section 4.2).
+pub(crate) fn answered_phase_2<'m>(
+    sa: &SecurityAssociation<'m>,
+    policy: &IpsecPolicy<'_>,
+    peer: &Peer<'_>,
+) -> Result<Chosen<'m, Phase2Choice>, Refusal> {
+    check_situation(sa)?;
+    check_single(sa)?;
+    //= RFC 2408 4.2/11
+    //# MUST: the initiator verifies that the reply is one of its offers
+    find_phase_2(sa, policy, &peer.defaults, Compared::Answer).map_err(Refusal::ModifiedAnswer)
+}
+
+fn find_phase_2<'m>(
+    sa: &SecurityAssociation<'m>,
+    policy: &IpsecPolicy<'_>,
+    defaults: &PeerDefaults,
+    compared: Compared,
+) -> Result<Chosen<'m, Phase2Choice>, Mismatch> {
+    let mut nearest = Nearest::default();
+    //= RFC 2408 4.2/2
+    //# MUST: proposals of the same number are considered as a unit
+    let is_alone = |number| sa.proposals().filter(|proposal| proposal.number == number).count() == 1;
+    let usable = |proposal: &Proposal<'_>| proposal.protocol == ProtocolId::ESP && is_alone(proposal.number);
+    for proposal in sa.proposals().filter(usable) {
+        for transform in proposal.transforms() {
+            let read = Phase2Choice::read(proposal.protocol, transform.id, &transform.attributes, defaults);
+            let theirs = match read {
+                Ok(theirs) => theirs,
+                Err(why) => {
+                    nearest.unusable(transform.number, why);
+                    continue;
+                }
+            };
+            for ours in policy.proposals {
+                match compare_phase_2(&theirs, ours, policy.mode, compared) {
+                    Ok(choice) => return Ok(Chosen { proposal, transform, choice }),
+                    Err(difference) => nearest.differs(transform.number, difference),
+                }
+            }
+        }
+    }
+    Err(nearest.mismatch)
+}
+
+fn compare_phase_2(
+    theirs: &Phase2Choice,
+    ours: &Phase2Choice,
+    mode: Mode,
+    compared: Compared,
+) -> Result<Phase2Choice, Difference> {
+    let transform = |choice: &Phase2Choice| choice.transform_id().map_or(0, |id| id.0);
+    equal(Parameter::Transform, transform(theirs), transform(ours))?;
+    let (their_keys, our_keys) = (Keys::of(theirs), Keys::of(ours));
+    equal(Parameter::Authentication, their_keys.authentication, our_keys.authentication)?;
+    let mode = encapsulation(mode);
+    //= RFC 2407 4.5/4
+    //# MUST: without an encapsulation mode the host decides
+    equal(Parameter::Encapsulation, theirs.encapsulation.unwrap_or(mode).0, mode.0)?;
+    let group = |choice: &Phase2Choice| choice.group.map_or(0, |group| group.0);
+    equal(Parameter::Group, group(theirs), group(ours))?;
+    equal(Parameter::ExtendedSequence, u16::from(theirs.extended_sequence), u16::from(ours.extended_sequence))?;
+    check_key_length(their_keys.cipher_key, our_keys.cipher_key, compared)?;
+    let lifetimes = lifetimes(&theirs.lifetimes, &ours.lifetimes, compared)?;
+    let suite = match ours.suite {
+        Phase2Suite::Keyed { cipher, integrity, integrity_key, .. } => {
+            Phase2Suite::Keyed { cipher, cipher_key: their_keys.cipher_key, integrity, integrity_key }
+        }
+        compression @ Phase2Suite::Compression(_) => compression,
+    };
+    Ok(Phase2Choice { suite, encapsulation: Some(mode), lifetimes, ..*ours })
+}
+
+/// Returns the encapsulation mode attribute of a mode without a NAT (RFC 2407 section 4.5).
+pub(crate) const fn encapsulation(mode: Mode) -> EncapsulationMode {
+    match mode {
+        Mode::Transport => EncapsulationMode::TRANSPORT,
+        Mode::Any | Mode::Tunnel | Mode::Beet => EncapsulationMode::TUNNEL,
+    }
+}
+
+/// Key length and authentication algorithm of a transform of phase 2.
+struct Keys {
+    cipher_key: usize,
+    authentication: u16,
+}
+
+impl Keys {
+    fn of(choice: &Phase2Choice) -> Self {
+        match choice.suite {
+            Phase2Suite::Keyed { cipher_key, integrity, integrity_key, .. } => Self {
+                cipher_key,
+                authentication: auth_numbers(integrity, integrity_key).map_or(0, |(number, _)| number.0),
+            },
+            Phase2Suite::Compression(_) => Self { cipher_key: 0, authentication: 0 },
+        }
+    }
+}
+
+fn equal(parameter: Parameter, theirs: impl Into<u64>, ours: impl Into<u64>) -> Result<(), Difference> {
+    let (theirs, ours) = (theirs.into(), ours.into());
+    if theirs == ours { Ok(()) } else { Err(Difference::Value { parameter, theirs, ours }) }
+}
+
+/// Compares the lengths of cipher keys in octets.
+fn check_key_length(theirs: usize, ours: usize, compared: Compared) -> Result<(), Difference> {
+    let is_acceptable = match compared {
+        Compared::Offer(ProposalCheck::Obey) => true,
+        Compared::Offer(ProposalCheck::Strict) => theirs >= ours,
+        Compared::Offer(ProposalCheck::Exact) | Compared::Answer => theirs == ours,
+    };
+    let bits = |octets: usize| u64::try_from(octets).unwrap_or(u64::MAX).saturating_mul(8);
+    let different = Difference::Value { parameter: Parameter::KeyLength, theirs: bits(theirs), ours: bits(ours) };
+    if is_acceptable { Ok(()) } else { Err(different) }
+}
+
+/// Compares lifetimes, and returns those of the SA.
+fn lifetimes(theirs: &Lifetimes, ours: &Lifetimes, compared: Compared) -> Result<Lifetimes, Difference> {
+    //= RFC 2407 4.5/2
+    //# MUST: without a lifetime 28800 seconds are assumed
+    let seconds = |lifetimes: &Lifetimes| lifetimes.seconds.filter(|&seconds| seconds > 0).unwrap_or(DEFAULT_SECONDS);
+    let seconds = lifetime(Parameter::Seconds, seconds(theirs), seconds(ours), compared)?;
+    let kilobytes = |lifetimes: &Lifetimes| lifetimes.kilobytes.filter(|&kilobytes| kilobytes > 0).unwrap_or(u64::MAX);
+    let kilobytes = lifetime(Parameter::Kilobytes, kilobytes(theirs), kilobytes(ours), compared)?;
+    let kilobytes = Some(kilobytes).filter(|&kilobytes| kilobytes != u64::MAX);
+    Ok(Lifetimes { seconds: Some(seconds), kilobytes, other: None })
+}
+
+fn lifetime(parameter: Parameter, theirs: u64, ours: u64, compared: Compared) -> Result<u64, Difference> {
+    let is_acceptable = match compared {
+        Compared::Offer(ProposalCheck::Obey) => true,
+        Compared::Offer(ProposalCheck::Strict) => theirs <= ours,
+        Compared::Offer(ProposalCheck::Exact) => theirs == ours,
+        Compared::Answer => return Ok(theirs.min(ours)),
+    };
+    if is_acceptable { Ok(theirs) } else { Err(Difference::Value { parameter, theirs, ours }) }
+}
+
+/// Refuses SA payloads of another DOI or situation (RFC 2407 section 4.2).
+fn check_situation(sa: &SecurityAssociation<'_>) -> Result<(), Refusal> {
+    //= RFC 2408 5.4/4
+    //# MUST: receiving: a message of a situation that cannot be protected is discarded
+    let is_supported = sa.doi == Doi::IPSEC && sa.situation == Situation::IDENTITY_ONLY;
+    if is_supported { Ok(()) } else { Err(Refusal::Offer) }
+}
+
+/// Refuses an answer with more than one transform.
+fn check_single(sa: &SecurityAssociation<'_>) -> Result<(), Refusal> {
+    let mut proposals = sa.proposals();
+    match (proposals.next(), proposals.next()) {
+        //= RFC 2408 4.2/9
+        //# MUST: each proposal of the reply has one transform
+        (Some(proposal), None) if proposal.transforms().count() == 1 => Ok(()),
+        _ => Err(Refusal::ModifiedAnswer(Mismatch::NONE)),
+    }
+}
+
+/// Transform that came nearest to a configured one: its first difference is the last in the order of comparison.
+struct Nearest {
+    mismatch: Mismatch,
+    rank: u8,
+}
+
+impl Default for Nearest {
+    fn default() -> Self {
+        Self { mismatch: Mismatch::NONE, rank: 0 }
+    }
+}
+
+impl Nearest {
+    fn unusable(&mut self, transform: u8, why: crate::ProposalError) {
+        self.offer(1, Mismatch { transform, difference: Difference::Unusable(why) });
+    }
+
+    fn differs(&mut self, transform: u8, difference: Difference) {
+        let rank = match difference {
+            Difference::Value { parameter, .. } => parameter.rank(),
+            Difference::Protocol | Difference::Unusable(_) => 0,
+        };
+        self.offer(rank, Mismatch { transform, difference });
+    }
+
+    fn offer(&mut self, rank: u8, mismatch: Mismatch) {
+        if rank > self.rank {
+            *self = Self { mismatch, rank };
+        }
+    }
+}
+
+impl Parameter {
+    /// Position in the order of comparison: what is compared later differs in a nearer transform.
+    const fn rank(self) -> u8 {
+        match self {
+            Self::Encryption | Self::Transform => 2,
+            Self::Hash | Self::Authentication => 3,
+            Self::Method | Self::Encapsulation => 4,
+            Self::Group => 5,
+            Self::ExtendedSequence => 6,
+            Self::KeyLength => 7,
+            Self::Seconds => 8,
+            Self::Kilobytes => 9,
+        }
+    }
+}

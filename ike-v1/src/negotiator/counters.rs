@@ -1,0 +1,134 @@
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// Counter of a negotiator.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Counter {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Counter {
+            /// All counters in their order.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Returns the name of the counter.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Datagrams that were given to the negotiator.
+    Received = "datagrams received",
+    /// Datagrams that were sent, retransmissions included.
+    Sent = "datagrams sent",
+    /// Datagrams that were sent again by a timer.
+    Retransmitted = "datagrams retransmitted",
+    /// Datagrams that were sent again because the peer repeated its message.
+    AnsweredAgain = "duplicates answered",
+    /// NAT keep-alives received.
+    KeepAlive = "NAT keep-alives received",
+    /// ISAKMP SAs established.
+    Phase1Up = "ISAKMP SAs established",
+    /// Pairs of IPsec SAs established.
+    Phase2Up = "IPsec SAs established",
+    /// Datagrams that are not IKE messages, or ESP.
+    Framing = "not an IKE message",
+    /// Malformed messages.
+    Malformed = "malformed message",
+    /// Messages with an invalid cookie.
+    Cookie = "invalid cookie",
+    /// Messages with an invalid message ID.
+    MessageId = "invalid message ID",
+    /// Messages of an unknown ISAKMP SA.
+    UnknownSa = "unknown ISAKMP SA",
+    /// Duplicates that were not answered.
+    Duplicate = "duplicate message",
+    /// Messages from another address or port than that of their SA.
+    WrongPath = "address mismatch",
+    /// Messages of an exchange that does not expect them.
+    OutOfState = "unexpected exchange",
+    /// Messages that cannot be decrypted.
+    Undecryptable = "decryption failed",
+    /// Messages that indicate different pre-shared keys.
+    WrongKeyLikely = "pre-shared keys differ",
+    /// Messages with missing, repeated or misplaced payloads.
+    Payloads = "wrong payloads",
+    /// Messages whose hash does not verify.
+    HashMismatch = "hash verification failed",
+    /// Messages with a message ID that was used before.
+    MessageIdReused = "message ID reused",
+    /// Messages of addresses without a configured peer.
+    NoPeer = "no peer configured",
+    /// SA payloads of another DOI or situation, or too long.
+    Offer = "SA payload not supported",
+    /// Offers without an acceptable transform.
+    NoProposal = "no proposal chosen",
+    /// Answers that are not one of the transforms offered.
+    ModifiedAnswer = "answer not offered",
+    /// Key exchanges that failed.
+    KeyExchange = "key exchange failed",
+    /// Nonces that are too short or too long.
+    NonceLength = "invalid nonce length",
+    /// Messages that contain values of this host as those of the peer.
+    Reflected = "reflected value",
+    /// Negotiations without a pre-shared key.
+    NoKey = "no pre-shared key",
+    /// Identities that are not the configured one.
+    IdentityMismatch = "identity mismatch",
+    /// Client identities that do not match.
+    Selectors = "selector mismatch",
+    /// Client identities without a policy.
+    NoPolicy = "no policy",
+    /// SPIs that are invalid or not available.
+    Spi = "SPI invalid or not available",
+    /// Negotiations refused because a table is full.
+    Full = "table full",
+    /// Exchanges whose buffer is too small.
+    BufferTooSmall = "exchange buffer too small",
+    /// Negotiations without an answer.
+    NoAnswer = "no answer",
+    /// Errors that peers reported with authentication.
+    PeerRefused = "refused by the peer",
+    /// Error notifications without authentication, which change nothing.
+    ClearNotify = "cleartext notifications ignored",
+    /// Negotiations that were deleted.
+    Deleted = "negotiation deleted",
+    /// SAs that the back end did not install.
+    NotInstalled = "installation failed",
+    /// Failures that were not reported as events because more than eight were pending.
+    FailuresLost = "failure events lost",
+    /// Internal errors.
+    Internal = "internal error",
+}
+
+/// Number of counters.
+const COUNT: usize = Counter::ALL.len();
+
+/// Counters of a negotiator, which begin at zero and saturate.
+#[derive(Clone, Debug)]
+pub struct Counters([u32; COUNT]);
+
+impl Counters {
+    pub(crate) const fn new() -> Self {
+        Self([0; COUNT])
+    }
+
+    pub(crate) fn count(&mut self, counter: Counter) {
+        if let Some(value) = self.0.get_mut(counter as usize) {
+            *value = value.saturating_add(1);
+        }
+    }
+
+    /// Returns the value of a counter.
+    pub fn get(&self, counter: Counter) -> u32 {
+        self.0.get(counter as usize).copied().unwrap_or(0)
+    }
+
+    /// Iterates over all counters with their values.
+    pub fn iter(&self) -> impl Iterator<Item = (Counter, u32)> + '_ {
+        Counter::ALL.iter().map(|&counter| (counter, self.get(counter)))
+    }
+}

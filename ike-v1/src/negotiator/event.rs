@@ -1,0 +1,192 @@
+use core::fmt;
+
+use ike_codec::NotifyKind;
+use ipsec_packet::Selector;
+use ipsec_sa::{Direction, SaParams};
+
+use super::{Path, PeerId, Refusal};
+use crate::Phase1Choice;
+
+/// Identifier of an ISAKMP SA in its negotiator. It is not reused for a later SA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IsakmpSaId(pub(crate) SlotId);
+
+/// Identifier of a pair of IPsec SAs, or of the negotiation of one. It is not reused for a later pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IpsecSaId(pub(crate) SlotId);
+
+/// Index of a slot, and the number of its use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SlotId {
+    pub index: u16,
+    pub generation: u32,
+}
+
+impl fmt::Display for IsakmpSaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ISAKMP SA {}.{}", self.0.index, self.0.generation)
+    }
+}
+
+impl fmt::Display for IpsecSaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IPsec SA {}.{}", self.0.index, self.0.generation)
+    }
+}
+
+/// Side of an exchange (RFC 2408 section 2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// This host sent the first message.
+    Initiator,
+    /// The peer sent the first message.
+    Responder,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Initiator => "initiator",
+            Self::Responder => "responder",
+        })
+    }
+}
+
+/// Event of a negotiator for the caller, in the order in which the events are to be handled.
+#[derive(Debug)]
+#[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // there is no heap
+pub enum Event {
+    /// Phase 1 is complete: the ISAKMP SA is established (RFC 2409 section 5).
+    Phase1Up {
+        /// Peer of the SA.
+        peer: PeerId,
+        /// Identifier of the SA.
+        sa: IsakmpSaId,
+        /// Role of this host in phase 1.
+        role: Role,
+        /// Addresses and ports of the SA.
+        path: Path,
+        /// Negotiated algorithms and parameters.
+        choice: Phase1Choice,
+    },
+    /// The inbound SA is to be installed. The message that lets the peer use it is sent after
+    /// [`Negotiator::installed`](super::Negotiator::installed).
+    InboundReady(NegotiatedSa),
+    /// The outbound SA is to be installed: the peer has installed its inbound SA.
+    OutboundReady(NegotiatedSa),
+    /// An SA that was announced as ready is to be removed.
+    IpsecSaGone {
+        /// Identifier of the pair.
+        sa: IpsecSaId,
+        /// Peer of the SA.
+        peer: PeerId,
+        /// Direction of the SA.
+        direction: Direction,
+        /// SPI of the SA.
+        spi: u32,
+        /// Addresses and ports of the SA.
+        path: Path,
+        /// Reason for the removal.
+        why: Gone,
+    },
+    /// An ISAKMP SA no longer exists. Its IPsec SAs are independent of it (RFC 2408 section 5.15).
+    Phase1Gone {
+        /// Peer of the SA.
+        peer: PeerId,
+        /// Identifier of the SA.
+        sa: IsakmpSaId,
+        /// Reason for the removal.
+        why: Gone,
+    },
+    /// A message with the cookies of an unknown ISAKMP SA was received: this host, or the peer, has lost its SAs. Sent
+    /// at most once a minute.
+    UnknownSa {
+        /// Addresses and ports of the message.
+        path: Path,
+    },
+    /// A negotiation failed.
+    Failed(Failure),
+}
+
+/// IPsec SA of one direction whose negotiation is complete.
+#[derive(Debug)]
+pub struct NegotiatedSa {
+    /// Identifier of the pair.
+    pub sa: IpsecSaId,
+    /// Peer of the SA.
+    pub peer: PeerId,
+    /// Number of the policy.
+    pub policy: u32,
+    /// Selector of outbound packets that was negotiated; it may be narrower than that of the policy.
+    pub selector: Selector,
+    /// Parameters with the keys, as a back end installs them.
+    pub params: SaParams,
+}
+
+/// Failure of a negotiation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Peer, if one is configured for the message.
+    pub peer: Option<PeerId>,
+    /// Addresses and ports of the exchange.
+    pub path: Path,
+    /// Negotiation that the caller has initiated.
+    pub sa: Option<IpsecSaId>,
+    /// Phase that failed.
+    pub phase: Phase,
+    /// Role of this host in the exchange.
+    pub role: Role,
+    /// Reason of the failure.
+    pub reason: Refusal,
+    /// Error that the peer reported without authentication. It is a hint for the operator only.
+    pub hint: Option<NotifyKind>,
+}
+
+/// Phase of a negotiation (RFC 2408 section 2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Negotiation of an ISAKMP SA.
+    One,
+    /// Negotiation of IPsec SAs.
+    Two,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = match self.phase {
+            Phase::One => "phase 1",
+            Phase::Two => "phase 2",
+        };
+        write!(f, "{phase} as {} with {} failed: {}", self.role, self.path.remote, self.reason)?;
+        self.hint.map_or(Ok(()), |hint| write!(f, "; unauthenticated {hint} was received"))
+    }
+}
+
+/// Reason why an SA no longer exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Gone {
+    /// The peer deleted it (RFC 2408 section 5.15).
+    DeletedByPeer,
+    /// Its lifetime has ended.
+    Expired,
+    /// The caller deleted it.
+    Operator,
+    /// The negotiation of the pair was not completed.
+    Failed,
+    /// Newer ISAKMP SAs with the same peer needed its place in the table.
+    Superseded,
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::DeletedByPeer => "deleted by the peer",
+            Self::Expired => "expired",
+            Self::Operator => "deleted",
+            Self::Failed => "negotiation was not completed",
+            Self::Superseded => "superseded by newer ISAKMP SAs",
+        })
+    }
+}

@@ -1,0 +1,155 @@
+use ike_codec::{ExchangeKind, NotifyKind};
+use ipsec_crypto::Secret;
+use ipsec_packet::Instant;
+use zeroize::Zeroize;
+
+use super::event::SlotId;
+use super::retry::Retry;
+use super::scratch::{Marks, Scratch, Span};
+use super::stage::Stage;
+use super::{Path, PeerId, Refusal, Role};
+use crate::{Cookies, IvChain, Phase1Choice, Phase1Keys, Protection, Skeyid};
+
+/// Exchange in progress: main mode or quick mode.
+#[derive(Debug)]
+pub(crate) struct Exchange<const N: usize> {
+    pub state: State,
+    marks: Marks,
+    buffer: [u8; N],
+}
+
+/// State of an exchange besides its buffer.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub kind: ExchangeKind,
+    pub stage: Stage,
+    pub role: Role,
+    pub path: Path,
+    pub cookies: Cookies,
+    /// Message ID, 0 in phase 1.
+    pub message_id: u32,
+    pub peer: PeerId,
+    /// ISAKMP SA that protects a quick mode, or that main mode has established.
+    pub isakmp: Option<SlotId>,
+    /// Pair of SAs that a quick mode negotiates.
+    pub ipsec: Option<SlotId>,
+    /// IV of the next message, once messages are encrypted.
+    pub chain: Option<IvChain>,
+    /// Digest of the message that was processed last.
+    pub taken: Option<u64>,
+    pub retry: Retry,
+    pub output: Output,
+    pub started: Instant,
+    pub spans: Spans,
+    /// Algorithms of phase 1.
+    pub choice: Option<Phase1Choice>,
+    /// Keys of phase 1, from the key exchange to its end.
+    pub secrets: Option<Phase1Secrets>,
+    /// Error that was reported without authentication.
+    pub hint: Option<NotifyKind>,
+    /// Refusal of the last message, which is reported if no better one follows.
+    pub refusal: Option<Refusal>,
+    /// Set when a failure was reported already.
+    pub is_reported: bool,
+}
+
+/// What is to be done with the datagram in the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// Nothing.
+    Idle,
+    /// It is to be sent.
+    Ready,
+    /// It is to be sent when the caller has installed the inbound SA.
+    Held,
+}
+
+/// Values of an exchange in its buffer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spans {
+    /// Body of the SA payload of the initiator, SAi_b.
+    pub offer: Span,
+    /// Private value of this host.
+    pub private: Span,
+    /// Public values of this host and of the peer.
+    pub own_public: Span,
+    pub peer_public: Span,
+    /// Nonces of this host and of the peer.
+    pub own_nonce: Span,
+    pub peer_nonce: Span,
+}
+
+/// Keys of phase 1 before the ISAKMP SA is established.
+#[derive(Debug)]
+pub(crate) struct Phase1Secrets {
+    pub skeyid: Skeyid,
+    pub keys: Phase1Keys,
+    pub encryption_key: Secret<56>,
+}
+
+impl Phase1Secrets {
+    /// Returns the encryption of the messages of phase 1.
+    pub fn protection(&self, choice: &Phase1Choice) -> Result<Protection, Refusal> {
+        Protection::new(choice.cipher, self.encryption_key.expose(), choice.hash).map_err(|_| Refusal::Internal)
+    }
+}
+
+impl<const N: usize> Exchange<N> {
+    pub const fn new(state: State) -> Self {
+        Self { state, marks: Marks { front: 0, sent: 0 }, buffer: [0; N] }
+    }
+
+    /// Returns the state and the buffer.
+    pub const fn parts(&mut self) -> (&mut State, Scratch<'_>) {
+        (&mut self.state, Scratch::new(&mut self.buffer, &mut self.marks))
+    }
+}
+
+impl<const N: usize> Drop for Exchange<N> {
+    fn drop(&mut self) {
+        self.buffer.zeroize();
+    }
+}
+
+impl State {
+    /// State of an exchange that begins now.
+    pub fn new(
+        kind: ExchangeKind,
+        stage: Stage,
+        role: Role,
+        peer: PeerId,
+        path: Path,
+        started: Instant,
+        retry: Retry,
+    ) -> Self {
+        Self {
+            kind,
+            stage,
+            role,
+            path,
+            cookies: Cookies { initiator: [0; 8], responder: [0; 8] },
+            message_id: 0,
+            peer,
+            isakmp: None,
+            ipsec: None,
+            chain: None,
+            taken: None,
+            retry,
+            output: Output::Idle,
+            started,
+            spans: Spans::default(),
+            choice: None,
+            secrets: None,
+            hint: None,
+            refusal: None,
+            is_reported: false,
+        }
+    }
+
+    /// Records that a message was processed, and that its answer is to be sent.
+    pub const fn take(&mut self, digest: u64) {
+        self.taken = Some(digest);
+        self.output = Output::Ready;
+        self.refusal = None;
+    }
+}

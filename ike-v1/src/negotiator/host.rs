@@ -1,0 +1,66 @@
+use ike_codec::{ExchangeKind, Group, Identification, ProtocolId};
+use ipsec_crypto::Secret;
+use ipsec_packet::Selector;
+
+use super::{IpsecPolicy, Path, Peer, PeerId};
+use crate::DhError;
+
+/// Pre-shared key of a peer, at most 256 octets.
+pub type PreSharedKey = Secret<256>;
+
+/// Services that the negotiator needs from its environment: configuration, secrets, random numbers, SPIs, and the
+/// Diffie-Hellman computations. None of them processes messages.
+pub trait Host {
+    /// Fills `octets` with random octets from a cryptographically secure source.
+    fn random(&mut self, octets: &mut [u8]);
+
+    /// Returns the peer that a message of phase 1 belongs to, `None` if no peer is configured for it. The question is
+    /// asked for the first message, without an identity, and again when the identity is authenticated: the answer may
+    /// change to a peer with the same key.
+    fn find_peer(&self, hint: &PeerHint<'_>) -> Option<PeerId>;
+
+    /// Returns the configuration of a peer, `None` if it has been removed.
+    fn peer(&self, peer: PeerId) -> Option<Peer<'_>>;
+
+    /// Returns the pre-shared key of a peer, `None` if there is none (RFC 2409 section 5.4).
+    fn pre_shared_key(&mut self, peer: PeerId) -> Option<PreSharedKey>;
+
+    /// Returns the policy with this number, for a quick mode that this host initiates.
+    fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>>;
+
+    /// Returns the policy for the selectors that a peer proposes (RFC 2409 section 5.5), which are those of outbound
+    /// packets. Returns `None` if no policy with this peer has or contains them.
+    fn find_policy(&self, peer: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>>;
+
+    /// Reserves an SPI for an inbound SA, 256 or above; the SA is larval until its event `InboundReady`. Returns
+    /// `None` if no SPI is available.
+    fn reserve_spi(&mut self, protocol: ProtocolId, path: &Path) -> Option<u32>;
+
+    /// Releases an SPI that was reserved for an SA that could not be negotiated.
+    fn release_spi(&mut self, protocol: ProtocolId, path: &Path, spi: u32);
+
+    /// Computes the public value of a private value, as [`DiffieHellman::public`](crate::DiffieHellman::public).
+    ///
+    /// # Errors
+    /// [`DhError`].
+    fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Result<(), DhError>;
+
+    /// Computes the shared secret, as [`DiffieHellman::shared`](crate::DiffieHellman::shared).
+    ///
+    /// # Errors
+    /// [`DhError`].
+    fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Result<(), DhError>;
+}
+
+/// What is known about the sender of a message of phase 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerHint<'a> {
+    /// Addresses and ports of the message.
+    pub path: Path,
+    /// Exchange of the message.
+    pub exchange: ExchangeKind,
+    /// Peer that was found before the identity was known.
+    pub candidate: Option<PeerId>,
+    /// Authenticated identity of the peer; `None` before it is known.
+    pub identity: Option<Identification<'a>>,
+}

@@ -1,0 +1,53 @@
+use ike_codec::{IdKind, Identification};
+
+use super::Refusal;
+
+/// Compares the identity of a peer in phase 1 with the configured one, if there is one (RFC 2407 section 4.6.2).
+pub(crate) fn check(received: &Identification<'_>, configured: Option<&Identification<'_>>) -> Result<(), Refusal> {
+    let mismatch = Refusal::IdentityMismatch(received.kind);
+    //= RFC 2407 4.6.2/3
+    //# MUST: other values in phase 1 are an error
+    // Port 0 with UDP is that of RFC 3947 section 4.
+    if !matches!((received.protocol, received.port), (0, 0) | (17, 0 | 500)) || !is_identity(received.kind) {
+        return Err(mismatch);
+    }
+    match configured {
+        Some(configured) if !matches(received, configured) => Err(mismatch),
+        _ => Ok(()),
+    }
+}
+
+/// Returns whether a type identifies one peer: subnets, ranges and lists do not.
+const fn is_identity(kind: IdKind) -> bool {
+    matches!(
+        kind,
+        IdKind::IPV4
+            | IdKind::IPV6
+            | IdKind::FQDN
+            | IdKind::USER_FQDN
+            | IdKind::DER_ASN1_DN
+            | IdKind::DER_ASN1_GN
+            | IdKind::KEY_ID
+    )
+}
+
+/// Compares types and data; domain names without regard to the case of ASCII letters.
+fn matches(received: &Identification<'_>, configured: &Identification<'_>) -> bool {
+    if received.kind != configured.kind {
+        return false;
+    }
+    match received.kind {
+        IdKind::FQDN => received.data.eq_ignore_ascii_case(configured.data),
+        IdKind::USER_FQDN => {
+            let ((user, domain), (configured_user, configured_domain)) = (split(received.data), split(configured.data));
+            user == configured_user && domain.eq_ignore_ascii_case(configured_domain)
+        }
+        _ => received.data == configured.data,
+    }
+}
+
+/// Splits a user FQDN into its user and its domain, which follows the last `@`.
+fn split(name: &[u8]) -> (&[u8], &[u8]) {
+    let at = name.iter().rposition(|&octet| octet == b'@').unwrap_or(0);
+    name.split_at_checked(at).unwrap_or((name, &[]))
+}

@@ -1,0 +1,245 @@
+//! Informational exchanges: notifications and deletions (RFC 2408 sections 5.14 and 5.15, RFC 2409 section 5.7).
+
+use ike_codec::{
+    Body, Delete, Doi, ExchangeKind, Header, Message, MessageWriter, NoSpace, Notification, NotifyKind, PayloadKind,
+    ProtocolId,
+};
+
+use super::census::Census;
+use super::counters::Counter;
+use super::event::{Gone, SlotId};
+use super::inbound::Received;
+use super::ipsec_sa::Negotiation;
+use super::isakmp_sa::{IsakmpSa, PendingNotify};
+use super::message::{after_hash, write_phase_2};
+use super::stage::Row;
+use super::{Host, Negotiator, Path, Refusal, Role};
+use crate::plaintext;
+
+/// Refusal of phase 1 that is sent in cleartext.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClearRefusal {
+    pub path: Path,
+    pub cookie: ike_codec::Cookie,
+}
+
+impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
+    Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
+{
+    pub(super) fn receive_informational(&mut self, received: &Received, message: &mut [u8]) -> Result<(), Refusal> {
+        if !received.is_encrypted {
+            return self.note_clear(received, message);
+        }
+        let sa_id = self.sa_of(received)?;
+        let message_id = received.header.message_id;
+        let sa = self.isakmp_sa(sa_id)?;
+        //= RFC 2409 5.7/1
+        //# MUST NOT: the message ID of an informational exchange is not that of another
+        if sa.theirs.contains(message_id) {
+            return Err(Refusal::MessageIdReused(message_id));
+        }
+        let row = Row::find(None, ExchangeKind::INFORMATIONAL, true).ok_or(Refusal::Internal)?;
+        let protection = sa.protection()?;
+        let chain = protection.phase_2(&sa.last_of_phase_1, message_id);
+        // The IV of the next message is not needed: the exchange has one message.
+        let _next = protection.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
+        let payloads = plaintext(message).map_err(Refusal::Malformed)?;
+        let census = Census::of(row, payloads.payloads())?;
+        let expected = sa.keys.hash_1(message_id, after_hash(&payloads));
+        expected.verify(census.hash()?).map_err(|_| Refusal::HashMismatch)?;
+        self.isakmp_sa_mut(sa_id)?.theirs.add(message_id);
+        for payload in census.payloads() {
+            match payload.view() {
+                Body::Notification(notification) => self.take_notification(sa_id, &notification),
+                Body::Delete(delete) => self.take_delete(sa_id, &delete),
+                _ => {}
+            }
+        }
+        self.touch();
+        Ok(())
+    }
+
+    /// Remembers an error notification in cleartext. It is not authenticated: it ends nothing, but the operator may
+    /// see it, and the message is not repeated more than once.
+    fn note_clear(&mut self, received: &Received, message: &[u8]) -> Result<(), Refusal> {
+        self.counters.count(Counter::ClearNotify);
+        let parsed = Message::parse(message).map_err(Refusal::Malformed)?;
+        let error = parsed.payloads().find_map(|payload| match payload.view() {
+            Body::Notification(notification) if notification.kind.is_error() => Some(notification.kind),
+            _ => None,
+        });
+        let Some(error) = error else { return Ok(()) };
+        for exchange in self.exchanges.iter_mut().flatten() {
+            let state = &mut exchange.state;
+            let is_meant = state.stage.is_phase_1()
+                && state.role == Role::Initiator
+                && state.cookies.initiator == received.header.initiator_cookie
+                && state.path == received.path;
+            if is_meant && state.hint.replace(error).is_none() {
+                state.retry.shorten();
+            }
+        }
+        Ok(())
+    }
+
+    /// Acts on an authenticated notification: an error ends the quick mode that it names.
+    fn take_notification(&mut self, sa_id: SlotId, notification: &Notification<'_>) {
+        if !notification.kind.is_error() {
+            return;
+        }
+        let spi = notification.spi.try_into().ok().map(u32::from_be_bytes);
+        let is_open = |state: &super::exchange::State| {
+            state.isakmp == Some(sa_id) && state.kind == ExchangeKind::QUICK && state.stage.is_open_quick()
+        };
+        let open = self.exchanges.iter().flatten().filter(|exchange| is_open(&exchange.state)).count();
+        let found = self.exchanges.iter().position(|slot| {
+            slot.as_ref().is_some_and(|exchange| {
+                is_open(&exchange.state)
+                    && match spi {
+                        Some(spi) => self.has_spi(exchange.state.ipsec, spi),
+                        None => open == 1,
+                    }
+            })
+        });
+        if let Some(index) = found {
+            self.end_exchange(index, Refusal::PeerRefused(notification.kind));
+        }
+    }
+
+    /// Returns whether an SPI is one of a pair.
+    fn has_spi(&self, pair: Option<SlotId>, spi: u32) -> bool {
+        let pair = pair.and_then(|id| self.pairs.get(usize::from(id.index))).and_then(Option::as_ref);
+        pair.is_some_and(|pair| pair.inbound.spi == spi || pair.outbound.spi == spi)
+    }
+
+    /// Acts on an authenticated delete payload, which names inbound SAs of the peer. Unknown SPIs are ignored.
+    fn take_delete(&mut self, sa_id: SlotId, delete: &Delete<'_>) {
+        let Ok(sa) = self.isakmp_sa(sa_id) else { return };
+        let peer = sa.peer;
+        //= RFC 2408 5.15/9
+        //# MUST: receiving: a delete payload of a domain that is not supported is discarded
+        if !matches!(delete.doi, Doi::IPSEC | Doi::ISAKMP) {
+            return;
+        }
+        for spi in delete.spis() {
+            match delete.protocol {
+                ProtocolId::ESP => {
+                    let Ok(spi) = spi.try_into().map(u32::from_be_bytes) else { continue };
+                    let found = self.pairs.iter_mut().flatten().find(|pair| {
+                        pair.peer == peer && pair.outbound.spi == spi && pair.stage == Negotiation::Complete
+                    });
+                    if let Some(pair) = found {
+                        pair.end(Gone::DeletedByPeer);
+                    }
+                }
+                ProtocolId::ISAKMP => {
+                    let found = self.isakmp.iter_mut().flatten().find(|sa| {
+                        let cookies = sa.cookies;
+                        sa.peer == peer && spi == [cookies.initiator, cookies.responder].as_flattened()
+                    });
+                    if let Some(sa) = found {
+                        sa.end(Gone::DeletedByPeer);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.end_orphans();
+    }
+
+    /// Sends the reason why a quick mode is refused, if there is a notification for it.
+    pub(super) fn refuse_quick(&mut self, sa_id: SlotId, census: &Census<'_>, reason: Refusal, host: &mut dyn Host) {
+        let kind = match reason {
+            Refusal::NoProposal(_) | Refusal::Offer => NotifyKind::NO_PROPOSAL_CHOSEN,
+            //= RFC 2409 5.5/6
+            //# SHOULD: client identities that are refused are answered by invalid-id-information
+            Refusal::NoPolicy | Refusal::Selectors => NotifyKind::INVALID_ID_INFORMATION,
+            Refusal::Spi => NotifyKind::INVALID_SPI,
+            _ => return,
+        };
+        let first = census.sa().ok().and_then(|(sa, _)| sa.proposals().next());
+        let protocol = first.map_or(ProtocolId::ISAKMP, |proposal| proposal.protocol);
+        let spi = first.and_then(|proposal| proposal.spi.try_into().ok()).map(u32::from_be_bytes);
+        let Ok(sa) = self.isakmp_sa_mut(sa_id) else { return };
+        let message_id = new_message_id(sa, host);
+        sa.notify = Some(PendingNotify { message_id, kind, protocol, spi });
+    }
+
+    /// Sends NO-PROPOSAL-CHOSEN in cleartext, once for a cookie: the initiator may show it to its operator.
+    pub(super) fn refuse_in_clear(&mut self, received: &Received, cookie: ike_codec::Cookie) {
+        if !self.refused.contains(&cookie) {
+            self.refused.rotate_right(1);
+            if let Some(first) = self.refused.first_mut() {
+                *first = cookie;
+            }
+            self.clear_refusal = Some(ClearRefusal { path: received.path, cookie });
+            self.touch();
+        }
+    }
+}
+
+/// Draws a message ID that no exchange of the ISAKMP SA has used lately, and remembers it.
+pub(crate) fn new_message_id(sa: &mut IsakmpSa, host: &mut dyn Host) -> u32 {
+    let mut octets = [0; 4];
+    host.random(&mut octets);
+    let mut id = u32::from_be_bytes(octets);
+    while id == 0 || sa.ours.contains(id) || sa.theirs.contains(id) {
+        id = id.wrapping_add(1);
+    }
+    sa.ours.add(id);
+    id
+}
+
+/// Writes an encrypted notification and returns its length.
+pub(crate) fn write_notify(buf: &mut [u8], sa: &IsakmpSa, pending: &PendingNotify) -> Result<usize, Refusal> {
+    let spi = pending.spi.map(u32::to_be_bytes);
+    let notification = Notification {
+        doi: Doi::IPSEC,
+        protocol: pending.protocol,
+        kind: pending.kind,
+        spi: spi.as_ref().map_or(&[], |spi| &spi[..]),
+        data: &[],
+    };
+    write(buf, sa, pending.message_id, |writer| {
+        writer.payload(PayloadKind::NOTIFICATION, |body| notification.write(body)).map(drop)
+    })
+}
+
+/// Writes an encrypted delete payload for an SPI and returns the length of the message.
+pub(crate) fn write_delete(
+    buf: &mut [u8],
+    sa: &IsakmpSa,
+    message_id: u32,
+    protocol: ProtocolId,
+    spi: &[u8],
+) -> Result<usize, Refusal> {
+    let spi_size = u8::try_from(spi.len()).map_err(|_| Refusal::Internal)?;
+    let delete = Delete { doi: Doi::IPSEC, protocol, spi_size, spi_count: 1, spi_bytes: spi };
+    write(buf, sa, message_id, |writer| writer.payload(PayloadKind::DELETE, |body| delete.write(body)).map(drop))
+}
+
+fn write(
+    buf: &mut [u8],
+    sa: &IsakmpSa,
+    message_id: u32,
+    payload: impl FnOnce(&mut MessageWriter<'_>) -> Result<(), NoSpace>,
+) -> Result<usize, Refusal> {
+    let chain = sa.protection()?.phase_2(&sa.last_of_phase_1, message_id);
+    let exchange = (ExchangeKind::INFORMATIONAL, message_id);
+    write_phase_2(buf, sa, exchange, &chain, payload, |rest| sa.keys.hash_1(message_id, rest)).map(|(len, _)| len)
+}
+
+/// Writes NO-PROPOSAL-CHOSEN in cleartext and returns its length.
+pub(crate) fn write_clear_refusal(buf: &mut [u8], refusal: &ClearRefusal) -> Result<usize, NoSpace> {
+    let header = Header::new(refusal.cookie, [0; 8], ExchangeKind::INFORMATIONAL, 0);
+    let mut writer = MessageWriter::new(buf, &header)?;
+    let notification = Notification {
+        doi: Doi::IPSEC,
+        protocol: ProtocolId::ISAKMP,
+        kind: NotifyKind::NO_PROPOSAL_CHOSEN,
+        spi: &[],
+        data: &[],
+    };
+    writer.payload(PayloadKind::NOTIFICATION, |body| notification.write(body))?;
+    Ok(writer.finish().len())
+}

@@ -1,0 +1,175 @@
+use core::time::Duration;
+
+use ike_codec::{NotifyKind, ProtocolId};
+use ipsec_crypto::Secret;
+use ipsec_packet::Instant;
+
+use super::choose::DEFAULT_SECONDS;
+use super::event::{Gone, IsakmpSaId, SlotId};
+use super::{Path, PeerId, Refusal, Role};
+use crate::{Cookies, IvChain, Phase1Choice, Phase1Keys, Protection};
+
+/// Established ISAKMP SA (RFC 2408 section 2.1). Its cipher is created for each message: the key takes 56 octets, a key
+/// schedule of Blowfish 4,168.
+#[derive(Debug)]
+pub(crate) struct IsakmpSa {
+    pub id: SlotId,
+    pub cookies: Cookies,
+    pub path: Path,
+    pub peer: PeerId,
+    pub role: Role,
+    pub choice: Phase1Choice,
+    pub keys: Phase1Keys,
+    pub encryption_key: Secret<56>,
+    /// Chain of phase 1 after its last message, from which the IVs of later exchanges are derived.
+    pub last_of_phase_1: IvChain,
+    /// Message IDs that this host has used.
+    pub ours: MessageIds,
+    /// Message IDs that the peer has used.
+    pub theirs: MessageIds,
+    pub established: Instant,
+    pub expires: Instant,
+    /// Set until the event that announces the SA was fetched.
+    pub is_new: bool,
+    /// Notification to be sent.
+    pub notify: Option<PendingNotify>,
+    /// Deletion to be sent.
+    pub delete: Option<PendingDelete>,
+    /// Reason for the removal of the SA, which is no longer used.
+    pub gone: Option<Gone>,
+    /// Set when the event of the removal was fetched, or is not needed.
+    pub is_reported: bool,
+}
+
+/// Notification that is to be sent once under the protection of an ISAKMP SA.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PendingNotify {
+    pub message_id: u32,
+    pub kind: NotifyKind,
+    pub protocol: ProtocolId,
+    pub spi: Option<u32>,
+}
+
+/// Delete payload that is to be sent, more than once, as it is not acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PendingDelete {
+    pub message_id: u32,
+    pub left: u8,
+    pub due: Instant,
+}
+
+impl PendingDelete {
+    pub const fn new(message_id: u32, now: Instant) -> Self {
+        Self { message_id, left: 2, due: now }
+    }
+
+    pub fn sent(&mut self, now: Instant, interval: Duration) {
+        self.left = self.left.saturating_sub(1);
+        self.due = now.saturating_add(interval);
+    }
+}
+
+impl IsakmpSa {
+    /// Returns the encryption of messages.
+    pub fn protection(&self) -> Result<Protection, Refusal> {
+        Protection::new(self.choice.cipher, self.encryption_key.expose(), self.choice.hash)
+            .map_err(|_| Refusal::Internal)
+    }
+
+    /// Returns whether exchanges may begin and messages are accepted.
+    pub const fn is_usable(&self) -> bool {
+        self.gone.is_none()
+    }
+
+    /// Returns whether nothing is left to be sent or reported, so that the slot is free.
+    pub const fn is_finished(&self) -> bool {
+        self.gone.is_some() && self.is_reported && self.delete.is_none()
+    }
+
+    /// Ends the use of the SA.
+    pub const fn end(&mut self, why: Gone) {
+        if self.gone.is_none() {
+            self.gone = Some(why);
+            // An SA that was not announced is not reported as gone.
+            self.is_reported = self.is_new;
+            self.is_new = false;
+            self.notify = None;
+        }
+    }
+
+    /// Returns the lifetime of an SA with these parameters.
+    pub fn lifetime(choice: &Phase1Choice) -> Duration {
+        Duration::from_secs(choice.lifetimes.seconds.unwrap_or(DEFAULT_SECONDS))
+    }
+}
+
+/// Message IDs that were used last in an ISAKMP SA; a repeated one is refused without any computation.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MessageIds {
+    used: [u32; 16],
+    next: u8,
+}
+
+impl MessageIds {
+    pub fn contains(&self, id: u32) -> bool {
+        self.used.contains(&id)
+    }
+
+    pub fn add(&mut self, id: u32) {
+        if let Some(slot) = self.used.get_mut(usize::from(self.next)) {
+            *slot = id;
+        }
+        self.next = self.next.wrapping_add(1) & 15;
+    }
+}
+
+/// ISAKMP SA of a negotiator, for display and for the export of its key.
+#[derive(Clone, Copy, Debug)]
+pub struct IsakmpSaView<'a>(pub(crate) &'a IsakmpSa);
+
+impl<'a> IsakmpSaView<'a> {
+    /// Returns the identifier.
+    pub const fn id(&self) -> IsakmpSaId {
+        IsakmpSaId(self.0.id)
+    }
+
+    /// Returns the peer.
+    pub const fn peer(&self) -> PeerId {
+        self.0.peer
+    }
+
+    /// Returns the role of this host in phase 1.
+    pub const fn role(&self) -> Role {
+        self.0.role
+    }
+
+    /// Returns the addresses and ports.
+    pub const fn path(&self) -> Path {
+        self.0.path
+    }
+
+    /// Returns the cookies.
+    pub const fn cookies(&self) -> Cookies {
+        self.0.cookies
+    }
+
+    /// Returns the negotiated algorithms and parameters.
+    pub const fn choice(&self) -> &'a Phase1Choice {
+        &self.0.choice
+    }
+
+    /// Returns when the SA was established.
+    pub const fn established(&self) -> Instant {
+        self.0.established
+    }
+
+    /// Returns when its lifetime ends.
+    pub const fn expires(&self) -> Instant {
+        self.0.expires
+    }
+
+    /// Returns the encryption key of the messages, for callers that log secrets on purpose.
+    pub fn expose_encryption_key(&self) -> &'a [u8] {
+        self.0.encryption_key.expose()
+    }
+}

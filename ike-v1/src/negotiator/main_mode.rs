@@ -1,0 +1,369 @@
+//! Main mode with a pre-shared key (RFC 2409 sections 5 and 5.4): one function for each message that is received, and
+//! one that begins. Each makes all checks before it changes the state of the exchange.
+
+use ike_codec::{BodyWriter, Cookie, Group, NoSpace, PayloadKind};
+
+use super::census::Census;
+use super::exchange::{Phase1Secrets, Spans, State};
+use super::inbound::Authentic;
+use super::message::{write_clear, write_phase_1};
+use super::scratch::{Scratch, Span, Stored};
+use super::stage::Stage;
+use super::{Host, Peer, PeerId, Refusal, Role, choose, identity, offer};
+use crate::{Cookies, GroupLengths, IvChain, Nonces, Phase1Choice, Phase1Publics, Skeyid};
+
+/// Length of the nonces of this host in octets.
+pub(crate) const NONCE: usize = 32;
+
+/// Exchange whose next step is taken, and the services that it needs.
+pub(crate) struct Step<'a> {
+    pub state: &'a mut State,
+    pub scratch: Scratch<'a>,
+    pub host: &'a mut dyn Host,
+}
+
+/// Begins main mode: `HDR, SA ->`.
+pub(crate) fn begin(step: &mut Step<'_>, initiator: Cookie) -> Result<(), Refusal> {
+    let Step { state, scratch, host } = step;
+    let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
+    let offer = scratch.store_with(|free, _| {
+        let mut body = BodyWriter::new(free);
+        offer::phase_1(&mut body, peer.proposals)?;
+        Ok::<usize, NoSpace>(body.finish().len())
+    })?;
+    let cookies = Cookies { initiator, responder: [0; 8] };
+    scratch.send(|buf, stored| {
+        write_clear(buf, &cookies, |writer| writer.bytes(PayloadKind::SA, stored.get(offer)).map(drop))
+    })?;
+    state.cookies = cookies;
+    state.spans.offer = offer;
+    state.stage = Stage::MainAwaitsSa;
+    Ok(())
+}
+
+/// Message 1, `HDR, SA`: answers with the transform that was chosen.
+pub(crate) fn answer_offer(step: &mut Step<'_>, cookies: Cookies, message: &Census<'_>) -> Result<(), Refusal> {
+    let Step { state, scratch, host } = step;
+    let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
+    let (sa, sai_b) = message.sa()?;
+    let chosen = choose::phase_1(&sa, &peer)?;
+    GroupLengths::of(chosen.choice.group).ok_or(crate::DhError::Unsupported(chosen.choice.group))?;
+    let offer = scratch.store(sai_b)?;
+    scratch.send(|buf, _| {
+        write_clear(buf, &cookies, |writer| {
+            writer
+                .payload(PayloadKind::SA, |body| offer::answer(body, &chosen.proposal, &chosen.transform, &[]))
+                .map(drop)
+        })
+    })?;
+    state.cookies = cookies;
+    state.spans.offer = offer;
+    state.choice = Some(chosen.choice);
+    state.stage = Stage::MainAwaitsKeyI;
+    Ok(())
+}
+
+/// Message 2, `HDR, SA`: sends the public value and the nonce of the initiator.
+pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: &Census<'_>) -> Result<(), Refusal> {
+    let Step { state, scratch, host } = step;
+    let cookies = Cookies { responder, ..state.cookies };
+    if cookies.responder == cookies.initiator {
+        return Err(Refusal::Reflected);
+    }
+    let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
+    let (sa, _) = message.sa()?;
+    let choice = choose::answered_phase_1(&sa, &peer)?.choice;
+    let own = Own::draw(scratch, *host, choice.group)?;
+    send_key(scratch, &cookies, &own)?;
+    own.keep(&mut state.spans);
+    state.cookies = cookies;
+    state.choice = Some(choice);
+    state.stage = Stage::MainAwaitsKeyR;
+    Ok(())
+}
+
+/// Message 3, `HDR, KE, Ni`: sends the public value and the nonce of the responder, and derives the keys.
+pub(crate) fn answer_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<(), Refusal> {
+    let Step { state, scratch, host } = step;
+    let choice = state.choice.ok_or(Refusal::Internal)?;
+    let key = host.pre_shared_key(state.peer).ok_or(Refusal::NoKey)?;
+    let theirs = Theirs::store(scratch, &choice, message)?;
+    let own = Own::draw(scratch, *host, choice.group)?;
+    let spans = own.with(&theirs, state.spans);
+    let (secrets, chain) = derive(scratch, *host, &spans, (&choice, state.cookies), key.expose(), Role::Responder)?;
+    send_key(scratch, &state.cookies, &own)?;
+    scratch.wipe(spans.private);
+    state.spans = spans;
+    state.secrets = Some(secrets);
+    state.chain = Some(chain);
+    state.stage = Stage::MainAwaitsAuthI;
+    Ok(())
+}
+
+/// Message 4, `HDR, KE, Nr`: derives the keys and sends `HDR*, IDii, HASH_I`.
+pub(crate) fn take_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<(), Refusal> {
+    let Step { state, scratch, host } = step;
+    let choice = state.choice.ok_or(Refusal::Internal)?;
+    let key = host.pre_shared_key(state.peer).ok_or(Refusal::NoKey)?;
+    let theirs = Theirs::store(scratch, &choice, message)?;
+    let is_reflected = scratch.get(theirs.public) == scratch.get(state.spans.own_public)
+        || scratch.get(theirs.nonce) == scratch.get(state.spans.own_nonce);
+    if is_reflected {
+        return Err(Refusal::Reflected);
+    }
+    let spans = Spans { peer_public: theirs.public, peer_nonce: theirs.nonce, ..state.spans };
+    let (secrets, mut chain) = derive(scratch, *host, &spans, (&choice, state.cookies), key.expose(), Role::Initiator)?;
+    let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
+    let next = send_auth(scratch, (state.cookies, &spans), (&secrets, &choice), &chain, &peer, Role::Initiator)?;
+    scratch.wipe(spans.private);
+    chain.confirm(next);
+    state.spans = spans;
+    state.secrets = Some(secrets);
+    state.chain = Some(chain);
+    state.stage = Stage::MainAwaitsAuthR;
+    Ok(())
+}
+
+/// Message 5, `HDR*, IDii, HASH_I`: answers with the identity and hash of the responder. Returns the peer that the
+/// identity belongs to. The caller establishes the ISAKMP SA.
+pub(crate) fn answer_auth(step: &mut Step<'_>, message: &Authentic<'_>) -> Result<PeerId, Refusal> {
+    let (id, _) = message.census.identity()?;
+    let hint = super::PeerHint {
+        path: step.state.path,
+        exchange: step.state.kind,
+        candidate: Some(step.state.peer),
+        identity: Some(id),
+    };
+    //= RFC 2407 4.6.2/1
+    //# SHOULD: the responder finds its policy by the identity of the initiator
+    let found = step.host.find_peer(&hint).ok_or(Refusal::IdentityMismatch(id.kind))?;
+    let Step { state, scratch, host } = step;
+    let peer = host.peer(found).ok_or(Refusal::Superseded)?;
+    identity::check(&id, peer.remote_identity.as_ref())?;
+    let (choice, secrets) = (state.choice.ok_or(Refusal::Internal)?, state.secrets.as_ref().ok_or(Refusal::Internal)?);
+    let mut chain = IvChain::starting_at(&[]);
+    chain.confirm(message.next.ok_or(Refusal::Internal)?);
+    let next = send_auth(scratch, (state.cookies, &state.spans), (secrets, &choice), &chain, &peer, Role::Responder)?;
+    chain.confirm(next);
+    state.chain = Some(chain);
+    state.stage = Stage::Answers;
+    Ok(found)
+}
+
+/// Message 6, `HDR*, IDir, HASH_R`: phase 1 is complete. The caller establishes the ISAKMP SA.
+pub(crate) fn take_auth(step: &mut Step<'_>, message: &Authentic<'_>) -> Result<PeerId, Refusal> {
+    let Step { state, host, .. } = step;
+    let (id, _) = message.census.identity()?;
+    let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
+    identity::check(&id, peer.remote_identity.as_ref())?;
+    let mut chain = IvChain::starting_at(&[]);
+    chain.confirm(message.next.ok_or(Refusal::Internal)?);
+    state.chain = Some(chain);
+    state.stage = Stage::Answers;
+    Ok(state.peer)
+}
+
+/// Computes HASH_I or HASH_R of the peer, whose identity has this body.
+pub(crate) fn peer_hash(
+    state: &State,
+    scratch: &Scratch<'_>,
+    id_body: &[u8],
+) -> Result<ipsec_crypto::PrfOutput, Refusal> {
+    let secrets = state.secrets.as_ref().ok_or(Refusal::Internal)?;
+    let publics = publics(scratch.stored(), state.cookies, &state.spans, state.role);
+    Ok(match state.role {
+        Role::Initiator => secrets.skeyid.hash_r(&publics, id_body),
+        Role::Responder => secrets.skeyid.hash_i(&publics, id_body),
+    })
+}
+
+/// Values of this host for the key exchange.
+struct Own {
+    private: Span,
+    public: Span,
+    nonce: Span,
+}
+
+impl Own {
+    /// Draws a private value and a nonce, and computes the public value.
+    fn draw(scratch: &mut Scratch<'_>, host: &mut dyn Host, group: Group) -> Result<Self, Refusal> {
+        let lengths = GroupLengths::of(group).ok_or(crate::DhError::Unsupported(group))?;
+        let mut last = Refusal::Internal;
+        // A scalar of a curve is out of range with a probability of 2^-32 or less.
+        for _ in 0..4 {
+            let position = scratch.position();
+            //= RFC 2409 10/2
+            //# MUST NOT: private values are not derived from long-lived secrets
+            let private = scratch.store_with(|free, _| {
+                let target = free.get_mut(..lengths.private).ok_or(NoSpace)?;
+                host.random(target);
+                if group == Group::ECP_521 {
+                    // The order has 521 bits in 66 octets.
+                    if let Some(first) = target.first_mut() {
+                        *first &= 1;
+                    }
+                }
+                Ok::<usize, NoSpace>(lengths.private)
+            })?;
+            let public = scratch.store_with(|free, stored| {
+                let target = free.get_mut(..lengths.public).ok_or(NoSpace)?;
+                host.public(group, stored.get(private), target)?;
+                Ok::<usize, Refusal>(lengths.public)
+            });
+            match public {
+                Ok(public) => {
+                    //= RFC 2408 5.13/1
+                    //# MUST: sending: a unique random nonce is created
+                    let nonce = scratch.store_with(|free, _| {
+                        host.random(free.get_mut(..NONCE).ok_or(NoSpace)?);
+                        Ok::<usize, NoSpace>(NONCE)
+                    })?;
+                    return Ok(Self { private, public, nonce });
+                }
+                Err(Refusal::KeyExchange(crate::DhError::InvalidPrivateValue)) => {
+                    scratch.truncate(position);
+                    last = Refusal::KeyExchange(crate::DhError::InvalidPrivateValue);
+                }
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Err(last)
+    }
+
+    const fn keep(&self, spans: &mut Spans) {
+        spans.private = self.private;
+        spans.own_public = self.public;
+        spans.own_nonce = self.nonce;
+    }
+
+    const fn with(&self, theirs: &Theirs, spans: Spans) -> Spans {
+        Spans {
+            private: self.private,
+            own_public: self.public,
+            own_nonce: self.nonce,
+            peer_public: theirs.public,
+            peer_nonce: theirs.nonce,
+            ..spans
+        }
+    }
+}
+
+/// Values of the peer for the key exchange.
+struct Theirs {
+    public: Span,
+    nonce: Span,
+}
+
+impl Theirs {
+    /// Stores the public value and the nonce of a message. The value itself is checked when the secret is computed.
+    fn store(scratch: &mut Scratch<'_>, choice: &Phase1Choice, message: &Census<'_>) -> Result<Self, Refusal> {
+        let (public, nonce) = (message.key_exchange()?, message.nonce()?);
+        let expected = GroupLengths::of(choice.group).ok_or(Refusal::Internal)?.public;
+        //= RFC 2409 5/7
+        //# MUST: a public value has the length of its group, with zeros in front
+        if public.len() != expected {
+            return Err(crate::DhError::Length { expected, actual: public.len() }.into());
+        }
+        Ok(Self { public: scratch.store(public)?, nonce: scratch.store(nonce)? })
+    }
+}
+
+/// Writes `HDR, KE, N`.
+fn send_key(scratch: &mut Scratch<'_>, cookies: &Cookies, own: &Own) -> Result<(), Refusal> {
+    scratch.send(|buf, stored| {
+        write_clear(buf, cookies, |writer| {
+            writer.bytes(PayloadKind::KEY_EXCHANGE, stored.get(own.public))?;
+            writer.bytes(PayloadKind::NONCE, stored.get(own.nonce)).map(drop)
+        })
+    })
+}
+
+/// Writes `HDR*, ID, HASH` and returns the IV of the next message.
+fn send_auth(
+    scratch: &mut Scratch<'_>,
+    (cookies, spans): (Cookies, &Spans),
+    (secrets, choice): (&Phase1Secrets, &Phase1Choice),
+    chain: &IvChain,
+    peer: &Peer<'_>,
+    role: Role,
+) -> Result<crate::NextIv, Refusal> {
+    let protection = secrets.protection(choice)?;
+    let id = scratch.store_with(|free, _| {
+        let mut body = BodyWriter::new(free);
+        peer.local_identity.write(&mut body)?;
+        Ok::<usize, NoSpace>(body.finish().len())
+    })?;
+    let mut next = None;
+    scratch.send(|buf, stored| {
+        let publics = publics(stored, cookies, spans, role);
+        let hash = match role {
+            Role::Initiator => secrets.skeyid.hash_i(&publics, stored.get(id)),
+            Role::Responder => secrets.skeyid.hash_r(&publics, stored.get(id)),
+        };
+        let (len, following) = write_phase_1(buf, &cookies, &protection, chain, |writer| {
+            writer.bytes(PayloadKind::ID, stored.get(id))?;
+            writer.bytes(PayloadKind::HASH, hash.expose()).map(drop)
+        })?;
+        next = Some(following);
+        Ok::<usize, Refusal>(len)
+    })?;
+    next.ok_or(Refusal::Internal)
+}
+
+/// Returns the public values of phase 1 in the order of the roles.
+fn publics<'s>(stored: Stored<'s>, cookies: Cookies, spans: &Spans, role: Role) -> Phase1Publics<'s> {
+    let (own, theirs) = (stored.get(spans.own_public), stored.get(spans.peer_public));
+    let (g_xi, g_xr) = match role {
+        Role::Initiator => (own, theirs),
+        Role::Responder => (theirs, own),
+    };
+    Phase1Publics { cookies, g_xi, g_xr, sai_b: stored.get(spans.offer) }
+}
+
+/// Computes the shared secret, and derives the keys and the first IV from it. The shared secret is wiped.
+fn derive(
+    scratch: &mut Scratch<'_>,
+    host: &mut dyn Host,
+    spans: &Spans,
+    (choice, cookies): (&Phase1Choice, Cookies),
+    key: &[u8],
+    role: Role,
+) -> Result<(Phase1Secrets, IvChain), Refusal> {
+    let lengths = GroupLengths::of(choice.group).ok_or(Refusal::Internal)?;
+    let position = scratch.position();
+    let shared = scratch.store_with(|free, stored| {
+        let target = free.get_mut(..lengths.shared).ok_or(NoSpace)?;
+        host.shared(choice.group, stored.get(spans.private), stored.get(spans.peer_public), target)?;
+        Ok::<usize, Refusal>(lengths.shared)
+    })?;
+    let derived = derive_from(scratch.stored(), spans, shared, (choice, cookies), key, role);
+    scratch.truncate(position);
+    derived
+}
+
+fn derive_from(
+    stored: Stored<'_>,
+    spans: &Spans,
+    shared: Span,
+    (choice, cookies): (&Phase1Choice, Cookies),
+    key: &[u8],
+    role: Role,
+) -> Result<(Phase1Secrets, IvChain), Refusal> {
+    let nonces = nonces(stored, spans, role);
+    let skeyid = Skeyid::pre_shared_key(choice.hash.prf(), key, &nonces).map_err(|_| Refusal::NoKey)?;
+    let keys = skeyid.derive(stored.get(shared), &cookies);
+    let encryption_key = keys.cipher_key(choice.cipher, choice.cipher_key).map_err(|_| Refusal::Internal)?;
+    let secrets = Phase1Secrets { skeyid, keys, encryption_key };
+    let publics = publics(stored, cookies, spans, role);
+    let chain = secrets.protection(choice)?.phase_1(publics.g_xi, publics.g_xr);
+    Ok((secrets, chain))
+}
+
+/// Returns the nonces in the order of the roles.
+pub(crate) fn nonces<'s>(stored: Stored<'s>, spans: &Spans, role: Role) -> Nonces<'s> {
+    let (own, theirs) = (stored.get(spans.own_nonce), stored.get(spans.peer_nonce));
+    match role {
+        Role::Initiator => Nonces { initiator: own, responder: theirs },
+        Role::Responder => Nonces { initiator: theirs, responder: own },
+    }
+}

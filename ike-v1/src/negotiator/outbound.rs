@@ -1,0 +1,139 @@
+//! Datagrams to be sent.
+
+use ike_codec::{ExchangeKind, NON_ESP_MARKER, ProtocolId};
+use ipsec_packet::Instant;
+
+use super::counters::Counter;
+use super::exchange::Output;
+use super::informational::{write_clear_refusal, write_delete, write_notify};
+use super::ipsec_sa::HalfState;
+use super::stage::Stage;
+use super::{Negotiator, Path, Refusal, Role};
+
+/// Datagram to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Transmit<'o> {
+    /// Addresses and ports of the datagram. The source address matters: the peer has a hash over it, and may drop
+    /// datagrams from another one.
+    pub path: Path,
+    /// Payload of the datagram, with a non-ESP marker on the port for NAT traversal.
+    pub datagram: &'o [u8],
+}
+
+impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
+    Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
+{
+    /// Returns the next datagram to be sent, written to `out`; call it until it returns `None`.
+    ///
+    /// `out` must be as long as an exchange buffer, and four octets more. A datagram that does not fit is dropped and
+    /// counted.
+    pub fn poll_transmit<'o>(&mut self, now: Instant, out: &'o mut [u8]) -> Option<Transmit<'o>> {
+        while self.has_output {
+            let (marker, rest) = out.split_at_mut_checked(NON_ESP_MARKER.len())?;
+            let Some((path, written)) = self.next_datagram(now, rest) else {
+                self.has_output = false;
+                break;
+            };
+            match written {
+                Ok(len) => {
+                    self.counters.count(Counter::Sent);
+                    marker.iter_mut().zip(NON_ESP_MARKER).for_each(|(to, from)| *to = from);
+                    let is_marked = path.local.port() == self.settings.nat_traversal_port;
+                    let begin = if is_marked { 0 } else { NON_ESP_MARKER.len() };
+                    let end = len.saturating_add(NON_ESP_MARKER.len());
+                    return out.get(begin..end).map(|datagram| Transmit { path, datagram });
+                }
+                Err(refusal) => self.counters.count(refusal.counter()),
+            }
+        }
+        None
+    }
+
+    fn next_datagram(&mut self, now: Instant, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
+        self.next_of_exchange(now, out)
+            .or_else(|| self.next_refusal(out))
+            .or_else(|| self.next_notification(out))
+            .or_else(|| self.next_pair_deletion(now, out))
+            .or_else(|| self.next_sa_deletion(now, out))
+    }
+
+    fn next_of_exchange(&mut self, now: Instant, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
+        let settings = self.settings;
+        let exchange = self.exchanges.iter_mut().flatten().find(|exchange| exchange.state.output == Output::Ready)?;
+        let (state, scratch) = exchange.parts();
+        state.output = Output::Idle;
+        state.retry.sent(now, &settings, state.stage.is_retransmitted());
+        let (path, sent) = (state.path, scratch.sent());
+        let written = match out.get_mut(..sent.len()) {
+            Some(target) => {
+                target.iter_mut().zip(sent).for_each(|(to, from)| *to = *from);
+                Ok(sent.len())
+            }
+            None => Err(Refusal::BufferTooSmall),
+        };
+        let is_last_of_quick =
+            (state.kind, state.stage, state.role) == (ExchangeKind::QUICK, Stage::Answers, Role::Initiator);
+        let pair = state.ipsec.filter(|_| is_last_of_quick);
+        if let Some(pair) = pair.and_then(|id| self.pair_mut(id))
+            && pair.outbound.state == HalfState::None
+            && pair.gone.is_none()
+        {
+            // The peer installs its inbound SA before it sends message 2, so that packets may follow message 3 at once.
+            pair.complete(now);
+            self.counters.count(Counter::Phase2Up);
+            self.touch();
+        }
+        Some((path, written))
+    }
+
+    fn next_refusal(&mut self, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
+        let refusal = self.clear_refusal.take()?;
+        Some((refusal.path, write_clear_refusal(out, &refusal).map_err(Refusal::from)))
+    }
+
+    fn next_notification(&mut self, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
+        let sa = self.isakmp.iter_mut().flatten().find(|sa| sa.notify.is_some())?;
+        let pending = sa.notify.take()?;
+        Some((sa.path, write_notify(out, sa, &pending)))
+    }
+
+    /// Writes the deletion of an inbound SA, under the protection of the newest ISAKMP SA with its peer.
+    fn next_pair_deletion(&mut self, now: Instant, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
+        for index in 0..IPSEC_SAS {
+            let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { continue };
+            let Some(pending) = pair.delete.filter(|pending| pending.due <= now) else { continue };
+            let (peer, spi) = (pair.peer, pair.inbound.spi);
+            let carrier = self.carrier(peer).and_then(|index| self.isakmp.get(index)).and_then(Option::as_ref);
+            let written = carrier
+                .map(|sa| (sa.path, write_delete(out, sa, pending.message_id, ProtocolId::ESP, &spi.to_be_bytes())));
+            let interval = self.settings.delete_interval;
+            let pair = self.pairs.get_mut(index)?.as_mut()?;
+            if let Some(pending) = &mut pair.delete {
+                pending.sent(now, interval);
+            }
+            pair.delete = pair.delete.filter(|pending| pending.left > 0 && written.is_some());
+            self.has_events = true;
+            if written.is_some() {
+                return written;
+            }
+        }
+        None
+    }
+
+    /// Writes the deletion of an ISAKMP SA, after those of the IPsec SAs with its peer.
+    fn next_sa_deletion(&mut self, now: Instant, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
+        let interval = self.settings.delete_interval;
+        let pairs = &self.pairs;
+        let is_last = |peer| !pairs.iter().flatten().any(|pair| pair.peer == peer && pair.delete.is_some());
+        let due = |sa: &super::isakmp_sa::IsakmpSa| sa.delete.is_some_and(|pending| pending.due <= now);
+        let sa = self.isakmp.iter_mut().flatten().find(|sa| due(sa) && is_last(sa.peer))?;
+        let pending = sa.delete.as_mut()?;
+        let message_id = pending.message_id;
+        pending.sent(now, interval);
+        let cookies = [sa.cookies.initiator, sa.cookies.responder];
+        let written = write_delete(out, sa, message_id, ProtocolId::ISAKMP, cookies.as_flattened());
+        sa.delete = sa.delete.filter(|pending| pending.left > 0);
+        self.has_events = true;
+        Some((sa.path, written))
+    }
+}

@@ -1,0 +1,73 @@
+use core::fmt;
+use core::net::SocketAddr;
+
+use ike_codec::Identification;
+use ipsec_packet::Selector;
+use ipsec_sa::Mode;
+
+use crate::{PeerDefaults, Phase1Choice, Phase2Choice};
+
+/// Local and remote address and UDP port of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Path {
+    /// Address and port of this host.
+    pub local: SocketAddr,
+    /// Address and port of the peer.
+    pub remote: SocketAddr,
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} - {}", self.local, self.remote)
+    }
+}
+
+/// Number of a peer in the configuration of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub u16);
+
+/// Configuration of a peer.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer<'a> {
+    /// Addresses and ports for phase 1 as initiator; `None` for a peer that only this host may be initiated by.
+    pub path: Option<Path>,
+    /// Algorithms of phase 1 in order of preference.
+    pub proposals: &'a [Phase1Choice],
+    /// Identity of this host.
+    pub local_identity: Identification<'a>,
+    /// Identity that the peer must have; `None` accepts every identity that holds the key.
+    pub remote_identity: Option<Identification<'a>>,
+    /// Comparison of lifetimes and key lengths as responder.
+    pub check: ProposalCheck,
+    /// Values that the peer assumes when a proposal does not contain them.
+    pub defaults: PeerDefaults,
+}
+
+/// Policy for which SAs are negotiated (RFC 4301 section 4.4.1).
+#[derive(Clone, Copy, Debug)]
+pub struct IpsecPolicy<'a> {
+    /// Number of the policy in the configuration of the host.
+    pub number: u32,
+    /// Request ID of its SAs; 0 for none.
+    pub reqid: u32,
+    /// Tunnel or transport mode.
+    pub mode: Mode,
+    /// Selector of outbound packets.
+    pub selector: Selector,
+    /// Algorithms of the SAs in order of preference.
+    pub proposals: &'a [Phase2Choice],
+}
+
+/// Comparison of the lifetimes and key lengths in a proposal of the peer with those configured (`proposal_check` of
+/// racoon.conf(5)). Ciphers, hashes, groups and authentication methods are equal under each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ProposalCheck {
+    /// The values of the peer are accepted.
+    Obey,
+    /// A lifetime of the peer must not be longer, and its key not shorter, than those configured.
+    #[default]
+    Strict,
+    /// The values must be equal.
+    Exact,
+}

@@ -1,0 +1,350 @@
+use core::fmt;
+
+use ike_codec::{
+    AuthAlgorithm, AuthMethod, DecodeError, EncapsulationMode, Encryption, EspTransform, ExchangeKind, Group, Hash,
+    IdKind, NotifyKind, PayloadKind,
+};
+
+use super::counters::Counter;
+use crate::{DhError, ProposalError, ProtectError};
+
+/// Reason why a message is discarded or a negotiation fails. It carries numbers, never octets of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The message is malformed.
+    Malformed(DecodeError),
+    /// A cookie is zero where it must not be, or not zero where it must be (RFC 2408 section 3.1).
+    Cookie,
+    /// The message ID is zero in phase 2, or not zero in phase 1 (RFC 2408 section 3.1).
+    MessageId(u32),
+    /// No ISAKMP SA and no exchange has the cookies of the message.
+    UnknownSa,
+    /// The message repeats one that was processed before, and is not answered again.
+    Duplicate,
+    /// The message came from another address or port than its SA has.
+    WrongPath,
+    /// No message of this exchange type is expected, or it is encrypted where it must not be, or in cleartext where it
+    /// must be encrypted.
+    OutOfState(ExchangeKind),
+    /// The message cannot be decrypted.
+    Undecryptable(ProtectError),
+    /// The message that follows the key exchange does not decrypt to payloads: the pre-shared keys differ.
+    WrongKeyLikely,
+    /// A payload of this kind is missing.
+    MissingPayload(PayloadKind),
+    /// There are more payloads of this kind than the message may have.
+    DuplicatePayload(PayloadKind),
+    /// A payload of this kind is not allowed in the message, or not in its place.
+    UnexpectedPayload(PayloadKind),
+    /// The hash does not verify (RFC 2408 section 5.11).
+    HashMismatch,
+    /// The message ID was used before in this ISAKMP SA (RFC 2408 section 3.1).
+    MessageIdReused(u32),
+    /// No peer is configured for the address.
+    NoPeer,
+    /// The peer has been removed from the configuration.
+    Superseded,
+    /// This host does not initiate to the peer.
+    Passive,
+    /// The SA payload is of another DOI or situation, or longer than the exchange buffer allows.
+    Offer,
+    /// No transform of the peer is acceptable.
+    NoProposal(Mismatch),
+    /// The answer contains something else than one of the transforms that were offered (RFC 2409 section 5).
+    ModifiedAnswer(Mismatch),
+    /// The public value or the group is not acceptable (RFC 2408 section 5.7).
+    KeyExchange(DhError),
+    /// The length of the nonce in octets is not between 8 and 256 (RFC 2409 section 5).
+    NonceLength(usize),
+    /// The cookie, nonce or public value of this host came back as that of the peer.
+    Reflected,
+    /// No pre-shared key is configured for the peer.
+    NoKey,
+    /// The identity of the peer, of this type, is not the configured one.
+    IdentityMismatch(IdKind),
+    /// The client identities cannot be selectors of an SA, or are not those of the policy (RFC 2409 section 5.5).
+    Selectors,
+    /// No policy has or contains the selectors.
+    NoPolicy,
+    /// No SPI is available.
+    NoSpi,
+    /// The SPI in the proposal has another size than four octets, or is below 256 (RFC 4303 section 2.1).
+    Spi,
+    /// A table is full.
+    Full(Table),
+    /// The exchange buffer is too small for the messages of the exchange.
+    BufferTooSmall,
+    /// The peer did not answer.
+    NoAnswer {
+        /// Number of times that the last message was sent.
+        sends: u8,
+    },
+    /// The peer reported an error under the protection of the ISAKMP SA.
+    PeerRefused(NotifyKind),
+    /// The peer deleted the SA.
+    DeletedByPeer,
+    /// The caller deleted the SA.
+    Deleted,
+    /// The back end did not install the inbound SA.
+    NotInstalled,
+    /// A state that the negotiator excludes; a fault of this crate.
+    Internal,
+}
+
+/// Table of a negotiator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// ISAKMP SAs.
+    IsakmpSas,
+    /// Exchanges in progress.
+    Exchanges,
+    /// Pairs of IPsec SAs.
+    IpsecSas,
+}
+
+/// Proposal that comes nearest to the configured ones, and how it differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Number of the transform, 0 if there is none.
+    pub transform: u8,
+    /// First difference.
+    pub difference: Difference,
+}
+
+/// Difference between a transform of the peer and a configured one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Difference {
+    /// There is no proposal, or none of the protocol.
+    Protocol,
+    /// The transform cannot be used at all.
+    Unusable(ProposalError),
+    /// The number of this parameter differs.
+    Value {
+        /// Parameter that differs.
+        parameter: Parameter,
+        /// Value of the peer.
+        theirs: u64,
+        /// Configured value.
+        ours: u64,
+    },
+}
+
+/// Parameter of a transform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Parameter {
+    /// Encryption algorithm of phase 1.
+    Encryption,
+    /// ESP transform of phase 2.
+    Transform,
+    /// Key length in bits.
+    KeyLength,
+    /// Hash algorithm of phase 1.
+    Hash,
+    /// Authentication algorithm of phase 2.
+    Authentication,
+    /// Authentication method of phase 1.
+    Method,
+    /// Diffie-Hellman group, 0 for none.
+    Group,
+    /// Encapsulation mode.
+    Encapsulation,
+    /// Extended sequence numbers.
+    ExtendedSequence,
+    /// Lifetime in seconds.
+    Seconds,
+    /// Lifetime in kilobytes.
+    Kilobytes,
+}
+
+impl fmt::Display for Parameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Encryption => "encryption algorithm",
+            Self::Transform => "ESP transform",
+            Self::KeyLength => "key length",
+            Self::Hash => "hash algorithm",
+            Self::Authentication => "authentication algorithm",
+            Self::Method => "authentication method",
+            Self::Group => "group",
+            Self::Encapsulation => "encapsulation mode",
+            Self::ExtendedSequence => "extended sequence numbers",
+            Self::Seconds => "lifetime in seconds",
+            Self::Kilobytes => "lifetime in kilobytes",
+        })
+    }
+}
+
+impl Parameter {
+    /// Writes the name of a value, or its number.
+    fn write_value(self, f: &mut fmt::Formatter<'_>, value: u64) -> fmt::Result {
+        let number = u16::try_from(value).unwrap_or(u16::MAX);
+        let octet = u8::try_from(value).unwrap_or(u8::MAX);
+        let name = match self {
+            Self::Encryption => Encryption(number).name(),
+            Self::Transform => EspTransform(octet).name(),
+            Self::Hash => Hash(number).name(),
+            Self::Authentication => AuthAlgorithm(number).name(),
+            Self::Method => AuthMethod(number).name(),
+            Self::Group => Group(number).name(),
+            Self::Encapsulation => EncapsulationMode(number).name(),
+            Self::KeyLength | Self::ExtendedSequence | Self::Seconds | Self::Kilobytes => None,
+        };
+        match name {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{value}"),
+        }
+    }
+}
+
+impl Mismatch {
+    /// Mismatch of a message without any proposal that could be compared.
+    pub(crate) const NONE: Self = Self { transform: 0, difference: Difference::Protocol };
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.difference {
+            Difference::Protocol => f.write_str("no proposal of the protocol"),
+            Difference::Unusable(why) => write!(f, "transform {}: {why}", self.transform),
+            Difference::Value { parameter, theirs, ours } => {
+                write!(f, "transform {} differs in {parameter}: got ", self.transform)?;
+                parameter.write_value(f, theirs)?;
+                f.write_str(", expected ")?;
+                parameter.write_value(f, ours)
+            }
+        }
+    }
+}
+
+impl Refusal {
+    /// Returns whether the refusal tells the operator why a negotiation does not succeed, rather than that a message is
+    /// not one of it.
+    pub(crate) const fn concerns_negotiation(&self) -> bool {
+        !matches!(
+            self,
+            Self::Malformed(_)
+                | Self::Cookie
+                | Self::MessageId(_)
+                | Self::UnknownSa
+                | Self::Duplicate
+                | Self::WrongPath
+                | Self::OutOfState(_)
+                | Self::Undecryptable(_)
+                | Self::MissingPayload(_)
+                | Self::DuplicatePayload(_)
+                | Self::UnexpectedPayload(_)
+                | Self::MessageIdReused(_)
+        )
+    }
+
+    /// Returns the counter of the refusal.
+    pub(crate) const fn counter(&self) -> Counter {
+        match self {
+            Self::Malformed(_) => Counter::Malformed,
+            Self::Cookie => Counter::Cookie,
+            Self::MessageId(_) => Counter::MessageId,
+            Self::UnknownSa => Counter::UnknownSa,
+            Self::Duplicate => Counter::Duplicate,
+            Self::WrongPath => Counter::WrongPath,
+            Self::OutOfState(_) => Counter::OutOfState,
+            Self::Undecryptable(_) => Counter::Undecryptable,
+            Self::WrongKeyLikely => Counter::WrongKeyLikely,
+            Self::MissingPayload(_) | Self::DuplicatePayload(_) | Self::UnexpectedPayload(_) => Counter::Payloads,
+            Self::HashMismatch => Counter::HashMismatch,
+            Self::MessageIdReused(_) => Counter::MessageIdReused,
+            Self::NoPeer | Self::Superseded | Self::Passive => Counter::NoPeer,
+            Self::Offer => Counter::Offer,
+            Self::NoProposal(_) => Counter::NoProposal,
+            Self::ModifiedAnswer(_) => Counter::ModifiedAnswer,
+            Self::KeyExchange(_) => Counter::KeyExchange,
+            Self::NonceLength(_) => Counter::NonceLength,
+            Self::Reflected => Counter::Reflected,
+            Self::NoKey => Counter::NoKey,
+            Self::IdentityMismatch(_) => Counter::IdentityMismatch,
+            Self::Selectors => Counter::Selectors,
+            Self::NoPolicy => Counter::NoPolicy,
+            Self::NoSpi | Self::Spi => Counter::Spi,
+            Self::Full(_) => Counter::Full,
+            Self::BufferTooSmall => Counter::BufferTooSmall,
+            Self::NoAnswer { .. } => Counter::NoAnswer,
+            Self::PeerRefused(_) => Counter::PeerRefused,
+            Self::DeletedByPeer | Self::Deleted => Counter::Deleted,
+            Self::NotInstalled => Counter::NotInstalled,
+            Self::Internal => Counter::Internal,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(e) => write!(f, "malformed message: {e}"),
+            Self::Cookie => f.write_str("cookie is zero, or not zero in a first message"),
+            Self::MessageId(id) => write!(f, "message ID {id:#010x} is not valid in this phase"),
+            Self::UnknownSa => f.write_str("no ISAKMP SA has these cookies"),
+            Self::Duplicate => f.write_str("duplicate message"),
+            Self::WrongPath => f.write_str("source address or port does not match the ISAKMP SA"),
+            Self::OutOfState(exchange) => write!(f, "message of exchange {exchange} is not expected"),
+            Self::Undecryptable(e) => write!(f, "message cannot be decrypted: {e}"),
+            Self::WrongKeyLikely => {
+                f.write_str("message does not decrypt to payloads: the pre-shared keys probably differ")
+            }
+            Self::MissingPayload(kind) => write!(f, "{kind} payload is missing"),
+            Self::DuplicatePayload(kind) => write!(f, "too many {kind} payloads"),
+            Self::UnexpectedPayload(kind) => write!(f, "{kind} payload is not allowed here"),
+            Self::HashMismatch => f.write_str("hash verification failed"),
+            Self::MessageIdReused(id) => write!(f, "message ID {id:#010x} was used before"),
+            Self::NoPeer => f.write_str("no peer is configured for this address"),
+            Self::Superseded => f.write_str("peer has been removed from the configuration"),
+            Self::Passive => f.write_str("peer has no address to initiate to"),
+            Self::Offer => f.write_str("SA payload is too long, or its DOI or situation is not supported"),
+            Self::NoProposal(nearest) => write!(f, "no common proposal; nearest: {nearest}"),
+            Self::ModifiedAnswer(how) => write!(f, "answer is none of the transforms offered: {how}"),
+            Self::KeyExchange(e) => write!(f, "key exchange: {e}"),
+            Self::NonceLength(octets) => write!(f, "nonce length is {octets} octets, expected 8 to 256"),
+            Self::Reflected => f.write_str("peer sent the cookie, nonce or public value of this host"),
+            Self::NoKey => f.write_str("no pre-shared key is configured for the peer"),
+            Self::IdentityMismatch(kind) => write!(f, "identity of the peer ({kind}) is not the configured one"),
+            Self::Selectors => f.write_str("client identities do not match the policy"),
+            Self::NoPolicy => f.write_str("no policy for the client identities"),
+            Self::NoSpi => f.write_str("no SPI is available"),
+            Self::Spi => f.write_str("SPI in the proposal is not valid"),
+            Self::Full(Table::IsakmpSas) => f.write_str("table of ISAKMP SAs is full"),
+            Self::Full(Table::Exchanges) => f.write_str("table of exchanges is full"),
+            Self::Full(Table::IpsecSas) => f.write_str("table of IPsec SAs is full"),
+            Self::BufferTooSmall => f.write_str("exchange buffer is too small"),
+            Self::NoAnswer { sends } => write!(f, "no answer after sending {sends} times"),
+            Self::PeerRefused(kind) => write!(f, "peer reported {kind}"),
+            Self::DeletedByPeer => f.write_str("peer deleted the SA"),
+            Self::Deleted => f.write_str("SA was deleted"),
+            Self::NotInstalled => f.write_str("inbound SA could not be installed"),
+            Self::Internal => f.write_str("internal error"),
+        }
+    }
+}
+
+impl core::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Malformed(e) => Some(e),
+            Self::Undecryptable(e) => Some(e),
+            Self::KeyExchange(e) => Some(e),
+            _ => None,
+        }
+    }
+}
+
+impl From<ike_codec::NoSpace> for Refusal {
+    fn from(_: ike_codec::NoSpace) -> Self {
+        Self::BufferTooSmall
+    }
+}
+
+impl From<DhError> for Refusal {
+    fn from(e: DhError) -> Self {
+        Self::KeyExchange(e)
+    }
+}

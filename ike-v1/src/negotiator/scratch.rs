@@ -1,0 +1,156 @@
+use ike_codec::NoSpace;
+use zeroize::Zeroize;
+
+/// Octets of an exchange buffer, by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Span {
+    start: u16,
+    len: u16,
+}
+
+/// Buffer of one exchange. Values that later messages need are stored from its front; the datagram that was sent last
+/// lies at its end. What is between them is free, and the next datagram is written there.
+///
+/// ```text
+/// | SAi_b, private value, public values, nonces, identities .. | free | datagram sent last |
+/// ```
+#[derive(Debug)]
+pub(crate) struct Scratch<'b> {
+    octets: &'b mut [u8],
+    marks: &'b mut Marks,
+}
+
+/// Occupied parts of an exchange buffer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Marks {
+    pub front: u16,
+    pub sent: u16,
+}
+
+impl<'b> Scratch<'b> {
+    pub const fn new(octets: &'b mut [u8], marks: &'b mut Marks) -> Self {
+        Self { octets, marks }
+    }
+
+    /// Returns the octets of a span.
+    pub fn get(&self, span: Span) -> &[u8] {
+        let start = usize::from(span.start);
+        self.octets.get(start..start.saturating_add(span.len.into())).unwrap_or_default()
+    }
+
+    /// Returns the values that are stored.
+    pub fn stored(&self) -> Stored<'_> {
+        Stored(self.octets.get(..self.marks.front.into()).unwrap_or_default())
+    }
+
+    /// Stores octets behind those stored before.
+    pub fn store(&mut self, octets: &[u8]) -> Result<Span, NoSpace> {
+        self.store_with(|free, _| {
+            let target = free.get_mut(..octets.len()).ok_or(NoSpace)?;
+            target.iter_mut().zip(octets).for_each(|(to, from)| *to = *from);
+            Ok::<usize, NoSpace>(octets.len())
+        })
+    }
+
+    /// Stores what `fill` writes to the free part, which returns its length. `fill` may read what was stored before. On
+    /// an error the free part is wiped.
+    pub fn store_with<E: From<NoSpace>>(
+        &mut self,
+        fill: impl FnOnce(&mut [u8], Stored<'_>) -> Result<usize, E>,
+    ) -> Result<Span, E> {
+        let (free, stored) = self.free()?;
+        let available = free.len();
+        let filled = fill(free, stored).and_then(|len| {
+            let len = if len <= available { u16::try_from(len).ok() } else { None };
+            Ok(len.ok_or(NoSpace)?)
+        });
+        match filled {
+            Ok(len) => {
+                let span = Span { start: self.marks.front, len };
+                self.marks.front = self.marks.front.saturating_add(len);
+                Ok(span)
+            }
+            Err(e) => {
+                self.free()?.0.zeroize();
+                Err(e)
+            }
+        }
+    }
+
+    /// Returns the free part, and the values stored before it.
+    fn free(&mut self) -> Result<(&mut [u8], Stored<'_>), NoSpace> {
+        let end = self.octets.len().saturating_sub(self.marks.sent.into());
+        let occupied = self.octets.get_mut(..end).ok_or(NoSpace)?;
+        let (stored, free) = occupied.split_at_mut_checked(self.marks.front.into()).ok_or(NoSpace)?;
+        Ok((free, Stored(stored)))
+    }
+
+    /// Position up to which values are stored, for [`truncate`](Self::truncate).
+    pub const fn position(&self) -> u16 {
+        self.marks.front
+    }
+
+    /// Wipes the values that were stored behind a position.
+    pub fn truncate(&mut self, position: u16) {
+        if let Some(values) = self.octets.get_mut(position.into()..self.marks.front.into()) {
+            values.zeroize();
+            self.marks.front = position;
+        }
+    }
+
+    /// Wipes the octets of a span, which stays occupied.
+    pub fn wipe(&mut self, span: Span) {
+        let start = usize::from(span.start);
+        if let Some(octets) = self.octets.get_mut(start..start.saturating_add(span.len.into())) {
+            octets.zeroize();
+        }
+    }
+
+    /// Writes a datagram into the free part, which `write` returns with its length, and keeps it in place of the one
+    /// sent before. On an error that one stays.
+    pub fn send<E: From<NoSpace>>(
+        &mut self,
+        write: impl FnOnce(&mut [u8], Stored<'_>) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        let front = usize::from(self.marks.front);
+        let (free, stored) = self.free()?;
+        let len = match write(free, stored) {
+            Ok(len) => len,
+            Err(e) => {
+                self.free()?.0.zeroize();
+                return Err(e);
+            }
+        };
+        let sent = u16::try_from(len).map_err(|_| NoSpace)?;
+        let target = self.octets.len().checked_sub(len).ok_or(NoSpace)?;
+        // The parts may overlap: the last octet is moved first.
+        for at in (0..len).rev() {
+            let octet = self.octets.get(front.saturating_add(at)).copied().ok_or(NoSpace)?;
+            *self.octets.get_mut(target.saturating_add(at)).ok_or(NoSpace)? = octet;
+        }
+        self.marks.sent = sent;
+        Ok(())
+    }
+
+    /// Returns the datagram that was sent last.
+    pub fn sent(&self) -> &[u8] {
+        let start = self.octets.len().saturating_sub(self.marks.sent.into());
+        self.octets.get(start..).unwrap_or_default()
+    }
+
+    /// Wipes everything but the datagram that was sent last.
+    pub fn wipe_stored(&mut self) {
+        self.truncate(0);
+    }
+}
+
+/// Values that an exchange buffer holds, while new ones are written.
+#[derive(Clone, Copy)]
+pub(crate) struct Stored<'b>(&'b [u8]);
+
+impl<'b> Stored<'b> {
+    pub fn get(&self, span: Span) -> &'b [u8] {
+        let start = usize::from(span.start);
+        self.0.get(start..start.saturating_add(span.len.into())).unwrap_or_default()
+    }
+}

@@ -1,0 +1,41 @@
+use core::time::Duration;
+
+/// Parameters of a negotiator that apply to all peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Local port whose messages have a non-ESP marker (RFC 3948 section 2.2).
+    pub nat_traversal_port: u16,
+    /// Time until the first retransmission. Each further one waits twice as long.
+    pub first_wait: Duration,
+    /// Longest time between two retransmissions.
+    pub longest_wait: Duration,
+    /// Number of times that a message is sent, the first included.
+    pub sends: u8,
+    /// Longest duration of an exchange.
+    pub exchange_lifetime: Duration,
+    /// Time for which the last message of an exchange is kept, to answer a retransmission of the peer.
+    pub keep_answer: Duration,
+    /// Time between the two copies of a delete payload, which has no acknowledgement.
+    pub delete_interval: Duration,
+}
+
+impl Settings {
+    /// Values for a daemon.
+    pub const DAEMON: Self = Self {
+        nat_traversal_port: 4500,
+        first_wait: Duration::from_secs(2),
+        longest_wait: Duration::from_secs(16),
+        sends: 6,
+        exchange_lifetime: Duration::from_secs(120),
+        keep_answer: Duration::from_secs(60),
+        delete_interval: Duration::from_millis(200),
+    };
+    /// Values for firmware on a local network.
+    pub const FIRMWARE: Self = Self { first_wait: Duration::from_secs(1), ..Self::DAEMON };
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::DAEMON
+    }
+}

@@ -1,0 +1,80 @@
+//! Retransmission, and the ends of exchanges and lifetimes.
+
+use ipsec_packet::Instant;
+
+use super::counters::Counter;
+use super::event::Gone;
+use super::exchange::{Output, State};
+use super::stage::Stage;
+use super::{Host, Negotiator, Refusal};
+
+impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
+    Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
+{
+    /// Sends messages again, and ends exchanges and SAs whose time is over. It is called at the time that
+    /// [`poll_timeout`](Self::poll_timeout) returns, or later.
+    pub fn handle_timeout(&mut self, now: Instant, host: &mut dyn Host) {
+        for index in 0..EXCHANGES {
+            self.handle_exchange_timeout(now, index);
+        }
+        for sa in self.isakmp.iter_mut().flatten().filter(|sa| sa.is_usable() && sa.expires <= now) {
+            // No delete payload is sent: some peers remove the IPsec SAs, too.
+            sa.end(Gone::Expired);
+            self.has_events = true;
+        }
+        for pair in self.pairs.iter_mut().flatten() {
+            if pair.expires.is_some_and(|end| end <= now) {
+                pair.end(Gone::Expired);
+                self.has_events = true;
+            }
+        }
+        self.has_output = true;
+        self.end_orphans();
+        self.has_wanted = true;
+        self.start_wanted(now, host);
+    }
+
+    fn handle_exchange_timeout(&mut self, now: Instant, index: usize) {
+        let settings = self.settings;
+        let Ok(exchange) = self.exchange_mut(index) else { return };
+        let state = &mut exchange.state;
+        let is_over = now >= Self::end_of(state, &settings);
+        if is_over && state.stage == Stage::Answers && state.output != Output::Held {
+            if let Some(slot) = self.exchanges.get_mut(index) {
+                *slot = None;
+            }
+            return;
+        }
+        let is_due = state.retry.due().is_some_and(|due| due <= now);
+        if is_over || (is_due && !state.retry.may_send()) {
+            let reason = state.refusal.unwrap_or(Refusal::NoAnswer { sends: state.retry.sends() });
+            self.end_exchange(index, reason);
+        } else if is_due && state.output == Output::Idle {
+            state.output = Output::Ready;
+            state.retry.stop();
+            self.counters.count(Counter::Retransmitted);
+        }
+    }
+
+    /// Returns when the next call of [`handle_timeout`](Self::handle_timeout) is due, `None` if nothing waits.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let settings = &self.settings;
+        let exchanges = self.exchanges.iter().flatten().flat_map(|exchange| {
+            let state = &exchange.state;
+            [Some(Self::end_of(state, settings)), state.retry.due()]
+        });
+        let isakmp = self
+            .isakmp
+            .iter()
+            .flatten()
+            .flat_map(|sa| [Some(sa.expires).filter(|_| sa.is_usable()), sa.delete.map(|pending| pending.due)]);
+        let pairs = self.pairs.iter().flatten().flat_map(|pair| [pair.expires, pair.delete.map(|pending| pending.due)]);
+        exchanges.chain(isakmp).chain(pairs).flatten().min()
+    }
+
+    /// Returns the end of an exchange: of a complete one, the time until which duplicates are answered.
+    fn end_of(state: &State, settings: &super::Settings) -> Instant {
+        let lifetime = if state.stage == Stage::Answers { settings.keep_answer } else { settings.exchange_lifetime };
+        state.started.saturating_add(lifetime)
+    }
+}

@@ -1,0 +1,314 @@
+//! Endpoint of a test: a negotiator, its configuration, and the SAs that it was told to install.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, Lifetimes, ProtocolId};
+use ike_v1::{
+    DhError, DiffieHellman, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, NegotiatedSa, Negotiator, Path, Peer,
+    PeerDefaults, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, ProposalCheck, Refusal,
+    Settings, Software,
+};
+use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
+use ipsec_packet::{AddressRange, Instant, Selector, Upper};
+use ipsec_sa::{Direction, Mode, TransformParams};
+
+use crate::random::Random;
+
+pub type TestNegotiator = Negotiator<3, 4, 6, 3072>;
+
+/// Configuration of an endpoint, for its only peer.
+#[derive(Clone)]
+pub struct Config {
+    pub key: Option<Vec<u8>>,
+    pub proposals: Vec<Phase1Choice>,
+    pub esp: Vec<Phase2Choice>,
+    pub check: ProposalCheck,
+    pub local_identity: (IdKind, Vec<u8>),
+    pub remote_identity: Option<(IdKind, Vec<u8>)>,
+    pub policy: Option<Selector>,
+    pub mode: Mode,
+    /// Set if groups are computed as specified. Otherwise a small group is used in the place of each.
+    pub has_real_groups: bool,
+    pub spis: u32,
+}
+
+/// Services of an endpoint.
+pub struct TestHost {
+    pub config: Config,
+    pub path: Path,
+    pub random: Random,
+    pub reserved: Vec<u32>,
+    pub exponentiations: usize,
+}
+
+/// Keys and parameters of an installed SA, in a form that can be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    pub sa: IpsecSaId,
+    pub cipher_key: Vec<u8>,
+    pub integrity_key: Vec<u8>,
+    pub mode: Mode,
+    pub selector: Selector,
+    pub source: IpAddr,
+    pub destination: IpAddr,
+}
+
+pub struct Endpoint {
+    pub negotiator: Box<TestNegotiator>,
+    pub host: TestHost,
+    pub inbound: BTreeMap<u32, Installed>,
+    pub outbound: BTreeMap<u32, Installed>,
+    pub failures: Vec<Failure>,
+    pub phase_1_up: usize,
+    pub phase_1_gone: Vec<Gone>,
+    pub gone: Vec<(Direction, u32, Gone)>,
+    pub unknown: usize,
+    /// Set if inbound SAs are confirmed at once.
+    pub confirms: bool,
+}
+
+pub fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// Paths of both endpoints.
+pub fn paths() -> [Path; 2] {
+    let (a, b) = (address("192.0.2.1:500"), address("198.51.100.1:500"));
+    [Path { local: a, remote: b }, Path { local: b, remote: a }]
+}
+
+pub fn network(third: u8) -> AddressRange {
+    AddressRange::prefix(IpAddr::from([192, 168, third, 0]), 24).unwrap()
+}
+
+/// ESP with a cipher and an integrity algorithm, with their default key lengths.
+pub fn esp(cipher: CipherAlgorithm, integrity: IntegrityAlgorithm) -> Phase2Choice {
+    let cipher_key = cipher.row().unwrap().default_key;
+    let integrity_key = integrity.row().map_or(0, |row| row.default_key);
+    let suite = Phase2Suite::Keyed { cipher, cipher_key, integrity, integrity_key };
+    Phase2Choice::new(ProtocolId::ESP, suite, EncapsulationMode::TUNNEL)
+}
+
+pub fn phase_1(cipher: CipherAlgorithm, hash: HashFunction, group: Group) -> Phase1Choice {
+    Phase1Choice::new(cipher, hash, AuthMethod::PRE_SHARED_KEY, group)
+}
+
+/// Lifetimes in seconds only.
+pub fn seconds(seconds: u64) -> Lifetimes {
+    Lifetimes { seconds: Some(seconds), ..Lifetimes::default() }
+}
+
+/// Configurations of two gateways that join 192.168.1.0/24 and 192.168.2.0/24.
+pub fn configs() -> [Config; 2] {
+    let selector = |local, remote| Selector { source: network(local), destination: network(remote), upper: Upper::Any };
+    let config = |policy| Config {
+        key: Some(b"pre-shared key of the test".to_vec()),
+        proposals: vec![phase_1(CipherAlgorithm::AesCbc, HashFunction::Sha1, Group::MODP_768)],
+        esp: vec![esp(CipherAlgorithm::AesCbc, IntegrityAlgorithm::HmacSha1_96)],
+        check: ProposalCheck::Strict,
+        local_identity: (IdKind::FQDN, b"gateway.example".to_vec()),
+        remote_identity: None,
+        policy: Some(policy),
+        mode: Mode::Tunnel,
+        has_real_groups: false,
+        spis: u32::MAX,
+    };
+    [config(selector(1, 2)), config(selector(2, 1))]
+}
+
+impl Endpoint {
+    pub fn new(config: Config, path: Path, seed: u64) -> Self {
+        let mut random = Random(seed);
+        let mut secret = [0; 16];
+        random.fill(&mut secret);
+        Self {
+            negotiator: Box::new(Negotiator::new(Settings::DAEMON, secret)),
+            host: TestHost { config, path, random, reserved: Vec::new(), exponentiations: 0 },
+            inbound: BTreeMap::new(),
+            outbound: BTreeMap::new(),
+            failures: Vec::new(),
+            phase_1_up: 0,
+            phase_1_gone: Vec::new(),
+            gone: Vec::new(),
+            unknown: 0,
+            confirms: true,
+        }
+    }
+
+    pub fn initiate(&mut self, now: Instant) -> Result<IpsecSaId, Refusal> {
+        self.negotiator.initiate(now, PeerId(0), 1, &mut self.host)
+    }
+
+    pub fn receive(&mut self, now: Instant, mut datagram: Vec<u8>) {
+        let path = self.host.path;
+        self.negotiator.handle_datagram(now, path, &mut datagram, &mut self.host);
+    }
+
+    /// Handles all events and returns the datagrams to be sent.
+    pub fn poll(&mut self, now: Instant) -> Vec<Vec<u8>> {
+        let mut datagrams = Vec::new();
+        let mut out = vec![0; 4096];
+        loop {
+            self.handle_events(now);
+            match self.negotiator.poll_transmit(now, &mut out) {
+                Some(transmit) => {
+                    assert_eq!(transmit.path, self.host.path);
+                    datagrams.push(transmit.datagram.to_vec());
+                }
+                None => break,
+            }
+        }
+        self.handle_events(now);
+        datagrams
+    }
+
+    fn handle_events(&mut self, now: Instant) {
+        while let Some(event) = self.negotiator.poll_event() {
+            match event {
+                Event::Phase1Up { .. } => self.phase_1_up += 1,
+                Event::Phase1Gone { why, .. } => self.phase_1_gone.push(why),
+                Event::InboundReady(ready) => {
+                    let spi = ready.params.id.spi;
+                    assert!(self.host.reserved.contains(&spi), "the SPI was reserved");
+                    assert!(self.inbound.insert(spi, installed(&ready)).is_none(), "installed twice");
+                    if self.confirms {
+                        self.negotiator.installed(now, ready.sa);
+                    }
+                }
+                Event::OutboundReady(ready) => {
+                    let spi = ready.params.id.spi;
+                    assert!(self.outbound.insert(spi, installed(&ready)).is_none(), "installed twice");
+                }
+                Event::IpsecSaGone { direction, spi, why, .. } => {
+                    let table = if direction == Direction::Inbound { &mut self.inbound } else { &mut self.outbound };
+                    assert!(table.remove(&spi).is_some(), "only installed SAs are removed");
+                    self.gone.push((direction, spi, why));
+                }
+                Event::UnknownSa { .. } => self.unknown += 1,
+                Event::Failed(failure) => self.failures.push(failure),
+                _ => panic!("unknown event"),
+            }
+        }
+    }
+
+    pub fn last_reason(&self) -> Option<Refusal> {
+        self.failures.last().map(|failure| failure.reason)
+    }
+}
+
+fn installed(ready: &NegotiatedSa) -> Installed {
+    let TransformParams::Esp(keys) = &ready.params.transform else { panic!("not ESP") };
+    Installed {
+        sa: ready.sa,
+        cipher_key: keys.cipher_key.expose().to_vec(),
+        integrity_key: keys.integrity_key.expose().to_vec(),
+        mode: ready.params.mode,
+        selector: ready.selector,
+        source: ready.params.source,
+        destination: ready.params.id.destination,
+    }
+}
+
+impl Host for TestHost {
+    fn random(&mut self, octets: &mut [u8]) {
+        self.random.fill(octets);
+    }
+
+    fn find_peer(&self, hint: &PeerHint<'_>) -> Option<PeerId> {
+        (hint.path.remote.ip() == self.path.remote.ip()).then_some(PeerId(0))
+    }
+
+    fn peer(&self, peer: PeerId) -> Option<Peer<'_>> {
+        let identification = |(kind, data): &'_ (IdKind, Vec<u8>)| -> (IdKind, Vec<u8>) { (*kind, data.clone()) };
+        let _ = identification;
+        (peer == PeerId(0)).then(|| Peer {
+            path: Some(self.path),
+            proposals: &self.config.proposals,
+            local_identity: identity(&self.config.local_identity),
+            remote_identity: self.config.remote_identity.as_ref().map(identity),
+            check: self.config.check,
+            defaults: PeerDefaults::RFC,
+        })
+    }
+
+    fn pre_shared_key(&mut self, _: PeerId) -> Option<PreSharedKey> {
+        PreSharedKey::new(self.config.key.as_deref()?).ok()
+    }
+
+    fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
+        let selector = self.config.policy.filter(|_| policy == 1)?;
+        Some(IpsecPolicy { number: 1, reqid: 0, mode: self.config.mode, selector, proposals: &self.config.esp })
+    }
+
+    fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {
+        self.policy(1).filter(|policy| policy.selector.contains(selector))
+    }
+
+    fn reserve_spi(&mut self, _: ProtocolId, _: &Path) -> Option<u32> {
+        if self.reserved.len() >= self.config.spis as usize {
+            return None;
+        }
+        let spi = (self.random.next() as u32) | 0x1000;
+        self.reserved.push(spi);
+        Some(spi)
+    }
+
+    fn release_spi(&mut self, _: ProtocolId, _: &Path, spi: u32) {
+        let before = self.reserved.len();
+        self.reserved.retain(|reserved| *reserved != spi);
+        assert_eq!(self.reserved.len() + 1, before, "only reserved SPIs are released");
+    }
+
+    fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Result<(), DhError> {
+        self.exponentiations += 1;
+        if self.config.has_real_groups {
+            return Software.public(group, private, public);
+        }
+        small::write(small::power(3, private), public);
+        Ok(())
+    }
+
+    fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Result<(), DhError> {
+        self.exponentiations += 1;
+        if self.config.has_real_groups {
+            return Software.shared(group, private, public, shared);
+        }
+        small::write(small::power(small::read(public).ok_or(DhError::InvalidPublicValue)?, private), shared);
+        Ok(())
+    }
+}
+
+fn identity((kind, data): &(IdKind, Vec<u8>)) -> Identification<'_> {
+    Identification { kind: *kind, protocol: 0, port: 0, data }
+}
+
+/// Group modulo the prime 2^61 - 1, for tests with many runs.
+mod small {
+    const PRIME: u128 = (1 << 61) - 1;
+
+    pub fn power(base: u128, exponent: &[u8]) -> u128 {
+        let mut result = 1;
+        for octet in &exponent[..8] {
+            for bit in (0..8).rev() {
+                result = result * result % PRIME;
+                if octet >> bit & 1 == 1 {
+                    result = result * base % PRIME;
+                }
+            }
+        }
+        result
+    }
+
+    pub fn write(value: u128, octets: &mut [u8]) {
+        let (zeros, number) = octets.split_at_mut(octets.len() - 16);
+        zeros.fill(0);
+        number.copy_from_slice(&value.to_be_bytes());
+    }
+
+    pub fn read(octets: &[u8]) -> Option<u128> {
+        let (zeros, number) = octets.split_last_chunk::<16>()?;
+        let value = u128::from_be_bytes(*number);
+        (zeros.iter().all(|&zero| zero == 0) && value > 1 && value < PRIME - 1).then_some(value)
+    }
+}

@@ -1,0 +1,10 @@
+//! Negotiation between two endpoints with a clock of the test, over wires without and with faults.
+
+mod agreement;
+mod delete;
+mod endpoint;
+mod faults;
+mod random;
+mod refusals;
+mod retransmission;
+mod wire;

@@ -1,0 +1,159 @@
+//! Wire between two endpoints, with a clock of its own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ipsec_packet::Instant;
+
+use crate::endpoint::{Config, Endpoint, paths};
+use crate::random::Random;
+
+/// Faults of a wire, each as a probability in percent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    pub lost: u64,
+    pub repeated: u64,
+    pub delayed: u64,
+    pub truncated: u64,
+    pub forged: u64,
+}
+
+/// Two endpoints, and the datagrams between them.
+pub struct Link {
+    pub now: Instant,
+    pub ends: [Endpoint; 2],
+    pub faults: Faults,
+    pub random: Random,
+    /// Datagrams under way by the time of their arrival; the number keeps those of one time in order.
+    under_way: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
+    number: u64,
+    /// Datagrams in the order in which they were sent, with their sender.
+    pub sent: Vec<(usize, Vec<u8>)>,
+}
+
+impl Link {
+    pub fn new(configs: [Config; 2], seed: u64) -> Self {
+        let [a, b] = configs;
+        let [path_a, path_b] = paths();
+        Self {
+            now: Instant::from_secs(1000),
+            ends: [Endpoint::new(a, path_a, seed ^ 0xa), Endpoint::new(b, path_b, seed ^ 0xb00)],
+            faults: Faults::default(),
+            random: Random(seed ^ 0xc0_0000),
+            under_way: BTreeMap::new(),
+            number: 0,
+            sent: Vec::new(),
+        }
+    }
+
+    /// Polls both endpoints and puts their datagrams on the wire.
+    pub fn collect(&mut self) {
+        for side in 0..2 {
+            for datagram in self.ends[side].poll(self.now) {
+                self.sent.push((side, datagram.clone()));
+                self.carry(side, datagram);
+            }
+        }
+    }
+
+    fn carry(&mut self, side: usize, datagram: Vec<u8>) {
+        let faults = self.faults;
+        if self.random.percent(faults.forged) {
+            let mut forged = datagram.clone();
+            let at = self.random.below(forged.len() as u64) as usize;
+            forged[at] ^= 1 << self.random.below(8);
+            self.put(side, forged);
+        }
+        if self.random.percent(faults.truncated) {
+            let len = self.random.below(datagram.len() as u64) as usize;
+            self.put(side, datagram[..len].to_vec());
+        }
+        if self.random.percent(faults.repeated) {
+            self.put(side, datagram.clone());
+        }
+        if !self.random.percent(faults.lost) {
+            self.put(side, datagram);
+        }
+    }
+
+    fn put(&mut self, side: usize, datagram: Vec<u8>) {
+        let mut delay = 10 + self.random.below(10);
+        if self.random.percent(self.faults.delayed) {
+            delay += self.random.below(5000);
+        }
+        self.number += 1;
+        self.under_way.insert((self.now + Duration::from_millis(delay), self.number), (1 - side, datagram));
+    }
+
+    /// Sends a datagram to an endpoint at once.
+    pub fn inject(&mut self, to: usize, datagram: Vec<u8>) {
+        let now = self.now;
+        self.ends[to].receive(now, datagram);
+        self.collect();
+    }
+
+    /// Advances to the next arrival or timeout. Returns false if nothing is left to happen before `end`.
+    pub fn step(&mut self, end: Instant) -> bool {
+        self.collect();
+        let arrival = self.under_way.keys().next().map(|(time, _)| *time);
+        let timeouts = self.ends.iter().filter_map(|end| end.negotiator.poll_timeout());
+        let Some(next) = arrival.into_iter().chain(timeouts).min().filter(|next| *next <= end) else { return false };
+        self.now = self.now.max(next);
+        let now = self.now;
+        if arrival == Some(next) {
+            let ((_, _), (to, datagram)) = self.under_way.pop_first().unwrap();
+            self.ends[to].receive(now, datagram);
+        }
+        for end in &mut self.ends {
+            if end.negotiator.poll_timeout().is_some_and(|due| due <= now) {
+                end.negotiator.handle_timeout(now, &mut end.host);
+            }
+        }
+        self.collect();
+        true
+    }
+
+    /// Runs for a time.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        let mut steps = 0;
+        while self.step(end) {
+            steps += 1;
+            assert!(steps < 20_000, "the endpoints never come to rest");
+        }
+        self.now = end;
+        self.check_keys();
+    }
+
+    /// Every outbound SA has its inbound SA at the other end, with the same keys.
+    pub fn check_keys(&self) {
+        for side in 0..2 {
+            for (spi, outbound) in &self.ends[side].outbound {
+                if let Some(inbound) = self.ends[1 - side].inbound.get(spi) {
+                    assert_eq!(outbound.cipher_key, inbound.cipher_key);
+                    assert_eq!(outbound.integrity_key, inbound.integrity_key);
+                    assert_eq!((outbound.source, outbound.destination), (inbound.source, inbound.destination));
+                    assert_eq!(outbound.mode, inbound.mode);
+                    assert!(!outbound.cipher_key.is_empty() || !outbound.integrity_key.is_empty());
+                }
+            }
+        }
+    }
+
+    /// Counters that are not zero, for messages of assertions.
+    pub fn counts(&self) -> Vec<Vec<(&'static str, u32)>> {
+        let counts = |end: &Endpoint| {
+            let all = end.negotiator.counters().iter();
+            all.filter(|(_, value)| *value > 0).map(|(counter, value)| (counter.name(), value)).collect()
+        };
+        self.ends.iter().map(counts).collect()
+    }
+
+    /// Returns how many pairs of SAs both endpoints have installed in both directions.
+    pub fn agreed(&self) -> usize {
+        let both = |from: usize| {
+            self.ends[from].outbound.keys().filter(|spi| self.ends[1 - from].inbound.contains_key(spi)).count()
+        };
+        both(0).min(both(1))
+    }
+}
