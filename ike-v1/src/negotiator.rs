@@ -442,10 +442,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Ends an exchange that did not succeed, and reports why.
     fn end_exchange(&mut self, index: usize, reason: Refusal) {
         let Some(exchange) = self.exchanges.get_mut(index).and_then(Option::take) else { return };
-        let State { role, path, peer, hint, is_reported, kind, stage, ipsec, .. } = exchange.state;
+        let State { role, path, peer, hint, is_reported, kind, stage, ipsec, output, .. } = exchange.state;
         self.has_wanted = true;
         self.touch();
-        if stage == Stage::Answers && role == Role::Responder {
+        if stage == Stage::Answers && output != Output::Held {
             return;
         }
         self.counters.count(reason.counter());

@@ -63,11 +63,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             let state = &exchange.state;
             [Some(Self::end_of(state, settings)), state.retry.due()]
         });
-        let isakmp = self
-            .isakmp
-            .iter()
-            .flatten()
-            .flat_map(|sa| [Some(sa.expires).filter(|_| sa.is_usable()), sa.delete.map(|pending| pending.due)]);
+        // The deletion of an ISAKMP SA waits for those that it protects.
+        let is_carrier = |peer| self.pairs.iter().flatten().any(|pair| pair.peer == peer && pair.delete.is_some());
+        let isakmp = self.isakmp.iter().flatten().flat_map(|sa| {
+            let deletion = sa.delete.filter(|_| !is_carrier(sa.peer)).map(|pending| pending.due);
+            [Some(sa.expires).filter(|_| sa.is_usable()), deletion]
+        });
         let pairs = self.pairs.iter().flatten().flat_map(|pair| [pair.expires, pair.delete.map(|pending| pending.due)]);
         exchanges.chain(isakmp).chain(pairs).flatten().min()
     }

@@ -29,6 +29,8 @@ pub struct Link {
     number: u64,
     /// Datagrams in the order in which they were sent, with their sender.
     pub sent: Vec<(usize, Vec<u8>)>,
+    /// Index of a datagram that is lost.
+    lost: Option<usize>,
 }
 
 impl Link {
@@ -43,7 +45,13 @@ impl Link {
             under_way: BTreeMap::new(),
             number: 0,
             sent: Vec::new(),
+            lost: None,
         }
+    }
+
+    /// Loses the datagram with this index.
+    pub fn loses_message(&mut self, index: usize) {
+        self.lost = Some(index);
     }
 
     /// Polls both endpoints and puts their datagrams on the wire.
@@ -51,7 +59,21 @@ impl Link {
         for side in 0..2 {
             for datagram in self.ends[side].poll(self.now) {
                 self.sent.push((side, datagram.clone()));
-                self.carry(side, datagram);
+                if self.lost != Some(self.sent.len() - 1) {
+                    self.carry(side, datagram);
+                }
+            }
+        }
+        self.check_openers();
+    }
+
+    /// An endpoint may send packets of an SA only while, or after, its peer has installed the inbound SA.
+    fn check_openers(&self) {
+        for side in 0..2 {
+            let other = &self.ends[1 - side];
+            for spi in self.ends[side].outbound.keys() {
+                let had = other.inbound.contains_key(spi) || other.gone.iter().any(|(_, gone, _)| gone == spi);
+                assert!(had, "outbound SA {spi:#x} before its inbound SA");
             }
         }
     }
