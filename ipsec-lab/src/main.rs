@@ -3,10 +3,12 @@
 mod capture;
 mod conform;
 mod counters;
+mod esp_sa;
 mod exchanges;
 mod gateway;
 mod ike;
 mod json_text;
+mod negotiate;
 mod ping;
 mod private_file;
 mod suites;
@@ -33,6 +35,7 @@ enum Command {
     Open(gateway::OfflineArgs),
     Dump(gateway::DumpArgs),
     Ping(ping::Args),
+    Negotiate(negotiate::Args),
     Ike(ike::Args),
     Conform(conform::Args),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Open(args) => gateway::open(&args),
         Command::Dump(args) => gateway::dump(&args),
         Command::Ping(args) => ping::run(&args),
+        Command::Negotiate(args) => negotiate::run(&args),
         Command::Ike(args) => ike::run(&args),
         Command::Conform(args) => conform::run(&args),
     };

@@ -1,6 +1,8 @@
 //! Suites by name in the format of strongSwan: `aes128-sha1`, `3des-md5`, `aes256gcm16`.
 
-use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm, KeyError};
+use ike_codec::{AuthMethod, Group, Lifetimes};
+use ike_v1::Phase1Choice;
+use ipsec_crypto::{AnySuite, CipherAlgorithm, HashFunction, IntegrityAlgorithm, KeyError};
 use rand::Rng;
 
 /// Algorithms of an SA and the length of the cipher key.
@@ -65,6 +67,59 @@ impl std::str::FromStr for SuiteName {
         let suite = Self { cipher, cipher_key, integrity };
         suite.keyed(&suite.random_keys(&mut rand::rng())).map_err(|e| format!("{name}: {e}"))?;
         Ok(suite)
+    }
+}
+
+/// Algorithms of phase 1 by name, as strongSwan has them: `3des-md5-modp1024`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IkeSuite(Phase1Choice);
+
+impl IkeSuite {
+    /// Returns the transform of phase 1 with a pre-shared key.
+    pub fn choice(&self) -> Phase1Choice {
+        self.0
+    }
+}
+
+const HASHES: &[(&str, HashFunction)] = &[
+    ("md5", HashFunction::Md5),
+    ("sha1", HashFunction::Sha1),
+    ("sha256", HashFunction::Sha2_256),
+    ("sha384", HashFunction::Sha2_384),
+    ("sha512", HashFunction::Sha2_512),
+];
+
+const GROUPS: &[(&str, Group)] = &[
+    ("modp768", Group::MODP_768),
+    ("modp1024", Group::MODP_1024),
+    ("modp1536", Group::MODP_1536),
+    ("modp2048", Group::MODP_2048),
+    ("modp3072", Group::MODP_3072),
+    ("modp4096", Group::MODP_4096),
+    ("modp6144", Group::MODP_6144),
+    ("modp8192", Group::MODP_8192),
+    ("ecp256", Group::ECP_256),
+    ("ecp384", Group::ECP_384),
+    ("ecp521", Group::ECP_521),
+];
+
+impl std::str::FromStr for IkeSuite {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let unknown = || format!("{name:?}: expected CIPHER-HASH-GROUP, as in 3des-md5-modp1024");
+        let mut parts = name.split('-');
+        let (Some(cipher), Some(hash), Some(group), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(unknown());
+        };
+        let (cipher, octets) = parse_cipher(cipher).ok_or_else(unknown)?;
+        let hash = HASHES.iter().find(|row| row.0 == hash).ok_or_else(unknown)?.1;
+        let group = GROUPS.iter().find(|row| row.0 == group).ok_or_else(unknown)?.1;
+        ike_v1::encryption_number(cipher).ok_or_else(|| format!("{cipher} is not a cipher of phase 1"))?;
+        let choice = Phase1Choice::new(cipher, hash, AuthMethod::PRE_SHARED_KEY, group).with_cipher_key(octets);
+        let lifetimes = Lifetimes { seconds: Some(28_800), ..Lifetimes::default() };
+        Ok(Self(choice.with_lifetimes(lifetimes)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `ipsec-lab ike`: decoder of IKEv1 messages.
 
-mod key_table;
+pub mod key_table;
 mod session;
 mod source;
 mod tree;
@@ -16,8 +16,10 @@ use test_vectors::from_hex;
 use zeroize::Zeroizing;
 
 use crate::json_text;
-use session::{Closed, Opened, Secrets, Sessions};
-use source::Found;
+pub use key_table::KeyTable;
+use session::{Closed, Opened};
+pub use session::{Secrets, Sessions};
+pub use source::Found;
 
 /// Decode the IKEv1 messages of a capture, or one message in hexadecimal.
 /// // Prints each message as a tree, or with --json as one JSON object per line. Fragments are reassembled. Encrypted

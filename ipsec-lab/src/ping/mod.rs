@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ipsec_engine::{Action, Direction, InboundAction, OutboundAction, PolicyDirection};
 
 use crate::gateway::{Config, ConfigArgs, Host, Outcome};
-use echo::Echo;
+pub use echo::Echo;
 use wire::Wire;
 
 /// Ping a host through IPsec in user space.

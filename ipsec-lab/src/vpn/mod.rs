@@ -3,7 +3,6 @@
 
 mod attacker;
 mod configuration;
-mod esp_sa;
 mod gateway;
 mod nat;
 mod report;
@@ -24,6 +23,7 @@ use rand::rngs::StdRng;
 use zeroize::Zeroizing;
 
 use crate::capture::{self, Captured, Writer};
+use crate::esp_sa;
 use crate::gateway::{Config, print_sas};
 use crate::private_file;
 use crate::suites::{self, SuiteName};

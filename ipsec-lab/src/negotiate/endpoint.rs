@@ -1,0 +1,260 @@
+//! Gateway of the demonstration: a negotiator and an engine.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::net::IpAddr;
+
+use ike_codec::{Group, IdKind, Identification, ProtocolId};
+use ike_v1::{
+    DhError, DiffieHellman, Event, IpsecPolicy, IpsecSaId, Negotiator, Path, Peer, PeerDefaults, PeerHint, PeerId,
+    Phase1Choice, Phase2Choice, PreSharedKey, ProposalCheck, Software,
+};
+use ipsec_engine::{Action, Direction, InboundAction, OutboundAction, PolicyDirection, SaBackend, SaId};
+use ipsec_packet::{Instant, Selector};
+use ipsec_sa::{Protocol, SpiRequest};
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt};
+use zeroize::Zeroizing;
+
+use crate::esp_sa;
+use crate::gateway::{Host, Outcome};
+
+/// Negotiator with buffers for the largest group.
+type GatewayNegotiator = Negotiator<4, 8, 16, 8192>;
+
+/// What a gateway is configured with.
+pub struct Configuration {
+    /// Name of the gateway, `A` or `B`.
+    pub name: char,
+    /// Addresses and ports of key exchange.
+    pub path: Path,
+    /// Identities of both gateways: their addresses.
+    pub identities: [Vec<u8>; 2],
+    /// Pre-shared key.
+    pub key: Zeroizing<Vec<u8>>,
+    /// Algorithms of phase 1.
+    pub ike: Vec<Phase1Choice>,
+    /// Algorithms of ESP.
+    pub esp: Vec<Phase2Choice>,
+}
+
+/// Gateway with its negotiated SAs.
+pub struct Endpoint {
+    pub negotiator: Box<GatewayNegotiator>,
+    pub services: Services,
+    /// Packet that waits for an SA.
+    waiting: Option<Vec<u8>>,
+    /// Rows of Wireshark's table of ESP SAs.
+    pub esp_sa: Zeroizing<String>,
+    /// Lines about what happened, with their times.
+    pub log: Vec<(Instant, String)>,
+    /// Inbound SAs by SPI.
+    inbound: BTreeMap<u32, IpsecSaId>,
+    pub is_up: bool,
+    pub has_failed: bool,
+    /// Number of received packets that were discarded.
+    pub discarded: u64,
+}
+
+/// Services of the negotiator.
+pub struct Services {
+    pub configuration: Configuration,
+    pub host: Host,
+    now: Instant,
+    rng: StdRng,
+}
+
+impl Endpoint {
+    /// Creates a gateway whose engine has its policies.
+    pub fn new(configuration: Configuration, host: Host, mut rng: StdRng) -> Self {
+        let negotiator = Box::new(Negotiator::new(ike_v1::Settings::DAEMON, rng.random()));
+        let services = Services { configuration, host, now: Instant::ZERO, rng };
+        let esp_sa = Zeroizing::new(String::new());
+        Self {
+            negotiator,
+            services,
+            waiting: None,
+            esp_sa,
+            log: Vec::new(),
+            inbound: BTreeMap::new(),
+            is_up: false,
+            has_failed: false,
+            discarded: 0,
+        }
+    }
+
+    /// Sends a packet of the network behind the gateway. Returns the protected packet; the first packet waits for its
+    /// SA.
+    pub fn send(&mut self, now: Instant, packet: Vec<u8>) -> Result<Option<Vec<u8>>, Box<dyn Error>> {
+        self.services.now = now;
+        match self.services.host.send(now, &packet)? {
+            (OutboundAction::Send, protected) => Ok(Some(protected)),
+            (OutboundAction::Acquire(acquire), _) => {
+                self.note(now, format!("no SA for policy {}, negotiating", acquire.policy));
+                self.waiting = Some(packet);
+                let policy = acquire.policy.get();
+                self.negotiator.initiate(now, PeerId(0), policy, &mut self.services)?;
+                Ok(None)
+            }
+            (other, _) => Err(format!("packet is not sent: {}", Outcome::from(other).name).into()),
+        }
+    }
+
+    /// Processes an IKE message from the wire.
+    pub fn receive_ike(&mut self, now: Instant, message: &[u8]) {
+        self.services.now = now;
+        let path = self.services.configuration.path;
+        self.negotiator.handle_datagram(now, path, &mut message.to_vec(), &mut self.services);
+    }
+
+    /// Decapsulates a packet from the wire. Returns the packet for the network, `None` if it is discarded.
+    pub fn receive_esp(&mut self, now: Instant, packet: &[u8]) -> Option<Vec<u8>> {
+        match self.services.host.receive(now, packet) {
+            (InboundAction::Deliver { sa }, inner) => {
+                if let Some(sa) = self.inbound.get(&sa.spi) {
+                    self.negotiator.heard_from(now, *sa);
+                }
+                Some(inner)
+            }
+            (other, _) => {
+                self.discarded += 1;
+                self.note(now, format!("received packet is discarded: {}", Outcome::from(other).name));
+                None
+            }
+        }
+    }
+
+    /// Handles the timeout of the negotiator, if it is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.services.now = now;
+        if self.negotiator.poll_timeout().is_some_and(|due| due <= now) {
+            self.negotiator.handle_timeout(now, &mut self.services);
+        }
+    }
+
+    /// Installs and removes SAs as the negotiator asks. Returns the packet that has waited for an SA.
+    pub fn handle_events(&mut self, now: Instant) -> Result<Option<Vec<u8>>, Box<dyn Error>> {
+        self.services.now = now;
+        let mut released = None;
+        while let Some(event) = self.negotiator.poll_event() {
+            match event {
+                Event::Phase1Up { sa, role, .. } => self.note(now, format!("{sa} is established as {role}")),
+                Event::InboundReady(ready) => {
+                    self.services.host.engine.add(&ready.params, now)?;
+                    self.note(now, format!("installed {}", ready.params));
+                    self.inbound.insert(ready.params.id.spi, ready.sa);
+                    self.negotiator.installed(now, ready.sa);
+                }
+                Event::OutboundReady(ready) => {
+                    self.services.host.engine.add(&ready.params, now)?;
+                    self.note(now, format!("installed {}", ready.params));
+                    self.esp_sa.push_str(esp_sa::row_of(&ready.params).as_deref().map_or("", String::as_str));
+                    self.is_up = true;
+                    released = self.waiting.take();
+                }
+                Event::IpsecSaGone { direction, spi, path, why, .. } => {
+                    let (id, source) = match direction {
+                        Direction::Inbound => (SaId::inbound(path.local.ip(), Protocol::Esp, spi), path.remote.ip()),
+                        Direction::Outbound => (SaId::outbound(path.remote.ip(), Protocol::Esp, spi), path.local.ip()),
+                    };
+                    self.services.host.engine.delete(&id, source)?;
+                    self.note(now, format!("removed {id}: {why}"));
+                }
+                Event::Phase1Gone { sa, why, .. } => self.note(now, format!("{sa} is gone: {why}")),
+                Event::Failed(failure) => {
+                    self.has_failed = true;
+                    self.note(now, failure.to_string());
+                }
+                _ => {}
+            }
+        }
+        Ok(released)
+    }
+
+    fn note(&mut self, now: Instant, text: String) {
+        self.log.push((now, text));
+    }
+}
+
+impl Services {
+    /// Returns the outbound policy with this number, or the first one that contains these selectors.
+    fn find(&self, accepts: impl Fn(u32, &Selector) -> bool) -> Option<IpsecPolicy<'_>> {
+        self.host.engine.policies().find_map(|(id, policy)| {
+            let Action::Protect(bundle) = policy.action else { return None };
+            let template = *bundle.iter().next()?;
+            let is_meant = policy.direction == PolicyDirection::Out && accepts(id.get(), &policy.selector);
+            is_meant.then_some(IpsecPolicy {
+                number: id.get(),
+                reqid: id.reqid(&template),
+                mode: template.mode,
+                selector: policy.selector,
+                proposals: &self.configuration.esp,
+            })
+        })
+    }
+
+    fn identity(&self, side: usize) -> Identification<'_> {
+        let data = &self.configuration.identities[side];
+        let kind = if data.len() == 4 { IdKind::IPV4 } else { IdKind::IPV6 };
+        Identification { kind, protocol: 0, port: 0, data }
+    }
+}
+
+impl ike_v1::Host for Services {
+    fn random(&mut self, octets: &mut [u8]) {
+        self.rng.fill_bytes(octets);
+    }
+
+    fn find_peer(&self, hint: &PeerHint<'_>) -> Option<PeerId> {
+        (hint.path.remote.ip() == self.configuration.path.remote.ip()).then_some(PeerId(0))
+    }
+
+    fn peer(&self, peer: PeerId) -> Option<Peer<'_>> {
+        (peer == PeerId(0)).then(|| Peer {
+            path: Some(self.configuration.path),
+            proposals: &self.configuration.ike,
+            local_identity: self.identity(0),
+            remote_identity: Some(self.identity(1)),
+            check: ProposalCheck::Strict,
+            defaults: PeerDefaults::RFC,
+        })
+    }
+
+    fn pre_shared_key(&mut self, _: PeerId) -> Option<PreSharedKey> {
+        PreSharedKey::new(&self.configuration.key).ok()
+    }
+
+    fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
+        self.find(|number, _| number == policy)
+    }
+
+    fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {
+        self.find(|_, policy| policy.contains(selector))
+    }
+
+    fn reserve_spi(&mut self, _: ProtocolId, path: &Path) -> Option<u32> {
+        let request = SpiRequest {
+            source: path.remote.ip(),
+            destination: path.local.ip(),
+            protocol: Protocol::Esp,
+            min: 256,
+            max: u32::MAX,
+            random: self.rng.random(),
+        };
+        self.host.engine.get_spi(&request, self.now).ok().flatten()
+    }
+
+    fn release_spi(&mut self, _: ProtocolId, path: &Path, spi: u32) {
+        let (local, remote): (IpAddr, IpAddr) = (path.local.ip(), path.remote.ip());
+        // The SA is larval; without it nothing is to be done.
+        let _ = self.host.engine.delete(&SaId::inbound(local, Protocol::Esp, spi), remote);
+    }
+
+    fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Result<(), DhError> {
+        Software.public(group, private, public)
+    }
+
+    fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Result<(), DhError> {
+        Software.shared(group, private, public, shared)
+    }
+}

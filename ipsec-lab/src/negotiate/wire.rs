@@ -1,0 +1,97 @@
+//! Wire between the gateways: packets with a delay, some of which are lost.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipsec_packet::{ChecksumRepair, Instant, Ip, IpProto, Ipv4Header, Ipv6Header, UDP_HEADER, repair_checksum};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use zerocopy::IntoBytes;
+
+/// Packet that was sent.
+pub struct Sent {
+    /// Time of the transmission.
+    pub time: Instant,
+    /// Side that has sent it: 0 or 1.
+    pub side: usize,
+    /// IP packet.
+    pub packet: Vec<u8>,
+    /// Set if the packet was lost.
+    pub is_lost: bool,
+}
+
+/// Wire with a clock of its own.
+pub struct Wire {
+    rng: StdRng,
+    loss: f64,
+    /// Packets under way by the time of their arrival; the number keeps their order.
+    under_way: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
+    /// Every packet in the order of transmission.
+    pub sent: Vec<Sent>,
+}
+
+/// Delay of the wire.
+const DELAY: Duration = Duration::from_millis(15);
+
+impl Wire {
+    /// Creates a wire that loses this fraction of the packets.
+    pub fn new(loss: f64, rng: &mut StdRng) -> Self {
+        Self { rng: StdRng::from_rng(rng), loss, under_way: BTreeMap::new(), sent: Vec::new() }
+    }
+
+    /// Sends a packet to the other side.
+    pub fn send(&mut self, now: Instant, side: usize, packet: Vec<u8>) {
+        let is_lost = self.rng.random_bool(self.loss);
+        if !is_lost {
+            let number = self.sent.len() as u64;
+            self.under_way.insert((now + DELAY, number), (1 - side, packet.clone()));
+        }
+        self.sent.push(Sent { time: now, side, packet, is_lost });
+    }
+
+    /// Returns when the next packet arrives.
+    pub fn next_arrival(&self) -> Option<Instant> {
+        self.under_way.keys().next().map(|(time, _)| *time)
+    }
+
+    /// Returns a packet that has arrived, and its receiver.
+    pub fn receive(&mut self, now: Instant) -> Option<(usize, Vec<u8>)> {
+        let first = self.under_way.first_entry().filter(|entry| entry.key().0 <= now)?;
+        Some(first.remove())
+    }
+}
+
+/// Returns the IP packet of a UDP datagram.
+pub fn udp_packet(source: SocketAddr, destination: SocketAddr, payload: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let length = u16::try_from(UDP_HEADER + payload.len())?;
+    let ports = [source.port().to_be_bytes(), destination.port().to_be_bytes()].concat();
+    let udp = [&ports[..], &length.to_be_bytes(), &[0, 0], payload].concat();
+    let mut packet = match (source.ip(), destination.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            let mut header = Ipv4Header::new(from, to, IpProto::UDP, 64);
+            header.set_total_length(length.checked_add(20).ok_or("datagram too long")?);
+            header.set_checksum();
+            [header.as_bytes(), &udp].concat()
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let mut header = Ipv6Header::new(from, to, IpProto::UDP, 64);
+            header.set_payload_length(length);
+            [header.as_bytes(), &udp].concat()
+        }
+        _ => return Err("source and destination address families differ".into()),
+    };
+    repair_checksum(&mut packet, ChecksumRepair::Recompute)?;
+    Ok(packet)
+}
+
+/// Returns the IKE message in an IP packet, `None` for other packets.
+pub fn ike_message(packet: &[u8]) -> Option<&[u8]> {
+    let ip = Ip::parse(packet).ok()?;
+    let (header, next) = match &ip {
+        Ip::V4(v4) => (20, v4.header().protocol()),
+        Ip::V6(v6) => (40, v6.header().next_header()),
+    };
+    if next != IpProto::UDP { None } else { packet.get(header + UDP_HEADER..) }
+}
