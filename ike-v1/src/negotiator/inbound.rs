@@ -25,7 +25,7 @@ use crate::{Cookies, NextIv, plaintext};
 
 /// Decrypted message whose hash has not been verified: it may come from an attacker, or be decrypted with a wrong key.
 pub(crate) struct Opened<'m> {
-    chain: Chain<'m>,
+    pub chain: Chain<'m>,
     census: Census<'m>,
     next: NextIv,
 }
@@ -40,13 +40,13 @@ pub(crate) struct Authentic<'m> {
 
 impl<'m> Opened<'m> {
     /// Parses a message after its decryption (steps 8 and 9).
-    fn parse(message: &'m [u8], row: &Row, next: NextIv) -> Result<Self, Refusal> {
+    pub fn parse(message: &'m [u8], row: &Row, next: NextIv) -> Result<Self, Refusal> {
         let chain = plaintext(message).map_err(Refusal::Malformed)?;
         Ok(Self { chain, census: Census::of(row, chain.payloads())?, next })
     }
 
     /// Verifies the hash (step 10).
-    fn authenticate(self, expected: &PrfOutput) -> Result<Authentic<'m>, Refusal> {
+    pub fn authenticate(self, expected: &PrfOutput) -> Result<Authentic<'m>, Refusal> {
         expected.verify(self.census.hash()?).map_err(|_| Refusal::HashMismatch)?;
         Ok(Authentic { census: self.census, next: Some(self.next) })
     }

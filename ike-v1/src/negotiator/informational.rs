@@ -8,13 +8,12 @@ use ike_codec::{
 use super::census::Census;
 use super::counters::Counter;
 use super::event::{Gone, SlotId};
-use super::inbound::Received;
+use super::inbound::{Opened, Received};
 use super::ipsec_sa::Negotiation;
 use super::isakmp_sa::{IsakmpSa, PendingNotify};
 use super::message::{after_hash, write_phase_2};
 use super::stage::Row;
 use super::{Host, Negotiator, Path, Refusal, Role};
-use crate::plaintext;
 
 /// Refusal of phase 1 that is sent in cleartext.
 #[derive(Clone, Copy, Debug)]
@@ -41,14 +40,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let row = Row::find(None, ExchangeKind::INFORMATIONAL, true).ok_or(Refusal::Internal)?;
         let protection = sa.protection()?;
         let chain = protection.phase_2(&sa.last_of_phase_1, message_id);
-        // The IV of the next message is not needed: the exchange has one message.
-        let _next = protection.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
-        let payloads = plaintext(message).map_err(Refusal::Malformed)?;
-        let census = Census::of(row, payloads.payloads())?;
-        let expected = sa.keys.hash_1(message_id, after_hash(&payloads));
-        expected.verify(census.hash()?).map_err(|_| Refusal::HashMismatch)?;
+        let next = protection.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
+        let opened = Opened::parse(message, row, next)?;
+        let expected = sa.keys.hash_1(message_id, after_hash(&opened.chain));
+        let authentic = opened.authenticate(&expected)?;
         self.isakmp_sa_mut(sa_id)?.theirs.add(message_id);
-        for payload in census.payloads() {
+        for payload in authentic.census.payloads() {
             match payload.view() {
                 Body::Notification(notification) => self.take_notification(sa_id, &notification),
                 Body::Delete(delete) => self.take_delete(sa_id, &delete),

@@ -67,7 +67,8 @@ pub(crate) fn answer_offer(step: &mut Step<'_>, cookies: Cookies, message: &Cens
 pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: &Census<'_>) -> Result<(), Refusal> {
     let Step { state, scratch, host } = step;
     let cookies = Cookies { responder, ..state.cookies };
-    if cookies.responder == cookies.initiator {
+    // Message 1 of this host, which comes back, has no responder cookie.
+    if responder == [0; 8] || responder == cookies.initiator {
         return Err(Refusal::Reflected);
     }
     let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
