@@ -1,10 +1,14 @@
-//! Cryptographic building blocks of IKEv1 (RFC 2409), without I/O.
+//! IKEv1 (RFC 2408, RFC 2409) without I/O: negotiation of SAs, and its cryptographic building blocks.
 //!
-//! The crate contains the key schedule from a shared secret to KEYMAT ([`Skeyid`], [`Phase1Keys`]), the encryption of
+//! [`Negotiator`] is a state machine in fixed memory: main mode with pre-shared keys, quick mode for ESP in tunnel and
+//! transport mode, and informational exchanges, in both roles. Datagrams, time and requests go in; [`Event`]s and
+//! datagrams come out. [`Host`] is what it asks for configuration, keys, random numbers, SPIs and the Diffie-Hellman
+//! arithmetic. `ipsec-lab negotiate` is a complete use of it.
+//!
+//! The crate also contains the key schedule from a shared secret to KEYMAT ([`Skeyid`], [`Phase1Keys`]), the encryption of
 //! messages with its chain of IVs ([`Protection`], [`IvChain`]), Diffie-Hellman groups ([`DiffieHellman`],
 //! [`Software`]), the mapping between wire numbers and algorithms ([`Phase1Choice`], [`Phase2Choice`]), NAT detection
-//! and stateless cookies. It does not yet contain the state machines of the exchanges. Messages are parsed and written
-//! by `ike-codec`; the algorithms are those of `ipsec-crypto`.
+//! and stateless cookies. Messages are parsed and written by `ike-codec`; the algorithms are those of `ipsec-crypto`.
 //!
 //! ```
 //! use ike_codec::{ExchangeKind, Header, MessageWriter, PayloadKind};
@@ -31,8 +35,8 @@
 //! groups 1, 2 and 5 need `legacy`, too.
 //! All features are additive.
 //!
-//! Security notes: decryption does not authenticate. Verify the hash of a message before its contents are used, and
-//! confirm the IV chain after that. A pre-shared key in aggressive mode, or a weak one in main mode, can be searched
+//! Security notes: decryption does not authenticate. The negotiator verifies the hash of a message before its contents
+//! are used, and confirms the IV chain after that; users of the building blocks have to do the same. A pre-shared key in aggressive mode, or a weak one in main mode, can be searched
 //! offline (CVE-2018-5389); the strength of the key is the only protection. Groups 1, 2 and 5, DES and MD5 are intended
 //! for peers without stronger algorithms. Secrets are wiped on drop and never printed; block ciphers other than AES are
 //! not constant-time.

@@ -167,11 +167,11 @@ impl fmt::Display for Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Gone {
-    /// The peer deleted it (RFC 2408 section 5.15).
+    /// The peer deleted the SA (RFC 2408 section 5.15).
     DeletedByPeer,
-    /// Its lifetime has ended.
+    /// The lifetime of the SA has ended.
     Expired,
-    /// The caller deleted it.
+    /// The caller deleted the SA.
     Operator,
     /// The negotiation of the pair was not completed.
     Failed,

@@ -53,14 +53,14 @@ pub(crate) struct State {
     pub is_reported: bool,
 }
 
-/// What is to be done with the datagram in the buffer.
+/// State of the datagram at the end of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// Nothing.
+    /// The datagram was sent, or there is none.
     Idle,
-    /// It is to be sent.
+    /// The datagram is to be sent.
     Ready,
-    /// It is to be sent when the caller has installed the inbound SA.
+    /// The datagram is to be sent when the caller has installed the inbound SA.
     Held,
 }
 

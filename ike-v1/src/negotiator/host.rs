@@ -52,7 +52,7 @@ pub trait Host {
     fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Result<(), DhError>;
 }
 
-/// What is known about the sender of a message of phase 1.
+/// Known properties of the sender of a message of phase 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerHint<'a> {
     /// Addresses and ports of the message.

@@ -41,7 +41,7 @@ pub(crate) struct IpsecSlot {
 /// Progress of the negotiation of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Negotiation {
-    /// It waits for an ISAKMP SA, or for a free exchange.
+    /// The request waits for an ISAKMP SA, or for a free exchange.
     Wanted,
     /// Quick mode is in progress.
     InProgress,
@@ -71,7 +71,7 @@ pub(crate) struct Half {
 /// State of the SA of one direction, as the caller knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) enum HalfState {
-    /// Not announced.
+    /// The SA is not announced.
     #[default]
     None,
     /// The event that announces it waits to be fetched.

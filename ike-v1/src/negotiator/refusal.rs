@@ -33,7 +33,7 @@ pub enum Refusal {
     WrongKeyLikely,
     /// A payload of this kind is missing.
     MissingPayload(PayloadKind),
-    /// There are more payloads of this kind than the message may have.
+    /// The message has more payloads of this kind than it may have.
     DuplicatePayload(PayloadKind),
     /// A payload of this kind is not allowed in the message, or not in its place.
     UnexpectedPayload(PayloadKind),
@@ -116,7 +116,7 @@ pub struct Mismatch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Difference {
-    /// There is no proposal, or none of the protocol.
+    /// The SA payload has no proposal of the protocol.
     Protocol,
     /// The transform cannot be used at all.
     Unusable(ProposalError),

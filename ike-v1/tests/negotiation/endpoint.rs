@@ -220,8 +220,6 @@ impl Host for TestHost {
     }
 
     fn peer(&self, peer: PeerId) -> Option<Peer<'_>> {
-        let identification = |(kind, data): &'_ (IdKind, Vec<u8>)| -> (IdKind, Vec<u8>) { (*kind, data.clone()) };
-        let _ = identification;
         (peer == PeerId(0)).then(|| Peer {
             path: Some(self.path),
             proposals: &self.config.proposals,

@@ -22,7 +22,7 @@ use crate::gateway::{Host, Outcome};
 /// Negotiator with buffers for the largest group.
 type GatewayNegotiator = Negotiator<4, 8, 16, 8192>;
 
-/// What a gateway is configured with.
+/// Configuration of a gateway.
 pub struct Configuration {
     /// Name of the gateway, `A` or `B`.
     pub name: char,

@@ -10,16 +10,19 @@ use ike_codec::{
 use ike_v1::plaintext;
 use test_vectors::to_hex;
 
+/// Name of the protocol in the output of tcpdump.
+const PROTOCOL: &str = "isakmp";
+
 /// Returns the line and the payloads of a message. `role` is `I` if the initiator of phase 1 has sent it, and `R`
 /// otherwise; `clear` is the decrypted message of an encrypted one.
 pub fn text(message: &[u8], role: char, clear: Option<&[u8]>) -> String {
     let mut text = String::new();
-    let Ok(parsed) = Message::parse(message) else { return "isakmp: malformed\n".to_owned() };
+    let Ok(parsed) = Message::parse(message) else { return "[|isakmp]\n".to_owned() };
     let header = parsed.header();
     let phase = if header.message_id == 0 { "phase 1" } else { "phase 2/others" };
     let encrypted = if parsed.is_encrypted() { "[E]" } else { "" };
     let exchange = exchange_name(header.exchange);
-    let _ = write!(text, "isakmp 1.0 msgid {:08x}: {phase} {role} {exchange}{encrypted}:", header.message_id);
+    let _ = write!(text, "{PROTOCOL} 1.0 msgid {:08x}: {phase} {role} {exchange}{encrypted}:", header.message_id);
     match (parsed.is_encrypted(), clear.and_then(|clear| plaintext(clear).ok())) {
         (false, _) => write_payloads(&mut text, parsed.chain()),
         (true, Some(payloads)) => {
