@@ -66,6 +66,12 @@ const FAILURES: usize = 8;
 ///     -> poll_event (install SAs, call `installed`) -> poll_transmit (send) -> poll_event -> poll_timeout (wait)
 /// ```
 #[derive(Debug)]
+//= RFC 2409 5/1, 5/3
+//# MUST: main mode is implemented
+//# MUST: quick mode is implemented
+//= RFC 2408 1.4.2/1, 1.6.2/1
+//# MUST: the key management protocol establishes security associations
+//# MUST: an authenticated key exchange is supported
 pub struct Negotiator<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize> {
     settings: Settings,
     /// Key of the digests of received messages.

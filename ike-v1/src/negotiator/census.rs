@@ -55,8 +55,10 @@ impl<'m> Census<'m> {
         if is_counted && !row.required.contains(&kind) {
             return Err(Refusal::UnexpectedPayload(kind));
         }
-        //= RFC 2409 5/2
-        //# MUST: the SA payload precedes all other payloads
+        //= RFC 2409 5/6, 5.5/2, 5.5/3
+        //# MUST: in phase 1 the SA payload comes before all others
+        //# MUST: the hash payload is the first of quick mode
+        //# MUST: the SA payload follows the hash
         let must_be_first = match kind {
             PayloadKind::SA => row.hash.is_none(),
             PayloadKind::HASH => row.identities != Identities::One,

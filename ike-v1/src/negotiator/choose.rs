@@ -44,6 +44,8 @@ pub(crate) fn answered_phase_1<'m>(
     find_phase_1(sa, peer, Compared::Answer).map_err(Refusal::ModifiedAnswer)
 }
 
+//= RFC 2409 5/11
+//# MUST NOT: an SA payload of phase 1 has no second proposal
 fn find_phase_1<'m>(
     sa: &SecurityAssociation<'m>,
     peer: &Peer<'_>,
@@ -235,6 +237,11 @@ fn lifetime(parameter: Parameter, theirs: u64, ours: u64, compared: Compared) ->
 fn check_situation(sa: &SecurityAssociation<'_>) -> Result<(), Refusal> {
     //= RFC 2408 5.4/4
     //# MUST: receiving: a message of a situation that cannot be protected is discarded
+    //= RFC 2408 5.4/3
+    //# MUST: receiving: a message of a domain that is not supported is discarded
+    //= RFC 2407 4.2.2/3, 4.2.3/3
+    //# MUST: and aborts the association
+    //# MUST: and aborts the association
     let is_supported = sa.doi == Doi::IPSEC && sa.situation == Situation::IDENTITY_ONLY;
     if is_supported { Ok(()) } else { Err(Refusal::Offer) }
 }

@@ -4,6 +4,8 @@ use super::Refusal;
 
 /// Compares the identity of a peer in phase 1 with the configured one, if there is one (RFC 2407 section 4.6.2).
 pub(crate) fn check(received: &Identification<'_>, configured: Option<&Identification<'_>>) -> Result<(), Refusal> {
+    //= RFC 2407 4.6.2/4
+    //# MUST: and abort the association
     let mismatch = Refusal::IdentityMismatch(received.kind);
     //= RFC 2407 4.6.2/3
     //# MUST: other values in phase 1 are an error

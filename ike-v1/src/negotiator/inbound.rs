@@ -121,6 +121,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     /// Returns the exchange of main mode that a message belongs to.
+    //= RFC 2408 2.4/1
+    //# MUST: cookies, message ID and SPI are there in each step that needs them
     fn find_main(&self, received: &Received) -> Option<usize> {
         let Header { initiator_cookie, responder_cookie, .. } = received.header;
         self.exchanges.iter().position(|slot| {
@@ -475,6 +477,8 @@ pub(crate) struct Received {
 fn check_header(header: &Header) -> Result<(), Refusal> {
     let is_phase_1 = header.exchange == ExchangeKind::MAIN;
     let is_informational = header.exchange == ExchangeKind::INFORMATIONAL;
+    //= RFC 2408 5.2/5
+    //# MUST: receiving: both cookies are verified, or the message discarded
     if header.initiator_cookie == [0; 8] {
         return Err(Refusal::Cookie);
     }

@@ -43,6 +43,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let next = protection.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
         let opened = Opened::parse(message, row, next)?;
         let expected = sa.keys.hash_1(message_id, after_hash(&opened.chain));
+        //= RFC 2408 5.15/7
+        //# MUST: receiving: the security services of the exchange are applied
         let authentic = opened.authenticate(&expected)?;
         self.isakmp_sa_mut(sa_id)?.theirs.add(message_id);
         for payload in authentic.census.payloads() {
@@ -80,6 +82,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     /// Acts on an authenticated notification: an error ends the quick mode that it names.
+    //= RFC 2408 5.14/10, 5.14/12
+    //# MUST: receiving: a notification with an invalid SPI is discarded
+    //# MUST: receiving: the notification is acted upon by local policy
     fn take_notification(&mut self, sa_id: SlotId, notification: &Notification<'_>) {
         if !notification.kind.is_error() {
             return;
@@ -110,6 +115,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     /// Acts on an authenticated delete payload, which names inbound SAs of the peer. Unknown SPIs are ignored.
+    //= RFC 2408 5.15/2, 5.15/11, 5.15/12
+    //# SHOULD: the receiver cleans up its database
+    //# MUST: receiving: whether each SPI is valid is determined
+    //# MUST: receiving: the deletion is acted upon by local policy
     fn take_delete(&mut self, sa_id: SlotId, delete: &Delete<'_>) {
         let Ok(sa) = self.isakmp_sa(sa_id) else { return };
         let peer = sa.peer;
@@ -188,6 +197,9 @@ pub(crate) fn new_message_id(sa: &mut IsakmpSa, host: &mut dyn Host) -> u32 {
 }
 
 /// Writes an encrypted notification and returns its length.
+//= RFC 2408 5.14/1, 5.14/2
+//# SHOULD: notifications are sent in an informational exchange of their own
+//# MUST: sending: domain, protocol, SPI, type and data of the notification are determined
 pub(crate) fn write_notify(buf: &mut [u8], sa: &IsakmpSa, pending: &PendingNotify) -> Result<usize, Refusal> {
     let spi = pending.spi.map(u32::to_be_bytes);
     let notification = Notification {
@@ -203,6 +215,8 @@ pub(crate) fn write_notify(buf: &mut [u8], sa: &IsakmpSa, pending: &PendingNotif
 }
 
 /// Writes an encrypted delete payload for an SPI and returns the length of the message.
+//= RFC 2408 5.15/4
+//# MUST: sending: domain, protocol and SPIs to delete are determined
 pub(crate) fn write_delete(
     buf: &mut [u8],
     sa: &IsakmpSa,

@@ -210,6 +210,9 @@ impl IpsecSlot {
     }
 
     /// Returns the parameters of the SA of one direction.
+    //= RFC 2409 5.5/9, 5.5/10
+    //# MUST: client identities apply to every SA of the negotiation
+    //# MUST: the keying material is used with the negotiated SA
     fn params(&self, direction: Direction, keymat: &Secret<MAX_KEYMAT>) -> Option<SaParams> {
         let Terms { mode, reqid, choice, .. } = self.terms?;
         let keys = choice.suite.split(keymat.expose()).ok()?;

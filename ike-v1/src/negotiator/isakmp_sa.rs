@@ -22,6 +22,8 @@ pub(crate) struct IsakmpSa {
     pub keys: Phase1Keys,
     pub encryption_key: Secret<56>,
     /// Chain of phase 1 after its last message, from which the IVs of later exchanges are derived.
+    //= RFC 2409 B/5
+    //# MUST: the last block of phase 1 is retained
     pub last_of_phase_1: IvChain,
     /// Message IDs that this host has used.
     pub ours: MessageIds,

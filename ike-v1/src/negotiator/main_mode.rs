@@ -31,6 +31,9 @@ pub(crate) fn begin(step: &mut Step<'_>, initiator: Cookie) -> Result<(), Refusa
         offer::phase_1(&mut body, peer.proposals)?;
         Ok::<usize, NoSpace>(body.finish().len())
     })?;
+    //= RFC 2408 5.2/2, 5.2/4
+    //# MUST: sending: domain of interpretation and situation are determined
+    //# MUST: sending: the payloads that the exchange asks for are made and transmitted
     let cookies = Cookies { initiator, responder: [0; 8] };
     scratch.send(|buf, stored| {
         write_clear(buf, &cookies, |writer| writer.bytes(PayloadKind::SA, stored.get(offer)).map(drop))
@@ -127,6 +130,8 @@ pub(crate) fn take_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<(), 
 
 /// Message 5, `HDR*, IDii, HASH_I`: answers with the identity and hash of the responder. Returns the peer that the
 /// identity belongs to. The caller establishes the ISAKMP SA.
+//= RFC 2408 1.5.3/1
+//# MUST: ISAKMP exchanges have strong authentication
 pub(crate) fn answer_auth(step: &mut Step<'_>, message: &Authentic<'_>) -> Result<PeerId, Refusal> {
     let (id, _) = message.census.identity()?;
     let hint = super::PeerHint {
@@ -187,6 +192,8 @@ struct Own {
 
 impl Own {
     /// Draws a private value and a nonce, and computes the public value.
+    //= RFC 2408 5.7/1
+    //# MUST: sending: key exchange and use of its data are determined
     fn draw(scratch: &mut Scratch<'_>, host: &mut dyn Host, group: Group) -> Result<Self, Refusal> {
         let lengths = GroupLengths::of(group).ok_or(crate::DhError::Unsupported(group))?;
         let mut last = Refusal::Internal;
@@ -289,6 +296,9 @@ fn send_auth(
     role: Role,
 ) -> Result<crate::NextIv, Refusal> {
     let protection = secrets.protection(choice)?;
+    //= RFC 2408 5.8/1, 5.11/1
+    //# MUST: sending: identification and use of its data are determined
+    //# MUST: sending: hash function and use of its data are determined
     let id = scratch.store_with(|free, _| {
         let mut body = BodyWriter::new(free);
         peer.local_identity.write(&mut body)?;

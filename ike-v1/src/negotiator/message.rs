@@ -37,6 +37,13 @@ pub(crate) fn write_phase_1(
 
 /// Writes a message of phase 2: HASH, then other payloads. `hash` computes the hash of their octets. Returns the length
 /// of the message and the IV of the next one.
+//= RFC 2408 4.8/1, 3.1/13, 5.14/5, 5.15/1
+//# MUST: once there is keying material, informational exchanges are protected by it
+//# MUST: informational exchanges of phase 2 are protected by an ISAKMP SA
+//# MUST: once there is keying material, the exchange is protected by it
+//# MUST: deletion is always protected by an ISAKMP SA
+//= RFC 2407 4.6.3/1
+//# MUST: status notifications are sent under the protection of an ISAKMP SA
 pub(crate) fn write_phase_2(
     buf: &mut [u8],
     sa: &IsakmpSa,
@@ -46,6 +53,8 @@ pub(crate) fn write_phase_2(
     hash: impl FnOnce(&[u8]) -> PrfOutput,
 ) -> Result<(usize, NextIv), Refusal> {
     let protection = sa.protection()?;
+    //= RFC 2409 4/4
+    //# MUST NOT: the cookies of an SA do not swap places with the direction
     let header = Header::new(sa.cookies.initiator, sa.cookies.responder, exchange, message_id);
     let mut writer = MessageWriter::new(buf, &header)?;
     let placeholder = [0; MAX_PRF];

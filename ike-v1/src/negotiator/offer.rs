@@ -7,6 +7,10 @@ use super::choose::{DEFAULT_SECONDS, encapsulation};
 use crate::{Phase1Choice, Phase2Choice};
 
 /// Writes the body of an SA payload that offers these transforms of phase 1, in one proposal.
+//= RFC 2408 5.4/1, 5.5/1, 5.6/1
+//# MUST: sending: domain of interpretation, situation and proposals are determined
+//# MUST: sending: protocol and number of proposals and transforms are determined
+//# MUST: sending: number of the transform and of all transforms are determined
 pub(crate) fn phase_1(body: &mut BodyWriter<'_>, offers: &[Phase1Choice]) -> Result<(), NoSpace> {
     //= RFC 2409 5/10
     //# MUST: several offers of phase 1 are several transforms of one proposal
@@ -23,6 +27,8 @@ pub(crate) fn phase_1(body: &mut BodyWriter<'_>, offers: &[Phase1Choice]) -> Res
 }
 
 /// Writes the body of an SA payload that offers these transforms of ESP, in one proposal with this SPI.
+//= RFC 2409 5.5/7
+//# MUST: the offers of a quick mode are consistent
 pub(crate) fn phase_2(body: &mut BodyWriter<'_>, offers: &[Phase2Choice], mode: Mode, spi: u32) -> Result<(), NoSpace> {
     //= RFC 2407 4.2.1/1
     //# MUST: sit_identity_only is supported, by an identification payload in phase 1
@@ -44,6 +50,9 @@ pub(crate) fn phase_2(body: &mut BodyWriter<'_>, offers: &[Phase2Choice], mode: 
 
 /// Writes the body of an SA payload that answers with one transform, whose attributes and numbers are unchanged. `spi`
 /// is that of this host, empty in phase 1.
+//= RFC 2408 4.1.1/1, 4.2/7
+//# MUST: a responder replies with one proposal only
+//# MUST: one transform is selected for each protocol, or the whole proposal rejected
 pub(crate) fn answer(
     body: &mut BodyWriter<'_>,
     proposal: &Proposal<'_>,

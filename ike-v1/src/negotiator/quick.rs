@@ -203,6 +203,8 @@ fn draw_nonce(scratch: &mut Scratch<'_>, host: &mut dyn Host) -> Result<Span, Re
 fn reserve(host: &mut dyn Host, path: &Path) -> Result<u32, Refusal> {
     //= RFC 2408 2.4/3
     //# MUST: an SPI is generated when an SA is set up
+    //= RFC 2408 5.5/2
+    //# MUST: sending: a unique random SPI is generated
     host.reserve_spi(ProtocolId::ESP, path).filter(|&spi| spi >= FIRST_SPI).ok_or(Refusal::NoSpi)
 }
 

@@ -36,6 +36,8 @@ impl Retry {
     }
 
     /// Records that the message was sent. With `is_timed` a timer sends it again.
+    //= RFC 2408 5.1/4
+    //# MUST: a message is sent again by timer and counter, and then given up
     pub fn sent(&mut self, now: Instant, settings: &Settings, is_timed: bool) {
         self.sends = self.sends.saturating_add(1);
         self.left = self.left.saturating_sub(1);

@@ -139,6 +139,8 @@ impl<'b> Scratch<'b> {
     }
 
     /// Wipes everything but the datagram that was sent last.
+    //= RFC 2409 8/1
+    //# MUST: for forward secrecy of keys the state of a quick mode is deleted
     pub fn wipe_stored(&mut self) {
         self.truncate(0);
     }

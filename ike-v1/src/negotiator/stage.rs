@@ -83,6 +83,10 @@ const fn row(
 }
 
 /// Messages of main mode, quick mode and informational exchanges.
+//= RFC 2409 4/1, 4/2, 5/5
+//# MUST: main and aggressive mode are used in phase 1 only
+//# MUST: quick mode is used in phase 2 only
+//# MUST NOT: the exchange type does not change within an exchange
 pub(crate) const ROWS: &[Row] = &[
     row(None, ExchangeKind::MAIN, None, &[SA], Identities::None),
     row(Some(Stage::MainAwaitsSa), ExchangeKind::MAIN, None, &[SA], Identities::None),
@@ -99,6 +103,8 @@ pub(crate) const ROWS: &[Row] = &[
         Identities::NoneOrTwo,
     ),
     row(Some(Stage::QuickAwaitsHash3), ExchangeKind::QUICK, Some(HashForm::Three), &[HASH], Identities::None),
+    //= RFC 2408 4.1/3
+    //# MUST: the informational exchange is implemented
     row(None, ExchangeKind::INFORMATIONAL, Some(HashForm::One), &[HASH], Identities::None),
 ];
 
