@@ -11,6 +11,7 @@ mod inbound;
 mod informational;
 mod ipsec_sa;
 mod isakmp_sa;
+mod key_exchange;
 mod main_mode;
 mod message;
 mod offer;

@@ -1,4 +1,4 @@
-use ike_codec::{Body, Identification, Payload, PayloadKind, Payloads, SecurityAssociation};
+use ike_codec::{Body, Group, Identification, Payload, PayloadKind, Payloads, SecurityAssociation};
 
 use super::Refusal;
 use super::stage::{Identities, Row};
@@ -52,7 +52,7 @@ impl<'m> Census<'m> {
                 | PayloadKind::HASH
                 | PayloadKind::SIGNATURE
         );
-        if is_counted && !row.required.contains(&kind) {
+        if is_counted && !row.required.contains(&kind) && !row.optional.contains(&kind) {
             return Err(Refusal::UnexpectedPayload(kind));
         }
         //= RFC 2409 5/6, 5.5/2, 5.5/3
@@ -106,6 +106,16 @@ impl<'m> Census<'m> {
     /// Returns the public value of the peer.
     pub fn key_exchange(&self) -> Result<&'m [u8], Refusal> {
         self.key_exchange.ok_or(Refusal::MissingPayload(PayloadKind::KEY_EXCHANGE))
+    }
+
+    /// Returns the public value of the peer, which the message must have if and only if a group was negotiated.
+    pub fn key_exchange_of(&self, group: Option<Group>) -> Result<Option<(Group, &'m [u8])>, Refusal> {
+        match (group, self.key_exchange) {
+            (Some(group), Some(value)) => Ok(Some((group, value))),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(Refusal::MissingPayload(PayloadKind::KEY_EXCHANGE)),
+            (None, Some(_)) => Err(Refusal::UnexpectedPayload(PayloadKind::KEY_EXCHANGE)),
+        }
     }
 
     /// Returns the nonce of the peer, 8 to 256 octets.

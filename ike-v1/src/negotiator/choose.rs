@@ -1,4 +1,6 @@
-use ike_codec::{Doi, EncapsulationMode, Lifetimes, Proposal, ProtocolId, SecurityAssociation, Situation, Transform};
+use ike_codec::{
+    Doi, EncapsulationMode, Group, Lifetimes, Proposal, ProtocolId, SecurityAssociation, Situation, Transform,
+};
 use ipsec_sa::Mode;
 
 use super::refusal::{Difference, Mismatch, Parameter, Refusal};
@@ -154,8 +156,7 @@ fn compare_phase_2(
     //= RFC 2407 4.5/4
     //# MUST: without an encapsulation mode the host decides
     equal(Parameter::Encapsulation, theirs.encapsulation.unwrap_or(mode).0, mode.0)?;
-    let group = |choice: &Phase2Choice| choice.group.map_or(0, |group| group.0);
-    equal(Parameter::Group, group(theirs), group(ours))?;
+    let group = choose_group(theirs.group, ours.group, compared)?;
     equal(Parameter::ExtendedSequence, u16::from(theirs.extended_sequence), u16::from(ours.extended_sequence))?;
     check_key_length(their_keys.cipher_key, our_keys.cipher_key, compared)?;
     let lifetimes = lifetimes(&theirs.lifetimes, &ours.lifetimes, compared)?;
@@ -165,7 +166,7 @@ fn compare_phase_2(
         }
         compression @ Phase2Suite::Compression(_) => compression,
     };
-    Ok(Phase2Choice { suite, encapsulation: Some(mode), lifetimes, ..*ours })
+    Ok(Phase2Choice { suite, encapsulation: Some(mode), group, lifetimes, ..*ours })
 }
 
 /// Returns the encapsulation mode attribute of a mode without a NAT (RFC 2407 section 4.5).
@@ -197,6 +198,27 @@ impl Keys {
 fn equal(parameter: Parameter, theirs: impl Into<u64>, ours: impl Into<u64>) -> Result<(), Difference> {
     let (theirs, ours) = (theirs.into(), ours.into());
     if theirs == ours { Ok(()) } else { Err(Difference::Value { parameter, theirs, ours }) }
+}
+
+/// Mismatch of an answer whose group is another one than that of the quick mode.
+pub(crate) fn group_mismatch(transform: &Transform<'_>, theirs: Option<Group>, ours: Option<Group>) -> Mismatch {
+    let number = |group: Option<Group>| group.map_or(0, |group| group.0.into());
+    let difference = Difference::Value { parameter: Parameter::Group, theirs: number(theirs), ours: number(ours) };
+    Mismatch { transform: transform.number, difference }
+}
+
+/// Compares the groups of perfect forward secrecy. A responder that requires none accepts one, unless the comparison is
+/// exact.
+fn choose_group(theirs: Option<Group>, ours: Option<Group>, compared: Compared) -> Result<Option<Group>, Difference> {
+    let is_acceptable = match compared {
+        Compared::Offer(ProposalCheck::Obey) => true,
+        Compared::Offer(ProposalCheck::Strict) => ours.is_none() || theirs == ours,
+        Compared::Offer(ProposalCheck::Exact) | Compared::Answer => theirs == ours,
+    };
+    let number = |group: Option<Group>| group.map_or(0, |group| group.0.into());
+    let (parameter, their_number, our_number) = (Parameter::Group, number(theirs), number(ours));
+    let different = Difference::Value { parameter, theirs: their_number, ours: our_number };
+    if is_acceptable { Ok(theirs) } else { Err(different) }
 }
 
 /// Compares the lengths of cipher keys in octets.

@@ -1,4 +1,4 @@
-use ike_codec::{ExchangeKind, NotifyKind};
+use ike_codec::{ExchangeKind, Group, NotifyKind};
 use ipsec_crypto::Secret;
 use ipsec_packet::Instant;
 use zeroize::Zeroize;
@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub output: Output,
     pub started: Instant,
     pub spans: Spans,
+    /// Group of perfect forward secrecy that this host has offered in quick mode.
+    pub group: Option<Group>,
     /// Algorithms of phase 1.
     pub choice: Option<Phase1Choice>,
     /// Keys of phase 1, from the key exchange to its end.
@@ -138,6 +140,7 @@ impl State {
             output: Output::Idle,
             started,
             spans: Spans::default(),
+            group: None,
             choice: None,
             secrets: None,
             hint: None,

@@ -86,11 +86,17 @@ pub(crate) enum HalfState {
 
 impl Half {
     /// Derives the key material of the SA with an SPI that its receiver has chosen (RFC 2409 section 5.5).
-    pub fn new(keys: &Phase1Keys, choice: &Phase2Choice, spi: u32, nonces: Nonces<'_>) -> Result<Self, Refusal> {
+    pub fn new(
+        keys: &Phase1Keys,
+        choice: &Phase2Choice,
+        spi: u32,
+        shared: Option<&[u8]>,
+        nonces: Nonces<'_>,
+    ) -> Result<Self, Refusal> {
         let mut octets = [0; MAX_KEYMAT];
         let keymat = octets.get_mut(..choice.suite.keymat_len()).ok_or(Refusal::Internal)?;
         let spi_octets = spi.to_be_bytes();
-        let seed = KeymatSeed { shared: None, protocol: ProtocolId::ESP, spi: &spi_octets, nonces };
+        let seed = KeymatSeed { shared, protocol: ProtocolId::ESP, spi: &spi_octets, nonces };
         let derived = keys.keymat(&seed, keymat).map_err(|_| Refusal::Internal);
         let secret = derived.and_then(|()| Secret::new(keymat).map_err(|_| Refusal::Internal));
         zeroize::Zeroize::zeroize(&mut octets);

@@ -6,14 +6,12 @@ use ike_codec::{BodyWriter, Cookie, Group, NoSpace, PayloadKind};
 use super::census::Census;
 use super::exchange::{Phase1Secrets, Spans, State};
 use super::inbound::Authentic;
+use super::key_exchange::{KeyPair, draw_nonce, shared_secret, store_public};
 use super::message::{write_clear, write_phase_1};
 use super::scratch::{Scratch, Span, Stored};
 use super::stage::Stage;
 use super::{Host, Peer, PeerId, Refusal, Role, choose, identity, offer};
 use crate::{Cookies, GroupLengths, IvChain, Nonces, Phase1Choice, Phase1Publics, Skeyid};
-
-/// Length of the nonces of this host in octets.
-pub(crate) const NONCE: usize = 32;
 
 /// Exchange whose next step is taken, and the services that it needs.
 pub(crate) struct Step<'a> {
@@ -79,7 +77,7 @@ pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: &Cens
     let choice = choose::answered_phase_1(&sa, &peer)?.choice;
     let own = Own::draw(scratch, *host, choice.group)?;
     send_key(scratch, &cookies, &own)?;
-    own.keep(&mut state.spans);
+    state.spans = own.in_spans(state.spans);
     state.cookies = cookies;
     state.choice = Some(choice);
     state.stage = Stage::MainAwaitsKeyR;
@@ -91,9 +89,9 @@ pub(crate) fn answer_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<()
     let Step { state, scratch, host } = step;
     let choice = state.choice.ok_or(Refusal::Internal)?;
     let key = host.pre_shared_key(state.peer).ok_or(Refusal::NoKey)?;
-    let theirs = Theirs::store(scratch, &choice, message)?;
+    let spans = store_theirs(scratch, choice.group, message, state.spans)?;
     let own = Own::draw(scratch, *host, choice.group)?;
-    let spans = own.with(&theirs, state.spans);
+    let spans = own.in_spans(spans);
     let (secrets, chain) = derive(scratch, *host, &spans, (&choice, state.cookies), key.expose(), Role::Responder)?;
     send_key(scratch, &state.cookies, &own)?;
     scratch.wipe(spans.private);
@@ -109,13 +107,12 @@ pub(crate) fn take_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<(), 
     let Step { state, scratch, host } = step;
     let choice = state.choice.ok_or(Refusal::Internal)?;
     let key = host.pre_shared_key(state.peer).ok_or(Refusal::NoKey)?;
-    let theirs = Theirs::store(scratch, &choice, message)?;
-    let is_reflected = scratch.get(theirs.public) == scratch.get(state.spans.own_public)
-        || scratch.get(theirs.nonce) == scratch.get(state.spans.own_nonce);
+    let spans = store_theirs(scratch, choice.group, message, state.spans)?;
+    let is_reflected = scratch.get(spans.peer_public) == scratch.get(spans.own_public)
+        || scratch.get(spans.peer_nonce) == scratch.get(spans.own_nonce);
     if is_reflected {
         return Err(Refusal::Reflected);
     }
-    let spans = Spans { peer_public: theirs.public, peer_nonce: theirs.nonce, ..state.spans };
     let (secrets, mut chain) = derive(scratch, *host, &spans, (&choice, state.cookies), key.expose(), Role::Initiator)?;
     let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
     let next = send_auth(scratch, (state.cookies, &spans), (&secrets, &choice), &chain, &peer, Role::Initiator)?;
@@ -183,104 +180,33 @@ pub(crate) fn peer_hash(
     })
 }
 
-/// Values of this host for the key exchange.
+/// Values of this host for the key exchange, besides its private value.
 struct Own {
-    private: Span,
-    public: Span,
+    keys: KeyPair,
     nonce: Span,
 }
 
 impl Own {
-    /// Draws a private value and a nonce, and computes the public value.
-    //= RFC 2408 5.7/1
-    //# MUST: sending: key exchange and use of its data are determined
     fn draw(scratch: &mut Scratch<'_>, host: &mut dyn Host, group: Group) -> Result<Self, Refusal> {
-        let lengths = GroupLengths::of(group).ok_or(crate::DhError::Unsupported(group))?;
-        let mut last = Refusal::Internal;
-        // A scalar of a curve is out of range with a probability of 2^-32 or less.
-        for _ in 0..4 {
-            let position = scratch.position();
-            //= RFC 2409 10/2
-            //# MUST NOT: private values are not derived from long-lived secrets
-            let private = scratch.store_with(|free, _| {
-                let target = free.get_mut(..lengths.private).ok_or(NoSpace)?;
-                host.random(target);
-                if group == Group::ECP_521 {
-                    // The order has 521 bits in 66 octets.
-                    if let Some(first) = target.first_mut() {
-                        *first &= 1;
-                    }
-                }
-                Ok::<usize, NoSpace>(lengths.private)
-            })?;
-            let public = scratch.store_with(|free, stored| {
-                let target = free.get_mut(..lengths.public).ok_or(NoSpace)?;
-                host.public(group, stored.get(private), target)?;
-                Ok::<usize, Refusal>(lengths.public)
-            });
-            match public {
-                Ok(public) => {
-                    //= RFC 2408 5.13/1
-                    //# MUST: sending: a unique random nonce is created
-                    let nonce = scratch.store_with(|free, _| {
-                        host.random(free.get_mut(..NONCE).ok_or(NoSpace)?);
-                        Ok::<usize, NoSpace>(NONCE)
-                    })?;
-                    return Ok(Self { private, public, nonce });
-                }
-                Err(Refusal::KeyExchange(crate::DhError::InvalidPrivateValue)) => {
-                    scratch.truncate(position);
-                    last = Refusal::KeyExchange(crate::DhError::InvalidPrivateValue);
-                }
-                Err(refusal) => return Err(refusal),
-            }
-        }
-        Err(last)
+        Ok(Self { keys: KeyPair::draw(scratch, host, group)?, nonce: draw_nonce(scratch, host)? })
     }
 
-    const fn keep(&self, spans: &mut Spans) {
-        spans.private = self.private;
-        spans.own_public = self.public;
-        spans.own_nonce = self.nonce;
-    }
-
-    const fn with(&self, theirs: &Theirs, spans: Spans) -> Spans {
-        Spans {
-            private: self.private,
-            own_public: self.public,
-            own_nonce: self.nonce,
-            peer_public: theirs.public,
-            peer_nonce: theirs.nonce,
-            ..spans
-        }
+    const fn in_spans(&self, spans: Spans) -> Spans {
+        Spans { private: self.keys.private, own_public: self.keys.public, own_nonce: self.nonce, ..spans }
     }
 }
 
-/// Values of the peer for the key exchange.
-struct Theirs {
-    public: Span,
-    nonce: Span,
-}
-
-impl Theirs {
-    /// Stores the public value and the nonce of a message. The value itself is checked when the secret is computed.
-    fn store(scratch: &mut Scratch<'_>, choice: &Phase1Choice, message: &Census<'_>) -> Result<Self, Refusal> {
-        let (public, nonce) = (message.key_exchange()?, message.nonce()?);
-        let expected = GroupLengths::of(choice.group).ok_or(Refusal::Internal)?.public;
-        //= RFC 2409 5/7
-        //# MUST: a public value has the length of its group, with zeros in front
-        if public.len() != expected {
-            return Err(crate::DhError::Length { expected, actual: public.len() }.into());
-        }
-        Ok(Self { public: scratch.store(public)?, nonce: scratch.store(nonce)? })
-    }
+/// Stores the public value and the nonce of the peer.
+fn store_theirs(scratch: &mut Scratch<'_>, group: Group, message: &Census<'_>, spans: Spans) -> Result<Spans, Refusal> {
+    let (public, nonce) = (message.key_exchange()?, message.nonce()?);
+    Ok(Spans { peer_public: store_public(scratch, group, public)?, peer_nonce: scratch.store(nonce)?, ..spans })
 }
 
 /// Writes `HDR, KE, N`.
 fn send_key(scratch: &mut Scratch<'_>, cookies: &Cookies, own: &Own) -> Result<(), Refusal> {
     scratch.send(|buf, stored| {
         write_clear(buf, cookies, |writer| {
-            writer.bytes(PayloadKind::KEY_EXCHANGE, stored.get(own.public))?;
+            writer.bytes(PayloadKind::KEY_EXCHANGE, stored.get(own.keys.public))?;
             writer.bytes(PayloadKind::NONCE, stored.get(own.nonce)).map(drop)
         })
     })
@@ -340,13 +266,8 @@ fn derive(
     key: &[u8],
     role: Role,
 ) -> Result<(Phase1Secrets, IvChain), Refusal> {
-    let lengths = GroupLengths::of(choice.group).ok_or(Refusal::Internal)?;
     let position = scratch.position();
-    let shared = scratch.store_with(|free, stored| {
-        let target = free.get_mut(..lengths.shared).ok_or(NoSpace)?;
-        host.shared(choice.group, stored.get(spans.private), stored.get(spans.peer_public), target)?;
-        Ok::<usize, Refusal>(lengths.shared)
-    })?;
+    let shared = shared_secret(scratch, host, choice.group, (spans.private, spans.peer_public))?;
     let derived = derive_from(scratch.stored(), spans, shared, (choice, cookies), key, role);
     scratch.truncate(position);
     derived

@@ -26,6 +26,12 @@ pub(crate) fn phase_1(body: &mut BodyWriter<'_>, offers: &[Phase1Choice]) -> Res
     })
 }
 
+/// Returns the transforms of one quick mode: those with the group of the first one (RFC 2409 section 5.5).
+pub(crate) fn of_one_group(offers: &[Phase2Choice]) -> impl Iterator<Item = &Phase2Choice> {
+    let group = offers.first().and_then(|first| first.group);
+    offers.iter().filter(move |offer| offer.group == group)
+}
+
 /// Writes the body of an SA payload that offers these transforms of ESP, in one proposal with this SPI.
 //= RFC 2409 5.5/7
 //# MUST: the offers of a quick mode are consistent
@@ -36,7 +42,9 @@ pub(crate) fn phase_2(body: &mut BodyWriter<'_>, offers: &[Phase2Choice], mode: 
         sa.proposal(&ProposalHead::new(1, ProtocolId::ESP, &spi.to_be_bytes()), |proposal| {
             //= RFC 2408 4.2/6
             //# MUST: transforms have increasing numbers, in the initiator's order of preference
-            for (number, offer) in (1..).zip(offers) {
+            //= RFC 2409 5.5/8
+            //# MUST: with a key exchange payload every transform has the group
+            for (number, offer) in (1..).zip(of_one_group(offers)) {
                 let lifetimes = with_seconds(&offer.lifetimes);
                 let offer =
                     Phase2Choice { encapsulation: Some(encapsulation(mode)), ..offer.with_lifetimes(lifetimes) };

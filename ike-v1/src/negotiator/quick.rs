@@ -1,7 +1,7 @@
-//! Quick mode without perfect forward secrecy, for a pair of ESP SAs (RFC 2409 section 5.5): one function for each
-//! message that is received, and one that begins. Each makes all checks before it changes anything.
+//! Quick mode for a pair of ESP SAs, with or without perfect forward secrecy (RFC 2409 section 5.5): one function for
+//! each message that is received, and one that begins. Each makes all checks before it changes anything.
 
-use ike_codec::{ExchangeKind, NoSpace, PayloadKind, Proposal, ProtocolId};
+use ike_codec::{ExchangeKind, Group, MessageWriter, NoSpace, PayloadKind, Proposal, ProtocolId};
 use ipsec_crypto::PrfOutput;
 use ipsec_sa::Mode;
 
@@ -9,7 +9,8 @@ use super::exchange::{Spans, State};
 use super::inbound::Authentic;
 use super::ipsec_sa::{Half, HalfState, IpsecSlot, Negotiation, Terms};
 use super::isakmp_sa::IsakmpSa;
-use super::main_mode::{NONCE, nonces};
+use super::key_exchange::{KeyPair, draw_nonce, shared_secret, store_public};
+use super::main_mode::nonces;
 use super::message::write_phase_2;
 use super::scratch::{Scratch, Span, Stored};
 use super::stage::{HashForm, Stage};
@@ -25,10 +26,12 @@ pub(crate) struct Step<'a> {
     pub host: &'a mut dyn Host,
 }
 
-/// Begins quick mode: `HDR*, HASH(1), SA, Ni, IDci, IDcr ->`.
+/// Begins quick mode: `HDR*, HASH(1), SA, Ni [, KE], IDci, IDcr ->`.
 pub(crate) fn begin(step: &mut Step<'_>, message_id: u32) -> Result<(), Refusal> {
     let Step { state, scratch, sa, pair, host } = step;
+    let group = host.policy(pair.policy).ok_or(Refusal::Superseded)?.proposals.first().and_then(|offer| offer.group);
     let nonce = draw_nonce(scratch, *host)?;
+    let spans = with_key_pair(scratch, *host, group, Spans { own_nonce: nonce, ..Spans::default() })?;
     let mut chain = sa.protection()?.phase_2(&sa.last_of_phase_1, message_id);
     let path = state.path;
     let spi = reserve(*host, &path)?;
@@ -43,7 +46,7 @@ pub(crate) fn begin(step: &mut Step<'_>, message_id: u32) -> Result<(), Refusal>
                 &chain,
                 |writer, stored| {
                     writer.payload(PayloadKind::SA, |body| offer::phase_2(body, policy.proposals, policy.mode, spi))?;
-                    writer.bytes(PayloadKind::NONCE, stored.get(nonce))?;
+                    write_nonce_and_key(writer, stored, &spans)?;
                     for client in &clients {
                         writer.payload(PayloadKind::ID, |body| client.write(body))?;
                     }
@@ -62,7 +65,8 @@ pub(crate) fn begin(step: &mut Step<'_>, message_id: u32) -> Result<(), Refusal>
     }
     state.message_id = message_id;
     state.chain = Some(chain);
-    state.spans.own_nonce = nonce;
+    state.spans = spans;
+    state.group = group;
     state.stage = Stage::QuickAwaitsAnswer;
     pair.path = path;
     pair.inbound.spi = spi;
@@ -70,15 +74,13 @@ pub(crate) fn begin(step: &mut Step<'_>, message_id: u32) -> Result<(), Refusal>
     Ok(())
 }
 
-/// Message 1, `HDR*, HASH(1), SA, Ni [, IDci, IDcr]`: answers with the transform that was chosen.
+/// Message 1, `HDR*, HASH(1), SA, Ni [, KE] [, IDci, IDcr]`: answers with the transform that was chosen.
 pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -> Result<(), Refusal> {
     let Step { state, scratch, sa, pair, host } = step;
     let (offered, _) = message.census.sa()?;
     let ids = message.census.clients();
     let selector = selectors::selector(ids.map(|ids| ids.map(|(id, _)| id)), Role::Responder, &state.path)?;
-    let peer_nonce = scratch.store(message.census.nonce()?)?;
-    let nonce = draw_nonce(scratch, *host)?;
-    let spans = Spans { own_nonce: nonce, peer_nonce, ..Spans::default() };
+    let nonce = message.census.nonce()?;
     let (chosen, terms) = {
         let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
         let policy = host.find_policy(state.peer, &selector).ok_or(Refusal::NoPolicy)?;
@@ -88,13 +90,21 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
         (chosen, Terms { mode: policy.mode, reqid: policy.reqid, selector, choice: chosen.choice, jitter })
     };
     let their_spi = spi(&chosen.proposal)?;
+    let group = chosen.choice.group;
+    let key_exchange = message.census.key_exchange_of(group)?;
+    let peer_nonce = scratch.store(nonce)?;
+    let own_nonce = draw_nonce(scratch, *host)?;
+    let spans = Spans { own_nonce, peer_nonce, ..Spans::default() };
+    let spans = with_key_pair(scratch, *host, group, spans)?;
+    let spans = with_peer_public(scratch, key_exchange, spans)?;
+    let shared = shared(scratch, *host, group, &spans)?;
     let path = state.path;
     let own_spi = reserve(*host, &path)?;
     let mut chain = IvChain::starting_at(&[]);
     chain.confirm(message.next.ok_or(Refusal::Internal)?);
     let message_id = state.message_id;
     let answered =
-        halves(scratch.stored(), sa, &terms, (&spans, Role::Responder), (own_spi, their_spi)).and_then(|halves| {
+        halves(scratch, sa, &terms, (&spans, shared, Role::Responder), (own_spi, their_spi)).and_then(|halves| {
             let next = send(
                 scratch,
                 sa,
@@ -104,7 +114,7 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
                     writer.payload(PayloadKind::SA, |body| {
                         offer::answer(body, &chosen.proposal, &chosen.transform, &own_spi.to_be_bytes())
                     })?;
-                    writer.bytes(PayloadKind::NONCE, stored.get(nonce))?;
+                    write_nonce_and_key(writer, stored, &spans)?;
                     for (_, body) in ids.iter().flatten() {
                         writer.bytes(PayloadKind::ID, body)?;
                     }
@@ -132,7 +142,7 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
     Ok(())
 }
 
-/// Message 2, `HDR*, HASH(2), SA, Nr [, IDci, IDcr]`: sends `HDR*, HASH(3)`.
+/// Message 2, `HDR*, HASH(2), SA, Nr [, KE] [, IDci, IDcr]`: sends `HDR*, HASH(3)`.
 pub(crate) fn take_answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -> Result<(), Refusal> {
     let Step { state, scratch, sa, pair, host } = step;
     let (offered, _) = message.census.sa()?;
@@ -148,12 +158,23 @@ pub(crate) fn take_answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: 
         return Err(Refusal::Selectors);
     }
     let chosen = choose::answered_phase_2(&offered, &policy, &peer)?;
+    let (group, offered_group) = (chosen.choice.group, state.group);
+    if group != offered_group {
+        return Err(Refusal::ModifiedAnswer(choose::group_mismatch(&chosen.transform, group, offered_group)));
+    }
+    let key_exchange = message.census.key_exchange_of(group)?;
     let their_spi = spi(&chosen.proposal)?;
     let terms =
         Terms { mode: policy.mode, reqid: policy.reqid, selector: policy.selector, choice: chosen.choice, jitter };
     let spans = Spans { peer_nonce: scratch.store(nonce)?, ..state.spans };
+    let spans = with_peer_public(scratch, key_exchange, spans)?;
+    if group.is_some() && scratch.get(spans.peer_public) == scratch.get(spans.own_public) {
+        return Err(Refusal::Reflected);
+    }
+    let shared = shared(scratch, *host, group, &spans)?;
     let own_spi = pair.inbound.spi;
-    let (inbound, outbound) = halves(scratch.stored(), sa, &terms, (&spans, Role::Initiator), (own_spi, their_spi))?;
+    let keyed = halves(scratch, sa, &terms, (&spans, shared, Role::Initiator), (own_spi, their_spi));
+    let (inbound, outbound) = keyed?;
     let mut chain = IvChain::starting_at(&[]);
     chain.confirm(message.next.ok_or(Refusal::Internal)?);
     let message_id = state.message_id;
@@ -192,11 +213,50 @@ pub(crate) fn peer_hash(
     }
 }
 
-fn draw_nonce(scratch: &mut Scratch<'_>, host: &mut dyn Host) -> Result<Span, Refusal> {
-    scratch.store_with(|free, _| {
-        host.random(free.get_mut(..NONCE).ok_or(NoSpace)?);
-        Ok::<usize, Refusal>(NONCE)
-    })
+/// Draws the values of perfect forward secrecy, if there is a group.
+fn with_key_pair(
+    scratch: &mut Scratch<'_>,
+    host: &mut dyn Host,
+    group: Option<Group>,
+    spans: Spans,
+) -> Result<Spans, Refusal> {
+    let Some(group) = group else { return Ok(spans) };
+    let KeyPair { private, public } = KeyPair::draw(scratch, host, group)?;
+    Ok(Spans { private, own_public: public, ..spans })
+}
+
+/// Stores the public value of the peer, if there is a group.
+fn with_peer_public(
+    scratch: &mut Scratch<'_>,
+    key_exchange: Option<(Group, &[u8])>,
+    spans: Spans,
+) -> Result<Spans, Refusal> {
+    let Some((group, public)) = key_exchange else { return Ok(spans) };
+    Ok(Spans { peer_public: store_public(scratch, group, public)?, ..spans })
+}
+
+/// Computes the shared secret of perfect forward secrecy, if there is a group.
+fn shared(
+    scratch: &mut Scratch<'_>,
+    host: &mut dyn Host,
+    group: Option<Group>,
+    spans: &Spans,
+) -> Result<Option<Span>, Refusal> {
+    //= RFC 2409 5.5/4
+    //# MUST: key exchange payloads in quick mode are supported
+    let shared = group.map(|group| shared_secret(scratch, host, group, (spans.private, spans.peer_public)));
+    let shared = shared.transpose()?;
+    scratch.wipe(spans.private);
+    Ok(shared)
+}
+
+/// Writes the nonce, and the public value if there is one.
+fn write_nonce_and_key(writer: &mut MessageWriter<'_>, stored: Stored<'_>, spans: &Spans) -> Result<(), NoSpace> {
+    writer.bytes(PayloadKind::NONCE, stored.get(spans.own_nonce))?;
+    match stored.get(spans.own_public) {
+        [] => Ok(()),
+        public => writer.bytes(PayloadKind::KEY_EXCHANGE, public).map(drop),
+    }
 }
 
 /// Reserves the SPI of an inbound SA.
@@ -226,17 +286,24 @@ fn check_mode(mode: Mode, selector: &ipsec_packet::Selector, path: &Path) -> Res
     if mode != Mode::Transport || is_between_ends { Ok(()) } else { Err(Refusal::Selectors) }
 }
 
-/// Derives the key material of both SAs: each with the SPI that its receiver has chosen.
+/// Derives the key material of both SAs: each with the SPI that its receiver has chosen. The shared secret is wiped.
 fn halves(
-    stored: Stored<'_>,
+    scratch: &mut Scratch<'_>,
     sa: &IsakmpSa,
     terms: &Terms,
-    (spans, role): (&Spans, Role),
+    (spans, shared, role): (&Spans, Option<Span>, Role),
     (own_spi, their_spi): (u32, u32),
 ) -> Result<(Half, Half), Refusal> {
-    let nonces = nonces(stored, spans, role);
-    let half = |spi| Half::new(&sa.keys, &terms.choice, spi, nonces);
-    Ok((half(own_spi)?, half(their_spi)?))
+    let half = |scratch: &Scratch<'_>, spi| {
+        let stored = scratch.stored();
+        let secret = shared.map(|shared| stored.get(shared));
+        Half::new(&sa.keys, &terms.choice, spi, secret, nonces(stored, spans, role))
+    };
+    let halves = half(scratch, own_spi).and_then(|own| Ok((own, half(scratch, their_spi)?)));
+    if let Some(shared) = shared {
+        scratch.wipe(shared);
+    }
+    halves
 }
 
 /// Writes an encrypted message of quick mode and returns the IV of the next one.
@@ -245,7 +312,7 @@ fn send(
     sa: &IsakmpSa,
     message_id: u32,
     chain: &IvChain,
-    payloads: impl FnOnce(&mut ike_codec::MessageWriter<'_>, Stored<'_>) -> Result<(), NoSpace>,
+    payloads: impl FnOnce(&mut MessageWriter<'_>, Stored<'_>) -> Result<(), NoSpace>,
     hash: impl FnOnce(&[u8], Stored<'_>) -> PrfOutput,
 ) -> Result<crate::NextIv, Refusal> {
     let mut next = None;

@@ -37,8 +37,8 @@ pub(crate) enum HashForm {
 /// Message that a stage accepts: one row for each message of the exchanges.
 ///
 /// ```text
-/// main mode     I > R  SA                          quick mode   I > R  HDR*, HASH(1), SA, Ni [, IDci, IDcr]
-///               R > I  SA                                       R > I  HDR*, HASH(2), SA, Nr [, IDci, IDcr]
+/// main mode     I > R  SA                          quick mode   I > R  HDR*, HASH(1), SA, Ni [, KE] [, IDci, IDcr]
+///               R > I  SA                                       R > I  HDR*, HASH(2), SA, Nr [, KE] [, IDci, IDcr]
 ///               I > R  KE, Ni                                   I > R  HDR*, HASH(3)
 ///               R > I  KE, Nr
 ///               I > R  HDR*, IDii, HASH_I        informational         HDR*, HASH(1), N or D
@@ -54,6 +54,8 @@ pub(crate) struct Row {
     pub hash: Option<HashForm>,
     /// Payloads of which the message has exactly one.
     pub required: &'static [PayloadKind],
+    /// Payloads of which the message has one or none.
+    pub optional: &'static [PayloadKind],
     /// Number of identification payloads that the message may have.
     pub identities: Identities,
 }
@@ -79,7 +81,12 @@ const fn row(
     required: &'static [PayloadKind],
     identities: Identities,
 ) -> Row {
-    Row { stage, exchange, hash, required, identities }
+    let optional: &[PayloadKind] = match hash {
+        // The key exchange of perfect forward secrecy.
+        Some(HashForm::One | HashForm::Two) if required.len() > 1 => &[KE],
+        _ => &[],
+    };
+    Row { stage, exchange, hash, required, optional, identities }
 }
 
 /// Messages of main mode, quick mode and informational exchanges.

@@ -155,6 +155,28 @@ fn every_group() {
 }
 
 #[test]
+fn perfect_forward_secrecy_with_every_group() {
+    for group in [Group::MODP_768, Group::MODP_1536, Group::MODP_2048, Group::ECP_256, Group::ECP_521] {
+        let plain = esp(CipherAlgorithm::AesCbc, IntegrityAlgorithm::HmacSha1_96);
+        let offers = vec![plain.with_group(group)];
+        let link = agree(configs().map(|config| Config { esp: offers.clone(), has_real_groups: true, ..config }), 17);
+        assert_eq!(link.ends[0].host.exponentiations, 4);
+        assert_eq!(link.ends[1].host.exponentiations, 4);
+    }
+}
+
+#[test]
+fn one_quick_mode_offers_one_group() {
+    let [mut a, mut b] = configs();
+    let aes = esp(CipherAlgorithm::AesCbc, IntegrityAlgorithm::HmacSha1_96);
+    let des = esp(CipherAlgorithm::DesCbc, IntegrityAlgorithm::HmacMd5_96);
+    a.esp = vec![aes.with_group(Group::MODP_1024), des.with_group(Group::MODP_768), des.with_group(Group::MODP_1024)];
+    b.esp = vec![des.with_group(Group::MODP_768), des.with_group(Group::MODP_1024)];
+    let link = agree([a, b], 18);
+    assert_eq!(link.ends[0].outbound.values().next().unwrap().cipher_key.len(), 8);
+}
+
+#[test]
 fn the_first_acceptable_transform_of_the_initiator_is_chosen() {
     let [mut a, mut b] = configs();
     let aes = phase_1(CipherAlgorithm::AesCbc, HashFunction::Sha2_256, Group::MODP_1024);

@@ -1,0 +1,94 @@
+//! Values of a key exchange in the buffer of an exchange, for both phases (RFC 2409 section 5).
+
+use ike_codec::{Group, NoSpace};
+
+use super::scratch::{Scratch, Span};
+use super::{Host, Refusal};
+use crate::{DhError, GroupLengths};
+
+/// Length of the nonces of this host in octets.
+const NONCE: usize = 32;
+
+/// Attempts to draw a private value. One of a curve is out of range with a probability of 2^-32 or less.
+const ATTEMPTS: u8 = 4;
+
+/// Private and public value of this host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyPair {
+    pub private: Span,
+    pub public: Span,
+}
+
+impl KeyPair {
+    /// Draws a private value and computes the public one.
+    //= RFC 2408 5.7/1
+    //# MUST: sending: key exchange and use of its data are determined
+    pub fn draw(scratch: &mut Scratch<'_>, host: &mut dyn Host, group: Group) -> Result<Self, Refusal> {
+        let lengths = lengths(group)?;
+        for _ in 0..ATTEMPTS {
+            let position = scratch.position();
+            //= RFC 2409 10/2
+            //# MUST NOT: private values are not derived from long-lived secrets
+            let private = scratch.store_with(|free, _| {
+                let target = free.get_mut(..lengths.private).ok_or(NoSpace)?;
+                host.random(target);
+                // The order of this curve has 521 bits in 66 octets.
+                if let (Group::ECP_521, Some(first)) = (group, target.first_mut()) {
+                    *first &= 1;
+                }
+                Ok::<usize, NoSpace>(lengths.private)
+            })?;
+            let public = scratch.store_with(|free, stored| {
+                let target = free.get_mut(..lengths.public).ok_or(NoSpace)?;
+                host.public(group, stored.get(private), target)?;
+                Ok::<usize, Refusal>(lengths.public)
+            });
+            match public {
+                Ok(public) => return Ok(Self { private, public }),
+                Err(Refusal::KeyExchange(DhError::InvalidPrivateValue)) => scratch.truncate(position),
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Err(DhError::InvalidPrivateValue.into())
+    }
+}
+
+/// Draws a nonce.
+pub(crate) fn draw_nonce(scratch: &mut Scratch<'_>, host: &mut dyn Host) -> Result<Span, NoSpace> {
+    //= RFC 2408 5.13/1
+    //# MUST: sending: a unique random nonce is created
+    scratch.store_with(|free, _| {
+        host.random(free.get_mut(..NONCE).ok_or(NoSpace)?);
+        Ok(NONCE)
+    })
+}
+
+/// Stores the public value of the peer. The value itself is checked when the shared secret is computed.
+pub(crate) fn store_public(scratch: &mut Scratch<'_>, group: Group, public: &[u8]) -> Result<Span, Refusal> {
+    let expected = lengths(group)?.public;
+    //= RFC 2409 5/7
+    //# MUST: a public value has the length of its group, with zeros in front
+    if public.len() != expected {
+        return Err(DhError::Length { expected, actual: public.len() }.into());
+    }
+    Ok(scratch.store(public)?)
+}
+
+/// Computes the shared secret. The caller wipes it with [`Scratch::truncate`].
+pub(crate) fn shared_secret(
+    scratch: &mut Scratch<'_>,
+    host: &mut dyn Host,
+    group: Group,
+    (private, peer_public): (Span, Span),
+) -> Result<Span, Refusal> {
+    let len = lengths(group)?.shared;
+    scratch.store_with(|free, stored| {
+        let target = free.get_mut(..len).ok_or(NoSpace)?;
+        host.shared(group, stored.get(private), stored.get(peer_public), target)?;
+        Ok::<usize, Refusal>(len)
+    })
+}
+
+fn lengths(group: Group) -> Result<GroupLengths, Refusal> {
+    GroupLengths::of(group).ok_or(Refusal::KeyExchange(DhError::Unsupported(group)))
+}
