@@ -12,6 +12,7 @@ mod informational;
 mod ipsec_sa;
 mod isakmp_sa;
 mod key_exchange;
+mod limits;
 mod main_mode;
 mod message;
 mod offer;
@@ -45,6 +46,7 @@ use inbound::not_zero;
 use informational::{ClearRefusal, new_message_id};
 use ipsec_sa::{HalfState, IpsecSlot, Negotiation};
 use isakmp_sa::{IsakmpSa, PendingDelete};
+use limits::Bucket;
 use retry::Retry;
 use stage::Stage;
 
@@ -89,6 +91,8 @@ pub struct Negotiator<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS:
     /// ISAKMP SA whose place was needed, to be reported.
     superseded: Option<(PeerId, IsakmpSaId)>,
     clear_refusal: Option<ClearRefusal>,
+    /// Bound on the key exchanges of a responder.
+    key_exchanges: Bucket,
     /// Initiator cookies that were refused last.
     refused: [Cookie; 8],
     has_events: bool,
@@ -128,6 +132,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             unknown_reported: None,
             superseded: None,
             clear_refusal: None,
+            key_exchanges: Bucket::full(settings.key_exchanges_per_second),
             refused: [[0; 8]; 8],
             has_events: false,
             has_output: false,
@@ -383,13 +388,20 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         (state.isakmp, state.ipsec) = (Some(sa.id), Some(pair.id));
         let mut exchange = Exchange::new(state);
         let (state, scratch) = exchange.parts();
+        pair.identity = Some(sa.identity);
         quick::begin(&mut quick::Step { state, scratch, sa, pair, host }, message_id)?;
         exchange.state.output = Output::Ready;
         self.set_exchange(index, exchange)
     }
 
     /// Establishes the ISAKMP SA of a main mode whose peer is authenticated.
-    fn establish(&mut self, now: Instant, index: usize, sa_index: usize, peer: PeerId) -> Result<(), Refusal> {
+    fn establish(
+        &mut self,
+        now: Instant,
+        index: usize,
+        sa_index: usize,
+        (peer, identity): (PeerId, u64),
+    ) -> Result<SlotId, Refusal> {
         let id = self.slot_id(sa_index)?;
         let state = &mut self.exchange_mut(index)?.state;
         let choice = state.choice.ok_or(Refusal::Internal)?;
@@ -397,6 +409,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let role = state.role;
         let sa = IsakmpSa {
             id,
+            identity,
+            had_initial_contact: false,
             cookies: state.cookies,
             path: state.path,
             peer,
@@ -407,7 +421,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             last_of_phase_1: state.chain.ok_or(Refusal::Internal)?,
             ours: isakmp_sa::MessageIds::default(),
             theirs: isakmp_sa::MessageIds::default(),
+            began: state.started,
             established: now,
+            renew: now.saturating_add(IsakmpSa::renewal(&choice, role, state.retry.jitter())),
             expires: now.saturating_add(IsakmpSa::lifetime(&choice)),
             is_new: true,
             notify: None,
@@ -429,7 +445,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.counters.count(Counter::Phase1Up);
         self.has_wanted = true;
         self.touch();
-        Ok(())
+        Ok(id)
     }
 
     /// Completes a quick mode as responder: the peer has its inbound SA.
@@ -532,19 +548,6 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     fn slot_id(&mut self, index: usize) -> Result<SlotId, Refusal> {
         self.generation = self.generation.wrapping_add(1);
         Ok(SlotId { index: u16::try_from(index).map_err(|_| Refusal::Internal)?, generation: self.generation })
-    }
-
-    /// Returns the index of a free exchange. A complete one, which only answers duplicates, is given up if needed.
-    fn free_exchange(&mut self) -> Result<usize, Refusal> {
-        let oldest = || {
-            let complete = self.exchanges.iter().enumerate().filter_map(|(index, slot)| {
-                let state = &slot.as_ref()?.state;
-                (state.stage == Stage::Answers && state.output == Output::Idle).then_some((state.started, index))
-            });
-            complete.min().map(|(_, index)| index)
-        };
-        let free = self.exchanges.iter().position(Option::is_none).or_else(oldest);
-        free.ok_or(Refusal::Full(Table::Exchanges))
     }
 
     /// Returns the index of a free pair.

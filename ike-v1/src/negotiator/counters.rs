@@ -84,6 +84,12 @@ counters! {
     NoPolicy = "no policy",
     /// SPIs that are invalid or not available.
     Spi = "SPI invalid or not available",
+    /// First messages of a source that has too many half-open exchanges.
+    TooManyHalfOpen = "too many half-open exchanges",
+    /// Half-open exchanges that were given up for others.
+    Shed = "half-open exchanges shed",
+    /// Key exchanges above the limit.
+    TooManyKeyExchanges = "too many key exchanges",
     /// Negotiations refused because a table is full.
     Full = "table full",
     /// Exchanges whose buffer is too small.

@@ -175,6 +175,8 @@ pub enum Gone {
     Operator,
     /// The negotiation of the pair was not completed.
     Failed,
+    /// The peer has lost its SAs, as its INITIAL-CONTACT says (RFC 2407 section 4.6.3.3).
+    PeerRestarted,
     /// Newer ISAKMP SAs with the same peer needed its place in the table.
     Superseded,
 }
@@ -186,6 +188,7 @@ impl fmt::Display for Gone {
             Self::Expired => "expired",
             Self::Operator => "deleted",
             Self::Failed => "negotiation was not completed",
+            Self::PeerRestarted => "peer has restarted",
             Self::Superseded => "superseded by newer ISAKMP SAs",
         })
     }

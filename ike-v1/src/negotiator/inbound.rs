@@ -6,6 +6,7 @@
 //! 12. change of the state and answer.
 
 use core::hash::Hasher;
+use core::time::Duration;
 
 use ike_codec::{Chain, Cookie, Datagram, ExchangeKind, Header, Message, Port, unframe_udp};
 use ipsec_crypto::PrfOutput;
@@ -20,7 +21,7 @@ use super::main_mode::{self, Step};
 use super::message::after_hash;
 use super::retry::Retry;
 use super::stage::{HashForm, Row, Stage};
-use super::{Host, Negotiator, Path, PeerHint, PeerId, Refusal, Role, Table, quick};
+use super::{Host, Negotiator, Path, PeerHint, PeerId, Refusal, Role, Table, informational, quick};
 use crate::{Cookies, NextIv, plaintext};
 
 /// Decrypted message whose hash has not been verified: it may come from an attacker, or be decrypted with a wrong key.
@@ -158,7 +159,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             Some(peer) => self.respond(received, &census, peer, host),
             None => Err(Refusal::NoPeer),
         };
-        if let Err(reason) = result {
+        if let Err(reason) = result
+            && reason.concerns_negotiation()
+        {
             let hint = None;
             let role = Role::Responder;
             self.fail(Failure { peer, path: received.path, sa: None, phase: Phase::One, role, reason, hint });
@@ -177,7 +180,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         peer: PeerId,
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
-        let index = self.free_exchange()?;
+        let index = self.half_open_slot(received.path.remote.ip())?;
         let mut random = [0; 9];
         host.random(&mut random);
         let [jitter, cookie @ ..] = random;
@@ -205,6 +208,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let settings = self.settings;
         let parsed = Message::parse(message).map_err(Refusal::Malformed)?;
         let census = Census::of(row, parsed.payloads())?;
+        let state = &self.exchange(index)?.state;
+        let is_first = !self.has_sas(state.peer);
+        if state.stage == Stage::MainAwaitsKeyI {
+            // The initiator has received the cookie of this host, so that its address is not forged.
+            self.take_key_exchange(received.now)?;
+        }
         let exchange = self.exchange_mut(index)?;
         let (state, scratch) = exchange.parts();
         let position = scratch.position();
@@ -212,7 +221,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let taken = match step.state.stage {
             Stage::MainAwaitsSa => main_mode::take_answer(&mut step, received.header.responder_cookie, &census),
             Stage::MainAwaitsKeyI => main_mode::answer_key(&mut step, &census),
-            Stage::MainAwaitsKeyR => main_mode::take_key(&mut step, &census),
+            Stage::MainAwaitsKeyR => main_mode::take_key(&mut step, &census, is_first),
             _ => Err(Refusal::Internal),
         };
         if taken.is_err() {
@@ -244,6 +253,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let expected = main_mode::peer_hash(state, &scratch, id_body)?;
         let authentic = opened.authenticate(&expected)?;
         let peer = state.peer;
+        let began = state.started;
+        let identity = self.digest(id_body);
+        let has_initial_contact = informational::has_initial_contact(&authentic.census);
         let sa_index = self.free_isakmp_sa(peer)?;
         let settings = self.settings;
         let exchange = self.exchange_mut(index)?;
@@ -261,7 +273,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         step.state.take(received.digest);
         step.state.retry.restart(&settings);
         step.scratch.wipe_stored();
-        self.establish(received.now, index, sa_index, peer)
+        let sa = self.establish(received.now, index, sa_index, (peer, identity))?;
+        if has_initial_contact {
+            self.take_initial_contact(sa, began);
+        }
+        Ok(())
     }
 
     fn receive_quick(&mut self, received: &Received, message: &mut [u8], host: &mut dyn Host) -> Result<(), Refusal> {
@@ -396,6 +412,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         (state.isakmp, state.ipsec) = (Some(sa_id), Some(pair_id));
         let mut exchange = Exchange::new(state);
         let mut pair = super::ipsec_sa::IpsecSlot::new(pair_id, sa.peer, 0, role, received.path);
+        pair.identity = Some(sa.identity);
         let (state, scratch) = exchange.parts();
         quick::answer(&mut quick::Step { state, scratch, sa, pair: &mut pair, host }, message, life)?;
         exchange.state.take(received.digest);
@@ -437,9 +454,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Counts a message of an unknown SA, and reports it at most once a minute.
     fn unknown_sa(&mut self, received: &Received) -> Refusal {
-        let is_due = self
-            .unknown_reported
-            .is_none_or(|last| received.now.saturating_duration_since(last) >= core::time::Duration::from_secs(60));
+        let is_due =
+            self.unknown_reported.is_none_or(|last| received.now.saturating_duration_since(last) >= REPORT_INTERVAL);
         if is_due {
             self.unknown_reported = Some(received.now);
             self.unknown = Some(received.path);
@@ -462,6 +478,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(())
     }
 }
+
+/// Time between two reports of unknown SAs.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Message that was received, besides its payloads.
 pub(crate) struct Received {

@@ -1,9 +1,12 @@
 //! Informational exchanges: notifications and deletions (RFC 2408 sections 5.14 and 5.15, RFC 2409 section 5.7).
 
+use core::time::Duration;
+
 use ike_codec::{
     Body, Delete, Doi, ExchangeKind, Header, Message, MessageWriter, NoSpace, Notification, NotifyKind, PayloadKind,
     ProtocolId,
 };
+use ipsec_packet::Instant;
 
 use super::census::Census;
 use super::counters::Counter;
@@ -13,7 +16,7 @@ use super::ipsec_sa::Negotiation;
 use super::isakmp_sa::{IsakmpSa, PendingNotify};
 use super::message::{after_hash, write_phase_2};
 use super::stage::Row;
-use super::{Host, Negotiator, Path, Refusal, Role};
+use super::{Host, Negotiator, Path, PeerId, Refusal, Role};
 
 /// Refusal of phase 1 that is sent in cleartext.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +52,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.isakmp_sa_mut(sa_id)?.theirs.add(message_id);
         for payload in authentic.census.payloads() {
             match payload.view() {
-                Body::Notification(notification) => self.take_notification(sa_id, &notification),
+                Body::Notification(notification) => self.take_notification(received.now, sa_id, &notification),
                 Body::Delete(delete) => self.take_delete(sa_id, &delete),
                 _ => {}
             }
@@ -81,11 +84,49 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(())
     }
 
+    /// Returns whether this host has an SA with a peer.
+    pub(super) fn has_sas(&self, peer: PeerId) -> bool {
+        self.carrier(peer).is_some()
+            || self.pairs.iter().flatten().any(|pair| pair.peer == peer && pair.established.is_some())
+    }
+
+    /// Removes the SAs of an identity that were established before `began`: the peer has lost them (RFC 2407 section
+    /// 4.6.3.3). The identity decides, not the address: several peers may be behind one NAT. SAs of an exchange that
+    /// crosses the one with INITIAL-CONTACT are younger and stay.
+    pub(super) fn take_initial_contact(&mut self, sa_id: SlotId, began: Instant) {
+        let Ok(sa) = self.isakmp_sa_mut(sa_id) else { return };
+        if core::mem::replace(&mut sa.had_initial_contact, true) {
+            return;
+        }
+        let (peer, identity) = (sa.peer, sa.identity);
+        for sa in self.isakmp.iter_mut().flatten() {
+            if sa.id != sa_id && (sa.peer, sa.identity) == (peer, identity) && sa.established <= began {
+                sa.end(Gone::PeerRestarted);
+            }
+        }
+        for pair in self.pairs.iter_mut().flatten() {
+            let is_older = pair.established.is_some_and(|established| established <= began);
+            if is_older && (pair.peer, pair.identity) == (peer, Some(identity)) {
+                pair.end(Gone::PeerRestarted);
+            }
+        }
+        self.end_orphans();
+        self.touch();
+    }
+
     /// Acts on an authenticated notification: an error ends the quick mode that it names.
     //= RFC 2408 5.14/10, 5.14/12
     //# MUST: receiving: a notification with an invalid SPI is discarded
     //# MUST: receiving: the notification is acted upon by local policy
-    fn take_notification(&mut self, sa_id: SlotId, notification: &Notification<'_>) {
+    fn take_notification(&mut self, now: Instant, sa_id: SlotId, notification: &Notification<'_>) {
+        if notification.kind == NotifyKind::INITIAL_CONTACT {
+            let Ok(sa) = self.isakmp_sa(sa_id) else { return };
+            let (established, began) = (sa.established, sa.began);
+            // Some peers send it in an exchange of its own, at the beginning.
+            if now.saturating_duration_since(established) <= INITIAL_CONTACT_TIME {
+                self.take_initial_contact(sa_id, began);
+            }
+        }
         if !notification.kind.is_error() {
             return;
         }
@@ -121,7 +162,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     //# MUST: receiving: the deletion is acted upon by local policy
     fn take_delete(&mut self, sa_id: SlotId, delete: &Delete<'_>) {
         let Ok(sa) = self.isakmp_sa(sa_id) else { return };
-        let peer = sa.peer;
+        let (peer, identity) = (sa.peer, sa.identity);
         //= RFC 2408 5.15/9
         //# MUST: receiving: a delete payload of a domain that is not supported is discarded
         if !matches!(delete.doi, Doi::IPSEC | Doi::ISAKMP) {
@@ -132,7 +173,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 ProtocolId::ESP => {
                     let Ok(spi) = spi.try_into().map(u32::from_be_bytes) else { continue };
                     let found = self.pairs.iter_mut().flatten().find(|pair| {
-                        pair.peer == peer && pair.outbound.spi == spi && pair.stage == Negotiation::Complete
+                        (pair.peer, pair.identity) == (peer, Some(identity))
+                            && pair.outbound.spi == spi
+                            && pair.stage == Negotiation::Complete
                     });
                     if let Some(pair) = found {
                         pair.end(Gone::DeletedByPeer);
@@ -141,7 +184,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 ProtocolId::ISAKMP => {
                     let found = self.isakmp.iter_mut().flatten().find(|sa| {
                         let cookies = sa.cookies;
-                        sa.peer == peer && spi == [cookies.initiator, cookies.responder].as_flattened()
+                        (sa.peer, sa.identity) == (peer, identity)
+                            && spi == [cookies.initiator, cookies.responder].as_flattened()
                     });
                     if let Some(sa) = found {
                         sa.end(Gone::DeletedByPeer);
@@ -182,6 +226,17 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             self.touch();
         }
     }
+}
+
+/// Time after the establishment of an ISAKMP SA in which INITIAL-CONTACT is accepted.
+const INITIAL_CONTACT_TIME: Duration = Duration::from_secs(60);
+
+/// Returns whether a message contains INITIAL-CONTACT.
+pub(crate) fn has_initial_contact(census: &Census<'_>) -> bool {
+    census.payloads().any(|payload| match payload.view() {
+        Body::Notification(notification) => notification.kind == NotifyKind::INITIAL_CONTACT,
+        _ => false,
+    })
 }
 
 /// Draws a message ID that no exchange of the ISAKMP SA has used lately, and remembers it.

@@ -34,6 +34,10 @@ pub(crate) struct IpsecSlot {
     pub releases_spi: bool,
     /// Reason for the removal of the pair.
     pub gone: Option<Gone>,
+    /// Time at which the negotiation was completed.
+    pub established: Option<Instant>,
+    /// Digest of the identity of the peer, once an ISAKMP SA is known.
+    pub identity: Option<u64>,
     /// End of the lifetime.
     pub expires: Option<Instant>,
 }
@@ -124,6 +128,8 @@ impl IpsecSlot {
             failed: None,
             releases_spi: false,
             gone: None,
+            established: None,
+            identity: None,
             expires: None,
         }
     }
@@ -165,6 +171,7 @@ impl IpsecSlot {
     /// Completes the negotiation: the outbound SA may be installed, and the lifetime begins.
     pub fn complete(&mut self, now: Instant) {
         self.stage = Negotiation::Complete;
+        self.established = Some(now);
         self.outbound.state = HalfState::Ready;
         let seconds = self.terms.and_then(|terms| terms.choice.lifetimes.seconds).unwrap_or(DEFAULT_SECONDS);
         self.expires = Some(now.saturating_add(Duration::from_secs(seconds)));

@@ -17,6 +17,8 @@ pub(crate) struct IsakmpSa {
     pub cookies: Cookies,
     pub path: Path,
     pub peer: PeerId,
+    /// Digest of the authenticated identity of the peer.
+    pub identity: u64,
     pub role: Role,
     pub choice: Phase1Choice,
     pub keys: Phase1Keys,
@@ -29,8 +31,14 @@ pub(crate) struct IsakmpSa {
     pub ours: MessageIds,
     /// Message IDs that the peer has used.
     pub theirs: MessageIds,
+    /// Time at which phase 1 began.
+    pub began: Instant,
     pub established: Instant,
+    /// Time from which this host renews the SA, if it is in use.
+    pub renew: Instant,
     pub expires: Instant,
+    /// Set if INITIAL-CONTACT was processed, which counts once.
+    pub had_initial_contact: bool,
     /// Set until the event that announces the SA was fetched.
     pub is_new: bool,
     /// Notification to be sent.
@@ -97,6 +105,17 @@ impl IsakmpSa {
             self.is_new = false;
             self.notify = None;
         }
+    }
+
+    /// Returns the time until a host renews an SA with these parameters. The initiator does so after 80 to 90 % of the
+    /// lifetime, the responder after 90 to 95 % if the initiator has not.
+    pub fn renewal(choice: &Phase1Choice, role: Role, jitter: u8) -> Duration {
+        let (base, spread) = match role {
+            Role::Initiator => (800, 100),
+            Role::Responder => (900, 50),
+        };
+        let permille = u32::from(jitter).wrapping_mul(spread).wrapping_div(255).saturating_add(base);
+        Self::lifetime(choice).saturating_mul(permille).checked_div(1000).unwrap_or_default()
     }
 
     /// Returns the lifetime of an SA with these parameters.

@@ -1,7 +1,9 @@
 //! Main mode with a pre-shared key (RFC 2409 sections 5 and 5.4): one function for each message that is received, and
 //! one that begins. Each makes all checks before it changes the state of the exchange.
 
-use ike_codec::{BodyWriter, Cookie, Group, NoSpace, PayloadKind};
+use ike_codec::{
+    BodyWriter, Cookie, Doi, Group, MessageWriter, NoSpace, Notification, NotifyKind, PayloadKind, ProtocolId,
+};
 
 use super::census::Census;
 use super::exchange::{Phase1Secrets, Spans, State};
@@ -102,8 +104,9 @@ pub(crate) fn answer_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<()
     Ok(())
 }
 
-/// Message 4, `HDR, KE, Nr`: derives the keys and sends `HDR*, IDii, HASH_I`.
-pub(crate) fn take_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<(), Refusal> {
+/// Message 4, `HDR, KE, Nr`: derives the keys and sends `HDR*, IDii, HASH_I`, with INITIAL-CONTACT if this host has no
+/// SA with the peer (`is_first`).
+pub(crate) fn take_key(step: &mut Step<'_>, message: &Census<'_>, is_first: bool) -> Result<(), Refusal> {
     let Step { state, scratch, host } = step;
     let choice = state.choice.ok_or(Refusal::Internal)?;
     let key = host.pre_shared_key(state.peer).ok_or(Refusal::NoKey)?;
@@ -115,7 +118,8 @@ pub(crate) fn take_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<(), 
     }
     let (secrets, mut chain) = derive(scratch, *host, &spans, (&choice, state.cookies), key.expose(), Role::Initiator)?;
     let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
-    let next = send_auth(scratch, (state.cookies, &spans), (&secrets, &choice), &chain, &peer, Role::Initiator)?;
+    let next =
+        send_auth(scratch, (state.cookies, &spans), (&secrets, &choice), &chain, &peer, (Role::Initiator, is_first))?;
     scratch.wipe(spans.private);
     chain.confirm(next);
     state.spans = spans;
@@ -146,7 +150,8 @@ pub(crate) fn answer_auth(step: &mut Step<'_>, message: &Authentic<'_>) -> Resul
     let (choice, secrets) = (state.choice.ok_or(Refusal::Internal)?, state.secrets.as_ref().ok_or(Refusal::Internal)?);
     let mut chain = IvChain::starting_at(&[]);
     chain.confirm(message.next.ok_or(Refusal::Internal)?);
-    let next = send_auth(scratch, (state.cookies, &state.spans), (secrets, &choice), &chain, &peer, Role::Responder)?;
+    let next =
+        send_auth(scratch, (state.cookies, &state.spans), (secrets, &choice), &chain, &peer, (Role::Responder, false))?;
     chain.confirm(next);
     state.chain = Some(chain);
     state.stage = Stage::Answers;
@@ -219,7 +224,7 @@ fn send_auth(
     (secrets, choice): (&Phase1Secrets, &Phase1Choice),
     chain: &IvChain,
     peer: &Peer<'_>,
-    role: Role,
+    (role, has_initial_contact): (Role, bool),
 ) -> Result<crate::NextIv, Refusal> {
     let protection = secrets.protection(choice)?;
     //= RFC 2408 5.8/1, 5.11/1
@@ -239,12 +244,22 @@ fn send_auth(
         };
         let (len, following) = write_phase_1(buf, &cookies, &protection, chain, |writer| {
             writer.bytes(PayloadKind::ID, stored.get(id))?;
-            writer.bytes(PayloadKind::HASH, hash.expose()).map(drop)
+            writer.bytes(PayloadKind::HASH, hash.expose())?;
+            if has_initial_contact { initial_contact(writer, &cookies) } else { Ok(()) }
         })?;
         next = Some(following);
         Ok::<usize, Refusal>(len)
     })?;
     next.ok_or(Refusal::Internal)
+}
+
+/// Writes INITIAL-CONTACT: this host has no other SA with the peer, which may remove those of before (RFC 2407 section
+/// 4.6.3.3).
+fn initial_contact(writer: &mut MessageWriter<'_>, cookies: &Cookies) -> Result<(), NoSpace> {
+    let spi = [cookies.initiator, cookies.responder];
+    let (doi, protocol, kind) = (Doi::IPSEC, ProtocolId::ISAKMP, NotifyKind::INITIAL_CONTACT);
+    let notification = Notification { doi, protocol, kind, spi: spi.as_flattened(), data: &[] };
+    writer.payload(PayloadKind::NOTIFICATION, |body| notification.write(body)).map(drop)
 }
 
 /// Returns the public values of phase 1 in the order of the roles.

@@ -71,6 +71,10 @@ pub enum Refusal {
     NoSpi,
     /// The SPI in the proposal has another size than four octets, or is below 256 (RFC 4303 section 2.1).
     Spi,
+    /// The source has too many exchanges in which it is not authenticated.
+    TooManyHalfOpen,
+    /// Peers that are not authenticated have caused too many key exchanges in this second.
+    TooManyKeyExchanges,
     /// A table is full.
     Full(Table),
     /// The exchange buffer is too small for the messages of the exchange.
@@ -237,6 +241,8 @@ impl Refusal {
                 | Self::DuplicatePayload(_)
                 | Self::UnexpectedPayload(_)
                 | Self::MessageIdReused(_)
+                | Self::TooManyHalfOpen
+                | Self::TooManyKeyExchanges
         )
     }
 
@@ -267,6 +273,8 @@ impl Refusal {
             Self::Selectors => Counter::Selectors,
             Self::NoPolicy => Counter::NoPolicy,
             Self::NoSpi | Self::Spi => Counter::Spi,
+            Self::TooManyHalfOpen => Counter::TooManyHalfOpen,
+            Self::TooManyKeyExchanges => Counter::TooManyKeyExchanges,
             Self::Full(_) => Counter::Full,
             Self::BufferTooSmall => Counter::BufferTooSmall,
             Self::NoAnswer { .. } => Counter::NoAnswer,
@@ -312,6 +320,8 @@ impl fmt::Display for Refusal {
             Self::NoPolicy => f.write_str("no policy for the client identities"),
             Self::NoSpi => f.write_str("no SPI is available"),
             Self::Spi => f.write_str("SPI in the proposal is not valid"),
+            Self::TooManyHalfOpen => f.write_str("source has too many half-open exchanges"),
+            Self::TooManyKeyExchanges => f.write_str("too many key exchanges in this second"),
             Self::Full(Table::IsakmpSas) => f.write_str("table of ISAKMP SAs is full"),
             Self::Full(Table::Exchanges) => f.write_str("table of exchanges is full"),
             Self::Full(Table::IpsecSas) => f.write_str("table of IPsec SAs is full"),

@@ -30,6 +30,11 @@ impl Retry {
         Self { left: settings.sends, sends: 0, answers: ANSWERS, wait: settings.first_wait, due: None, jitter }
     }
 
+    /// Returns the random deviation.
+    pub const fn jitter(&self) -> u8 {
+        self.jitter
+    }
+
     /// Begins with a new message.
     pub const fn restart(&mut self, settings: &Settings) {
         *self = Self::new(settings, self.jitter);

@@ -15,6 +15,11 @@ pub struct Settings {
     pub exchange_lifetime: Duration,
     /// Time for which the last message of an exchange is kept, to answer a retransmission of the peer.
     pub keep_answer: Duration,
+    /// Largest number of exchanges that one IPv4 address, or one IPv6 network of 64 bits, may have begun without being
+    /// authenticated.
+    pub half_open_per_source: u8,
+    /// Largest number of key exchanges in a second for initiators that are not authenticated.
+    pub key_exchanges_per_second: u16,
     /// Time between the two copies of a delete payload, which has no acknowledgement.
     pub delete_interval: Duration,
 }
@@ -28,10 +33,17 @@ impl Settings {
         sends: 6,
         exchange_lifetime: Duration::from_secs(120),
         keep_answer: Duration::from_secs(60),
+        half_open_per_source: 4,
+        key_exchanges_per_second: 50,
         delete_interval: Duration::from_millis(200),
     };
     /// Values for firmware on a local network.
-    pub const FIRMWARE: Self = Self { first_wait: Duration::from_secs(1), ..Self::DAEMON };
+    pub const FIRMWARE: Self = Self {
+        first_wait: Duration::from_secs(1),
+        half_open_per_source: 1,
+        key_exchanges_per_second: 5,
+        ..Self::DAEMON
+    };
 }
 
 impl Default for Settings {

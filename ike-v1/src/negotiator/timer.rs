@@ -17,6 +17,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         for index in 0..EXCHANGES {
             self.handle_exchange_timeout(now, index);
         }
+        self.renew(now, host);
         for sa in self.isakmp.iter_mut().flatten().filter(|sa| sa.is_usable() && sa.expires <= now) {
             // No delete payload is sent: some peers remove the IPsec SAs, too.
             sa.end(Gone::Expired);
@@ -32,6 +33,28 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.end_orphans();
         self.has_wanted = true;
         self.start_wanted(now, host);
+    }
+
+    /// Renews ISAKMP SAs whose peer has IPsec SAs, unless there is a newer one. The old SA lives until its end; IPsec SAs
+    /// use the newest.
+    fn renew(&mut self, now: Instant, host: &mut dyn Host) {
+        for index in 0..SAS {
+            let Some(sa) = self.isakmp.get_mut(index).and_then(Option::as_mut) else { continue };
+            if !sa.is_usable() || sa.renew > now {
+                continue;
+            }
+            // One attempt; without success the next request begins phase 1.
+            sa.renew = sa.expires;
+            let peer = sa.peer;
+            let is_used = self.pairs.iter().flatten().any(|pair| pair.peer == peer && pair.gone.is_none());
+            let path = host.peer(peer).and_then(|peer| peer.path);
+            let Some(path) = path.filter(|_| is_used && self.carrier(peer) == Some(index)) else { continue };
+            if !self.is_phase_1_open(peer)
+                && let Err(refusal) = self.begin_main(now, peer, path, host)
+            {
+                self.counters.count(refusal.counter());
+            }
+        }
     }
 
     fn handle_exchange_timeout(&mut self, now: Instant, index: usize) {
@@ -67,7 +90,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let is_carrier = |peer| self.pairs.iter().flatten().any(|pair| pair.peer == peer && pair.delete.is_some());
         let isakmp = self.isakmp.iter().flatten().flat_map(|sa| {
             let deletion = sa.delete.filter(|_| !is_carrier(sa.peer)).map(|pending| pending.due);
-            [Some(sa.expires).filter(|_| sa.is_usable()), deletion]
+            [Some(sa.renew.min(sa.expires)).filter(|_| sa.is_usable()), deletion]
         });
         let pairs = self.pairs.iter().flatten().flat_map(|pair| [pair.expires, pair.delete.map(|pending| pending.due)]);
         exchanges.chain(isakmp).chain(pairs).flatten().min()

@@ -40,6 +40,8 @@ pub struct TestHost {
     pub random: Random,
     pub reserved: Vec<u32>,
     pub exponentiations: usize,
+    /// Set if every address is that of the peer.
+    pub accepts_every_address: bool,
 }
 
 /// Keys and parameters of an installed SA, in a form that can be compared.
@@ -124,7 +126,14 @@ impl Endpoint {
         random.fill(&mut secret);
         Self {
             negotiator: Box::new(Negotiator::new(Settings::DAEMON, secret)),
-            host: TestHost { config, path, random, reserved: Vec::new(), exponentiations: 0 },
+            host: TestHost {
+                config,
+                path,
+                random,
+                reserved: Vec::new(),
+                exponentiations: 0,
+                accepts_every_address: false,
+            },
             inbound: BTreeMap::new(),
             outbound: BTreeMap::new(),
             failures: Vec::new(),
@@ -216,7 +225,8 @@ impl Host for TestHost {
     }
 
     fn find_peer(&self, hint: &PeerHint<'_>) -> Option<PeerId> {
-        (hint.path.remote.ip() == self.path.remote.ip()).then_some(PeerId(0))
+        let is_peer = self.accepts_every_address || hint.path.remote.ip() == self.path.remote.ip();
+        is_peer.then_some(PeerId(0))
     }
 
     fn peer(&self, peer: PeerId) -> Option<Peer<'_>> {

@@ -6,5 +6,6 @@ mod endpoint;
 mod faults;
 mod random;
 mod refusals;
+mod restart;
 mod retransmission;
 mod wire;

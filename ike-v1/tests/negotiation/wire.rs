@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ike_v1::Gone;
 use ipsec_packet::Instant;
+use ipsec_sa::Direction;
 
 use crate::endpoint::{Config, Endpoint, paths};
 use crate::random::Random;
@@ -47,6 +49,14 @@ impl Link {
             sent: Vec::new(),
             lost: None,
         }
+    }
+
+    /// Restarts an endpoint, which loses its SAs.
+    pub fn restart(&mut self, side: usize, config: Config) {
+        let mut end = Endpoint::new(config, paths()[side], 999);
+        let lost = self.ends[side].inbound.keys();
+        end.gone.extend(lost.map(|spi| (Direction::Inbound, *spi, Gone::Operator)));
+        self.ends[side] = end;
     }
 
     /// Loses the datagram with this index.

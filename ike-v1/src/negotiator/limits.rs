@@ -1,0 +1,127 @@
+//! Bounds on the state and the computations that peers can cause before they are authenticated.
+
+use core::net::IpAddr;
+
+use ipsec_packet::Instant;
+
+use super::counters::Counter;
+use super::exchange::{Output, State};
+use super::stage::Stage;
+use super::{Negotiator, Refusal, Role, Table};
+
+/// Token bucket: a number of events in each second, of which all may come at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket {
+    tokens: u16,
+    filled: Instant,
+}
+
+impl Bucket {
+    pub const fn full(rate: u16) -> Self {
+        Self { tokens: rate, filled: Instant::ZERO }
+    }
+
+    /// Takes a token, if there is one.
+    pub fn take(&mut self, now: Instant, rate: u16) -> bool {
+        let elapsed = now.saturating_duration_since(self.filled);
+        let new = elapsed.as_millis().saturating_mul(rate.into()).checked_div(1000).unwrap_or(0);
+        if new > 0 {
+            let tokens = u128::from(self.tokens).saturating_add(new).min(rate.into());
+            self.tokens = u16::try_from(tokens).unwrap_or(rate);
+            self.filled = now;
+        }
+        match self.tokens.checked_sub(1) {
+            Some(left) => {
+                self.tokens = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl State {
+    /// Returns whether the peer of this exchange has begun it and is not authenticated.
+    const fn is_half_open(&self) -> bool {
+        matches!(self.role, Role::Responder) && matches!(self.stage, Stage::MainAwaitsKeyI | Stage::MainAwaitsAuthI)
+    }
+}
+
+impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
+    Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
+{
+    /// Returns the index of an exchange for a first message from this address. When all are in use, the oldest half-open
+    /// one of the busiest source makes room for a source that has fewer.
+    pub(super) fn half_open_slot(&mut self, remote: IpAddr) -> Result<usize, Refusal> {
+        let own = self.half_open_of(remote);
+        if own >= self.settings.half_open_per_source.into() {
+            return Err(Refusal::TooManyHalfOpen);
+        }
+        if let Some(index) = self.idle_slot() {
+            return Ok(index);
+        }
+        let busiest = self.half_open().map(|(index, state)| {
+            let count = self.half_open_of(state.path.remote.ip());
+            (count, core::cmp::Reverse(state.started), index)
+        });
+        match busiest.max() {
+            Some((count, _, index)) if count > own => Ok(self.shed(index)),
+            _ => Err(Refusal::Full(Table::Exchanges)),
+        }
+    }
+
+    /// Returns the index of an exchange for a negotiation of this host, or of an authenticated peer. Half-open exchanges
+    /// give way to it.
+    pub(super) fn free_exchange(&mut self) -> Result<usize, Refusal> {
+        if let Some(index) = self.idle_slot() {
+            return Ok(index);
+        }
+        let oldest = self.half_open().map(|(index, state)| (state.started, index)).min();
+        oldest.map(|(_, index)| self.shed(index)).ok_or(Refusal::Full(Table::Exchanges))
+    }
+
+    /// Permits the key exchange of a responder.
+    pub(super) fn take_key_exchange(&mut self, now: Instant) -> Result<(), Refusal> {
+        let rate = self.settings.key_exchanges_per_second;
+        if self.key_exchanges.take(now, rate) { Ok(()) } else { Err(Refusal::TooManyKeyExchanges) }
+    }
+
+    /// Returns the index of a free slot, or of the oldest complete exchange, which only answers duplicates.
+    fn idle_slot(&self) -> Option<usize> {
+        let complete = || {
+            let complete = self.exchanges.iter().enumerate().filter_map(|(index, slot)| {
+                let state = &slot.as_ref()?.state;
+                (state.stage == Stage::Answers && state.output == Output::Idle).then_some((state.started, index))
+            });
+            complete.min().map(|(_, index)| index)
+        };
+        self.exchanges.iter().position(Option::is_none).or_else(complete)
+    }
+
+    fn half_open(&self) -> impl Iterator<Item = (usize, &State)> {
+        let states = self.exchanges.iter().enumerate().filter_map(|(index, slot)| Some((index, &slot.as_ref()?.state)));
+        states.filter(|(_, state)| state.is_half_open())
+    }
+
+    /// Returns the number of half-open exchanges from the source of an address.
+    fn half_open_of(&self, remote: IpAddr) -> usize {
+        self.half_open().filter(|(_, state)| source(state.path.remote.ip()) == source(remote)).count()
+    }
+
+    fn shed(&mut self, index: usize) -> usize {
+        if let Some(slot) = self.exchanges.get_mut(index) {
+            *slot = None;
+            self.counters.count(Counter::Shed);
+        }
+        index
+    }
+}
+
+/// Returns what identifies the source of an address: an IPv4 address, or the network prefix of 64 bits of an IPv6
+/// address, of which a host may use any.
+fn source(address: IpAddr) -> (bool, u64) {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => (true, v4.to_bits().into()),
+        IpAddr::V6(v6) => (false, u64::try_from(v6.to_bits() >> 64).unwrap_or(0)),
+    }
+}
