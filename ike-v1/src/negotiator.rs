@@ -198,15 +198,16 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Reports that an authentic packet of the inbound SA was received: the peer has installed its half, even if its
     /// last message of quick mode was lost.
     pub fn heard_from(&mut self, now: Instant, sa: IpsecSaId) {
-        let found = self.exchanges.iter().position(|slot| {
-            slot.as_ref().is_some_and(|exchange| {
-                exchange.state.ipsec == Some(sa.0) && exchange.state.stage == Stage::QuickAwaitsHash3
-            })
+        let found = self.exchanges.iter().enumerate().find_map(|(index, slot)| {
+            let state = &slot.as_ref()?.state;
+            (state.ipsec == Some(sa.0)).then_some((index, state.stage))
         });
-        if let Some(index) = found {
-            // The exchange exists, so that its pair does, too.
-            let _ = self.confirm_pair(index, now);
-        }
+        // The exchange exists, so that its pair does, too.
+        let _ = match found {
+            Some((index, Stage::QuickAwaitsHash3)) => self.confirm_pair(index, now),
+            Some((index, Stage::QuickAwaitsConnected)) => self.connect(index, now),
+            _ => Ok(()),
+        };
     }
 
     /// Deletes SAs. The events that remove them follow, and delete payloads are sent, each twice.
@@ -458,6 +459,19 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
         self.counters.count(Counter::Phase2Up);
         self.has_wanted = true;
+        self.touch();
+        Ok(())
+    }
+
+    /// Completes a quick mode as initiator whose responder has set the commit flag.
+    fn connect(&mut self, index: usize, now: Instant) -> Result<(), Refusal> {
+        let state = &mut self.exchange_mut(index)?.state;
+        state.stage = Stage::Answers;
+        state.connect_by = None;
+        state.started = now;
+        let pair = state.ipsec.ok_or(Refusal::Internal)?;
+        self.pair_mut(pair).ok_or(Refusal::Internal)?.complete(now);
+        self.counters.count(Counter::Phase2Up);
         self.touch();
         Ok(())
     }

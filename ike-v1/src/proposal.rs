@@ -389,6 +389,15 @@ impl Phase2Choice {
         Ok(())
     }
 
+    /// Writes the lifetimes only, as in RESPONDER-LIFETIME (RFC 2407 section 4.6.3.1).
+    ///
+    /// # Errors
+    /// [`NoSpace`], also for a lifetime above 2^32 - 1.
+    pub fn write_lifetimes(&self, attributes: &mut AttributeWriter<'_>) -> Result<(), NoSpace> {
+        let types = (IpsecAttribute::LIFE_TYPE.0, IpsecAttribute::LIFE_DURATION.0);
+        write_lifetimes(attributes, types, &self.lifetimes)
+    }
+
     /// Decodes a transform of a proposal for `protocol` (RFC 2407 section 4.5).
     ///
     /// # Errors

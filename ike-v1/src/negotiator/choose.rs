@@ -1,5 +1,6 @@
 use ike_codec::{
-    Doi, EncapsulationMode, Group, Lifetimes, Proposal, ProtocolId, SecurityAssociation, Situation, Transform,
+    Doi, EncapsulationMode, Group, IpsecAttributes, Lifetimes, Proposal, ProtocolId, SecurityAssociation, Situation,
+    Transform,
 };
 use ipsec_sa::Mode;
 
@@ -17,6 +18,18 @@ pub(crate) struct Chosen<'m, C> {
     pub proposal: Proposal<'m>,
     pub transform: Transform<'m>,
     pub choice: C,
+}
+
+impl Chosen<'_, Phase2Choice> {
+    /// Returns whether the SA has shorter lifetimes than the offer, of which the initiator is to be told.
+    pub fn is_shortened(&self) -> bool {
+        let Ok(offered) = IpsecAttributes::read(&self.transform.attributes) else { return false };
+        let seconds = offered.lifetimes.seconds.filter(|&seconds| seconds > 0).unwrap_or(DEFAULT_SECONDS);
+        let kilobytes = offered.lifetimes.kilobytes.filter(|&kilobytes| kilobytes > 0);
+        let chosen = self.choice.lifetimes;
+        chosen.seconds.is_some_and(|chosen| chosen < seconds)
+            || chosen.kilobytes.is_some_and(|chosen| kilobytes.is_none_or(|offered| chosen < offered))
+    }
 }
 
 /// Kind of comparison between a transform of the peer and a configured one.
@@ -82,6 +95,11 @@ fn compare_phase_1(theirs: &Phase1Choice, ours: &Phase1Choice, compared: Compare
     equal(Parameter::Method, theirs.auth_method.0, ours.auth_method.0)?;
     equal(Parameter::Group, theirs.group.0, ours.group.0)?;
     check_key_length(theirs.cipher_key, ours.cipher_key, compared)?;
+    // Phase 1 has no message that could tell the initiator of a shorter lifetime.
+    let compared = match compared {
+        Compared::Offer(ProposalCheck::Claim) => Compared::Offer(ProposalCheck::Strict),
+        other => other,
+    };
     let lifetimes = lifetimes(&theirs.lifetimes, &ours.lifetimes, compared)?;
     Ok(ours.with_cipher_key(theirs.cipher_key).with_lifetimes(lifetimes))
 }
@@ -212,7 +230,7 @@ pub(crate) fn group_mismatch(transform: &Transform<'_>, theirs: Option<Group>, o
 fn choose_group(theirs: Option<Group>, ours: Option<Group>, compared: Compared) -> Result<Option<Group>, Difference> {
     let is_acceptable = match compared {
         Compared::Offer(ProposalCheck::Obey) => true,
-        Compared::Offer(ProposalCheck::Strict) => ours.is_none() || theirs == ours,
+        Compared::Offer(ProposalCheck::Strict | ProposalCheck::Claim) => ours.is_none() || theirs == ours,
         Compared::Offer(ProposalCheck::Exact) | Compared::Answer => theirs == ours,
     };
     let number = |group: Option<Group>| group.map_or(0, |group| group.0.into());
@@ -225,7 +243,7 @@ fn choose_group(theirs: Option<Group>, ours: Option<Group>, compared: Compared) 
 fn check_key_length(theirs: usize, ours: usize, compared: Compared) -> Result<(), Difference> {
     let is_acceptable = match compared {
         Compared::Offer(ProposalCheck::Obey) => true,
-        Compared::Offer(ProposalCheck::Strict) => theirs >= ours,
+        Compared::Offer(ProposalCheck::Strict | ProposalCheck::Claim) => theirs >= ours,
         Compared::Offer(ProposalCheck::Exact) | Compared::Answer => theirs == ours,
     };
     let bits = |octets: usize| u64::try_from(octets).unwrap_or(u64::MAX).saturating_mul(8);
@@ -250,7 +268,7 @@ fn lifetime(parameter: Parameter, theirs: u64, ours: u64, compared: Compared) ->
         Compared::Offer(ProposalCheck::Obey) => true,
         Compared::Offer(ProposalCheck::Strict) => theirs <= ours,
         Compared::Offer(ProposalCheck::Exact) => theirs == ours,
-        Compared::Answer => return Ok(theirs.min(ours)),
+        Compared::Offer(ProposalCheck::Claim) | Compared::Answer => return Ok(theirs.min(ours)),
     };
     if is_acceptable { Ok(theirs) } else { Err(Difference::Value { parameter, theirs, ours }) }
 }

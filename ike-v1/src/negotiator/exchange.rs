@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub output: Output,
     pub started: Instant,
     pub spans: Spans,
+    /// Time at which the initiator of quick mode uses its outbound SA without CONNECTED.
+    pub connect_by: Option<Instant>,
     /// Group of perfect forward secrecy that this host has offered in quick mode.
     pub group: Option<Group>,
     /// Algorithms of phase 1.
@@ -140,6 +142,7 @@ impl State {
             output: Output::Idle,
             started,
             spans: Spans::default(),
+            connect_by: None,
             group: None,
             choice: None,
             secrets: None,

@@ -8,7 +8,7 @@
 use core::hash::Hasher;
 use core::time::Duration;
 
-use ike_codec::{Chain, Cookie, Datagram, ExchangeKind, Header, Message, Port, unframe_udp};
+use ike_codec::{Chain, Cookie, Datagram, ExchangeKind, Flags, Header, Message, Port, unframe_udp};
 use ipsec_crypto::PrfOutput;
 use ipsec_packet::Instant;
 use siphasher::sip::SipHasher13;
@@ -20,7 +20,7 @@ use super::exchange::{Exchange, Output, State};
 use super::main_mode::{self, Step};
 use super::message::after_hash;
 use super::retry::Retry;
-use super::stage::{HashForm, Row, Stage};
+use super::stage::{Row, Stage};
 use super::{Host, Negotiator, Path, PeerHint, PeerId, Refusal, Role, Table, informational, quick};
 use crate::{Cookies, NextIv, plaintext};
 
@@ -88,7 +88,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         match header.exchange {
             ExchangeKind::MAIN => self.receive_main(&received, message, host),
             ExchangeKind::QUICK => self.receive_quick(&received, message, host),
-            ExchangeKind::INFORMATIONAL => self.receive_informational(&received, message),
+            ExchangeKind::INFORMATIONAL => self.receive_informational(&received, message, host),
             other => Err(Refusal::OutOfState(other)),
         }
     }
@@ -313,8 +313,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(sa.id)
     }
 
-    /// Takes the second or third message of quick mode.
-    fn continue_quick(
+    /// Takes a message of quick mode behind the first one.
+    pub(super) fn continue_quick(
         &mut self,
         index: usize,
         received: &Received,
@@ -325,8 +325,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if state.taken == Some(received.digest) {
             return self.answer_again(index);
         }
-        let row =
-            Row::find(Some(state.stage), ExchangeKind::QUICK, true).ok_or(Refusal::OutOfState(ExchangeKind::QUICK))?;
+        let (stage, exchange) = (state.stage, received.header.exchange);
+        let row = Row::find(Some(stage), exchange, true).ok_or(Refusal::OutOfState(exchange))?;
         let form = row.hash.ok_or(Refusal::Internal)?;
         let (sa, pair) = (state.isakmp.ok_or(Refusal::Internal)?, state.ipsec.ok_or(Refusal::Internal)?);
         let settings = self.settings;
@@ -339,15 +339,18 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let opened = Opened::parse(message, row, next)?;
         let expected = quick::peer_hash(sa, state, scratch.stored(), form, after_hash(&opened.chain))?;
         let authentic = opened.authenticate(&expected)?;
-        if form == HashForm::Three {
-            return self.confirm_pair(index, received.now);
+        match stage {
+            Stage::QuickAwaitsHash3 => return self.confirm_pair(index, received.now),
+            Stage::QuickAwaitsConnected => return self.connect(index, received.now),
+            _ => {}
         }
         let mut jitter = [0; 1];
         host.random(&mut jitter);
         let position = scratch.position();
         let mut step = quick::Step { state, scratch, sa, pair, host };
         let [jitter] = jitter;
-        let taken = quick::take_answer(&mut step, &authentic, jitter);
+        let has_commit = received.header.flags.contains(Flags::COMMIT);
+        let taken = quick::take_answer(&mut step, &authentic, (jitter, has_commit));
         if taken.is_err() {
             step.scratch.truncate(position);
             return taken;

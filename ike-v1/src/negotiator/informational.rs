@@ -15,7 +15,7 @@ use super::inbound::{Opened, Received};
 use super::ipsec_sa::Negotiation;
 use super::isakmp_sa::{IsakmpSa, PendingNotify};
 use super::message::{after_hash, write_phase_2};
-use super::stage::Row;
+use super::stage::{Row, Stage};
 use super::{Host, Negotiator, Path, PeerId, Refusal, Role};
 
 /// Refusal of phase 1 that is sent in cleartext.
@@ -28,12 +28,27 @@ pub(crate) struct ClearRefusal {
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
 {
-    pub(super) fn receive_informational(&mut self, received: &Received, message: &mut [u8]) -> Result<(), Refusal> {
+    pub(super) fn receive_informational(
+        &mut self,
+        received: &Received,
+        message: &mut [u8],
+        host: &mut dyn Host,
+    ) -> Result<(), Refusal> {
         if !received.is_encrypted {
             return self.note_clear(received, message);
         }
         let sa_id = self.sa_of(received)?;
         let message_id = received.header.message_id;
+        // CONNECTED has the message ID of its quick mode (RFC 2408 section 3.1).
+        let connecting = self.exchanges.iter().position(|slot| {
+            slot.as_ref().is_some_and(|exchange| {
+                let state = &exchange.state;
+                (state.isakmp, state.message_id, state.stage) == (Some(sa_id), message_id, Stage::QuickAwaitsConnected)
+            })
+        });
+        if let Some(index) = connecting {
+            return self.continue_quick(index, received, message, host);
+        }
         let sa = self.isakmp_sa(sa_id)?;
         //= RFC 2409 5.7/1
         //# MUST NOT: the message ID of an informational exchange is not that of another

@@ -1,5 +1,7 @@
 //! Datagrams to be sent.
 
+use core::time::Duration;
+
 use ike_codec::{ExchangeKind, NON_ESP_MARKER, ProtocolId};
 use ipsec_packet::Instant;
 
@@ -19,6 +21,9 @@ pub struct Transmit<'o> {
     /// Payload of the datagram, with a non-ESP marker on the port for NAT traversal.
     pub datagram: &'o [u8],
 }
+
+/// Time for which the initiator of quick mode waits for CONNECTED, if the responder has set the commit flag.
+const CONNECTED_TIME: Duration = Duration::from_secs(2);
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
@@ -71,8 +76,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             }
             None => Err(Refusal::BufferTooSmall),
         };
-        let is_last_of_quick =
-            (state.kind, state.stage, state.role) == (ExchangeKind::QUICK, Stage::Answers, Role::Initiator);
+        let is_initiator = (state.kind, state.role) == (ExchangeKind::QUICK, Role::Initiator);
+        let is_last_of_quick = is_initiator && state.stage == Stage::Answers;
+        if is_initiator && state.stage == Stage::QuickAwaitsConnected {
+            state.connect_by.get_or_insert(now.saturating_add(CONNECTED_TIME));
+        }
         let pair = state.ipsec.filter(|_| is_last_of_quick);
         if let Some(pair) = pair.and_then(|id| self.pair_mut(id))
             && pair.outbound.state == HalfState::None

@@ -68,6 +68,9 @@ pub enum ProposalCheck {
     /// A lifetime of the peer must not be longer, and its key not shorter, than those configured.
     #[default]
     Strict,
+    /// As strict, but of a longer lifetime of quick mode the configured one is used, and the peer is told so by
+    /// RESPONDER-LIFETIME (RFC 2407 section 4.6.3.1).
+    Claim,
     /// The values must be equal.
     Exact,
 }

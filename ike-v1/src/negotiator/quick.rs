@@ -1,10 +1,14 @@
 //! Quick mode for a pair of ESP SAs, with or without perfect forward secrecy (RFC 2409 section 5.5): one function for
 //! each message that is received, and one that begins. Each makes all checks before it changes anything.
 
-use ike_codec::{ExchangeKind, Group, MessageWriter, NoSpace, PayloadKind, Proposal, ProtocolId};
+use ike_codec::{
+    Attributes, Body, Doi, ExchangeKind, Group, IpsecAttributes, MessageWriter, NoSpace, Notification, NotifyKind,
+    PayloadKind, Proposal, ProtocolId,
+};
 use ipsec_crypto::PrfOutput;
 use ipsec_sa::Mode;
 
+use super::census::Census;
 use super::exchange::{Spans, State};
 use super::inbound::Authentic;
 use super::ipsec_sa::{Half, HalfState, IpsecSlot, Negotiation, Terms};
@@ -15,7 +19,7 @@ use super::message::write_phase_2;
 use super::scratch::{Scratch, Span, Stored};
 use super::stage::{HashForm, Stage};
 use super::{Host, Path, Refusal, Role, choose, offer, selectors};
-use crate::{IvChain, Nonces};
+use crate::{IvChain, Nonces, Phase2Choice};
 
 /// Quick mode whose next step is taken, with its SAs and the services that it needs.
 pub(crate) struct Step<'a> {
@@ -118,7 +122,7 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
                     for (_, body) in ids.iter().flatten() {
                         writer.bytes(PayloadKind::ID, body)?;
                     }
-                    Ok(())
+                    if chosen.is_shortened() { responder_lifetime(writer, &chosen.choice, own_spi) } else { Ok(()) }
                 },
                 |rest, stored| sa.keys.hash_2(message_id, stored.get(peer_nonce), rest),
             )?;
@@ -142,8 +146,13 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
     Ok(())
 }
 
-/// Message 2, `HDR*, HASH(2), SA, Nr [, KE] [, IDci, IDcr]`: sends `HDR*, HASH(3)`.
-pub(crate) fn take_answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -> Result<(), Refusal> {
+/// Message 2, `HDR*, HASH(2), SA, Nr [, KE] [, IDci, IDcr]`: sends `HDR*, HASH(3)`. With the commit flag, the outbound SA
+/// waits for message 4 (RFC 2408 section 3.1).
+pub(crate) fn take_answer(
+    step: &mut Step<'_>,
+    message: &Authentic<'_>,
+    (jitter, has_commit): (u8, bool),
+) -> Result<(), Refusal> {
     let Step { state, scratch, sa, pair, host } = step;
     let (offered, _) = message.census.sa()?;
     let nonce = message.census.nonce()?;
@@ -157,7 +166,8 @@ pub(crate) fn take_answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: 
     if !selectors::are_equal(ids, &clients) {
         return Err(Refusal::Selectors);
     }
-    let chosen = choose::answered_phase_2(&offered, &policy, &peer)?;
+    let mut chosen = choose::answered_phase_2(&offered, &policy, &peer)?;
+    shorten(&mut chosen.choice, &message.census);
     let (group, offered_group) = (chosen.choice.group, state.group);
     if group != offered_group {
         return Err(Refusal::ModifiedAnswer(choose::group_mismatch(&chosen.transform, group, offered_group)));
@@ -189,11 +199,49 @@ pub(crate) fn take_answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: 
     chain.confirm(next);
     state.chain = Some(chain);
     state.spans = spans;
-    state.stage = Stage::Answers;
+    //= RFC 2408 3.1/11
+    //# MUST: who did not set the commit bit waits for connected
+    state.stage = if has_commit { Stage::QuickAwaitsConnected } else { Stage::Answers };
     pair.terms = Some(terms);
     (pair.inbound, pair.outbound) = (inbound, outbound);
     pair.inbound.state = HalfState::Ready;
     Ok(())
+}
+
+/// Writes RESPONDER-LIFETIME with the lifetimes of the SA (RFC 2407 section 4.6.3.1).
+//= RFC 2407 4.5.4/1, 4.5.4/2
+//# SHOULD: a responder that requires a shorter lifetime may notify the initiator in the exchange
+//# MUST: it does so by responder-lifetime
+fn responder_lifetime(writer: &mut MessageWriter<'_>, choice: &Phase2Choice, spi: u32) -> Result<(), NoSpace> {
+    let (protocol, kind) = (ProtocolId::ESP, NotifyKind::RESPONDER_LIFETIME);
+    writer
+        .payload(PayloadKind::NOTIFICATION, |body| {
+            let spi = spi.to_be_bytes();
+            Notification { doi: Doi::IPSEC, protocol, kind, spi: &spi, data: &[] }.write(body)?;
+            body.attributes(|list| choice.write_lifetimes(list))
+        })
+        .map(drop)
+}
+
+/// Shortens the lifetimes of an SA to those of RESPONDER-LIFETIME. A longer lifetime is ignored, and attributes that
+/// cannot be read, too: some peers send others than durations.
+fn shorten(choice: &mut Phase2Choice, message: &Census<'_>) {
+    for payload in message.payloads() {
+        let Body::Notification(notification) = payload.view() else { continue };
+        let attributes = Attributes::parse(notification.data).ok();
+        let read = attributes.and_then(|attributes| IpsecAttributes::read(&attributes).ok());
+        let Some(IpsecAttributes { lifetimes, .. }) =
+            read.filter(|_| notification.kind == NotifyKind::RESPONDER_LIFETIME)
+        else {
+            continue;
+        };
+        let shorter = |ours: Option<u64>, theirs: Option<u64>| match (ours, theirs.filter(|&theirs| theirs > 0)) {
+            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+            (ours, theirs) => ours.or(theirs),
+        };
+        choice.lifetimes.seconds = shorter(choice.lifetimes.seconds, lifetimes.seconds);
+        choice.lifetimes.kilobytes = shorter(choice.lifetimes.kilobytes, lifetimes.kilobytes);
+    }
 }
 
 /// Computes the hash that a message of the peer must have. `rest` are the octets after its hash payload.

@@ -17,6 +17,8 @@ pub(crate) enum Stage {
     QuickAwaitsAnswer,
     /// Quick mode, responder: message 3.
     QuickAwaitsHash3,
+    /// Quick mode, initiator: message 4 with CONNECTED, as the responder has set the commit flag (RFC 2408 section 3.1).
+    QuickAwaitsConnected,
     /// The exchange is complete; its last message is repeated for a duplicate of the message that it answers.
     Answers,
 }
@@ -40,7 +42,7 @@ pub(crate) enum HashForm {
 /// main mode     I > R  SA                          quick mode   I > R  HDR*, HASH(1), SA, Ni [, KE] [, IDci, IDcr]
 ///               R > I  SA                                       R > I  HDR*, HASH(2), SA, Nr [, KE] [, IDci, IDcr]
 ///               I > R  KE, Ni                                   I > R  HDR*, HASH(3)
-///               R > I  KE, Nr
+///               R > I  KE, Nr                                   R > I  HDR*, HASH(1), N   (with the commit flag)
 ///               I > R  HDR*, IDii, HASH_I        informational         HDR*, HASH(1), N or D
 ///               R > I  HDR*, IDir, HASH_R
 /// ```
@@ -112,6 +114,8 @@ pub(crate) const ROWS: &[Row] = &[
     row(Some(Stage::QuickAwaitsHash3), ExchangeKind::QUICK, Some(HashForm::Three), &[HASH], Identities::None),
     //= RFC 2408 4.1/3
     //# MUST: the informational exchange is implemented
+    row(Some(Stage::QuickAwaitsConnected), ExchangeKind::QUICK, Some(HashForm::One), &[HASH], Identities::None),
+    row(Some(Stage::QuickAwaitsConnected), ExchangeKind::INFORMATIONAL, Some(HashForm::One), &[HASH], Identities::None),
     row(None, ExchangeKind::INFORMATIONAL, Some(HashForm::One), &[HASH], Identities::None),
 ];
 
@@ -126,7 +130,7 @@ impl Stage {
     /// Returns whether a timer repeats the message that was sent last. The responder of phase 1 repeats nothing before
     /// the initiator is authenticated: an attacker with a forged address would use it as an amplifier.
     pub const fn is_retransmitted(self) -> bool {
-        !matches!(self, Self::MainAwaitsKeyI | Self::MainAwaitsAuthI | Self::Answers)
+        !matches!(self, Self::MainAwaitsKeyI | Self::MainAwaitsAuthI | Self::QuickAwaitsConnected | Self::Answers)
     }
 
     /// Returns whether the stage is one of phase 1 that is not complete.

@@ -68,6 +68,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             }
             return;
         }
+        if state.connect_by.is_some_and(|end| end <= now) {
+            // The exchange and its pair exist.
+            let _ = self.connect(index, now);
+            return;
+        }
         let is_due = state.retry.due().is_some_and(|due| due <= now);
         if is_over || (is_due && !state.retry.may_send()) {
             let reason = state.refusal.unwrap_or(Refusal::NoAnswer { sends: state.retry.sends() });
@@ -84,7 +89,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let settings = &self.settings;
         let exchanges = self.exchanges.iter().flatten().flat_map(|exchange| {
             let state = &exchange.state;
-            [Some(Self::end_of(state, settings)), state.retry.due()]
+            [Some(Self::end_of(state, settings)), state.retry.due(), state.connect_by]
         });
         // The deletion of an ISAKMP SA waits for those that it protects.
         let is_carrier = |peer| self.pairs.iter().flatten().any(|pair| pair.peer == peer && pair.delete.is_some());

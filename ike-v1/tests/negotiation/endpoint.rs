@@ -40,6 +40,8 @@ pub struct TestHost {
     pub random: Random,
     pub reserved: Vec<u32>,
     pub exponentiations: usize,
+    /// First shared secret: that of phase 1.
+    pub first_shared: Vec<u8>,
     /// Set if every address is that of the peer.
     pub accepts_every_address: bool,
 }
@@ -132,6 +134,7 @@ impl Endpoint {
                 random,
                 reserved: Vec::new(),
                 exponentiations: 0,
+                first_shared: Vec::new(),
                 accepts_every_address: false,
             },
             inbound: BTreeMap::new(),
@@ -283,6 +286,9 @@ impl Host for TestHost {
             return Software.shared(group, private, public, shared);
         }
         small::write(small::power(small::read(public).ok_or(DhError::InvalidPublicValue)?, private), shared);
+        if self.first_shared.is_empty() {
+            self.first_shared = shared.to_vec();
+        }
         Ok(())
     }
 }

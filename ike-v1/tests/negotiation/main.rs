@@ -1,6 +1,7 @@
 //! Negotiation between two endpoints with a clock of the test, over wires without and with faults.
 
 mod agreement;
+mod commit;
 mod delete;
 mod endpoint;
 mod faults;
@@ -8,4 +9,5 @@ mod random;
 mod refusals;
 mod restart;
 mod retransmission;
+mod spy;
 mod wire;
