@@ -10,6 +10,7 @@ mod esp;
 mod headers;
 mod ike;
 mod ipcomp;
+mod negotiation;
 mod pcap;
 mod replay;
 pub mod seeds;
@@ -30,6 +31,8 @@ targets! {
     ike_encrypted = ike::encrypted, "arbitrary octets as an encrypted message, and encrypted and decrypted as payloads";
     ike_fragments = ike::fragments, "fragments of a message: reordered, duplicated, altered, mixed with others";
     ike_datagram = ike::datagram, "arbitrary octets as a datagram, a TCP stream, a vendor ID, attributes";
+    ike_negotiation = negotiation::negotiation, "two negotiators over a wire that loses, repeats, alters and invents datagrams: SAs have equal keys, and their inbound half first";
+    ike_hostile = negotiation::hostile, "a peer with the key that sends arbitrary payloads with a valid hash";
     esp_open = esp::open, "arbitrary octets as an ESP packet, for every suite";
     esp_hostile = esp::hostile, "authenticated ESP with arbitrary plaintext: pad lengths, next headers, inner packets";
     esp_suites = esp::suites, "the same suite chosen at compile time and at run time, compared";

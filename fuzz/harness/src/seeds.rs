@@ -22,6 +22,23 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             messages().into_iter().zip((0..6).cycle()).map(|(m, n)| [&[n, 7], &m[..]].concat()).collect()
         }
         "engine_choices" => (0..40).map(|n: u8| (0..200).map(|at| n.wrapping_mul(31) ^ at).collect()).collect(),
+        "ike_negotiation" => (0..12)
+            .flat_map(|choice| {
+                let agreement = [&[choice, 11][..], &[0; 12]].concat();
+                let more: [&[u8]; 6] = [
+                    &[11, 0, 0, 0],
+                    &[0x8b, 0, 0, 0, 0x1c, 10, 1, 0, 0, 0],
+                    &[0x9c, 0, 0],
+                    &[0x2c, 0, 0],
+                    &[10, 255, 10, 255],
+                    &[0x8d],
+                ];
+                let lossy =
+                    [&[choice, 11][..], &[4, 10, 5].repeat(3), &[5, 0].repeat(8), &[6, 40, 1, 10, 9, 0, 0]].concat();
+                more.map(|more| [&agreement, more].concat()).into_iter().chain([lossy])
+            })
+            .collect(),
+        "ike_hostile" => (0..12).flat_map(hostile_quick_modes).collect(),
         "ike_fragments" => messages().into_iter().map(front(&[20, 1, 200])).collect(),
         "esp_open" => esp().into_iter().map(front(&[0, 0])).collect(),
         "esp_hostile" => (0..121).map(|n| [&[n, n], &[0x45; 30][..], &[1, 2, n % 4, 4]].concat()).collect(),
@@ -59,6 +76,29 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "pcap" => files(&root().join("ipsec-lab/data")),
         _ => Vec::new(),
     }
+}
+
+/// Returns messages of a peer with the key: proposals of ESP in quick mode, and deletions and notifications.
+fn hostile_quick_modes(choice: u8) -> Vec<Vec<u8>> {
+    let attributes: &[&[u8]] = &[
+        &[0x80, 4, 0, 1, 0x80, 5, 0, 2, 0x80, 6, 0, 128],
+        &[0x80, 4, 0, 2, 0x80, 5, 0, 2, 0x80, 6, 0, 128, 0x80, 1, 0, 1, 0x80, 2, 0x0e, 0x10],
+        &[0x80, 1, 0, 1, 0, 2, 0, 4, 0, 0, 0x70, 0x80, 0x80, 4, 0, 1],
+    ];
+    let quick = attributes.iter().map(|attributes| {
+        let transform = [&[0, 0, 0, 8 + attributes.len() as u8, 1, 12, 0, 0], *attributes].concat();
+        let proposal = [&[0, 0, 0, 12 + transform.len() as u8, 1, 3, 4, 1, 0, 0, 0x12, 0x34], &transform[..]].concat();
+        let sa = [&[10, 0, 0, 12 + proposal.len() as u8, 0, 0, 0, 1, 0, 0, 0, 1], &proposal[..]].concat();
+        let nonce = [&[5, 0, 0, 20][..], &[3; 16]].concat();
+        let network = |next: u8, third: u8| [next, 0, 0, 16, 4, 0, 0, 0, 10, third, 0, 0, 255, 255, 0, 0];
+        let payloads = [&sa[..], &nonce, &network(5, 2), &network(0, 1)].concat();
+        [&[0, 1, payloads.len() as u8], &payloads[..]].concat()
+    });
+    let delete = [0, 0, 0, 16, 0, 0, 0, 1, 3, 4, 0, 1, 0, 0, 0x12, 0x34];
+    let notify = [0, 0, 0, 16, 0, 0, 0, 1, 3, 4, 0, 14, 0, 0, 0x12, 0x34];
+    let delete = [&[1, 12, 16][..], &delete].concat();
+    let notify = [&[1, 11, 16][..], &notify].concat();
+    quick.map(|quick| [&[choice][..], &quick, &delete, &notify, &quick].concat()).collect()
 }
 
 /// Returns inputs that send a packet and receive it with inserted headers, and then unmodified.

@@ -1,0 +1,461 @@
+//! Negotiators: two of them over a wire that the input controls, and one against a peer that holds the key and sends
+//! arbitrary payloads.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ike_codec::{
+    AuthMethod, EncapsulationMode, ExchangeKind, Group, Header, IdKind, Identification, MessageWriter, PayloadKind,
+    ProposalHead, ProtocolId, TransformHead, TransformId,
+};
+use ike_v1::{
+    Cookies, Counter, DhError, Event, Host, IpsecPolicy, IpsecSaId, IvChain, Negotiator, Nonces, Path, Peer,
+    PeerDefaults, PeerHint, PeerId, Phase1Choice, Phase1Keys, Phase1Publics, Phase2Choice, Phase2Suite, PreSharedKey,
+    ProposalCheck, Protection, Settings, Skeyid, Target, plaintext,
+};
+use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
+use ipsec_packet::{AddressRange, Instant, Selector, Upper};
+use ipsec_sa::{Direction, Mode, TransformParams};
+
+const KEY: &[u8] = b"pre-shared key";
+/// Prime of the small group that stands for group 1, whose public values have 96 octets.
+const PRIME: u128 = (1 << 61) - 1;
+const PUBLIC: usize = 96;
+
+struct SmallHost {
+    path: Path,
+    key: &'static [u8],
+    proposals: [Phase1Choice; 2],
+    esp: [Phase2Choice; 2],
+    selector: Selector,
+    mode: Mode,
+    check: ProposalCheck,
+    state: u64,
+    reserved: Vec<u32>,
+}
+
+impl SmallHost {
+    fn new(side: usize, choice: u8) -> Self {
+        let ends: [SocketAddr; 2] = [([192, 0, 2, 1], 500).into(), ([198, 51, 100, 1], 500).into()];
+        let network = |third| AddressRange::prefix(IpAddr::from([10, third, 0, 0]), 16);
+        let networks = [network(1), network(2)].map(|network| network.unwrap_or(AddressRange::ANY_V4));
+        let is_transport = choice & 1 != 0;
+        let range = |side: usize| if is_transport { AddressRange::host(ends[side].ip()) } else { networks[side] };
+        let cipher = [CipherAlgorithm::TripleDesCbc, CipherAlgorithm::AesCbc][usize::from(choice >> 1 & 1)];
+        let ike = |cipher| Phase1Choice::new(cipher, HashFunction::Sha1, AuthMethod::PRE_SHARED_KEY, Group::MODP_768);
+        let esp = |cipher: CipherAlgorithm, integrity: IntegrityAlgorithm| {
+            let cipher_key = cipher.row().map_or(0, |row| row.default_key);
+            let integrity_key = integrity.row().map_or(0, |row| row.default_key);
+            let suite = Phase2Suite::Keyed { cipher, cipher_key, integrity, integrity_key };
+            Phase2Choice::new(ProtocolId::ESP, suite, EncapsulationMode::TUNNEL)
+        };
+        Self {
+            path: Path { local: ends[side], remote: ends[1 - side] },
+            key: KEY,
+            proposals: [ike(cipher), ike(CipherAlgorithm::DesCbc)],
+            esp: [
+                esp(CipherAlgorithm::AesCbc, IntegrityAlgorithm::HmacSha1_96),
+                esp(CipherAlgorithm::AesGcm16, IntegrityAlgorithm::None),
+            ],
+            selector: Selector { source: range(side), destination: range(1 - side), upper: Upper::Any },
+            mode: if is_transport { Mode::Transport } else { Mode::Tunnel },
+            check: [ProposalCheck::Strict, ProposalCheck::Obey, ProposalCheck::Exact][usize::from(choice >> 2) % 3],
+            state: u64::from(choice) << 8 | side as u64,
+            reserved: Vec::new(),
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z ^ (z >> 27)
+    }
+}
+
+impl Host for SmallHost {
+    fn random(&mut self, octets: &mut [u8]) {
+        octets.fill_with(|| (self.next() >> 8) as u8);
+    }
+
+    fn find_peer(&self, _: &PeerHint<'_>) -> Option<PeerId> {
+        Some(PeerId(0))
+    }
+
+    fn peer(&self, _: PeerId) -> Option<Peer<'_>> {
+        Some(Peer {
+            path: Some(self.path),
+            proposals: &self.proposals,
+            local_identity: Identification { kind: IdKind::FQDN, protocol: 0, port: 0, data: b"gateway" },
+            remote_identity: None,
+            check: self.check,
+            defaults: PeerDefaults::RFC,
+        })
+    }
+
+    fn pre_shared_key(&mut self, _: PeerId) -> Option<PreSharedKey> {
+        PreSharedKey::new(self.key).ok()
+    }
+
+    fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
+        let (mode, selector) = (self.mode, self.selector);
+        (policy == 1).then_some(IpsecPolicy { number: 1, reqid: 0, mode, selector, proposals: &self.esp })
+    }
+
+    fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {
+        self.policy(1).filter(|policy| policy.selector.contains(selector))
+    }
+
+    fn reserve_spi(&mut self, _: ProtocolId, _: &Path) -> Option<u32> {
+        let spi = self.next() as u32 | 0x100;
+        self.reserved.push(spi);
+        Some(spi)
+    }
+
+    fn release_spi(&mut self, _: ProtocolId, _: &Path, spi: u32) {
+        assert!(self.reserved.contains(&spi), "only reserved SPIs are released");
+        self.reserved.retain(|reserved| *reserved != spi);
+    }
+
+    fn public(&mut self, _: Group, private: &[u8], public: &mut [u8]) -> Result<(), DhError> {
+        write(power(3, private), public);
+        Ok(())
+    }
+
+    fn shared(&mut self, _: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Result<(), DhError> {
+        write(power(read(public).ok_or(DhError::InvalidPublicValue)?, private), shared);
+        Ok(())
+    }
+}
+
+fn power(base: u128, exponent: &[u8]) -> u128 {
+    let bits = exponent.iter().take(8).flat_map(|octet| (0..8).rev().map(move |bit| octet >> bit & 1));
+    bits.fold(1, |result, bit| result * result % PRIME * if bit == 1 { base } else { 1 } % PRIME)
+}
+
+fn write(value: u128, octets: &mut [u8]) {
+    let (zeros, number) = octets.split_at_mut(octets.len() - 16);
+    zeros.fill(0);
+    number.copy_from_slice(&value.to_be_bytes());
+}
+
+fn read(octets: &[u8]) -> Option<u128> {
+    let (zeros, number) = octets.split_last_chunk::<16>()?;
+    let value = u128::from_be_bytes(*number);
+    (zeros.iter().all(|&zero| zero == 0) && value > 1 && value < PRIME - 1).then_some(value)
+}
+
+/// Negotiator and the SAs that it has announced: identifier and key by SPI.
+struct End {
+    negotiator: Box<Negotiator<2, 3, 4, 1024>>,
+    host: SmallHost,
+    inbound: BTreeMap<u32, (IpsecSaId, Vec<u8>)>,
+    outbound: BTreeMap<u32, (IpsecSaId, Vec<u8>)>,
+    /// SPIs of inbound SAs that are gone.
+    gone: Vec<u32>,
+}
+
+impl End {
+    fn new(side: usize, choice: u8) -> Self {
+        let negotiator = Box::new(Negotiator::new(Settings::DAEMON, [side as u8; 16]));
+        let host = SmallHost::new(side, choice);
+        Self { negotiator, host, inbound: BTreeMap::new(), outbound: BTreeMap::new(), gone: Vec::new() }
+    }
+
+    fn receive(&mut self, now: Instant, mut datagram: Vec<u8>) {
+        let path = self.host.path;
+        self.negotiator.handle_datagram(now, path, &mut datagram, &mut self.host);
+    }
+
+    /// Handles events and returns the datagrams to be sent.
+    fn poll(&mut self, now: Instant) -> Vec<Vec<u8>> {
+        let (mut datagrams, mut out) = (Vec::new(), [0; 1100]);
+        loop {
+            self.handle_events(now);
+            let Some(transmit) = self.negotiator.poll_transmit(now, &mut out) else { break };
+            datagrams.push(transmit.datagram.to_vec());
+            assert!(datagrams.len() < 50, "a burst without an end");
+        }
+        let counters = self.negotiator.counters();
+        assert_eq!(counters.get(Counter::Internal), 0, "a state that cannot be");
+        datagrams
+    }
+
+    fn handle_events(&mut self, now: Instant) {
+        while let Some(event) = self.negotiator.poll_event() {
+            match event {
+                Event::InboundReady(ready) => {
+                    let spi = ready.params.id.spi;
+                    assert!(self.host.reserved.contains(&spi), "the SPI was reserved");
+                    assert!(self.inbound.insert(spi, (ready.sa, key(&ready.params.transform))).is_none());
+                    self.negotiator.installed(now, ready.sa);
+                }
+                Event::OutboundReady(ready) => {
+                    let row = (ready.sa, key(&ready.params.transform));
+                    self.outbound.insert(ready.params.id.spi, row);
+                    assert!(self.inbound.values().any(|(sa, _)| *sa == ready.sa), "the inbound SA comes first");
+                }
+                Event::IpsecSaGone { direction: Direction::Inbound, spi, .. } => {
+                    assert!(self.inbound.remove(&spi).is_some(), "the SA was installed");
+                    self.gone.push(spi);
+                }
+                Event::IpsecSaGone { direction: Direction::Outbound, spi, .. } => {
+                    self.outbound.remove(&spi);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn key(transform: &TransformParams) -> Vec<u8> {
+    let TransformParams::Esp(keys) = transform else { panic!("not ESP") };
+    [keys.cipher_key.expose(), keys.integrity_key.expose()].concat()
+}
+
+/// The first octet chooses the configuration. Each following octet does something: delivers, loses, repeats, alters or
+/// truncates the oldest datagram, sends arbitrary octets, advances the clock, begins or deletes negotiations.
+pub fn negotiation(octets: &[u8]) {
+    let Some((&choice, mut rest)) = octets.split_first() else { return };
+    let mut ends = [End::new(0, choice), End::new(1, choice)];
+    let mut now = Instant::from_secs(1);
+    let mut queue: VecDeque<(usize, Vec<u8>)> = VecDeque::new();
+    let take = |rest: &mut &[u8]| -> Option<u8> {
+        let (&first, behind) = rest.split_first()?;
+        *rest = behind;
+        Some(first)
+    };
+    for _ in 0..400 {
+        let Some(what) = take(&mut rest) else { break };
+        let side = usize::from(what >> 7);
+        match what & 0x0f {
+            0..=3 => deliver(&mut ends, now, queue.pop_front()),
+            4 => drop(queue.pop_front()),
+            5 => deliver(&mut ends, now, queue.front().cloned()),
+            6 => {
+                let (at, flip) = (take(&mut rest).unwrap_or(0), take(&mut rest).unwrap_or(1));
+                let altered = queue.pop_front().map(|(to, mut datagram)| {
+                    let at = usize::from(at) % datagram.len();
+                    datagram[at] ^= flip;
+                    (to, datagram)
+                });
+                deliver(&mut ends, now, altered);
+            }
+            7 => {
+                let len = usize::from(take(&mut rest).unwrap_or(0));
+                let cut = queue.front().map(|(to, datagram)| (*to, datagram[..len.min(datagram.len())].to_vec()));
+                deliver(&mut ends, now, cut);
+            }
+            8 => {
+                let len = usize::from(take(&mut rest).unwrap_or(0)).min(rest.len());
+                let (datagram, behind) = rest.split_at(len);
+                rest = behind;
+                ends[side].receive(now, datagram.to_vec());
+            }
+            // Arbitrary payloads with the header of a genuine message.
+            9 => {
+                let len = usize::from(take(&mut rest).unwrap_or(0)).min(rest.len());
+                let (payloads, behind) = rest.split_at(len);
+                rest = behind;
+                let Some((to, genuine)) = queue.front() else { continue };
+                let mut datagram = [&genuine[..28], payloads].concat();
+                let length = datagram.len() as u32;
+                datagram[24..28].copy_from_slice(&length.to_be_bytes());
+                deliver(&mut ends, now, Some((*to, datagram)));
+            }
+            10 => now = now + Duration::from_millis(500) * u32::from(take(&mut rest).unwrap_or(1)),
+            11 => {
+                let end = &mut ends[side];
+                // The table may be full.
+                let _ = end.negotiator.initiate(now, PeerId(0), 1, &mut end.host);
+            }
+            12 => {
+                let end = &mut ends[side];
+                let first = end.inbound.values().next().map(|(sa, _)| *sa);
+                let target = match (what >> 4 & 3, first) {
+                    (0, Some(sa)) => Target::IpsecSa(sa),
+                    (1, _) => Target::All,
+                    (2, _) => match end.negotiator.sas().next().map(|sa| sa.id()) {
+                        Some(sa) => Target::IsakmpSa(sa),
+                        None => continue,
+                    },
+                    _ => Target::Peer(PeerId(0)),
+                };
+                end.negotiator.delete(now, target, &mut end.host);
+            }
+            13 => {
+                // An authentic packet can only come from a peer with the outbound SA.
+                let sent = |spi: &&u32| ends[1 - side].outbound.contains_key(spi);
+                let found = ends[side].inbound.keys().rev().find(sent).copied();
+                if let Some((sa, _)) = found.and_then(|spi| ends[side].inbound.get(&spi)) {
+                    let sa = *sa;
+                    ends[side].negotiator.heard_from(now, sa);
+                }
+            }
+            14 => ends[side].host.key = if what & 0x10 == 0 { KEY } else { b"another key" },
+            _ => queue.rotate_left(1.min(queue.len())),
+        }
+        for (side, end) in ends.iter_mut().enumerate() {
+            if end.negotiator.poll_timeout().is_some_and(|due| due <= now) {
+                end.negotiator.handle_timeout(now, &mut end.host);
+            }
+            for datagram in end.poll(now) {
+                queue.push_back((1 - side, datagram));
+            }
+        }
+        check(&ends);
+    }
+}
+
+fn deliver(ends: &mut [End; 2], now: Instant, datagram: Option<(usize, Vec<u8>)>) {
+    if let Some((to, datagram)) = datagram {
+        ends[to].receive(now, datagram);
+    }
+}
+
+/// An outbound SA has its inbound SA at the other end, or had it, and both have the same keys.
+fn check(ends: &[End; 2]) {
+    for (end, other) in [(&ends[0], &ends[1]), (&ends[1], &ends[0])] {
+        for (spi, (_, key)) in &end.outbound {
+            match other.inbound.get(spi) {
+                Some((_, inbound)) => assert_eq!(key, inbound, "keys of both ends"),
+                None => assert!(other.gone.contains(spi), "outbound SA without its inbound SA"),
+            }
+        }
+    }
+}
+
+/// A peer that holds the pre-shared key sends main mode, and then messages of quick mode and informational exchanges
+/// with arbitrary payloads and a valid hash. The first two octets choose the configuration and the number of messages;
+/// each message has its exchange, first payload, length and octets.
+pub fn hostile(octets: &[u8]) {
+    let Some((choice, mut rest)) = octets.split_first() else { return };
+    let mut end = End::new(1, *choice);
+    let mut now = Instant::from_secs(1);
+    let Some(attacker) = Attacker::establish(&mut end, now) else { panic!("main mode succeeds") };
+    for number in 1..=20u32 {
+        let [what, first, len, behind @ ..] = rest else { break };
+        let len = usize::from(*len).min(behind.len());
+        let (payloads, behind) = behind.split_at(len);
+        rest = behind;
+        let exchange = if what & 1 == 0 { ExchangeKind::QUICK } else { ExchangeKind::INFORMATIONAL };
+        let message_id = if what & 2 == 0 { number } else { number.max(2) - 1 };
+        let message = attacker.message(exchange, message_id, PayloadKind(*first), payloads);
+        end.receive(now, message);
+        let sent = end.poll(now);
+        assert!(sent.len() <= 2, "at most an answer and a notification");
+        if what & 4 != 0 {
+            now = now + Duration::from_secs(3);
+            end.negotiator.handle_timeout(now, &mut end.host);
+            let _ = end.poll(now);
+        }
+    }
+    assert!(end.outbound.is_empty(), "nothing is sent to a peer that has not confirmed");
+}
+
+/// Peer with the keys of an ISAKMP SA.
+struct Attacker {
+    cookies: Cookies,
+    keys: Phase1Keys,
+    protection: Protection,
+    phase_1: IvChain,
+}
+
+impl Attacker {
+    /// Runs main mode as initiator.
+    fn establish(end: &mut End, now: Instant) -> Option<Self> {
+        let choice = end.host.proposals[0];
+        let (initiator, own_nonce, private) = ([7; 8], [9; 32], [5; 32]);
+        let offer = |writer: &mut MessageWriter<'_>| {
+            writer
+                .sa(|sa| {
+                    sa.proposal(&ProposalHead::new(1, ProtocolId::ISAKMP, &[]), |proposal| {
+                        proposal.transform(&TransformHead::new(1, TransformId::KEY_IKE), |list| choice.write(list))
+                    })
+                })
+                .map(drop)
+        };
+        let none = [0; 8];
+        let first = clear(initiator, none, offer);
+        let sai_b = first[32..].to_vec();
+        let second = exchange(end, now, first)?;
+        let responder: [u8; 8] = second[8..16].try_into().ok()?;
+        let cookies = Cookies { initiator, responder };
+        let mut g_xi = [0; PUBLIC];
+        write(power(3, &private), &mut g_xi);
+        let fourth = exchange(
+            end,
+            now,
+            clear(initiator, responder, |writer| {
+                writer.bytes(PayloadKind::KEY_EXCHANGE, &g_xi)?;
+                writer.bytes(PayloadKind::NONCE, &own_nonce).map(drop)
+            }),
+        )?;
+        let body = |kind: PayloadKind| {
+            let message = ike_codec::Message::parse(&fourth).ok()?;
+            message.find(kind).map(|payload| payload.body.to_vec())
+        };
+        let (g_xr, peer_nonce) = (body(PayloadKind::KEY_EXCHANGE)?, body(PayloadKind::NONCE)?);
+        let mut shared = [0; PUBLIC];
+        write(power(read(&g_xr)?, &private), &mut shared);
+        let nonces = Nonces { initiator: &own_nonce, responder: &peer_nonce };
+        let skeyid = Skeyid::pre_shared_key(choice.hash.prf(), KEY, &nonces).ok()?;
+        let keys = skeyid.derive(&shared, &cookies);
+        let ka = keys.cipher_key(choice.cipher, choice.cipher_key).ok()?;
+        let protection = Protection::new(choice.cipher, ka.expose(), choice.hash).ok()?;
+        let mut chain = protection.phase_1(&g_xi, &g_xr);
+        let publics = Phase1Publics { cookies, g_xi: &g_xi, g_xr: &g_xr, sai_b: &sai_b };
+        let id = [IdKind::KEY_ID.0, 0, 0, 0, 1];
+        let hash = skeyid.hash_i(&publics, &id);
+        let mut buf = [0; 512];
+        let header = Header::new(initiator, responder, ExchangeKind::MAIN, 0);
+        let mut writer = MessageWriter::new(&mut buf, &header).ok()?;
+        writer.bytes(PayloadKind::ID, &id).ok()?.bytes(PayloadKind::HASH, hash.expose()).ok()?;
+        let message = writer.finish_padded(protection.block()).ok()?;
+        chain.confirm(protection.encrypt(&chain, message).ok()?);
+        let mut sixth = exchange(end, now, message.to_vec())?;
+        chain.confirm(protection.decrypt(&chain, &mut sixth).ok()?);
+        plaintext(&sixth).ok()?;
+        Some(Self { cookies, keys, protection, phase_1: chain })
+    }
+
+    /// Returns a message with a valid hash over these octets as payloads.
+    fn message(&self, exchange: ExchangeKind, message_id: u32, first: PayloadKind, payloads: &[u8]) -> Vec<u8> {
+        let hash = self.keys.hash_1(message_id, payloads);
+        let header = Header {
+            next_payload: PayloadKind::HASH,
+            ..Header::new(self.cookies.initiator, self.cookies.responder, exchange, message_id)
+        };
+        let length = 4 + hash.expose().len();
+        let mut message = header.to_bytes().to_vec();
+        message.extend([first.0, 0, 0, length as u8]);
+        message.extend(hash.expose());
+        message.extend(payloads);
+        let block = self.protection.block();
+        message.resize(28 + (message.len() - 28).next_multiple_of(block), 0);
+        let total = message.len() as u32;
+        message[24..28].copy_from_slice(&total.to_be_bytes());
+        let chain = self.protection.phase_2(&self.phase_1, message_id);
+        self.protection.encrypt(&chain, &mut message).map(drop).unwrap_or_default();
+        message
+    }
+}
+
+/// Returns a message of main mode in cleartext.
+fn clear(
+    initiator: [u8; 8],
+    responder: [u8; 8],
+    payloads: impl FnOnce(&mut MessageWriter<'_>) -> Result<(), ike_codec::NoSpace>,
+) -> Vec<u8> {
+    let mut buf = [0; 512];
+    let header = Header::new(initiator, responder, ExchangeKind::MAIN, 0);
+    let Ok(mut writer) = MessageWriter::new(&mut buf, &header) else { return Vec::new() };
+    payloads(&mut writer).unwrap_or_default();
+    writer.finish().to_vec()
+}
+
+/// Sends a message and returns the answer.
+fn exchange(end: &mut End, now: Instant, message: Vec<u8>) -> Option<Vec<u8>> {
+    end.receive(now, message);
+    end.poll(now).pop()
+}
