@@ -1,0 +1,163 @@
+//! Configuration of the gateway: gateway.conf, which names the files of the policies and of the pre-shared keys.
+
+mod algorithm;
+mod error;
+mod lexer;
+mod parser;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
+
+use ike_codec::{IdKind, Identification, Lifetimes};
+use ike_v1::{Phase1Choice, Phase2Suite};
+
+pub use error::{ConfigError, ConfigErrorKind, Location};
+
+/// UDP port of IKE (RFC 2408 section 2.5.1).
+pub const IKE_PORT: u16 = 500;
+/// UDP port of IKE and ESP with NAT traversal (RFC 3947 section 4).
+pub const NAT_TRAVERSAL_PORT: u16 = 4500;
+
+/// Configuration of the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// File of the policies and manual SAs, in the language of setkey(8).
+    pub policies: PathBuf,
+    /// File of the pre-shared keys.
+    pub keys: PathBuf,
+    /// Local addresses with the UDP ports of IKE.
+    pub locals: Vec<SocketAddr>,
+    /// Interfaces on the unprotected side.
+    pub wan: Vec<String>,
+    /// TUN interface.
+    pub tun: TunConfig,
+    /// Firewall mark of the packets of the daemon.
+    pub mark: u32,
+    /// Number of the routing table of the protected destinations, and priority of the rule for it.
+    pub table: u32,
+    /// Peers in the order of the file.
+    pub peers: Vec<PeerConfig>,
+}
+
+/// Name and parameters of the TUN interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TunConfig {
+    /// Name of the interface.
+    pub name: String,
+    /// MTU of the interface in octets.
+    pub mtu: u16,
+    /// Addresses of the interface with the lengths of their prefixes.
+    pub addresses: Vec<(IpAddr, u8)>,
+}
+
+/// Configuration of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerConfig {
+    /// Name of the peer in messages.
+    pub name: String,
+    /// Address and UDP port of the peer; `None` for a peer at any address, which only initiates.
+    pub address: Option<SocketAddr>,
+    /// Transforms of phase 1 in order of preference.
+    pub proposals: Vec<Phase1Choice>,
+    /// Suites of ESP in order of preference.
+    pub suites: Vec<EspSuite>,
+    /// Identity of this host; `None` for its address.
+    pub identity: Option<Identity>,
+    /// Identity that the peer must have; `None` for any.
+    pub peers_identity: Option<Identity>,
+    /// Comparison of lifetimes and key lengths as responder.
+    pub check: Check,
+}
+
+/// Suite of ESP with its lifetimes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EspSuite {
+    /// Algorithms and key lengths.
+    pub suite: Phase2Suite,
+    /// Lifetimes in seconds and kilobytes.
+    pub lifetimes: Lifetimes,
+}
+
+/// Comparison of the lifetimes and key lengths of a peer with those configured (`proposal_check` of racoon.conf(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Check {
+    /// The values of the peer are accepted.
+    Obey,
+    /// A lifetime of the peer must not be longer, and its key not shorter.
+    #[default]
+    Strict,
+    /// The values must be equal.
+    Exact,
+}
+
+/// Identity in phase 1 (RFC 2407 section 4.6.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Type of the identity.
+    pub kind: IdKind,
+    /// Identification data.
+    pub data: Vec<u8>,
+}
+
+impl Identity {
+    /// Identity that is an address.
+    pub fn address(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Self { kind: IdKind::IPV4, data: address.octets().to_vec() },
+            IpAddr::V6(address) => Self { kind: IdKind::IPV6, data: address.octets().to_vec() },
+        }
+    }
+
+    /// Returns the identification payload, for any protocol and port.
+    pub fn payload(&self) -> Identification<'_> {
+        Identification { kind: self.kind, protocol: 0, port: 0, data: &self.data }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.kind, self.data.as_slice()) {
+            (IdKind::IPV4, &[a, b, c, d]) => Ipv4Addr::new(a, b, c, d).fmt(f),
+            (IdKind::IPV6, data) => match <[u8; 16]>::try_from(data) {
+                Ok(octets) => IpAddr::from(octets).fmt(f),
+                Err(_) => data.escape_ascii().fmt(f),
+            },
+            (_, data) => data.escape_ascii().fmt(f),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and parses a file. The names of other files are relative to its directory.
+    ///
+    /// # Errors
+    /// The message of the file system, or of the parser with the position.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let problem = |e: &dyn fmt::Display| format!("{}: {e}", path.display());
+        let text = fs::read_to_string(path).map_err(|e| problem(&e))?;
+        let mut config = Self::parse(&text).map_err(|e| problem(&e))?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        config.policies = directory.join(&config.policies);
+        config.keys = directory.join(&config.keys);
+        Ok(config)
+    }
+
+    /// Parses a text.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        parser::parse(text)
+    }
+
+    /// Returns the local addresses without their ports.
+    pub fn local_addresses(&self) -> Vec<IpAddr> {
+        self.locals.iter().map(SocketAddr::ip).collect()
+    }
+
+    /// Returns the local address and port for a peer: the first of the same address family.
+    pub fn local_for(&self, peer: IpAddr) -> Option<SocketAddr> {
+        self.locals.iter().copied().find(|local| local.is_ipv4() == peer.is_ipv4())
+    }
+}

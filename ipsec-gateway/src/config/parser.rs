@@ -1,0 +1,341 @@
+//! Statements of gateway.conf.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use ike_codec::{IdKind, Lifetimes};
+
+use super::error::{ConfigError, ConfigErrorKind, Location};
+use super::lexer::{Lexer, Token, TokenKind};
+use super::{Check, Config, EspSuite, IKE_PORT, Identity, PeerConfig, TunConfig, algorithm};
+
+/// Lifetime of phase 1 in seconds, if the configuration specifies none.
+const PHASE_1_SECONDS: u64 = 28_800;
+/// Lifetime of phase 2 in seconds, if the configuration specifies none.
+const PHASE_2_SECONDS: u64 = 3_600;
+/// MTU of the TUN interface: an Ethernet frame without the headers of ESP in UDP over IPv6.
+const TUN_MTU: u16 = 1400;
+/// Default firewall mark and routing table.
+const DEFAULT_MARK: u32 = 500;
+/// Longest name of a Linux interface.
+const MAX_INTERFACE: usize = 15;
+
+const STATEMENTS: &str = "policies, keys, local, wan, tun, mark, table or peer";
+const PEER_STATEMENTS: &str = "proposal, esp, identity, peers_identity, check or `}`";
+
+/// Parses a text.
+pub fn parse(text: &str) -> Result<Config, ConfigError> {
+    let mut lexer = Lexer::new(text);
+    let next = lexer.next()?;
+    Parser { lexer, next }.config()
+}
+
+/// Recursive descent parser with one token of lookahead.
+struct Parser<'t> {
+    lexer: Lexer<'t>,
+    next: Token<'t>,
+}
+
+/// Statements that were parsed so far.
+#[derive(Default)]
+struct Draft {
+    policies: Option<PathBuf>,
+    keys: Option<PathBuf>,
+    locals: Vec<SocketAddr>,
+    wan: Vec<String>,
+    tun: Option<TunConfig>,
+    mark: Option<u32>,
+    table: Option<u32>,
+    peers: Vec<PeerConfig>,
+}
+
+impl<'t> Parser<'t> {
+    fn config(mut self) -> Result<Config, ConfigError> {
+        let mut draft = Draft::default();
+        while self.next.kind != TokenKind::End {
+            self.statement(&mut draft)?;
+        }
+        let missing = |statement| ConfigError::missing(self.next.at, statement);
+        if draft.locals.is_empty() {
+            return Err(missing("local"));
+        }
+        Ok(Config {
+            policies: draft.policies.ok_or(missing("policies"))?,
+            keys: draft.keys.ok_or(missing("keys"))?,
+            locals: draft.locals,
+            wan: draft.wan,
+            tun: draft.tun.ok_or(missing("tun"))?,
+            mark: draft.mark.unwrap_or(DEFAULT_MARK),
+            table: draft.table.unwrap_or(DEFAULT_MARK),
+            peers: draft.peers,
+        })
+    }
+
+    fn statement(&mut self, draft: &mut Draft) -> Result<(), ConfigError> {
+        let (word, at) = self.word(STATEMENTS)?;
+        let once = |is_set: bool| if is_set { Err(ConfigError::duplicate(at, word)) } else { Ok(()) };
+        match word {
+            "policies" => {
+                once(draft.policies.is_some())?;
+                draft.policies = Some(self.text("the name of a file in quotes")?.0.into());
+            }
+            "keys" => {
+                once(draft.keys.is_some())?;
+                draft.keys = Some(self.text("the name of a file in quotes")?.0.into());
+            }
+            "local" => draft.locals.push(self.local(&draft.locals)?),
+            "wan" => draft.wan.push(self.interface()?),
+            "tun" => {
+                once(draft.tun.is_some())?;
+                draft.tun = Some(self.tun()?);
+            }
+            "mark" => {
+                once(draft.mark.is_some())?;
+                draft.mark = Some(self.number(1..=u64::from(u32::MAX), "a number above 0")?);
+            }
+            "table" => {
+                once(draft.table.is_some())?;
+                // Tables from 253 on, and rules from 32766 on, are those of the system.
+                draft.table = Some(self.number(1..=32_765, "a number from 1 to 32765, without 253 to 255")?);
+                if draft.table.is_some_and(|table| (253..=255).contains(&table)) {
+                    return Err(ConfigError::expected(at, word, "a routing table without 253 to 255"));
+                }
+            }
+            "peer" => return self.peer(draft),
+            _ => return Err(ConfigError::expected(at, word, STATEMENTS)),
+        }
+        self.sign(';')
+    }
+
+    fn local(&mut self, others: &[SocketAddr]) -> Result<SocketAddr, ConfigError> {
+        let at = self.next.at;
+        let address = self.value("an IP address")?;
+        let local = SocketAddr::new(address, self.port()?);
+        if others.contains(&local) {
+            return Err(ConfigError::duplicate(at, &local.to_string()));
+        }
+        Ok(local)
+    }
+
+    fn tun(&mut self) -> Result<TunConfig, ConfigError> {
+        let mut tun = TunConfig { name: self.interface()?, mtu: TUN_MTU, addresses: Vec::new() };
+        loop {
+            if self.accept("mtu")? {
+                tun.mtu = self.number(576..=65_535, "an MTU from 576 to 65535")?;
+            } else if self.accept("address")? {
+                tun.addresses.push(self.prefix()?);
+            } else {
+                return Ok(tun);
+            }
+        }
+    }
+
+    fn peer(&mut self, draft: &mut Draft) -> Result<(), ConfigError> {
+        let (name, at) = self.word("the name of the peer")?;
+        if draft.peers.iter().any(|peer| peer.name == name) {
+            return Err(ConfigError::duplicate(at, name));
+        }
+        self.keyword("address")?;
+        let address = match self.next.kind {
+            TokenKind::Word("any") => {
+                self.advance()?;
+                None
+            }
+            _ => Some(SocketAddr::new(self.value("an IP address, or any")?, self.port()?)),
+        };
+        if let Some(other) = draft.peers.iter().find(|peer| peer.address == address) {
+            let kind = ConfigErrorKind::SamePeer(other.name.clone());
+            return Err(ConfigError { at, found: name.to_owned(), kind });
+        }
+        let mut peer = PeerConfig {
+            name: name.to_owned(),
+            address,
+            proposals: Vec::new(),
+            suites: Vec::new(),
+            identity: None,
+            peers_identity: None,
+            check: Check::default(),
+        };
+        self.sign('{')?;
+        while self.next.kind != TokenKind::Sign('}') {
+            self.peer_statement(&mut peer)?;
+        }
+        if peer.proposals.is_empty() {
+            return Err(ConfigError::missing(self.next.at, "proposal"));
+        }
+        if peer.suites.is_empty() {
+            return Err(ConfigError::missing(self.next.at, "esp"));
+        }
+        self.sign('}')?;
+        draft.peers.push(peer);
+        Ok(())
+    }
+
+    fn peer_statement(&mut self, peer: &mut PeerConfig) -> Result<(), ConfigError> {
+        let (word, at) = self.word(PEER_STATEMENTS)?;
+        match word {
+            "proposal" => {
+                let cipher = self.named(algorithm::PHASE_1_CIPHERS, algorithm::phase_1_cipher)?;
+                let hash = self.named(algorithm::HASHES, algorithm::hash)?;
+                let group = self.named(algorithm::GROUPS, algorithm::group)?;
+                let seconds = if self.accept("lifetime")? { self.seconds()? } else { PHASE_1_SECONDS };
+                peer.proposals.push(algorithm::proposal(cipher, hash, group, seconds));
+            }
+            "esp" => peer.suites.push(self.esp()?),
+            "identity" | "peers_identity" => {
+                let slot = if word == "identity" { &mut peer.identity } else { &mut peer.peers_identity };
+                if slot.is_some() {
+                    return Err(ConfigError::duplicate(at, word));
+                }
+                *slot = Some(self.identity()?);
+            }
+            "check" => {
+                peer.check = self.named("obey, strict or exact", |word| match word {
+                    "obey" => Some(Check::Obey),
+                    "strict" => Some(Check::Strict),
+                    "exact" => Some(Check::Exact),
+                    _ => None,
+                })?;
+            }
+            _ => return Err(ConfigError::expected(at, word, PEER_STATEMENTS)),
+        }
+        self.sign(';')
+    }
+
+    fn esp(&mut self) -> Result<EspSuite, ConfigError> {
+        let suite = self.named(algorithm::SUITES, algorithm::suite)?;
+        let mut lifetimes = Lifetimes { seconds: Some(PHASE_2_SECONDS), ..Lifetimes::default() };
+        loop {
+            if self.accept("lifetime")? {
+                lifetimes.seconds = Some(self.seconds()?);
+            } else if self.accept("kilobytes")? {
+                lifetimes.kilobytes = Some(self.number(1024..=u64::from(u32::MAX), "a number of 1024 or more")?);
+            } else {
+                return Ok(EspSuite { suite, lifetimes });
+            }
+        }
+    }
+
+    fn identity(&mut self) -> Result<Identity, ConfigError> {
+        let expected = "address, fqdn, user_fqdn or keyid";
+        let (word, at) = self.word(expected)?;
+        let kind = match word {
+            "address" => return self.value("an IP address").map(Identity::address),
+            "fqdn" => IdKind::FQDN,
+            "user_fqdn" => IdKind::USER_FQDN,
+            "keyid" => IdKind::KEY_ID,
+            _ => return Err(ConfigError::expected(at, word, expected)),
+        };
+        let (name, at) = self.text("the identity as a word or in quotes")?;
+        if name.is_empty() {
+            return Err(ConfigError::expected(at, "", "an identity that is not empty"));
+        }
+        Ok(Identity { kind, data: name.as_bytes().to_vec() })
+    }
+
+    /// Parses the name of an interface, which occurs in the rules of the firewall.
+    fn interface(&mut self) -> Result<String, ConfigError> {
+        let is_valid = |name: &str| {
+            let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            (1..=MAX_INTERFACE).contains(&name.len()) && name.chars().all(is_allowed) && !name.starts_with(['-', '.'])
+        };
+        self.named("the name of an interface: letters, digits, `-`, `_` and `.`, at most 15", |name| {
+            is_valid(name).then(|| name.to_owned())
+        })
+    }
+
+    fn prefix(&mut self) -> Result<(IpAddr, u8), ConfigError> {
+        self.named("an IP address with the length of its prefix", |word| {
+            let (address, length) = word.split_once('/')?;
+            let (address, length): (IpAddr, u8) = (address.parse().ok()?, length.parse().ok()?);
+            (length <= if address.is_ipv4() { 32 } else { 128 }).then_some((address, length))
+        })
+    }
+
+    /// Parses an optional port in brackets.
+    fn port(&mut self) -> Result<u16, ConfigError> {
+        if self.next.kind != TokenKind::Sign('[') {
+            return Ok(IKE_PORT);
+        }
+        self.advance()?;
+        let port = self.number(1..=65_535, "a port from 1 to 65535")?;
+        self.sign(']')?;
+        Ok(port)
+    }
+
+    fn seconds(&mut self) -> Result<u64, ConfigError> {
+        self.number(60..=u64::from(u32::MAX), "a number of seconds from 60 to 4294967295")
+    }
+
+    fn number<N: TryFrom<u64>>(
+        &mut self,
+        range: std::ops::RangeInclusive<u64>,
+        expected: &str,
+    ) -> Result<N, ConfigError> {
+        self.named(expected, |word| {
+            let number = word.strip_prefix("0x").map_or_else(|| word.parse(), |hex| u64::from_str_radix(hex, 16));
+            N::try_from(number.ok().filter(|number| range.contains(number))?).ok()
+        })
+    }
+
+    fn value<T: FromStr>(&mut self, expected: &str) -> Result<T, ConfigError> {
+        self.named(expected, |word| word.parse().ok())
+    }
+
+    fn named<T>(&mut self, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
+        let (word, at) = self.word(expected)?;
+        read(word).ok_or_else(|| ConfigError::expected(at, word, expected))
+    }
+
+    fn keyword(&mut self, keyword: &str) -> Result<(), ConfigError> {
+        if self.accept(keyword)? { Ok(()) } else { Err(self.unexpected(format!("`{keyword}`"))) }
+    }
+
+    /// Skips a keyword if it is next, and returns whether it was.
+    fn accept(&mut self, keyword: &str) -> Result<bool, ConfigError> {
+        let found = self.next.kind == TokenKind::Word(keyword);
+        if found {
+            self.advance()?;
+        }
+        Ok(found)
+    }
+
+    fn word(&mut self, expected: &str) -> Result<(&'t str, Location), ConfigError> {
+        let TokenKind::Word(word) = self.next.kind else { return Err(self.unexpected(expected)) };
+        Ok((word, self.advance()?.at))
+    }
+
+    /// Parses a string, or a word.
+    fn text(&mut self, expected: &str) -> Result<(&'t str, Location), ConfigError> {
+        let (TokenKind::Word(text) | TokenKind::Text(text)) = self.next.kind else {
+            return Err(self.unexpected(expected));
+        };
+        Ok((text, self.advance()?.at))
+    }
+
+    fn sign(&mut self, sign: char) -> Result<(), ConfigError> {
+        if self.next.kind != TokenKind::Sign(sign) {
+            return Err(self.unexpected(format!("`{sign}`")));
+        }
+        self.advance().map(|_| ())
+    }
+
+    fn advance(&mut self) -> Result<Token<'t>, ConfigError> {
+        let next = self.lexer.next()?;
+        Ok(std::mem::replace(&mut self.next, next))
+    }
+
+    fn unexpected(&self, expected: impl Into<String>) -> ConfigError {
+        let mut sign = [0; 4];
+        let found: &str = match self.next.kind {
+            TokenKind::Word(text) | TokenKind::Text(text) => text,
+            TokenKind::Sign(c) => c.encode_utf8(&mut sign),
+            TokenKind::End => "",
+        };
+        ConfigError::expected(self.next.at, found, expected)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! Security gateway: joins networks over IPsec. It negotiates SAs with IKEv1 (`ike-v1`), and protects packets in user
+//! space (`ipsec-engine`) between a TUN interface and raw sockets. The protocols are in those crates; this crate
+//! contains configuration, sockets, firewall rules and the event loop of `ipsec-gatewayd`, for Linux.
+#![cfg(target_os = "linux")]
+
+pub mod config;
+pub mod log;

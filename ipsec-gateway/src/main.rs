@@ -1,0 +1,3 @@
+//! Security gateway `ipsec-gatewayd`.
+
+fn main() {}
