@@ -4,5 +4,7 @@
 #![cfg(target_os = "linux")]
 
 pub mod config;
+pub mod firewall;
 pub mod log;
+pub mod policy;
 pub mod psk;

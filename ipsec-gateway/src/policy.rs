@@ -1,0 +1,205 @@
+//! Policies and manual SAs of setkey.conf, and the peers with which the SAs of a policy are negotiated.
+
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+
+use ike_codec::{EncapsulationMode, ProtocolId};
+use ike_v1::Phase2Choice;
+use ipcomp_core::{Deflate, Inflate};
+use ipsec_config::setkey;
+use ipsec_engine::{
+    Action, AnyAlgorithms, Bundle, Engine, Mode, PolicyDirection, PolicyId, PolicyParams, Protocol, Settings, Template,
+};
+use ipsec_packet::{AddressRange, Instant, PortRange, Selector, Upper};
+use zeroize::Zeroizing;
+
+use crate::config::{Config, PeerConfig};
+use crate::log;
+
+/// Engine of the gateway, for up to 256 SAs and policies.
+pub type Databases = Engine<AnyAlgorithms, 256, 256, 256>;
+
+/// Outbound policy whose SAs are negotiated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyedPolicy {
+    /// Number of the policy in the SPD.
+    pub id: PolicyId,
+    /// Request ID of its SAs; 0 for none.
+    pub reqid: u32,
+    /// Tunnel or transport mode.
+    pub mode: Mode,
+    /// Selector of outbound packets.
+    pub selector: Selector,
+    /// Index of the peer in the configuration.
+    pub peer: usize,
+    /// Transforms of phase 2 in order of preference.
+    pub proposals: Vec<Phase2Choice>,
+}
+
+/// Creates an engine without SAs and policies. A packet that matches no policy is discarded.
+pub fn new_engine() -> Box<Databases> {
+    Box::new(Engine::new(Settings::STRICT, Some(Deflate::new()), Some(Inflate::new())))
+}
+
+/// Reads the file of the policies and applies it to an engine. Warnings are logged.
+///
+/// # Errors
+/// The message of the file system, of the parser, or of the engine, with the name of the file.
+pub fn load(config: &Config, engine: &mut Databases, now: Instant) -> Result<Vec<KeyedPolicy>, String> {
+    let name = config.policies.display();
+    let text = Zeroizing::new(fs::read(&config.policies).map_err(|e| format!("{name}: {e}"))?);
+    let mode = fs::metadata(&config.policies).map_or(0, |metadata| metadata.mode() & 0o7777);
+    let (policies, warnings) = apply(config, &text, engine, now).map_err(|e| format!("{name}: {e}"))?;
+    for warning in warnings {
+        log::warning(format_args!("{name}: {warning}"));
+    }
+    if mode & 0o077 != 0 && engine.sas().next().is_some() {
+        log::warning(format_args!("{name}: the file contains keys: mode is {mode:04o}, expected 0600"));
+    }
+    Ok(policies)
+}
+
+/// Applies a text to an engine. Returns the policies whose SAs are negotiated, and warnings.
+fn apply(
+    config: &Config,
+    text: &[u8],
+    engine: &mut Databases,
+    now: Instant,
+) -> Result<(Vec<KeyedPolicy>, Vec<String>), String> {
+    let loaded = setkey::apply(engine, text, &config.local_addresses(), now).map_err(|e| e.to_string())?;
+    let mut warnings: Vec<_> = loaded.warnings.iter().map(|(at, warning)| format!("{at}: {warning}")).collect();
+    let mut keyed = Vec::new();
+    for (id, policy) in engine.policies() {
+        let PolicyParams { direction: PolicyDirection::Out, action: Action::Protect(bundle), .. } = policy else {
+            continue;
+        };
+        if !engine.policies().any(|(_, other)| is_counterpart(other, policy)) {
+            let selector = show(&policy.selector);
+            warnings.push(format!("policy {id} ({selector}): no policy for the packets in the other direction"));
+        }
+        match keyed_policy(config, id, policy, bundle)? {
+            Ok(policy) => keyed.push(policy),
+            Err(why) => warnings.push(format!(
+                "policy {id} ({}): SAs are not negotiated, only manual SAs are used: {why}",
+                show(&policy.selector)
+            )),
+        }
+    }
+    Ok((keyed, warnings))
+}
+
+/// Returns whether a policy is for received packets with the addresses of an outbound policy.
+fn is_counterpart(policy: &PolicyParams, outbound: &PolicyParams) -> bool {
+    let ends = (policy.selector.source, policy.selector.destination);
+    policy.direction != PolicyDirection::Out && ends == (outbound.selector.destination, outbound.selector.source)
+}
+
+/// Returns the policy with its peer, or the reason why its SAs are not negotiated.
+///
+/// # Errors
+/// The message about a local tunnel endpoint that the configuration does not contain.
+fn keyed_policy(
+    config: &Config,
+    id: PolicyId,
+    policy: &PolicyParams,
+    bundle: &Bundle,
+) -> Result<Result<KeyedPolicy, String>, String> {
+    let mut templates = bundle.iter();
+    let (Some(template), None) = (templates.next(), templates.next()) else {
+        return Ok(Err(format!("got {} templates, expected 1", bundle.iter().count())));
+    };
+    if template.protocol != Protocol::Esp {
+        return Ok(Err(format!("protocol is {}, expected esp", template.protocol)));
+    }
+    if let Some(local) = template.ends.and_then(|ends| ends.source.0)
+        && !config.local_addresses().contains(&local)
+    {
+        return Err(format!("policy {id}: local tunnel endpoint {local} is not a `local` address of gateway.conf"));
+    }
+    let remote = match remote_address(template, &policy.selector) {
+        Ok(remote) => remote,
+        Err(why) => return Ok(Err(why)),
+    };
+    let Some((peer, found)) = find_peer(config, remote) else {
+        return Ok(Err(match remote {
+            Some(remote) => format!("no peer has the address {remote}"),
+            None => "no peer has the address `any`".to_owned(),
+        }));
+    };
+    Ok(Ok(KeyedPolicy {
+        id,
+        reqid: id.reqid(template),
+        mode: template.mode,
+        selector: policy.selector,
+        peer,
+        proposals: proposals(found, template.mode),
+    }))
+}
+
+/// Returns the address of the peer of a template; `None` if it is known only when the peer initiates.
+fn remote_address(template: &Template, selector: &Selector) -> Result<Option<IpAddr>, String> {
+    match template.mode {
+        Mode::Tunnel => Ok(template.ends.and_then(|ends| ends.destination.0)),
+        Mode::Transport => {
+            let destination = selector.destination;
+            let is_host = destination.first() == destination.last();
+            is_host
+                .then(|| Some(destination.first()))
+                .ok_or(format!("destination of a transport-mode policy is {destination}, expected one host"))
+        }
+        mode => Err(format!("mode is {mode}, expected tunnel or transport")),
+    }
+}
+
+/// Finds the peer with an address, or the peer at any address. Returns its index, too.
+pub fn find_peer(config: &Config, address: Option<IpAddr>) -> Option<(usize, &PeerConfig)> {
+    let with = |wanted: Option<IpAddr>| {
+        config.peers.iter().enumerate().find(|(_, peer)| peer.address.map(|address| address.ip()) == wanted)
+    };
+    with(address).or_else(|| with(None))
+}
+
+/// Returns the transforms of phase 2 of a peer for a mode.
+fn proposals(peer: &PeerConfig, mode: Mode) -> Vec<Phase2Choice> {
+    let encapsulation = match mode {
+        Mode::Transport => EncapsulationMode::TRANSPORT,
+        _ => EncapsulationMode::TUNNEL,
+    };
+    let choice = |suite| Phase2Choice::new(ProtocolId::ESP, suite, encapsulation);
+    peer.suites.iter().map(|esp| choice(esp.suite).with_lifetimes(esp.lifetimes)).collect()
+}
+
+impl KeyedPolicy {
+    /// Returns whether the policy has or contains a selector.
+    pub fn contains(&self, selector: &Selector) -> bool {
+        let within =
+            |outer: AddressRange, inner: AddressRange| outer.contains(inner.first()) && outer.contains(inner.last());
+        within(self.selector.source, selector.source)
+            && within(self.selector.destination, selector.destination)
+            && upper_contains(self.selector.upper, selector.upper)
+    }
+}
+
+/// Returns whether upper protocols and ports contain others.
+fn upper_contains(outer: Upper, inner: Upper) -> bool {
+    let within = |outer: PortRange, inner: PortRange| outer.contains(inner.first) && outer.contains(inner.last);
+    match (outer, inner) {
+        (Upper::Any, _) => true,
+        (Upper::Protocol(outer), Upper::Protocol(inner) | Upper::Icmp(inner, ..) | Upper::Ports(Some(inner), ..)) => {
+            outer == inner
+        }
+        (Upper::Ports(outer, source, destination), Upper::Ports(inner, from, to)) => {
+            (outer.is_none() || outer == inner) && within(source, from) && within(destination, to)
+        }
+        (outer, inner) => outer == inner,
+    }
+}
+
+/// Returns the addresses of a selector for messages.
+pub fn show(selector: &Selector) -> String {
+    format!("{} {}", selector.source, selector.destination)
+}
+
+#[cfg(test)]
+mod tests;

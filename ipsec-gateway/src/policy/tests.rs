@@ -1,0 +1,109 @@
+use super::*;
+
+const CONFIG: &str = r#"
+    policies "p"; keys "k"; local 192.0.2.1; tun ipsec0;
+    peer east address 198.51.100.1 { proposal aes sha1 2; esp aes128-sha1; esp 3des-md5; }
+"#;
+const ROAD: &str = "peer road address any { proposal aes sha1 2; esp null-sha1; }";
+
+/// Returns the policies and warnings of a text.
+fn loaded(config: &str, text: &str) -> Result<(Vec<KeyedPolicy>, Vec<String>), String> {
+    let config = Config::parse(config).unwrap();
+    apply(&config, text.as_bytes(), &mut new_engine(), Instant::ZERO)
+}
+
+fn pair(from: &str, to: &str, template_out: &str, template_in: &str) -> String {
+    format!("spdadd {from} {to} any -P out ipsec {template_out}; spdadd {to} {from} any -P in ipsec {template_in};")
+}
+
+fn tunnel(remote: &str, level: &str) -> String {
+    let (out, inward) =
+        (format!("esp/tunnel/192.0.2.1-{remote}/{level}"), format!("esp/tunnel/{remote}-192.0.2.1/{level}"));
+    pair("10.1.0.0/16", "10.2.0.0/16", &out, &inward)
+}
+
+#[test]
+fn the_tunnel_endpoint_selects_the_peer() {
+    let (policies, warnings) = loaded(CONFIG, &tunnel("198.51.100.1", "unique:7")).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let [policy] = policies.as_slice() else { panic!("one policy") };
+    assert_eq!((policy.peer, policy.reqid, policy.mode), (0, 7, Mode::Tunnel));
+    assert_eq!(policy.proposals.len(), 2);
+    assert_eq!(policy.proposals[0].encapsulation, Some(EncapsulationMode::TUNNEL));
+    assert_eq!(policy.proposals[0].lifetimes.seconds, Some(3600));
+}
+
+#[test]
+fn the_destination_selects_the_peer_in_transport_mode() {
+    let text = pair("192.0.2.1", "198.51.100.1", "esp/transport//require", "esp/transport//require");
+    let (policies, warnings) = loaded(CONFIG, &text).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!((policies[0].peer, policies[0].mode), (0, Mode::Transport));
+    assert_eq!(policies[0].proposals[0].encapsulation, Some(EncapsulationMode::TRANSPORT));
+}
+
+#[test]
+fn the_peer_at_any_address_has_the_remaining_policies() {
+    let config = format!("{CONFIG}{ROAD}");
+    let peer = |remote: &str| loaded(&config, &tunnel(remote, "require")).unwrap().0[0].peer;
+    assert_eq!([peer("198.51.100.1"), peer("198.51.100.2")], [0, 1]);
+}
+
+#[test]
+fn policies_without_negotiation_have_a_reason() {
+    let bundle = "ipcomp/tunnel/192.0.2.1-198.51.100.1/use esp/transport//require";
+    let networks = pair("10.1.0.0/16", "10.2.0.0/16", "esp/transport//require", "esp/transport//require");
+    let ah = pair("10.1.0.1", "10.2.0.1", "ah/transport//require", "ah/transport//require");
+    let table = [
+        (tunnel("198.51.100.2", "require"), "no peer has the address 198.51.100.2"),
+        (pair("10.1.0.0/16", "10.2.0.0/16", bundle, bundle), "got 2 templates, expected 1"),
+        (networks, "destination of a transport-mode policy is 10.2.0.0/16, expected one host"),
+        (ah, "protocol is ah, expected esp"),
+    ];
+    for (text, reason) in table {
+        let (policies, warnings) = loaded(CONFIG, &text).unwrap();
+        assert!(policies.is_empty());
+        assert!(warnings.len() == 1 && warnings[0].ends_with(reason), "{warnings:?}");
+    }
+}
+
+#[test]
+fn a_missing_inbound_policy_is_reported() {
+    let text = "spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;";
+    let (policies, warnings) = loaded(CONFIG, text).unwrap();
+    assert_eq!(policies.len(), 1);
+    assert!(warnings[0].ends_with("no policy for the packets in the other direction"), "{warnings:?}");
+}
+
+#[test]
+fn foreign_tunnel_endpoints_are_refused() {
+    let text = "spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.9-198.51.100.1/require;";
+    let error = loaded(CONFIG, text).unwrap_err();
+    assert!(error.ends_with("local tunnel endpoint 192.0.2.9 is not a `local` address of gateway.conf"), "{error}");
+}
+
+#[test]
+fn errors_of_the_text_have_their_position() {
+    let error = loaded(CONFIG, "\nspdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec;").unwrap_err();
+    assert!(error.starts_with("line 2, column "), "{error}");
+}
+
+#[test]
+fn a_policy_contains_narrower_selectors() {
+    let policy = |upper: &str| {
+        let ends = "esp/tunnel/192.0.2.1-198.51.100.1/require";
+        let text = format!("spdadd 10.1.0.0/16 10.2.0.0/16 {upper} -P out ipsec {ends};");
+        loaded(CONFIG, &text).unwrap().0.remove(0)
+    };
+    let any = policy("any");
+    let of = |policy: &KeyedPolicy| policy.selector;
+    assert!(
+        any.contains(&of(&any)) && any.contains(&of(&policy("tcp"))) && policy("tcp").contains(&of(&policy("tcp")))
+    );
+    assert!(!policy("tcp").contains(&of(&any)) && !policy("tcp").contains(&of(&policy("udp"))));
+    let range = |address: &str, length| AddressRange::prefix(address.parse().unwrap(), length).unwrap();
+    let narrower = Selector { source: range("10.1.2.0", 24), ..any.selector };
+    assert!(any.contains(&narrower));
+    let wider = Selector { destination: range("10.0.0.0", 8), ..any.selector };
+    assert!(!any.contains(&wider));
+}
