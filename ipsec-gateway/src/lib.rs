@@ -3,8 +3,15 @@
 //! contains configuration, sockets, firewall rules and the event loop of `ipsec-gatewayd`, for Linux.
 #![cfg(target_os = "linux")]
 
+pub mod buffer;
+pub mod clock;
 pub mod config;
 pub mod firewall;
 pub mod log;
+pub mod plane;
 pub mod policy;
 pub mod psk;
+pub mod raw;
+pub mod routes;
+pub mod tun;
+pub mod udp;

@@ -1,0 +1,91 @@
+use std::cell::RefCell;
+
+use ipsec_config::setkey;
+
+use super::*;
+use crate::policy::new_engine;
+
+/// Sink that keeps its packets.
+#[derive(Default)]
+struct Kept(RefCell<Vec<Vec<u8>>>);
+
+impl PacketSink for Kept {
+    fn send(&self, packet: &[u8]) -> io::Result<()> {
+        self.0.borrow_mut().push(packet.to_vec());
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn take(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.0.borrow_mut())
+    }
+}
+
+const SA: &str = r#"add 192.0.2.1 198.51.100.1 esp 0x1001 -m tunnel -r 8 -E aes-cbc "sixteen octets !" -A hmac-sha1 "twenty octets it has";"#;
+const POLICIES: [&str; 2] = [
+    "spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;",
+    "spdadd 10.1.0.0/16 10.2.0.0/16 any -P in ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;",
+];
+
+fn plane(text: &str, local: &str) -> Plane {
+    let mut engine = new_engine();
+    setkey::apply(&mut *engine, text.as_bytes(), &[local.parse().unwrap()], Instant::ZERO).unwrap();
+    Plane::new(engine)
+}
+
+/// IPv4 packet from 10.1.0.1 to 10.2.0.1 of a protocol for experiments, with this last octet.
+fn packet(last: u8) -> Vec<u8> {
+    let mut packet = vec![0x45, 0, 0, 24, 0x1c, 0x46, 0, 0, 64, 253, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1, 1, 2, 3, last];
+    let sum = ipsec_packet::Checksum::new().over(&packet[..20]).finish();
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    packet
+}
+
+fn outbound(plane: &mut Plane, packet: &[u8], wire: &Kept) {
+    plane.outbound(Instant::ZERO, &mut Buffer::new().copy(packet).unwrap(), wire).unwrap();
+}
+
+#[test]
+fn packets_pass_from_one_protected_side_to_the_other() {
+    let mut sender = plane(&format!("{SA}{}", POLICIES[0]), "192.0.2.1");
+    let mut receiver = plane(&format!("{SA}{}", POLICIES[1]), "198.51.100.1");
+    let (wire, host) = (Kept::default(), Kept::default());
+    outbound(&mut sender, &packet(7), &wire);
+    let sent = wire.take();
+    assert_eq!((sent.len(), sent[0][9]), (1, 50));
+    let mut buffer = Buffer::new();
+    let sa = receiver.inbound(Instant::ZERO, &mut buffer.copy(&sent[0]).unwrap(), &host).unwrap().unwrap();
+    assert_eq!(sa.spi, 0x1001);
+    assert_eq!(host.take(), [packet(7)]);
+    let replay = receiver.inbound(Instant::ZERO, &mut buffer.copy(&sent[0]).unwrap(), &host).unwrap();
+    assert!(replay.is_none() && host.take().is_empty(), "a replayed packet is not delivered");
+}
+
+#[test]
+fn cleartext_is_neither_sent_nor_delivered() {
+    let mut plane = plane(&POLICIES.concat(), "192.0.2.1");
+    let (wire, host) = (Kept::default(), Kept::default());
+    outbound(&mut plane, &packet(7), &wire);
+    plane.inbound(Instant::ZERO, &mut Buffer::new().copy(&packet(7)).unwrap(), &host).unwrap();
+    let mut unmatched = packet(7);
+    unmatched[16] = 11;
+    outbound(&mut plane, &unmatched, &wire);
+    assert!(wire.take().is_empty() && host.take().is_empty());
+}
+
+#[test]
+fn the_last_packet_of_a_policy_is_sent_when_the_sa_exists() {
+    let mut plane = plane(POLICIES[0], "192.0.2.1");
+    let wire = Kept::default();
+    outbound(&mut plane, &packet(1), &wire);
+    outbound(&mut plane, &packet(2), &wire);
+    let policy = plane.engine.policies().next().unwrap().0;
+    let ipsec_engine::SaEvent::Acquire(acquire) = plane.engine.poll_event().unwrap() else { panic!("an acquire") };
+    assert_eq!(acquire.policy, policy);
+    setkey::apply(&mut *plane.engine, SA.as_bytes(), &["192.0.2.1".parse().unwrap()], Instant::ZERO).unwrap();
+    plane.send_waiting(Instant::ZERO, policy, &wire).unwrap();
+    assert_eq!(wire.take().len(), 1);
+    plane.send_waiting(Instant::ZERO, policy, &wire).unwrap();
+    assert!(wire.take().is_empty(), "it is sent once");
+}

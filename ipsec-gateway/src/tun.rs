@@ -1,0 +1,52 @@
+//! TUN interface: packets of the protected side.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use tun_rs::{DeviceBuilder, SyncDevice};
+
+use crate::plane::PacketSink;
+
+/// TUN interface that this process is attached to. The interface remains when the process ends.
+pub struct Tun(SyncDevice);
+
+impl Tun {
+    /// Attaches to a persistent interface. Reading from it does not block.
+    ///
+    /// # Errors
+    /// The message of the system, for example if another process is attached.
+    pub fn open(name: &str) -> Result<Self, String> {
+        let open = || {
+            let device = DeviceBuilder::new().name(name).build_sync()?;
+            device.set_nonblocking(true)?;
+            Ok(device)
+        };
+        let problem = |e: io::Error| match e.raw_os_error() {
+            Some(code) if code == rustix::io::Errno::BUSY.raw_os_error() => {
+                format!("TUN interface {name}: another process is attached")
+            }
+            _ => format!("TUN interface {name}: {e}"),
+        };
+        open().map(Self).map_err(problem)
+    }
+
+    /// Reads a packet and returns its length.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if there is none, and those of the system.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.recv(buffer)
+    }
+}
+
+impl PacketSink for Tun {
+    fn send(&self, packet: &[u8]) -> io::Result<()> {
+        self.0.send(packet).map(|_| ())
+    }
+}
+
+impl AsFd for Tun {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
