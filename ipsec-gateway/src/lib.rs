@@ -6,10 +6,12 @@
 pub mod buffer;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod firewall;
 pub mod log;
 pub mod plane;
 pub mod policy;
+pub mod protection;
 pub mod psk;
 pub mod raw;
 pub mod routes;

@@ -1,7 +1,9 @@
 //! Log lines on standard error: date, level and text, one line each.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ipsec_packet::Instant;
 
 /// Level of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +78,53 @@ const fn civil_date(days: u64) -> (u64, u64, u64) {
     (if month <= 2 { year + 1 } else { year }, month, date)
 }
 
+/// Limit for lines that packets of anyone can cause: the first ones of each interval are written, the others counted.
+#[derive(Default)]
+pub struct Limiter {
+    /// Begin of the interval.
+    began: Option<Instant>,
+    lines: u64,
+}
+
+impl Limiter {
+    const INTERVAL: Duration = Duration::from_secs(10);
+    const LINES: u64 = 10;
+
+    /// Writes a line of level [`Level::Warning`] unless the limit is reached.
+    pub fn warning(&mut self, now: Instant, text: impl fmt::Display) {
+        let omitted = self.count(now);
+        if let Some(omitted) = omitted.filter(|omitted| *omitted > 0) {
+            warning(format_args!("{omitted} more lines about packets were omitted"));
+        }
+        if omitted.is_some() {
+            warning(text);
+        }
+    }
+
+    /// Counts a line. Returns `None` if it is to be omitted, else the number of lines that were omitted before.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        let mut omitted = 0;
+        if self.began.is_none_or(|began| now.saturating_duration_since(began) >= Self::INTERVAL) {
+            omitted = self.lines.saturating_sub(Self::LINES);
+            (self.began, self.lines) = (Some(now), 0);
+        }
+        self.lines = self.lines.saturating_add(1);
+        (self.lines <= Self::LINES).then_some(omitted)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_about_packets_are_limited() {
+        let mut limiter = Limiter::default();
+        let written = (0..25).filter(|_| limiter.count(Instant::from_secs(1)).is_some()).count();
+        assert_eq!(written, 10);
+        assert_eq!(limiter.count(Instant::from_secs(11)), Some(15));
+        assert_eq!(limiter.count(Instant::from_secs(21)), Some(0));
+    }
 
     #[test]
     fn dates_are_those_of_the_gregorian_calendar() {

@@ -59,7 +59,9 @@ pub fn remove(config: &Config) -> Result<(), String> {
 /// Returns the commands of `ip` for the addresses of the TUN interface and the routes of the policies.
 fn commands<'p>(config: &Config, policies: impl Iterator<Item = &'p PolicyParams>) -> Result<Vec<String>, String> {
     let (tun, table, mark) = (&config.tun.name, config.table, config.mark);
-    let mut commands = vec![format!("link set dev {tun} mtu {} up", config.tun.mtu)];
+    // Without a link-local address the kernel sends no router solicitations.
+    let mut commands =
+        vec![format!("link set dev {tun} addrgenmode none"), format!("link set dev {tun} mtu {} up", config.tun.mtu)];
     for (address, length) in &config.tun.addresses {
         // There is no other host on the link whose address could be a duplicate.
         let nodad = if address.is_ipv6() { " nodad" } else { "" };
@@ -123,6 +125,7 @@ mod tests {
         ipsec_config::setkey::apply(&mut *engine, text.as_bytes(), &[], Instant::ZERO).unwrap();
         let policies = engine.policies().map(|(_, policy)| policy);
         let expected = [
+            "link set dev ipsec0 addrgenmode none",
             "link set dev ipsec0 mtu 1300 up",
             "address replace 10.1.0.1/32 dev ipsec0",
             "address replace fd00:1::1/128 dev ipsec0 nodad",

@@ -1,0 +1,97 @@
+//! Command line of `ipsec-gatewayd`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use ike_v1::Phase2Suite;
+use ipsec_gateway::config::{Config, PeerConfig};
+use ipsec_gateway::daemon::{self, Options};
+use ipsec_gateway::protection::{self, Firewall};
+use ipsec_gateway::{clock, log, policy};
+
+/// Join networks over IPsec: IKEv1 and ESP in user space.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    /// Configuration of the gateway.
+    #[arg(short, long, default_value = "/etc/ipsec-gateway/gateway.conf", value_name = "FILE")]
+    config: PathBuf,
+    /// Print the effective configuration and its warnings, and exit.
+    #[arg(long)]
+    check: bool,
+    /// Run without the rules of nftables. Cleartext packets of protected networks are then accepted from the
+    /// unprotected side, and leave when the routes are removed.
+    #[arg(long, global = true)]
+    without_firewall: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Command {
+    /// Run the daemon (default).
+    Run,
+    /// Install firewall rules, TUN interface and routes, which remain without the daemon.
+    Protect,
+    /// Remove firewall rules, TUN interface and routes: cleartext packets pass again.
+    Unprotect,
+}
+
+/// Runs the command.
+pub fn run() -> ExitCode {
+    match execute(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            log::error(e);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<(), String> {
+    let config = Config::read(&cli.config)?;
+    let firewall = if cli.without_firewall { Firewall::Unused } else { Firewall::Required };
+    if cli.check {
+        return check(&config);
+    }
+    match cli.command.unwrap_or(Command::Run) {
+        Command::Run => daemon::run(config, &Options { firewall }),
+        Command::Protect => {
+            let mut engine = policy::new_engine();
+            policy::load(&config, &mut engine, clock::now())?;
+            protection::install(&config, &engine, firewall)
+        }
+        Command::Unprotect => protection::remove(&config, firewall),
+    }
+}
+
+/// Prints the effective configuration. Warnings are log lines.
+fn check(config: &Config) -> Result<(), String> {
+    let mut engine = policy::new_engine();
+    let policies = policy::load(config, &mut engine, clock::now())?;
+    for peer in &config.peers {
+        print_peer(peer);
+    }
+    for policy in &policies {
+        let peer = config.peers.get(policy.peer).map_or("", |peer| &peer.name);
+        println!("policy {}: {}, {} mode, peer {peer}", policy.id, policy::show(&policy.selector), policy.mode);
+    }
+    Ok(())
+}
+
+fn print_peer(peer: &PeerConfig) {
+    let address = peer.address.map_or("any".to_owned(), |address| address.to_string());
+    let check = format!("{:?}", peer.check).to_lowercase();
+    println!("peer {} address {address}, check {check}", peer.name);
+    for proposal in &peer.proposals {
+        let (cipher, bits, hash, group) = (proposal.cipher, proposal.cipher_key * 8, proposal.hash, proposal.group);
+        let seconds = proposal.lifetimes.seconds.unwrap_or_default();
+        println!("\tproposal {cipher} {bits}, {hash:?}, {group}, {seconds} s");
+    }
+    for esp in &peer.suites {
+        let Phase2Suite::Keyed { cipher, cipher_key, integrity, .. } = esp.suite else { continue };
+        let (bits, seconds) = (cipher_key * 8, esp.lifetimes.seconds.unwrap_or_default());
+        println!("\tesp {cipher} {bits}, {integrity}, {seconds} s");
+    }
+}

@@ -1,0 +1,205 @@
+//! Event loop: one thread waits for the TUN interface, the sockets, signals and timers.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Read as _};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+use ipsec_packet::{Datagram, Instant, Marker, classify};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::buffer::Buffer;
+use crate::config::{Config, NAT_TRAVERSAL_PORT};
+use crate::log::{self, Limiter};
+use crate::plane::Plane;
+use crate::protection::{self, Firewall};
+use crate::raw::{Raw, RawSockets};
+use crate::tun::Tun;
+use crate::udp::{Udp, restore_headers};
+use crate::{clock, policy};
+
+/// Number of packets that are read from one socket before the next one.
+const BATCH: usize = 64;
+
+/// Options of the daemon.
+pub struct Options {
+    /// Use of the firewall.
+    pub firewall: Firewall,
+}
+
+/// Runs the daemon until it receives SIGTERM or SIGINT.
+///
+/// # Errors
+/// The message about what prevents its start.
+pub fn run(config: Config, options: &Options) -> Result<(), String> {
+    let mut daemon = Daemon::start(config, options)?;
+    log::info("the gateway runs");
+    daemon.run()?;
+    log::info("the gateway has stopped; firewall rules and routes remain");
+    Ok(())
+}
+
+/// State of the running daemon.
+struct Daemon {
+    plane: Plane,
+    tun: Tun,
+    raw: RawSockets,
+    udp: Vec<Udp>,
+    signals: UnixStream,
+    buffer: Buffer,
+    errors: Limiter,
+}
+
+impl Daemon {
+    fn start(config: Config, options: &Options) -> Result<Self, String> {
+        let now = clock::now();
+        let mut engine = policy::new_engine();
+        policy::load(&config, &mut engine, now)?;
+        protection::install(&config, &engine, options.firewall)?;
+        let tun = Tun::open(&config.tun.name)?;
+        let mut udp = Vec::new();
+        let mut raw: Vec<Raw> = Vec::new();
+        for local in &config.locals {
+            udp.push(Udp::open(*local, config.mark)?);
+            if raw.iter().all(|raw| raw.local() != local.ip()) {
+                raw.push(Raw::open(local.ip(), config.mark)?);
+                udp.push(Udp::open(SocketAddr::new(local.ip(), NAT_TRAVERSAL_PORT), config.mark)?);
+            }
+        }
+        let (signals, writer) = UnixStream::pair().map_err(|e| format!("signals: {e}"))?;
+        signals.set_nonblocking(true).map_err(|e| format!("signals: {e}"))?;
+        for signal in [SIGTERM, SIGINT] {
+            let registered =
+                writer.try_clone().and_then(|writer| signal_hook::low_level::pipe::register(signal, writer));
+            registered.map_err(|e| format!("signal {signal}: {e}"))?;
+        }
+        Ok(Self {
+            plane: Plane::new(engine),
+            tun,
+            raw: RawSockets(raw),
+            udp,
+            signals,
+            buffer: Buffer::new(),
+            errors: Limiter::default(),
+        })
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        loop {
+            self.wait().map_err(|e| format!("poll: {e}"))?;
+            let now = clock::now();
+            if self.has_signal() {
+                return Ok(());
+            }
+            self.read_udp(now);
+            self.read_raw(now);
+            self.read_tun(now);
+            self.plane.engine.tick(now);
+            while let Some(event) = self.plane.engine.poll_event() {
+                log::info(format_args!("{event:?}"));
+            }
+            while let Some(audit) = self.plane.engine.poll_audit() {
+                self.errors.warning(now, format_args!("packet discarded: {audit}"));
+            }
+        }
+    }
+
+    /// Waits until a descriptor is readable or a timer has ended.
+    fn wait(&self) -> io::Result<()> {
+        let timers = self.plane.engine.poll_timeout();
+        let timeout = timers.map(|due| {
+            let left = due.saturating_duration_since(clock::now());
+            Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: left.subsec_nanos().into() }
+        });
+        let sockets = self.raw.0.iter().map(AsFd::as_fd).chain(self.udp.iter().map(AsFd::as_fd));
+        let descriptors = [self.signals.as_fd(), self.tun.as_fd()].into_iter().chain(sockets);
+        let mut descriptors: Vec<_> = descriptors.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        match poll(&mut descriptors, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn has_signal(&mut self) -> bool {
+        matches!(self.signals.read(&mut [0; 16]), Ok(1..))
+    }
+
+    fn read_udp(&mut self, now: Instant) {
+        for at in 0..self.udp.len() {
+            for _ in 0..BATCH {
+                match self.read_datagram(now, at) {
+                    Ok(()) => {}
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                    // An ICMP error for an earlier datagram is reported by the next call.
+                    Err(e) => self.errors.warning(now, problem("UDP", self.udp[at].local(), &e)),
+                }
+            }
+        }
+    }
+
+    fn read_datagram(&mut self, now: Instant, at: usize) -> io::Result<()> {
+        let socket = &self.udp[at];
+        let local = socket.local();
+        let (mut buffer, mut sender) = (std::mem::take(&mut self.buffer), None);
+        let received = buffer.receive(|buffer| {
+            let (length, from) = socket.receive(buffer)?;
+            sender = Some(from);
+            Ok(length)
+        });
+        let done = received.and_then(|mut packet| {
+            let remote = sender.ok_or(ErrorKind::InvalidData)?;
+            let is_ike = local.port() != NAT_TRAVERSAL_PORT;
+            match classify(packet.data(), Marker::NonEsp) {
+                Datagram::KeepAlive => Ok(()),
+                Datagram::Esp(_) if !is_ike => {
+                    restore_headers(&mut packet, remote, local)?;
+                    self.deliver(now, &mut packet)
+                }
+                Datagram::Runt if !is_ike => Ok(()),
+                _ => Ok(()),
+            }
+        });
+        self.buffer = buffer;
+        done
+    }
+
+    fn read_raw(&mut self, now: Instant) {
+        for at in 0..self.raw.0.len() {
+            for _ in 0..BATCH {
+                let mut buffer = std::mem::take(&mut self.buffer);
+                let received = self.raw.0[at].receive(&mut buffer);
+                let done = received.and_then(|mut packet| self.deliver(now, &mut packet));
+                self.buffer = buffer;
+                match done {
+                    Ok(()) => {}
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                    Err(e) => self.errors.warning(now, problem("ESP", self.raw.0[at].local(), &e)),
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, now: Instant, packet: &mut ipsec_packet::PacketBuf<'_>) -> io::Result<()> {
+        self.plane.inbound(now, packet, &self.tun).map(|_| ())
+    }
+
+    fn read_tun(&mut self, now: Instant) {
+        for _ in 0..BATCH {
+            let mut buffer = std::mem::take(&mut self.buffer);
+            let received = buffer.receive(|buffer| self.tun.receive(buffer));
+            let done = received.and_then(|mut packet| self.plane.outbound(now, &mut packet, &self.raw));
+            self.buffer = buffer;
+            match done {
+                Ok(()) => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                Err(e) => self.errors.warning(now, problem("packet from the TUN interface", "", &e)),
+            }
+        }
+    }
+}
+
+fn problem(what: &str, address: impl Display, e: &io::Error) -> String {
+    format!("{what} {address}: {e}")
+}
