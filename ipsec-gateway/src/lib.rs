@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod firewall;
+pub mod key_tables;
 pub mod log;
 pub mod plane;
 pub mod policy;
