@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ike_v1::Phase2Suite;
+use ike_v1::{Phase2Suite, hash_number};
 use ipsec_gateway::config::{Config, PeerConfig};
 use ipsec_gateway::daemon::{self, Options};
+use ipsec_gateway::host::{KeyExchange, pre_shared_key, show};
 use ipsec_gateway::protection::{self, Firewall};
+use ipsec_gateway::psk::PskFile;
 use ipsec_gateway::{clock, log, policy};
 
 /// Join networks over IPsec: IKEv1 and ESP in user space.
@@ -18,12 +20,15 @@ struct Cli {
     #[arg(short, long, default_value = "/etc/ipsec-gateway/gateway.conf", value_name = "FILE")]
     config: PathBuf,
     /// Print the effective configuration and its warnings, and exit.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "export_keys")]
     check: bool,
     /// Run without the rules of nftables. Cleartext packets of protected networks are then accepted from the
     /// unprotected side, and leave when the routes are removed.
     #[arg(long, global = true)]
     without_firewall: bool,
+    /// Write the keys of all SAs to the tables of Wireshark in this directory, for debugging.
+    #[arg(long, value_name = "DIRECTORY")]
+    export_keys: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -53,10 +58,10 @@ fn execute(cli: Cli) -> Result<(), String> {
     let config = Config::read(&cli.config)?;
     let firewall = if cli.without_firewall { Firewall::Unused } else { Firewall::Required };
     if cli.check {
-        return check(&config);
+        return check(config);
     }
     match cli.command.unwrap_or(Command::Run) {
-        Command::Run => daemon::run(config, &Options { firewall }),
+        Command::Run => daemon::run(config, &Options { firewall, export_keys: cli.export_keys }),
         Command::Protect => {
             let mut engine = policy::new_engine();
             policy::load(&config, &mut engine, clock::now())?;
@@ -67,27 +72,33 @@ fn execute(cli: Cli) -> Result<(), String> {
 }
 
 /// Prints the effective configuration. Warnings are log lines.
-fn check(config: &Config) -> Result<(), String> {
+fn check(config: Config) -> Result<(), String> {
     let mut engine = policy::new_engine();
-    let policies = policy::load(config, &mut engine, clock::now())?;
-    for peer in &config.peers {
+    let policies = policy::load(&config, &mut engine, clock::now())?;
+    let mut keys = PskFile::read(&config.keys)?;
+    let exchange = KeyExchange::new(config, policies)?;
+    for peer in &exchange.config.peers {
         print_peer(peer);
+        if pre_shared_key(&mut keys, peer).is_none() {
+            return Err(format!("peer {}: {} contains no key for it", peer.name, exchange.config.keys.display()));
+        }
     }
-    for policy in &policies {
-        let peer = config.peers.get(policy.peer).map_or("", |peer| &peer.name);
+    for policy in &exchange.policies {
+        let peer = exchange.config.peers.get(policy.peer).map_or("", |peer| &peer.name);
         println!("policy {}: {}, {} mode, peer {peer}", policy.id, policy::show(&policy.selector), policy.mode);
     }
     Ok(())
 }
 
 fn print_peer(peer: &PeerConfig) {
-    let address = peer.address.map_or("any".to_owned(), |address| address.to_string());
+    let address = peer.address.map_or("any".to_owned(), show);
     let check = format!("{:?}", peer.check).to_lowercase();
     println!("peer {} address {address}, check {check}", peer.name);
     for proposal in &peer.proposals {
-        let (cipher, bits, hash, group) = (proposal.cipher, proposal.cipher_key * 8, proposal.hash, proposal.group);
+        let (cipher, bits, group) = (proposal.cipher, proposal.cipher_key * 8, proposal.group);
+        let hash = hash_number(proposal.hash).map(|hash| hash.to_string()).unwrap_or_default();
         let seconds = proposal.lifetimes.seconds.unwrap_or_default();
-        println!("\tproposal {cipher} {bits}, {hash:?}, {group}, {seconds} s");
+        println!("\tproposal {cipher} {bits}, {hash}, {group}, {seconds} s");
     }
     for esp in &peer.suites {
         let Phase2Suite::Keyed { cipher, cipher_key, integrity, .. } = esp.suite else { continue };

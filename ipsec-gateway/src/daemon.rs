@@ -5,16 +5,23 @@ use std::io::{self, ErrorKind, Read as _};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
 
+use ike_v1::Path;
 use ipsec_packet::{Datagram, Instant, Marker, classify};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::buffer::Buffer;
 use crate::config::{Config, NAT_TRAVERSAL_PORT};
+use crate::host::{KeyExchange, pre_shared_key, show};
+use crate::ike::Ike;
+use crate::key_tables::KeyTables;
 use crate::log::{self, Limiter};
 use crate::plane::Plane;
 use crate::protection::{self, Firewall};
+use crate::psk::PskFile;
 use crate::raw::{Raw, RawSockets};
 use crate::tun::Tun;
 use crate::udp::{Udp, restore_headers};
@@ -22,11 +29,15 @@ use crate::{clock, policy};
 
 /// Number of packets that are read from one socket before the next one.
 const BATCH: usize = 64;
+/// Longest time for the delete messages of a clean stop.
+const STOP_TIME: Duration = Duration::from_secs(3);
 
 /// Options of the daemon.
 pub struct Options {
     /// Use of the firewall.
     pub firewall: Firewall,
+    /// Directory for the tables of Wireshark.
+    pub export_keys: Option<PathBuf>,
 }
 
 /// Runs the daemon until it receives SIGTERM or SIGINT.
@@ -44,19 +55,32 @@ pub fn run(config: Config, options: &Options) -> Result<(), String> {
 /// State of the running daemon.
 struct Daemon {
     plane: Plane,
+    ike: Ike,
     tun: Tun,
     raw: RawSockets,
     udp: Vec<Udp>,
     signals: UnixStream,
     buffer: Buffer,
     errors: Limiter,
+    /// Time at which the daemon ends at the latest; `None` before the signal.
+    stop: Option<Instant>,
 }
 
 impl Daemon {
     fn start(config: Config, options: &Options) -> Result<Self, String> {
         let now = clock::now();
         let mut engine = policy::new_engine();
-        policy::load(&config, &mut engine, now)?;
+        let policies = policy::load(&config, &mut engine, now)?;
+        let mut keys = PskFile::read(&config.keys)?;
+        for peer in &config.peers {
+            if pre_shared_key(&mut keys, peer).is_none() {
+                log::warning(format_args!("peer {}: {} contains no key for it", peer.name, config.keys.display()));
+            }
+        }
+        let tables = options.export_keys.as_deref().map(KeyTables::create).transpose()?;
+        if tables.is_some() {
+            log::warning("the keys of all SAs are exported: whoever reads the tables can decrypt the traffic");
+        }
         protection::install(&config, &engine, options.firewall)?;
         let tun = Tun::open(&config.tun.name)?;
         let mut udp = Vec::new();
@@ -75,14 +99,17 @@ impl Daemon {
                 writer.try_clone().and_then(|writer| signal_hook::low_level::pipe::register(signal, writer));
             registered.map_err(|e| format!("signal {signal}: {e}"))?;
         }
+        let ike = Ike::new(KeyExchange::new(config, policies)?, keys, tables);
         Ok(Self {
             plane: Plane::new(engine),
+            ike,
             tun,
             raw: RawSockets(raw),
             udp,
             signals,
             buffer: Buffer::new(),
             errors: Limiter::default(),
+            stop: None,
         })
     }
 
@@ -90,26 +117,29 @@ impl Daemon {
         loop {
             self.wait().map_err(|e| format!("poll: {e}"))?;
             let now = clock::now();
-            if self.has_signal() {
-                return Ok(());
-            }
+            self.read_signals(now);
             self.read_udp(now);
             self.read_raw(now);
             self.read_tun(now);
             self.plane.engine.tick(now);
+            self.ike.handle_timeout(now, &mut self.plane.engine);
             while let Some(event) = self.plane.engine.poll_event() {
-                log::info(format_args!("{event:?}"));
+                self.ike.handle_sa_event(now, &event, &mut self.plane.engine);
             }
+            self.ike.drive(now, &mut self.plane, &self.udp, &self.raw);
             while let Some(audit) = self.plane.engine.poll_audit() {
                 self.errors.warning(now, format_args!("packet discarded: {audit}"));
+            }
+            if self.stop.is_some_and(|end| now >= end || self.ike.is_idle()) {
+                return Ok(());
             }
         }
     }
 
     /// Waits until a descriptor is readable or a timer has ended.
     fn wait(&self) -> io::Result<()> {
-        let timers = self.plane.engine.poll_timeout();
-        let timeout = timers.map(|due| {
+        let timers = [self.plane.engine.poll_timeout(), self.ike.poll_timeout(), self.stop];
+        let timeout = timers.into_iter().flatten().min().map(|due| {
             let left = due.saturating_duration_since(clock::now());
             Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: left.subsec_nanos().into() }
         });
@@ -122,8 +152,13 @@ impl Daemon {
         }
     }
 
-    fn has_signal(&mut self) -> bool {
-        matches!(self.signals.read(&mut [0; 16]), Ok(1..))
+    fn read_signals(&mut self, now: Instant) {
+        let mut octets = [0; 16];
+        if matches!(self.signals.read(&mut octets), Ok(1..)) && self.stop.is_none() {
+            log::info("signal received: SAs are deleted");
+            self.stop = Some(now + STOP_TIME);
+            self.ike.delete_all(now, &mut self.plane.engine);
+        }
     }
 
     fn read_udp(&mut self, now: Instant) {
@@ -133,7 +168,7 @@ impl Daemon {
                     Ok(()) => {}
                     Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                     // An ICMP error for an earlier datagram is reported by the next call.
-                    Err(e) => self.errors.warning(now, problem("UDP", self.udp[at].local(), &e)),
+                    Err(e) => self.errors.warning(now, problem("UDP", show(self.udp[at].local()), &e)),
                 }
             }
         }
@@ -158,7 +193,13 @@ impl Daemon {
                     self.deliver(now, &mut packet)
                 }
                 Datagram::Runt if !is_ike => Ok(()),
-                _ => Ok(()),
+                _ => {
+                    let path = Path { local, remote };
+                    self.ike.handle_datagram(now, path, packet.data_mut(), &mut self.plane.engine);
+                    // Replies leave at once, and SAs exist before the next packet is read.
+                    self.ike.drive(now, &mut self.plane, &self.udp, &self.raw);
+                    Ok(())
+                }
             }
         });
         self.buffer = buffer;
@@ -182,7 +223,10 @@ impl Daemon {
     }
 
     fn deliver(&mut self, now: Instant, packet: &mut ipsec_packet::PacketBuf<'_>) -> io::Result<()> {
-        self.plane.inbound(now, packet, &self.tun).map(|_| ())
+        if let Some(sa) = self.plane.inbound(now, packet, &self.tun)? {
+            self.ike.heard_from(now, &sa);
+        }
+        Ok(())
     }
 
     fn read_tun(&mut self, now: Instant) {

@@ -8,6 +8,8 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod firewall;
+pub mod host;
+pub mod ike;
 pub mod key_tables;
 pub mod log;
 pub mod plane;

@@ -11,7 +11,7 @@ use ipsec_config::setkey;
 use ipsec_engine::{
     Action, AnyAlgorithms, Bundle, Engine, Mode, PolicyDirection, PolicyId, PolicyParams, Protocol, Settings, Template,
 };
-use ipsec_packet::{AddressRange, Instant, PortRange, Selector, Upper};
+use ipsec_packet::{Instant, Selector};
 use zeroize::Zeroizing;
 
 use crate::config::{Config, PeerConfig};
@@ -168,32 +168,6 @@ fn proposals(peer: &PeerConfig, mode: Mode) -> Vec<Phase2Choice> {
     };
     let choice = |suite| Phase2Choice::new(ProtocolId::ESP, suite, encapsulation);
     peer.suites.iter().map(|esp| choice(esp.suite).with_lifetimes(esp.lifetimes)).collect()
-}
-
-impl KeyedPolicy {
-    /// Returns whether the policy has or contains a selector.
-    pub fn contains(&self, selector: &Selector) -> bool {
-        let within =
-            |outer: AddressRange, inner: AddressRange| outer.contains(inner.first()) && outer.contains(inner.last());
-        within(self.selector.source, selector.source)
-            && within(self.selector.destination, selector.destination)
-            && upper_contains(self.selector.upper, selector.upper)
-    }
-}
-
-/// Returns whether upper protocols and ports contain others.
-fn upper_contains(outer: Upper, inner: Upper) -> bool {
-    let within = |outer: PortRange, inner: PortRange| outer.contains(inner.first) && outer.contains(inner.last);
-    match (outer, inner) {
-        (Upper::Any, _) => true,
-        (Upper::Protocol(outer), Upper::Protocol(inner) | Upper::Icmp(inner, ..) | Upper::Ports(Some(inner), ..)) => {
-            outer == inner
-        }
-        (Upper::Ports(outer, source, destination), Upper::Ports(inner, from, to)) => {
-            (outer.is_none() || outer == inner) && within(source, from) && within(destination, to)
-        }
-        (outer, inner) => outer == inner,
-    }
 }
 
 /// Returns the addresses of a selector for messages.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
 use ike_codec::{IdKind, Identification, Lifetimes};
-use ike_v1::{Phase1Choice, Phase2Suite};
+use ike_v1::{Phase1Choice, Phase2Suite, ProposalCheck};
 
 pub use error::{ConfigError, ConfigErrorKind, Location};
 
@@ -67,7 +67,7 @@ pub struct PeerConfig {
     /// Identity that the peer must have; `None` for any.
     pub peers_identity: Option<Identity>,
     /// Comparison of lifetimes and key lengths as responder.
-    pub check: Check,
+    pub check: ProposalCheck,
 }
 
 /// Suite of ESP with its lifetimes.
@@ -77,18 +77,6 @@ pub struct EspSuite {
     pub suite: Phase2Suite,
     /// Lifetimes in seconds and kilobytes.
     pub lifetimes: Lifetimes,
-}
-
-/// Comparison of the lifetimes and key lengths of a peer with those configured (`proposal_check` of racoon.conf(5)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Check {
-    /// The values of the peer are accepted.
-    Obey,
-    /// A lifetime of the peer must not be longer, and its key not shorter.
-    #[default]
-    Strict,
-    /// The values must be equal.
-    Exact,
 }
 
 /// Identity in phase 1 (RFC 2407 section 4.6.2).

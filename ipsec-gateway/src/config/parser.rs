@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use ike_codec::{IdKind, Lifetimes};
+use ike_v1::ProposalCheck;
 
 use super::error::{ConfigError, ConfigErrorKind, Location};
 use super::lexer::{Lexer, Token, TokenKind};
-use super::{Check, Config, EspSuite, IKE_PORT, Identity, PeerConfig, TunConfig, algorithm};
+use super::{Config, EspSuite, IKE_PORT, Identity, PeerConfig, TunConfig, algorithm};
 
 /// Lifetime of phase 1 in seconds, if the configuration specifies none.
 const PHASE_1_SECONDS: u64 = 28_800;
@@ -155,7 +156,7 @@ impl<'t> Parser<'t> {
             suites: Vec::new(),
             identity: None,
             peers_identity: None,
-            check: Check::default(),
+            check: ProposalCheck::default(),
         };
         self.sign('{')?;
         while self.next.kind != TokenKind::Sign('}') {
@@ -192,9 +193,9 @@ impl<'t> Parser<'t> {
             }
             "check" => {
                 peer.check = self.named("obey, strict or exact", |word| match word {
-                    "obey" => Some(Check::Obey),
-                    "strict" => Some(Check::Strict),
-                    "exact" => Some(Check::Exact),
+                    "obey" => Some(ProposalCheck::Obey),
+                    "strict" => Some(ProposalCheck::Strict),
+                    "exact" => Some(ProposalCheck::Exact),
                     _ => None,
                 })?;
             }

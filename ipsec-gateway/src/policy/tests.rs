@@ -87,23 +87,3 @@ fn errors_of_the_text_have_their_position() {
     let error = loaded(CONFIG, "\nspdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec;").unwrap_err();
     assert!(error.starts_with("line 2, column "), "{error}");
 }
-
-#[test]
-fn a_policy_contains_narrower_selectors() {
-    let policy = |upper: &str| {
-        let ends = "esp/tunnel/192.0.2.1-198.51.100.1/require";
-        let text = format!("spdadd 10.1.0.0/16 10.2.0.0/16 {upper} -P out ipsec {ends};");
-        loaded(CONFIG, &text).unwrap().0.remove(0)
-    };
-    let any = policy("any");
-    let of = |policy: &KeyedPolicy| policy.selector;
-    assert!(
-        any.contains(&of(&any)) && any.contains(&of(&policy("tcp"))) && policy("tcp").contains(&of(&policy("tcp")))
-    );
-    assert!(!policy("tcp").contains(&of(&any)) && !policy("tcp").contains(&of(&policy("udp"))));
-    let range = |address: &str, length| AddressRange::prefix(address.parse().unwrap(), length).unwrap();
-    let narrower = Selector { source: range("10.1.2.0", 24), ..any.selector };
-    assert!(any.contains(&narrower));
-    let wider = Selector { destination: range("10.0.0.0", 8), ..any.selector };
-    assert!(!any.contains(&wider));
-}

@@ -30,7 +30,7 @@ fn every_statement_is_parsed() {
     assert_eq!((config.tun.mtu, config.tun.addresses.len()), (1300, 2));
     let [east, road] = config.peers.as_slice() else { panic!("two peers") };
     assert_eq!(east.address, Some("198.51.100.1:501".parse().unwrap()));
-    assert_eq!(east.check, Check::Obey);
+    assert_eq!(east.check, ProposalCheck::Obey);
     let lifetimes: Vec<_> = east.proposals.iter().map(|proposal| proposal.lifetimes.seconds).collect();
     assert_eq!(lifetimes, [Some(600), Some(28_800)]);
     let second = east.proposals[1];
@@ -40,7 +40,7 @@ fn every_statement_is_parsed() {
     assert_eq!(esp, [(Some(300), Some(4096)), (Some(3600), None)]);
     assert_eq!(east.identity.as_ref().unwrap().to_string(), "west.example.net");
     assert_eq!(east.peers_identity.as_ref().unwrap().to_string(), "198.51.100.1");
-    assert_eq!((road.address, road.check, &road.identity), (None, Check::Strict, &None));
+    assert_eq!((road.address, road.check, &road.identity), (None, ProposalCheck::Strict, &None));
 }
 
 #[test]

@@ -1,0 +1,168 @@
+//! Services that the negotiator needs: configuration, pre-shared keys, random numbers, SPIs and Diffie-Hellman.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ike_codec::{Group, ProtocolId};
+use ike_v1::{
+    DhError, DiffieHellman, Host, IpsecPolicy, Path, Peer, PeerDefaults, PeerHint, PeerId, PreSharedKey, Software,
+};
+use ipsec_engine::{Protocol, SaBackend, SaId, SpiRequest};
+use ipsec_packet::{Instant, Selector};
+use rand::{Rng, RngExt};
+
+use crate::config::{Config, Identity, PeerConfig};
+use crate::policy::{self, Databases, KeyedPolicy};
+use crate::psk::PskFile;
+
+/// Lowest SPI of inbound SAs; those below 256 are reserved (RFC 4303 section 2.1).
+const MIN_SPI: u32 = 0x1000;
+
+/// Configuration of key exchange, which does not change while the daemon runs.
+pub struct KeyExchange {
+    /// Configuration of the gateway.
+    pub config: Config,
+    /// Policies whose SAs are negotiated.
+    pub policies: Vec<KeyedPolicy>,
+    /// Identity of this host for each peer.
+    identities: Vec<Identity>,
+}
+
+impl KeyExchange {
+    /// Determines the identity of this host for each peer: the configured one, or its address.
+    ///
+    /// # Errors
+    /// The message about a peer for whose address family this host has no address.
+    pub fn new(config: Config, policies: Vec<KeyedPolicy>) -> Result<Self, String> {
+        let identity = |peer: &PeerConfig| {
+            let local = match peer.address {
+                Some(address) => config.local_for(address.ip()),
+                None => config.locals.first().copied(),
+            };
+            let missing = || format!("peer {}: no `local` address has the address family of the peer", peer.name);
+            let local = local.ok_or_else(missing)?;
+            Ok(peer.identity.clone().unwrap_or_else(|| Identity::address(local.ip())))
+        };
+        let identities = config.peers.iter().map(identity).collect::<Result<_, String>>()?;
+        Ok(Self { config, policies, identities })
+    }
+
+    /// Returns the configuration of a peer.
+    pub fn peer(&self, peer: PeerId) -> Option<&PeerConfig> {
+        self.config.peers.get(usize::from(peer.0))
+    }
+
+    /// Returns the name of a peer for messages.
+    pub fn name(&self, peer: PeerId) -> &str {
+        self.peer(peer).map_or("unknown", |peer| peer.name.as_str())
+    }
+
+    /// Returns the policy with this number in the SPD.
+    pub fn policy(&self, number: u32) -> Option<&KeyedPolicy> {
+        self.policies.iter().find(|policy| policy.id.get() == number)
+    }
+
+    /// Returns addresses and ports for phase 1 as initiator.
+    fn path(&self, peer: &PeerConfig) -> Option<Path> {
+        let remote = peer.address?;
+        Some(Path { local: self.config.local_for(remote.ip())?, remote })
+    }
+}
+
+/// Returns the pre-shared key of a peer. Its address and its identity are the identifiers in the file.
+pub fn pre_shared_key(keys: &mut PskFile, peer: &PeerConfig) -> Option<PreSharedKey> {
+    let identity = peer.peers_identity.as_ref();
+    let text = identity.map(Identity::to_string);
+    let of_identity = || text.as_ref()?.parse::<IpAddr>().ok();
+    keys.key(peer.address.map(|address| address.ip()).or_else(of_identity), text.as_deref())
+}
+
+/// Environment of the negotiator for one call.
+pub struct GatewayHost<'h> {
+    /// Configuration of key exchange.
+    pub exchange: &'h KeyExchange,
+    /// Pre-shared keys.
+    pub keys: &'h mut PskFile,
+    /// Databases in which SPIs are reserved.
+    pub engine: &'h mut Databases,
+    /// Current time.
+    pub now: Instant,
+}
+
+impl Host for GatewayHost<'_> {
+    fn random(&mut self, octets: &mut [u8]) {
+        rand::rng().fill_bytes(octets);
+    }
+
+    fn find_peer(&self, hint: &PeerHint<'_>) -> Option<PeerId> {
+        // With pre-shared keys, the peer is known by its address (RFC 2409 section 5.4); the identity is compared later.
+        let find = || policy::find_peer(&self.exchange.config, Some(hint.path.remote.ip()));
+        hint.candidate.or_else(|| u16::try_from(find()?.0).ok().map(PeerId))
+    }
+
+    fn peer(&self, peer: PeerId) -> Option<Peer<'_>> {
+        let config = self.exchange.peer(peer)?;
+        Some(Peer {
+            path: self.exchange.path(config),
+            proposals: &config.proposals,
+            local_identity: self.exchange.identities.get(usize::from(peer.0))?.payload(),
+            remote_identity: config.peers_identity.as_ref().map(Identity::payload),
+            check: config.check,
+            defaults: PeerDefaults::RFC,
+        })
+    }
+
+    fn pre_shared_key(&mut self, peer: PeerId) -> Option<PreSharedKey> {
+        pre_shared_key(self.keys, self.exchange.peer(peer)?)
+    }
+
+    fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
+        self.exchange.policy(policy).map(as_ipsec_policy)
+    }
+
+    fn find_policy(&self, peer: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {
+        let of_peer = || self.exchange.policies.iter().filter(|policy| policy.peer == usize::from(peer.0));
+        let equal = of_peer().find(|policy| policy.selector == *selector);
+        equal.or_else(|| of_peer().find(|policy| policy.selector.contains(selector))).map(as_ipsec_policy)
+    }
+
+    fn reserve_spi(&mut self, protocol: ProtocolId, path: &Path) -> Option<u32> {
+        let protocol = esp(protocol)?;
+        let (source, destination) = (path.remote.ip(), path.local.ip());
+        let random = rand::rng().random();
+        let request = SpiRequest { source, destination, protocol, min: MIN_SPI, max: u32::MAX, random };
+        self.engine.get_spi(&request, self.now).ok().flatten()
+    }
+
+    fn release_spi(&mut self, protocol: ProtocolId, path: &Path, spi: u32) {
+        if let Some(protocol) = esp(protocol) {
+            self.engine.remove(&SaId::inbound(path.local.ip(), protocol, spi), path.remote.ip());
+        }
+    }
+
+    fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Result<(), DhError> {
+        Software.public(group, private, public)
+    }
+
+    fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Result<(), DhError> {
+        Software.shared(group, private, public, shared)
+    }
+}
+
+fn as_ipsec_policy(policy: &KeyedPolicy) -> IpsecPolicy<'_> {
+    IpsecPolicy {
+        number: policy.id.get(),
+        reqid: policy.reqid,
+        mode: policy.mode,
+        selector: policy.selector,
+        proposals: &policy.proposals,
+    }
+}
+
+fn esp(protocol: ProtocolId) -> Option<Protocol> {
+    (protocol == ProtocolId::ESP).then_some(Protocol::Esp)
+}
+
+/// Returns an address with its port in the format of racoon: `192.0.2.1[500]`.
+pub fn show(address: SocketAddr) -> String {
+    format!("{}[{}]", address.ip(), address.port())
+}

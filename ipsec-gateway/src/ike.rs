@@ -1,0 +1,266 @@
+//! Key exchange: events of the negotiator and of the engine, and the messages between them and the sockets.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ike_v1::{
+    Event, IpsecSaId, IsakmpSaId, NegotiatedSa, Negotiator, Path, PeerId, Phase1Choice, Role, Settings, Target,
+    Transmit, hash_number,
+};
+use ipsec_engine::{Acquire, Direction, Expiry, PolicyId, SaBackend, SaEvent, SaId};
+use ipsec_packet::Instant;
+use rand::RngExt;
+
+use crate::host::{GatewayHost, KeyExchange, show};
+use crate::key_tables::KeyTables;
+use crate::log;
+use crate::plane::{PacketSink, Plane};
+use crate::policy::{self, Databases};
+use crate::psk::PskFile;
+use crate::udp::Udp;
+
+/// Negotiator of the gateway: the numbers of ISAKMP SAs, exchanges and pairs of IPsec SAs, and the longest message.
+type GatewayNegotiator = Negotiator<64, 64, 128, 4096>;
+
+/// Shortest time between two reports of authentic packets of one SA to the negotiator.
+const HEARD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Negotiator with its configuration, and the SAs that it has installed.
+pub struct Ike {
+    negotiator: Box<GatewayNegotiator>,
+    exchange: KeyExchange,
+    keys: PskFile,
+    tables: Option<KeyTables>,
+    installed: HashMap<SaId, InstalledSa>,
+    /// Policies of the negotiations that this host has initiated.
+    initiated: HashMap<IpsecSaId, PolicyId>,
+    message: Box<[u8; 65_535]>,
+}
+
+/// SA that was negotiated and installed.
+#[derive(Clone, Copy)]
+struct InstalledSa {
+    pair: IpsecSaId,
+    source: IpAddr,
+    peer: PeerId,
+    policy: u32,
+    /// Time at which an authentic packet was last reported.
+    heard: Option<Instant>,
+}
+
+impl Ike {
+    /// Creates the negotiator.
+    pub fn new(exchange: KeyExchange, keys: PskFile, tables: Option<KeyTables>) -> Self {
+        Self {
+            negotiator: Box::new(GatewayNegotiator::new(Settings::DAEMON, rand::rng().random())),
+            exchange,
+            keys,
+            tables,
+            installed: HashMap::new(),
+            initiated: HashMap::new(),
+            message: Box::new([0; 65_535]),
+        }
+    }
+
+    /// Processes a datagram of IKE as the socket has received it.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], engine: &mut Databases) {
+        self.with_host(now, engine, |negotiator, host| negotiator.handle_datagram(now, path, datagram, host));
+    }
+
+    /// Processes what is due: retransmissions and expired SAs.
+    pub fn handle_timeout(&mut self, now: Instant, engine: &mut Databases) {
+        if self.poll_timeout().is_some_and(|due| due <= now) {
+            self.with_host(now, engine, |negotiator, host| negotiator.handle_timeout(now, host));
+        }
+    }
+
+    /// Returns the time of the next call of [`handle_timeout`](Self::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.negotiator.poll_timeout()
+    }
+
+    /// Deletes all SAs and tells the peers.
+    pub fn delete_all(&mut self, now: Instant, engine: &mut Databases) {
+        self.with_host(now, engine, |negotiator, host| negotiator.delete(now, Target::All, host));
+    }
+
+    /// Returns whether nothing is left to be sent.
+    pub fn is_idle(&self) -> bool {
+        self.negotiator.is_idle()
+    }
+
+    /// Reports an authentic packet of an inbound SA to the negotiator: until the outbound SA exists, and once a second
+    /// afterwards.
+    pub fn heard_from(&mut self, now: Instant, sa: &SaId) {
+        let Some(&InstalledSa { pair, heard, .. }) = self.installed.get(sa) else { return };
+        let is_complete =
+            self.installed.iter().any(|(id, other)| other.pair == pair && id.direction == Direction::Outbound);
+        if is_complete && heard.is_some_and(|heard| now.saturating_duration_since(heard) < HEARD_INTERVAL) {
+            return;
+        }
+        self.negotiator.heard_from(now, pair);
+        if let Some(installed) = self.installed.get_mut(sa) {
+            installed.heard = Some(now);
+        }
+    }
+
+    /// Processes an event of the engine.
+    pub fn handle_sa_event(&mut self, now: Instant, event: &SaEvent, engine: &mut Databases) {
+        match event {
+            SaEvent::Acquire(acquire) => self.acquire(now, acquire, engine),
+            SaEvent::Expire(sa, Expiry::Soft) | SaEvent::SequenceLow(sa) => {
+                log::info(format_args!("soft lifetime of SA {sa} has ended"));
+                if let (Direction::Outbound, Some(installed)) = (sa.direction, self.installed.get(sa)) {
+                    let InstalledSa { peer, policy, .. } = *installed;
+                    self.initiate(now, peer, PolicyId::new(policy), engine);
+                }
+            }
+            SaEvent::Expire(sa, Expiry::Hard) => {
+                log::info(format_args!("SA {sa} has expired"));
+                self.installed.remove(sa);
+            }
+            SaEvent::NatMapping { sa, source, port } => {
+                log::info(format_args!("packets of SA {sa} have a new source address: {source}[{port}]"));
+            }
+            _ => {}
+        }
+    }
+
+    fn acquire(&mut self, now: Instant, acquire: &Acquire, engine: &mut Databases) {
+        let number = acquire.policy.get();
+        let Some(policy) = self.exchange.policy(number) else {
+            return log::warning(format_args!("no SA for policy {number}, and none is negotiated: {}", acquire.flow));
+        };
+        let Ok(peer) = u16::try_from(policy.peer).map(PeerId) else { return };
+        if self.exchange.peer(peer).is_none_or(|peer| peer.address.is_none()) {
+            let name = self.exchange.name(peer);
+            return log::warning(format_args!("no SA for policy {number}: peer {name} has not initiated phase 1"));
+        }
+        log::info(format_args!("policy {number} needs an SA with {}: {}", self.exchange.name(peer), acquire.flow));
+        self.initiate(now, peer, acquire.policy, engine);
+    }
+
+    fn initiate(&mut self, now: Instant, peer: PeerId, policy: PolicyId, engine: &mut Databases) {
+        let number = policy.get();
+        let initiated = self.with_host(now, engine, |negotiator, host| negotiator.initiate(now, peer, number, host));
+        match initiated {
+            Ok(sa) => {
+                self.initiated.insert(sa, policy);
+            }
+            Err(why) => {
+                log::warning(format_args!("negotiation with {} was not started: {why}", self.exchange.name(peer)));
+            }
+        }
+    }
+
+    /// Handles the events of the negotiator and sends its messages, until there are none.
+    pub fn drive(&mut self, now: Instant, plane: &mut Plane, sockets: &[Udp], wire: &impl PacketSink) {
+        loop {
+            while let Some(event) = self.negotiator.poll_event() {
+                self.handle_event(now, event, plane, wire);
+            }
+            let mut is_done = true;
+            while let Some(Transmit { path, datagram }) = self.negotiator.poll_transmit(now, &mut self.message[..]) {
+                is_done = false;
+                let socket = sockets.iter().find(|socket| socket.local() == path.local);
+                match socket.map(|socket| socket.send(datagram, path.remote)) {
+                    Some(Ok(())) => {}
+                    Some(Err(e)) => {
+                        log::warning(format_args!("IKE message to {} was not sent: {e}", show(path.remote)))
+                    }
+                    None => log::error(format_args!("no socket has the address {}", show(path.local))),
+                }
+            }
+            if is_done {
+                return;
+            }
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, event: Event, plane: &mut Plane, wire: &impl PacketSink) {
+        match event {
+            Event::Phase1Up { peer, sa, role, path, choice } => self.phase_1_up(peer, sa, role, &path, &choice),
+            Event::InboundReady(negotiated) => {
+                if self.install(now, &negotiated, &mut plane.engine) {
+                    self.negotiator.installed(now, negotiated.sa);
+                }
+            }
+            Event::OutboundReady(negotiated) => {
+                if self.install(now, &negotiated, &mut plane.engine) {
+                    self.initiated.remove(&negotiated.sa);
+                    if let Err(e) = plane.send_waiting(now, PolicyId::new(negotiated.policy), wire) {
+                        log::warning(format_args!("the packet that waited for the SA was not sent: {e}"));
+                    }
+                }
+            }
+            Event::IpsecSaGone { sa, direction, why, .. } => {
+                let is_it = |(id, installed): (&SaId, &InstalledSa)| {
+                    (installed.pair == sa && id.direction == direction).then_some((*id, installed.source))
+                };
+                if let Some((id, source)) = self.installed.iter().find_map(is_it) {
+                    self.installed.remove(&id);
+                    plane.engine.remove(&id, source);
+                    log::info(format_args!("SA {id} was removed: {why}"));
+                }
+            }
+            Event::Phase1Gone { peer, sa, why } => {
+                log::info(format_args!("phase 1 with {} has ended ({sa}): {why}", self.exchange.name(peer)));
+            }
+            Event::UnknownSa { path } => {
+                log::info(format_args!("message of an unknown ISAKMP SA from {}", show(path.remote)));
+            }
+            Event::Failed(failure) => {
+                let name = failure.peer.map_or("unknown", |peer| self.exchange.name(peer));
+                log::error(format_args!("peer {name}: {failure}"));
+                if let Some(policy) = failure.sa.and_then(|sa| self.initiated.remove(&sa)) {
+                    plane.drop_waiting(policy);
+                }
+            }
+            other => log::warning(format_args!("unknown event: {other:?}")),
+        }
+    }
+
+    fn phase_1_up(&mut self, peer: PeerId, sa: IsakmpSaId, role: Role, path: &Path, choice: &Phase1Choice) {
+        let (name, remote) = (self.exchange.name(peer), show(path.remote));
+        let (cipher, bits) = (choice.cipher, choice.cipher_key * 8);
+        let hash = hash_number(choice.hash).map(|hash| hash.to_string()).unwrap_or_default();
+        let (group, method) = (choice.group, choice.auth_method);
+        log::info(format_args!(
+            "phase 1 with {name} ({remote}) is established as {role} ({sa}): {cipher} {bits}, {hash}, {group}, {method}"
+        ));
+        let Some(tables) = &mut self.tables else { return };
+        let view = self.negotiator.sas().find(|view| view.id() == sa);
+        let added = view.map(|view| tables.add_isakmp(&view.cookies().initiator, view.expose_encryption_key()));
+        if let Some(Err(e)) = added {
+            log::warning(format_args!("the key of the ISAKMP SA was not exported: {e}"));
+        }
+    }
+
+    /// Installs an SA. Returns whether the engine has accepted it.
+    fn install(&mut self, now: Instant, negotiated: &NegotiatedSa, engine: &mut Databases) -> bool {
+        let NegotiatedSa { sa: pair, peer, policy, selector, params } = negotiated;
+        if let Err(e) = engine.add(params, now) {
+            log::error(format_args!("SA {params} was not installed: {e}"));
+            self.negotiator.install_failed(*pair);
+            return false;
+        }
+        let (source, peer, policy) = (params.source, *peer, *policy);
+        self.installed.insert(params.id, InstalledSa { pair: *pair, source, peer, policy, heard: None });
+        log::info(format_args!("SA established: {params}, policy {policy} ({})", policy::show(selector)));
+        if let Some(Err(e)) = self.tables.as_mut().map(|tables| tables.add_esp(params)) {
+            log::warning(format_args!("the keys of the SA were not exported: {e}"));
+        }
+        true
+    }
+
+    fn with_host<T>(
+        &mut self,
+        now: Instant,
+        engine: &mut Databases,
+        call: impl FnOnce(&mut GatewayNegotiator, &mut GatewayHost<'_>) -> T,
+    ) -> T {
+        let mut host = GatewayHost { exchange: &self.exchange, keys: &mut self.keys, engine, now };
+        call(&mut self.negotiator, &mut host)
+    }
+}
