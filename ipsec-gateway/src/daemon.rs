@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ike_v1::Path;
+use ipsec_engine::DiscardReason;
 use ipsec_packet::{Datagram, Instant, Marker, classify};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -18,7 +19,7 @@ use crate::config::{Config, NAT_TRAVERSAL_PORT};
 use crate::host::{KeyExchange, pre_shared_key, show};
 use crate::ike::Ike;
 use crate::key_tables::KeyTables;
-use crate::log::{self, Limiter};
+use crate::log::{self, Level, Limiter};
 use crate::plane::Plane;
 use crate::protection::{self, Firewall};
 use crate::psk::PskFile;
@@ -120,16 +121,19 @@ impl Daemon {
             self.read_signals(now);
             self.read_udp(now);
             self.read_raw(now);
-            self.read_tun(now);
+            self.read_tun(now)?;
             self.plane.engine.tick(now);
             self.ike.handle_timeout(now, &mut self.plane.engine);
             while let Some(event) = self.plane.engine.poll_event() {
                 self.ike.handle_sa_event(now, &event, &mut self.plane.engine);
             }
-            self.ike.drive(now, &mut self.plane, &self.udp, &self.raw);
             while let Some(audit) = self.plane.engine.poll_audit() {
-                self.errors.warning(now, format_args!("packet discarded: {audit}"));
+                self.errors.write(now, Level::Warning, format_args!("packet discarded: {audit}"));
+                if let (DiscardReason::NoSa, Some(source)) = (audit.reason, audit.source) {
+                    self.ike.handle_unknown_spi(now, source, &mut self.plane.engine);
+                }
             }
+            self.ike.drive(now, &mut self.plane, &self.udp, &self.raw);
             if self.stop.is_some_and(|end| now >= end || self.ike.is_idle()) {
                 return Ok(());
             }
@@ -168,7 +172,7 @@ impl Daemon {
                     Ok(()) => {}
                     Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                     // An ICMP error for an earlier datagram is reported by the next call.
-                    Err(e) => self.errors.warning(now, problem("UDP", show(self.udp[at].local()), &e)),
+                    Err(e) => self.errors.write(now, Level::Warning, problem("UDP", show(self.udp[at].local()), &e)),
                 }
             }
         }
@@ -216,7 +220,7 @@ impl Daemon {
                 match done {
                     Ok(()) => {}
                     Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                    Err(e) => self.errors.warning(now, problem("ESP", self.raw.0[at].local(), &e)),
+                    Err(e) => self.errors.write(now, Level::Warning, problem("ESP", self.raw.0[at].local(), &e)),
                 }
             }
         }
@@ -229,18 +233,24 @@ impl Daemon {
         Ok(())
     }
 
-    fn read_tun(&mut self, now: Instant) {
+    fn read_tun(&mut self, now: Instant) -> Result<(), String> {
         for _ in 0..BATCH {
             let mut buffer = std::mem::take(&mut self.buffer);
-            let received = buffer.receive(|buffer| self.tun.receive(buffer));
-            let done = received.and_then(|mut packet| self.plane.outbound(now, &mut packet, &self.raw));
+            let sent = match buffer.receive(|buffer| self.tun.receive(buffer)) {
+                Ok(mut packet) => self.plane.outbound(now, &mut packet, &self.raw),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    self.buffer = buffer;
+                    return Ok(());
+                }
+                // The interface was removed; it does not come back for this process.
+                Err(e) => return Err(format!("TUN interface: {e}")),
+            };
             self.buffer = buffer;
-            match done {
-                Ok(()) => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                Err(e) => self.errors.warning(now, problem("packet from the TUN interface", "", &e)),
+            if let Err(e) = sent {
+                self.errors.write(now, Level::Warning, problem("packet from the TUN interface", "", &e));
             }
         }
+        Ok(())
     }
 }
 

@@ -12,9 +12,10 @@ use ipsec_engine::{Acquire, Direction, Expiry, PolicyId, SaBackend, SaEvent, SaI
 use ipsec_packet::Instant;
 use rand::RngExt;
 
+use crate::config::PeerConfig;
 use crate::host::{GatewayHost, KeyExchange, show};
 use crate::key_tables::KeyTables;
-use crate::log;
+use crate::log::{self, Level, Limiter};
 use crate::plane::{PacketSink, Plane};
 use crate::policy::{self, Databases};
 use crate::psk::PskFile;
@@ -22,6 +23,12 @@ use crate::udp::Udp;
 
 /// Negotiator of the gateway: the numbers of ISAKMP SAs, exchanges and pairs of IPsec SAs, and the longest message.
 type GatewayNegotiator = Negotiator<64, 64, 128, 4096>;
+
+/// Shortest time between two negotiations with one peer because of an unknown SPI.
+const UNKNOWN_SPI_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Time after a failed negotiation in which the same policy starts no other one.
+const FAILURE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shortest time between two reports of authentic packets of one SA to the negotiator.
 const HEARD_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,6 +42,12 @@ pub struct Ike {
     installed: HashMap<SaId, InstalledSa>,
     /// Policies of the negotiations that this host has initiated.
     initiated: HashMap<IpsecSaId, PolicyId>,
+    /// Times of the last failed negotiations, by policy.
+    failed: HashMap<PolicyId, Instant>,
+    /// Time of the last packet with an unknown SPI that has started a negotiation, by peer.
+    unknown_spi: HashMap<PeerId, Instant>,
+    /// Limit for lines that a message of anyone can cause.
+    limiter: Limiter,
     message: Box<[u8; 65_535]>,
 }
 
@@ -59,6 +72,9 @@ impl Ike {
             tables,
             installed: HashMap::new(),
             initiated: HashMap::new(),
+            failed: HashMap::new(),
+            unknown_spi: HashMap::new(),
+            limiter: Limiter::default(),
             message: Box::new([0; 65_535]),
         }
     }
@@ -137,8 +153,43 @@ impl Ike {
             let name = self.exchange.name(peer);
             return log::warning(format_args!("no SA for policy {number}: peer {name} has not initiated phase 1"));
         }
-        log::info(format_args!("policy {number} needs an SA with {}: {}", self.exchange.name(peer), acquire.flow));
+        let failed = self.failed.get(&acquire.policy);
+        if failed.is_some_and(|failed| now.saturating_duration_since(*failed) < FAILURE_INTERVAL) {
+            return;
+        }
+        if !self.initiated.values().any(|policy| *policy == acquire.policy) {
+            log::info(format_args!("policy {number} needs an SA with {}: {}", self.exchange.name(peer), acquire.flow));
+        }
         self.initiate(now, peer, acquire.policy, engine);
+    }
+
+    /// Negotiates SAs with a peer that uses an SA which this host does not have, probably because it was started again.
+    ///
+    /// The packet is not authentic. It therefore starts a negotiation only for policies without an outbound SA, and only
+    /// once in a while.
+    pub fn handle_unknown_spi(&mut self, now: Instant, source: IpAddr, engine: &mut Databases) {
+        let is_it = |peer: &PeerConfig| peer.address.is_some_and(|address| address.ip() == source);
+        let Some(index) = self.exchange.config.peers.iter().position(is_it) else { return };
+        let Ok(peer) = u16::try_from(index).map(PeerId) else { return };
+        let last = self.unknown_spi.get(&peer);
+        if last.is_some_and(|last| now.saturating_duration_since(*last) < UNKNOWN_SPI_INTERVAL) {
+            return;
+        }
+        self.unknown_spi.insert(peer, now);
+        let has_sa = |policy: PolicyId| {
+            let is_it =
+                |(id, sa): (&SaId, &InstalledSa)| id.direction == Direction::Outbound && sa.policy == policy.get();
+            self.installed.iter().any(is_it)
+        };
+        let policies = self.exchange.policies.iter().filter(|policy| policy.peer == index).map(|policy| policy.id);
+        let missing: Vec<_> = policies.filter(|policy| !has_sa(*policy)).collect();
+        for policy in missing {
+            log::info(format_args!(
+                "{} uses an SA that does not exist: a new one is negotiated",
+                self.exchange.name(peer)
+            ));
+            self.initiate(now, peer, policy, engine);
+        }
     }
 
     fn initiate(&mut self, now: Instant, peer: PeerId, policy: PolicyId, engine: &mut Databases) {
@@ -212,8 +263,9 @@ impl Ike {
             }
             Event::Failed(failure) => {
                 let name = failure.peer.map_or("unknown", |peer| self.exchange.name(peer));
-                log::error(format_args!("peer {name}: {failure}"));
+                self.limiter.write(now, Level::Error, format_args!("peer {name}: {failure}"));
                 if let Some(policy) = failure.sa.and_then(|sa| self.initiated.remove(&sa)) {
+                    self.failed.insert(policy, now);
                     plane.drop_waiting(policy);
                 }
             }

@@ -90,14 +90,14 @@ impl Limiter {
     const INTERVAL: Duration = Duration::from_secs(10);
     const LINES: u64 = 10;
 
-    /// Writes a line of level [`Level::Warning`] unless the limit is reached.
-    pub fn warning(&mut self, now: Instant, text: impl fmt::Display) {
+    /// Writes a line unless the limit is reached.
+    pub fn write(&mut self, now: Instant, level: Level, text: impl fmt::Display) {
         let omitted = self.count(now);
         if let Some(omitted) = omitted.filter(|omitted| *omitted > 0) {
             warning(format_args!("{omitted} more lines about packets were omitted"));
         }
         if omitted.is_some() {
-            warning(text);
+            line(level, text);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use ike_codec::{EncapsulationMode, ProtocolId};
 use ike_v1::Phase2Choice;
@@ -37,9 +38,15 @@ pub struct KeyedPolicy {
     pub proposals: Vec<Phase2Choice>,
 }
 
+/// Interval after which a policy repeats an acquire. It also delays the first one after the SAs of a policy were deleted.
+/// Repeated acquires join a negotiation that is in progress.
+const ACQUIRE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Creates an engine without SAs and policies. A packet that matches no policy is discarded.
 pub fn new_engine() -> Box<Databases> {
-    Box::new(Engine::new(Settings::STRICT, Some(Deflate::new()), Some(Inflate::new())))
+    let mut engine = Box::new(Engine::new(Settings::STRICT, Some(Deflate::new()), Some(Inflate::new())));
+    engine.settings_mut().acquire_interval = ACQUIRE_INTERVAL;
+    engine
 }
 
 /// Reads the file of the policies and applies it to an engine. Warnings are logged.
