@@ -3,13 +3,12 @@
 //! `unreachable`, for a TUN interface that was removed. A rule leads every packet to this table that does not have the
 //! mark of the daemon, so that protected packets of the daemon do not return to the TUN interface.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
 use std::process::Command;
 
 use ipsec_engine::{Action, PolicyDirection, PolicyParams};
-use ipsec_packet::AddressRange;
 
 use crate::config::Config;
 
@@ -67,34 +66,40 @@ fn commands<'p>(config: &Config, policies: impl Iterator<Item = &'p PolicyParams
         let nodad = if address.is_ipv6() { " nodad" } else { "" };
         commands.push(format!("address replace {address}/{length} dev {tun}{nodad}"));
     }
-    let destinations = destinations(policies)?;
-    for (family, destination) in &destinations {
+    let destinations = destinations(config, policies)?;
+    for ((family, destination), source) in &destinations {
         let route = format!("{family} route replace table {table}");
+        let source = source.map(|source| format!(" src {source}")).unwrap_or_default();
         commands.push(format!("{route} unreachable {destination} metric {UNREACHABLE_METRIC}"));
-        commands.push(format!("{route} {destination} dev {tun} metric {TUN_METRIC}"));
+        commands.push(format!("{route} {destination} dev {tun} metric {TUN_METRIC}{source}"));
     }
-    for family in destinations.iter().map(|(family, _)| *family).collect::<BTreeSet<_>>() {
+    for family in destinations.keys().map(|(family, _)| *family).collect::<BTreeSet<_>>() {
         commands.push(format!("{family} rule add pref {table} not fwmark {mark:#x} lookup {table}"));
     }
     Ok(commands)
 }
 
-/// Returns the destinations of the PROTECT policies for packets that leave, with the option of `ip` for their family.
-fn destinations<'p>(
-    policies: impl Iterator<Item = &'p PolicyParams>,
-) -> Result<BTreeSet<(&'static str, String)>, String> {
-    let protects = |policy: &&PolicyParams| {
-        policy.direction == PolicyDirection::Out && matches!(policy.action, Action::Protect(_))
-    };
-    policies
-        .filter(protects)
-        .map(|policy| {
-            let range: AddressRange = policy.selector.destination;
-            let length = range.prefix_length().ok_or(format!("destination {range} is not a prefix"))?;
-            let family = if matches!(range.first(), IpAddr::V4(_)) { "-4" } else { "-6" };
-            Ok((family, format!("{}/{length}", range.first())))
-        })
-        .collect()
+/// Destinations with the option of `ip` for their family, and the source addresses of packets of this host.
+type Destinations = BTreeMap<(&'static str, String), Option<IpAddr>>;
+
+/// Returns the destinations of the PROTECT policies for packets that leave. The source address is one that the first
+/// policy for the destination covers.
+fn destinations<'p>(config: &Config, policies: impl Iterator<Item = &'p PolicyParams>) -> Result<Destinations, String> {
+    let own: Vec<_> =
+        config.local_addresses().into_iter().chain(config.tun.addresses.iter().map(|own| own.0)).collect();
+    let mut destinations = Destinations::new();
+    for PolicyParams { selector, direction, action, .. } in policies {
+        if *direction != PolicyDirection::Out || !matches!(action, Action::Protect(_)) {
+            continue;
+        }
+        let range = selector.destination;
+        let length = range.prefix_length().ok_or(format!("destination {range} is not a prefix"))?;
+        let family = if range.first().is_ipv4() { "-4" } else { "-6" };
+        let source = own.iter().copied().find(|own| selector.source.contains(*own));
+        let known = destinations.entry((family, format!("{}/{length}", range.first()))).or_default();
+        *known = known.or(source);
+    }
+    Ok(destinations)
 }
 
 fn ip(arguments: &[&str]) -> Result<(), String> {
@@ -119,6 +124,7 @@ mod tests {
             address fd00:1::1/128; mark 16; table 9;";
         let text = "spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;
             spdadd 10.1.0.0/16 10.2.0.0/16 tcp -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;
+            spdadd 192.0.2.1 198.51.100.1 any -P out ipsec esp/transport//require;
             spdadd 10.1.0.0/16 10.3.0.0/16 any -P out none;
             spdadd 10.2.0.0/16 10.1.0.0/16 any -P in ipsec esp/tunnel/198.51.100.1-192.0.2.1/require;";
         let mut engine = new_engine();
@@ -130,7 +136,9 @@ mod tests {
             "address replace 10.1.0.1/32 dev ipsec0",
             "address replace fd00:1::1/128 dev ipsec0 nodad",
             "-4 route replace table 9 unreachable 10.2.0.0/16 metric 200",
-            "-4 route replace table 9 10.2.0.0/16 dev ipsec0 metric 100",
+            "-4 route replace table 9 10.2.0.0/16 dev ipsec0 metric 100 src 10.1.0.1",
+            "-4 route replace table 9 unreachable 198.51.100.1/32 metric 200",
+            "-4 route replace table 9 198.51.100.1/32 dev ipsec0 metric 100 src 192.0.2.1",
             "-4 rule add pref 9 not fwmark 0x10 lookup 9",
         ];
         assert_eq!(commands(&Config::parse(config).unwrap(), policies).unwrap(), expected);
