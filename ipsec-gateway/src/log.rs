@@ -1,6 +1,7 @@
 //! Log lines on standard error: date, level and text, one line each.
 
 use std::fmt;
+use std::io::{self, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ipsec_packet::Instant;
@@ -44,7 +45,9 @@ pub fn error(text: impl fmt::Display) {
 #[allow(clippy::disallowed_methods)] // a log line contains the current time
 fn line(level: Level, text: impl fmt::Display) {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    eprintln!("{}: {level}: {}", Date(seconds), one_line(&text.to_string()));
+    let line = format!("{}: {level}: {}\n", Date(seconds), one_line(&text.to_string()));
+    // One call, so that lines of several processes are not mixed. There is no other place to report an error.
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// Replaces control characters, which a peer may have sent, by escape sequences.
