@@ -113,9 +113,7 @@ impl PskFile {
         let problem = |e: &dyn fmt::Display| format!("{}: {e}", path.display());
         let file = File::open(path).map_err(|e| problem(&e))?;
         let metadata = file.metadata().map_err(|e| problem(&e))?;
-        check_access(&metadata, rustix::process::geteuid().as_raw()).map_err(|e| {
-            format!("{}: {e}; run `chmod 600 {}` as the owner of the daemon", path.display(), path.display())
-        })?;
+        check_access(path, &metadata, rustix::process::geteuid().as_raw()).map_err(|e| problem(&e))?;
         let mut text = Zeroizing::new(Vec::new());
         file.take(MAX_FILE).read_to_end(&mut text).map_err(|e| problem(&e))?;
         let (entries, warnings) = parse(&text).map_err(|e| problem(&e))?;
@@ -169,18 +167,19 @@ fn version(metadata: &Metadata) -> Version {
     (metadata.dev(), metadata.ino(), metadata.len(), metadata.modified().ok())
 }
 
-/// Checks type, owner and permissions of the file.
-fn check_access(metadata: &Metadata, user: u32) -> Result<(), String> {
+/// Checks type, owner and permissions of the file. The message contains the command that corrects them.
+fn check_access(path: &Path, metadata: &Metadata, user: u32) -> Result<(), String> {
+    let (owner, mode, path) = (metadata.uid(), metadata.mode() & 0o7777, path.display());
     if !metadata.is_file() {
         return Err("not a regular file".to_owned());
     }
-    if metadata.uid() != user {
-        return Err(format!("owner mismatch: got user {}, expected {user}", metadata.uid()));
+    if owner != user {
+        return Err(format!("owner mismatch: got user {owner}, expected {user}; run `chown {user} {path}`"));
     }
-    match metadata.mode() & 0o7777 {
-        mode if mode & 0o077 != 0 => Err(format!("mode mismatch: got {mode:04o}, expected 0600")),
-        _ => Ok(()),
+    if mode & 0o077 != 0 {
+        return Err(format!("mode mismatch: got {mode:04o}, expected 0600; run `chmod 600 {path}`"));
     }
+    Ok(())
 }
 
 /// Entries of a file, and warnings with the numbers of their lines.

@@ -75,8 +75,10 @@ fn files_that_others_can_read_are_refused() {
 fn files_of_other_users_are_refused() {
     let path = file("owner", b"* key\n");
     let metadata = fs::metadata(&path).unwrap();
-    let error = check_access(&metadata, metadata.uid() + 1).unwrap_err();
-    assert!(error.starts_with("owner mismatch: got user"), "{error}");
+    let error = check_access(&path, &metadata, metadata.uid() + 1).unwrap_err();
+    let expected = metadata.uid() + 1;
+    let command = format!("expected {expected}; run `chown {expected} {}`", path.display());
+    assert!(error.starts_with("owner mismatch: got user ") && error.ends_with(&command), "{error}");
     fs::remove_file(path).unwrap();
 }
 
