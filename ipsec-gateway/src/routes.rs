@@ -30,10 +30,12 @@ pub fn install<'p>(config: &Config, policies: impl Iterator<Item = &'p PolicyPar
     }
     for command in commands(config, policies)? {
         let arguments: Vec<_> = command.split(' ').collect();
-        match ip(&arguments) {
+        match (ip(&arguments), arguments.as_slice()) {
             // A rule that exists already.
-            Err(e) if arguments.contains(&"rule") && e.contains("File exists") => {}
-            done => done?,
+            (Err(e), [_, "rule", ..]) if e.contains("File exists") => {}
+            // At boot, the source address may not exist yet; the daemon sets it later.
+            (Err(_), [route @ .., "src", _]) => ip(route)?,
+            (done, _) => done?,
         }
     }
     Ok(())
