@@ -40,6 +40,8 @@ pub struct Ike {
     keys: PskFile,
     tables: Option<KeyTables>,
     installed: HashMap<SaId, InstalledSa>,
+    /// Number of SAs that were installed.
+    serial: u64,
     /// Policies of the negotiations that this host has initiated.
     initiated: HashMap<IpsecSaId, PolicyId>,
     /// Times of the last failed negotiations, by policy.
@@ -58,6 +60,8 @@ struct InstalledSa {
     source: IpAddr,
     peer: PeerId,
     policy: u32,
+    /// Position among the SAs in the order of their installation.
+    serial: u64,
     /// Time at which an authentic packet was last reported.
     heard: Option<Instant>,
 }
@@ -71,6 +75,7 @@ impl Ike {
             keys,
             tables,
             installed: HashMap::new(),
+            serial: 0,
             initiated: HashMap::new(),
             failed: HashMap::new(),
             unknown_spi: HashMap::new(),
@@ -127,8 +132,7 @@ impl Ike {
             SaEvent::Acquire(acquire) => self.acquire(now, acquire, engine),
             SaEvent::Expire(sa, Expiry::Soft) | SaEvent::SequenceLow(sa) => {
                 log::info(format_args!("soft lifetime of SA {sa} has ended"));
-                if let (Direction::Outbound, Some(installed)) = (sa.direction, self.installed.get(sa)) {
-                    let InstalledSa { peer, policy, .. } = *installed;
+                if let Some(InstalledSa { peer, policy, .. }) = self.current(sa) {
                     self.initiate(now, peer, PolicyId::new(policy), engine);
                 }
             }
@@ -141,6 +145,17 @@ impl Ike {
             }
             _ => {}
         }
+    }
+
+    /// Returns an outbound SA, unless a newer one of its policy has taken its place.
+    fn current(&self, sa: &SaId) -> Option<InstalledSa> {
+        let old = *self.installed.get(sa).filter(|_| sa.direction == Direction::Outbound)?;
+        let is_newer = |(id, other): (&SaId, &InstalledSa)| {
+            id.direction == Direction::Outbound
+                && (other.peer, other.policy) == (old.peer, old.policy)
+                && other.serial > old.serial
+        };
+        (!self.installed.iter().any(is_newer)).then_some(old)
     }
 
     fn acquire(&mut self, now: Instant, acquire: &Acquire, engine: &mut Databases) {
@@ -232,7 +247,11 @@ impl Ike {
     fn handle_event(&mut self, now: Instant, event: Event, plane: &mut Plane, wire: &impl PacketSink) {
         match event {
             Event::Phase1Up { peer, sa, role, path, choice } => self.phase_1_up(peer, sa, role, &path, &choice),
-            Event::InboundReady(negotiated) => {
+            Event::InboundReady(mut negotiated) => {
+                // The request ID is that of the policy for inbound packets, which differs with level `unique`.
+                if let Some(policy) = self.exchange.policy(negotiated.policy) {
+                    negotiated.params.reqid = policy.inbound_reqid;
+                }
                 if self.install(now, &negotiated, &mut plane.engine) {
                     self.negotiator.installed(now, negotiated.sa);
                 }
@@ -298,7 +317,9 @@ impl Ike {
             return false;
         }
         let (source, peer, policy) = (params.source, *peer, *policy);
-        self.installed.insert(params.id, InstalledSa { pair: *pair, source, peer, policy, heard: None });
+        self.serial = self.serial.saturating_add(1);
+        let installed = InstalledSa { pair: *pair, source, peer, policy, serial: self.serial, heard: None };
+        self.installed.insert(params.id, installed);
         log::info(format_args!("SA established: {params}, policy {policy} ({})", policy::show(selector)));
         if let Some(Err(e)) = self.tables.as_mut().map(|tables| tables.add_esp(params)) {
             log::warning(format_args!("the keys of the SA were not exported: {e}"));

@@ -28,6 +28,8 @@ pub struct KeyedPolicy {
     pub id: PolicyId,
     /// Request ID of its SAs; 0 for none.
     pub reqid: u32,
+    /// Request ID that the policy for the other direction requires of inbound SAs; 0 for none.
+    pub inbound_reqid: u32,
     /// Tunnel or transport mode.
     pub mode: Mode,
     /// Selector of outbound packets.
@@ -81,12 +83,14 @@ fn apply(
         let PolicyParams { direction: PolicyDirection::Out, action: Action::Protect(bundle), .. } = policy else {
             continue;
         };
-        if !engine.policies().any(|(_, other)| is_counterpart(other, policy)) {
+        let mut counterparts = engine.policies().filter(|(_, other)| is_counterpart(other, policy)).peekable();
+        if counterparts.peek().is_none() {
             let selector = show(&policy.selector);
             warnings.push(format!("policy {id} ({selector}): no policy for the packets in the other direction"));
         }
+        let inbound_reqid = counterparts.find_map(|(id, policy)| reqid(id, policy)).unwrap_or_default();
         match keyed_policy(config, id, policy, bundle)? {
-            Ok(policy) => keyed.push(policy),
+            Ok(policy) => keyed.push(KeyedPolicy { inbound_reqid, ..policy }),
             Err(why) => warnings.push(format!(
                 "policy {id} ({}): SAs are not negotiated, only manual SAs are used: {why}",
                 show(&policy.selector)
@@ -100,6 +104,12 @@ fn apply(
 fn is_counterpart(policy: &PolicyParams, outbound: &PolicyParams) -> bool {
     let ends = (policy.selector.source, policy.selector.destination);
     policy.direction != PolicyDirection::Out && ends == (outbound.selector.destination, outbound.selector.source)
+}
+
+/// Returns the request ID that a policy requires of its first SA, if it requires one.
+fn reqid(id: PolicyId, policy: &PolicyParams) -> Option<u32> {
+    let Action::Protect(bundle) = policy.action else { return None };
+    bundle.iter().next().map(|template| id.reqid(template)).filter(|reqid| *reqid != 0)
 }
 
 /// Returns the policy with its peer, or the reason why its SAs are not negotiated.
@@ -137,6 +147,7 @@ fn keyed_policy(
     Ok(Ok(KeyedPolicy {
         id,
         reqid: id.reqid(template),
+        inbound_reqid: 0,
         mode: template.mode,
         selector: policy.selector,
         peer,

@@ -27,10 +27,19 @@ fn the_tunnel_endpoint_selects_the_peer() {
     let (policies, warnings) = loaded(CONFIG, &tunnel("198.51.100.1", "unique:7")).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     let [policy] = policies.as_slice() else { panic!("one policy") };
-    assert_eq!((policy.peer, policy.reqid, policy.mode), (0, 7, Mode::Tunnel));
+    assert_eq!((policy.peer, policy.reqid, policy.inbound_reqid, policy.mode), (0, 7, 7, Mode::Tunnel));
     assert_eq!(policy.proposals.len(), 2);
     assert_eq!(policy.proposals[0].encapsulation, Some(EncapsulationMode::TUNNEL));
     assert_eq!(policy.proposals[0].lifetimes.seconds, Some(3600));
+}
+
+#[test]
+fn unique_policies_of_both_directions_have_request_ids_of_their_own() {
+    let (policies, _) = loaded(CONFIG, &tunnel("198.51.100.1", "unique")).unwrap();
+    assert!(policies[0].reqid != 0 && policies[0].inbound_reqid != 0);
+    assert_ne!(policies[0].reqid, policies[0].inbound_reqid);
+    let (policies, _) = loaded(CONFIG, &tunnel("198.51.100.1", "require")).unwrap();
+    assert_eq!((policies[0].reqid, policies[0].inbound_reqid), (0, 0));
 }
 
 #[test]
