@@ -80,7 +80,7 @@ impl Daemon {
         }
         let tables = options.export_keys.as_deref().map(KeyTables::create).transpose()?;
         if tables.is_some() {
-            log::warning("the keys of all SAs are exported: whoever reads the tables can decrypt the traffic");
+            log::warning("the keys of all SAs are exported: the traffic can be decrypted with the tables");
         }
         protection::install(&config, &engine, options.firewall)?;
         let tun = Tun::open(&config.tun.name)?;

@@ -62,6 +62,8 @@ struct InstalledSa {
     policy: u32,
     /// Position among the SAs in the order of their installation.
     serial: u64,
+    /// Set if the outbound SA of the pair was installed.
+    is_complete: bool,
     /// Time at which an authentic packet was last reported.
     heard: Option<Instant>,
 }
@@ -114,16 +116,13 @@ impl Ike {
     /// Reports an authentic packet of an inbound SA to the negotiator: until the outbound SA exists, and once a second
     /// afterwards.
     pub fn heard_from(&mut self, now: Instant, sa: &SaId) {
-        let Some(&InstalledSa { pair, heard, .. }) = self.installed.get(sa) else { return };
-        let is_complete =
-            self.installed.iter().any(|(id, other)| other.pair == pair && id.direction == Direction::Outbound);
-        if is_complete && heard.is_some_and(|heard| now.saturating_duration_since(heard) < HEARD_INTERVAL) {
+        let Some(installed) = self.installed.get_mut(sa) else { return };
+        let is_recent = |heard| now.saturating_duration_since(heard) < HEARD_INTERVAL;
+        if installed.is_complete && installed.heard.is_some_and(is_recent) {
             return;
         }
-        self.negotiator.heard_from(now, pair);
-        if let Some(installed) = self.installed.get_mut(sa) {
-            installed.heard = Some(now);
-        }
+        installed.heard = Some(now);
+        self.negotiator.heard_from(now, installed.pair);
     }
 
     /// Processes an event of the engine.
@@ -259,6 +258,7 @@ impl Ike {
             Event::OutboundReady(negotiated) => {
                 if self.install(now, &negotiated, &mut plane.engine) {
                     self.initiated.remove(&negotiated.sa);
+                    self.failed.remove(&PolicyId::new(negotiated.policy));
                     if let Err(e) = plane.send_waiting(now, PolicyId::new(negotiated.policy), wire) {
                         log::warning(format_args!("the packet that waited for the SA was not sent: {e}"));
                     }
@@ -318,7 +318,12 @@ impl Ike {
         }
         let (source, peer, policy) = (params.source, *peer, *policy);
         self.serial = self.serial.saturating_add(1);
-        let installed = InstalledSa { pair: *pair, source, peer, policy, serial: self.serial, heard: None };
+        let is_complete = params.id.direction == Direction::Outbound;
+        if is_complete {
+            self.installed.values_mut().filter(|other| other.pair == *pair).for_each(|other| other.is_complete = true);
+        }
+        let installed =
+            InstalledSa { pair: *pair, source, peer, policy, serial: self.serial, is_complete, heard: None };
         self.installed.insert(params.id, installed);
         log::info(format_args!("SA established: {params}, policy {policy} ({})", policy::show(selector)));
         if let Some(Err(e)) = self.tables.as_mut().map(|tables| tables.add_esp(params)) {

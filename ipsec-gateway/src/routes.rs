@@ -12,6 +12,8 @@ use ipsec_engine::{Action, PolicyDirection, PolicyParams};
 
 use crate::config::Config;
 
+/// Word of `ip` for the MTU of an interface.
+const MTU: &str = "mtu";
 /// Metric of the routes by the TUN interface.
 const TUN_METRIC: &str = "100";
 /// Metric of the routes behind them.
@@ -62,7 +64,7 @@ fn commands<'p>(config: &Config, policies: impl Iterator<Item = &'p PolicyParams
     let (tun, table, mark) = (&config.tun.name, config.table, config.mark);
     // Without a link-local address the kernel sends no router solicitations.
     let mut commands =
-        vec![format!("link set dev {tun} addrgenmode none"), format!("link set dev {tun} mtu {} up", config.tun.mtu)];
+        vec![format!("link set dev {tun} addrgenmode none"), format!("link set dev {tun} {MTU} {} up", config.tun.mtu)];
     for (address, length) in &config.tun.addresses {
         // There is no other host on the link whose address could be a duplicate.
         let nodad = if address.is_ipv6() { " nodad" } else { "" };
@@ -134,7 +136,7 @@ mod tests {
         let policies = engine.policies().map(|(_, policy)| policy);
         let expected = [
             "link set dev ipsec0 addrgenmode none",
-            "link set dev ipsec0 mtu 1300 up",
+            &format!("link set dev ipsec0 {MTU} 1300 up"),
             "address replace 10.1.0.1/32 dev ipsec0",
             "address replace fd00:1::1/128 dev ipsec0 nodad",
             "-4 route replace table 9 unreachable 10.2.0.0/16 metric 200",

@@ -54,7 +54,7 @@ fn errors_name_position_value_and_expectation() {
         ("keys \"a\"; keys \"b\";", "line 1, column 11: duplicate `keys`"),
         ("wan \"eth0\";", "line 1, column 5: found `eth0`, expected the name of an interface"),
         ("wan eth0{accept};", "line 1, column 9: found `{`, expected `;`"),
-        ("tun ipsec0 mtu 100;", "line 1, column 16: found `100`, expected an MTU from 576 to 65535"),
+        ("tun ipsec0 address 10.1.0.1/8 mtu 100;", "line 1, column 35: found `100`, expected an MTU from 576 to 65535"),
         ("tun ipsec0 address 10.0.0.1;", "line 1, column 20: found `10.0.0.1`, expected an IP address with the length"),
         ("table 254;", "line 1, column 1: found `table`, expected a routing table without 253 to 255"),
         ("peer a address 192.0.2.2 proposal", "line 1, column 26: found `proposal`, expected `{`"),
