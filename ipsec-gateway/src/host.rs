@@ -166,3 +166,6 @@ fn esp(protocol: ProtocolId) -> Option<Protocol> {
 pub fn show(address: SocketAddr) -> String {
     format!("{}[{}]", address.ip(), address.port())
 }
+
+#[cfg(test)]
+mod tests;

@@ -266,7 +266,7 @@ impl<'t> Parser<'t> {
     }
 
     fn seconds(&mut self) -> Result<u64, ConfigError> {
-        self.number(60..=u64::from(u32::MAX), "a number of seconds from 60 to 4294967295")
+        self.number(10..=u64::from(u32::MAX), "a number of seconds from 10 to 4294967295")
     }
 
     fn number<N: TryFrom<u64>>(

@@ -1,0 +1,136 @@
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use ike_codec::{ExchangeKind, IdKind};
+use ipsec_packet::{AddressRange, Upper};
+
+use super::*;
+use crate::policy::new_engine;
+
+const CONFIG: &str = r#"
+    policies "setkey.conf"; keys "psk.txt"; local 192.0.2.1; local 2001:db8::1[501]; tun ipsec0;
+    peer east address 198.51.100.1[501] { proposal aes sha1 2; esp aes128-sha1; peers_identity fqdn east.example.net; }
+    peer six address 2001:db8::2 { proposal aes sha1 2; esp aes128-sha1; identity keyid west; }
+    peer road address any { proposal aes sha1 2; esp aes128-sha1; peers_identity fqdn road.example.net; }
+"#;
+const POLICIES: &str = "
+    spdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;
+    spdadd 10.1.1.0/24 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-198.51.100.1/require;
+    spdadd 10.1.0.0/16 10.3.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-203.0.113.1/require;";
+
+/// Gateway with its files in a directory of the test.
+struct Gateway {
+    folder: PathBuf,
+    exchange: KeyExchange,
+    keys: PskFile,
+    engine: Box<Databases>,
+}
+
+impl Gateway {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("ipsec-gateway-{}-host-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        let keys = "198.51.100.1 of east\nroad.example.net of road\n2001:db8::2 of six\n";
+        for (name, text) in [("gateway.conf", CONFIG), ("setkey.conf", POLICIES), ("psk.txt", keys)] {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        fs::set_permissions(folder.join("psk.txt"), Permissions::from_mode(0o600)).unwrap();
+        let config = Config::read(&folder.join("gateway.conf")).unwrap();
+        let mut engine = new_engine();
+        let policies = policy::load(&config, &mut engine, Instant::ZERO).unwrap();
+        let keys = PskFile::read(&config.keys).unwrap();
+        Self { folder, exchange: KeyExchange::new(config, policies).unwrap(), keys, engine }
+    }
+
+    fn host(&mut self) -> GatewayHost<'_> {
+        GatewayHost { exchange: &self.exchange, keys: &mut self.keys, engine: &mut self.engine, now: Instant::ZERO }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn path(remote: &str) -> Path {
+    Path { local: "192.0.2.1:500".parse().unwrap(), remote: remote.parse().unwrap() }
+}
+
+fn selector(source: &str, length: u8, destination: &str) -> Selector {
+    let range = |address: &str, length| AddressRange::prefix(address.parse().unwrap(), length).unwrap();
+    Selector { source: range(source, length), destination: range(destination, 16), upper: Upper::Any }
+}
+
+#[test]
+fn a_peer_is_found_by_its_address() {
+    let mut gateway = Gateway::new("find");
+    let host = gateway.host();
+    let find = |remote, candidate| {
+        host.find_peer(&PeerHint { path: path(remote), exchange: ExchangeKind::MAIN, candidate, identity: None })
+    };
+    assert_eq!(find("198.51.100.1:500", None), Some(PeerId(0)));
+    assert_eq!(find("198.51.100.9:500", None), Some(PeerId(2)), "the peer at any address");
+    assert_eq!(find("198.51.100.9:500", Some(PeerId(0))), Some(PeerId(0)), "the peer does not change");
+}
+
+#[test]
+fn a_peer_has_path_and_identities() {
+    let mut gateway = Gateway::new("peer");
+    let host = gateway.host();
+    let (east, six, road) = (host.peer(PeerId(0)), host.peer(PeerId(1)), host.peer(PeerId(2)));
+    let (east, six, road) = (east.unwrap(), six.unwrap(), road.unwrap());
+    assert_eq!(east.path, Some(path("198.51.100.1:501")));
+    assert_eq!((east.local_identity.kind, east.local_identity.data), (IdKind::IPV4, &[192, 0, 2, 1][..]));
+    assert_eq!(east.remote_identity.unwrap().name(), Some("east.example.net"));
+    assert_eq!(six.path.unwrap().local.port(), 501, "the local address has the family of the peer");
+    assert_eq!((six.local_identity.kind, six.local_identity.data), (IdKind::KEY_ID, &b"west"[..]));
+    assert_eq!(road.path, None, "a peer at any address is not initiated to");
+    assert!(host.peer(PeerId(3)).is_none());
+}
+
+#[test]
+fn keys_belong_to_addresses_and_identities() {
+    let mut gateway = Gateway::new("keys");
+    let mut host = gateway.host();
+    let mut key = |peer| host.pre_shared_key(PeerId(peer)).map(|key| key.expose().to_vec());
+    assert_eq!(key(0).unwrap(), b"of east");
+    assert_eq!(key(1).unwrap(), b"of six");
+    assert_eq!(key(2).unwrap(), b"of road");
+    assert_eq!(key(3), None);
+}
+
+#[test]
+fn the_policy_with_equal_selectors_comes_first() {
+    let mut gateway = Gateway::new("policy");
+    let host = gateway.host();
+    let find = |peer, selector: Selector| host.find_policy(PeerId(peer), &selector).map(|policy| policy.number);
+    assert_eq!(find(0, selector("10.1.1.0", 24, "10.2.0.0")), Some(2));
+    assert_eq!(find(0, selector("10.1.2.0", 24, "10.2.0.0")), Some(1), "the policy contains the selector");
+    assert_eq!(find(0, selector("10.0.0.0", 8, "10.2.0.0")), None, "a wider selector");
+    assert_eq!(find(0, selector("10.1.0.0", 16, "10.3.0.0")), None, "a policy of another peer");
+    assert_eq!(find(2, selector("10.1.0.0", 16, "10.3.0.0")), Some(3));
+    assert_eq!(host.policy(2).unwrap().selector, selector("10.1.1.0", 24, "10.2.0.0"));
+}
+
+#[test]
+fn reserved_spis_are_larval_until_released() {
+    let mut gateway = Gateway::new("spi");
+    let mut host = gateway.host();
+    let path = path("198.51.100.1:500");
+    let spi = host.reserve_spi(ProtocolId::ESP, &path).unwrap();
+    assert!(spi >= MIN_SPI);
+    assert_eq!(host.engine.sas().map(|sa| sa.key.spi).collect::<Vec<_>>(), [spi]);
+    host.release_spi(ProtocolId::ESP, &path, spi);
+    assert_eq!(host.engine.sas().count(), 0);
+    assert_eq!(host.reserve_spi(ProtocolId::AH, &path), None);
+}
+
+#[test]
+fn a_peer_without_a_local_address_of_its_family_is_refused() {
+    let config = CONFIG.replace("local 2001:db8::1[501];", "");
+    let error = KeyExchange::new(Config::parse(&config).unwrap(), Vec::new()).err().unwrap();
+    assert_eq!(error, "peer six: no `local` address has the address family of the peer");
+}
