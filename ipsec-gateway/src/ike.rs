@@ -48,7 +48,7 @@ pub struct Ike {
     failed: HashMap<PolicyId, Instant>,
     /// Time of the last packet with an unknown SPI that has started a negotiation, by peer.
     unknown_spi: HashMap<PeerId, Instant>,
-    /// Limit for lines that a message of anyone can cause.
+    /// Limit for lines that unauthenticated messages can cause.
     limiter: Limiter,
     message: Box<[u8; 65_535]>,
 }
@@ -160,12 +160,14 @@ impl Ike {
     fn acquire(&mut self, now: Instant, acquire: &Acquire, engine: &mut Databases) {
         let number = acquire.policy.get();
         let Some(policy) = self.exchange.policy(number) else {
-            return log::warning(format_args!("no SA for policy {number}, and none is negotiated: {}", acquire.flow));
+            let text = format_args!("no SA for policy {number}, and none is negotiated: {}", acquire.flow);
+            return self.limiter.write(now, Level::Warning, text);
         };
         let Ok(peer) = u16::try_from(policy.peer).map(PeerId) else { return };
         if self.exchange.peer(peer).is_none_or(|peer| peer.address.is_none()) {
             let name = self.exchange.name(peer);
-            return log::warning(format_args!("no SA for policy {number}: peer {name} has not initiated phase 1"));
+            let text = format_args!("no SA for policy {number}: peer {name} has not initiated phase 1");
+            return self.limiter.write(now, Level::Warning, text);
         }
         let failed = self.failed.get(&acquire.policy);
         if failed.is_some_and(|failed| now.saturating_duration_since(*failed) < FAILURE_INTERVAL) {

@@ -81,7 +81,7 @@ const fn civil_date(days: u64) -> (u64, u64, u64) {
     (if month <= 2 { year + 1 } else { year }, month, date)
 }
 
-/// Limit for lines that packets of anyone can cause: the first ones of each interval are written, the others counted.
+/// Limit for lines that unauthenticated packets can cause: the first ones of each interval are written, the others counted.
 #[derive(Default)]
 pub struct Limiter {
     /// Begin of the interval.
@@ -97,7 +97,7 @@ impl Limiter {
     pub fn write(&mut self, now: Instant, level: Level, text: impl fmt::Display) {
         let omitted = self.count(now);
         if let Some(omitted) = omitted.filter(|omitted| *omitted > 0) {
-            warning(format_args!("{omitted} more lines about packets were omitted"));
+            warning(format_args!("{omitted} more lines of this kind were omitted"));
         }
         if omitted.is_some() {
             line(level, text);
