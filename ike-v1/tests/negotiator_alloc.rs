@@ -71,13 +71,13 @@ impl Host for FirmwareHost {
         })
     }
 
-    fn pre_shared_key(&mut self, _: PeerId) -> Option<PreSharedKey> {
+    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Option<PreSharedKey> {
         PreSharedKey::new(b"pre-shared key").ok()
     }
 
     fn policy(&self, number: u32) -> Option<IpsecPolicy<'_>> {
         let (mode, selector) = (Mode::Transport, self.selector);
-        Some(IpsecPolicy { number, reqid: 0, mode, selector, proposals: &self.esp })
+        Some(IpsecPolicy { number, reqid: 0, inbound_reqid: 0, mode, selector, proposals: &self.esp })
     }
 
     fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {

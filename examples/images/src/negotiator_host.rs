@@ -119,13 +119,13 @@ impl Host for InputHost<'_> {
         })
     }
 
-    fn pre_shared_key(&mut self, _: PeerId) -> Option<PreSharedKey> {
+    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Option<PreSharedKey> {
         PreSharedKey::new(self.input).ok()
     }
 
     fn policy(&self, number: u32) -> Option<IpsecPolicy<'_>> {
         let (mode, selector) = (Mode::Tunnel, self.selector);
-        Some(IpsecPolicy { number, reqid: 0, mode, selector, proposals: &self.esp })
+        Some(IpsecPolicy { number, reqid: 0, inbound_reqid: 0, mode, selector, proposals: &self.esp })
     }
 
     fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {

@@ -93,13 +93,20 @@ impl Host for SmallHost {
         })
     }
 
-    fn pre_shared_key(&mut self, _: PeerId) -> Option<PreSharedKey> {
+    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Option<PreSharedKey> {
         PreSharedKey::new(self.key).ok()
     }
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
         let (mode, selector) = (self.mode, self.selector);
-        (policy == 1).then_some(IpsecPolicy { number: 1, reqid: 0, mode, selector, proposals: &self.esp })
+        (policy == 1).then_some(IpsecPolicy {
+            number: 1,
+            reqid: 0,
+            inbound_reqid: 0,
+            mode,
+            selector,
+            proposals: &self.esp,
+        })
     }
 
     fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {

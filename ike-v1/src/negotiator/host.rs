@@ -22,8 +22,8 @@ pub trait Host {
     /// Returns the configuration of a peer, `None` if it has been removed.
     fn peer(&self, peer: PeerId) -> Option<Peer<'_>>;
 
-    /// Returns the pre-shared key of a peer, `None` if there is none (RFC 2409 section 5.4).
-    fn pre_shared_key(&mut self, peer: PeerId) -> Option<PreSharedKey>;
+    /// Returns the pre-shared key of a peer at this address, `None` if there is none (RFC 2409 section 5.4).
+    fn pre_shared_key(&mut self, peer: PeerId, path: &Path) -> Option<PreSharedKey>;
 
     /// Returns the policy with this number, for a quick mode that this host initiates.
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>>;

@@ -8,7 +8,7 @@ use ipsec_sa::{Direction, Lifetimes, Limit, Mode, Protocol, SaId, SaParams, Tran
 use super::choose::DEFAULT_SECONDS;
 use super::event::{Event, Failure, Gone, IpsecSaId, NegotiatedSa, SlotId};
 use super::isakmp_sa::PendingDelete;
-use super::{Path, PeerId, Refusal, Role};
+use super::{IpsecPolicy, Path, PeerId, Refusal, Role};
 use crate::{KeymatSeed, Nonces, Phase1Keys, Phase2Choice};
 
 /// Longest KEYMAT of one SA: Blowfish with 448 bits and HMAC-SHA2-512.
@@ -58,10 +58,18 @@ pub(crate) enum Negotiation {
 pub(crate) struct Terms {
     pub mode: Mode,
     pub reqid: u32,
+    pub inbound_reqid: u32,
     pub selector: Selector,
     pub choice: Phase2Choice,
     /// Random part of the soft lifetime, 0 to 255.
     pub jitter: u8,
+}
+
+impl Terms {
+    pub const fn of(policy: &IpsecPolicy<'_>, selector: Selector, choice: Phase2Choice, jitter: u8) -> Self {
+        let &IpsecPolicy { mode, reqid, inbound_reqid, .. } = policy;
+        Self { mode, reqid, inbound_reqid, selector, choice, jitter }
+    }
 }
 
 /// SA of one direction.
@@ -227,12 +235,13 @@ impl IpsecSlot {
     //# MUST: client identities apply to every SA of the negotiation
     //# MUST: the keying material is used with the negotiated SA
     fn params(&self, direction: Direction, keymat: &Secret<MAX_KEYMAT>) -> Option<SaParams> {
-        let Terms { mode, reqid, choice, .. } = self.terms?;
+        let Terms { mode, choice, .. } = self.terms?;
         let keys = choice.suite.split(keymat.expose()).ok()?;
         let (local, remote) = (self.path.local.ip(), self.path.remote.ip());
-        let (id, source) = match direction {
-            Direction::Inbound => (SaId::inbound(local, Protocol::Esp, self.inbound.spi), remote),
-            Direction::Outbound => (SaId::outbound(remote, Protocol::Esp, self.outbound.spi), local),
+        let Terms { reqid, inbound_reqid, .. } = self.terms?;
+        let (id, source, reqid) = match direction {
+            Direction::Inbound => (SaId::inbound(local, Protocol::Esp, self.inbound.spi), remote, inbound_reqid),
+            Direction::Outbound => (SaId::outbound(remote, Protocol::Esp, self.outbound.spi), local, reqid),
         };
         let sequence = if choice.extended_sequence { SeqWidth::Extended64 } else { SeqWidth::Bits32 };
         let lifetimes = self.lifetimes()?;

@@ -90,7 +90,7 @@ pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: &Cens
 pub(crate) fn answer_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<(), Refusal> {
     let Step { state, scratch, host } = step;
     let choice = state.choice.ok_or(Refusal::Internal)?;
-    let key = host.pre_shared_key(state.peer).ok_or(Refusal::NoKey)?;
+    let key = host.pre_shared_key(state.peer, &state.path).ok_or(Refusal::NoKey)?;
     let spans = store_theirs(scratch, choice.group, message, state.spans)?;
     let own = Own::draw(scratch, *host, choice.group)?;
     let spans = own.in_spans(spans);
@@ -109,7 +109,7 @@ pub(crate) fn answer_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<()
 pub(crate) fn take_key(step: &mut Step<'_>, message: &Census<'_>, is_first: bool) -> Result<(), Refusal> {
     let Step { state, scratch, host } = step;
     let choice = state.choice.ok_or(Refusal::Internal)?;
-    let key = host.pre_shared_key(state.peer).ok_or(Refusal::NoKey)?;
+    let key = host.pre_shared_key(state.peer, &state.path).ok_or(Refusal::NoKey)?;
     let spans = store_theirs(scratch, choice.group, message, state.spans)?;
     let is_reflected = scratch.get(spans.peer_public) == scratch.get(spans.own_public)
         || scratch.get(spans.peer_nonce) == scratch.get(spans.own_nonce);

@@ -48,8 +48,10 @@ pub struct Peer<'a> {
 pub struct IpsecPolicy<'a> {
     /// Number of the policy in the configuration of the host.
     pub number: u32,
-    /// Request ID of its SAs; 0 for none.
+    /// Request ID of its outbound SAs; 0 for none.
     pub reqid: u32,
+    /// Request ID of its inbound SAs, which is that of the policy for inbound packets; 0 for none.
+    pub inbound_reqid: u32,
     /// Tunnel or transport mode.
     pub mode: Mode,
     /// Selector of outbound packets.

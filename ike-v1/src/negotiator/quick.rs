@@ -91,7 +91,7 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
         check_mode(policy.mode, &selector, &state.path)?;
         let chosen = choose::phase_2(&offered, &policy, &peer)?;
         pair.policy = policy.number;
-        (chosen, Terms { mode: policy.mode, reqid: policy.reqid, selector, choice: chosen.choice, jitter })
+        (chosen, Terms::of(&policy, selector, chosen.choice, jitter))
     };
     let their_spi = spi(&chosen.proposal)?;
     let group = chosen.choice.group;
@@ -174,8 +174,7 @@ pub(crate) fn take_answer(
     }
     let key_exchange = message.census.key_exchange_of(group)?;
     let their_spi = spi(&chosen.proposal)?;
-    let terms =
-        Terms { mode: policy.mode, reqid: policy.reqid, selector: policy.selector, choice: chosen.choice, jitter };
+    let terms = Terms::of(&policy, policy.selector, chosen.choice, jitter);
     let spans = Spans { peer_nonce: scratch.store(nonce)?, ..state.spans };
     let spans = with_peer_public(scratch, key_exchange, spans)?;
     if group.is_some() && scratch.get(spans.peer_public) == scratch.get(spans.own_public) {

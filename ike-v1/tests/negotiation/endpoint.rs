@@ -243,13 +243,20 @@ impl Host for TestHost {
         })
     }
 
-    fn pre_shared_key(&mut self, _: PeerId) -> Option<PreSharedKey> {
+    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Option<PreSharedKey> {
         PreSharedKey::new(self.config.key.as_deref()?).ok()
     }
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
         let selector = self.config.policy.filter(|_| policy == 1)?;
-        Some(IpsecPolicy { number: 1, reqid: 0, mode: self.config.mode, selector, proposals: &self.config.esp })
+        Some(IpsecPolicy {
+            number: 1,
+            reqid: 0,
+            inbound_reqid: 0,
+            mode: self.config.mode,
+            selector,
+            proposals: &self.config.esp,
+        })
     }
 
     fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {

@@ -220,7 +220,7 @@ impl ike_v1::Host for Services {
         })
     }
 
-    fn pre_shared_key(&mut self, _: PeerId) -> Option<PreSharedKey> {
+    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Option<PreSharedKey> {
         PreSharedKey::new(&self.configuration.key).ok()
     }
 
