@@ -79,7 +79,7 @@ fn check(config: Config) -> Result<(), String> {
     let exchange = KeyExchange::new(config, policies)?;
     for peer in &exchange.config.peers {
         print_peer(peer);
-        if pre_shared_key(&mut keys, peer).is_none() {
+        if pre_shared_key(&mut keys, peer, None).is_none() {
             return Err(format!("peer {}: {} contains no key for it", peer.name, exchange.config.keys.display()));
         }
     }
@@ -103,6 +103,7 @@ fn print_peer(peer: &PeerConfig) {
     for esp in &peer.suites {
         let Phase2Suite::Keyed { cipher, cipher_key, integrity, .. } = esp.suite else { continue };
         let (bits, seconds) = (cipher_key * 8, esp.lifetimes.seconds.unwrap_or_default());
-        println!("\tesp {cipher} {bits}, {integrity}, {seconds} s");
+        let pfs = esp.group.map(|group| format!(", pfs {group}")).unwrap_or_default();
+        println!("\tesp {cipher} {bits}, {integrity}, {seconds} s{pfs}");
     }
 }

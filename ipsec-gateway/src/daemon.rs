@@ -74,7 +74,7 @@ impl Daemon {
         let policies = policy::load(&config, &mut engine, now)?;
         let mut keys = PskFile::read(&config.keys)?;
         for peer in &config.peers {
-            if pre_shared_key(&mut keys, peer).is_none() {
+            if pre_shared_key(&mut keys, peer, None).is_none() {
                 log::warning(format_args!("peer {}: {} contains no key for it", peer.name, config.keys.display()));
             }
         }

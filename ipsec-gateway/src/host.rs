@@ -68,12 +68,14 @@ impl KeyExchange {
     }
 }
 
-/// Returns the pre-shared key of a peer. Its address and its identity are the identifiers in the file.
-pub fn pre_shared_key(keys: &mut PskFile, peer: &PeerConfig) -> Option<PreSharedKey> {
+/// Returns the pre-shared key of a peer. Its address and its identity are the identifiers in the file; `remote` is the
+/// address of a message of a peer without a configured one.
+pub fn pre_shared_key(keys: &mut PskFile, peer: &PeerConfig, remote: Option<IpAddr>) -> Option<PreSharedKey> {
     let identity = peer.peers_identity.as_ref();
     let text = identity.map(Identity::to_string);
     let of_identity = || text.as_ref()?.parse::<IpAddr>().ok();
-    keys.key(peer.address.map(|address| address.ip()).or_else(of_identity), text.as_deref())
+    let configured = peer.address.map(|address| address.ip());
+    keys.key(configured.or(remote).or_else(of_identity), text.as_deref())
 }
 
 /// Environment of the negotiator for one call.
@@ -111,8 +113,8 @@ impl Host for GatewayHost<'_> {
         })
     }
 
-    fn pre_shared_key(&mut self, peer: PeerId) -> Option<PreSharedKey> {
-        pre_shared_key(self.keys, self.exchange.peer(peer)?)
+    fn pre_shared_key(&mut self, peer: PeerId, path: &Path) -> Option<PreSharedKey> {
+        pre_shared_key(self.keys, self.exchange.peer(peer)?, Some(path.remote.ip()))
     }
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
@@ -152,6 +154,7 @@ fn as_ipsec_policy(policy: &KeyedPolicy) -> IpsecPolicy<'_> {
     IpsecPolicy {
         number: policy.id.get(),
         reqid: policy.reqid,
+        inbound_reqid: policy.inbound_reqid,
         mode: policy.mode,
         selector: policy.selector,
         proposals: &policy.proposals,

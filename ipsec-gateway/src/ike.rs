@@ -248,11 +248,7 @@ impl Ike {
     fn handle_event(&mut self, now: Instant, event: Event, plane: &mut Plane, wire: &impl PacketSink) {
         match event {
             Event::Phase1Up { peer, sa, role, path, choice } => self.phase_1_up(peer, sa, role, &path, &choice),
-            Event::InboundReady(mut negotiated) => {
-                // The request ID is that of the policy for inbound packets, which differs with level `unique`.
-                if let Some(policy) = self.exchange.policy(negotiated.policy) {
-                    negotiated.params.reqid = policy.inbound_reqid;
-                }
+            Event::InboundReady(negotiated) => {
                 if self.install(now, &negotiated, &mut plane.engine) {
                     self.negotiator.installed(now, negotiated.sa);
                 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use ike_codec::{EncapsulationMode, ProtocolId};
+use ike_codec::{EncapsulationMode, Group, ProtocolId};
 use ike_v1::Phase2Choice;
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_config::setkey;
@@ -185,7 +185,9 @@ fn proposals(peer: &PeerConfig, mode: Mode) -> Vec<Phase2Choice> {
         _ => EncapsulationMode::TUNNEL,
     };
     let choice = |suite| Phase2Choice::new(ProtocolId::ESP, suite, encapsulation);
-    peer.suites.iter().map(|esp| choice(esp.suite).with_lifetimes(esp.lifetimes)).collect()
+    let with_group =
+        |choice: Phase2Choice, group: Option<Group>| group.map_or(choice, |group| choice.with_group(group));
+    peer.suites.iter().map(|esp| with_group(choice(esp.suite), esp.group).with_lifetimes(esp.lifetimes)).collect()
 }
 
 /// Returns the addresses of a selector for messages.

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
-use ike_codec::{IdKind, Identification, Lifetimes};
+use ike_codec::{Group, IdKind, Identification, Lifetimes};
 use ike_v1::{Phase1Choice, Phase2Suite, ProposalCheck};
 
 pub use error::{ConfigError, ConfigErrorKind, Location};
@@ -75,6 +75,8 @@ pub struct PeerConfig {
 pub struct EspSuite {
     /// Algorithms and key lengths.
     pub suite: Phase2Suite,
+    /// Group of perfect forward secrecy.
+    pub group: Option<Group>,
     /// Lifetimes in seconds and kilobytes.
     pub lifetimes: Lifetimes,
 }

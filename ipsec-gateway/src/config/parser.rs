@@ -14,7 +14,7 @@ use super::{Config, EspSuite, IKE_PORT, Identity, PeerConfig, TunConfig, algorit
 /// Lifetime of phase 1 in seconds, if the configuration specifies none.
 const PHASE_1_SECONDS: u64 = 28_800;
 /// Lifetime of phase 2 in seconds, if the configuration specifies none.
-const PHASE_2_SECONDS: u64 = 3_600;
+const PHASE_2_SECONDS: u64 = 28_800;
 /// MTU of the TUN interface: an Ethernet frame without the headers of ESP in UDP over IPv6.
 const TUN_MTU: u16 = 1400;
 /// Default firewall mark and routing table.
@@ -192,9 +192,10 @@ impl<'t> Parser<'t> {
                 *slot = Some(self.identity()?);
             }
             "check" => {
-                peer.check = self.named("obey, strict or exact", |word| match word {
+                peer.check = self.named("obey, strict, claim or exact", |word| match word {
                     "obey" => Some(ProposalCheck::Obey),
                     "strict" => Some(ProposalCheck::Strict),
+                    "claim" => Some(ProposalCheck::Claim),
                     "exact" => Some(ProposalCheck::Exact),
                     _ => None,
                 })?;
@@ -207,13 +208,16 @@ impl<'t> Parser<'t> {
     fn esp(&mut self) -> Result<EspSuite, ConfigError> {
         let suite = self.named(algorithm::SUITES, algorithm::suite)?;
         let mut lifetimes = Lifetimes { seconds: Some(PHASE_2_SECONDS), ..Lifetimes::default() };
+        let mut group = None;
         loop {
-            if self.accept("lifetime")? {
+            if self.accept("pfs")? {
+                group = Some(self.named(algorithm::GROUPS, algorithm::group)?);
+            } else if self.accept("lifetime")? {
                 lifetimes.seconds = Some(self.seconds()?);
             } else if self.accept("kilobytes")? {
                 lifetimes.kilobytes = Some(self.number(1024..=u64::from(u32::MAX), "a number of 1024 or more")?);
             } else {
-                return Ok(EspSuite { suite, lifetimes });
+                return Ok(EspSuite { suite, group, lifetimes });
             }
         }
     }

@@ -95,7 +95,8 @@ fn a_peer_has_path_and_identities() {
 fn keys_belong_to_addresses_and_identities() {
     let mut gateway = Gateway::new("keys");
     let mut host = gateway.host();
-    let mut key = |peer| host.pre_shared_key(PeerId(peer)).map(|key| key.expose().to_vec());
+    let anywhere = path("203.0.113.77:500");
+    let mut key = |peer| host.pre_shared_key(PeerId(peer), &anywhere).map(|key| key.expose().to_vec());
     assert_eq!(key(0).unwrap(), b"of east");
     assert_eq!(key(1).unwrap(), b"of six");
     assert_eq!(key(2).unwrap(), b"of road");

@@ -30,7 +30,7 @@ fn the_tunnel_endpoint_selects_the_peer() {
     assert_eq!((policy.peer, policy.reqid, policy.inbound_reqid, policy.mode), (0, 7, 7, Mode::Tunnel));
     assert_eq!(policy.proposals.len(), 2);
     assert_eq!(policy.proposals[0].encapsulation, Some(EncapsulationMode::TUNNEL));
-    assert_eq!(policy.proposals[0].lifetimes.seconds, Some(3600));
+    assert_eq!(policy.proposals[0].lifetimes.seconds, Some(28800));
 }
 
 #[test]

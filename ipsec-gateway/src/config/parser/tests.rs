@@ -37,7 +37,7 @@ fn every_statement_is_parsed() {
     assert_eq!((second.cipher, second.hash), (CipherAlgorithm::TripleDesCbc, HashFunction::Md5));
     assert_eq!(second.group, Group::MODP_1024);
     let esp: Vec<_> = east.suites.iter().map(|esp| (esp.lifetimes.seconds, esp.lifetimes.kilobytes)).collect();
-    assert_eq!(esp, [(Some(300), Some(4096)), (Some(3600), None)]);
+    assert_eq!(esp, [(Some(300), Some(4096)), (Some(28800), None)]);
     assert_eq!(east.identity.as_ref().unwrap().to_string(), "west.example.net");
     assert_eq!(east.peers_identity.as_ref().unwrap().to_string(), "198.51.100.1");
     assert_eq!((road.address, road.check, &road.identity), (None, ProposalCheck::Strict, &None));
@@ -64,7 +64,7 @@ fn errors_name_position_value_and_expectation() {
         ("peer a address any { proposal aes md5 3", "line 1, column 39: found `3`, expected a group: modp768"),
         ("peer a address any { esp aes128;", "line 1, column 26: found `aes128`, expected an ESP suite"),
         ("peer a address any { esp aes-md5; }", "line 1, column 35: statement `proposal` is missing"),
-        ("peer a address any { check claim;", "line 1, column 28: found `claim`, expected obey, strict or exact"),
+        ("peer a address any { check demand;", "line 1, column 28: found `demand`, expected obey, strict, claim or exact"),
         ("policies \"a\";", "line 1, column 14: statement `local` is missing"),
     ];
     for (text, message) in table {
