@@ -40,6 +40,9 @@ pub struct Args {
     /// Time to wait for the last reply in milliseconds, during which requests of the peer are answered.
     #[arg(long, default_value_t = 1000)]
     wait: u64,
+    /// Number of requests of the peer after which the command does not wait any longer, if it has received every reply.
+    #[arg(long)]
+    answers: Option<u64>,
 }
 
 /// Runs the command.
@@ -52,10 +55,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         endpoint.request(number)?;
         endpoint.listen(Duration::from_millis(args.interval))?;
     }
-    let last = Instant::now() + Duration::from_millis(args.wait);
-    while let Some(left) = last.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-        endpoint.listen(left)?;
-    }
+    endpoint.listen(Duration::from_millis(args.wait))?;
     endpoint.host.numbers.store_used(&endpoint.host.engine)?;
     Ok(endpoint.print_statistics())
 }
@@ -142,15 +142,23 @@ impl<'a> Endpoint<'a> {
         Ok(true)
     }
 
-    /// Processes received packets for this time.
+    /// Processes received packets for this time, or until the last one that is expected.
     fn listen(&mut self, time: Duration) -> Result<(), Box<dyn Error>> {
         let end = Instant::now() + time;
         while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            if self.is_complete() {
+                break;
+            }
             for packet in self.wire.receive(left)? {
                 self.take(&packet)?;
             }
         }
         Ok(())
+    }
+
+    /// Returns whether every reply was received and every expected request of the peer answered.
+    fn is_complete(&self) -> bool {
+        self.received >= u64::from(self.args.count) && self.args.answers.is_some_and(|count| self.answered >= count)
     }
 
     fn take(&mut self, packet: &[u8]) -> Result<(), Box<dyn Error>> {
