@@ -55,12 +55,14 @@ need_llvm_tools() {
     llvm_tools=$(rustc --print target-libdir)/../bin
     need "the Rust component llvm-tools" "[ -x '$llvm_tools/llvm-size' ]" rustup component add llvm-tools
 }
-# need_cargo SUBCOMMAND [OPTION ..]: the cargo subcommand, built with these options.
+# need_cargo SUBCOMMAND [OPTION ..]: the cargo subcommand, built with these options. What it shares with the tests is not built again.
 need_cargo() {
     local subcommand=$1; shift
     need "cargo-$subcommand" "cargo $subcommand --version" \
-        cargo install --quiet --locked --root target/tools "$@" "cargo-$subcommand"
+        cargo install --quiet --locked --root target/tools --target-dir target "$@" "cargo-$subcommand"
 }
+# Options of need_cargo for tools that only start other programs or run for seconds: without optimisation, which takes half the time.
+unoptimised=(--debug --config profile.dev.debug=false)
 need_nightly() {
     provide "rustup toolchain list | grep nightly" || skip "a nightly compiler is missing"
 }
