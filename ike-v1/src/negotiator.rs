@@ -12,12 +12,15 @@ mod informational;
 mod ipsec_sa;
 mod isakmp_sa;
 mod key_exchange;
+mod lifecycle;
 mod limits;
 mod main_mode;
 mod message;
 mod offer;
 mod outbound;
 mod peer;
+mod phase_1;
+mod phase_2;
 mod quick;
 mod refusal;
 mod retry;
@@ -25,6 +28,7 @@ mod scratch;
 mod selectors;
 mod settings;
 mod stage;
+mod tables;
 mod timer;
 
 pub use counters::{Counter, Counters};
@@ -36,18 +40,14 @@ pub use peer::{IpsecPolicy, Path, Peer, PeerId, ProposalCheck};
 pub use refusal::{Difference, Mismatch, Parameter, Refusal, Table};
 pub use settings::Settings;
 
-use ike_codec::{Cookie, ExchangeKind};
+use ike_codec::Cookie;
 use ipsec_packet::Instant;
 
-use crate::Cookies;
-use event::SlotId;
-use exchange::{Exchange, Output, State};
-use inbound::not_zero;
+use exchange::{Exchange, Output};
 use informational::{ClearRefusal, new_message_id};
 use ipsec_sa::{HalfState, IpsecSlot, Negotiation};
 use isakmp_sa::{IsakmpSa, PendingDelete};
 use limits::Bucket;
-use retry::Retry;
 use stage::Stage;
 
 /// Number of failures that wait to be fetched as events, besides those of negotiations that the caller initiated.
@@ -322,318 +322,6 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let is_deleting = self.isakmp.iter().flatten().any(|sa| sa.delete.is_some() || sa.notify.is_some())
             || self.pairs.iter().flatten().any(|pair| pair.delete.is_some());
         !is_deleting && self.exchanges.iter().flatten().all(|exchange| exchange.state.output == Output::Idle)
-    }
-
-    /// Starts the negotiations that wait for an ISAKMP SA or for an exchange.
-    fn start_wanted(&mut self, now: Instant, host: &mut dyn Host) {
-        if !core::mem::take(&mut self.has_wanted) {
-            return;
-        }
-        self.release_spis(host);
-        for index in 0..IPSEC_SAS {
-            let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { continue };
-            if pair.stage != Negotiation::Wanted || pair.gone.is_some() {
-                continue;
-            }
-            let (peer, path) = (pair.peer, pair.path);
-            let started = match self.carrier(peer).filter(|&sa| self.is_usable(sa)) {
-                Some(sa) => self.begin_quick(now, index, sa, host),
-                None if self.is_phase_1_open(peer) => Ok(()),
-                None => self.begin_main(now, peer, path, host),
-            };
-            match started {
-                Ok(()) => {}
-                Err(Refusal::Full(Table::Exchanges)) => self.has_wanted = true,
-                Err(reason) => {
-                    self.counters.count(reason.counter());
-                    self.fail_pair(index, Phase::Two, reason, None);
-                }
-            }
-        }
-    }
-
-    /// Releases the SPIs of negotiations that failed.
-    fn release_spis(&mut self, host: &mut dyn Host) {
-        for pair in self.pairs.iter_mut().flatten().filter(|pair| pair.releases_spi) {
-            pair.releases_spi = false;
-            host.release_spi(ike_codec::ProtocolId::ESP, &pair.path, pair.inbound.spi);
-        }
-    }
-
-    fn begin_main(&mut self, now: Instant, peer: PeerId, path: Path, host: &mut dyn Host) -> Result<(), Refusal> {
-        let index = self.free_exchange()?;
-        let mut random = [0; 9];
-        host.random(&mut random);
-        let [jitter, cookie @ ..] = random;
-        let retry = Retry::new(&self.settings, jitter);
-        let (kind, stage, role) = (ExchangeKind::MAIN, Stage::MainAwaitsSa, Role::Initiator);
-        let mut exchange = Exchange::new(State::new(kind, stage, role, peer, path, now, retry));
-        let (state, scratch) = exchange.parts();
-        main_mode::begin(&mut main_mode::Step { state, scratch, host }, not_zero(cookie))?;
-        exchange.state.output = Output::Ready;
-        self.set_exchange(index, exchange)
-    }
-
-    fn begin_quick(&mut self, now: Instant, pair: usize, sa: usize, host: &mut dyn Host) -> Result<(), Refusal> {
-        let index = self.free_exchange()?;
-        let mut jitter = [0; 1];
-        host.random(&mut jitter);
-        let [jitter] = jitter;
-        let retry = Retry::new(&self.settings, jitter);
-        let sa = self.isakmp.get_mut(sa).and_then(Option::as_mut).ok_or(Refusal::Internal)?;
-        let message_id = new_message_id(sa, host);
-        let pair = self.pairs.get_mut(pair).and_then(Option::as_mut).ok_or(Refusal::Internal)?;
-        let (kind, stage, role) = (ExchangeKind::QUICK, Stage::QuickAwaitsAnswer, Role::Initiator);
-        let mut state = State::new(kind, stage, role, sa.peer, sa.path, now, retry);
-        state.cookies = sa.cookies;
-        (state.isakmp, state.ipsec) = (Some(sa.id), Some(pair.id));
-        let mut exchange = Exchange::new(state);
-        let (state, scratch) = exchange.parts();
-        pair.identity = Some(sa.identity);
-        quick::begin(&mut quick::Step { state, scratch, sa, pair, host }, message_id)?;
-        exchange.state.output = Output::Ready;
-        self.set_exchange(index, exchange)
-    }
-
-    /// Establishes the ISAKMP SA of a main mode whose peer is authenticated.
-    fn establish(
-        &mut self,
-        now: Instant,
-        index: usize,
-        sa_index: usize,
-        (peer, identity): (PeerId, u64),
-    ) -> Result<SlotId, Refusal> {
-        let id = self.slot_id(sa_index)?;
-        let state = &mut self.exchange_mut(index)?.state;
-        let choice = state.choice.ok_or(Refusal::Internal)?;
-        let secrets = state.secrets.take().ok_or(Refusal::Internal)?;
-        let role = state.role;
-        let sa = IsakmpSa {
-            id,
-            identity,
-            had_initial_contact: false,
-            cookies: state.cookies,
-            path: state.path,
-            peer,
-            role,
-            choice,
-            keys: secrets.keys,
-            encryption_key: secrets.encryption_key,
-            last_of_phase_1: state.chain.ok_or(Refusal::Internal)?,
-            ours: isakmp_sa::MessageIds::default(),
-            theirs: isakmp_sa::MessageIds::default(),
-            began: state.started,
-            established: now,
-            renew: now.saturating_add(IsakmpSa::renewal(&choice, role, state.retry.jitter())),
-            expires: now.saturating_add(IsakmpSa::lifetime(&choice)),
-            is_new: true,
-            notify: None,
-            delete: None,
-            gone: None,
-            is_reported: false,
-        };
-        state.isakmp = Some(id);
-        state.peer = peer;
-        state.started = now;
-        let slot = self.isakmp.get_mut(sa_index).ok_or(Refusal::Internal)?;
-        *slot = Some(sa);
-        if role == Role::Initiator {
-            // Message 5 is not repeated for a duplicate of message 6.
-            if let Some(slot) = self.exchanges.get_mut(index) {
-                *slot = None;
-            }
-        }
-        self.counters.count(Counter::Phase1Up);
-        self.has_wanted = true;
-        self.touch();
-        Ok(id)
-    }
-
-    /// Completes a quick mode as responder: the peer has its inbound SA.
-    fn confirm_pair(&mut self, index: usize, now: Instant) -> Result<(), Refusal> {
-        let pair = self.exchange(index)?.state.ipsec.ok_or(Refusal::Internal)?;
-        let pair = self.pair_mut(pair).ok_or(Refusal::Internal)?;
-        pair.complete(now);
-        if let Some(slot) = self.exchanges.get_mut(index) {
-            *slot = None;
-        }
-        self.counters.count(Counter::Phase2Up);
-        self.has_wanted = true;
-        self.touch();
-        Ok(())
-    }
-
-    /// Completes a quick mode as initiator whose responder has set the commit flag.
-    fn connect(&mut self, index: usize, now: Instant) -> Result<(), Refusal> {
-        let state = &mut self.exchange_mut(index)?.state;
-        state.stage = Stage::Answers;
-        state.connect_by = None;
-        state.started = now;
-        let pair = state.ipsec.ok_or(Refusal::Internal)?;
-        self.pair_mut(pair).ok_or(Refusal::Internal)?.complete(now);
-        self.counters.count(Counter::Phase2Up);
-        self.touch();
-        Ok(())
-    }
-
-    /// Ends an exchange that did not succeed, and reports why.
-    fn end_exchange(&mut self, index: usize, reason: Refusal) {
-        let Some(exchange) = self.exchanges.get_mut(index).and_then(Option::take) else { return };
-        let State { role, path, peer, hint, is_reported, kind, stage, ipsec, output, .. } = exchange.state;
-        self.has_wanted = true;
-        self.touch();
-        if stage == Stage::Answers && output != Output::Held {
-            return;
-        }
-        self.counters.count(reason.counter());
-        let phase = if kind == ExchangeKind::MAIN { Phase::One } else { Phase::Two };
-        let failure = Failure { peer: Some(peer), path, sa: None, phase, role, reason, hint };
-        match (phase, role) {
-            (Phase::One, Role::Initiator) => {
-                let mut is_wanted = false;
-                for index in 0..IPSEC_SAS {
-                    let waits = self.pairs.get(index).and_then(Option::as_ref).is_some_and(|pair| {
-                        pair.peer == peer && pair.stage == Negotiation::Wanted && pair.gone.is_none()
-                    });
-                    if waits {
-                        is_wanted = true;
-                        self.fail_pair(index, phase, reason, hint);
-                    }
-                }
-                if !is_wanted {
-                    self.fail(failure);
-                }
-            }
-            (Phase::Two, Role::Initiator) => {
-                if let Some(id) = ipsec {
-                    self.fail_pair(usize::from(id.index), phase, reason, hint);
-                }
-            }
-            (_, Role::Responder) => {
-                if let Some(pair) = ipsec.and_then(|id| self.pair_mut(id)) {
-                    pair.end(Gone::Failed);
-                }
-                // A first message that is not followed by another one may be a probe.
-                if !is_reported && stage != Stage::MainAwaitsKeyI {
-                    self.fail(failure);
-                }
-            }
-        }
-    }
-
-    /// Ends a pair whose negotiation failed.
-    fn fail_pair(&mut self, index: usize, phase: Phase, reason: Refusal, hint: Option<ike_codec::NotifyKind>) {
-        let Some(pair) = self.pairs.get_mut(index).and_then(Option::as_mut) else { return };
-        let (peer, path, sa, role) = (Some(pair.peer), pair.path, Some(IpsecSaId(pair.id)), pair.role);
-        if pair.gone.is_none() {
-            pair.end(Gone::Failed);
-            pair.failed = Some(Failure { peer, path, sa, phase, role, reason, hint });
-        }
-        self.has_wanted = true;
-        self.touch();
-    }
-
-    /// Ends the quick modes of ISAKMP SAs that no longer exist.
-    fn end_orphans(&mut self) {
-        for index in 0..EXCHANGES {
-            let state = self.exchanges.get(index).and_then(Option::as_ref).map(|exchange| &exchange.state);
-            let sa = state.filter(|state| state.stage != Stage::Answers).and_then(|state| state.isakmp);
-            if sa.is_some_and(|id| self.isakmp_sa(id).is_err()) {
-                self.end_exchange(index, Refusal::DeletedByPeer);
-            }
-        }
-    }
-
-    /// Keeps a failure until it is fetched as an event.
-    fn fail(&mut self, failure: Failure) {
-        match self.failures.iter_mut().find(|slot| slot.is_none()) {
-            Some(slot) => *slot = Some(failure),
-            None => self.counters.count(Counter::FailuresLost),
-        }
-        self.touch();
-    }
-
-    /// Records that there may be events and datagrams.
-    const fn touch(&mut self) {
-        (self.has_events, self.has_output) = (true, true);
-    }
-
-    /// Returns the identifier of the next use of a slot.
-    fn slot_id(&mut self, index: usize) -> Result<SlotId, Refusal> {
-        self.generation = self.generation.wrapping_add(1);
-        Ok(SlotId { index: u16::try_from(index).map_err(|_| Refusal::Internal)?, generation: self.generation })
-    }
-
-    /// Returns the index of a free pair.
-    fn free_pair(&mut self) -> Result<usize, Refusal> {
-        let is_free = |slot: &Option<IpsecSlot>| slot.as_ref().is_none_or(IpsecSlot::is_finished);
-        self.pairs.iter().position(is_free).ok_or(Refusal::Full(Table::IpsecSas))
-    }
-
-    fn set_pair(&mut self, index: usize, pair: IpsecSlot) -> Result<(), Refusal> {
-        *self.pairs.get_mut(index).ok_or(Refusal::Full(Table::IpsecSas))? = Some(pair);
-        Ok(())
-    }
-
-    fn pair_mut(&mut self, id: SlotId) -> Option<&mut IpsecSlot> {
-        self.pairs.get_mut(usize::from(id.index))?.as_mut().filter(|pair| pair.id == id)
-    }
-
-    /// Returns the index of a free ISAKMP SA. If there is none, the oldest one of the same peer makes room.
-    fn free_isakmp_sa(&mut self, peer: PeerId) -> Result<usize, Refusal> {
-        let is_free = |slot: &Option<IsakmpSa>| slot.as_ref().is_none_or(IsakmpSa::is_finished);
-        if let Some(index) = self.isakmp.iter().position(is_free) {
-            return Ok(index);
-        }
-        let same_peer = self.isakmp.iter().enumerate().filter_map(|(index, slot)| {
-            let sa = slot.as_ref().filter(|sa| sa.peer == peer && sa.is_usable())?;
-            Some((sa.established, index, sa.id))
-        });
-        match same_peer.min_by_key(|&(established, ..)| established) {
-            Some((_, index, id)) if self.superseded.is_none() => {
-                self.superseded = Some((peer, IsakmpSaId(id)));
-                Ok(index)
-            }
-            _ => Err(Refusal::Full(Table::IsakmpSas)),
-        }
-    }
-
-    /// Returns the ISAKMP SA with these cookies.
-    fn find_sa(&self, cookies: &Cookies) -> Option<&IsakmpSa> {
-        self.isakmp.iter().flatten().find(|sa| sa.cookies == *cookies && sa.is_usable())
-    }
-
-    fn isakmp_sa(&self, id: SlotId) -> Result<&IsakmpSa, Refusal> {
-        let sa = self.isakmp.get(usize::from(id.index)).and_then(Option::as_ref);
-        sa.filter(|sa| sa.id == id && sa.is_usable()).ok_or(Refusal::UnknownSa)
-    }
-
-    fn isakmp_sa_mut(&mut self, id: SlotId) -> Result<&mut IsakmpSa, Refusal> {
-        let sa = self.isakmp.get_mut(usize::from(id.index)).and_then(Option::as_mut);
-        sa.filter(|sa| sa.id == id && sa.is_usable()).ok_or(Refusal::UnknownSa)
-    }
-
-    /// Returns the index of the newest ISAKMP SA with a peer that can carry messages: a usable one, or one that is
-    /// being deleted.
-    fn carrier(&self, peer: PeerId) -> Option<usize> {
-        let carriers = self.isakmp.iter().enumerate().filter_map(|(index, slot)| {
-            let sa = slot.as_ref().filter(|sa| sa.peer == peer && (sa.is_usable() || sa.delete.is_some()))?;
-            Some((sa.is_usable(), sa.established, index))
-        });
-        carriers.max().map(|(.., index)| index)
-    }
-
-    fn is_usable(&self, sa: usize) -> bool {
-        self.isakmp.get(sa).and_then(Option::as_ref).is_some_and(IsakmpSa::is_usable)
-    }
-
-    /// Returns whether phase 1 with a peer is in progress.
-    fn is_phase_1_open(&self, peer: PeerId) -> bool {
-        self.exchanges.iter().flatten().any(|exchange| {
-            let state = &exchange.state;
-            // As responder the peer may be another one than it seems, until it is authenticated.
-            state.peer == peer && state.stage.is_phase_1() && state.role == Role::Initiator
-        })
     }
 }
 

@@ -1,0 +1,110 @@
+//! Slots of the tables: which are free, and which belong to a peer, to cookies or to an identifier.
+
+use crate::Cookies;
+
+use super::event::{IsakmpSaId, SlotId};
+use super::exchange::Exchange;
+use super::ipsec_sa::IpsecSlot;
+use super::isakmp_sa::IsakmpSa;
+use super::{Negotiator, PeerId, Refusal, Role, Table};
+
+impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
+    Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
+{
+    /// Records that there may be events and datagrams.
+    pub(super) const fn touch(&mut self) {
+        (self.has_events, self.has_output) = (true, true);
+    }
+
+    /// Returns the identifier of the next use of a slot.
+    pub(super) fn slot_id(&mut self, index: usize) -> Result<SlotId, Refusal> {
+        self.generation = self.generation.wrapping_add(1);
+        Ok(SlotId { index: u16::try_from(index).map_err(|_| Refusal::Internal)?, generation: self.generation })
+    }
+
+    /// Returns the index of a free pair.
+    pub(super) fn free_pair(&mut self) -> Result<usize, Refusal> {
+        let is_free = |slot: &Option<IpsecSlot>| slot.as_ref().is_none_or(IpsecSlot::is_finished);
+        self.pairs.iter().position(is_free).ok_or(Refusal::Full(Table::IpsecSas))
+    }
+
+    pub(super) fn set_pair(&mut self, index: usize, pair: IpsecSlot) -> Result<(), Refusal> {
+        *self.pairs.get_mut(index).ok_or(Refusal::Full(Table::IpsecSas))? = Some(pair);
+        Ok(())
+    }
+
+    pub(super) fn pair_mut(&mut self, id: SlotId) -> Option<&mut IpsecSlot> {
+        self.pairs.get_mut(usize::from(id.index))?.as_mut().filter(|pair| pair.id == id)
+    }
+
+    /// Returns the index of a free ISAKMP SA. If there is none, the oldest one of the same peer makes room.
+    pub(super) fn free_isakmp_sa(&mut self, peer: PeerId) -> Result<usize, Refusal> {
+        let is_free = |slot: &Option<IsakmpSa>| slot.as_ref().is_none_or(IsakmpSa::is_finished);
+        if let Some(index) = self.isakmp.iter().position(is_free) {
+            return Ok(index);
+        }
+        let same_peer = self.isakmp.iter().enumerate().filter_map(|(index, slot)| {
+            let sa = slot.as_ref().filter(|sa| sa.peer == peer && sa.is_usable())?;
+            Some((sa.established, index, sa.id))
+        });
+        match same_peer.min_by_key(|&(established, ..)| established) {
+            Some((_, index, id)) if self.superseded.is_none() => {
+                self.superseded = Some((peer, IsakmpSaId(id)));
+                Ok(index)
+            }
+            _ => Err(Refusal::Full(Table::IsakmpSas)),
+        }
+    }
+
+    /// Returns the ISAKMP SA with these cookies.
+    pub(super) fn find_sa(&self, cookies: &Cookies) -> Option<&IsakmpSa> {
+        self.isakmp.iter().flatten().find(|sa| sa.cookies == *cookies && sa.is_usable())
+    }
+
+    pub(super) fn isakmp_sa(&self, id: SlotId) -> Result<&IsakmpSa, Refusal> {
+        let sa = self.isakmp.get(usize::from(id.index)).and_then(Option::as_ref);
+        sa.filter(|sa| sa.id == id && sa.is_usable()).ok_or(Refusal::UnknownSa)
+    }
+
+    pub(super) fn isakmp_sa_mut(&mut self, id: SlotId) -> Result<&mut IsakmpSa, Refusal> {
+        let sa = self.isakmp.get_mut(usize::from(id.index)).and_then(Option::as_mut);
+        sa.filter(|sa| sa.id == id && sa.is_usable()).ok_or(Refusal::UnknownSa)
+    }
+
+    /// Returns the index of the newest ISAKMP SA with a peer that can carry messages: a usable one, or one that is
+    /// being deleted.
+    pub(super) fn carrier(&self, peer: PeerId) -> Option<usize> {
+        let carriers = self.isakmp.iter().enumerate().filter_map(|(index, slot)| {
+            let sa = slot.as_ref().filter(|sa| sa.peer == peer && (sa.is_usable() || sa.delete.is_some()))?;
+            Some((sa.is_usable(), sa.established, index))
+        });
+        carriers.max().map(|(.., index)| index)
+    }
+
+    pub(super) fn is_usable(&self, sa: usize) -> bool {
+        self.isakmp.get(sa).and_then(Option::as_ref).is_some_and(IsakmpSa::is_usable)
+    }
+
+    /// Returns whether phase 1 with a peer is in progress.
+    pub(super) fn is_phase_1_open(&self, peer: PeerId) -> bool {
+        self.exchanges.iter().flatten().any(|exchange| {
+            let state = &exchange.state;
+            // As responder the peer may be another one than it seems, until it is authenticated.
+            state.peer == peer && state.stage.is_phase_1() && state.role == Role::Initiator
+        })
+    }
+
+    pub(super) fn exchange(&self, index: usize) -> Result<&Exchange<BUFFER>, Refusal> {
+        self.exchanges.get(index).and_then(Option::as_ref).ok_or(Refusal::Internal)
+    }
+
+    pub(super) fn exchange_mut(&mut self, index: usize) -> Result<&mut Exchange<BUFFER>, Refusal> {
+        self.exchanges.get_mut(index).and_then(Option::as_mut).ok_or(Refusal::Internal)
+    }
+
+    pub(super) fn set_exchange(&mut self, index: usize, exchange: Exchange<BUFFER>) -> Result<(), Refusal> {
+        *self.exchanges.get_mut(index).ok_or(Refusal::Full(Table::Exchanges))? = Some(exchange);
+        self.touch();
+        Ok(())
+    }
+}
