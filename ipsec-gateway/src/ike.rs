@@ -22,7 +22,7 @@ use crate::psk::PskFile;
 use crate::udp::Udp;
 
 /// Negotiator of the gateway: the numbers of ISAKMP SAs, exchanges and pairs of IPsec SAs, and the longest message.
-type GatewayNegotiator = Negotiator<64, 64, 128, 4096>;
+type GatewayNegotiator = Negotiator<64, 64, 128, 6144>;
 
 /// Shortest time between two negotiations with one peer because of an unknown SPI.
 const UNKNOWN_SPI_INTERVAL: Duration = Duration::from_secs(10);

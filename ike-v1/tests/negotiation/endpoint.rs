@@ -15,7 +15,7 @@ use ipsec_sa::{Direction, Mode, TransformParams};
 
 use crate::random::Random;
 
-pub type TestNegotiator = Negotiator<3, 4, 6, 3072>;
+pub type TestNegotiator = Negotiator<3, 4, 6, 6144>;
 
 /// Configuration of an endpoint, for its only peer.
 #[derive(Clone)]
