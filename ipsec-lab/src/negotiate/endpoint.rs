@@ -186,6 +186,7 @@ impl Services {
             is_meant.then_some(IpsecPolicy {
                 number: id.get(),
                 reqid: id.reqid(&template),
+                inbound_reqid: 0,
                 mode: template.mode,
                 selector: policy.selector,
                 proposals: &self.configuration.esp,
