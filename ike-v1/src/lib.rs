@@ -1,9 +1,9 @@
 //! IKEv1 (RFC 2408, RFC 2409) without I/O: negotiation of SAs, and its cryptographic building blocks.
 //!
-//! [`Negotiator`] is a state machine in fixed memory: main mode with pre-shared keys, quick mode for ESP in tunnel and
-//! transport mode, and informational exchanges, in both roles. Datagrams, time and requests go in; [`Event`]s and
-//! datagrams come out. [`Host`] is what it asks for configuration, keys, random numbers, SPIs and the Diffie-Hellman
-//! arithmetic. `ipsec-lab negotiate` is a complete use of it.
+//! [`Negotiator`] is a state machine in fixed memory: main mode with pre-shared keys, quick mode for ESP, AH, IPComp and
+//! bundles of them in tunnel and transport mode, and informational exchanges, in both roles. Datagrams, time and
+//! requests go in; [`Event`]s and datagrams come out. [`Host`] is what it asks for configuration, keys, random numbers,
+//! SPIs and the Diffie-Hellman arithmetic. `ipsec-lab negotiate` is a complete use of it.
 //!
 //! The crate also contains the key schedule from a shared secret to KEYMAT ([`Skeyid`], [`Phase1Keys`]), the encryption of
 //! messages with its chain of IVs ([`Protection`], [`IvChain`]), Diffie-Hellman groups ([`DiffieHellman`],
@@ -66,9 +66,9 @@ pub use dh::{DhError, DiffieHellman, GroupLengths, MAX_PUBLIC, Software};
 pub use keymat::{Cookies, EmptyKeymat, KeymatSeed, Nonces, Phase1Keys, Phase1Publics, Skeyid};
 pub use natd::{NatDetection, detect, detection_hash};
 pub use negotiator::{
-    Counter, Counters, Difference, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IsakmpSaId, IsakmpSaView,
-    Mismatch, NegotiatedSa, Negotiator, Parameter, Path, Peer, PeerHint, PeerId, Phase, PreSharedKey, ProposalCheck,
-    Refusal, Role, Settings, Table, Target, Transmit,
+    Counter, Counters, Difference, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, IsakmpSaId,
+    IsakmpSaView, MAX_BUNDLE, Mismatch, NegotiatedSa, Negotiator, Parameter, Path, Peer, PeerHint, PeerId, Phase,
+    PreSharedKey, ProposalCheck, Refusal, Role, Settings, Table, Target, Transmit,
 };
 pub use proposal::{
     PeerDefaults, Phase1Choice, Phase2Choice, Phase2Suite, ProposalError, auth_numbers, encryption_number, esp_number,

@@ -27,6 +27,7 @@ mod retry;
 mod scratch;
 mod selectors;
 mod settings;
+mod spi;
 mod stage;
 mod tables;
 mod timer;
@@ -36,7 +37,7 @@ pub use event::{Event, Failure, Gone, IpsecSaId, IsakmpSaId, NegotiatedSa, Phase
 pub use host::{Host, PeerHint, PreSharedKey};
 pub use isakmp_sa::IsakmpSaView;
 pub use outbound::Transmit;
-pub use peer::{IpsecPolicy, Path, Peer, PeerId, ProposalCheck};
+pub use peer::{IpsecPolicy, IpsecTemplate, MAX_BUNDLE, Path, Peer, PeerId, ProposalCheck};
 pub use refusal::{Difference, Mismatch, Parameter, Refusal, Table};
 pub use settings::Settings;
 
@@ -45,7 +46,7 @@ use ipsec_packet::Instant;
 
 use exchange::{Exchange, Output};
 use informational::{ClearRefusal, new_message_id};
-use ipsec_sa::{HalfState, IpsecSlot, Negotiation};
+use ipsec_sa::{IpsecSlot, Negotiation};
 use isakmp_sa::{IsakmpSa, PendingDelete};
 use limits::Bucket;
 use stage::Stage;
@@ -53,8 +54,8 @@ use stage::Stage;
 /// Number of failures that wait to be fetched as events, besides those of negotiations that the caller initiated.
 const FAILURES: usize = 8;
 
-/// IKEv1 for one set of local addresses: main mode with pre-shared keys, quick mode for ESP, and informational
-/// exchanges, in both roles (RFC 2408, RFC 2409).
+/// IKEv1 for one set of local addresses: main mode with pre-shared keys, quick mode for ESP, AH and IPComp, and
+/// informational exchanges, in both roles (RFC 2408, RFC 2409).
 ///
 /// The negotiator does no I/O, reads no clock and does not allocate. It has room for `SAS` ISAKMP SAs, `EXCHANGES`
 /// exchanges in progress with a buffer of `BUFFER` octets each, and `IPSEC_SAS` pairs of IPsec SAs. A buffer holds the
@@ -170,12 +171,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(IpsecSaId(id))
     }
 
-    /// Reports that the inbound SA of an event `InboundReady` is installed: the message that lets the peer use it may be
-    /// sent.
+    /// Reports that the inbound SA of an event `InboundReady` is installed. It is called once for each such event; after
+    /// the last one, the message that lets the peer use the SAs may be sent.
     pub fn installed(&mut self, now: Instant, sa: IpsecSaId) {
-        let Some(pair) = self.pair_mut(sa.0) else { return };
-        if pair.inbound.state == HalfState::Announced {
-            pair.inbound.state = HalfState::Installed;
+        if !self.pair_mut(sa.0).is_some_and(IpsecSlot::install) {
+            return;
         }
         for exchange in self.exchanges.iter_mut().flatten() {
             let state = &mut exchange.state;
@@ -256,11 +256,13 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             return;
         }
         let carrier = self.carrier(pair.peer).filter(|_| pair.stage == Negotiation::Complete);
-        let message_id =
-            carrier.and_then(|index| self.isakmp.get_mut(index)?.as_mut()).map(|sa| new_message_id(sa, host));
+        let mut carrier = carrier.and_then(|index| self.isakmp.get_mut(index)?.as_mut());
         if let Some(pair) = self.pairs.get_mut(index).and_then(Option::as_mut) {
             pair.end(Gone::Operator);
-            pair.delete = message_id.map(|id| PendingDelete::new(id, now));
+            for member in pair.members_mut() {
+                let message_id = carrier.as_deref_mut().map(|sa| new_message_id(sa, host));
+                member.delete = message_id.map(|id| PendingDelete::new(id, now));
+            }
         }
     }
 
@@ -320,7 +322,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Returns whether nothing is left to be sent: after [`Target::All`] was deleted, the program may end.
     pub fn is_idle(&self) -> bool {
         let is_deleting = self.isakmp.iter().flatten().any(|sa| sa.delete.is_some() || sa.notify.is_some())
-            || self.pairs.iter().flatten().any(|pair| pair.delete.is_some());
+            || self.pairs.iter().flatten().any(IpsecSlot::is_deleting);
         !is_deleting && self.exchanges.iter().flatten().all(|exchange| exchange.state.output == Output::Idle)
     }
 }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, ProtocolId};
 use ike_v1::{
-    DhError, DiffieHellman, Event, Host, IpsecPolicy, Negotiator, Path, Peer, PeerDefaults, PeerHint, PeerId,
-    Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, ProposalCheck, Settings, Software, Target,
+    DhError, DiffieHellman, Event, Host, IpsecPolicy, IpsecTemplate, Negotiator, Path, Peer, PeerDefaults, PeerHint,
+    PeerId, Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, ProposalCheck, Settings, Software, Target,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -76,8 +76,9 @@ impl Host for FirmwareHost {
     }
 
     fn policy(&self, number: u32) -> Option<IpsecPolicy<'_>> {
-        let (mode, selector) = (Mode::Transport, self.selector);
-        Some(IpsecPolicy { number, reqid: 0, inbound_reqid: 0, mode, selector, proposals: &self.esp })
+        let (protocol, mode, proposals) = (ProtocolId::ESP, Mode::Transport, &self.esp);
+        let template = IpsecTemplate { protocol, mode, reqid: 0, inbound_reqid: 0, proposals };
+        IpsecPolicy::new(number, self.selector).with(template)
     }
 
     fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use ike_codec::{Group, ProtocolId};
 use ike_v1::{
-    DhError, DiffieHellman, Host, IpsecPolicy, Path, Peer, PeerDefaults, PeerHint, PeerId, PreSharedKey, Software,
+    DhError, DiffieHellman, Host, IpsecPolicy, IpsecTemplate, Path, Peer, PeerDefaults, PeerHint, PeerId, PreSharedKey,
+    Software,
 };
 use ipsec_engine::{Protocol, SaBackend, SaId, SpiRequest};
 use ipsec_packet::{Instant, Selector};
@@ -118,13 +119,13 @@ impl Host for GatewayHost<'_> {
     }
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
-        self.exchange.policy(policy).map(as_ipsec_policy)
+        self.exchange.policy(policy).and_then(as_ipsec_policy)
     }
 
     fn find_policy(&self, peer: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {
         let of_peer = || self.exchange.policies.iter().filter(|policy| policy.peer == usize::from(peer.0));
         let equal = of_peer().find(|policy| policy.selector == *selector);
-        equal.or_else(|| of_peer().find(|policy| policy.selector.contains(selector))).map(as_ipsec_policy)
+        equal.or_else(|| of_peer().find(|policy| policy.selector.contains(selector))).and_then(as_ipsec_policy)
     }
 
     fn reserve_spi(&mut self, protocol: ProtocolId, path: &Path) -> Option<u32> {
@@ -150,15 +151,10 @@ impl Host for GatewayHost<'_> {
     }
 }
 
-fn as_ipsec_policy(policy: &KeyedPolicy) -> IpsecPolicy<'_> {
-    IpsecPolicy {
-        number: policy.id.get(),
-        reqid: policy.reqid,
-        inbound_reqid: policy.inbound_reqid,
-        mode: policy.mode,
-        selector: policy.selector,
-        proposals: &policy.proposals,
-    }
+fn as_ipsec_policy(policy: &KeyedPolicy) -> Option<IpsecPolicy<'_>> {
+    let &KeyedPolicy { id, reqid, inbound_reqid, mode, selector, ref proposals, .. } = policy;
+    let esp = IpsecTemplate { protocol: ProtocolId::ESP, mode, reqid, inbound_reqid, proposals };
+    IpsecPolicy::new(id.get(), selector).with(esp)
 }
 
 fn esp(protocol: ProtocolId) -> Option<Protocol> {

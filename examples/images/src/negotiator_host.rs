@@ -5,8 +5,8 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, ProtocolId};
 use ike_v1::{
-    DhError, Event, Host, IpsecPolicy, Negotiator, Path, Peer, PeerDefaults, PeerHint, PeerId, Phase1Choice,
-    Phase2Choice, Phase2Suite, PreSharedKey, ProposalCheck, Settings, Target,
+    DhError, Event, Host, IpsecPolicy, IpsecTemplate, Negotiator, Path, Peer, PeerDefaults, PeerHint, PeerId,
+    Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, ProposalCheck, Settings, Target,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -124,8 +124,9 @@ impl Host for InputHost<'_> {
     }
 
     fn policy(&self, number: u32) -> Option<IpsecPolicy<'_>> {
-        let (mode, selector) = (Mode::Tunnel, self.selector);
-        Some(IpsecPolicy { number, reqid: 0, inbound_reqid: 0, mode, selector, proposals: &self.esp })
+        let (protocol, mode, proposals) = (ProtocolId::ESP, Mode::Tunnel, &self.esp);
+        let template = IpsecTemplate { protocol, mode, reqid: 0, inbound_reqid: 0, proposals };
+        IpsecPolicy::new(number, self.selector).with(template)
     }
 
     fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {

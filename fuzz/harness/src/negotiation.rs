@@ -6,13 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ike_codec::{
-    AuthMethod, EncapsulationMode, ExchangeKind, Group, Header, IdKind, Identification, MessageWriter, PayloadKind,
-    ProposalHead, ProtocolId, TransformHead, TransformId,
+    AuthMethod, EncapsulationMode, ExchangeKind, Group, Header, IdKind, Identification, IpcompTransform, MessageWriter,
+    PayloadKind, ProposalHead, ProtocolId, TransformHead, TransformId,
 };
 use ike_v1::{
-    Cookies, Counter, DhError, Event, Host, IpsecPolicy, IpsecSaId, IvChain, Negotiator, Nonces, Path, Peer,
-    PeerDefaults, PeerHint, PeerId, Phase1Choice, Phase1Keys, Phase1Publics, Phase2Choice, Phase2Suite, PreSharedKey,
-    ProposalCheck, Protection, Settings, Skeyid, Target, plaintext,
+    Cookies, Counter, DhError, Event, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, IvChain, Negotiator, Nonces, Path,
+    Peer, PeerDefaults, PeerHint, PeerId, Phase1Choice, Phase1Keys, Phase1Publics, Phase2Choice, Phase2Suite,
+    PreSharedKey, ProposalCheck, Protection, Settings, Skeyid, Target, plaintext,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -27,9 +27,8 @@ struct SmallHost {
     path: Path,
     key: &'static [u8],
     proposals: [Phase1Choice; 2],
-    esp: [Phase2Choice; 2],
+    templates: Vec<(ProtocolId, Mode, Vec<Phase2Choice>)>,
     selector: Selector,
-    mode: Mode,
     check: ProposalCheck,
     state: u64,
     reserved: Vec<u32>,
@@ -44,23 +43,13 @@ impl SmallHost {
         let range = |side: usize| if is_transport { AddressRange::host(ends[side].ip()) } else { networks[side] };
         let cipher = [CipherAlgorithm::TripleDesCbc, CipherAlgorithm::AesCbc][usize::from(choice >> 1 & 1)];
         let ike = |cipher| Phase1Choice::new(cipher, HashFunction::Sha1, AuthMethod::PRE_SHARED_KEY, Group::MODP_768);
-        let esp = |cipher: CipherAlgorithm, integrity: IntegrityAlgorithm| {
-            let cipher_key = cipher.row().map_or(0, |row| row.default_key);
-            let integrity_key = integrity.row().map_or(0, |row| row.default_key);
-            let suite = Phase2Suite::Keyed { cipher, cipher_key, integrity, integrity_key };
-            Phase2Choice::new(ProtocolId::ESP, suite, EncapsulationMode::TUNNEL)
-        };
         Self {
             path: Path { local: ends[side], remote: ends[1 - side] },
             key: KEY,
             proposals: [ike(cipher), ike(CipherAlgorithm::DesCbc)],
-            esp: [
-                esp(CipherAlgorithm::AesCbc, IntegrityAlgorithm::HmacSha1_96),
-                esp(CipherAlgorithm::AesGcm16, IntegrityAlgorithm::None),
-            ],
+            templates: templates(choice, if is_transport { Mode::Transport } else { Mode::Tunnel }),
             selector: Selector { source: range(side), destination: range(1 - side), upper: Upper::Any },
-            mode: if is_transport { Mode::Transport } else { Mode::Tunnel },
-            check: [ProposalCheck::Strict, ProposalCheck::Obey, ProposalCheck::Exact][usize::from(choice >> 2) % 3],
+            check: [ProposalCheck::Strict, ProposalCheck::Obey, ProposalCheck::Exact][usize::from(choice >> 2 & 3) % 3],
             state: u64::from(choice) << 8 | side as u64,
             reserved: Vec::new(),
         }
@@ -71,6 +60,32 @@ impl SmallHost {
         let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z ^ (z >> 27)
     }
+}
+
+/// Templates of the policy: IPComp, ESP and AH, of which the choice leaves out some.
+fn templates(choice: u8, mode: Mode) -> Vec<(ProtocolId, Mode, Vec<Phase2Choice>)> {
+    let keyed = |protocol, cipher: CipherAlgorithm, integrity: IntegrityAlgorithm| {
+        let cipher_key = cipher.row().map_or(0, |row| row.default_key);
+        let integrity_key = integrity.row().map_or(0, |row| row.default_key);
+        let suite = Phase2Suite::Keyed { cipher, cipher_key, integrity, integrity_key };
+        Phase2Choice::new(protocol, suite, EncapsulationMode::TUNNEL)
+    };
+    let compression = Phase2Suite::Compression(IpcompTransform::DEFLATE);
+    let ipcomp = Phase2Choice::new(ProtocolId::IPCOMP, compression, EncapsulationMode::TUNNEL);
+    let esp = vec![
+        keyed(ProtocolId::ESP, CipherAlgorithm::AesCbc, IntegrityAlgorithm::HmacSha1_96),
+        keyed(ProtocolId::ESP, CipherAlgorithm::AesGcm16, IntegrityAlgorithm::None),
+    ];
+    let ah = keyed(ProtocolId::AH, CipherAlgorithm::Null, IntegrityAlgorithm::HmacSha1_96);
+    let all = [(ProtocolId::IPCOMP, vec![ipcomp]), (ProtocolId::ESP, esp), (ProtocolId::AH, vec![ah])];
+    // The bits of the choice: without ESP or with AH, and with IPComp.
+    let (has_esp, has_ah, has_ipcomp) = (choice >> 4 & 3 != 3, choice >> 4 & 3 >= 2, choice >> 6 & 1 != 0);
+    let is_chosen = [has_ipcomp, has_esp, has_ah];
+    all.into_iter()
+        .zip(is_chosen)
+        .filter(|(_, is_chosen)| *is_chosen)
+        .map(|((p, offers), _)| (p, mode, offers))
+        .collect()
 }
 
 impl Host for SmallHost {
@@ -98,14 +113,10 @@ impl Host for SmallHost {
     }
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
-        let (mode, selector) = (self.mode, self.selector);
-        (policy == 1).then_some(IpsecPolicy {
-            number: 1,
-            reqid: 0,
-            inbound_reqid: 0,
-            mode,
-            selector,
-            proposals: &self.esp,
+        let policy = (policy == 1).then(|| IpsecPolicy::new(policy, self.selector))?;
+        self.templates.iter().try_fold(policy, |policy, (protocol, mode, proposals)| {
+            let (protocol, mode) = (*protocol, *mode);
+            policy.with(IpsecTemplate { protocol, mode, reqid: 0, inbound_reqid: 0, proposals })
         })
     }
 
@@ -113,8 +124,12 @@ impl Host for SmallHost {
         self.policy(1).filter(|policy| policy.selector.contains(selector))
     }
 
-    fn reserve_spi(&mut self, _: ProtocolId, _: &Path) -> Option<u32> {
-        let spi = self.next() as u32 | 0x100;
+    fn reserve_spi(&mut self, protocol: ProtocolId, _: &Path) -> Option<u32> {
+        let mut spi = 0;
+        while spi == 0 || self.reserved.contains(&spi) {
+            let random = self.next() as u32;
+            spi = if protocol == ProtocolId::IPCOMP { random % 0xee00 + 0x100 } else { random | 0x1000_0000 };
+        }
         self.reserved.push(spi);
         Some(spi)
     }
@@ -216,8 +231,11 @@ impl End {
 }
 
 fn key(transform: &TransformParams) -> Vec<u8> {
-    let TransformParams::Esp(keys) = transform else { panic!("not ESP") };
-    [keys.cipher_key.expose(), keys.integrity_key.expose()].concat()
+    match transform {
+        TransformParams::Esp(keys) => [keys.cipher_key.expose(), keys.integrity_key.expose()].concat(),
+        TransformParams::Ah { key, .. } => key.expose().to_vec(),
+        _ => Vec::new(),
+    }
 }
 
 /// The first octet chooses the configuration. Each following octet does something: delivers, loses, repeats, alters or
@@ -270,7 +288,7 @@ pub fn negotiation(octets: &[u8]) {
                 datagram[24..28].copy_from_slice(&length.to_be_bytes());
                 deliver(&mut ends, now, Some((*to, datagram)));
             }
-            10 => now = now + Duration::from_millis(500) * u32::from(take(&mut rest).unwrap_or(1)),
+            10 => now += Duration::from_millis(500) * u32::from(take(&mut rest).unwrap_or(1)),
             11 => {
                 let end = &mut ends[side];
                 // The table may be full.
@@ -352,7 +370,7 @@ pub fn hostile(octets: &[u8]) {
         let sent = end.poll(now);
         assert!(sent.len() <= 2, "at most an answer and a notification");
         if what & 4 != 0 {
-            now = now + Duration::from_secs(3);
+            now += Duration::from_secs(3);
             end.negotiator.handle_timeout(now, &mut end.host);
             let _ = end.poll(now);
         }

@@ -5,7 +5,7 @@ use ike_codec::{
 use ipsec_sa::Mode;
 
 use super::refusal::{Difference, Mismatch, Parameter, Refusal};
-use super::{IpsecPolicy, Peer, ProposalCheck};
+use super::{IpsecPolicy, IpsecTemplate, MAX_BUNDLE, Peer, ProposalCheck};
 use crate::proposal::{Phase2Suite, auth_numbers, encryption_number, hash_number};
 use crate::{PeerDefaults, Phase1Choice, Phase2Choice};
 
@@ -104,66 +104,131 @@ fn compare_phase_1(theirs: &Phase1Choice, ours: &Phase1Choice, compared: Compare
     Ok(ours.with_cipher_key(theirs.cipher_key).with_lifetimes(lifetimes))
 }
 
-/// Chooses the first acceptable transform of an offer of quick mode (RFC 2408 section 5.6). The proposal must be one of
-/// ESP alone.
+/// Transforms that were chosen for the templates of a policy, in the order of the proposals.
+pub(crate) type ChosenBundle<'m> = [Option<ChosenMember<'m>>; MAX_BUNDLE];
+
+/// Transform that was chosen for one template of a policy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChosenMember<'m> {
+    /// Position of the template in the policy.
+    pub template: usize,
+    pub chosen: Chosen<'m, Phase2Choice>,
+}
+
+/// Chooses the first acceptable proposal of an offer of quick mode (RFC 2408 sections 4.2 and 5.6): it has the protocols
+/// of the policy, and an acceptable transform of each.
 pub(crate) fn phase_2<'m>(
     sa: &SecurityAssociation<'m>,
     policy: &IpsecPolicy<'_>,
     peer: &Peer<'_>,
-) -> Result<Chosen<'m, Phase2Choice>, Refusal> {
+) -> Result<ChosenBundle<'m>, Refusal> {
     check_situation(sa)?;
-    find_phase_2(sa, policy, &peer.defaults, Compared::Offer(peer.check)).map_err(Refusal::NoProposal)
+    find_bundle(sa, policy, &peer.defaults, Compared::Offer(peer.check)).map_err(Refusal::NoProposal)
 }
 
-/// Finds the transform of an answer of quick mode among those offered (RFC 2408 section 4.2).
+/// Finds the transforms of an answer of quick mode among those offered (RFC 2408 section 4.2).
 pub(crate) fn answered_phase_2<'m>(
     sa: &SecurityAssociation<'m>,
     policy: &IpsecPolicy<'_>,
     peer: &Peer<'_>,
-) -> Result<Chosen<'m, Phase2Choice>, Refusal> {
+) -> Result<ChosenBundle<'m>, Refusal> {
     check_situation(sa)?;
-    check_single(sa)?;
+    //= RFC 2408 4.2/9
+    //# MUST: each proposal of the reply has one transform
+    let number = sa.proposals().next().map(|proposal| proposal.number);
+    let is_single = |proposal: Proposal<'_>| Some(proposal.number) == number && proposal.transforms().count() == 1;
+    if !sa.proposals().all(is_single) {
+        return Err(Refusal::ModifiedAnswer(Mismatch::NONE));
+    }
     //= RFC 2408 4.2/11
     //# MUST: the initiator verifies that the reply is one of its offers
-    find_phase_2(sa, policy, &peer.defaults, Compared::Answer).map_err(Refusal::ModifiedAnswer)
+    find_bundle(sa, policy, &peer.defaults, Compared::Answer).map_err(Refusal::ModifiedAnswer)
 }
 
-fn find_phase_2<'m>(
+fn find_bundle<'m>(
     sa: &SecurityAssociation<'m>,
     policy: &IpsecPolicy<'_>,
     defaults: &PeerDefaults,
     compared: Compared,
-) -> Result<Chosen<'m, Phase2Choice>, Mismatch> {
+) -> Result<ChosenBundle<'m>, Mismatch> {
     let mut nearest = Nearest::default();
     //= RFC 2408 4.2/2
     //# MUST: proposals of the same number are considered as a unit
-    let is_alone = |number| sa.proposals().filter(|proposal| proposal.number == number).count() == 1;
-    let usable = |proposal: &Proposal<'_>| proposal.protocol == ProtocolId::ESP && is_alone(proposal.number);
-    for proposal in sa.proposals().filter(usable) {
-        for transform in proposal.transforms() {
-            let read = Phase2Choice::read(proposal.protocol, transform.id, &transform.attributes, defaults);
-            let theirs = match read {
-                Ok(theirs) => theirs,
-                Err(why) => {
-                    nearest.unusable(transform.number, why);
-                    continue;
-                }
-            };
-            for ours in policy.proposals {
-                match compare_phase_2(&theirs, ours, policy.mode, compared) {
-                    Ok(choice) => return Ok(Chosen { proposal, transform, choice }),
-                    Err(difference) => nearest.differs(transform.number, difference),
-                }
+    let mut rest = sa.proposals();
+    while let Some(first) = rest.clone().next() {
+        let unit = rest.clone().take_while(|proposal| proposal.number == first.number);
+        let count = unit.clone().count();
+        if let Some(bundle) = choose_unit(unit, policy, defaults, compared, &mut nearest) {
+            return Ok(bundle);
+        }
+        rest.by_ref().take(count).for_each(drop);
+    }
+    Err(nearest.mismatch)
+}
+
+/// Chooses a transform of each proposal of a unit. The order of the protocols has no meaning.
+fn choose_unit<'m>(
+    unit: impl Iterator<Item = Proposal<'m>> + Clone,
+    policy: &IpsecPolicy<'_>,
+    defaults: &PeerDefaults,
+    compared: Compared,
+    nearest: &mut Nearest,
+) -> Option<ChosenBundle<'m>> {
+    // A unit of other protocols, or of one protocol twice, is no proposal for the policy.
+    let is_of = |protocol| unit.clone().filter(|proposal| proposal.protocol == protocol).count() == 1;
+    if unit.clone().count() != policy.templates().count() || !policy.templates().all(|own| is_of(own.protocol)) {
+        return None;
+    }
+    let is_bundled_tunnel = policy.is_tunnel() && policy.templates().count() > 1;
+    let mut bundle = [None; MAX_BUNDLE];
+    for (slot, proposal) in bundle.iter_mut().zip(unit) {
+        let mut templates = policy.templates().enumerate();
+        let (template, own) = templates.find(|(_, own)| own.protocol == proposal.protocol)?;
+        let chosen = choose_transform(proposal, own, is_bundled_tunnel, (defaults, compared), nearest)?;
+        *slot = Some(ChosenMember { template, chosen });
+    }
+    //= RFC 2409 5.5/8
+    //# MUST: with a key exchange payload every transform has the group
+    let mut groups =
+        bundle.iter().flatten().filter(|member| has_group(member)).map(|member| member.chosen.choice.group);
+    let group = groups.next();
+    groups.all(|other| Some(other) == group).then_some(bundle)
+}
+
+/// IPComp has no keys, so that its transforms need no group.
+fn has_group(member: &ChosenMember<'_>) -> bool {
+    member.chosen.proposal.protocol != ProtocolId::IPCOMP || member.chosen.choice.group.is_some()
+}
+
+fn choose_transform<'m>(
+    proposal: Proposal<'m>,
+    own: &IpsecTemplate<'_>,
+    is_bundled_tunnel: bool,
+    (defaults, compared): (&PeerDefaults, Compared),
+    nearest: &mut Nearest,
+) -> Option<Chosen<'m, Phase2Choice>> {
+    for transform in proposal.transforms() {
+        let theirs = match Phase2Choice::read(proposal.protocol, transform.id, &transform.attributes, defaults) {
+            Ok(theirs) => theirs,
+            Err(why) => {
+                nearest.unusable(transform.number, why);
+                continue;
+            }
+        };
+        for ours in own.proposals {
+            match compare_phase_2(&theirs, ours, (own.mode, is_bundled_tunnel), compared) {
+                Ok(choice) => return Some(Chosen { proposal, transform, choice }),
+                Err(difference) => nearest.differs(transform.number, difference),
             }
         }
     }
-    Err(nearest.mismatch)
+    None
 }
 
 fn compare_phase_2(
     theirs: &Phase2Choice,
     ours: &Phase2Choice,
-    mode: Mode,
+    (mode, is_bundled_tunnel): (Mode, bool),
     compared: Compared,
 ) -> Result<Phase2Choice, Difference> {
     let transform = |choice: &Phase2Choice| choice.transform_id().map_or(0, |id| id.0);
@@ -173,8 +238,15 @@ fn compare_phase_2(
     let mode = encapsulation(mode);
     //= RFC 2407 4.5/4
     //# MUST: without an encapsulation mode the host decides
-    equal(Parameter::Encapsulation, theirs.encapsulation.unwrap_or(mode).0, mode.0)?;
-    let group = choose_group(theirs.group, ours.group, compared)?;
+    let theirs_mode = theirs.encapsulation.unwrap_or(mode);
+    // In a bundle with a tunnel some peers write tunnel mode for every protocol, and others for the outermost only.
+    let is_either = matches!(theirs_mode, EncapsulationMode::TUNNEL | EncapsulationMode::TRANSPORT);
+    if !(is_bundled_tunnel && is_either) {
+        equal(Parameter::Encapsulation, theirs_mode.0, mode.0)?;
+    }
+    // IPComp has no keys: its group, if it has one, is compared with that of the other protocols.
+    let is_ipcomp = ours.protocol == ProtocolId::IPCOMP;
+    let group = if is_ipcomp { theirs.group } else { choose_group(theirs.group, ours.group, compared)? };
     equal(Parameter::ExtendedSequence, u16::from(theirs.extended_sequence), u16::from(ours.extended_sequence))?;
     check_key_length(their_keys.cipher_key, our_keys.cipher_key, compared)?;
     let lifetimes = lifetimes(&theirs.lifetimes, &ours.lifetimes, compared)?;
@@ -219,10 +291,10 @@ fn equal(parameter: Parameter, theirs: impl Into<u64>, ours: impl Into<u64>) -> 
 }
 
 /// Mismatch of an answer whose group is another one than that of the quick mode.
-pub(crate) fn group_mismatch(transform: &Transform<'_>, theirs: Option<Group>, ours: Option<Group>) -> Mismatch {
+pub(crate) fn group_mismatch(theirs: Option<Group>, ours: Option<Group>) -> Mismatch {
     let number = |group: Option<Group>| group.map_or(0, |group| group.0.into());
     let difference = Difference::Value { parameter: Parameter::Group, theirs: number(theirs), ours: number(ours) };
-    Mismatch { transform: transform.number, difference }
+    Mismatch { transform: 1, difference }
 }
 
 /// Compares the groups of perfect forward secrecy. A responder that requires none accepts one, unless the comparison is

@@ -2,7 +2,7 @@ use core::fmt;
 
 use ike_codec::NotifyKind;
 use ipsec_packet::Selector;
-use ipsec_sa::{Direction, SaParams};
+use ipsec_sa::{Direction, Protocol, SaParams};
 
 use super::{Path, PeerId, Refusal};
 use crate::Phase1Choice;
@@ -83,7 +83,9 @@ pub enum Event {
         peer: PeerId,
         /// Direction of the SA.
         direction: Direction,
-        /// SPI of the SA.
+        /// Protocol of the SA.
+        protocol: Protocol,
+        /// SPI of the SA, or its CPI.
         spi: u32,
         /// Addresses and ports of the SA.
         path: Path,

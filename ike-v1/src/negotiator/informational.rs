@@ -167,7 +167,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Returns whether an SPI is one of a pair.
     fn has_spi(&self, pair: Option<SlotId>, spi: u32) -> bool {
         let pair = pair.and_then(|id| self.pairs.get(usize::from(id.index))).and_then(Option::as_ref);
-        pair.is_some_and(|pair| pair.inbound.spi == spi || pair.outbound.spi == spi)
+        pair.is_some_and(|pair| pair.has_spi(spi))
     }
 
     /// Acts on an authenticated delete payload, which names inbound SAs of the peer. Unknown SPIs are ignored.
@@ -185,11 +185,13 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
         for spi in delete.spis() {
             match delete.protocol {
-                ProtocolId::ESP => {
-                    let Ok(spi) = spi.try_into().map(u32::from_be_bytes) else { continue };
+                ProtocolId::ESP | ProtocolId::AH | ProtocolId::IPCOMP => {
+                    let Some(spi) = number(spi) else { continue };
                     let found = self.pairs.iter_mut().flatten().find(|pair| {
                         (pair.peer, pair.identity) == (peer, Some(identity))
-                            && pair.outbound.spi == spi
+                            && pair
+                                .members()
+                                .any(|own| own.protocol == delete.protocol && own.outbound.spi.value() == spi)
                             && pair.stage == Negotiation::Complete
                     });
                     if let Some(pair) = found {
@@ -252,6 +254,15 @@ pub(crate) fn has_initial_contact(census: &Census<'_>) -> bool {
         Body::Notification(notification) => notification.kind == NotifyKind::INITIAL_CONTACT,
         _ => false,
     })
+}
+
+/// Returns the number of an SPI of four octets, or of a CPI of two.
+fn number(spi: &[u8]) -> Option<u32> {
+    match *spi {
+        [a, b, c, d] => Some(u32::from_be_bytes([a, b, c, d])),
+        [c, d] => Some(u32::from_be_bytes([0, 0, c, d])),
+        _ => None,
+    }
 }
 
 /// Draws a message ID that no exchange of the ISAKMP SA has used lately, and remembers it.

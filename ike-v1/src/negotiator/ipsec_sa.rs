@@ -1,20 +1,21 @@
 use core::time::Duration;
 
-use ike_codec::ProtocolId;
+use ike_codec::{IpcompTransform, ProtocolId};
 use ipsec_crypto::Secret;
 use ipsec_packet::{Instant, Selector, SeqWidth};
-use ipsec_sa::{Direction, Lifetimes, Limit, Mode, Protocol, SaId, SaParams, TransformParams};
+use ipsec_sa::{CompressionAlgorithm, Direction, Lifetimes, Limit, Mode, Protocol, SaId, SaParams, TransformParams};
 
 use super::choose::DEFAULT_SECONDS;
 use super::event::{Event, Failure, Gone, IpsecSaId, NegotiatedSa, SlotId};
 use super::isakmp_sa::PendingDelete;
-use super::{IpsecPolicy, Path, PeerId, Refusal, Role};
-use crate::{KeymatSeed, Nonces, Phase1Keys, Phase2Choice};
+use super::spi::Spi;
+use super::{IpsecTemplate, MAX_BUNDLE, Path, PeerId, Refusal, Role};
+use crate::{KeymatSeed, Nonces, Phase1Keys, Phase2Choice, Phase2Suite};
 
 /// Longest KEYMAT of one SA: Blowfish with 448 bits and HMAC-SHA2-512.
 pub(crate) const MAX_KEYMAT: usize = 128;
 
-/// Pair of IPsec SAs, from the request to their end.
+/// IPsec SAs of both directions for one policy, from the request to their end.
 #[derive(Debug)]
 pub(crate) struct IpsecSlot {
     pub id: SlotId,
@@ -23,16 +24,15 @@ pub(crate) struct IpsecSlot {
     pub role: Role,
     pub path: Path,
     pub stage: Negotiation,
-    pub terms: Option<Terms>,
-    pub inbound: Half,
-    pub outbound: Half,
-    /// Deletion of the inbound SA, to be sent to the peer.
-    pub delete: Option<PendingDelete>,
+    /// Selector of outbound packets, once it is known.
+    pub selector: Option<Selector>,
+    /// SAs of each protocol of the policy.
+    pub members: [Option<Member>; MAX_BUNDLE],
+    /// Random part of the soft lifetime.
+    pub jitter: u8,
     /// Failure to be reported.
     pub failed: Option<Failure>,
-    /// Set if the SPI of the inbound SA is reserved, but was not announced and is to be released.
-    pub releases_spi: bool,
-    /// Reason for the removal of the pair.
+    /// Reason for the removal of the SAs.
     pub gone: Option<Gone>,
     /// Time at which the negotiation was completed.
     pub established: Option<Instant>,
@@ -49,33 +49,31 @@ pub(crate) enum Negotiation {
     Wanted,
     /// Quick mode is in progress.
     InProgress,
-    /// Both SAs are negotiated.
+    /// All SAs are negotiated.
     Complete,
 }
 
-/// Terms of a pair, as negotiated so far.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+/// SAs of one protocol in both directions.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub protocol: ProtocolId,
     pub mode: Mode,
     pub reqid: u32,
     pub inbound_reqid: u32,
-    pub selector: Selector,
-    pub choice: Phase2Choice,
-    /// Random part of the soft lifetime, 0 to 255.
-    pub jitter: u8,
-}
-
-impl Terms {
-    pub const fn of(policy: &IpsecPolicy<'_>, selector: Selector, choice: Phase2Choice, jitter: u8) -> Self {
-        let &IpsecPolicy { mode, reqid, inbound_reqid, .. } = policy;
-        Self { mode, reqid, inbound_reqid, selector, choice, jitter }
-    }
+    /// Algorithms, once they are chosen.
+    pub choice: Option<Phase2Choice>,
+    pub inbound: Half,
+    pub outbound: Half,
+    /// Deletion of the inbound SA, to be sent to the peer.
+    pub delete: Option<PendingDelete>,
+    /// Set if the SPI of the inbound SA is reserved, but was not announced and is to be released.
+    pub releases_spi: bool,
 }
 
 /// SA of one direction.
 #[derive(Debug, Default)]
 pub(crate) struct Half {
-    pub spi: u32,
+    pub spi: Spi,
     pub keymat: Option<Secret<MAX_KEYMAT>>,
     pub state: HalfState,
 }
@@ -97,18 +95,29 @@ pub(crate) enum HalfState {
 }
 
 impl Half {
-    /// Derives the key material of the SA with an SPI that its receiver has chosen (RFC 2409 section 5.5).
+    /// SA whose SPI is reserved and whose keys are not known.
+    pub const fn larval(spi: Spi) -> Self {
+        Self { spi, keymat: None, state: HalfState::None }
+    }
+
+    /// Derives the key material of the SA with an SPI that its receiver has chosen (RFC 2409 section 5.5). IPComp has
+    /// none.
     pub fn new(
         keys: &Phase1Keys,
-        choice: &Phase2Choice,
-        spi: u32,
+        (protocol, choice): (ProtocolId, &Phase2Choice),
+        spi: Spi,
         shared: Option<&[u8]>,
         nonces: Nonces<'_>,
     ) -> Result<Self, Refusal> {
+        let len = choice.suite.keymat_len();
+        if len == 0 {
+            // ESP and AH have keys, so that an SA without them is one of IPComp.
+            let is_ipcomp = matches!(choice.suite, Phase2Suite::Compression(_));
+            return if is_ipcomp { Ok(Self::larval(spi)) } else { Err(Refusal::Internal) };
+        }
         let mut octets = [0; MAX_KEYMAT];
-        let keymat = octets.get_mut(..choice.suite.keymat_len()).ok_or(Refusal::Internal)?;
-        let spi_octets = spi.to_be_bytes();
-        let seed = KeymatSeed { shared, protocol: ProtocolId::ESP, spi: &spi_octets, nonces };
+        let keymat = octets.get_mut(..len).ok_or(Refusal::Internal)?;
+        let seed = KeymatSeed { shared, protocol, spi: spi.octets(), nonces };
         let derived = keys.keymat(&seed, keymat).map_err(|_| Refusal::Internal);
         let secret = derived.and_then(|()| Secret::new(keymat).map_err(|_| Refusal::Internal));
         zeroize::Zeroize::zeroize(&mut octets);
@@ -120,99 +129,20 @@ impl Half {
     }
 }
 
-impl IpsecSlot {
-    pub fn new(id: SlotId, peer: PeerId, policy: u32, role: Role, path: Path) -> Self {
+impl Member {
+    /// SAs for a template, with the SPI of the inbound one.
+    pub const fn larval(template: &IpsecTemplate<'_>, spi: Spi) -> Self {
+        let &IpsecTemplate { protocol, mode, reqid, inbound_reqid, .. } = template;
         Self {
-            id,
-            peer,
-            policy,
-            role,
-            path,
-            stage: Negotiation::Wanted,
-            terms: None,
-            inbound: Half::default(),
-            outbound: Half::default(),
+            protocol,
+            mode,
+            reqid,
+            inbound_reqid,
+            choice: None,
+            inbound: Half::larval(spi),
+            outbound: Half::larval(Spi::NONE),
             delete: None,
-            failed: None,
             releases_spi: false,
-            gone: None,
-            established: None,
-            identity: None,
-            expires: None,
-        }
-    }
-
-    /// Returns whether nothing is left to be sent or reported, so that the slot is free.
-    pub const fn is_finished(&self) -> bool {
-        self.gone.is_some()
-            && self.failed.is_none()
-            && !self.releases_spi
-            && self.delete.is_none()
-            && matches!(self.inbound.state, HalfState::None)
-            && matches!(self.outbound.state, HalfState::None)
-    }
-
-    /// Ends the pair. The SAs that the caller knows are reported as gone.
-    pub fn end(&mut self, why: Gone) {
-        if self.gone.is_some() {
-            return;
-        }
-        self.gone = Some(why);
-        self.expires = None;
-        self.releases_spi = self.inbound.spi != 0 && matches!(self.inbound.state, HalfState::None | HalfState::Ready);
-        for half in [&mut self.inbound, &mut self.outbound] {
-            half.keymat = None;
-            half.state = if half.is_known_to_caller() { HalfState::Gone } else { HalfState::None };
-        }
-    }
-
-    /// Returns the next event of the pair.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        for direction in [Direction::Inbound, Direction::Outbound] {
-            if let Some(event) = self.poll_half(direction) {
-                return Some(event);
-            }
-        }
-        self.failed.take().map(Event::Failed)
-    }
-
-    /// Completes the negotiation: the outbound SA may be installed, and the lifetime begins.
-    pub fn complete(&mut self, now: Instant) {
-        self.stage = Negotiation::Complete;
-        self.established = Some(now);
-        self.outbound.state = HalfState::Ready;
-        let seconds = self.terms.and_then(|terms| terms.choice.lifetimes.seconds).unwrap_or(DEFAULT_SECONDS);
-        self.expires = Some(now.saturating_add(Duration::from_secs(seconds)));
-    }
-
-    fn poll_half(&mut self, direction: Direction) -> Option<Event> {
-        match self.half(direction).state {
-            HalfState::Ready => {
-                let half = self.half_mut(direction);
-                half.state = HalfState::Announced;
-                let keymat = half.keymat.take()?;
-                let params = self.params(direction, &keymat)?;
-                let (sa, peer, policy, selector) = (IpsecSaId(self.id), self.peer, self.policy, self.terms?.selector);
-                let negotiated = NegotiatedSa { sa, peer, policy, selector, params };
-                Some(match direction {
-                    Direction::Inbound => Event::InboundReady(negotiated),
-                    Direction::Outbound => Event::OutboundReady(negotiated),
-                })
-            }
-            HalfState::Gone => {
-                let half = self.half_mut(direction);
-                half.state = HalfState::None;
-                let (spi, why) = (half.spi, self.gone?);
-                Some(Event::IpsecSaGone {
-                    sa: IpsecSaId(self.id),
-                    peer: self.peer,
-                    direction,
-                    spi,
-                    path: self.path,
-                    why,
-                })
-            }
-            HalfState::None | HalfState::Announced | HalfState::Installed => None,
         }
     }
 
@@ -234,38 +164,200 @@ impl IpsecSlot {
     //= RFC 2409 5.5/9, 5.5/10
     //# MUST: client identities apply to every SA of the negotiation
     //# MUST: the keying material is used with the negotiated SA
-    fn params(&self, direction: Direction, keymat: &Secret<MAX_KEYMAT>) -> Option<SaParams> {
-        let Terms { mode, choice, .. } = self.terms?;
-        let keys = choice.suite.split(keymat.expose()).ok()?;
-        let (local, remote) = (self.path.local.ip(), self.path.remote.ip());
-        let Terms { reqid, inbound_reqid, .. } = self.terms?;
+    fn params(&self, path: &Path, direction: Direction, lifetimes: Lifetimes) -> Option<SaParams> {
+        let choice = self.choice?;
+        let half = self.half(direction);
+        let (local, remote, protocol) = (path.local.ip(), path.remote.ip(), protocol(self.protocol)?);
         let (id, source, reqid) = match direction {
-            Direction::Inbound => (SaId::inbound(local, Protocol::Esp, self.inbound.spi), remote, inbound_reqid),
-            Direction::Outbound => (SaId::outbound(remote, Protocol::Esp, self.outbound.spi), local, reqid),
+            Direction::Inbound => (SaId::inbound(local, protocol, half.spi.value()), remote, self.inbound_reqid),
+            Direction::Outbound => (SaId::outbound(remote, protocol, half.spi.value()), local, self.reqid),
         };
         let sequence = if choice.extended_sequence { SeqWidth::Extended64 } else { SeqWidth::Bits32 };
-        let lifetimes = self.lifetimes()?;
-        Some(SaParams { mode, reqid, sequence, lifetimes, ..SaParams::new(id, source, TransformParams::Esp(keys)) })
+        let mode = self.mode;
+        Some(SaParams { mode, reqid, sequence, lifetimes, ..SaParams::new(id, source, transform(&choice, half)?) })
+    }
+}
+
+/// Returns the algorithms of an SA with their keys.
+fn transform(choice: &Phase2Choice, half: &Half) -> Option<TransformParams> {
+    Some(match (choice.protocol, choice.suite) {
+        (ProtocolId::AH, Phase2Suite::Keyed { integrity, .. }) => {
+            TransformParams::Ah { integrity, key: Secret::new(half.keymat.as_ref()?.expose()).ok()? }
+        }
+        (ProtocolId::IPCOMP, Phase2Suite::Compression(id)) => {
+            let algorithm = match id {
+                IpcompTransform::LZS => CompressionAlgorithm::Lzs,
+                _ => CompressionAlgorithm::Deflate,
+            };
+            TransformParams::Ipcomp { algorithm, spi: half.spi.value() }
+        }
+        (_, suite) => TransformParams::Esp(suite.split(half.keymat.as_ref()?.expose()).ok()?),
+    })
+}
+
+/// Returns the protocol of an SA.
+pub(crate) const fn protocol(protocol: ProtocolId) -> Option<Protocol> {
+    match protocol {
+        ProtocolId::ESP => Some(Protocol::Esp),
+        ProtocolId::AH => Some(Protocol::Ah),
+        ProtocolId::IPCOMP => Some(Protocol::Ipcomp),
+        _ => None,
+    }
+}
+
+impl IpsecSlot {
+    pub const fn new(id: SlotId, peer: PeerId, policy: u32, role: Role, path: Path) -> Self {
+        Self {
+            id,
+            peer,
+            policy,
+            role,
+            path,
+            stage: Negotiation::Wanted,
+            selector: None,
+            members: [const { None }; MAX_BUNDLE],
+            jitter: 0,
+            failed: None,
+            gone: None,
+            established: None,
+            identity: None,
+            expires: None,
+        }
     }
 
-    /// Returns the limits of both SAs. The initiator renews the pair after 80 to 90 % of its lifetime, the responder
-    /// after 90 to 95 % if the initiator has not.
-    fn lifetimes(&self) -> Option<Lifetimes> {
-        let Terms { choice, jitter, .. } = self.terms?;
-        let seconds = choice.lifetimes.seconds.unwrap_or(DEFAULT_SECONDS);
-        let octets = choice.lifetimes.kilobytes.map(|kilobytes| kilobytes.saturating_mul(1024));
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().flatten()
+    }
+
+    pub fn members_mut(&mut self) -> impl Iterator<Item = &mut Member> {
+        self.members.iter_mut().flatten()
+    }
+
+    /// Returns whether nothing is left to be sent or reported, so that the slot is free.
+    pub fn is_finished(&self) -> bool {
+        let is_silent = |member: &Member| {
+            !member.releases_spi
+                && member.delete.is_none()
+                && (member.inbound.state, member.outbound.state) == (HalfState::None, HalfState::None)
+        };
+        self.gone.is_some() && self.failed.is_none() && self.members().all(is_silent)
+    }
+
+    /// Returns whether a delete payload is to be sent.
+    pub fn is_deleting(&self) -> bool {
+        self.members().any(|member| member.delete.is_some())
+    }
+
+    /// Returns whether an SPI is one of the SAs.
+    pub fn has_spi(&self, spi: u32) -> bool {
+        self.members().any(|member| member.inbound.spi.value() == spi || member.outbound.spi.value() == spi)
+    }
+
+    /// Announces the inbound SAs to the caller.
+    pub fn announce_inbound(&mut self) {
+        self.members_mut().for_each(|member| member.inbound.state = HalfState::Ready);
+    }
+
+    /// Records that the caller has installed one of the inbound SAs. Returns whether all are installed.
+    pub fn install(&mut self) -> bool {
+        if let Some(member) = self.members_mut().find(|member| member.inbound.state == HalfState::Announced) {
+            member.inbound.state = HalfState::Installed;
+        }
+        self.members().all(|member| member.inbound.state == HalfState::Installed)
+    }
+
+    /// Returns whether the outbound SAs were announced.
+    pub fn has_outbound(&self) -> bool {
+        self.members().any(|member| member.outbound.state != HalfState::None)
+    }
+
+    /// Ends the pair. The SAs that the caller knows are reported as gone.
+    pub fn end(&mut self, why: Gone) {
+        if self.gone.is_some() {
+            return;
+        }
+        self.gone = Some(why);
+        self.expires = None;
+        for member in self.members_mut() {
+            member.releases_spi = matches!(member.inbound.state, HalfState::None | HalfState::Ready);
+            for half in [&mut member.inbound, &mut member.outbound] {
+                half.keymat = None;
+                half.state = if half.is_known_to_caller() { HalfState::Gone } else { HalfState::None };
+            }
+        }
+    }
+
+    /// Completes the negotiation: the outbound SAs may be installed, and the lifetime begins.
+    pub fn complete(&mut self, now: Instant) {
+        self.stage = Negotiation::Complete;
+        self.established = Some(now);
+        self.members_mut().for_each(|member| member.outbound.state = HalfState::Ready);
+        self.expires = Some(now.saturating_add(Duration::from_secs(self.seconds())));
+    }
+
+    /// Returns the shortest lifetime of the SAs in seconds.
+    fn seconds(&self) -> u64 {
+        let seconds = |member: &Member| member.choice.and_then(|choice| choice.lifetimes.seconds);
+        self.members().filter_map(seconds).min().unwrap_or(DEFAULT_SECONDS)
+    }
+
+    /// Returns the next event of the pair: inbound SAs before outbound ones.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            for index in 0..MAX_BUNDLE {
+                if let Some(event) = self.poll_half(index, direction) {
+                    return Some(event);
+                }
+            }
+        }
+        self.failed.take().map(Event::Failed)
+    }
+
+    fn poll_half(&mut self, index: usize, direction: Direction) -> Option<Event> {
+        let (sa, peer, policy, path) = (IpsecSaId(self.id), self.peer, self.policy, self.path);
+        let (lifetimes, selector, gone) = (self.lifetimes(), self.selector, self.gone);
+        let member = self.members.get_mut(index)?.as_mut()?;
+        match member.half(direction).state {
+            HalfState::Ready => {
+                let params = member.params(&path, direction, lifetimes)?;
+                let half = member.half_mut(direction);
+                half.state = HalfState::Announced;
+                half.keymat = None;
+                let negotiated = NegotiatedSa { sa, peer, policy, selector: selector?, params };
+                Some(match direction {
+                    Direction::Inbound => Event::InboundReady(negotiated),
+                    Direction::Outbound => Event::OutboundReady(negotiated),
+                })
+            }
+            HalfState::Gone => {
+                let half = member.half_mut(direction);
+                half.state = HalfState::None;
+                let spi = half.spi.value();
+                let protocol = protocol(member.protocol)?;
+                Some(Event::IpsecSaGone { sa, peer, direction, protocol, spi, path, why: gone? })
+            }
+            HalfState::None | HalfState::Announced | HalfState::Installed => None,
+        }
+    }
+
+    /// Returns the limits of the SAs. The initiator renews them after 80 to 90 % of their lifetime, the responder after
+    /// 90 to 95 % if the initiator has not.
+    fn lifetimes(&self) -> Lifetimes {
+        let seconds = self.seconds();
+        let kilobytes = self.members().filter_map(|member| member.choice?.lifetimes.kilobytes).min();
+        let octets = kilobytes.map(|kilobytes| kilobytes.saturating_mul(1024));
         let hard = Limit { age: Some(Duration::from_secs(seconds)), octets, ..Limit::default() };
         let (base, spread) = match self.role {
             Role::Initiator => (800, 100),
             Role::Responder => (900, 50),
         };
-        let permille = u64::from(jitter).wrapping_mul(spread).wrapping_div(255).saturating_add(base);
+        let permille = u64::from(self.jitter).wrapping_mul(spread).wrapping_div(255).saturating_add(base);
         let part = |whole: u64| whole.saturating_mul(permille).wrapping_div(1000);
         let soft = Limit {
             age: Some(Duration::from_millis(part(seconds.saturating_mul(1000)))),
             octets: octets.map(part),
             ..Limit::default()
         };
-        Some(Lifetimes { soft, hard })
+        Lifetimes { soft, hard }
     }
 }

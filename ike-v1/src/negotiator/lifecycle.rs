@@ -1,6 +1,6 @@
 //! Beginning and end of exchanges, and of the SAs that they negotiate.
 
-use ike_codec::{ExchangeKind, NotifyKind, ProtocolId};
+use ike_codec::{ExchangeKind, NotifyKind};
 use ipsec_packet::Instant;
 
 use super::counters::Counter;
@@ -47,9 +47,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Releases the SPIs of negotiations that failed.
     pub(super) fn release_spis(&mut self, host: &mut dyn Host) {
-        for pair in self.pairs.iter_mut().flatten().filter(|pair| pair.releases_spi) {
-            pair.releases_spi = false;
-            host.release_spi(ProtocolId::ESP, &pair.path, pair.inbound.spi);
+        for pair in self.pairs.iter_mut().flatten() {
+            let path = pair.path;
+            for member in pair.members_mut().filter(|member| member.releases_spi) {
+                member.releases_spi = false;
+                host.release_spi(member.protocol, &path, member.inbound.spi.value());
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use super::inbound::Authentic;
 use super::key_exchange::{KeyPair, draw_nonce, shared_secret, store_public};
 use super::message::{write_clear, write_phase_1};
 use super::scratch::{Scratch, Span, Stored};
+use super::spi::Spi;
 use super::stage::Stage;
 use super::{Host, Peer, PeerId, Refusal, Role, choose, identity, offer};
 use crate::{Cookies, GroupLengths, IvChain, Nonces, Phase1Choice, Phase1Publics, Skeyid};
@@ -54,9 +55,8 @@ pub(crate) fn answer_offer(step: &mut Step<'_>, cookies: Cookies, message: &Cens
     let offer = scratch.store(sai_b)?;
     scratch.send(|buf, _| {
         write_clear(buf, &cookies, |writer| {
-            writer
-                .payload(PayloadKind::SA, |body| offer::answer(body, &chosen.proposal, &chosen.transform, &[]))
-                .map(drop)
+            let answer = core::iter::once((chosen.proposal, chosen.transform, Spi::NONE));
+            writer.payload(PayloadKind::SA, |body| offer::answer(body, answer)).map(drop)
         })
     })?;
     state.cookies = cookies;

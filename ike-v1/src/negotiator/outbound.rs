@@ -8,7 +8,8 @@ use ipsec_packet::Instant;
 use super::counters::Counter;
 use super::exchange::Output;
 use super::informational::{write_clear_refusal, write_delete, write_notify};
-use super::ipsec_sa::HalfState;
+use super::ipsec_sa::Member;
+use super::isakmp_sa::PendingDelete;
 use super::stage::Stage;
 use super::{Negotiator, Path, Refusal, Role};
 
@@ -83,7 +84,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
         let pair = state.ipsec.filter(|_| is_last_of_quick);
         if let Some(pair) = pair.and_then(|id| self.pair_mut(id))
-            && pair.outbound.state == HalfState::None
+            && !pair.has_outbound()
             && pair.gone.is_none()
         {
             // The peer installs its inbound SA before it sends message 2, so that packets may follow message 3 at once.
@@ -107,19 +108,21 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Writes the deletion of an inbound SA, under the protection of the newest ISAKMP SA with its peer.
     fn next_pair_deletion(&mut self, now: Instant, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
+        let interval = self.settings.delete_interval;
         for index in 0..IPSEC_SAS {
             let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { continue };
-            let Some(pending) = pair.delete.filter(|pending| pending.due <= now) else { continue };
-            let (peer, spi) = (pair.peer, pair.inbound.spi);
-            let carrier = self.carrier(peer).and_then(|index| self.isakmp.get(index)).and_then(Option::as_ref);
-            let written = carrier
-                .map(|sa| (sa.path, write_delete(out, sa, pending.message_id, ProtocolId::ESP, &spi.to_be_bytes())));
-            let interval = self.settings.delete_interval;
+            let is_due = |member: &&Member| member.delete.is_some_and(|pending| pending.due <= now);
+            let Some(member) = pair.members().find(is_due) else { continue };
+            let Some(PendingDelete { message_id, .. }) = member.delete else { continue };
+            let carrier = self.carrier(pair.peer).and_then(|index| self.isakmp.get(index)).and_then(Option::as_ref);
+            let (protocol, spi) = (member.protocol, member.inbound.spi);
+            let written = carrier.map(|sa| (sa.path, write_delete(out, sa, message_id, protocol, spi.octets())));
             let pair = self.pairs.get_mut(index)?.as_mut()?;
-            if let Some(pending) = &mut pair.delete {
+            let member = pair.members_mut().find(|member| member.delete.is_some_and(|pending| pending.due <= now))?;
+            if let Some(pending) = &mut member.delete {
                 pending.sent(now, interval);
             }
-            pair.delete = pair.delete.filter(|pending| pending.left > 0 && written.is_some());
+            member.delete = member.delete.filter(|pending| pending.left > 0 && written.is_some());
             self.has_events = true;
             if written.is_some() {
                 return written;
@@ -132,7 +135,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     fn next_sa_deletion(&mut self, now: Instant, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
         let interval = self.settings.delete_interval;
         let pairs = &self.pairs;
-        let is_last = |peer| !pairs.iter().flatten().any(|pair| pair.peer == peer && pair.delete.is_some());
+        let is_last = |peer| !pairs.iter().flatten().any(|pair| pair.peer == peer && pair.is_deleting());
         let due = |sa: &super::isakmp_sa::IsakmpSa| sa.delete.is_some_and(|pending| pending.due <= now);
         let sa = self.isakmp.iter_mut().flatten().find(|sa| due(sa) && is_last(sa.peer))?;
         let pending = sa.delete.as_mut()?;

@@ -1,7 +1,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 
-use ike_codec::Identification;
+use ike_codec::{Group, Identification, ProtocolId};
 use ipsec_packet::Selector;
 use ipsec_sa::Mode;
 
@@ -43,19 +43,63 @@ pub struct Peer<'a> {
     pub defaults: PeerDefaults,
 }
 
-/// Policy for which SAs are negotiated (RFC 4301 section 4.4.1).
+/// Policy for which SAs are negotiated (RFC 4301 section 4.4.1): one SA in each direction for each of its templates.
 #[derive(Clone, Copy, Debug)]
 pub struct IpsecPolicy<'a> {
     /// Number of the policy in the configuration of the host.
     pub number: u32,
+    /// Selector of outbound packets.
+    pub selector: Selector,
+    /// Templates, each of another protocol, in the order in which they are applied to outbound packets.
+    templates: [Option<IpsecTemplate<'a>>; MAX_BUNDLE],
+}
+
+/// Largest number of protocols of a policy: ESP, AH and IPComp.
+pub const MAX_BUNDLE: usize = 3;
+
+impl<'a> IpsecPolicy<'a> {
+    /// Policy without templates.
+    pub const fn new(number: u32, selector: Selector) -> Self {
+        Self { number, selector, templates: [None; MAX_BUNDLE] }
+    }
+
+    /// Appends a template. Returns `None` if there are [`MAX_BUNDLE`] already, or one of the same protocol.
+    #[must_use]
+    pub fn with(mut self, template: IpsecTemplate<'a>) -> Option<Self> {
+        if self.templates().any(|other| other.protocol == template.protocol) {
+            return None;
+        }
+        *self.templates.iter_mut().find(|slot| slot.is_none())? = Some(template);
+        Some(self)
+    }
+
+    /// Iterates over the templates.
+    pub fn templates(&self) -> impl Iterator<Item = &IpsecTemplate<'a>> {
+        self.templates.iter().flatten()
+    }
+
+    /// Returns the group of perfect forward secrecy: that of the first transform that has keys.
+    pub(crate) fn group(&self) -> Option<Group> {
+        self.templates().find(|template| template.protocol != ProtocolId::IPCOMP)?.proposals.first()?.group
+    }
+
+    /// Returns whether the policy has a tunnel.
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.templates().any(|template| template.mode != Mode::Transport)
+    }
+}
+
+/// Template of a policy: one protocol with the transforms from which one is negotiated (RFC 4301 section 4.4.1.2).
+#[derive(Clone, Copy, Debug)]
+pub struct IpsecTemplate<'a> {
+    /// ESP, AH or IPComp.
+    pub protocol: ProtocolId,
+    /// Tunnel or transport mode.
+    pub mode: Mode,
     /// Request ID of its outbound SAs; 0 for none.
     pub reqid: u32,
     /// Request ID of its inbound SAs, which is that of the policy for inbound packets; 0 for none.
     pub inbound_reqid: u32,
-    /// Tunnel or transport mode.
-    pub mode: Mode,
-    /// Selector of outbound packets.
-    pub selector: Selector,
     /// Algorithms of the SAs in order of preference.
     pub proposals: &'a [Phase2Choice],
 }
@@ -70,8 +114,8 @@ pub enum ProposalCheck {
     /// A lifetime of the peer must not be longer, and its key not shorter, than those configured.
     #[default]
     Strict,
-    /// As strict, but of a longer lifetime of quick mode the configured one is used, and the peer is told so by
-    /// RESPONDER-LIFETIME (RFC 2407 section 4.6.3.1).
+    /// Comparison as strict, but of a longer lifetime of quick mode the configured one is used, and the peer is told so
+    /// by RESPONDER-LIFETIME (RFC 2407 section 4.6.3.1).
     Claim,
     /// The values must be equal.
     Exact,

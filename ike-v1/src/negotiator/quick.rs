@@ -1,24 +1,25 @@
-//! Quick mode for a pair of ESP SAs, with or without perfect forward secrecy (RFC 2409 section 5.5): one function for
+//! Quick mode for SAs of ESP, AH and IPComp, with or without perfect forward secrecy (RFC 2409 section 5.5): one function for
 //! each message that is received, and one that begins. Each makes all checks before it changes anything.
 
 use ike_codec::{
     Attributes, Body, Doi, ExchangeKind, Group, IpsecAttributes, MessageWriter, NoSpace, Notification, NotifyKind,
-    PayloadKind, Proposal, ProtocolId,
+    PayloadKind, ProtocolId,
 };
 use ipsec_crypto::PrfOutput;
-use ipsec_sa::Mode;
 
 use super::census::Census;
+use super::choose::{ChosenBundle, ChosenMember};
 use super::exchange::{Spans, State};
 use super::inbound::Authentic;
-use super::ipsec_sa::{Half, HalfState, IpsecSlot, Negotiation, Terms};
+use super::ipsec_sa::{Half, IpsecSlot, Member, Negotiation};
 use super::isakmp_sa::IsakmpSa;
 use super::key_exchange::{KeyPair, draw_nonce, shared_secret, store_public};
 use super::main_mode::nonces;
 use super::message::write_phase_2;
 use super::scratch::{Scratch, Span, Stored};
+use super::spi::Spi;
 use super::stage::{HashForm, Stage};
-use super::{Host, Path, Refusal, Role, choose, offer, selectors};
+use super::{Host, IpsecPolicy, MAX_BUNDLE, Path, Refusal, Role, choose, offer, selectors};
 use crate::{IvChain, Nonces, Phase2Choice};
 
 /// Quick mode whose next step is taken, with its SAs and the services that it needs.
@@ -33,68 +34,62 @@ pub(crate) struct Step<'a> {
 /// Begins quick mode: `HDR*, HASH(1), SA, Ni [, KE], IDci, IDcr ->`.
 pub(crate) fn begin(step: &mut Step<'_>, message_id: u32) -> Result<(), Refusal> {
     let Step { state, scratch, sa, pair, host } = step;
-    let group = host.policy(pair.policy).ok_or(Refusal::Superseded)?.proposals.first().and_then(|offer| offer.group);
-    let nonce = draw_nonce(scratch, *host)?;
-    let spans = with_key_pair(scratch, *host, group, Spans { own_nonce: nonce, ..Spans::default() })?;
+    let policy = host.policy(pair.policy).ok_or(Refusal::Superseded)?;
+    let (group, clients) = (policy.group(), selectors::clients(&policy.selector, Role::Initiator)?);
+    let own_nonce = draw_nonce(scratch, *host)?;
+    let spans = with_key_pair(scratch, *host, group, Spans { own_nonce, ..Spans::default() })?;
     let mut chain = sa.protection()?.phase_2(&sa.last_of_phase_1, message_id);
     let path = state.path;
-    let spi = reserve(*host, &path)?;
-    let sent = {
-        let policy = host.policy(pair.policy).ok_or(Refusal::Superseded);
-        policy.and_then(|policy| {
-            let clients = selectors::clients(&policy.selector, Role::Initiator)?;
-            send(
-                scratch,
-                sa,
-                message_id,
-                &chain,
-                |writer, stored| {
-                    writer.payload(PayloadKind::SA, |body| offer::phase_2(body, policy.proposals, policy.mode, spi))?;
-                    write_nonce_and_key(writer, stored, &spans)?;
-                    for client in &clients {
-                        writer.payload(PayloadKind::ID, |body| client.write(body))?;
-                    }
-                    Ok(())
-                },
-                |rest, _| sa.keys.hash_1(message_id, rest),
-            )
-        })
-    };
-    match sent {
-        Ok(next) => chain.confirm(next),
-        Err(refusal) => {
-            host.release_spi(ProtocolId::ESP, &path, spi);
-            return Err(refusal);
-        }
-    }
+    let reserved = Reserved::for_policy(*host, pair.policy, &path)?;
+    let sent = host.policy(pair.policy).ok_or(Refusal::Superseded).and_then(|policy| {
+        send(
+            scratch,
+            sa,
+            message_id,
+            &chain,
+            |writer, stored| {
+                writer.payload(PayloadKind::SA, |body| offer::phase_2(body, &policy, reserved.spis()))?;
+                write_nonce_and_key(writer, stored, &spans)?;
+                for client in &clients {
+                    writer.payload(PayloadKind::ID, |body| client.write(body))?;
+                }
+                Ok(())
+            },
+            |rest, _| sa.keys.hash_1(message_id, rest),
+        )
+    });
+    let next = reserved.or_release(sent, *host, &path)?;
+    let policy = host.policy(pair.policy).ok_or(Refusal::Internal)?;
+    chain.confirm(next);
     state.message_id = message_id;
     state.chain = Some(chain);
     state.spans = spans;
     state.group = group;
     state.stage = Stage::QuickAwaitsAnswer;
     pair.path = path;
-    pair.inbound.spi = spi;
+    pair.selector = Some(policy.selector);
+    for (slot, (template, spi)) in pair.members.iter_mut().zip(policy.templates().zip(reserved.spis())) {
+        *slot = Some(Member::larval(template, *spi));
+    }
     pair.stage = Negotiation::InProgress;
     Ok(())
 }
 
-/// Message 1, `HDR*, HASH(1), SA, Ni [, KE] [, IDci, IDcr]`: answers with the transform that was chosen.
+/// Message 1, `HDR*, HASH(1), SA, Ni [, KE] [, IDci, IDcr]`: answers with the transforms that were chosen.
 pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -> Result<(), Refusal> {
     let Step { state, scratch, sa, pair, host } = step;
     let (offered, _) = message.census.sa()?;
     let ids = message.census.clients();
     let selector = selectors::selector(ids.map(|ids| ids.map(|(id, _)| id)), Role::Responder, &state.path)?;
     let nonce = message.census.nonce()?;
-    let (chosen, terms) = {
+    let (chosen, number) = {
         let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
         let policy = host.find_policy(state.peer, &selector).ok_or(Refusal::NoPolicy)?;
-        check_mode(policy.mode, &selector, &state.path)?;
-        let chosen = choose::phase_2(&offered, &policy, &peer)?;
-        pair.policy = policy.number;
-        (chosen, Terms::of(&policy, selector, chosen.choice, jitter))
+        check_mode(&policy, &selector, &state.path)?;
+        (choose::phase_2(&offered, &policy, &peer)?, policy.number)
     };
-    let their_spi = spi(&chosen.proposal)?;
-    let group = chosen.choice.group;
+    let their_spis = spis_of_peer(&chosen)?;
+    let group = group_of(&chosen);
     let key_exchange = message.census.key_exchange_of(group)?;
     let peer_nonce = scratch.store(nonce)?;
     let own_nonce = draw_nonce(scratch, *host)?;
@@ -103,45 +98,50 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
     let spans = with_peer_public(scratch, key_exchange, spans)?;
     let shared = shared(scratch, *host, group, &spans)?;
     let path = state.path;
-    let own_spi = reserve(*host, &path)?;
+    let reserved = Reserved::for_bundle(*host, &chosen, &path)?;
     let mut chain = IvChain::starting_at(&[]);
     chain.confirm(message.next.ok_or(Refusal::Internal)?);
     let message_id = state.message_id;
-    let answered =
-        halves(scratch, sa, &terms, (&spans, shared, Role::Responder), (own_spi, their_spi)).and_then(|halves| {
-            let next = send(
-                scratch,
-                sa,
-                message_id,
-                &chain,
-                |writer, stored| {
-                    writer.payload(PayloadKind::SA, |body| {
-                        offer::answer(body, &chosen.proposal, &chosen.transform, &own_spi.to_be_bytes())
-                    })?;
-                    write_nonce_and_key(writer, stored, &spans)?;
-                    for (_, body) in ids.iter().flatten() {
-                        writer.bytes(PayloadKind::ID, body)?;
-                    }
-                    if chosen.is_shortened() { responder_lifetime(writer, &chosen.choice, own_spi) } else { Ok(()) }
-                },
-                |rest, stored| sa.keys.hash_2(message_id, stored.get(peer_nonce), rest),
-            )?;
-            Ok((halves, next))
-        });
-    let ((inbound, outbound), next) = match answered {
-        Ok(answered) => answered,
-        Err(refusal) => {
-            host.release_spi(ProtocolId::ESP, &path, own_spi);
-            return Err(refusal);
-        }
-    };
+    let keyed = halves(scratch, sa, &chosen, (&spans, shared, Role::Responder), (reserved.spis(), &their_spis));
+    let answered = keyed.and_then(|halves| {
+        let next = send(
+            scratch,
+            sa,
+            message_id,
+            &chain,
+            |writer, stored| {
+                let own = chosen.iter().flatten().zip(reserved.spis());
+                let answers = own.clone().map(|(own, spi)| (own.chosen.proposal, own.chosen.transform, *spi));
+                writer.payload(PayloadKind::SA, |body| offer::answer(body, answers))?;
+                write_nonce_and_key(writer, stored, &spans)?;
+                for (_, body) in ids.iter().flatten() {
+                    writer.bytes(PayloadKind::ID, body)?;
+                }
+                for (member, spi) in own.filter(|(member, _)| member.chosen.is_shortened()) {
+                    responder_lifetime(writer, &member.chosen.choice, *spi)?;
+                }
+                Ok(())
+            },
+            |rest, stored| sa.keys.hash_2(message_id, stored.get(peer_nonce), rest),
+        )?;
+        Ok((halves, next))
+    });
+    let (halves, next) = reserved.or_release(answered, *host, &path)?;
+    let policy = host.find_policy(state.peer, &selector).ok_or(Refusal::Internal)?;
     chain.confirm(next);
     state.chain = Some(chain);
     state.spans = spans;
     state.stage = Stage::QuickAwaitsHash3;
-    pair.terms = Some(terms);
-    (pair.inbound, pair.outbound) = (inbound, outbound);
-    pair.inbound.state = HalfState::Ready;
+    pair.policy = number;
+    pair.selector = Some(selector);
+    pair.jitter = jitter;
+    let kept = pair.members.iter_mut().zip(chosen.iter().flatten()).zip(halves.into_iter().flatten());
+    for ((slot, member), (inbound, outbound)) in kept {
+        let template = policy.templates().nth(member.template).ok_or(Refusal::Internal)?;
+        let choice = Some(member.chosen.choice);
+        *slot = Some(Member { choice, inbound, outbound, ..Member::larval(template, Spi::NONE) });
+    }
+    pair.announce_inbound();
     pair.stage = Negotiation::InProgress;
     Ok(())
 }
@@ -159,31 +159,37 @@ pub(crate) fn take_answer(
     if nonce == scratch.get(state.spans.own_nonce) {
         return Err(Refusal::Reflected);
     }
-    let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
-    let policy = host.policy(pair.policy).ok_or(Refusal::Superseded)?;
-    let clients = selectors::clients(&policy.selector, Role::Initiator)?;
-    let ids = message.census.clients().map(|ids| ids.map(|(id, _)| id));
-    if !selectors::are_equal(ids, &clients) {
-        return Err(Refusal::Selectors);
-    }
-    let mut chosen = choose::answered_phase_2(&offered, &policy, &peer)?;
-    shorten(&mut chosen.choice, &message.census);
-    let (group, offered_group) = (chosen.choice.group, state.group);
+    let (mut chosen, selector) = {
+        let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
+        let policy = host.policy(pair.policy).ok_or(Refusal::Superseded)?;
+        let clients = selectors::clients(&policy.selector, Role::Initiator)?;
+        let ids = message.census.clients().map(|ids| ids.map(|(id, _)| id));
+        if !selectors::are_equal(ids, &clients) {
+            return Err(Refusal::Selectors);
+        }
+        (choose::answered_phase_2(&offered, &policy, &peer)?, policy.selector)
+    };
+    chosen.iter_mut().flatten().for_each(|member| shorten(&mut member.chosen.choice, &message.census));
+    let (group, offered_group) = (group_of(&chosen), state.group);
     if group != offered_group {
-        return Err(Refusal::ModifiedAnswer(choose::group_mismatch(&chosen.transform, group, offered_group)));
+        return Err(Refusal::ModifiedAnswer(choose::group_mismatch(group, offered_group)));
     }
     let key_exchange = message.census.key_exchange_of(group)?;
-    let their_spi = spi(&chosen.proposal)?;
-    let terms = Terms::of(&policy, policy.selector, chosen.choice, jitter);
+    let their_spis = spis_of_peer(&chosen)?;
+    // The proposals of the answer may have another order than the templates.
+    let mut own_spis = [Spi::NONE; MAX_BUNDLE];
+    for (slot, member) in own_spis.iter_mut().zip(chosen.iter().flatten()) {
+        let own = pair.members.get(member.template).and_then(Option::as_ref);
+        let own = own.filter(|own| own.protocol == member.chosen.proposal.protocol).ok_or(Refusal::Superseded)?;
+        *slot = own.inbound.spi;
+    }
     let spans = Spans { peer_nonce: scratch.store(nonce)?, ..state.spans };
     let spans = with_peer_public(scratch, key_exchange, spans)?;
     if group.is_some() && scratch.get(spans.peer_public) == scratch.get(spans.own_public) {
         return Err(Refusal::Reflected);
     }
     let shared = shared(scratch, *host, group, &spans)?;
-    let own_spi = pair.inbound.spi;
-    let keyed = halves(scratch, sa, &terms, (&spans, shared, Role::Initiator), (own_spi, their_spi));
-    let (inbound, outbound) = keyed?;
+    let halves = halves(scratch, sa, &chosen, (&spans, shared, Role::Initiator), (&own_spis, &their_spis))?;
     let mut chain = IvChain::starting_at(&[]);
     chain.confirm(message.next.ok_or(Refusal::Internal)?);
     let message_id = state.message_id;
@@ -201,9 +207,15 @@ pub(crate) fn take_answer(
     //= RFC 2408 3.1/11
     //# MUST: who did not set the commit bit waits for connected
     state.stage = if has_commit { Stage::QuickAwaitsConnected } else { Stage::Answers };
-    pair.terms = Some(terms);
-    (pair.inbound, pair.outbound) = (inbound, outbound);
-    pair.inbound.state = HalfState::Ready;
+    pair.selector = Some(selector);
+    pair.jitter = jitter;
+    for (member, (inbound, outbound)) in chosen.iter().flatten().zip(halves.into_iter().flatten()) {
+        if let Some(own) = pair.members.get_mut(member.template).and_then(Option::as_mut) {
+            own.choice = Some(member.chosen.choice);
+            (own.inbound, own.outbound) = (inbound, outbound);
+        }
+    }
+    pair.announce_inbound();
     Ok(())
 }
 
@@ -211,12 +223,11 @@ pub(crate) fn take_answer(
 //= RFC 2407 4.5.4/1, 4.5.4/2
 //# SHOULD: a responder that requires a shorter lifetime may notify the initiator in the exchange
 //# MUST: it does so by responder-lifetime
-fn responder_lifetime(writer: &mut MessageWriter<'_>, choice: &Phase2Choice, spi: u32) -> Result<(), NoSpace> {
-    let (protocol, kind) = (ProtocolId::ESP, NotifyKind::RESPONDER_LIFETIME);
+fn responder_lifetime(writer: &mut MessageWriter<'_>, choice: &Phase2Choice, spi: Spi) -> Result<(), NoSpace> {
+    let (protocol, kind) = (choice.protocol, NotifyKind::RESPONDER_LIFETIME);
     writer
         .payload(PayloadKind::NOTIFICATION, |body| {
-            let spi = spi.to_be_bytes();
-            Notification { doi: Doi::IPSEC, protocol, kind, spi: &spi, data: &[] }.write(body)?;
+            Notification { doi: Doi::IPSEC, protocol, kind, spi: spi.octets(), data: &[] }.write(body)?;
             body.attributes(|list| choice.write_lifetimes(list))
         })
         .map(drop)
@@ -306,51 +317,117 @@ fn write_nonce_and_key(writer: &mut MessageWriter<'_>, stored: Stored<'_>, spans
     }
 }
 
-/// Reserves the SPI of an inbound SA.
-fn reserve(host: &mut dyn Host, path: &Path) -> Result<u32, Refusal> {
-    //= RFC 2408 2.4/3
-    //# MUST: an SPI is generated when an SA is set up
-    //= RFC 2408 5.5/2
-    //# MUST: sending: a unique random SPI is generated
-    host.reserve_spi(ProtocolId::ESP, path).filter(|&spi| spi >= FIRST_SPI).ok_or(Refusal::NoSpi)
+/// SPIs of inbound SAs that are reserved, in the order of the proposals.
+struct Reserved {
+    spis: [(ProtocolId, Spi); MAX_BUNDLE],
+    count: usize,
+    /// The SPIs alone.
+    values: [Spi; MAX_BUNDLE],
 }
 
-/// Lowest SPI that is not reserved (RFC 4303 section 2.1).
-const FIRST_SPI: u32 = 256;
+impl Reserved {
+    /// Reserves an SPI for each template of a policy.
+    fn for_policy(host: &mut dyn Host, policy: u32, path: &Path) -> Result<Self, Refusal> {
+        let mut protocols = [ProtocolId::NONE; MAX_BUNDLE];
+        let policy = host.policy(policy).ok_or(Refusal::Superseded)?;
+        protocols.iter_mut().zip(policy.templates()).for_each(|(slot, template)| *slot = template.protocol);
+        Self::reserve(host, protocols, path)
+    }
 
-/// Returns the SPI that the peer has chosen.
-fn spi(proposal: &Proposal<'_>) -> Result<u32, Refusal> {
-    //= RFC 2408 5.5/5
-    //# MUST: receiving: a proposal with an invalid SPI is discarded
-    let spi = proposal.spi.try_into().map(u32::from_be_bytes).map_err(|_| Refusal::Spi)?;
-    if spi >= FIRST_SPI { Ok(spi) } else { Err(Refusal::Spi) }
+    /// Reserves an SPI for each proposal that was chosen.
+    fn for_bundle(host: &mut dyn Host, bundle: &ChosenBundle<'_>, path: &Path) -> Result<Self, Refusal> {
+        let mut protocols = [ProtocolId::NONE; MAX_BUNDLE];
+        let chosen = bundle.iter().flatten();
+        protocols.iter_mut().zip(chosen).for_each(|(slot, member)| *slot = member.chosen.proposal.protocol);
+        Self::reserve(host, protocols, path)
+    }
+
+    fn reserve(host: &mut dyn Host, protocols: [ProtocolId; MAX_BUNDLE], path: &Path) -> Result<Self, Refusal> {
+        let none = (ProtocolId::NONE, Spi::NONE);
+        let mut reserved = Self { spis: [none; MAX_BUNDLE], count: 0, values: [Spi::NONE; MAX_BUNDLE] };
+        for protocol in protocols.into_iter().filter(|protocol| *protocol != ProtocolId::NONE) {
+            //= RFC 2408 2.4/3
+            //# MUST: an SPI is generated when an SA is set up
+            //= RFC 2408 5.5/2
+            //# MUST: sending: a unique random SPI is generated
+            let spi = host.reserve_spi(protocol, path).and_then(|spi| Spi::of_host(protocol, spi));
+            let Some(spi) = spi else { return reserved.or_release(Err(Refusal::NoSpi), host, path) };
+            if let Some(slot) = reserved.spis.get_mut(reserved.count) {
+                *slot = (protocol, spi);
+            }
+            if let Some(slot) = reserved.values.get_mut(reserved.count) {
+                *slot = spi;
+            }
+            reserved.count = reserved.count.saturating_add(1);
+        }
+        Ok(reserved)
+    }
+
+    fn spis(&self) -> &[Spi] {
+        self.values.get(..self.count).unwrap_or_default()
+    }
+
+    /// Releases the SPIs if `result` is an error.
+    fn or_release<T>(&self, result: Result<T, Refusal>, host: &mut dyn Host, path: &Path) -> Result<T, Refusal> {
+        if result.is_err() {
+            for (protocol, spi) in self.spis.iter().take(self.count) {
+                host.release_spi(*protocol, path, spi.value());
+            }
+        }
+        result
+    }
+}
+
+/// Returns the SPIs that the peer has chosen, in the order of the proposals.
+fn spis_of_peer(bundle: &ChosenBundle<'_>) -> Result<[Spi; MAX_BUNDLE], Refusal> {
+    let mut spis = [Spi::NONE; MAX_BUNDLE];
+    for (slot, member) in spis.iter_mut().zip(bundle.iter().flatten()) {
+        *slot = Spi::of_peer(&member.chosen.proposal)?;
+    }
+    Ok(spis)
+}
+
+/// Returns the group of perfect forward secrecy of the transforms that were chosen.
+fn group_of(bundle: &ChosenBundle<'_>) -> Option<Group> {
+    bundle.iter().flatten().find_map(|member| member.chosen.choice.group)
 }
 
 /// Refuses transport mode for other packets than those between both ends of the ISAKMP SA.
-fn check_mode(mode: Mode, selector: &ipsec_packet::Selector, path: &Path) -> Result<(), Refusal> {
+fn check_mode(policy: &IpsecPolicy<'_>, selector: &ipsec_packet::Selector, path: &Path) -> Result<(), Refusal> {
     let is_end = |range: &ipsec_packet::AddressRange, end| range.first() == end && range.last() == end;
     let is_between_ends = is_end(&selector.source, path.local.ip()) && is_end(&selector.destination, path.remote.ip());
-    if mode != Mode::Transport || is_between_ends { Ok(()) } else { Err(Refusal::Selectors) }
+    if policy.is_tunnel() || is_between_ends { Ok(()) } else { Err(Refusal::Selectors) }
 }
 
-/// Derives the key material of both SAs: each with the SPI that its receiver has chosen. The shared secret is wiped.
+/// Derives the key material of all SAs: each with the SPI that its receiver has chosen. The shared secret is wiped.
+#[allow(clippy::type_complexity)] // inbound and outbound SA of each proposal
 fn halves(
     scratch: &mut Scratch<'_>,
     sa: &IsakmpSa,
-    terms: &Terms,
+    bundle: &ChosenBundle<'_>,
     (spans, shared, role): (&Spans, Option<Span>, Role),
-    (own_spi, their_spi): (u32, u32),
-) -> Result<(Half, Half), Refusal> {
-    let half = |scratch: &Scratch<'_>, spi| {
+    (own_spis, their_spis): (&[Spi], &[Spi]),
+) -> Result<[Option<(Half, Half)>; MAX_BUNDLE], Refusal> {
+    let half = |scratch: &Scratch<'_>, member: &ChosenMember<'_>, spi: Spi| {
         let stored = scratch.stored();
         let secret = shared.map(|shared| stored.get(shared));
-        Half::new(&sa.keys, &terms.choice, spi, secret, nonces(stored, spans, role))
+        let terms = (member.chosen.proposal.protocol, &member.chosen.choice);
+        Half::new(&sa.keys, terms, spi, secret, nonces(stored, spans, role))
     };
-    let halves = half(scratch, own_spi).and_then(|own| Ok((own, half(scratch, their_spi)?)));
+    let mut halves = [const { None }; MAX_BUNDLE];
+    let mut result = Ok(());
+    let spis = own_spis.iter().zip(their_spis);
+    for ((slot, member), (own, theirs)) in halves.iter_mut().zip(bundle.iter().flatten()).zip(spis) {
+        let both = half(scratch, member, *own).and_then(|inbound| Ok((inbound, half(scratch, member, *theirs)?)));
+        match both {
+            Ok(both) => *slot = Some(both),
+            Err(refusal) => result = Err(refusal),
+        }
+    }
     if let Some(shared) = shared {
         scratch.wipe(shared);
     }
-    halves
+    result.map(|()| halves)
 }
 
 /// Writes an encrypted message of quick mode and returns the IV of the next one.

@@ -92,13 +92,16 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             [Some(Self::end_of(state, settings)), state.retry.due(), state.connect_by]
         });
         // The deletion of an ISAKMP SA waits for those that it protects.
-        let is_carrier = |peer| self.pairs.iter().flatten().any(|pair| pair.peer == peer && pair.delete.is_some());
+        let is_carrier = |peer| self.pairs.iter().flatten().any(|pair| pair.peer == peer && pair.is_deleting());
         let isakmp = self.isakmp.iter().flatten().flat_map(|sa| {
             let deletion = sa.delete.filter(|_| !is_carrier(sa.peer)).map(|pending| pending.due);
             [Some(sa.renew.min(sa.expires)).filter(|_| sa.is_usable()), deletion]
         });
-        let pairs = self.pairs.iter().flatten().flat_map(|pair| [pair.expires, pair.delete.map(|pending| pending.due)]);
-        exchanges.chain(isakmp).chain(pairs).flatten().min()
+        let pairs = self.pairs.iter().flatten().flat_map(|pair| {
+            let deletions = pair.members().filter_map(|member| member.delete).map(|pending| pending.due);
+            pair.expires.into_iter().chain(deletions)
+        });
+        exchanges.chain(isakmp).flatten().chain(pairs).min()
     }
 
     /// Returns the end of an exchange: of a complete one, the time until which duplicates are answered.

@@ -5,13 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, Lifetimes, ProtocolId};
 use ike_v1::{
-    DhError, DiffieHellman, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, NegotiatedSa, Negotiator, Path, Peer,
-    PeerDefaults, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, ProposalCheck, Refusal,
-    Settings, Software,
+    DhError, DiffieHellman, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, NegotiatedSa,
+    Negotiator, Path, Peer, PeerDefaults, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey,
+    ProposalCheck, Refusal, Settings, Software,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
-use ipsec_sa::{Direction, Mode, TransformParams};
+use ipsec_sa::{Direction, Mode, Protocol, TransformParams};
 
 use crate::random::Random;
 
@@ -28,6 +28,8 @@ pub struct Config {
     pub remote_identity: Option<(IdKind, Vec<u8>)>,
     pub policy: Option<Selector>,
     pub mode: Mode,
+    /// Templates of the policy in the place of that of ESP, if there are any.
+    pub bundle: Vec<(ProtocolId, Mode, Vec<Phase2Choice>)>,
     /// Set if groups are computed as specified. Otherwise a small group is used in the place of each.
     pub has_real_groups: bool,
     pub spis: u32,
@@ -50,6 +52,7 @@ pub struct TestHost {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installed {
     pub sa: IpsecSaId,
+    pub protocol: Protocol,
     pub cipher_key: Vec<u8>,
     pub integrity_key: Vec<u8>,
     pub mode: Mode,
@@ -115,6 +118,7 @@ pub fn configs() -> [Config; 2] {
         remote_identity: None,
         policy: Some(policy),
         mode: Mode::Tunnel,
+        bundle: Vec::new(),
         has_real_groups: false,
         spis: u32::MAX,
     };
@@ -210,11 +214,17 @@ impl Endpoint {
 }
 
 fn installed(ready: &NegotiatedSa) -> Installed {
-    let TransformParams::Esp(keys) = &ready.params.transform else { panic!("not ESP") };
+    let (cipher_key, integrity_key): (&[u8], &[u8]) = match &ready.params.transform {
+        TransformParams::Esp(keys) => (keys.cipher_key.expose(), keys.integrity_key.expose()),
+        TransformParams::Ah { key, .. } => (&[], key.expose()),
+        TransformParams::Ipcomp { .. } => (&[], &[]),
+        _ => panic!("unknown protocol"),
+    };
     Installed {
         sa: ready.sa,
-        cipher_key: keys.cipher_key.expose().to_vec(),
-        integrity_key: keys.integrity_key.expose().to_vec(),
+        protocol: ready.params.id.protocol,
+        cipher_key: cipher_key.to_vec(),
+        integrity_key: integrity_key.to_vec(),
         mode: ready.params.mode,
         selector: ready.selector,
         source: ready.params.source,
@@ -249,25 +259,27 @@ impl Host for TestHost {
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
         let selector = self.config.policy.filter(|_| policy == 1)?;
-        Some(IpsecPolicy {
-            number: 1,
-            reqid: 0,
-            inbound_reqid: 0,
-            mode: self.config.mode,
-            selector,
-            proposals: &self.config.esp,
-        })
+        let policy = IpsecPolicy::new(policy, selector);
+        let template =
+            |protocol, mode, proposals| IpsecTemplate { protocol, mode, reqid: 0, inbound_reqid: 0, proposals };
+        if self.config.bundle.is_empty() {
+            return policy.with(template(ProtocolId::ESP, self.config.mode, &self.config.esp));
+        }
+        let mut bundle = self.config.bundle.iter();
+        bundle
+            .try_fold(policy, |policy, (protocol, mode, proposals)| policy.with(template(*protocol, *mode, proposals)))
     }
 
     fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {
         self.policy(1).filter(|policy| policy.selector.contains(selector))
     }
 
-    fn reserve_spi(&mut self, _: ProtocolId, _: &Path) -> Option<u32> {
+    fn reserve_spi(&mut self, protocol: ProtocolId, _: &Path) -> Option<u32> {
         if self.reserved.len() >= self.config.spis as usize {
             return None;
         }
-        let spi = (self.random.next() as u32) | 0x1000;
+        let random = self.random.next() as u32;
+        let spi = if protocol == ProtocolId::IPCOMP { random % 0xee00 + 0x100 } else { random | 0x1000_0000 };
         self.reserved.push(spi);
         Some(spi)
     }

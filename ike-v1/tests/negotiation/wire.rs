@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ike_v1::Gone;
 use ipsec_packet::Instant;
-use ipsec_sa::Direction;
+use ipsec_sa::{Direction, Protocol};
 
 use crate::endpoint::{Config, Endpoint, paths};
 use crate::random::Random;
@@ -166,7 +166,9 @@ impl Link {
                     assert_eq!(outbound.integrity_key, inbound.integrity_key);
                     assert_eq!((outbound.source, outbound.destination), (inbound.source, inbound.destination));
                     assert_eq!(outbound.mode, inbound.mode);
-                    assert!(!outbound.cipher_key.is_empty() || !outbound.integrity_key.is_empty());
+                    let has_keys = !outbound.cipher_key.is_empty() || !outbound.integrity_key.is_empty();
+                    assert_eq!(has_keys, outbound.protocol != Protocol::Ipcomp);
+                    assert_eq!(outbound.protocol, inbound.protocol);
                 }
             }
         }

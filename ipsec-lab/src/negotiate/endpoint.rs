@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use ike_codec::{Group, IdKind, Identification, ProtocolId};
 use ike_v1::{
-    DhError, DiffieHellman, Event, IpsecPolicy, IpsecSaId, Negotiator, Path, Peer, PeerDefaults, PeerHint, PeerId,
-    Phase1Choice, Phase2Choice, PreSharedKey, ProposalCheck, Software,
+    DhError, DiffieHellman, Event, IpsecPolicy, IpsecSaId, IpsecTemplate, Negotiator, Path, Peer, PeerDefaults,
+    PeerHint, PeerId, Phase1Choice, Phase2Choice, PreSharedKey, ProposalCheck, Software,
 };
 use ipsec_engine::{Action, Direction, InboundAction, OutboundAction, PolicyDirection, SaBackend, SaId};
 use ipsec_packet::{Instant, Selector};
@@ -183,14 +183,14 @@ impl Services {
             let Action::Protect(bundle) = policy.action else { return None };
             let template = *bundle.iter().next()?;
             let is_meant = policy.direction == PolicyDirection::Out && accepts(id.get(), &policy.selector);
-            is_meant.then_some(IpsecPolicy {
-                number: id.get(),
+            let esp = IpsecTemplate {
+                protocol: ProtocolId::ESP,
+                mode: template.mode,
                 reqid: id.reqid(&template),
                 inbound_reqid: 0,
-                mode: template.mode,
-                selector: policy.selector,
                 proposals: &self.configuration.esp,
-            })
+            };
+            IpsecPolicy::new(id.get(), policy.selector).with(esp).filter(|_| is_meant)
         })
     }
 

@@ -64,7 +64,10 @@ fn errors_name_position_value_and_expectation() {
         ("peer a address any { proposal aes md5 3", "line 1, column 39: found `3`, expected a group: modp768"),
         ("peer a address any { esp aes128;", "line 1, column 26: found `aes128`, expected an ESP suite"),
         ("peer a address any { esp aes-md5; }", "line 1, column 35: statement `proposal` is missing"),
-        ("peer a address any { check demand;", "line 1, column 28: found `demand`, expected obey, strict, claim or exact"),
+        (
+            "peer a address any { check demand;",
+            "line 1, column 28: found `demand`, expected obey, strict, claim or exact",
+        ),
         ("policies \"a\";", "line 1, column 14: statement `local` is missing"),
     ];
     for (text, message) in table {
