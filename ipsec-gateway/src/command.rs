@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use ike_codec::ProtocolId;
 use ike_v1::{Phase2Suite, hash_number};
 use ipsec_gateway::config::{Config, PeerConfig};
 use ipsec_gateway::daemon::{self, Options};
@@ -85,7 +86,10 @@ fn check(config: Config) -> Result<(), String> {
     }
     for policy in &exchange.policies {
         let peer = exchange.config.peers.get(policy.peer).map_or("", |peer| &peer.name);
-        println!("policy {}: {}, {} mode, peer {peer}", policy.id, policy::show(&policy.selector), policy.mode);
+        let templates: Vec<_> =
+            policy.templates.iter().map(|template| format!("{} {}", template.protocol, template.mode)).collect();
+        let (id, selector, templates) = (policy.id, policy::show(&policy.selector), templates.join(", "));
+        println!("policy {id}: {selector}, {templates}, peer {peer}");
     }
     Ok(())
 }
@@ -100,10 +104,17 @@ fn print_peer(peer: &PeerConfig) {
         let seconds = proposal.lifetimes.seconds.unwrap_or_default();
         println!("\tproposal {cipher} {bits}, {hash}, {group}, {seconds} s");
     }
-    for esp in &peer.suites {
-        let Phase2Suite::Keyed { cipher, cipher_key, integrity, .. } = esp.suite else { continue };
-        let (bits, seconds) = (cipher_key * 8, esp.lifetimes.seconds.unwrap_or_default());
-        let pfs = esp.group.map(|group| format!(", pfs {group}")).unwrap_or_default();
-        println!("\tesp {cipher} {bits}, {integrity}, {seconds} s{pfs}");
+    for transform in &peer.transforms {
+        let algorithms = match transform.suite {
+            Phase2Suite::Keyed { integrity, .. } if transform.protocol == ProtocolId::AH => format!("ah {integrity}"),
+            Phase2Suite::Keyed { cipher, cipher_key, integrity, .. } => {
+                format!("esp {cipher} {}, {integrity}", cipher_key * 8)
+            }
+            Phase2Suite::Compression(algorithm) => format!("ipcomp {algorithm}"),
+            _ => continue,
+        };
+        let seconds = transform.lifetimes.seconds.unwrap_or_default();
+        let pfs = transform.group.map(|group| format!(", pfs {group}")).unwrap_or_default();
+        println!("\t{algorithms}, {seconds} s{pfs}");
     }
 }

@@ -23,7 +23,7 @@ use crate::log::{self, Level, Limiter};
 use crate::plane::Plane;
 use crate::protection::{self, Firewall};
 use crate::psk::PskFile;
-use crate::raw::{Raw, RawSockets};
+use crate::raw::{PROTOCOLS, Raw, RawSockets};
 use crate::tun::Tun;
 use crate::udp::{Udp, restore_headers};
 use crate::{clock, policy};
@@ -89,7 +89,9 @@ impl Daemon {
         for local in &config.locals {
             udp.push(Udp::open(*local, config.mark)?);
             if raw.iter().all(|raw| raw.local() != local.ip()) {
-                raw.push(Raw::open(local.ip(), config.mark)?);
+                for protocol in PROTOCOLS {
+                    raw.push(Raw::open(local.ip(), protocol, config.mark)?);
+                }
                 udp.push(Udp::open(SocketAddr::new(local.ip(), NAT_TRAVERSAL_PORT), config.mark)?);
             }
         }
@@ -220,7 +222,10 @@ impl Daemon {
                 match done {
                     Ok(()) => {}
                     Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                    Err(e) => self.errors.write(now, Level::Warning, problem("ESP", self.raw.0[at].local(), &e)),
+                    Err(e) => {
+                        let raw = &self.raw.0[at];
+                        self.errors.write(now, Level::Warning, problem(&raw.protocol().to_string(), raw.local(), &e));
+                    }
                 }
             }
         }

@@ -63,7 +63,7 @@ pub fn rules<'p>(config: &Config, policies: impl Iterator<Item = (PolicyId, &'p 
     for local in &config.locals {
         let (ip, address) = (if local.is_ipv4() { "ip" } else { "ip6" }, local.ip());
         text += &format!("\t\t{ip} daddr {address} udp dport {{ {}, {NAT_TRAVERSAL_PORT} }} accept\n", local.port());
-        text += &format!("\t\t{ip} daddr {address} meta l4proto esp accept\n");
+        text += &format!("\t\t{ip} daddr {address} meta l4proto {{ esp, ah, comp }} accept\n");
     }
     for (id, policy) in policies.clone() {
         match policy.direction {

@@ -12,11 +12,13 @@ use ipsec_packet::{Instant, Selector};
 use rand::{Rng, RngExt};
 
 use crate::config::{Config, Identity, PeerConfig};
-use crate::policy::{self, Databases, KeyedPolicy};
+use crate::policy::{self, Databases, KeyedPolicy, KeyedTemplate};
 use crate::psk::PskFile;
 
 /// Lowest SPI of inbound SAs; those below 256 are reserved (RFC 4303 section 2.1).
 const MIN_SPI: u32 = 0x1000;
+/// Highest CPI that is negotiated (RFC 3173 section 3.3).
+const MAX_CPI: u32 = 61_439;
 
 /// Configuration of key exchange, which does not change while the daemon runs.
 pub struct KeyExchange {
@@ -129,15 +131,21 @@ impl Host for GatewayHost<'_> {
     }
 
     fn reserve_spi(&mut self, protocol: ProtocolId, path: &Path) -> Option<u32> {
-        let protocol = esp(protocol)?;
+        let (protocol, max) = match protocol {
+            ProtocolId::ESP => (Protocol::Esp, u32::MAX),
+            ProtocolId::AH => (Protocol::Ah, u32::MAX),
+            ProtocolId::IPCOMP => (Protocol::Ipcomp, MAX_CPI),
+            _ => return None,
+        };
         let (source, destination) = (path.remote.ip(), path.local.ip());
         let random = rand::rng().random();
-        let request = SpiRequest { source, destination, protocol, min: MIN_SPI, max: u32::MAX, random };
+        let request = SpiRequest { source, destination, protocol, min: MIN_SPI, max, random };
         self.engine.get_spi(&request, self.now).ok().flatten()
     }
 
     fn release_spi(&mut self, protocol: ProtocolId, path: &Path, spi: u32) {
-        if let Some(protocol) = esp(protocol) {
+        let is_it = |own: &Protocol| policy::protocol_id(*own) == protocol;
+        if let Some(protocol) = [Protocol::Esp, Protocol::Ah, Protocol::Ipcomp].into_iter().find(is_it) {
             self.engine.remove(&SaId::inbound(path.local.ip(), protocol, spi), path.remote.ip());
         }
     }
@@ -152,13 +160,10 @@ impl Host for GatewayHost<'_> {
 }
 
 fn as_ipsec_policy(policy: &KeyedPolicy) -> Option<IpsecPolicy<'_>> {
-    let &KeyedPolicy { id, reqid, inbound_reqid, mode, selector, ref proposals, .. } = policy;
-    let esp = IpsecTemplate { protocol: ProtocolId::ESP, mode, reqid, inbound_reqid, proposals };
-    IpsecPolicy::new(id.get(), selector).with(esp)
-}
-
-fn esp(protocol: ProtocolId) -> Option<Protocol> {
-    (protocol == ProtocolId::ESP).then_some(Protocol::Esp)
+    policy.templates.iter().try_fold(IpsecPolicy::new(policy.id.get(), policy.selector), |policy, template| {
+        let &KeyedTemplate { protocol, mode, reqid, inbound_reqid, ref proposals } = template;
+        policy.with(IpsecTemplate { protocol, mode, reqid, inbound_reqid, proposals })
+    })
 }
 
 /// Returns an address with its port in the format of racoon: `192.0.2.1[500]`.

@@ -152,6 +152,7 @@ impl Ike {
         let is_newer = |(id, other): (&SaId, &InstalledSa)| {
             id.direction == Direction::Outbound
                 && (other.peer, other.policy) == (old.peer, old.policy)
+                && other.pair != old.pair
                 && other.serial > old.serial
         };
         (!self.installed.iter().any(is_newer)).then_some(old)
@@ -254,7 +255,7 @@ impl Ike {
                 }
             }
             Event::OutboundReady(negotiated) => {
-                if self.install(now, &negotiated, &mut plane.engine) {
+                if self.install(now, &negotiated, &mut plane.engine) && self.is_complete(&negotiated) {
                     self.initiated.remove(&negotiated.sa);
                     self.failed.remove(&PolicyId::new(negotiated.policy));
                     if let Err(e) = plane.send_waiting(now, PolicyId::new(negotiated.policy), wire) {
@@ -262,9 +263,10 @@ impl Ike {
                     }
                 }
             }
-            Event::IpsecSaGone { sa, direction, why, .. } => {
+            Event::IpsecSaGone { sa, direction, protocol, why, .. } => {
                 let is_it = |(id, installed): (&SaId, &InstalledSa)| {
-                    (installed.pair == sa && id.direction == direction).then_some((*id, installed.source))
+                    let is_it = installed.pair == sa && (id.direction, id.protocol) == (direction, protocol);
+                    is_it.then_some((*id, installed.source))
                 };
                 if let Some((id, source)) = self.installed.iter().find_map(is_it) {
                     self.installed.remove(&id);
@@ -328,6 +330,15 @@ impl Ike {
             log::warning(format_args!("the keys of the SA were not exported: {e}"));
         }
         true
+    }
+
+    /// Returns whether the outbound SAs of all protocols of a policy are installed.
+    fn is_complete(&self, negotiated: &NegotiatedSa) -> bool {
+        let is_it = |(id, installed): &(&SaId, &InstalledSa)| {
+            installed.pair == negotiated.sa && id.direction == Direction::Outbound
+        };
+        let count = self.installed.iter().filter(is_it).count();
+        self.exchange.policy(negotiated.policy).is_some_and(|policy| policy.templates.len() == count)
     }
 
     fn with_host<T>(

@@ -67,7 +67,7 @@ impl Plane {
     ) -> io::Result<Option<SaId>> {
         match self.engine.inbound(packet, now) {
             InboundAction::Deliver { sa } => host.send(packet.data()).map(|()| Some(sa)),
-            // The sockets receive ESP only. A packet without an SA that passes is one of the kernel.
+            // The sockets receive ESP, AH and IPComp only. A packet without an SA that passes is one of the kernel.
             InboundAction::Bypass | InboundAction::Discard(_) => Ok(None),
         }
     }

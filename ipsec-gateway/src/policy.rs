@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use ike_codec::{EncapsulationMode, Group, ProtocolId};
+use ike_codec::ProtocolId;
 use ike_v1::Phase2Choice;
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_config::setkey;
@@ -26,16 +26,25 @@ pub type Databases = Engine<AnyAlgorithms, 256, 256, 256>;
 pub struct KeyedPolicy {
     /// Number of the policy in the SPD.
     pub id: PolicyId,
-    /// Request ID of its SAs; 0 for none.
-    pub reqid: u32,
-    /// Request ID that the policy for the other direction requires of inbound SAs; 0 for none.
-    pub inbound_reqid: u32,
-    /// Tunnel or transport mode.
-    pub mode: Mode,
     /// Selector of outbound packets.
     pub selector: Selector,
     /// Index of the peer in the configuration.
     pub peer: usize,
+    /// Protocols in the order in which they are applied.
+    pub templates: Vec<KeyedTemplate>,
+}
+
+/// Protocol of a policy whose SAs are negotiated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyedTemplate {
+    /// ESP, AH or IPComp.
+    pub protocol: ProtocolId,
+    /// Tunnel or transport mode.
+    pub mode: Mode,
+    /// Request ID of its SAs; 0 for none.
+    pub reqid: u32,
+    /// Request ID that the policy for the other direction requires of inbound SAs; 0 for none.
+    pub inbound_reqid: u32,
     /// Transforms of phase 2 in order of preference.
     pub proposals: Vec<Phase2Choice>,
 }
@@ -83,14 +92,15 @@ fn apply(
         let PolicyParams { direction: PolicyDirection::Out, action: Action::Protect(bundle), .. } = policy else {
             continue;
         };
-        let mut counterparts = engine.policies().filter(|(_, other)| is_counterpart(other, policy)).peekable();
-        if counterparts.peek().is_none() {
+        let counterparts: Vec<_> = engine.policies().filter(|(_, other)| is_counterpart(other, policy)).collect();
+        if counterparts.is_empty() {
             let selector = show(&policy.selector);
             warnings.push(format!("policy {id} ({selector}): no policy for the packets in the other direction"));
         }
-        let inbound_reqid = counterparts.find_map(|(id, policy)| reqid(id, policy)).unwrap_or_default();
-        match keyed_policy(config, id, policy, bundle)? {
-            Ok(policy) => keyed.push(KeyedPolicy { inbound_reqid, ..policy }),
+        let inbound_reqid =
+            |protocol| counterparts.iter().find_map(|(id, policy)| reqid(*id, policy, protocol)).unwrap_or_default();
+        match keyed_policy(config, id, policy, bundle, inbound_reqid)? {
+            Ok(policy) => keyed.push(policy),
             Err(why) => warnings.push(format!(
                 "policy {id} ({}): SAs are not negotiated, only manual SAs are used: {why}",
                 show(&policy.selector)
@@ -106,10 +116,11 @@ fn is_counterpart(policy: &PolicyParams, outbound: &PolicyParams) -> bool {
     policy.direction != PolicyDirection::Out && ends == (outbound.selector.destination, outbound.selector.source)
 }
 
-/// Returns the request ID that a policy requires of its first SA, if it requires one.
-fn reqid(id: PolicyId, policy: &PolicyParams) -> Option<u32> {
+/// Returns the request ID that a policy requires of the SA of a protocol, if it requires one.
+fn reqid(id: PolicyId, policy: &PolicyParams, protocol: Protocol) -> Option<u32> {
     let Action::Protect(bundle) = policy.action else { return None };
-    bundle.iter().next().map(|template| id.reqid(template)).filter(|reqid| *reqid != 0)
+    let template = bundle.iter().find(|template| template.protocol == protocol);
+    template.map(|template| id.reqid(template)).filter(|reqid| *reqid != 0)
 }
 
 /// Returns the policy with its peer, or the reason why its SAs are not negotiated.
@@ -121,14 +132,9 @@ fn keyed_policy(
     id: PolicyId,
     policy: &PolicyParams,
     bundle: &Bundle,
+    inbound_reqid: impl Fn(Protocol) -> u32,
 ) -> Result<Result<KeyedPolicy, String>, String> {
-    let mut templates = bundle.iter();
-    let (Some(template), None) = (templates.next(), templates.next()) else {
-        return Ok(Err(format!("got {} templates, expected 1", bundle.iter().count())));
-    };
-    if template.protocol != Protocol::Esp {
-        return Ok(Err(format!("protocol is {}, expected esp", template.protocol)));
-    }
+    let Some(template) = bundle.iter().next() else { return Ok(Err("the policy has no templates".to_owned())) };
     if let Some(local) = template.ends.and_then(|ends| ends.source.0)
         && !config.local_addresses().contains(&local)
     {
@@ -144,15 +150,50 @@ fn keyed_policy(
             None => "no peer has the address `any`".to_owned(),
         }));
     };
-    Ok(Ok(KeyedPolicy {
-        id,
-        reqid: id.reqid(template),
-        inbound_reqid: 0,
-        mode: template.mode,
-        selector: policy.selector,
-        peer,
-        proposals: proposals(found, template.mode),
-    }))
+    let templates = bundle.iter().enumerate().map(|(position, template)| {
+        if position > 0 && template.mode != Mode::Transport {
+            return Err(format!("template {} is in {} mode, expected transport", position + 1, template.mode));
+        }
+        let protocol = protocol_id(template.protocol);
+        let proposals: Vec<_> =
+            found.transforms.iter().filter(|transform| transform.protocol == protocol).copied().collect();
+        if proposals.is_empty() {
+            return Err(format!("peer {} has no `{}` statement", found.name, template.protocol));
+        }
+        let (reqid, inbound_reqid) = (id.reqid(template), inbound_reqid(template.protocol));
+        Ok(KeyedTemplate { protocol, mode: template.mode, reqid, inbound_reqid, proposals })
+    });
+    let checked = templates.collect::<Result<Vec<_>, String>>().and_then(|templates| {
+        check_bundle(&templates).map(|()| KeyedPolicy { id, selector: policy.selector, peer, templates })
+    });
+    Ok(checked)
+}
+
+/// Refuses bundles that one quick mode cannot negotiate: a protocol twice, and keyed protocols whose first groups differ
+/// (RFC 2409 section 5.5).
+fn check_bundle(templates: &[KeyedTemplate]) -> Result<(), String> {
+    let mut keyed = templates.iter().filter(|template| template.protocol != ProtocolId::IPCOMP);
+    let group = |template: &KeyedTemplate| template.proposals.first().and_then(|first| first.group);
+    let first = keyed.next().map(group);
+    if keyed.any(|template| !template.proposals.iter().any(|transform| Some(transform.group) == first)) {
+        return Err("the groups of `esp` and `ah` differ".to_owned());
+    }
+    let is_twice = |(at, template): (usize, &KeyedTemplate)| {
+        templates[..at].iter().any(|other| other.protocol == template.protocol)
+    };
+    if templates.iter().enumerate().any(is_twice) {
+        return Err("a protocol occurs twice".to_owned());
+    }
+    Ok(())
+}
+
+/// Returns the number of a protocol in proposals.
+pub const fn protocol_id(protocol: Protocol) -> ProtocolId {
+    match protocol {
+        Protocol::Esp => ProtocolId::ESP,
+        Protocol::Ah => ProtocolId::AH,
+        Protocol::Ipcomp => ProtocolId::IPCOMP,
+    }
 }
 
 /// Returns the address of the peer of a template; `None` if it is known only when the peer initiates.
@@ -176,18 +217,6 @@ pub fn find_peer(config: &Config, address: Option<IpAddr>) -> Option<(usize, &Pe
         config.peers.iter().enumerate().find(|(_, peer)| peer.address.map(|address| address.ip()) == wanted)
     };
     with(address).or_else(|| with(None))
-}
-
-/// Returns the transforms of phase 2 of a peer for a mode.
-fn proposals(peer: &PeerConfig, mode: Mode) -> Vec<Phase2Choice> {
-    let encapsulation = match mode {
-        Mode::Transport => EncapsulationMode::TRANSPORT,
-        _ => EncapsulationMode::TUNNEL,
-    };
-    let choice = |suite| Phase2Choice::new(ProtocolId::ESP, suite, encapsulation);
-    let with_group =
-        |choice: Phase2Choice, group: Option<Group>| group.map_or(choice, |group| choice.with_group(group));
-    peer.suites.iter().map(|esp| with_group(choice(esp.suite), esp.group).with_lifetimes(esp.lifetimes)).collect()
 }
 
 /// Returns the addresses of a selector for messages.

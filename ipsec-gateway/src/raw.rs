@@ -1,4 +1,4 @@
-//! Raw sockets: ESP packets of the unprotected side.
+//! Raw sockets: packets of ESP, AH and IPComp of the unprotected side.
 
 use std::io::{self, ErrorKind, Read as _};
 use std::net::{IpAddr, SocketAddr};
@@ -17,9 +17,14 @@ const RAW: i32 = 255;
 /// Size of the receive buffer in octets.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// Raw sockets of one local address. While they are open, the kernel does not report ESP as an unreachable protocol.
+/// Protocols of received packets.
+pub const PROTOCOLS: [IpProto; 3] = [IpProto::ESP, IpProto::AH, IpProto::IPCOMP];
+
+/// Raw sockets of one local address and protocol. While they are open, the kernel does not report the protocol as
+/// unreachable.
 pub struct Raw {
     local: IpAddr,
+    protocol: IpProto,
     incoming: Socket,
     outgoing: Socket,
 }
@@ -29,10 +34,10 @@ impl Raw {
     ///
     /// # Errors
     /// The message of the system with the address.
-    pub fn open(local: IpAddr, mark: u32) -> Result<Self, String> {
+    pub fn open(local: IpAddr, protocol: IpProto, mark: u32) -> Result<Self, String> {
         let open = || -> io::Result<Self> {
             let domain = if local.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
-            let incoming = Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(IpProto::ESP.0))))?;
+            let incoming = Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(protocol.0))))?;
             incoming.set_nonblocking(true)?;
             // The limit of the system applies; a smaller buffer loses packets under load only.
             let _ = incoming.set_recv_buffer_size(RECEIVE_BUFFER);
@@ -43,7 +48,7 @@ impl Raw {
             if local.is_ipv4() {
                 outgoing.set_header_included_v4(true)?;
             }
-            Ok(Self { local, incoming, outgoing })
+            Ok(Self { local, protocol, incoming, outgoing })
         };
         open().map_err(|e| match e.kind() {
             ErrorKind::PermissionDenied => format!("raw socket {local}: {e}: root, or CAP_NET_RAW and CAP_NET_ADMIN"),
@@ -56,7 +61,12 @@ impl Raw {
         self.local
     }
 
-    /// Receives an ESP packet with its IP header.
+    /// Returns the protocol of received packets.
+    pub const fn protocol(&self) -> IpProto {
+        self.protocol
+    }
+
+    /// Receives a packet with its IP header.
     ///
     /// # Errors
     /// [`ErrorKind::WouldBlock`] if there is none, and those of the system.
@@ -72,7 +82,7 @@ impl Raw {
             Ok(length)
         })?;
         let source = source.ok_or(ErrorKind::InvalidData)?.ip();
-        prepend_ip_header(&mut packet, source, self.local, IpProto::ESP).map_err(|_| ErrorKind::InvalidData)?;
+        prepend_ip_header(&mut packet, source, self.local, self.protocol).map_err(|_| ErrorKind::InvalidData)?;
         Ok(packet)
     }
 }

@@ -12,6 +12,7 @@ pub const HASHES: &str = "a hash algorithm: md5, sha1, sha256, sha384 or sha512"
 /// Description of the groups of phase 1 for messages.
 pub const GROUPS: &str = "a group: modp768 to modp8192, ecp256, ecp384, ecp521, or its number";
 /// Description of the suites of ESP for messages.
+pub const INTEGRITIES: &str = "an integrity algorithm: md5, sha1, sha256, sha384 or sha512";
 pub const SUITES: &str = "an ESP suite such as aes128-sha1, 3des-md5, null-sha256 or aes256gcm16";
 
 /// Ciphers of phase 1 (RFC 2409 appendix A).
@@ -96,6 +97,13 @@ pub fn suite(name: &str) -> Option<Phase2Suite> {
         _ => return None,
     };
     Some(Phase2Suite::Keyed { cipher, cipher_key, integrity, integrity_key })
+}
+
+/// Returns the suite of AH with an integrity algorithm of this name.
+pub fn integrity(name: &str) -> Option<Phase2Suite> {
+    let integrity = INTEGRITY.iter().find(|row| row.0 == name)?.1;
+    let integrity_key = integrity.row()?.default_key;
+    Some(Phase2Suite::Keyed { cipher: CipherAlgorithm::Null, cipher_key: 0, integrity, integrity_key })
 }
 
 /// Returns a cipher and the length of its key with the salt in octets, for key bits that may be empty.

@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
-use ike_codec::{Group, IdKind, Identification, Lifetimes};
-use ike_v1::{Phase1Choice, Phase2Suite, ProposalCheck};
+use ike_codec::{IdKind, Identification};
+use ike_v1::{Phase1Choice, Phase2Choice, ProposalCheck};
 
 pub use error::{ConfigError, ConfigErrorKind, Location};
 
@@ -60,25 +60,14 @@ pub struct PeerConfig {
     pub address: Option<SocketAddr>,
     /// Transforms of phase 1 in order of preference.
     pub proposals: Vec<Phase1Choice>,
-    /// Suites of ESP in order of preference.
-    pub suites: Vec<EspSuite>,
+    /// Transforms of phase 2 in order of preference, those of all protocols.
+    pub transforms: Vec<Phase2Choice>,
     /// Identity of this host; `None` for its address.
     pub identity: Option<Identity>,
     /// Identity that the peer must have; `None` for any.
     pub peers_identity: Option<Identity>,
     /// Comparison of lifetimes and key lengths as responder.
     pub check: ProposalCheck,
-}
-
-/// Suite of ESP with its lifetimes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EspSuite {
-    /// Algorithms and key lengths.
-    pub suite: Phase2Suite,
-    /// Group of perfect forward secrecy.
-    pub group: Option<Group>,
-    /// Lifetimes in seconds and kilobytes.
-    pub lifetimes: Lifetimes,
 }
 
 /// Identity in phase 1 (RFC 2407 section 4.6.2).

@@ -4,12 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use ike_codec::{IdKind, Lifetimes};
-use ike_v1::ProposalCheck;
+use ike_codec::{EncapsulationMode, IdKind, IpcompTransform, Lifetimes, ProtocolId};
+use ike_v1::{Phase2Choice, Phase2Suite, ProposalCheck};
 
 use super::error::{ConfigError, ConfigErrorKind, Location};
 use super::lexer::{Lexer, Token, TokenKind};
-use super::{Config, EspSuite, IKE_PORT, Identity, PeerConfig, TunConfig, algorithm};
+use super::{Config, IKE_PORT, Identity, PeerConfig, TunConfig, algorithm};
 
 /// Lifetime of phase 1 in seconds, if the configuration specifies none.
 const PHASE_1_SECONDS: u64 = 28_800;
@@ -23,7 +23,7 @@ const DEFAULT_MARK: u32 = 500;
 const MAX_INTERFACE: usize = 15;
 
 const STATEMENTS: &str = "policies, keys, local, wan, tun, mark, table or peer";
-const PEER_STATEMENTS: &str = "proposal, esp, identity, peers_identity, check or `}`";
+const PEER_STATEMENTS: &str = "proposal, esp, ah, ipcomp, identity, peers_identity, check or `}`";
 
 /// Parses a text.
 pub fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -153,7 +153,7 @@ impl<'t> Parser<'t> {
             name: name.to_owned(),
             address,
             proposals: Vec::new(),
-            suites: Vec::new(),
+            transforms: Vec::new(),
             identity: None,
             peers_identity: None,
             check: ProposalCheck::default(),
@@ -165,7 +165,7 @@ impl<'t> Parser<'t> {
         if peer.proposals.is_empty() {
             return Err(ConfigError::missing(self.next.at, "proposal"));
         }
-        if peer.suites.is_empty() {
+        if peer.transforms.is_empty() {
             return Err(ConfigError::missing(self.next.at, "esp"));
         }
         self.sign('}')?;
@@ -183,7 +183,19 @@ impl<'t> Parser<'t> {
                 let seconds = if self.accept("lifetime")? { self.seconds()? } else { PHASE_1_SECONDS };
                 peer.proposals.push(algorithm::proposal(cipher, hash, group, seconds));
             }
-            "esp" => peer.suites.push(self.esp()?),
+            "esp" => {
+                let suite = self.named(algorithm::SUITES, algorithm::suite)?;
+                peer.transforms.push(self.transform(ProtocolId::ESP, suite)?);
+            }
+            "ah" => {
+                let suite = self.named(algorithm::INTEGRITIES, algorithm::integrity)?;
+                peer.transforms.push(self.transform(ProtocolId::AH, suite)?);
+            }
+            "ipcomp" => {
+                let is_deflate = |name: &str| (name == "deflate").then_some(IpcompTransform::DEFLATE);
+                let suite = Phase2Suite::Compression(self.named("deflate", is_deflate)?);
+                peer.transforms.push(self.transform(ProtocolId::IPCOMP, suite)?);
+            }
             "identity" | "peers_identity" => {
                 let slot = if word == "identity" { &mut peer.identity } else { &mut peer.peers_identity };
                 if slot.is_some() {
@@ -205,19 +217,20 @@ impl<'t> Parser<'t> {
         self.sign(';')
     }
 
-    fn esp(&mut self) -> Result<EspSuite, ConfigError> {
-        let suite = self.named(algorithm::SUITES, algorithm::suite)?;
+    /// Parses what follows the algorithms of a transform of phase 2. The group of IPComp is that of its bundle.
+    fn transform(&mut self, protocol: ProtocolId, suite: Phase2Suite) -> Result<Phase2Choice, ConfigError> {
         let mut lifetimes = Lifetimes { seconds: Some(PHASE_2_SECONDS), ..Lifetimes::default() };
         let mut group = None;
         loop {
-            if self.accept("pfs")? {
+            if protocol != ProtocolId::IPCOMP && self.accept("pfs")? {
                 group = Some(self.named(algorithm::GROUPS, algorithm::group)?);
             } else if self.accept("lifetime")? {
                 lifetimes.seconds = Some(self.seconds()?);
             } else if self.accept("kilobytes")? {
                 lifetimes.kilobytes = Some(self.number(1024..=u64::from(u32::MAX), "a number of 1024 or more")?);
             } else {
-                return Ok(EspSuite { suite, group, lifetimes });
+                let choice = Phase2Choice::new(protocol, suite, EncapsulationMode::TUNNEL).with_lifetimes(lifetimes);
+                return Ok(group.map_or(choice, |group| choice.with_group(group)));
             }
         }
     }

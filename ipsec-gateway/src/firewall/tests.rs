@@ -31,9 +31,9 @@ fn cleartext_that_enters_is_dropped_except_from_the_tun() {
     let expected = [
         "iifname \"ipsec0\" accept",
         "ip daddr 192.0.2.1 udp dport { 500, 4500 } accept",
-        "ip daddr 192.0.2.1 meta l4proto esp accept",
+        "ip daddr 192.0.2.1 meta l4proto { esp, ah, comp } accept",
         "ip6 daddr 2001:db8::1 udp dport { 501, 4500 } accept",
-        "ip6 daddr 2001:db8::1 meta l4proto esp accept",
+        "ip6 daddr 2001:db8::1 meta l4proto { esp, ah, comp } accept",
         "iifname \"wan0\" ip saddr 10.1.0.0/16 ip daddr 10.2.0.0/16 counter drop comment \"policy 2\"",
         "ip saddr 10.2.0.0/16 ip daddr 10.1.0.0/16 counter drop comment \"policy 3\"",
     ];

@@ -121,12 +121,14 @@ fn reserved_spis_are_larval_until_released() {
     let mut gateway = Gateway::new("spi");
     let mut host = gateway.host();
     let path = path("198.51.100.1:500");
-    let spi = host.reserve_spi(ProtocolId::ESP, &path).unwrap();
-    assert!(spi >= MIN_SPI);
-    assert_eq!(host.engine.sas().map(|sa| sa.key.spi).collect::<Vec<_>>(), [spi]);
-    host.release_spi(ProtocolId::ESP, &path, spi);
-    assert_eq!(host.engine.sas().count(), 0);
-    assert_eq!(host.reserve_spi(ProtocolId::AH, &path), None);
+    for (protocol, max) in [(ProtocolId::ESP, u32::MAX), (ProtocolId::AH, u32::MAX), (ProtocolId::IPCOMP, MAX_CPI)] {
+        let spi = host.reserve_spi(protocol, &path).unwrap();
+        assert!((MIN_SPI..=max).contains(&spi));
+        assert_eq!(host.engine.sas().map(|sa| sa.key.spi).collect::<Vec<_>>(), [spi]);
+        host.release_spi(protocol, &path, spi);
+        assert_eq!(host.engine.sas().count(), 0);
+    }
+    assert_eq!(host.reserve_spi(ProtocolId::ISAKMP, &path), None);
 }
 
 #[test]

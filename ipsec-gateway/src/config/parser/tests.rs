@@ -36,7 +36,7 @@ fn every_statement_is_parsed() {
     let second = east.proposals[1];
     assert_eq!((second.cipher, second.hash), (CipherAlgorithm::TripleDesCbc, HashFunction::Md5));
     assert_eq!(second.group, Group::MODP_1024);
-    let esp: Vec<_> = east.suites.iter().map(|esp| (esp.lifetimes.seconds, esp.lifetimes.kilobytes)).collect();
+    let esp: Vec<_> = east.transforms.iter().map(|esp| (esp.lifetimes.seconds, esp.lifetimes.kilobytes)).collect();
     assert_eq!(esp, [(Some(300), Some(4096)), (Some(28800), None)]);
     assert_eq!(east.identity.as_ref().unwrap().to_string(), "west.example.net");
     assert_eq!(east.peers_identity.as_ref().unwrap().to_string(), "198.51.100.1");
@@ -58,10 +58,15 @@ fn errors_name_position_value_and_expectation() {
         ("tun ipsec0 address 10.0.0.1;", "line 1, column 20: found `10.0.0.1`, expected an IP address with the length"),
         ("table 254;", "line 1, column 1: found `table`, expected a routing table without 253 to 255"),
         ("peer a address 192.0.2.2 proposal", "line 1, column 26: found `proposal`, expected `{`"),
-        ("peer a address any { lifetime 3;", "line 1, column 22: found `lifetime`, expected proposal, esp, identity,"),
+        (
+            "peer a address any { lifetime 3;",
+            "line 1, column 22: found `lifetime`, expected proposal, esp, ah, ipcomp, identity,",
+        ),
         ("peer a address any { proposal aes", "line 1, column 34: expected a hash algorithm"),
         ("peer a address any { proposal aes md4", "line 1, column 35: found `md4`, expected a hash algorithm"),
         ("peer a address any { proposal aes md5 3", "line 1, column 39: found `3`, expected a group: modp768"),
+        ("peer a address any { ah sha3;", "line 1, column 25: found `sha3`, expected an integrity algorithm: md5,"),
+        ("peer a address any { ipcomp lzs;", "line 1, column 29: found `lzs`, expected deflate"),
         ("peer a address any { esp aes128;", "line 1, column 26: found `aes128`, expected an ESP suite"),
         ("peer a address any { esp aes-md5; }", "line 1, column 35: statement `proposal` is missing"),
         (
