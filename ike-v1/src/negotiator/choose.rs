@@ -136,8 +136,14 @@ pub(crate) fn answered_phase_2<'m>(
     //= RFC 2408 4.2/9
     //# MUST: each proposal of the reply has one transform
     let number = sa.proposals().next().map(|proposal| proposal.number);
-    let is_single = |proposal: Proposal<'_>| Some(proposal.number) == number && proposal.transforms().count() == 1;
-    if !sa.proposals().all(is_single) {
+    let is_chosen = |proposal: &Proposal<'_>| Some(proposal.number) == number;
+    // strongSwan answers an offer with IPComp by the bundle, followed by its ESP or AH alone with the same SPI.
+    let is_repeated = |other: &Proposal<'_>| {
+        let mut chosen = sa.proposals().filter(is_chosen);
+        chosen.any(|own| (own.protocol, own.spi) == (other.protocol, other.spi))
+    };
+    let is_single = |proposal: &Proposal<'_>| proposal.transforms().count() == 1;
+    if !sa.proposals().all(|proposal| is_single(&proposal) && (is_chosen(&proposal) || is_repeated(&proposal))) {
         return Err(Refusal::ModifiedAnswer(Mismatch::NONE));
     }
     //= RFC 2408 4.2/11

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use ike_codec::{
-    Delete, Doi, EncapsulationMode, ExchangeKind, Group, IpcompTransform, PayloadKind, ProposalHead, ProtocolId,
-    TransformHead,
+    Delete, Doi, EncapsulationMode, ExchangeKind, Group, Header, IpcompTransform, PayloadKind, ProposalHead,
+    ProtocolId, SaWriter, TransformHead,
 };
-use ike_v1::{Gone, Phase2Choice, Phase2Suite, ProposalCheck, Refusal, Target};
+use ike_v1::{Gone, Phase2Choice, Phase2Suite, ProposalCheck, Refusal, Target, plaintext};
 use ipsec_crypto::{CipherAlgorithm, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Selector};
 use ipsec_sa::{Direction, Mode, Protocol};
@@ -265,5 +265,60 @@ fn a_cpi_has_two_or_four_octets() {
         link.inject(1, message);
         assert_eq!(link.ends[1].inbound.len(), if is_accepted { 2 } else { 1 }, "{cpi:02x?}");
         assert_eq!(link.ends[1].last_reason().is_none(), is_accepted, "{cpi:02x?}: {:?}", link.ends[1].last_reason());
+    }
+}
+
+#[test]
+fn an_answer_may_repeat_a_proposal_under_another_number() {
+    // strongSwan appends its ESP alone. A proposal with another SPI is not one of the offer.
+    for (spi, is_accepted) in [([1, 2, 3, 4], true), ([4, 3, 2, 1], false)] {
+        let all = templates(Mode::Transport);
+        let mut link = Link::new(both(&all[..2]), 902);
+        let now = link.now;
+        link.loses_message(7);
+        // The peer of the test has no SAs, so that message 3 is not to be sent.
+        link.ends[0].confirms = false;
+        link.ends[0].initiate(now).unwrap();
+        link.run(Duration::from_millis(500));
+        let spy = Spy::new(&link);
+        let first = &link.sent[6].1;
+        let message_id = Header::parse(first).unwrap().0.message_id;
+        let opened = spy.open(message_id, &[first]);
+        let body = |wanted: PayloadKind| {
+            let payloads = plaintext(&opened).unwrap();
+            payloads
+                .payloads()
+                .filter(|payload| payload.kind == wanted)
+                .map(|payload| payload.body.to_vec())
+                .collect::<Vec<_>>()
+        };
+        let ni = &body(PayloadKind::NONCE)[0];
+        let nr = [9; 16];
+        let proposal = |sa: &mut SaWriter<'_>, (number, spi): (u8, &[u8]), template: &Template| {
+            sa.proposal(&ProposalHead::new(number, template.0, spi), |proposal| {
+                let offer = template.2[0].with_lifetimes(seconds(28_800));
+                let offer = Phase2Choice::new(template.0, offer.suite, EncapsulationMode::TRANSPORT);
+                let id = offer.transform_id().unwrap();
+                proposal.transform(&TransformHead::new(1, id), |list| offer.write(list))
+            })
+        };
+        let chain = spy.chain(message_id, [first]);
+        let answer = spy.message_with(
+            ExchangeKind::QUICK,
+            message_id,
+            &chain,
+            |writer| {
+                writer.sa(|sa| {
+                    proposal(sa, (1, &[1, 2, 3, 4]), &all[1])?;
+                    proposal(sa, (1, &[0x12, 0x34]), &all[0])?;
+                    proposal(sa, (2, &spi), &all[1])
+                })?;
+                writer.bytes(PayloadKind::NONCE, &nr)?;
+                body(PayloadKind::ID).iter().try_for_each(|id| writer.bytes(PayloadKind::ID, id).map(drop))
+            },
+            |rest| spy.keys.hash_2(message_id, ni, rest),
+        );
+        link.inject(0, answer);
+        assert_eq!(link.ends[0].inbound.len(), if is_accepted { 2 } else { 0 }, "{:?}", link.counts());
     }
 }

@@ -3,6 +3,8 @@
 use ike_codec::{ExchangeKind, Header, Message, MessageWriter, NoSpace, PayloadKind};
 use ike_v1::{Cookies, IvChain, Nonces, Phase1Keys, Protection, Skeyid};
 
+use ipsec_crypto::PrfOutput;
+
 use crate::endpoint::configs;
 use crate::wire::Link;
 
@@ -48,12 +50,32 @@ impl Spy {
         chain
     }
 
+    /// Returns the last of these messages of a message ID in cleartext.
+    pub fn open(&self, message_id: u32, messages: &[&Vec<u8>]) -> Vec<u8> {
+        let (last, before) = messages.split_last().unwrap();
+        let mut message = last.to_vec();
+        let _next = self.protection.decrypt(&self.chain(message_id, before.iter().copied()), &mut message).unwrap();
+        message
+    }
+
     /// Writes a message with HASH(1) over its payloads.
     pub fn message(
         &self,
         (exchange, message_id): (ExchangeKind, u32),
         chain: &IvChain,
         payloads: impl FnOnce(&mut MessageWriter<'_>) -> Result<(), NoSpace>,
+    ) -> Vec<u8> {
+        self.message_with(exchange, message_id, chain, payloads, |rest| self.keys.hash_1(message_id, rest))
+    }
+
+    /// Writes a message with a hash over its payloads.
+    pub fn message_with(
+        &self,
+        exchange: ExchangeKind,
+        message_id: u32,
+        chain: &IvChain,
+        payloads: impl FnOnce(&mut MessageWriter<'_>) -> Result<(), NoSpace>,
+        hash: impl FnOnce(&[u8]) -> PrfOutput,
     ) -> Vec<u8> {
         let mut buf = [0; 1024];
         let header = Header::new(self.cookies.initiator, self.cookies.responder, exchange, message_id);
@@ -64,7 +86,7 @@ impl Spy {
         payloads(&mut writer).unwrap();
         let end = writer.len();
         let message = writer.finish_padded(self.protection.block()).unwrap();
-        let hash = self.keys.hash_1(message_id, &message[begin..end]);
+        let hash = hash(&message[begin..end]);
         message[begin - hash_len..begin].copy_from_slice(hash.expose());
         let _next = self.protection.encrypt(chain, message).unwrap();
         message.to_vec()
