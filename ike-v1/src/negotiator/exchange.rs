@@ -55,7 +55,12 @@ pub(crate) struct State {
     pub refusal: Option<Refusal>,
     /// Set when a failure was reported already.
     pub is_reported: bool,
+    /// Number of key exchanges that messages 3 of main mode may still cause.
+    pub attempts: u8,
 }
+
+/// Key exchanges of one main mode: messages with an invalid public value cost as much as a valid one.
+const ATTEMPTS: u8 = 2;
 
 /// State of the datagram at the end of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +154,14 @@ impl State {
             hint: None,
             refusal: None,
             is_reported: false,
+            attempts: ATTEMPTS,
         }
+    }
+
+    /// Permits a key exchange of the responder.
+    pub fn take_attempt(&mut self) -> Result<(), Refusal> {
+        self.attempts = self.attempts.checked_sub(1).ok_or(Refusal::TooManyKeyExchanges)?;
+        Ok(())
     }
 
     /// Records that a message was processed, and that its answer is to be sent.

@@ -65,13 +65,16 @@ pub(crate) fn draw_nonce(scratch: &mut Scratch<'_>, host: &mut dyn Host) -> Resu
 
 /// Stores the public value of the peer. The value itself is checked when the shared secret is computed.
 pub(crate) fn store_public(scratch: &mut Scratch<'_>, group: Group, public: &[u8]) -> Result<Span, Refusal> {
+    check_public(group, public)?;
+    Ok(scratch.store(public)?)
+}
+
+/// Checks the length of a public value of the peer.
+pub(crate) fn check_public(group: Group, public: &[u8]) -> Result<(), Refusal> {
     let expected = lengths(group)?.public;
     //= RFC 2409 5/7
     //# MUST: a public value has the length of its group, with zeros in front
-    if public.len() != expected {
-        return Err(DhError::Length { expected, actual: public.len() }.into());
-    }
-    Ok(scratch.store(public)?)
+    if public.len() == expected { Ok(()) } else { Err(DhError::Length { expected, actual: public.len() }.into()) }
 }
 
 /// Computes the shared secret. The caller wipes it with [`Scratch::truncate`].

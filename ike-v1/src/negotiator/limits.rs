@@ -50,17 +50,23 @@ impl State {
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
 {
-    /// Returns the index of an exchange for a first message from this address. When all are in use, the oldest half-open
-    /// one of the busiest source makes room for a source that has fewer.
+    /// Returns the index of an exchange for a first message from this address. A source that has as many as it may
+    /// loses the oldest one; when all are in use, the busiest source does so for one that has fewer.
+    ///
+    /// Only exchanges whose initiator has not returned the cookie of this host make room, as their addresses, and that
+    /// of the first message, may be forged.
     pub(super) fn half_open_slot(&mut self, remote: IpAddr) -> Result<usize, Refusal> {
         let own = self.half_open_of(remote);
+        let unproven = || self.half_open().filter(|(_, state)| state.stage == Stage::MainAwaitsKeyI);
         if own >= self.settings.half_open_per_source.into() {
-            return Err(Refusal::TooManyHalfOpen);
+            let of_source = unproven().filter(|(_, state)| source(state.path.remote.ip()) == source(remote));
+            let oldest = of_source.map(|(index, state)| (state.started, index)).min();
+            return oldest.map(|(_, index)| self.shed(index)).ok_or(Refusal::TooManyHalfOpen);
         }
         if let Some(index) = self.idle_slot() {
             return Ok(index);
         }
-        let busiest = self.half_open().map(|(index, state)| {
+        let busiest = unproven().map(|(index, state)| {
             let count = self.half_open_of(state.path.remote.ip());
             (count, core::cmp::Reverse(state.started), index)
         });
@@ -71,13 +77,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     /// Returns the index of an exchange for a negotiation of this host, or of an authenticated peer. Half-open exchanges
-    /// give way to it.
+    /// give way to it, first those whose initiator has not returned the cookie of this host.
     pub(super) fn free_exchange(&mut self) -> Result<usize, Refusal> {
         if let Some(index) = self.idle_slot() {
             return Ok(index);
         }
-        let oldest = self.half_open().map(|(index, state)| (state.started, index)).min();
-        oldest.map(|(_, index)| self.shed(index)).ok_or(Refusal::Full(Table::Exchanges))
+        let rank = |state: &State| (state.stage != Stage::MainAwaitsKeyI, state.started);
+        let first = self.half_open().map(|(index, state)| (rank(state), index)).min();
+        first.map(|(_, index)| self.shed(index)).ok_or(Refusal::Full(Table::Exchanges))
     }
 
     /// Permits the key exchange of a responder.

@@ -8,7 +8,7 @@ use ike_codec::{
 use super::census::Census;
 use super::exchange::{Phase1Secrets, Spans, State};
 use super::inbound::Authentic;
-use super::key_exchange::{KeyPair, draw_nonce, shared_secret, store_public};
+use super::key_exchange::{KeyPair, check_public, draw_nonce, shared_secret, store_public};
 use super::message::{write_clear, write_phase_1};
 use super::scratch::{Scratch, Span, Stored};
 use super::spi::Spi;
@@ -84,6 +84,16 @@ pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: &Cens
     state.choice = Some(choice);
     state.stage = Stage::MainAwaitsKeyR;
     Ok(())
+}
+
+/// Checks the payloads of message 3 as far as no computation is needed.
+pub(crate) fn check_key(state: &State, message: &Census<'_>) -> Result<(), Refusal> {
+    let group = state.choice.ok_or(Refusal::Internal)?.group;
+    message.nonce()?;
+    match message.key_exchange_of(Some(group))? {
+        Some((group, public)) => check_public(group, public),
+        None => Err(Refusal::Internal),
+    }
 }
 
 /// Message 3, `HDR, KE, Ni`: sends the public value and the nonce of the responder, and derives the keys.

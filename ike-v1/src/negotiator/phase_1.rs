@@ -105,7 +105,6 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         peer: PeerId,
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
-        let index = self.half_open_slot(received.path.remote.ip())?;
         let mut random = [0; 9];
         host.random(&mut random);
         let [jitter, cookie @ ..] = random;
@@ -118,6 +117,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let (state, scratch) = exchange.parts();
         main_mode::answer_offer(&mut Step { state, scratch, host }, cookies, census)?;
         exchange.state.take(received.digest);
+        // Another exchange makes room only for an offer that is acceptable.
+        let index = self.half_open_slot(received.path.remote.ip())?;
         self.set_exchange(index, exchange)
     }
 
@@ -137,7 +138,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let is_first = !self.has_sas(state.peer);
         if state.stage == Stage::MainAwaitsKeyI {
             // The initiator has received the cookie of this host, so that its address is not forged.
+            main_mode::check_key(state, &census)?;
             self.take_key_exchange(received.now)?;
+            self.exchange_mut(index)?.state.take_attempt()?;
         }
         let exchange = self.exchange_mut(index)?;
         let (state, scratch) = exchange.parts();

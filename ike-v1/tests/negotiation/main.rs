@@ -1,6 +1,7 @@
 //! Negotiation between two endpoints with a clock of the test, over wires without and with faults.
 
 mod agreement;
+mod attacks;
 mod bundles;
 mod commit;
 mod delete;

@@ -1,0 +1,129 @@
+//! Forged, replayed, reflected and late messages, and requests at the wrong moment.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ike_codec::{Doi, ExchangeKind, Group, Header, MessageWriter, Notification, NotifyKind, PayloadKind, ProtocolId};
+use ike_v1::{Counter, Refusal, Target};
+use ipsec_crypto::{CipherAlgorithm, HashFunction};
+use ipsec_packet::Instant;
+
+use crate::endpoint::{Config, Endpoint, configs, paths, phase_1};
+use crate::spy::Spy;
+use crate::wire::Link;
+
+const START: Instant = Instant::from_secs(1000);
+
+fn first_message(config: Config, seed: u64) -> Vec<u8> {
+    let mut end = Endpoint::new(config, paths()[0], seed);
+    end.initiate(START).unwrap();
+    end.poll(START).pop().unwrap()
+}
+
+/// Gives a message to side 1 as if it came from another address.
+fn from_address(link: &mut Link, last: u8, mut message: Vec<u8>) {
+    let (now, end) = (link.now, &mut link.ends[1]);
+    let mut path = end.host.path;
+    path.remote.set_ip(IpAddr::from([203, 0, 113, last]));
+    end.host.accepts_every_address = true;
+    end.negotiator.handle_datagram(now, path, &mut message, &mut end.host);
+    while end.negotiator.poll_event().is_some() {}
+    while end.negotiator.poll_transmit(now, &mut [0; 4096]).is_some() {}
+}
+
+fn until(link: &mut Link, messages: usize) {
+    let end = link.now + Duration::from_secs(1);
+    while link.sent.len() < messages {
+        assert!(link.step(end));
+    }
+}
+
+fn agreed() -> Link {
+    let mut link = Link::new(configs(), 700);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(5));
+    assert_eq!(link.agreed(), 1);
+    link
+}
+
+/// Message 3 with a public value and a nonce, for the exchange of message 2.
+fn message_3(message_2: &[u8], public: &[u8]) -> Vec<u8> {
+    let header = Header::parse(message_2).unwrap().0;
+    let header = Header::new(header.initiator_cookie, header.responder_cookie, ExchangeKind::MAIN, 0);
+    let mut buf = [0; 512];
+    let mut writer = MessageWriter::new(&mut buf, &header).unwrap();
+    writer.bytes(PayloadKind::KEY_EXCHANGE, public).unwrap();
+    writer.bytes(PayloadKind::NONCE, &[7; 16]).unwrap();
+    writer.finish().to_vec()
+}
+
+#[test]
+fn four_spoofed_first_messages_lock_a_peer_out() {
+    let mut link = Link::new(configs(), 701);
+    for seed in 0..4 {
+        let [config, _] = configs();
+        // Blind: nothing of what the peer has sent is known.
+        let message = first_message(config, 9000 + seed);
+        link.inject(1, message);
+    }
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(100));
+    assert_eq!(link.agreed(), 1, "{:?} {:?}", link.ends[0].failures, link.counts());
+}
+
+#[test]
+fn a_refused_first_message_sheds_nothing() {
+    let mut link = Link::new(configs(), 702);
+    for last in 10..14 {
+        let [config, _] = configs();
+        from_address(&mut link, last, first_message(config, 9100 + u64::from(last)));
+    }
+    let [mut config, _] = configs();
+    config.proposals = vec![phase_1(CipherAlgorithm::DesCbc, HashFunction::Md5, Group::MODP_1024)];
+    from_address(&mut link, 99, first_message(config, 9199));
+    let counters = link.ends[1].negotiator.counters();
+    assert_eq!((counters.get(Counter::NoProposal), counters.get(Counter::Shed)), (1, 0));
+}
+
+#[test]
+fn an_initiator_that_has_returned_the_cookie_is_not_shed_for_one_that_has_not() {
+    let mut link = Link::new(configs(), 703);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    until(&mut link, 4);
+    for last in 10..14 {
+        let [config, _] = configs();
+        from_address(&mut link, last, first_message(config, 9200 + u64::from(last)));
+    }
+    link.run(Duration::from_secs(100));
+    assert_eq!(link.agreed(), 1, "{:?} {:?}", link.ends[0].failures, link.counts());
+}
+
+#[test]
+fn a_malformed_public_value_takes_no_token_of_the_key_exchanges() {
+    let mut link = Link::new(configs(), 704);
+    let [config, _] = configs();
+    link.inject(1, first_message(config, 9300));
+    let message_2 = link.sent[0].1.clone();
+    for number in 0..60u8 {
+        link.inject(1, message_3(&message_2, &[number; 5]));
+    }
+    assert_eq!(link.ends[1].host.exponentiations, 0);
+    assert_eq!(link.ends[1].negotiator.counters().get(Counter::TooManyKeyExchanges), 0);
+}
+
+#[test]
+fn invalid_public_values_of_one_exchange_cost_bounded_work() {
+    let mut link = Link::new(configs(), 705);
+    let [config, _] = configs();
+    link.inject(1, first_message(config, 9400));
+    let message_2 = link.sent[0].1.clone();
+    for number in 0..40u8 {
+        let mut public = [0; 96];
+        public[0] = number;
+        link.inject(1, message_3(&message_2, &public));
+    }
+    assert!(link.ends[1].host.exponentiations <= 4, "{}", link.ends[1].host.exponentiations);
+}
