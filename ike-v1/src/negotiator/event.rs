@@ -179,6 +179,8 @@ pub enum Gone {
     Failed,
     /// The peer has lost its SAs, as its INITIAL-CONTACT says (RFC 2407 section 4.6.3.3).
     PeerRestarted,
+    /// The peer did not answer a quick mode in the ISAKMP SA, which it has probably lost.
+    NoAnswer,
     /// Newer ISAKMP SAs with the same peer needed its place in the table.
     Superseded,
 }
@@ -191,6 +193,7 @@ impl fmt::Display for Gone {
             Self::Operator => "deleted",
             Self::Failed => "negotiation was not completed",
             Self::PeerRestarted => "peer has restarted",
+            Self::NoAnswer => "no answer",
             Self::Superseded => "superseded by newer ISAKMP SAs",
         })
     }

@@ -187,7 +187,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Ends an exchange that did not succeed, and reports why.
     pub(super) fn end_exchange(&mut self, index: usize, reason: Refusal) {
         let Some(exchange) = self.exchanges.get_mut(index).and_then(Option::take) else { return };
-        let State { role, path, peer, hint, is_reported, kind, stage, ipsec, output, .. } = exchange.state;
+        let State { role, path, peer, hint, is_reported, kind, stage, isakmp, ipsec, output, .. } = exchange.state;
         self.has_wanted = true;
         self.touch();
         if stage == Stage::Answers && output != Output::Held {
@@ -216,6 +216,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 if let Some(id) = ipsec {
                     self.fail_pair(usize::from(id.index), phase, reason, hint);
                 }
+                if stage == Stage::QuickAwaitsAnswer && matches!(reason, Refusal::NoAnswer { .. }) {
+                    self.abandon(isakmp);
+                }
             }
             (_, Role::Responder) => {
                 if let Some(pair) = ipsec.and_then(|id| self.pair_mut(id)) {
@@ -226,6 +229,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                     self.fail(failure);
                 }
             }
+        }
+    }
+
+    /// Ends an ISAKMP SA in which a quick mode had no answer: the peer has probably lost it, as it does not answer in
+    /// an SA that it does not know. The next request begins phase 1.
+    fn abandon(&mut self, isakmp: Option<SlotId>) {
+        if let Some(sa) = isakmp.and_then(|id| self.isakmp_sa_mut(id).ok()) {
+            sa.end(Gone::NoAnswer);
         }
     }
 

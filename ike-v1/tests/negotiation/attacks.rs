@@ -127,3 +127,26 @@ fn invalid_public_values_of_one_exchange_cost_bounded_work() {
     }
     assert!(link.ends[1].host.exponentiations <= 4, "{}", link.ends[1].host.exponentiations);
 }
+
+#[test]
+fn a_lost_isakmp_sa_is_replaced_when_quick_mode_has_no_answer() {
+    let lifetime = |mut config: Config| {
+        config.esp[0] = config.esp[0].with_lifetimes(crate::endpoint::seconds(20));
+        config
+    };
+    let mut link = Link::new(configs().map(lifetime), 720);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(30));
+    let [_, config] = configs();
+    link.restart(1, config);
+    for _ in 0..10 {
+        let now = link.now;
+        link.ends[0].initiate(now).unwrap();
+        link.run(Duration::from_secs(100));
+        if link.ends[0].phase_1_up > 1 {
+            return;
+        }
+    }
+    panic!("ten negotiations in 1000 seconds use the ISAKMP SA that the peer has lost: {:?}", link.ends[0].failures);
+}
