@@ -189,10 +189,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Reports that the inbound SA of an event `InboundReady` could not be installed: the negotiation fails.
     pub fn install_failed(&mut self, sa: IpsecSaId) {
-        let found = self.exchanges.iter().position(|slot| slot.as_ref().is_some_and(|e| e.state.ipsec == Some(sa.0)));
-        if let Some(index) = found {
-            self.end_exchange(index, Refusal::NotInstalled);
-        }
+        self.end_quick_of(sa.0, Refusal::NotInstalled);
     }
 
     /// Reports that an authentic packet of the inbound SA was received: the peer has installed its half, even if its
@@ -252,17 +249,29 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             Target::IpsecSa(id) => pair.id == id.0,
             Target::IsakmpSa(_) => false,
         };
-        if !is_meant || pair.gone.is_some() || pair.stage == Negotiation::InProgress {
+        if !is_meant || pair.gone.is_some() {
             return;
         }
-        let carrier = self.carrier(pair.peer).filter(|_| pair.stage == Negotiation::Complete);
-        let mut carrier = carrier.and_then(|index| self.isakmp.get_mut(index)?.as_mut());
-        if let Some(pair) = self.pairs.get_mut(index).and_then(Option::as_mut) {
+        if pair.stage == Negotiation::Wanted {
+            return self.fail_pair(index, Phase::Two, Refusal::Deleted, None);
+        }
+        // A quick mode in progress ends with its exchange. The peer may have its outbound SA already.
+        self.send_deletes(index, now, host);
+        if let Some(pair) = self.pairs.get_mut(index).and_then(Option::as_mut)
+            && pair.stage == Negotiation::Complete
+        {
             pair.end(Gone::Operator);
-            for member in pair.members_mut() {
-                let message_id = carrier.as_deref_mut().map(|sa| new_message_id(sa, host));
-                member.delete = message_id.map(|id| PendingDelete::new(id, now));
-            }
+        }
+    }
+
+    /// Sends delete payloads for the inbound SAs of a pair.
+    fn send_deletes(&mut self, index: usize, now: Instant, host: &mut dyn Host) {
+        let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { return };
+        let Some(carrier) = self.carrier(pair.peer).and_then(|index| self.isakmp.get_mut(index)?.as_mut()) else {
+            return;
+        };
+        for member in self.pairs.get_mut(index).and_then(Option::as_mut).into_iter().flat_map(IpsecSlot::members_mut) {
+            member.delete = Some(PendingDelete::new(new_message_id(carrier, host), now));
         }
     }
 

@@ -12,9 +12,10 @@ use super::census::Census;
 use super::counters::Counter;
 use super::event::{Gone, SlotId};
 use super::inbound::{Opened, Received};
-use super::ipsec_sa::Negotiation;
+use super::ipsec_sa::{IpsecSlot, Member, Negotiation};
 use super::isakmp_sa::{IsakmpSa, PendingNotify};
 use super::message::{after_hash, write_phase_2};
+use super::spi::Spi;
 use super::stage::{Row, Stage};
 use super::{Host, Negotiator, Path, PeerId, Refusal, Role};
 
@@ -187,15 +188,20 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             match delete.protocol {
                 ProtocolId::ESP | ProtocolId::AH | ProtocolId::IPCOMP => {
                     let Some(spi) = number(spi) else { continue };
+                    let is_of = |own: &Member| (own.protocol, own.outbound.spi.value()) == (delete.protocol, spi);
                     let found = self.pairs.iter_mut().flatten().find(|pair| {
                         (pair.peer, pair.identity) == (peer, Some(identity))
-                            && pair
-                                .members()
-                                .any(|own| own.protocol == delete.protocol && own.outbound.spi.value() == spi)
-                            && pair.stage == Negotiation::Complete
+                            && pair.members().any(|own| own.outbound.spi != Spi::NONE && is_of(own))
+                            && pair.gone.is_none()
                     });
-                    if let Some(pair) = found {
-                        pair.end(Gone::DeletedByPeer);
+                    match found {
+                        Some(pair) if pair.stage == Negotiation::Complete => pair.end(Gone::DeletedByPeer),
+                        // The peer has deleted the pair before the last message of quick mode, or that message is late.
+                        Some(IpsecSlot { id, .. }) => {
+                            let id = *id;
+                            self.end_quick_of(id, Refusal::DeletedByPeer);
+                        }
+                        None => {}
                     }
                 }
                 ProtocolId::ISAKMP => {

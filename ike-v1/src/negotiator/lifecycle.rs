@@ -8,7 +8,7 @@ use super::event::{Failure, Gone, IpsecSaId, Phase, SlotId};
 use super::exchange::{Exchange, Output, State};
 use super::inbound::not_zero;
 use super::informational::new_message_id;
-use super::ipsec_sa::Negotiation;
+use super::ipsec_sa::{IpsecSlot, Negotiation};
 use super::isakmp_sa::{IsakmpSa, MessageIds};
 use super::retry::Retry;
 use super::stage::Stage;
@@ -184,13 +184,23 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(())
     }
 
+    /// Returns whether an exchange is not complete. A quick mode is complete with its pair: before that, its last message
+    /// waits for the caller, or to be sent.
+    fn is_open(&self, index: usize) -> bool {
+        let Ok(Exchange { state, .. }) = self.exchange(index) else { return false };
+        let pair = state.ipsec.and_then(|id| self.pairs.get(usize::from(id.index))).and_then(Option::as_ref);
+        let is_negotiating = |pair: &IpsecSlot| Some(pair.id) == state.ipsec && pair.stage == Negotiation::InProgress;
+        state.stage != Stage::Answers || pair.is_some_and(|pair| pair.gone.is_none() && is_negotiating(pair))
+    }
+
     /// Ends an exchange that did not succeed, and reports why.
     pub(super) fn end_exchange(&mut self, index: usize, reason: Refusal) {
+        let is_open = self.is_open(index);
         let Some(exchange) = self.exchanges.get_mut(index).and_then(Option::take) else { return };
-        let State { role, path, peer, hint, is_reported, kind, stage, isakmp, ipsec, output, .. } = exchange.state;
+        let State { role, path, peer, hint, is_reported, kind, stage, isakmp, ipsec, .. } = exchange.state;
         self.has_wanted = true;
         self.touch();
-        if stage == Stage::Answers && output != Output::Held {
+        if !is_open {
             return;
         }
         self.counters.count(reason.counter());
@@ -240,6 +250,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
+    /// Ends the quick mode of a pair.
+    pub(super) fn end_quick_of(&mut self, pair: SlotId, reason: Refusal) {
+        let found = self.exchanges.iter().position(|slot| slot.as_ref().is_some_and(|e| e.state.ipsec == Some(pair)));
+        if let Some(index) = found {
+            self.end_exchange(index, reason);
+        }
+    }
+
     /// Ends a pair whose negotiation failed.
     pub(super) fn fail_pair(&mut self, index: usize, phase: Phase, reason: Refusal, hint: Option<NotifyKind>) {
         let Some(pair) = self.pairs.get_mut(index).and_then(Option::as_mut) else { return };
@@ -255,10 +273,16 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Ends the quick modes of ISAKMP SAs that no longer exist.
     pub(super) fn end_orphans(&mut self) {
         for index in 0..EXCHANGES {
-            let state = self.exchanges.get(index).and_then(Option::as_ref).map(|exchange| &exchange.state);
-            let sa = state.filter(|state| state.stage != Stage::Answers).and_then(|state| state.isakmp);
-            if sa.is_some_and(|id| self.isakmp_sa(id).is_err()) {
-                self.end_exchange(index, Refusal::DeletedByPeer);
+            let sa = self.exchange(index).ok().and_then(|exchange| exchange.state.isakmp);
+            if let Some(id) = sa.filter(|id| self.is_open(index) && self.isakmp_sa(*id).is_err()) {
+                let slot = self.isakmp.get(usize::from(id.index)).and_then(Option::as_ref);
+                let reason = match slot.filter(|sa| sa.id == id).and_then(|sa| sa.gone) {
+                    Some(Gone::Expired) => Refusal::Expired,
+                    Some(Gone::Operator) => Refusal::Deleted,
+                    Some(Gone::NoAnswer) => Refusal::NoAnswer { sends: 0 },
+                    _ => Refusal::DeletedByPeer,
+                };
+                self.end_exchange(index, reason);
             }
         }
     }

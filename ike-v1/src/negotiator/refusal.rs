@@ -88,6 +88,8 @@ pub enum Refusal {
     PeerRefused(NotifyKind),
     /// The peer deleted the SA.
     DeletedByPeer,
+    /// The lifetime of the ISAKMP SA ended during the negotiation.
+    Expired,
     /// The caller deleted the SA.
     Deleted,
     /// The back end did not install the inbound SA.
@@ -279,7 +281,7 @@ impl Refusal {
             Self::BufferTooSmall => Counter::BufferTooSmall,
             Self::NoAnswer { .. } => Counter::NoAnswer,
             Self::PeerRefused(_) => Counter::PeerRefused,
-            Self::DeletedByPeer | Self::Deleted => Counter::Deleted,
+            Self::DeletedByPeer | Self::Deleted | Self::Expired => Counter::Deleted,
             Self::NotInstalled => Counter::NotInstalled,
             Self::Internal => Counter::Internal,
         }
@@ -329,6 +331,7 @@ impl fmt::Display for Refusal {
             Self::NoAnswer { sends } => write!(f, "no answer after sending {sends} times"),
             Self::PeerRefused(kind) => write!(f, "peer reported {kind}"),
             Self::DeletedByPeer => f.write_str("peer deleted the SA"),
+            Self::Expired => f.write_str("lifetime of the ISAKMP SA has ended"),
             Self::Deleted => f.write_str("SA was deleted"),
             Self::NotInstalled => f.write_str("inbound SA could not be installed"),
             Self::Internal => f.write_str("internal error"),

@@ -15,7 +15,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// [`poll_timeout`](Self::poll_timeout) returns, or later.
     pub fn handle_timeout(&mut self, now: Instant, host: &mut dyn Host) {
         for index in 0..EXCHANGES {
-            self.handle_exchange_timeout(now, index);
+            self.handle_exchange_timeout(now, index, host);
         }
         self.renew(now, host);
         for sa in self.isakmp.iter_mut().flatten().filter(|sa| sa.is_usable() && sa.expires <= now) {
@@ -57,7 +57,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    fn handle_exchange_timeout(&mut self, now: Instant, index: usize) {
+    fn handle_exchange_timeout(&mut self, now: Instant, index: usize, host: &mut dyn Host) {
         let settings = self.settings;
         let Ok(exchange) = self.exchange_mut(index) else { return };
         let state = &mut exchange.state;
@@ -76,6 +76,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let is_due = state.retry.due().is_some_and(|due| due <= now);
         if is_over || (is_due && !state.retry.may_send()) {
             let reason = state.refusal.unwrap_or(Refusal::NoAnswer { sends: state.retry.sends() });
+            if let Some(pair) = state.ipsec.filter(|_| state.stage == Stage::QuickAwaitsHash3) {
+                // The initiator may have sent message 3, and use its outbound SA.
+                self.send_deletes(usize::from(pair.index), now, host);
+            }
             self.end_exchange(index, reason);
         } else if is_due && state.output == Output::Idle {
             state.output = Output::Ready;

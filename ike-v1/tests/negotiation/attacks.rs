@@ -150,3 +150,135 @@ fn a_lost_isakmp_sa_is_replaced_when_quick_mode_has_no_answer() {
     }
     panic!("ten negotiations in 1000 seconds use the ISAKMP SA that the peer has lost: {:?}", link.ends[0].failures);
 }
+
+#[test]
+fn a_pair_that_is_deleted_before_message_3_is_sent_does_not_stay() {
+    let mut link = Link::new(configs(), 707);
+    link.ends[0].confirms = false;
+    let now = link.now;
+    let sa = link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_millis(500));
+    assert_eq!(link.ends[0].inbound.len(), 1);
+    let (now, end) = (link.now, &mut link.ends[0]);
+    end.negotiator.installed(now, sa);
+    end.negotiator.delete(now, Target::IpsecSa(sa), &mut end.host);
+    link.run(Duration::from_secs(40_000));
+    let end = &mut link.ends[0];
+    assert_ne!(end.initiate(link.now), Ok(sa), "the policy is negotiated again");
+    assert!(end.inbound.is_empty(), "the inbound SA stays installed");
+}
+
+#[test]
+fn a_deletion_before_message_3_is_not_forgotten() {
+    let mut link = Link::new(configs(), 708);
+    let now = link.now;
+    let sa = link.ends[0].initiate(now).unwrap();
+    link.loses_message(8);
+    link.run(Duration::from_millis(500));
+    let message_3 = link.sent[8].1.clone();
+    let (now, end) = (link.now, &mut link.ends[0]);
+    end.negotiator.delete(now, Target::IpsecSa(sa), &mut end.host);
+    link.run(Duration::from_secs(1));
+    // Message 3 was late, not lost.
+    link.inject(1, message_3);
+    link.run(Duration::from_secs(5));
+    assert!(link.ends[0].inbound.is_empty());
+    assert!(link.ends[1].outbound.is_empty(), "packets are sent to an SA that the peer has deleted");
+}
+
+#[test]
+fn a_responder_that_deletes_before_message_3_tells_the_peer() {
+    let mut link = Link::new(configs(), 709);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.loses_message(8);
+    link.run(Duration::from_millis(500));
+    assert_eq!((link.ends[0].outbound.len(), link.ends[1].outbound.len()), (1, 0));
+    let (now, end) = (link.now, &mut link.ends[1]);
+    end.negotiator.delete(now, Target::All, &mut end.host);
+    link.run(Duration::from_secs(5));
+    assert!(link.ends[1].inbound.is_empty());
+    assert!(link.ends[0].outbound.is_empty(), "the peer keeps an outbound SA without its inbound SA");
+}
+
+#[test]
+fn a_request_that_is_deleted_while_it_waits_has_an_event() {
+    let mut link = Link::new(configs(), 713);
+    let now = link.now;
+    let sa = link.ends[0].initiate(now).unwrap();
+    link.collect();
+    let end = &mut link.ends[0];
+    end.negotiator.delete(now, Target::IpsecSa(sa), &mut end.host);
+    link.run(Duration::from_secs(100));
+    assert!(link.ends[0].failures.iter().any(|failure| failure.sa == Some(sa)), "{:?}", link.ends[0].failures);
+}
+
+#[test]
+fn a_quick_mode_whose_isakmp_sa_is_deleted_does_not_complete() {
+    let mut link = Link::new(configs(), 714);
+    link.ends[0].confirms = false;
+    let now = link.now;
+    let sa = link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_millis(500));
+    assert_eq!(link.ends[0].inbound.len(), 1);
+    let (now, end) = (link.now, &mut link.ends[1]);
+    end.negotiator.delete(now, Target::All, &mut end.host);
+    link.run(Duration::from_secs(1));
+    assert_eq!(link.ends[0].negotiator.sas().count(), 0);
+    let now = link.now;
+    link.ends[0].negotiator.installed(now, sa);
+    link.run(Duration::from_secs(200));
+    assert!(link.ends[0].outbound.is_empty(), "an outbound SA to a peer that has deleted all");
+}
+
+#[test]
+fn a_quick_mode_that_loses_its_expired_isakmp_sa_is_not_deleted_by_the_peer() {
+    let lifetime = |mut config: Config| {
+        config.proposals[0] = config.proposals[0].with_lifetimes(crate::endpoint::seconds(100));
+        config.esp[0] = config.esp[0].with_lifetimes(crate::endpoint::seconds(20));
+        config
+    };
+    let mut link = Link::new(configs().map(lifetime), 717);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(98));
+    assert_eq!(link.agreed(), 0);
+    link.faults.lost = 100;
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(10));
+    assert_ne!(link.ends[0].last_reason(), Some(Refusal::DeletedByPeer), "{:?}", link.ends[0].failures);
+}
+
+#[test]
+fn a_deletion_while_connected_is_awaited_is_not_forgotten() {
+    let mut link = Link::new(configs(), 722);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.loses_message(7);
+    until(&mut link, 8);
+    let mut message = link.sent[7].1.clone();
+    message[19] |= 2;
+    link.inject(0, message);
+    let sa = link.ends[1].inbound.values().next().unwrap().sa;
+    // Message 3 arrives; then the responder deletes the pair instead of sending CONNECTED.
+    link.run(Duration::from_millis(100));
+    assert_eq!(link.ends[1].outbound.len(), 1);
+    let (now, end) = (link.now, &mut link.ends[1]);
+    end.negotiator.delete(now, Target::IpsecSa(sa), &mut end.host);
+    link.run(Duration::from_secs(10));
+    assert!(link.ends[0].outbound.is_empty(), "packets are sent to an SA that the peer has deleted");
+}
+
+#[test]
+fn a_responder_that_gives_up_tells_the_peer() {
+    let mut link = Link::new(configs(), 724);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.loses_message(8);
+    link.run(Duration::from_millis(500));
+    link.ends[1].deaf = true;
+    link.run(Duration::from_secs(200));
+    assert!(link.ends[1].inbound.is_empty());
+    assert!(link.ends[0].outbound.is_empty(), "the peer keeps an outbound SA without its inbound SA");
+}

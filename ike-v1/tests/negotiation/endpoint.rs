@@ -73,6 +73,8 @@ pub struct Endpoint {
     pub unknown: usize,
     /// Set if inbound SAs are confirmed at once.
     pub confirms: bool,
+    /// Set if received datagrams are lost.
+    pub deaf: bool,
 }
 
 pub fn address(text: &str) -> SocketAddr {
@@ -149,6 +151,7 @@ impl Endpoint {
             gone: Vec::new(),
             unknown: 0,
             confirms: true,
+            deaf: false,
         }
     }
 
@@ -158,6 +161,9 @@ impl Endpoint {
 
     pub fn receive(&mut self, now: Instant, mut datagram: Vec<u8>) {
         let path = self.host.path;
+        if self.deaf {
+            return;
+        }
         self.negotiator.handle_datagram(now, path, &mut datagram, &mut self.host);
     }
 
