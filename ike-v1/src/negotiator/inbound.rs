@@ -138,6 +138,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             return;
         }
         state.refusal.get_or_insert(reason);
+        // A message of quick mode that does not verify is forged, as both sides have the keys.
+        if state.kind == ExchangeKind::QUICK && reason == Refusal::HashMismatch {
+            return;
+        }
         if state.role == Role::Initiator {
             state.retry.shorten();
         }

@@ -282,3 +282,44 @@ fn a_responder_that_gives_up_tells_the_peer() {
     assert!(link.ends[1].inbound.is_empty());
     assert!(link.ends[0].outbound.is_empty(), "the peer keeps an outbound SA without its inbound SA");
 }
+
+#[test]
+fn a_forged_answer_of_quick_mode_does_not_shorten_the_retransmission() {
+    let mut found = false;
+    for at in 28..140 {
+        let mut link = Link::new(configs(), 710);
+        let now = link.now;
+        link.ends[0].initiate(now).unwrap();
+        link.loses_message(7);
+        until(&mut link, 8);
+        let mut forged = link.sent[7].1.clone();
+        let Some(octet) = forged.get_mut(at) else { break };
+        *octet ^= 1;
+        link.inject(0, forged);
+        if link.ends[0].negotiator.counters().get(Counter::HashMismatch) == 0 {
+            continue;
+        }
+        found = true;
+        link.faults.lost = 100;
+        link.run(Duration::from_secs(100));
+        let sends = link.sent.iter().filter(|(from, sent)| *from == 0 && *sent == link.sent[6].1).count();
+        assert_eq!(sends, 6, "octet {at}: {:?}", link.ends[0].failures);
+    }
+    assert!(found);
+}
+
+#[test]
+fn a_forged_third_message_is_no_failure_of_a_negotiation_that_succeeds() {
+    let mut link = Link::new(configs(), 711);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.loses_message(8);
+    until(&mut link, 9);
+    let message = link.sent[8].1.clone();
+    let mut forged = message.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    link.inject(1, forged);
+    link.inject(1, message);
+    assert_eq!(link.agreed(), 1);
+    assert_eq!(link.ends[1].failures, [], "an event of an unauthenticated message, for a negotiation that succeeds");
+}
