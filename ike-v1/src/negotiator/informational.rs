@@ -53,7 +53,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let sa = self.isakmp_sa(sa_id)?;
         //= RFC 2409 5.7/1
         //# MUST NOT: the message ID of an informational exchange is not that of another
-        if sa.theirs.contains(message_id) {
+        if sa.has_message_id(message_id) {
             return Err(Refusal::MessageIdReused(message_id));
         }
         let row = Row::find(None, ExchangeKind::INFORMATIONAL, true).ok_or(Refusal::Internal)?;
@@ -276,7 +276,7 @@ pub(crate) fn new_message_id(sa: &mut IsakmpSa, host: &mut dyn Host) -> u32 {
     let mut octets = [0; 4];
     host.random(&mut octets);
     let mut id = u32::from_be_bytes(octets);
-    while id == 0 || sa.ours.contains(id) || sa.theirs.contains(id) {
+    while id == 0 || sa.has_message_id(id) {
         id = id.wrapping_add(1);
     }
     sa.ours.add(id);

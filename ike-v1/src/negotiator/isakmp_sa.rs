@@ -28,9 +28,11 @@ pub(crate) struct IsakmpSa {
     //# MUST: the last block of phase 1 is retained
     pub last_of_phase_1: IvChain,
     /// Message IDs that this host has used.
-    pub ours: MessageIds,
-    /// Message IDs that the peer has used.
-    pub theirs: MessageIds,
+    pub ours: MessageIds<16>,
+    /// Message IDs that the peer has used in informational exchanges.
+    pub theirs: MessageIds<16>,
+    /// Message IDs that the peer has used in quick mode: a recorded first message would reserve an SPI and be answered.
+    pub theirs_quick: MessageIds<64>,
     /// Time at which phase 1 began.
     pub began: Instant,
     pub established: Instant,
@@ -96,6 +98,12 @@ impl IsakmpSa {
         self.gone.is_some() && self.is_reported && self.delete.is_none()
     }
 
+    /// Returns whether an exchange of either side has used a message ID lately. One of this host comes back from an
+    /// attacker only.
+    pub fn has_message_id(&self, id: u32) -> bool {
+        self.ours.contains(id) || self.theirs.contains(id) || self.theirs_quick.contains(id)
+    }
+
     /// Ends the use of the SA.
     pub const fn end(&mut self, why: Gone) {
         if self.gone.is_none() {
@@ -125,22 +133,25 @@ impl IsakmpSa {
 }
 
 /// Message IDs that were used last in an ISAKMP SA; a repeated one is refused without any computation.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct MessageIds {
-    used: [u32; 16],
-    next: u8,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MessageIds<const N: usize> {
+    used: [u32; N],
+    next: usize,
 }
 
-impl MessageIds {
+impl<const N: usize> MessageIds<N> {
+    /// No message IDs: 0 is that of phase 1.
+    pub const NONE: Self = Self { used: [0; N], next: 0 };
+
     pub fn contains(&self, id: u32) -> bool {
         self.used.contains(&id)
     }
 
     pub fn add(&mut self, id: u32) {
-        if let Some(slot) = self.used.get_mut(usize::from(self.next)) {
+        if let Some(slot) = self.used.get_mut(self.next) {
             *slot = id;
         }
-        self.next = self.next.wrapping_add(1) & 15;
+        self.next = self.next.wrapping_add(1).checked_rem(N).unwrap_or(0);
     }
 }
 

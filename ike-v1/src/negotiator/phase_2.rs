@@ -95,7 +95,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     ) -> Result<(), Refusal> {
         let message_id = received.header.message_id;
         let sa = self.isakmp_sa(sa_id)?;
-        if sa.theirs.contains(message_id) || sa.ours.contains(message_id) {
+        if sa.has_message_id(message_id) {
             return Err(Refusal::MessageIdReused(message_id));
         }
         let row = Row::find(None, ExchangeKind::QUICK, true).ok_or(Refusal::Internal)?;
@@ -105,8 +105,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let opened = Opened::parse(message, row, next)?;
         let expected = sa.keys.hash_1(message_id, after_hash(&opened.chain));
         let authentic = opened.authenticate(&expected)?;
-        self.isakmp_sa_mut(sa_id)?.theirs.add(message_id);
         let answered = self.answer_authentic_quick(sa_id, received, &authentic, host);
+        // Without a free place the initiator may repeat the message.
+        if !matches!(answered, Err(Refusal::Full(_) | Refusal::NoSpi)) {
+            self.isakmp_sa_mut(sa_id)?.theirs_quick.add(message_id);
+        }
         if let Err(reason) = answered {
             let peer = Some(self.isakmp_sa(sa_id)?.peer);
             let (path, role, phase) = (received.path, Role::Responder, Phase::Two);

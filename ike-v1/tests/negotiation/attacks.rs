@@ -323,3 +323,48 @@ fn a_forged_third_message_is_no_failure_of_a_negotiation_that_succeeds() {
     assert_eq!(link.agreed(), 1);
     assert_eq!(link.ends[1].failures, [], "an event of an unauthenticated message, for a negotiation that succeeds");
 }
+
+#[test]
+fn an_informational_exchange_of_this_host_is_not_accepted_as_one_of_the_peer() {
+    let mut link = agreed();
+    let (now, sa) = (link.now, link.ends[1].inbound.values().next().unwrap().sa);
+    let before = link.sent.len();
+    let end = &mut link.ends[1];
+    end.negotiator.delete(now, Target::IpsecSa(sa), &mut end.host);
+    link.collect();
+    let own = link.sent[before].1.clone();
+    link.inject(1, own.clone());
+    let reused = link.ends[1].negotiator.counters().get(Counter::MessageIdReused);
+    assert_eq!(reused, 1, "the reflected message was processed");
+}
+
+#[test]
+fn a_recorded_first_message_of_quick_mode_installs_nothing() {
+    let mut link = agreed();
+    let spy = Spy::new(&link);
+    let recorded = link.sent[6].1.clone();
+    let kind = NotifyKind(24_577);
+    let notification = Notification { doi: Doi::IPSEC, protocol: ProtocolId::ISAKMP, kind, spi: &[], data: &[] };
+    for message_id in 1..=16 {
+        let chain = spy.chain(message_id, []);
+        let message = spy.message((ExchangeKind::INFORMATIONAL, message_id), &chain, |writer| {
+            writer.payload(PayloadKind::NOTIFICATION, |body| notification.write(body)).map(drop)
+        });
+        link.inject(1, message);
+    }
+    link.inject(1, recorded);
+    assert_eq!(link.ends[1].inbound.len(), 1, "a replayed message of an attacker installs an SA");
+}
+
+#[test]
+fn a_quick_mode_that_had_no_free_slot_is_answered_when_it_is_repeated() {
+    let mut link = Link::new(configs(), 723);
+    link.ends[1].host.config.spis = 0;
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_millis(500));
+    assert_eq!(link.ends[1].last_reason(), Some(Refusal::NoSpi));
+    link.ends[1].host.config.spis = 9;
+    link.run(Duration::from_secs(100));
+    assert_eq!(link.agreed(), 1, "{:?}", link.ends[0].failures);
+}
