@@ -1,4 +1,7 @@
+use core::hash::Hasher;
+
 use ike_codec::{IdKind, Identification};
+use siphasher::sip::SipHasher13;
 
 use super::Refusal;
 
@@ -17,6 +20,20 @@ pub(crate) fn check(received: &Identification<'_>, configured: Option<&Identific
         Some(configured) if !matches(received, configured) => Err(mismatch),
         _ => Ok(()),
     }
+}
+
+/// Returns the keyed digest of an identity: of its type and data, as [`check`] compares them.
+pub(crate) fn digest(identity: &Identification<'_>, secret: &[u8; 16]) -> u64 {
+    let (user, domain) = match identity.kind {
+        IdKind::FQDN => (&[][..], identity.data),
+        IdKind::USER_FQDN => split(identity.data),
+        _ => (identity.data, &[][..]),
+    };
+    let mut hasher = SipHasher13::new_with_key(secret);
+    hasher.write_u8(identity.kind.0);
+    hasher.write(user);
+    domain.iter().for_each(|octet| hasher.write_u8(octet.to_ascii_lowercase()));
+    hasher.finish()
 }
 
 /// Returns whether a type identifies one peer: subnets, ranges and lists do not.

@@ -9,7 +9,7 @@ use super::inbound::{Opened, Received, not_zero};
 use super::main_mode::{self, Step};
 use super::retry::Retry;
 use super::stage::{Row, Stage};
-use super::{Host, Negotiator, PeerHint, PeerId, Refusal, Role, informational};
+use super::{Host, Negotiator, PeerHint, PeerId, Refusal, Role, identity, informational};
 use crate::Cookies;
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
@@ -182,9 +182,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let authentic = opened.authenticate(&expected)?;
         let peer = state.peer;
         let began = state.started;
-        let identity = self.digest(id_body);
+        let (id, _) = authentic.census.identity()?;
+        let identity = identity::digest(&id, &self.secret);
         let has_initial_contact = informational::has_initial_contact(&authentic.census);
-        let sa_index = self.free_isakmp_sa(peer)?;
+        let (sa_index, replaced) = self.free_isakmp_sa(peer)?;
         let settings = self.settings;
         let exchange = self.exchange_mut(index)?;
         let (state, scratch) = exchange.parts();
@@ -201,6 +202,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         step.state.take(received.digest);
         step.state.retry.restart(&settings);
         step.scratch.wipe_stored();
+        self.superseded = replaced.map(|sa| (peer, sa)).or(self.superseded.take());
         let sa = self.establish(received.now, index, sa_index, (peer, identity))?;
         if has_initial_contact {
             self.take_initial_contact(sa, began);

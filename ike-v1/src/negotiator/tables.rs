@@ -37,21 +37,18 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.pairs.get_mut(usize::from(id.index))?.as_mut().filter(|pair| pair.id == id)
     }
 
-    /// Returns the index of a free ISAKMP SA. If there is none, the oldest one of the same peer makes room.
-    pub(super) fn free_isakmp_sa(&mut self, peer: PeerId) -> Result<usize, Refusal> {
+    /// Returns the index of a free ISAKMP SA. If there is none, the oldest one of the same peer is to make room.
+    pub(super) fn free_isakmp_sa(&self, peer: PeerId) -> Result<(usize, Option<IsakmpSaId>), Refusal> {
         let is_free = |slot: &Option<IsakmpSa>| slot.as_ref().is_none_or(IsakmpSa::is_finished);
         if let Some(index) = self.isakmp.iter().position(is_free) {
-            return Ok(index);
+            return Ok((index, None));
         }
         let same_peer = self.isakmp.iter().enumerate().filter_map(|(index, slot)| {
             let sa = slot.as_ref().filter(|sa| sa.peer == peer && sa.is_usable())?;
             Some((sa.established, index, sa.id))
         });
         match same_peer.min_by_key(|&(established, ..)| established) {
-            Some((_, index, id)) if self.superseded.is_none() => {
-                self.superseded = Some((peer, IsakmpSaId(id)));
-                Ok(index)
-            }
+            Some((_, index, id)) if self.superseded.is_none() => Ok((index, Some(IsakmpSaId(id)))),
             _ => Err(Refusal::Full(Table::IsakmpSas)),
         }
     }

@@ -368,3 +368,44 @@ fn a_quick_mode_that_had_no_free_slot_is_answered_when_it_is_repeated() {
     link.run(Duration::from_secs(100));
     assert_eq!(link.agreed(), 1, "{:?}", link.ends[0].failures);
 }
+
+#[test]
+fn no_isakmp_sa_is_reported_gone_for_a_phase_1_that_is_refused() {
+    let [a, mut b] = configs();
+    b.remote_identity = Some(a.local_identity.clone());
+    let mut link = Link::new([a, b], 706);
+    for round in 0..4 {
+        if round == 3 {
+            link.ends[0].host.config.local_identity.1 = b"other.example".to_vec();
+        }
+        let now = link.now;
+        link.ends[0].initiate(now).unwrap();
+        link.run(Duration::from_secs(5));
+        if round < 3 {
+            // The end of the ISAKMP SA is not seen by side 1.
+            link.faults.lost = 100;
+            let (now, end) = (link.now, &mut link.ends[0]);
+            let sa = end.negotiator.sas().next().unwrap().id();
+            end.negotiator.delete(now, Target::IsakmpSa(sa), &mut end.host);
+            link.run(Duration::from_secs(2));
+            link.faults.lost = 0;
+        }
+    }
+    let end = &link.ends[1];
+    assert!(matches!(end.last_reason(), Some(Refusal::IdentityMismatch(_))));
+    assert_eq!((end.negotiator.sas().count(), end.phase_1_gone.len()), (3, 0), "{:?}", end.phase_1_gone);
+}
+
+#[test]
+fn the_identity_of_a_peer_is_its_type_and_data() {
+    let mut link = agreed();
+    let [mut config, _] = configs();
+    // The same FQDN in upper case, with UDP and port 500 instead of 0 and 0 (RFC 2407 section 4.6.2).
+    config.identity_port = (17, 500);
+    config.local_identity.1.make_ascii_uppercase();
+    link.restart(0, config);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(5));
+    assert_eq!(link.ends[1].phase_1_gone.len(), 1, "INITIAL-CONTACT of the same identity");
+}

@@ -26,6 +26,8 @@ pub struct Config {
     pub check: ProposalCheck,
     pub local_identity: (IdKind, Vec<u8>),
     pub remote_identity: Option<(IdKind, Vec<u8>)>,
+    /// Protocol and port of the local identity.
+    pub identity_port: (u8, u16),
     pub policy: Option<Selector>,
     pub mode: Mode,
     /// Templates of the policy in the place of that of ESP, if there are any.
@@ -118,6 +120,7 @@ pub fn configs() -> [Config; 2] {
         check: ProposalCheck::Strict,
         local_identity: (IdKind::FQDN, b"gateway.example".to_vec()),
         remote_identity: None,
+        identity_port: (0, 0),
         policy: Some(policy),
         mode: Mode::Tunnel,
         bundle: Vec::new(),
@@ -252,7 +255,11 @@ impl Host for TestHost {
         (peer == PeerId(0)).then(|| Peer {
             path: Some(self.path),
             proposals: &self.config.proposals,
-            local_identity: identity(&self.config.local_identity),
+            local_identity: Identification {
+                protocol: self.config.identity_port.0,
+                port: self.config.identity_port.1,
+                ..identity(&self.config.local_identity)
+            },
             remote_identity: self.config.remote_identity.as_ref().map(identity),
             check: self.config.check,
             defaults: PeerDefaults::RFC,
