@@ -18,7 +18,7 @@ use super::counters::Counter;
 use super::event::{Failure, Phase, SlotId};
 use super::exchange::Output;
 use super::stage::Row;
-use super::{Host, Negotiator, Path, Refusal, Role};
+use super::{Host, Negotiator, Path, PeerHint, Refusal, Role};
 use crate::{Cookies, NextIv, plaintext};
 
 /// Decrypted message whose hash has not been verified: it may come from an attacker, or be decrypted with a wrong key.
@@ -103,10 +103,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     /// Returns the ISAKMP SA of an encrypted message after phase 1 (steps 4, 6 and 7).
-    pub(super) fn sa_of(&mut self, received: &Received) -> Result<SlotId, Refusal> {
+    pub(super) fn sa_of(&mut self, received: &Received, host: &dyn Host) -> Result<SlotId, Refusal> {
         let Header { initiator_cookie, responder_cookie, exchange, .. } = received.header;
         let cookies = Cookies { initiator: initiator_cookie, responder: responder_cookie };
-        let Some(sa) = self.find_sa(&cookies) else { return Err(self.unknown_sa(received)) };
+        let Some(sa) = self.find_sa(&cookies) else { return Err(self.unknown_sa(received, host)) };
         if sa.path != received.path {
             return Err(Refusal::WrongPath);
         }
@@ -153,11 +153,13 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Counts a message of an unknown SA, and reports it at most once a minute.
-    pub(super) fn unknown_sa(&mut self, received: &Received) -> Refusal {
+    /// Counts a message of an unknown SA. That of a configured peer is reported, at most once a minute.
+    pub(super) fn unknown_sa(&mut self, received: &Received, host: &dyn Host) -> Refusal {
         let is_due =
             self.unknown_reported.is_none_or(|last| received.now.saturating_duration_since(last) >= REPORT_INTERVAL);
-        if is_due {
+        let exchange = received.header.exchange;
+        let hint = PeerHint { path: received.path, exchange, candidate: None, identity: None };
+        if is_due && host.find_peer(&hint).is_some() {
             self.unknown_reported = Some(received.now);
             self.unknown = Some(received.path);
             self.touch();

@@ -38,7 +38,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if !received.is_encrypted {
             return self.note_clear(received, message);
         }
-        let sa_id = self.sa_of(received)?;
+        let sa_id = self.sa_of(received, host)?;
         let message_id = received.header.message_id;
         // CONNECTED has the message ID of its quick mode (RFC 2408 section 3.1).
         let connecting = self.exchanges.iter().position(|slot| {

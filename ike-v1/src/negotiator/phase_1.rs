@@ -71,7 +71,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             let cookies = Cookies { initiator: initiator_cookie, responder: responder_cookie };
             return Err(match self.find_sa(&cookies) {
                 Some(_) => Refusal::Duplicate,
-                None => self.unknown_sa(received),
+                None => self.unknown_sa(received, host),
             });
         }
         let row = Row::find(None, ExchangeKind::MAIN, received.is_encrypted)

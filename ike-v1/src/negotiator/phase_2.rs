@@ -20,7 +20,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         message: &mut [u8],
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
-        let sa = self.sa_of(received)?;
+        let sa = self.sa_of(received, host)?;
         let message_id = received.header.message_id;
         let found = self.exchanges.iter().position(|slot| {
             slot.as_ref()

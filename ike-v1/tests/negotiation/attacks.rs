@@ -409,3 +409,19 @@ fn the_identity_of_a_peer_is_its_type_and_data() {
     link.run(Duration::from_secs(5));
     assert_eq!(link.ends[1].phase_1_gone.len(), 1, "INITIAL-CONTACT of the same identity");
 }
+
+#[test]
+fn a_stranger_is_not_reported_as_a_peer_that_has_lost_its_sas() {
+    let mut link = agreed();
+    let header = Header::new([1; 8], [2; 8], ExchangeKind::MAIN, 0);
+    let mut buf = [0; 64];
+    let mut writer = MessageWriter::new(&mut buf, &header).unwrap();
+    writer.bytes(PayloadKind::NONCE, &[7; 16]).unwrap();
+    let mut message = writer.finish().to_vec();
+    let (now, end) = (link.now, &mut link.ends[1]);
+    let mut path = end.host.path;
+    path.remote.set_ip("203.0.113.9".parse().unwrap());
+    end.negotiator.handle_datagram(now, path, &mut message, &mut end.host);
+    link.collect();
+    assert_eq!(link.ends[1].unknown, 0);
+}
