@@ -135,7 +135,7 @@ impl Daemon {
                     self.ike.handle_unknown_spi(now, source, &mut self.plane.engine);
                 }
             }
-            self.ike.drive(now, &mut self.plane, &self.udp, &self.raw);
+            self.ike.drive(now, &mut self.plane, self.udp.as_slice(), &self.raw);
             if self.stop.is_some_and(|end| now >= end || self.ike.is_idle()) {
                 return Ok(());
             }
@@ -163,7 +163,7 @@ impl Daemon {
         if matches!(self.signals.read(&mut octets), Ok(1..)) && self.stop.is_none() {
             log::info("signal received: SAs are deleted");
             self.stop = Some(now + STOP_TIME);
-            self.ike.delete_all(now, &mut self.plane.engine);
+            self.ike.stop(now, &mut self.plane.engine);
         }
     }
 
@@ -203,7 +203,7 @@ impl Daemon {
                     let path = Path { local, remote };
                     self.ike.handle_datagram(now, path, packet.data_mut(), &mut self.plane.engine);
                     // Replies leave at once, and SAs exist before the next packet is read.
-                    self.ike.drive(now, &mut self.plane, &self.udp, &self.raw);
+                    self.ike.drive(now, &mut self.plane, self.udp.as_slice(), &self.raw);
                     Ok(())
                 }
             }

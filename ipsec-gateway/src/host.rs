@@ -81,6 +81,15 @@ pub fn pre_shared_key(keys: &mut PskFile, peer: &PeerConfig, remote: Option<IpAd
     keys.key(configured.or(remote).or_else(of_identity), text.as_deref())
 }
 
+/// Admission of negotiations that do not exist yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Both sides may begin a negotiation.
+    Open,
+    /// The daemon stops: neither side may begin a negotiation.
+    Closed,
+}
+
 /// Environment of the negotiator for one call.
 pub struct GatewayHost<'h> {
     /// Configuration of key exchange.
@@ -89,8 +98,20 @@ pub struct GatewayHost<'h> {
     pub keys: &'h mut PskFile,
     /// Databases in which SPIs are reserved.
     pub engine: &'h mut Databases,
+    /// Admission of negotiations.
+    pub admission: Admission,
     /// Current time.
     pub now: Instant,
+}
+
+impl<'h> GatewayHost<'h> {
+    /// Returns the policies whose SAs may be negotiated.
+    fn policies(&self) -> &'h [KeyedPolicy] {
+        match self.admission {
+            Admission::Open => &self.exchange.policies,
+            Admission::Closed => &[],
+        }
+    }
 }
 
 impl Host for GatewayHost<'_> {
@@ -100,8 +121,11 @@ impl Host for GatewayHost<'_> {
 
     fn find_peer(&self, hint: &PeerHint<'_>) -> Option<PeerId> {
         // With pre-shared keys, the peer is known by its address (RFC 2409 section 5.4); the identity is compared later.
-        let find = || policy::find_peer(&self.exchange.config, Some(hint.path.remote.ip()));
-        hint.candidate.or_else(|| u16::try_from(find()?.0).ok().map(PeerId))
+        if hint.candidate.is_some() || self.admission == Admission::Closed {
+            return hint.candidate;
+        }
+        let (peer, _) = policy::find_peer(&self.exchange.config, Some(hint.path.remote.ip()))?;
+        u16::try_from(peer).ok().map(PeerId)
     }
 
     fn peer(&self, peer: PeerId) -> Option<Peer<'_>> {
@@ -121,11 +145,11 @@ impl Host for GatewayHost<'_> {
     }
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
-        self.exchange.policy(policy).and_then(as_ipsec_policy)
+        self.policies().iter().find(|own| own.id.get() == policy).and_then(as_ipsec_policy)
     }
 
     fn find_policy(&self, peer: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {
-        let of_peer = || self.exchange.policies.iter().filter(|policy| policy.peer == usize::from(peer.0));
+        let of_peer = || self.policies().iter().filter(|policy| policy.peer == usize::from(peer.0));
         let equal = of_peer().find(|policy| policy.selector == *selector);
         equal.or_else(|| of_peer().find(|policy| policy.selector.contains(selector))).and_then(as_ipsec_policy)
     }

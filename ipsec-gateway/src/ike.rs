@@ -13,13 +13,13 @@ use ipsec_packet::Instant;
 use rand::RngExt;
 
 use crate::config::PeerConfig;
-use crate::host::{GatewayHost, KeyExchange, show};
+use crate::host::{Admission, GatewayHost, KeyExchange, show};
 use crate::key_tables::KeyTables;
 use crate::log::{self, Level, Limiter};
 use crate::plane::{PacketSink, Plane};
 use crate::policy::{self, Databases};
 use crate::psk::PskFile;
-use crate::udp::Udp;
+use crate::udp::DatagramSink;
 
 /// Negotiator of the gateway: the numbers of ISAKMP SAs, exchanges and pairs of IPsec SAs, and the longest message.
 type GatewayNegotiator = Negotiator<64, 64, 128, 6144>;
@@ -39,6 +39,7 @@ pub struct Ike {
     exchange: KeyExchange,
     keys: PskFile,
     tables: Option<KeyTables>,
+    admission: Admission,
     installed: HashMap<SaId, InstalledSa>,
     /// Number of SAs that were installed.
     serial: u64,
@@ -76,6 +77,7 @@ impl Ike {
             exchange,
             keys,
             tables,
+            admission: Admission::Open,
             installed: HashMap::new(),
             serial: 0,
             initiated: HashMap::new(),
@@ -103,8 +105,9 @@ impl Ike {
         self.negotiator.poll_timeout()
     }
 
-    /// Deletes all SAs and tells the peers.
-    pub fn delete_all(&mut self, now: Instant, engine: &mut Databases) {
+    /// Deletes all SAs and tells the peers. No negotiation begins afterwards: its SAs would exist at the peer only.
+    pub fn stop(&mut self, now: Instant, engine: &mut Databases) {
+        self.admission = Admission::Closed;
         self.with_host(now, engine, |negotiator, host| negotiator.delete(now, Target::All, host));
     }
 
@@ -159,6 +162,9 @@ impl Ike {
     }
 
     fn acquire(&mut self, now: Instant, acquire: &Acquire, engine: &mut Databases) {
+        if self.admission == Admission::Closed {
+            return;
+        }
         let number = acquire.policy.get();
         let Some(policy) = self.exchange.policy(number) else {
             let text = format_args!("no SA for policy {number}, and none is negotiated: {}", acquire.flow);
@@ -185,6 +191,9 @@ impl Ike {
     /// The packet is not authentic. It therefore starts a negotiation only for policies without an outbound SA, and only
     /// once in a while.
     pub fn handle_unknown_spi(&mut self, now: Instant, source: IpAddr, engine: &mut Databases) {
+        if self.admission == Admission::Closed {
+            return;
+        }
         let is_it = |peer: &PeerConfig| peer.address.is_some_and(|address| address.ip() == source);
         let Some(index) = self.exchange.config.peers.iter().position(is_it) else { return };
         let Ok(peer) = u16::try_from(index).map(PeerId) else { return };
@@ -210,6 +219,9 @@ impl Ike {
     }
 
     fn initiate(&mut self, now: Instant, peer: PeerId, policy: PolicyId, engine: &mut Databases) {
+        if self.admission == Admission::Closed {
+            return;
+        }
         let number = policy.get();
         let initiated = self.with_host(now, engine, |negotiator, host| negotiator.initiate(now, peer, number, host));
         match initiated {
@@ -223,7 +235,13 @@ impl Ike {
     }
 
     /// Handles the events of the negotiator and sends its messages, until there are none.
-    pub fn drive(&mut self, now: Instant, plane: &mut Plane, sockets: &[Udp], wire: &impl PacketSink) {
+    pub fn drive(
+        &mut self,
+        now: Instant,
+        plane: &mut Plane,
+        sockets: &(impl DatagramSink + ?Sized),
+        wire: &impl PacketSink,
+    ) {
         loop {
             while let Some(event) = self.negotiator.poll_event() {
                 self.handle_event(now, event, plane, wire);
@@ -231,13 +249,9 @@ impl Ike {
             let mut is_done = true;
             while let Some(Transmit { path, datagram }) = self.negotiator.poll_transmit(now, &mut self.message[..]) {
                 is_done = false;
-                let socket = sockets.iter().find(|socket| socket.local() == path.local);
-                match socket.map(|socket| socket.send(datagram, path.remote)) {
-                    Some(Ok(())) => {}
-                    Some(Err(e)) => {
-                        log::warning(format_args!("IKE message to {} was not sent: {e}", show(path.remote)))
-                    }
-                    None => log::error(format_args!("no socket has the address {}", show(path.local))),
+                if let Err(e) = sockets.send(&path, datagram) {
+                    let (local, remote) = (show(path.local), show(path.remote));
+                    log::warning(format_args!("IKE message from {local} to {remote} was not sent: {e}"));
                 }
             }
             if is_done {
@@ -347,7 +361,11 @@ impl Ike {
         engine: &mut Databases,
         call: impl FnOnce(&mut GatewayNegotiator, &mut GatewayHost<'_>) -> T,
     ) -> T {
-        let mut host = GatewayHost { exchange: &self.exchange, keys: &mut self.keys, engine, now };
+        let (exchange, keys, admission) = (&self.exchange, &mut self.keys, self.admission);
+        let mut host = GatewayHost { exchange, keys, engine, admission, now };
         call(&mut self.negotiator, &mut host)
     }
 }
+
+#[cfg(test)]
+mod tests;

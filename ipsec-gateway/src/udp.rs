@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use ike_v1::Path;
 use ipsec_packet::{IpProto, Ipv4Header, Ipv6Header, Marker, PacketBuf, Ports, UdpChecksum, push_udp};
 use socket2::{Domain, Socket, Type};
 use zerocopy::IntoBytes;
@@ -52,8 +53,24 @@ impl Udp {
     ///
     /// # Errors
     /// Those of the system.
-    pub fn send(&self, datagram: &[u8], remote: SocketAddr) -> io::Result<()> {
+    fn send(&self, datagram: &[u8], remote: SocketAddr) -> io::Result<()> {
         self.socket.send_to(datagram, remote).map(|_| ())
+    }
+}
+
+/// Destination of the messages of IKE.
+pub trait DatagramSink {
+    /// Sends a datagram from the local address and port of a path to the remote ones.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AddrNotAvailable`] if no socket has the local address, and those of the system.
+    fn send(&self, path: &Path, datagram: &[u8]) -> io::Result<()>;
+}
+
+impl DatagramSink for [Udp] {
+    fn send(&self, path: &Path, datagram: &[u8]) -> io::Result<()> {
+        let socket = self.iter().find(|socket| socket.local == path.local);
+        socket.ok_or(io::ErrorKind::AddrNotAvailable)?.send(datagram, path.remote)
     }
 }
 

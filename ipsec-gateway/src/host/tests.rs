@@ -45,7 +45,8 @@ impl Gateway {
     }
 
     fn host(&mut self) -> GatewayHost<'_> {
-        GatewayHost { exchange: &self.exchange, keys: &mut self.keys, engine: &mut self.engine, now: Instant::ZERO }
+        let Self { exchange, keys, engine, .. } = self;
+        GatewayHost { exchange, keys, engine, admission: Admission::Open, now: Instant::ZERO }
     }
 }
 
@@ -114,6 +115,20 @@ fn the_policy_with_equal_selectors_comes_first() {
     assert_eq!(find(0, selector("10.1.0.0", 16, "10.3.0.0")), None, "a policy of another peer");
     assert_eq!(find(2, selector("10.1.0.0", 16, "10.3.0.0")), Some(3));
     assert_eq!(host.policy(2).unwrap().selector, selector("10.1.1.0", 24, "10.2.0.0"));
+}
+
+#[test]
+fn a_host_that_stops_has_no_new_peers_and_no_policies() {
+    let mut gateway = Gateway::new("stop");
+    let mut host = gateway.host();
+    host.admission = Admission::Closed;
+    let find = |candidate| {
+        let (path, exchange) = (path("198.51.100.1:500"), ExchangeKind::MAIN);
+        host.find_peer(&PeerHint { path, exchange, candidate, identity: None })
+    };
+    assert_eq!((find(None), find(Some(PeerId(0)))), (None, Some(PeerId(0))));
+    assert!(host.policy(1).is_none());
+    assert!(host.find_policy(PeerId(0), &selector("10.1.1.0", 24, "10.2.0.0")).is_none());
 }
 
 #[test]

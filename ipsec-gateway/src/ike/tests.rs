@@ -1,0 +1,151 @@
+use std::cell::RefCell;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use super::*;
+use crate::buffer::Buffer;
+use crate::config::Config;
+
+/// Sink that keeps datagrams and packets.
+#[derive(Default)]
+struct Wire {
+    datagrams: RefCell<Vec<(Path, Vec<u8>)>>,
+    packets: RefCell<Vec<Vec<u8>>>,
+}
+
+impl DatagramSink for Wire {
+    fn send(&self, path: &Path, datagram: &[u8]) -> io::Result<()> {
+        self.datagrams.borrow_mut().push((*path, datagram.to_vec()));
+        Ok(())
+    }
+}
+
+impl PacketSink for Wire {
+    fn send(&self, packet: &[u8]) -> io::Result<()> {
+        self.packets.borrow_mut().push(packet.to_vec());
+        Ok(())
+    }
+}
+
+/// Gateway 1 or 2 of a tunnel between 192.0.2.1 and 192.0.2.2.
+struct Gateway {
+    folder: PathBuf,
+    ike: Ike,
+    plane: Plane,
+    wire: Wire,
+}
+
+impl Gateway {
+    fn new(name: &str, own: u8) -> Self {
+        let other = 3 - own;
+        let folder = std::env::temp_dir().join(format!("ipsec-gateway-{}-ike-{name}-{own}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        let config = format!(
+            "policies \"setkey.conf\"; keys \"psk.txt\"; local 192.0.2.{own}; wan wan; tun ipsec0;
+            peer other address 192.0.2.{other} {{ proposal aes128 sha1 modp768; esp aes128-sha1; }}"
+        );
+        let policies = format!(
+            "spdadd 10.{own}.0.0/16 10.{other}.0.0/16 any -P out ipsec esp/tunnel/192.0.2.{own}-192.0.2.{other}/require;
+            spdadd 10.{other}.0.0/16 10.{own}.0.0/16 any -P in ipsec esp/tunnel/192.0.2.{other}-192.0.2.{own}/require;"
+        );
+        for (name, text) in [("gateway.conf", &*config), ("setkey.conf", &*policies), ("psk.txt", "* a shared secret")]
+        {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        fs::set_permissions(folder.join("psk.txt"), Permissions::from_mode(0o600)).unwrap();
+        let config = Config::read(&folder.join("gateway.conf")).unwrap();
+        let mut engine = policy::new_engine();
+        let policies = policy::load(&config, &mut engine, Instant::ZERO).unwrap();
+        let keys = PskFile::read(&config.keys).unwrap();
+        let ike = Ike::new(KeyExchange::new(config, policies).unwrap(), keys, None);
+        Self { folder, ike, plane: Plane::new(engine), wire: Wire::default() }
+    }
+
+    /// Handles the events of the engine and of the negotiator. Returns the messages for the other gateway.
+    fn drive(&mut self, now: Instant) -> Vec<(Path, Vec<u8>)> {
+        while let Some(event) = self.plane.engine.poll_event() {
+            self.ike.handle_sa_event(now, &event, &mut self.plane.engine);
+        }
+        self.ike.handle_timeout(now, &mut self.plane.engine);
+        self.ike.drive(now, &mut self.plane, &self.wire, &self.wire);
+        std::mem::take(&mut self.wire.datagrams.borrow_mut())
+    }
+
+    fn receive(&mut self, now: Instant, messages: Vec<(Path, Vec<u8>)>) {
+        for (Path { local, remote }, mut datagram) in messages {
+            let path = Path { local: remote, remote: local };
+            self.ike.handle_datagram(now, path, &mut datagram, &mut self.plane.engine);
+        }
+    }
+
+    /// Sends a packet from network 1 to network 2, or in the other direction.
+    fn send(&mut self, now: Instant, own: u8) {
+        let other = 3 - own;
+        let mut packet = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 253, 0, 0, 10, own, 0, 1, 10, other, 0, 1];
+        let sum = ipsec_packet::Checksum::new().over(&packet).finish();
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        self.plane.outbound(now, &mut Buffer::new().copy(&packet).unwrap(), &self.wire).unwrap();
+    }
+
+    /// Returns the SAs of the engine.
+    fn sas(&self) -> Vec<SaId> {
+        self.plane.engine.sas().map(|sa| sa.key).collect()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Delivers messages in both directions until there are none. Returns their number.
+fn exchange(now: Instant, a: &mut Gateway, b: &mut Gateway) -> usize {
+    let mut count = 0;
+    loop {
+        let (of_a, of_b) = (a.drive(now), b.drive(now));
+        if of_a.is_empty() && of_b.is_empty() {
+            return count;
+        }
+        count += of_a.len() + of_b.len();
+        b.receive(now, of_a);
+        a.receive(now, of_b);
+    }
+}
+
+const NOW: Instant = Instant::from_secs(1);
+
+/// Returns two gateways with a pair of SAs, which gateway 1 has initiated.
+fn established(name: &str) -> (Gateway, Gateway) {
+    let (mut a, mut b) = (Gateway::new(name, 1), Gateway::new(name, 2));
+    a.send(NOW, 1);
+    assert_eq!(exchange(NOW, &mut a, &mut b), 9, "main mode and quick mode");
+    assert_eq!((a.sas().len(), b.sas().len()), (2, 2));
+    (a, b)
+}
+
+#[test]
+fn a_packet_without_an_sa_is_sent_when_the_sa_exists() {
+    let (a, _) = established("acquire");
+    assert_eq!(a.wire.packets.borrow().len(), 1);
+}
+
+#[test]
+fn no_negotiation_begins_after_the_stop() {
+    let (mut a, mut b) = established("stop");
+    let later = NOW + Duration::from_secs(2);
+    a.ike.stop(later, &mut a.plane.engine);
+    exchange(later, &mut a, &mut b);
+    assert_eq!((a.sas(), b.sas()), (vec![], vec![]), "both gateways have deleted the SAs");
+    a.ike.handle_unknown_spi(later, "192.0.2.2".parse().unwrap(), &mut a.plane.engine);
+    a.send(later, 1);
+    b.send(later, 2);
+    let messages = b.drive(later);
+    assert_eq!(messages.len(), 1, "the peer begins main mode");
+    a.receive(later, messages);
+    assert_eq!(a.drive(later).len(), 0, "neither an answer nor a negotiation of its own");
+    assert_eq!((a.sas().len(), a.ike.initiated.len()), (0, 0));
+}
