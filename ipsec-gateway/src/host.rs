@@ -26,27 +26,32 @@ pub struct KeyExchange {
     pub config: Config,
     /// Policies whose SAs are negotiated.
     pub policies: Vec<KeyedPolicy>,
+    /// Address and port of this host for each peer; `None` for a peer at any address whose policies name none.
+    locals: Vec<Option<SocketAddr>>,
     /// Identity of this host for each peer.
     identities: Vec<Identity>,
 }
 
 impl KeyExchange {
-    /// Determines the identity of this host for each peer: the configured one, or its address.
+    /// Determines the address and the identity of this host for each peer. The address is that of the policies or, if
+    /// they name none, the first one of the address family; the identity is the configured one, or the address.
     ///
     /// # Errors
     /// The message about a peer for whose address family this host has no address.
     pub fn new(config: Config, policies: Vec<KeyedPolicy>) -> Result<Self, String> {
-        let identity = |peer: &PeerConfig| {
-            let local = match peer.address {
-                Some(address) => config.local_for(address.ip()),
-                None => config.locals.first().copied(),
-            };
+        let mut locals = Vec::new();
+        let mut identities = Vec::new();
+        for (index, peer) in config.peers.iter().enumerate() {
+            let named = policies.iter().filter(|policy| policy.peer == index).find_map(|policy| policy.local);
+            let of_policies = named.and_then(|named| config.locals.iter().copied().find(|own| own.ip() == named));
+            let local = of_policies.or_else(|| config.local_for(peer.address?.ip()));
             let missing = || format!("peer {}: no `local` address has the address family of the peer", peer.name);
-            let local = local.ok_or_else(missing)?;
-            Ok(peer.identity.clone().unwrap_or_else(|| Identity::address(local.ip())))
-        };
-        let identities = config.peers.iter().map(identity).collect::<Result<_, String>>()?;
-        Ok(Self { config, policies, identities })
+            let first = config.locals.first().copied().filter(|_| peer.address.is_none());
+            let address = local.or(first).ok_or_else(missing)?.ip();
+            identities.push(peer.identity.clone().unwrap_or_else(|| Identity::address(address)));
+            locals.push(local);
+        }
+        Ok(Self { config, policies, locals, identities })
     }
 
     /// Returns the configuration of a peer.
@@ -65,9 +70,13 @@ impl KeyExchange {
     }
 
     /// Returns addresses and ports for phase 1 as initiator.
-    fn path(&self, peer: &PeerConfig) -> Option<Path> {
-        let remote = peer.address?;
-        Some(Path { local: self.config.local_for(remote.ip())?, remote })
+    fn path(&self, peer: PeerId) -> Option<Path> {
+        Some(Path { local: self.local(peer)?, remote: self.peer(peer)?.address? })
+    }
+
+    /// Returns the address and port of this host for a peer; `None` if every local address is one for the peer.
+    fn local(&self, peer: PeerId) -> Option<SocketAddr> {
+        self.locals.get(usize::from(peer.0)).copied().flatten()
     }
 }
 
@@ -125,13 +134,16 @@ impl Host for GatewayHost<'_> {
             return hint.candidate;
         }
         let (peer, _) = policy::find_peer(&self.exchange.config, Some(hint.path.remote.ip()))?;
-        u16::try_from(peer).ok().map(PeerId)
+        let peer = u16::try_from(peer).ok().map(PeerId)?;
+        // The SAs have the addresses of phase 1, and match the policies of this peer at one address only.
+        let local = self.exchange.local(peer);
+        local.is_none_or(|local| local.ip() == hint.path.local.ip()).then_some(peer)
     }
 
     fn peer(&self, peer: PeerId) -> Option<Peer<'_>> {
         let config = self.exchange.peer(peer)?;
         Some(Peer {
-            path: self.exchange.path(config),
+            path: self.exchange.path(peer),
             proposals: &config.proposals,
             local_identity: self.exchange.identities.get(usize::from(peer.0))?.payload(),
             remote_identity: config.peers_identity.as_ref().map(Identity::payload),

@@ -30,6 +30,8 @@ pub struct KeyedPolicy {
     pub selector: Selector,
     /// Index of the peer in the configuration.
     pub peer: usize,
+    /// Address of this host in the outer or, in transport mode, the only IP header; `None` if the policy names none.
+    pub local: Option<IpAddr>,
     /// Protocols in the order in which they are applied.
     pub templates: Vec<KeyedTemplate>,
 }
@@ -107,7 +109,24 @@ fn apply(
             )),
         }
     }
+    check_local_addresses(config, &keyed)?;
     Ok((keyed, warnings))
+}
+
+/// Refuses policies of one peer with different local addresses: phase 1 has one path for each peer, whose addresses are
+/// those of the SAs.
+fn check_local_addresses(config: &Config, policies: &[KeyedPolicy]) -> Result<(), String> {
+    for (peer, PeerConfig { name, .. }) in config.peers.iter().enumerate() {
+        let mut named =
+            policies.iter().filter(|policy| policy.peer == peer).filter_map(|row| Some((row.id, row.local?)));
+        let Some((first, expected)) = named.next() else { continue };
+        if let Some((id, got)) = named.find(|(_, local)| *local != expected) {
+            return Err(format!(
+                "policy {id}: local address mismatch: got {got}, expected {expected} as in policy {first} of peer {name}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Returns whether a policy is for received packets with the addresses of an outbound policy.
@@ -164,7 +183,8 @@ fn keyed_policy(
         Ok(KeyedTemplate { protocol, mode: template.mode, reqid, inbound_reqid, proposals })
     });
     let checked = templates.collect::<Result<Vec<_>, String>>().and_then(|templates| {
-        check_bundle(&templates).map(|()| KeyedPolicy { id, selector: policy.selector, peer, templates })
+        let local = local_address(config, template, &policy.selector);
+        check_bundle(&templates).map(|()| KeyedPolicy { id, selector: policy.selector, peer, local, templates })
     });
     Ok(checked)
 }
@@ -208,6 +228,17 @@ fn remote_address(template: &Template, selector: &Selector) -> Result<Option<IpA
                 .ok_or(format!("destination of a transport-mode policy is {destination}, expected one host"))
         }
         mode => Err(format!("mode is {mode}, expected tunnel or transport")),
+    }
+}
+
+/// Returns the address of this host that a template names.
+fn local_address(config: &Config, template: &Template, selector: &Selector) -> Option<IpAddr> {
+    match template.mode {
+        Mode::Tunnel => template.ends.and_then(|ends| ends.source.0),
+        _ => config.local_addresses().into_iter().find(|local| {
+            let source = selector.source;
+            source.first() == *local && source.last() == *local
+        }),
     }
 }
 

@@ -29,11 +29,15 @@ struct Gateway {
 
 impl Gateway {
     fn new(name: &str) -> Self {
+        Self::with_config(name, CONFIG)
+    }
+
+    fn with_config(name: &str, config: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("ipsec-gateway-{}-host-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         let keys = "198.51.100.1 of east\nroad.example.net of road\n2001:db8::2 of six\n";
-        for (name, text) in [("gateway.conf", CONFIG), ("setkey.conf", POLICIES), ("psk.txt", keys)] {
+        for (name, text) in [("gateway.conf", config), ("setkey.conf", POLICIES), ("psk.txt", keys)] {
             fs::write(folder.join(name), text).unwrap();
         }
         fs::set_permissions(folder.join("psk.txt"), Permissions::from_mode(0o600)).unwrap();
@@ -75,6 +79,27 @@ fn a_peer_is_found_by_its_address() {
     assert_eq!(find("198.51.100.1:500", None), Some(PeerId(0)));
     assert_eq!(find("198.51.100.9:500", None), Some(PeerId(2)), "the peer at any address");
     assert_eq!(find("198.51.100.9:500", Some(PeerId(0))), Some(PeerId(0)), "the peer does not change");
+}
+
+#[test]
+fn the_local_address_of_a_peer_is_that_of_its_policies() {
+    let config = CONFIG.replace("local 192.0.2.1;", "local 192.0.2.9; local 192.0.2.1[4000];");
+    let mut gateway = Gateway::with_config("local", &config);
+    let host = gateway.host();
+    let east = host.peer(PeerId(0)).unwrap();
+    let expected = Path { local: "192.0.2.1:4000".parse().unwrap(), ..path("198.51.100.1:501") };
+    assert_eq!((east.path, east.local_identity.data), (Some(expected), &[192, 0, 2, 1][..]));
+    let find = |local: &str, remote: &str| {
+        let path = Path { local: local.parse().unwrap(), ..path(remote) };
+        host.find_peer(&PeerHint { path, exchange: ExchangeKind::MAIN, candidate: None, identity: None })
+    };
+    assert_eq!(find("192.0.2.1:500", "198.51.100.1:500"), Some(PeerId(0)));
+    assert_eq!(find("192.0.2.9:500", "198.51.100.1:500"), None, "the policies have another local address");
+    assert_eq!(find("192.0.2.9:500", "203.0.113.1:500"), None, "likewise for the peer at any address");
+    let (config, policies) = (Config::parse(&config).unwrap(), Vec::new());
+    let exchange = KeyExchange::new(config, policies).unwrap();
+    assert_eq!(exchange.path(PeerId(0)).unwrap().local, "192.0.2.9:500".parse().unwrap(), "without policies");
+    assert_eq!(exchange.local(PeerId(2)), None);
 }
 
 #[test]

@@ -143,3 +143,22 @@ fn errors_of_the_text_have_their_position() {
     let error = loaded(CONFIG, "\nspdadd 10.1.0.0/16 10.2.0.0/16 any -P out ipsec;").unwrap_err();
     assert!(error.starts_with("line 2, column "), "{error}");
 }
+
+#[test]
+fn policies_of_one_peer_have_one_local_address() {
+    let config = CONFIG.replace("local 192.0.2.1;", "local 192.0.2.1; local 192.0.2.2;");
+    let locals = |text: &str| {
+        let policies = loaded(&config, text)?.0;
+        Ok::<_, String>(policies.iter().map(|policy| policy.local).collect::<Vec<_>>())
+    };
+    let second =
+        tunnel("198.51.100.1", "require").replace("192.0.2.1-", "192.0.2.2-").replace("-192.0.2.1", "-192.0.2.2");
+    let transport = |source: &str| pair(source, "198.51.100.1", "esp/transport//require", "esp/transport//require");
+    assert_eq!(locals(&second).unwrap(), ["192.0.2.2".parse().ok()]);
+    assert_eq!(locals(&transport("192.0.2.2")).unwrap(), ["192.0.2.2".parse().ok()]);
+    assert_eq!(locals(&transport("192.0.2.0/24")).unwrap(), [None], "a network names no address");
+    assert_eq!(
+        locals(&format!("{second}{}", transport("192.0.2.1"))).unwrap_err(),
+        "policy 3: local address mismatch: got 192.0.2.1, expected 192.0.2.2 as in policy 1 of peer east"
+    );
+}
