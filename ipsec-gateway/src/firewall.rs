@@ -57,15 +57,34 @@ fn nft(script: &str) -> Result<(), String> {
 pub fn rules<'p>(config: &Config, policies: impl Iterator<Item = (PolicyId, &'p PolicyParams)> + Clone) -> String {
     let mut text = format!("table inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n");
     let tun = &config.tun.name;
-    // Before connection tracking and address translation, which change addresses.
-    text += "\tchain enter {\n\t\ttype filter hook prerouting priority raw; policy accept;\n";
-    text += &format!("\t\tiifname \"{tun}\" accept\n");
+    let arrival = arrival_rules(config, policies.clone());
+    // Connection tracking and address translation follow `prerouting`, and change addresses. The rules are therefore
+    // applied to the addresses before them and, in the other two hooks, to those behind them.
+    for (name, hook) in [
+        ("enter", "prerouting priority raw"),
+        ("forward", "forward priority filter"),
+        ("input", "input priority filter"),
+    ] {
+        text += &format!("\tchain {name} {{\n\t\ttype filter hook {hook}; policy accept;\n{arrival}\t}}\n");
+    }
+    text += "\tchain leave {\n\t\ttype filter hook postrouting priority raw; policy accept;\n";
+    text += &format!("\t\toifname \"{tun}\" accept\n\t\tmeta mark {} accept\n", config.mark);
+    for (id, policy) in policies.filter(|(_, policy)| policy.direction == PolicyDirection::Out) {
+        add_rules(&mut text, "", id, policy);
+    }
+    text += "\t}\n}\n";
+    text
+}
+
+/// Returns the rules for packets that arrive: those of the TUN interface and of the sockets of the daemon are accepted.
+fn arrival_rules<'p>(config: &Config, policies: impl Iterator<Item = (PolicyId, &'p PolicyParams)>) -> String {
+    let mut text = format!("\t\tiifname \"{}\" accept\n", config.tun.name);
     for local in &config.locals {
         let (ip, address) = (if local.is_ipv4() { "ip" } else { "ip6" }, local.ip());
         text += &format!("\t\t{ip} daddr {address} udp dport {{ {}, {NAT_TRAVERSAL_PORT} }} accept\n", local.port());
         text += &format!("\t\t{ip} daddr {address} meta l4proto {{ esp, ah, comp }} accept\n");
     }
-    for (id, policy) in policies.clone() {
+    for (id, policy) in policies {
         match policy.direction {
             PolicyDirection::In | PolicyDirection::Forward => add_rules(&mut text, "", id, policy),
             // A packet with the addresses of this side does not come from the unprotected side.
@@ -76,12 +95,6 @@ pub fn rules<'p>(config: &Config, policies: impl Iterator<Item = (PolicyId, &'p 
             }
         }
     }
-    text += "\t}\n\tchain leave {\n\t\ttype filter hook postrouting priority raw; policy accept;\n";
-    text += &format!("\t\toifname \"{tun}\" accept\n\t\tmeta mark {} accept\n", config.mark);
-    for (id, policy) in policies.filter(|(_, policy)| policy.direction == PolicyDirection::Out) {
-        add_rules(&mut text, "", id, policy);
-    }
-    text += "\t}\n}\n";
     text
 }
 

@@ -37,7 +37,9 @@ fn cleartext_that_enters_is_dropped_except_from_the_tun() {
         "iifname \"wan0\" ip saddr 10.1.0.0/16 ip daddr 10.2.0.0/16 counter drop comment \"policy 2\"",
         "ip saddr 10.2.0.0/16 ip daddr 10.1.0.0/16 counter drop comment \"policy 3\"",
     ];
-    assert_eq!(chain("enter", TUNNEL), expected);
+    for name in ["enter", "forward", "input"] {
+        assert_eq!(chain(name, TUNNEL), expected, "chain {name}");
+    }
 }
 
 #[test]
