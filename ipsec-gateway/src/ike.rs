@@ -111,6 +111,11 @@ impl Ike {
         self.with_host(now, engine, |negotiator, host| negotiator.delete(now, Target::All, host));
     }
 
+    /// Deletes the SAs of a pair and tells the peer.
+    fn delete_pair(&mut self, now: Instant, pair: IpsecSaId, engine: &mut Databases) {
+        self.with_host(now, engine, |negotiator, host| negotiator.delete(now, Target::IpsecSa(pair), host));
+    }
+
     /// Returns whether nothing is left to be sent.
     pub fn is_idle(&self) -> bool {
         self.negotiator.is_idle()
@@ -266,13 +271,22 @@ impl Ike {
             Event::InboundReady(negotiated) => {
                 if self.install(now, &negotiated, &mut plane.engine) {
                     self.negotiator.installed(now, negotiated.sa);
+                } else {
+                    self.negotiator.install_failed(negotiated.sa);
                 }
             }
             Event::OutboundReady(negotiated) => {
-                if self.install(now, &negotiated, &mut plane.engine) && self.is_complete(&negotiated) {
+                let policy = PolicyId::new(negotiated.policy);
+                if !self.install(now, &negotiated, &mut plane.engine) {
+                    // The negotiation is complete: the peer has its SAs, and is told to remove them.
+                    self.delete_pair(now, negotiated.sa, &mut plane.engine);
                     self.initiated.remove(&negotiated.sa);
-                    self.failed.remove(&PolicyId::new(negotiated.policy));
-                    if let Err(e) = plane.send_waiting(now, PolicyId::new(negotiated.policy), wire) {
+                    self.failed.insert(policy, now);
+                    plane.drop_waiting(policy);
+                } else if self.is_complete(&negotiated) {
+                    self.initiated.remove(&negotiated.sa);
+                    self.failed.remove(&policy);
+                    if let Err(e) = plane.send_waiting(now, policy, wire) {
                         log::warning(format_args!("the packet that waited for the SA was not sent: {e}"));
                     }
                 }
@@ -327,7 +341,6 @@ impl Ike {
         let NegotiatedSa { sa: pair, peer, policy, selector, params } = negotiated;
         if let Err(e) = engine.add(params, now) {
             log::error(format_args!("SA {params} was not installed: {e}"));
-            self.negotiator.install_failed(*pair);
             return false;
         }
         let (source, peer, policy) = (params.source, *peer, *policy);

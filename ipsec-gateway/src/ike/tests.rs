@@ -149,3 +149,29 @@ fn no_negotiation_begins_after_the_stop() {
     assert_eq!(a.drive(later).len(), 0, "neither an answer nor a negotiation of its own");
     assert_eq!((a.sas().len(), a.ike.initiated.len()), (0, 0));
 }
+
+#[test]
+fn a_pair_without_its_outbound_sa_is_deleted_at_both_gateways() {
+    let (mut a, mut b) = (Gateway::new("full", 1), Gateway::new("full", 2));
+    b.send(NOW, 2);
+    // Gateway 1 is the responder: it installs its inbound SA before the last message arrives.
+    let message_3 = loop {
+        let of_b = b.drive(NOW);
+        if !a.sas().is_empty() {
+            break of_b;
+        }
+        a.receive(NOW, of_b);
+        let of_a = a.drive(NOW);
+        b.receive(NOW, of_a);
+    };
+    let manual = (0x2000..)
+        .map(|spi| format!("add 10.0.0.1 10.0.0.2 esp {spi} -E null \"\" -A hmac-sha1 \"twenty octets it has\";"));
+    for text in manual.take(255) {
+        ipsec_config::setkey::apply(&mut *a.plane.engine, text.as_bytes(), &[], NOW).unwrap();
+    }
+    a.receive(NOW, message_3);
+    exchange(NOW, &mut a, &mut b);
+    assert_eq!((a.ike.installed.len(), b.ike.installed.len()), (0, 0));
+    assert_eq!((a.sas().len(), b.sas()), (255, vec![]), "the manual SAs remain");
+    assert!(a.ike.failed.contains_key(&PolicyId::new(1)));
+}
