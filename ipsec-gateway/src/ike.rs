@@ -145,7 +145,10 @@ impl Ike {
             }
             SaEvent::Expire(sa, Expiry::Hard) => {
                 log::info(format_args!("SA {sa} has expired"));
-                self.installed.remove(sa);
+                // The peer may count octets otherwise. It is told, and the SA of the other direction is removed.
+                if let Some(InstalledSa { pair, .. }) = self.installed.remove(sa) {
+                    self.delete_pair(now, pair, engine);
+                }
             }
             SaEvent::NatMapping { sa, source, port } => {
                 log::info(format_args!("packets of SA {sa} have a new source address: {source}[{port}]"));

@@ -175,3 +175,17 @@ fn a_pair_without_its_outbound_sa_is_deleted_at_both_gateways() {
     assert_eq!((a.sas().len(), b.sas()), (255, vec![]), "the manual SAs remain");
     assert!(a.ike.failed.contains_key(&PolicyId::new(1)));
 }
+
+#[test]
+fn a_pair_is_deleted_at_both_gateways_when_one_of_its_sas_expires() {
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        let (mut a, mut b) = established("expire");
+        let mut installed = a.ike.installed.iter().map(|(id, sa)| (*id, sa.source));
+        let (id, source) = installed.find(|(id, _)| id.direction == direction).unwrap();
+        a.plane.engine.remove(&id, source);
+        a.ike.handle_sa_event(NOW, &SaEvent::Expire(id, Expiry::Hard), &mut a.plane.engine);
+        assert_eq!(exchange(NOW, &mut a, &mut b), 1, "a delete message");
+        assert_eq!((a.sas(), b.sas()), (vec![], vec![]), "{direction:?}");
+        assert_eq!((a.ike.installed.len(), b.ike.installed.len()), (0, 0), "{direction:?}");
+    }
+}
