@@ -25,7 +25,7 @@ use crate::protection::{self, Firewall};
 use crate::psk::PskFile;
 use crate::raw::{PROTOCOLS, Raw, RawSockets};
 use crate::tun::Tun;
-use crate::udp::{Udp, restore_headers};
+use crate::udp::{self, Udp, restore_headers};
 use crate::{clock, policy};
 
 /// Number of packets that are read from one socket before the next one.
@@ -191,6 +191,9 @@ impl Daemon {
         });
         let done = received.and_then(|mut packet| {
             let remote = sender.ok_or(ErrorKind::InvalidData)?;
+            if !udp::is_answerable(remote) {
+                return Ok(());
+            }
             let is_ike = local.port() != NAT_TRAVERSAL_PORT;
             match classify(packet.data(), Marker::NonEsp) {
                 Datagram::KeepAlive => Ok(()),

@@ -64,6 +64,11 @@ impl KeyExchange {
         self.peer(peer).map_or("unknown", |peer| peer.name.as_str())
     }
 
+    /// Returns whether a peer is configured with this address.
+    pub fn has_peer_at(&self, address: IpAddr) -> bool {
+        self.config.peers.iter().any(|peer| peer.address.is_some_and(|own| own.ip() == address))
+    }
+
     /// Returns the policy with this number in the SPD.
     pub fn policy(&self, number: u32) -> Option<&KeyedPolicy> {
         self.policies.iter().find(|policy| policy.id.get() == number)

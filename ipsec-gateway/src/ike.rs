@@ -49,9 +49,23 @@ pub struct Ike {
     failed: HashMap<PolicyId, Instant>,
     /// Time of the last packet with an unknown SPI that has started a negotiation, by peer.
     unknown_spi: HashMap<PeerId, Instant>,
-    /// Limit for lines that unauthenticated messages can cause.
-    limiter: Limiter,
+    limiters: Limiters,
     message: Box<[u8; 65_535]>,
+}
+
+/// Limits for lines that unauthenticated messages can cause. Messages from addresses that are not those of peers do not
+/// use up the limit of the peers.
+#[derive(Default)]
+struct Limiters {
+    peers: Limiter,
+    others: Limiter,
+}
+
+impl Limiters {
+    /// Returns the limit for lines about messages of an address.
+    fn of(&mut self, exchange: &KeyExchange, address: IpAddr) -> &mut Limiter {
+        if exchange.has_peer_at(address) { &mut self.peers } else { &mut self.others }
+    }
 }
 
 /// SA that was negotiated and installed.
@@ -83,7 +97,7 @@ impl Ike {
             initiated: HashMap::new(),
             failed: HashMap::new(),
             unknown_spi: HashMap::new(),
-            limiter: Limiter::default(),
+            limiters: Limiters::default(),
             message: Box::new([0; 65_535]),
         }
     }
@@ -176,13 +190,13 @@ impl Ike {
         let number = acquire.policy.get();
         let Some(policy) = self.exchange.policy(number) else {
             let text = format_args!("no SA for policy {number}, and none is negotiated: {}", acquire.flow);
-            return self.limiter.write(now, Level::Warning, text);
+            return self.limiters.peers.write(now, Level::Warning, text);
         };
         let Ok(peer) = u16::try_from(policy.peer).map(PeerId) else { return };
         if self.exchange.peer(peer).is_none_or(|peer| peer.address.is_none()) {
             let name = self.exchange.name(peer);
             let text = format_args!("no SA for policy {number}: peer {name} has not initiated phase 1");
-            return self.limiter.write(now, Level::Warning, text);
+            return self.limiters.peers.write(now, Level::Warning, text);
         }
         let failed = self.failed.get(&acquire.policy);
         if failed.is_some_and(|failed| now.saturating_duration_since(*failed) < FAILURE_INTERVAL) {
@@ -259,7 +273,8 @@ impl Ike {
                 is_done = false;
                 if let Err(e) = sockets.send(&path, datagram) {
                     let (local, remote) = (show(path.local), show(path.remote));
-                    log::warning(format_args!("IKE message from {local} to {remote} was not sent: {e}"));
+                    let text = format_args!("IKE message from {local} to {remote} was not sent: {e}");
+                    self.limiters.of(&self.exchange, path.remote.ip()).write(now, Level::Warning, text);
                 }
             }
             if is_done {
@@ -313,7 +328,8 @@ impl Ike {
             }
             Event::Failed(failure) => {
                 let name = failure.peer.map_or("unknown", |peer| self.exchange.name(peer));
-                self.limiter.write(now, Level::Error, format_args!("peer {name}: {failure}"));
+                let limiter = self.limiters.of(&self.exchange, failure.path.remote.ip());
+                limiter.write(now, Level::Error, format_args!("peer {name}: {failure}"));
                 if let Some(policy) = failure.sa.and_then(|sa| self.initiated.remove(&sa)) {
                     self.failed.insert(policy, now);
                     plane.drop_waiting(policy);

@@ -26,7 +26,8 @@ const MAX_FILE: u64 = 1 << 20;
 /// File of pre-shared keys. It is read again when it has changed.
 pub struct PskFile {
     path: PathBuf,
-    version: Version,
+    /// Properties of the file when it was last read; `None` if it was missing.
+    version: Option<Version>,
     entries: Vec<Entry>,
 }
 
@@ -120,29 +121,27 @@ impl PskFile {
         for (line, warning) in warnings {
             log::warning(problem(&format_args!("line {line}: {warning}")));
         }
-        Ok(Self { path: path.to_owned(), version: version(&metadata), entries })
+        Ok(Self { path: path.to_owned(), version: Some(version(&metadata)), entries })
     }
 
     /// Returns the key of a peer with one of these identifiers: that of the first line that matches. If the file has
     /// changed and cannot be read, the former keys remain in use.
     pub fn key(&mut self, address: Option<IpAddr>, name: Option<&str>) -> Option<PreSharedKey> {
-        self.reload();
+        if let Err(e) = self.reload() {
+            log::error(format_args!("{e}; the keys that were read before remain in use"));
+        }
         let entry = self.entries.iter().find(|entry| entry.identifier.matches(address, name))?;
         PreSharedKey::new(entry.key.expose()).ok()
     }
 
-    fn reload(&mut self) {
+    /// Reads the file again if it has changed. An error is returned once for each change.
+    fn reload(&mut self) -> Result<(), String> {
         let current = fs::metadata(&self.path).ok().map(|metadata| version(&metadata));
-        if current == Some(self.version) {
-            return;
+        if current != self.version {
+            self.version = current;
+            *self = Self::read(&self.path)?;
         }
-        match Self::read(&self.path) {
-            Ok(file) => *self = file,
-            Err(e) => {
-                log::error(format_args!("{e}; the keys that were read before remain in use"));
-                self.version = current.unwrap_or(self.version);
-            }
-        }
+        Ok(())
     }
 }
 

@@ -80,6 +80,11 @@ impl AsFd for Udp {
     }
 }
 
+/// Returns whether an answer can be sent to the sender of a datagram: port 0 means that there is none (RFC 768).
+pub const fn is_answerable(sender: SocketAddr) -> bool {
+    sender.port() != 0
+}
+
 /// Adds the UDP header and the IP header in front of a received ESP packet, which the engine expects. The fields that the
 /// socket does not return have default values.
 ///
@@ -142,6 +147,13 @@ mod tests {
             assert_eq!((flow.source, flow.destination, flow.protocol), (from.ip(), to.ip(), IpProto::UDP));
             assert_eq!(flow.detail, ipsec_packet::Detail::Ports(4501, 4500));
             assert_eq!(Ip::parse(packet.data()).unwrap().packet().len(), packet.len());
+        }
+    }
+
+    #[test]
+    fn datagrams_without_a_source_port_have_no_answer() {
+        for (sender, expected) in [("192.0.2.1:0", false), ("[2001:db8::1]:0", false), ("192.0.2.1:1", true)] {
+            assert_eq!(is_answerable(sender.parse().unwrap()), expected, "{sender}");
         }
     }
 

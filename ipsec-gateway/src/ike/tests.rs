@@ -189,3 +189,12 @@ fn a_pair_is_deleted_at_both_gateways_when_one_of_its_sas_expires() {
         assert_eq!((a.ike.installed.len(), b.ike.installed.len()), (0, 0), "{direction:?}");
     }
 }
+
+#[test]
+fn lines_about_other_addresses_have_a_limit_of_their_own() {
+    let mut gateway = Gateway::new("limit", 1);
+    let Ike { limiters, exchange, .. } = &mut gateway.ike;
+    let mut limiter = |address: &str| std::ptr::from_mut(limiters.of(exchange, address.parse().unwrap()));
+    assert_eq!(limiter("192.0.2.2"), limiter("192.0.2.2"));
+    assert_ne!(limiter("192.0.2.2"), limiter("192.0.2.9"));
+}

@@ -94,3 +94,17 @@ fn a_changed_file_is_read_again_and_a_wrong_one_is_not() {
     fs::remove_file(&path).unwrap();
     assert_eq!(keys.key(None, None).unwrap().expose(), b"another");
 }
+
+#[test]
+fn each_change_is_an_error_once() {
+    let path = file("once", b"* one\n");
+    let mut keys = PskFile::read(&path).unwrap();
+    assert_eq!(keys.reload(), Ok(()));
+    fs::write(&path, b"broken").unwrap();
+    assert_eq!([keys.reload().is_ok(), keys.reload().is_ok()], [false, true]);
+    fs::remove_file(&path).unwrap();
+    assert_eq!([keys.reload().is_ok(), keys.reload().is_ok()], [false, true], "a missing file");
+    file("once", b"* another\n");
+    assert_eq!(keys.key(None, None).unwrap().expose(), b"another");
+    fs::remove_file(path).unwrap();
+}
