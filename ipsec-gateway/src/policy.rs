@@ -74,6 +74,12 @@ pub fn load(config: &Config, engine: &mut Databases, now: Instant) -> Result<Vec
     for warning in warnings {
         log::warning(format_args!("{name}: {warning}"));
     }
+    if is_wan_missing(config, engine) {
+        log::warning(
+            "gateway.conf has no `wan` statement: packets that arrive from the unprotected side with addresses of the \
+             protected networks are not dropped, and enter the tunnels",
+        );
+    }
     if mode & 0o077 != 0 && engine.sas().next().is_some() {
         log::warning(format_args!("{name}: the file contains keys: mode is {mode:04o}, expected 0600"));
     }
@@ -111,6 +117,16 @@ fn apply(
     }
     check_local_addresses(config, &keyed)?;
     Ok((keyed, warnings))
+}
+
+/// Returns whether packets from the unprotected side can enter a tunnel because no interface is known as one of it.
+fn is_wan_missing(config: &Config, engine: &Databases) -> bool {
+    let is_tunnel = |policy: &PolicyParams| match policy.action {
+        Action::Protect(bundle) => bundle.iter().any(|template| template.mode == Mode::Tunnel),
+        _ => false,
+    };
+    config.wan.is_empty()
+        && engine.policies().any(|(_, policy)| policy.direction == PolicyDirection::Out && is_tunnel(policy))
 }
 
 /// Refuses policies of one peer with different local addresses: phase 1 has one path for each peer, whose addresses are

@@ -162,3 +162,17 @@ fn policies_of_one_peer_have_one_local_address() {
         "policy 3: local address mismatch: got 192.0.2.1, expected 192.0.2.2 as in policy 1 of peer east"
     );
 }
+
+#[test]
+fn tunnels_without_an_interface_of_the_unprotected_side_are_noticed() {
+    let is_missing = |statement: &str, text: &str| {
+        let (config, mut engine) = (Config::parse(&format!("{CONFIG}{statement}")).unwrap(), new_engine());
+        apply(&config, text.as_bytes(), &mut engine, Instant::ZERO).unwrap();
+        is_wan_missing(&config, &engine)
+    };
+    let transport = pair("192.0.2.1", "198.51.100.1", "esp/transport//require", "esp/transport//require");
+    assert!(is_missing("", &tunnel("198.51.100.1", "require")));
+    assert!(!is_missing("wan wan0;", &tunnel("198.51.100.1", "require")));
+    assert!(!is_missing("", &transport), "transport mode protects packets of this host");
+    assert!(!is_missing("", "spdadd 10.1.0.0/16 10.2.0.0/16 any -P out none;"));
+}
