@@ -22,6 +22,8 @@ pub type PreSharedKey = Secret<MAX_KEY>;
 const MAX_KEY: usize = 256;
 /// Largest file that is read, in octets.
 const MAX_FILE: u64 = 1 << 20;
+/// Byte order mark of UTF-8, which some editors write at the beginning of a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// File of pre-shared keys. It is read again when it has changed.
 pub struct PskFile {
@@ -116,7 +118,11 @@ impl PskFile {
         let metadata = file.metadata().map_err(|e| problem(&e))?;
         check_access(path, &metadata, rustix::process::geteuid().as_raw()).map_err(|e| problem(&e))?;
         let mut text = Zeroizing::new(Vec::new());
-        file.take(MAX_FILE).read_to_end(&mut text).map_err(|e| problem(&e))?;
+        let length = file.take(MAX_FILE + 1).read_to_end(&mut text).map_err(|e| problem(&e))?;
+        if length as u64 > MAX_FILE {
+            let got = metadata.len().max(MAX_FILE + 1);
+            return Err(problem(&format_args!("invalid file size: got {got} bytes, expected at most {MAX_FILE}")));
+        }
         let (entries, warnings) = parse(&text).map_err(|e| problem(&e))?;
         for (line, warning) in warnings {
             log::warning(problem(&format_args!("line {line}: {warning}")));
@@ -186,6 +192,7 @@ type Parsed = (Vec<Entry>, Vec<(usize, Warning)>);
 
 fn parse(text: &[u8]) -> Result<Parsed, PskError> {
     let (mut entries, mut warnings) = (Vec::new(), Vec::new());
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     for (number, line) in text.split(|octet| *octet == b'\n').enumerate().map(|(at, line)| (at + 1, line)) {
         let is_blank = |octet: &u8| matches!(octet, b' ' | b'\t');
         if line.starts_with(b"#") || line.iter().all(|octet| octet.is_ascii_whitespace()) {
@@ -198,6 +205,8 @@ fn parse(text: &[u8]) -> Result<Parsed, PskError> {
         let key = &rest[rest.iter().take_while(|octet| is_blank(octet)).count()..];
         match key.last() {
             None => return Err(error(PskErrorKind::NoKey)),
+            // The line ends as those of other systems do.
+            Some(b'\r') if key.len() == 1 => return Err(error(PskErrorKind::NoKey)),
             Some(b'\r') => warnings.push((number, Warning::CarriageReturn)),
             Some(b' ' | b'\t') => warnings.push((number, Warning::TrailingBlank)),
             Some(_) => {}

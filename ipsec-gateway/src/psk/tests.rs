@@ -45,15 +45,36 @@ fn a_carriage_return_and_trailing_blanks_are_part_of_the_key() {
 #[test]
 fn errors_have_the_line_and_not_the_key() {
     let long = [b"a ".as_slice(), &[b'k'; 257]].concat();
-    let table: [(&[u8], &str); 5] = [
+    let table: [(&[u8], &str); 7] = [
         (b"\na", "line 2: no key behind the identifier"),
         (b"a  ", "line 1: no key behind the identifier"),
+        (b"a \r\n", "line 1: no key behind the identifier"),
+        (b"a k\na\t \r\n", "line 2: no key behind the identifier"),
         (b"a 0xabc", "line 1: invalid key: expected pairs of hexadecimal digits behind 0x"),
         (b"\xff k", "line 1: identifier is not UTF-8"),
         (&long, "line 1: invalid key length: got 257 octets, expected at most 256"),
     ];
     for (text, message) in table {
         assert_eq!(parse(text).err().unwrap().to_string(), message);
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_not_part_of_the_first_identifier() {
+    assert_eq!(key(b"\xef\xbb\xbf198.51.100.1 k", Some("198.51.100.1"), None).unwrap(), b"k");
+    assert_eq!(key(b"\xef\xbb\xbf# comment\n* k", None, None).unwrap(), b"k");
+}
+
+#[test]
+fn files_above_the_limit_are_refused() {
+    let line = b"* key\n";
+    for (length, is_read) in [(1 << 20, true), ((1 << 20) + 1, false)] {
+        let comment = [&line[..], b"#", &vec![b'x'; length - line.len() - 1]].concat();
+        let path = file("size", &comment);
+        let error = PskFile::read(&path).err();
+        fs::remove_file(&path).unwrap();
+        let expected = format!("{}: invalid file size: got 1048577 bytes, expected at most 1048576", path.display());
+        assert_eq!(error, (!is_read).then_some(expected));
     }
 }
 
