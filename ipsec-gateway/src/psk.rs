@@ -33,8 +33,9 @@ pub struct PskFile {
     entries: Vec<Entry>,
 }
 
-/// Properties of a file by which a change is noticed.
-type Version = (u64, u64, u64, Option<SystemTime>);
+/// Properties of a file by which a change is noticed: device, inode, length, and the times of the last changes of the
+/// contents and of the properties. The latter changes with owner and mode.
+type Version = (u64, u64, u64, Option<SystemTime>, (i64, i64));
 
 /// Line of the file.
 struct Entry {
@@ -169,7 +170,8 @@ impl Identifier {
 }
 
 fn version(metadata: &Metadata) -> Version {
-    (metadata.dev(), metadata.ino(), metadata.len(), metadata.modified().ok())
+    let changed = (metadata.ctime(), metadata.ctime_nsec());
+    (metadata.dev(), metadata.ino(), metadata.len(), metadata.modified().ok(), changed)
 }
 
 /// Checks type, owner and permissions of the file. The message contains the command that corrects them.

@@ -123,6 +123,11 @@ fn each_change_is_an_error_once() {
     assert_eq!(keys.reload(), Ok(()));
     fs::write(&path, b"broken").unwrap();
     assert_eq!([keys.reload().is_ok(), keys.reload().is_ok()], [false, true]);
+    fs::write(&path, b"* third\n").unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    assert_eq!([keys.reload().is_ok(), keys.reload().is_ok()], [false, true], "a wrong mode");
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(keys.key(None, None).unwrap().expose(), b"third", "the mode was corrected");
     fs::remove_file(&path).unwrap();
     assert_eq!([keys.reload().is_ok(), keys.reload().is_ok()], [false, true], "a missing file");
     file("once", b"* another\n");
