@@ -102,9 +102,10 @@ impl Daemon {
                 writer.try_clone().and_then(|writer| signal_hook::low_level::pipe::register(signal, writer));
             registered.map_err(|e| format!("signal {signal}: {e}"))?;
         }
+        let addresses = config.tun.addresses.iter().map(|(address, _)| *address).collect();
         let ike = Ike::new(KeyExchange::new(config, policies)?, keys, tables);
         Ok(Self {
-            plane: Plane::new(engine),
+            plane: Plane::new(engine).with_addresses(addresses),
             ike,
             tun,
             raw: RawSockets(raw),

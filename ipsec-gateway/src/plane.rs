@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 
 use esp_core::RngIv;
-use ipsec_engine::{Acquire, InboundAction, OutboundAction, PolicyId, SaId};
-use ipsec_packet::{Instant, PacketBuf};
+use ipsec_engine::{Acquire, DiscardReason, InboundAction, OutboundAction, PolicyId, SaId};
+use ipsec_packet::{Instant, Ip, PacketBuf, TooBig, too_big_reply};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -17,9 +18,23 @@ pub trait PacketSink {
     /// Sends an IP packet.
     ///
     /// # Errors
-    /// Those of the system.
+    /// EMSGSIZE if the packet exceeds the MTU of its route and must not be fragmented, and others of the system.
     fn send(&self, packet: &[u8]) -> io::Result<()>;
+
+    /// Returns the MTU of the route of an IP packet, if it is known.
+    fn mtu(&self, packet: &[u8]) -> Option<u16> {
+        let _ = packet;
+        None
+    }
 }
+
+/// Returns whether a packet was not sent because it exceeds the MTU of its route.
+pub fn is_too_big(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error())
+}
+
+/// Longest ICMP error, that of IPv6 (RFC 4443 section 2.4), in octets.
+const MAX_ICMP_ERROR: usize = 1280;
 
 /// Engine with the packets that wait for an SA.
 pub struct Plane {
@@ -27,6 +42,8 @@ pub struct Plane {
     pub engine: Box<Databases>,
     /// Last packet of each policy that has caused an acquire.
     waiting: BTreeMap<PolicyId, Vec<u8>>,
+    /// Addresses of this host in the protected network, from which it sends ICMP errors.
+    addresses: Vec<IpAddr>,
     rng: StdRng,
     buffer: Buffer,
 }
@@ -36,7 +53,13 @@ impl Plane {
     pub fn new(mut engine: Box<Databases>) -> Self {
         let mut rng = StdRng::from_rng(&mut rand::rng());
         engine.set_identification(rng.random());
-        Self { engine, waiting: BTreeMap::new(), rng, buffer: Buffer::new() }
+        Self { engine, waiting: BTreeMap::new(), addresses: Vec::new(), rng, buffer: Buffer::new() }
+    }
+
+    /// Sets the addresses of this host in the protected network, from which it reports packets that are too big.
+    #[must_use]
+    pub fn with_addresses(self, addresses: Vec<IpAddr>) -> Self {
+        Self { addresses, ..self }
     }
 
     /// Processes a packet of the protected side: protects and sends it, or keeps it until its SA exists.
@@ -45,13 +68,35 @@ impl Plane {
     /// Those of `wire`.
     pub fn outbound(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
         match self.engine.outbound(packet, now, &mut RngIv(&mut self.rng)) {
-            OutboundAction::Send | OutboundAction::Bypass => wire.send(packet.data()),
+            OutboundAction::Send | OutboundAction::Bypass => match wire.send(packet.data()) {
+                Err(e) if is_too_big(&e) => self.lower_path_mtu(now, packet.data(), wire).ok_or(e),
+                sent => sent,
+            },
             OutboundAction::Acquire(Acquire { policy, .. }) => {
                 self.waiting.insert(policy, packet.data().to_vec());
                 Ok(())
             }
+            OutboundAction::Discard(DiscardReason::TooBig { mtu }) => self.report_too_big(packet.data(), mtu, wire),
             OutboundAction::Discard(_) => Ok(()),
         }
+    }
+
+    /// Lowers the path MTU of the SA of a packet that was not sent. The packet is lost; the next one of this size is
+    /// reported to its sender (RFC 4301 section 8.2.1). Returns `None` if the MTU is not lower.
+    fn lower_path_mtu(&mut self, now: Instant, packet: &[u8], wire: &impl PacketSink) -> Option<()> {
+        let (mut octets, destination) = ([0; MAX_ICMP_ERROR], Ip::parse(packet).ok()?.destination());
+        // The report is the one that the next router would send.
+        let report = too_big_reply(packet, wire.mtu(packet)?, destination, &mut octets)?;
+        let report = TooBig::read(report).ok()??;
+        self.engine.path_mtu_report(&report, now).then_some(())
+    }
+
+    /// Sends an ICMP error for a packet of the protected side that is too big to be protected.
+    fn report_too_big(&self, packet: &[u8], mtu: u16, wire: &impl PacketSink) -> io::Result<()> {
+        let mut octets = [0; MAX_ICMP_ERROR];
+        // No error is sent from an address of the other IP version.
+        let length = self.addresses.iter().find_map(|from| Some(too_big_reply(packet, mtu, *from, &mut octets)?.len()));
+        length.map_or(Ok(()), |length| wire.send(&octets[..length]))
     }
 
     /// Processes a packet of the unprotected side and passes its contents to `host`. Returns the SA that has

@@ -89,3 +89,40 @@ fn the_last_packet_of_a_policy_is_sent_when_the_sa_exists() {
     plane.send_waiting(Instant::ZERO, policy, &wire).unwrap();
     assert!(wire.take().is_empty(), "it is sent once");
 }
+
+/// Sink whose route has an MTU of 900 octets.
+#[derive(Default)]
+struct Narrow(Kept);
+
+impl PacketSink for Narrow {
+    fn send(&self, packet: &[u8]) -> io::Result<()> {
+        if packet.len() > 900 { Err(rustix::io::Errno::MSGSIZE.into()) } else { self.0.send(packet) }
+    }
+
+    fn mtu(&self, _: &[u8]) -> Option<u16> {
+        Some(900)
+    }
+}
+
+#[test]
+fn packets_that_are_too_big_are_reported_to_their_sender() {
+    let address = "10.1.0.254".parse().unwrap();
+    let mut plane = plane(&format!("{SA}{}", POLICIES[0]), "192.0.2.1").with_addresses(vec![address]);
+    let wire = Narrow::default();
+    let mut send = |length: u16| {
+        let mut packet = packet(7);
+        packet.resize(length.into(), 0);
+        packet[2..4].copy_from_slice(&length.to_be_bytes());
+        (packet[6], packet[10], packet[11]) = (0x40, 0, 0);
+        let sum = ipsec_packet::Checksum::new().over(&packet[..20]).finish();
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        plane.outbound(Instant::ZERO, &mut Buffer::new().copy(&packet).unwrap(), &wire).unwrap();
+        wire.0.take()
+    };
+    assert!(send(880).is_empty(), "the first packet is lost");
+    let reply = send(880).pop().unwrap();
+    assert_eq!((&reply[12..20], &reply[20..22]), (&[10, 1, 0, 254, 10, 1, 0, 1][..], &[3, 4][..]));
+    let mtu = u16::from_be_bytes([reply[26], reply[27]]);
+    assert!((800..880).contains(&mtu), "MTU {mtu}");
+    assert_eq!(send(mtu).pop().unwrap()[9], 50, "a packet of this size is protected and sent");
+}
