@@ -118,16 +118,14 @@ fn aes_ctr_matches_rfc_3686() {
         run += 1;
     }
     // The same vectors with the complete first counter block as the IV: nonce, IV, 1.
-    for bits in [128, 192, 256] {
-        for case in cavp(&format!("AES/aes-{bits}-ctr.txt")) {
-            let (nonce, rest) = case["iv"].split_at(4);
-            assert_eq!((rest.len(), &rest[8..]), (12, &[0, 0, 0, 1][..]), "not the counter block of RFC 3686");
-            let key = [&case["key"], nonce].concat();
-            let mut iv = [0; 16];
-            iv[..8].copy_from_slice(&rest[..8]);
-            encrypts_and_decrypts(&AnyCipher::new(CipherAlgorithm::AesCtr, &key).unwrap(), &iv, &case);
-            run += 1;
-        }
+    for case in cavp("AES/aes-ctr.txt") {
+        let (nonce, rest) = case["iv"].split_at(4);
+        assert_eq!((rest.len(), &rest[8..]), (12, &[0, 0, 0, 1][..]), "not the counter block of RFC 3686");
+        let key = [&case["key"], nonce].concat();
+        let mut iv = [0; 16];
+        iv[..8].copy_from_slice(&rest[..8]);
+        encrypts_and_decrypts(&AnyCipher::new(CipherAlgorithm::AesCtr, &key).unwrap(), &iv, &case);
+        run += 1;
     }
     assert_eq!(run, 18);
 }
@@ -172,7 +170,7 @@ fn des_and_3des_match_cavp_and_refuse_its_degenerate_and_weak_keys() {
 #[test]
 fn blowfish_matches_its_vectors_and_refuses_keys_below_40_bits() {
     let (mut run, mut refused) = (0, 0);
-    for case in [cavp("Blowfish/bf-ecb.txt"), cavp("Blowfish/bf-cbc.txt")].concat() {
+    for case in cavp("Blowfish/bf.txt") {
         let (key, allowed) = (&case["key"], KeyLengths { min: 5, max: 56, step: 1 });
         match BlowfishCbc::from_slice(key) {
             Ok(cipher) => {
@@ -191,7 +189,7 @@ fn blowfish_matches_its_vectors_and_refuses_keys_below_40_bits() {
 #[test]
 fn cast128_matches_rfc_2144_at_40_80_and_128_bits() {
     let mut run = BTreeMap::new();
-    let cases = [rfc("rfc2144_cast128_ecb.json"), cavp("CAST5/cast5-ecb.txt"), cavp("CAST5/cast5-cbc.txt")].concat();
+    let cases = [rfc("rfc2144_cast128_ecb.json"), cavp("CAST5/cast5.txt")].concat();
     for case in cases {
         encrypts_and_decrypts(&Cast128Cbc::from_slice(&case["key"]).unwrap(), &iv(&case), &case);
         *run.entry(case["key"].len() * 8).or_insert(0) += 1;
