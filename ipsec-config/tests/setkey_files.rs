@@ -1,24 +1,28 @@
-//! Configuration files as in the documentation of KAME, the BSDs and ipsec-tools: those in `setkey/` are accepted and
-//! print as equal statements; those in `setkey/wrong/` are refused with the line and the message in their first line.
-
-use std::fs;
-use std::path::Path;
+//! Configurations as in the documentation of KAME, the BSDs and ipsec-tools: those in `setkey/accepted.txt` are accepted
+//! and print as equal statements; those in `setkey/refused.txt` are refused with the line and the message in their first
+//! line. Each begins with a line of `====` and its name.
 
 use ipsec_config::setkey::{Statement, Statements};
 
-/// Returns the files of a folder: name without `.conf`, and text.
-fn files(folder: &str) -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
-    let mut found: Vec<_> = fs::read_dir(&folder)
-        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
-        .map(|entry| entry.expect("folder entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "conf"))
-        .map(|path| {
-            let name = path.file_stem().expect("file name").to_string_lossy().into_owned();
-            (name, fs::read_to_string(&path).expect("UTF-8 text"))
-        })
-        .collect();
-    found.sort();
+const ACCEPTED: &str = include_str!("setkey/accepted.txt");
+const REFUSED: &str = include_str!("setkey/refused.txt");
+
+/// Returns the configurations of a text: name and lines.
+fn configurations(all: &'static str) -> Vec<(&'static str, String)> {
+    let mut found: Vec<(&str, String)> = Vec::new();
+    for line in all.split_inclusive('\n') {
+        match (line.strip_prefix("==== "), found.last_mut()) {
+            (Some(name), _) => found.push((name.trim_end(), String::new())),
+            (None, Some((_, text))) => text.push_str(line),
+            (None, None) => panic!("text before the first name"),
+        }
+    }
+    for (name, text) in &mut found {
+        if let Some(short) = name.strip_suffix(" (no line feed at the end)") {
+            *name = short;
+            text.pop();
+        }
+    }
     found
 }
 
@@ -74,32 +78,32 @@ fn check_wrong(text: &str) -> Result<(), String> {
     }
 }
 
-fn check_all(folder: &str, at_least: usize, check: fn(&str) -> Result<(), String>) {
-    let files = files(folder);
-    assert!(files.len() >= at_least, "{} files in {folder}", files.len());
-    let failure = |(name, text): &(String, String)| check(text).err().map(|why| format!("{name}: {why}"));
-    let failures: Vec<_> = files.iter().filter_map(failure).collect();
-    assert!(failures.is_empty(), "{folder}:\n{}", failures.join("\n"));
+fn check_all(all: &'static str, count: usize, check: fn(&str) -> Result<(), String>) {
+    let configurations = configurations(all);
+    assert_eq!(configurations.len(), count);
+    let failure = |(name, text): &(&str, String)| check(text).err().map(|why| format!("{name}: {why}"));
+    let failures: Vec<_> = configurations.iter().filter_map(failure).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]
 fn every_configuration_is_accepted() {
-    check_all("setkey", 60, |text| good(text).map(drop));
+    check_all(ACCEPTED, 64, |text| good(text).map(drop));
 }
 
 #[test]
 fn every_configuration_prints_as_equal_statements() {
-    check_all("setkey", 60, check_written);
+    check_all(ACCEPTED, 64, check_written);
 }
 
 #[test]
 fn every_error_has_the_expected_line_and_message() {
-    check_all("setkey/wrong", 80, check_wrong);
+    check_all(REFUSED, 85, check_wrong);
 }
 
 #[test]
 fn every_configuration_begins_with_a_comment() {
-    for (name, text) in files("setkey") {
+    for (name, text) in configurations(ACCEPTED) {
         assert!(text.starts_with('#'), "{name}");
     }
 }
@@ -107,7 +111,7 @@ fn every_configuration_begins_with_a_comment() {
 #[test]
 fn error_messages_contain_no_key() {
     let strings = |text: &str| text.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
-    for (name, text) in files("setkey/wrong") {
+    for (name, text) in configurations(REFUSED) {
         let keys = strings(&text).into_iter().chain(
             text.split(|c: char| c.is_whitespace() || c == ';')
                 .filter(|word| word.starts_with("0x") && word.len() >= 16)

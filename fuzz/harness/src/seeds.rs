@@ -52,7 +52,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "inflate" => compressed(),
         "deflate" | "lzs" => compressed().into_iter().chain(packets().into_iter().take(20)).collect(),
         "replay" => vec![(0..90).collect(), [1, 0, 0, 1, 2, 0, 9, 1, 0, 1].to_vec(), vec![0x86; 60]],
-        "setkey" => files(&root().join("ipsec-config/tests/setkey")),
+        "setkey" => configurations(include_str!("../../../ipsec-config/tests/setkey/accepted.txt")),
         "pfkey" => pfkey(),
         "engine_out" => {
             let packets = packets().into_iter().enumerate().map(|(n, p)| [&[n as u8, 0], &p[..]].concat());
@@ -76,6 +76,12 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "pcap" => files(&root().join("ipsec-lab/data")),
         _ => Vec::new(),
     }
+}
+
+/// Returns the configurations of a text, each of which begins with a line of `====` and its name.
+fn configurations(all: &str) -> Vec<Vec<u8>> {
+    let sections = all.split("==== ").filter_map(|section| section.split_once('\n'));
+    sections.map(|(_, text)| text.as_bytes().to_vec()).collect()
 }
 
 /// Returns messages of a peer with the key: proposals of ESP in quick mode, and deletions and notifications.
