@@ -1,12 +1,12 @@
 //! IKEv1 (RFC 2408, RFC 2409) without I/O: negotiation of SAs, and its cryptographic building blocks.
 //!
-//! [`Negotiator`] is a state machine in fixed memory: main mode with pre-shared keys, quick mode for ESP, AH, IPComp and
-//! bundles of them in tunnel and transport mode, and informational exchanges, in both roles. Datagrams, time and
+//! [`Negotiator`] is a state machine in fixed memory: main mode with pre-shared keys, quick mode for ESP, AH, IPComp
+//! and bundles of them in tunnel and transport mode, and informational exchanges, in both roles. Datagrams, time and
 //! requests go in; [`Event`]s and datagrams come out. [`Host`] is what it asks for configuration, keys, random numbers,
 //! SPIs and the Diffie-Hellman arithmetic. `ipsec-lab negotiate` is a complete use of it.
 //!
-//! The crate also contains the key schedule from a shared secret to KEYMAT ([`Skeyid`], [`Phase1Keys`]), the encryption of
-//! messages with its chain of IVs ([`Protection`], [`IvChain`]), Diffie-Hellman groups ([`DiffieHellman`],
+//! The crate also contains the key schedule from a shared secret to KEYMAT ([`Skeyid`], [`Phase1Keys`]), the encryption
+//! of messages with its chain of IVs ([`Protection`], [`IvChain`]), Diffie-Hellman groups ([`DiffieHellman`],
 //! [`Software`]), the mapping between wire numbers and algorithms ([`Phase1Choice`], [`Phase2Choice`]), NAT detection
 //! and stateless cookies. Messages are parsed and written by `ike-codec`; the algorithms are those of `ipsec-crypto`.
 //!
@@ -36,10 +36,10 @@
 //! All features are additive.
 //!
 //! Security notes: decryption does not authenticate. The negotiator verifies the hash of a message before its contents
-//! are used, and confirms the IV chain after that; users of the building blocks have to do the same. A pre-shared key in aggressive mode, or a weak one in main mode, can be searched
-//! offline (CVE-2018-5389); the strength of the key is the only protection. Groups 1, 2 and 5, DES and MD5 are intended
-//! for peers without stronger algorithms. Secrets are wiped on drop and never printed; block ciphers other than AES are
-//! not constant-time.
+//! are used, and confirms the IV chain after that; users of the building blocks have to do the same. A pre-shared key
+//! in aggressive mode, or a weak one in main mode, can be searched offline (CVE-2018-5389); the strength of the key is
+//! the only protection. Groups 1, 2 and 5, DES and MD5 are intended for peers without stronger algorithms. Secrets are
+//! wiped on drop and never printed; block ciphers other than AES are not constant-time.
 #![no_std]
 #![deny(
     clippy::indexing_slicing,

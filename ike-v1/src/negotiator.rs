@@ -141,8 +141,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Negotiates a pair of IPsec SAs for a policy, and an ISAKMP SA first if there is none. While the negotiation is in
-    /// progress, further requests for the same policy return the same identifier.
+    /// Negotiates a pair of IPsec SAs for a policy, and an ISAKMP SA first if there is none. While the negotiation is
+    /// in progress, further requests for the same policy return the same identifier.
     ///
     /// # Errors
     /// [`Refusal`] if the peer or the policy does not exist, the peer has no address, or the table is full.
@@ -171,8 +171,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(IpsecSaId(id))
     }
 
-    /// Reports that the inbound SA of an event `InboundReady` is installed. It is called once for each such event; after
-    /// the last one, the message that lets the peer use the SAs may be sent.
+    /// Reports that the inbound SA of an event `InboundReady` is installed. It is called once for each such event;
+    /// after the last one, the message that lets the peer use the SAs may be sent.
     pub fn installed(&mut self, now: Instant, sa: IpsecSaId) {
         if !self.pair_mut(sa.0).is_some_and(IpsecSlot::install) {
             return;

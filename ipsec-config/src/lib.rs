@@ -17,8 +17,8 @@
 //!
 //! Features: none.
 //!
-//! Security notes: a text contains keys. Errors show the position and, unless it may be part of a key, the word at which
-//! they occur. Keys are never printed, except by the writer of statements.
+//! Security notes: a text contains keys. Errors show the position and, unless it may be part of a key, the word at
+//! which they occur. Keys are never printed, except by the writer of statements.
 #![no_std]
 #![deny(
     clippy::indexing_slicing,

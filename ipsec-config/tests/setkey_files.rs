@@ -1,6 +1,6 @@
-//! Configurations as in the documentation of KAME, the BSDs and ipsec-tools: those in `setkey/accepted.txt` are accepted
-//! and print as equal statements; those in `setkey/refused.txt` are refused with the line and the message in their first
-//! line. Each begins with a line of `====` and its name.
+//! Configurations as in the documentation of KAME, the BSDs and ipsec-tools: those in `setkey/accepted.txt` are
+//! accepted and print as equal statements; those in `setkey/refused.txt` are refused with the line and the message in
+//! their first line. Each begins with a line of `====` and its name.
 
 use ipsec_config::setkey::{Statement, Statements};
 

@@ -131,7 +131,8 @@ impl CipherAlgorithm {
     /// Every cipher, in the order of the enum.
     #[rustfmt::skip]
     pub const ALL: &'static [CipherRow] = ciphers! {
-        // algorithm      name                 Wireshark                                     RFC   keys      default salt iv icv legacy
+        // algorithm      name                 Wireshark                                     RFC   keys      default
+        // salt iv icv legacy
         Null,             "null",              Some("NULL"),                                 2410, 0..0/1,   0,      0,   0, 0,  false;
         DesCbc,           "des-cbc",           Some("DES-CBC [RFC2405]"),                    2405, 8..8/1,   8,      0,   8, 0,  true;
         TripleDesCbc,     "3des-cbc",          Some("TripleDES-CBC [RFC2451]"),              2451, 24..24/1, 24,     0,   8, 0,  true;
@@ -182,7 +183,8 @@ impl IntegrityAlgorithm {
     /// Every integrity algorithm, in the order of the enum.
     #[rustfmt::skip]
     pub const ALL: &'static [IntegrityRow] = integrity! {
-        // algorithm      name                  Wireshark                                                       RFC   keys  default ICV legacy
+        // algorithm      name                  Wireshark                                                       RFC  
+        // keys  default ICV legacy
         None,             "none",               Some("NULL"),                                                   2406, KeyLengths::exactly(0), 0, 0, true;
         HmacMd5_96,       "hmac-md5-96",        Some("HMAC-MD5-96 [RFC2403]"),                                  2403, HMAC, 16,     12, true;
         HmacSha1_96,      "hmac-sha1-96",       Some("HMAC-SHA-1-96 [RFC2404]"),                                2404, HMAC, 20,     12, false;

@@ -50,8 +50,8 @@ impl<A: Algorithms> Sa<A> {
     /// checksum of the upper layer is repaired (RFC 3948 section 3.1.2), unless IPComp follows: then the caller
     /// repairs it after decompression ([`repair_checksum`]).
     ///
-    /// The headers in front are checked first ([`check_preceding_headers`](ipsec_packet::check_preceding_headers)). ESP in transport mode removes those
-    /// headers in front that it does not authenticate ([`remove_preceding_headers`]).
+    /// The headers in front are checked first ([`check_preceding_headers`](ipsec_packet::check_preceding_headers)). ESP
+    /// in transport mode removes those headers in front that it does not authenticate ([`remove_preceding_headers`]).
     ///
     /// # Errors
     /// [`DiscardReason`]. Packet and window are unchanged if the SA refused the packet. A packet that was

@@ -224,8 +224,8 @@ impl fmt::Display for DiscardReason {
 }
 
 impl DiscardReason {
-    /// Returns whose fault the error is. A policy of the configuration that discards a packet is no fault of the caller:
-    /// it did what it was asked.
+    /// Returns whose fault the error is. A policy of the configuration that discards a packet is no fault of the
+    /// caller: it did what it was asked.
     pub const fn fault(&self) -> Fault {
         match self {
             Self::Malformed(e) => e.fault(),

@@ -80,8 +80,8 @@ pub enum Unmatched {
 /// An engine holds up to `SAS` SAs and `POLICIES` policies, and caches the SPD lookup of `FLOWS` flows. It never
 /// allocates; its size is `size_of::<Engine<..>>()`.
 ///
-/// All times are those of one monotonic clock, by which lifetimes end. A clock that is set back extends the lifetimes of
-/// mature SAs, but neither that of a larval SA nor that of a path MTU, and suppresses no acquire.
+/// All times are those of one monotonic clock, by which lifetimes end. A clock that is set back extends the lifetimes
+/// of mature SAs, but neither that of a larval SA nor that of a path MTU, and suppresses no acquire.
 pub struct Engine<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize = 64> {
     pub(crate) settings: Settings,
     pub(crate) spd: Spd<POLICIES, FLOWS>,

@@ -68,10 +68,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     ///
     /// Headers in front of an IPsec header are checked before it is decapsulated
     /// ([`ParsedIp::check_preceding_headers`]): a packet that has not reached its destination, or whose options ask
-    /// to be discarded, is refused. In transport mode the IPv4 options and IPv6 extension headers that neither ESP nor AH authenticates are removed from a
-    /// packet that is delivered ([`remove_preceding_headers`]): otherwise the IP stack could answer one of them with
-    /// an ICMP error that quotes the plaintext. Headers that AH covers stay; IPv4 options that AH replaces by zeros
-    /// are replaced ([`ah_core::replace_mutable_options`]).
+    /// to be discarded, is refused. In transport mode the IPv4 options and IPv6 extension headers that neither ESP nor
+    /// AH authenticates are removed from a packet that is delivered ([`remove_preceding_headers`]): otherwise the IP
+    /// stack could answer one of them with an ICMP error that quotes the plaintext. Headers that AH covers stay; IPv4
+    /// options that AH replaces by zeros are replaced ([`ah_core::replace_mutable_options`]).
     ///
     /// If the outermost IPsec header was refused, a discarded packet is unmodified except for octets behind its own
     /// length. If it was refused later, the plaintext is wiped, also in front of the packet and behind it. Windows

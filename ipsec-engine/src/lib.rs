@@ -3,8 +3,8 @@
 //!
 //! [`Engine`] holds policies and SAs and processes packets ([`Engine::outbound`], [`Engine::inbound`]). [`Sa`]
 //! processes packets of one SA without the databases. SAs and policies are described by `ipsec-sa`; configuration files
-//! (`ipsec-config`) and key exchange (`ike-v1`) give them to the engine by [`SaBackend`] and [`PolicyBackend`]. Sockets,
-//! routing, fragmentation and reassembly are not part of this crate.
+//! (`ipsec-config`) and key exchange (`ike-v1`) give them to the engine by [`SaBackend`] and [`PolicyBackend`].
+//! Sockets, routing, fragmentation and reassembly are not part of this crate.
 //!
 //! ```
 //! # #[cfg(feature = "runtime-suites")] {
@@ -35,15 +35,15 @@
 //! | 256 | 64 | 64 | AES-128-CBC with HMAC-SHA1 | 286000 |
 //! | 2 | 2 | 4 | AES-128-CBC with HMAC-SHA1 | 7200 |
 //!
-//! SAs take nearly all of it: 5488 and 800 octets each (the latter 1008 with the feature `vector-code` of `ipsec-crypto`).
-//! An SA that may have any algorithm is as large as the key schedule of Blowfish. [`Engine::new`] is a `const fn`, so
-//! that an engine can be created without any stack: `static ENGINE: Mutex<Engine<..>> =
+//! SAs take nearly all of it: 5488 and 800 octets each (the latter 1008 with the feature `vector-code` of
+//! `ipsec-crypto`). An SA that may have any algorithm is as large as the key schedule of Blowfish. [`Engine::new`] is a
+//! `const fn`, so that an engine can be created without any stack: `static ENGINE: Mutex<Engine<..>> =
 //! Mutex::new(Engine::new(Settings::STRICT, None, None));`. With the feature `alloc`, SAs and policies are on the heap,
-//! each SA in memory of its own, and the tables grow to the same limits: an engine for 256 SAs needs less than 32 KiB of
-//! stack.
+//! each SA in memory of its own, and the tables grow to the same limits: an engine for 256 SAs needs less than 32 KiB
+//! of stack.
 //!
-//! Features: `runtime-suites` (default) adds `AnyAlgorithms`; `alloc` keeps SAs and policies on the heap. The algorithms are
-//! features of `ipsec-crypto`.
+//! Features: `runtime-suites` (default) adds `AnyAlgorithms`; `alloc` keeps SAs and policies on the heap. The
+//! algorithms are features of `ipsec-crypto`.
 //!
 //! Security notes: a packet that matches a PROTECT policy never leaves in cleartext, unless the level of the template
 //! is `use`; inbound, it is not accepted in cleartext, nor through SAs that do not match the policy. A later fragment

@@ -51,8 +51,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// The buffer needs headroom and tailroom for the headers and trailers of the policy. IPComp works in the
     /// tailroom; without it the payload is sent uncompressed.
     ///
-    /// The packet may be sent only if the result is [`OutboundAction::Send`] or [`OutboundAction::Bypass`]. Otherwise it is
-    /// unmodified and no sequence number was used, except for [`DiscardReason::Tunnel`] (inner hop limit) and
+    /// The packet may be sent only if the result is [`OutboundAction::Send`] or [`OutboundAction::Bypass`]. Otherwise
+    /// it is unmodified and no sequence number was used, except for [`DiscardReason::Tunnel`] (inner hop limit) and
     /// [`DiscardReason::Sign`] (headers that AH cannot cover) behind another transform.
     pub fn outbound(&mut self, packet: &mut PacketBuf<'_>, now: Instant, iv: &mut impl IvSource) -> OutboundAction {
         let mut parsed = ParsedIp::read(packet.data());

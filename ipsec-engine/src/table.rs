@@ -1,5 +1,5 @@
-//! Tables with a bounded number of entries: in fixed memory inside the engine, or, with the feature `alloc`, on the heap
-//! as they grow. An entry keeps its place in memory, so that no copy of a key remains where it was before.
+//! Tables with a bounded number of entries: in fixed memory inside the engine, or, with the feature `alloc`, on the
+//! heap as they grow. An entry keeps its place in memory, so that no copy of a key remains where it was before.
 
 #[cfg(not(feature = "alloc"))]
 pub(crate) use fixed::{Slots, Table};

@@ -25,8 +25,8 @@ impl<'a, A: Algorithms> SaUpdate<'a, A> {
         self.0.lifetimes = lifetimes;
     }
 
-    /// Changes the address and port of a peer that a NAT has moved (see [`SaEvent::NatMapping`](crate::SaEvent::NatMapping); RFC 3947 section 7). The
-    /// known path MTU is reset.
+    /// Changes the address and port of a peer that a NAT has moved (see
+    /// [`SaEvent::NatMapping`](crate::SaEvent::NatMapping); RFC 3947 section 7). The known path MTU is reset.
     ///
     /// # Errors
     /// [`MixedFamilies`]; nothing has changed.

@@ -28,8 +28,8 @@ fn documented_engine_and_sa_sizes_are_current() {
     }
     let text = include_str!("../src/lib.rs");
     let (any, one) = (size_of::<Sa<AnyAlgorithms>>(), size_of::<Sa<One>>());
-    // The feature `vector-code` shows in the size of key schedules only, which are then all of the maximum size. `ci/size`
-    // runs this test without it.
+    // The feature `vector-code` shows in the size of key schedules only, which are then all of the maximum size.
+    // `ci/size` runs this test without it.
     if size_of::<Aes128Cbc>() > 352 {
         assert!(text.contains(&format!("the latter {one} with the feature `vector-code`")), "{one}");
         return;

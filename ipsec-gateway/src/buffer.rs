@@ -23,7 +23,7 @@ impl Buffer {
     /// Receives a packet: `read` writes it and returns its length.
     ///
     /// # Errors
-    /// That of `read`.
+    /// The error of `read`.
     pub fn receive(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<PacketBuf<'_>> {
         let length = read(&mut self.0[HEADROOM..HEADROOM + MAX_PACKET])?;
         PacketBuf::with_headroom(&mut self.0, HEADROOM, length).map_err(io::Error::other)

@@ -1,5 +1,6 @@
 //! Rules of nftables that drop cleartext packets which a PROTECT policy covers.
-//! // The engine does not see packets that the kernel forwards. The table therefore repeats the SPD: where the policy of a
+//!
+//! The engine does not see packets that the kernel forwards. The table therefore repeats the SPD: where the policy of a
 //! packet is PROTECT, the packet passes only through the TUN interface. The table does not belong to the process of the
 //! daemon: it exists before the daemon starts, and after it has ended.
 

@@ -134,7 +134,8 @@ impl Host for GatewayHost<'_> {
     }
 
     fn find_peer(&self, hint: &PeerHint<'_>) -> Option<PeerId> {
-        // With pre-shared keys, the peer is known by its address (RFC 2409 section 5.4); the identity is compared later.
+        // With pre-shared keys, the peer is known by its address (RFC 2409 section 5.4); the identity is compared
+        // later.
         if hint.candidate.is_some() || self.admission == Admission::Closed {
             return hint.candidate;
         }

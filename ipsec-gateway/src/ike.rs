@@ -210,8 +210,8 @@ impl Ike {
 
     /// Negotiates SAs with a peer that uses an SA which this host does not have, probably because it was started again.
     ///
-    /// The packet is not authentic. It therefore starts a negotiation only for policies without an outbound SA, and only
-    /// once in a while.
+    /// The packet is not authentic. It therefore starts a negotiation only for policies without an outbound SA, and
+    /// only once in a while.
     pub fn handle_unknown_spi(&mut self, now: Instant, source: IpAddr, engine: &mut Databases) {
         if self.admission == Admission::Closed {
             return;

@@ -45,7 +45,7 @@ impl KeyTables {
     /// Adds an ISAKMP SA: the cookie of the initiator and the key of the cipher.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The error of the system.
     pub fn add_isakmp(&mut self, initiator: &Cookie, key: &[u8]) -> io::Result<()> {
         let row = Zeroizing::new(format!("{},{}\n", hex(initiator).as_str(), hex(key).as_str()));
         self.ike.write_all(row.as_bytes())
@@ -54,7 +54,7 @@ impl KeyTables {
     /// Adds an ESP SA. SAs of other protocols are skipped.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The error of the system.
     pub fn add_esp(&mut self, sa: &SaParams) -> io::Result<()> {
         esp_row(sa).map_or(Ok(()), |row| self.esp.write_all(row.as_bytes()))
     }

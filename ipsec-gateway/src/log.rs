@@ -81,7 +81,8 @@ const fn civil_date(days: u64) -> (u64, u64, u64) {
     (if month <= 2 { year + 1 } else { year }, month, date)
 }
 
-/// Limit for lines that unauthenticated packets can cause: the first ones of each interval are written, the others counted.
+/// Limit for lines that unauthenticated packets can cause: the first ones of each interval are written, the others
+/// counted.
 #[derive(Default)]
 pub struct Limiter {
     /// Begin of the interval.

@@ -65,7 +65,7 @@ impl Plane {
     /// Processes a packet of the protected side: protects and sends it, or keeps it until its SA exists.
     ///
     /// # Errors
-    /// Those of `wire`.
+    /// The error of `wire`.
     pub fn outbound(&mut self, now: Instant, packet: &mut PacketBuf<'_>, wire: &impl PacketSink) -> io::Result<()> {
         match self.engine.outbound(packet, now, &mut RngIv(&mut self.rng)) {
             OutboundAction::Send | OutboundAction::Bypass => match wire.send(packet.data()) {
@@ -103,7 +103,7 @@ impl Plane {
     /// authenticated it.
     ///
     /// # Errors
-    /// Those of `host`.
+    /// The error of `host`.
     pub fn inbound(
         &mut self,
         now: Instant,
@@ -120,7 +120,7 @@ impl Plane {
     /// Sends the packet that waits for an SA of this policy, if there is one.
     ///
     /// # Errors
-    /// Those of `wire`.
+    /// The error of `wire`.
     pub fn send_waiting(&mut self, now: Instant, policy: PolicyId, wire: &impl PacketSink) -> io::Result<()> {
         let Some(packet) = self.waiting.remove(&policy) else { return Ok(()) };
         let mut buffer = std::mem::take(&mut self.buffer);

@@ -51,8 +51,8 @@ pub struct KeyedTemplate {
     pub proposals: Vec<Phase2Choice>,
 }
 
-/// Interval after which a policy repeats an acquire. It also delays the first one after the SAs of a policy were deleted.
-/// Repeated acquires join a negotiation that is in progress.
+/// Interval after which a policy repeats an acquire. It also delays the first one after the SAs of a policy were
+/// deleted. Repeated acquires join a negotiation that is in progress.
 const ACQUIRE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Creates an engine without SAs and policies. A packet that matches no policy is discarded.
@@ -205,8 +205,8 @@ fn keyed_policy(
     Ok(checked)
 }
 
-/// Refuses bundles that one quick mode cannot negotiate: a protocol twice, and keyed protocols whose first groups differ
-/// (RFC 2409 section 5.5).
+/// Refuses bundles that one quick mode cannot negotiate: a protocol twice, and keyed protocols whose first groups
+/// differ (RFC 2409 section 5.5).
 fn check_bundle(templates: &[KeyedTemplate]) -> Result<(), String> {
     let mut keyed = templates.iter().filter(|template| template.protocol != ProtocolId::IPCOMP);
     let group = |template: &KeyedTemplate| template.proposals.first().and_then(|first| first.group);

@@ -1,5 +1,6 @@
 //! Pre-shared keys in the format of racoon's psk.txt.
-//! // Each line contains an identifier, blanks, and the key up to the end of the line. A line that begins with `#` is a
+//!
+//! Each line contains an identifier, blanks, and the key up to the end of the line. A line that begins with `#` is a
 //! comment. The first line that matches is used.
 
 use std::fmt;

@@ -1,5 +1,6 @@
 //! TUN interface and routes, by the command `ip`.
-//! // A routing table of its own contains the destinations of the PROTECT policies: by the TUN interface, and behind it as
+//!
+//! A routing table of its own contains the destinations of the PROTECT policies: by the TUN interface, and behind it as
 //! `unreachable`, for a TUN interface that was removed. A rule leads every packet to this table that does not have the
 //! mark of the daemon, so that protected packets of the daemon do not return to the TUN interface.
 

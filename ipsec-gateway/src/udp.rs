@@ -52,7 +52,7 @@ impl Udp {
     /// Sends a datagram.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The error of the system.
     fn send(&self, datagram: &[u8], remote: SocketAddr) -> io::Result<()> {
         self.socket.send_to(datagram, remote).map(|_| ())
     }
@@ -85,8 +85,8 @@ pub const fn is_answerable(sender: SocketAddr) -> bool {
     sender.port() != 0
 }
 
-/// Adds the UDP header and the IP header in front of a received ESP packet, which the engine expects. The fields that the
-/// socket does not return have default values.
+/// Adds the UDP header and the IP header in front of a received ESP packet, which the engine expects. The fields that
+/// the socket does not return have default values.
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidData`] for a packet that is too long.

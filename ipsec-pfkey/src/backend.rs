@@ -235,7 +235,8 @@ fn push_ends(writer: &mut MessageWriter<'_>, source: IpAddr, destination: IpAddr
 /// Returns the event of a message of the kernel: SADB_ACQUIRE, SADB_EXPIRE, or SADB_X_NAT_T_NEW_MAPPING of Linux (RFC
 /// 2367 sections 3.1.6 and 3.1.8). `local` are the addresses of this host, by which the direction of an SA is found.
 ///
-/// A new mapping is reported only if this host has one address of the family. Of an acquire, the kernel reports the addresses of the SA, not the packet: its flow has no protocol and no ports.
+/// A new mapping is reported only if this host has one address of the family. Of an acquire, the kernel reports the
+/// addresses of the SA, not the packet: its flow has no protocol and no ports.
 pub fn event(message: &Message<'_>, local: &[IpAddr]) -> Option<SaEvent> {
     let (mut source, mut destination, mut spi, mut soft, mut policy) = (None, None, None, false, PolicyId::new(0));
     let (mut reqid, mut new_port, mut mode) = (0, None, Mode::Any);

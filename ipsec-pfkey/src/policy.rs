@@ -69,7 +69,8 @@ impl<'a> PolicyExtension<'a> {
         }
     }
 
-    /// Returns the action, where `none`, `entrust` and `bypass` are one; `None` if the policy has more templates than [`Bundle`] can hold (RFC 4301 section 4.4.1).
+    /// Returns the action, where `none`, `entrust` and `bypass` are one; `None` if the policy has more templates than
+    /// [`Bundle`] can hold (RFC 4301 section 4.4.1).
     pub fn action(&self) -> Option<Action> {
         Some(match self.kind {
             PolicyKind::Discard => Action::Discard,

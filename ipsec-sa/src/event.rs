@@ -30,8 +30,8 @@ pub enum SaEvent {
 /// Limit of the lifetime of an SA that was reached (RFC 4301 section 4.4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expiry {
-    /// The SA is to be rekeyed. The new inbound SA is installed before the peer can use it, and the new outbound SA when
-    /// the peer has its inbound SA; the old SAs stay until their hard limits.
+    /// The SA is to be rekeyed. The new inbound SA is installed before the peer can use it, and the new outbound SA
+    /// when the peer has its inbound SA; the old SAs stay until their hard limits.
     Soft,
     /// The SA is removed.
     Hard,

@@ -109,8 +109,8 @@ pub enum TransformParams {
 }
 
 impl TransformParams {
-    /// Returns whether the nonce of the algorithm contains the sequence number: with the same keys no number may be used
-    /// twice (RFC 3686 section 7, RFC 4106 section 9, RFC 4543 section 9).
+    /// Returns whether the nonce of the algorithm contains the sequence number: with the same keys no number may be
+    /// used twice (RFC 3686 section 7, RFC 4106 section 9, RFC 4543 section 9).
     pub fn has_sequence_nonce(&self) -> bool {
         match self {
             Self::Esp(keys) | Self::EspWithoutIntegrity(keys) => keys.cipher.row().is_some_and(|row| row.salt > 0),

@@ -115,8 +115,8 @@ impl<E: Ipsec> Ipsec for &mut E {
 }
 
 /// Device `D` with an engine `E` in front of it (RFC 4301 section 3.3). `I` supplies the IVs of CBC suites. Its two
-/// buffers have `SIZE` octets each, of which 192 are for the overhead of IPsec. A received IPComp packet must fit in the
-/// buffer together with its decompressed payload.
+/// buffers have `SIZE` octets each, of which 192 are for the overhead of IPsec. A received IPComp packet must fit in
+/// the buffer together with its decompressed payload.
 pub struct Protected<D, E, I, const SIZE: usize> {
     inner: D,
     link: Link,

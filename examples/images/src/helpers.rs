@@ -1,5 +1,5 @@
-//! Image of the functions for programs without an engine or a negotiator: a host in transport mode, an offer of phase 1,
-//! and the body of an identification payload.
+//! Image of the functions for programs without an engine or a negotiator: a host in transport mode, an offer of phase
+//! 1, and the body of an identification payload.
 #![no_std]
 #![no_main]
 

@@ -1,8 +1,8 @@
 //! The corpora: one tar archive for each target, `fuzz/corpus/TARGET.tar`.
 //!
 //! The tests read the archives in memory. Fuzzers need directories, which `fuzz-corpus unpack` writes;
-//! `fuzz-corpus pack` writes the archives. The contents of a directory determine the archive: the entries are sorted by name, and
-//! owner, mode and modification time are constants.
+//! `fuzz-corpus pack` writes the archives. The contents of a directory determine the archive: the entries are sorted by
+//! name, and owner, mode and modification time are constants.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

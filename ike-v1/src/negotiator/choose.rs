@@ -115,8 +115,8 @@ pub(crate) struct ChosenMember<'m> {
     pub chosen: Chosen<'m, Phase2Choice>,
 }
 
-/// Chooses the first acceptable proposal of an offer of quick mode (RFC 2408 sections 4.2 and 5.6): it has the protocols
-/// of the policy, and an acceptable transform of each.
+/// Chooses the first acceptable proposal of an offer of quick mode (RFC 2408 sections 4.2 and 5.6): it has the
+/// protocols of the policy, and an acceptable transform of each.
 pub(crate) fn phase_2<'m>(
     sa: &SecurityAssociation<'m>,
     policy: &IpsecPolicy<'_>,

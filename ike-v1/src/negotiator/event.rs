@@ -101,8 +101,8 @@ pub enum Event {
         /// Reason for the removal.
         why: Gone,
     },
-    /// A peer has sent a message with the cookies of an unknown ISAKMP SA: this host, or the peer, has lost its SAs. The
-    /// message is not authentic. Sent at most once a minute.
+    /// A peer has sent a message with the cookies of an unknown ISAKMP SA: this host, or the peer, has lost its SAs.
+    /// The message is not authentic. Sent at most once a minute.
     UnknownSa {
         /// Addresses and ports of the message.
         path: Path,

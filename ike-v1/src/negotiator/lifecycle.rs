@@ -185,8 +185,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(())
     }
 
-    /// Returns whether an exchange is not complete. A quick mode is complete with its pair: before that, its last message
-    /// waits for the caller, or to be sent.
+    /// Returns whether an exchange is not complete. A quick mode is complete with its pair: before that, its last
+    /// message waits for the caller, or to be sent.
     fn is_open(&self, index: usize) -> bool {
         let Ok(Exchange { state, .. }) = self.exchange(index) else { return false };
         let pair = state.ipsec.and_then(|id| self.pairs.get(usize::from(id.index))).and_then(Option::as_ref);

@@ -76,8 +76,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Returns the index of an exchange for a negotiation of this host, or of an authenticated peer. Half-open exchanges
-    /// give way to it, first those whose initiator has not returned the cookie of this host.
+    /// Returns the index of an exchange for a negotiation of this host, or of an authenticated peer. Half-open
+    /// exchanges give way to it, first those whose initiator has not returned the cookie of this host.
     pub(super) fn free_exchange(&mut self) -> Result<usize, Refusal> {
         if let Some(index) = self.idle_slot() {
             return Ok(index);

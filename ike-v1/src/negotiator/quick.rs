@@ -1,5 +1,5 @@
-//! Quick mode for SAs of ESP, AH and IPComp, with or without perfect forward secrecy (RFC 2409 section 5.5): one function for
-//! each message that is received, and one that begins. Each makes all checks before it changes anything.
+//! Quick mode for SAs of ESP, AH and IPComp, with or without perfect forward secrecy (RFC 2409 section 5.5): one
+//! function for each message that is received, and one that begins. Each makes all checks before it changes anything.
 
 use ike_codec::{
     Attributes, Body, Doi, ExchangeKind, Group, IpsecAttributes, MessageWriter, NoSpace, Notification, NotifyKind,
@@ -146,8 +146,8 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
     Ok(())
 }
 
-/// Message 2, `HDR*, HASH(2), SA, Nr [, KE] [, IDci, IDcr]`: sends `HDR*, HASH(3)`. With the commit flag, the outbound SA
-/// waits for message 4 (RFC 2408 section 3.1).
+/// Message 2, `HDR*, HASH(2), SA, Nr [, KE] [, IDci, IDcr]`: sends `HDR*, HASH(3)`. With the commit flag, the outbound
+/// SA waits for message 4 (RFC 2408 section 3.1).
 pub(crate) fn take_answer(
     step: &mut Step<'_>,
     message: &Authentic<'_>,

@@ -17,7 +17,8 @@ pub(crate) enum Stage {
     QuickAwaitsAnswer,
     /// Quick mode, responder: message 3.
     QuickAwaitsHash3,
-    /// Quick mode, initiator: message 4 with CONNECTED, as the responder has set the commit flag (RFC 2408 section 3.1).
+    /// Quick mode, initiator: message 4 with CONNECTED, as the responder has set the commit flag (RFC 2408 section
+    /// 3.1).
     QuickAwaitsConnected,
     /// The exchange is complete; its last message is repeated for a duplicate of the message that it answers.
     Answers,

@@ -35,8 +35,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.start_wanted(now, host);
     }
 
-    /// Renews ISAKMP SAs whose peer has IPsec SAs, unless there is a newer one. The old SA lives until its end; IPsec SAs
-    /// use the newest.
+    /// Renews ISAKMP SAs whose peer has IPsec SAs, unless there is a newer one. The old SA lives until its end; IPsec
+    /// SAs use the newest.
     fn renew(&mut self, now: Instant, host: &mut dyn Host) {
         for index in 0..SAS {
             let Some(sa) = self.isakmp.get_mut(index).and_then(Option::as_mut) else { continue };

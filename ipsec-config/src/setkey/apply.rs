@@ -56,8 +56,8 @@ pub trait Environment {
         let _ = (sa, id, is_numbered);
     }
 
-    /// Called for a statement that had no effect, or has another effect than it appears to have. The text of a statement
-    /// may contain keys.
+    /// Called for a statement that had no effect, or has another effect than it appears to have. The text of a
+    /// statement may contain keys.
     fn warning(&mut self, at: Location, statement: &Statement<'_>, warning: Warning) {
         let _ = (at, statement, warning);
     }

@@ -49,7 +49,8 @@ impl LoadOptions {
     /// Keys in a file outlive the counter of an SA. With an algorithm whose nonce contains the sequence number, two
     /// packets with the same number reveal the exclusive or of their plaintexts and, except for AES-CTR, let an
     /// attacker forge packets: RFC 3686 section 7 and RFC 4106 section 9 forbid such keys unless the number is kept.
-    /// The caller keeps the number of each SA, and stores it ahead of use ([`SeqCounter::export_ahead`](ipsec_packet::SeqCounter::export_ahead)).
+    /// The caller keeps the number of each SA, and stores it ahead of use
+    /// ([`SeqCounter::export_ahead`](ipsec_packet::SeqCounter::export_ahead)).
     #[must_use]
     pub const fn continuing_after(self, last: Seq) -> Self {
         Self { last_sequence: Some(last), ..self }
@@ -144,8 +145,8 @@ const MAX_KEY: usize = 256;
 
 impl Add<'_> {
     /// Converts the statement to the parameters of the inbound or outbound SA; the statement does not specify the
-    /// direction (RFC 4301 section 4.5.1). `inner` are the source and destination address of the inner packets, for BEET
-    /// mode.
+    /// direction (RFC 4301 section 4.5.1). `inner` are the source and destination address of the inner packets, for
+    /// BEET mode.
     ///
     /// # Errors
     /// [`StatementError`].

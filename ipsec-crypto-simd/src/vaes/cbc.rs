@@ -16,8 +16,8 @@ impl Vaes {
         encrypt_chain(self.simd, &self.encrypt, chain, blocks);
     }
 
-    /// Encrypts `steps` blocks of at most [`LANES`](Self::LANES) chains in CBC mode, each with its key, and removes them
-    /// from the front of the bodies. No body is shorter, and all keys have one size.
+    /// Encrypts `steps` blocks of at most [`LANES`](Self::LANES) chains in CBC mode, each with its key, and removes
+    /// them from the front of the bodies. No body is shorter, and all keys have one size.
     #[inline]
     pub fn encrypt_chains(all: &[&Self], chains: &mut [[u8; 16]], bodies: &mut [&mut [[u8; 16]]], steps: usize) {
         if let ([aes], [chain], [body]) = (all, &mut *chains, &mut *bodies) {

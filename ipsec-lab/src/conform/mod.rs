@@ -18,7 +18,8 @@ use test_vectors::{Record, read_file, record_files};
 use crate::json_text;
 
 /// Run vector files and print the records that fail.
-/// // Files are JSON lines; a directory stands for every .jsonl file below it. A record that passes prints nothing,
+///
+/// Files are JSON lines; a directory stands for every .jsonl file below it. A record that passes prints nothing,
 /// one that fails prints `FAIL id: expected X, got Y`. A record of an unknown type or algorithm fails. The exit
 /// status is 0 if at least one record ran and none failed.
 #[derive(clap::Args)]

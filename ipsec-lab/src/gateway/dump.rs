@@ -10,7 +10,8 @@ use super::config::{print_policies, print_sas};
 use super::{ConfigArgs, Host};
 
 /// Show the SAs and policies of a setkey.conf file like `setkey -D` and `setkey -DP`.
-/// // Keys are not shown. Below each SA, `direction` is the direction in which the policies of the file use it.
+///
+/// Keys are not shown. Below each SA, `direction` is the direction in which the policies of the file use it.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]

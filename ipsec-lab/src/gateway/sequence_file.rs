@@ -1,5 +1,6 @@
 //! Sequence numbers that the keys of a configuration have used, stored in a file beside it.
-//! // Keys in a setkey.conf outlive a run of this tool. If the nonce of a cipher contains the sequence number, no
+//!
+//! Keys in a setkey.conf outlive a run of this tool. If the nonce of a cipher contains the sequence number, no
 //! number may be used twice with a key (RFC 3686 section 7, RFC 4106 section 9). The last number of each SA is
 //! therefore stored before it is used.
 

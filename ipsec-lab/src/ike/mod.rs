@@ -22,7 +22,8 @@ pub use session::{Secrets, Sessions};
 pub use source::Found;
 
 /// Decode the IKEv1 messages of a capture, or one message in hexadecimal.
-/// // Prints each message as a tree, or with --json as one JSON object per line. Fragments are reassembled. Encrypted
+///
+/// Prints each message as a tree, or with --json as one JSON object per line. Fragments are reassembled. Encrypted
 /// messages are decrypted if a key is given and the capture contains their SA from its beginning, and their hashes
 /// are verified. A message that cannot be parsed is printed as an error with its offset. The exit status is 0 if
 /// every message was parsed, every message with a key was decrypted, and no hash was wrong.

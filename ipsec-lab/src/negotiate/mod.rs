@@ -30,7 +30,8 @@ use endpoint::{Configuration, Endpoint};
 use wire::Wire;
 
 /// Negotiate SAs between two gateways in one process, and ping through them.
-/// // Gateway A joins 192.168.1.0/24 to 192.168.2.0/24 behind gateway B by main mode with a pre-shared key and quick
+///
+/// Gateway A joins 192.168.1.0/24 to 192.168.2.0/24 behind gateway B by main mode with a pre-shared key and quick
 /// mode. The first ping has no SA and starts the negotiation. Prints the messages with their payloads as tcpdump -v
 /// does, what each gateway did, the SAs in the format of setkey -D, and the result of the pings. Writes to the output
 /// directory: wire.pcap, and the keys for Wireshark (ikev1_decryption_table and esp_sa). The clock is simulated: lost

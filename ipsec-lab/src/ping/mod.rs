@@ -16,7 +16,8 @@ pub use echo::Echo;
 use wire::Wire;
 
 /// Ping a host through IPsec in user space.
-/// // Sends echo requests through the policies and SAs of the file over raw sockets (ESP, AH, IPComp, IP in IP, or
+///
+/// Sends echo requests through the policies and SAs of the file over raw sockets (ESP, AH, IPComp, IP in IP, or
 /// UDP), decapsulates the replies, and prints them like ping. Echo requests of the peer that match their policy are
 /// answered. Requires root, and no SAs of the kernel between the two hosts.
 #[derive(clap::Args)]

@@ -34,10 +34,12 @@ use nat::Nat;
 use report::Report;
 
 /// Join two networks over ESP and show the traffic at each side and on the wire.
-/// // Without options, each gateway is configured by a setkey.conf file (ipsec-lab/conf), joins the networks by an IP
+///
+/// Without options, each gateway is configured by a setkey.conf file (ipsec-lab/conf), joins the networks by an IP
 /// in IP tunnel and encrypts it. With --suite, --mode and similar options the files are generated, with policies for
 /// the networks instead of the tunnel; they are written to the output directory.
-/// // Reads the traffic of two private networks from a capture (one is built in), sends every packet through its
+///
+/// Reads the traffic of two private networks from a capture (one is built in), sends every packet through its
 /// gateway and the other, and writes to the output directory: lan-a.pcap (packets that entered the gateways),
 /// wan.pcap (packets on the wire), lan-b.pcap (packets that were delivered), attack.pcap (packets that an attacker
 /// injected) and esp_sa, the keys in Wireshark's format: copied into Wireshark's profile directory, it decrypts

@@ -1,6 +1,7 @@
 //! Counts heap operations, for the tests that a library allocates no memory.
 //!
-//! The test binary installs the allocator: `#[global_allocator] static ALLOCATOR: CountingAllocator = CountingAllocator;`
+//! The test binary installs the allocator: `#[global_allocator] static ALLOCATOR: CountingAllocator =
+//! CountingAllocator;`
 
 use std::fmt::Display;
 use std::hint::black_box;

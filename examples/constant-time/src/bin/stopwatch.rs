@@ -1,7 +1,7 @@
 //! Test of constant time by measurement (dudect): times of two classes of input. A `t` above 10 means that they differ.
 //!
-//! All inputs are made before the first measurement. An octet that is written just before it is read with its neighbours
-//! delays the processor, and by its position.
+//! All inputs are made before the first measurement. An octet that is written just before it is read with its
+//! neighbours delays the processor, and by its position.
 
 use dudect_bencher::rand::{Rng, RngExt};
 use dudect_bencher::{BenchRng, Class, CtRunner, ctbench_main};
