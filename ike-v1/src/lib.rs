@@ -56,6 +56,7 @@
 mod cookie;
 mod dh;
 mod keymat;
+pub mod names;
 mod natd;
 mod negotiator;
 mod proposal;

@@ -1,8 +1,8 @@
 //! Suites by name in the format of strongSwan: `aes128-sha1`, `3des-md5`, `aes256gcm16`.
 
-use ike_codec::{AuthMethod, Group, Lifetimes};
-use ike_v1::Phase1Choice;
-use ipsec_crypto::{AnySuite, CipherAlgorithm, HashFunction, IntegrityAlgorithm, KeyError};
+use ike_codec::{AuthMethod, Lifetimes};
+use ike_v1::{Phase1Choice, names};
+use ipsec_crypto::{AnySuite, CipherAlgorithm, IntegrityAlgorithm, KeyError};
 use rand::Rng;
 
 /// Algorithms of an SA and the length of the cipher key.
@@ -22,46 +22,16 @@ pub const HELP: &str = "Cipher, key bits where they vary, then integrity:\n\
     with -md5 -sha1 -sha256_96 -sha256 -sha384 -sha512 -ripemd160 -xcbc -cmac;\n\
     or alone: aes128gcm8|12|16 aes128ccm8|12|16 aes128gmac chacha20poly1305";
 
-const CIPHERS: &[(&str, &str, CipherAlgorithm)] = &[
-    // prefix, suffix behind the key bits
-    ("null", "", CipherAlgorithm::Null),
-    ("des", "", CipherAlgorithm::DesCbc),
-    ("3des", "", CipherAlgorithm::TripleDesCbc),
-    ("blowfish", "", CipherAlgorithm::BlowfishCbc),
-    ("cast", "", CipherAlgorithm::Cast128Cbc),
-    ("aes", "", CipherAlgorithm::AesCbc),
-    ("aes", "ctr", CipherAlgorithm::AesCtr),
-    ("aes", "gcm8", CipherAlgorithm::AesGcm8),
-    ("aes", "gcm12", CipherAlgorithm::AesGcm12),
-    ("aes", "gcm16", CipherAlgorithm::AesGcm16),
-    ("aes", "ccm8", CipherAlgorithm::AesCcm8),
-    ("aes", "ccm12", CipherAlgorithm::AesCcm12),
-    ("aes", "ccm16", CipherAlgorithm::AesCcm16),
-    ("aes", "gmac", CipherAlgorithm::NullAesGmac),
-    ("chacha20poly1305", "", CipherAlgorithm::ChaCha20Poly1305),
-];
-
-const INTEGRITY: &[(&str, IntegrityAlgorithm)] = &[
-    ("md5", IntegrityAlgorithm::HmacMd5_96),
-    ("sha1", IntegrityAlgorithm::HmacSha1_96),
-    ("sha256_96", IntegrityAlgorithm::HmacSha2_256_96),
-    ("sha256", IntegrityAlgorithm::HmacSha2_256_128),
-    ("sha384", IntegrityAlgorithm::HmacSha2_384_192),
-    ("sha512", IntegrityAlgorithm::HmacSha2_512_256),
-    ("ripemd160", IntegrityAlgorithm::HmacRipemd160_96),
-    ("xcbc", IntegrityAlgorithm::AesXcbcMac96),
-    ("cmac", IntegrityAlgorithm::AesCmac96),
-];
-
 impl std::str::FromStr for SuiteName {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
         let (cipher, integrity) = name.split_once('-').unwrap_or((name, ""));
-        let (cipher, cipher_key) = parse_cipher(cipher).ok_or_else(|| format!("unknown cipher in {name:?}\n{HELP}"))?;
+        let (cipher, cipher_key) =
+            names::cipher(cipher).ok_or_else(|| format!("unknown cipher in {name:?}\n{HELP}"))?;
         let integrity = match integrity {
             "" => Some(IntegrityAlgorithm::None),
-            name => INTEGRITY.iter().find(|row| row.0 == name).map(|row| row.1),
+            name => names::integrity(name),
         };
         let integrity = integrity.ok_or_else(|| format!("unknown integrity algorithm in {name:?}\n{HELP}"))?;
         let suite = Self { cipher, cipher_key, integrity };
@@ -81,28 +51,6 @@ impl IkeSuite {
     }
 }
 
-const HASHES: &[(&str, HashFunction)] = &[
-    ("md5", HashFunction::Md5),
-    ("sha1", HashFunction::Sha1),
-    ("sha256", HashFunction::Sha2_256),
-    ("sha384", HashFunction::Sha2_384),
-    ("sha512", HashFunction::Sha2_512),
-];
-
-const GROUPS: &[(&str, Group)] = &[
-    ("modp768", Group::MODP_768),
-    ("modp1024", Group::MODP_1024),
-    ("modp1536", Group::MODP_1536),
-    ("modp2048", Group::MODP_2048),
-    ("modp3072", Group::MODP_3072),
-    ("modp4096", Group::MODP_4096),
-    ("modp6144", Group::MODP_6144),
-    ("modp8192", Group::MODP_8192),
-    ("ecp256", Group::ECP_256),
-    ("ecp384", Group::ECP_384),
-    ("ecp521", Group::ECP_521),
-];
-
 impl std::str::FromStr for IkeSuite {
     type Err = String;
 
@@ -113,26 +61,14 @@ impl std::str::FromStr for IkeSuite {
         else {
             return Err(unknown());
         };
-        let (cipher, octets) = parse_cipher(cipher).ok_or_else(unknown)?;
-        let hash = HASHES.iter().find(|row| row.0 == hash).ok_or_else(unknown)?.1;
-        let group = GROUPS.iter().find(|row| row.0 == group).ok_or_else(unknown)?.1;
+        let (cipher, octets) = names::cipher(cipher).ok_or_else(unknown)?;
+        let hash = names::hash(hash).ok_or_else(unknown)?;
+        let group = names::group(group).ok_or_else(unknown)?;
         ike_v1::encryption_number(cipher).ok_or_else(|| format!("{cipher} is not a cipher of phase 1"))?;
         let choice = Phase1Choice::new(cipher, hash, AuthMethod::PRE_SHARED_KEY, group).with_cipher_key(octets);
         let lifetimes = Lifetimes { seconds: Some(28_800), ..Lifetimes::default() };
         Ok(Self(choice.with_lifetimes(lifetimes)))
     }
-}
-
-fn parse_cipher(name: &str) -> Option<(CipherAlgorithm, usize)> {
-    CIPHERS.iter().find_map(|&(prefix, suffix, algorithm)| {
-        let bits = name.strip_prefix(prefix)?.strip_suffix(suffix)?;
-        let row = algorithm.row()?;
-        let octets = match bits {
-            "" => row.default_key,
-            _ => bits.parse::<usize>().ok().filter(|bits| bits % 8 == 0)? / 8 + row.salt,
-        };
-        (row.keys.min != row.keys.max || bits.is_empty()).then_some((algorithm, octets))
-    })
 }
 
 /// Keys of one SA, which the tool writes to `esp_sa` for its user.

@@ -1,7 +1,7 @@
 //! Names of the algorithms of both phases in gateway.conf.
 
 use ike_codec::{AuthMethod, Group, Lifetimes};
-use ike_v1::{GroupLengths, Phase1Choice, Phase2Suite};
+use ike_v1::{GroupLengths, Phase1Choice, Phase2Suite, encryption_number, names};
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 
 /// Description of the ciphers of phase 1 for messages.
@@ -11,87 +11,31 @@ pub const PHASE_1_CIPHERS: &str =
 pub const HASHES: &str = "a hash algorithm: md5, sha1, sha256, sha384 or sha512";
 /// Description of the groups of phase 1 for messages.
 pub const GROUPS: &str = "a group: modp768 to modp8192, ecp256, ecp384, ecp521, or its number";
-/// Description of the suites of ESP for messages.
+/// Description of the integrity algorithms of AH for messages.
 pub const INTEGRITIES: &str = "an integrity algorithm: md5, sha1, sha256, sha384 or sha512";
+/// Description of the suites of ESP for messages.
 pub const SUITES: &str = "an ESP suite such as aes128-sha1, 3des-md5, null-sha256 or aes256gcm16";
-
-/// Ciphers of phase 1 (RFC 2409 appendix A).
-const PHASE_1: &[(&str, CipherAlgorithm)] = &[
-    ("des", CipherAlgorithm::DesCbc),
-    ("3des", CipherAlgorithm::TripleDesCbc),
-    ("blowfish", CipherAlgorithm::BlowfishCbc),
-    ("cast", CipherAlgorithm::Cast128Cbc),
-    ("aes", CipherAlgorithm::AesCbc),
-];
-
-/// Ciphers of ESP: the parts of the name in front of the key bits and behind them.
-const ESP: &[(&str, &str, CipherAlgorithm)] = &[
-    ("null", "", CipherAlgorithm::Null),
-    ("des", "", CipherAlgorithm::DesCbc),
-    ("3des", "", CipherAlgorithm::TripleDesCbc),
-    ("blowfish", "", CipherAlgorithm::BlowfishCbc),
-    ("cast", "", CipherAlgorithm::Cast128Cbc),
-    ("aes", "", CipherAlgorithm::AesCbc),
-    ("aes", "ctr", CipherAlgorithm::AesCtr),
-    ("aes", "gcm8", CipherAlgorithm::AesGcm8),
-    ("aes", "gcm12", CipherAlgorithm::AesGcm12),
-    ("aes", "gcm16", CipherAlgorithm::AesGcm16),
-    ("aes", "ccm8", CipherAlgorithm::AesCcm8),
-    ("aes", "ccm12", CipherAlgorithm::AesCcm12),
-    ("aes", "ccm16", CipherAlgorithm::AesCcm16),
-    ("aes", "gmac", CipherAlgorithm::NullAesGmac),
-    ("chacha20poly1305", "", CipherAlgorithm::ChaCha20Poly1305),
-];
-
-/// Integrity algorithms of ESP.
-const INTEGRITY: &[(&str, IntegrityAlgorithm)] = &[
-    ("md5", IntegrityAlgorithm::HmacMd5_96),
-    ("sha1", IntegrityAlgorithm::HmacSha1_96),
-    ("sha256_96", IntegrityAlgorithm::HmacSha2_256_96),
-    ("sha256", IntegrityAlgorithm::HmacSha2_256_128),
-    ("sha384", IntegrityAlgorithm::HmacSha2_384_192),
-    ("sha512", IntegrityAlgorithm::HmacSha2_512_256),
-    ("ripemd160", IntegrityAlgorithm::HmacRipemd160_96),
-    ("xcbc", IntegrityAlgorithm::AesXcbcMac96),
-    ("cmac", IntegrityAlgorithm::AesCmac96),
-];
-
-/// Hash algorithms of phase 1.
-const HASH_FUNCTIONS: &[(&str, HashFunction)] = &[
-    ("md5", HashFunction::Md5),
-    ("sha1", HashFunction::Sha1),
-    ("sha256", HashFunction::Sha2_256),
-    ("sha384", HashFunction::Sha2_384),
-    ("sha512", HashFunction::Sha2_512),
-];
 
 /// Returns the cipher of phase 1 with this name, and the length of its key in octets.
 pub fn phase_1_cipher(name: &str) -> Option<(CipherAlgorithm, usize)> {
-    PHASE_1.iter().find_map(|&(prefix, cipher)| with_key_bits(cipher, name.strip_prefix(prefix)?))
-}
-
-/// Returns the hash algorithm with this name.
-pub fn hash(name: &str) -> Option<HashFunction> {
-    HASH_FUNCTIONS.iter().find(|row| row.0 == name).map(|row| row.1)
+    names::cipher(name).filter(|(cipher, _)| encryption_number(*cipher).is_some())
 }
 
 /// Returns the group with this name or number, if it is implemented.
 pub fn group(name: &str) -> Option<Group> {
-    let is_named = |group: &Group| group.to_string() == name || group.0.to_string() == name;
-    (1..=u16::from(u8::MAX)).map(Group).find(is_named).filter(|group| GroupLengths::of(*group).is_some())
+    let numbered = || name.parse().ok().map(Group).filter(|group| GroupLengths::of(*group).is_some());
+    names::group(name).or_else(numbered)
 }
 
 /// Returns the ESP suite with this name. Suites without integrity are refused.
 pub fn suite(name: &str) -> Option<Phase2Suite> {
     let (cipher, integrity) = name.split_once('-').map_or((name, None), |(cipher, name)| (cipher, Some(name)));
-    let (cipher, cipher_key) = ESP.iter().find_map(|&(prefix, suffix, algorithm)| {
-        with_key_bits(algorithm, cipher.strip_prefix(prefix)?.strip_suffix(suffix)?)
-    })?;
+    let (cipher, cipher_key) = names::cipher(cipher)?;
     let is_aead = cipher.row()?.icv > 0;
     let (integrity, integrity_key) = match integrity {
         None if is_aead => (IntegrityAlgorithm::None, 0),
         Some(name) if !is_aead => {
-            let integrity = INTEGRITY.iter().find(|row| row.0 == name)?.1;
+            let integrity = names::integrity(name)?;
             (integrity, integrity.row()?.default_key)
         }
         _ => return None,
@@ -101,20 +45,9 @@ pub fn suite(name: &str) -> Option<Phase2Suite> {
 
 /// Returns the suite of AH with an integrity algorithm of this name.
 pub fn integrity(name: &str) -> Option<Phase2Suite> {
-    let integrity = INTEGRITY.iter().find(|row| row.0 == name)?.1;
+    let integrity = names::integrity(name)?;
     let integrity_key = integrity.row()?.default_key;
     Some(Phase2Suite::Keyed { cipher: CipherAlgorithm::Null, cipher_key: 0, integrity, integrity_key })
-}
-
-/// Returns a cipher and the length of its key with the salt in octets, for key bits that may be empty.
-fn with_key_bits(cipher: CipherAlgorithm, bits: &str) -> Option<(CipherAlgorithm, usize)> {
-    let row = cipher.row()?;
-    if bits.is_empty() {
-        return Some((cipher, row.default_key));
-    }
-    let bits: usize = bits.parse().ok().filter(|bits| bits % 8 == 0)?;
-    let octets = (bits / 8).checked_add(row.salt)?;
-    (row.keys.min != row.keys.max && row.keys.allow(octets)).then_some((cipher, octets))
 }
 
 /// Returns a transform of phase 1 with a pre-shared key.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use ike_codec::{EncapsulationMode, IdKind, IpcompTransform, Lifetimes, ProtocolId};
-use ike_v1::{Phase2Choice, Phase2Suite, ProposalCheck};
+use ike_v1::{Phase2Choice, Phase2Suite, ProposalCheck, names};
 
 use super::error::{ConfigError, ConfigErrorKind, Location};
 use super::lexer::{Lexer, Token, TokenKind};
@@ -178,7 +178,7 @@ impl<'t> Parser<'t> {
         match word {
             "proposal" => {
                 let cipher = self.named(algorithm::PHASE_1_CIPHERS, algorithm::phase_1_cipher)?;
-                let hash = self.named(algorithm::HASHES, algorithm::hash)?;
+                let hash = self.named(algorithm::HASHES, names::hash)?;
                 let group = self.named(algorithm::GROUPS, algorithm::group)?;
                 let seconds = if self.accept("lifetime")? { self.seconds()? } else { PHASE_1_SECONDS };
                 peer.proposals.push(algorithm::proposal(cipher, hash, group, seconds));
