@@ -17,6 +17,8 @@ use super::census::Census;
 use super::counters::Counter;
 use super::event::{Failure, Phase, SlotId};
 use super::exchange::Output;
+use super::isakmp_sa::IsakmpSa;
+use super::message::after_hash;
 use super::stage::Row;
 use super::{Host, Negotiator, Path, PeerHint, Refusal, Role};
 use crate::{Cookies, NextIv, plaintext};
@@ -53,6 +55,17 @@ impl<'m> Opened<'m> {
         expected.verify(self.census.hash()?).map_err(|_| Refusal::HashMismatch)?;
         Ok(Authentic { census: self.census, next: Some(self.next) })
     }
+}
+
+/// Opens the first message of an exchange after phase 1, which has HASH(1) (steps 8 to 10).
+pub(crate) fn open_first<'m>(sa: &IsakmpSa, header: &Header, message: &'m mut [u8]) -> Result<Authentic<'m>, Refusal> {
+    let row = Row::find(None, header.exchange, true).ok_or(Refusal::Internal)?;
+    let protection = sa.protection()?;
+    let chain = protection.phase_2(&sa.last_of_phase_1, header.message_id);
+    let next = protection.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
+    let opened = Opened::parse(message, row, next)?;
+    let expected = sa.keys.hash_1(header.message_id, after_hash(&opened.chain));
+    opened.authenticate(&expected)
 }
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>

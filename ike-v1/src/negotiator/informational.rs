@@ -11,12 +11,12 @@ use ipsec_packet::Instant;
 use super::census::Census;
 use super::counters::Counter;
 use super::event::{Gone, SlotId};
-use super::inbound::{Opened, Received};
+use super::inbound::{Received, open_first};
 use super::ipsec_sa::{IpsecSlot, Member, Negotiation};
 use super::isakmp_sa::{IsakmpSa, PendingNotify};
-use super::message::{after_hash, write_phase_2};
+use super::message::write_phase_2;
 use super::spi::Spi;
-use super::stage::{Row, Stage};
+use super::stage::Stage;
 use super::{Host, Negotiator, Path, PeerId, Refusal, Role};
 
 /// Refusal of phase 1 that is sent in cleartext.
@@ -56,15 +56,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if sa.has_message_id(message_id) {
             return Err(Refusal::MessageIdReused(message_id));
         }
-        let row = Row::find(None, ExchangeKind::INFORMATIONAL, true).ok_or(Refusal::Internal)?;
-        let protection = sa.protection()?;
-        let chain = protection.phase_2(&sa.last_of_phase_1, message_id);
-        let next = protection.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
-        let opened = Opened::parse(message, row, next)?;
-        let expected = sa.keys.hash_1(message_id, after_hash(&opened.chain));
         //= RFC 2408 5.15/7
         //# MUST: receiving: the security services of the exchange are applied
-        let authentic = opened.authenticate(&expected)?;
+        let authentic = open_first(sa, &received.header, message)?;
         self.isakmp_sa_mut(sa_id)?.theirs.add(message_id);
         for payload in authentic.census.payloads() {
             match payload.view() {

@@ -4,7 +4,7 @@ use ike_codec::{ExchangeKind, Flags};
 
 use super::event::{Failure, Phase, SlotId};
 use super::exchange::{Exchange, Output, State};
-use super::inbound::{Authentic, Opened, Received};
+use super::inbound::{Authentic, Opened, Received, open_first};
 use super::ipsec_sa::IpsecSlot;
 use super::message::after_hash;
 use super::retry::Retry;
@@ -98,13 +98,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if sa.has_message_id(message_id) {
             return Err(Refusal::MessageIdReused(message_id));
         }
-        let row = Row::find(None, ExchangeKind::QUICK, true).ok_or(Refusal::Internal)?;
-        let protection = sa.protection()?;
-        let chain = protection.phase_2(&sa.last_of_phase_1, message_id);
-        let next = protection.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
-        let opened = Opened::parse(message, row, next)?;
-        let expected = sa.keys.hash_1(message_id, after_hash(&opened.chain));
-        let authentic = opened.authenticate(&expected)?;
+        let authentic = open_first(sa, &received.header, message)?;
         let answered = self.answer_authentic_quick(sa_id, received, &authentic, host);
         // Without a free place the initiator may repeat the message.
         if !matches!(answered, Err(Refusal::Full(_) | Refusal::NoSpi)) {

@@ -319,10 +319,9 @@ fn write_nonce_and_key(writer: &mut MessageWriter<'_>, stored: Stored<'_>, spans
 
 /// SPIs of inbound SAs that are reserved, in the order of the proposals.
 struct Reserved {
-    spis: [(ProtocolId, Spi); MAX_BUNDLE],
+    protocols: [ProtocolId; MAX_BUNDLE],
+    spis: [Spi; MAX_BUNDLE],
     count: usize,
-    /// The SPIs alone.
-    values: [Spi; MAX_BUNDLE],
 }
 
 impl Reserved {
@@ -343,9 +342,8 @@ impl Reserved {
     }
 
     fn reserve(host: &mut dyn Host, protocols: [ProtocolId; MAX_BUNDLE], path: &Path) -> Result<Self, Refusal> {
-        let none = (ProtocolId::NONE, Spi::NONE);
-        let mut reserved = Self { spis: [none; MAX_BUNDLE], count: 0, values: [Spi::NONE; MAX_BUNDLE] };
-        for protocol in protocols.into_iter().filter(|protocol| *protocol != ProtocolId::NONE) {
+        let mut reserved = Self { protocols, spis: [Spi::NONE; MAX_BUNDLE], count: 0 };
+        for protocol in protocols.into_iter().take_while(|protocol| *protocol != ProtocolId::NONE) {
             //= RFC 2408 2.4/3
             //# MUST: an SPI is generated when an SA is set up
             //= RFC 2408 5.5/2
@@ -353,9 +351,6 @@ impl Reserved {
             let spi = host.reserve_spi(protocol, path).and_then(|spi| Spi::of_host(protocol, spi));
             let Some(spi) = spi else { return reserved.or_release(Err(Refusal::NoSpi), host, path) };
             if let Some(slot) = reserved.spis.get_mut(reserved.count) {
-                *slot = (protocol, spi);
-            }
-            if let Some(slot) = reserved.values.get_mut(reserved.count) {
                 *slot = spi;
             }
             reserved.count = reserved.count.saturating_add(1);
@@ -364,13 +359,13 @@ impl Reserved {
     }
 
     fn spis(&self) -> &[Spi] {
-        self.values.get(..self.count).unwrap_or_default()
+        self.spis.get(..self.count).unwrap_or_default()
     }
 
     /// Releases the SPIs if `result` is an error.
     fn or_release<T>(&self, result: Result<T, Refusal>, host: &mut dyn Host, path: &Path) -> Result<T, Refusal> {
         if result.is_err() {
-            for (protocol, spi) in self.spis.iter().take(self.count) {
+            for (protocol, spi) in self.protocols.iter().zip(self.spis()) {
                 host.release_spi(*protocol, path, spi.value());
             }
         }
