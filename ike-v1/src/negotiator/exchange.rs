@@ -55,7 +55,7 @@ pub(crate) struct State {
     pub refusal: Option<Refusal>,
     /// Set when a failure was reported already.
     pub is_reported: bool,
-    /// Number of key exchanges that messages 3 of main mode may still cause.
+    /// Number of key exchanges that messages 3 or 4 of main mode may still cause.
     pub attempts: u8,
 }
 
@@ -158,7 +158,7 @@ impl State {
         }
     }
 
-    /// Permits a key exchange of the responder.
+    /// Permits a key exchange with a public value of the peer.
     pub fn take_attempt(&mut self) -> Result<(), Refusal> {
         self.attempts = self.attempts.checked_sub(1).ok_or(Refusal::TooManyKeyExchanges)?;
         Ok(())

@@ -86,7 +86,7 @@ pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: &Cens
     Ok(())
 }
 
-/// Checks the payloads of message 3 as far as no computation is needed.
+/// Checks the payloads of message 3 or 4 as far as no computation is needed.
 pub(crate) fn check_key(state: &State, message: &Census<'_>) -> Result<(), Refusal> {
     let group = state.choice.ok_or(Refusal::Internal)?.group;
     message.nonce()?;

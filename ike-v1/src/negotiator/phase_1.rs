@@ -136,10 +136,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let census = Census::of(row, parsed.payloads())?;
         let state = &self.exchange(index)?.state;
         let is_first = !self.has_sas(state.peer);
-        if state.stage == Stage::MainAwaitsKeyI {
-            // The initiator has received the cookie of this host, so that its address is not forged.
+        if matches!(state.stage, Stage::MainAwaitsKeyI | Stage::MainAwaitsKeyR) {
             main_mode::check_key(state, &census)?;
-            self.take_key_exchange(received.now)?;
+            if state.stage == Stage::MainAwaitsKeyI {
+                // The initiator has received the cookie of this host, so that its address is not forged.
+                self.take_key_exchange(received.now)?;
+            }
             self.exchange_mut(index)?.state.take_attempt()?;
         }
         let exchange = self.exchange_mut(index)?;

@@ -425,3 +425,20 @@ fn a_stranger_is_not_reported_as_a_peer_that_has_lost_its_sas() {
     link.collect();
     assert_eq!(link.ends[1].unknown, 0);
 }
+
+#[test]
+fn forged_answers_with_an_invalid_public_value_cost_bounded_work() {
+    let mut link = Link::new(configs(), 725);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.loses_message(3);
+    until(&mut link, 4);
+    let header = link.sent[3].1.clone();
+    let before = link.ends[0].host.exponentiations;
+    for number in 0..40u8 {
+        let mut public = [0; 96];
+        public[0] = number;
+        link.inject(0, message_3(&header, &public));
+    }
+    assert!(link.ends[0].host.exponentiations - before <= 2, "{}", link.ends[0].host.exponentiations);
+}
