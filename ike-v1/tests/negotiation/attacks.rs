@@ -1,35 +1,14 @@
 //! Forged, replayed, reflected and late messages, and requests at the wrong moment.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use ike_codec::{Doi, ExchangeKind, Group, Header, MessageWriter, Notification, NotifyKind, PayloadKind, ProtocolId};
 use ike_v1::{Counter, Refusal, Target};
 use ipsec_crypto::{CipherAlgorithm, HashFunction};
-use ipsec_packet::Instant;
 
-use crate::endpoint::{Config, Endpoint, configs, paths, phase_1};
+use crate::endpoint::{Config, configs, first_message, phase_1};
 use crate::spy::Spy;
 use crate::wire::Link;
-
-const START: Instant = Instant::from_secs(1000);
-
-fn first_message(config: Config, seed: u64) -> Vec<u8> {
-    let mut end = Endpoint::new(config, paths()[0], seed);
-    end.initiate(START).unwrap();
-    end.poll(START).pop().unwrap()
-}
-
-/// Gives a message to side 1 as if it came from another address.
-fn from_address(link: &mut Link, last: u8, mut message: Vec<u8>) {
-    let (now, end) = (link.now, &mut link.ends[1]);
-    let mut path = end.host.path;
-    path.remote.set_ip(IpAddr::from([203, 0, 113, last]));
-    end.host.accepts_every_address = true;
-    end.negotiator.handle_datagram(now, path, &mut message, &mut end.host);
-    while end.negotiator.poll_event().is_some() {}
-    while end.negotiator.poll_transmit(now, &mut [0; 4096]).is_some() {}
-}
 
 fn until(link: &mut Link, messages: usize) {
     let end = link.now + Duration::from_secs(1);
@@ -78,11 +57,11 @@ fn a_refused_first_message_sheds_nothing() {
     let mut link = Link::new(configs(), 702);
     for last in 10..14 {
         let [config, _] = configs();
-        from_address(&mut link, last, first_message(config, 9100 + u64::from(last)));
+        link.inject_from(last, first_message(config, 9100 + u64::from(last)));
     }
     let [mut config, _] = configs();
     config.proposals = vec![phase_1(CipherAlgorithm::DesCbc, HashFunction::Md5, Group::MODP_1024)];
-    from_address(&mut link, 99, first_message(config, 9199));
+    link.inject_from(99, first_message(config, 9199));
     let counters = link.ends[1].negotiator.counters();
     assert_eq!((counters.get(Counter::NoProposal), counters.get(Counter::Shed)), (1, 0));
 }
@@ -95,7 +74,7 @@ fn an_initiator_that_has_returned_the_cookie_is_not_shed_for_one_that_has_not() 
     until(&mut link, 4);
     for last in 10..14 {
         let [config, _] = configs();
-        from_address(&mut link, last, first_message(config, 9200 + u64::from(last)));
+        link.inject_from(last, first_message(config, 9200 + u64::from(last)));
     }
     link.run(Duration::from_secs(100));
     assert_eq!(link.agreed(), 1, "{:?} {:?}", link.ends[0].failures, link.counts());

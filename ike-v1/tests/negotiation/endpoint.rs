@@ -130,6 +130,14 @@ pub fn configs() -> [Config; 2] {
     [config(selector(1, 2)), config(selector(2, 1))]
 }
 
+/// Returns the first message of an initiator.
+pub fn first_message(config: Config, seed: u64) -> Vec<u8> {
+    let start = Instant::from_secs(1000);
+    let mut end = Endpoint::new(config, paths()[0], seed);
+    end.initiate(start).unwrap();
+    end.poll(start).pop().unwrap()
+}
+
 impl Endpoint {
     pub fn new(config: Config, path: Path, seed: u64) -> Self {
         let mut random = Random(seed);

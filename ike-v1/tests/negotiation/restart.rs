@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ike_v1::{Counter, Gone};
 
-use crate::endpoint::{Config, Endpoint, configs, paths, seconds};
+use crate::endpoint::{Config, Endpoint, configs, first_message, paths, seconds};
 use crate::wire::Link;
 
 fn agreed(configs: [Config; 2]) -> Link {
@@ -89,19 +89,11 @@ fn an_unused_isakmp_sa_is_not_renewed() {
     assert!(link.ends.iter().all(|end| end.phase_1_up == 1 && end.negotiator.sas().count() == 0));
 }
 
-/// Returns the first message of an initiator.
-fn first_message(seed: u64) -> Vec<u8> {
-    let [config, _] = configs();
-    let mut end = Endpoint::new(config, paths()[0], seed);
-    end.initiate(ipsec_packet::Instant::from_secs(1000)).unwrap();
-    end.poll(ipsec_packet::Instant::from_secs(1000)).pop().unwrap()
-}
-
 #[test]
 fn one_source_has_four_half_open_exchanges() {
     let mut link = Link::new(configs(), 401);
     for seed in 0..10 {
-        link.inject(1, first_message(seed));
+        link.inject(1, first_message(configs()[0].clone(), seed));
     }
     let counters = link.ends[1].negotiator.counters();
     assert_eq!(counters.get(Counter::Shed), 6, "the oldest ones make room");
@@ -116,14 +108,7 @@ fn a_flood_from_many_addresses_leaves_room_for_others() {
     // Four addresses with one exchange each fill the table of four.
     let flood = |link: &mut Link, round: u64| {
         for (seed, last) in (round * 100..).zip(10..40) {
-            let mut message = first_message(seed);
-            let (now, end) = (link.now, &mut link.ends[1]);
-            let mut path = end.host.path;
-            path.remote.set_ip(IpAddr::from([203, 0, 113, last]));
-            end.host.accepts_every_address = true;
-            end.negotiator.handle_datagram(now, path, &mut message, &mut end.host);
-            while end.negotiator.poll_event().is_some() {}
-            while end.negotiator.poll_transmit(now, &mut [0; 4096]).is_some() {}
+            link.inject_from(last, first_message(configs()[0].clone(), seed));
         }
     };
     flood(&mut link, 1);

@@ -1,6 +1,7 @@
 //! Wire between two endpoints, with a clock of its own.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ike_v1::Gone;
@@ -122,6 +123,17 @@ impl Link {
         let now = self.now;
         self.ends[to].receive(now, datagram);
         self.collect();
+    }
+
+    /// Sends a datagram to side 1 at once, as if it came from another address. Its answers are lost.
+    pub fn inject_from(&mut self, last: u8, mut datagram: Vec<u8>) {
+        let (now, end) = (self.now, &mut self.ends[1]);
+        let mut path = end.host.path;
+        path.remote.set_ip(IpAddr::from([203, 0, 113, last]));
+        end.host.accepts_every_address = true;
+        end.negotiator.handle_datagram(now, path, &mut datagram, &mut end.host);
+        while end.negotiator.poll_event().is_some() {}
+        while end.negotiator.poll_transmit(now, &mut [0; 4096]).is_some() {}
     }
 
     /// Advances to the next arrival or timeout. Returns false if nothing is left to happen before `end`.
