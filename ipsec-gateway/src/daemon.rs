@@ -23,7 +23,7 @@ use crate::log::{self, Level, Limiter};
 use crate::plane::Plane;
 use crate::protection::{self, Firewall};
 use crate::psk::PskFile;
-use crate::raw::{PROTOCOLS, Raw, RawSockets};
+use crate::raw::RawSockets;
 use crate::tun::Tun;
 use crate::udp::{self, Udp, restore_headers};
 use crate::{clock, policy};
@@ -85,13 +85,11 @@ impl Daemon {
         protection::install(&config, &engine, options.firewall)?;
         let tun = Tun::open(&config.tun.name)?;
         let mut udp = Vec::new();
-        let mut raw: Vec<Raw> = Vec::new();
+        let mut raw = RawSockets::default();
         for local in &config.locals {
             udp.push(Udp::open(*local, config.mark)?);
-            if raw.iter().all(|raw| raw.local() != local.ip()) {
-                for protocol in PROTOCOLS {
-                    raw.push(Raw::open(local.ip(), protocol, config.mark)?);
-                }
+            if !raw.has(local.ip()) {
+                raw.open(local.ip(), config.mark)?;
                 udp.push(Udp::open(SocketAddr::new(local.ip(), NAT_TRAVERSAL_PORT), config.mark)?);
             }
         }
@@ -108,7 +106,7 @@ impl Daemon {
             plane: Plane::new(engine).with_addresses(addresses),
             ike,
             tun,
-            raw: RawSockets(raw),
+            raw,
             udp,
             signals,
             buffer: Buffer::new(),
@@ -150,7 +148,7 @@ impl Daemon {
             let left = due.saturating_duration_since(clock::now());
             Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: left.subsec_nanos().into() }
         });
-        let sockets = self.raw.0.iter().map(AsFd::as_fd).chain(self.udp.iter().map(AsFd::as_fd));
+        let sockets = self.raw.receivers.iter().map(AsFd::as_fd).chain(self.udp.iter().map(AsFd::as_fd));
         let descriptors = [self.signals.as_fd(), self.tun.as_fd()].into_iter().chain(sockets);
         let mut descriptors: Vec<_> = descriptors.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         match poll(&mut descriptors, timeout.as_ref()) {
@@ -217,19 +215,16 @@ impl Daemon {
     }
 
     fn read_raw(&mut self, now: Instant) {
-        for at in 0..self.raw.0.len() {
+        for at in 0..self.raw.receivers.len() {
             for _ in 0..BATCH {
                 let mut buffer = std::mem::take(&mut self.buffer);
-                let received = self.raw.0[at].receive(&mut buffer);
+                let received = self.raw.receivers[at].receive(&mut buffer);
                 let done = received.and_then(|mut packet| self.deliver(now, &mut packet));
                 self.buffer = buffer;
                 match done {
                     Ok(()) => {}
                     Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                    Err(e) => {
-                        let raw = &self.raw.0[at];
-                        self.errors.write(now, Level::Warning, problem(&raw.protocol().to_string(), raw.local(), &e));
-                    }
+                    Err(e) => self.errors.write(now, Level::Warning, problem("raw", &self.raw.receivers[at], &e)),
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Raw sockets: packets of ESP, AH and IPComp of the unprotected side.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,52 +20,24 @@ const RAW: i32 = 255;
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Protocols of received packets.
-pub const PROTOCOLS: [IpProto; 3] = [IpProto::ESP, IpProto::AH, IpProto::IPCOMP];
+const PROTOCOLS: [IpProto; 3] = [IpProto::ESP, IpProto::AH, IpProto::IPCOMP];
 
-/// Raw sockets of one local address and protocol. While they are open, the kernel does not report the protocol as
-/// unreachable.
-pub struct Raw {
+/// Raw socket that receives the packets of one protocol to one local address. While it is open, the kernel does not
+/// report the protocol as unreachable.
+pub struct Receiver {
     local: IpAddr,
     protocol: IpProto,
-    incoming: Socket,
-    outgoing: Socket,
+    socket: Socket,
 }
 
-impl Raw {
-    /// Opens the sockets. Packets that are sent have the firewall mark.
-    ///
-    /// # Errors
-    /// The message of the system with the address.
-    pub fn open(local: IpAddr, protocol: IpProto, mark: u32) -> Result<Self, String> {
-        let open = || -> io::Result<Self> {
-            let domain = if local.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
-            let incoming = Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(protocol.0))))?;
-            incoming.set_nonblocking(true)?;
-            // The limit of the system applies; a smaller buffer loses packets under load only.
-            let _ = incoming.set_recv_buffer_size(RECEIVE_BUFFER);
-            incoming.bind(&SocketAddr::new(local, 0).into())?;
-            let outgoing = Socket::new(domain, Type::RAW, Some(Protocol::from(RAW)))?;
-            outgoing.set_nonblocking(true)?;
-            outgoing.set_mark(mark)?;
-            if local.is_ipv4() {
-                outgoing.set_header_included_v4(true)?;
-            }
-            Ok(Self { local, protocol, incoming, outgoing })
-        };
-        open().map_err(|e| match e.kind() {
-            ErrorKind::PermissionDenied => format!("raw socket {local}: {e}: root, or CAP_NET_RAW and CAP_NET_ADMIN"),
-            _ => format!("raw socket {local}: {e}"),
-        })
-    }
-
-    /// Returns the local address.
-    pub const fn local(&self) -> IpAddr {
-        self.local
-    }
-
-    /// Returns the protocol of received packets.
-    pub const fn protocol(&self) -> IpProto {
-        self.protocol
+impl Receiver {
+    fn open(local: IpAddr, protocol: IpProto) -> io::Result<Self> {
+        let socket = Socket::new(domain(local), Type::RAW, Some(Protocol::from(i32::from(protocol.0))))?;
+        socket.set_nonblocking(true)?;
+        // The limit of the system applies; a smaller buffer loses packets under load only.
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        socket.bind(&SocketAddr::new(local, 0).into())?;
+        Ok(Self { local, protocol, socket })
     }
 
     /// Receives a packet with its IP header.
@@ -73,12 +46,12 @@ impl Raw {
     /// [`ErrorKind::WouldBlock`] if there is none, and those of the system.
     pub fn receive<'b>(&self, buffer: &'b mut Buffer) -> io::Result<PacketBuf<'b>> {
         if self.local.is_ipv4() {
-            return buffer.receive(|buffer| (&self.incoming).read(buffer));
+            return buffer.receive(|buffer| (&self.socket).read(buffer));
         }
         // The kernel removes the header of IPv6.
         let mut source = None;
         let mut packet = buffer.receive(|buffer| {
-            let (length, _, address) = recvfrom(&self.incoming, buffer, RecvFlags::empty())?;
+            let (length, _, address) = recvfrom(&self.socket, buffer, RecvFlags::empty())?;
             source = address.and_then(|address| SocketAddr::try_from(address).ok());
             Ok(length)
         })?;
@@ -88,45 +61,102 @@ impl Raw {
     }
 }
 
-impl AsFd for Raw {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.incoming.as_fd()
+impl fmt::Display for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.protocol, self.local)
     }
 }
 
-/// Raw sockets of all local addresses, one of which sends a packet: that of its source, or the first of its family.
-pub struct RawSockets(pub Vec<Raw>);
+impl AsFd for Receiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Raw socket that sends packets with their IP header from one local address.
+struct Sender {
+    local: IpAddr,
+    socket: Socket,
+}
+
+impl Sender {
+    fn open(local: IpAddr, mark: u32) -> io::Result<Self> {
+        let socket = Socket::new(domain(local), Type::RAW, Some(Protocol::from(RAW)))?;
+        socket.set_nonblocking(true)?;
+        socket.set_mark(mark)?;
+        if local.is_ipv4() {
+            socket.set_header_included_v4(true)?;
+        }
+        Ok(Self { local, socket })
+    }
+}
+
+/// Raw sockets of all local addresses.
+#[derive(Default)]
+pub struct RawSockets {
+    /// Sockets for each address and protocol.
+    pub receivers: Vec<Receiver>,
+    senders: Vec<Sender>,
+}
 
 impl RawSockets {
-    /// Returns the sockets for packets with a source address.
-    fn of(&self, source: IpAddr) -> Option<&Raw> {
-        let of_source = self.0.iter().find(|raw| raw.local == source);
-        of_source.or_else(|| self.0.iter().find(|raw| raw.local.is_ipv4() == source.is_ipv4()))
+    /// Opens the sockets of a local address. Packets that are sent have the firewall mark.
+    ///
+    /// # Errors
+    /// The message of the system with the address.
+    pub fn open(&mut self, local: IpAddr, mark: u32) -> Result<(), String> {
+        let mut open = || -> io::Result<()> {
+            for protocol in PROTOCOLS {
+                self.receivers.push(Receiver::open(local, protocol)?);
+            }
+            self.senders.push(Sender::open(local, mark)?);
+            Ok(())
+        };
+        open().map_err(|e| match e.kind() {
+            ErrorKind::PermissionDenied => format!("raw socket {local}: {e}: root, or CAP_NET_RAW and CAP_NET_ADMIN"),
+            _ => format!("raw socket {local}: {e}"),
+        })
     }
+
+    /// Returns whether the sockets of a local address are open.
+    pub fn has(&self, local: IpAddr) -> bool {
+        self.senders.iter().any(|sender| sender.local == local)
+    }
+
+    /// Returns the socket for packets with a source address: that of the address, or the first one of its family.
+    fn of(&self, source: IpAddr) -> Option<&Socket> {
+        let of_source = self.senders.iter().find(|sender| sender.local == source);
+        let of_family = || self.senders.iter().find(|sender| sender.local.is_ipv4() == source.is_ipv4());
+        of_source.or_else(of_family).map(|sender| &sender.socket)
+    }
+}
+
+fn domain(address: IpAddr) -> Domain {
+    if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 }
 }
 
 impl PacketSink for RawSockets {
     fn send(&self, packet: &[u8]) -> io::Result<()> {
         let ip = Ip::parse(packet).map_err(|_| ErrorKind::InvalidData)?;
-        let raw = self.of(ip.source()).ok_or(ErrorKind::AddrNotAvailable)?;
+        let socket = self.of(ip.source()).ok_or(ErrorKind::AddrNotAvailable)?;
         let destination = SocketAddr::new(ip.destination(), 0).into();
-        let sent = raw.outgoing.send_to(packet, &destination).map(|_| ());
+        let sent = socket.send_to(packet, &destination).map(|_| ());
         let (Ip::V4(ip), true) = (&ip, sent.as_ref().is_err_and(is_too_big)) else { return sent };
         // The kernel does not fragment packets that have their IP header.
         let fragments = self.mtu(packet).filter(|_| !ip.header().dont_fragment()).map(|mtu| fragments(packet, mtu));
         let fragments = fragments.filter(|fragments| !fragments.is_empty());
         fragments.map_or(sent, |fragments| {
-            fragments.iter().try_for_each(|fragment| raw.outgoing.send_to(fragment, &destination).map(|_| ()))
+            fragments.iter().try_for_each(|fragment| socket.send_to(fragment, &destination).map(|_| ()))
         })
     }
 
     fn mtu(&self, packet: &[u8]) -> Option<u16> {
         let ip = Ip::parse(packet).ok()?;
         let (source, destination) = (ip.source(), ip.destination());
-        let raw = self.of(source)?;
+        let mark = self.of(source)?.mark().ok()?;
         // A connected socket has the route of its packets, whatever its protocol is. Nothing is sent.
-        let socket = Socket::new(Domain::for_address(SocketAddr::new(destination, 0)), Type::DGRAM, None).ok()?;
-        socket.set_mark(raw.outgoing.mark().ok()?).ok()?;
+        let socket = Socket::new(domain(destination), Type::DGRAM, None).ok()?;
+        socket.set_mark(mark).ok()?;
         socket.bind(&SocketAddr::new(source, 0).into()).ok()?;
         socket.connect(&SocketAddr::new(destination, IKE_PORT).into()).ok()?;
         let mtu = if source.is_ipv4() { sockopt::ip_mtu(&socket) } else { sockopt::ipv6_mtu(&socket) };
