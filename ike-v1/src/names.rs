@@ -40,10 +40,14 @@ const INTEGRITY: &[(&str, IntegrityAlgorithm)] = &[
 
 /// Hash algorithms of phase 1.
 const HASHES: &[(&str, HashFunction)] = &[
+    #[cfg(feature = "legacy")]
     ("md5", HashFunction::Md5),
     ("sha1", HashFunction::Sha1),
+    #[cfg(feature = "modern")]
     ("sha256", HashFunction::Sha2_256),
+    #[cfg(feature = "modern")]
     ("sha384", HashFunction::Sha2_384),
+    #[cfg(feature = "modern")]
     ("sha512", HashFunction::Sha2_512),
 ];
 
