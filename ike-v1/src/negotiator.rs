@@ -1,6 +1,7 @@
 //! Negotiation of ISAKMP SAs and IPsec SAs (RFC 2408, RFC 2409), without I/O.
 
 mod census;
+mod changeover;
 mod choose;
 mod counters;
 mod event;
@@ -41,6 +42,7 @@ pub use peer::{IpsecPolicy, IpsecTemplate, MAX_BUNDLE, Path, Peer, PeerId, Propo
 pub use refusal::{Difference, Mismatch, Parameter, Refusal, Table};
 pub use settings::Settings;
 
+use changeover::PAUSE;
 use ike_codec::Cookie;
 use ipsec_packet::Instant;
 
@@ -142,7 +144,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     /// Negotiates a pair of IPsec SAs for a policy, and an ISAKMP SA first if there is none. While the negotiation is
-    /// in progress, further requests for the same policy return the same identifier.
+    /// in progress, further requests for the same policy return the same identifier. While the peer negotiates a pair
+    /// of the policy, and for five seconds afterwards, its identifier is returned. If the peer negotiates a pair before
+    /// the negotiation of this host begins, its events are the answer, and there is none for the identifier.
+    ///
+    /// The pair takes the place of an older one of the policy without loss: the outbound SA is announced, and the older
+    /// one removed, once the peer has shown that it has the new one.
     ///
     /// # Errors
     /// [`Refusal`] if the peer or the policy does not exist, the peer has no address, or the table is full.
@@ -162,10 +169,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             return Ok(IpsecSaId(pair.id));
         }
         let path = host.peer(peer).ok_or(Refusal::Superseded)?.path.ok_or(Refusal::Passive)?;
-        host.policy(policy).ok_or(Refusal::NoPolicy)?;
+        let selector = host.policy(policy).ok_or(Refusal::NoPolicy)?.selector;
+        let recently = Instant::from_start(now.since_start().saturating_sub(PAUSE));
+        if let Some(pair) = self.pair_of_peer(now, recently, (peer, policy), &selector) {
+            return Ok(IpsecSaId(pair.id));
+        }
         let index = self.free_pair()?;
         let id = self.slot_id(index)?;
-        self.set_pair(index, IpsecSlot::new(id, peer, policy, Role::Initiator, path))?;
+        self.set_pair(index, IpsecSlot { began: now, ..IpsecSlot::new(id, peer, policy, Role::Initiator, path) })?;
         self.has_wanted = true;
         self.start_wanted(now, host);
         Ok(IpsecSaId(id))
@@ -205,6 +216,13 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             Some((index, Stage::QuickAwaitsConnected)) => self.connect(index, now),
             _ => Ok(()),
         };
+        let Some(pair) = self.pair_mut(sa.0) else { return };
+        if let Some(retired) = &mut pair.retired {
+            retired.heard = Some(now);
+        }
+        if pair.take_over_at.is_some() {
+            self.take_over(sa.0, now);
+        }
     }
 
     /// Deletes SAs. The events that remove them follow, and delete payloads are sent, each twice.
@@ -264,15 +282,16 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
     }
 
-    /// Sends delete payloads for the inbound SAs of a pair.
-    fn send_deletes(&mut self, index: usize, now: Instant, host: &mut dyn Host) {
-        let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { return };
+    /// Sends delete payloads for the inbound SAs of a pair. Returns false if there is no ISAKMP SA for them.
+    fn send_deletes(&mut self, index: usize, now: Instant, host: &mut dyn Host) -> bool {
+        let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { return false };
         let Some(carrier) = self.carrier(pair.peer).and_then(|index| self.isakmp.get_mut(index)?.as_mut()) else {
-            return;
+            return false;
         };
         for member in self.pairs.get_mut(index).and_then(Option::as_mut).into_iter().flat_map(IpsecSlot::members_mut) {
             member.delete = Some(PendingDelete::new(new_message_id(carrier, host), now));
         }
+        true
     }
 
     /// Returns the next event; call it until it returns `None`.

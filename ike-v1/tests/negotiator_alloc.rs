@@ -158,7 +158,7 @@ fn negotiate() -> (usize, usize) {
     let mut gone = 0;
     for _ in 0..10 {
         gone += carry(&mut sides, now).1;
-        now += std::time::Duration::from_millis(200);
+        now += std::time::Duration::from_secs(1);
         for (negotiator, host) in &mut sides {
             negotiator.handle_timeout(now, host);
         }

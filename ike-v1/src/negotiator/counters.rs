@@ -90,6 +90,8 @@ counters! {
     Shed = "half-open exchanges shed",
     /// Key exchanges above the limit.
     TooManyKeyExchanges = "too many key exchanges",
+    /// First messages of quick mode above the limit of pairs of one selector.
+    TooManySas = "too many SAs of one selector",
     /// Negotiations refused because a table is full.
     Full = "table full",
     /// Exchanges whose buffer is too small.

@@ -75,7 +75,8 @@ pub enum Event {
     InboundReady(NegotiatedSa),
     /// The outbound SA is to be installed: the peer has installed its inbound SA.
     OutboundReady(NegotiatedSa),
-    /// An SA that was announced as ready is to be removed.
+    /// An SA that was announced as ready is to be removed. The inbound SA of a pair may be needed longer than the
+    /// outbound one.
     IpsecSaGone {
         /// Identifier of the pair.
         sa: IpsecSaId,
@@ -183,6 +184,10 @@ pub enum Gone {
     NoAnswer,
     /// Newer ISAKMP SAs with the same peer needed its place in the table.
     Superseded,
+    /// A newer pair of IPsec SAs has taken its place.
+    Renewed,
+    /// Both ends have negotiated a pair at the same time, and the other one is used.
+    Redundant,
 }
 
 impl fmt::Display for Gone {
@@ -195,6 +200,8 @@ impl fmt::Display for Gone {
             Self::PeerRestarted => "peer has restarted",
             Self::NoAnswer => "no answer",
             Self::Superseded => "superseded by newer ISAKMP SAs",
+            Self::Renewed => "renewed",
+            Self::Redundant => "redundant",
         })
     }
 }

@@ -25,7 +25,8 @@ pub trait Host {
     /// Returns the pre-shared key of a peer at this address, `None` if there is none (RFC 2409 section 5.4).
     fn pre_shared_key(&mut self, peer: PeerId, path: &Path) -> Option<PreSharedKey>;
 
-    /// Returns the policy with this number, for a quick mode that this host initiates.
+    /// Returns the policy with this number, which the caller has passed for a quick mode of this host, or which
+    /// [`find_policy`](Self::find_policy) has returned.
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>>;
 
     /// Returns the policy for the selectors that a peer proposes (RFC 2409 section 5.5), which are those of outbound

@@ -9,6 +9,7 @@ use ike_codec::{
 use ipsec_packet::Instant;
 
 use super::census::Census;
+use super::changeover::{Retired, UNDER_WAY};
 use super::counters::Counter;
 use super::event::{Gone, SlotId};
 use super::inbound::{Received, open_first};
@@ -63,7 +64,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         for payload in authentic.census.payloads() {
             match payload.view() {
                 Body::Notification(notification) => self.take_notification(received.now, sa_id, &notification),
-                Body::Delete(delete) => self.take_delete(sa_id, &delete),
+                Body::Delete(delete) => self.take_delete(received.now, sa_id, &delete),
                 _ => {}
             }
         }
@@ -170,7 +171,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     //# SHOULD: the receiver cleans up its database
     //# MUST: receiving: whether each SPI is valid is determined
     //# MUST: receiving: the deletion is acted upon by local policy
-    fn take_delete(&mut self, sa_id: SlotId, delete: &Delete<'_>) {
+    fn take_delete(&mut self, now: Instant, sa_id: SlotId, delete: &Delete<'_>) {
         let Ok(sa) = self.isakmp_sa(sa_id) else { return };
         let (peer, identity) = (sa.peer, sa.identity);
         //= RFC 2408 5.15/9
@@ -189,7 +190,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                             && pair.gone.is_none()
                     });
                     match found {
-                        Some(pair) if pair.stage == Negotiation::Complete => pair.end(Gone::DeletedByPeer),
+                        // Packets of the peer that it has sent before may be under way.
+                        Some(pair) if pair.stage == Negotiation::Complete => {
+                            let remove_at = Some(now.saturating_add(UNDER_WAY));
+                            pair.retire(Retired { why: Gone::DeletedByPeer, delete_at: None, remove_at, heard: None });
+                        }
                         // The peer has deleted the pair before the last message of quick mode, or that message is late.
                         Some(IpsecSlot { id, .. }) => {
                             let id = *id;

@@ -5,6 +5,7 @@ use ipsec_crypto::Secret;
 use ipsec_packet::{Instant, Selector, SeqWidth};
 use ipsec_sa::{CompressionAlgorithm, Direction, Lifetimes, Limit, Mode, Protocol, SaId, SaParams, TransformParams};
 
+use super::changeover::Retired;
 use super::choose::DEFAULT_SECONDS;
 use super::event::{Event, Failure, Gone, IpsecSaId, NegotiatedSa, SlotId};
 use super::isakmp_sa::PendingDelete;
@@ -40,6 +41,14 @@ pub(crate) struct IpsecSlot {
     pub identity: Option<u64>,
     /// End of the lifetime.
     pub expires: Option<Instant>,
+    /// Time of the first message of quick mode.
+    pub began: Instant,
+    /// First octets of the lower nonce of quick mode.
+    pub lowest_nonce: [u8; 32],
+    /// Time at which the outbound SA takes the place of an older one, unless the peer shows its SA before.
+    pub take_over_at: Option<Instant>,
+    /// Set if there is no outbound SA any more.
+    pub retired: Option<Retired>,
 }
 
 /// Progress of the negotiation of a pair.
@@ -124,8 +133,13 @@ impl Half {
         Ok(Self { spi, keymat: Some(secret?), state: HalfState::None })
     }
 
-    const fn is_known_to_caller(&self) -> bool {
-        matches!(self.state, HalfState::Announced | HalfState::Installed)
+    /// Ends the SA. It is reported as gone if the caller knows it.
+    pub fn end(&mut self) {
+        self.keymat = None;
+        self.state = match self.state {
+            HalfState::Announced | HalfState::Installed | HalfState::Gone => HalfState::Gone,
+            HalfState::None | HalfState::Ready => HalfState::None,
+        };
     }
 }
 
@@ -222,6 +236,10 @@ impl IpsecSlot {
             established: None,
             identity: None,
             expires: None,
+            began: Instant::ZERO,
+            lowest_nonce: [0; 32],
+            take_over_at: None,
+            retired: None,
         }
     }
 
@@ -266,33 +284,36 @@ impl IpsecSlot {
         self.members().all(|member| member.inbound.state == HalfState::Installed)
     }
 
-    /// Returns whether the outbound SAs were announced.
-    pub fn has_outbound(&self) -> bool {
-        self.members().any(|member| member.outbound.state != HalfState::None)
-    }
-
     /// Ends the pair. The SAs that the caller knows are reported as gone.
     pub fn end(&mut self, why: Gone) {
         if self.gone.is_some() {
             return;
         }
         self.gone = Some(why);
-        self.expires = None;
+        (self.expires, self.take_over_at) = (None, None);
         for member in self.members_mut() {
             member.releases_spi = matches!(member.inbound.state, HalfState::None | HalfState::Ready);
-            for half in [&mut member.inbound, &mut member.outbound] {
-                half.keymat = None;
-                half.state = if half.is_known_to_caller() { HalfState::Gone } else { HalfState::None };
-            }
+            member.inbound.end();
+            member.outbound.end();
         }
     }
 
-    /// Completes the negotiation: the outbound SAs may be installed, and the lifetime begins.
+    /// Announces the outbound SAs to the caller.
+    pub fn announce_outbound(&mut self) {
+        self.take_over_at = None;
+        self.members_mut().for_each(|member| member.outbound.state = HalfState::Ready);
+    }
+
+    /// Completes the negotiation: the lifetime begins.
     pub fn complete(&mut self, now: Instant) {
         self.stage = Negotiation::Complete;
         self.established = Some(now);
-        self.members_mut().for_each(|member| member.outbound.state = HalfState::Ready);
-        self.expires = Some(now.saturating_add(Duration::from_secs(self.seconds())));
+        self.expires = Some(now.saturating_add(self.lifetime()));
+    }
+
+    /// Returns the shortest lifetime of the SAs.
+    pub fn lifetime(&self) -> Duration {
+        Duration::from_secs(self.seconds())
     }
 
     /// Returns the shortest lifetime of the SAs in seconds.
@@ -315,7 +336,9 @@ impl IpsecSlot {
 
     fn poll_half(&mut self, index: usize, direction: Direction) -> Option<Event> {
         let (sa, peer, policy, path) = (IpsecSaId(self.id), self.peer, self.policy, self.path);
-        let (lifetimes, selector, gone) = (self.lifetimes(), self.selector, self.gone);
+        let (lifetimes, selector) = (self.lifetimes(), self.selector);
+        let retired = self.retired.map(|retired| retired.why).filter(|_| direction == Direction::Outbound);
+        let gone = retired.or(self.gone);
         let member = self.members.get_mut(index)?.as_mut()?;
         match member.half(direction).state {
             HalfState::Ready => {
@@ -341,13 +364,15 @@ impl IpsecSlot {
     }
 
     /// Returns the limits of the SAs. The initiator renews them after 80 to 90 % of their lifetime, the responder after
-    /// 90 to 95 % if the initiator has not.
+    /// 90 to 95 % if the initiator has not; those of less than a minute after a half and three quarters.
     fn lifetimes(&self) -> Lifetimes {
         let seconds = self.seconds();
         let kilobytes = self.members().filter_map(|member| member.choice?.lifetimes.kilobytes).min();
         let octets = kilobytes.map(|kilobytes| kilobytes.saturating_mul(1024));
         let hard = Limit { age: Some(Duration::from_secs(seconds)), octets, ..Limit::default() };
         let (base, spread) = match self.role {
+            Role::Initiator if seconds < 60 => (500, 0),
+            Role::Responder if seconds < 60 => (750, 0),
             Role::Initiator => (800, 100),
             Role::Responder => (900, 50),
         };

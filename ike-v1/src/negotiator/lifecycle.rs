@@ -29,6 +29,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 continue;
             }
             let (peer, path) = (pair.peer, pair.path);
+            if self.is_left_to_peer(now, index, host) {
+                self.has_wanted = true;
+                continue;
+            }
             let started = match self.carrier(peer).filter(|&sa| self.is_usable(sa)) {
                 Some(sa) => self.begin_quick(now, index, sa, host),
                 None if self.is_phase_1_open(peer) => Ok(()),
@@ -98,6 +102,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let mut exchange = Exchange::new(state);
         let (state, scratch) = exchange.parts();
         pair.identity = Some(sa.identity);
+        pair.began = now;
         quick::begin(&mut quick::Step { state, scratch, sa, pair, host }, message_id)?;
         exchange.state.output = Output::Ready;
         self.set_exchange(index, exchange)
@@ -161,14 +166,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Completes a quick mode as responder: the peer has its inbound SA.
     pub(super) fn confirm_pair(&mut self, index: usize, now: Instant) -> Result<(), Refusal> {
         let pair = self.exchange(index)?.state.ipsec.ok_or(Refusal::Internal)?;
-        let pair = self.pair_mut(pair).ok_or(Refusal::Internal)?;
-        pair.complete(now);
         if let Some(slot) = self.exchanges.get_mut(index) {
             *slot = None;
         }
-        self.counters.count(Counter::Phase2Up);
-        self.has_wanted = true;
-        self.touch();
+        self.complete_pair(pair, now, true);
         Ok(())
     }
 
@@ -179,9 +180,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         state.connect_by = None;
         state.started = now;
         let pair = state.ipsec.ok_or(Refusal::Internal)?;
-        self.pair_mut(pair).ok_or(Refusal::Internal)?.complete(now);
-        self.counters.count(Counter::Phase2Up);
-        self.touch();
+        self.complete_pair(pair, now, true);
         Ok(())
     }
 

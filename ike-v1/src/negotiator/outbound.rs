@@ -1,14 +1,13 @@
 //! Datagrams to be sent.
 
-use core::time::Duration;
-
 use ike_codec::{ExchangeKind, NON_ESP_MARKER, ProtocolId};
 use ipsec_packet::Instant;
 
+use super::changeover::CHANGEOVER;
 use super::counters::Counter;
 use super::exchange::Output;
 use super::informational::{write_clear_refusal, write_delete, write_notify};
-use super::ipsec_sa::Member;
+use super::ipsec_sa::{Member, Negotiation};
 use super::isakmp_sa::PendingDelete;
 use super::stage::Stage;
 use super::{Negotiator, Path, Refusal, Role};
@@ -22,9 +21,6 @@ pub struct Transmit<'o> {
     /// Payload of the datagram, with a non-ESP marker on the port for NAT traversal.
     pub datagram: &'o [u8],
 }
-
-/// Time for which the initiator of quick mode waits for CONNECTED, if the responder has set the commit flag.
-const CONNECTED_TIME: Duration = Duration::from_secs(2);
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
@@ -80,17 +76,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let is_initiator = (state.kind, state.role) == (ExchangeKind::QUICK, Role::Initiator);
         let is_last_of_quick = is_initiator && state.stage == Stage::Answers;
         if is_initiator && state.stage == Stage::QuickAwaitsConnected {
-            state.connect_by.get_or_insert(now.saturating_add(CONNECTED_TIME));
+            state.connect_by.get_or_insert(now.saturating_add(CHANGEOVER));
         }
         let pair = state.ipsec.filter(|_| is_last_of_quick);
-        if let Some(pair) = pair.and_then(|id| self.pair_mut(id))
-            && !pair.has_outbound()
-            && pair.gone.is_none()
+        if let Some(id) = pair
+            && self.pair(id).is_some_and(|pair| pair.stage == Negotiation::InProgress && pair.gone.is_none())
         {
             // The peer installs its inbound SA before it sends message 2, so that packets may follow message 3 at once.
-            pair.complete(now);
-            self.counters.count(Counter::Phase2Up);
-            self.touch();
+            self.complete_pair(id, now, false);
         }
         Some((path, written))
     }

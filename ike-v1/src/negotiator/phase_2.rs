@@ -9,7 +9,7 @@ use super::ipsec_sa::IpsecSlot;
 use super::message::after_hash;
 use super::retry::Retry;
 use super::stage::{Row, Stage};
-use super::{Host, Negotiator, Refusal, Role, quick};
+use super::{Host, Negotiator, Refusal, Role, quick, selectors};
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
@@ -136,6 +136,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let mut exchange = Exchange::new(state);
         let mut pair = IpsecSlot::new(pair_id, sa.peer, 0, role, received.path);
         pair.identity = Some(sa.identity);
+        pair.began = received.now;
+        let ids = message.census.clients().map(|ids| ids.map(|(id, _)| id));
+        let selector = selectors::selector(ids, Role::Responder, &received.path)?;
+        pair.policy = host.find_policy(sa.peer, &selector).ok_or(Refusal::NoPolicy)?.number;
+        pair.selector = Some(selector);
+        if self.has_too_many_siblings(received.now, &pair) {
+            return Err(Refusal::TooManySas);
+        }
         let (state, scratch) = exchange.parts();
         quick::answer(&mut quick::Step { state, scratch, sa, pair: &mut pair, host }, message, life)?;
         exchange.state.take(received.digest);

@@ -80,13 +80,13 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
     let Step { state, scratch, sa, pair, host } = step;
     let (offered, _) = message.census.sa()?;
     let ids = message.census.clients();
-    let selector = selectors::selector(ids.map(|ids| ids.map(|(id, _)| id)), Role::Responder, &state.path)?;
+    let selector = pair.selector.ok_or(Refusal::Internal)?;
     let nonce = message.census.nonce()?;
-    let (chosen, number) = {
+    let chosen = {
         let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
-        let policy = host.find_policy(state.peer, &selector).ok_or(Refusal::NoPolicy)?;
+        let policy = host.policy(pair.policy).ok_or(Refusal::NoPolicy)?;
         check_mode(&policy, &selector, &state.path)?;
-        (choose::phase_2(&offered, &policy, &peer)?, policy.number)
+        choose::phase_2(&offered, &policy, &peer)?
     };
     let their_spis = spis_of_peer(&chosen)?;
     let group = group_of(&chosen);
@@ -127,14 +127,13 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
         Ok((halves, next))
     });
     let (halves, next) = reserved.or_release(answered, *host, &path)?;
-    let policy = host.find_policy(state.peer, &selector).ok_or(Refusal::Internal)?;
+    let policy = host.policy(pair.policy).ok_or(Refusal::Internal)?;
     chain.confirm(next);
     state.chain = Some(chain);
     state.spans = spans;
     state.stage = Stage::QuickAwaitsHash3;
-    pair.policy = number;
-    pair.selector = Some(selector);
     pair.jitter = jitter;
+    pair.lowest_nonce = lowest_nonce(&nonces(scratch.stored(), &spans, Role::Responder));
     let kept = pair.members.iter_mut().zip(chosen.iter().flatten()).zip(halves.into_iter().flatten());
     for ((slot, member), (inbound, outbound)) in kept {
         let template = policy.templates().nth(member.template).ok_or(Refusal::Internal)?;
@@ -209,6 +208,7 @@ pub(crate) fn take_answer(
     state.stage = if has_commit { Stage::QuickAwaitsConnected } else { Stage::Answers };
     pair.selector = Some(selector);
     pair.jitter = jitter;
+    pair.lowest_nonce = lowest_nonce(&nonces(scratch.stored(), &spans, Role::Initiator));
     for (member, (inbound, outbound)) in chosen.iter().flatten().zip(halves.into_iter().flatten()) {
         if let Some(own) = pair.members.get_mut(member.template).and_then(Option::as_mut) {
             own.choice = Some(member.chosen.choice);
@@ -217,6 +217,13 @@ pub(crate) fn take_answer(
     }
     pair.announce_inbound();
     Ok(())
+}
+
+/// Returns the first octets of the lower nonce.
+fn lowest_nonce(nonces: &Nonces<'_>) -> [u8; 32] {
+    let mut lowest = [0; 32];
+    lowest.iter_mut().zip(nonces.initiator.min(nonces.responder)).for_each(|(to, from)| *to = *from);
+    lowest
 }
 
 /// Writes RESPONDER-LIFETIME with the lifetimes of the SA (RFC 2407 section 4.6.3.1).

@@ -75,6 +75,8 @@ pub enum Refusal {
     TooManyHalfOpen,
     /// Peers that are not authenticated have caused too many key exchanges in this second.
     TooManyKeyExchanges,
+    /// The peer negotiates pair after pair for the same selectors.
+    TooManySas,
     /// A table is full.
     Full(Table),
     /// The exchange buffer is too small for the messages of the exchange.
@@ -277,6 +279,7 @@ impl Refusal {
             Self::NoSpi | Self::Spi => Counter::Spi,
             Self::TooManyHalfOpen => Counter::TooManyHalfOpen,
             Self::TooManyKeyExchanges => Counter::TooManyKeyExchanges,
+            Self::TooManySas => Counter::TooManySas,
             Self::Full(_) => Counter::Full,
             Self::BufferTooSmall => Counter::BufferTooSmall,
             Self::NoAnswer { .. } => Counter::NoAnswer,
@@ -324,6 +327,9 @@ impl fmt::Display for Refusal {
             Self::Spi => f.write_str("SPI in the proposal is not valid"),
             Self::TooManyHalfOpen => f.write_str("source has too many half-open exchanges"),
             Self::TooManyKeyExchanges => f.write_str("too many key exchanges in this second"),
+            Self::TooManySas => {
+                f.write_str("peer has negotiated 8 pairs of SAs for the same selectors, the last one within 10 s")
+            }
             Self::Full(Table::IsakmpSas) => f.write_str("table of ISAKMP SAs is full"),
             Self::Full(Table::Exchanges) => f.write_str("table of exchanges is full"),
             Self::Full(Table::IpsecSas) => f.write_str("table of IPsec SAs is full"),

@@ -22,6 +22,11 @@ pub struct Settings {
     pub key_exchanges_per_second: u16,
     /// Time between the two copies of a delete payload, which has no acknowledgement.
     pub delete_interval: Duration,
+    /// Time for which the inbound SA of a pair is kept after a newer pair has taken its place.
+    pub keep_renewed: Duration,
+    /// Whether a pair is deleted after this time if this host has initiated the newer one. Otherwise it exists until its
+    /// lifetime ends. Some peers send with an old SA until it is deleted.
+    pub delete_renewed: bool,
 }
 
 impl Settings {
@@ -36,6 +41,8 @@ impl Settings {
         half_open_per_source: 4,
         key_exchanges_per_second: 50,
         delete_interval: Duration::from_millis(200),
+        keep_renewed: Duration::from_secs(120),
+        delete_renewed: true,
     };
     /// Values for firmware on a local network.
     pub const FIRMWARE: Self = Self {

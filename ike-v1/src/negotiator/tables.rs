@@ -33,6 +33,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(())
     }
 
+    pub(super) fn pair(&self, id: SlotId) -> Option<&IpsecSlot> {
+        self.pairs.get(usize::from(id.index))?.as_ref().filter(|pair| pair.id == id)
+    }
+
     pub(super) fn pair_mut(&mut self, id: SlotId) -> Option<&mut IpsecSlot> {
         self.pairs.get_mut(usize::from(id.index))?.as_mut().filter(|pair| pair.id == id)
     }

@@ -18,6 +18,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             self.handle_exchange_timeout(now, index, host);
         }
         self.renew(now, host);
+        self.change_over(now, host);
         for sa in self.isakmp.iter_mut().flatten().filter(|sa| sa.is_usable() && sa.expires <= now) {
             // No delete payload is sent: some peers remove the IPsec SAs, too.
             sa.end(Gone::Expired);
@@ -103,7 +104,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         });
         let pairs = self.pairs.iter().flatten().flat_map(|pair| {
             let deletions = pair.members().filter_map(|member| member.delete).map(|pending| pending.due);
-            pair.expires.into_iter().chain(deletions)
+            let retired = pair.retired.filter(|_| pair.gone.is_none());
+            let ends = retired.map_or([None, None], |retired| [retired.delete_at, retired.remove_at]);
+            pair.expires.into_iter().chain(pair.take_over_at).chain(ends.into_iter().flatten()).chain(deletions)
         });
         exchanges.chain(isakmp).flatten().chain(pairs).min()
     }

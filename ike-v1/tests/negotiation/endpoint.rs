@@ -15,7 +15,7 @@ use ipsec_sa::{Direction, Mode, Protocol, TransformParams};
 
 use crate::random::Random;
 
-pub type TestNegotiator = Negotiator<3, 4, 6, 6144>;
+pub type TestNegotiator = Negotiator<3, 4, 12, 6144>;
 
 /// Configuration of an endpoint, for its only peer.
 #[derive(Clone)]
@@ -167,7 +167,11 @@ impl Endpoint {
     }
 
     pub fn initiate(&mut self, now: Instant) -> Result<IpsecSaId, Refusal> {
-        self.negotiator.initiate(now, PeerId(0), 1, &mut self.host)
+        self.initiate_policy(now, 1)
+    }
+
+    pub fn initiate_policy(&mut self, now: Instant, policy: u32) -> Result<IpsecSaId, Refusal> {
+        self.negotiator.initiate(now, PeerId(0), policy, &mut self.host)
     }
 
     pub fn receive(&mut self, now: Instant, mut datagram: Vec<u8>) {
@@ -279,7 +283,8 @@ impl Host for TestHost {
     }
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
-        let selector = self.config.policy.filter(|_| policy == 1)?;
+        let steps = policy.checked_sub(1).filter(|steps| *steps < POLICIES)?;
+        let selector = moved(self.config.policy?, steps as u8);
         let policy = IpsecPolicy::new(policy, selector);
         let template =
             |protocol, mode, proposals| IpsecTemplate { protocol, mode, reqid: 0, inbound_reqid: 0, proposals };
@@ -292,7 +297,7 @@ impl Host for TestHost {
     }
 
     fn find_policy(&self, _: PeerId, selector: &Selector) -> Option<IpsecPolicy<'_>> {
-        self.policy(1).filter(|policy| policy.selector.contains(selector))
+        (1..=POLICIES).filter_map(|number| self.policy(number)).find(|policy| policy.selector.contains(selector))
     }
 
     fn reserve_spi(&mut self, protocol: ProtocolId, _: &Path) -> Option<u32> {
@@ -331,6 +336,24 @@ impl Host for TestHost {
         }
         Ok(())
     }
+}
+
+/// Number of policies of an endpoint: that of its configuration, and others for networks beside it.
+const POLICIES: u32 = 13;
+
+/// Returns a selector for networks beside those of another one, if these are private networks of IPv4.
+fn moved(selector: Selector, steps: u8) -> Selector {
+    let moved = |range: AddressRange| {
+        let beside = |address| match address {
+            IpAddr::V4(v4) if v4.is_private() => {
+                let [a, b, c, d] = v4.octets();
+                IpAddr::from([a, b, c.wrapping_add(steps * 16), d])
+            }
+            other => other,
+        };
+        AddressRange::new(beside(range.first()), beside(range.last())).unwrap()
+    };
+    Selector { source: moved(selector.source), destination: moved(selector.destination), ..selector }
 }
 
 fn identity((kind, data): &(IdKind, Vec<u8>)) -> Identification<'_> {

@@ -9,6 +9,7 @@ mod endpoint;
 mod faults;
 mod random;
 mod refusals;
+mod renewal;
 mod restart;
 mod retransmission;
 mod spy;

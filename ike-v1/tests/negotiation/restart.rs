@@ -53,7 +53,7 @@ fn initial_contact_is_sent_without_other_sas_only() {
     end.negotiator.delete(now, ike_v1::Target::IsakmpSa(sa), &mut end.host);
     link.run(Duration::from_secs(1));
     let now = link.now;
-    link.ends[0].initiate(now).unwrap();
+    link.ends[0].initiate_policy(now, 2).unwrap();
     link.run(Duration::from_secs(5));
     assert_eq!(link.agreed(), 2, "the pair of before is still in use");
 }
@@ -116,7 +116,7 @@ fn a_flood_from_many_addresses_leaves_room_for_others() {
     // The established peer, and this host, negotiate nevertheless.
     for side in 0..2 {
         let now = link.now;
-        link.ends[side].initiate(now).unwrap();
+        link.ends[side].initiate_policy(now, 2 + side as u32).unwrap();
         link.run(Duration::from_secs(5));
         flood(&mut link, 2 + side as u64);
     }

@@ -1,0 +1,227 @@
+//! Change from an old pair of SAs to a new one, and pairs whose negotiations have crossed.
+//!
+//! Both inbound SAs exist during the change. This host uses the old outbound SA until the peer has shown that it has the
+//! new one: then the new pair takes over, and the old one is retired. Of two pairs whose negotiations have crossed, the
+//! one with the lowest of the four nonces is redundant at both ends (the rule of RFC 7296 section 2.8.1; RFC 2409 has
+//! none). A peer may decide otherwise: a pair with which it sends is not deleted.
+
+use core::time::Duration;
+
+use ipsec_packet::{Instant, Selector};
+
+use super::counters::Counter;
+use super::event::{Gone, SlotId};
+use super::ipsec_sa::{IpsecSlot, Negotiation};
+use super::{Host, Negotiator, PeerId, Role, Settings};
+
+/// Longest time for which the initiator of a pair uses an older one, without a packet or CONNECTED of the peer.
+pub(super) const CHANGEOVER: Duration = Duration::from_secs(2);
+/// Time after which the initiator of a redundant pair deletes it, if the peer has not used it in this time.
+const REDUNDANT: Duration = Duration::from_secs(60);
+/// Time for which packets of a deleted inbound SA are still accepted, as they may be under way.
+pub(super) const UNDER_WAY: Duration = Duration::from_secs(5);
+/// Time after the end of a negotiation of the peer in which this host does not begin one for the same selectors.
+pub(super) const PAUSE: Duration = Duration::from_secs(5);
+/// Longest time between the end of a negotiation of one end and the beginning of one of the other end that has crossed.
+const CROSSED: Duration = Duration::from_secs(30);
+/// Longest time for which a request of this host waits for the negotiation of the peer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Largest number of pairs of one selector that a peer can negotiate without a pause, and the pause.
+const SIBLINGS: usize = 8;
+const SIBLINGS_PAUSE: Duration = Duration::from_secs(10);
+
+/// Pair that has no outbound SA any more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retired {
+    pub why: Gone,
+    /// Time at which the peer is told to delete its outbound SA.
+    pub delete_at: Option<Instant>,
+    /// Time at which the inbound SA is removed.
+    pub remove_at: Option<Instant>,
+    /// Time of the last authentic packet.
+    pub heard: Option<Instant>,
+}
+
+impl IpsecSlot {
+    /// Returns whether the pair is complete and its outbound SA is, or will be, used.
+    const fn is_in_use(&self) -> bool {
+        matches!(self.stage, Negotiation::Complete) && self.gone.is_none() && self.retired.is_none()
+    }
+
+    /// Returns whether both pairs have the same peer and selectors, so that one of them is enough.
+    fn is_sibling(&self, other: &Self) -> bool {
+        self.id != other.id
+            && (self.peer, self.policy, self.identity) == (other.peer, other.policy, other.identity)
+            && (self.selector, self.path.remote.ip()) == (other.selector, other.path.remote.ip())
+    }
+
+    /// Returns whether the negotiations of both pairs, one of each end, have crossed. Retransmission delays messages, so
+    /// that one may seem to follow the other at one end only: the ends agree as long as the later one begins soon.
+    fn crosses(&self, other: &Self) -> bool {
+        let begins_soon_after = |one: &Self, other: &Self| {
+            let soon = CROSSED.min(other.lifetime().checked_div(4).unwrap_or_default());
+            other.established.is_none_or(|established| one.began <= established.saturating_add(soon))
+        };
+        self.role != other.role && begins_soon_after(self, other) && begins_soon_after(other, self)
+    }
+
+    /// Returns whether this pair is the redundant one of two that have crossed.
+    fn loses_against(&self, other: &Self) -> bool {
+        self.lowest_nonce < other.lowest_nonce
+    }
+
+    fn is_older(&self, other: &Self) -> bool {
+        (self.established, self.id.generation) < (other.established, other.id.generation)
+    }
+
+    /// Ends the use of the outbound SA. The inbound SA exists until `remove_at`, or its end.
+    pub fn retire(&mut self, retired: Retired) {
+        self.retired = Some(retired);
+        self.take_over_at = None;
+        self.members_mut().for_each(|member| member.outbound.end());
+    }
+}
+
+impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
+    Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
+{
+    /// Completes the negotiation of a pair. With `is_shown` the peer has shown that it has installed its inbound SA.
+    pub(super) fn complete_pair(&mut self, id: SlotId, now: Instant, is_shown: bool) {
+        let Some(pair) = self.pair_mut(id) else { return };
+        pair.complete(now);
+        self.counters.count(Counter::Phase2Up);
+        self.has_wanted = true;
+        self.touch();
+        let Some(pair) = self.pair(id) else { return };
+        let (has_older, is_redundant) = self.siblings(pair).fold((false, false), |(_, is_redundant), other| {
+            (true, is_redundant || (pair.crosses(other) && pair.loses_against(other)))
+        });
+        let Some(pair) = self.pair_mut(id) else { return };
+        if is_redundant {
+            pair.retire(redundant(pair.role, now));
+        } else if has_older && !is_shown {
+            pair.take_over_at = Some(now.saturating_add(CHANGEOVER));
+        } else {
+            self.take_over(id, now);
+        }
+    }
+
+    /// Uses the outbound SA of a pair in the place of those of its siblings.
+    pub(super) fn take_over(&mut self, id: SlotId, now: Instant) {
+        let settings = self.settings;
+        for index in 0..IPSEC_SAS {
+            let (Some(pair), Some(other)) = (self.pair(id), self.pairs.get(index).and_then(Option::as_ref)) else {
+                continue;
+            };
+            let retired = replaced(pair, other, now, &settings);
+            if let (Some(retired), Some(other)) = (retired, self.pairs.get_mut(index).and_then(Option::as_mut)) {
+                other.retire(retired);
+            }
+        }
+        if let Some(pair) = self.pair_mut(id) {
+            pair.announce_outbound();
+        }
+        self.touch();
+    }
+
+    /// Completes changes of pairs whose time has come.
+    pub(super) fn change_over(&mut self, now: Instant, host: &mut dyn Host) {
+        for index in 0..IPSEC_SAS {
+            let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { continue };
+            let is_due = |time: Option<Instant>| time.is_some_and(|time| time <= now);
+            let (id, retired) = (pair.id, pair.retired);
+            if is_due(pair.take_over_at) {
+                self.take_over(id, now);
+            }
+            let Some(retired) = retired.filter(|_| self.pair(id).is_some_and(|pair| pair.gone.is_none())) else {
+                continue;
+            };
+            let is_used = |heard| now.saturating_duration_since(heard) < REDUNDANT;
+            if is_due(retired.delete_at) && retired.why == Gone::Redundant && retired.heard.is_some_and(is_used) {
+                let delete_at = Some(now.saturating_add(REDUNDANT));
+                self.set_retired(id, Retired { delete_at, ..retired });
+            } else if is_due(retired.delete_at) {
+                // Without an ISAKMP SA the peer is not told, so that the inbound SA stays until its end.
+                let is_sent = self.send_deletes(index, now, host);
+                let remove_at = is_sent.then(|| now.saturating_add(UNDER_WAY));
+                self.set_retired(id, Retired { delete_at: None, remove_at, ..retired });
+            } else if is_due(retired.remove_at)
+                && let Some(pair) = self.pair_mut(id)
+            {
+                pair.end(retired.why);
+            }
+            self.touch();
+        }
+    }
+
+    fn set_retired(&mut self, id: SlotId, retired: Retired) {
+        if let Some(pair) = self.pair_mut(id) {
+            pair.retired = Some(retired);
+        }
+    }
+
+    /// Returns the pair of a policy that the peer is negotiating, or has negotiated since a time: it makes one of this
+    /// host unnecessary.
+    pub(super) fn pair_of_peer(
+        &self,
+        now: Instant,
+        since: Instant,
+        (peer, policy): (PeerId, u32),
+        selector: &Selector,
+    ) -> Option<&IpsecSlot> {
+        self.pairs.iter().flatten().find(|pair| {
+            let is_recent = now.saturating_duration_since(pair.began) < PATIENCE;
+            (pair.peer, pair.policy, pair.role) == (peer, policy, Role::Responder)
+                && pair.selector == Some(*selector)
+                && (pair.gone.is_none() && pair.retired.is_none())
+                && pair.established.map_or(is_recent, |established| established >= since)
+        })
+    }
+
+    /// Returns whether a request of this host waits for a pair that the peer is negotiating, or is satisfied by one that
+    /// the peer has negotiated in the meantime. Such a request ends.
+    pub(super) fn is_left_to_peer(&mut self, now: Instant, index: usize, host: &dyn Host) -> bool {
+        let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { return false };
+        let Some(policy) = host.policy(pair.policy) else { return false };
+        let of_peer = self.pair_of_peer(now, pair.began, (pair.peer, pair.policy), &policy.selector);
+        let Some(stage) = of_peer.map(|of_peer| of_peer.stage) else { return false };
+        if let Some(pair) = self.pairs.get_mut(index).and_then(Option::as_mut)
+            && stage == Negotiation::Complete
+        {
+            pair.end(Gone::Redundant);
+            self.touch();
+        }
+        true
+    }
+
+    /// Returns whether a peer has so many pairs of one selector that another one is refused for now.
+    pub(super) fn has_too_many_siblings(&self, now: Instant, pair: &IpsecSlot) -> bool {
+        let siblings = || self.pairs.iter().flatten().filter(|other| other.gone.is_none() && other.is_sibling(pair));
+        let newest = siblings().map(|other| other.began).max();
+        siblings().count() >= SIBLINGS
+            && newest.is_some_and(|newest| now.saturating_duration_since(newest) < SIBLINGS_PAUSE)
+    }
+
+    fn siblings(&self, pair: &IpsecSlot) -> impl Iterator<Item = &IpsecSlot> {
+        self.pairs.iter().flatten().filter(move |other| other.is_in_use() && other.is_sibling(pair))
+    }
+}
+
+/// Returns how a pair is retired when another one takes over, if it is.
+fn replaced(pair: &IpsecSlot, other: &IpsecSlot, now: Instant, settings: &Settings) -> Option<Retired> {
+    if !other.is_in_use() || !other.is_sibling(pair) {
+        return None;
+    }
+    if other.crosses(pair) && other.loses_against(pair) {
+        return Some(redundant(other.role, now));
+    }
+    let is_deleted = pair.role == Role::Initiator && settings.delete_renewed;
+    let delete_at = is_deleted.then(|| now.saturating_add(settings.keep_renewed));
+    other.is_older(pair).then_some(Retired { why: Gone::Renewed, delete_at, remove_at: None, heard: None })
+}
+
+/// Retirement of a pair that has crossed with another one. Its initiator deletes it.
+fn redundant(role: Role, now: Instant) -> Retired {
+    let delete_at = (role == Role::Initiator).then(|| now.saturating_add(REDUNDANT));
+    Retired { why: Gone::Redundant, delete_at, remove_at: None, heard: None }
+}

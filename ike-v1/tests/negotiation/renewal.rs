@@ -1,0 +1,233 @@
+//! Change from an old pair of SAs to a new one without loss, and negotiations that cross.
+
+use std::time::Duration;
+
+use ike_v1::{Counter, Gone, Refusal};
+use ipsec_packet::Instant;
+use ipsec_sa::Direction;
+
+use crate::endpoint::{configs, seconds};
+use crate::wire::{Faults, Link};
+
+fn agreed(seed: u64) -> Link {
+    let mut link = Link::new(configs(), seed);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    // A negotiation of the other end within half a minute would be one that has crossed.
+    link.run(Duration::from_secs(40));
+    assert_eq!(link.agreed(), 1);
+    link
+}
+
+fn initiate(link: &mut Link, side: usize) {
+    let now = link.now;
+    link.ends[side].initiate(now).unwrap();
+}
+
+/// Runs for a time, in which each endpoint can always send packets that the other one receives.
+fn run_without_loss(link: &mut Link, time: Duration) {
+    let end = link.now + time;
+    loop {
+        link.collect();
+        for side in 0..2 {
+            let other = &link.ends[1 - side];
+            let outbound = &link.ends[side].outbound;
+            assert!(outbound.keys().all(|spi| other.inbound.contains_key(spi)), "the peer receives with every SA");
+            assert!((1..=2).contains(&outbound.len()), "there is always an outbound SA");
+        }
+        if !link.step(end) {
+            break;
+        }
+    }
+    link.now = end;
+}
+
+/// Returns the SPIs with which each endpoint sends.
+fn senders(link: &Link) -> [Vec<u32>; 2] {
+    [0, 1].map(|side| link.ends[side].outbound.keys().copied().collect())
+}
+
+fn reasons(link: &Link, side: usize, direction: Direction) -> Vec<Gone> {
+    let of_direction = link.ends[side].gone.iter().filter(|gone| gone.0 == direction);
+    of_direction.map(|gone| gone.2).collect()
+}
+
+#[test]
+fn the_old_outbound_sa_is_used_until_the_peer_shows_the_new_one() {
+    for shows in [false, true] {
+        let mut link = agreed(500);
+        let old = senders(&link);
+        initiate(&mut link, 0);
+        // Three messages of 10 to 19 milliseconds.
+        run_without_loss(&mut link, Duration::from_millis(100));
+        let new = senders(&link);
+        assert_eq!(new[0], old[0], "the initiator has no sign of the peer");
+        assert_ne!(new[1], old[1], "message 3 is one for the responder");
+        assert!(link.ends.iter().all(|end| end.inbound.len() == 2));
+        if shows {
+            let (now, end) = (link.now, &mut link.ends[0]);
+            let sa = end.inbound[&new[1][0]].sa;
+            end.negotiator.heard_from(now, sa);
+        } else {
+            run_without_loss(&mut link, Duration::from_secs(2));
+        }
+        run_without_loss(&mut link, Duration::from_millis(1));
+        assert_ne!(senders(&link)[0], old[0]);
+        for side in 0..2 {
+            assert_eq!(reasons(&link, side, Direction::Outbound), [Gone::Renewed]);
+        }
+    }
+}
+
+#[test]
+fn the_initiator_deletes_the_old_pair_after_two_minutes() {
+    let mut link = agreed(501);
+    initiate(&mut link, 1);
+    run_without_loss(&mut link, Duration::from_secs(119));
+    assert!(link.ends.iter().all(|end| end.inbound.len() == 2));
+    let before = link.sent.len();
+    run_without_loss(&mut link, Duration::from_secs(10));
+    assert_eq!(link.sent.len() - before, 2, "one delete payload, twice");
+    assert_eq!(reasons(&link, 1, Direction::Inbound), [Gone::Renewed]);
+    assert_eq!(reasons(&link, 0, Direction::Inbound), [Gone::DeletedByPeer]);
+    assert_eq!(link.agreed(), 1);
+    run_without_loss(&mut link, Duration::from_secs(600));
+    assert_eq!(link.sent.len() - before, 2);
+}
+
+#[test]
+fn an_old_pair_that_ends_before_is_not_deleted() {
+    let mut configs = configs();
+    for config in &mut configs {
+        config.esp[0] = config.esp[0].with_lifetimes(seconds(100));
+    }
+    let mut link = Link::new(configs, 502);
+    initiate(&mut link, 0);
+    link.run(Duration::from_secs(85));
+    initiate(&mut link, 0);
+    run_without_loss(&mut link, Duration::from_secs(30));
+    for side in 0..2 {
+        assert_eq!(reasons(&link, side, Direction::Inbound), [Gone::Expired]);
+        assert_eq!(reasons(&link, side, Direction::Outbound), [Gone::Renewed]);
+    }
+}
+
+#[test]
+fn a_pair_of_another_policy_stays_in_use() {
+    let mut link = agreed(503);
+    let now = link.now;
+    link.ends[0].initiate_policy(now, 2).unwrap();
+    link.run(Duration::from_secs(300));
+    assert_eq!(link.agreed(), 2);
+    assert!(link.ends.iter().all(|end| end.gone.is_empty()));
+}
+
+#[test]
+fn crossing_quick_modes_are_settled_the_same_on_both_sides() {
+    let mut winners = [0; 2];
+    for seed in 0..200 {
+        let mut link = agreed(600 + seed);
+        let old = senders(&link);
+        initiate(&mut link, 0);
+        // The second first message leaves before the other one arrives.
+        link.run(Duration::from_millis(seed % 10));
+        initiate(&mut link, 1);
+        run_without_loss(&mut link, Duration::from_secs(5));
+        let [a, b] = senders(&link);
+        assert_eq!((a.len(), b.len()), (1, 1));
+        assert!(a != old[0] && b != old[1]);
+        let pair_of = |side: usize, spi: u32| link.ends[side].outbound[&spi].sa;
+        for (side, spi) in [(0, a[0]), (1, b[0])] {
+            let other = if side == 0 { b[0] } else { a[0] };
+            assert_eq!(link.ends[side].inbound[&other].sa, pair_of(side, spi), "both send with the same pair");
+        }
+        assert!(link.ends.iter().all(|end| end.inbound.len() == 3), "all inbound SAs receive");
+        // The redundant pair is deleted by its initiator after a minute.
+        let before = link.sent.len();
+        run_without_loss(&mut link, Duration::from_secs(70));
+        let deletions = &link.sent[before..];
+        assert_eq!(deletions.len(), 2, "seed {seed}");
+        assert_eq!(deletions[0].0, deletions[1].0);
+        winners[1 - deletions[0].0] += 1;
+        assert!(link.ends.iter().all(|end| end.inbound.len() == 2));
+    }
+    assert!(winners.iter().all(|count| *count > 60), "the nonces decide: {winners:?}");
+}
+
+#[test]
+fn a_renewal_waits_for_that_of_the_peer() {
+    let mut link = agreed(504);
+    initiate(&mut link, 0);
+    link.run(Duration::from_millis(60));
+    let (before, now) = (link.sent.len(), link.now);
+    let of_peer = link.ends[1].initiate(now).unwrap();
+    link.run(Duration::from_secs(4));
+    assert!(link.ends[1].inbound.values().any(|installed| installed.sa == of_peer));
+    assert_eq!(link.sent.len(), before, "the pair of the peer is used");
+    link.run(Duration::from_secs(2));
+    initiate(&mut link, 1);
+    link.run(Duration::from_secs(1));
+    assert_eq!(link.sent.len() - before, 3, "five seconds later it is an own renewal");
+}
+
+#[test]
+fn pair_after_pair_is_refused() {
+    let mut link = agreed(505);
+    let refused = |link: &Link| link.ends[1].negotiator.counters().get(Counter::TooManySas);
+    for _ in 0..7 {
+        initiate(&mut link, 0);
+        link.run(Duration::from_millis(500));
+    }
+    assert_eq!(refused(&link), 0);
+    assert!(link.ends.iter().all(|end| end.inbound.len() == 8 && end.failures.is_empty()));
+    let exponentiations = link.ends[1].host.exponentiations;
+    initiate(&mut link, 0);
+    link.run(Duration::from_secs(9));
+    assert!(refused(&link) > 0);
+    assert_eq!(link.ends[1].last_reason(), Some(Refusal::TooManySas));
+    assert_eq!(link.ends[1].host.exponentiations, exponentiations);
+    assert_eq!(link.ends[1].inbound.len(), 8);
+    // The initiator has no answer, as it may try again later.
+    link.run(Duration::from_secs(60));
+    let before = link.ends[1].inbound.len();
+    initiate(&mut link, 0);
+    link.run(Duration::from_secs(3));
+    assert_eq!(link.ends[1].inbound.len(), before + 1);
+    assert_eq!(link.agreed(), 1);
+}
+
+#[test]
+fn renewals_over_faulty_wires_lose_no_sa() {
+    for seed in 0..1000 {
+        let mut link = agreed(10_000 + seed);
+        link.faults = Faults { lost: seed % 4 * 10, repeated: 20, delayed: seed % 3 * 10, ..Faults::default() };
+        for round in 0..3 {
+            link.run(Duration::from_secs(6));
+            let sides: &[usize] = [&[0][..], &[1], &[0, 1]][(seed as usize + round) % 3];
+            sides.iter().for_each(|side| initiate(&mut link, *side));
+            run_with_traffic(&mut link, Duration::from_secs(100));
+        }
+        link.faults = Faults::default();
+        run_with_traffic(&mut link, Duration::from_secs(200));
+        assert_eq!(link.agreed(), 1, "seed {seed}: {:?}", link.counts());
+    }
+}
+
+/// Runs for a time, in which each endpoint sends packets at any moment. The other one receives all of them.
+fn run_with_traffic(link: &mut Link, time: Duration) {
+    let end: Instant = link.now + time;
+    while link.step(end) {
+        let now = link.now;
+        for side in 0..2 {
+            let senders: Vec<u32> = link.ends[side].outbound.keys().copied().collect();
+            assert!(!senders.is_empty(), "{:?}", link.counts());
+            for spi in senders {
+                let received = link.ends[1 - side].inbound.get(&spi).map(|installed| installed.sa);
+                let sa = received.unwrap_or_else(|| panic!("packet of an unknown SA: {:?}", link.counts()));
+                link.ends[1 - side].negotiator.heard_from(now, sa);
+            }
+        }
+        link.collect();
+    }
+    link.now = end;
+}
