@@ -23,7 +23,7 @@ pub(super) const UNDER_WAY: Duration = Duration::from_secs(5);
 /// Time after the end of a negotiation of the peer in which this host does not begin one for the same selectors.
 pub(super) const PAUSE: Duration = Duration::from_secs(5);
 /// Longest time between the end of a negotiation of one end and the beginning of one of the other end that has crossed.
-const CROSSED: Duration = Duration::from_secs(30);
+pub(super) const CROSSED: Duration = Duration::from_secs(30);
 /// Longest time for which a request of this host waits for the negotiation of the peer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Largest number of pairs of one selector that a peer can negotiate without a pause, and the pause.

@@ -4,6 +4,7 @@ use ike_codec::{NotifyKind, ProtocolId};
 use ipsec_crypto::Secret;
 use ipsec_packet::Instant;
 
+use super::changeover::CROSSED;
 use super::choose::DEFAULT_SECONDS;
 use super::event::{Gone, IsakmpSaId, SlotId};
 use super::{Path, PeerId, Refusal, Role};
@@ -91,6 +92,13 @@ impl IsakmpSa {
     /// Returns whether exchanges may begin and messages are accepted.
     pub const fn is_usable(&self) -> bool {
         self.gone.is_none()
+    }
+
+    /// Returns whether the main modes of this SA and of an older one, one of each end, have crossed. One of the peer is
+    /// then not a renewal.
+    pub fn has_crossed(&self, older: &Self) -> bool {
+        let soon = CROSSED.min(Self::lifetime(&older.choice).checked_div(4).unwrap_or_default());
+        self.role != older.role && self.began <= older.established.saturating_add(soon)
     }
 
     /// Returns whether nothing is left to be sent or reported, so that the slot is free.

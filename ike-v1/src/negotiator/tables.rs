@@ -73,13 +73,16 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     /// Returns the index of the newest ISAKMP SA with a peer that can carry messages: a usable one, or one that is
-    /// being deleted.
+    /// being deleted. Of SAs whose main modes have crossed, both ends use the one with the highest initiator cookie.
     pub(super) fn carrier(&self, peer: PeerId) -> Option<usize> {
-        let carriers = self.isakmp.iter().enumerate().filter_map(|(index, slot)| {
-            let sa = slot.as_ref().filter(|sa| sa.peer == peer && (sa.is_usable() || sa.delete.is_some()))?;
-            Some((sa.is_usable(), sa.established, index))
-        });
-        carriers.max().map(|(.., index)| index)
+        let carriers = || {
+            let all = self.isakmp.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.as_ref()?)));
+            all.filter(move |(_, sa)| sa.peer == peer && (sa.is_usable() || sa.delete.is_some()))
+        };
+        let (_, newest) = carriers().max_by_key(|(index, sa)| (sa.is_usable(), sa.established, *index))?;
+        let alike = carriers()
+            .filter(|(_, sa)| sa.id == newest.id || (sa.is_usable() == newest.is_usable() && newest.has_crossed(sa)));
+        alike.max_by_key(|(_, sa)| sa.cookies.initiator).map(|(index, _)| index)
     }
 
     pub(super) fn is_usable(&self, sa: usize) -> bool {

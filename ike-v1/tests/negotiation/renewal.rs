@@ -155,6 +155,27 @@ fn crossing_quick_modes_are_settled_the_same_on_both_sides() {
 }
 
 #[test]
+fn crossing_main_modes_are_settled_the_same_on_both_sides() {
+    for seed in 0..50 {
+        let mut link = Link::new(configs(), 700 + seed);
+        initiate(&mut link, 0);
+        link.run(Duration::from_millis(seed % 10));
+        initiate(&mut link, 1);
+        link.run(Duration::from_secs(40));
+        assert!(link.ends.iter().all(|end| end.phase_1_up == 2 && end.negotiator.sas().count() == 2));
+        // The cookies of the next quick mode of each end.
+        let cookies = [0, 1].map(|side| {
+            let (before, now) = (link.sent.len(), link.now);
+            link.ends[side].initiate_policy(now, 2 + side as u32).unwrap();
+            link.run(Duration::from_secs(5));
+            link.sent[before].1[..16].to_vec()
+        });
+        assert_eq!(cookies[0], cookies[1], "seed {seed}");
+        assert_eq!(link.agreed(), 3);
+    }
+}
+
+#[test]
 fn a_renewal_waits_for_that_of_the_peer() {
     let mut link = agreed(504);
     initiate(&mut link, 0);
