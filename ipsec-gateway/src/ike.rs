@@ -41,8 +41,6 @@ pub struct Ike {
     tables: Option<KeyTables>,
     admission: Admission,
     installed: HashMap<SaId, InstalledSa>,
-    /// Number of SAs that were installed.
-    serial: u64,
     /// Policies of the negotiations that this host has initiated.
     initiated: HashMap<IpsecSaId, PolicyId>,
     /// Times of the last failed negotiations, by policy.
@@ -75,8 +73,6 @@ struct InstalledSa {
     source: IpAddr,
     peer: PeerId,
     policy: u32,
-    /// Position among the SAs in the order of their installation.
-    serial: u64,
     /// Set if the outbound SA of the pair was installed.
     is_complete: bool,
     /// Time at which an authentic packet was last reported.
@@ -93,7 +89,6 @@ impl Ike {
             tables,
             admission: Admission::Open,
             installed: HashMap::new(),
-            serial: 0,
             initiated: HashMap::new(),
             failed: HashMap::new(),
             unknown_spi: HashMap::new(),
@@ -153,7 +148,9 @@ impl Ike {
             SaEvent::Acquire(acquire) => self.acquire(now, acquire, engine),
             SaEvent::Expire(sa, Expiry::Soft) | SaEvent::SequenceLow(sa) => {
                 log::info(format_args!("soft lifetime of SA {sa} has ended"));
-                if let Some(InstalledSa { peer, policy, .. }) = self.current(sa) {
+                // An outbound SA whose successor is in use does not exist any more.
+                let outbound = self.installed.get(sa).filter(|_| sa.direction == Direction::Outbound);
+                if let Some(&InstalledSa { peer, policy, .. }) = outbound {
                     self.initiate(now, peer, PolicyId::new(policy), engine);
                 }
             }
@@ -169,18 +166,6 @@ impl Ike {
             }
             _ => {}
         }
-    }
-
-    /// Returns an outbound SA, unless a newer one of its policy has taken its place.
-    fn current(&self, sa: &SaId) -> Option<InstalledSa> {
-        let old = *self.installed.get(sa).filter(|_| sa.direction == Direction::Outbound)?;
-        let is_newer = |(id, other): (&SaId, &InstalledSa)| {
-            id.direction == Direction::Outbound
-                && (other.peer, other.policy) == (old.peer, old.policy)
-                && other.pair != old.pair
-                && other.serial > old.serial
-        };
-        (!self.installed.iter().any(is_newer)).then_some(old)
     }
 
     fn acquire(&mut self, now: Instant, acquire: &Acquire, engine: &mut Databases) {
@@ -302,7 +287,8 @@ impl Ike {
                     self.failed.insert(policy, now);
                     plane.drop_waiting(policy);
                 } else if self.is_complete(&negotiated) {
-                    self.initiated.remove(&negotiated.sa);
+                    // The peer may have negotiated the SAs that this host has requested.
+                    self.initiated.retain(|_, initiated| *initiated != policy);
                     self.failed.remove(&policy);
                     if let Err(e) = plane.send_waiting(now, policy, wire) {
                         log::warning(format_args!("the packet that waited for the SA was not sent: {e}"));
@@ -363,13 +349,11 @@ impl Ike {
             return false;
         }
         let (source, peer, policy) = (params.source, *peer, *policy);
-        self.serial = self.serial.saturating_add(1);
         let is_complete = params.id.direction == Direction::Outbound;
         if is_complete {
             self.installed.values_mut().filter(|other| other.pair == *pair).for_each(|other| other.is_complete = true);
         }
-        let installed =
-            InstalledSa { pair: *pair, source, peer, policy, serial: self.serial, is_complete, heard: None };
+        let installed = InstalledSa { pair: *pair, source, peer, policy, is_complete, heard: None };
         self.installed.insert(params.id, installed);
         log::info(format_args!("SA established: {params}, policy {policy} ({})", policy::show(selector)));
         if let Some(Err(e)) = self.tables.as_mut().map(|tables| tables.add_esp(params)) {

@@ -117,6 +117,8 @@ fn exchange(now: Instant, a: &mut Gateway, b: &mut Gateway) -> usize {
 }
 
 const NOW: Instant = Instant::from_secs(1);
+/// Time for which a gateway accepts packets of an SA that the peer has deleted.
+const UNDER_WAY: Duration = Duration::from_secs(5);
 
 /// Returns two gateways with a pair of SAs, which gateway 1 has initiated.
 fn established(name: &str) -> (Gateway, Gateway) {
@@ -138,6 +140,8 @@ fn no_negotiation_begins_after_the_stop() {
     let (mut a, mut b) = established("stop");
     let later = NOW + Duration::from_secs(2);
     a.ike.stop(later, &mut a.plane.engine);
+    exchange(later, &mut a, &mut b);
+    let later = later + UNDER_WAY;
     exchange(later, &mut a, &mut b);
     assert_eq!((a.sas(), b.sas()), (vec![], vec![]), "both gateways have deleted the SAs");
     a.ike.handle_unknown_spi(later, "192.0.2.2".parse().unwrap(), &mut a.plane.engine);
@@ -171,6 +175,7 @@ fn a_pair_without_its_outbound_sa_is_deleted_at_both_gateways() {
     }
     a.receive(NOW, message_3);
     exchange(NOW, &mut a, &mut b);
+    exchange(NOW + UNDER_WAY, &mut a, &mut b);
     assert_eq!((a.ike.installed.len(), b.ike.installed.len()), (0, 0));
     assert_eq!((a.sas().len(), b.sas()), (255, vec![]), "the manual SAs remain");
     assert!(a.ike.failed.contains_key(&PolicyId::new(1)));
@@ -185,6 +190,7 @@ fn a_pair_is_deleted_at_both_gateways_when_one_of_its_sas_expires() {
         a.plane.engine.remove(&id, source);
         a.ike.handle_sa_event(NOW, &SaEvent::Expire(id, Expiry::Hard), &mut a.plane.engine);
         assert_eq!(exchange(NOW, &mut a, &mut b), 1, "a delete message");
+        exchange(NOW + UNDER_WAY, &mut a, &mut b);
         assert_eq!((a.sas(), b.sas()), (vec![], vec![]), "{direction:?}");
         assert_eq!((a.ike.installed.len(), b.ike.installed.len()), (0, 0), "{direction:?}");
     }
