@@ -90,6 +90,8 @@ counters! {
     Shed = "half-open exchanges shed",
     /// Key exchanges above the limit.
     TooManyKeyExchanges = "too many key exchanges",
+    /// Messages of an ISAKMP SA above the limit of those that are not authentic.
+    TooManyBadMessages = "too many messages not authentic",
     /// First messages of quick mode above the limit of pairs of one selector.
     TooManySas = "too many SAs of one selector",
     /// Negotiations refused because a table is full.

@@ -4,6 +4,7 @@ use ipsec_packet::Instant;
 use zeroize::Zeroize;
 
 use super::event::SlotId;
+use super::limits::BadMessages;
 use super::retry::Retry;
 use super::scratch::{Marks, Scratch, Span};
 use super::stage::Stage;
@@ -57,6 +58,8 @@ pub(crate) struct State {
     pub is_reported: bool,
     /// Number of key exchanges that messages 3 or 4 of main mode may still cause.
     pub attempts: u8,
+    /// Bound on messages of phase 1 that are not authentic.
+    pub bad: BadMessages,
 }
 
 /// Key exchanges of one main mode: messages with an invalid public value cost as much as a valid one.
@@ -155,6 +158,7 @@ impl State {
             refusal: None,
             is_reported: false,
             attempts: ATTEMPTS,
+            bad: BadMessages::NONE,
         }
     }
 

@@ -131,6 +131,13 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(sa.id)
     }
 
+    /// Counts a message of an ISAKMP SA that was refused, if it is not authentic.
+    pub(super) fn count_bad(&mut self, sa: SlotId, now: Instant, result: Result<(), Refusal>) {
+        if let (Ok(sa), Err(reason)) = (self.isakmp_sa_mut(sa), result) {
+            sa.bad.count(now, reason);
+        }
+    }
+
     /// Sends the last message of an exchange again, because the peer has repeated the message that it answers.
     pub(super) fn answer_again(&mut self, index: usize) -> Result<(), Refusal> {
         let state = &mut self.exchange_mut(index)?.state;

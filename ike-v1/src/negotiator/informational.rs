@@ -40,6 +40,20 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             return self.note_clear(received, message);
         }
         let sa_id = self.sa_of(received, host)?;
+        self.isakmp_sa_mut(sa_id)?.bad.permit(received.now)?;
+        let result = self.receive_protected(sa_id, received, message, host);
+        self.count_bad(sa_id, received.now, result);
+        result
+    }
+
+    /// Takes an encrypted message of an informational exchange.
+    fn receive_protected(
+        &mut self,
+        sa_id: SlotId,
+        received: &Received,
+        message: &mut [u8],
+        host: &mut dyn Host,
+    ) -> Result<(), Refusal> {
         let message_id = received.header.message_id;
         // CONNECTED has the message ID of its quick mode (RFC 2408 section 3.1).
         let connecting = self.exchanges.iter().position(|slot| {

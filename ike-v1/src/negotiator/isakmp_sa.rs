@@ -7,6 +7,7 @@ use ipsec_packet::Instant;
 use super::changeover::CROSSED;
 use super::choose::DEFAULT_SECONDS;
 use super::event::{Gone, IsakmpSaId, SlotId};
+use super::limits::BadMessages;
 use super::{Path, PeerId, Refusal, Role};
 use crate::{Cookies, IvChain, Phase1Choice, Phase1Keys, Protection};
 
@@ -34,6 +35,8 @@ pub(crate) struct IsakmpSa {
     pub theirs: MessageIds<16>,
     /// Message IDs that the peer has used in quick mode: a recorded first message would reserve an SPI and be answered.
     pub theirs_quick: MessageIds<64>,
+    /// Bound on messages that are not authentic.
+    pub bad: BadMessages,
     /// Time at which phase 1 began.
     pub began: Instant,
     pub established: Instant,

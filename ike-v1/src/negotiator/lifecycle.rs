@@ -10,6 +10,7 @@ use super::inbound::not_zero;
 use super::informational::new_message_id;
 use super::ipsec_sa::{IpsecSlot, Negotiation};
 use super::isakmp_sa::{IsakmpSa, MessageIds};
+use super::limits::BadMessages;
 use super::retry::Retry;
 use super::stage::Stage;
 use super::{Host, Negotiator, Path, PeerId, Refusal, Role, Table, main_mode, quick};
@@ -136,6 +137,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             ours: MessageIds::NONE,
             theirs: MessageIds::NONE,
             theirs_quick: MessageIds::NONE,
+            bad: BadMessages::NONE,
             began: state.started,
             established: now,
             renew: now.saturating_add(IsakmpSa::renewal(&choice, role, state.retry.jitter())),

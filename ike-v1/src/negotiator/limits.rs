@@ -23,6 +23,23 @@ impl Bucket {
 
     /// Takes a token, if there is one.
     pub fn take(&mut self, now: Instant, rate: u16) -> bool {
+        self.fill(now, rate);
+        match self.tokens.checked_sub(1) {
+            Some(left) => {
+                self.tokens = left;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Returns whether there is a token.
+    pub fn has_token(&mut self, now: Instant, rate: u16) -> bool {
+        self.fill(now, rate);
+        self.tokens > 0
+    }
+
+    fn fill(&mut self, now: Instant, rate: u16) {
         let elapsed = now.saturating_duration_since(self.filled);
         let new = elapsed.as_millis().saturating_mul(rate.into()).checked_div(1000).unwrap_or(0);
         if new > 0 {
@@ -30,12 +47,29 @@ impl Bucket {
             self.tokens = u16::try_from(tokens).unwrap_or(rate);
             self.filled = now;
         }
-        match self.tokens.checked_sub(1) {
-            Some(left) => {
-                self.tokens = left;
-                true
-            }
-            None => false,
+    }
+}
+
+/// Largest number of messages in a second that have the cookies of an ISAKMP SA and are not authentic. Further messages
+/// are dropped without a computation.
+const BAD_MESSAGES_PER_SECOND: u16 = 50;
+
+/// Bound on the computations that messages with the cookies of an ISAKMP SA cause without being authentic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BadMessages(Bucket);
+
+impl BadMessages {
+    pub const NONE: Self = Self(Bucket::full(BAD_MESSAGES_PER_SECOND));
+
+    /// Permits the decryption of a message.
+    pub fn permit(&mut self, now: Instant) -> Result<(), Refusal> {
+        if self.0.has_token(now, BAD_MESSAGES_PER_SECOND) { Ok(()) } else { Err(Refusal::TooManyBadMessages) }
+    }
+
+    /// Counts a message that was decrypted and is refused for this reason, if it is not authentic.
+    pub fn count(&mut self, now: Instant, reason: Refusal) {
+        if reason.is_unauthentic() {
+            self.0.take(now, BAD_MESSAGES_PER_SECOND);
         }
     }
 }

@@ -33,9 +33,15 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             .ok_or(Refusal::OutOfState(ExchangeKind::MAIN))?;
         let result = match row.hash {
             None => self.take_clear(index, row, received, message, host),
-            Some(_) => self.take_encrypted(index, row, received, message, host),
+            Some(_) => {
+                self.exchange_mut(index)?.state.bad.permit(received.now)?;
+                self.take_encrypted(index, row, received, message, host)
+            }
         };
         if let Err(refusal) = result {
+            if row.hash.is_some() {
+                self.exchange_mut(index)?.state.bad.count(received.now, refusal);
+            }
             self.note_refusal(index, refusal);
         }
         result

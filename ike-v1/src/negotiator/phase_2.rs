@@ -21,6 +21,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
         let sa = self.sa_of(received, host)?;
+        self.isakmp_sa_mut(sa)?.bad.permit(received.now)?;
         let message_id = received.header.message_id;
         let found = self.exchanges.iter().position(|slot| {
             slot.as_ref()
@@ -30,6 +31,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             Some(index) => self.continue_quick(index, received, message, host),
             None => self.answer_quick(sa, received, message, host),
         };
+        self.count_bad(sa, received.now, result);
         if let (Some(index), Err(refusal)) = (found, result) {
             self.note_refusal(index, refusal);
         }

@@ -75,6 +75,8 @@ pub enum Refusal {
     TooManyHalfOpen,
     /// Peers that are not authenticated have caused too many key exchanges in this second.
     TooManyKeyExchanges,
+    /// Too many messages with the cookies of the ISAKMP SA were not authentic in this second.
+    TooManyBadMessages,
     /// The peer negotiates pair after pair for the same selectors.
     TooManySas,
     /// A table is full.
@@ -247,6 +249,21 @@ impl Refusal {
                 | Self::MessageIdReused(_)
                 | Self::TooManyHalfOpen
                 | Self::TooManyKeyExchanges
+                | Self::TooManyBadMessages
+        )
+    }
+
+    /// Returns whether a message that was decrypted, and is refused for this reason, is not authentic.
+    pub(crate) const fn is_unauthentic(&self) -> bool {
+        matches!(
+            self,
+            Self::Malformed(_)
+                | Self::Undecryptable(_)
+                | Self::WrongKeyLikely
+                | Self::MissingPayload(_)
+                | Self::DuplicatePayload(_)
+                | Self::UnexpectedPayload(_)
+                | Self::HashMismatch
         )
     }
 
@@ -279,6 +296,7 @@ impl Refusal {
             Self::NoSpi | Self::Spi => Counter::Spi,
             Self::TooManyHalfOpen => Counter::TooManyHalfOpen,
             Self::TooManyKeyExchanges => Counter::TooManyKeyExchanges,
+            Self::TooManyBadMessages => Counter::TooManyBadMessages,
             Self::TooManySas => Counter::TooManySas,
             Self::Full(_) => Counter::Full,
             Self::BufferTooSmall => Counter::BufferTooSmall,
@@ -327,6 +345,7 @@ impl fmt::Display for Refusal {
             Self::Spi => f.write_str("SPI in the proposal is not valid"),
             Self::TooManyHalfOpen => f.write_str("source has too many half-open exchanges"),
             Self::TooManyKeyExchanges => f.write_str("too many key exchanges in this second"),
+            Self::TooManyBadMessages => f.write_str("too many messages of the ISAKMP SA were not authentic"),
             Self::TooManySas => {
                 f.write_str("peer has negotiated 8 pairs of SAs for the same selectors, the last one within 10 s")
             }

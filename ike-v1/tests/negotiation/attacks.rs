@@ -421,3 +421,75 @@ fn forged_answers_with_an_invalid_public_value_cost_bounded_work() {
     }
     assert!(link.ends[0].host.exponentiations - before <= 2, "{}", link.ends[0].host.exponentiations);
 }
+
+#[test]
+fn messages_that_are_not_authentic_are_decrypted_fifty_times_a_second() {
+    let mut link = agreed();
+    let cookies = link.ends[1].negotiator.sas().next().unwrap().cookies();
+    let forged = |exchange, message_id| {
+        let header = Header::new(cookies.initiator, cookies.responder, exchange, message_id);
+        let mut buf = [0; 128];
+        let mut writer = MessageWriter::new(&mut buf, &header).unwrap();
+        writer.bytes(PayloadKind::HASH, &[7; 68]).unwrap();
+        let mut message = writer.finish().to_vec();
+        message[19] |= 1; // encryption flag
+        message
+    };
+    for message_id in 1..=300 {
+        let kind = if message_id % 2 == 0 { ExchangeKind::QUICK } else { ExchangeKind::INFORMATIONAL };
+        link.inject(1, forged(kind, message_id));
+    }
+    let refused = |link: &Link| link.ends[1].negotiator.counters().get(Counter::TooManyBadMessages);
+    assert_eq!(refused(&link), 250, "{:?}", link.counts());
+    // A second later the peer is heard again.
+    link.run(Duration::from_secs(1));
+    let now = link.now;
+    link.ends[0].initiate_policy(now, 2).unwrap();
+    link.run(Duration::from_secs(1));
+    assert_eq!(link.agreed(), 2);
+    assert_eq!(refused(&link), 250);
+}
+
+#[test]
+fn forged_messages_5_are_decrypted_fifty_times_a_second() {
+    let mut link = Link::new(configs(), 720);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    until(&mut link, 5);
+    let genuine = link.sent[4].1.clone();
+    for number in 0..120u8 {
+        let mut forged = genuine.clone();
+        // The hash is not over the last payload.
+        forged[30] ^= number + 1;
+        link.inject(1, forged);
+    }
+    let counters = link.ends[1].negotiator.counters();
+    assert_eq!(counters.get(Counter::TooManyBadMessages), 70, "{:?}", link.counts());
+    link.run(Duration::from_secs(30));
+    assert_eq!(link.agreed(), 1, "message 5 is sent again");
+}
+
+#[test]
+fn no_answer_to_an_unproven_address_is_longer_than_its_question() {
+    let mut link = Link::new(configs(), 721);
+    let [a, b] = configs();
+    let mut offers = vec![first_message(a.clone(), 1)];
+    // An offer that is refused, and one with more transforms.
+    let des = phase_1(CipherAlgorithm::DesCbc, HashFunction::Md5, Group::MODP_1024);
+    offers.push(first_message(Config { proposals: vec![des], ..a.clone() }, 2));
+    offers.push(first_message(Config { proposals: vec![des, b.proposals[0]], ..a }, 3));
+    for offer in offers {
+        // The first transmission and all repetitions.
+        let (before, mut asked) = (link.sent.len(), 0);
+        for _ in 0..20 {
+            asked += offer.len();
+            link.inject(1, offer.clone());
+        }
+        link.run(Duration::from_secs(130));
+        let answered: usize = link.sent[before..].iter().map(|(_, datagram)| datagram.len()).sum();
+        let answers = link.sent.len() - before;
+        assert!(answers > 0 && answers <= 6, "{answers}");
+        assert!(answered <= asked, "{answered} octets for {asked}");
+        assert!(link.sent[before..].iter().all(|(_, datagram)| datagram.len() <= offer.len()));
+    }
+}
