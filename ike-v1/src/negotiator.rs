@@ -28,6 +28,7 @@ mod retry;
 mod scratch;
 mod selectors;
 mod settings;
+mod slots;
 mod spi;
 mod stage;
 mod tables;
@@ -51,6 +52,7 @@ use informational::{ClearRefusal, new_message_id};
 use ipsec_sa::{IpsecSlot, Negotiation};
 use isakmp_sa::{IsakmpSa, PendingDelete};
 use limits::Bucket;
+use slots::Slots;
 use stage::Stage;
 
 /// Number of failures that wait to be fetched as events, besides those of negotiations that the caller initiated.
@@ -62,7 +64,8 @@ const FAILURES: usize = 8;
 /// The negotiator does no I/O, reads no clock and does not allocate. It has room for `SAS` ISAKMP SAs, `EXCHANGES`
 /// exchanges in progress with a buffer of `BUFFER` octets each, and `IPSEC_SAS` pairs of IPsec SAs. A buffer holds the
 /// SA payload of the initiator, the private value, both public values, the nonces, and the last two messages: 1,536
-/// octets for groups of 2048 bits.
+/// octets for groups of 2048 bits. With the feature `alloc` they are on the heap, each in memory of its own, and the
+/// tables grow to these limits; the memory of one that was used is used again.
 ///
 /// The caller passes datagrams, requests and the time in, and then fetches in this order: events until there is none,
 /// then datagrams until there is none, then events again, as sending a message may be what completes an SA.
@@ -82,9 +85,9 @@ pub struct Negotiator<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS:
     settings: Settings,
     /// Key of the digests of received messages.
     secret: [u8; 16],
-    isakmp: [Option<IsakmpSa>; SAS],
-    exchanges: [Option<Exchange<BUFFER>>; EXCHANGES],
-    pairs: [Option<IpsecSlot>; IPSEC_SAS],
+    isakmp: Slots<IsakmpSa, SAS>,
+    exchanges: Slots<Exchange<BUFFER>, EXCHANGES>,
+    pairs: Slots<IpsecSlot, IPSEC_SAS>,
     failures: [Option<Failure>; FAILURES],
     counters: Counters,
     generation: u32,
@@ -125,9 +128,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Self {
             settings,
             secret,
-            isakmp: [const { None }; SAS],
-            exchanges: [const { None }; EXCHANGES],
-            pairs: [const { None }; IPSEC_SAS],
+            isakmp: Slots::new(),
+            exchanges: Slots::new(),
+            pairs: Slots::new(),
             failures: [const { None }; FAILURES],
             counters: Counters::new(),
             generation: 0,
@@ -160,7 +163,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         policy: u32,
         host: &mut dyn Host,
     ) -> Result<IpsecSaId, Refusal> {
-        let pending = self.pairs.iter().flatten().find(|pair| {
+        let pending = self.pairs.values().find(|pair| {
             (pair.peer, pair.policy, pair.role) == (peer, policy, Role::Initiator)
                 && pair.stage != Negotiation::Complete
                 && pair.gone.is_none()
@@ -188,7 +191,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if !self.pair_mut(sa.0).is_some_and(IpsecSlot::install) {
             return;
         }
-        for exchange in self.exchanges.iter_mut().flatten() {
+        for exchange in self.exchanges.values_mut() {
             let state = &mut exchange.state;
             if state.ipsec == Some(sa.0) && state.output == Output::Held {
                 state.output = Output::Ready;
@@ -206,10 +209,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Reports that an authentic packet of the inbound SA was received: the peer has installed its half, even if its
     /// last message of quick mode was lost.
     pub fn heard_from(&mut self, now: Instant, sa: IpsecSaId) {
-        let found = self.exchanges.iter().enumerate().find_map(|(index, slot)| {
-            let state = &slot.as_ref()?.state;
-            (state.ipsec == Some(sa.0)).then_some((index, state.stage))
-        });
+        let of_pair = |(_, exchange): &(usize, &Exchange<BUFFER>)| exchange.state.ipsec == Some(sa.0);
+        let found = self.exchanges.iter().find(of_pair).map(|(index, exchange)| (index, exchange.state.stage));
         // The exchange exists, so that its pair does, too.
         let _ = match found {
             Some((index, Stage::QuickAwaitsHash3)) => self.confirm_pair(index, now),
@@ -227,12 +228,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Deletes SAs. The events that remove them follow, and delete payloads are sent, each twice.
     pub fn delete(&mut self, now: Instant, what: Target, host: &mut dyn Host) {
-        for index in 0..IPSEC_SAS {
+        for index in 0..self.pairs.len() {
             self.delete_pair(index, now, what, host);
         }
-        for index in 0..EXCHANGES {
-            let state = self.exchanges.get(index).and_then(Option::as_ref).map(|exchange| &exchange.state);
-            let is_meant = state.is_some_and(|state| match what {
+        for index in 0..self.exchanges.len() {
+            let is_meant = self.exchanges.get(index).is_some_and(|Exchange { state, .. }| match what {
                 Target::All => true,
                 Target::Peer(peer) => state.peer == peer,
                 Target::IpsecSa(id) => state.ipsec == Some(id.0),
@@ -242,7 +242,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 self.end_exchange(index, Refusal::Deleted);
             }
         }
-        for sa in self.isakmp.iter_mut().flatten() {
+        for sa in self.isakmp.values_mut() {
             let is_meant = match what {
                 Target::All => true,
                 Target::Peer(peer) => sa.peer == peer,
@@ -260,7 +260,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     fn delete_pair(&mut self, index: usize, now: Instant, what: Target, host: &mut dyn Host) {
-        let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { return };
+        let Some(pair) = self.pairs.get(index) else { return };
         let is_meant = match what {
             Target::All => true,
             Target::Peer(peer) => pair.peer == peer,
@@ -275,7 +275,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
         // A quick mode in progress ends with its exchange. The peer may have its outbound SA already.
         self.send_deletes(index, now, host);
-        if let Some(pair) = self.pairs.get_mut(index).and_then(Option::as_mut)
+        if let Some(pair) = self.pairs.get_mut(index)
             && pair.stage == Negotiation::Complete
         {
             pair.end(Gone::Operator);
@@ -284,11 +284,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Sends delete payloads for the inbound SAs of a pair. Returns false if there is no ISAKMP SA for them.
     fn send_deletes(&mut self, index: usize, now: Instant, host: &mut dyn Host) -> bool {
-        let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { return false };
-        let Some(carrier) = self.carrier(pair.peer).and_then(|index| self.isakmp.get_mut(index)?.as_mut()) else {
+        let Some(pair) = self.pairs.get(index) else { return false };
+        let Some(carrier) = self.carrier(pair.peer).and_then(|index| self.isakmp.get_mut(index)) else {
             return false;
         };
-        for member in self.pairs.get_mut(index).and_then(Option::as_mut).into_iter().flat_map(IpsecSlot::members_mut) {
+        for member in self.pairs.get_mut(index).into_iter().flat_map(IpsecSlot::members_mut) {
             member.delete = Some(PendingDelete::new(new_message_id(carrier, host), now));
         }
         true
@@ -311,8 +311,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if let Some((peer, sa)) = self.superseded.take() {
             return Some(Event::Phase1Gone { peer, sa, why: Gone::Superseded });
         }
-        for slot in &mut self.isakmp {
-            let Some(sa) = slot else { continue };
+        for index in 0..self.isakmp.len() {
+            let Some(sa) = self.isakmp.get_mut(index) else { continue };
             let (peer, id) = (sa.peer, IsakmpSaId(sa.id));
             if core::mem::take(&mut sa.is_new) {
                 return Some(Event::Phase1Up { peer, sa: id, role: sa.role, path: sa.path, choice: sa.choice });
@@ -322,16 +322,16 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 return Some(Event::Phase1Gone { peer, sa: id, why });
             }
             if sa.is_finished() {
-                *slot = None;
+                self.isakmp.clear(index);
             }
         }
-        for slot in &mut self.pairs {
-            let Some(pair) = slot else { continue };
+        for index in 0..self.pairs.len() {
+            let Some(pair) = self.pairs.get_mut(index) else { continue };
             if let Some(event) = pair.poll_event() {
                 return Some(event);
             }
             if pair.is_finished() {
-                *slot = None;
+                self.pairs.clear(index);
             }
         }
         self.failures.iter_mut().find_map(Option::take).map(Event::Failed)
@@ -344,14 +344,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Iterates over the established ISAKMP SAs.
     pub fn sas(&self) -> impl Iterator<Item = IsakmpSaView<'_>> {
-        self.isakmp.iter().flatten().filter(|sa| sa.is_usable()).map(IsakmpSaView)
+        self.isakmp.values().filter(|sa| sa.is_usable()).map(IsakmpSaView)
     }
 
     /// Returns whether nothing is left to be sent: after [`Target::All`] was deleted, the program may end.
     pub fn is_idle(&self) -> bool {
-        let is_deleting = self.isakmp.iter().flatten().any(|sa| sa.delete.is_some() || sa.notify.is_some())
-            || self.pairs.iter().flatten().any(IpsecSlot::is_deleting);
-        !is_deleting && self.exchanges.iter().flatten().all(|exchange| exchange.state.output == Output::Idle)
+        let is_deleting = self.isakmp.values().any(|sa| sa.delete.is_some() || sa.notify.is_some())
+            || self.pairs.values().any(IpsecSlot::is_deleting);
+        !is_deleting && self.exchanges.values().all(|exchange| exchange.state.output == Output::Idle)
     }
 }
 

@@ -170,5 +170,7 @@ fn negotiate() -> (usize, usize) {
 #[test]
 fn negotiation_does_not_allocate() {
     assert_operations_are_counted();
-    assert_eq!(heap_operations(negotiate), (0, (4, 4)));
+    // With the feature `alloc`, one allocation and one release for each of eight entries and six tables.
+    let expected = if cfg!(feature = "alloc") { 28 } else { 0 };
+    assert_eq!(heap_operations(negotiate), (expected, (4, 4)));
 }

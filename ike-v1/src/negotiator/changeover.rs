@@ -109,12 +109,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Uses the outbound SA of a pair in the place of those of its siblings.
     pub(super) fn take_over(&mut self, id: SlotId, now: Instant) {
         let settings = self.settings;
-        for index in 0..IPSEC_SAS {
-            let (Some(pair), Some(other)) = (self.pair(id), self.pairs.get(index).and_then(Option::as_ref)) else {
+        for index in 0..self.pairs.len() {
+            let (Some(pair), Some(other)) = (self.pair(id), self.pairs.get(index)) else {
                 continue;
             };
             let retired = replaced(pair, other, now, &settings);
-            if let (Some(retired), Some(other)) = (retired, self.pairs.get_mut(index).and_then(Option::as_mut)) {
+            if let (Some(retired), Some(other)) = (retired, self.pairs.get_mut(index)) {
                 other.retire(retired);
             }
         }
@@ -126,8 +126,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Completes changes of pairs whose time has come.
     pub(super) fn change_over(&mut self, now: Instant, host: &mut dyn Host) {
-        for index in 0..IPSEC_SAS {
-            let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { continue };
+        for index in 0..self.pairs.len() {
+            let Some(pair) = self.pairs.get(index) else { continue };
             let is_due = |time: Option<Instant>| time.is_some_and(|time| time <= now);
             let (id, retired) = (pair.id, pair.retired);
             if is_due(pair.take_over_at) {
@@ -169,7 +169,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         (peer, policy): (PeerId, u32),
         selector: &Selector,
     ) -> Option<&IpsecSlot> {
-        self.pairs.iter().flatten().find(|pair| {
+        self.pairs.values().find(|pair| {
             let is_recent = now.saturating_duration_since(pair.began) < PATIENCE;
             (pair.peer, pair.policy, pair.role) == (peer, policy, Role::Responder)
                 && pair.selector == Some(*selector)
@@ -181,11 +181,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Returns whether a request of this host waits for a pair that the peer is negotiating, or is satisfied by one that
     /// the peer has negotiated in the meantime. Such a request ends.
     pub(super) fn is_left_to_peer(&mut self, now: Instant, index: usize, host: &dyn Host) -> bool {
-        let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { return false };
+        let Some(pair) = self.pairs.get(index) else { return false };
         let Some(policy) = host.policy(pair.policy) else { return false };
         let of_peer = self.pair_of_peer(now, pair.began, (pair.peer, pair.policy), &policy.selector);
         let Some(stage) = of_peer.map(|of_peer| of_peer.stage) else { return false };
-        if let Some(pair) = self.pairs.get_mut(index).and_then(Option::as_mut)
+        if let Some(pair) = self.pairs.get_mut(index)
             && stage == Negotiation::Complete
         {
             pair.end(Gone::Redundant);
@@ -196,14 +196,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Returns whether a peer has so many pairs of one selector that another one is refused for now.
     pub(super) fn has_too_many_siblings(&self, now: Instant, pair: &IpsecSlot) -> bool {
-        let siblings = || self.pairs.iter().flatten().filter(|other| other.gone.is_none() && other.is_sibling(pair));
+        let siblings = || self.pairs.values().filter(|other| other.gone.is_none() && other.is_sibling(pair));
         let newest = siblings().map(|other| other.began).max();
         siblings().count() >= SIBLINGS
             && newest.is_some_and(|newest| now.saturating_duration_since(newest) < SIBLINGS_PAUSE)
     }
 
     fn siblings(&self, pair: &IpsecSlot) -> impl Iterator<Item = &IpsecSlot> {
-        self.pairs.iter().flatten().filter(move |other| other.is_in_use() && other.is_sibling(pair))
+        self.pairs.values().filter(move |other| other.is_in_use() && other.is_sibling(pair))
     }
 }
 

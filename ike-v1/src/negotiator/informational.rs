@@ -12,6 +12,7 @@ use super::census::Census;
 use super::changeover::{Retired, UNDER_WAY};
 use super::counters::Counter;
 use super::event::{Gone, SlotId};
+use super::exchange::Exchange;
 use super::inbound::{Received, open_first};
 use super::ipsec_sa::{IpsecSlot, Member, Negotiation};
 use super::isakmp_sa::{IsakmpSa, PendingNotify};
@@ -56,11 +57,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     ) -> Result<(), Refusal> {
         let message_id = received.header.message_id;
         // CONNECTED has the message ID of its quick mode (RFC 2408 section 3.1).
-        let connecting = self.exchanges.iter().position(|slot| {
-            slot.as_ref().is_some_and(|exchange| {
-                let state = &exchange.state;
-                (state.isakmp, state.message_id, state.stage) == (Some(sa_id), message_id, Stage::QuickAwaitsConnected)
-            })
+        let connecting = self.exchanges.position(|Exchange { state, .. }| {
+            (state.isakmp, state.message_id, state.stage) == (Some(sa_id), message_id, Stage::QuickAwaitsConnected)
         });
         if let Some(index) = connecting {
             return self.continue_quick(index, received, message, host);
@@ -96,7 +94,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             _ => None,
         });
         let Some(error) = error else { return Ok(()) };
-        for exchange in self.exchanges.iter_mut().flatten() {
+        for exchange in self.exchanges.values_mut() {
             let state = &mut exchange.state;
             let is_meant = state.stage.is_phase_1()
                 && state.role == Role::Initiator
@@ -111,8 +109,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Returns whether this host has an SA with a peer.
     pub(super) fn has_sas(&self, peer: PeerId) -> bool {
-        self.carrier(peer).is_some()
-            || self.pairs.iter().flatten().any(|pair| pair.peer == peer && pair.established.is_some())
+        self.carrier(peer).is_some() || self.pairs.values().any(|pair| pair.peer == peer && pair.established.is_some())
     }
 
     /// Removes the SAs of an identity that were established before `began`: the peer has lost them (RFC 2407 section
@@ -124,12 +121,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             return;
         }
         let (peer, identity) = (sa.peer, sa.identity);
-        for sa in self.isakmp.iter_mut().flatten() {
+        for sa in self.isakmp.values_mut() {
             if sa.id != sa_id && (sa.peer, sa.identity) == (peer, identity) && sa.established <= began {
                 sa.end(Gone::PeerRestarted);
             }
         }
-        for pair in self.pairs.iter_mut().flatten() {
+        for pair in self.pairs.values_mut() {
             let is_older = pair.established.is_some_and(|established| established <= began);
             if is_older && (pair.peer, pair.identity) == (peer, Some(identity)) {
                 pair.end(Gone::PeerRestarted);
@@ -159,15 +156,13 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let is_open = |state: &super::exchange::State| {
             state.isakmp == Some(sa_id) && state.kind == ExchangeKind::QUICK && state.stage.is_open_quick()
         };
-        let open = self.exchanges.iter().flatten().filter(|exchange| is_open(&exchange.state)).count();
-        let found = self.exchanges.iter().position(|slot| {
-            slot.as_ref().is_some_and(|exchange| {
-                is_open(&exchange.state)
-                    && match spi {
-                        Some(spi) => self.has_spi(exchange.state.ipsec, spi),
-                        None => open == 1,
-                    }
-            })
+        let open = self.exchanges.values().filter(|exchange| is_open(&exchange.state)).count();
+        let found = self.exchanges.position(|exchange| {
+            is_open(&exchange.state)
+                && match spi {
+                    Some(spi) => self.has_spi(exchange.state.ipsec, spi),
+                    None => open == 1,
+                }
         });
         if let Some(index) = found {
             self.end_exchange(index, Refusal::PeerRefused(notification.kind));
@@ -176,7 +171,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Returns whether an SPI is one of a pair.
     fn has_spi(&self, pair: Option<SlotId>, spi: u32) -> bool {
-        let pair = pair.and_then(|id| self.pairs.get(usize::from(id.index))).and_then(Option::as_ref);
+        let pair = pair.and_then(|id| self.pairs.get(usize::from(id.index)));
         pair.is_some_and(|pair| pair.has_spi(spi))
     }
 
@@ -198,7 +193,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 ProtocolId::ESP | ProtocolId::AH | ProtocolId::IPCOMP => {
                     let Some(spi) = number(spi) else { continue };
                     let is_of = |own: &Member| (own.protocol, own.outbound.spi.value()) == (delete.protocol, spi);
-                    let found = self.pairs.iter_mut().flatten().find(|pair| {
+                    let found = self.pairs.values_mut().find(|pair| {
                         (pair.peer, pair.identity) == (peer, Some(identity))
                             && pair.members().any(|own| own.outbound.spi != Spi::NONE && is_of(own))
                             && pair.gone.is_none()
@@ -218,7 +213,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                     }
                 }
                 ProtocolId::ISAKMP => {
-                    let found = self.isakmp.iter_mut().flatten().find(|sa| {
+                    let found = self.isakmp.values_mut().find(|sa| {
                         let cookies = sa.cookies;
                         (sa.peer, sa.identity) == (peer, identity)
                             && spi == [cookies.initiator, cookies.responder].as_flattened()

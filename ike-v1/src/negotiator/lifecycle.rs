@@ -24,8 +24,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             return;
         }
         self.release_spis(host);
-        for index in 0..IPSEC_SAS {
-            let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { continue };
+        for index in 0..self.pairs.len() {
+            let Some(pair) = self.pairs.get(index) else { continue };
             if pair.stage != Negotiation::Wanted || pair.gone.is_some() {
                 continue;
             }
@@ -52,7 +52,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Releases the SPIs of negotiations that failed.
     pub(super) fn release_spis(&mut self, host: &mut dyn Host) {
-        for pair in self.pairs.iter_mut().flatten() {
+        for pair in self.pairs.values_mut() {
             let path = pair.path;
             for member in pair.members_mut().filter(|member| member.releases_spi) {
                 member.releases_spi = false;
@@ -93,9 +93,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         host.random(&mut jitter);
         let [jitter] = jitter;
         let retry = Retry::new(&self.settings, jitter);
-        let sa = self.isakmp.get_mut(sa).and_then(Option::as_mut).ok_or(Refusal::Internal)?;
+        let sa = self.isakmp.get_mut(sa).ok_or(Refusal::Internal)?;
         let message_id = new_message_id(sa, host);
-        let pair = self.pairs.get_mut(pair).and_then(Option::as_mut).ok_or(Refusal::Internal)?;
+        let pair = self.pairs.get_mut(pair).ok_or(Refusal::Internal)?;
         let (kind, stage, role) = (ExchangeKind::QUICK, Stage::QuickAwaitsAnswer, Role::Initiator);
         let mut state = State::new(kind, stage, role, sa.peer, sa.path, now, retry);
         state.cookies = sa.cookies;
@@ -151,13 +151,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         state.isakmp = Some(id);
         state.peer = peer;
         state.started = now;
-        let slot = self.isakmp.get_mut(sa_index).ok_or(Refusal::Internal)?;
-        *slot = Some(sa);
+        self.isakmp.put(sa_index, sa).ok_or(Refusal::Internal)?;
         if role == Role::Initiator {
             // Message 5 is not repeated for a duplicate of message 6.
-            if let Some(slot) = self.exchanges.get_mut(index) {
-                *slot = None;
-            }
+            self.exchanges.clear(index);
         }
         self.counters.count(Counter::Phase1Up);
         self.has_wanted = true;
@@ -168,9 +165,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Completes a quick mode as responder: the peer has its inbound SA.
     pub(super) fn confirm_pair(&mut self, index: usize, now: Instant) -> Result<(), Refusal> {
         let pair = self.exchange(index)?.state.ipsec.ok_or(Refusal::Internal)?;
-        if let Some(slot) = self.exchanges.get_mut(index) {
-            *slot = None;
-        }
+        self.exchanges.clear(index);
         self.complete_pair(pair, now, true);
         Ok(())
     }
@@ -190,7 +185,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// message waits for the caller, or to be sent.
     fn is_open(&self, index: usize) -> bool {
         let Ok(Exchange { state, .. }) = self.exchange(index) else { return false };
-        let pair = state.ipsec.and_then(|id| self.pairs.get(usize::from(id.index))).and_then(Option::as_ref);
+        let pair = state.ipsec.and_then(|id| self.pairs.get(usize::from(id.index)));
         let is_negotiating = |pair: &IpsecSlot| Some(pair.id) == state.ipsec && pair.stage == Negotiation::InProgress;
         state.stage != Stage::Answers || pair.is_some_and(|pair| pair.gone.is_none() && is_negotiating(pair))
     }
@@ -198,8 +193,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Ends an exchange that did not succeed, and reports why.
     pub(super) fn end_exchange(&mut self, index: usize, reason: Refusal) {
         let is_open = self.is_open(index);
-        let Some(exchange) = self.exchanges.get_mut(index).and_then(Option::take) else { return };
-        let State { role, path, peer, hint, is_reported, kind, stage, isakmp, ipsec, .. } = exchange.state;
+        let Some(Exchange { state, .. }) = self.exchanges.get(index) else { return };
+        let State { role, path, peer, hint, is_reported, kind, stage, isakmp, ipsec, .. } = *state;
+        self.exchanges.clear(index);
         self.has_wanted = true;
         self.touch();
         if !is_open {
@@ -211,8 +207,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         match (phase, role) {
             (Phase::One, Role::Initiator) => {
                 let mut is_wanted = false;
-                for index in 0..IPSEC_SAS {
-                    let waits = self.pairs.get(index).and_then(Option::as_ref).is_some_and(|pair| {
+                for index in 0..self.pairs.len() {
+                    let waits = self.pairs.get(index).is_some_and(|pair| {
                         pair.peer == peer && pair.stage == Negotiation::Wanted && pair.gone.is_none()
                     });
                     if waits {
@@ -254,15 +250,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Ends the quick mode of a pair.
     pub(super) fn end_quick_of(&mut self, pair: SlotId, reason: Refusal) {
-        let found = self.exchanges.iter().position(|slot| slot.as_ref().is_some_and(|e| e.state.ipsec == Some(pair)));
-        if let Some(index) = found {
+        if let Some(index) = self.exchanges.position(|exchange| exchange.state.ipsec == Some(pair)) {
             self.end_exchange(index, reason);
         }
     }
 
     /// Ends a pair whose negotiation failed.
     pub(super) fn fail_pair(&mut self, index: usize, phase: Phase, reason: Refusal, hint: Option<NotifyKind>) {
-        let Some(pair) = self.pairs.get_mut(index).and_then(Option::as_mut) else { return };
+        let Some(pair) = self.pairs.get_mut(index) else { return };
         let (peer, path, sa, role) = (Some(pair.peer), pair.path, Some(IpsecSaId(pair.id)), pair.role);
         if pair.gone.is_none() {
             pair.end(Gone::Failed);
@@ -274,10 +269,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Ends the quick modes of ISAKMP SAs that no longer exist.
     pub(super) fn end_orphans(&mut self) {
-        for index in 0..EXCHANGES {
+        for index in 0..self.exchanges.len() {
             let sa = self.exchange(index).ok().and_then(|exchange| exchange.state.isakmp);
             if let Some(id) = sa.filter(|id| self.is_open(index) && self.isakmp_sa(*id).is_err()) {
-                let slot = self.isakmp.get(usize::from(id.index)).and_then(Option::as_ref);
+                let slot = self.isakmp.get(usize::from(id.index));
                 let reason = match slot.filter(|sa| sa.id == id).and_then(|sa| sa.gone) {
                     Some(Gone::Expired) => Refusal::Expired,
                     Some(Gone::Operator) => Refusal::Deleted,

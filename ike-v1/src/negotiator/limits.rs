@@ -129,18 +129,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Returns the index of a free slot, or of the oldest complete exchange, which only answers duplicates.
     fn idle_slot(&self) -> Option<usize> {
-        let complete = || {
-            let complete = self.exchanges.iter().enumerate().filter_map(|(index, slot)| {
-                let state = &slot.as_ref()?.state;
-                (state.stage == Stage::Answers && state.output == Output::Idle).then_some((state.started, index))
-            });
-            complete.min().map(|(_, index)| index)
-        };
-        self.exchanges.iter().position(Option::is_none).or_else(complete)
+        let is_complete = |state: &State| state.stage == Stage::Answers && state.output == Output::Idle;
+        let complete = || self.exchanges.iter().filter(|(_, exchange)| is_complete(&exchange.state));
+        let oldest = || complete().min_by_key(|(_, exchange)| exchange.state.started);
+        self.exchanges.free().or_else(|| oldest().map(|(index, _)| index))
     }
 
     fn half_open(&self) -> impl Iterator<Item = (usize, &State)> {
-        let states = self.exchanges.iter().enumerate().filter_map(|(index, slot)| Some((index, &slot.as_ref()?.state)));
+        let states = self.exchanges.iter().map(|(index, exchange)| (index, &exchange.state));
         states.filter(|(_, state)| state.is_half_open())
     }
 
@@ -150,10 +146,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     fn shed(&mut self, index: usize) -> usize {
-        if let Some(slot) = self.exchanges.get_mut(index) {
-            *slot = None;
-            self.counters.count(Counter::Shed);
-        }
+        self.exchanges.clear(index);
+        self.counters.count(Counter::Shed);
         index
     }
 }

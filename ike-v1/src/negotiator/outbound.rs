@@ -61,7 +61,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     fn next_of_exchange(&mut self, now: Instant, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
         let settings = self.settings;
-        let exchange = self.exchanges.iter_mut().flatten().find(|exchange| exchange.state.output == Output::Ready)?;
+        let exchange = self.exchanges.values_mut().find(|exchange| exchange.state.output == Output::Ready)?;
         let (state, scratch) = exchange.parts();
         state.output = Output::Idle;
         state.retry.sent(now, &settings, state.stage.is_retransmitted());
@@ -94,7 +94,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     fn next_notification(&mut self, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
-        let sa = self.isakmp.iter_mut().flatten().find(|sa| sa.notify.is_some())?;
+        let sa = self.isakmp.values_mut().find(|sa| sa.notify.is_some())?;
         let pending = sa.notify.take()?;
         Some((sa.path, write_notify(out, sa, &pending)))
     }
@@ -102,15 +102,15 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Writes the deletion of an inbound SA, under the protection of the newest ISAKMP SA with its peer.
     fn next_pair_deletion(&mut self, now: Instant, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
         let interval = self.settings.delete_interval;
-        for index in 0..IPSEC_SAS {
-            let Some(pair) = self.pairs.get(index).and_then(Option::as_ref) else { continue };
+        for index in 0..self.pairs.len() {
+            let Some(pair) = self.pairs.get(index) else { continue };
             let is_due = |member: &&Member| member.delete.is_some_and(|pending| pending.due <= now);
             let Some(member) = pair.members().find(is_due) else { continue };
             let Some(PendingDelete { message_id, .. }) = member.delete else { continue };
-            let carrier = self.carrier(pair.peer).and_then(|index| self.isakmp.get(index)).and_then(Option::as_ref);
+            let carrier = self.carrier(pair.peer).and_then(|index| self.isakmp.get(index));
             let (protocol, spi) = (member.protocol, member.inbound.spi);
             let written = carrier.map(|sa| (sa.path, write_delete(out, sa, message_id, protocol, spi.octets())));
-            let pair = self.pairs.get_mut(index)?.as_mut()?;
+            let pair = self.pairs.get_mut(index)?;
             let member = pair.members_mut().find(|member| member.delete.is_some_and(|pending| pending.due <= now))?;
             if let Some(pending) = &mut member.delete {
                 pending.sent(now, interval);
@@ -128,9 +128,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     fn next_sa_deletion(&mut self, now: Instant, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
         let interval = self.settings.delete_interval;
         let pairs = &self.pairs;
-        let is_last = |peer| !pairs.iter().flatten().any(|pair| pair.peer == peer && pair.is_deleting());
+        let is_last = |peer| !pairs.values().any(|pair| pair.peer == peer && pair.is_deleting());
         let due = |sa: &super::isakmp_sa::IsakmpSa| sa.delete.is_some_and(|pending| pending.due <= now);
-        let sa = self.isakmp.iter_mut().flatten().find(|sa| due(sa) && is_last(sa.peer))?;
+        let sa = self.isakmp.values_mut().find(|sa| due(sa) && is_last(sa.peer))?;
         let pending = sa.delete.as_mut()?;
         let message_id = pending.message_id;
         pending.sent(now, interval);

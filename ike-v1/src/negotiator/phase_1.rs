@@ -52,16 +52,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     //# MUST: cookies, message ID and SPI are there in each step that needs them
     pub(super) fn find_main(&self, received: &Received) -> Option<usize> {
         let Header { initiator_cookie, responder_cookie, .. } = received.header;
-        self.exchanges.iter().position(|slot| {
-            slot.as_ref().is_some_and(|exchange| {
-                let state = &exchange.state;
-                let is_first =
-                    responder_cookie == [0; 8] && state.role == Role::Responder && state.path == received.path;
-                let is_second = state.cookies.responder == [0; 8] && state.role == Role::Initiator;
-                state.kind == ExchangeKind::MAIN
-                    && state.cookies.initiator == initiator_cookie
-                    && (state.cookies.responder == responder_cookie || is_first || is_second)
-            })
+        self.exchanges.position(|Exchange { state, .. }| {
+            let is_first = responder_cookie == [0; 8] && state.role == Role::Responder && state.path == received.path;
+            let is_second = state.cookies.responder == [0; 8] && state.role == Role::Initiator;
+            state.kind == ExchangeKind::MAIN
+                && state.cookies.initiator == initiator_cookie
+                && (state.cookies.responder == responder_cookie || is_first || is_second)
         })
     }
 

@@ -23,10 +23,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let sa = self.sa_of(received, host)?;
         self.isakmp_sa_mut(sa)?.bad.permit(received.now)?;
         let message_id = received.header.message_id;
-        let found = self.exchanges.iter().position(|slot| {
-            slot.as_ref()
-                .is_some_and(|exchange| exchange.state.isakmp == Some(sa) && exchange.state.message_id == message_id)
-        });
+        let found = self
+            .exchanges
+            .position(|exchange| exchange.state.isakmp == Some(sa) && exchange.state.message_id == message_id);
         let result = match found {
             Some(index) => self.continue_quick(index, received, message, host),
             None => self.answer_quick(sa, received, message, host),
@@ -55,9 +54,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let form = row.hash.ok_or(Refusal::Internal)?;
         let (sa, pair) = (state.isakmp.ok_or(Refusal::Internal)?, state.ipsec.ok_or(Refusal::Internal)?);
         let settings = self.settings;
-        let sa = self.isakmp.get(usize::from(sa.index)).and_then(Option::as_ref).ok_or(Refusal::Internal)?;
-        let pair = self.pairs.get_mut(usize::from(pair.index)).and_then(Option::as_mut).ok_or(Refusal::Internal)?;
-        let exchange = self.exchanges.get_mut(index).and_then(Option::as_mut).ok_or(Refusal::Internal)?;
+        let sa = self.isakmp.get(usize::from(sa.index)).ok_or(Refusal::Internal)?;
+        let pair = self.pairs.get_mut(usize::from(pair.index)).ok_or(Refusal::Internal)?;
+        let exchange = self.exchanges.get_mut(index).ok_or(Refusal::Internal)?;
         let (state, scratch) = exchange.parts();
         let chain = state.chain.ok_or(Refusal::Internal)?;
         let next = sa.protection()?.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;

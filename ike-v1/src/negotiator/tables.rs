@@ -24,33 +24,29 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Returns the index of a free pair.
     pub(super) fn free_pair(&mut self) -> Result<usize, Refusal> {
-        let is_free = |slot: &Option<IpsecSlot>| slot.as_ref().is_none_or(IpsecSlot::is_finished);
-        self.pairs.iter().position(is_free).ok_or(Refusal::Full(Table::IpsecSas))
+        let finished = || self.pairs.position(IpsecSlot::is_finished);
+        self.pairs.free().or_else(finished).ok_or(Refusal::Full(Table::IpsecSas))
     }
 
     pub(super) fn set_pair(&mut self, index: usize, pair: IpsecSlot) -> Result<(), Refusal> {
-        *self.pairs.get_mut(index).ok_or(Refusal::Full(Table::IpsecSas))? = Some(pair);
-        Ok(())
+        self.pairs.put(index, pair).map(drop).ok_or(Refusal::Full(Table::IpsecSas))
     }
 
     pub(super) fn pair(&self, id: SlotId) -> Option<&IpsecSlot> {
-        self.pairs.get(usize::from(id.index))?.as_ref().filter(|pair| pair.id == id)
+        self.pairs.get(usize::from(id.index)).filter(|pair| pair.id == id)
     }
 
     pub(super) fn pair_mut(&mut self, id: SlotId) -> Option<&mut IpsecSlot> {
-        self.pairs.get_mut(usize::from(id.index))?.as_mut().filter(|pair| pair.id == id)
+        self.pairs.get_mut(usize::from(id.index)).filter(|pair| pair.id == id)
     }
 
     /// Returns the index of a free ISAKMP SA. If there is none, the oldest one of the same peer is to make room.
     pub(super) fn free_isakmp_sa(&self, peer: PeerId) -> Result<(usize, Option<IsakmpSaId>), Refusal> {
-        let is_free = |slot: &Option<IsakmpSa>| slot.as_ref().is_none_or(IsakmpSa::is_finished);
-        if let Some(index) = self.isakmp.iter().position(is_free) {
+        if let Some(index) = self.isakmp.free().or_else(|| self.isakmp.position(IsakmpSa::is_finished)) {
             return Ok((index, None));
         }
-        let same_peer = self.isakmp.iter().enumerate().filter_map(|(index, slot)| {
-            let sa = slot.as_ref().filter(|sa| sa.peer == peer && sa.is_usable())?;
-            Some((sa.established, index, sa.id))
-        });
+        let same_peer = self.isakmp.iter().filter(|(_, sa)| sa.peer == peer && sa.is_usable());
+        let same_peer = same_peer.map(|(index, sa)| (sa.established, index, sa.id));
         match same_peer.min_by_key(|&(established, ..)| established) {
             Some((_, index, id)) if self.superseded.is_none() => Ok((index, Some(IsakmpSaId(id)))),
             _ => Err(Refusal::Full(Table::IsakmpSas)),
@@ -59,26 +55,24 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Returns the ISAKMP SA with these cookies.
     pub(super) fn find_sa(&self, cookies: &Cookies) -> Option<&IsakmpSa> {
-        self.isakmp.iter().flatten().find(|sa| sa.cookies == *cookies && sa.is_usable())
+        self.isakmp.values().find(|sa| sa.cookies == *cookies && sa.is_usable())
     }
 
     pub(super) fn isakmp_sa(&self, id: SlotId) -> Result<&IsakmpSa, Refusal> {
-        let sa = self.isakmp.get(usize::from(id.index)).and_then(Option::as_ref);
+        let sa = self.isakmp.get(usize::from(id.index));
         sa.filter(|sa| sa.id == id && sa.is_usable()).ok_or(Refusal::UnknownSa)
     }
 
     pub(super) fn isakmp_sa_mut(&mut self, id: SlotId) -> Result<&mut IsakmpSa, Refusal> {
-        let sa = self.isakmp.get_mut(usize::from(id.index)).and_then(Option::as_mut);
+        let sa = self.isakmp.get_mut(usize::from(id.index));
         sa.filter(|sa| sa.id == id && sa.is_usable()).ok_or(Refusal::UnknownSa)
     }
 
     /// Returns the index of the newest ISAKMP SA with a peer that can carry messages: a usable one, or one that is
     /// being deleted. Of SAs whose main modes have crossed, both ends use the one with the highest initiator cookie.
     pub(super) fn carrier(&self, peer: PeerId) -> Option<usize> {
-        let carriers = || {
-            let all = self.isakmp.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.as_ref()?)));
-            all.filter(move |(_, sa)| sa.peer == peer && (sa.is_usable() || sa.delete.is_some()))
-        };
+        let can_carry = |(_, sa): &(usize, &IsakmpSa)| sa.peer == peer && (sa.is_usable() || sa.delete.is_some());
+        let carriers = || self.isakmp.iter().filter(can_carry);
         let (_, newest) = carriers().max_by_key(|(index, sa)| (sa.is_usable(), sa.established, *index))?;
         let alike = carriers()
             .filter(|(_, sa)| sa.id == newest.id || (sa.is_usable() == newest.is_usable() && newest.has_crossed(sa)));
@@ -86,12 +80,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     pub(super) fn is_usable(&self, sa: usize) -> bool {
-        self.isakmp.get(sa).and_then(Option::as_ref).is_some_and(IsakmpSa::is_usable)
+        self.isakmp.get(sa).is_some_and(IsakmpSa::is_usable)
     }
 
     /// Returns whether phase 1 with a peer is in progress.
     pub(super) fn is_phase_1_open(&self, peer: PeerId) -> bool {
-        self.exchanges.iter().flatten().any(|exchange| {
+        self.exchanges.values().any(|exchange| {
             let state = &exchange.state;
             // As responder the peer may be another one than it seems, until it is authenticated.
             state.peer == peer && state.stage.is_phase_1() && state.role == Role::Initiator
@@ -99,15 +93,15 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     pub(super) fn exchange(&self, index: usize) -> Result<&Exchange<BUFFER>, Refusal> {
-        self.exchanges.get(index).and_then(Option::as_ref).ok_or(Refusal::Internal)
+        self.exchanges.get(index).ok_or(Refusal::Internal)
     }
 
     pub(super) fn exchange_mut(&mut self, index: usize) -> Result<&mut Exchange<BUFFER>, Refusal> {
-        self.exchanges.get_mut(index).and_then(Option::as_mut).ok_or(Refusal::Internal)
+        self.exchanges.get_mut(index).ok_or(Refusal::Internal)
     }
 
     pub(super) fn set_exchange(&mut self, index: usize, exchange: Exchange<BUFFER>) -> Result<(), Refusal> {
-        *self.exchanges.get_mut(index).ok_or(Refusal::Full(Table::Exchanges))? = Some(exchange);
+        self.exchanges.put(index, exchange).map(drop).ok_or(Refusal::Full(Table::Exchanges))?;
         self.touch();
         Ok(())
     }

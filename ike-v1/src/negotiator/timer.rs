@@ -14,17 +14,17 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Sends messages again, and ends exchanges and SAs whose time is over. It is called at the time that
     /// [`poll_timeout`](Self::poll_timeout) returns, or later.
     pub fn handle_timeout(&mut self, now: Instant, host: &mut dyn Host) {
-        for index in 0..EXCHANGES {
+        for index in 0..self.exchanges.len() {
             self.handle_exchange_timeout(now, index, host);
         }
         self.renew(now, host);
         self.change_over(now, host);
-        for sa in self.isakmp.iter_mut().flatten().filter(|sa| sa.is_usable() && sa.expires <= now) {
+        for sa in self.isakmp.values_mut().filter(|sa| sa.is_usable() && sa.expires <= now) {
             // No delete payload is sent: some peers remove the IPsec SAs, too.
             sa.end(Gone::Expired);
             self.has_events = true;
         }
-        for pair in self.pairs.iter_mut().flatten() {
+        for pair in self.pairs.values_mut() {
             if pair.expires.is_some_and(|end| end <= now) {
                 pair.end(Gone::Expired);
                 self.has_events = true;
@@ -39,15 +39,15 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Renews ISAKMP SAs whose peer has IPsec SAs, unless there is a newer one. The old SA lives until its end; IPsec
     /// SAs use the newest.
     fn renew(&mut self, now: Instant, host: &mut dyn Host) {
-        for index in 0..SAS {
-            let Some(sa) = self.isakmp.get_mut(index).and_then(Option::as_mut) else { continue };
+        for index in 0..self.isakmp.len() {
+            let Some(sa) = self.isakmp.get_mut(index) else { continue };
             if !sa.is_usable() || sa.renew > now {
                 continue;
             }
             // One attempt; without success the next request begins phase 1.
             sa.renew = sa.expires;
             let peer = sa.peer;
-            let is_used = self.pairs.iter().flatten().any(|pair| pair.peer == peer && pair.gone.is_none());
+            let is_used = self.pairs.values().any(|pair| pair.peer == peer && pair.gone.is_none());
             let path = host.peer(peer).and_then(|peer| peer.path);
             let Some(path) = path.filter(|_| is_used && self.carrier(peer) == Some(index)) else { continue };
             if !self.is_phase_1_open(peer)
@@ -64,9 +64,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let state = &mut exchange.state;
         let is_over = now >= Self::end_of(state, &settings);
         if is_over && state.stage == Stage::Answers && state.output != Output::Held {
-            if let Some(slot) = self.exchanges.get_mut(index) {
-                *slot = None;
-            }
+            self.exchanges.clear(index);
             return;
         }
         if state.connect_by.is_some_and(|end| end <= now) {
@@ -92,17 +90,17 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// Returns when the next call of [`handle_timeout`](Self::handle_timeout) is due, `None` if nothing waits.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let settings = &self.settings;
-        let exchanges = self.exchanges.iter().flatten().flat_map(|exchange| {
+        let exchanges = self.exchanges.values().flat_map(|exchange| {
             let state = &exchange.state;
             [Some(Self::end_of(state, settings)), state.retry.due(), state.connect_by]
         });
         // The deletion of an ISAKMP SA waits for those that it protects.
-        let is_carrier = |peer| self.pairs.iter().flatten().any(|pair| pair.peer == peer && pair.is_deleting());
-        let isakmp = self.isakmp.iter().flatten().flat_map(|sa| {
+        let is_carrier = |peer| self.pairs.values().any(|pair| pair.peer == peer && pair.is_deleting());
+        let isakmp = self.isakmp.values().flat_map(|sa| {
             let deletion = sa.delete.filter(|_| !is_carrier(sa.peer)).map(|pending| pending.due);
             [Some(sa.renew.min(sa.expires)).filter(|_| sa.is_usable()), deletion]
         });
-        let pairs = self.pairs.iter().flatten().flat_map(|pair| {
+        let pairs = self.pairs.values().flat_map(|pair| {
             let deletions = pair.members().filter_map(|member| member.delete).map(|pending| pending.due);
             let retired = pair.retired.filter(|_| pair.gone.is_none());
             let ends = retired.map_or([None, None], |retired| [retired.delete_at, retired.remove_at]);

@@ -1,0 +1,105 @@
+//! Tables of entries with a bounded number: in fixed memory inside the negotiator, or, with the feature `alloc`, on the
+//! heap as they grow. An entry keeps its place in memory, so that no copy of a key remains where it was before.
+
+#[cfg(feature = "alloc")]
+type Slot<T> = Option<alloc::boxed::Box<T>>;
+#[cfg(not(feature = "alloc"))]
+type Slot<T> = Option<T>;
+
+/// Table of at most `N` entries.
+#[derive(Debug)]
+pub(crate) struct Slots<T, const N: usize> {
+    #[cfg(feature = "alloc")]
+    slots: alloc::vec::Vec<Slot<T>>,
+    #[cfg(not(feature = "alloc"))]
+    slots: [Slot<T>; N],
+}
+
+impl<T, const N: usize> Slots<T, N> {
+    /// Creates an empty table.
+    pub const fn new() -> Self {
+        #[cfg(feature = "alloc")]
+        let slots = alloc::vec::Vec::new();
+        #[cfg(not(feature = "alloc"))]
+        let slots = [const { None }; N];
+        Self { slots }
+    }
+
+    /// Returns the number of slots that may have an entry.
+    pub const fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub fn get(&self, index: usize) -> Option<&T> {
+        self.slots.get(index).and_then(as_ref)
+    }
+
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.slots.get_mut(index).and_then(as_mut)
+    }
+
+    /// Iterates over the entries with their indices.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| Some((index, as_ref(slot)?)))
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter_map(as_ref)
+    }
+
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(as_mut)
+    }
+
+    /// Returns the index of the first entry for which this holds.
+    pub fn position(&self, mut is_it: impl FnMut(&T) -> bool) -> Option<usize> {
+        self.iter().find_map(|(index, entry)| is_it(entry).then_some(index))
+    }
+
+    /// Returns the index of a slot without an entry, `None` if the table is full.
+    pub fn free(&self) -> Option<usize> {
+        let vacant = self.slots.iter().position(Option::is_none);
+        vacant.or_else(|| (self.slots.len() < N).then_some(self.slots.len()))
+    }
+
+    /// Puts an entry into a slot, in the place of the one that it has. Returns the entry, `None` if there is no such
+    /// slot.
+    pub fn put(&mut self, index: usize, entry: T) -> Option<&mut T> {
+        #[cfg(feature = "alloc")]
+        if index == self.slots.len() && index < N {
+            self.slots.push(None);
+        }
+        let slot = self.slots.get_mut(index)?;
+        #[cfg(feature = "alloc")]
+        let entry = alloc::boxed::Box::new(entry);
+        *slot = Some(entry);
+        as_mut(slot)
+    }
+
+    /// Removes the entry of a slot.
+    pub fn clear(&mut self, index: usize) {
+        if let Some(slot) = self.slots.get_mut(index) {
+            *slot = None;
+        }
+    }
+}
+
+#[cfg(feature = "alloc")]
+fn as_ref<T>(slot: &Slot<T>) -> Option<&T> {
+    slot.as_deref()
+}
+
+#[cfg(feature = "alloc")]
+fn as_mut<T>(slot: &mut Slot<T>) -> Option<&mut T> {
+    slot.as_deref_mut()
+}
+
+#[cfg(not(feature = "alloc"))]
+const fn as_ref<T>(slot: &Slot<T>) -> Option<&T> {
+    slot.as_ref()
+}
+
+#[cfg(not(feature = "alloc"))]
+const fn as_mut<T>(slot: &mut Slot<T>) -> Option<&mut T> {
+    slot.as_mut()
+}
