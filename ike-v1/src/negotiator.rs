@@ -31,6 +31,7 @@ mod settings;
 mod slots;
 mod spi;
 mod stage;
+mod suspend;
 mod tables;
 mod timer;
 
@@ -53,6 +54,7 @@ use ipsec_sa::{IpsecSlot, Negotiation};
 use isakmp_sa::{IsakmpSa, PendingDelete};
 use limits::Bucket;
 use slots::Slots;
+use spi::Spi;
 use stage::Stage;
 
 /// Number of failures that wait to be fetched as events, besides those of negotiations that the caller initiated.
@@ -288,7 +290,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let Some(carrier) = self.carrier(pair.peer).and_then(|index| self.isakmp.get_mut(index)) else {
             return false;
         };
-        for member in self.pairs.get_mut(index).into_iter().flat_map(IpsecSlot::members_mut) {
+        let members = self.pairs.get_mut(index).into_iter().flat_map(IpsecSlot::members_mut);
+        for member in members.filter(|member| member.inbound.spi != Spi::NONE) {
             member.delete = Some(PendingDelete::new(new_message_id(carrier, host), now));
         }
         true

@@ -2,6 +2,7 @@
 #![cfg(all(feature = "modern", feature = "modp"))]
 
 use std::net::IpAddr;
+use std::task::Poll;
 
 use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, ProtocolId};
 use ike_v1::{
@@ -71,8 +72,8 @@ impl Host for FirmwareHost {
         })
     }
 
-    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Option<PreSharedKey> {
-        PreSharedKey::new(b"pre-shared key").ok()
+    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Poll<Option<PreSharedKey>> {
+        Poll::Ready(PreSharedKey::new(b"pre-shared key").ok())
     }
 
     fn policy(&self, number: u32) -> Option<IpsecPolicy<'_>> {
@@ -85,19 +86,19 @@ impl Host for FirmwareHost {
         self.policy(1).filter(|policy| policy.selector == *selector)
     }
 
-    fn reserve_spi(&mut self, _: ProtocolId, _: &Path) -> Option<u32> {
+    fn reserve_spi(&mut self, _: ProtocolId, _: &Path) -> Poll<Option<u32>> {
         self.counter = self.counter.wrapping_add(1) | 0x100;
-        Some(self.counter)
+        Poll::Ready(Some(self.counter))
     }
 
     fn release_spi(&mut self, _: ProtocolId, _: &Path, _: u32) {}
 
-    fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Result<(), DhError> {
-        Software.public(group, private, public)
+    fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Poll<Result<(), DhError>> {
+        Poll::Ready(Software.public(group, private, public))
     }
 
-    fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Result<(), DhError> {
-        Software.shared(group, private, public, shared)
+    fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>> {
+        Poll::Ready(Software.shared(group, private, public, shared))
     }
 }
 

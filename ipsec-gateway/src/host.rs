@@ -1,6 +1,7 @@
 //! Services that the negotiator needs: configuration, pre-shared keys, random numbers, SPIs and Diffie-Hellman.
 
 use std::net::{IpAddr, SocketAddr};
+use std::task::Poll;
 
 use ike_codec::{Group, ProtocolId};
 use ike_v1::{
@@ -158,8 +159,9 @@ impl Host for GatewayHost<'_> {
         })
     }
 
-    fn pre_shared_key(&mut self, peer: PeerId, path: &Path) -> Option<PreSharedKey> {
-        pre_shared_key(self.keys, self.exchange.peer(peer)?, Some(path.remote.ip()))
+    fn pre_shared_key(&mut self, peer: PeerId, path: &Path) -> Poll<Option<PreSharedKey>> {
+        let peer = self.exchange.peer(peer);
+        Poll::Ready(peer.and_then(|peer| pre_shared_key(self.keys, peer, Some(path.remote.ip()))))
     }
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
@@ -172,17 +174,17 @@ impl Host for GatewayHost<'_> {
         equal.or_else(|| of_peer().find(|policy| policy.selector.contains(selector))).and_then(as_ipsec_policy)
     }
 
-    fn reserve_spi(&mut self, protocol: ProtocolId, path: &Path) -> Option<u32> {
+    fn reserve_spi(&mut self, protocol: ProtocolId, path: &Path) -> Poll<Option<u32>> {
         let (protocol, max) = match protocol {
             ProtocolId::ESP => (Protocol::Esp, u32::MAX),
             ProtocolId::AH => (Protocol::Ah, u32::MAX),
             ProtocolId::IPCOMP => (Protocol::Ipcomp, MAX_CPI),
-            _ => return None,
+            _ => return Poll::Ready(None),
         };
         let (source, destination) = (path.remote.ip(), path.local.ip());
         let random = rand::rng().random();
         let request = SpiRequest { source, destination, protocol, min: MIN_SPI, max, random };
-        self.engine.get_spi(&request, self.now).ok().flatten()
+        Poll::Ready(self.engine.get_spi(&request, self.now).ok().flatten())
     }
 
     fn release_spi(&mut self, protocol: ProtocolId, path: &Path, spi: u32) {
@@ -192,12 +194,12 @@ impl Host for GatewayHost<'_> {
         }
     }
 
-    fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Result<(), DhError> {
-        Software.public(group, private, public)
+    fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Poll<Result<(), DhError>> {
+        Poll::Ready(Software.public(group, private, public))
     }
 
-    fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Result<(), DhError> {
-        Software.shared(group, private, public, shared)
+    fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>> {
+        Poll::Ready(Software.shared(group, private, public, shared))
     }
 }
 

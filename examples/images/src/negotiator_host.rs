@@ -2,6 +2,7 @@
 
 use core::fmt::Write;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::task::Poll;
 
 use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, ProtocolId};
 use ike_v1::{
@@ -51,6 +52,11 @@ impl<'i> InputHost<'i> {
         octets.iter_mut().zip(self.input).for_each(|(to, from)| *to = *from);
     }
 
+    /// Returns an answer, or none yet.
+    fn answer<T>(&self, answer: T) -> Poll<T> {
+        if self.input.len() > 64 { Poll::Pending } else { Poll::Ready(answer) }
+    }
+
     /// Calls every function of the negotiator. Returns the number of octets to be sent.
     pub fn drive(mut self, negotiator: &mut Firmware, datagram: &mut [u8], out: &mut [u8]) -> usize {
         let now = Instant::from_micros(self.input.len() as u64);
@@ -58,6 +64,7 @@ impl<'i> InputHost<'i> {
         negotiator.handle_datagram(now, path, datagram, &mut self);
         let begun = negotiator.initiate(now, PeerId(0), 1, &mut self);
         negotiator.handle_timeout(now, &mut self);
+        negotiator.resume(now, &mut self);
         let mut sum = 0usize;
         while let Some(event) = negotiator.poll_event() {
             sum = sum.wrapping_add(match event {
@@ -119,8 +126,8 @@ impl Host for InputHost<'_> {
         })
     }
 
-    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Option<PreSharedKey> {
-        PreSharedKey::new(self.input).ok()
+    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Poll<Option<PreSharedKey>> {
+        self.answer(PreSharedKey::new(self.input).ok())
     }
 
     fn policy(&self, number: u32) -> Option<IpsecPolicy<'_>> {
@@ -133,19 +140,19 @@ impl Host for InputHost<'_> {
         self.policy(1).filter(|policy| policy.selector.contains(selector))
     }
 
-    fn reserve_spi(&mut self, _: ProtocolId, _: &Path) -> Option<u32> {
-        self.input.first_chunk().map(|octets| u32::from_be_bytes(*octets))
+    fn reserve_spi(&mut self, _: ProtocolId, _: &Path) -> Poll<Option<u32>> {
+        self.answer(self.input.first_chunk().map(|octets| u32::from_be_bytes(*octets)))
     }
 
     fn release_spi(&mut self, _: ProtocolId, _: &Path, _: u32) {}
 
-    fn public(&mut self, _: Group, _: &[u8], public: &mut [u8]) -> Result<(), DhError> {
+    fn public(&mut self, _: Group, _: &[u8], public: &mut [u8]) -> Poll<Result<(), DhError>> {
         self.fill(public);
-        Ok(())
+        self.answer(Ok(()))
     }
 
-    fn shared(&mut self, group: Group, _: &[u8], public: &[u8], shared: &mut [u8]) -> Result<(), DhError> {
+    fn shared(&mut self, group: Group, _: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>> {
         shared.iter_mut().zip(public).for_each(|(to, from)| *to = *from);
-        if self.input.is_empty() { Err(DhError::Unsupported(group)) } else { Ok(()) }
+        self.answer(if self.input.is_empty() { Err(DhError::Unsupported(group)) } else { Ok(()) })
     }
 }

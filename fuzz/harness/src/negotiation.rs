@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::task::Poll;
 use std::time::Duration;
 
 use ike_codec::{
@@ -32,6 +33,8 @@ struct SmallHost {
     check: ProposalCheck,
     state: u64,
     reserved: Vec<u32>,
+    /// Kinds of questions that have no answer yet, a bit for each.
+    later: u8,
 }
 
 impl SmallHost {
@@ -52,7 +55,13 @@ impl SmallHost {
             check: [ProposalCheck::Strict, ProposalCheck::Obey, ProposalCheck::Exact][usize::from(choice >> 2 & 3) % 3],
             state: u64::from(choice) << 8 | side as u64,
             reserved: Vec::new(),
+            later: 0,
         }
+    }
+
+    /// Returns an answer to a question of a kind, or none yet.
+    fn answer<T>(&self, kind: u8, answer: T) -> Poll<T> {
+        if self.later >> kind & 1 != 0 { Poll::Pending } else { Poll::Ready(answer) }
     }
 
     fn next(&mut self) -> u64 {
@@ -108,8 +117,8 @@ impl Host for SmallHost {
         })
     }
 
-    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Option<PreSharedKey> {
-        PreSharedKey::new(self.key).ok()
+    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Poll<Option<PreSharedKey>> {
+        self.answer(0, PreSharedKey::new(self.key).ok())
     }
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
@@ -124,14 +133,17 @@ impl Host for SmallHost {
         self.policy(1).filter(|policy| policy.selector.contains(selector))
     }
 
-    fn reserve_spi(&mut self, protocol: ProtocolId, _: &Path) -> Option<u32> {
+    fn reserve_spi(&mut self, protocol: ProtocolId, _: &Path) -> Poll<Option<u32>> {
+        if self.answer(1, ()).is_pending() {
+            return Poll::Pending;
+        }
         let mut spi = 0;
         while spi == 0 || self.reserved.contains(&spi) {
             let random = self.next() as u32;
             spi = if protocol == ProtocolId::IPCOMP { random % 0xee00 + 0x100 } else { random | 0x1000_0000 };
         }
         self.reserved.push(spi);
-        Some(spi)
+        Poll::Ready(Some(spi))
     }
 
     fn release_spi(&mut self, _: ProtocolId, _: &Path, spi: u32) {
@@ -139,14 +151,15 @@ impl Host for SmallHost {
         self.reserved.retain(|reserved| *reserved != spi);
     }
 
-    fn public(&mut self, _: Group, private: &[u8], public: &mut [u8]) -> Result<(), DhError> {
+    fn public(&mut self, _: Group, private: &[u8], public: &mut [u8]) -> Poll<Result<(), DhError>> {
         write(power(3, private), public);
-        Ok(())
+        self.answer(2, Ok(()))
     }
 
-    fn shared(&mut self, _: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Result<(), DhError> {
-        write(power(read(public).ok_or(DhError::InvalidPublicValue)?, private), shared);
-        Ok(())
+    fn shared(&mut self, _: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>> {
+        let Some(value) = read(public) else { return Poll::Ready(Err(DhError::InvalidPublicValue)) };
+        write(power(value, private), shared);
+        self.answer(3, Ok(()))
     }
 }
 
@@ -239,7 +252,8 @@ fn key(transform: &TransformParams) -> Vec<u8> {
 }
 
 /// The first octet chooses the configuration. Each following octet does something: delivers, loses, repeats, alters or
-/// truncates the oldest datagram, sends arbitrary octets, advances the clock, begins or deletes negotiations.
+/// truncates the oldest datagram, sends arbitrary octets, advances the clock, begins or deletes negotiations, or chooses
+/// which questions the host answers.
 pub fn negotiation(octets: &[u8]) {
     let Some((&choice, mut rest)) = octets.split_first() else { return };
     let mut ends = [End::new(0, choice), End::new(1, choice)];
@@ -318,7 +332,12 @@ pub fn negotiation(octets: &[u8]) {
                 }
             }
             14 => ends[side].host.key = if what & 0x10 == 0 { KEY } else { b"another key" },
-            _ => queue.rotate_left(1.min(queue.len())),
+            _ if what & 0x10 == 0 => queue.rotate_left(1.min(queue.len())),
+            _ => {
+                let end = &mut ends[side];
+                end.host.later = take(&mut rest).unwrap_or(0);
+                end.negotiator.resume(now, &mut end.host);
+            }
         }
         for (side, end) in ends.iter_mut().enumerate() {
             if end.negotiator.poll_timeout().is_some_and(|due| due <= now) {

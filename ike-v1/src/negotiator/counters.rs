@@ -28,6 +28,8 @@ counters! {
     Retransmitted = "datagrams retransmitted",
     /// Datagrams that were sent again because the peer repeated its message.
     AnsweredAgain = "duplicates answered",
+    /// Steps that had to wait for the host.
+    Suspended = "steps suspended",
     /// NAT keep-alives received.
     KeepAlive = "NAT keep-alives received",
     /// ISAKMP SAs established.
@@ -106,6 +108,8 @@ counters! {
     ClearNotify = "cleartext notifications ignored",
     /// Negotiations that were deleted.
     Deleted = "negotiation deleted",
+    /// Negotiations for which the host has not answered in time.
+    HostTimeout = "no answer of the host",
     /// SAs that the back end did not install.
     NotInstalled = "installation failed",
     /// Failures that were not reported as events because more than eight were pending.

@@ -8,6 +8,7 @@ use super::limits::BadMessages;
 use super::retry::Retry;
 use super::scratch::{Marks, Scratch, Span};
 use super::stage::Stage;
+use super::suspend::Suspended;
 use super::{Path, PeerId, Refusal, Role};
 use crate::{Cookies, IvChain, Phase1Choice, Phase1Keys, Protection, Skeyid};
 
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub attempts: u8,
     /// Bound on messages of phase 1 that are not authentic.
     pub bad: BadMessages,
+    /// Step that waits for the host.
+    pub suspended: Option<Suspended>,
 }
 
 /// Key exchanges of one main mode: messages with an invalid public value cost as much as a valid one.
@@ -108,7 +111,7 @@ impl Phase1Secrets {
 
 impl<const N: usize> Exchange<N> {
     pub const fn new(state: State) -> Self {
-        Self { state, marks: Marks { front: 0, sent: 0 }, buffer: [0; N] }
+        Self { state, marks: Marks { front: 0, sent: 0, kept: 0 }, buffer: [0; N] }
     }
 
     /// Returns the state and the buffer.
@@ -159,6 +162,7 @@ impl State {
             is_reported: false,
             attempts: ATTEMPTS,
             bad: BadMessages::NONE,
+            suspended: None,
         }
     }
 

@@ -1,3 +1,5 @@
+use core::task::Poll;
+
 use ike_codec::{ExchangeKind, Group, Identification, ProtocolId};
 use ipsec_crypto::Secret;
 use ipsec_packet::Selector;
@@ -10,6 +12,11 @@ pub type PreSharedKey = Secret<256>;
 
 /// Services that the negotiator needs from its environment: configuration, secrets, random numbers, SPIs, and the
 /// Diffie-Hellman computations. None of them processes messages.
+///
+/// A host may answer some questions later, with [`Poll::Pending`]. The exchange then waits with its message, and asks the
+/// same question with the same values in [`Negotiator::resume`](super::Negotiator::resume). A host recognises the
+/// question by its values, and keeps its answer until it is asked again, or until the exchange lifetime is over. A
+/// pre-shared key that was returned may be asked for again.
 pub trait Host {
     /// Fills `octets` with random octets from a cryptographically secure source.
     fn random(&mut self, octets: &mut [u8]);
@@ -23,7 +30,7 @@ pub trait Host {
     fn peer(&self, peer: PeerId) -> Option<Peer<'_>>;
 
     /// Returns the pre-shared key of a peer at this address, `None` if there is none (RFC 2409 section 5.4).
-    fn pre_shared_key(&mut self, peer: PeerId, path: &Path) -> Option<PreSharedKey>;
+    fn pre_shared_key(&mut self, peer: PeerId, path: &Path) -> Poll<Option<PreSharedKey>>;
 
     /// Returns the policy with this number, which the caller has passed for a quick mode of this host, or which
     /// [`find_policy`](Self::find_policy) has returned.
@@ -35,7 +42,7 @@ pub trait Host {
 
     /// Reserves an SPI for an inbound SA, 256 or above; the SA is larval until its event `InboundReady`. Returns
     /// `None` if no SPI is available.
-    fn reserve_spi(&mut self, protocol: ProtocolId, path: &Path) -> Option<u32>;
+    fn reserve_spi(&mut self, protocol: ProtocolId, path: &Path) -> Poll<Option<u32>>;
 
     /// Releases an SPI that was reserved for an SA that could not be negotiated.
     fn release_spi(&mut self, protocol: ProtocolId, path: &Path, spi: u32);
@@ -44,13 +51,13 @@ pub trait Host {
     ///
     /// # Errors
     /// [`DhError`].
-    fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Result<(), DhError>;
+    fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Poll<Result<(), DhError>>;
 
     /// Computes the shared secret, as [`DiffieHellman::shared`](crate::DiffieHellman::shared).
     ///
     /// # Errors
     /// [`DhError`].
-    fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Result<(), DhError>;
+    fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>>;
 }
 
 /// Known properties of the sender of a message of phase 1.

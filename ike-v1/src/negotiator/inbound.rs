@@ -59,10 +59,25 @@ impl<'m> Opened<'m> {
 
 /// Opens the first message of an exchange after phase 1, which has HASH(1) (steps 8 to 10).
 pub(crate) fn open_first<'m>(sa: &IsakmpSa, header: &Header, message: &'m mut [u8]) -> Result<Authentic<'m>, Refusal> {
-    let row = Row::find(None, header.exchange, true).ok_or(Refusal::Internal)?;
+    let next = decrypt_first(sa, header, message)?;
+    authenticate_first(sa, header, message, next)
+}
+
+/// Decrypts the first message of an exchange after phase 1 (step 8).
+pub(crate) fn decrypt_first(sa: &IsakmpSa, header: &Header, message: &mut [u8]) -> Result<NextIv, Refusal> {
     let protection = sa.protection()?;
     let chain = protection.phase_2(&sa.last_of_phase_1, header.message_id);
-    let next = protection.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
+    protection.decrypt(&chain, message).map_err(Refusal::Undecryptable)
+}
+
+/// Verifies HASH(1) of a decrypted message (steps 9 and 10).
+pub(crate) fn authenticate_first<'m>(
+    sa: &IsakmpSa,
+    header: &Header,
+    message: &'m [u8],
+    next: NextIv,
+) -> Result<Authentic<'m>, Refusal> {
+    let row = Row::find(None, header.exchange, true).ok_or(Refusal::Internal)?;
     let opened = Opened::parse(message, row, next)?;
     let expected = sa.keys.hash_1(header.message_id, after_hash(&opened.chain));
     opened.authenticate(&expected)

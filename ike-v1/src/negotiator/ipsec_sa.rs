@@ -292,7 +292,8 @@ impl IpsecSlot {
         self.gone = Some(why);
         (self.expires, self.take_over_at) = (None, None);
         for member in self.members_mut() {
-            member.releases_spi = matches!(member.inbound.state, HalfState::None | HalfState::Ready);
+            let is_announced = !matches!(member.inbound.state, HalfState::None | HalfState::Ready);
+            member.releases_spi = !is_announced && member.inbound.spi != Spi::NONE;
             member.inbound.end();
             member.outbound.end();
         }

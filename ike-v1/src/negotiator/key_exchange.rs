@@ -2,7 +2,9 @@
 
 use ike_codec::{Group, NoSpace};
 
+use super::exchange::Spans;
 use super::scratch::{Scratch, Span};
+use super::suspend::{Stop, answered};
 use super::{Host, Refusal};
 use crate::{DhError, GroupLengths};
 
@@ -12,24 +14,21 @@ const NONCE: usize = 32;
 /// Attempts to draw a private value. One of a curve is out of range with a probability of 2^-32 or less.
 const ATTEMPTS: u8 = 4;
 
-/// Private and public value of this host.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KeyPair {
-    pub private: Span,
-    pub public: Span,
-}
-
-impl KeyPair {
-    /// Draws a private value and computes the public one.
-    //= RFC 2408 5.7/1
-    //# MUST: sending: key exchange and use of its data are determined
-    pub fn draw(scratch: &mut Scratch<'_>, host: &mut dyn Host, group: Group) -> Result<Self, Refusal> {
-        let lengths = lengths(group)?;
-        for _ in 0..ATTEMPTS {
-            let position = scratch.position();
+/// Draws a private value and computes the public one, unless this was done before the step had to wait.
+//= RFC 2408 5.7/1
+//# MUST: sending: key exchange and use of its data are determined
+pub(crate) fn draw_key_pair(
+    scratch: &mut Scratch<'_>,
+    host: &mut dyn Host,
+    group: Group,
+    spans: &mut Spans,
+) -> Result<(), Stop> {
+    let lengths = lengths(group)?;
+    for _ in 0..ATTEMPTS {
+        if spans.private.is_empty() {
             //= RFC 2409 10/2
             //# MUST NOT: private values are not derived from long-lived secrets
-            let private = scratch.store_with(|free, _| {
+            spans.private = scratch.store_with(|free, _| {
                 let target = free.get_mut(..lengths.private).ok_or(NoSpace)?;
                 host.random(target);
                 // The order of this curve has 521 bits in 66 octets.
@@ -38,29 +37,45 @@ impl KeyPair {
                 }
                 Ok::<usize, NoSpace>(lengths.private)
             })?;
-            let public = scratch.store_with(|free, stored| {
-                let target = free.get_mut(..lengths.public).ok_or(NoSpace)?;
-                host.public(group, stored.get(private), target)?;
-                Ok::<usize, Refusal>(lengths.public)
-            });
-            match public {
-                Ok(public) => return Ok(Self { private, public }),
-                Err(Refusal::KeyExchange(DhError::InvalidPrivateValue)) => scratch.truncate(position),
-                Err(refusal) => return Err(refusal),
-            }
+            scratch.keep();
         }
-        Err(DhError::InvalidPrivateValue.into())
+        if !spans.own_public.is_empty() {
+            return Ok(());
+        }
+        let public = scratch.store_with(|free, stored| {
+            let target = free.get_mut(..lengths.public).ok_or(NoSpace)?;
+            answered(host.public(group, stored.get(spans.private), target))??;
+            Ok::<usize, Stop>(lengths.public)
+        });
+        match public {
+            Ok(public) => {
+                spans.own_public = public;
+                scratch.keep();
+                return Ok(());
+            }
+            Err(Stop::Refused(Refusal::KeyExchange(DhError::InvalidPrivateValue))) => {
+                scratch.remove(spans.private);
+                spans.private = Span::NONE;
+            }
+            Err(stop) => return Err(stop),
+        }
     }
+    Err(DhError::InvalidPrivateValue.into())
 }
 
-/// Draws a nonce.
-pub(crate) fn draw_nonce(scratch: &mut Scratch<'_>, host: &mut dyn Host) -> Result<Span, NoSpace> {
+/// Draws a nonce, unless this was done before the step had to wait.
+pub(crate) fn draw_nonce(scratch: &mut Scratch<'_>, host: &mut dyn Host, spans: &mut Spans) -> Result<(), NoSpace> {
+    if !spans.own_nonce.is_empty() {
+        return Ok(());
+    }
     //= RFC 2408 5.13/1
     //# MUST: sending: a unique random nonce is created
-    scratch.store_with(|free, _| {
+    spans.own_nonce = scratch.store_with(|free, _| {
         host.random(free.get_mut(..NONCE).ok_or(NoSpace)?);
-        Ok(NONCE)
-    })
+        Ok::<usize, NoSpace>(NONCE)
+    })?;
+    scratch.keep();
+    Ok(())
 }
 
 /// Stores the public value of the peer. The value itself is checked when the shared secret is computed.
@@ -83,12 +98,12 @@ pub(crate) fn shared_secret(
     host: &mut dyn Host,
     group: Group,
     (private, peer_public): (Span, Span),
-) -> Result<Span, Refusal> {
+) -> Result<Span, Stop> {
     let len = lengths(group)?.shared;
     scratch.store_with(|free, stored| {
         let target = free.get_mut(..len).ok_or(NoSpace)?;
-        host.shared(group, stored.get(private), stored.get(peer_public), target)?;
-        Ok::<usize, Refusal>(len)
+        answered(host.shared(group, stored.get(private), stored.get(peer_public), target))??;
+        Ok::<usize, Stop>(len)
     })
 }
 

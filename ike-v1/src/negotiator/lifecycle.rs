@@ -13,6 +13,7 @@ use super::isakmp_sa::{IsakmpSa, MessageIds};
 use super::limits::BadMessages;
 use super::retry::Retry;
 use super::stage::Stage;
+use super::suspend::end_step;
 use super::{Host, Negotiator, Path, PeerId, Refusal, Role, Table, main_mode, quick};
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
@@ -23,7 +24,6 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if !core::mem::take(&mut self.has_wanted) {
             return;
         }
-        self.release_spis(host);
         for index in 0..self.pairs.len() {
             let Some(pair) = self.pairs.get(index) else { continue };
             if pair.stage != Negotiation::Wanted || pair.gone.is_some() {
@@ -48,6 +48,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 }
             }
         }
+        self.release_spis(host);
     }
 
     /// Releases the SPIs of negotiations that failed.
@@ -74,11 +75,13 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let [jitter, cookie @ ..] = random;
         let retry = Retry::new(&self.settings, jitter);
         let (kind, stage, role) = (ExchangeKind::MAIN, Stage::MainAwaitsSa, Role::Initiator);
-        let mut exchange = Exchange::new(State::new(kind, stage, role, peer, path, now, retry));
-        let (state, scratch) = exchange.parts();
-        main_mode::begin(&mut main_mode::Step { state, scratch, host }, not_zero(cookie))?;
-        exchange.state.output = Output::Ready;
-        self.set_exchange(index, exchange)
+        let exchange = Exchange::new(State::new(kind, stage, role, peer, path, now, retry));
+        self.put_exchange(index, exchange, |exchange| {
+            let (state, scratch) = exchange.parts();
+            main_mode::begin(&mut main_mode::Step { state, scratch, host }, not_zero(cookie))?;
+            exchange.state.output = Output::Ready;
+            Ok(())
+        })
     }
 
     pub(super) fn begin_quick(
@@ -99,14 +102,39 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let (kind, stage, role) = (ExchangeKind::QUICK, Stage::QuickAwaitsAnswer, Role::Initiator);
         let mut state = State::new(kind, stage, role, sa.peer, sa.path, now, retry);
         state.cookies = sa.cookies;
+        state.message_id = message_id;
         (state.isakmp, state.ipsec) = (Some(sa.id), Some(pair.id));
-        let mut exchange = Exchange::new(state);
-        let (state, scratch) = exchange.parts();
         pair.identity = Some(sa.identity);
         pair.began = now;
-        quick::begin(&mut quick::Step { state, scratch, sa, pair, host }, message_id)?;
-        exchange.state.output = Output::Ready;
-        self.set_exchange(index, exchange)
+        pair.stage = Negotiation::InProgress;
+        self.exchanges.put(index, Exchange::new(state)).ok_or(Refusal::Full(Table::Exchanges))?;
+        let begun = self.take_begin_step(index, host);
+        if begun.is_err() {
+            self.exchanges.clear(index);
+        }
+        begun
+    }
+
+    /// Takes the first step of a quick mode again, which had to wait for the host.
+    pub(super) fn begin_quick_again(&mut self, index: usize, host: &mut dyn Host) -> Result<(), Refusal> {
+        let pair = self.exchange(index)?.state.ipsec.ok_or(Refusal::Internal)?;
+        let begun = self.take_begin_step(index, host);
+        if let Err(reason) = begun {
+            self.exchanges.clear(index);
+            self.fail_pair(usize::from(pair.index), Phase::Two, reason, None);
+        }
+        begun
+    }
+
+    fn take_begin_step(&mut self, index: usize, host: &mut dyn Host) -> Result<(), Refusal> {
+        let (mut step, start) = self.quick_step(index, host)?;
+        let begun = quick::begin(&mut step);
+        match end_step(step.state, &mut step.scratch, start, None, begun)? {
+            Some(()) => step.state.output = Output::Ready,
+            None => self.note_suspended(),
+        }
+        self.touch();
+        Ok(())
     }
 
     /// Establishes the ISAKMP SA of a main mode whose peer is authenticated.

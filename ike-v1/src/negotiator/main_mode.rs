@@ -8,11 +8,12 @@ use ike_codec::{
 use super::census::Census;
 use super::exchange::{Phase1Secrets, Spans, State};
 use super::inbound::Authentic;
-use super::key_exchange::{KeyPair, check_public, draw_nonce, shared_secret, store_public};
+use super::key_exchange::{check_public, draw_key_pair, draw_nonce, shared_secret, store_public};
 use super::message::{write_clear, write_phase_1};
 use super::scratch::{Scratch, Span, Stored};
 use super::spi::Spi;
 use super::stage::Stage;
+use super::suspend::{Stop, answered};
 use super::{Host, Peer, PeerId, Refusal, Role, choose, identity, offer};
 use crate::{Cookies, GroupLengths, IvChain, Nonces, Phase1Choice, Phase1Publics, Skeyid};
 
@@ -45,6 +46,12 @@ pub(crate) fn begin(step: &mut Step<'_>, initiator: Cookie) -> Result<(), Refusa
     Ok(())
 }
 
+/// Checks whether a transform of message 1 is acceptable.
+pub(crate) fn check_offer(peer: PeerId, message: &Census<'_>, host: &dyn Host) -> Result<(), Refusal> {
+    let peer = host.peer(peer).ok_or(Refusal::Superseded)?;
+    choose::phase_1(&message.sa()?.0, &peer).map(drop)
+}
+
 /// Message 1, `HDR, SA`: answers with the transform that was chosen.
 pub(crate) fn answer_offer(step: &mut Step<'_>, cookies: Cookies, message: &Census<'_>) -> Result<(), Refusal> {
     let Step { state, scratch, host } = step;
@@ -67,19 +74,18 @@ pub(crate) fn answer_offer(step: &mut Step<'_>, cookies: Cookies, message: &Cens
 }
 
 /// Message 2, `HDR, SA`: sends the public value and the nonce of the initiator.
-pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: &Census<'_>) -> Result<(), Refusal> {
+pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: &Census<'_>) -> Result<(), Stop> {
     let Step { state, scratch, host } = step;
     let cookies = Cookies { responder, ..state.cookies };
     // Message 1 of this host, which comes back, has no responder cookie.
     if responder == [0; 8] || responder == cookies.initiator {
-        return Err(Refusal::Reflected);
+        return Err(Refusal::Reflected.into());
     }
     let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
     let (sa, _) = message.sa()?;
     let choice = choose::answered_phase_1(&sa, &peer)?.choice;
-    let own = Own::draw(scratch, *host, choice.group)?;
-    send_key(scratch, &cookies, &own)?;
-    state.spans = own.in_spans(state.spans);
+    draw(state, scratch, *host, choice.group)?;
+    send_key(scratch, &cookies, &state.spans)?;
     state.cookies = cookies;
     state.choice = Some(choice);
     state.stage = Stage::MainAwaitsKeyR;
@@ -97,15 +103,14 @@ pub(crate) fn check_key(state: &State, message: &Census<'_>) -> Result<(), Refus
 }
 
 /// Message 3, `HDR, KE, Ni`: sends the public value and the nonce of the responder, and derives the keys.
-pub(crate) fn answer_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<(), Refusal> {
+pub(crate) fn answer_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<(), Stop> {
     let Step { state, scratch, host } = step;
     let choice = state.choice.ok_or(Refusal::Internal)?;
-    let key = host.pre_shared_key(state.peer, &state.path).ok_or(Refusal::NoKey)?;
+    let key = answered(host.pre_shared_key(state.peer, &state.path))?.ok_or(Refusal::NoKey)?;
+    draw(state, scratch, *host, choice.group)?;
     let spans = store_theirs(scratch, choice.group, message, state.spans)?;
-    let own = Own::draw(scratch, *host, choice.group)?;
-    let spans = own.in_spans(spans);
     let (secrets, chain) = derive(scratch, *host, &spans, (&choice, state.cookies), key.expose(), Role::Responder)?;
-    send_key(scratch, &state.cookies, &own)?;
+    send_key(scratch, &state.cookies, &spans)?;
     scratch.wipe(spans.private);
     state.spans = spans;
     state.secrets = Some(secrets);
@@ -116,15 +121,15 @@ pub(crate) fn answer_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<()
 
 /// Message 4, `HDR, KE, Nr`: derives the keys and sends `HDR*, IDii, HASH_I`, with INITIAL-CONTACT if this host has no
 /// SA with the peer (`is_first`).
-pub(crate) fn take_key(step: &mut Step<'_>, message: &Census<'_>, is_first: bool) -> Result<(), Refusal> {
+pub(crate) fn take_key(step: &mut Step<'_>, message: &Census<'_>, is_first: bool) -> Result<(), Stop> {
     let Step { state, scratch, host } = step;
     let choice = state.choice.ok_or(Refusal::Internal)?;
-    let key = host.pre_shared_key(state.peer, &state.path).ok_or(Refusal::NoKey)?;
+    let key = answered(host.pre_shared_key(state.peer, &state.path))?.ok_or(Refusal::NoKey)?;
     let spans = store_theirs(scratch, choice.group, message, state.spans)?;
     let is_reflected = scratch.get(spans.peer_public) == scratch.get(spans.own_public)
         || scratch.get(spans.peer_nonce) == scratch.get(spans.own_nonce);
     if is_reflected {
-        return Err(Refusal::Reflected);
+        return Err(Refusal::Reflected.into());
     }
     let (secrets, mut chain) = derive(scratch, *host, &spans, (&choice, state.cookies), key.expose(), Role::Initiator)?;
     let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
@@ -195,20 +200,10 @@ pub(crate) fn peer_hash(
     })
 }
 
-/// Values of this host for the key exchange, besides its private value.
-struct Own {
-    keys: KeyPair,
-    nonce: Span,
-}
-
-impl Own {
-    fn draw(scratch: &mut Scratch<'_>, host: &mut dyn Host, group: Group) -> Result<Self, Refusal> {
-        Ok(Self { keys: KeyPair::draw(scratch, host, group)?, nonce: draw_nonce(scratch, host)? })
-    }
-
-    const fn in_spans(&self, spans: Spans) -> Spans {
-        Spans { private: self.keys.private, own_public: self.keys.public, own_nonce: self.nonce, ..spans }
-    }
+/// Draws the values of this host for the key exchange.
+fn draw(state: &mut State, scratch: &mut Scratch<'_>, host: &mut dyn Host, group: Group) -> Result<(), Stop> {
+    draw_nonce(scratch, host, &mut state.spans)?;
+    draw_key_pair(scratch, host, group, &mut state.spans)
 }
 
 /// Stores the public value and the nonce of the peer.
@@ -218,11 +213,11 @@ fn store_theirs(scratch: &mut Scratch<'_>, group: Group, message: &Census<'_>, s
 }
 
 /// Writes `HDR, KE, N`.
-fn send_key(scratch: &mut Scratch<'_>, cookies: &Cookies, own: &Own) -> Result<(), Refusal> {
+fn send_key(scratch: &mut Scratch<'_>, cookies: &Cookies, spans: &Spans) -> Result<(), Refusal> {
     scratch.send(|buf, stored| {
         write_clear(buf, cookies, |writer| {
-            writer.bytes(PayloadKind::KEY_EXCHANGE, stored.get(own.keys.public))?;
-            writer.bytes(PayloadKind::NONCE, stored.get(own.nonce)).map(drop)
+            writer.bytes(PayloadKind::KEY_EXCHANGE, stored.get(spans.own_public))?;
+            writer.bytes(PayloadKind::NONCE, stored.get(spans.own_nonce)).map(drop)
         })
     })
 }
@@ -290,12 +285,12 @@ fn derive(
     (choice, cookies): (&Phase1Choice, Cookies),
     key: &[u8],
     role: Role,
-) -> Result<(Phase1Secrets, IvChain), Refusal> {
+) -> Result<(Phase1Secrets, IvChain), Stop> {
     let position = scratch.position();
     let shared = shared_secret(scratch, host, choice.group, (spans.private, spans.peer_public))?;
     let derived = derive_from(scratch.stored(), spans, shared, (choice, cookies), key, role);
     scratch.truncate(position);
-    derived
+    Ok(derived?)
 }
 
 fn derive_from(

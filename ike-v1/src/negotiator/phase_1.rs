@@ -9,6 +9,7 @@ use super::inbound::{Opened, Received, not_zero};
 use super::main_mode::{self, Step};
 use super::retry::Retry;
 use super::stage::{Row, Stage};
+use super::suspend::{Taken, begin_step, end_step};
 use super::{Host, Negotiator, PeerHint, PeerId, Refusal, Role, identity, informational};
 use crate::Cookies;
 
@@ -25,6 +26,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let exchange = self.exchange(index)?;
         if exchange.state.taken == Some(received.digest) {
             return self.answer_again(index);
+        }
+        if exchange.state.suspended.is_some() {
+            return Err(Refusal::Duplicate);
         }
         if exchange.state.path != received.path {
             return Err(Refusal::WrongPath);
@@ -115,13 +119,16 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let cookies = Cookies { initiator: received.header.initiator_cookie, responder: not_zero(cookie) };
         let retry = Retry::new(&self.settings, jitter);
         let (kind, stage, role) = (ExchangeKind::MAIN, Stage::MainAwaitsKeyI, Role::Responder);
-        let mut exchange = Exchange::new(State::new(kind, stage, role, peer, received.path, received.now, retry));
-        let (state, scratch) = exchange.parts();
-        main_mode::answer_offer(&mut Step { state, scratch, host }, cookies, census)?;
-        exchange.state.take(received.digest);
         // Another exchange makes room only for an offer that is acceptable.
+        main_mode::check_offer(peer, census, host)?;
         let index = self.half_open_slot(received.path.remote.ip())?;
-        self.set_exchange(index, exchange)
+        let state = State::new(kind, stage, role, peer, received.path, received.now, retry);
+        self.put_exchange(index, Exchange::new(state), |exchange| {
+            let (state, scratch) = exchange.parts();
+            main_mode::answer_offer(&mut Step { state, scratch, host }, cookies, census)?;
+            exchange.state.take(received.digest);
+            Ok(())
+        })
     }
 
     /// Takes a message of main mode in cleartext.
@@ -138,7 +145,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let census = Census::of(row, parsed.payloads())?;
         let state = &self.exchange(index)?.state;
         let is_first = !self.has_sas(state.peer);
-        if matches!(state.stage, Stage::MainAwaitsKeyI | Stage::MainAwaitsKeyR) {
+        let is_new = state.suspended.is_none();
+        if is_new && matches!(state.stage, Stage::MainAwaitsKeyI | Stage::MainAwaitsKeyR) {
             main_mode::check_key(state, &census)?;
             if state.stage == Stage::MainAwaitsKeyI {
                 // The initiator has received the cookie of this host, so that its address is not forged.
@@ -147,21 +155,23 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             self.exchange_mut(index)?.state.take_attempt()?;
         }
         let exchange = self.exchange_mut(index)?;
-        let (state, scratch) = exchange.parts();
-        let position = scratch.position();
+        let (state, mut scratch) = exchange.parts();
+        let start = begin_step(state, &mut scratch);
         let mut step = Step { state, scratch, host };
         let taken = match step.state.stage {
             Stage::MainAwaitsSa => main_mode::take_answer(&mut step, received.header.responder_cookie, &census),
             Stage::MainAwaitsKeyI => main_mode::answer_key(&mut step, &census),
             Stage::MainAwaitsKeyR => main_mode::take_key(&mut step, &census, is_first),
-            _ => Err(Refusal::Internal),
+            _ => Err(Refusal::Internal.into()),
         };
-        if taken.is_err() {
-            step.scratch.truncate(position);
+        let message = Taken { message, next: None, digest: received.digest };
+        match end_step(step.state, &mut step.scratch, start, Some(message), taken)? {
+            Some(()) => {
+                step.state.take(received.digest);
+                step.state.retry.restart(&settings);
+            }
+            None => self.note_suspended(),
         }
-        taken?;
-        step.state.take(received.digest);
-        step.state.retry.restart(&settings);
         Ok(())
     }
 

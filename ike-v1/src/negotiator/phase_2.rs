@@ -2,14 +2,16 @@
 
 use ike_codec::{ExchangeKind, Flags};
 
-use super::event::{Failure, Phase, SlotId};
+use super::event::{Failure, Gone, Phase, SlotId};
 use super::exchange::{Exchange, Output, State};
-use super::inbound::{Authentic, Opened, Received, open_first};
-use super::ipsec_sa::IpsecSlot;
+use super::inbound::{Authentic, Opened, Received, authenticate_first, decrypt_first};
+use super::ipsec_sa::{IpsecSlot, Negotiation};
 use super::message::after_hash;
 use super::retry::Retry;
 use super::stage::{Row, Stage};
-use super::{Host, Negotiator, Refusal, Role, quick, selectors};
+use super::suspend::{Start, Taken, begin_step, end_step};
+use super::{Host, Negotiator, Refusal, Role, Table, quick, selectors};
+use crate::NextIv;
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
@@ -49,41 +51,71 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if state.taken == Some(received.digest) {
             return self.answer_again(index);
         }
-        let (stage, exchange) = (state.stage, received.header.exchange);
-        let row = Row::find(Some(stage), exchange, true).ok_or(Refusal::OutOfState(exchange))?;
-        let form = row.hash.ok_or(Refusal::Internal)?;
-        let (sa, pair) = (state.isakmp.ok_or(Refusal::Internal)?, state.ipsec.ok_or(Refusal::Internal)?);
-        let settings = self.settings;
-        let sa = self.isakmp.get(usize::from(sa.index)).ok_or(Refusal::Internal)?;
-        let pair = self.pairs.get_mut(usize::from(pair.index)).ok_or(Refusal::Internal)?;
-        let exchange = self.exchanges.get_mut(index).ok_or(Refusal::Internal)?;
-        let (state, scratch) = exchange.parts();
+        if state.suspended.is_some() {
+            return Err(Refusal::Duplicate);
+        }
         let chain = state.chain.ok_or(Refusal::Internal)?;
+        let (stage, exchange) = (state.stage, received.header.exchange);
+        Row::find(Some(stage), exchange, true).ok_or(Refusal::OutOfState(exchange))?;
+        let sa = state.isakmp.ok_or(Refusal::Internal)?;
+        let sa = self.isakmp.get(usize::from(sa.index)).ok_or(Refusal::Internal)?;
         let next = sa.protection()?.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
+        self.take_quick(index, received, (message, next), host)
+    }
+
+    /// Takes a decrypted message of quick mode behind the first one (steps 9 to 12).
+    pub(super) fn take_quick(
+        &mut self,
+        index: usize,
+        received: &Received,
+        (message, next): (&[u8], NextIv),
+        host: &mut dyn Host,
+    ) -> Result<(), Refusal> {
+        let settings = self.settings;
+        let mut jitter = [0; 1];
+        host.random(&mut jitter);
+        let [jitter] = jitter;
+        let (mut step, start) = self.quick_step(index, host)?;
+        let stage = step.state.stage;
+        let row = Row::find(Some(stage), received.header.exchange, true).ok_or(Refusal::Internal)?;
+        let form = row.hash.ok_or(Refusal::Internal)?;
         let opened = Opened::parse(message, row, next)?;
-        let expected = quick::peer_hash(sa, state, scratch.stored(), form, after_hash(&opened.chain))?;
+        let expected = quick::peer_hash(step.sa, step.state, step.scratch.stored(), form, after_hash(&opened.chain))?;
         let authentic = opened.authenticate(&expected)?;
         match stage {
             Stage::QuickAwaitsHash3 => return self.confirm_pair(index, received.now),
             Stage::QuickAwaitsConnected => return self.connect(index, received.now),
             _ => {}
         }
-        let mut jitter = [0; 1];
-        host.random(&mut jitter);
-        let position = scratch.position();
-        let mut step = quick::Step { state, scratch, sa, pair, host };
-        let [jitter] = jitter;
         let has_commit = received.header.flags.contains(Flags::COMMIT);
         let taken = quick::take_answer(&mut step, &authentic, (jitter, has_commit));
-        if taken.is_err() {
-            step.scratch.truncate(position);
-            return taken;
+        let message = Taken { message, next: Some(next), digest: received.digest };
+        match end_step(step.state, &mut step.scratch, start, Some(message), taken)? {
+            Some(()) => {
+                step.state.take(received.digest);
+                step.state.output = Output::Held;
+                step.state.retry.restart(&settings);
+            }
+            None => self.note_suspended(),
         }
-        step.state.take(received.digest);
-        step.state.output = Output::Held;
-        step.state.retry.restart(&settings);
         self.touch();
         Ok(())
+    }
+
+    /// Returns a step of the quick mode in a slot.
+    pub(super) fn quick_step<'a>(
+        &'a mut self,
+        index: usize,
+        host: &'a mut dyn Host,
+    ) -> Result<(quick::Step<'a>, Start), Refusal> {
+        let state = &self.exchange(index)?.state;
+        let (sa, pair) = (state.isakmp.ok_or(Refusal::Internal)?, state.ipsec.ok_or(Refusal::Internal)?);
+        let sa = self.isakmp.get(usize::from(sa.index)).ok_or(Refusal::Internal)?;
+        let pair = self.pairs.get_mut(usize::from(pair.index)).ok_or(Refusal::Internal)?;
+        let exchange = self.exchanges.get_mut(index).ok_or(Refusal::Internal)?;
+        let (state, mut scratch) = exchange.parts();
+        let start = begin_step(state, &mut scratch);
+        Ok((quick::Step { state, scratch, sa, pair, host }, start))
     }
 
     /// Answers the first message of quick mode.
@@ -99,17 +131,30 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if sa.has_message_id(message_id) {
             return Err(Refusal::MessageIdReused(message_id));
         }
-        let authentic = open_first(sa, &received.header, message)?;
-        let answered = self.answer_authentic_quick(sa_id, received, &authentic, host);
+        let next = decrypt_first(sa, &received.header, message)?;
+        let authentic = authenticate_first(sa, &received.header, message, next)?;
+        let answered = self.answer_authentic_quick(sa_id, received, &authentic, (message, next), host);
         // Without a free place the initiator may repeat the message.
         if !matches!(answered, Err(Refusal::Full(_) | Refusal::NoSpi)) {
             self.isakmp_sa_mut(sa_id)?.theirs_quick.add(message_id);
         }
+        self.report_unanswered(sa_id, received, &authentic, answered, host)
+    }
+
+    /// Reports the refusal of a first message, to the caller and to the peer.
+    fn report_unanswered(
+        &mut self,
+        sa_id: SlotId,
+        received: &Received,
+        message: &Authentic<'_>,
+        answered: Result<(), Refusal>,
+        host: &mut dyn Host,
+    ) -> Result<(), Refusal> {
         if let Err(reason) = answered {
             let peer = Some(self.isakmp_sa(sa_id)?.peer);
             let (path, role, phase) = (received.path, Role::Responder, Phase::Two);
             self.fail(Failure { peer, path, sa: None, phase, role, reason, hint: None });
-            self.refuse_quick(sa_id, &authentic.census, reason, host);
+            self.refuse_quick(sa_id, &message.census, reason, host);
         }
         answered
     }
@@ -119,13 +164,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         sa_id: SlotId,
         received: &Received,
         message: &Authentic<'_>,
+        plaintext: (&[u8], NextIv),
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
         let index = self.free_exchange()?;
         let pair_index = self.free_pair()?;
-        let mut random = [0; 2];
-        host.random(&mut random);
-        let [jitter, life] = random;
+        let mut jitter = [0; 1];
+        host.random(&mut jitter);
+        let [jitter] = jitter;
         let retry = Retry::new(&self.settings, jitter);
         let pair_id = self.slot_id(pair_index)?;
         let sa = self.isakmp_sa(sa_id)?;
@@ -134,8 +180,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         state.cookies = sa.cookies;
         state.message_id = received.header.message_id;
         (state.isakmp, state.ipsec) = (Some(sa_id), Some(pair_id));
-        let mut exchange = Exchange::new(state);
         let mut pair = IpsecSlot::new(pair_id, sa.peer, 0, role, received.path);
+        pair.stage = Negotiation::InProgress;
         pair.identity = Some(sa.identity);
         pair.began = received.now;
         let ids = message.census.clients().map(|ids| ids.map(|(id, _)| id));
@@ -145,11 +191,54 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if self.has_too_many_siblings(received.now, &pair) {
             return Err(Refusal::TooManySas);
         }
-        let (state, scratch) = exchange.parts();
-        quick::answer(&mut quick::Step { state, scratch, sa, pair: &mut pair, host }, message, life)?;
-        exchange.state.take(received.digest);
-        exchange.state.output = Output::Held;
         self.set_pair(pair_index, pair)?;
-        self.set_exchange(index, exchange)
+        self.exchanges.put(index, Exchange::new(state)).ok_or(Refusal::Full(Table::Exchanges))?;
+        self.take_answer_step(index, received, message, plaintext, host)
+    }
+
+    /// Answers a first message of quick mode again, which had to wait for the host.
+    pub(super) fn answer_quick_again(
+        &mut self,
+        index: usize,
+        received: &Received,
+        (message, next): (&[u8], NextIv),
+        host: &mut dyn Host,
+    ) -> Result<(), Refusal> {
+        let sa_id = self.exchange(index)?.state.isakmp.ok_or(Refusal::Internal)?;
+        let authentic = authenticate_first(self.isakmp_sa(sa_id)?, &received.header, message, next)?;
+        let answered = self.take_answer_step(index, received, &authentic, (message, next), host);
+        self.report_unanswered(sa_id, received, &authentic, answered, host)
+    }
+
+    /// Takes the step that answers a first message. If it is refused, the exchange and its pair end.
+    fn take_answer_step(
+        &mut self,
+        index: usize,
+        received: &Received,
+        authentic: &Authentic<'_>,
+        (message, next): (&[u8], NextIv),
+        host: &mut dyn Host,
+    ) -> Result<(), Refusal> {
+        let mut life = [0; 1];
+        host.random(&mut life);
+        let [life] = life;
+        let (mut step, start) = self.quick_step(index, host)?;
+        let answered = quick::answer(&mut step, authentic, life);
+        let message = Taken { message, next: Some(next), digest: received.digest };
+        let ended = end_step(step.state, &mut step.scratch, start, Some(message), answered);
+        match ended {
+            Ok(Some(())) => {
+                step.state.take(received.digest);
+                step.state.output = Output::Held;
+            }
+            Ok(None) => self.note_suspended(),
+            Err(_) => {
+                step.pair.end(Gone::Failed);
+                self.exchanges.clear(index);
+                self.has_wanted = true;
+            }
+        }
+        self.touch();
+        ended.map(drop)
     }
 }

@@ -3,7 +3,7 @@
 
 use ike_codec::{
     Attributes, Body, Doi, ExchangeKind, Group, IpsecAttributes, MessageWriter, NoSpace, Notification, NotifyKind,
-    PayloadKind, ProtocolId,
+    PayloadKind,
 };
 use ipsec_crypto::PrfOutput;
 
@@ -11,14 +11,15 @@ use super::census::Census;
 use super::choose::{ChosenBundle, ChosenMember};
 use super::exchange::{Spans, State};
 use super::inbound::Authentic;
-use super::ipsec_sa::{Half, IpsecSlot, Member, Negotiation};
+use super::ipsec_sa::{Half, IpsecSlot, Member};
 use super::isakmp_sa::IsakmpSa;
-use super::key_exchange::{KeyPair, draw_nonce, shared_secret, store_public};
+use super::key_exchange::{draw_key_pair, draw_nonce, shared_secret, store_public};
 use super::main_mode::nonces;
 use super::message::write_phase_2;
 use super::scratch::{Scratch, Span, Stored};
 use super::spi::Spi;
 use super::stage::{HashForm, Stage};
+use super::suspend::{Stop, answered};
 use super::{Host, IpsecPolicy, MAX_BUNDLE, Path, Refusal, Role, choose, offer, selectors};
 use crate::{IvChain, Nonces, Phase2Choice};
 
@@ -32,51 +33,47 @@ pub(crate) struct Step<'a> {
 }
 
 /// Begins quick mode: `HDR*, HASH(1), SA, Ni [, KE], IDci, IDcr ->`.
-pub(crate) fn begin(step: &mut Step<'_>, message_id: u32) -> Result<(), Refusal> {
+pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
     let Step { state, scratch, sa, pair, host } = step;
     let policy = host.policy(pair.policy).ok_or(Refusal::Superseded)?;
     let (group, clients) = (policy.group(), selectors::clients(&policy.selector, Role::Initiator)?);
-    let own_nonce = draw_nonce(scratch, *host)?;
-    let spans = with_key_pair(scratch, *host, group, Spans { own_nonce, ..Spans::default() })?;
+    if pair.members().next().is_none() {
+        for (slot, template) in pair.members.iter_mut().zip(policy.templates()) {
+            *slot = Some(Member::larval(template, Spi::NONE));
+        }
+    }
+    draw(state, scratch, *host, group)?;
+    let message_id = state.message_id;
     let mut chain = sa.protection()?.phase_2(&sa.last_of_phase_1, message_id);
-    let path = state.path;
-    let reserved = Reserved::for_policy(*host, pair.policy, &path)?;
-    let sent = host.policy(pair.policy).ok_or(Refusal::Superseded).and_then(|policy| {
-        send(
-            scratch,
-            sa,
-            message_id,
-            &chain,
-            |writer, stored| {
-                writer.payload(PayloadKind::SA, |body| offer::phase_2(body, &policy, reserved.spis()))?;
-                write_nonce_and_key(writer, stored, &spans)?;
-                for client in &clients {
-                    writer.payload(PayloadKind::ID, |body| client.write(body))?;
-                }
-                Ok(())
-            },
-            |rest, _| sa.keys.hash_1(message_id, rest),
-        )
-    });
-    let next = reserved.or_release(sent, *host, &path)?;
-    let policy = host.policy(pair.policy).ok_or(Refusal::Internal)?;
+    pair.path = state.path;
+    reserve_spis(pair, *host)?;
+    let policy = host.policy(pair.policy).ok_or(Refusal::Superseded)?;
+    let spans = state.spans;
+    let next = send(
+        scratch,
+        sa,
+        message_id,
+        &chain,
+        |writer, stored| {
+            writer.payload(PayloadKind::SA, |body| offer::phase_2(body, &policy, &own_spis(pair)))?;
+            write_nonce_and_key(writer, stored, &spans)?;
+            for client in &clients {
+                writer.payload(PayloadKind::ID, |body| client.write(body))?;
+            }
+            Ok(())
+        },
+        |rest, _| sa.keys.hash_1(message_id, rest),
+    )?;
     chain.confirm(next);
-    state.message_id = message_id;
     state.chain = Some(chain);
-    state.spans = spans;
     state.group = group;
     state.stage = Stage::QuickAwaitsAnswer;
-    pair.path = path;
     pair.selector = Some(policy.selector);
-    for (slot, (template, spi)) in pair.members.iter_mut().zip(policy.templates().zip(reserved.spis())) {
-        *slot = Some(Member::larval(template, *spi));
-    }
-    pair.stage = Negotiation::InProgress;
     Ok(())
 }
 
 /// Message 1, `HDR*, HASH(1), SA, Ni [, KE] [, IDci, IDcr]`: answers with the transforms that were chosen.
-pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -> Result<(), Refusal> {
+pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -> Result<(), Stop> {
     let Step { state, scratch, sa, pair, host } = step;
     let (offered, _) = message.census.sa()?;
     let ids = message.census.clients();
@@ -91,57 +88,55 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
     let their_spis = spis_of_peer(&chosen)?;
     let group = group_of(&chosen);
     let key_exchange = message.census.key_exchange_of(group)?;
-    let peer_nonce = scratch.store(nonce)?;
-    let own_nonce = draw_nonce(scratch, *host)?;
-    let spans = Spans { own_nonce, peer_nonce, ..Spans::default() };
-    let spans = with_key_pair(scratch, *host, group, spans)?;
+    let policy = host.policy(pair.policy).ok_or(Refusal::Internal)?;
+    for (slot, member) in pair.members.iter_mut().zip(chosen.iter().flatten()) {
+        let template = policy.templates().nth(member.template).ok_or(Refusal::Internal)?;
+        let spi = slot.as_ref().map_or(Spi::NONE, |member| member.inbound.spi);
+        *slot = Some(Member::larval(template, spi));
+    }
+    draw(state, scratch, *host, group)?;
+    let spans = Spans { peer_nonce: scratch.store(nonce)?, ..state.spans };
     let spans = with_peer_public(scratch, key_exchange, spans)?;
     let shared = shared(scratch, *host, group, &spans)?;
-    let path = state.path;
-    let reserved = Reserved::for_bundle(*host, &chosen, &path)?;
+    reserve_spis(pair, *host)?;
+    let own_spis = own_spis(pair);
     let mut chain = IvChain::starting_at(&[]);
     chain.confirm(message.next.ok_or(Refusal::Internal)?);
     let message_id = state.message_id;
-    let keyed = halves(scratch, sa, &chosen, (&spans, shared, Role::Responder), (reserved.spis(), &their_spis));
-    let answered = keyed.and_then(|halves| {
-        let next = send(
-            scratch,
-            sa,
-            message_id,
-            &chain,
-            |writer, stored| {
-                let own = chosen.iter().flatten().zip(reserved.spis());
-                let answers = own.clone().map(|(own, spi)| (own.chosen.proposal, own.chosen.transform, *spi));
-                writer.payload(PayloadKind::SA, |body| offer::answer(body, answers))?;
-                write_nonce_and_key(writer, stored, &spans)?;
-                for (_, body) in ids.iter().flatten() {
-                    writer.bytes(PayloadKind::ID, body)?;
-                }
-                for (member, spi) in own.filter(|(member, _)| member.chosen.is_shortened()) {
-                    responder_lifetime(writer, &member.chosen.choice, *spi)?;
-                }
-                Ok(())
-            },
-            |rest, stored| sa.keys.hash_2(message_id, stored.get(peer_nonce), rest),
-        )?;
-        Ok((halves, next))
-    });
-    let (halves, next) = reserved.or_release(answered, *host, &path)?;
-    let policy = host.policy(pair.policy).ok_or(Refusal::Internal)?;
+    let halves = halves(scratch, sa, &chosen, (&spans, shared, Role::Responder), (&own_spis, &their_spis))?;
+    let peer_nonce = spans.peer_nonce;
+    let next = send(
+        scratch,
+        sa,
+        message_id,
+        &chain,
+        |writer, stored| {
+            let own = chosen.iter().flatten().zip(&own_spis);
+            let answers = own.clone().map(|(own, spi)| (own.chosen.proposal, own.chosen.transform, *spi));
+            writer.payload(PayloadKind::SA, |body| offer::answer(body, answers))?;
+            write_nonce_and_key(writer, stored, &spans)?;
+            for (_, body) in ids.iter().flatten() {
+                writer.bytes(PayloadKind::ID, body)?;
+            }
+            for (member, spi) in own.filter(|(member, _)| member.chosen.is_shortened()) {
+                responder_lifetime(writer, &member.chosen.choice, *spi)?;
+            }
+            Ok(())
+        },
+        |rest, stored| sa.keys.hash_2(message_id, stored.get(peer_nonce), rest),
+    )?;
     chain.confirm(next);
+    scratch.wipe(spans.private);
     state.chain = Some(chain);
     state.spans = spans;
-    state.stage = Stage::QuickAwaitsHash3;
     pair.jitter = jitter;
     pair.lowest_nonce = lowest_nonce(&nonces(scratch.stored(), &spans, Role::Responder));
-    let kept = pair.members.iter_mut().zip(chosen.iter().flatten()).zip(halves.into_iter().flatten());
-    for ((slot, member), (inbound, outbound)) in kept {
-        let template = policy.templates().nth(member.template).ok_or(Refusal::Internal)?;
-        let choice = Some(member.chosen.choice);
-        *slot = Some(Member { choice, inbound, outbound, ..Member::larval(template, Spi::NONE) });
+    let kept = pair.members_mut().zip(chosen.iter().flatten()).zip(halves.into_iter().flatten());
+    for ((member, chosen), (inbound, outbound)) in kept {
+        member.choice = Some(chosen.chosen.choice);
+        (member.inbound, member.outbound) = (inbound, outbound);
     }
     pair.announce_inbound();
-    pair.stage = Negotiation::InProgress;
     Ok(())
 }
 
@@ -151,12 +146,12 @@ pub(crate) fn take_answer(
     step: &mut Step<'_>,
     message: &Authentic<'_>,
     (jitter, has_commit): (u8, bool),
-) -> Result<(), Refusal> {
+) -> Result<(), Stop> {
     let Step { state, scratch, sa, pair, host } = step;
     let (offered, _) = message.census.sa()?;
     let nonce = message.census.nonce()?;
     if nonce == scratch.get(state.spans.own_nonce) {
-        return Err(Refusal::Reflected);
+        return Err(Refusal::Reflected.into());
     }
     let (mut chosen, selector) = {
         let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
@@ -164,14 +159,14 @@ pub(crate) fn take_answer(
         let clients = selectors::clients(&policy.selector, Role::Initiator)?;
         let ids = message.census.clients().map(|ids| ids.map(|(id, _)| id));
         if !selectors::are_equal(ids, &clients) {
-            return Err(Refusal::Selectors);
+            return Err(Refusal::Selectors.into());
         }
         (choose::answered_phase_2(&offered, &policy, &peer)?, policy.selector)
     };
     chosen.iter_mut().flatten().for_each(|member| shorten(&mut member.chosen.choice, &message.census));
     let (group, offered_group) = (group_of(&chosen), state.group);
     if group != offered_group {
-        return Err(Refusal::ModifiedAnswer(choose::group_mismatch(group, offered_group)));
+        return Err(Refusal::ModifiedAnswer(choose::group_mismatch(group, offered_group)).into());
     }
     let key_exchange = message.census.key_exchange_of(group)?;
     let their_spis = spis_of_peer(&chosen)?;
@@ -185,7 +180,7 @@ pub(crate) fn take_answer(
     let spans = Spans { peer_nonce: scratch.store(nonce)?, ..state.spans };
     let spans = with_peer_public(scratch, key_exchange, spans)?;
     if group.is_some() && scratch.get(spans.peer_public) == scratch.get(spans.own_public) {
-        return Err(Refusal::Reflected);
+        return Err(Refusal::Reflected.into());
     }
     let shared = shared(scratch, *host, group, &spans)?;
     let halves = halves(scratch, sa, &chosen, (&spans, shared, Role::Initiator), (&own_spis, &their_spis))?;
@@ -201,6 +196,7 @@ pub(crate) fn take_answer(
         |_, stored| sa.keys.hash_3(message_id, &nonces(stored, &spans, Role::Initiator)),
     )?;
     chain.confirm(next);
+    scratch.wipe(spans.private);
     state.chain = Some(chain);
     state.spans = spans;
     //= RFC 2408 3.1/11
@@ -278,16 +274,10 @@ pub(crate) fn peer_hash(
     }
 }
 
-/// Draws the values of perfect forward secrecy, if there is a group.
-fn with_key_pair(
-    scratch: &mut Scratch<'_>,
-    host: &mut dyn Host,
-    group: Option<Group>,
-    spans: Spans,
-) -> Result<Spans, Refusal> {
-    let Some(group) = group else { return Ok(spans) };
-    let KeyPair { private, public } = KeyPair::draw(scratch, host, group)?;
-    Ok(Spans { private, own_public: public, ..spans })
+/// Draws the nonce, and the values of perfect forward secrecy if there is a group.
+fn draw(state: &mut State, scratch: &mut Scratch<'_>, host: &mut dyn Host, group: Option<Group>) -> Result<(), Stop> {
+    draw_nonce(scratch, host, &mut state.spans)?;
+    group.map_or(Ok(()), |group| draw_key_pair(scratch, host, group, &mut state.spans))
 }
 
 /// Stores the public value of the peer, if there is a group.
@@ -306,13 +296,10 @@ fn shared(
     host: &mut dyn Host,
     group: Option<Group>,
     spans: &Spans,
-) -> Result<Option<Span>, Refusal> {
+) -> Result<Option<Span>, Stop> {
     //= RFC 2409 5.5/4
     //# MUST: key exchange payloads in quick mode are supported
-    let shared = group.map(|group| shared_secret(scratch, host, group, (spans.private, spans.peer_public)));
-    let shared = shared.transpose()?;
-    scratch.wipe(spans.private);
-    Ok(shared)
+    group.map(|group| shared_secret(scratch, host, group, (spans.private, spans.peer_public))).transpose()
 }
 
 /// Writes the nonce, and the public value if there is one.
@@ -324,60 +311,25 @@ fn write_nonce_and_key(writer: &mut MessageWriter<'_>, stored: Stored<'_>, spans
     }
 }
 
-/// SPIs of inbound SAs that are reserved, in the order of the proposals.
-struct Reserved {
-    protocols: [ProtocolId; MAX_BUNDLE],
-    spis: [Spi; MAX_BUNDLE],
-    count: usize,
+/// Reserves an SPI for each inbound SA that has none.
+fn reserve_spis(pair: &mut IpsecSlot, host: &mut dyn Host) -> Result<(), Stop> {
+    let path = pair.path;
+    for member in pair.members_mut().filter(|member| member.inbound.spi == Spi::NONE) {
+        //= RFC 2408 2.4/3
+        //# MUST: an SPI is generated when an SA is set up
+        //= RFC 2408 5.5/2
+        //# MUST: sending: a unique random SPI is generated
+        let spi = answered(host.reserve_spi(member.protocol, &path))?;
+        member.inbound.spi = spi.and_then(|spi| Spi::of_host(member.protocol, spi)).ok_or(Refusal::NoSpi)?;
+    }
+    Ok(())
 }
 
-impl Reserved {
-    /// Reserves an SPI for each template of a policy.
-    fn for_policy(host: &mut dyn Host, policy: u32, path: &Path) -> Result<Self, Refusal> {
-        let mut protocols = [ProtocolId::NONE; MAX_BUNDLE];
-        let policy = host.policy(policy).ok_or(Refusal::Superseded)?;
-        protocols.iter_mut().zip(policy.templates()).for_each(|(slot, template)| *slot = template.protocol);
-        Self::reserve(host, protocols, path)
-    }
-
-    /// Reserves an SPI for each proposal that was chosen.
-    fn for_bundle(host: &mut dyn Host, bundle: &ChosenBundle<'_>, path: &Path) -> Result<Self, Refusal> {
-        let mut protocols = [ProtocolId::NONE; MAX_BUNDLE];
-        let chosen = bundle.iter().flatten();
-        protocols.iter_mut().zip(chosen).for_each(|(slot, member)| *slot = member.chosen.proposal.protocol);
-        Self::reserve(host, protocols, path)
-    }
-
-    fn reserve(host: &mut dyn Host, protocols: [ProtocolId; MAX_BUNDLE], path: &Path) -> Result<Self, Refusal> {
-        let mut reserved = Self { protocols, spis: [Spi::NONE; MAX_BUNDLE], count: 0 };
-        for protocol in protocols.into_iter().take_while(|protocol| *protocol != ProtocolId::NONE) {
-            //= RFC 2408 2.4/3
-            //# MUST: an SPI is generated when an SA is set up
-            //= RFC 2408 5.5/2
-            //# MUST: sending: a unique random SPI is generated
-            let spi = host.reserve_spi(protocol, path).and_then(|spi| Spi::of_host(protocol, spi));
-            let Some(spi) = spi else { return reserved.or_release(Err(Refusal::NoSpi), host, path) };
-            if let Some(slot) = reserved.spis.get_mut(reserved.count) {
-                *slot = spi;
-            }
-            reserved.count = reserved.count.saturating_add(1);
-        }
-        Ok(reserved)
-    }
-
-    fn spis(&self) -> &[Spi] {
-        self.spis.get(..self.count).unwrap_or_default()
-    }
-
-    /// Releases the SPIs if `result` is an error.
-    fn or_release<T>(&self, result: Result<T, Refusal>, host: &mut dyn Host, path: &Path) -> Result<T, Refusal> {
-        if result.is_err() {
-            for (protocol, spi) in self.protocols.iter().zip(self.spis()) {
-                host.release_spi(*protocol, path, spi.value());
-            }
-        }
-        result
-    }
+/// Returns the SPIs of the inbound SAs of a pair.
+fn own_spis(pair: &IpsecSlot) -> [Spi; MAX_BUNDLE] {
+    let mut spis = [Spi::NONE; MAX_BUNDLE];
+    spis.iter_mut().zip(pair.members()).for_each(|(slot, member)| *slot = member.inbound.spi);
+    spis
 }
 
 /// Returns the SPIs that the peer has chosen, in the order of the proposals.

@@ -96,6 +96,8 @@ pub enum Refusal {
     Expired,
     /// The caller deleted the SA.
     Deleted,
+    /// The host has not answered a question before the end of the exchange lifetime.
+    HostTimeout,
     /// The back end did not install the inbound SA.
     NotInstalled,
     /// A state that the negotiator excludes; a fault of this crate.
@@ -303,6 +305,7 @@ impl Refusal {
             Self::NoAnswer { .. } => Counter::NoAnswer,
             Self::PeerRefused(_) => Counter::PeerRefused,
             Self::DeletedByPeer | Self::Deleted | Self::Expired => Counter::Deleted,
+            Self::HostTimeout => Counter::HostTimeout,
             Self::NotInstalled => Counter::NotInstalled,
             Self::Internal => Counter::Internal,
         }
@@ -358,6 +361,7 @@ impl fmt::Display for Refusal {
             Self::DeletedByPeer => f.write_str("peer deleted the SA"),
             Self::Expired => f.write_str("lifetime of the ISAKMP SA has ended"),
             Self::Deleted => f.write_str("SA was deleted"),
+            Self::HostTimeout => f.write_str("key, SPI or Diffie-Hellman value was not available in time"),
             Self::NotInstalled => f.write_str("inbound SA could not be installed"),
             Self::Internal => f.write_str("internal error"),
         }

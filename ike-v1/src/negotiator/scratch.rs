@@ -25,6 +25,17 @@ pub(crate) struct Scratch<'b> {
 pub(crate) struct Marks {
     pub front: u16,
     pub sent: u16,
+    /// Position up to which values stay if the present step has to wait.
+    pub kept: u16,
+}
+
+impl Span {
+    /// Span of a value that does not exist.
+    pub const NONE: Self = Self { start: 0, len: 0 };
+
+    pub const fn is_empty(self) -> bool {
+        self.len == 0
+    }
 }
 
 impl<'b> Scratch<'b> {
@@ -98,6 +109,16 @@ impl<'b> Scratch<'b> {
         }
     }
 
+    /// Keeps the values that are stored now if the present step has to wait.
+    pub const fn keep(&mut self) {
+        self.marks.kept = self.marks.front;
+    }
+
+    /// Wipes the values that are not kept.
+    pub fn revert(&mut self) {
+        self.truncate(self.marks.kept);
+    }
+
     /// Wipes the octets of a span, which stays occupied.
     pub fn wipe(&mut self, span: Span) {
         let start = usize::from(span.start);
@@ -136,6 +157,12 @@ impl<'b> Scratch<'b> {
     pub fn sent(&self) -> &[u8] {
         let start = self.octets.len().saturating_sub(self.marks.sent.into());
         self.octets.get(start..).unwrap_or_default()
+    }
+
+    /// Wipes a value and those that were stored behind it.
+    pub fn remove(&mut self, span: Span) {
+        self.truncate(span.start);
+        self.marks.kept = self.marks.kept.min(span.start);
     }
 
     /// Wipes everything but the datagram that was sent last.

@@ -100,9 +100,19 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.exchanges.get_mut(index).ok_or(Refusal::Internal)
     }
 
-    pub(super) fn set_exchange(&mut self, index: usize, exchange: Exchange<BUFFER>) -> Result<(), Refusal> {
-        self.exchanges.put(index, exchange).map(drop).ok_or(Refusal::Full(Table::Exchanges))?;
+    /// Puts a new exchange into its slot and takes its first step. If it is refused, the slot is free again.
+    pub(super) fn put_exchange(
+        &mut self,
+        index: usize,
+        exchange: Exchange<BUFFER>,
+        step: impl FnOnce(&mut Exchange<BUFFER>) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let exchange = self.exchanges.put(index, exchange).ok_or(Refusal::Full(Table::Exchanges))?;
+        let result = step(exchange);
+        if result.is_err() {
+            self.exchanges.clear(index);
+        }
         self.touch();
-        Ok(())
+        result
     }
 }

@@ -72,8 +72,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             let _ = self.connect(index, now);
             return;
         }
-        let is_due = state.retry.due().is_some_and(|due| due <= now);
-        if is_over || (is_due && !state.retry.may_send()) {
+        let is_due = state.retry.due().is_some_and(|due| due <= now && state.suspended.is_none());
+        if is_over && state.suspended.is_some() {
+            self.end_exchange(index, Refusal::HostTimeout);
+        } else if is_over || (is_due && !state.retry.may_send()) {
             let reason = state.refusal.unwrap_or(Refusal::NoAnswer { sends: state.retry.sends() });
             if let Some(pair) = state.ipsec.filter(|_| state.stage == Stage::QuickAwaitsHash3) {
                 // The initiator may have sent message 3, and use its outbound SA.
@@ -92,7 +94,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let settings = &self.settings;
         let exchanges = self.exchanges.values().flat_map(|exchange| {
             let state = &exchange.state;
-            [Some(Self::end_of(state, settings)), state.retry.due(), state.connect_by]
+            let due = state.retry.due().filter(|_| state.suspended.is_none());
+            [Some(Self::end_of(state, settings)), due, state.connect_by]
         });
         // The deletion of an ISAKMP SA waits for those that it protects.
         let is_carrier = |peer| self.pairs.values().any(|pair| pair.peer == peer && pair.is_deleting());

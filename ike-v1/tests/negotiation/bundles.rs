@@ -29,7 +29,7 @@ fn ipcomp() -> Phase2Choice {
 }
 
 /// IPComp, ESP and AH in this mode, in the order in which they are applied.
-fn templates(mode: Mode) -> [Template; 3] {
+pub fn templates(mode: Mode) -> [Template; 3] {
     [
         (ProtocolId::IPCOMP, mode, vec![ipcomp()]),
         (ProtocolId::ESP, mode, vec![esp(CipherAlgorithm::AesCbc, IntegrityAlgorithm::HmacSha1_96)]),
@@ -38,7 +38,7 @@ fn templates(mode: Mode) -> [Template; 3] {
 }
 
 /// Both configurations with these templates. In transport mode the policy is for the packets of both ends.
-fn both(bundle: &[Template]) -> [Config; 2] {
+pub fn both(bundle: &[Template]) -> [Config; 2] {
     let mut configs = configs();
     let is_transport = bundle.iter().all(|(_, mode, _)| *mode == Mode::Transport);
     for (config, path) in configs.iter_mut().zip(paths()) {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::task::Poll;
+use std::time::Duration;
 
 use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, Lifetimes, ProtocolId};
 use ike_v1::{
@@ -48,6 +50,40 @@ pub struct TestHost {
     pub first_shared: Vec<u8>,
     /// Set if every address is that of the peer.
     pub accepts_every_address: bool,
+    /// Questions that are answered later.
+    pub later: Later,
+}
+
+/// Questions that a host does not answer at once.
+#[derive(Default)]
+pub struct Later {
+    /// Which questions are answered later, counted from 0.
+    pub questions: Option<fn(usize) -> bool>,
+    /// Time until the answer.
+    pub delay: Duration,
+    /// Number of questions so far.
+    pub count: usize,
+    /// Questions that wait for an answer, with their values.
+    pub waiting: Vec<Vec<u8>>,
+}
+
+impl Later {
+    /// Returns an answer, unless the question is asked for the first time and is one that is answered later.
+    fn answer<T>(&mut self, question: &[&[u8]], answer: impl FnOnce() -> T) -> Poll<T> {
+        let question = question.concat();
+        match self.waiting.iter().position(|waiting| *waiting == question) {
+            Some(index) => drop(self.waiting.remove(index)),
+            None => {
+                let number = self.count;
+                self.count += 1;
+                if self.questions.is_some_and(|is_later| is_later(number)) {
+                    self.waiting.push(question);
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(answer())
+    }
 }
 
 /// Keys and parameters of an installed SA, in a form that can be compared.
@@ -77,6 +113,8 @@ pub struct Endpoint {
     pub confirms: bool,
     /// Set if received datagrams are lost.
     pub deaf: bool,
+    /// Time at which the questions that wait are answered.
+    pub resume_at: Option<Instant>,
 }
 
 pub fn address(text: &str) -> SocketAddr {
@@ -153,6 +191,7 @@ impl Endpoint {
                 exponentiations: 0,
                 first_shared: Vec::new(),
                 accepts_every_address: false,
+                later: Later::default(),
             },
             inbound: BTreeMap::new(),
             outbound: BTreeMap::new(),
@@ -163,6 +202,7 @@ impl Endpoint {
             unknown: 0,
             confirms: true,
             deaf: false,
+            resume_at: None,
         }
     }
 
@@ -197,7 +237,16 @@ impl Endpoint {
             }
         }
         self.handle_events(now);
+        if !self.host.later.waiting.is_empty() {
+            self.resume_at.get_or_insert(now + self.host.later.delay);
+        }
         datagrams
+    }
+
+    /// Answers the questions that wait.
+    pub fn resume(&mut self, now: Instant) {
+        self.resume_at = None;
+        self.negotiator.resume(now, &mut self.host);
     }
 
     fn handle_events(&mut self, now: Instant) {
@@ -278,8 +327,9 @@ impl Host for TestHost {
         })
     }
 
-    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Option<PreSharedKey> {
-        PreSharedKey::new(self.config.key.as_deref()?).ok()
+    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Poll<Option<PreSharedKey>> {
+        let key = self.config.key.as_deref();
+        self.later.answer(&[b"pre-shared key"], || PreSharedKey::new(key?).ok())
     }
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
@@ -300,14 +350,17 @@ impl Host for TestHost {
         (1..=POLICIES).filter_map(|number| self.policy(number)).find(|policy| policy.selector.contains(selector))
     }
 
-    fn reserve_spi(&mut self, protocol: ProtocolId, _: &Path) -> Option<u32> {
+    fn reserve_spi(&mut self, protocol: ProtocolId, _: &Path) -> Poll<Option<u32>> {
+        if self.later.answer(&[b"SPI", &[protocol.0]], || ()).is_pending() {
+            return Poll::Pending;
+        }
         if self.reserved.len() >= self.config.spis as usize {
-            return None;
+            return Poll::Ready(None);
         }
         let random = self.random.next() as u32;
         let spi = if protocol == ProtocolId::IPCOMP { random % 0xee00 + 0x100 } else { random | 0x1000_0000 };
         self.reserved.push(spi);
-        Some(spi)
+        Poll::Ready(Some(spi))
     }
 
     fn release_spi(&mut self, _: ProtocolId, _: &Path, spi: u32) {
@@ -316,25 +369,31 @@ impl Host for TestHost {
         assert_eq!(self.reserved.len() + 1, before, "only reserved SPIs are released");
     }
 
-    fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Result<(), DhError> {
-        self.exponentiations += 1;
-        if self.config.has_real_groups {
-            return Software.public(group, private, public);
-        }
-        small::write(small::power(3, private), public);
-        Ok(())
+    fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Poll<Result<(), DhError>> {
+        let Self { later, exponentiations, config, .. } = self;
+        later.answer(&[b"public", private], || {
+            *exponentiations += 1;
+            if config.has_real_groups {
+                return Software.public(group, private, public);
+            }
+            small::write(small::power(3, private), public);
+            Ok(())
+        })
     }
 
-    fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Result<(), DhError> {
-        self.exponentiations += 1;
-        if self.config.has_real_groups {
-            return Software.shared(group, private, public, shared);
-        }
-        small::write(small::power(small::read(public).ok_or(DhError::InvalidPublicValue)?, private), shared);
-        if self.first_shared.is_empty() {
-            self.first_shared = shared.to_vec();
-        }
-        Ok(())
+    fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>> {
+        let Self { later, exponentiations, config, first_shared, .. } = self;
+        later.answer(&[b"shared", private, public], || {
+            *exponentiations += 1;
+            if config.has_real_groups {
+                return Software.shared(group, private, public, shared);
+            }
+            small::write(small::power(small::read(public).ok_or(DhError::InvalidPublicValue)?, private), shared);
+            if first_shared.is_empty() {
+                *first_shared = shared.to_vec();
+            }
+            Ok(())
+        })
     }
 }
 

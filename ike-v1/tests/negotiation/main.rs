@@ -13,4 +13,5 @@ mod renewal;
 mod restart;
 mod retransmission;
 mod spy;
+mod suspension;
 mod wire;

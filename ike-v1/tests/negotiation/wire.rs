@@ -140,7 +140,7 @@ impl Link {
     pub fn step(&mut self, end: Instant) -> bool {
         self.collect();
         let arrival = self.under_way.keys().next().map(|(time, _)| *time);
-        let timeouts = self.ends.iter().filter_map(|end| end.negotiator.poll_timeout());
+        let timeouts = self.ends.iter().flat_map(|end| [end.negotiator.poll_timeout(), end.resume_at]).flatten();
         let Some(next) = arrival.into_iter().chain(timeouts).min().filter(|next| *next <= end) else { return false };
         self.now = self.now.max(next);
         let now = self.now;
@@ -149,6 +149,9 @@ impl Link {
             self.ends[to].receive(now, datagram);
         }
         for end in &mut self.ends {
+            if end.resume_at.is_some_and(|at| at <= now) {
+                end.resume(now);
+            }
             if end.negotiator.poll_timeout().is_some_and(|due| due <= now) {
                 end.negotiator.handle_timeout(now, &mut end.host);
             }

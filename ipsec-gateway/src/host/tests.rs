@@ -122,7 +122,10 @@ fn keys_belong_to_addresses_and_identities() {
     let mut gateway = Gateway::new("keys");
     let mut host = gateway.host();
     let anywhere = path("203.0.113.77:500");
-    let mut key = |peer| host.pre_shared_key(PeerId(peer), &anywhere).map(|key| key.expose().to_vec());
+    let mut key = |peer| match host.pre_shared_key(PeerId(peer), &anywhere) {
+        Poll::Ready(key) => key.map(|key| key.expose().to_vec()),
+        Poll::Pending => panic!("the key is in a file"),
+    };
     assert_eq!(key(0).unwrap(), b"of east");
     assert_eq!(key(1).unwrap(), b"of six");
     assert_eq!(key(2).unwrap(), b"of road");
@@ -162,13 +165,13 @@ fn reserved_spis_are_larval_until_released() {
     let mut host = gateway.host();
     let path = path("198.51.100.1:500");
     for (protocol, max) in [(ProtocolId::ESP, u32::MAX), (ProtocolId::AH, u32::MAX), (ProtocolId::IPCOMP, MAX_CPI)] {
-        let spi = host.reserve_spi(protocol, &path).unwrap();
+        let Poll::Ready(Some(spi)) = host.reserve_spi(protocol, &path) else { panic!("SPIs are available") };
         assert!((MIN_SPI..=max).contains(&spi));
         assert_eq!(host.engine.sas().map(|sa| sa.key.spi).collect::<Vec<_>>(), [spi]);
         host.release_spi(protocol, &path, spi);
         assert_eq!(host.engine.sas().count(), 0);
     }
-    assert_eq!(host.reserve_spi(ProtocolId::ISAKMP, &path), None);
+    assert_eq!(host.reserve_spi(ProtocolId::ISAKMP, &path), Poll::Ready(None));
 }
 
 #[test]

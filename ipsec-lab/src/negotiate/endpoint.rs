@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::IpAddr;
+use std::task::Poll;
 
 use ike_codec::{Group, IdKind, Identification, ProtocolId};
 use ike_v1::{
@@ -221,8 +222,8 @@ impl ike_v1::Host for Services {
         })
     }
 
-    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Option<PreSharedKey> {
-        PreSharedKey::new(&self.configuration.key).ok()
+    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Poll<Option<PreSharedKey>> {
+        Poll::Ready(PreSharedKey::new(&self.configuration.key).ok())
     }
 
     fn policy(&self, policy: u32) -> Option<IpsecPolicy<'_>> {
@@ -233,7 +234,7 @@ impl ike_v1::Host for Services {
         self.find(|_, policy| policy.contains(selector))
     }
 
-    fn reserve_spi(&mut self, _: ProtocolId, path: &Path) -> Option<u32> {
+    fn reserve_spi(&mut self, _: ProtocolId, path: &Path) -> Poll<Option<u32>> {
         let request = SpiRequest {
             source: path.remote.ip(),
             destination: path.local.ip(),
@@ -242,7 +243,7 @@ impl ike_v1::Host for Services {
             max: u32::MAX,
             random: self.rng.random(),
         };
-        self.host.engine.get_spi(&request, self.now).ok().flatten()
+        Poll::Ready(self.host.engine.get_spi(&request, self.now).ok().flatten())
     }
 
     fn release_spi(&mut self, _: ProtocolId, path: &Path, spi: u32) {
@@ -251,11 +252,11 @@ impl ike_v1::Host for Services {
         let _ = self.host.engine.delete(&SaId::inbound(local, Protocol::Esp, spi), remote);
     }
 
-    fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Result<(), DhError> {
-        Software.public(group, private, public)
+    fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Poll<Result<(), DhError>> {
+        Poll::Ready(Software.public(group, private, public))
     }
 
-    fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Result<(), DhError> {
-        Software.shared(group, private, public, shared)
+    fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>> {
+        Poll::Ready(Software.shared(group, private, public, shared))
     }
 }

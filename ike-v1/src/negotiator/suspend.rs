@@ -1,0 +1,182 @@
+//! Steps that wait for an answer of the host.
+//!
+//! A step asks before it changes anything but the random values that it has drawn, which are kept with its message. When
+//! the host has an answer, the same step is taken again: it asks the same questions, and receives the answer.
+
+use core::task::Poll;
+
+use ike_codec::{ExchangeKind, Header, NoSpace};
+use ipsec_packet::Instant;
+use zeroize::Zeroize;
+
+use super::counters::Counter;
+use super::exchange::{Spans, State};
+use super::inbound::Received;
+use super::scratch::{Scratch, Span};
+use super::stage::{Row, Stage};
+use super::{Host, Negotiator, Refusal};
+use crate::{DhError, NextIv};
+
+/// Reason why a step is not taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stop {
+    /// The message is refused, or the negotiation fails.
+    Refused(Refusal),
+    /// The host answers later.
+    Later,
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<NoSpace> for Stop {
+    fn from(no_space: NoSpace) -> Self {
+        Self::Refused(no_space.into())
+    }
+}
+
+impl From<DhError> for Stop {
+    fn from(error: DhError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// Returns the answer of the host, or stops the step.
+pub(crate) fn answered<T>(answer: Poll<T>) -> Result<T, Stop> {
+    match answer {
+        Poll::Ready(answer) => Ok(answer),
+        Poll::Pending => Err(Stop::Later),
+    }
+}
+
+/// State of the exchange before a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    position: u16,
+    spans: Spans,
+}
+
+/// Message of a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken<'m> {
+    /// Message in cleartext.
+    pub message: &'m [u8],
+    /// IV of the message after it.
+    pub next: Option<NextIv>,
+    pub digest: u64,
+}
+
+/// Step that waits for the host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Suspended {
+    start: Start,
+    /// Message in cleartext; quick mode of this host begins without one.
+    message: Option<Span>,
+    /// IV of the message after it, if it was decrypted.
+    pub next: Option<NextIv>,
+    pub digest: u64,
+}
+
+/// Begins a step, or begins it again.
+pub(crate) fn begin_step(state: &mut State, scratch: &mut Scratch<'_>) -> Start {
+    let new = Start { position: scratch.position(), spans: state.spans };
+    scratch.keep();
+    state.suspended.take().map_or(new, |suspended| suspended.start)
+}
+
+/// Ends a step: one that is refused leaves the exchange as it was before, and one that waits is suspended with its
+/// message. Returns `None` for the latter.
+pub(crate) fn end_step<T>(
+    state: &mut State,
+    scratch: &mut Scratch<'_>,
+    start: Start,
+    taken: Option<Taken<'_>>,
+    result: Result<T, Stop>,
+) -> Result<Option<T>, Refusal> {
+    let refusal = match result {
+        Ok(done) => return Ok(Some(done)),
+        Err(Stop::Refused(refusal)) => refusal,
+        Err(Stop::Later) => {
+            scratch.revert();
+            match taken.map(|taken| scratch.store(taken.message)).transpose() {
+                Ok(message) => {
+                    let (next, digest) = taken.map_or((None, 0), |taken| (taken.next, taken.digest));
+                    state.suspended = Some(Suspended { start, message, next, digest });
+                    return Ok(None);
+                }
+                Err(no_space) => no_space.into(),
+            }
+        }
+    };
+    scratch.truncate(start.position);
+    state.spans = start.spans;
+    Err(refusal)
+}
+
+impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
+    Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
+{
+    /// Continues the exchanges that wait for the host, which calls this when it has an answer that was
+    /// [`Poll::Pending`]. Each asks the same questions again. Events and datagrams are to be fetched afterwards.
+    ///
+    /// A copy of one exchange buffer is on the stack.
+    pub fn resume(&mut self, now: Instant, host: &mut dyn Host) {
+        for index in 0..self.exchanges.len() {
+            let Some(suspended) = self.exchange(index).ok().and_then(|exchange| exchange.state.suspended) else {
+                continue;
+            };
+            if let Err(refusal) = self.resume_exchange(now, index, &suspended, host) {
+                self.counters.count(refusal.counter());
+                self.note_refusal(index, refusal);
+            }
+            self.touch();
+        }
+        self.has_wanted = true;
+        self.start_wanted(now, host);
+    }
+
+    fn resume_exchange(
+        &mut self,
+        now: Instant,
+        index: usize,
+        suspended: &Suspended,
+        host: &mut dyn Host,
+    ) -> Result<(), Refusal> {
+        let Some(span) = suspended.message else { return self.begin_quick_again(index, host) };
+        let mut copy = [0; BUFFER];
+        let (state, mut scratch) = self.exchange_mut(index)?.parts();
+        let message = scratch.get(span);
+        let len = message.len();
+        copy.iter_mut().zip(message).for_each(|(to, from)| *to = *from);
+        scratch.revert();
+        let (path, stage) = (state.path, state.stage);
+        let result = match copy.get(..len).and_then(|message| Some((message, Header::parse(message).ok()?.0))) {
+            Some((message, header)) => {
+                let is_encrypted = suspended.next.is_some();
+                let received = Received { now, path, header, is_encrypted, digest: suspended.digest };
+                match (header.exchange, suspended.next) {
+                    (ExchangeKind::MAIN, _) => {
+                        let row = Row::find(Some(stage), ExchangeKind::MAIN, false).ok_or(Refusal::Internal)?;
+                        self.take_clear(index, row, &received, message, host)
+                    }
+                    (_, Some(next)) if stage == Stage::QuickAwaitsHash3 => {
+                        self.answer_quick_again(index, &received, (message, next), host)
+                    }
+                    (_, Some(next)) => self.take_quick(index, &received, (message, next), host),
+                    _ => Err(Refusal::Internal),
+                }
+            }
+            None => Err(Refusal::Internal),
+        };
+        copy.zeroize();
+        result
+    }
+
+    /// Counts a step that waits for the host.
+    pub(super) fn note_suspended(&mut self) {
+        self.counters.count(Counter::Suspended);
+    }
+}

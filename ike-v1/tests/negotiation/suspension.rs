@@ -1,0 +1,153 @@
+//! Hosts that answer later: at every question, at each one alone, and over faulty wires.
+
+use std::time::Duration;
+
+use ike_codec::Group;
+use ike_v1::{Counter, Refusal};
+use ipsec_sa::Mode;
+
+use crate::bundles;
+use crate::endpoint::{Config, configs};
+use crate::wire::{Faults, Link};
+
+/// Configurations without and with perfect forward secrecy, and with a bundle.
+fn all_configs() -> Vec<[Config; 2]> {
+    let secret = || {
+        configs().map(|mut config| {
+            config.esp[0] = config.esp[0].with_group(Group::MODP_768);
+            config
+        })
+    };
+    let bundle = bundles::both(&bundles::templates(Mode::Tunnel));
+    vec![configs(), secret(), bundle]
+}
+
+fn link(configs: [Config; 2], seed: u64, questions: fn(usize) -> bool, delay: u64) -> Link {
+    let mut link = Link::new(configs, seed);
+    for end in &mut link.ends {
+        end.host.later.questions = Some(questions);
+        end.host.later.delay = Duration::from_millis(delay);
+    }
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link
+}
+
+/// Questions of a negotiation without faults, by endpoint.
+fn count(configs: [Config; 2]) -> [usize; 2] {
+    let mut link = link(configs, 800, |_| false, 0);
+    link.run(Duration::from_secs(5));
+    assert!(link.agreed() > 0);
+    link.ends.each_ref().map(|end| end.host.later.count)
+}
+
+#[test]
+fn every_question_may_be_answered_later() {
+    for (number, configs) in all_configs().into_iter().enumerate() {
+        let expected = count(configs.clone());
+        for delay in [0, 700, 3000] {
+            let mut link = link(configs.clone(), 801, |_| true, delay);
+            link.run(Duration::from_secs(60));
+            let protocols = configs[0].bundle.len().max(1);
+            assert_eq!(link.agreed(), protocols, "{number}, {delay}: {:?}", link.counts());
+            for (side, end) in link.ends.iter().enumerate() {
+                // The pre-shared key is asked for again with each later question.
+                let suspended = end.negotiator.counters().get(Counter::Suspended) as usize;
+                assert!(suspended >= expected[side] && suspended <= 2 * expected[side], "{suspended}");
+                assert!(end.host.later.waiting.is_empty() && end.failures.is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn each_question_alone_may_be_answered_later() {
+    // A function pointer has no captures: the questions are selected by constants.
+    const ALONE: [fn(usize) -> bool; 12] = [
+        |n| n == 0,
+        |n| n == 1,
+        |n| n == 2,
+        |n| n == 3,
+        |n| n == 4,
+        |n| n == 5,
+        |n| n == 6,
+        |n| n == 7,
+        |n| n == 8,
+        |n| n == 9,
+        |n| n % 2 == 0,
+        |n| n % 3 == 0,
+    ];
+    for configs in all_configs() {
+        assert!(count(configs.clone()).iter().all(|count| *count <= 10), "every question is forced");
+        for questions in ALONE {
+            let mut link = link(configs.clone(), 802, questions, 300);
+            link.run(Duration::from_secs(60));
+            assert_eq!(link.agreed(), configs[0].bundle.len().max(1));
+        }
+    }
+}
+
+#[test]
+fn repeated_messages_do_not_disturb_a_step_that_waits() {
+    for seed in 0..600 {
+        let configs = all_configs().swap_remove(seed as usize % 3);
+        let protocols = configs[0].bundle.len().max(1);
+        let mut link = link(configs, 900 + seed, |n| n % 2 == 0, seed % 4 * 900);
+        link.faults = Faults { lost: seed % 3 * 10, repeated: 50, delayed: 20, truncated: 20, forged: 0 };
+        link.run(Duration::from_secs(200));
+        assert_eq!(link.agreed(), protocols, "seed {seed}: {:?}", link.counts());
+        assert!(link.ends.iter().all(|end| end.host.later.waiting.is_empty()));
+    }
+}
+
+#[test]
+fn an_answer_that_never_comes_ends_the_exchange() {
+    for side in 0..2 {
+        let mut link = link(configs(), 803, |_| false, 0);
+        link.ends[side].host.later.questions = Some(|n| n == 3);
+        link.ends[side].host.later.delay = Duration::from_secs(100_000);
+        link.run(Duration::from_secs(400));
+        assert_eq!(link.agreed(), 0);
+        assert_eq!(link.ends[side].last_reason(), Some(Refusal::HostTimeout), "side {side}: {:?}", link.counts());
+        // Whatever was reserved is released.
+        assert!(link.ends.iter().all(|end| end.inbound.is_empty() && end.host.reserved.is_empty()));
+    }
+}
+
+#[test]
+fn a_refusal_after_the_answer_leaves_nothing() {
+    for side in 0..2 {
+        let mut configs = configs();
+        configs[side].spis = 0;
+        let mut link = link(configs, 804, |_| true, 400);
+        link.run(Duration::from_secs(300));
+        assert_eq!(link.agreed(), 0);
+        assert!(link.ends[side].failures.iter().any(|failure| failure.reason == Refusal::NoSpi));
+        assert!(link.ends.iter().all(|end| end.inbound.is_empty() && end.host.later.waiting.is_empty()));
+    }
+    let mut configs = configs();
+    configs[1].key = Some(b"another key".to_vec());
+    let mut link = link(configs, 805, |_| true, 400);
+    link.run(Duration::from_secs(300));
+    assert!(link.ends.iter().all(|end| end.inbound.is_empty() && end.phase_1_up == 0));
+    assert!(link.ends[1].negotiator.counters().get(Counter::WrongKeyLikely) > 0);
+}
+
+#[test]
+fn a_deletion_ends_a_step_that_waits() {
+    for messages in 0..9 {
+        let mut link = link(configs(), 806, |_| true, 1000);
+        let end = link.now + Duration::from_secs(30);
+        while link.sent.len() < messages && link.step(end) {}
+        for _ in 0..2 {
+            let now = link.now;
+            for side in &mut link.ends {
+                side.negotiator.delete(now, ike_v1::Target::All, &mut side.host);
+            }
+        }
+        link.run(Duration::from_secs(300));
+        assert_eq!(link.agreed(), 0);
+        assert!(link.ends.iter().all(|end| end.inbound.is_empty() && end.outbound.is_empty()));
+        assert!(link.ends.iter().all(|end| end.negotiator.is_idle()), "{:?}", link.counts());
+    }
+}
