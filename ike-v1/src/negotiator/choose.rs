@@ -291,7 +291,7 @@ impl Keys {
     }
 }
 
-fn equal(parameter: Parameter, theirs: impl Into<u64>, ours: impl Into<u64>) -> Result<(), Difference> {
+fn equal(parameter: Parameter, theirs: impl Into<u32>, ours: impl Into<u32>) -> Result<(), Difference> {
     let (theirs, ours) = (theirs.into(), ours.into());
     if theirs == ours { Ok(()) } else { Err(Difference::Value { parameter, theirs, ours }) }
 }
@@ -324,7 +324,7 @@ fn check_key_length(theirs: usize, ours: usize, compared: Compared) -> Result<()
         Compared::Offer(ProposalCheck::Strict | ProposalCheck::Claim) => theirs >= ours,
         Compared::Offer(ProposalCheck::Exact) | Compared::Answer => theirs == ours,
     };
-    let bits = |octets: usize| u64::try_from(octets).unwrap_or(u64::MAX).saturating_mul(8);
+    let bits = |octets: usize| u32::try_from(octets).unwrap_or(u32::MAX).saturating_mul(8);
     let different = Difference::Value { parameter: Parameter::KeyLength, theirs: bits(theirs), ours: bits(ours) };
     if is_acceptable { Ok(()) } else { Err(different) }
 }
@@ -348,7 +348,9 @@ fn lifetime(parameter: Parameter, theirs: u64, ours: u64, compared: Compared) ->
         Compared::Offer(ProposalCheck::Exact) => theirs == ours,
         Compared::Offer(ProposalCheck::Claim) | Compared::Answer => return Ok(theirs.min(ours)),
     };
-    if is_acceptable { Ok(theirs) } else { Err(Difference::Value { parameter, theirs, ours }) }
+    let shown = |value| u32::try_from(value).unwrap_or(u32::MAX);
+    let different = Difference::Value { parameter, theirs: shown(theirs), ours: shown(ours) };
+    if is_acceptable { Ok(theirs) } else { Err(different) }
 }
 
 /// Refuses SA payloads of another DOI or situation (RFC 2407 section 4.2).

@@ -136,10 +136,10 @@ pub enum Difference {
     Value {
         /// Parameter that differs.
         parameter: Parameter,
-        /// Value of the peer.
-        theirs: u64,
+        /// Value of the peer; the highest one stands for all above it.
+        theirs: u32,
         /// Configured value.
-        ours: u64,
+        ours: u32,
     },
 }
 
@@ -191,7 +191,7 @@ impl fmt::Display for Parameter {
 
 impl Parameter {
     /// Writes the name of a value, or its number.
-    fn write_value(self, f: &mut fmt::Formatter<'_>, value: u64) -> fmt::Result {
+    fn write_value(self, f: &mut fmt::Formatter<'_>, value: u32) -> fmt::Result {
         let number = u16::try_from(value).unwrap_or(u16::MAX);
         let octet = u8::try_from(value).unwrap_or(u8::MAX);
         let name = match self {
