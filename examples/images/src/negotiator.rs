@@ -6,14 +6,14 @@
 mod image;
 mod negotiator_host;
 
-use negotiator_host::{InputHost, negotiator};
+use negotiator_host::{InputHost, negotiator, text};
 
 fn run(input: &[u8], output: &mut [u8]) -> usize {
     let mut negotiator = negotiator(input);
     let (datagram, out) = output.split_at_mut_checked(input.len()).unwrap_or_default();
     let mut sum = 0;
     for rest in input.chunks(64) {
-        sum = InputHost::new(rest).drive(&mut negotiator, datagram, out).wrapping_add(sum);
+        sum = InputHost::new(rest).drive(&mut negotiator, datagram, out, text).wrapping_add(sum);
     }
     sum
 }

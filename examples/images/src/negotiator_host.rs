@@ -6,7 +6,7 @@ use core::task::Poll;
 
 use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, ProtocolId};
 use ike_v1::{
-    DhError, Event, Host, IpsecPolicy, IpsecTemplate, Negotiator, Path, Peer, PeerDefaults, PeerHint, PeerId,
+    DhError, Event, Failure, Host, IpsecPolicy, IpsecTemplate, Negotiator, Path, Peer, PeerDefaults, PeerHint, PeerId,
     Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, ProposalCheck, Settings, Target,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
@@ -58,7 +58,13 @@ impl<'i> InputHost<'i> {
     }
 
     /// Calls every function of the negotiator. Returns the number of octets to be sent.
-    pub fn drive(mut self, negotiator: &mut Firmware, datagram: &mut [u8], out: &mut [u8]) -> usize {
+    pub fn drive(
+        mut self,
+        negotiator: &mut Firmware,
+        datagram: &mut [u8],
+        out: &mut [u8],
+        report: impl Fn(&Failure) -> usize,
+    ) -> usize {
         let now = Instant::from_micros(self.input.len() as u64);
         let path = self.path;
         negotiator.handle_datagram(now, path, datagram, &mut self);
@@ -74,7 +80,7 @@ impl<'i> InputHost<'i> {
                     negotiator.install_failed(ready.sa);
                     ready.params.id.spi as usize
                 }
-                Event::Failed(failure) => usize::from(write!(Counter(0), "{failure}").is_ok()),
+                Event::Failed(failure) => report(&failure),
                 _ => 1,
             });
         }
@@ -94,6 +100,13 @@ impl<'i> InputHost<'i> {
 /// Negotiator without SAs.
 pub fn negotiator(input: &[u8]) -> Firmware {
     Negotiator::new(Settings::FIRMWARE, input.first_chunk().copied().unwrap_or([0; 16]))
+}
+
+/// Returns the length of the text of a failure.
+#[allow(dead_code)] // not in the image without texts
+pub fn text(failure: &Failure) -> usize {
+    let mut counter = Counter(0);
+    usize::from(write!(counter, "{failure}").is_ok()).wrapping_add(counter.0)
 }
 
 struct Counter(usize);
@@ -146,11 +159,23 @@ impl Host for InputHost<'_> {
 
     fn release_spi(&mut self, _: ProtocolId, _: &Path, _: u32) {}
 
+    #[cfg(feature = "modp")]
+    fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Poll<Result<(), DhError>> {
+        self.answer(ike_v1::DiffieHellman::public(&mut ike_v1::Software, group, private, public))
+    }
+
+    #[cfg(feature = "modp")]
+    fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>> {
+        self.answer(ike_v1::DiffieHellman::shared(&mut ike_v1::Software, group, private, public, shared))
+    }
+
+    #[cfg(not(feature = "modp"))]
     fn public(&mut self, _: Group, _: &[u8], public: &mut [u8]) -> Poll<Result<(), DhError>> {
         self.fill(public);
         self.answer(Ok(()))
     }
 
+    #[cfg(not(feature = "modp"))]
     fn shared(&mut self, group: Group, _: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>> {
         shared.iter_mut().zip(public).for_each(|(to, from)| *to = *from);
         self.answer(if self.input.is_empty() { Err(DhError::Unsupported(group)) } else { Ok(()) })
