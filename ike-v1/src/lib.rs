@@ -5,6 +5,9 @@
 //! requests go in; [`Event`]s and datagrams come out. [`Host`] is what it asks for configuration, keys, random numbers,
 //! SPIs and the Diffie-Hellman arithmetic. `ipsec-lab negotiate` is a complete use of it.
 //!
+//! [`Follower`] takes the messages of both sides from a capture, decrypts them with the secrets that are known and
+//! verifies their hashes: main, aggressive and base mode, quick mode, informational and transaction exchanges.
+//!
 //! The crate also contains the key schedule from a shared secret to KEYMAT ([`Skeyid`], [`Phase1Keys`]), the encryption
 //! of messages with its chain of IVs ([`Protection`], [`IvChain`]), Diffie-Hellman groups ([`DiffieHellman`],
 //! [`Software`]), the mapping between wire numbers and algorithms ([`Phase1Choice`], [`Phase2Choice`]), NAT detection
@@ -58,6 +61,7 @@ extern crate alloc;
 
 mod cookie;
 mod dh;
+mod follower;
 mod keymat;
 pub mod names;
 mod natd;
@@ -67,6 +71,7 @@ mod protect;
 
 pub use cookie::CookieGenerator;
 pub use dh::{DhError, DiffieHellman, GroupLengths, MAX_PUBLIC, Software};
+pub use follower::{FollowError, Followed, Follower, HashForm, NotVerified, Secrets, Verdict};
 pub use keymat::{Cookies, EmptyKeymat, KeymatSeed, Nonces, Phase1Keys, Phase1Publics, Skeyid};
 pub use natd::{NatDetection, detect, detection_hash};
 pub use negotiator::{

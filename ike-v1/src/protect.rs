@@ -179,6 +179,11 @@ impl Protection {
         self.encrypt(chain, message).map(drop)
     }
 
+    /// Returns the chain after an encrypted message, whichever IV it was encrypted with.
+    pub(crate) fn chain_after(&self, message: &[u8]) -> IvChain {
+        IvChain { iv: self.last_block(message).iv }
+    }
+
     fn split<'m>(&self, message: &'m mut [u8]) -> Result<(&'m mut [u8], &'m mut [u8]), ProtectError> {
         let (length, block) = (message.len().saturating_sub(Header::LEN), self.block());
         //= RFC 2408 4.1.1/2

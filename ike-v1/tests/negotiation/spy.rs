@@ -1,60 +1,63 @@
 //! Keys of a negotiation from its messages and the shared secret of an endpoint, to write further messages of a peer.
 
-use ike_codec::{ExchangeKind, Header, Message, MessageWriter, NoSpace, PayloadKind};
-use ike_v1::{Cookies, IvChain, Nonces, Phase1Keys, Protection, Skeyid};
+use std::cell::RefCell;
+
+use ike_codec::{ExchangeKind, Header, MessageWriter, NoSpace, PayloadKind};
+use ike_v1::{Cookies, Follower, IvChain, Phase1Keys, Protection, Role, Secrets, Verdict};
 
 use ipsec_crypto::PrfOutput;
 
 use crate::endpoint::configs;
 use crate::wire::Link;
 
-/// Keys of an ISAKMP SA that was negotiated with the first proposal and the key of the default configuration.
+/// Keys of an ISAKMP SA that was negotiated with the key of the default configuration.
 pub struct Spy {
     cookies: Cookies,
     pub keys: Phase1Keys,
     protection: Protection,
-    phase_1: IvChain,
+    follower: RefCell<Follower<32, 1024>>,
 }
 
 impl Spy {
     /// Derives the keys from the first six messages of a link.
     pub fn new(link: &Link) -> Self {
         let [config, _] = configs();
-        let body = |index: usize, kind: PayloadKind| {
-            let message = Message::parse(&link.sent[index].1).unwrap();
-            message.find(kind).unwrap().body.to_vec()
+        let secrets = Secrets {
+            pre_shared_key: config.key.as_deref(),
+            shared: Some(&link.ends[0].host.first_shared),
+            ..Secrets::default()
         };
-        let header = Header::parse(&link.sent[2].1).unwrap().0;
-        let cookies = Cookies { initiator: header.initiator_cookie, responder: header.responder_cookie };
-        let (ni, nr) = (body(2, PayloadKind::NONCE), body(3, PayloadKind::NONCE));
-        let choice = config.proposals[0];
-        let nonces = Nonces { initiator: &ni, responder: &nr };
-        let skeyid = Skeyid::pre_shared_key(choice.hash.prf(), config.key.as_deref().unwrap(), &nonces).unwrap();
-        let keys = skeyid.derive(&link.ends[0].host.first_shared, &cookies);
-        let ka = keys.cipher_key(choice.cipher, choice.cipher_key).unwrap();
-        let protection = Protection::new(choice.cipher, ka.expose(), choice.hash).unwrap();
-        let mut phase_1 = protection.phase_1(&body(2, PayloadKind::KEY_EXCHANGE), &body(3, PayloadKind::KEY_EXCHANGE));
-        for index in [4, 5] {
-            let mut message = link.sent[index].1.clone();
-            phase_1.confirm(protection.decrypt(&phase_1, &mut message).unwrap());
+        let mut follower = Follower::new();
+        for (side, message) in &link.sent[..6] {
+            let sender = if *side == 0 { Role::Initiator } else { Role::Responder };
+            let followed = follower.follow(sender, &mut message.clone(), &secrets).unwrap();
+            assert!(matches!(followed.verdict, Verdict::Absent | Verdict::Good), "{followed:?}");
         }
-        Self { cookies, keys, protection, phase_1 }
+        let keys = follower.phase_1_keys().unwrap();
+        let keys = Phase1Keys::import(keys.prf(), keys.d(), keys.a(), keys.e()).unwrap();
+        let (cookies, protection) = (follower.cookies(), follower.protection().unwrap());
+        Self { cookies, keys, protection, follower: RefCell::new(follower) }
     }
 
     /// Returns the chain of a message ID behind these messages.
     pub fn chain<'m>(&self, message_id: u32, messages: impl IntoIterator<Item = &'m Vec<u8>>) -> IvChain {
-        let mut chain = self.protection.phase_2(&self.phase_1, message_id);
         for message in messages {
-            chain.confirm(self.protection.decrypt(&chain, &mut message.clone()).unwrap());
+            self.follow(message);
         }
-        chain
+        self.follower.borrow().chain(message_id).unwrap()
     }
 
     /// Returns the last of these messages of a message ID in cleartext.
-    pub fn open(&self, message_id: u32, messages: &[&Vec<u8>]) -> Vec<u8> {
-        let (last, before) = messages.split_last().unwrap();
-        let mut message = last.to_vec();
-        let _next = self.protection.decrypt(&self.chain(message_id, before.iter().copied()), &mut message).unwrap();
+    pub fn open(&self, _message_id: u32, messages: &[&Vec<u8>]) -> Vec<u8> {
+        messages.iter().map(|message| self.follow(message)).last().unwrap()
+    }
+
+    /// Decrypts the next message of an exchange.
+    fn follow(&self, message: &[u8]) -> Vec<u8> {
+        let mut message = message.to_vec();
+        // The sender of a message after phase 1 does not matter.
+        let followed = self.follower.borrow_mut().follow(Role::Initiator, &mut message, &Secrets::default()).unwrap();
+        assert_eq!(followed.verdict, Verdict::Good);
         message
     }
 
