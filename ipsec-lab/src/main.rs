@@ -4,7 +4,6 @@ mod capture;
 mod conform;
 mod counters;
 mod esp_sa;
-mod exchanges;
 mod gateway;
 mod ike;
 mod json_text;

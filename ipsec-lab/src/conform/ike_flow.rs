@@ -1,108 +1,123 @@
 //! Records of type `ike-flow`.
 
-use ike_codec::{Body, Chain, Message, PayloadKind};
-use ike_v1::{IvChain, Phase1Keys, Protection, plaintext};
-use ipsec_crypto::CipherAlgorithm;
+use ike_codec::{Chain, Header, Message, PayloadKind};
+use ike_v1::{FollowError, Followed, Follower, HashForm, IvChain, Phase1Keys, Role, Secrets, Verdict, plaintext};
+use ipsec_crypto::{CipherAlgorithm, HashFunction};
 use test_vectors::{FlowMessage, FlowRecord, to_hex};
 
 use super::Failure;
 use super::ike_keys::{hash_of, prf};
-use crate::exchanges::Exchanges;
 
 /// Checks each message of the exchange: IV, plaintext, payloads and padding, hash, and the ciphertext when it is
 /// encrypted again.
 pub fn check(record: &FlowRecord) -> Result<(), Failure> {
-    let mut flow = Flow::new(record)?;
+    let hash = hash_of(&record.prf, record.hash.as_deref()).ok_or(Failure::new("a known hash", &record.prf))?;
+    let name = record.messages.iter().find_map(|m| m.cipher.as_deref()).unwrap_or_default();
+    // The other two keys are not used here.
+    let phase_1_keys =
+        Phase1Keys::import(prf(&record.prf)?, &[0], &record.skeyid_a, &[0]).map_err(|e| Failure::new("keys", e))?;
+    let mut flow = Flow {
+        follower: Follower::new(),
+        algorithms: (cipher(name)?, hash),
+        ka: &record.ka,
+        phase_1_keys,
+        first_public: None,
+        decrypted: 0,
+    };
     for (index, message) in record.messages.iter().enumerate() {
         flow.message(message).map_err(|f| Failure::new(format!("message {}: {}", index + 1, f.expected), f.got))?;
     }
     if flow.decrypted == 0 { Err(Failure::new("an encrypted message", "none")) } else { Ok(()) }
 }
 
-struct Flow {
-    protection: Protection,
-    keys: Phase1Keys,
-    publics: Vec<Vec<u8>>,
-    exchanges: Exchanges,
+struct Flow<'r> {
+    follower: Follower<8, 4096>,
+    algorithms: (CipherAlgorithm, HashFunction),
+    ka: &'r [u8],
+    phase_1_keys: Phase1Keys,
+    first_public: Option<Vec<u8>>,
     decrypted: usize,
 }
 
-impl Flow {
-    fn new(record: &FlowRecord) -> Result<Self, Failure> {
-        let hash = hash_of(&record.prf, record.hash.as_deref()).ok_or(Failure::new("a known hash", &record.prf))?;
-        let name = record.messages.iter().find_map(|m| m.cipher.as_deref()).unwrap_or_default();
-        let protection = Protection::new(cipher(name)?, &record.ka, hash).map_err(|e| Failure::new("a key", e))?;
-        // The other two keys are not used here.
-        let keys =
-            Phase1Keys::import(prf(&record.prf)?, &[0], &record.skeyid_a, &[0]).map_err(|e| Failure::new("keys", e))?;
-        Ok(Self { protection, keys, publics: Vec::new(), exchanges: Exchanges::default(), decrypted: 0 })
-    }
-
+impl Flow<'_> {
     fn message(&mut self, record: &FlowMessage) -> Result<(), Failure> {
         let message = Message::parse(&record.wire).map_err(|e| Failure::new("a message", e))?;
-        if message.is_encrypted() {
-            return self.encrypted(record, &message);
-        }
-        let value = message.find(PayloadKind::KEY_EXCHANGE).map(|p| p.body.to_vec());
-        self.publics.extend(value.filter(|value| !self.publics.contains(value))); // a retransmission says nothing new
-        if let [g_xi, g_xr] = &self.publics[..] {
-            self.exchanges.begin(0, self.protection.phase_1(g_xi, g_xr));
-        }
-        Ok(())
-    }
-
-    fn encrypted(&mut self, record: &FlowMessage, message: &Message<'_>) -> Result<(), Failure> {
-        let id = message.header().message_id;
-        // An exchange that was recorded from its middle on begins with the IV of the record.
-        if let (None, Some(iv)) = (self.exchanges.place(&self.protection, id, &record.wire), &record.iv) {
-            self.exchanges.begin(id, IvChain::starting_at(iv));
-        }
-        let place = self.exchanges.place(&self.protection, id, &record.wire).ok_or(Failure::new("an IV", "none"))?;
-        let chain = place.chain;
-        let block = self.protection.block();
-        if let Some(iv) = &record.iv {
-            equal("IV", iv, &chain.iv()[..block.min(iv.len())])?;
-        }
+        let sender = self.sender(record, &message);
         let mut bytes = record.wire.to_vec();
-        let next = self.protection.decrypt(&chain, &mut bytes).map_err(|e| Failure::new("decryption", e))?;
+        let followed = self.follow(sender, &mut bytes, record.iv.as_deref());
+        let followed = followed.map_err(|e| Failure::new("a message that is followed", e))?;
+        let Some(chain) = followed.chain else { return Ok(()) };
+        let protection = self.follower.protection().ok_or(Failure::new("a good hash", "a wrong one"))?;
+        if let Some(iv) = &record.iv {
+            equal("IV", iv, &chain.iv()[..protection.block().min(iv.len())])?;
+        }
         if let Some(expected) = &record.plaintext {
             equal("plaintext", expected, &bytes[28..])?;
         }
-        let payloads = plaintext(&bytes).map_err(|e| Failure::new("payloads", e))?;
-        self.contents(record, id, &payloads)?;
-        self.exchanges.confirm(id, &record.wire, place, next, &payloads);
-        self.protection.restore_ciphertext(&chain, &mut bytes).map_err(|e| Failure::new("encryption", e))?;
+        contents(record, &plaintext(&bytes).map_err(|e| Failure::new("payloads", e))?)?;
+        hash(record, &followed)?;
+        protection.restore_ciphertext(&chain, &mut bytes).map_err(|e| Failure::new("encryption", e))?;
         equal("ciphertext", &record.wire, &bytes)?;
         self.decrypted += 1;
         Ok(())
     }
 
-    fn contents(&self, record: &FlowMessage, id: u32, chain: &Chain<'_>) -> Result<(), Failure> {
-        if let Some(expected) = &record.payloads {
-            let found: Vec<_> = chain.payloads().map(|p| (p.kind.0, p.length())).collect();
-            if *expected != found {
-                return Err(Failure::new(format!("{expected:?}"), format!("{found:?}")));
-            }
+    /// Returns the sender of a message. In a record without it, the first public value is that of the initiator.
+    fn sender(&mut self, record: &FlowMessage, message: &Message<'_>) -> Role {
+        let public = message.find(PayloadKind::KEY_EXCHANGE).map(|payload| payload.body);
+        match (record.from_.as_deref(), public) {
+            (Some("responder"), _) => Role::Responder,
+            (None, Some(public)) if *self.first_public.get_or_insert(public.to_vec()) != *public => Role::Responder,
+            _ => Role::Initiator,
         }
-        if let Some(padding) = &record.padding {
-            equal("padding", padding, chain.padding())?;
-        }
-        let Some(name) = &record.hash else { return Ok(()) };
-        let which = match name.get(..7) {
-            Some("HASH(1)") => 1,
-            Some("HASH(2)") => 2,
-            Some("HASH(3)") => 3,
-            _ => return Err(Failure::new("a known hash", name)),
-        };
-        let Some(Body::Hash(received)) = chain.payloads().next().map(|p| p.view()) else {
-            return Err(Failure::new(name, "no hash payload"));
-        };
-        let computed = self.exchanges.hash(&self.keys, which, id, chain);
-        let computed = computed.ok_or(Failure::new(name, "missing nonces"))?;
-        computed
-            .verify(received)
-            .map_err(|_| Failure::new(format!("{name} {}", to_hex(computed.expose())), to_hex(received)))
     }
+
+    fn follow(&mut self, sender: Role, bytes: &mut [u8], iv: Option<&[u8]>) -> Result<Followed, FollowError> {
+        let secrets = Secrets {
+            encryption_key: Some(self.ka),
+            phase_1_keys: Some(&self.phase_1_keys),
+            algorithms: Some(self.algorithms),
+            ..Secrets::default()
+        };
+        match (self.follower.follow(sender, bytes, &secrets), iv) {
+            // An exchange that was recorded from its middle on begins with the IV of the record.
+            (Err(FollowError::NoKeyExchange), Some(iv)) => {
+                let (header, _) = Header::parse(bytes).map_err(FollowError::Malformed)?;
+                self.follower.begin(header.message_id, IvChain::starting_at(iv));
+                self.follower.follow(sender, bytes, &secrets)
+            }
+            (result, _) => result,
+        }
+    }
+}
+
+fn contents(record: &FlowMessage, chain: &Chain<'_>) -> Result<(), Failure> {
+    if let Some(expected) = &record.payloads {
+        let found: Vec<_> = chain.payloads().map(|p| (p.kind.0, p.length())).collect();
+        if *expected != found {
+            return Err(Failure::new(format!("{expected:?}"), format!("{found:?}")));
+        }
+    }
+    match &record.padding {
+        Some(padding) => equal("padding", padding, chain.padding()),
+        None => Ok(()),
+    }
+}
+
+/// Compares the hash that the message contains, and the result of its verification, with the record.
+fn hash(record: &FlowMessage, followed: &Followed) -> Result<(), Failure> {
+    let Some(name) = &record.hash else { return Ok(()) };
+    let form = match name.get(..7) {
+        Some("HASH(1)") => HashForm::One,
+        Some("HASH(2)") => HashForm::Two,
+        Some("HASH(3)") => HashForm::Three,
+        _ => return Err(Failure::new("a known hash", name)),
+    };
+    if (followed.form, followed.verdict) == (Some(form), Verdict::Good) {
+        return Ok(());
+    }
+    let computed = followed.computed.as_ref().map(|computed| to_hex(computed.expose())).unwrap_or_default();
+    Err(Failure::new(format!("{name} {computed}"), format!("{:?} {:?}", followed.form, followed.verdict)))
 }
 
 fn equal(what: &str, expected: &[u8], got: &[u8]) -> Result<(), Failure> {

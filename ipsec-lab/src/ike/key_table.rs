@@ -14,10 +14,13 @@ use crate::private_file;
 /// Encryption keys by initiator cookie.
 pub type KeyTable = BTreeMap<Cookie, Zeroizing<Vec<u8>>>;
 
-/// Reads a table. Fields may be quoted; lines that begin with `#` are comments.
+/// Reads a table. Fields may be quoted; lines that begin with `#` are comments. In a file of preferences, the rows begin
+/// with `uat:ikev1_decryption_table:`, and those of other tables are left out.
 pub fn read(path: &Path) -> Result<KeyTable, Box<dyn Error>> {
     let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?);
-    let rows = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let rows = text.lines().map(|line| line.strip_prefix("uat:ikev1_decryption_table:").unwrap_or(line));
+    let is_row = |line: &str| !line.trim().is_empty() && !line.starts_with('#') && !line.starts_with("uat:");
+    let rows = rows.enumerate().filter(|(_, line)| is_row(line));
     rows.map(|(number, line)| {
         parse(line)
             .ok_or_else(|| format!("{}:{}: expected COOKIE,KEY in hexadecimal", path.display(), number + 1).into())

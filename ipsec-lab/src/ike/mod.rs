@@ -11,13 +11,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ike_codec::Message;
+use ike_v1::Verdict;
 use serde_json::json;
-use test_vectors::from_hex;
+use test_vectors::{from_hex, to_hex};
 use zeroize::Zeroizing;
 
 use crate::json_text;
 pub use key_table::KeyTable;
-use session::{Closed, Opened};
+use session::{Opened, is_accepted};
 pub use session::{Secrets, Sessions};
 pub use source::Found;
 
@@ -25,8 +26,10 @@ pub use source::Found;
 ///
 /// Prints each message as a tree, or with --json as one JSON object per line. Fragments are reassembled. Encrypted
 /// messages are decrypted if a key is given and the capture contains their SA from its beginning, and their hashes
-/// are verified. A message that cannot be parsed is printed as an error with its offset. The exit status is 0 if
-/// every message was parsed, every message with a key was decrypted, and no hash was wrong.
+/// are verified; signatures are not. A message that cannot be parsed is printed as an error with its offset. The exit
+/// status is 0 if every message was parsed, every message with a key was decrypted, and no hash was wrong or missing.
+///
+/// Secrets may be given more than once, for captures of several SAs; each SA uses those that open it.
 #[derive(clap::Args)]
 pub struct Args {
     /// Capture file (pcap or pcapng), or a message in hexadecimal.
@@ -36,11 +39,13 @@ pub struct Args {
     json: bool,
     /// Pre-shared key, or 0x and its octets in hexadecimal: verifies the hashes of phase 1.
     #[arg(long, value_name = "SECRET")]
-    psk: Option<String>,
-    /// g^xy in hexadecimal, from the log of a peer: with the pre-shared key it decrypts and verifies all messages
-    #[arg(long, value_name = "HEX", requires = "psk")]
-    shared_secret: Option<String>,
-    /// Table of encryption keys in the format of Wireshark's ikev1_decryption_table.
+    psk: Vec<String>,
+    /// g^xy in hexadecimal, from the log of a peer: decrypts and verifies all messages, with the pre-shared key if that
+    /// authenticates the peers.
+    #[arg(long, value_name = "HEX")]
+    shared_secret: Vec<String>,
+    /// Table of encryption keys in the format of Wireshark's ikev1_decryption_table, or file of Wireshark's preferences
+    /// that contains it.
     #[arg(long, value_name = "FILE")]
     ike_keys: Option<PathBuf>,
     /// Write the keys of the decrypted SAs as such a table.
@@ -73,22 +78,23 @@ fn is_good(found: &Found, opened: &Opened) -> bool {
     let parses = |bytes: &[u8]| tree::clear(bytes).is_ok();
     Message::parse(&found.message).is_ok()
         && opened.reassembled.as_deref().is_none_or(parses)
-        && !matches!(opened.closed, Some(Closed::Failed(_)))
-        && opened.hash_is_good != Some(false)
+        && opened.closed.is_none_or(|why| why.is_incomplete())
+        && is_accepted(opened.hash)
 }
 
 fn secrets(args: &Args) -> Result<Secrets, Box<dyn Error>> {
     let hex = |text: &str| from_hex(text).map(Zeroizing::new).ok_or("secret is not hexadecimal");
-    let psk = args.psk.as_deref().map(|text| match text.strip_prefix("0x") {
+    let psk = |text: &String| match text.strip_prefix("0x") {
         Some(digits) => hex(digits),
         None => Ok(text.as_bytes().to_vec().into()),
-    });
-    let shared = args.shared_secret.as_deref().map(hex);
+    };
+    let psks = args.psk.iter().map(psk).collect::<Result<Vec<_>, _>>()?;
+    let shared = args.shared_secret.iter().map(|text| hex(text)).collect::<Result<_, _>>()?;
     let keys = args.ike_keys.as_deref().map(key_table::read).transpose()?.unwrap_or_default();
-    if args.psk.as_deref().is_some_and(|text| text.is_empty() || text == "0x") {
+    if psks.iter().any(|psk| psk.is_empty()) {
         return Err("the pre-shared key is empty".into());
     }
-    Ok(Secrets { psk: psk.transpose()?, shared: shared.transpose()?, keys })
+    Ok(Secrets { psks, shared, keys })
 }
 
 fn lines(found: &Found, opened: &Opened) -> String {
@@ -109,8 +115,11 @@ fn lines(found: &Found, opened: &Opened) -> String {
     if let Some(why) = &opened.closed {
         text.push_str(&format!("    not decrypted: {why}\n"));
     }
-    if let Some(good) = opened.hash_is_good {
-        text.push_str(if good { "    hash: good\n" } else { "    hash: WRONG\n" });
+    match opened.hash {
+        Verdict::Absent => {}
+        Verdict::Good => text.push_str("    hash: good\n"),
+        Verdict::Bad => text.push_str("    hash: WRONG\n"),
+        Verdict::NotVerified(why) => text.push_str(&format!("    hash: not verified: {why}\n")),
     }
     text
 }
@@ -136,6 +145,14 @@ fn json_line(found: &Found, opened: &Opened) -> String {
     value["reassembled"] = json!(opened.reassembled.as_ref().map(clear));
     value["decrypted"] = json!(opened.message.as_ref().map(clear));
     value["not_decrypted"] = json!(opened.closed.as_ref().map(ToString::to_string));
-    value["hash_is_good"] = json!(opened.hash_is_good);
+    let (is_good, not_verified) = match opened.hash {
+        Verdict::Absent => (None, None),
+        Verdict::Good => (Some(true), None),
+        Verdict::Bad => (Some(false), None),
+        Verdict::NotVerified(why) => (None, Some(why.to_string())),
+    };
+    value["hash_is_good"] = json!(is_good);
+    value["hash_not_verified"] = json!(not_verified);
+    value["signed_value"] = json!(opened.signed.as_deref().map(to_hex));
     json_text::line(&value) + "\n"
 }

@@ -1,31 +1,25 @@
-//! ISAKMP SAs of a capture: the choice of algorithms and the cleartext payloads, and with a secret of one peer the
-//! rest.
+//! ISAKMP SAs of a capture: each is followed from its first message on, with the secrets of the command line.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::net::IpAddr;
 
-use ike_codec::{
-    Attributes, Body, Chain, Cookie, ExchangeKind, Fragment, MAX_FRAGMENTS, Message, PayloadKind, ProtocolId, Quirks,
-    Reassembly,
-};
-use ike_v1::{
-    Cookies, IvChain, Nonces, PeerDefaults, Phase1Choice, Phase1Keys, Phase1Publics, Protection, Skeyid, plaintext,
-};
-use ipsec_crypto::{KeyError, PrfOutput};
+use ike_codec::{Body, Cookie, ExchangeKind, Fragment, Header, MAX_FRAGMENTS, Message, PayloadKind, Reassembly};
+use ike_v1::{FollowError, Followed, Follower, NotVerified, Role, Verdict};
 use zeroize::Zeroizing;
 
 use super::key_table::KeyTable;
 use super::source::Found;
-use crate::exchanges::Exchanges;
+
+/// SAs that are followed at a time. The one whose last message is the oldest is forgotten.
+const MAX_SAS: usize = 4096;
 
 /// Secrets from the command line.
 #[derive(Default)]
 pub struct Secrets {
-    /// Pre-shared key, sufficient for the hashes of phase 1.
-    pub psk: Option<Zeroizing<Vec<u8>>>,
-    /// Shared secret g^xy, sufficient for everything with the pre-shared key.
-    pub shared: Option<Zeroizing<Vec<u8>>>,
+    /// Pre-shared keys, sufficient for the hashes of phase 1.
+    pub psks: Vec<Zeroizing<Vec<u8>>>,
+    /// Shared secrets g^xy, sufficient for everything with the pre-shared key, or with signatures.
+    pub shared: Vec<Zeroizing<Vec<u8>>>,
     /// Encryption keys by initiator cookie.
     pub keys: KeyTable,
 }
@@ -34,37 +28,27 @@ pub struct Secrets {
 pub struct Opened {
     /// Decrypted message with its encryption flag cleared.
     pub message: Option<Vec<u8>>,
-    /// Result of the hash verification; `None` without a hash, or without a secret to verify it.
-    pub hash_is_good: Option<bool>,
+    /// Result of the hash verification.
+    pub hash: Verdict,
+    /// Value that is signed, in a message with a signature.
+    pub signed: Option<Vec<u8>>,
     /// Reason why an encrypted message was not decrypted.
-    pub closed: Option<Closed>,
+    pub closed: Option<FollowError>,
     /// Message that this fragment completes.
     pub reassembled: Option<Vec<u8>>,
 }
 
-/// Reason why an encrypted message was not decrypted.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Closed {
-    /// No key was given or could be derived.
-    NoKey(&'static str),
-    /// Decryption with the given key failed.
-    Failed(String),
-}
-
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoKey(why) => f.write_str(why),
-            Self::Failed(why) => f.write_str(why),
-        }
-    }
+impl Opened {
+    const NOTHING: Self = Self { message: None, hash: Verdict::Absent, signed: None, closed: None, reassembled: None };
 }
 
 /// All SAs of a capture.
 #[derive(Default)]
 pub struct Sessions {
     secrets: Secrets,
-    sessions: BTreeMap<Cookie, Session>,
+    sessions: BTreeMap<Cookie, Box<Session>>,
+    /// Number of messages so far.
+    seen: usize,
     fragments: HashMap<FragmentsOf, Pieces>,
 }
 
@@ -74,24 +58,8 @@ type FragmentsOf = (Cookie, Option<IpAddr>, u32, u16);
 #[derive(Default)]
 struct Session {
     initiator: Option<IpAddr>,
-    initiator_cookie: Cookie,
-    responder_cookie: Cookie,
-    sai_b: Vec<u8>,
-    choice: Option<Phase1Choice>,
-    quirks: Quirks,
-    publics: [Option<Vec<u8>>; 2],
-    nonces: [Option<Vec<u8>>; 2],
-    identities: [Option<Vec<u8>>; 2],
-    keys: Option<Keys>,
-    exchanges: Exchanges,
-}
-
-/// Keys of one SA.
-struct Keys {
-    protection: Protection,
-    ka: Zeroizing<Vec<u8>>,
-    skeyid: Option<Skeyid>,
-    skeyids: Option<Phase1Keys>,
+    follower: Follower<32, 4096>,
+    last_seen: usize,
 }
 
 impl Sessions {
@@ -102,33 +70,48 @@ impl Sessions {
 
     /// Processes the next message of the capture.
     pub fn see(&mut self, found: &Found) -> Opened {
-        let mut opened = Opened { message: None, hash_is_good: None, closed: None, reassembled: None };
-        let Ok(message) = Message::parse(&found.message) else { return opened };
+        let Ok(message) = Message::parse(&found.message) else { return Opened::NOTHING };
         let source = found.ends.map(|(source, _)| source);
         if let Some(whole) = self.reassemble(&message, source, &found.message) {
             // A reassembled message that is a fragment is shown, and not reassembled again.
             let is_fragment = Message::parse(&whole).is_ok_and(|m| m.header().next_payload == PayloadKind::FRAGMENT);
-            let inner = if is_fragment { opened } else { self.see(&Found { message: whole.clone(), ..*found }) };
+            let inner = match is_fragment {
+                true => Opened::NOTHING,
+                false => self.see(&Found { message: whole.clone(), ..*found }),
+            };
             return Opened { reassembled: Some(whole), ..inner };
         }
-        let cookie = message.header().initiator_cookie;
-        let session = self.sessions.entry(cookie).or_insert(Session { initiator_cookie: cookie, ..Session::default() });
-        if message.is_encrypted() {
-            match session.open(&self.secrets, &found.message, &message, source) {
-                Ok((bytes, good)) => (opened.message, opened.hash_is_good) = (Some(bytes), good),
-                Err(why) => opened.closed = Some(why),
+        let header = *message.header();
+        self.seen += 1;
+        let seen = self.seen;
+        self.make_space(&header.initiator_cookie);
+        let session = self.sessions.entry(header.initiator_cookie).or_default();
+        session.last_seen = seen;
+        let (bytes, result) = session.follow(&self.secrets, &header, &found.message, source);
+        let message = message.is_encrypted().then_some(bytes);
+        match result {
+            Ok(Followed { verdict: hash, computed, .. }) => {
+                let is_signed = hash == Verdict::NotVerified(NotVerified::Signature);
+                let signed = computed.filter(|_| is_signed).map(|value| value.expose().to_vec());
+                Opened { message, hash, signed, ..Opened::NOTHING }
             }
-        } else {
-            opened.hash_is_good = session.learn(&self.secrets, &message, source);
+            Err(why) => Opened { closed: Some(why), ..Opened::NOTHING },
         }
-        opened
     }
 
     /// Returns the encryption key of every SA that was decrypted, ordered by cookie: the rows of Wireshark's
     /// `ikev1_decryption_table`.
     pub fn keys(&self) -> impl Iterator<Item = (&Cookie, &[u8])> {
-        let opened = self.sessions.iter().filter(|(_, session)| session.exchanges.any_confirmed());
-        opened.filter_map(|(cookie, session)| Some((cookie, &session.keys.as_ref()?.ka[..])))
+        self.sessions.iter().filter_map(|(cookie, session)| Some((cookie, session.follower.encryption_key()?)))
+    }
+
+    /// Forgets an SA if the table is full and does not contain this one.
+    fn make_space(&mut self, cookie: &Cookie) {
+        if self.sessions.len() < MAX_SAS || self.sessions.contains_key(cookie) {
+            return;
+        }
+        let oldest = self.sessions.iter().min_by_key(|(_, session)| session.last_seen).map(|(cookie, _)| *cookie);
+        oldest.and_then(|cookie| self.sessions.remove(&cookie));
     }
 
     fn reassemble(&mut self, message: &Message<'_>, source: Option<IpAddr>, bytes: &[u8]) -> Option<Vec<u8>> {
@@ -202,124 +185,49 @@ impl Pieces {
 }
 
 impl Session {
-    /// Returns the side that sent a message: 0 for the initiator.
-    fn side(&self, source: Option<IpAddr>) -> usize {
-        usize::from(source.is_some() && source != self.initiator)
-    }
-
-    /// Records the cleartext payloads of phase 1.
-    fn learn(&mut self, secrets: &Secrets, message: &Message<'_>, source: Option<IpAddr>) -> Option<bool> {
-        if message.header().message_id != 0 || message.header().exchange == ExchangeKind::INFORMATIONAL {
-            return None;
-        }
-        if message.header().responder_cookie == [0; 8] {
-            (self.initiator, self.sai_b) = (source, Vec::new());
-        } else {
-            self.responder_cookie = message.header().responder_cookie;
-        }
-        let side = self.side(source);
-        for payload in message.payloads() {
-            match payload.view() {
-                Body::VendorId(id) => self.quirks.add(id),
-                Body::KeyExchange(value) => self.publics[side] = Some(value.to_vec()),
-                Body::Nonce(nonce) => self.nonces[side] = Some(nonce.to_vec()),
-                Body::Identification(_) => self.identities[side] = Some(payload.body.to_vec()),
-                Body::SecurityAssociation(_) if side == 0 && self.sai_b.is_empty() => {
-                    self.sai_b = payload.body.to_vec()
-                }
-                Body::SecurityAssociation(sa) => {
-                    let chosen = sa.proposals().next().filter(|p| p.protocol == ProtocolId::ISAKMP);
-                    let attributes: Option<Attributes<'_>> =
-                        chosen.and_then(|p| p.transforms().next()).map(|t| t.attributes);
-                    let defaults = PeerDefaults::of(&self.quirks);
-                    self.choice = attributes.and_then(|a| Phase1Choice::read(&a, &defaults).ok());
-                }
-                _ => {}
-            }
-        }
-        // Aggressive mode transmits its hashes in cleartext, so that a pre-shared key can be verified.
-        let Some(Body::Hash(received)) = message.find(PayloadKind::HASH).map(|p| p.view()) else { return None };
-        let skeyid = self.skeyid(secrets)?;
-        Some(self.phase_1_hash(Some(&skeyid), side, self.identities[side].as_deref())?.verify(received).is_ok())
-    }
-
-    fn open(
+    /// Follows a message with the first secrets that open it and with which its hash is good, else with the first ones.
+    fn follow(
         &mut self,
         secrets: &Secrets,
+        header: &Header,
         bytes: &[u8],
-        message: &Message<'_>,
         source: Option<IpAddr>,
-    ) -> Result<(Vec<u8>, Option<bool>), Closed> {
-        if self.keys.is_none() {
-            let (keys, phase_1) = self.make_keys(secrets)?;
-            self.exchanges.begin(0, phase_1);
-            self.keys = Some(keys);
+    ) -> (Vec<u8>, Result<Followed, FollowError>) {
+        let is_first = header.message_id == 0 && header.responder_cookie == [0; 8];
+        if is_first && header.exchange != ExchangeKind::INFORMATIONAL {
+            self.initiator = source;
         }
-        let (id, side) = (message.header().message_id, self.side(source));
-        let keys = self.keys.as_ref().ok_or(Closed::NoKey("no keys"))?;
-        let place = self.exchanges.place(&keys.protection, id, bytes).ok_or(Closed::NoKey("no key exchange seen"))?;
-        let mut clear = bytes.to_vec();
-        let failed = |e: &dyn fmt::Display| Closed::Failed(format!("decrypted, but {e}"));
-        let next = keys.protection.decrypt(&place.chain, &mut clear).map_err(|e| failed(&e))?;
-        let payloads = plaintext(&clear).map_err(|e| failed(&e))?;
-        let identity = payloads.payloads().find(|p| p.kind == PayloadKind::ID).filter(|_| id == 0).map(|p| p.body);
-        let computed = match (id, message.header().exchange, place.number) {
-            (0, _, _) => self.phase_1_hash(keys.skeyid.as_ref(), side, identity.or(self.identities[side].as_deref())),
-            (_, ExchangeKind::QUICK, which @ (2 | 3)) => self.phase_2_hash(which, id, &payloads),
-            _ => self.phase_2_hash(1, id, &payloads),
-        };
-        let received = payloads.payloads().find(|p| p.kind == PayloadKind::HASH);
-        let good = computed.zip(received).map(|(computed, received)| computed.verify(received.body).is_ok());
-        // A message with a wrong hash does not advance the IV chain; one whose hash cannot be verified does.
-        if good != Some(false) {
-            self.exchanges.confirm(id, bytes, place, next, &payloads);
-            if let Some(identity) = identity {
-                self.identities[side] = Some(identity.to_vec());
+        let sender = if source.is_some() && source != self.initiator { Role::Responder } else { Role::Initiator };
+        let mut first = None;
+        for (psk, shared) in secrets.pairs() {
+            let encryption_key = secrets.keys.get(&header.initiator_cookie).map(|key| &key[..]);
+            let these = ike_v1::Secrets { pre_shared_key: psk, shared, encryption_key, ..Default::default() };
+            let mut message = bytes.to_vec();
+            let result = self.follower.follow(sender, &mut message, &these);
+            if result.as_ref().is_ok_and(|followed| is_accepted(followed.verdict)) {
+                return (message, result);
             }
+            first.get_or_insert((message, result));
         }
-        Ok((clear, good))
+        first.unwrap_or((bytes.to_vec(), Err(FollowError::NoKey)))
     }
+}
 
-    fn phase_2_hash(&self, which: usize, id: u32, payloads: &Chain<'_>) -> Option<PrfOutput> {
-        self.exchanges.hash(self.keys.as_ref()?.skeyids.as_ref()?, which, id, payloads)
+impl Secrets {
+    /// Returns every pre-shared key with every shared secret.
+    fn pairs(&self) -> impl Iterator<Item = (Option<&[u8]>, Option<&[u8]>)> {
+        let shared = || or_none(&self.shared);
+        or_none(&self.psks).flat_map(move |psk| shared().map(move |shared| (psk, shared)))
     }
+}
 
-    /// Derives the keys of the SA and the IV chain of phase 1.
-    fn make_keys(&self, secrets: &Secrets) -> Result<(Keys, IvChain), Closed> {
-        let choice = self.choice.as_ref().ok_or(Closed::NoKey("no choice of algorithms seen"))?;
-        let [Some(g_xi), Some(g_xr)] = &self.publics else { return Err(Closed::NoKey("no key exchange seen")) };
-        let failed = |e: KeyError| Closed::Failed(e.to_string());
-        let skeyid = self.skeyid(secrets);
-        let skeyids = match (&skeyid, &secrets.shared) {
-            (Some(skeyid), Some(shared)) => Some(skeyid.derive(shared, &self.cookies())),
-            _ => None,
-        };
-        let ka = match (secrets.keys.get(&self.initiator_cookie), &skeyids) {
-            (Some(ka), _) => ka.clone(),
-            (None, Some(skeyids)) => {
-                skeyids.cipher_key(choice.cipher, choice.cipher_key).map_err(failed)?.expose().to_vec().into()
-            }
-            (None, None) => return Err(Closed::NoKey("no key given")),
-        };
-        let protection = Protection::new(choice.cipher, &ka, choice.hash).map_err(failed)?;
-        let phase_1 = protection.phase_1(g_xi, g_xr);
-        Ok((Keys { protection, ka, skeyid, skeyids }, phase_1))
-    }
+/// Returns each secret, or `None` once if there is none.
+fn or_none(secrets: &[Zeroizing<Vec<u8>>]) -> impl Iterator<Item = Option<&[u8]>> {
+    let none = secrets.is_empty().then_some(None);
+    secrets.iter().map(|secret| Some(&secret[..])).chain(none)
+}
 
-    fn skeyid(&self, secrets: &Secrets) -> Option<Skeyid> {
-        let [Some(initiator), Some(responder)] = &self.nonces else { return None };
-        let nonces = Nonces { initiator, responder };
-        Skeyid::pre_shared_key(self.choice.as_ref()?.hash.prf(), secrets.psk.as_ref()?, &nonces).ok()
-    }
-
-    fn cookies(&self) -> Cookies {
-        Cookies { initiator: self.initiator_cookie, responder: self.responder_cookie }
-    }
-
-    fn phase_1_hash(&self, skeyid: Option<&Skeyid>, side: usize, identity: Option<&[u8]>) -> Option<PrfOutput> {
-        let [Some(g_xi), Some(g_xr)] = &self.publics else { return None };
-        let (skeyid, identity) = (skeyid?, identity?);
-        let publics = Phase1Publics { cookies: self.cookies(), g_xi, g_xr, sai_b: &self.sai_b };
-        Some(if side == 0 { skeyid.hash_i(&publics, identity) } else { skeyid.hash_r(&publics, identity) })
-    }
+/// Returns whether the hash of a message is not wrong.
+pub fn is_accepted(verdict: Verdict) -> bool {
+    !matches!(verdict, Verdict::Bad | Verdict::NotVerified(NotVerified::Missing))
 }
