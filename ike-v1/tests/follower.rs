@@ -1,15 +1,18 @@
-//! Follower of ISAKMP SAs: recorded exchanges, message IDs and missing hashes.
+//! Follower of ISAKMP SAs: recorded exchanges and conversations, retransmissions, forged and missing messages.
 #![cfg(all(feature = "modern", feature = "legacy"))]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
-use ike_codec::{ExchangeKind, Header, Message, MessageWriter, PayloadKind};
+use ike_codec::{Cookie, ExchangeKind, Header, Message, MessageWriter, PayloadKind};
 use ike_v1::{
     Cookies, FollowError, Followed, HashForm, IvChain, NotVerified, Phase1Keys, Protection, Role, Secrets, Verdict,
     plaintext,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, Prf};
-use test_vectors::{FlowRecord, Record, data, read_file};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use test_vectors::{ConversationRecord, FlowRecord, Record, data, read_file};
 
 type Follower = ike_v1::Follower<8, 2048>;
 
@@ -67,6 +70,21 @@ fn flows(file: &str) -> Vec<FlowRecord> {
             other => panic!("{} in {file}", other.kind()),
         })
         .collect()
+}
+
+/// Recorded conversations, with the messages of one or more ISAKMP SAs each.
+static CONVERSATIONS: LazyLock<Vec<ConversationRecord>> = LazyLock::new(|| {
+    let records = read_file(&data().join("ike/recorded.jsonl")).unwrap().into_iter();
+    records
+        .map(|located| match located.record {
+            Record::Conversation(record) => *record,
+            other => panic!("{}", other.kind()),
+        })
+        .collect()
+});
+
+fn conversation(id: &str) -> &'static ConversationRecord {
+    CONVERSATIONS.iter().find(|record| record.id == id).unwrap()
 }
 
 fn role(name: &str) -> Role {
@@ -145,6 +163,158 @@ fn python_exchanges_decrypt_with_one_iv_chain_per_message_id() {
 fn strongswan_exchanges_decrypt_with_one_iv_chain_per_message_id() {
     let expected = Found { clear: 20, phase_1: 10, phase_2: 20, ids: 10, hashes: [10, 5, 5] };
     assert_eq!(follow("kdf/ike_flows.jsonl", 5), expected);
+}
+
+/// Follows one SA of a conversation with each shared secret until one opens the message.
+fn follow_with_any(
+    follower: &mut Follower,
+    record: &ConversationRecord,
+    sender: Role,
+    message: &mut [u8],
+) -> Result<Followed, FollowError> {
+    let cookie = &message[..8];
+    let ka = record.ka.iter().find(|(of, _)| **of == *cookie).map(|(_, key)| &key[..]);
+    let secrets = Secrets { pre_shared_key: record.psk.as_deref(), encryption_key: ka, ..Secrets::default() };
+    let all = record.shared.iter().map(|shared| Some(&shared[..])).chain([None]);
+    let results = all.map(|shared| follower.follow(sender, message, &Secrets { shared, ..secrets }));
+    results.reduce(|first, next| first.or(next)).unwrap()
+}
+
+//= RFC 2408 5.11/4
+//# MUST: receiving: the hash is computed, and the message discarded if it is wrong
+#[test]
+fn conversations_of_daemons_are_opened_and_every_hash_is_good() {
+    let (mut opened, mut verdicts) = (0, BTreeMap::new());
+    for record in &*CONVERSATIONS {
+        let mut followers: BTreeMap<Cookie, Follower> = BTreeMap::new();
+        for (number, entry) in record.messages.iter().enumerate() {
+            let at = format!("{} message {}", record.id, number + 1);
+            let mut bytes = entry.wire.to_vec();
+            let follower = followers.entry(bytes[..8].try_into().unwrap()).or_default();
+            let followed = follow_with_any(follower, record, role(&entry.from_), &mut bytes);
+            let followed = followed.unwrap_or_else(|e| panic!("{at}: {e}"));
+            opened += usize::from(followed.chain.is_some());
+            let verdict = match followed.verdict {
+                Verdict::Absent => None,
+                Verdict::Good => Some("good"),
+                Verdict::NotVerified(NotVerified::Signature) => Some("signature"),
+                Verdict::NotVerified(NotVerified::NoPreSharedKey) => Some("not verified"),
+                other => panic!("{at}: {other:?}"),
+            };
+            assert_eq!(verdict, entry.hash.as_deref(), "{at}");
+            if let Some(signed) = &entry.signed {
+                assert_eq!(followed.computed.unwrap().expose(), &signed[..], "{at}");
+            }
+            *verdicts.entry(verdict).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(opened, 308);
+    assert_eq!(verdicts[&Some("good")], 265);
+    assert_eq!((verdicts[&Some("signature")], verdicts[&Some("not verified")]), (16, 37));
+}
+
+/// Secrets of a conversation with one SA.
+fn secrets(record: &ConversationRecord) -> Secrets<'_> {
+    Secrets { pre_shared_key: record.psk.as_deref(), shared: Some(&record.shared[0]), ..Secrets::default() }
+}
+
+//= RFC 2409 10/3
+//# SHOULD NOT: the running IV does not move before a message is found to be good and new
+#[test]
+fn retransmissions_and_forged_messages_advance_nothing() {
+    for id in ["isakmpd-isakmpd-mm-psk-3des-sha", "racoon-racoon-base-psk-3des-sha1"] {
+        let record = conversation(id);
+        let mut follower = Follower::new();
+        let mut seen: Vec<(Role, Vec<u8>)> = Vec::new();
+        for entry in &record.messages {
+            let (sender, wire) = (role(&entry.from_), entry.wire.to_vec());
+            let message = Message::parse(&wire).unwrap();
+            // The hash of phase 1 covers the identity. Padding is covered by no hash.
+            let end = match message.header().message_id {
+                _ if !message.is_encrypted() => 28,
+                0 => 28 + 12 + 24,
+                _ => wire.len() - 8,
+            };
+            for at in (28..end).step_by(7) {
+                let mut forged = wire.clone();
+                forged[at] ^= 0x10;
+                let before = forged.clone();
+                match follower.follow(sender, &mut forged, &secrets(record)) {
+                    Ok(followed) => assert!(
+                        matches!(followed.verdict, Verdict::Bad | Verdict::NotVerified(NotVerified::Missing)),
+                        "{id}: octet {at}: {followed:?}"
+                    ),
+                    Err(FollowError::Plaintext(_)) => assert_eq!(forged, before, "{id}: the message has changed"),
+                    Err(other) => panic!("{id}: {other}"),
+                }
+            }
+            seen.push((sender, wire));
+            // Every message so far once more, the oldest first.
+            for (sender, wire) in &seen {
+                let followed = follower.follow(*sender, &mut wire.clone(), &secrets(record)).unwrap();
+                assert!(matches!(followed.verdict, Verdict::Good | Verdict::Absent), "{id}: {followed:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn wrong_secrets_are_replaced_by_those_that_open_a_message() {
+    let record = conversation("isakmpd-isakmpd-mm-psk-3des-sha");
+    let mut follower = Follower::new();
+    let right = secrets(record);
+    for entry in &record.messages {
+        let sender = role(&entry.from_);
+        let mut bytes = entry.wire.to_vec();
+        if follower.encryption_key().is_none() && Message::parse(&bytes).unwrap().is_encrypted() {
+            let no_key = follower.follow(sender, &mut bytes, &Secrets::default());
+            assert_eq!(no_key.unwrap_err(), FollowError::NoKey);
+            let wrong_secret = Secrets { shared: Some(&[7; 128]), ..right };
+            assert!(matches!(follower.follow(sender, &mut bytes, &wrong_secret), Err(FollowError::Plaintext(_))));
+            assert_eq!(bytes, entry.wire[..], "the message is unchanged");
+            let ka = from_the_right_secrets(record);
+            let wrong_key = Secrets { pre_shared_key: Some(b"another"), encryption_key: Some(&ka), ..right };
+            let followed = follower.follow(sender, &mut bytes, &wrong_key).unwrap();
+            assert_eq!((followed.form, followed.verdict), (Some(HashForm::Phase1(sender)), Verdict::Bad));
+            assert!(follower.encryption_key().is_none() && follower.phase_1_keys().is_none());
+            bytes = entry.wire.to_vec();
+        }
+        let followed = follower.follow(sender, &mut bytes, &right).unwrap();
+        assert!(matches!(followed.verdict, Verdict::Good | Verdict::Absent));
+    }
+}
+
+fn from_the_right_secrets(record: &ConversationRecord) -> Vec<u8> {
+    let mut follower = Follower::new();
+    for entry in &record.messages {
+        let _ = follower.follow(role(&entry.from_), &mut entry.wire.to_vec(), &secrets(record));
+    }
+    follower.encryption_key().unwrap().to_vec()
+}
+
+#[test]
+fn values_of_phase_1_in_cleartext_do_not_replace_those_that_opened_a_message() {
+    let record = conversation("isakmpd-isakmpd-mm-psk-3des-sha");
+    let mut follower = Follower::new();
+    for (index, entry) in record.messages.iter().enumerate() {
+        if index == 5 {
+            // Message 3 once more with another public value.
+            let mut forged = record.messages[2].wire.to_vec();
+            forged[40] ^= 1;
+            follower.follow(Role::Initiator, &mut forged, &secrets(record)).unwrap();
+        }
+        let followed = follower.follow(role(&entry.from_), &mut entry.wire.to_vec(), &secrets(record)).unwrap();
+        assert!(matches!(followed.verdict, Verdict::Good | Verdict::Absent), "message {}", index + 1);
+    }
+}
+
+#[test]
+fn values_that_are_longer_than_the_memory_are_refused() {
+    let record = conversation("isakmpd-isakmpd-mm-psk-3des-sha");
+    let mut follower = ike_v1::Follower::<1, 16>::new();
+    let first = &record.messages[0];
+    let result = follower.follow(Role::Initiator, &mut first.wire.to_vec(), &Secrets::default());
+    assert_eq!(result.unwrap_err(), FollowError::TooLong { octets: 48 });
 }
 
 /// Both sides of an ISAKMP SA whose phase 1 has not been recorded.
@@ -272,6 +442,30 @@ fn the_oldest_exchange_is_replaced() {
     }
     assert_eq!(follower.chain(1), Some(sa.protection.phase_2(&sa.phase_1, 1)), "it is forgotten");
     assert_eq!([follower.chain(2), follower.chain(3)], [Some(chains[&2]), Some(chains[&3])]);
+}
+
+proptest! {
+    #[test]
+    fn messages_in_any_order_and_number_do_not_panic_and_errors_change_nothing(
+        messages in vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..4u8), 1..40),
+        id in prop::sample::select(vec!["racoon-racoon-base-rsa-3des-sha1", "strongswan-aggressive-hybrid"]),
+    ) {
+        let record = conversation(id);
+        let mut follower = ike_v1::Follower::<1, 1024>::new();
+        for (message, at, change) in messages {
+            let entry = message.get(&record.messages);
+            let mut bytes = entry.wire.to_vec();
+            match change {
+                0 => bytes[at.index(entry.wire.len())] ^= 1,
+                1 => bytes.truncate(at.index(entry.wire.len())),
+                _ => {}
+            }
+            let before = bytes.clone();
+            if follower.follow(role(&entry.from_), &mut bytes, &secrets(record)).is_err() {
+                prop_assert_eq!(bytes, before);
+            }
+        }
+    }
 }
 
 #[test]

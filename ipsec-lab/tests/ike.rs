@@ -96,6 +96,38 @@ fn secrets_of_a_peer_decrypt_all_messages_and_verify_all_hashes() {
 }
 
 #[test]
+fn recorded_conversations_are_decrypted_and_verified() {
+    let records = read_file(&test_vectors::data().join("ike/recorded.jsonl")).unwrap();
+    assert_eq!(records.len(), 41);
+    for located in records {
+        let Record::Conversation(record) = located.record else { panic!("{}", located.record.kind()) };
+        let (path, preferences) = (scratch(&format!("{}.pcap", record.id)), scratch(&format!("{}.uat", record.id)));
+        let all: Vec<_> = record.messages.iter().map(|m| (m.from_ == "initiator", m.wire.to_vec())).collect();
+        write_capture(&all, &path);
+        let rows = record.ka.iter().map(|(cookie, key)| {
+            format!("uat:ikev1_decryption_table:{},{}\nuat:esp_sa:\"IPv4\"\n", to_hex(cookie), to_hex(key))
+        });
+        fs::write(&preferences, rows.collect::<String>()).unwrap();
+        let mut arguments = vec![path.to_str().unwrap().to_owned(), "--json".to_owned()];
+        arguments.extend(record.psk.iter().flat_map(|psk| ["--psk".to_owned(), format!("0x{}", to_hex(psk))]));
+        arguments.extend(record.shared.iter().flat_map(|shared| ["--shared-secret".to_owned(), to_hex(shared)]));
+        arguments.extend(["--ike-keys".to_owned(), preferences.to_str().unwrap().to_owned()]);
+        let output = ike(&arguments.iter().map(|argument| &**argument).collect::<Vec<_>>());
+        assert!(output.status.success(), "{}", record.id);
+        let messages = json(&output);
+        assert_eq!(messages.len(), record.messages.len());
+        for (found, recorded) in messages.iter().zip(&record.messages) {
+            let at = format!("{} message {}", record.id, found["frame"]);
+            assert_eq!(found["decrypted"].is_object(), found["encrypted"] == true, "{at}");
+            let good = recorded.hash.as_deref().and_then(|hash| (hash == "good").then_some(true));
+            assert_eq!(found["hash_is_good"].as_bool(), good, "{at}");
+            assert_eq!(found["hash_not_verified"].is_string(), recorded.hash.is_some() && good.is_none(), "{at}");
+            assert_eq!(found["signed_value"].as_str(), recorded.signed.as_deref().map(to_hex).as_deref(), "{at}");
+        }
+    }
+}
+
+#[test]
 fn key_table_decrypts_all_messages_without_verifying_hashes() {
     for (number, (flow, phase)) in exchanges().into_iter().enumerate() {
         let (path, table) = (scratch(&format!("table-{number}.pcap")), scratch(&format!("table-{number}.keys")));

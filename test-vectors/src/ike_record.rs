@@ -95,3 +95,32 @@ pub struct FlowMessage {
     /// Hash of phase 2 in the message: a text that begins with `HASH(1)`, `HASH(2)` or `HASH(3)`.
     pub hash: Option<String>,
 }
+
+/// Conversation of two peers as it was on the wire, with one or more ISAKMP SAs, and their secrets.
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct ConversationRecord {
+    pub id: String,
+    pub psk: Option<Hex>,
+    /// Shared secrets g^xy of the SAs, in any order.
+    #[serde(default)]
+    pub shared: Vec<Hex>,
+    /// Initiator cookie and encryption key of each SA of which nothing else is known.
+    #[serde(default)]
+    pub ka: Vec<(Hex, Hex)>,
+    pub messages: Vec<ConversationMessage>,
+}
+
+/// Message of a [`ConversationRecord`].
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct ConversationMessage {
+    /// Sender of the message, `initiator` or `responder` of its SA.
+    pub from_: String,
+    pub wire: Hex,
+    /// Result of the verification with the secrets: `good`, `signature` for a signature that is not verified, `not
+    /// verified` without a secret for it; absent for a message without a hash.
+    pub hash: Option<String>,
+    /// Value that is signed.
+    pub signed: Option<Hex>,
+}

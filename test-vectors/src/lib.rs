@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 pub use hex::{Hex, from_hex, to_hex};
-pub use ike_record::{FlowMessage, FlowRecord, KeymatRecord, Phase1Record};
+pub use ike_record::{ConversationMessage, ConversationRecord, FlowMessage, FlowRecord, KeymatRecord, Phase1Record};
 pub use isakmp_record::{IsakmpBytesRecord, IsakmpFragmentsRecord, IsakmpHeaderRecord, IsakmpRecord, PayloadNode};
 pub use nist::cavp;
 pub use random::Random;

@@ -4,7 +4,7 @@ use std::{fs, io};
 use serde::Deserialize;
 
 use crate::Hex;
-use crate::ike_record::{FlowRecord, KeymatRecord, Phase1Record};
+use crate::ike_record::{ConversationRecord, FlowRecord, KeymatRecord, Phase1Record};
 use crate::isakmp_record::{IsakmpBytesRecord, IsakmpFragmentsRecord, IsakmpRecord};
 
 /// Result that a record expects from a receiver.
@@ -158,6 +158,8 @@ pub enum Record {
     Keymat(Box<KeymatRecord>),
     /// Complete IKEv1 exchange.
     Flow(Box<FlowRecord>),
+    /// Recorded IKEv1 conversation.
+    Conversation(Box<ConversationRecord>),
     /// Record of an unknown type, or malformed record.
     Unknown {
         /// Name of the record, or empty.
@@ -182,6 +184,7 @@ impl Record {
             Self::Phase1(record) => &record.kind,
             Self::Keymat(_) => "ike-keymat",
             Self::Flow(_) => "ike-flow",
+            Self::Conversation(_) => "ike-conversation",
             Self::Unknown { kind, .. } => kind,
         }
     }
@@ -216,6 +219,7 @@ pub fn parse_line(line: &str) -> Record {
         }
         "ike-keymat" => serde_json::from_value(value).map(|r| Record::Keymat(Box::new(r))),
         "ike-flow" => serde_json::from_value(value).map(|r| Record::Flow(Box::new(r))),
+        "ike-conversation" => serde_json::from_value(value).map(|r| Record::Conversation(Box::new(r))),
         _ => return Record::Unknown { id, kind, problem: "unknown type".to_owned() },
     };
     record.unwrap_or_else(|e| Record::Unknown { id, kind, problem: e.to_string() })

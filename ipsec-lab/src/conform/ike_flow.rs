@@ -1,12 +1,17 @@
-//! Records of type `ike-flow`.
+//! Records of types `ike-flow` and `ike-conversation`.
+
+use std::net::IpAddr;
 
 use ike_codec::{Chain, Header, Message, PayloadKind};
-use ike_v1::{FollowError, Followed, Follower, HashForm, IvChain, Phase1Keys, Role, Secrets, Verdict, plaintext};
+use ike_v1::{
+    FollowError, Followed, Follower, HashForm, IvChain, NotVerified, Phase1Keys, Role, Secrets, Verdict, plaintext,
+};
 use ipsec_crypto::{CipherAlgorithm, HashFunction};
-use test_vectors::{FlowMessage, FlowRecord, to_hex};
+use test_vectors::{ConversationMessage, ConversationRecord, FlowMessage, FlowRecord, Hex, to_hex};
 
 use super::Failure;
 use super::ike_keys::{hash_of, prf};
+use crate::ike::{self, Found, Sessions};
 
 /// Checks each message of the exchange: IV, plaintext, payloads and padding, hash, and the ciphertext when it is
 /// encrypted again.
@@ -88,6 +93,48 @@ impl Flow<'_> {
             }
             (result, _) => result,
         }
+    }
+}
+
+/// Follows the messages of all SAs, as the decoder of captures does, and compares the results of the verification.
+pub fn check_conversation(record: &ConversationRecord) -> Result<(), Failure> {
+    let key = |(cookie, key): &(Hex, Hex)| Some((cookie[..].try_into().ok()?, key.to_vec().into()));
+    let secrets = |of: &[Hex]| of.iter().map(|secret| secret.to_vec().into()).collect();
+    let mut sessions = Sessions::new(ike::Secrets {
+        psks: secrets(record.psk.as_slice()),
+        shared: secrets(&record.shared),
+        keys: record.ka.iter().map(key).collect::<Option<_>>().ok_or(Failure::new("cookies of 8 octets", "others"))?,
+    });
+    for (index, message) in record.messages.iter().enumerate() {
+        conversation_message(&mut sessions, message)
+            .map_err(|f| Failure::new(format!("message {}: {}", index + 1, f.expected), f.got))?;
+    }
+    Ok(())
+}
+
+fn conversation_message(sessions: &mut Sessions, message: &ConversationMessage) -> Result<(), Failure> {
+    let mut ends = [[192, 0, 2, 1], [192, 0, 2, 2]].map(IpAddr::from);
+    if message.from_ == "responder" {
+        ends.reverse();
+    }
+    let opened = sessions.see(&Found { frame: 0, ends: Some((ends[0], ends[1])), message: message.wire.to_vec() });
+    if let Some(why) = opened.closed {
+        return Err(Failure::new("a message that is opened", why));
+    }
+    let expected = message.hash.as_deref();
+    let is_expected = match opened.hash {
+        Verdict::Absent => expected.is_none(),
+        Verdict::Good => expected == Some("good"),
+        Verdict::NotVerified(NotVerified::Signature) => expected == Some("signature"),
+        Verdict::NotVerified(NotVerified::NoPreSharedKey | NotVerified::NoShared) => expected == Some("not verified"),
+        _ => false,
+    };
+    if !is_expected {
+        return Err(Failure::new(format!("hash {expected:?}"), format!("{:?}", opened.hash)));
+    }
+    match &message.signed {
+        Some(signed) => equal("signed value", signed, opened.signed.as_deref().unwrap_or_default()),
+        None => Ok(()),
     }
 }
 

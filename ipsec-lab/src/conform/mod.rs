@@ -98,6 +98,7 @@ fn check(record: &Record) -> Result<(), Failure> {
         Record::Phase1(record) => ike_keys::check_phase_1(record),
         Record::Keymat(record) => ike_keys::check_keymat(record),
         Record::Flow(record) => ike_flow::check(record),
+        Record::Conversation(record) => ike_flow::check_conversation(record),
         Record::Unknown { kind, problem, .. } => {
             Err(Failure::new("a record of a known type", format!("{problem} ({kind:?})")))
         }
@@ -115,6 +116,7 @@ fn name(record: &Record) -> &str {
         Record::Phase1(record) => &record.id,
         Record::Keymat(record) => &record.id,
         Record::Flow(record) => &record.id,
+        Record::Conversation(record) => &record.id,
         Record::Unknown { id, .. } => id,
     }
 }
@@ -138,7 +140,7 @@ mod tests {
                 ran += 1;
             }
         }
-        assert_eq!(ran, 440, "records");
+        assert_eq!(ran, 481, "records");
     }
 
     #[test]
