@@ -77,7 +77,7 @@ pub use natd::{NatDetection, detect, detection_hash};
 pub use negotiator::{
     Counter, Counters, Difference, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, IsakmpSaId,
     IsakmpSaView, MAX_BUNDLE, Mismatch, NegotiatedSa, Negotiator, Parameter, Path, Peer, PeerHint, PeerId, Phase,
-    PreSharedKey, ProposalCheck, Refusal, Role, Settings, Table, Target, Transmit,
+    PreSharedKey, ProposalCheck, Refusal, Refused, Role, Settings, Table, Target, Transmit,
 };
 pub use proposal::{
     PeerDefaults, Phase1Choice, Phase2Choice, Phase2Suite, ProposalError, auth_numbers, encryption_number, esp_number,

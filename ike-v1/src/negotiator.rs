@@ -37,7 +37,7 @@ mod timer;
 
 pub use counters::{Counter, Counters};
 pub use event::{Event, Failure, Gone, IpsecSaId, IsakmpSaId, NegotiatedSa, Phase, Role};
-pub use host::{Host, PeerHint, PreSharedKey};
+pub use host::{Host, PeerHint, PreSharedKey, Refused};
 pub use isakmp_sa::IsakmpSaView;
 pub use outbound::Transmit;
 pub use peer::{IpsecPolicy, IpsecTemplate, MAX_BUNDLE, Path, Peer, PeerId, ProposalCheck};

@@ -6,13 +6,14 @@ use std::task::Poll;
 use ike_codec::{Group, ProtocolId};
 use ike_v1::{
     DhError, DiffieHellman, Host, IpsecPolicy, IpsecTemplate, Path, Peer, PeerDefaults, PeerHint, PeerId, PreSharedKey,
-    Software,
+    Refused, Software,
 };
 use ipsec_engine::{Protocol, SaBackend, SaId, SpiRequest};
 use ipsec_packet::{Instant, Selector};
 use rand::{Rng, RngExt};
 
 use crate::config::{Config, Identity, PeerConfig};
+use crate::log::{Level, Limiter};
 use crate::policy::{self, Databases, KeyedPolicy, KeyedTemplate};
 use crate::psk::PskFile;
 
@@ -115,6 +116,8 @@ pub struct GatewayHost<'h> {
     pub engine: &'h mut Databases,
     /// Admission of negotiations.
     pub admission: Admission,
+    /// Limit for lines about peers.
+    pub limiter: &'h mut Limiter,
     /// Current time.
     pub now: Instant,
 }
@@ -125,6 +128,33 @@ impl<'h> GatewayHost<'h> {
         match self.admission {
             Admission::Open => &self.exchange.policies,
             Admission::Closed => &[],
+        }
+    }
+}
+
+impl GatewayHost<'_> {
+    /// Returns the policies with a peer for messages.
+    fn policies_with(&self, peer: PeerId) -> String {
+        let of_peer = self.policies().iter().filter(|policy| policy.peer == usize::from(peer.0));
+        let shown: Vec<_> = of_peer.map(|own| format!("{} ({})", own.id.get(), policy::show(&own.selector))).collect();
+        if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
+    }
+
+    /// Returns the line about values of a peer that are refused.
+    fn text_of(&self, peer: PeerId, what: &Refused<'_>) -> String {
+        let name = self.exchange.name(peer);
+        match what {
+            Refused::Identity(identity) => {
+                let sent = Identity { kind: identity.kind, data: identity.data.to_vec() };
+                let expected = self.exchange.peer(peer).and_then(|peer| peer.peers_identity.as_ref());
+                let expected = expected.map_or("one host".to_owned(), |own| format!("{} {own}", own.kind));
+                format!("peer {name}: got the identity {} {sent}, expected {expected}", sent.kind)
+            }
+            Refused::Selectors(selector) => {
+                let (asked, known) = (policy::show(selector), self.policies_with(peer));
+                format!("peer {name}: got the selectors {asked}, expected those of one of the policies {known}")
+            }
+            other => format!("peer {name}: {other:?} was refused"),
         }
     }
 }
@@ -200,6 +230,11 @@ impl Host for GatewayHost<'_> {
 
     fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>> {
         Poll::Ready(Software.shared(group, private, public, shared))
+    }
+
+    fn refused(&mut self, peer: PeerId, what: &Refused<'_>) {
+        let text = self.text_of(peer, what);
+        self.limiter.write(self.now, Level::Error, text);
     }
 }
 

@@ -378,7 +378,7 @@ impl Ike {
         call: impl FnOnce(&mut GatewayNegotiator, &mut GatewayHost<'_>) -> T,
     ) -> T {
         let (exchange, keys, admission) = (&self.exchange, &mut self.keys, self.admission);
-        let mut host = GatewayHost { exchange, keys, engine, admission, now };
+        let mut host = GatewayHost { exchange, keys, engine, admission, limiter: &mut self.limiters.peers, now };
         call(&mut self.negotiator, &mut host)
     }
 }

@@ -58,6 +58,22 @@ pub trait Host {
     /// # Errors
     /// [`DhError`].
     fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>>;
+
+    /// Receives values of a peer that are refused, to be shown to the operator. An event with the reason follows.
+    fn refused(&mut self, peer: PeerId, what: &Refused<'_>) {
+        let _ = (peer, what);
+    }
+}
+
+/// Values of an authenticated peer that are refused, for the operator: a [`Refusal`](super::Refusal) contains numbers
+/// only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refused<'a> {
+    /// Identity that is not the configured one.
+    Identity(Identification<'a>),
+    /// Selectors of outbound packets that no policy has or contains.
+    Selectors(Selector),
 }
 
 /// Known properties of the sender of a message of phase 1.

@@ -2,7 +2,8 @@
 //! one that begins. Each makes all checks before it changes the state of the exchange.
 
 use ike_codec::{
-    BodyWriter, Cookie, Doi, Group, MessageWriter, NoSpace, Notification, NotifyKind, PayloadKind, ProtocolId,
+    BodyWriter, Cookie, Doi, Group, Identification, MessageWriter, NoSpace, Notification, NotifyKind, PayloadKind,
+    ProtocolId,
 };
 
 use super::census::Census;
@@ -14,7 +15,7 @@ use super::scratch::{Scratch, Span, Stored};
 use super::spi::Spi;
 use super::stage::Stage;
 use super::suspend::{Stop, answered};
-use super::{Host, Peer, PeerId, Refusal, Role, choose, identity, offer};
+use super::{Host, Peer, PeerId, Refusal, Refused, Role, choose, identity, offer};
 use crate::{Cookies, GroupLengths, IvChain, Nonces, Phase1Choice, Phase1Publics, Skeyid};
 
 /// Exchange whose next step is taken, and the services that it needs.
@@ -160,8 +161,8 @@ pub(crate) fn answer_auth(step: &mut Step<'_>, message: &Authentic<'_>) -> Resul
     //# SHOULD: the responder finds its policy by the identity of the initiator
     let found = step.host.find_peer(&hint).ok_or(Refusal::IdentityMismatch(id.kind))?;
     let Step { state, scratch, host } = step;
+    check_identity(*host, found, &id)?;
     let peer = host.peer(found).ok_or(Refusal::Superseded)?;
-    identity::check(&id, peer.remote_identity.as_ref())?;
     let (choice, secrets) = (state.choice.ok_or(Refusal::Internal)?, state.secrets.as_ref().ok_or(Refusal::Internal)?);
     let mut chain = IvChain::starting_at(&[]);
     chain.confirm(message.next.ok_or(Refusal::Internal)?);
@@ -177,13 +178,22 @@ pub(crate) fn answer_auth(step: &mut Step<'_>, message: &Authentic<'_>) -> Resul
 pub(crate) fn take_auth(step: &mut Step<'_>, message: &Authentic<'_>) -> Result<PeerId, Refusal> {
     let Step { state, host, .. } = step;
     let (id, _) = message.census.identity()?;
-    let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
-    identity::check(&id, peer.remote_identity.as_ref())?;
+    check_identity(*host, state.peer, &id)?;
     let mut chain = IvChain::starting_at(&[]);
     chain.confirm(message.next.ok_or(Refusal::Internal)?);
     state.chain = Some(chain);
     state.stage = Stage::Answers;
     Ok(state.peer)
+}
+
+/// Compares an authenticated identity with the configured one, and reports another one to the host.
+fn check_identity(host: &mut dyn Host, peer: PeerId, id: &Identification<'_>) -> Result<(), Refusal> {
+    let configured = host.peer(peer).ok_or(Refusal::Superseded)?.remote_identity;
+    let checked = identity::check(id, configured.as_ref());
+    if checked.is_err() {
+        host.refused(peer, &Refused::Identity(*id));
+    }
+    checked
 }
 
 /// Computes HASH_I or HASH_R of the peer, whose identity has this body.

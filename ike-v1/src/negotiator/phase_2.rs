@@ -10,7 +10,7 @@ use super::message::after_hash;
 use super::retry::Retry;
 use super::stage::{Row, Stage};
 use super::suspend::{Start, Taken, begin_step, end_step};
-use super::{Host, Negotiator, Refusal, Role, Table, quick, selectors};
+use super::{Host, Negotiator, Refusal, Refused, Role, Table, quick, selectors};
 use crate::NextIv;
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
@@ -186,7 +186,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         pair.began = received.now;
         let ids = message.census.clients().map(|ids| ids.map(|(id, _)| id));
         let selector = selectors::selector(ids, Role::Responder, &received.path)?;
-        pair.policy = host.find_policy(sa.peer, &selector).ok_or(Refusal::NoPolicy)?.number;
+        let Some(policy) = host.find_policy(sa.peer, &selector) else {
+            host.refused(sa.peer, &Refused::Selectors(selector));
+            return Err(Refusal::NoPolicy);
+        };
+        pair.policy = policy.number;
         pair.selector = Some(selector);
         if self.has_too_many_siblings(received.now, &pair) {
             return Err(Refusal::TooManySas);

@@ -9,7 +9,7 @@ use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, Li
 use ike_v1::{
     DhError, DiffieHellman, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, NegotiatedSa,
     Negotiator, Path, Peer, PeerDefaults, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey,
-    ProposalCheck, Refusal, Settings, Software,
+    ProposalCheck, Refusal, Refused, Settings, Software,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -52,6 +52,8 @@ pub struct TestHost {
     pub accepts_every_address: bool,
     /// Questions that are answered later.
     pub later: Later,
+    /// Values of the peer that were refused.
+    pub refused: Vec<String>,
 }
 
 /// Questions that a host does not answer at once.
@@ -192,6 +194,7 @@ impl Endpoint {
                 first_shared: Vec::new(),
                 accepts_every_address: false,
                 later: Later::default(),
+                refused: Vec::new(),
             },
             inbound: BTreeMap::new(),
             outbound: BTreeMap::new(),
@@ -394,6 +397,14 @@ impl Host for TestHost {
             }
             Ok(())
         })
+    }
+
+    fn refused(&mut self, _: PeerId, what: &Refused<'_>) {
+        self.refused.push(match what {
+            Refused::Identity(identity) => format!("{} {}", identity.kind, identity.data.escape_ascii()),
+            Refused::Selectors(selector) => format!("{} {}", selector.source, selector.destination),
+            _ => "unknown".to_owned(),
+        });
     }
 }
 

@@ -2,7 +2,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use ike_codec::{ExchangeKind, IdKind};
+use ike_codec::{ExchangeKind, IdKind, Identification};
 use ipsec_packet::{AddressRange, Upper};
 
 use super::*;
@@ -25,6 +25,7 @@ struct Gateway {
     exchange: KeyExchange,
     keys: PskFile,
     engine: Box<Databases>,
+    limiter: Limiter,
 }
 
 impl Gateway {
@@ -45,12 +46,18 @@ impl Gateway {
         let mut engine = new_engine();
         let policies = policy::load(&config, &mut engine, Instant::ZERO).unwrap();
         let keys = PskFile::read(&config.keys).unwrap();
-        Self { folder, exchange: KeyExchange::new(config, policies).unwrap(), keys, engine }
+        Self {
+            folder,
+            exchange: KeyExchange::new(config, policies).unwrap(),
+            keys,
+            engine,
+            limiter: Limiter::default(),
+        }
     }
 
     fn host(&mut self) -> GatewayHost<'_> {
-        let Self { exchange, keys, engine, .. } = self;
-        GatewayHost { exchange, keys, engine, admission: Admission::Open, now: Instant::ZERO }
+        let Self { exchange, keys, engine, limiter, .. } = self;
+        GatewayHost { exchange, keys, engine, admission: Admission::Open, limiter, now: Instant::ZERO }
     }
 }
 
@@ -179,4 +186,22 @@ fn a_peer_without_a_local_address_of_its_family_is_refused() {
     let config = CONFIG.replace("local 2001:db8::1[501];", "");
     let error = KeyExchange::new(Config::parse(&config).unwrap(), Vec::new()).err().unwrap();
     assert_eq!(error, "peer six: no `local` address has the address family of the peer");
+}
+
+#[test]
+fn refused_values_are_shown_with_those_that_are_configured() {
+    let mut gateway = Gateway::new("refused");
+    let host = gateway.host();
+    let sent = Identification { kind: IdKind::FQDN, protocol: 0, port: 0, data: b"west\n.example.net" };
+    assert_eq!(
+        host.text_of(PeerId(0), &Refused::Identity(sent)),
+        "peer east: got the identity ID_FQDN west\\n.example.net, expected ID_FQDN east.example.net"
+    );
+    let network = |second| AddressRange::prefix([10, second, 0, 0].into(), 16).unwrap();
+    let selector = Selector { source: network(9), destination: network(2), upper: Upper::Any };
+    assert_eq!(
+        host.text_of(PeerId(0), &Refused::Selectors(selector)),
+        "peer east: got the selectors 10.9.0.0/16 10.2.0.0/16, expected those of one of the policies \
+         1 (10.1.0.0/16 10.2.0.0/16), 2 (10.1.1.0/24 10.2.0.0/16)"
+    );
 }
