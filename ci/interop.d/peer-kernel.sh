@@ -2,6 +2,7 @@
 # Linux kernel as the IPsec peer, with keys set by `ip xfrm`.
 #   peer-kernel.sh up           boots the kernel; exits with 77 if that is not possible
 #   peer-kernel.sh exec 'CMD'   runs CMD on the peer and returns its output and status (124: no answer in ${T:-60} s)
+#   peer-kernel.sh unpack PACKAGE PATTERN..   unpacks a Debian package, not installed, and prints the directory
 #   peer-kernel.sh down         stops the kernel and removes everything except downloads
 #   peer-kernel.sh clean        down, and removes the downloads
 # Local namespace pk-dut: 192.0.2.1/24 and 2001:db8:2::1/64 on pk-tap, LANs 192.168.1.1/24 and fd00:1::1/64 on lo.
@@ -170,7 +171,8 @@ down() { remove; rm -f "$base"/console.*; rmdir "$base" 2>/dev/null || true; }
 case ${1:-} in
 up) up ;;
 exec) shift; peer_exec "$@" ;;
+unpack) shift; unpack "$@" || skip_missing; echo "$cache/$1" ;;
 down) down ;;
 clean) down; rm -rf "$base" ;;
-*) echo "usage: $0 up | exec 'CMD' | down | clean" >&2; exit 2 ;;
+*) echo "usage: $0 up | exec 'CMD' | unpack PACKAGE PATTERN.. | down | clean" >&2; exit 2 ;;
 esac

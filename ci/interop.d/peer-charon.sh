@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# strongSwan's charon as the IKEv1 peer, in the kernel of peer-kernel.sh, whose ESP, AH and IPComp it uses.
+#   peer-charon.sh up             boots the kernel; exits with 77 if that is not possible
+#   peer-charon.sh start IKE SA   starts charon anew, without its earlier SAs. IKE and SA are proposals of both phases, such as
+#                                 `aes128-sha1-modp2048` and `aes128-sha1`; for AH, SA is an integrity algorithm
+#   peer-charon.sh kill           ends charon and removes its SAs; no message is sent
+#   peer-charon.sh swanctl ..     runs swanctl; the connection is `peer`, its child `net`
+#   peer-charon.sh log            prints the log of charon
+#   peer-charon.sh exec, down     as in peer-kernel.sh
+# Variables of `start`: PROTO (esp, ah or ipcomp, which is IPComp and ESP), MODE (tunnel or transport), PSK, TS (network of the
+# peer), IKE_LIFE and ESP_LIFE in seconds; RENEW=no leaves the renewal of the SAs to the other side.
+set -euo pipefail
+here=$(dirname "$(readlink -f "$0")")
+kernel=$here/peer-kernel.sh
+
+# The root of the guest is read-only: what charon writes is in /run, in memory. OpenSSL is not to use AVX there either.
+on_guest() {
+    "$kernel" exec "export STRONGSWAN_CONF=/run/strongswan.conf SWANCTL_DIR=/run
+[ -z \"\${GLIBC_TUNABLES:-}\" ] || export OPENSSL_ia32cap=~0x1c00100000000000:0x0
+$*"
+}
+
+up() {
+    "$kernel" up || exit $?
+    local files; files=$("$kernel" unpack strongswan-charon ./usr/lib/ipsec/charon) || { echo "$files"; exit 77; }
+    on_guest "mount -t tmpfs tmpfs /run && ln -s $files/usr/lib/ipsec/charon /run/charon"
+}
+
+kill_charon='[ ! -e /run/charon.pid ] || { kill -9 $(cat /run/charon.pid); rm -f /run/charon.pid /run/charon.vici; }
+ip xfrm state flush; ip xfrm policy flush'
+
+# renewal SECONDS: time of the renewal, 0 for none
+renewal() { [ "${RENEW:-}" = no ] && echo 0 || echo $(($1 * 8 / 10)); }
+
+start() {
+    local networks="local_ts = ${TS:-192.168.2.0/24}
+                remote_ts = 192.168.1.0/24"
+    [ "${MODE:-tunnel}" = tunnel ] || networks=
+    local ike=${IKE_LIFE:-3600} esp=${ESP_LIFE:-3600} proposals=esp_proposals ipcomp=no
+    case ${PROTO:-esp} in ah) proposals=ah_proposals;; ipcomp) ipcomp=yes;; esac
+    on_guest "$kill_charon
+cat >/run/strongswan.conf <<'E'
+charon {
+    load = random nonce openssl hmac kernel-netlink socket-default vici
+    install_routes = no
+    port_nat_t = 0
+    retransmit_timeout = 1
+    filelog {
+        file {
+            path = /run/charon.log
+            append = no
+            flush_line = yes
+            default = 1
+            ike = 2
+            cfg = 2
+        }
+    }
+    plugins {
+        vici {
+            socket = unix:///run/charon.vici
+        }
+        openssl {
+            load_legacy = yes
+        }
+    }
+}
+swanctl {
+    load = random
+}
+E
+cat >/run/swanctl.conf <<'E'
+connections {
+    peer {
+        version = 1
+        local_addrs = 192.0.2.2
+        remote_addrs = 192.0.2.1
+        proposals = $1
+        rekey_time = $(renewal "$ike")s
+        over_time = $((ike - $(renewal "$ike")))s
+        rand_time = 0
+        local {
+            auth = psk
+            id = 192.0.2.2
+        }
+        remote {
+            auth = psk
+            id = 192.0.2.1
+        }
+        children {
+            net {
+                $proposals = $2
+                mode = ${MODE:-tunnel}
+                ipcomp = $ipcomp
+                $networks
+                life_time = ${esp}s
+                rekey_time = $(renewal "$esp")s
+                rand_time = 0
+            }
+        }
+    }
+}
+secrets {
+    ike {
+        secret = \"${PSK:-a shared secret}\"
+    }
+}
+E
+/run/charon >/run/charon.out 2>&1 &
+for i in \$(seq 200); do [ ! -S /run/charon.vici ] || break; sleep 0.05; done
+swanctl --load-all --uri unix:///run/charon.vici 2>&1 || { cat /run/charon.out; exit 1; }"
+}
+
+case ${1:-} in
+up) up ;;
+start) shift; start "$@" ;;
+kill) on_guest "$kill_charon" ;;
+swanctl) shift; on_guest "timeout 20 swanctl $* --uri unix:///run/charon.vici 2>&1" ;;
+log) on_guest 'cat /run/charon.log' ;;
+exec) shift; on_guest "$*" ;;
+down) "$kernel" down ;;
+*) sed -n 's/^#   //p' "$0" >&2; exit 2 ;;
+esac
