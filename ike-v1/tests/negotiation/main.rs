@@ -8,6 +8,7 @@ mod delete;
 mod endpoint;
 mod faults;
 mod random;
+mod recorded;
 mod refusals;
 mod renewal;
 mod restart;

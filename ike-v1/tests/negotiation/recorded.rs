@@ -1,0 +1,222 @@
+//! Offers of other daemons, as they were recorded: the responder answers them as the peer in the recording did.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ike_codec::{
+    Body, EncapsulationMode, ExchangeKind, IdKind, Identification, Message, PayloadKind, SecurityAssociation,
+};
+use ike_v1::{Follower, PeerDefaults, Phase1Choice, Phase2Choice, ProposalCheck, Role, Secrets, Verdict, plaintext};
+use ipsec_packet::{AddressRange, Selector, Upper};
+use ipsec_sa::Mode;
+use test_vectors::{ConversationRecord, Record, data, read_file};
+
+use crate::endpoint::configs;
+use crate::spy::Spy;
+use crate::wire::Link;
+
+fn conversations() -> Vec<ConversationRecord> {
+    let records = read_file(&data().join("ike/recorded.jsonl")).unwrap().into_iter();
+    records
+        .map(|located| match located.record {
+            Record::Conversation(record) => *record,
+            other => panic!("{}", other.kind()),
+        })
+        .collect()
+}
+
+/// Messages of one exchange.
+type Exchange = Vec<Vec<u8>>;
+
+/// Returns the payload of a kind in a message, by its position among those of the kind.
+fn body(message: &[u8], kind: PayloadKind, position: usize) -> Option<Vec<u8>> {
+    let chain = plaintext(message).ok()?;
+    let found = chain.payloads().filter(|payload| payload.kind == kind).nth(position);
+    found.map(|payload| payload.body.to_vec())
+}
+
+fn with_sa<T>(message: &[u8], read: impl FnOnce(&SecurityAssociation<'_>) -> T) -> Option<T> {
+    let chain = plaintext(message).ok()?;
+    let sa = chain.payloads().find_map(|payload| match payload.view() {
+        Body::SecurityAssociation(sa) => Some(sa),
+        _ => None,
+    })?;
+    Some(read(&sa))
+}
+
+/// Returns what an answer has chosen, without its SPIs: number and protocol of each proposal, number and ID of its
+/// transform, and its attributes, which some daemons return in another order.
+fn chosen(message: &[u8]) -> Vec<String> {
+    let chosen = |sa: &SecurityAssociation<'_>| {
+        let transforms = sa.proposals().flat_map(|proposal| {
+            let transforms: Vec<_> = proposal.transforms().collect();
+            transforms.into_iter().map(move |transform| {
+                let mut attributes: Vec<_> = (&transform.attributes).into_iter().map(|a| format!("{a:?}")).collect();
+                attributes.sort();
+                let (number, protocol) = (proposal.number, proposal.protocol);
+                format!("{number} {protocol} {} {} {attributes:?}", transform.number, transform.id.0)
+            })
+        });
+        transforms.collect()
+    };
+    with_sa(message, chosen).unwrap()
+}
+
+/// Returns the first two messages of each main mode of a conversation.
+fn main_modes(record: &ConversationRecord) -> Vec<Exchange> {
+    let wires = || record.messages.iter().map(|entry| entry.wire.to_vec());
+    let header = |wire: &[u8]| *Message::parse(wire).unwrap().header();
+    let firsts = wires().filter(|wire| {
+        let header = header(wire);
+        header.exchange == ExchangeKind::MAIN && header.responder_cookie == [0; 8]
+    });
+    let mut found: Vec<Exchange> = Vec::new();
+    for first in firsts {
+        let answer = wires().find(|wire| {
+            let (answer, first) = (header(wire), header(&first));
+            answer.exchange == ExchangeKind::MAIN
+                && answer.initiator_cookie == first.initiator_cookie
+                && answer.responder_cookie != [0; 8]
+        });
+        if let Some(answer) = answer.filter(|_| !found.iter().any(|exchange| exchange[0] == first)) {
+            found.push(vec![first, answer]);
+        }
+    }
+    found
+}
+
+#[test]
+fn first_messages_of_phase_1_are_answered_as_in_the_recording() {
+    let mut answered = 0;
+    for record in conversations() {
+        for exchange in main_modes(&record) {
+            let [first, answer] = &exchange[..] else { panic!() };
+            let read = |sa: &SecurityAssociation<'_>| {
+                let transform = sa.proposals().next()?.transforms().next()?;
+                Phase1Choice::read(&transform.attributes, &PeerDefaults::RFC).ok()
+            };
+            // Signatures and XAUTH are not implemented.
+            let Some(choice) = with_sa(answer, read).flatten().filter(|choice| choice.auth_method.0 == 1) else {
+                continue;
+            };
+            let mut configs = configs();
+            (configs[1].proposals, configs[1].check) = (vec![choice], ProposalCheck::Obey);
+            let mut link = Link::new(configs, 990);
+            link.inject(1, first.clone());
+            let (_, own) = link.sent.last().unwrap_or_else(|| panic!("{}: {:?}", record.id, link.ends[1].failures));
+            assert_eq!(chosen(own), chosen(answer), "{}", record.id);
+            answered += 1;
+        }
+    }
+    assert_eq!(answered, 26);
+}
+
+/// Returns the first two messages of each quick mode of a conversation in cleartext.
+fn quick_modes(record: &ConversationRecord) -> Vec<Exchange> {
+    let mut found: Vec<(u32, Exchange)> = Vec::new();
+    let shared: Vec<Option<&[u8]>> = match &record.shared[..] {
+        [] => vec![None],
+        all => all.iter().map(|shared| Some(&shared[..])).collect(),
+    };
+    for shared in shared {
+        let mut followers: Vec<([u8; 8], Follower<16, 1024>)> = Vec::new();
+        for entry in &record.messages {
+            let mut wire = entry.wire.to_vec();
+            let header = *Message::parse(&wire).unwrap().header();
+            let cookie = header.initiator_cookie;
+            if !followers.iter().any(|(known, _)| *known == cookie) {
+                followers.push((cookie, Follower::new()));
+            }
+            let (_, follower) = followers.iter_mut().find(|(known, _)| *known == cookie).unwrap();
+            let sender = if entry.from_ == "initiator" { Role::Initiator } else { Role::Responder };
+            let ka = record.ka.iter().find(|(known, _)| known[..] == cookie[..]);
+            let secrets = Secrets {
+                pre_shared_key: record.psk.as_deref(),
+                shared,
+                encryption_key: ka.map(|(_, ka)| &ka[..]),
+                ..Secrets::default()
+            };
+            let Ok(followed) = follower.follow(sender, &mut wire, &secrets) else { continue };
+            if header.exchange != ExchangeKind::QUICK || followed.verdict == Verdict::Absent {
+                continue;
+            }
+            match found.iter_mut().find(|(id, _)| *id == header.message_id) {
+                Some((_, exchange)) if !exchange.contains(&wire) => exchange.push(wire),
+                Some(_) => {}
+                None => found.push((header.message_id, vec![wire])),
+            }
+        }
+    }
+    found.into_iter().map(|(_, exchange)| exchange).filter(|exchange| exchange.len() >= 2).collect()
+}
+
+fn range(id: &Identification<'_>) -> AddressRange {
+    match (id.kind, id.data) {
+        (IdKind::IPV4, &[a, b, c, d]) => AddressRange::host(IpAddr::from([a, b, c, d])),
+        (IdKind::IPV4_SUBNET, &[a, b, c, d, ref mask @ ..]) => {
+            let length = mask.iter().map(|octet| octet.count_ones()).sum::<u32>() as u8;
+            AddressRange::prefix(IpAddr::from([a, b, c, d]), length).unwrap()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn first_messages_of_quick_mode_are_answered_as_in_the_recording() {
+    let mut answered = 0;
+    for (number, (record, exchange)) in
+        conversations().iter().flat_map(|record| quick_modes(record).into_iter().map(move |e| (record, e))).enumerate()
+    {
+        let [first, answer, ..] = &exchange[..] else { panic!() };
+        let read = |sa: &SecurityAssociation<'_>| {
+            let proposal = sa.proposals().next()?;
+            let transform = proposal.transforms().next()?;
+            Phase2Choice::read(proposal.protocol, transform.id, &transform.attributes, &PeerDefaults::RFC).ok()
+        };
+        let choice = with_sa(answer, read).flatten().unwrap_or_else(|| panic!("{}", record.id));
+        // The responder of this recording has changed the transform number, against RFC 2408 section 4.2.
+        if record.id == "vpnc-none-3des-md5-modp1024" {
+            continue;
+        }
+        // Encapsulation in UDP is not negotiated.
+        let mode = match choice.encapsulation {
+            Some(EncapsulationMode::TUNNEL) => Mode::Tunnel,
+            Some(EncapsulationMode::TRANSPORT) => Mode::Transport,
+            _ => continue,
+        };
+        let mut link = Link::new(configs(), 991);
+        let now = link.now;
+        link.ends[0].initiate(now).unwrap();
+        link.run(Duration::from_secs(5));
+        let spy = Spy::new(&link);
+        let ids: Vec<_> = (0..2).filter_map(|position| body(first, PayloadKind::ID, position)).collect();
+        let chain = plaintext(first).unwrap();
+        let mut ranges = chain.payloads().filter_map(|payload| match payload.view() {
+            Body::Identification(id) => Some(range(&id)),
+            _ => None,
+        });
+        let [peer, own] = [(); 2].map(|()| ranges.next().unwrap());
+        let config = &mut link.ends[1].host.config;
+        config.policy = Some(Selector { source: own, destination: peer, upper: Upper::Any });
+        (config.esp, config.mode, config.check) = (vec![choice], mode, ProposalCheck::Obey);
+        config.has_real_groups = true;
+        let message_id = 1000 + number as u32;
+        let message = spy.message((ExchangeKind::QUICK, message_id), &spy.chain(message_id, []), |writer| {
+            let chain = plaintext(first).unwrap();
+            for payload in chain.payloads().filter(|payload| payload.kind != PayloadKind::HASH) {
+                writer.bytes(payload.kind, payload.body)?;
+            }
+            Ok(())
+        });
+        let before = link.sent.len();
+        link.inject(1, message.clone());
+        let own = link.sent.get(before).unwrap_or_else(|| panic!("{}: {:?}", record.id, link.ends[1].failures));
+        let own = spy.open(message_id, &[&message, &own.1]);
+        assert_eq!(chosen(&own), chosen(answer), "{}", record.id);
+        for (position, id) in ids.iter().enumerate() {
+            assert_eq!(body(&own, PayloadKind::ID, position).as_ref(), Some(id), "{}", record.id);
+        }
+        answered += 1;
+    }
+    assert_eq!(answered, 26);
+}
