@@ -13,12 +13,12 @@ use super::changeover::{Retired, UNDER_WAY};
 use super::counters::Counter;
 use super::event::{Gone, SlotId};
 use super::exchange::Exchange;
-use super::inbound::{Received, open_first};
+use super::inbound::{Authentic, Opened, Received, open_first};
 use super::ipsec_sa::{IpsecSlot, Member, Negotiation};
 use super::isakmp_sa::{IsakmpSa, PendingNotify};
-use super::message::write_phase_2;
+use super::message::{after_hash, write_phase_2};
 use super::spi::Spi;
-use super::stage::Stage;
+use super::stage::{Row, Stage};
 use super::{Host, Negotiator, Path, PeerId, Refusal, Role};
 
 /// Refusal of phase 1 that is sent in cleartext.
@@ -40,11 +40,55 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if !received.is_encrypted {
             return self.note_clear(received, message);
         }
+        if let Some(index) = self.awaiting_auth(received) {
+            return self.take_refusal_of_phase_1(index, received, message);
+        }
         let sa_id = self.sa_of(received, host)?;
         self.isakmp_sa_mut(sa_id)?.bad.permit(received.now)?;
         let result = self.receive_protected(sa_id, received, message, host);
         self.count_bad(sa_id, received.now, result);
         result
+    }
+
+    /// Returns the main mode of this host that an encrypted message belongs to, if it waits for message 6.
+    fn awaiting_auth(&self, received: &Received) -> Option<usize> {
+        let Header { initiator_cookie, responder_cookie, .. } = received.header;
+        self.exchanges.position(|Exchange { state, .. }| {
+            state.stage == Stage::MainAwaitsAuthR
+                && (state.cookies.initiator, state.cookies.responder) == (initiator_cookie, responder_cookie)
+                && state.path == received.path
+        })
+    }
+
+    /// Takes a notification in the place of message 6. With a valid hash the peer has the same key, and refuses something
+    /// else; one that does not decrypt indicates another key, and is only a hint for the operator.
+    fn take_refusal_of_phase_1(
+        &mut self,
+        index: usize,
+        received: &Received,
+        message: &mut [u8],
+    ) -> Result<(), Refusal> {
+        let state = &mut self.exchange_mut(index)?.state;
+        state.bad.permit(received.now)?;
+        let opened = open_in_phase_1(state, &received.header, message);
+        match opened {
+            Ok(authentic) => {
+                let error = authentic.census.payloads().find_map(|payload| match payload.view() {
+                    Body::Notification(notification) if notification.kind.is_error() => Some(notification.kind),
+                    _ => None,
+                });
+                if let Some(error) = error {
+                    self.end_exchange(index, Refusal::PeerRefused(error));
+                }
+                Ok(())
+            }
+            Err(reason) => {
+                state.bad.count(received.now, reason);
+                state.refusal.get_or_insert(Refusal::WrongKeyLikely);
+                state.retry.shorten();
+                Err(Refusal::WrongKeyLikely)
+            }
+        }
     }
 
     /// Takes an encrypted message of an informational exchange.
@@ -257,6 +301,22 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             self.touch();
         }
     }
+}
+
+/// Opens a message of an informational exchange with the keys of a main mode that is not complete.
+fn open_in_phase_1<'m>(
+    state: &super::exchange::State,
+    header: &Header,
+    message: &'m mut [u8],
+) -> Result<Authentic<'m>, Refusal> {
+    let row = Row::find(None, ExchangeKind::INFORMATIONAL, true).ok_or(Refusal::Internal)?;
+    let secrets = state.secrets.as_ref().ok_or(Refusal::Internal)?;
+    let protection = secrets.protection(&state.choice.ok_or(Refusal::Internal)?)?;
+    let chain = protection.phase_2(&state.chain.ok_or(Refusal::Internal)?, header.message_id);
+    let next = protection.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
+    let opened = Opened::parse(message, row, next)?;
+    let expected = secrets.keys.hash_1(header.message_id, after_hash(&opened.chain));
+    opened.authenticate(&expected)
 }
 
 /// Time after the establishment of an ISAKMP SA in which INITIAL-CONTACT is accepted.

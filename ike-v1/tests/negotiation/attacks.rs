@@ -493,3 +493,40 @@ fn no_answer_to_an_unproven_address_is_longer_than_its_question() {
         assert!(link.sent[before..].iter().all(|(_, datagram)| datagram.len() <= offer.len()));
     }
 }
+
+/// Negotiates up to message 5, which the responder does not receive. Returns a notification of the responder.
+fn refused_message_5(kind: NotifyKind) -> (Link, Vec<u8>) {
+    let mut link = Link::new(configs(), 722);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    until(&mut link, 5);
+    link.ends[1].deaf = true;
+    let spy = Spy::behind(&link, 5);
+    let notification = Notification { doi: Doi::IPSEC, protocol: ProtocolId::ISAKMP, kind, spi: &[], data: &[] };
+    let message = spy.message((ExchangeKind::INFORMATIONAL, 7), &spy.chain(7, []), |writer| {
+        writer.payload(PayloadKind::NOTIFICATION, |body| notification.write(body)).map(drop)
+    });
+    (link, message)
+}
+
+#[test]
+fn a_refusal_of_message_5_under_the_same_key_is_named() {
+    let (mut link, message) = refused_message_5(NotifyKind::INVALID_ID_INFORMATION);
+    link.inject(0, message);
+    assert_eq!(link.ends[0].last_reason(), Some(Refusal::PeerRefused(NotifyKind::INVALID_ID_INFORMATION)));
+}
+
+#[test]
+fn a_message_that_does_not_decrypt_in_the_place_of_message_6_is_a_hint_only() {
+    for answers in [false, true] {
+        let (mut link, mut message) = refused_message_5(NotifyKind::AUTHENTICATION_FAILED);
+        message[30] ^= 1;
+        link.inject(0, message);
+        assert_eq!(link.ends[0].negotiator.counters().get(Counter::WrongKeyLikely), 1);
+        assert_eq!(link.ends[0].failures, []);
+        link.ends[1].deaf = !answers;
+        link.run(Duration::from_secs(300));
+        assert_eq!(link.agreed(), usize::from(answers));
+        assert_eq!(link.ends[0].last_reason(), (!answers).then_some(Refusal::WrongKeyLikely));
+    }
+}

@@ -21,6 +21,11 @@ pub struct Spy {
 impl Spy {
     /// Derives the keys from the first six messages of a link.
     pub fn new(link: &Link) -> Self {
+        Self::behind(link, 6)
+    }
+
+    /// Derives the keys from the first messages of main mode, which are four at least.
+    pub fn behind(link: &Link, messages: usize) -> Self {
         let [config, _] = configs();
         let secrets = Secrets {
             pre_shared_key: config.key.as_deref(),
@@ -28,7 +33,7 @@ impl Spy {
             ..Secrets::default()
         };
         let mut follower = Follower::new();
-        for (side, message) in &link.sent[..6] {
+        for (side, message) in &link.sent[..messages] {
             let sender = if *side == 0 { Role::Initiator } else { Role::Responder };
             let followed = follower.follow(sender, &mut message.clone(), &secrets).unwrap();
             assert!(matches!(followed.verdict, Verdict::Absent | Verdict::Good), "{followed:?}");
