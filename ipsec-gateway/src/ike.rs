@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ike_v1::{
-    Event, IpsecSaId, IsakmpSaId, NegotiatedSa, Negotiator, Path, PeerId, Phase1Choice, Role, Settings, Target,
-    Transmit, hash_number,
+    Event, IpsecSaId, IsakmpSaId, NegotiatedSa, Negotiator, Path, PeerId, Phase1Choice, Refusal, Role, Settings,
+    Target, Transmit, hash_number,
 };
 use ipsec_engine::{Acquire, Direction, Expiry, PolicyId, SaBackend, SaEvent, SaId};
 use ipsec_packet::Instant;
@@ -317,7 +317,10 @@ impl Ike {
                 let limiter = self.limiters.of(&self.exchange, failure.path.remote.ip());
                 limiter.write(now, Level::Error, format_args!("peer {name}: {failure}"));
                 if let Some(policy) = failure.sa.and_then(|sa| self.initiated.remove(&sa)) {
-                    self.failed.insert(policy, now);
+                    // Without its ISAKMP SA the negotiation may begin again at once, in another one.
+                    if !matches!(failure.reason, Refusal::Expired | Refusal::Deleted) {
+                        self.failed.insert(policy, now);
+                    }
                     plane.drop_waiting(policy);
                 }
             }
