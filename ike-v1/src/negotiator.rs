@@ -328,9 +328,13 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 self.isakmp.clear(index);
             }
         }
+        // A new outbound SA is installed before the one whose place it takes is removed.
+        if let Some(event) = self.pairs.values_mut().find_map(IpsecSlot::poll_ready) {
+            return Some(event);
+        }
         for index in 0..self.pairs.len() {
             let Some(pair) = self.pairs.get_mut(index) else { continue };
-            if let Some(event) = pair.poll_event() {
+            if let Some(event) = pair.poll_gone() {
                 return Some(event);
             }
             if pair.is_finished() {

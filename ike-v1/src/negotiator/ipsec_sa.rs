@@ -323,16 +323,23 @@ impl IpsecSlot {
         self.members().filter_map(seconds).min().unwrap_or(DEFAULT_SECONDS)
     }
 
-    /// Returns the next event of the pair: inbound SAs before outbound ones.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        for direction in [Direction::Inbound, Direction::Outbound] {
-            for index in 0..MAX_BUNDLE {
-                if let Some(event) = self.poll_half(index, direction) {
-                    return Some(event);
-                }
-            }
-        }
-        self.failed.take().map(Event::Failed)
+    /// Returns the next event of an SA that is to be installed: inbound SAs before outbound ones.
+    pub fn poll_ready(&mut self) -> Option<Event> {
+        self.poll_halves(HalfState::Ready)
+    }
+
+    /// Returns the next event of an SA that is to be removed, or of the failure of the negotiation.
+    pub fn poll_gone(&mut self) -> Option<Event> {
+        self.poll_halves(HalfState::Gone).or_else(|| self.failed.take().map(Event::Failed))
+    }
+
+    fn poll_halves(&mut self, state: HalfState) -> Option<Event> {
+        let halves = |direction| (0..MAX_BUNDLE).map(move |index| (index, direction));
+        let mut halves = halves(Direction::Inbound).chain(halves(Direction::Outbound));
+        halves.find_map(|(index, direction)| {
+            let is_it = self.members.get(index)?.as_ref()?.half(direction).state == state;
+            if is_it { self.poll_half(index, direction) } else { None }
+        })
     }
 
     fn poll_half(&mut self, index: usize, direction: Direction) -> Option<Event> {

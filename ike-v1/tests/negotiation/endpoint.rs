@@ -271,7 +271,13 @@ impl Endpoint {
                 }
                 Event::IpsecSaGone { direction, spi, why, .. } => {
                     let table = if direction == Direction::Inbound { &mut self.inbound } else { &mut self.outbound };
-                    assert!(table.remove(&spi).is_some(), "only installed SAs are removed");
+                    let removed = table.remove(&spi).expect("only installed SAs are removed");
+                    let is_replaced = matches!(why, Gone::Renewed | Gone::Redundant);
+                    let others = table.values().filter(|other| other.selector == removed.selector).count();
+                    assert!(
+                        direction == Direction::Inbound || !is_replaced || others > 0,
+                        "removed before its successor"
+                    );
                     self.gone.push((direction, spi, why));
                 }
                 Event::UnknownSa { .. } => self.unknown += 1,
