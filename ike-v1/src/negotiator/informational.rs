@@ -364,7 +364,7 @@ pub(crate) fn write_notify(buf: &mut [u8], sa: &IsakmpSa, pending: &PendingNotif
         spi: spi.as_ref().map_or(&[], |spi| &spi[..]),
         data: &[],
     };
-    write(buf, sa, pending.message_id, |writer| {
+    write(buf, sa, pending.message_id, &mut |writer| {
         writer.payload(PayloadKind::NOTIFICATION, |body| notification.write(body)).map(drop)
     })
 }
@@ -381,18 +381,18 @@ pub(crate) fn write_delete(
 ) -> Result<usize, Refusal> {
     let spi_size = u8::try_from(spi.len()).map_err(|_| Refusal::Internal)?;
     let delete = Delete { doi: Doi::IPSEC, protocol, spi_size, spi_count: 1, spi_bytes: spi };
-    write(buf, sa, message_id, |writer| writer.payload(PayloadKind::DELETE, |body| delete.write(body)).map(drop))
+    write(buf, sa, message_id, &mut |writer| writer.payload(PayloadKind::DELETE, |body| delete.write(body)).map(drop))
 }
 
 fn write(
     buf: &mut [u8],
     sa: &IsakmpSa,
     message_id: u32,
-    payload: impl FnOnce(&mut MessageWriter<'_>) -> Result<(), NoSpace>,
+    payload: &mut dyn FnMut(&mut MessageWriter<'_>) -> Result<(), NoSpace>,
 ) -> Result<usize, Refusal> {
     let chain = sa.protection()?.phase_2(&sa.last_of_phase_1, message_id);
     let exchange = (ExchangeKind::INFORMATIONAL, message_id);
-    write_phase_2(buf, sa, exchange, &chain, payload, |rest| sa.keys.hash_1(message_id, rest)).map(|(len, _)| len)
+    write_phase_2(buf, sa, exchange, &chain, payload, &|rest| sa.keys.hash_1(message_id, rest)).map(|(len, _)| len)
 }
 
 /// Writes NO-PROPOSAL-CHOSEN in cleartext and returns its length.

@@ -39,7 +39,7 @@ pub(crate) fn begin(step: &mut Step<'_>, initiator: Cookie) -> Result<(), Refusa
     //# MUST: sending: the payloads that the exchange asks for are made and transmitted
     let cookies = Cookies { initiator, responder: [0; 8] };
     scratch.send(|buf, stored| {
-        write_clear(buf, &cookies, |writer| writer.bytes(PayloadKind::SA, stored.get(offer)).map(drop))
+        write_clear(buf, &cookies, &mut |writer| writer.bytes(PayloadKind::SA, stored.get(offer)).map(drop))
     })?;
     state.cookies = cookies;
     state.spans.offer = offer;
@@ -62,7 +62,7 @@ pub(crate) fn answer_offer(step: &mut Step<'_>, cookies: Cookies, message: &Cens
     GroupLengths::of(chosen.choice.group).ok_or(crate::DhError::Unsupported(chosen.choice.group))?;
     let offer = scratch.store(sai_b)?;
     scratch.send(|buf, _| {
-        write_clear(buf, &cookies, |writer| {
+        write_clear(buf, &cookies, &mut |writer| {
             let answer = core::iter::once((chosen.proposal, chosen.transform, Spi::NONE));
             writer.payload(PayloadKind::SA, |body| offer::answer(body, answer)).map(drop)
         })
@@ -225,7 +225,7 @@ fn store_theirs(scratch: &mut Scratch<'_>, group: Group, message: &Census<'_>, s
 /// Writes `HDR, KE, N`.
 fn send_key(scratch: &mut Scratch<'_>, cookies: &Cookies, spans: &Spans) -> Result<(), Refusal> {
     scratch.send(|buf, stored| {
-        write_clear(buf, cookies, |writer| {
+        write_clear(buf, cookies, &mut |writer| {
             writer.bytes(PayloadKind::KEY_EXCHANGE, stored.get(spans.own_public))?;
             writer.bytes(PayloadKind::NONCE, stored.get(spans.own_nonce)).map(drop)
         })

@@ -11,7 +11,7 @@ use crate::{Cookies, IvChain, NextIv, Protection};
 pub(crate) fn write_clear(
     buf: &mut [u8],
     cookies: &Cookies,
-    payloads: impl FnOnce(&mut MessageWriter<'_>) -> Result<(), NoSpace>,
+    payloads: &mut dyn FnMut(&mut MessageWriter<'_>) -> Result<(), NoSpace>,
 ) -> Result<usize, Refusal> {
     //= RFC 2408 2.4/2
     //# MUST: the message ID of phase 1 is 0
@@ -49,8 +49,8 @@ pub(crate) fn write_phase_2(
     sa: &IsakmpSa,
     (exchange, message_id): (ExchangeKind, u32),
     chain: &IvChain,
-    payloads: impl FnOnce(&mut MessageWriter<'_>) -> Result<(), NoSpace>,
-    hash: impl FnOnce(&[u8]) -> PrfOutput,
+    payloads: &mut dyn FnMut(&mut MessageWriter<'_>) -> Result<(), NoSpace>,
+    hash: &dyn Fn(&[u8]) -> PrfOutput,
 ) -> Result<(usize, NextIv), Refusal> {
     let protection = sa.protection()?;
     //= RFC 2409 4/4

@@ -54,7 +54,7 @@ pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
         sa,
         message_id,
         &chain,
-        |writer, stored| {
+        &mut |writer, stored| {
             writer.payload(PayloadKind::SA, |body| offer::phase_2(body, &policy, &own_spis(pair)))?;
             write_nonce_and_key(writer, stored, &spans)?;
             for client in &clients {
@@ -62,7 +62,7 @@ pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
             }
             Ok(())
         },
-        |rest, _| sa.keys.hash_1(message_id, rest),
+        &|rest, _| sa.keys.hash_1(message_id, rest),
     )?;
     chain.confirm(next);
     state.chain = Some(chain);
@@ -110,7 +110,7 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
         sa,
         message_id,
         &chain,
-        |writer, stored| {
+        &mut |writer, stored| {
             let own = chosen.iter().flatten().zip(&own_spis);
             let answers = own.clone().map(|(own, spi)| (own.chosen.proposal, own.chosen.transform, *spi));
             writer.payload(PayloadKind::SA, |body| offer::answer(body, answers))?;
@@ -123,7 +123,7 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
             }
             Ok(())
         },
-        |rest, stored| sa.keys.hash_2(message_id, stored.get(peer_nonce), rest),
+        &|rest, stored| sa.keys.hash_2(message_id, stored.get(peer_nonce), rest),
     )?;
     chain.confirm(next);
     scratch.wipe(spans.private);
@@ -187,14 +187,9 @@ pub(crate) fn take_answer(
     let mut chain = IvChain::starting_at(&[]);
     chain.confirm(message.next.ok_or(Refusal::Internal)?);
     let message_id = state.message_id;
-    let next = send(
-        scratch,
-        sa,
-        message_id,
-        &chain,
-        |_, _| Ok(()),
-        |_, stored| sa.keys.hash_3(message_id, &nonces(stored, &spans, Role::Initiator)),
-    )?;
+    let next = send(scratch, sa, message_id, &chain, &mut |_, _| Ok(()), &|_, stored| {
+        sa.keys.hash_3(message_id, &nonces(stored, &spans, Role::Initiator))
+    })?;
     chain.confirm(next);
     scratch.wipe(spans.private);
     state.chain = Some(chain);
@@ -390,14 +385,16 @@ fn send(
     sa: &IsakmpSa,
     message_id: u32,
     chain: &IvChain,
-    payloads: impl FnOnce(&mut MessageWriter<'_>, Stored<'_>) -> Result<(), NoSpace>,
-    hash: impl FnOnce(&[u8], Stored<'_>) -> PrfOutput,
+    payloads: &mut dyn FnMut(&mut MessageWriter<'_>, Stored<'_>) -> Result<(), NoSpace>,
+    hash: &dyn Fn(&[u8], Stored<'_>) -> PrfOutput,
 ) -> Result<crate::NextIv, Refusal> {
     let mut next = None;
     scratch.send(|buf, stored| {
         let exchange = (ExchangeKind::QUICK, message_id);
         let (len, following) =
-            write_phase_2(buf, sa, exchange, chain, |writer| payloads(writer, stored), |rest| hash(rest, stored))?;
+            write_phase_2(buf, sa, exchange, chain, &mut |writer| payloads(writer, stored), &|rest| {
+                hash(rest, stored)
+            })?;
         next = Some(following);
         Ok::<usize, Refusal>(len)
     })?;
