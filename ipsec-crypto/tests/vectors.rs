@@ -137,8 +137,8 @@ fn des_and_3des_match_cavp_and_refuse_its_degenerate_and_weak_keys() {
     // file, cases run with 3DES, with DES, refused by both
     #[rustfmt::skip]
     let files = [
-        ("MMT1", 0, 20, 0),    ("MMT2", 20, 0, 0),    ("MMT3", 20, 0, 0),    ("invperm", 0, 0, 128),
-        ("permop", 0, 64, 0),  ("subtab", 0, 38, 0),  ("varkey", 0, 112, 0), ("vartext", 0, 0, 128),
+        ("MMT", 40, 20, 0),    ("invperm", 0, 0, 128), ("permop", 0, 64, 0),
+        ("subtab", 0, 38, 0),  ("varkey", 0, 112, 0),  ("vartext", 0, 0, 128),
     ];
     for (file, triple, single, refused) in files {
         let mut run = (0, 0, 0);
