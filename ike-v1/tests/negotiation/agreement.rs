@@ -72,7 +72,7 @@ fn both_may_initiate_at_once() {
 }
 
 #[test]
-fn every_cipher_and_hash_of_phase_1() {
+fn main_psk_all_suites() {
     let ciphers = [
         CipherAlgorithm::DesCbc,
         CipherAlgorithm::TripleDesCbc,

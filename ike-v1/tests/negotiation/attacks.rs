@@ -148,7 +148,7 @@ fn a_pair_that_is_deleted_before_message_3_is_sent_does_not_stay() {
 }
 
 #[test]
-fn a_deletion_before_message_3_is_not_forgotten() {
+fn delete_before_qm3() {
     let mut link = Link::new(configs(), 708);
     let now = link.now;
     let sa = link.ends[0].initiate(now).unwrap();
@@ -470,7 +470,7 @@ fn forged_messages_5_are_decrypted_fifty_times_a_second() {
 }
 
 #[test]
-fn no_answer_to_an_unproven_address_is_longer_than_its_question() {
+fn answer_is_not_larger() {
     let mut link = Link::new(configs(), 721);
     let [a, b] = configs();
     let mut offers = vec![first_message(a.clone(), 1)];

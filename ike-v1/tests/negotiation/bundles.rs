@@ -84,7 +84,7 @@ fn protocol(id: ProtocolId) -> Protocol {
 }
 
 #[test]
-fn every_set_of_protocols_in_both_modes() {
+fn esp_ah_ipcomp_bundles() {
     for mode in [Mode::Tunnel, Mode::Transport] {
         for set in 1..8 {
             let all = templates(mode).into_iter().enumerate();
@@ -239,7 +239,7 @@ fn a_delete_payload_of_another_protocol_removes_nothing() {
 }
 
 #[test]
-fn a_cpi_has_two_or_four_octets() {
+fn ipcomp_cpi_2_and_4() {
     let table: [(&[u8], bool); 6] = [
         (&[0x12, 0x34], true),
         (&[0, 0, 0x12, 0x34], true),

@@ -38,7 +38,7 @@ fn connected() -> Notification<'static> {
 }
 
 #[test]
-fn connected_installs_the_outbound_sa() {
+fn connected_installs_outbound() {
     for exchange in [ExchangeKind::QUICK, ExchangeKind::INFORMATIONAL] {
         let mut link = with_commit_flag();
         let spy = Spy::new(&link);
@@ -71,7 +71,7 @@ fn the_outbound_sa_does_not_wait_for_ever() {
 }
 
 #[test]
-fn claim_tells_the_initiator_of_a_shorter_lifetime() {
+fn claim_sends_responder_lifetime() {
     let [mut a, mut b] = configs();
     a.esp[0] = a.esp[0].with_lifetimes(seconds(9000));
     b.esp[0] = b.esp[0].with_lifetimes(seconds(600));
@@ -181,7 +181,7 @@ fn identities_that_are_no_addresses_are_no_selectors() {
 }
 
 #[test]
-fn a_forged_message_of_quick_mode_leaves_its_chain() {
+fn forged_qm_leaves_chain() {
     let mut link = Link::new(configs(), 505);
     let now: Instant = link.now;
     link.ends[0].initiate(now).unwrap();

@@ -123,7 +123,7 @@ fn a_pair_of_another_policy_stays_in_use() {
 }
 
 #[test]
-fn crossing_quick_modes_are_settled_the_same_on_both_sides() {
+fn rekey_of_both_sides_at_once() {
     let mut winners = [0; 2];
     for seed in 0..200 {
         let mut link = agreed(600 + seed);
@@ -155,7 +155,7 @@ fn crossing_quick_modes_are_settled_the_same_on_both_sides() {
 }
 
 #[test]
-fn crossing_main_modes_are_settled_the_same_on_both_sides() {
+fn rekey_crossing_main_modes() {
     for seed in 0..50 {
         let mut link = Link::new(configs(), 700 + seed);
         initiate(&mut link, 0);
@@ -218,7 +218,7 @@ fn pair_after_pair_is_refused() {
 }
 
 #[test]
-fn renewals_over_faulty_wires_lose_no_sa() {
+fn changeover_without_loss_1000_runs() {
     for seed in 0..1000 {
         let mut link = agreed(10_000 + seed);
         link.faults = Faults { lost: seed % 4 * 10, repeated: 20, delayed: seed % 3 * 10, ..Faults::default() };

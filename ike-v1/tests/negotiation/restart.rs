@@ -33,7 +33,7 @@ fn initial_contact_removes_the_sas_of_before() {
 }
 
 #[test]
-fn initial_contact_spares_other_identities() {
+fn initial_contact_spares_neighbours_behind_nat() {
     let mut link = agreed(configs());
     let [mut config, _] = configs();
     config.local_identity.1 = b"other.example".to_vec();
@@ -46,7 +46,7 @@ fn initial_contact_spares_other_identities() {
 }
 
 #[test]
-fn initial_contact_is_sent_without_other_sas_only() {
+fn initial_contact_once() {
     let mut link = agreed(configs());
     let sa = link.ends[0].negotiator.sas().next().unwrap().id();
     let (now, end) = (link.now, &mut link.ends[0]);
@@ -102,7 +102,7 @@ fn one_source_has_four_half_open_exchanges() {
 }
 
 #[test]
-fn a_flood_from_many_addresses_leaves_room_for_others() {
+fn mm1_flood_keeps_old_sas() {
     let mut link = agreed(configs());
     let exponentiations = link.ends[1].host.exponentiations;
     // Four addresses with one exchange each fill the table of four.
