@@ -198,8 +198,10 @@ impl Parameter {
             Self::Encryption => Encryption(number).name(),
             Self::Transform => EspTransform(octet).name(),
             Self::Hash => Hash(number).name(),
-            Self::Authentication => AuthAlgorithm(number).name(),
             Self::Method => AuthMethod(number).name(),
+            // A quick mode without perfect forward secrecy, and a suite that has its integrity from the cipher.
+            Self::Group | Self::Authentication if value == 0 => Some("none"),
+            Self::Authentication => AuthAlgorithm(number).name(),
             Self::Group => Group(number).name(),
             Self::Encapsulation => EncapsulationMode(number).name(),
             Self::KeyLength | Self::ExtendedSequence | Self::Seconds | Self::Kilobytes => None,
