@@ -99,6 +99,7 @@ pub struct Installed {
     pub selector: Selector,
     pub source: IpAddr,
     pub destination: IpAddr,
+    pub limits: ipsec_sa::Lifetimes,
 }
 
 pub struct Endpoint {
@@ -308,6 +309,7 @@ fn installed(ready: &NegotiatedSa) -> Installed {
         selector: ready.selector,
         source: ready.params.source,
         destination: ready.params.id.destination,
+        limits: ready.params.lifetimes,
     }
 }
 
