@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use ike_codec::{Group, IdKind};
-use ike_v1::{Counter, ProposalCheck};
+use ike_codec::{Group, Header, IdKind, Message, MessageWriter, PayloadKind};
+use ike_v1::{Counter, Phase2Suite, ProposalCheck, plaintext};
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, IpProto, PortRange, Selector, Upper};
 use ipsec_sa::Mode;
 
-use crate::endpoint::{Config, configs, esp, paths, phase_1, seconds};
+use crate::endpoint::{Config, configs, esp, first_message, paths, phase_1, seconds};
+use crate::spy::Spy;
 use crate::wire::Link;
 
 /// Negotiates one pair without faults and returns the link.
@@ -318,5 +319,105 @@ fn the_message_that_announces_an_inbound_sa_waits_for_its_installation() {
         link.ends[side].confirms = true;
         link.run(Duration::from_secs(3));
         assert_eq!(link.agreed(), 1);
+    }
+}
+
+/// Lets the endpoints exchange messages at once, each of which `alter` may change; the first one has the number 1.
+fn exchange(configs: [Config; 2], seed: u64, alter: impl Fn(usize, Vec<u8>) -> Vec<u8>) -> Link {
+    let mut link = Link::new(configs, seed);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    let mut side = 0;
+    for number in 1..=9 {
+        let Some(message) = link.ends[side].poll(now).pop() else { break };
+        side = 1 - side;
+        link.ends[side].receive(now, alter(number, message));
+    }
+    link.ends.iter_mut().for_each(|end| drop(end.poll(now)));
+    link
+}
+
+#[test]
+fn responder_echoes_numbers_of_a_pix() {
+    // Offsets of the numbers of the first proposal and the first transform in messages 1 and 2.
+    let (proposal, transform) = (44, 52);
+    let mut link = Link::new(configs(), 19);
+    let mut message = first_message(configs()[0].clone(), 19);
+    assert_eq!((message[proposal], message[transform]), (1, 1));
+    (message[proposal], message[transform]) = (3, 20);
+    link.inject(1, message);
+    let answer = &link.sent[0].1;
+    assert_eq!((answer[proposal], answer[transform]), (3, 20));
+    // As initiator: the contents of the answer decide, not its numbers.
+    let link = exchange(configs(), 20, |number, mut message| {
+        if number == 2 {
+            (message[proposal], message[transform]) = (7, 9);
+        }
+        message
+    });
+    assert_eq!(link.agreed(), 1, "{:?}", link.counts());
+}
+
+/// Copies the payloads of a message, and appends a vendor ID.
+fn with_vendor_id<'b>(buf: &'b mut [u8], header: &Header, payloads: ike_codec::Payloads<'_>) -> MessageWriter<'b> {
+    let mut writer = MessageWriter::new(buf, header).unwrap();
+    for payload in payloads {
+        writer.copy(&payload).unwrap();
+    }
+    writer.bytes(PayloadKind::VENDOR_ID, b"vendor of a test").unwrap();
+    writer
+}
+
+#[test]
+fn vendor_ids_in_any_phase_1_message() {
+    for with_id in 1..=4 {
+        let link = exchange(configs(), 21, |number, message| {
+            let parsed = Message::parse(&message).unwrap();
+            if number != with_id {
+                return message;
+            }
+            with_vendor_id(&mut [0; 1024], parsed.header(), parsed.payloads()).finish().to_vec()
+        });
+        assert_eq!(link.agreed(), 1, "message {with_id}: {:?}", link.counts());
+    }
+    let genuine = agree(configs(), 21);
+    let spy = Spy::new(&genuine);
+    let (message_5, chain) = spy.message_5(&genuine);
+    let header = Header::parse(&message_5).unwrap().0;
+    let mut buf = [0; 1024];
+    let altered = spy.encrypt(&chain, with_vendor_id(&mut buf, &header, plaintext(&message_5).unwrap().payloads()));
+    let link = exchange(configs(), 21, |number, message| if number == 5 { altered.clone() } else { message });
+    assert_eq!(link.ends[1].phase_1_up, 1, "message 5: {:?}", link.counts());
+}
+
+#[test]
+fn commit_bit_in_phase_1() {
+    let link = exchange(configs(), 22, |number, mut message| {
+        message[19] |= if number <= 6 { 2 } else { 0 };
+        message
+    });
+    assert_eq!(link.agreed(), 1, "{:?}", link.counts());
+    assert!(link.ends.iter().all(|end| end.phase_1_up == 1 && end.failures.is_empty()));
+}
+
+#[test]
+fn obey_takes_their_blowfish_length() {
+    for (theirs, ours) in [(16, 56), (56, 16)] {
+        let [mut a, mut b] = configs();
+        let blowfish = phase_1(CipherAlgorithm::BlowfishCbc, HashFunction::Sha1, Group::MODP_768);
+        (a.proposals, b.proposals) = (vec![blowfish.with_cipher_key(theirs)], vec![blowfish.with_cipher_key(ours)]);
+        let keyed = |octets| {
+            let mut offer = esp(CipherAlgorithm::BlowfishCbc, IntegrityAlgorithm::HmacSha1_96);
+            let Phase2Suite::Keyed { cipher_key, .. } = &mut offer.suite else { unreachable!() };
+            *cipher_key = octets;
+            vec![offer]
+        };
+        (a.esp, b.esp) = (keyed(theirs), keyed(ours));
+        b.check = ProposalCheck::Obey;
+        let link = agree([a, b], 23);
+        for end in &link.ends {
+            assert_eq!(end.negotiator.sas().next().unwrap().choice().cipher_key, theirs);
+            assert!(end.inbound.values().all(|installed| installed.cipher_key.len() == theirs));
+        }
     }
 }

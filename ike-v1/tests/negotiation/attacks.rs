@@ -501,7 +501,7 @@ fn refused_message_5(kind: NotifyKind) -> (Link, Vec<u8>) {
     link.ends[0].initiate(now).unwrap();
     until(&mut link, 5);
     link.ends[1].deaf = true;
-    let spy = Spy::behind(&link, 5);
+    let spy = Spy::of(&link.sent[..5], &link.ends[0].host.first_shared);
     let notification = Notification { doi: Doi::IPSEC, protocol: ProtocolId::ISAKMP, kind, spi: &[], data: &[] };
     let message = spy.message((ExchangeKind::INFORMATIONAL, 7), &spy.chain(7, []), |writer| {
         writer.payload(PayloadKind::NOTIFICATION, |body| notification.write(body)).map(drop)

@@ -50,6 +50,12 @@ pub struct TestHost {
     pub first_shared: Vec<u8>,
     /// Set if every address is that of the peer.
     pub accepts_every_address: bool,
+    /// Set if this endpoint does not initiate.
+    pub is_passive: bool,
+    /// Identities of further peers at the address of the first one.
+    pub further_peers: Vec<(IdKind, Vec<u8>)>,
+    /// Pre-shared keys by the address of the peer, `None` for every other address, in the place of the only one.
+    pub keys: Vec<(Option<IpAddr>, Vec<u8>)>,
     /// Questions that are answered later.
     pub later: Later,
     /// Values of the peer that were refused.
@@ -109,6 +115,8 @@ pub struct Endpoint {
     pub outbound: BTreeMap<u32, Installed>,
     pub failures: Vec<Failure>,
     pub phase_1_up: usize,
+    /// Peer of the last phase 1.
+    pub last_peer: Option<PeerId>,
     pub phase_1_gone: Vec<Gone>,
     pub gone: Vec<(Direction, u32, Gone)>,
     pub unknown: usize,
@@ -194,6 +202,9 @@ impl Endpoint {
                 exponentiations: 0,
                 first_shared: Vec::new(),
                 accepts_every_address: false,
+                is_passive: false,
+                further_peers: Vec::new(),
+                keys: Vec::new(),
                 later: Later::default(),
                 refused: Vec::new(),
             },
@@ -201,6 +212,7 @@ impl Endpoint {
             outbound: BTreeMap::new(),
             failures: Vec::new(),
             phase_1_up: 0,
+            last_peer: None,
             phase_1_gone: Vec::new(),
             gone: Vec::new(),
             unknown: 0,
@@ -256,7 +268,10 @@ impl Endpoint {
     fn handle_events(&mut self, now: Instant) {
         while let Some(event) = self.negotiator.poll_event() {
             match event {
-                Event::Phase1Up { .. } => self.phase_1_up += 1,
+                Event::Phase1Up { peer, .. } => {
+                    self.phase_1_up += 1;
+                    self.last_peer = Some(peer);
+                }
                 Event::Phase1Gone { why, .. } => self.phase_1_gone.push(why),
                 Event::InboundReady(ready) => {
                     let spi = ready.params.id.spi;
@@ -320,12 +335,17 @@ impl Host for TestHost {
 
     fn find_peer(&self, hint: &PeerHint<'_>) -> Option<PeerId> {
         let is_peer = self.accepts_every_address || hint.path.remote.ip() == self.path.remote.ip();
-        is_peer.then_some(PeerId(0))
+        let has_identity =
+            |(kind, data): &(IdKind, Vec<u8>)| hint.identity.is_some_and(|id| (id.kind, id.data) == (*kind, data));
+        let further = self.further_peers.iter().position(has_identity);
+        is_peer.then(|| PeerId(further.map_or(0, |index| index as u16 + 1)))
     }
 
     fn peer(&self, peer: PeerId) -> Option<Peer<'_>> {
-        (peer == PeerId(0)).then(|| Peer {
-            path: Some(self.path),
+        let further = usize::from(peer.0).checked_sub(1);
+        let is_known = further.is_none_or(|index| index < self.further_peers.len());
+        is_known.then(|| Peer {
+            path: Some(self.path).filter(|_| !self.is_passive),
             proposals: &self.config.proposals,
             local_identity: Identification {
                 protocol: self.config.identity_port.0,
@@ -338,8 +358,9 @@ impl Host for TestHost {
         })
     }
 
-    fn pre_shared_key(&mut self, _: PeerId, _: &Path) -> Poll<Option<PreSharedKey>> {
-        let key = self.config.key.as_deref();
+    fn pre_shared_key(&mut self, _: PeerId, path: &Path) -> Poll<Option<PreSharedKey>> {
+        let of_address = |address| self.keys.iter().find(|(of, _)| *of == address).map(|(_, key)| &key[..]);
+        let key = of_address(Some(path.remote.ip())).or_else(|| of_address(None)).or(self.config.key.as_deref());
         self.later.answer(&[b"pre-shared key"], || PreSharedKey::new(key?).ok())
     }
 

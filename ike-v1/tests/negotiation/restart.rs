@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ike_v1::{Counter, Gone};
+use ike_codec::{Group, IdKind};
+use ike_v1::{Counter, Gone, PeerId};
+use ipsec_crypto::{CipherAlgorithm, HashFunction};
 
-use crate::endpoint::{Config, Endpoint, configs, first_message, paths, seconds};
+use crate::endpoint::{Config, Endpoint, configs, first_message, paths, phase_1, seconds};
 use crate::wire::Link;
 
 fn agreed(configs: [Config; 2]) -> Link {
@@ -157,4 +159,132 @@ fn key_exchanges_are_bounded() {
     }
     assert_eq!(refused, 30, "50 in a second");
     assert_eq!(link.ends[1].host.exponentiations, 100);
+}
+
+#[test]
+fn second_main_mode_while_first_half_open() {
+    let mut link = Link::new(configs(), 403);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    while link.sent.len() < 2 {
+        assert!(link.step(now + Duration::from_secs(1)));
+    }
+    // The initiator restarts before it has received message 2, which belongs to no exchange of it.
+    let [config, _] = configs();
+    link.restart(0, config);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(5));
+    assert_eq!(link.agreed(), 1, "{:?}", link.counts());
+    link.run(Duration::from_secs(200));
+    for end in &link.ends {
+        assert_eq!((end.failures.len(), end.phase_1_up, end.negotiator.sas().count()), (0, 1, 1));
+    }
+}
+
+#[test]
+fn ike_scan_probe_leaves_no_state() {
+    let [accepted, mut refused] = configs();
+    refused.proposals = vec![phase_1(CipherAlgorithm::DesCbc, HashFunction::Md5, Group::MODP_1024)];
+    let mut link = Link::new(configs(), 404);
+    link.inject(1, first_message(refused, 1));
+    assert!(link.ends[1].negotiator.poll_timeout().is_none(), "an offer that is refused leaves nothing");
+    link.inject(1, first_message(accepted, 2));
+    assert_eq!(link.sent.len(), 2, "each probe has one answer");
+    link.run(Duration::from_secs(121));
+    let end = &link.ends[1];
+    assert!(end.negotiator.poll_timeout().is_none() && end.negotiator.is_idle());
+    assert_eq!((link.sent.len(), end.failures.len(), end.host.exponentiations), (2, 1, 0), "that of the first probe");
+}
+
+/// Lets side 0 initiate from this address.
+fn from_address(key: &[u8], keys: &[(Option<IpAddr>, &[u8])], address: [u8; 4]) -> Link {
+    let [mut a, b] = configs();
+    a.key = Some(key.to_vec());
+    let mut link = Link::new([a, b], 405);
+    link.ends[0].host.path.local.set_ip(address.into());
+    link.ends[1].host.path.remote.set_ip(address.into());
+    link.ends[1].host.keys = keys.iter().map(|(address, key)| (*address, key.to_vec())).collect();
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(5));
+    link
+}
+
+#[test]
+fn main_psk_by_star_key() {
+    let known = [192, 0, 2, 1];
+    let keys: [(Option<IpAddr>, &[u8]); 2] = [(None, b"for all"), (Some(known.into()), b"for one")];
+    let table = [
+        (&b"for all"[..], [203, 0, 113, 7], 1),
+        (b"for one", known, 1),
+        (b"for all", known, 0),
+        (b"for one", [203, 0, 113, 7], 0),
+    ];
+    for (key, address, expected) in table {
+        let link = from_address(key, &keys, address);
+        assert_eq!(link.agreed(), expected, "{address:?} with the key {}", String::from_utf8_lossy(key));
+    }
+}
+
+#[test]
+fn identity_by_address_then_by_id() {
+    for (name, number) in [("second.example", 1), ("third.example", 2), ("gateway.example", 0)] {
+        let [mut a, b] = configs();
+        a.local_identity = (IdKind::FQDN, name.into());
+        let mut link = Link::new([a, b], 406);
+        let further = ["second.example", "third.example"];
+        link.ends[1].host.further_peers = further.map(|name| (IdKind::FQDN, name.into())).to_vec();
+        let now = link.now;
+        link.ends[0].initiate(now).unwrap();
+        link.run(Duration::from_secs(5));
+        assert_eq!((link.agreed(), link.ends[1].last_peer), (1, Some(PeerId(number))), "{name}");
+    }
+}
+
+#[test]
+fn phase_1_gone_children_live() {
+    let lifetime = |mut config: Config| {
+        config.proposals[0] = config.proposals[0].with_lifetimes(seconds(100));
+        config
+    };
+    let mut link = agreed(configs().map(lifetime));
+    // The renewal has no answer.
+    link.faults.lost = 100;
+    link.run(Duration::from_secs(200));
+    for end in &link.ends {
+        assert_eq!((end.negotiator.sas().count(), &end.phase_1_gone[..]), (0, &[Gone::Expired][..]));
+        assert_eq!(end.gone, [], "the IPsec SAs do not end with it");
+    }
+    link.faults.lost = 0;
+    assert_eq!(link.agreed(), 1);
+    let now = link.now;
+    link.ends[1].initiate_policy(now, 2).unwrap();
+    link.run(Duration::from_secs(5));
+    assert_eq!(link.agreed(), 2, "a request begins phase 1 again");
+}
+
+#[test]
+fn clock_jumps_forward() {
+    for jump in [86_400, 3_000_000_000] {
+        for messages in 0..=9 {
+            let mut link = Link::new(configs(), 407);
+            let now = link.now;
+            link.ends[0].initiate(now).unwrap();
+            while link.sent.len() < messages && link.step(now + Duration::from_secs(1)) {}
+            link.now = now + Duration::from_secs(jump);
+            link.run(Duration::from_secs(300));
+            for end in &link.ends {
+                assert_eq!(end.negotiator.counters().get(Counter::Internal), 0, "{messages}");
+                assert!(end.negotiator.is_idle(), "{messages}: {:?}", link.counts());
+            }
+            // One end may have an ISAKMP SA that the other one has given up; it is replaced when it has no answer.
+            for _ in 0..2 {
+                let now = link.now;
+                link.ends[1].initiate(now).unwrap();
+                link.run(Duration::from_secs(100));
+            }
+            assert_eq!(link.agreed(), 1, "{jump} s after {messages} messages: {:?}", link.counts());
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use ike_codec::{ExchangeKind, Header, MessageWriter, NoSpace, PayloadKind};
+use ike_codec::{ExchangeKind, Header, Message, MessageWriter, NoSpace, PayloadKind};
 use ike_v1::{Cookies, Follower, IvChain, Phase1Keys, Protection, Role, Secrets, Verdict};
 
 use ipsec_crypto::PrfOutput;
@@ -21,19 +21,19 @@ pub struct Spy {
 impl Spy {
     /// Derives the keys from the first six messages of a link.
     pub fn new(link: &Link) -> Self {
-        Self::behind(link, 6)
+        Self::of(&link.sent[..6], &link.ends[0].host.first_shared)
     }
 
-    /// Derives the keys from the first messages of main mode, which are four at least.
-    pub fn behind(link: &Link, messages: usize) -> Self {
+    /// Derives the keys from the first messages of a main mode of side 0, which are four at least.
+    pub fn of(messages: &[(usize, Vec<u8>)], shared: &[u8]) -> Self {
         let [config, _] = configs();
         let secrets = Secrets {
             pre_shared_key: config.key.as_deref(),
-            shared: Some(&link.ends[0].host.first_shared),
+            shared: Some(shared),
             ..Secrets::default()
         };
         let mut follower = Follower::new();
-        for (side, message) in &link.sent[..messages] {
+        for (side, message) in messages {
             let sender = if *side == 0 { Role::Initiator } else { Role::Responder };
             let followed = follower.follow(sender, &mut message.clone(), &secrets).unwrap();
             assert!(matches!(followed.verdict, Verdict::Absent | Verdict::Good), "{followed:?}");
@@ -42,6 +42,25 @@ impl Spy {
         let keys = Phase1Keys::import(keys.prf(), keys.d(), keys.a(), keys.e()).unwrap();
         let (cookies, protection) = (follower.cookies(), follower.protection().unwrap());
         Self { cookies, keys, protection, follower: RefCell::new(follower) }
+    }
+
+    /// Returns message 5 of the first main mode in cleartext, with the chain of its encryption.
+    pub fn message_5(&self, link: &Link) -> (Vec<u8>, IvChain) {
+        let public = |message: &[u8]| {
+            let parsed = Message::parse(message).unwrap();
+            parsed.payloads().find(|payload| payload.kind == PayloadKind::KEY_EXCHANGE).unwrap().body.to_vec()
+        };
+        let chain = self.protection.phase_1(&public(&link.sent[2].1), &public(&link.sent[3].1));
+        let mut message = link.sent[4].1.clone();
+        let _next = self.protection.decrypt(&chain, &mut message).unwrap();
+        (message, chain)
+    }
+
+    /// Encrypts a message.
+    pub fn encrypt(&self, chain: &IvChain, writer: MessageWriter<'_>) -> Vec<u8> {
+        let message = writer.finish_padded(self.protection.block()).unwrap();
+        let _next = self.protection.encrypt(chain, message).unwrap();
+        message.to_vec()
     }
 
     /// Returns the chain of a message ID behind these messages.
