@@ -154,7 +154,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// the negotiation of this host begins, its events are the answer, and there is none for the identifier.
     ///
     /// The pair takes the place of an older one of the policy without loss: the outbound SA is announced, and the older
-    /// one removed, once the peer has shown that it has the new one.
+    /// one removed, once the peer has shown that it has the new one, or when the older one ends.
     ///
     /// # Errors
     /// [`Refusal`] if the peer or the policy does not exist, the peer has no address, or the table is full.
@@ -233,6 +233,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         for index in 0..self.pairs.len() {
             self.delete_pair(index, now, what, host);
         }
+        self.take_over_from_ended(now);
         for index in 0..self.exchanges.len() {
             let is_meant = self.exchanges.get(index).is_some_and(|Exchange { state, .. }| match what {
                 Target::All => true,

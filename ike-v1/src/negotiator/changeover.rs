@@ -124,6 +124,17 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.touch();
     }
 
+    /// Uses the outbound SA of each pair that waits for the peer if the older pair no longer exists.
+    pub(super) fn take_over_from_ended(&mut self, now: Instant) {
+        for index in 0..self.pairs.len() {
+            let Some(pair) = self.pairs.get(index).filter(|pair| pair.take_over_at.is_some()) else { continue };
+            let id = pair.id;
+            if !self.siblings(pair).any(|older| older.take_over_at.is_none()) {
+                self.take_over(id, now);
+            }
+        }
+    }
+
     /// Completes changes of pairs whose time has come.
     pub(super) fn change_over(&mut self, now: Instant, host: &mut dyn Host) {
         for index in 0..self.pairs.len() {

@@ -269,6 +269,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 _ => {}
             }
         }
+        self.take_over_from_ended(now);
         self.end_orphans();
     }
 

@@ -30,6 +30,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 self.has_events = true;
             }
         }
+        self.take_over_from_ended(now);
         self.has_output = true;
         self.end_orphans();
         self.has_wanted = true;

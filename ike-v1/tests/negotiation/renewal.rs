@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use ike_v1::{Counter, Gone, Refusal};
+use ike_v1::{Counter, Gone, Refusal, Target};
 use ipsec_packet::Instant;
 use ipsec_sa::Direction;
 
-use crate::endpoint::{configs, seconds};
+use crate::endpoint::{Config, configs, seconds};
 use crate::wire::{Faults, Link};
 
 fn agreed(seed: u64) -> Link {
@@ -251,4 +251,49 @@ fn run_with_traffic(link: &mut Link, time: Duration) {
         link.collect();
     }
     link.now = end;
+}
+
+fn with_lifetime(life: u64) -> [Config; 2] {
+    configs().map(|mut config| {
+        config.esp[0] = config.esp[0].with_lifetimes(seconds(life));
+        config
+    })
+}
+
+#[test]
+fn life_of_two_seconds() {
+    let mut link = Link::new(with_lifetime(2), 1300);
+    initiate(&mut link, 0);
+    link.run(Duration::from_millis(200));
+    assert_eq!(link.agreed(), 1);
+    for (end, soft) in link.ends.iter().zip([1000, 1500]) {
+        let mut limits = end.inbound.values().chain(end.outbound.values()).map(|installed| installed.limits);
+        assert!(limits.all(|limits| limits.soft.age == Some(Duration::from_millis(soft))));
+    }
+    // The initiator renews at its soft limit.
+    for _ in 0..30 {
+        run_without_loss(&mut link, Duration::from_secs(1));
+        initiate(&mut link, 0);
+    }
+    run_without_loss(&mut link, Duration::from_secs(1));
+    assert!(link.ends.iter().all(|end| end.failures.is_empty()), "{:?}", link.counts());
+    // Without a renewal nothing is left.
+    link.run(Duration::from_secs(5));
+    assert!(link.ends.iter().all(|end| end.inbound.is_empty() && end.outbound.is_empty()));
+}
+
+#[test]
+fn a_new_pair_is_used_when_the_old_one_ends_before_the_peer_has_shown_it() {
+    let mut link = agreed(506);
+    let old = senders(&link)[0][0];
+    initiate(&mut link, 0);
+    link.run(Duration::from_millis(100));
+    assert_eq!(senders(&link)[0], [old], "the change waits for the peer");
+    let (now, sa) = (link.now, link.ends[0].inbound[&senders(&link)[1][0]].sa);
+    let of_old = link.ends[0].outbound[&old].sa;
+    assert_ne!(of_old, sa);
+    let end = &mut link.ends[0];
+    end.negotiator.delete(now, Target::IpsecSa(of_old), &mut end.host);
+    link.collect();
+    assert_eq!(link.ends[0].outbound.values().map(|installed| installed.sa).collect::<Vec<_>>(), [sa]);
 }
