@@ -112,6 +112,20 @@ fn keys_of_the_protocols_differ() {
 }
 
 #[test]
+fn keymat_of_no_octets() {
+    let link = agree(both(&templates(Mode::Transport)[..1]));
+    for installed in link.ends.iter().flat_map(|end| end.inbound.values().chain(end.outbound.values())) {
+        assert_eq!(installed.protocol, Protocol::Ipcomp);
+        assert!(installed.cipher_key.is_empty() && installed.integrity_key.is_empty());
+    }
+    // ESP with neither a cipher nor an integrity algorithm is no transform, although its keys have no octets either.
+    let mut configs = configs();
+    let none = esp(CipherAlgorithm::Null, IntegrityAlgorithm::None);
+    configs.iter_mut().for_each(|config| config.esp = vec![none]);
+    assert!(matches!(refused(configs)[1], Some(Refusal::NoProposal(_))));
+}
+
+#[test]
 fn the_order_of_the_proposals_has_no_meaning() {
     let mut configs = both(&templates(Mode::Tunnel));
     configs[1].bundle.reverse();

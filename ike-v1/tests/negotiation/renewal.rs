@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use ike_v1::{Counter, Gone, Refusal, Target};
+use ike_v1::{Counter, Gone, Refusal, Settings, Target};
 use ipsec_packet::Instant;
 use ipsec_sa::Direction;
 
-use crate::endpoint::{Config, configs, seconds};
+use crate::endpoint::{Config, TestNegotiator, configs, seconds};
 use crate::wire::{Faults, Link};
 
 fn agreed(seed: u64) -> Link {
@@ -261,6 +261,26 @@ fn with_lifetime(life: u64) -> [Config; 2] {
 }
 
 #[test]
+fn soft_limit_spread() {
+    // Parts of the lifetime in permille: of the initiator, and of the responder.
+    let (mut least, mut most) = ([u128::MAX; 2], [0; 2]);
+    for seed in 0..100 {
+        let mut link = Link::new(with_lifetime(3600), 1200 + seed);
+        initiate(&mut link, 0);
+        link.run(Duration::from_secs(5));
+        for (side, end) in link.ends.iter().enumerate() {
+            for installed in end.inbound.values().chain(end.outbound.values()) {
+                assert_eq!(installed.limits.hard.age, Some(Duration::from_secs(3600)));
+                let soft = installed.limits.soft.age.unwrap().as_millis() / 3600;
+                (least[side], most[side]) = (least[side].min(soft), most[side].max(soft));
+            }
+        }
+    }
+    assert!((800..810).contains(&least[0]) && (890..=900).contains(&most[0]), "{} to {}", least[0], most[0]);
+    assert!((900..905).contains(&least[1]) && (945..=950).contains(&most[1]), "{} to {}", least[1], most[1]);
+}
+
+#[test]
 fn life_of_two_seconds() {
     let mut link = Link::new(with_lifetime(2), 1300);
     initiate(&mut link, 0);
@@ -296,4 +316,81 @@ fn a_new_pair_is_used_when_the_old_one_ends_before_the_peer_has_shown_it() {
     end.negotiator.delete(now, Target::IpsecSa(of_old), &mut end.host);
     link.collect();
     assert_eq!(link.ends[0].outbound.values().map(|installed| installed.sa).collect::<Vec<_>>(), [sa]);
+}
+
+#[test]
+fn redundant_sa_is_not_renewed() {
+    let lifetime = |mut config: Config| {
+        config.proposals[0] = config.proposals[0].with_lifetimes(seconds(600));
+        config
+    };
+    for seed in 0..20 {
+        let mut link = Link::new(configs().map(lifetime), 1400 + seed);
+        initiate(&mut link, 0);
+        initiate(&mut link, 1);
+        link.run(Duration::from_secs(40));
+        assert!(link.ends.iter().all(|end| end.phase_1_up == 2), "both main modes complete");
+        link.run(Duration::from_secs(550));
+        assert!(link.ends.iter().all(|end| end.phase_1_up == 3), "one of them is renewed: {:?}", link.counts());
+        assert_eq!(link.agreed(), 1);
+        // The redundant pair was deleted, and no other one was negotiated in its place.
+        let deleted = [Gone::Redundant, Gone::DeletedByPeer];
+        for (side, end) in link.ends.iter().enumerate() {
+            assert_eq!(end.inbound.len(), 1);
+            assert!(reasons(&link, side, Direction::Inbound).iter().all(|why| deleted.contains(why)));
+        }
+    }
+}
+
+/// Runs for a time, in which side 1 sends a packet each second with its oldest SA, which side 0 receives.
+fn run_with_oldest_sa(link: &mut Link, time: u64) {
+    for _ in 0..time {
+        link.run(Duration::from_secs(1));
+        let now = link.now;
+        let oldest = link.ends[0].inbound.values().map(|installed| installed.sa).next().unwrap();
+        link.ends[0].negotiator.heard_from(now, oldest);
+        link.collect();
+    }
+}
+
+#[test]
+fn old_sa_preferred_by_kame() {
+    for deletes in [true, false] {
+        let mut link = Link::new(with_lifetime(1000), 1500);
+        let settings = Settings { delete_renewed: deletes, ..Settings::DAEMON };
+        *link.ends[0].negotiator = TestNegotiator::new(settings, [7; 16]);
+        initiate(&mut link, 0);
+        link.run(Duration::from_secs(40));
+        let old: Vec<u32> = link.ends[0].inbound.keys().copied().collect();
+        initiate(&mut link, 0);
+        run_with_oldest_sa(&mut link, 119);
+        assert!(link.ends[0].inbound.contains_key(&old[0]), "packets of the old SA are accepted");
+        run_with_oldest_sa(&mut link, 10);
+        // The delete payload makes the peer use the new SA.
+        assert_eq!(link.ends[0].inbound.contains_key(&old[0]), !deletes);
+        assert!(link.ends[1].gone.contains(&(Direction::Outbound, old[0], Gone::Renewed)));
+        link.run(Duration::from_secs(850));
+        let why = if deletes { Gone::Renewed } else { Gone::Expired };
+        assert_eq!(reasons(&link, 0, Direction::Inbound), [why], "without it the old SA exists until its end");
+        assert_eq!(link.agreed(), 1);
+    }
+}
+
+#[test]
+fn rekey_every_second_under_loss() {
+    for seed in 0..20 {
+        let mut link = agreed(20_000 + seed);
+        link.faults = Faults { lost: 20, repeated: 10, delayed: 10, ..Faults::default() };
+        for _ in 0..120 {
+            let (now, end) = (link.now, &mut link.ends[seed as usize % 2]);
+            // The table of twelve pairs may be full: old ones exist for two minutes.
+            let refused = end.initiate(now).err();
+            assert!(matches!(refused, None | Some(Refusal::Full(_))), "{refused:?}");
+            run_with_traffic(&mut link, Duration::from_secs(1));
+        }
+        link.faults = Faults::default();
+        run_with_traffic(&mut link, Duration::from_secs(400));
+        assert_eq!(link.agreed(), 1, "seed {seed}: {:?}", link.counts());
+        assert!(link.ends.iter().all(|end| end.outbound.len() == 1), "seed {seed}: one pair is used");
+    }
 }
