@@ -44,9 +44,12 @@ pub use peer::{IpsecPolicy, IpsecTemplate, MAX_BUNDLE, Path, Peer, PeerId, Propo
 pub use refusal::{Difference, Mismatch, Parameter, Refusal, Table};
 pub use settings::Settings;
 
+use core::fmt;
+
 use changeover::PAUSE;
 use ike_codec::Cookie;
 use ipsec_packet::Instant;
+use zeroize::Zeroize;
 
 use exchange::{Exchange, Output};
 use informational::{ClearRefusal, new_message_id};
@@ -85,8 +88,7 @@ const FAILURES: usize = 8;
 //# MUST: an authenticated key exchange is supported
 pub struct Negotiator<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize> {
     settings: Settings,
-    /// Key of the digests of received messages.
-    secret: [u8; 16],
+    secret: DigestKey,
     isakmp: Slots<IsakmpSa, SAS>,
     exchanges: Slots<Exchange<BUFFER>, EXCHANGES>,
     pairs: Slots<IpsecSlot, IPSEC_SAS>,
@@ -129,7 +131,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     pub const fn new(settings: Settings, secret: [u8; 16]) -> Self {
         Self {
             settings,
-            secret,
+            secret: DigestKey(secret),
             isakmp: Slots::new(),
             exchanges: Slots::new(),
             pairs: Slots::new(),
@@ -363,10 +365,17 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 }
 
-impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize> Drop
-    for Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
-{
+/// Key of the digests of received messages. It is wiped on drop, and never printed.
+struct DigestKey([u8; 16]);
+
+impl fmt::Debug for DigestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DigestKey")
+    }
+}
+
+impl Drop for DigestKey {
     fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.secret);
+        self.0.zeroize();
     }
 }

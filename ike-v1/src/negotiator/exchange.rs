@@ -1,3 +1,5 @@
+use core::fmt;
+
 use ike_codec::{ExchangeKind, Group, NotifyKind};
 use ipsec_crypto::Secret;
 use ipsec_packet::Instant;
@@ -13,7 +15,6 @@ use super::{Path, PeerId, Refusal, Role};
 use crate::{Cookies, IvChain, Phase1Choice, Phase1Keys, Protection, Skeyid};
 
 /// Exchange in progress: main mode or quick mode.
-#[derive(Debug)]
 pub(crate) struct Exchange<const N: usize> {
     pub state: State,
     marks: Marks,
@@ -117,6 +118,13 @@ impl<const N: usize> Exchange<N> {
     /// Returns the state and the buffer.
     pub const fn parts(&mut self) -> (&mut State, Scratch<'_>) {
         (&mut self.state, Scratch::new(&mut self.buffer, &mut self.marks))
+    }
+}
+
+impl<const N: usize> fmt::Debug for Exchange<N> {
+    /// The buffer has private values and shared secrets, and is not printed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("state", &self.state).field("marks", &self.marks).finish_non_exhaustive()
     }
 }
 

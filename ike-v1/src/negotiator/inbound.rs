@@ -125,7 +125,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Returns the keyed digest by which a duplicate is recognised.
     pub(super) fn digest(&self, message: &[u8]) -> u64 {
-        let mut hasher = SipHasher13::new_with_key(&self.secret);
+        let mut hasher = SipHasher13::new_with_key(&self.secret.0);
         hasher.write(message);
         hasher.finish()
     }

@@ -197,7 +197,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let peer = state.peer;
         let began = state.started;
         let (id, _) = authentic.census.identity()?;
-        let identity = identity::digest(&id, &self.secret);
+        let identity = identity::digest(&id, &self.secret.0);
         let has_initial_contact = informational::has_initial_contact(&authentic.census);
         let (sa_index, replaced) = self.free_isakmp_sa(peer)?;
         let settings = self.settings;

@@ -14,7 +14,6 @@ pub(crate) struct Span {
 /// ```text
 /// | SAi_b, private value, public values, nonces, identities .. | free | datagram sent last |
 /// ```
-#[derive(Debug)]
 pub(crate) struct Scratch<'b> {
     octets: &'b mut [u8],
     marks: &'b mut Marks,

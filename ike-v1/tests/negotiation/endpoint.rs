@@ -46,6 +46,8 @@ pub struct TestHost {
     pub random: Random,
     pub reserved: Vec<u32>,
     pub exponentiations: usize,
+    /// Private values and shared secrets.
+    pub secrets: Vec<Vec<u8>>,
     /// First shared secret: that of phase 1.
     pub first_shared: Vec<u8>,
     /// Set if every address is that of the peer.
@@ -110,6 +112,8 @@ pub struct Installed {
 
 pub struct Endpoint {
     pub negotiator: Box<TestNegotiator>,
+    /// Key of its digests.
+    pub secret: [u8; 16],
     pub host: TestHost,
     pub inbound: BTreeMap<u32, Installed>,
     pub outbound: BTreeMap<u32, Installed>,
@@ -194,12 +198,14 @@ impl Endpoint {
         random.fill(&mut secret);
         Self {
             negotiator: Box::new(Negotiator::new(Settings::DAEMON, secret)),
+            secret,
             host: TestHost {
                 config,
                 path,
                 random,
                 reserved: Vec::new(),
                 exponentiations: 0,
+                secrets: Vec::new(),
                 first_shared: Vec::new(),
                 accepts_every_address: false,
                 is_passive: false,
@@ -402,9 +408,10 @@ impl Host for TestHost {
     }
 
     fn public(&mut self, group: Group, private: &[u8], public: &mut [u8]) -> Poll<Result<(), DhError>> {
-        let Self { later, exponentiations, config, .. } = self;
+        let Self { later, exponentiations, config, secrets, .. } = self;
         later.answer(&[b"public", private], || {
             *exponentiations += 1;
+            secrets.push(private.to_vec());
             if config.has_real_groups {
                 return Software.public(group, private, public);
             }
@@ -414,13 +421,14 @@ impl Host for TestHost {
     }
 
     fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>> {
-        let Self { later, exponentiations, config, first_shared, .. } = self;
+        let Self { later, exponentiations, config, secrets, first_shared, .. } = self;
         later.answer(&[b"shared", private, public], || {
             *exponentiations += 1;
             if config.has_real_groups {
                 return Software.shared(group, private, public, shared);
             }
             small::write(small::power(small::read(public).ok_or(DhError::InvalidPublicValue)?, private), shared);
+            secrets.push(shared.to_vec());
             if first_shared.is_empty() {
                 *first_shared = shared.to_vec();
             }

@@ -14,6 +14,7 @@ mod refusals;
 mod renewal;
 mod restart;
 mod retransmission;
+mod secrets;
 mod spy;
 mod suspension;
 mod wire;
