@@ -108,6 +108,13 @@ impl Phase1Secrets {
     pub fn protection(&self, choice: &Phase1Choice) -> Result<Protection, Refusal> {
         Protection::new(choice.cipher, self.encryption_key.expose(), choice.hash).map_err(|_| Refusal::Internal)
     }
+
+    /// Returns the keys that an ISAKMP SA needs.
+    pub fn keys(&self) -> Result<(Phase1Keys, Secret<56>), Refusal> {
+        let Phase1Secrets { keys, encryption_key, .. } = self;
+        let keys = Phase1Keys::import(keys.prf(), keys.d(), keys.a(), keys.e()).map_err(|_| Refusal::Internal)?;
+        Ok((keys, Secret::new(encryption_key.expose()).map_err(|_| Refusal::Internal)?))
+    }
 }
 
 impl<const N: usize> Exchange<N> {

@@ -148,7 +148,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let id = self.slot_id(sa_index)?;
         let state = &mut self.exchange_mut(index)?.state;
         let choice = state.choice.ok_or(Refusal::Internal)?;
-        let secrets = state.secrets.take().ok_or(Refusal::Internal)?;
+        // The keys are copied: a value that is moved leaves its octets behind, and one that is dropped wipes them.
+        let (keys, encryption_key) = state.secrets.as_ref().ok_or(Refusal::Internal)?.keys()?;
+        state.secrets = None;
         let role = state.role;
         let sa = IsakmpSa {
             id,
@@ -159,8 +161,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             peer,
             role,
             choice,
-            keys: secrets.keys,
-            encryption_key: secrets.encryption_key,
+            keys,
+            encryption_key,
             last_of_phase_1: state.chain.ok_or(Refusal::Internal)?,
             ours: MessageIds::NONE,
             theirs: MessageIds::NONE,

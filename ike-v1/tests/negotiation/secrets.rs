@@ -1,4 +1,5 @@
-//! Secrets of a negotiator in the text of `Debug`.
+//! Secrets of a negotiator: in its memory, from which they are wiped when they are not needed any more, and in the text of
+//! `Debug`.
 
 use std::time::Duration;
 
@@ -31,4 +32,62 @@ fn debug_shows_no_secret() {
     let key = format!("{:?}", link.ends[0].secret);
     assert!(!text.contains(&key), "key of the digests");
     assert!(text.contains("MainAwaitsKeyR"), "the state is shown");
+}
+
+/// Memory of a process, which Linux shows as a file. With the feature `alloc` the tables are not inside the negotiator.
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "alloc")))]
+mod memory {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    use ike_v1::Target;
+
+    use super::*;
+    use crate::endpoint::Endpoint;
+    use crate::spy::Spy;
+
+    /// Reads the memory of a negotiator, whose tables are inside it.
+    fn memory(end: &Endpoint) -> Vec<u8> {
+        let mut octets = vec![0; size_of_val(&*end.negotiator)];
+        let address = (&raw const *end.negotiator).addr();
+        File::open("/proc/self/mem").unwrap().read_exact_at(&mut octets, address as u64).unwrap();
+        octets
+    }
+
+    fn contains(memory: &[u8], secret: &[u8]) -> bool {
+        assert!(secret.len() >= 16);
+        memory.windows(secret.len()).any(|window| window == secret)
+    }
+
+    #[test]
+    fn secrets_wiped() {
+        let mut link = with_private_value();
+        assert!(contains(&memory(&link.ends[0]), &link.ends[0].host.secrets[0]), "it is needed");
+        link.run(Duration::from_secs(5));
+        assert_eq!(link.agreed(), 1);
+        let spy = Spy::new(&link);
+        for (side, end) in link.ends.iter().enumerate() {
+            let memory = memory(end);
+            assert!(contains(&memory, spy.keys.d()), "the SA needs it");
+            assert_eq!(end.host.secrets.len(), 4, "a private value and a shared secret of each phase");
+            for (number, secret) in end.host.secrets.iter().enumerate() {
+                assert!(!contains(&memory, secret), "side {side}: private value or shared secret {number}");
+            }
+            for installed in end.inbound.values().chain(end.outbound.values()) {
+                assert!(!contains(&memory, &installed.cipher_key), "side {side}: key that was fetched");
+            }
+            let copies = memory.windows(spy.keys.d().len()).filter(|window| *window == spy.keys.d()).count();
+            assert_eq!(copies, 1, "side {side}: copies of SKEYID_d");
+            assert!(!contains(&memory, &spy.skeyid), "side {side}: SKEYID");
+        }
+        let (now, end) = (link.now, &mut link.ends[0]);
+        end.negotiator.delete(now, Target::All, &mut end.host);
+        link.run(Duration::from_secs(100));
+        for (side, end) in link.ends.iter().enumerate() {
+            let memory = memory(end);
+            for secret in [spy.keys.d(), spy.keys.a(), spy.keys.e()] {
+                assert!(!contains(&memory, secret), "side {side}: keys of an ISAKMP SA that is deleted");
+            }
+        }
+    }
 }

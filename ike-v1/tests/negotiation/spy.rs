@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 
 use ike_codec::{ExchangeKind, Header, Message, MessageWriter, NoSpace, PayloadKind};
-use ike_v1::{Cookies, Follower, IvChain, Phase1Keys, Protection, Role, Secrets, Verdict};
+use ike_v1::{Cookies, Follower, IvChain, Nonces, Phase1Keys, Protection, Role, Secrets, Skeyid, Verdict};
 
-use ipsec_crypto::PrfOutput;
+use ipsec_crypto::{HashFunction, PrfOutput};
 
 use crate::endpoint::configs;
 use crate::wire::Link;
@@ -14,8 +14,15 @@ use crate::wire::Link;
 pub struct Spy {
     cookies: Cookies,
     pub keys: Phase1Keys,
+    pub skeyid: Vec<u8>,
     protection: Protection,
     follower: RefCell<Follower<32, 1024>>,
+}
+
+/// Returns the body of the first payload of a kind.
+fn body(message: &[u8], kind: PayloadKind) -> Vec<u8> {
+    let parsed = Message::parse(message).unwrap();
+    parsed.payloads().find(|payload| payload.kind == kind).unwrap().body.to_vec()
 }
 
 impl Spy {
@@ -40,16 +47,20 @@ impl Spy {
         }
         let keys = follower.phase_1_keys().unwrap();
         let keys = Phase1Keys::import(keys.prf(), keys.d(), keys.a(), keys.e()).unwrap();
+        let skeyid = Self::skeyid(link, first, config.key.as_deref().unwrap());
         let (cookies, protection) = (follower.cookies(), follower.protection().unwrap());
-        Self { cookies, keys, protection, follower: RefCell::new(follower) }
+        Self { cookies, keys, skeyid, protection, follower: RefCell::new(follower) }
+    }
+
+    fn skeyid(link: &Link, first: usize, key: &[u8]) -> Vec<u8> {
+        let [initiator, responder] = [2, 3].map(|index| body(&link.sent[first + index].1, PayloadKind::NONCE));
+        let nonces = Nonces { initiator: &initiator, responder: &responder };
+        Skeyid::pre_shared_key(HashFunction::Sha1.prf(), key, &nonces).unwrap().expose().to_vec()
     }
 
     /// Returns message 5 of the first main mode in cleartext, with the chain of its encryption.
     pub fn message_5(&self, link: &Link) -> (Vec<u8>, IvChain) {
-        let public = |message: &[u8]| {
-            let parsed = Message::parse(message).unwrap();
-            parsed.payloads().find(|payload| payload.kind == PayloadKind::KEY_EXCHANGE).unwrap().body.to_vec()
-        };
+        let public = |message: &[u8]| body(message, PayloadKind::KEY_EXCHANGE);
         let chain = self.protection.phase_1(&public(&link.sent[2].1), &public(&link.sent[3].1));
         let mut message = link.sent[4].1.clone();
         let _next = self.protection.decrypt(&chain, &mut message).unwrap();
