@@ -93,14 +93,17 @@ pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: &Cens
     Ok(())
 }
 
-/// Checks the payloads of message 3 or 4 as far as no computation is needed.
-pub(crate) fn check_key(state: &State, message: &Census<'_>) -> Result<(), Refusal> {
+/// Checks the payloads of message 3 or 4 as far as no computation is needed. Values of this host that come back are
+/// refused here, before the host is asked for anything.
+pub(crate) fn check_key(state: &State, stored: Stored<'_>, message: &Census<'_>) -> Result<(), Refusal> {
     let group = state.choice.ok_or(Refusal::Internal)?.group;
-    message.nonce()?;
-    match message.key_exchange_of(Some(group))? {
-        Some((group, public)) => check_public(group, public),
-        None => Err(Refusal::Internal),
-    }
+    let nonce = message.nonce()?;
+    let (group, public) = message.key_exchange_of(Some(group))?.ok_or(Refusal::Internal)?;
+    check_public(group, public)?;
+    // The responder has not drawn its values yet.
+    let Spans { own_public, own_nonce, .. } = state.spans;
+    let is_reflected = public == stored.get(own_public) || nonce == stored.get(own_nonce);
+    if is_reflected { Err(Refusal::Reflected) } else { Ok(()) }
 }
 
 /// Message 3, `HDR, KE, Ni`: sends the public value and the nonce of the responder, and derives the keys.
@@ -127,11 +130,6 @@ pub(crate) fn take_key(step: &mut Step<'_>, message: &Census<'_>, is_first: bool
     let choice = state.choice.ok_or(Refusal::Internal)?;
     let key = answered(host.pre_shared_key(state.peer, &state.path))?.ok_or(Refusal::NoKey)?;
     let spans = store_theirs(scratch, choice.group, message, state.spans)?;
-    let is_reflected = scratch.get(spans.peer_public) == scratch.get(spans.own_public)
-        || scratch.get(spans.peer_nonce) == scratch.get(spans.own_nonce);
-    if is_reflected {
-        return Err(Refusal::Reflected.into());
-    }
     let (secrets, mut chain) = derive(scratch, *host, &spans, (&choice, state.cookies), key.expose(), Role::Initiator)?;
     let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
     let next =

@@ -143,12 +143,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let settings = self.settings;
         let parsed = Message::parse(message).map_err(Refusal::Malformed)?;
         let census = Census::of(row, parsed.payloads())?;
-        let state = &self.exchange(index)?.state;
-        let is_first = !self.has_sas(state.peer);
-        let is_new = state.suspended.is_none();
-        if is_new && matches!(state.stage, Stage::MainAwaitsKeyI | Stage::MainAwaitsKeyR) {
-            main_mode::check_key(state, &census)?;
-            if state.stage == Stage::MainAwaitsKeyI {
+        let is_first = !self.has_sas(self.exchange(index)?.state.peer);
+        let (state, scratch) = self.exchange_mut(index)?.parts();
+        let (stage, is_new) = (state.stage, state.suspended.is_none());
+        if is_new && matches!(stage, Stage::MainAwaitsKeyI | Stage::MainAwaitsKeyR) {
+            main_mode::check_key(state, scratch.stored(), &census)?;
+            if stage == Stage::MainAwaitsKeyI {
                 // The initiator has received the cookie of this host, so that its address is not forged.
                 self.take_key_exchange(received.now)?;
             }

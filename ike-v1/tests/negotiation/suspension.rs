@@ -151,3 +151,21 @@ fn a_deletion_ends_a_step_that_waits() {
         assert!(link.ends.iter().all(|end| end.negotiator.is_idle()), "{:?}", link.counts());
     }
 }
+
+#[test]
+fn a_reflected_message_asks_the_host_nothing() {
+    let mut link = link(configs(), 807, |_| false, 0);
+    let end = link.now + Duration::from_secs(1);
+    while link.sent.len() < 3 {
+        assert!(link.step(end));
+    }
+    let (own, asked) = (link.sent[2].1.clone(), link.ends[0].host.later.count);
+    // Each of many copies; the exchange permits two key exchanges.
+    for _ in 0..5 {
+        link.inject(0, own.clone());
+    }
+    assert_eq!(link.ends[0].negotiator.counters().get(Counter::Reflected), 5, "{:?}", link.counts());
+    assert_eq!(link.ends[0].host.later.count, asked);
+    link.run(Duration::from_secs(5));
+    assert_eq!(link.agreed(), 1);
+}
