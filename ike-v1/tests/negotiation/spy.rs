@@ -34,11 +34,7 @@ impl Spy {
     /// Derives the keys from the first messages of a main mode of side 0, which are four at least.
     pub fn of(messages: &[(usize, Vec<u8>)], shared: &[u8]) -> Self {
         let [config, _] = configs();
-        let secrets = Secrets {
-            pre_shared_key: config.key.as_deref(),
-            shared: Some(shared),
-            ..Secrets::default()
-        };
+        let secrets = Secrets { pre_shared_key: config.key.as_deref(), shared: Some(shared), ..Secrets::default() };
         let mut follower = Follower::new();
         for (side, message) in messages {
             let sender = if *side == 0 { Role::Initiator } else { Role::Responder };
@@ -47,13 +43,13 @@ impl Spy {
         }
         let keys = follower.phase_1_keys().unwrap();
         let keys = Phase1Keys::import(keys.prf(), keys.d(), keys.a(), keys.e()).unwrap();
-        let skeyid = Self::skeyid(link, first, config.key.as_deref().unwrap());
+        let skeyid = Self::skeyid(messages, config.key.as_deref().unwrap());
         let (cookies, protection) = (follower.cookies(), follower.protection().unwrap());
         Self { cookies, keys, skeyid, protection, follower: RefCell::new(follower) }
     }
 
-    fn skeyid(link: &Link, first: usize, key: &[u8]) -> Vec<u8> {
-        let [initiator, responder] = [2, 3].map(|index| body(&link.sent[first + index].1, PayloadKind::NONCE));
+    fn skeyid(messages: &[(usize, Vec<u8>)], key: &[u8]) -> Vec<u8> {
+        let [initiator, responder] = [2, 3].map(|index| body(&messages[index].1, PayloadKind::NONCE));
         let nonces = Nonces { initiator: &initiator, responder: &responder };
         Skeyid::pre_shared_key(HashFunction::Sha1.prf(), key, &nonces).unwrap().expose().to_vec()
     }
