@@ -75,6 +75,12 @@ impl BadMessages {
 }
 
 impl State {
+    /// Returns whether the initiator of a half-open exchange has not returned the cookie of this host: its address may be
+    /// forged. A step that waits for the host is one of a message with the cookie.
+    fn is_unproven(&self) -> bool {
+        self.stage == Stage::MainAwaitsKeyI && self.suspended.is_none()
+    }
+
     /// Returns whether the peer of this exchange has begun it and is not authenticated.
     const fn is_half_open(&self) -> bool {
         matches!(self.role, Role::Responder) && matches!(self.stage, Stage::MainAwaitsKeyI | Stage::MainAwaitsAuthI)
@@ -91,7 +97,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     /// of the first message, may be forged.
     pub(super) fn half_open_slot(&mut self, remote: IpAddr) -> Result<usize, Refusal> {
         let own = self.half_open_of(remote);
-        let unproven = || self.half_open().filter(|(_, state)| state.stage == Stage::MainAwaitsKeyI);
+        let unproven = || self.half_open().filter(|(_, state)| state.is_unproven());
         if own >= self.settings.half_open_per_source.into() {
             let of_source = unproven().filter(|(_, state)| source(state.path.remote.ip()) == source(remote));
             let oldest = of_source.map(|(index, state)| (state.started, index)).min();
@@ -116,7 +122,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if let Some(index) = self.idle_slot() {
             return Ok(index);
         }
-        let rank = |state: &State| (state.stage != Stage::MainAwaitsKeyI, state.started);
+        let rank = |state: &State| (!state.is_unproven(), state.started);
         let first = self.half_open().map(|(index, state)| (rank(state), index)).min();
         first.map(|(_, index)| self.shed(index)).ok_or(Refusal::Full(Table::Exchanges))
     }
@@ -128,7 +134,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     /// Returns the index of a free slot, or of the oldest complete exchange, which only answers duplicates.
-    fn idle_slot(&self) -> Option<usize> {
+    pub(super) fn idle_slot(&self) -> Option<usize> {
         let is_complete = |state: &State| state.stage == Stage::Answers && state.output == Output::Idle;
         let complete = || self.exchanges.iter().filter(|(_, exchange)| is_complete(&exchange.state));
         let oldest = || complete().min_by_key(|(_, exchange)| exchange.state.started);
