@@ -30,8 +30,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 continue;
             }
             let (peer, path) = (pair.peer, pair.path);
-            if self.is_left_to_peer(now, index, host) {
-                self.has_wanted = true;
+            if self.leave_to_peer(now, index, host) {
                 continue;
             }
             let started = match self.carrier(peer).filter(|&sa| self.is_usable(sa)) {
@@ -106,7 +105,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         (state.isakmp, state.ipsec) = (Some(sa.id), Some(pair.id));
         pair.identity = Some(sa.identity);
         pair.began = now;
-        pair.stage = Negotiation::InProgress;
+        (pair.stage, pair.wait_until) = (Negotiation::InProgress, None);
         self.exchanges.put(index, Exchange::new(state)).ok_or(Refusal::Full(Table::Exchanges))?;
         let begun = self.take_begin_step(index, host);
         if begun.is_err() {
@@ -297,20 +296,29 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.touch();
     }
 
-    /// Ends the quick modes of ISAKMP SAs that no longer exist.
+    /// Ends the quick modes of ISAKMP SAs that no longer exist. A request of this host that has sent nothing waits for
+    /// another one.
     pub(super) fn end_orphans(&mut self) {
         for index in 0..self.exchanges.len() {
-            let sa = self.exchange(index).ok().and_then(|exchange| exchange.state.isakmp);
-            if let Some(id) = sa.filter(|id| self.is_open(index) && self.isakmp_sa(*id).is_err()) {
-                let slot = self.isakmp.get(usize::from(id.index));
-                let reason = match slot.filter(|sa| sa.id == id).and_then(|sa| sa.gone) {
-                    Some(Gone::Expired) => Refusal::Expired,
-                    Some(Gone::Operator) => Refusal::Deleted,
-                    Some(Gone::NoAnswer) => Refusal::NoAnswer { sends: 0 },
-                    _ => Refusal::DeletedByPeer,
-                };
-                self.end_exchange(index, reason);
+            let Ok(Exchange { state, .. }) = self.exchange(index) else { continue };
+            let (is_unsent, pair) = (state.role == Role::Initiator && state.chain.is_none(), state.ipsec);
+            let Some(id) = state.isakmp.filter(|id| self.is_open(index) && self.isakmp_sa(*id).is_err()) else {
+                continue;
+            };
+            if is_unsent && let Some(pair) = pair.and_then(|id| self.pair_mut(id)) {
+                pair.stage = Negotiation::Wanted;
+                self.exchanges.clear(index);
+                self.has_wanted = true;
+                continue;
             }
+            let sa = self.isakmp.get(usize::from(id.index)).filter(|sa| sa.id == id);
+            let reason = match sa.map(|sa| sa.gone) {
+                Some(Some(Gone::Expired)) => Refusal::Expired,
+                Some(Some(Gone::NoAnswer)) => Refusal::NoAnswer { sends: 0 },
+                Some(Some(Gone::Operator)) | None => Refusal::Deleted,
+                Some(_) => Refusal::DeletedByPeer,
+            };
+            self.end_exchange(index, reason);
         }
     }
 

@@ -221,6 +221,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if has_initial_contact {
             self.take_initial_contact(sa, began);
         }
+        self.end_orphans();
         Ok(())
     }
 }

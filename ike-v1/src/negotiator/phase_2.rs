@@ -57,8 +57,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let chain = state.chain.ok_or(Refusal::Internal)?;
         let (stage, exchange) = (state.stage, received.header.exchange);
         Row::find(Some(stage), exchange, true).ok_or(Refusal::OutOfState(exchange))?;
-        let sa = state.isakmp.ok_or(Refusal::Internal)?;
-        let sa = self.isakmp.get(usize::from(sa.index)).ok_or(Refusal::Internal)?;
+        let id = state.isakmp.ok_or(Refusal::Internal)?;
+        let sa = self.isakmp.get(usize::from(id.index)).filter(|sa| sa.id == id).ok_or(Refusal::UnknownSa)?;
         let next = sa.protection()?.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
         self.take_quick(index, received, (message, next), host)
     }
@@ -109,9 +109,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         host: &'a mut dyn Host,
     ) -> Result<(quick::Step<'a>, Start), Refusal> {
         let state = &self.exchange(index)?.state;
-        let (sa, pair) = (state.isakmp.ok_or(Refusal::Internal)?, state.ipsec.ok_or(Refusal::Internal)?);
-        let sa = self.isakmp.get(usize::from(sa.index)).ok_or(Refusal::Internal)?;
-        let pair = self.pairs.get_mut(usize::from(pair.index)).ok_or(Refusal::Internal)?;
+        let (id, pair) = (state.isakmp.ok_or(Refusal::Internal)?, state.ipsec.ok_or(Refusal::Internal)?);
+        let sa = self.isakmp.get(usize::from(id.index)).filter(|sa| sa.id == id).ok_or(Refusal::UnknownSa)?;
+        let pair = self.pairs.get_mut(usize::from(pair.index)).filter(|own| own.id == pair);
+        let pair = pair.ok_or(Refusal::Internal)?;
         let exchange = self.exchanges.get_mut(index).ok_or(Refusal::Internal)?;
         let (state, mut scratch) = exchange.parts();
         let start = begin_step(state, &mut scratch);
@@ -134,11 +135,22 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let next = decrypt_first(sa, &received.header, message)?;
         let authentic = authenticate_first(sa, &received.header, message, next)?;
         let answered = self.answer_authentic_quick(sa_id, received, &authentic, (message, next), host);
-        // Without a free place the initiator may repeat the message.
-        if !matches!(answered, Err(Refusal::Full(_) | Refusal::NoSpi)) {
-            self.isakmp_sa_mut(sa_id)?.theirs_quick.add(message_id);
-        }
+        self.note_message_id(sa_id, message_id, answered);
         self.report_unanswered(sa_id, received, &authentic, answered, host)
+    }
+
+    /// Remembers the message ID of a first message when its step has ended. Without a free place or an SPI the initiator may
+    /// repeat the message.
+    fn note_message_id(&mut self, sa_id: SlotId, message_id: u32, answered: Result<(), Refusal>) {
+        let is_suspended = self.exchanges.values().any(|Exchange { state, .. }| {
+            (state.isakmp, state.message_id) == (Some(sa_id), message_id) && state.suspended.is_some()
+        });
+        if !is_suspended
+            && !matches!(answered, Err(Refusal::Full(_) | Refusal::NoSpi))
+            && let Ok(sa) = self.isakmp_sa_mut(sa_id)
+        {
+            sa.theirs_quick.add(message_id);
+        }
     }
 
     /// Reports the refusal of a first message, to the caller and to the peer.
@@ -211,6 +223,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let sa_id = self.exchange(index)?.state.isakmp.ok_or(Refusal::Internal)?;
         let authentic = authenticate_first(self.isakmp_sa(sa_id)?, &received.header, message, next)?;
         let answered = self.take_answer_step(index, received, &authentic, (message, next), host);
+        self.note_message_id(sa_id, received.header.message_id, answered);
         self.report_unanswered(sa_id, received, &authentic, answered, host)
     }
 

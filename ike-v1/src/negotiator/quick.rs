@@ -3,7 +3,7 @@
 
 use ike_codec::{
     Attributes, Body, Doi, ExchangeKind, Group, IpsecAttributes, MessageWriter, NoSpace, Notification, NotifyKind,
-    PayloadKind,
+    PayloadKind, ProtocolId,
 };
 use ipsec_crypto::PrfOutput;
 
@@ -42,6 +42,8 @@ pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
             *slot = Some(Member::larval(template, Spi::NONE));
         }
     }
+    check_unchanged(state, pair, policy.templates().map(|template| template.protocol), group)?;
+    state.group = group;
     draw(state, scratch, *host, group)?;
     let message_id = state.message_id;
     let mut chain = sa.protection()?.phase_2(&sa.last_of_phase_1, message_id);
@@ -66,7 +68,6 @@ pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
     )?;
     chain.confirm(next);
     state.chain = Some(chain);
-    state.group = group;
     state.stage = Stage::QuickAwaitsAnswer;
     pair.selector = Some(policy.selector);
     Ok(())
@@ -89,16 +90,21 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
     let group = group_of(&chosen);
     let key_exchange = message.census.key_exchange_of(group)?;
     let policy = host.policy(pair.policy).ok_or(Refusal::Internal)?;
+    if pair.members().next().is_some() {
+        let protocols = chosen.iter().flatten().map(|member| member.chosen.proposal.protocol);
+        check_unchanged(state, pair, protocols, group)?;
+    }
+    state.group = group;
     for (slot, member) in pair.members.iter_mut().zip(chosen.iter().flatten()) {
         let template = policy.templates().nth(member.template).ok_or(Refusal::Internal)?;
         let spi = slot.as_ref().map_or(Spi::NONE, |member| member.inbound.spi);
         *slot = Some(Member::larval(template, spi));
     }
     draw(state, scratch, *host, group)?;
+    reserve_spis(pair, *host)?;
     let spans = Spans { peer_nonce: scratch.store(nonce)?, ..state.spans };
     let spans = with_peer_public(scratch, key_exchange, spans)?;
     let shared = shared(scratch, *host, group, &spans)?;
-    reserve_spis(pair, *host)?;
     let own_spis = own_spis(pair);
     let mut chain = IvChain::starting_at(&[]);
     chain.confirm(message.next.ok_or(Refusal::Internal)?);
@@ -267,6 +273,18 @@ pub(crate) fn peer_hash(
         HashForm::Three => Ok(sa.keys.hash_3(state.message_id, &nonces(stored, &state.spans, state.role))),
         HashForm::Phase1 => Err(Refusal::Internal),
     }
+}
+
+/// Refuses a step that is taken again after the policy has changed: SPIs and the private value belong to the former one.
+fn check_unchanged(
+    state: &State,
+    pair: &IpsecSlot,
+    protocols: impl Iterator<Item = ProtocolId>,
+    group: Option<Group>,
+) -> Result<(), Refusal> {
+    let is_same_group = state.spans.private.is_empty() || state.group == group;
+    let is_same = pair.members().map(|member| member.protocol).eq(protocols) && is_same_group;
+    if is_same { Ok(()) } else { Err(Refusal::Superseded) }
 }
 
 /// Draws the nonce, and the values of perfect forward secrecy if there is a group.
