@@ -66,11 +66,11 @@ const FAILURES: usize = 8;
 /// IKEv1 for one set of local addresses: main mode with pre-shared keys, quick mode for ESP, AH and IPComp, and
 /// informational exchanges, in both roles (RFC 2408, RFC 2409).
 ///
-/// The negotiator does no I/O, reads no clock and does not allocate. It has room for `SAS` ISAKMP SAs, `EXCHANGES`
+/// The negotiator does no I/O, reads no clock and, without the feature `alloc`, does not allocate. It has room for `SAS` ISAKMP SAs, `EXCHANGES`
 /// exchanges in progress with a buffer of `BUFFER` octets each, and `IPSEC_SAS` pairs of IPsec SAs. A buffer holds the
 /// SA payload of the initiator, the private value, both public values, the nonces, and the last two messages: 1,536
 /// octets for groups of 2048 bits. With the feature `alloc` they are on the heap, each in memory of its own, and the
-/// tables grow to these limits; the memory of one that was used is used again.
+/// tables grow to these limits.
 ///
 /// The caller passes datagrams, requests and the time in, and then fetches in this order: events until there is none,
 /// then datagrams until there is none, then events again, as sending a message may be what completes an SA.
@@ -151,9 +151,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     /// Negotiates a pair of IPsec SAs for a policy, and an ISAKMP SA first if there is none. While the negotiation is
-    /// in progress, further requests for the same policy return the same identifier. While the peer negotiates a pair
-    /// of the policy, and for five seconds afterwards, its identifier is returned. If the peer negotiates a pair before
-    /// the negotiation of this host begins, its events are the answer, and there is none for the identifier.
+    /// in progress, further requests for the same policy return the same identifier. For five seconds after the peer has
+    /// negotiated a pair of the policy, the identifier of that pair is returned. A request waits up to ten seconds for a
+    /// negotiation of the peer; if that succeeds, its events are the answer, and there is none for the identifier. A pair
+    /// whose negotiation crosses one of the peer may be redundant, and then has no outbound SA.
     ///
     /// The pair takes the place of an older one of the policy without loss: the outbound SA is announced, and the older
     /// one removed, once the peer has shown that it has the new one, or when the older one ends.
@@ -178,7 +179,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let path = host.peer(peer).ok_or(Refusal::Superseded)?.path.ok_or(Refusal::Passive)?;
         let selector = host.policy(policy).ok_or(Refusal::NoPolicy)?.selector;
         let recently = Instant::from_start(now.since_start().saturating_sub(PAUSE));
-        if let Some(pair) = self.pair_of_peer(now, recently, (peer, policy), &selector) {
+        let of_peer = self.pair_of_peer(now, recently, (peer, policy), &selector);
+        if let Some(pair) = of_peer.filter(|pair| pair.stage == Negotiation::Complete) {
             return Ok(IpsecSaId(pair.id));
         }
         let index = self.free_pair()?;

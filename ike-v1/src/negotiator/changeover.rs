@@ -4,6 +4,14 @@
 //! new one: then the new pair takes over, and the old one is retired. Of two pairs whose negotiations have crossed, the
 //! one with the lowest of the four nonces is redundant at both ends (the rule of RFC 7296 section 2.8.1; RFC 2409 has
 //! none). A peer may decide otherwise: a pair with which it sends is not deleted.
+//!
+//! ```text
+//! complete --> in use: at once, or when the peer has shown the pair, or after two seconds, or when the older pair ends
+//!          `-> redundant: another pair that has crossed is in use; in use again if that one ends
+//! in use   --> renewed: a newer pair is in use         } without an outbound SA, until the initiator of the newer pair,
+//!          `-> redundant: a pair that has crossed is } or of the redundant one, deletes it, or its lifetime ends
+//!          `-> deleted by the peer: packets that are under way are received for five seconds
+//! ```
 
 use core::time::Duration;
 
@@ -22,8 +30,10 @@ const REDUNDANT: Duration = Duration::from_secs(60);
 pub(super) const UNDER_WAY: Duration = Duration::from_secs(5);
 /// Time after the end of a negotiation of the peer in which this host does not begin one for the same selectors.
 pub(super) const PAUSE: Duration = Duration::from_secs(5);
-/// Longest time between the end of a negotiation of one end and the beginning of one of the other end that has crossed.
+/// Longest time between the end of a negotiation of one end and the beginning of one of the other end that has crossed,
+/// and the time for SAs with a lifetime in octets, which may be renewed soon.
 pub(super) const CROSSED: Duration = Duration::from_secs(30);
+const CROSSED_OCTETS: Duration = Duration::from_secs(5);
 /// Longest time for which a request of this host waits for the negotiation of the peer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Largest number of pairs of one selector that a peer can negotiate without a pause, and the pause.
@@ -56,10 +66,11 @@ impl IpsecSlot {
     }
 
     /// Returns whether the negotiations of both pairs, one of each end, have crossed. Retransmission delays messages, so
-    /// that one may seem to follow the other at one end only: the ends agree as long as the later one begins soon.
+    /// that the ends may judge differently, and send with different pairs.
     fn crosses(&self, other: &Self) -> bool {
         let begins_soon_after = |one: &Self, other: &Self| {
-            let soon = CROSSED.min(other.lifetime().checked_div(4).unwrap_or_default());
+            let longest = if other.kilobytes().is_some() { CROSSED_OCTETS } else { CROSSED };
+            let soon = longest.min(other.lifetime().checked_div(4).unwrap_or_default());
             other.established.is_none_or(|established| one.began <= established.saturating_add(soon))
         };
         self.role != other.role && begins_soon_after(self, other) && begins_soon_after(other, self)
@@ -78,7 +89,14 @@ impl IpsecSlot {
     pub fn retire(&mut self, retired: Retired) {
         self.retired = Some(retired);
         self.take_over_at = None;
-        self.members_mut().for_each(|member| member.outbound.end());
+        // A redundant outbound SA that was not announced may still be needed.
+        let is_kept = retired.why == Gone::Redundant && self.has_unused_keys();
+        self.members_mut().filter(|_| !is_kept).for_each(|member| member.outbound.end());
+    }
+
+    /// Returns whether outbound SAs were negotiated that were not announced.
+    fn has_unused_keys(&self) -> bool {
+        self.members().any(|member| member.outbound.keymat.is_some())
     }
 }
 
@@ -121,15 +139,24 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if let Some(pair) = self.pair_mut(id) {
             pair.announce_outbound();
         }
+        self.make_room(now);
         self.touch();
     }
 
-    /// Uses the outbound SA of each pair that waits for the peer if the older pair no longer exists.
+    /// Uses the outbound SA of each pair that waits for the peer if the older pair no longer exists, and that of a
+    /// redundant pair if the other one no longer exists.
     pub(super) fn take_over_from_ended(&mut self, now: Instant) {
         for index in 0..self.pairs.len() {
-            let Some(pair) = self.pairs.get(index).filter(|pair| pair.take_over_at.is_some()) else { continue };
+            let is_unused = |pair: &&IpsecSlot| {
+                let is_redundant = pair.retired.is_some_and(|retired| retired.why == Gone::Redundant);
+                pair.take_over_at.is_some() || (is_redundant && pair.gone.is_none() && pair.has_unused_keys())
+            };
+            let Some(pair) = self.pairs.get(index).filter(is_unused) else { continue };
             let id = pair.id;
-            if !self.siblings(pair).any(|older| older.take_over_at.is_none()) {
+            if !self.siblings(pair).any(|other| other.take_over_at.is_none()) {
+                if let Some(pair) = self.pair_mut(id) {
+                    pair.retired = None;
+                }
                 self.take_over(id, now);
             }
         }
@@ -151,6 +178,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             if is_due(retired.delete_at) && retired.why == Gone::Redundant && retired.heard.is_some_and(is_used) {
                 let delete_at = Some(now.saturating_add(REDUNDANT));
                 self.set_retired(id, Retired { delete_at, ..retired });
+            } else if is_due(retired.delete_at) && !self.has_successor(id) {
+                // The peer may have no other pair.
+                let delete_at = Some(now.saturating_add(REDUNDANT));
+                self.set_retired(id, Retired { delete_at, ..retired });
             } else if is_due(retired.delete_at) {
                 // Without an ISAKMP SA the peer is not told, so that the inbound SA stays until its end.
                 let is_sent = self.send_deletes(index, now, host);
@@ -160,8 +191,60 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 && let Some(pair) = self.pair_mut(id)
             {
                 pair.end(retired.why);
+                if retired.why == Gone::DeletedByPeer {
+                    self.replace(index, now);
+                }
             }
             self.touch();
+        }
+    }
+
+    /// Returns whether a pair in use has the selectors of a retired one.
+    fn has_successor(&self, id: SlotId) -> bool {
+        self.pair(id).is_some_and(|pair| self.siblings(pair).next().is_some())
+    }
+
+    /// Negotiates a new pair if the peer has deleted the one in use and there are only retired ones, whose outbound SAs
+    /// cannot be used again: their sequence numbers are not known.
+    fn replace(&mut self, index: usize, now: Instant) {
+        let Some(pair) = self.pairs.get(index) else { return };
+        let is_retired = |other: &IpsecSlot| {
+            let is_kept = other.retired.is_some_and(|retired| retired.why != Gone::DeletedByPeer);
+            is_kept && other.gone.is_none() && other.is_sibling(pair)
+        };
+        let is_wanted = |other: &IpsecSlot| {
+            let key = |pair: &IpsecSlot| (pair.peer, pair.policy);
+            other.gone.is_none() && other.retired.is_none() && key(other) == key(pair)
+        };
+        if self.pairs.values().any(is_wanted) || !self.pairs.values().any(is_retired) {
+            return;
+        }
+        let (peer, policy, path) = (pair.peer, pair.policy, pair.path);
+        if let Ok(index) = self.free_pair()
+            && let Ok(id) = self.slot_id(index)
+        {
+            let wanted = IpsecSlot { began: now, ..IpsecSlot::new(id, peer, policy, Role::Initiator, path) };
+            // The slot is free.
+            let _ = self.set_pair(index, wanted);
+            self.has_wanted = true;
+        }
+    }
+
+    /// Makes room for the next pairs: if three quarters of the table are used, the oldest retired pair ends before its
+    /// time.
+    fn make_room(&mut self, now: Instant) {
+        let used = self.pairs.values().filter(|pair| !pair.is_finished()).count();
+        if used < IPSEC_SAS.saturating_sub(IPSEC_SAS.wrapping_div(4)) {
+            return;
+        }
+        let retired = self.pairs.values_mut().filter(|pair| pair.gone.is_none());
+        let is_kept = |pair: &&mut IpsecSlot| pair.retired.is_some_and(|retired| retired.remove_at.is_none());
+        let Some(pair) = retired.filter(is_kept).min_by_key(|pair| pair.established) else { return };
+        if let Some(retired) = &mut pair.retired {
+            match retired.delete_at {
+                Some(_) => retired.delete_at = Some(now),
+                None => retired.remove_at = Some(now.saturating_add(UNDER_WAY)),
+            }
         }
     }
 
@@ -189,20 +272,21 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         })
     }
 
-    /// Returns whether a request of this host waits for a pair that the peer is negotiating, or is satisfied by one that
-    /// the peer has negotiated in the meantime. Such a request ends.
-    pub(super) fn is_left_to_peer(&mut self, now: Instant, index: usize, host: &dyn Host) -> bool {
+    /// Leaves a request of this host to a pair that the peer is negotiating: it waits, or ends if the pair is complete.
+    /// Returns whether there is such a pair.
+    pub(super) fn leave_to_peer(&mut self, now: Instant, index: usize, host: &dyn Host) -> bool {
         let Some(pair) = self.pairs.get(index) else { return false };
         let Some(policy) = host.policy(pair.policy) else { return false };
         let of_peer = self.pair_of_peer(now, pair.began, (pair.peer, pair.policy), &policy.selector);
-        let Some(stage) = of_peer.map(|of_peer| of_peer.stage) else { return false };
-        if let Some(pair) = self.pairs.get_mut(index)
-            && stage == Negotiation::Complete
-        {
-            pair.end(Gone::Redundant);
-            self.touch();
+        let of_peer = of_peer.map(|of_peer| (of_peer.stage, of_peer.began));
+        let Some(pair) = self.pairs.get_mut(index) else { return false };
+        match of_peer {
+            Some((Negotiation::Complete, _)) => pair.end(Gone::Redundant),
+            Some((_, began)) => pair.wait_until = Some(began.saturating_add(PATIENCE)),
+            None => pair.wait_until = None,
         }
-        true
+        self.touch();
+        of_peer.is_some()
     }
 
     /// Returns whether a peer has so many pairs of one selector that another one is refused for now.

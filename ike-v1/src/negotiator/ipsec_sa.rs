@@ -47,6 +47,8 @@ pub(crate) struct IpsecSlot {
     pub lowest_nonce: [u8; 32],
     /// Time at which the outbound SA takes the place of an older one, unless the peer shows its SA before.
     pub take_over_at: Option<Instant>,
+    /// End of the time for which the request is left to the peer.
+    pub wait_until: Option<Instant>,
     /// Set if there is no outbound SA any more.
     pub retired: Option<Retired>,
 }
@@ -239,6 +241,7 @@ impl IpsecSlot {
             began: Instant::ZERO,
             lowest_nonce: [0; 32],
             take_over_at: None,
+            wait_until: None,
             retired: None,
         }
     }
@@ -290,7 +293,7 @@ impl IpsecSlot {
             return;
         }
         self.gone = Some(why);
-        (self.expires, self.take_over_at) = (None, None);
+        (self.expires, self.take_over_at, self.wait_until) = (None, None, None);
         for member in self.members_mut() {
             let is_announced = !matches!(member.inbound.state, HalfState::None | HalfState::Ready);
             member.releases_spi = !is_announced && member.inbound.spi != Spi::NONE;
@@ -310,6 +313,11 @@ impl IpsecSlot {
         self.stage = Negotiation::Complete;
         self.established = Some(now);
         self.expires = Some(now.saturating_add(self.lifetime()));
+    }
+
+    /// Returns the shortest lifetime of the SAs in kilobytes, if there is one.
+    pub fn kilobytes(&self) -> Option<u64> {
+        self.members().filter_map(|member| member.choice?.lifetimes.kilobytes).min()
     }
 
     /// Returns the shortest lifetime of the SAs.
@@ -375,8 +383,7 @@ impl IpsecSlot {
     /// 90 to 95 % if the initiator has not; those of less than a minute after a half and three quarters.
     fn lifetimes(&self) -> Lifetimes {
         let seconds = self.seconds();
-        let kilobytes = self.members().filter_map(|member| member.choice?.lifetimes.kilobytes).min();
-        let octets = kilobytes.map(|kilobytes| kilobytes.saturating_mul(1024));
+        let octets = self.kilobytes().map(|kilobytes| kilobytes.saturating_mul(1024));
         let hard = Limit { age: Some(Duration::from_secs(seconds)), octets, ..Limit::default() };
         let (base, spread) = match self.role {
             Role::Initiator if seconds < 60 => (500, 0),

@@ -5,6 +5,7 @@ use ipsec_packet::Instant;
 use super::counters::Counter;
 use super::event::Gone;
 use super::exchange::{Output, State};
+use super::ipsec_sa::{IpsecSlot, Negotiation};
 use super::stage::Stage;
 use super::{Host, Negotiator, Refusal};
 
@@ -108,9 +109,18 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             let deletions = pair.members().filter_map(|member| member.delete).map(|pending| pending.due);
             let retired = pair.retired.filter(|_| pair.gone.is_none());
             let ends = retired.map_or([None, None], |retired| [retired.delete_at, retired.remove_at]);
-            pair.expires.into_iter().chain(pair.take_over_at).chain(ends.into_iter().flatten()).chain(deletions)
+            let waits = pair.take_over_at.or(pair.wait_until);
+            pair.expires.into_iter().chain(waits).chain(ends.into_iter().flatten()).chain(deletions)
         });
-        exchanges.chain(isakmp).flatten().chain(pairs).min()
+        exchanges.chain(isakmp).flatten().chain(pairs).chain(self.wanted_due()).min()
+    }
+
+    /// Returns the time for a request that waited for a free exchange, if there is one now.
+    fn wanted_due(&self) -> Option<Instant> {
+        let is_wanted =
+            |pair: &IpsecSlot| pair.stage == Negotiation::Wanted && pair.gone.is_none() && pair.wait_until.is_none();
+        let is_due = self.has_wanted && self.idle_slot().is_some() && self.pairs.values().any(is_wanted);
+        is_due.then_some(Instant::ZERO)
     }
 
     /// Returns the end of an exchange: of a complete one, the time until which duplicates are answered.

@@ -7,6 +7,7 @@ mod commit;
 mod delete;
 mod endpoint;
 mod faults;
+mod order;
 mod quick;
 mod random;
 mod recorded;

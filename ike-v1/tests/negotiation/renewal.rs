@@ -34,6 +34,7 @@ fn run_without_loss(link: &mut Link, time: Duration) {
             let outbound = &link.ends[side].outbound;
             assert!(outbound.keys().all(|spi| other.inbound.contains_key(spi)), "the peer receives with every SA");
             assert!((1..=2).contains(&outbound.len()), "there is always an outbound SA");
+            assert!(!link.ends[side].has_gap, "a new SA is installed before the old one is removed");
         }
         if !link.step(end) {
             break;

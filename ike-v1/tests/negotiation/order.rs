@@ -1,0 +1,586 @@
+//! Events in any order: renewals, deletions and answers of the host that meet each other, full tables and changed
+//! policies.
+
+use std::time::Duration;
+
+use ike_codec::Lifetimes;
+use ike_v1::{Counter, Event, Negotiator, PeerId, Refusal, Settings, Target};
+use ipsec_packet::Instant;
+use ipsec_sa::{Direction, Mode};
+
+use crate::bundles;
+use crate::endpoint::{Endpoint, configs, first_message, paths, seconds};
+use crate::random::Random;
+use crate::wire::{Faults, Link};
+
+/// Questions that a host answers later.
+type Questions = fn(usize) -> bool;
+
+fn agreed(seed: u64) -> Link {
+    let mut link = Link::new(configs(), seed);
+    initiate(&mut link, 0);
+    link.run(Duration::from_secs(40));
+    assert_eq!(link.agreed(), 1);
+    link
+}
+
+fn initiate(link: &mut Link, side: usize) {
+    let now = link.now;
+    link.ends[side].initiate(now).unwrap();
+}
+
+fn senders(link: &Link) -> [Vec<u32>; 2] {
+    [0, 1].map(|side| link.ends[side].outbound.keys().copied().collect())
+}
+
+/// Runs for a time. Returns the times without an outbound SA, by endpoint.
+fn gaps(link: &mut Link, time: Duration) -> [Duration; 2] {
+    let end = link.now + time;
+    let mut gaps = [Duration::ZERO; 2];
+    loop {
+        link.collect();
+        let (before, empty) = (link.now, [0, 1].map(|side| link.ends[side].outbound.is_empty()));
+        let goes_on = link.step(end);
+        let after = if goes_on { link.now } else { end };
+        for side in 0..2 {
+            if empty[side] {
+                gaps[side] += after.saturating_duration_since(before);
+            }
+        }
+        if !goes_on {
+            break;
+        }
+    }
+    link.now = end;
+    gaps
+}
+
+/// strongSwan with `delete_rekeyed` and Windows delete the old pair as soon as the new one is complete.
+#[test]
+fn a_peer_that_deletes_the_old_pair_at_once_causes_no_gap() {
+    let mut link = agreed(1);
+    let old = link.ends[1].inbound.values().next().unwrap().sa;
+    initiate(&mut link, 0);
+    link.run(Duration::from_millis(100));
+    let (now, end) = (link.now, &mut link.ends[1]);
+    assert!(end.outbound.values().all(|installed| installed.sa != old), "the responder has changed over");
+    end.negotiator.delete(now, Target::IpsecSa(old), &mut end.host);
+    assert_eq!(gaps(&mut link, Duration::from_secs(10)), [Duration::ZERO; 2]);
+}
+
+#[test]
+fn an_old_pair_that_expires_during_the_changeover_causes_no_gap() {
+    let mut found = Vec::new();
+    for life in [2, 4, 10, 100] {
+        let mut configs = configs();
+        for config in &mut configs {
+            config.esp[0] = config.esp[0].with_lifetimes(seconds(life));
+        }
+        let mut link = Link::new(configs, 2);
+        initiate(&mut link, 0);
+        link.run(Duration::from_secs(life) - Duration::from_secs(1));
+        initiate(&mut link, 0);
+        let gaps = gaps(&mut link, Duration::from_millis(1800));
+        found.extend((gaps != [Duration::ZERO; 2]).then_some((life, gaps)));
+    }
+    assert!(found.is_empty(), "lives with gaps at each end: {found:?}");
+}
+
+/// Request of this host that `initiate` leaves to a negotiation of the peer, which then fails.
+#[test]
+fn a_request_left_to_a_peer_that_fails_is_reported() {
+    let mut link = agreed(3);
+    initiate(&mut link, 0);
+    let [config, _] = configs();
+    // Message 1 arrives, and the peer is gone.
+    link.run(Duration::from_millis(25));
+    link.restart(0, config);
+    link.ends[0].deaf = true;
+    let now = link.now;
+    let id = link.ends[1].initiate(now).unwrap();
+    let sent = link.sent.len();
+    link.run(Duration::from_secs(200));
+    let failures = &link.ends[1].failures;
+    let quick = link.sent[sent..].iter().filter(|(side, message)| *side == 1 && message[18] == 32).count();
+    assert!(
+        failures.iter().any(|failure| failure.sa == Some(id)),
+        "no answer to the request {id}: {failures:?}; {quick} quick mode messages (of the responder)"
+    );
+}
+
+/// A peer may decide otherwise which of two crossing pairs it keeps.
+#[test]
+fn a_deleted_winner_of_a_crossing_leaves_an_outbound_sa() {
+    let mut link = agreed(4);
+    initiate(&mut link, 0);
+    initiate(&mut link, 1);
+    link.run(Duration::from_secs(5));
+    let (now, end) = (link.now, &mut link.ends[1]);
+    let winner = end.outbound.values().next().unwrap().sa;
+    end.negotiator.delete(now, Target::IpsecSa(winner), &mut end.host);
+    link.run(Duration::from_secs(30));
+    assert!(!link.ends[1].inbound.is_empty(), "the loser still receives at the peer");
+    assert!(!link.ends[0].outbound.is_empty(), "and this host has an SA to send");
+}
+
+/// Kilobyte lifetimes: the responder of the first pair renews it within half a minute.
+#[test]
+fn an_early_renewal_by_the_other_end_is_used() {
+    let mut ignored = 0;
+    for seed in 0..40 {
+        let mut configs = configs();
+        for config in &mut configs {
+            let lifetimes = Lifetimes { kilobytes: Some(1000), ..seconds(3600) };
+            config.esp[0] = config.esp[0].with_lifetimes(lifetimes);
+        }
+        let mut link = Link::new(configs, 5000 + seed);
+        initiate(&mut link, 0);
+        link.run(Duration::from_secs(10));
+        let old = senders(&link);
+        initiate(&mut link, 1);
+        link.run(Duration::from_secs(10));
+        let new = senders(&link);
+        ignored += usize::from(old[0] == new[0] || old[1] == new[1]);
+    }
+    assert_eq!(ignored, 0, "of 40 renewals");
+}
+
+/// The initiator has returned the cookie: its exchange must not give way to forged addresses.
+#[test]
+fn an_exchange_that_waits_for_the_host_is_not_shed() {
+    for (is_late, seed) in [(false, 60), (true, 61)] {
+        let mut link = Link::new(configs(), seed);
+        if is_late {
+            link.ends[1].host.later.questions = Some(|n| n == 0);
+            link.ends[1].host.later.delay = Duration::from_secs(5);
+        }
+        initiate(&mut link, 0);
+        while link.sent.len() < 3 {
+            let end = link.now + Duration::from_secs(1);
+            link.step(end);
+        }
+        link.run(Duration::from_millis(20));
+        for last in 1..10 {
+            link.inject_from(last, first_message(configs()[0].clone(), 100 + u64::from(last)));
+        }
+        link.run(Duration::from_secs(100));
+        assert_eq!(link.agreed(), 1, "late: {is_late}: {:?}", link.counts());
+    }
+}
+
+#[test]
+fn a_first_message_without_an_spi_may_be_repeated_after_a_pause_for_the_host() {
+    for is_late in [false, true] {
+        let mut configs = configs();
+        configs[1].spis = 0;
+        let mut link = Link::new(configs, 9);
+        if is_late {
+            for end in &mut link.ends {
+                end.host.later.questions = Some(|_| true);
+                end.host.later.delay = Duration::from_millis(100);
+            }
+        }
+        initiate(&mut link, 0);
+        let end = link.now + Duration::from_secs(30);
+        while link.ends[1].last_reason() != Some(Refusal::NoSpi) && link.step(end) {}
+        assert_eq!(link.ends[1].last_reason(), Some(Refusal::NoSpi));
+        link.ends[1].host.config.spis = u32::MAX;
+        link.run(Duration::from_secs(30));
+        assert_eq!(link.agreed(), 1, "late: {is_late}: {:?}", link.counts());
+    }
+}
+
+/// Firmware with one exchange: the second request begins when the first one is complete.
+#[test]
+fn a_request_that_waits_for_the_only_exchange_begins_when_it_is_free() {
+    let [a, b] = configs();
+    let [path, _] = paths();
+    let mut own: Box<Negotiator<2, 1, 4, 6144>> = Box::new(Negotiator::new(Settings::DAEMON, [3; 16]));
+    let mut end = Endpoint::new(a, path, 10);
+    let mut peer = Endpoint::new(b, paths()[1], 11);
+    let start = Instant::from_secs(1000);
+    let mut now = start;
+    own.initiate(now, PeerId(0), 1, &mut end.host).unwrap();
+    own.initiate(now, PeerId(0), 2, &mut end.host).unwrap();
+    let mut ready = Vec::new();
+    while ready.len() < 2 && now < start + Duration::from_secs(300) {
+        loop {
+            while let Some(event) = own.poll_event() {
+                match event {
+                    Event::InboundReady(sa) => own.installed(now, sa.sa),
+                    Event::OutboundReady(sa) => ready.push((sa.policy, now.saturating_duration_since(start))),
+                    _ => {}
+                }
+            }
+            let mut out = vec![0; 8192];
+            let Some(sent) = own.poll_transmit(now, &mut out).map(|transmit| transmit.datagram.to_vec()) else { break };
+            peer.receive(now, sent);
+            for mut answer in peer.poll(now) {
+                own.handle_datagram(now, path, &mut answer, &mut end.host);
+            }
+        }
+        while let Some(event) = own.poll_event() {
+            if let Event::OutboundReady(sa) = event {
+                ready.push((sa.policy, now.saturating_duration_since(start)));
+            }
+        }
+        if ready.len() < 2 {
+            now = own.poll_timeout().unwrap_or(now + Duration::from_secs(1000)).max(now);
+            own.handle_timeout(now, &mut end.host);
+        }
+    }
+    assert!(ready.len() == 2 && ready[1].1 < Duration::from_secs(5), "{ready:?}");
+}
+
+/// SPIs of a bundle whose installation failed are released, even if nothing else happens.
+#[test]
+fn an_installation_that_failed_leaves_no_reserved_spi() {
+    let configs = bundles::both(&bundles::templates(Mode::Tunnel));
+    let mut link = Link::new(configs, 12);
+    link.ends[1].confirms = false;
+    initiate(&mut link, 0);
+    let now = link.now;
+    let mut id = None;
+    while id.is_none() {
+        let end = now + Duration::from_secs(10);
+        assert!(link.step(end));
+        id = link.ends[1].inbound.values().next().map(|installed| installed.sa);
+    }
+    link.ends[1].negotiator.install_failed(id.unwrap());
+    link.run(Duration::from_secs(300));
+    check_spis(&link);
+}
+
+/// Every reserved SPI was announced, as those that were not are released.
+fn check_spis(link: &Link) {
+    for (side, end) in link.ends.iter().enumerate() {
+        for spi in &end.host.reserved {
+            let was_announced = end.inbound.contains_key(spi)
+                || end.gone.iter().any(|gone| gone.0 == Direction::Inbound && gone.1 == *spi);
+            assert!(was_announced, "SPI {spi:#x} of side {side} was neither announced nor released");
+        }
+    }
+}
+
+/// Anything at any time: the endpoints come to rest, and nothing is left.
+#[test]
+fn random_operations_leave_nothing() {
+    for seed in 0..400 {
+        let mut random = Random(77_000 + seed);
+        let mut configs = if seed % 3 == 0 { bundles::both(&bundles::templates(Mode::Tunnel)) } else { configs() };
+        if seed % 3 == 1 {
+            for config in &mut configs {
+                config.esp[0] = config.esp[0].with_lifetimes(seconds(40)).with_group(ike_codec::Group::MODP_768);
+            }
+        }
+        let mut link = Link::new(configs, 20_000 + seed);
+        let questions: [Option<Questions>; 4] = [None, Some(|n| n % 2 == 0), Some(|n| n % 3 == 0), Some(|_| true)];
+        for end in &mut link.ends {
+            end.host.later.questions = questions[random.below(4) as usize];
+            end.host.later.delay = Duration::from_millis(random.below(4000));
+        }
+        link.faults = Faults { lost: 10, repeated: 20, delayed: 10, truncated: 5, forged: 5 };
+        for _ in 0..50 {
+            let side = random.below(2) as usize;
+            let now = link.now;
+            let end = &mut link.ends[side];
+            match random.below(14) {
+                0..=5 => drop(end.initiate_policy(now, 1 + random.below(3) as u32)),
+                6 => end.negotiator.delete(now, Target::All, &mut end.host),
+                7 | 8 => {
+                    let pair = end.inbound.values().nth(random.below(3) as usize).map(|installed| installed.sa);
+                    if let Some(pair) = pair {
+                        end.negotiator.delete(now, Target::IpsecSa(pair), &mut end.host);
+                    }
+                }
+                9 => {
+                    let sa = end.negotiator.sas().next().map(|sa| sa.id());
+                    if let Some(sa) = sa {
+                        end.negotiator.delete(now, Target::IsakmpSa(sa), &mut end.host);
+                    }
+                }
+                10 => {
+                    let pair = end.inbound.values().nth(random.below(3) as usize).map(|installed| installed.sa);
+                    if let Some(pair) = pair {
+                        end.negotiator.install_failed(pair);
+                    }
+                }
+                11 => end.resume(now),
+                12 => link.now += Duration::from_secs(random.below(200)),
+                _ => end.confirms = !end.confirms,
+            }
+            link.run(Duration::from_millis(random.below(3000)));
+            for side in 0..2 {
+                let now = link.now;
+                let senders: Vec<u32> = link.ends[1 - side].outbound.keys().copied().collect();
+                for spi in senders {
+                    let sa = link.ends[side].inbound.get(&spi).map(|installed| installed.sa);
+                    if let Some(sa) = sa.filter(|_| random.percent(50)) {
+                        link.ends[side].negotiator.heard_from(now, sa);
+                    }
+                }
+            }
+        }
+        link.faults = Faults::default();
+        for round in 0..2 {
+            for end in &mut link.ends {
+                let now = link.now;
+                end.negotiator.delete(now, Target::All, &mut end.host);
+            }
+            link.run(Duration::from_secs(300 * (1 + round)));
+        }
+        for end in &link.ends {
+            assert!(end.inbound.is_empty() && end.outbound.is_empty(), "seed {seed}");
+            assert!(end.negotiator.is_idle(), "seed {seed}");
+            assert_eq!(end.negotiator.poll_timeout(), None, "seed {seed}");
+        }
+        check_spis(&link);
+    }
+}
+
+/// A shared secret that was computed is not computed again because the SPI comes later.
+#[test]
+fn a_later_spi_costs_no_second_key_exchange() {
+    for is_late in [false, true] {
+        let configs = configs().map(|mut config| {
+            config.esp[0] = config.esp[0].with_group(ike_codec::Group::MODP_768);
+            config
+        });
+        let mut link = Link::new(configs, 13);
+        if is_late {
+            link.ends[1].host.later.questions = Some(|n| n == 5);
+        }
+        initiate(&mut link, 0);
+        link.run(Duration::from_secs(10));
+        assert_eq!(link.agreed(), 1);
+        assert_eq!(link.ends[1].negotiator.counters().get(Counter::Suspended), u32::from(is_late));
+        assert_eq!(link.ends[1].host.exponentiations, 4, "late: {is_late}");
+    }
+}
+
+#[test]
+fn hostile_lifetimes_do_no_harm() {
+    for life in [0, 1, 2, u64::from(u32::MAX), u64::MAX / 1000, u64::MAX - 1, u64::MAX] {
+        for kilobytes in [None, Some(0), Some(1), Some(u64::MAX)] {
+            let lifetimes = ike_codec::Lifetimes { kilobytes, ..seconds(life) };
+            let mut configs = configs();
+            for config in &mut configs {
+                config.check = ike_v1::ProposalCheck::Obey;
+            }
+            configs[0].esp[0] = configs[0].esp[0].with_lifetimes(lifetimes);
+            configs[0].proposals[0] = configs[0].proposals[0].with_lifetimes(seconds(life));
+            let mut link = Link::new(configs, 14);
+            initiate(&mut link, 0);
+            link.run(Duration::from_secs(20));
+            for _ in 0..3 {
+                initiate(&mut link, 0);
+                initiate(&mut link, 1);
+                link.run(Duration::from_secs(20));
+            }
+            link.now += Duration::from_secs(1 << 40);
+            link.run(Duration::from_secs(20));
+            link.now += Duration::from_secs(1 << 62);
+            link.run(Duration::from_secs(20));
+            check_spis(&link);
+        }
+    }
+}
+
+/// The last message of a renewal is lost and there are no packets: the responder gives up and deletes the new pair.
+#[test]
+fn a_renewal_that_the_responder_gives_up_leaves_the_old_pair() {
+    let mut link = agreed(15);
+    initiate(&mut link, 0);
+    let end = link.now + Duration::from_millis(25);
+    while link.step(end) {}
+    link.ends[1].deaf = true;
+    link.run(Duration::from_secs(100));
+    link.ends[1].deaf = false;
+    link.run(Duration::from_secs(30));
+    assert!(!link.ends[1].outbound.is_empty(), "the responder sends with the old pair");
+    assert!(!link.ends[0].outbound.is_empty(), "and so does the initiator: {:?}", link.ends[0].gone);
+}
+
+/// Times without an outbound SA while packets flow in one direction only, over wires that lose messages.
+#[test]
+fn renewals_with_packets_of_one_side_have_no_gap() {
+    let mut found = [[0; 2]; 3];
+    for seed in 0..600 {
+        let mode = seed as usize % 3;
+        let mut link = agreed(30_000 + seed);
+        link.faults = Faults { lost: seed % 4 * 5, repeated: 10, delayed: 10, ..Faults::default() };
+        for round in 0..3 {
+            let sides: &[usize] = [&[0][..], &[1], &[0, 1]][(seed as usize / 3 + round) % 3];
+            sides.iter().for_each(|side| initiate(&mut link, *side));
+            let end = link.now + Duration::from_secs(100);
+            let mut is_gap = [false; 2];
+            while link.step(end) {
+                let now = link.now;
+                for (side, is_gap) in is_gap.iter_mut().enumerate() {
+                    let senders: Vec<u32> = link.ends[side].outbound.keys().copied().collect();
+                    *is_gap |= senders.is_empty();
+                    for spi in senders.into_iter().filter(|_| mode == side) {
+                        let sa = link.ends[1 - side].inbound[&spi].sa;
+                        link.ends[1 - side].negotiator.heard_from(now, sa);
+                    }
+                }
+                link.collect();
+            }
+            link.now = end;
+            for side in 0..2 {
+                found[mode][side] += usize::from(is_gap[side]);
+            }
+        }
+    }
+    assert_eq!(found, [[0; 2]; 3], "rounds with a gap: packets of side 0, of side 1, none; gap at side 0, at side 1");
+}
+
+/// The policy of a responder changes while it waits for an SPI.
+#[test]
+fn a_policy_that_changes_while_a_step_waits_leaves_no_spi() {
+    let mut link = Link::new(bundles::both(&bundles::templates(Mode::Tunnel)), 17);
+    let all = configs();
+    // Pre-shared key, public value, shared secret, SPIs.
+    link.ends[1].host.later.questions = Some(|n| n == 4);
+    link.ends[1].host.later.delay = Duration::from_secs(3);
+    initiate(&mut link, 0);
+    let end = link.now + Duration::from_secs(1);
+    while link.step(end) {}
+    assert_eq!(link.ends[1].host.later.waiting.len(), 1);
+    assert_eq!(link.ends[1].host.reserved.len(), 1, "one SPI is reserved");
+    link.ends[1].host.config.bundle.clear();
+    link.ends[1].host.config.esp = all[1].esp.clone();
+    link.run(Duration::from_secs(300));
+    assert_eq!(link.agreed(), 0);
+    let now = link.now;
+    for end in &mut link.ends {
+        end.negotiator.delete(now, Target::All, &mut end.host);
+    }
+    link.run(Duration::from_secs(300));
+    check_spis(&link);
+    assert!(link.ends.iter().all(|end| end.inbound.is_empty() && end.negotiator.is_idle()));
+}
+
+/// An ISAKMP SA makes room for a newer one while a quick mode in it waits for the host.
+#[test]
+fn a_request_that_waits_for_the_host_survives_the_end_of_its_isakmp_sa() {
+    let mut link = agreed(18);
+    link.ends[0].host.later.questions = Some(|_| true);
+    link.ends[0].host.later.delay = Duration::from_secs(100_000);
+    let now = link.now;
+    let id = link.ends[0].initiate_policy(now, 2).unwrap();
+    link.run(Duration::from_millis(10));
+    link.ends[0].host.later.questions = None;
+    for round in 0..3 {
+        link.ends[0].deaf = true;
+        let now = link.now;
+        let sa = link.ends[1].negotiator.sas().next().unwrap().id();
+        let end = &mut link.ends[1];
+        end.negotiator.delete(now, Target::IsakmpSa(sa), &mut end.host);
+        link.run(Duration::from_secs(1));
+        link.ends[0].deaf = false;
+        let now = link.now;
+        link.ends[1].initiate_policy(now, 3 + round).unwrap();
+        let end = link.now + Duration::from_secs(1);
+        while link.ends[0].phase_1_gone.is_empty() && link.step(end) {}
+    }
+    assert_eq!(link.ends[0].phase_1_gone, [ike_v1::Gone::Superseded]);
+    let now = link.now;
+    link.ends[0].resume(now);
+    link.run(Duration::from_secs(100));
+    let end = &link.ends[0];
+    let has_pair = end.outbound.values().any(|installed| installed.sa == id);
+    assert!(has_pair, "{:?} {:?}", end.failures, link.counts());
+}
+
+/// A pair of the other end begins 29 seconds after a first one; its first message is lost, so that it begins after 31
+/// seconds at the responder. There are no packets.
+#[test]
+fn pairs_that_have_crossed_at_one_end_only_leave_both_ends_an_outbound_sa() {
+    let mut lost = Vec::new();
+    for seed in 0..20 {
+        let mut link = Link::new(configs(), 40_000 + seed);
+        initiate(&mut link, 0);
+        link.run(Duration::from_secs(29));
+        link.loses_message(link.sent.len());
+        initiate(&mut link, 1);
+        link.run(Duration::from_secs(120));
+        let outbound = [0, 1].map(|side| link.ends[side].outbound.len());
+        lost.extend((outbound.contains(&0)).then_some((seed, outbound)));
+    }
+    assert!(lost.is_empty(), "outbound SAs of both ends: {lost:?}");
+}
+
+/// Ten policies in a table of sixteen pairs: retired pairs make room for the renewal of others.
+#[test]
+fn retired_pairs_make_room_for_renewals() {
+    let mut link = Link::new(configs(), 19);
+    for policy in 1..11 {
+        let now = link.now;
+        link.ends[0].initiate_policy(now, policy).unwrap();
+        link.run(Duration::from_secs(1));
+    }
+    link.run(Duration::from_secs(40));
+    assert_eq!(link.agreed(), 10);
+    for policy in 1..11 {
+        let now = link.now;
+        let renewed = link.ends[0].initiate_policy(now, policy);
+        assert!(renewed.is_ok(), "policy {policy}: {renewed:?}");
+        link.run(Duration::from_secs(5));
+    }
+}
+
+/// Both ends renew at any time over faulty wires, with packets now and then: in the end both have an outbound SA whose
+/// inbound SA exists at the other end.
+#[test]
+fn renewals_at_any_time_leave_both_ends_an_outbound_sa() {
+    let mut total = 0;
+    for (traffic, interval) in [("both", 1), ("both", 20), ("side 0", 1), ("side 0", 20), ("none", 1000)] {
+        let mut lost = Vec::new();
+        for seed in 0..200 {
+            let mut random = Random(90_000 + seed);
+            let mut link = agreed(50_000 + seed);
+            link.faults = Faults { lost: 10, repeated: 10, delayed: 10, ..Faults::default() };
+            let mut next = link.now;
+            for round in 0..10 {
+                if round == 9 {
+                    link.faults = Faults::default();
+                } else if round < 8 {
+                    let now = link.now;
+                    let _ = link.ends[random.below(2) as usize].initiate(now);
+                }
+                let end = link.now + Duration::from_millis(if round < 8 { random.below(40_000) } else { 100_000 });
+                while link.now < end {
+                    if !link.step(next.min(end)) {
+                        link.now = next.min(end);
+                    }
+                    if link.now < next {
+                        continue;
+                    }
+                    let now = link.now;
+                    next = now + Duration::from_secs(interval);
+                    for side in 0..2 {
+                        if traffic == "none" || (traffic == "side 0" && side == 1) {
+                            continue;
+                        }
+                        for spi in senders(&link)[side].clone() {
+                            if let Some(sa) = link.ends[1 - side].inbound.get(&spi).map(|installed| installed.sa) {
+                                link.ends[1 - side].negotiator.heard_from(now, sa);
+                            }
+                        }
+                    }
+                }
+                link.now = end;
+            }
+            let outbound = senders(&link);
+            let is_good = (0..2).all(|side| {
+                !outbound[side].is_empty()
+                    && outbound[side].iter().all(|spi| link.ends[1 - side].inbound.contains_key(spi))
+            });
+            lost.extend((!is_good).then_some((seed, link.agreed())));
+        }
+        println!("packets of {traffic} every {interval} s: {} of 200 lost: {lost:?}", lost.len());
+        total += lost.len();
+    }
+    assert_eq!(total, 0);
+}
