@@ -45,6 +45,8 @@ pub struct Ike {
     initiated: HashMap<IpsecSaId, PolicyId>,
     /// Times of the last failed negotiations, by policy.
     failed: HashMap<PolicyId, Instant>,
+    /// Renewals that have failed, and the times of the next attempts.
+    renewals: HashMap<PolicyId, (PeerId, Instant)>,
     /// Time of the last packet with an unknown SPI that has started a negotiation, by peer.
     unknown_spi: HashMap<PeerId, Instant>,
     limiters: Limiters,
@@ -91,6 +93,7 @@ impl Ike {
             installed: HashMap::new(),
             initiated: HashMap::new(),
             failed: HashMap::new(),
+            renewals: HashMap::new(),
             unknown_spi: HashMap::new(),
             limiters: Limiters::default(),
             message: Box::new([0; 65_535]),
@@ -104,14 +107,20 @@ impl Ike {
 
     /// Processes what is due: retransmissions and expired SAs.
     pub fn handle_timeout(&mut self, now: Instant, engine: &mut Databases) {
-        if self.poll_timeout().is_some_and(|due| due <= now) {
+        if self.negotiator.poll_timeout().is_some_and(|due| due <= now) {
             self.with_host(now, engine, |negotiator, host| negotiator.handle_timeout(now, host));
+        }
+        let is_due = |(policy, (peer, due)): (&PolicyId, &(PeerId, Instant))| (*due <= now).then_some((*policy, *peer));
+        let due: Vec<_> = self.renewals.iter().filter_map(is_due).collect();
+        for (policy, peer) in due {
+            self.renewals.remove(&policy);
+            self.initiate(now, peer, policy, engine);
         }
     }
 
     /// Returns the time of the next call of [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.negotiator.poll_timeout()
+        self.renewals.values().map(|(_, due)| *due).chain(self.negotiator.poll_timeout()).min()
     }
 
     /// Deletes all SAs and tells the peers. No negotiation begins afterwards: its SAs would exist at the peer only.
@@ -289,6 +298,7 @@ impl Ike {
                 } else if self.is_complete(&negotiated) {
                     // The peer may have negotiated the SAs that this host has requested.
                     self.initiated.retain(|_, initiated| *initiated != policy);
+                    self.renewals.remove(&policy);
                     self.failed.remove(&policy);
                     if let Err(e) = plane.send_waiting(now, policy, wire) {
                         log::warning(format_args!("the packet that waited for the SA was not sent: {e}"));
@@ -317,6 +327,13 @@ impl Ike {
                 let limiter = self.limiters.of(&self.exchange, failure.path.remote.ip());
                 limiter.write(now, Level::Error, format_args!("peer {name}: {failure}"));
                 if let Some(policy) = failure.sa.and_then(|sa| self.initiated.remove(&sa)) {
+                    // An SA that is still in use is to be renewed before its end.
+                    let is_in_use = |(id, sa): (&SaId, &InstalledSa)| {
+                        id.direction == Direction::Outbound && sa.policy == policy.get()
+                    };
+                    if let Some(peer) = failure.peer.filter(|_| self.installed.iter().any(is_in_use)) {
+                        self.renewals.insert(policy, (peer, now + FAILURE_INTERVAL));
+                    }
                     // Without its ISAKMP SA the negotiation may begin again at once, in another one.
                     if !matches!(failure.reason, Refusal::Expired | Refusal::Deleted) {
                         self.failed.insert(policy, now);

@@ -204,3 +204,26 @@ fn lines_about_other_addresses_have_a_limit_of_their_own() {
     assert_eq!(limiter("192.0.2.2"), limiter("192.0.2.2"));
     assert_ne!(limiter("192.0.2.2"), limiter("192.0.2.9"));
 }
+
+#[test]
+fn a_renewal_that_has_failed_is_tried_again() {
+    let (mut a, mut b) = established("renewal");
+    let outbound =
+        |gateway: &Gateway| gateway.sas().into_iter().find(|id| id.direction == Direction::Outbound).unwrap();
+    let old = outbound(&a);
+    let soft = NOW + Duration::from_secs(100);
+    a.ike.handle_sa_event(soft, &SaEvent::Expire(old, Expiry::Soft), &mut a.plane.engine);
+    // The messages are lost for longer than the negotiation is tried.
+    let mut now = soft;
+    while a.ike.renewals.is_empty() {
+        now += Duration::from_secs(1);
+        a.drive(now);
+        assert!(now < soft + Duration::from_secs(100), "the negotiation fails");
+    }
+    for _ in 0..30 {
+        now += Duration::from_secs(1);
+        exchange(now, &mut a, &mut b);
+    }
+    assert_ne!(outbound(&a), old);
+    assert!(a.ike.renewals.is_empty());
+}
