@@ -13,6 +13,8 @@ pub(crate) struct Retry {
     sends: u8,
     /// Number of duplicates of the peer that may still be answered.
     answers: u8,
+    /// Set while the message is to be sent because of a duplicate of the peer.
+    is_answer: bool,
     /// Time until the next transmission.
     wait: Duration,
     /// Time of the next transmission, if a timer sends the message.
@@ -27,7 +29,15 @@ const ANSWERS: u8 = 5;
 impl Retry {
     /// Retransmission of a message that was not sent yet. `jitter` is random.
     pub const fn new(settings: &Settings, jitter: u8) -> Self {
-        Self { left: settings.sends, sends: 0, answers: ANSWERS, wait: settings.first_wait, due: None, jitter }
+        Self {
+            left: settings.sends,
+            sends: 0,
+            answers: ANSWERS,
+            is_answer: false,
+            wait: settings.first_wait,
+            due: None,
+            jitter,
+        }
     }
 
     /// Returns the random deviation.
@@ -40,10 +50,14 @@ impl Retry {
         *self = Self::new(settings, self.jitter);
     }
 
-    /// Records that the message was sent. With `is_timed` a timer sends it again.
+    /// Records that the message was sent. With `is_timed` a timer sends it again. An answer to a duplicate changes
+    /// nothing: an attacker may repeat a message of the peer.
     //= RFC 2408 5.1/4
     //# MUST: a message is sent again by timer and counter, and then given up
     pub fn sent(&mut self, now: Instant, settings: &Settings, is_timed: bool) {
+        if core::mem::take(&mut self.is_answer) {
+            return;
+        }
         self.sends = self.sends.saturating_add(1);
         self.left = self.left.saturating_sub(1);
         //= RFC 2408 5.1/5
@@ -64,6 +78,7 @@ impl Retry {
         match self.answers.checked_sub(1) {
             Some(left) => {
                 self.answers = left;
+                self.is_answer = true;
                 true
             }
             None => false,
