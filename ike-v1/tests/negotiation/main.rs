@@ -17,5 +17,6 @@ mod restart;
 mod retransmission;
 mod secrets;
 mod spy;
+mod states;
 mod suspension;
 mod wire;
