@@ -59,6 +59,16 @@ fn the_peer_at_any_address_has_the_remaining_policies() {
 }
 
 #[test]
+fn anonymous_yields_to_address() {
+    let (head, east) = CONFIG.split_once("peer east").unwrap();
+    for text in [format!("{CONFIG}{ROAD}"), format!("{head}{ROAD} peer east{east}")] {
+        let config = Config::parse(&text).unwrap();
+        let name = |address: [u8; 4]| find_peer(&config, Some(address.into())).unwrap().1.name.clone();
+        assert_eq!([name([198, 51, 100, 1]), name([198, 51, 100, 2])], ["east", "road"], "{text}");
+    }
+}
+
+#[test]
 fn bundles_have_the_transforms_of_each_protocol() {
     let config = CONFIG.replace("esp 3des-md5;", "ah sha256; ipcomp deflate; esp 3des-md5; ah md5;");
     let template =
