@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 
 use ike_codec::{ExchangeKind, Header, Message, MessageWriter, NoSpace, PayloadKind};
-use ike_v1::{Cookies, Follower, IvChain, Nonces, Phase1Keys, Protection, Role, Secrets, Skeyid, Verdict};
+use ike_v1::{Cookies, Follower, IvChain, Phase1Keys, Protection, Role, Secrets, Verdict};
 
-use ipsec_crypto::{HashFunction, PrfOutput};
+use ipsec_crypto::PrfOutput;
 
 use crate::endpoint::configs;
 use crate::wire::Link;
@@ -14,7 +14,6 @@ use crate::wire::Link;
 pub struct Spy {
     cookies: Cookies,
     pub keys: Phase1Keys,
-    pub skeyid: Vec<u8>,
     protection: Protection,
     follower: RefCell<Follower<32, 1024>>,
 }
@@ -43,15 +42,8 @@ impl Spy {
         }
         let keys = follower.phase_1_keys().unwrap();
         let keys = Phase1Keys::import(keys.prf(), keys.d(), keys.a(), keys.e()).unwrap();
-        let skeyid = Self::skeyid(messages, config.key.as_deref().unwrap());
         let (cookies, protection) = (follower.cookies(), follower.protection().unwrap());
-        Self { cookies, keys, skeyid, protection, follower: RefCell::new(follower) }
-    }
-
-    fn skeyid(messages: &[(usize, Vec<u8>)], key: &[u8]) -> Vec<u8> {
-        let [initiator, responder] = [2, 3].map(|index| body(&messages[index].1, PayloadKind::NONCE));
-        let nonces = Nonces { initiator: &initiator, responder: &responder };
-        Skeyid::pre_shared_key(HashFunction::Sha1.prf(), key, &nonces).unwrap().expose().to_vec()
+        Self { cookies, keys, protection, follower: RefCell::new(follower) }
     }
 
     /// Returns message 5 of the first main mode in cleartext, with the chain of its encryption.
