@@ -30,9 +30,12 @@ pub(crate) fn digest(identity: &Identification<'_>, secret: &[u8; 16]) -> u64 {
         _ => (identity.data, &[][..]),
     };
     let mut hasher = SipHasher13::new_with_key(secret);
-    hasher.write_u8(identity.kind.0);
-    hasher.write(user);
-    domain.iter().for_each(|octet| hasher.write_u8(octet.to_ascii_lowercase()));
+    let domain = domain.iter().map(u8::to_ascii_lowercase);
+    // One call is compiled once.
+    core::iter::once(identity.kind.0)
+        .chain(user.iter().copied())
+        .chain(domain)
+        .for_each(|octet| hasher.write_u8(octet));
     hasher.finish()
 }
 

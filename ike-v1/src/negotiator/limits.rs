@@ -41,9 +41,10 @@ impl Bucket {
 
     fn fill(&mut self, now: Instant, rate: u16) {
         let elapsed = now.saturating_duration_since(self.filled);
-        let new = elapsed.as_millis().saturating_mul(rate.into()).checked_div(1000).unwrap_or(0);
+        let millis = elapsed.as_secs().saturating_mul(1000).saturating_add(elapsed.subsec_millis().into());
+        let new = millis.saturating_mul(rate.into()).wrapping_div(1000);
         if new > 0 {
-            let tokens = u128::from(self.tokens).saturating_add(new).min(rate.into());
+            let tokens = u64::from(self.tokens).saturating_add(new).min(rate.into());
             self.tokens = u16::try_from(tokens).unwrap_or(rate);
             self.filled = now;
         }
