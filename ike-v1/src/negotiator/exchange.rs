@@ -109,10 +109,10 @@ impl Phase1Secrets {
         Protection::new(choice.cipher, self.encryption_key.expose(), choice.hash).map_err(|_| Refusal::Internal)
     }
 
-    /// Returns the keys that an ISAKMP SA needs.
+    /// Returns the keys that an ISAKMP SA needs: not SKEYID_e, from which the encryption key was derived.
     pub fn keys(&self) -> Result<(Phase1Keys, Secret<56>), Refusal> {
         let Phase1Secrets { keys, encryption_key, .. } = self;
-        let keys = Phase1Keys::import(keys.prf(), keys.d(), keys.a(), keys.e()).map_err(|_| Refusal::Internal)?;
+        let keys = Phase1Keys::import(keys.prf(), keys.d(), keys.a(), &[0]).map_err(|_| Refusal::Internal)?;
         Ok((keys, Secret::new(encryption_key.expose()).map_err(|_| Refusal::Internal)?))
     }
 }

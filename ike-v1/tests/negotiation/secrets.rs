@@ -93,6 +93,8 @@ mod memory {
             let copies = memory.windows(spy.keys.d().len()).filter(|window| *window == spy.keys.d()).count();
             assert_eq!(copies, 1, "side {side}: copies of SKEYID_d");
             assert!(!contains(&memory, &skeyid(&link)), "side {side}: SKEYID");
+            // The key of AES-CBC is its beginning.
+            assert!(!contains(&memory, spy.keys.e()), "side {side}: SKEYID_e");
         }
         let (now, end) = (link.now, &mut link.ends[0]);
         end.negotiator.delete(now, Target::All, &mut end.host);
