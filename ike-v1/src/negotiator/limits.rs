@@ -5,7 +5,9 @@ use core::net::IpAddr;
 use ipsec_packet::Instant;
 
 use super::counters::Counter;
+use super::event::SlotId;
 use super::exchange::{Output, State};
+use super::ipsec_sa::IpsecSlot;
 use super::stage::Stage;
 use super::{Negotiator, Refusal, Role, Table};
 
@@ -126,6 +128,25 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let rank = |state: &State| (!state.is_unproven(), state.started);
         let first = self.half_open().map(|(index, state)| (rank(state), index)).min();
         first.map(|(_, index)| self.shed(index)).ok_or(Refusal::Full(Table::Exchanges))
+    }
+
+    /// Refuses a first message of quick mode if its peer has begun half of the exchanges, or the negotiations of three
+    /// quarters of the pairs. Small tables are for one peer: those of less than four exchanges, or eight pairs.
+    pub(super) fn check_share(&self, sa: SlotId) -> Result<(), Refusal> {
+        let sa = self.isakmp_sa(sa)?;
+        let is_of_peer = |pair: &IpsecSlot| (pair.peer, pair.identity) == (sa.peer, Some(sa.identity));
+        let is_held = |pair: &&IpsecSlot| is_of_peer(pair) && pair.role == Role::Responder && !pair.is_finished();
+        let pairs = self.pairs.values().filter(is_held).count();
+        if IPSEC_SAS >= 8 && pairs >= IPSEC_SAS.saturating_sub(IPSEC_SAS.wrapping_div(4)) {
+            return Err(Refusal::Full(Table::IpsecSas));
+        }
+        let is_open = |state: &State| {
+            let pair = state.ipsec.and_then(|id| self.pair(id));
+            state.stage == Stage::QuickAwaitsHash3 && pair.is_some_and(is_of_peer)
+        };
+        let open = self.exchanges.values().filter(|exchange| is_open(&exchange.state)).count();
+        let is_held = EXCHANGES >= 4 && open >= EXCHANGES.wrapping_div(2);
+        if is_held { Err(Refusal::Full(Table::Exchanges)) } else { Ok(()) }
     }
 
     /// Permits the key exchange of a responder.

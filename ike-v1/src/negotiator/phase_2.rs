@@ -179,6 +179,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         plaintext: (&[u8], NextIv),
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
+        self.check_share(sa_id)?;
         let index = self.free_exchange()?;
         let pair_index = self.free_pair()?;
         let mut jitter = [0; 1];

@@ -584,3 +584,37 @@ fn renewals_at_any_time_leave_both_ends_an_outbound_sa() {
     }
     assert_eq!(total, 0);
 }
+
+/// Narrow selectors inside one policy are not siblings.
+#[test]
+fn one_peer_does_not_fill_the_table_of_pairs() {
+    let mut link = agreed(8);
+    for host in 1..16 {
+        let mut selector = configs()[0].policy.unwrap();
+        selector.source = ipsec_packet::AddressRange::host(std::net::IpAddr::from([192, 168, 1, host]));
+        link.ends[0].host.config.policy = Some(selector);
+        initiate(&mut link, 0);
+        link.run(Duration::from_millis(200));
+    }
+    let now = link.now;
+    let own = link.ends[1].initiate_policy(now, 13);
+    assert!(own.is_ok(), "{own:?} after pairs of one policy: {}", link.ends[1].inbound.len());
+}
+
+/// One authenticated peer begins quick modes and does not complete them.
+#[test]
+fn one_peer_does_not_hold_every_exchange() {
+    let mut link = agreed(16);
+    link.ends[0].deaf = true;
+    let now = link.now;
+    for policy in 2..6 {
+        link.ends[0].initiate_policy(now, policy).unwrap();
+    }
+    link.run(Duration::from_secs(1));
+    let counted = |link: &Link| [Counter::Full, Counter::Sent].map(|what| link.ends[1].negotiator.counters().get(what));
+    let [full, sent] = counted(&link);
+    assert_eq!(full, 2, "half of four exchanges");
+    // The first message of another initiator, whose address is that of a peer.
+    link.inject_from(9, first_message(configs()[0].clone(), 99));
+    assert_eq!(counted(&link), [full, sent + 1], "it is answered");
+}
