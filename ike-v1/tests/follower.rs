@@ -73,15 +73,7 @@ fn flows(file: &str) -> Vec<FlowRecord> {
 }
 
 /// Recorded conversations, with the messages of one or more ISAKMP SAs each.
-static CONVERSATIONS: LazyLock<Vec<ConversationRecord>> = LazyLock::new(|| {
-    let records = read_file(&data().join("ike/recorded.jsonl")).unwrap().into_iter();
-    records
-        .map(|located| match located.record {
-            Record::Conversation(record) => *record,
-            other => panic!("{}", other.kind()),
-        })
-        .collect()
-});
+static CONVERSATIONS: LazyLock<Vec<ConversationRecord>> = LazyLock::new(test_vectors::conversations);
 
 fn conversation(id: &str) -> &'static ConversationRecord {
     CONVERSATIONS.iter().find(|record| record.id == id).unwrap()

@@ -43,6 +43,22 @@ pub fn rfc(name: &str) -> Vec<serde_json::Value> {
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
+/// Reads the recorded conversations of IKEv1 daemons.
+///
+/// # Panics
+/// If the file is missing or contains another record.
+pub fn conversations() -> Vec<ConversationRecord> {
+    let path = data().join("ike/recorded.jsonl");
+    let records = read_file(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    records
+        .into_iter()
+        .map(|located| match located.record {
+            Record::Conversation(record) => *record,
+            other => panic!("{}: line {}: {}", path.display(), located.line, other.kind()),
+        })
+        .collect()
+}
+
 /// Returns the record files below a path: the path itself if it is a file, else every `.jsonl` file below it, sorted.
 ///
 /// # Errors

@@ -9,21 +9,11 @@ use ike_codec::{
 use ike_v1::{Follower, PeerDefaults, Phase1Choice, Phase2Choice, ProposalCheck, Role, Secrets, Verdict, plaintext};
 use ipsec_packet::{AddressRange, Selector, Upper};
 use ipsec_sa::Mode;
-use test_vectors::{ConversationRecord, Record, data, read_file};
+use test_vectors::{ConversationRecord, conversations};
 
 use crate::endpoint::configs;
 use crate::spy::Spy;
 use crate::wire::Link;
-
-fn conversations() -> Vec<ConversationRecord> {
-    let records = read_file(&data().join("ike/recorded.jsonl")).unwrap().into_iter();
-    records
-        .map(|located| match located.record {
-            Record::Conversation(record) => *record,
-            other => panic!("{}", other.kind()),
-        })
-        .collect()
-}
 
 /// Messages of one exchange.
 type Exchange = Vec<Vec<u8>>;
