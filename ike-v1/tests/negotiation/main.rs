@@ -7,6 +7,7 @@ mod commit;
 mod delete;
 mod endpoint;
 mod faults;
+mod limits;
 mod order;
 mod quick;
 mod random;

@@ -9,7 +9,7 @@ use ipsec_sa::Direction;
 use crate::endpoint::{Config, TestNegotiator, configs, seconds};
 use crate::wire::{Faults, Link};
 
-fn agreed(seed: u64) -> Link {
+pub fn agreed(seed: u64) -> Link {
     let mut link = Link::new(configs(), seed);
     let now = link.now;
     link.ends[0].initiate(now).unwrap();
@@ -19,7 +19,7 @@ fn agreed(seed: u64) -> Link {
     link
 }
 
-fn initiate(link: &mut Link, side: usize) {
+pub fn initiate(link: &mut Link, side: usize) {
     let now = link.now;
     link.ends[side].initiate(now).unwrap();
 }
@@ -44,7 +44,7 @@ fn run_without_loss(link: &mut Link, time: Duration) {
 }
 
 /// Returns the SPIs with which each endpoint sends.
-fn senders(link: &Link) -> [Vec<u32>; 2] {
+pub fn senders(link: &Link) -> [Vec<u32>; 2] {
     [0, 1].map(|side| link.ends[side].outbound.keys().copied().collect())
 }
 

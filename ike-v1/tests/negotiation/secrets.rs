@@ -1,5 +1,5 @@
-//! Secrets of a negotiator: in its memory, from which they are wiped when they are not needed any more, and in the text of
-//! `Debug`.
+//! Secrets of a negotiator: in its memory, from which they are wiped when they are not needed any more, and in the text
+//! of `Debug`.
 
 use std::time::Duration;
 

@@ -37,7 +37,7 @@ struct Conversation {
     messages: Vec<Vec<u8>>,
     /// Receiver of the last message, which is not delivered yet.
     to: usize,
-    /// Whether the commit flag is set in message 2 of quick mode.
+    /// Set if message 2 of quick mode has the commit flag.
     sets_commit: bool,
 }
 

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use ike_codec::Group;
-use ike_v1::{Counter, Refusal};
+use ike_v1::{Counter, Refusal, Target};
 use ipsec_sa::Mode;
 
 use crate::bundles;
-use crate::endpoint::{Config, configs};
+use crate::endpoint::{Config, configs, first_message};
+use crate::order::check_spis;
+use crate::renewal::{agreed, initiate};
 use crate::wire::{Faults, Link};
 
 /// Configurations without and with perfect forward secrecy, and with a bundle.
@@ -142,7 +144,7 @@ fn a_deletion_ends_a_step_that_waits() {
         for _ in 0..2 {
             let now = link.now;
             for side in &mut link.ends {
-                side.negotiator.delete(now, ike_v1::Target::All, &mut side.host);
+                side.negotiator.delete(now, Target::All, &mut side.host);
             }
         }
         link.run(Duration::from_secs(300));
@@ -168,4 +170,127 @@ fn a_reflected_message_asks_the_host_nothing() {
     assert_eq!(link.ends[0].host.later.count, asked);
     link.run(Duration::from_secs(5));
     assert_eq!(link.agreed(), 1);
+}
+
+/// The initiator has returned the cookie: its exchange must not give way to forged addresses.
+#[test]
+fn an_exchange_that_waits_for_the_host_is_not_shed() {
+    for (is_late, seed) in [(false, 60), (true, 61)] {
+        let mut link = Link::new(configs(), seed);
+        if is_late {
+            link.ends[1].host.later.questions = Some(|n| n == 0);
+            link.ends[1].host.later.delay = Duration::from_secs(5);
+        }
+        initiate(&mut link, 0);
+        while link.sent.len() < 3 {
+            let end = link.now + Duration::from_secs(1);
+            link.step(end);
+        }
+        link.run(Duration::from_millis(20));
+        for last in 1..10 {
+            link.inject_from(last, first_message(configs()[0].clone(), 100 + u64::from(last)));
+        }
+        link.run(Duration::from_secs(100));
+        assert_eq!(link.agreed(), 1, "late: {is_late}: {:?}", link.counts());
+    }
+}
+
+#[test]
+fn a_first_message_without_an_spi_may_be_repeated_after_a_pause_for_the_host() {
+    for is_late in [false, true] {
+        let mut configs = configs();
+        configs[1].spis = 0;
+        let mut link = Link::new(configs, 9);
+        if is_late {
+            for end in &mut link.ends {
+                end.host.later.questions = Some(|_| true);
+                end.host.later.delay = Duration::from_millis(100);
+            }
+        }
+        initiate(&mut link, 0);
+        let end = link.now + Duration::from_secs(30);
+        while link.ends[1].last_reason() != Some(Refusal::NoSpi) && link.step(end) {}
+        assert_eq!(link.ends[1].last_reason(), Some(Refusal::NoSpi));
+        link.ends[1].host.config.spis = u32::MAX;
+        link.run(Duration::from_secs(30));
+        assert_eq!(link.agreed(), 1, "late: {is_late}: {:?}", link.counts());
+    }
+}
+
+/// A shared secret that was computed is not computed again because the SPI comes later.
+#[test]
+fn a_later_spi_costs_no_second_key_exchange() {
+    for is_late in [false, true] {
+        let configs = configs().map(|mut config| {
+            config.esp[0] = config.esp[0].with_group(ike_codec::Group::MODP_768);
+            config
+        });
+        let mut link = Link::new(configs, 13);
+        if is_late {
+            link.ends[1].host.later.questions = Some(|n| n == 5);
+        }
+        initiate(&mut link, 0);
+        link.run(Duration::from_secs(10));
+        assert_eq!(link.agreed(), 1);
+        assert_eq!(link.ends[1].negotiator.counters().get(Counter::Suspended), u32::from(is_late));
+        assert_eq!(link.ends[1].host.exponentiations, 4, "late: {is_late}");
+    }
+}
+
+/// The policy of a responder changes while it waits for an SPI.
+#[test]
+fn a_policy_that_changes_while_a_step_waits_leaves_no_spi() {
+    let mut link = Link::new(bundles::both(&bundles::templates(Mode::Tunnel)), 17);
+    let all = configs();
+    // Pre-shared key, public value, shared secret, SPIs.
+    link.ends[1].host.later.questions = Some(|n| n == 4);
+    link.ends[1].host.later.delay = Duration::from_secs(3);
+    initiate(&mut link, 0);
+    let end = link.now + Duration::from_secs(1);
+    while link.step(end) {}
+    assert_eq!(link.ends[1].host.later.waiting.len(), 1);
+    assert_eq!(link.ends[1].host.reserved.len(), 1, "one SPI is reserved");
+    link.ends[1].host.config.bundle.clear();
+    link.ends[1].host.config.esp = all[1].esp.clone();
+    link.run(Duration::from_secs(300));
+    assert_eq!(link.agreed(), 0);
+    let now = link.now;
+    for end in &mut link.ends {
+        end.negotiator.delete(now, Target::All, &mut end.host);
+    }
+    link.run(Duration::from_secs(300));
+    check_spis(&link);
+    assert!(link.ends.iter().all(|end| end.inbound.is_empty() && end.negotiator.is_idle()));
+}
+
+/// An ISAKMP SA makes room for a newer one while a quick mode in it waits for the host.
+#[test]
+fn a_request_that_waits_for_the_host_survives_the_end_of_its_isakmp_sa() {
+    let mut link = agreed(18);
+    link.ends[0].host.later.questions = Some(|_| true);
+    link.ends[0].host.later.delay = Duration::from_secs(100_000);
+    let now = link.now;
+    let id = link.ends[0].initiate_policy(now, 2).unwrap();
+    link.run(Duration::from_millis(10));
+    link.ends[0].host.later.questions = None;
+    for round in 0..3 {
+        link.ends[0].deaf = true;
+        let now = link.now;
+        let sa = link.ends[1].negotiator.sas().next().unwrap().id();
+        let end = &mut link.ends[1];
+        end.negotiator.delete(now, Target::IsakmpSa(sa), &mut end.host);
+        link.run(Duration::from_secs(1));
+        link.ends[0].deaf = false;
+        let now = link.now;
+        link.ends[1].initiate_policy(now, 3 + round).unwrap();
+        let end = link.now + Duration::from_secs(1);
+        while link.ends[0].phase_1_gone.is_empty() && link.step(end) {}
+    }
+    assert_eq!(link.ends[0].phase_1_gone, [ike_v1::Gone::Superseded]);
+    let now = link.now;
+    link.ends[0].resume(now);
+    link.run(Duration::from_secs(100));
+    let end = &link.ends[0];
+    let has_pair = end.outbound.values().any(|installed| installed.sa == id);
+    assert!(has_pair, "{:?} {:?}", end.failures, link.counts());
 }
