@@ -119,7 +119,8 @@ pub enum FollowError {
 }
 
 impl FollowError {
-    /// Returns whether a secret or an earlier message is missing, so that neither message nor secret is known to be wrong.
+    /// Returns whether a secret or an earlier message is missing, so that neither message nor secret is known to be
+    /// wrong.
     pub const fn is_incomplete(&self) -> bool {
         matches!(self, Self::NoChoice | Self::NoKeyExchange | Self::NoKey)
     }

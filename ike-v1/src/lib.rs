@@ -35,8 +35,8 @@
 //! ```
 //!
 //! Features: `modern` and `legacy` enable the algorithms of `ipsec-crypto`, `modp` and `ecp` the Diffie-Hellman groups;
-//! groups 1, 2 and 5 need `legacy`, too. `alloc` keeps the SAs and exchanges of the negotiator on the heap. All features
-//! are additive.
+//! groups 1, 2 and 5 need `legacy`, too. `alloc` keeps the SAs and exchanges of the negotiator on the heap. All
+//! features are additive.
 //!
 //! Security notes: decryption does not authenticate. The negotiator verifies the hash of a message before its contents
 //! are used, and confirms the IV chain after that; users of the building blocks have to do the same. A pre-shared key

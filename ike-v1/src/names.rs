@@ -51,8 +51,8 @@ const HASHES: &[(&str, HashFunction)] = &[
     ("sha512", HashFunction::Sha2_512),
 ];
 
-/// Returns the cipher with this name, and the length of its key with the salt in octets. Without key bits, the length is
-/// the default one; a cipher with one length has none.
+/// Returns the cipher with this name, and the length of its key with the salt in octets. Without key bits, the length
+/// is the default one; a cipher with one length has none.
 #[must_use]
 pub fn cipher(name: &str) -> Option<(CipherAlgorithm, usize)> {
     CIPHERS.iter().find_map(|&(prefix, suffix, cipher)| {

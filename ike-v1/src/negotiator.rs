@@ -66,11 +66,11 @@ const FAILURES: usize = 8;
 /// IKEv1 for one set of local addresses: main mode with pre-shared keys, quick mode for ESP, AH and IPComp, and
 /// informational exchanges, in both roles (RFC 2408, RFC 2409).
 ///
-/// The negotiator does no I/O, reads no clock and, without the feature `alloc`, does not allocate. It has room for `SAS` ISAKMP SAs, `EXCHANGES`
-/// exchanges in progress with a buffer of `BUFFER` octets each, and `IPSEC_SAS` pairs of IPsec SAs. A buffer holds the
-/// SA payload of the initiator, the private value, both public values, the nonces, and the last two messages: 1,536
-/// octets for groups of 2048 bits. With the feature `alloc` they are on the heap, each in memory of its own, and the
-/// tables grow to these limits.
+/// The negotiator does no I/O, reads no clock and, without the feature `alloc`, does not allocate. It has room for
+/// `SAS` ISAKMP SAs, `EXCHANGES` exchanges in progress with a buffer of `BUFFER` octets each, and `IPSEC_SAS` pairs of
+/// IPsec SAs. A buffer holds the SA payload of the initiator, the private value, both public values, the nonces, and
+/// the last two messages: 1,536 octets for groups of 2048 bits. With the feature `alloc` they are on the heap, each in
+/// memory of its own, and the tables grow to these limits.
 ///
 /// The caller passes datagrams, requests and the time in, and then fetches in this order: events until there is none,
 /// then datagrams until there is none, then events again, as sending a message may be what completes an SA.
@@ -151,10 +151,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     }
 
     /// Negotiates a pair of IPsec SAs for a policy, and an ISAKMP SA first if there is none. While the negotiation is
-    /// in progress, further requests for the same policy return the same identifier. For five seconds after the peer has
-    /// negotiated a pair of the policy, the identifier of that pair is returned. A request waits up to ten seconds for a
-    /// negotiation of the peer; if that succeeds, its events are the answer, and there is none for the identifier. A pair
-    /// whose negotiation crosses one of the peer may be redundant, and then has no outbound SA.
+    /// in progress, further requests for the same policy return the same identifier. For five seconds after the peer
+    /// has negotiated a pair of the policy, the identifier of that pair is returned. A request waits up to ten seconds
+    /// for a negotiation of the peer; if that succeeds, its events are the answer, and there is none for the
+    /// identifier. A pair whose negotiation crosses one of the peer may be redundant, and then has no outbound SA.
     ///
     /// The pair takes the place of an older one of the policy without loss: the outbound SA is announced, and the older
     /// one removed, once the peer has shown that it has the new one, or when the older one ends.

@@ -252,8 +252,8 @@ fn key(transform: &TransformParams) -> Vec<u8> {
 }
 
 /// The first octet chooses the configuration. Each following octet does something: delivers, loses, repeats, alters or
-/// truncates the oldest datagram, sends arbitrary octets, advances the clock, begins or deletes negotiations, or chooses
-/// which questions the host answers.
+/// truncates the oldest datagram, sends arbitrary octets, advances the clock, begins or deletes negotiations, or
+/// chooses which questions the host answers.
 pub fn negotiation(octets: &[u8]) {
     let Some((&choice, mut rest)) = octets.split_first() else { return };
     let mut ends = [End::new(0, choice), End::new(1, choice)];

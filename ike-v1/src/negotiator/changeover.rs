@@ -1,15 +1,15 @@
 //! Change from an old pair of SAs to a new one, and pairs whose negotiations have crossed.
 //!
-//! Both inbound SAs exist during the change. This host uses the old outbound SA until the peer has shown that it has the
-//! new one: then the new pair takes over, and the old one is retired. Of two pairs whose negotiations have crossed, the
-//! one with the lowest of the four nonces is redundant at both ends (the rule of RFC 7296 section 2.8.1; RFC 2409 has
-//! none). A peer may decide otherwise: a pair with which it sends is not deleted.
+//! Both inbound SAs exist during the change. This host uses the old outbound SA until the peer has shown that it has
+//! the new one: then the new pair takes over, and the old one is retired. Of two pairs whose negotiations have crossed,
+//! the one with the lowest of the four nonces is redundant at both ends (the rule of RFC 7296 section 2.8.1; RFC 2409
+//! has none). A peer may decide otherwise: a pair with which it sends is not deleted.
 //!
 //! ```text
 //! complete --> in use: at once, or when the peer has shown the pair, or after two seconds, or when the older pair ends
 //!          `-> redundant: another pair that has crossed is in use; in use again if that one ends
-//! in use   --> renewed: a newer pair is in use         } without an outbound SA, until the initiator of the newer pair,
-//!          `-> redundant: a pair that has crossed is } or of the redundant one, deletes it, or its lifetime ends
+//! in use   --> renewed: a newer pair is in use         } without an outbound SA; the initiator of the newer pair, or
+//!          `-> redundant: a pair that has crossed is } of the redundant one, deletes it, if its lifetime lasts
 //!          `-> deleted by the peer: packets that are under way are received for five seconds
 //! ```
 
@@ -65,8 +65,8 @@ impl IpsecSlot {
             && (self.selector, self.path.remote.ip()) == (other.selector, other.path.remote.ip())
     }
 
-    /// Returns whether the negotiations of both pairs, one of each end, have crossed. Retransmission delays messages, so
-    /// that the ends may judge differently, and send with different pairs.
+    /// Returns whether the negotiations of both pairs, one of each end, have crossed. Retransmission delays messages,
+    /// so that the ends may judge differently, and send with different pairs.
     fn crosses(&self, other: &Self) -> bool {
         let begins_soon_after = |one: &Self, other: &Self| {
             let longest = if other.kilobytes().is_some() { CROSSED_OCTETS } else { CROSSED };

@@ -13,8 +13,8 @@ pub type PreSharedKey = Secret<256>;
 /// Services that the negotiator needs from its environment: configuration, secrets, random numbers, SPIs, and the
 /// Diffie-Hellman computations. None of them processes messages.
 ///
-/// A host may answer some questions later, with [`Poll::Pending`]. The exchange then waits with its message, and asks the
-/// same question with the same values in [`Negotiator::resume`](super::Negotiator::resume). A host recognises the
+/// A host may answer some questions later, with [`Poll::Pending`]. The exchange then waits with its message, and asks
+/// the same question with the same values in [`Negotiator::resume`](super::Negotiator::resume). A host recognises the
 /// question by its values, and keeps its answer until it is asked again, or until the exchange lifetime is over. A
 /// pre-shared key that was returned may be asked for again.
 pub trait Host {

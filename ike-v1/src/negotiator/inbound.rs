@@ -21,7 +21,7 @@ use super::isakmp_sa::IsakmpSa;
 use super::message::after_hash;
 use super::stage::Row;
 use super::{Host, Negotiator, Path, PeerHint, Refusal, Role};
-use crate::{Cookies, NextIv, plaintext};
+use crate::{Cookies, NextIv, Phase1Keys, plaintext};
 
 /// Decrypted message whose hash has not been verified: it may come from an attacker, or be decrypted with a wrong key.
 pub(crate) struct Opened<'m> {
@@ -60,7 +60,7 @@ impl<'m> Opened<'m> {
 /// Opens the first message of an exchange after phase 1, which has HASH(1) (steps 8 to 10).
 pub(crate) fn open_first<'m>(sa: &IsakmpSa, header: &Header, message: &'m mut [u8]) -> Result<Authentic<'m>, Refusal> {
     let next = decrypt_first(sa, header, message)?;
-    authenticate_first(sa, header, message, next)
+    authenticate_first(&sa.keys, header, message, next)
 }
 
 /// Decrypts the first message of an exchange after phase 1 (step 8).
@@ -72,14 +72,14 @@ pub(crate) fn decrypt_first(sa: &IsakmpSa, header: &Header, message: &mut [u8]) 
 
 /// Verifies HASH(1) of a decrypted message (steps 9 and 10).
 pub(crate) fn authenticate_first<'m>(
-    sa: &IsakmpSa,
+    keys: &Phase1Keys,
     header: &Header,
     message: &'m [u8],
     next: NextIv,
 ) -> Result<Authentic<'m>, Refusal> {
     let row = Row::find(None, header.exchange, true).ok_or(Refusal::Internal)?;
     let opened = Opened::parse(message, row, next)?;
-    let expected = sa.keys.hash_1(header.message_id, after_hash(&opened.chain));
+    let expected = keys.hash_1(header.message_id, after_hash(&opened.chain));
     opened.authenticate(&expected)
 }
 

@@ -13,12 +13,12 @@ use super::changeover::{Retired, UNDER_WAY};
 use super::counters::Counter;
 use super::event::{Gone, SlotId};
 use super::exchange::Exchange;
-use super::inbound::{Authentic, Opened, Received, open_first};
+use super::inbound::{Authentic, Received, authenticate_first, open_first};
 use super::ipsec_sa::{IpsecSlot, Member, Negotiation};
 use super::isakmp_sa::{IsakmpSa, PendingNotify};
-use super::message::{after_hash, write_phase_2};
+use super::message::write_phase_2;
 use super::spi::Spi;
-use super::stage::{Row, Stage};
+use super::stage::Stage;
 use super::{Host, Negotiator, Path, PeerId, Refusal, Role};
 
 /// Refusal of phase 1 that is sent in cleartext.
@@ -60,8 +60,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         })
     }
 
-    /// Takes a notification in the place of message 6. With a valid hash the peer has the same key, and refuses something
-    /// else; one that does not decrypt indicates another key, and is only a hint for the operator.
+    /// Takes a notification in the place of message 6. With a valid hash the peer has the same key, and refuses
+    /// something else; one that does not decrypt indicates another key, and is only a hint for the operator.
     fn take_refusal_of_phase_1(
         &mut self,
         index: usize,
@@ -310,14 +310,11 @@ fn open_in_phase_1<'m>(
     header: &Header,
     message: &'m mut [u8],
 ) -> Result<Authentic<'m>, Refusal> {
-    let row = Row::find(None, ExchangeKind::INFORMATIONAL, true).ok_or(Refusal::Internal)?;
     let secrets = state.secrets.as_ref().ok_or(Refusal::Internal)?;
     let protection = secrets.protection(&state.choice.ok_or(Refusal::Internal)?)?;
     let chain = protection.phase_2(&state.chain.ok_or(Refusal::Internal)?, header.message_id);
     let next = protection.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
-    let opened = Opened::parse(message, row, next)?;
-    let expected = secrets.keys.hash_1(header.message_id, after_hash(&opened.chain));
-    opened.authenticate(&expected)
+    authenticate_first(&secrets.keys, header, message, next)
 }
 
 /// Time after the establishment of an ISAKMP SA in which INITIAL-CONTACT is accepted.

@@ -78,8 +78,8 @@ impl BadMessages {
 }
 
 impl State {
-    /// Returns whether the initiator of a half-open exchange has not returned the cookie of this host: its address may be
-    /// forged. A step that waits for the host is one of a message with the cookie.
+    /// Returns whether the initiator of a half-open exchange has not returned the cookie of this host: its address may
+    /// be forged. A step that waits for the host is one of a message with the cookie.
     fn is_unproven(&self) -> bool {
         self.stage == Stage::MainAwaitsKeyI && self.suspended.is_none()
     }

@@ -133,14 +133,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             return Err(Refusal::MessageIdReused(message_id));
         }
         let next = decrypt_first(sa, &received.header, message)?;
-        let authentic = authenticate_first(sa, &received.header, message, next)?;
+        let authentic = authenticate_first(&sa.keys, &received.header, message, next)?;
         let answered = self.answer_authentic_quick(sa_id, received, &authentic, (message, next), host);
         self.note_message_id(sa_id, message_id, answered);
         self.report_unanswered(sa_id, received, &authentic, answered, host)
     }
 
-    /// Remembers the message ID of a first message when its step has ended. Without a free place or an SPI the initiator may
-    /// repeat the message.
+    /// Remembers the message ID of a first message when its step has ended. Without a free place or an SPI the
+    /// initiator may repeat the message.
     fn note_message_id(&mut self, sa_id: SlotId, message_id: u32, answered: Result<(), Refusal>) {
         let is_suspended = self.exchanges.values().any(|Exchange { state, .. }| {
             (state.isakmp, state.message_id) == (Some(sa_id), message_id) && state.suspended.is_some()
@@ -222,7 +222,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
         let sa_id = self.exchange(index)?.state.isakmp.ok_or(Refusal::Internal)?;
-        let authentic = authenticate_first(self.isakmp_sa(sa_id)?, &received.header, message, next)?;
+        let authentic = authenticate_first(&self.isakmp_sa(sa_id)?.keys, &received.header, message, next)?;
         let answered = self.take_answer_step(index, received, &authentic, (message, next), host);
         self.note_message_id(sa_id, received.header.message_id, answered);
         self.report_unanswered(sa_id, received, &authentic, answered, host)

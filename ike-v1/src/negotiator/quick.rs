@@ -275,7 +275,8 @@ pub(crate) fn peer_hash(
     }
 }
 
-/// Refuses a step that is taken again after the policy has changed: SPIs and the private value belong to the former one.
+/// Refuses a step that is taken again after the policy has changed: SPIs and the private value belong to the former
+/// one.
 fn check_unchanged(
     state: &State,
     pair: &IpsecSlot,

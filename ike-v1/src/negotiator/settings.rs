@@ -24,8 +24,8 @@ pub struct Settings {
     pub delete_interval: Duration,
     /// Time for which the inbound SA of a pair is kept after a newer pair has taken its place.
     pub keep_renewed: Duration,
-    /// Set if a pair is deleted after this time when this host has initiated the newer one. Otherwise it exists until its
-    /// lifetime ends. Some peers send with an old SA until it is deleted.
+    /// Set if a pair is deleted after this time when this host has initiated the newer one. Otherwise it exists until
+    /// its lifetime ends. Some peers send with an old SA until it is deleted.
     pub delete_renewed: bool,
 }
 

@@ -1,8 +1,8 @@
 //! Steps that wait for an answer of the host.
 //!
-//! A step asks before it changes anything but what the answers are for: the random values that it has drawn and the SPIs
-//! that it has reserved. They are kept with its message. When the host has an answer, the same step is taken again: it
-//! asks the same questions, and receives the answer.
+//! A step asks before it changes anything but what the answers are for: the random values that it has drawn and the
+//! SPIs that it has reserved. They are kept with its message. When the host has an answer, the same step is taken
+//! again: it asks the same questions, and receives the answer.
 
 use core::task::Poll;
 

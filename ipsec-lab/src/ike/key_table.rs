@@ -14,8 +14,8 @@ use crate::private_file;
 /// Encryption keys by initiator cookie.
 pub type KeyTable = BTreeMap<Cookie, Zeroizing<Vec<u8>>>;
 
-/// Reads a table. Fields may be quoted; lines that begin with `#` are comments. In a file of preferences, the rows begin
-/// with `uat:ikev1_decryption_table:`, and those of other tables are left out.
+/// Reads a table. Fields may be quoted; lines that begin with `#` are comments. In a file of preferences, the rows
+/// begin with `uat:ikev1_decryption_table:`, and those of other tables are left out.
 pub fn read(path: &Path) -> Result<KeyTable, Box<dyn Error>> {
     let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?);
     let rows = text.lines().map(|line| line.strip_prefix("uat:ikev1_decryption_table:").unwrap_or(line));
