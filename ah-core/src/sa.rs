@@ -1,10 +1,10 @@
 use ipsec_crypto::AhIntegrity;
 use ipsec_packet::{
-    AntiReplay, DestinationOptions, PacketBuf, ReplayWindow, Seq, SeqCounter, SeqRun, SeqWidth, Spi, StateError,
+    AntiReplay, DestinationOptions, Ip, PacketBuf, ReplayWindow, Seq, SeqCounter, SeqRun, SeqWidth, Spi, StateError,
 };
 
 use crate::verify::{authenticate, find, strip};
-use crate::{Profile, SignError, SignParams, Verified, VerifyError, overhead, sign_with};
+use crate::{Profile, SignError, SignParams, Verified, VerifyError, immutable_view, overhead, sign_with};
 
 /// Outbound half of an SA: an integrity algorithm and the sequence counter, which never repeats under its key (RFC
 /// 4302 section 3.3).
@@ -35,6 +35,15 @@ impl<I: AhIntegrity> Outbound<I> {
     /// 4302 section 2).
     pub fn overhead(&self, version: u8) -> usize {
         overhead(&self.integrity, self.profile, version)
+    }
+
+    /// Checks whether AH at offset `at` of this packet can cover the headers in front of it (RFC 4302 section
+    /// 3.3.3.1). [`sign`](Self::sign) does that itself; this is for a packet that is changed before it is signed.
+    ///
+    /// # Errors
+    /// [`SignError`] if the packet is malformed, its options or routing headers are, or no header ends at `at`.
+    pub fn check_headers(&self, packet: &[u8], at: usize) -> Result<(), SignError> {
+        Ok(immutable_view(&Ip::parse(packet)?, at, self.profile, &mut |_| {})?)
     }
 
     /// Signs one IP packet in place with the next sequence number (RFC 4302 section 3.3), which is the IV of

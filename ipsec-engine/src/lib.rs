@@ -80,6 +80,7 @@ mod encapsulate;
 mod engine;
 mod from_params;
 mod hash_index;
+mod header_check;
 mod inbound;
 mod ipsec_header;
 mod mtu;

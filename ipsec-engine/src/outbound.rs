@@ -15,6 +15,7 @@ use crate::counters::Counter;
 use crate::discard::DiscardReason;
 use crate::encapsulate::{Encapsulation, Inner, SizePlan, mode_of, protect};
 use crate::engine::{Engine, PacketFacts};
+use crate::header_check::HeaderCheck;
 use crate::sa::Sa;
 use crate::spd::{Chosen, Rule, Verdict};
 
@@ -52,8 +53,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// tailroom; without it the payload is sent uncompressed.
     ///
     /// The packet may be sent only if the result is [`OutboundAction::Send`] or [`OutboundAction::Bypass`]. Otherwise
-    /// it is unmodified and no sequence number was used, except for [`DiscardReason::Tunnel`] (inner hop limit) and
-    /// [`DiscardReason::Sign`] (headers that AH cannot cover) behind another transform.
+    /// it is unmodified and no sequence number was used.
     pub fn outbound(&mut self, packet: &mut PacketBuf<'_>, now: Instant, iv: &mut impl IvSource) -> OutboundAction {
         let mut parsed = ParsedIp::read(packet.data());
         let ip = match &mut parsed {
@@ -119,6 +119,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let inner = Inner { ip, packet: packet.data() };
         let mut plan = self.plan(&bundle, &chosen, inner, usize::MAX)?;
         self.check_sequence_numbers(&chosen)?;
+        self.check_headers(&bundle, &chosen, inner)?;
         let fragment = self.check_size(now, &bundle, &chosen, &mut plan, inner)?;
         plan.check_space_in(packet).map_err(IpError::from)?;
         packet.truncate(ip.len());
@@ -268,6 +269,16 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let mut plan = SizePlan::of(inner.ip).with_max_tfc(max_tfc);
         self.through(bundle, chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, inner))?;
         Ok(plan)
+    }
+
+    /// Checks that no transform will refuse the headers of the packet after another one has changed it. The first
+    /// transform checks them itself.
+    fn check_headers(&self, bundle: &Bundle, chosen: &Chosen, inner: Inner<'_>) -> Result<(), DiscardReason> {
+        if chosen.iter().flatten().nth(1).is_none() {
+            return Ok(());
+        }
+        let mut check = HeaderCheck::of(inner);
+        self.through(bundle, chosen).try_for_each(|(sa, mode)| check.through(sa, mode))
     }
 
     pub(crate) fn through<'s>(

@@ -83,6 +83,6 @@ pub use state::StateError;
 pub use transport::{DestinationOptions, HeaderPosition, close_gap, find_header, locate, open_gap, transport_position};
 pub use transport_checksum::{ChecksumRepair, OriginalAddresses, repair_checksum};
 pub use tunnel::{
-    DfPolicy, DscpPolicy, FlowPolicy, HopLimitPolicy, Outer, OuterFields, Tunnel, TunnelError, TunnelRules,
+    DfPolicy, DscpPolicy, FlowPolicy, HopLimitPolicy, HopLimits, Outer, OuterFields, Tunnel, TunnelError, TunnelRules,
 };
 pub use udp_encap::{Datagram, Marker, Ports, UDP_HEADER, UdpChecksum, UdpError, classify, pop_udp, push_udp};

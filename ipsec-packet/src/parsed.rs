@@ -118,6 +118,11 @@ impl ParsedIp {
         !matches!(self.layout.fragment, Part::Whole)
     }
 
+    /// Returns the hop limit, the TTL of IPv4.
+    pub const fn hop_limit(&self) -> u8 {
+        self.fields.hop_limit
+    }
+
     /// Returns the flow label of an IPv6 packet; 0 for IPv4.
     pub const fn flow_label(&self) -> u32 {
         self.fields.flow_label

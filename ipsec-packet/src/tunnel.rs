@@ -59,6 +59,15 @@ pub enum HopLimitPolicy {
     Decrement(u8),
 }
 
+/// Hop limits of a packet in a tunnel (RFC 4301 section 5.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HopLimits {
+    /// Hop limit of the inner header.
+    pub inner: u8,
+    /// Hop limit of the outer header.
+    pub outer: u8,
+}
+
 /// Rule for the DSCP, the upper six bits of TOS or traffic class (RFC 4301 sections 5.1.2.1 and 5.1.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -189,18 +198,15 @@ impl Tunnel {
     /// [`TunnelError::HopLimit`] if the packet has no hops left.
     pub fn outer_for_parsed(&self, ip: &ParsedIp, inner: &mut [u8]) -> Result<(Outer, IpProto), TunnelError> {
         let OuterFields { traffic_class, hop_limit, dont_fragment, flow_label, .. } = ip.fields;
+        let hops = self.hop_limits(hop_limit)?;
         let class = match self.rules.dscp {
             DscpPolicy::Copy | DscpPolicy::CopyBothWays => traffic_class & !0b11,
             DscpPolicy::Set(dscp) => (dscp & 0x3f) << 2,
         };
         let class = class | self.rules.ecn.encapsulate(traffic_class);
-        let hops = match self.rules.hop_limit {
-            HopLimitPolicy::Set(hops) | HopLimitPolicy::Decrement(hops) => hops,
-            HopLimitPolicy::Copy => hop_limit,
-        };
         let outer = match self.ends {
             Ends::V4 { local, remote } => {
-                let mut header = Ipv4Header::new(local, remote, IpProto::ESP, hops);
+                let mut header = Ipv4Header::new(local, remote, IpProto::ESP, hops.outer);
                 header.set_tos(class);
                 header.set_dont_fragment(match self.rules.df {
                     DfPolicy::Copy => dont_fragment,
@@ -210,7 +216,7 @@ impl Tunnel {
                 Outer::V4(header)
             }
             Ends::V6 { local, remote } => {
-                let mut header = Ipv6Header::new(local, remote, IpProto::ESP, hops);
+                let mut header = Ipv6Header::new(local, remote, IpProto::ESP, hops.outer);
                 header.set_traffic_class(class);
                 header.set_flow_label(match self.rules.flow_label {
                     FlowPolicy::Copy => flow_label,
@@ -220,11 +226,25 @@ impl Tunnel {
             }
         };
         let next = if ip.version() == 4 { IpProto::IPV4 } else { IpProto::IPV6 };
-        if let HopLimitPolicy::Decrement(_) = self.rules.hop_limit {
-            let hops = hop_limit.checked_sub(1).filter(|&h| h > 0).ok_or(TunnelError::HopLimit)?;
-            rewrite(inner, None, Some(hops));
+        if hops.inner != hop_limit {
+            rewrite(inner, None, Some(hops.inner));
         }
         Ok((outer, next))
+    }
+
+    /// Returns the hop limits of both headers for a packet with hop limit `inner` that enters the tunnel.
+    ///
+    /// # Errors
+    /// [`TunnelError::HopLimit`] if the packet has no hops left.
+    pub fn hop_limits(&self, inner: u8) -> Result<HopLimits, TunnelError> {
+        match self.rules.hop_limit {
+            HopLimitPolicy::Set(outer) => Ok(HopLimits { inner, outer }),
+            HopLimitPolicy::Copy => Ok(HopLimits { inner, outer: inner }),
+            HopLimitPolicy::Decrement(outer) => match inner.checked_sub(1) {
+                None | Some(0) => Err(TunnelError::HopLimit),
+                Some(inner) => Ok(HopLimits { inner, outer }),
+            },
+        }
     }
 
     /// Checks that a received outer header has the addresses of the tunnel (RFC 4301 section 5.2 step 1).
