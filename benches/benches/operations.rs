@@ -145,14 +145,14 @@ mod ah {
         let icv = || HmacSha1_96::new(&key());
         let mut sender = ah_core::Outbound::new(spi(), icv(), SeqWidth::Bits32, ah_core::Profile::RFC);
         let mut sa = ah_core::Inbound::new(spi(), icv(), SeqWidth::Bits32, ah_core::Profile::RFC);
-        let mut signed = || {
+        let signed = || {
             let mut bytes = framed(&udp(size));
             let mut packet = buf(&mut bytes);
             sender.sign(&mut packet).expect("signed");
             packet.data().to_vec()
         };
         bencher
-            .with_inputs(|| signed())
+            .with_inputs(signed)
             .bench_local_refs(|bytes| sa.verify(&mut PacketBuf::received(bytes)).expect("verified"));
     }
 }
@@ -191,13 +191,13 @@ mod ipcomp {
     #[divan::bench(args = [512, 1408])]
     fn inflate(bencher: Bencher, size: usize) {
         let (mut to, mut with) = (Deflate::new(), Inflate::new());
-        let mut compressed = || {
+        let compressed = || {
             let mut bytes = framed(&udp(size));
             let mut packet = buf(&mut bytes);
             compress(&mut packet, IpProto::IPV4, cpi(), &mut to).expect("compressed");
             [packet.data(), &[0; 2000]].concat()
         };
-        bencher.with_inputs(|| compressed()).bench_local_refs(|bytes| {
+        bencher.with_inputs(compressed).bench_local_refs(|bytes| {
             let length = bytes.len() - 2000;
             let mut packet = PacketBuf::with_headroom(bytes, 0, length).expect("room");
             decompress(&mut packet, cpi(), &mut with).expect("decompressed")
