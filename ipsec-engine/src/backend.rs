@@ -135,7 +135,7 @@ where
     }
 
     fn flush(&mut self, protocol: Option<Protocol>) -> Result<(), BackendError> {
-        for at in (0..).take(SAS) {
+        for at in self.sad.numbers() {
             let selected = |slot: &Slot<A>| protocol.is_none_or(|protocol| slot.key.protocol == protocol);
             if self.sad.get(at).is_some_and(selected) {
                 self.sad.remove(at);

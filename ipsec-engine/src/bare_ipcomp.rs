@@ -9,6 +9,7 @@ use crate::discard::DiscardReason;
 use crate::engine::Engine;
 use crate::policy_check::{AppliedSa, SecPath};
 use crate::spd::Rule;
+use crate::table::SlotNumber;
 use ipsec_sa::{Action, Mode, PolicyDirection, Protocol};
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
@@ -17,7 +18,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     pub(crate) fn check_bare_ipcomp(
         &self,
         sec_path: &SecPath,
-        at: u16,
+        at: SlotNumber,
         next: IpProto,
         ends: (IpAddr, IpAddr),
     ) -> Result<(), DiscardReason> {

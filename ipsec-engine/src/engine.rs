@@ -12,7 +12,8 @@ use crate::counters::{Counter, Counters};
 use crate::discard::DiscardReason;
 use crate::sa::Sa;
 use crate::sad::{InstallError, Report, ReserveError, Sad, UpdateError};
-use crate::spd::{PolicyError, Spd, Verdict};
+use crate::spd::{Lookup, PolicyError, Spd, Verdict};
+use crate::table::SlotNumber;
 use crate::update::SaUpdate;
 use ipsec_sa::{
     DefaultLevel, Direction, Expiry, PolicyDirection, PolicyId, PolicyParams, SaEvent, SaId, SaState, Usage,
@@ -98,6 +99,9 @@ pub struct Engine<A: Algorithms, const SAS: usize, const POLICIES: usize, const 
 /// Number of audit events that wait to be polled. When more occur, the oldest are lost and counted.
 const AUDITS: usize = 16;
 
+/// Largest number of SAs that one call of [`Engine::tick`] expires.
+const MAX_PER_TICK: usize = 32;
+
 /// Remaining sequence numbers below which a new SA is requested: 2^16 of 32 bits, 2^32 of 64 bits.
 const LOW_32: u64 = 1 << 16;
 const LOW_64: u64 = 1 << 32;
@@ -157,8 +161,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.identification = if next == 0 { 1 } else { next };
     }
 
-    /// Adds a policy behind the others of its priority (SADB_X_SPDADD, RFC 4301 section 4.4.1). The policies are
-    /// searched by bisection, and two octets of each policy behind the new one are moved.
+    /// Sets the secret key of the hash of the flow cache, 16 random octets as two numbers. Without a key, a host
+    /// behind the gateway can choose flows that replace each other in the cache; the cache is emptied.
+    pub fn set_hash_key(&mut self, key: [u64; 2]) {
+        self.spd.set_hash_key(key);
+    }
+
+    /// Adds a policy behind the others of its priority (SADB_X_SPDADD, RFC 4301 section 4.4.1).
     ///
     /// # Errors
     /// [`PolicyError`]; nothing has changed.
@@ -235,15 +244,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         change: impl FnOnce(&mut SaUpdate<'_, A>),
     ) -> Result<SaId, UpdateError> {
         let at = self.sad.find(key, source).ok_or(UpdateError::Missing)?;
-        let sa = self.sad.get_mut(at).and_then(|slot| slot.sa.as_mut()).ok_or(UpdateError::Missing)?;
-        let before = sa.peer();
-        change(&mut SaUpdate::new(sa));
-        let peer = sa.peer();
-        if peer != before {
-            self.sad.update_pending(at, |pending| (pending.reported_peer, pending.moved) = (peer, None));
-        }
+        let changed = self.sad.change(at, change)?;
         self.check_sequence_left(at);
-        self.sad.rename(at)
+        Ok(changed)
     }
 
     /// Iterates over the SAs (SADB_DUMP, RFC 2367 section 3.1.10).
@@ -260,7 +263,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     //# MUST: a new SA takes over before the counter would pass 2^32 - 1
     //= RFC 4303 2.2/4
     //# MUST: a new SA takes over before the counter would pass 2^32 - 1
-    pub(crate) fn check_sequence_left(&mut self, at: u16) {
+    pub(crate) fn check_sequence_left(&mut self, at: SlotNumber) {
         let Some(counter) = self.sad.get(at).and_then(|slot| slot.sa.as_ref()?.transform.counter()) else { return };
         let few = match counter.width() {
             ipsec_packet::SeqWidth::Bits32 => LOW_32,
@@ -276,13 +279,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Looks a flow up in the SPD, and counts hits and misses of the cache.
-    pub(crate) fn lookup(&mut self, direction: Direction, policy_direction: PolicyDirection, flow: &Flow) -> Verdict {
+    pub(crate) fn lookup(&mut self, direction: Direction, policy_direction: PolicyDirection, flow: &Flow) -> Lookup {
         if !self.spd.has_policies(policy_direction) {
-            return Verdict::NoPolicy;
+            return Lookup { verdict: Verdict::NoPolicy, hit: false, place: None };
         }
-        let (verdict, hit) = self.spd.lookup(policy_direction, flow);
-        self.counters.add(direction, if hit { Counter::CacheHit } else { Counter::CacheMiss }, 1);
-        verdict
+        let lookup = self.spd.lookup(policy_direction, flow);
+        self.counters.add(direction, if lookup.hit { Counter::CacheHit } else { Counter::CacheMiss }, 1);
+        lookup
     }
 
     /// Applies the configured treatment of packets without a policy.
@@ -325,15 +328,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Expires SAs that are not used, and larval SAs (RFC 4301 section 4.4.2.1). Packets check only the lifetimes of
     /// the SAs that they use. The caller calls this at the time that [`poll_timeout`](Self::poll_timeout) returns,
-    /// and polls the events afterwards.
+    /// and polls the events afterwards. One call expires at most 32 SAs; if more are due, `poll_timeout` returns a
+    /// time that has passed.
     pub fn tick(&mut self, now: Instant) {
-        let larval_lifetime = self.settings.larval_lifetime;
-        for at in (0..).take(SAS) {
-            // A clock that was set back does not extend the life of a larval SA.
-            let is_over = |added: Instant| {
-                added.saturating_add(larval_lifetime) <= now || now.saturating_add(larval_lifetime) <= added
-            };
-            if self.sad.get(at).is_some_and(|slot| slot.state == SaState::Larval && is_over(slot.usage.added)) {
+        for _ in 0..MAX_PER_TICK {
+            let Some(at) = self.sad.overdue(now, self.settings.larval_lifetime) else { return };
+            if self.sad.get(at).is_some_and(|slot| slot.state == SaState::Larval) {
                 self.sad.remove(at);
             } else {
                 self.sad.refresh(at, now);
@@ -344,15 +344,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Returns the earliest time at which [`tick`](Self::tick) has to be called; `None` if no SA has a time limit.
     /// The value changes when an SA is installed, used, updated or removed, and when an SPI is reserved.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let due = |slot: &crate::sad::Slot<A>| match (&slot.sa, slot.state) {
-            (None, _) => Some(slot.usage.added.saturating_add(self.settings.larval_lifetime)),
-            (Some(sa), SaState::Mature) => {
-                [sa.lifetimes.soft.due(&slot.usage), sa.lifetimes.hard.due(&slot.usage)].into_iter().flatten().min()
-            }
-            (Some(sa), SaState::Dying) => sa.lifetimes.hard.due(&slot.usage),
-            (Some(_), SaState::Larval | SaState::Dead) => None,
-        };
-        self.sad.iter().filter_map(|(_, slot)| due(slot)).min()
+        self.sad.next_due(self.settings.larval_lifetime)
     }
 
     /// Returns the next event for the key management daemon (RFC 2367 sections 3.1.6 and 3.1.8). Events of an SA are
@@ -365,10 +357,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if let Some(key) = self.sad.expired.pop_front() {
             return Some(SaEvent::Expire(key, Expiry::Hard));
         }
-        if self.sad.with_pending == 0 {
-            return None;
-        }
-        let (at, slot) = self.sad.iter().find(|(_, slot)| slot.pending.any())?;
+        let (at, slot) = self.sad.next_pending()?;
         let (key, pending) = (slot.key, slot.pending);
         if pending.hard {
             self.sad.remove(at);

@@ -20,6 +20,7 @@ use crate::engine::{Engine, PacketFacts};
 use crate::ipsec_header::{FirstHeader, FoundSa, spi_and_sequence};
 use crate::policy_check::{AppliedSa, MAX_HEADERS, SecPath};
 use crate::spd::{Rule, Verdict};
+use crate::table::SlotNumber;
 use crate::tunnel_policy::{TunnelSa, is_recursive};
 
 /// Received packet and the state of its processing.
@@ -36,7 +37,7 @@ struct Received<'p, 'b> {
     /// Fields of the last IP header and the last IPsec header, for audit events.
     seen: PacketFacts,
     /// Usage of IPComp SAs outside ESP and AH. It is charged when the packet is admitted.
-    deferred_usage: Vec<(u16, usize), MAX_HEADERS>,
+    deferred_usage: Vec<(SlotNumber, usize), MAX_HEADERS>,
     /// Set if the last SA has no mode and was used in transport mode.
     without_mode: bool,
     /// Repair of an upper-layer checksum that a NAT has changed, due when all headers are removed.
@@ -156,7 +157,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             _ => {}
         }
         for &(at, octets) in &received.deferred_usage {
-            self.charge(now, at, octets);
+            self.sad.charge(at, now, octets);
         }
         Ok(())
     }
@@ -208,14 +209,6 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         }
     }
 
-    /// Adds a packet to the usage of an SA and checks its lifetimes.
-    fn charge(&mut self, now: Instant, at: u16, octets: usize) {
-        if let Some(slot) = self.sad.get_mut(at) {
-            slot.usage.charge(now, octets);
-        }
-        self.sad.refresh(at, now);
-    }
-
     /// Returns whether an IPsec packet without an SA may be processed like any other packet: it came out of a tunnel,
     /// its destination is the address of no SA and no policy, or a policy bypasses it.
     fn may_pass_as_other(&mut self, received: &Received<'_, '_>, destination: IpAddr) -> bool {
@@ -226,7 +219,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return true;
         }
         let Ok(flow) = received.ip.flow() else { return false };
-        match self.lookup(Direction::Inbound, PolicyDirection::In, &flow) {
+        match self.lookup(Direction::Inbound, PolicyDirection::In, &flow).verdict {
             Verdict::Rule(at) => self.spd.rule(at).is_some_and(|rule| rule.policy.action == Action::Bypass),
             Verdict::NoPolicy | Verdict::Opaque => false,
         }
@@ -337,7 +330,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             received.sa = Some(key);
         }
         if key.protocol != Protocol::Ipcomp || received.sec_path.is_authentic() {
-            self.charge(now, at, decapsulated.octets);
+            self.sad.charge(at, now, decapsulated.octets);
         } else {
             // The vector has space: the path was checked above.
             let _ = received.deferred_usage.push((at, decapsulated.octets));
@@ -378,7 +371,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// matches the SAs so far, the policy of the inner packet does not have to match them.
     fn match_outer_policy(&mut self, received: &mut Received<'_, '_>) {
         let Ok(flow) = received.ip.flow() else { return };
-        if let Verdict::Rule(at) = self.lookup(Direction::Inbound, PolicyDirection::In, &flow)
+        if let Verdict::Rule(at) = self.lookup(Direction::Inbound, PolicyDirection::In, &flow).verdict
             && let Some(&Rule { id, policy: PolicyParams { action: Action::Protect(bundle), .. }, .. }) =
                 self.spd.rule(at)
         {
@@ -411,7 +404,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         // address.
         let (mut has_policy, mut is_required) = (false, sec_path.is_without_tunnel());
         for direction in [PolicyDirection::In, PolicyDirection::Forward] {
-            let at = match self.lookup(Direction::Inbound, direction, flow) {
+            let at = match self.lookup(Direction::Inbound, direction, flow).verdict {
                 Verdict::Rule(at) => at,
                 Verdict::Opaque => return Err(DiscardReason::Opaque),
                 Verdict::NoPolicy => continue,

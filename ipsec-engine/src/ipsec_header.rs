@@ -7,12 +7,12 @@ use ipsec_packet::{
     Datagram, Fragment, HeaderPosition, Instant, Ip, IpProto, Marker, ParsedIp, Ports, UDP_HEADER, classify,
 };
 
-use ipsec_sa::{Action, Direction, Mode, Protocol, SaId, UdpEncap};
+use ipsec_sa::{Direction, Mode, Protocol, SaId, UdpEncap};
 
 use crate::algorithms::Algorithms;
 use crate::discard::DiscardReason;
 use crate::engine::Engine;
-use crate::spd::Rule;
+use crate::table::SlotNumber;
 use crate::tunnel_policy::TunnelSa;
 
 /// Only octet of a NAT keep-alive (RFC 3948 section 2.3).
@@ -36,7 +36,7 @@ pub(crate) enum FirstHeader {
 #[derive(Clone, Copy)]
 pub(crate) struct FoundSa {
     /// Slot of the SA.
-    pub(crate) at: u16,
+    pub(crate) at: SlotNumber,
     /// Position of the header, or of the UDP header around it.
     pub(crate) place: HeaderPosition,
     pub(crate) encap: Option<UdpEncap>,
@@ -81,7 +81,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let marker = match ports.destination {
             port if port == self.settings.nat_port => Marker::NonEsp,
             500 => Marker::NonIke,
-            port if payload == [KEEP_ALIVE] && self.has_local_port(port, destination) => Marker::NonEsp,
+            port if payload == [KEEP_ALIVE] && self.sad.has_local(destination, Some(port)) => Marker::NonEsp,
             _ => return FirstHeader::Upper,
         };
         match classify(payload, marker) {
@@ -101,24 +101,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         sa.and_then(|sa| sa.encap).is_some_and(|encap| (encap.marker, encap.ports.destination) == (marker, port))
     }
 
-    /// Returns whether an inbound SA has this local address and port.
-    fn has_local_port(&self, port: u16, destination: IpAddr) -> bool {
-        self.sad.iter().any(|(_, slot)| {
-            (slot.key.direction, slot.key.destination) == (Direction::Inbound, destination)
-                && slot.sa.as_ref().and_then(|sa| sa.encap).is_some_and(|encap| encap.ports.destination == port)
-        })
-    }
-
     /// Returns whether an inbound SA, or the template of a policy, has this destination.
     pub(crate) fn has_destination(&self, address: IpAddr) -> bool {
-        let ends_here = |rule: &Rule| match rule.policy.action {
-            Action::Protect(bundle) => {
-                bundle.iter().any(|template| template.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
-            }
-            _ => false,
-        };
-        self.sad.iter().any(|(_, slot)| (slot.key.direction, slot.key.destination) == (Direction::Inbound, address))
-            || self.spd.inbound_rules().any(ends_here)
+        self.sad.has_local(address, None) || self.spd.has_destination(address)
     }
 
     /// Finds the IPComp SA of a packet that was sent uncompressed: it arrives as a plain tunnel (RFC 3173 section
@@ -147,10 +132,10 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 && (slot.source, key.destination) == ends
         };
         // An SA before its hard limit is preferred.
-        let (at, _) =
-            self.sad.iter().filter(|(_, slot)| between(slot)).min_by_key(|(_, slot)| {
-                slot.sa.as_ref().is_some_and(|sa| sa.lifetimes.hard.reached(&slot.usage, now))
-            })?;
+        let is_over =
+            |slot: &crate::sad::Slot<A>| slot.sa.as_ref().is_some_and(|sa| sa.lifetimes.hard.reached(&slot.usage, now));
+        let all = self.sad.ipcomp_between(ends).filter(|(_, slot)| between(slot));
+        let (at, _) = all.min_by_key(|(at, slot)| (is_over(slot), *at))?;
         Some(FoundSa { at, place, encap: None })
     }
 }

@@ -33,14 +33,16 @@
 //! |---|---|---|---|---|
 //! | 256 | 64 | 64 | every one, at run time | 1499504 |
 //! | 256 | 64 | 64 | AES-128-CBC with HMAC-SHA1 | 286000 |
-//! | 2 | 2 | 4 | AES-128-CBC with HMAC-SHA1 | 7200 |
+//! | 2 | 2 | 4 | AES-128-CBC with HMAC-SHA1 | 7232 |
 //!
 //! SAs take nearly all of it: 5488 and 800 octets each (the latter 1008 with the feature `vector-code` of
 //! `ipsec-crypto`). An SA that may have any algorithm is as large as the key schedule of Blowfish. [`Engine::new`] is a
 //! `const fn`, so that an engine can be created without any stack: `static ENGINE: Mutex<Engine<..>> =
 //! Mutex::new(Engine::new(Settings::STRICT, None, None));`. With the feature `alloc`, SAs and policies are on the heap,
 //! each SA in memory of its own, and the tables grow to the same limits: an engine for 256 SAs needs less than 32 KiB
-//! of stack.
+//! of stack. The capacity of a `HeapEngine` is chosen at run time. With `alloc` the cost of a packet does not grow with
+//! the number of SAs, policies and flows; without it, a packet whose flow is not cached is compared with the policies
+//! and the SAs one by one.
 //!
 //! Features: `runtime-suites` (default) adds `AnyAlgorithms`; `alloc` keeps SAs and policies on the heap. The
 //! algorithms are features of `ipsec-crypto`.
@@ -78,19 +80,31 @@ mod decapsulate;
 mod discard;
 mod encapsulate;
 mod engine;
+mod flow_cache;
 mod from_params;
 mod hash_index;
 mod header_check;
+#[cfg(feature = "alloc")]
+mod heap_engine;
 mod inbound;
 mod ipsec_header;
+#[cfg(not(feature = "alloc"))]
+mod linear_search;
 mod mtu;
 mod outbound;
 mod policy_check;
 mod sa;
 mod sad;
+mod sad_index;
+#[cfg(feature = "alloc")]
+mod selector_key;
 mod spd;
 mod table;
 mod tunnel_policy;
+#[cfg(feature = "alloc")]
+mod tuple_space;
+#[cfg(feature = "alloc")]
+mod tuples;
 mod update;
 
 pub use action::{InboundAction, OutboundAction};
@@ -105,6 +119,8 @@ pub use decapsulate::Decapsulated;
 pub use discard::{BadPayload, DiscardReason};
 pub use engine::{Engine, SaView, Settings, Unmatched};
 pub use from_params::SaError;
+#[cfg(feature = "alloc")]
+pub use heap_engine::{Capacity, HeapEngine};
 pub use ipsec_sa::{
     Acquire, Action, Bundle, DefaultLevel, Direction, Expiry, Level, Lifetimes, Limit, MAX_TRANSFORMS, Mode,
     PolicyBackend, PolicyDirection, PolicyId, PolicyParams, Priority, Protocol, SaAlgorithms, SaBackend, SaChange,

@@ -7,7 +7,9 @@ use crate::discard::DiscardReason;
 use crate::encapsulate::{Inner, SizePlan};
 use crate::engine::Engine;
 use crate::sa::Sa;
-use crate::spd::{Chosen, Rule, Verdict};
+use crate::sad_index::Wanted;
+use crate::spd::{Chosen, Lookup, Rule, Verdict};
+use crate::table::SlotNumber;
 use ipsec_sa::{Action, Bundle, Direction, PolicyDirection, Protocol, SaId};
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
@@ -101,10 +103,12 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     pub fn policy_mtu(&mut self, like: &[u8], now: Instant) -> Option<u16> {
         let ip = ParsedIp::read(like).ok()?;
         let flow = ip.flow().ok()?;
-        let (Verdict::Rule(at), _) = self.spd.lookup(PolicyDirection::Out, &flow) else { return None };
+        let Lookup { verdict: Verdict::Rule(at), place, .. } = self.spd.lookup(PolicyDirection::Out, &flow) else {
+            return None;
+        };
         let &Rule { id, policy, .. } = self.spd.rule(at)?;
         let Action::Protect(bundle) = policy.action else { return None };
-        let chosen = self.choose(now, id, &bundle, &flow).ok()?;
+        let chosen = self.choose(now, id, &bundle, (&flow, place)).ok()?;
         let mtu = self.mtu(now, &bundle, &chosen)?;
         Some(self.largest_inner(&bundle, &chosen, mtu, Inner { ip: &ip, packet: like }))
     }
@@ -122,8 +126,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let Some(spi) = report.spi else {
             // These are the SAs with the quoted ports; as a rule only one of them sends to a peer.
             let mut lowered = false;
-            for at in (0..).take(SAS) {
+            let wanted = Wanted { protocol, destination: Some(report.destination), reqid: 0 };
+            let mut behind = None;
+            while let Some(at) = self.sad.next_wanted(&wanted, behind) {
                 lowered |= self.lower_path_mtu(now, at, report);
+                behind = Some(at);
             }
             return lowered;
         };
@@ -132,7 +139,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         self.sad.find(&key, report.source).is_some_and(|at| self.lower_path_mtu(now, at, report))
     }
 
-    fn lower_path_mtu(&mut self, now: Instant, at: u16, report: &TooBig) -> bool {
+    fn lower_path_mtu(&mut self, now: Instant, at: SlotNumber, report: &TooBig) -> bool {
         let life = self.settings.path_mtu_lifetime;
         let [least_v4, least_v6] = self.settings.min_path_mtu;
         let Some(sa) = self.sad.get_mut(at).and_then(|slot| slot.sa.as_mut()) else { return false };

@@ -6,7 +6,10 @@ use ah_core::SignError;
 use esp_core::{IvSource, SealError};
 use ipsec_packet::{Flow, Instant, IpError, PacketBuf, ParsedIp, quoted_flow};
 
-use ipsec_sa::{Acquire, Action, Bundle, Direction, Mode, PolicyDirection, PolicyId, PolicyParams, Protocol, Template};
+use ipsec_sa::{
+    Acquire, Action, Bundle, Direction, MAX_TRANSFORMS, Mode, PolicyDirection, PolicyId, PolicyParams, Protocol,
+    Template,
+};
 
 use crate::acquire::AcquireLimit;
 use crate::action::OutboundAction;
@@ -15,9 +18,12 @@ use crate::counters::Counter;
 use crate::discard::DiscardReason;
 use crate::encapsulate::{Encapsulation, Inner, SizePlan, mode_of, protect};
 use crate::engine::{Engine, PacketFacts};
+use crate::flow_cache::FlowPlace;
 use crate::header_check::HeaderCheck;
 use crate::sa::Sa;
-use crate::spd::{Chosen, Rule, Verdict};
+use crate::sad_index::Wanted;
+use crate::spd::{Chosen, Lookup, Rule, Verdict};
+use crate::table::SlotNumber;
 
 /// Reason why a packet is not sent, with what its audit event contains beyond the IP header.
 struct Refused {
@@ -35,9 +41,11 @@ struct SequenceExhausted {
 /// PROTECT policy of a packet.
 struct Selected {
     /// Slot of the policy.
-    at: u16,
+    at: SlotNumber,
     /// Flow that the policy selects: that of the packet, or of the traffic that an ICMP error is about.
     flow: Flow,
+    /// Place of the flow in the cache.
+    place: Option<FlowPlace>,
 }
 
 impl<E: Into<DiscardReason>> From<E> for Refused {
@@ -93,7 +101,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         iv: &mut impl IvSource,
     ) -> Result<OutboundAction, Refused> {
         // Steps 1 to 3: the selectors of the packet are looked up in the cache, and in the SPD behind it.
-        let Some(Selected { at, flow }) = self.select_policy(ip, packet.data())? else {
+        let Some(Selected { at, flow, place }) = self.select_policy(ip, packet.data())? else {
             return Ok(OutboundAction::Bypass);
         };
         let Some(&Rule { id, policy: PolicyParams { action: Action::Protect(bundle), .. }, .. }) = self.spd.rule(at)
@@ -101,7 +109,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             return Err(DiscardReason::NoPolicy.into());
         };
         // Step 3: a PROTECT policy is applied with the SAs of its templates; a missing one is requested.
-        let chosen = match self.choose(now, id, &bundle, &flow) {
+        let chosen = match self.choose(now, id, &bundle, (&flow, place)) {
             Ok(chosen) => chosen,
             Err(acquire) => {
                 if let Some(rule) = self.spd.rule_mut(at) {
@@ -139,9 +147,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             };
             let octets = protect(sa, mode_of(template.mode, sa.mode), &mut encapsulation, packet, iv)?;
             debug_assert!(ip.is_of(packet.data()), "headers were changed and not their parsed form");
-            slot.usage.charge(now, octets);
+            self.sad.charge(at, now, octets);
             self.check_sequence_left(at);
-            self.sad.refresh(at, now);
         }
         // Step 4: the caller forwards the packet.
         Ok(OutboundAction::Send)
@@ -150,15 +157,16 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Looks the packet up in the SPD. Returns the PROTECT policy that it matches; `None` if the packet is bypassed.
     fn select_policy(&mut self, ip: &ParsedIp, packet: &[u8]) -> Result<Option<Selected>, DiscardReason> {
         let own = ip.flow()?;
-        let (at, flow) = match self.lookup(Direction::Outbound, PolicyDirection::Out, &own) {
-            Verdict::Rule(at) => (at, own),
+        let Lookup { verdict, place, .. } = self.lookup(Direction::Outbound, PolicyDirection::Out, &own);
+        let selected = match verdict {
+            Verdict::Rule(at) => Selected { at, flow: own, place },
             Verdict::Opaque => return Err(DiscardReason::Opaque),
             Verdict::NoPolicy => match self.return_traffic_policy(&own, packet) {
                 Some(found) => found,
                 None => return self.unmatched().map(|()| None),
             },
         };
-        let Some(Rule { policy, .. }) = self.spd.rule(at) else { return Err(DiscardReason::NoPolicy) };
+        let Some(Rule { policy, .. }) = self.spd.rule(selected.at) else { return Err(DiscardReason::NoPolicy) };
         let bundle = match &policy.action {
             Action::Bypass => return Ok(None),
             Action::Discard => return Err(DiscardReason::Policy),
@@ -166,21 +174,22 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         };
         // A packet that is return traffic by its payload only has other addresses: a tunnel can carry it, transport
         // mode cannot.
-        if flow != own && bundle.iter().next().is_some_and(|template| template.mode != Mode::Tunnel) {
+        if selected.flow != own && bundle.iter().next().is_some_and(|template| template.mode != Mode::Tunnel) {
             return Err(DiscardReason::NoPolicy);
         }
-        Ok(Some(Selected { at, flow }))
+        Ok(Some(selected))
     }
 
     /// Finds the policy and the flow of the return traffic of a packet that an ICMP error quotes: an error without a
     /// policy of its own is sent like that traffic (RFC 4301 section 6.2).
-    fn return_traffic_policy(&mut self, own: &Flow, packet: &[u8]) -> Option<(u16, Flow)> {
+    fn return_traffic_policy(&mut self, own: &Flow, packet: &[u8]) -> Option<Selected> {
         if !own.is_icmp() {
             return None;
         }
         let flow = quoted_flow(packet)?.reversed();
-        match self.lookup(Direction::Outbound, PolicyDirection::Out, &flow) {
-            Verdict::Rule(at) => Some((at, flow)),
+        let Lookup { verdict, place, .. } = self.lookup(Direction::Outbound, PolicyDirection::Out, &flow);
+        match verdict {
+            Verdict::Rule(at) => Some(Selected { at, flow, place }),
             Verdict::Opaque | Verdict::NoPolicy => None,
         }
     }
@@ -192,27 +201,28 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         now: Instant,
         id: PolicyId,
         bundle: &Bundle,
-        flow: &Flow,
+        (flow, place): (&Flow, Option<FlowPlace>),
     ) -> Result<Chosen, Acquire> {
-        let generation = self.sad.generation();
-        let known = self.spd.cached(PolicyDirection::Out, flow).and_then(|cached| cached.chosen);
-        if let Some((_, chosen)) = known.filter(|(then, _)| *then == generation) {
-            chosen.iter().flatten().for_each(|&at| {
+        if let Some(known) = self.spd.chosen(place).and_then(|chosen| *chosen)
+            && self.sad.is_current(&known)
+        {
+            known.chosen.iter().flatten().for_each(|&at| {
                 self.sad.refresh(at, now);
             });
-            if self.sad.generation() == generation {
-                return Ok(chosen);
+            if self.sad.is_current(&known) {
+                return Ok(known.chosen);
             }
         }
-        (0..).take(SAS).for_each(|at| {
-            self.sad.refresh(at, now);
-        });
         let mut chosen = Chosen::default();
+        let mut asked = [None; MAX_TRANSFORMS];
         // Addresses of the packet, and behind a tunnel those of the tunnel.
         let mut ends = (flow.source, flow.destination);
-        for (template, slot) in bundle.iter().zip(&mut chosen) {
+        for ((template, slot), asked) in bundle.iter().zip(&mut chosen).zip(&mut asked) {
             let reqid = id.reqid(template);
-            *slot = self.sad.choose(|sa| serves(sa, template, reqid, ends));
+            let wanted = wanted(template, reqid, ends);
+            self.refresh_all(&wanted, now);
+            *asked = Some(wanted);
+            *slot = self.sad.choose(&wanted, |sa| serves(sa, template, reqid, ends));
             match slot.and_then(|at| self.sad.get(at)).and_then(|slot| slot.sa.as_ref()) {
                 Some(sa) if mode_of(template.mode, sa.mode) != Mode::Transport => ends = (sa.source, sa.destination),
                 Some(_) => {}
@@ -222,11 +232,20 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 None => return Err(acquire(id, template, reqid, flow, ends)),
             }
         }
-        let generation = self.sad.generation();
-        if let Some(cached) = self.spd.cached(PolicyDirection::Out, flow) {
-            cached.chosen = Some((generation, chosen));
+        let known = self.sad.known(chosen, asked.into_iter().flatten());
+        if let Some(place) = self.spd.chosen(place) {
+            *place = Some(known);
         }
         Ok(chosen)
+    }
+
+    /// Checks the lifetimes of the SAs that may serve a template.
+    fn refresh_all(&mut self, wanted: &Wanted, now: Instant) {
+        let mut behind = None;
+        while let Some(at) = self.sad.next_wanted(wanted, behind) {
+            self.sad.refresh(at, now);
+            behind = Some(at);
+        }
     }
 
     /// Returns whether a packet may be sent without the transform of this template.
@@ -299,6 +318,14 @@ fn acquire(id: PolicyId, template: &Template, reqid: u32, flow: &Flow, ends: (Ip
         None => (Some(ends.0), Some(ends.1)),
     };
     Acquire { policy: id, template: *template, source, destination, reqid, flow: *flow }
+}
+
+/// Returns what the SA of a template has at least in common with it; `flow` are the addresses of the packet at that
+/// point.
+fn wanted(template: &Template, reqid: u32, flow: (IpAddr, IpAddr)) -> Wanted {
+    let named = template.ends.and_then(|ends| ends.destination.0);
+    let is_transport = template.mode == Mode::Transport || template.ends.is_none();
+    Wanted { protocol: template.protocol, destination: named.or(is_transport.then_some(flow.1)), reqid }
 }
 
 /// Returns whether an SA matches a template: protocol, mode, endpoints and request ID. In transport mode the

@@ -1,30 +1,27 @@
 use core::fmt;
 use core::net::IpAddr;
+use core::time::Duration;
 
 use heapless::{Deque, Vec};
 use ipsec_packet::Instant;
 use zeroize::Zeroize;
 
 use crate::algorithms::Algorithms;
-use crate::hash_index::{Index, address, hash};
 use crate::sa::Sa;
-use crate::table::Slots;
-use ipsec_sa::{Direction, Protocol, SaId, SaState, Usage};
+use crate::sad_index::{Due, KnownChoice, Linked, SadIndex, Wanted};
+use crate::spd::Chosen;
+use crate::table::{SlotNumber, Slots};
+use crate::update::SaUpdate;
+use ipsec_sa::{Direction, Lifetimes, Limit, Protocol, SaId, SaState, Usage};
 
 /// Security Association Database (RFC 4301 section 4.4.2).
 #[derive(Debug)]
 pub(crate) struct Sad<A: Algorithms, const N: usize> {
     slots: Slots<Place<A>, N>,
-    /// Number of slots that are empty.
-    vacant: usize,
-    index: Index<N>,
+    index: SadIndex<N>,
     serial: u32,
-    /// Number that changes whenever another SA may have to be chosen for a flow.
-    generation: u32,
     /// Number of inbound IPComp SAs.
     ipcomp_in: usize,
-    /// Number of slots with pending events.
-    pub(crate) with_pending: usize,
     /// Dead SAs that were evicted before their expiry was polled.
     pub(crate) expired: Deque<SaId, MAX_EXPIRED>,
 }
@@ -79,6 +76,33 @@ pub(crate) struct Slot<A: Algorithms> {
 }
 
 impl<A: Algorithms> Slot<A> {
+    /// Returns the properties by which the SA is found.
+    fn linked(&self) -> Linked {
+        let sa = self.sa.as_ref();
+        let is_inbound = self.key.direction == Direction::Inbound;
+        let encap = sa.and_then(|sa| sa.encap).filter(|_| is_inbound);
+        Linked {
+            id: self.key,
+            source: self.source,
+            reqid: sa.map_or(0, |sa| sa.reqid),
+            local_port: encap.map(|encap| encap.ports.destination),
+        }
+    }
+
+    /// Returns when the state of the SA changes without a packet. A limit that is already reached is due at once.
+    fn due(&self) -> Due {
+        let Some(sa) = &self.sa else { return Due::Larval(self.usage.added) };
+        let Lifetimes { soft, hard } = &sa.lifetimes;
+        let limits = match self.state {
+            SaState::Mature => [Some(soft), Some(hard)],
+            SaState::Dying => [Some(hard), None],
+            SaState::Larval | SaState::Dead => [None, None],
+        };
+        let by_use = |limit: &Limit| Limit { age: None, use_age: None, ..*limit }.reached(&self.usage, Instant::ZERO);
+        let due = |limit: &Limit| if by_use(limit) { Some(Instant::ZERO) } else { limit.due(&self.usage) };
+        limits.into_iter().flatten().filter_map(due).min().map_or(Due::Never, Due::At)
+    }
+
     fn larval(key: SaId, source: IpAddr, now: Instant) -> Self {
         let (usage, pending) = (Usage::new(now), PendingEvents::default());
         Self { key, source, state: SaState::Larval, usage, sa: None, pending, serial: 0 }
@@ -208,16 +232,7 @@ const WELL_KNOWN_CPIS: u32 = 64;
 
 impl<A: Algorithms, const N: usize> Sad<A, N> {
     pub(crate) const fn new() -> Self {
-        Self {
-            slots: Slots::new(),
-            vacant: 0,
-            index: Index::new(),
-            serial: 0,
-            generation: 0,
-            ipcomp_in: 0,
-            with_pending: 0,
-            expired: Deque::new(),
-        }
+        Self { slots: Slots::new(), index: SadIndex::new(), serial: 0, ipcomp_in: 0, expired: Deque::new() }
     }
 
     /// Returns whether there is an inbound IPComp SA.
@@ -225,25 +240,80 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         self.ipcomp_in > 0
     }
 
-    pub(crate) const fn generation(&self) -> u32 {
-        self.generation
+    /// Sets the largest number of SAs.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn set_limit(&mut self, sas: usize) {
+        self.slots.set_limit(sas);
     }
 
-    /// Invalidates the SAs that were chosen for flows.
-    pub(crate) const fn forget_choices(&mut self) {
-        self.generation = self.generation.wrapping_add(1);
+    /// Returns whether what was chosen for a flow is still what would be chosen.
+    pub(crate) fn is_current(&self, known: &KnownChoice) -> bool {
+        self.index.is_current(known)
     }
 
-    pub(crate) fn get(&self, at: u16) -> Option<&Slot<A>> {
-        self.slots.get(usize::from(at))?.get()
+    /// Describes the state in which SAs were chosen for these templates.
+    pub(crate) fn known(&self, chosen: Chosen, wanted: impl Iterator<Item = Wanted>) -> KnownChoice {
+        self.index.known(chosen, wanted)
     }
 
-    pub(crate) fn get_mut(&mut self, at: u16) -> Option<&mut Slot<A>> {
-        self.slots.get_mut(usize::from(at))?.get_mut()
+    /// Iterates over the slots that may have an SA for a template.
+    pub(crate) fn wanted(&self, wanted: &Wanted) -> impl Iterator<Item = SlotNumber> + '_ {
+        self.index.wanted(wanted, self.slots.len())
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &Slot<A>)> {
-        (0u16..).zip(self.slots.iter()).filter_map(|(at, place)| Some((at, place.get()?)))
+    /// Returns the slot behind another one in that order; the first one behind `None`.
+    pub(crate) fn next_wanted(&self, wanted: &Wanted, behind: Option<SlotNumber>) -> Option<SlotNumber> {
+        self.index.next_wanted(wanted, behind, self.slots.len())
+    }
+
+    /// Iterates over the slots that may have an inbound IPComp SA between these addresses.
+    pub(crate) fn ipcomp_between(&self, ends: (IpAddr, IpAddr)) -> impl Iterator<Item = (SlotNumber, &Slot<A>)> {
+        self.index.ipcomp_between(ends, self.slots.len()).filter_map(|at| Some((at, self.get(at)?)))
+    }
+
+    /// Returns whether an inbound SA has this destination, and this UDP port if there is one.
+    pub(crate) fn has_local(&self, address: IpAddr, port: Option<u16>) -> bool {
+        self.index.has_local(address, port, || {
+            self.iter().any(|(_, slot)| {
+                let Linked { id, local_port, .. } = slot.linked();
+                (id.direction, id.destination) == (Direction::Inbound, address)
+                    && (port.is_none() || port == local_port)
+            })
+        })
+    }
+
+    /// Returns a slot whose SA changes its state at this time.
+    pub(crate) fn overdue(&self, now: Instant, larval_lifetime: Duration) -> Option<SlotNumber> {
+        self.index.overdue(now, larval_lifetime, self.iter().map(|(at, slot)| (at, slot.due())))
+    }
+
+    /// Returns the earliest time at which an SA changes its state.
+    pub(crate) fn next_due(&self, larval_lifetime: Duration) -> Option<Instant> {
+        self.index.next_due(larval_lifetime, self.iter().map(|(at, slot)| (at, slot.due())))
+    }
+
+    /// Returns the first slot with pending events.
+    pub(crate) fn next_pending(&self) -> Option<(SlotNumber, &Slot<A>)> {
+        let walk = || self.iter().find(|(_, slot)| slot.pending.any()).map(|(at, _)| at);
+        let at = self.index.pending(walk)?;
+        Some((at, self.get(at)?))
+    }
+
+    pub(crate) fn get(&self, at: SlotNumber) -> Option<&Slot<A>> {
+        self.slots.get(at.index())?.get()
+    }
+
+    pub(crate) fn get_mut(&mut self, at: SlotNumber) -> Option<&mut Slot<A>> {
+        self.slots.get_mut(at.index())?.get_mut()
+    }
+
+    /// Iterates over the numbers of all slots.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = SlotNumber> + use<A, N> {
+        SlotNumber::first(self.slots.len())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (SlotNumber, &Slot<A>)> {
+        self.numbers().zip(self.slots.iter()).filter_map(|(at, place)| Some((at, place.get()?)))
     }
 
     /// Finds an SA by its identifier. If a CPI identifies an algorithm only, the source of the packet is compared,
@@ -252,16 +322,16 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     //# MUST: inbound unicast traffic is mapped to an SA by SPI, alone or with the protocol
     //= RFC 2408 4.3/3
     //# SHOULD: inbound traffic is taken by the old SA until it is deleted
-    pub(crate) fn find(&self, key: &SaId, source: IpAddr) -> Option<u16> {
+    pub(crate) fn find(&self, key: &SaId, source: IpAddr) -> Option<SlotNumber> {
         let shared = key.protocol == Protocol::Ipcomp && key.spi < WELL_KNOWN_CPIS;
         self.index
-            .find(hash_of(key))
+            .find(key)
             .find(|&at| self.get(at).is_some_and(|slot| slot.key == *key && (!shared || slot.source == source)))
     }
 
     /// Installs an SA. A larval SA with its identifier is replaced.
     #[allow(clippy::result_large_err)] // the SA is the caller's
-    pub(crate) fn install(&mut self, sa: Sa<A>, now: Instant) -> Result<u16, InstallError<A>> {
+    pub(crate) fn install(&mut self, sa: Sa<A>, now: Instant) -> Result<SlotNumber, InstallError<A>> {
         let (key, source) = (sa.key(), sa.source);
         let known = self.find(&key, source);
         if let Some(at) = known {
@@ -270,7 +340,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         let at = match known {
             Some(at) if self.get(at).is_some_and(|slot| matches!(slot.state, SaState::Larval | SaState::Dead)) => {
                 self.evict(at);
-                at
+                self.free_slot().unwrap_or(at) // that of the SA before
             }
             Some(_) => return Err(InstallError::Exists(sa)),
             None => match self.free_slot() {
@@ -295,12 +365,12 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         source: IpAddr,
         now: Instant,
         create: impl FnOnce() -> Result<Sa<A>, E>,
-    ) -> Result<u16, E> {
+    ) -> Result<SlotNumber, E> {
         let known = self.find(&key, source);
         if let Some(at) = known {
             self.refresh(at, now);
         }
-        let is_larval = |at: &u16| self.get(*at).is_some_and(|slot| slot.state == SaState::Larval);
+        let is_larval = |at: &SlotNumber| self.get(*at).is_some_and(|slot| slot.state == SaState::Larval);
         let (at, is_new) = match known {
             Some(at) if is_larval(&at) => (at, false),
             Some(at) if self.get(at).is_some_and(|slot| slot.state != SaState::Dead) => {
@@ -315,6 +385,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
                 (at, true)
             }
         };
+        let before = self.get(at).map(Slot::linked);
         let created = match self.get_mut(at) {
             Some(slot) => create().map(|sa| slot.sa = Some(sa)),
             None => Ok(()),
@@ -331,7 +402,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
             slot.pending.reported_peer = slot.sa.as_ref().and_then(Sa::peer);
             (slot.state, slot.source, slot.usage, slot.serial) = (SaState::Mature, source, Usage::new(now), serial);
         }
-        self.forget_choices();
+        self.relink(at, before);
         Ok(at)
     }
 
@@ -344,56 +415,76 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         Ok(())
     }
 
-    /// Updates the identifier of a slot after the address of its peer was changed; protocol, direction and SPI stay. An
-    /// SA that got the identifier of another one is removed.
-    pub(crate) fn rename(&mut self, at: u16) -> Result<SaId, UpdateError> {
-        let slot = self.get(at).ok_or(UpdateError::Missing)?;
-        let (old, sa) = (slot.key, slot.sa.as_ref().ok_or(UpdateError::Missing)?);
-        let (key, source) = (sa.key(), sa.source);
-        if self.find(&key, source).is_some_and(|other| other != at) {
+    /// Changes an SA in its slot, and its identifier with the address of its peer; protocol, direction and SPI stay. An
+    /// SA that gets the identifier of another one is removed.
+    pub(crate) fn change(
+        &mut self,
+        at: SlotNumber,
+        change: impl FnOnce(&mut SaUpdate<'_, A>),
+    ) -> Result<SaId, UpdateError> {
+        let slot = self.get_mut(at).ok_or(UpdateError::Missing)?;
+        let before = slot.linked();
+        let sa = slot.sa.as_mut().ok_or(UpdateError::Missing)?;
+        let peer_before = sa.peer();
+        change(&mut SaUpdate::new(sa));
+        let (key, source, peer) = (sa.key(), sa.source, sa.peer());
+        if peer != peer_before {
+            self.update_pending(at, |pending| (pending.reported_peer, pending.moved) = (peer, None));
+        }
+        let is_taken = self.find(&key, source).is_some_and(|other| other != at);
+        if let Some(slot) = self.get_mut(at).filter(|_| !is_taken) {
+            (slot.key, slot.source) = (key, source);
+        }
+        self.relink(at, Some(before));
+        if is_taken {
             self.remove(at);
             return Err(UpdateError::Exists(key));
         }
-        if key != old {
-            self.index.remove(hash_of(&old), at);
-            self.index.insert(hash_of(&key), at);
-        }
-        if let Some(slot) = self.get_mut(at) {
-            (slot.key, slot.source) = (key, source);
-        }
-        self.forget_choices();
         Ok(key)
     }
 
-    fn put(&mut self, at: u16, slot: Slot<A>) {
-        self.index.insert(hash_of(&slot.key), at);
+    fn put(&mut self, at: SlotNumber, slot: Slot<A>) {
         self.ipcomp_in = self.ipcomp_in.saturating_add(usize::from(slot.key.is_ipcomp_in()));
         self.serial = self.serial.wrapping_add(1);
-        self.forget_choices();
-        if let Some(place) = self.slots.get_mut(usize::from(at)) {
-            self.vacant = self.vacant.saturating_sub(1);
+        if let Some(place) = self.slots.get_mut(at.index()) {
             place.put(Slot { serial: self.serial, ..slot });
         }
+        self.relink(at, None);
+    }
+
+    /// Puts an SA in order after it was installed or changed; `before` are its properties before the change.
+    fn relink(&mut self, at: SlotNumber, before: Option<Linked>) {
+        let Some((after, due)) = self.get(at).map(|slot| (slot.linked(), slot.due())) else { return };
+        if let Some(before) = before {
+            self.index.unlink(at, &before);
+            self.index.void_choices(&before);
+        }
+        self.index.link(at, &after);
+        self.index.void_choices(&after);
+        self.index.set_due(at, due);
     }
 
     /// Returns an empty slot, a new one, or that of a dead SA.
-    fn free_slot(&mut self) -> Option<u16> {
-        let at = if self.vacant > 0 {
-            self.slots.iter().position(|place| place.get().is_none())?
-        } else if self.slots.push(Place::new()).is_ok() {
-            self.vacant = 1;
-            self.slots.len().checked_sub(1)?
-        } else {
-            let dead = |place: &Place<A>| place.get().is_some_and(|slot| slot.state == SaState::Dead);
-            let at = u16::try_from(self.slots.iter().position(dead)?).ok()?;
-            self.evict(at);
-            at.into()
+    fn free_slot(&mut self) -> Option<SlotNumber> {
+        let empty = || {
+            let at = self.slots.iter().position(|place| place.get().is_none())?;
+            SlotNumber::of(at)
         };
-        u16::try_from(at).ok()
+        if let Some(at) = self.index.take_vacant(empty) {
+            return Some(at);
+        }
+        let new = SlotNumber::of(self.slots.len())?;
+        if self.slots.push(Place::new()).is_ok() {
+            return Some(new);
+        }
+        let walk = || self.iter().find(|(_, slot)| slot.state == SaState::Dead).map(|(at, _)| at);
+        let at = self.index.dead(walk)?;
+        self.evict(at);
+        self.index.take_vacant(|| Some(at))
     }
 
     /// Removes an SA whose slot is needed, and keeps its expiry event if that was not polled.
-    fn evict(&mut self, at: u16) {
+    fn evict(&mut self, at: SlotNumber) {
         if let Some(slot) = self.get(at).filter(|slot| slot.pending.hard) {
             let key = slot.key;
             if self.expired.is_full() {
@@ -407,39 +498,50 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
 
     /// Removes an SA and returns its usage. The SA is dropped in its slot and never moved, so that no copy of its
     /// keys remains; then the whole slot is wiped, including gaps between fields.
-    pub(crate) fn remove(&mut self, at: u16) -> Option<Usage> {
+    pub(crate) fn remove(&mut self, at: SlotNumber) -> Option<Usage> {
         let usage = self.get(at)?.usage;
         self.unlink(at);
-        if let Some(place) = self.slots.get_mut(usize::from(at)) {
+        if let Some(place) = self.slots.get_mut(at.index()) {
             place.wipe();
-            self.vacant = self.vacant.saturating_add(1);
+            self.index.add_vacant(at);
         }
         Some(usage)
     }
 
     /// Removes an SA from the index and from the totals.
-    fn unlink(&mut self, at: u16) {
-        let Some((key, any)) = self.get(at).map(|slot| (slot.key, slot.pending.any())) else { return };
-        self.index.remove(hash_of(&key), at);
-        self.forget_choices();
-        self.with_pending = self.with_pending.saturating_sub(usize::from(any));
-        self.ipcomp_in = self.ipcomp_in.saturating_sub(usize::from(key.is_ipcomp_in()));
+    fn unlink(&mut self, at: SlotNumber) {
+        let Some((linked, any)) = self.get(at).map(|slot| (slot.linked(), slot.pending.any())) else { return };
+        self.index.unlink(at, &linked);
+        self.index.void_choices(&linked);
+        self.index.set_due(at, Due::Never);
+        self.index.set_pending(at, any, false);
+        self.index.set_dead(at, false);
+        self.ipcomp_in = self.ipcomp_in.saturating_sub(usize::from(linked.id.is_ipcomp_in()));
     }
 
     /// Changes the pending events of a slot, and the number of slots that have any.
-    pub(crate) fn update_pending(&mut self, at: u16, next_pending: impl FnOnce(&mut PendingEvents)) {
+    pub(crate) fn update_pending(&mut self, at: SlotNumber, next_pending: impl FnOnce(&mut PendingEvents)) {
         let Some(slot) = self.get_mut(at) else { return };
         let before = slot.pending.any();
         next_pending(&mut slot.pending);
-        match (before, slot.pending.any()) {
-            (false, true) => self.with_pending = self.with_pending.saturating_add(1),
-            (true, false) => self.with_pending = self.with_pending.saturating_sub(1),
-            _ => {}
+        let after = slot.pending.any();
+        self.index.set_pending(at, before, after);
+    }
+
+    /// Adds a packet to the usage of an SA and checks its lifetimes.
+    pub(crate) fn charge(&mut self, at: SlotNumber, now: Instant, octets: usize) {
+        let Some(slot) = self.get_mut(at) else { return };
+        let is_first = slot.usage.first.is_none();
+        slot.usage.charge(now, octets);
+        if is_first {
+            let due = slot.due(); // a lifetime may begin with the first packet
+            self.index.set_due(at, due);
         }
+        self.refresh(at, now);
     }
 
     /// Checks the lifetimes of an SA and returns its state.
-    pub(crate) fn refresh(&mut self, at: u16, now: Instant) -> Option<SaState> {
+    pub(crate) fn refresh(&mut self, at: SlotNumber, now: Instant) -> Option<SaState> {
         let slot = self.get_mut(at)?;
         let (before, Some(sa)) = (slot.state, &slot.sa) else { return Some(slot.state) };
         let state = if sa.lifetimes.hard.reached(&slot.usage, now) {
@@ -452,7 +554,10 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         let state = state.max(before); // nothing comes back to life
         if state != before {
             slot.state = state;
-            self.forget_choices();
+            let (linked, due) = (slot.linked(), slot.due());
+            self.index.void_choices(&linked);
+            self.index.set_due(at, due);
+            self.index.set_dead(at, state == SaState::Dead);
             self.update_pending(at, |pending| match state {
                 SaState::Dead => pending.hard = true,
                 _ => pending.soft = true,
@@ -464,25 +569,13 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     /// Chooses the SA of a template: the newest mature SA that matches, otherwise the newest dying one.
     //= RFC 2408 4.3/2
     //# SHOULD: outbound traffic uses a new protocol SA as soon as it is there
-    pub(crate) fn choose(&self, mut serves: impl FnMut(&Sa<A>) -> bool) -> Option<u16> {
+    pub(crate) fn choose(&self, wanted: &Wanted, mut serves: impl FnMut(&Sa<A>) -> bool) -> Option<SlotNumber> {
         let usable = |slot: &Slot<A>| matches!(slot.state, SaState::Mature | SaState::Dying);
-        self.iter()
+        self.wanted(wanted)
+            .filter_map(|at| Some((at, self.get(at)?)))
             .filter(|(_, slot)| slot.key.direction == Direction::Outbound && usable(slot))
             .filter(|(_, slot)| slot.sa.as_ref().is_some_and(&mut serves))
             .max_by_key(|(_, slot)| (slot.state == SaState::Mature, slot.serial))
             .map(|(at, _)| at)
     }
-}
-
-fn hash_of(key: &SaId) -> u64 {
-    let [high, low] = address(key.destination);
-    let kind = match (key.direction, key.protocol) {
-        (Direction::Inbound, Protocol::Esp) => 0,
-        (Direction::Inbound, Protocol::Ah) => 1,
-        (Direction::Inbound, Protocol::Ipcomp) => 2,
-        (Direction::Outbound, Protocol::Esp) => 3,
-        (Direction::Outbound, Protocol::Ah) => 4,
-        (Direction::Outbound, Protocol::Ipcomp) => 5,
-    };
-    hash([high, low, u64::from(key.spi) << 3 | kind])
 }

@@ -1,10 +1,17 @@
 use core::fmt;
 use core::iter;
+use core::net::IpAddr;
 
-use ipsec_packet::{AddressRange, Detail, Flow, Instant, Match, PortRange, Selector, Upper};
+use ipsec_packet::{AddressRange, Flow, Instant, Match, PortRange, Selector, Upper};
 
-use crate::hash_index::{Index, address, bucket, hash};
-use crate::table::Table;
+use crate::flow_cache::{FlowCache, FlowPlace};
+use crate::hash_index::{Index, address, hash};
+#[cfg(not(feature = "alloc"))]
+use crate::linear_search::PolicyOrder;
+use crate::sad_index::KnownChoice;
+use crate::table::{SlotNumber, Table};
+#[cfg(feature = "alloc")]
+use crate::tuple_space::PolicyOrder;
 use ipsec_sa::{Action, Level, MAX_TRANSFORMS, Mode, PolicyDirection, PolicyId, PolicyParams, Priority, Template};
 
 /// Security Policy Database (RFC 4301 section 4.4.1), ordered, with a cache of flows.
@@ -14,20 +21,15 @@ pub(crate) struct Spd<const P: usize, const F: usize> {
     rules: Table<Option<Rule>, P>,
     /// Selectors of the rules by slot, stored apart so that a search reads nothing else.
     selectors: Table<(PolicyDirection, Selector), P>,
-    /// Slots in the order of the search: by direction, by priority, and by age among equals.
-    order: Table<u16, P>,
+    /// Slots in the order of the search.
+    order: PolicyOrder<P>,
     /// Slots of removed policies.
-    free: Table<u16, P>,
+    free: Table<SlotNumber, P>,
     /// Slots by direction and selector.
     index: Index<P>,
-    flows: [Option<CachedFlow>; F],
-    /// Number of policies for `in`, `out` and `fwd`, which follow each other in `order`.
-    per_direction: [u16; 3],
+    flows: FlowCache<F>,
     next_id: u32,
 }
-
-/// Directions in the order of [`Spd::per_direction`].
-const DIRECTIONS: [PolicyDirection; 3] = [PolicyDirection::In, PolicyDirection::Out, PolicyDirection::Forward];
 
 /// Policy with its number and state.
 #[derive(Clone, Copy, Debug)]
@@ -42,24 +44,25 @@ pub(crate) struct Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The policy in this slot matches.
-    Rule(u16),
+    Rule(SlotNumber),
     /// No policy matches.
     NoPolicy,
     /// A policy that discards or protects may match, but the flow has no ports.
     Opaque,
 }
 
+/// Result of an SPD lookup through the cache of flows.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct CachedFlow {
-    flow: Flow,
-    direction: PolicyDirection,
-    verdict: Verdict,
-    /// SAs of an outbound flow, valid for this generation of the SAD.
-    pub(crate) chosen: Option<(u32, Chosen)>,
+pub(crate) struct Lookup {
+    pub(crate) verdict: Verdict,
+    /// Set if the flow was in the cache.
+    pub(crate) hit: bool,
+    /// Place of the flow in the cache; `None` if it has no space.
+    pub(crate) place: Option<FlowPlace>,
 }
 
 /// Slots of the SAs of the templates of a policy, in their order; `None` for an optional template without an SA.
-pub(crate) type Chosen = [Option<u16>; MAX_TRANSFORMS];
+pub(crate) type Chosen = [Option<SlotNumber>; MAX_TRANSFORMS];
 
 /// Reason why a policy was not added (RFC 4301 section 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,13 +97,21 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         Self {
             rules: Table::new(),
             selectors: Table::new(),
-            order: Table::new(),
+            order: PolicyOrder::new(),
             free: Table::new(),
             index: Index::new(),
-            flows: [const { None }; F],
-            per_direction: [0; 3],
+            flows: FlowCache::new(),
             next_id: 1,
         }
+    }
+
+    /// Sets the largest numbers of policies and cached flows.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn set_limits(&mut self, policies: usize, flows: usize) {
+        self.rules.set_limit(policies);
+        self.selectors.set_limit(policies);
+        self.free.set_limit(policies);
+        self.flows.set_limit(flows);
     }
 
     pub(crate) fn add(&mut self, policy: PolicyParams) -> Result<PolicyId, PolicyError> {
@@ -116,31 +127,31 @@ impl<const P: usize, const F: usize> Spd<P, F> {
             return Err(PolicyError::Exists(id));
         }
         let id = PolicyId::new(self.next_id);
-        let priority_of = |&slot: &u16| self.rule(slot).map_or(Priority(u32::MAX), |rule| rule.policy.priority);
-        let (start, slots) = self.slots(policy.direction);
-        let position = start.saturating_add(slots.partition_point(|slot| priority_of(slot) <= policy.priority));
         let slot = self.free_slot().ok_or(PolicyError::Full)?;
-        self.order.push(slot).map_err(|_| PolicyError::Full)?;
-        rotate_last_to(&mut self.order, position);
-        if let Some(rule) = self.rules.get_mut(usize::from(slot)) {
+        if let Some(rule) = self.rules.get_mut(slot.index()) {
             *rule = Some(Rule { id, policy, last_acquire: None });
         }
-        if let Some(selector) = self.selectors.get_mut(usize::from(slot)) {
+        if let Some(selector) = self.selectors.get_mut(slot.index()) {
             *selector = (policy.direction, policy.selector);
         }
+        let rules = &self.rules;
+        self.order.insert(&policy, id, slot, |slot| {
+            rules.get(slot.index()).and_then(Option::as_ref).map_or(Priority(u32::MAX), |rule| rule.policy.priority)
+        });
         self.index.insert(hash_of(policy.direction, &policy.selector), slot);
+        #[cfg(feature = "alloc")]
+        self.flows.allocate();
         self.next_id = self.next_id.saturating_add(1);
-        self.count(policy.direction, |policies| policies.saturating_add(1));
         self.forget_flows();
         Ok(id)
     }
 
     /// Returns the slot of a removed policy, or a new one.
-    fn free_slot(&mut self) -> Option<u16> {
+    fn free_slot(&mut self) -> Option<SlotNumber> {
         if let Some(slot) = self.free.pop() {
             return Some(slot);
         }
-        let slot = u16::try_from(self.rules.len()).ok()?;
+        let slot = SlotNumber::of(self.rules.len())?;
         let any = Selector { source: AddressRange::ANY_V4, destination: AddressRange::ANY_V4, upper: Upper::Any };
         self.rules.push(None).ok()?;
         self.selectors.push((PolicyDirection::In, any)).ok()?;
@@ -152,38 +163,34 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         let slot = self
             .index
             .find(hash_of(direction, selector))
-            .find(|&slot| self.selectors.get(usize::from(slot)).is_some_and(|known| *known == wanted))?;
+            .find(|slot| self.selectors.get(slot.index()).is_some_and(|known| *known == wanted))?;
         self.rule(slot).map(|rule| rule.id)
     }
 
     pub(crate) fn remove(&mut self, id: PolicyId) -> Option<PolicyParams> {
-        let position = self.order.iter().position(|&slot| self.rule(slot).is_some_and(|rule| rule.id == id))?;
-        let slot = remove_at(&mut self.order, position)?;
-        let policy = self.rules.get_mut(usize::from(slot))?.take()?.policy;
+        let slot = self.order.find(id, |slot| self.rule(slot).is_some_and(|rule| rule.id == id))?;
+        let policy = self.rules.get_mut(slot.index())?.take()?.policy;
+        self.order.remove(&policy, id, slot);
         self.index.remove(hash_of(policy.direction, &policy.selector), slot);
         let _ = self.free.push(slot); // it has space for every slot
-        self.count(policy.direction, |policies| policies.saturating_sub(1));
         self.forget_flows();
         Some(policy)
     }
 
     /// Iterates over the policies of all directions, by priority and by age among equals.
     pub(crate) fn rules(&self) -> impl Iterator<Item = &Rule> {
-        let mut rest = DIRECTIONS.map(|direction| self.slots(direction).1);
+        let rank = |rule: &&Rule| (rule.policy.priority, rule.id);
+        let mut rest = [PolicyDirection::In, PolicyDirection::Out, PolicyDirection::Forward]
+            .map(|direction| self.rules_of(direction).peekable());
         iter::from_fn(move || {
-            let first = |slots: &&[u16]| self.rule(*slots.first()?);
-            let (rule, slots) = rest
-                .iter_mut()
-                .filter_map(|slots| Some((first(slots)?, slots)))
-                .min_by_key(|(rule, _)| (rule.policy.priority, rule.id))?;
-            *slots = slots.get(1..).unwrap_or_default();
-            Some(rule)
+            let first = rest.iter_mut().filter_map(|rules| Some((rules.peek().map(rank)?, rules)));
+            first.min_by_key(|(rank, _)| *rank)?.1.next()
         })
     }
 
     /// Iterates over the policies of a direction in the order of the search.
     pub(crate) fn rules_of(&self, direction: PolicyDirection) -> impl Iterator<Item = &Rule> {
-        self.slots(direction).1.iter().filter_map(|&slot| self.rule(slot))
+        self.order.of_direction(direction).filter_map(|slot| self.rule(slot))
     }
 
     /// Iterates over the policies for `in`, then over those for `fwd`.
@@ -191,77 +198,71 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         self.rules_of(PolicyDirection::In).chain(self.rules_of(PolicyDirection::Forward))
     }
 
-    /// Returns the slots of a direction in the order of the search, and their position in `order`.
-    fn slots(&self, direction: PolicyDirection) -> (usize, &[u16]) {
-        let [inward, out, forward] = self.per_direction.map(usize::from);
-        let (start, length) = match direction {
-            PolicyDirection::In => (0, inward),
-            PolicyDirection::Out => (inward, out),
-            PolicyDirection::Forward => (inward.saturating_add(out), forward),
-        };
-        (start, self.order.get(start..).and_then(|slots| slots.get(..length)).unwrap_or_default())
+    /// Returns whether `test` holds for an inbound policy with a tunnel that may contain packets between these
+    /// addresses.
+    pub(crate) fn any_with_tunnel(&self, ends: (IpAddr, IpAddr), mut test: impl FnMut(&Rule) -> bool) -> bool {
+        self.order.any_with_tunnel(ends, |slot| self.rule(slot).is_some_and(&mut test))
     }
 
-    pub(crate) fn rule(&self, slot: u16) -> Option<&Rule> {
-        self.rules.get(usize::from(slot))?.as_ref()
+    /// Returns whether the SAs of an inbound policy have this destination.
+    pub(crate) fn has_destination(&self, address: IpAddr) -> bool {
+        self.order.has_destination(address, |slot| match self.rule(slot).map(|rule| &rule.policy.action) {
+            Some(Action::Protect(bundle)) => {
+                bundle.iter().any(|template| template.ends.is_some_and(|ends| ends.destination.0 == Some(address)))
+            }
+            _ => false,
+        })
     }
 
-    pub(crate) fn rule_mut(&mut self, slot: u16) -> Option<&mut Rule> {
-        self.rules.get_mut(usize::from(slot))?.as_mut()
+    pub(crate) fn rule(&self, slot: SlotNumber) -> Option<&Rule> {
+        self.rules.get(slot.index())?.as_ref()
+    }
+
+    pub(crate) fn rule_mut(&mut self, slot: SlotNumber) -> Option<&mut Rule> {
+        self.rules.get_mut(slot.index())?.as_mut()
     }
 
     pub(crate) fn forget_flows(&mut self) {
-        self.flows.fill(None);
+        self.flows.clear();
     }
 
-    fn count(&mut self, direction: PolicyDirection, change: impl FnOnce(u16) -> u16) {
-        let [inward, out, forward] = &mut self.per_direction;
-        let policies = match direction {
-            PolicyDirection::In => inward,
-            PolicyDirection::Out => out,
-            PolicyDirection::Forward => forward,
-        };
-        *policies = change(*policies);
+    /// Sets the key of the hash of the flow cache.
+    pub(crate) fn set_hash_key(&mut self, key: [u64; 2]) {
+        self.flows.set_key(key);
     }
 
     /// Returns whether any policy has this direction.
     pub(crate) fn has_policies(&self, direction: PolicyDirection) -> bool {
-        !self.slots(direction).1.is_empty()
+        self.order.has_policies(direction)
     }
 
-    /// Looks a flow up. Returns the result and whether it was cached.
-    pub(crate) fn lookup(&mut self, direction: PolicyDirection, flow: &Flow) -> (Verdict, bool) {
-        let known = self.cached(direction, flow).as_ref().map(|cached| cached.verdict);
-        if let Some(verdict) = known {
-            return (verdict, true);
+    /// Looks a flow up in the cache, or searches its policy.
+    pub(crate) fn lookup(&mut self, direction: PolicyDirection, flow: &Flow) -> Lookup {
+        if let Some((place, verdict)) = self.flows.find(direction, flow) {
+            return Lookup { verdict, hit: true, place: Some(place) };
         }
         let verdict = self.search(direction, flow);
-        let place = place_of(direction, flow, F);
-        if let Some(place) = self.flows.get_mut(place) {
-            *place = Some(CachedFlow { flow: *flow, direction, verdict, chosen: None });
-        }
-        (verdict, false)
+        Lookup { verdict, hit: false, place: self.flows.insert(direction, flow, verdict) }
     }
 
-    /// Returns the cache entry of a flow.
-    pub(crate) fn cached(&mut self, direction: PolicyDirection, flow: &Flow) -> Option<&mut CachedFlow> {
-        let cached = self.flows.get_mut(place_of(direction, flow, F))?.as_mut()?;
-        (cached.flow == *flow && cached.direction == direction).then_some(cached)
+    /// Returns the SAs that were chosen for a cached flow, for reading and writing.
+    pub(crate) fn chosen(&mut self, place: Option<FlowPlace>) -> Option<&mut Option<KnownChoice>> {
+        self.flows.chosen(place?)
     }
 
     fn search(&self, direction: PolicyDirection, flow: &Flow) -> Verdict {
-        for &at in self.slots(direction).1 {
-            let Some((_, selector)) = self.selectors.get(usize::from(at)) else { continue };
+        let verdict = |at: SlotNumber| {
+            let (_, selector) = self.selectors.get(at.index())?;
             match selector.matches(flow) {
-                Match::No => {}
-                Match::Yes => return Verdict::Rule(at),
+                Match::No => None,
+                Match::Yes => Some(Verdict::Rule(at)),
                 // The search continues behind a policy that would let the packet pass. Behind one that would not, it
                 // must not.
-                Match::Unknown if self.rule(at).is_none_or(|rule| rule.policy.action == Action::Bypass) => {}
-                Match::Unknown => return Verdict::Opaque,
+                Match::Unknown if self.rule(at).is_none_or(|rule| rule.policy.action == Action::Bypass) => None,
+                Match::Unknown => Some(Verdict::Opaque),
             }
-        }
-        Verdict::NoPolicy
+        };
+        self.order.search(direction, flow, verdict).unwrap_or(Verdict::NoPolicy)
     }
 }
 
@@ -272,22 +273,6 @@ fn matches_any_peer(template: &Template, direction: PolicyDirection) -> bool {
     let (other_end, _) = if direction == PolicyDirection::Out { ends.destination } else { ends.source };
     let is_unique = !matches!(template.level, Level::Default | Level::Use | Level::Require | Level::UniqueId(0));
     template.mode != Mode::Transport && other_end.is_none() && !is_unique
-}
-
-/// Moves the last element to `at` and shifts the following elements by one.
-fn rotate_last_to<T, const N: usize>(items: &mut Table<T, N>, at: usize) {
-    if let Some(tail @ [_, ..]) = items.get_mut(at..) {
-        tail.rotate_right(1);
-    }
-}
-
-/// Removes the element at `at` and shifts the following elements by one.
-fn remove_at<T: Copy, const N: usize>(items: &mut Table<T, N>, at: usize) -> Option<T> {
-    if let Some(tail @ [_, ..]) = items.get_mut(at..) {
-        tail.rotate_left(1);
-        return items.pop();
-    }
-    None
 }
 
 /// Returns the hash of a direction and a selector for the index.
@@ -311,20 +296,4 @@ fn hash_of(direction: PolicyDirection, selector: &Selector) -> u64 {
         PolicyDirection::Forward => 2,
     };
     hash([a, b, c, d, e, f, g, h, i, j, direction << 8 | kind])
-}
-
-fn place_of(direction: PolicyDirection, flow: &Flow, of: usize) -> usize {
-    let ([a, b], [c, d]) = (address(flow.source), address(flow.destination));
-    let detail = match flow.detail {
-        Detail::None => 0,
-        Detail::Opaque => 1,
-        Detail::Ports(source, destination) => 2 | u64::from(source) << 32 | u64::from(destination) << 16,
-        Detail::Icmp(kind, code) => 3 | u64::from(kind) << 32 | u64::from(code) << 16,
-    };
-    let direction_bits = match direction {
-        PolicyDirection::In => 0,
-        PolicyDirection::Out => 1 << 2,
-        PolicyDirection::Forward => 2 << 2,
-    };
-    bucket(hash([a, b, c, d, detail | direction_bits | u64::from(flow.protocol.0) << 8]), of)
 }

@@ -1,10 +1,38 @@
 //! Tables with a bounded number of entries: in fixed memory inside the engine, or, with the feature `alloc`, on the
 //! heap as they grow. An entry keeps its place in memory, so that no copy of a key remains where it was before.
 
+use core::num::NonZero;
+
 #[cfg(not(feature = "alloc"))]
 pub(crate) use fixed::{Slots, Table};
 #[cfg(feature = "alloc")]
 pub(crate) use heap::{Slots, Table};
+
+#[cfg(not(feature = "alloc"))]
+type Raw = u16;
+#[cfg(feature = "alloc")]
+type Raw = u32;
+
+/// Number of a slot of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SlotNumber(NonZero<Raw>);
+
+impl SlotNumber {
+    /// Returns the number of the slot at an index; `None` if the index is too large for it.
+    pub(crate) fn of(index: usize) -> Option<Self> {
+        Raw::try_from(index).ok()?.checked_add(1).and_then(NonZero::new).map(Self)
+    }
+
+    /// Returns the index of the slot.
+    pub(crate) const fn index(self) -> usize {
+        (self.0.get() as usize).saturating_sub(1)
+    }
+
+    /// Iterates over the numbers of the first `slots` slots.
+    pub(crate) fn first(slots: usize) -> impl Iterator<Item = Self> {
+        (0..slots).map_while(Self::of)
+    }
+}
 
 #[cfg(not(feature = "alloc"))]
 mod fixed {
@@ -20,25 +48,33 @@ mod heap {
     use alloc::vec::Vec;
     use core::ops::{Deref, DerefMut};
 
-    /// Table of small entries.
+    /// Table of small entries, at most `N` unless another limit is set.
     #[derive(Debug)]
-    pub(crate) struct Table<T, const N: usize>(Vec<T>);
+    pub(crate) struct Table<T, const N: usize> {
+        entries: Vec<T>,
+        limit: usize,
+    }
 
     impl<T, const N: usize> Table<T, N> {
         pub(crate) const fn new() -> Self {
-            Self(Vec::new())
+            Self { entries: Vec::new(), limit: N }
+        }
+
+        /// Sets the largest number of entries.
+        pub(crate) const fn set_limit(&mut self, limit: usize) {
+            self.limit = limit;
         }
 
         pub(crate) fn push(&mut self, entry: T) -> Result<(), T> {
-            if self.0.len() >= N {
+            if self.entries.len() >= self.limit {
                 return Err(entry);
             }
-            self.0.push(entry);
+            self.entries.push(entry);
             Ok(())
         }
 
         pub(crate) fn pop(&mut self) -> Option<T> {
-            self.0.pop()
+            self.entries.pop()
         }
     }
 
@@ -46,48 +82,56 @@ mod heap {
         type Target = [T];
 
         fn deref(&self) -> &[T] {
-            &self.0
+            &self.entries
         }
     }
 
     impl<T, const N: usize> DerefMut for Table<T, N> {
         fn deref_mut(&mut self) -> &mut [T] {
-            &mut self.0
+            &mut self.entries
         }
     }
 
-    /// Table of large entries, each in memory of its own.
+    /// Table of large entries, each in memory of its own; at most `N` unless another limit is set.
     #[derive(Debug)]
     #[allow(clippy::vec_box)] // an entry must not move when the table grows
-    pub(crate) struct Slots<T, const N: usize>(Vec<Box<T>>);
+    pub(crate) struct Slots<T, const N: usize> {
+        entries: Vec<Box<T>>,
+        limit: usize,
+    }
 
     impl<T, const N: usize> Slots<T, N> {
         pub(crate) const fn new() -> Self {
-            Self(Vec::new())
+            Self { entries: Vec::new(), limit: N }
+        }
+
+        /// Sets the largest number of entries.
+        pub(crate) const fn set_limit(&mut self, limit: usize) {
+            self.limit = limit;
         }
 
         pub(crate) fn push(&mut self, entry: T) -> Result<(), T> {
-            if self.0.len() >= N {
+            if self.entries.len() >= self.limit {
                 return Err(entry);
             }
-            self.0.push(Box::new(entry));
+            self.entries.push(Box::new(entry));
             Ok(())
         }
 
         pub(crate) fn len(&self) -> usize {
-            self.0.len()
+            self.entries.len()
         }
 
         pub(crate) fn get(&self, at: usize) -> Option<&T> {
-            self.0.get(at).map(AsRef::as_ref)
+            self.entries.get(at).map(AsRef::as_ref)
         }
 
         pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
-            self.0.get_mut(at).map(AsMut::as_mut)
+            self.entries.get_mut(at).map(AsMut::as_mut)
         }
 
         pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-            self.0.iter().map(AsRef::as_ref)
+            self.entries.iter().map(AsRef::as_ref)
         }
     }
 }

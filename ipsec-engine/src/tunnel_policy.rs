@@ -38,7 +38,7 @@ impl<const P: usize, const F: usize> Spd<P, F> {
     /// addresses of the inner packet. Protocols and ports are not compared: the inner packet may be protected in
     /// transport mode.
     pub(crate) fn requires_tunnel(&self, sa: TunnelSa, inner: (IpAddr, IpAddr), default_level: DefaultLevel) -> bool {
-        self.inbound_rules().any(|rule| match &rule.policy.action {
+        self.any_with_tunnel(inner, |rule| match &rule.policy.action {
             Action::Protect(bundle) => is_required(rule, bundle, sa, inner, default_level),
             _ => false,
         })

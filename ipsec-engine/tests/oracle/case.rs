@@ -44,6 +44,10 @@ impl Random {
         }
     }
 
+    fn is_seeded(&self) -> bool {
+        self.given.as_slice().is_empty()
+    }
+
     /// Returns random bits that no given choice determines: keys, IVs, payloads.
     fn noise(&mut self) -> u64 {
         self.following.next_u64()
@@ -85,8 +89,17 @@ impl<'t> Case<'t> {
         let (hosts, now) = ([Host::new(), Host::new()], Instant::from_secs(1_795_000_000));
         let (specs, wires) = (Vec::new(), Vec::new());
         let mut case = Self { random, hosts, now, ipv6, encrypting, spi: 0x1000, specs, wires, verbose, tally };
+        // The model compares policies one by one, and so slowly that only a few configurations have many of them.
+        let many =
+            if case.random.is_seeded() && case.random.percent(2) { case.random.of(&[100, 500, 2000]) } else { 0 };
+        if many > 0 {
+            case.hosts.iter_mut().for_each(|host| host.grow(many + 10));
+        }
         for host in 0..2 {
             case.change_settings(host);
+        }
+        for _ in 0..many {
+            case.add_narrow_policy();
         }
         for _ in 0..case.random.below(6) {
             case.add_policies();
@@ -155,6 +168,42 @@ impl<'t> Case<'t> {
             _ => Upper::Ports(Some(self.random.of(&[IpProto::TCP, IpProto::UDP])), from, to),
         };
         Selector { source, destination, upper }
+    }
+
+    /// Adds a policy for a few packets at one host, if it has space.
+    fn add_narrow_policy(&mut self) {
+        let (host, from, ipv6) = (self.random.below(2), self.random.below(2), self.random.percent(self.ipv6));
+        if self.hosts[host].oracle.rules.len() + 10 >= self.hosts[host].policies {
+            return;
+        }
+        let mut range = |side: usize| {
+            let number = self.random.below(6);
+            let address = self.address(side, ipv6, number);
+            let shortest = self.random.of(&[12, 22, 30]);
+            let length = shortest + self.random.below(if ipv6 { 128 } else { 32 } + 1 - shortest);
+            let range = AddressRange::prefix(address, length as u8).unwrap();
+            let last = if self.random.percent(10) { self.address(side, ipv6, 9) } else { range.last() };
+            AddressRange::new(range.first(), last).unwrap_or(range)
+        };
+        let (source, destination) = (range(from), range(1 - from));
+        let port = |random: &mut Random| match random.below(4) {
+            0 => PortRange::ANY,
+            1 => PortRange { first: 80, last: random.of(&[80, 85, 100]) },
+            _ => PortRange::one(random.of(&[7, 80, 85, 1000, 2000]) + random.below(3) as u16),
+        };
+        let random = &mut self.random;
+        let mut selector = Selector { source, destination, upper: Upper::Any };
+        let direction = random.of(&[PolicyDirection::In, PolicyDirection::Out, PolicyDirection::Forward]);
+        let priority = random.of(&[Priority::DEFAULT, Priority::DEFAULT, Priority::HIGH, Priority::LOW]);
+        if random.percent(90) {
+            let protocol = random.of(&[None, Some(IpProto::TCP), Some(IpProto::UDP)]);
+            selector.upper = Upper::Ports(protocol, port(random), port(random));
+        } else {
+            let icmp = if ipv6 { IpProto::ICMPV6 } else { IpProto::ICMP };
+            selector.upper = Upper::Icmp(icmp, random.of(&[0, 8]), random.of(&[None, Some(0), Some(1)]));
+        }
+        let action = random.of(&[Action::Discard, Action::Bypass, Action::Bypass, Action::Bypass]);
+        self.hosts[host].add_policy(PolicyParams { selector, direction, priority, action });
     }
 
     fn template(&mut self, from: usize, ipv6: bool, protocol: Protocol) -> Template {

@@ -25,18 +25,45 @@ pub type Tally = BTreeMap<(&'static str, String), u64>;
 
 /// Engine and the model of its expected behaviour.
 pub struct Host {
-    pub engine: Box<Engine<AnyAlgorithms, 48, POLICIES, 5>>,
+    pub engine: Box<Databases>,
     pub oracle: Oracle,
+    /// Largest number of policies.
+    pub policies: usize,
 }
+
+#[cfg(not(feature = "alloc"))]
+type Databases = Engine<AnyAlgorithms, SAS, FEW_POLICIES, FLOWS>;
+#[cfg(feature = "alloc")]
+type Databases = ipsec_engine::HeapEngine<AnyAlgorithms>;
 
 /// Headroom and tailroom that suffice for the deepest nesting, and for decompression.
 const ROOM: usize = 2048;
-const POLICIES: usize = 10;
+const SAS: usize = 48;
+const FEW_POLICIES: usize = 10;
+const FLOWS: usize = 5;
 
 impl Host {
     pub fn new() -> Self {
-        let engine = Box::new(Engine::new(Settings::STRICT, Some(Deflate::new()), Some(Inflate::new())));
-        Self { engine, oracle: Oracle::new() }
+        #[cfg(not(feature = "alloc"))]
+        let engine = Engine::new(Settings::STRICT, Some(Deflate::new()), Some(Inflate::new()));
+        #[cfg(feature = "alloc")]
+        let engine = Self::with_policies(FEW_POLICIES);
+        Self { engine: Box::new(engine), oracle: Oracle::new(), policies: FEW_POLICIES }
+    }
+
+    /// Makes space for more policies where the engine has its capacity from run time.
+    pub fn grow(&mut self, policies: usize) {
+        #[cfg(feature = "alloc")]
+        {
+            (*self.engine, self.policies) = (Self::with_policies(policies), policies);
+        }
+        let _ = policies;
+    }
+
+    #[cfg(feature = "alloc")]
+    fn with_policies(policies: usize) -> Databases {
+        let capacity = ipsec_engine::Capacity { sas: SAS, policies, flows: FLOWS };
+        Engine::with_capacity(Settings::STRICT, capacity, Some(Deflate::new()), Some(Inflate::new()))
     }
 
     pub fn set(&mut self, discards_unmatched: bool, default_is_use: bool, link_mtu: Option<u16>) {
@@ -52,7 +79,7 @@ impl Host {
     /// Adds a policy; returns its ID, or `None` if the table is full or a policy has the same selector.
     pub fn add_policy(&mut self, policy: PolicyParams) -> Option<u32> {
         let added = self.engine.add_policy(policy);
-        let full = self.oracle.rules.len() == POLICIES;
+        let full = self.oracle.rules.len() == self.policies;
         if added == Err(PolicyError::NoEndpoints) {
             assert!(has_tunnel_without_endpoint(&policy), "{policy:?}");
             return None;

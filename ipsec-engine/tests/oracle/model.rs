@@ -11,7 +11,7 @@ use ipsec_engine::{
     Acquire, Action, Counter, Direction, Expiry, Level, Lifetimes, Limit, Mode, PolicyDirection, PolicyId,
     PolicyParams, Protocol, SaEvent, SaId, SaState, Template,
 };
-use ipsec_packet::{Detail, Flow, Instant, IpProto, PortRange, Upper};
+use ipsec_packet::{AddressRange, Detail, Flow, Instant, IpProto, PortRange, Upper};
 
 use super::headers::{self, Header};
 
@@ -559,10 +559,7 @@ impl Oracle {
     fn search(&self, direction: PolicyDirection, flow: &Flow) -> Verdict {
         for (at, Rule { policy, .. }) in self.rules.iter().enumerate().filter(|(_, r)| r.policy.direction == direction)
         {
-            let (source, destination) = (policy.selector.source, policy.selector.destination);
-            if !starts_with(flow.source, source.first(), source.prefix_length().unwrap())
-                || !starts_with(flow.destination, destination.first(), destination.prefix_length().unwrap())
-            {
+            if !is_in(flow.source, policy.selector.source) || !is_in(flow.destination, policy.selector.destination) {
                 continue;
             }
             match upper_matches(policy.selector.upper, flow) {
@@ -959,15 +956,9 @@ impl Oracle {
         };
         let flow = Flow { source: packet.source, destination: packet.destination, protocol, detail };
         let here = |rule: &Rule| {
-            starts_with(
-                flow.source,
-                rule.policy.selector.source.first(),
-                rule.policy.selector.source.prefix_length().unwrap(),
-            ) && starts_with(
-                flow.destination,
-                rule.policy.selector.destination.first(),
-                rule.policy.selector.destination.prefix_length().unwrap(),
-            ) && upper_matches(rule.policy.selector.upper, &flow) != Some(false)
+            is_in(flow.source, rule.policy.selector.source)
+                && is_in(flow.destination, rule.policy.selector.destination)
+                && upper_matches(rule.policy.selector.upper, &flow) != Some(false)
         };
         for rule in self.rules.iter().filter(|rule| rule.policy.direction != PolicyDirection::Out) {
             let Action::Protect(bundle) = rule.policy.action else { continue };
@@ -1072,8 +1063,7 @@ impl Oracle {
             };
             let between = (inner.source, inner.destination);
             let (from, to) = (rule.policy.selector.source, rule.policy.selector.destination);
-            let of_the_networks = starts_with(inner.source, from.first(), from.prefix_length().unwrap())
-                && starts_with(inner.destination, to.first(), to.prefix_length().unwrap());
+            let of_the_networks = is_in(inner.source, from) && is_in(inner.destination, to);
             (0..tunnels.len()).any(|at| {
                 // Directly inside may be the packet itself, or an earlier tunnel with only optional ones in between.
                 let inside = (0..at).rev().find(|&before| !self.is_optional(tunnels[before]));
@@ -1152,13 +1142,8 @@ fn passes(action: &Action) -> bool {
     matches!(action, Action::Bypass)
 }
 
-fn starts_with(address: IpAddr, prefix: IpAddr, length: u8) -> bool {
-    let (differ, bits) = match (address, prefix) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => (u128::from(a.to_bits() ^ b.to_bits()), 32),
-        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits(), 128),
-        _ => return false,
-    };
-    length == 0 || differ >> (bits - length) == 0
+fn is_in(address: IpAddr, range: AddressRange) -> bool {
+    address.is_ipv4() == range.first().is_ipv4() && range.first() <= address && address <= range.last()
 }
 
 /// Returns whether the upper-layer part of a selector matches; `None` if the ports are in another fragment.

@@ -1,0 +1,500 @@
+//! Order of the SAs besides their slots: by identifier, by peer and request ID, by deadline, and by pending events. In
+//! fixed memory only the identifiers are indexed, and everything else is found by a walk; with the feature `alloc`,
+//! nothing walks over the SAs.
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use ipsec_packet::Instant;
+use ipsec_sa::{Direction, Protocol, SaId};
+
+use crate::hash_index::{address, hash};
+use crate::spd::Chosen;
+#[cfg(not(feature = "alloc"))]
+pub(crate) use fixed::SadIndex;
+#[cfg(feature = "alloc")]
+pub(crate) use heap::SadIndex;
+
+/// State of the SAs that a choice depends on.
+#[cfg(not(feature = "alloc"))]
+type Stamp = u32;
+#[cfg(feature = "alloc")]
+type Stamp = u64;
+
+/// SAs that were chosen for a flow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownChoice {
+    pub(crate) chosen: Chosen,
+    /// Buckets of the stamps that the choice depends on.
+    #[cfg(feature = "alloc")]
+    depends: heap::Depends,
+    /// State in which that was.
+    stamp: Stamp,
+}
+
+/// Properties of an SA by which it is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Linked {
+    pub(crate) id: SaId,
+    pub(crate) source: IpAddr,
+    pub(crate) reqid: u32,
+    /// UDP port at which the peer of an inbound SA sends ESP.
+    pub(crate) local_port: Option<u16>,
+}
+
+/// Properties that the SA of a template has.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "alloc"), allow(dead_code))] // a walk compares the SA itself
+pub(crate) struct Wanted {
+    pub(crate) protocol: Protocol,
+    /// Destination; `None` for any.
+    pub(crate) destination: Option<IpAddr>,
+    /// Request ID; 0 for any.
+    pub(crate) reqid: u32,
+}
+
+/// Time at which the state of an SA changes without a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    Never,
+    At(Instant),
+    /// The SA is larval since this time.
+    Larval(Instant),
+}
+
+impl Due {
+    /// Returns whether the time has come. A clock that was set back does not extend the life of a larval SA.
+    fn is_over(self, now: Instant, larval_lifetime: Duration) -> bool {
+        match self {
+            Self::Never => false,
+            Self::At(due) => due <= now,
+            Self::Larval(added) => {
+                added.saturating_add(larval_lifetime) <= now || now.saturating_add(larval_lifetime) <= added
+            }
+        }
+    }
+
+    fn time(self, larval_lifetime: Duration) -> Option<Instant> {
+        match self {
+            Self::Never => None,
+            Self::At(due) => Some(due),
+            Self::Larval(added) => Some(added.saturating_add(larval_lifetime)),
+        }
+    }
+}
+
+fn hash_of_id(id: &SaId) -> u64 {
+    let [high, low] = address(id.destination);
+    let kind = match id.direction {
+        Direction::Inbound => number(id.protocol),
+        Direction::Outbound => number(id.protocol) | 4,
+    };
+    hash([high, low, u64::from(id.spi) << 3 | kind])
+}
+
+const fn number(protocol: Protocol) -> u64 {
+    match protocol {
+        Protocol::Esp => 0,
+        Protocol::Ah => 1,
+        Protocol::Ipcomp => 2,
+    }
+}
+
+#[cfg(not(feature = "alloc"))]
+mod fixed {
+    use super::*;
+    use crate::hash_index::Index;
+    use crate::table::SlotNumber;
+
+    /// Order of at most `N` SAs.
+    #[derive(Debug)]
+    pub(crate) struct SadIndex<const N: usize> {
+        by_id: Index<N>,
+        /// Number that changes whenever another SA may have to be chosen for a flow.
+        stamp: Stamp,
+        /// Number of slots with pending events.
+        pending: u16,
+        /// Number of slots that are empty.
+        vacant: u16,
+    }
+
+    impl<const N: usize> SadIndex<N> {
+        pub(crate) const fn new() -> Self {
+            Self { by_id: Index::new(), stamp: 0, pending: 0, vacant: 0 }
+        }
+
+        pub(crate) fn link(&mut self, at: SlotNumber, sa: &Linked) {
+            self.by_id.insert(hash_of_id(&sa.id), at);
+        }
+
+        pub(crate) fn unlink(&mut self, at: SlotNumber, sa: &Linked) {
+            self.by_id.remove(hash_of_id(&sa.id), at);
+        }
+
+        pub(crate) fn find(&self, id: &SaId) -> impl Iterator<Item = SlotNumber> + '_ {
+            self.by_id.find(hash_of_id(id))
+        }
+
+        /// Iterates over the slots that may have an SA for a template.
+        pub(crate) fn wanted(&self, _: &Wanted, slots: usize) -> impl Iterator<Item = SlotNumber> + use<N> {
+            SlotNumber::first(slots)
+        }
+
+        /// Returns the slot behind another one in that order; the first one behind `None`.
+        pub(crate) fn next_wanted(&self, _: &Wanted, behind: Option<SlotNumber>, slots: usize) -> Option<SlotNumber> {
+            let next = behind.map_or(0, |at| at.index().saturating_add(1));
+            SlotNumber::of(next).filter(|_| next < slots)
+        }
+
+        /// Iterates over the slots that may have an inbound IPComp SA between these addresses.
+        pub(crate) fn ipcomp_between(
+            &self,
+            _: (IpAddr, IpAddr),
+            slots: usize,
+        ) -> impl Iterator<Item = SlotNumber> + use<N> {
+            SlotNumber::first(slots)
+        }
+
+        /// Describes the state in which SAs were chosen for these templates.
+        pub(crate) fn known(&self, chosen: Chosen, _: impl Iterator<Item = Wanted>) -> KnownChoice {
+            KnownChoice { chosen, stamp: self.stamp }
+        }
+
+        pub(crate) const fn is_current(&self, known: &KnownChoice) -> bool {
+            self.stamp == known.stamp
+        }
+
+        /// Voids the choices that depend on an SA.
+        pub(crate) const fn void_choices(&mut self, _: &Linked) {
+            self.stamp = self.stamp.wrapping_add(1);
+        }
+
+        pub(crate) fn has_local(&self, _: IpAddr, _: Option<u16>, walk: impl FnOnce() -> bool) -> bool {
+            walk()
+        }
+
+        pub(crate) const fn set_due(&mut self, _: SlotNumber, _: Due) {}
+
+        /// Returns a slot whose time has come.
+        pub(crate) fn overdue(
+            &self,
+            now: Instant,
+            larval_lifetime: Duration,
+            mut walk: impl Iterator<Item = (SlotNumber, Due)>,
+        ) -> Option<SlotNumber> {
+            walk.find(|(_, due)| due.is_over(now, larval_lifetime)).map(|(at, _)| at)
+        }
+
+        /// Returns the earliest time at which a slot is due.
+        pub(crate) fn next_due(
+            &self,
+            larval_lifetime: Duration,
+            walk: impl Iterator<Item = (SlotNumber, Due)>,
+        ) -> Option<Instant> {
+            walk.filter_map(|(_, due)| due.time(larval_lifetime)).min()
+        }
+
+        pub(crate) fn set_pending(&mut self, _: SlotNumber, was: bool, is: bool) {
+            self.pending = self.pending.saturating_add(is.into()).saturating_sub(was.into());
+        }
+
+        /// Returns the first slot with a pending event.
+        pub(crate) fn pending(&self, walk: impl FnOnce() -> Option<SlotNumber>) -> Option<SlotNumber> {
+            if self.pending == 0 { None } else { walk() }
+        }
+
+        pub(crate) const fn set_dead(&mut self, _: SlotNumber, _: bool) {}
+
+        /// Returns the first slot of a dead SA.
+        pub(crate) fn dead(&self, walk: impl FnOnce() -> Option<SlotNumber>) -> Option<SlotNumber> {
+            walk()
+        }
+
+        pub(crate) const fn add_vacant(&mut self, _: SlotNumber) {
+            self.vacant = self.vacant.saturating_add(1);
+        }
+
+        pub(crate) fn take_vacant(&mut self, walk: impl FnOnce() -> Option<SlotNumber>) -> Option<SlotNumber> {
+            self.vacant = self.vacant.checked_sub(1)?;
+            walk()
+        }
+    }
+}
+
+#[cfg(feature = "alloc")]
+mod heap {
+    use alloc::collections::btree_map::Entry;
+    use alloc::collections::{BTreeMap, BTreeSet};
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::hash_index::{Index, bucket};
+    use crate::table::SlotNumber;
+    use ipsec_sa::MAX_TRANSFORMS;
+
+    /// Buckets of the stamps of the templates of a policy.
+    pub(super) type Depends = [Option<core::num::NonZero<u32>>; MAX_TRANSFORMS];
+
+    /// Order of any number of SAs.
+    #[derive(Debug)]
+    pub(crate) struct SadIndex<const N: usize> {
+        by_id: Index<N>,
+        /// Outbound SAs by protocol and destination, and inbound IPComp SAs by source and destination.
+        by_peer: Index<N>,
+        /// Outbound SAs by protocol, destination and request ID.
+        by_peer_and_reqid: Index<N>,
+        /// Outbound SAs by protocol and request ID.
+        by_reqid: Index<N>,
+        /// Numbers of changes of the outbound SAs, in buckets of the three hashes before.
+        stamps: Vec<u32>,
+        /// Number of times that the stamps have got more buckets.
+        epoch: u32,
+        /// Number of inbound SAs by destination, and by destination and UDP port.
+        local: BTreeMap<(IpAddr, Option<u16>), usize>,
+        /// Entries of the next two sets by slot.
+        due: Vec<Due>,
+        deadlines: BTreeSet<(Instant, SlotNumber)>,
+        larval: BTreeSet<(Instant, SlotNumber)>,
+        pending: BTreeSet<SlotNumber>,
+        dead: BTreeSet<SlotNumber>,
+        vacant: Vec<SlotNumber>,
+    }
+
+    /// Hashes by which an outbound SA is found.
+    fn outbound(protocol: Protocol, destination: Option<IpAddr>, reqid: u32) -> u64 {
+        let [high, low] = destination.map_or([0, 0], address);
+        hash([high, low, u64::from(reqid) << 3 | u64::from(destination.is_some()) << 2 | number(protocol)])
+    }
+
+    fn ipcomp(source: IpAddr, destination: IpAddr) -> u64 {
+        let ([a, b], [c, d]) = (address(source), address(destination));
+        hash([a, b, c, d])
+    }
+
+    impl<const N: usize> SadIndex<N> {
+        pub(crate) const fn new() -> Self {
+            Self {
+                by_id: Index::new(),
+                by_peer: Index::new(),
+                by_peer_and_reqid: Index::new(),
+                by_reqid: Index::new(),
+                stamps: Vec::new(),
+                epoch: 0,
+                local: BTreeMap::new(),
+                due: Vec::new(),
+                deadlines: BTreeSet::new(),
+                larval: BTreeSet::new(),
+                pending: BTreeSet::new(),
+                dead: BTreeSet::new(),
+                vacant: Vec::new(),
+            }
+        }
+
+        pub(crate) fn link(&mut self, at: SlotNumber, sa: &Linked) {
+            let SaId { protocol, destination, direction, .. } = sa.id;
+            self.by_id.insert(hash_of_id(&sa.id), at);
+            if direction == Direction::Outbound {
+                self.by_peer.insert(outbound(protocol, Some(destination), 0), at);
+                self.by_peer_and_reqid.insert(outbound(protocol, Some(destination), sa.reqid), at);
+                self.by_reqid.insert(outbound(protocol, None, sa.reqid), at);
+                if self.stamps.len() <= at.index() {
+                    let buckets = self.stamps.len().saturating_mul(2).max(64);
+                    self.stamps.resize(buckets, 0);
+                    self.epoch = self.epoch.wrapping_add(1);
+                }
+                return;
+            }
+            if protocol == Protocol::Ipcomp {
+                self.by_peer.insert(ipcomp(sa.source, destination), at);
+            }
+            for port in [Some(None), sa.local_port.map(Some)].into_iter().flatten() {
+                let sas = self.local.entry((destination, port)).or_default();
+                *sas = sas.saturating_add(1);
+            }
+        }
+
+        pub(crate) fn unlink(&mut self, at: SlotNumber, sa: &Linked) {
+            let SaId { protocol, destination, direction, .. } = sa.id;
+            self.by_id.remove(hash_of_id(&sa.id), at);
+            if direction == Direction::Outbound {
+                self.by_peer.remove(outbound(protocol, Some(destination), 0), at);
+                self.by_peer_and_reqid.remove(outbound(protocol, Some(destination), sa.reqid), at);
+                self.by_reqid.remove(outbound(protocol, None, sa.reqid), at);
+                return;
+            }
+            if protocol == Protocol::Ipcomp {
+                self.by_peer.remove(ipcomp(sa.source, destination), at);
+            }
+            for port in [Some(None), sa.local_port.map(Some)].into_iter().flatten() {
+                if let Entry::Occupied(mut sas) = self.local.entry((destination, port)) {
+                    *sas.get_mut() = sas.get().saturating_sub(1);
+                    if *sas.get() == 0 {
+                        sas.remove();
+                    }
+                }
+            }
+        }
+
+        pub(crate) fn find(&self, id: &SaId) -> impl Iterator<Item = SlotNumber> + '_ {
+            self.by_id.find(hash_of_id(id))
+        }
+
+        /// Iterates over the slots that may have an SA for a template, the newest first.
+        pub(crate) fn wanted(&self, wanted: &Wanted, _: usize) -> impl Iterator<Item = SlotNumber> + '_ {
+            let (index, hash) = self.index_of(wanted);
+            index.find(hash)
+        }
+
+        /// Returns the slot behind another one in that order; the first one behind `None`.
+        pub(crate) fn next_wanted(&self, wanted: &Wanted, behind: Option<SlotNumber>, _: usize) -> Option<SlotNumber> {
+            let (index, hash) = self.index_of(wanted);
+            match behind {
+                None => index.find(hash).next(),
+                Some(behind) => index.behind(hash, behind),
+            }
+        }
+
+        fn index_of(&self, wanted: &Wanted) -> (&Index<N>, u64) {
+            let Wanted { protocol, destination, reqid } = *wanted;
+            let index = match (destination, reqid) {
+                (Some(_), 0) => &self.by_peer,
+                (Some(_), _) => &self.by_peer_and_reqid,
+                (None, _) => &self.by_reqid,
+            };
+            (index, outbound(protocol, destination, reqid))
+        }
+
+        /// Iterates over the slots that may have an inbound IPComp SA between these addresses.
+        pub(crate) fn ipcomp_between(
+            &self,
+            (source, destination): (IpAddr, IpAddr),
+            _: usize,
+        ) -> impl Iterator<Item = SlotNumber> + '_ {
+            self.by_peer.find(ipcomp(source, destination))
+        }
+
+        /// Describes the state in which SAs were chosen for these templates.
+        pub(crate) fn known(&self, chosen: Chosen, all: impl Iterator<Item = Wanted>) -> KnownChoice {
+            let mut depends = Depends::default();
+            for (place, Wanted { protocol, destination, reqid }) in depends.iter_mut().zip(all) {
+                let at = bucket(outbound(protocol, destination, reqid), self.stamps.len());
+                *place = u32::try_from(at).ok().and_then(|at| core::num::NonZero::new(at.saturating_add(1)));
+            }
+            KnownChoice { chosen, depends, stamp: self.stamp(&depends) }
+        }
+
+        pub(crate) fn is_current(&self, known: &KnownChoice) -> bool {
+            self.stamp(&known.depends) == known.stamp
+        }
+
+        /// Returns the state of what a choice depends on.
+        fn stamp(&self, depends: &Depends) -> Stamp {
+            let stamps = depends.iter().flatten().map(|at| {
+                let at = usize::try_from(at.get()).unwrap_or(usize::MAX).saturating_sub(1);
+                self.stamps.get(at).copied().unwrap_or(0)
+            });
+            u64::from(self.epoch) << 32 | u64::from(stamps.fold(0u32, u32::wrapping_add))
+        }
+
+        /// Voids the choices that depend on an SA.
+        pub(crate) fn void_choices(&mut self, sa: &Linked) {
+            let SaId { protocol, destination, direction, .. } = sa.id;
+            if direction == Direction::Inbound {
+                return;
+            }
+            let buckets = self.stamps.len();
+            for hash in [
+                outbound(protocol, Some(destination), 0),
+                outbound(protocol, Some(destination), sa.reqid),
+                outbound(protocol, None, sa.reqid),
+            ] {
+                if let Some(stamp) = self.stamps.get_mut(bucket(hash, buckets)) {
+                    *stamp = stamp.wrapping_add(1);
+                }
+            }
+        }
+
+        /// Returns whether an inbound SA has this destination, and this UDP port if there is one.
+        pub(crate) fn has_local(&self, address: IpAddr, port: Option<u16>, _: impl FnOnce() -> bool) -> bool {
+            self.local.contains_key(&(address, port))
+        }
+
+        pub(crate) fn set_due(&mut self, at: SlotNumber, due: Due) {
+            if self.due.len() <= at.index() {
+                self.due.resize(at.index().saturating_add(1), Due::Never);
+            }
+            let Some(place) = self.due.get_mut(at.index()) else { return };
+            if *place == due {
+                return;
+            }
+            match core::mem::replace(place, due) {
+                Due::Never => {}
+                Due::At(time) => drop(self.deadlines.remove(&(time, at))),
+                Due::Larval(added) => drop(self.larval.remove(&(added, at))),
+            }
+            match due {
+                Due::Never => {}
+                Due::At(time) => drop(self.deadlines.insert((time, at))),
+                Due::Larval(added) => drop(self.larval.insert((added, at))),
+            }
+        }
+
+        /// Returns a slot whose time has come.
+        pub(crate) fn overdue(
+            &self,
+            now: Instant,
+            larval_lifetime: Duration,
+            _: impl Iterator<Item = (SlotNumber, Due)>,
+        ) -> Option<SlotNumber> {
+            let deadline = self.deadlines.first().map(|&(time, at)| (Due::At(time), at));
+            let larval = [self.larval.first(), self.larval.last()];
+            let larval = larval.into_iter().flatten().map(|&(added, at)| (Due::Larval(added), at));
+            larval.chain(deadline).find(|(due, _)| due.is_over(now, larval_lifetime)).map(|(_, at)| at)
+        }
+
+        /// Returns the earliest time at which a slot is due.
+        pub(crate) fn next_due(
+            &self,
+            larval_lifetime: Duration,
+            _: impl Iterator<Item = (SlotNumber, Due)>,
+        ) -> Option<Instant> {
+            let deadline = self.deadlines.first().map(|&(time, _)| Due::At(time));
+            let larval = self.larval.first().map(|&(added, _)| Due::Larval(added));
+            deadline.into_iter().chain(larval).filter_map(|due| due.time(larval_lifetime)).min()
+        }
+
+        pub(crate) fn set_pending(&mut self, at: SlotNumber, was: bool, is: bool) {
+            match (was, is) {
+                (false, true) => drop(self.pending.insert(at)),
+                (true, false) => drop(self.pending.remove(&at)),
+                _ => {}
+            }
+        }
+
+        /// Returns the first slot with a pending event.
+        pub(crate) fn pending(&self, _: impl FnOnce() -> Option<SlotNumber>) -> Option<SlotNumber> {
+            self.pending.first().copied()
+        }
+
+        pub(crate) fn set_dead(&mut self, at: SlotNumber, is_dead: bool) {
+            if is_dead {
+                self.dead.insert(at);
+            } else {
+                self.dead.remove(&at);
+            }
+        }
+
+        /// Returns the first slot of a dead SA.
+        pub(crate) fn dead(&self, _: impl FnOnce() -> Option<SlotNumber>) -> Option<SlotNumber> {
+            self.dead.first().copied()
+        }
+
+        pub(crate) fn add_vacant(&mut self, at: SlotNumber) {
+            self.vacant.push(at);
+        }
+
+        pub(crate) fn take_vacant(&mut self, _: impl FnOnce() -> Option<SlotNumber>) -> Option<SlotNumber> {
+            self.vacant.pop()
+        }
+    }
+}
