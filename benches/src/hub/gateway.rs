@@ -8,8 +8,8 @@ use ipsec_crypto::{
     Aes128Cbc, CipherAlgorithm, EncryptThenMac, HmacSha1_96, IntegrityAlgorithm, KeyedSuite, SuiteKeys,
 };
 use ipsec_engine::{
-    Action, AnyAlgorithms, Bundle, Direction, Engine, Level, Mode, PolicyDirection, PolicyParams, Priority, Protocol,
-    SaBackend, SaId, SaParams, Settings, Template, TransformParams, TunnelEndpoints,
+    Action, AnyAlgorithms, Bundle, Capacity, Direction, HeapEngine, Level, Mode, PolicyDirection, PolicyParams,
+    Priority, Protocol, SaBackend, SaId, SaParams, Settings, Template, TransformParams, TunnelEndpoints,
 };
 use ipsec_packet::{AddressRange, IpProto, Ipv4Header, PacketBuf, Selector, Seq, SeqWidth, Spi, Upper};
 use zerocopy::IntoBytes;
@@ -17,7 +17,7 @@ use zerocopy::IntoBytes;
 use super::traffic::{Flow, PACKET, Random};
 
 /// Engine under test.
-pub type Databases = Engine<AnyAlgorithms, 20_480, 20_480, 65_536>;
+pub type Databases = HeapEngine<AnyAlgorithms>;
 
 /// Largest number of tunnels.
 pub const MAX_TUNNELS: usize = 20_000;
@@ -34,12 +34,18 @@ const LOADS: usize = 5;
 /// Time after which an engine is not loaded once more.
 const LOADING_LIMIT: Duration = Duration::from_secs(1);
 
+/// Number of flows that the engine caches.
+const FLOWS: usize = 65_536;
+
 /// Headroom for the outer header, the ESP header and the IV when a peer seals.
 const HEADROOM: usize = 64;
 
 /// Returns an empty engine that has space for the SAs and policies of these tunnels.
-fn engine(_tunnels: usize) -> Box<Databases> {
-    Box::new(Engine::new(Settings::STRICT, None, None))
+fn engine(tunnels: usize) -> Box<Databases> {
+    let capacity = Capacity { sas: 2 * tunnels, policies: 2 * tunnels, flows: FLOWS };
+    let mut engine = HeapEngine::with_capacity(Settings::STRICT, capacity, None, None);
+    engine.set_hash_key([0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344]);
+    Box::new(engine)
 }
 
 /// Engine of the hub for one direction, with an SA and a PROTECT policy for each tunnel and one BYPASS policy.
