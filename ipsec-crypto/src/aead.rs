@@ -97,7 +97,7 @@ suite!(
 #[cfg(feature = "aes-gcm")]
 mod gcm {
     use super::{Array, Gcm, KeyInit};
-    use aes::{Aes128, Aes192, Aes256};
+    use aes::{Aes128Enc as Aes128, Aes192Enc as Aes192, Aes256Enc as Aes256};
     use aes_gcm::AesGcm;
     use cipher::consts::{U8, U12, U16};
 

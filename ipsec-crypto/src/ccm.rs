@@ -14,7 +14,7 @@ use core::marker::PhantomData;
 use ::aead::inout::InOutBuf;
 use ::aead::{AeadInOut, Tag as AeadTag};
 use ::ccm::{Ccm as Inner, TagSize};
-use aes::{Aes128, Aes192, Aes256};
+use aes::{Aes128Enc as Aes128, Aes192Enc as Aes192, Aes256Enc as Aes256};
 use cipher::array::{Array, ArraySize};
 use cipher::consts::{U8, U11, U12, U16};
 use cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit};

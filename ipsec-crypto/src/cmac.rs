@@ -1,7 +1,7 @@
 use core::fmt;
 
 use ::cmac::digest::{FixedOutput, Update};
-use aes::Aes128;
+use aes::Aes128Enc as Aes128;
 use cipher::KeyInit;
 use cipher::array::Array;
 

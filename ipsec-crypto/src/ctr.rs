@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use aes::{Aes128, Aes192, Aes256};
+use aes::{Aes128Enc as Aes128, Aes192Enc as Aes192, Aes256Enc as Aes256};
 use cipher::array::Array;
 use cipher::consts::U16;
 use cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit};

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use aes::Aes128;
+use aes::Aes128Enc as Aes128;
 use cipher::array::Array;
 use cipher::{BlockCipherEncrypt, KeyInit};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
