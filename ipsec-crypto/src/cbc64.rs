@@ -1,7 +1,9 @@
 //! Ciphers with 64-bit blocks in CBC mode: RFC 2405 (DES), RFC 2451 (3DES, Blowfish, CAST-128).
 
+use core::borrow::Borrow;
 use core::fmt;
 
+#[cfg(any(feature = "des", feature = "3des", feature = "cast128", not(feature = "alloc")))]
 use cipher::KeyInit;
 
 use crate::cipher::BatchItem;
@@ -10,9 +12,15 @@ use crate::layout::layout;
 use crate::{Cbc, Cipher, Confidential, IcvLen, Iv, KeyError, KeyLengths, Layout, cbc};
 
 macro_rules! cbc {
-    ($(#[$doc:meta])* $name:ident($inner:ty), $block:literal, $text:literal) => {
+    ($(#[$doc:meta])* $name:ident($stored:ty), $schedule:ty, $block:literal, $text:literal) => {
         $(#[$doc])*
-        pub struct $name($inner);
+        pub struct $name($stored);
+
+        impl $name {
+            fn schedule(&self) -> &$schedule {
+                self.0.borrow()
+            }
+        }
 
         impl Cipher for $name {
             fn layout(&self) -> Layout {
@@ -20,15 +28,15 @@ macro_rules! cbc {
             }
 
             fn encrypt(&self, iv: &Iv, body: &mut [u8]) {
-                cbc::encrypt(&self.0, iv, body);
+                cbc::encrypt(self.schedule(), iv, body);
             }
 
             fn decrypt(&self, iv: &Iv, body: &mut [u8]) {
-                cbc::decrypt(&self.0, iv, body);
+                cbc::decrypt(self.schedule(), iv, body);
             }
 
             fn encrypt_and_mac(&self, iv: &Iv, text: &mut [u8], from: usize, follow: &mut dyn FnMut(&[u8]), _: Internal) {
-                cbc::encrypt_and_mac(&self.0, iv, text, from, follow);
+                cbc::encrypt_and_mac(self.schedule(), iv, text, from, follow);
             }
 
             /// Encryption takes longer than any hash, so batches always pay.
@@ -37,7 +45,7 @@ macro_rules! cbc {
             }
 
             fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>], _: Internal) {
-                cbc::encrypt_batch(lanes, |cipher| Some(&cipher.0));
+                cbc::encrypt_batch(lanes, |cipher| Some(cipher.schedule()));
             }
         }
 
@@ -55,7 +63,7 @@ macro_rules! cbc {
 #[cfg(feature = "des")]
 cbc!(
     /// DES in CBC mode (RFC 2405). **Legacy**: the 56-bit key can be found by search. Not constant-time.
-    DesCbc(des::Des), 8, "DesCbc"
+    DesCbc(des::Des), des::Des, 8, "DesCbc"
 );
 
 #[cfg(feature = "des")]
@@ -82,7 +90,7 @@ impl DesCbc {
 cbc!(
     /// Triple DES in CBC mode (RFC 2451), encrypt-decrypt-encrypt with three keys. **Legacy**: slow, with 64-bit
     /// blocks. Not constant-time.
-    TripleDesCbc(des::TdesEde3), 8, "TripleDesCbc"
+    TripleDesCbc(des::TdesEde3), des::TdesEde3, 8, "TripleDesCbc"
 );
 
 #[cfg(feature = "3des")]
@@ -106,10 +114,31 @@ impl TripleDesCbc {
     }
 }
 
+/// Key schedule of Blowfish, on the heap if there is one: it is several times as large as those of other ciphers.
+#[cfg(all(feature = "blowfish", feature = "alloc"))]
+type StoredBlowfish = alloc::boxed::Box<blowfish::Blowfish>;
+#[cfg(all(feature = "blowfish", not(feature = "alloc")))]
+type StoredBlowfish = blowfish::Blowfish;
+
+/// Computes the key schedule of a key that is not empty.
+#[cfg(all(feature = "blowfish", feature = "alloc"))]
+fn stored_blowfish(key: &[u8]) -> Option<StoredBlowfish> {
+    key.first()?;
+    // The state before the key is public, so that the schedule is never copied.
+    let mut schedule = StoredBlowfish::from(blowfish::Blowfish::bc_init_state());
+    schedule.bc_expand_key(key);
+    Some(schedule)
+}
+
+#[cfg(all(feature = "blowfish", not(feature = "alloc")))]
+fn stored_blowfish(key: &[u8]) -> Option<StoredBlowfish> {
+    blowfish::Blowfish::new_from_slice(key).ok()
+}
+
 #[cfg(feature = "blowfish")]
 cbc!(
     /// Blowfish in CBC mode (RFC 2451). **Legacy**: 64-bit blocks, key schedule of 4168 octets. Not constant-time.
-    BlowfishCbc(blowfish::Blowfish), 8, "BlowfishCbc"
+    BlowfishCbc(StoredBlowfish), blowfish::Blowfish, 8, "BlowfishCbc"
 );
 
 #[cfg(feature = "blowfish")]
@@ -121,14 +150,14 @@ impl BlowfishCbc {
     pub fn from_slice(key: &[u8]) -> Result<Self, KeyError> {
         let allowed = KeyLengths { min: 5, max: 56, step: 1 };
         allowed.check(key)?;
-        blowfish::Blowfish::new_from_slice(key).map(Self).map_err(|_| KeyError::length(allowed, key))
+        stored_blowfish(key).map(Self).ok_or(KeyError::length(allowed, key))
     }
 }
 
 #[cfg(feature = "cast128")]
 cbc!(
     /// CAST-128 in CBC mode (RFC 2451, RFC 2144). **Legacy**: 64-bit blocks. Not constant-time.
-    Cast128Cbc(cast5::Cast5), 8, "Cast128Cbc"
+    Cast128Cbc(cast5::Cast5), cast5::Cast5, 8, "Cast128Cbc"
 );
 
 #[cfg(feature = "cast128")]

@@ -1,11 +1,17 @@
 use ipsec_packet::{AntiReplay, NoReplay, ReplayError, ReplayWindow, Seq, WindowSize};
 
+/// Window of more than 256 packets, on the heap if there is one: most SAs have a smaller one.
+#[cfg(feature = "alloc")]
+type Large<W> = alloc::boxed::Box<W>;
+#[cfg(not(feature = "alloc"))]
+type Large<W> = W;
+
 /// Anti-replay window whose size is chosen at run time: the sizes of setkey's `-r` and of PF_KEY, rounded up to a
 /// power of two, up to the largest of iproute2 (RFC 4303 section 3.4.3).
 //= RFC 4303 3.4.3/1
 //# MUST: anti-replay is supported, to be enabled for each SA
 #[derive(Debug)]
-#[allow(missing_docs, clippy::large_enum_variant)] // the names say it; there is no heap
+#[allow(missing_docs, clippy::large_enum_variant)] // the names say it; firmware has no heap
 #[non_exhaustive]
 pub enum AnyWindow {
     Off(NoReplay),
@@ -13,10 +19,10 @@ pub enum AnyWindow {
     Of64(ReplayWindow<2>),
     Of128(ReplayWindow<4>),
     Of256(ReplayWindow<8>),
-    Of512(ReplayWindow<16>),
-    Of1024(ReplayWindow<32>),
-    Of2048(ReplayWindow<64>),
-    Of4096(ReplayWindow<128>),
+    Of512(Large<ReplayWindow<16>>),
+    Of1024(Large<ReplayWindow<32>>),
+    Of2048(Large<ReplayWindow<64>>),
+    Of4096(Large<ReplayWindow<128>>),
 }
 
 macro_rules! each {
@@ -44,7 +50,7 @@ impl crate::SizedWindow for AnyWindow {
 impl AnyWindow {
     /// Creates a window of at least this size. Size 0 disables anti-replay ([`NoReplay`]; RFC 4303 section 3.4.3).
     /// Returns `None` above 4096 packets.
-    pub const fn new(size: WindowSize) -> Option<Self> {
+    pub fn new(size: WindowSize) -> Option<Self> {
         Some(match size.in_packets() {
             //= RFC 4303 3.3.3/3
             //# SHOULD NOT: anti-replay is provided for manually distributed keys
@@ -53,10 +59,10 @@ impl AnyWindow {
             33..=64 => Self::Of64(ReplayWindow::new()),
             65..=128 => Self::Of128(ReplayWindow::new()),
             129..=256 => Self::Of256(ReplayWindow::new()),
-            257..=512 => Self::Of512(ReplayWindow::new()),
-            513..=1024 => Self::Of1024(ReplayWindow::new()),
-            1025..=2048 => Self::Of2048(ReplayWindow::new()),
-            2049..=4096 => Self::Of4096(ReplayWindow::new()),
+            257..=512 => Self::Of512(Large::from(ReplayWindow::new())),
+            513..=1024 => Self::Of1024(Large::from(ReplayWindow::new())),
+            1025..=2048 => Self::Of2048(Large::from(ReplayWindow::new())),
+            2049..=4096 => Self::Of4096(Large::from(ReplayWindow::new())),
             _ => return None,
         })
     }

@@ -579,3 +579,15 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
             .map(|(at, _)| at)
     }
 }
+
+#[cfg(all(test, feature = "alloc", feature = "runtime-suites"))]
+mod tests {
+    use super::*;
+
+    /// Only the key schedule of Blowfish, and a window of more than 256 packets, have memory of their own.
+    #[test]
+    fn sa_of_any_algorithm_takes_at_most_1536_octets() {
+        let octets = size_of::<Place<crate::AnyAlgorithms>>();
+        assert!(octets <= 1536, "{octets}");
+    }
+}
