@@ -10,7 +10,7 @@ use crate::sa::Sa;
 use crate::sad_index::Wanted;
 use crate::spd::{Chosen, Lookup, Rule, Verdict};
 use crate::table::SlotNumber;
-use ipsec_sa::{Action, Bundle, Direction, PolicyDirection, Protocol, SaId};
+use ipsec_sa::{Action, Direction, PolicyDirection, Protocol, SaId};
 
 impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize> Engine<A, SAS, POLICIES, FLOWS> {
     /// Refuses a packet that exceeds the MTU of the tunnel and must not be fragmented. Returns whether the packet of
@@ -19,18 +19,17 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     pub(crate) fn check_size(
         &self,
         now: Instant,
-        bundle: &Bundle,
         chosen: &Chosen,
         plan: &mut SizePlan,
         inner: Inner<'_>,
     ) -> Result<bool, DiscardReason> {
-        let mtu = self.mtu(now, bundle, chosen);
+        let mtu = self.mtu(now, chosen);
         let Some(mtu) = mtu.filter(|&mtu| plan.length > mtu.into()) else { return Ok(false) };
-        if let Some(shorter) = self.with_less_tfc(bundle, chosen, mtu, inner) {
+        if let Some(shorter) = self.with_less_tfc(chosen, mtu, inner) {
             *plan = shorter;
             return Ok(false);
         }
-        *plan = self.plan(bundle, chosen, inner, 0)?;
+        *plan = self.plan(chosen, inner, 0)?;
         let (may_pass, least) = match inner.ip.version() {
             // A packet that may be fragmented inside the tunnel may be fragmented outside, whatever the DF rule of
             // the tunnel is: the sender cannot help.
@@ -43,14 +42,13 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
             true => Ok(true),
             //= RFC 4303 3.3.4/1
             //# MUST: ICMP pmtu messages can be generated
-            false => Err(DiscardReason::TooBig { mtu: self.largest_inner(bundle, chosen, mtu, inner).max(least) }),
+            false => Err(DiscardReason::TooBig { mtu: self.largest_inner(chosen, mtu, inner).max(least) }),
         }
     }
 
     /// Returns the plan with the most TFC padding that fits; `None` if the packet does not fit without padding.
-    fn with_less_tfc(&self, bundle: &Bundle, chosen: &Chosen, mtu: u16, inner: Inner<'_>) -> Option<SizePlan> {
-        let fits =
-            |max_tfc| self.plan(bundle, chosen, inner, max_tfc).ok().filter(|plan| plan.length <= usize::from(mtu));
+    fn with_less_tfc(&self, chosen: &Chosen, mtu: u16, inner: Inner<'_>) -> Option<SizePlan> {
+        let fits = |max_tfc| self.plan(chosen, inner, max_tfc).ok().filter(|plan| plan.length <= usize::from(mtu));
         let mut best = fits(0)?;
         // The length does not decrease with padding, so the largest padding that fits is found by bisection.
         let (mut most, mut step) = (0usize, 1usize << 15);
@@ -64,19 +62,19 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Returns the path MTU of the SAs, if it is known.
-    fn mtu(&self, now: Instant, bundle: &Bundle, chosen: &Chosen) -> Option<u16> {
+    fn mtu(&self, now: Instant, chosen: &Chosen) -> Option<u16> {
         let life = self.settings.path_mtu_lifetime;
-        let paths = self.through(bundle, chosen).filter_map(|(sa, _)| sa.path_mtu(now, life));
+        let paths = self.through(chosen).filter_map(|(sa, _)| sa.path_mtu(now, life));
         paths.chain(self.settings.link_mtu).min()
     }
 
     /// Returns the length of the largest packet whose protected form has at most `mtu` octets. Padding makes the
     /// lengths grow in steps, so a few are tried from above.
-    fn largest_inner(&self, bundle: &Bundle, chosen: &Chosen, mtu: u16, like: Inner<'_>) -> u16 {
+    fn largest_inner(&self, chosen: &Chosen, mtu: u16, like: Inner<'_>) -> u16 {
         let sealed = |inner: usize| {
             let mut plan = SizePlan::of(like.ip).with_max_tfc(0);
             plan.length = inner;
-            self.through(bundle, chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, like)).ok()?;
+            self.through(chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, like)).ok()?;
             Some(plan.length)
         };
         let mut inner = usize::from(mtu);
@@ -109,8 +107,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let &Rule { id, policy, .. } = self.spd.rule(at)?;
         let Action::Protect(bundle) = policy.action else { return None };
         let chosen = self.choose(now, id, &bundle, (&flow, place)).ok()?;
-        let mtu = self.mtu(now, &bundle, &chosen)?;
-        Some(self.largest_inner(&bundle, &chosen, mtu, Inner { ip: &ip, packet: like }))
+        let mtu = self.mtu(now, &chosen)?;
+        Some(self.largest_inner(&chosen, mtu, Inner { ip: &ip, packet: like }))
     }
 
     /// Applies an ICMP report that a packet of an SA was too big. Returns whether it lowered the path MTU of an SA.

@@ -7,8 +7,7 @@ use esp_core::{IvSource, SealError};
 use ipsec_packet::{Flow, Instant, IpError, PacketBuf, ParsedIp, quoted_flow};
 
 use ipsec_sa::{
-    Acquire, Action, Bundle, Direction, MAX_TRANSFORMS, Mode, PolicyDirection, PolicyId, PolicyParams, Protocol,
-    Template,
+    Acquire, Action, Bundle, Direction, MAX_TRANSFORMS, Mode, PolicyDirection, PolicyId, Protocol, Template,
 };
 
 use crate::acquire::AcquireLimit;
@@ -38,14 +37,13 @@ struct SequenceExhausted {
     last: u32,
 }
 
-/// PROTECT policy of a packet.
-struct Selected {
-    /// Slot of the policy.
-    at: SlotNumber,
-    /// Flow that the policy selects: that of the packet, or of the traffic that an ICMP error is about.
-    flow: Flow,
-    /// Place of the flow in the cache.
-    place: Option<FlowPlace>,
+/// Result of the policy of a packet.
+#[allow(clippy::large_enum_variant)] // there is no heap
+enum Selected {
+    /// The SAs of a PROTECT policy, at least one.
+    Sas(Chosen),
+    Bypass,
+    Acquire(Acquire),
 }
 
 impl<E: Into<DiscardReason>> From<E> for Refused {
@@ -100,41 +98,28 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         now: Instant,
         iv: &mut impl IvSource,
     ) -> Result<OutboundAction, Refused> {
-        // Steps 1 to 3: the selectors of the packet are looked up in the cache, and in the SPD behind it.
-        let Some(Selected { at, flow, place }) = self.select_policy(ip, packet.data())? else {
-            return Ok(OutboundAction::Bypass);
+        // Steps 1 to 3: the selectors of the packet are looked up in the cache, which has the SAs of a known flow, too.
+        let own = ip.flow()?;
+        let lookup = self.lookup(Direction::Outbound, PolicyDirection::Out, &own);
+        let chosen = match self.known_choice(lookup.place, now) {
+            Some(chosen) if chosen.iter().next().is_some() => chosen,
+            _ => match self.choose_for(packet.data(), (&own, lookup), now)? {
+                Selected::Sas(chosen) => chosen,
+                Selected::Bypass => return Ok(OutboundAction::Bypass),
+                Selected::Acquire(acquire) => return Ok(OutboundAction::Acquire(acquire)),
+            },
         };
-        let Some(&Rule { id, policy: PolicyParams { action: Action::Protect(bundle), .. }, .. }) = self.spd.rule(at)
-        else {
-            return Err(DiscardReason::NoPolicy.into());
-        };
-        // Step 3: a PROTECT policy is applied with the SAs of its templates; a missing one is requested.
-        let chosen = match self.choose(now, id, &bundle, (&flow, place)) {
-            Ok(chosen) => chosen,
-            Err(acquire) => {
-                if let Some(rule) = self.spd.rule_mut(at) {
-                    let limit = AcquireLimit { now, interval: self.settings.acquire_interval };
-                    self.acquires.record(limit, &acquire, &mut rule.last_acquire);
-                }
-                return Ok(OutboundAction::Acquire(acquire));
-            }
-        };
-        // All templates are optional and have no SA.
-        if chosen.iter().all(Option::is_none) {
-            return Ok(OutboundAction::Bypass);
-        }
         // Everything that can fail is checked before the packet is changed.
         let inner = Inner { ip, packet: packet.data() };
-        let mut plan = self.plan(&bundle, &chosen, inner, usize::MAX)?;
+        let mut plan = self.plan(&chosen, inner, usize::MAX)?;
         self.check_sequence_numbers(&chosen)?;
-        self.check_headers(&bundle, &chosen, inner)?;
-        let fragment = self.check_size(now, &bundle, &chosen, &mut plan, inner)?;
+        self.check_headers(&chosen, inner)?;
+        let fragment = self.check_size(now, &chosen, &mut plan, inner)?;
         plan.check_space_in(packet).map_err(IpError::from)?;
         packet.truncate(ip.len());
         //= RFC 2406 3.3/1
         //# MUST: where several ipsec headers are asked for, policy defines their order
-        for (template, at) in bundle.iter().zip(chosen) {
-            let Some(at) = at else { continue };
+        for (at, mode) in chosen.iter() {
             let Some(slot) = self.sad.get_mut(at) else { return Err(DiscardReason::NoSa.into()) };
             let Some(sa) = &mut slot.sa else { return Err(DiscardReason::Larval.into()) };
             let mut encapsulation = Encapsulation {
@@ -145,7 +130,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 max_tfc: plan.max_tfc,
                 ip,
             };
-            let octets = protect(sa, mode_of(template.mode, sa.mode), &mut encapsulation, packet, iv)?;
+            let octets = protect(sa, mode, &mut encapsulation, packet, iv)?;
             debug_assert!(ip.is_of(packet.data()), "headers were changed and not their parsed form");
             self.sad.charge(at, now, octets);
             self.check_sequence_left(at);
@@ -154,42 +139,69 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         Ok(OutboundAction::Send)
     }
 
-    /// Looks the packet up in the SPD. Returns the PROTECT policy that it matches; `None` if the packet is bypassed.
-    fn select_policy(&mut self, ip: &ParsedIp, packet: &[u8]) -> Result<Option<Selected>, DiscardReason> {
-        let own = ip.flow()?;
-        let Lookup { verdict, place, .. } = self.lookup(Direction::Outbound, PolicyDirection::Out, &own);
-        let selected = match verdict {
-            Verdict::Rule(at) => Selected { at, flow: own, place },
+    /// Returns the SAs that were chosen for a cached flow, if the same would be chosen now.
+    fn known_choice(&mut self, place: Option<FlowPlace>, now: Instant) -> Option<Chosen> {
+        let known = (*self.spd.chosen(place)?)?;
+        if !self.sad.is_current(&known) {
+            return None;
+        }
+        for (at, _) in known.chosen.iter() {
+            self.sad.refresh(at, now);
+        }
+        self.sad.is_current(&known).then_some(known.chosen)
+    }
+
+    /// Applies the policy of a packet, and chooses the SAs of a PROTECT policy.
+    fn choose_for(
+        &mut self,
+        packet: &[u8],
+        (own, lookup): (&Flow, Lookup),
+        now: Instant,
+    ) -> Result<Selected, DiscardReason> {
+        let (at, flow, place) = match lookup.verdict {
+            Verdict::Rule(at) => (at, *own, lookup.place),
             Verdict::Opaque => return Err(DiscardReason::Opaque),
-            Verdict::NoPolicy => match self.return_traffic_policy(&own, packet) {
+            Verdict::NoPolicy => match self.return_traffic_policy(own, packet) {
                 Some(found) => found,
-                None => return self.unmatched().map(|()| None),
+                None => return self.unmatched().map(|()| Selected::Bypass),
             },
         };
-        let Some(Rule { policy, .. }) = self.spd.rule(selected.at) else { return Err(DiscardReason::NoPolicy) };
-        let bundle = match &policy.action {
-            Action::Bypass => return Ok(None),
+        let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(DiscardReason::NoPolicy) };
+        let bundle = match policy.action {
+            Action::Bypass => return Ok(Selected::Bypass),
             Action::Discard => return Err(DiscardReason::Policy),
             Action::Protect(bundle) => bundle,
         };
         // A packet that is return traffic by its payload only has other addresses: a tunnel can carry it, transport
         // mode cannot.
-        if selected.flow != own && bundle.iter().next().is_some_and(|template| template.mode != Mode::Tunnel) {
+        if flow != *own && bundle.iter().next().is_some_and(|template| template.mode != Mode::Tunnel) {
             return Err(DiscardReason::NoPolicy);
         }
-        Ok(Some(selected))
+        // A PROTECT policy is applied with the SAs of its templates; a missing one is requested.
+        match self.choose(now, id, &bundle, (&flow, place)) {
+            // All templates are optional and have no SA.
+            Ok(chosen) if chosen.iter().next().is_none() => Ok(Selected::Bypass),
+            Ok(chosen) => Ok(Selected::Sas(chosen)),
+            Err(acquire) => {
+                if let Some(rule) = self.spd.rule_mut(at) {
+                    let limit = AcquireLimit { now, interval: self.settings.acquire_interval };
+                    self.acquires.record(limit, &acquire, &mut rule.last_acquire);
+                }
+                Ok(Selected::Acquire(acquire))
+            }
+        }
     }
 
     /// Finds the policy and the flow of the return traffic of a packet that an ICMP error quotes: an error without a
     /// policy of its own is sent like that traffic (RFC 4301 section 6.2).
-    fn return_traffic_policy(&mut self, own: &Flow, packet: &[u8]) -> Option<Selected> {
+    fn return_traffic_policy(&mut self, own: &Flow, packet: &[u8]) -> Option<(SlotNumber, Flow, Option<FlowPlace>)> {
         if !own.is_icmp() {
             return None;
         }
         let flow = quoted_flow(packet)?.reversed();
         let Lookup { verdict, place, .. } = self.lookup(Direction::Outbound, PolicyDirection::Out, &flow);
         match verdict {
-            Verdict::Rule(at) => Some(Selected { at, flow, place }),
+            Verdict::Rule(at) => Some((at, flow, place)),
             Verdict::Opaque | Verdict::NoPolicy => None,
         }
     }
@@ -203,29 +215,27 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         bundle: &Bundle,
         (flow, place): (&Flow, Option<FlowPlace>),
     ) -> Result<Chosen, Acquire> {
-        if let Some(known) = self.spd.chosen(place).and_then(|chosen| *chosen)
-            && self.sad.is_current(&known)
-        {
-            known.chosen.iter().flatten().for_each(|&at| {
-                self.sad.refresh(at, now);
-            });
-            if self.sad.is_current(&known) {
-                return Ok(known.chosen);
-            }
+        if let Some(known) = self.known_choice(place, now) {
+            return Ok(known);
         }
         let mut chosen = Chosen::default();
         let mut asked = [None; MAX_TRANSFORMS];
         // Addresses of the packet, and behind a tunnel those of the tunnel.
         let mut ends = (flow.source, flow.destination);
-        for ((template, slot), asked) in bundle.iter().zip(&mut chosen).zip(&mut asked) {
+        for (n, (template, asked)) in (0..).zip(bundle.iter().zip(&mut asked)) {
             let reqid = id.reqid(template);
             let wanted = wanted(template, reqid, ends);
             self.refresh_all(&wanted, now);
             *asked = Some(wanted);
-            *slot = self.sad.choose(&wanted, |sa| serves(sa, template, reqid, ends));
-            match slot.and_then(|at| self.sad.get(at)).and_then(|slot| slot.sa.as_ref()) {
-                Some(sa) if mode_of(template.mode, sa.mode) != Mode::Transport => ends = (sa.source, sa.destination),
-                Some(_) => {}
+            let found = self.sad.choose(&wanted, |sa| serves(sa, template, reqid, ends));
+            match found.and_then(|at| Some((at, self.sad.get(at)?.sa.as_ref()?))) {
+                Some((at, sa)) => {
+                    let mode = mode_of(template.mode, sa.mode);
+                    chosen.set(n, at, mode);
+                    if mode != Mode::Transport {
+                        ends = (sa.source, sa.destination);
+                    }
+                }
                 None if self.is_optional(template) => {}
                 //= RFC 3173 4/1
                 //# MUST: two nodes establish an association before they use IPComp
@@ -255,8 +265,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Checks that every SA has enough sequence numbers: an SA that matches two templates needs two.
     fn check_sequence_numbers(&mut self, chosen: &Chosen) -> Result<(), Refused> {
-        for &at in chosen.iter().flatten() {
-            let uses = chosen.iter().flatten().filter(|other| **other == at).count();
+        for (at, _) in chosen.iter() {
+            let uses = chosen.iter().filter(|(other, _)| *other == at).count();
             let Some(slot) = self.sad.get(at) else { continue };
             let Some(counter) = slot.sa.as_ref().and_then(|sa| sa.transform.counter()) else { continue };
             //= RFC 4303 3.3.3/1
@@ -278,37 +288,24 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     }
 
     /// Computes the length of a packet after all transforms, with at most this much TFC padding.
-    pub(crate) fn plan(
-        &self,
-        bundle: &Bundle,
-        chosen: &Chosen,
-        inner: Inner<'_>,
-        max_tfc: usize,
-    ) -> Result<SizePlan, DiscardReason> {
+    pub(crate) fn plan(&self, chosen: &Chosen, inner: Inner<'_>, max_tfc: usize) -> Result<SizePlan, DiscardReason> {
         let mut plan = SizePlan::of(inner.ip).with_max_tfc(max_tfc);
-        self.through(bundle, chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, inner))?;
+        self.through(chosen).try_for_each(|(sa, mode)| plan.through(sa, mode, inner))?;
         Ok(plan)
     }
 
     /// Checks that no transform will refuse the headers of the packet after another one has changed it. The first
     /// transform checks them itself.
-    fn check_headers(&self, bundle: &Bundle, chosen: &Chosen, inner: Inner<'_>) -> Result<(), DiscardReason> {
-        if chosen.iter().flatten().nth(1).is_none() {
+    fn check_headers(&self, chosen: &Chosen, inner: Inner<'_>) -> Result<(), DiscardReason> {
+        if chosen.iter().nth(1).is_none() {
             return Ok(());
         }
         let mut check = HeaderCheck::of(inner);
-        self.through(bundle, chosen).try_for_each(|(sa, mode)| check.through(sa, mode))
+        self.through(chosen).try_for_each(|(sa, mode)| check.through(sa, mode))
     }
 
-    pub(crate) fn through<'s>(
-        &'s self,
-        bundle: &'s Bundle,
-        chosen: &'s Chosen,
-    ) -> impl Iterator<Item = (&'s Sa<A>, Mode)> + 's {
-        bundle.iter().zip(chosen).filter_map(|(template, at)| {
-            let sa = self.sad.get((*at)?)?.sa.as_ref()?;
-            Some((sa, mode_of(template.mode, sa.mode)))
-        })
+    pub(crate) fn through<'s>(&'s self, chosen: &'s Chosen) -> impl Iterator<Item = (&'s Sa<A>, Mode)> + 's {
+        chosen.iter().filter_map(|(at, mode)| Some((self.sad.get(at)?.sa.as_ref()?, mode)))
     }
 }
 

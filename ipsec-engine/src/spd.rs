@@ -61,8 +61,28 @@ pub(crate) struct Lookup {
     pub(crate) place: Option<FlowPlace>,
 }
 
-/// Slots of the SAs of the templates of a policy, in their order; `None` for an optional template without an SA.
-pub(crate) type Chosen = [Option<SlotNumber>; MAX_TRANSFORMS];
+/// SAs of the templates of a policy, in their order.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Chosen {
+    /// Slots of the SAs; `None` for an optional template without an SA.
+    slots: [Option<SlotNumber>; MAX_TRANSFORMS],
+    /// Modes in which they are used.
+    modes: [Mode; MAX_TRANSFORMS],
+}
+
+impl Chosen {
+    /// Sets the SA of the template at this index.
+    pub(crate) fn set(&mut self, template: usize, at: SlotNumber, mode: Mode) {
+        if let (Some(slot), Some(place)) = (self.slots.get_mut(template), self.modes.get_mut(template)) {
+            (*slot, *place) = (Some(at), mode);
+        }
+    }
+
+    /// Iterates over the slots of the SAs and their modes, the innermost first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (SlotNumber, Mode)> + '_ {
+        self.slots.iter().zip(&self.modes).filter_map(|(at, mode)| Some(((*at)?, *mode)))
+    }
+}
 
 /// Reason why a policy was not added (RFC 4301 section 4.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
