@@ -11,7 +11,7 @@ use std::slice::ChunksExact;
 use std::time::{Duration, Instant};
 
 use gateway::{Databases, Gateway, MAX_TUNNELS, NOW};
-use ipsec_engine::{Direction, InboundAction, OutboundAction};
+use ipsec_engine::{Direction, InboundAction, InboundSlot, OutboundAction, OutboundSlot};
 use ipsec_packet::{PacketBuf, Seq};
 use traffic::{Pattern, Traffic};
 
@@ -49,9 +49,11 @@ struct Column {
     pass: fn(&mut Databases, &mut Frames, ChunksExact<'_, u8>),
 }
 
-const COLUMNS: [Column; 2] = [
+const COLUMNS: [Column; 4] = [
     Column { name: "out", direction: Direction::Outbound, pass: outbound },
     Column { name: "in", direction: Direction::Inbound, pass: inbound },
+    Column { name: "out, 32", direction: Direction::Outbound, pass: outbound_batch },
+    Column { name: "in, 32", direction: Direction::Inbound, pass: inbound_batch },
 ];
 
 /// Medians of one pattern in one column.
@@ -84,7 +86,7 @@ fn tunnels(argument: &str) -> Result<usize, String> {
 }
 
 fn measure_all(all: &[usize]) {
-    print!("{:<38}", "packets of 64 octets");
+    print!("{:<42}", "packets of 64 octets, one or 32 at a time");
     COLUMNS.iter().for_each(|column| print!(" {:>10} {:>7}", format!("{}, ns", column.name), "ratio"));
     println!();
     let mut small = gateways(1);
@@ -102,7 +104,7 @@ fn measure(small: &mut [Gateway; 2], tunnels: usize) -> Results {
     let mut large = gateways(tunnels);
     let seconds = |column: &Column| of(&mut large, column.direction).loading.as_secs_f64();
     let loading: Vec<f64> = COLUMNS.iter().map(seconds).collect();
-    print!("{:<38}", format!("{tunnels:>5} tunnels, loading, seconds"));
+    print!("{:<42}", format!("{tunnels:>5} tunnels, loading, seconds"));
     loading.iter().for_each(|seconds| print!(" {seconds:>10.4} {:>7}", ""));
     println!();
     let patterns = Pattern::ALL.map(|pattern| {
@@ -113,7 +115,7 @@ fn measure(small: &mut [Gateway; 2], tunnels: usize) -> Results {
                 cell(column, pattern, engines, seed)
             })
             .collect();
-        print!("{:<38}", format!("{tunnels:>5} tunnels, {}", pattern.name()));
+        print!("{:<42}", format!("{tunnels:>5} tunnels, {}", pattern.name()));
         cells.iter().for_each(|cell| print!(" {:>10.1} {:>7.2}", cell.nanoseconds, cell.ratio));
         println!();
         (pattern, cells)
@@ -211,6 +213,28 @@ fn inbound(databases: &mut Databases, frames: &mut Frames, packets: ChunksExact<
         let mut packet = copied(&mut frames[0], octets);
         let action = black_box(databases.inbound(&mut packet, NOW));
         assert!(matches!(action, InboundAction::Deliver { .. } | InboundAction::Bypass), "{action:?}");
+    }
+}
+
+/// Passes packets as one batch to be protected.
+fn outbound_batch(databases: &mut Databases, frames: &mut Frames, packets: ChunksExact<'_, u8>) {
+    let slots = frames.iter_mut().zip(packets).map(|(frame, octets)| OutboundSlot::new(copied(frame, octets)));
+    let mut slots: Vec<_> = slots.collect();
+    databases.outbound_batch(&mut slots, NOW, &mut |seq: Seq, iv: &mut [u8]| iv.fill(seq.get() as u8));
+    for slot in &slots {
+        let action = black_box(&slot.action);
+        assert!(matches!(action, Some(OutboundAction::Send | OutboundAction::Bypass)), "{action:?}");
+    }
+}
+
+/// Passes packets as one batch as they are received.
+fn inbound_batch(databases: &mut Databases, frames: &mut Frames, packets: ChunksExact<'_, u8>) {
+    let slots = frames.iter_mut().zip(packets).map(|(frame, octets)| InboundSlot::new(copied(frame, octets)));
+    let mut slots: Vec<_> = slots.collect();
+    databases.inbound_batch(&mut slots, NOW);
+    for slot in &slots {
+        let action = black_box(&slot.action);
+        assert!(matches!(action, Some(InboundAction::Deliver { .. } | InboundAction::Bypass)), "{action:?}");
     }
 }
 

@@ -14,7 +14,7 @@ use crate::receiver::{Receiver, is_authentic};
 use crate::{Inbound, IvSource, OpenError, Opened, Outbound, SealError, header};
 
 /// Number of packets that are sealed together. Larger batches are processed in parts.
-const GROUP_LEN: usize = 32;
+pub(crate) const GROUP_LEN: usize = 32;
 
 /// Packet of a batch that is to be sealed (RFC 4303 section 3.3).
 #[derive(Debug)]

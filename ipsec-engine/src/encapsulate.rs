@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use esp_core::IvSource;
+use esp_core::{IvSource, Padding, Prepared, SealError};
 use ipcomp_core::{Compression, Compressor, THRESHOLD, compress};
 use ipsec_packet::{
     BeetError, DestinationOptions, DfPolicy, HeaderPosition, IpError, IpProto, NoSpace, Outer, PacketBuf, ParsedIp,
@@ -15,6 +15,7 @@ use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::discard::DiscardReason;
 use crate::sa::{IpcompOut, Sa, Transform};
+use crate::table::SlotNumber;
 use crate::tunnel_policy::is_recursive;
 
 /// Largest number of octets of ESP padding that aligns the ciphertext to the block size.
@@ -32,6 +33,36 @@ pub(crate) struct Encapsulation<'e, C> {
     pub(crate) max_tfc: usize,
     /// Headers of the packet, which each transform updates.
     pub(crate) ip: &'e mut ParsedIp,
+    /// Batch that completes the ESP packet of the outermost transform; `None` for other transforms.
+    pub(crate) batch: Option<&'e mut BatchSeal>,
+}
+
+/// ESP packet of a batch, which is completed together with others.
+#[derive(Debug)]
+pub(crate) struct BatchSeal {
+    /// Number of packets in the batch.
+    pub(crate) packets: usize,
+    /// Slot of the SA of the outermost transform.
+    pub(crate) sa: Option<SlotNumber>,
+    /// ESP packet that is not complete.
+    pub(crate) prepared: Option<Prepared>,
+}
+
+impl BatchSeal {
+    /// Seals a packet, or prepares it where a batch is faster.
+    fn seal<S: ipsec_crypto::Suite>(
+        batch: Option<&mut Self>,
+        esp: &mut esp_core::Outbound<S>,
+        packet: &mut PacketBuf<'_>,
+        (next, padding): (IpProto, Padding),
+        iv: &mut impl IvSource,
+    ) -> Result<(), SealError> {
+        match batch.filter(|batch| esp.gains_from_batch(batch.packets)) {
+            Some(batch) => batch.prepared = Some(esp.prepare(packet, next, padding, iv)?),
+            None => _ = esp.seal_padded(packet, next, padding, iv)?,
+        }
+        Ok(())
+    }
 }
 
 /// Returns the mode in which an SA is used for a template.
@@ -186,8 +217,10 @@ fn transport_mode<A: Algorithms>(
     let payload = packet.len().saturating_sub(place.at);
     match &mut sa.transform {
         Transform::EspOut(esp) => {
+            let batch =
+                encapsulation.batch.take().filter(|_| may_be_completed_later(sa.encap, encapsulation.ip.version()));
             let position = EspPosition { place, encap: sa.encap, max_tfc: encapsulation.max_tfc };
-            esp_transport_mode(esp, position, packet, encapsulation.ip, iv)?;
+            esp_transport_mode(esp, position, packet, (encapsulation.ip, batch), iv)?;
             count(encapsulation, Counter::Esp, Counter::EspOctets, payload);
         }
         Transform::AhOut(ah) => {
@@ -228,7 +261,7 @@ fn esp_transport_mode<S: ipsec_crypto::Suite>(
     esp: &mut esp_core::Outbound<S>,
     EspPosition { place, encap, max_tfc }: EspPosition,
     packet: &mut PacketBuf<'_>,
-    ip: &mut ParsedIp,
+    (ip, batch): (&mut ParsedIp, Option<&mut BatchSeal>),
     iv: &mut impl IvSource,
 ) -> Result<(), DiscardReason> {
     let payload = packet.len().saturating_sub(place.at);
@@ -240,7 +273,7 @@ fn esp_transport_mode<S: ipsec_crypto::Suite>(
     open_gap(packet, place, gap, proto)?;
     let whole = packet.checkpoint();
     packet.pull_front(place.at.saturating_add(gap)).map_err(IpError::from)?;
-    if let Err(refused) = esp.seal_padded(packet, place.next, padding, iv) {
+    if let Err(refused) = BatchSeal::seal(batch, esp, packet, (place.next, padding), iv) {
         packet.restore(whole);
         close_gap(packet, place, gap, place.next)?;
         return Err(refused.into());
@@ -280,7 +313,9 @@ fn tunnel_mode<A: Algorithms>(
     match &mut sa.transform {
         Transform::EspOut(esp) => {
             let padding = esp.padding().with_tfc_limit(payload, encapsulation.max_tfc);
-            esp.seal_padded(packet, next, padding, iv)?;
+            let version = if matches!(outer, Outer::V4(_)) { 4 } else { 6 };
+            let batch = encapsulation.batch.take().filter(|_| may_be_completed_later(sa.encap, version));
+            BatchSeal::seal(batch, esp, packet, (next, padding), iv)?;
             //= RFC 4303 2/1
             //# MUST: the header in front of ESP names protocol 50
             let mut proto = IpProto::ESP;
@@ -310,6 +345,11 @@ fn tunnel_mode<A: Algorithms>(
     }
     encapsulation.counters.add(Direction::Outbound, Counter::Tunnelled, 1);
     Ok(payload)
+}
+
+/// Returns whether the headers in front of ESP do not depend on its ciphertext: a UDP checksum over IPv6 does.
+fn may_be_completed_later(encap: Option<UdpEncap>, version: u8) -> bool {
+    encap.is_none() || version == 4
 }
 
 fn ends(outer: &Outer) -> (IpAddr, IpAddr) {

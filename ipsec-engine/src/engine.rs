@@ -10,6 +10,7 @@ use crate::algorithms::Algorithms;
 use crate::audit::Audit;
 use crate::counters::{Counter, Counters};
 use crate::discard::DiscardReason;
+use crate::flow_cache::FlowPlace;
 use crate::sa::Sa;
 use crate::sad::{InstallError, Report, ReserveError, Sad, UpdateError};
 use crate::spd::{Lookup, PolicyError, Spd, Verdict};
@@ -280,10 +281,20 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
 
     /// Looks a flow up in the SPD, and counts hits and misses of the cache.
     pub(crate) fn lookup(&mut self, direction: Direction, policy_direction: PolicyDirection, flow: &Flow) -> Lookup {
+        self.lookup_at(None, (direction, policy_direction), flow)
+    }
+
+    /// Looks a flow up like [`lookup`](Self::lookup), where the cache had it at this place a moment before.
+    pub(crate) fn lookup_at(
+        &mut self,
+        place: Option<FlowPlace>,
+        (direction, policy_direction): (Direction, PolicyDirection),
+        flow: &Flow,
+    ) -> Lookup {
         if !self.spd.has_policies(policy_direction) {
             return Lookup { verdict: Verdict::NoPolicy, hit: false, place: None };
         }
-        let lookup = self.spd.lookup(policy_direction, flow);
+        let lookup = self.spd.lookup(place, policy_direction, flow);
         self.counters.add(direction, if lookup.hit { Counter::CacheHit } else { Counter::CacheMiss }, 1);
         lookup
     }

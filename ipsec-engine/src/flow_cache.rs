@@ -92,12 +92,29 @@ impl<const F: usize> FlowCache<F> {
     pub(crate) fn find(&self, direction: PolicyDirection, flow: &Flow) -> Option<(FlowPlace, Verdict)> {
         let (start, set) = self.set(direction, flow);
         let set = self.entries.get(start..start.saturating_add(set))?;
-        let is_wanted = |cached: &CachedFlow| {
-            cached.generation == self.generation && cached.flow == *flow && cached.direction == direction
-        };
-        let way = set.iter().position(|entry| entry.as_ref().is_some_and(is_wanted))?;
+        let way = set.iter().position(|entry| entry.as_ref().is_some_and(|cached| self.is(cached, direction, flow)))?;
         let verdict = set.get(way)?.as_ref()?.verdict;
         Some((FlowPlace(start.saturating_add(way)), verdict))
+    }
+
+    /// Returns the verdict for a flow if it is at this place.
+    pub(crate) fn find_at(
+        &self,
+        place: FlowPlace,
+        direction: PolicyDirection,
+        flow: &Flow,
+    ) -> Option<(FlowPlace, Verdict)> {
+        let cached = self.entries.get(place.0)?.as_ref().filter(|cached| self.is(cached, direction, flow))?;
+        Some((place, cached.verdict))
+    }
+
+    fn is(&self, cached: &CachedFlow, direction: PolicyDirection, flow: &Flow) -> bool {
+        cached.generation == self.generation && cached.flow == *flow && cached.direction == direction
+    }
+
+    /// Returns the SAs that were chosen for the flow at a place.
+    pub(crate) fn chosen_at(&self, FlowPlace(at): FlowPlace) -> Option<&KnownChoice> {
+        self.entries.get(at)?.as_ref()?.chosen.as_ref()
     }
 
     /// Records the verdict for a flow that is not in the cache; `None` if it has no space at all.

@@ -87,11 +87,13 @@ mod header_check;
 #[cfg(feature = "alloc")]
 mod heap_engine;
 mod inbound;
+mod inbound_batch;
 mod ipsec_header;
 #[cfg(not(feature = "alloc"))]
 mod linear_search;
 mod mtu;
 mod outbound;
+mod outbound_batch;
 mod policy_check;
 mod sa;
 mod sad;
@@ -121,12 +123,14 @@ pub use engine::{Engine, SaView, Settings, Unmatched};
 pub use from_params::SaError;
 #[cfg(feature = "alloc")]
 pub use heap_engine::{Capacity, HeapEngine};
+pub use inbound_batch::InboundSlot;
 pub use ipsec_sa::{
     Acquire, Action, Bundle, DefaultLevel, Direction, Expiry, Level, Lifetimes, Limit, MAX_TRANSFORMS, Mode,
     PolicyBackend, PolicyDirection, PolicyId, PolicyParams, Priority, Protocol, SaAlgorithms, SaBackend, SaChange,
     SaEvent, SaId, SaParams, SaState, SaStatus, SpiRequest, Template, TransformParams, TunnelEndpoints, UdpEncap,
     Usage,
 };
+pub use outbound_batch::OutboundSlot;
 pub use sa::{IpcompOut, MixedFamilies, Sa, Transform};
 pub use sad::{InstallError, ReserveError, UpdateError};
 pub use spd::PolicyError;

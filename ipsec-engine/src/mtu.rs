@@ -101,7 +101,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     pub fn policy_mtu(&mut self, like: &[u8], now: Instant) -> Option<u16> {
         let ip = ParsedIp::read(like).ok()?;
         let flow = ip.flow().ok()?;
-        let Lookup { verdict: Verdict::Rule(at), place, .. } = self.spd.lookup(PolicyDirection::Out, &flow) else {
+        let Lookup { verdict: Verdict::Rule(at), place, .. } = self.spd.lookup(None, PolicyDirection::Out, &flow)
+        else {
             return None;
         };
         let &Rule { id, policy, .. } = self.spd.rule(at)?;

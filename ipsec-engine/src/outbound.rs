@@ -15,7 +15,7 @@ use crate::action::OutboundAction;
 use crate::algorithms::Algorithms;
 use crate::counters::Counter;
 use crate::discard::DiscardReason;
-use crate::encapsulate::{Encapsulation, Inner, SizePlan, mode_of, protect};
+use crate::encapsulate::{BatchSeal, Encapsulation, Inner, SizePlan, mode_of, protect};
 use crate::engine::{Engine, PacketFacts};
 use crate::flow_cache::FlowPlace;
 use crate::header_check::HeaderCheck;
@@ -35,6 +35,19 @@ struct SequenceExhausted {
     spi: u32,
     /// Low 32 bits of the last sequence number that was used.
     last: u32,
+}
+
+/// Headers of a packet, and its flow if it is cached.
+pub(crate) struct ReadPacket {
+    pub(crate) ip: Result<ParsedIp, IpError>,
+    /// Place at which the flow was found before; another flow may have replaced it.
+    pub(crate) place: Option<FlowPlace>,
+}
+
+impl ReadPacket {
+    pub(crate) fn of(packet: &[u8]) -> Self {
+        Self { ip: ParsedIp::read(packet), place: None }
+    }
 }
 
 /// Result of the policy of a packet.
@@ -61,8 +74,19 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// The packet may be sent only if the result is [`OutboundAction::Send`] or [`OutboundAction::Bypass`]. Otherwise
     /// it is unmodified and no sequence number was used.
     pub fn outbound(&mut self, packet: &mut PacketBuf<'_>, now: Instant, iv: &mut impl IvSource) -> OutboundAction {
-        let mut parsed = ParsedIp::read(packet.data());
-        let ip = match &mut parsed {
+        let mut read = ReadPacket::of(packet.data());
+        self.send(&mut read, packet, (now, None), iv)
+    }
+
+    /// Protects a packet whose headers were read. In a batch the last step may be left to the batch.
+    pub(crate) fn send(
+        &mut self,
+        read: &mut ReadPacket,
+        packet: &mut PacketBuf<'_>,
+        (now, batch): (Instant, Option<&mut BatchSeal>),
+        iv: &mut impl IvSource,
+    ) -> OutboundAction {
+        let ip = match &mut read.ip {
             Ok(ip) => ip,
             Err(malformed) => {
                 let reason = DiscardReason::from(*malformed);
@@ -70,7 +94,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 return OutboundAction::Discard(reason);
             }
         };
-        match self.process_outbound(ip, packet, now, iv) {
+        match self.process_outbound((ip, read.place), packet, (now, batch), iv) {
             Ok(action) => {
                 let counter = match action {
                     OutboundAction::Acquire(_) => Counter::Pending,
@@ -93,14 +117,14 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Performs the steps of RFC 4301 section 5.1: SPD lookup, choice of the SAs, and encapsulation.
     fn process_outbound(
         &mut self,
-        ip: &mut ParsedIp,
+        (ip, place): (&mut ParsedIp, Option<FlowPlace>),
         packet: &mut PacketBuf<'_>,
-        now: Instant,
+        (now, mut batch): (Instant, Option<&mut BatchSeal>),
         iv: &mut impl IvSource,
     ) -> Result<OutboundAction, Refused> {
         // Steps 1 to 3: the selectors of the packet are looked up in the cache, which has the SAs of a known flow, too.
         let own = ip.flow()?;
-        let lookup = self.lookup(Direction::Outbound, PolicyDirection::Out, &own);
+        let lookup = self.lookup_at(place, (Direction::Outbound, PolicyDirection::Out), &own);
         let chosen = match self.known_choice(lookup.place, now) {
             Some(chosen) if chosen.iter().next().is_some() => chosen,
             _ => match self.choose_for(packet.data(), (&own, lookup), now)? {
@@ -119,9 +143,15 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         packet.truncate(ip.len());
         //= RFC 2406 3.3/1
         //# MUST: where several ipsec headers are asked for, policy defines their order
-        for (at, mode) in chosen.iter() {
+        let mut transforms = chosen.iter().peekable();
+        while let Some((at, mode)) = transforms.next() {
+            let is_outermost = transforms.peek().is_none();
             let Some(slot) = self.sad.get_mut(at) else { return Err(DiscardReason::NoSa.into()) };
             let Some(sa) = &mut slot.sa else { return Err(DiscardReason::Larval.into()) };
+            let mut batch = batch.as_deref_mut().filter(|_| is_outermost);
+            if let Some(batch) = &mut batch {
+                batch.sa = Some(at);
+            }
             let mut encapsulation = Encapsulation {
                 compressor: self.compressor.as_mut(),
                 counters: &mut self.counters,
@@ -129,6 +159,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 identification: &mut self.identification,
                 max_tfc: plan.max_tfc,
                 ip,
+                batch,
             };
             let octets = protect(sa, mode, &mut encapsulation, packet, iv)?;
             debug_assert!(ip.is_of(packet.data()), "headers were changed and not their parsed form");

@@ -1,4 +1,5 @@
 use core::fmt;
+use core::hint::black_box;
 use core::net::IpAddr;
 use core::time::Duration;
 
@@ -305,6 +306,16 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
 
     pub(crate) fn get_mut(&mut self, at: SlotNumber) -> Option<&mut Slot<A>> {
         self.slots.get_mut(at.index())?.get_mut()
+    }
+
+    /// Reads the parts of an SA that a packet needs first into the cache of the processor.
+    pub(crate) fn read_ahead(&self, at: SlotNumber) {
+        let Some(slot) = self.get(at) else { return };
+        black_box((slot.state, slot.usage.packets, slot.serial));
+        if let Some(sa) = &slot.sa {
+            black_box((sa.mode, sa.reqid, sa.lifetimes.soft.octets, sa.lifetimes.hard.packets, sa.tunnel.overhead()));
+            black_box(sa.transform.sequence());
+        }
     }
 
     /// Iterates over the numbers of all slots.

@@ -256,9 +256,20 @@ impl<const P: usize, const F: usize> Spd<P, F> {
         self.order.has_policies(direction)
     }
 
-    /// Looks a flow up in the cache, or searches its policy.
-    pub(crate) fn lookup(&mut self, direction: PolicyDirection, flow: &Flow) -> Lookup {
-        if let Some((place, verdict)) = self.flows.find(direction, flow) {
+    /// Returns the place of a flow in the cache.
+    pub(crate) fn place_of(&self, direction: PolicyDirection, flow: &Flow) -> Option<FlowPlace> {
+        self.flows.find(direction, flow).map(|(place, _)| place)
+    }
+
+    /// Returns the SAs that were chosen for the flow at a place.
+    pub(crate) fn chosen_at(&self, place: FlowPlace) -> Option<&KnownChoice> {
+        self.flows.chosen_at(place)
+    }
+
+    /// Looks a flow up in the cache, first at the place where it was before, or searches its policy.
+    pub(crate) fn lookup(&mut self, place: Option<FlowPlace>, direction: PolicyDirection, flow: &Flow) -> Lookup {
+        let there = place.and_then(|place| self.flows.find_at(place, direction, flow));
+        if let Some((place, verdict)) = there.or_else(|| self.flows.find(direction, flow)) {
             return Lookup { verdict, hit: true, place: Some(place) };
         }
         let verdict = self.search(direction, flow);
