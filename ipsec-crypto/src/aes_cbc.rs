@@ -67,6 +67,10 @@ impl<A: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>
         9
     }
 
+    fn interleaves_keys(&self, _: Internal) -> bool {
+        matches!(self.0, Aes::Vaes(_))
+    }
+
     fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>], _: Internal) {
         let wide = lanes.iter_mut().filter_map(|lane| match &lane.cipher.0 {
             Aes::Portable(_) => None,

@@ -162,6 +162,10 @@ impl Cipher for AnyCipher {
         ciphers!(one!(self, c => c.min_batch(Internal)))
     }
 
+    fn interleaves_keys(&self, _: Internal) -> bool {
+        ciphers!(one!(self, c => c.interleaves_keys(Internal)))
+    }
+
     fn encrypt_batch(lanes: &mut [BatchItem<'_, Self>], _: Internal) {
         ciphers!(each!(encrypt_matching, lanes));
     }

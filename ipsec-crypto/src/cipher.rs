@@ -44,6 +44,12 @@ pub trait Cipher {
         usize::MAX
     }
 
+    /// Returns whether [`encrypt_batch`](Self::encrypt_batch) gains from packets with other keys, too.
+    #[doc(hidden)]
+    fn interleaves_keys(&self, _: Internal) -> bool {
+        false
+    }
+
     /// Encrypts the bodies of several packets, each under its own key, with the result of [`encrypt`](Self::encrypt)
     /// for each. It is called for at least [`min_batch`](Self::min_batch) packets.
     #[doc(hidden)]

@@ -1,3 +1,5 @@
+use core::ptr;
+
 use heapless::Vec;
 
 use crate::cipher::BatchItem;
@@ -47,6 +49,15 @@ impl<C: Cipher, I: Integrity> EncryptThenMac<C, I> {
         0
     }
 
+    /// Returns whether a packet is faster alone: its cipher interleaves packets of one key only, of which there are too
+    /// few, and its hash gains nothing from others.
+    fn gains_nothing_among(&self, batch: &[(&Self, &mut EspParts<'_>)]) -> bool {
+        let same = || batch.iter().filter(|(other, _)| ptr::eq(*other, self)).count();
+        !self.cipher.interleaves_keys(Internal)
+            && self.icv.min_batch(Internal) > batch.len()
+            && same() < self.cipher.min_batch(Internal)
+    }
+
     #[cfg_attr(not(ipsec_small), inline(always))]
     #[cfg_attr(ipsec_small, inline(never))] // its stack is free again when the cipher needs some
     fn verify<'a, 'p>(&self, parts: &'a mut EspParts<'p>) -> Result<Verified<'a, 'p>, IcvMismatch> {
@@ -81,18 +92,23 @@ impl<C: Cipher, I: Integrity> Suite for EncryptThenMac<C, I> {
     fn seal_all(batch: &mut [(&Self, &mut EspParts<'_>)], _: Internal) {
         for some in batch.chunks_mut(BATCH) {
             let interleave_group = Self::interleave_group(some);
-            some.iter_mut()
-                .filter(|(_, parts)| parts.len() > interleave_group)
-                .for_each(|(suite, parts)| suite.seal(parts));
-            if interleave_group == 0 {
+            let mut alone: Vec<bool, BATCH> = Vec::new();
+            for (suite, parts) in &*some {
+                let _ = alone.push(parts.len() > interleave_group || suite.gains_nothing_among(some)); // there is room
+            }
+            let is = |wanted: bool| alone.iter().map(move |alone| *alone == wanted);
+            for ((suite, parts), _) in some.iter_mut().zip(is(true)).filter(|(_, is)| *is) {
+                suite.seal(parts);
+            }
+            if !alone.contains(&false) {
                 continue;
             }
-            let use_par_blocks = some.iter_mut().filter(|(_, parts)| parts.len() <= interleave_group);
-            encrypt_batch(use_par_blocks.map(|(suite, parts)| (&suite.cipher, &mut **parts)));
-            let use_par_blocks = some.iter().filter(|(_, parts)| parts.len() <= interleave_group);
-            let tags = compute_batch(use_par_blocks.map(|(suite, parts)| (&suite.icv, &**parts)));
-            let use_par_blocks = some.iter_mut().filter(|(_, parts)| parts.len() <= interleave_group);
-            use_par_blocks.zip(&tags).for_each(|((_, parts), tag)| parts.set_icv(tag));
+            let together = some.iter_mut().zip(is(false)).filter(|(_, is)| *is);
+            encrypt_batch(together.map(|((suite, parts), _)| (&suite.cipher, &mut **parts)));
+            let together = some.iter().zip(is(false)).filter(|(_, is)| *is);
+            let tags = compute_batch(together.map(|((suite, parts), _)| (&suite.icv, &**parts)));
+            let together = some.iter_mut().zip(is(false)).filter(|(_, is)| *is);
+            together.zip(&tags).for_each(|(((_, parts), _), tag)| parts.set_icv(tag));
         }
     }
 
