@@ -1,6 +1,6 @@
 //! Inbound processing of several packets at a time.
 
-use heapless::Vec;
+use heapless::Deque;
 use ipsec_packet::{Instant, PacketBuf, ParsedIp};
 use ipsec_sa::SaId;
 
@@ -9,7 +9,7 @@ use crate::algorithms::Algorithms;
 use crate::engine::Engine;
 use crate::inbound::ReadPacket;
 use crate::ipsec_header::{FirstHeader, spi_and_sequence};
-use crate::outbound_batch::GROUP_LEN;
+use crate::outbound_batch::AHEAD;
 
 /// Received packet of a batch.
 #[derive(Debug)]
@@ -31,14 +31,17 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Processes received packets in their order, with the result of [`inbound`](Self::inbound) for each: the same
     /// packets, actions, counters and events. Slots that have a result are skipped.
     ///
-    /// A batch is faster because the headers and the SAs of all packets are read before the first is processed.
+    /// A batch is faster because the headers and the SAs of the next packets are read before they are needed.
     pub fn inbound_batch(&mut self, slots: &mut [InboundSlot<'_>], now: Instant) {
-        for slots in slots.chunks_mut(GROUP_LEN) {
-            let read: Vec<ReadPacket, GROUP_LEN> = slots.iter().map(|slot| self.read_received_ahead(slot)).collect();
-            for (InboundSlot { packet, action }, read) in slots.iter_mut().zip(read) {
-                if action.is_none() {
-                    *action = Some(self.receive(read, packet, now));
-                }
+        let (mut ahead, mut next): (Deque<ReadPacket, AHEAD>, usize) = (Deque::new(), 0);
+        for at in 0..slots.len() {
+            while let Some(slot) = slots.get(next).filter(|_| !ahead.is_full()) {
+                let _ = ahead.push_back(self.read_received_ahead(slot)); // there is room
+                next = next.saturating_add(1);
+            }
+            let (Some(read), Some(slot)) = (ahead.pop_front(), slots.get_mut(at)) else { return };
+            if slot.action.is_none() {
+                slot.action = Some(self.receive(read, &mut slot.packet, now));
             }
         }
     }

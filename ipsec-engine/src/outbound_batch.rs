@@ -1,7 +1,7 @@
 //! Outbound processing of several packets at a time.
 
 use esp_core::{IvSource, Prepared, Unsealed, seal_prepared};
-use heapless::Vec;
+use heapless::{Deque, Vec};
 use ipsec_packet::{Instant, PacketBuf};
 use ipsec_sa::PolicyDirection;
 
@@ -16,6 +16,10 @@ use crate::table::SlotNumber;
 
 /// Number of packets that are processed together. Larger batches are processed in parts.
 pub(crate) const GROUP_LEN: usize = 32;
+
+/// Number of packets whose headers, flow and SAs are read before the first of them is processed. With more, what was
+/// read first has left the nearest cache of the processor when it is needed.
+pub(crate) const AHEAD: usize = 4;
 
 /// Packet of a batch that is to be sent.
 #[derive(Debug)]
@@ -52,17 +56,22 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// Protects packets of any flows in their order, with the result of [`outbound`](Self::outbound) for each: the same
     /// packets, actions, counters and events. Slots that have a result are skipped.
     ///
-    /// A batch is faster because the headers, flows and SAs of all packets are read before the first is processed, and
+    /// A batch is faster because the headers, flows and SAs of the next packets are read before they are needed, and
     /// because the ciphers and hashes of several packets run together ([`esp_core::seal_batch`]).
     ///
     /// Results are set after the packets are complete. If `iv` panics, packets without a result are unmodified or
     /// wiped, and sequence numbers may be skipped.
     pub fn outbound_batch(&mut self, slots: &mut [OutboundSlot<'_>], now: Instant, iv: &mut impl IvSource) {
         for slots in slots.chunks_mut(GROUP_LEN) {
-            let read: Vec<ReadPacket, GROUP_LEN> = slots.iter().map(|slot| self.read_ahead(slot)).collect();
             let packets = slots.iter().filter(|slot| slot.action.is_none()).count();
             let mut group = Group { slots, pending: Vec::new() };
-            for (at, mut read) in read.into_iter().enumerate() {
+            let (mut ahead, mut next): (Deque<ReadPacket, AHEAD>, usize) = (Deque::new(), 0);
+            for at in 0..group.slots.len() {
+                while let Some(slot) = group.slots.get(next).filter(|_| !ahead.is_full()) {
+                    let _ = ahead.push_back(self.read_ahead(slot)); // there is room
+                    next = next.saturating_add(1);
+                }
+                let Some(mut read) = ahead.pop_front() else { break };
                 let Some(slot) = group.slots.get_mut(at).filter(|slot| slot.action.is_none()) else { continue };
                 let mut batch = BatchSeal { packets, sa: None, prepared: None };
                 let action = self.send(&mut read, &mut slot.packet, (now, Some(&mut batch)), iv);
@@ -106,11 +115,12 @@ impl Group<'_, '_> {
         if complete != self.pending.len() {
             return; // the packets are wiped, and have no result
         }
-        for Pending { at, .. } in core::mem::take(&mut self.pending) {
-            if let Some(slot) = self.slots.get_mut(at) {
+        for Pending { at, .. } in &self.pending {
+            if let Some(slot) = self.slots.get_mut(*at) {
                 slot.action = Some(OutboundAction::Send);
             }
         }
+        self.pending.clear(); // nothing of it is to be wiped any more
     }
 }
 

@@ -74,6 +74,24 @@ pub(crate) struct Slot<A: Algorithms> {
     pub(crate) sa: Option<Sa<A>>,
     pub(crate) pending: PendingEvents,
     serial: u32,
+    /// Values below which the state does not change, so that most packets do not read the lifetimes.
+    #[cfg(feature = "alloc")]
+    next: NextChange,
+}
+
+/// Time and usage at which an SA may change its state.
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy)]
+struct NextChange {
+    time: Instant,
+    octets: u64,
+    packets: u64,
+}
+
+#[cfg(feature = "alloc")]
+impl NextChange {
+    /// Values at which every check reads the lifetimes.
+    const NOW: Self = Self { time: Instant::ZERO, octets: 0, packets: 0 };
 }
 
 impl<A: Algorithms> Slot<A> {
@@ -94,19 +112,63 @@ impl<A: Algorithms> Slot<A> {
     fn due(&self) -> Due {
         let Some(sa) = &self.sa else { return Due::Larval(self.usage.added) };
         let Lifetimes { soft, hard } = &sa.lifetimes;
-        let limits = match self.state {
-            SaState::Mature => [Some(soft), Some(hard)],
-            SaState::Dying => [Some(hard), None],
-            SaState::Larval | SaState::Dead => [None, None],
-        };
+        let limits = self.limits(soft, hard);
         let by_use = |limit: &Limit| Limit { age: None, use_age: None, ..*limit }.reached(&self.usage, Instant::ZERO);
         let due = |limit: &Limit| if by_use(limit) { Some(Instant::ZERO) } else { limit.due(&self.usage) };
         limits.into_iter().flatten().filter_map(due).min().map_or(Due::Never, Due::At)
     }
 
+    /// Returns the limits that end the current state.
+    fn limits<'l>(&self, soft: &'l Limit, hard: &'l Limit) -> [Option<&'l Limit>; 2] {
+        match self.state {
+            SaState::Mature => [Some(soft), Some(hard)],
+            SaState::Dying => [Some(hard), None],
+            SaState::Larval | SaState::Dead => [None, None],
+        }
+    }
+
+    /// Returns the values at which the state may change next.
+    #[cfg(feature = "alloc")]
+    fn next_change(&self) -> NextChange {
+        let Some(Lifetimes { soft, hard }) = self.sa.as_ref().map(|sa| &sa.lifetimes) else { return NextChange::NOW };
+        let limits = self.limits(soft, hard);
+        let least = |of: &dyn Fn(&Limit) -> Option<u64>| limits.iter().flatten().filter_map(|limit| of(limit)).min();
+        NextChange {
+            time: limits
+                .iter()
+                .flatten()
+                .filter_map(|limit| limit.due(&self.usage))
+                .min()
+                .unwrap_or(Instant::ZERO.saturating_add(Duration::MAX)),
+            octets: least(&|limit| limit.octets).unwrap_or(u64::MAX),
+            packets: least(&|limit| limit.packets).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Returns whether the lifetimes need not be read, because none is reached.
+    #[cfg(feature = "alloc")]
+    fn is_unchanged(&self, now: Instant) -> bool {
+        now < self.next.time && self.usage.octets < self.next.octets && self.usage.packets < self.next.packets
+    }
+
+    #[cfg(not(feature = "alloc"))]
+    const fn is_unchanged(&self, _: Instant) -> bool {
+        false
+    }
+
     fn larval(key: SaId, source: IpAddr, now: Instant) -> Self {
         let (usage, pending) = (Usage::new(now), PendingEvents::default());
-        Self { key, source, state: SaState::Larval, usage, sa: None, pending, serial: 0 }
+        Self {
+            key,
+            source,
+            state: SaState::Larval,
+            usage,
+            sa: None,
+            pending,
+            serial: 0,
+            #[cfg(feature = "alloc")]
+            next: NextChange::NOW,
+        }
     }
 }
 
@@ -361,10 +423,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         };
         let peer = sa.peer();
         let pending = PendingEvents { reported_peer: peer, ..PendingEvents::default() };
-        self.put(
-            at,
-            Slot { key, source, state: SaState::Mature, usage: Usage::new(now), sa: Some(sa), pending, serial: 0 },
-        );
+        self.put(at, Slot { state: SaState::Mature, sa: Some(sa), pending, ..Slot::larval(key, source, now) });
         Ok(at)
     }
 
@@ -465,13 +524,24 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
 
     /// Puts an SA in order after it was installed or changed; `before` are its properties before the change.
     fn relink(&mut self, at: SlotNumber, before: Option<Linked>) {
-        let Some((after, due)) = self.get(at).map(|slot| (slot.linked(), slot.due())) else { return };
+        let Some(after) = self.get(at).map(Slot::linked) else { return };
         if let Some(before) = before {
             self.index.unlink(at, &before);
             self.index.void_choices(&before);
         }
         self.index.link(at, &after);
         self.index.void_choices(&after);
+        self.schedule(at);
+    }
+
+    /// Determines when an SA changes its state next.
+    fn schedule(&mut self, at: SlotNumber) {
+        let Some(slot) = self.get_mut(at) else { return };
+        #[cfg(feature = "alloc")]
+        {
+            slot.next = slot.next_change();
+        }
+        let due = slot.due();
         self.index.set_due(at, due);
     }
 
@@ -545,8 +615,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         let is_first = slot.usage.first.is_none();
         slot.usage.charge(now, octets);
         if is_first {
-            let due = slot.due(); // a lifetime may begin with the first packet
-            self.index.set_due(at, due);
+            self.schedule(at); // a lifetime may begin with the first packet
         }
         self.refresh(at, now);
     }
@@ -554,6 +623,9 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
     /// Checks the lifetimes of an SA and returns its state.
     pub(crate) fn refresh(&mut self, at: SlotNumber, now: Instant) -> Option<SaState> {
         let slot = self.get_mut(at)?;
+        if slot.is_unchanged(now) {
+            return Some(slot.state);
+        }
         let (before, Some(sa)) = (slot.state, &slot.sa) else { return Some(slot.state) };
         let state = if sa.lifetimes.hard.reached(&slot.usage, now) {
             SaState::Dead
@@ -565,9 +637,9 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         let state = state.max(before); // nothing comes back to life
         if state != before {
             slot.state = state;
-            let (linked, due) = (slot.linked(), slot.due());
+            let linked = slot.linked();
             self.index.void_choices(&linked);
-            self.index.set_due(at, due);
+            self.schedule(at);
             self.index.set_dead(at, state == SaState::Dead);
             self.update_pending(at, |pending| match state {
                 SaState::Dead => pending.hard = true,
