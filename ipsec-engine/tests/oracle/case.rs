@@ -22,19 +22,20 @@ use model::{Body, Damage, Fragment, Outcome, Packet, Spec};
 /// Choices: the given octets first, then pseudo-random ones.
 pub struct Random {
     given: std::vec::IntoIter<u8>,
+    is_seeded: bool,
     following: test_vectors::Random,
 }
 
 impl Random {
     /// Returns choices that depend on the seed only.
     pub fn seeded(seed: u64) -> Self {
-        Self { given: Vec::new().into_iter(), following: test_vectors::Random::seeded(seed) }
+        Self { given: Vec::new().into_iter(), is_seeded: true, following: test_vectors::Random::seeded(seed) }
     }
 
     /// Returns choices that begin with these octets.
     #[allow(dead_code)] // used by the fuzz harness only
     pub fn given(choices: Vec<u8>) -> Self {
-        Self { given: choices.into_iter(), ..Self::seeded(0) }
+        Self { given: choices.into_iter(), is_seeded: false, ..Self::seeded(0) }
     }
 
     fn next(&mut self) -> u64 {
@@ -42,10 +43,6 @@ impl Random {
             Some(choice) => choice.into(),
             None => self.noise(),
         }
-    }
-
-    fn is_seeded(&self) -> bool {
-        self.given.as_slice().is_empty()
     }
 
     /// Returns random bits that no given choice determines: keys, IVs, payloads.
@@ -90,8 +87,7 @@ impl<'t> Case<'t> {
         let (specs, wires) = (Vec::new(), Vec::new());
         let mut case = Self { random, hosts, now, ipv6, encrypting, spi: 0x1000, specs, wires, verbose, tally };
         // The model compares policies one by one, and so slowly that only a few configurations have many of them.
-        let many =
-            if case.random.is_seeded() && case.random.percent(2) { case.random.of(&[100, 500, 2000]) } else { 0 };
+        let many = if case.random.is_seeded && case.random.percent(2) { case.random.of(&[100, 500, 2000]) } else { 0 };
         if many > 0 {
             case.hosts.iter_mut().for_each(|host| host.grow(many + 10));
         }
