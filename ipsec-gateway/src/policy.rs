@@ -10,16 +10,22 @@ use ike_v1::Phase2Choice;
 use ipcomp_core::{Deflate, Inflate};
 use ipsec_config::setkey;
 use ipsec_engine::{
-    Action, AnyAlgorithms, Bundle, Engine, Mode, PolicyDirection, PolicyId, PolicyParams, Protocol, Settings, Template,
+    Action, AnyAlgorithms, Bundle, Capacity, HeapEngine, Mode, PolicyDirection, PolicyId, PolicyParams, Protocol,
+    Settings, Template,
 };
 use ipsec_packet::{Instant, Selector};
+use rand::RngExt;
 use zeroize::Zeroizing;
 
 use crate::config::{Config, PeerConfig};
 use crate::log;
 
-/// Engine of the gateway, for up to 256 SAs and policies.
-pub type Databases = Engine<AnyAlgorithms, 256, 256, 256>;
+/// Engine of the gateway.
+pub type Databases = HeapEngine<AnyAlgorithms>;
+
+/// Largest numbers of SAs, policies and cached flows. Their memory grows with use; that of the flows is half a
+/// megabyte. Tests fill the SAD.
+const CAPACITY: Capacity = Capacity { sas: if cfg!(test) { 256 } else { 1 << 17 }, policies: 1 << 17, flows: 1 << 12 };
 
 /// Outbound policy whose SAs are negotiated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +63,9 @@ const ACQUIRE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Creates an engine without SAs and policies. A packet that matches no policy is discarded.
 pub fn new_engine() -> Box<Databases> {
-    let mut engine = Box::new(Engine::new(Settings::STRICT, Some(Deflate::new()), Some(Inflate::new())));
+    let (compressor, decompressor) = (Some(Deflate::new()), Some(Inflate::new()));
+    let mut engine = Box::new(HeapEngine::with_capacity(Settings::STRICT, CAPACITY, compressor, decompressor));
+    engine.set_hash_key(rand::rng().random());
     engine.settings_mut().acquire_interval = ACQUIRE_INTERVAL;
     engine
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use esp_core::RngIv;
 use ipcomp_core::{Deflate, Inflate};
-use ipsec_engine::{AnyAlgorithms, Engine, InboundAction, OutboundAction, Settings};
+use ipsec_engine::{AnyAlgorithms, Capacity, HeapEngine, InboundAction, OutboundAction, Settings};
 use ipsec_packet::{Instant, PacketBuf};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -20,8 +20,11 @@ pub use dump::{Args as DumpArgs, run as dump};
 pub use offline::{Args as OfflineArgs, open, seal};
 pub use sequence_file::Numbers;
 
-/// Engine for up to 256 SAs and policies.
-pub type Databases = Engine<AnyAlgorithms, 256, 256, 256>;
+/// Engine of a host.
+pub type Databases = HeapEngine<AnyAlgorithms>;
+
+/// Largest numbers of SAs, policies and cached flows.
+const CAPACITY: Capacity = Capacity { sas: 1 << 17, policies: 1 << 17, flows: 1 << 10 };
 
 /// Headroom in front of each packet for the headers of its policy, in octets.
 const HEADROOM: usize = 512;
@@ -44,7 +47,8 @@ pub struct Host {
 impl Host {
     /// Creates a host without SAs and policies, with the defaults of setkey(8). IVs are drawn from `rng`.
     pub fn new(mut rng: StdRng) -> Self {
-        let mut engine = Box::new(Engine::new(Settings::SETKEY, Some(Deflate::new()), Some(Inflate::new())));
+        let (compressor, decompressor) = (Some(Deflate::new()), Some(Inflate::new()));
+        let mut engine = Box::new(HeapEngine::with_capacity(Settings::SETKEY, CAPACITY, compressor, decompressor));
         engine.set_identification(rng.random());
         Self { engine, numbers: Numbers::New, start: Duration::ZERO, rng, buffer: Vec::new() }
     }
