@@ -125,7 +125,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         let Some(spi) = report.spi else {
             // These are the SAs with the quoted ports; as a rule only one of them sends to a peer.
             let mut lowered = false;
-            let wanted = Wanted { protocol, destination: Some(report.destination), reqid: 0 };
+            let wanted = Wanted::new(protocol, Some(report.destination), 0);
             let mut behind = None;
             while let Some(at) = self.sad.next_wanted(&wanted, behind) {
                 lowered |= self.lower_path_mtu(now, at, report);

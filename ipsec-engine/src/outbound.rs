@@ -197,11 +197,11 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 None => return self.unmatched().map(|()| Selected::Bypass),
             },
         };
-        let Some(&Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(DiscardReason::NoPolicy) };
-        let bundle = match policy.action {
+        let Some(Rule { id, policy, .. }) = self.spd.rule(at) else { return Err(DiscardReason::NoPolicy) };
+        let (id, bundle) = match &policy.action {
             Action::Bypass => return Ok(Selected::Bypass),
             Action::Discard => return Err(DiscardReason::Policy),
-            Action::Protect(bundle) => bundle,
+            Action::Protect(bundle) => (*id, *bundle),
         };
         // A packet that is return traffic by its payload only has other addresses: a tunnel can carry it, transport
         // mode cannot.
@@ -353,7 +353,7 @@ fn acquire(id: PolicyId, template: &Template, reqid: u32, flow: &Flow, ends: (Ip
 fn wanted(template: &Template, reqid: u32, flow: (IpAddr, IpAddr)) -> Wanted {
     let named = template.ends.and_then(|ends| ends.destination.0);
     let is_transport = template.mode == Mode::Transport || template.ends.is_none();
-    Wanted { protocol: template.protocol, destination: named.or(is_transport.then_some(flow.1)), reqid }
+    Wanted::new(template.protocol, named.or(is_transport.then_some(flow.1)), reqid)
 }
 
 /// Returns whether an SA matches a template: protocol, mode, endpoints and request ID. In transport mode the

@@ -42,15 +42,26 @@ pub(crate) struct Linked {
     pub(crate) local_port: Option<u16>,
 }
 
-/// Properties that the SA of a template has.
+/// Properties that the SA of a template has. A walk does not need them, as the SA itself is compared.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(feature = "alloc"), allow(dead_code))] // a walk compares the SA itself
 pub(crate) struct Wanted {
-    pub(crate) protocol: Protocol,
-    /// Destination; `None` for any.
-    pub(crate) destination: Option<IpAddr>,
-    /// Request ID; 0 for any.
-    pub(crate) reqid: u32,
+    #[cfg(feature = "alloc")]
+    by: heap::By,
+    #[cfg(feature = "alloc")]
+    hash: u64,
+}
+
+impl Wanted {
+    /// Returns what an SA has with this protocol, this destination, `None` for any, and this request ID, 0 for any.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn new(protocol: Protocol, destination: Option<IpAddr>, reqid: u32) -> Self {
+        Self { by: heap::By::of(destination, reqid), hash: heap::outbound(protocol, destination, reqid) }
+    }
+
+    #[cfg(not(feature = "alloc"))]
+    pub(crate) const fn new(_: Protocol, _: Option<IpAddr>, _: u32) -> Self {
+        Self {}
+    }
 }
 
 /// Time at which the state of an SA changes without a packet.
@@ -260,8 +271,26 @@ mod heap {
         vacant: Vec<SlotNumber>,
     }
 
-    /// Hashes by which an outbound SA is found.
-    fn outbound(protocol: Protocol, destination: Option<IpAddr>, reqid: u32) -> u64 {
+    /// Properties by which the SA of a template is found.
+    #[derive(Clone, Copy, Debug)]
+    pub(super) enum By {
+        Peer,
+        PeerAndReqid,
+        Reqid,
+    }
+
+    impl By {
+        pub(super) const fn of(destination: Option<IpAddr>, reqid: u32) -> Self {
+            match (destination, reqid) {
+                (Some(_), 0) => Self::Peer,
+                (Some(_), _) => Self::PeerAndReqid,
+                (None, _) => Self::Reqid,
+            }
+        }
+    }
+
+    /// Returns the hash by which an outbound SA is found.
+    pub(super) fn outbound(protocol: Protocol, destination: Option<IpAddr>, reqid: u32) -> u64 {
         let [high, low] = destination.map_or([0, 0], address);
         hash([high, low, u64::from(reqid) << 3 | u64::from(destination.is_some()) << 2 | number(protocol)])
     }
@@ -341,27 +370,23 @@ mod heap {
 
         /// Iterates over the slots that may have an SA for a template, the newest first.
         pub(crate) fn wanted(&self, wanted: &Wanted, _: usize) -> impl Iterator<Item = SlotNumber> + '_ {
-            let (index, hash) = self.index_of(wanted);
-            index.find(hash)
+            self.index_of(wanted).find(wanted.hash)
         }
 
         /// Returns the slot behind another one in that order; the first one behind `None`.
         pub(crate) fn next_wanted(&self, wanted: &Wanted, behind: Option<SlotNumber>, _: usize) -> Option<SlotNumber> {
-            let (index, hash) = self.index_of(wanted);
             match behind {
-                None => index.find(hash).next(),
-                Some(behind) => index.behind(hash, behind),
+                None => self.index_of(wanted).find(wanted.hash).next(),
+                Some(behind) => self.index_of(wanted).behind(wanted.hash, behind),
             }
         }
 
-        fn index_of(&self, wanted: &Wanted) -> (&Index<N>, u64) {
-            let Wanted { protocol, destination, reqid } = *wanted;
-            let index = match (destination, reqid) {
-                (Some(_), 0) => &self.by_peer,
-                (Some(_), _) => &self.by_peer_and_reqid,
-                (None, _) => &self.by_reqid,
-            };
-            (index, outbound(protocol, destination, reqid))
+        const fn index_of(&self, wanted: &Wanted) -> &Index<N> {
+            match wanted.by {
+                By::Peer => &self.by_peer,
+                By::PeerAndReqid => &self.by_peer_and_reqid,
+                By::Reqid => &self.by_reqid,
+            }
         }
 
         /// Iterates over the slots that may have an inbound IPComp SA between these addresses.
@@ -376,8 +401,8 @@ mod heap {
         /// Describes the state in which SAs were chosen for these templates.
         pub(crate) fn known(&self, chosen: Chosen, all: impl Iterator<Item = Wanted>) -> KnownChoice {
             let mut depends = Depends::default();
-            for (place, Wanted { protocol, destination, reqid }) in depends.iter_mut().zip(all) {
-                let at = bucket(outbound(protocol, destination, reqid), self.stamps.len());
+            for (place, wanted) in depends.iter_mut().zip(all) {
+                let at = bucket(wanted.hash, self.stamps.len());
                 *place = u32::try_from(at).ok().and_then(|at| core::num::NonZero::new(at.saturating_add(1)));
             }
             KnownChoice { chosen, depends, stamp: self.stamp(&depends) }
