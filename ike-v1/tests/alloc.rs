@@ -8,7 +8,7 @@ use ike_v1::{
     CookieGenerator, Cookies, DhError, DiffieHellman, GroupLengths, KeymatSeed, Nonces, Phase1Publics, Protection,
     Skeyid, Software, detect, detection_hash, plaintext,
 };
-use ipsec_crypto::{CipherAlgorithm, HashFunction, Prf};
+use ipsec_crypto::{BlowfishCbc, CipherAlgorithm, HashFunction, Prf};
 use test_vectors::support::allocation::{CountingAllocator, assert_operations_are_counted, heap_operations};
 
 #[global_allocator]
@@ -101,7 +101,11 @@ fn message_protection_does_not_allocate() {
         (CipherAlgorithm::AesCbc, 24),
         (CipherAlgorithm::AesCbc, 32),
     ] {
-        assert_eq!(heap_operations(|| message(cipher, black_box(octets))), (0, true), "{cipher} {octets}");
+        // With the feature `alloc` of `ipsec-crypto`, which other crates of a build may enable, the key schedule of
+        // Blowfish is on the heap.
+        let is_on_the_heap = cipher == CipherAlgorithm::BlowfishCbc && size_of::<BlowfishCbc>() < 4168;
+        let expected = if is_on_the_heap { 2 } else { 0 };
+        assert_eq!(heap_operations(|| message(cipher, black_box(octets))), (expected, true), "{cipher} {octets}");
     }
 }
 
