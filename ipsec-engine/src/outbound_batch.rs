@@ -75,7 +75,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 let Some(slot) = group.slots.get_mut(at).filter(|slot| slot.action.is_none()) else { continue };
                 let mut batch = BatchSeal { packets, sa: None, prepared: None };
                 let action = self.send(&mut read, &mut slot.packet, (now, Some(&mut batch)), iv);
-                match batch.sa.zip(batch.prepared) {
+                match batch.sa.zip(batch.prepared).filter(|_| action == OutboundAction::Send) {
                     Some((sa, prepared)) => _ = group.pending.push(Pending { at, sa, prepared }), // there is room
                     None => slot.action = Some(action),
                 }

@@ -375,8 +375,7 @@ impl<A: Algorithms, const N: usize> Sad<A, N> {
         let Some(slot) = self.get(at) else { return };
         black_box((slot.state, slot.usage.packets, slot.serial));
         if let Some(sa) = &slot.sa {
-            black_box((sa.mode, sa.reqid, sa.lifetimes.soft.octets, sa.lifetimes.hard.packets, sa.tunnel.overhead()));
-            black_box(sa.transform.sequence());
+            black_box((sa.mode, sa.tunnel.overhead(), sa.transform.sequence()));
         }
     }
 

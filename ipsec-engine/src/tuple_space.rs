@@ -213,6 +213,7 @@ impl OneDirection {
         .flatten()
     }
 }
+
 /// Search of the policy of the lowest rank.
 struct Search<V> {
     first: Option<(Rank, Verdict)>,
