@@ -10,7 +10,7 @@ use ipsec_pfkey::{
 /// Gateways of the engine's tests; `Gateway::send` asserts that a packet that is not sent is unmodified.
 #[allow(clippy::unwrap_used)]
 #[path = "../../../ipsec-engine/tests/gateway/mod.rs"]
-mod gateway;
+pub(crate) mod gateway;
 #[path = "inserted_headers.rs"]
 mod inserted_headers;
 

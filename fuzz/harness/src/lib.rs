@@ -6,6 +6,7 @@
 mod ah;
 pub mod corpus;
 mod engine;
+mod engine_batch;
 mod esp;
 mod headers;
 mod ike;
@@ -50,6 +51,7 @@ targets! {
     pfkey = engine::pfkey, "arbitrary octets as PF_KEY in every dialect: parsed messages are rewritten as equal messages";
     engine_out = engine::outbound, "arbitrary packets sent by a gateway: protected as the policy requires, and unmodified if refused";
     engine_in = engine::inbound, "genuine, altered and arbitrary packets received by a gateway: only sent packets are delivered, once";
+    engine_batch = engine_batch::batches, "batches of packets of many SAs, compared with the same packets one by one";
     engine_choices = engine::choices, "two gateways with arbitrary policies and SAs, compared with a naive model";
     pcap = pcap::pcap, "arbitrary octets as a capture file";
 }

@@ -73,6 +73,13 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
                 .chain((0xe7..=0xff).filter(|n| *n == 0xe7 || *n >= 0xf0).flat_map(with_inserted_headers))
                 .collect()
         }
+        "engine_batch" => (0..12)
+            .map(|n| {
+                [&[36, 3][..], &[n, 1, 20, n + 1, 2, 200, 8, 0, 90].repeat(12), &[1, 2, 40, 4, 0, 3, 0, 0, 5, 1, 9, 1]]
+                    .concat()
+                    .repeat(3)
+            })
+            .collect(),
         "pcap" => files(&root().join("ipsec-lab/data")),
         _ => Vec::new(),
     }
