@@ -66,3 +66,5 @@ unoptimised=(--debug --config profile.dev.debug=false)
 need_nightly() {
     provide "rustup toolchain list | grep nightly" || skip "a nightly compiler is missing"
 }
+# Names of the fuzz targets.
+fuzz_targets() { sed -n '/^\[\[bin\]\]$/{n;s/^name = "\(.*\)"$/\1/p}' fuzz/Cargo.toml | sort; }

@@ -8,8 +8,7 @@ nightly=${RUSTUP_TOOLCHAIN:-nightly}
 seeds=$(mktemp -d)
 cargo run --quiet -p fuzz-harness --bin fuzz-seeds -- "$seeds"
 cargo run --quiet -p fuzz-harness --bin fuzz-corpus -- unpack "$seeds"
-for source in fuzz/fuzz_targets/*.rs; do
-    target=$(basename "$source" .rs)
+sed -n '/^\[\[bin\]\]$/{n;s/^name = "\(.*\)"$/\1/p}' fuzz/Cargo.toml | while read -r target; do
     cp "fuzz/target/$(rustc -vV | sed -n 's/host: //p')/release/$target" "$OUT/"
     cp fuzz/ipsec.dict "$OUT/$target.dict"
     rm -f "$OUT/${target}_seed_corpus.zip"

@@ -1,7 +1,7 @@
 //! Fuzz targets as functions of octets: one for each parser or entry point, and one for each pair of implementations
 //! of the same function. A finding is a panic.
 //!
-//! The libFuzzer targets in `fuzz/fuzz_targets` and the tests of this crate call them by the names in [`TARGETS`].
+//! The libFuzzer targets (`fuzz/Cargo.toml`) and the tests of this crate call them by the names in [`TARGETS`].
 
 mod ah;
 pub mod corpus;

@@ -1,3 +1,0 @@
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| (fuzz_harness::target("ike_encrypted").expect("name in TARGETS"))(octets));

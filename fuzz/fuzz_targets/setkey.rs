@@ -1,3 +1,0 @@
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| (fuzz_harness::target("setkey").expect("name in TARGETS"))(octets));
