@@ -6,22 +6,30 @@ pub(crate) use fixed::Index;
 #[cfg(feature = "alloc")]
 pub(crate) use heap::Index;
 
+/// Initial state and factor of the hashes: digits of pi and of the golden ratio.
+const START: u64 = 0x243f_6a88_85a3_08d3;
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// Hashes a few words. The hash is fast and not secret: an attacker can choose which bucket is searched, but not what
 /// is stored.
 pub(crate) fn hash(words: impl IntoIterator<Item = u64>) -> u64 {
-    words.into_iter().fold(0x243f_6a88_85a3_08d3, |state: u64, word| {
-        let mixed = (state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    words.into_iter().fold(START, |state: u64, word| {
+        let mixed = (state ^ word).wrapping_mul(FACTOR);
         mixed ^ (mixed >> 29)
     })
 }
 
-/// Hashes a few words under a secret key: without the key an attacker cannot choose inputs that share a bucket.
+/// Hashes a few words under a secret key: without the key an attacker cannot choose inputs that share a bucket. With
+/// any key, also 0, inputs that differ in a few bits are spread over the buckets.
 pub(crate) fn keyed_hash([start, factor]: [u64; 2], words: impl IntoIterator<Item = u64>) -> u64 {
-    words.into_iter().fold(start, |state, word| {
-        let product = u128::from(state ^ word).wrapping_mul(u128::from(factor | 1));
-        let [low, high] = [product, product >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or(0));
-        low.rotate_left(32) ^ high
-    })
+    let (start, factor) = (start ^ START, u128::from((factor ^ FACTOR) | 1));
+    words.into_iter().fold(start, |state, word| fold(u128::from(state ^ word).wrapping_mul(factor)))
+}
+
+/// Returns the two halves of a product, combined so that each bit depends on the bits above and below it.
+fn fold(product: u128) -> u64 {
+    let [low, high] = [product, product >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or(0));
+    low ^ high
 }
 
 /// Returns an address as two words.
