@@ -5,8 +5,8 @@ use core::net::IpAddr;
 
 use heapless::Vec;
 use ipsec_packet::{
-    ChecksumRepair, Flow, Instant, IpError, IpProto, PacketBuf, ParsedIp, TunnelError, quoted_flow,
-    remove_preceding_headers, repair_checksum,
+    ChecksumRepair, Flow, Instant, IpProto, PacketBuf, ParsedIp, TunnelError, quoted_flow, remove_preceding_headers,
+    repair_checksum,
 };
 
 use ipsec_sa::{Action, Direction, Mode, PolicyDirection, PolicyParams, Protocol, SaId, SaState, UdpEncap};
@@ -47,9 +47,6 @@ struct Received<'p, 'b> {
     unauthenticated: Unauthenticated,
 }
 
-/// Headers of a received packet.
-pub(crate) struct ReadPacket(pub(crate) Result<ParsedIp, IpError>);
-
 /// Part between the IP header and the payload of transport mode that no ICV covers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unauthenticated {
@@ -81,17 +78,8 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
     /// length. If it was refused later, the plaintext is wiped, also in front of the packet and behind it. Windows
     /// and lifetimes of an SA change by authentic packets only.
     pub fn inbound(&mut self, packet: &mut PacketBuf<'_>, now: Instant) -> InboundAction {
-        self.receive(ReadPacket(ParsedIp::read(packet.data())), packet, now)
-    }
-
-    /// Processes a received packet whose headers were read.
-    pub(crate) fn receive(
-        &mut self,
-        ReadPacket(mut read): ReadPacket,
-        packet: &mut PacketBuf<'_>,
-        now: Instant,
-    ) -> InboundAction {
-        let ip = match &mut read {
+        let mut parsed = ParsedIp::read(packet.data());
+        let ip = match &mut parsed {
             Ok(ip) => ip,
             Err(malformed) => {
                 let reason = DiscardReason::from(*malformed);

@@ -15,11 +15,11 @@ use crate::sad::Sad;
 use crate::table::SlotNumber;
 
 /// Number of packets that are processed together. Larger batches are processed in parts.
-pub(crate) const GROUP_LEN: usize = 32;
+const GROUP_LEN: usize = 32;
 
 /// Number of packets whose headers, flow and SAs are read before the first of them is processed. With more, what was
 /// read first has left the nearest cache of the processor when it is needed.
-pub(crate) const AHEAD: usize = 4;
+const AHEAD: usize = 4;
 
 /// Packet of a batch that is to be sent.
 #[derive(Debug)]
