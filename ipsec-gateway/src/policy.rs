@@ -24,8 +24,8 @@ use crate::log;
 pub type Databases = HeapEngine<AnyAlgorithms>;
 
 /// Largest numbers of SAs, policies and cached flows. Their memory grows with use; that of the flows is half a
-/// megabyte. Tests fill the SAD.
-const CAPACITY: Capacity = Capacity { sas: if cfg!(test) { 256 } else { 1 << 17 }, policies: 1 << 17, flows: 1 << 12 };
+/// megabyte.
+const CAPACITY: Capacity = Capacity { sas: 1 << 17, policies: 1 << 17, flows: 1 << 12 };
 
 /// Outbound policy whose SAs are negotiated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +63,13 @@ const ACQUIRE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Creates an engine without SAs and policies. A packet that matches no policy is discarded.
 pub fn new_engine() -> Box<Databases> {
+    engine_with(CAPACITY)
+}
+
+/// Creates an engine like [`new_engine`] with another capacity.
+pub fn engine_with(capacity: Capacity) -> Box<Databases> {
     let (compressor, decompressor) = (Some(Deflate::new()), Some(Inflate::new()));
-    let mut engine = Box::new(HeapEngine::with_capacity(Settings::STRICT, CAPACITY, compressor, decompressor));
+    let mut engine = Box::new(HeapEngine::with_capacity(Settings::STRICT, capacity, compressor, decompressor));
     engine.set_hash_key(rand::rng().random());
     engine.settings_mut().acquire_interval = ACQUIRE_INTERVAL;
     engine

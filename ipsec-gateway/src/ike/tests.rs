@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::buffer::Buffer;
 use crate::config::Config;
+use ipsec_engine::Capacity;
 
 /// Sink that keeps datagrams and packets.
 #[derive(Default)]
@@ -57,7 +58,7 @@ impl Gateway {
         }
         fs::set_permissions(folder.join("psk.txt"), Permissions::from_mode(0o600)).unwrap();
         let config = Config::read(&folder.join("gateway.conf")).unwrap();
-        let mut engine = policy::new_engine();
+        let mut engine = policy::engine_with(Capacity { sas: 256, policies: 16, flows: 16 });
         let policies = policy::load(&config, &mut engine, Instant::ZERO).unwrap();
         let keys = PskFile::read(&config.keys).unwrap();
         let ike = Ike::new(KeyExchange::new(config, policies).unwrap(), keys, None);
