@@ -92,6 +92,8 @@ mod ipsec_header;
 #[cfg(not(feature = "alloc"))]
 mod linear_search;
 mod mtu;
+#[cfg(feature = "alloc")]
+mod multiset;
 mod outbound;
 mod outbound_batch;
 mod policy_check;

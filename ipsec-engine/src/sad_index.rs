@@ -42,6 +42,15 @@ pub(crate) struct Linked {
     pub(crate) local_port: Option<u16>,
 }
 
+#[cfg(feature = "alloc")]
+impl Linked {
+    /// Returns the destination of an inbound SA, without UDP port and with the one that it has.
+    fn local(&self) -> impl Iterator<Item = (IpAddr, Option<u16>)> + use<> {
+        let (destination, port) = (self.id.destination, self.local_port);
+        core::iter::once((destination, None)).chain(port.map(|port| (destination, Some(port))))
+    }
+}
+
 /// Properties that the SA of a template has. A walk does not need them, as the SA itself is compared.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
@@ -234,12 +243,12 @@ mod fixed {
 
 #[cfg(feature = "alloc")]
 mod heap {
-    use alloc::collections::btree_map::Entry;
-    use alloc::collections::{BTreeMap, BTreeSet};
+    use alloc::collections::BTreeSet;
     use alloc::vec::Vec;
 
     use super::*;
     use crate::hash_index::{Index, bucket};
+    use crate::multiset::Multiset;
     use crate::table::SlotNumber;
     use ipsec_sa::MAX_TRANSFORMS;
 
@@ -260,8 +269,8 @@ mod heap {
         stamps: Vec<u32>,
         /// Number of times that the stamps have got more buckets.
         epoch: u32,
-        /// Number of inbound SAs by destination, and by destination and UDP port.
-        local: BTreeMap<(IpAddr, Option<u16>), usize>,
+        /// Destinations of the inbound SAs, without and with UDP port.
+        local: Multiset<(IpAddr, Option<u16>)>,
         /// Entries of the next two sets by slot.
         due: Vec<Due>,
         deadlines: BTreeSet<(Instant, SlotNumber)>,
@@ -309,7 +318,7 @@ mod heap {
                 by_reqid: Index::new(),
                 stamps: Vec::new(),
                 epoch: 0,
-                local: BTreeMap::new(),
+                local: Multiset::new(),
                 due: Vec::new(),
                 deadlines: BTreeSet::new(),
                 larval: BTreeSet::new(),
@@ -336,10 +345,7 @@ mod heap {
             if protocol == Protocol::Ipcomp {
                 self.by_peer.insert(ipcomp(sa.source, destination), at);
             }
-            for port in [Some(None), sa.local_port.map(Some)].into_iter().flatten() {
-                let sas = self.local.entry((destination, port)).or_default();
-                *sas = sas.saturating_add(1);
-            }
+            sa.local().for_each(|local| self.local.insert(local));
         }
 
         pub(crate) fn unlink(&mut self, at: SlotNumber, sa: &Linked) {
@@ -354,14 +360,7 @@ mod heap {
             if protocol == Protocol::Ipcomp {
                 self.by_peer.remove(ipcomp(sa.source, destination), at);
             }
-            for port in [Some(None), sa.local_port.map(Some)].into_iter().flatten() {
-                if let Entry::Occupied(mut sas) = self.local.entry((destination, port)) {
-                    *sas.get_mut() = sas.get().saturating_sub(1);
-                    if *sas.get() == 0 {
-                        sas.remove();
-                    }
-                }
-            }
+            sa.local().for_each(|local| self.local.remove(local));
         }
 
         pub(crate) fn find(&self, id: &SaId) -> impl Iterator<Item = SlotNumber> + '_ {
@@ -441,7 +440,7 @@ mod heap {
 
         /// Returns whether an inbound SA has this destination, and this UDP port if there is one.
         pub(crate) fn has_local(&self, address: IpAddr, port: Option<u16>, _: impl FnOnce() -> bool) -> bool {
-            self.local.contains_key(&(address, port))
+            self.local.contains(&(address, port))
         }
 
         pub(crate) fn set_due(&mut self, at: SlotNumber, due: Due) {

@@ -3,12 +3,12 @@
 //! number of policies. A range that is no prefix is found by the bits that its addresses or ports have in common.
 
 use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
 use core::net::IpAddr;
 
 use ipsec_packet::{Detail, Flow, IpProto, Selector, Upper};
 use ipsec_sa::{Action, Bundle, MAX_TRANSFORMS, Mode, PolicyDirection, PolicyId, PolicyParams, Priority};
 
+use crate::multiset::Multiset;
 use crate::selector_key::{Key, PORTS, Point};
 use crate::spd::Verdict;
 use crate::table::SlotNumber;
@@ -22,8 +22,8 @@ pub(crate) struct PolicyOrder<const P: usize> {
     /// Inbound policies with tunnels: by the addresses of the selector, and by the endpoints of each of their tunnels
     /// in which there is another one.
     tunnels: [Tuples; MAX_TRANSFORMS],
-    /// Number of templates of inbound policies by the destination of their SAs.
-    destinations: BTreeMap<IpAddr, usize>,
+    /// Destinations of the SAs of the templates of inbound policies.
+    destinations: Multiset<IpAddr>,
 }
 
 /// Policies of one direction.
@@ -44,7 +44,7 @@ impl<const P: usize> PolicyOrder<P> {
             directions: [const { OneDirection::new() }; 3],
             slots: BTreeMap::new(),
             tunnels: [const { Tuples::new() }; MAX_TRANSFORMS],
-            destinations: BTreeMap::new(),
+            destinations: Multiset::new(),
         }
     }
 
@@ -57,46 +57,38 @@ impl<const P: usize> PolicyOrder<P> {
         _: impl Fn(SlotNumber) -> Priority,
     ) {
         self.slots.insert(id, slot);
-        let (direction, rank) = (self.direction_mut(policy.direction), (policy.priority, id));
-        direction.order.insert(rank, slot);
-        for (tuples, key) in direction.entries(policy) {
+        let rank = (policy.priority, id);
+        self.direction_mut(policy.direction).order.insert(rank, slot);
+        for (tuples, key) in self.tables(policy) {
             tuples.insert(key, rank, slot);
         }
-        if let (PolicyDirection::In | PolicyDirection::Forward, Action::Protect(bundle)) =
-            (policy.direction, &policy.action)
-        {
-            for (tuples, key) in self.tunnels.iter_mut().zip(tunnel_keys(&policy.selector, bundle)) {
-                tuples.insert(key, rank, slot);
-            }
-            for destination in destinations(bundle) {
-                let templates = self.destinations.entry(destination).or_default();
-                *templates = templates.saturating_add(1);
-            }
+        if let Some(bundle) = inbound_bundle(policy) {
+            destinations(bundle).for_each(|destination| self.destinations.insert(destination));
         }
     }
 
     pub(crate) fn remove(&mut self, policy: &PolicyParams, id: PolicyId, slot: SlotNumber) {
         self.slots.remove(&id);
-        let (direction, rank) = (self.direction_mut(policy.direction), (policy.priority, id));
-        direction.order.remove(&rank);
-        for (tuples, key) in direction.entries(policy) {
+        let rank = (policy.priority, id);
+        self.direction_mut(policy.direction).order.remove(&rank);
+        for (tuples, key) in self.tables(policy) {
             tuples.remove(key, rank, slot);
         }
-        if let (PolicyDirection::In | PolicyDirection::Forward, Action::Protect(bundle)) =
-            (policy.direction, &policy.action)
-        {
-            for (tuples, key) in self.tunnels.iter_mut().zip(tunnel_keys(&policy.selector, bundle)) {
-                tuples.remove(key, rank, slot);
-            }
-            for destination in destinations(bundle) {
-                if let Entry::Occupied(mut templates) = self.destinations.entry(destination) {
-                    *templates.get_mut() = templates.get().saturating_sub(1);
-                    if *templates.get() == 0 {
-                        templates.remove();
-                    }
-                }
-            }
+        if let Some(bundle) = inbound_bundle(policy) {
+            destinations(bundle).for_each(|destination| self.destinations.remove(destination));
         }
+    }
+
+    /// Returns the tables that a policy is in, with its key in each.
+    fn tables<'t>(&'t mut self, policy: &PolicyParams) -> impl Iterator<Item = (&'t mut Tuples, Key)> {
+        let [inward, out, forward] = &mut self.directions;
+        let direction = match policy.direction {
+            PolicyDirection::In => inward,
+            PolicyDirection::Out => out,
+            PolicyDirection::Forward => forward,
+        };
+        let tunnels = inbound_bundle(policy).map(|bundle| tunnel_keys(&policy.selector, bundle));
+        direction.entries(policy).chain(self.tunnels.iter_mut().zip(tunnels.into_iter().flatten()))
     }
 
     /// Returns whether `test` holds for an inbound policy with a tunnel that may contain packets between these
@@ -111,7 +103,7 @@ impl<const P: usize> PolicyOrder<P> {
 
     /// Returns whether the SAs of an inbound policy have this destination.
     pub(crate) fn has_destination(&self, address: IpAddr, _: impl Fn(SlotNumber) -> bool) -> bool {
-        self.destinations.contains_key(&address)
+        self.destinations.contains(&address)
     }
 
     /// Finds the slot of a policy by its number.
@@ -169,6 +161,14 @@ impl<const P: usize> PolicyOrder<P> {
             PolicyDirection::Out => out,
             PolicyDirection::Forward => forward,
         }
+    }
+}
+
+/// Returns the bundle of an inbound PROTECT policy.
+const fn inbound_bundle(policy: &PolicyParams) -> Option<&Bundle> {
+    match (policy.direction, &policy.action) {
+        (PolicyDirection::In | PolicyDirection::Forward, Action::Protect(bundle)) => Some(bundle),
+        _ => None,
     }
 }
 

@@ -1,30 +1,20 @@
 //! The engine as a back end of configuration and key exchange: engines of any algorithms, larval SAs, commands.
 
+mod one_suite;
+
 use core::net::IpAddr;
 use std::error::Error;
 use std::time::Duration;
 
 use esp_core::RngIv;
 use ipsec_config::setkey::{self, ApplyErrorKind, Warning};
-use ipsec_crypto::{
-    Aes128Cbc, AlgorithmError, CipherAlgorithm, EncryptThenMac, HmacSha1_96, IntegrityAlgorithm, KeyError, SuiteKeys,
-};
+use ipsec_crypto::{AlgorithmError, CipherAlgorithm, IntegrityAlgorithm, KeyError, SuiteKeys};
 use ipsec_engine::{
-    Algorithms, AnyAlgorithms, BackendError, Engine, Lifetimes, Limit, Never, OutboundAction, PolicyBackend, Protocol,
-    SaBackend, SaChange, SaError, SaEvent, SaId, SaParams, SaState, Settings, SpiRequest, TransformParams,
+    AnyAlgorithms, BackendError, Engine, Lifetimes, Limit, OutboundAction, PolicyBackend, Protocol, SaBackend,
+    SaChange, SaError, SaEvent, SaId, SaParams, SaState, Settings, SpiRequest, TransformParams,
 };
-use ipsec_packet::{Instant, PacketBuf, ReplayWindow, WindowSize};
-
-/// Algorithms of a firmware with one suite.
-enum Firmware {}
-
-impl Algorithms for Firmware {
-    type Suite = EncryptThenMac<Aes128Cbc, HmacSha1_96>;
-    type Integrity = Never;
-    type Window = ReplayWindow<2>;
-    type Compressor = Never;
-    type Decompressor = Never;
-}
+use ipsec_packet::{Instant, PacketBuf, WindowSize};
+use one_suite::One;
 
 const NOW: Instant = Instant::from_secs(1000);
 const A: &str = "192.0.2.1";
@@ -41,7 +31,7 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn firmware() -> Engine<Firmware, 4, 4> {
+fn firmware() -> Engine<One, 4, 4> {
     Engine::new(Settings::STRICT, None, None)
 }
 
@@ -154,7 +144,7 @@ fn a_larval_sa_becomes_mature_and_survives_a_refusal() {
     };
     let spi = SaBackend::get_spi(&mut engine, &request, NOW).unwrap().expect("answer at once");
     assert!((0x1000..=0x1003).contains(&spi));
-    let status = |engine: &Engine<Firmware, 4, 4>| SaBackend::get(engine, &request.id(spi), address(B)).unwrap().state;
+    let status = |engine: &Engine<One, 4, 4>| SaBackend::get(engine, &request.id(spi), address(B)).unwrap().state;
     assert_eq!(status(&engine), SaState::Larval);
     let wrong = SaParams { transform: TransformParams::Esp(suite(CipherAlgorithm::DesCbc, 8)), ..inbound(spi) };
     SaBackend::add(&mut engine, &wrong, NOW).unwrap_err();

@@ -2,29 +2,19 @@
 #![cfg(feature = "alloc")]
 
 mod gateway;
+mod one_suite;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use gateway::{NOW, udp};
 use ipsec_config::setkey::{Add, LoadOptions, Statement, Statements};
-use ipsec_crypto::EncryptThenMac;
-use ipsec_crypto::{Aes128Cbc, HmacSha1_96};
 use ipsec_engine::{
-    Algorithms, Capacity, Direction, Expiry, HeapEngine, InboundAction, Never, OutboundAction, PolicyError, Protocol,
-    ReserveError, SaBackend, SaEvent, SaId, Settings,
+    Capacity, Direction, Expiry, HeapEngine, InboundAction, OutboundAction, PolicyError, Protocol, ReserveError,
+    SaBackend, SaEvent, SaId, Settings,
 };
-use ipsec_packet::{Instant, PacketBuf, ReplayWindow, Seq};
-
-struct One;
-
-impl Algorithms for One {
-    type Suite = EncryptThenMac<Aes128Cbc, HmacSha1_96>;
-    type Integrity = Never;
-    type Window = ReplayWindow<2>;
-    type Compressor = Never;
-    type Decompressor = Never;
-}
+use ipsec_packet::{Instant, PacketBuf, Seq};
+use one_suite::One;
 
 type Hub = HeapEngine<One>;
 

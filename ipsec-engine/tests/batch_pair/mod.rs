@@ -1,7 +1,7 @@
 //! Two engines of one configuration, one for single packets and one for batches, which must not differ.
 #![allow(dead_code)] // each test binary uses a part of this module
 
-use ipsec_engine::{InboundSlot, OutboundSlot};
+use ipsec_engine::{InboundSlot, OutboundAction, OutboundSlot};
 use ipsec_packet::{IpProto, PacketBuf, Seq};
 
 use super::gateway::{Gateway, HEADROOM, ip, ipv4, tcp, udp};
@@ -106,65 +106,65 @@ pub fn iv(counter: &mut u64) -> impl FnMut(Seq, &mut [u8]) {
 }
 
 /// Sends packets one by one with the first engine and as a batch with the second; returns those on the wire.
-pub fn send([single, batch]: &mut [Gateway; 2], ivs: &mut [u64; 2], packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let now = single.now;
-    let (mut buffers, mut others): (Vec<_>, Vec<_>) =
-        packets.iter().map(|packet| (buffer(packet), buffer(packet))).unzip();
+pub fn send(gateways: &mut [Gateway; 2], ivs: &mut [u64; 2], packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let [iv_single, iv_batch] = ivs;
-    let expected: Vec<_> = buffers
-        .iter_mut()
-        .zip(packets)
-        .map(|(bytes, packet)| {
-            let mut packet = PacketBuf::with_headroom(bytes, HEADROOM, packet.len()).unwrap();
-            let action = single.engine.outbound(&mut packet, now, &mut iv(iv_single));
-            (action, packet.data().to_vec())
-        })
-        .collect();
-    let mut slots: Vec<_> = others
-        .iter_mut()
-        .zip(packets)
-        .map(|(bytes, packet)| OutboundSlot::new(PacketBuf::with_headroom(bytes, HEADROOM, packet.len()).unwrap()))
-        .collect();
-    batch.engine.outbound_batch(&mut slots, now, &mut iv(iv_batch));
-    for (n, (slot, (action, octets))) in slots.iter().zip(&expected).enumerate() {
-        assert_eq!(slot.action.as_ref(), Some(action), "packet {n} of {}", packets.len());
-        assert_eq!(slot.packet.data(), octets, "packet {n} of {}: {action:?}", packets.len());
-    }
-    drop(slots);
-    assert_eq!(buffers, others, "octets beside the packets");
-    assert_eq!(state(single), state(batch));
-    expected
-        .into_iter()
-        .filter(|(action, _)| matches!(action, ipsec_engine::OutboundAction::Send))
-        .map(|(_, octets)| octets)
-        .collect()
+    let results = compare(
+        gateways,
+        packets,
+        |single, packet| single.engine.outbound(packet, single.now, &mut iv(iv_single)),
+        |batch, packets| {
+            let mut slots: Vec<_> = packets.into_iter().map(OutboundSlot::new).collect();
+            batch.engine.outbound_batch(&mut slots, batch.now, &mut iv(iv_batch));
+            slots.into_iter().map(|slot| (slot.action, slot.packet.data().to_vec())).collect()
+        },
+    );
+    let sent = results.into_iter().filter(|(action, _)| matches!(action, OutboundAction::Send));
+    sent.map(|(_, octets)| octets).collect()
 }
 
 /// Receives packets one by one with the first engine and as a batch with the second.
-pub fn receive([single, batch]: &mut [Gateway; 2], wires: &[Vec<u8>]) {
-    let now = single.now;
-    let (mut buffers, mut others): (Vec<_>, Vec<_>) =
-        wires.iter().map(|packet| (buffer(packet), buffer(packet))).unzip();
-    let expected: Vec<_> = buffers
-        .iter_mut()
-        .zip(wires)
-        .map(|(bytes, wire)| {
-            let mut packet = PacketBuf::with_headroom(bytes, HEADROOM, wire.len()).unwrap();
-            let action = single.engine.inbound(&mut packet, now);
+pub fn receive(gateways: &mut [Gateway; 2], wires: &[Vec<u8>]) {
+    compare(
+        gateways,
+        wires,
+        |single, packet| single.engine.inbound(packet, single.now),
+        |batch, packets| {
+            let mut slots: Vec<_> = packets.into_iter().map(InboundSlot::new).collect();
+            batch.engine.inbound_batch(&mut slots, batch.now);
+            slots.into_iter().map(|slot| (slot.action, slot.packet.data().to_vec())).collect()
+        },
+    );
+}
+
+/// Results of a batch, with the octets of the packets.
+type Results<A> = Vec<(Option<A>, Vec<u8>)>;
+
+/// Processes packets one by one and as a batch, asserts that nothing differs, and returns the results.
+fn compare<A: PartialEq + std::fmt::Debug>(
+    [single, batch]: &mut [Gateway; 2],
+    packets: &[Vec<u8>],
+    mut one: impl FnMut(&mut Gateway, &mut PacketBuf<'_>) -> A,
+    all: impl FnOnce(&mut Gateway, Vec<PacketBuf<'_>>) -> Results<A>,
+) -> Vec<(A, Vec<u8>)> {
+    let [mut buffers, mut others] = [(); 2].map(|()| packets.iter().map(|packet| buffer(packet)).collect::<Vec<_>>());
+    let expected: Vec<_> = in_buffers(&mut buffers, packets)
+        .map(|mut packet| {
+            let action = one(single, &mut packet);
             (action, packet.data().to_vec())
         })
         .collect();
-    let mut slots: Vec<_> = others
-        .iter_mut()
-        .zip(wires)
-        .map(|(bytes, wire)| InboundSlot::new(PacketBuf::with_headroom(bytes, HEADROOM, wire.len()).unwrap()))
-        .collect();
-    batch.engine.inbound_batch(&mut slots, now);
-    for (n, (slot, (action, octets))) in slots.iter().zip(&expected).enumerate() {
-        assert_eq!(slot.action.as_ref(), Some(action), "packet {n} of {}", wires.len());
-        assert_eq!(slot.packet.data(), octets, "packet {n} of {}: {action:?}", wires.len());
+    let results = all(batch, in_buffers(&mut others, packets).collect());
+    assert_eq!(results.len(), expected.len());
+    for (n, ((found, octets), (action, expected))) in results.iter().zip(&expected).enumerate() {
+        assert_eq!(found.as_ref(), Some(action), "packet {n} of {}", packets.len());
+        assert_eq!(octets, expected, "packet {n} of {}: {action:?}", packets.len());
     }
-    drop(slots);
     assert_eq!(buffers, others, "octets beside the packets");
     assert_eq!(state(single), state(batch));
+    expected
+}
+
+fn in_buffers<'b>(buffers: &'b mut [Vec<u8>], packets: &'b [Vec<u8>]) -> impl Iterator<Item = PacketBuf<'b>> {
+    let all = buffers.iter_mut().zip(packets);
+    all.map(|(bytes, packet)| PacketBuf::with_headroom(bytes, HEADROOM, packet.len()).unwrap())
 }
