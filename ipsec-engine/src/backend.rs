@@ -14,7 +14,8 @@ use crate::algorithms::{Algorithms, SizedWindow};
 use crate::engine::Engine;
 use crate::from_params::SaError;
 use crate::sa::{MixedFamilies, Sa, Transform};
-use crate::sad::{InstallRefusal, ReserveError, Slot, UpdateError};
+use crate::sad_error::{InstallRefusal, ReserveError, UpdateError};
+use crate::slot::Slot;
 use crate::spd::PolicyError;
 
 /// Number of SPIs that are tried for one request.

@@ -12,7 +12,9 @@ use crate::counters::{Counter, Counters};
 use crate::discard::DiscardReason;
 use crate::flow_cache::FlowPlace;
 use crate::sa::Sa;
-use crate::sad::{InstallError, Report, ReserveError, Sad, UpdateError};
+use crate::sad::Sad;
+use crate::sad_error::{InstallError, ReserveError, UpdateError};
+use crate::slot::Report;
 use crate::spd::{Lookup, PolicyError, Spd, Verdict};
 use crate::table::SlotNumber;
 use crate::update::SaUpdate;
@@ -404,6 +406,6 @@ impl PacketFacts {
     }
 }
 
-fn view<A: Algorithms>(slot: &crate::sad::Slot<A>) -> SaView<'_, A> {
+fn view<A: Algorithms>(slot: &crate::slot::Slot<A>) -> SaView<'_, A> {
     SaView { key: slot.key, source: slot.source, state: slot.state, usage: &slot.usage, sa: slot.sa.as_ref() }
 }

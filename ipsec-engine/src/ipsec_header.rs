@@ -124,7 +124,7 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
         if !is_required {
             return None; // a malformed inner packet is refused when it is decapsulated
         }
-        let between = |slot: &crate::sad::Slot<A>| {
+        let between = |slot: &crate::slot::Slot<A>| {
             let key = slot.key;
             let is_tunnel = slot.sa.as_ref().is_some_and(|sa| matches!(sa.mode, Mode::Tunnel | Mode::Any));
             is_tunnel
@@ -132,8 +132,9 @@ impl<A: Algorithms, const SAS: usize, const POLICIES: usize, const FLOWS: usize>
                 && (slot.source, key.destination) == ends
         };
         // An SA before its hard limit is preferred.
-        let is_over =
-            |slot: &crate::sad::Slot<A>| slot.sa.as_ref().is_some_and(|sa| sa.lifetimes.hard.reached(&slot.usage, now));
+        let is_over = |slot: &crate::slot::Slot<A>| {
+            slot.sa.as_ref().is_some_and(|sa| sa.lifetimes.hard.reached(&slot.usage, now))
+        };
         let all = self.sad.ipcomp_between(ends).filter(|(_, slot)| between(slot));
         let (at, _) = all.min_by_key(|(at, slot)| (is_over(slot), *at))?;
         Some(FoundSa { at, place, encap: None })

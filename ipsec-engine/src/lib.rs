@@ -99,9 +99,11 @@ mod outbound_batch;
 mod policy_check;
 mod sa;
 mod sad;
+mod sad_error;
 mod sad_index;
 #[cfg(feature = "alloc")]
 mod selector_key;
+mod slot;
 mod spd;
 mod table;
 mod tunnel_policy;
@@ -134,6 +136,6 @@ pub use ipsec_sa::{
 };
 pub use outbound_batch::OutboundSlot;
 pub use sa::{IpcompOut, MixedFamilies, Sa, Transform};
-pub use sad::{InstallError, ReserveError, UpdateError};
+pub use sad_error::{InstallError, ReserveError, UpdateError};
 pub use spd::PolicyError;
 pub use update::SaUpdate;
