@@ -38,7 +38,7 @@ impl<S: Suite> Outbound<S> {
     /// section 3.3). Headers may be added in front before the packet is completed by [`seal_prepared`].
     ///
     /// # Errors
-    /// As [`seal`](Self::seal).
+    /// [`SealError`], as for [`seal`](Self::seal); packet and counter are unchanged.
     pub fn prepare(
         &mut self,
         packet: &mut PacketBuf<'_>,

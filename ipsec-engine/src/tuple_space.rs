@@ -30,7 +30,7 @@ pub(crate) struct PolicyOrder<const P: usize> {
 #[derive(Debug)]
 struct OneDirection {
     order: BTreeMap<Rank, SlotNumber>,
-    /// All policies, by every bit that their selectors compare.
+    /// Every policy, by the addresses, protocol and ports of its selector.
     by_selector: Tuples,
     /// Policies that may match a packet whose ports, or type and code, are not available.
     without_ports: Tuples,

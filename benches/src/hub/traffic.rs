@@ -30,7 +30,7 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    /// All patterns.
+    /// Every pattern, in the order of the rows.
     pub const ALL: [Self; 6] = [
         Self::OneFlow,
         Self::FlowPerTunnel,
@@ -89,7 +89,7 @@ impl Flow {
         }
     }
 
-    /// The same flow with random ports.
+    /// Returns the flow with random ports.
     fn with_random_ports(self, random: &mut Random) -> Self {
         Self { near_port: random.below(1 << 16) as u16, far_port: random.below(1 << 16) as u16, ..self }
     }
