@@ -34,6 +34,7 @@ mod stage;
 mod suspend;
 mod tables;
 mod timer;
+mod vendor;
 
 pub use counters::{Counter, Counters};
 pub use event::{Event, Failure, Gone, IpsecSaId, IsakmpSaId, NegotiatedSa, Phase, Role};

@@ -6,8 +6,8 @@ use std::task::Poll;
 
 use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, ProtocolId};
 use ike_v1::{
-    DhError, DiffieHellman, Event, Host, IpsecPolicy, IpsecTemplate, Negotiator, Path, Peer, PeerDefaults, PeerHint,
-    PeerId, Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, ProposalCheck, Settings, Software, Target,
+    DhError, DiffieHellman, Event, Host, IpsecPolicy, IpsecTemplate, Negotiator, Path, Peer, PeerHint, PeerId,
+    Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, Settings, Software, Target,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -64,11 +64,10 @@ impl Host for FirmwareHost {
     fn peer(&self, _: PeerId) -> Option<Peer<'_>> {
         Some(Peer {
             path: Some(self.path),
-            proposals: &self.proposals,
-            local_identity: Identification { kind: IdKind::FQDN, protocol: 0, port: 0, data: b"sensor.example" },
-            remote_identity: None,
-            check: ProposalCheck::Strict,
-            defaults: PeerDefaults::RFC,
+            ..Peer::new(
+                Identification { kind: IdKind::FQDN, protocol: 0, port: 0, data: b"sensor.example" },
+                &self.proposals,
+            )
         })
     }
 

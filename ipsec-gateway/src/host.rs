@@ -5,8 +5,8 @@ use std::task::Poll;
 
 use ike_codec::{Group, ProtocolId};
 use ike_v1::{
-    DhError, DiffieHellman, Host, IpsecPolicy, IpsecTemplate, Path, Peer, PeerDefaults, PeerHint, PeerId, PreSharedKey,
-    Refused, Software,
+    DhError, DiffieHellman, Host, IpsecPolicy, IpsecTemplate, Path, Peer, PeerHint, PeerId, PreSharedKey, Refused,
+    Software,
 };
 use ipsec_engine::{Protocol, SaBackend, SaId, SpiRequest};
 use ipsec_packet::{Instant, Selector};
@@ -181,11 +181,9 @@ impl Host for GatewayHost<'_> {
         let config = self.exchange.peer(peer)?;
         Some(Peer {
             path: self.exchange.path(peer),
-            proposals: &config.proposals,
-            local_identity: self.exchange.identities.get(usize::from(peer.0))?.payload(),
             remote_identity: config.peers_identity.as_ref().map(Identity::payload),
             check: config.check,
-            defaults: PeerDefaults::RFC,
+            ..Peer::new(self.exchange.identities.get(usize::from(peer.0))?.payload(), &config.proposals)
         })
     }
 

@@ -6,8 +6,8 @@ use core::task::Poll;
 
 use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, ProtocolId};
 use ike_v1::{
-    DhError, Event, Failure, Host, IpsecPolicy, IpsecTemplate, Negotiator, Path, Peer, PeerDefaults, PeerHint, PeerId,
-    Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, ProposalCheck, Settings, Target,
+    DhError, Event, Failure, Host, IpsecPolicy, IpsecTemplate, Negotiator, Path, Peer, PeerHint, PeerId,
+    Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, Settings, Target,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -131,11 +131,8 @@ impl Host for InputHost<'_> {
         let data = self.input.get(..usize::from(peer.0))?;
         Some(Peer {
             path: Some(self.path),
-            proposals: &self.proposals,
-            local_identity: Identification { kind: IdKind::KEY_ID, protocol: 0, port: 0, data },
             remote_identity: Some(Identification { kind: IdKind::FQDN, protocol: 0, port: 0, data }),
-            check: ProposalCheck::Strict,
-            defaults: PeerDefaults::RFC,
+            ..Peer::new(Identification { kind: IdKind::KEY_ID, protocol: 0, port: 0, data }, &self.proposals)
         })
     }
 

@@ -12,8 +12,8 @@ use ike_codec::{
 };
 use ike_v1::{
     Cookies, Counter, DhError, Event, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, IvChain, Negotiator, Nonces, Path,
-    Peer, PeerDefaults, PeerHint, PeerId, Phase1Choice, Phase1Keys, Phase1Publics, Phase2Choice, Phase2Suite,
-    PreSharedKey, ProposalCheck, Protection, Settings, Skeyid, Target, plaintext,
+    Peer, PeerHint, PeerId, Phase1Choice, Phase1Keys, Phase1Publics, Phase2Choice, Phase2Suite, PreSharedKey,
+    ProposalCheck, Protection, Settings, Skeyid, Target, plaintext,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -109,11 +109,8 @@ impl Host for SmallHost {
     fn peer(&self, _: PeerId) -> Option<Peer<'_>> {
         Some(Peer {
             path: Some(self.path),
-            proposals: &self.proposals,
-            local_identity: Identification { kind: IdKind::FQDN, protocol: 0, port: 0, data: b"gateway" },
-            remote_identity: None,
             check: self.check,
-            defaults: PeerDefaults::RFC,
+            ..Peer::new(Identification { kind: IdKind::FQDN, protocol: 0, port: 0, data: b"gateway" }, &self.proposals)
         })
     }
 

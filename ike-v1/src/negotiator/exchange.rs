@@ -1,6 +1,6 @@
 use core::fmt;
 
-use ike_codec::{ExchangeKind, Group, NotifyKind};
+use ike_codec::{ExchangeKind, Group, NotifyKind, Quirks};
 use ipsec_crypto::Secret;
 use ipsec_packet::Instant;
 use zeroize::Zeroize;
@@ -48,6 +48,8 @@ pub(crate) struct State {
     pub connect_by: Option<Instant>,
     /// Group of perfect forward secrecy that this host has offered in quick mode.
     pub group: Option<Group>,
+    /// What the vendor IDs of the peer in phase 1 say.
+    pub quirks: Quirks,
     /// Algorithms of phase 1.
     pub choice: Option<Phase1Choice>,
     /// Keys of phase 1, from the key exchange to its end.
@@ -170,6 +172,7 @@ impl State {
             spans: Spans::default(),
             connect_by: None,
             group: None,
+            quirks: Quirks::default(),
             choice: None,
             secrets: None,
             hint: None,

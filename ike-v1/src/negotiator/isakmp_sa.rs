@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-use ike_codec::{NotifyKind, ProtocolId};
+use ike_codec::{NotifyKind, ProtocolId, Quirks};
 use ipsec_crypto::Secret;
 use ipsec_packet::Instant;
 
@@ -23,6 +23,8 @@ pub(crate) struct IsakmpSa {
     pub identity: u64,
     pub role: Role,
     pub choice: Phase1Choice,
+    /// What the vendor IDs of the peer say.
+    pub quirks: Quirks,
     pub keys: Phase1Keys,
     pub encryption_key: Secret<56>,
     /// Chain of phase 1 after its last message, from which the IVs of later exchanges are derived.

@@ -77,7 +77,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let exchange = Exchange::new(State::new(kind, stage, role, peer, path, now, retry));
         self.put_exchange(index, exchange, |exchange| {
             let (state, scratch) = exchange.parts();
-            main_mode::begin(&mut main_mode::Step { state, scratch, host }, not_zero(cookie))?;
+            let quirks = state.quirks;
+            main_mode::begin(&mut main_mode::Step { state, scratch, host, quirks }, not_zero(cookie))?;
             exchange.state.output = Output::Ready;
             Ok(())
         })
@@ -160,6 +161,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             peer,
             role,
             choice,
+            quirks: state.quirks,
             keys,
             encryption_key,
             last_of_phase_1: state.chain.ok_or(Refusal::Internal)?,

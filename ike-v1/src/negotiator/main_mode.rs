@@ -3,7 +3,7 @@
 
 use ike_codec::{
     BodyWriter, Cookie, Doi, Group, Identification, MessageWriter, NoSpace, Notification, NotifyKind, PayloadKind,
-    ProtocolId,
+    ProtocolId, Quirks,
 };
 
 use super::census::Census;
@@ -15,7 +15,7 @@ use super::scratch::{Scratch, Span, Stored};
 use super::spi::Spi;
 use super::stage::Stage;
 use super::suspend::{Stop, answered};
-use super::{Host, Peer, PeerId, Refusal, Refused, Role, choose, identity, offer};
+use super::{Host, Peer, PeerId, Refusal, Refused, Role, choose, identity, offer, vendor};
 use crate::{Cookies, GroupLengths, IvChain, Nonces, Phase1Choice, Phase1Publics, Skeyid};
 
 /// Exchange whose next step is taken, and the services that it needs.
@@ -23,11 +23,13 @@ pub(crate) struct Step<'a> {
     pub state: &'a mut State,
     pub scratch: Scratch<'a>,
     pub host: &'a mut dyn Host,
+    /// What the vendor IDs of the peer say, up to the present message.
+    pub quirks: Quirks,
 }
 
 /// Begins main mode: `HDR, SA ->`.
 pub(crate) fn begin(step: &mut Step<'_>, initiator: Cookie) -> Result<(), Refusal> {
-    let Step { state, scratch, host } = step;
+    let Step { state, scratch, host, quirks } = step;
     let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
     let offer = scratch.store_with(|free, _| {
         let mut body = BodyWriter::new(free);
@@ -39,7 +41,10 @@ pub(crate) fn begin(step: &mut Step<'_>, initiator: Cookie) -> Result<(), Refusa
     //# MUST: sending: the payloads that the exchange asks for are made and transmitted
     let cookies = Cookies { initiator, responder: [0; 8] };
     scratch.send(|buf, stored| {
-        write_clear(buf, &cookies, &mut |writer| writer.bytes(PayloadKind::SA, stored.get(offer)).map(drop))
+        write_clear(buf, &cookies, &mut |writer| {
+            writer.bytes(PayloadKind::SA, stored.get(offer))?;
+            vendor::write(writer, &peer, Role::Initiator, quirks)
+        })
     })?;
     state.cookies = cookies;
     state.spans.offer = offer;
@@ -55,7 +60,7 @@ pub(crate) fn check_offer(peer: PeerId, message: &Census<'_>, host: &dyn Host) -
 
 /// Message 1, `HDR, SA`: answers with the transform that was chosen.
 pub(crate) fn answer_offer(step: &mut Step<'_>, cookies: Cookies, message: &Census<'_>) -> Result<(), Refusal> {
-    let Step { state, scratch, host } = step;
+    let Step { state, scratch, host, quirks } = step;
     let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
     let (sa, sai_b) = message.sa()?;
     let chosen = choose::phase_1(&sa, &peer)?;
@@ -64,7 +69,8 @@ pub(crate) fn answer_offer(step: &mut Step<'_>, cookies: Cookies, message: &Cens
     scratch.send(|buf, _| {
         write_clear(buf, &cookies, &mut |writer| {
             let answer = core::iter::once((chosen.proposal, chosen.transform, Spi::NONE));
-            writer.payload(PayloadKind::SA, |body| offer::answer(body, answer)).map(drop)
+            writer.payload(PayloadKind::SA, |body| offer::answer(body, answer))?;
+            vendor::write(writer, &peer, Role::Responder, quirks)
         })
     })?;
     state.cookies = cookies;
@@ -76,7 +82,7 @@ pub(crate) fn answer_offer(step: &mut Step<'_>, cookies: Cookies, message: &Cens
 
 /// Message 2, `HDR, SA`: sends the public value and the nonce of the initiator.
 pub(crate) fn take_answer(step: &mut Step<'_>, responder: Cookie, message: &Census<'_>) -> Result<(), Stop> {
-    let Step { state, scratch, host } = step;
+    let Step { state, scratch, host, .. } = step;
     let cookies = Cookies { responder, ..state.cookies };
     // Message 1 of this host, which comes back, has no responder cookie.
     if responder == [0; 8] || responder == cookies.initiator {
@@ -108,7 +114,7 @@ pub(crate) fn check_key(state: &State, stored: Stored<'_>, message: &Census<'_>)
 
 /// Message 3, `HDR, KE, Ni`: sends the public value and the nonce of the responder, and derives the keys.
 pub(crate) fn answer_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<(), Stop> {
-    let Step { state, scratch, host } = step;
+    let Step { state, scratch, host, .. } = step;
     let choice = state.choice.ok_or(Refusal::Internal)?;
     let key = answered(host.pre_shared_key(state.peer, &state.path))?.ok_or(Refusal::NoKey)?;
     draw(state, scratch, *host, choice.group)?;
@@ -126,7 +132,7 @@ pub(crate) fn answer_key(step: &mut Step<'_>, message: &Census<'_>) -> Result<()
 /// Message 4, `HDR, KE, Nr`: derives the keys and sends `HDR*, IDii, HASH_I`, with INITIAL-CONTACT if this host has no
 /// SA with the peer (`is_first`).
 pub(crate) fn take_key(step: &mut Step<'_>, message: &Census<'_>, is_first: bool) -> Result<(), Stop> {
-    let Step { state, scratch, host } = step;
+    let Step { state, scratch, host, .. } = step;
     let choice = state.choice.ok_or(Refusal::Internal)?;
     let key = answered(host.pre_shared_key(state.peer, &state.path))?.ok_or(Refusal::NoKey)?;
     let spans = store_theirs(scratch, choice.group, message, state.spans)?;
@@ -158,7 +164,7 @@ pub(crate) fn answer_auth(step: &mut Step<'_>, message: &Authentic<'_>) -> Resul
     //= RFC 2407 4.6.2/1
     //# SHOULD: the responder finds its policy by the identity of the initiator
     let found = step.host.find_peer(&hint).ok_or(Refusal::IdentityMismatch(id.kind))?;
-    let Step { state, scratch, host } = step;
+    let Step { state, scratch, host, .. } = step;
     check_identity(*host, found, &id)?;
     let peer = host.peer(found).ok_or(Refusal::Superseded)?;
     let (choice, secrets) = (state.choice.ok_or(Refusal::Internal)?, state.secrets.as_ref().ok_or(Refusal::Internal)?);

@@ -1,7 +1,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 
-use ike_codec::{Group, Identification, ProtocolId};
+use ike_codec::{Group, Identification, NatTraversal, NatTraversals, ProtocolId};
 use ipsec_packet::Selector;
 use ipsec_sa::Mode;
 
@@ -41,6 +41,31 @@ pub struct Peer<'a> {
     pub check: ProposalCheck,
     /// Values that the peer assumes when a proposal does not contain them.
     pub defaults: PeerDefaults,
+    /// Documents of NAT traversal that this host uses with the peer; none disables it.
+    pub nat_traversal: NatTraversals,
+}
+
+impl<'a> Peer<'a> {
+    /// Documents of NAT traversal that are used if nothing else is configured: RFC 3947 and drafts 02 and 03.
+    pub const NAT_TRAVERSAL: NatTraversals = NatTraversals::NONE
+        .with(NatTraversal::Rfc3947)
+        .with(NatTraversal::Draft03)
+        .with(NatTraversal::Draft02Newline)
+        .with(NatTraversal::Draft02);
+
+    /// Returns a peer that may initiate phase 1 from any address and may have any identity. It is compared strictly,
+    /// assumes the defaults of the RFCs, and uses NAT traversal if it supports it.
+    pub const fn new(local_identity: Identification<'a>, proposals: &'a [Phase1Choice]) -> Self {
+        Self {
+            path: None,
+            proposals,
+            local_identity,
+            remote_identity: None,
+            check: ProposalCheck::Strict,
+            defaults: PeerDefaults::RFC,
+            nat_traversal: Self::NAT_TRAVERSAL,
+        }
+    }
 }
 
 /// Policy for which SAs are negotiated (RFC 4301 section 4.4.1): one SA in each direction for each of its templates.

@@ -10,7 +10,7 @@ use super::main_mode::{self, Step};
 use super::retry::Retry;
 use super::stage::{Row, Stage};
 use super::suspend::{Taken, begin_step, end_step};
-use super::{Host, Negotiator, PeerHint, PeerId, Refusal, Role, identity, informational};
+use super::{Host, Negotiator, PeerHint, PeerId, Refusal, Role, identity, informational, vendor};
 use crate::Cookies;
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
@@ -125,7 +125,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let state = State::new(kind, stage, role, peer, received.path, received.now, retry);
         self.put_exchange(index, Exchange::new(state), |exchange| {
             let (state, scratch) = exchange.parts();
-            main_mode::answer_offer(&mut Step { state, scratch, host }, cookies, census)?;
+            let quirks = vendor::collect(state.quirks, census);
+            main_mode::answer_offer(&mut Step { state, scratch, host, quirks }, cookies, census)?;
+            exchange.state.quirks = quirks;
             exchange.state.take(received.digest);
             Ok(())
         })
@@ -157,7 +159,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let exchange = self.exchange_mut(index)?;
         let (state, mut scratch) = exchange.parts();
         let start = begin_step(state, &mut scratch);
-        let mut step = Step { state, scratch, host };
+        let quirks = vendor::collect(state.quirks, &census);
+        let mut step = Step { state, scratch, host, quirks };
         let taken = match step.state.stage {
             Stage::MainAwaitsSa => main_mode::take_answer(&mut step, received.header.responder_cookie, &census),
             Stage::MainAwaitsKeyI => main_mode::answer_key(&mut step, &census),
@@ -167,6 +170,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let message = Taken { message, next: None, digest: received.digest };
         match end_step(step.state, &mut step.scratch, start, Some(message), taken)? {
             Some(()) => {
+                step.state.quirks = step.quirks;
                 step.state.take(received.digest);
                 step.state.retry.restart(&settings);
             }
@@ -204,7 +208,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let exchange = self.exchange_mut(index)?;
         let (state, scratch) = exchange.parts();
         let position = scratch.position();
-        let mut step = Step { state, scratch, host };
+        let quirks = vendor::collect(state.quirks, &authentic.census);
+        let mut step = Step { state, scratch, host, quirks };
         let taken = match step.state.role {
             Role::Initiator => main_mode::take_auth(&mut step, &authentic),
             Role::Responder => main_mode::answer_auth(&mut step, &authentic),
@@ -213,6 +218,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             step.scratch.truncate(position);
         }
         let peer = taken?;
+        step.state.quirks = step.quirks;
         step.state.take(received.digest);
         step.state.retry.restart(&settings);
         step.scratch.wipe_stored();

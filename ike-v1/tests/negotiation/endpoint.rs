@@ -8,8 +8,8 @@ use std::time::Duration;
 use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, Lifetimes, ProtocolId};
 use ike_v1::{
     DhError, DiffieHellman, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, NegotiatedSa,
-    Negotiator, Path, Peer, PeerDefaults, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey,
-    ProposalCheck, Refusal, Refused, Settings, Software,
+    Negotiator, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, ProposalCheck,
+    Refusal, Refused, Settings, Software,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -350,17 +350,13 @@ impl Host for TestHost {
     fn peer(&self, peer: PeerId) -> Option<Peer<'_>> {
         let further = usize::from(peer.0).checked_sub(1);
         let is_known = further.is_none_or(|index| index < self.further_peers.len());
+        let (protocol, port) = self.config.identity_port;
+        let local_identity = Identification { protocol, port, ..identity(&self.config.local_identity) };
         is_known.then(|| Peer {
             path: Some(self.path).filter(|_| !self.is_passive),
-            proposals: &self.config.proposals,
-            local_identity: Identification {
-                protocol: self.config.identity_port.0,
-                port: self.config.identity_port.1,
-                ..identity(&self.config.local_identity)
-            },
             remote_identity: self.config.remote_identity.as_ref().map(identity),
             check: self.config.check,
-            defaults: PeerDefaults::RFC,
+            ..Peer::new(local_identity, &self.config.proposals)
         })
     }
 

@@ -7,8 +7,8 @@ use std::task::Poll;
 
 use ike_codec::{Group, IdKind, Identification, ProtocolId};
 use ike_v1::{
-    DhError, DiffieHellman, Event, IpsecPolicy, IpsecSaId, IpsecTemplate, Negotiator, Path, Peer, PeerDefaults,
-    PeerHint, PeerId, Phase1Choice, Phase2Choice, PreSharedKey, ProposalCheck, Software,
+    DhError, DiffieHellman, Event, IpsecPolicy, IpsecSaId, IpsecTemplate, Negotiator, Path, Peer, PeerHint, PeerId,
+    Phase1Choice, Phase2Choice, PreSharedKey, Software,
 };
 use ipsec_engine::{Action, Direction, InboundAction, OutboundAction, PolicyDirection, SaBackend, SaId};
 use ipsec_packet::{Instant, Selector};
@@ -214,11 +214,8 @@ impl ike_v1::Host for Services {
     fn peer(&self, peer: PeerId) -> Option<Peer<'_>> {
         (peer == PeerId(0)).then(|| Peer {
             path: Some(self.configuration.path),
-            proposals: &self.configuration.ike,
-            local_identity: self.identity(0),
             remote_identity: Some(self.identity(1)),
-            check: ProposalCheck::Strict,
-            defaults: PeerDefaults::RFC,
+            ..Peer::new(self.identity(0), &self.configuration.ike)
         })
     }
 

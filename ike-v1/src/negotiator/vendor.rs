@@ -1,0 +1,51 @@
+//! Vendor IDs of phase 1: what each end supports (RFC 2408 section 3.16).
+
+use ike_codec::{Body, MessageWriter, NatTraversal, NatTraversals, NoSpace, PayloadKind, Quirks, VendorIdMeaning};
+
+use super::census::Census;
+use super::{Peer, Role};
+
+/// Writes the vendor IDs of a first message. The initiator names everything that it supports; the responder answers
+/// with the latest document for NAT traversal that both support, and with what the initiator has named.
+pub(crate) fn write(
+    writer: &mut MessageWriter<'_>,
+    peer: &Peer<'_>,
+    role: Role,
+    theirs: &Quirks,
+) -> Result<(), NoSpace> {
+    let offered = match role {
+        Role::Initiator => peer.nat_traversal,
+        Role::Responder => {
+            let common = peer.nat_traversal.latest_common(theirs.nat_traversal);
+            common.map_or(NatTraversals::NONE, |document| NatTraversals::NONE.with(document))
+        }
+    };
+    for document in NatTraversal::ALL.into_iter().rev().filter(|document| offered.contains(*document)) {
+        write_one(writer, VendorIdMeaning::NatTraversal(document), &[])?;
+    }
+    if role == Role::Initiator || theirs.dead_peer_detection {
+        // Version 1.0 (RFC 3706 section 5.1).
+        write_one(writer, VendorIdMeaning::DeadPeerDetection, &[1, 0])?;
+    }
+    Ok(())
+}
+
+fn write_one(writer: &mut MessageWriter<'_>, meaning: VendorIdMeaning, version: &[u8]) -> Result<(), NoSpace> {
+    let known = ike_codec::vendor_ids().iter().find(|known| known.meaning == meaning).ok_or(NoSpace)?;
+    let payload = writer.payload(PayloadKind::VENDOR_ID, |body| {
+        body.put(known.bytes)?;
+        body.put(version)
+    });
+    payload.map(drop)
+}
+
+/// Adds what the vendor IDs of a message say to what is known of its sender. Some peers send them in later messages of
+/// phase 1.
+pub(crate) fn collect(mut known: Quirks, message: &Census<'_>) -> Quirks {
+    for payload in message.payloads() {
+        if let Body::VendorId(body) = payload.view() {
+            known.add(body);
+        }
+    }
+    known
+}
