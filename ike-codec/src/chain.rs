@@ -180,6 +180,11 @@ pub struct Payloads<'a> {
     end: u16,
 }
 
+impl Payloads<'_> {
+    /// No payloads.
+    pub const NONE: Self = Self { kind: PayloadKind::NONE, rest: &[], end: 0 };
+}
+
 impl<'a> Iterator for Payloads<'a> {
     type Item = Payload<'a>;
 

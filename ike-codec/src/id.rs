@@ -40,6 +40,11 @@ pub enum IdAddress {
 }
 
 impl<'a> Identification<'a> {
+    /// Decodes the body of an identification payload, `None` if it is too short or an address has a wrong length.
+    pub fn parse(body: &'a [u8]) -> Option<Self> {
+        Self::read(body).filter(|id| id.check(PayloadKind::ID).is_ok())
+    }
+
     pub(crate) fn read(body: &'a [u8]) -> Option<Self> {
         let (&[kind, protocol, p0, p1], data) = body.split_first_chunk::<4>()?;
         Some(Self { kind: IdKind(kind), protocol, port: u16::from_be_bytes([p0, p1]), data })

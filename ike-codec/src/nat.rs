@@ -42,6 +42,17 @@ impl<'a> OriginalAddress<'a> {
         }
     }
 
+    /// Writes the body of the NAT-OA payload of an address (RFC 3947 section 5.2).
+    ///
+    /// # Errors
+    /// [`NoSpace`].
+    pub fn write_address(address: IpAddr, body: &mut BodyWriter<'_>) -> Result<(), NoSpace> {
+        match address {
+            IpAddr::V4(v4) => OriginalAddress { kind: IdKind::IPV4, reserved: [0; 3], data: &v4.octets() }.write(body),
+            IpAddr::V6(v6) => OriginalAddress { kind: IdKind::IPV6, reserved: [0; 3], data: &v6.octets() }.write(body),
+        }
+    }
+
     /// Writes the body of the NAT-OA payload (RFC 3947 section 5.2).
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Negotiation of ISAKMP SAs and IPsec SAs (RFC 2408, RFC 2409), without I/O.
 
+mod aggressive;
+mod base;
 mod census;
 mod changeover;
 mod choose;
@@ -17,11 +19,14 @@ mod lifecycle;
 mod limits;
 mod main_mode;
 mod message;
+mod natt;
 mod offer;
 mod outbound;
+mod path;
 mod peer;
 mod phase_1;
 mod phase_2;
+mod proof;
 mod quick;
 mod refusal;
 mod retry;
@@ -31,6 +36,7 @@ mod settings;
 mod slots;
 mod spi;
 mod stage;
+mod step;
 mod suspend;
 mod tables;
 mod timer;
@@ -40,8 +46,11 @@ pub use counters::{Counter, Counters};
 pub use event::{Event, Failure, Gone, IpsecSaId, IsakmpSaId, NegotiatedSa, Phase, Role};
 pub use host::{Host, PeerHint, PreSharedKey, Refused};
 pub use isakmp_sa::IsakmpSaView;
+pub use natt::NatSituation;
 pub use outbound::Transmit;
+pub use path::SpiPair;
 pub use peer::{IpsecPolicy, IpsecTemplate, MAX_BUNDLE, Path, Peer, PeerId, ProposalCheck};
+pub use proof::{CertificateRefusal, SignedIdentity};
 pub use refusal::{Difference, Mismatch, Parameter, Refusal, Table};
 pub use settings::Settings;
 
@@ -104,6 +113,8 @@ pub struct Negotiator<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS:
     clear_refusal: Option<ClearRefusal>,
     /// Bound on the key exchanges of a responder.
     key_exchanges: Bucket,
+    /// Bound on the key exchanges of a responder of aggressive mode.
+    unproven_key_exchanges: Bucket,
     /// Initiator cookies that were refused last.
     refused: [Cookie; 8],
     has_events: bool,
@@ -144,6 +155,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             superseded: None,
             clear_refusal: None,
             key_exchanges: Bucket::full(settings.key_exchanges_per_second),
+            unproven_key_exchanges: Bucket::full(settings.unproven_key_exchanges_per_second),
             refused: [[0; 8]; 8],
             has_events: false,
             has_output: false,
@@ -324,7 +336,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             let Some(sa) = self.isakmp.get_mut(index) else { continue };
             let (peer, id) = (sa.peer, IsakmpSaId(sa.id));
             if core::mem::take(&mut sa.is_new) {
-                return Some(Event::Phase1Up { peer, sa: id, role: sa.role, path: sa.path, choice: sa.choice });
+                let IsakmpSa { role, path, choice, nat, .. } = *sa;
+                return Some(Event::Phase1Up { peer, sa: id, role, path, choice, nat });
             }
             if let Some(why) = sa.gone.filter(|_| !sa.is_reported) {
                 sa.is_reported = true;
@@ -336,6 +349,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
         // A new outbound SA is installed before the one whose place it takes is removed.
         if let Some(event) = self.pairs.values_mut().find_map(IpsecSlot::poll_ready) {
+            return Some(event);
+        }
+        if let Some(event) = self.pairs.values_mut().find_map(IpsecSlot::poll_moved) {
             return Some(event);
         }
         for index in 0..self.pairs.len() {

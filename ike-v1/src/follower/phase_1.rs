@@ -4,12 +4,12 @@ use core::fmt;
 
 use ike_codec::{
     AuthMethod, Body, Chain, Cookie, ExchangeKind, Message, PayloadKind, ProtocolId, Quirks, SecurityAssociation,
-    XauthOrGssApi,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, KeyError, PrfOutput, Secret};
 
 use super::exchange::MAX_NONCE;
 use super::{FollowError, Followed, HashForm, Incoming};
+use crate::method::{Authentication, authentication};
 use crate::{
     Cookies, IvChain, MAX_PUBLIC, Nonces, PeerDefaults, Phase1Choice, Phase1Keys, Phase1Publics, ProposalError,
     Protection, Role, Skeyid,
@@ -112,12 +112,6 @@ impl SaKeys {
     pub fn protection(&self) -> Result<Protection, KeyError> {
         Protection::new(self.cipher, self.encryption_key.expose(), self.hash)
     }
-}
-
-/// Way in which SKEYID is derived (RFC 2409 section 5).
-enum Derivation {
-    PreSharedKey,
-    Signature,
 }
 
 impl<const BUFFER: usize> Phase1<BUFFER> {
@@ -237,12 +231,13 @@ impl<const BUFFER: usize> Phase1<BUFFER> {
     pub fn skeyid(&self, secrets: &Secrets<'_>) -> Result<Skeyid, NotVerified> {
         let Some(Ok(choice)) = self.choice else { return Err(NotVerified::NoSa) };
         let prf = choice.hash.prf();
-        match derivation(choice.auth_method, &self.quirks)? {
-            Derivation::PreSharedKey => {
+        let method = NotVerified::Method(choice.auth_method);
+        match authentication(choice.auth_method, &self.quirks).ok_or(method)? {
+            Authentication::PreSharedKey => {
                 let key = secrets.pre_shared_key.ok_or(NotVerified::NoPreSharedKey)?;
                 Skeyid::pre_shared_key(prf, key, &self.nonces()?).map_err(|_| NotVerified::NoPreSharedKey)
             }
-            Derivation::Signature => {
+            Authentication::Signature | Authentication::Hybrid(_) => {
                 let shared = secrets.shared.ok_or(NotVerified::NoShared)?;
                 Skeyid::signature(prf, &self.nonces()?, shared).map_err(|_| NotVerified::NoNonce)
             }
@@ -285,34 +280,6 @@ fn choice(sa: &SecurityAssociation<'_>, quirks: &Quirks) -> Result<Phase1Choice,
     }
     let transform = proposal.transforms().next().ok_or(ProposalError::Missing(0))?;
     Phase1Choice::read(&transform.attributes, &PeerDefaults::of(quirks))
-}
-
-/// Returns the derivation of SKEYID for an authentication method (RFC 2409 section 5, draft-beaulieu-ike-xauth-02,
-/// draft-ietf-ipsec-isakmp-hybrid-auth-05).
-fn derivation(method: AuthMethod, quirks: &Quirks) -> Result<Derivation, NotVerified> {
-    match method {
-        AuthMethod::XAUTH_INIT_PRE_SHARED if quirks.xauth_or_gss_api() == XauthOrGssApi::GssApi => {
-            Err(NotVerified::Method(method))
-        }
-        AuthMethod::PRE_SHARED_KEY | AuthMethod::XAUTH_INIT_PRE_SHARED | AuthMethod::XAUTH_RESP_PRE_SHARED => {
-            Ok(Derivation::PreSharedKey)
-        }
-        AuthMethod::DSS_SIGNATURE
-        | AuthMethod::RSA_SIGNATURE
-        | AuthMethod::ECDSA_SIGNATURE
-        | AuthMethod::ECDSA_256
-        | AuthMethod::ECDSA_384
-        | AuthMethod::ECDSA_521
-        | AuthMethod::HYBRID_INIT_RSA
-        | AuthMethod::HYBRID_RESP_RSA
-        | AuthMethod::HYBRID_INIT_DSS
-        | AuthMethod::HYBRID_RESP_DSS
-        | AuthMethod::XAUTH_INIT_DSS
-        | AuthMethod::XAUTH_RESP_DSS
-        | AuthMethod::XAUTH_INIT_RSA
-        | AuthMethod::XAUTH_RESP_RSA => Ok(Derivation::Signature),
-        other => Err(NotVerified::Method(other)),
-    }
 }
 
 fn identity<'a>(payloads: &Chain<'a>) -> Option<&'a [u8]> {

@@ -1,7 +1,8 @@
 use ike_codec::{Body, Group, Identification, Payload, PayloadKind, Payloads, SecurityAssociation};
+use ipsec_crypto::PrfOutput;
 
 use super::Refusal;
-use super::stage::{Identities, Row};
+use super::stage::{HashForm, Identities, Row};
 
 /// Payloads of a message, counted and sorted by kind (RFC 2408 section 5.3).
 #[derive(Clone, Debug)]
@@ -10,23 +11,30 @@ pub(crate) struct Census<'m> {
     key_exchange: Option<&'m [u8]>,
     nonce: Option<&'m [u8]>,
     hash: Option<&'m [u8]>,
+    signature: Option<&'m [u8]>,
     identities: [Option<(Identification<'m>, &'m [u8])>; 2],
     payloads: Payloads<'m>,
 }
 
+impl Census<'_> {
+    /// No payloads.
+    pub const NONE: Self = Self {
+        sa: None,
+        key_exchange: None,
+        nonce: None,
+        hash: None,
+        signature: None,
+        identities: [None; 2],
+        payloads: Payloads::NONE,
+    };
+}
+
 impl<'m> Census<'m> {
-    /// Counts the payloads of a message, which must be those of its row. Vendor IDs, certificate requests,
+    /// Counts the payloads of a message, which must be those of its row. Vendor IDs, certificates, certificate requests,
     /// notifications, NAT-D payloads and payloads of kinds for private use are allowed in every message. The hash of an
     /// encrypted message after phase 1 must be first (RFC 2409 section 5.5).
     pub fn of(row: &Row, payloads: Payloads<'m>) -> Result<Self, Refusal> {
-        let mut census = Self {
-            sa: None,
-            key_exchange: None,
-            nonce: None,
-            hash: None,
-            identities: [None; 2],
-            payloads: payloads.clone(),
-        };
+        let mut census = Census { payloads: payloads.clone(), ..Census::NONE };
         for (position, payload) in payloads.enumerate() {
             census.add(row, position, &payload)?;
         }
@@ -52,7 +60,8 @@ impl<'m> Census<'m> {
                 | PayloadKind::HASH
                 | PayloadKind::SIGNATURE
         );
-        if is_counted && !row.required.contains(&kind) && !row.optional.contains(&kind) {
+        let is_proof = kind == PayloadKind::SIGNATURE && row.hash == Some(HashForm::Phase1);
+        if is_counted && !is_proof && !row.required.contains(&kind) && !row.optional.contains(&kind) {
             return Err(Refusal::UnexpectedPayload(kind));
         }
         //= RFC 2409 5/6, 5.5/2, 5.5/3
@@ -60,8 +69,8 @@ impl<'m> Census<'m> {
         //# MUST: the hash payload is the first of quick mode
         //# MUST: the SA payload follows the hash
         let must_be_first = match kind {
-            PayloadKind::SA => row.hash.is_none(),
-            PayloadKind::HASH => row.identities != Identities::One,
+            PayloadKind::SA => row.is_phase_1(),
+            PayloadKind::HASH => !row.is_phase_1(),
             _ => false,
         };
         if must_be_first && position > 0 {
@@ -71,6 +80,7 @@ impl<'m> Census<'m> {
             Body::KeyExchange(value) => self.key_exchange.replace(value).is_some(),
             Body::Nonce(nonce) => self.nonce.replace(nonce).is_some(),
             Body::Hash(hash) => self.hash.replace(hash).is_some(),
+            Body::Signature(signature) => self.signature.replace(signature).is_some(),
             Body::Identification(identity) => match self.identities.iter_mut().find(|slot| slot.is_none()) {
                 Some(slot) => {
                     *slot = Some((identity, payload.body));
@@ -89,7 +99,7 @@ impl<'m> Census<'m> {
             PayloadKind::SA => self.sa.is_some(),
             PayloadKind::KEY_EXCHANGE => self.key_exchange.is_some(),
             PayloadKind::NONCE => self.nonce.is_some(),
-            PayloadKind::HASH => self.hash.is_some(),
+            PayloadKind::HASH => self.hash.is_some() || self.signature.is_some(),
             _ => true,
         }
     }
@@ -129,6 +139,16 @@ impl<'m> Census<'m> {
     /// Returns the hash of the message.
     pub fn hash(&self) -> Result<&'m [u8], Refusal> {
         self.hash.ok_or(Refusal::MissingPayload(PayloadKind::HASH))
+    }
+
+    /// Compares the hash of the message with the one that it must have.
+    pub fn verify(&self, expected: &PrfOutput) -> Result<(), Refusal> {
+        expected.verify(self.hash()?).map_err(|_| Refusal::HashMismatch)
+    }
+
+    /// Returns the signature of the message, which takes the place of a hash.
+    pub fn signature(&self) -> Result<&'m [u8], Refusal> {
+        self.signature.ok_or(Refusal::MissingPayload(PayloadKind::SIGNATURE))
     }
 
     /// Returns the identity and its body, which is ID_b of the hashes.

@@ -297,6 +297,17 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             && newest.is_some_and(|newest| now.saturating_duration_since(newest) < SIBLINGS_PAUSE)
     }
 
+    /// Returns whether an SA of another identity behind the same NAT has the selector of a pair: packets could be sent to
+    /// either.
+    pub(super) fn is_of_neighbour(&self, pair: &IpsecSlot) -> bool {
+        self.pairs.values().any(|other| {
+            other.is_in_use()
+                && (other.policy, other.selector) == (pair.policy, pair.selector)
+                && other.path.remote.ip() == pair.path.remote.ip()
+                && (other.peer, other.identity) != (pair.peer, pair.identity)
+        })
+    }
+
     fn siblings(&self, pair: &IpsecSlot) -> impl Iterator<Item = &IpsecSlot> {
         self.pairs.values().filter(move |other| other.is_in_use() && other.is_sibling(pair))
     }

@@ -1,11 +1,11 @@
 use ike_codec::{
-    Doi, EncapsulationMode, Group, IpsecAttributes, Lifetimes, Proposal, ProtocolId, SecurityAssociation, Situation,
-    Transform,
+    Doi, EncapsulationMode, Group, IpsecAttributes, Lifetimes, NatTraversal, Proposal, ProtocolId, SecurityAssociation,
+    Situation, Transform,
 };
 use ipsec_sa::Mode;
 
 use super::refusal::{Difference, Mismatch, Parameter, Refusal};
-use super::{IpsecPolicy, IpsecTemplate, MAX_BUNDLE, Peer, ProposalCheck};
+use super::{IpsecPolicy, IpsecTemplate, MAX_BUNDLE, NatSituation, Peer, ProposalCheck};
 use crate::proposal::{Phase2Suite, auth_numbers, encryption_number, hash_number};
 use crate::{PeerDefaults, Phase1Choice, Phase2Choice};
 
@@ -121,9 +121,10 @@ pub(crate) fn phase_2<'m>(
     sa: &SecurityAssociation<'m>,
     policy: &IpsecPolicy<'_>,
     peer: &Peer<'_>,
+    nat: &NatSituation,
 ) -> Result<ChosenBundle<'m>, Refusal> {
     check_situation(sa)?;
-    find_bundle(sa, policy, &peer.defaults, Compared::Offer(peer.check)).map_err(Refusal::NoProposal)
+    find_bundle(sa, policy, (&peer.defaults, nat), Compared::Offer(peer.check)).map_err(Refusal::NoProposal)
 }
 
 /// Finds the transforms of an answer of quick mode among those offered (RFC 2408 section 4.2).
@@ -131,6 +132,7 @@ pub(crate) fn answered_phase_2<'m>(
     sa: &SecurityAssociation<'m>,
     policy: &IpsecPolicy<'_>,
     peer: &Peer<'_>,
+    nat: &NatSituation,
 ) -> Result<ChosenBundle<'m>, Refusal> {
     check_situation(sa)?;
     //= RFC 2408 4.2/9
@@ -148,13 +150,13 @@ pub(crate) fn answered_phase_2<'m>(
     }
     //= RFC 2408 4.2/11
     //# MUST: the initiator verifies that the reply is one of its offers
-    find_bundle(sa, policy, &peer.defaults, Compared::Answer).map_err(Refusal::ModifiedAnswer)
+    find_bundle(sa, policy, (&peer.defaults, nat), Compared::Answer).map_err(Refusal::ModifiedAnswer)
 }
 
 fn find_bundle<'m>(
     sa: &SecurityAssociation<'m>,
     policy: &IpsecPolicy<'_>,
-    defaults: &PeerDefaults,
+    terms: Terms<'_>,
     compared: Compared,
 ) -> Result<ChosenBundle<'m>, Mismatch> {
     let mut nearest = Nearest::default();
@@ -164,7 +166,7 @@ fn find_bundle<'m>(
     while let Some(first) = rest.clone().next() {
         let unit = rest.clone().take_while(|proposal| proposal.number == first.number);
         let count = unit.clone().count();
-        if let Some(bundle) = choose_unit(unit, policy, defaults, compared, &mut nearest) {
+        if let Some(bundle) = choose_unit(unit, policy, terms, compared, &mut nearest) {
             return Ok(bundle);
         }
         rest.by_ref().take(count).for_each(drop);
@@ -176,7 +178,7 @@ fn find_bundle<'m>(
 fn choose_unit<'m>(
     unit: impl Iterator<Item = Proposal<'m>> + Clone,
     policy: &IpsecPolicy<'_>,
-    defaults: &PeerDefaults,
+    terms: Terms<'_>,
     compared: Compared,
     nearest: &mut Nearest,
 ) -> Option<ChosenBundle<'m>> {
@@ -190,7 +192,7 @@ fn choose_unit<'m>(
     for (slot, proposal) in bundle.iter_mut().zip(unit) {
         let mut templates = policy.templates().enumerate();
         let (template, own) = templates.find(|(_, own)| own.protocol == proposal.protocol)?;
-        let chosen = choose_transform(proposal, own, is_bundled_tunnel, (defaults, compared), nearest)?;
+        let chosen = choose_transform(proposal, own, is_bundled_tunnel, (terms, compared), nearest)?;
         *slot = Some(ChosenMember { template, chosen });
     }
     //= RFC 2409 5.5/8
@@ -210,7 +212,7 @@ fn choose_transform<'m>(
     proposal: Proposal<'m>,
     own: &IpsecTemplate<'_>,
     is_bundled_tunnel: bool,
-    (defaults, compared): (&PeerDefaults, Compared),
+    ((defaults, nat), compared): (Terms<'_>, Compared),
     nearest: &mut Nearest,
 ) -> Option<Chosen<'m, Phase2Choice>> {
     for transform in proposal.transforms() {
@@ -222,7 +224,7 @@ fn choose_transform<'m>(
             }
         };
         for ours in own.proposals {
-            match compare_phase_2(&theirs, ours, (own.mode, is_bundled_tunnel), compared) {
+            match compare_phase_2(&theirs, ours, (own.mode, is_bundled_tunnel, nat), compared) {
                 Ok(choice) => return Some(Chosen { proposal, transform, choice }),
                 Err(difference) => nearest.differs(transform.number, difference),
             }
@@ -234,22 +236,14 @@ fn choose_transform<'m>(
 fn compare_phase_2(
     theirs: &Phase2Choice,
     ours: &Phase2Choice,
-    (mode, is_bundled_tunnel): (Mode, bool),
+    (mode, is_bundled_tunnel, nat): (Mode, bool, &NatSituation),
     compared: Compared,
 ) -> Result<Phase2Choice, Difference> {
     let transform = |choice: &Phase2Choice| choice.transform_id().map_or(0, |id| id.0);
     equal(Parameter::Transform, transform(theirs), transform(ours))?;
     let (their_keys, our_keys) = (Keys::of(theirs), Keys::of(ours));
     equal(Parameter::Authentication, their_keys.authentication, our_keys.authentication)?;
-    let mode = encapsulation(mode);
-    //= RFC 2407 4.5/4
-    //# MUST: without an encapsulation mode the host decides
-    let theirs_mode = theirs.encapsulation.unwrap_or(mode);
-    // In a bundle with a tunnel some peers write tunnel mode for every protocol, and others for the outermost only.
-    let is_either = matches!(theirs_mode, EncapsulationMode::TUNNEL | EncapsulationMode::TRANSPORT);
-    if !(is_bundled_tunnel && is_either) {
-        equal(Parameter::Encapsulation, theirs_mode.0, mode.0)?;
-    }
+    let encapsulation = choose_encapsulation(theirs.encapsulation, (mode, is_bundled_tunnel, nat), compared)?;
     // IPComp has no keys: its group, if it has one, is compared with that of the other protocols.
     let is_ipcomp = ours.protocol == ProtocolId::IPCOMP;
     let group = if is_ipcomp { theirs.group } else { choose_group(theirs.group, ours.group, compared)? };
@@ -262,15 +256,59 @@ fn compare_phase_2(
         }
         compression @ Phase2Suite::Compression(_) => compression,
     };
-    Ok(Phase2Choice { suite, encapsulation: Some(mode), group, lifetimes, ..*ours })
+    Ok(Phase2Choice { suite, encapsulation: Some(encapsulation), group, lifetimes, ..*ours })
 }
 
-/// Returns the encapsulation mode attribute of a mode without a NAT (RFC 2407 section 4.5).
-pub(crate) const fn encapsulation(mode: Mode) -> EncapsulationMode {
-    match mode {
-        Mode::Transport => EncapsulationMode::TRANSPORT,
-        Mode::Any | Mode::Tunnel | Mode::Beet => EncapsulationMode::TUNNEL,
+/// Defaults of the peer, and NAT traversal with it.
+type Terms<'a> = (&'a PeerDefaults, &'a NatSituation);
+
+/// Returns the encapsulation mode attribute of a mode: that of the document for NAT traversal if ESP is sent in UDP
+/// (RFC 2407 section 4.5, RFC 3947 section 5.1).
+pub(crate) fn encapsulation(mode: Mode, in_udp: Option<NatTraversal>) -> EncapsulationMode {
+    match (mode, in_udp) {
+        (Mode::Transport, None) => EncapsulationMode::TRANSPORT,
+        (Mode::Transport, Some(document)) => document.transport(),
+        (Mode::Any | Mode::Tunnel | Mode::Beet, None) => EncapsulationMode::TUNNEL,
+        (Mode::Any | Mode::Tunnel | Mode::Beet, Some(document)) => document.tunnel(),
     }
+}
+
+/// Returns whether ESP is sent in UDP in an encapsulation mode, by the RFC or by its drafts.
+pub(crate) const fn is_in_udp(mode: EncapsulationMode) -> bool {
+    is_udp_transport(mode) || matches!(mode, EncapsulationMode::UDP_TUNNEL | EncapsulationMode::UDP_TUNNEL_DRAFT)
+}
+
+/// Returns whether a mode is transport mode in UDP, by the RFC or by its drafts.
+pub(crate) const fn is_udp_transport(mode: EncapsulationMode) -> bool {
+    matches!(mode, EncapsulationMode::UDP_TRANSPORT | EncapsulationMode::UDP_TRANSPORT_DRAFT)
+}
+
+/// Returns the encapsulation mode of an SA. Behind a NAT it is one in UDP. Without a NAT both are accepted if both ends
+/// support NAT traversal: the peer may have seen NAT-D payloads that do not match.
+fn choose_encapsulation(
+    theirs: Option<EncapsulationMode>,
+    (mode, is_bundled_tunnel, nat): (Mode, bool, &NatSituation),
+    compared: Compared,
+) -> Result<EncapsulationMode, Difference> {
+    let ours = encapsulation(mode, nat.in_udp());
+    //= RFC 2407 4.5/4
+    //# MUST: without an encapsulation mode the host decides
+    let Some(theirs) = theirs else { return Ok(ours) };
+    let is_offer = matches!(compared, Compared::Offer(_));
+    let ours = match nat.document.filter(|_| is_offer && is_in_udp(theirs)) {
+        Some(document) => encapsulation(mode, Some(document)),
+        None => ours,
+    };
+    // In a bundle with a tunnel some peers write tunnel mode for every protocol, and others for the outermost only.
+    // Some write the numbers of another document.
+    let is_tunnel = |mode| matches!(mode, EncapsulationMode::TUNNEL) || (is_in_udp(mode) && !is_udp_transport(mode));
+    let is_known = is_in_udp(theirs) || matches!(theirs, EncapsulationMode::TUNNEL | EncapsulationMode::TRANSPORT);
+    let is_alike =
+        is_known && is_in_udp(theirs) == is_in_udp(ours) && (is_bundled_tunnel || is_tunnel(theirs) == is_tunnel(ours));
+    if is_alike {
+        return Ok(ours);
+    }
+    Err(Difference::Value { parameter: Parameter::Encapsulation, theirs: theirs.0.into(), ours: ours.0.into() })
 }
 
 /// Key length and authentication algorithm of a transform of phase 2.

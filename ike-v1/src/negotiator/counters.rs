@@ -32,6 +32,10 @@ counters! {
     Suspended = "steps suspended",
     /// NAT keep-alives received.
     KeepAlive = "NAT keep-alives received",
+    /// NAT keep-alives sent.
+    KeepAliveSent = "NAT keep-alives sent",
+    /// Changes of the address or port of a peer behind a NAT.
+    PeerMoved = "peers moved",
     /// ISAKMP SAs established.
     Phase1Up = "ISAKMP SAs established",
     /// Pairs of IPsec SAs established.
@@ -64,6 +68,10 @@ counters! {
     MessageIdReused = "message ID reused",
     /// Messages of addresses without a configured peer.
     NoPeer = "no peer configured",
+    /// First messages of an exchange that is not configured for the peer.
+    ModeNotAllowed = "mode not allowed",
+    /// Signatures and certificates of peers that are refused.
+    Certificate = "signature refused",
     /// SA payloads of another DOI or situation, or too long.
     Offer = "SA payload not supported",
     /// Offers without an acceptable transform.
@@ -84,6 +92,8 @@ counters! {
     Selectors = "selector mismatch",
     /// Client identities without a policy.
     NoPolicy = "no policy",
+    /// Client identities that are those of an SA with another identity.
+    SelectorTaken = "selector taken",
     /// SPIs that are invalid or not available.
     Spi = "SPI invalid or not available",
     /// First messages of a source that has too many half-open exchanges.

@@ -4,7 +4,7 @@ use ike_codec::NotifyKind;
 use ipsec_packet::Selector;
 use ipsec_sa::{Direction, Protocol, SaParams};
 
-use super::{Path, PeerId, Refusal};
+use super::{MAX_BUNDLE, NatSituation, Path, PeerId, Refusal, SpiPair};
 use crate::Phase1Choice;
 
 /// Identifier of an ISAKMP SA in its negotiator. It is not reused for a later SA.
@@ -43,6 +43,16 @@ pub enum Role {
     Responder,
 }
 
+impl Role {
+    /// Returns the other side.
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Initiator => Self::Responder,
+            Self::Responder => Self::Initiator,
+        }
+    }
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -69,6 +79,8 @@ pub enum Event {
         path: Path,
         /// Negotiated algorithms and parameters.
         choice: Phase1Choice,
+        /// NAT traversal.
+        nat: NatSituation,
     },
     /// The inbound SA is to be installed. The message that lets the peer use it is sent after
     /// [`Negotiator::installed`](super::Negotiator::installed).
@@ -92,6 +104,20 @@ pub enum Event {
         path: Path,
         /// Reason for the removal.
         why: Gone,
+    },
+    /// The address or port of a peer behind a NAT has changed: the outbound SAs of the pair are to send to `to`. Those
+    /// that were announced meanwhile have the new path already (RFC 3947 section 7).
+    PeerMoved {
+        /// Identifier of the pair.
+        sa: IpsecSaId,
+        /// Peer of the SAs.
+        peer: PeerId,
+        /// SPIs of the SAs of each protocol.
+        spis: [Option<SpiPair>; MAX_BUNDLE],
+        /// Addresses and ports before the change.
+        from: Path,
+        /// Addresses and ports now.
+        to: Path,
     },
     /// An ISAKMP SA no longer exists. Its IPsec SAs are independent of it (RFC 2408 section 5.15).
     Phase1Gone {

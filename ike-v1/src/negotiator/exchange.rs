@@ -5,16 +5,17 @@ use ipsec_crypto::Secret;
 use ipsec_packet::Instant;
 use zeroize::Zeroize;
 
-use super::event::SlotId;
+use super::event::{Phase, SlotId};
+use super::inbound::is_phase_1;
 use super::limits::BadMessages;
 use super::retry::Retry;
 use super::scratch::{Marks, Scratch, Span};
 use super::stage::Stage;
 use super::suspend::Suspended;
-use super::{Path, PeerId, Refusal, Role};
+use super::{NatSituation, Path, PeerId, Refusal, Role};
 use crate::{Cookies, IvChain, Phase1Choice, Phase1Keys, Protection, Skeyid};
 
-/// Exchange in progress: main mode or quick mode.
+/// Exchange in progress: phase 1 or quick mode.
 pub(crate) struct Exchange<const N: usize> {
     pub state: State,
     marks: Marks,
@@ -50,6 +51,8 @@ pub(crate) struct State {
     pub group: Option<Group>,
     /// What the vendor IDs of the peer in phase 1 say.
     pub quirks: Quirks,
+    /// NAT traversal, once the NAT-D payloads of the peer are known.
+    pub nat: NatSituation,
     /// Algorithms of phase 1.
     pub choice: Option<Phase1Choice>,
     /// Keys of phase 1, from the key exchange to its end.
@@ -60,7 +63,7 @@ pub(crate) struct State {
     pub refusal: Option<Refusal>,
     /// Set when a failure was reported already.
     pub is_reported: bool,
-    /// Number of key exchanges that messages 3 or 4 of main mode may still cause.
+    /// Number of key exchanges that messages of phase 1 may still cause without being authentic.
     pub attempts: u8,
     /// Bound on messages of phase 1 that are not authentic.
     pub bad: BadMessages,
@@ -95,6 +98,11 @@ pub(crate) struct Spans {
     /// Nonces of this host and of the peer.
     pub own_nonce: Span,
     pub peer_nonce: Span,
+    /// Bodies of the identities of this host and of the peer in phase 1.
+    pub own_id: Span,
+    pub peer_id: Span,
+    /// Message of an informational exchange that has overtaken message 3 of aggressive mode.
+    pub early: Span,
 }
 
 /// Keys of phase 1 before the ISAKMP SA is established.
@@ -173,6 +181,7 @@ impl State {
             connect_by: None,
             group: None,
             quirks: Quirks::default(),
+            nat: NatSituation::default(),
             choice: None,
             secrets: None,
             hint: None,
@@ -182,6 +191,11 @@ impl State {
             bad: BadMessages::NONE,
             suspended: None,
         }
+    }
+
+    /// Returns the phase of the exchange.
+    pub const fn phase(&self) -> Phase {
+        if is_phase_1(self.kind) { Phase::One } else { Phase::Two }
     }
 
     /// Permits a key exchange with a public value of the peer.

@@ -1,10 +1,10 @@
 use core::task::Poll;
 
-use ike_codec::{ExchangeKind, Group, Identification, ProtocolId};
+use ike_codec::{AuthMethod, Certificate, ExchangeKind, Group, Identification, ProtocolId};
 use ipsec_crypto::Secret;
 use ipsec_packet::Selector;
 
-use super::{IpsecPolicy, Path, Peer, PeerId};
+use super::{CertificateRefusal, IpsecPolicy, Path, Peer, PeerId, SignedIdentity};
 use crate::DhError;
 
 /// Pre-shared key of a peer, at most 256 octets.
@@ -22,8 +22,8 @@ pub trait Host {
     fn random(&mut self, octets: &mut [u8]);
 
     /// Returns the peer that a message of phase 1 belongs to, `None` if no peer is configured for it. The question is
-    /// asked for the first message, without an identity, and again when the identity is authenticated: the answer may
-    /// change to a peer with the same key.
+    /// asked for the first message, which has no identity in main mode, and again when the identity is authenticated: the
+    /// answer may change to a peer with the same key.
     fn find_peer(&self, hint: &PeerHint<'_>) -> Option<PeerId>;
 
     /// Returns the configuration of a peer, `None` if it has been removed.
@@ -59,6 +59,41 @@ pub trait Host {
     /// [`DhError`].
     fn shared(&mut self, group: Group, private: &[u8], public: &[u8], shared: &mut [u8]) -> Poll<Result<(), DhError>>;
 
+    /// Signs HASH_I or HASH_R of this host for a peer by an authentication method: for RSA the signature of PKCS #1
+    /// without a DigestInfo (RFC 2409 section 5.1). Writes the signature to the beginning of `signature` and returns
+    /// its length, `None` if there is no private key for the peer or no space.
+    fn sign(&mut self, peer: PeerId, method: AuthMethod, hash: &[u8], signature: &mut [u8]) -> Poll<Option<usize>> {
+        let _ = (peer, method, hash, signature);
+        Poll::Ready(None)
+    }
+
+    /// Verifies the signature of a peer, and that its certificate is valid for its identity (RFC 2409 section 5.1).
+    ///
+    /// # Errors
+    /// [`CertificateRefusal`].
+    fn verify(
+        &mut self,
+        peer: PeerId,
+        method: AuthMethod,
+        signed: &SignedIdentity<'_>,
+    ) -> Poll<Result<(), CertificateRefusal>> {
+        let _ = (peer, method, signed);
+        Poll::Ready(Err(CertificateRefusal::Unsupported))
+    }
+
+    /// Returns a certificate of this host that is sent to a peer, by its position: the first one is that of the key,
+    /// those of its issuers follow. At most four are sent.
+    fn certificate(&self, peer: PeerId, index: usize) -> Option<Certificate<'_>> {
+        let _ = (peer, index);
+        None
+    }
+
+    /// Returns a request for a certificate of a peer, by its position: the name of an authority. At most four are sent.
+    fn certificate_request(&self, peer: PeerId, index: usize) -> Option<Certificate<'_>> {
+        let _ = (peer, index);
+        None
+    }
+
     /// Receives values of a peer that are refused, to be shown to the operator. An event with the reason follows.
     fn refused(&mut self, peer: PeerId, what: &Refused<'_>) {
         let _ = (peer, what);
@@ -85,6 +120,7 @@ pub struct PeerHint<'a> {
     pub exchange: ExchangeKind,
     /// Peer that was found before the identity was known.
     pub candidate: Option<PeerId>,
-    /// Authenticated identity of the peer; `None` before it is known.
+    /// Identity of the peer, `None` before it is known. It is claimed in the first message of aggressive and base mode,
+    /// and authenticated, or about to be, if there is a candidate.
     pub identity: Option<Identification<'a>>,
 }

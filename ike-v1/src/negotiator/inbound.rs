@@ -15,22 +15,21 @@ use siphasher::sip::SipHasher13;
 
 use super::census::Census;
 use super::counters::Counter;
-use super::event::{Failure, Phase, SlotId};
-use super::exchange::Output;
+use super::event::{Failure, SlotId};
+use super::exchange::{Exchange, Output};
 use super::isakmp_sa::IsakmpSa;
 use super::message::after_hash;
-use super::stage::Row;
+use super::stage::{Row, Stage};
 use super::{Host, Negotiator, Path, PeerHint, Refusal, Role};
 use crate::{Cookies, NextIv, Phase1Keys, plaintext};
 
-/// Decrypted message whose hash has not been verified: it may come from an attacker, or be decrypted with a wrong key.
+/// Message whose hash has not been verified: it may come from an attacker, or be decrypted with a wrong key.
 pub(crate) struct Opened<'m> {
-    pub chain: Chain<'m>,
     census: Census<'m>,
-    next: NextIv,
+    next: Option<NextIv>,
 }
 
-/// Message whose hash was verified. Only [`Opened::authenticate`] creates one.
+/// Message whose hash or signature was verified. Only [`Opened`] creates one.
 pub(crate) struct Authentic<'m> {
     /// Payloads of the message.
     pub census: Census<'m>,
@@ -39,21 +38,32 @@ pub(crate) struct Authentic<'m> {
 }
 
 impl<'m> Opened<'m> {
-    /// Parses a message after its decryption (steps 8 and 9).
-    pub fn parse(message: &'m [u8], row: &Row, next: NextIv) -> Result<Self, Refusal> {
+    /// Parses a message after its decryption (steps 8 and 9). Returns its payloads, too.
+    pub fn parse(message: &'m [u8], row: &Row, next: NextIv) -> Result<(Self, Chain<'m>), Refusal> {
         let chain = plaintext(message).map_err(Refusal::Malformed)?;
-        Ok(Self { chain, census: Census::of(row, chain.payloads())?, next })
+        Ok((Self { census: Census::of(row, chain.payloads())?, next: Some(next) }, chain))
     }
 
-    /// Returns the body of the identity, which the hash of main mode covers.
-    pub fn identity_body(&self) -> Result<&'m [u8], Refusal> {
-        self.census.identity().map(|(_, body)| body)
+    /// Parses a message in cleartext (step 9).
+    pub fn clear(message: &'m [u8], row: &Row) -> Result<Self, Refusal> {
+        let parsed = Message::parse(message).map_err(Refusal::Malformed)?;
+        Ok(Self { census: Census::of(row, parsed.payloads())?, next: None })
+    }
+
+    /// Returns the payloads, which anybody may have sent.
+    pub const fn unverified(&self) -> &Census<'m> {
+        &self.census
     }
 
     /// Verifies the hash (step 10).
     pub fn authenticate(self, expected: &PrfOutput) -> Result<Authentic<'m>, Refusal> {
-        expected.verify(self.census.hash()?).map_err(|_| Refusal::HashMismatch)?;
-        Ok(Authentic { census: self.census, next: Some(self.next) })
+        self.census.verify(expected)?;
+        Ok(Authentic { census: self.census, next: self.next })
+    }
+
+    /// Accepts a message whose signature was verified.
+    pub fn signed(self) -> Authentic<'m> {
+        Authentic { census: self.census, next: self.next }
     }
 }
 
@@ -78,8 +88,8 @@ pub(crate) fn authenticate_first<'m>(
     next: NextIv,
 ) -> Result<Authentic<'m>, Refusal> {
     let row = Row::find(None, header.exchange, true).ok_or(Refusal::Internal)?;
-    let opened = Opened::parse(message, row, next)?;
-    let expected = keys.hash_1(header.message_id, after_hash(&opened.chain));
+    let (opened, chain) = Opened::parse(message, row, next)?;
+    let expected = keys.hash_1(header.message_id, after_hash(&chain));
     opened.authenticate(&expected)
 }
 
@@ -116,7 +126,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let received =
             Received { now, path, header, is_encrypted: parsed.is_encrypted(), digest: self.digest(message) };
         match header.exchange {
-            ExchangeKind::MAIN => self.receive_main(&received, message, host),
+            kind if is_phase_1(kind) => self.receive_phase_1(&received, message, host),
             ExchangeKind::QUICK => self.receive_quick(&received, message, host),
             ExchangeKind::INFORMATIONAL => self.receive_informational(&received, message, host),
             other => Err(Refusal::OutOfState(other)),
@@ -134,8 +144,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     pub(super) fn sa_of(&mut self, received: &Received, host: &dyn Host) -> Result<SlotId, Refusal> {
         let Header { initiator_cookie, responder_cookie, exchange, .. } = received.header;
         let cookies = Cookies { initiator: initiator_cookie, responder: responder_cookie };
-        let Some(sa) = self.find_sa(&cookies) else { return Err(self.unknown_sa(received, host)) };
-        if sa.path != received.path {
+        let Some(sa) = self.find_sa(&cookies) else { return Err(self.without_sa(&cookies, received, host)) };
+        if !sa.accepts(&received.path, self.settings.nat_traversal_port) {
             return Err(Refusal::WrongPath);
         }
         //= RFC 2409 5.5/1
@@ -144,6 +154,22 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             return Err(Refusal::OutOfState(exchange));
         }
         Ok(sa.id)
+    }
+
+    /// Counts a message without an ISAKMP SA. If it waits for message 3 of aggressive mode, that was lost: message 2 is
+    /// sent again, and the initiator answers it.
+    fn without_sa(&mut self, cookies: &Cookies, received: &Received, host: &dyn Host) -> Refusal {
+        match self.awaiting_proof(cookies) {
+            Some(index) if self.repeat(index).is_ok() => Refusal::AwaitsProof,
+            Some(_) => Refusal::Duplicate,
+            None => self.unknown_sa(received, host),
+        }
+    }
+
+    /// Returns the aggressive mode with these cookies that waits for message 3.
+    pub(super) fn awaiting_proof(&self, cookies: &Cookies) -> Option<usize> {
+        self.exchanges
+            .position(|Exchange { state, .. }| (state.stage, &state.cookies) == (Stage::AggressiveAwaitsProof, cookies))
     }
 
     /// Counts a message of an ISAKMP SA that was refused, if it is not authentic.
@@ -155,12 +181,17 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Sends the last message of an exchange again, because the peer has repeated the message that it answers.
     pub(super) fn answer_again(&mut self, index: usize) -> Result<(), Refusal> {
+        self.repeat(index)?;
+        self.counters.count(Counter::AnsweredAgain);
+        Ok(())
+    }
+
+    fn repeat(&mut self, index: usize) -> Result<(), Refusal> {
         let state = &mut self.exchange_mut(index)?.state;
         if state.output != Output::Idle || !state.retry.answer() {
             return Err(Refusal::Duplicate);
         }
         state.output = Output::Ready;
-        self.counters.count(Counter::AnsweredAgain);
         self.touch();
         Ok(())
     }
@@ -182,7 +213,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
         let is_first = !core::mem::replace(&mut state.is_reported, true);
         let (role, path, peer) = (state.role, state.path, Some(state.peer));
-        let phase = if state.kind == ExchangeKind::MAIN { Phase::One } else { Phase::Two };
+        let phase = state.phase();
         if role == Role::Responder && is_first {
             self.fail(Failure { peer, path, sa: None, phase, role, reason, hint: None });
         }
@@ -218,7 +249,7 @@ pub(crate) struct Received {
 
 /// Checks cookies and message ID (step 3).
 fn check_header(header: &Header) -> Result<(), Refusal> {
-    let is_phase_1 = header.exchange == ExchangeKind::MAIN;
+    let is_phase_1 = is_phase_1(header.exchange);
     let is_informational = header.exchange == ExchangeKind::INFORMATIONAL;
     //= RFC 2408 5.2/5
     //# MUST: receiving: both cookies are verified, or the message discarded
@@ -235,6 +266,11 @@ fn check_header(header: &Header) -> Result<(), Refusal> {
         (_, false) if header.responder_cookie == [0; 8] && !is_informational => Err(Refusal::Cookie),
         _ => Ok(()),
     }
+}
+
+/// Returns whether an exchange is one of phase 1.
+pub(crate) const fn is_phase_1(exchange: ExchangeKind) -> bool {
+    matches!(exchange, ExchangeKind::MAIN | ExchangeKind::AGGRESSIVE | ExchangeKind::BASE)
 }
 
 /// Replaces the cookie 0, which has a meaning of its own.

@@ -20,6 +20,7 @@ use super::message::write_phase_2;
 use super::spi::Spi;
 use super::stage::Stage;
 use super::{Host, Negotiator, Path, PeerId, Refusal, Role};
+use crate::Cookies;
 
 /// Refusal of phase 1 that is sent in cleartext.
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +44,36 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if let Some(index) = self.awaiting_auth(received) {
             return self.take_refusal_of_phase_1(index, received, message);
         }
+        self.keep_early(received, message);
         let sa_id = self.sa_of(received, host)?;
         self.isakmp_sa_mut(sa_id)?.bad.permit(received.now)?;
         let result = self.receive_protected(sa_id, received, message, host);
         self.count_bad(sa_id, received.now, result);
         result
+    }
+
+    /// Keeps a message that has overtaken message 3 of aggressive mode: some peers send INITIAL-CONTACT in it, once.
+    fn keep_early(&mut self, received: &Received, message: &[u8]) {
+        let Header { initiator_cookie: initiator, responder_cookie: responder, .. } = received.header;
+        let found = self.awaiting_proof(&Cookies { initiator, responder });
+        let Some(Ok(exchange)) = found.map(|index| self.exchange_mut(index)) else { return };
+        let (state, mut scratch) = exchange.parts();
+        if state.spans.early.is_empty()
+            && message.len() <= MAX_EARLY
+            && let Ok(early) = scratch.store(message)
+        {
+            state.spans.early = early;
+        }
+    }
+
+    /// Takes the message that was kept, now that the ISAKMP SA is established.
+    pub(super) fn take_early(&mut self, received: &Received, message: &mut [u8], host: &mut dyn Host) {
+        let Ok((header, _)) = Header::parse(message) else { return };
+        let digest = self.digest(message);
+        let received = Received { header, is_encrypted: true, digest, ..*received };
+        if let Err(refusal) = self.receive_informational(&received, message, host) {
+            self.counters.count(refusal.counter());
+        }
     }
 
     /// Returns the main mode of this host that an encrypted message belongs to, if it waits for message 6.
@@ -117,6 +143,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         //# MUST: receiving: the security services of the exchange are applied
         let authentic = open_first(sa, &received.header, message)?;
         self.isakmp_sa_mut(sa_id)?.theirs.add(message_id);
+        self.follow_message(sa_id, received.path);
         for payload in authentic.census.payloads() {
             match payload.view() {
                 Body::Notification(notification) => self.take_notification(received.now, sa_id, &notification),
@@ -316,6 +343,9 @@ fn open_in_phase_1<'m>(
     let next = protection.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
     authenticate_first(&secrets.keys, header, message, next)
 }
+
+/// Largest length in octets of a message that has overtaken message 3 of aggressive mode.
+pub(crate) const MAX_EARLY: usize = 256;
 
 /// Time after the establishment of an ISAKMP SA in which INITIAL-CONTACT is accepted.
 const INITIAL_CONTACT_TIME: Duration = Duration::from_secs(60);

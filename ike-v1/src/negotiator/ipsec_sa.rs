@@ -2,16 +2,18 @@ use core::time::Duration;
 
 use ike_codec::{IpcompTransform, ProtocolId};
 use ipsec_crypto::Secret;
-use ipsec_packet::{Instant, Selector, SeqWidth};
-use ipsec_sa::{CompressionAlgorithm, Direction, Lifetimes, Limit, Mode, Protocol, SaId, SaParams, TransformParams};
+use ipsec_packet::{Instant, Marker, Ports, Selector, SeqWidth};
+use ipsec_sa::{
+    CompressionAlgorithm, Direction, Lifetimes, Limit, Mode, Protocol, SaId, SaParams, TransformParams, UdpEncap,
+};
 
 use super::changeover::Retired;
-use super::choose::DEFAULT_SECONDS;
+use super::choose::{DEFAULT_SECONDS, is_in_udp};
 use super::event::{Event, Failure, Gone, IpsecSaId, NegotiatedSa, SlotId};
 use super::isakmp_sa::PendingDelete;
 use super::spi::Spi;
-use super::{IpsecTemplate, MAX_BUNDLE, Path, PeerId, Refusal, Role};
-use crate::{KeymatSeed, Nonces, Phase1Keys, Phase2Choice, Phase2Suite};
+use super::{IpsecTemplate, MAX_BUNDLE, NatSituation, Path, PeerId, Refusal, Role};
+use crate::{KeymatSeed, NatDetection, Nonces, Phase1Keys, Phase2Choice, Phase2Suite};
 
 /// Longest KEYMAT of one SA: Blowfish with 448 bits and HMAC-SHA2-512.
 pub(crate) const MAX_KEYMAT: usize = 128;
@@ -24,6 +26,12 @@ pub(crate) struct IpsecSlot {
     pub policy: u32,
     pub role: Role,
     pub path: Path,
+    /// NAT traversal with the peer.
+    pub nat: NatSituation,
+    /// Path of the SAs that were announced, before the address or port of the peer has changed.
+    pub moved_from: Option<Path>,
+    /// Time of the last datagram on the path, as far as it is known.
+    pub last_sent: Instant,
     pub stage: Negotiation,
     /// Selector of outbound packets, once it is known.
     pub selector: Option<Selector>,
@@ -180,17 +188,52 @@ impl Member {
     //= RFC 2409 5.5/9, 5.5/10
     //# MUST: client identities apply to every SA of the negotiation
     //# MUST: the keying material is used with the negotiated SA
-    fn params(&self, path: &Path, direction: Direction, lifetimes: Lifetimes) -> Option<SaParams> {
+    fn params(
+        &self,
+        (path, nat): (&Path, &NatSituation),
+        direction: Direction,
+        lifetimes: Lifetimes,
+    ) -> Option<SaParams> {
         let choice = self.choice?;
         let half = self.half(direction);
         let (local, remote, protocol) = (path.local.ip(), path.remote.ip(), protocol(self.protocol)?);
+        let encap = self.encap(path, nat);
         let (id, source, reqid) = match direction {
             Direction::Inbound => (SaId::inbound(local, protocol, half.spi.value()), remote, self.inbound_reqid),
             Direction::Outbound => (SaId::outbound(remote, protocol, half.spi.value()), local, self.reqid),
         };
+        let is_outbound_in_udp = direction == Direction::Outbound && encap.is_some();
+        let id = if is_outbound_in_udp { id.with_peer_port(path.remote.port()) } else { id };
+        let encap = encap.map(|encap| match direction {
+            Direction::Outbound => encap,
+            Direction::Inbound => {
+                let Ports { source, destination } = encap.ports;
+                UdpEncap { ports: Ports { source: destination, destination: source }, ..encap }
+            }
+        });
         let sequence = if choice.extended_sequence { SeqWidth::Extended64 } else { SeqWidth::Bits32 };
         let mode = self.mode;
-        Some(SaParams { mode, reqid, sequence, lifetimes, ..SaParams::new(id, source, transform(&choice, half)?) })
+        Some(SaParams {
+            mode,
+            reqid,
+            sequence,
+            lifetimes,
+            encap,
+            ..SaParams::new(id, source, transform(&choice, half)?)
+        })
+    }
+}
+
+impl Member {
+    /// Returns the UDP encapsulation of outbound packets, if it was negotiated (RFC 3948).
+    fn encap(&self, path: &Path, nat: &NatSituation) -> Option<UdpEncap> {
+        self.choice?.encapsulation.filter(|mode| self.protocol == ProtocolId::ESP && is_in_udp(*mode))?;
+        let marker = match nat.document {
+            Some(document) if !document.changes_port() => Marker::NonIke,
+            _ => Marker::NonEsp,
+        };
+        let ports = Ports { source: path.local.port(), destination: path.remote.port() };
+        Some(UdpEncap { ports, marker })
     }
 }
 
@@ -229,6 +272,9 @@ impl IpsecSlot {
             policy,
             role,
             path,
+            nat: NatSituation { document: None, detection: NatDetection { here: false, there: false } },
+            moved_from: None,
+            last_sent: Instant::ZERO,
             stage: Negotiation::Wanted,
             selector: None,
             members: [const { None }; MAX_BUNDLE],
@@ -352,13 +398,14 @@ impl IpsecSlot {
 
     fn poll_half(&mut self, index: usize, direction: Direction) -> Option<Event> {
         let (sa, peer, policy, path) = (IpsecSaId(self.id), self.peer, self.policy, self.path);
+        let nat = self.nat;
         let (lifetimes, selector) = (self.lifetimes(), self.selector);
         let retired = self.retired.map(|retired| retired.why).filter(|_| direction == Direction::Outbound);
         let gone = retired.or(self.gone);
         let member = self.members.get_mut(index)?.as_mut()?;
         match member.half(direction).state {
             HalfState::Ready => {
-                let params = member.params(&path, direction, lifetimes)?;
+                let params = member.params((&path, &nat), direction, lifetimes)?;
                 let half = member.half_mut(direction);
                 half.state = HalfState::Announced;
                 half.keymat = None;

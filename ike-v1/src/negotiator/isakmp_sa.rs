@@ -8,7 +8,7 @@ use super::changeover::CROSSED;
 use super::choose::DEFAULT_SECONDS;
 use super::event::{Gone, IsakmpSaId, SlotId};
 use super::limits::BadMessages;
-use super::{Path, PeerId, Refusal, Role};
+use super::{NatSituation, Path, PeerId, Refusal, Role};
 use crate::{Cookies, IvChain, Phase1Choice, Phase1Keys, Protection};
 
 /// Established ISAKMP SA (RFC 2408 section 2.1). Its cipher is created for each message: the key takes 56 octets, a key
@@ -25,6 +25,8 @@ pub(crate) struct IsakmpSa {
     pub choice: Phase1Choice,
     /// What the vendor IDs of the peer say.
     pub quirks: Quirks,
+    /// NAT traversal.
+    pub nat: NatSituation,
     pub keys: Phase1Keys,
     pub encryption_key: Secret<56>,
     /// Chain of phase 1 after its last message, from which the IVs of later exchanges are derived.
@@ -37,6 +39,8 @@ pub(crate) struct IsakmpSa {
     pub theirs: MessageIds<16>,
     /// Message IDs that the peer has used in quick mode: a recorded first message would reserve an SPI and be answered.
     pub theirs_quick: MessageIds<64>,
+    /// Time of the last datagram on the path.
+    pub last_sent: Instant,
     /// Bound on messages that are not authentic.
     pub bad: BadMessages,
     /// Time at which phase 1 began.
@@ -201,6 +205,11 @@ impl<'a> IsakmpSaView<'a> {
     /// Returns the negotiated algorithms and parameters.
     pub const fn choice(&self) -> &'a Phase1Choice {
         &self.0.choice
+    }
+
+    /// Returns the NAT traversal of the SA.
+    pub const fn nat(&self) -> NatSituation {
+        self.0.nat
     }
 
     /// Returns when the SA was established.

@@ -6,7 +6,7 @@ use ipsec_packet::Instant;
 use super::counters::Counter;
 use super::event::{Failure, Gone, IpsecSaId, Phase, SlotId};
 use super::exchange::{Exchange, Output, State};
-use super::inbound::not_zero;
+use super::inbound::is_phase_1;
 use super::informational::new_message_id;
 use super::ipsec_sa::{IpsecSlot, Negotiation};
 use super::isakmp_sa::{IsakmpSa, MessageIds};
@@ -14,7 +14,7 @@ use super::limits::BadMessages;
 use super::retry::Retry;
 use super::stage::Stage;
 use super::suspend::end_step;
-use super::{Host, Negotiator, Path, PeerId, Refusal, Role, Table, main_mode, quick};
+use super::{Host, Negotiator, PeerId, Refusal, Role, Table, quick};
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
@@ -36,7 +36,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             let started = match self.carrier(peer).filter(|&sa| self.is_usable(sa)) {
                 Some(sa) => self.begin_quick(now, index, sa, host),
                 None if self.is_phase_1_open(peer) => Ok(()),
-                None => self.begin_main(now, peer, path, host),
+                None => self.begin_phase_1(now, peer, path, host),
             };
             match started {
                 Ok(()) => {}
@@ -59,29 +59,6 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 host.release_spi(member.protocol, &path, member.inbound.spi.value());
             }
         }
-    }
-
-    pub(super) fn begin_main(
-        &mut self,
-        now: Instant,
-        peer: PeerId,
-        path: Path,
-        host: &mut dyn Host,
-    ) -> Result<(), Refusal> {
-        let index = self.free_exchange()?;
-        let mut random = [0; 9];
-        host.random(&mut random);
-        let [jitter, cookie @ ..] = random;
-        let retry = Retry::new(&self.settings, jitter);
-        let (kind, stage, role) = (ExchangeKind::MAIN, Stage::MainAwaitsSa, Role::Initiator);
-        let exchange = Exchange::new(State::new(kind, stage, role, peer, path, now, retry));
-        self.put_exchange(index, exchange, |exchange| {
-            let (state, scratch) = exchange.parts();
-            let quirks = state.quirks;
-            main_mode::begin(&mut main_mode::Step { state, scratch, host, quirks }, not_zero(cookie))?;
-            exchange.state.output = Output::Ready;
-            Ok(())
-        })
     }
 
     pub(super) fn begin_quick(
@@ -137,7 +114,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         Ok(())
     }
 
-    /// Establishes the ISAKMP SA of a main mode whose peer is authenticated.
+    /// Establishes the ISAKMP SA of an exchange whose peer is authenticated.
     pub(super) fn establish(
         &mut self,
         now: Instant,
@@ -162,12 +139,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             role,
             choice,
             quirks: state.quirks,
+            nat: state.nat,
             keys,
             encryption_key,
             last_of_phase_1: state.chain.ok_or(Refusal::Internal)?,
             ours: MessageIds::NONE,
             theirs: MessageIds::NONE,
             theirs_quick: MessageIds::NONE,
+            last_sent: now,
             bad: BadMessages::NONE,
             began: state.started,
             established: now,
@@ -183,10 +162,6 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         state.peer = peer;
         state.started = now;
         self.isakmp.put(sa_index, sa).ok_or(Refusal::Internal)?;
-        if role == Role::Initiator {
-            // Message 5 is not repeated for a duplicate of message 6.
-            self.exchanges.clear(index);
-        }
         self.counters.count(Counter::Phase1Up);
         self.has_wanted = true;
         self.touch();
@@ -233,7 +208,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             return;
         }
         self.counters.count(reason.counter());
-        let phase = if kind == ExchangeKind::MAIN { Phase::One } else { Phase::Two };
+        let phase = if is_phase_1(kind) { Phase::One } else { Phase::Two };
         let failure = Failure { peer: Some(peer), path, sa: None, phase, role, reason, hint };
         match (phase, role) {
             (Phase::One, Role::Initiator) => {
@@ -264,7 +239,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                     pair.end(Gone::Failed);
                 }
                 // A first message that is not followed by another one may be a probe.
-                if !is_reported && stage != Stage::MainAwaitsKeyI {
+                let is_probe =
+                    matches!(stage, Stage::MainAwaitsKeyI | Stage::BaseAwaitsKeyI | Stage::AggressiveAwaitsProof);
+                if !is_reported && !is_probe {
                     self.fail(failure);
                 }
             }

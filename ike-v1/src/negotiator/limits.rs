@@ -81,12 +81,16 @@ impl State {
     /// Returns whether the initiator of a half-open exchange has not returned the cookie of this host: its address may
     /// be forged. A step that waits for the host is one of a message with the cookie.
     fn is_unproven(&self) -> bool {
-        self.stage == Stage::MainAwaitsKeyI && self.suspended.is_none()
+        match self.stage {
+            Stage::AggressiveBegins | Stage::AggressiveAwaitsProof => true,
+            Stage::MainAwaitsKeyI | Stage::BaseAwaitsKeyI => self.suspended.is_none(),
+            _ => false,
+        }
     }
 
     /// Returns whether the peer of this exchange has begun it and is not authenticated.
     const fn is_half_open(&self) -> bool {
-        matches!(self.role, Role::Responder) && matches!(self.stage, Stage::MainAwaitsKeyI | Stage::MainAwaitsAuthI)
+        matches!(self.role, Role::Responder) && self.stage.awaits_initiator()
     }
 }
 
@@ -153,6 +157,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     pub(super) fn take_key_exchange(&mut self, now: Instant) -> Result<(), Refusal> {
         let rate = self.settings.key_exchanges_per_second;
         if self.key_exchanges.take(now, rate) { Ok(()) } else { Err(Refusal::TooManyKeyExchanges) }
+    }
+
+    /// Permits the key exchange of a responder of aggressive mode, whose initiator may have forged its address.
+    pub(super) fn take_unproven_key_exchange(&mut self, now: Instant) -> Result<(), Refusal> {
+        let rate = self.settings.unproven_key_exchanges_per_second;
+        if self.unproven_key_exchanges.take(now, rate) { Ok(()) } else { Err(Refusal::TooManyKeyExchanges) }
     }
 
     /// Returns the index of a free slot, or of the oldest complete exchange, which only answers duplicates.

@@ -7,29 +7,29 @@ use super::Refusal;
 use super::isakmp_sa::IsakmpSa;
 use crate::{Cookies, IvChain, NextIv, Protection};
 
-/// Writes a message of main mode in cleartext and returns its length.
+/// Writes a message of phase 1 in cleartext and returns its length.
 pub(crate) fn write_clear(
     buf: &mut [u8],
-    cookies: &Cookies,
+    (exchange, cookies): (ExchangeKind, &Cookies),
     payloads: &mut dyn FnMut(&mut MessageWriter<'_>) -> Result<(), NoSpace>,
 ) -> Result<usize, Refusal> {
     //= RFC 2408 2.4/2
     //# MUST: the message ID of phase 1 is 0
-    let header = Header::new(cookies.initiator, cookies.responder, ExchangeKind::MAIN, 0);
+    let header = Header::new(cookies.initiator, cookies.responder, exchange, 0);
     let mut writer = MessageWriter::new(buf, &header)?;
     payloads(&mut writer)?;
     Ok(writer.finish().len())
 }
 
-/// Writes an encrypted message of main mode. Returns its length, and the IV of the next message.
+/// Writes an encrypted message of phase 1. Returns its length, and the IV of the next message.
 pub(crate) fn write_phase_1(
     buf: &mut [u8],
-    cookies: &Cookies,
+    (exchange, cookies): (ExchangeKind, &Cookies),
     protection: &Protection,
     chain: &IvChain,
-    payloads: impl FnOnce(&mut MessageWriter<'_>) -> Result<(), NoSpace>,
+    payloads: &mut dyn FnMut(&mut MessageWriter<'_>) -> Result<(), NoSpace>,
 ) -> Result<(usize, NextIv), Refusal> {
-    let header = Header::new(cookies.initiator, cookies.responder, ExchangeKind::MAIN, 0);
+    let header = Header::new(cookies.initiator, cookies.responder, exchange, 0);
     let mut writer = MessageWriter::new(buf, &header)?;
     payloads(&mut writer)?;
     encrypt(writer, protection, chain)

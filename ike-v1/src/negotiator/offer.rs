@@ -1,5 +1,6 @@
 use ike_codec::{
-    BodyWriter, NoSpace, Proposal, ProposalHead, ProtocolId, Situation, Transform, TransformHead, TransformId,
+    BodyWriter, NatTraversal, NoSpace, Proposal, ProposalHead, ProtocolId, Situation, Transform, TransformHead,
+    TransformId,
 };
 
 use super::IpsecPolicy;
@@ -12,12 +13,15 @@ use crate::{Phase1Choice, Phase2Choice};
 //# MUST: sending: domain of interpretation, situation and proposals are determined
 //# MUST: sending: protocol and number of proposals and transforms are determined
 //# MUST: sending: number of the transform and of all transforms are determined
-pub(crate) fn phase_1(body: &mut BodyWriter<'_>, offers: &[Phase1Choice]) -> Result<(), NoSpace> {
+pub(crate) fn phase_1(
+    body: &mut BodyWriter<'_>,
+    offers: impl Iterator<Item = Phase1Choice> + Clone,
+) -> Result<(), NoSpace> {
     //= RFC 2409 5/10
     //# MUST: several offers of phase 1 are several transforms of one proposal
     body.sa(Situation::IDENTITY_ONLY, &[], |sa| {
         sa.proposal(&ProposalHead::new(1, ProtocolId::ISAKMP, &[]), |proposal| {
-            for (number, offer) in (1..).zip(offers) {
+            for (number, offer) in (1..).zip(offers.clone()) {
                 let lifetimes = with_seconds(&offer.lifetimes);
                 let offer = offer.with_lifetimes(lifetimes);
                 proposal.transform(&TransformHead::new(number, TransformId::KEY_IKE), |list| offer.write(list))?;
@@ -34,7 +38,12 @@ pub(crate) fn phase_1(body: &mut BodyWriter<'_>, offers: &[Phase1Choice]) -> Res
 //= RFC 2408 4.2/1, 4.2/3
 //# MUST: several protocols of one suite are proposals of the same number
 //# MUST NOT: proposals of the same number are not separated by others
-pub(crate) fn phase_2(body: &mut BodyWriter<'_>, policy: &IpsecPolicy<'_>, spis: &[Spi]) -> Result<(), NoSpace> {
+pub(crate) fn phase_2(
+    body: &mut BodyWriter<'_>,
+    policy: &IpsecPolicy<'_>,
+    in_udp: Option<NatTraversal>,
+    spis: &[Spi],
+) -> Result<(), NoSpace> {
     //= RFC 2407 4.2.1/1
     //# MUST: sit_identity_only is supported, by an identification payload in phase 1
     let group = policy.group();
@@ -48,7 +57,7 @@ pub(crate) fn phase_2(body: &mut BodyWriter<'_>, policy: &IpsecPolicy<'_>, spis:
                 //# MUST: transforms have increasing numbers, in the initiator's order of preference
                 for (number, offer) in (1..).zip(template.proposals.iter().filter(of_group)) {
                     let lifetimes = with_seconds(&offer.lifetimes);
-                    let encapsulation = Some(encapsulation(template.mode));
+                    let encapsulation = Some(encapsulation(template.mode, in_udp));
                     let offer = Phase2Choice { encapsulation, group, ..offer.with_lifetimes(lifetimes) };
                     let id = offer.transform_id().ok_or(NoSpace)?;
                     proposal.transform(&TransformHead::new(number, id), |list| offer.write(list))?;

@@ -5,7 +5,8 @@ use ipsec_packet::Instant;
 
 use super::changeover::CHANGEOVER;
 use super::counters::Counter;
-use super::exchange::Output;
+use super::event::Phase;
+use super::exchange::{Exchange, Output};
 use super::informational::{write_clear_refusal, write_delete, write_notify};
 use super::ipsec_sa::{Member, Negotiation};
 use super::isakmp_sa::PendingDelete;
@@ -22,23 +23,33 @@ pub struct Transmit<'o> {
     pub datagram: &'o [u8],
 }
 
+/// Octet of a keep-alive for a NAT (RFC 3948 section 2.3).
+const KEEP_ALIVE: u8 = 0xff;
+
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
 {
     /// Returns the next datagram to be sent, written to `out`; call it until it returns `None`.
     ///
     /// `out` must be as long as an exchange buffer, and four octets more. A datagram that does not fit is dropped and
-    /// counted.
+    /// counted. A keep-alive for a NAT is one octet.
     pub fn poll_transmit<'o>(&mut self, now: Instant, out: &'o mut [u8]) -> Option<Transmit<'o>> {
         while self.has_output {
             let (marker, rest) = out.split_at_mut_checked(NON_ESP_MARKER.len())?;
             let Some((path, written)) = self.next_datagram(now, rest) else {
-                self.has_output = false;
-                break;
+                let Some(path) = self.take_keep_alive(now) else {
+                    self.has_output = false;
+                    break;
+                };
+                self.counters.count(Counter::KeepAliveSent);
+                let datagram = out.get_mut(..1)?;
+                datagram.fill(KEEP_ALIVE);
+                return Some(Transmit { path, datagram });
             };
             match written {
                 Ok(len) => {
                     self.counters.count(Counter::Sent);
+                    self.note_sent(path, now);
                     marker.iter_mut().zip(NON_ESP_MARKER).for_each(|(to, from)| *to = from);
                     let is_marked = path.local.port() == self.settings.nat_traversal_port;
                     let begin = if is_marked { 0 } else { NON_ESP_MARKER.len() };
@@ -61,7 +72,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     fn next_of_exchange(&mut self, now: Instant, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
         let settings = self.settings;
-        let exchange = self.exchanges.values_mut().find(|exchange| exchange.state.output == Output::Ready)?;
+        // A quick mode begins with the last message of aggressive mode, and follows it.
+        let is_ready = |exchange: &Exchange<BUFFER>| exchange.state.output == Output::Ready;
+        let ready = self.exchanges.iter().filter(|(_, exchange)| is_ready(exchange));
+        let (index, _) = ready.min_by_key(|(_, exchange)| exchange.state.phase() != Phase::One)?;
+        let exchange = self.exchanges.get_mut(index)?;
         let (state, scratch) = exchange.parts();
         state.output = Output::Idle;
         state.retry.sent(now, &settings, state.stage.is_retransmitted());

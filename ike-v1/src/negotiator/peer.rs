@@ -1,7 +1,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 
-use ike_codec::{Group, Identification, NatTraversal, NatTraversals, ProtocolId};
+use ike_codec::{ExchangeKind, Group, Identification, NatTraversal, NatTraversals, ProtocolId};
 use ipsec_packet::Selector;
 use ipsec_sa::Mode;
 
@@ -41,8 +41,15 @@ pub struct Peer<'a> {
     pub check: ProposalCheck,
     /// Values that the peer assumes when a proposal does not contain them.
     pub defaults: PeerDefaults,
+    /// Exchanges that are allowed in phase 1: main, aggressive and base mode. This host initiates the first one.
+    ///
+    /// Aggressive mode sends the identities in cleartext. With a pre-shared key everybody who knows the identity of the
+    /// initiator receives a hash with which a weak key can be found by trying offline.
+    pub exchanges: &'a [ExchangeKind],
     /// Documents of NAT traversal that this host uses with the peer; none disables it.
     pub nat_traversal: NatTraversals,
+    /// Set if the NAT-D payloads of this host are wrong on purpose, so that ESP is sent in UDP without a NAT.
+    pub forces_nat_traversal: bool,
 }
 
 impl<'a> Peer<'a> {
@@ -53,7 +60,7 @@ impl<'a> Peer<'a> {
         .with(NatTraversal::Draft02Newline)
         .with(NatTraversal::Draft02);
 
-    /// Returns a peer that may initiate phase 1 from any address and may have any identity. It is compared strictly,
+    /// Returns a peer that may initiate main mode from any address and may have any identity. It is compared strictly,
     /// assumes the defaults of the RFCs, and uses NAT traversal if it supports it.
     pub const fn new(local_identity: Identification<'a>, proposals: &'a [Phase1Choice]) -> Self {
         Self {
@@ -63,7 +70,9 @@ impl<'a> Peer<'a> {
             remote_identity: None,
             check: ProposalCheck::Strict,
             defaults: PeerDefaults::RFC,
+            exchanges: &[ExchangeKind::MAIN],
             nat_traversal: Self::NAT_TRAVERSAL,
+            forces_nat_traversal: false,
         }
     }
 }

@@ -1,28 +1,32 @@
-//! Received messages of main mode.
+//! Received messages of phase 1, in main, aggressive and base mode.
 
-use ike_codec::{ExchangeKind, Header, Message};
+use ike_codec::{Cookie, ExchangeKind, Header, Identification, Message};
+use ipsec_packet::Instant;
 
 use super::census::Census;
 use super::event::{Failure, Phase};
 use super::exchange::{Exchange, State};
 use super::inbound::{Opened, Received, not_zero};
-use super::main_mode::{self, Step};
+use super::informational::MAX_EARLY;
 use super::retry::Retry;
 use super::stage::{Row, Stage};
-use super::suspend::{Taken, begin_step, end_step};
-use super::{Host, Negotiator, PeerHint, PeerId, Refusal, Role, identity, informational, vendor};
-use crate::Cookies;
+use super::step::{Outcome, Step, check_identity, check_values};
+use super::suspend::{Stop, Taken, begin_step, end_step};
+use super::{
+    Host, Negotiator, PeerHint, PeerId, Refusal, Role, aggressive, base, identity, informational, main_mode, vendor,
+};
+use crate::{Cookies, NextIv};
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
     Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
 {
-    pub(super) fn receive_main(
+    pub(super) fn receive_phase_1(
         &mut self,
         received: &Received,
         message: &mut [u8],
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
-        let Some(index) = self.find_main(received) else { return self.receive_first(received, message, host) };
+        let Some(index) = self.find_phase_1(received) else { return self.receive_first(received, message, host) };
         let exchange = self.exchange(index)?;
         if exchange.state.taken == Some(received.digest) {
             return self.answer_again(index);
@@ -30,18 +34,16 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if exchange.state.suspended.is_some() {
             return Err(Refusal::Duplicate);
         }
-        if exchange.state.path != received.path {
+        if exchange.state.path != received.path && !exchange.state.stage.may_change_path() {
             return Err(Refusal::WrongPath);
         }
-        let row = Row::find(Some(exchange.state.stage), ExchangeKind::MAIN, received.is_encrypted)
-            .ok_or(Refusal::OutOfState(ExchangeKind::MAIN))?;
-        let result = match row.hash {
-            None => self.take_clear(index, row, received, message, host),
-            Some(_) => {
-                self.exchange_mut(index)?.state.bad.permit(received.now)?;
-                self.take_encrypted(index, row, received, message, host)
-            }
-        };
+        let kind = received.header.exchange;
+        let row =
+            Row::find(Some(exchange.state.stage), kind, received.is_encrypted).ok_or(Refusal::OutOfState(kind))?;
+        if row.hash.is_some() {
+            self.exchange_mut(index)?.state.bad.permit(received.now)?;
+        }
+        let result = self.open_phase_1(index, row, received, message, host);
         if let Err(refusal) = result {
             if row.hash.is_some() {
                 self.exchange_mut(index)?.state.bad.count(received.now, refusal);
@@ -51,28 +53,23 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         result
     }
 
-    /// Returns the exchange of main mode that a message belongs to.
+    /// Returns the exchange of phase 1 that a message belongs to.
     //= RFC 2408 2.4/1
     //# MUST: cookies, message ID and SPI are there in each step that needs them
-    pub(super) fn find_main(&self, received: &Received) -> Option<usize> {
-        let Header { initiator_cookie, responder_cookie, .. } = received.header;
+    pub(super) fn find_phase_1(&self, received: &Received) -> Option<usize> {
+        let Header { initiator_cookie, responder_cookie, exchange, .. } = received.header;
         self.exchanges.position(|Exchange { state, .. }| {
             let is_first = responder_cookie == [0; 8] && state.role == Role::Responder && state.path == received.path;
             let is_second = state.cookies.responder == [0; 8] && state.role == Role::Initiator;
-            state.kind == ExchangeKind::MAIN
+            state.kind == exchange
                 && state.cookies.initiator == initiator_cookie
                 && (state.cookies.responder == responder_cookie || is_first || is_second)
         })
     }
 
-    /// Processes a message of main mode without an exchange: the first one, or one that is late or unknown.
-    pub(super) fn receive_first(
-        &mut self,
-        received: &Received,
-        message: &[u8],
-        host: &mut dyn Host,
-    ) -> Result<(), Refusal> {
-        let Header { initiator_cookie, responder_cookie, .. } = received.header;
+    /// Processes a message of phase 1 without an exchange: the first one, or one that is late or unknown.
+    fn receive_first(&mut self, received: &Received, message: &[u8], host: &mut dyn Host) -> Result<(), Refusal> {
+        let Header { initiator_cookie, responder_cookie, exchange, .. } = received.header;
         if responder_cookie != [0; 8] {
             let cookies = Cookies { initiator: initiator_cookie, responder: responder_cookie };
             return Err(match self.find_sa(&cookies) {
@@ -80,14 +77,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 None => self.unknown_sa(received, host),
             });
         }
-        let row = Row::find(None, ExchangeKind::MAIN, received.is_encrypted)
-            .ok_or(Refusal::OutOfState(ExchangeKind::MAIN))?;
+        let row = Row::find(None, exchange, received.is_encrypted).ok_or(Refusal::OutOfState(exchange))?;
         let parsed = Message::parse(message).map_err(Refusal::Malformed)?;
         let census = Census::of(row, parsed.payloads())?;
-        let hint = PeerHint { path: received.path, exchange: ExchangeKind::MAIN, candidate: None, identity: None };
-        let peer = host.find_peer(&hint);
+        // Main mode has no identity here.
+        let identity = census.identity().ok().map(|(id, _)| id);
+        let peer = host.find_peer(&PeerHint { path: received.path, exchange, candidate: None, identity });
         let result = match peer {
-            Some(peer) => self.respond(received, &census, peer, host),
+            Some(peer) => self.respond(received, (message, &census), peer, host),
             None => Err(Refusal::NoPeer),
         };
         if let Err(reason) = result
@@ -103,14 +100,20 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         result
     }
 
-    /// Begins main mode as responder.
-    pub(super) fn respond(
+    /// Begins phase 1 as responder.
+    fn respond(
         &mut self,
         received: &Received,
-        census: &Census<'_>,
+        (message, census): (&[u8], &Census<'_>),
         peer: PeerId,
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
+        let kind = received.header.exchange;
+        if !host.peer(peer).ok_or(Refusal::Superseded)?.exchanges.contains(&kind) {
+            return Err(Refusal::ModeNotAllowed(kind));
+        }
+        // Another exchange makes room only for an offer that is acceptable.
+        let choice = main_mode::check_offer(peer, census, host)?;
         let mut random = [0; 9];
         host.random(&mut random);
         let [jitter, cookie @ ..] = random;
@@ -118,69 +121,91 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         //# MUST: sending: the cookie is created
         let cookies = Cookies { initiator: received.header.initiator_cookie, responder: not_zero(cookie) };
         let retry = Retry::new(&self.settings, jitter);
-        let (kind, stage, role) = (ExchangeKind::MAIN, Stage::MainAwaitsKeyI, Role::Responder);
-        // Another exchange makes room only for an offer that is acceptable.
-        main_mode::check_offer(peer, census, host)?;
+        let stage = if kind == ExchangeKind::AGGRESSIVE { Stage::AggressiveBegins } else { Stage::Answers };
+        let mut state = State::new(kind, stage, Role::Responder, peer, received.path, received.now, retry);
+        state.cookies = cookies;
+        if let Ok((id, _)) = census.identity() {
+            check_identity(host, peer, &id)?;
+            census.nonce()?;
+        }
+        if kind == ExchangeKind::AGGRESSIVE {
+            super::key_exchange::check_public(choice.group, census.key_exchange()?)?;
+            self.take_unproven_key_exchange(received.now)?;
+        }
         let index = self.half_open_slot(received.path.remote.ip())?;
-        let state = State::new(kind, stage, role, peer, received.path, received.now, retry);
-        self.put_exchange(index, Exchange::new(state), |exchange| {
-            let (state, scratch) = exchange.parts();
-            let quirks = vendor::collect(state.quirks, census);
-            main_mode::answer_offer(&mut Step { state, scratch, host, quirks }, cookies, census)?;
-            exchange.state.quirks = quirks;
-            exchange.state.take(received.digest);
-            Ok(())
-        })
+        let begun = self.put_exchange(index, Exchange::new(state), |_| Ok(()));
+        let begun = begun.and_then(|()| self.answer_first(index, received, (message, census), host));
+        if begun.is_err() {
+            self.exchanges.clear(index);
+        }
+        begun
     }
 
-    /// Takes a message of main mode in cleartext.
-    pub(super) fn take_clear(
+    /// Answers the first message of an exchange.
+    fn answer_first(
         &mut self,
         index: usize,
-        row: &Row,
+        received: &Received,
+        (message, census): (&[u8], &Census<'_>),
+        host: &mut dyn Host,
+    ) -> Result<(), Refusal> {
+        let (mut step, start) = self.phase_1_step(index, received, census, host)?;
+        let answered = match received.header.exchange {
+            ExchangeKind::MAIN => main_mode::answer_offer(&mut step, census),
+            ExchangeKind::AGGRESSIVE => aggressive::answer_offer(&mut step, census),
+            ExchangeKind::BASE => base::answer_offer(&mut step, census),
+            _ => Err(Refusal::Internal.into()),
+        };
+        let message = Taken { message, next: None, digest: received.digest };
+        let is_done = end_step(step.state, &mut step.scratch, start, Some(message), answered)?.is_some();
+        if is_done {
+            step.state.quirks = step.quirks;
+            step.state.take(received.digest);
+        } else {
+            self.note_suspended();
+        }
+        self.touch();
+        Ok(())
+    }
+
+    /// Answers the first message of aggressive mode, which had to wait for the host.
+    pub(super) fn answer_first_again(
+        &mut self,
+        index: usize,
         received: &Received,
         message: &[u8],
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
-        let settings = self.settings;
+        let row = Row::find(None, received.header.exchange, false).ok_or(Refusal::Internal)?;
         let parsed = Message::parse(message).map_err(Refusal::Malformed)?;
         let census = Census::of(row, parsed.payloads())?;
-        let is_first = !self.has_sas(self.exchange(index)?.state.peer);
-        let (state, scratch) = self.exchange_mut(index)?.parts();
-        let (stage, is_new) = (state.stage, state.suspended.is_none());
-        if is_new && matches!(stage, Stage::MainAwaitsKeyI | Stage::MainAwaitsKeyR) {
-            main_mode::check_key(state, scratch.stored(), &census)?;
-            if stage == Stage::MainAwaitsKeyI {
-                // The initiator has received the cookie of this host, so that its address is not forged.
-                self.take_key_exchange(received.now)?;
-            }
-            self.exchange_mut(index)?.state.take_attempt()?;
+        let answered = self.answer_first(index, received, (message, &census), host);
+        if let Err(reason) = answered {
+            self.end_exchange(index, reason);
         }
-        let exchange = self.exchange_mut(index)?;
-        let (state, mut scratch) = exchange.parts();
-        let start = begin_step(state, &mut scratch);
-        let quirks = vendor::collect(state.quirks, &census);
-        let mut step = Step { state, scratch, host, quirks };
-        let taken = match step.state.stage {
-            Stage::MainAwaitsSa => main_mode::take_answer(&mut step, received.header.responder_cookie, &census),
-            Stage::MainAwaitsKeyI => main_mode::answer_key(&mut step, &census),
-            Stage::MainAwaitsKeyR => main_mode::take_key(&mut step, &census, is_first),
-            _ => Err(Refusal::Internal.into()),
-        };
-        let message = Taken { message, next: None, digest: received.digest };
-        match end_step(step.state, &mut step.scratch, start, Some(message), taken)? {
-            Some(()) => {
-                step.state.quirks = step.quirks;
-                step.state.take(received.digest);
-                step.state.retry.restart(&settings);
-            }
-            None => self.note_suspended(),
-        }
-        Ok(())
+        answered
     }
 
-    /// Takes message 5 or 6 of main mode, and establishes the ISAKMP SA.
-    pub(super) fn take_encrypted(
+    /// Returns a step of the exchange in a slot.
+    fn phase_1_step<'a>(
+        &'a mut self,
+        index: usize,
+        received: &Received,
+        census: &Census<'_>,
+        host: &'a mut dyn Host,
+    ) -> Result<(Step<'a>, super::suspend::Start), Refusal> {
+        let is_first = !self.has_sas(self.exchange(index)?.state.peer);
+        let nat_traversal_port = self.settings.nat_traversal_port;
+        let (state, mut scratch) = self.exchange_mut(index)?.parts();
+        let is_new = state.suspended.is_none();
+        let start = begin_step(state, &mut scratch);
+        let quirks = vendor::collect(state.quirks, census);
+        let path = received.path;
+        Ok((Step { state, scratch, host, quirks, path, is_new, is_first, nat_traversal_port }, start))
+    }
+
+    /// Decrypts a message of phase 1, if it is encrypted, and takes it.
+    fn open_phase_1(
         &mut self,
         index: usize,
         row: &Row,
@@ -188,46 +213,186 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         message: &mut [u8],
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
-        let exchange = self.exchange_mut(index)?;
-        let (state, scratch) = exchange.parts();
+        if !row.is_encrypted {
+            return self.take_phase_1(index, row, received, (message, None), host);
+        }
+        let state = &self.exchange(index)?.state;
         let secrets = state.secrets.as_ref().ok_or(Refusal::Internal)?;
         let protection = secrets.protection(&state.choice.ok_or(Refusal::Internal)?)?;
         let chain = state.chain.ok_or(Refusal::Internal)?;
         let next = protection.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
-        let opened = Opened::parse(message, row, next).map_err(|_| Refusal::WrongKeyLikely)?;
-        let id_body = opened.identity_body()?;
-        let expected = main_mode::peer_hash(state, &scratch, id_body)?;
-        let authentic = opened.authenticate(&expected)?;
-        let peer = state.peer;
-        let began = state.started;
-        let (id, _) = authentic.census.identity()?;
-        let identity = identity::digest(&id, &self.secret.0);
-        let has_initial_contact = informational::has_initial_contact(&authentic.census);
-        let (sa_index, replaced) = self.free_isakmp_sa(peer)?;
+        self.take_phase_1(index, row, received, (message, Some(next)), host)
+    }
+
+    /// Takes a message of phase 1 behind the first one, in cleartext or decrypted.
+    pub(super) fn take_phase_1(
+        &mut self,
+        index: usize,
+        row: &Row,
+        received: &Received,
+        (message, next): (&[u8], Option<NextIv>),
+        host: &mut dyn Host,
+    ) -> Result<(), Refusal> {
         let settings = self.settings;
+        let opened = match next {
+            Some(next) => Opened::parse(message, row, next).map_err(|_| Refusal::WrongKeyLikely)?.0,
+            None => Opened::clear(message, row)?,
+        };
+        let census = opened.unverified().clone();
         let exchange = self.exchange_mut(index)?;
         let (state, scratch) = exchange.parts();
-        let position = scratch.position();
-        let quirks = vendor::collect(state.quirks, &authentic.census);
-        let mut step = Step { state, scratch, host, quirks };
-        let taken = match step.state.role {
-            Role::Initiator => main_mode::take_auth(&mut step, &authentic),
-            Role::Responder => main_mode::answer_auth(&mut step, &authentic),
-        };
-        if taken.is_err() {
-            step.scratch.truncate(position);
+        let stage = state.stage;
+        check_values(state, scratch.stored(), &census)?;
+        let is_new = state.suspended.is_none();
+        if is_new && matches!(stage, Stage::MainAwaitsKeyI | Stage::BaseAwaitsKeyI) {
+            // The initiator has received the cookie of this host, so that its address is not forged.
+            self.take_key_exchange(received.now)?;
         }
-        let peer = taken?;
+        if is_new && matches!(stage, Stage::MainAwaitsKeyI | Stage::MainAwaitsKeyR) {
+            self.exchange_mut(index)?.state.take_attempt()?;
+        }
+        let place = match row.hash {
+            Some(_) => Some(self.free_isakmp_sa(self.exchange(index)?.state.peer)?),
+            None => None,
+        };
+        let (mut step, start) = self.phase_1_step(index, received, &census, host)?;
+        let responder = received.header.responder_cookie;
+        let taken = take_step(&mut step, stage, responder, opened);
+        let message = Taken { message, next, digest: received.digest };
+        let Some(outcome) = end_step(step.state, &mut step.scratch, start, Some(message), taken)? else {
+            self.note_suspended();
+            return Ok(());
+        };
         step.state.quirks = step.quirks;
         step.state.take(received.digest);
         step.state.retry.restart(&settings);
-        step.scratch.wipe_stored();
+        match (outcome, place) {
+            (Outcome::Authenticated(peer), Some(place)) => {
+                let has_initial_contact = row.is_encrypted && informational::has_initial_contact(&census);
+                self.authenticated(received, (index, stage), place, (peer, has_initial_contact), host)
+            }
+            (Outcome::Continues, _) => Ok(()),
+            (Outcome::Authenticated(_), None) => Err(Refusal::Internal),
+        }
+    }
+
+    /// Establishes the ISAKMP SA of a peer that is authenticated.
+    fn authenticated(
+        &mut self,
+        received: &Received,
+        (index, stage): (usize, Stage),
+        (sa_index, replaced): (usize, Option<super::IsakmpSaId>),
+        (peer, has_initial_contact): (PeerId, bool),
+        host: &mut dyn Host,
+    ) -> Result<(), Refusal> {
+        let exchange = self.exchanges.get_mut(index).ok_or(Refusal::Internal)?;
+        let (state, mut scratch) = exchange.parts();
+        let began = state.started;
+        let id = Identification::parse(scratch.get(state.spans.peer_id)).ok_or(Refusal::Internal)?;
+        let digest = identity::digest(&id, &self.secret.0);
+        let mut early = [0; MAX_EARLY];
+        let kept = scratch.get(state.spans.early);
+        let early_len = early.iter_mut().zip(kept).map(|(to, from)| *to = *from).count();
+        scratch.wipe_stored();
+        if state.role == Role::Responder {
+            state.path = received.path;
+        }
         self.superseded = replaced.map(|sa| (peer, sa)).or(self.superseded.take());
-        let sa = self.establish(received.now, index, sa_index, (peer, identity))?;
+        let sa = self.establish(received.now, index, sa_index, (peer, digest))?;
+        if !stage.is_answered() {
+            // The last message is not repeated for a duplicate of that of the peer.
+            self.exchanges.clear(index);
+        }
         if has_initial_contact {
             self.take_initial_contact(sa, began);
         }
+        if let Some(message) = early.get_mut(..early_len).filter(|message| !message.is_empty()) {
+            self.take_early(received, message, host);
+        }
         self.end_orphans();
         Ok(())
+    }
+
+    /// Begins phase 1 as initiator, in the first exchange that is configured for the peer.
+    pub(super) fn begin_phase_1(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        path: super::Path,
+        host: &mut dyn Host,
+    ) -> Result<(), Refusal> {
+        let exchanges = host.peer(peer).ok_or(Refusal::Superseded)?.exchanges;
+        let kind = exchanges.first().copied().ok_or(Refusal::ModeNotAllowed(ExchangeKind::MAIN))?;
+        let stage = match kind {
+            ExchangeKind::MAIN => Stage::MainAwaitsSa,
+            ExchangeKind::AGGRESSIVE => Stage::AggressiveAwaitsAnswer,
+            ExchangeKind::BASE => Stage::BaseAwaitsSa,
+            other => return Err(Refusal::ModeNotAllowed(other)),
+        };
+        let index = self.free_exchange()?;
+        let mut random = [0; 9];
+        host.random(&mut random);
+        let [jitter, cookie @ ..] = random;
+        let retry = Retry::new(&self.settings, jitter);
+        let mut state = State::new(kind, stage, Role::Initiator, peer, path, now, retry);
+        state.cookies.initiator = not_zero(cookie);
+        self.put_exchange(index, Exchange::new(state), |_| Ok(()))?;
+        let begun = self.take_first_step(index, now, host);
+        if begun.is_err() {
+            self.exchanges.clear(index);
+        }
+        begun
+    }
+
+    /// Takes the first step of phase 1 again, which had to wait for the host.
+    pub(super) fn begin_phase_1_again(
+        &mut self,
+        index: usize,
+        now: Instant,
+        host: &mut dyn Host,
+    ) -> Result<(), Refusal> {
+        let begun = self.take_first_step(index, now, host);
+        if let Err(reason) = begun {
+            self.end_exchange(index, reason);
+        }
+        begun
+    }
+
+    fn take_first_step(&mut self, index: usize, now: Instant, host: &mut dyn Host) -> Result<(), Refusal> {
+        let state = &self.exchange(index)?.state;
+        let (kind, cookies, path) = (state.kind, state.cookies, state.path);
+        let header = Header::new(cookies.initiator, cookies.responder, kind, 0);
+        let received = Received { now, path, header, is_encrypted: false, digest: 0 };
+        let (mut step, start) = self.phase_1_step(index, &received, &Census::NONE, host)?;
+        let begun = match kind {
+            ExchangeKind::MAIN => main_mode::begin(&mut step).map_err(Stop::from),
+            ExchangeKind::AGGRESSIVE => aggressive::begin(&mut step),
+            ExchangeKind::BASE => base::begin(&mut step),
+            _ => Err(Refusal::Internal.into()),
+        };
+        match end_step(step.state, &mut step.scratch, start, None, begun)? {
+            Some(()) => step.state.output = super::exchange::Output::Ready,
+            None => self.note_suspended(),
+        }
+        self.touch();
+        Ok(())
+    }
+}
+
+/// Takes the step of a stage.
+fn take_step(step: &mut Step<'_>, stage: Stage, responder: Cookie, message: Opened<'_>) -> Result<Outcome, Stop> {
+    let values = message.unverified();
+    match stage {
+        Stage::MainAwaitsSa => main_mode::take_answer(step, responder, values),
+        Stage::MainAwaitsKeyI => main_mode::answer_key(step, values),
+        Stage::MainAwaitsKeyR => main_mode::take_key(step, values),
+        Stage::MainAwaitsAuthI => main_mode::answer_auth(step, message),
+        Stage::MainAwaitsAuthR => main_mode::take_auth(step, message),
+        Stage::AggressiveAwaitsAnswer => aggressive::take_answer(step, responder, message),
+        Stage::AggressiveAwaitsProof => aggressive::take_proof(step, message),
+        Stage::BaseAwaitsSa => base::take_answer(step, responder, values),
+        Stage::BaseAwaitsKeyI => base::answer_key(step, message),
+        Stage::BaseAwaitsKeyR => base::take_key(step, message),
+        _ => Err(Refusal::Internal.into()),
     }
 }

@@ -10,7 +10,7 @@ use super::message::after_hash;
 use super::retry::Retry;
 use super::stage::{Row, Stage};
 use super::suspend::{Start, Taken, begin_step, end_step};
-use super::{Host, Negotiator, Refusal, Refused, Role, Table, quick, selectors};
+use super::{Host, Negotiator, Refusal, Refused, Role, Table, natt, quick, selectors};
 use crate::NextIv;
 
 impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
@@ -79,9 +79,17 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let stage = step.state.stage;
         let row = Row::find(Some(stage), received.header.exchange, true).ok_or(Refusal::Internal)?;
         let form = row.hash.ok_or(Refusal::Internal)?;
-        let opened = Opened::parse(message, row, next)?;
-        let expected = quick::peer_hash(step.sa, step.state, step.scratch.stored(), form, after_hash(&opened.chain))?;
+        let (opened, chain) = Opened::parse(message, row, next)?;
+        let expected = quick::peer_hash(step.sa, step.state, step.scratch.stored(), form, after_hash(&chain))?;
         let authentic = opened.authenticate(&expected)?;
+        if step.state.path != received.path {
+            let id = step.state.isakmp.ok_or(Refusal::Internal)?;
+            end_step(step.state, &mut step.scratch, start, None, Ok(()))?;
+            self.follow_message(id, received.path);
+            self.exchange_mut(index)?.state.path = received.path;
+            // The step is taken on the new path.
+            return self.take_quick(index, received, (message, next), host);
+        }
         match stage {
             Stage::QuickAwaitsHash3 => return self.confirm_pair(index, received.now),
             Stage::QuickAwaitsConnected => return self.connect(index, received.now),
@@ -134,6 +142,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         }
         let next = decrypt_first(sa, &received.header, message)?;
         let authentic = authenticate_first(&sa.keys, &received.header, message, next)?;
+        self.follow_message(sa_id, received.path);
         let answered = self.answer_authentic_quick(sa_id, received, &authentic, (message, next), host);
         self.note_message_id(sa_id, message_id, answered);
         self.report_unanswered(sa_id, received, &authentic, answered, host)
@@ -196,9 +205,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let mut pair = IpsecSlot::new(pair_id, sa.peer, 0, role, received.path);
         pair.stage = Negotiation::InProgress;
         pair.identity = Some(sa.identity);
+        pair.nat = sa.nat;
         pair.began = received.now;
         let ids = message.census.clients().map(|ids| ids.map(|(id, _)| id));
-        let selector = selectors::selector(ids, Role::Responder, &received.path)?;
+        let through = natt::transport_through(&message.census, &sa.nat);
+        let selector = selectors::selector(ids, Role::Responder, &received.path, through)?;
         let Some(policy) = host.find_policy(sa.peer, &selector) else {
             host.refused(sa.peer, &Refused::Selectors(selector));
             return Err(Refusal::NoPolicy);
@@ -207,6 +218,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         pair.selector = Some(selector);
         if self.has_too_many_siblings(received.now, &pair) {
             return Err(Refusal::TooManySas);
+        }
+        if through.is_some() && self.is_of_neighbour(&pair) {
+            return Err(Refusal::SelectorTaken);
         }
         self.set_pair(pair_index, pair)?;
         self.exchanges.put(index, Exchange::new(state)).ok_or(Refusal::Full(Table::Exchanges))?;

@@ -14,13 +14,13 @@ use super::inbound::Authentic;
 use super::ipsec_sa::{Half, IpsecSlot, Member};
 use super::isakmp_sa::IsakmpSa;
 use super::key_exchange::{draw_key_pair, draw_nonce, shared_secret, store_public};
-use super::main_mode::nonces;
 use super::message::write_phase_2;
 use super::scratch::{Scratch, Span, Stored};
 use super::spi::Spi;
 use super::stage::{HashForm, Stage};
+use super::step::nonces;
 use super::suspend::{Stop, answered};
-use super::{Host, IpsecPolicy, MAX_BUNDLE, Path, Refusal, Role, choose, offer, selectors};
+use super::{Host, IpsecPolicy, MAX_BUNDLE, Path, Refusal, Role, choose, natt, offer, selectors};
 use crate::{IvChain, Nonces, Phase2Choice};
 
 /// Quick mode whose next step is taken, with its SAs and the services that it needs.
@@ -47,22 +47,25 @@ pub(crate) fn begin(step: &mut Step<'_>) -> Result<(), Stop> {
     draw(state, scratch, *host, group)?;
     let message_id = state.message_id;
     let mut chain = sa.protection()?.phase_2(&sa.last_of_phase_1, message_id);
-    pair.path = state.path;
+    (pair.path, pair.nat) = (state.path, sa.nat);
     reserve_spis(pair, *host)?;
     let policy = host.policy(pair.policy).ok_or(Refusal::Superseded)?;
     let spans = state.spans;
+    let is_transport = !policy.is_tunnel();
+    let pair_of = &*pair;
     let next = send(
         scratch,
         sa,
         message_id,
         &chain,
         &mut |writer, stored| {
-            writer.payload(PayloadKind::SA, |body| offer::phase_2(body, &policy, &own_spis(pair)))?;
+            writer
+                .payload(PayloadKind::SA, |body| offer::phase_2(body, &policy, sa.nat.in_udp(), &own_spis(pair_of)))?;
             write_nonce_and_key(writer, stored, &spans)?;
             for client in &clients {
                 writer.payload(PayloadKind::ID, |body| client.write(body))?;
             }
-            Ok(())
+            natt::write_originals(writer, pair_of, Role::Initiator, is_transport)
         },
         &|rest, _| sa.keys.hash_1(message_id, rest),
     )?;
@@ -84,12 +87,13 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
         let peer = host.peer(state.peer).ok_or(Refusal::Superseded)?;
         let policy = host.policy(pair.policy).ok_or(Refusal::NoPolicy)?;
         check_mode(&policy, &selector, &state.path)?;
-        choose::phase_2(&offered, &policy, &peer)?
+        choose::phase_2(&offered, &policy, &peer, &sa.nat)?
     };
     let their_spis = spis_of_peer(&chosen)?;
     let group = group_of(&chosen);
     let key_exchange = message.census.key_exchange_of(group)?;
     let policy = host.policy(pair.policy).ok_or(Refusal::Internal)?;
+    let is_transport = !policy.is_tunnel();
     if pair.members().next().is_some() {
         let protocols = chosen.iter().flatten().map(|member| member.chosen.proposal.protocol);
         check_unchanged(state, pair, protocols, group)?;
@@ -111,6 +115,7 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
     let message_id = state.message_id;
     let halves = halves(scratch, sa, &chosen, (&spans, shared, Role::Responder), (&own_spis, &their_spis))?;
     let peer_nonce = spans.peer_nonce;
+    let pair_of = &*pair;
     let next = send(
         scratch,
         sa,
@@ -127,7 +132,7 @@ pub(crate) fn answer(step: &mut Step<'_>, message: &Authentic<'_>, jitter: u8) -
             for (member, spi) in own.filter(|(member, _)| member.chosen.is_shortened()) {
                 responder_lifetime(writer, &member.chosen.choice, *spi)?;
             }
-            Ok(())
+            natt::write_originals(writer, pair_of, Role::Responder, is_transport)
         },
         &|rest, stored| sa.keys.hash_2(message_id, stored.get(peer_nonce), rest),
     )?;
@@ -167,7 +172,7 @@ pub(crate) fn take_answer(
         if !selectors::are_equal(ids, &clients) {
             return Err(Refusal::Selectors.into());
         }
-        (choose::answered_phase_2(&offered, &policy, &peer)?, policy.selector)
+        (choose::answered_phase_2(&offered, &policy, &peer, &sa.nat)?, policy.selector)
     };
     chosen.iter_mut().flatten().for_each(|member| shorten(&mut member.chosen.choice, &message.census));
     let (group, offered_group) = (group_of(&chosen), state.group);

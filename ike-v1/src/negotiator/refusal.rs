@@ -6,6 +6,7 @@ use ike_codec::{
 };
 
 use super::counters::Counter;
+use super::proof::CertificateRefusal;
 use crate::{DhError, ProposalError, ProtectError};
 
 /// Reason why a message is discarded or a negotiation fails. It carries numbers, never octets of the message.
@@ -22,6 +23,8 @@ pub enum Refusal {
     UnknownSa,
     /// The message repeats one that was processed before, and is not answered again.
     Duplicate,
+    /// Message 3 of aggressive mode is missing; message 2 is sent again.
+    AwaitsProof,
     /// The message came from another address or port than its SA has.
     WrongPath,
     /// No message of this exchange type is expected, or it is encrypted where it must not be, or in cleartext where it
@@ -47,6 +50,12 @@ pub enum Refusal {
     Superseded,
     /// This host does not initiate to the peer.
     Passive,
+    /// The peer may not use this exchange in phase 1.
+    ModeNotAllowed(ExchangeKind),
+    /// This host has no certificate or private key for the peer.
+    NoCredential,
+    /// The signature of the peer is refused.
+    Certificate(CertificateRefusal),
     /// The SA payload is of another DOI or situation, or longer than the exchange buffer allows.
     Offer,
     /// No transform of the peer is acceptable.
@@ -67,6 +76,8 @@ pub enum Refusal {
     Selectors,
     /// No policy has or contains the selectors.
     NoPolicy,
+    /// An IPsec SA of another identity behind the same NAT has the selectors: packets could be sent to either.
+    SelectorTaken,
     /// No SPI is available.
     NoSpi,
     /// The SPI in the proposal has another size than four octets, or is below 256 (RFC 4303 section 2.1).
@@ -244,6 +255,7 @@ impl Refusal {
                 | Self::MessageId(_)
                 | Self::UnknownSa
                 | Self::Duplicate
+                | Self::AwaitsProof
                 | Self::WrongPath
                 | Self::OutOfState(_)
                 | Self::Undecryptable(_)
@@ -268,6 +280,7 @@ impl Refusal {
                 | Self::DuplicatePayload(_)
                 | Self::UnexpectedPayload(_)
                 | Self::HashMismatch
+                | Self::Certificate(_)
         )
     }
 
@@ -279,6 +292,7 @@ impl Refusal {
             Self::MessageId(_) => Counter::MessageId,
             Self::UnknownSa => Counter::UnknownSa,
             Self::Duplicate => Counter::Duplicate,
+            Self::AwaitsProof => Counter::AnsweredAgain,
             Self::WrongPath => Counter::WrongPath,
             Self::OutOfState(_) => Counter::OutOfState,
             Self::Undecryptable(_) => Counter::Undecryptable,
@@ -287,6 +301,9 @@ impl Refusal {
             Self::HashMismatch => Counter::HashMismatch,
             Self::MessageIdReused(_) => Counter::MessageIdReused,
             Self::NoPeer | Self::Superseded | Self::Passive => Counter::NoPeer,
+            Self::ModeNotAllowed(_) => Counter::ModeNotAllowed,
+            Self::NoCredential => Counter::NoKey,
+            Self::Certificate(_) => Counter::Certificate,
             Self::Offer => Counter::Offer,
             Self::NoProposal(_) => Counter::NoProposal,
             Self::ModifiedAnswer(_) => Counter::ModifiedAnswer,
@@ -297,6 +314,7 @@ impl Refusal {
             Self::IdentityMismatch(_) => Counter::IdentityMismatch,
             Self::Selectors => Counter::Selectors,
             Self::NoPolicy => Counter::NoPolicy,
+            Self::SelectorTaken => Counter::SelectorTaken,
             Self::NoSpi | Self::Spi => Counter::Spi,
             Self::TooManyHalfOpen => Counter::TooManyHalfOpen,
             Self::TooManyKeyExchanges => Counter::TooManyKeyExchanges,
@@ -322,6 +340,7 @@ impl fmt::Display for Refusal {
             Self::MessageId(id) => write!(f, "message ID {id:#010x} is not valid in this phase"),
             Self::UnknownSa => f.write_str("no ISAKMP SA has these cookies"),
             Self::Duplicate => f.write_str("duplicate message"),
+            Self::AwaitsProof => f.write_str("message 3 of aggressive mode is missing; message 2 is sent again"),
             Self::WrongPath => f.write_str("source address or port does not match the ISAKMP SA"),
             Self::OutOfState(exchange) => write!(f, "message of exchange {exchange} is not expected"),
             Self::Undecryptable(e) => write!(f, "message cannot be decrypted: {e}"),
@@ -336,6 +355,9 @@ impl fmt::Display for Refusal {
             Self::NoPeer => f.write_str("no peer is configured for this address"),
             Self::Superseded => f.write_str("peer has been removed from the configuration"),
             Self::Passive => f.write_str("peer has no address to initiate to"),
+            Self::ModeNotAllowed(exchange) => write!(f, "exchange {exchange} is not configured for the peer"),
+            Self::NoCredential => f.write_str("no certificate and private key are configured for the peer"),
+            Self::Certificate(why) => write!(f, "signature of the peer is refused: {why}"),
             Self::Offer => f.write_str("SA payload is too long, or its DOI or situation is not supported"),
             Self::NoProposal(nearest) => write!(f, "no common proposal; nearest: {nearest}"),
             Self::ModifiedAnswer(how) => write!(f, "answer is none of the transforms offered: {how}"),
@@ -346,6 +368,9 @@ impl fmt::Display for Refusal {
             Self::IdentityMismatch(kind) => write!(f, "identity of the peer ({kind}) is not the configured one"),
             Self::Selectors => f.write_str("client identities do not match the policy"),
             Self::NoPolicy => f.write_str("no policy for the client identities"),
+            Self::SelectorTaken => {
+                f.write_str("selectors are those of an SA with another identity behind the same NAT")
+            }
             Self::NoSpi => f.write_str("no SPI is available"),
             Self::Spi => f.write_str("SPI in the proposal is not valid"),
             Self::TooManyHalfOpen => f.write_str("source has too many half-open exchanges"),
@@ -376,6 +401,7 @@ impl core::error::Error for Refusal {
             Self::Malformed(e) => Some(e),
             Self::Undecryptable(e) => Some(e),
             Self::KeyExchange(e) => Some(e),
+            Self::Certificate(e) => Some(e),
             _ => None,
         }
     }

@@ -4,6 +4,7 @@ use ike_codec::{BodyWriter, IdAddress, IdKind, Identification, NoSpace};
 use ipsec_packet::{AddressRange, IpProto, PortRange, Selector, Upper};
 
 use super::{Path, Refusal, Role};
+use crate::NatDetection;
 
 /// One client identity: addresses, protocol and port of one side of a selector (RFC 2407 section 4.6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,18 @@ impl Client {
         Identification { kind, protocol: self.protocol, port: self.port, data: octets }.write(body)
     }
 
+    /// Reads a client identity. An end behind a NAT has this address.
+    fn through(id: &Identification<'_>, nat: Option<IpAddr>) -> Result<Self, Refusal> {
+        let Some(address) = nat else { return Self::read(id) };
+        if id.kind == IdKind::FQDN && (id.protocol != 0 || id.port == 0) {
+            return Ok(Self { addresses: AddressRange::host(address), protocol: id.protocol, port: id.port });
+        }
+        let client = Self::read(id)?;
+        let is_host = client.addresses.first() == client.addresses.last();
+        let addresses = if is_host { AddressRange::host(address) } else { client.addresses };
+        Ok(Self { addresses, ..client })
+    }
+
     /// Reads a client identity.
     fn read(id: &Identification<'_>) -> Result<Self, Refusal> {
         let addresses = match id.address().ok_or(Refusal::Selectors)? {
@@ -95,7 +108,15 @@ impl Client {
 
 /// Returns the selector of outbound packets that two client identities stand for. Without identities it is that of the
 /// ends of the ISAKMP SA (RFC 2409 section 5.5).
-pub(crate) fn selector(ids: Option<[Identification<'_>; 2]>, role: Role, path: &Path) -> Result<Selector, Refusal> {
+///
+/// In transport mode through a NAT the identities are addresses before it, or, from some peers, a name: those of the
+/// path take their place (RFC 3947 section 5.2).
+pub(crate) fn selector(
+    ids: Option<[Identification<'_>; 2]>,
+    role: Role,
+    path: &Path,
+    through: Option<NatDetection>,
+) -> Result<Selector, Refusal> {
     let Some([initiator, responder]) = ids else {
         let (source, destination) = (path.local.ip(), path.remote.ip());
         return Ok(Selector {
@@ -104,11 +125,13 @@ pub(crate) fn selector(ids: Option<[Identification<'_>; 2]>, role: Role, path: &
             upper: Upper::Any,
         });
     };
-    let (initiator, responder) = (Client::read(&initiator)?, Client::read(&responder)?);
     let (local, remote) = match role {
         Role::Initiator => (initiator, responder),
         Role::Responder => (responder, initiator),
     };
+    let here = through.filter(|nat| nat.here).map(|_| path.local.ip());
+    let there = through.filter(|nat| nat.there).map(|_| path.remote.ip());
+    let (local, remote) = (Client::through(&local, here)?, Client::through(&remote, there)?);
     let is_one_family = local.addresses.first().is_ipv4() == remote.addresses.first().is_ipv4();
     if local.protocol != remote.protocol || !is_one_family {
         return Err(Refusal::Selectors);

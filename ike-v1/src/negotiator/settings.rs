@@ -20,6 +20,11 @@ pub struct Settings {
     pub half_open_per_source: u8,
     /// Largest number of key exchanges in a second for initiators that are not authenticated.
     pub key_exchanges_per_second: u16,
+    /// Largest number of key exchanges in a second for initiators of aggressive mode, whose addresses may be forged.
+    pub unproven_key_exchanges_per_second: u16,
+    /// Time without a datagram to a peer after which a keep-alive is sent, if this host is behind a NAT (RFC 3948
+    /// section 4).
+    pub keep_alive: Duration,
     /// Time between the two copies of a delete payload, which has no acknowledgement.
     pub delete_interval: Duration,
     /// Time for which the inbound SA of a pair is kept after a newer pair has taken its place.
@@ -40,6 +45,8 @@ impl Settings {
         keep_answer: Duration::from_secs(60),
         half_open_per_source: 4,
         key_exchanges_per_second: 50,
+        unproven_key_exchanges_per_second: 5,
+        keep_alive: Duration::from_secs(20),
         delete_interval: Duration::from_millis(200),
         keep_renewed: Duration::from_secs(120),
         delete_renewed: true,
@@ -49,6 +56,7 @@ impl Settings {
         first_wait: Duration::from_secs(1),
         half_open_per_source: 1,
         key_exchanges_per_second: 5,
+        unproven_key_exchanges_per_second: 1,
         ..Self::DAEMON
     };
 }

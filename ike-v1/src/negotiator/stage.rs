@@ -1,6 +1,6 @@
 use ike_codec::{ExchangeKind, PayloadKind};
 
-/// State of an exchange, named after the message that it waits for (RFC 2409 sections 5.4 and 5.5).
+/// State of an exchange, named after the message that it waits for (RFC 2409 section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Main mode, initiator: message 2 with the SA of the responder.
@@ -13,6 +13,18 @@ pub(crate) enum Stage {
     MainAwaitsAuthI,
     /// Main mode, initiator: message 6 with the identity and hash of the responder.
     MainAwaitsAuthR,
+    /// Aggressive mode, responder: the host is to answer before message 2 can be sent.
+    AggressiveBegins,
+    /// Aggressive mode, initiator: message 2 with everything of the responder.
+    AggressiveAwaitsAnswer,
+    /// Aggressive mode, responder: message 3 with the hash of the initiator.
+    AggressiveAwaitsProof,
+    /// Base mode, initiator: message 2 with the SA and identity of the responder.
+    BaseAwaitsSa,
+    /// Base mode, responder: message 3 with the public value and hash of the initiator.
+    BaseAwaitsKeyI,
+    /// Base mode, initiator: message 4 with the public value and hash of the responder.
+    BaseAwaitsKeyR,
     /// Quick mode, initiator: message 2 with the SA of the responder.
     QuickAwaitsAnswer,
     /// Quick mode, responder: message 3.
@@ -46,14 +58,22 @@ pub(crate) enum HashForm {
 ///               R > I  KE, Nr                                   R > I  HDR*, HASH(1), N   (with the commit flag)
 ///               I > R  HDR*, IDii, HASH_I        informational         HDR*, HASH(1), N or D
 ///               R > I  HDR*, IDir, HASH_R
+/// aggressive    I > R  SA, KE, Ni, IDii            base mode    I > R  SA, IDii, Ni
+/// mode          R > I  SA, KE, Nr, IDir, HASH_R                 R > I  SA, IDir, Nr
+///               I > R  HDR*, HASH_I  or  HASH_I                 I > R  KE, HASH_I
+///                                                               R > I  KE, HASH_R
 /// ```
+///
+/// In the place of HASH_I or HASH_R there may be certificates and a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     /// Stage that accepts the message; `None` for the first message of an exchange.
     pub stage: Option<Stage>,
     /// Exchange of the message.
     pub exchange: ExchangeKind,
-    /// Form of the hash, `None` for a message in cleartext.
+    /// Set for a message that must be encrypted, clear for one that must not.
+    pub is_encrypted: bool,
+    /// Form of the hash, `None` for a message without one.
     pub hash: Option<HashForm>,
     /// Payloads of which the message has exactly one.
     pub required: &'static [PayloadKind],
@@ -77,6 +97,7 @@ const KE: PayloadKind = PayloadKind::KEY_EXCHANGE;
 const NONCE: PayloadKind = PayloadKind::NONCE;
 const HASH: PayloadKind = PayloadKind::HASH;
 
+/// Row of an encrypted message if it has a hash, else of one in cleartext.
 const fn row(
     stage: Option<Stage>,
     exchange: ExchangeKind,
@@ -89,10 +110,16 @@ const fn row(
         Some(HashForm::One | HashForm::Two) if required.len() > 1 => &[KE],
         _ => &[],
     };
-    Row { stage, exchange, hash, required, optional, identities }
+    Row { stage, exchange, is_encrypted: hash.is_some(), hash, required, optional, identities }
 }
 
-/// Messages of main mode, quick mode and informational exchanges.
+/// Row of a message in cleartext with a hash of phase 1.
+const fn clear(stage: Stage, exchange: ExchangeKind, required: &'static [PayloadKind], identities: Identities) -> Row {
+    let hash = Some(HashForm::Phase1);
+    Row { stage: Some(stage), exchange, is_encrypted: false, hash, required, optional: &[], identities }
+}
+
+/// Messages of all exchanges.
 //= RFC 2409 4/1, 4/2, 5/5
 //# MUST: main and aggressive mode are used in phase 1 only
 //# MUST: quick mode is used in phase 2 only
@@ -104,6 +131,21 @@ pub(crate) const ROWS: &[Row] = &[
     row(Some(Stage::MainAwaitsKeyR), ExchangeKind::MAIN, None, &[KE, NONCE], Identities::None),
     row(Some(Stage::MainAwaitsAuthI), ExchangeKind::MAIN, Some(HashForm::Phase1), &[HASH], Identities::One),
     row(Some(Stage::MainAwaitsAuthR), ExchangeKind::MAIN, Some(HashForm::Phase1), &[HASH], Identities::One),
+    row(None, ExchangeKind::AGGRESSIVE, None, &[SA, KE, NONCE], Identities::One),
+    clear(Stage::AggressiveAwaitsAnswer, ExchangeKind::AGGRESSIVE, &[SA, KE, NONCE, HASH], Identities::One),
+    row(
+        Some(Stage::AggressiveAwaitsProof),
+        ExchangeKind::AGGRESSIVE,
+        Some(HashForm::Phase1),
+        &[HASH],
+        Identities::None,
+    ),
+    // Some peers do not encrypt the last message.
+    clear(Stage::AggressiveAwaitsProof, ExchangeKind::AGGRESSIVE, &[HASH], Identities::None),
+    row(None, ExchangeKind::BASE, None, &[SA, NONCE], Identities::One),
+    row(Some(Stage::BaseAwaitsSa), ExchangeKind::BASE, None, &[SA, NONCE], Identities::One),
+    clear(Stage::BaseAwaitsKeyI, ExchangeKind::BASE, &[KE, HASH], Identities::None),
+    clear(Stage::BaseAwaitsKeyR, ExchangeKind::BASE, &[KE, HASH], Identities::None),
     row(None, ExchangeKind::QUICK, Some(HashForm::One), &[HASH, SA, NONCE], Identities::NoneOrTwo),
     row(
         Some(Stage::QuickAwaitsAnswer),
@@ -123,7 +165,12 @@ pub(crate) const ROWS: &[Row] = &[
 impl Row {
     /// Returns the message that a stage accepts in an exchange.
     pub fn find(stage: Option<Stage>, exchange: ExchangeKind, is_encrypted: bool) -> Option<&'static Self> {
-        ROWS.iter().find(|row| (row.stage, row.exchange, row.hash.is_some()) == (stage, exchange, is_encrypted))
+        ROWS.iter().find(|row| (row.stage, row.exchange, row.is_encrypted) == (stage, exchange, is_encrypted))
+    }
+
+    /// Returns whether the message is one of phase 1.
+    pub const fn is_phase_1(&self) -> bool {
+        matches!(self.hash, None | Some(HashForm::Phase1))
     }
 }
 
@@ -131,19 +178,44 @@ impl Stage {
     /// Returns whether a timer repeats the message that was sent last. The responder of phase 1 repeats nothing before
     /// the initiator is authenticated: an attacker with a forged address would use it as an amplifier.
     pub const fn is_retransmitted(self) -> bool {
-        !matches!(self, Self::MainAwaitsKeyI | Self::MainAwaitsAuthI | Self::QuickAwaitsConnected | Self::Answers)
+        !matches!(self, Self::QuickAwaitsConnected | Self::Answers) && !self.awaits_initiator()
+    }
+
+    /// Returns whether the stage is one of a responder of phase 1, whose initiator is not authenticated.
+    pub const fn awaits_initiator(self) -> bool {
+        matches!(
+            self,
+            Self::MainAwaitsKeyI
+                | Self::MainAwaitsAuthI
+                | Self::AggressiveBegins
+                | Self::AggressiveAwaitsProof
+                | Self::BaseAwaitsKeyI
+        )
     }
 
     /// Returns whether the stage is one of phase 1 that is not complete.
     pub const fn is_phase_1(self) -> bool {
-        matches!(
-            self,
-            Self::MainAwaitsSa
-                | Self::MainAwaitsKeyI
-                | Self::MainAwaitsKeyR
-                | Self::MainAwaitsAuthI
-                | Self::MainAwaitsAuthR
-        )
+        self.awaits_initiator()
+            || matches!(
+                self,
+                Self::MainAwaitsSa
+                    | Self::MainAwaitsKeyR
+                    | Self::MainAwaitsAuthR
+                    | Self::AggressiveAwaitsAnswer
+                    | Self::BaseAwaitsSa
+                    | Self::BaseAwaitsKeyR
+            )
+    }
+
+    /// Returns whether the initiator may change its address and port with the message that the stage waits for, as it
+    /// has found out that there is a NAT (RFC 3947 section 4).
+    pub const fn may_change_path(self) -> bool {
+        matches!(self, Self::MainAwaitsAuthI | Self::AggressiveAwaitsProof)
+    }
+
+    /// Returns whether the peer waits for the answer to the message that authenticates it.
+    pub const fn is_answered(self) -> bool {
+        matches!(self, Self::MainAwaitsAuthI | Self::AggressiveAwaitsAnswer | Self::BaseAwaitsKeyI)
     }
 
     /// Returns whether a quick mode is in this stage and waits for an answer.

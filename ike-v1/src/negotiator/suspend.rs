@@ -6,11 +6,12 @@
 
 use core::task::Poll;
 
-use ike_codec::{ExchangeKind, Header, NoSpace};
+use ike_codec::{Header, NoSpace};
 use ipsec_packet::Instant;
 use zeroize::Zeroize;
 
 use super::counters::Counter;
+use super::event::Phase;
 use super::exchange::{Spans, State};
 use super::inbound::Received;
 use super::scratch::{Scratch, Span};
@@ -146,7 +147,12 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         suspended: &Suspended,
         host: &mut dyn Host,
     ) -> Result<(), Refusal> {
-        let Some(span) = suspended.message else { return self.begin_quick_again(index, host) };
+        let is_phase_1 = self.exchange(index)?.state.phase() == Phase::One;
+        let span = match suspended.message {
+            Some(span) => span,
+            None if is_phase_1 => return self.begin_phase_1_again(index, now, host),
+            None => return self.begin_quick_again(index, host),
+        };
         let mut copy = [0; BUFFER];
         let (state, mut scratch) = self.exchange_mut(index)?.parts();
         let message = scratch.get(span);
@@ -158,10 +164,13 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             Some((message, header)) => {
                 let is_encrypted = suspended.next.is_some();
                 let received = Received { now, path, header, is_encrypted, digest: suspended.digest };
-                match (header.exchange, suspended.next) {
-                    (ExchangeKind::MAIN, _) => {
-                        let row = Row::find(Some(stage), ExchangeKind::MAIN, false).ok_or(Refusal::Internal)?;
-                        self.take_clear(index, row, &received, message, host)
+                match (is_phase_1, suspended.next) {
+                    (true, _) if stage == Stage::AggressiveBegins => {
+                        self.answer_first_again(index, &received, message, host)
+                    }
+                    (true, next) => {
+                        let row = Row::find(Some(stage), header.exchange, is_encrypted).ok_or(Refusal::Internal)?;
+                        self.take_phase_1(index, row, &received, (message, next), host)
                     }
                     (_, Some(next)) if stage == Stage::QuickAwaitsHash3 => {
                         self.answer_quick_again(index, &received, (message, next), host)

@@ -53,7 +53,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             let path = host.peer(peer).and_then(|peer| peer.path);
             let Some(path) = path.filter(|_| is_used && self.carrier(peer) == Some(index)) else { continue };
             if !self.is_phase_1_open(peer)
-                && let Err(refusal) = self.begin_main(now, peer, path, host)
+                && let Err(refusal) = self.begin_phase_1(now, peer, path, host)
             {
                 self.counters.count(refusal.counter());
             }
@@ -112,7 +112,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             let waits = pair.take_over_at.or(pair.wait_until);
             pair.expires.into_iter().chain(waits).chain(ends.into_iter().flatten()).chain(deletions)
         });
-        exchanges.chain(isakmp).flatten().chain(pairs).chain(self.wanted_due()).min()
+        let others = self.wanted_due().into_iter().chain(self.keep_alive_due());
+        exchanges.chain(isakmp).flatten().chain(pairs).chain(others).min()
     }
 
     /// Returns the time for a request that waited for a free exchange, if there is one now.

@@ -5,15 +5,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
 use std::time::Duration;
 
-use ike_codec::{AuthMethod, EncapsulationMode, Group, IdKind, Identification, Lifetimes, ProtocolId};
+use ike_codec::{
+    AuthMethod, EncapsulationMode, ExchangeKind, Group, IdKind, Identification, Lifetimes, NatTraversals, ProtocolId,
+};
 use ike_v1::{
-    DhError, DiffieHellman, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, NegotiatedSa,
-    Negotiator, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey, ProposalCheck,
-    Refusal, Refused, Settings, Software,
+    DhError, DiffieHellman, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, NatSituation,
+    NegotiatedSa, Negotiator, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey,
+    ProposalCheck, Refusal, Refused, Settings, Software,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
-use ipsec_sa::{Direction, Mode, Protocol, TransformParams};
+use ipsec_sa::{Direction, Mode, Protocol, TransformParams, UdpEncap};
 
 use crate::random::Random;
 
@@ -37,6 +39,10 @@ pub struct Config {
     /// Set if groups are computed as specified. Otherwise a small group is used in the place of each.
     pub has_real_groups: bool,
     pub spis: u32,
+    /// Exchanges of phase 1.
+    pub exchanges: Vec<ExchangeKind>,
+    pub nat_traversal: NatTraversals,
+    pub forces_nat_traversal: bool,
 }
 
 /// Services of an endpoint.
@@ -108,6 +114,7 @@ pub struct Installed {
     pub source: IpAddr,
     pub destination: IpAddr,
     pub limits: ipsec_sa::Lifetimes,
+    pub encap: Option<UdpEncap>,
 }
 
 pub struct Endpoint {
@@ -124,6 +131,10 @@ pub struct Endpoint {
     pub phase_1_gone: Vec<Gone>,
     pub gone: Vec<(Direction, u32, Gone)>,
     pub unknown: usize,
+    /// Path and NAT traversal of the last phase 1.
+    pub last_nat: Option<(Path, NatSituation)>,
+    /// Changes of the peer's path.
+    pub moves: Vec<(Path, Path)>,
     /// Set if inbound SAs are confirmed at once.
     pub confirms: bool,
     /// Set if received datagrams are lost.
@@ -181,6 +192,9 @@ pub fn configs() -> [Config; 2] {
         bundle: Vec::new(),
         has_real_groups: false,
         spis: u32::MAX,
+        exchanges: vec![ExchangeKind::MAIN],
+        nat_traversal: Peer::NAT_TRAVERSAL,
+        forces_nat_traversal: false,
     };
     [config(selector(1, 2)), config(selector(2, 1))]
 }
@@ -224,6 +238,8 @@ impl Endpoint {
             phase_1_gone: Vec::new(),
             gone: Vec::new(),
             unknown: 0,
+            last_nat: None,
+            moves: Vec::new(),
             confirms: true,
             deaf: false,
             has_gap: false,
@@ -239,8 +255,11 @@ impl Endpoint {
         self.negotiator.initiate(now, PeerId(0), policy, &mut self.host)
     }
 
-    pub fn receive(&mut self, now: Instant, mut datagram: Vec<u8>) {
-        let path = self.host.path;
+    pub fn receive(&mut self, now: Instant, datagram: Vec<u8>) {
+        self.receive_on(self.host.path, now, datagram);
+    }
+
+    pub fn receive_on(&mut self, path: Path, now: Instant, mut datagram: Vec<u8>) {
         if self.deaf {
             return;
         }
@@ -249,14 +268,19 @@ impl Endpoint {
 
     /// Handles all events and returns the datagrams to be sent.
     pub fn poll(&mut self, now: Instant) -> Vec<Vec<u8>> {
+        self.poll_with_paths(now).into_iter().map(|(_, datagram)| datagram).collect()
+    }
+
+    /// Handles all events and returns the datagrams to be sent, each with its path.
+    pub fn poll_with_paths(&mut self, now: Instant) -> Vec<(Path, Vec<u8>)> {
         let mut datagrams = Vec::new();
         let mut out = vec![0; 4096];
         loop {
             self.handle_events(now);
             match self.negotiator.poll_transmit(now, &mut out) {
                 Some(transmit) => {
-                    assert_eq!(transmit.path, self.host.path);
-                    datagrams.push(transmit.datagram.to_vec());
+                    assert_eq!(transmit.path.local.ip(), self.host.path.local.ip());
+                    datagrams.push((transmit.path, transmit.datagram.to_vec()));
                 }
                 None => break,
             }
@@ -277,7 +301,8 @@ impl Endpoint {
     fn handle_events(&mut self, now: Instant) {
         while let Some(event) = self.negotiator.poll_event() {
             match event {
-                Event::Phase1Up { peer, .. } => {
+                Event::Phase1Up { peer, path, nat, .. } => {
+                    self.last_nat = Some((path, nat));
                     self.phase_1_up += 1;
                     self.last_peer = Some(peer);
                 }
@@ -303,6 +328,7 @@ impl Endpoint {
                     self.gone.push((direction, spi, why));
                 }
                 Event::UnknownSa { .. } => self.unknown += 1,
+                Event::PeerMoved { from, to, .. } => self.moves.push((from, to)),
                 Event::Failed(failure) => self.failures.push(failure),
                 _ => panic!("unknown event"),
             }
@@ -331,6 +357,7 @@ fn installed(ready: &NegotiatedSa) -> Installed {
         source: ready.params.source,
         destination: ready.params.id.destination,
         limits: ready.params.lifetimes,
+        encap: ready.params.encap,
     }
 }
 
@@ -356,6 +383,9 @@ impl Host for TestHost {
             path: Some(self.path).filter(|_| !self.is_passive),
             remote_identity: self.config.remote_identity.as_ref().map(identity),
             check: self.config.check,
+            exchanges: &self.config.exchanges,
+            nat_traversal: self.config.nat_traversal,
+            forces_nat_traversal: self.config.forces_nat_traversal,
             ..Peer::new(local_identity, &self.config.proposals)
         })
     }

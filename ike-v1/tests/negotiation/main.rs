@@ -1,5 +1,6 @@
 //! Negotiation between two endpoints with a clock of the test, over wires without and with faults.
 
+mod aggressive;
 mod agreement;
 mod attacks;
 mod bundles;
@@ -8,6 +9,7 @@ mod delete;
 mod endpoint;
 mod faults;
 mod limits;
+mod nat;
 mod order;
 mod quick;
 mod random;

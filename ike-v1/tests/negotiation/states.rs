@@ -39,7 +39,14 @@ struct Conversation {
     to: usize,
     /// Set if message 2 of quick mode has the commit flag.
     sets_commit: bool,
+    /// Exchange of phase 1, and its number of messages.
+    exchange: ExchangeKind,
+    phase_1: usize,
 }
+
+/// Exchanges of phase 1 with their numbers of messages.
+const PHASE_1: [(ExchangeKind, usize); 3] =
+    [(ExchangeKind::MAIN, 6), (ExchangeKind::AGGRESSIVE, 3), (ExchangeKind::BASE, 4)];
 
 /// SAs that an endpoint has.
 #[derive(Debug, PartialEq)]
@@ -65,9 +72,10 @@ impl Sas {
 
 impl Conversation {
     /// Establishes an ISAKMP SA and a pair, and waits until the ISAKMP SA is renewed: its message 1 is to be delivered.
-    fn new(seed: u64, is_later: bool, sets_commit: bool) -> Self {
+    fn new(seed: u64, (exchange, phase_1): (ExchangeKind, usize), is_later: bool, sets_commit: bool) -> Self {
         let lifetime = configs().map(|mut config| {
             config.proposals[0] = config.proposals[0].with_lifetimes(seconds(600));
+            config.exchanges = vec![exchange];
             config
         });
         let mut link = Link::new(lifetime, seed);
@@ -75,7 +83,7 @@ impl Conversation {
         link.ends[0].initiate(now).unwrap();
         link.run(Duration::from_secs(5));
         assert_eq!(link.agreed(), 1);
-        let mut conversation = Self { link, messages: Vec::new(), to: 1, sets_commit };
+        let mut conversation = Self { link, messages: Vec::new(), to: 1, sets_commit, exchange, phase_1 };
         for end in &mut conversation.link.ends {
             end.host.later.questions = is_later.then_some(|_| true);
         }
@@ -84,6 +92,11 @@ impl Conversation {
             conversation.link.now = end.negotiator.poll_timeout().unwrap();
             end.negotiator.handle_timeout(conversation.link.now, &mut end.host);
             conversation.collect(0);
+            // The first question of aggressive and base mode precedes their first message.
+            while !conversation.link.ends[0].host.later.waiting.is_empty() {
+                conversation.link.ends[0].resume(conversation.link.now);
+                conversation.collect(0);
+            }
         }
         conversation
     }
@@ -97,21 +110,23 @@ impl Conversation {
     }
 
     /// Delivers the last message, and calls `waits` each time that the host has to be asked again. Quick mode follows
-    /// when main mode is complete. Returns false when no message follows.
-    fn deliver(&mut self, mut waits: impl FnMut(&mut Self)) -> bool {
+    /// when phase 1 is complete. Returns false when no message follows.
+    fn deliver(&mut self, mut waits: impl FnMut(&mut Self, bool)) -> bool {
         let (count, to) = (self.messages.len(), self.to);
         let mut message = self.messages[count - 1].clone();
-        if self.sets_commit && count == 8 {
+        if self.sets_commit && count == self.phase_1 + 2 {
             message[19] |= Flags::COMMIT.0;
         }
         self.link.ends[to].receive(self.link.now, message);
-        if count == 6 {
+        if count == self.phase_1 {
             self.collect(to);
             self.link.ends[to].initiate_policy(self.link.now, 2).unwrap();
         }
         self.collect(to);
         while !self.link.ends[to].host.later.waiting.is_empty() {
-            waits(self);
+            // A message that is sent while another step waits is not delivered yet.
+            let is_delivered = self.messages.len() == count;
+            waits(self, is_delivered);
             self.link.ends[to].resume(self.link.now);
             self.collect(to);
         }
@@ -122,7 +137,9 @@ impl Conversation {
     fn altered(&self) -> Vec<Vec<u8>> {
         let message = self.messages.last().unwrap();
         let is_encrypted = message[19] & Flags::ENCRYPTION.0 != 0;
-        let octets = (28..message.len()).step_by(2).filter(|_| is_encrypted);
+        // The hash of message 3 of aggressive mode, which is its first payload, does not cover NAT-D.
+        let end = if message[18] == ExchangeKind::AGGRESSIVE.0 { 52 } else { message.len() };
+        let octets = (28..end).step_by(2).filter(|_| is_encrypted);
         let alter = |at| {
             let mut altered = message.clone();
             altered[at] ^= 1;
@@ -169,7 +186,12 @@ impl Conversation {
         let (altered, noise) = (self.altered(), self.noise(recorded, is_delivered));
         for side in 0..2 {
             let before = Sas::of(&self.link.ends[side]);
+            let is_later = self.link.ends[side].host.later.questions.is_some();
             for (number, message) in altered.iter().chain(&noise).enumerate() {
+                // The host is asked before a first message of aggressive mode is answered.
+                if is_later && message[8..16] == [0; 8] && message[18] == ExchangeKind::AGGRESSIVE.0 {
+                    continue;
+                }
                 // Of the messages of an ISAKMP SA that are not authentic, fifty in a second are decrypted.
                 let pause = if number < altered.len() { 25 } else { 1 };
                 self.link.now += Duration::from_millis(pause);
@@ -179,7 +201,7 @@ impl Conversation {
                 let answers = end.poll(now);
                 let refused: u32 = self::counts(end).iter().map(|(name, count)| count - counts[name]).sum();
                 // The first message of another exchange is the only one that is accepted.
-                let is_first = message[8..16] == [0; 8] && message[18] == 2 && !answers.is_empty();
+                let is_first = message[8..16] == [0; 8] && message[18] == self.exchange.0 && !answers.is_empty();
                 let text = format!("{} messages, side {side}: {message:02x?}", self.messages.len());
                 assert!(refused == 1 || (is_first && refused == 0), "counted {refused} times, {text}");
                 assert_eq!(Sas::of(end), before, "{text}");
@@ -199,7 +221,7 @@ impl Conversation {
         self.link.run(Duration::from_secs(10));
         let end = &self.link.ends[0];
         assert!(self.link.ends.iter().all(|end| end.phase_1_up == 2), "{context}: {:?}", self.link.counts());
-        if count <= 6 {
+        if count <= self.phase_1 {
             assert_eq!(end.phase_1_gone, []);
             let now = self.link.now;
             self.link.ends[0].initiate_policy(now, 2).unwrap();
@@ -260,31 +282,39 @@ fn recorded() -> Vec<Vec<u8>> {
 #[test]
 fn every_state_every_message() {
     let recorded = recorded();
-    for sets_commit in [false, true] {
+    let runs = PHASE_1.into_iter().flat_map(|phase_1| [false, true].map(|sets_commit| (phase_1, sets_commit)));
+    for (phase_1, sets_commit) in runs {
         // The number of messages that were sent, the last of which is not delivered; the last stage is the end.
-        for stage in 1..=10 {
-            let mut conversation = Conversation::new(1701, false, sets_commit);
+        let end = phase_1.1 + 4;
+        for stage in 1..=end {
+            let mut conversation = Conversation::new(1701, phase_1, false, sets_commit);
             let mut follows = true;
             while conversation.messages.len() < stage && follows {
-                follows = conversation.deliver(|_| panic!("the host answers at once"));
+                follows = conversation.deliver(|_, _| panic!("the host answers at once"));
             }
-            assert_eq!(conversation.messages.len(), stage.min(9));
-            conversation.disturb(&recorded, stage == 10);
-            conversation.complete(&format!("stage {stage}, commit flag {sets_commit}"));
+            assert_eq!(conversation.messages.len(), stage.min(end - 1));
+            conversation.disturb(&recorded, stage == end);
+            conversation.complete(&format!("{phase_1:?}, stage {stage}, commit flag {sets_commit}"));
         }
     }
 }
 
 #[test]
 fn every_message_while_a_step_waits() {
+    for phase_1 in PHASE_1 {
+        every_message_while_a_step_of_one_exchange_waits(phase_1);
+    }
+}
+
+fn every_message_while_a_step_of_one_exchange_waits(phase_1: (ExchangeKind, usize)) {
     let recorded = recorded();
     let mut questions = 0;
     for number in 0.. {
-        let mut conversation = Conversation::new(1702, true, false);
+        let mut conversation = Conversation::new(1702, phase_1, true, false);
         let (mut asked, mut is_disturbed) = (0, false);
-        while conversation.deliver(|waiting| {
+        while conversation.deliver(|waiting, is_delivered| {
             if asked == number {
-                waiting.disturb(&recorded, true);
+                waiting.disturb(&recorded, is_delivered);
                 is_disturbed = true;
             }
             asked += 1;
@@ -293,7 +323,7 @@ fn every_message_while_a_step_waits() {
             questions = asked;
             break;
         }
-        conversation.complete(&format!("question {number}"));
+        conversation.complete(&format!("{phase_1:?}, question {number}"));
     }
-    assert!(questions >= 8, "{questions}");
+    assert!(questions >= 8, "{phase_1:?}: {questions}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ike_codec::Group;
+use ike_codec::{ExchangeKind, Group};
 use ike_v1::{Counter, Refusal, Target};
 use ipsec_sa::Mode;
 
@@ -12,7 +12,7 @@ use crate::order::check_spis;
 use crate::renewal::{agreed, initiate};
 use crate::wire::{Faults, Link};
 
-/// Configurations without and with perfect forward secrecy, and with a bundle.
+/// Configurations without and with perfect forward secrecy, with a bundle, and with other exchanges of phase 1.
 fn all_configs() -> Vec<[Config; 2]> {
     let secret = || {
         configs().map(|mut config| {
@@ -21,7 +21,8 @@ fn all_configs() -> Vec<[Config; 2]> {
         })
     };
     let bundle = bundles::both(&bundles::templates(Mode::Tunnel));
-    vec![configs(), secret(), bundle]
+    let with = |exchange| configs().map(|config| Config { exchanges: vec![exchange], ..config });
+    vec![configs(), secret(), bundle, with(ExchangeKind::AGGRESSIVE), with(ExchangeKind::BASE)]
 }
 
 fn link(configs: [Config; 2], seed: u64, questions: fn(usize) -> bool, delay: u64) -> Link {

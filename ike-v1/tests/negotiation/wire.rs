@@ -1,10 +1,10 @@
 //! Wire between two endpoints, with a clock of its own.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use ike_v1::Gone;
+use ike_v1::{Gone, Path};
 use ipsec_packet::Instant;
 use ipsec_sa::{Direction, Protocol};
 
@@ -28,12 +28,35 @@ pub struct Link {
     pub faults: Faults,
     pub random: Random,
     /// Datagrams under way by the time of their arrival; the number keeps those of one time in order.
-    under_way: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
+    under_way: BTreeMap<(Instant, u64), (usize, Path, Vec<u8>)>,
     number: u64,
     /// Datagrams in the order in which they were sent, with their sender.
     pub sent: Vec<(usize, Vec<u8>)>,
+    /// Their paths.
+    pub sent_on: Vec<Path>,
     /// Index of a datagram that is lost.
     lost: Option<usize>,
+    /// NAT in front of each endpoint.
+    pub nats: [Option<Nat>; 2],
+}
+
+/// NAT in front of an endpoint: its outer address, and by how much it increases the port of the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nat {
+    pub outer: IpAddr,
+    pub shift: u16,
+}
+
+impl Nat {
+    /// Returns the address of the endpoint on the outer side.
+    fn out(self, inner: SocketAddr) -> SocketAddr {
+        SocketAddr::new(self.outer, inner.port() + self.shift)
+    }
+
+    /// Returns the port on the inner side, `None` if there is no mapping.
+    fn inside(self, outer: SocketAddr) -> Option<u16> {
+        (outer.ip() == self.outer).then(|| outer.port().checked_sub(self.shift)).flatten()
+    }
 }
 
 impl Link {
@@ -48,7 +71,26 @@ impl Link {
             under_way: BTreeMap::new(),
             number: 0,
             sent: Vec::new(),
+            sent_on: Vec::new(),
             lost: None,
+            nats: [None, None],
+        }
+    }
+
+    /// Puts endpoint 0 behind a NAT, of which endpoint 1 knows the address.
+    pub fn behind_nat(mut self, nat: Nat) -> Self {
+        self.nats[0] = Some(nat);
+        self.ends[1].host.path.remote.set_ip(nat.outer);
+        self
+    }
+
+    /// Path of a datagram as its receiver sees it, `None` if the NAT in front of the receiver drops it.
+    fn arriving(&self, side: usize, path: Path) -> Option<Path> {
+        let remote = self.nats[side].map_or(path.local, |nat| nat.out(path.local));
+        let inner = self.ends[1 - side].host.path.local.ip();
+        match self.nats[1 - side] {
+            Some(nat) => Some(Path { local: SocketAddr::new(inner, nat.inside(path.remote)?), remote }),
+            None => (path.remote.ip() == inner).then_some(Path { local: path.remote, remote }),
         }
     }
 
@@ -68,10 +110,12 @@ impl Link {
     /// Polls both endpoints and puts their datagrams on the wire.
     pub fn collect(&mut self) {
         for side in 0..2 {
-            for datagram in self.ends[side].poll(self.now) {
+            for (path, datagram) in self.ends[side].poll_with_paths(self.now) {
                 self.sent.push((side, datagram.clone()));
-                if self.lost != Some(self.sent.len() - 1) {
-                    self.carry(side, datagram);
+                self.sent_on.push(path);
+                let path = self.arriving(side, path);
+                if let Some(path) = path.filter(|_| self.lost != Some(self.sent.len() - 1)) {
+                    self.carry(side, path, datagram);
                 }
             }
         }
@@ -89,33 +133,33 @@ impl Link {
         }
     }
 
-    fn carry(&mut self, side: usize, datagram: Vec<u8>) {
+    fn carry(&mut self, side: usize, path: Path, datagram: Vec<u8>) {
         let faults = self.faults;
         if self.random.percent(faults.forged) {
             let mut forged = datagram.clone();
             let at = self.random.below(forged.len() as u64) as usize;
             forged[at] ^= 1 << self.random.below(8);
-            self.put(side, forged);
+            self.put(side, path, forged);
         }
         if self.random.percent(faults.truncated) {
             let len = self.random.below(datagram.len() as u64) as usize;
-            self.put(side, datagram[..len].to_vec());
+            self.put(side, path, datagram[..len].to_vec());
         }
         if self.random.percent(faults.repeated) {
-            self.put(side, datagram.clone());
+            self.put(side, path, datagram.clone());
         }
         if !self.random.percent(faults.lost) {
-            self.put(side, datagram);
+            self.put(side, path, datagram);
         }
     }
 
-    fn put(&mut self, side: usize, datagram: Vec<u8>) {
+    fn put(&mut self, side: usize, path: Path, datagram: Vec<u8>) {
         let mut delay = 10 + self.random.below(10);
         if self.random.percent(self.faults.delayed) {
             delay += self.random.below(5000);
         }
         self.number += 1;
-        self.under_way.insert((self.now + Duration::from_millis(delay), self.number), (1 - side, datagram));
+        self.under_way.insert((self.now + Duration::from_millis(delay), self.number), (1 - side, path, datagram));
     }
 
     /// Sends a datagram to an endpoint at once.
@@ -145,8 +189,8 @@ impl Link {
         self.now = self.now.max(next);
         let now = self.now;
         if arrival == Some(next) {
-            let ((_, _), (to, datagram)) = self.under_way.pop_first().unwrap();
-            self.ends[to].receive(now, datagram);
+            let ((_, _), (to, path, datagram)) = self.under_way.pop_first().unwrap();
+            self.ends[to].receive_on(path, now, datagram);
         }
         for end in &mut self.ends {
             if end.resume_at.is_some_and(|at| at <= now) {
@@ -179,7 +223,10 @@ impl Link {
                 if let Some(inbound) = self.ends[1 - side].inbound.get(spi) {
                     assert_eq!(outbound.cipher_key, inbound.cipher_key);
                     assert_eq!(outbound.integrity_key, inbound.integrity_key);
-                    assert_eq!((outbound.source, outbound.destination), (inbound.source, inbound.destination));
+                    if self.nats == [None, None] {
+                        assert_eq!((outbound.source, outbound.destination), (inbound.source, inbound.destination));
+                    }
+                    assert_eq!(outbound.encap.is_some(), inbound.encap.is_some());
                     assert_eq!(outbound.mode, inbound.mode);
                     let has_keys = !outbound.cipher_key.is_empty() || !outbound.integrity_key.is_empty();
                     assert_eq!(has_keys, outbound.protocol != Protocol::Ipcomp);

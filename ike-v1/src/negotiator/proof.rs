@@ -1,0 +1,155 @@
+//! Proof of identity in phase 1: a hash with a key that both ends have, or a signature over it (RFC 2409 sections 5.1
+//! and 5.4).
+
+use core::fmt;
+
+use ike_codec::{Body, Certificate, Identification, MessageWriter, NoSpace, PayloadKind, Payloads};
+use ipsec_crypto::PrfOutput;
+
+use super::inbound::{Authentic, Opened};
+use super::scratch::{Span, Stored};
+use super::step::{Claim, Step};
+use super::suspend::{Stop, answered};
+use super::{Host, PeerId, Refusal};
+use crate::Phase1Choice;
+
+/// Signature of a peer in phase 1, for the host to verify (RFC 2409 section 5.1).
+#[derive(Clone, Copy, Debug)]
+pub struct SignedIdentity<'a> {
+    /// Identity that the peer claims.
+    pub identity: Identification<'a>,
+    /// HASH_I or HASH_R: the octets that are signed, without a DigestInfo.
+    pub hash: &'a [u8],
+    /// Body of the signature payload.
+    pub signature: &'a [u8],
+    payloads: &'a Payloads<'a>,
+}
+
+impl<'a> SignedIdentity<'a> {
+    /// Iterates over the certificates of the message in their order.
+    pub fn certificates(&self) -> impl Iterator<Item = Certificate<'a>> + use<'a> {
+        self.payloads.clone().filter_map(|payload| match payload.view() {
+            Body::Certificate(certificate) => Some(certificate),
+            _ => None,
+        })
+    }
+}
+
+/// Reason why a host refuses the signature of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CertificateRefusal {
+    /// No certificate of the identity is in the message or configured.
+    Missing,
+    /// A certificate cannot be decoded, or has an extension or algorithm that is not supported.
+    Malformed,
+    /// The certificate leads to no trusted authority.
+    Untrusted,
+    /// A certificate is not valid at this time.
+    Validity,
+    /// A certificate is revoked, or its revocation list is not valid.
+    Revoked,
+    /// A certificate must not be used for this purpose.
+    Usage,
+    /// The identity is not one of those in the certificate.
+    Identity,
+    /// The signature is not that of the key over the hash.
+    Signature,
+    /// Signatures are not supported.
+    Unsupported,
+}
+
+impl fmt::Display for CertificateRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Missing => "no certificate was received or configured",
+            Self::Malformed => "certificate is malformed or not supported",
+            Self::Untrusted => "no trusted authority has issued the certificate",
+            Self::Validity => "certificate is expired or not valid yet",
+            Self::Revoked => "certificate is revoked",
+            Self::Usage => "certificate must not be used for signatures of IKE",
+            Self::Identity => "identity is not in the certificate",
+            Self::Signature => "signature verification failed",
+            Self::Unsupported => "signatures are not supported",
+        })
+    }
+}
+
+impl core::error::Error for CertificateRefusal {}
+
+/// Proof of this host.
+pub(crate) enum OwnProof {
+    Hash(PrfOutput),
+    Signature(Span),
+}
+
+/// Computes the proof of this host.
+pub(crate) fn own(step: &mut Step<'_>, peer: PeerId, choice: &Phase1Choice, hash: PrfOutput) -> Result<OwnProof, Stop> {
+    if !step.authentication(choice)?.signs(step.state.role) {
+        //= RFC 2408 5.11/1
+        //# MUST: sending: hash function and use of its data are determined
+        return Ok(OwnProof::Hash(hash));
+    }
+    let Step { scratch, host, .. } = step;
+    let signature = scratch.store_with(|free, _| {
+        let signed = answered(host.sign(peer, choice.auth_method, hash.expose(), free))?;
+        Ok::<usize, Stop>(signed.ok_or(Refusal::NoCredential)?)
+    })?;
+    Ok(OwnProof::Signature(signature))
+}
+
+/// Writes the certificates of this host and its signature, or its hash.
+pub(crate) fn write(
+    writer: &mut MessageWriter<'_>,
+    (host, peer): (&dyn Host, PeerId),
+    stored: Stored<'_>,
+    proof: &OwnProof,
+) -> Result<(), NoSpace> {
+    match proof {
+        OwnProof::Hash(hash) => writer.bytes(PayloadKind::HASH, hash.expose()).map(drop),
+        OwnProof::Signature(signature) => {
+            let certificates = (0..MAX_CERTIFICATES).map_while(|index| host.certificate(peer, index));
+            for certificate in certificates {
+                writer.payload(PayloadKind::CERTIFICATE, |body| certificate.write(body))?;
+            }
+            writer.bytes(PayloadKind::SIGNATURE, stored.get(*signature)).map(drop)
+        }
+    }
+}
+
+/// Writes requests for certificates, if the peer is to sign.
+pub(crate) fn write_requests(
+    writer: &mut MessageWriter<'_>,
+    (host, peer): (&dyn Host, PeerId),
+    is_signed: bool,
+) -> Result<(), NoSpace> {
+    let requests = (0..MAX_CERTIFICATES).map_while(|index| host.certificate_request(peer, index));
+    for request in requests.filter(|_| is_signed) {
+        writer.payload(PayloadKind::CERTIFICATE_REQUEST, |body| request.write(body))?;
+    }
+    Ok(())
+}
+
+/// Largest number of certificates, and of requests, in a message of this host.
+const MAX_CERTIFICATES: usize = 4;
+
+/// Verifies the proof of the peer, whose hash this is.
+pub(crate) fn verify<'m>(
+    host: &mut dyn Host,
+    claim: &Claim<'_>,
+    message: Opened<'m>,
+    hash: &PrfOutput,
+) -> Result<Authentic<'m>, Stop> {
+    if !claim.is_signed {
+        return Ok(message.authenticate(hash)?);
+    }
+    // A signature is verified by the authorities of the peer that has the identity.
+    let peer = claim.find_peer(host)?;
+    let signature = message.unverified().signature()?;
+    let payloads = message.unverified().payloads();
+    let signed = SignedIdentity { identity: claim.id, hash: hash.expose(), signature, payloads: &payloads };
+    match answered(host.verify(peer, claim.method, &signed))? {
+        Ok(()) => Ok(message.signed()),
+        Err(why) => Err(Refusal::Certificate(why).into()),
+    }
+}

@@ -1,0 +1,187 @@
+//! Aggressive and base mode with pre-shared keys.
+
+use std::time::Duration;
+
+use ike_codec::{ExchangeKind, Group, IdKind, Message, PayloadKind};
+use ike_v1::{Counter, Refusal};
+use ipsec_crypto::{CipherAlgorithm, HashFunction};
+
+use crate::endpoint::{Config, configs, phase_1};
+use crate::wire::Link;
+
+/// Configurations of two gateways that use one exchange in phase 1.
+fn with_exchange(exchange: ExchangeKind) -> [Config; 2] {
+    configs().map(|config| Config { exchanges: vec![exchange], ..config })
+}
+
+/// Negotiates once and returns the link.
+fn negotiated(configs: [Config; 2], seed: u64) -> Link {
+    let mut link = Link::new(configs, seed);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(20));
+    link
+}
+
+/// Kinds and flags of the messages of phase 1: sender, exchange and whether it is encrypted.
+fn messages(link: &Link, exchange: ExchangeKind) -> Vec<(usize, bool)> {
+    let parsed = link.sent.iter().map(|(side, datagram)| (*side, Message::parse(datagram).unwrap()));
+    let of_exchange = parsed.filter(|(_, message)| message.header().exchange == exchange);
+    of_exchange.map(|(side, message)| (side, message.is_encrypted())).collect()
+}
+
+#[test]
+fn aggressive_fqdn() {
+    for seed in 0..20 {
+        let link = negotiated(with_exchange(ExchangeKind::AGGRESSIVE), seed);
+        assert_eq!(link.agreed(), 1, "{:?}", link.counts());
+        assert_eq!(messages(&link, ExchangeKind::AGGRESSIVE)[..3], [(0, false), (1, false), (0, true)]);
+        assert!(messages(&link, ExchangeKind::MAIN).is_empty());
+    }
+}
+
+#[test]
+fn aggressive_mode_offers_transforms_of_one_group() {
+    let [a, b] = with_exchange(ExchangeKind::AGGRESSIVE);
+    let offer = |group| phase_1(CipherAlgorithm::AesCbc, HashFunction::Sha1, group);
+    let proposals = vec![offer(Group::MODP_1024), offer(Group::MODP_768), offer(Group::MODP_1024)];
+    let a = Config { proposals, ..a };
+    let mut link = Link::new([a, b], 1);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.collect();
+    let message = Message::parse(&link.sent[0].1).unwrap();
+    let sa = message.payloads().find_map(|payload| match payload.view() {
+        ike_codec::Body::SecurityAssociation(sa) => Some(sa),
+        _ => None,
+    });
+    let count: usize = sa.unwrap().proposals().map(|proposal| proposal.transforms().count()).sum();
+    assert_eq!(count, 2);
+}
+
+#[test]
+fn each_identity_type_in_aggressive_mode() {
+    let identities: [(IdKind, &[u8]); 5] = [
+        (IdKind::IPV4, &[192, 0, 2, 1]),
+        (IdKind::FQDN, b"client.example"),
+        (IdKind::USER_FQDN, b"user@example.org"),
+        (IdKind::KEY_ID, b"group name \xff"),
+        (IdKind::DER_ASN1_DN, &[0x30, 0x00]),
+    ];
+    for exchange in [ExchangeKind::AGGRESSIVE, ExchangeKind::BASE] {
+        for (kind, data) in identities {
+            let [mut a, mut b] = with_exchange(exchange);
+            a.local_identity = (kind, data.to_vec());
+            b.remote_identity = Some((kind, data.to_vec()));
+            assert_eq!(negotiated([a, b], 2).agreed(), 1, "{exchange} with {kind}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_identity_is_refused_before_the_key_exchange() {
+    for exchange in [ExchangeKind::AGGRESSIVE, ExchangeKind::BASE] {
+        let [a, mut b] = with_exchange(exchange);
+        b.remote_identity = Some((IdKind::FQDN, b"another.example".to_vec()));
+        let link = negotiated([a, b], 3);
+        assert_eq!(link.ends[1].last_reason(), Some(Refusal::IdentityMismatch(IdKind::FQDN)), "{exchange}");
+        assert_eq!(link.ends[1].host.exponentiations, 0);
+    }
+}
+
+#[test]
+fn a_wrong_key_in_aggressive_mode_costs_the_initiator_no_key_exchange() {
+    let [a, mut b] = with_exchange(ExchangeKind::AGGRESSIVE);
+    b.key = Some(b"another key".to_vec());
+    let mut link = Link::new([a, b], 4);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(100));
+    assert_eq!(link.ends[0].last_reason(), Some(Refusal::HashMismatch), "{:?}", link.counts());
+    // Only its public value.
+    assert_eq!(link.ends[0].host.exponentiations, 1);
+    assert!(link.ends.iter().all(|end| end.phase_1_up == 0));
+}
+
+#[test]
+fn a_wrong_key_in_base_mode_costs_the_responder_no_key_exchange() {
+    let [a, mut b] = with_exchange(ExchangeKind::BASE);
+    b.key = Some(b"another key".to_vec());
+    let mut link = Link::new([a, b], 5);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(100));
+    assert!(link.ends[1].negotiator.counters().get(Counter::HashMismatch) > 0);
+    assert_eq!(link.ends[1].host.exponentiations, 0);
+    assert!(link.ends.iter().all(|end| end.phase_1_up == 0));
+}
+
+#[test]
+fn base_mode_encrypts_nothing_and_agrees() {
+    for seed in 0..20 {
+        let link = negotiated(with_exchange(ExchangeKind::BASE), seed);
+        assert_eq!(link.agreed(), 1, "{:?}", link.counts());
+        let sent = messages(&link, ExchangeKind::BASE);
+        assert_eq!(sent, [(0, false), (1, false), (0, false), (1, false)]);
+    }
+}
+
+#[test]
+fn an_exchange_that_is_not_configured_is_refused_by_name() {
+    for exchange in [ExchangeKind::AGGRESSIVE, ExchangeKind::BASE, ExchangeKind::MAIN] {
+        let [a, mut b] = with_exchange(exchange);
+        let all = [ExchangeKind::AGGRESSIVE, ExchangeKind::BASE, ExchangeKind::MAIN];
+        b.exchanges = all.into_iter().filter(|other| *other != exchange).collect();
+        let link = negotiated([a, b], 6);
+        assert_eq!(link.ends[1].last_reason(), Some(Refusal::ModeNotAllowed(exchange)));
+        assert_eq!(link.ends[1].host.exponentiations, 0);
+    }
+}
+
+#[test]
+fn a_lost_message_of_each_mode_is_healed() {
+    for exchange in [ExchangeKind::AGGRESSIVE, ExchangeKind::BASE] {
+        for lost in 0..8 {
+            let mut link = Link::new(with_exchange(exchange), 7);
+            link.loses_message(lost);
+            let now = link.now;
+            link.ends[0].initiate(now).unwrap();
+            link.run(Duration::from_secs(60));
+            assert_eq!(link.agreed(), 1, "{exchange} without message {lost}: {:?}", link.counts());
+        }
+    }
+}
+
+#[test]
+fn the_last_message_of_aggressive_mode_precedes_quick_mode() {
+    let link = negotiated(with_exchange(ExchangeKind::AGGRESSIVE), 8);
+    let kinds = link.sent.iter().map(|(side, datagram)| (*side, Message::parse(datagram).unwrap().header().exchange));
+    let of_initiator: Vec<_> = kinds.filter(|(side, _)| *side == 0).map(|(_, kind)| kind).collect();
+    let aggressive = ExchangeKind::AGGRESSIVE;
+    assert_eq!(of_initiator, [aggressive, aggressive, ExchangeKind::QUICK, ExchangeKind::QUICK]);
+}
+
+#[test]
+fn am1_flood_costs_bounded_dh() {
+    let mut link = Link::new(with_exchange(ExchangeKind::AGGRESSIVE), 9);
+    for seed in 0..200u8 {
+        let config = with_exchange(ExchangeKind::AGGRESSIVE)[0].clone();
+        let first = crate::endpoint::first_message(config, 1000 + u64::from(seed));
+        link.inject_from(seed, first);
+    }
+    // Five in a second, each with a public value and a shared secret.
+    assert_eq!(link.ends[1].host.exponentiations, 10, "{:?}", link.counts());
+    assert_eq!(link.ends[1].negotiator.counters().get(Counter::TooManyKeyExchanges), 195);
+}
+
+#[test]
+fn aggressive_answers_have_every_payload_of_the_mode() {
+    let link = negotiated(with_exchange(ExchangeKind::AGGRESSIVE), 10);
+    let kinds = |index: usize| -> Vec<PayloadKind> {
+        Message::parse(&link.sent[index].1).unwrap().payloads().map(|payload| payload.kind).collect()
+    };
+    let expected = [PayloadKind::SA, PayloadKind::KEY_EXCHANGE, PayloadKind::NONCE, PayloadKind::ID];
+    assert_eq!(kinds(0)[..4], expected);
+    assert_eq!(kinds(1)[..4], expected);
+    assert_eq!(kinds(1)[4], PayloadKind::HASH);
+}

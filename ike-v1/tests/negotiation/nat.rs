@@ -1,0 +1,248 @@
+//! NAT traversal (RFC 3947).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ike_codec::{ExchangeKind, NatTraversal, NatTraversals};
+use ike_v1::Path;
+use ipsec_packet::{Marker, Ports, Selector, Upper};
+use ipsec_sa::{Mode, UdpEncap};
+
+use crate::endpoint::{Config, configs, paths};
+use crate::wire::{Link, Nat};
+
+const MODES: [ExchangeKind; 3] = [ExchangeKind::MAIN, ExchangeKind::AGGRESSIVE, ExchangeKind::BASE];
+
+fn nat(last: u8, shift: u16) -> Nat {
+    Nat { outer: IpAddr::from([203, 0, 113, last]), shift }
+}
+
+fn with_exchange(exchange: ExchangeKind) -> [Config; 2] {
+    configs().map(|config| Config { exchanges: vec![exchange], ..config })
+}
+
+/// Negotiates with endpoint 0 as initiator behind a NAT.
+fn negotiated(configs: [Config; 2], nat: Nat) -> Link {
+    let mut link = Link::new(configs, 1).behind_nat(nat);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(15));
+    link
+}
+
+/// UDP encapsulation of the only outbound and inbound SA of an endpoint.
+fn encaps(link: &Link, side: usize) -> [Option<UdpEncap>; 2] {
+    let one = |sas: &std::collections::BTreeMap<u32, crate::endpoint::Installed>| sas.values().next().unwrap().encap;
+    [one(&link.ends[side].outbound), one(&link.ends[side].inbound)]
+}
+
+fn ports(source: u16, destination: u16) -> Option<UdpEncap> {
+    Some(UdpEncap { ports: Ports { source, destination }, marker: Marker::NonEsp })
+}
+
+#[test]
+fn nat_here() {
+    for mode in MODES {
+        let link = negotiated(with_exchange(mode), nat(7, 10_000));
+        assert_eq!(link.agreed(), 1, "{mode}: {:?}", link.counts());
+        let (path, situation) = link.ends[0].last_nat.unwrap();
+        assert_eq!(situation.document, Some(NatTraversal::Rfc3947));
+        assert!(situation.detection.here && !situation.detection.there, "{mode}: {situation:?}");
+        assert_eq!((path.local.port(), path.remote.port()), (4500, 4500));
+        assert_eq!(encaps(&link, 0), [ports(4500, 4500), ports(4500, 4500)]);
+        assert_eq!(encaps(&link, 1), [ports(4500, 14_500), ports(14_500, 4500)]);
+    }
+}
+
+#[test]
+fn nat_there() {
+    // The responder is behind the NAT, which forwards its ports unchanged.
+    for mode in MODES {
+        let mut link = Link::new(with_exchange(mode), 2);
+        let outer = nat(9, 0);
+        link.nats[1] = Some(outer);
+        link.ends[0].host.path.remote.set_ip(outer.outer);
+        let now = link.now;
+        link.ends[0].initiate(now).unwrap();
+        link.run(Duration::from_secs(15));
+        assert_eq!(link.agreed(), 1, "{mode}: {:?}", link.counts());
+        let (_, situation) = link.ends[0].last_nat.unwrap();
+        assert!(!situation.detection.here && situation.detection.there, "{mode}: {situation:?}");
+        assert_eq!(encaps(&link, 0), [ports(4500, 4500), ports(4500, 4500)]);
+    }
+}
+
+#[test]
+fn nat_both() {
+    for mode in MODES {
+        let mut link = Link::new(with_exchange(mode), 3).behind_nat(nat(7, 20_000));
+        let outer = nat(9, 0);
+        link.nats[1] = Some(outer);
+        link.ends[0].host.path.remote.set_ip(outer.outer);
+        let now = link.now;
+        link.ends[0].initiate(now).unwrap();
+        link.run(Duration::from_secs(15));
+        assert_eq!(link.agreed(), 1, "{mode}: {:?}", link.counts());
+        let (_, situation) = link.ends[1].last_nat.unwrap();
+        assert!(situation.detection.here && situation.detection.there, "{mode}: {situation:?}");
+    }
+}
+
+#[test]
+fn nat_forced() {
+    for mode in MODES {
+        for side in 0..2 {
+            let mut configs = with_exchange(mode);
+            configs[side].forces_nat_traversal = true;
+            let mut link = Link::new(configs, 4);
+            let now = link.now;
+            link.ends[0].initiate(now).unwrap();
+            link.run(Duration::from_secs(15));
+            assert_eq!(link.agreed(), 1, "{mode}, forced by side {side}: {:?}", link.counts());
+            assert_eq!(encaps(&link, 0), [ports(4500, 4500), ports(4500, 4500)]);
+            assert_eq!(encaps(&link, 1), [ports(4500, 4500), ports(4500, 4500)]);
+        }
+    }
+}
+
+#[test]
+fn without_a_nat_the_port_stays() {
+    let mut link = Link::new(configs(), 5);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(60));
+    assert_eq!(link.agreed(), 1);
+    assert_eq!(encaps(&link, 0), [None, None]);
+    assert!(link.sent_on.iter().all(|path| (path.local.port(), path.remote.port()) == (500, 500)));
+}
+
+#[test]
+fn a_peer_without_nat_traversal_is_sent_no_nat_d() {
+    for side in 0..2 {
+        let mut configs = configs();
+        configs[side].nat_traversal = NatTraversals::NONE;
+        let link = negotiated(configs, nat(7, 0));
+        let (_, situation) = link.ends[0].last_nat.unwrap();
+        assert_eq!(situation.document, None);
+        assert_eq!(link.agreed(), 1, "{:?}", link.counts());
+        assert_eq!(encaps(&link, 0), [None, None]);
+    }
+}
+
+#[test]
+fn nat_d_of_three_drafts() {
+    use NatTraversal::{Draft00, Draft02, Draft02Newline, Draft03, Draft05, Rfc3947};
+    for document in [Draft00, Draft02, Draft02Newline, Draft03, Draft05, Rfc3947] {
+        let mut configs = configs();
+        configs[1].nat_traversal = NatTraversals::NONE.with(document);
+        configs[0].nat_traversal = NatTraversals::ALL;
+        let link = negotiated(configs, nat(7, 1_000));
+        assert_eq!(link.agreed(), 1, "{document:?}: {:?}", link.counts());
+        let (path, situation) = link.ends[0].last_nat.unwrap();
+        assert_eq!(situation.document, Some(document));
+        let expected = if document.changes_port() { 4500 } else { 500 };
+        assert_eq!(path.local.port(), expected, "{document:?}");
+    }
+}
+
+#[test]
+fn nat_draft_00_no_float() {
+    let mut configs = configs();
+    configs[1].nat_traversal = NatTraversals::NONE.with(NatTraversal::Draft00);
+    configs[0].nat_traversal = NatTraversals::ALL;
+    let link = negotiated(configs, nat(7, 1_000));
+    assert!(link.sent_on.iter().all(|path| path.local.port() == 500));
+    let expected = UdpEncap { ports: Ports { source: 500, destination: 500 }, marker: Marker::NonIke };
+    assert_eq!(encaps(&link, 0)[0], Some(expected));
+}
+
+#[test]
+fn keepalive_only_when_idle() {
+    let mut link = negotiated(configs(), nat(7, 1_000));
+    let before = link.sent.len();
+    link.run(Duration::from_secs(100));
+    let sent: Vec<_> = link.sent[before..].iter().map(|(side, datagram)| (*side, datagram.clone())).collect();
+    // Every 20 seconds, from behind the NAT only.
+    assert_eq!(sent, vec![(0, vec![0xff]); 5]);
+    // Without a NAT, and in front of it, there are none.
+    let mut link = Link::new(configs(), 6);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(100));
+    assert!(link.sent.iter().all(|(_, datagram)| datagram.len() > 1));
+}
+
+#[test]
+fn port_moves_after_reboot_of_nat() {
+    let mut link = negotiated(configs(), nat(7, 1_000));
+    link.nats[0] = Some(nat(8, 3_000));
+    let now = link.now;
+    // The address that the responder knows is gone; a message of the initiator shows the new one.
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(15));
+    let end = &link.ends[1];
+    let [(from, to)] = end.moves[..] else { panic!("{:?}", end.moves) };
+    assert_eq!((from.remote, to.remote), ("203.0.113.7:5500".parse().unwrap(), "203.0.113.8:7500".parse().unwrap()));
+    assert_eq!(from.local, to.local);
+}
+
+#[test]
+fn port_move_needs_authenticity() {
+    let mut link = negotiated(configs(), nat(7, 1_000));
+    let before = link.sent.len();
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.collect();
+    let mut forged = link.sent[before].1.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    let local = paths()[1].local;
+    let from = Path { local: (local.ip(), 4500).into(), remote: "198.18.0.1:4500".parse().unwrap() };
+    link.ends[1].receive_on(from, now, forged);
+    link.run(Duration::from_secs(15));
+    assert!(link.ends[1].moves.is_empty());
+    assert_eq!((link.agreed(), link.ends[1].inbound.len()), (1, 2));
+}
+
+#[test]
+fn an_end_behind_a_nat_does_not_follow() {
+    let mut link = negotiated(configs(), nat(7, 1_000));
+    let before = link.sent.len();
+    let now = link.now;
+    link.ends[1].initiate(now).unwrap();
+    link.collect();
+    let authentic = link.sent[before].1.clone();
+    let local = paths()[0].local;
+    let from = Path { local: (local.ip(), 4500).into(), remote: "198.18.0.1:4500".parse().unwrap() };
+    link.ends[0].receive_on(from, now, authentic);
+    link.run(Duration::from_secs(15));
+    assert!(link.ends[0].moves.is_empty());
+}
+
+#[test]
+fn the_engine_reports_a_move() {
+    let mut link = negotiated(configs(), nat(7, 1_000));
+    let sa = link.ends[1].outbound.values().next().unwrap().sa;
+    let (path, _) = link.ends[1].last_nat.unwrap();
+    let to = Path { remote: "203.0.113.7:60000".parse().unwrap(), ..path };
+    link.ends[1].negotiator.moved(sa, to);
+    link.collect();
+    assert_eq!(link.ends[1].moves, [(path, to)]);
+}
+
+#[test]
+fn transport_nat_oa() {
+    let host = |address: IpAddr| ipsec_packet::AddressRange::host(address);
+    let [path_a, path_b] = paths();
+    let outer = nat(7, 1_000);
+    let selector =
+        |source, destination| Selector { source: host(source), destination: host(destination), upper: Upper::Any };
+    let [mut a, mut b] = configs();
+    for config in [&mut a, &mut b] {
+        config.mode = Mode::Transport;
+    }
+    a.policy = Some(selector(path_a.local.ip(), path_a.remote.ip()));
+    b.policy = Some(selector(path_b.local.ip(), outer.outer));
+    let link = negotiated([a, b], outer);
+    assert_eq!(link.agreed(), 1, "{:?} {:?}", link.ends[1].failures, link.counts());
+    assert_eq!(link.ends[1].outbound.values().next().unwrap().selector.destination, host(outer.outer));
+}
