@@ -6,6 +6,7 @@ mod census;
 mod changeover;
 mod choose;
 mod counters;
+mod dpd;
 mod event;
 mod exchange;
 mod host;
@@ -43,6 +44,7 @@ mod timer;
 mod vendor;
 
 pub use counters::{Counter, Counters};
+pub use dpd::DeadPeerDetection;
 pub use event::{Event, Failure, Gone, IpsecSaId, IsakmpSaId, NegotiatedSa, Phase, Role};
 pub use host::{Host, PeerHint, PreSharedKey, Refused};
 pub use isakmp_sa::IsakmpSaView;
@@ -86,7 +88,7 @@ const FAILURES: usize = 8;
 /// then datagrams until there is none, then events again, as sending a message may be what completes an SA.
 ///
 /// ```text
-/// handle_datagram, handle_timeout, initiate, installed, heard_from, delete
+/// handle_datagram, handle_timeout, initiate, installed, heard_from, sent_in, delete
 ///     -> poll_event (install SAs, call `installed`) -> poll_transmit (send) -> poll_event -> poll_timeout (wait)
 /// ```
 #[derive(Debug)]
@@ -225,8 +227,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.end_quick_of(sa.0, Refusal::NotInstalled);
     }
 
-    /// Reports that an authentic packet of the inbound SA was received: the peer has installed its half, even if its
-    /// last message of quick mode was lost.
+    /// Reports that an authentic packet of the inbound SA was received: the peer lives, and has installed its half, even
+    /// if its last message of quick mode was lost. After `OutboundReady`, one report in a second is enough.
     pub fn heard_from(&mut self, now: Instant, sa: IpsecSaId) {
         let of_pair = |(_, exchange): &(usize, &Exchange<BUFFER>)| exchange.state.ipsec == Some(sa.0);
         let found = self.exchanges.iter().find(of_pair).map(|(index, exchange)| (index, exchange.state.stage));
@@ -237,11 +239,15 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             _ => Ok(()),
         };
         let Some(pair) = self.pair_mut(sa.0) else { return };
+        let (peer, identity) = (pair.peer, pair.identity);
         if let Some(retired) = &mut pair.retired {
             retired.heard = Some(now);
         }
         if pair.take_over_at.is_some() {
             self.take_over(sa.0, now);
+        }
+        if let Some(identity) = identity {
+            self.note_life(peer, identity, now);
         }
     }
 
@@ -340,6 +346,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
                 return Some(Event::Phase1Up { peer, sa: id, role, path, choice, nat });
             }
             if let Some(why) = sa.gone.filter(|_| !sa.is_reported) {
+                if why == Gone::PeerDead && sa.liveness.take_death() {
+                    return Some(Event::PeerDead { peer, sa: id, path: sa.path });
+                }
                 sa.is_reported = true;
                 return Some(Event::Phase1Gone { peer, sa: id, why });
             }

@@ -98,6 +98,11 @@ fn print_peer(peer: &PeerConfig) {
     let address = peer.address.map_or("any".to_owned(), show);
     let check = format!("{:?}", peer.check).to_lowercase();
     println!("peer {} address {address}, check {check}", peer.name);
+    let detection = peer.dead_peer_detection;
+    if !detection.delay.is_zero() {
+        let (delay, retry) = (detection.delay.as_secs(), detection.retry.as_secs());
+        println!("\tdead peer detection after {delay} s, {} times every {retry} s", detection.max_failures);
+    }
     for proposal in &peer.proposals {
         let (cipher, bits, group) = (proposal.cipher, proposal.cipher_key * 8, proposal.group);
         let hash = hash_number(proposal.hash).map(|hash| hash.to_string()).unwrap_or_default();

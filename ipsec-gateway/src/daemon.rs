@@ -241,7 +241,10 @@ impl Daemon {
         for _ in 0..BATCH {
             let mut buffer = std::mem::take(&mut self.buffer);
             let sent = match buffer.receive(|buffer| self.tun.receive(buffer)) {
-                Ok(mut packet) => self.plane.outbound(now, &mut packet, &self.raw),
+                Ok(mut packet) => {
+                    self.ike.note_sent(now);
+                    self.plane.outbound(now, &mut packet, &self.raw)
+                }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
                     self.buffer = buffer;
                     return Ok(());

@@ -183,6 +183,7 @@ impl Host for GatewayHost<'_> {
             path: self.exchange.path(peer),
             remote_identity: config.peers_identity.as_ref().map(Identity::payload),
             check: config.check,
+            dead_peer_detection: Some(config.dead_peer_detection).filter(|detection| !detection.delay.is_zero()),
             ..Peer::new(self.exchange.identities.get(usize::from(peer.0))?.payload(), &config.proposals)
         })
     }

@@ -1,5 +1,7 @@
 //! Key exchange: events of the negotiator and of the engine, and the messages between them and the sockets.
 
+mod activity;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use ike_v1::{
 use ipsec_engine::{Acquire, Direction, Expiry, PolicyId, SaBackend, SaEvent, SaId};
 use ipsec_packet::Instant;
 use rand::RngExt;
+
+use activity::SentReports;
 
 use crate::config::PeerConfig;
 use crate::host::{Admission, GatewayHost, KeyExchange, show};
@@ -30,9 +34,6 @@ const UNKNOWN_SPI_INTERVAL: Duration = Duration::from_secs(10);
 /// Time after a failed negotiation in which the same policy starts no other one.
 const FAILURE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Shortest time between two reports of authentic packets of one SA to the negotiator.
-const HEARD_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Negotiator with its configuration, and the SAs that it has installed.
 pub struct Ike {
     negotiator: Box<GatewayNegotiator>,
@@ -49,6 +50,7 @@ pub struct Ike {
     renewals: HashMap<PolicyId, (PeerId, Instant)>,
     /// Time of the last packet with an unknown SPI that has started a negotiation, by peer.
     unknown_spi: HashMap<PeerId, Instant>,
+    sent: SentReports,
     limiters: Limiters,
     message: Box<[u8; 65_535]>,
 }
@@ -95,6 +97,7 @@ impl Ike {
             failed: HashMap::new(),
             renewals: HashMap::new(),
             unknown_spi: HashMap::new(),
+            sent: SentReports::default(),
             limiters: Limiters::default(),
             message: Box::new([0; 65_535]),
         }
@@ -105,8 +108,9 @@ impl Ike {
         self.with_host(now, engine, |negotiator, host| negotiator.handle_datagram(now, path, datagram, host));
     }
 
-    /// Processes what is due: retransmissions and expired SAs.
+    /// Processes what is due: retransmissions, expired SAs, and reports of packets that were sent.
     pub fn handle_timeout(&mut self, now: Instant, engine: &mut Databases) {
+        self.report_sent(now, engine);
         if self.negotiator.poll_timeout().is_some_and(|due| due <= now) {
             self.with_host(now, engine, |negotiator, host| negotiator.handle_timeout(now, host));
         }
@@ -120,7 +124,8 @@ impl Ike {
 
     /// Returns the time of the next call of [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.renewals.values().map(|(_, due)| *due).chain(self.negotiator.poll_timeout()).min()
+        let renewals = self.renewals.values().map(|(_, due)| *due);
+        renewals.chain(self.negotiator.poll_timeout()).chain(self.sent.due()).min()
     }
 
     /// Deletes all SAs and tells the peers. No negotiation begins afterwards: its SAs would exist at the peer only.
@@ -137,18 +142,6 @@ impl Ike {
     /// Returns whether nothing is left to be sent.
     pub fn is_idle(&self) -> bool {
         self.negotiator.is_idle()
-    }
-
-    /// Reports an authentic packet of an inbound SA to the negotiator: until the outbound SA exists, and once a second
-    /// afterwards.
-    pub fn heard_from(&mut self, now: Instant, sa: &SaId) {
-        let Some(installed) = self.installed.get_mut(sa) else { return };
-        let is_recent = |heard| now.saturating_duration_since(heard) < HEARD_INTERVAL;
-        if installed.is_complete && installed.heard.is_some_and(is_recent) {
-            return;
-        }
-        installed.heard = Some(now);
-        self.negotiator.heard_from(now, installed.pair);
     }
 
     /// Processes an event of the engine.
@@ -303,6 +296,7 @@ impl Ike {
                     if let Err(e) = plane.send_waiting(now, policy, wire) {
                         log::warning(format_args!("the packet that waited for the SA was not sent: {e}"));
                     }
+                    self.note_sent(now);
                 }
             }
             Event::IpsecSaGone { sa, direction, protocol, why, .. } => {
@@ -319,8 +313,14 @@ impl Ike {
             Event::Phase1Gone { peer, sa, why } => {
                 log::info(format_args!("phase 1 with {} has ended ({sa}): {why}", self.exchange.name(peer)));
             }
+            Event::PeerDead { peer, sa, path } => {
+                let (name, remote) = (self.exchange.name(peer), show(path.remote));
+                log::warning(format_args!("{name} ({remote}) has not answered dead peer detection in {sa}"));
+            }
             Event::UnknownSa { path } => {
                 log::info(format_args!("message of an unknown ISAKMP SA from {}", show(path.remote)));
+                // Phase 1 with INITIAL-CONTACT removes the SAs that the peer still has.
+                self.handle_unknown_spi(now, path.remote.ip(), &mut plane.engine);
             }
             Event::Failed(failure) => {
                 let name = failure.peer.map_or("unknown", |peer| self.exchange.name(peer));

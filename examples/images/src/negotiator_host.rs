@@ -77,6 +77,7 @@ impl<'i> InputHost<'i> {
                 Event::InboundReady(ready) => {
                     negotiator.installed(now, ready.sa);
                     negotiator.heard_from(now, ready.sa);
+                    negotiator.sent_in(now, ready.sa);
                     negotiator.install_failed(ready.sa);
                     ready.params.id.spi as usize
                 }

@@ -11,9 +11,9 @@ use ike_codec::{
     PayloadKind, ProposalHead, ProtocolId, TransformHead, TransformId,
 };
 use ike_v1::{
-    Cookies, Counter, DhError, Event, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, IvChain, Negotiator, Nonces, Path,
-    Peer, PeerHint, PeerId, Phase1Choice, Phase1Keys, Phase1Publics, Phase2Choice, Phase2Suite, PreSharedKey,
-    ProposalCheck, Protection, Settings, Skeyid, Target, plaintext,
+    Cookies, Counter, DeadPeerDetection, DhError, Event, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, IvChain,
+    Negotiator, Nonces, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase1Keys, Phase1Publics, Phase2Choice,
+    Phase2Suite, PreSharedKey, ProposalCheck, Protection, Settings, Skeyid, Target, plaintext,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -110,6 +110,7 @@ impl Host for SmallHost {
         Some(Peer {
             path: Some(self.path),
             check: self.check,
+            dead_peer_detection: Some(DeadPeerDetection::after(Duration::from_secs(10))),
             ..Peer::new(Identification { kind: IdKind::FQDN, protocol: 0, port: 0, data: b"gateway" }, &self.proposals)
         })
     }
@@ -326,6 +327,10 @@ pub fn negotiation(octets: &[u8]) {
                 if let Some((sa, _)) = found.and_then(|spi| ends[side].inbound.get(&spi)) {
                     let sa = *sa;
                     ends[side].negotiator.heard_from(now, sa);
+                }
+                if what & 0x10 != 0 {
+                    let end = &mut ends[side];
+                    end.outbound.values().for_each(|(sa, _)| end.negotiator.sent_in(now, *sa));
                 }
             }
             14 => ends[side].host.key = if what & 0x10 == 0 { KEY } else { b"another key" },

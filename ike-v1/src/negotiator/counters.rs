@@ -116,6 +116,20 @@ counters! {
     PeerRefused = "refused by the peer",
     /// Error notifications without authentication, which change nothing.
     ClearNotify = "cleartext notifications ignored",
+    /// R-U-THERE messages that were sent, repetitions included (RFC 3706).
+    DpdSent = "R-U-THERE sent",
+    /// R-U-THERE-ACK messages that were sent.
+    DpdAnswersSent = "R-U-THERE-ACK sent",
+    /// R-U-THERE-ACK messages with the number of the query that waited for it.
+    DpdAnswered = "R-U-THERE-ACK received",
+    /// R-U-THERE messages with a number below the last one, or repeated too often.
+    DpdReplay = "R-U-THERE replayed",
+    /// R-U-THERE-ACK messages with another number than that of a query, and messages of peers without the vendor ID.
+    DpdUnexpected = "dead peer detection not expected",
+    /// R-U-THERE and R-U-THERE-ACK messages with another SPI than the cookies, or without a number.
+    DpdMalformed = "dead peer detection malformed",
+    /// Peers that have not answered dead peer detection.
+    PeerDead = "dead peers",
     /// Negotiations that were deleted.
     Deleted = "negotiation deleted",
     /// Negotiations for which the host has not answered in time.

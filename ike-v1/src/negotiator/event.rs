@@ -128,6 +128,17 @@ pub enum Event {
         /// Reason for the removal.
         why: Gone,
     },
+    /// A peer has not answered dead peer detection (RFC 3706). The events that remove its SAs follow; no delete
+    /// payloads are sent. Whether the SAs are negotiated again, at once or for the next packet, is a decision of the
+    /// caller.
+    PeerDead {
+        /// Peer that is dead.
+        peer: PeerId,
+        /// Identifier of the ISAKMP SA in which it was asked.
+        sa: IsakmpSaId,
+        /// Addresses and ports of that SA.
+        path: Path,
+    },
     /// A peer has sent a message with the cookies of an unknown ISAKMP SA: this host, or the peer, has lost its SAs.
     /// The message is not authentic. Sent at most once a minute.
     UnknownSa {
@@ -217,6 +228,8 @@ pub enum Gone {
     Renewed,
     /// Both ends have negotiated a pair at the same time, and the other one is used.
     Redundant,
+    /// The peer has not answered dead peer detection (RFC 3706).
+    PeerDead,
 }
 
 impl fmt::Display for Gone {
@@ -231,6 +244,7 @@ impl fmt::Display for Gone {
             Self::Superseded => "superseded by newer ISAKMP SAs",
             Self::Renewed => "renewed",
             Self::Redundant => "redundant",
+            Self::PeerDead => "peer is dead",
         })
     }
 }

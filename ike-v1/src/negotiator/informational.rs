@@ -11,6 +11,7 @@ use ipsec_packet::Instant;
 use super::census::Census;
 use super::changeover::{Retired, UNDER_WAY};
 use super::counters::Counter;
+use super::dpd::is_dpd;
 use super::event::{Gone, SlotId};
 use super::exchange::Exchange;
 use super::inbound::{Authentic, Received, authenticate_first, open_first};
@@ -146,6 +147,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.follow_message(sa_id, received.path);
         for payload in authentic.census.payloads() {
             match payload.view() {
+                Body::Notification(notification) if is_dpd(notification.kind) => {
+                    self.take_dpd(received.now, sa_id, &notification, host);
+                }
                 Body::Notification(notification) => self.take_notification(received.now, sa_id, &notification),
                 Body::Delete(delete) => self.take_delete(received.now, sa_id, &delete),
                 _ => {}
@@ -157,6 +161,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Remembers an error notification in cleartext. It is not authenticated: it ends nothing, but the operator may
     /// see it, and the message is not repeated more than once.
+    //= RFC 3706 5.2/2
+    //# MUST: messages that are not encrypted are rejected
     fn note_clear(&mut self, received: &Received, message: &[u8]) -> Result<(), Refusal> {
         self.counters.count(Counter::ClearNotify);
         let parsed = Message::parse(message).map_err(Refusal::Malformed)?;
@@ -383,14 +389,27 @@ pub(crate) fn new_message_id(sa: &mut IsakmpSa, host: &mut dyn Host) -> u32 {
 //= RFC 2408 5.14/1, 5.14/2
 //# SHOULD: notifications are sent in an informational exchange of their own
 //# MUST: sending: domain, protocol, SPI, type and data of the notification are determined
+//= RFC 3706 5.3/1, 5.3/2, 5.3/3, 5.3/4, 5.3/5, 5.3/6, 5.3/7, 5.3/8, 5.3/9, 6.1/1
+//# MUST: r-u-there has the form of a notification as drawn
+//# SHOULD: the domain of interpretation is IPSEC
+//# MUST: the protocol is ISAKMP
+//# SHOULD: the SPI has sixteen octets
+//# MUST: the type is r-u-there
+//# SHOULD: the SPI is the cookies of initiator and responder, in this order
+//# MUST: the data is the sequence number
+//# MUST: the type of an answer is r-u-there-ack
+//# MUST: the data of an answer is the number of the query
+//# MUST: each query has a 32-bit sequence number
 pub(crate) fn write_notify(buf: &mut [u8], sa: &IsakmpSa, pending: &PendingNotify) -> Result<usize, Refusal> {
-    let spi = pending.spi.map(u32::to_be_bytes);
+    let (spi, number) = (pending.spi.map(u32::to_be_bytes), sa.liveness.number(pending.kind).map(u32::to_be_bytes));
+    let cookies = [sa.cookies.initiator, sa.cookies.responder];
+    let spi = if number.is_some() { Some(cookies.as_flattened()) } else { spi.as_ref().map(|spi| &spi[..]) };
     let notification = Notification {
         doi: Doi::IPSEC,
         protocol: pending.protocol,
         kind: pending.kind,
-        spi: spi.as_ref().map_or(&[], |spi| &spi[..]),
-        data: &[],
+        spi: spi.unwrap_or_default(),
+        data: number.as_ref().map_or(&[], |number| &number[..]),
     };
     write(buf, sa, pending.message_id, &mut |writer| {
         writer.payload(PayloadKind::NOTIFICATION, |body| notification.write(body)).map(drop)

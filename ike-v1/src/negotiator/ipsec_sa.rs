@@ -49,6 +49,8 @@ pub(crate) struct IpsecSlot {
     pub identity: Option<u64>,
     /// End of the lifetime.
     pub expires: Option<Instant>,
+    /// Time of the last packet in the outbound SA, as the caller has reported it.
+    pub sent: Option<Instant>,
     /// Time of the first message of quick mode.
     pub began: Instant,
     /// First octets of the lower nonce of quick mode.
@@ -284,6 +286,7 @@ impl IpsecSlot {
             established: None,
             identity: None,
             expires: None,
+            sent: None,
             began: Instant::ZERO,
             lowest_nonce: [0; 32],
             take_over_at: None,

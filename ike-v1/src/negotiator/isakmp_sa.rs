@@ -6,6 +6,7 @@ use ipsec_packet::Instant;
 
 use super::changeover::CROSSED;
 use super::choose::DEFAULT_SECONDS;
+use super::dpd::Liveness;
 use super::event::{Gone, IsakmpSaId, SlotId};
 use super::limits::BadMessages;
 use super::{NatSituation, Path, PeerId, Refusal, Role};
@@ -49,6 +50,8 @@ pub(crate) struct IsakmpSa {
     /// Time from which this host renews the SA, if it is in use.
     pub renew: Instant,
     pub expires: Instant,
+    /// State of dead peer detection.
+    pub liveness: Liveness,
     /// Set if INITIAL-CONTACT was processed, which counts once.
     pub had_initial_contact: bool,
     /// Set until the event that announces the SA was fetched.

@@ -4,6 +4,7 @@ use ike_codec::{ExchangeKind, NotifyKind};
 use ipsec_packet::Instant;
 
 use super::counters::Counter;
+use super::dpd::Liveness;
 use super::event::{Failure, Gone, IpsecSaId, Phase, SlotId};
 use super::exchange::{Exchange, Output, State};
 use super::inbound::is_phase_1;
@@ -152,6 +153,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             established: now,
             renew: now.saturating_add(IsakmpSa::renewal(&choice, role, state.retry.jitter())),
             expires: now.saturating_add(IsakmpSa::lifetime(&choice)),
+            liveness: Liveness::new(now),
             is_new: true,
             notify: None,
             delete: None,
@@ -162,6 +164,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         state.peer = peer;
         state.started = now;
         self.isakmp.put(sa_index, sa).ok_or(Refusal::Internal)?;
+        self.note_life(peer, identity, now);
         self.counters.count(Counter::Phase1Up);
         self.has_wanted = true;
         self.touch();
@@ -294,6 +297,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             let reason = match sa.map(|sa| sa.gone) {
                 Some(Some(Gone::Expired)) => Refusal::Expired,
                 Some(Some(Gone::NoAnswer)) => Refusal::NoAnswer { sends: 0 },
+                Some(Some(Gone::PeerDead)) => Refusal::PeerDead,
                 Some(Some(Gone::Operator)) | None => Refusal::Deleted,
                 Some(_) => Refusal::DeletedByPeer,
             };

@@ -80,7 +80,7 @@ impl BadMessages {
 impl State {
     /// Returns whether the initiator of a half-open exchange has not returned the cookie of this host: its address may
     /// be forged. A step that waits for the host is one of a message with the cookie.
-    fn is_unproven(&self) -> bool {
+    pub fn is_unproven(&self) -> bool {
         match self.stage {
             Stage::AggressiveBegins | Stage::AggressiveAwaitsProof => true,
             Stage::MainAwaitsKeyI | Stage::BaseAwaitsKeyI => self.suspended.is_none(),

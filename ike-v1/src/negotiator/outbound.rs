@@ -5,6 +5,7 @@ use ipsec_packet::Instant;
 
 use super::changeover::CHANGEOVER;
 use super::counters::Counter;
+use super::dpd::sent_counter;
 use super::event::Phase;
 use super::exchange::{Exchange, Output};
 use super::informational::{write_clear_refusal, write_delete, write_notify};
@@ -112,7 +113,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     fn next_notification(&mut self, out: &mut [u8]) -> Option<(Path, Result<usize, Refusal>)> {
         let sa = self.isakmp.values_mut().find(|sa| sa.notify.is_some())?;
         let pending = sa.notify.take()?;
-        Some((sa.path, write_notify(out, sa, &pending)))
+        let written = (sa.path, write_notify(out, sa, &pending));
+        if let Some(counter) = sent_counter(pending.kind) {
+            self.counters.count(counter);
+        }
+        Some(written)
     }
 
     /// Writes the deletion of an inbound SA, under the protection of the newest ISAKMP SA with its peer.

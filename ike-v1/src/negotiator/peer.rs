@@ -5,6 +5,7 @@ use ike_codec::{ExchangeKind, Group, Identification, NatTraversal, NatTraversals
 use ipsec_packet::Selector;
 use ipsec_sa::Mode;
 
+use super::DeadPeerDetection;
 use crate::{PeerDefaults, Phase1Choice, Phase2Choice};
 
 /// Local and remote address and UDP port of a message.
@@ -50,6 +51,8 @@ pub struct Peer<'a> {
     pub nat_traversal: NatTraversals,
     /// Set if the NAT-D payloads of this host are wrong on purpose, so that ESP is sent in UDP without a NAT.
     pub forces_nat_traversal: bool,
+    /// Dead peer detection by this host; `None` for answers to the peer only (RFC 3706).
+    pub dead_peer_detection: Option<DeadPeerDetection>,
 }
 
 impl<'a> Peer<'a> {
@@ -61,7 +64,8 @@ impl<'a> Peer<'a> {
         .with(NatTraversal::Draft02);
 
     /// Returns a peer that may initiate main mode from any address and may have any identity. It is compared strictly,
-    /// assumes the defaults of the RFCs, and uses NAT traversal if it supports it.
+    /// assumes the defaults of the RFCs, and uses NAT traversal if it supports it. It is not asked
+    /// whether it lives.
     pub const fn new(local_identity: Identification<'a>, proposals: &'a [Phase1Choice]) -> Self {
         Self {
             path: None,
@@ -73,6 +77,7 @@ impl<'a> Peer<'a> {
             exchanges: &[ExchangeKind::MAIN],
             nat_traversal: Self::NAT_TRAVERSAL,
             forces_nat_traversal: false,
+            dead_peer_detection: None,
         }
     }
 }

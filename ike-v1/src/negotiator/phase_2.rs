@@ -60,7 +60,10 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let id = state.isakmp.ok_or(Refusal::Internal)?;
         let sa = self.isakmp.get(usize::from(id.index)).filter(|sa| sa.id == id).ok_or(Refusal::UnknownSa)?;
         let next = sa.protection()?.decrypt(&chain, message).map_err(Refusal::Undecryptable)?;
-        self.take_quick(index, received, (message, next), host)
+        self.take_quick(index, received, (message, next), host)?;
+        // The hash of the message covers the nonce of this host.
+        self.note_life_in(id, received.now);
+        Ok(())
     }
 
     /// Takes a decrypted message of quick mode behind the first one (steps 9 to 12).

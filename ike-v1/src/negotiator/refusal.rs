@@ -101,6 +101,8 @@ pub enum Refusal {
     },
     /// The peer reported an error under the protection of the ISAKMP SA.
     PeerRefused(NotifyKind),
+    /// The peer has not answered dead peer detection (RFC 3706).
+    PeerDead,
     /// The peer deleted the SA.
     DeletedByPeer,
     /// The lifetime of the ISAKMP SA ended during the negotiation.
@@ -322,7 +324,7 @@ impl Refusal {
             Self::TooManySas => Counter::TooManySas,
             Self::Full(_) => Counter::Full,
             Self::BufferTooSmall => Counter::BufferTooSmall,
-            Self::NoAnswer { .. } => Counter::NoAnswer,
+            Self::NoAnswer { .. } | Self::PeerDead => Counter::NoAnswer,
             Self::PeerRefused(_) => Counter::PeerRefused,
             Self::DeletedByPeer | Self::Deleted | Self::Expired => Counter::Deleted,
             Self::HostTimeout => Counter::HostTimeout,
@@ -385,6 +387,7 @@ impl fmt::Display for Refusal {
             Self::BufferTooSmall => f.write_str("exchange buffer is too small"),
             Self::NoAnswer { sends } => write!(f, "no answer after sending {sends} times"),
             Self::PeerRefused(kind) => write!(f, "peer reported {kind}"),
+            Self::PeerDead => f.write_str("peer has not answered dead peer detection"),
             Self::DeletedByPeer => f.write_str("peer deleted the SA"),
             Self::Expired => f.write_str("lifetime of the ISAKMP SA has ended"),
             Self::Deleted => f.write_str("SA was deleted"),

@@ -19,6 +19,7 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
             self.handle_exchange_timeout(now, index, host);
         }
         self.renew(now, host);
+        self.detect_dead_peers(now, host);
         self.change_over(now, host);
         for sa in self.isakmp.values_mut().filter(|sa| sa.is_usable() && sa.expires <= now) {
             // No delete payload is sent: some peers remove the IPsec SAs, too.
@@ -103,7 +104,8 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         let is_carrier = |peer| self.pairs.values().any(|pair| pair.peer == peer && pair.is_deleting());
         let isakmp = self.isakmp.values().flat_map(|sa| {
             let deletion = sa.delete.filter(|_| !is_carrier(sa.peer)).map(|pending| pending.due);
-            [Some(sa.renew.min(sa.expires)).filter(|_| sa.is_usable()), deletion]
+            let usable = Some(sa).filter(|sa| sa.is_usable());
+            [usable.map(|sa| sa.renew.min(sa.expires)), usable.and_then(|sa| sa.liveness.due()), deletion]
         });
         let pairs = self.pairs.values().flat_map(|pair| {
             let deletions = pair.members().filter_map(|member| member.delete).map(|pending| pending.due);

@@ -24,7 +24,9 @@ pub(crate) fn write(
         write_one(writer, VendorIdMeaning::NatTraversal(document), &[])?;
     }
     if role == Role::Initiator || theirs.dead_peer_detection {
-        // Version 1.0 (RFC 3706 section 5.1).
+        // Version 1.0.
+        //= RFC 3706 5.1/2
+        //# MUST: a peer that takes part sends the vendor ID
         write_one(writer, VendorIdMeaning::DeadPeerDetection, &[1, 0])?;
     }
     Ok(())

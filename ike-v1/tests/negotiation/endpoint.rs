@@ -9,9 +9,9 @@ use ike_codec::{
     AuthMethod, EncapsulationMode, ExchangeKind, Group, IdKind, Identification, Lifetimes, NatTraversals, ProtocolId,
 };
 use ike_v1::{
-    DhError, DiffieHellman, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate, NatSituation,
-    NegotiatedSa, Negotiator, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite, PreSharedKey,
-    ProposalCheck, Refusal, Refused, Settings, Software,
+    DeadPeerDetection, DhError, DiffieHellman, Event, Failure, Gone, Host, IpsecPolicy, IpsecSaId, IpsecTemplate,
+    NatSituation, NegotiatedSa, Negotiator, Path, Peer, PeerHint, PeerId, Phase1Choice, Phase2Choice, Phase2Suite,
+    PreSharedKey, ProposalCheck, Refusal, Refused, Settings, Software,
 };
 use ipsec_crypto::{CipherAlgorithm, HashFunction, IntegrityAlgorithm};
 use ipsec_packet::{AddressRange, Instant, Selector, Upper};
@@ -43,6 +43,7 @@ pub struct Config {
     pub exchanges: Vec<ExchangeKind>,
     pub nat_traversal: NatTraversals,
     pub forces_nat_traversal: bool,
+    pub dead_peer_detection: Option<DeadPeerDetection>,
 }
 
 /// Services of an endpoint.
@@ -135,6 +136,8 @@ pub struct Endpoint {
     pub last_nat: Option<(Path, NatSituation)>,
     /// Changes of the peer's path.
     pub moves: Vec<(Path, Path)>,
+    /// Number of times that the peer was found dead.
+    pub dead: usize,
     /// Set if inbound SAs are confirmed at once.
     pub confirms: bool,
     /// Set if received datagrams are lost.
@@ -195,6 +198,7 @@ pub fn configs() -> [Config; 2] {
         exchanges: vec![ExchangeKind::MAIN],
         nat_traversal: Peer::NAT_TRAVERSAL,
         forces_nat_traversal: false,
+        dead_peer_detection: None,
     };
     [config(selector(1, 2)), config(selector(2, 1))]
 }
@@ -240,6 +244,7 @@ impl Endpoint {
             unknown: 0,
             last_nat: None,
             moves: Vec::new(),
+            dead: 0,
             confirms: true,
             deaf: false,
             has_gap: false,
@@ -327,11 +332,26 @@ impl Endpoint {
                     self.has_gap |= direction == Direction::Outbound && is_replaced && others == 0;
                     self.gone.push((direction, spi, why));
                 }
+                Event::PeerDead { .. } => self.dead += 1,
                 Event::UnknownSa { .. } => self.unknown += 1,
                 Event::PeerMoved { from, to, .. } => self.moves.push((from, to)),
                 Event::Failed(failure) => self.failures.push(failure),
                 _ => panic!("unknown event"),
             }
+        }
+    }
+
+    /// Reports a packet in each outbound SA.
+    pub fn send_packets(&mut self, now: Instant) {
+        for sa in self.outbound.values() {
+            self.negotiator.sent_in(now, sa.sa);
+        }
+    }
+
+    /// Reports an authentic packet in each inbound SA.
+    pub fn receive_packets(&mut self, now: Instant) {
+        for sa in self.inbound.values() {
+            self.negotiator.heard_from(now, sa.sa);
         }
     }
 
@@ -386,6 +406,7 @@ impl Host for TestHost {
             exchanges: &self.config.exchanges,
             nat_traversal: self.config.nat_traversal,
             forces_nat_traversal: self.config.forces_nat_traversal,
+            dead_peer_detection: self.config.dead_peer_detection,
             ..Peer::new(local_identity, &self.config.proposals)
         })
     }

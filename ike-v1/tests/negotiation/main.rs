@@ -6,6 +6,7 @@ mod attacks;
 mod bundles;
 mod commit;
 mod delete;
+mod dpd;
 mod endpoint;
 mod faults;
 mod limits;

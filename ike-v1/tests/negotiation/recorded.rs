@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ike_codec::{
-    Body, EncapsulationMode, ExchangeKind, IdKind, Identification, Message, PayloadKind, SecurityAssociation,
+    Body, EncapsulationMode, ExchangeKind, Header, IdKind, Identification, Message, NotifyKind, PayloadKind,
+    SecurityAssociation,
 };
 use ike_v1::{Follower, PeerDefaults, Phase1Choice, Phase2Choice, ProposalCheck, Role, Secrets, Verdict, plaintext};
 use ipsec_packet::{AddressRange, Selector, Upper};
@@ -12,7 +13,7 @@ use ipsec_sa::Mode;
 use test_vectors::{ConversationRecord, conversations};
 
 use crate::endpoint::configs;
-use crate::spy::Spy;
+use crate::spy::{Spy, check_form, message, notification};
 use crate::wire::Link;
 
 /// Messages of one exchange.
@@ -103,6 +104,12 @@ fn first_messages_of_phase_1_are_answered_as_in_the_recording() {
 
 /// Returns the first two messages of each quick mode of a conversation in cleartext.
 fn quick_modes(record: &ConversationRecord) -> Vec<Exchange> {
+    let exchanges = exchanges(record, ExchangeKind::QUICK);
+    exchanges.into_iter().filter(|exchange| exchange.len() >= 2).collect()
+}
+
+/// Returns the messages of each exchange of a type in a conversation in cleartext, in the order of the wire.
+fn exchanges(record: &ConversationRecord, exchange: ExchangeKind) -> Vec<Exchange> {
     let mut found: Vec<(u32, Exchange)> = Vec::new();
     let shared: Vec<Option<&[u8]>> = match &record.shared[..] {
         [] => vec![None],
@@ -127,7 +134,7 @@ fn quick_modes(record: &ConversationRecord) -> Vec<Exchange> {
                 ..Secrets::default()
             };
             let Ok(followed) = follower.follow(sender, &mut wire, &secrets) else { continue };
-            if header.exchange != ExchangeKind::QUICK || followed.verdict == Verdict::Absent {
+            if header.exchange != exchange || followed.verdict == Verdict::Absent {
                 continue;
             }
             match found.iter_mut().find(|(id, _)| *id == header.message_id) {
@@ -137,7 +144,7 @@ fn quick_modes(record: &ConversationRecord) -> Vec<Exchange> {
             }
         }
     }
-    found.into_iter().map(|(_, exchange)| exchange).filter(|exchange| exchange.len() >= 2).collect()
+    found.into_iter().map(|(_, exchange)| exchange).collect()
 }
 
 fn range(id: &Identification<'_>) -> AddressRange {
@@ -209,4 +216,38 @@ fn first_messages_of_quick_mode_are_answered_as_in_the_recording() {
         answered += 1;
     }
     assert_eq!(answered, 26);
+}
+
+#[test]
+fn dead_peer_detection_has_the_form_of_the_recording() {
+    let record = conversations().into_iter().find(|record| record.id == "racoon-isakmpd-dpd-30s").unwrap();
+    let recorded: Vec<_> = exchanges(&record, ExchangeKind::INFORMATIONAL).into_iter().flatten().collect();
+    let read = |message: &Vec<u8>| {
+        let header = Header::parse(message).unwrap().0;
+        let of_dpd = [NotifyKind::R_U_THERE, NotifyKind::R_U_THERE_ACK];
+        let notification = notification(message).filter(|notification| of_dpd.contains(&notification.kind))?;
+        let number = check_form(&notification, &[header.initiator_cookie, header.responder_cookie]);
+        Some((notification.kind, number))
+    };
+    let all: Vec<_> = recorded.iter().filter_map(read).collect();
+    let numbers = |kind| all.iter().filter(move |(own, _)| *own == kind).map(|(_, number)| *number).collect::<Vec<_>>();
+    let (asked, answered) = (numbers(NotifyKind::R_U_THERE), numbers(NotifyKind::R_U_THERE_ACK));
+    assert_eq!(answered, asked[..2], "the first two queries are answered");
+    let first = asked[0];
+    assert_eq!(asked.iter().map(|number| number - first).collect::<Vec<_>>(), [0, 1, 2, 2, 2, 2, 2]);
+    // The same queries under the keys of another SA have the same answers, and repeated ones are answered again.
+    let mut link = Link::new(configs(), 992);
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    link.run(Duration::from_secs(5));
+    let spy = Spy::new(&link);
+    let cookies = [spy.cookies.initiator, spy.cookies.responder];
+    for (message_id, number) in (2000..).zip(asked) {
+        let before = link.sent.len();
+        let data = number.to_be_bytes();
+        link.inject(1, message(&spy, message_id, NotifyKind::R_U_THERE, (&cookies, &data)));
+        let answer = spy.open(0, &[&link.sent[before].1]);
+        let answer = notification(&answer).unwrap();
+        assert_eq!((answer.kind, check_form(&answer, &cookies)), (NotifyKind::R_U_THERE_ACK, number));
+    }
 }

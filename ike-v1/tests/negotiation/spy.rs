@@ -1,9 +1,12 @@
 //! Keys of a negotiation from its messages and the shared secret of an endpoint, to write further messages of a peer.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
-use ike_codec::{ExchangeKind, Header, Message, MessageWriter, NoSpace, PayloadKind};
-use ike_v1::{Cookies, Follower, IvChain, Phase1Keys, Protection, Role, Secrets, Verdict};
+use ike_codec::{
+    Body, Doi, ExchangeKind, Header, Message, MessageWriter, NoSpace, Notification, NotifyKind, PayloadKind, ProtocolId,
+};
+use ike_v1::{Cookies, Counter, Follower, IvChain, Phase1Keys, Protection, Role, Secrets, Verdict, plaintext};
 
 use ipsec_crypto::PrfOutput;
 
@@ -12,7 +15,7 @@ use crate::wire::Link;
 
 /// Keys of an ISAKMP SA that was negotiated with the key of the default configuration.
 pub struct Spy {
-    cookies: Cookies,
+    pub cookies: Cookies,
     pub keys: Phase1Keys,
     protection: Protection,
     follower: RefCell<Follower<32, 1024>>,
@@ -32,18 +35,53 @@ impl Spy {
 
     /// Derives the keys from the first messages of a main mode of side 0, which are four at least.
     pub fn of(messages: &[(usize, Vec<u8>)], shared: &[u8]) -> Self {
+        Self::try_of(messages, 0, shared).unwrap()
+    }
+
+    /// Derives the keys of every main mode that was completed on a link.
+    pub fn all(link: &Link) -> Vec<Self> {
+        let mut modes: BTreeMap<[u8; 8], Vec<(usize, Vec<u8>)>> = BTreeMap::new();
+        for sent in &link.sent {
+            let header = Header::parse(&sent.1).unwrap().0;
+            let messages = modes.entry(header.initiator_cookie).or_default();
+            if header.exchange == ExchangeKind::MAIN && !messages.contains(sent) {
+                messages.push(sent.clone());
+            }
+        }
+        // A restarted endpoint has forgotten its secrets, but the other one has them.
+        let secrets = || link.ends.iter().flat_map(|end| &end.host.secrets);
+        let complete = modes.values().filter(|messages| messages.len() == 6);
+        let spies = complete.map(|messages| secrets().find_map(|shared| Self::try_of(messages, messages[0].0, shared)));
+        spies.map(|spy| spy.expect("a secret of one endpoint is the shared one")).collect()
+    }
+
+    /// Derives the keys, `None` if the secret is another one.
+    fn try_of(messages: &[(usize, Vec<u8>)], initiator: usize, shared: &[u8]) -> Option<Self> {
         let [config, _] = configs();
         let secrets = Secrets { pre_shared_key: config.key.as_deref(), shared: Some(shared), ..Secrets::default() };
         let mut follower = Follower::new();
         for (side, message) in messages {
-            let sender = if *side == 0 { Role::Initiator } else { Role::Responder };
-            let followed = follower.follow(sender, &mut message.clone(), &secrets).unwrap();
-            assert!(matches!(followed.verdict, Verdict::Absent | Verdict::Good), "{followed:?}");
+            let sender = if *side == initiator { Role::Initiator } else { Role::Responder };
+            let followed = follower.follow(sender, &mut message.clone(), &secrets).ok()?;
+            if !matches!(followed.verdict, Verdict::Absent | Verdict::Good) {
+                return None;
+            }
         }
-        let keys = follower.phase_1_keys().unwrap();
-        let keys = Phase1Keys::import(keys.prf(), keys.d(), keys.a(), keys.e()).unwrap();
-        let (cookies, protection) = (follower.cookies(), follower.protection().unwrap());
-        Self { cookies, keys, protection, follower: RefCell::new(follower) }
+        let keys = follower.phase_1_keys()?;
+        let keys = Phase1Keys::import(keys.prf(), keys.d(), keys.a(), keys.e()).ok()?;
+        let (cookies, protection) = (follower.cookies(), follower.protection()?);
+        Some(Self { cookies, keys, protection, follower: RefCell::new(follower) })
+    }
+
+    /// Returns the informational exchanges of the SA on a link in cleartext, each with its position and its sender.
+    pub fn informational(&self, link: &Link) -> Vec<(usize, usize, Vec<u8>)> {
+        let of_sa = |(at, (side, message)): (usize, &(usize, Vec<u8>))| {
+            let header = Header::parse(message).unwrap().0;
+            let cookies = Cookies { initiator: header.initiator_cookie, responder: header.responder_cookie };
+            let is_it = header.exchange == ExchangeKind::INFORMATIONAL && header.is_encrypted();
+            (is_it && cookies == self.cookies).then(|| (at, *side, self.follow(message)))
+        };
+        link.sent.iter().enumerate().filter_map(of_sa).collect()
     }
 
     /// Returns message 5 of the first main mode in cleartext, with the chain of its encryption.
@@ -117,4 +155,93 @@ impl Spy {
         let _next = self.protection.encrypt(chain, message).unwrap();
         message.to_vec()
     }
+}
+
+/// Message of dead peer detection on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub side: usize,
+    pub is_query: bool,
+    pub number: u32,
+    pub message_id: u32,
+    pub sa: [u8; 8],
+}
+
+/// Returns the notification that follows the hash of a decrypted message.
+pub fn notification(message: &[u8]) -> Option<Notification<'_>> {
+    let chain = plaintext(message).unwrap();
+    let [Body::Hash(_), Body::Notification(notification)] = chain.payloads().map(|p| p.view()).collect::<Vec<_>>()[..]
+    else {
+        return None;
+    };
+    Some(notification)
+}
+
+/// Checks the form of every message of dead peer detection, and returns them in the order of the wire.
+pub fn seen(link: &Link) -> Vec<Seen> {
+    let mut all = Vec::new();
+    for spy in Spy::all(link) {
+        let mut of_sa: Vec<Seen> = Vec::new();
+        let mut ids = Vec::new();
+        for (at, side, message) in spy.informational(link) {
+            let message_id = Header::parse(&message).unwrap().0.message_id;
+            assert!(!ids.contains(&message_id), "the message ID of an informational exchange is new");
+            ids.push(message_id);
+            let Some(notification) = notification(&message) else { continue };
+            let is_query = notification.kind == NotifyKind::R_U_THERE;
+            if !is_query && notification.kind != NotifyKind::R_U_THERE_ACK {
+                continue;
+            }
+            let number = check_form(&notification, &[spy.cookies.initiator, spy.cookies.responder]);
+            let mut before = of_sa.iter().filter(|seen| seen.is_query && seen.side == side);
+            match before.next_back() {
+                _ if !is_query => {
+                    let is_it = |seen: &&Seen| (seen.side, seen.number) == (1 - side, number);
+                    let asked = of_sa.iter().filter(|seen| seen.is_query).filter(is_it).count();
+                    let is_own = |seen: &&Seen| (seen.side, seen.number, seen.is_query) == (side, number, false);
+                    assert!(of_sa.iter().filter(is_own).count() < asked, "an answer to each query at most");
+                }
+                None => assert!((1..1 << 31).contains(&number), "the first number is below 2^31"),
+                Some(last) => assert!([0, 1].contains(&(number - last.number)), "the same number, or the next one"),
+            }
+            let row = Seen { side, is_query, number, message_id, sa: spy.cookies.initiator };
+            of_sa.push(row);
+            all.push((at, row));
+        }
+    }
+    all.sort_by_key(|(at, _)| *at);
+    let all: Vec<Seen> = all.into_iter().map(|(_, seen)| seen).collect();
+    for side in 0..2 {
+        let sent = |is_query| all.iter().filter(|seen| (seen.side, seen.is_query) == (side, is_query)).count();
+        let count = |counter| link.ends[side].negotiator.counters().get(counter);
+        // A restarted endpoint has new counters.
+        assert!(count(Counter::DpdSent) as usize <= sent(true));
+        assert!(count(Counter::DpdAnswersSent) as usize <= sent(false));
+        assert_eq!(count(Counter::DpdMalformed), 0);
+    }
+    all
+}
+
+/// Checks a query or an answer, and returns its number.
+//= RFC 3706 5.3/2, 5.3/3, 5.3/4, 5.3/6, 5.3/7, 6.1/1
+//# SHOULD: the domain of interpretation is IPSEC
+//# MUST: the protocol is ISAKMP
+//# SHOULD: the SPI has sixteen octets
+//# SHOULD: the SPI is the cookies of initiator and responder, in this order
+//# MUST: the data is the sequence number
+//# MUST: each query has a 32-bit sequence number
+pub fn check_form(notification: &Notification<'_>, cookies: &[[u8; 8]; 2]) -> u32 {
+    assert_eq!((notification.doi, notification.protocol), (Doi::IPSEC, ProtocolId::ISAKMP));
+    assert_eq!(notification.spi, cookies.as_flattened(), "the SPI is both cookies in the order of the header");
+    notification.number().expect("the data is a number of four octets")
+}
+
+/// Writes a notification with the number of octets in `data`.
+pub fn message(spy: &Spy, message_id: u32, kind: NotifyKind, (spi, data): (&[[u8; 8]; 2], &[u8])) -> Vec<u8> {
+    let (doi, protocol) = (Doi::IPSEC, ProtocolId::ISAKMP);
+    let notification = Notification { doi, protocol, kind, spi: spi.as_flattened(), data };
+    let write = |writer: &mut MessageWriter<'_>| -> Result<(), NoSpace> {
+        writer.payload(PayloadKind::NOTIFICATION, |body| notification.write(body)).map(drop)
+    };
+    spy.message((ExchangeKind::INFORMATIONAL, message_id), &spy.chain(message_id, []), write)
 }

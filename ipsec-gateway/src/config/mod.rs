@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
 use ike_codec::{IdKind, Identification};
-use ike_v1::{Phase1Choice, Phase2Choice, ProposalCheck};
+use ike_v1::{DeadPeerDetection, Phase1Choice, Phase2Choice, ProposalCheck};
 
 pub use error::{ConfigError, ConfigErrorKind, Location};
 
@@ -68,6 +68,8 @@ pub struct PeerConfig {
     pub peers_identity: Option<Identity>,
     /// Comparison of lifetimes and key lengths as responder.
     pub check: ProposalCheck,
+    /// Dead peer detection by this host. With a delay of zero the peer is answered, but not asked.
+    pub dead_peer_detection: DeadPeerDetection,
 }
 
 /// Identity in phase 1 (RFC 2407 section 4.6.2).

@@ -3,9 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use ike_codec::{EncapsulationMode, IdKind, IpcompTransform, Lifetimes, ProtocolId};
-use ike_v1::{Phase2Choice, Phase2Suite, ProposalCheck, names};
+use ike_v1::{DeadPeerDetection, Phase2Choice, Phase2Suite, ProposalCheck, names};
 
 use super::error::{ConfigError, ConfigErrorKind, Location};
 use super::lexer::{Lexer, Token, TokenKind};
@@ -23,7 +24,8 @@ const DEFAULT_MARK: u32 = 500;
 const MAX_INTERFACE: usize = 15;
 
 const STATEMENTS: &str = "policies, keys, local, wan, tun, mark, table or peer";
-const PEER_STATEMENTS: &str = "proposal, esp, ah, ipcomp, identity, peers_identity, check or `}`";
+const PEER_STATEMENTS: &str =
+    "proposal, esp, ah, ipcomp, identity, peers_identity, check, dpd_delay, dpd_retry, dpd_maxfail or `}`";
 
 /// Parses a text.
 pub fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -157,6 +159,7 @@ impl<'t> Parser<'t> {
             identity: None,
             peers_identity: None,
             check: ProposalCheck::default(),
+            dead_peer_detection: DeadPeerDetection::after(Duration::ZERO),
         };
         self.sign('{')?;
         while self.next.kind != TokenKind::Sign('}') {
@@ -212,6 +215,15 @@ impl<'t> Parser<'t> {
                     _ => None,
                 })?;
             }
+            "dpd_delay" => {
+                let seconds = self.number(0..=86_400, "a number of seconds to 86400, or 0 for none")?;
+                peer.dead_peer_detection.delay = Duration::from_secs(seconds);
+            }
+            "dpd_retry" => {
+                let seconds = self.number(1..=3600, "a number of seconds from 1 to 3600")?;
+                peer.dead_peer_detection.retry = Duration::from_secs(seconds);
+            }
+            "dpd_maxfail" => peer.dead_peer_detection.max_failures = self.number(1..=255, "a number from 1 to 255")?,
             _ => return Err(ConfigError::expected(at, word, PEER_STATEMENTS)),
         }
         self.sign(';')

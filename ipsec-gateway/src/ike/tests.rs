@@ -46,7 +46,7 @@ impl Gateway {
         fs::create_dir_all(&folder).unwrap();
         let config = format!(
             "policies \"setkey.conf\"; keys \"psk.txt\"; local 192.0.2.{own}; wan wan; tun ipsec0;
-            peer other address 192.0.2.{other} {{ proposal aes128 sha1 modp768; esp aes128-sha1; }}"
+            peer other address 192.0.2.{other} {{ proposal aes128 sha1 modp768; esp aes128-sha1; dpd_delay 20; }}"
         );
         let policies = format!(
             "spdadd 10.{own}.0.0/16 10.{other}.0.0/16 any -P out ipsec esp/tunnel/192.0.2.{own}-192.0.2.{other}/require;
@@ -88,6 +88,7 @@ impl Gateway {
         let mut packet = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 253, 0, 0, 10, own, 0, 1, 10, other, 0, 1];
         let sum = ipsec_packet::Checksum::new().over(&packet).finish();
         packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        self.ike.note_sent(now);
         self.plane.outbound(now, &mut Buffer::new().copy(&packet).unwrap(), &self.wire).unwrap();
     }
 
@@ -227,4 +228,54 @@ fn a_renewal_that_has_failed_is_tried_again() {
     }
     assert_ne!(outbound(&a), old);
     assert!(a.ike.renewals.is_empty());
+}
+
+#[test]
+fn a_peer_that_answers_is_not_dead() {
+    let (mut a, mut b) = established("alive");
+    let before = a.sas();
+    for second in 2..100 {
+        let now = NOW + Duration::from_secs(second);
+        a.send(now, 1);
+        exchange(now, &mut a, &mut b);
+    }
+    let counters = a.ike.negotiator.counters();
+    let answers = counters.get(ike_v1::Counter::DpdAnswered);
+    assert!((4..=5).contains(&answers), "{answers}");
+    assert_eq!(a.sas(), before);
+}
+
+#[test]
+fn the_sas_of_a_dead_peer_are_removed_and_a_packet_begins_phase_1() {
+    let (mut a, mut b) = established("dead");
+    let mut now = NOW;
+    while !a.sas().is_empty() {
+        now += Duration::from_secs(1);
+        a.send(now, 1);
+        a.drive(now);
+        assert!(now < NOW + Duration::from_secs(60), "the peer is found dead");
+    }
+    assert!(now >= NOW + Duration::from_secs(45), "after the delay and five queries");
+    assert_eq!(b.sas().len(), 2);
+    let old = b.sas();
+    now += Duration::from_secs(1);
+    a.send(now, 1);
+    exchange(now, &mut a, &mut b);
+    assert_eq!((a.sas().len(), b.sas().len()), (2, 2));
+    assert!(b.sas().iter().all(|id| !old.contains(id)), "INITIAL-CONTACT has removed the others");
+}
+
+#[test]
+fn a_gateway_that_has_restarted_begins_phase_1_when_it_is_asked() {
+    let (mut a, b) = established("restarted");
+    drop(b);
+    let mut b = Gateway::new("restarted", 2);
+    let mut now = NOW;
+    while b.sas().is_empty() {
+        now += Duration::from_secs(1);
+        a.send(now, 1);
+        exchange(now, &mut a, &mut b);
+        assert!(now < NOW + Duration::from_secs(40), "the first query has unknown cookies");
+    }
+    assert_eq!((a.sas().len(), b.sas().len()), (2, 2));
 }

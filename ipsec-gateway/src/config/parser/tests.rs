@@ -17,6 +17,7 @@ peer east address 198.51.100.1[501] {
     identity fqdn west.example.net;
     peers_identity address 198.51.100.1;
     check obey;
+    dpd_delay 30; dpd_retry 3; dpd_maxfail 4;
 }
 peer road address any { proposal aes256 sha256 ecp256; esp null-sha1; }
 "#;
@@ -40,6 +41,10 @@ fn every_statement_is_parsed() {
     assert_eq!(esp, [(Some(300), Some(4096)), (Some(28800), None)]);
     assert_eq!(east.identity.as_ref().unwrap().to_string(), "west.example.net");
     assert_eq!(east.peers_identity.as_ref().unwrap().to_string(), "198.51.100.1");
+    let detection =
+        DeadPeerDetection { delay: Duration::from_secs(30), retry: Duration::from_secs(3), max_failures: 4 };
+    assert_eq!(east.dead_peer_detection, detection);
+    assert_eq!(road.dead_peer_detection, DeadPeerDetection::after(Duration::ZERO), "none");
     assert_eq!((road.address, road.check, &road.identity), (None, ProposalCheck::Strict, &None));
 }
 
@@ -73,6 +78,7 @@ fn errors_name_position_value_and_expectation() {
             "peer a address any { check demand;",
             "line 1, column 28: found `demand`, expected obey, strict, claim or exact",
         ),
+        ("peer a address any { dpd_maxfail 0;", "line 1, column 34: found `0`, expected a number from 1 to 255"),
         ("policies \"a\";", "line 1, column 14: statement `local` is missing"),
     ];
     for (text, message) in table {

@@ -1,0 +1,368 @@
+//! Dead peer detection (RFC 3706): R-U-THERE queries of both ends, and the end of the SAs with a peer that does not
+//! answer.
+//!
+//! A sign of life is what an attacker cannot have recorded: an authentic packet of an inbound SA, an answer or a new
+//! query in this exchange, a message of quick mode with the nonce of this host, and a new ISAKMP SA. Without packets to
+//! the peer, or with signs of life, nothing is asked.
+//!
+//! ```text
+//! sent_in --> delay since the last sign of life --> R-U-THERE --> retry: the same number --> .. --> dead
+//! ```
+
+use core::time::Duration;
+
+use ike_codec::{Doi, Notification, NotifyKind, ProtocolId};
+use ipsec_packet::Instant;
+
+use super::counters::Counter;
+use super::event::{Gone, IpsecSaId, SlotId};
+use super::exchange::Exchange;
+use super::informational::new_message_id;
+use super::ipsec_sa::{IpsecSlot, Negotiation};
+use super::isakmp_sa::{IsakmpSa, PendingNotify};
+use super::{Host, Negotiator, PeerId, Role};
+
+/// Times of dead peer detection (RFC 3706 section 5.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeadPeerDetection {
+    /// Time without a sign of life after which the peer is asked, if packets were sent to it.
+    pub delay: Duration,
+    /// Time after which a query without an answer is repeated.
+    pub retry: Duration,
+    /// Number of queries without an answer after which the peer is dead. 0 has the meaning of 1.
+    pub max_failures: u8,
+}
+
+impl DeadPeerDetection {
+    /// Detection with this delay, and five queries at intervals of five seconds.
+    pub const fn after(delay: Duration) -> Self {
+        Self { delay, retry: Duration::from_secs(5), max_failures: 5 }
+    }
+}
+
+/// Number of repetitions of a query that are answered besides its first message: isakmpd and others repeat the number.
+const REPEATED_ANSWERS: u8 = 5;
+
+/// State of dead peer detection in an ISAKMP SA.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Liveness {
+    /// Time of the last sign of life of the peer.
+    heard: Instant,
+    /// Time at which the peer is examined next.
+    due: Option<Instant>,
+    /// Number of the last query of this host, 0 before the first one.
+    own_number: u32,
+    /// Number of the last query of the peer.
+    peer_number: u32,
+    /// Number of times that the query that waits for an answer was sent, 0 if none waits.
+    sends: u8,
+    /// Number of answers to the last query of the peer, 0 before the first one.
+    answers: u8,
+}
+
+/// Query of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Query {
+    New,
+    Repeated,
+    Refused,
+}
+
+/// Result of the examination of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The peer is examined again at this time.
+    Wait(Instant),
+    /// The peer is asked.
+    Ask,
+    /// The peer has not answered.
+    Dead,
+}
+
+impl Liveness {
+    /// State of an SA that is established at this time.
+    pub const fn new(now: Instant) -> Self {
+        Self { heard: now, due: None, own_number: 0, peer_number: 0, sends: 0, answers: 0 }
+    }
+
+    /// Returns the time at which the peer is examined next.
+    pub const fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Returns the number of a message of this host.
+    pub fn number(&self, kind: NotifyKind) -> Option<u32> {
+        match kind {
+            NotifyKind::R_U_THERE => Some(self.own_number),
+            NotifyKind::R_U_THERE_ACK => Some(self.peer_number),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the peer of this SA was found dead, once.
+    pub const fn take_death(&mut self) -> bool {
+        core::mem::replace(&mut self.sends, 0) > 0
+    }
+
+    fn alive(&mut self, now: Instant) {
+        self.heard = self.heard.max(now);
+        self.sends = 0;
+    }
+
+    /// Takes the number of a query of the peer.
+    //= RFC 3706 6.2/5, 6.2/6
+    //# SHOULD: each entity keeps the sequence number of its peer
+    //# SHOULD: a query without the expected number is rejected
+    fn take_query(&mut self, number: u32) -> Query {
+        if self.answers == 0 || number > self.peer_number {
+            (self.peer_number, self.answers) = (number, 1);
+            Query::New
+        } else if number == self.peer_number && self.answers <= REPEATED_ANSWERS {
+            self.answers = self.answers.saturating_add(1);
+            Query::Repeated
+        } else {
+            Query::Refused
+        }
+    }
+
+    fn verdict(&self, now: Instant, detection: &DeadPeerDetection) -> Verdict {
+        let ask_at = self.heard.saturating_add(detection.delay);
+        match self.sends {
+            0 if now < ask_at => Verdict::Wait(ask_at),
+            sends if sends >= detection.max_failures.max(1) => Verdict::Dead,
+            _ => Verdict::Ask,
+        }
+    }
+
+    /// Takes the number of the next query. A repeated one has the same number.
+    //= RFC 3706 6.2/1, 6.2/2, 6.2/3, 6.2/4
+    //# MUST: each peer keeps a sequence number of its own
+    //# MUST: the number of the first query is random
+    //# SHOULD: the high bit of the first number is zero
+    //# MUST: later queries increment the number by one
+    fn ask(&mut self, host: &mut dyn Host, retry_at: Instant) {
+        if self.sends == 0 {
+            self.own_number = match self.own_number {
+                0 => first_number(host),
+                last => last.wrapping_add(1),
+            };
+        }
+        self.sends = self.sends.saturating_add(1);
+        self.due = Some(retry_at);
+    }
+}
+
+/// Draws a number below 2^31 that is not 0.
+fn first_number(host: &mut dyn Host) -> u32 {
+    let mut octets = [0; 4];
+    host.random(&mut octets);
+    (u32::from_be_bytes(octets) >> 1).max(1)
+}
+
+/// Returns whether a notification is one of dead peer detection.
+pub(crate) fn is_dpd(kind: NotifyKind) -> bool {
+    matches!(kind, NotifyKind::R_U_THERE | NotifyKind::R_U_THERE_ACK)
+}
+
+/// Returns the counter of a notification that is sent, if it has one.
+pub(crate) fn sent_counter(kind: NotifyKind) -> Option<Counter> {
+    match kind {
+        NotifyKind::R_U_THERE => Some(Counter::DpdSent),
+        NotifyKind::R_U_THERE_ACK => Some(Counter::DpdAnswersSent),
+        _ => None,
+    }
+}
+
+/// Returns the number of a query or an answer of the peer in this SA. The SPI is both cookies; racoon sends them in
+/// either order.
+fn read(sa: &IsakmpSa, notification: &Notification<'_>) -> Option<u32> {
+    let (initiator, responder) = (sa.cookies.initiator, sa.cookies.responder);
+    //= RFC 3706 6.1/5
+    //# SHOULD: both sides check the cookies in the SPI
+    let is_of_sa = [[initiator, responder], [responder, initiator]]
+        .iter()
+        .any(|cookies| notification.spi == cookies.as_flattened());
+    // Some peers send the DOI 0 under the protection of an ISAKMP SA.
+    let is_valid = matches!(notification.doi, Doi::IPSEC | Doi::ISAKMP) && notification.protocol == ProtocolId::ISAKMP;
+    notification.number().filter(|_| is_of_sa && is_valid)
+}
+
+impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUFFER: usize>
+    Negotiator<SAS, EXCHANGES, IPSEC_SAS, BUFFER>
+{
+    /// Reports that packets were sent in the outbound SA of a pair, the last one at this time. One report in a second
+    /// is enough. Without it, a peer that is silent is not asked whether it lives (RFC 3706 section 5.5).
+    pub fn sent_in(&mut self, at: Instant, sa: IpsecSaId) {
+        let Some(pair) = self.pair_mut(sa.0) else { return };
+        pair.sent = pair.sent.max(Some(at));
+        let (peer, Some(identity)) = (pair.peer, pair.identity) else { return };
+        let newest = self.newest_sa(peer, identity).and_then(|index| self.isakmp.get_mut(index));
+        //= RFC 3706 5.1/1
+        //# MUST: both peers send the vendor ID before the exchange begins
+        if let Some(sa) = newest.filter(|sa| sa.quirks.dead_peer_detection) {
+            sa.liveness.due.get_or_insert(at);
+        }
+    }
+
+    /// Takes a sign of life of an identity.
+    //= RFC 3706 5.4/2, 5.4/3
+    //# SHOULD: traffic is used as proof of liveliness
+    //# SHOULD NOT: with regular traffic no exchange is initiated
+    pub(super) fn note_life(&mut self, peer: PeerId, identity: u64, now: Instant) {
+        for sa in self.isakmp.values_mut().filter(|sa| (sa.peer, sa.identity) == (peer, identity)) {
+            sa.liveness.alive(now);
+            sa.notify = sa.notify.filter(|pending| pending.kind != NotifyKind::R_U_THERE);
+        }
+    }
+
+    /// Takes a sign of life in an ISAKMP SA.
+    pub(super) fn note_life_in(&mut self, sa: SlotId, now: Instant) {
+        if let Ok(sa) = self.isakmp_sa(sa) {
+            self.note_life(sa.peer, sa.identity, now);
+        }
+    }
+
+    /// Takes an authentic query or answer of the peer.
+    pub(super) fn take_dpd(
+        &mut self,
+        now: Instant,
+        sa_id: SlotId,
+        notification: &Notification<'_>,
+        host: &mut dyn Host,
+    ) {
+        let Ok(sa) = self.isakmp_sa_mut(sa_id) else { return };
+        let Some(number) = read(sa, notification) else { return self.counters.count(Counter::DpdMalformed) };
+        if notification.kind == NotifyKind::R_U_THERE_ACK {
+            //= RFC 3706 6.1/3, 6.1/4
+            //# SHOULD: the number of an answer is checked
+            //# SHOULD: an answer with another number than that of the query is rejected
+            if sa.liveness.sends == 0 || number != sa.liveness.own_number {
+                return self.counters.count(Counter::DpdUnexpected);
+            }
+            self.counters.count(Counter::DpdAnswered);
+            return self.note_life_in(sa_id, now);
+        }
+        // A responder has sent the vendor ID to a peer that has it.
+        if sa.role == Role::Responder && !sa.quirks.dead_peer_detection {
+            return self.counters.count(Counter::DpdUnexpected);
+        }
+        let query = sa.liveness.take_query(number);
+        if query == Query::Refused {
+            return self.counters.count(Counter::DpdReplay);
+        }
+        //= RFC 3706 5.2/1, 6.1/2
+        //# MUST: an entity that has sent the vendor ID answers a query
+        //# MUST: an answer has the number of its query
+        let (message_id, kind) = (new_message_id(sa, host), NotifyKind::R_U_THERE_ACK);
+        sa.notify = Some(PendingNotify { message_id, kind, protocol: ProtocolId::ISAKMP, spi: None });
+        if query == Query::New {
+            self.note_life_in(sa_id, now);
+        }
+    }
+
+    /// Asks the peers that have given no sign of life, and ends the SAs with those that do not answer.
+    pub(super) fn detect_dead_peers(&mut self, now: Instant, host: &mut dyn Host) {
+        for index in 0..self.isakmp.len() {
+            let is_due = |sa: &&IsakmpSa| sa.is_usable() && sa.liveness.due.is_some_and(|due| due <= now);
+            let Some(sa) = self.isakmp.get(index).filter(is_due) else { continue };
+            let (peer, liveness) = (sa.peer, sa.liveness);
+            let detection = host.peer(peer).and_then(|peer| peer.dead_peer_detection);
+            let Some(detection) = detection.filter(|_| self.is_examined(index, sa)) else {
+                self.examine_at(index, None);
+                continue;
+            };
+            let retry_at = now.saturating_add(detection.retry);
+            match liveness.verdict(now, &detection) {
+                Verdict::Wait(until) => self.examine_at(index, Some(until)),
+                Verdict::Ask => self.ask_peer(index, retry_at, host),
+                // Phase 1 that is in progress may be a sign of life.
+                Verdict::Dead if self.is_peer_in_phase_1(peer) => self.examine_at(index, Some(retry_at)),
+                Verdict::Dead => self.end_dead(index),
+            }
+        }
+    }
+
+    /// Returns whether there is a reason to ask in this ISAKMP SA: it is the newest with its peer, a pair exists, and
+    /// packets were sent in it after the last sign of life.
+    //= RFC 3706 5.4/1
+    //# SHOULD: a query is sent only by a peer that is interested in the liveliness of the other one
+    fn is_examined(&self, index: usize, sa: &IsakmpSa) -> bool {
+        let mut pairs = self.pairs_of(sa.peer, sa.identity);
+        self.newest_sa(sa.peer, sa.identity) == Some(index)
+            && pairs.any(|pair| sa.liveness.sends > 0 || pair.sent > Some(sa.liveness.heard))
+    }
+
+    /// Iterates over the complete pairs of an identity.
+    fn pairs_of(&self, peer: PeerId, identity: u64) -> impl Iterator<Item = &IpsecSlot> {
+        self.pairs.values().filter(move |pair| pair.is_of(peer, identity))
+    }
+
+    /// Returns the index of the newest ISAKMP SA with an identity.
+    fn newest_sa(&self, peer: PeerId, identity: u64) -> Option<usize> {
+        let is_of = |(_, sa): &(usize, &IsakmpSa)| (sa.peer, sa.identity) == (peer, identity) && sa.is_usable();
+        let newest = self.isakmp.iter().filter(is_of).max_by_key(|(_, sa)| (sa.established, sa.id.generation))?;
+        Some(newest.0)
+    }
+
+    /// Returns whether phase 1 with a peer is in progress, as far as its address is not forged.
+    fn is_peer_in_phase_1(&self, peer: PeerId) -> bool {
+        let is_it = |exchange: &Exchange<BUFFER>| {
+            let state = &exchange.state;
+            state.peer == peer && state.stage.is_phase_1() && !state.is_unproven()
+        };
+        self.exchanges.values().any(is_it)
+    }
+
+    fn examine_at(&mut self, index: usize, due: Option<Instant>) {
+        if let Some(sa) = self.isakmp.get_mut(index) {
+            sa.liveness.due = due;
+            if due.is_none() {
+                sa.liveness.sends = 0;
+            }
+        }
+    }
+
+    /// Sends a query, with a new message ID each time.
+    //= RFC 3706 5.4/4, 5.4/5
+    //# MUST: the state of an exchange is kept
+    //# SHOULD: a query without an answer is retransmitted
+    fn ask_peer(&mut self, index: usize, retry_at: Instant, host: &mut dyn Host) {
+        let Some(sa) = self.isakmp.get_mut(index) else { return };
+        sa.liveness.ask(host, retry_at);
+        let (message_id, kind) = (new_message_id(sa, host), NotifyKind::R_U_THERE);
+        sa.notify = Some(PendingNotify { message_id, kind, protocol: ProtocolId::ISAKMP, spi: None });
+        self.touch();
+    }
+
+    /// Ends all SAs of an identity, without delete payloads: the peer does not receive them.
+    //= RFC 3706 5.4/6
+    //# SHOULD: after some retransmissions the peer is unreachable, and its SAs are deleted
+    fn end_dead(&mut self, index: usize) {
+        let Some(sa) = self.isakmp.get(index) else { return };
+        let (id, peer, identity) = (sa.id, sa.peer, sa.identity);
+        self.counters.count(Counter::PeerDead);
+        let is_of = |sa: &&mut IsakmpSa| (sa.peer, sa.identity) == (peer, identity) && sa.is_usable();
+        for sa in self.isakmp.values_mut().filter(is_of) {
+            if sa.id != id {
+                sa.liveness.sends = 0;
+            }
+            sa.end(Gone::PeerDead);
+        }
+        for pair in self.pairs.values_mut().filter(|pair| pair.is_of(peer, identity)) {
+            pair.end(Gone::PeerDead);
+            pair.members_mut().for_each(|member| member.delete = None);
+        }
+        self.end_orphans();
+        self.has_wanted = true;
+        self.touch();
+    }
+}
+
+impl IpsecSlot {
+    /// Returns whether the pair is one of an identity, is complete and exists.
+    fn is_of(&self, peer: PeerId, identity: u64) -> bool {
+        (self.peer, self.identity) == (peer, Some(identity))
+            && self.stage == Negotiation::Complete
+            && self.gone.is_none()
+    }
+}

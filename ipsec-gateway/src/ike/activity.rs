@@ -1,0 +1,63 @@
+//! Reports of packets to the negotiator: authentic ones of the peers are signs of life, and those to them are the
+//! reason to ask for one (RFC 3706 section 5.5).
+
+use std::time::Duration;
+
+use ipsec_engine::{Direction, SaId};
+use ipsec_packet::Instant;
+
+use super::Ike;
+use crate::policy::Databases;
+
+/// Shortest time between two reports of packets of one SA to the negotiator.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Times of the reports of packets that were sent.
+#[derive(Default)]
+pub struct SentReports {
+    /// Time of the next report, if packets were sent since the last one.
+    due: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl SentReports {
+    /// Returns the time of the next report.
+    pub const fn due(&self) -> Option<Instant> {
+        self.due
+    }
+}
+
+impl Ike {
+    /// Reports an authentic packet of an inbound SA to the negotiator: until the outbound SA exists, and once a second
+    /// afterwards.
+    pub fn heard_from(&mut self, now: Instant, sa: &SaId) {
+        let Some(installed) = self.installed.get_mut(sa) else { return };
+        let is_recent = |heard| now.saturating_duration_since(heard) < INTERVAL;
+        if installed.is_complete && installed.heard.is_some_and(is_recent) {
+            return;
+        }
+        installed.heard = Some(now);
+        self.negotiator.heard_from(now, installed.pair);
+    }
+
+    /// Notes that packets were given to the engine for the peers. They are reported to the negotiator once a second.
+    pub fn note_sent(&mut self, now: Instant) {
+        let next = self.sent.last.map_or(now, |last| last.saturating_add(INTERVAL));
+        self.sent.due.get_or_insert(now.max(next));
+    }
+
+    /// Reports the outbound SAs in which packets were sent since the last report.
+    pub(super) fn report_sent(&mut self, now: Instant, engine: &Databases) {
+        if self.sent.due.is_none_or(|due| due > now) {
+            return;
+        }
+        let since = self.sent.last.replace(now);
+        self.sent.due = None;
+        for (id, installed) in self.installed.iter().filter(|(id, _)| id.direction == Direction::Outbound) {
+            let used = engine.sa(id, installed.source).and_then(|sa| sa.usage.last);
+            if let Some(used) = used.filter(|used| since.is_none_or(|since| *used >= since)) {
+                self.negotiator.sent_in(used, installed.pair);
+            }
+        }
+    }
+}
