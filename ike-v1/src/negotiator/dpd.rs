@@ -195,7 +195,9 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
     pub fn sent_in(&mut self, at: Instant, sa: IpsecSaId) {
         let Some(pair) = self.pair_mut(sa.0) else { return };
         pair.sent = pair.sent.max(Some(at));
+        let path = pair.path;
         let (peer, Some(identity)) = (pair.peer, pair.identity) else { return };
+        self.note_sent(path, at);
         let newest = self.newest_sa(peer, identity).and_then(|index| self.isakmp.get_mut(index));
         //= RFC 3706 5.1/1
         //# MUST: both peers send the vendor ID before the exchange begins

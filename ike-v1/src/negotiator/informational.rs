@@ -306,6 +306,14 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         self.end_orphans();
     }
 
+    /// Sends INITIAL-CONTACT in a message of its own: aggressive and base mode do not contain it (RFC 2407 section
+    /// 4.6.3.3).
+    pub(super) fn send_initial_contact(&mut self, sa_id: SlotId, host: &mut dyn Host) {
+        let Ok(sa) = self.isakmp_sa_mut(sa_id) else { return };
+        let (message_id, kind) = (new_message_id(sa, host), NotifyKind::INITIAL_CONTACT);
+        sa.notify = Some(PendingNotify { message_id, kind, protocol: ProtocolId::ISAKMP, spi: None });
+    }
+
     /// Sends the reason why a quick mode is refused, if there is a notification for it.
     pub(super) fn refuse_quick(&mut self, sa_id: SlotId, census: &Census<'_>, reason: Refusal, host: &mut dyn Host) {
         let kind = match reason {
@@ -403,7 +411,8 @@ pub(crate) fn new_message_id(sa: &mut IsakmpSa, host: &mut dyn Host) -> u32 {
 pub(crate) fn write_notify(buf: &mut [u8], sa: &IsakmpSa, pending: &PendingNotify) -> Result<usize, Refusal> {
     let (spi, number) = (pending.spi.map(u32::to_be_bytes), sa.liveness.number(pending.kind).map(u32::to_be_bytes));
     let cookies = [sa.cookies.initiator, sa.cookies.responder];
-    let spi = if number.is_some() { Some(cookies.as_flattened()) } else { spi.as_ref().map(|spi| &spi[..]) };
+    let is_of_sa = number.is_some() || pending.kind == NotifyKind::INITIAL_CONTACT;
+    let spi = if is_of_sa { Some(cookies.as_flattened()) } else { spi.as_ref().map(|spi| &spi[..]) };
     let notification = Notification {
         doi: Doi::IPSEC,
         protocol: pending.protocol,

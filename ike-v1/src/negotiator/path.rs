@@ -131,8 +131,11 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
 
     /// Records that a datagram was sent on a path, which keeps its NAT mapping alive.
     pub(super) fn note_sent(&mut self, path: Path, now: Instant) {
-        self.isakmp.values_mut().filter(|sa| sa.path == path).for_each(|sa| sa.last_sent = now);
-        self.pairs.values_mut().filter(|pair| pair.path == path).for_each(|pair| pair.last_sent = now);
+        self.isakmp.values_mut().filter(|sa| sa.path == path).for_each(|sa| sa.last_sent = sa.last_sent.max(now));
+        self.pairs
+            .values_mut()
+            .filter(|pair| pair.path == path)
+            .for_each(|pair| pair.last_sent = pair.last_sent.max(now));
     }
 }
 

@@ -297,11 +297,16 @@ impl<const SAS: usize, const EXCHANGES: usize, const IPSEC_SAS: usize, const BUF
         if state.role == Role::Responder {
             state.path = received.path;
         }
+        let (is_initiator, is_main) = (state.role == Role::Initiator, state.kind == ExchangeKind::MAIN);
+        let is_first = is_initiator && !is_main && !self.has_sas(peer);
         self.superseded = replaced.map(|sa| (peer, sa)).or(self.superseded.take());
         let sa = self.establish(received.now, index, sa_index, (peer, digest))?;
         if !stage.is_answered() {
             // The last message is not repeated for a duplicate of that of the peer.
             self.exchanges.clear(index);
+        }
+        if is_first {
+            self.send_initial_contact(sa, host);
         }
         if has_initial_contact {
             self.take_initial_contact(sa, began);

@@ -156,7 +156,8 @@ fn a_lost_message_of_each_mode_is_healed() {
 fn the_last_message_of_aggressive_mode_precedes_quick_mode() {
     let link = negotiated(with_exchange(ExchangeKind::AGGRESSIVE), 8);
     let kinds = link.sent.iter().map(|(side, datagram)| (*side, Message::parse(datagram).unwrap().header().exchange));
-    let of_initiator: Vec<_> = kinds.filter(|(side, _)| *side == 0).map(|(_, kind)| kind).collect();
+    let is_shown = |(side, kind): &(usize, ExchangeKind)| *side == 0 && *kind != ExchangeKind::INFORMATIONAL;
+    let of_initiator: Vec<_> = kinds.filter(is_shown).map(|(_, kind)| kind).collect();
     let aggressive = ExchangeKind::AGGRESSIVE;
     assert_eq!(of_initiator, [aggressive, aggressive, ExchangeKind::QUICK, ExchangeKind::QUICK]);
 }
@@ -184,4 +185,35 @@ fn aggressive_answers_have_every_payload_of_the_mode() {
     assert_eq!(kinds(0)[..4], expected);
     assert_eq!(kinds(1)[..4], expected);
     assert_eq!(kinds(1)[4], PayloadKind::HASH);
+}
+
+#[test]
+fn initial_contact_follows_aggressive_and_base_mode() {
+    for exchange in [ExchangeKind::AGGRESSIVE, ExchangeKind::BASE] {
+        let configs = with_exchange(exchange);
+        let mut link = negotiated(configs.clone(), 11);
+        link.restart(0, configs[0].clone());
+        let now = link.now;
+        link.ends[0].initiate(now).unwrap();
+        link.run(Duration::from_secs(20));
+        assert_eq!(link.agreed(), 1, "{:?}", link.counts());
+        // The SAs of before are gone.
+        assert_eq!(link.ends[1].phase_1_gone, [ike_v1::Gone::PeerRestarted], "{exchange}");
+        assert_eq!(link.ends[1].inbound.len(), 1);
+    }
+}
+
+#[test]
+fn initial_contact_in_informational_before_am3() {
+    // Message 3 is overtaken by the informational message, which is not sent again.
+    let configs = with_exchange(ExchangeKind::AGGRESSIVE);
+    let mut link = negotiated(configs.clone(), 12);
+    link.restart(0, configs[0].clone());
+    let now = link.now;
+    link.ends[0].initiate(now).unwrap();
+    let before = link.sent.len();
+    link.loses_message(before + 2);
+    link.run(Duration::from_secs(20));
+    assert_eq!(link.agreed(), 1, "{:?}", link.counts());
+    assert_eq!(link.ends[1].phase_1_gone, [ike_v1::Gone::PeerRestarted]);
 }
