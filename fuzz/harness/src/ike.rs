@@ -1,6 +1,8 @@
+use ike_certificates::{Credential, Trust};
 use ike_codec::{
-    Attributes, Chain, Datagram, ExchangeKind, Header, IpsecAttributes, Message, OakleyAttributes, PayloadKind, Port,
-    Quirks, Reassembly, identify, split_tcp, strip_tcp_prefix, unframe_udp, write_fragment,
+    Attributes, CertificateEncoding, Chain, Datagram, ExchangeKind, Header, IdKind, Identification, IpsecAttributes,
+    Message, OakleyAttributes, PayloadKind, Port, Quirks, Reassembly, identify, split_tcp, strip_tcp_prefix,
+    unframe_udp, write_fragment,
 };
 use ike_v1::{IvChain, Protection, plaintext as plaintext_of};
 use ipsec_crypto::{CipherAlgorithm as C, HashFunction};
@@ -129,5 +131,43 @@ pub fn datagram(octets: &[u8]) {
     Quirks::default().add(octets);
     if let Ok(list) = Attributes::parse(octets) {
         let _ = (OakleyAttributes::read(&list), IpsecAttributes::read(&list));
+    }
+}
+
+/// A series of fields: one octet that chooses what is done with the field, its length, and its octets.
+///
+/// The payloads of the series come with the signature of the genuine certificate. It is accepted if only genuine
+/// payloads are sent, and no other certificate ever is.
+pub fn certificates(octets: &[u8]) {
+    let bundle = crate::seeds::certificates();
+    let mut trust = Trust::default();
+    trust.add_authorities(&bundle.authority).expect("authority of the tests");
+    let (mut payloads, mut rest, mut genuine) = (Vec::new(), octets, [0; 2]);
+    let mut is_revoking = false;
+    while let [choice, high, low, after @ ..] = rest {
+        let (field, behind) = after.split_at(after.len().min(usize::from(u16::from_be_bytes([*high, *low]))));
+        rest = behind;
+        match choice % 12 {
+            0..=3 => payloads.push((CertificateEncoding::X509_SIGNATURE, field)),
+            4 => payloads.push((CertificateEncoding::PKCS7, field)),
+            5 => payloads.push((CertificateEncoding::CRL, field)),
+            6 => payloads.push((CertificateEncoding(*choice), field)),
+            choice @ 7..=8 => {
+                let which = usize::from(choice) - 7;
+                genuine[which] += 1;
+                payloads.push((CertificateEncoding::X509_SIGNATURE, [&bundle.gateway, &bundle.intermediate][which]));
+            }
+            9 => is_revoking |= trust.add_crls(field).is_ok(),
+            10 => drop(Trust::default().add_authorities(field)),
+            _ => drop(Credential::load(&bundle.gateway, field)),
+        }
+    }
+    let identity = Identification { kind: IdKind::FQDN, protocol: 0, port: 0, data: b"gw.example.org" };
+    let hash: [u8; 20] = core::array::from_fn(|at| at as u8);
+    // Many times the same certificates are longer than is processed.
+    let is_chain = !is_revoking && genuine.iter().sum::<usize>() == payloads.len() && payloads.len() < 64;
+    match trust.verify(1_800_000_000, &identity, payloads, &hash, &bundle.signature) {
+        Ok(verified) => assert_eq!(verified.certificate, bundle.gateway, "another certificate was accepted"),
+        Err(refusal) => assert!(!is_chain || genuine.contains(&0), "{refusal}"),
     }
 }

@@ -34,6 +34,7 @@ targets! {
     ike_datagram = ike::datagram, "arbitrary octets as a datagram, a TCP stream, a vendor ID, attributes";
     ike_negotiation = negotiation::negotiation, "two negotiators over a wire that loses, repeats, alters and invents datagrams: SAs have equal keys, and their inbound half first";
     ike_hostile = negotiation::hostile, "a peer with the key that sends arbitrary payloads with a valid hash";
+    ike_certificates = ike::certificates, "arbitrary, altered and genuine certificate payloads and files: no certificate but the genuine one is accepted";
     esp_open = esp::open, "arbitrary octets as an ESP packet, for every suite";
     esp_hostile = esp::hostile, "authenticated ESP with arbitrary plaintext: pad lengths, next headers, inner packets";
     esp_suites = esp::suites, "the same suite chosen at compile time and at run time, compared";

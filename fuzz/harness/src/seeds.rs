@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
+use base64ct::{Base64, Encoding};
 use test_vectors::Record;
 
 /// Returns the root folder of the repository.
@@ -39,6 +41,16 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             })
             .collect(),
         "ike_hostile" => (0..12).flat_map(hostile_quick_modes).collect(),
+        "ike_certificates" => {
+            let Certificates { authority, intermediate, gateway, signature: _, others } = certificates();
+            let field = |choice: u8, octets: &[u8]| {
+                [&[choice], &u16::try_from(octets.len()).unwrap_or(0).to_be_bytes()[..], octets].concat()
+            };
+            let files = others.iter().flat_map(|octets| [4, 5, 9, 11].map(|choice| field(choice, octets)));
+            let more = others.iter().map(|octets| [field(7, &[]), field(8, &[]), field(5, octets)].concat());
+            let chain = [field(0, intermediate), field(0, gateway)];
+            files.chain(more).chain([chain.concat(), field(10, authority), field(11, authority)]).collect()
+        }
         "ike_fragments" => messages().into_iter().map(front(&[20, 1, 200])).collect(),
         "esp_open" => esp().into_iter().map(front(&[0, 0])).collect(),
         "esp_hostile" => (0..121).map(|n| [&[n, n], &[0x45; 30][..], &[1, 2, n % 4, 4]].concat()).collect(),
@@ -194,4 +206,48 @@ fn pfkey() -> Vec<Vec<u8>> {
         part.split('"').skip(1).step_by(2).filter(|s| s.bytes().all(|b| b.is_ascii_hexdigit())).collect::<String>()
     };
     messages.filter_map(|part| test_vectors::from_hex(&hex(part))).map(|m| [&[2][..], &m].concat()).collect()
+}
+
+/// Certificates of the tests of `ike-certificates`, in DER except for the first.
+pub struct Certificates {
+    /// Certificate of the CA in PEM.
+    pub authority: Vec<u8>,
+    /// Certificate of a CA below it.
+    pub intermediate: Vec<u8>,
+    /// Certificate of a peer.
+    pub gateway: Vec<u8>,
+    /// Signature of the peer over the octets 0 to 19.
+    pub signature: Vec<u8>,
+    /// PKCS#7, CRLs and keys.
+    pub others: Vec<Vec<u8>>,
+}
+
+/// Returns the certificates of the tests of `ike-certificates`.
+pub fn certificates() -> &'static Certificates {
+    static READ: LazyLock<Certificates> = LazyLock::new(|| {
+        let bundle = include_str!("../../../ike-certificates/tests/bundle.pem");
+        let section = |name: &str| bundle.split("==== ").find_map(|text| text.strip_prefix(name)?.strip_prefix('\n'));
+        let decode = |name: &str| {
+            let lines = section(name).unwrap_or_default().lines().filter(|line| !line.starts_with('-'));
+            Base64::decode_vec(&lines.collect::<String>()).unwrap_or_default()
+        };
+        Certificates {
+            authority: section("authority certificate").unwrap_or_default().into(),
+            intermediate: decode("intermediate certificate"),
+            gateway: decode("gateway certificate"),
+            signature: section("signature of gateway over the octets 0 to 19")
+                .and_then(|hex| test_vectors::from_hex(hex.trim()))
+                .unwrap_or_default(),
+            others: [
+                "gateway PKCS#7",
+                "CRL version 1 of intermediate",
+                "CRL version 2 of authority",
+                "gateway key",
+                "gateway key PKCS#1",
+            ]
+            .map(decode)
+            .into(),
+        }
+    });
+    &READ
 }
