@@ -36,8 +36,8 @@ pub enum SignError {
         /// Length in octets.
         octets: usize,
     },
-    /// The signature was not computed, or a computation error was found in it: no signature is returned, because a wrong
-    /// one can disclose the private key.
+    /// The signature was not computed, or an error was found in it: no signature is returned, because a wrong one can
+    /// disclose the private key.
     Computation,
 }
 

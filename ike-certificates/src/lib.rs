@@ -9,7 +9,8 @@
 //! use ike_certificates::{Credential, IdentityCheck, RevocationCheck, Trust};
 //! use ike_codec::CertificateEncoding;
 //!
-//! # fn run(authority_file: &[u8], certificate_file: &[u8], key_file: &[u8], now: u64) -> Result<(), Box<dyn std::error::Error>> {
+//! # type Run = Result<(), Box<dyn std::error::Error>>;
+//! # fn run(authority_file: &[u8], certificate_file: &[u8], key_file: &[u8], now: u64) -> Run {
 //! let credential = Credential::load(certificate_file, key_file)?;
 //! let identity = credential.subject().ok_or("empty subject")?;
 //! let hash = [7; 20]; // HASH_I
@@ -166,7 +167,8 @@ mod tests {
             assert_eq!(verified.certificate, gateway.1);
         }
         let refused = verify(&trust, &[gateway], IdKind::FQDN, name).unwrap_err();
-        let text = "certificate of C=XX, O=Example, CN=gateway: no trusted certificate of its issuer C=XX, O=Example, CN=Intermediate";
+        let (subject, issuer) = ("C=XX, O=Example, CN=gateway", "C=XX, O=Example, CN=Intermediate");
+        let text = format!("certificate of {subject}: no trusted certificate of its issuer {issuer}");
         assert_eq!(refused.to_string(), text);
         for curve in ["P-256", "P-384"] {
             let trust = authority(&format!("authority {curve}"));

@@ -362,3 +362,39 @@ fn write_attribute(oid: ObjectIdentifier, value: AnyRef<'_>, text: &mut String) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_a_name_cannot_disturb_a_log() {
+        let attribute = |tag: u8, value: &[u8]| {
+            let value = [&[tag, u8::try_from(value.len()).unwrap()], value].concat();
+            let row = [b"\x30\x00\x06\x03\x55\x04\x03", &value[..]].concat();
+            let length = |octets: usize| u8::try_from(octets.checked_sub(2).unwrap()).unwrap();
+            let mut set = [&[0x31, 0][..], &row].concat();
+            (set[3], set[1]) = (length(row.len()), length(set.len()));
+            [&[0x30, length(set.len() + 2)], &set[..]].concat()
+        };
+        let table: [(Vec<u8>, &str); 6] = [
+            (attribute(0x0c, "größe, O=x".as_bytes()), "CN=größe\\, O=x"),
+            (attribute(0x0c, b"a\nb\x1b"), "CN=a\\u{a}b\\u{1b}"),
+            (attribute(0x0c, "a\u{202e}b".as_bytes()), "CN=a\\u{202e}b"),
+            (attribute(0x1e, b"\0a\0b"), "CN=ab"),
+            (vec![0x30, 0], "(empty name)"),
+            (vec![0x30, 5, 1], "..."),
+        ];
+        for (name, text) in table {
+            assert_eq!(name_text(&name), text);
+        }
+        let long = name_text(&attribute(0x0c, "\u{1}".repeat(100).as_bytes()));
+        assert_eq!((long.chars().count(), long.ends_with("...")), (203, true));
+    }
+
+    #[test]
+    fn times_are_dates() {
+        assert_eq!(time(1_800_000_000), "2027-01-15T08:00:00Z");
+        assert_eq!(time(u64::MAX), format!("{} seconds after 1970", u64::MAX));
+    }
+}

@@ -166,14 +166,14 @@ impl Trust {
 
     /// Verifies the signature of a peer over HASH_I or HASH_R (RFC 2409 section 5.1), its certificate and its identity.
     ///
-    /// `now` is the time in seconds since 1970. `payloads` are encoding and data of the certificate payloads in order of
-    /// receipt: of encoding 4 certificates, of encoding 1 PKCS#7 with certificates, of encoding 7 CRLs; others are
+    /// `now` is the time in seconds since 1970. `payloads` are encoding and data of the certificate payloads in order
+    /// of receipt: of encoding 4 certificates, of encoding 1 PKCS#7 with certificates, of encoding 7 CRLs; others are
     /// passed over. Their order does not matter (RFC 4945 section 3.3.10.3): the certificate of the peer is the one
     /// whose key has made the signature. Without a certificate of the peer, pinned ones are used.
     ///
     /// # Errors
-    /// [`CertificateRefusal`]. If the signature is of no key, the reason is that of the first certificate that is not of
-    /// a CA.
+    /// [`CertificateRefusal`]. If the signature is of no key, the reason is that of the first certificate that is not
+    /// of a CA.
     pub fn verify<'a>(
         &self,
         now: u64,
